@@ -1,0 +1,99 @@
+// Package certs says who we are and whom we speak to.
+//
+// A peer is its Ed25519 key: the key of the self-signed certificate that it
+// shows in TLS, and the key that signs what it says of itself (records) and what
+// it says to everyone (broadcasts). The ID is the name that people type; a
+// signed record binds it to the key. With an ID the key is kept in a state
+// directory ([OpenState]), without one it lives as long as the process.
+package certs
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+// ID is the name of a peer: 1 to 64 of letters, digits, '.', '_', '-'.
+type ID string
+
+// ParseID checks s and returns it as an ID. The error says what is wrong with it.
+func ParseID(s string) (ID, error) {
+	if err := pb.CheckID(s); err != nil {
+		return "", err
+	}
+	return ID(s), nil
+}
+
+// PublicKey is a peer's Ed25519 public key: its identity. The zero value is nobody.
+type PublicKey [ed25519.PublicKeySize]byte
+
+// String returns the fingerprint: "SHA256:" and the unpadded base64 of the
+// SHA-256 of the key's 32 bytes, in the form that ssh made known.
+func (k PublicKey) String() string {
+	sum := sha256.Sum256(k[:])
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
+// Purposes of signatures. A signature covers the purpose, a zero byte and the payload.
+const (
+	purposeRecord    = "quicpeer record"
+	purposeBroadcast = "quicpeer broadcast"
+)
+
+// Identity is a private key. It has no text form, so that it is never printed.
+type Identity struct {
+	private ed25519.PrivateKey
+	public  PublicKey
+}
+
+// NewIdentity makes the identity of a seed of 32 random bytes
+// (ed25519.SeedSize); it panics on another length.
+func NewIdentity(seed []byte) *Identity {
+	private := ed25519.NewKeyFromSeed(seed)
+	return &Identity{private: private, public: PublicKey(private.Public().(ed25519.PublicKey))}
+}
+
+// Key is the public half.
+func (i *Identity) Key() PublicKey { return i.public }
+
+// String is the fingerprint of the public half.
+func (i *Identity) String() string { return i.public.String() }
+
+// SignRecord signs r as it is.
+func (i *Identity) SignRecord(r *pb.Record) *pb.Signed { return i.sign(purposeRecord, r) }
+
+// SignBroadcast signs c as it is.
+func (i *Identity) SignBroadcast(c *pb.BroadcastContent) *pb.Signed {
+	return i.sign(purposeBroadcast, c)
+}
+
+func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed {
+	payload, err := proto.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("certs: signing what can't be encoded: %v", err))
+	}
+	return &pb.Signed{Payload: payload, Signature: ed25519.Sign(i.private, signedBytes(purpose, payload))}
+}
+
+// VerifyRecord reports whether the key has signed s as a record. The payload is
+// to be parsed by [pb.ParseRecord].
+func VerifyRecord(key PublicKey, s *pb.Signed) bool { return verify(key, purposeRecord, s) }
+
+// VerifyBroadcast reports whether the key has signed s as a broadcast.
+func VerifyBroadcast(key PublicKey, s *pb.Signed) bool { return verify(key, purposeBroadcast, s) }
+
+func verify(key PublicKey, purpose string, s *pb.Signed) bool {
+	return ed25519.Verify(key[:], signedBytes(purpose, s.GetPayload()), s.GetSignature())
+}
+
+func signedBytes(purpose string, payload []byte) []byte {
+	b := make([]byte, 0, len(purpose)+1+len(payload))
+	b = append(b, purpose...)
+	b = append(b, 0)
+	return append(b, payload...)
+}

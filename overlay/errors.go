@@ -1,0 +1,56 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// DuplicateIDError: another peer of the network has the ID.
+type DuplicateIDError struct {
+	ID     certs.ID
+	Own    certs.PublicKey
+	Holder certs.PublicKey
+}
+
+func (e *DuplicateIDError) Error() string {
+	return fmt.Sprintf("the ID %s is in use by the peer with key %v (this one's is %v)", e.ID, e.Holder, e.Own)
+}
+
+// ErrStartedElsewhere: a newer run of this very identity is in the network.
+var ErrStartedElsewhere = errors.New("this identity has been started elsewhere")
+
+// RefusedError: the peers to join have refused us, for good.
+type RefusedError struct {
+	Address string // of one of them
+	Code    pb.HandshakeCode
+	Reason  string // in that peer's words
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
+}
+
+// UnreachableError: none of the peers to join could be reached in time, or all
+// were full.
+type UnreachableError struct {
+	Failures []string // "HOST:PORT: why", one for each
+}
+
+func (e *UnreachableError) Error() string {
+	return "no peer to join could be reached: " + strings.Join(e.Failures, "; ")
+}
+
+// Errors of Send and Broadcast, to be asked for with errors.Is.
+var (
+	ErrToSelf    = errors.New("a peer can't send to itself")
+	ErrTooLong   = errors.New("the message is too long")
+	ErrNotUTF8   = errors.New("the message is not UTF-8")
+	ErrOutboxFull= errors.New("outbox full")
+	// ErrClosed is what every method says after the node has left. It is net.ErrClosed.
+	ErrClosed = fmt.Errorf("the node has left: %w", net.ErrClosed)
+)

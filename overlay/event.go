@@ -1,0 +1,142 @@
+package overlay
+
+import (
+	"encoding/hex"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// MessageID names a message for ever: 8 random bytes of the sending process,
+// then a counter.
+type MessageID [16]byte
+
+// String is the ID in hexadecimal.
+func (m MessageID) String() string { return hex.EncodeToString(m[:]) }
+
+// Everyone is what Message.To and Sent.To hold for a broadcast.
+const Everyone certs.ID = "*"
+
+// Path says how a message came.
+type Path string
+
+// The paths of a message.
+const (
+	PathDirect  Path = "direct"  // over a connection between sender and receiver
+	PathRelayed Path = "relayed" // over other peers
+)
+
+// Event is what happens at a node: one of the types below that have an
+// isEvent method.
+type Event interface{ isEvent() }
+
+// Ready is the first event: the socket is bound, and with addresses to join the
+// network's table has been received.
+type Ready struct {
+	ID     certs.ID
+	Key    certs.PublicKey
+	Listen []string // HOST:PORT that others can dial
+}
+
+// PeerJoined: a peer is in the table that wasn't.
+type PeerJoined struct {
+	ID  certs.ID
+	Key certs.PublicKey
+	Via certs.ID // the neighbour that told us; empty when direct
+}
+
+// Reason is why a peer has left the table.
+type Reason string
+
+// The reasons of a PeerLeft.
+const (
+	ReasonLeft Reason = "left" // it said goodbye
+	ReasonLost Reason = "lost" // it crashed or can't be reached
+)
+
+// PeerLeft: a peer has left the table.
+type PeerLeft struct {
+	ID     certs.ID
+	Reason Reason
+}
+
+// Message is a message for us, shown once. Its sender gets the receipt when the
+// loop over [Node.Events] comes back for the next event.
+type Message struct {
+	ID     MessageID
+	From   certs.ID
+	To     certs.ID // our own ID, or Everyone
+	Body   string
+	SentAt time.Time // by the sender's clock
+	Path   Path
+}
+
+// Sent: a Send or Broadcast of ours was accepted. It precedes every other event
+// of its message.
+type Sent struct {
+	Message MessageID
+	To      certs.ID
+	Ref     string
+}
+
+// Delivered: the receiver itself has acknowledged that it has the message.
+type Delivered struct {
+	Message MessageID
+	To      certs.ID
+	Ref     string
+	Path    Path
+	// RTT is the time from Send to the receipt; 0 if the message had to wait for
+	// its receiver.
+	RTT time.Duration
+}
+
+// Buffered: the message can't be delivered now, and waits.
+type Buffered struct {
+	Message MessageID
+	To      certs.ID
+	Ref     string
+	Reason  string
+}
+
+// Failed: the message will not be delivered.
+type Failed struct {
+	Message MessageID
+	To      certs.ID
+	Ref     string
+	Error   string
+}
+
+func (Ready) isEvent()      {}
+func (PeerJoined) isEvent() {}
+func (PeerLeft) isEvent()   {}
+func (Message) isEvent()    {}
+func (Sent) isEvent()       {}
+func (Delivered) isEvent()  {}
+func (Buffered) isEvent()   {}
+func (Failed) isEvent()     {}
+
+// PeerState is what the table holds of a peer that has not left it.
+type PeerState string
+
+// The states of a peer.
+const (
+	StateAlive   PeerState = "alive"
+	StateSuspect PeerState = "suspect" // somebody can't reach it; it has a moment to answer
+)
+
+// Peer is a row of the routing table.
+type Peer struct {
+	ID        certs.ID
+	Key       certs.PublicKey
+	State     PeerState
+	Direct    bool          // there is a connection to it
+	Via       certs.ID      // the neighbour nearest to it; empty when direct or unknown
+	Addresses []string      // IP:PORT
+	RTT       time.Duration // of the connection; 0 where there is none
+}
+
+// Waiting says how many messages to a peer have no receipt yet.
+type Waiting struct {
+	To    certs.ID
+	Count int
+}
