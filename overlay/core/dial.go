@@ -1,0 +1,104 @@
+package core
+
+import (
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Backoff between dials in a row that reach nobody (guesses).
+const (
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = 30 * time.Second
+	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
+)
+
+// startDial wishes for a connection.
+func (c *Core) startDial(d *dial, addresses []string) {
+	c.lastDial++
+	d.id = c.lastDial
+	c.dials[d.id] = d
+	c.out.Dials = append(c.out.Dials, Dial{ID: d.id, Key: d.key, Addresses: addresses, Timeout: dialTimeout})
+}
+
+// dialEntry dials the peer at the addresses of its record, unless that is under
+// way or there are none.
+func (c *Core) dialEntry(e *entry) {
+	if e.dialing != 0 || c.leaving || len(e.record.GetAddresses()) == 0 {
+		return
+	}
+	d := &dial{peer: e.id, key: e.key}
+	c.startDial(d, e.record.GetAddresses())
+	e.dialing = d.id
+}
+
+// DialFailed is the news that a dial has reached nobody. self says that we
+// answer there ourselves; why is for people.
+func (c *Core) DialFailed(now time.Duration, id DialID, self bool, why string) {
+	c.begin(now)
+	d := c.dials[id]
+	if d == nil {
+		return
+	}
+	if d.target != nil && self {
+		d.target.hopeless = true
+	}
+	c.dialEnded(d, why, false)
+}
+
+// dialEnded takes a dial out of the books. reached says that the peer answered,
+// be it with a refusal.
+func (c *Core) dialEnded(d *dial, why string, reached bool) {
+	if c.dials[d.id] == nil {
+		return
+	}
+	delete(c.dials, d.id)
+	if d.target != nil {
+		d.target.ended(c, why)
+		return
+	}
+	e := c.table.get(d.peer, d.key)
+	if e == nil {
+		return
+	}
+	e.dialing = 0
+	if reached {
+		e.failures = 0
+		// A door that refuses is not asked again at once.
+		e.nextDial = c.now + c.backoff(1, maxBackoff)
+		return
+	}
+	e.failures++
+	e.nextDial = c.now + c.backoff(e.failures, maxBackoff)
+	c.note("dial failed", "peer", string(e.id), "why", why)
+	c.dialFailed(e)
+}
+
+// backoff is the pause after so many failures, between half and all of
+// firstBackoff·2^(failures-1).
+func (c *Core) backoff(failures int, most time.Duration) time.Duration {
+	d := min(firstBackoff<<min(failures-1, 16), most)
+	return d/2 + time.Duration(c.cfg.Rand.Int64N(int64(d/2)+1))
+}
+
+// Want says that messages wait for the peer: it is dialled until there is a
+// link, or it is gone.
+func (c *Core) Want(now time.Duration, id certs.ID) {
+	c.begin(now)
+	e := c.table.owner(id, now)
+	if e == nil || e == c.self || c.leaving || c.linkTo(e.key) != nil {
+		return
+	}
+	e.wanted = true
+	c.dialEntry(e)
+}
+
+// dialWanted dials again the peers for whom messages wait.
+func (c *Core) dialWanted() {
+	for _, e := range c.table.entries {
+		if e.wanted && e.state != pb.AnnouncementType_LEAVE && c.now >= e.nextDial && c.linkTo(e.key) == nil {
+			c.dialEntry(e)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package core
+
+import (
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Effects is what the core wants done, in the order of the fields; within a
+// field in the order of the slice.
+type Effects struct {
+	// Epoch, if not 0, is to be stored before anything else is done.
+	Epoch uint64
+	// Events are for the user.
+	Events []Event
+	// Up are links over which direct messages may flow from now on.
+	Up []LinkUp
+	// Frames are to be queued on their links.
+	Frames []Frame
+	// Closes are links to be closed once their frames are written. The driver
+	// reports each by Disconnected.
+	Closes []Close
+	// Dials are to be answered by Connected or DialFailed.
+	Dials []Dial
+	// Unreachable are peers of the table for whom messages wait and whom a dial
+	// has just not reached.
+	Unreachable []certs.ID
+	// Notes are for the log.
+	Notes []Note
+	// Err, if not nil, is the end of this peer: one of the error types of this package.
+	Err error
+}
+
+// Frame is an encoded frame for a link. Its bytes are shared and never changed.
+type Frame struct {
+	Link LinkID
+	Data []byte
+}
+
+// LinkUp is a link and the peer at its other end.
+type LinkUp struct {
+	Link  LinkID
+	ID    certs.ID
+	Key   certs.PublicKey
+	Epoch uint64
+}
+
+// Dial is a wish for a connection to one peer.
+type Dial struct {
+	ID        DialID
+	Key       certs.PublicKey // who must answer; zero: anyone
+	Addresses []string        // all to be tried at once
+	Timeout   time.Duration
+}
+
+// CloseReason says why a link is closed.
+type CloseReason int
+
+// The reasons to close a link.
+const (
+	CloseBye       CloseReason = iota // one of the two leaves
+	CloseProtocol                     // the peer broke the protocol
+	CloseRefused                      // the handshake was refused
+	CloseDuplicate                    // another link to the peer is used
+	CloseIdle                         // it served nothing
+	CloseTimeout                      // the handshake did not come
+	CloseDead                         // it was silent, or its peer was restarted
+)
+
+// Close is a wish to close a link.
+type Close struct {
+	Link   LinkID
+	Reason CloseReason
+	Text   string
+}
+
+// Event is something for the user: one of the types below.
+type Event interface{ isEvent() }
+
+// Ready: the peer is in the network.
+type Ready struct{}
+
+// Joined: a peer is there that wasn't.
+type Joined struct {
+	ID  certs.ID
+	Key certs.PublicKey
+	Via certs.ID // who told us; empty when direct
+}
+
+// Left: a peer is there no more.
+type Left struct {
+	ID       certs.ID
+	Farewell bool // it said goodbye; else it is lost
+}
+
+// Broadcasted: a message to everyone, for us.
+type Broadcasted struct {
+	Content *pb.BroadcastContent
+	Direct  bool // it came from its author
+}
+
+func (Ready) isEvent()       {}
+func (Joined) isEvent()      {}
+func (Left) isEvent()        {}
+func (Broadcasted) isEvent() {}
+
+// Note is a line for the log.
+type Note struct {
+	Warn bool
+	Text string
+	Args []any // pairs, as for slog
+}
+
+// Drain returns what the core wants since the last call and forgets it. It is to
+// be called after each input.
+func (c *Core) Drain() Effects {
+	c.flushAnnouncements()
+	out := c.out
+	c.out = Effects{}
+	return out
+}
+
+func (c *Core) note(text string, args ...any) {
+	c.out.Notes = append(c.out.Notes, Note{Text: text, Args: args})
+}
+
+func (c *Core) warn(text string, args ...any) {
+	c.out.Notes = append(c.out.Notes, Note{Warn: true, Text: text, Args: args})
+}

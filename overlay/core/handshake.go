@@ -1,0 +1,182 @@
+package core
+
+import (
+	"fmt"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// receiveHandshake takes the first frame of a link.
+func (c *Core) receiveHandshake(l *link, m *pb.PeerMessage) {
+	if l.dial == nil {
+		if start := m.GetHandshakeStart(); start != nil {
+			c.receiveStart(l, start)
+			return
+		}
+	} else if response := m.GetHandshakeResponse(); response != nil {
+		c.receiveResponse(l, response)
+		return
+	}
+	c.violation(l, fmt.Sprintf("a frame of type %v before the handshake", m.GetType()))
+}
+
+// receiveStart is the door: it lets the dialer in or says why not.
+func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
+	record, refusal := c.judge(l, start)
+	if refusal != nil {
+		c.note("refused", "id", start.GetId(), "address", l.address, "key", l.key.String(),
+			"code", refusal.GetCode().String(), "reason", refusal.GetReason())
+		refusal.Software = c.cfg.Software
+		c.send(l, refusal)
+		c.close(l, CloseRefused, refusal.GetCode().String())
+		return
+	}
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.signed, Software: c.cfg.Software})
+	c.up(l, record, start.GetRecord())
+}
+
+// judge returns the dialer's record, or the refusal that it gets.
+func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.HandshakeResponse) {
+	refuse := func(code pb.HandshakeCode, format string, args ...any) (*pb.Record, *pb.HandshakeResponse) {
+		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
+	}
+	if start.GetVersion() != ProtocolVersion {
+		return refuse(pb.HandshakeCode_VERSION, "this peer speaks version %d of the protocol, not %d", ProtocolVersion, start.GetVersion())
+	}
+	if start.GetNetwork() != c.cfg.Network {
+		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", c.cfg.Network, start.GetNetwork())
+	}
+	id, err := certs.ParseID(start.GetId())
+	if err != nil {
+		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
+	}
+	record, err := c.openRecord(l, start.GetRecord(), id)
+	if err != nil {
+		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
+	}
+	if c.leaving {
+		return refuse(pb.HandshakeCode_LEAVING, "this peer is leaving")
+	}
+	held := c.table.get(id, l.key)
+	if held != nil && (held.record.GetEpoch() > record.GetEpoch() ||
+		held.record.GetEpoch() == record.GetEpoch() && held.state == pb.AnnouncementType_LEAVE) {
+		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity")
+		refusal.Record = held.signed
+		return nil, refusal
+	}
+	// A member that comes back with the epoch that we know is no newcomer: who of
+	// two members owns an ID is decided by the table.
+	member := held != nil && held.record.GetEpoch() == record.GetEpoch()
+	if owner := c.table.owner(id, c.now); owner != nil && owner.key != l.key && !member {
+		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.key)
+		refusal.Record = owner.signed
+		return nil, refusal
+	}
+	if c.linksUp() >= maxLinks && c.linkTo(l.key) == nil {
+		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", maxLinks)
+		refusal.Candidates = c.candidates()
+		return nil, refusal
+	}
+	return record, nil
+}
+
+// openRecord opens a JOIN record that the other side of a link shows as its own.
+func (c *Core) openRecord(l *link, signed *pb.Signed, id certs.ID) (*pb.Record, error) {
+	record, err := pb.ParseRecord(signed)
+	switch {
+	case err != nil:
+		return nil, err
+	case record.GetType() != pb.AnnouncementType_JOIN:
+		return nil, fmt.Errorf("the record is no JOIN")
+	case certs.PublicKey(record.GetKey()) != l.key:
+		return nil, fmt.Errorf("the record is of another key than the certificate")
+	case certs.ID(record.GetId()) != id:
+		return nil, fmt.Errorf("the record is of another ID")
+	case record.GetNetwork() != c.cfg.Network:
+		return nil, fmt.Errorf("the record is of another network")
+	case !c.cfg.VerifyRecord(l.key, signed):
+		return nil, fmt.Errorf("the record is not signed by its key")
+	}
+	return record, nil
+}
+
+// candidates are other peers to try, up to pb.MaxCandidates at random.
+func (c *Core) candidates() []*pb.Signed {
+	var living []*pb.Signed
+	for _, e := range c.table.entries {
+		if e.alive() && e != c.self {
+			living = append(living, e.signed)
+		}
+	}
+	c.cfg.Rand.Shuffle(len(living), func(i, j int) { living[i], living[j] = living[j], living[i] })
+	return living[:min(len(living), pb.MaxCandidates)]
+}
+
+// receiveResponse is the answer of a door.
+func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
+	if response.GetCode() == pb.HandshakeCode_OK {
+		record, err := pb.ParseRecord(response.GetRecord())
+		if err == nil {
+			record, err = c.openRecord(l, response.GetRecord(), certs.ID(record.GetId()))
+		}
+		if err != nil {
+			c.violation(l, err.Error())
+			return
+		}
+		c.accepted = true
+		c.up(l, record, response.GetRecord())
+		return
+	}
+	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
+	c.warn("refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
+	c.close(l, CloseRefused, "refused")
+	d := l.dial
+	l.dial = nil
+	c.dialEnded(d, why, true)
+	c.receiveRefusal(l, d, response)
+}
+
+// receiveRefusal draws the consequences of a refusal.
+func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) {
+	switch response.GetCode() {
+	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_STALE:
+		holder, err := pb.ParseRecord(response.GetRecord())
+		if err != nil || certs.ID(holder.GetId()) != c.cfg.ID || holder.GetNetwork() != c.cfg.Network ||
+			!c.cfg.VerifyRecord(certs.PublicKey(holder.GetKey()), response.GetRecord()) {
+			c.warn("a refusal without proof", "address", l.address)
+			return
+		}
+		c.receiveHolder(l, d, holder, response.GetRecord())
+	case pb.HandshakeCode_FULL:
+		if !c.accepted {
+			c.addCandidates(response.GetCandidates())
+		}
+	}
+	if d.target != nil {
+		d.target.refused(response)
+	}
+}
+
+// receiveHolder takes the proof that our ID, or a newer run of ourselves, is in
+// the network. To a peer that no door has let in this is the end, or a reason to
+// raise its epoch; for a member the table's rule decides.
+func (c *Core) receiveHolder(l *link, d *dial, holder *pb.Record, signed *pb.Signed) {
+	key := certs.PublicKey(holder.GetKey())
+	switch {
+	case c.accepted:
+		c.learn(l, &pb.Announcement{Type: holder.GetType(), Record: signed})
+	case key != c.cfg.Identity.Key():
+		c.fail(&DuplicateIDError{Holder: key})
+	case holder.GetEpoch() >= c.cfg.Epoch:
+		c.cfg.Epoch = holder.GetEpoch() + 1
+		c.out.Epoch = c.cfg.Epoch
+		c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+		if d.target != nil {
+			d.target.next = c.now
+		}
+	}
+}
+
+// clip cuts a reason to what a frame may carry.
+func clip(reason string) string { return reason[:min(len(reason), pb.MaxReason)] }

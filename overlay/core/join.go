@@ -1,0 +1,128 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// target is an address to join: one that the user gave, or a candidate that a
+// full peer named.
+type target struct {
+	address   string // for people
+	addresses []string
+	key       certs.PublicKey // of a candidate; zero: anyone
+	dialing   bool
+	next      time.Duration
+	failures  int
+	why       string // of the last failure
+	refusal   *pb.HandshakeResponse
+	hopeless  bool // refused for good, or our own address
+}
+
+// maxTargets bounds the candidates that full peers can make us dial.
+const maxTargets = 64
+
+// JoinError: nobody has let us in.
+type JoinError struct {
+	Failures []string // "ADDRESS: why"
+	// Refusal is set if a peer has refused us for another reason than being full.
+	Refusal *pb.HandshakeResponse
+	Address string // who did
+}
+
+func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
+
+// dialTargets dials every address to join that is due.
+func (c *Core) dialTargets() {
+	for _, t := range c.targets {
+		if !t.dialing && !t.hopeless && c.now >= t.next {
+			t.dialing = true
+			c.startDial(&dial{target: t, key: t.key}, t.addresses)
+		}
+	}
+}
+
+// ended is the end of a dial of the target, whatever its success.
+func (t *target) ended(c *Core, why string) {
+	t.dialing = false
+	t.failures++
+	most := joinBackoff
+	if c.ready {
+		most = maxBackoff
+	}
+	t.next = c.now + c.backoff(t.failures, most)
+	if why != "" {
+		t.why, t.refusal = why, nil
+	}
+}
+
+func (t *target) accepted() { t.failures, t.why, t.refusal = 0, "", nil }
+
+// refused notes the answer of a door that did not open.
+func (t *target) refused(response *pb.HandshakeResponse) {
+	t.refusal = response
+	switch response.GetCode() {
+	case pb.HandshakeCode_VERSION, pb.HandshakeCode_NETWORK, pb.HandshakeCode_MALFORMED:
+		t.hopeless = true
+	}
+}
+
+// addCandidates adds the peers that a full one has named.
+func (c *Core) addCandidates(list []*pb.Signed) {
+	for _, signed := range list {
+		record, err := pb.ParseRecord(signed)
+		if err != nil || len(c.targets) >= maxTargets {
+			continue
+		}
+		key := certs.PublicKey(record.GetKey())
+		known := key == c.cfg.Identity.Key() || len(record.GetAddresses()) == 0
+		for _, t := range c.targets {
+			known = known || t.key == key
+		}
+		if !known {
+			c.targets = append(c.targets, &target{address: record.GetAddresses()[0], addresses: record.GetAddresses(), key: key})
+		}
+	}
+	c.dialTargets()
+}
+
+// checkJoining tries again, or gives up when the time is over or no address is
+// left to hope for.
+func (c *Core) checkJoining() {
+	if c.ready || c.ended || c.leaving {
+		return
+	}
+	hope := false
+	for _, t := range c.targets {
+		hope = hope || !t.hopeless
+	}
+	for _, l := range c.links {
+		hope = hope || l.state == linkUp
+	}
+	late := c.joinBy != 0 && c.now >= c.joinBy
+	if late || !hope {
+		c.fail(c.joinError())
+		return
+	}
+	if c.linksUp() == 0 {
+		c.dialTargets()
+	}
+}
+
+func (c *Core) joinError() *JoinError {
+	e := &JoinError{}
+	for _, t := range c.targets {
+		why := t.why
+		if why == "" {
+			why = "no answer"
+		}
+		e.Failures = append(e.Failures, t.address+": "+why)
+		if t.refusal != nil && t.refusal.GetCode() != pb.HandshakeCode_FULL && e.Refusal == nil {
+			e.Refusal, e.Address = t.refusal, t.address
+		}
+	}
+	return e
+}

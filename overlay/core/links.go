@@ -1,0 +1,241 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// linkState is how far a connection has come.
+type linkState int
+
+const (
+	linkOpening linkState = iota // the handshake is not done
+	linkUp
+	linkClosing // the driver has been asked to close it
+)
+
+// link is a connection to an authenticated peer.
+type link struct {
+	id      LinkID
+	key     certs.PublicKey // from TLS
+	address string          // of the other end, for the log
+	dial    *dial           // the wish that it fulfils; nil: the other side dialled
+	opened  time.Duration
+	state   linkState
+
+	// Once it is up:
+	peer      certs.ID
+	epoch     uint64
+	neighbour bool
+	asked     bool          // for neighbourhood, and no answer yet
+	syncing   bool          // our request for the table is not answered to the end
+	synced    time.Duration // when the last piece came, or was asked for
+	heard     time.Duration
+	used      time.Duration
+	quiet     bool // silent for quietAfter, and its peer is being dialled anew
+	pending   []*pb.Announcement
+}
+
+// dial is a wish on its way: for a target of the join or for an entry.
+type dial struct {
+	id     DialID
+	target *target
+	peer   certs.ID
+	key    certs.PublicKey
+}
+
+// Connected is the news of a connection whose TLS handshake is done: one of our
+// dials, or with dial 0 one of somebody else's. key is the other side's, address
+// where it is, for people.
+func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.PublicKey, address string) {
+	c.begin(now)
+	l := &link{id: id, key: key, address: address, dial: c.dials[dial], opened: now, heard: now, used: now}
+	c.links = append(c.links, l)
+	switch {
+	case c.ended || c.leaving || dial != 0 && l.dial == nil:
+		c.close(l, CloseBye, "leaving")
+	case l.dial != nil:
+		c.send(l, &pb.HandshakeStart{
+			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
+			Record: c.self.signed, Software: c.cfg.Software,
+		})
+	}
+}
+
+// Disconnected is the news that a link has ended. friendly says that the other
+// side closed it in so many words, so that it lives; why is for people.
+func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why string) {
+	c.begin(now)
+	l := c.link(id)
+	if l == nil {
+		return
+	}
+	c.links = slices.DeleteFunc(c.links, func(other *link) bool { return other == l })
+	for _, e := range c.table.entries {
+		e.dropPath(id)
+	}
+	if l.dial != nil {
+		c.dialEnded(l.dial, why, false)
+	}
+	if c.ended || l.peer == "" {
+		return
+	}
+	c.note("link ended", "peer", string(l.peer), "address", l.address, "why", why)
+	e := c.table.get(l.peer, l.key)
+	if e == nil || !e.alive() || l.state == linkClosing || friendly || c.linkTo(l.key) != nil {
+		return
+	}
+	e.confirm = true
+	c.dialEntry(e)
+}
+
+// Heard is the news of a link's traffic: when the last packet came, and when the
+// last direct message went or came over it.
+func (c *Core) Heard(now time.Duration, id LinkID, heard, used time.Duration) {
+	c.begin(now)
+	if l := c.link(id); l != nil {
+		l.heard, l.used = max(l.heard, heard), max(l.used, used)
+	}
+}
+
+// Receive is a frame that has passed pb.Check.
+func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
+	c.begin(now)
+	l := c.link(id)
+	if l == nil || l.state == linkClosing || c.ended {
+		return
+	}
+	l.heard = now
+	if l.state == linkOpening {
+		c.receiveHandshake(l, m)
+		return
+	}
+	switch m := m.GetContent().(type) {
+	case *pb.PeerMessage_Propagation:
+		for _, a := range m.Propagation.GetAnnouncements() {
+			if !c.learn(l, a) {
+				return
+			}
+		}
+	case *pb.PeerMessage_Neighbour:
+		c.receiveNeighbour(l, m.Neighbour.GetType())
+	case *pb.PeerMessage_SyncRequest:
+		c.receiveSyncRequest(l, m.SyncRequest)
+	case *pb.PeerMessage_SyncReply:
+		c.receiveSyncReply(l, m.SyncReply)
+	case *pb.PeerMessage_Broadcast:
+		c.receiveBroadcast(l, m.Broadcast)
+	default:
+		c.violation(l, "a handshake after the handshake")
+	}
+}
+
+// violation ends a link whose peer has broken the protocol.
+func (c *Core) violation(l *link, why string) {
+	c.warn("peer breaks the protocol", "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	c.close(l, CloseProtocol, why)
+}
+
+// up is the end of a successful handshake: the peer at the other end is known.
+func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
+	l.state, l.peer, l.epoch = linkUp, certs.ID(record.GetId()), record.GetEpoch()
+	if l.dial != nil {
+		c.dialEnded(l.dial, "", true)
+		if l.dial.target != nil {
+			l.dial.target.accepted()
+		}
+	}
+	if !c.learn(l, &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed}) || c.ended {
+		return
+	}
+	c.replaceOlder(l)
+	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
+	c.note("link up", "peer", string(l.peer), "address", l.address)
+	if e := c.table.get(l.peer, l.key); e != nil {
+		e.wanted, e.confirm, e.quarrelTill = false, false, 0
+	}
+	if !c.ready {
+		c.requestSync(l)
+	}
+	if c.neighbours() < wantNeighbours {
+		c.askNeighbour(l)
+	}
+}
+
+// replaceOlder deals with earlier links to the peer of a new one. Those of an
+// earlier run are dead, and so is one that was silent. Else both sides have
+// dialled: the one with the smaller ID keeps the newest, and the other side uses
+// the newest until that one closes the rest, so that the two never close
+// different ones.
+func (c *Core) replaceOlder(l *link) {
+	for _, old := range c.links {
+		if old == l || old.key != l.key || old.state != linkUp {
+			continue
+		}
+		switch {
+		case old.epoch < l.epoch || old.quiet:
+			c.close(old, CloseDead, "replaced by a new connection")
+		case c.cfg.ID < l.peer:
+			c.close(old, CloseDuplicate, "another connection is used")
+		}
+	}
+}
+
+// close asks the driver to close the link and forgets what it was good for.
+func (c *Core) close(l *link, reason CloseReason, text string) {
+	if l.state == linkClosing {
+		return
+	}
+	l.state, l.neighbour, l.asked = linkClosing, false, false
+	c.out.Closes = append(c.out.Closes, Close{l.id, reason, text})
+}
+
+// checkHandshakes closes links whose handshake does not come.
+func (c *Core) checkHandshakes() {
+	for _, l := range c.links {
+		if l.state == linkOpening && c.now >= l.opened+handshakeTimeout {
+			c.warn("handshake did not come", "address", l.address)
+			c.close(l, CloseTimeout, "handshake did not come in time")
+		}
+	}
+}
+
+// send queues a frame on the link, behind the announcements that wait for it.
+func (c *Core) send(l *link, content proto.Message) {
+	c.flushLink(l)
+	c.out.Frames = append(c.out.Frames, Frame{l.id, encode(content)})
+}
+
+// link finds a link by its number.
+func (c *Core) link(id LinkID) *link {
+	i, ok := slices.BinarySearchFunc(c.links, id, func(l *link, id LinkID) int { return int(l.id) - int(id) })
+	if !ok {
+		return nil
+	}
+	return c.links[i]
+}
+
+// linkTo returns the newest link to the key that is up, nil if there is none.
+func (c *Core) linkTo(key certs.PublicKey) *link {
+	for _, l := range slices.Backward(c.links) {
+		if l.key == key && l.state == linkUp {
+			return l
+		}
+	}
+	return nil
+}
+
+func (c *Core) linksUp() int {
+	n := 0
+	for _, l := range c.links {
+		if l.state == linkUp {
+			n++
+		}
+	}
+	return n
+}

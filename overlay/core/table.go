@@ -1,0 +1,197 @@
+package core
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// entry is what is known of one (ID, key).
+type entry struct {
+	id     certs.ID
+	key    certs.PublicKey
+	record *pb.Record // the parsed payload of signed
+	signed *pb.Signed
+	state  pb.AnnouncementType
+	paths  []path        // neighbours that have told us of this version
+	since  time.Duration // when this epoch was learned
+	buried time.Duration // when LOST or LEAVE was learned
+
+	dialing     DialID        // 0: none is under way
+	failures    int           // dials in a row that reached nobody
+	nextDial    time.Duration // not before
+	confirm     bool          // its link broke: a dial that fails proves it lost
+	wanted      bool          // messages wait for it
+	refusedTill time.Duration // it has refused neighbourhood
+	quarrelTill time.Duration // it has refuted us: accuse it no more until then
+	accused     bool          // by us, for this version
+
+	broadcasts window
+}
+
+// path is a way to a peer: over this link, in so many hops.
+type path struct {
+	link LinkID
+	hops uint32
+}
+
+// version orders the statements about one entry.
+type version struct {
+	epoch uint64
+	seq   uint32
+	state pb.AnnouncementType
+}
+
+func (v version) compare(w version) int {
+	return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state))
+}
+
+func (e *entry) version() version {
+	return version{e.record.GetEpoch(), e.record.GetSeq(), e.state}
+}
+
+func (e *entry) alive() bool { return e.state == pb.AnnouncementType_JOIN }
+
+// compareEntries orders a table: by ID, then key.
+func compareEntries(a, b *entry) int {
+	return cmp.Or(cmp.Compare(a.id, b.id), bytes.Compare(a.key[:], b.key[:]))
+}
+
+// table holds the entries in the order of (ID, key). No map is ever ranged over,
+// so that a run repeats by its seed.
+type table struct{ entries []*entry }
+
+func (t *table) insert(e *entry) {
+	i, _ := slices.BinarySearchFunc(t.entries, e, compareEntries)
+	t.entries = slices.Insert(t.entries, i, e)
+}
+
+func (t *table) remove(e *entry) {
+	if i, ok := slices.BinarySearchFunc(t.entries, e, compareEntries); ok {
+		t.entries = slices.Delete(t.entries, i, i+1)
+	}
+}
+
+func (t *table) get(id certs.ID, key certs.PublicKey) *entry {
+	i, ok := slices.BinarySearchFunc(t.entries, &entry{id: id, key: key}, compareEntries)
+	if !ok {
+		return nil
+	}
+	return t.entries[i]
+}
+
+// of returns the entries of an ID.
+func (t *table) of(id certs.ID) []*entry {
+	i, _ := slices.BinarySearchFunc(t.entries, &entry{id: id}, compareEntries)
+	n := i
+	for n < len(t.entries) && t.entries[n].id == id {
+		n++
+	}
+	return t.entries[i:n]
+}
+
+// after returns the entries behind (id, key).
+func (t *table) after(id certs.ID, key certs.PublicKey) []*entry {
+	i, found := slices.BinarySearchFunc(t.entries, &entry{id: id, key: key}, compareEntries)
+	if found {
+		i++
+	}
+	return t.entries[i:]
+}
+
+// owner is whose an ID is: among the living entries the one with the smallest
+// (epoch, key); with none living a suspect, who still has time to refute; else nil.
+func (t *table) owner(id certs.ID, now time.Duration) *entry {
+	var best *entry
+	for _, e := range t.of(id) {
+		if !e.alive() && !e.suspect(now) {
+			continue
+		}
+		if best == nil || e.before(best) {
+			best = e
+		}
+	}
+	return best
+}
+
+// before says that e rather than f owns their ID: the living before the buried,
+// then the smaller (epoch, key).
+func (e *entry) before(f *entry) bool {
+	if e.alive() != f.alive() {
+		return e.alive()
+	}
+	return cmp.Or(cmp.Compare(e.record.GetEpoch(), f.record.GetEpoch()), bytes.Compare(e.key[:], f.key[:])) < 0
+}
+
+func (e *entry) suspect(now time.Duration) bool {
+	return e.state == pb.AnnouncementType_LOST && now < e.buried+suspectFor
+}
+
+// digest is a hash over every entry's version; equal tables have equal digests.
+func (t *table) digest() []byte {
+	h := sha256.New()
+	var b []byte
+	for _, e := range t.entries {
+		b = append(b[:0], e.id...)
+		b = append(b, 0)
+		b = append(b, e.key[:]...)
+		b = binary.BigEndian.AppendUint64(b, e.record.GetEpoch())
+		b = binary.BigEndian.AppendUint32(b, e.record.GetSeq())
+		b = append(b, byte(e.state))
+		h.Write(b)
+	}
+	return h.Sum(nil)
+}
+
+// room makes room for a new entry, or says that there is none: of the keys of
+// one ID the best maxKeysPerID are held (see before), and of buried entries that
+// we have not known in life maxTombstones. What finds no room is not passed on
+// either, so that a flood of it ends.
+func (t *table) room(e *entry, self *entry) (evicted *entry, ok bool) {
+	if len(t.entries) >= maxEntries || !e.alive() && t.buriedCount() >= maxTombstones {
+		return nil, false
+	}
+	list := t.of(e.id)
+	if len(list) < maxKeysPerID {
+		return nil, true
+	}
+	worst := e
+	for _, f := range list {
+		if f != self && worst.before(f) {
+			worst = f
+		}
+	}
+	return worst, worst != e
+}
+
+func (t *table) buriedCount() int {
+	n := 0
+	for _, e := range t.entries {
+		if !e.alive() {
+			n++
+		}
+	}
+	return n
+}
+
+// setPath notes that the link leads to the peer in so many hops.
+func (e *entry) setPath(link LinkID, hops uint32) {
+	for i := range e.paths {
+		if e.paths[i].link == link {
+			e.paths[i].hops = hops
+			return
+		}
+	}
+	e.paths = append(e.paths, path{link, hops})
+}
+
+// dropPath forgets the ways over the link.
+func (e *entry) dropPath(link LinkID) {
+	e.paths = slices.DeleteFunc(e.paths, func(p path) bool { return p.link == link })
+}
