@@ -9,6 +9,7 @@ package certs
 
 import (
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -63,6 +64,16 @@ func (i *Identity) Key() PublicKey { return i.public }
 
 // String is the fingerprint of the public half.
 func (i *Identity) String() string { return i.public.String() }
+
+// ResetKey is a secret derived from the key, for QUIC's stateless resets: the
+// same after a restart of the peer.
+func (i *Identity) ResetKey() [32]byte {
+	key, err := hkdf.Key(sha256.New, i.private.Seed(), nil, "quicpeer stateless reset", 32)
+	if err != nil {
+		panic("certs: " + err.Error()) // only for lengths that SHA-256 can't give
+	}
+	return [32]byte(key)
+}
 
 // SignRecord signs r as it is.
 func (i *Identity) SignRecord(r *pb.Record) *pb.Signed { return i.sign(purposeRecord, r) }

@@ -1,21 +1,202 @@
 package certs
 
-import "errors"
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 
-// State is who a peer is: its ID, its identity, and the epochs it has used.
+	"github.com/gofrs/flock"
+)
+
+// What a state directory holds. Each file is replaced as a whole, under the lock.
+const (
+	keyFile   = "key.pem" // the private key, PKCS#8, for its owner's eyes only
+	idFile    = "id"      // the ID, a line
+	epochFile = "epoch"   // the last epoch used, a line in decimal
+	lockFile  = "lock"    // empty; whoever holds the kernel's lock on it owns the directory
+)
+
+// State is who a peer is: its ID, its identity, and the epochs it has used. It
+// is safe for use by several goroutines.
 type State struct {
 	ID       ID
 	Identity *Identity
+	// Dir is the directory where it is kept; empty: nowhere.
+	Dir string
+
+	mu     sync.Mutex
+	epoch  uint64
+	closed bool
+	lock   *flock.Flock
 }
 
 // NewState is the state of a peer that keeps nothing.
 func NewState(id ID, identity *Identity) *State { return &State{ID: id, Identity: identity} }
 
-// OpenState opens the state directory.
-func OpenState(dir string, id ID) (*State, error) { return nil, errors.New("not yet") }
+// RandomID is an ID for a peer that was given none: short enough to be typed by
+// others. It reads 6 bytes of r, and panics if r can't give them (crypto/rand's
+// Reader always can).
+func RandomID(r io.Reader) ID {
+	const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+	var b [6]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		panic(fmt.Sprintf("certs: no randomness: %v", err))
+	}
+	for i := range b {
+		b[i] = alphabet[b[i]%32]
+	}
+	return ID("peer-" + string(b[:]))
+}
 
-// NextEpoch returns the epoch of a new attempt to join.
-func (s *State) NextEpoch(least uint64) (uint64, error) { return least, nil }
+// OpenState opens the state directory dir, making it and what is in it where
+// there is nothing yet, and holds it until Close: [ErrStateInUse] if another
+// process does. With an empty id the peer is the stored ID, or else a random one
+// that is then kept; another stored ID than id is an [OtherIDError]. Damage is
+// reported, never mended: a new key would make this peer somebody else.
+func OpenState(dir string, id ID) (state *State, err error) {
+	if id != "" {
+		if _, err := ParseID(string(id)); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the state directory: %w", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", ErrStateInUse, dir)
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	if err := removeLeftovers(dir); err != nil {
+		return nil, err
+	}
+	state = &State{Dir: dir, lock: lock}
+	if err := state.load(id); err != nil {
+		return nil, err
+	}
+	return state, nil
+}
 
-// Close releases the directory.
-func (s *State) Close() error { return nil }
+// load reads the directory, and makes what isn't there. A new key is written
+// before the ID, so that a crash in between leaves a directory that can be
+// opened, and not one whose key seems to be gone.
+func (s *State) load(want ID) error {
+	stored, err := readID(s.Dir)
+	if err != nil {
+		return err
+	}
+	if stored != "" && want != "" && stored != want {
+		return &OtherIDError{Dir: s.Dir, Stored: stored, Wanted: want}
+	}
+	epoch, hasEpoch, err := readEpoch(s.Dir)
+	if err != nil {
+		return err
+	}
+	identity, err := readKey(s.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && (stored != "" || hasEpoch):
+		return &KeyMissingError{Path: filepath.Join(s.Dir, keyFile)}
+	case errors.Is(err, fs.ErrNotExist):
+		if identity, err = makeKey(s.Dir); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	if stored == "" {
+		if stored = want; stored == "" {
+			stored = RandomID(rand.Reader)
+		}
+		if err := replaceFile(filepath.Join(s.Dir, idFile), []byte(stored+"\n")); err != nil {
+			return err
+		}
+	}
+	s.ID, s.Identity, s.epoch = stored, identity, epoch
+	return nil
+}
+
+// NextEpoch is the epoch of a new attempt to join: the greater of least and the
+// successor of the last one, which it never gives again. With a directory it is
+// kept there, safe from a crash, before NextEpoch returns.
+func (s *State) NextEpoch(least uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return 0, fmt.Errorf("the state of %s: %w", s.ID, fs.ErrClosed)
+	case s.epoch == math.MaxUint64:
+		return 0, fmt.Errorf("the state of %s: no epoch is left", s.ID)
+	}
+	epoch := max(least, s.epoch+1)
+	if s.Dir != "" {
+		path := filepath.Join(s.Dir, epochFile)
+		if err := replaceFile(path, []byte(strconv.FormatUint(epoch, 10)+"\n")); err != nil {
+			return 0, err
+		}
+	}
+	s.epoch = epoch
+	return epoch, nil
+}
+
+// Close gives the directory free. The state has no further epochs. A second
+// Close does nothing.
+func (s *State) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+// readID returns the stored ID, empty where there is none.
+func readID(dir string) (ID, error) {
+	path := filepath.Join(dir, idFile)
+	b, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	id, err := ParseID(strings.TrimRight(string(b), "\r\n"))
+	if err != nil {
+		return "", &DamagedError{Path: path, Err: err}
+	}
+	return id, nil
+}
+
+func readEpoch(dir string) (epoch uint64, ok bool, err error) {
+	path := filepath.Join(dir, epochFile)
+	b, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	} else if err != nil {
+		return 0, false, err
+	}
+	epoch, err = strconv.ParseUint(string(bytes.TrimRight(b, "\r\n")), 10, 64)
+	if err != nil {
+		return 0, false, &DamagedError{Path: path, Err: errors.New("not a number")}
+	}
+	return epoch, true, nil
+}

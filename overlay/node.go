@@ -1,71 +1,340 @@
-// Package overlay is a node of the network of peers.
+// Package overlay is a node of the network of peers: start one with [Start],
+// loop over [Node.Events], and [Node.Send].
+//
+//	main ── Start, Send, Broadcast, Leave ──▶ Node ◀── Events ── main
+//	                                           │
+//	       inputs, one after the other         │        messages, each on the
+//	 links ─────────────▶ loop ──▶ core        │        goroutines of its link
+//	       ◀───────────── frames, dials,       └──▶ outbox ──▶ stream ──▶ peer
+//	                      closes, events            queue ◀── inbox ◀──── peer
+//
+// Every decision about the network is made by package core, on one goroutine,
+// the loop. Direct messages do not pass through it: an outbox for each receiver
+// writes to the link that the loop has given it, and an inbox for each link puts
+// what comes into the queue that Events reads.
+//
+// # Delivery
+//
+// A message is acknowledged when the program has come back from it to the loop
+// over Events, so that a program that stops looking withholds the receipts from
+// those who write to it, and from nobody else anything. A message without a
+// receipt when its link ends is sent again on the next; the receiver knows
+// repeats and shows each message once.
 package overlay
 
 import (
 	"context"
+	crand "crypto/rand"
+	"encoding/binary"
 	"iter"
 	"log/slog"
-	"net"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/pb"
+	"quicpeer/transport"
 )
 
-// Config is how to start a node. The zero value is a peer with a random ID that
-// starts a network on a free port.
-type Config struct {
-	// State is who the peer is. Nil: a new key, kept nowhere, under ID.
-	State *certs.State
-	// ID is the peer's ID where State is nil. Empty: a random one.
-	ID certs.ID
-	// Listen is the UDP address HOST:PORT to listen on and to dial from. Empty: ":0".
-	Listen string
-	// Conn is used instead of a socket on Listen if it is set. The node closes it.
-	Conn net.PacketConn
-	// Join are the addresses HOST:PORT of peers to join, all tried at once. Empty: a new network.
-	Join []string
-	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever.
-	JoinTimeout time.Duration
-	// Network is the name of the network; peers of another one are refused. Not a secret.
-	Network string
-	// Software is the program's name and version, told to other peers for their
-	// logs, at most 64 bytes.
-	Software string
-	// Log receives what happens, nil is silent.
-	Log *slog.Logger
+// Node is a running peer. Its methods may be called from any goroutine, the loop
+// over Events by one at a time.
+type Node struct {
+	cfg      Config
+	id       certs.ID
+	log      *slog.Logger
+	endpoint *transport.Endpoint
+	queue    *queue
+	start    time.Time // the origin of the core's time
+
+	// The loop's own.
+	core     *core.Core
+	links    map[core.LinkID]*nodeLink
+	lastLink core.LinkID
+	awaken   *time.Timer
+
+	ctx    context.Context // ends with the node
+	cancel context.CancelFunc
+	inputs chan func()
+	ready  chan struct{} // closed when the node is in the network
+	ended  chan struct{} // closed when the loop has ended
+	wg     sync.WaitGroup
+
+	prefix  [8]byte // of message IDs
+	counter atomic.Uint64
+
+	mu       sync.Mutex
+	outboxes map[certs.ID]*outbox
+	present  map[certs.ID]certs.PublicKey
+	senders  map[certs.PublicKey]*sender
+	idle     chan struct{} // an outbox has become empty, or its receiver has gone
+	leaving  bool
+	err      error
+
+	leave       sync.Once
+	undelivered int
 }
 
-// Node is a running peer.
-type Node struct{}
+// Start starts a node and joins the network: with addresses to join it returns
+// when the network's table has been received, or with the reason why not
+// (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
+// an error of the socket or the state directory). The node runs until Leave or
+// Close, or until it stops by itself, see Err. ctx is for the joining alone.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := cfg.State.NextEpoch(uint64(time.Now().UnixMilli()))
+	if err != nil {
+		return nil, err
+	}
+	conn := cfg.Conn
+	if conn == nil {
+		if conn, err = transport.Listen(cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	endpoint, err := transport.NewEndpoint(transport.Config{
+		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n := newNode(cfg, endpoint, epoch)
+	select {
+	case <-n.ready:
+		return n, nil
+	case <-n.ended:
+		return nil, n.Close()
+	case <-ctx.Done():
+		n.Close()
+		return nil, ctx.Err()
+	}
+}
 
-// Start starts a node and joins the network.
-func Start(ctx context.Context, cfg Config) (*Node, error) { panic("stub") }
+func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) *Node {
+	n := &Node{
+		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
+		links:    make(map[core.LinkID]*nodeLink),
+		inputs:   make(chan func(), 256),
+		ready:    make(chan struct{}),
+		ended:    make(chan struct{}),
+		outboxes: make(map[certs.ID]*outbox),
+		present:  make(map[certs.ID]certs.PublicKey),
+		senders:  make(map[certs.PublicKey]*sender),
+		idle:     make(chan struct{}, 1),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	record, _ := addresses(endpoint.Addr())
+	var seed [32]byte
+	crand.Read(seed[:]) // never fails, see crypto/rand
+	n.core = core.New(core.Config{
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
+		Addresses: record, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		Rand: rand.New(rand.NewChaCha8(seed)),
+	}, n.now())
+	n.wg.Go(n.accept)
+	n.wg.Go(n.loop)
+	return n
+}
 
 // ID is the node's ID.
-func (n *Node) ID() certs.ID { panic("stub") }
+func (n *Node) ID() certs.ID { return n.id }
 
-// Events yields what happens, in order, until the node has stopped.
-func (n *Node) Events() iter.Seq[Event] { panic("stub") }
+// Key is the node's key.
+func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }
 
-// Err says why the node stopped by itself; nil after Leave and Close.
-func (n *Node) Err() error { panic("stub") }
-
-// Send sends a direct message.
-func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
-	panic("stub")
+// Events yields what happens, in order, Ready first, until the node has stopped.
+// An event counts as handled when the loop comes back for the next one: then the
+// sender of a message gets its receipt. The event at which a loop breaks is the
+// first of the next loop. One loop at a time.
+func (n *Node) Events() iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		for {
+			items, ok := n.queue.take()
+			if !ok {
+				return
+			}
+			for i, it := range items {
+				if !yield(it.event) {
+					n.queue.putBack(items[i:])
+					return
+				}
+				n.queue.handled(it)
+			}
+		}
+	}
 }
 
-// Broadcast sends a message to everyone.
-func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) { panic("stub") }
+// Err says why the node has stopped by itself: *DuplicateIDError and
+// ErrStartedElsewhere when the network turns out to have another peer of our ID,
+// or an error of the disk. Nil while it runs, and after Leave and Close.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
 
-// Peers is the routing table.
-func (n *Node) Peers() []Peer { panic("stub") }
+// Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which
+// arrives byte for byte as it is. ref comes back in each event of the message.
+// To a peer that is not in the network the message waits for it, for as long as
+// the node runs.
+//
+// Send returns when the message has its ID, before it is on its way. It waits
+// while 16,384 messages or 32 MiB to this receiver have no receipt, or 65,536 events
+// of one's own wait in Events: a program that sends very much from within its
+// loop over Events should give it a ctx. To a receiver that isn't here it does
+// not wait: ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
+// ErrOutboxFull, ErrClosed, of a malformed ID, of ctx.
+func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
+	if _, err := certs.ParseID(string(to)); err != nil {
+		return MessageID{}, err
+	}
+	if to == n.id {
+		return MessageID{}, ErrToSelf
+	}
+	if err := checkBody(body, pb.MaxBody); err != nil {
+		return MessageID{}, err
+	}
+	if err := n.queue.waitOwn(ctx); err != nil {
+		return MessageID{}, err
+	}
+	o, err := n.outbox(to)
+	if err != nil {
+		return MessageID{}, err
+	}
+	return o.add(ctx, body, ref)
+}
 
-// Waiting lists for whom messages wait.
-func (n *Node) Waiting() []Waiting { panic("stub") }
+// Broadcast sends a message to every peer that is in the network now: UTF-8 of
+// at most 64 KiB (pb.MaxBroadcast). There are no receipts. Errors as of Send.
+func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
+	if err := checkBody(body, pb.MaxBroadcast); err != nil {
+		return MessageID{}, err
+	}
+	if err := n.queue.waitOwn(ctx); err != nil {
+		return MessageID{}, err
+	}
+	sent := make(chan MessageID, 1)
+	n.post(func() {
+		if n.isLeaving() {
+			close(sent)
+			return
+		}
+		id := MessageID(n.core.Broadcast(n.now(), body, time.Now().UnixNano()))
+		n.queue.push(Sent{id, Everyone, ref})
+		sent <- id
+	})
+	select {
+	case id, ok := <-sent:
+		if !ok {
+			return id, ErrClosed
+		}
+		return id, nil
+	case <-n.ended:
+		return MessageID{}, ErrClosed
+	}
+}
 
-// Leave waits for receipts until ctx ends, says goodbye and closes.
-func (n *Node) Leave(ctx context.Context) (undelivered int, err error) { panic("stub") }
+func checkBody(body string, limit int) error {
+	if len(body) > limit {
+		return &TooLongError{Bytes: len(body), Limit: limit}
+	}
+	if !utf8.ValidString(body) {
+		return ErrNotUTF8
+	}
+	return nil
+}
 
-// Close is Leave without waiting for receipts.
-func (n *Node) Close() error { panic("stub") }
+// Peers is the routing table in the order of the IDs, this peer itself not in
+// it; empty after the end.
+func (n *Node) Peers() []Peer {
+	answer := make(chan []Peer, 1)
+	n.post(func() { answer <- n.peers() })
+	select {
+	case list := <-answer:
+		return list
+	case <-n.ended:
+		return nil
+	}
+}
+
+// Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
+func (n *Node) Waiting() []Waiting {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []Waiting
+	for id, o := range n.outboxes {
+		if count, _ := o.count(); count > 0 {
+			list = append(list, Waiting{id, count})
+		}
+	}
+	slices.SortFunc(list, func(a, b Waiting) int { return strings.Compare(string(a.To), string(b.To)) })
+	return list
+}
+
+// Leave takes no more messages, waits until those on their way to peers in the
+// network have their receipts or ctx ends, says goodbye and closes everything.
+// It returns how many messages have not reached their receivers; each has been
+// reported by Failed. Events go on until the loop over them has seen the last.
+// The error is Err's: why the node had already stopped by itself. Later calls,
+// and one after such a stop, only wait for the end.
+func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
+	n.leave.Do(func() {
+		n.mu.Lock()
+		n.leaving = true
+		n.mu.Unlock()
+		n.awaitReceipts(ctx)
+		n.post(func() { n.core.Leave(n.now()) })
+		n.awaitGoodbyes()
+		n.stop()
+	})
+	return n.undelivered, n.Err()
+}
+
+// Close is Leave without waiting for receipts. No goroutine of the node is left
+// when it returns. It is also due when the node has stopped by itself.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := n.Leave(ctx)
+	return err
+}
+
+// now is the core's time.
+func (n *Node) now() time.Duration { return time.Since(n.start) }
+
+// post hands an input to the loop; after its end it does nothing.
+func (n *Node) post(input func()) {
+	select {
+	case n.inputs <- input:
+	case <-n.ended:
+	}
+}
+
+// want asks the loop for a link for the outbox of a peer.
+func (n *Node) want(to certs.ID) {
+	n.post(func() { n.match(to) })
+}
+
+func (n *Node) isLeaving() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.leaving
+}
+
+// setPrefix fixes how message IDs of this run begin.
+func (n *Node) setPrefix() {
+	n.prefix = core.MessagePrefix(n.Key(), n.core.Epoch())
+}
+
+// nextMessageID is the ID of a new direct message.
+func (n *Node) nextMessageID() MessageID {
+	return MessageID(binary.BigEndian.AppendUint64(n.prefix[:], n.counter.Add(1)))
+}

@@ -60,7 +60,7 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 		held = &entry{id: id, key: key, record: record, state: a.GetType(), since: c.now}
 		evicted, ok := c.table.room(held, c.self)
 		if !ok {
-			c.warn("no room in the table, announcement dropped", "id", string(id), "key", key.String())
+			c.note(Warn, "no room in the table, announcement dropped", "id", string(id), "key", key.String())
 			return true
 		}
 		if evicted != nil {
@@ -114,7 +114,7 @@ func (c *Core) learnOfSelf(news version) {
 		c.fail(&StartedElsewhereError{})
 		return
 	}
-	c.note("refuting", "said", news.state.String())
+	c.note(Debug, "refuting", "said", news.state.String())
 	c.setOwnRecord(pb.AnnouncementType_JOIN, news.seq+1)
 	c.flood(nil, c.self, 0)
 }
@@ -127,7 +127,7 @@ func (c *Core) checkOwnID(e *entry) {
 	}
 	owner := c.table.owner(c.cfg.ID, c.now)
 	if owner != c.self {
-		c.warn("another peer owns this ID", "id", string(e.id), "key", owner.key.String())
+		c.note(Warn, "another peer owns this ID", "id", string(e.id), "key", owner.key.String())
 		c.fail(&DuplicateIDError{Holder: owner.key})
 		return
 	}

@@ -21,13 +21,13 @@ func (c *Core) checkLinks() {
 		if silent && !l.quiet {
 			l.quiet = true
 			if e := c.table.get(l.peer, l.key); e != nil && e.alive() && c.linkTo(l.key) == l {
-				c.note("link silent", "peer", string(l.peer), "address", l.address)
+				c.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
 				e.confirm = true
 				c.dialEntry(e)
 			}
 		}
 		if l.syncing && c.now > l.synced+syncTimeout {
-			c.warn("table did not come", "peer", string(l.peer), "address", l.address)
+			c.note(Warn, "table did not come", "peer", string(l.peer), "address", l.address)
 			c.close(l, CloseTimeout, "the table did not come in time")
 			continue
 		}
@@ -39,7 +39,7 @@ func (c *Core) checkLinks() {
 
 // forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.
 func (c *Core) forgiveSilence() {
-	c.note("this process was stopped for a while")
+	c.note(Debug, "this process was stopped for a while")
 	for _, l := range c.links {
 		l.heard, l.opened = c.now, max(l.opened, c.now-handshakeTimeout/2)
 	}
@@ -70,7 +70,7 @@ func (c *Core) accuse(e *entry) {
 	if !e.alive() || c.leaving || c.ended {
 		return
 	}
-	c.note("lost", "peer", string(e.id), "key", e.key.String())
+	c.note(Debug, "lost", "peer", string(e.id), "key", e.key.String())
 	e.state, e.buried, e.accused = pb.AnnouncementType_LOST, c.now, true
 	e.failures, e.nextDial = 0, c.now+firstBackoff
 	e.paths = nil

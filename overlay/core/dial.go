@@ -71,7 +71,7 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 	}
 	e.failures++
 	e.nextDial = c.now + c.backoff(e.failures, maxBackoff)
-	c.note("dial failed", "peer", string(e.id), "why", why)
+	c.note(Debug, "dial failed", "peer", string(e.id), "why", why)
 	c.dialFailed(e)
 }
 

@@ -105,11 +105,21 @@ func (Joined) isEvent()      {}
 func (Left) isEvent()        {}
 func (Broadcasted) isEvent() {}
 
+// Level says how much a note matters.
+type Level int
+
+// The levels of notes.
+const (
+	Debug Level = iota
+	Info
+	Warn
+)
+
 // Note is a line for the log.
 type Note struct {
-	Warn bool
-	Text string
-	Args []any // pairs, as for slog
+	Level Level
+	Text  string
+	Args  []any // pairs, as for slog
 }
 
 // Drain returns what the core wants since the last call and forgets it. It is to
@@ -121,10 +131,12 @@ func (c *Core) Drain() Effects {
 	return out
 }
 
-func (c *Core) note(text string, args ...any) {
-	c.out.Notes = append(c.out.Notes, Note{Text: text, Args: args})
+// Empty says that nothing is wanted.
+func (e *Effects) Empty() bool {
+	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
+		len(e.Dials)+len(e.Unreachable)+len(e.Notes) == 0
 }
 
-func (c *Core) warn(text string, args ...any) {
-	c.out.Notes = append(c.out.Notes, Note{Warn: true, Text: text, Args: args})
+func (c *Core) note(level Level, text string, args ...any) {
+	c.out.Notes = append(c.out.Notes, Note{level, text, args})
 }

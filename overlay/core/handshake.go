@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
@@ -25,7 +26,7 @@ func (c *Core) receiveHandshake(l *link, m *pb.PeerMessage) {
 func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 	record, refusal := c.judge(l, start)
 	if refusal != nil {
-		c.note("refused", "id", start.GetId(), "address", l.address, "key", l.key.String(),
+		c.note(Info, "refused", "id", start.GetId(), "address", l.address, "key", l.key.String(),
 			"code", refusal.GetCode().String(), "reason", refusal.GetReason())
 		refusal.Software = c.cfg.Software
 		c.send(l, refusal)
@@ -129,7 +130,7 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		return
 	}
 	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
-	c.warn("refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
+	c.note(Warn, "refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
 	c.close(l, CloseRefused, "refused")
 	d := l.dial
 	l.dial = nil
@@ -144,7 +145,7 @@ func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) 
 		holder, err := pb.ParseRecord(response.GetRecord())
 		if err != nil || certs.ID(holder.GetId()) != c.cfg.ID || holder.GetNetwork() != c.cfg.Network ||
 			!c.cfg.VerifyRecord(certs.PublicKey(holder.GetKey()), response.GetRecord()) {
-			c.warn("a refusal without proof", "address", l.address)
+			c.note(Warn, "a refusal without proof", "address", l.address)
 			return
 		}
 		c.receiveHolder(l, d, holder, response.GetRecord())
@@ -178,5 +179,7 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *pb.Record, signed *pb.Sig
 	}
 }
 
-// clip cuts a reason to what a frame may carry.
-func clip(reason string) string { return reason[:min(len(reason), pb.MaxReason)] }
+// clip cuts a reason to what a frame may carry, between two characters.
+func clip(reason string) string {
+	return strings.ToValidUTF8(reason[:min(len(reason), pb.MaxReason)], "")
+}

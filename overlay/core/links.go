@@ -85,7 +85,7 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	if c.ended || l.peer == "" {
 		return
 	}
-	c.note("link ended", "peer", string(l.peer), "address", l.address, "why", why)
+	c.note(Debug, "link ended", "peer", string(l.peer), "address", l.address, "why", why)
 	e := c.table.get(l.peer, l.key)
 	if e == nil || !e.alive() || l.state == linkClosing || friendly || c.linkTo(l.key) != nil {
 		return
@@ -137,7 +137,7 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 
 // violation ends a link whose peer has broken the protocol.
 func (c *Core) violation(l *link, why string) {
-	c.warn("peer breaks the protocol", "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	c.note(Warn, "peer breaks the protocol", "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
 	c.close(l, CloseProtocol, why)
 }
 
@@ -155,7 +155,7 @@ func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 	}
 	c.replaceOlder(l)
 	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
-	c.note("link up", "peer", string(l.peer), "address", l.address)
+	c.note(Debug, "link up", "peer", string(l.peer), "address", l.address)
 	if e := c.table.get(l.peer, l.key); e != nil {
 		e.wanted, e.confirm, e.quarrelTill = false, false, 0
 	}
@@ -199,7 +199,7 @@ func (c *Core) close(l *link, reason CloseReason, text string) {
 func (c *Core) checkHandshakes() {
 	for _, l := range c.links {
 		if l.state == linkOpening && c.now >= l.opened+handshakeTimeout {
-			c.warn("handshake did not come", "address", l.address)
+			c.note(Warn, "handshake did not come", "address", l.address)
 			c.close(l, CloseTimeout, "handshake did not come in time")
 		}
 	}

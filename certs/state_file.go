@@ -1,0 +1,213 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// ErrStateInUse: another process holds the state directory.
+var ErrStateInUse = errors.New("the state directory is in use by another process")
+
+// OtherIDError: the state directory is that of another ID.
+type OtherIDError struct {
+	Dir            string
+	Stored, Wanted ID
+}
+
+func (e *OtherIDError) Error() string {
+	return fmt.Sprintf("the state directory %s is that of %s, not of %s", e.Dir, e.Stored, e.Wanted)
+}
+
+// DamagedError: a file of the state directory is not what was written there.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// KeyMissingError: the state directory was in use, and its key is gone.
+type KeyMissingError struct{ Path string }
+
+func (e *KeyMissingError) Error() string { return fmt.Sprintf("the key %s is missing", e.Path) }
+
+// KeyExposedError: others than its owner may read or write the key's file.
+type KeyExposedError struct {
+	Path string
+	Mode fs.FileMode
+}
+
+func (e *KeyExposedError) Error() string {
+	return fmt.Sprintf("the key %s is open to other users (mode %04o)", e.Path, e.Mode.Perm())
+}
+
+// smallFile is far above what a state file holds, so that a wrong file can't
+// fill the memory.
+const smallFile = 64 << 10
+
+// readSmall reads a state file. An error that is fs.ErrNotExist means that
+// there is nothing of that name at all, not even a link to nowhere.
+func readSmall(path string) ([]byte, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, &DamagedError{Path: path, Err: errors.New("it is a link to nowhere")}
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, &DamagedError{Path: path, Err: errors.New("it is no regular file")}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, smallFile+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > smallFile:
+		return nil, &DamagedError{Path: path, Err: errors.New("it is too large")}
+	case len(b) == 0:
+		return nil, &DamagedError{Path: path, Err: errors.New("it is empty")}
+	}
+	return b, nil
+}
+
+func readKey(dir string) (*Identity, error) {
+	path := filepath.Join(dir, keyFile)
+	b, err := readSmall(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // there modes say nothing of who may read
+		return nil, &KeyExposedError{Path: path, Mode: info.Mode()}
+	}
+	private, err := parseKey(b)
+	if err != nil {
+		return nil, &DamagedError{Path: path, Err: err}
+	}
+	return NewIdentity(private.Seed()), nil
+}
+
+// parseKey never quotes what it has read, which is a secret.
+func parseKey(b []byte) (ed25519.PrivateKey, error) {
+	block, rest := pem.Decode(b)
+	switch {
+	case block == nil:
+		return nil, errors.New("it is no PEM file")
+	case block.Type != "PRIVATE KEY":
+		return nil, fmt.Errorf("it holds a PEM block of type %q, not an unencrypted PRIVATE KEY (PKCS#8)", block.Type)
+	case len(bytes.TrimSpace(rest)) > 0:
+		return nil, errors.New("there is something behind the key")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("it holds no PKCS#8 key")
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("it holds a key of type %T, not Ed25519", key)
+	}
+	return private, nil
+}
+
+func makeKey(dir string) (*Identity, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := replaceFile(filepath.Join(dir, keyFile), b); err != nil {
+		return nil, err
+	}
+	return NewIdentity(private.Seed()), nil
+}
+
+const temporary = ".new-" // what replaceFile's unfinished files begin with
+
+// replaceFile writes a file so that after a crash at any point there is either
+// the old one or the new one, whole. Only its owner may read it.
+func replaceFile(path string, content []byte) (err error) {
+	dir, name := filepath.Split(path)
+	f, err := os.CreateTemp(dir, temporary+name+"-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("writing %s: %w", path, err)
+		}
+	}()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a renaming last. Windows has no such call, and some file
+// systems refuse it.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// removeLeftovers removes what a crash in replaceFile has left. The caller holds
+// the lock, so nobody is writing.
+func removeLeftovers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), temporary) && e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

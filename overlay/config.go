@@ -1,0 +1,66 @@
+package overlay
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Config is how to start a node. The zero value is a peer with a random ID that
+// starts a network on a free port.
+type Config struct {
+	// State is who the peer is. Nil: a new key, kept nowhere, under ID. The node
+	// uses it until it has ended; the caller closes it.
+	State *certs.State
+	// ID is the peer's ID where State is nil. Empty: a random one.
+	ID certs.ID
+	// Listen is the UDP address HOST:PORT to listen on and to dial from. Empty: ":0".
+	Listen string
+	// Conn is used instead of a socket on Listen if it is set. The node closes it.
+	Conn net.PacketConn
+	// Join are the addresses HOST:PORT of peers to join, all tried at once. Empty: a new network.
+	Join []string
+	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever.
+	JoinTimeout time.Duration
+	// Network is the name of the network, at most 64 bytes of printable UTF-8;
+	// peers of another one are refused. Not a secret.
+	Network string
+	// Software is the program's name and version, told to other peers for their
+	// logs, at most 64 bytes.
+	Software string
+	// Log receives what happens, nil is silent.
+	Log *slog.Logger
+}
+
+// withDefaults fills in what is not set, on a copy.
+func (c Config) withDefaults() (Config, error) {
+	if c.State == nil {
+		if c.ID == "" {
+			c.ID = certs.RandomID(rand.Reader)
+		}
+		id, err := certs.ParseID(string(c.ID))
+		if err != nil {
+			return c, err
+		}
+		seed := make([]byte, ed25519.SeedSize)
+		rand.Read(seed) // never fails, see crypto/rand
+		c.State = certs.NewState(id, certs.NewIdentity(seed))
+	}
+	if c.Listen == "" {
+		c.Listen = ":0"
+	}
+	if c.JoinTimeout == 0 {
+		c.JoinTimeout = 10 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Software = strings.ToValidUTF8(c.Software[:min(len(c.Software), pb.MaxSoftware)], "")
+	return c, pb.CheckNetwork(c.Network)
+}

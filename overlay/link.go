@@ -1,0 +1,251 @@
+package overlay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/transport"
+)
+
+// nodeLink is a link as the loop keeps it.
+type nodeLink struct {
+	messageLink
+	up       bool
+	received uint64        // packets, at the last look
+	heard    time.Duration // when that had grown
+	ended    []func()      // to be called when it has ended
+}
+
+// accept takes the links that others dial.
+func (n *Node) accept() {
+	for {
+		l, err := n.endpoint.Accept(n.ctx)
+		if err != nil {
+			if n.ctx.Err() == nil {
+				n.post(func() { n.fail(err) })
+			}
+			return
+		}
+		n.post(func() { n.connected(l, 0) })
+	}
+}
+
+// connected gives a link its number, tells the core and begins to read.
+func (n *Node) connected(l *transport.Link, dial core.DialID) {
+	n.lastLink++
+	id := n.lastLink
+	ctx, cancel := context.WithCancel(n.ctx)
+	now := n.now()
+	nl := &nodeLink{messageLink: messageLink{Link: l, id: id, key: l.Peer(), used: &activity{ctx: ctx}}, heard: now}
+	nl.used.last.Store(int64(now))
+	n.links[id] = nl
+	n.core.Connected(now, id, dial, l.Peer(), l.RemoteAddr().String())
+	n.wg.Go(func() {
+		defer cancel()
+		n.read(&nl.messageLink)
+	})
+	n.wg.Go(func() {
+		<-l.Done()
+		cancel() // its message streams end
+	})
+}
+
+// read gives the frames of a control stream to the core until the link ends.
+func (n *Node) read(l *messageLink) {
+	for {
+		m, err := l.Receive()
+		if err != nil {
+			break
+		}
+		n.post(func() { n.core.Receive(n.now(), l.id, m) })
+	}
+	l.Shut(transport.CodeBye, "goodbye")
+	<-l.Done()
+	err := l.Err()
+	n.post(func() { n.disconnected(l.id, err) })
+}
+
+// disconnected takes a link out of the books.
+func (n *Node) disconnected(id core.LinkID, err error) {
+	l := n.links[id]
+	delete(n.links, id)
+	why := "goodbye"
+	if err != nil {
+		why = err.Error()
+	}
+	n.core.Disconnected(n.now(), id, friendly(err), why)
+	for _, f := range l.ended {
+		f()
+	}
+	if l.up {
+		n.match(l.peer)
+	}
+}
+
+// friendly says that the peer itself has closed the link for a reason that does
+// not mean that it is going.
+func friendly(err error) bool {
+	var closed *transport.ClosedError
+	if !errors.As(err, &closed) || !closed.Remote {
+		return false
+	}
+	switch closed.Code {
+	case transport.CodeBye, transport.CodeShutdown, transport.CodeInternal:
+		return false
+	}
+	return true
+}
+
+// onLastLink calls f when there is no link any more.
+func (n *Node) onLastLink(f func()) {
+	left := len(n.links)
+	if left == 0 {
+		f()
+		return
+	}
+	for _, l := range n.links {
+		l.ended = append(l.ended, func() {
+			if left--; left == 0 {
+				f()
+			}
+		})
+	}
+}
+
+// closeLink closes a link for a reason of the core's.
+func (n *Node) closeLink(c core.Close) {
+	l := n.links[c.Link]
+	if l == nil {
+		return
+	}
+	switch c.Reason {
+	case core.CloseDead:
+		l.Abort(transport.CodeDuplicateLink, c.Text)
+	case core.CloseBye:
+		l.Shut(transport.CodeBye, c.Text)
+	case core.CloseProtocol:
+		l.Shut(transport.CodeProtocol, c.Text)
+	case core.CloseRefused:
+		l.Shut(transport.CodeRefused, c.Text)
+	case core.CloseDuplicate:
+		l.Shut(transport.CodeDuplicateLink, c.Text)
+	case core.CloseIdle:
+		l.Shut(transport.CodeIdle, c.Text)
+	case core.CloseTimeout:
+		l.Shut(transport.CodeHandshakeTimeout, c.Text)
+	}
+}
+
+// linkUp opens a link to direct messages.
+func (n *Node) linkUp(up core.LinkUp) {
+	l := n.links[up.Link]
+	if l == nil {
+		return
+	}
+	l.up, l.peer, l.epoch = true, up.ID, up.Epoch
+	n.wg.Go(func() { n.receive(&l.messageLink) })
+	n.match(up.ID)
+}
+
+// match gives the outbox of a peer its newest link if it has none, and wishes for
+// one if there is none.
+func (n *Node) match(id certs.ID) {
+	o := n.existingOutbox(id)
+	if o == nil {
+		return
+	}
+	n.mu.Lock()
+	key, present := n.present[id]
+	n.mu.Unlock()
+	var best *nodeLink
+	for _, l := range n.links {
+		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && (best == nil || l.id > best.id) {
+			best = l
+		}
+	}
+	if best == nil || !present {
+		if present && o.wanting() {
+			n.core.Want(n.now(), id)
+		}
+		return
+	}
+	if o.attach(&best.messageLink) {
+		n.wg.Go(func() { o.send(&best.messageLink) })
+	}
+}
+
+// dial tries all addresses of a peer at once; the first to connect is used.
+func (n *Node) dial(d core.Dial) {
+	ctx, cancel := context.WithTimeout(n.ctx, d.Timeout)
+	defer cancel()
+	list, err := n.resolveAll(ctx, d.Addresses)
+	var (
+		first   sync.Once
+		winner  *transport.Link
+		mu      sync.Mutex
+		dialers sync.WaitGroup
+	)
+	for _, address := range list {
+		dialers.Go(func() {
+			l, dialErr := n.endpoint.Dial(ctx, address, d.Key)
+			if dialErr != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				err = worse(err, dialErr)
+				return
+			}
+			lost := true
+			first.Do(func() {
+				winner, lost = l, false
+				cancel()
+			})
+			if lost {
+				l.Abort(transport.CodeDuplicateLink, "another address was faster")
+			}
+		})
+	}
+	dialers.Wait()
+	if winner != nil {
+		n.post(func() { n.connected(winner, d.ID) })
+		return
+	}
+	if err == nil {
+		err = transport.ErrNoAnswer
+	}
+	n.post(func() { n.core.DialFailed(n.now(), d.ID, errors.Is(err, certs.ErrSelf), err.Error()) })
+}
+
+// worse chooses of two failures the one that says more: anything rather than
+// silence, the first of equals.
+func worse(a, b error) error {
+	if a == nil || silence(a) && !silence(b) {
+		return b
+	}
+	return a
+}
+
+func silence(err error) bool {
+	return errors.Is(err, transport.ErrNoAnswer) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// resolveAll returns the addresses behind the names, each once.
+func (n *Node) resolveAll(ctx context.Context, names []string) (list []netip.AddrPort, err error) {
+	for _, name := range names {
+		found, resolveErr := resolve(ctx, name)
+		if resolveErr != nil {
+			err = resolveErr
+		}
+		list = append(list, found...)
+	}
+	slices.SortFunc(list, func(a, b netip.AddrPort) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Port(), b.Port()))
+	})
+	return slices.Compact(list), err
+}

@@ -1,0 +1,298 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+)
+
+// goodbyeTime bounds the wait for the last links at the end: a link closes
+// itself 500 ms after its goodbye.
+const goodbyeTime = 2 * time.Second
+
+// loop owns the core: it gives it one input after the other and does what it wants.
+func (n *Node) loop() {
+	defer close(n.ended)
+	n.awaken = time.NewTimer(0)
+	defer n.awaken.Stop()
+	n.settle()
+	for n.ctx.Err() == nil {
+		select {
+		case input := <-n.inputs:
+			input()
+		case <-n.awaken.C:
+			n.hear()
+			n.core.Tick(n.now())
+		case <-n.ctx.Done():
+			return
+		}
+		n.settle()
+		n.awaken.Reset(n.core.Next() - n.now())
+	}
+}
+
+// settle does what the core wants until it wants nothing more.
+func (n *Node) settle() {
+	for {
+		out := n.core.Drain()
+		if out.Empty() {
+			return
+		}
+		n.apply(out)
+	}
+}
+
+// hear tells the core which links have been heard since the last time.
+func (n *Node) hear() {
+	now := n.now()
+	for id, l := range n.links {
+		if received := l.Stats().Received; received != l.received {
+			l.received, l.heard = received, now
+		}
+		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()))
+	}
+}
+
+// apply does what the core wants, in the order that it asks for.
+func (n *Node) apply(out core.Effects) {
+	for _, note := range out.Notes {
+		level := [...]slog.Level{core.Debug: slog.LevelDebug, core.Info: slog.LevelInfo, core.Warn: slog.LevelWarn}[note.Level]
+		n.log.Log(n.ctx, level, note.Text, note.Args...)
+	}
+	if out.Epoch != 0 {
+		if _, err := n.cfg.State.NextEpoch(out.Epoch); err != nil {
+			n.fail(err)
+		}
+	}
+	for _, event := range out.Events {
+		n.happened(event)
+	}
+	for _, up := range out.Up {
+		n.linkUp(up)
+	}
+	for _, f := range out.Frames {
+		if l := n.links[f.Link]; l != nil {
+			// An error is the end of the link, which its reader reports.
+			_ = l.Send(f.Data)
+		}
+	}
+	for _, c := range out.Closes {
+		n.closeLink(c)
+	}
+	for _, d := range out.Dials {
+		n.wg.Go(func() { n.dial(d) })
+	}
+	for _, id := range out.Unreachable {
+		if o := n.existingOutbox(id); o != nil {
+			o.unreachable()
+		}
+	}
+	if out.Err != nil {
+		n.fail(n.explain(out.Err))
+	}
+}
+
+// happened passes an event of the core on to the program.
+func (n *Node) happened(event core.Event) {
+	switch e := event.(type) {
+	case core.Ready:
+		n.setPrefix()
+		_, listen := addresses(n.endpoint.Addr())
+		n.queue.push(Ready{n.id, n.Key(), listen})
+		close(n.ready)
+	case core.Joined:
+		n.queue.push(PeerJoined(e))
+		n.setPresent(e.ID, e.Key, true)
+	case core.Left:
+		reason := ReasonLost
+		if e.Farewell {
+			reason = ReasonLeft
+		}
+		n.queue.push(PeerLeft{e.ID, reason})
+		n.setPresent(e.ID, certs.PublicKey{}, false)
+	case core.Broadcasted:
+		m := Message{
+			ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,
+			Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
+		}
+		if e.Direct {
+			m.Path = PathDirect
+		}
+		if !n.queue.pushBroadcast(m) {
+			n.log.Warn("broadcast dropped: too many wait to be read", "from", string(m.From))
+		}
+	}
+}
+
+// setPresent tells the peer's outbox that it has come or gone.
+func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+	n.mu.Lock()
+	if present {
+		n.present[id] = key
+	} else {
+		delete(n.present, id)
+	}
+	o := n.outboxes[id]
+	n.mu.Unlock()
+	n.outboxIdle() // who leaves need not wait for it any more
+	if o == nil {
+		return
+	}
+	if o.setPresent(present) {
+		n.core.Want(n.now(), id)
+	}
+	n.match(id)
+}
+
+// peers is the table for the user.
+func (n *Node) peers() []Peer {
+	list := []Peer{}
+	for _, p := range n.core.Peers() {
+		row := Peer{ID: p.ID, Key: p.Key, State: StateAlive, Via: p.Via, Addresses: p.Addresses}
+		if p.Suspect {
+			row.State = StateSuspect
+		}
+		if l := n.links[p.Link]; l != nil {
+			row.Direct, row.RTT = true, l.Stats().RTT
+		}
+		list = append(list, row)
+	}
+	return list
+}
+
+// explain turns an error of the core into one of this package.
+func (n *Node) explain(err error) error {
+	var (
+		duplicate *core.DuplicateIDError
+		elsewhere *core.StartedElsewhereError
+		join      *core.JoinError
+	)
+	switch {
+	case errors.As(err, &duplicate):
+		return &DuplicateIDError{ID: n.id, Own: n.Key(), Holder: duplicate.Holder}
+	case errors.As(err, &elsewhere):
+		return ErrStartedElsewhere
+	case errors.As(err, &join) && join.Refusal != nil:
+		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
+	case errors.As(err, &join):
+		return &UnreachableError{Failures: join.Failures}
+	}
+	return err
+}
+
+// fail notes why the node stops, and closes it.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err != nil || n.leaving {
+		return
+	}
+	n.err = err
+	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
+}
+
+// awaitReceipts waits until no message is on its way to a peer that is here.
+func (n *Node) awaitReceipts(ctx context.Context) {
+	for n.onTheirWay() {
+		select {
+		case <-n.idle:
+		case <-ctx.Done():
+			return
+		case <-n.ended:
+			return
+		}
+	}
+}
+
+func (n *Node) onTheirWay() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.outboxes {
+		if count, present := o.count(); count > 0 && present {
+			return true
+		}
+	}
+	return false
+}
+
+// outboxIdle wakes awaitReceipts.
+func (n *Node) outboxIdle() {
+	select {
+	case n.idle <- struct{}{}:
+	default:
+	}
+}
+
+// awaitGoodbyes waits until the links have closed.
+func (n *Node) awaitGoodbyes() {
+	late := time.NewTimer(goodbyeTime)
+	defer late.Stop()
+	done := make(chan struct{})
+	n.post(func() { n.onLastLink(func() { close(done) }) })
+	select {
+	case <-done:
+	case <-late.C:
+	case <-n.ended:
+	}
+}
+
+// stop ends everything and waits for it. What is undelivered is reported.
+func (n *Node) stop() {
+	n.cancel()
+	n.endpoint.Close()
+	n.mu.Lock()
+	var rest []*outbox
+	for _, o := range n.outboxes {
+		rest = append(rest, o)
+	}
+	n.leaving = true
+	n.mu.Unlock()
+	for _, o := range rest {
+		for _, m := range o.close() {
+			n.undelivered++
+			n.queue.push(Failed{m.id, o.to, m.ref, "this peer has left before it could be delivered"})
+		}
+	}
+	n.wg.Wait()
+	n.queue.close()
+}
+
+// outbox returns the outbox for a receiver, new if there is none.
+func (n *Node) outbox(to certs.ID) (*outbox, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.leaving {
+		return nil, ErrClosed
+	}
+	o := n.outboxes[to]
+	if o == nil {
+		if len(n.outboxes) >= maxOutboxes && !n.dropIdleOutbox() {
+			return nil, ErrOutboxFull
+		}
+		_, present := n.present[to]
+		o = newOutbox(n, to, present)
+		n.outboxes[to] = o
+	}
+	return o, nil
+}
+
+func (n *Node) existingOutbox(to certs.ID) *outbox {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.outboxes[to]
+}
+
+// dropIdleOutbox makes room for another outbox.
+func (n *Node) dropIdleOutbox() bool {
+	for id, o := range n.outboxes {
+		if o.discard() {
+			delete(n.outboxes, id)
+			return true
+		}
+	}
+	return false
+}

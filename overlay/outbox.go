@@ -1,0 +1,273 @@
+package overlay
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// Bounds of what waits for one receiver, and of what is on its way to it
+// (guesses; the last keeps what a stuck receiver leaves unread well below the
+// window of 1 MiB that its control stream shares, see transport.Link.OpenStream).
+const (
+	maxWaiting      = 16384    // messages
+	maxWaitingBytes = 32 << 20 // their bodies
+	maxBatch        = 128      // messages on one stream
+	maxBatchBytes   = 64 << 10
+	maxFlightBytes  = 256 << 10
+	maxOutboxes     = 4096 // receivers with something waiting
+)
+
+// outgoing is a message of ours without a receipt.
+type outgoing struct {
+	id       MessageID
+	body     string
+	ref      string
+	at       time.Time // when Send took it
+	buffered bool      // the program was told that it waits
+}
+
+// outbox holds the messages to one receiver, in the order of Send. Those in
+// flight have been written on the current link and have no receipt; when the
+// link ends they go back to the front.
+type outbox struct {
+	node *Node
+	to   certs.ID
+
+	mu      sync.Mutex
+	changed sync.Cond
+	present bool // the receiver is in the table
+	link    *messageLink
+	waiting []*outgoing
+	flight  []*outgoing
+	bytes   int // of waiting and flight
+	flown   int // bytes of flight
+	closed  bool
+}
+
+// messageLink is a link as the outbox and the inbox see it.
+type messageLink struct {
+	*transport.Link
+	id    core.LinkID
+	peer  certs.ID
+	key   certs.PublicKey
+	epoch uint64
+	used  *activity
+}
+
+func newOutbox(n *Node, to certs.ID, present bool) *outbox {
+	o := &outbox{node: n, to: to, present: present}
+	o.changed.L = &o.mu
+	return o
+}
+
+// add takes a message. To a receiver that is here it waits for room, to another
+// one it fails without it.
+func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
+	o.mu.Lock()
+	stop := context.AfterFunc(ctx, o.wakeAll)
+	defer stop()
+	for !o.closed && o.full(body) {
+		if !o.present {
+			o.mu.Unlock()
+			return MessageID{}, ErrOutboxFull
+		}
+		if err := ctx.Err(); err != nil {
+			o.mu.Unlock()
+			return MessageID{}, err
+		}
+		o.changed.Wait()
+	}
+	if o.closed {
+		o.mu.Unlock()
+		return MessageID{}, ErrClosed
+	}
+	// The counter is taken under the lock, so that it rises from message to
+	// message of a receiver, by which that one knows repeats.
+	m := &outgoing{id: o.node.nextMessageID(), body: body, ref: ref, at: time.Now()}
+	o.node.queue.push(Sent{m.id, o.to, ref})
+	o.waiting = append(o.waiting, m)
+	o.bytes += len(body)
+	dial := o.present && o.link == nil
+	if !o.present {
+		o.tellBuffered(m, "there is no such peer in the network now")
+	}
+	o.changed.Broadcast()
+	o.mu.Unlock()
+	if dial {
+		o.node.want(o.to)
+	}
+	return m.id, nil
+}
+
+func (o *outbox) full(body string) bool {
+	n := len(o.waiting) + len(o.flight)
+	return n >= maxWaiting || n > 0 && o.bytes+len(body) > maxWaitingBytes
+}
+
+func (o *outbox) wakeAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changed.Broadcast()
+}
+
+func (o *outbox) tellBuffered(m *outgoing, reason string) {
+	if !m.buffered {
+		m.buffered = true
+		o.node.queue.push(Buffered{m.id, o.to, m.ref, reason})
+	}
+}
+
+// setPresent notes that the receiver has joined or left the table. It reports
+// whether messages wait for a link.
+func (o *outbox) setPresent(present bool) (wanting bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.present = present
+	o.changed.Broadcast()
+	if !present && o.link == nil {
+		o.bufferAll("the peer has left the network")
+	}
+	return present && o.link == nil && len(o.waiting) > 0
+}
+
+// unreachable tells the program that the messages have to wait.
+func (o *outbox) unreachable() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link == nil {
+		o.bufferAll("the peer can't be reached now")
+	}
+}
+
+func (o *outbox) bufferAll(reason string) {
+	for _, m := range o.waiting {
+		o.tellBuffered(m, reason)
+	}
+}
+
+// attach gives the outbox a link if it has none; true says that it was taken and
+// that the caller is to run send on it.
+func (o *outbox) attach(l *messageLink) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link != nil || o.closed {
+		return false
+	}
+	o.link = l
+	return true
+}
+
+// detach takes the link away; what was in flight on it waits again.
+func (o *outbox) detach() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.link = nil
+	o.waiting = append(o.flight, o.waiting...)
+	o.flight, o.flown = nil, 0
+	o.changed.Broadcast()
+	if !o.present {
+		o.bufferAll("the peer has left the network")
+	}
+}
+
+// next waits for messages and moves a batch of them into flight; nil is the end
+// of the link.
+func (o *outbox) next(l *messageLink) []*outgoing {
+	stop := context.AfterFunc(l.used.ctx, o.wakeAll)
+	defer stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.waiting) == 0 || len(o.flight) > 0 && o.flown+len(o.waiting[0].body) > maxFlightBytes {
+		if l.used.ctx.Err() != nil {
+			return nil
+		}
+		o.changed.Wait()
+	}
+	if l.used.ctx.Err() != nil {
+		return nil
+	}
+	n, size := 0, 0
+	for n < len(o.waiting) && n < maxBatch {
+		size += len(o.waiting[n].body)
+		if n > 0 && (size > maxBatchBytes || o.flown+size > maxFlightBytes) {
+			size -= len(o.waiting[n].body)
+			break
+		}
+		n++
+	}
+	batch := o.waiting[:n:n]
+	o.waiting = o.waiting[n:]
+	o.flight = append(o.flight, batch...)
+	o.flown += size
+	return batch
+}
+
+// receipt takes the oldest message out of flight and tells the program.
+func (o *outbox) receipt(m *outgoing, r *pb.Receipt) {
+	o.mu.Lock()
+	if len(o.flight) == 0 || o.flight[0] != m {
+		o.mu.Unlock()
+		return // closed meanwhile: the message was reported
+	}
+	o.flight[0] = nil
+	o.flight = o.flight[1:]
+	o.flown -= len(m.body)
+	o.bytes -= len(m.body)
+	o.changed.Broadcast()
+	idle := len(o.waiting)+len(o.flight) == 0
+	o.mu.Unlock()
+	if r.GetCode() == pb.ReceiptCode_DELIVERED {
+		d := Delivered{Message: m.id, To: o.to, Ref: m.ref, Path: PathDirect}
+		if !m.buffered {
+			d.RTT = max(time.Since(m.at), 1)
+		}
+		o.node.queue.push(d)
+	} else {
+		o.node.queue.push(Failed{m.id, o.to, m.ref, "the receiver refuses it: " + r.GetReason()})
+	}
+	if idle {
+		o.node.outboxIdle()
+	}
+}
+
+// close ends the outbox and returns what is undelivered.
+func (o *outbox) close() []*outgoing {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.changed.Broadcast()
+	rest := append(o.flight, o.waiting...)
+	o.flight, o.waiting = nil, nil
+	return rest
+}
+
+// count is how many messages have no receipt, and whether their receiver is here.
+func (o *outbox) count() (n int, present bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) + len(o.flight), o.present
+}
+
+// wanting says that messages wait and there is no link.
+func (o *outbox) wanting() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.link == nil && len(o.waiting) > 0
+}
+
+// discard closes the outbox if it is of no use now.
+func (o *outbox) discard() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link != nil || len(o.waiting) > 0 {
+		return false
+	}
+	o.closed = true
+	return true
+}

@@ -1,0 +1,257 @@
+package overlay
+
+import (
+	"context"
+	"sync"
+
+	"quicpeer/certs"
+)
+
+// Bounds of what waits for the program's loop over Events (guesses; the first
+// two are what a peer that does not look can be made to hold).
+const (
+	maxIncoming      = 1024     // direct messages not handled yet
+	maxIncomingBytes = 4 << 20  // their bodies
+	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
+	maxOwn           = 1 << 16  // events of our own messages; then Send waits
+	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
+)
+
+// queue holds the events between the node and the program. Who pushes what:
+// joins and leaves never wait and collapse to their net change when very many
+// wait; direct messages wait for room, and with them their senders; broadcasts
+// beyond their bound are dropped; the events of our own messages never wait, but
+// Send does while very many of them do.
+type queue struct {
+	mu      sync.Mutex
+	changed sync.Cond // room was made, a peer joined, or the end came
+	wake    chan struct{}
+	items   []item
+
+	present        map[certs.ID]bool // whom the events so far say is here
+	membership     int               // joins and leaves waiting
+	collapseAt     int
+	incoming       int
+	incomingBytes  int
+	broadcastBytes int
+	own            int
+	closed         bool
+}
+
+// item is an event and what follows when it has been handled.
+type item struct {
+	event   Event
+	counter uint64  // of a direct message
+	sender  *sender // whom a receipt is due to; nil: none
+}
+
+func newQueue() *queue {
+	q := &queue{wake: make(chan struct{}, 1), present: make(map[certs.ID]bool), collapseAt: collapseAbove}
+	q.changed.L = &q.mu
+	return q
+}
+
+// push adds an event that never waits.
+func (q *queue) push(event Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	switch e := event.(type) {
+	case PeerJoined:
+		q.present[e.ID] = true
+		q.membership++
+		q.changed.Broadcast()
+	case PeerLeft:
+		delete(q.present, e.ID)
+		q.membership++
+	case Ready:
+	default:
+		q.own++
+	}
+	q.add(item{event: event})
+	if q.membership > q.collapseAt {
+		q.collapse()
+	}
+}
+
+// pushBroadcast adds a broadcast; false says that it was dropped.
+func (q *queue) pushBroadcast(m Message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.broadcastBytes+len(m.Body) > maxBroadcasts {
+		return false
+	}
+	q.broadcastBytes += len(m.Body) + 1
+	q.add(item{event: m})
+	return true
+}
+
+// pushMessage adds a direct message. It waits for room, and for its sender to
+// have joined; false says that ctx or the queue ended meanwhile.
+func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, counter uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	fits := func() bool {
+		return q.present[m.From] && q.incoming < maxIncoming &&
+			(q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
+	}
+	if !q.wait(ctx, fits) {
+		return false
+	}
+	q.incoming++
+	q.incomingBytes += len(m.Body)
+	q.add(item{m, counter, from})
+	return true
+}
+
+// waitOwn waits until the program has handled enough of its own events.
+func (q *queue) waitOwn(ctx context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.wait(ctx, func() bool { return q.own < maxOwn }) {
+		return nil
+	}
+	if q.closed {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+// wait waits for the condition; false says that ctx or the queue ended first.
+func (q *queue) wait(ctx context.Context, condition func() bool) bool {
+	if !q.closed && condition() {
+		return true
+	}
+	stop := context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.changed.Broadcast()
+	})
+	defer stop()
+	for !q.closed && ctx.Err() == nil {
+		if condition() {
+			return true
+		}
+		q.changed.Wait()
+	}
+	return false
+}
+
+func (q *queue) add(it item) {
+	q.items = append(q.items, it)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for events and returns all there are; false is the end.
+func (q *queue) take() ([]item, bool) {
+	for {
+		q.mu.Lock()
+		items, closed := q.items, q.closed
+		q.items = nil
+		q.mu.Unlock()
+		if len(items) > 0 {
+			return items, true
+		}
+		if closed {
+			return nil, false
+		}
+		<-q.wake
+	}
+}
+
+// putBack returns what was taken and not handled.
+func (q *queue) putBack(items []item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items = append(items, q.items...)
+}
+
+// handled makes room, and gives the message's sender its receipt.
+func (q *queue) handled(it item) {
+	q.mu.Lock()
+	switch e := it.event.(type) {
+	case Message:
+		if it.sender != nil {
+			q.incoming--
+			q.incomingBytes -= len(e.Body)
+		} else {
+			q.broadcastBytes -= len(e.Body) + 1
+		}
+	case PeerJoined, PeerLeft:
+		q.membership--
+	case Ready:
+	default:
+		q.own--
+	}
+	q.changed.Broadcast()
+	q.mu.Unlock()
+	if it.sender != nil {
+		it.sender.handle(it.counter)
+	}
+}
+
+// close lets take return what is left and then end.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		q.changed.Broadcast()
+		close(q.wake)
+	}
+}
+
+// collapse removes the joins and leaves of a peer that cancel each other out, as
+// long as no message of that peer stands between them.
+func (q *queue) collapse() {
+	kept := q.items[:0]
+	last := make(map[certs.ID]int) // where in kept a peer's last join or leave stands
+	removed := make(map[int]bool)
+	for _, it := range q.items {
+		id, joined, ok := membershipOf(it.event)
+		if m, isMessage := it.event.(Message); isMessage {
+			delete(last, m.From)
+		}
+		if !ok {
+			kept = append(kept, it)
+			continue
+		}
+		if i, before := last[id]; before && cancels(kept[i].event, joined) {
+			removed[i] = true
+			delete(last, id)
+			q.membership -= 2
+			continue
+		}
+		last[id] = len(kept)
+		kept = append(kept, it)
+	}
+	q.items = q.items[:0]
+	for i, it := range kept {
+		if !removed[i] {
+			q.items = append(q.items, it)
+		}
+	}
+	q.collapseAt = 2*q.membership + collapseAbove
+}
+
+func membershipOf(event Event) (id certs.ID, joined, ok bool) {
+	switch e := event.(type) {
+	case PeerJoined:
+		return e.ID, true, true
+	case PeerLeft:
+		return e.ID, false, true
+	}
+	return "", false, false
+}
+
+// cancels says that an earlier join or leave and this one change nothing: a peer
+// that came and went, or went and came back.
+func cancels(earlier Event, joined bool) bool {
+	_, earlierJoined, _ := membershipOf(earlier)
+	return earlierJoined != joined
+}

@@ -1,0 +1,117 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// activity is the life of a link: a context that ends with it, and when a direct
+// message last went or came, by which an idle link is known.
+type activity struct {
+	ctx  context.Context
+	last atomic.Int64 // nanoseconds since the node's start
+}
+
+func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since))) }
+
+// writtenStream is a stream with messages whose receipts are to be read.
+type writtenStream struct {
+	stream *transport.Stream
+	batch  []*outgoing
+}
+
+// maxStreams is how many streams of messages are on their way at once on a link
+// (a guess, below the 255 that the other side allows).
+const maxStreams = 64
+
+// send writes the outbox's messages to the link until it ends: what waits goes
+// on one short-lived stream together, a lone message at once on its own.
+func (o *outbox) send(l *messageLink) {
+	written := make(chan writtenStream, maxStreams)
+	var reader sync.WaitGroup
+	reader.Go(func() { o.readReceipts(l, written) })
+	var frames []byte
+	for {
+		batch := o.next(l)
+		if batch == nil {
+			break
+		}
+		frames = o.encode(frames[:0], l, batch)
+		stream, err := l.OpenStream(l.used.ctx)
+		if err == nil {
+			err = stream.Write(frames)
+		}
+		if err == nil {
+			err = stream.CloseWrite()
+		}
+		if err != nil {
+			l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
+			break
+		}
+		l.used.touch(o.node.start)
+		written <- writtenStream{stream, batch}
+	}
+	close(written)
+	reader.Wait()
+	o.detach()
+	o.node.want(o.to)
+}
+
+// encode turns a batch into frames. The bodies were checked by Send, so that it
+// can't fail.
+func (o *outbox) encode(frames []byte, l *messageLink, batch []*outgoing) []byte {
+	for _, m := range batch {
+		var err error
+		frames, err = pb.Append(frames, pb.Wrap(&pb.Message{
+			Id: m.id[:], Sender: string(o.node.id), Receiver: string(o.to), Content: m.body, SentAt: m.at.UnixNano(),
+		}))
+		if err != nil {
+			panic("overlay: a message that can't be encoded: " + err.Error())
+		}
+	}
+	return frames
+}
+
+// readReceipts reads the receipts of the streams in the order of their writing.
+// After a failure it ends the link and lets the rest pass.
+func (o *outbox) readReceipts(l *messageLink, written <-chan writtenStream) {
+	failed := false
+	for w := range written {
+		if failed {
+			w.stream.Cancel(transport.CodeInternal)
+			continue
+		}
+		if err := o.readStream(l, w); err != nil {
+			failed = true
+			w.stream.Cancel(transport.CodeProtocol)
+			l.Abort(transport.CodeProtocol, "receipts: "+err.Error())
+		}
+	}
+}
+
+func (o *outbox) readStream(l *messageLink, w writtenStream) error {
+	for _, m := range w.batch {
+		frame, err := w.stream.Read(pb.MaxControlFrame)
+		if err != nil {
+			return err
+		}
+		r := frame.GetReceipt()
+		if r == nil || !bytes.Equal(r.GetId(), m.id[:]) {
+			return fmt.Errorf("a frame of type %v instead of the receipt of a message", frame.GetType())
+		}
+		l.used.touch(o.node.start)
+		o.receipt(m, r)
+	}
+	// The end of the stream, which gives it back to QUIC.
+	if frame, err := w.stream.Read(pb.MaxControlFrame); err == nil {
+		return fmt.Errorf("a frame of type %v behind the last receipt", frame.GetType())
+	}
+	return nil
+}
