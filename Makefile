@@ -1,0 +1,33 @@
+# What people run and what CI runs are the same lines: see .ci/run.
+.DEFAULT_GOAL := help
+.PHONY: build test check generate demo bench fuzz scenario clean help
+
+build: ## build the static program ./quicpeer
+	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
+
+test: ## run all tests with the race detector, the multi-peer scenarios among them
+	go test -race -timeout 8m ./...
+
+check: ## check format, lint, vulnerabilities, generated code, cross builds
+	scripts/check.sh
+
+generate: ## write pb/quicpeer.pb.go from pb/quicpeer.proto
+	go -C scripts/generate run . "$(CURDIR)/pb" "$(CURDIR)/pb"
+
+demo: ## play the seed scenario with three real peers, and show what they see
+	go run ./scripts/scenario -show scripts/scenarios/demo.txtar
+
+bench: ## measure messages a second, latency, joins
+	go run ./scripts/bench
+
+fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each
+	scripts/fuzz.sh
+
+scenario: ## play FILE=scripts/scenarios/seed.txtar, or your own; FLAGS=-show to watch
+	go run ./scripts/scenario $(FLAGS) $(FILE)
+
+clean: ## remove what build made
+	rm -f quicpeer quicpeer.exe
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\): ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"syscall"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+	"quicpeer/pb"
+)
+
+// The exit statuses, as README.md promises them.
+const (
+	statusOK          = 0
+	statusFailed      = 1
+	statusUsage       = 2
+	statusInUse       = 3
+	statusUnreachable = 4
+	statusUndelivered = 5
+)
+
+// outputError: standard output can't be written.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return "writing to standard output: " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
+// printed turns the result of a write to standard output into an outputError.
+func printed(_ int, err error) error {
+	if err != nil {
+		return &outputError{err}
+	}
+	return nil
+}
+
+// undeliveredError: the peer has left in good order, but messages have not
+// reached their receivers.
+type undeliveredError struct {
+	count int
+	dir   string // where they are kept; empty: they are gone
+}
+
+func (e *undeliveredError) Error() string {
+	if e.count == 1 {
+		return "1 message has not reached its receiver"
+	}
+	return fmt.Sprintf("%d messages have not reached their receivers", e.count)
+}
+
+// report writes what ended the run, and what to do about it, and returns the
+// exit status. It is the only place that knows either. No capitals at the
+// beginning, no full stop at the end, and nothing of others unescaped.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return statusOK
+	}
+	status, hint := explain(err)
+	line := "quicpeer: " + oneLine(err.Error())
+	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); ok {
+		line += "; " + hint // one line, for those who search logs for it
+		hint = ""
+	}
+	fmt.Fprintln(stderr, line)
+	if hint != "" {
+		fmt.Fprintln(stderr, "quicpeer: hint: "+oneLine(hint))
+	}
+	return status
+}
+
+// explain returns the exit status of an error, and what the user can do.
+func explain(err error) (status int, hint string) {
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return statusUsage, ""
+	}
+	if e, ok := errors.AsType[*undeliveredError](err); ok {
+		if e.dir == "" {
+			return statusUndelivered, "with --id or --state-dir they would have been kept for the next start"
+		}
+		return statusUndelivered, "they are kept in " + e.dir + "; start this peer again to deliver them"
+	}
+	if e, ok := errors.AsType[*outputError](err); ok {
+		if errors.Is(e, syscall.EPIPE) {
+			return statusFailed, "whoever read it has gone; a service needs a reader, such as a file"
+		}
+		return statusFailed, hintOfSystem(e)
+	}
+	if status, hint := explainNetwork(err); status != 0 {
+		return status, hint
+	}
+	if status, hint := explainState(err); status != 0 {
+		return status, hint
+	}
+	return statusFailed, hintOfSystem(err)
+}
+
+func explainNetwork(err error) (status int, hint string) {
+	if e, ok := errors.AsType[*overlay.DuplicateIDError](err); ok {
+		return statusInUse, fmt.Sprintf("choose another --id than %s", e.ID)
+	}
+	if errors.Is(err, overlay.ErrStartedElsewhere) {
+		return statusInUse, "the newer one stays; a second peer needs an --id and a --state-dir of its own"
+	}
+	if _, ok := errors.AsType[*overlay.UnreachableError](err); ok {
+		return statusUnreachable, "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever"
+	}
+	if e, ok := errors.AsType[*overlay.RefusedError](err); ok {
+		switch e.Code {
+		case pb.HandshakeCode_NETWORK:
+			return statusFailed, "give the --network of the peers to join"
+		case pb.HandshakeCode_VERSION:
+			return statusFailed, "the two speak different versions of the protocol; update the older one"
+		}
+		return statusFailed, "the peer there knows more: see its log, or join at another one"
+	}
+	return 0, ""
+}
+
+func explainState(err error) (status int, hint string) {
+	if errors.Is(err, certs.ErrStateInUse) {
+		return statusInUse, "this peer is already running; a second one needs an --id and a --state-dir of its own"
+	}
+	if e, ok := errors.AsType[*certs.OtherIDError](err); ok {
+		return statusUsage, fmt.Sprintf("start with --id %s, or name another --state-dir", e.Stored)
+	}
+	if e, ok := errors.AsType[*certs.KeyExposedError](err); ok {
+		return statusFailed, "if nobody has read it: chmod 600 " + e.Path + "; otherwise " + anew(e.Path)
+	}
+	if e, ok := errors.AsType[*certs.KeyMissingError](err); ok {
+		return statusFailed, "restore it from a backup, or " + anew(e.Path)
+	}
+	if e, ok := errors.AsType[*certs.DamagedError](err); ok {
+		if filepath.Base(e.Path) == "key.pem" {
+			return statusFailed, "restore it from a backup, or " + anew(e.Path)
+		}
+		return statusFailed, "restore it from a backup, or remove this one file; the key stays"
+	}
+	if _, ok := errors.AsType[*noHomeError](err); ok {
+		return statusFailed, "name a directory with --state-dir"
+	}
+	return 0, ""
+}
+
+// anew says how to do without the key at path, and at what price.
+func anew(path string) string {
+	return "remove " + filepath.Dir(path) + " to begin with a new key, which others will see as another peer"
+}
+
+// hintOfSystem explains what the operating system says.
+func hintOfSystem(err error) string {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	_, isFile := errors.AsType[*fs.PathError](err)
+	switch {
+	case isDNS:
+		return fmt.Sprintf("is the host %s written right?", dns.Name)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there; choose another port with --listen, or port 0 for a free one"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine has no such address; --listen :5000 listens on all it has"
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full; make room, or name another --state-dir"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only; name another --state-dir"
+	case errors.Is(err, fs.ErrPermission) && isFile:
+		return "this user may not write there; name another --state-dir"
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not listen there; choose a port above 1023"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it took too long; try again"
+	case isFile:
+		return "name another --state-dir"
+	}
+	return ""
+}

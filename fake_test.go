@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"unicode/utf8"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+	"quicpeer/pb"
+)
+
+// fakeNode is a node without a network: it accepts what a node accepts, and its
+// events are what the test says.
+type fakeNode struct {
+	id      certs.ID
+	events  chan overlay.Event
+	table   []overlay.Peer
+	waiting []overlay.Waiting
+	full    chan struct{} // if set, Send waits until it is closed
+
+	mu          sync.Mutex
+	sent        []string // "to: body"
+	undelivered int
+	err         error
+	closed      bool
+	stop        chan struct{}
+}
+
+func newFakeNode(id certs.ID) *fakeNode {
+	n := &fakeNode{id: id, events: make(chan overlay.Event, 100), stop: make(chan struct{})}
+	n.events <- overlay.Ready{ID: id}
+	return n
+}
+
+func (n *fakeNode) ID() certs.ID { return n.id }
+
+func (n *fakeNode) Events() iter.Seq[overlay.Event] {
+	return func(yield func(overlay.Event) bool) {
+		for {
+			select {
+			case e := <-n.events:
+				if !yield(e) {
+					return
+				}
+				continue
+			default:
+			}
+			select {
+			case e := <-n.events:
+				if !yield(e) {
+					return
+				}
+			case <-n.stop:
+				return
+			}
+		}
+	}
+}
+
+func (n *fakeNode) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// fail makes the node stop by itself.
+func (n *fakeNode) fail(err error) {
+	n.mu.Lock()
+	n.err = err
+	n.mu.Unlock()
+	n.Close()
+}
+
+func (n *fakeNode) Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+	switch {
+	case to == n.id:
+		return overlay.MessageID{}, overlay.ErrToSelf
+	case len(body) > pb.MaxBody:
+		return overlay.MessageID{}, overlay.ErrTooLong
+	}
+	return n.accept(ctx, to, body, ref)
+}
+
+func (n *fakeNode) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {
+	if len(body) > pb.MaxBroadcast {
+		return overlay.MessageID{}, overlay.ErrTooLong
+	}
+	return n.accept(ctx, overlay.Everyone, body, ref)
+}
+
+func (n *fakeNode) accept(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+	if n.full != nil {
+		select {
+		case <-n.full:
+		case <-ctx.Done():
+			return overlay.MessageID{}, ctx.Err()
+		}
+	}
+	if !utf8.ValidString(body) {
+		return overlay.MessageID{}, overlay.ErrNotUTF8
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sent = append(n.sent, string(to)+": "+body)
+	id := overlay.MessageID{15: byte(len(n.sent))}
+	n.events <- overlay.Sent{Message: id, To: to, Ref: ref}
+	return id, nil
+}
+
+func (n *fakeNode) Peers() []overlay.Peer      { return n.table }
+func (n *fakeNode) Waiting() []overlay.Waiting { return n.waiting }
+
+func (n *fakeNode) Leave(context.Context) (int, error) { return n.undelivered, n.Close() }
+
+func (n *fakeNode) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.closed = true
+		close(n.stop)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package main
+
+// helpText is what --help prints. A test holds it against the flags.
+const helpText = `quicpeer is a peer of a chat network without servers. Start one and it is a
+network; start another with --join and the two are a network. Everyone in it
+knows who is there and can write to anyone, directly or over other peers.
+
+Usage:
+  quicpeer [flags]
+
+The network:
+  -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
+                           a free one (default :0)
+  -j, --join HOST:PORT     a peer of the network to join; may be repeated. Without
+                           it a new network is started
+      --network NAME       refuse peers of another network name. Not a secret
+      --join-timeout D     how long to try the --join peers; 0 tries for ever
+                           (default 10s)
+      --drain D            on leaving, how long to wait for receipts of messages on
+                           their way (default 5s)
+
+Who you are:
+  -i, --id ID              this peer's ID: 1 to 64 of letters, digits, '.', '_' and
+                           '-' (also --desired-id; default: a random one). With an
+                           ID the key and the undelivered messages are kept
+      --state-dir DIR      where they are kept (default: quicpeer/ID in the user's
+                           state directory). With neither --id nor --state-dir
+                           nothing is kept
+
+Input and output:
+      --json               one JSON object a line, in and out
+      --no-input           don't read standard input: for a service
+      --log-level L        debug, info, warn, error or critical (default info)
+      --log-format F       text or json; logs go to standard error (default text)
+      --version            print the version
+  -h, --help               print this text
+
+A flag may also be written with one dash: -listen :5000. Every flag can be set by
+an environment variable, such as QUICPEER_LISTEN for --listen or
+QUICPEER_JOIN_TIMEOUT for --join-timeout; QUICPEER_JOIN holds a list with commas.
+A flag wins over its variable, and an empty variable counts as unset.
+
+Typed lines:
+  text                     a message to everyone
+  @ID text, /msg ID text   a message to one peer
+  /peers, /table, /buffer  who is here, the routing table, messages that wait
+  /help, /quit
+A text that begins with / or @ is typed with that character doubled.
+
+Exit status:
+  0  left in good order      1  a failure at run time     2  a wrong command line
+  3  the ID, the identity or the state directory is in use elsewhere
+  4  no peer to join could be reached, or all were full
+  5  left in good order, but messages have not reached their receivers
+
+Examples:
+  quicpeer --id alice --listen :5000                start a network
+  quicpeer --id bob --join 192.168.1.5:5000         join it
+  echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
+  quicpeer --json --no-input --id log -j host:5000  write down all that is said
+`
+
+// typedHelp answers /help.
+const typedHelp = `text                    a message to everyone
+@ID text, /msg ID text  a message to one peer
+/peers                  who is here
+/table                  the routing table
+/buffer                 messages that wait for their receivers
+/quit                   leave (so do Ctrl-C and Ctrl-D)
+A text that begins with / or @ is typed with that character doubled.`

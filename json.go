@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+)
+
+// command is a line of JSON that is in order.
+type command struct {
+	Cmd  string
+	To   certs.ID
+	Body string
+	Ref  string
+}
+
+// commandFields are the commands, and for each the fields that it has beside cmd
+// and ref. All are strings, and must be there.
+var commandFields = map[string][]string{
+	"send":      {"to", "body"},
+	"broadcast": {"body"},
+	"table":     {},
+	"buffer":    {},
+	"leave":     {},
+}
+
+// parseCommand reads a command strictly: what is doubtful is an error. With an
+// error only Ref is set, if it could be read.
+func parseCommand(line []byte) (command, error) {
+	members := map[string]jsontext.Value{}
+	if first := bytes.TrimLeft(line, " \t\r"); len(first) == 0 || first[0] != '{' {
+		return command{}, errors.New("the line is no JSON object")
+	}
+	if err := json.Unmarshal(line, &members); err != nil {
+		return command{Ref: findRef(line)}, fmt.Errorf("the line is no JSON object: %w", err)
+	}
+	c, err := fromMembers(members)
+	if err != nil {
+		return command{Ref: findRef(line)}, err
+	}
+	return c, nil
+}
+
+func fromMembers(members map[string]jsontext.Value) (command, error) {
+	text := map[string]string{}
+	for _, name := range []string{"cmd", "to", "body", "ref"} { // in this order, so that errors are always the same
+		value, ok := members[name]
+		if !ok {
+			continue
+		}
+		if value.Kind() != '"' {
+			return command{}, fmt.Errorf("%q is no string", name)
+		}
+		b, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return command{}, fmt.Errorf("%q: %w", name, err)
+		}
+		text[name] = string(b)
+	}
+	cmd, ok := text["cmd"]
+	if !ok {
+		return command{}, errors.New(`"cmd" is missing`)
+	}
+	fields, ok := commandFields[cmd]
+	if !ok {
+		return command{}, fmt.Errorf("there is no command %q; there are send, broadcast, table, buffer and leave", excerpt(cmd))
+	}
+	known := 1
+	for _, name := range fields {
+		if _, ok := text[name]; !ok {
+			return command{}, fmt.Errorf("%q is missing", name)
+		}
+		known++
+	}
+	if _, ok := text["ref"]; ok {
+		known++
+	}
+	if known != len(members) {
+		return command{}, unknownField(members, cmd, fields)
+	}
+	return command{Cmd: cmd, To: certs.ID(text["to"]), Body: text["body"], Ref: text["ref"]}, nil
+}
+
+// unknownField names the first unknown field by the alphabet.
+func unknownField(members map[string]jsontext.Value, cmd string, fields []string) error {
+	known := map[string]bool{"cmd": true, "ref": true}
+	for _, name := range fields {
+		known[name] = true
+	}
+	unknown, found := "", false
+	for name := range members {
+		if !known[name] && (!found || name < unknown) {
+			unknown, found = name, true
+		}
+	}
+	return fmt.Errorf("the command %s has no field %q", cmd, excerpt(unknown))
+}
+
+// findRef looks for the ref in a line that is wrong somewhere.
+func findRef(line []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return ""
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		isRef := name.String() == "ref"
+		value, err := d.ReadValue()
+		if err != nil {
+			return ""
+		}
+		if !isRef || value.Kind() != '"' {
+			continue
+		}
+		if ref, err := jsontext.AppendUnquote(nil, value); err == nil {
+			return string(ref)
+		}
+	}
+	return ""
+}
+
+// jsonl speaks with programs: a JSON object a line, in and out.
+type jsonl struct {
+	out      *output
+	now      func() time.Time
+	leaveRef atomic.Pointer[string] // of the command leave
+}
+
+func (j *jsonl) show(event overlay.Event) error {
+	if e := j.event(event); e != nil {
+		return j.write(e)
+	}
+	return nil
+}
+
+// obey does what a line says.
+func (j *jsonl) obey(ctx context.Context, n node, line []byte) (leave bool, err error) {
+	c, problem := parseCommand(line)
+	if problem != nil {
+		return false, j.error(problem.Error(), line, c.Ref)
+	}
+	switch c.Cmd {
+	case "send":
+		if _, problem = certs.ParseID(string(c.To)); problem == nil {
+			_, problem = n.Send(ctx, c.To, c.Body, c.Ref)
+		}
+	case "broadcast":
+		_, problem = n.Broadcast(ctx, c.Body, c.Ref)
+	case "table":
+		return false, j.write(j.table(n.Peers(), c.Ref))
+	case "buffer":
+		return false, j.write(j.buffer(n.Waiting(), c.Ref))
+	case "leave":
+		j.leaveRef.Store(&c.Ref)
+		return true, nil
+	}
+	if problem != nil {
+		return false, j.error(sendProblem(problem, c.Cmd == "broadcast"), line, c.Ref)
+	}
+	return false, nil
+}
+
+func (j *jsonl) refuse(beginning []byte) error {
+	return j.error(errLongLine.Error(), beginning, findRef(beginning))
+}
+
+func (j *jsonl) left(undelivered int) error {
+	ref := ""
+	if r := j.leaveRef.Load(); r != nil {
+		ref = *r
+	}
+	return j.out.last(encode(leftEvent{j.head("left"), undelivered, ref}))
+}
+
+func (j *jsonl) error(problem string, line []byte, ref string) error {
+	return j.write(errorEvent{j.head("error"), problem, beginning(line), ref})
+}
+
+func (j *jsonl) write(event any) error { return j.out.write(encode(event)) }
+
+// encode makes a line of an event. What isn't UTF-8, which the network doesn't
+// let through, would be replaced.
+func encode(event any) string {
+	b, err := json.Marshal(event, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(fmt.Sprintf("quicpeer: an event that can't be encoded: %v", err))
+	}
+	return string(append(b, '\n'))
+}
+
+// beginning is the first 200 bytes of a line, less a character that is cut in
+// two; what isn't UTF-8 becomes U+FFFD.
+func beginning(line []byte) string {
+	const most = 200
+	b := cut(line, most)
+	return string(cut(bytes.ToValidUTF8(b, []byte("\uFFFD")), most))
+}
+
+// cut returns at most n bytes of b, and no character in part.
+func cut(b []byte, n int) []byte {
+	if len(b) <= n {
+		return b
+	}
+	end := n
+	for end > n-utf8.UTFMax && !utf8.RuneStart(b[end]) {
+		end--
+	}
+	if !utf8.RuneStart(b[end]) {
+		end = n // no UTF-8 anyway
+	}
+	return b[:end]
+}

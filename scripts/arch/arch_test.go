@@ -1,0 +1,190 @@
+// Package arch checks that the code keeps to the architecture of docs/design.md:
+// who may import whom, and a few habits that a reader relies on. It has tests only.
+package arch
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "quicpeer"
+
+// may are the packages of this module that each may import. Packages below
+// scripts may import all.
+var may = map[string][]string{
+	".":                 {"overlay", "transport", "certs", "pb"},
+	"overlay":           {"overlay/core", "transport", "certs", "pb"},
+	"overlay/core":      {"certs", "pb"},
+	"transport":         {"certs", "pb"},
+	"transport/simtest": {"transport", "certs", "pb"},
+	"certs":             {"pb"},
+	"pb":                {},
+}
+
+// quicUsers may import quic-go, besides tests.
+var quicUsers = []string{"transport", "transport/simtest", "scripts/bench"}
+
+// A file above these lengths holds two ideas. Tests have more room, as their
+// cases are read one by one.
+const (
+	maxLines     = 420
+	maxTestLines = 600
+)
+
+// file is a Go file of the repository.
+type file struct {
+	name    string // relative to the root, with slashes
+	dir     string // of its package
+	text    []byte
+	set     *token.FileSet
+	syntax  *ast.File
+	test    bool
+	imports []string
+}
+
+// root is the repository's, seen from this package.
+const root = "../.."
+
+func goFiles(t *testing.T) []file {
+	t.Helper()
+	var files []file
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		base := path.Base(rel)
+		if d.IsDir() && rel != "." && (strings.HasPrefix(base, ".") || base == "testdata") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(base, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		f := file{name: rel, dir: path.Dir(rel), text: text, set: token.NewFileSet(), test: strings.HasSuffix(rel, "_test.go")}
+		if f.syntax, err = parser.ParseFile(f.set, rel, text, parser.ParseComments); err != nil {
+			return err
+		}
+		for _, spec := range f.syntax.Imports {
+			p, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			f.imports = append(f.imports, p)
+		}
+		files = append(files, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 10 {
+		t.Fatalf("only %d Go files found", len(files))
+	}
+	return files
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, f := range goFiles(t) {
+		allowed, known := may[f.dir]
+		if !known && !strings.HasPrefix(f.dir, "scripts/") {
+			t.Errorf("%s: package %s has no place in the architecture; give it one in this test", f.name, f.dir)
+		}
+		for _, p := range f.imports {
+			if strings.HasPrefix(p, "github.com/quic-go/quic-go") && !f.test && !slices.Contains(quicUsers, f.dir) {
+				t.Errorf("%s imports quic-go, which only %s may know", f.name, strings.Join(quicUsers, ", "))
+			}
+			own, ok := strings.CutPrefix(p, module+"/")
+			if !ok || f.test || !known || slices.Contains(allowed, own) {
+				continue
+			}
+			t.Errorf("%s imports %s; it may import %s", f.name, own, strings.Join(allowed, ", "))
+		}
+	}
+}
+
+// TestPackageComments wants each package to be explained in exactly one place.
+func TestPackageComments(t *testing.T) {
+	comments := map[string][]string{}
+	for _, f := range goFiles(t) {
+		if strings.HasSuffix(f.syntax.Name.Name, "_test") {
+			continue
+		}
+		comments[f.dir] = append(comments[f.dir], nil...)
+		if f.syntax.Doc != nil {
+			comments[f.dir] = append(comments[f.dir], f.name)
+		}
+	}
+	for dir, in := range comments {
+		if len(in) != 1 {
+			t.Errorf("package in %s has %d package comments %v, not one", dir, len(in), in)
+		}
+	}
+}
+
+var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
+
+func TestFilesAreShort(t *testing.T) {
+	for _, f := range goFiles(t) {
+		most := maxLines
+		if f.test {
+			most = maxTestLines
+		}
+		if n := bytes.Count(f.text, []byte("\n")); n > most && !generated.Match(f.text) {
+			t.Errorf("%s has %d lines, more than %d: it holds two ideas", f.name, n, most)
+		}
+	}
+}
+
+var (
+	// unfinished is written in two parts so that this file doesn't match.
+	unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
+	leftOut    = regexp.MustCompile(`(?m)^//(go:build|\s*\+build)\s.*\bignore\b`)
+)
+
+func TestNothingIsUnfinished(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if m := unfinished.Find(f.text); m != nil {
+			t.Errorf("%s has a %s; finish it or say in docs what is not done", f.name, m)
+		}
+		if leftOut.Match(f.text) {
+			t.Errorf("%s is built by nobody", f.name)
+		}
+	}
+}
+
+// TestTestsDontSleep wants tests to wait for what they wait for. In a bubble of
+// synctest a sleep takes no time.
+func TestTestsDontSleep(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if !f.test || slices.Contains(f.imports, "testing/synctest") {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Sleep" {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" {
+					t.Errorf("%s sleeps", f.set.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}

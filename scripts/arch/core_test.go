@@ -1,0 +1,172 @@
+package arch
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// impurePackages are what a machine without I/O, clock, goroutines and locks has
+// no use for.
+var impurePackages = []string{
+	"context", "io", "io/fs", "log", "log/slog", "net", "net/http", "os", "os/signal", "runtime",
+	"sync", "sync/atomic", "syscall", "time/tzdata", "unsafe", "crypto/rand",
+}
+
+// clock are the functions and types of package time that know what time it is.
+// Durations and times as values are fine.
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "Timer", "Ticker", "NewTimer", "NewTicker"}
+
+// TestCoreIsPure holds overlay/core to what makes it reproducible: its outputs
+// are a function of its inputs and of the generator that it was given.
+func TestCoreIsPure(t *testing.T) {
+	for _, problem := range impurities(t, filepath.Join(root, "overlay/core")) {
+		t.Error(problem)
+	}
+}
+
+// TestImpuritiesAreFound shows that the check above can fail.
+func TestImpuritiesAreFound(t *testing.T) {
+	got := strings.Join(impurities(t, "testdata/impure"), "\n")
+	for _, want := range []string{
+		"imports sync", "time.Now", "time.Timer", "rand.IntN", "starts a goroutine", "ranges over a map",
+		"ranges over maps.Keys", "has a channel", "selects",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("nothing said: %s", want)
+		}
+	}
+	if n := strings.Count(got, "\n") + 1; n != 9 {
+		t.Errorf("%d problems found, not 9:\n%s", n, got)
+	}
+}
+
+// impurities lists what the package in dir does that a pure one doesn't.
+func impurities(t *testing.T, dir string) (problems []string) {
+	t.Helper()
+	set, files, info := typed(t, dir)
+	report := func(n ast.Node, format string, args ...any) {
+		problems = append(problems, fmt.Sprintf("%s: %s", set.Position(n.Pos()), fmt.Sprintf(format, args...)))
+	}
+	for _, f := range files {
+		for _, spec := range f.Imports {
+			if p := strings.Trim(spec.Path.Value, `"`); slices.Contains(impurePackages, p) {
+				report(spec, "imports %s", p)
+			}
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				report(n, "starts a goroutine")
+			case *ast.SelectStmt:
+				report(n, "selects")
+			case *ast.ChanType:
+				report(n, "has a channel")
+			case *ast.RangeStmt:
+				if what := unordered(info, n.X); what != "" {
+					report(n, "ranges over %s, whose order is another each time", what)
+				}
+			case *ast.Ident:
+				if what := impure(info.Uses[n]); what != "" {
+					report(n, "uses %s", what)
+				}
+			}
+			return true
+		})
+	}
+	return problems
+}
+
+// impure names an object that gives another answer each time.
+func impure(o types.Object) string {
+	if o == nil || o.Pkg() == nil || o.Parent() != o.Pkg().Scope() {
+		return "" // not of the top level of a package
+	}
+	switch o.Pkg().Path() {
+	case "time":
+		if slices.Contains(clock, o.Name()) {
+			return "time." + o.Name()
+		}
+	case "math/rand", "math/rand/v2":
+		// Its functions, but for the constructors, draw from the global generator.
+		if _, isFunc := o.(*types.Func); isFunc && !strings.HasPrefix(o.Name(), "New") {
+			return "rand." + o.Name()
+		}
+	}
+	return ""
+}
+
+// unordered names what is ranged over if it is a map or an iterator over one.
+func unordered(info *types.Info, x ast.Expr) string {
+	if t := info.TypeOf(x); t != nil {
+		if _, isMap := t.Underlying().(*types.Map); isMap {
+			return "a map"
+		}
+	}
+	call, ok := ast.Unparen(x).(*ast.CallExpr)
+	if !ok {
+		return ""
+	}
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	if o := info.Uses[f.Sel]; o != nil && o.Pkg() != nil && o.Pkg().Path() == "maps" {
+		return "maps." + o.Name()
+	}
+	return ""
+}
+
+// typed parses and type-checks the files of a package, without its tests, with
+// what the compiler has made of its imports.
+func typed(t *testing.T, dir string) (*token.FileSet, []*ast.File, *types.Info) {
+	t.Helper()
+	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".")
+	list.Dir = dir
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	exports := map[string]string{}
+	for l := range strings.Lines(string(out)) {
+		p, export, _ := strings.Cut(strings.TrimSpace(l), " ")
+		exports[p] = export
+	}
+	set := token.NewFileSet()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatal("no Go files in", dir, err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{Importer: importer.ForCompiler(set, "gc", func(p string) (io.ReadCloser, error) {
+		return os.Open(exports[p])
+	})}
+	if _, err := config.Check(dir, set, files, info); err != nil {
+		t.Fatal(err)
+	}
+	return set, files, info
+}

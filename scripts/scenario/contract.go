@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// contract holds the lines of one --json peer against what every reader may
+// rely on.
+type contract struct {
+	seen     int
+	left     bool
+	present  map[string]bool // IDs between their peer_joined and peer_left
+	messages map[string]bool
+	breaches []string
+}
+
+func (c *contract) see(l *line) {
+	if c.present == nil {
+		c.present, c.messages = map[string]bool{}, map[string]bool{}
+	}
+	breach := func(format string, args ...any) {
+		c.breaches = append(c.breaches, fmt.Sprintf(format, args...)+": "+shorten(l.raw, 300))
+	}
+	c.seen++
+	if l.event == "" {
+		breach("a line is no JSON object with an event")
+		return
+	}
+	if _, err := time.Parse(time.RFC3339Nano, l.field("time")); err != nil {
+		breach("an event without a time of RFC 3339")
+	}
+	if (c.seen == 1) != (l.event == "ready") {
+		breach("ready must be the first event, and only that")
+	}
+	if c.left {
+		breach("an event after left")
+	}
+	id := l.field("id")
+	switch l.event {
+	case "peer_joined":
+		if c.present[id] {
+			breach("a peer joined that was there")
+		}
+		c.present[id] = true
+	case "peer_left":
+		if !c.present[id] {
+			breach("a peer left that wasn't there")
+		}
+		delete(c.present, id)
+	case "message":
+		// One that somebody kept on the way may come when its author has gone.
+		if from := l.field("from"); !c.present[from] && l.field("path") == "direct" {
+			breach("a message from a peer that isn't there")
+		}
+		if m := l.field("message"); c.messages[m] {
+			breach("a message shown twice")
+		} else {
+			c.messages[m] = true
+		}
+	case "left":
+		c.left = true
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// pair is two names, in order.
+type pair [2]string
+
+func pairOf(a, b string) pair { return pair{min(a, b), max(a, b)} }
+
+// cut is the verb. It gives peers that don't run yet an address, so that those
+// they are cut off from know it.
+func (s *scenario) cut(args []string) error {
+	if len(args) < 2 || slices.Contains(args[1:], args[0]) {
+		return errUsage
+	}
+	for _, b := range args[1:] {
+		s.cuts[pairOf(args[0], b)] = true
+	}
+	for _, name := range args {
+		if !nameWord.MatchString(name) {
+			return errUsage
+		}
+		p := s.place(name)
+		if p.process != nil || p.fixed != "" {
+			continue
+		}
+		var err error
+		if p.fixed, err = freeAddress(); err != nil {
+			return err
+		}
+	}
+	return s.writeCuts()
+}
+
+// heal is the verb.
+func (s *scenario) heal(args []string) error {
+	switch len(args) {
+	case 0:
+		clear(s.cuts)
+	case 2:
+		if !s.cuts[pairOf(args[0], args[1])] {
+			return fmt.Errorf("%s and %s are not cut off from each other", args[0], args[1])
+		}
+		delete(s.cuts, pairOf(args[0], args[1]))
+	default:
+		return errUsage
+	}
+	return s.writeCuts()
+}
+
+func (s *scenario) isCut(p *peer) bool {
+	for c := range s.cuts {
+		if c[0] == p.name || c[1] == p.name {
+			return true
+		}
+	}
+	return false
+}
+
+// writeCuts makes the files that the processes read.
+func (s *scenario) writeCuts() error {
+	for _, p := range s.peers {
+		var off []string
+		for _, q := range s.peers {
+			if !s.cuts[pairOf(p.name, q.name)] {
+				continue
+			}
+			addresses, err := q.cutAddresses()
+			if err != nil {
+				return err
+			}
+			off = append(off, addresses...)
+		}
+		text := strings.Join(off, "\n")
+		if text != "" {
+			text += "\n"
+		}
+		if old, err := os.ReadFile(p.cutFile); err == nil && string(old) == text {
+			continue
+		}
+		// Renamed into place, so that nobody reads half of it.
+		if err := os.WriteFile(p.cutFile+".new", []byte(text), 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(p.cutFile+".new", p.cutFile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutAddresses are those to drop packets of. A peer that is started again while
+// it is cut off keeps its port.
+func (p *peer) cutAddresses() ([]string, error) {
+	switch {
+	case p.fixed != "":
+		return []string{p.fixed}, nil
+	case p.process == nil:
+		return nil, nil
+	}
+	addresses, err := p.addresses()
+	if err == nil && len(addresses) == 1 {
+		p.fixed = addresses[0]
+	}
+	return addresses, err
+}

@@ -1,0 +1,101 @@
+// Command scenario plays scenarios: files that start real quicpeer processes,
+// type into them, cut them off from each other, freeze and kill them, and say
+// what each must see. Run one by
+//
+//	make scenario FILE=scripts/scenarios/seed.txtar
+//
+// and write your own as a text file of one verb a line:
+//
+//	# alice is a network of one
+//	start alice
+//	expect alice ready id=alice
+//
+//	# bob joins her and says hello
+//	start bob -join alice
+//	expect alice peer_joined id=bob
+//	send bob alice 'hello, alice'
+//	expect alice message from=bob body='hello, alice'
+//	expect bob delivered to=alice path=direct
+//
+//	# bob crashes, and alice learns it
+//	crash bob
+//	expect alice peer_left id=bob reason=lost within 10s
+//
+// The files are those of [testscript]: '#' begins a comment that is a heading in
+// the report, words are split at spaces, 'single quotes' keep a word together
+// and $NAME is replaced outside of them. Its own commands (exec, cmp, grep, env,
+// skip, and conditions such as [linux] or [!windows]) work too; [ipv6] holds
+// where the machine has ::1.
+//
+// # Peers
+//
+//	start [-text] NAME [QUICPEER_X=VALUE...] [FLAG...]
+//
+// starts a process with the flags of the command line, and waits for nothing.
+// What the flags leave open is added: --json (typed lines with -text), --id NAME,
+// --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id and -no-state
+// leave those two out. "-join NAME" stands for the address of that peer, running
+// or gone, and waits until it is known. A peer that has ended can be started
+// again: it finds its state directory, and begins with no events.
+//
+//	type NAME LINE             write a line to the peer's standard input
+//	send NAME TO BODY [REF]    the JSON line of a direct message
+//	broadcast NAME BODY [REF]  the JSON line of a message to everyone
+//	close NAME                 end its input
+//	terminate NAME             SIGTERM
+//	interrupt NAME             SIGINT
+//	crash NAME                 SIGKILL
+//	freeze NAME, thaw NAME     SIGSTOP, SIGCONT
+//	mute NAME, unmute NAME     stop reading its standard output, go on reading
+//
+// The verbs for signals have names of their own since testscript's stop, kill
+// and stderr mean something else and can't be replaced; a scenario with stop is
+// refused.
+//
+//	cut A B [C...]             no packet passes between A and any of the others
+//	heal [A B]                 undo that; without names all cuts
+//
+// A cut is made by the processes themselves, which drop the packets of the
+// addresses in the file named by the hidden flag --cut-file, so it needs no
+// rights. It also holds for a peer that is started later or again. Only scenarios
+// with a cut have that flag: it replaces the socket that users have.
+//
+//	port VAR                   $VAR becomes 127.0.0.1:PORT with a port that is free
+//	fill VAR BYTES             $VAR becomes a text of so many bytes
+//	say TEXT                   a heading that -show prints
+//
+// # Expectations
+//
+// Each waits, up to D where it takes "within D" (20s without), and fails with
+// what the peer printed instead. The deadline is a bound, not a pause. FIELD is
+// name=value (exact; an absent field is empty, a list is compact JSON) or
+// name~regexp.
+//
+//	expect NAME EVENT [FIELD...] [within D]
+//
+// takes the first event that matches among those not yet taken: the order
+// between events of different lines of the scenario is not checked, and one
+// event can't satisfy two expectations. Each short field of it becomes a
+// variable, as ${bob.sent.message}, or ${bob.ready.key@R} quoted for a regexp.
+// For a peer of typed lines: expect NAME REGEXP, on lines of its standard output.
+//
+//	next NAME EVENT [FIELD...] [within D]
+//
+// takes the first event of that name not yet taken, which must match: for order.
+//
+//	never NAME EVENT [FIELD...] for D    no such event that isn't taken is there or comes in D
+//	count NAME EVENT [FIELD...] N        N such events have come, taken or not
+//	table NAME [ID...] [within D]        the routing table gets to hold exactly these
+//	exit NAME STATUS [within D]          the process ends with it, or by a signal: killed
+//	[!] log NAME REGEXP [within D]       its standard error gets to match; with ! it doesn't now
+//
+// # What is checked without being asked
+//
+// Every line of a --json peer is held against the contract: a JSON object with
+// event and time, ready first, left last, joins and leaves of an ID in turn, no
+// message twice, none from a stranger. At the end of the scenario every peer
+// must be free of data races and panics, and one that ended with another status
+// than 0 must have had its exit or crash. Then all are killed.
+//
+// [testscript]: https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript
+package main

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// engineTests are scenarios with the fake peer: what of the report must come
+// where they fail, nothing where they pass.
+var engineTests = []struct{ name, script, want string }{
+	{"expect passes", `
+start a
+expect a ready id=a key~^SHA256: via=
+type a '{"event":"x","n":3,"l":["p","q"],"nothing":null}'
+expect a x n=3 'l=["p","q"]' nothing=null absent=
+`, ""},
+	{"expect fails", `
+start a
+expect a ready
+type a '{"event":"x","n":3}'
+expect a x n=4 within 300ms
+`, `(?s)a printed no x n=4 within 300ms.*a runs; it printed 2 lines.*x .*"ready".*"n":3`},
+	{"an event is taken once", `
+start a
+type a '{"event":"x"}'
+expect a x
+count a x 1
+expect a x within 200ms
+`, `a printed no x within 200ms`},
+	{"the order is free", `
+start a
+type a '{"event":"x"}'
+type a '{"event":"y"}'
+expect a y
+expect a x
+expect a ready
+`, ""},
+	{"next passes", `
+start a
+type a '{"event":"x","n":1}'
+type a '{"event":"y"}'
+type a '{"event":"x","n":2}'
+next a x n=1
+next a x n=2
+`, ""},
+	{"next fails", `
+start a
+type a '{"event":"x","n":1}'
+type a '{"event":"x","n":2}'
+next a x n=2
+`, `the next is no x n=2 but`},
+	{"never passes", `
+start a
+expect a ready
+never a ready for 50ms
+never a x for 50ms
+`, ""},
+	{"never fails on what was there", `
+start a
+type a '{"event":"x"}'
+type a '{"event":"y"}'
+expect a y
+never a x for 50ms
+`, `a printed what it never should`},
+	{"never fails on what comes", `
+start a
+expect a ready
+type a '{"event":"x"}'
+never a x for 20s
+`, `a printed what it never should`},
+	{"count fails", `
+start a
+expect a ready
+count a ready 2
+`, `a printed 1 times ready, not 2`},
+	{"an end is not waited out", `
+start a
+type a 'err it is over'
+type a 'exit 0'
+expect a x within 10m
+`, `(?s)a printed no x.*a has ended with status 0.*it is over`},
+	{"exit passes", `
+start a
+type a 'exit 3'
+exit a 3
+start a
+crash a
+exit a killed
+start a
+close a
+exit a 0
+`, ""},
+	{"exit fails", `
+start a
+type a 'exit 3'
+exit a 0
+`, `a ended with status 3, not 0`},
+	{"exit waits", `
+start a
+expect a ready
+exit a 0 within 200ms
+`, `a hasn't ended within 200ms`},
+	{"nobody asked for the end", `
+start a
+type a 'raw {"event":"x","time":"2026-01-01T00:00:00Z"}'
+type a 'exit 1'
+never a y for 10m
+`, `a ended with status 1, and no exit or crash accounts for it`},
+	{"log", `
+start a
+type a 'err first'
+type a 'err second: $1'
+log a '^second: \$1$'
+! log a third
+`, ""},
+	{"log fails", `
+start a
+log a first within 200ms
+`, `a's standard error has no "first" within 200ms`},
+	{"not log fails", `
+start a
+type a 'err first'
+log a first
+! log a first
+`, `a's standard error has "first"`},
+	{"table", `
+start a
+table a
+type a 'peers b c'
+table a c b
+`, ""},
+	{"table fails", `
+start a
+type a 'peers b c'
+table a b within 300ms
+`, `a's table has \["b" "c"\], not \["b"\], after 300ms`},
+	{"typed lines", `
+start -text a
+type a 'raw hello there'
+expect a ^hello
+! log a .
+start b -join a
+type b args
+expect b args args~'-join 127.0.0.1:[0-9]+ '
+`, ""},
+	{"flags", `
+start a -l 127.0.0.1:4001 -no-state --log-level=debug
+start b QUICPEER_NETWORK=n --join=a -desired-id x -j host:1
+type a args
+expect a args 'args~^-l 127.0.0.1:4001 --log-level=debug --json --id a$'
+type b args
+expect b args 'args~^--join=127.0.0.1:4001 -desired-id x -j host:1 --json --state-dir [^ ]*/b --listen 127.0.0.1:0$'
+start c -no-id
+type c args
+expect c args 'args~^--json --listen 127.0.0.1:0$'
+`, ""},
+	{"started twice", `
+start a
+start a
+`, `a runs; it can be started again after its end`},
+	{"variables", `
+start a
+expect a ready
+type a 'err ${a.ready.key}'
+type a '{"event":"x","y":"z"}'
+expect a x
+type a '{"event":"'${a.x.y}'"}'
+expect a z
+fill body 40
+type a '{"event":"'$body'"}'
+expect a 0123456789abcdef0123456789abcdef01234567
+port p
+start b --listen $p
+expect b ready 'listen=["'$p'"]'
+`, ""},
+	{"cut and heal", `
+cut a b
+start a
+expect a ready
+start b
+expect b ready
+type a cut
+expect a cut text~'^127\.0\.0\.1:[0-9]+\n$'
+start c -listen 127.0.0.1:4003
+cut c a b
+type a cut
+expect a cut text~'^127\.0\.0\.1:[0-9]+\n127.0.0.1:4003\n$'
+heal a b
+type a cut
+expect a cut text~'^127.0.0.1:4003\n$'
+heal
+type a cut
+expect a cut text=
+`, ""},
+	{"heal of no cut", `heal a b`, `a and b are not cut off`},
+	{"a muted reader", `
+start a
+expect a ready
+mute a
+type a 'big 1000'
+never a big n=999 for 300ms
+! log a 'all printed'
+unmute a
+expect a big n=999
+log a 'all printed'
+`, ""},
+	{"a data race", `
+start a
+type a 'err WARNING: DATA RACE'
+log a RACE
+`, `a: .*WARNING: DATA RACE`},
+	{"a panic", `
+start a
+type a 'err panic: oh no'
+type a 'exit 2'
+exit a 2
+`, `a: .*panic: oh no`},
+	{"no JSON", `
+start a
+type a 'raw hello'
+type a '{"event":"x"}'
+expect a x
+`, `a line is no JSON object with an event: hello`},
+	{"not ready first", `
+start a --silent
+type a '{"event":"x"}'
+expect a x
+`, `ready must be the first event`},
+	{"a stranger", `
+start a
+type a '{"event":"message","from":"b","message":"1","path":"direct"}'
+expect a message
+`, `a message from a peer that isn't there`},
+	{"a message twice", `
+start a
+type a '{"event":"peer_joined","id":"b"}'
+type a '{"event":"message","from":"b","message":"1","path":"direct"}'
+type a '{"event":"message","from":"b","message":"1","path":"direct"}'
+expect a message
+expect a message
+`, `a message shown twice`},
+	{"usage", `expect a`, `usage: expect NAME EVENT`},
+	{"a field without value", `
+start a
+expect a x y
+`, `"y" is neither field=value nor field~regexp`},
+	{"not of another verb", `
+start a
+! expect a x
+`, `there is no ! expect`},
+	{"unknown peer", `type a x`, `no peer a has been started`},
+}
+
+func TestEngine(t *testing.T) {
+	for _, test := range engineTests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			failed, text := play(t, test.script)
+			switch {
+			case test.want == "" && failed:
+				t.Errorf("fails:\n%s", text)
+			case test.want != "" && !failed:
+				t.Errorf("passes, but should fail with %q:\n%s", test.want, text)
+			case test.want != "" && !regexp.MustCompile(test.want).MatchString(text):
+				t.Errorf("fails without saying %q:\n%s", test.want, text)
+			}
+		})
+	}
+}
+
+func TestSignals(t *testing.T) {
+	script := `
+start a
+expect a ready
+freeze a
+type a '{"event":"x"}'
+never a x for 100ms
+thaw a
+expect a x
+terminate a
+exit a 7
+`
+	failed, text := play(t, script)
+	if failed || strings.Contains(text, "needs a Unix system") != (runtime.GOOS == "windows") {
+		t.Error(text)
+	}
+}
+
+func TestStopIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	for script, refused := range map[string]bool{
+		"start a\n[linux] stop a\n":     true,
+		"stop\n":                        true,
+		"# stop\ntype a stop\n":         false,
+		"start a\n-- file --\nstop a\n": false,
+	} {
+		name := filepath.Join(dir, "s.txtar")
+		if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := new(engine).prepare([]string{name}); (err != nil) != refused {
+			t.Errorf("%q: %v", script, err)
+		}
+	}
+}
+
+// play plays a script with the fake peer and returns the report.
+func play(t *testing.T, script string) (failed bool, text string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "test.txtar")
+	if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{program: self, env: []string{fakeVariable + "=1"}}
+	if err := e.prepare([]string{name}); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	r := &report{out: &out, counts: &counts{}}
+	testscript.RunT(r, e.params([]string{name}))
+	if e.mu.Lock(); len(e.running) > 0 {
+		t.Errorf("%d processes are left", len(e.running))
+	}
+	e.mu.Unlock()
+	return r.counts.failed > 0, out.String()
+}

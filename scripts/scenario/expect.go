@@ -1,0 +1,282 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cutWithin takes "within D" or "for D" off the end of the arguments.
+func cutWithin(args []string, word string) (rest []string, d time.Duration, err error) {
+	n := len(args)
+	if n < 2 || args[n-2] != word {
+		return args, patience, nil
+	}
+	if d, err = time.ParseDuration(args[n-1]); err != nil || d <= 0 {
+		return nil, 0, fmt.Errorf("%s takes a duration such as 10s, not %q", word, args[n-1])
+	}
+	return args[:n-2], d, nil
+}
+
+// looked is the process and the pattern that arguments name.
+func (s *scenario) looked(args []string) (*process, pattern, error) {
+	if len(args) < 2 {
+		return nil, pattern{}, errUsage
+	}
+	p, err := s.one(args[:1])
+	if err != nil {
+		return nil, pattern{}, err
+	}
+	pat, err := parsePattern(p.text, args[1:])
+	return p, pat, err
+}
+
+// find waits for a line that matches. Unless all lines are looked at it is one
+// that no expectation has taken.
+func (p *process) find(pat pattern, within time.Duration, all bool) (found *line, err error) {
+	seen := 0
+	err = p.wait(within, func(bool) (bool, error) {
+		for ; seen < len(p.lines); seen++ {
+			if l := p.lines[seen]; (all || !l.taken) && pat.matches(l) {
+				found = l
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if errors.Is(err, errTooLate) {
+		err = fmt.Errorf("%s printed no %s within %v\n%s", p.name, pat, within, p.describe())
+	}
+	return found, err
+}
+
+func (s *scenario) expect(args []string) error {
+	args, within, err := cutWithin(args, "within")
+	if err != nil {
+		return err
+	}
+	p, pat, err := s.looked(args)
+	if err != nil {
+		return err
+	}
+	l, err := p.find(pat, within, false)
+	if err != nil {
+		return err
+	}
+	s.take(p, l)
+	return nil
+}
+
+func (s *scenario) take(p *process, l *line) {
+	p.change(func() { l.taken = true })
+	s.remember(p.name, l)
+}
+
+func (s *scenario) next(args []string) error {
+	args, within, err := cutWithin(args, "within")
+	if err != nil {
+		return err
+	}
+	p, pat, err := s.looked(args)
+	if err != nil {
+		return err
+	}
+	if p.text {
+		return fmt.Errorf("%s has typed lines, next needs events", p.name)
+	}
+	l, err := p.find(pattern{event: pat.event}, within, false)
+	if err != nil {
+		return err
+	}
+	if !pat.matches(l) {
+		return fmt.Errorf("the next is no %s but\n    %s\n%s", pat, shorten(l.raw, 300), p.describe())
+	}
+	s.take(p, l)
+	return nil
+}
+
+func (s *scenario) never(args []string) error {
+	if len(args) < 2 || args[len(args)-2] != "for" {
+		return errUsage
+	}
+	args, during, err := cutWithin(args, "for")
+	if err != nil {
+		return err
+	}
+	p, pat, err := s.looked(args)
+	if err != nil {
+		return err
+	}
+	// When the process has ended there is nothing to wait for.
+	l, _ := p.find(pat, during, false)
+	if l != nil {
+		return fmt.Errorf("%s printed what it never should:\n    %s\n%s", p.name, shorten(l.raw, 300), p.describe())
+	}
+	return nil
+}
+
+func (s *scenario) count(args []string) error {
+	if len(args) < 3 {
+		return errUsage
+	}
+	want, err := strconv.Atoi(args[len(args)-1])
+	if err != nil {
+		return errUsage
+	}
+	p, pat, err := s.looked(args[:len(args)-1])
+	if err != nil {
+		return err
+	}
+	got := 0
+	p.mu.Lock()
+	for _, l := range p.lines {
+		if pat.matches(l) {
+			got++
+		}
+	}
+	p.mu.Unlock()
+	if got != want {
+		return fmt.Errorf("%s printed %d times %s, not %d\n%s", p.name, got, pat, want, p.describe())
+	}
+	return nil
+}
+
+// tablePause is between two questions for the routing table.
+const tablePause = 100 * time.Millisecond
+
+// tableRef begins the ref of a question of the table verb.
+const tableRef = "harness-table-"
+
+func (s *scenario) table(args []string) error {
+	args, within, err := cutWithin(args, "within")
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return errUsage
+	}
+	p, err := s.one(args[:1])
+	if err != nil {
+		return err
+	}
+	if p.text {
+		return fmt.Errorf("%s has typed lines, table needs --json", p.name)
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	deadline := time.Now().Add(within)
+	got := []string{"no answer yet"}
+	for {
+		if !time.Now().Before(deadline) {
+			return fmt.Errorf("%s's table has %q, not %q, after %v\n%s", p.name, got, want, within, p.describe())
+		}
+		s.asked++
+		ref := fmt.Sprintf("%s%d", tableRef, s.asked)
+		if err := p.enqueue(`{"cmd":"table","ref":"`+ref+`"}`, false); err != nil {
+			return err
+		}
+		exact := fieldPattern{name: "ref", exact: ref}
+		l, err := p.find(pattern{event: "table", fields: []fieldPattern{exact}}, time.Until(deadline), false)
+		if err != nil {
+			return err
+		}
+		// The scenario has not asked, so it isn't shown the answer.
+		p.change(func() { p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l }) })
+		var answer struct{ Peers []struct{ ID string } }
+		if err := json.Unmarshal([]byte(l.raw), &answer); err != nil {
+			return err
+		}
+		got = []string{}
+		for _, peer := range answer.Peers {
+			got = append(got, peer.ID)
+		}
+		if slices.Sort(got); slices.Equal(got, want) {
+			return nil
+		}
+		<-time.After(min(tablePause, time.Until(deadline)))
+	}
+}
+
+func (s *scenario) exit(args []string) error {
+	args, within, err := cutWithin(args, "within")
+	if err != nil {
+		return err
+	}
+	if len(args) != 2 {
+		return errUsage
+	}
+	p, err := s.one(args[:1])
+	if err != nil {
+		return err
+	}
+	var status string
+	// A muted process is not waited for to print its last: it can't.
+	err = p.wait(within, func(over bool) (bool, error) {
+		status = p.status
+		return p.ended && (over || p.muted), nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s hasn't ended within %v\n%s", p.name, within, p.describe())
+	}
+	p.change(func() { p.excused = true })
+	if status != args[1] {
+		return fmt.Errorf("%s ended with status %s, not %s\n%s", p.name, status, args[1], p.describe())
+	}
+	return nil
+}
+
+func (s *scenario) log(args []string) error {
+	args, within, err := cutWithin(args, "within")
+	if err != nil {
+		return err
+	}
+	absent := len(args) > 0 && args[0] == "!"
+	if absent {
+		args = args[1:]
+	}
+	if len(args) != 2 {
+		return errUsage
+	}
+	p, err := s.one(args[:1])
+	if err != nil {
+		return err
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	if err != nil {
+		return err
+	}
+	if absent {
+		p.mu.Lock()
+		at := re.Find(p.stderr)
+		p.mu.Unlock()
+		if at != nil {
+			return fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe())
+		}
+		return nil
+	}
+	err = p.wait(within, func(bool) (bool, error) { return re.Match(p.stderr), nil })
+	if err != nil {
+		return fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[1], within, p.describe())
+	}
+	return nil
+}
+
+// String is the pattern as it was written.
+func (p pattern) String() string {
+	if p.text != nil {
+		return fmt.Sprintf("line like %q", p.text)
+	}
+	words := []string{p.event}
+	for _, f := range p.fields {
+		if f.match != nil {
+			words = append(words, fmt.Sprintf("%s~%s", f.name, f.match))
+		} else {
+			words = append(words, f.name+"="+shorten(f.exact, 60))
+		}
+	}
+	return strings.Join(words, " ")
+}

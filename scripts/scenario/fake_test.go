@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// fakeVariable makes this test binary a peer that does what it is told, for the
+// tests of the engine.
+const fakeVariable = "SCENARIO_FAKE_PEER"
+
+// fakePeer prints ready, and then does what its input says: an event is printed,
+// a table command is answered with the IDs of the last "peers" line, and
+//
+//	raw TEXT, err TEXT, peers ID..., big N, exit N, cut, args
+//
+// print a line, print to standard error, set the table, print N long lines, end,
+// and print the cut file and the command line.
+func fakePeer(args []string) int {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGTERM)
+	go func() {
+		<-ignored
+		os.Exit(7)
+	}()
+	option := func(names ...string) string {
+		i := slices.IndexFunc(args, func(a string) bool { return slices.Contains(names, a) })
+		if i < 0 || i+1 == len(args) {
+			return ""
+		}
+		return args[i+1]
+	}
+	asJSON := slices.Contains(args, "--json")
+	event := func(fields map[string]any) {
+		if _, ok := fields["time"]; !ok {
+			fields["time"] = time.Now().UTC().Format(time.RFC3339Nano)
+		}
+		b, err := json.Marshal(fields)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(string(b))
+	}
+	if asJSON && !slices.Contains(args, "--silent") {
+		address := strings.Replace(option("--listen", "-listen", "-l"), ":0", ":4001", 1)
+		event(map[string]any{"event": "ready", "id": option("--id"), "key": "SHA256:a+b/c", "listen": []string{address}})
+	}
+	peers := []map[string]any{}
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		word, rest, _ := strings.Cut(in.Text(), " ")
+		switch {
+		case strings.HasPrefix(word, "{"):
+			var fields map[string]any
+			if err := json.Unmarshal(in.Bytes(), &fields); err != nil {
+				return 9
+			}
+			if fields["cmd"] == "table" {
+				fields = map[string]any{"event": "table", "ref": fields["ref"], "peers": peers}
+			}
+			event(fields)
+		case word == "raw":
+			fmt.Println(rest)
+		case word == "err":
+			fmt.Fprintln(os.Stderr, rest)
+		case word == "peers":
+			peers = peers[:0]
+			for _, id := range strings.Fields(rest) {
+				peers = append(peers, map[string]any{"id": id})
+			}
+		case word == "big":
+			n, _ := strconv.Atoi(rest)
+			for i := range n {
+				event(map[string]any{"event": "big", "n": i, "body": strings.Repeat("x", 1000)})
+			}
+			fmt.Fprintln(os.Stderr, "all printed")
+		case word == "exit":
+			status, _ := strconv.Atoi(rest)
+			return status
+		case word == "cut":
+			text, _ := os.ReadFile(option("--cut-file"))
+			event(map[string]any{"event": "cut", "text": string(text)})
+		case word == "args":
+			event(map[string]any{"event": "args", "args": strings.Join(args, " ")})
+		}
+	}
+	return 0
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
+	fs := flag.NewFlagSet("scenario", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	live := fs.Bool("show", false, "print what the peers get and give, as it happens")
+	verbose := fs.Bool("v", false, "report every line of the scenarios, not the headings alone")
+	race := fs.Bool("race", false, "build quicpeer with the race detector")
+	keep := fs.Bool("keep", false, "keep the working directories, with the peers' state, and say where")
+	program := fs.String("program", "", "play with this `FILE` instead of building quicpeer")
+	fs.Usage = func() {
+		fmt.Fprintln(stderr, "usage: go run ./scripts/scenario [flags] FILE...")
+		fs.PrintDefaults()
+	}
+	if err := fs.Parse(args); err != nil {
+		return 2
+	}
+	files := fs.Args()
+	if len(files) == 0 {
+		fs.Usage()
+		return 2
+	}
+	fatal := func(err error) int {
+		fmt.Fprintln(stderr, "scenario:", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "quicpeer-scenario")
+	if err != nil {
+		return fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	e := &engine{program: *program}
+	if err := e.prepare(files); err != nil {
+		return fatal(err)
+	}
+	if e.program == "" {
+		if e.program, err = build(dir, *race); err != nil {
+			return fatal(err)
+		}
+	}
+	if *live {
+		e.show = newShow(stdout)
+	}
+
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	finished := make(chan counts)
+	go func() {
+		r := &report{out: stdout, verbose: *verbose, brief: *live, counts: &counts{}}
+		p := e.params(files)
+		p.TestWork = *keep
+		testscript.RunT(r, p)
+		finished <- *r.counts
+	}()
+	select {
+	case <-interrupted:
+		e.killAll()
+		return 130
+	case c := <-finished:
+		if len(files) > 1 || c.failed > 0 {
+			fmt.Fprintf(stdout, "%d passed, %d failed, %d skipped\n", c.passed, c.failed, c.skipped)
+		}
+		if c.failed > 0 {
+			return 1
+		}
+		return 0
+	}
+}

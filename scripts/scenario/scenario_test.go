@@ -1,0 +1,65 @@
+package main
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// atOnce is how many scenarios play at the same time, on any machine: they wait
+// more than they compute, but a crowd of slow processes would pass the deadlines.
+const atOnce = 4
+
+func TestMain(m *testing.M) {
+	if os.Getenv(fakeVariable) != "" {
+		os.Exit(fakePeer(os.Args[1:]))
+	}
+	flag.Parse()
+	flag.Set("test.parallel", "4") // not the number of processors
+	os.Exit(m.Run())
+}
+
+// TestScenarios plays every scenario with the real program, which has the race
+// detector if this test has it.
+func TestScenarios(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some eighty processes")
+	}
+	readSources(t)
+	files, err := filepath.Glob("../scenarios/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	info, _ := debug.ReadBuildInfo()
+	race := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	program, err := build(t.TempDir(), race)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{program: program, slots: make(chan struct{}, atOnce)}
+	if err := e.prepare(files); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, e.params(files))
+}
+
+// readSources makes the program's sources inputs of this test, which go test
+// doesn't see being built: else it would take an old result for a changed program.
+func readSources(t *testing.T) {
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+)
+
+// node is what the command needs of an [overlay.Node].
+type node interface {
+	ID() certs.ID
+	Events() iter.Seq[overlay.Event]
+	Err() error
+	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
+	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
+	Peers() []overlay.Peer
+	Waiting() []overlay.Waiting
+	Leave(ctx context.Context) (undelivered int, err error)
+	Close() error
+}
+
+// speech is a way of speaking with whoever uses the peer: text or JSON. Each
+// method that writes has written everything when it returns, whole lines at a
+// time, and its error is an outputError. All may be called at the same time.
+type speech interface {
+	// show writes an event.
+	show(overlay.Event) error
+	// obey does what a line says, and reports whether it is to leave. What is
+	// wrong with the line is written, and no error.
+	obey(ctx context.Context, n node, line []byte) (leave bool, err error)
+	// refuse says that a line was too long; beginning is what is known of it.
+	refuse(beginning []byte) error
+	// left is the last line.
+	left(undelivered int) error
+}
+
+// lines is where commands come from. An errLongLine is followed by more lines.
+type lines interface{ next() ([]byte, error) }
+
+// session is one run of the peer, from joining to leaving.
+type session struct {
+	options options
+	state   *certs.State // nil: none is kept
+	started time.Time    // the process
+	console *console
+	log     *slog.Logger
+	start   func(context.Context, overlay.Config) (node, error)
+}
+
+// outputPatience is how long, after the goodbye, the reader of standard output
+// may take for what is left. A guess: long enough for a busy one.
+const outputPatience = 5 * time.Second
+
+var errOutputStuck = &outputError{errors.New("nobody has read it for 5 s while leaving")}
+
+// run joins, serves until it is time to leave, and leaves.
+func (s *session) run(ctx context.Context) error {
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	n, err := s.join(ctx, cfg)
+	if err != nil || n == nil {
+		return err
+	}
+	defer n.Close()
+
+	// leaving ends when it is time to leave: by a signal, by a command, by the
+	// end of input, by a broken output, or because the node has stopped.
+	leaving, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	talk, input := s.console.open(s.options, n.ID())
+	ready := make(chan struct{})
+	shown := make(chan error, 1)
+	go guarded(func() { shown <- show(n, talk, ready) })
+	if !s.options.noInput {
+		go guarded(func() {
+			select {
+			case <-ready:
+				leave(s.listen(leaving, n, talk, input))
+			case <-leaving.Done():
+			}
+		})
+	}
+	select {
+	case err := <-shown: // the node has stopped, or nobody hears us
+		return s.ended(n, err)
+	case <-leaving.Done():
+		s.console.restore()
+		return s.leave(n, talk, context.Cause(leaving), shown)
+	}
+}
+
+func (s *session) config() (overlay.Config, error) {
+	o := s.options
+	cfg := overlay.Config{
+		State:       s.state,
+		ID:          o.id,
+		Listen:      o.listen,
+		Join:        o.join,
+		JoinTimeout: o.joinTimeout,
+		Network:     o.network,
+		Software:    software(),
+		Log:         s.log,
+	}
+	if o.joinTimeout == 0 {
+		cfg.JoinTimeout = -1 // for ever
+	}
+	if o.cutFile != "" {
+		conn, err := cutSocket(o.listen, o.cutFile)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Conn = conn
+	}
+	return cfg, nil
+}
+
+// join starts the node. A signal that comes before it is there ends the run in
+// good order: no node, no error. The node doesn't live under ctx, since its end
+// is to be a goodbye.
+func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
+	starting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, cancel)()
+	type result struct {
+		n   node
+		err error
+	}
+	s.log.Debug("starting", "listen", cfg.Listen, "join", cfg.Join)
+	done := make(chan result, 1)
+	go func() {
+		n, err := s.start(starting, cfg)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil && ctx.Err() != nil {
+			return nil, nil
+		}
+		return r.n, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, nil
+		}
+		return r.n, nil
+	case <-time.After(time.Second): // it isn't in the network yet: nobody waits for a goodbye
+		return nil, nil
+	}
+}
+
+// show writes events until the node has stopped, and closes ready behind the
+// first one. A message whose writing failed isn't acknowledged.
+func show(n node, talk speech, ready chan<- struct{}) error {
+	first := true
+	for event := range n.Events() {
+		if err := talk.show(event); err != nil {
+			return err
+		}
+		if first {
+			close(ready)
+			first = false
+		}
+	}
+	return nil
+}
+
+// listen obeys lines until one of them, or their end, says to leave (nil), or
+// standard output is broken.
+func (s *session) listen(ctx context.Context, n node, talk speech, input lines) error {
+	for ctx.Err() == nil {
+		line, err := input.next()
+		switch {
+		case errors.Is(err, errLongLine):
+			if err := talk.refuse(line); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, io.EOF):
+			if ctx.Err() == nil && time.Since(s.started) < time.Second {
+				s.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
+			}
+			return nil
+		case err != nil:
+			s.log.Warn("standard input can't be read, so this peer leaves", "error", err)
+			return nil
+		}
+		if leave, err := talk.obey(ctx, n, line); leave || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ended is what a run came to that nobody asked to end.
+func (s *session) ended(n node, err error) error {
+	if err != nil {
+		return err // n.Close is deferred
+	}
+	if err := n.Err(); err != nil {
+		return err
+	}
+	return errors.New("the peer has stopped for an unknown reason")
+}
+
+// leave waits for receipts, says goodbye, and writes what is left to write.
+func (s *session) leave(n node, talk speech, cause error, shown <-chan error) error {
+	if _, ok := errors.AsType[*outputError](cause); ok {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.drain)
+	defer cancel()
+	undelivered, err := n.Leave(ctx)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("leaving", "error", err)
+	}
+	select {
+	case err := <-shown:
+		if err != nil {
+			return err
+		}
+	case <-time.After(outputPatience):
+		return errOutputStuck
+	}
+	if err := n.Err(); err != nil {
+		return err
+	}
+	if err := talk.left(undelivered); err != nil {
+		return err
+	}
+	if undelivered > 0 {
+		e := &undeliveredError{count: undelivered}
+		if s.state != nil {
+			e.dir = s.state.Dir
+		}
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+	"quicpeer/pb"
+)
+
+// text speaks with people: typed lines in, lines to read out. Every line of its
+// own begins with the local time (12:01:05, on a terminal 12:01), every other one
+// with blanks, so that no text of others can pass for a line of its own:
+//
+//	12:01:05 * you are bob, SHA256:…, listening on 192.168.1.5:5000
+//	12:01:05 * alice joined              or: * alice joined (via carol)
+//	12:01:05 * alice left                or: * alice was lost
+//	12:01:05 alice: to everyone
+//	12:01:05 alice -> you: to this peer alone
+//	12:01:05 * delivered to alice: hello
+//	12:01:05 * waiting for alice (why): hello
+//	12:01:05 ! not delivered to alice (why): hello
+//	12:01:05 ? what is wrong with a typed line
+//	12:01:05 * left                      or: * left, 2 messages undelivered
+//
+// A text that was sent is known by the ref of its message, which is its beginning.
+type text struct {
+	out      *output
+	terminal bool // short times, and a mark for what was delivered
+	colour   bool
+	width    func() int // of the terminal, 0 where there is none
+	now      func() time.Time
+}
+
+func (t *text) show(event overlay.Event) error {
+	switch e := event.(type) {
+	case overlay.Ready:
+		return t.say("*", fmt.Sprintf("you are %s, %v, listening on %s", t.name(e.ID), e.Key, oneLine(strings.Join(e.Listen, ", "))))
+	case overlay.PeerJoined:
+		if e.Via != "" {
+			return t.say("*", fmt.Sprintf("%s joined (via %s)", t.name(e.ID), e.Via))
+		}
+		return t.say("*", t.name(e.ID)+" joined")
+	case overlay.PeerLeft:
+		if e.Reason == overlay.ReasonLost {
+			return t.say("*", t.name(e.ID)+" was lost")
+		}
+		return t.say("*", t.name(e.ID)+" left")
+	case overlay.Message:
+		return t.message(e)
+	case overlay.Delivered:
+		if t.terminal {
+			return t.say(t.dim("✓"), t.dim(fmt.Sprintf("%s: %s", e.To, oneLine(e.Ref))))
+		}
+		return t.say("*", fmt.Sprintf("delivered to %s: %s", e.To, oneLine(e.Ref)))
+	case overlay.Buffered:
+		return t.say("*", fmt.Sprintf("waiting for %s (%s): %s", t.name(e.To), oneLine(e.Reason), oneLine(e.Ref)))
+	case overlay.Failed:
+		return t.say("!", fmt.Sprintf("not delivered to %s (%s): %s", t.name(e.To), oneLine(e.Error), oneLine(e.Ref)))
+	}
+	return nil // what was sent is on the screen, or known to the writer
+}
+
+func (t *text) message(e overlay.Message) error {
+	from, plain := t.name(e.From), string(e.From)
+	if e.To != overlay.Everyone {
+		from, plain = from+" -> you", plain+" -> you"
+	}
+	clock := t.clock()
+	margin := strings.Repeat(" ", len(clock)+3)
+	first := len(clock) + len(plain) + len(" : ")
+	return t.out.write(fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.width())))
+}
+
+// obey does what a typed line says.
+func (t *text) obey(ctx context.Context, n node, line []byte) (leave bool, err error) {
+	if !utf8.Valid(line) {
+		return false, t.say("?", "the line is not UTF-8, nothing was sent")
+	}
+	c, err := parseTyped(string(line))
+	if err != nil {
+		return false, t.say("?", err.Error())
+	}
+	switch c.verb {
+	case say:
+		return false, t.send(ctx, n, c)
+	case showPeers:
+		return false, t.peers(n.Peers())
+	case showTable:
+		return false, t.table(n.Peers())
+	case showBuffer:
+		return false, t.buffer(n.Waiting())
+	case showHelp:
+		return false, t.block("what you can type:", typedHelp)
+	}
+	return c.verb == quit, nil
+}
+
+func (t *text) send(ctx context.Context, n node, c typed) error {
+	var err error
+	if c.to == "" {
+		_, err = n.Broadcast(ctx, c.text, excerpt(c.text))
+	} else {
+		_, err = n.Send(ctx, c.to, c.text, excerpt(c.text))
+	}
+	if err != nil {
+		return t.say("?", "not sent: "+oneLine(sendProblem(err, c.to == "")))
+	}
+	return nil
+}
+
+// sendProblem says why a message was not accepted.
+func sendProblem(err error, broadcast bool) string {
+	switch {
+	case errors.Is(err, overlay.ErrTooLong) && broadcast:
+		return fmt.Sprintf("the message is too long: a message to everyone has at most %d bytes (64 KiB)", pb.MaxBroadcast)
+	case errors.Is(err, overlay.ErrTooLong):
+		return fmt.Sprintf("the message is too long: a message has at most %d bytes (1 MiB)", pb.MaxBody)
+	case errors.Is(err, context.Canceled), errors.Is(err, overlay.ErrClosed):
+		return "this peer is leaving"
+	}
+	return err.Error()
+}
+
+func (t *text) refuse([]byte) error { return t.say("?", errLongLine.Error()+", nothing was sent") }
+
+func (t *text) left(undelivered int) error {
+	s := "left"
+	if undelivered > 0 {
+		s += ", " + count(undelivered, "message") + " undelivered"
+	}
+	return t.out.last(t.line("*", s))
+}
+
+func (t *text) peers(peers []overlay.Peer) error {
+	if len(peers) == 0 {
+		return t.say("*", "nobody else is here")
+	}
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = t.name(p.ID)
+	}
+	return t.say("*", count(len(peers), "peer")+" here: "+strings.Join(names, ", "))
+}
+
+// table shows the routing table. How says how the peer is reached: over a
+// connection, or over which neighbour.
+func (t *text) table(peers []overlay.Peer) error {
+	if len(peers) == 0 {
+		return t.say("*", "the routing table is empty: nobody else is here")
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tSTATE\tHOW\tRTT\tADDRESSES\tKEY")
+	for _, p := range peers {
+		how, rtt := "-", "-"
+		if p.Direct {
+			how = "direct"
+		} else if p.Via != "" {
+			how = "via " + string(p.Via)
+		}
+		if p.RTT > 0 {
+			rtt = fmt.Sprintf("%.1f ms", milliseconds(p.RTT))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\n", p.ID, p.State, how, rtt, oneLine(strings.Join(p.Addresses, " ")), p.Key)
+	}
+	w.Flush()
+	return t.block(count(len(peers), "peer")+" in the routing table:", strings.TrimSuffix(b.String(), "\n"))
+}
+
+func (t *text) buffer(waiting []overlay.Waiting) error {
+	if len(waiting) == 0 {
+		return t.say("*", "no messages are waiting")
+	}
+	items := make([]string, len(waiting))
+	for i, w := range waiting {
+		items[i] = fmt.Sprintf("%d for %s", w.Count, t.name(w.To))
+	}
+	return t.say("*", "waiting: "+strings.Join(items, ", "))
+}
+
+// say writes a line of ours.
+func (t *text) say(mark, s string) error { return t.out.write(t.line(mark, s)) }
+
+func (t *text) line(mark, s string) string {
+	return fmt.Sprintf("%s %s %s\n", t.dim(t.clock()), mark, s)
+}
+
+// block writes a line and, set in, those that belong to it.
+func (t *text) block(title, lines string) error {
+	return t.out.write(t.line("*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n")
+}
+
+func (t *text) clock() string {
+	if t.terminal {
+		return t.now().Local().Format("15:04")
+	}
+	return t.now().Local().Format(time.TimeOnly)
+}
+
+func (t *text) dim(s string) string {
+	if !t.colour {
+		return s
+	}
+	return "\x1b[2m" + s + "\x1b[0m"
+}
+
+// name is an ID in its colour, which is the same everywhere and always.
+func (t *text) name(id certs.ID) string {
+	if !t.colour {
+		return string(id)
+	}
+	colours := []int{31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96} // all but black, white and greys
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colours[h.Sum32()%uint32(len(colours))], id)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(time.Microsecond).Microseconds()) / 1000
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+)
+
+func newTestText(b *strings.Builder) *text {
+	return &text{
+		out:   &output{w: b},
+		width: func() int { return 0 },
+		now:   func() time.Time { return time.Date(2026, 3, 4, 12, 1, 5, 0, time.Local) },
+	}
+}
+
+// The lines of the text mode, as the comment at its type lists them.
+func TestTextLines(t *testing.T) {
+	key := certs.NewIdentity(make([]byte, 32)).Key()
+	for _, test := range []struct {
+		event overlay.Event
+		want  string
+	}{
+		{overlay.Ready{ID: "me", Key: key, Listen: []string{"1.2.3.4:5", "[::1]:5"}}, "12:01:05 * you are me, " + key.String() + ", listening on 1.2.3.4:5, [::1]:5\n"},
+		{overlay.PeerJoined{ID: "bob"}, "12:01:05 * bob joined\n"},
+		{overlay.PeerJoined{ID: "bob", Via: "alice"}, "12:01:05 * bob joined (via alice)\n"},
+		{overlay.PeerLeft{ID: "bob", Reason: overlay.ReasonLeft}, "12:01:05 * bob left\n"},
+		{overlay.PeerLeft{ID: "bob", Reason: overlay.ReasonLost}, "12:01:05 * bob was lost\n"},
+		{overlay.Message{From: "bob", To: overlay.Everyone, Body: "hello"}, "12:01:05 bob: hello\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "hello"}, "12:01:05 bob -> you: hello\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "a\n12:01:05 * eve left\r\nb\x1b[H"}, "12:01:05 bob -> you: a\n           12:01:05 * eve left\n           b\\x1b[H\n"},
+		{overlay.Sent{To: "bob", Ref: "hello"}, ""},
+		{overlay.Delivered{To: "bob", Ref: "hello"}, "12:01:05 * delivered to bob: hello\n"},
+		{overlay.Buffered{To: "bob", Ref: "he\nllo", Reason: "x\ny"}, `12:01:05 * waiting for bob (x\ny): he\nllo` + "\n"},
+		{overlay.Failed{To: "bob", Ref: "hello", Error: "refused"}, "12:01:05 ! not delivered to bob (refused): hello\n"},
+	} {
+		var b strings.Builder
+		if err := newTestText(&b).show(test.event); err != nil || b.String() != test.want {
+			t.Errorf("got  %qwant %q", b.String(), test.want)
+		}
+	}
+}
+
+func TestTextObeys(t *testing.T) {
+	n := newFakeNode("me")
+	n.table = []overlay.Peer{
+		{ID: "alice", State: overlay.StateAlive, Direct: true, Addresses: []string{"1.2.3.4:5", "[::1]:5"}, RTT: 1500 * time.Microsecond},
+		{ID: "bob", State: overlay.StateSuspect, Via: "alice"},
+	}
+	n.waiting = []overlay.Waiting{{To: "bob", Count: 2}}
+	key := certs.PublicKey{}.String()
+	for _, test := range []struct{ line, want string }{
+		{"", ""},
+		{"hello", ""},
+		{"@bob hi", ""},
+		{"@me hi", "12:01:05 ? not sent: a peer can't send to itself\n"},
+		{strings.Repeat("x", 64<<10+1), "12:01:05 ? not sent: the message is too long: a message to everyone has at most 65536 bytes (64 KiB)\n"},
+		{"\xff", "12:01:05 ? the line is not UTF-8, nothing was sent\n"},
+		{"/nonsense", "12:01:05 ? there is no command /nonsense; /help lists them, and a text that begins with / is typed with //\n"},
+		{"/peers", "12:01:05 * 2 peers here: alice, bob\n"},
+		{"/buffer", "12:01:05 * waiting: 2 for bob\n"},
+		{"/table", "12:01:05 * 2 peers in the routing table:\n" +
+			"    ID     STATE    HOW        RTT     ADDRESSES          KEY\n" +
+			"    alice  alive    direct     1.5 ms  1.2.3.4:5 [::1]:5  " + key + "\n" +
+			"    bob    suspect  via alice  -                          " + key + "\n"},
+	} {
+		var b strings.Builder
+		leave, err := newTestText(&b).obey(t.Context(), n, []byte(test.line))
+		if leave || err != nil || b.String() != test.want {
+			t.Errorf("%.40q: got  %q\nwant %q", test.line, b.String(), test.want)
+		}
+	}
+	if got := strings.Join(n.sent, "|"); got != "*: hello|bob: hi" {
+		t.Errorf("sent %q", got)
+	}
+	var b strings.Builder
+	if leave, err := newTestText(&b).obey(t.Context(), n, []byte("/quit")); !leave || err != nil || b.Len() > 0 {
+		t.Error("/quit doesn't leave quietly")
+	}
+	empty := newFakeNode("me")
+	for line, want := range map[string]string{"/peers": "nobody else is here", "/table": "nobody else", "/buffer": "no messages are waiting", "/help": "/msg ID text"} {
+		b.Reset()
+		if _, err := newTestText(&b).obey(t.Context(), empty, []byte(line)); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%s: %q", line, b.String())
+		}
+	}
+}
+
+// On a terminal: short times, dim or coloured, and lines folded at its width
+// before it would fold them itself.
+func TestTextOnTerminal(t *testing.T) {
+	var b strings.Builder
+	x := newTestText(&b)
+	x.terminal, x.colour, x.width = true, true, func() int { return 20 }
+	if err := x.show(overlay.Message{From: "bob", To: overlay.Everyone, Body: strings.Repeat("x", 20)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.show(overlay.Delivered{To: "bob", Ref: "hi"}); err != nil {
+		t.Fatal(err)
+	}
+	want := "\x1b[2m12:01\x1b[0m " + x.name("bob") + ": xxxxxxxxx\n        xxxxxxxxxxx\n" +
+		"\x1b[2m12:01\x1b[0m \x1b[2m✓\x1b[0m \x1b[2mbob: hi\x1b[0m\n"
+	if b.String() != want {
+		t.Errorf("got  %q\nwant %q", b.String(), want)
+	}
+	if x.name("bob") == x.name("alice") || x.name("bob") != x.name("bob") {
+		t.Error("the colours of bob and alice are the same")
+	}
+}

@@ -1,0 +1,68 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Accept waits for the next link that another peer has dialled. Its peer is
+// authenticated and has begun to speak on the control stream. Links that are not
+// accepted in time keep newcomers out, so the owner calls Accept all the time. The
+// error is that of ctx, or net.ErrClosed after Close, or what broke the socket.
+func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
+	select {
+	case l := <-e.accepted:
+		return l, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-e.ctx.Done():
+		return nil, context.Cause(e.ctx)
+	}
+}
+
+// acceptConnections takes authenticated connections from quic-go until the
+// listener is closed or the socket breaks, and then ends the endpoint. How many
+// admissions run at once is bounded by the gate.
+func (e *Endpoint) acceptConnections() {
+	for {
+		conn, err := e.listener.Accept(context.Background())
+		if err != nil {
+			e.cancel(fmt.Errorf("the socket: %w", explain(err)))
+			return
+		}
+		e.group.Go(func() { e.admit(conn) })
+	}
+}
+
+// admit makes a connection a link and hands it to Accept.
+func (e *Endpoint) admit(conn *quic.Conn) {
+	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
+	defer cancel()
+	stream, err := conn.AcceptStream(ctx)
+	if err != nil {
+		code := CodeShutdown
+		if err = context.Cause(ctx); errors.Is(err, errNoControl) {
+			code = CodeHandshakeTimeout
+		}
+		if conn.Context().Err() == nil {
+			_ = e.discard(conn, code, err) // the gate logs why
+		}
+		return
+	}
+	l, err := e.newLink(conn, stream, false)
+	if err != nil {
+		_ = e.discard(conn, CodeShutdown, err)
+		return
+	}
+	select {
+	case e.accepted <- l:
+		s, _ := conn.Context().Value(strangerKey{}).(*stranger)
+		e.gate.leave(s, nil)
+	case <-l.Done(): // also when the endpoint is closed, which aborts its links
+	}
+}
+
+var errNoControl = fmt.Errorf("no control stream within %v", controlTimeout)

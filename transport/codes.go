@@ -1,0 +1,38 @@
+package transport
+
+import "fmt"
+
+// Code is why a link or a stream was closed, told to the other side.
+type Code uint64
+
+// The codes. They are part of the wire: numbers are only ever added.
+const (
+	CodeBye              Code = 0 // goodbye; nothing is wrong
+	CodeProtocol         Code = 1 // the peer broke the protocol
+	CodeRefused          Code = 2 // the handshake was refused
+	CodeDuplicateLink    Code = 3 // there is another link between the two
+	CodeSlow             Code = 4 // the peer does not read
+	CodeIdle             Code = 5 // the link is not needed
+	CodeHandshakeTimeout Code = 6 // the first frame did not come in time
+	CodeShutdown         Code = 7 // the process stops without a goodbye
+	CodeInternal         Code = 8 // a fault on the closing side
+)
+
+var codeNames = [...]string{
+	CodeBye:              "goodbye",
+	CodeProtocol:         "protocol broken",
+	CodeRefused:          "refused",
+	CodeDuplicateLink:    "duplicate link",
+	CodeSlow:             "too slow",
+	CodeIdle:             "idle",
+	CodeHandshakeTimeout: "handshake too slow",
+	CodeShutdown:         "shutdown",
+	CodeInternal:         "internal error",
+}
+
+func (c Code) String() string {
+	if c < Code(len(codeNames)) {
+		return codeNames[c]
+	}
+	return fmt.Sprintf("code %d", uint64(c))
+}

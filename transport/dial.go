@@ -1,0 +1,77 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+)
+
+// How long to wait before a refused dial is repeated: a random time up to this,
+// doubled each time up to the maximum. A full accept queue is empty again after
+// some 30 handshakes, 30 ms. Guesses.
+const (
+	firstRetry = 100 * time.Millisecond
+	maxRetry   = time.Second
+)
+
+// Dial connects to the peer at addr; want is its key, zero is anyone. The other
+// side knows nothing of the link before the first [Link.Send], which should
+// follow at once: it waits 5 s. That the peer accepts us is known only when its
+// first frame comes.
+//
+// It gives up after 5 s without an answer. A peer that refuses because it has too
+// many connections at this moment is dialled again until ctx ends, so ctx should
+// have a deadline. Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf,
+// *certs.WrongKeyError, context.Canceled, net.ErrClosed after Close, and texts.
+func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
+		l, err := e.dialOnce(ctx, addr, want)
+		if !errors.Is(err, ErrRefused) {
+			return l, err
+		}
+		timer := time.NewTimer(wait/2 + rand.N(wait/2))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+func (e *Endpoint) dialOnce(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
+	tls, err := e.identity.TLS(want)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(addr), tls, quicConfig())
+	if err != nil {
+		return nil, explainDial(ctx, err)
+	}
+	stream, err := conn.OpenStream()
+	if err != nil {
+		return nil, e.discard(conn, CodeInternal, err)
+	}
+	l, err := e.newLink(conn, stream, true)
+	if err != nil {
+		return nil, e.discard(conn, CodeShutdown, err)
+	}
+	return l, nil
+}
+
+// discard closes a connection that becomes no link, and returns why.
+func (e *Endpoint) discard(conn *quic.Conn, code Code, err error) error {
+	err = explain(err)
+	_ = conn.CloseWithError(quic.ApplicationErrorCode(code), cut(err.Error())) // never fails
+	return err
+}

@@ -1,0 +1,159 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"unicode"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What Dial and links end with, beside [ClosedError], [ResetError], certs.ErrSelf
+// and *certs.WrongKeyError. The texts are for users.
+var (
+	// ErrNoAnswer: the dialled address is silent. It is a timeout.
+	ErrNoAnswer error = timeoutError("no answer")
+	// ErrRefused: the peer takes no connection now. Dial has tried again until its
+	// context ended; as the end of a fresh link it is worth another dial.
+	ErrRefused = errors.New("connection refused: the peer has too many at this moment")
+	// ErrSilent: nothing was heard for the idle time. It is a timeout.
+	ErrSilent error = timeoutError(fmt.Sprintf("the peer is silent for %v", idleTimeout))
+	// ErrRestarted: the peer has restarted and knows nothing of the link.
+	ErrRestarted = errors.New("the peer has restarted")
+	// ErrQueueFull: the peer does not read its control stream; the link is closed.
+	ErrQueueFull = errors.New("the peer does not read")
+)
+
+// timeoutError is a net.Error, as callers of network code expect.
+type timeoutError string
+
+func (e timeoutError) Error() string   { return string(e) }
+func (e timeoutError) Timeout() bool   { return true }
+func (e timeoutError) Temporary() bool { return false }
+
+// ClosedError is the end of a link that one of the two sides has closed. It is
+// net.ErrClosed.
+type ClosedError struct {
+	Remote bool // the peer has closed it
+	Code   Code
+	Reason string // what the closing side says; foreign text, but printable
+}
+
+func (e *ClosedError) Error() string {
+	who := "closed here"
+	if e.Remote {
+		who = "closed by the peer"
+	}
+	if e.Reason == "" {
+		return fmt.Sprintf("%s: %v", who, e.Code)
+	}
+	return fmt.Sprintf("%s: %v: %s", who, e.Code, e.Reason)
+}
+
+// Unwrap makes it net.ErrClosed.
+func (e *ClosedError) Unwrap() error { return net.ErrClosed }
+
+// ResetError is the end of a stream that one of the two sides has cancelled.
+type ResetError struct {
+	Remote bool // the peer has cancelled it
+	Code   Code
+}
+
+func (e *ResetError) Error() string {
+	if e.Remote {
+		return fmt.Sprintf("stream cancelled by the peer: %v", e.Code)
+	}
+	return fmt.Sprintf("stream cancelled here: %v", e.Code)
+}
+
+// explain turns an error of quic-go into one of this package or of certs. Others,
+// such as io.EOF and an exceeded deadline, stay as they are.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var (
+		closed    *quic.ApplicationError
+		reset     *quic.StreamError
+		broken    *quic.TransportError
+		wrongKey  *certs.WrongKeyError
+		idle      *quic.IdleTimeoutError
+		restarted *quic.StatelessResetError
+		handshake *quic.HandshakeTimeoutError
+		version   *quic.VersionNegotiationError
+	)
+	switch {
+	case errors.As(err, &closed):
+		return &ClosedError{Remote: closed.Remote, Code: Code(closed.ErrorCode), Reason: printable(closed.ErrorMessage)}
+	case errors.As(err, &reset):
+		return &ResetError{Remote: reset.Remote, Code: Code(reset.ErrorCode)}
+	case errors.Is(err, certs.ErrSelf):
+		return certs.ErrSelf
+	case errors.As(err, &wrongKey):
+		return wrongKey
+	case errors.As(err, &idle):
+		return ErrSilent
+	case errors.As(err, &handshake):
+		return ErrNoAnswer
+	case errors.As(err, &restarted):
+		return ErrRestarted
+	case errors.As(err, &version):
+		return errors.New("the peer speaks another version of QUIC")
+	case errors.As(err, &broken):
+		return explainTransport(broken)
+	case errors.Is(err, quic.ErrTransportClosed), errors.Is(err, quic.ErrServerClosed):
+		return net.ErrClosed
+	}
+	return err
+}
+
+// explainTransport explains what QUIC itself, or TLS within it, has found wrong.
+func explainTransport(err *quic.TransportError) error {
+	const badCertificate, noProtocol = 0x100 + 42, 0x100 + 120 // TLS alerts, RFC 8446, 6
+	switch {
+	case err.Remote && err.ErrorCode == quic.ConnectionRefused:
+		return ErrRefused
+	case err.ErrorCode == noProtocol:
+		return fmt.Errorf("the other side does not speak %s", certs.ALPN)
+	case err.Remote && err.ErrorCode == badCertificate:
+		return errors.New("the peer does not accept our key (it may be its own, or it expects another peer)")
+	}
+	return errors.New(printable(err.Error()))
+}
+
+// explainDial explains why a dial under ctx has failed.
+func explainDial(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ErrNoAnswer
+	}
+	if err = explain(err); err == ErrSilent { // so quic-go calls a handshake without an answer
+		return ErrNoAnswer
+	}
+	return err
+}
+
+// printable makes text from another peer fit for a log and a terminal: one line
+// of printable characters, at most [pb.MaxReason] bytes.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	return cut(s)
+}
+
+// cut bounds a reason, our own or a foreign one.
+func cut(s string) string {
+	if len(s) > pb.MaxReason {
+		s = s[:pb.MaxReason]
+	}
+	return strings.ToValidUTF8(s, "")
+}

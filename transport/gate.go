@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Bounds of the gate.
+const (
+	// How many strangers may be on their way in: in the handshake, or before their
+	// control stream. Each costs 54 KB (measured), up to 2 MiB more if it fills its
+	// window (see linkWindow), and lasts at most 15 s. A core does some 450
+	// handshakes a second, so 256 wait for half a second. A guess beyond that.
+	maxHalfOpen = 256
+	// How many of them from one address, so that one host can't shut the door for
+	// everybody. A NAT or a test may well bring dozens.
+	maxHalfOpenPerHost = 64
+	// From here on a stranger must show that packets reach the address it claims
+	// (QUIC's Retry, one more round trip): forged addresses can't take the places.
+	doubtfulHalfOpen = maxHalfOpen / 4
+	// At most one log line about turning away in this time.
+	refusalLogPeriod = time.Second
+)
+
+// gate bounds what strangers can take before they are a link. A stranger is
+// counted from its first packet, before any work for TLS, until the owner of the
+// endpoint has taken its link or the connection has ended.
+type gate struct {
+	log    *slog.Logger
+	leaves sync.WaitGroup // one for each stranger that is to be told to the gate as ended
+
+	mu      sync.Mutex
+	open    map[*stranger]struct{}
+	perHost map[netip.Prefix]int
+	refused int       // turned away since they were logged
+	logged  time.Time // when
+}
+
+// stranger is a connection on its way in.
+type stranger struct {
+	addr   netip.AddrPort
+	forget func() bool // takes back that the gate is told of its end
+}
+
+// strangerKey is the key of the *stranger in the context of an accepted connection.
+type strangerKey struct{}
+
+func (g *gate) init(log *slog.Logger) {
+	g.log = log
+	g.open = map[*stranger]struct{}{}
+	g.perHost = map[netip.Prefix]int{}
+}
+
+// host is what counts as one address: in IPv6 a /64, the least a customer gets.
+func host(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.WithZone("").Prefix(bits) // fails for the zero address alone, and that may be one host
+	return p
+}
+
+// enter is quic-go's ConnContext: an error refuses the connection.
+func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	s := &stranger{addr: addrPort(info.RemoteAddr)}
+	h := host(s.addr.Addr())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.open) >= maxHalfOpen || g.perHost[h] >= maxHalfOpenPerHost {
+		g.refuse(s)
+		return nil, errors.New("too many connections on their way in")
+	}
+	g.open[s] = struct{}{}
+	g.perHost[h]++
+	ctx = context.WithValue(ctx, strangerKey{}, s)
+	g.leaves.Add(1)
+	s.forget = context.AfterFunc(ctx, func() {
+		defer g.leaves.Done()
+		g.leave(s, context.Cause(ctx))
+	})
+	return ctx, nil
+}
+
+// refuse logs, seldom, that strangers are turned away. g.mu is held.
+func (g *gate) refuse(s *stranger) {
+	g.refused++
+	if now := time.Now(); now.Sub(g.logged) >= refusalLogPeriod {
+		g.log.Warn("too many connections on their way in: refused", "from", s.addr, "refused", g.refused)
+		g.logged, g.refused = now, 0
+	}
+}
+
+// doubts is quic-go's VerifySourceAddress.
+func (g *gate) doubts(net.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.open) >= doubtfulHalfOpen
+}
+
+// leave ends the counting of s: it has become a link (nil), or has ended.
+func (g *gate) leave(s *stranger, cause error) {
+	g.mu.Lock()
+	_, counted := g.open[s]
+	if counted {
+		delete(g.open, s)
+		if h := host(s.addr.Addr()); g.perHost[h] > 1 {
+			g.perHost[h]--
+		} else {
+			delete(g.perHost, h)
+		}
+	}
+	g.mu.Unlock()
+	if counted && cause != nil {
+		g.log.Info("a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
+	}
+}
+
+// reasonOf keeps for the log what TLS says, which explain turns into words for
+// the dialling side.
+func reasonOf(cause error) error {
+	var t *quic.TransportError
+	if errors.As(cause, &t) {
+		return t
+	}
+	return explain(cause)
+}
+
+// close waits until every stranger's end is known. It is called when quic-go has
+// closed all connections and takes no more.
+func (g *gate) close() {
+	g.mu.Lock()
+	for s := range g.open {
+		if s.forget() {
+			g.leaves.Done() // quic-go has dropped it without ending its context
+		}
+	}
+	g.mu.Unlock()
+	g.leaves.Wait()
+}

@@ -1,0 +1,142 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/pb"
+)
+
+func TestQueue(t *testing.T) {
+	var q queue
+	q.init()
+	if err := errors.Join(q.put([]byte("one")), q.put([]byte("two"))); err != nil {
+		t.Fatal(err)
+	}
+	taken, how := q.take(nil)
+	if string(taken) != "onetwo" || how != nil {
+		t.Fatalf("took %q, %v", taken, how)
+	}
+	// What is taken and not yet written still counts.
+	if err := q.put(make([]byte, maxQueued-5)); err != ErrQueueFull {
+		t.Errorf("above the limit: %v", err)
+	}
+	if err := q.put(make([]byte, maxQueued-6)); err != nil {
+		t.Errorf("up to the limit: %v", err)
+	}
+	if err := q.put([]byte("x")); err != ErrQueueFull {
+		t.Errorf("full: %v", err)
+	}
+	big, _ := q.take(taken)
+	if err := q.put([]byte("three")); err != nil {
+		t.Errorf("with place again: %v", err)
+	}
+	if taken, _ = q.take(big); string(taken) != "three" {
+		t.Errorf("took %q", taken)
+	}
+	if q.take(taken); q.size != 0 || cap(q.frames) > maxSpare {
+		t.Errorf("an empty queue has size %d and holds %d bytes", q.size, cap(q.frames))
+	}
+}
+
+func TestQueueEnds(t *testing.T) {
+	bye := ending{code: CodeBye, goodbye: true, deadline: time.Now()}
+	abort := ending{code: CodeSlow}
+	other := ending{code: CodeInternal}
+	for _, c := range []struct {
+		name string
+		ends []ending
+		want ending
+	}{
+		{"goodbye", []ending{bye}, bye},
+		{"abort", []ending{abort}, abort},
+		{"the first abort counts", []ending{abort, other}, abort},
+		{"a goodbye can be aborted", []ending{bye, abort, other}, abort},
+		{"no goodbye after an abort", []ending{abort, bye}, abort},
+	} {
+		var q queue
+		q.init()
+		for _, how := range c.ends {
+			q.end(how)
+		}
+		if got := q.how(); *got != c.want {
+			t.Errorf("%s: %+v", c.name, *got)
+		}
+		if err := q.put(nil); err != net.ErrClosed {
+			t.Errorf("%s: put: %v", c.name, err)
+		}
+	}
+}
+
+func TestPassing(t *testing.T) {
+	wrap := func(err error) error {
+		return &net.OpError{Op: "write", Err: os.NewSyscallError("sendmsg", err)}
+	}
+	for _, errno := range passingErrors {
+		if !passing(wrap(errno)) {
+			t.Errorf("%v is not passing", errno)
+		}
+	}
+	for _, err := range []error{nil, net.ErrClosed, wrap(syscall.EMSGSIZE), wrap(syscall.EIO), wrap(syscall.EBADF)} {
+		if passing(err) {
+			t.Errorf("%v is passing", err)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&quic.ApplicationError{Remote: true, ErrorCode: 3}, "closed by the peer: duplicate link"},
+		{&quic.ApplicationError{ErrorCode: 99, ErrorMessage: "a\x1b[2Jb\nc"}, "closed here: code 99: a?[2Jb?c"},
+		{&quic.StreamError{Remote: true, ErrorCode: 2}, "stream cancelled by the peer: refused"},
+		{&quic.StreamError{ErrorCode: 2}, "stream cancelled here: refused"},
+		{&quic.IdleTimeoutError{}, "the peer is silent for 15s"},
+		{&quic.HandshakeTimeoutError{}, "no answer"},
+		{&quic.StatelessResetError{}, "the peer has restarted"},
+		{&quic.VersionNegotiationError{}, "the peer speaks another version of QUIC"},
+		{&quic.TransportError{Remote: true, ErrorCode: quic.ConnectionRefused}, ErrRefused.Error()},
+		{&quic.TransportError{Remote: true, ErrorCode: 0x178}, "the other side does not speak quicpeer/1"},
+		{&quic.TransportError{Remote: true, ErrorCode: 0x12a}, "the peer does not accept our key (it may be its own, or it expects another peer)"},
+		{&quic.TransportError{ErrorCode: quic.StreamLimitError}, "STREAM_LIMIT_ERROR (local)"},
+		{quic.ErrTransportClosed, "use of closed network connection"},
+	} {
+		if got := explain(fmt.Errorf("wrapped: %w", c.err)); got.Error() != c.want {
+			t.Errorf("%v becomes %q, want %q", c.err, got, c.want)
+		}
+	}
+	if explain(nil) != nil {
+		t.Error("no error becomes one")
+	}
+	if got := printable(strings.Repeat("ä", 200)); len(got) != pb.MaxReason {
+		t.Errorf("a long text is cut to %d bytes", len(got))
+	}
+}
+
+func TestHost(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"10.0.0.1", "10.0.0.1", true},
+		{"10.0.0.1", "10.0.0.2", false},
+		{"2001:db8::1", "2001:db8::2", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"fe80::1%eth0", "fe80::1%eth1", true},
+	} {
+		if same := host(netip.MustParseAddr(c.a)) == host(netip.MustParseAddr(c.b)); same != c.same {
+			t.Errorf("%s and %s: the same is %v", c.a, c.b, same)
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// goodbyeTime is how long a goodbye may take: the design's 300 ms for the answer,
+// and some more for a lost packet.
+const goodbyeTime = 500 * time.Millisecond
+
+// Link is a connection to an authenticated peer. Its methods may be called from
+// any goroutine, Receive and AcceptStream from one at a time.
+//
+// The owner calls Receive until it fails, also after Shut: only so is the peer's
+// goodbye seen.
+type Link struct {
+	endpoint *Endpoint
+	conn     *quic.Conn
+	control  *quic.Stream
+	reader   *bufio.Reader // of control
+	peer     certs.PublicKey
+	dialed   bool
+	log      *slog.Logger
+	queue    queue
+	done     chan struct{}
+
+	peerBye  chan struct{} // closed when the peer has ended its control stream
+	peerOnce sync.Once
+}
+
+// newLink makes a connection with its control stream a link and starts it.
+func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream, dialed bool) (*Link, error) {
+	peer, err := certs.PeerKey(conn.ConnectionState().TLS)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{
+		endpoint: e,
+		conn:     conn,
+		control:  control,
+		reader:   bufio.NewReader(control),
+		peer:     peer,
+		dialed:   dialed,
+		log:      e.log.With("peer", peer),
+		done:     make(chan struct{}),
+		peerBye:  make(chan struct{}),
+	}
+	l.queue.init()
+	control.SetPriority(0, true) // before all message streams (see OpenStream)
+	if !e.add(l) {
+		return nil, context.Cause(e.ctx)
+	}
+	return l, nil
+}
+
+// Peer is the key of the other side.
+func (l *Link) Peer() certs.PublicKey { return l.peer }
+
+// Dialed reports whether we have dialled; else the peer has.
+func (l *Link) Dialed() bool { return l.dialed }
+
+// RemoteAddr is the address that the peer's packets come from. If the peer has
+// dialled, it can change.
+func (l *Link) RemoteAddr() netip.AddrPort { return addrPort(l.conn.RemoteAddr()) }
+
+// Stats is what a link has seen.
+type Stats struct {
+	// Received counts packets. A living peer sends at least one each second, so a
+	// number that stands still is a peer that is silent.
+	Received uint64
+	// RTT is the smoothed round trip time; 0 before it is known.
+	RTT time.Duration
+}
+
+// Stats may be called at any time, also after the end.
+func (l *Link) Stats() Stats {
+	s := l.conn.ConnectionStats()
+	return Stats{Received: s.PacketsReceived, RTT: s.SmoothedRTT}
+}
+
+// Send queues a frame, encoded by [pb.Append], for the control stream. It never
+// blocks; frames are written in the order of the calls. The frame is copied. A
+// peer that leaves 4 MiB unread is cut off: ErrQueueFull. On a link that is
+// ending the error is net.ErrClosed.
+func (l *Link) Send(frame []byte) error {
+	err := l.queue.put(frame)
+	if err == ErrQueueFull {
+		l.log.Warn("link closed: the peer does not read", "addr", l.RemoteAddr(), "queued", maxQueued)
+		l.Abort(CodeSlow, "does not read")
+	}
+	return err
+}
+
+// Receive waits for the next frame of the control stream. io.EOF is the peer's
+// goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
+// the error then is pb.ErrMalformed. After any error there is nothing more to
+// receive.
+func (l *Link) Receive() (*pb.PeerMessage, error) {
+	m, err := pb.Read(l.reader, pb.MaxControlFrame)
+	if err == nil && !isControl(m.GetType()) {
+		err = fmt.Errorf("%w: %v on the control stream", pb.ErrMalformed, m.GetType())
+	}
+	var reset *quic.StreamError
+	switch {
+	case err == nil:
+		return m, nil
+	case err == io.EOF:
+		l.peerOnce.Do(func() { close(l.peerBye) })
+		return nil, io.EOF
+	case err == io.ErrUnexpectedEOF:
+		err = fmt.Errorf("%w: the control stream ends within a frame", pb.ErrMalformed)
+	case errors.As(err, &reset):
+		err = fmt.Errorf("%w: the control stream was cancelled", pb.ErrMalformed)
+	}
+	if errors.Is(err, pb.ErrMalformed) {
+		l.log.Warn("link closed: the peer breaks the protocol", "addr", l.RemoteAddr(), "reason", printable(err.Error()))
+		l.Abort(CodeProtocol, err.Error())
+		return nil, err
+	}
+	return nil, explain(err)
+}
+
+// isControl reports whether frames of this type belong on the control stream.
+func isControl(t pb.PeerMessageType) bool {
+	switch t {
+	case pb.PeerMessageType_HANDSHAKE, pb.PeerMessageType_ANNOUNCEMENT, pb.PeerMessageType_NEIGHBOUR,
+		pb.PeerMessageType_SYNC, pb.PeerMessageType_BROADCAST:
+		return true
+	}
+	return false
+}
+
+// Shut says goodbye and returns at once: what is queued is written, the control
+// stream ended, the peer's answer awaited, the connection closed with code and
+// reason. After 500 ms it is closed in any case. Who has received the peer's
+// goodbye answers it with Shut too. Answers on message streams that are still on
+// their way when the link closes are lost: wait for them before.
+func (l *Link) Shut(code Code, reason string) {
+	deadline := time.Now().Add(goodbyeTime)
+	if l.queue.end(ending{code: code, reason: reason, goodbye: true, deadline: deadline}) {
+		_ = l.control.SetWriteDeadline(deadline) // never fails
+	}
+}
+
+// Abort closes the connection without a goodbye, and returns at once.
+func (l *Link) Abort(code Code, reason string) {
+	if l.queue.end(ending{code: code, reason: reason}) {
+		// Frees the link's goroutine from a Write that waits for the peer. Never fails.
+		_ = l.control.SetWriteDeadline(time.Now())
+	}
+}
+
+// Done is closed when the connection has ended and with it the link's goroutine.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
+// Err says why the link has ended: *[ClosedError], [ErrSilent], [ErrRestarted],
+// [ErrRefused], or another text. Nil before the end.
+func (l *Link) Err() error {
+	if l.conn.Context().Err() == nil {
+		return nil
+	}
+	return explain(context.Cause(l.conn.Context()))
+}
+
+// run is the goroutine of the link: it writes what is queued and in the end
+// closes the connection.
+func (l *Link) run() {
+	defer close(l.done)
+	defer l.endpoint.remove(l)
+	how := l.write()
+	if how.goodbye {
+		how = l.goodbye(how)
+	}
+	l.queue.end(how) // news if the connection has ended by itself: Send fails from now on
+	// Of an ended connection it does nothing; it never fails.
+	_ = l.conn.CloseWithError(quic.ApplicationErrorCode(how.code), cut(how.reason))
+}
+
+// write writes frames until the link is to end, and returns how.
+func (l *Link) write() ending {
+	var batch []byte
+	for {
+		var how *ending
+		batch, how = l.queue.take(batch)
+		switch {
+		case how != nil && (!how.goodbye || len(batch) == 0):
+			return *how
+		case len(batch) == 0:
+			select {
+			case <-l.queue.wake:
+			case <-l.conn.Context().Done():
+				return ending{}
+			}
+			continue
+		}
+		if _, err := l.control.Write(batch); err != nil {
+			return l.writeFailed(err)
+		}
+	}
+}
+
+// writeFailed says how to end a link whose control stream can't be written.
+func (l *Link) writeFailed(err error) ending {
+	if how := l.queue.how(); how != nil { // the deadline of Shut or Abort, as a rule
+		return ending{code: how.code, reason: how.reason}
+	}
+	var reset *quic.StreamError
+	if errors.As(err, &reset) {
+		return ending{code: CodeProtocol, reason: "control stream cancelled"}
+	}
+	return ending{code: CodeInternal, reason: explain(err).Error()} // the connection has ended
+}
+
+// goodbye ends the control stream and waits until the connection can be closed
+// without loss, and returns how to close it. Who is first to say goodbye closes on
+// the answer, when it has all the peer had to say. Who answers leaves the closing
+// to the other side, which may not have read the answer yet.
+func (l *Link) goodbye(how ending) ending {
+	answer := l.peerBye
+	select {
+	case <-l.peerBye:
+		answer = nil
+	default:
+	}
+	_ = l.control.Close() // fails only if the stream was cancelled: then the connection ends too
+	timer := time.NewTimer(time.Until(how.deadline))
+	defer timer.Stop()
+	for {
+		select {
+		case <-answer:
+			return how
+		case <-timer.C:
+			return how
+		case <-l.conn.Context().Done():
+			return how
+		case <-l.queue.wake:
+			if now := l.queue.how(); !now.goodbye { // Abort
+				return *now
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package transport
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"syscall"
+)
+
+// bufferSize is what quic-go wants of a socket's buffers (its desiredBufferSize).
+// Linux gives 208 KiB unless told otherwise (net.core.rmem_max), which is ample
+// for chat; more helps when many peers speak at once.
+const bufferSize = 7 << 20
+
+// Listen opens the UDP socket for an address HOST:PORT. The host may be a name, or
+// empty for all addresses of IPv4 and IPv6; port 0 is a free one.
+//
+// quic-go ends a connection whose packet the kernel did not take (its issue
+// #2809), so a moment without network would end them all. The returned socket
+// takes such a packet for sent: it is lost like any other, and sent again.
+func Listen(address string) (net.PacketConn, error) {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	quietBuffers()
+	// Errors show in the sizes that logBuffers reads.
+	_ = conn.SetReadBuffer(bufferSize)
+	_ = conn.SetWriteBuffer(bufferSize)
+	return &socket{conn}, nil
+}
+
+// socket embeds the connection, so that quic-go still finds the methods it needs
+// for GSO, ECN and packet information. It overrides the two that quic-go sends
+// with: WriteMsgUDP, and WriteTo where there is no such information (Windows).
+type socket struct{ *net.UDPConn }
+
+func (s *socket) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
+	n, oobn, err = s.UDPConn.WriteMsgUDP(b, oob, addr)
+	if errors.Is(err, syscall.EPERM) {
+		// Linux sometimes gives EPERM for the first packet alone (golang/go#63322).
+		n, oobn, err = s.UDPConn.WriteMsgUDP(b, oob, addr)
+	}
+	if passing(err) {
+		return len(b), len(oob), nil
+	}
+	return n, oobn, err
+}
+
+func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
+	n, err := s.UDPConn.WriteTo(b, addr)
+	if passing(err) {
+		return len(b), nil
+	}
+	return n, err
+}
+
+// passing reports whether err is of the kind that goes away by itself or when the
+// network comes back. EMSGSIZE and EIO are not: by them quic-go learns the size of
+// packets and that there is no GSO.
+func passing(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains(passingErrors, errno)
+}
+
+// logBuffers logs the socket's buffers where they are smaller than wanted.
+func logBuffers(conn net.PacketConn, log *slog.Logger) {
+	s, ok := conn.(*socket)
+	if !ok {
+		return
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return
+	}
+	receive, send := bufferSizes(raw)
+	if receive < bufferSize || send < bufferSize {
+		log.Debug("the system limits the socket's buffers", "wanted", bufferSize, "receive", receive, "send", send,
+			"hint", "on Linux: sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000")
+	}
+}

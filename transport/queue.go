@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// maxQueued bounds what waits for a peer that reads too slowly: the table of a
+// network of 10,000 peers, or 60 of the largest broadcasts. A guess.
+const maxQueued = 4 << 20
+
+// maxSpare is the largest buffer that an idle link keeps.
+const maxSpare = 64 << 10
+
+// queue is what a link has still to write, and how it is to end. Any goroutine
+// puts, the link's goroutine takes.
+type queue struct {
+	wake chan struct{} // holds a token when there may be something to take
+
+	mu     sync.Mutex
+	frames []byte
+	size   int // bytes in frames and in what was taken and is not yet written
+	ending *ending
+}
+
+// ending is how a link is to end.
+type ending struct {
+	code     Code
+	reason   string
+	goodbye  bool      // after what is queued, and politely
+	deadline time.Time // of the goodbye
+}
+
+func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+
+// put adds a frame, unless the link is ending (net.ErrClosed) or the queue is full
+// (ErrQueueFull). It copies the frame.
+func (q *queue) put(frame []byte) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ending != nil {
+		return net.ErrClosed
+	}
+	if q.size+len(frame) > maxQueued {
+		return ErrQueueFull
+	}
+	q.frames = append(q.frames, frame...)
+	q.size += len(frame)
+	q.signal()
+	return nil
+}
+
+// end says how the link is to end, and reports whether that is news: the first
+// word counts, but a link that is saying goodbye can still be ended at once.
+func (q *queue) end(how ending) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ending != nil && (how.goodbye || !q.ending.goodbye) {
+		return false
+	}
+	q.ending = &how
+	q.signal()
+	return true
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take takes all frames, giving the queue the buffer written before for the next
+// ones, and says how the link is to end, nil if it isn't.
+func (q *queue) take(written []byte) ([]byte, *ending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.size -= len(written)
+	taken := q.frames
+	if cap(written) > maxSpare {
+		written = nil
+	}
+	q.frames = written[:0]
+	return taken, q.ending
+}
+
+// how is how the link is to end, nil if it isn't.
+func (q *queue) how() *ending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ending
+}

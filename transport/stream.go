@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/pb"
+)
+
+// Stream is a message stream: frames, FIN; back come frames, FIN. One goroutine
+// may write while another reads. Both directions must come to an end: read until
+// io.EOF and CloseWrite, or Cancel. A stream that is left otherwise counts
+// towards the peer's limit as long as the link lives.
+type Stream struct {
+	stream *quic.Stream
+	reader *bufio.Reader
+}
+
+// newStream wraps a stream. Streams are read by the other side in the order of
+// their numbers; so they are also sent in this order and not in turns, which is
+// QUIC's default.
+func newStream(s *quic.Stream) *Stream {
+	s.SetPriority(3, false) // 3 is the default urgency (RFC 9218, 4.1)
+	return &Stream{stream: s, reader: bufio.NewReader(s)}
+}
+
+// OpenStream opens a message stream. The peer sees it when something is written on
+// it. It waits while the peer has as many of our streams as it allows: 8, the
+// control stream included. A place becomes free a round trip after both directions
+// have ended, so more than a few messages at a time belong on one stream.
+func (l *Link) OpenStream(ctx context.Context) (*Stream, error) {
+	s, err := l.conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return newStream(s), nil
+}
+
+// AcceptStream waits for the next stream that the peer has opened, in the order
+// of their numbers.
+func (l *Link) AcceptStream(ctx context.Context) (*Stream, error) {
+	s, err := l.conn.AcceptStream(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return newStream(s), nil
+}
+
+// Write writes frames, encoded by [pb.Append]. It waits while the peer does not
+// read.
+func (s *Stream) Write(frames []byte) error {
+	_, err := s.stream.Write(frames)
+	return explain(err)
+}
+
+// CloseWrite ends our direction. It must not run beside a Write.
+func (s *Stream) CloseWrite() error { return explain(s.stream.Close()) }
+
+// Read reads the next frame of at most limit bytes. io.EOF is the end of the
+// peer's direction, between two frames. What breaks the protocol is pb.ErrMalformed
+// or io.ErrUnexpectedEOF; to close the link for it is the caller's business.
+func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
+	m, err := pb.Read(s.reader, limit)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return m, nil
+}
+
+// Buffered is how many bytes have been received and can be read without waiting,
+// as far as they are known: there may be more.
+func (s *Stream) Buffered() int { return s.reader.Buffered() }
+
+// Cancel gives up both directions; the peer's Read and Write fail with a
+// *[ResetError]. It does nothing to a direction that has ended.
+func (s *Stream) Cancel(code Code) {
+	s.stream.CancelRead(quic.StreamErrorCode(code))
+	s.stream.CancelWrite(quic.StreamErrorCode(code))
+}
+
+// SetDeadline makes Read and Write fail with os.ErrDeadlineExceeded from t on; the
+// zero time is never.
+func (s *Stream) SetDeadline(t time.Time) {
+	_ = s.stream.SetDeadline(t) // never fails
+}

@@ -1,0 +1,266 @@
+// Package transport connects authenticated peers over QUIC. It is the only
+// package that knows quic-go, and it knows nothing of the network of peers: what
+// a frame says, whom to dial and which of two links to keep is decided above.
+//
+// # How connections work here
+//
+// An [Endpoint] has one UDP socket ([Listen]) on which it both listens and dials,
+// so that the address that others see is the address they can dial. A connection
+// between two peers is a [Link]. Both sides have shown the certificate of their
+// key in TLS, so a Link has a peer ([Link.Peer]) from the start.
+//
+//	dialer                                        the other side
+//	Dial ───────── TLS, both ways ─────────────▶  (not seen yet)
+//	Send ───────── first frame ────────────────▶  Accept
+//	Receive ◀───── frames, both ways ──────────▶  Send, Receive
+//	OpenStream ─── Message…, FIN ──────────────▶  AcceptStream
+//	        ◀───── Receipt…, FIN ───────────────
+//	Shut ───────── what is queued, FIN ────────▶  Receive gives io.EOF
+//	        ◀───── what is queued, FIN ─────────  Shut
+//	        ────── close: code and reason ─────▶  Done
+//
+// Four facts of QUIC shape this. Dial returns half a round trip before the other
+// side has judged our certificate, and a stream does not exist for the other side
+// until something is written on it: so a link is up only when the peer's first
+// frame has arrived, and the dialer speaks first. Closing a connection throws away
+// what has not been read yet: so there is a goodbye, the end of the control
+// stream, and it is answered. The notice of closing is sent once and can be lost,
+// and a crash sends none: so a silent link ends by itself after 15 s, and
+// [Link.Stats] shows the silence long before. Two peers that dial each other at
+// once get two links; both work.
+//
+// The control stream carries frames that are small and must not wait. [Link.Send]
+// never blocks: a frame goes into the link's queue, and the link's goroutine
+// writes what is there in one piece. A peer that does not read lets its own queue
+// fill, nobody else's, and is cut off. Message streams carry the rest, and there
+// the writer waits for the reader.
+//
+// A peer that breaks the protocol is told why (code and reason) and its link
+// ends. What happens to strangers before they have a link is bounded by the gate
+// in gate.go.
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+)
+
+// Numbers of QUIC. What is measured is measured with quic-go v0.65.0.
+const (
+	// A handshake takes one round trip; quic-go's default, and long enough for five
+	// retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
+	handshakeTimeout = 5 * time.Second
+	// How long a silent link lives. Not how crashes are found: the overlay asks
+	// around after 2 s of silence. Long enough for a Wi-Fi change; a guess.
+	idleTimeout = 15 * time.Second
+	// A quarter to a half of the overlay's limit of 2 s, so that one lost packet is
+	// no silence. Both sides send: each measures the other.
+	keepAlivePeriod = time.Second
+	// Streams that a peer may have open. A batch of messages shares a stream, so a
+	// few keep a link busy, and when they are taken it is time for larger batches.
+	maxStreams = 8
+	// Flow control windows: how far a peer may write ahead of our reading. What lies
+	// unread on one stream must never keep another from moving: streams are read
+	// one after the other, and announcements can't wait for messages. So the window
+	// of the connection holds those of all nine streams, control included, and
+	// neither grows. A quarter of it stays free, since quic-go renews a window only
+	// when a quarter has been read. 160 KiB are 13 Mbit/s a stream at 100 ms round
+	// trip. The 2 MiB bound what one peer can make us hold.
+	streamWindow = 160 << 10
+	linkWindow   = 2 << 20
+
+	// How many goroutines take connections from quic-go, whose queue holds 32 and
+	// refuses the rest. Of 1000 dials at once one goroutine lost 10 to 31 %, eight
+	// lost none (measured).
+	acceptors = 8
+	// How long the opened control stream may take after the handshake: one round
+	// trip and retransmissions, as for the handshake.
+	controlTimeout = 5 * time.Second
+	// How long a closed endpoint repeats its notices of closing to peers that have
+	// missed them and still send. A guess: a round trip and a bit.
+	closeGrace = 100 * time.Millisecond
+)
+
+// Config is what an [Endpoint] is made of.
+type Config struct {
+	// Conn is the socket, from [Listen] or of a simulated network. The endpoint
+	// owns it and closes it.
+	Conn net.PacketConn
+	// Identity is who we are. Required.
+	Identity *certs.Identity
+	// ResetKey makes the stateless resets by which a peer learns at once that we
+	// have restarted and know nothing of its connection. It must be secret and the
+	// same after a restart. Zero: no resets; the peer waits for its idle timeout.
+	ResetKey [32]byte
+	// Log receives who was refused and why. Nil is silent.
+	Log *slog.Logger
+}
+
+// Endpoint is a peer's place in the network: it dials and accepts links. All
+// methods may be called from any goroutine.
+type Endpoint struct {
+	conn      net.PacketConn
+	identity  *certs.Identity
+	log       *slog.Logger
+	transport *quic.Transport
+	listener  *quic.Listener
+	gate      gate
+	accepted  chan *Link
+
+	ctx    context.Context // ends when the endpoint does, with the reason as its cause
+	cancel context.CancelCauseFunc
+	ended  chan struct{}  // closed at the end of Close
+	group  sync.WaitGroup // acceptors, admissions and links
+
+	mu     sync.Mutex
+	closed bool // no link is added any more
+	links  map[*Link]struct{}
+}
+
+// NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn,
+// also if it fails.
+func NewEndpoint(cfg Config) (*Endpoint, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Endpoint{
+		conn:     cfg.Conn,
+		identity: cfg.Identity,
+		log:      cfg.Log,
+		accepted: make(chan *Link),
+		ended:    make(chan struct{}),
+		links:    map[*Link]struct{}{},
+	}
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.gate.init(cfg.Log)
+	e.transport = &quic.Transport{
+		Conn:                cfg.Conn,
+		ConnContext:         e.gate.enter,
+		VerifySourceAddress: e.gate.doubts,
+	}
+	if cfg.ResetKey != [32]byte{} {
+		key := quic.StatelessResetKey(cfg.ResetKey)
+		e.transport.StatelessResetKey = &key
+	}
+	if err := e.listen(); err != nil {
+		e.cancel(err)
+		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.conn.Close())
+	}
+	logBuffers(e.conn, e.log)
+	for range acceptors {
+		e.group.Go(e.acceptConnections)
+	}
+	return e, nil
+}
+
+func (e *Endpoint) listen() error {
+	tls, err := e.identity.TLS(certs.PublicKey{})
+	if err != nil {
+		return err
+	}
+	e.listener, err = e.transport.Listen(tls, quicConfig())
+	return err
+}
+
+// quicConfig is the configuration of every connection, dialled or accepted.
+// Datagrams and 0-RTT are off by default, and so stay what can be replayed or
+// forged without a connection.
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		Versions:                       []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 idleTimeout,
+		KeepAlivePeriod:                keepAlivePeriod,
+		MaxIncomingStreams:             maxStreams,
+		MaxIncomingUniStreams:          -1, // none
+		InitialStreamReceiveWindow:     streamWindow,
+		MaxStreamReceiveWindow:         streamWindow,
+		InitialConnectionReceiveWindow: linkWindow,
+		MaxConnectionReceiveWindow:     linkWindow,
+	}
+}
+
+// Addr is the address of the socket; its IP is unspecified if the socket listens
+// on all.
+func (e *Endpoint) Addr() netip.AddrPort { return addrPort(e.conn.LocalAddr()) }
+
+// Close ends the endpoint: what still runs is closed with CodeShutdown, Dial and
+// Accept return an error that is [net.ErrClosed]. Say goodbye to links
+// ([Link.Shut]) and wait for them ([Link.Done]) before, or their peers lose what
+// is on its way. When Close returns, no goroutine of the endpoint is left. It may
+// be called twice.
+func (e *Endpoint) Close() error {
+	e.mu.Lock()
+	again := e.closed
+	e.closed = true
+	links := e.links
+	e.links = nil
+	e.mu.Unlock()
+	if again {
+		<-e.ended
+		return nil
+	}
+	defer close(e.ended)
+	e.cancel(net.ErrClosed)
+	for l := range links {
+		l.Abort(CodeShutdown, "")
+	}
+	e.listener.Close() // handshakes under way are refused; the acceptors return
+	e.group.Wait()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	<-grace.C
+	err := e.transport.Close()
+	e.gate.close()
+	return errors.Join(err, e.conn.Close())
+}
+
+// add makes a link known and starts its goroutine, unless the endpoint is closed.
+func (e *Endpoint) add(l *Link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.links[l] = struct{}{}
+	e.group.Go(l.run)
+	return true
+}
+
+func (e *Endpoint) remove(l *Link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.links, l) // also of the nil map of a closed endpoint
+}
+
+// addrPort is the address of a packet or a socket; IPv4 addresses appear as such
+// and not as IPv6 ones, as a dual-stack socket gives them.
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// quietBuffers keeps quic-go from printing to stderr that it could not enlarge
+// the socket's buffers; we log it ourselves. A setting of the user stays.
+func quietBuffers() {
+	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
+	if _, set := os.LookupEnv(name); !set {
+		_ = os.Setenv(name, strconv.FormatBool(true)) // fails for malformed names only
+	}
+}
