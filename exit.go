@@ -41,10 +41,7 @@ func printed(_ int, err error) error {
 
 // undeliveredError: the peer has left in good order, but messages have not
 // reached their receivers.
-type undeliveredError struct {
-	count int
-	dir   string // where they are kept; empty: they are gone
-}
+type undeliveredError struct{ count int }
 
 func (e *undeliveredError) Error() string {
 	if e.count == 1 {
@@ -62,7 +59,7 @@ func report(stderr io.Writer, err error) int {
 	}
 	status, hint := explain(err)
 	line := "quicpeer: " + oneLine(err.Error())
-	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); ok {
+	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); hint != "" && (ok || status == statusUsage) {
 		line += "; " + hint // one line, for those who search logs for it
 		hint = ""
 	}
@@ -78,11 +75,8 @@ func explain(err error) (status int, hint string) {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return statusUsage, ""
 	}
-	if e, ok := errors.AsType[*undeliveredError](err); ok {
-		if e.dir == "" {
-			return statusUndelivered, "with --id or --state-dir they would have been kept for the next start"
-		}
-		return statusUndelivered, "they are kept in " + e.dir + "; start this peer again to deliver them"
+	if _, ok := errors.AsType[*undeliveredError](err); ok {
+		return statusUndelivered, "they waited in memory and are gone; /buffer shows what waits before you leave"
 	}
 	if e, ok := errors.AsType[*outputError](err); ok {
 		if errors.Is(e, syscall.EPIPE) {

@@ -3,7 +3,7 @@ package main
 // helpText is what --help prints. A test holds it against the flags.
 const helpText = `quicpeer is a peer of a chat network without servers. Start one and it is a
 network; start another with --join and the two are a network. Everyone in it
-knows who is there and can write to anyone, directly or over other peers.
+knows who is there and can write to anyone.
 
 Usage:
   quicpeer [flags]
@@ -22,8 +22,8 @@ The network:
 Who you are:
   -i, --id ID              this peer's ID: 1 to 64 of letters, digits, '.', '_' and
                            '-' (also --desired-id; default: a random one). With an
-                           ID the key and the undelivered messages are kept
-      --state-dir DIR      where they are kept (default: quicpeer/ID in the user's
+                           ID the key is kept, by which the others know this peer
+      --state-dir DIR      where it is kept (default: quicpeer/ID in the user's
                            state directory). With neither --id nor --state-dir
                            nothing is kept
 

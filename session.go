@@ -237,11 +237,7 @@ func (s *session) leave(n node, talk speech, cause error, shown <-chan error) er
 		return err
 	}
 	if undelivered > 0 {
-		e := &undeliveredError{count: undelivered}
-		if s.state != nil {
-			e.dir = s.state.Dir
-		}
-		return e
+		return &undeliveredError{undelivered}
 	}
 	return nil
 }
