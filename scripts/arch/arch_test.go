@@ -172,19 +172,50 @@ func TestNothingIsUnfinished(t *testing.T) {
 }
 
 // TestTestsDontSleep wants tests to wait for what they wait for. In a bubble of
-// synctest a sleep takes no time.
+// synctest a sleep takes no time: a file may sleep that makes bubbles, or calls
+// what a file of its package declares that does.
 func TestTestsDontSleep(t *testing.T) {
-	for _, f := range goFiles(t) {
-		if !f.test || slices.Contains(f.imports, "testing/synctest") {
+	files := goFiles(t)
+	makers := map[string]bool{} // directory and name of such functions
+	for _, f := range files {
+		if !f.test || !makesBubbles(f) {
 			continue
 		}
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil {
+				makers[f.dir+" "+fn.Name.Name] = true
+			}
+		}
+	}
+	for _, f := range files {
+		if !f.test {
+			continue
+		}
+		bubbles := makesBubbles(f)
+		var sleeps []token.Pos
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Sleep" {
-				if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" {
-					t.Errorf("%s sleeps", f.set.Position(n.Pos()))
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			switch fn := call.Fun.(type) {
+			case *ast.Ident:
+				bubbles = bubbles || makers[f.dir+" "+fn.Name]
+			case *ast.SelectorExpr:
+				if x, ok := fn.X.(*ast.Ident); ok && x.Name == "time" && fn.Sel.Name == "Sleep" {
+					sleeps = append(sleeps, fn.Pos())
 				}
 			}
 			return true
 		})
+		for _, at := range sleeps {
+			if !bubbles {
+				t.Errorf("%s sleeps", f.set.Position(at))
+			}
+		}
 	}
+}
+
+func makesBubbles(f file) bool {
+	return slices.Contains(f.imports, "testing/synctest") || slices.Contains(f.imports, module+"/transport/simtest")
 }

@@ -239,7 +239,7 @@ func (e *engine) killAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p := range e.running {
-		killGroup(p.cmd.Process)
+		p.kill()
 	}
 }
 

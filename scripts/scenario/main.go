@@ -52,6 +52,10 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 			return fatal(err)
 		}
 	}
+	if !*keep {
+		// Where testscript makes its directories: so they go even if it is interrupted.
+		os.Setenv("GOTMPDIR", dir)
+	}
 	if *live {
 		e.show = newShow(stdout)
 	}

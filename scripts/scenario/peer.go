@@ -102,7 +102,7 @@ func (s *scenario) start(args []string) error {
 		return err
 	}
 	p := s.place(name)
-	if p.process != nil && !p.process.isOver() {
+	if p.process != nil && !p.process.hasEnded() {
 		return fmt.Errorf("%s runs; it can be started again after its end (see exit)", name)
 	}
 	words := f.words
@@ -149,10 +149,10 @@ func (s *scenario) start(args []string) error {
 	return nil
 }
 
-func (p *process) isOver() bool {
+func (p *process) hasEnded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ended && p.readers == 0
+	return p.ended
 }
 
 // joinAddress is the address of a peer if there is one of that name, else the value itself.

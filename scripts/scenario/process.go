@@ -172,10 +172,7 @@ func (p *process) readErrors(from *os.File) {
 
 // enqueue gives the process a line, or with closing the end of its input.
 func (p *process) enqueue(text string, closing bool) error {
-	p.mu.Lock()
-	ended := p.ended
-	p.mu.Unlock()
-	if ended {
+	if p.hasEnded() {
 		return fmt.Errorf("%s has ended\n%s", p.name, p.describe())
 	}
 	f := func(w io.WriteCloser) { io.WriteString(w, text+"\n") }

@@ -130,6 +130,9 @@ func (s *scenario) signal(verb string, args []string) error {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", verb, p.name, err, p.describe())
 	}
+	if verb == "freeze" {
+		waitFrozen(p.cmd.Process.Pid)
+	}
 	if sig != syscall.SIGKILL {
 		return nil
 	}
