@@ -14,7 +14,7 @@ func newLog(w io.Writer, o options, colour bool) *slog.Logger {
 	if o.logJSON {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.logLevel}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{
+	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level:      o.logLevel,
 		TimeFormat: time.TimeOnly,
 		NoColor:    !colour,

@@ -18,14 +18,15 @@ const (
 	// How many strangers may be on their way in: in the handshake, or before their
 	// control stream. Each costs 54 KB (measured), up to 2 MiB more if it fills its
 	// window (see linkWindow), and lasts at most 15 s. A core does some 450
-	// handshakes a second, so 256 wait for half a second. A guess beyond that.
-	maxHalfOpen = 256
+	// handshakes a second, so 96 are its work for a fifth of a second. A guess
+	// beyond that.
+	maxHalfOpen = 96
 	// How many of them from one address, so that one host can't shut the door for
 	// everybody. A NAT or a test may well bring dozens.
-	maxHalfOpenPerHost = 64
+	maxHalfOpenPerHost = maxHalfOpen / 3
 	// From here on a stranger must show that packets reach the address it claims
-	// (QUIC's Retry, one more round trip): forged addresses can't take the places.
-	doubtfulHalfOpen = maxHalfOpen / 4
+	// (QUIC's Retry, one more round trip): forged addresses can't take all places.
+	doubtfulHalfOpen = maxHalfOpen / 2
 	// At most one log line about turning away in this time.
 	refusalLogPeriod = time.Second
 )
@@ -72,31 +73,47 @@ func host(a netip.Addr) netip.Prefix {
 // enter is quic-go's ConnContext: an error refuses the connection.
 func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	s := &stranger{addr: addrPort(info.RemoteAddr)}
+	if !g.count(s) {
+		g.logRefusal(s)
+		return nil, errors.New("too many connections on their way in")
+	}
+	ctx = context.WithValue(ctx, strangerKey{}, s)
+	g.leaves.Add(1)
+	forget := context.AfterFunc(ctx, func() {
+		defer g.leaves.Done()
+		g.leave(s, context.Cause(ctx))
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.forget = forget
+	return ctx, nil
+}
+
+// count counts s in, if there is room.
+func (g *gate) count(s *stranger) bool {
 	h := host(s.addr.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.open) >= maxHalfOpen || g.perHost[h] >= maxHalfOpenPerHost {
-		g.refuse(s)
-		return nil, errors.New("too many connections on their way in")
+		return false
 	}
 	g.open[s] = struct{}{}
 	g.perHost[h]++
-	ctx = context.WithValue(ctx, strangerKey{}, s)
-	g.leaves.Add(1)
-	s.forget = context.AfterFunc(ctx, func() {
-		defer g.leaves.Done()
-		g.leave(s, context.Cause(ctx))
-	})
-	return ctx, nil
+	return true
 }
 
-// refuse logs, seldom, that strangers are turned away. g.mu is held.
-func (g *gate) refuse(s *stranger) {
+// logRefusal logs, seldom, that strangers are turned away.
+func (g *gate) logRefusal(s *stranger) {
+	g.mu.Lock()
 	g.refused++
-	if now := time.Now(); now.Sub(g.logged) >= refusalLogPeriod {
-		g.log.Warn("too many connections on their way in: refused", "from", s.addr, "refused", g.refused)
-		g.logged, g.refused = now, 0
+	refused, now := g.refused, time.Now()
+	if now.Sub(g.logged) < refusalLogPeriod {
+		g.mu.Unlock()
+		return
 	}
+	g.logged, g.refused = now, 0
+	g.mu.Unlock()
+	g.log.Warn("too many connections on their way in: refused", "from", s.addr, "refused", refused)
 }
 
 // doubts is quic-go's VerifySourceAddress.

@@ -1,11 +1,14 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,4 +142,60 @@ func TestHost(t *testing.T) {
 			t.Errorf("%s and %s: the same is %v", c.a, c.b, same)
 		}
 	}
+}
+
+// What the gate lets in depends on who is in, and everybody who leaves makes room.
+func TestGate(t *testing.T) {
+	var log strings.Builder
+	var g gate
+	g.init(slog.New(slog.NewTextHandler(&log, nil)))
+	end := map[int]context.CancelCauseFunc{}
+	enter := func(host, port int) bool {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		addr := &net.UDPAddr{IP: net.IPv4(10, 0, 0, byte(host)), Port: port}
+		if _, err := g.enter(ctx, &quic.ClientInfo{RemoteAddr: addr}); err != nil {
+			cancel(nil)
+			return false
+		}
+		end[port] = cancel
+		return true
+	}
+	for port := range maxHalfOpen + 10 {
+		if in, want := enter(port/maxHalfOpenPerHost, port), port < maxHalfOpen; in != want {
+			t.Fatalf("number %d: %v", port, in)
+		}
+		if port == doubtfulHalfOpen-2 && g.doubts(nil) || port == doubtfulHalfOpen-1 && !g.doubts(nil) {
+			t.Errorf("after number %d the gate has the wrong doubts", port)
+		}
+	}
+	end[0](errors.New("the handshake failed"))
+	end[maxHalfOpenPerHost](errors.New("the handshake failed"))
+	for g.inside() != maxHalfOpen-2 { // the gate learns of it a moment later
+		runtime.Gosched()
+	}
+	if enter(200, 1000); !enter(0, 1001) || enter(201, 1002) {
+		t.Error("two have left, and not two can enter")
+	}
+	end[1000](nil)
+	for g.inside() != maxHalfOpen-1 {
+		runtime.Gosched()
+	}
+	if enter(0, 1003) {
+		t.Error("a host that is full can enter")
+	}
+	g.close()
+	if g.inside() != maxHalfOpen-1 { // those that quic-go has dropped without a word
+		t.Errorf("%d are inside", g.inside())
+	}
+	for _, want := range []string{"too many connections on their way in", "10.0.0.0:0", "the handshake failed"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, log.String())
+		}
+	}
+}
+
+func (g *gate) inside() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.open)
 }

@@ -35,6 +35,7 @@ type Link struct {
 	dialed   bool
 	log      *slog.Logger
 	queue    queue
+	slots    chan struct{} // holds a token for each message stream of ours (see OpenStream)
 	done     chan struct{}
 
 	peerBye  chan struct{} // closed when the peer has ended its control stream
@@ -55,6 +56,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream, dialed bool) (
 		peer:     peer,
 		dialed:   dialed,
 		log:      e.log.With("peer", peer),
+		slots:    make(chan struct{}, maxOpen),
 		done:     make(chan struct{}),
 		peerBye:  make(chan struct{}),
 	}

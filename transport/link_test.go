@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -469,7 +470,7 @@ func TestStreamsDoNotWaitForEachOther(t *testing.T) {
 		w := newWorld(t, 1)
 		a, b := w.endpoint("a"), w.endpoint("b")
 		dialed, accepted := w.connect(a, b, "b")
-		const streams = 7
+		const streams = 8
 		body := message(string(make([]byte, pb.MaxBody)))
 		var group sync.WaitGroup
 		for range streams {
@@ -545,5 +546,36 @@ func TestStreamReset(t *testing.T) {
 		s.Cancel(transport.CodeBye)
 		send(t, dialed, hello)
 		receive(t, accepted, hello)
+	})
+}
+
+// The ninth message stream waits for one of eight, for its context or for the end.
+func TestOpenStreamWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		a, b := w.endpoint("a"), w.endpoint("b")
+		dialed, _ := w.connect(a, b, "b")
+		var open []*transport.Stream
+		for range 8 {
+			s, err := dialed.OpenStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, s)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := dialed.OpenStream(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the ninth: %v", err)
+		}
+		open[3].Cancel(transport.CodeBye)
+		open[3].Cancel(transport.CodeBye) // gives back one place, not two
+		if _, err := dialed.OpenStream(t.Context()); err != nil {
+			t.Errorf("in the place of a cancelled one: %v", err)
+		}
+		time.AfterFunc(time.Second, func() { dialed.Abort(transport.CodeBye, "") })
+		if _, err := dialed.OpenStream(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("at the end of the link: %v", err)
+		}
 	})
 }

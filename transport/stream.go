@@ -3,6 +3,8 @@ package transport
 import (
 	"bufio"
 	"context"
+	"io"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -12,31 +14,41 @@ import (
 
 // Stream is a message stream: frames, FIN; back come frames, FIN. One goroutine
 // may write while another reads. Both directions must come to an end: read until
-// io.EOF and CloseWrite, or Cancel. A stream that is left otherwise counts
-// towards the peer's limit as long as the link lives.
+// io.EOF and CloseWrite, or Cancel. A stream that is left otherwise keeps its place
+// as long as the link lives.
 type Stream struct {
 	stream *quic.Stream
 	reader *bufio.Reader
+	slots  chan struct{} // of the link, for a stream that we have opened; else nil
+	leave  sync.Once     // gives the slot back
 }
 
 // newStream wraps a stream. Streams are read by the other side in the order of
 // their numbers; so they are also sent in this order and not in turns, which is
 // QUIC's default.
-func newStream(s *quic.Stream) *Stream {
+func newStream(s *quic.Stream, slots chan struct{}) *Stream {
 	s.SetPriority(3, false) // 3 is the default urgency (RFC 9218, 4.1)
-	return &Stream{stream: s, reader: bufio.NewReader(s)}
+	return &Stream{stream: s, reader: bufio.NewReader(s), slots: slots}
 }
 
 // OpenStream opens a message stream. The peer sees it when something is written on
-// it. It waits while the peer has as many of our streams as it allows: 8, the
-// control stream included. A place becomes free a round trip after both directions
-// have ended, so more than a few messages at a time belong on one stream.
+// it. At most 8 of ours are open on a link, more wait here until one has been read
+// to io.EOF or cancelled: messages that come while all are busy belong together on
+// the next one.
 func (l *Link) OpenStream(ctx context.Context) (*Stream, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-l.conn.Context().Done():
+		return nil, l.Err()
+	}
 	s, err := l.conn.OpenStreamSync(ctx)
 	if err != nil {
+		<-l.slots
 		return nil, explain(err)
 	}
-	return newStream(s), nil
+	return newStream(s, l.slots), nil
 }
 
 // AcceptStream waits for the next stream that the peer has opened, in the order
@@ -46,7 +58,14 @@ func (l *Link) AcceptStream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	return newStream(s), nil
+	return newStream(s, nil), nil
+}
+
+// free gives the slot back.
+func (s *Stream) free() {
+	if s.slots != nil {
+		s.leave.Do(func() { <-s.slots })
+	}
 }
 
 // Write writes frames, encoded by [pb.Append]. It waits while the peer does not
@@ -64,6 +83,9 @@ func (s *Stream) CloseWrite() error { return explain(s.stream.Close()) }
 // or io.ErrUnexpectedEOF; to close the link for it is the caller's business.
 func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
 	m, err := pb.Read(s.reader, limit)
+	if err == io.EOF {
+		s.free() // the peer has read all of it before it ended its direction
+	}
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -79,6 +101,7 @@ func (s *Stream) Buffered() int { return s.reader.Buffered() }
 func (s *Stream) Cancel(code Code) {
 	s.stream.CancelRead(quic.StreamErrorCode(code))
 	s.stream.CancelWrite(quic.StreamErrorCode(code))
+	s.free()
 }
 
 // SetDeadline makes Read and Write fail with os.ErrDeadlineExceeded from t on; the

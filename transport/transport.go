@@ -68,23 +68,29 @@ const (
 	// A quarter to a half of the overlay's limit of 2 s, so that one lost packet is
 	// no silence. Both sides send: each measures the other.
 	keepAlivePeriod = time.Second
-	// Streams that a peer may have open. A batch of messages shares a stream, so a
-	// few keep a link busy, and when they are taken it is time for larger batches.
-	maxStreams = 8
+	// Streams that a peer may have open in the eyes of QUIC, where a stream counts
+	// until its last packet is acknowledged, up to 25 ms after both sides are done
+	// with it. With 8 a link carried 400 streams a second, with 256 it carries what
+	// the processor does (measured). Bounds a peer that opens streams for fun.
+	maxStreams = 256
+	// Message streams that we have open on a link: a batch of messages shares a
+	// stream, so a few keep a link busy. More wait in OpenStream.
+	maxOpen = 8
 	// Flow control windows: how far a peer may write ahead of our reading. What lies
 	// unread on one stream must never keep another from moving: streams are read
 	// one after the other, and announcements can't wait for messages. So the window
-	// of the connection holds those of all nine streams, control included, and
+	// of the connection holds those of maxOpen streams and the control stream, and
 	// neither grows. A quarter of it stays free, since quic-go renews a window only
 	// when a quarter has been read. 160 KiB are 13 Mbit/s a stream at 100 ms round
 	// trip. The 2 MiB bound what one peer can make us hold.
 	streamWindow = 160 << 10
 	linkWindow   = 2 << 20
 
-	// How many goroutines take connections from quic-go, whose queue holds 32 and
-	// refuses the rest. Of 1000 dials at once one goroutine lost 10 to 31 %, eight
-	// lost none (measured).
-	acceptors = 8
+	// How many goroutines take connections from quic-go. Its queue holds 32, and what
+	// does not fit is refused when its dialer already believes it connected (of 1000
+	// dials at once one goroutine lost 10 to 31 %, measured). These and the queue
+	// together hold all that the gate lets in, so that never happens.
+	acceptors = maxHalfOpen - 32
 	// How long the opened control stream may take after the handshake: one round
 	// trip and retransmissions, as for the handshake.
 	controlTimeout = 5 * time.Second
