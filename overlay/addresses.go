@@ -43,8 +43,8 @@ func addresses(socket netip.AddrPort) (record, listen []string) {
 
 // resolve turns HOST:PORT into the addresses behind it.
 func resolve(ctx context.Context, address string) ([]netip.AddrPort, error) {
-	if ap, err := netip.ParseAddrPort(address); err == nil {
-		return []netip.AddrPort{ap}, nil
+	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Port() != 0 {
+		return []netip.AddrPort{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}, nil
 	}
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {

@@ -22,7 +22,8 @@ type Config struct {
 	ID certs.ID
 	// Listen is the UDP address HOST:PORT to listen on and to dial from. Empty: ":0".
 	Listen string
-	// Conn is used instead of a socket on Listen if it is set. The node closes it.
+	// Conn is used instead of a socket on Listen if it is set. The node closes it,
+	// also if Start fails.
 	Conn net.PacketConn
 	// Join are the addresses HOST:PORT of peers to join, all tried at once. Empty: a new network.
 	Join []string

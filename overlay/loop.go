@@ -138,13 +138,11 @@ func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	}
 	o := n.outboxes[id]
 	n.mu.Unlock()
-	n.outboxIdle() // who leaves need not wait for it any more
 	if o == nil {
 		return
 	}
-	if o.setPresent(present) {
-		n.core.Want(n.now(), id)
-	}
+	o.setPresent(key, present)
+	n.outboxIdle() // who leaves need not wait for a receiver that has gone
 	n.match(id)
 }
 
@@ -249,7 +247,6 @@ func (n *Node) stop() {
 	for _, o := range n.outboxes {
 		rest = append(rest, o)
 	}
-	n.leaving = true
 	n.mu.Unlock()
 	for _, o := range rest {
 		for _, m := range o.close() {
@@ -273,8 +270,8 @@ func (n *Node) outbox(to certs.ID) (*outbox, error) {
 		if len(n.outboxes) >= maxOutboxes && !n.dropIdleOutbox() {
 			return nil, ErrOutboxFull
 		}
-		_, present := n.present[to]
-		o = newOutbox(n, to, present)
+		key, present := n.present[to]
+		o = newOutbox(n, to, key, present)
 		n.outboxes[to] = o
 	}
 	return o, nil

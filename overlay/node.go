@@ -76,7 +76,7 @@ type Node struct {
 	leaving  bool
 	err      error
 
-	leave       sync.Once
+	left        chan struct{} // closed when Leave is done
 	undelivered int
 }
 
@@ -85,8 +85,15 @@ type Node struct {
 // (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
 // an error of the socket or the state directory). The node runs until Leave or
 // Close, or until it stops by itself, see Err. ctx is for the joining alone.
-func Start(ctx context.Context, cfg Config) (*Node, error) {
-	cfg, err := cfg.withDefaults()
+func Start(ctx context.Context, cfg Config) (n *Node, err error) {
+	if cfg.Conn != nil {
+		defer func() {
+			if n == nil {
+				_ = cfg.Conn.Close() // Start's own error says more
+			}
+		}()
+	}
+	cfg, err = cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +113,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := newNode(cfg, endpoint, epoch)
+	n = newNode(cfg, endpoint, epoch)
 	select {
 	case <-n.ready:
 		return n, nil
@@ -129,6 +136,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) *Node {
 		present:  make(map[certs.ID]certs.PublicKey),
 		senders:  make(map[certs.PublicKey]*sender),
 		idle:     make(chan struct{}, 1),
+		left:     make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	record, _ := addresses(endpoint.Addr())
@@ -205,11 +213,17 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 	if err := n.queue.waitOwn(ctx); err != nil {
 		return MessageID{}, err
 	}
-	o, err := n.outbox(to)
-	if err != nil {
-		return MessageID{}, err
+	for {
+		o, err := n.outbox(to)
+		if err != nil {
+			return MessageID{}, err
+		}
+		id, err := o.add(ctx, body, ref)
+		if err != ErrClosed || n.isLeaving() {
+			return id, err
+		}
+		// The outbox was idle and has just made room for another.
 	}
-	return o.add(ctx, body, ref)
 }
 
 // Broadcast sends a message to every peer that is in the network now: UTF-8 of
@@ -286,15 +300,19 @@ func (n *Node) Waiting() []Waiting {
 // The error is Err's: why the node had already stopped by itself. Later calls,
 // and one after such a stop, only wait for the end.
 func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
-	n.leave.Do(func() {
-		n.mu.Lock()
-		n.leaving = true
-		n.mu.Unlock()
-		n.awaitReceipts(ctx)
-		n.post(func() { n.core.Leave(n.now()) })
-		n.awaitGoodbyes()
-		n.stop()
-	})
+	n.mu.Lock()
+	again := n.leaving
+	n.leaving = true
+	n.mu.Unlock()
+	if again {
+		<-n.left
+		return n.undelivered, n.Err()
+	}
+	defer close(n.left)
+	n.awaitReceipts(ctx)
+	n.post(func() { n.core.Leave(n.now()) })
+	n.awaitGoodbyes()
+	n.stop()
 	return n.undelivered, n.Err()
 }
 

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +13,7 @@ import (
 )
 
 // Bounds of what waits for one receiver, and of what is on its way to it
-// (guesses; the last keeps what a stuck receiver leaves unread well below the
-// window of 1 MiB that its control stream shares, see transport.Link.OpenStream).
+// (guesses; what is on its way when a link breaks is sent twice).
 const (
 	maxWaiting      = 16384    // messages
 	maxWaitingBytes = 32 << 20 // their bodies
@@ -41,7 +41,8 @@ type outbox struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	present bool // the receiver is in the table
+	present bool // the receiver is in the table, with this key
+	key     certs.PublicKey
 	link    *messageLink
 	waiting []*outgoing
 	flight  []*outgoing
@@ -60,8 +61,8 @@ type messageLink struct {
 	used  *activity
 }
 
-func newOutbox(n *Node, to certs.ID, present bool) *outbox {
-	o := &outbox{node: n, to: to, present: present}
+func newOutbox(n *Node, to certs.ID, key certs.PublicKey, present bool) *outbox {
+	o := &outbox{node: n, to: to, key: key, present: present}
 	o.changed.L = &o.mu
 	return o
 }
@@ -123,17 +124,15 @@ func (o *outbox) tellBuffered(m *outgoing, reason string) {
 	}
 }
 
-// setPresent notes that the receiver has joined or left the table. It reports
-// whether messages wait for a link.
-func (o *outbox) setPresent(present bool) (wanting bool) {
+// setPresent notes that the receiver has joined or left the table.
+func (o *outbox) setPresent(key certs.PublicKey, present bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.present = present
+	o.key, o.present = key, present
 	o.changed.Broadcast()
 	if !present && o.link == nil {
 		o.bufferAll("the peer has left the network")
 	}
-	return present && o.link == nil && len(o.waiting) > 0
 }
 
 // unreachable tells the program that the messages have to wait.
@@ -177,19 +176,19 @@ func (o *outbox) detach() {
 }
 
 // next waits for messages and moves a batch of them into flight; nil is the end
-// of the link.
+// of the link, or of its use: its peer has lost the ID to another.
 func (o *outbox) next(l *messageLink) []*outgoing {
 	stop := context.AfterFunc(l.used.ctx, o.wakeAll)
 	defer stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.waiting) == 0 || len(o.flight) > 0 && o.flown+len(o.waiting[0].body) > maxFlightBytes {
-		if l.used.ctx.Err() != nil {
+		if o.unfit(l) {
 			return nil
 		}
 		o.changed.Wait()
 	}
-	if l.used.ctx.Err() != nil {
+	if o.unfit(l) {
 		return nil
 	}
 	n, size := 0, 0
@@ -201,11 +200,16 @@ func (o *outbox) next(l *messageLink) []*outgoing {
 		}
 		n++
 	}
-	batch := o.waiting[:n:n]
+	batch := slices.Clone(o.waiting[:n])
+	clear(o.waiting[:n]) // the slice goes on to hold its beginning
 	o.waiting = o.waiting[n:]
 	o.flight = append(o.flight, batch...)
 	o.flown += size
 	return batch
+}
+
+func (o *outbox) unfit(l *messageLink) bool {
+	return l.used.ctx.Err() != nil || o.present && l.key != o.key
 }
 
 // receipt takes the oldest message out of flight and tells the program.

@@ -28,8 +28,8 @@ type queue struct {
 	wake    chan struct{}
 	items   []item
 
-	present        map[certs.ID]bool // whom the events so far say is here
-	membership     int               // joins and leaves waiting
+	present        map[certs.ID]certs.PublicKey // whom the events so far say is here
+	membership     int                          // joins and leaves waiting
 	collapseAt     int
 	incoming       int
 	incomingBytes  int
@@ -41,12 +41,13 @@ type queue struct {
 // item is an event and what follows when it has been handled.
 type item struct {
 	event   Event
-	counter uint64  // of a direct message
-	sender  *sender // whom a receipt is due to; nil: none
+	counter uint64          // of a direct message
+	sender  *sender         // whom a receipt is due to; nil: none
+	key     certs.PublicKey // of the peer that a PeerLeft is about
 }
 
 func newQueue() *queue {
-	q := &queue{wake: make(chan struct{}, 1), present: make(map[certs.ID]bool), collapseAt: collapseAbove}
+	q := &queue{wake: make(chan struct{}, 1), present: make(map[certs.ID]certs.PublicKey), collapseAt: collapseAbove}
 	q.changed.L = &q.mu
 	return q
 }
@@ -58,19 +59,21 @@ func (q *queue) push(event Event) {
 	if q.closed {
 		return
 	}
+	it := item{event: event}
 	switch e := event.(type) {
 	case PeerJoined:
-		q.present[e.ID] = true
+		q.present[e.ID] = e.Key
 		q.membership++
 		q.changed.Broadcast()
 	case PeerLeft:
+		it.key = q.present[e.ID]
 		delete(q.present, e.ID)
 		q.membership++
 	case Ready:
 	default:
 		q.own++
 	}
-	q.add(item{event: event})
+	q.add(it)
 	if q.membership > q.collapseAt {
 		q.collapse()
 	}
@@ -80,13 +83,16 @@ func (q *queue) push(event Event) {
 func (q *queue) pushBroadcast(m Message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.broadcastBytes+len(m.Body) > maxBroadcasts {
+	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
 		return false
 	}
-	q.broadcastBytes += len(m.Body) + 1
+	q.broadcastBytes += broadcastSize(m)
 	q.add(item{event: m})
 	return true
 }
+
+// broadcastSize is what a waiting broadcast takes: its text and, about, the event.
+func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
 // pushMessage adds a direct message. It waits for room, and for its sender to
 // have joined; false says that ctx or the queue ended meanwhile.
@@ -94,7 +100,8 @@ func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, counte
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	fits := func() bool {
-		return q.present[m.From] && q.incoming < maxIncoming &&
+		key, present := q.present[m.From]
+		return present && key == from.key && q.incoming < maxIncoming &&
 			(q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
 	}
 	if !q.wait(ctx, fits) {
@@ -102,7 +109,7 @@ func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, counte
 	}
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.add(item{m, counter, from})
+	q.add(item{event: m, counter: counter, sender: from})
 	return true
 }
 
@@ -180,7 +187,7 @@ func (q *queue) handled(it item) {
 			q.incoming--
 			q.incomingBytes -= len(e.Body)
 		} else {
-			q.broadcastBytes -= len(e.Body) + 1
+			q.broadcastBytes -= broadcastSize(e)
 		}
 	case PeerJoined, PeerLeft:
 		q.membership--
@@ -213,7 +220,7 @@ func (q *queue) collapse() {
 	last := make(map[certs.ID]int) // where in kept a peer's last join or leave stands
 	removed := make(map[int]bool)
 	for _, it := range q.items {
-		id, joined, ok := membershipOf(it.event)
+		id, ok := membershipOf(it.event)
 		if m, isMessage := it.event.(Message); isMessage {
 			delete(last, m.From)
 		}
@@ -221,7 +228,7 @@ func (q *queue) collapse() {
 			kept = append(kept, it)
 			continue
 		}
-		if i, before := last[id]; before && cancels(kept[i].event, joined) {
+		if i, before := last[id]; before && cancels(kept[i], it) {
 			removed[i] = true
 			delete(last, id)
 			q.membership -= 2
@@ -239,19 +246,23 @@ func (q *queue) collapse() {
 	q.collapseAt = 2*q.membership + collapseAbove
 }
 
-func membershipOf(event Event) (id certs.ID, joined, ok bool) {
+func membershipOf(event Event) (id certs.ID, ok bool) {
 	switch e := event.(type) {
 	case PeerJoined:
-		return e.ID, true, true
+		return e.ID, true
 	case PeerLeft:
-		return e.ID, false, true
+		return e.ID, true
 	}
-	return "", false, false
+	return "", false
 }
 
-// cancels says that an earlier join or leave and this one change nothing: a peer
-// that came and went, or went and came back.
-func cancels(earlier Event, joined bool) bool {
-	_, earlierJoined, _ := membershipOf(earlier)
-	return earlierJoined != joined
+// cancels says that an earlier join or leave and a later one change nothing: a
+// peer that came and went, or went and came back with the same key.
+func cancels(earlier, later item) bool {
+	_, came := earlier.event.(PeerJoined)
+	back, joined := later.event.(PeerJoined)
+	if joined {
+		return !came && earlier.key == back.Key
+	}
+	return came
 }

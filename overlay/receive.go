@@ -20,6 +20,7 @@ import (
 // handled them. Counters rise from message to message, and the streams of a link
 // are read in order, so that a message with a counter below is a repeat.
 type sender struct {
+	key     certs.PublicKey
 	epoch   uint64
 	prefix  [8]byte
 	taking  sync.Mutex // held while a message is put into the queue: links to one sender take turns
@@ -45,6 +46,13 @@ func (s *sender) handle(counter uint64) {
 		default:
 		}
 	}
+}
+
+// linked says that there is a link to the sender.
+func (s *sender) linked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.wakes) > 0
 }
 
 // inbox reads the direct messages of one link and gives receipts for them.
@@ -77,8 +85,7 @@ func (n *Node) receive(l *messageLink) {
 	var writer sync.WaitGroup
 	writer.Go(in.writeReceipts)
 	if err := in.readStreams(); err != nil {
-		n.log.Warn("peer breaks the protocol", "peer", string(l.peer), "address", l.RemoteAddr().String(), "why", err)
-		l.Abort(transport.CodeProtocol, err.Error())
+		n.violation(l, err)
 	}
 	close(in.receipts)
 	writer.Wait()
@@ -89,7 +96,9 @@ func (n *Node) receive(l *messageLink) {
 
 // readStreams takes the message streams one after the other, which keeps the
 // messages in the order in which they were written. An error is a breach of the
-// protocol; the end of the link is nil.
+// protocol; the end of the link is nil. After a stream that has not ended well
+// no other is read: what it lacks comes on the next link, and would pass for a
+// repeat if later messages had been taken.
 func (in *inbox) readStreams() error {
 	for {
 		stream, err := in.link.AcceptStream(in.link.used.ctx)
@@ -98,15 +107,15 @@ func (in *inbox) readStreams() error {
 		}
 		if err := in.readStream(stream); err != nil {
 			stream.Cancel(transport.CodeProtocol)
-			if errors.Is(err, errEnded) {
-				continue // the stream was reset, or the link has ended: then AcceptStream says so
+			if err == errEnded {
+				return nil
 			}
 			return err
 		}
 	}
 }
 
-// errEnded: the stream broke without the peer breaking the protocol.
+// errEnded: the link has ended, or the node.
 var errEnded = errors.New("ended")
 
 func (in *inbox) readStream(stream *transport.Stream) error {
@@ -115,7 +124,7 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 		switch {
 		case err == io.EOF:
 			return in.due(receipt{stream: stream, end: true})
-		case errors.Is(err, pb.ErrMalformed) || err == io.ErrUnexpectedEOF:
+		case breach(err):
 			return fmt.Errorf("message stream: %w", err)
 		case err != nil:
 			return errEnded
@@ -133,6 +142,19 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 			return err
 		}
 	}
+}
+
+// breach says that a stream has failed by what the peer did to it, and not by the
+// end of the link.
+func breach(err error) bool {
+	var reset *transport.ResetError
+	return errors.Is(err, pb.ErrMalformed) || err == io.ErrUnexpectedEOF || errors.As(err, &reset)
+}
+
+// violation ends a link whose peer has broken the protocol on a message stream.
+func (n *Node) violation(l *messageLink, why error) {
+	n.log.Warn("peer breaks the protocol", "peer", string(l.peer), "address", l.RemoteAddr().String(), "why", why)
+	l.Abort(transport.CodeProtocol, why.Error())
 }
 
 // judge says what is wrong with a message for this peer from the other end.
@@ -222,6 +244,9 @@ func (in *inbox) writeReceipts() {
 			}
 		}
 		frames = appendReceipt(frames, r.id)
+		if len(frames) >= maxBatchBytes {
+			flush()
+		}
 	}
 }
 
@@ -255,13 +280,13 @@ func (n *Node) senderOf(l *messageLink) *sender {
 	}
 	if len(n.senders) >= maxSenders {
 		for key, old := range n.senders {
-			if len(old.wakes) == 0 {
+			if !old.linked() {
 				delete(n.senders, key)
 				break
 			}
 		}
 	}
-	s = &sender{epoch: l.epoch, prefix: core.MessagePrefix(l.key, l.epoch), wakes: make(map[*inbox]struct{})}
+	s = &sender{key: l.key, epoch: l.epoch, prefix: core.MessagePrefix(l.key, l.epoch), wakes: make(map[*inbox]struct{})}
 	if held := n.senders[l.key]; held == nil || held.epoch < l.epoch {
 		n.senders[l.key] = s
 	}

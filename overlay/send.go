@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,9 +28,9 @@ type writtenStream struct {
 	batch  []*outgoing
 }
 
-// maxStreams is how many streams of messages are on their way at once on a link
-// (a guess, below the 255 that the other side allows).
-const maxStreams = 64
+// maxStreams is how many streams of messages are on their way at once on a link:
+// about as many as the other side allows, see transport.Link.OpenStream.
+const maxStreams = 8
 
 // send writes the outbox's messages to the link until it ends: what waits goes
 // on one short-lived stream together, a lone message at once on its own.
@@ -58,6 +59,7 @@ func (o *outbox) send(l *messageLink) {
 		l.used.touch(o.node.start)
 		written <- writtenStream{stream, batch}
 	}
+	l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
 	close(written)
 	reader.Wait()
 	o.detach()
@@ -80,7 +82,7 @@ func (o *outbox) encode(frames []byte, l *messageLink, batch []*outgoing) []byte
 }
 
 // readReceipts reads the receipts of the streams in the order of their writing.
-// After a failure it ends the link and lets the rest pass.
+// After a failure, which is the end of the link or becomes it, it lets the rest pass.
 func (o *outbox) readReceipts(l *messageLink, written <-chan writtenStream) {
 	failed := false
 	for w := range written {
@@ -90,8 +92,10 @@ func (o *outbox) readReceipts(l *messageLink, written <-chan writtenStream) {
 		}
 		if err := o.readStream(l, w); err != nil {
 			failed = true
+			if breach(err) {
+				o.node.violation(l, fmt.Errorf("receipts: %w", err))
+			}
 			w.stream.Cancel(transport.CodeProtocol)
-			l.Abort(transport.CodeProtocol, "receipts: "+err.Error())
 		}
 	}
 }
@@ -99,19 +103,26 @@ func (o *outbox) readReceipts(l *messageLink, written <-chan writtenStream) {
 func (o *outbox) readStream(l *messageLink, w writtenStream) error {
 	for _, m := range w.batch {
 		frame, err := w.stream.Read(pb.MaxControlFrame)
+		if err == io.EOF {
+			return fmt.Errorf("%w: a receipt is missing", pb.ErrMalformed)
+		}
 		if err != nil {
 			return err
 		}
 		r := frame.GetReceipt()
 		if r == nil || !bytes.Equal(r.GetId(), m.id[:]) {
-			return fmt.Errorf("a frame of type %v instead of the receipt of a message", frame.GetType())
+			return fmt.Errorf("%w: a frame of type %v instead of the receipt of a message", pb.ErrMalformed, frame.GetType())
 		}
 		l.used.touch(o.node.start)
 		o.receipt(m, r)
 	}
 	// The end of the stream, which gives it back to QUIC.
-	if frame, err := w.stream.Read(pb.MaxControlFrame); err == nil {
-		return fmt.Errorf("a frame of type %v behind the last receipt", frame.GetType())
+	frame, err := w.stream.Read(pb.MaxControlFrame)
+	switch err {
+	case nil:
+		return fmt.Errorf("%w: a frame of type %v behind the last receipt", pb.ErrMalformed, frame.GetType())
+	case io.EOF:
+		return nil
 	}
-	return nil
+	return err
 }

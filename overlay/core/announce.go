@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -47,13 +46,13 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 			return true
 		}
 	}
-	known := held != nil && bytes.Equal(held.signed.GetPayload(), a.GetRecord().GetPayload())
+	known := held != nil && proto.Equal(held.signed, a.GetRecord())
 	if !known && !c.cfg.VerifyRecord(key, a.GetRecord()) {
 		c.violation(from, "an announcement that its subject has not signed")
 		return false
 	}
 	if held == c.self {
-		c.learnOfSelf(news)
+		c.learnOfSelf(from, news)
 		return true
 	}
 	if held == nil {
@@ -78,6 +77,9 @@ func (c *Core) accept(from *link, e *entry, record *pb.Record, a *pb.Announcemen
 	if record.GetEpoch() > e.record.GetEpoch() {
 		e.since, e.broadcasts = c.now, window{}
 	}
+	if a.GetType() == pb.AnnouncementType_LOST && (e.alive() || e.suspect(c.now)) {
+		e.doomed = c.now + suspectFor
+	}
 	refuted := e.state == pb.AnnouncementType_LOST && a.GetType() == pb.AnnouncementType_JOIN
 	if refuted && e.accused && record.GetEpoch() == e.record.GetEpoch() {
 		e.quarrelTill = c.now + accuseAgainAfter
@@ -86,7 +88,6 @@ func (c *Core) accept(from *link, e *entry, record *pb.Record, a *pb.Announcemen
 	if a.GetType() == pb.AnnouncementType_JOIN {
 		e.failures, e.nextDial = 0, c.now
 	} else {
-		e.buried = c.now
 		e.confirm = false
 	}
 	e.paths = e.paths[:0]
@@ -105,18 +106,25 @@ func (c *Core) answerOlder(to *link, held *entry) {
 }
 
 // learnOfSelf takes a statement about ourselves that we have not made, or not in
-// this run. Said to be lost, we raise our seq; a later epoch is a newer run.
-func (c *Core) learnOfSelf(news version) {
+// this run. Said to be lost, we raise our seq. A later epoch is a newer run, to a
+// member; else one of before the clock went back. Who said it is answered even if
+// it is no neighbour.
+func (c *Core) learnOfSelf(from *link, news version) {
 	if c.leaving {
 		return
 	}
-	if news.epoch > c.cfg.Epoch {
+	switch {
+	case news.epoch > c.cfg.Epoch && c.accepted:
 		c.fail(&StartedElsewhereError{})
 		return
+	case news.epoch > c.cfg.Epoch:
+		c.raiseEpoch(news.epoch) // somebody has found us before we have found a door
+	default:
+		c.note(Debug, "refuting", "said", news.state.String())
+		c.setOwnRecord(pb.AnnouncementType_JOIN, news.seq+1)
 	}
-	c.note(Debug, "refuting", "said", news.state.String())
-	c.setOwnRecord(pb.AnnouncementType_JOIN, news.seq+1)
-	c.flood(nil, c.self, 0)
+	c.flood(from, c.self, 0)
+	c.announceTo(from, c.self, 0)
 }
 
 // checkOwnID stops this peer if another living key owns its ID, and tells the
@@ -153,7 +161,7 @@ func (c *Core) refresh(id certs.ID) {
 	if owner != nil {
 		c.shown[id] = shownPeer{owner.key, owner.record.GetEpoch()}
 		c.out.Events = append(c.out.Events, Joined{id, owner.key, c.via(owner)})
-		c.releaseEarly(owner)
+		c.releaseEarly(id)
 	}
 }
 

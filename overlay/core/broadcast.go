@@ -34,6 +34,7 @@ type recentBroadcast struct {
 type earlyBroadcast struct {
 	at      time.Duration
 	link    LinkID
+	author  certs.ID
 	message *pb.Broadcast
 }
 
@@ -102,16 +103,16 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	}
 	e := c.table.get(id, key)
 	shown, ok := c.shown[id]
-	if e == nil || !ok || shown.key != key {
+	if e == nil || !ok || shown.key != key || [8]byte(content.GetId()[:8]) != MessagePrefix(key, shown.epoch) {
+		// Nobody knows whether a run that we don't know is over or is about to be announced.
 		if len(c.early) < maxEarly {
-			c.early = append(c.early, earlyBroadcast{c.now, l.id, m})
+			c.early = append(c.early, earlyBroadcast{c.now, l.id, id, m})
 		}
 		return
 	}
-	prefix := MessagePrefix(key, e.record.GetEpoch())
 	counter := binary.BigEndian.Uint64(content.GetId()[8:])
-	if [8]byte(content.GetId()[:8]) != prefix || counter&broadcastID == 0 {
-		return // of another run: too late or too early to be judged
+	if counter&broadcastID == 0 {
+		return
 	}
 	if e.broadcasts.has(counter) {
 		return
@@ -126,11 +127,13 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 }
 
 // releaseEarly looks again at broadcasts that came before their author's record.
-func (c *Core) releaseEarly(author *entry) {
+func (c *Core) releaseEarly(author certs.ID) {
 	waiting := c.early
 	c.early = nil
 	for _, b := range waiting {
-		if l := c.link(b.link); l != nil && l.state == linkUp {
+		if b.author != author {
+			c.early = append(c.early, b)
+		} else if l := c.link(b.link); l != nil && l.state == linkUp {
 			c.receiveBroadcast(l, b.message)
 		}
 	}

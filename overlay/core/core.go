@@ -57,6 +57,7 @@ const (
 	handshakeTimeout = 5 * time.Second  // then the connection is closed
 	quietAfter       = 3 * time.Second  // without a packet: the link's peer is dialled anew
 	syncTimeout      = 10 * time.Second // for each piece of the table
+	askTimeout       = 10 * time.Second // for the answer to a request for neighbourhood
 	dialTimeout      = 3 * time.Second  // of one dial
 	suspectFor       = 1 * time.Second  // between LOST and its being shown: time to refute
 	lateAfter        = 2 * time.Second  // between two ticks: it was us who slept
@@ -185,11 +186,14 @@ func (c *Core) Next() time.Duration { return c.nextTick }
 // Tick does what is due: timeouts, detection, neighbours, redials.
 func (c *Core) Tick(now time.Duration) {
 	c.begin(now)
-	if c.ended || now < c.nextTick {
+	if now < c.nextTick {
 		return
 	}
 	late := now-c.nextTick > lateAfter
 	c.nextTick = now + tickEvery
+	if c.ended {
+		return
+	}
 	if late {
 		c.forgiveSilence()
 	}
@@ -206,8 +210,8 @@ func (c *Core) Tick(now time.Duration) {
 	}
 }
 
-// Leave says goodbye: LEAVE goes out on every link, then each is closed. The
-// driver may stop once they are.
+// Leave says goodbye: LEAVE goes out the way that broadcasts go, so that it
+// overtakes none of ours, then each link is closed. The driver may stop once they are.
 func (c *Core) Leave(now time.Duration) {
 	c.begin(now)
 	if c.leaving || c.ended {
@@ -215,8 +219,9 @@ func (c *Core) Leave(now time.Duration) {
 	}
 	c.leaving = true
 	c.setOwnRecord(pb.AnnouncementType_LEAVE, c.self.record.GetSeq()+1)
+	alone := c.neighbours() == 0
 	for _, l := range c.links {
-		if l.state == linkUp {
+		if l.state == linkUp && (l.neighbour || alone) {
 			c.announceTo(l, c.self, 0)
 		}
 		c.close(l, CloseBye, "leaving")

@@ -31,6 +31,10 @@ func (c *Core) checkLinks() {
 			c.close(l, CloseTimeout, "the table did not come in time")
 			continue
 		}
+		if l.asked && c.now > l.askedAt+askTimeout {
+			c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
+			continue
+		}
 		if !l.neighbour && !l.asked && !l.syncing && c.now-max(l.used, l.opened) > idleAfter {
 			c.close(l, CloseIdle, "not used")
 		}
@@ -42,6 +46,7 @@ func (c *Core) forgiveSilence() {
 	c.note(Debug, "this process was stopped for a while")
 	for _, l := range c.links {
 		l.heard, l.opened = c.now, max(l.opened, c.now-handshakeTimeout/2)
+		l.synced, l.askedAt = c.now, c.now
 	}
 }
 
@@ -71,7 +76,7 @@ func (c *Core) accuse(e *entry) {
 		return
 	}
 	c.note(Debug, "lost", "peer", string(e.id), "key", e.key.String())
-	e.state, e.buried, e.accused = pb.AnnouncementType_LOST, c.now, true
+	e.state, e.doomed, e.accused = pb.AnnouncementType_LOST, c.now+suspectFor, true
 	e.failures, e.nextDial = 0, c.now+firstBackoff
 	e.paths = nil
 	c.flood(nil, e, 0)

@@ -23,9 +23,13 @@ func (c *Core) startDial(d *dial, addresses []string) {
 }
 
 // dialEntry dials the peer at the addresses of its record, unless that is under
-// way or there are none.
+// way. Without any the dial has failed already.
 func (c *Core) dialEntry(e *entry) {
-	if e.dialing != 0 || c.leaving || len(e.record.GetAddresses()) == 0 {
+	if e.dialing != 0 || c.leaving {
+		return
+	}
+	if len(e.record.GetAddresses()) == 0 {
+		c.entryNotReached(e, "it has no address")
 		return
 	}
 	d := &dial{peer: e.id, key: e.key}
@@ -69,6 +73,10 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 		e.nextDial = c.now + c.backoff(1, maxBackoff)
 		return
 	}
+	c.entryNotReached(e, why)
+}
+
+func (c *Core) entryNotReached(e *entry, why string) {
 	e.failures++
 	e.nextDial = c.now + c.backoff(e.failures, maxBackoff)
 	c.note(Debug, "dial failed", "peer", string(e.id), "why", why)

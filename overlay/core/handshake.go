@@ -170,13 +170,18 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *pb.Record, signed *pb.Sig
 	case key != c.cfg.Identity.Key():
 		c.fail(&DuplicateIDError{Holder: key})
 	case holder.GetEpoch() >= c.cfg.Epoch:
-		c.cfg.Epoch = holder.GetEpoch() + 1
-		c.out.Epoch = c.cfg.Epoch
-		c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+		c.raiseEpoch(holder.GetEpoch())
 		if d.target != nil {
 			d.target.next = c.now
 		}
 	}
+}
+
+// raiseEpoch makes this run a later one than that of the epoch.
+func (c *Core) raiseEpoch(above uint64) {
+	c.cfg.Epoch = above + 1
+	c.out.Epoch = c.cfg.Epoch
+	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
 // clip cuts a reason to what a frame may carry, between two characters.

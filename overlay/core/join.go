@@ -20,6 +20,7 @@ type target struct {
 	why       string // of the last failure
 	refusal   *pb.HandshakeResponse
 	hopeless  bool // refused for good, or our own address
+	reached   bool // it has let us in once
 }
 
 // maxTargets bounds the candidates that full peers can make us dial.
@@ -35,10 +36,13 @@ type JoinError struct {
 
 func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
 
-// dialTargets dials every address to join that is due.
+// dialTargets dials every address to join that is due and has not let us in yet,
+// so that peers that join each other while starting do not stay an island;
+// without any link all of them.
 func (c *Core) dialTargets() {
+	alone := c.linksUp() == 0
 	for _, t := range c.targets {
-		if !t.dialing && !t.hopeless && c.now >= t.next {
+		if !t.dialing && !t.hopeless && (alone || !t.reached) && c.now >= t.next {
 			t.dialing = true
 			c.startDial(&dial{target: t, key: t.key}, t.addresses)
 		}
@@ -59,7 +63,7 @@ func (t *target) ended(c *Core, why string) {
 	}
 }
 
-func (t *target) accepted() { t.failures, t.why, t.refusal = 0, "", nil }
+func (t *target) accepted() { t.failures, t.why, t.refusal, t.reached = 0, "", nil, true }
 
 // refused notes the answer of a door that did not open.
 func (t *target) refused(response *pb.HandshakeResponse) {
@@ -107,9 +111,7 @@ func (c *Core) checkJoining() {
 		c.fail(c.joinError())
 		return
 	}
-	if c.linksUp() == 0 {
-		c.dialTargets()
-	}
+	c.dialTargets()
 }
 
 func (c *Core) joinError() *JoinError {

@@ -32,8 +32,10 @@ type link struct {
 	peer      certs.ID
 	epoch     uint64
 	neighbour bool
-	asked     bool          // for neighbourhood, and no answer yet
+	asked     bool // for neighbourhood, and no answer yet
+	askedAt   time.Duration
 	syncing   bool          // our request for the table is not answered to the end
+	syncAgain bool          // and another is wanted
 	synced    time.Duration // when the last piece came, or was asked for
 	heard     time.Duration
 	used      time.Duration
@@ -144,6 +146,8 @@ func (c *Core) violation(l *link, why string) {
 // up is the end of a successful handshake: the peer at the other end is known.
 func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 	l.state, l.peer, l.epoch = linkUp, certs.ID(record.GetId()), record.GetEpoch()
+	before := c.table.get(l.peer, l.key)
+	stranger := before == nil || !before.alive()
 	if l.dial != nil {
 		c.dialEnded(l.dial, "", true)
 		if l.dial.target != nil {
@@ -162,7 +166,9 @@ func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 	if !c.ready {
 		c.requestSync(l)
 	}
-	if c.neighbours() < wantNeighbours {
+	// Whom we have dialled without knowing that it lives is in another network,
+	// or in the other half of ours: as neighbours we make them one.
+	if c.degree() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours {
 		c.askNeighbour(l)
 	}
 }

@@ -17,17 +17,22 @@ func (c *Core) neighbours() int {
 	return n
 }
 
+// degree counts the neighbours and those who may grant what we have asked for.
+func (c *Core) degree() int {
+	n := 0
+	for _, l := range c.links {
+		if l.neighbour || l.asked {
+			n++
+		}
+	}
+	return n
+}
+
 // seekNeighbours asks for neighbours until there are enough, of the living at
 // random: over a link that stands, else over a new one. Without any it has
 // several dials under way at once.
 func (c *Core) seekNeighbours() {
-	missing := wantNeighbours - c.neighbours()
-	for _, l := range c.links {
-		if l.asked || l.state == linkOpening && l.dial != nil {
-			missing--
-		}
-	}
-	missing -= len(c.dials)
+	missing := wantNeighbours - c.degree() - len(c.dials)
 	if missing <= 0 {
 		return
 	}
@@ -53,14 +58,14 @@ func (c *Core) seekNeighbours() {
 
 func (c *Core) askNeighbour(l *link) {
 	if !l.neighbour && !l.asked {
-		l.asked = true
+		l.asked, l.askedAt = true, c.now
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 	}
 }
 
 func (c *Core) receiveNeighbour(l *link, what pb.NeighbourType) {
 	switch {
-	case what == pb.NeighbourType_REQUEST && (l.neighbour || l.asked || c.neighbours() < maxNeighbours):
+	case what == pb.NeighbourType_REQUEST && (l.neighbour || l.asked || c.degree() < maxNeighbours):
 		// Two requests that cross are an agreement of their own, and the one who
 		// has asked for what stands has lost sight of it.
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
@@ -114,10 +119,8 @@ func (c *Core) probe() {
 // was cut meet again; without links at once and the addresses of the join too.
 // Each lost peer is dialled by the network as a whole about once in healEvery.
 func (c *Core) heal() {
+	c.dialTargets()
 	alone := c.linksUp() == 0
-	if alone {
-		c.dialTargets()
-	}
 	if c.now < c.nextHeal && !alone {
 		return
 	}

@@ -9,11 +9,16 @@ import (
 
 // requestSync asks for the other side's whole table, a piece at a time. The
 // pieces are asked for, so that a table of any size never waits in a queue.
+// While that is under way it is noted to be done again: what the other side
+// learns before it takes us for its neighbour comes neither with the pieces that
+// it has sent nor by itself.
 func (c *Core) requestSync(l *link) {
-	if !l.syncing {
-		l.syncing, l.synced = true, c.now
-		c.send(l, &pb.SyncRequest{Digest: c.table.digest()})
+	if l.syncing {
+		l.syncAgain = true
+		return
 	}
+	l.syncing, l.syncAgain, l.synced = true, false, c.now
+	c.send(l, &pb.SyncRequest{Digest: c.table.digest()})
 }
 
 // receiveSyncRequest sends the next piece of our table, or says that the asker
@@ -49,6 +54,9 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 	}
 	if reply.GetDone() {
 		l.syncing = false
+		if l.syncAgain {
+			c.requestSync(l)
+		}
 		c.becomeReady()
 		return
 	}

@@ -21,7 +21,7 @@ type entry struct {
 	state  pb.AnnouncementType
 	paths  []path        // neighbours that have told us of this version
 	since  time.Duration // when this epoch was learned
-	buried time.Duration // when LOST or LEAVE was learned
+	doomed time.Duration // LOST, but until then shown as here: it may refute
 
 	dialing     DialID        // 0: none is under way
 	failures    int           // dials in a row that reached nobody
@@ -106,31 +106,37 @@ func (t *table) after(id certs.ID, key certs.PublicKey) []*entry {
 }
 
 // owner is whose an ID is: among the living entries the one with the smallest
-// (epoch, key); with none living a suspect, who still has time to refute; else nil.
+// (epoch, key), nil if there is none. A suspect, who still has time to refute,
+// counts as living, so that saying LOST of somebody does not make room for another.
 func (t *table) owner(id certs.ID, now time.Duration) *entry {
 	var best *entry
 	for _, e := range t.of(id) {
 		if !e.alive() && !e.suspect(now) {
 			continue
 		}
-		if best == nil || e.before(best) {
+		if best == nil || e.older(best) {
 			best = e
 		}
 	}
 	return best
 }
 
-// before says that e rather than f owns their ID: the living before the buried,
-// then the smaller (epoch, key).
+// before says that e rather than f is to be held: the living before the buried,
+// then the older.
 func (e *entry) before(f *entry) bool {
 	if e.alive() != f.alive() {
 		return e.alive()
 	}
+	return e.older(f)
+}
+
+// older says that e has the smaller (epoch, key).
+func (e *entry) older(f *entry) bool {
 	return cmp.Or(cmp.Compare(e.record.GetEpoch(), f.record.GetEpoch()), bytes.Compare(e.key[:], f.key[:])) < 0
 }
 
 func (e *entry) suspect(now time.Duration) bool {
-	return e.state == pb.AnnouncementType_LOST && now < e.buried+suspectFor
+	return e.state == pb.AnnouncementType_LOST && now < e.doomed
 }
 
 // digest is a hash over every entry's version; equal tables have equal digests.

@@ -1,0 +1,117 @@
+package overlay
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := Config{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := certs.ParseID(string(c.State.ID)); err != nil || c.Listen != ":0" || c.JoinTimeout != 10*time.Second || c.Log == nil {
+		t.Errorf("the defaults are %+v (%v)", c, err)
+	}
+	other, err := Config{}.withDefaults()
+	if err != nil || other.State.ID == c.State.ID || other.State.Identity.Key() == c.State.Identity.Key() {
+		t.Error("two peers are one")
+	}
+
+	given := Config{State: state("alice", "a"), ID: "ignored", Listen: "[::1]:5000", JoinTimeout: -1, Network: "n", Software: "s 1", Log: c.Log}
+	if got, err := given.withDefaults(); err != nil || got.State != given.State || got.Listen != given.Listen ||
+		got.JoinTimeout != -1 || got.Network != "n" || got.Software != "s 1" || got.Log != c.Log {
+		t.Errorf("what was given became %+v (%v)", got, err)
+	}
+	if got, err := (Config{ID: "bob"}).withDefaults(); err != nil || got.State.ID != "bob" {
+		t.Errorf("the ID bob became %v (%v)", got.State.ID, err)
+	}
+	if got, err := (Config{Software: "x" + strings.Repeat("ü", 40)}).withDefaults(); err != nil || got.Software != "x"+strings.Repeat("ü", 31) {
+		t.Errorf("a long name of the software became %q (%v)", got.Software, err)
+	}
+	for _, c := range []Config{{ID: "two words"}, {Network: "\x1b"}, {Network: strings.Repeat("x", 65)}, {Network: "\xff"}} {
+		if _, err := c.withDefaults(); err == nil {
+			t.Errorf("%+v is taken", c)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	good := []struct {
+		in   string
+		want string
+	}{
+		{"192.0.2.1:5000", "192.0.2.1:5000"},
+		{"[2001:db8::1]:5000", "[2001:db8::1]:5000"},
+		{"[::ffff:192.0.2.1]:5000", "192.0.2.1:5000"},
+		{"[fe80::1%eth0]:5000", "[fe80::1%eth0]:5000"},
+		{"localhost:5000", "127.0.0.1:5000"},
+		{":5000", "127.0.0.1:5000"},
+	}
+	for _, test := range good {
+		list, err := resolve(t.Context(), test.in)
+		if err != nil || !slices.Contains(list, netip.MustParseAddrPort(test.want)) {
+			t.Errorf("%s: %v, %v", test.in, list, err)
+		}
+	}
+	for _, in := range []string{"", "localhost", "192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:-1", "localhost:0", "localhost:http", "::1:5000", "[::1]"} {
+		if list, err := resolve(t.Context(), in); err == nil {
+			t.Errorf("%q: %v", in, list)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, in := range []string{"127.0.0.1:5000", "192.0.2.1:5000", "[2001:db8::1]:5000"} {
+		record, listen := addresses(netip.MustParseAddrPort(in))
+		if !slices.Equal(record, []string{in}) || !slices.Equal(listen, record) {
+			t.Errorf("%s: %v, %v", in, record, listen)
+		}
+	}
+	for _, in := range []string{"0.0.0.0:5000", "[::]:5000"} {
+		record, listen := addresses(netip.MustParseAddrPort(in))
+		if !slices.Contains(listen, "127.0.0.1:5000") || len(record) == 0 || len(record) > pb.MaxAddresses {
+			t.Errorf("%s: %v, %v", in, record, listen)
+		}
+		for _, a := range record {
+			ap, err := netip.ParseAddrPort(a)
+			if err != nil || ap.Port() != 5000 || len(record) > 1 && ap.Addr().IsLoopback() || in[0] == '0' && !ap.Addr().Is4() {
+				t.Errorf("%s: the record has %s", in, a)
+			}
+		}
+	}
+}
+
+// A Start that fails leaves nothing behind.
+func TestStartFails(t *testing.T) {
+	first, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), Config{Listen: first.LocalAddr().String()}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a port in use: %v", err)
+	}
+	if _, err := Start(t.Context(), Config{ID: "two words", Conn: first}); err == nil {
+		t.Error("a malformed ID is taken")
+	}
+	if err := first.Close(); err == nil {
+		t.Error("the socket was left open")
+	}
+	closed, err := certs.OpenState(t.TempDir(), "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), Config{State: closed, Listen: "127.0.0.1:0"}); err == nil {
+		t.Error("a state that was closed is taken")
+	}
+}

@@ -1,0 +1,149 @@
+package core
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quicpeer/pb"
+)
+
+// TestWindow compares the window with a set that forgets nothing.
+func TestWindow(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var w window
+		seen := make(map[uint64]bool)
+		base := rapid.SampledFrom([]uint64{1, broadcastID | 1, ^uint64(0) - 5000}).Draw(rt, "base")
+		highest := uint64(0)
+		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
+			n := base + rapid.Uint64Range(0, 4*windowSize).Draw(rt, "n")
+			if highest > 0 && rapid.Bool().Draw(rt, "near") {
+				n = highest - min(highest-base, rapid.Uint64Range(0, 2*windowSize).Draw(rt, "back"))
+			}
+			want := seen[n] || n <= highest && highest-n >= windowSize
+			if w.has(n) != want {
+				rt.Fatalf("has(%d) is %v, highest %d", n, !want, highest)
+			}
+			if !want {
+				w.add(n)
+				seen[n] = true
+				highest = max(highest, n)
+			}
+		}
+	})
+}
+
+// texts are the broadcasts among the events of the last input.
+func (r *rig) texts() []string {
+	var list []string
+	for _, e := range r.out.Events {
+		if b, ok := e.(Broadcasted); ok {
+			list = append(list, b.Content.GetContent())
+		}
+	}
+	return list
+}
+
+// TestBroadcastOnce: shown and passed on the first time only.
+func TestBroadcastOnce(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	b := saidBroadcast(1, "one", 1000, 1, "hello")
+	r.receive(one, b)
+	if !slices.Equal(r.texts(), []string{"hello"}) || len(r.out.Frames) != 1 || r.out.Frames[0].Link != two ||
+		r.frames()[0].GetBroadcast().GetHops() != 1 || !r.out.Events[0].(Broadcasted).Direct {
+		t.Errorf("%v, %v", r.out.Events, r.frames())
+	}
+	for _, l := range []LinkID{one, two} {
+		r.receive(l, b)
+		if len(r.out.Events) != 0 || len(r.out.Frames) != 0 {
+			t.Errorf("again: %v, %v", r.out.Events, r.frames())
+		}
+	}
+	r.receive(two, saidBroadcast(1, "one", 999, 2, "of an earlier run"))
+	r.receive(two, saidBroadcast(0, "self", 1000, 1, "our own"))
+	if len(r.out.Events) != 0 || len(r.out.Frames) != 0 || len(r.out.Closes) != 0 {
+		t.Errorf("%v", r.out)
+	}
+}
+
+// TestBroadcastEarly: one that comes before its author's record, or before the
+// record of its author's new run, waits for it.
+func TestBroadcastEarly(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	r.neighbour(2, "two")
+	r.receive(one, saidBroadcast(5, "five", 10, 1, "early"))
+	if len(r.out.Events) != 0 {
+		t.Fatalf("%v", r.out.Events)
+	}
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+	if _, first := r.out.Events[0].(Joined); !first || !slices.Equal(r.texts(), []string{"early"}) {
+		t.Errorf("%v", r.out.Events)
+	}
+	r.receive(one, saidBroadcast(5, "five", 11, 1, "of the next run"))
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 11, 0)))
+	if !slices.Equal(r.texts(), []string{"of the next run"}) {
+		t.Errorf("%v", r.out.Events)
+	}
+	r.receive(one, saidBroadcast(6, "six", 10, 1, "too early"))
+	r.pass(2 * recentFor)
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
+	if len(r.texts()) != 0 {
+		t.Errorf("%v", r.out.Events)
+	}
+}
+
+// TestBroadcastRepeated: a new neighbour gets what was sent while it was
+// becoming one, and nothing from before it came.
+func TestBroadcastRepeated(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "one")
+	r.c.Broadcast(r.now, "before", 0)
+	r.pass(time.Second)
+	two := r.linked(2, "two")
+	r.c.Broadcast(r.now, "between", 0)
+	r.drain()
+	r.receive(two, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+	var texts []string
+	for _, m := range r.frames() {
+		if b := m.GetBroadcast(); b != nil {
+			content, err := pb.ParseBroadcast(b.GetContent())
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, content.GetContent())
+		}
+	}
+	if !slices.Equal(texts, []string{"between"}) {
+		t.Errorf("repeats %q", texts)
+	}
+}
+
+// TestGoodbyeAfterBroadcast: LEAVE takes the way of broadcasts, so that nobody
+// sees an author go before what it has said last.
+func TestGoodbyeAfterBroadcast(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	for i := range uint64(6) {
+		r.linked(10+i, string(rune('a'+i)))
+	}
+	r.c.Broadcast(r.now, "last words", 0)
+	r.c.Leave(r.now)
+	r.drain()
+	said := make(map[LinkID]int)
+	for i, m := range r.frames() {
+		l := r.out.Frames[i].Link
+		switch {
+		case m.GetBroadcast() != nil:
+			said[l]++
+		case m.GetPropagation() != nil && said[l] == 0:
+			t.Errorf("link %d hears LEAVE and not the broadcast", l)
+		}
+	}
+	if said[one] != 1 || len(r.out.Closes) != 7 {
+		t.Errorf("%v, closes %v", said, r.out.Closes)
+	}
+}

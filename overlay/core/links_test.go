@@ -1,0 +1,68 @@
+package core
+
+import (
+	"testing"
+
+	"quicpeer/certs"
+)
+
+// TestTwoLinks: when both sides have dialled, the one with the smaller ID closes
+// the older link, the other none; a link of an earlier run is closed by both.
+func TestTwoLinks(t *testing.T) {
+	for _, test := range []struct {
+		id     certs.ID
+		epoch  uint64 // of the peer at its second handshake
+		closes bool
+		reason CloseReason
+	}{
+		{"aaa", 1000, true, CloseDuplicate},
+		{"zzz", 1000, false, 0},
+		{"aaa", 1001, true, CloseDead},
+		{"zzz", 1001, true, CloseDead},
+	} {
+		r := newRig(t, func(c *Config) { c.ID = test.id })
+		first := r.neighbour(1, "mmm")
+		second := r.inbound(1)
+		r.receive(second, start(1, "mmm", test.epoch))
+		switch {
+		case r.c.link(second).state != linkUp || len(r.out.Up) != 1:
+			t.Errorf("%s: the second link is not up", test.id)
+		case !test.closes && len(r.out.Closes) != 0:
+			t.Errorf("%s closes %v", test.id, r.out.Closes)
+		case test.closes && (len(r.out.Closes) != 1 || r.out.Closes[0].Link != first || r.out.Closes[0].Reason != test.reason):
+			t.Errorf("%s closes %v", test.id, r.out.Closes)
+		}
+		if r.c.linkTo(testIdentity(1).Key()).id != second {
+			t.Errorf("%s does not use the newest link", test.id)
+		}
+	}
+}
+
+// TestLateWords: what is said about a link that has ended, or of a dial that is
+// over, changes nothing.
+func TestLateWords(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.c.Disconnected(r.now, l, true, "over")
+	r.drain()
+	before := string(r.c.table.digest())
+	r.receive(l, propagation(say(1, 2, "two", 1, 0)))
+	r.c.Disconnected(r.now, l, false, "again")
+	r.c.Heard(r.now, l, r.now, r.now)
+	r.c.DialFailed(r.now, 77, false, "no such dial")
+	r.drain()
+	if !r.out.Empty() || string(r.c.table.digest()) != before {
+		t.Errorf("%+v", r.out)
+	}
+}
+
+// TestEndedTicksOn: a core that has ended does not ask to be woken at once for ever.
+func TestEndedTicksOn(t *testing.T) {
+	r := newRig(t, nil)
+	r.c.fail(&StartedElsewhereError{})
+	r.now = r.c.Next()
+	r.c.Tick(r.now)
+	if r.c.Next() <= r.now {
+		t.Errorf("wants to be woken at %v, it is %v", r.c.Next(), r.now)
+	}
+}

@@ -1,0 +1,243 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// everyStatement is what can be said of a few peers.
+func everyStatement() []*pb.Announcement {
+	var list []*pb.Announcement
+	for key := range uint64(3) {
+		for _, id := range []string{"a", "b"} {
+			for epoch := range uint64(2) {
+				for seq := range uint32(3) {
+					for _, kind := range []pb.AnnouncementType{pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
+						list = append(list, say(kind, 10+key, id, 1+epoch, seq))
+					}
+				}
+			}
+		}
+	}
+	return list
+}
+
+// TestMergeOrder: whatever the order in which statements arrive and however often,
+// the table is the same; and with all said again nothing is passed on.
+func TestMergeOrder(t *testing.T) {
+	all := everyStatement()
+	trusting := func(c *Config) {
+		c.VerifyRecord = func(certs.PublicKey, *pb.Signed) bool { return true }
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		chosen := rapid.SliceOfN(rapid.SampledFrom(all), 1, 30).Draw(rt, "said")
+		var digests [][]byte
+		for range 2 {
+			r := newRig(t, trusting)
+			l := r.neighbour(1, "teller")
+			r.neighbour(2, "listener")
+			for _, a := range rapid.Permutation(chosen).Draw(rt, "order") {
+				r.receive(l, propagation(a))
+				if rapid.Bool().Draw(rt, "twice") {
+					before := r.c.table.digest()
+					r.receive(l, propagation(a))
+					if !bytes.Equal(before, r.c.table.digest()) {
+						rt.Fatalf("a second time makes a difference")
+					}
+				}
+			}
+			for _, a := range chosen {
+				r.receive(l, propagation(a))
+				for _, f := range r.out.Frames {
+					if f.Link != l {
+						rt.Fatalf("passed on again: %v", a)
+					}
+				}
+			}
+			digests = append(digests, r.c.table.digest())
+		}
+		if !bytes.Equal(digests[0], digests[1]) {
+			rt.Fatalf("the order makes a difference")
+		}
+	})
+}
+
+// TestOlderIsAnswered: who says something older is told what is held.
+func TestOlderIsAnswered(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.linked(1, "teller")
+	held := say(pb.AnnouncementType_LEAVE, 5, "five", 10, 3)
+	r.receive(l, propagation(held))
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 3), say(pb.AnnouncementType_JOIN, 5, "five", 9, 9)))
+	for _, a := range r.frames()[0].GetPropagation().GetAnnouncements() {
+		if a.GetType() != held.GetType() || !proto.Equal(a.GetRecord(), held.GetRecord()) {
+			t.Errorf("answers %v", a)
+		}
+	}
+	if len(r.out.Frames) != 1 || r.has("five") {
+		t.Errorf("%d frames", len(r.out.Frames))
+	}
+}
+
+// TestFloodEnds: news goes to each neighbour but the one it came from, once.
+func TestFloodEnds(t *testing.T) {
+	r := newRig(t, nil)
+	links := []LinkID{r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")}
+	r.linked(4, "four") // no neighbour
+	news := propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0))
+	r.receive(links[0], news)
+	var to []LinkID
+	for _, f := range r.out.Frames {
+		to = append(to, f.Link)
+	}
+	if !slices.Equal(to, links[1:]) {
+		t.Errorf("goes to %v", to)
+	}
+	for _, l := range links {
+		r.receive(l, news)
+		if len(r.out.Frames) != 0 {
+			t.Errorf("goes on: %v", r.frames())
+		}
+	}
+	far := say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)
+	far.Hops = pb.MaxHops
+	r.receive(links[0], propagation(far))
+	if len(r.out.Frames) != 0 || !r.has("six") {
+		t.Errorf("has come from too far and goes on")
+	}
+}
+
+// TestManyKeys: of the keys of one ID the best four are held, in whatever order
+// they come, and what was thrown out does not come in again.
+func TestManyKeys(t *testing.T) {
+	const keys = 60
+	for _, order := range []string{"better and better", "worse and worse"} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		r.neighbour(2, "two")
+		said := make([]*pb.Announcement, keys)
+		for i := range said {
+			epoch := uint64(i + 1)
+			if order == "better and better" {
+				epoch = uint64(keys - i)
+			}
+			said[i] = say(pb.AnnouncementType_JOIN, 1000+uint64(i), "crowd", epoch, 0)
+		}
+		frames := 0
+		for range 3 {
+			frames = 0
+			for _, a := range said {
+				r.receive(l, propagation(a))
+				frames += len(r.out.Frames)
+				if n := len(r.c.table.of("crowd")); n > maxKeysPerID {
+					t.Fatalf("%d keys", n)
+				}
+			}
+		}
+		if frames != 0 {
+			t.Errorf("%s: said a third time it causes %d frames", order, frames)
+		}
+		for _, e := range r.c.table.of("crowd") {
+			if e.record.GetEpoch() > maxKeysPerID {
+				t.Errorf("%s: holds epoch %d", order, e.record.GetEpoch())
+			}
+		}
+		if owner := r.c.table.owner("crowd", r.now); owner.record.GetEpoch() != 1 {
+			t.Errorf("%s: the owner has epoch %d", order, owner.record.GetEpoch())
+		}
+	}
+}
+
+// TestOwnKeyKeepsItsPlace: claims of our ID never push ourselves out.
+func TestOwnKeyKeepsItsPlace(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	for i := range uint64(20) {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "self", 5000+i, 0)))
+	}
+	if r.c.table.get("self", testIdentity(0).Key()) != r.c.self || r.out.Err != nil {
+		t.Errorf("pushed out, or stopped by a later claim: %v", r.out.Err)
+	}
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2000, "self", 999, 0)))
+	if _, ok := r.out.Err.(*DuplicateIDError); !ok {
+		t.Errorf("an older holder: %v", r.out.Err)
+	}
+}
+
+// TestBatches: what is pending goes out in frames that a receiver takes, each as
+// full as may be.
+func TestBatches(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var list []*pb.Announcement
+		for _, size := range rapid.SliceOfN(rapid.IntRange(1, 4<<10), 1, 200).Draw(rt, "sizes") {
+			list = append(list, &pb.Announcement{
+				Type:   pb.AnnouncementType_JOIN,
+				Record: &pb.Signed{Payload: make([]byte, size), Signature: make([]byte, 64)}, Hops: pb.MaxHops,
+			})
+		}
+		c := &Core{}
+		l := &link{pending: slices.Clone(list)}
+		c.flushLink(l)
+		n := 0
+		for i, f := range c.out.Frames {
+			m, err := decode(f.Data)
+			if err != nil {
+				rt.Fatalf("frame %d: %v", i, err)
+			}
+			batch := m.GetPropagation().GetAnnouncements()
+			n += len(batch)
+			if i+1 < len(c.out.Frames) && len(batch) < pb.MaxAnnouncements && len(f.Data)+4<<10+100 < maxBatch {
+				rt.Fatalf("frame %d has %d bytes and could take more", i, len(f.Data))
+			}
+		}
+		if n != len(list) {
+			rt.Fatalf("%d of %d", n, len(list))
+		}
+	})
+}
+
+// TestBigTable hands a table of many pieces to a newcomer.
+func TestBigTable(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	const peers = 300
+	for i := range peers {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 3000+uint64(i%50), fmt.Sprintf("p%03d", i), 1, 0)))
+	}
+	asker := r.linked(2, "two")
+	request := &pb.SyncRequest{Digest: make([]byte, 32)}
+	var got []string
+	for pieces := 0; ; pieces++ {
+		r.receive(asker, request)
+		reply := r.frames()[0].GetSyncReply()
+		for _, a := range reply.GetAnnouncements() {
+			record, err := pb.ParseRecord(a.GetRecord())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, record.GetId())
+			request.AfterId, request.AfterKey = record.GetId(), record.GetKey()
+		}
+		if reply.GetDone() {
+			break
+		}
+		if pieces > 10 {
+			t.Fatal("does not end")
+		}
+	}
+	if len(got) != peers+3 || !slices.IsSorted(got) {
+		t.Errorf("%d entries", len(got))
+	}
+	r.receive(asker, &pb.SyncRequest{Digest: r.c.table.digest()})
+	if reply := r.frames()[0].GetSyncReply(); !reply.GetDone() || len(reply.GetAnnouncements()) != 0 {
+		t.Errorf("to the same table answers %d entries", len(reply.GetAnnouncements()))
+	}
+}

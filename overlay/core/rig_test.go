@@ -1,0 +1,167 @@
+package core
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// rig is one core by itself, and a test that plays all the others.
+type rig struct {
+	t    *testing.T
+	c    *Core
+	now  time.Duration
+	last LinkID
+	out  Effects // of the last input
+}
+
+// newRig starts a peer named "self" with the key testIdentity(0).
+func newRig(t *testing.T, change func(*Config)) *rig {
+	cfg := Config{
+		ID: "self", Identity: testIdentity(0), Network: "net", Software: "rig",
+		Addresses: []string{"10.9.9.9:5000"}, Epoch: 1000, Rand: rand.New(rand.NewPCG(1, 2)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	r := &rig{t: t}
+	r.c = New(cfg, 0)
+	r.out = r.c.Drain()
+	return r
+}
+
+func (r *rig) drain() { r.out = r.c.Drain() }
+
+// pass lets time go by.
+func (r *rig) pass(d time.Duration) {
+	var all Effects
+	for until := r.now + d; r.now < until; {
+		r.now = max(r.now, min(until, r.c.Next()))
+		for _, l := range r.c.links {
+			r.c.Heard(r.now, l.id, r.now, 0)
+		}
+		r.c.Tick(r.now)
+		r.drain()
+		all.Events = append(all.Events, r.out.Events...)
+		all.Frames = append(all.Frames, r.out.Frames...)
+		all.Dials = append(all.Dials, r.out.Dials...)
+		all.Closes = append(all.Closes, r.out.Closes...)
+		if r.out.Err != nil {
+			all.Err = r.out.Err
+		}
+	}
+	r.out = all
+}
+
+// inbound is a connection that somebody has made to us.
+func (r *rig) inbound(identity uint64) LinkID {
+	r.last++
+	r.c.Connected(r.now, r.last, 0, testIdentity(identity).Key(), "somewhere")
+	r.drain()
+	return r.last
+}
+
+// outbound is the success of a dial.
+func (r *rig) outbound(dial DialID, identity uint64) LinkID {
+	r.last++
+	r.c.Connected(r.now, r.last, dial, testIdentity(identity).Key(), "somewhere")
+	r.drain()
+	return r.last
+}
+
+// receive is a frame on a link.
+func (r *rig) receive(id LinkID, content proto.Message) {
+	r.t.Helper()
+	m, err := decode(encode(content))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.c.Receive(r.now, id, m)
+	r.drain()
+}
+
+// linked is an inbound link whose handshake is done.
+func (r *rig) linked(identity uint64, id string) LinkID {
+	r.t.Helper()
+	l := r.inbound(identity)
+	r.receive(l, start(identity, id, 1000))
+	if r.c.link(l) == nil || r.c.link(l).state != linkUp {
+		r.t.Fatalf("%s was not let in: %v", id, r.frames())
+	}
+	return l
+}
+
+// neighbour is a link that has become a neighbour's.
+func (r *rig) neighbour(identity uint64, id string) LinkID {
+	l := r.linked(identity, id)
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+	r.receive(l, &pb.SyncReply{Done: true})
+	if r.c.link(l).syncing {
+		r.receive(l, &pb.SyncReply{Done: true})
+	}
+	return l
+}
+
+// frames are the contents of the frames of the last input.
+func (r *rig) frames() []*pb.PeerMessage {
+	r.t.Helper()
+	var list []*pb.PeerMessage
+	for _, f := range r.out.Frames {
+		m, err := decode(f.Data)
+		if err != nil {
+			r.t.Fatalf("sends what nobody reads: %v", err)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// signed is a record of a test identity.
+func signed(identity uint64, id string, kind pb.AnnouncementType, epoch uint64, seq uint32) *pb.Signed {
+	key := testIdentity(identity).Key()
+	r := &pb.Record{Type: kind, Id: id, Key: key[:], Network: "net", Epoch: epoch, Seq: seq}
+	if kind == pb.AnnouncementType_JOIN {
+		r.Addresses = []string{"10.1.1.1:5000"}
+	}
+	return testIdentity(identity).SignRecord(r)
+}
+
+func start(identity uint64, id string, epoch uint64) *pb.HandshakeStart {
+	return &pb.HandshakeStart{Version: 1, Network: "net", Id: id, Record: signed(identity, id, pb.AnnouncementType_JOIN, epoch, 0)}
+}
+
+// say is an announcement: LOST is said of a JOIN record.
+func say(kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq uint32) *pb.Announcement {
+	record := kind
+	if kind == pb.AnnouncementType_LOST {
+		record = pb.AnnouncementType_JOIN
+	}
+	return &pb.Announcement{Type: kind, Record: signed(identity, id, record, epoch, seq)}
+}
+
+func propagation(list ...*pb.Announcement) *pb.PropagationMessage {
+	return &pb.PropagationMessage{Announcements: list}
+}
+
+// saidBroadcast is a broadcast of a test identity.
+func saidBroadcast(identity uint64, id string, epoch, n uint64, text string) *pb.Broadcast {
+	key := testIdentity(identity).Key()
+	prefix := MessagePrefix(key, epoch)
+	return &pb.Broadcast{Content: testIdentity(identity).SignBroadcast(&pb.BroadcastContent{
+		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, byte(n>>8), byte(n)), Sender: id, Key: key[:], Network: "net", Content: text,
+	})}
+}
+
+func (r *rig) has(id certs.ID) bool {
+	for _, p := range r.c.Peers() {
+		if p.ID == id {
+			return true
+		}
+	}
+	return false
+}

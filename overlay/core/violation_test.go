@@ -1,0 +1,139 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+// TestViolations: who breaks the protocol loses its link; the others keep theirs
+// and the table is as before.
+func TestViolations(t *testing.T) {
+	forged := func(kind pb.AnnouncementType) *pb.PropagationMessage {
+		a := say(kind, 2, "two", 1000, 5)
+		a.Record = &pb.Signed{Payload: a.GetRecord().GetPayload(), Signature: make([]byte, 64)}
+		return propagation(a)
+	}
+	known := say(pb.AnnouncementType_LOST, 2, "two", 1000, 0)
+	known.Record.Signature[5] ^= 1
+	foreign := testIdentity(2).Key()
+	other := testIdentity(2).SignRecord(&pb.Record{
+		Type: pb.AnnouncementType_JOIN, Id: "two", Key: foreign[:], Network: "other", Epoch: 9999,
+	})
+	mixed := say(pb.AnnouncementType_JOIN, 2, "two", 1000, 5)
+	mixed.Type = pb.AnnouncementType_LEAVE
+	lostLeave := say(pb.AnnouncementType_LEAVE, 2, "two", 1000, 5)
+	lostLeave.Type = pb.AnnouncementType_LOST
+	broadcast := saidBroadcast(2, "two", 1000, 1, "x")
+	broadcast.Content.Signature[0] ^= 1
+	for name, content := range map[string]proto.Message{
+		"a second handshake":                 start(1, "one", 1000),
+		"an answer that nobody asked for":    &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 1000, 0)},
+		"a message on the control stream":    &pb.Message{Id: make([]byte, 16), Sender: "one", Receiver: "self"},
+		"a forged JOIN":                      forged(pb.AnnouncementType_JOIN),
+		"a forged LEAVE":                     forged(pb.AnnouncementType_LEAVE),
+		"a forged LOST":                      forged(pb.AnnouncementType_LOST),
+		"LOST with a broken signature":       propagation(known),
+		"LEAVE with a JOIN record":           propagation(mixed),
+		"LOST with a LEAVE record":           propagation(lostLeave),
+		"no record":                          propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}}),
+		"another network":                    propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: other}),
+		"a table that was not asked for":     &pb.SyncReply{Done: true},
+		"ACCEPT without a request":           &pb.Neighbour{Type: pb.NeighbourType_ACCEPT},
+		"REFUSE without a request":           &pb.Neighbour{Type: pb.NeighbourType_REFUSE},
+		"a forged broadcast":                 broadcast,
+		"a broadcast that is none":           &pb.Broadcast{Content: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
+		"a broadcast of another network":     &pb.Broadcast{Content: testIdentity(2).SignBroadcast(&pb.BroadcastContent{Id: make([]byte, 16), Sender: "two", Key: foreign[:], Network: "other"})},
+		"news, then a forged announcement":   propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 0), forged(pb.AnnouncementType_JOIN).GetAnnouncements()[0]),
+		"a forged announcement in a table":   &pb.SyncReply{Announcements: forged(pb.AnnouncementType_JOIN).GetAnnouncements(), Done: true},
+		"a piece of a table that has no end": &pb.SyncReply{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			for i := range uint64(5) {
+				r.neighbour(20+i, string(rune('a'+i)))
+			}
+			two := r.neighbour(2, "two")
+			one := r.linked(1, "one")
+			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
+				r.c.requestSync(r.c.link(one))
+				r.drain()
+			}
+			before := string(r.c.table.digest())
+			r.receive(one, content)
+			if len(r.out.Closes) != 1 || r.out.Closes[0].Link != one || r.out.Closes[0].Reason != CloseProtocol {
+				t.Errorf("closes %v", r.out.Closes)
+			}
+			if string(r.c.table.digest()) != before || len(r.out.Events) != 0 || !r.c.link(two).neighbour {
+				t.Errorf("makes a difference: %v", r.out.Events)
+			}
+			r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)))
+			if r.has("nine") {
+				t.Errorf("is still heard")
+			}
+		})
+	}
+}
+
+// TestFirstFrame: before the handshake nothing else is taken, on either side.
+func TestFirstFrame(t *testing.T) {
+	for _, content := range []proto.Message{
+		&pb.Neighbour{Type: pb.NeighbourType_REQUEST}, &pb.SyncRequest{Digest: make([]byte, 32)},
+		propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)), &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING},
+	} {
+		r := newRig(t, nil)
+		r.receive(r.inbound(1), content)
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol || len(r.c.Peers()) != 0 {
+			t.Errorf("%T: closes %v", content, r.out.Closes)
+		}
+	}
+	r, l := joining(t)
+	r.receive(l, start(1, "door", 1))
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol {
+		t.Errorf("HandshakeStart to the dialer: closes %v", r.out.Closes)
+	}
+	r, l = joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(2, "door", pb.AnnouncementType_JOIN, 1, 0)})
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol {
+		t.Errorf("OK with the record of another key: closes %v", r.out.Closes)
+	}
+}
+
+// TestSilence: links on which the other side does nothing are closed.
+func TestSilence(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.inbound(1)
+	r.pass(handshakeTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0] != (Close{l, CloseTimeout, "handshake did not come in time"}) {
+		t.Errorf("no handshake: closes %v", r.out.Closes)
+	}
+	r = newRig(t, nil)
+	l = r.linked(1, "one") // it was asked for neighbourhood
+	r.pass(askTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+		t.Errorf("no answer: closes %v", r.out.Closes)
+	}
+	r = newRig(t, nil)
+	l = r.linked(1, "one")
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	r.pass(syncTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+		t.Errorf("no table: closes %v", r.out.Closes)
+	}
+	r = newRig(t, nil)
+	for i := range uint64(wantNeighbours) {
+		r.neighbour(20+i, string(rune('a'+i)))
+	}
+	r.linked(1, "one")
+	r.pass(idleAfter - time.Second)
+	if len(r.out.Closes) != 0 {
+		t.Errorf("in use: closes %v", r.out.Closes)
+	}
+	r.pass(2 * time.Second)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseIdle {
+		t.Errorf("not in use: closes %v", r.out.Closes)
+	}
+}

@@ -1,0 +1,60 @@
+package overlay
+
+import (
+	"testing"
+	"time"
+)
+
+// Links for direct messages alone are closed when idle, and made again when
+// needed, also at the very moment at which they are being closed.
+func TestIdleLinksAreClosed(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8")
+		p, q := unlinked(t, peers)
+		start := time.Now()
+		talk(p, q)
+		link := p.linkTo(q.Key())
+		if link == 0 {
+			t.Fatal("there is no link")
+		}
+		for p.linkTo(q.Key()) == link {
+			time.Sleep(5 * time.Millisecond)
+		}
+		gone := time.Since(start)
+		if gone < time.Minute || gone > time.Minute+2*time.Second {
+			t.Errorf("the link was closed after %v", gone)
+		}
+		for before := range 8 {
+			time.Sleep(tick - time.Since(start)%tick) // the same distance from the next tick
+			start = time.Now()
+			talk(p, q)
+			link := p.linkTo(q.Key())
+			time.Sleep(gone - time.Since(start) - time.Duration(before)*10*time.Millisecond)
+			if before > 0 && p.linkTo(q.Key()) != link {
+				t.Errorf("the link was closed too early")
+			}
+			id := p.send(q.ID(), "still there?")
+			awaitEvent(p, time.Second, func(d Delivered) bool { return d.Message == id })
+		}
+	})
+}
+
+// tick is how often links are looked at.
+const tick = 250 * time.Millisecond
+
+// unlinked waits until some two peers have no link to each other: every ten
+// seconds everybody dials somebody to see whether he lives.
+func unlinked(t *testing.T, peers []*peer) (p, q *peer) {
+	for range 1000 {
+		for i, p := range peers {
+			for _, q := range peers[:i] {
+				if p.linkTo(q.Key()) == 0 {
+					return p, q
+				}
+			}
+		}
+		time.Sleep(time.Second)
+	}
+	t.Fatal("all have links to all")
+	return nil, nil
+}

@@ -1,0 +1,278 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quicpeer/certs"
+)
+
+var (
+	bobsKey   = certs.PublicKey{1}
+	secondKey = certs.PublicKey{2}
+	bobJoins  = PeerJoined{ID: "bob", Key: bobsKey}
+	bobLeaves = PeerLeft{ID: "bob", Reason: ReasonLost}
+)
+
+// queued returns the events that wait.
+func queued(q *queue) []Event {
+	var list []Event
+	for _, it := range q.items {
+		list = append(list, it.event)
+	}
+	return list
+}
+
+func TestQueueCollapses(t *testing.T) {
+	bobAnew := PeerJoined{ID: "bob", Key: secondKey}
+	carolJoins := PeerJoined{ID: "carol", Key: secondKey}
+	hello := Message{From: "bob", Body: "hello"}
+	list := func(e ...Event) []Event { return e }
+	tests := []struct {
+		name             string
+		seen, have, want []Event // what the program has handled, what waits, what is left of it
+	}{
+		{"nothing", nil, nil, nil},
+		{"came", nil, list(bobJoins), list(bobJoins)},
+		{"came and went", nil, list(bobJoins, bobLeaves), nil},
+		{"came, went, came", nil, list(bobJoins, bobLeaves, bobJoins), list(bobJoins)},
+		{"went", list(bobJoins), list(bobLeaves), list(bobLeaves)},
+		{"went and came back", list(bobJoins), list(bobLeaves, bobJoins), nil},
+		{"went, came, went", list(bobJoins), list(bobLeaves, bobJoins, bobLeaves), list(bobLeaves)},
+		{"another came back", list(bobJoins), list(bobLeaves, bobAnew), list(bobLeaves, bobAnew)},
+		{"another came and went", list(bobJoins), list(bobLeaves, bobAnew, bobLeaves), list(bobLeaves)},
+		{"others stay", nil, list(bobJoins, carolJoins, bobLeaves), list(carolJoins)},
+		{"a message between", nil, list(bobJoins, hello, bobLeaves), list(bobJoins, hello, bobLeaves)},
+		{"a message before", nil, list(bobJoins, hello, bobLeaves, bobJoins), list(bobJoins, hello)},
+		{"other events", nil, list(Ready{}, bobJoins, Sent{Ref: "1"}, bobLeaves, Sent{Ref: "2"}), list(Ready{}, Sent{Ref: "1"}, Sent{Ref: "2"})},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			q := newQueue()
+			put := func(list []Event) {
+				for _, e := range list {
+					if m, ok := e.(Message); ok {
+						if !q.pushMessage(t.Context(), m, &sender{key: bobsKey}, 1) {
+							t.Fatal("no room")
+						}
+						continue
+					}
+					q.push(e)
+				}
+			}
+			put(test.seen)
+			items, _ := take(q)
+			for _, it := range items {
+				q.handled(it)
+			}
+			put(test.have)
+			q.collapse()
+			got := fmt.Sprintf("%+v", queued(q))
+			if want := fmt.Sprintf("%+v", test.want); got != want {
+				t.Errorf("left is\n%s, not\n%s", got, want)
+			}
+			members := 0
+			for _, e := range test.want {
+				if _, ok := membershipOf(e); ok {
+					members++
+				}
+			}
+			if q.membership != members {
+				t.Errorf("%d joins and leaves are counted, %d are there", q.membership, members)
+			}
+		})
+	}
+}
+
+// take is queue.take, without waiting.
+func take(q *queue) ([]item, bool) {
+	if len(q.items) == 0 {
+		return nil, false
+	}
+	return q.take()
+}
+
+// However many come and go, what waits is bounded by who is there.
+func TestQueueCollapsesByItself(t *testing.T) {
+	q := newQueue()
+	for i := range 100_000 {
+		q.push(PeerJoined{ID: certs.ID(fmt.Sprint("p", i)), Key: bobsKey})
+		if i >= 10 {
+			q.push(PeerLeft{ID: certs.ID(fmt.Sprint("p", i-10))})
+		}
+		if len(q.items) > 2*collapseAbove {
+			t.Fatalf("%d events wait after %d have come", len(q.items), i)
+		}
+	}
+	q.collapse()
+	if len(q.items) != 10 {
+		t.Errorf("%d events are left for the 10 peers that are here", len(q.items))
+	}
+}
+
+func TestQueueHoldsBackMessages(t *testing.T) {
+	text := strings.Repeat("x", maxIncomingBytes/4)
+	tests := []struct {
+		name  string
+		body  string
+		fits  int
+		setup func(q *queue)
+	}{
+		{"many", "x", maxIncoming, func(q *queue) {}},
+		{"large", text, 4, func(q *queue) {}},
+		{"a small one behind large ones", "", maxIncoming - 4, func(q *queue) {
+			for i := range 4 {
+				q.pushMessage(context.Background(), Message{From: "bob", Body: text}, &sender{key: bobsKey}, uint64(i))
+			}
+		}},
+		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *queue) {}},
+		{"from somebody who is not here", "x", 0, func(q *queue) { q.push(bobLeaves) }},
+		{"from another who had the ID", "x", 0, func(q *queue) { q.push(PeerJoined{ID: "bob", Key: secondKey}) }},
+		{"after the end", "x", 0, func(q *queue) { q.close() }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue()
+				q.push(bobJoins)
+				test.setup(q)
+				n := 0
+				for ; n <= maxIncoming; n++ {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					ok := q.pushMessage(ctx, Message{From: "bob", Body: test.body}, &sender{key: bobsKey}, uint64(n))
+					cancel()
+					if !ok {
+						break
+					}
+				}
+				if n != test.fits {
+					t.Errorf("%d messages fit, not %d", n, test.fits)
+				}
+			})
+		})
+	}
+}
+
+// A message that waits for room, or for its sender to join, comes when there is.
+func TestQueueLetsWaitingMessagesIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		from := &sender{key: bobsKey}
+		var in atomic.Int64
+		go func() {
+			for i := range maxIncoming + 2 {
+				if q.pushMessage(t.Context(), Message{From: "bob"}, from, uint64(i+1)) {
+					in.Add(1)
+				}
+			}
+		}()
+		expect := func(want int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := in.Load(); got != want {
+				t.Fatalf("%d messages are in, not %d", got, want)
+			}
+		}
+		expect(0)
+		q.push(bobJoins)
+		expect(maxIncoming)
+		items, _ := q.take()
+		expect(maxIncoming) // taken is not handled
+		for _, it := range items[:2] {
+			q.handled(it) // the join, a message
+		}
+		expect(maxIncoming + 1)
+		if from.handled.Load() != 1 {
+			t.Errorf("handled up to %d", from.handled.Load())
+		}
+		q.handled(items[2])
+		expect(maxIncoming + 2)
+	})
+}
+
+func TestQueueDropsBroadcasts(t *testing.T) {
+	q := newQueue()
+	m := Message{From: "bob", To: Everyone, Body: strings.Repeat("x", 64<<10)}
+	n := 0
+	for q.pushBroadcast(m) {
+		n++
+	}
+	if n < 200 || n > maxBroadcasts/(64<<10) {
+		t.Errorf("%d broadcasts fit", n)
+	}
+	for _, it := range q.items {
+		q.handled(it)
+	}
+	q.items = nil
+	for n = 0; q.pushBroadcast(Message{From: "bob"}); n++ {
+	}
+	if n < 1000 || n > 100_000 { // each takes some hundred bytes, too
+		t.Errorf("%d empty broadcasts fit", n)
+	}
+	if q.close(); q.pushBroadcast(m) {
+		t.Error("a broadcast is taken after the end")
+	}
+}
+
+func TestSendWaitsForOwnEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		for range maxOwn {
+			if err := q.waitOwn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			q.push(Sent{})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := q.waitOwn(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with too many: %v", err)
+		}
+		waited := make(chan error, 1)
+		go func() { waited <- q.waitOwn(t.Context()) }()
+		synctest.Wait()
+		items, _ := q.take()
+		q.handled(items[0])
+		if err := <-waited; err != nil {
+			t.Errorf("with room again: %v", err)
+		}
+		q.close()
+		if err := q.waitOwn(t.Context()); !errors.Is(err, ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// What is put back comes first, and what is left at the end still comes.
+func TestQueuePutsBack(t *testing.T) {
+	q := newQueue()
+	for i := range 4 {
+		q.push(Sent{Ref: fmt.Sprint(i)})
+	}
+	items, _ := q.take()
+	q.push(Sent{Ref: "4"})
+	q.handled(items[0])
+	q.putBack(items[1:])
+	q.close()
+	q.push(Sent{Ref: "too late"})
+	var got []string
+	for {
+		items, ok := q.take()
+		if !ok {
+			break
+		}
+		for _, it := range items {
+			got = append(got, it.event.(Sent).Ref)
+		}
+	}
+	if want := []string{"1", "2", "3", "4"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, not %v", got, want)
+	}
+}
