@@ -29,7 +29,7 @@ const (
 	simMaxLatency = 50 * time.Millisecond
 	simKeepalive  = 1 * time.Second
 	simIdle       = 15 * time.Second // then QUIC ends a silent connection
-	simMostFrames = 300_000          // in one simulation; those that end well need a third
+	simMostFrames = 60_000           // in one simulation; those that end well need a third
 )
 
 // world is a network and the time in it.
@@ -298,5 +298,5 @@ func (w *world) fatal(format string, args ...any) {
 
 // decode reads the one frame that data is, as a receiver does.
 func decode(data []byte) (*pb.PeerMessage, error) {
-	return pb.Read(bufio.NewReader(bytes.NewReader(data)), pb.MaxControlFrame)
+	return pb.Read(bufio.NewReaderSize(bytes.NewReader(data), 512), pb.MaxControlFrame)
 }

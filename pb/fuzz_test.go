@@ -1,0 +1,90 @@
+package pb_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+// FuzzRead: whatever comes over a stream is read, or refused with one of the
+// documented errors; what is read can be written and read again.
+func FuzzRead(f *testing.F) {
+	for _, m := range wellFormed() {
+		frame, err := pb.Append(nil, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(frame)
+		f.Add(frame[:len(frame)-1])
+	}
+	f.Add([]byte{})
+	f.Add([]byte{0})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bufio.NewReader(bytes.NewReader(data))
+		for {
+			m, err := pb.Read(r, pb.MaxControlFrame)
+			switch {
+			case err == nil:
+				roundTrip(t, m)
+				continue
+			case len(data) == 0 && err != io.EOF:
+				t.Fatalf("an empty stream: %v", err)
+			case err != io.EOF && err != io.ErrUnexpectedEOF && !errors.Is(err, pb.ErrMalformed):
+				t.Fatalf("an error that nobody expects: %v", err)
+			}
+			return
+		}
+	})
+}
+
+// FuzzCheck: what Check accepts can be written and read again, and its parts can
+// be opened or are refused.
+func FuzzCheck(f *testing.F) {
+	for _, m := range wellFormed() {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := new(pb.PeerMessage)
+		if proto.Unmarshal(data, m) != nil {
+			return
+		}
+		if err := pb.Check(m); err != nil {
+			if !errors.Is(err, pb.ErrMalformed) {
+				t.Fatalf("an error that nobody expects: %v", err)
+			}
+			return
+		}
+		roundTrip(t, m)
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			if r, err := pb.ParseRecord(a.GetRecord()); err == nil && (len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil) {
+				t.Fatalf("a record in bad form: %v", r)
+			}
+		}
+		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && len(c.GetId()) != pb.MessageIDSize {
+			t.Fatalf("a broadcast in bad form: %v", c)
+		}
+	})
+}
+
+func roundTrip(t *testing.T, m *pb.PeerMessage) {
+	t.Helper()
+	frame, err := pb.Append(nil, m)
+	if err != nil {
+		t.Fatalf("what is accepted can't be written: %v", err)
+	}
+	again, err := pb.Read(bufio.NewReader(bytes.NewReader(frame)), len(frame))
+	if err != nil || !proto.Equal(m, again) {
+		t.Fatalf("read again it is another: %v", err)
+	}
+}
