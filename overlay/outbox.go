@@ -20,6 +20,7 @@ const (
 	maxBatch        = 128      // messages on one stream
 	maxBatchBytes   = 64 << 10
 	maxFlightBytes  = 256 << 10
+	maxLoneBytes    = 1000 // of a message that Send writes itself: below a packet, so that QUIC takes it at once
 	maxOutboxes     = 4096 // receivers with something waiting
 )
 
@@ -49,6 +50,13 @@ type outbox struct {
 	bytes   int // of waiting and flight
 	flown   int // bytes of flight
 	closed  bool
+
+	// Who writes to the link: send, or Send for a lone message. Whoever sets
+	// writing has the fields below to itself until it is unset, or for good at the
+	// end of the link.
+	writing bool
+	written chan writtenStream
+	frames  []byte // a buffer
 }
 
 // messageLink is a link as the outbox and the inbox see it.
@@ -71,22 +79,9 @@ func newOutbox(n *Node, to certs.ID, key certs.PublicKey, present bool) *outbox 
 // one it fails without it.
 func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 	o.mu.Lock()
-	stop := context.AfterFunc(ctx, o.wakeAll)
-	defer stop()
-	for !o.closed && o.full(body) {
-		if !o.present {
-			o.mu.Unlock()
-			return MessageID{}, ErrOutboxFull
-		}
-		if err := ctx.Err(); err != nil {
-			o.mu.Unlock()
-			return MessageID{}, err
-		}
-		o.changed.Wait()
-	}
-	if o.closed {
+	if err := o.awaitRoom(ctx, body); err != nil {
 		o.mu.Unlock()
-		return MessageID{}, ErrClosed
+		return MessageID{}, err
 	}
 	// The counter is taken under the lock, so that it rises from message to
 	// message of a receiver, by which that one knows repeats.
@@ -98,12 +93,62 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 	if !o.present {
 		o.tellBuffered(m, "there is no such peer in the network now")
 	}
+	if o.lone() {
+		o.sendLone()
+		return m.id, nil
+	}
 	o.changed.Broadcast()
 	o.mu.Unlock()
 	if dial {
 		o.node.want(o.to)
 	}
 	return m.id, nil
+}
+
+// awaitRoom waits for room for a message. o.mu is held.
+func (o *outbox) awaitRoom(ctx context.Context, body string) error {
+	if !o.closed && o.full(body) && o.present {
+		stop := context.AfterFunc(ctx, o.wakeAll)
+		defer stop()
+	}
+	for !o.closed && o.full(body) {
+		if !o.present {
+			return ErrOutboxFull
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		o.changed.Wait()
+	}
+	if o.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// lone says that the one waiting message is small, that nothing is on its way
+// before it and that nobody writes. o.mu is held.
+func (o *outbox) lone() bool {
+	return o.link != nil && !o.writing && len(o.waiting) == 1 && len(o.flight) == 0 &&
+		len(o.waiting[0].body) <= maxLoneBytes && !o.unfit(o.link)
+}
+
+// sendLone writes the one waiting message here and now: it saves a lone message
+// the way over another goroutine, a tenth of its time on loopback. o.mu is held,
+// and unlocked.
+func (o *outbox) sendLone() {
+	l, batch := o.link, o.take(1)
+	o.mu.Unlock()
+	o.write(l, batch) // a failure ends the link, and send with it
+	o.wrote()
+}
+
+// wrote gives the right to write back.
+func (o *outbox) wrote() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing = false
+	o.changed.Broadcast()
 }
 
 func (o *outbox) full(body string) bool {
@@ -158,7 +203,7 @@ func (o *outbox) attach(l *messageLink) bool {
 	if o.link != nil || o.closed {
 		return false
 	}
-	o.link = l
+	o.link, o.writing, o.written = l, false, make(chan writtenStream, maxStreams)
 	return true
 }
 
@@ -175,36 +220,42 @@ func (o *outbox) detach() {
 	}
 }
 
-// next waits for messages and moves a batch of them into flight; nil is the end
-// of the link, or of its use: its peer has lost the ID to another.
+// next waits for messages and for the right to write, and moves a batch of them
+// into flight; nil is the end of the link, or of its use: its peer has lost the
+// ID to another.
 func (o *outbox) next(l *messageLink) []*outgoing {
-	stop := context.AfterFunc(l.used.ctx, o.wakeAll)
-	defer stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.waiting) == 0 || len(o.flight) > 0 && o.flown+len(o.waiting[0].body) > maxFlightBytes {
-		if o.unfit(l) {
-			return nil
-		}
+	for o.writing || !o.unfit(l) &&
+		(len(o.waiting) == 0 || len(o.flight) > 0 && o.flown+len(o.waiting[0].body) > maxFlightBytes) {
 		o.changed.Wait()
 	}
 	if o.unfit(l) {
+		o.writing = true // for good: nobody writes to this link any more
 		return nil
 	}
 	n, size := 0, 0
 	for n < len(o.waiting) && n < maxBatch {
 		size += len(o.waiting[n].body)
 		if n > 0 && (size > maxBatchBytes || o.flown+size > maxFlightBytes) {
-			size -= len(o.waiting[n].body)
 			break
 		}
 		n++
 	}
+	return o.take(n)
+}
+
+// take moves the first n messages into flight and takes the right to write. o.mu
+// is held.
+func (o *outbox) take(n int) []*outgoing {
 	batch := slices.Clone(o.waiting[:n])
 	clear(o.waiting[:n]) // the slice goes on to hold its beginning
 	o.waiting = o.waiting[n:]
 	o.flight = append(o.flight, batch...)
-	o.flown += size
+	for _, m := range batch {
+		o.flown += len(m.body)
+	}
+	o.writing = true
 	return batch
 }
 

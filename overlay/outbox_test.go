@@ -18,7 +18,18 @@ import (
 func box(ctx context.Context) (*outbox, *messageLink) {
 	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), ended: make(chan struct{})}
 	close(n.ended)
-	return newOutbox(n, "bob", bobsKey, true), &messageLink{key: bobsKey, used: &activity{ctx: ctx}}
+	o := newOutbox(n, "bob", bobsKey, true)
+	context.AfterFunc(ctx, o.wakeAll)
+	return o, &messageLink{key: bobsKey, used: &activity{ctx: ctx}}
+}
+
+// written is a batch as the link's goroutine takes and writes it.
+func written(o *outbox, l *messageLink) []*outgoing {
+	batch := o.next(l)
+	if batch != nil {
+		o.wrote()
+	}
+	return batch
 }
 
 func add(t *testing.T, o *outbox, bodies ...string) {
@@ -64,7 +75,7 @@ func TestOutboxBatches(t *testing.T) {
 				add(t, o, test.bodies...)
 				o.attach(l)
 				var sizes []int
-				for batch := o.next(l); batch != nil; batch = o.next(l) {
+				for batch := written(o, l); batch != nil; batch = written(o, l) {
 					sizes = append(sizes, len(batch))
 				}
 				if !slices.Equal(sizes, test.want) {
@@ -88,11 +99,11 @@ func TestOutboxSendsAgain(t *testing.T) {
 		if !o.attach(l) || o.attach(l) {
 			t.Error("an outbox has one link")
 		}
-		batch := o.next(l)
+		batch := written(o, l)
 		add(t, o, "3")
 		o.receipt(batch[0], delivered)
 		cancel()
-		if o.next(l) != nil {
+		if written(o, l) != nil {
 			t.Error("a link that has ended is used")
 		}
 		o.detach()
@@ -100,7 +111,7 @@ func TestOutboxSendsAgain(t *testing.T) {
 		defer cancel()
 		l.used = &activity{ctx: ctx}
 		o.attach(l)
-		batch = o.next(l)
+		batch = written(o, l)
 		if got := bodiesOf(batch); !slices.Equal(got, []string{"1", "2", "3"}) {
 			t.Errorf("on the next link go %v", got)
 		}
@@ -137,7 +148,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		o.attach(l)
-		o.receipt(o.next(l)[0], delivered)
+		o.receipt(written(o, l)[0], delivered)
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
 		}
@@ -171,7 +182,7 @@ func TestOutboxTellsWhatWaits(t *testing.T) {
 	o, l := box(ctx)
 	add(t, o, "0")
 	o.attach(l)
-	o.next(l)
+	written(o, l)
 	add(t, o, "1")
 	reasons := func() (list []string) {
 		for _, e := range queued(o.node.queue) {
@@ -206,10 +217,10 @@ func TestOutboxTellsWhatWaits(t *testing.T) {
 // A link to a peer that has lost the ID to another is of no use.
 func TestOutboxKnowsItsReceiver(t *testing.T) {
 	o, l := box(t.Context())
-	o.attach(l)
 	add(t, o, "0")
+	o.attach(l)
 	o.setPresent(secondKey, true)
-	if o.next(l) != nil {
+	if written(o, l) != nil {
 		t.Error("a message goes to who had the ID before")
 	}
 }
@@ -221,7 +232,7 @@ func TestOutboxIsDiscardedWhenIdle(t *testing.T) {
 		t.Error("discarded with a message")
 	}
 	o.attach(l)
-	o.receipt(o.next(l)[0], delivered)
+	o.receipt(written(o, l)[0], delivered)
 	if o.discard() {
 		t.Error("discarded with a link")
 	}

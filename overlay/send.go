@@ -33,37 +33,45 @@ type writtenStream struct {
 const maxStreams = 8
 
 // send writes the outbox's messages to the link until it ends: what waits goes
-// on one short-lived stream together, a lone message at once on its own.
+// on one short-lived stream together. A lone message is written by Send itself,
+// see sendLone.
 func (o *outbox) send(l *messageLink) {
-	written := make(chan writtenStream, maxStreams)
 	var reader sync.WaitGroup
-	reader.Go(func() { o.readReceipts(l, written) })
-	var frames []byte
+	reader.Go(func() { o.readReceipts(l, o.written) })
+	stop := context.AfterFunc(l.used.ctx, o.wakeAll)
+	defer stop()
 	for {
 		batch := o.next(l)
-		if batch == nil {
+		if batch == nil || !o.write(l, batch) {
 			break
 		}
-		frames = o.encode(frames[:0], l, batch)
-		stream, err := l.OpenStream(l.used.ctx)
-		if err == nil {
-			err = stream.Write(frames)
-		}
-		if err == nil {
-			err = stream.CloseWrite()
-		}
-		if err != nil {
-			l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
-			break
-		}
-		l.used.touch(o.node.start)
-		written <- writtenStream{stream, batch}
+		o.wrote()
 	}
 	l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
-	close(written)
+	close(o.written)
 	reader.Wait()
 	o.detach()
 	o.node.want(o.to)
+}
+
+// write writes a batch on a stream of its own, and says whether that went well;
+// if not, it ends the link. The caller has the right to write.
+func (o *outbox) write(l *messageLink, batch []*outgoing) bool {
+	o.frames = o.encode(o.frames[:0], l, batch)
+	stream, err := l.OpenStream(l.used.ctx)
+	if err == nil {
+		err = stream.Write(o.frames)
+	}
+	if err == nil {
+		err = stream.CloseWrite()
+	}
+	if err != nil {
+		l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
+		return false
+	}
+	l.used.touch(o.node.start)
+	o.written <- writtenStream{stream, batch}
+	return true
 }
 
 // encode turns a batch into frames. The bodies were checked by Send, so that it

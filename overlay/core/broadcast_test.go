@@ -122,8 +122,7 @@ func TestBroadcastRepeated(t *testing.T) {
 	}
 }
 
-// TestGoodbyeAfterBroadcast: LEAVE takes the way of broadcasts, so that nobody
-// sees an author go before what it has said last.
+// TestGoodbyeAfterBroadcast: nobody sees an author go before what it has said last.
 func TestGoodbyeAfterBroadcast(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")

@@ -210,8 +210,9 @@ func (c *Core) Tick(now time.Duration) {
 	}
 }
 
-// Leave says goodbye: LEAVE goes out the way that broadcasts go, so that it
-// overtakes none of ours, then each link is closed. The driver may stop once they are.
+// Leave says goodbye: LEAVE goes out on every link, behind what was broadcast last
+// so that it overtakes none of that, then each is closed. The driver may stop once
+// they are.
 func (c *Core) Leave(now time.Duration) {
 	c.begin(now)
 	if c.leaving || c.ended {
@@ -219,9 +220,11 @@ func (c *Core) Leave(now time.Duration) {
 	}
 	c.leaving = true
 	c.setOwnRecord(pb.AnnouncementType_LEAVE, c.self.record.GetSeq()+1)
-	alone := c.neighbours() == 0
 	for _, l := range c.links {
-		if l.state == linkUp && (l.neighbour || alone) {
+		if l.state == linkUp {
+			if !l.neighbour {
+				c.repeatBroadcasts(l)
+			}
 			c.announceTo(l, c.self, 0)
 		}
 		c.close(l, CloseBye, "leaving")

@@ -51,7 +51,7 @@ func TestMutations(t *testing.T) {
 		{"two links to one peer stay", "links.go", "case c.cfg.ID < l.peer:", "case false:"},
 		{"both sides choose between two links", "links.go", "case c.cfg.ID < l.peer:", "default:"},
 		{"a table on its way is enough", "sync.go", "if l.syncAgain {", "if false {"},
-		{"goodbye overtakes broadcasts", "core.go", "l.state == linkUp && (l.neighbour || alone)", "l.state == linkUp && (l.neighbour || true || alone)"},
+		{"goodbye overtakes broadcasts", "core.go", "c.repeatBroadcasts(l)", ""},
 		{"newcomers see the lost join", "announce.go", "a.GetType() == pb.AnnouncementType_LOST && (e.alive() || e.suspect(c.now))", "a.GetType() == pb.AnnouncementType_LOST"},
 		{"who has no epoch yet gives up", "announce.go", "news.epoch > c.cfg.Epoch && c.accepted", "news.epoch > c.cfg.Epoch"},
 	} {

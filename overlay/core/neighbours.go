@@ -117,7 +117,9 @@ func (c *Core) probe() {
 
 // heal dials one lost entry now and then, so that the halves of a network that
 // was cut meet again; without links at once and the addresses of the join too.
-// Each lost peer is dialled by the network as a whole about once in healEvery.
+// Each lost peer is dialled by the network as a whole about once in healEvery; who
+// is short of neighbours dials one each time, since it may be the only one on its
+// side that can reach the other.
 func (c *Core) heal() {
 	c.dialTargets()
 	alone := c.linksUp() == 0
@@ -135,7 +137,8 @@ func (c *Core) heal() {
 			lost = append(lost, e)
 		}
 	}
-	if len(lost) > 0 && (alone || c.cfg.Rand.IntN(max(living, len(lost))) < len(lost)) {
+	eager := alone || c.degree() < wantNeighbours
+	if len(lost) > 0 && (eager || c.cfg.Rand.IntN(max(living, len(lost))) < len(lost)) {
 		c.dialEntry(lost[c.cfg.Rand.IntN(len(lost))])
 	}
 }

@@ -1,0 +1,168 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// asks says whether the frames of the last input ask for neighbourhood.
+func (r *rig) asks() bool {
+	for _, m := range r.frames() {
+		if m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST {
+			return true
+		}
+	}
+	return false
+}
+
+// TestCrowdedDoor: a door asks for as many neighbours as it wants, also when
+// nobody has answered yet, and grants no more than it may have.
+func TestCrowdedDoor(t *testing.T) {
+	r := newRig(t, nil)
+	asked := 0
+	for i := range uint64(30) {
+		r.linked(100+i, fmt.Sprint("p", i))
+		if r.asks() {
+			asked++
+		}
+	}
+	if asked != wantNeighbours {
+		t.Errorf("asks %d", asked)
+	}
+	granted := 0
+	for i := range LinkID(30) {
+		r.receive(30-i, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+		if r.frames()[0].GetNeighbour().GetType() == pb.NeighbourType_ACCEPT {
+			granted++
+		}
+	}
+	if granted != maxNeighbours || r.c.neighbours() != maxNeighbours {
+		t.Errorf("grants %d and has %d", granted, r.c.neighbours())
+	}
+}
+
+// TestHalvesMeet: who has reached a lost peer becomes its neighbour, though it has
+// enough of them, so that the two halves of a network become one; and it is told
+// what was said of it, and its refutation is passed on.
+func TestHalvesMeet(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range uint64(wantNeighbours) {
+		r.neighbour(20+i, string(rune('a'+i)))
+	}
+	r.receive(1, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, 0)))
+	for len(r.out.Dials) == 0 && r.now < time.Minute {
+		r.pass(tickEvery)
+	}
+	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(5).Key() {
+		t.Fatalf("dials %v", r.out.Dials)
+	}
+	l := r.outbound(r.out.Dials[0].ID, 5)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(5, "five", pb.AnnouncementType_JOIN, 10, 0)})
+	told := false
+	for i, m := range r.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			told = told || r.out.Frames[i].Link == l && a.GetType() == pb.AnnouncementType_LOST
+		}
+	}
+	if !r.asks() || !told {
+		t.Errorf("asks %v, tells %v", r.asks(), told)
+	}
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 1)))
+	if !r.has("five") || len(r.out.Frames) != wantNeighbours {
+		t.Errorf("is back %v, passed on to %d", r.has("five"), len(r.out.Frames))
+	}
+}
+
+// TestRefuted: an accusation of ourselves is answered to all neighbours and to who
+// made it.
+func TestRefuted(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "one")
+	teller := r.linked(2, "two")
+	r.receive(teller, propagation(say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)))
+	to := make(map[LinkID]uint32)
+	for i, m := range r.frames() {
+		record, err := pb.ParseRecord(m.GetPropagation().GetAnnouncements()[0].GetRecord())
+		if err != nil {
+			t.Fatal(err)
+		}
+		to[r.out.Frames[i].Link] = record.GetSeq()
+	}
+	if len(to) != 2 || to[1] != 1 || to[teller] != 1 {
+		t.Errorf("refutes by %v", to)
+	}
+}
+
+// TestSyncAgain: a table that was asked for before the two were neighbours is
+// asked for again, since what came between would be missed.
+func TestSyncAgain(t *testing.T) {
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	if len(r.out.Frames) != 0 {
+		t.Errorf("sends %v", r.frames())
+	}
+	r.receive(l, &pb.SyncReply{Done: true})
+	if frames := r.frames(); len(frames) != 1 || frames[0].GetSyncRequest() == nil {
+		t.Errorf("then sends %v", frames)
+	}
+	r.receive(l, &pb.SyncReply{Done: true})
+	if len(r.out.Frames) != 0 {
+		t.Errorf("and then %v", r.frames())
+	}
+}
+
+// TestStopped: a process that was stopped does not think that the others were.
+func TestStopped(t *testing.T) {
+	for _, stopped := range []time.Duration{4 * time.Second, time.Hour} {
+		r := newRig(t, nil)
+		for i := range uint64(wantNeighbours) {
+			r.neighbour(20+i, string(rune('a'+i)))
+		}
+		r.pass(time.Second)
+		r.now += stopped
+		r.c.Tick(r.now)
+		r.drain()
+		if len(r.out.Dials) != 0 || len(r.out.Closes) != 0 {
+			t.Errorf("after %v: dials %v, closes %v", stopped, r.out.Dials, r.out.Closes)
+		}
+	}
+}
+
+// TestFoundBeforeDoor: a peer whose clock has gone back is dialled by somebody who
+// knows its earlier run, before a door has told it: it is the later run.
+func TestFoundBeforeDoor(t *testing.T) {
+	r, _ := joining(t)
+	l := r.linked(2, "two")
+	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 0, "self", 5000, 7)))
+	if r.out.Err != nil || r.out.Epoch != 5001 || r.c.self.record.GetEpoch() != 5001 {
+		t.Errorf("epoch %d, stored %d, %v", r.c.Epoch(), r.out.Epoch, r.out.Err)
+	}
+	record, err := pb.ParseRecord(r.frames()[0].GetPropagation().GetAnnouncements()[0].GetRecord())
+	if err != nil || record.GetEpoch() != 5001 {
+		t.Errorf("answers %v, %v", record, err)
+	}
+}
+
+// TestNoAddress: who has no address to dial is lost when its link breaks.
+func TestNoAddress(t *testing.T) {
+	r := newRig(t, nil)
+	key := testIdentity(1).Key()
+	record := testIdentity(1).SignRecord(&pb.Record{
+		Type: pb.AnnouncementType_JOIN, Id: "one", Key: key[:], Network: "net", Epoch: 1,
+	})
+	l := r.inbound(1)
+	r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "one", Record: record})
+	if !r.has("one") {
+		t.Fatal("not let in")
+	}
+	r.c.Disconnected(r.now, l, false, "broken")
+	r.drain()
+	r.pass(2 * suspectFor)
+	if r.has("one") || len(r.out.Dials) != 0 {
+		t.Errorf("is still here, dials %v", r.out.Dials)
+	}
+}
