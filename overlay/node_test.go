@@ -93,7 +93,8 @@ func TestMessagesKeepTheirOrder(t *testing.T) {
 func TestEqualTextsAreTwoMessages(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
-		if peers[0].send("bob", "again") == peers[0].send("bob", "again") {
+		first, second := peers[0].send("bob", "again"), peers[0].send("bob", "again")
+		if first == second {
 			t.Error("two messages have one ID")
 		}
 		peers[1].awaitBodies(time.Second, "alice", "again", "again")

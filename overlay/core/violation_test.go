@@ -111,7 +111,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("no handshake: closes %v", r.out.Closes)
 	}
 	r = newRig(t, nil)
-	l = r.linked(1, "one") // it was asked for neighbourhood
+	r.linked(1, "one") // it was asked for neighbourhood
 	r.pass(askTimeout + 2*tickEvery)
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
 		t.Errorf("no answer: closes %v", r.out.Closes)
