@@ -62,6 +62,8 @@ const (
 	suspectFor       = 1 * time.Second  // between LOST and its being shown: time to refute
 	lateAfter        = 2 * time.Second  // between two ticks: it was us who slept
 	probeEvery       = 10 * time.Second // one random entry without a link is dialled
+	alarmFor         = 10 * time.Second // after a link fell silent, one each probeAlarmed
+	probeAlarmed     = 1 * time.Second
 	healEvery        = 5 * time.Second  // one lost entry is redialled
 	idleAfter        = 60 * time.Second // a link that serves nothing is closed
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
@@ -123,6 +125,7 @@ type Core struct {
 	nextTick   time.Duration
 	nextProbe  time.Duration
 	nextHeal   time.Duration
+	alarmTill  time.Duration // see suspectEnd
 
 	out Effects
 }

@@ -4,9 +4,12 @@ import "quicpeer/pb"
 
 // The rule: a link that is silent for quietAfter, or breaks, makes its owner
 // dial the peer anew; if that fails the peer is lost. A peer without a link is
-// lost when two dials in a row fail. The accused has suspectFor to refute before
-// users see anything, and who has refuted us once is not accused by us again for
-// accuseAgainAfter unless a link to it breaks: it may just be out of our reach.
+// lost when two dials in a row fail. When a link falls silent there may be others
+// who died with its peer and had links to nobody else: for alarmFor its owner
+// dials more of those without a link, and one dial that fails is enough. The
+// accused has suspectFor to refute before users see anything, and who has refuted
+// us once is not accused by us again for accuseAgainAfter unless a link to it
+// breaks: it may just be out of our reach.
 
 // checkLinks looks for links that are silent, or serve nothing.
 func (c *Core) checkLinks() {
@@ -22,8 +25,7 @@ func (c *Core) checkLinks() {
 			l.quiet = true
 			if e := c.table.get(l.peer, l.key); e != nil && e.alive() && c.linkTo(l.key) == l {
 				c.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
-				e.confirm = true
-				c.dialEntry(e)
+				c.suspectEnd(e)
 			}
 		}
 		if l.syncing && c.now > l.synced+syncTimeout {
@@ -39,6 +41,16 @@ func (c *Core) checkLinks() {
 			c.close(l, CloseIdle, "not used")
 		}
 	}
+}
+
+// suspectEnd has a link to the peer that is silent or broken looked into.
+func (c *Core) suspectEnd(e *entry) {
+	e.confirm = true
+	c.dialEntry(e)
+	if c.now >= c.alarmTill {
+		c.nextProbe = c.now
+	}
+	c.alarmTill = c.now + alarmFor
 }
 
 // forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.
@@ -60,7 +72,11 @@ func (c *Core) dialFailed(e *entry) {
 		e.confirm = false // it has been heard meanwhile
 		return
 	}
-	if !e.confirm && (e.failures < 2 || c.now < e.quarrelTill) {
+	enough := 2
+	if c.now < c.alarmTill {
+		enough = 1
+	}
+	if !e.confirm && (e.failures < enough || c.now < e.quarrelTill) {
 		return
 	}
 	e.confirm = false

@@ -92,8 +92,7 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	if e == nil || !e.alive() || l.state == linkClosing || friendly || c.linkTo(l.key) != nil {
 		return
 	}
-	e.confirm = true
-	c.dialEntry(e)
+	c.suspectEnd(e)
 }
 
 // Heard is the news of a link's traffic: when the last packet came, and when the

@@ -110,6 +110,9 @@ func (c *Core) probe() {
 		return
 	}
 	c.nextProbe = c.now + probeEvery
+	if c.now < c.alarmTill {
+		c.nextProbe = c.now + probeAlarmed
+	}
 	if list := c.unlinked(); len(list) > 0 {
 		c.dialEntry(list[c.cfg.Rand.IntN(len(list))])
 	}

@@ -124,6 +124,9 @@ func (w *world) something(full bool) {
 		if w.spare(p, full) {
 			p.crash()
 			w.at(w.now+w.between(10*time.Millisecond, 5*time.Second), func() { p.node.rejoin() })
+			if !full {
+				w.run(12 * time.Second)
+			}
 		}
 	case 5:
 		if full { // elsewhere it could not refute those who can't reach it
