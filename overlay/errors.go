@@ -51,7 +51,7 @@ var (
 	ErrTooLong    = errors.New("the message is too long") // as *TooLongError
 	ErrNotUTF8    = errors.New("the message is not UTF-8")
 	ErrOutboxFull = errors.New("outbox full")
-	// ErrClosed is what every method says after the node has left. It is net.ErrClosed.
+	// ErrClosed is what they say after the node has left. It is net.ErrClosed.
 	ErrClosed = fmt.Errorf("the node has left: %w", net.ErrClosed)
 )
 

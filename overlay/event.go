@@ -7,8 +7,8 @@ import (
 	"quicpeer/certs"
 )
 
-// MessageID names a message for ever: 8 random bytes of the sending process,
-// then a counter.
+// MessageID names a message for ever: 8 bytes that hash the sender's key and
+// epoch (its run), then a counter.
 type MessageID [16]byte
 
 // String is the ID in hexadecimal.

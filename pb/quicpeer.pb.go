@@ -564,9 +564,10 @@ func (*PeerMessage_Broadcast) isPeerMessage_Content() {}
 // Message is a direct message, on a message stream.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes: 8 random ones of the sending process, then a counter that rises
+	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the
+	// sender's key and its epoch (8 bytes, big-endian), then a counter that rises
 	// from message to message. A receiver that has seen a later counter of the
-	// same process has seen this message: it acknowledges and does not show it.
+	// same run has seen this message: it acknowledges and does not show it.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ID of the peer at the other end of the connection; nothing else is accepted.
 	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -1361,7 +1362,7 @@ func (x *Broadcast) GetHops() uint32 {
 // BroadcastContent is what the author signs.
 type BroadcastContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As Message.id; the counter is one of broadcasts alone.
+	// As Message.id; the counter is one of broadcasts alone, with its highest bit set.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The author's ID and key.
 	Sender  string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
