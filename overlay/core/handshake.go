@@ -130,7 +130,7 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		return
 	}
 	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
-	c.note(Warn, "refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
+	c.note(Debug, "refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
 	c.close(l, CloseRefused, "refused")
 	d := l.dial
 	l.dial = nil
