@@ -57,13 +57,13 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	}
 	if held == nil {
 		held = &entry{id: id, key: key, record: record, state: a.GetType(), since: c.now}
-		evicted, ok := c.table.room(held, c.self)
+		evicted, ok := c.table.room(held, c.self, c.now)
 		if !ok {
 			c.note(Warn, "no room in the table, announcement dropped", "id", string(id), "key", key.String())
 			return true
 		}
 		if evicted != nil {
-			c.table.remove(evicted)
+			c.table.evict(evicted)
 			defer c.refresh(evicted.id)
 		}
 		c.table.insert(held)

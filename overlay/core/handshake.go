@@ -74,6 +74,12 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.Handsha
 		refusal.Record = owner.signed
 		return nil, refusal
 	}
+	if held == nil {
+		newcomer := &entry{id: id, key: l.key, record: record, state: pb.AnnouncementType_JOIN}
+		if _, ok := c.table.room(newcomer, c.self, c.now); !ok {
+			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s with this epoch", id)
+		}
+	}
 	if c.linksUp() >= maxLinks && c.linkTo(l.key) == nil {
 		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", maxLinks)
 		refusal.Candidates = c.candidates()

@@ -156,6 +156,82 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
+// TestKeysInTurn: one key after the other has an ID, as when nobody keeps it.
+// Each finds room; who has gone does not come back.
+func TestKeysInTurn(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	for i := range uint64(20) {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "turn", 100+i, 0)))
+		if owner := r.c.table.owner("turn", r.now); owner == nil || owner.record.GetEpoch() != 100+i {
+			t.Fatalf("no room for key %d", i)
+		}
+		gone := pb.AnnouncementType_LEAVE
+		if i%3 == 0 {
+			gone = pb.AnnouncementType_LOST
+		}
+		r.receive(l, propagation(say(gone, 1000+i, "turn", 100+i, 1)))
+		r.pass(2 * suspectFor)
+		if r.has("turn") {
+			t.Fatalf("key %d is still here", i)
+		}
+	}
+	for i := range uint64(15) {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "turn", 100+i, 0)))
+	}
+	if r.has("turn") {
+		t.Errorf("one of the past is back")
+	}
+}
+
+// TestKeysChaseEachOther: in a ring of tables that each tell the next whatever is
+// news to them, what is said of more keys than a table holds comes to an end.
+func TestKeysChaseEachOther(t *testing.T) {
+	trusting := func(c *Config) { c.VerifyRecord = func(certs.PublicKey, *pb.Signed) bool { return true } }
+	var said []*pb.Announcement
+	for key := range uint64(7) {
+		for _, kind := range []pb.AnnouncementType{pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
+			said = append(said, say(kind, 1000+key, "crowd", 1+key/2, 0))
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		const peers = 4
+		var ring [peers]*rig
+		for i := range ring {
+			ring[i] = newRig(t, trusting)
+			ring[i].neighbour(1, "before")
+			ring[i].neighbour(2, "behind")
+		}
+		type word struct {
+			to, link int
+			data     []byte
+		}
+		var way []word
+		for _, a := range rapid.SliceOfN(rapid.SampledFrom(said), 1, 40).Draw(rt, "said") {
+			way = append(way, word{rapid.IntRange(0, peers-1).Draw(rt, "to"), 1, encode(propagation(a))})
+		}
+		for n := 0; len(way) > 0; n++ {
+			if n > 20_000 {
+				rt.Fatal("does not end")
+			}
+			i := rapid.IntRange(0, min(len(way)-1, 3)).Draw(rt, "next")
+			next := way[i]
+			way = slices.Delete(way, i, i+1)
+			m, err := decode(next.data)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			r := ring[next.to]
+			r.c.Receive(0, LinkID(next.link), m)
+			r.drain()
+			for _, f := range r.out.Frames { // link 2 leads to the next's link 1
+				step := map[LinkID]int{1: peers - 1, 2: 1}[f.Link]
+				way = append(way, word{(next.to + step) % peers, int(3 - f.Link), f.Data})
+			}
+		}
+	})
+}
+
 // TestOwnKeyKeepsItsPlace: claims of our ID never push ourselves out.
 func TestOwnKeyKeepsItsPlace(t *testing.T) {
 	r := newRig(t, nil)

@@ -129,8 +129,10 @@ func (w *world) something(full bool) {
 			}
 		}
 	case 5:
-		if full { // elsewhere it could not refute those who can't reach it
-			p.freeze(w.between(10*time.Millisecond, 5*time.Second))
+		// One failed dial is enough while somebody else has just died, and a stopped
+		// process can't refute. Where some can't reach it, it must always be able to.
+		if full {
+			p.freeze(w.between(10*time.Millisecond, dialTimeout+suspectFor/2))
 		}
 	default:
 		for _, i := range w.rng.Perm(len(w.nodes)) {

@@ -65,7 +65,10 @@ func compareEntries(a, b *entry) int {
 
 // table holds the entries in the order of (ID, key). No map is ever ranged over,
 // so that a run repeats by its seed.
-type table struct{ entries []*entry }
+type table struct {
+	entries []*entry
+	banned  map[certs.ID]uint64 // new keys of the ID need a later epoch, see room
+}
 
 func (t *table) insert(e *entry) {
 	i, _ := slices.BinarySearchFunc(t.entries, e, compareEntries)
@@ -121,15 +124,6 @@ func (t *table) owner(id certs.ID, now time.Duration) *entry {
 	return best
 }
 
-// before says that e rather than f is to be held: the living before the buried,
-// then the older.
-func (e *entry) before(f *entry) bool {
-	if e.alive() != f.alive() {
-		return e.alive()
-	}
-	return e.older(f)
-}
-
 // older says that e has the smaller (epoch, key).
 func (e *entry) older(f *entry) bool {
 	return cmp.Or(cmp.Compare(e.record.GetEpoch(), f.record.GetEpoch()), bytes.Compare(e.key[:], f.key[:])) < 0
@@ -155,25 +149,61 @@ func (t *table) digest() []byte {
 	return h.Sum(nil)
 }
 
-// room makes room for a new entry, or says that there is none: of the keys of
-// one ID the best maxKeysPerID are held (see before), and of buried entries that
-// we have not known in life maxTombstones. What finds no room is not passed on
-// either, so that a flood of it ends.
-func (t *table) room(e *entry, self *entry) (evicted *entry, ok bool) {
+// room makes room for a new entry, or says that there is none: of an ID at most
+// maxKeysPerID keys are held, and of buried entries that we have not known in life
+// maxTombstones. Somebody living pushes out somebody buried, else somebody younger.
+// Who was pushed out after it was buried does not come back with the same epoch,
+// or news of the living and the buried would chase each other round the network
+// for ever. What finds no room is not passed on either, so that a flood of it ends.
+func (t *table) room(e *entry, self *entry, now time.Duration) (evicted *entry, ok bool) {
 	if len(t.entries) >= maxEntries || !e.alive() && t.buriedCount() >= maxTombstones {
 		return nil, false
 	}
-	list := t.of(e.id)
-	if len(list) < maxKeysPerID {
-		return nil, true
+	if e.record.GetEpoch() <= t.banned[e.id] {
+		return nil, false
 	}
-	worst := e
+	list := t.of(e.id)
+	switch {
+	case len(list) < maxKeysPerID:
+		return nil, true
+	case !e.alive():
+		return nil, false
+	}
 	for _, f := range list {
-		if f != self && worst.before(f) {
-			worst = f
+		if !f.alive() && !f.suspect(now) && (evicted == nil || f.expendable(evicted)) {
+			evicted = f
 		}
 	}
-	return worst, worst != e
+	if evicted != nil {
+		return evicted, true
+	}
+	evicted = e
+	for _, f := range list {
+		if f != self && f.alive() && evicted.older(f) {
+			evicted = f
+		}
+	}
+	return evicted, evicted != e
+}
+
+// expendable says which of two buried entries goes first: who has left before who
+// is lost, then the older.
+func (e *entry) expendable(f *entry) bool {
+	if e.state != f.state {
+		return e.state == pb.AnnouncementType_LEAVE
+	}
+	return e.older(f)
+}
+
+// evict takes an entry out to make room.
+func (t *table) evict(e *entry) {
+	t.remove(e)
+	if !e.alive() {
+		if t.banned == nil {
+			t.banned = make(map[certs.ID]uint64)
+		}
+		t.banned[e.id] = max(t.banned[e.id], e.record.GetEpoch())
+	}
 }
 
 func (t *table) buriedCount() int {
