@@ -74,6 +74,7 @@ const (
 	maxKeysPerID     = 4
 	maxEntries       = 100_000 // above, the full table itself is the wrong design
 	maxTombstones    = 4096    // buried entries taken from others
+	maxEvicted       = 1024    // buried entries taken out and remembered
 )
 
 // LinkID names a connection. The driver gives out rising numbers and never uses

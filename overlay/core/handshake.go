@@ -77,7 +77,7 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.Handsha
 	if held == nil {
 		newcomer := &entry{id: id, key: l.key, record: record, state: pb.AnnouncementType_JOIN}
 		if _, ok := c.table.room(newcomer, c.self, c.now); !ok {
-			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s with this epoch", id)
+			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
 		}
 	}
 	if c.linksUp() >= maxLinks && c.linkTo(l.key) == nil {

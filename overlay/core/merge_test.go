@@ -184,6 +184,22 @@ func TestKeysInTurn(t *testing.T) {
 	}
 }
 
+// TestSuspectKeepsItsPlace: who may still refute is not pushed out by others who
+// claim its ID.
+func TestSuspectKeepsItsPlace(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+	for i := range uint64(maxKeysPerID - 1) {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "five", 100+i, 0)))
+	}
+	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, 0), say(pb.AnnouncementType_JOIN, 2000, "five", 50, 0)))
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 1)))
+	if owner := r.c.table.owner("five", r.now); owner.key != testIdentity(5).Key() || !owner.alive() || len(r.out.Events) != 0 {
+		t.Errorf("owner %v, events %v", owner.key, r.out.Events)
+	}
+}
+
 // TestKeysChaseEachOther: in a ring of tables that each tell the next whatever is
 // news to them, what is said of more keys than a table holds comes to an end.
 func TestKeysChaseEachOther(t *testing.T) {

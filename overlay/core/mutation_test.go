@@ -34,6 +34,8 @@ func TestMutations(t *testing.T) {
 		{"the loser of an ID stays", "announce.go", "if owner != c.self {", "if false {"},
 		{"accusations are shown at once", "table.go", "now < e.doomed", "now < 0"},
 		{"a suspect loses its ID", "table.go", "if !e.alive() && !e.suspect(now) {", "if !e.alive() {"},
+		{"who was pushed out comes back", "table.go", "e.record.GetEpoch() <= v.epoch {", "false {"},
+		{"a suspect is pushed out", "table.go", "!f.alive() && !f.suspect(now) &&", "!f.alive() &&"},
 		{"broadcasts are shown each time", "broadcast.go", "if e.broadcasts.has(counter) {", "if false {"},
 		{"broadcasts are not verified", "broadcast.go", "if !certs.VerifyBroadcast(", "if false && !certs.VerifyBroadcast("},
 		{"broadcasts are not repeated to new neighbours", "broadcast.go", "if b.from != l.id && b.at >= e.since {", "if false {"},

@@ -67,7 +67,14 @@ func compareEntries(a, b *entry) int {
 // so that a run repeats by its seed.
 type table struct {
 	entries []*entry
-	banned  map[certs.ID]uint64 // new keys of the ID need a later epoch, see room
+	evicted []eviction // the last ones while buried, see room
+}
+
+// eviction is what is left of an entry that was taken out to make room.
+type eviction struct {
+	id    certs.ID
+	key   certs.PublicKey
+	epoch uint64
 }
 
 func (t *table) insert(e *entry) {
@@ -159,8 +166,10 @@ func (t *table) room(e *entry, self *entry, now time.Duration) (evicted *entry, 
 	if len(t.entries) >= maxEntries || !e.alive() && t.buriedCount() >= maxTombstones {
 		return nil, false
 	}
-	if e.record.GetEpoch() <= t.banned[e.id] {
-		return nil, false
+	for _, v := range t.evicted {
+		if v.key == e.key && v.id == e.id && e.record.GetEpoch() <= v.epoch {
+			return nil, false
+		}
 	}
 	list := t.of(e.id)
 	switch {
@@ -199,10 +208,10 @@ func (e *entry) expendable(f *entry) bool {
 func (t *table) evict(e *entry) {
 	t.remove(e)
 	if !e.alive() {
-		if t.banned == nil {
-			t.banned = make(map[certs.ID]uint64)
+		if len(t.evicted) == maxEvicted {
+			t.evicted = slices.Delete(t.evicted, 0, 1)
 		}
-		t.banned[e.id] = max(t.banned[e.id], e.record.GetEpoch())
+		t.evicted = append(t.evicted, eviction{e.id, e.key, e.record.GetEpoch()})
 	}
 }
 

@@ -18,7 +18,7 @@
 //	expect bob delivered to=alice path=direct
 //
 //	# bob crashes, and alice learns it
-//	crash bob
+//	kill bob
 //	expect alice peer_left id=bob reason=lost within 10s
 //
 // The files are those of [testscript]: '#' begins a comment that is a heading in
@@ -42,15 +42,13 @@
 //	send NAME TO BODY [REF]    the JSON line of a direct message
 //	broadcast NAME BODY [REF]  the JSON line of a message to everyone
 //	close NAME                 end its input
-//	terminate NAME             SIGTERM
+//	stop NAME                  SIGTERM
 //	interrupt NAME             SIGINT
-//	crash NAME                 SIGKILL
+//	kill NAME                  SIGKILL
 //	freeze NAME, thaw NAME     SIGSTOP, SIGCONT
 //	mute NAME, unmute NAME     stop reading its standard output, go on reading
 //
-// The verbs for signals have names of their own since testscript's stop, kill
-// and stderr mean something else and can't be replaced; a scenario with stop is
-// refused.
+// testscript's own kill and stop can't be used: these are the peers'.
 //
 //	cut A B [C...]             no packet passes between A and any of the others
 //	heal [A B]                 undo that; without names all cuts
@@ -95,7 +93,7 @@
 // event and time, ready first, left last, joins and leaves of an ID in turn, no
 // message twice, none from a stranger. At the end of the scenario every peer
 // must be free of data races and panics, and one that ended with another status
-// than 0 must have had its exit or crash. Then all are killed.
+// than 0 must have had its exit or kill. Then all are killed.
 //
 // [testscript]: https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript
 package main

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ func build(dir string, race bool) (program string, err error) {
 	return program, nil
 }
 
-// params are what testscript needs to play the files, which must have passed prepare.
+// params are what testscript needs to play the files, which prepare has made.
 func (e *engine) params(files []string) testscript.Params {
 	return testscript.Params{
 		Files:               files,
@@ -76,7 +77,7 @@ func (e *engine) setup(env *testscript.Env) error {
 func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	cmds := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, v := range verbs() {
-		cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+		cmds[registered(name)] = func(ts *testscript.TestScript, neg bool, args []string) {
 			s := ts.Value(scenarioKey{}).(*scenario)
 			s.ts = ts
 			if neg && name != "log" {
@@ -110,31 +111,49 @@ func condition(cond string) (bool, error) {
 }
 
 var (
-	stopLine = regexp.MustCompile(`(?m)^[ \t]*(\[[^]\n]*\][ \t]*)*stop\b`)
-	cutLine  = regexp.MustCompile(`(?m)^[ \t]*(\[[^]\n]*\][ \t]*)*cut\b`)
+	ownVerb = regexp.MustCompile(`(?m)^([ \t]*(?:\[[^]\n]*\][ \t]*)*(?:![ \t]*)?)(kill|stop)\b`)
+	cutLine = regexp.MustCompile(`(?m)^[ \t]*(\[[^]\n]*\][ \t]*)*cut\b`)
 )
 
-// prepare looks through the files before they are played. It refuses what would
-// pass without having been checked, and notes who needs --cut-file: with it the
-// socket is not the one that users have.
-func (e *engine) prepare(files []string) error {
+// registered is the name under which testscript knows a verb: it has a kill and a
+// stop of its own, which can't be replaced. prepare writes the files accordingly.
+func registered(verb string) string {
+	if verb == "kill" || verb == "stop" {
+		return verb + "-peer"
+	}
+	return verb
+}
+
+// prepare copies the files into dir as testscript is to see them, and returns the
+// copies. It notes who needs --cut-file: with it the socket is not the one that
+// users have.
+func (e *engine) prepare(files []string, dir string) (copies []string, err error) {
 	e.cutting = map[string]bool{}
-	for _, name := range files {
+	for i, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		script, _, _ := strings.Cut("\n"+string(text), "\n-- ")
-		if at := stopLine.FindStringIndex(script); at != nil {
-			return fmt.Errorf("%s:%d: stop would end the scenario here; SIGTERM is: terminate NAME",
-				name, strings.Count(script[:at[0]], "\n"))
-		}
+		script, data, hasData := strings.Cut("\n"+string(text), "\n-- ")
 		if cutLine.MatchString(script) {
 			base := filepath.Base(name)
 			e.cutting[strings.TrimSuffix(base, filepath.Ext(base))] = true
 		}
+		script = ownVerb.ReplaceAllString(script, "${1}${2}-peer")[1:]
+		if hasData {
+			script += "\n-- " + data
+		}
+		place := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.MkdirAll(place, 0o755); err != nil {
+			return nil, err
+		}
+		copied := filepath.Join(place, filepath.Base(name))
+		if err := os.WriteFile(copied, []byte(script), 0o644); err != nil {
+			return nil, err
+		}
+		copies = append(copies, copied)
 	}
-	return nil
+	return copies, nil
 }
 
 // hasCut says whether the scenario cuts peers off.

@@ -90,7 +90,7 @@ start a
 type a 'exit 3'
 exit a 3
 start a
-crash a
+kill a
 exit a killed
 start a
 close a
@@ -111,7 +111,7 @@ start a
 type a 'raw {"event":"x","time":"2026-01-01T00:00:00Z"}'
 type a 'exit 1'
 never a y for 10m
-`, `a ended with status 1, and no exit or crash accounts for it`},
+`, `a ended with status 1, and no exit or kill accounts for it`},
 	{"log", `
 start a
 type a 'err first'
@@ -283,7 +283,7 @@ type a '{"event":"x"}'
 never a x for 100ms
 thaw a
 expect a x
-terminate a
+stop a
 exit a 7
 `
 	failed, text := play(t, script)
@@ -292,20 +292,26 @@ exit a 7
 	}
 }
 
-func TestStopIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	for script, refused := range map[string]bool{
-		"start a\n[linux] stop a\n":     true,
-		"stop\n":                        true,
-		"# stop\ntype a stop\n":         false,
-		"start a\n-- file --\nstop a\n": false,
+// testscript's own kill and stop, the latter of which passes at once, are not
+// what a scenario gets.
+func TestOwnVerbs(t *testing.T) {
+	for script, want := range map[string]string{
+		"start a\n[linux] stop a\n":     "start a\n[linux] stop-peer a\n",
+		"stop\n":                        "stop-peer\n",
+		"! kill a\n":                    "! kill-peer a\n",
+		"# stop\ntype a stop\n":         "# stop\ntype a stop\n",
+		"start a\n-- file --\nstop a\n": "start a\n-- file --\nstop a\n",
 	} {
-		name := filepath.Join(dir, "s.txtar")
+		name := filepath.Join(t.TempDir(), "s.txtar")
 		if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := new(engine).prepare([]string{name}); (err != nil) != refused {
-			t.Errorf("%q: %v", script, err)
+		copies, err := new(engine).prepare([]string{name}, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(copies[0]); err != nil || string(got) != want {
+			t.Errorf("%q became %q, %v", script, got, err)
 		}
 	}
 }
@@ -322,12 +328,13 @@ func play(t *testing.T, script string) (failed bool, text string) {
 		t.Fatal(err)
 	}
 	e := &engine{program: self, env: []string{fakeVariable + "=1"}}
-	if err := e.prepare([]string{name}); err != nil {
+	files, err := e.prepare([]string{name}, t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	r := &report{out: &out, counts: &counts{}}
-	testscript.RunT(r, e.params([]string{name}))
+	testscript.RunT(r, e.params(files))
 	if e.mu.Lock(); len(e.running) > 0 {
 		t.Errorf("%d processes are left", len(e.running))
 	}

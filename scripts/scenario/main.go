@@ -44,7 +44,8 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 	}
 	defer os.RemoveAll(dir)
 	e := &engine{program: *program}
-	if err := e.prepare(files); err != nil {
+	files, err = e.prepare(files, dir)
+	if err != nil {
 		return fatal(err)
 	}
 	if e.program == "" {

@@ -31,7 +31,7 @@ type process struct {
 	readers int  // of standard output and error that have not come to the end
 	ended   bool
 	status  string // when ended: the exit status, or "killed" and the like
-	excused bool   // an exit or crash of the scenario accounts for the end
+	excused bool   // an exit or kill of the scenario accounts for the end
 	check   contract
 }
 
@@ -238,7 +238,7 @@ func (p *process) unexpectedEnd() string {
 	if !p.ended || p.excused || p.status == "0" {
 		return ""
 	}
-	return fmt.Sprintf("ended with status %s, and no exit or crash accounts for it", p.status)
+	return fmt.Sprintf("ended with status %s, and no exit or kill accounts for it", p.status)
 }
 
 // breaches are what a peer must never do.

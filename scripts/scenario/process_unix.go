@@ -10,8 +10,8 @@ import (
 
 // signals are those that a verb can send here.
 var signals = map[string]syscall.Signal{
-	"crash":     syscall.SIGKILL,
-	"terminate": syscall.SIGTERM,
+	"kill":      syscall.SIGKILL,
+	"stop":      syscall.SIGTERM,
 	"interrupt": syscall.SIGINT,
 	"freeze":    syscall.SIGSTOP,
 	"thaw":      syscall.SIGCONT,

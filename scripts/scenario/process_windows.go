@@ -7,7 +7,7 @@ import (
 )
 
 // signals are those that a verb can send here: Windows only knows the end.
-var signals = map[string]syscall.Signal{"crash": syscall.SIGKILL}
+var signals = map[string]syscall.Signal{"kill": syscall.SIGKILL}
 
 func ownGroup(*exec.Cmd) {}
 

@@ -44,7 +44,8 @@ func TestScenarios(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &engine{program: program, slots: make(chan struct{}, atOnce)}
-	if err := e.prepare(files); err != nil {
+	files, err = e.prepare(files, t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, e.params(files))

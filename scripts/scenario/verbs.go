@@ -42,7 +42,7 @@ func verbs() map[string]verb {
 		"exit":      {"NAME STATUS [within D]", (*scenario).exit},
 		"log":       {"NAME REGEXP [within D]", (*scenario).log},
 	}
-	for _, name := range []string{"crash", "terminate", "interrupt", "freeze", "thaw"} {
+	for _, name := range []string{"kill", "stop", "interrupt", "freeze", "thaw"} {
 		all[name] = verb{"NAME", func(s *scenario, args []string) error { return s.signal(name, args) }}
 	}
 	return all
@@ -124,7 +124,7 @@ func (s *scenario) signal(verb string, args []string) error {
 		s.t.Skip(verb + " needs a Unix system, this is " + runtime.GOOS)
 	}
 	s.engine.show.typed(p.name, "("+verb+")")
-	if verb == "crash" {
+	if verb == "kill" {
 		p.change(func() { p.excused = true })
 	}
 	if err := p.cmd.Process.Signal(sig); err != nil {
