@@ -83,7 +83,7 @@ func TestMutations(t *testing.T) {
 				t.Fatal(err)
 			}
 			out, err := exec.Command(goCommand, "test", "-overlay", list, "-vet=off", "-short", "-failfast",
-				"-timeout", "60s", "-run", "^Test", ".").CombinedOutput()
+				"-timeout", "60s", "-run", "^Test", ".", "-rapid.nofailfile").CombinedOutput()
 			switch {
 			case err == nil:
 				t.Errorf("no test notices it")
