@@ -12,16 +12,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"quicpeer/overlay"
 )
 
 func main() {
-	// QUIC's library would print to standard error itself.
-	if name := "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"; os.Getenv(name) == "" {
-		os.Setenv(name, "true")
-	}
 	// Otherwise a write to a closed standard output kills the process, and nobody
 	// hears a goodbye.
 	signal.Ignore(syscall.SIGPIPE)
@@ -63,7 +58,6 @@ func interruptible() (context.Context, func()) {
 // The end of ctx makes the peer leave; interrupt is what Ctrl-C does on a
 // terminal whose keys make no signals. The error is for report.
 func run(ctx context.Context, interrupt func(), args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	started := time.Now()
 	o, err := parseOptions(args, getenv)
 	if err != nil {
 		return err
@@ -87,7 +81,6 @@ func run(ctx context.Context, interrupt func(), args []string, getenv func(strin
 	s := &session{
 		options: o,
 		state:   state,
-		started: started,
 		console: c,
 		log:     newLog(c.logs(), o, c.logColour),
 		start:   startNode,

@@ -47,7 +47,6 @@ type lines interface{ next() ([]byte, error) }
 type session struct {
 	options options
 	state   *certs.State // nil: none is kept
-	started time.Time    // the process
 	console *console
 	log     *slog.Logger
 	start   func(context.Context, overlay.Config) (node, error)
@@ -176,6 +175,7 @@ func show(n node, talk speech, ready chan<- struct{}) error {
 // listen obeys lines until one of them, or their end, says to leave (nil), or
 // standard output is broken.
 func (s *session) listen(ctx context.Context, n node, talk speech, input lines) error {
+	began := time.Now() // reading, so that a long joining does not hide a short input
 	for ctx.Err() == nil {
 		line, err := input.next()
 		switch {
@@ -185,7 +185,7 @@ func (s *session) listen(ctx context.Context, n node, talk speech, input lines) 
 			}
 			continue
 		case errors.Is(err, io.EOF):
-			if ctx.Err() == nil && time.Since(s.started) < time.Second {
+			if ctx.Err() == nil && time.Since(began) < time.Second {
 				s.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
 			}
 			return nil

@@ -40,7 +40,6 @@ func newTestSession(n *fakeNode, stdin io.Reader, stdout io.Writer) (s *session,
 	logs = &buffer{}
 	s = &session{
 		options: options{json: true, drain: 5 * time.Second},
-		started: time.Now(),
 		console: newConsole(stdin, stdout, logs, environment(), func() {}),
 		start:   func(context.Context, overlay.Config) (node, error) { return n, nil },
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/pb"
 	"quicpeer/transport"
 )
 
@@ -59,28 +61,28 @@ func (n *Node) connected(l *transport.Link, dial core.DialID) {
 
 // read gives the frames of a control stream to the core until the link ends.
 func (n *Node) read(l *messageLink) {
-	for {
-		m, err := l.Receive()
-		if err != nil {
-			break
+	var end error
+	for end == nil {
+		var m *pb.PeerMessage
+		if m, end = l.Receive(); end == nil {
+			n.post(func() { n.core.Receive(n.now(), l.id, m) })
 		}
-		n.post(func() { n.core.Receive(n.now(), l.id, m) })
 	}
 	l.Shut(transport.CodeBye, "goodbye")
 	<-l.Done()
 	err := l.Err()
-	n.post(func() { n.disconnected(l.id, err) })
+	n.post(func() { n.disconnected(l.id, end == io.EOF || friendly(err), err) })
 }
 
 // disconnected takes a link out of the books.
-func (n *Node) disconnected(id core.LinkID, err error) {
+func (n *Node) disconnected(id core.LinkID, friendly bool, err error) {
 	l := n.links[id]
 	delete(n.links, id)
 	why := "goodbye"
 	if err != nil {
 		why = err.Error()
 	}
-	n.core.Disconnected(n.now(), id, friendly(err), why)
+	n.core.Disconnected(n.now(), id, friendly, why)
 	for _, f := range l.ended {
 		f()
 	}
@@ -89,12 +91,16 @@ func (n *Node) disconnected(id core.LinkID, err error) {
 	}
 }
 
-// friendly says that the peer itself has closed the link for a reason that does
-// not mean that it is going.
+// friendly says that the end of a link does not mean that its peer is going: the
+// peer has closed it, or we have, because it broke the protocol. A goodbye at the
+// end of the control stream is friendly too: who leaves has said LEAVE before it.
 func friendly(err error) bool {
 	var closed *transport.ClosedError
-	if !errors.As(err, &closed) || !closed.Remote {
+	if !errors.As(err, &closed) {
 		return false
+	}
+	if !closed.Remote {
+		return closed.Code == transport.CodeProtocol
 	}
 	switch closed.Code {
 	case transport.CodeBye, transport.CodeShutdown, transport.CodeInternal:

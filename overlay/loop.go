@@ -49,6 +49,11 @@ func (n *Node) settle() {
 // hear tells the core which links have been heard since the last time.
 func (n *Node) hear() {
 	now := n.now()
+	n.mu.Lock()
+	for _, o := range n.outboxes {
+		o.keepLink()
+	}
+	n.mu.Unlock()
 	for id, l := range n.links {
 		if received := l.Stats().Received; received != l.received {
 			l.received, l.heard = received, now
@@ -66,10 +71,14 @@ func (n *Node) apply(out core.Effects) {
 	if out.Epoch != 0 {
 		if _, err := n.cfg.State.NextEpoch(out.Epoch); err != nil {
 			n.fail(err)
+			return
 		}
 	}
 	for _, event := range out.Events {
 		n.happened(event)
+	}
+	if len(out.Events) > 0 && out.Events[0] == (core.Ready{}) {
+		close(n.ready) // behind the joins: whoever sends now finds them
 	}
 	for _, up := range out.Up {
 		n.linkUp(up)
@@ -103,7 +112,6 @@ func (n *Node) happened(event core.Event) {
 		n.setPrefix()
 		_, listen := addresses(n.endpoint.Addr())
 		n.queue.push(Ready{n.id, n.Key(), listen})
-		close(n.ready)
 	case core.Joined:
 		n.queue.push(PeerJoined(e))
 		n.setPresent(e.ID, e.Key, true)
@@ -123,7 +131,11 @@ func (n *Node) happened(event core.Event) {
 			m.Path = PathDirect
 		}
 		if !n.queue.pushBroadcast(m) {
-			n.log.Warn("broadcast dropped: too many wait to be read", "from", string(m.From))
+			n.dropped++
+			if now := n.now(); now >= n.nextDropped {
+				n.nextDropped = now + time.Second
+				n.log.Warn("broadcasts dropped: too many wait to be read", "from", string(m.From), "since the start", n.dropped)
+			}
 		}
 	}
 }

@@ -53,10 +53,12 @@ type Node struct {
 	start    time.Time // the origin of the core's time
 
 	// The loop's own.
-	core     *core.Core
-	links    map[core.LinkID]*nodeLink
-	lastLink core.LinkID
-	awaken   *time.Timer
+	core        *core.Core
+	links       map[core.LinkID]*nodeLink
+	lastLink    core.LinkID
+	awaken      *time.Timer
+	dropped     int           // broadcasts
+	nextDropped time.Duration // when to log that again
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc

@@ -94,8 +94,10 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 		o.tellBuffered(m, "there is no such peer in the network now")
 	}
 	if o.lone() {
-		o.sendLone()
-		return m.id, nil
+		if stream := o.link.TryOpenStream(); stream != nil {
+			o.sendLone(stream)
+			return m.id, nil
+		}
 	}
 	o.changed.Broadcast()
 	o.mu.Unlock()
@@ -136,10 +138,10 @@ func (o *outbox) lone() bool {
 // sendLone writes the one waiting message here and now: it saves a lone message
 // the way over another goroutine, a tenth of its time on loopback. o.mu is held,
 // and unlocked.
-func (o *outbox) sendLone() {
+func (o *outbox) sendLone(stream *transport.Stream) {
 	l, batch := o.link, o.take(1)
 	o.mu.Unlock()
-	o.write(l, batch) // a failure ends the link, and send with it
+	o.write(l, stream, batch) // a failure ends the link, and send with it
 	o.wrote()
 }
 
@@ -325,4 +327,13 @@ func (o *outbox) discard() bool {
 	}
 	o.closed = true
 	return true
+}
+
+// keepLink says that the link is in use while receipts are awaited on it.
+func (o *outbox) keepLink() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link != nil && len(o.flight) > 0 {
+		o.link.used.touch(o.node.start)
+	}
 }

@@ -42,7 +42,15 @@ func (o *outbox) send(l *messageLink) {
 	defer stop()
 	for {
 		batch := o.next(l)
-		if batch == nil || !o.write(l, batch) {
+		if batch == nil {
+			break
+		}
+		stream, err := l.OpenStream(l.used.ctx)
+		if err != nil {
+			l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
+			break
+		}
+		if !o.write(l, stream, batch) {
 			break
 		}
 		o.wrote()
@@ -54,14 +62,11 @@ func (o *outbox) send(l *messageLink) {
 	o.node.want(o.to)
 }
 
-// write writes a batch on a stream of its own, and says whether that went well;
-// if not, it ends the link. The caller has the right to write.
-func (o *outbox) write(l *messageLink, batch []*outgoing) bool {
-	o.frames = o.encode(o.frames[:0], l, batch)
-	stream, err := l.OpenStream(l.used.ctx)
-	if err == nil {
-		err = stream.Write(o.frames)
-	}
+// write writes a batch on its stream and says whether that went well; if not, it
+// ends the link. The caller has the right to write.
+func (o *outbox) write(l *messageLink, stream *transport.Stream, batch []*outgoing) bool {
+	o.frames = o.encode(o.frames[:0], batch)
+	err := stream.Write(o.frames)
 	if err == nil {
 		err = stream.CloseWrite()
 	}
@@ -76,7 +81,7 @@ func (o *outbox) write(l *messageLink, batch []*outgoing) bool {
 
 // encode turns a batch into frames. The bodies were checked by Send, so that it
 // can't fail.
-func (o *outbox) encode(frames []byte, l *messageLink, batch []*outgoing) []byte {
+func (o *outbox) encode(frames []byte, batch []*outgoing) []byte {
 	for _, m := range batch {
 		var err error
 		frames, err = pb.Append(frames, pb.Wrap(&pb.Message{

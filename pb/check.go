@@ -197,11 +197,11 @@ func checkAnnouncements(list []*Announcement) error {
 }
 
 func checkSyncRequest(r *SyncRequest) error {
-	if err := checkLength("digest", r.GetDigest(), 32); err != nil {
-		return err
-	}
 	if r.GetAfterId() == "" && len(r.GetAfterKey()) == 0 {
-		return nil
+		return checkLength("digest", r.GetDigest(), 32)
+	}
+	if err := checkLength("digest", r.GetDigest(), 0); err != nil {
+		return err
 	}
 	if err := checkLength("key", r.GetAfterKey(), KeySize); err != nil {
 		return err

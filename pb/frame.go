@@ -43,7 +43,12 @@ func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
 	}
 	source := &erringReader{r: r}
 	m := new(PeerMessage)
-	err := protodelim.UnmarshalOptions{MaxSize: int64(limit)}.UnmarshalFrom(source, m)
+	// Fields that this version does not know are dropped: they would be kept in the
+	// table and passed on, without anybody having checked their size.
+	err := protodelim.UnmarshalOptions{
+		MaxSize:          int64(limit),
+		UnmarshalOptions: proto.UnmarshalOptions{DiscardUnknown: true},
+	}.UnmarshalFrom(source, m)
 	switch {
 	case err == nil:
 		return m, Check(m)

@@ -875,7 +875,10 @@ type Announcement struct {
 	Type   AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	Record *Signed          `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
 	// How many links it has crossed: 0 from the subject itself.
-	Hops          uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
+	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
+	// LOST and LEAVE: seconds since that was first said, as far as the sender knows.
+	// After 24 h the entry is forgotten, by this age and not by anybody's clock.
+	Age           uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,6 +930,13 @@ func (x *Announcement) GetRecord() *Signed {
 func (x *Announcement) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
+	}
+	return 0
+}
+
+func (x *Announcement) GetAge() uint32 {
+	if x != nil {
+		return x.Age
 	}
 	return 0
 }
@@ -1188,8 +1198,9 @@ func (x *Neighbour) GetType() NeighbourType {
 // SyncRequest asks for the table of the other side, a piece at a time.
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// SHA-256 over the asker's whole table (see core.Table.Digest). The answer to
-	// a digest that equals one's own is an empty last piece.
+	// SHA-256 over the asker's whole table (see table.digest in overlay/core). The
+	// answer to a digest that equals one's own is an empty last piece. Empty where
+	// the piece is not the first.
 	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The piece begins behind this entry, in the order of (ID, key); empty for the first.
 	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
@@ -1487,11 +1498,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x1c\n" +
 	"\taddresses\x18\x05 \x03(\tR\taddresses\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\a \x01(\rR\x03seq\"\x82\x01\n" +
+	"\x03seq\x18\a \x01(\rR\x03seq\"\x94\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
-	"\x04hops\x18\x03 \x01(\rR\x04hops\"U\n" +
+	"\x04hops\x18\x03 \x01(\rR\x04hops\x12\x10\n" +
+	"\x03age\x18\x04 \x01(\rR\x03age\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9d\x01\n" +
 	"\x0eHandshakeStart\x12\x18\n" +

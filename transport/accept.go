@@ -52,7 +52,7 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 		}
 		return
 	}
-	l, err := e.newLink(conn, stream, false)
+	l, err := e.newLink(conn, stream)
 	if err != nil {
 		_ = e.discard(conn, CodeShutdown, err)
 		return

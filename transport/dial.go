@@ -62,7 +62,7 @@ func (e *Endpoint) dialOnce(ctx context.Context, addr netip.AddrPort, want certs
 	if err != nil {
 		return nil, e.discard(conn, CodeInternal, err)
 	}
-	l, err := e.newLink(conn, stream, true)
+	l, err := e.newLink(conn, stream)
 	if err != nil {
 		return nil, e.discard(conn, CodeShutdown, err)
 	}

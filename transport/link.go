@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -32,7 +33,6 @@ type Link struct {
 	control  *quic.Stream
 	reader   *bufio.Reader // of control
 	peer     certs.PublicKey
-	dialed   bool
 	log      *slog.Logger
 	queue    queue
 	slots    chan struct{} // holds a token for each message stream of ours (see OpenStream)
@@ -43,7 +43,7 @@ type Link struct {
 }
 
 // newLink makes a connection with its control stream a link and starts it.
-func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream, dialed bool) (*Link, error) {
+func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error) {
 	peer, err := certs.PeerKey(conn.ConnectionState().TLS)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,6 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream, dialed bool) (
 		control:  control,
 		reader:   bufio.NewReader(control),
 		peer:     peer,
-		dialed:   dialed,
 		log:      e.log.With("peer", peer),
 		slots:    make(chan struct{}, maxOpen),
 		done:     make(chan struct{}),
@@ -70,9 +69,6 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream, dialed bool) (
 
 // Peer is the key of the other side.
 func (l *Link) Peer() certs.PublicKey { return l.peer }
-
-// Dialed reports whether we have dialled; else the peer has.
-func (l *Link) Dialed() bool { return l.dialed }
 
 // RemoteAddr is the address that the peer's packets come from. If the peer has
 // dialled, it can change.
@@ -95,7 +91,8 @@ func (l *Link) Stats() Stats {
 
 // Send queues a frame, encoded by [pb.Append], for the control stream. It never
 // blocks; frames are written in the order of the calls. The frame is copied. A
-// peer that leaves 4 MiB unread is cut off: ErrQueueFull. On a link that is
+// peer that leaves 4 MiB unread, or reads nothing for 10 s, is cut off: ErrQueueFull.
+// On a link that is
 // ending the error is net.ErrClosed.
 func (l *Link) Send(frame []byte) error {
 	err := l.queue.put(frame)
@@ -105,6 +102,9 @@ func (l *Link) Send(frame []byte) error {
 	}
 	return err
 }
+
+// Queued is how many bytes of frames are not written yet.
+func (l *Link) Queued() int { return l.queue.length() }
 
 // Receive waits for the next frame of the control stream. io.EOF is the peer's
 // goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
@@ -208,16 +208,42 @@ func (l *Link) write() ending {
 			}
 			continue
 		}
-		if _, err := l.control.Write(batch); err != nil {
+		if err := l.writeBatch(batch); err != nil {
 			return l.writeFailed(err)
 		}
 	}
 }
 
+// writeBatch writes what was queued. The peer has writePatience to take each part
+// of it, so that one that has stopped reading is cut off also when little is queued.
+func (l *Link) writeBatch(batch []byte) error {
+	for len(batch) > 0 {
+		part := batch[:min(len(batch), writePart)]
+		l.queue.unlessEnding(func() {
+			_ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) // never fails
+		})
+		if _, err := l.control.Write(part); err != nil {
+			return err
+		}
+		batch = batch[len(part):]
+	}
+	return nil
+}
+
+// Guesses: 52 kbit/s is the least that keeps a link.
+const (
+	writePart     = 64 << 10
+	writePatience = 10 * time.Second
+)
+
 // writeFailed says how to end a link whose control stream can't be written.
 func (l *Link) writeFailed(err error) ending {
 	if how := l.queue.how(); how != nil { // the deadline of Shut or Abort, as a rule
 		return ending{code: how.code, reason: how.reason}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		l.log.Warn("link closed: the peer does not read", "addr", l.RemoteAddr(), "for", writePatience)
+		return ending{code: CodeSlow, reason: "does not read"}
 	}
 	var reset *quic.StreamError
 	if errors.As(err, &reset) {

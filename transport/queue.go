@@ -91,3 +91,19 @@ func (q *queue) how() *ending {
 	defer q.mu.Unlock()
 	return q.ending
 }
+
+// unlessEnding calls f unless the link is ending. f must not wait.
+func (q *queue) unlessEnding(f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ending == nil {
+		f()
+	}
+}
+
+// length is how many bytes are not written yet.
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.size
+}

@@ -51,6 +51,21 @@ func (l *Link) OpenStream(ctx context.Context) (*Stream, error) {
 	return newStream(s, l.slots), nil
 }
 
+// TryOpenStream is OpenStream without waiting; nil means that it would have to.
+func (l *Link) TryOpenStream() *Stream {
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		return nil
+	}
+	s, err := l.conn.OpenStream()
+	if err != nil {
+		<-l.slots
+		return nil
+	}
+	return newStream(s, l.slots)
+}
+
 // AcceptStream waits for the next stream that the peer has opened, in the order
 // of their numbers.
 func (l *Link) AcceptStream(ctx context.Context) (*Stream, error) {
@@ -91,10 +106,6 @@ func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
 	}
 	return m, nil
 }
-
-// Buffered is how many bytes have been received and can be read without waiting,
-// as far as they are known: there may be more.
-func (s *Stream) Buffered() int { return s.reader.Buffered() }
 
 // Cancel gives up both directions; the peer's Read and Write fail with a
 // *[ResetError]. It does nothing to a direction that has ended.

@@ -62,10 +62,10 @@ const (
 	// A handshake takes one round trip; quic-go's default, and long enough for five
 	// retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
 	handshakeTimeout = 5 * time.Second
-	// How long a silent link lives. Not how crashes are found: the overlay asks
-	// around after 2 s of silence. Long enough for a Wi-Fi change; a guess.
+	// How long a silent link lives. Not how crashes are found: the overlay dials
+	// anew after 3 s of silence. Long enough for a Wi-Fi change; a guess.
 	idleTimeout = 15 * time.Second
-	// A quarter to a half of the overlay's limit of 2 s, so that one lost packet is
+	// A third of the overlay's limit of 3 s, so that one lost packet is
 	// no silence. Both sides send: each measures the other.
 	keepAlivePeriod = time.Second
 	// Streams that a peer may have open in the eyes of QUIC, where a stream counts

@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -55,11 +56,14 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 		c.learnOfSelf(from, news)
 		return true
 	}
+	if held == nil && a.GetType() != pb.AnnouncementType_JOIN && ageOf(a) >= forgetAfter {
+		return true
+	}
 	if held == nil {
 		held = &entry{id: id, key: key, record: record, state: a.GetType(), since: c.now}
 		evicted, ok := c.table.room(held, c.self, c.now)
 		if !ok {
-			c.note(Warn, "no room in the table, announcement dropped", "id", string(id), "key", key.String())
+			c.note(Debug, "no room in the table, announcement dropped", "id", string(id), "key", key.String())
 			return true
 		}
 		if evicted != nil {
@@ -89,7 +93,9 @@ func (c *Core) accept(from *link, e *entry, record *pb.Record, a *pb.Announcemen
 		e.failures, e.nextDial = 0, c.now
 	} else {
 		e.confirm = false
+		e.buried = c.now - ageOf(a)
 	}
+	c.table.changed()
 	e.paths = e.paths[:0]
 	e.setPath(from.id, a.GetHops()+1)
 	c.flood(from, e, a.GetHops()+1)
@@ -120,11 +126,30 @@ func (c *Core) learnOfSelf(from *link, news version) {
 	case news.epoch > c.cfg.Epoch:
 		c.raiseEpoch(news.epoch) // somebody has found us before we have found a door
 	default:
-		c.note(Debug, "refuting", "said", news.state.String())
-		c.setOwnRecord(pb.AnnouncementType_JOIN, news.seq+1)
+		c.refuteAbove = max(c.refuteAbove, news.seq)
+		c.refuteTo = from.id
+		c.refute()
+		return
 	}
 	c.flood(from, c.self, 0)
 	c.announceTo(from, c.self, 0)
+}
+
+// refute says that we are here after all, at most once in refuteEvery: who says
+// LOST without end must not make us flood without end.
+func (c *Core) refute() {
+	if c.refuteTo == 0 || c.now < c.nextRefute || c.leaving {
+		return
+	}
+	c.note(Debug, "refuting")
+	c.nextRefute = c.now + refuteEvery
+	c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.GetSeq())+1)
+	from := c.link(c.refuteTo)
+	c.refuteTo = 0
+	c.flood(from, c.self, 0)
+	if from != nil && from.state == linkUp {
+		c.announceTo(from, c.self, 0)
+	}
 }
 
 // checkOwnID stops this peer if another living key owns its ID, and tells the
@@ -181,7 +206,7 @@ func (c *Core) becomeReady() {
 	if c.ready {
 		return
 	}
-	c.ready = true
+	c.ready, c.accepted = true, true
 	c.out.Events = append(c.out.Events, Ready{})
 	for _, e := range c.table.entries {
 		c.refresh(e.id)
@@ -193,7 +218,7 @@ func (c *Core) flood(from *link, e *entry, hops uint32) {
 	if hops > pb.MaxHops {
 		return
 	}
-	a := &pb.Announcement{Type: e.state, Record: e.signed, Hops: hops}
+	a := c.announcement(e, hops)
 	for _, l := range c.links {
 		if l != from && l.neighbour {
 			l.pending = append(l.pending, a)
@@ -203,7 +228,29 @@ func (c *Core) flood(from *link, e *entry, hops uint32) {
 
 // announceTo queues an announcement for one link.
 func (c *Core) announceTo(l *link, e *entry, hops uint32) {
-	l.pending = append(l.pending, &pb.Announcement{Type: e.state, Record: e.signed, Hops: min(hops, pb.MaxHops)})
+	l.pending = append(l.pending, c.announcement(e, hops))
+}
+
+// announcement says what we hold of a peer.
+func (c *Core) announcement(e *entry, hops uint32) *pb.Announcement {
+	a := &pb.Announcement{Type: e.state, Record: e.signed, Hops: min(hops, pb.MaxHops)}
+	if !e.alive() {
+		a.Age = uint32((c.now - e.buried) / time.Second)
+	}
+	return a
+}
+
+// ageOf is how long ago the LOST or LEAVE was first said.
+func ageOf(a *pb.Announcement) time.Duration { return time.Duration(a.GetAge()) * time.Second }
+
+// forget drops what was buried long ago. Ages travel with announcements, so that
+// an entry does not live on by being passed from one to the other.
+func (c *Core) forget() {
+	if c.now < c.nextForget {
+		return
+	}
+	c.nextForget = c.now + time.Minute
+	c.table.drop(func(e *entry) bool { return e != c.self && !e.alive() && c.now >= e.buried+forgetAfter })
 }
 
 // maxBatch keeps a frame of announcements below pb.MaxControlFrame, in bytes.
@@ -233,7 +280,7 @@ func (c *Core) flushLink(l *link) {
 	for len(l.pending) > 0 {
 		n := takeBatch(l.pending)
 		data := encode(&pb.PropagationMessage{Announcements: l.pending[:n]})
-		c.out.Frames = append(c.out.Frames, Frame{l.id, data})
+		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: data})
 		l.pending = l.pending[n:]
 	}
 	l.pending = nil

@@ -82,7 +82,7 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32) {
 		if data == nil {
 			data = encode(&pb.Broadcast{Content: content, Hops: hops})
 		}
-		c.out.Frames = append(c.out.Frames, Frame{l.id, data})
+		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: data, Relayed: from != nil})
 	}
 }
 

@@ -54,17 +54,19 @@ const ProtocolVersion = 1
 // "a crash is known within 10 s" with a margin: 3 s + 3 s + 1 s.
 const (
 	tickEvery        = 250 * time.Millisecond
-	handshakeTimeout = 5 * time.Second  // then the connection is closed
-	quietAfter       = 3 * time.Second  // without a packet: the link's peer is dialled anew
-	syncTimeout      = 10 * time.Second // for each piece of the table
-	askTimeout       = 10 * time.Second // for the answer to a request for neighbourhood
-	dialTimeout      = 3 * time.Second  // of one dial
-	suspectFor       = 1 * time.Second  // between LOST and its being shown: time to refute
-	lateAfter        = 2 * time.Second  // between two ticks: it was us who slept
-	probeEvery       = 10 * time.Second // one random entry without a link is dialled
-	alarmFor         = 10 * time.Second // after a link fell silent, one each probeAlarmed
+	handshakeTimeout = 5 * time.Second        // then the connection is closed
+	quietAfter       = 3 * time.Second        // without a packet: the link's peer is dialled anew
+	syncTimeout      = 10 * time.Second       // for each piece of the table
+	askTimeout       = 10 * time.Second       // for the answer to a request for neighbourhood
+	dialTimeout      = 3 * time.Second        // of one dial
+	suspectFor       = 1 * time.Second        // between LOST and its being shown: time to refute
+	refuteEvery      = 200 * time.Millisecond // well below suspectFor
+	lateAfter        = 2 * time.Second        // between two ticks: it was us who slept
+	probeEvery       = 10 * time.Second       // one random entry without a link is dialled
+	alarmFor         = 10 * time.Second       // after a link fell silent, one each probeAlarmed
 	probeAlarmed     = 1 * time.Second
 	healEvery        = 5 * time.Second  // one lost entry is redialled
+	shortLived       = 10 * time.Second // a link that ends before; see Disconnected
 	idleAfter        = 60 * time.Second // a link that serves nothing is closed
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
 	accuseAgainAfter = 10 * time.Minute // somebody who has refuted us
@@ -72,9 +74,11 @@ const (
 	maxNeighbours    = 12               // granted
 	maxLinks         = 256              // then newcomers are told FULL
 	maxKeysPerID     = 4
-	maxEntries       = 100_000 // above, the full table itself is the wrong design
-	maxTombstones    = 4096    // buried entries taken from others
-	maxEvicted       = 1024    // buried entries taken out and remembered
+	maxEntries       = 100_000        // above, the full table itself is the wrong design
+	maxTombstones    = 16_384         // buried entries taken from others
+	forgetAfter      = 24 * time.Hour // buried entries
+	maxDials         = 64             // at once, when messages wait for very many
+	maxEvicted       = 1024           // buried entries taken out and remembered
 )
 
 // LinkID names a connection. The driver gives out rising numbers and never uses
@@ -120,12 +124,19 @@ type Core struct {
 	leaving  bool
 	ended    bool
 
-	lastDial   DialID
+	lastDial DialID
+	seeking  int // dials under way that seek a neighbour
+
+	refuteTo    LinkID // who said last that we are lost, and was not answered; 0: nobody
+	refuteAbove uint32 // the seq of which that was said
+	nextRefute  time.Duration
+
 	broadcasts uint64 // counter of our own
 	now        time.Duration
 	nextTick   time.Duration
 	nextProbe  time.Duration
 	nextHeal   time.Duration
+	nextForget time.Duration
 	alarmTill  time.Duration // see suspectEnd
 
 	out Effects
@@ -175,6 +186,8 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		c.table.insert(c.self)
 	}
 	c.self.record, c.self.signed, c.self.state = record, c.cfg.Identity.SignRecord(record), state
+	c.self.buried = c.now // of use with LEAVE
+	c.table.changed()
 }
 
 // begin notes the time of an input.
@@ -205,6 +218,8 @@ func (c *Core) Tick(now time.Duration) {
 	c.checkHandshakes()
 	c.checkLinks()
 	c.showLost()
+	c.refute()
+	c.forget()
 	c.expireBroadcasts()
 	if c.ready && !c.leaving {
 		c.seekNeighbours()

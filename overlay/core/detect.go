@@ -94,7 +94,8 @@ func (c *Core) accuse(e *entry) {
 	c.note(Debug, "lost", "peer", string(e.id), "key", e.key.String())
 	e.state, e.doomed, e.accused = pb.AnnouncementType_LOST, c.now+suspectFor, true
 	e.failures, e.nextDial = 0, c.now+firstBackoff
-	e.paths = nil
+	e.paths, e.buried = nil, c.now
+	c.table.changed()
 	c.flood(nil, e, 0)
 	c.refresh(e.id)
 }

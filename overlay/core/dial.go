@@ -24,7 +24,10 @@ func (c *Core) startDial(d *dial, addresses []string) {
 
 // dialEntry dials the peer at the addresses of its record, unless that is under
 // way. Without any the dial has failed already.
-func (c *Core) dialEntry(e *entry) {
+func (c *Core) dialEntry(e *entry) { c.dialFor(e, false) }
+
+// dialFor is dialEntry; seeking says that a neighbour is sought.
+func (c *Core) dialFor(e *entry, seeking bool) {
 	if e.dialing != 0 || c.leaving {
 		return
 	}
@@ -32,7 +35,10 @@ func (c *Core) dialEntry(e *entry) {
 		c.entryNotReached(e, "it has no address")
 		return
 	}
-	d := &dial{peer: e.id, key: e.key}
+	d := &dial{peer: e.id, key: e.key, seeking: seeking}
+	if seeking {
+		c.seeking++
+	}
 	c.startDial(d, e.record.GetAddresses())
 	e.dialing = d.id
 }
@@ -58,6 +64,9 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 		return
 	}
 	delete(c.dials, d.id)
+	if d.seeking {
+		c.seeking--
+	}
 	if d.target != nil {
 		d.target.ended(c, why)
 		return
@@ -71,6 +80,9 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 		e.failures = 0
 		// A door that refuses is not asked again at once.
 		e.nextDial = c.now + c.backoff(1, maxBackoff)
+		if e.wanted && c.linkTo(e.key) == nil {
+			c.out.Unreachable = append(c.out.Unreachable, e.id)
+		}
 		return
 	}
 	c.entryNotReached(e, why)
@@ -99,13 +111,19 @@ func (c *Core) Want(now time.Duration, id certs.ID) {
 		return
 	}
 	e.wanted = true
-	c.dialEntry(e)
+	if c.now >= e.nextDial {
+		c.dialEntry(e)
+	}
 }
 
-// dialWanted dials again the peers for whom messages wait.
+// dialWanted dials again the peers for whom messages wait, and those whose link
+// broke as soon as it stood.
 func (c *Core) dialWanted() {
 	for _, e := range c.table.entries {
-		if e.wanted && e.state != pb.AnnouncementType_LEAVE && c.now >= e.nextDial && c.linkTo(e.key) == nil {
+		if len(c.dials) >= maxDials {
+			return
+		}
+		if (e.wanted || e.confirm) && e.state != pb.AnnouncementType_LEAVE && c.now >= e.nextDial && c.linkTo(e.key) == nil {
 			c.dialEntry(e)
 		}
 	}

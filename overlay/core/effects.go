@@ -36,6 +36,9 @@ type Effects struct {
 type Frame struct {
 	Link LinkID
 	Data []byte
+	// Relayed says that it carries a broadcast of somebody else, which a link that
+	// is very busy may go without: it comes by others.
+	Relayed bool
 }
 
 // LinkUp is a link and the peer at its other end.

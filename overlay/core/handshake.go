@@ -171,11 +171,14 @@ func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) 
 func (c *Core) receiveHolder(l *link, d *dial, holder *pb.Record, signed *pb.Signed) {
 	key := certs.PublicKey(holder.GetKey())
 	switch {
+	case c.accepted && key == l.key && holder.GetEpoch() < c.cfg.Epoch && holder.GetType() == pb.AnnouncementType_JOIN:
+		// The door itself is the holder and lives, whatever the table says of it.
+		c.fail(&DuplicateIDError{Holder: key})
 	case c.accepted:
 		c.learn(l, &pb.Announcement{Type: holder.GetType(), Record: signed})
 	case key != c.cfg.Identity.Key():
 		c.fail(&DuplicateIDError{Holder: key})
-	case holder.GetEpoch() >= c.cfg.Epoch:
+	case holder.GetEpoch() > c.cfg.Epoch || holder.GetEpoch() == c.cfg.Epoch && holder.GetType() == pb.AnnouncementType_LEAVE:
 		c.raiseEpoch(holder.GetEpoch())
 		if d.target != nil {
 			d.target.next = c.now

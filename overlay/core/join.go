@@ -118,7 +118,10 @@ func (c *Core) joinError() *JoinError {
 	e := &JoinError{}
 	for _, t := range c.targets {
 		why := t.why
-		if why == "" {
+		switch {
+		case why == "" && t.reached:
+			why = "its table did not come in time"
+		case why == "":
 			why = "no answer"
 		}
 		e.Failures = append(e.Failures, t.address+": "+why)

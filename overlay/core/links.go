@@ -49,6 +49,8 @@ type dial struct {
 	target *target
 	peer   certs.ID
 	key    certs.PublicKey
+	// seeking says that a neighbour is sought.
+	seeking bool
 }
 
 // Connected is the news of a connection whose TLS handshake is done: one of our
@@ -59,7 +61,7 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 	l := &link{id: id, key: key, address: address, dial: c.dials[dial], opened: now, heard: now, used: now}
 	c.links = append(c.links, l)
 	switch {
-	case c.ended || c.leaving || dial != 0 && l.dial == nil:
+	case c.ended || c.leaving && dial != 0 || dial != 0 && l.dial == nil:
 		c.close(l, CloseBye, "leaving")
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
@@ -89,10 +91,21 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	}
 	c.note(Debug, "link ended", "peer", string(l.peer), "address", l.address, "why", why)
 	e := c.table.get(l.peer, l.key)
-	if e == nil || !e.alive() || l.state == linkClosing || friendly || c.linkTo(l.key) != nil {
+	if e == nil || !e.alive() || l.state == linkClosing || c.linkTo(l.key) != nil {
 		return
 	}
-	c.suspectEnd(e)
+	if c.now < l.opened+shortLived {
+		// Somebody who ends its links as soon as they stand is dialled more and more
+		// seldom.
+		e.flaps++
+		e.nextDial = c.now + c.backoff(e.flaps, maxBackoff)
+		e.confirm = e.confirm || !friendly
+		return
+	}
+	e.flaps = 0
+	if !friendly {
+		c.suspectEnd(e)
+	}
 }
 
 // Heard is the news of a link's traffic: when the last packet came, and when the
@@ -160,7 +173,7 @@ func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
 	c.note(Debug, "link up", "peer", string(l.peer), "address", l.address)
 	if e := c.table.get(l.peer, l.key); e != nil {
-		e.wanted, e.confirm, e.quarrelTill = false, false, 0
+		e.wanted, e.confirm, e.failures, e.quarrelTill = false, false, 0, 0
 	}
 	if !c.ready {
 		c.requestSync(l)
@@ -176,16 +189,18 @@ func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 // earlier run are dead, and so is one that was silent. Else both sides have
 // dialled: the one with the smaller ID keeps the newest, and the other side uses
 // the newest until that one closes the rest, so that the two never close
-// different ones.
+// different ones. More than two are never needed for that.
 func (c *Core) replaceOlder(l *link) {
-	for _, old := range c.links {
+	kept := 1
+	for _, old := range slices.Backward(c.links) {
 		if old == l || old.key != l.key || old.state != linkUp {
 			continue
 		}
+		kept++
 		switch {
 		case old.epoch < l.epoch || old.quiet:
 			c.close(old, CloseDead, "replaced by a new connection")
-		case c.cfg.ID < l.peer:
+		case c.cfg.ID < l.peer || kept > 2:
 			c.close(old, CloseDuplicate, "another connection is used")
 		}
 	}
@@ -204,7 +219,11 @@ func (c *Core) close(l *link, reason CloseReason, text string) {
 func (c *Core) checkHandshakes() {
 	for _, l := range c.links {
 		if l.state == linkOpening && c.now >= l.opened+handshakeTimeout {
-			c.note(Warn, "handshake did not come", "address", l.address)
+			level := Warn
+			if l.dial != nil {
+				level = Debug // its failure is told by whoever wanted it
+			}
+			c.note(level, "handshake did not come", "address", l.address)
 			c.close(l, CloseTimeout, "handshake did not come in time")
 		}
 	}
@@ -213,7 +232,7 @@ func (c *Core) checkHandshakes() {
 // send queues a frame on the link, behind the announcements that wait for it.
 func (c *Core) send(l *link, content proto.Message) {
 	c.flushLink(l)
-	c.out.Frames = append(c.out.Frames, Frame{l.id, encode(content)})
+	c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: encode(content)})
 }
 
 // link finds a link by its number.

@@ -3,6 +3,7 @@ package core
 import (
 	"slices"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -18,21 +19,22 @@ func (c *Core) neighbours() int {
 }
 
 // degree counts the neighbours and those who may grant what we have asked for.
+// A peer with two links counts once.
 func (c *Core) degree() int {
-	n := 0
+	var keys []certs.PublicKey
 	for _, l := range c.links {
-		if l.neighbour || l.asked {
-			n++
+		if (l.neighbour || l.asked) && !slices.Contains(keys, l.key) {
+			keys = append(keys, l.key)
 		}
 	}
-	return n
+	return len(keys)
 }
 
 // seekNeighbours asks for neighbours until there are enough, of the living at
 // random: over a link that stands, else over a new one. Without any it has
 // several dials under way at once.
 func (c *Core) seekNeighbours() {
-	missing := wantNeighbours - c.degree() - len(c.dials)
+	missing := wantNeighbours - c.degree() - c.seeking
 	if missing <= 0 {
 		return
 	}
@@ -51,7 +53,7 @@ func (c *Core) seekNeighbours() {
 		if l := c.linkTo(e.key); l != nil {
 			c.askNeighbour(l)
 		} else {
-			c.dialEntry(e)
+			c.dialFor(e, true)
 		}
 	}
 }

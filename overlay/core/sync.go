@@ -33,7 +33,7 @@ func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 	}
 	piece := make([]*pb.Announcement, 0, min(len(rest), pb.MaxAnnouncements))
 	for _, e := range rest[:min(len(rest), pb.MaxAnnouncements)] {
-		piece = append(piece, &pb.Announcement{Type: e.state, Record: e.signed, Hops: min(c.hops(e), pb.MaxHops)})
+		piece = append(piece, c.announcement(e, c.hops(e)))
 	}
 	n := takeBatch(piece)
 	c.send(l, &pb.SyncReply{Announcements: piece[:n], Done: n == len(rest)})
@@ -68,5 +68,5 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 	if err != nil {
 		return // learn has judged it
 	}
-	c.send(l, &pb.SyncRequest{Digest: c.table.digest(), AfterId: last.GetId(), AfterKey: last.GetKey()})
+	c.send(l, &pb.SyncRequest{AfterId: last.GetId(), AfterKey: last.GetKey()})
 }

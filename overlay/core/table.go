@@ -22,9 +22,11 @@ type entry struct {
 	paths  []path        // neighbours that have told us of this version
 	since  time.Duration // when this epoch was learned
 	doomed time.Duration // LOST, but until then shown as here: it may refute
+	buried time.Duration // when it was first said to be LOST or to LEAVE, as far as is known
 
 	dialing     DialID        // 0: none is under way
 	failures    int           // dials in a row that reached nobody
+	flaps       int           // links in a row that ended as soon as they stood
 	nextDial    time.Duration // not before
 	confirm     bool          // its link broke: a dial that fails proves it lost
 	wanted      bool          // messages wait for it
@@ -68,6 +70,7 @@ func compareEntries(a, b *entry) int {
 type table struct {
 	entries []*entry
 	evicted []eviction // the last ones while buried, see room
+	hash    []byte     // the digest, nil when it has to be computed
 }
 
 // eviction is what is left of an entry that was taken out to make room.
@@ -80,11 +83,13 @@ type eviction struct {
 func (t *table) insert(e *entry) {
 	i, _ := slices.BinarySearchFunc(t.entries, e, compareEntries)
 	t.entries = slices.Insert(t.entries, i, e)
+	t.changed()
 }
 
 func (t *table) remove(e *entry) {
 	if i, ok := slices.BinarySearchFunc(t.entries, e, compareEntries); ok {
 		t.entries = slices.Delete(t.entries, i, i+1)
+		t.changed()
 	}
 }
 
@@ -140,8 +145,20 @@ func (e *entry) suspect(now time.Duration) bool {
 	return e.state == pb.AnnouncementType_LOST && now < e.doomed
 }
 
+// changed is to be called when the version of an entry has.
+func (t *table) changed() { t.hash = nil }
+
+// drop removes the entries that meet the condition.
+func (t *table) drop(condition func(*entry) bool) {
+	t.entries = slices.DeleteFunc(t.entries, condition)
+	t.changed()
+}
+
 // digest is a hash over every entry's version; equal tables have equal digests.
 func (t *table) digest() []byte {
+	if t.hash != nil {
+		return t.hash
+	}
 	h := sha256.New()
 	var b []byte
 	for _, e := range t.entries {
@@ -153,7 +170,8 @@ func (t *table) digest() []byte {
 		b = append(b, byte(e.state))
 		h.Write(b)
 	}
-	return h.Sum(nil)
+	t.hash = h.Sum(nil)
+	return t.hash
 }
 
 // room makes room for a new entry, or says that there is none: of an ID at most
