@@ -78,11 +78,13 @@ func run(ctx context.Context, interrupt func(), args []string, getenv func(strin
 	}
 	c := newConsole(stdin, stdout, stderr, getenv, interrupt)
 	defer c.restore()
+	logs := newLogWriter(c.logs())
+	defer logs.close()
 	s := &session{
 		options: o,
 		state:   state,
 		console: c,
-		log:     newLog(c.logs(), o, c.logColour),
+		log:     newLog(logs, o, c.logColour),
 		start:   startNode,
 	}
 	return s.run(ctx)

@@ -14,6 +14,15 @@ import (
 // itself 500 ms after its goodbye.
 const goodbyeTime = 2 * time.Second
 
+// What may wait to be written to a link, of the 4 MiB at which it is cut off
+// (guesses): who broadcasts waits above the first, and what is relayed is dropped
+// above the second. queueLook is how often who waits looks again.
+const (
+	maxQueuedSending  = 256 << 10
+	maxQueuedRelaying = 3 << 20
+	queueLook         = 2 * time.Millisecond
+)
+
 // loop owns the core: it gives it one input after the other and does what it wants.
 func (n *Node) loop() {
 	defer close(n.ended)
@@ -84,10 +93,7 @@ func (n *Node) apply(out core.Effects) {
 		n.linkUp(up)
 	}
 	for _, f := range out.Frames {
-		if l := n.links[f.Link]; l != nil {
-			// An error is the end of the link, which its reader reports.
-			_ = l.Send(f.Data)
-		}
+		n.sendFrame(f)
 	}
 	for _, c := range out.Closes {
 		n.closeLink(c)
@@ -102,6 +108,42 @@ func (n *Node) apply(out core.Effects) {
 	}
 	if out.Err != nil {
 		n.fail(n.explain(out.Err))
+	}
+}
+
+// sendFrame queues a frame on its link. A broadcast that is passed on is dropped
+// for a link that is so busy that announcements could not be queued any more.
+func (n *Node) sendFrame(f core.Frame) {
+	l := n.links[f.Link]
+	switch {
+	case l == nil:
+	case f.Relayed && l.Queued() > maxQueuedRelaying:
+		n.dropped.warn(n.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(l.peer))
+	default:
+		_ = l.Send(f.Data) // an error is the end of the link, which its reader reports
+	}
+}
+
+// mostQueued is how many bytes wait on the busiest link.
+func (n *Node) mostQueued() int {
+	most := 0
+	for _, l := range n.links {
+		most = max(most, l.Queued())
+	}
+	return most
+}
+
+// drops counts broadcasts that were dropped, and says so at most once a second.
+type drops struct {
+	count int
+	next  time.Time
+}
+
+func (d *drops) warn(log *slog.Logger, text string, args ...any) {
+	d.count++
+	if now := time.Now(); !now.Before(d.next) {
+		d.next = now.Add(time.Second)
+		log.Warn(text, append(args, "dropped since the start", d.count)...)
 	}
 }
 
@@ -131,11 +173,7 @@ func (n *Node) happened(event core.Event) {
 			m.Path = PathDirect
 		}
 		if !n.queue.pushBroadcast(m) {
-			n.dropped++
-			if now := n.now(); now >= n.nextDropped {
-				n.nextDropped = now + time.Second
-				n.log.Warn("broadcasts dropped: too many wait to be read", "from", string(m.From), "since the start", n.dropped)
-			}
+			n.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 		}
 	}
 }
@@ -203,6 +241,36 @@ func (n *Node) fail(err error) {
 	}
 	n.err = err
 	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
+}
+
+// awaitQueues waits until what was broadcast has been written.
+func (n *Node) awaitQueues(ctx context.Context) {
+	queued := 1
+	for queued > 0 {
+		answer := make(chan int, 1)
+		n.post(func() { answer <- n.mostQueued() })
+		select {
+		case queued = <-answer:
+		case <-n.ended:
+			return
+		}
+		if queued > 0 && !pause(ctx) {
+			n.log.Warn("leaving before everything was written to the neighbours", "bytes", queued)
+			return
+		}
+	}
+}
+
+// pause waits a moment; false is the end of ctx.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(queueLook)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // awaitReceipts waits until no message is on its way to a peer that is here.

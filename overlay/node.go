@@ -53,12 +53,11 @@ type Node struct {
 	start    time.Time // the origin of the core's time
 
 	// The loop's own.
-	core        *core.Core
-	links       map[core.LinkID]*nodeLink
-	lastLink    core.LinkID
-	awaken      *time.Timer
-	dropped     int           // broadcasts
-	nextDropped time.Duration // when to log that again
+	core     *core.Core
+	links    map[core.LinkID]*nodeLink
+	lastLink core.LinkID
+	awaken   *time.Timer
+	dropped  drops
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
@@ -69,6 +68,7 @@ type Node struct {
 
 	prefix  [8]byte // of message IDs
 	counter atomic.Uint64
+	held    atomic.Int64 // bytes in all outboxes
 
 	mu       sync.Mutex
 	outboxes map[certs.ID]*outbox
@@ -229,7 +229,8 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 }
 
 // Broadcast sends a message to every peer that is in the network now: UTF-8 of
-// at most 64 KiB (pb.MaxBroadcast). There are no receipts. Errors as of Send.
+// at most 64 KiB (pb.MaxBroadcast). There are no receipts. It waits while more than
+// 256 KiB wait to be written to a neighbour. Errors as of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
 	if err := checkBody(body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err
@@ -237,24 +238,36 @@ func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, erro
 	if err := n.queue.waitOwn(ctx); err != nil {
 		return MessageID{}, err
 	}
-	sent := make(chan MessageID, 1)
-	n.post(func() {
-		if n.isLeaving() {
-			close(sent)
-			return
+	for {
+		id, sent, err := n.tryBroadcast(body, ref)
+		if sent || err != nil {
+			return id, err
 		}
-		id := MessageID(n.core.Broadcast(n.now(), body, time.Now().UnixNano()))
-		n.queue.push(Sent{id, Everyone, ref})
-		sent <- id
+		if !pause(ctx) {
+			return id, ctx.Err()
+		}
+	}
+}
+
+// tryBroadcast broadcasts unless too much waits to be written.
+func (n *Node) tryBroadcast(body, ref string) (id MessageID, sent bool, err error) {
+	done := make(chan struct{})
+	n.post(func() {
+		defer close(done)
+		switch {
+		case n.isLeaving():
+			err = ErrClosed
+		case n.mostQueued() <= maxQueuedSending:
+			id = MessageID(n.core.Broadcast(n.now(), body, time.Now().UnixNano()))
+			n.queue.push(Sent{id, Everyone, ref})
+			sent = true
+		}
 	})
 	select {
-	case id, ok := <-sent:
-		if !ok {
-			return id, ErrClosed
-		}
-		return id, nil
+	case <-done:
+		return id, sent, err
 	case <-n.ended:
-		return MessageID{}, ErrClosed
+		return MessageID{}, false, ErrClosed
 	}
 }
 
@@ -312,6 +325,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	}
 	defer close(n.left)
 	n.awaitReceipts(ctx)
+	n.awaitQueues(ctx)
 	n.post(func() { n.core.Leave(n.now()) })
 	n.awaitGoodbyes()
 	n.stop()

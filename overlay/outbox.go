@@ -15,9 +15,10 @@ import (
 // Bounds of what waits for one receiver, and of what is on its way to it
 // (guesses; what is on its way when a link breaks is sent twice).
 const (
-	maxWaiting      = 16384    // messages
-	maxWaitingBytes = 32 << 20 // their bodies
-	maxBatch        = 128      // messages on one stream
+	maxWaiting      = 16384     // messages
+	maxWaitingBytes = 32 << 20  // their bodies and refs
+	maxAbsentBytes  = 256 << 20 // of all messages of the node, for receivers that are not here
+	maxBatch        = 128       // messages on one stream
 	maxBatchBytes   = 64 << 10
 	maxFlightBytes  = 256 << 10
 	maxLoneBytes    = 1000 // of a message that Send writes itself: below a packet, so that QUIC takes it at once
@@ -32,6 +33,8 @@ type outgoing struct {
 	at       time.Time // when Send took it
 	buffered bool      // the program was told that it waits
 }
+
+func (m *outgoing) size() int { return len(m.body) + len(m.ref) }
 
 // outbox holds the messages to one receiver, in the order of Send. Those in
 // flight have been written on the current link and have no receipt; when the
@@ -79,7 +82,7 @@ func newOutbox(n *Node, to certs.ID, key certs.PublicKey, present bool) *outbox 
 // one it fails without it.
 func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 	o.mu.Lock()
-	if err := o.awaitRoom(ctx, body); err != nil {
+	if err := o.awaitRoom(ctx, len(body)+len(ref)); err != nil {
 		o.mu.Unlock()
 		return MessageID{}, err
 	}
@@ -88,7 +91,7 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 	m := &outgoing{id: o.node.nextMessageID(), body: body, ref: ref, at: time.Now()}
 	o.node.queue.push(Sent{m.id, o.to, ref})
 	o.waiting = append(o.waiting, m)
-	o.bytes += len(body)
+	o.hold(m.size())
 	dial := o.present && o.link == nil
 	if !o.present {
 		o.tellBuffered(m, "there is no such peer in the network now")
@@ -108,12 +111,12 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 }
 
 // awaitRoom waits for room for a message. o.mu is held.
-func (o *outbox) awaitRoom(ctx context.Context, body string) error {
-	if !o.closed && o.full(body) && o.present {
+func (o *outbox) awaitRoom(ctx context.Context, size int) error {
+	if !o.closed && o.full(size) && o.present {
 		stop := context.AfterFunc(ctx, o.wakeAll)
 		defer stop()
 	}
-	for !o.closed && o.full(body) {
+	for !o.closed && o.full(size) {
 		if !o.present {
 			return ErrOutboxFull
 		}
@@ -153,9 +156,16 @@ func (o *outbox) wrote() {
 	o.changed.Broadcast()
 }
 
-func (o *outbox) full(body string) bool {
+func (o *outbox) full(size int) bool {
 	n := len(o.waiting) + len(o.flight)
-	return n >= maxWaiting || n > 0 && o.bytes+len(body) > maxWaitingBytes
+	return n >= maxWaiting || n > 0 && o.bytes+size > maxWaitingBytes ||
+		!o.present && o.node.held.Load()+int64(size) > maxAbsentBytes
+}
+
+// hold counts what the outbox holds; size is negative when it holds less. o.mu is held.
+func (o *outbox) hold(size int) {
+	o.bytes += size
+	o.node.held.Add(int64(size))
 }
 
 func (o *outbox) wakeAll() {
@@ -275,7 +285,7 @@ func (o *outbox) receipt(m *outgoing, r *pb.Receipt) {
 	o.flight[0] = nil
 	o.flight = o.flight[1:]
 	o.flown -= len(m.body)
-	o.bytes -= len(m.body)
+	o.hold(-m.size())
 	o.changed.Broadcast()
 	idle := len(o.waiting)+len(o.flight) == 0
 	o.mu.Unlock()
