@@ -82,6 +82,9 @@ func explain(err error) (status int, hint string) {
 		if errors.Is(e, syscall.EPIPE) {
 			return statusFailed, "whoever read it has gone; a service needs a reader, such as a file"
 		}
+		if errors.Is(e, syscall.ENOSPC) {
+			return statusFailed, "the disk that standard output goes to is full"
+		}
 		return statusFailed, hintOfSystem(e)
 	}
 	if status, hint := explainNetwork(err); status != 0 {

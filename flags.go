@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,11 +134,12 @@ func setFromVariable(f *pflag.FlagSet, flag *pflag.Flag, name, value string) err
 	items := []string{value}
 	if flag.Value.Type() == "stringArray" {
 		items = strings.Split(value, ",")
+		for i := range items {
+			items[i] = strings.TrimSpace(items[i])
+		}
+		items = slices.DeleteFunc(items, func(item string) bool { return item == "" })
 	}
 	for _, item := range items {
-		if item = strings.TrimSpace(item); item == "" {
-			continue
-		}
 		if err := f.Set(flag.Name, item); err != nil {
 			return usagef("%s=%q is not %s", name, value, wanted(flag))
 		}

@@ -38,7 +38,7 @@ func CheckID(id string) error {
 	if len(id) > MaxID {
 		return fmt.Errorf("an ID has at most %d characters, this one %d", MaxID, len(id))
 	}
-	for _, c := range []byte(id) {
+	for _, c := range id {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '.' && c != '_' && c != '-' {
 			return fmt.Errorf("an ID consists of letters, digits, '.', '_' and '-', not %q", c)
