@@ -83,7 +83,7 @@ func explain(err error) (status int, hint string) {
 			return statusFailed, "whoever read it has gone; a service needs a reader, such as a file"
 		}
 		if errors.Is(e, syscall.ENOSPC) {
-			return statusFailed, "the disk that standard output goes to is full"
+			return statusFailed, "the disk is full: make room where standard output goes"
 		}
 		return statusFailed, hintOfSystem(e)
 	}
