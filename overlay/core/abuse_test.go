@@ -1,0 +1,171 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What a frame carries beside the fields of this version is not passed on: it
+// would grow beyond the limit on the way, and honest peers would be cut off for it.
+func TestUnknownFieldsAreDropped(t *testing.T) {
+	junk := func(s *pb.Signed) {
+		n := pb.MaxControlFrame - 1000
+		field := append([]byte{0xfa, 0x3f, byte(n) | 0x80, byte(n>>7) | 0x80, byte(n >> 14)}, make([]byte, n)...) // number 1023
+		s.ProtoReflect().SetUnknown(field)
+	}
+	announcement := say(pb.AnnouncementType_JOIN, 7, "x", 1000, 0)
+	junk(announcement.Record)
+	broadcast := saidBroadcast(1, "evil", 1000, 1, "x")
+	junk(broadcast.Content)
+	for _, content := range []proto.Message{propagation(announcement), broadcast} {
+		r := newRig(t, nil)
+		evil := r.neighbour(1, "evil")
+		r.neighbour(2, "bob")
+		r.receive(evil, content)
+		if len(r.out.Frames) != 1 || len(r.out.Frames[0].Data) > 1000 {
+			t.Errorf("%T: %d frames, the first of %d bytes", content, len(r.out.Frames), len(r.out.Frames[0].Data))
+		}
+	}
+}
+
+// One key has two links at most, whoever has the smaller ID, and one place among
+// the neighbours.
+func TestLinksOfOneKey(t *testing.T) {
+	for _, id := range []string{"-smaller", "z-larger"} {
+		r := newRig(t, nil)
+		for range 50 {
+			l := r.linked(1, id)
+			r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+		}
+		if r.c.linksUp() > 2 || r.c.degree() != 1 {
+			t.Errorf("%s has %d links and %d places", id, r.c.linksUp(), r.c.degree())
+		}
+	}
+}
+
+// Two own an ID: the older was cut off and is held as lost, the younger is alone
+// when the cut heals. The one dials the other, and the younger stops.
+func TestTwinsAlone(t *testing.T) {
+	w := newWorld(t, 3, 0)
+	older, bob, younger := w.addNode("twin", 100), w.addNode("bob", 101), w.addNode("twin", 102)
+	older.epoch, younger.epoch = 1000, 2000
+	w.strict = false
+	first := older.start()
+	w.run(time.Second)
+	bob.start(older.address)
+	w.run(5 * time.Second)
+	w.setCut(0, 1, true)
+	w.setCut(0, 2, true)
+	w.run(30 * time.Second)
+	second := younger.start(bob.address)
+	w.run(10 * time.Second)
+	bob.process.leave()
+	w.run(5 * time.Second)
+	w.heal()
+	w.run(2 * time.Minute)
+	var duplicate *DuplicateIDError
+	if first.err != nil || !errors.As(second.err, &duplicate) {
+		t.Errorf("the older: %v, the younger: %v", first.err, second.err)
+	}
+}
+
+// Who left is forgotten after a day, counted from when it left and not from when
+// we heard of it; what is older is not taken at all.
+func TestForgetting(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.VerifyRecord = func(certs.PublicKey, *pb.Signed) bool { return true }
+	})
+	l := r.neighbour(1, "bob")
+	left := func(identity uint64, age time.Duration) certs.ID {
+		id := fmt.Sprintf("gone-%d", identity)
+		a := say(pb.AnnouncementType_LEAVE, identity, id, 1000, 1)
+		a.Age = uint32(age / time.Second)
+		r.receive(l, propagation(a))
+		return certs.ID(id)
+	}
+	now, anHourAgo, long := left(10, 0), left(11, time.Hour), left(12, forgetAfter)
+	r.neighbour(2, "carol") // hears of them by sync
+	holds := func(id certs.ID) bool { return len(r.c.table.of(id)) > 0 }
+	if !holds(now) || !holds(anHourAgo) || holds(long) {
+		t.Fatalf("at first: %v %v %v", holds(now), holds(anHourAgo), holds(long))
+	}
+	if a := r.c.announcement(r.c.table.of(anHourAgo)[0], 1); ageOf(a) < time.Hour {
+		t.Errorf("passed on with the age %v", ageOf(a))
+	}
+	r.pass(forgetAfter - time.Hour + 2*time.Minute)
+	if !holds(now) || holds(anHourAgo) {
+		t.Errorf("after 23 hours: %v %v", holds(now), holds(anHourAgo))
+	}
+	r.pass(time.Hour)
+	if holds(now) {
+		t.Error("after a day it is still there")
+	}
+}
+
+// A peer that ends its links as soon as they stand is dialled more and more seldom.
+func TestFlapping(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "bob")
+	l := r.neighbour(2, "carol")
+	e := r.c.table.get("carol", testIdentity(2).Key())
+	dials := 0
+	for until := r.now + time.Minute; r.now < until; r.pass(tickEvery) {
+		if l != 0 {
+			r.c.Disconnected(r.now, l, false, "broken")
+			r.drain()
+			l = 0
+		}
+		if e.dialing != 0 {
+			dials++
+			l = r.outbound(e.dialing, 2)
+			r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(2, "carol", pb.AnnouncementType_JOIN, 1000, 0)})
+		}
+	}
+	if dials < 2 || dials > 15 {
+		t.Errorf("%d dials in a minute", dials)
+	}
+}
+
+// Who says LOST without end makes us refute five times a second at most, and the
+// last word is ours.
+func TestRefutationsArePaced(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "liar")
+	refutations := 0
+	for range 1000 {
+		lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: r.c.self.signed}
+		before := r.c.self.record.GetSeq()
+		r.receive(l, propagation(lost))
+		refutations += int(r.c.self.record.GetSeq() - before)
+	}
+	if refutations != 1 {
+		t.Errorf("%d refutations at once", refutations)
+	}
+	before := r.c.self.record.GetSeq()
+	r.pass(time.Second)
+	if r.c.self.record.GetSeq() == before || !r.c.self.alive() {
+		t.Error("the last LOST is not refuted")
+	}
+}
+
+// A receiver that refuses us is as good as one that can't be reached.
+func TestRefusedReceiver(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "bob")
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2, "carol", 1000, 0)))
+	e := r.c.table.get("carol", testIdentity(2).Key())
+	r.c.Want(r.now, "carol")
+	r.drain()
+	o := r.outbound(e.dialing, 2)
+	r.receive(o, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})
+	if len(r.out.Unreachable) != 1 {
+		t.Errorf("told: %v", r.out.Unreachable)
+	}
+}
