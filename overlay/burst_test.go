@@ -16,6 +16,12 @@ func TestBurstOfBroadcasts(t *testing.T) {
 		author := w.start("author", "alice")
 		var want []string
 		for i := range 300 {
+			if i == 295 { // the last ones stay in the queue for longer than a goodbye takes
+				for _, p := range peers {
+					w.Cut("author", string(p.ID()))
+					time.AfterFunc(time.Second, func() { w.Heal("author", string(p.ID())) })
+				}
+			}
 			body := fmt.Sprintf("%d %s", i, strings.Repeat("x", 40_000))
 			want = append(want, body)
 			if _, err := author.Broadcast(t.Context(), body, ""); err != nil {
