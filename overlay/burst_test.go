@@ -6,28 +6,35 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
 )
 
-// Who broadcasts more than the network carries waits, who leaves behind it waits
-// for what it has said, and nobody is cut off for it.
+// Who broadcasts more than the network carries waits, and nobody is cut off for it.
 func TestBurstOfBroadcasts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
 		author := w.start("author", "alice")
-		var want []string
-		for i := range 300 {
-			if i == 295 { // the last ones stay in the queue for longer than a goodbye takes
-				for _, p := range peers {
-					w.Cut("author", string(p.ID()))
-					time.AfterFunc(time.Second, func() { w.Heal("author", string(p.ID())) })
-				}
-			}
-			body := fmt.Sprintf("%d %s", i, strings.Repeat("x", 40_000))
-			want = append(want, body)
-			if _, err := author.Broadcast(t.Context(), body, ""); err != nil {
-				t.Fatal(err)
-			}
+		want := author.burst(300)
+		for _, p := range peers {
+			p.awaitBodies(10*time.Second, "author", want...)
 		}
+	})
+}
+
+// Who leaves waits until what it has said has been written, here for longer than a
+// goodbye would take.
+func TestLeavingWaitsForBroadcasts(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("alice", "bob", "carol")
+		author := w.start("author", "alice")
+		author.eventually(10*time.Second, "there are links to all", func() bool { return len(author.linkIDs()) == len(peers) })
+		for _, p := range peers {
+			w.Cut("author", string(p.ID()))
+			time.AfterFunc(time.Second, func() { w.Heal("author", string(p.ID())) })
+		}
+		want := author.burst(maxQueuedSending / burstBody)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if n, err := author.Leave(ctx); n != 0 || err != nil {
@@ -35,19 +42,43 @@ func TestBurstOfBroadcasts(t *testing.T) {
 		}
 		for _, p := range peers {
 			p.awaitBodies(10*time.Second, "author", want...)
-			p.eventually(10*time.Second, "the author has left", func() bool { return len(p.here()) == 2 })
+			p.eventually(10*time.Second, "the author has left", func() bool { return len(p.here()) == len(peers)-1 })
 		}
 	})
 }
 
+const burstBody = 40_000 // bytes of a broadcast, about
+
+// burst broadcasts one after the other as fast as it may.
+func (p *peer) burst(n int) (bodies []string) {
+	for i := range n {
+		body := fmt.Sprintf("%d %s", i, strings.Repeat("x", burstBody))
+		if _, err := p.Broadcast(p.t.Context(), body, ""); err != nil {
+			p.t.Fatal(err)
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies
+}
+
 // Whoever has been told that the node is ready finds the peers of the table.
-func TestReadyFindsThePeers(t *testing.T) {
+func TestReadyIsToldBehindTheJoins(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		w.network("alice", "bob")
-		author := w.start("author", "alice")
-		author.send("bob", "hello")
-		if n, err := author.Leave(t.Context()); n != 0 || err != nil {
-			t.Errorf("leaving: %d undelivered, %v", n, err)
+		other := w.start("alice")
+		n := &Node{
+			cfg: other.cfg, id: other.id, log: other.log, endpoint: other.endpoint, core: other.core,
+			queue: newQueue(), ready: make(chan struct{}), present: make(map[certs.ID]certs.PublicKey),
+		}
+		n.happened(core.Ready{})
+		select {
+		case <-n.ready:
+			t.Error("told before the joins that come with it")
+		default:
+		}
+		n.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
+		<-n.ready
+		if _, here := n.present["bob"]; !here {
+			t.Error("bob is not found")
 		}
 	})
 }
