@@ -125,27 +125,27 @@ func (n *Node) onLastLink(f func()) {
 	}
 }
 
-// closeLink closes a link for a reason of the core's.
+// codes are what the peer is told of the core's reasons to close a link.
+var codes = [...]transport.Code{
+	core.CloseBye:       transport.CodeBye,
+	core.CloseProtocol:  transport.CodeProtocol,
+	core.CloseRefused:   transport.CodeRefused,
+	core.CloseDuplicate: transport.CodeDuplicateLink,
+	core.CloseIdle:      transport.CodeIdle,
+	core.CloseTimeout:   transport.CodeHandshakeTimeout,
+	core.CloseDead:      transport.CodeDuplicateLink, // to a peer that lives after all: dial again
+}
+
+// closeLink closes a link for a reason of the core's. There is no goodbye to
+// somebody dead.
 func (n *Node) closeLink(c core.Close) {
 	l := n.links[c.Link]
-	if l == nil {
-		return
-	}
-	switch c.Reason {
-	case core.CloseDead:
-		l.Abort(transport.CodeDuplicateLink, c.Text)
-	case core.CloseBye:
-		l.Shut(transport.CodeBye, c.Text)
-	case core.CloseProtocol:
-		l.Shut(transport.CodeProtocol, c.Text)
-	case core.CloseRefused:
-		l.Shut(transport.CodeRefused, c.Text)
-	case core.CloseDuplicate:
-		l.Shut(transport.CodeDuplicateLink, c.Text)
-	case core.CloseIdle:
-		l.Shut(transport.CodeIdle, c.Text)
-	case core.CloseTimeout:
-		l.Shut(transport.CodeHandshakeTimeout, c.Text)
+	switch {
+	case l == nil:
+	case c.Reason == core.CloseDead:
+		l.Abort(codes[c.Reason], c.Text)
+	default:
+		l.Shut(codes[c.Reason], c.Text)
 	}
 }
 
