@@ -44,6 +44,7 @@ func (k PublicKey) String() string {
 const (
 	purposeRecord    = "quicpeer record"
 	purposeBroadcast = "quicpeer broadcast"
+	purposeTestimony = "quicpeer testimony"
 )
 
 // Identity is a private key. It has no text form, so that it is never printed.
@@ -83,6 +84,9 @@ func (i *Identity) SignBroadcast(c *pb.BroadcastContent) *pb.Signed {
 	return i.sign(purposeBroadcast, c)
 }
 
+// SignTestimony signs t as it is.
+func (i *Identity) SignTestimony(t *pb.Testimony) *pb.Signed { return i.sign(purposeTestimony, t) }
+
 func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed {
 	payload, err := proto.Marshal(m)
 	if err != nil {
@@ -97,6 +101,9 @@ func VerifyRecord(key PublicKey, s *pb.Signed) bool { return verify(key, purpose
 
 // VerifyBroadcast reports whether the key has signed s as a broadcast.
 func VerifyBroadcast(key PublicKey, s *pb.Signed) bool { return verify(key, purposeBroadcast, s) }
+
+// VerifyTestimony reports whether the key has signed s as a testimony.
+func VerifyTestimony(key PublicKey, s *pb.Signed) bool { return verify(key, purposeTestimony, s) }
 
 func verify(key PublicKey, purpose string, s *pb.Signed) bool {
 	return ed25519.Verify(key[:], signedBytes(purpose, s.GetPayload()), s.GetSignature())

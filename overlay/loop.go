@@ -23,6 +23,14 @@ const (
 	queueLook         = 2 * time.Millisecond
 )
 
+// hearEvery is how old the core's knowledge of what links have heard may be when
+// it is asked about it; sleptAbove is a jump of the clock on the wall that is no
+// adjustment (guesses).
+const (
+	hearEvery  = 100 * time.Millisecond
+	sleptAbove = 2 * time.Second
+)
+
 // loop owns the core: it gives it one input after the other and does what it wants.
 func (n *Node) loop() {
 	defer close(n.ended)
@@ -32,7 +40,11 @@ func (n *Node) loop() {
 	for n.ctx.Err() == nil {
 		select {
 		case input := <-n.inputs:
+			if n.now() > n.heardAt+hearEvery {
+				n.hear()
+			}
 			input()
+			n.inputsWaiting()
 		case <-n.awaken.C:
 			n.hear()
 			n.core.Tick(n.now())
@@ -41,6 +53,19 @@ func (n *Node) loop() {
 		}
 		n.settle()
 		n.awaken.Reset(n.core.Next() - n.now())
+	}
+}
+
+// inputsWaiting takes the inputs that have come meanwhile, so that under load what
+// the core wants to announce goes out together.
+func (n *Node) inputsWaiting() {
+	for range cap(n.inputs) {
+		select {
+		case input := <-n.inputs:
+			input()
+		default:
+			return
+		}
 	}
 }
 
@@ -58,6 +83,8 @@ func (n *Node) settle() {
 // hear tells the core which links have been heard since the last time.
 func (n *Node) hear() {
 	now := n.now()
+	n.heardAt = now
+	n.noticeSleep(now)
 	n.mu.Lock()
 	for _, o := range n.outboxes {
 		o.keepLink()
@@ -69,6 +96,17 @@ func (n *Node) hear() {
 		}
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()))
 	}
+}
+
+// noticeSleep tells the core when the machine was asleep: the clock on the wall has
+// run on, the one that measures durations may not have. A clock that is set right
+// by hand looks the same, and does no harm.
+func (n *Node) noticeSleep(now time.Duration) {
+	ahead := time.Now().Round(0).Sub(n.start.Round(0)) - now
+	if ahead > n.ahead+sleptAbove {
+		n.core.Slept(now)
+	}
+	n.ahead = ahead
 }
 
 // apply does what the core wants, in the order that it asks for.
@@ -101,6 +139,9 @@ func (n *Node) apply(out core.Effects) {
 	for _, d := range out.Dials {
 		n.wg.Go(func() { n.dial(d) })
 	}
+	for _, v := range out.Verify {
+		n.wg.Go(func() { n.verify(v) })
+	}
 	for _, id := range out.Unreachable {
 		if o := n.existingOutbox(id); o != nil {
 			o.unreachable()
@@ -109,6 +150,16 @@ func (n *Node) apply(out core.Effects) {
 	if out.Err != nil {
 		n.fail(n.explain(out.Err))
 	}
+}
+
+// verify judges the signatures of a part of a table, off the loop, which it would
+// stall for seconds in a network of thousands. The core bounds how many there are.
+func (n *Node) verify(v core.Verify) {
+	valid := make([]bool, len(v.Claims))
+	for i, claim := range v.Claims {
+		valid[i] = claim.Valid()
+	}
+	n.post(func() { n.core.Verified(n.now(), v.ID, valid) })
 }
 
 // sendFrame queues a frame on its link. A broadcast that is passed on is dropped

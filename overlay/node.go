@@ -58,6 +58,8 @@ type Node struct {
 	lastLink core.LinkID
 	awaken   *time.Timer
 	dropped  drops
+	heardAt  time.Duration // when the links were looked at last
+	ahead    time.Duration // of the clock on the wall, since the start
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc

@@ -156,7 +156,7 @@ func (s *stranger) await(match func(*pb.PeerMessage) bool) *pb.PeerMessage {
 // knows waits until the stranger has been told of a peer, and returns its record.
 func (s *stranger) knows(id certs.ID) *pb.Signed {
 	s.t.Helper()
-	s.say(&pb.SyncRequest{Digest: make([]byte, 32)})
+	s.say(&pb.SyncRequest{})
 	var found *pb.Signed
 	s.await(func(m *pb.PeerMessage) bool {
 		for _, a := range m.GetSyncReply().GetAnnouncements() {

@@ -1,12 +1,10 @@
 package pb
 
 import (
+	"cmp"
 	"fmt"
-	"net/netip"
 	"unicode"
 	"unicode/utf8"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // Limits of what messages carry. Bytes, unless said otherwise.
@@ -21,10 +19,19 @@ const (
 	MaxAnnouncements = 64 // entries in a frame
 	MaxCandidates    = 8  // entries in a refusal
 	MaxHops          = 64 // first arrival takes up to 22 hops at 100,000 peers; three times that
+	MaxTestimonies   = 4  // entries in an announcement of LOST
+	MaxNeighbours    = 16 // entries in a list of neighbours
+	MaxPassed        = 16 // peers that a routed frame passes; a bound of the design
+	MaxRoutes        = 16 << 10
+	MaxVersions      = 8 << 10 // entries in SyncVersions and in the wants of its answer
+	MaxAskedBuckets  = 64      // entries in SyncVersions.buckets
+	MinBuckets       = 64
+	MaxBuckets       = 4096
 	MessageIDSize    = 16
 	KeySize          = 32 // ed25519.PublicKeySize
 	signatureSize    = 64 // ed25519.SignatureSize
 	maxRecord        = 4 << 10
+	maxTestimony     = 256
 	maxBroadcastSize = MaxBroadcast + 2<<10
 	maxAddress       = 64 // "[…]:65535" with an IPv6 address and a zone name
 )
@@ -89,11 +96,26 @@ func Check(m *PeerMessage) error {
 	case *PeerMessage_Propagation:
 		want, err = PeerMessageType_ANNOUNCEMENT, checkPropagation(c.Propagation)
 	case *PeerMessage_Neighbour:
-		want, err = PeerMessageType_NEIGHBOUR, checkEnum("neighbour type", int32(c.Neighbour.GetType()), int32(NeighbourType_REFUSE))
+		want, err = PeerMessageType_NEIGHBOUR, cmp.Or(
+			checkEnum("neighbour type", int32(c.Neighbour.GetType()), int32(NeighbourType_END)),
+			checkIDs("candidates", c.Neighbour.GetCandidates(), MaxCandidates))
 	case *PeerMessage_SyncRequest:
 		want, err = PeerMessageType_SYNC, checkSyncRequest(c.SyncRequest)
 	case *PeerMessage_SyncReply:
-		want, err = PeerMessageType_SYNC, checkAnnouncements(c.SyncReply.GetAnnouncements())
+		want, err = PeerMessageType_SYNC, cmp.Or(
+			checkAnnouncements(c.SyncReply.GetAnnouncements()), checkAtMost("wants", len(c.SyncReply.GetWants()), MaxVersions))
+	case *PeerMessage_SyncDigest:
+		want, err = PeerMessageType_SYNC, checkLength("digest", c.SyncDigest.GetRoot(), 32)
+	case *PeerMessage_SyncBuckets:
+		want, err = PeerMessageType_SYNC, checkBuckets(len(c.SyncBuckets.GetHashes()))
+	case *PeerMessage_SyncVersions:
+		want, err = PeerMessageType_SYNC, checkSyncVersions(c.SyncVersions)
+	case *PeerMessage_NeighbourList:
+		want, err = PeerMessageType_ROUTES, checkIDs("neighbours", c.NeighbourList.GetIds(), MaxNeighbours)
+	case *PeerMessage_Routes:
+		want, err = PeerMessageType_ROUTES, checkRoutes(c.Routes)
+	case *PeerMessage_Routed:
+		want, err = PeerMessageType_ROUTED, checkRouted(c.Routed)
 	case *PeerMessage_Broadcast:
 		want, err = PeerMessageType_BROADCAST, checkBroadcast(c.Broadcast)
 	default:
@@ -192,21 +214,90 @@ func checkAnnouncements(list []*Announcement) error {
 		if err := checkSigned(a.GetRecord(), maxRecord); err != nil {
 			return err
 		}
+		if err := checkAtMost("testimonies", len(a.GetTestimonies()), MaxTestimonies); err != nil {
+			return err
+		}
+		for _, t := range a.GetTestimonies() {
+			if err := checkSigned(t, maxTestimony); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
 func checkSyncRequest(r *SyncRequest) error {
 	if r.GetAfterId() == "" && len(r.GetAfterKey()) == 0 {
-		return checkLength("digest", r.GetDigest(), 32)
+		return nil
 	}
-	if err := checkLength("digest", r.GetDigest(), 0); err != nil {
+	return cmp.Or(checkLength("key", r.GetAfterKey(), KeySize), CheckID(r.GetAfterId()))
+}
+
+func checkBuckets(n int) error {
+	if n < MinBuckets || n > MaxBuckets || n&(n-1) != 0 {
+		return fmt.Errorf("%d buckets", n)
+	}
+	return nil
+}
+
+func checkSyncVersions(v *SyncVersions) error {
+	for _, b := range v.GetBuckets() {
+		if b >= v.GetOf() {
+			return fmt.Errorf("bucket %d of %d", b, v.GetOf())
+		}
+	}
+	return cmp.Or(
+		checkBuckets(int(v.GetOf())),
+		checkAtMost("buckets", len(v.GetBuckets()), MaxAskedBuckets),
+		checkAtMost("versions", len(v.GetVersions()), MaxVersions),
+	)
+}
+
+func checkRoutes(r *Routes) error {
+	return cmp.Or(
+		checkAtMost("routes", len(r.GetPeers()), MaxRoutes),
+		checkLength("hops", r.GetHops(), len(r.GetPeers())),
+	)
+}
+
+func checkRouted(r *Routed) error {
+	for i, parent := range r.GetParents() {
+		if int(parent) > i {
+			return fmt.Errorf("a way that is none")
+		}
+	}
+	if err := cmp.Or(
+		CheckID(r.GetFrom()),
+		CheckID(r.GetTo()),
+		checkIDs("passed", r.GetPassed(), MaxPassed),
+		checkLength("parents", r.GetParents(), len(r.GetPassed())),
+	); err != nil {
 		return err
 	}
-	if err := checkLength("key", r.GetAfterKey(), KeySize); err != nil {
+	switch c := r.GetContent().(type) {
+	case *Routed_Question:
+		return cmp.Or(checkLength("key", c.Question.GetSubject(), KeySize), CheckID(c.Question.GetId()))
+	case *Routed_Answer:
+		if err := checkLength("key", c.Answer.GetSubject(), KeySize); err != nil || c.Answer.GetFresh() {
+			return err
+		}
+		return checkSigned(c.Answer.GetTestimony(), maxTestimony)
+	case *Routed_Ping, *Routed_Pong:
+		return nil
+	}
+	return fmt.Errorf("nothing that is routed")
+}
+
+func checkIDs(what string, ids []string, most int) error {
+	if err := checkAtMost(what, len(ids), most); err != nil {
 		return err
 	}
-	return CheckID(r.GetAfterId())
+	for _, id := range ids {
+		if err := CheckID(id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkBroadcast(b *Broadcast) error {
@@ -224,78 +315,6 @@ func checkSigned(s *Signed, limit int) error {
 		return err
 	}
 	return checkLength("signature", s.GetSignature(), signatureSize)
-}
-
-// ParseRecord opens the payload of a Signed record and checks it as [Check]
-// does a frame. It does not check the signature.
-func ParseRecord(s *Signed) (*Record, error) {
-	r := new(Record)
-	if err := proto.Unmarshal(s.GetPayload(), r); err != nil {
-		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
-	}
-	if err := checkRecord(r); err != nil {
-		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
-	}
-	return r, nil
-}
-
-func checkRecord(r *Record) error {
-	if t := r.GetType(); t != AnnouncementType_JOIN && t != AnnouncementType_LEAVE {
-		return fmt.Errorf("type %v", t)
-	}
-	if err := CheckID(r.GetId()); err != nil {
-		return err
-	}
-	if err := checkLength("key", r.GetKey(), KeySize); err != nil {
-		return err
-	}
-	if err := CheckNetwork(r.GetNetwork()); err != nil {
-		return err
-	}
-	if err := checkAtMost("addresses", len(r.GetAddresses()), MaxAddresses); err != nil {
-		return err
-	}
-	for _, a := range r.GetAddresses() {
-		if err := checkAtMost("address", len(a), maxAddress); err != nil {
-			return err
-		}
-		if ap, err := netip.ParseAddrPort(a); err != nil || ap.Port() == 0 {
-			return fmt.Errorf("address %q is no IP:PORT", a)
-		}
-	}
-	if r.GetEpoch() == 0 {
-		return fmt.Errorf("no epoch")
-	}
-	return nil
-}
-
-// ParseBroadcast opens the payload of a signed broadcast and checks it. It does
-// not check the signature.
-func ParseBroadcast(s *Signed) (*BroadcastContent, error) {
-	c := new(BroadcastContent)
-	if err := proto.Unmarshal(s.GetPayload(), c); err != nil {
-		return nil, fmt.Errorf("%w: broadcast: %v", ErrMalformed, err)
-	}
-	if err := checkBroadcastContent(c); err != nil {
-		return nil, fmt.Errorf("%w: broadcast: %v", ErrMalformed, err)
-	}
-	return c, nil
-}
-
-func checkBroadcastContent(c *BroadcastContent) error {
-	if err := checkLength("message ID", c.GetId(), MessageIDSize); err != nil {
-		return err
-	}
-	if err := checkLength("key", c.GetKey(), KeySize); err != nil {
-		return err
-	}
-	if err := CheckID(c.GetSender()); err != nil {
-		return err
-	}
-	if err := CheckNetwork(c.GetNetwork()); err != nil {
-		return err
-	}
-	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
 }
 
 func checkLength(what string, b []byte, want int) error {

@@ -106,6 +106,18 @@ func Wrap(content proto.Message) *PeerMessage {
 		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncReply{c}}
 	case *Broadcast:
 		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_Broadcast{c}}
+	case *SyncDigest:
+		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncDigest{c}}
+	case *SyncBuckets:
+		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncBuckets{c}}
+	case *SyncVersions:
+		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncVersions{c}}
+	case *NeighbourList:
+		return &PeerMessage{Type: PeerMessageType_ROUTES, Content: &PeerMessage_NeighbourList{c}}
+	case *Routes:
+		return &PeerMessage{Type: PeerMessageType_ROUTES, Content: &PeerMessage_Routes{c}}
+	case *Routed:
+		return &PeerMessage{Type: PeerMessageType_ROUTED, Content: &PeerMessage_Routed{c}}
 	default:
 		panic(fmt.Sprintf("pb: %T is no content of a PeerMessage", content))
 	}

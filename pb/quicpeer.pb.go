@@ -61,6 +61,10 @@ const (
 	PeerMessageType_SYNC PeerMessageType = 6
 	// broadcast
 	PeerMessageType_BROADCAST PeerMessageType = 7
+	// neighbour_list, routes
+	PeerMessageType_ROUTES PeerMessageType = 8
+	// routed
+	PeerMessageType_ROUTED PeerMessageType = 9
 )
 
 // Enum value maps for PeerMessageType.
@@ -74,6 +78,8 @@ var (
 		5: "NEIGHBOUR",
 		6: "SYNC",
 		7: "BROADCAST",
+		8: "ROUTES",
+		9: "ROUTED",
 	}
 	PeerMessageType_value = map[string]int32{
 		"PEER_MESSAGE_TYPE_UNSPECIFIED": 0,
@@ -84,6 +90,8 @@ var (
 		"NEIGHBOUR":                     5,
 		"SYNC":                          6,
 		"BROADCAST":                     7,
+		"ROUTES":                        8,
+		"ROUTED":                        9,
 	}
 )
 
@@ -174,7 +182,7 @@ const (
 	AnnouncementType_ANNOUNCEMENT_TYPE_UNSPECIFIED AnnouncementType = 0
 	// The peer is here. Signed by it.
 	AnnouncementType_JOIN AnnouncementType = 1
-	// Somebody who had a link to the peer can't reach it any more. The peer
+	// Two members or more testify that they can't reach the peer any more. It
 	// refutes by a JOIN with a higher sequence; nobody else can.
 	AnnouncementType_LOST AnnouncementType = 2
 	// The peer said goodbye. Signed by it.
@@ -313,6 +321,8 @@ const (
 	NeighbourType_ACCEPT NeighbourType = 2
 	// I have enough; the connection stays for messages.
 	NeighbourType_REFUSE NeighbourType = 3
+	// We are neighbours no more; the connection stays for messages.
+	NeighbourType_END NeighbourType = 4
 )
 
 // Enum value maps for NeighbourType.
@@ -322,12 +332,14 @@ var (
 		1: "REQUEST",
 		2: "ACCEPT",
 		3: "REFUSE",
+		4: "END",
 	}
 	NeighbourType_value = map[string]int32{
 		"NEIGHBOUR_TYPE_UNSPECIFIED": 0,
 		"REQUEST":                    1,
 		"ACCEPT":                     2,
 		"REFUSE":                     3,
+		"END":                        4,
 	}
 )
 
@@ -373,6 +385,12 @@ type PeerMessage struct {
 	//	*PeerMessage_SyncRequest
 	//	*PeerMessage_SyncReply
 	//	*PeerMessage_Broadcast
+	//	*PeerMessage_SyncDigest
+	//	*PeerMessage_SyncBuckets
+	//	*PeerMessage_SyncVersions
+	//	*PeerMessage_NeighbourList
+	//	*PeerMessage_Routes
+	//	*PeerMessage_Routed
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -503,6 +521,60 @@ func (x *PeerMessage) GetBroadcast() *Broadcast {
 	return nil
 }
 
+func (x *PeerMessage) GetSyncDigest() *SyncDigest {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_SyncDigest); ok {
+			return x.SyncDigest
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetSyncBuckets() *SyncBuckets {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_SyncBuckets); ok {
+			return x.SyncBuckets
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetSyncVersions() *SyncVersions {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_SyncVersions); ok {
+			return x.SyncVersions
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetNeighbourList() *NeighbourList {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_NeighbourList); ok {
+			return x.NeighbourList
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetRoutes() *Routes {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Routes); ok {
+			return x.Routes
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetRouted() *Routed {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Routed); ok {
+			return x.Routed
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -543,6 +615,30 @@ type PeerMessage_Broadcast struct {
 	Broadcast *Broadcast `protobuf:"bytes,10,opt,name=broadcast,proto3,oneof"`
 }
 
+type PeerMessage_SyncDigest struct {
+	SyncDigest *SyncDigest `protobuf:"bytes,11,opt,name=sync_digest,json=syncDigest,proto3,oneof"`
+}
+
+type PeerMessage_SyncBuckets struct {
+	SyncBuckets *SyncBuckets `protobuf:"bytes,12,opt,name=sync_buckets,json=syncBuckets,proto3,oneof"`
+}
+
+type PeerMessage_SyncVersions struct {
+	SyncVersions *SyncVersions `protobuf:"bytes,13,opt,name=sync_versions,json=syncVersions,proto3,oneof"`
+}
+
+type PeerMessage_NeighbourList struct {
+	NeighbourList *NeighbourList `protobuf:"bytes,14,opt,name=neighbour_list,json=neighbourList,proto3,oneof"`
+}
+
+type PeerMessage_Routes struct {
+	Routes *Routes `protobuf:"bytes,15,opt,name=routes,proto3,oneof"`
+}
+
+type PeerMessage_Routed struct {
+	Routed *Routed `protobuf:"bytes,16,opt,name=routed,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -560,6 +656,18 @@ func (*PeerMessage_SyncRequest) isPeerMessage_Content() {}
 func (*PeerMessage_SyncReply) isPeerMessage_Content() {}
 
 func (*PeerMessage_Broadcast) isPeerMessage_Content() {}
+
+func (*PeerMessage_SyncDigest) isPeerMessage_Content() {}
+
+func (*PeerMessage_SyncBuckets) isPeerMessage_Content() {}
+
+func (*PeerMessage_SyncVersions) isPeerMessage_Content() {}
+
+func (*PeerMessage_NeighbourList) isPeerMessage_Content() {}
+
+func (*PeerMessage_Routes) isPeerMessage_Content() {}
+
+func (*PeerMessage_Routed) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -868,24 +976,106 @@ func (x *Record) GetSeq() uint32 {
 	return 0
 }
 
+// Testimony is what a member says of another that it can't reach. Its bytes are
+// the payload of a Signed with the purpose "quicpeer testimony".
+type Testimony struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of the peer that is not reached, and the version that is meant.
+	Subject []byte `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Epoch   uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq     uint32 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Who says so.
+	Witness       string `protobuf:"bytes,4,opt,name=witness,proto3" json:"witness,omitempty"`
+	Key           []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Testimony) Reset() {
+	*x = Testimony{}
+	mi := &file_quicpeer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Testimony) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Testimony) ProtoMessage() {}
+
+func (x *Testimony) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Testimony.ProtoReflect.Descriptor instead.
+func (*Testimony) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Testimony) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Testimony) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Testimony) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Testimony) GetWitness() string {
+	if x != nil {
+		return x.Witness
+	}
+	return ""
+}
+
+func (x *Testimony) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // Announcement is one peer's state, on its way through the network.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// JOIN and LEAVE say what the record says. LOST is said of a JOIN record.
 	Type   AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	Record *Signed          `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
-	// How many links it has crossed: 0 from the subject itself.
+	// The distance of the sender from the subject, in links: 0 from the subject itself.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
-	// LOST and LEAVE: seconds since that was first said, as far as the sender knows.
-	// After 24 h the entry is forgotten, by this age and not by anybody's clock.
-	Age           uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
+	// Seconds since this was first said, as far as the sender knows. A JOIN holds for
+	// 24 h, LOST and LEAVE are remembered for 25 h, by this age and by nobody's clock.
+	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
+	// LOST: the testimonies of different members, at least 2, at most 4.
+	Testimonies   []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_quicpeer_proto_msgTypes[5]
+	mi := &file_quicpeer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1087,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[5]
+	mi := &file_quicpeer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1100,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+	return file_quicpeer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Announcement) GetType() AnnouncementType {
@@ -941,6 +1131,13 @@ func (x *Announcement) GetAge() uint32 {
 	return 0
 }
 
+func (x *Announcement) GetTestimonies() []*Signed {
+	if x != nil {
+		return x.Testimonies
+	}
+	return nil
+}
+
 // PropagationMessage carries announcements from neighbour to neighbour. Who
 // learns something new from one passes it on to all other neighbours; who holds
 // something newer answers with it.
@@ -954,7 +1151,7 @@ type PropagationMessage struct {
 
 func (x *PropagationMessage) Reset() {
 	*x = PropagationMessage{}
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1163,7 @@ func (x *PropagationMessage) String() string {
 func (*PropagationMessage) ProtoMessage() {}
 
 func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1176,7 @@ func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PropagationMessage.ProtoReflect.Descriptor instead.
 func (*PropagationMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+	return file_quicpeer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PropagationMessage) GetAnnouncements() []*Announcement {
@@ -1006,7 +1203,7 @@ type HandshakeStart struct {
 
 func (x *HandshakeStart) Reset() {
 	*x = HandshakeStart{}
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1215,7 @@ func (x *HandshakeStart) String() string {
 func (*HandshakeStart) ProtoMessage() {}
 
 func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1228,7 @@ func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeStart.ProtoReflect.Descriptor instead.
 func (*HandshakeStart) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{7}
+	return file_quicpeer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HandshakeStart) GetVersion() uint32 {
@@ -1087,7 +1284,7 @@ type HandshakeResponse struct {
 
 func (x *HandshakeResponse) Reset() {
 	*x = HandshakeResponse{}
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1296,7 @@ func (x *HandshakeResponse) String() string {
 func (*HandshakeResponse) ProtoMessage() {}
 
 func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1309,7 @@ func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeResponse.ProtoReflect.Descriptor instead.
 func (*HandshakeResponse) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{8}
+	return file_quicpeer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HandshakeResponse) GetCode() HandshakeCode {
@@ -1150,17 +1347,22 @@ func (x *HandshakeResponse) GetSoftware() string {
 	return ""
 }
 
-// Neighbour asks for, grants or refuses neighbourhood on this connection.
+// Neighbour asks for, grants, refuses or ends neighbourhood on this connection.
 type Neighbour struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          NeighbourType          `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.NeighbourType" json:"type,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  NeighbourType          `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.NeighbourType" json:"type,omitempty"`
+	// REQUEST: I have no neighbour at all. It is granted above the usual number,
+	// and ended by the asker once it has others.
+	Alone bool `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
+	// REFUSE: IDs of peers that may have room, at most 8.
+	Candidates    []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Neighbour) Reset() {
 	*x = Neighbour{}
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1374,7 @@ func (x *Neighbour) String() string {
 func (*Neighbour) ProtoMessage() {}
 
 func (x *Neighbour) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1387,7 @@ func (x *Neighbour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
 func (*Neighbour) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{9}
+	return file_quicpeer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Neighbour) GetType() NeighbourType {
@@ -1195,14 +1397,129 @@ func (x *Neighbour) GetType() NeighbourType {
 	return NeighbourType_NEIGHBOUR_TYPE_UNSPECIFIED
 }
 
-// SyncRequest asks for the table of the other side, a piece at a time.
+func (x *Neighbour) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+func (x *Neighbour) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+// NeighbourList tells the neighbours who else is one, so that they know whom to
+// ask when the sender falls silent. Sent when it has changed.
+type NeighbourList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 16 IDs.
+	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NeighbourList) Reset() {
+	*x = NeighbourList{}
+	mi := &file_quicpeer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NeighbourList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NeighbourList) ProtoMessage() {}
+
+func (x *NeighbourList) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NeighbourList.ProtoReflect.Descriptor instead.
+func (*NeighbourList) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *NeighbourList) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// Routes tells a neighbour how far the sender is from others: all of them when
+// the two have become neighbours, then what has changed.
+type Routes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 4 bytes of the SHA-256 of each peer's ID, at most 16384. A collision makes
+	// one route wrong, which costs a detour.
+	Peers []uint32 `protobuf:"fixed32,1,rep,packed,name=peers,proto3" json:"peers,omitempty"`
+	// As many bytes: the distance in links, 16 or more for "no way".
+	Hops          []byte `protobuf:"bytes,2,opt,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Routes) Reset() {
+	*x = Routes{}
+	mi := &file_quicpeer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Routes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Routes) ProtoMessage() {}
+
+func (x *Routes) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Routes.ProtoReflect.Descriptor instead.
+func (*Routes) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Routes) GetPeers() []uint32 {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *Routes) GetHops() []byte {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// SyncRequest asks for the table of the other side, a piece at a time: a newcomer
+// asks one peer.
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// SHA-256 over the asker's whole table (see table.digest in overlay/core). The
-	// answer to a digest that equals one's own is an empty last piece. Empty where
-	// the piece is not the first.
-	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The piece begins behind this entry, in the order of (ID, key); empty for the first.
+	// The piece begins behind this entry, in the order of the table; empty for the first.
 	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
 	AfterKey      []byte `protobuf:"bytes,3,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1211,7 +1528,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1540,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,14 +1553,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *SyncRequest) GetDigest() []byte {
-	if x != nil {
-		return x.Digest
-	}
-	return nil
+	return file_quicpeer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SyncRequest) GetAfterId() string {
@@ -1260,20 +1570,186 @@ func (x *SyncRequest) GetAfterKey() []byte {
 	return nil
 }
 
-// SyncReply is the next piece of the table, tombstones included.
+// SyncDigest begins the comparison of two tables, when two peers have become
+// neighbours and about once a minute on one link. The answer is a SyncReply that
+// is done if the tables are equal, else SyncBuckets.
+type SyncDigest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 over the sender's whole table (see table.digest in overlay/core).
+	Root          []byte `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SyncDigest) Reset() {
+	*x = SyncDigest{}
+	mi := &file_quicpeer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SyncDigest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SyncDigest) ProtoMessage() {}
+
+func (x *SyncDigest) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SyncDigest.ProtoReflect.Descriptor instead.
+func (*SyncDigest) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SyncDigest) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+// SyncBuckets has a hash over each bucket of the sender's table. The number of
+// buckets is a power of 2; the bucket of an entry is the first bits of the SHA-256 of its ID.
+type SyncBuckets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 64 to 4096.
+	Hashes        []uint64 `protobuf:"fixed64,1,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SyncBuckets) Reset() {
+	*x = SyncBuckets{}
+	mi := &file_quicpeer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SyncBuckets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SyncBuckets) ProtoMessage() {}
+
+func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SyncBuckets.ProtoReflect.Descriptor instead.
+func (*SyncBuckets) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SyncBuckets) GetHashes() []uint64 {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+// SyncVersions says what the sender holds in the buckets that differ. The answer
+// are SyncReply frames with what the sender lacks; if the last of them is not done the
+// same is asked again.
+type SyncVersions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many buckets there are: 64 to 4096, a power of 2.
+	Of uint32 `protobuf:"varint,1,opt,name=of,proto3" json:"of,omitempty"`
+	// Numbers of some of them, at most 64.
+	Buckets []uint32 `protobuf:"varint,2,rep,packed,name=buckets,proto3" json:"buckets,omitempty"`
+	// A hash over each entry in these and its version, at most 8192.
+	Versions      []uint64 `protobuf:"fixed64,3,rep,packed,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SyncVersions) Reset() {
+	*x = SyncVersions{}
+	mi := &file_quicpeer_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SyncVersions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SyncVersions) ProtoMessage() {}
+
+func (x *SyncVersions) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SyncVersions.ProtoReflect.Descriptor instead.
+func (*SyncVersions) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SyncVersions) GetOf() uint32 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
+}
+
+func (x *SyncVersions) GetBuckets() []uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+func (x *SyncVersions) GetVersions() []uint64 {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// SyncReply is a piece of the table, tombstones included.
 type SyncReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64.
 	Announcements []*Announcement `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
-	// This was the last piece.
-	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// Nothing is left to send: this was the end of the table, or of the difference.
+	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// This frame is the last of the answer to one request; done implies it.
+	Last bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Of SyncVersions.versions, what the sender of this lacks and wants announced,
+	// at most 8192.
+	Wants         []uint64 `protobuf:"fixed64,4,rep,packed,name=wants,proto3" json:"wants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1761,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1774,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{11}
+	return file_quicpeer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SyncReply) GetAnnouncements() []*Announcement {
@@ -1315,6 +1791,364 @@ func (x *SyncReply) GetDone() bool {
 	return false
 }
 
+func (x *SyncReply) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *SyncReply) GetWants() []uint64 {
+	if x != nil {
+		return x.Wants
+	}
+	return nil
+}
+
+// Routed goes from neighbour to neighbour to a peer that the sender has no link to.
+// Each passes it to the neighbour nearest to the receiver that it has not
+// passed yet; where there is none it goes back the way it came, for another one to be tried.
+type Routed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Who has had it, in the order in which it came to them, at most 16; and for
+	// each whom it came from, as an index into this list (of the first its own).
+	Passed  []string `protobuf:"bytes,3,rep,name=passed,proto3" json:"passed,omitempty"`
+	Parents []byte   `protobuf:"bytes,4,opt,name=parents,proto3" json:"parents,omitempty"`
+	// Types that are valid to be assigned to Content:
+	//
+	//	*Routed_Question
+	//	*Routed_Answer
+	//	*Routed_Ping
+	//	*Routed_Pong
+	Content       isRouted_Content `protobuf_oneof:"content"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Routed) Reset() {
+	*x = Routed{}
+	mi := &file_quicpeer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Routed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Routed) ProtoMessage() {}
+
+func (x *Routed) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Routed.ProtoReflect.Descriptor instead.
+func (*Routed) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Routed) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Routed) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Routed) GetPassed() []string {
+	if x != nil {
+		return x.Passed
+	}
+	return nil
+}
+
+func (x *Routed) GetParents() []byte {
+	if x != nil {
+		return x.Parents
+	}
+	return nil
+}
+
+func (x *Routed) GetContent() isRouted_Content {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *Routed) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetAnswer() *Answer {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetPing() *Ping {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Ping); ok {
+			return x.Ping
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetPong() *Ping {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Pong); ok {
+			return x.Pong
+		}
+	}
+	return nil
+}
+
+type isRouted_Content interface {
+	isRouted_Content()
+}
+
+type Routed_Question struct {
+	Question *Question `protobuf:"bytes,5,opt,name=question,proto3,oneof"`
+}
+
+type Routed_Answer struct {
+	Answer *Answer `protobuf:"bytes,6,opt,name=answer,proto3,oneof"`
+}
+
+type Routed_Ping struct {
+	Ping *Ping `protobuf:"bytes,7,opt,name=ping,proto3,oneof"`
+}
+
+type Routed_Pong struct {
+	Pong *Ping `protobuf:"bytes,8,opt,name=pong,proto3,oneof"`
+}
+
+func (*Routed_Question) isRouted_Content() {}
+
+func (*Routed_Answer) isRouted_Content() {}
+
+func (*Routed_Ping) isRouted_Content() {}
+
+func (*Routed_Pong) isRouted_Content() {}
+
+// Question asks a member when it has last heard of a peer.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of the peer, its ID, and the version that is meant.
+	Subject       []byte `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Epoch         uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq           uint32 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_quicpeer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Question) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Question) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Question) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Question) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// Answer answers a Question.
+type Answer struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Subject []byte                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Epoch   uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq     uint32                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The peer has been heard just now. Without it there is a testimony.
+	Fresh         bool    `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	Testimony     *Signed `protobuf:"bytes,5,opt,name=testimony,proto3" json:"testimony,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_quicpeer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Answer) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Answer) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Answer) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Answer) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *Answer) GetTestimony() *Signed {
+	if x != nil {
+		return x.Testimony
+	}
+	return nil
+}
+
+// Ping asks for a pong with the same number.
+type Ping struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ping) Reset() {
+	*x = Ping{}
+	mi := &file_quicpeer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ping) ProtoMessage() {}
+
+func (x *Ping) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ping.ProtoReflect.Descriptor instead.
+func (*Ping) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Ping) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Broadcast is a message to everyone, passed on like an announcement.
 type Broadcast struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1328,7 +2162,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +2174,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +2187,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{12}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -1389,7 +2223,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +2235,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +2248,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{13}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -1463,7 +2297,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xf4\x04\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xd4\a\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -1476,7 +2310,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"sync_reply\x18\t \x01(\v2\x16.quicpeer.v1.SyncReplyH\x00R\tsyncReply\x126\n" +
 	"\tbroadcast\x18\n" +
-	" \x01(\v2\x16.quicpeer.v1.BroadcastH\x00R\tbroadcastB\t\n" +
+	" \x01(\v2\x16.quicpeer.v1.BroadcastH\x00R\tbroadcast\x12:\n" +
+	"\vsync_digest\x18\v \x01(\v2\x17.quicpeer.v1.SyncDigestH\x00R\n" +
+	"syncDigest\x12=\n" +
+	"\fsync_buckets\x18\f \x01(\v2\x18.quicpeer.v1.SyncBucketsH\x00R\vsyncBuckets\x12@\n" +
+	"\rsync_versions\x18\r \x01(\v2\x19.quicpeer.v1.SyncVersionsH\x00R\fsyncVersions\x12C\n" +
+	"\x0eneighbour_list\x18\x0e \x01(\v2\x1a.quicpeer.v1.NeighbourListH\x00R\rneighbourList\x12-\n" +
+	"\x06routes\x18\x0f \x01(\v2\x13.quicpeer.v1.RoutesH\x00R\x06routes\x12-\n" +
+	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routedB\t\n" +
 	"\acontent\"\x80\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -1498,12 +2339,19 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x1c\n" +
 	"\taddresses\x18\x05 \x03(\tR\taddresses\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\a \x01(\rR\x03seq\"\x94\x01\n" +
+	"\x03seq\x18\a \x01(\rR\x03seq\"y\n" +
+	"\tTestimony\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x18\n" +
+	"\awitness\x18\x04 \x01(\tR\awitness\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\"\xcb\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
 	"\x04hops\x18\x03 \x01(\rR\x04hops\x12\x10\n" +
-	"\x03age\x18\x04 \x01(\rR\x03age\"U\n" +
+	"\x03age\x18\x04 \x01(\rR\x03age\x125\n" +
+	"\vtestimonies\x18\x05 \x03(\v2\x13.quicpeer.v1.SignedR\vtestimonies\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9d\x01\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
@@ -1519,16 +2367,58 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x04 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
 	"candidates\x12\x1a\n" +
-	"\bsoftware\x18\x05 \x01(\tR\bsoftware\";\n" +
+	"\bsoftware\x18\x05 \x01(\tR\bsoftware\"q\n" +
 	"\tNeighbour\x12.\n" +
-	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\"]\n" +
-	"\vSyncRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x19\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
+	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x03 \x03(\tR\n" +
+	"candidates\"!\n" +
+	"\rNeighbourList\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"2\n" +
+	"\x06Routes\x12\x14\n" +
+	"\x05peers\x18\x01 \x03(\aR\x05peers\x12\x12\n" +
+	"\x04hops\x18\x02 \x01(\fR\x04hops\"K\n" +
+	"\vSyncRequest\x12\x19\n" +
 	"\bafter_id\x18\x02 \x01(\tR\aafterId\x12\x1b\n" +
-	"\tafter_key\x18\x03 \x01(\fR\bafterKey\"`\n" +
+	"\tafter_key\x18\x03 \x01(\fR\bafterKeyJ\x04\b\x01\x10\x02\" \n" +
+	"\n" +
+	"SyncDigest\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\fR\x04root\"%\n" +
+	"\vSyncBuckets\x12\x16\n" +
+	"\x06hashes\x18\x01 \x03(\x06R\x06hashes\"T\n" +
+	"\fSyncVersions\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\rR\x02of\x12\x18\n" +
+	"\abuckets\x18\x02 \x03(\rR\abuckets\x12\x1a\n" +
+	"\bversions\x18\x03 \x03(\x06R\bversions\"\x8a\x01\n" +
 	"\tSyncReply\x12?\n" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\"N\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\x9f\x02\n" +
+	"\x06Routed\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
+	"\x06passed\x18\x03 \x03(\tR\x06passed\x12\x18\n" +
+	"\aparents\x18\x04 \x01(\fR\aparents\x123\n" +
+	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
+	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
+	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +
+	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pongB\t\n" +
+	"\acontent\"\\\n" +
+	"\bQuestion\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\fR\asubject\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\rR\x03seq\"\x93\x01\n" +
+	"\x06Answer\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x14\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x121\n" +
+	"\ttestimony\x18\x05 \x01(\v2\x13.quicpeer.v1.SignedR\ttestimony\"\x1e\n" +
+	"\x04Ping\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"N\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\"\x99\x01\n" +
@@ -1538,7 +2428,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt*\x97\x01\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt*\xaf\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -1547,7 +2437,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\fANNOUNCEMENT\x10\x04\x12\r\n" +
 	"\tNEIGHBOUR\x10\x05\x12\b\n" +
 	"\x04SYNC\x10\x06\x12\r\n" +
-	"\tBROADCAST\x10\a*H\n" +
+	"\tBROADCAST\x10\a\x12\n" +
+	"\n" +
+	"\x06ROUTES\x10\b\x12\n" +
+	"\n" +
+	"\x06ROUTED\x10\t*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -1566,14 +2460,15 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\fDUPLICATE_ID\x10\x05\x12\b\n" +
 	"\x04FULL\x10\x06\x12\t\n" +
 	"\x05STALE\x10\a\x12\v\n" +
-	"\aLEAVING\x10\b*T\n" +
+	"\aLEAVING\x10\b*]\n" +
 	"\rNeighbourType\x12\x1e\n" +
 	"\x1aNEIGHBOUR_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aREQUEST\x10\x01\x12\n" +
 	"\n" +
 	"\x06ACCEPT\x10\x02\x12\n" +
 	"\n" +
-	"\x06REFUSE\x10\x03B\rZ\vquicpeer/pbb\x06proto3"
+	"\x06REFUSE\x10\x03\x12\a\n" +
+	"\x03END\x10\x04B\rZ\vquicpeer/pbb\x06proto3"
 
 var (
 	file_quicpeer_proto_rawDescOnce sync.Once
@@ -1588,7 +2483,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -1600,44 +2495,66 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Receipt)(nil),            // 7: quicpeer.v1.Receipt
 	(*Signed)(nil),             // 8: quicpeer.v1.Signed
 	(*Record)(nil),             // 9: quicpeer.v1.Record
-	(*Announcement)(nil),       // 10: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 11: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 12: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 13: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 14: quicpeer.v1.Neighbour
-	(*SyncRequest)(nil),        // 15: quicpeer.v1.SyncRequest
-	(*SyncReply)(nil),          // 16: quicpeer.v1.SyncReply
-	(*Broadcast)(nil),          // 17: quicpeer.v1.Broadcast
-	(*BroadcastContent)(nil),   // 18: quicpeer.v1.BroadcastContent
+	(*Testimony)(nil),          // 10: quicpeer.v1.Testimony
+	(*Announcement)(nil),       // 11: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 12: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 13: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 14: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 15: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 16: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 17: quicpeer.v1.Routes
+	(*SyncRequest)(nil),        // 18: quicpeer.v1.SyncRequest
+	(*SyncDigest)(nil),         // 19: quicpeer.v1.SyncDigest
+	(*SyncBuckets)(nil),        // 20: quicpeer.v1.SyncBuckets
+	(*SyncVersions)(nil),       // 21: quicpeer.v1.SyncVersions
+	(*SyncReply)(nil),          // 22: quicpeer.v1.SyncReply
+	(*Routed)(nil),             // 23: quicpeer.v1.Routed
+	(*Question)(nil),           // 24: quicpeer.v1.Question
+	(*Answer)(nil),             // 25: quicpeer.v1.Answer
+	(*Ping)(nil),               // 26: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 27: quicpeer.v1.Broadcast
+	(*BroadcastContent)(nil),   // 28: quicpeer.v1.BroadcastContent
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
 	6,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
 	7,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	12, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	13, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	11, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	14, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	15, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
-	16, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	17, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	1,  // 10: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 11: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 12: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 13: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	10, // 14: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 15: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 16: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 17: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 18: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 19: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	10, // 20: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 21: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	13, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	14, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	18, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
+	22, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
+	27, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	19, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
+	20, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
+	21, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
+	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	1,  // 16: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 17: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 18: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	8,  // 19: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	8,  // 20: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
+	11, // 21: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 22: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 23: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 24: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 25: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 26: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	11, // 27: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	24, // 28: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	25, // 29: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	26, // 30: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	26, // 31: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	8,  // 32: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 33: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -1655,6 +2572,18 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_SyncRequest)(nil),
 		(*PeerMessage_SyncReply)(nil),
 		(*PeerMessage_Broadcast)(nil),
+		(*PeerMessage_SyncDigest)(nil),
+		(*PeerMessage_SyncBuckets)(nil),
+		(*PeerMessage_SyncVersions)(nil),
+		(*PeerMessage_NeighbourList)(nil),
+		(*PeerMessage_Routes)(nil),
+		(*PeerMessage_Routed)(nil),
+	}
+	file_quicpeer_proto_msgTypes[18].OneofWrappers = []any{
+		(*Routed_Question)(nil),
+		(*Routed_Answer)(nil),
+		(*Routed_Ping)(nil),
+		(*Routed_Pong)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1662,7 +2591,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   14,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -67,7 +67,7 @@ const (
 	idleTimeout = 15 * time.Second
 	// A third of the overlay's limit of 3 s, so that one lost packet is
 	// no silence. Both sides send: each measures the other.
-	keepAlivePeriod = time.Second
+	keepAlivePeriod = 500 * time.Millisecond
 	// Streams that a peer may have open in the eyes of QUIC, where a stream counts
 	// until its last packet is acknowledged, up to 25 ms after both sides are done
 	// with it. With 8 a link carried 400 streams a second, with 256 it carries what

@@ -80,7 +80,7 @@ func TestTwinsAlone(t *testing.T) {
 // we heard of it; what is older is not taken at all.
 func TestForgetting(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.VerifyRecord = func(certs.PublicKey, *pb.Signed) bool { return true }
+		c.Verify = func(Claim) bool { return true }
 	})
 	l := r.neighbour(1, "bob")
 	left := func(identity uint64, age time.Duration) certs.ID {
@@ -90,16 +90,16 @@ func TestForgetting(t *testing.T) {
 		r.receive(l, propagation(a))
 		return certs.ID(id)
 	}
-	now, anHourAgo, long := left(10, 0), left(11, time.Hour), left(12, forgetAfter)
+	now, anHourAgo, long := left(10, 0), left(11, time.Hour), left(12, rememberFor)
 	r.neighbour(2, "carol") // hears of them by sync
 	holds := func(id certs.ID) bool { return len(r.c.table.of(id)) > 0 }
 	if !holds(now) || !holds(anHourAgo) || holds(long) {
 		t.Fatalf("at first: %v %v %v", holds(now), holds(anHourAgo), holds(long))
 	}
-	if a := r.c.announcement(r.c.table.of(anHourAgo)[0], 1); ageOf(a) < time.Hour {
-		t.Errorf("passed on with the age %v", ageOf(a))
+	if a := r.c.announcement(r.c.table.of(anHourAgo)[0]); time.Duration(a.GetAge())*time.Second < time.Hour {
+		t.Errorf("passed on with the age %v", a.GetAge())
 	}
-	r.pass(forgetAfter - time.Hour + 2*time.Minute)
+	r.pass(rememberFor - time.Hour + 2*time.Minute)
 	if !holds(now) || holds(anHourAgo) {
 		t.Errorf("after 23 hours: %v %v", holds(now), holds(anHourAgo))
 	}
@@ -122,9 +122,9 @@ func TestFlapping(t *testing.T) {
 			r.drain()
 			l = 0
 		}
-		if e.dialing != 0 {
+		if e.our().dialing != 0 {
 			dials++
-			l = r.outbound(e.dialing, 2)
+			l = r.outbound(e.our().dialing, 2)
 			r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(2, "carol", pb.AnnouncementType_JOIN, 1000, 0)})
 		}
 	}
@@ -140,17 +140,18 @@ func TestRefutationsArePaced(t *testing.T) {
 	l := r.neighbour(1, "liar")
 	refutations := 0
 	for range 1000 {
-		lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: r.c.self.signed}
-		before := r.c.self.record.GetSeq()
+		lost := say(pb.AnnouncementType_LOST, 0, "self", 1000, r.c.self.record.Seq)
+		lost.Record = r.c.self.record.Signed
+		before := r.c.self.record.Seq
 		r.receive(l, propagation(lost))
-		refutations += int(r.c.self.record.GetSeq() - before)
+		refutations += int(r.c.self.record.Seq - before)
 	}
 	if refutations != 1 {
 		t.Errorf("%d refutations at once", refutations)
 	}
-	before := r.c.self.record.GetSeq()
+	before := r.c.self.record.Seq
 	r.pass(time.Second)
-	if r.c.self.record.GetSeq() == before || !r.c.self.alive() {
+	if r.c.self.record.Seq == before || !r.c.self.alive() {
 		t.Error("the last LOST is not refuted")
 	}
 }
@@ -163,7 +164,7 @@ func TestRefusedReceiver(t *testing.T) {
 	e := r.c.table.get("carol", testIdentity(2).Key())
 	r.c.Want(r.now, "carol")
 	r.drain()
-	o := r.outbound(e.dialing, 2)
+	o := r.outbound(e.our().dialing, 2)
 	r.receive(o, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})
 	if len(r.out.Unreachable) != 1 {
 		t.Errorf("told: %v", r.out.Unreachable)

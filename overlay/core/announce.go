@@ -10,215 +10,245 @@ import (
 	"quicpeer/pb"
 )
 
-// shownPeer is what events have said of an ID: who has it, and in which run.
-type shownPeer struct {
-	key   certs.PublicKey
-	epoch uint64
+// news is an announcement that has been opened.
+type news struct {
+	record *Record
+	state  pb.AnnouncementType
+	hops   uint32
+	said   time.Duration
+	proof  []*pb.Signed
+	// witnesses are the keys of those who have signed the proof.
+	witnesses []*pb.Testimony
 }
 
-// learn merges an announcement that came over the link. What is new goes to all
-// other neighbours; who sends something older is told what we hold. It returns
-// false if the link had to be closed for it.
-func (c *Core) learn(from *link, a *pb.Announcement) bool {
-	record, err := pb.ParseRecord(a.GetRecord())
+func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state} }
+
+// claims are the signatures on which it stands.
+func (n *news) claims() []Claim {
+	list := make([]Claim, 0, 1+len(n.proof))
+	list = append(list, Claim{Key: n.record.Key, Signed: n.record.Signed})
+	for i, t := range n.witnesses {
+		list = append(list, Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: n.proof[i]})
+	}
+	return list
+}
+
+// open checks an announcement by itself; false means that the link had to be
+// closed for it. Signatures are checked later, and of news alone.
+func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
+	r, err := c.cfg.Open(a.GetRecord())
 	if err != nil {
 		c.violation(from, err.Error())
-		return false
+		return n, false
 	}
-	says := record.GetType()
-	if a.GetType() != says && (a.GetType() != pb.AnnouncementType_LOST || says != pb.AnnouncementType_JOIN) {
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - time.Duration(a.GetAge())*time.Second}
+	lost := n.state == pb.AnnouncementType_LOST
+	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
 		c.violation(from, "an announcement that its record does not bear out")
-		return false
+		return n, false
 	}
-	if record.GetNetwork() != c.cfg.Network {
+	if r.Network != c.cfg.Network {
 		c.violation(from, "an announcement of another network")
-		return false
+		return n, false
 	}
-	id, key := certs.ID(record.GetId()), certs.PublicKey(record.GetKey())
-	held := c.table.get(id, key)
-	news := version{record.GetEpoch(), record.GetSeq(), a.GetType()}
-	if held != nil {
-		switch order := news.compare(held.version()); {
-		case order == 0:
-			held.setPath(from.id, a.GetHops()+1)
-			return true
-		case order < 0:
-			c.answerOlder(from, held)
-			return true
+	if lost {
+		if why := n.openProof(a.GetTestimonies()); why != "" {
+			c.violation(from, why)
+			return n, false
 		}
 	}
-	known := held != nil && proto.Equal(held.signed, a.GetRecord())
-	if !known && !c.cfg.VerifyRecord(key, a.GetRecord()) {
-		c.violation(from, "an announcement that its subject has not signed")
-		return false
-	}
-	if held == c.self {
-		c.learnOfSelf(from, news)
-		return true
-	}
-	if held == nil && a.GetType() != pb.AnnouncementType_JOIN && ageOf(a) >= forgetAfter {
-		return true
-	}
-	if held == nil {
-		held = &entry{id: id, key: key, record: record, state: a.GetType(), since: c.now}
-		evicted, ok := c.table.room(held, c.self, c.now)
-		if !ok {
-			c.note(Debug, "no room in the table, announcement dropped", "id", string(id), "key", key.String())
-			return true
-		}
-		if evicted != nil {
-			c.table.evict(evicted)
-			defer c.refresh(evicted.id)
-		}
-		c.table.insert(held)
-	}
-	c.accept(from, held, record, a)
-	return true
+	return n, true
 }
 
-// accept brings an entry up to date, passes the news on and shows what they change.
-func (c *Core) accept(from *link, e *entry, record *pb.Record, a *pb.Announcement) {
-	if record.GetEpoch() > e.record.GetEpoch() {
-		e.since, e.broadcasts = c.now, window{}
+// openProof opens the testimonies of a LOST: two at least, of different members,
+// about this version.
+func (n *news) openProof(list []*pb.Signed) (why string) {
+	if len(list) < minTestimonies {
+		return "somebody is called lost without testimonies"
 	}
-	if a.GetType() == pb.AnnouncementType_LOST && (e.alive() || e.suspect(c.now)) {
-		e.doomed = c.now + suspectFor
+	var keys [][]byte
+	for _, signed := range list {
+		t, err := pb.ParseTestimony(signed)
+		switch {
+		case err != nil:
+			return err.Error()
+		case certs.PublicKey(t.GetSubject()) != n.record.Key || t.GetEpoch() != n.record.Epoch || t.GetSeq() != n.record.Seq:
+			return "a testimony about somebody else"
+		case certs.PublicKey(t.GetKey()) == n.record.Key || slices.ContainsFunc(keys, func(k []byte) bool { return string(k) == string(t.GetKey()) }):
+			return "testimonies of the same peer, or of the lost one"
+		}
+		keys = append(keys, t.GetKey())
+		n.witnesses = append(n.witnesses, t)
 	}
-	refuted := e.state == pb.AnnouncementType_LOST && a.GetType() == pb.AnnouncementType_JOIN
-	if refuted && e.accused && record.GetEpoch() == e.record.GetEpoch() {
-		e.quarrelTill = c.now + accuseAgainAfter
+	n.proof = list
+	return ""
+}
+
+// learn takes an announcement that was flooded. What is new goes to all other
+// neighbours; who sends something older is told what we hold. It returns false if
+// the link had to be closed for it.
+func (c *Core) learn(from *link, a *pb.Announcement) bool {
+	n, ok := c.open(from, a)
+	if !ok || !c.isNews(from, n) {
+		return ok
 	}
-	e.record, e.signed, e.state, e.accused = record, a.GetRecord(), a.GetType(), false
-	if a.GetType() == pb.AnnouncementType_JOIN {
-		e.failures, e.nextDial = 0, c.now
+	for _, claim := range n.claims() {
+		if !c.knownClaim(n, claim) && !c.cfg.Verify(claim) {
+			c.violation(from, "an announcement that its subject, or a witness, has not signed")
+			return false
+		}
+	}
+	c.accept(from, n)
+	return !c.ended
+}
+
+// knownClaim says that the very same record stands in the table, verified.
+func (c *Core) knownClaim(n news, claim Claim) bool {
+	if claim.Testimony {
+		return false
+	}
+	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
+	return held != nil && (held.record == n.record || proto.Equal(held.record.Signed, n.record.Signed))
+}
+
+// isNews compares an announcement with what we hold.
+func (c *Core) isNews(from *link, n news) bool {
+	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
+	if c.expired(n) {
+		return false
+	}
+	if held == nil {
+		return true
+	}
+	order := n.version().compare(held.version())
+	switch {
+	case order == 0 && held.missing:
+		c.found(held)
+		fallthrough
+	case order == 0:
+		c.setHops(held, from, n.hops)
+	case order < 0 && !held.missing:
+		c.answerOlder(from, held)
+	}
+	return order > 0
+}
+
+// accept merges verified news into the table, passes them on and shows what they change.
+func (c *Core) accept(from *link, n news) {
+	r := n.record
+	e := c.table.lookup(r.tag, r.ID, r.Key)
+	if e == c.self {
+		c.learnOfSelf(from, n)
+		return
+	}
+	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n) {
+		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
+		return
+	}
+	if e == nil {
+		if e = c.makeEntry(from, n); e == nil {
+			return
+		}
 	} else {
-		e.confirm = false
-		e.buried = c.now - ageOf(a)
+		c.change(e, n)
 	}
-	c.table.changed()
-	e.paths = e.paths[:0]
-	e.setPath(from.id, a.GetHops()+1)
-	c.flood(from, e, a.GetHops()+1)
-	c.refresh(e.id)
+	if from != nil {
+		c.setHops(e, from, n.hops)
+	}
+	e.told = c.distance(e) // by this announcement
+	c.flood(from, e)
+	c.refresh(r.ID)
 	c.checkOwnID(e)
+}
+
+// makeEntry makes room in the table and an entry there.
+func (c *Core) makeEntry(from *link, n news) *entry {
+	r := n.record
+	if from != nil && !from.mayIntroduce(c.now) {
+		c.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
+		return nil
+	}
+	evicted, ok := c.table.room(r, n.state, c.self, c.now)
+	if !ok {
+		c.note(Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
+		return nil
+	}
+	if evicted != nil {
+		c.table.evict(evicted)
+		if evicted.shown != nil {
+			c.showGone(evicted)
+		}
+	}
+	e := newEntry(r, n.state, n.said)
+	e.proof = n.proof
+	c.table.insert(e)
+	if n.state == pb.AnnouncementType_JOIN {
+		c.arrived(e)
+	} else {
+		c.gone = append(c.gone, e)
+	}
+	return e
+}
+
+// change brings an entry up to date.
+func (c *Core) change(e *entry, n news) {
+	r := n.record
+	was, wasAlive := e.version(), e.alive() || e.suspect(c.now)
+	if r.Epoch > was.epoch {
+		e.with().broadcasts = nil
+		e.with().neighbours = nil
+		c.arrived(e)
+	}
+	if was.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN && r.Epoch == was.epoch {
+		c.countRefuted(e)
+	}
+	c.table.set(e, r, n.state)
+	e.said, e.proof = n.said, n.proof
+	switch n.state {
+	case pb.AnnouncementType_JOIN:
+		if d := e.side; d != nil {
+			d.failures, d.nextDial, d.doomed = 0, c.now, 0
+		}
+	case pb.AnnouncementType_LOST:
+		c.bury(e, wasAlive)
+	default:
+		c.gone = append(c.gone, e)
+		c.unroute(e)
+	}
+}
+
+// bury does what follows from LOST: the peer has some time to refute before users see it.
+func (c *Core) bury(e *entry, wasAlive bool) {
+	c.gone = append(c.gone, e)
+	c.unroute(e)
+	if wasAlive {
+		e.with().doomed = c.now + suspectFor
+		c.doomed = append(c.doomed, e)
+		c.wake(c.now + suspectFor)
+	}
+}
+
+// arrived notes a run that has just begun, see repeatBroadcasts.
+func (c *Core) arrived(e *entry) {
+	if c.ready && len(c.arrivals) < maxArrivals {
+		c.arrivals = append(c.arrivals, arrival{e, c.now})
+	}
 }
 
 // answerOlder tells who sent an older statement what we hold.
 func (c *Core) answerOlder(to *link, held *entry) {
-	if held == c.self && c.leaving {
-		return
-	}
-	c.announceTo(to, held, c.hops(held))
-}
-
-// learnOfSelf takes a statement about ourselves that we have not made, or not in
-// this run. Said to be lost, we raise our seq. A later epoch is a newer run, to a
-// member; else one of before the clock went back. Who said it is answered even if
-// it is no neighbour.
-func (c *Core) learnOfSelf(from *link, news version) {
-	if c.leaving {
-		return
-	}
-	switch {
-	case news.epoch > c.cfg.Epoch && c.accepted:
-		c.fail(&StartedElsewhereError{})
-		return
-	case news.epoch > c.cfg.Epoch:
-		c.raiseEpoch(news.epoch) // somebody has found us before we have found a door
-	default:
-		c.refuteAbove = max(c.refuteAbove, news.seq)
-		c.refuteTo = from.id
-		c.refute()
-		return
-	}
-	c.flood(from, c.self, 0)
-	c.announceTo(from, c.self, 0)
-}
-
-// refute says that we are here after all, at most once in refuteEvery: who says
-// LOST without end must not make us flood without end.
-func (c *Core) refute() {
-	if c.refuteTo == 0 || c.now < c.nextRefute || c.leaving {
-		return
-	}
-	c.note(Debug, "refuting")
-	c.nextRefute = c.now + refuteEvery
-	c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.GetSeq())+1)
-	from := c.link(c.refuteTo)
-	c.refuteTo = 0
-	c.flood(from, c.self, 0)
-	if from != nil && from.state == linkUp {
-		c.announceTo(from, c.self, 0)
+	if to != nil && (held != c.self || !c.leaving) {
+		c.announceTo(to, held)
 	}
 }
 
-// checkOwnID stops this peer if another living key owns its ID, and tells the
-// other if we do.
-func (c *Core) checkOwnID(e *entry) {
-	if e.id != c.cfg.ID || !e.alive() || c.leaving {
+// flood queues an announcement for all neighbours but the one it came from, unless
+// its subject changes too often: then later.
+func (c *Core) flood(from *link, e *entry) {
+	if !c.mayFlood(e) {
 		return
 	}
-	owner := c.table.owner(c.cfg.ID, c.now)
-	if owner != c.self {
-		c.note(Warn, "another peer owns this ID", "id", string(e.id), "key", owner.key.String())
-		c.fail(&DuplicateIDError{Holder: owner.key})
-		return
-	}
-	c.flood(nil, c.self, 0)
-}
-
-// refresh tells the user what has changed about an ID.
-func (c *Core) refresh(id certs.ID) {
-	if !c.ready || id == c.cfg.ID {
-		return
-	}
-	was, known := c.shown[id]
-	owner := c.table.owner(id, c.now)
-	if known && owner != nil && was.key == owner.key && was.epoch == owner.record.GetEpoch() {
-		return
-	}
-	if known {
-		delete(c.shown, id)
-		gone := c.table.get(id, was.key)
-		farewell := gone != nil && gone.state == pb.AnnouncementType_LEAVE && gone.record.GetEpoch() == was.epoch
-		c.out.Events = append(c.out.Events, Left{id, farewell})
-	}
-	if owner != nil {
-		c.shown[id] = shownPeer{owner.key, owner.record.GetEpoch()}
-		c.out.Events = append(c.out.Events, Joined{id, owner.key, c.via(owner)})
-		c.releaseEarly(id)
-	}
-}
-
-// showLost shows those whose time to refute is over.
-func (c *Core) showLost() {
-	for _, e := range c.table.entries {
-		if e.state == pb.AnnouncementType_LOST && !e.suspect(c.now) {
-			if was, known := c.shown[e.id]; known && was.key == e.key {
-				c.refresh(e.id)
-			}
-		}
-	}
-}
-
-// becomeReady ends the joining: the user sees who is there.
-func (c *Core) becomeReady() {
-	if c.ready {
-		return
-	}
-	c.ready, c.accepted = true, true
-	c.out.Events = append(c.out.Events, Ready{})
-	for _, e := range c.table.entries {
-		c.refresh(e.id)
-	}
-}
-
-// flood queues an announcement for all neighbours but the one it came from.
-func (c *Core) flood(from *link, e *entry, hops uint32) {
-	if hops > pb.MaxHops {
-		return
-	}
-	a := c.announcement(e, hops)
+	a := c.announcement(e)
 	for _, l := range c.links {
 		if l != from && l.neighbour {
 			l.pending = append(l.pending, a)
@@ -226,35 +256,100 @@ func (c *Core) flood(from *link, e *entry, hops uint32) {
 	}
 }
 
+// mayFlood paces what is said of others: a peer that changes more than six times a
+// minute is announced once in ten seconds, as it is then. Who relays a flood so
+// is bounded whatever its source does.
+func (c *Core) mayFlood(e *entry) bool {
+	if e == c.self {
+		return true
+	}
+	if e.side == nil && e.record.Seq == 0 && !e.buried() {
+		return true // its first word
+	}
+	d := e.with()
+	d.pace = max(d.pace, c.now)
+	if d.heldBack || d.pace-c.now > (changesAtOnce-1)*changeEvery {
+		if !d.heldBack {
+			d.heldBack = true
+			c.heldBack = append(c.heldBack, e)
+		}
+		return false
+	}
+	d.pace += changeEvery
+	return true
+}
+
+// floodHeldBack announces those that had changed too often.
+func (c *Core) floodHeldBack() {
+	c.heldBack = slices.DeleteFunc(c.heldBack, func(e *entry) bool {
+		d := e.with()
+		if d.pace-c.now > (changesAtOnce-1)*changeEvery {
+			return false
+		}
+		d.heldBack = false
+		if c.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing {
+			c.flood(nil, e)
+		}
+		return true
+	})
+}
+
 // announceTo queues an announcement for one link.
-func (c *Core) announceTo(l *link, e *entry, hops uint32) {
-	l.pending = append(l.pending, c.announcement(e, hops))
+func (c *Core) announceTo(l *link, e *entry) {
+	l.pending = append(l.pending, c.announcement(e))
 }
 
 // announcement says what we hold of a peer.
-func (c *Core) announcement(e *entry, hops uint32) *pb.Announcement {
-	a := &pb.Announcement{Type: e.state, Record: e.signed, Hops: min(hops, pb.MaxHops)}
-	if !e.alive() {
-		a.Age = uint32((c.now - e.buried) / time.Second)
+func (c *Core) announcement(e *entry) *pb.Announcement {
+	a := &pb.Announcement{
+		Type: e.state, Record: e.record.Signed, Hops: uint32(c.distance(e)),
+		Age: uint32(max(0, c.now-e.said) / time.Second),
+	}
+	if e.state == pb.AnnouncementType_LOST {
+		a.Testimonies = e.proof
 	}
 	return a
 }
 
-// ageOf is how long ago the LOST or LEAVE was first said.
-func ageOf(a *pb.Announcement) time.Duration { return time.Duration(a.GetAge()) * time.Second }
+// expired says that an announcement is too old to be taken: a JOIN holds for a
+// lease unless it is renewed, and who is buried is remembered for longer, so that no
+// JOIN that it buries outlives it. Ages travel with announcements and run on each
+// peer's own clock; no clock on the wall matters.
+func (c *Core) expired(n news) bool {
+	if n.state == pb.AnnouncementType_JOIN {
+		return c.now-n.said >= lease
+	}
+	return c.now-n.said >= rememberFor
+}
 
-// forget drops what was buried long ago. Ages travel with announcements, so that
-// an entry does not live on by being passed from one to the other.
+// forget drops what has expired, and renews our own lease.
 func (c *Core) forget() {
+	if c.now >= c.renewAt && !c.leaving {
+		c.renewAt = c.now + renewEvery
+		c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
+		c.flood(nil, c.self)
+	}
 	if c.now < c.nextForget {
 		return
 	}
 	c.nextForget = c.now + time.Minute
-	c.table.drop(func(e *entry) bool { return e != c.self && !e.alive() && c.now >= e.buried+forgetAfter })
+	for _, e := range slices.Clone(c.table.entries) {
+		old := c.now - e.said
+		if e == c.self || old < lease || e.buried() && old < rememberFor {
+			continue
+		}
+		c.table.remove(e)
+		if e.shown != nil {
+			c.showGone(e)
+		}
+	}
+	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool {
+		return e.alive() || c.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e
+	})
 }
 
 // maxBatch keeps a frame of announcements below pb.MaxControlFrame, in bytes.
-const maxBatch = pb.MaxControlFrame - 16<<10
+const maxBatch = pb.MaxControlFrame - 24<<10
 
 // takeBatch returns how many of the announcements fit into a frame.
 func takeBatch(list []*pb.Announcement) int {
@@ -279,11 +374,19 @@ func (c *Core) flushAnnouncements() {
 func (c *Core) flushLink(l *link) {
 	for len(l.pending) > 0 {
 		n := takeBatch(l.pending)
-		data := encode(&pb.PropagationMessage{Announcements: l.pending[:n]})
-		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: data})
+		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: c.encodeBatch(l.pending[:n])})
 		l.pending = l.pending[n:]
 	}
 	l.pending = nil
+}
+
+// encodeBatch encodes announcements, once for all links that are sent the same.
+func (c *Core) encodeBatch(list []*pb.Announcement) []byte {
+	if !slices.Equal(list, c.encodedList) {
+		c.encodedList = slices.Clone(list)
+		c.encoded = encode(&pb.PropagationMessage{Announcements: list})
+	}
+	return c.encoded
 }
 
 // encode makes a frame of a content that the core itself has built.
@@ -294,32 +397,3 @@ func encode(content proto.Message) []byte {
 	}
 	return data
 }
-
-// via is the neighbour nearest to the peer; empty when there is a link to it or
-// the way is not known.
-func (c *Core) via(e *entry) certs.ID {
-	if c.linkTo(e.key) != nil {
-		return ""
-	}
-	if l := c.nearest(e); l != nil {
-		return l.peer
-	}
-	return ""
-}
-
-// hops is how far the peer is by the nearest neighbour.
-func (c *Core) hops(e *entry) uint32 {
-	if e == c.self || len(e.paths) == 0 {
-		return 0
-	}
-	return slices.MinFunc(e.paths, comparePaths).hops
-}
-
-func (c *Core) nearest(e *entry) *link {
-	if len(e.paths) == 0 {
-		return nil
-	}
-	return c.link(slices.MinFunc(e.paths, comparePaths).link)
-}
-
-func comparePaths(a, b path) int { return int(a.hops) - int(b.hops) }

@@ -17,6 +17,7 @@ const (
 	maxRecent   = 256
 	maxRecentB  = 4 << 20 // bytes
 	maxEarly    = 64
+	maxArrivals = 4096
 	windowSize  = 1024
 	broadcastID = 1 << 63 // the counters of broadcasts have this bit
 )
@@ -36,6 +37,12 @@ type earlyBroadcast struct {
 	link    LinkID
 	author  certs.ID
 	message *pb.Broadcast
+}
+
+// arrival is when a run began, in our eyes: it gets no broadcast of before.
+type arrival struct {
+	entry *entry
+	at    time.Duration
 }
 
 // MessagePrefix is the first 8 bytes of the IDs of all messages of one run of a
@@ -101,9 +108,8 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	if key == c.cfg.Identity.Key() {
 		return
 	}
-	e := c.table.get(id, key)
-	shown, ok := c.shown[id]
-	if e == nil || !ok || shown.key != key || [8]byte(content.GetId()[:8]) != MessagePrefix(key, shown.epoch) {
+	e := c.table.shown(id)
+	if e == nil || e.record.Key != key || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.shown.Epoch) {
 		// Nobody knows whether a run that we don't know is over or is about to be announced.
 		if len(c.early) < maxEarly {
 			c.early = append(c.early, earlyBroadcast{c.now, l.id, id, m})
@@ -114,14 +120,18 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	if counter&broadcastID == 0 {
 		return
 	}
-	if e.broadcasts.has(counter) {
+	d := e.with()
+	if d.broadcasts == nil {
+		d.broadcasts = &window{}
+	}
+	if d.broadcasts.has(counter) {
 		return
 	}
 	if !certs.VerifyBroadcast(key, m.GetContent()) {
 		c.violation(l, "a broadcast that its author has not signed")
 		return
 	}
-	e.broadcasts.add(counter)
+	d.broadcasts.add(counter)
 	c.out.Events = append(c.out.Events, Broadcasted{content, l.key == key})
 	c.spread(l, m.GetContent(), m.GetHops()+1)
 }
@@ -142,12 +152,14 @@ func (c *Core) releaseEarly(author certs.ID) {
 // repeatBroadcasts sends the recent broadcasts to a new neighbour, those that
 // are older than its being here excepted.
 func (c *Core) repeatBroadcasts(l *link) {
-	e := c.table.get(l.peer, l.key)
-	if e == nil {
-		return
+	var since time.Duration
+	for _, a := range c.arrivals {
+		if a.entry.record.Key == l.key {
+			since = a.at
+		}
 	}
 	for _, b := range c.recent {
-		if b.from != l.id && b.at >= e.since {
+		if b.from != l.id && b.at >= since {
 			c.send(l, &pb.Broadcast{Content: b.content, Hops: b.hops})
 		}
 	}
@@ -172,6 +184,9 @@ func (c *Core) forgetOldest() {
 func (c *Core) expireBroadcasts() {
 	for len(c.recent) > 0 && c.now > c.recent[0].at+recentFor {
 		c.forgetOldest()
+	}
+	for len(c.arrivals) > 0 && c.now > c.arrivals[0].at+recentFor {
+		c.arrivals = c.arrivals[1:]
 	}
 	c.early = slices.DeleteFunc(c.early, func(b earlyBroadcast) bool { return c.now > b.at+recentFor })
 }

@@ -1,101 +1,189 @@
 package core
 
-import "quicpeer/pb"
+import (
+	"time"
+)
 
-// The rule: a link that is silent for quietAfter, or breaks, makes its owner
-// dial the peer anew; if that fails the peer is lost. A peer without a link is
-// lost when two dials in a row fail. When a link falls silent there may be others
-// who died with its peer and had links to nobody else: for alarmFor its owner
-// dials more of those without a link, and one dial that fails is enough. The
-// accused has suspectFor to refute before users see anything, and who has refuted
-// us once is not accused by us again for accuseAgainAfter unless a link to it
-// breaks: it may just be out of our reach.
+// How a crash is found out. A link that is silent for quietAfter makes its owner
+// ask the peer's other neighbours, whom the peer itself has named, when they last
+// heard it (witness.go). Nobody is called lost by one peer alone: LOST carries the
+// testimony of the accuser and of another member. Users see it suspectFor later, unless
+// the accused refutes. A random peer without a link is sent a ping now and then,
+// so that an entry whose neighbours have all gone is found out too.
+//
+// Who may be deaf itself accuses nobody: who hears nobody at all, who was stopped
+// or came late to its own work. Who hears nobody for isolatedAfter shows all as
+// lost to its user, and tells nobody (show.go).
 
 // checkLinks looks for links that are silent, or serve nothing.
 func (c *Core) checkLinks() {
+	healthy, silent := 0, 0
 	for _, l := range c.links {
 		if l.state != linkUp {
 			continue
 		}
-		silent := c.now-l.heard > quietAfter
-		if !silent {
-			l.quiet = false
+		c.lastHeard = max(c.lastHeard, l.heard)
+		l.quiet = c.now-l.heard >= quietAfter
+		if l.quiet {
+			silent++
+		} else {
+			healthy++
+			c.wake(l.heard + quietAfter)
 		}
-		if silent && !l.quiet {
-			l.quiet = true
-			if e := c.table.get(l.peer, l.key); e != nil && e.alive() && c.linkTo(l.key) == l {
-				c.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
-				c.suspectEnd(e)
-			}
+		c.checkPromises(l)
+	}
+	c.deaf = healthy == 0
+	c.storm = silent >= stormLinks
+	if c.storm {
+		c.alarmTill = c.now + alarmFor
+	}
+	for _, l := range c.links {
+		if l.state == linkUp && l.quiet {
+			c.linkSilent(l)
 		}
-		if l.syncing && c.now > l.synced+syncTimeout {
-			c.note(Warn, "table did not come", "peer", string(l.peer), "address", l.address)
-			c.close(l, CloseTimeout, "the table did not come in time")
-			continue
-		}
-		if l.asked && c.now > l.askedAt+askTimeout {
-			c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
-			continue
-		}
-		if !l.neighbour && !l.asked && !l.syncing && c.now-max(l.used, l.opened) > idleAfter {
-			c.close(l, CloseIdle, "not used")
-		}
+	}
+	if c.ready && !c.leaving && c.deaf && c.now >= c.lastHeard+isolatedAfter {
+		c.isolate()
 	}
 }
 
-// suspectEnd has a link to the peer that is silent or broken looked into.
-func (c *Core) suspectEnd(e *entry) {
-	e.confirm = true
+// checkPromises closes links whose peer does not do what it is asked to, or that
+// serve nothing.
+func (c *Core) checkPromises(l *link) {
+	switch {
+	case l.fetching && l.verifying == 0 && c.now > l.fetched+syncTimeout:
+		c.note(Warn, "table did not come", "peer", string(l.peer), "address", l.address)
+		c.close(l, CloseTimeout, "the table did not come in time")
+	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout:
+		c.close(l, CloseTimeout, "a comparison of tables was not answered")
+	case l.asked && c.now > l.askedAt+askTimeout:
+		c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
+	case !l.neighbour && !l.asked && !l.fetching && c.now-max(l.used, l.opened) > idleAfter:
+		c.close(l, CloseIdle, "not used")
+	}
+}
+
+// linkSilent has a silent link looked into: the peer is dialled anew, since the
+// path may have changed, and its neighbours are asked.
+func (c *Core) linkSilent(l *link) {
+	e := c.table.get(l.peer, l.key)
+	if e == nil || !e.alive() || c.linkTo(l.key) != l {
+		return
+	}
+	if c.inquiryFor(e) == nil {
+		c.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
+		if q := c.inquire(e, true); q != nil {
+			q.own = true
+			q.askNeighbours(c)
+		}
+		c.dialEntry(e)
+	}
+	if c.storm {
+		c.checkOrphans(e)
+	}
+}
+
+// checkOrphans looks into the neighbours of a peer that has fallen silent while
+// others have as well: if they died with it, nobody may be left to notice.
+func (c *Core) checkOrphans(e *entry) {
+	d := e.with()
+	list := d.neighbours
+	d.neighbours = nil
+	for _, id := range list {
+		f := c.table.owner(id, c.now)
+		if f != nil && f != c.self && f.alive() && c.linkTo(f.record.Key) == nil {
+			c.inquire(f, true)
+		}
+	}
+	if q := c.inquiryFor(e); q != nil && len(q.witnesses) == 0 {
+		q.addWitnesses(list)
+	}
+}
+
+// linkBroken has the end of a link looked into that was not said.
+func (c *Core) linkBroken(e *entry) {
+	if q := c.inquire(e, true); q != nil {
+		q.askNeighbours(c)
+	}
 	c.dialEntry(e)
+}
+
+// probe sends one random living peer without a link a ping now and then.
+func (c *Core) probe() {
+	if c.now < c.nextProbe {
+		return
+	}
+	every := probeEvery
+	if c.now < c.alarmTill {
+		every = probeAlarmed
+	}
+	c.nextProbe = c.now + every/2 + time.Duration(c.cfg.Rand.Int64N(int64(every)))
+	e := c.pick(func(e *entry) bool {
+		return e.alive() && e != c.self && c.linkTo(e.record.Key) == nil && c.inquiryFor(e) == nil
+	})
+	if e != nil {
+		c.inquire(e, c.now < c.alarmTill)
+	}
+}
+
+// alarm has random peers probed more often for a while, since somebody was found dead.
+func (c *Core) alarm() {
 	if c.now >= c.alarmTill {
-		c.nextProbe = c.now
+		c.nextProbe = min(c.nextProbe, c.now+probeAlarmed)
 	}
 	c.alarmTill = c.now + alarmFor
+}
+
+// doubtful says that it may be us who can't hear.
+func (c *Core) doubtful() bool { return c.deaf || c.now < c.doubtTill }
+
+// cameLate notes that this process was not run for a while: what it should have
+// heard meanwhile may lie in its queues. Who was stopped for long hears anew.
+func (c *Core) cameLate(by time.Duration) {
+	c.doubtTill = max(c.doubtTill, c.now+min(by, quietAfter))
+	if by > stoppedAfter {
+		c.forgiveSilence()
+	}
+}
+
+// Slept is the news that the whole machine was asleep, in which its clock for
+// durations may not have run on.
+func (c *Core) Slept(now time.Duration) {
+	c.begin(now)
+	c.cameLate(quietAfter)
+	c.forgiveSilence()
 }
 
 // forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.
 func (c *Core) forgiveSilence() {
 	c.note(Debug, "this process was stopped for a while")
+	c.lastHeard = c.now
 	for _, l := range c.links {
 		l.heard, l.opened = c.now, max(l.opened, c.now-handshakeTimeout/2)
-		l.synced, l.askedAt = c.now, c.now
+		l.fetched, l.askedAt = c.now, c.now
+		if l.comparing != nil {
+			l.comparing.updated = c.now
+		}
+	}
+	for _, q := range c.inquiries {
+		q.ended = true
 	}
 }
 
-// dialFailed judges an entry that a dial has just not reached.
-func (c *Core) dialFailed(e *entry) {
-	if e.wanted && e.state != pb.AnnouncementType_LEAVE {
-		c.out.Unreachable = append(c.out.Unreachable, e.id)
+// pick returns a random entry that meets the condition, nil if none does. Where
+// few do, those behind a gap are a little more likely.
+func (c *Core) pick(ok func(*entry) bool) *entry {
+	n := len(c.table.entries)
+	for range min(n, 16) {
+		if e := c.table.entries[c.cfg.Rand.IntN(n)]; ok(e) {
+			return e
+		}
 	}
-	l := c.linkTo(e.key)
-	if l != nil && !l.quiet {
-		e.confirm = false // it has been heard meanwhile
-		return
+	start := c.cfg.Rand.IntN(max(n, 1))
+	for i := range n {
+		if e := c.table.entries[(start+i)%n]; ok(e) {
+			return e
+		}
 	}
-	enough := 2
-	if c.now < c.alarmTill {
-		enough = 1
-	}
-	if !e.confirm && (e.failures < enough || c.now < e.quarrelTill) {
-		return
-	}
-	e.confirm = false
-	if l != nil {
-		c.close(l, CloseDead, "silent, and not to be dialled")
-	}
-	c.accuse(e)
-}
-
-// accuse says that the peer is lost.
-func (c *Core) accuse(e *entry) {
-	if !e.alive() || c.leaving || c.ended {
-		return
-	}
-	c.note(Debug, "lost", "peer", string(e.id), "key", e.key.String())
-	e.state, e.doomed, e.accused = pb.AnnouncementType_LOST, c.now+suspectFor, true
-	e.failures, e.nextDial = 0, c.now+firstBackoff
-	e.paths, e.buried = nil, c.now
-	c.table.changed()
-	c.flood(nil, e, 0)
-	c.refresh(e.id)
+	return nil
 }

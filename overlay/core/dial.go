@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"quicpeer/certs"
@@ -10,8 +11,8 @@ import (
 // Backoff between dials in a row that reach nobody (guesses).
 const (
 	firstBackoff = 250 * time.Millisecond
-	maxBackoff   = 30 * time.Second
-	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
+	maxBackoff   = 30 * time.Second // of a peer; what is lost is redialled for 24 h
+	joinBackoff  = 1 * time.Second  // at most, between attempts at an address to join
 )
 
 // startDial wishes for a connection.
@@ -28,19 +29,20 @@ func (c *Core) dialEntry(e *entry) { c.dialFor(e, false) }
 
 // dialFor is dialEntry; seeking says that a neighbour is sought.
 func (c *Core) dialFor(e *entry, seeking bool) {
-	if e.dialing != 0 || c.leaving {
+	d := e.with()
+	if d.dialing != 0 || c.leaving || len(c.dials) >= maxDials {
 		return
 	}
-	if len(e.record.GetAddresses()) == 0 {
+	if len(e.record.Addresses) == 0 {
 		c.entryNotReached(e, "it has no address")
 		return
 	}
-	d := &dial{peer: e.id, key: e.key, seeking: seeking}
+	wish := &dial{peer: e.record.ID, key: e.record.Key, seeking: seeking}
 	if seeking {
 		c.seeking++
 	}
-	c.startDial(d, e.record.GetAddresses())
-	e.dialing = d.id
+	c.startDial(wish, e.record.Addresses)
+	d.dialing = wish.id
 }
 
 // DialFailed is the news that a dial has reached nobody. self says that we
@@ -75,24 +77,28 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 	if e == nil {
 		return
 	}
-	e.dialing = 0
-	if reached {
-		e.failures = 0
-		// A door that refuses is not asked again at once.
-		e.nextDial = c.now + c.backoff(1, maxBackoff)
-		if e.wanted && c.linkTo(e.key) == nil {
-			c.out.Unreachable = append(c.out.Unreachable, e.id)
-		}
+	deal := e.with()
+	deal.dialing = 0
+	if !reached {
+		c.entryNotReached(e, why)
 		return
 	}
-	c.entryNotReached(e, why)
+	deal.failures = 0
+	// A door that refuses is not asked again at once.
+	deal.nextDial = c.now + c.backoff(1, maxBackoff)
+	if deal.wanted && c.linkTo(e.record.Key) == nil {
+		c.out.Unreachable = append(c.out.Unreachable, e.record.ID)
+	}
 }
 
 func (c *Core) entryNotReached(e *entry, why string) {
-	e.failures++
-	e.nextDial = c.now + c.backoff(e.failures, maxBackoff)
-	c.note(Debug, "dial failed", "peer", string(e.id), "why", why)
-	c.dialFailed(e)
+	d := e.with()
+	d.failures++
+	d.nextDial = c.now + c.backoff(d.failures, maxBackoff)
+	c.note(Debug, "dial failed", "peer", string(e.record.ID), "why", why)
+	if d.wanted && e.state != pb.AnnouncementType_LEAVE {
+		c.out.Unreachable = append(c.out.Unreachable, e.record.ID)
+	}
 }
 
 // backoff is the pause after so many failures, between half and all of
@@ -107,24 +113,29 @@ func (c *Core) backoff(failures int, most time.Duration) time.Duration {
 func (c *Core) Want(now time.Duration, id certs.ID) {
 	c.begin(now)
 	e := c.table.owner(id, now)
-	if e == nil || e == c.self || c.leaving || c.linkTo(e.key) != nil {
+	if e == nil || e == c.self || c.leaving || c.linkTo(e.record.Key) != nil {
 		return
 	}
-	e.wanted = true
-	if c.now >= e.nextDial {
+	d := e.with()
+	if !d.wanted {
+		d.wanted = true
+		c.wanted = append(c.wanted, e)
+	}
+	if c.now >= d.nextDial {
 		c.dialEntry(e)
 	}
 }
 
-// dialWanted dials again the peers for whom messages wait, and those whose link
-// broke as soon as it stood.
+// dialWanted dials again the peers for whom messages wait.
 func (c *Core) dialWanted() {
-	for _, e := range c.table.entries {
-		if len(c.dials) >= maxDials {
-			return
+	c.wanted = slices.DeleteFunc(c.wanted, func(e *entry) bool {
+		d := e.with()
+		if e.state == pb.AnnouncementType_LEAVE || c.linkTo(e.record.Key) != nil {
+			d.wanted = false
 		}
-		if (e.wanted || e.confirm) && e.state != pb.AnnouncementType_LEAVE && c.now >= e.nextDial && c.linkTo(e.key) == nil {
+		if d.wanted && c.now >= d.nextDial {
 			c.dialEntry(e)
 		}
-	}
+		return !d.wanted
+	})
 }

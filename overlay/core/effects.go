@@ -23,6 +23,9 @@ type Effects struct {
 	Closes []Close
 	// Dials are to be answered by Connected or DialFailed.
 	Dials []Dial
+	// Verify are signatures to be judged elsewhere, in their order, and answered by
+	// Verified.
+	Verify []Verify
 	// Unreachable are peers of the table for whom messages wait and whom a dial
 	// has just not reached.
 	Unreachable []certs.ID
@@ -39,6 +42,12 @@ type Frame struct {
 	// Relayed says that it carries a broadcast of somebody else, which a link that
 	// is very busy may go without: it comes by others.
 	Relayed bool
+}
+
+// Verify is a wish to have signatures judged.
+type Verify struct {
+	ID     VerifyID
+	Claims []Claim
 }
 
 // LinkUp is a link and the peer at its other end.
@@ -137,7 +146,7 @@ func (c *Core) Drain() Effects {
 // Empty says that nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
-		len(e.Dials)+len(e.Unreachable)+len(e.Notes) == 0
+		len(e.Dials)+len(e.Verify)+len(e.Unreachable)+len(e.Notes) == 0
 }
 
 func (c *Core) note(level Level, text string, args ...any) {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"quicpeer/certs"
@@ -33,13 +34,13 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		c.close(l, CloseRefused, refusal.GetCode().String())
 		return
 	}
-	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.signed, Software: c.cfg.Software})
-	c.up(l, record, start.GetRecord())
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software})
+	c.up(l, record)
 }
 
 // judge returns the dialer's record, or the refusal that it gets.
-func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.HandshakeResponse) {
-	refuse := func(code pb.HandshakeCode, format string, args ...any) (*pb.Record, *pb.HandshakeResponse) {
+func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeResponse) {
+	refuse := func(code pb.HandshakeCode, format string, args ...any) (*Record, *pb.HandshakeResponse) {
 		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
 	}
 	if start.GetVersion() != ProtocolVersion {
@@ -60,23 +61,22 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.Handsha
 		return refuse(pb.HandshakeCode_LEAVING, "this peer is leaving")
 	}
 	held := c.table.get(id, l.key)
-	if held != nil && (held.record.GetEpoch() > record.GetEpoch() ||
-		held.record.GetEpoch() == record.GetEpoch() && held.state == pb.AnnouncementType_LEAVE) {
+	if held != nil && (held.record.Epoch > record.Epoch ||
+		held.record.Epoch == record.Epoch && held.state == pb.AnnouncementType_LEAVE) {
 		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity")
-		refusal.Record = held.signed
+		refusal.Record = held.record.Signed
 		return nil, refusal
 	}
 	// A member that comes back with the epoch that we know is no newcomer: who of
 	// two members owns an ID is decided by the table.
-	member := held != nil && held.record.GetEpoch() == record.GetEpoch()
-	if owner := c.table.owner(id, c.now); owner != nil && owner.key != l.key && !member {
-		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.key)
-		refusal.Record = owner.signed
+	member := held != nil && held.record.Epoch == record.Epoch
+	if owner := c.table.owner(id, c.now); owner != nil && owner.record.Key != l.key && !member {
+		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.record.Key)
+		refusal.Record = owner.record.Signed
 		return nil, refusal
 	}
 	if held == nil {
-		newcomer := &entry{id: id, key: l.key, record: record, state: pb.AnnouncementType_JOIN}
-		if _, ok := c.table.room(newcomer, c.self, c.now); !ok {
+		if _, ok := c.table.room(record, pb.AnnouncementType_JOIN, c.self, c.now); !ok {
 			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
 		}
 	}
@@ -88,51 +88,49 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*pb.Record, *pb.Handsha
 	return record, nil
 }
 
-// openRecord opens a JOIN record that the other side of a link shows as its own.
-func (c *Core) openRecord(l *link, signed *pb.Signed, id certs.ID) (*pb.Record, error) {
-	record, err := pb.ParseRecord(signed)
+// openRecord opens a JOIN record that the other side of a link shows as its own;
+// an empty id stands for any.
+func (c *Core) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, error) {
+	r, err := c.cfg.Open(signed)
 	switch {
 	case err != nil:
 		return nil, err
-	case record.GetType() != pb.AnnouncementType_JOIN:
+	case r.Type != pb.AnnouncementType_JOIN:
 		return nil, fmt.Errorf("the record is no JOIN")
-	case certs.PublicKey(record.GetKey()) != l.key:
+	case r.Key != l.key:
 		return nil, fmt.Errorf("the record is of another key than the certificate")
-	case certs.ID(record.GetId()) != id:
+	case id != "" && r.ID != id:
 		return nil, fmt.Errorf("the record is of another ID")
-	case record.GetNetwork() != c.cfg.Network:
+	case r.Network != c.cfg.Network:
 		return nil, fmt.Errorf("the record is of another network")
-	case !c.cfg.VerifyRecord(l.key, signed):
+	case !c.cfg.Verify(Claim{Key: r.Key, Signed: signed}):
 		return nil, fmt.Errorf("the record is not signed by its key")
 	}
-	return record, nil
+	return r, nil
 }
 
 // candidates are other peers to try, up to pb.MaxCandidates at random.
 func (c *Core) candidates() []*pb.Signed {
-	var living []*pb.Signed
-	for _, e := range c.table.entries {
-		if e.alive() && e != c.self {
-			living = append(living, e.signed)
+	var list []*pb.Signed
+	for range 4 * pb.MaxCandidates {
+		e := c.table.entries[c.cfg.Rand.IntN(len(c.table.entries))]
+		if e.alive() && e != c.self && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
+			list = append(list, e.record.Signed)
 		}
 	}
-	c.cfg.Rand.Shuffle(len(living), func(i, j int) { living[i], living[j] = living[j], living[i] })
-	return living[:min(len(living), pb.MaxCandidates)]
+	return list
 }
 
 // receiveResponse is the answer of a door.
 func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 	if response.GetCode() == pb.HandshakeCode_OK {
-		record, err := pb.ParseRecord(response.GetRecord())
-		if err == nil {
-			record, err = c.openRecord(l, response.GetRecord(), certs.ID(record.GetId()))
-		}
+		record, err := c.openRecord(l, response.GetRecord(), "")
 		if err != nil {
 			c.violation(l, err.Error())
 			return
 		}
 		c.accepted = true
-		c.up(l, record, response.GetRecord())
+		c.up(l, record)
 		return
 	}
 	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
@@ -148,13 +146,13 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) {
 	switch response.GetCode() {
 	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_STALE:
-		holder, err := pb.ParseRecord(response.GetRecord())
-		if err != nil || certs.ID(holder.GetId()) != c.cfg.ID || holder.GetNetwork() != c.cfg.Network ||
-			!c.cfg.VerifyRecord(certs.PublicKey(holder.GetKey()), response.GetRecord()) {
+		holder, err := c.cfg.Open(response.GetRecord())
+		if err != nil || holder.ID != c.cfg.ID || holder.Network != c.cfg.Network ||
+			!c.cfg.Verify(Claim{Key: holder.Key, Signed: holder.Signed}) {
 			c.note(Warn, "a refusal without proof", "address", l.address)
 			return
 		}
-		c.receiveHolder(l, d, holder, response.GetRecord())
+		c.receiveHolder(l, d, holder)
 	case pb.HandshakeCode_FULL:
 		if !c.accepted {
 			c.addCandidates(response.GetCandidates())
@@ -168,29 +166,22 @@ func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) 
 // receiveHolder takes the proof that our ID, or a newer run of ourselves, is in
 // the network. To a peer that no door has let in this is the end, or a reason to
 // raise its epoch; for a member the table's rule decides.
-func (c *Core) receiveHolder(l *link, d *dial, holder *pb.Record, signed *pb.Signed) {
-	key := certs.PublicKey(holder.GetKey())
+func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
+	own := c.cfg.Identity.Key()
 	switch {
-	case c.accepted && key == l.key && holder.GetEpoch() < c.cfg.Epoch && holder.GetType() == pb.AnnouncementType_JOIN:
+	case c.accepted && holder.Key == l.key && holder.Epoch < c.cfg.Epoch && holder.Type == pb.AnnouncementType_JOIN:
 		// The door itself is the holder and lives, whatever the table says of it.
-		c.fail(&DuplicateIDError{Holder: key})
+		c.fail(&DuplicateIDError{Holder: holder.Key})
 	case c.accepted:
-		c.learn(l, &pb.Announcement{Type: holder.GetType(), Record: signed})
-	case key != c.cfg.Identity.Key():
-		c.fail(&DuplicateIDError{Holder: key})
-	case holder.GetEpoch() > c.cfg.Epoch || holder.GetEpoch() == c.cfg.Epoch && holder.GetType() == pb.AnnouncementType_LEAVE:
-		c.raiseEpoch(holder.GetEpoch())
+		c.learn(l, &pb.Announcement{Type: holder.Type, Record: holder.Signed})
+	case holder.Key != own:
+		c.fail(&DuplicateIDError{Holder: holder.Key})
+	case holder.Epoch > c.cfg.Epoch || holder.Epoch == c.cfg.Epoch && holder.Type == pb.AnnouncementType_LEAVE:
+		c.raiseEpoch(holder.Epoch)
 		if d.target != nil {
 			d.target.next = c.now
 		}
 	}
-}
-
-// raiseEpoch makes this run a later one than that of the epoch.
-func (c *Core) raiseEpoch(above uint64) {
-	c.cfg.Epoch = above + 1
-	c.out.Epoch = c.cfg.Epoch
-	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
 // clip cuts a reason to what a frame may carry, between two characters.

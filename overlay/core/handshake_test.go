@@ -237,7 +237,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("events %v", r.out.Events)
 	}
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	if frames = r.frames(); len(frames) != 1 || !proto.Equal(frames[0].GetSyncRequest(), &pb.SyncRequest{Digest: r.c.table.digest()}) {
+	if frames = r.frames(); len(frames) != 1 || !proto.Equal(frames[0].GetSyncDigest(), &pb.SyncDigest{Root: r.c.table.digest()}) {
 		t.Errorf("after ACCEPT: %v", frames)
 	}
 }

@@ -77,17 +77,17 @@ func (t *target) refused(response *pb.HandshakeResponse) {
 // addCandidates adds the peers that a full one has named.
 func (c *Core) addCandidates(list []*pb.Signed) {
 	for _, signed := range list {
-		record, err := pb.ParseRecord(signed)
+		record, err := c.cfg.Open(signed)
 		if err != nil || len(c.targets) >= maxTargets {
 			continue
 		}
-		key := certs.PublicKey(record.GetKey())
-		known := key == c.cfg.Identity.Key() || len(record.GetAddresses()) == 0
+		key := record.Key
+		known := key == c.cfg.Identity.Key() || len(record.Addresses) == 0
 		for _, t := range c.targets {
 			known = known || t.key == key
 		}
 		if !known {
-			c.targets = append(c.targets, &target{address: record.GetAddresses()[0], addresses: record.GetAddresses(), key: key})
+			c.targets = append(c.targets, &target{address: record.Addresses[0], addresses: record.Addresses, key: key})
 		}
 	}
 	c.dialTargets()
@@ -112,6 +112,7 @@ func (c *Core) checkJoining() {
 		return
 	}
 	c.dialTargets()
+	c.requestTable()
 }
 
 func (c *Core) joinError() *JoinError {

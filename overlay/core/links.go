@@ -31,16 +31,28 @@ type link struct {
 	// Once it is up:
 	peer      certs.ID
 	epoch     uint64
-	neighbour bool
-	asked     bool // for neighbourhood, and no answer yet
-	askedAt   time.Duration
-	syncing   bool          // our request for the table is not answered to the end
-	syncAgain bool          // and another is wanted
-	synced    time.Duration // when the last piece came, or was asked for
 	heard     time.Duration
 	used      time.Duration
-	quiet     bool // silent for quietAfter, and its peer is being dialled anew
-	pending   []*pb.Announcement
+	quiet     bool // silent for quietAfter
+	neighbour bool
+	slot      int  // of a neighbour in the distance vectors, see takeSlot
+	dependant bool // a neighbour above the usual number: it has nobody else
+	asked     bool // for neighbourhood, and no answer yet
+	askedAt   time.Duration
+	leaning   bool // we asked for it as somebody who has nobody else
+	// leanRefused: and were refused.
+	leanRefused bool
+
+	fetching   bool // we are taking its whole table
+	fetched    time.Duration
+	fetchedAll bool
+	fetchNext  *pb.SyncRequest // to be sent when less waits to be verified
+	comparing  *comparison     // of its table with ours
+	verifying  int             // batches of its table whose signatures are being judged
+
+	routed     allowance
+	introduced allowance
+	pending    []*pb.Announcement
 }
 
 // dial is a wish on its way: for a target of the join or for an entry.
@@ -58,7 +70,7 @@ type dial struct {
 // where it is, for people.
 func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.PublicKey, address string) {
 	c.begin(now)
-	l := &link{id: id, key: key, address: address, dial: c.dials[dial], opened: now, heard: now, used: now}
+	l := &link{id: id, key: key, address: address, dial: c.dials[dial], opened: now, heard: now, used: now, slot: -1}
 	c.links = append(c.links, l)
 	switch {
 	case c.ended || c.leaving && dial != 0 || dial != 0 && l.dial == nil:
@@ -66,7 +78,7 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
 			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
-			Record: c.self.signed, Software: c.cfg.Software,
+			Record: c.self.record.Signed, Software: c.cfg.Software,
 		})
 	}
 }
@@ -79,10 +91,8 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	if l == nil {
 		return
 	}
+	c.endNeighbour(l)
 	c.links = slices.DeleteFunc(c.links, func(other *link) bool { return other == l })
-	for _, e := range c.table.entries {
-		e.dropPath(id)
-	}
 	if l.dial != nil {
 		c.dialEnded(l.dial, why, false)
 	}
@@ -90,21 +100,26 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 		return
 	}
 	c.note(Debug, "link ended", "peer", string(l.peer), "address", l.address, "why", why)
+	c.wake(c.now)
 	e := c.table.get(l.peer, l.key)
-	if e == nil || !e.alive() || l.state == linkClosing || c.linkTo(l.key) != nil {
+	if e == nil {
 		return
 	}
+	c.reroute(e)
+	if !e.alive() || l.state == linkClosing || c.linkTo(l.key) != nil {
+		return
+	}
+	d := e.with()
 	if c.now < l.opened+shortLived {
 		// Somebody who ends its links as soon as they stand is dialled more and more
 		// seldom.
-		e.flaps++
-		e.nextDial = c.now + c.backoff(e.flaps, maxBackoff)
-		e.confirm = e.confirm || !friendly
-		return
+		d.flaps++
+		d.nextDial = c.now + c.backoff(d.flaps, maxBackoff)
+	} else {
+		d.flaps = 0
 	}
-	e.flaps = 0
 	if !friendly {
-		c.suspectEnd(e)
+		c.linkBroken(e)
 	}
 }
 
@@ -137,9 +152,21 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 			}
 		}
 	case *pb.PeerMessage_Neighbour:
-		c.receiveNeighbour(l, m.Neighbour.GetType())
+		c.receiveNeighbour(l, m.Neighbour)
+	case *pb.PeerMessage_NeighbourList:
+		c.receiveNeighbourList(l, m.NeighbourList)
+	case *pb.PeerMessage_Routes:
+		c.receiveRoutes(l, m.Routes)
+	case *pb.PeerMessage_Routed:
+		c.receiveRouted(l, m.Routed)
 	case *pb.PeerMessage_SyncRequest:
 		c.receiveSyncRequest(l, m.SyncRequest)
+	case *pb.PeerMessage_SyncDigest:
+		c.receiveSyncDigest(l, m.SyncDigest)
+	case *pb.PeerMessage_SyncBuckets:
+		c.receiveSyncBuckets(l, m.SyncBuckets)
+	case *pb.PeerMessage_SyncVersions:
+		c.receiveSyncVersions(l, m.SyncVersions)
 	case *pb.PeerMessage_SyncReply:
 		c.receiveSyncReply(l, m.SyncReply)
 	case *pb.PeerMessage_Broadcast:
@@ -156,8 +183,8 @@ func (c *Core) violation(l *link, why string) {
 }
 
 // up is the end of a successful handshake: the peer at the other end is known.
-func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
-	l.state, l.peer, l.epoch = linkUp, certs.ID(record.GetId()), record.GetEpoch()
+func (c *Core) up(l *link, r *Record) {
+	l.state, l.peer, l.epoch = linkUp, r.ID, r.Epoch
 	before := c.table.get(l.peer, l.key)
 	stranger := before == nil || !before.alive()
 	if l.dial != nil {
@@ -166,22 +193,30 @@ func (c *Core) up(l *link, record *pb.Record, signed *pb.Signed) {
 			l.dial.target.accepted()
 		}
 	}
-	if !c.learn(l, &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed}) || c.ended {
+	if n := (news{record: r, state: pb.AnnouncementType_JOIN, said: c.now}); c.isNews(l, n) {
+		c.accept(l, n)
+	}
+	if c.ended {
 		return
 	}
+	c.lastHeard = c.now
 	c.replaceOlder(l)
 	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
 	c.note(Debug, "link up", "peer", string(l.peer), "address", l.address)
 	if e := c.table.get(l.peer, l.key); e != nil {
-		e.wanted, e.confirm, e.failures, e.quarrelTill = false, false, 0, 0
+		c.found(e)
+		c.reroute(e)
+		if d := e.side; d != nil {
+			d.wanted, d.failures = false, 0
+		}
 	}
 	if !c.ready {
-		c.requestSync(l)
+		c.requestTable()
 	}
 	// Whom we have dialled without knowing that it lives is in another network,
 	// or in the other half of ours: as neighbours we make them one.
 	if c.degree() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours {
-		c.askNeighbour(l)
+		c.askNeighbour(l, false)
 	}
 }
 
@@ -211,7 +246,9 @@ func (c *Core) close(l *link, reason CloseReason, text string) {
 	if l.state == linkClosing {
 		return
 	}
-	l.state, l.neighbour, l.asked = linkClosing, false, false
+	c.endNeighbour(l)
+	l.state, l.asked = linkClosing, false
+	c.wake(c.now)
 	c.out.Closes = append(c.out.Closes, Close{l.id, reason, text})
 }
 

@@ -42,7 +42,7 @@ func TestMutations(t *testing.T) {
 		{"early broadcasts are dropped", "broadcast.go", "if len(c.early) < maxEarly {", "if false {"},
 		{"everybody is granted neighbourhood", "neighbours.go", "c.degree() < maxNeighbours)", "true)"},
 		{"only the granted count", "links.go", "if c.degree() < wantNeighbours ||", "if c.neighbours() < wantNeighbours ||"},
-		{"new neighbours are not compared", "neighbours.go", "c.requestSync(l)", ""},
+		{"new neighbours are not compared", "neighbours.go", "c.compareTables(l)", ""},
 		{"strangers do not become neighbours", "links.go", "stranger && l.dial != nil &&", "stranger && false &&"},
 		{"the lost are not redialled", "neighbours.go", "if len(lost) > 0 &&", "if false &&"},
 		{"one address to join is enough", "join.go", "(alone || !t.reached)", "alone"},

@@ -19,131 +19,252 @@ func (c *Core) neighbours() int {
 }
 
 // degree counts the neighbours and those who may grant what we have asked for.
-// A peer with two links counts once.
+// A peer with two links counts once, one that depends on us not at all.
 func (c *Core) degree() int {
 	var keys []certs.PublicKey
 	for _, l := range c.links {
-		if (l.neighbour || l.asked) && !slices.Contains(keys, l.key) {
+		if (l.neighbour || l.asked) && !l.dependant && !slices.Contains(keys, l.key) {
 			keys = append(keys, l.key)
 		}
 	}
 	return len(keys)
 }
 
+func (c *Core) dependants() int {
+	n := 0
+	for _, l := range c.links {
+		if l.neighbour && l.dependant {
+			n++
+		}
+	}
+	return n
+}
+
 // seekNeighbours asks for neighbours until there are enough, of the living at
 // random: over a link that stands, else over a new one. Without any it has
-// several dials under way at once.
+// several dials under way at once, and after a while asks to be taken above the
+// usual number.
 func (c *Core) seekNeighbours() {
-	missing := wantNeighbours - c.degree() - c.seeking
-	if missing <= 0 {
-		return
-	}
-	var open []*entry
-	for _, e := range c.table.entries {
-		if e == c.self || !e.alive() || e.dialing != 0 || c.now < e.refusedTill || c.now < e.nextDial {
-			continue
+	c.leanOnOthers()
+	for missing := wantNeighbours - c.degree() - c.seeking; missing > 0; missing-- {
+		e := c.pickNeighbour()
+		if e == nil {
+			return
 		}
-		if l := c.linkTo(e.key); l != nil && (l.neighbour || l.asked) {
-			continue
-		}
-		open = append(open, e)
-	}
-	c.cfg.Rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
-	for _, e := range open[:min(len(open), missing)] {
-		if l := c.linkTo(e.key); l != nil {
-			c.askNeighbour(l)
+		if l := c.linkTo(e.record.Key); l != nil {
+			c.askNeighbour(l, false)
 		} else {
 			c.dialFor(e, true)
 		}
 	}
 }
 
-func (c *Core) askNeighbour(l *link) {
-	if !l.neighbour && !l.asked {
-		l.asked, l.askedAt = true, c.now
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+// pickNeighbour chooses whom to ask: who has been suggested, else anybody.
+func (c *Core) pickNeighbour() *entry {
+	open := func(e *entry) bool {
+		d := e.our()
+		if e == c.self || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
+			return false
+		}
+		l := c.linkTo(e.record.Key)
+		return l == nil || !l.neighbour && !l.asked
 	}
+	for len(c.suggested) > 0 {
+		e := c.table.owner(c.suggested[0], c.now)
+		c.suggested = c.suggested[1:]
+		if e != nil && open(e) {
+			return e
+		}
+	}
+	return c.pick(open)
 }
 
-func (c *Core) receiveNeighbour(l *link, what pb.NeighbourType) {
-	switch {
-	case what == pb.NeighbourType_REQUEST && (l.neighbour || l.asked || c.degree() < maxNeighbours):
-		// Two requests that cross are an agreement of their own, and the one who
-		// has asked for what stands has lost sight of it.
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		c.becomeNeighbour(l)
-	case what == pb.NeighbourType_REQUEST:
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	case !l.asked && !l.neighbour:
-		c.violation(l, "an answer to no request for neighbourhood")
-	case what == pb.NeighbourType_ACCEPT:
-		c.becomeNeighbour(l)
-	case what == pb.NeighbourType_REFUSE:
-		l.asked = false
-		if e := c.table.get(l.peer, l.key); e != nil {
-			e.refusedTill = c.now + refusedFor
+// leanOnOthers asks to be taken as a dependant when nobody has taken us as a
+// neighbour for a while, and ends that when others have.
+func (c *Core) leanOnOthers() {
+	switch n := c.neighbours(); {
+	case n > 0:
+		c.aloneSince = c.now
+	case c.now >= c.aloneSince+aloneAfter:
+		for _, l := range slices.Backward(c.links) {
+			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused {
+				c.askNeighbour(l, true)
+				return
+			}
+		}
+	}
+	if c.neighbours() <= 2 {
+		return
+	}
+	for _, l := range c.links {
+		if l.neighbour && l.leaning {
+			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			c.endNeighbour(l)
+			return
 		}
 	}
 }
 
-// becomeNeighbour opens the link to announcements. Both sides compare their
-// tables, and what was broadcast while the link was being made is sent again.
-func (c *Core) becomeNeighbour(l *link) {
+func (c *Core) askNeighbour(l *link, alone bool) {
+	if !l.neighbour && !l.asked {
+		l.asked, l.askedAt, l.leaning = true, c.now, alone
+		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone})
+	}
+}
+
+func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
+	switch what := m.GetType(); {
+	case what == pb.NeighbourType_REQUEST:
+		c.receiveRequest(l, m.GetAlone())
+	case what == pb.NeighbourType_END:
+		if l.neighbour {
+			c.endNeighbour(l)
+		}
+	case !l.asked && !l.neighbour:
+		c.violation(l, "an answer to no request for neighbourhood")
+	case what == pb.NeighbourType_ACCEPT:
+		c.becomeNeighbour(l, false)
+		c.compareTables(l)
+	case what == pb.NeighbourType_REFUSE:
+		l.asked, l.leanRefused = false, l.leaning
+		if e := c.table.get(l.peer, l.key); e != nil {
+			e.with().refusedTill = c.now + refusedFor
+		}
+		for _, id := range m.GetCandidates() {
+			if len(c.suggested) < pb.MaxCandidates {
+				c.suggested = append(c.suggested, certs.ID(id))
+			}
+		}
+	}
+}
+
+// receiveRequest grants neighbourhood or refuses it and names others. Two requests
+// that cross are an agreement of their own, and the one who asks for what stands
+// has lost sight of it.
+func (c *Core) receiveRequest(l *link, alone bool) {
+	room := c.degree() < maxNeighbours
+	switch {
+	case l.neighbour || l.asked || room:
+		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+		c.becomeNeighbour(l, false)
+	case alone && c.dependants() < maxDependants:
+		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+		c.becomeNeighbour(l, true)
+	default:
+		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: c.withRoom(l)})
+	}
+}
+
+// withRoom names neighbours of ours that, by what they have said, have room for another.
+func (c *Core) withRoom(asker *link) []string {
+	var ids []string
+	for _, l := range c.links {
+		if !l.neighbour || l.key == asker.key || len(ids) == pb.MaxCandidates {
+			continue
+		}
+		if e := c.table.get(l.peer, l.key); e != nil && len(e.our().neighbours) < maxNeighbours {
+			ids = append(ids, string(l.peer))
+		}
+	}
+	c.cfg.Rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return ids
+}
+
+// becomeNeighbour opens the link to announcements, and tells the new neighbour
+// how far others are; what was broadcast while the link was being made is sent again.
+func (c *Core) becomeNeighbour(l *link, dependant bool) {
 	l.asked = false
 	if l.neighbour {
 		return
 	}
-	l.neighbour = true
-	c.requestSync(l)
+	l.slot = -1
+	if !dependant {
+		l.slot = c.takeSlot()
+	}
+	l.neighbour, l.dependant = true, dependant
+	c.neighboursChanged = true
+	c.tellAllRoutes(l)
 	c.repeatBroadcasts(l)
 }
 
-// unlinked lists the living without a link, those just dialled excepted.
-func (c *Core) unlinked() []*entry {
-	return slices.DeleteFunc(slices.Clone(c.table.entries), func(e *entry) bool {
-		return e == c.self || !e.alive() || e.dialing != 0 || c.now < e.nextDial || c.linkTo(e.key) != nil
-	})
+// endNeighbour closes the link to announcements.
+func (c *Core) endNeighbour(l *link) {
+	if l.neighbour {
+		l.neighbour, l.dependant, l.leaning = false, false, false
+		c.freeSlot(l.slot)
+		l.slot = -1
+		c.neighboursChanged = true
+	}
 }
 
-// probe dials one random living entry without a link now and then, so that an
-// entry whose neighbours have all gone is found out.
-func (c *Core) probe() {
-	if c.now < c.nextProbe {
+// tellNeighbours lets the neighbours know who else is one.
+func (c *Core) tellNeighbours() {
+	if !c.neighboursChanged {
 		return
 	}
-	c.nextProbe = c.now + probeEvery
-	if c.now < c.alarmTill {
-		c.nextProbe = c.now + probeAlarmed
+	c.neighboursChanged = false
+	list := &pb.NeighbourList{}
+	for _, l := range c.links {
+		if l.neighbour && len(list.Ids) < pb.MaxNeighbours {
+			list.Ids = append(list.Ids, string(l.peer))
+		}
 	}
-	if list := c.unlinked(); len(list) > 0 {
-		c.dialEntry(list[c.cfg.Rand.IntN(len(list))])
+	for _, l := range c.links {
+		if l.neighbour {
+			c.send(l, list)
+		}
+	}
+}
+
+func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
+	e := c.table.get(l.peer, l.key)
+	if e == nil || !l.neighbour {
+		return
+	}
+	d := e.with()
+	d.neighbours = nil
+	for _, id := range m.GetIds() {
+		if certs.ID(id) != c.cfg.ID {
+			d.neighbours = append(d.neighbours, certs.ID(id))
+		}
 	}
 }
 
 // heal dials one lost entry now and then, so that the halves of a network that
-// was cut meet again; without links at once and the addresses of the join too.
-// Each lost peer is dialled by the network as a whole about once in healEvery; who
-// is short of neighbours dials one each time, since it may be the only one on its
-// side that can reach the other.
+// was cut meet again; who reaches nobody dials several at once, and the addresses
+// of the join too. Each lost peer is dialled by the network as a whole about once
+// in healEvery, so that a partition of half of the network ends within a second.
+// Who is short of neighbours dials one each time, since it may be the only one on
+// its side that can reach the other.
 func (c *Core) heal() {
 	c.dialTargets()
-	alone := c.linksUp() == 0
-	if c.now < c.nextHeal && !alone {
+	if c.now < c.nextHeal {
 		return
 	}
+	alone := c.linksUp() == 0
 	c.nextHeal = c.now + healEvery
-	var lost []*entry
-	living := 0
-	for _, e := range c.table.entries {
-		if e.alive() {
-			living++
-		}
-		if e.state == pb.AnnouncementType_LOST && e.dialing == 0 && c.now >= e.nextDial {
-			lost = append(lost, e)
-		}
+	if alone {
+		c.nextHeal = c.now + firstBackoff
 	}
+	lost := c.redialable()
+	if len(lost) == 0 {
+		return
+	}
+	living := len(c.table.entries) - len(c.gone)
 	eager := alone || c.degree() < wantNeighbours
-	if len(lost) > 0 && (eager || c.cfg.Rand.IntN(max(living, len(lost))) < len(lost)) {
+	if eager || c.cfg.Rand.IntN(max(living, len(lost))) < len(lost) {
 		c.dialEntry(lost[c.cfg.Rand.IntN(len(lost))])
 	}
+}
+
+// redialable lists the lost and the missing that may be dialled now.
+func (c *Core) redialable() []*entry {
+	var list []*entry
+	for _, e := range c.gone {
+		lost := e.state == pb.AnnouncementType_LOST || e.missing
+		if d := e.our(); lost && d.dialing == 0 && c.now >= d.nextDial {
+			list = append(list, e)
+		}
+	}
+	return list
 }

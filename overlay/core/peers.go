@@ -17,18 +17,33 @@ type Peer struct {
 // Peers lists who is here, this peer itself excepted, in the order of the IDs.
 func (c *Core) Peers() []Peer {
 	var list []Peer
-	for _, e := range c.table.entries {
-		if shown, ok := c.shown[e.id]; !ok || shown.key != e.key {
+	for _, e := range sortedByID(c.table.entries) {
+		if e.shown == nil {
 			continue
 		}
-		p := Peer{ID: e.id, Key: e.key, Suspect: !e.alive(), Via: c.via(e), Addresses: e.record.GetAddresses()}
-		if l := c.linkTo(e.key); l != nil {
+		r := e.record
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.via(e), Addresses: r.Addresses}
+		if l := c.linkTo(r.Key); l != nil {
 			p.Link = l.id
 		}
 		list = append(list, p)
 	}
 	return list
 }
+
+// Neighbours lists the peers with whom announcements are exchanged.
+func (c *Core) Neighbours() []certs.ID {
+	var list []certs.ID
+	for _, l := range c.links {
+		if l.neighbour {
+			list = append(list, l.peer)
+		}
+	}
+	return list
+}
+
+// Digest is a hash over the whole table; equal tables have equal digests.
+func (c *Core) Digest() []byte { return c.table.digest() }
 
 // Epoch is the epoch of this run; it can rise until the peer is in the network.
 func (c *Core) Epoch() uint64 { return c.cfg.Epoch }

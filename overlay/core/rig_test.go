@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -35,7 +36,28 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	return r
 }
 
-func (r *rig) drain() { r.out = r.c.Drain() }
+// drain takes what the core wants; signatures are judged at once.
+func (r *rig) drain() {
+	r.out = r.c.Drain()
+	for verify := r.out.Verify; len(verify) > 0; {
+		for _, v := range verify {
+			valid := make([]bool, len(v.Claims))
+			for i, claim := range v.Claims {
+				valid[i] = r.c.cfg.Verify(claim)
+			}
+			r.c.Verified(r.now, v.ID, valid)
+		}
+		more := r.c.Drain()
+		r.out.Events = append(r.out.Events, more.Events...)
+		r.out.Frames = append(r.out.Frames, more.Frames...)
+		r.out.Closes = append(r.out.Closes, more.Closes...)
+		r.out.Dials = append(r.out.Dials, more.Dials...)
+		if more.Err != nil {
+			r.out.Err = more.Err
+		}
+		verify = more.Verify
+	}
+}
 
 // pass lets time go by.
 func (r *rig) pass(d time.Duration) {
@@ -81,6 +103,15 @@ func (r *rig) receive(id LinkID, content proto.Message) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	for i, name := range []string{"w1", "w2"} { // those who testify in say have been members
+		if r.c.table.get(certs.ID(name), testIdentity(901+uint64(i)).Key()) == nil && bytes.Contains(encode(content), []byte(name)) {
+			left, err := OpenRecord(signed(901+uint64(i), name, pb.AnnouncementType_LEAVE, 1, 1))
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.c.table.insert(newEntry(left, pb.AnnouncementType_LEAVE, r.now))
+		}
+	}
 	r.c.Receive(r.now, id, m)
 	r.drain()
 }
@@ -100,10 +131,6 @@ func (r *rig) linked(identity uint64, id string) LinkID {
 func (r *rig) neighbour(identity uint64, id string) LinkID {
 	l := r.linked(identity, id)
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
-	r.receive(l, &pb.SyncReply{Done: true})
-	if r.c.link(l).syncing {
-		r.receive(l, &pb.SyncReply{Done: true})
-	}
 	return l
 }
 
@@ -141,7 +168,17 @@ func say(kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq
 	if kind == pb.AnnouncementType_LOST {
 		record = pb.AnnouncementType_JOIN
 	}
-	return &pb.Announcement{Type: kind, Record: signed(identity, id, record, epoch, seq)}
+	a := &pb.Announcement{Type: kind, Record: signed(identity, id, record, epoch, seq)}
+	if kind == pb.AnnouncementType_LOST {
+		a.Testimonies = []*pb.Signed{testimony(901, "w1", identity, epoch, seq), testimony(902, "w2", identity, epoch, seq)}
+	}
+	return a
+}
+
+// testimony is what a witness says of a peer that it does not reach.
+func testimony(witness uint64, id string, subject, epoch uint64, seq uint32) *pb.Signed {
+	key, of := testIdentity(witness).Key(), testIdentity(subject).Key()
+	return testIdentity(witness).SignTestimony(&pb.Testimony{Subject: of[:], Epoch: epoch, Seq: seq, Witness: id, Key: key[:]})
 }
 
 func propagation(list ...*pb.Announcement) *pb.PropagationMessage {

@@ -44,7 +44,7 @@ func (p *process) knows(living []*process) (why string) {
 			return fmt.Sprintf("%s has another key for %s", p.node.id, peer.ID)
 		case peer.Suspect:
 			return fmt.Sprintf("%s suspects %s", p.node.id, peer.ID)
-		case p.core.table.get(peer.ID, peer.Key).record.GetEpoch() != q.epoch:
+		case p.core.table.get(peer.ID, peer.Key).record.Epoch != q.epoch:
 			return fmt.Sprintf("%s knows another run of %s", p.node.id, peer.ID)
 		case p.there[peer.ID] != peer.Key:
 			return fmt.Sprintf("%s has %s in the table, not in the events", p.node.id, peer.ID)

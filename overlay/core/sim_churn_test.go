@@ -132,7 +132,7 @@ func (w *world) something(full bool) {
 		// One failed dial is enough while somebody else has just died, and a stopped
 		// process can't refute. Where some can't reach it, it must always be able to.
 		if full {
-			p.freeze(w.between(10*time.Millisecond, dialTimeout+suspectFor/2))
+			p.freeze(w.between(10*time.Millisecond, quietAfter-simKeepalive-100*time.Millisecond))
 		}
 	default:
 		for _, i := range w.rng.Perm(len(w.nodes)) {

@@ -71,7 +71,7 @@ func (p *process) aLie(proven bool) proto.Message {
 			var list []*pb.Announcement
 			for _, e := range entries {
 				if e.alive() && len(list) < pb.MaxAnnouncements {
-					list = append(list, &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: e.signed, Hops: 1})
+					list = append(list, &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: e.record.Signed, Hops: 1, Testimonies: p.twoTestimonies(e)})
 				}
 			}
 			return propagate(list...)
@@ -83,13 +83,16 @@ func (p *process) aLie(proven bool) proto.Message {
 			key := testIdentity(1<<40 + uint64(w.rng.IntN(6)))
 			k := key.Key()
 			return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: key.SignRecord(&pb.Record{
-				Type: pb.AnnouncementType_JOIN, Id: string(victim.id), Key: k[:], Network: "sim",
+				Type: pb.AnnouncementType_JOIN, Id: string(victim.record.ID), Key: k[:], Network: "sim",
 				Addresses: []string{p.node.address}, Epoch: 1 << 40,
 			})})
 		}
 		return nil
 	}
-	forged := proto.CloneOf(victim.record)
+	forged, err := pb.ParseRecord(victim.record.Signed)
+	if err != nil {
+		w.fatal("%v", err)
+	}
 	switch w.rng.IntN(5) {
 	case 0: // somebody leaves
 		forged.Type, forged.Addresses, forged.Seq = pb.AnnouncementType_LEAVE, nil, forged.GetSeq()+1
@@ -99,7 +102,7 @@ func (p *process) aLie(proven bool) proto.Message {
 		forged.Type, forged.Addresses = pb.AnnouncementType_JOIN, []string{p.node.address}
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: own.SignRecord(forged)})
 	case 2: // somebody is lost, with a signature that nobody can check later
-		broken := proto.CloneOf(victim.signed)
+		broken := proto.CloneOf(victim.record.Signed)
 		broken.Signature[3] ^= 1
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: broken})
 	case 3: // somebody who never was
@@ -108,11 +111,23 @@ func (p *process) aLie(proven bool) proto.Message {
 			Type: pb.AnnouncementType_JOIN, Id: "nobody", Key: k[:], Network: "sim", Epoch: 5,
 		})})
 	}
-	prefix := MessagePrefix(victim.key, victim.record.GetEpoch())
+	prefix := MessagePrefix(victim.record.Key, victim.record.Epoch)
 	return &pb.Broadcast{Content: own.SignBroadcast(&pb.BroadcastContent{
-		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, 1, byte(w.rng.IntN(256))), Sender: string(victim.id), Key: victim.key[:],
+		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, 1, byte(w.rng.IntN(256))), Sender: string(victim.record.ID), Key: victim.record.Key[:],
 		Network: "sim", Content: "forged",
 	})}
+}
+
+// twoTestimonies are the liar's own, and one of a peer that it runs beside.
+func (p *process) twoTestimonies(e *entry) []*pb.Signed {
+	var list []*pb.Signed
+	for _, n := range p.node.world.accomplices {
+		key := n.identity.Key()
+		list = append(list, n.identity.SignTestimony(&pb.Testimony{
+			Subject: e.record.Key[:], Epoch: e.record.Epoch, Seq: e.record.Seq, Witness: string(n.id), Key: key[:],
+		}))
+	}
+	return list
 }
 
 // TestSimHostile has a member that forges records, claims the IDs of others,
@@ -127,6 +142,8 @@ func hostile(t *testing.T, seed uint64) {
 	w.said = []*pb.Announcement{}
 	w.build(len(w.nodes), time.Second)
 	liar := w.addNode("liar", 1<<20).start(w.nodes[0].address)
+	second := w.addNode("second", 1<<20+1).start(w.nodes[0].address)
+	w.accomplices = []*node{liar.node, second.node}
 	w.settle(30 * time.Second)
 	liar.lie(w.between(200*time.Millisecond, 2*time.Second), seed%2 == 0)
 	for i := range 4 {

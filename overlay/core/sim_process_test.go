@@ -68,7 +68,7 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	w.note(n.id, "start", "epoch", epoch, "join", join)
 	p.core = New(Config{
 		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []string{n.address},
-		Epoch: epoch, Join: join, VerifyRecord: w.verify,
+		Epoch: epoch, Join: join, Verify: w.verify,
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
 	}, w.now)
 	p.drain()
@@ -154,6 +154,9 @@ func (p *process) drain() {
 			e.send(parcel{kind: parcelFrame, data: f.Data})
 		}
 	}
+	for _, v := range out.Verify {
+		w.judge(p, v)
+	}
 	for _, c := range out.Closes {
 		w.hash(p.node.index, c)
 		w.note(p.node.id, "close", c.Link, c.Text)
@@ -178,6 +181,19 @@ func (p *process) drain() {
 		p.err = out.Err
 		p.exit()
 	}
+}
+
+// judge answers a wish to verify, after the time that it takes.
+func (w *world) judge(p *process, v Verify) {
+	w.at(w.now+time.Duration(len(v.Claims))*50*time.Microsecond, func() {
+		p.input(func() {
+			valid := make([]bool, len(v.Claims))
+			for i, claim := range v.Claims {
+				valid[i] = w.verify(claim)
+			}
+			p.core.Verified(w.now, v.ID, valid)
+		})
+	})
 }
 
 func (w *world) anyHostile() bool { return w.said != nil }

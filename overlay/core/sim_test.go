@@ -27,7 +27,7 @@ import (
 const (
 	simMinLatency = 5 * time.Millisecond // one way
 	simMaxLatency = 50 * time.Millisecond
-	simKeepalive  = 1 * time.Second
+	simKeepalive  = 500 * time.Millisecond
 	simIdle       = 15 * time.Second // then QUIC ends a silent connection
 	simMostFrames = 60_000           // in one simulation; those that end well need a third
 )
@@ -48,16 +48,17 @@ type world struct {
 	loss    float64 // of a packet
 	resets  bool    // a restarted process answers packets of its forerunner by a stateless reset
 
-	verified map[string]bool
-	said     []*pb.Announcement // what the hostile peer may replay
-	saidLast int
-	frames   int // sent
-	dials    int
-	sent     []*sentBroadcast
-	trace    hash.Hash64
-	tail     []traceLine
-	tailNext int
-	strict   bool // events of a living peer's being lost are wrong
+	verified    map[string]bool
+	said        []*pb.Announcement // what the hostile peer may replay
+	saidLast    int
+	accomplices []*node // of the liar, itself included
+	frames      int     // sent
+	dials       int
+	sent        []*sentBroadcast
+	trace       hash.Hash64
+	tail        []traceLine
+	tailNext    int
+	strict      bool // events of a living peer's being lost are wrong
 }
 
 // node is a machine: an address and a key. It runs at most one process.
@@ -153,12 +154,15 @@ func testIdentity(seed uint64) *certs.Identity {
 	return identities[seed]
 }
 
-// verify is certs.VerifyRecord with a memory.
-func (w *world) verify(key certs.PublicKey, s *pb.Signed) bool {
-	k := string(key[:]) + string(s.GetSignature()) + string(s.GetPayload())
+// verify is Claim.Valid with a memory.
+func (w *world) verify(claim Claim) bool {
+	k := string(claim.Key[:]) + string(claim.Signed.GetSignature()) + string(claim.Signed.GetPayload())
+	if claim.Testimony {
+		k = "t" + k
+	}
 	ok, known := w.verified[k]
 	if !known {
-		ok = certs.VerifyRecord(key, s)
+		ok = claim.Valid()
 		w.verified[k] = ok
 	}
 	return ok

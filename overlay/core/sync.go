@@ -1,72 +1,347 @@
 package core
 
 import (
-	"bytes"
+	"slices"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
-// requestSync asks for the other side's whole table, a piece at a time. The
-// pieces are asked for, so that a table of any size never waits in a queue.
-// While that is under way it is noted to be done again: what the other side
-// learns before it takes us for its neighbour comes neither with the pieces that
-// it has sent nor by itself.
-func (c *Core) requestSync(l *link) {
-	if l.syncing {
-		l.syncAgain = true
-		return
-	}
-	l.syncing, l.syncAgain, l.synced = true, false, c.now
-	c.send(l, &pb.SyncRequest{Digest: c.table.digest()})
+// Sizes of answers (guesses): so many announcements answer one request, in frames
+// of pb.MaxAnnouncements; so many buckets are asked about at once.
+const (
+	maxAnswer    = 512
+	askedBuckets = 32
+	maxRepeats   = 64
+	maxVerifying = 8 // batches on their way for a link; then a newcomer asks for no more
+)
+
+// comparison is how far two tables have been compared over a link, on the side
+// that asks.
+type comparison struct {
+	of      int      // buckets
+	differ  []uint32 // buckets that are still to be compared, those asked about first
+	asked   int      // of these
+	repeats int      // of the same question, since the answer was too long
+	again   bool     // it is to be repeated when what came is verified
+	updated time.Duration
 }
 
-// receiveSyncRequest sends the next piece of our table, or says that the asker
-// has the same.
-func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
-	var rest []*entry
-	switch {
-	case len(request.GetAfterKey()) != 0:
-		rest = c.table.after(certs.ID(request.GetAfterId()), certs.PublicKey(request.GetAfterKey()))
-	case !bytes.Equal(request.GetDigest(), c.table.digest()):
-		rest = c.table.entries
-	}
-	piece := make([]*pb.Announcement, 0, min(len(rest), pb.MaxAnnouncements))
-	for _, e := range rest[:min(len(rest), pb.MaxAnnouncements)] {
-		piece = append(piece, c.announcement(e, c.hops(e)))
-	}
-	n := takeBatch(piece)
-	c.send(l, &pb.SyncReply{Announcements: piece[:n], Done: n == len(rest)})
-}
+// A newcomer takes the whole table of one peer:
+//
+//	SyncRequest ──▶  ◀── SyncReply ... SyncReply(last)  and so on until done
+//
+// Two that have become neighbours, and once a minute two that are, find out what
+// differs. The one who asks is the one whose request for neighbourhood was
+// accepted: then both flood to each other, so what changes meanwhile is not lost.
+//
+//	SyncDigest   ──▶  ◀── SyncReply(done): equal; else
+//	                  ◀── SyncBuckets
+//	SyncVersions ──▶  ◀── SyncReply ..., with what the asker lacks and the
+//	                      versions that the other side lacks
+//	Propagation  ──▶      these
+//
+// An entry that both hold in different versions is sent by both; the merge takes
+// the greater.
 
-// receiveSyncReply merges a piece and asks for the next. With the last one a
-// newcomer is ready.
-func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
-	if !l.syncing {
-		c.violation(l, "a table that was not asked for")
-		return
-	}
-	l.synced = c.now
-	for _, a := range reply.GetAnnouncements() {
-		if !c.learn(l, a) || c.ended {
+// requestTable asks for the whole table, unless another link is at it.
+func (c *Core) requestTable() {
+	for _, l := range c.links {
+		if l.fetching {
 			return
 		}
 	}
-	if reply.GetDone() {
-		l.syncing = false
-		if l.syncAgain {
-			c.requestSync(l)
+	for _, l := range c.links {
+		if l.state == linkUp {
+			l.fetching, l.fetched = true, c.now
+			c.send(l, &pb.SyncRequest{})
+			return
 		}
-		c.becomeReady()
+	}
+}
+
+// receiveSyncRequest sends the next part of our table.
+func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
+	rest := c.table.entries
+	if len(request.GetAfterKey()) != 0 {
+		rest = c.table.after(certs.ID(request.GetAfterId()), certs.PublicKey(request.GetAfterKey()))
+	}
+	part := rest[:min(len(rest), maxAnswer)]
+	c.answer(l, c.announcements(part), len(part) == len(rest), nil)
+}
+
+// announcements says what we hold of the entries.
+func (c *Core) announcements(list []*entry) []*pb.Announcement {
+	out := make([]*pb.Announcement, 0, len(list))
+	for _, e := range list {
+		if !e.missing {
+			out = append(out, c.announcement(e))
+		}
+	}
+	return out
+}
+
+// answer sends announcements in as many frames as they need.
+func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint64) {
+	for {
+		n := takeBatch(list)
+		reply := &pb.SyncReply{Announcements: list[:n]}
+		list = list[n:]
+		if len(list) == 0 {
+			reply.Last, reply.Done, reply.Wants = true, done, wants
+		}
+		c.send(l, reply)
+		if len(list) == 0 {
+			return
+		}
+	}
+}
+
+// compareTables begins a comparison with a neighbour.
+func (c *Core) compareTables(l *link) {
+	if l.comparing == nil {
+		l.comparing = &comparison{updated: c.now}
+		c.send(l, &pb.SyncDigest{Root: c.table.digest()})
+	}
+}
+
+func (c *Core) receiveSyncDigest(l *link, m *pb.SyncDigest) {
+	if slices.Equal(m.GetRoot(), c.table.digest()) {
+		c.send(l, &pb.SyncReply{Done: true, Last: true})
 		return
 	}
-	if len(reply.GetAnnouncements()) == 0 {
+	c.send(l, &pb.SyncBuckets{Hashes: c.table.bucketHashes(bucketCount(len(c.table.entries)))})
+}
+
+func (c *Core) receiveSyncBuckets(l *link, m *pb.SyncBuckets) {
+	if l.comparing == nil || l.comparing.of != 0 {
+		c.violation(l, "hashes of a table that were not asked for")
+		return
+	}
+	p := l.comparing
+	p.of = len(m.GetHashes())
+	for i, own := range c.table.bucketHashes(p.of) {
+		if own != m.GetHashes()[i] {
+			p.differ = append(p.differ, uint32(i))
+		}
+	}
+	c.askVersions(l)
+}
+
+// askVersions asks about the next buckets that differ, or ends the comparison.
+func (c *Core) askVersions(l *link) {
+	p := l.comparing
+	p.updated = c.now
+	if len(p.differ) == 0 {
+		l.comparing = nil
+		return
+	}
+	request := &pb.SyncVersions{Of: uint32(p.of)}
+	for p.asked = 0; p.asked < min(len(p.differ), askedBuckets); p.asked++ {
+		i := p.differ[p.asked]
+		bucket := c.table.bucket(int(i), p.of)
+		if len(request.Versions)+len(bucket) > pb.MaxVersions {
+			break
+		}
+		request.Buckets = append(request.Buckets, i)
+		for _, e := range bucket {
+			if !e.missing {
+				request.Versions = append(request.Versions, e.versionHash())
+			}
+		}
+	}
+	if p.asked == 0 { // a bucket that is too full to be compared
+		p.differ = p.differ[1:]
+		c.askVersions(l)
+		return
+	}
+	c.send(l, request)
+}
+
+func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
+	theirs := slices.Clone(m.GetVersions())
+	slices.Sort(theirs)
+	wanted := make([]bool, len(theirs))
+	for i := range wanted {
+		wanted[i] = true
+	}
+	var lacking []*entry
+	for _, b := range m.GetBuckets() {
+		for _, e := range c.table.bucket(int(b), int(m.GetOf())) {
+			if i, ok := slices.BinarySearch(theirs, e.versionHash()); ok {
+				wanted[i] = e.missing
+			} else {
+				lacking = append(lacking, e)
+			}
+		}
+	}
+	var wants []uint64
+	for i, w := range wanted {
+		if w {
+			wants = append(wants, theirs[i])
+		}
+	}
+	part := lacking[:min(len(lacking), maxAnswer)]
+	c.answer(l, c.announcements(part), len(part) == len(lacking), wants)
+}
+
+// receiveSyncReply takes a part of a table. What is new in it is verified off the
+// loop, so that a large table stalls nothing, and then merged.
+func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
+	if !l.fetching && l.comparing == nil {
+		c.violation(l, "a table that was not asked for")
+		return
+	}
+	b := &batch{link: l.id}
+	for _, a := range reply.GetAnnouncements() {
+		n, ok := c.open(l, a)
+		if !ok {
+			return
+		}
+		if c.isNews(l, n) {
+			b.add(n)
+		}
+	}
+	if l.fetching {
+		c.receiveFetched(l, reply)
+	} else {
+		c.receiveCompared(l, reply)
+	}
+	if l.state == linkUp {
+		c.verify(l, b)
+	}
+}
+
+// receiveFetched notes what to ask for next of a whole table.
+func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
+	l.fetched = c.now
+	n := len(reply.GetAnnouncements())
+	switch {
+	case reply.GetDone():
+		l.fetchedAll = true
+	case n == 0:
 		c.violation(l, "an empty piece of a table that is not the last")
+	case reply.GetLast():
+		last, err := c.cfg.Open(reply.GetAnnouncements()[n-1].GetRecord())
+		if err == nil { // open has judged it
+			l.fetchNext = &pb.SyncRequest{AfterId: string(last.ID), AfterKey: last.Key[:]}
+		}
+	}
+}
+
+// receiveCompared sends what the other side lacks and goes on comparing.
+func (c *Core) receiveCompared(l *link, reply *pb.SyncReply) {
+	p := l.comparing
+	p.updated = c.now
+	c.sendWanted(l, reply.GetWants())
+	switch {
+	case !reply.GetLast():
+	case p.of == 0:
+		l.comparing = nil // the tables are equal
+	case reply.GetDone() || len(reply.GetAnnouncements()) == 0 || p.repeats == maxRepeats:
+		p.differ, p.asked, p.repeats = p.differ[p.asked:], 0, 0
+		c.askVersions(l)
+	default:
+		p.again = true
+		p.repeats++
+	}
+}
+
+// sendWanted announces what the other side has found out to lack.
+func (c *Core) sendWanted(l *link, wants []uint64) {
+	if len(wants) == 0 {
 		return
 	}
-	last, err := pb.ParseRecord(reply.GetAnnouncements()[len(reply.GetAnnouncements())-1].GetRecord())
-	if err != nil {
-		return // learn has judged it
+	p := l.comparing
+	wants = slices.Clone(wants)
+	slices.Sort(wants)
+	for _, i := range p.differ[:p.asked] {
+		for _, e := range c.table.bucket(int(i), p.of) {
+			if _, ok := slices.BinarySearch(wants, e.versionHash()); ok && !e.missing {
+				c.announceTo(l, e)
+			}
+		}
 	}
-	c.send(l, &pb.SyncRequest{AfterId: last.GetId(), AfterKey: last.GetKey()})
+}
+
+// batch is news from a table on its way to be verified.
+type batch struct {
+	link   LinkID
+	news   []news
+	claims []Claim
+}
+
+func (b *batch) add(n news) {
+	b.news = append(b.news, n)
+	b.claims = append(b.claims, n.claims()...)
+}
+
+// VerifyID names a wish to verify.
+type VerifyID uint64
+
+// verify has the signatures of a batch judged, off the loop.
+func (c *Core) verify(l *link, b *batch) {
+	l.verifying++
+	if len(b.claims) == 0 {
+		c.merge(b, nil)
+		return
+	}
+	c.lastVerify++
+	c.batches[c.lastVerify] = b
+	c.out.Verify = append(c.out.Verify, Verify{c.lastVerify, b.claims})
+}
+
+// Verified is the answer to Effects.Verify, in the order of the wishes: which of
+// the claims are valid.
+func (c *Core) Verified(now time.Duration, id VerifyID, valid []bool) {
+	c.begin(now)
+	if b := c.batches[id]; b != nil {
+		delete(c.batches, id)
+		c.merge(b, valid)
+	}
+}
+
+// merge takes over a batch whose signatures have been judged.
+func (c *Core) merge(b *batch, valid []bool) {
+	l := c.link(b.link)
+	if c.ended || l == nil || l.state != linkUp {
+		return // another link brings the same
+	}
+	l.verifying--
+	for _, n := range b.news {
+		k := len(n.claims())
+		if slices.Contains(valid[:k], false) {
+			c.violation(l, "an announcement that its subject, or a witness, has not signed")
+			return
+		}
+		valid = valid[k:]
+		if c.isNews(l, n) {
+			c.accept(l, n)
+		}
+		if c.ended {
+			return
+		}
+	}
+	c.continueSync(l)
+}
+
+// continueSync asks for more of a table, now that some of it is merged. With all
+// of it a newcomer is ready.
+func (c *Core) continueSync(l *link) {
+	if l.fetchNext != nil && l.verifying < maxVerifying {
+		c.send(l, l.fetchNext)
+		l.fetchNext = nil
+	}
+	if l.verifying > 0 {
+		return
+	}
+	if l.fetchedAll {
+		l.fetching, l.fetchedAll = false, false
+		c.becomeReady()
+	}
+	if p := l.comparing; p != nil && p.again {
+		p.again = false
+		c.askVersions(l)
+	}
 }

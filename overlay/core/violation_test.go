@@ -59,7 +59,7 @@ func TestViolations(t *testing.T) {
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
 			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
-				r.c.requestSync(r.c.link(one))
+				r.c.compareTables(r.c.link(one))
 				r.drain()
 			}
 			before := string(r.c.table.digest())
@@ -81,7 +81,7 @@ func TestViolations(t *testing.T) {
 // TestFirstFrame: before the handshake nothing else is taken, on either side.
 func TestFirstFrame(t *testing.T) {
 	for _, content := range []proto.Message{
-		&pb.Neighbour{Type: pb.NeighbourType_REQUEST}, &pb.SyncRequest{Digest: make([]byte, 32)},
+		&pb.Neighbour{Type: pb.NeighbourType_REQUEST}, &pb.SyncRequest{},
 		propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)), &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING},
 	} {
 		r := newRig(t, nil)

@@ -1,0 +1,106 @@
+package core
+
+import (
+	"bytes"
+	"cmp"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// entry is what is known of one (ID, key). There is one for each peer of the
+// network, so it is small; what only few have is in dealings.
+type entry struct {
+	record *Record
+	shown  *Record      // the run that events have shown as here; nil: none
+	proof  []*pb.Signed // LOST: the testimonies
+	side   *dealings
+	// said is when this was first said, as far as is known: JOIN, when it was
+	// signed; LOST and LEAVE, when it was buried.
+	said  time.Duration
+	state pb.AnnouncementType
+	// missing says that we alone think it gone, since we reach nobody: shown as
+	// lost, told to nobody, and forgotten when anybody else knows better.
+	missing bool
+	told    uint8                // the distance that the neighbours have been told
+	stale   bool                 // that is not the distance any more
+	hops    [maxNeighbours]uint8 // the distance of the neighbour in each slot from it
+}
+
+// dealings are what we have to do with a peer.
+type dealings struct {
+	dialing     DialID        // 0: none is under way
+	failures    int           // dials in a row that reached nobody
+	flaps       int           // links in a row that ended as soon as they stood
+	nextDial    time.Duration // not before
+	wanted      bool          // messages wait for it
+	refusedTill time.Duration // it has refused neighbourhood
+	suggested   bool          // a peer that has no room names it
+	neighbours  []certs.ID    // what it has told us of its neighbours
+	doomed      time.Duration // LOST, but until then shown as here: it may refute
+	broadcasts  *window
+
+	pace     time.Duration // see Core.mayFlood
+	heldBack bool
+
+	refuted     int           // testimonies of this peer that were refuted at once
+	refutedAt   time.Duration // the last one
+	ignoredTill time.Duration // its testimonies count for nothing
+}
+
+func newEntry(r *Record, state pb.AnnouncementType, said time.Duration) *entry {
+	e := &entry{record: r, state: state, said: said}
+	e.forgetRoutes()
+	return e
+}
+
+// with returns the dealings for writing.
+func (e *entry) with() *dealings {
+	if e.side == nil {
+		e.side = &dealings{}
+	}
+	return e.side
+}
+
+// noDealings are those with a peer that we never had to do with.
+var noDealings dealings
+
+// our returns the dealings for reading.
+func (e *entry) our() *dealings {
+	if e.side == nil {
+		return &noDealings
+	}
+	return e.side
+}
+
+func (e *entry) version() version {
+	return version{e.record.Epoch, e.record.Seq, e.state}
+}
+
+func (e *entry) alive() bool { return e.state == pb.AnnouncementType_JOIN && !e.missing }
+
+func (e *entry) buried() bool { return e.state != pb.AnnouncementType_JOIN }
+
+func (e *entry) suspect(now time.Duration) bool {
+	return e.state == pb.AnnouncementType_LOST && now < e.our().doomed
+}
+
+// older says that e has the smaller (epoch, key).
+func (e *entry) older(f *entry) bool {
+	return cmp.Or(cmp.Compare(e.record.Epoch, f.record.Epoch), bytes.Compare(e.record.Key[:], f.record.Key[:])) < 0
+}
+
+// expendable says which of two buried entries goes first: who has left before who
+// is lost, then the older.
+func (e *entry) expendable(f *entry) bool {
+	if e.state != f.state {
+		return e.state == pb.AnnouncementType_LEAVE
+	}
+	return e.older(f)
+}
+
+// compareNames orders a table: by tag, ID, key.
+func compareNames(a, b *Record) int {
+	return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
+}

@@ -1,0 +1,139 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What a link may have us pass on (a guess: a crash of half of 1000 peers needs
+// some 800 frames of each survivor within seconds).
+const (
+	routedBurst = 2000
+	routedEvery = 5 * time.Millisecond
+)
+
+// sendRouted sends something to a peer that may be far away. Peers in avoid are
+// not passed. It returns false if there is nowhere to send it.
+func (c *Core) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
+	content.From, content.To = string(c.cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(c.cfg.ID)}, []byte{0}
+	for _, id := range avoid {
+		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
+	}
+	return c.forward(content)
+}
+
+// receiveRouted takes a routed frame: it is for us, or is passed on.
+func (c *Core) receiveRouted(l *link, m *pb.Routed) {
+	if certs.ID(m.GetTo()) == c.cfg.ID {
+		c.receiveContent(m)
+		return
+	}
+	if !l.mayRoute(c.now) {
+		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
+		return
+	}
+	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	if !slices.Contains(own.Passed, string(c.cfg.ID)) {
+		parent := slices.Index(own.Passed, string(l.peer))
+		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
+			return
+		}
+		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
+	}
+	c.forward(own)
+}
+
+// forward passes a frame to the usable link nearest to the receiver among those
+// that it has not passed, else back to where it came from. So it visits peers as a
+// depth-first search does, each once, the promising ones first.
+func (c *Core) forward(m *pb.Routed) bool {
+	l := c.nextHop(certs.ID(m.GetTo()), m.GetPassed())
+	if l == nil {
+		own := slices.Index(m.GetPassed(), string(c.cfg.ID))
+		parent := m.GetPassed()[m.GetParents()[own]]
+		if l = c.linkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
+			return false
+		}
+	}
+	c.send(l, m)
+	return true
+}
+
+// nextHop is the link over which a frame goes on, nil if there is none.
+func (c *Core) nextHop(to certs.ID, passed []string) *link {
+	var best *link
+	bestHops := uint8(0)
+	entries := c.table.of(to)
+	for _, l := range c.links {
+		if l.state != linkUp || c.now-l.heard > freshWithin || slices.Contains(passed, string(l.peer)) {
+			continue
+		}
+		if l.peer == to {
+			return l
+		}
+		if !l.neighbour || l.slot < 0 {
+			continue
+		}
+		hops := uint8(noWay)
+		for _, e := range entries {
+			hops = min(hops, e.hops[l.slot])
+		}
+		if best == nil || hops < bestHops {
+			best, bestHops = l, hops
+		}
+	}
+	return best
+}
+
+// linkToID returns a usable link to the peer of that ID.
+func (c *Core) linkToID(id certs.ID) *link {
+	for _, l := range c.links {
+		if l.state == linkUp && l.peer == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// receiveContent takes what has been routed to us.
+func (c *Core) receiveContent(m *pb.Routed) {
+	from := certs.ID(m.GetFrom())
+	if c.leaving || from == c.cfg.ID {
+		return
+	}
+	switch content := m.GetContent().(type) {
+	case *pb.Routed_Question:
+		c.receiveQuestion(from, content.Question)
+	case *pb.Routed_Answer:
+		c.receiveAnswer(from, content.Answer)
+	case *pb.Routed_Ping:
+		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+	case *pb.Routed_Pong:
+		c.receivePong(from, content.Pong)
+	}
+}
+
+// allowance bounds how much of something comes in: burst at once, then one in every.
+type allowance struct{ next time.Duration }
+
+func (a *allowance) take(now time.Duration, burst int, every time.Duration) bool {
+	a.next = max(a.next, now)
+	if a.next-now > time.Duration(burst)*every {
+		return false
+	}
+	a.next += every
+	return true
+}
+
+func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
+
+// mayIntroduce bounds how many unknown peers a link can put into our table: a
+// network that joins as a whole comes at once, a member that invents peers needs a
+// quarter of an hour to fill the table, while its inventions are found out (a guess).
+func (l *link) mayIntroduce(now time.Duration) bool {
+	return l.introduced.take(now, 8192, 10*time.Millisecond)
+}

@@ -1,0 +1,143 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// setOwnRecord signs a new statement about ourselves and puts it into the table.
+func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
+	key := c.cfg.Identity.Key()
+	record := &pb.Record{
+		Type: state, Id: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network,
+		Epoch: c.cfg.Epoch, Seq: seq,
+	}
+	if state == pb.AnnouncementType_JOIN {
+		record.Addresses = c.cfg.Addresses
+	}
+	r := newRecord(record, c.cfg.Identity.SignRecord(record))
+	if c.self == nil {
+		c.self = newEntry(r, state, c.now)
+		c.table.insert(c.self)
+	}
+	c.table.set(c.self, r, state)
+	c.self.said = c.now
+}
+
+// learnOfSelf takes a statement about ourselves that we have not made, or not in
+// this run. Said to be lost, we raise our seq. A later epoch is a newer run, to a
+// member; else one of before the clock went back. Who said it is answered even if
+// it is no neighbour.
+func (c *Core) learnOfSelf(from *link, n news) {
+	if c.leaving {
+		return
+	}
+	switch epoch := n.record.Epoch; {
+	case epoch > c.cfg.Epoch && c.accepted:
+		c.fail(&StartedElsewhereError{})
+	case epoch > c.cfg.Epoch:
+		c.raiseEpoch(epoch) // somebody has found us before we have found a door
+		c.flood(from, c.self)
+		if from != nil {
+			c.announceTo(from, c.self)
+		}
+	default:
+		c.refuteAbove = max(c.refuteAbove, n.record.Seq)
+		c.refuting = true
+		if from != nil {
+			c.refuteTo = from.id
+		}
+		c.refute()
+	}
+}
+
+// refute says that we are here after all, at most once in refuteEvery: who says
+// LOST without end must not make us flood without end.
+func (c *Core) refute() {
+	if !c.refuting || c.leaving {
+		return
+	}
+	if c.now < c.nextRefute {
+		c.wake(c.nextRefute)
+		return
+	}
+	c.note(Debug, "refuting")
+	c.nextRefute = c.now + refuteEvery
+	c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.Seq)+1)
+	from := c.link(c.refuteTo)
+	c.refuting, c.refuteTo = false, 0
+	c.flood(from, c.self)
+	if from != nil && from.state == linkUp {
+		c.announceTo(from, c.self)
+	}
+}
+
+// raiseEpoch makes this run a later one than that of the epoch.
+func (c *Core) raiseEpoch(above uint64) {
+	c.cfg.Epoch = above + 1
+	c.out.Epoch = c.cfg.Epoch
+	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+}
+
+// checkOwnID stops this peer if another living key owns its ID, and tells the
+// other if we do.
+func (c *Core) checkOwnID(e *entry) {
+	if e.record.ID != c.cfg.ID || !e.alive() || c.leaving {
+		return
+	}
+	owner := c.table.owner(c.cfg.ID, c.now)
+	if owner != c.self {
+		c.note(Warn, "another peer owns this ID", "id", string(e.record.ID), "key", owner.record.Key.String())
+		c.fail(&DuplicateIDError{Holder: owner.record.Key})
+		return
+	}
+	c.flood(nil, c.self)
+}
+
+// Leave says goodbye: LEAVE goes out on every link, behind what was broadcast last
+// so that it overtakes none of that, then each is closed. The driver may stop once
+// they are.
+func (c *Core) Leave(now time.Duration) {
+	c.begin(now)
+	if c.leaving || c.ended {
+		return
+	}
+	c.leaving = true
+	c.setOwnRecord(pb.AnnouncementType_LEAVE, c.self.record.Seq+1)
+	for _, l := range c.links {
+		if l.state == linkUp {
+			if !l.neighbour {
+				c.repeatBroadcasts(l)
+			}
+			c.announceTo(l, c.self)
+		}
+		c.close(l, CloseBye, "leaving")
+	}
+}
+
+// fail ends the core: the driver sends what is queued, closes and reports err.
+func (c *Core) fail(err error) {
+	if c.ended {
+		return
+	}
+	if c.accepted {
+		c.Leave(c.now)
+	}
+	c.ended = true
+	c.out.Err = err
+}
+
+// StartedElsewhereError: a newer run of this very identity is in the network.
+type StartedElsewhereError struct{}
+
+func (*StartedElsewhereError) Error() string { return "this identity has been started elsewhere" }
+
+// DuplicateIDError: another key holds our ID.
+type DuplicateIDError struct{ Holder certs.PublicKey }
+
+func (e *DuplicateIDError) Error() string {
+	return fmt.Sprintf("the ID is in use by the peer with key %v", e.Holder)
+}

@@ -1,0 +1,377 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// inquiry is how far we are in finding out whether a peer is here. It ends when
+// the peer is heard, when somebody has heard it, or with LOST.
+type inquiry struct {
+	subject *entry
+	about   version
+	began   time.Duration
+	urgent  bool // pings are repeated at once
+	ended   bool
+
+	// Our own evidence: a silent link, or pings and a dial that reached nobody.
+	own    bool
+	number uint64 // of the pings
+	tries  int
+	next   time.Duration // the next try
+
+	witnesses []witness
+	nextRound time.Duration
+	rounds    int        // of strangers asked
+	askers    []certs.ID // who want to know as well
+	fresh     time.Duration
+	testimony *pb.Signed // our own
+}
+
+// witness is somebody who is asked about a peer.
+type witness struct {
+	id         certs.ID
+	unanswered int // questions in a row
+	said       *pb.Signed
+}
+
+// inquire begins an inquiry; nil if one is under way or there are too many.
+func (c *Core) inquire(e *entry, urgent bool) *inquiry {
+	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || !e.alive() || e == c.self || c.leaving {
+		return nil
+	}
+	q := &inquiry{subject: e, about: e.version(), began: c.now, urgent: urgent, number: c.cfg.Rand.Uint64(), fresh: -freshWithin}
+	c.inquiries = append(c.inquiries, q)
+	c.wake(c.now)
+	return q
+}
+
+func (c *Core) inquiryFor(e *entry) *inquiry {
+	for _, q := range c.inquiries {
+		if q.subject == e && !q.ended {
+			return q
+		}
+	}
+	return nil
+}
+
+// pursue takes all inquiries a step further.
+func (c *Core) pursue() {
+	for i := 0; i < len(c.inquiries); i++ { // what a step adds comes behind
+		if q := c.inquiries[i]; !q.ended {
+			c.step(q)
+		}
+	}
+	c.inquiries = slices.DeleteFunc(c.inquiries, func(q *inquiry) bool { return q.ended })
+}
+
+func (c *Core) step(q *inquiry) {
+	e := q.subject
+	if !e.alive() || e.version() != q.about || c.leaving || c.now > q.began+inquiryTime {
+		q.ended = true
+		return
+	}
+	l := c.linkTo(e.record.Key)
+	if l != nil && c.now-l.heard < quietAfter {
+		c.heardOf(q)
+		return
+	}
+	if c.doubtful() {
+		return
+	}
+	if !q.own {
+		c.try(q)
+	}
+	if q.own {
+		c.weigh(q)
+	}
+}
+
+// try looks for evidence of our own: a ping, then a second one and a dial.
+func (c *Core) try(q *inquiry) {
+	if c.now < q.next {
+		c.wake(q.next)
+		return
+	}
+	pause := pingTimeout
+	switch q.tries {
+	case 0:
+		c.ping(q)
+		if !q.urgent {
+			pause = pingAgain
+		}
+	case 1:
+		c.ping(q)
+		c.dialEntry(q.subject)
+		pause = pingTimeout + pingTimeout/2
+	default:
+		q.own = true
+		for _, asker := range q.askers {
+			c.testify(q, asker)
+		}
+		q.askers = nil
+	}
+	q.tries++
+	q.next = c.now + pause
+	c.wake(q.next)
+}
+
+func (c *Core) ping(q *inquiry) {
+	c.sendRouted(q.subject.record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: q.number}}})
+}
+
+func (c *Core) receivePong(from certs.ID, m *pb.Ping) {
+	for _, q := range c.inquiries {
+		if !q.ended && q.number == m.GetNumber() && q.subject.record.ID == from && !q.own {
+			c.heardOf(q)
+		}
+	}
+}
+
+// heardOf ends an inquiry: the peer is here. Who has asked is told.
+func (c *Core) heardOf(q *inquiry) {
+	q.ended = true
+	for _, asker := range q.askers {
+		c.sendRouted(asker, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(nil)}})
+	}
+}
+
+// weigh asks the witnesses, round after round, until enough of them have not heard
+// the peer either and none has.
+func (c *Core) weigh(q *inquiry) {
+	quiet, counted := 0, 0
+	for _, w := range q.witnesses {
+		if w.said != nil {
+			quiet++
+		}
+		if w.said != nil || w.unanswered < 2 {
+			counted++
+		}
+	}
+	switch {
+	case c.now-q.fresh < freshWithin:
+		c.wake(q.fresh + freshWithin)
+		return // somebody hears it: it is our link that is silent
+	case quiet > 0 && quiet >= min(enoughWitnesses, counted):
+		c.accuse(q)
+		return
+	case c.now < q.nextRound:
+		c.wake(q.nextRound)
+		return
+	}
+	if counted == quiet { // nobody is left to be asked
+		c.askStrangers(q)
+	}
+	c.askAll(q)
+}
+
+// askNeighbours makes the peer's other neighbours the witnesses.
+func (q *inquiry) askNeighbours(c *Core) {
+	q.addWitnesses(q.subject.our().neighbours)
+	q.witnesses = slices.DeleteFunc(q.witnesses, func(w witness) bool { return w.id == c.cfg.ID })
+}
+
+func (q *inquiry) addWitnesses(list []certs.ID) {
+	for _, id := range list {
+		if !slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == id }) && id != q.subject.record.ID {
+			q.witnesses = append(q.witnesses, witness{id: id})
+		}
+	}
+}
+
+// askStrangers adds peers that have no link to the subject, as far as we know:
+// they look for evidence of their own.
+func (c *Core) askStrangers(q *inquiry) {
+	if q.rounds >= maxStrangerRounds {
+		return
+	}
+	q.rounds++
+	for range enoughWitnesses {
+		e := c.pick(func(e *entry) bool {
+			return e.alive() && e != c.self && e != q.subject && c.inquiryFor(e) == nil &&
+				!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
+		})
+		if e != nil {
+			q.addWitnesses([]certs.ID{e.record.ID})
+		}
+	}
+}
+
+// askAll asks all witnesses that have not said anything.
+func (c *Core) askAll(q *inquiry) {
+	q.nextRound = c.now + witnessRound
+	c.wake(q.nextRound)
+	for i := range q.witnesses {
+		w := &q.witnesses[i]
+		if w.said != nil || w.unanswered >= 2 {
+			continue
+		}
+		w.unanswered++
+		r := q.subject.record
+		c.sendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
+			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
+		}}}, r.ID)
+	}
+}
+
+// receiveQuestion answers by what we hear of the peer ourselves: over a link, or
+// after an inquiry of our own.
+func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
+	e := c.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
+	if e == nil || !e.alive() || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || c.doubtful() {
+		return // who has later news hears it by the flood, who has none can't know
+	}
+	l := c.linkTo(e.record.Key)
+	switch {
+	case e == c.self || l != nil && c.now-l.heard <= freshWithin:
+		a := &pb.Answer{Subject: m.Subject, Epoch: m.Epoch, Seq: m.Seq, Fresh: true}
+		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
+	case l != nil:
+		q := &inquiry{subject: e}
+		c.testify(q, from)
+	default:
+		q := c.inquiryFor(e)
+		if q == nil {
+			q = c.inquire(e, true)
+		}
+		switch {
+		case q == nil:
+		case q.own:
+			c.testify(q, from)
+		case len(q.askers) < maxAskers && !slices.Contains(q.askers, from):
+			q.askers = append(q.askers, from)
+			if !q.urgent {
+				q.urgent, q.next = true, c.now
+			}
+		}
+	}
+}
+
+// testify answers that we don't reach the peer either.
+func (c *Core) testify(q *inquiry, to certs.ID) {
+	c.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(c.ownTestimony(q))}}, q.subject.record.ID)
+}
+
+// ownTestimony signs, once for each inquiry, what we say.
+func (c *Core) ownTestimony(q *inquiry) *pb.Signed {
+	if q.testimony == nil {
+		r, key := q.subject.record, c.cfg.Identity.Key()
+		q.testimony = c.cfg.Identity.SignTestimony(&pb.Testimony{
+			Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Witness: string(c.cfg.ID), Key: key[:],
+		})
+	}
+	return q.testimony
+}
+
+func (q *inquiry) answer(testimony *pb.Signed) *pb.Answer {
+	r := q.subject.record
+	return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: testimony == nil, Testimony: testimony}
+}
+
+// receiveAnswer takes what a witness says.
+func (c *Core) receiveAnswer(from certs.ID, m *pb.Answer) {
+	i := slices.IndexFunc(c.inquiries, func(q *inquiry) bool {
+		r := q.subject.record
+		return !q.ended && r.Key == certs.PublicKey(m.GetSubject()) && r.Epoch == m.GetEpoch() && r.Seq == m.GetSeq()
+	})
+	if i < 0 {
+		return
+	}
+	q := c.inquiries[i]
+	k := slices.IndexFunc(q.witnesses, func(w witness) bool { return w.id == from })
+	if k < 0 {
+		return // we have not asked
+	}
+	w := &q.witnesses[k]
+	w.unanswered = 0
+	if m.GetFresh() {
+		w.said = nil
+		q.fresh = c.now
+		if c.linkTo(q.subject.record.Key) == nil {
+			c.heardOf(q)
+		}
+		return
+	}
+	t, err := pb.ParseTestimony(m.GetTestimony())
+	if err != nil || certs.ID(t.GetWitness()) != from || string(t.GetSubject()) != string(m.GetSubject()) ||
+		t.GetEpoch() != m.GetEpoch() || t.GetSeq() != m.GetSeq() {
+		return
+	}
+	if !c.mayTestify(t) || !c.cfg.Verify(Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: m.GetTestimony()}) {
+		return
+	}
+	w.said = m.GetTestimony()
+	c.step(q)
+}
+
+// mayTestify says that the witness is a member whose word counts.
+func (c *Core) mayTestify(t *pb.Testimony) bool {
+	e := c.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
+	return e != nil && c.now >= e.our().ignoredTill
+}
+
+// believes says that enough members whose word counts stand behind a LOST.
+func (c *Core) believes(n news) bool {
+	count := 0
+	for _, t := range n.witnesses {
+		if c.mayTestify(t) {
+			count++
+		}
+	}
+	return count >= minTestimonies
+}
+
+// accuse says that the peer is lost, with our testimony and that of a witness.
+func (c *Core) accuse(q *inquiry) {
+	q.ended = true
+	e := q.subject
+	c.note(Debug, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
+	proof := []*pb.Signed{c.ownTestimony(q)}
+	for _, w := range q.witnesses {
+		if w.said != nil && len(proof) < minTestimonies {
+			proof = append(proof, w.said)
+		}
+	}
+	c.table.set(e, e.record, pb.AnnouncementType_LOST)
+	e.proof, e.said = proof, c.now
+	d := e.with()
+	d.failures, d.nextDial = 0, c.now+firstBackoff
+	c.bury(e, true)
+	c.alarm()
+	if l := c.linkTo(e.record.Key); l != nil {
+		c.close(l, CloseDead, "silent, and heard by nobody")
+	}
+	c.flood(nil, e)
+	c.refresh(e.record.ID)
+}
+
+// countRefuted remembers who has accused a peer that has refuted at once: who is
+// refuted so several times is not believed for a while. A refutation that comes
+// later may be true as the accusation was: the peer was cut off.
+func (c *Core) countRefuted(e *entry) {
+	if c.now > e.our().doomed-suspectFor+refutedAtOnce {
+		return
+	}
+	for _, signed := range e.proof {
+		t, err := pb.ParseTestimony(signed)
+		if err != nil {
+			continue // open has judged it
+		}
+		accuser := c.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
+		if accuser == nil {
+			continue
+		}
+		d := accuser.with()
+		if c.now > d.refutedAt+ignoreFor {
+			d.refuted = 0
+		}
+		d.refuted, d.refutedAt = d.refuted+1, c.now
+		if d.refuted >= refutedOften {
+			d.ignoredTill = c.now + ignoreFor
+			c.note(Info, "its accusations are not believed for a while", "peer", t.GetWitness(), "refuted", d.refuted)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package pb
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// ParseRecord opens the payload of a Signed record and checks it as [Check]
+// does a frame. It does not check the signature.
+func ParseRecord(s *Signed) (*Record, error) {
+	r := new(Record)
+	if err := unmarshal(s, r); err != nil {
+		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
+	}
+	if err := checkRecord(r); err != nil {
+		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
+	}
+	return r, nil
+}
+
+func checkRecord(r *Record) error {
+	if t := r.GetType(); t != AnnouncementType_JOIN && t != AnnouncementType_LEAVE {
+		return fmt.Errorf("type %v", t)
+	}
+	if err := CheckID(r.GetId()); err != nil {
+		return err
+	}
+	if err := checkLength("key", r.GetKey(), KeySize); err != nil {
+		return err
+	}
+	if err := CheckNetwork(r.GetNetwork()); err != nil {
+		return err
+	}
+	if err := checkAtMost("addresses", len(r.GetAddresses()), MaxAddresses); err != nil {
+		return err
+	}
+	for _, a := range r.GetAddresses() {
+		if err := checkAtMost("address", len(a), maxAddress); err != nil {
+			return err
+		}
+		if ap, err := netip.ParseAddrPort(a); err != nil || ap.Port() == 0 {
+			return fmt.Errorf("address %q is no IP:PORT", a)
+		}
+	}
+	if r.GetEpoch() == 0 {
+		return fmt.Errorf("no epoch")
+	}
+	return nil
+}
+
+// ParseBroadcast opens the payload of a signed broadcast and checks it. It does
+// not check the signature.
+func ParseBroadcast(s *Signed) (*BroadcastContent, error) {
+	c := new(BroadcastContent)
+	if err := unmarshal(s, c); err != nil {
+		return nil, fmt.Errorf("%w: broadcast: %v", ErrMalformed, err)
+	}
+	if err := checkBroadcastContent(c); err != nil {
+		return nil, fmt.Errorf("%w: broadcast: %v", ErrMalformed, err)
+	}
+	return c, nil
+}
+
+func checkBroadcastContent(c *BroadcastContent) error {
+	if err := checkLength("message ID", c.GetId(), MessageIDSize); err != nil {
+		return err
+	}
+	if err := checkLength("key", c.GetKey(), KeySize); err != nil {
+		return err
+	}
+	if err := CheckID(c.GetSender()); err != nil {
+		return err
+	}
+	if err := CheckNetwork(c.GetNetwork()); err != nil {
+		return err
+	}
+	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
+}
+
+// ParseTestimony opens the payload of a signed testimony and checks it. It does
+// not check the signature.
+func ParseTestimony(s *Signed) (*Testimony, error) {
+	t := new(Testimony)
+	if err := unmarshal(s, t); err != nil {
+		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
+	}
+	if err := cmp.Or(
+		checkLength("subject", t.GetSubject(), KeySize),
+		checkLength("key", t.GetKey(), KeySize),
+		CheckID(t.GetWitness()),
+	); err != nil {
+		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
+	}
+	return t, nil
+}
+
+func unmarshal(s *Signed, m proto.Message) error {
+	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(s.GetPayload(), m)
+}
