@@ -282,8 +282,10 @@ func checkRouted(r *Routed) error {
 			return err
 		}
 		return checkSigned(c.Answer.GetTestimony(), maxTestimony)
-	case *Routed_Ping, *Routed_Pong:
-		return nil
+	case *Routed_Ping:
+		return checkLength("key", c.Ping.GetKey(), KeySize)
+	case *Routed_Pong:
+		return checkLength("key", c.Pong.GetKey(), KeySize)
 	}
 	return fmt.Errorf("nothing that is routed")
 }

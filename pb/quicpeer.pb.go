@@ -2104,10 +2104,12 @@ func (x *Answer) GetTestimony() *Signed {
 	return nil
 }
 
-// Ping asks for a pong with the same number.
+// Ping asks for a pong with the same content.
 type Ping struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who is meant: another key of the same ID does not answer.
+	Key           []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2147,6 +2149,13 @@ func (x *Ping) GetNumber() uint64 {
 		return x.Number
 	}
 	return 0
+}
+
+func (x *Ping) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 // Broadcast is a message to everyone, passed on like an announcement.
@@ -2416,9 +2425,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x14\n" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x121\n" +
-	"\ttestimony\x18\x05 \x01(\v2\x13.quicpeer.v1.SignedR\ttestimony\"\x1e\n" +
+	"\ttestimony\x18\x05 \x01(\v2\x13.quicpeer.v1.SignedR\ttestimony\"0\n" +
 	"\x04Ping\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x06R\x06number\"N\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"N\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\"\x99\x01\n" +

@@ -196,6 +196,7 @@ type Core struct {
 	nextForget  time.Duration
 	nextRoutes  time.Duration
 	nextCompare time.Duration
+	compareAll  bool // with every neighbour, now
 	renewAt     time.Duration
 
 	encodedList []*pb.Announcement // the last that were encoded
@@ -288,19 +289,24 @@ func (c *Core) Tick(now time.Duration) {
 	c.floodHeldBack()
 }
 
-// compareNow compares tables with one random neighbour now and then.
+// compareNow compares tables with one random neighbour now and then, should a
+// flood have missed us, and with all when we have found peers that were missing.
 func (c *Core) compareNow() {
-	if c.now < c.nextCompare {
-		return
-	}
-	c.nextCompare = c.now + compareEvery/2 + c.jitter(compareEvery)
 	var list []*link
 	for _, l := range c.links {
 		if l.neighbour {
 			list = append(list, l)
 		}
 	}
-	if len(list) > 0 {
+	switch {
+	case len(list) == 0:
+	case c.compareAll:
+		for _, l := range list {
+			c.compareTables(l)
+		}
+		c.compareAll = false
+	case c.now >= c.nextCompare:
+		c.nextCompare = c.now + compareEvery/2 + c.jitter(compareEvery)
 		c.compareTables(list[c.cfg.Rand.IntN(len(list))])
 	}
 }

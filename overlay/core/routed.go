@@ -111,7 +111,9 @@ func (c *Core) receiveContent(m *pb.Routed) {
 	case *pb.Routed_Answer:
 		c.receiveAnswer(from, content.Answer)
 	case *pb.Routed_Ping:
-		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
+			c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+		}
 	case *pb.Routed_Pong:
 		c.receivePong(from, content.Pong)
 	}

@@ -87,10 +87,10 @@ func (c *Core) isolate() {
 	}
 }
 
-// found ends that a peer was missing.
+// found ends that a peer was missing. Neighbours may miss it too.
 func (c *Core) found(e *entry) {
 	if e.missing {
-		e.missing = false
+		e.missing, c.compareAll = false, true
 		c.table.changed()
 		c.refresh(e.record.ID)
 		c.checkOwnID(e)

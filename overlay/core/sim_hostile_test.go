@@ -147,12 +147,12 @@ func hostile(t *testing.T, seed uint64) {
 	w.settle(30 * time.Second)
 	liar.lie(w.between(200*time.Millisecond, 2*time.Second), seed%2 == 0)
 	for i := range 4 {
-		p := w.nodes[w.rng.IntN(len(w.nodes)-1)].process
+		p := w.nodes[w.rng.IntN(len(w.nodes)-2)].process
 		if p != nil && p.isReady && !p.leaving {
 			p.broadcast(fmt.Sprint(i))
 		}
 		w.run(w.between(0, 10*time.Second))
-		n := w.nodes[1+w.rng.IntN(len(w.nodes)-2)]
+		n := w.nodes[1+w.rng.IntN(len(w.nodes)-3)]
 		switch {
 		case n.process == nil && w.now > n.runs[len(n.runs)-1].stopped+15*time.Second:
 			n.rejoin()

@@ -107,7 +107,7 @@ type traceLine struct {
 func newWorld(t testing.TB, seed uint64, n int) *world {
 	w := &world{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
-		verified: make(map[string]bool), trace: fnv.New64a(), tail: make([]traceLine, 1000),
+		verified: make(map[string]bool), trace: fnv.New64a(), tail: make([]traceLine, 1000000),
 		strict: true,
 	}
 	for i := range n {

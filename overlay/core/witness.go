@@ -120,12 +120,12 @@ func (c *Core) try(q *inquiry) {
 }
 
 func (c *Core) ping(q *inquiry) {
-	c.sendRouted(q.subject.record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: q.number}}})
+	c.sendRouted(q.subject.record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: q.number, Key: q.subject.record.Key[:]}}})
 }
 
 func (c *Core) receivePong(from certs.ID, m *pb.Ping) {
 	for _, q := range c.inquiries {
-		if !q.ended && q.number == m.GetNumber() && q.subject.record.ID == from && !q.own {
+		if !q.ended && q.number == m.GetNumber() && q.subject.record.ID == from {
 			c.heardOf(q)
 		}
 	}
