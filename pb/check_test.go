@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,9 +35,21 @@ func goodContent() *pb.BroadcastContent {
 	return &pb.BroadcastContent{Id: make([]byte, 16), Sender: "alice", Key: make([]byte, 32), Network: "net", Content: "hello", SentAt: 1}
 }
 
+func goodTestimony() *pb.Testimony {
+	return &pb.Testimony{Subject: make([]byte, 32), Epoch: 1, Seq: 2, Witness: "bob", Key: make([]byte, 32)}
+}
+
 // wellFormed is one of each kind of message.
 func wellFormed() []*pb.PeerMessage {
-	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1}
+	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600}
+	lost := &pb.Announcement{
+		Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()),
+		Testimonies: []*pb.Signed{signed(goodTestimony()), signed(goodTestimony())},
+	}
+	routed := func(m *pb.Routed) *pb.Routed {
+		m.From, m.To, m.Passed, m.Parents = "alice", "bob", []string{"alice", "carol", "dave"}, []byte{0, 0, 1}
+		return m
+	}
 	var list []*pb.PeerMessage
 	for _, m := range []proto.Message{
 		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1},
@@ -44,12 +57,30 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.HandshakeStart{Version: 1, Network: "net", Id: "alice", Record: signed(goodRecord()), Software: "test"},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(goodRecord())},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "full", Candidates: []*pb.Signed{signed(goodRecord())}},
-		&pb.PropagationMessage{Announcements: []*pb.Announcement{join}},
-		&pb.Neighbour{Type: pb.NeighbourType_REQUEST},
-		&pb.SyncRequest{Digest: make([]byte, 32)},
+		&pb.PropagationMessage{Announcements: []*pb.Announcement{join, lost}},
+		&pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: true},
+		&pb.Neighbour{Type: pb.NeighbourType_ACCEPT},
+		&pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: slices.Repeat([]string{"carol"}, pb.MaxCandidates)},
+		&pb.Neighbour{Type: pb.NeighbourType_END},
+		&pb.NeighbourList{},
+		&pb.NeighbourList{Ids: slices.Repeat([]string{"carol"}, pb.MaxNeighbours)},
+		&pb.Routes{},
+		&pb.Routes{Peers: make([]uint32, pb.MaxRoutes), Hops: make([]byte, pb.MaxRoutes)},
+		&pb.SyncRequest{},
 		&pb.SyncRequest{AfterId: "alice", AfterKey: make([]byte, 32)},
-		&pb.SyncReply{Announcements: []*pb.Announcement{join}, Done: true},
+		&pb.SyncDigest{Root: make([]byte, 32)},
+		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
+		&pb.SyncBuckets{Hashes: make([]uint64, pb.MaxBuckets)},
+		&pb.SyncVersions{Of: 128, Buckets: []uint32{0, 127}, Versions: []uint64{1, 2}},
+		&pb.SyncVersions{Of: pb.MaxBuckets, Buckets: make([]uint32, pb.MaxAskedBuckets), Versions: make([]uint64, pb.MaxVersions)},
+		&pb.SyncReply{Announcements: []*pb.Announcement{join}, Last: true, Done: true},
+		&pb.SyncReply{Last: true, Wants: make([]uint64, pb.MaxVersions)},
 		&pb.SyncReply{Done: true},
+		routed(&pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: make([]byte, 32), Id: "eve", Epoch: 1, Seq: 2}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Fresh: true}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Testimony: signed(goodTestimony())}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
 	} {
 		list = append(list, pb.Wrap(m))
@@ -81,6 +112,24 @@ func TestCheckRefuses(t *testing.T) {
 		return &pb.PropagationMessage{Announcements: []*pb.Announcement{a}}
 	}
 	good := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord())}
+	lost := func(testimonies ...*pb.Signed) *pb.PropagationMessage {
+		return announce(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: good.Record, Testimonies: testimonies})
+	}
+	key := make([]byte, 32)
+	routed := func(change func(*pb.Routed)) *pb.Routed {
+		m := &pb.Routed{
+			From: "a", To: "b", Passed: []string{"a", "c"}, Parents: []byte{0, 0},
+			Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}},
+		}
+		change(m)
+		return m
+	}
+	answer := func(a *pb.Answer) *pb.Routed {
+		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Answer{Answer: a} })
+	}
+	question := func(q *pb.Question) *pb.Routed {
+		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Question{Question: q} })
+	}
 	for _, m := range []proto.Message{
 		&pb.Message{Id: make([]byte, 15), Sender: "a", Receiver: "b"},
 		&pb.Message{Id: make([]byte, 16), Receiver: "b"},
@@ -105,20 +154,59 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Candidates: []*pb.Signed{short}},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: long(pb.MaxReason + 1)},
 		&pb.PropagationMessage{},
-		&pb.PropagationMessage{Announcements: slicesRepeat(good, pb.MaxAnnouncements+1)},
+		&pb.PropagationMessage{Announcements: slices.Repeat([]*pb.Announcement{good}, pb.MaxAnnouncements+1)},
 		announce(&pb.Announcement{Record: good.Record}),
 		announce(&pb.Announcement{Type: 4, Record: good.Record}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: big}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Hops: pb.MaxHops + 1}),
 		&pb.Neighbour{},
-		&pb.Neighbour{Type: 4},
+		lost(slices.Repeat([]*pb.Signed{signed(goodTestimony())}, pb.MaxTestimonies+1)...),
+		lost(short),
+		lost(signed(goodTestimony()), big),
+		&pb.Neighbour{Type: 5},
 		&pb.Neighbour{Type: -1},
-		&pb.SyncRequest{Digest: make([]byte, 31)},
+		&pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: []string{"a b"}},
+		&pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: slices.Repeat([]string{"a"}, pb.MaxCandidates+1)},
+		&pb.NeighbourList{Ids: []string{""}},
+		&pb.NeighbourList{Ids: slices.Repeat([]string{"a"}, pb.MaxNeighbours+1)},
+		&pb.Routes{Peers: make([]uint32, 2), Hops: make([]byte, 1)},
+		&pb.Routes{Hops: make([]byte, 1)},
+		&pb.Routes{Peers: make([]uint32, pb.MaxRoutes+1), Hops: make([]byte, pb.MaxRoutes+1)},
 		&pb.SyncRequest{AfterId: "a"},
-		&pb.SyncRequest{AfterKey: make([]byte, 32)},
-		&pb.SyncRequest{Digest: make([]byte, 32), AfterId: "alice", AfterKey: make([]byte, 32)},
-		&pb.SyncReply{Announcements: slicesRepeat(good, pb.MaxAnnouncements+1)},
+		&pb.SyncRequest{AfterKey: key},
+		&pb.SyncRequest{AfterId: "a b", AfterKey: key},
+		&pb.SyncDigest{},
+		&pb.SyncDigest{Root: make([]byte, 31)},
+		&pb.SyncBuckets{},
+		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets/2)},
+		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets+1)},
+		&pb.SyncBuckets{Hashes: make([]uint64, 2*pb.MaxBuckets)},
+		&pb.SyncVersions{Buckets: []uint32{0}},
+		&pb.SyncVersions{Of: 100},
+		&pb.SyncVersions{Of: 64, Buckets: []uint32{64}},
+		&pb.SyncVersions{Of: 64, Buckets: make([]uint32, pb.MaxAskedBuckets+1)},
+		&pb.SyncVersions{Of: 64, Versions: make([]uint64, pb.MaxVersions+1)},
+		&pb.SyncReply{Announcements: slices.Repeat([]*pb.Announcement{good}, pb.MaxAnnouncements+1)},
+		&pb.SyncReply{Wants: make([]uint64, pb.MaxVersions+1)},
+		routed(func(m *pb.Routed) { m.Content = nil }),
+		routed(func(m *pb.Routed) { m.From = "" }),
+		routed(func(m *pb.Routed) { m.To = "b c" }),
+		routed(func(m *pb.Routed) { m.Passed[1] = "" }),
+		routed(func(m *pb.Routed) { m.Parents = m.Parents[:1] }),
+		routed(func(m *pb.Routed) { m.Parents = []byte{0, 2} }),
+		routed(func(m *pb.Routed) { m.Parents = []byte{1, 0} }),
+		routed(func(m *pb.Routed) {
+			m.Passed, m.Parents = slices.Repeat([]string{"a"}, pb.MaxPassed+1), make([]byte, pb.MaxPassed+1)
+		}),
+		question(&pb.Question{Subject: key[:31], Id: "a"}),
+		question(&pb.Question{Subject: key}),
+		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Number: 1}} }),
+		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Pong{Pong: &pb.Ping{Key: key[:31]}} }),
+		answer(&pb.Answer{Fresh: true}),
+		answer(&pb.Answer{Subject: key}),
+		answer(&pb.Answer{Subject: key, Testimony: short}),
+		answer(&pb.Answer{Subject: key, Testimony: &pb.Signed{Payload: make([]byte, 257), Signature: make([]byte, 64)}}),
 		&pb.Broadcast{},
 		&pb.Broadcast{Content: big},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: pb.MaxHops + 1},
@@ -134,14 +222,6 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
-}
-
-func slicesRepeat(a *pb.Announcement, n int) []*pb.Announcement {
-	list := make([]*pb.Announcement, n)
-	for i := range list {
-		list[i] = a
-	}
-	return list
 }
 
 func TestParseRecord(t *testing.T) {
@@ -188,6 +268,28 @@ func TestParseBroadcast(t *testing.T) {
 	}
 	if c, err := pb.ParseBroadcast(signed(goodContent())); err != nil || !proto.Equal(c, goodContent()) {
 		t.Errorf("%v: %v", c, err)
+	}
+}
+
+func TestParseTestimony(t *testing.T) {
+	for i, change := range []func(*pb.Testimony){
+		func(m *pb.Testimony) { m.Subject = nil },
+		func(m *pb.Testimony) { m.Subject = m.Subject[:31] },
+		func(m *pb.Testimony) { m.Key = append(m.Key, 0) },
+		func(m *pb.Testimony) { m.Witness = "" },
+		func(m *pb.Testimony) { m.Witness = "a b" },
+	} {
+		m := goodTestimony()
+		change(m)
+		if _, err := pb.ParseTestimony(signed(m)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if m, err := pb.ParseTestimony(signed(goodTestimony())); err != nil || !proto.Equal(m, goodTestimony()) {
+		t.Errorf("%v: %v", m, err)
+	}
+	if _, err := pb.ParseTestimony(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
 	}
 }
 
