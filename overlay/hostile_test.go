@@ -121,6 +121,11 @@ func TestHostileMembers(t *testing.T) {
 	announce := func(s *stranger, what pb.AnnouncementType, record *pb.Signed) {
 		s.say(&pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: what, Record: record}}})
 	}
+	lose := func(s *stranger, testimonies ...*pb.Signed) {
+		s.say(&pb.PropagationMessage{Announcements: []*pb.Announcement{
+			{Type: pb.AnnouncementType_LOST, Record: s.knows("bob"), Testimonies: testimonies},
+		}})
+	}
 	broadcast := func(s *stranger, change func(*pb.BroadcastContent)) {
 		prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch)
 		c := &pb.BroadcastContent{
@@ -143,25 +148,35 @@ func TestHostileMembers(t *testing.T) {
 		{"an answer too much", func(s *stranger, alice *peer) {
 			s.say(&pb.Neighbour{Type: pb.NeighbourType_REFUSE}, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
 		}, "no request for neighbourhood"},
-		{"an empty piece of a table", func(s *stranger, alice *peer) {
-			s.say(&pb.Neighbour{Type: pb.NeighbourType_REQUEST}, &pb.SyncReply{})
-		}, "an empty piece"},
+		{"hashes never asked for", func(s *stranger, alice *peer) {
+			s.say(&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)})
+		}, "not asked for"},
 
 		{"a forged farewell of another", func(s *stranger, alice *peer) {
 			r, _ := pb.ParseRecord(s.knows("bob"))
 			r.Type, r.Addresses, r.Seq = pb.AnnouncementType_LEAVE, nil, r.GetSeq()+1
 			announce(s, pb.AnnouncementType_LEAVE, s.state.Identity.SignRecord(r))
-		}, "its subject has not signed"},
+		}, "has not signed"},
 		{"a forged farewell of the receiver", func(s *stranger, alice *peer) {
 			r, _ := pb.ParseRecord(s.knows("alice"))
 			r.Type, r.Addresses, r.Seq = pb.AnnouncementType_LEAVE, nil, r.GetSeq()+1
 			announce(s, pb.AnnouncementType_LEAVE, s.state.Identity.SignRecord(r))
-		}, "its subject has not signed"},
-		{"a forged loss", func(s *stranger, alice *peer) {
-			r, _ := pb.ParseRecord(s.knows("bob"))
-			r.Seq += 7
-			announce(s, pb.AnnouncementType_LOST, s.state.Identity.SignRecord(r))
-		}, "its subject has not signed"},
+		}, "has not signed"},
+		{"a loss without testimonies", func(s *stranger, alice *peer) { lose(s) }, "without testimonies"},
+		{"a loss by one's own word alone", func(s *stranger, alice *peer) {
+			lose(s, s.testimony("bob", "mallory", s.state))
+		}, "without testimonies"},
+		{"a loss by one's own word twice", func(s *stranger, alice *peer) {
+			lose(s, s.testimony("bob", "mallory", s.state), s.testimony("bob", "mallory-2", s.state))
+		}, "of the same peer"},
+		{"a loss by a testimony about another", func(s *stranger, alice *peer) {
+			lose(s, s.testimony("bob", "mallory", s.state), s.testimony("alice", "carol", state("carol", "carol")))
+		}, "about somebody else"},
+		{"a loss by a forged testimony", func(s *stranger, alice *peer) {
+			forged := s.testimony("bob", "carol", state("carol", "carol"))
+			forged.Signature[0] ^= 1
+			lose(s, s.testimony("bob", "mallory", s.state), forged)
+		}, "has not signed"},
 		{"a farewell made of a JOIN", func(s *stranger, alice *peer) {
 			announce(s, pb.AnnouncementType_LEAVE, s.knows("bob"))
 		}, "does not bear out"},
@@ -235,22 +250,26 @@ func TestHostileMembers(t *testing.T) {
 
 // A door that answers with nonsense lets nobody in, and does no harm.
 func TestHostileDoor(t *testing.T) {
+	welcome := func(record *pb.Signed) []proto.Message {
+		return []proto.Message{&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record}}
+	}
 	tests := []struct {
 		name   string
-		answer func(s *stranger) proto.Message
+		answer func(s *stranger) []proto.Message
 		words  string
 	}{
-		{"a question", func(s *stranger) proto.Message { return s.hello() }, "before the handshake"},
-		{"a record of another key", func(s *stranger) proto.Message {
+		{"a question", func(s *stranger) []proto.Message { return []proto.Message{s.hello()} }, "before the handshake"},
+		{"a record of another key", func(s *stranger) []proto.Message {
 			other := state("other", "other").Identity
 			k := other.Key()
-			return &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: other.SignRecord(&pb.Record{
-				Type: pb.AnnouncementType_JOIN, Id: "other", Key: k[:], Epoch: 1,
-			})}
+			return welcome(other.SignRecord(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: "other", Key: k[:], Epoch: 1}))
 		}, "of another key"},
-		{"a record of another network", func(s *stranger) proto.Message {
-			return &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: s.record(func(r *pb.Record) { r.Network = "other" })}
+		{"a record of another network", func(s *stranger) []proto.Message {
+			return welcome(s.record(func(r *pb.Record) { r.Network = "other" }))
 		}, "of another network"},
+		{"an empty piece of its table", func(s *stranger) []proto.Message {
+			return append(welcome(s.record(nil)), &pb.SyncReply{Last: true})
+		}, "an empty piece"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -258,7 +277,7 @@ func TestHostileDoor(t *testing.T) {
 				s := w.stranger("mallory")
 				results := startAll(t.Context(), w.config("bob", "mallory"))
 				s.accept(time.Second)
-				s.say(test.answer(s))
+				s.say(test.answer(s)...)
 				s.expectClosed(time.Second, transport.CodeProtocol, test.words)
 				var unreachable *UnreachableError
 				if r := <-results; !errors.As(r.err, &unreachable) {
