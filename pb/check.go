@@ -282,6 +282,8 @@ func checkRouted(r *Routed) error {
 			return err
 		}
 		return checkSigned(c.Answer.GetTestimony(), maxTestimony)
+	case *Routed_Accusation:
+		return checkAnnouncements([]*Announcement{c.Accusation})
 	case *Routed_Ping:
 		return checkLength("key", c.Ping.GetKey(), KeySize)
 	case *Routed_Pong:

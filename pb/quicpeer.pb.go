@@ -1822,6 +1822,7 @@ type Routed struct {
 	//	*Routed_Answer
 	//	*Routed_Ping
 	//	*Routed_Pong
+	//	*Routed_Accusation
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1928,6 +1929,15 @@ func (x *Routed) GetPong() *Ping {
 	return nil
 }
 
+func (x *Routed) GetAccusation() *Announcement {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Accusation); ok {
+			return x.Accusation
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -1948,6 +1958,11 @@ type Routed_Pong struct {
 	Pong *Ping `protobuf:"bytes,8,opt,name=pong,proto3,oneof"`
 }
 
+type Routed_Accusation struct {
+	// To the accused: a LOST that the sender does not believe, for it to refute.
+	Accusation *Announcement `protobuf:"bytes,9,opt,name=accusation,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -1955,6 +1970,8 @@ func (*Routed_Answer) isRouted_Content() {}
 func (*Routed_Ping) isRouted_Content() {}
 
 func (*Routed_Pong) isRouted_Content() {}
+
+func (*Routed_Accusation) isRouted_Content() {}
 
 // Question asks a member when it has last heard of a peer.
 type Question struct {
@@ -2404,7 +2421,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\x9f\x02\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xdc\x02\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -2413,7 +2430,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +
-	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pongB\t\n" +
+	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pong\x12;\n" +
+	"\n" +
+	"accusation\x18\t \x01(\v2\x19.quicpeer.v1.AnnouncementH\x00R\n" +
+	"accusationB\t\n" +
 	"\acontent\"\\\n" +
 	"\bQuestion\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x0e\n" +
@@ -2558,13 +2578,14 @@ var file_quicpeer_proto_depIdxs = []int32{
 	25, // 29: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
 	26, // 30: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
 	26, // 31: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	8,  // 32: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 33: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	11, // 32: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
+	8,  // 33: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 34: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -2594,6 +2615,7 @@ func file_quicpeer_proto_init() {
 		(*Routed_Answer)(nil),
 		(*Routed_Ping)(nil),
 		(*Routed_Pong)(nil),
+		(*Routed_Accusation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -92,14 +92,21 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	if !ok || !c.isNews(from, n) {
 		return ok
 	}
-	for _, claim := range n.claims() {
-		if !c.knownClaim(n, claim) && !c.cfg.Verify(claim) {
-			c.violation(from, "an announcement that its subject, or a witness, has not signed")
-			return false
-		}
+	if !c.signed(n) {
+		c.violation(from, "an announcement that its subject, or a witness, has not signed")
+		return false
 	}
 	c.accept(from, n)
 	return !c.ended
+}
+
+func (c *Core) signed(n news) bool {
+	for _, claim := range n.claims() {
+		if !c.knownClaim(n, claim) && !c.cfg.Verify(claim) {
+			return false
+		}
+	}
+	return true
 }
 
 // knownClaim says that the very same record stands in the table, verified.
@@ -143,6 +150,7 @@ func (c *Core) accept(from *link, n news) {
 	}
 	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n) {
 		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
+		c.disbelieve(e, n)
 		return
 	}
 	if e == nil {

@@ -66,7 +66,7 @@ const (
 	alarmFor        = 10 * time.Second        // after a peer was found lost, probes come often
 	pingTimeout     = 800 * time.Millisecond
 	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
-	inquiryTime     = 60 * time.Second
+	inquiryTime     = 20 * time.Second
 	refutedAtOnce   = 3 * time.Second // by somebody who was never gone
 	refutedOften    = 3
 	ignoreFor       = 10 * time.Minute
@@ -88,6 +88,7 @@ const (
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
 	aloneAfter       = 2 * time.Second  // without a neighbour: asks to be taken above the number
 	compareEvery     = time.Minute      // tables on one random link, should a flood have missed us
+	warnEvery        = 2 * time.Second  // a peer of accusations that are not believed
 	changeEvery      = 10 * time.Second // six announcements a minute of one peer
 	lease            = 24 * time.Hour   // a JOIN that is not renewed
 	rememberFor      = 25 * time.Hour   // who is buried: longer than the JOIN that is buried
@@ -108,7 +109,10 @@ const (
 	maxInquiries      = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
+	maxAccusations    = 1024
 	changesAtOnce     = 6
+	askedAtOnce       = 6 // witnesses in the first round; all in the next
+	orphansChecked    = 3 // of the neighbours of each peer that fell silent in a storm
 )
 
 // LinkID names a connection. The driver gives out rising numbers and never uses
@@ -183,6 +187,7 @@ type Core struct {
 	doubtTill time.Duration
 	alarmTill time.Duration
 
+	accusations []*accusation // that we don't believe
 	refuting    bool
 	refuteTo    LinkID // who said last that we are lost; 0: nobody in particular
 	refuteAbove uint32 // the seq of which that was said
@@ -274,6 +279,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.checkLinks()
 	c.showLost()
 	c.refute()
+	c.passAccusations()
 	c.forget()
 	c.expireBroadcasts()
 	if c.ready && !c.leaving {

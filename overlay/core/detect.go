@@ -83,13 +83,15 @@ func (c *Core) linkSilent(l *link) {
 	}
 }
 
-// checkOrphans looks into the neighbours of a peer that has fallen silent while
-// others have as well: if they died with it, nobody may be left to notice.
+// checkOrphans looks into neighbours of a peer that has fallen silent while others
+// have as well: if they died with it, nobody may be left to notice. All who had a
+// link to the peer do the same, so each looks at some of them.
 func (c *Core) checkOrphans(e *entry) {
 	d := e.with()
 	list := d.neighbours
 	d.neighbours = nil
-	for _, id := range list {
+	c.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, id := range list[:min(len(list), orphansChecked)] {
 		f := c.table.owner(id, c.now)
 		if f != nil && f != c.self && f.alive() && c.linkTo(f.record.Key) == nil {
 			c.inquire(f, true)

@@ -178,6 +178,9 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 
 // violation ends a link whose peer has broken the protocol.
 func (c *Core) violation(l *link, why string) {
+	if l == nil {
+		return // it was routed to us: who is to blame is not known
+	}
 	c.note(Warn, "peer breaks the protocol", "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
 	c.close(l, CloseProtocol, why)
 }

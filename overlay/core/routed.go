@@ -110,6 +110,8 @@ func (c *Core) receiveContent(m *pb.Routed) {
 		c.receiveQuestion(from, content.Question)
 	case *pb.Routed_Answer:
 		c.receiveAnswer(from, content.Answer)
+	case *pb.Routed_Accusation:
+		c.receiveAccusation(content.Accusation)
 	case *pb.Routed_Ping:
 		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
 			c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})

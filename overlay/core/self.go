@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"quicpeer/certs"
@@ -51,6 +52,52 @@ func (c *Core) learnOfSelf(from *link, n news) {
 			c.refuteTo = from.id
 		}
 		c.refute()
+	}
+}
+
+// accusation is a LOST that we don't believe. Others may, so the accused is told of
+// it until it refutes.
+type accusation struct {
+	entry *entry
+	about version // the version of the entry that we hold
+	what  *pb.Announcement
+	next  time.Duration
+}
+
+// disbelieve notes a LOST that is not taken.
+func (c *Core) disbelieve(e *entry, n news) {
+	for _, a := range c.accusations {
+		if a.entry == e && a.about == e.version() {
+			return
+		}
+	}
+	if len(c.accusations) < maxAccusations {
+		what := &pb.Announcement{Type: n.state, Record: n.record.Signed, Testimonies: n.proof}
+		c.accusations = append(c.accusations, &accusation{e, e.version(), what, c.now})
+		c.passAccusations()
+	}
+}
+
+// passAccusations tells the accused.
+func (c *Core) passAccusations() {
+	c.accusations = slices.DeleteFunc(c.accusations, func(a *accusation) bool {
+		if a.entry.version() != a.about {
+			return true
+		}
+		if c.now >= a.next {
+			a.next = c.now + warnEvery
+			c.sendRouted(a.entry.record.ID, &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a.what}})
+		}
+		return false
+	})
+}
+
+// receiveAccusation takes what passAccusations sends.
+func (c *Core) receiveAccusation(a *pb.Announcement) {
+	n, ok := c.open(nil, a)
+	if ok && n.record.Key == c.cfg.Identity.Key() && n.record.ID == c.cfg.ID &&
+		n.version().compare(c.self.version()) > 0 && c.signed(n) {
+		c.learnOfSelf(nil, n)
 	}
 }
 

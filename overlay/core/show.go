@@ -87,6 +87,14 @@ func (c *Core) isolate() {
 	}
 }
 
+// miss hides a peer that we alone know and don't reach.
+func (c *Core) miss(e *entry) {
+	e.missing = true
+	c.gone = append(c.gone, e)
+	c.table.changed()
+	c.refresh(e.record.ID)
+}
+
 // found ends that a peer was missing. Neighbours may miss it too.
 func (c *Core) found(e *entry) {
 	if e.missing {

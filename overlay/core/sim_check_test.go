@@ -61,7 +61,9 @@ func (w *world) settle(limit time.Duration) time.Duration {
 	w.t.Helper()
 	took, ok := w.runUntil(limit, func() bool { return w.right() == "" })
 	if !ok {
-		for _, p := range w.living() { w.t.Log(p.dump()) }
+		for _, p := range w.living() {
+			w.t.Log(p.dump())
+		}
 		w.fatal("not right after %v: %s", limit, w.right())
 	}
 	return took

@@ -29,7 +29,7 @@ const (
 	simMaxLatency = 50 * time.Millisecond
 	simKeepalive  = 500 * time.Millisecond
 	simIdle       = 15 * time.Second // then QUIC ends a silent connection
-	simMostFrames = 60_000           // in one simulation; those that end well need a third
+	simMostFrames = 200_000          // in one simulation; those that end well need half
 )
 
 // world is a network and the time in it.

@@ -25,6 +25,7 @@ type inquiry struct {
 
 	witnesses []witness
 	nextRound time.Duration
+	asked     int        // times that they were
 	rounds    int        // of strangers asked
 	askers    []certs.ID // who want to know as well
 	fresh     time.Duration
@@ -38,9 +39,10 @@ type witness struct {
 	said       *pb.Signed
 }
 
-// inquire begins an inquiry; nil if one is under way or there are too many.
+// inquire begins an inquiry; nil if one is under way or there are too many. Of
+// somebody lost it serves those who do not believe that yet.
 func (c *Core) inquire(e *entry, urgent bool) *inquiry {
-	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || !e.alive() || e == c.self || c.leaving {
+	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || e == c.self || c.leaving {
 		return nil
 	}
 	q := &inquiry{subject: e, about: e.version(), began: c.now, urgent: urgent, number: c.cfg.Rand.Uint64(), fresh: -freshWithin}
@@ -70,11 +72,18 @@ func (c *Core) pursue() {
 
 func (c *Core) step(q *inquiry) {
 	e := q.subject
-	if !e.alive() || e.version() != q.about || c.leaving || c.now > q.began+inquiryTime {
+	l := c.linkTo(e.record.Key)
+	switch {
+	case e.version() != q.about || c.leaving:
 		q.ended = true
 		return
+	case c.now > q.began+inquiryTime:
+		q.ended = true
+		if l == nil && q.own && e.alive() && q.fresh < 0 {
+			c.miss(e) // nobody else knows anything of it
+		}
+		return
 	}
-	l := c.linkTo(e.record.Key)
 	if l != nil && c.now-l.heard < quietAfter {
 		c.heardOf(q)
 		return
@@ -85,8 +94,12 @@ func (c *Core) step(q *inquiry) {
 	if !q.own {
 		c.try(q)
 	}
-	if q.own {
+	switch {
+	case !q.own:
+	case e.alive():
 		c.weigh(q)
+	default:
+		q.ended = true
 	}
 }
 
@@ -171,6 +184,7 @@ func (c *Core) weigh(q *inquiry) {
 // askNeighbours makes the peer's other neighbours the witnesses.
 func (q *inquiry) askNeighbours(c *Core) {
 	q.addWitnesses(q.subject.our().neighbours)
+	c.cfg.Rand.Shuffle(len(q.witnesses), func(i, j int) { q.witnesses[i], q.witnesses[j] = q.witnesses[j], q.witnesses[i] })
 	q.witnesses = slices.DeleteFunc(q.witnesses, func(w witness) bool { return w.id == c.cfg.ID })
 }
 
@@ -200,14 +214,21 @@ func (c *Core) askStrangers(q *inquiry) {
 	}
 }
 
-// askAll asks all witnesses that have not said anything.
+// askAll asks the witnesses that have not said anything: some, then all.
 func (c *Core) askAll(q *inquiry) {
 	q.nextRound = c.now + witnessRound
 	c.wake(q.nextRound)
+	most := len(q.witnesses)
+	if q.asked++; q.asked == 1 {
+		most = askedAtOnce
+	}
 	for i := range q.witnesses {
 		w := &q.witnesses[i]
 		if w.said != nil || w.unanswered >= 2 {
 			continue
+		}
+		if most--; most < 0 {
+			return
 		}
 		w.unanswered++
 		r := q.subject.record
@@ -221,7 +242,7 @@ func (c *Core) askAll(q *inquiry) {
 // after an inquiry of our own.
 func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
 	e := c.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
-	if e == nil || !e.alive() || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || c.doubtful() {
+	if e == nil || e.state == pb.AnnouncementType_LEAVE || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || c.doubtful() {
 		return // who has later news hears it by the flood, who has none can't know
 	}
 	l := c.linkTo(e.record.Key)
