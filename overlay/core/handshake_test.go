@@ -227,17 +227,24 @@ func TestJoin(t *testing.T) {
 	if len(frames) != 2 || frames[0].GetSyncRequest() == nil || frames[1].GetNeighbour().GetType() != pb.NeighbourType_REQUEST || len(r.out.Events) != 0 {
 		t.Fatalf("after OK: %v, events %v", frames, r.out.Events)
 	}
-	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}})
+	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 4, "four", 1, 0)}})
+	if len(r.out.Frames) != 0 {
+		t.Fatalf("within a piece: %v", r.frames())
+	}
+	r.receive(l, &pb.SyncReply{Last: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}})
 	if frames = r.frames(); len(frames) != 1 || frames[0].GetSyncRequest().GetAfterId() != "two" {
 		t.Fatalf("after a piece: %v", frames)
 	}
 	r.receive(l, &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_LOST, 3, "three", 1, 0)}})
-	want := []Event{Ready{}, Joined{ID: "door", Key: testIdentity(1).Key()}, Joined{ID: "two", Key: testIdentity(2).Key(), Via: "door"}}
+	want := []Event{ // nobody is a neighbour, so no way is known yet
+		Ready{}, Joined{ID: "door", Key: testIdentity(1).Key()},
+		Joined{ID: "four", Key: testIdentity(4).Key()}, Joined{ID: "two", Key: testIdentity(2).Key()},
+	}
 	if !slices.Equal(r.out.Events, want) {
 		t.Errorf("events %v", r.out.Events)
 	}
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	if frames = r.frames(); len(frames) != 1 || !proto.Equal(frames[0].GetSyncDigest(), &pb.SyncDigest{Root: r.c.table.digest()}) {
+	if frames = r.frames(); len(frames) != 2 || frames[0].GetRoutes() == nil || !proto.Equal(frames[1].GetSyncDigest(), &pb.SyncDigest{Root: r.c.table.digest()}) {
 		t.Errorf("after ACCEPT: %v", frames)
 	}
 }

@@ -2,7 +2,6 @@ package core
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -109,8 +108,8 @@ func TestFloodEnds(t *testing.T) {
 	far := say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)
 	far.Hops = pb.MaxHops
 	r.receive(links[0], propagation(far))
-	if len(r.out.Frames) != 0 || !r.has("six") {
-		t.Errorf("has come from too far and goes on")
+	if len(r.out.Frames) != 2 || !r.has("six") || r.frames()[0].GetPropagation().GetAnnouncements()[0].GetHops() != noWay {
+		t.Errorf("what has come from far goes on as %v", r.frames())
 	}
 }
 
@@ -295,36 +294,36 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-// TestBigTable hands a table of many pieces to a newcomer.
+// TestBigTable hands a table of many pieces to a newcomer, in its order and in
+// frames that are full.
 func TestBigTable(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "one")
-	const peers = 300
-	for i := range peers {
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 3000+uint64(i%50), fmt.Sprintf("p%03d", i), 1, 0)))
-	}
+	const peers = 1300
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(peers) })
 	asker := r.linked(2, "two")
 	request := &pb.SyncRequest{}
-	var got []string
-	for pieces := 0; ; pieces++ {
+	var got []*Record
+	pieces := 0
+	for done := false; !done; pieces++ {
 		r.receive(asker, request)
-		reply := r.frames()[0].GetSyncReply()
-		for _, a := range reply.GetAnnouncements() {
-			record, err := pb.ParseRecord(a.GetRecord())
-			if err != nil {
-				t.Fatal(err)
+		frames := r.frames()
+		for i, m := range frames {
+			reply := m.GetSyncReply()
+			for _, a := range reply.GetAnnouncements() {
+				record, err := OpenRecord(a.GetRecord())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, record)
+				request.AfterId, request.AfterKey = string(record.ID), record.Key[:]
 			}
-			got = append(got, record.GetId())
-			request.AfterId, request.AfterKey = record.GetId(), record.GetKey()
-		}
-		if reply.GetDone() {
-			break
-		}
-		if pieces > 10 {
-			t.Fatal("does not end")
+			last := i == len(frames)-1
+			if reply.GetLast() != last || !last && len(reply.GetAnnouncements()) != pb.MaxAnnouncements {
+				t.Errorf("piece %d, frame %d of %d: %d announcements, last %v", pieces, i, len(frames), len(reply.GetAnnouncements()), reply.GetLast())
+			}
+			done = reply.GetDone()
 		}
 	}
-	if len(got) != peers+3 || !slices.IsSorted(got) {
-		t.Errorf("%d entries", len(got))
+	if len(got) != peers+2 || pieces != 3 || !slices.IsSortedFunc(got, compareNames) {
+		t.Errorf("%d entries in %d pieces", len(got), pieces)
 	}
 }

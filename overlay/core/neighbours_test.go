@@ -96,25 +96,6 @@ func TestRefuted(t *testing.T) {
 	}
 }
 
-// TestSyncAgain: a table that was asked for before the two were neighbours is
-// asked for again, since what came between would be missed.
-func TestSyncAgain(t *testing.T) {
-	r, l := joining(t)
-	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	if len(r.out.Frames) != 0 {
-		t.Errorf("sends %v", r.frames())
-	}
-	r.receive(l, &pb.SyncReply{Done: true})
-	if frames := r.frames(); len(frames) != 1 || frames[0].GetSyncRequest() == nil {
-		t.Errorf("then sends %v", frames)
-	}
-	r.receive(l, &pb.SyncReply{Done: true})
-	if len(r.out.Frames) != 0 {
-		t.Errorf("and then %v", r.frames())
-	}
-}
-
 // TestStopped: a process that was stopped does not think that the others were.
 func TestStopped(t *testing.T) {
 	for _, stopped := range []time.Duration{4 * time.Second, time.Hour} {
@@ -147,7 +128,8 @@ func TestFoundBeforeDoor(t *testing.T) {
 	}
 }
 
-// TestNoAddress: who has no address to dial is lost when its link breaks.
+// TestNoAddress: who has no address to dial is lost when its link breaks. Here it
+// was the only one, so nobody else can say so.
 func TestNoAddress(t *testing.T) {
 	r := newRig(t, nil)
 	key := testIdentity(1).Key()
@@ -161,7 +143,7 @@ func TestNoAddress(t *testing.T) {
 	}
 	r.c.Disconnected(r.now, l, false, "broken")
 	r.drain()
-	r.pass(2 * suspectFor)
+	r.pass(isolatedAfter + tickEvery)
 	if r.has("one") || len(r.out.Dials) != 0 {
 		t.Errorf("is still here, dials %v", r.out.Dials)
 	}

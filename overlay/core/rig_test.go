@@ -48,36 +48,50 @@ func (r *rig) drain() {
 			r.c.Verified(r.now, v.ID, valid)
 		}
 		more := r.c.Drain()
-		r.out.Events = append(r.out.Events, more.Events...)
-		r.out.Frames = append(r.out.Frames, more.Frames...)
-		r.out.Closes = append(r.out.Closes, more.Closes...)
-		r.out.Dials = append(r.out.Dials, more.Dials...)
-		if more.Err != nil {
-			r.out.Err = more.Err
-		}
+		r.out.add(more)
 		verify = more.Verify
 	}
 }
 
-// pass lets time go by.
-func (r *rig) pass(d time.Duration) {
+// pass lets time go by. All links are heard, and whoever is asked to compare
+// tables says that they are equal.
+func (r *rig) pass(d time.Duration) { r.passWith(d, func(LinkID) bool { return true }) }
+
+// passWith is pass, and says which links are heard.
+func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 	var all Effects
 	for until := r.now + d; r.now < until; {
 		r.now = max(r.now, min(until, r.c.Next()))
 		for _, l := range r.c.links {
-			r.c.Heard(r.now, l.id, r.now, 0)
+			if heard(l.id) {
+				r.c.Heard(r.now, l.id, r.now, 0)
+			}
 		}
 		r.c.Tick(r.now)
 		r.drain()
-		all.Events = append(all.Events, r.out.Events...)
-		all.Frames = append(all.Frames, r.out.Frames...)
-		all.Dials = append(all.Dials, r.out.Dials...)
-		all.Closes = append(all.Closes, r.out.Closes...)
-		if r.out.Err != nil {
-			all.Err = r.out.Err
+		all.add(r.out)
+		for i, m := range r.frames() {
+			if m.GetSyncDigest() != nil && heard(r.out.Frames[i].Link) {
+				r.c.Receive(r.now, r.out.Frames[i].Link, pb.Wrap(&pb.SyncReply{Last: true, Done: true}))
+			}
 		}
+		r.drain()
+		all.add(r.out)
 	}
 	r.out = all
+}
+
+// add puts what was wanted later behind.
+func (e *Effects) add(more Effects) {
+	e.Events = append(e.Events, more.Events...)
+	e.Frames = append(e.Frames, more.Frames...)
+	e.Closes = append(e.Closes, more.Closes...)
+	e.Dials = append(e.Dials, more.Dials...)
+	e.Unreachable = append(e.Unreachable, more.Unreachable...)
+	e.Notes = append(e.Notes, more.Notes...)
+	if more.Err != nil {
+		e.Err = more.Err
+	}
 }
 
 // inbound is a connection that somebody has made to us.
@@ -103,17 +117,25 @@ func (r *rig) receive(id LinkID, content proto.Message) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for i, name := range []string{"w1", "w2"} { // those who testify in say have been members
-		if r.c.table.get(certs.ID(name), testIdentity(901+uint64(i)).Key()) == nil && bytes.Contains(encode(content), []byte(name)) {
-			left, err := OpenRecord(signed(901+uint64(i), name, pb.AnnouncementType_LEAVE, 1, 1))
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			r.c.table.insert(newEntry(left, pb.AnnouncementType_LEAVE, r.now))
-		}
-	}
+	r.knowWitnesses(content)
 	r.c.Receive(r.now, id, m)
 	r.drain()
+}
+
+// knowWitnesses has those who testify in say be members of the past.
+func (r *rig) knowWitnesses(content proto.Message) {
+	data := encode(content)
+	for i, name := range []string{"w1", "w2"} {
+		identity := 901 + uint64(i)
+		if r.c.table.get(certs.ID(name), testIdentity(identity).Key()) != nil || !bytes.Contains(data, []byte(name)) {
+			continue
+		}
+		left, err := OpenRecord(signed(identity, name, pb.AnnouncementType_LEAVE, 1, 1))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.c.table.insert(newEntry(left, pb.AnnouncementType_LEAVE, r.now))
+	}
 }
 
 // linked is an inbound link whose handshake is done.

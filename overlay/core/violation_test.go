@@ -27,6 +27,13 @@ func TestViolations(t *testing.T) {
 	mixed.Type = pb.AnnouncementType_LEAVE
 	lostLeave := say(pb.AnnouncementType_LEAVE, 2, "two", 1000, 5)
 	lostLeave.Type = pb.AnnouncementType_LOST
+	first, forgedWord := testimony(901, "w1", 2, 1000, 5), testimony(902, "w2", 2, 1000, 5)
+	forgedWord.Signature[3] ^= 1
+	lost := func(testimonies ...*pb.Signed) *pb.PropagationMessage {
+		a := say(pb.AnnouncementType_LOST, 2, "two", 1000, 5)
+		a.Testimonies = testimonies
+		return propagation(a)
+	}
 	broadcast := saidBroadcast(2, "two", 1000, 1, "x")
 	broadcast.Content.Signature[0] ^= 1
 	for name, content := range map[string]proto.Message{
@@ -50,6 +57,16 @@ func TestViolations(t *testing.T) {
 		"news, then a forged announcement":   propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 0), forged(pb.AnnouncementType_JOIN).GetAnnouncements()[0]),
 		"a forged announcement in a table":   &pb.SyncReply{Announcements: forged(pb.AnnouncementType_JOIN).GetAnnouncements(), Done: true},
 		"a piece of a table that has no end": &pb.SyncReply{},
+		"hashes that were not asked for":     &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
+		"LOST without testimonies":           lost(),
+		"LOST by one":                        lost(first),
+		"LOST by the same one twice":         lost(first, testimony(901, "w2", 2, 1000, 5)),
+		"LOST by the lost one itself":        lost(first, testimony(2, "two", 2, 1000, 5)),
+		"LOST by words about another":        lost(first, testimony(902, "w2", 3, 1000, 5)),
+		"LOST by words about another run":    lost(first, testimony(902, "w2", 2, 1001, 5)),
+		"LOST by words about another state":  lost(first, testimony(902, "w2", 2, 1000, 6)),
+		"LOST by a forged word":              lost(first, forgedWord),
+		"LOST by a word that is none":        lost(first, signed(902, "w2", pb.AnnouncementType_JOIN, 1000, 5)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -59,9 +76,9 @@ func TestViolations(t *testing.T) {
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
 			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
-				r.c.compareTables(r.c.link(one))
-				r.drain()
+				r.c.link(one).fetching = true
 			}
+			r.knowWitnesses(content)
 			before := string(r.c.table.digest())
 			r.receive(one, content)
 			if len(r.out.Closes) != 1 || r.out.Closes[0].Link != one || r.out.Closes[0].Reason != CloseProtocol {
@@ -119,6 +136,14 @@ func TestSilence(t *testing.T) {
 	r = newRig(t, nil)
 	l = r.linked(1, "one")
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	r.pass(syncTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+		t.Errorf("no comparison: closes %v", r.out.Closes)
+	}
+	r, l = joining(t)
+	r.c.joinBy = 0 // it does not give up before
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
 	r.pass(syncTimeout + 2*tickEvery)
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
 		t.Errorf("no table: closes %v", r.out.Closes)

@@ -1,0 +1,295 @@
+package core
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quicpeer/pb"
+)
+
+// manyMembers are n records as a peer with a few interfaces has them.
+func manyMembers(n int) []*Record {
+	list := make([]*Record, n)
+	for i := range list {
+		list[i] = manyMember(i, 0)
+	}
+	return list
+}
+
+func manyMember(i int, seq uint32) *Record {
+	key := make([]byte, pb.KeySize)
+	binary.BigEndian.PutUint64(key, uint64(i)+1)
+	return unsigned(&pb.Record{
+		Type: pb.AnnouncementType_JOIN, Id: fmt.Sprintf("member-%d", i), Key: key, Network: "net", Epoch: 1_700_000_000_000, Seq: seq,
+		Addresses: []string{"192.168.178.20:49152", "[2001:db8:1234:5678:9abc:def0:1234:5678]:49152", "203.0.113.77:50000"},
+	})
+}
+
+// difference says how the tables of two peers are made to differ: by how many
+// entries that only one has, and how many of which it has a newer version.
+type difference struct{ onlyLeft, onlyRight, newerLeft, newerRight int }
+
+func (d difference) total() int { return d.onlyLeft + d.onlyRight + d.newerLeft + d.newerRight }
+
+// tables are n members, and as many with the difference.
+func (d difference) tables(n int) (left, right []*Record) {
+	left, right = manyMembers(n), manyMembers(n)
+	place := func(k int) int { return k * (n / max(d.total(), 1)) } // spread over the table
+	k := 0
+	for range d.newerLeft {
+		left[place(k)], k = manyMember(place(k), 1), k+1
+	}
+	for range d.newerRight {
+		right[place(k)], k = manyMember(place(k), 1), k+1
+	}
+	for range d.onlyLeft {
+		right[place(k)], k = nil, k+1
+	}
+	for range d.onlyRight {
+		left[place(k)], k = nil, k+1
+	}
+	missing := func(r *Record) bool { return r == nil }
+	return slices.DeleteFunc(left, missing), slices.DeleteFunc(right, missing)
+}
+
+// pair is two peers with these tables, and the bytes of their frames.
+func pair(t testing.TB, left, right []*Record) (w *wire, p, q *wired, size *int) {
+	w, size = newWire(t), new(int)
+	p = w.add(0, func(c *Config) { c.Members = left })
+	q = w.add(1, func(c *Config) { c.Members = right })
+	w.watch = func(_, _ *wired, _ *pb.PeerMessage, n int) { *size += n }
+	return w, p, q, size
+}
+
+// compared has two peers with these tables compare them once, and returns the
+// bytes that this took.
+func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
+	w, p, q, bytes := pair(t, left, right)
+	for _, d := range [][2]*wired{{p, q}, {q, p}} { // a link without a handshake: nothing else is said
+		d[0].c.accept(nil, news{record: d[1].c.self.record, state: pb.AnnouncementType_JOIN})
+		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
+		d[0].c.Connected(0, 1, 0, d[1].c.cfg.Identity.Key(), "")
+		l := d[0].c.link(1)
+		l.state, l.peer = linkUp, d[1].id
+	}
+	l := p.c.link(1)
+	p.c.compareTables(l)
+	w.drain(p)
+	w.deliver()
+	if l.comparing != nil || len(p.closes)+len(q.closes) > 0 {
+		t.Fatalf("the comparison ends as %+v, closes %v %v", l.comparing, p.closes, q.closes)
+	}
+	return p, q, *bytes
+}
+
+// TestBytesCompared: what differs is found at the cost of the difference and not
+// of the table: 10 among 10,000 in at most 25 kB, and nothing in a few bytes.
+func TestBytesCompared(t *testing.T) {
+	for _, test := range []struct {
+		n    int
+		d    difference
+		most int
+	}{
+		{10_000, difference{}, 100},
+		{10_000, difference{3, 2, 3, 2}, 25_000},
+		{10_000, difference{10, 0, 0, 0}, 25_000},
+		{10_000, difference{0, 10, 0, 0}, 25_000},
+		{10_000, difference{0, 0, 10, 0}, 25_000},
+		{10_000, difference{0, 0, 0, 10}, 25_000},
+		{10_000, difference{25, 25, 25, 25}, 100_000},
+		{10_000, difference{250, 250, 250, 250}, 600_000},
+		{200, difference{1, 1, 1, 1}, 4_000},
+	} {
+		left, right := test.d.tables(test.n)
+		p, q, size := compared(t, left, right)
+		t.Logf("%d of %d differ as %+v: %d bytes", test.d.total(), test.n, test.d, size)
+		if size > test.most {
+			t.Errorf("%d of %d differ as %+v: %d bytes, at most %d", test.d.total(), test.n, test.d, size, test.most)
+		}
+		if !bytes.Equal(p.c.Digest(), q.c.Digest()) {
+			t.Errorf("%+v: the tables are not equal", test.d)
+		}
+	}
+}
+
+// TestBytesOfNeighbours: two that become neighbours pay no more than twice that,
+// since both may have asked.
+func TestBytesOfNeighbours(t *testing.T) {
+	const n = 10_000
+	left, right := difference{3, 2, 3, 2}.tables(n)
+	w, p, q, size := pair(t, left, right)
+	w.connect(p, q)
+	t.Logf("%d bytes", *size)
+	if *size > 2*25_000 || !bytes.Equal(p.c.Digest(), q.c.Digest()) {
+		t.Errorf("%d bytes, and the tables are equal: %v", *size, bytes.Equal(p.c.Digest(), q.c.Digest()))
+	}
+}
+
+// TestTablesBecomeEqual: whatever two tables hold, after a comparison both hold the
+// greater of each entry; also when one is empty, or more differs than an answer holds.
+func TestTablesBecomeEqual(t *testing.T) {
+	check := func(t testing.TB, n int, d difference) {
+		left, right := d.tables(n)
+		p, q, _ := compared(t, left, right)
+		if !bytes.Equal(p.c.Digest(), q.c.Digest()) {
+			t.Fatalf("%d entries that differ as %+v: the tables are not equal", n, d)
+		}
+		if len(p.c.table.entries) != n+2 {
+			t.Fatalf("%d entries that differ as %+v: %d afterwards", n, d, len(p.c.table.entries))
+		}
+		newer := 0
+		for _, e := range p.c.table.entries {
+			newer += int(e.record.Seq)
+		}
+		if newer != d.newerLeft+d.newerRight {
+			t.Fatalf("%d entries that differ as %+v: %d of the newer versions are held", n, d, newer)
+		}
+	}
+	for _, d := range []difference{
+		{2000, 0, 0, 0}, {0, 2000, 0, 0}, {0, 0, 2000, 0}, {0, 0, 0, 2000}, {500, 500, 500, 500}, {1, 1999, 0, 0}, {1, 0, 1999, 0},
+	} {
+		check(t, 2000, d)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(0, 300).Draw(rt, "n")
+		share := func(what string) int { return rapid.IntRange(0, n/4).Draw(rt, what) }
+		check(t, n, difference{share("only left"), share("only right"), share("newer left"), share("newer right")})
+	})
+}
+
+// TestManyInOneBucket: more entries in the buckets that are asked about at once
+// than one answer holds are had by asking again.
+func TestManyInOneBucket(t *testing.T) {
+	all := manyMembers(8000)
+	for name, tables := range map[string][2][]*Record{
+		"a small table asks": {all[:20], all},
+		"a large table asks": {all, all[:20]},
+	} {
+		p, q, _ := compared(t, tables[0], tables[1])
+		if !bytes.Equal(p.c.Digest(), q.c.Digest()) || len(p.c.table.entries) != len(all)+2 {
+			t.Errorf("%s: %d and %d entries", name, len(p.c.table.entries), len(q.c.table.entries))
+		}
+	}
+}
+
+// TestBurialsAreCompared: who is buried in one table is buried in both, with the
+// testimonies that it takes.
+func TestBurialsAreCompared(t *testing.T) {
+	w := newWire(t)
+	w.network(6)
+	p, q := w.peers[0], w.peers[1]
+	bury := func(p *wired, i int, kind pb.AnnouncementType) {
+		a := say(kind, uint64(i), string(wireID(i)), 1000, 1)
+		if kind == pb.AnnouncementType_LOST {
+			a.Testimonies = []*pb.Signed{
+				testimony(4, string(wireID(4)), uint64(i), 1000, 1), testimony(5, string(wireID(5)), uint64(i), 1000, 1),
+			}
+		}
+		n, ok := p.c.open(nil, a)
+		if !ok {
+			t.Fatal("not opened")
+		}
+		p.c.accept(nil, n)
+	}
+	bury(p, 2, pb.AnnouncementType_LOST)
+	bury(q, 3, pb.AnnouncementType_LEAVE)
+	w.connect(p, q)
+	w.pass(time.Second)
+	for _, side := range []*wired{p, q} {
+		for i, want := range map[int]pb.AnnouncementType{2: pb.AnnouncementType_LOST, 3: pb.AnnouncementType_LEAVE, 4: pb.AnnouncementType_JOIN} {
+			if e := side.c.table.owner(wireID(i), w.now); (e != nil) != (want == pb.AnnouncementType_JOIN) {
+				t.Errorf("%s: %s has the owner %v", side.id, wireID(i), e)
+			}
+			if e := side.c.table.of(wireID(i))[0]; e.state != want {
+				t.Errorf("%s holds %s as %v", side.id, wireID(i), e.state)
+			}
+		}
+	}
+}
+
+// TestBucketsAreParts: the buckets are the table, each entry in one, in every
+// number that may be asked for.
+func TestBucketsAreParts(t *testing.T) {
+	var tab table
+	tab.load(manyMembers(1000), 0)
+	for of := pb.MinBuckets; of <= pb.MaxBuckets; of *= 2 {
+		var all []*entry
+		for i := range of {
+			all = append(all, tab.bucket(i, of)...)
+		}
+		if !slices.Equal(all, tab.entries) {
+			t.Errorf("%d buckets have %d entries", of, len(all))
+		}
+	}
+	for n, want := range map[int]int{0: 64, 1000: 64, 1024: 128, 10_000: 1024, 100_000: 4096, 1 << 30: 4096} {
+		if got := bucketCount(n); got != want {
+			t.Errorf("%d entries are compared in %d buckets, not %d", n, got, want)
+		}
+	}
+}
+
+// TestMissingIsOurs: who is missing to us alone makes no difference to tables, is
+// given to nobody, and is there again when the other side has it.
+func TestMissingIsOurs(t *testing.T) {
+	all := manyMembers(1000)
+	w := newWire(t)
+	p, q := w.add(0, func(c *Config) { c.Members = all }), w.add(1, func(c *Config) { c.Members = all[:900] })
+	p.c.isolate()
+	w.drain(p)
+	w.link(p, q)
+	w.link(q, p)
+	for _, side := range []*wired{p, q} {
+		side.c.compareTables(side.c.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key()))
+		w.drain(side)
+		w.deliver()
+	}
+	for i, r := range all {
+		if mine, theirs := p.there(r.ID), q.c.table.shown(r.ID) != nil; mine != (i < 900) || theirs != (i < 900) {
+			t.Fatalf("entry %d: shown here %v, there %v", i, mine, theirs)
+		}
+	}
+}
+
+// TestNewcomerTakesTheTable: a newcomer that becomes a neighbour at once takes a
+// table of many pieces, is ready when it has the whole of it, and loses no link.
+func TestNewcomerTakesTheTable(t *testing.T) {
+	for _, n := range []int{600, 5000, 10_000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { takeTable(t, manyMembers(n)) })
+	}
+}
+
+func takeTable(t *testing.T, all []*Record) {
+	w := newWire(t)
+	door := w.add(0, func(c *Config) { c.Members = all })
+	newcomer := w.add(1, func(c *Config) { c.Join = []string{"door"} })
+	w.watch = func(_, to *wired, m *pb.PeerMessage, _ int) {
+		if to == newcomer && newcomer.c.ready && len(newcomer.c.table.entries) < len(all) {
+			t.Fatalf("ready with %d of %d", len(newcomer.c.table.entries), len(all))
+		}
+	}
+	w.answer(newcomer, door, newcomer.c.lastDial)
+	w.pass(20 * time.Second)
+	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 || !bytes.Equal(newcomer.c.Digest(), door.c.Digest()) {
+		t.Errorf("ready %v with %d of %d, closes %v %v", newcomer.c.ready, len(newcomer.c.table.entries), len(all), newcomer.closes, door.closes)
+	}
+}
+
+// TestIsolatedDoor: a peer that reaches nobody, and so has no member to hand
+// over, is a door all the same.
+func TestIsolatedDoor(t *testing.T) {
+	w := newWire(t)
+	door := w.add(0, func(c *Config) { c.Members = manyMembers(2000) })
+	door.c.isolate()
+	newcomer := w.add(1, func(c *Config) { c.Join = []string{"door"} })
+	w.answer(newcomer, door, newcomer.c.lastDial)
+	w.pass(time.Second)
+	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 {
+		t.Errorf("ready %v, closes %v %v", newcomer.c.ready, newcomer.closes, door.closes)
+	}
+}

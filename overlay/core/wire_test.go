@@ -1,0 +1,235 @@
+package core
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// wire joins cores by links that lose nothing and take no time. What the test
+// links is linked: nobody has an address, so no core dials by itself.
+type wire struct {
+	t     testing.TB
+	now   time.Duration
+	peers []*wired
+	way   []wireFrame
+	// watch sees each frame as it arrives.
+	watch func(from, to *wired, m *pb.PeerMessage, size int)
+}
+
+// wired is a core on the wire.
+type wired struct {
+	c      *Core
+	id     certs.ID
+	last   LinkID
+	ends   map[LinkID]wireEnd
+	events []Event
+	closes []Close
+	err    error
+	deaf   bool // nothing arrives here, and nothing goes out
+}
+
+type wireEnd struct {
+	to   *wired
+	link LinkID
+}
+
+type wireFrame struct {
+	from, to *wired
+	link     LinkID // of to
+	data     []byte
+}
+
+func newWire(t testing.TB) *wire { return &wire{t: t} }
+
+// wireID is the ID of the peer of this number.
+func wireID(i int) certs.ID { return certs.ID(fmt.Sprintf("p%d", i)) }
+
+// wireRecord is the JOIN of the peer of this number, which nobody judges.
+func wireRecord(i int) *Record {
+	key := testIdentity(uint64(i)).Key()
+	return unsigned(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: string(wireID(i)), Key: key[:], Network: "net", Epoch: 1000})
+}
+
+// unsigned is a record with a signature that is none.
+func unsigned(r *pb.Record) *Record {
+	payload, err := proto.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return newRecord(r, &pb.Signed{Payload: payload, Signature: make([]byte, 64)})
+}
+
+// add starts the core of the peer of this number.
+func (w *wire) add(i int, change func(*Config)) *wired {
+	cfg := Config{
+		ID: wireID(i), Identity: testIdentity(uint64(i)), Network: "net", Epoch: 1000,
+		Rand: rand.New(rand.NewPCG(uint64(i), 7)), Verify: func(Claim) bool { return true },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	p := &wired{c: New(cfg, w.now), id: cfg.ID, ends: make(map[LinkID]wireEnd)}
+	w.peers = append(w.peers, p)
+	w.drain(p)
+	return p
+}
+
+// network starts n peers that know each other and have no links.
+func (w *wire) network(n int) {
+	records := make([]*Record, n)
+	for i := range records {
+		records[i] = wireRecord(i)
+	}
+	for i := range n {
+		w.add(i, func(c *Config) { c.Members = append(append(c.Members, records[:i]...), records[i+1:]...) })
+	}
+}
+
+// connect makes a link, and of the two neighbours.
+func (w *wire) connect(p, q *wired) {
+	w.link(p, q)
+	p.c.askNeighbour(p.c.linkTo(q.c.cfg.Identity.Key()), false)
+	w.drain(p)
+	w.deliver()
+}
+
+// link makes a link that p has dialled; the handshake is done.
+func (w *wire) link(p, q *wired) {
+	d := &dial{peer: q.id, key: q.c.cfg.Identity.Key()}
+	p.c.startDial(d, nil)
+	p.c.out.Dials = nil
+	w.answer(p, q, d.id)
+}
+
+// answer makes the link that a dial has asked for.
+func (w *wire) answer(p, q *wired, dial DialID) {
+	p.last++
+	q.last++
+	p.ends[p.last], q.ends[q.last] = wireEnd{q, q.last}, wireEnd{p, p.last}
+	q.c.Connected(w.now, q.last, 0, p.c.cfg.Identity.Key(), string(p.id))
+	p.c.Connected(w.now, p.last, dial, q.c.cfg.Identity.Key(), string(q.id))
+	w.drain(q)
+	w.drain(p)
+	w.deliver()
+}
+
+// between returns the number that the link between two has at p, 0 if there is none.
+func (w *wire) between(p, q *wired) LinkID {
+	for l := p.last; l > 0; l-- {
+		if p.ends[l].to == q {
+			return l
+		}
+	}
+	return 0
+}
+
+// disconnect breaks all links between two.
+func (w *wire) disconnect(p, q *wired) {
+	for l := w.between(p, q); l != 0; l = w.between(p, q) {
+		w.end(p, l, false)
+	}
+}
+
+func (w *wire) end(p *wired, l LinkID, friendly bool) {
+	e, ok := p.ends[l]
+	if !ok {
+		return
+	}
+	delete(p.ends, l)
+	delete(e.to.ends, e.link)
+	p.c.Disconnected(w.now, l, friendly, "ended")
+	w.drain(p)
+	e.to.c.Disconnected(w.now, e.link, friendly, "ended")
+	w.drain(e.to)
+}
+
+// drain takes what a core wants.
+func (w *wire) drain(p *wired) {
+	out := p.c.Drain()
+	p.events = append(p.events, out.Events...)
+	p.closes = append(p.closes, out.Closes...)
+	if out.Err != nil {
+		p.err = out.Err
+	}
+	for _, f := range out.Frames {
+		if e, ok := p.ends[f.Link]; ok {
+			w.way = append(w.way, wireFrame{p, e.to, e.link, f.Data})
+		}
+	}
+	for _, v := range out.Verify {
+		valid := make([]bool, len(v.Claims))
+		for i, claim := range v.Claims {
+			valid[i] = p.c.cfg.Verify(claim)
+		}
+		p.c.Verified(w.now, v.ID, valid)
+		w.drain(p)
+	}
+	for _, c := range out.Closes {
+		w.deliver()
+		w.end(p, c.Link, c.Reason != CloseBye)
+	}
+}
+
+// deliver hands over what is on its way, and what follows from it.
+func (w *wire) deliver() {
+	for n := 0; len(w.way) > 0; n++ {
+		f := w.way[0]
+		w.way = w.way[1:]
+		if _, ok := f.to.ends[f.link]; !ok || f.to.deaf || f.from.deaf {
+			continue
+		}
+		m, err := decode(f.data)
+		if err != nil {
+			w.t.Fatalf("%s sends what nobody reads: %v", f.from.id, err)
+		}
+		if w.watch != nil {
+			w.watch(f.from, f.to, m, len(f.data))
+		}
+		f.to.c.Receive(w.now, f.link, m)
+		w.drain(f.to)
+		if n > 1_000_000 {
+			w.t.Fatal("does not end")
+		}
+	}
+}
+
+// pass lets time go by.
+func (w *wire) pass(d time.Duration) {
+	for until := w.now + d; w.now < until; {
+		w.now = min(until, w.now+tickEvery/5)
+		for _, p := range w.peers {
+			if w.now < p.c.Next() {
+				continue
+			}
+			for l, e := range p.ends {
+				if !p.deaf && !e.to.deaf {
+					p.c.Heard(w.now, l, w.now, 0)
+				}
+			}
+			p.c.Tick(w.now)
+			w.drain(p)
+		}
+		w.deliver()
+	}
+}
+
+// there says whether a peer is shown as here.
+func (p *wired) there(id certs.ID) bool {
+	there := false
+	for _, e := range p.events {
+		switch e := e.(type) {
+		case Joined:
+			there = there || e.ID == id
+		case Left:
+			there = there && e.ID != id
+		}
+	}
+	return there
+}
