@@ -60,7 +60,9 @@ for target in linux/arm64 darwin/arm64 windows/amd64; do
 	passed "$target"
 done
 
-go run "$staticcheck" ./... || failed staticcheck
+for module in "${modules[@]}"; do
+	go -C "$module" run "$staticcheck" ./... || failed "staticcheck in $module"
+done
 passed staticcheck
 
 # go run would hide the tool's exit status: 3 are findings.

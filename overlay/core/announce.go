@@ -150,9 +150,10 @@ func (c *Core) accept(from *link, n news) {
 	}
 	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n) {
 		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
-		c.disbelieve(e, n)
+		c.warn(e, n)
 		return
 	}
+	refuted := e != nil && e.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN
 	if e == nil {
 		if e = c.makeEntry(from, n); e == nil {
 			return
@@ -164,7 +165,12 @@ func (c *Core) accept(from *link, n news) {
 		c.setHops(e, from, n.hops)
 	}
 	e.told = c.distance(e) // by this announcement
-	c.flood(from, e)
+	switch {
+	case refuted || c.mayFlood(e):
+		c.flood(from, e)
+	case n.state == pb.AnnouncementType_LOST:
+		c.warn(e, n) // it shall refute, though others are not told yet
+	}
 	c.refresh(r.ID)
 	c.checkOwnID(e)
 }
@@ -250,12 +256,8 @@ func (c *Core) answerOlder(to *link, held *entry) {
 	}
 }
 
-// flood queues an announcement for all neighbours but the one it came from, unless
-// its subject changes too often: then later.
+// flood queues an announcement for all neighbours but the one it came from.
 func (c *Core) flood(from *link, e *entry) {
-	if !c.mayFlood(e) {
-		return
-	}
 	a := c.announcement(e)
 	for _, l := range c.links {
 		if l != from && l.neighbour {
@@ -264,13 +266,11 @@ func (c *Core) flood(from *link, e *entry) {
 	}
 }
 
-// mayFlood paces what is said of others: a peer that changes more than six times a
-// minute is announced once in ten seconds, as it is then. Who relays a flood so
-// is bounded whatever its source does.
+// mayFlood paces what is passed on of others: a peer that changes more than six
+// times a minute is announced once in ten seconds, as it is then. Who relays a flood
+// so is bounded whatever its source does. Refutations are not held back: there is one
+// for each LOST at most.
 func (c *Core) mayFlood(e *entry) bool {
-	if e == c.self {
-		return true
-	}
 	if e.side == nil && e.record.Seq == 0 && !e.buried() {
 		return true // its first word
 	}
@@ -295,7 +295,7 @@ func (c *Core) floodHeldBack() {
 			return false
 		}
 		d.heldBack = false
-		if c.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing {
+		if c.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing && c.mayFlood(e) {
 			c.flood(nil, e)
 		}
 		return true

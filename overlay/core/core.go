@@ -64,7 +64,7 @@ const (
 	stoppedAfter    = 1 * time.Second         // a tick so late: this process was stopped
 	stormLinks      = 2                       // silent at once: others may have died unseen
 	alarmFor        = 10 * time.Second        // after a peer was found lost, probes come often
-	pingTimeout     = 800 * time.Millisecond
+	pingTimeout     = 700 * time.Millisecond
 	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
 	inquiryTime     = 20 * time.Second
 	refutedAtOnce   = 3 * time.Second // by somebody who was never gone
@@ -86,9 +86,9 @@ const (
 	shortLived       = 10 * time.Second // a link that ends before; see Disconnected
 	idleAfter        = 60 * time.Second // a link that serves nothing is closed
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
-	aloneAfter       = 2 * time.Second  // without a neighbour: asks to be taken above the number
+	aloneAfter       = 1 * time.Second  // without a neighbour: asks to be taken above the number
 	compareEvery     = time.Minute      // tables on one random link, should a flood have missed us
-	warnEvery        = 2 * time.Second  // a peer of accusations that are not believed
+	warnEvery        = 2 * time.Second  // a peer of an accusation
 	changeEvery      = 10 * time.Second // six announcements a minute of one peer
 	lease            = 24 * time.Hour   // a JOIN that is not renewed
 	rememberFor      = 25 * time.Hour   // who is buried: longer than the JOIN that is buried
@@ -187,7 +187,7 @@ type Core struct {
 	doubtTill time.Duration
 	alarmTill time.Duration
 
-	accusations []*accusation // that we don't believe
+	accusations []*accusation // of which the accused are told
 	refuting    bool
 	refuteTo    LinkID // who said last that we are lost; 0: nobody in particular
 	refuteAbove uint32 // the seq of which that was said

@@ -55,8 +55,8 @@ func (c *Core) learnOfSelf(from *link, n news) {
 	}
 }
 
-// accusation is a LOST that we don't believe. Others may, so the accused is told of
-// it until it refutes.
+// accusation is a LOST that the accused may not hear by the flood. It is told until
+// it refutes.
 type accusation struct {
 	entry *entry
 	about version // the version of the entry that we hold
@@ -64,8 +64,9 @@ type accusation struct {
 	next  time.Duration
 }
 
-// disbelieve notes a LOST that is not taken.
-func (c *Core) disbelieve(e *entry, n news) {
+// warn has a peer told that it is called lost: by a LOST that we don't take, or that
+// we don't pass on yet.
+func (c *Core) warn(e *entry, n news) {
 	for _, a := range c.accusations {
 		if a.entry == e && a.about == e.version() {
 			return

@@ -103,7 +103,8 @@ func (c *Core) step(q *inquiry) {
 	}
 }
 
-// try looks for evidence of our own: a ping, then a second one and a dial.
+// try looks for evidence of our own: a ping, then a second one and a dial; all at
+// once if it is urgent.
 func (c *Core) try(q *inquiry) {
 	if c.now < q.next {
 		c.wake(q.next)
@@ -113,13 +114,14 @@ func (c *Core) try(q *inquiry) {
 	switch q.tries {
 	case 0:
 		c.ping(q)
-		if !q.urgent {
+		if q.urgent {
+			c.dialEntry(q.subject)
+		} else {
 			pause = pingAgain
 		}
 	case 1:
 		c.ping(q)
 		c.dialEntry(q.subject)
-		pause = pingTimeout + pingTimeout/2
 	default:
 		q.own = true
 		for _, asker := range q.askers {
@@ -266,6 +268,7 @@ func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
 			q.askers = append(q.askers, from)
 			if !q.urgent {
 				q.urgent, q.next = true, c.now
+				c.wake(c.now)
 			}
 		}
 	}

@@ -33,7 +33,7 @@ var may = map[string][]string{
 }
 
 // quicUsers may import quic-go, besides tests.
-var quicUsers = []string{"transport", "transport/simtest", "scripts/bench"}
+var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages"}
 
 // A file above these lengths holds two ideas. Tests have more room, as their
 // cases are read one by one.

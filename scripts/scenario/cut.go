@@ -25,6 +25,11 @@ func (s *scenario) cut(args []string) error {
 		if !nameWord.MatchString(name) {
 			return errUsage
 		}
+		if s.network != nil {
+			if _, err := s.network.host(name); err != nil {
+				return err
+			}
+		}
 		p := s.place(name)
 		if p.process != nil || p.fixed != "" {
 			continue
@@ -34,7 +39,7 @@ func (s *scenario) cut(args []string) error {
 			return err
 		}
 	}
-	return s.writeCuts()
+	return s.applyCuts()
 }
 
 // heal is the verb.
@@ -49,6 +54,15 @@ func (s *scenario) heal(args []string) error {
 		delete(s.cuts, pairOf(args[0], args[1]))
 	default:
 		return errUsage
+	}
+	return s.applyCuts()
+}
+
+// applyCuts makes the cuts come true: by the kernel on a network of our own, by
+// the processes elsewhere.
+func (s *scenario) applyCuts() error {
+	if s.network != nil {
+		return s.network.cut(s.cuts)
 	}
 	return s.writeCuts()
 }

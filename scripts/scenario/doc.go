@@ -58,6 +58,17 @@
 // rights. It also holds for a peer that is started later or again. Only scenarios
 // with a cut have that flag: it replaces the socket that users have.
 //
+//	netns NAME...              these peers live on hosts of a network of their own
+//	link NAME down|up          the network interface of that host
+//
+// netns comes first, and names all who will be started. The first of them is at
+// 10.0.0.1:5000, the next at 10.0.0.2:5000 (or where its --listen says), each in a
+// network namespace of its own behind one switch. There cut is what the switch
+// does, by a filter in the kernel, and the peers know nothing of it. This takes
+// Linux with util-linux and iproute2, and root or the right to make user
+// namespaces; elsewhere the scenario is skipped, and says what is missing. Nothing
+// has to be cleaned up, however it ends.
+//
 //	port VAR                   $VAR becomes 127.0.0.1:PORT with a port that is free
 //	fill VAR BYTES             $VAR becomes a text of so many bytes
 //	say TEXT                   a heading that -show prints
@@ -65,7 +76,9 @@
 // # Expectations
 //
 // Each waits, up to D where it takes "within D" (20s without), and fails with
-// what the peer printed instead. The deadline is a bound, not a pause. FIELD is
+// what the peer printed instead. The deadline is a bound, not a pause, and D counts
+// from the last line that is no expectation: after a kill "within 4s" is the same
+// moment for all who are to learn of it, whoever is asked first. FIELD is
 // name=value (exact; an absent field is empty, a list is compact JSON) or
 // name~regexp.
 //
@@ -84,6 +97,7 @@
 //	never NAME EVENT [FIELD...] for D    no such event that isn't taken is there or comes in D
 //	count NAME EVENT [FIELD...] N        N such events have come, taken or not
 //	table NAME [ID...] [within D]        the routing table gets to hold exactly these
+//	direct NAME N [within D]             it gets to have links to N others or more
 //	exit NAME STATUS [within D]          the process ends with it, or by a signal: killed
 //	[!] log NAME REGEXP [within D]       its standard error gets to match; with ! it doesn't now
 //

@@ -87,6 +87,9 @@ func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []stri
 				args = append([]string{"!"}, args...)
 			}
 			err := v.run(s, args)
+			if !slices.Contains(expectations, name) {
+				s.acted = time.Now()
+			}
 			switch {
 			case errors.Is(err, errUsage):
 				ts.Fatalf("usage: %s %s", name, v.usage)
@@ -156,8 +159,11 @@ func (e *engine) prepare(files []string, dir string) (copies []string, err error
 	return copies, nil
 }
 
-// hasCut says whether the scenario cuts peers off.
+// hasCut says whether the scenario's peers are to cut themselves off.
 func (s *scenario) hasCut() bool {
+	if s.network != nil {
+		return false
+	}
 	name, _, _ := strings.Cut(s.ts.Name(), "#") // testscript numbers files of the same name
 	return s.engine.cutting[name]
 }
@@ -171,6 +177,9 @@ type scenario struct {
 	peers  []*peer
 	cuts   map[pair]bool
 	asked  int // tables asked for, to tell the answers apart
+
+	network *network  // where the peers live; nil: on this machine's loopback
+	acted   time.Time // when the last line that is no expectation was done
 }
 
 // peer finds a peer that has been started.
@@ -232,6 +241,9 @@ func (s *scenario) end() {
 				complaints = append(complaints, p.name+": "+b)
 			}
 		}
+	}
+	if s.network != nil {
+		s.network.close()
 	}
 	if len(complaints) > 0 {
 		s.t.Fatal("FAIL: " + strings.Join(complaints, "\nFAIL: "))

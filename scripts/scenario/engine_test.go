@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -140,6 +141,26 @@ start a
 type a 'peers b c'
 table a b within 300ms
 `, `a's table has \["b" "c"\], not \["b"\], after 300ms`},
+	{"direct", `
+start a
+type a 'peers b! c d!'
+direct a 2
+table a b c d
+`, ""},
+	{"direct fails", `
+start a
+type a 'peers b! c d!'
+direct a 3 within 300ms
+`, `a has links to 2, not to 3, after 300ms`},
+	{"a table is asked for once even too late", `
+start a
+expect a ready
+table a within 1ns
+`, ""},
+	{"netns comes first", `
+start a
+netns a b
+`, `netns comes once, before all that names a peer`},
 	{"typed lines", `
 start -text a
 type a 'raw hello there'
@@ -289,6 +310,23 @@ exit a 7
 	failed, text := play(t, script)
 	if failed || strings.Contains(text, "needs a Unix system") != (runtime.GOOS == "windows") {
 		t.Error(text)
+	}
+}
+
+// A deadline counts from the last deed, not from the line that states it.
+func TestWithin(t *testing.T) {
+	s := &scenario{acted: time.Now().Add(-time.Hour)}
+	rest, l, err := s.within([]string{"a", "left", "within", "5s"})
+	if err != nil || len(rest) != 2 || l.until != s.acted.Add(5*time.Second) || l.String() != "5s" {
+		t.Errorf("%q until %v, %v", rest, l.until, err)
+	}
+	if _, l, err = s.within([]string{"a", "left"}); err != nil || time.Until(l.until) < patience/2 {
+		t.Errorf("until %v, %v", l.until, err)
+	}
+	script := "start a\nexpect a ready\nexpect a x within 1s\ntype a x\n"
+	began := time.Now()
+	if failed, text := play(t, script); !failed || time.Since(began) < time.Second/2 {
+		t.Errorf("the start was no deed:\n%s", text)
 	}
 }
 

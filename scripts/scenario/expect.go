@@ -1,21 +1,40 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// cutWithin takes "within D" or "for D" off the end of the arguments.
-func cutWithin(args []string, word string) (rest []string, d time.Duration, err error) {
+// limit is when an expectation is given up.
+type limit struct {
+	until  time.Time
+	stated time.Duration // what the report says
+}
+
+func in(d time.Duration) limit { return limit{time.Now().Add(d), d} }
+
+func (l limit) String() string { return l.stated.String() }
+
+// within takes "within D" off the end of the arguments. The time runs from the
+// last line that did something, so that all who have to see what it did by then
+// are held to the same moment, whichever of them is asked first.
+func (s *scenario) within(args []string) (rest []string, l limit, err error) {
+	rest, d, err := cutDuration(args, "within")
+	if err != nil || len(rest) == len(args) {
+		return args, in(patience), err
+	}
+	return rest, limit{s.acted.Add(d), d}, nil
+}
+
+// cutDuration takes a word and a duration off the end of the arguments.
+func cutDuration(args []string, word string) (rest []string, d time.Duration, err error) {
 	n := len(args)
 	if n < 2 || args[n-2] != word {
-		return args, patience, nil
+		return args, 0, nil
 	}
 	if d, err = time.ParseDuration(args[n-1]); err != nil || d <= 0 {
 		return nil, 0, fmt.Errorf("%s takes a duration such as 10s, not %q", word, args[n-1])
@@ -38,7 +57,7 @@ func (s *scenario) looked(args []string) (*process, pattern, error) {
 
 // find waits for a line that matches. Unless all lines are looked at it is one
 // that no expectation has taken.
-func (p *process) find(pat pattern, within time.Duration, all bool) (found *line, err error) {
+func (p *process) find(pat pattern, within limit, all bool) (found *line, err error) {
 	seen := 0
 	err = p.wait(within, func(bool) (bool, error) {
 		for ; seen < len(p.lines); seen++ {
@@ -56,7 +75,7 @@ func (p *process) find(pat pattern, within time.Duration, all bool) (found *line
 }
 
 func (s *scenario) expect(args []string) error {
-	args, within, err := cutWithin(args, "within")
+	args, within, err := s.within(args)
 	if err != nil {
 		return err
 	}
@@ -78,7 +97,7 @@ func (s *scenario) take(p *process, l *line) {
 }
 
 func (s *scenario) next(args []string) error {
-	args, within, err := cutWithin(args, "within")
+	args, within, err := s.within(args)
 	if err != nil {
 		return err
 	}
@@ -104,7 +123,7 @@ func (s *scenario) never(args []string) error {
 	if len(args) < 2 || args[len(args)-2] != "for" {
 		return errUsage
 	}
-	args, during, err := cutWithin(args, "for")
+	args, during, err := cutDuration(args, "for")
 	if err != nil {
 		return err
 	}
@@ -113,7 +132,7 @@ func (s *scenario) never(args []string) error {
 		return err
 	}
 	// When the process has ended there is nothing to wait for.
-	l, _ := p.find(pat, during, false)
+	l, _ := p.find(pat, in(during), false)
 	if l != nil {
 		return fmt.Errorf("%s printed what it never should:\n    %s\n%s", p.name, shorten(l.raw, 300), p.describe())
 	}
@@ -146,61 +165,8 @@ func (s *scenario) count(args []string) error {
 	return nil
 }
 
-// tablePause is between two questions for the routing table.
-const tablePause = 100 * time.Millisecond
-
-// tableRef begins the ref of a question of the table verb.
-const tableRef = "harness-table-"
-
-func (s *scenario) table(args []string) error {
-	args, within, err := cutWithin(args, "within")
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		return errUsage
-	}
-	p, err := s.one(args[:1])
-	if err != nil {
-		return err
-	}
-	if p.text {
-		return fmt.Errorf("%s has typed lines, table needs --json", p.name)
-	}
-	want := slices.Sorted(slices.Values(args[1:]))
-	deadline := time.Now().Add(within)
-	got := []string{"no answer yet"}
-	for time.Now().Before(deadline) {
-		s.asked++
-		ref := fmt.Sprintf("%s%d", tableRef, s.asked)
-		if err := p.enqueue(`{"cmd":"table","ref":"`+ref+`"}`, false); err != nil {
-			return err
-		}
-		exact := fieldPattern{name: "ref", exact: ref}
-		l, err := p.find(pattern{event: "table", fields: []fieldPattern{exact}}, time.Until(deadline), false)
-		if err != nil {
-			break
-		}
-		// The scenario has not asked, so it isn't shown the answer.
-		p.change(func() { p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l }) })
-		var answer struct{ Peers []struct{ ID string } }
-		if err := json.Unmarshal([]byte(l.raw), &answer); err != nil {
-			return err
-		}
-		got = []string{}
-		for _, peer := range answer.Peers {
-			got = append(got, peer.ID)
-		}
-		if slices.Sort(got); slices.Equal(got, want) {
-			return nil
-		}
-		<-time.After(min(tablePause, time.Until(deadline)))
-	}
-	return fmt.Errorf("%s's table has %q, not %q, after %v\n%s", p.name, got, want, within, p.describe())
-}
-
 func (s *scenario) exit(args []string) error {
-	args, within, err := cutWithin(args, "within")
+	args, within, err := s.within(args)
 	if err != nil {
 		return err
 	}
@@ -228,7 +194,7 @@ func (s *scenario) exit(args []string) error {
 }
 
 func (s *scenario) log(args []string) error {
-	args, within, err := cutWithin(args, "within")
+	args, within, err := s.within(args)
 	if err != nil {
 		return err
 	}

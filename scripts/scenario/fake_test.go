@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -18,12 +19,14 @@ import (
 const fakeVariable = "SCENARIO_FAKE_PEER"
 
 // fakePeer prints ready, and then does what its input says: an event is printed,
-// a table command is answered with the IDs of the last "peers" line, and
+// a table command is answered with the IDs of the last "peers" line (ID! is one
+// with a direct link), and
 //
-//	raw TEXT, err TEXT, peers ID..., big N, exit N, cut, args
+//	raw TEXT, err TEXT, peers ID..., big N, exit N, cut, args, hear, throw ADDRESS TEXT
 //
 // print a line, print to standard error, set the table, print N long lines, end,
-// and print the cut file and the command line.
+// print the cut file, print the command line, listen for packets and print them,
+// and send one.
 func fakePeer(args []string) int {
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, syscall.SIGTERM)
@@ -54,6 +57,7 @@ func fakePeer(args []string) int {
 		event(map[string]any{"event": "ready", "id": option("--id"), "key": "SHA256:a+b/c", "listen": []string{address}})
 	}
 	peers := []map[string]any{}
+	var conn net.PacketConn
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		word, rest, _ := strings.Cut(in.Text(), " ")
@@ -74,7 +78,8 @@ func fakePeer(args []string) int {
 		case word == "peers":
 			peers = peers[:0]
 			for _, id := range strings.Fields(rest) {
-				peers = append(peers, map[string]any{"id": id})
+				id, direct := strings.CutSuffix(id, "!")
+				peers = append(peers, map[string]any{"id": id, "direct": direct})
 			}
 		case word == "big":
 			n, _ := strconv.Atoi(rest)
@@ -90,6 +95,29 @@ func fakePeer(args []string) int {
 			event(map[string]any{"event": "cut", "text": string(text)})
 		case word == "args":
 			event(map[string]any{"event": "args", "args": strings.Join(args, " ")})
+		case word == "hear":
+			var err error
+			if conn, err = net.ListenPacket("udp", option("--listen")); err != nil {
+				panic(err)
+			}
+			event(map[string]any{"event": "hearing"})
+			go func() {
+				for b := make([]byte, 1500); ; {
+					n, from, err := conn.ReadFrom(b)
+					if err != nil {
+						panic(err)
+					}
+					event(map[string]any{"event": "heard", "text": string(b[:n]), "from": from.String()})
+				}
+			}()
+		case word == "throw":
+			where, text, _ := strings.Cut(rest, " ")
+			to, err := net.ResolveUDPAddr("udp", where)
+			if err != nil {
+				panic(err)
+			}
+			_, err = conn.WriteTo([]byte(text), to)
+			event(map[string]any{"event": "thrown", "ok": err == nil})
 		}
 	}
 	return 0

@@ -134,7 +134,15 @@ func (s *scenario) start(args []string) error {
 		}
 	}
 
-	cmd := exec.Command(s.engine.program, words...)
+	command := append([]string{s.engine.program}, words...)
+	if s.network != nil {
+		h, err := s.network.host(name)
+		if err != nil {
+			return err
+		}
+		command = slices.Concat(h.enter, command) // nsenter becomes the program: the process is the peer's
+	}
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = s.work
 	// A race must not go unseen in a process that lives on, nor cost a second
 	// at each end.
@@ -176,7 +184,7 @@ func (p *peer) addresses() ([]string, error) {
 		}
 		return []string{p.fixed}, nil
 	}
-	l, err := p.process.find(pattern{event: "ready"}, patience, true)
+	l, err := p.process.find(pattern{event: "ready"}, in(patience), true)
 	if err != nil {
 		return nil, err
 	}

@@ -192,8 +192,8 @@ var errTooLate = errors.New("too late")
 
 // wait calls check, under the lock, at each change until it is done or an error.
 // over says that nothing more will come.
-func (p *process) wait(within time.Duration, check func(over bool) (done bool, err error)) error {
-	timer := time.NewTimer(within)
+func (p *process) wait(within limit, check func(over bool) (done bool, err error)) error {
+	timer := time.NewTimer(time.Until(within.until))
 	defer timer.Stop()
 	for {
 		p.mu.Lock()

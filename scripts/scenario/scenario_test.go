@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // detector if this test has it.
 func TestScenarios(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts some eighty processes")
+		t.Skip("starts more than a hundred processes")
 	}
 	readSources(t)
 	files, err := filepath.Glob("../scenarios/*.txtar")

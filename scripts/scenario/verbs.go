@@ -20,6 +20,9 @@ type verb struct {
 	run   func(s *scenario, args []string) error
 }
 
+// expectations are the verbs that only look.
+var expectations = []string{"expect", "next", "count", "table", "direct", "exit", "log"}
+
 func verbs() map[string]verb {
 	all := map[string]verb{
 		"start":     {"[-text] NAME [QUICPEER_X=VALUE...] [FLAG...]", (*scenario).start},
@@ -31,6 +34,8 @@ func verbs() map[string]verb {
 		"unmute":    {"NAME", func(s *scenario, args []string) error { return s.setMuted(args, false) }},
 		"cut":       {"A B [C...]", (*scenario).cut},
 		"heal":      {"[A B]", (*scenario).heal},
+		"netns":     {"NAME...", (*scenario).netns},
+		"link":      {"NAME down|up", (*scenario).link},
 		"port":      {"VAR", (*scenario).port},
 		"fill":      {"VAR BYTES", (*scenario).fill},
 		"say":       {"TEXT", (*scenario).say},
@@ -39,6 +44,7 @@ func verbs() map[string]verb {
 		"never":     {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] for D", (*scenario).never},
 		"count":     {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] N", (*scenario).count},
 		"table":     {"NAME [ID...] [within D]", (*scenario).table},
+		"direct":    {"NAME N [within D]", (*scenario).direct},
 		"exit":      {"NAME STATUS [within D]", (*scenario).exit},
 		"log":       {"NAME REGEXP [within D]", (*scenario).log},
 	}
@@ -137,7 +143,7 @@ func (s *scenario) signal(verb string, args []string) error {
 		return nil
 	}
 	// What follows may start it again, so it has to be gone.
-	return p.wait(patience, func(bool) (bool, error) { return p.ended, nil })
+	return p.wait(in(patience), func(bool) (bool, error) { return p.ended, nil })
 }
 
 func (s *scenario) port(args []string) error {

@@ -4,8 +4,8 @@
 // acknowledgement on it. Both run in turn, so that a ratio holds on a machine
 // whose speed drifts; figures are medians over the rounds.
 //
-//	go run ./scripts/bench            # or: make bench
-//	go run ./scripts/bench -rounds 9 -time 2s
+//	make bench
+//	go -C scripts/bench run ./messages -rounds 9 -time 2s
 package main
 
 import (

@@ -1,0 +1,393 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quicpeer/pb"
+)
+
+// graph says who of a number of peers is linked to whom.
+type graph struct {
+	n     int
+	links [][2]int
+}
+
+func (g *graph) has(a, b int) bool {
+	return slices.Contains(g.links, [2]int{min(a, b), max(a, b)})
+}
+
+func (g *graph) add(a, b int) { g.links = append(g.links, [2]int{min(a, b), max(a, b)}) }
+
+func (g *graph) degree(a int) int {
+	n := 0
+	for _, l := range g.links {
+		if l[0] == a || l[1] == a {
+			n++
+		}
+	}
+	return n
+}
+
+// distances are those of all peers from one, -1 where there is no path.
+func (g *graph) distances(from int) []int {
+	d := make([]int, g.n)
+	for i := range d {
+		d[i] = -1
+	}
+	d[from] = 0
+	for queue := []int{from}; len(queue) > 0; queue = queue[1:] {
+		for _, l := range g.links {
+			for _, step := range [][2]int{{l[0], l[1]}, {l[1], l[0]}} {
+				if step[0] == queue[0] && d[step[1]] < 0 {
+					d[step[1]] = d[step[0]] + 1
+					queue = append(queue, step[1])
+				}
+			}
+		}
+	}
+	return d
+}
+
+func (g *graph) connected() bool { return !slices.Contains(g.distances(0), -1) }
+
+// drawGraph draws a connected graph: a tree, and some links more.
+func drawGraph(rt *rapid.T, least, most int) *graph {
+	g := &graph{n: rapid.IntRange(least, most).Draw(rt, "peers")}
+	for i := 1; i < g.n; i++ {
+		for {
+			j := rapid.IntRange(0, i-1).Draw(rt, "parent")
+			if g.degree(j) < wantNeighbours {
+				g.add(i, j)
+				break
+			}
+		}
+	}
+	g.draw(rt, rapid.IntRange(0, g.n).Draw(rt, "more"))
+	return g
+}
+
+// draw adds so many links where there are none, as far as there is room.
+func (g *graph) draw(rt *rapid.T, n int) {
+	for range n {
+		a, b := rapid.IntRange(0, g.n-1).Draw(rt, "a"), rapid.IntRange(0, g.n-1).Draw(rt, "b")
+		if a != b && !g.has(a, b) && g.degree(a) < maxNeighbours && g.degree(b) < maxNeighbours {
+			g.add(a, b)
+		}
+	}
+}
+
+// change takes 30 % of the links away and adds as many others.
+func (g *graph) change(rt *rapid.T) *graph {
+	h := &graph{n: g.n, links: slices.Clone(g.links)}
+	n := (3*len(g.links) + 9) / 10
+	for range n {
+		i := rapid.IntRange(0, len(h.links)-1).Draw(rt, "broken")
+		h.links = slices.Delete(h.links, i, i+1)
+	}
+	h.draw(rt, n)
+	return h
+}
+
+// become makes the wire's links those of the graph.
+func (w *wire) become(was, g *graph) {
+	for _, l := range was.links {
+		if !g.has(l[0], l[1]) {
+			w.disconnect(w.peers[l[0]], w.peers[l[1]])
+		}
+	}
+	for _, l := range g.links {
+		if !was.has(l[0], l[1]) {
+			w.connect(w.peers[l[0]], w.peers[l[1]])
+		}
+	}
+}
+
+// pings is a test's own pings on the wire: whether they arrive, and how they go.
+type pings struct {
+	w       *wire
+	number  uint64
+	arrived map[uint64]string // whose
+	steps   map[uint64]int
+	fresh   map[string]int // arrivals at a peer that had not had the frame
+	fail    func(string, ...any)
+}
+
+func watchPings(w *wire, fail func(string, ...any)) *pings {
+	p := &pings{w: w, number: 1 << 40, arrived: make(map[uint64]string), steps: make(map[uint64]int), fresh: make(map[string]int), fail: fail}
+	w.watch = p.see
+	return p
+}
+
+func (p *pings) see(_, to *wired, m *pb.PeerMessage, _ int) {
+	r := m.GetRouted()
+	if r == nil {
+		return
+	}
+	if sorted := slices.Sorted(slices.Values(r.GetPassed())); len(slices.Compact(sorted)) != len(r.GetPassed()) {
+		p.fail("a frame has passed a peer twice: %v", r)
+	}
+	n := r.GetPing().GetNumber()
+	if n <= 1<<40 || n > p.number {
+		return // a core's own
+	}
+	p.steps[n]++
+	if !slices.Contains(r.GetPassed(), string(to.id)) {
+		visit := fmt.Sprint(n, " at ", to.id)
+		if p.fresh[visit]++; p.fresh[visit] > 1 {
+			p.fail("ping %s comes there anew", visit)
+		}
+	}
+	if p.steps[n] > 2*pb.MaxPassed {
+		p.fail("ping %d goes round and round", n)
+	}
+	if r.GetTo() == string(to.id) {
+		p.arrived[n] = r.GetTo()
+	}
+}
+
+// goes sends a ping and says whether it arrives.
+func (p *pings) goes(from, to *wired) bool {
+	p.number++
+	key := to.c.cfg.Identity.Key()
+	from.c.sendRouted(to.id, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: key[:]}}})
+	p.w.drain(from)
+	p.w.deliver()
+	return p.arrived[p.number] == string(to.id)
+}
+
+// TestRoutedWhateverTheLinks: right after any 30 % of the links have changed, before
+// anybody has said what is where now, a routed frame arrives wherever a path
+// exists, and passes nobody twice.
+func TestRoutedWhateverTheLinks(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawGraph(rt, 2, 14)
+		w := newWire(t)
+		w.network(g.n)
+		w.become(&graph{n: g.n}, g)
+		w.pass(2 * routeEvery)
+		p := watchPings(w, rt.Fatalf)
+		for range 2 {
+			h := g.change(rt)
+			w.become(g, h)
+			g = h
+			for a := range g.n {
+				for b, d := range g.distances(a) {
+					if a != b && p.goes(w.peers[a], w.peers[b]) != (d > 0) {
+						rt.Fatalf("from %d to %d, %d links away, a ping does not arrive: %v", a, b, d, g.links)
+					}
+				}
+			}
+		}
+	})
+}
+
+// checkVias fails unless every via is one of the neighbours nearest to the peer.
+func (w *wire) checkVias(g *graph, fail func(string, ...any)) {
+	for a, p := range w.peers {
+		from := g.distances(a)
+		for b, q := range w.peers {
+			e := p.c.table.owner(q.id, w.now)
+			switch {
+			case a == b:
+				continue
+			case e == nil || !e.alive():
+				fail("%s does not hold %s as living", p.id, q.id)
+			}
+			via, distance := p.c.via(e), int(p.c.distance(e))
+			if distance != min(from[b], noWay) {
+				fail("%s thinks that %s is %d links away, not %d: %v", p.id, q.id, distance, from[b], g.links)
+			}
+			if from[b] == 1 || from[b] >= noWay {
+				if via != "" {
+					fail("%s goes to %s via %s, %d links away", p.id, q.id, via, from[b])
+				}
+				continue
+			}
+			v := slices.IndexFunc(w.peers, func(x *wired) bool { return x.id == via })
+			if v < 0 || !g.has(a, v) || g.distances(v)[b] != from[b]-1 {
+				fail("%s goes to %s via %q, which is no nearest neighbour: %v", p.id, q.id, via, g.links)
+			}
+		}
+	}
+}
+
+// converge lets so much time pass as the distances need: each link that has gone
+// can make them be counted up to noWay, a second for each.
+func (w *wire) converge() { w.pass((noWay + 2) * routeEvery) }
+
+// TestNearestVia: in a network of any shape each peer's via is a neighbour nearest
+// to it, after 30 % of the links have changed too; then every ping arrives by the
+// shortest way.
+func TestNearestVia(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawGraph(rt, 12, 60)
+		w := newWire(t)
+		w.network(g.n)
+		w.become(&graph{n: g.n}, g)
+		w.pass(time.Duration(g.n) * routeEvery / 2)
+		w.checkVias(g, rt.Fatalf)
+		h := g.change(rt)
+		for !h.connected() {
+			h = g.change(rt)
+		}
+		w.become(g, h)
+		w.converge()
+		w.checkVias(h, rt.Fatalf)
+		p := watchPings(w, rt.Fatalf)
+		for range 50 {
+			a, b := rapid.IntRange(0, g.n-1).Draw(rt, "from"), rapid.IntRange(0, g.n-1).Draw(rt, "to")
+			d := h.distances(a)[b]
+			if a == b || d >= noWay {
+				continue
+			}
+			if !p.goes(w.peers[a], w.peers[b]) || p.steps[p.number] != d {
+				rt.Fatalf("from %d to %d, %d links away: arrives %v after %d links", a, b, d, p.arrived[p.number] != "", p.steps[p.number])
+			}
+		}
+	})
+}
+
+// TestViaOfNewcomers: the way to somebody who has joined is known to all who have
+// heard of it by the flood, also those that it came through first: when the link
+// breaks over which it came, the other way is taken.
+func TestViaOfNewcomers(t *testing.T) {
+	w := newWire(t)
+	w.network(4)
+	ring := &graph{n: 4, links: [][2]int{{0, 1}, {1, 2}, {2, 3}, {0, 3}}}
+	w.become(&graph{n: 4}, ring)
+	w.converge()
+	newcomer := w.add(4, func(c *Config) { c.Join = []string{"0"} })
+	w.answer(newcomer, w.peers[0], newcomer.c.lastDial)
+	w.converge()
+	first := &graph{n: 5, links: append(slices.Clone(ring.links), [2]int{0, 4})}
+	w.checkVias(first, t.Fatalf)
+	second := &graph{n: 5, links: append(slices.Clone(first.links), [2]int{2, 4})}
+	w.become(first, second)
+	w.converge()
+	w.checkVias(second, t.Fatalf)
+	third := &graph{n: 5, links: append(slices.Clone(ring.links), [2]int{2, 4})}
+	w.become(second, third)
+	w.converge()
+	w.checkVias(third, t.Fatalf)
+}
+
+// TestRoutesAreTold: a neighbour hears of a change of distance within a second, once,
+// and of none that is none; a new one hears all that are known.
+func TestRoutesAreTold(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+	r.pass(2 * routeEvery)
+	tag := []uint32{shortTag(tagOf("five"))}
+	told := func() map[LinkID][]byte {
+		list := make(map[LinkID][]byte)
+		for i, m := range r.frames() {
+			for k, peer := range m.GetRoutes().GetPeers() {
+				if peer == tag[0] {
+					list[r.out.Frames[i].Link] = append(list[r.out.Frames[i].Link], m.GetRoutes().GetHops()[k])
+				}
+			}
+		}
+		return list
+	}
+	five := r.c.table.of("five")[0]
+	for _, test := range []struct {
+		from     LinkID
+		hops     byte
+		distance uint8 // then
+		via      string
+		tells    bool
+	}{
+		{one, 4, 5, "one", true},
+		{one, 4, 5, "one", false},
+		{two, 7, 5, "one", false},
+		{two, 2, 3, "two", true},
+		{one, 9, 3, "two", false},
+		{two, 200, 10, "one", true},
+		{one, noWay, noWay, "", true},
+		{one, 0, 1, "one", true},
+	} {
+		r.receive(test.from, &pb.Routes{Peers: tag, Hops: []byte{test.hops}})
+		r.pass(routeEvery + tickEvery)
+		want := map[LinkID][]byte{}
+		if test.tells {
+			want[one], want[two] = []byte{test.distance}, []byte{test.distance}
+		}
+		if got := told(); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("after %+v: tells %v", test, got)
+		}
+		if d, via := r.c.distance(five), r.c.via(five); d != test.distance || string(via) != test.via {
+			t.Errorf("after %+v: is %d links away via %q", test, d, via)
+		}
+	}
+	three := r.neighbour(3, "three")
+	if got := told(); !slices.Equal(got[three], []byte{1 + 1}) && !slices.Equal(got[three], []byte{1}) {
+		t.Errorf("a new neighbour is told %v", got)
+	}
+	r.c.Disconnected(r.now, one, true, "over")
+	r.drain()
+	if d := r.c.distance(five); d != noWay {
+		t.Errorf("the way over a link that has ended is still %d long", d)
+	}
+	r.pass(routeEvery + tickEvery)
+	if got := told(); !slices.Equal(got[two], []byte{noWay}) || !slices.Equal(got[three], []byte{noWay}) {
+		t.Errorf("that the way has gone is told as %v", got)
+	}
+}
+
+// TestRoutedBounds: what a frame says of its way is believed as far as it can be;
+// no frame passes more than MaxPassed peers, and one link has no more passed on than a bound.
+func TestRoutedBounds(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	ping := func(passed []string, parents []byte) *pb.Routed {
+		return &pb.Routed{From: "x", To: "far", Passed: passed, Parents: parents, Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}
+	}
+	long := make([]string, pb.MaxPassed)
+	for i := range long {
+		long[i] = fmt.Sprint("p", i)
+	}
+	long[0], long[1] = "x", "one"
+	for _, test := range []struct {
+		name string
+		m    *pb.Routed
+		to   LinkID // 0: nowhere
+	}{
+		{"goes on", ping([]string{"x", "one"}, []byte{0, 0}), two},
+		{"goes back", ping([]string{"x", "one", "two"}, []byte{0, 0, 1}), one},
+		{"has been here", ping([]string{"x", "one", "self"}, []byte{0, 0, 1}), two},
+		{"has been here and everywhere", ping([]string{"x", "one", "self", "two"}, []byte{0, 0, 1, 2}), one},
+		{"has not passed the sender", ping([]string{"x"}, []byte{0}), 0},
+		{"says nothing of its way", ping(nil, nil), 0},
+		{"has passed enough", ping(long, make([]byte, len(long))), 0},
+		{"is ours, they say", ping([]string{"self", "one", "two"}, []byte{0, 0, 0}), 0},
+	} {
+		r.receive(one, test.m)
+		switch {
+		case len(r.out.Closes) > 0:
+			t.Errorf("%s: closes %v", test.name, r.out.Closes)
+		case test.to == 0 && len(r.out.Frames) > 0:
+			t.Errorf("%s: sends %v", test.name, r.frames())
+		case test.to != 0 && (len(r.out.Frames) != 1 || r.out.Frames[0].Link != test.to):
+			t.Errorf("%s: sends %v", test.name, r.frames())
+		}
+	}
+	passed := 0
+	for range 2 * routedBurst {
+		r.receive(one, ping([]string{"x", "one"}, []byte{0, 0}))
+		passed += len(r.out.Frames)
+	}
+	if passed < routedBurst/2 || passed > routedBurst+1 {
+		t.Errorf("passes on %d of %d at once", passed, 2*routedBurst)
+	}
+	r.pass(time.Second)
+	r.receive(one, ping([]string{"x", "one"}, []byte{0, 0}))
+	if len(r.out.Frames) != 1 {
+		t.Error("a second later it passes on nothing")
+	}
+}

@@ -1,0 +1,179 @@
+// Command overlay measures what it costs to know who is in the network, and how
+// that grows with the network: quicpeer beside memberlist.
+//
+// All nodes of a network run in this process and talk over loopback, each with a
+// socket of its own. Those of quicpeer are real ones: keys, TLS, QUIC, events. All
+// join through one node, and a measure is over when all tables are right: everybody
+// knows exactly the others. The two systems take turns, since a machine's speed
+// drifts; figures are medians over the rounds.
+//
+//	joining    all at once; later one more
+//	leaving    with a goodbye
+//	crashing   one; a tenth of all at once. Nothing is said: quicpeer's socket goes
+//	           deaf and dumb, memberlist is shut down without Leave
+//	idling     what everybody spends on knowing that everybody is still there
+//
+// Two cores do the work of all nodes, so times in which they compute, joining at
+// once above all, are far above those of nodes that have their own machines. The
+// ratio of the two systems, and how each grows, hold.
+//
+//	make bench-overlay
+//	make bench-overlay FLAGS='-n 10,100 -csv growth.csv -plot growth.svg -sim sim.csv'
+//	make bench-overlay FLAGS='-alone -rounds 0 -runs 10 -n 100'   # joining, ten times
+//
+// The exit status is 1 if quicpeer misses one of its bars.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var errMissed = errors.New("quicpeer has missed a bar: see the lines with \"missed\"")
+
+// options are the flags.
+type options struct {
+	sizes        []int
+	rounds, runs int
+	idle         time.Duration
+	alone        bool
+
+	from, csv, sim, plot, profile string
+}
+
+func main() {
+	o := options{sizes: []int{10, 30, 100, 300}}
+	flag.Func("n", "sizes of the networks (default 10,30,100,300)", func(s string) (err error) {
+		o.sizes, err = parseSizes(s)
+		return err
+	})
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of all measures; 0: only joining, see -runs")
+	flag.IntVar(&o.runs, "runs", 0, "how often all nodes of quicpeer join at once, if more often than -rounds")
+	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long an idle network is watched")
+	flag.BoolVar(&o.alone, "alone", false, "quicpeer without memberlist")
+	flag.StringVar(&o.csv, "csv", "", "write each value to this `file`")
+	flag.StringVar(&o.from, "from", "", "measure nothing, take the values from this `file` that -csv has written")
+	flag.StringVar(&o.sim, "sim", "", "simulated values for the plot, a CSV `file` with the columns n,measure,value")
+	flag.StringVar(&o.plot, "plot", "", "write a plot of the growth to this `file.svg`")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "bench-overlay: %q is no flag: see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	if err := o.do(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-overlay:", err)
+		os.Exit(1)
+	}
+}
+
+// tolerable is how much of the CPUs others may have without a warning. A guess:
+// it is within what times differ by anyway, from run to run.
+const tolerable = 0.1
+
+// parseSizes reads "10,30,100".
+func parseSizes(s string) ([]int, error) {
+	var list []int
+	for part := range strings.SplitSeq(s, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil || n < 3 {
+			return nil, errors.New("give numbers of at least 3, with commas between them: 10,30,100")
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+func (o options) do() error {
+	var all, fromSim samples
+	var err error
+	if o.sim != "" { // first, so that a wrong file doesn't show after half an hour
+		if fromSim, err = readCSV(o.sim, simulatedColumns); err != nil {
+			return err
+		}
+	}
+	if o.from != "" {
+		all, err = readCSV(o.from, measuredColumns)
+	} else {
+		all, err = o.measure()
+	}
+	if err != nil {
+		return err
+	}
+	missed := report(os.Stdout, all)
+	if o.csv != "" {
+		err = writeCSV(o.csv, all)
+	}
+	if o.plot != "" {
+		err = errors.Join(err, drawGrowth(o.plot, append(all, fromSim...)))
+	}
+	if err == nil && missed {
+		err = errMissed
+	}
+	return err
+}
+
+// measure runs all networks.
+func (o options) measure() (all samples, err error) {
+	if o.profile != "" {
+		f, err := os.Create(o.profile)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return nil, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s; %d rounds, idle for %v\n",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), o.rounds, o.idle)
+	systems := []system{ours, theirs}
+	if o.alone {
+		systems = systems[:1]
+	}
+	for round := range max(o.rounds, o.runs) {
+		full := round < o.rounds
+		for _, n := range o.sizes {
+			for _, s := range systems {
+				if full || s.name == ours.name {
+					all = append(all, o.one(s, n, round, full)...)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// one runs one network and tells who waits what came out.
+func (o options) one(s system, n, round int, full bool) samples {
+	// What the one before has left is no cost of this one.
+	runtime.GC()
+	debug.FreeOSMemory()
+	others := watchOthers()
+	r := &run{system: s, n: n, idle: o.idle}
+	err := r.measure(full)
+	share := others.share()
+	fmt.Fprintf(os.Stderr, "%d %s %d:", round+1, s.name, n)
+	for _, m := range measures {
+		if list := r.result.of(s.name, n, m.name); len(list) > 0 {
+			fmt.Fprintf(os.Stderr, " %s %s", m.name, m.format(median(list)))
+		}
+	}
+	fmt.Fprintf(os.Stderr, "; others had %.0f %% of the CPUs\n", 100*share)
+	if share > tolerable {
+		fmt.Fprintln(os.Stderr, "  the machine is busy: don't trust these times, measure again when it is quiet")
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%d %s %d: given up: %v\n", round+1, s.name, n, err)
+	}
+	return r.result
+}

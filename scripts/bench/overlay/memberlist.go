@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// gossiper is a node of memberlist, hashicorp's implementation of SWIM (Das,
+// Gupta, Motivala, 2002) with the changes of Lifeguard, configured as its authors
+// do for local networks. Unlike quicpeer it neither authenticates nor encrypts
+// unless told to, which it isn't.
+type gossiper struct {
+	name string
+	list *memberlist.Memberlist
+}
+
+func startMemberlist(_ context.Context, name, door string, seen *census, sent *traffic) (member, error) {
+	transport, err := newCounted(sent)
+	if err != nil {
+		return nil, err
+	}
+	cfg := memberlist.DefaultLANConfig()
+	cfg.Name = name
+	cfg.LogOutput = io.Discard
+	cfg.Transport = transport
+	cfg.BindAddr = loopback
+	cfg.BindPort = transport.GetAutoBindPort()
+	cfg.AdvertisePort = cfg.BindPort
+	cfg.Events = &watcher{name, seen}
+	list, err := memberlist.Create(cfg)
+	if err != nil {
+		transport.Shutdown()
+		return nil, err
+	}
+	g := &gossiper{name, list}
+	if door != "" {
+		if _, err := list.Join([]string{door}); err != nil {
+			g.kill()
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+func (g *gossiper) address() string { return g.list.LocalNode().Address() }
+
+func (g *gossiper) leave(ctx context.Context) error {
+	limit := patience
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = time.Until(deadline)
+	}
+	if err := g.list.Leave(limit); err != nil {
+		return err
+	}
+	return g.list.Shutdown()
+}
+
+// kill closes the sockets without a word. A prober's connection, by which it
+// tries TCP when UDP is silent, is refused at once: as when a process dies and
+// its machine lives on.
+func (g *gossiper) kill() {
+	g.list.Shutdown() // returns no errors, see its source
+}
+
+// watcher reports what a node sees.
+type watcher struct {
+	name string
+	seen *census
+}
+
+func (w *watcher) NotifyJoin(n *memberlist.Node)  { w.seen.joined(w.name, n.Name) }
+func (w *watcher) NotifyLeave(n *memberlist.Node) { w.seen.left(w.name, n.Name) }
+func (w *watcher) NotifyUpdate(*memberlist.Node)  {}
+
+// counted is memberlist's own transport, which also counts what it sends: UDP
+// exactly, of TCP the data in both directions as the dialer sees it, and a lump
+// for what the kernel adds. Of 60 nodes that joined and idled for 20 s, alone in
+// a network namespace, the kernel counted as many packets, and 0.1 % more bytes.
+type counted struct {
+	*memberlist.NetTransport
+	sent *traffic
+}
+
+// A TCP connection on loopback with one request and one answer: three packets to
+// open it, two of data that are acknowledged, four to close it.
+const (
+	connectionPackets = 10
+	// IPv4 20, TCP 20, its time stamps 12.
+	connectionBytes = connectionPackets * (20 + 20 + 12)
+)
+
+// newCounted takes a port that is free for TCP. Somebody may have it for UDP;
+// then it takes another, as memberlist does with its own transports.
+func newCounted(sent *traffic) (*counted, error) {
+	var problem error
+	for range 10 { // as often as memberlist
+		transport, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{loopback}, Logger: log.New(io.Discard, "", 0),
+		})
+		if err == nil {
+			return &counted{transport, sent}, nil
+		}
+		problem = err
+	}
+	return nil, fmt.Errorf("no port for memberlist: %w", problem)
+}
+
+func (c *counted) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
+	c.sent.packet(len(b))
+	return c.NetTransport.WriteToAddress(b, to)
+}
+
+func (c *counted) DialAddressTimeout(to memberlist.Address, limit time.Duration) (net.Conn, error) {
+	conn, err := c.NetTransport.DialAddressTimeout(to, limit)
+	if err != nil {
+		return nil, err
+	}
+	c.sent.packets.Add(connectionPackets)
+	c.sent.bytes.Add(connectionBytes)
+	return &countedConn{conn, c.sent}, nil
+}
+
+// countedConn counts the data of a connection in both directions.
+type countedConn struct {
+	net.Conn
+	sent *traffic
+}
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.sent.bytes.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.sent.bytes.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// loopback is where everything happens.
+const loopback = "127.0.0.1"
+
+// Pauses, in which nothing is measured.
+const (
+	// After all have joined and before idleness is measured: quicpeer's peers look
+	// for neighbours, memberlist's gossip ebbs. A guess; both are seconds at most.
+	settling = 5 * time.Second
+	// Between single joins and leaves.
+	breath = time.Second
+	// Between crashes: for 10 s after a link of its own fell silent quicpeer looks
+	// at others more often, which would make the second crash look cheaper.
+	calming = 12 * time.Second
+)
+
+// each is how often a run repeats what is quick: one joins, one leaves.
+const each = 3
+
+// run is one network from its start to its end. What it measures goes to result.
+type run struct {
+	system  system
+	n       int
+	idle    time.Duration
+	result  samples
+	seen    *census
+	sent    traffic
+	members map[string]member
+	born    int
+}
+
+// takes notes a value.
+func (r *run) takes(measure string, value float64) {
+	r.result = append(r.result, sample{r.system.name, r.n, measure, value})
+}
+
+// measure runs the network: all join, and if full is set all the rest. A wait
+// that ends without the network being complete is a value, infinity, and the end of
+// the run; err then says what was missing.
+func (r *run) measure(full bool) (err error) {
+	r.seen = newCensus()
+	r.members = map[string]member{}
+	defer r.end()
+	defer func() { r.takes(slander, float64(r.seen.slanders())) }()
+	steps := []func() error{r.joinAll}
+	if full {
+		steps = append(steps, r.stayIdle)
+		steps = append(steps, slices.Repeat([]func() error{r.joinOne}, each)...)
+		steps = append(steps, slices.Repeat([]func() error{r.leaveOne}, each)...)
+		steps = append(steps,
+			func() error { return r.crash(crashOne, 1) },
+			func() error { return r.crash(crashMany, max(1, r.n/10)) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names are those of the next members. They are not used again, as news of the
+// dead may still be on its way.
+func (r *run) names(count int) []string {
+	var list []string
+	for range count {
+		list = append(list, fmt.Sprintf("n%d", r.born))
+		r.born++
+	}
+	return list
+}
+
+// complete waits until all know what has happened since the start and notes the
+// time that it took.
+func (r *run) complete(measure string, start time.Time) error {
+	whole, err := r.seen.await(patience)
+	if err != nil {
+		r.takes(measure, math.Inf(1))
+		return fmt.Errorf("%s: %w", measure, err)
+	}
+	r.takes(measure, whole.Sub(start).Seconds())
+	return nil
+}
+
+// start starts members, all at once.
+func (r *run) start(names []string, door string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	started := make([]member, len(names))
+	problems := make([]error, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() { started[i], problems[i] = r.system.start(ctx, name, door, r.seen, &r.sent) })
+	}
+	group.Wait()
+	var failed []error
+	for i, name := range names {
+		if problems[i] == nil {
+			r.members[name] = started[i]
+		} else {
+			failed = append(failed, fmt.Errorf("%s: %w", name, problems[i]))
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d don't start, among them %w", len(failed), len(names), failed[0])
+	}
+	return nil
+}
+
+// door is the first member, through whom all others come. It is there until the
+// crashes.
+func (r *run) door() string { return r.members["n0"].address() }
+
+func (r *run) joinAll() error {
+	names := r.names(r.n)
+	r.seen.born(names[0])
+	if err := r.start(names[:1], ""); err != nil {
+		return err
+	}
+	r.seen.born(names[1:]...)
+	cpu, begin := processTime(), time.Now()
+	if err := r.start(names[1:], r.door()); err != nil {
+		r.takes(joinAll, math.Inf(1))
+		return fmt.Errorf("%s: %w", joinAll, err)
+	}
+	if err := r.complete(joinAll, begin); err != nil {
+		return err
+	}
+	r.takes(joinCPU, float64((processTime()-cpu).Microseconds())/1000/float64(r.n))
+	return nil
+}
+
+func (r *run) stayIdle() error {
+	time.Sleep(settling)
+	begin, cpu, packets, bytes := time.Now(), processTime(), r.sent.packets.Load(), r.sent.bytes.Load()
+	time.Sleep(r.idle)
+	perNode := 1 / time.Since(begin).Seconds() / float64(r.n)
+	r.takes(idleCPU, 100*(processTime()-cpu).Seconds()*perNode)
+	r.takes(idleKB, float64(r.sent.bytes.Load()-bytes)/1000*perNode)
+	r.takes(idlePacks, float64(r.sent.packets.Load()-packets)*perNode)
+	return nil
+}
+
+func (r *run) joinOne() error {
+	names := r.names(1)
+	r.seen.born(names...)
+	begin := time.Now()
+	if err := r.start(names, r.door()); err != nil {
+		r.takes(joinOne, math.Inf(1))
+		return fmt.Errorf("%s: %w", joinOne, err)
+	}
+	err := r.complete(joinOne, begin)
+	time.Sleep(breath)
+	return err
+}
+
+// leaveOne lets anybody leave but the door, so that the network has its size
+// again when as many have left as have come.
+func (r *run) leaveOne() error {
+	name := r.anybody(1, "n0")[0]
+	m := r.members[name]
+	delete(r.members, name)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r.seen.died(name)
+	begin := time.Now()
+	gone := make(chan error, 1)
+	go func() { gone <- m.leave(ctx) }()
+	err := r.complete(leave, begin)
+	err = errors.Join(err, <-gone)
+	time.Sleep(breath)
+	return err
+}
+
+// crash kills so many at once, the door perhaps among them.
+func (r *run) crash(measure string, count int) error {
+	time.Sleep(calming)
+	names := r.anybody(count, "")
+	var group sync.WaitGroup
+	defer group.Wait()
+	r.seen.died(names...)
+	begin := time.Now()
+	for _, name := range names {
+		group.Go(r.members[name].kill)
+		delete(r.members, name)
+	}
+	return r.complete(measure, begin)
+}
+
+// anybody picks so many members at random, but not this one.
+func (r *run) anybody(count int, but string) []string {
+	var list []string
+	for name := range r.members {
+		if name != but {
+			list = append(list, name)
+		}
+	}
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list[:count]
+}
+
+// end kills who is left, which is quicker than 300 goodbyes that 300 must hear.
+func (r *run) end() {
+	for name := range r.members {
+		r.seen.died(name)
+	}
+	var group sync.WaitGroup
+	for _, m := range r.members {
+		group.Go(m.kill)
+	}
+	group.Wait()
+}

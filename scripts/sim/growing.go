@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// sizes of the networks whose figures show how the costs grow.
+var sizes = []int{10, 30, 100, 300, 1000, 3000, 10_000}
+
+// grown are the figures of one size.
+type grown struct {
+	n            int
+	crash        time.Duration // known by all, median
+	join         time.Duration // the same
+	flood        float64       // bytes of announcements per peer and join
+	idle         float64       // kB/s per peer, keepalives apart
+	tick, frame  time.Duration // of processor time of a core, each
+	ticks, reads float64       // how many of these a second and peer, idle
+	entry        float64       // bytes of memory per peer and entry of its table
+}
+
+// growth measures the same in networks of growing size.
+func growth(s settings) []row {
+	var rows []row
+	var lines strings.Builder
+	fmt.Fprintln(&lines, "n,crash_s,join_s,flood_bytes,idle_kB_s,tick_us,frame_us,ticks_s,frames_s")
+	for _, n := range pick(s, sizes[:3], sizes) {
+		g := s.grow(n)
+		fmt.Fprintf(&lines, "%d,%.3f,%.3f,%.0f,%.3f,%.2f,%.2f,%.2f,%.2f\n", g.n, g.crash.Seconds(), g.join.Seconds(),
+			g.flood, g.idle, micros(g.tick), micros(g.frame), g.ticks, g.reads)
+		rows = append(rows, info(fmt.Sprintf("%d peers", n),
+			"crash %s, join %s, %.0f B a join, idle %.2f kB/s, tick %.1f µs, frame %.1f µs",
+			seconds(g.crash), seconds(g.join), g.flood, g.idle, micros(g.tick), micros(g.frame)))
+	}
+	if s.growth != "" {
+		if err := os.WriteFile(s.growth, []byte(lines.String()), 0o644); err != nil {
+			rows = append(rows, must("figures written to a file", false, "%v", err))
+		}
+	}
+	return rows
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+
+// grow measures one size. The largest does without keepalives, see large.
+func (s settings) grow(n int) grown {
+	w := newWorld(s.seed, 0)
+	w.oracle = n > 3000
+	w.load(n)
+	w.rest()
+	g := grown{n: n}
+
+	// A minute between comparisons of tables: a longer look at the smaller networks.
+	d := pick(s, 10*time.Second, max(20*time.Second, min(2*time.Minute, time.Duration(100_000/n)*time.Second)))
+	w.timed = true
+	w.run(d)
+	w.timed = false
+	c := w.count
+	g.idle = perPeer(c.bytes, d, n) / 1000
+	g.tick = c.ticking / time.Duration(max(1, c.ticks))
+	g.ticks, g.reads = perPeer(c.ticks, d, n), perPeer(c.received, d, n)
+
+	repeats := 5
+	if n > 3000 {
+		repeats = 3
+	}
+	var joins, crashes times
+	w.count = counters{}
+	w.timed = true
+	for range repeats {
+		each, _, _ := w.arrival(20 * time.Second)
+		joins = append(joins, each.max())
+		w.run(time.Second)
+	}
+	w.timed = false
+	c = w.count
+	g.flood = float64(c.byContent[2]) / float64(n*repeats)
+	g.frame = c.receiving / time.Duration(max(1, c.received))
+	for range repeats {
+		victim := w.someone()
+		_, last := w.gone(victim, 30*time.Second, victim.crash)
+		crashes = append(crashes, last)
+		w.run(time.Second)
+	}
+	g.join, g.crash = joins.percentile(0.5), crashes.percentile(0.5)
+	return g
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// What 100,000 peers would see, without their cores: full tables of that size, 10^10
+// entries, fit into no machine. What matters there are two mechanisms that need no table
+// of who knows what: the flood of one announcement, and the comparison of two tables.
+
+const (
+	kernelPeers = 100_000
+	recordSize  = 300 // bytes of an announcement with one address, a little above what is measured
+)
+
+func kernel(s settings) []row {
+	n := pick(s, 10_000, kernelPeers)
+	start := time.Now()
+	g := randomGraph(n, s.seed)
+	rows := []row{info(fmt.Sprintf("%d peers", n), "mean degree %.2f, greatest %d", g.mean(), g.most())}
+	for _, loss := range []float64{0, lossy} {
+		var copies float64
+		var nearly, last times
+		const floods = 5
+		for i := range uint64(floods) {
+			f := g.flood(loss, s.seed, i)
+			copies += f.copies / floods
+			nearly, last = append(nearly, f.nearly), append(last, f.last)
+		}
+		rows = append(rows, info(fmt.Sprintf("flood, %.0f %% loss", loss*100),
+			"%.2f copies a peer, %.1f kB; 99 %% in %s, all in %s", copies, copies*recordSize/1000,
+			seconds(nearly.percentile(0.5)), seconds(last.max())))
+	}
+	for _, differ := range []int{10, 100, 1000} {
+		m := compare(n, differ, s.seed)
+		rows = append(rows, info(fmt.Sprintf("two tables that differ in %d", differ),
+			"%.0f kB to find out which (hashes of buckets %.0f, of entries %.0f), %.0f kB of records; whole tables are %.0f MB each",
+			float64(m.hashes+m.versions)/1000, float64(m.hashes)/1000, float64(m.versions)/1000,
+			float64(m.records)/1000, float64(n*recordSize)/1e6))
+	}
+	return append(rows, info("wall time", "%.1f s", time.Since(start).Seconds()))
+}
+
+// graph is who is whose neighbour: the neighbours of i are to[from[i]:from[i+1]].
+type graph struct {
+	from, to []int32
+}
+
+// randomGraph lets each of n peers in turn ask random others until it has 5
+// neighbours, who grant it up to 12: the rule of the core.
+func randomGraph(n int, seed uint64) *graph {
+	const ask, grant = 5, 12
+	rng := rand.New(rand.NewPCG(seed, 2))
+	adjacent := make([][grant]int32, n)
+	degree := make([]uint8, n)
+	for i := range n {
+		// The first find nobody yet: they ask among a few that come with them.
+		pool := max(i, min(n, 64))
+		for tries := 0; degree[i] < ask && tries < 1000; tries++ {
+			j := rng.IntN(pool)
+			if j == i || degree[j] >= grant || slices.Contains(adjacent[i][:degree[i]], int32(j)) {
+				continue
+			}
+			adjacent[i][degree[i]], adjacent[j][degree[j]] = int32(j), int32(i)
+			degree[i]++
+			degree[j]++
+		}
+	}
+	g := &graph{from: make([]int32, n+1)}
+	for i := range n {
+		g.to = append(g.to, adjacent[i][:degree[i]]...)
+		g.from[i+1] = int32(len(g.to))
+	}
+	return g
+}
+
+func (g *graph) size() int     { return len(g.from) - 1 }
+func (g *graph) mean() float64 { return float64(len(g.to)) / float64(g.size()) }
+
+func (g *graph) most() int {
+	most := int32(0)
+	for i := range g.size() {
+		most = max(most, g.from[i+1]-g.from[i])
+	}
+	return int(most)
+}
+
+// flooded is how a flood went.
+type flooded struct {
+	copies       float64 // that a peer received, on average
+	nearly, last time.Duration
+}
+
+// flood sends one announcement from a random peer to all: each passes on the first
+// copy to all neighbours but the one it came from. Packets that are lost come later, as in world.
+func (g *graph) flood(loss float64, seed, number uint64) flooded {
+	rng := rand.New(rand.NewPCG(seed, 3+number))
+	net := world{loss: loss, rng: rng}
+	n := g.size()
+	seen := make(set, n/64+1)
+	type copied struct{ to, from, next int32 }
+	var arena []copied
+	var ring [1 << 15]int32 // 3 s of grains; a packet that is later was lost six times
+	for i := range ring {
+		ring[i] = -1
+	}
+	send := func(at int, to, from int32) {
+		at = min(at, len(ring)-1)
+		arena = append(arena, copied{to, from, ring[at]})
+		ring[at] = int32(len(arena)) - 1
+	}
+	source := int32(rng.IntN(n))
+	send(0, source, -1)
+	var f flooded
+	known := 0
+	for at := range ring {
+		for i := ring[at]; i >= 0; i = ring[at] {
+			c := arena[i]
+			ring[at] = c.next
+			if seen.has(c.to) {
+				continue
+			}
+			seen.add(c.to)
+			known++
+			now := time.Duration(at) * grain
+			f.last = now
+			if known == (n*99+99)/100 {
+				f.nearly = now
+			}
+			for _, to := range g.to[g.from[c.to]:g.from[c.to+1]] {
+				if to != c.from {
+					oneWay := latency(seed, c.to, to)
+					send(at+int((net.travel(oneWay, pto(oneWay), 1)+grain-1)/grain), to, c.to)
+				}
+			}
+		}
+	}
+	f.copies = float64(len(arena)-1) / float64(n)
+	if known < n {
+		f.last = never
+	}
+	return f
+}
+
+// merged are the bytes of a comparison.
+type merged struct{ hashes, versions, records int }
+
+// compare counts what two tables of n that differ in some entries send to find that
+// out: a hash of 8 bytes over each bucket, then for the buckets that differ one of 8
+// bytes over each entry; then the records that are newer. The rule of the core:
+// buckets of about 16 entries, 64 to 4096 of them.
+func compare(n, differ int, seed uint64) merged {
+	rng := rand.New(rand.NewPCG(seed, 4))
+	of := min(max(1<<bits.Len(uint(n)/16), 64), 4096)
+	bucket := func(i uint64) uint64 {
+		return mix(binary.LittleEndian.Uint64(seedOf(seed, i))) >> (64 - bits.Len(uint(of-1)))
+	}
+	differs := make([]bool, of)
+	for range differ {
+		differs[bucket(uint64(rng.IntN(n)))] = true
+	}
+	m := merged{hashes: 8 * of, records: differ * recordSize}
+	for i := range uint64(n) {
+		if differs[bucket(i)] {
+			m.versions += 8
+		}
+	}
+	return m
+}

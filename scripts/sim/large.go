@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// large takes everybody through the usual life at ten times the usual size. Keepalives
+// are spared: at this size they would be most of the work, and they do not depend
+// on the size of the network.
+func large(s settings) []row {
+	start := time.Now()
+	n := pick(s, 300, 10*s.n)
+	w := newWorld(s.seed, 0)
+	w.oracle = true
+	w.load(n)
+	rested := w.rest()
+	setup := time.Since(start)
+	rows := []row{must(fmt.Sprintf("%d peers at rest", n), rested, "%s of simulated time", seconds(w.now))}
+
+	times := func(measure string, began time.Time) {
+		fmt.Fprintf(s.log, "large: %s: %.1f s\n", measure, time.Since(began).Seconds())
+		rows = append(rows, info("wall time of "+measure, "%.1f s", time.Since(began).Seconds()))
+	}
+	times("setting up", start)
+	began := time.Now()
+	each, _, ready := w.arrival(30 * time.Second)
+	rows = append(rows, within("join known by all", each.max(), 2*time.Second, ""), info("newcomer ready", "%s", seconds(ready)))
+	leaver := w.someone()
+	_, last := w.gone(leaver, 10*time.Second, leaver.leave)
+	rows = append(rows, within("leave known by all", last, 2*time.Second, ""))
+	times("a join and a leave", began)
+
+	began = time.Now()
+	for _, p := range w.some(n / 100) {
+		p.crash()
+	}
+	rows = append(rows, within("all tables right after 1 % has crashed", w.settle(time.Minute), 6*time.Second, rivalCrashLarge))
+	times("the crashes", began)
+
+	began = time.Now()
+	sides := make(set, len(w.peers)/64+1)
+	for _, p := range w.some(n / 100) {
+		sides.add(p.index)
+	}
+	w.cut(func(i int) uint8 {
+		if sides.has(int32(i)) {
+			return 1
+		}
+		return 0
+	})
+	cutAt := w.now
+	apart := w.settleOn(0, 30*time.Second)
+	w.run(cutAt + 30*time.Second - w.now)
+	small := w.wrongOn(1, 1<<30)
+	w.heal()
+	together := w.settle(time.Minute)
+	rows = append(rows,
+		within("99 % right after 1 % is cut off", apart, 6*time.Second, rivalCrashLarge),
+		info("entries wrong at the 1 %, 30 s later", "%d of %d", small, (n/100)*(n/100-1)),
+		within("all tables right after the heal, 30 s later", together, 6*time.Second, rivalHeal),
+		atMost("living peers shown as lost, not by the 1 %", float64(w.count.falseLost), 0, "", ""),
+	)
+	times("the cut", began)
+	rows = append(rows,
+		atMost("wall time without setting up", (time.Since(start)-setup).Minutes(), 10, "min", ""),
+		atMost("memory at its peak", float64(peakMemory())/(1<<30), 12, "GiB", ""),
+	)
+	return append(rows, w.oddities()...)
+}
+
+// peakMemory is the most that the process had resident, in bytes; where the
+// system does not say, what Go has got from it.
+func peakMemory() uint64 {
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		for line := range strings.Lines(string(status)) {
+			if kB, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+				n, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kB), "kB")), 10, 64)
+				if err == nil {
+					return n << 10
+				}
+			}
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys
+}

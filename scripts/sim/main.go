@@ -1,0 +1,134 @@
+// Command sim runs networks of up to 10,000 real cores (quicpeer/overlay/core, the
+// code of the binary) over a pretended network, and prints what users would see: how
+// long until everybody knows, what is said that is not true, and what it costs.
+//
+//	go run ./scripts/sim                       # or: make sim
+//	go run ./scripts/sim -only crash,join -seed 7
+//	go run ./scripts/sim -only growth -growth growth.csv
+//
+// # How it works
+//
+// It is a discrete-event simulation. Nothing waits: there is a queue of events
+// (queue.go), and time is the time of the event at hand. One generator of random numbers serves the
+// network and each peer has its own, all from one seed, no map is ever ranged
+// over, and there are no goroutines within a network. So the same seed gives the same run to
+// the last byte, and whatever goes wrong can be looked at again by its seed.
+//
+// A machine (peer.go) runs the driver's part for its core: it hands over connections, frames
+// and time, and does what the core wants. Between machines lies a model of QUIC:
+//
+//   - Latency, one way, is 5 to 50 ms, by a hash of the pair (world.go).
+//   - Each packet is lost with the probability of the scenario. A frame is one packet for
+//     each 1200 bytes; what is lost comes one probe timeout later, the next time after
+//     twice that, and nothing overtakes it on its link (link.go).
+//   - A connection stands after one round trip. Who does not answer a dial lets it run into
+//     its timeout. A process that dies is not noticed: its links fall silent.
+//   - Keepalives are sent, lost, repeated and acknowledged as by quic-go (keepalive.go).
+//   - A restarted process answers packets to its forerunner by a stateless reset.
+//
+// What it leaves out: bandwidth and queues, processing time but for the judging
+// of signatures in bulk, changing latency, loss in bursts, NATs, and direct messages.
+//
+// "All tables are right" means that each living peer's events show exactly the other living
+// peers (watch.go). Each scenario prints its figures beside a bar, the most that the design allows; the
+// exit status is 1 if one is missed. Beside them stands what hashicorp/memberlist does
+// with its defaults for a LAN, as far as it is known (rivals.go).
+//
+// The largest networks that can be asked about, 100,000 peers, are beyond real cores with
+// full tables. kernel.go has the two mechanisms that matter there, flood and
+// comparison of tables, without the rest.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// settings are what the command line says.
+type settings struct {
+	seed   uint64
+	n      int // peers, in the scenarios that don't say otherwise
+	hours  float64
+	quick  bool
+	only   string
+	growth string // file
+	log    io.Writer
+}
+
+// memoryLimit makes the collector work harder before the bar of the largest scenario is reached.
+const memoryLimit = 11 << 30
+
+func main() {
+	var s settings
+	flag.Uint64Var(&s.seed, "seed", 1, "seed of all that is random")
+	flag.IntVar(&s.n, "n", 1000, "peers, in the scenarios of 1000")
+	flag.Float64Var(&s.hours, "hours", 1, "hours of quiet in the scenario \"false\"")
+	flag.BoolVar(&s.quick, "quick", false, "small networks and short times; the bars mean little")
+	flag.StringVar(&s.only, "only", "", "run these scenarios only: "+strings.Join(names(), ","))
+	flag.StringVar(&s.growth, "growth", "", "write the figures of the scenario \"growth\" to this file, as CSV")
+	flag.Parse()
+	s.log = os.Stderr
+	debug.SetMemoryLimit(memoryLimit)
+	ok, err := run(s, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(2)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// run runs the scenarios and prints their figures. It returns false if one is missed.
+func run(s settings, out io.Writer) (ok bool, err error) {
+	list, err := chosen(s.only)
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintf(out, "seed %d, one-way latency %v to %v\n", s.seed, leastLatency, mostLatency)
+	results := make([][]row, len(list))
+	// Those that measure memory and time have the machine for themselves, one after the
+	// other; of the rest two run at once, each network on one processor.
+	var shared []int
+	for i, sc := range list {
+		if sc.alone {
+			results[i] = s.play(sc)
+			debug.FreeOSMemory()
+		} else {
+			shared = append(shared, i)
+		}
+	}
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range 2 {
+		wg.Go(func() {
+			for i := range next {
+				results[i] = s.play(list[i])
+			}
+		})
+	}
+	for _, i := range shared {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return print(out, slices.Concat(results...)), nil
+}
+
+// play runs one scenario.
+func (s settings) play(sc scenario) []row {
+	start := time.Now()
+	rows := sc.run(s)
+	for i := range rows {
+		rows[i].scenario = sc.name
+	}
+	fmt.Fprintf(s.log, "%s: %.1f s\n", sc.name, time.Since(start).Seconds())
+	return rows
+}

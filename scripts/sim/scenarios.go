@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scenario is something that happens to a network, and what is measured of it.
+type scenario struct {
+	name  string
+	alone bool // it measures time or memory
+	run   func(settings) []row
+}
+
+var scenarios = []scenario{
+	{"crash", false, crash},
+	{"false", false, falseLost},
+	{"join", false, join},
+	{"split", false, split},
+	{"hour", false, hour},
+	{"half", false, half},
+	{"restart", false, restart},
+	{"churn", false, churn},
+	{"degrees", false, degrees},
+	{"large", true, large},
+	{"growth", true, growth},
+	{"kernel", true, kernel},
+}
+
+func names() []string {
+	var list []string
+	for _, sc := range scenarios {
+		list = append(list, sc.name)
+	}
+	return list
+}
+
+// chosen are the scenarios that a list of names means; all if it is empty.
+func chosen(only string) ([]scenario, error) {
+	if only == "" {
+		return scenarios, nil
+	}
+	var list []scenario
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.Index(names(), name)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no scenario %q", name)
+		}
+		list = append(list, scenarios[i])
+	}
+	return list, nil
+}
+
+// pick is one of two values: that of a quick run or the full one.
+func pick[T any](s settings, quick, full T) T {
+	if s.quick {
+		return quick
+	}
+	return full
+}
+
+// peers is the size of a network of the usual size.
+func (s settings) peers() int { return pick(s, min(s.n, 100), s.n) }
+
+// warmUp is how long a network may take to become one from nothing but full tables.
+const warmUp = time.Minute
+
+// network makes one whose peers have found their neighbours and are at rest.
+func (s settings) network(n int, loss float64) *world {
+	w := newWorld(s.seed, loss)
+	w.load(n)
+	w.rest()
+	return w
+}
+
+// rest lets a network find its neighbours and come to rest.
+func (w *world) rest() bool {
+	w.run(5 * time.Second)
+	enough := min(5, len(w.alive())-1)
+	ok := w.until(time.Second, warmUp, func() bool {
+		least, _, _ := w.degrees()
+		return least >= enough && w.right()
+	})
+	w.run(2 * time.Second)
+	w.count = counters{first: w.count.first}
+	return ok
+}
+
+// someone is a random peer that lives.
+func (w *world) someone() *peer {
+	for {
+		if p := w.peers[w.rng.IntN(len(w.peers))]; p.living() && p.isReady {
+			return p
+		}
+	}
+}
+
+// some are n random peers that live, in random order.
+func (w *world) some(n int) []*peer {
+	list := w.alive()
+	w.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list[:min(n, len(list))]
+}
+
+// gone has the peer go by end, and says when the first and the last of the others
+// showed it as gone.
+func (w *world) gone(p *peer, limit time.Duration, end func()) (first, last time.Duration) {
+	start, left := w.now, 0
+	first, last = never, never
+	for _, o := range w.peers {
+		if o != p && o.living() && o.there.has(p.index) {
+			left++
+		}
+	}
+	w.saw = func(observer, subject *peer, joined bool) {
+		if subject != p || joined || !observer.living() {
+			return
+		}
+		left--
+		first = min(first, w.now-start)
+		if left == 0 {
+			last = w.now - start
+		}
+	}
+	end()
+	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 })
+	w.saw = nil
+	return first, last
+}
+
+// arrival has a new peer join by a random one, and says for each of the others
+// how long after the door's OK it showed the newcomer, how long the last took after the
+// dial, and how long until the newcomer was ready.
+func (w *world) arrival(limit time.Duration) (each times, fromDial, ready time.Duration) {
+	door, p := w.someone(), w.addPeer()
+	left, start := len(w.alive()), w.now
+	fromDial = never
+	w.saw = func(_, subject *peer, joined bool) {
+		if subject != p || !joined {
+			return
+		}
+		left--
+		each = append(each, w.now)
+		if left == 0 {
+			fromDial = w.now - start
+		}
+	}
+	p.join(door)
+	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 && p.isReady })
+	w.saw = nil
+	for i := range each {
+		each[i] -= p.letIn
+	}
+	if left > 0 {
+		each = append(each, never)
+	}
+	ready = never
+	if p.isReady {
+		ready = p.readyAt - p.started
+	}
+	return each, fromDial, ready
+}
+
+// replace has the network churn for a time: sessions are exponential with this
+// mean, and for each peer that ends another comes. A share of them crash.
+func (w *world) replace(d, session time.Duration, crashing float64) (ended int) {
+	until := w.now + d
+	n := float64(len(w.alive()))
+	for {
+		pause := time.Duration(w.rng.ExpFloat64() * float64(session) / n)
+		if w.now+pause >= until {
+			w.run(until - w.now)
+			return ended
+		}
+		w.run(pause)
+		p := w.someone()
+		if w.rng.Float64() < crashing {
+			p.crash()
+		} else {
+			p.leave()
+		}
+		w.addPeer().join(w.someone(), w.someone())
+		ended++
+	}
+}

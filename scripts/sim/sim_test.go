@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// life is everything that can happen to a small network, in short.
+func life(seed uint64) *world {
+	w := newWorld(seed, lossy)
+	w.load(50)
+	w.rest()
+	w.someone().crash()
+	w.run(5 * time.Second)
+	w.arrival(10 * time.Second)
+	w.someone().leave()
+	w.cut(func(i int) uint8 { return uint8(i) & 1 })
+	w.run(20 * time.Second)
+	w.heal()
+	w.run(10 * time.Second)
+	w.replace(20*time.Second, time.Minute, 0.5)
+	return w
+}
+
+func TestSameSeedSameTrace(t *testing.T) {
+	a, b, c := life(1), life(1), life(2)
+	if a.trace != b.trace || a.count.bytes != b.count.bytes || a.count.pings != b.count.pings {
+		t.Errorf("two runs of one seed differ: traces %x and %x, %d and %d bytes", a.trace, b.trace, a.count.bytes, b.count.bytes)
+	}
+	if a.trace == c.trace {
+		t.Error("two seeds give the same run")
+	}
+}
+
+// TestQuick runs every scenario in small. Its bars are not judged, but that tables
+// come right is, in all scenarios that end in rest.
+func TestQuick(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := run(settings{seed: 1, n: 100, quick: true, log: io.Discard}, &out); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(out.String())
+	for _, name := range names() {
+		if !strings.Contains(out.String(), "\n"+name+" ") {
+			t.Errorf("nothing is said of the scenario %q", name)
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.Contains(line, "entries wrong") && strings.Contains(line, "MISSED") {
+			t.Error(line)
+		}
+	}
+}
+
+func TestUnknownScenario(t *testing.T) {
+	if _, err := run(settings{only: "crash,dance"}, io.Discard); err == nil || !strings.Contains(err.Error(), "dance") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestQueueKeepsOrder(t *testing.T) {
+	q := newQueue()
+	at := []time.Duration{5, 1, 1, 30_000, 0, 5, 14_000} // in ms; two beyond the ring
+	for i, ms := range at {
+		q.push(event{at: ms * time.Millisecond, life: int32(i)})
+	}
+	var got []int32
+	for now := time.Duration(0); now <= 31*time.Second; now += 700 * time.Millisecond {
+		for {
+			e, when, ok := q.pop(now)
+			if !ok {
+				break
+			}
+			if when != e.at {
+				t.Errorf("the event of %v happens at %v", e.at, when)
+			}
+			got = append(got, e.life)
+		}
+	}
+	want := []int32{4, 1, 2, 0, 5, 6, 3}
+	if len(got) != len(want) {
+		t.Fatalf("order %v, not %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("order %v, not %v", got, want)
+		}
+	}
+}
+
+// TestKeepalivesUnderLoss holds the model to what was measured of it: at 20 % loss a
+// living link is almost never silent for 2 s, and without loss never for 700 ms.
+func TestKeepalivesUnderLoss(t *testing.T) {
+	for _, c := range []struct {
+		loss  float64
+		most  time.Duration
+		often int
+	}{{0, 700 * time.Millisecond, 0}, {lossy, 2 * time.Second, 3}} {
+		w := newWorld(1, c.loss)
+		w.load(2)
+		w.run(5 * time.Second)
+		a := w.peers[0].ends[0]
+		above := 0
+		for range 4 * 3600 { // an hour
+			w.run(250 * time.Millisecond)
+			a.advance()
+			if w.now-a.alive.heard > c.most {
+				above++
+			}
+		}
+		if above > c.often {
+			t.Errorf("at a loss of %v the link was silent for %v %d times in an hour", c.loss, c.most, above)
+		}
+		if a.crashed != 0 || a.gone {
+			t.Error("the link has ended")
+		}
+	}
+}
+
+func TestDeadLinkEndsWhenIdle(t *testing.T) {
+	w := newWorld(1, 0)
+	w.load(2)
+	w.run(5 * time.Second)
+	if len(w.peers[0].ends) == 0 {
+		t.Fatal("no link")
+	}
+	w.peers[1].crash()
+	w.run(idleTimeout - time.Second)
+	dead := len(w.peers[0].ends)
+	w.run(2 * time.Second)
+	if dead > 1 || len(w.peers[0].ends) != 0 {
+		t.Errorf("%d and then %d links to a dead peer", dead, len(w.peers[0].ends))
+	}
+}
