@@ -93,6 +93,19 @@ func (g *graph) change(rt *rapid.T) *graph {
 	return h
 }
 
+// join adds the links that it takes to be in one piece.
+func (g *graph) join(rt *rapid.T) {
+	for !g.connected() {
+		far := slices.Index(g.distances(0), -1)
+		for near := rapid.IntRange(0, g.n-1).Draw(rt, "near"); ; near = (near + 1) % g.n {
+			if g.distances(0)[near] >= 0 && g.degree(near) < maxNeighbours {
+				g.add(far, near)
+				break
+			}
+		}
+	}
+}
+
 // become makes the wire's links those of the graph.
 func (w *wire) become(was, g *graph) {
 	for _, l := range was.links {
@@ -232,9 +245,7 @@ func TestNearestVia(t *testing.T) {
 		w.pass(time.Duration(g.n) * routeEvery / 2)
 		w.checkVias(g, rt.Fatalf)
 		h := g.change(rt)
-		for !h.connected() {
-			h = g.change(rt)
-		}
+		h.join(rt)
 		w.become(g, h)
 		w.converge()
 		w.checkVias(h, rt.Fatalf)
