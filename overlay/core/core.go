@@ -53,12 +53,12 @@ const ProtocolVersion = 1
 // design, which simulated them (docs/design.md): with them 1000 peers at 20 %
 // loss never called somebody living lost in 1446 node-hours.
 const (
-	quietAfter      = 2 * time.Second         // without a packet: the peer's other neighbours are asked
-	freshWithin     = 1200 * time.Millisecond // who has heard it so lately contradicts
+	quietAfter      = 1500 * time.Millisecond // without a packet: the peer's other neighbours are asked
+	freshWithin     = 1000 * time.Millisecond // who has heard it so lately contradicts
 	witnessRound    = 800 * time.Millisecond  // for an answer; after two the witness does not count
 	enoughWitnesses = 3                       // silent ones, where there are so many
 	minTestimonies  = 2                       // of an accusation: the accuser's and another
-	suspectFor      = 500 * time.Millisecond  // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
+	suspectFor      = 300 * time.Millisecond  // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
 	isolatedAfter   = 3 * time.Second         // hearing nobody: all are shown as lost
 	doubtLate       = 300 * time.Millisecond  // a tick so late: we may be deaf ourselves
 	stoppedAfter    = 1 * time.Second         // a tick so late: this process was stopped
@@ -86,7 +86,7 @@ const (
 	shortLived       = 10 * time.Second // a link that ends before; see Disconnected
 	idleAfter        = 60 * time.Second // a link that serves nothing is closed
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
-	aloneAfter       = 1 * time.Second  // without a neighbour: asks to be taken above the number
+	aloneAfter       = 2 * time.Second  // without a neighbour: asks to be taken above the number
 	compareEvery     = time.Minute      // tables on one random link, should a flood have missed us
 	warnEvery        = 2 * time.Second  // a peer of an accusation
 	changeEvery      = 10 * time.Second // six announcements a minute of one peer
@@ -111,7 +111,7 @@ const (
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
 	maxAccusations    = 1024
 	changesAtOnce     = 6
-	askedAtOnce       = 6 // witnesses in the first round; all in the next
+	askedAtOnce       = 8 // witnesses in the first round; all in the next
 	orphansChecked    = 3 // of the neighbours of each peer that fell silent in a storm
 )
 

@@ -89,8 +89,9 @@ func (w *world) checkQuiet() {
 	if events != 0 && !w.anyHostile() {
 		w.fatal("%d events while nothing happened", events)
 	}
-	// A probe each 10 s and, where there are fewer neighbours than wanted, requests.
-	if most := 40 * len(w.living()); w.frames-before > most && !w.anyHostile() {
+	// A ping each 10 s, over several links there and back, a comparison of tables a
+	// minute, and where there are fewer neighbours than wanted requests.
+	if most := 60 * len(w.living()); w.frames-before > most && !w.anyHostile() {
 		w.fatal("%d frames in %v while nothing happened, not at most %d", w.frames-before, span, most)
 	}
 	if _, ok := w.runUntil(time.Second, func() bool { return w.linked() == "" }); !ok {

@@ -194,7 +194,7 @@ func (e *end) listen() {
 	able := w.reach(p.node.index, q.node.index)
 	if w.now >= e.beat+simKeepalive {
 		e.beat = w.now
-		if able && e.other.open && !q.dead && !q.frozen && w.rng.Float64() >= w.loss {
+		if able && e.other.open && !q.dead && !q.frozen && w.rng.Float64() >= w.loss*w.loss { // QUIC repeats it at once
 			e.heard = w.now
 		}
 		if able && w.resets && q.dead && q.node.process != nil && !q.node.process.frozen {
