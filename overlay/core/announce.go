@@ -21,7 +21,7 @@ type news struct {
 	witnesses []*pb.Testimony
 }
 
-func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state} }
+func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
 
 // claims are the signatures on which it stands.
 func (n *news) claims() []Claim {

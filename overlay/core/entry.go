@@ -75,7 +75,7 @@ func (e *entry) our() *dealings {
 }
 
 func (e *entry) version() version {
-	return version{e.record.Epoch, e.record.Seq, e.state}
+	return version{e.record.Epoch, e.record.Seq, e.state, e.record.tie}
 }
 
 func (e *entry) alive() bool { return e.state == pb.AnnouncementType_JOIN && !e.missing }

@@ -2,8 +2,10 @@ package core
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
@@ -21,12 +23,16 @@ type Record struct {
 	Addresses []string
 	Signed    *pb.Signed
 	tag       uint64
+	tie       uint64 // the first bytes of the signature, see version
 }
 
 // OpenRecord parses and checks the payload of a signed record. It does not check
 // the signature.
 func OpenRecord(signed *pb.Signed) (*Record, error) {
 	r, err := pb.ParseRecord(signed)
+	if err == nil && len(signed.GetSignature()) != ed25519.SignatureSize {
+		err = fmt.Errorf("a signature of %d bytes", len(signed.GetSignature()))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +43,7 @@ func newRecord(r *pb.Record, signed *pb.Signed) *Record {
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
 		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Signed: signed, tag: tagOf(certs.ID(r.GetId())),
+		tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }
 
@@ -66,13 +73,15 @@ func (c Claim) Valid() bool {
 	return certs.VerifyRecord(c.Key, c.Signed)
 }
 
-// version orders the statements about one entry.
+// version orders the statements about one entry. The tie is for a key that has been
+// started twice in the same millisecond: all hold the statement of the same one.
 type version struct {
 	epoch uint64
 	seq   uint32
 	state pb.AnnouncementType
+	tie   uint64
 }
 
 func (v version) compare(w version) int {
-	return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state))
+	return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state), cmp.Compare(v.tie, w.tie))
 }

@@ -29,17 +29,19 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 }
 
 // learnOfSelf takes a statement about ourselves that we have not made, or not in
-// this run. Said to be lost, we raise our seq. A later epoch is a newer run, to a
-// member; else one of before the clock went back. Who said it is answered even if
-// it is no neighbour.
+// this run, and that is greater than ours. Said to be lost, we raise our seq. A later
+// epoch is a newer run, to a member; else one of before the clock went back. Who said
+// it is answered even if it is no neighbour.
 func (c *Core) learnOfSelf(from *link, n news) {
 	if c.leaving {
 		return
 	}
-	switch epoch := n.record.Epoch; {
-	case epoch > c.cfg.Epoch && c.accepted:
+	epoch := n.record.Epoch
+	later := epoch > c.cfg.Epoch || n.state == pb.AnnouncementType_JOIN // of this epoch, and not by us
+	switch {
+	case later && c.accepted:
 		c.fail(&StartedElsewhereError{})
-	case epoch > c.cfg.Epoch:
+	case later:
 		c.raiseEpoch(epoch) // somebody has found us before we have found a door
 		c.flood(from, c.self)
 		if from != nil {
@@ -153,8 +155,13 @@ func (c *Core) Leave(now time.Duration) {
 	if c.leaving || c.ended {
 		return
 	}
-	c.leaving = true
 	c.setOwnRecord(pb.AnnouncementType_LEAVE, c.self.record.Seq+1)
+	c.closeAll()
+}
+
+// closeAll ends all links, with our last word.
+func (c *Core) closeAll() {
+	c.leaving = true
 	for _, l := range c.links {
 		if l.state == linkUp {
 			if !l.neighbour {
@@ -171,7 +178,10 @@ func (c *Core) fail(err error) {
 	if c.ended {
 		return
 	}
-	if c.accepted {
+	switch _, elsewhere := err.(*StartedElsewhereError); {
+	case elsewhere:
+		c.closeAll() // it is not this identity that leaves
+	case c.accepted:
 		c.Leave(c.now)
 	}
 	c.ended = true

@@ -61,9 +61,6 @@ func (w *world) settle(limit time.Duration) time.Duration {
 	w.t.Helper()
 	took, ok := w.runUntil(limit, func() bool { return w.right() == "" })
 	if !ok {
-		for _, p := range w.living() {
-			w.t.Log(p.dump())
-		}
 		w.fatal("not right after %v: %s", limit, w.right())
 	}
 	return took

@@ -214,5 +214,6 @@ func (e *entry) appendVersion(b []byte) []byte {
 	b = append(b, e.record.Key[:]...)
 	b = binary.BigEndian.AppendUint64(b, e.record.Epoch)
 	b = binary.BigEndian.AppendUint32(b, e.record.Seq)
+	b = binary.BigEndian.AppendUint64(b, e.record.tie)
 	return append(b, byte(e.state))
 }

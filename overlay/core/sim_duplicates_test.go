@@ -1,0 +1,123 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestSimDuplicates has an ID claimed twice in every way that there is, at random
+// moments: at two doors of a network, in two networks that then meet, in two halves
+// of one that was cut, and by one key that is started twice. One of the claimants
+// stays, the same in all tables; the other stops and says why.
+func TestSimDuplicates(t *testing.T) {
+	eachSeed(t, 500, 60, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 2+w0(seed, 7))
+		w.loss = float64(seed%3) / 50
+		w.strict = false
+		sameKey := w.rng.IntN(3) == 0
+		key := [2]uint64{1 << 32, 1<<32 + 1}
+		if sameKey {
+			key[1] = key[0]
+		}
+		first, second := w.addNode("twin", key[0]), w.addNode("twin", key[1])
+		second.epoch = first.epoch + w.rng.Uint64N(4) - 1 // clocks differ
+		var list [2]*process
+		switch w.rng.IntN(3) {
+		case 0:
+			list = w.twoDoors(first, second)
+		case 1:
+			list = w.twoNetworks(first, second)
+		default:
+			list = w.twoHalves(first, second)
+		}
+		w.settle(healedWithin)
+		w.checkOneStays(list, sameKey)
+		w.run(w.between(0, 5*time.Second))
+		w.settle(time.Second)
+	})
+}
+
+// w0 is a number below n that depends on the seed, before there is a world.
+func w0(seed uint64, n int) int { return int(seed*2654435761>>8) % n }
+
+// twoDoors starts both within moments.
+func (w *world) twoDoors(first, second *node) (list [2]*process) {
+	n := len(w.nodes) - 2
+	w.build(n, time.Second)
+	w.run(w.between(0, 3*time.Second))
+	for i, machine := range []*node{first, second} {
+		door := w.nodes[w.rng.IntN(n)].address
+		w.at(w.now+w.between(0, 300*time.Millisecond), func() { list[i] = machine.start(door) })
+	}
+	w.run(400 * time.Millisecond)
+	return list
+}
+
+// twoNetworks lets each live in a network of its own, until somebody joins both.
+func (w *world) twoNetworks(first, second *node) (list [2]*process) {
+	n := len(w.nodes) - 2
+	half := max(1, n/2)
+	list[0] = first.start()
+	w.run(w.between(0, time.Second))
+	list[1] = second.start()
+	for i, machine := range w.nodes[:n] {
+		door := first
+		if i >= half {
+			door = second
+		}
+		w.at(w.now+w.between(0, time.Second), func() { machine.start(door.address) })
+	}
+	w.run(w.between(time.Second, 5*time.Second))
+	guest := w.addNode(fmt.Sprintf("n%02d", n), 1<<33)
+	guest.start(first.address, second.address)
+	w.run(400 * time.Millisecond)
+	return list
+}
+
+// twoHalves starts them on either side of a cut, which then heals.
+func (w *world) twoHalves(first, second *node) (list [2]*process) {
+	n := len(w.nodes) - 2
+	w.build(n, time.Second)
+	w.run(w.between(0, 3*time.Second))
+	half := max(1, n/2)
+	w.split(func(i int) int {
+		if i >= n {
+			return i - n
+		}
+		return i / half % 2
+	})
+	w.run(w.between(0, 10*time.Second))
+	list[0] = first.start(w.nodes[0].address)
+	w.run(w.between(0, time.Second))
+	list[1] = second.start(w.nodes[half].address)
+	w.run(w.between(0, 20*time.Second))
+	w.heal()
+	w.run(400 * time.Millisecond)
+	return list
+}
+
+// checkOneStays looks at how the two have ended.
+func (w *world) checkOneStays(list [2]*process, sameKey bool) {
+	stayed, lost := list[0], list[1]
+	if stayed.err != nil {
+		stayed, lost = lost, stayed
+	}
+	if stayed.err != nil || lost.err == nil {
+		w.fatal("one ends with %v, the other with %v", stayed.err, lost.err)
+	}
+	var (
+		duplicate *DuplicateIDError
+		elsewhere *StartedElsewhereError
+	)
+	switch {
+	case sameKey && errors.As(lost.err, &elsewhere):
+		if stayed.epoch < lost.epoch {
+			w.fatal("the older run stays: epoch %d, not %d", stayed.epoch, lost.epoch)
+		}
+	case !sameKey && errors.As(lost.err, &duplicate) && duplicate.Holder == stayed.node.identity.Key():
+	default:
+		w.fatal("the loser ends with %v", lost.err)
+	}
+}

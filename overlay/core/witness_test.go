@@ -1,0 +1,663 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// watcher is a rig with a neighbour whose link has fallen silent, and others.
+type watcher struct {
+	*rig
+	subject LinkID
+	links   map[certs.ID]LinkID // of the others
+}
+
+// The identities of a watcher's peers.
+var watcherIdentity = map[certs.ID]uint64{"subject": 5, "a": 21, "b": 22, "c": 23, "d": 24, "e": 25}
+
+// watching makes a watcher whose subject has named these neighbours.
+func watching(t *testing.T, named ...string) *watcher {
+	w := &watcher{rig: newRig(t, nil), links: make(map[certs.ID]LinkID)}
+	for _, id := range []certs.ID{"a", "b", "c", "d", "e"} {
+		w.links[id] = w.neighbour(watcherIdentity[id], string(id))
+	}
+	w.subject = w.neighbour(watcherIdentity["subject"], "subject")
+	w.receive(w.subject, &pb.NeighbourList{Ids: named})
+	return w
+}
+
+// quiet lets time go by in which only the subject is silent.
+func (w *watcher) quiet(d time.Duration) {
+	w.passWith(d, func(l LinkID) bool { return l != w.subject })
+}
+
+// asked lists who has been sent a question, by the frames of the last input.
+func (w *watcher) asked() []string {
+	var list []string
+	for _, m := range w.frames() {
+		if r := m.GetRouted(); r.GetQuestion() != nil {
+			list = append(list, r.GetTo())
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// lost lists who is called lost by the frames of the last input, once for each frame.
+func (r *rig) lost() []*pb.Announcement {
+	var list []*pb.Announcement
+	for _, m := range r.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			if a.GetType() == pb.AnnouncementType_LOST {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
+}
+
+// routedFrom is a routed frame of a neighbour to the rig.
+func routedFrom(from certs.ID, content *pb.Routed) *pb.Routed {
+	content.From, content.To, content.Passed, content.Parents = string(from), "self", []string{string(from)}, []byte{0}
+	return content
+}
+
+// answered is what a witness says of the subject: that it is quiet, or fresh.
+func answered(from certs.ID, change func(*pb.Answer)) *pb.Routed {
+	subject := watcherIdentity["subject"]
+	key := testIdentity(subject).Key()
+	a := &pb.Answer{Subject: key[:], Epoch: 1000, Testimony: testimony(watcherIdentity[from], string(from), subject, 1000, 0)}
+	if change != nil {
+		change(a)
+	}
+	return routedFrom(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
+}
+
+func fresh(a *pb.Answer) { a.Fresh, a.Testimony = true, nil }
+
+// answer has a witness say something over its own link.
+func (w *watcher) answer(from certs.ID, change func(*pb.Answer)) {
+	w.receive(w.links[from], answered(from, change))
+}
+
+// TestSilentLinkIsLookedInto: who falls silent is dialled anew, and its other
+// neighbours are asked, by ways that do not lead over it; nobody is accused.
+func TestSilentLinkIsLookedInto(t *testing.T) {
+	w := watching(t, "self", "a", "b", "c", "far")
+	w.quiet(quietAfter - 2*tickEvery)
+	if len(w.asked()) > 0 || len(w.out.Dials) > 0 {
+		t.Errorf("before its time asks %v, dials %v", w.asked(), w.out.Dials)
+	}
+	w.quiet(3 * tickEvery)
+	if got := w.asked(); !slices.Equal(got, []string{"a", "b", "c", "far"}) {
+		t.Errorf("asks %v", got)
+	}
+	if len(w.out.Dials) != 1 || w.out.Dials[0].Key != testIdentity(5).Key() {
+		t.Errorf("dials %v", w.out.Dials)
+	}
+	for i, m := range w.frames() {
+		r := m.GetRouted()
+		q := r.GetQuestion()
+		if q == nil {
+			continue
+		}
+		key := testIdentity(5).Key()
+		if q.GetId() != "subject" || certs.PublicKey(q.GetSubject()) != key || q.GetEpoch() != 1000 || q.GetSeq() != 0 {
+			t.Errorf("asks for %v", q)
+		}
+		if w.out.Frames[i].Link == w.subject || !slices.Contains(r.GetPassed(), "subject") {
+			t.Errorf("asks over the subject: %v", r)
+		}
+	}
+	if len(w.lost()) > 0 || !w.has("subject") {
+		t.Error("is called lost at once")
+	}
+}
+
+// TestWitnesses: what the witnesses say, one after the other, and whether that is
+// enough to call the subject lost: three of them where there are so many, all that
+// answer where there are less, none that has heard it, and never nobody.
+func TestWitnesses(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		named []string
+		says  string // who says that it is quiet, in capitals that it is fresh
+		lost  bool
+	}{
+		{"three", []string{"a", "b", "c", "d", "e"}, "abc", true},
+		{"two of five", []string{"a", "b", "c", "d", "e"}, "ab", false},
+		{"two of two", []string{"a", "b"}, "ab", true},
+		{"one of two", []string{"a", "b"}, "a", false},
+		{"one of one", []string{"a"}, "a", true},
+		{"none of one", []string{"a"}, "", false},
+		{"the same one thrice", []string{"a", "b", "c"}, "aaa", false},
+		{"the same two", []string{"a", "b", "c"}, "abab", false},
+		{"one has heard it", []string{"a", "b", "c"}, "abC", false},
+		{"one has heard it before", []string{"a", "b", "c", "d"}, "Cabd", false},
+		{"nobody has been named", nil, "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := watching(t, test.named...)
+			w.quiet(quietAfter + tickEvery)
+			var said []*pb.Announcement
+			for i, who := range test.says {
+				change := fresh
+				if who >= 'a' {
+					change = nil
+				}
+				w.answer(certs.ID(rune(who|0x20)), change)
+				said = append(said, w.lost()...)
+				if i < len(test.says)-1 && len(said) > 0 {
+					t.Errorf("after %q it is lost", test.says[:i+1])
+				}
+			}
+			if (len(said) > 0) != test.lost {
+				t.Fatalf("is called lost: %v", said)
+			}
+			if e := w.c.table.of("subject")[0]; e.alive() == test.lost {
+				t.Errorf("is alive: %v", e.alive())
+			}
+		})
+	}
+}
+
+// TestAccusation is what follows when the witnesses agree: LOST goes to all
+// neighbours with testimonies that others believe, the link is closed, and users
+// see it when the time to refute is over.
+func TestAccusation(t *testing.T) {
+	w := watching(t, "a", "b", "c")
+	w.quiet(quietAfter + tickEvery)
+	for _, id := range []certs.ID{"a", "b", "c"} {
+		w.answer(id, nil)
+	}
+	said := w.lost()
+	if len(said) != len(w.links) || len(w.out.Closes) != 1 || w.out.Closes[0].Link != w.subject || w.out.Closes[0].Reason != CloseDead {
+		t.Fatalf("says it to %d, closes %v", len(said), w.out.Closes)
+	}
+	if len(w.out.Events) != 0 {
+		t.Errorf("shows %v at once", w.out.Events)
+	}
+	other := newRig(t, nil)
+	l := other.neighbour(0, "other")
+	for _, a := range []*pb.Announcement{
+		say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 0), say(pb.AnnouncementType_JOIN, 0, "self", 1000, 0),
+	} {
+		other.c.cfg.ID = "another" // the rigs have one identity
+		n, _ := other.c.open(nil, a)
+		other.c.table.insert(newEntry(n.record, n.state, 0))
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		n, _ := other.c.open(nil, say(pb.AnnouncementType_JOIN, watcherIdentity[certs.ID(id)], id, 1000, 0))
+		other.c.table.insert(newEntry(n.record, n.state, 0))
+	}
+	other.receive(l, propagation(said[0]))
+	if e := other.c.table.of("subject")[0]; e.state != pb.AnnouncementType_LOST || len(other.out.Closes) != 0 {
+		t.Errorf("others hold it as %v, closes %v", e.state, other.out.Closes)
+	}
+	witnesses := make(map[string]bool)
+	for _, signed := range said[0].GetTestimonies() {
+		m, err := pb.ParseTestimony(signed)
+		if err != nil || !certs.VerifyTestimony(certs.PublicKey(m.GetKey()), signed) {
+			t.Fatalf("testifies by %v: %v", m, err)
+		}
+		witnesses[m.GetWitness()] = true
+	}
+	if len(witnesses) != minTestimonies || !witnesses["self"] {
+		t.Errorf("testimonies of %v", witnesses)
+	}
+	w.pass(suspectFor + tickEvery)
+	if !slices.Contains(w.out.Events, Event(Left{ID: "subject"})) {
+		t.Errorf("then shows %v", w.out.Events)
+	}
+}
+
+// TestHeardAgain: an inquiry ends when the peer is heard, or found to have been
+// heard by somebody, who is then asked again.
+func TestHeardAgain(t *testing.T) {
+	w := watching(t, "a", "b", "c")
+	w.quiet(quietAfter + tickEvery)
+	w.answer("a", nil)
+	w.answer("b", nil)
+	w.c.Heard(w.now, w.subject, w.now, 0)
+	w.quiet(2 * tickEvery)
+	w.answer("c", nil)
+	if len(w.lost()) > 0 || len(w.c.inquiries) > 0 {
+		t.Errorf("is called lost, or is looked for")
+	}
+
+	w = watching(t, "a", "b", "c")
+	w.quiet(quietAfter + tickEvery)
+	w.answer("a", fresh)
+	w.answer("b", nil)
+	w.answer("c", nil)
+	w.quiet(freshWithin - 2*tickEvery)
+	if len(w.asked()) > 0 {
+		t.Errorf("asks %v soon after it was heard", w.asked())
+	}
+	w.quiet(3 * tickEvery)
+	if got := w.asked(); !slices.Equal(got, []string{"a"}) || len(w.lost()) > 0 {
+		t.Errorf("then asks %v", got)
+	}
+	w.answer("a", nil)
+	if len(w.lost()) == 0 {
+		t.Error("then nobody hears it, and it is not called lost")
+	}
+}
+
+// TestWitnessesThatDoNotAnswer: who does not answer twice does not count, so one
+// that does is enough; where nobody does, strangers are asked, and if they know
+// nothing either the peer is hidden from our user, and accused to nobody.
+func TestWitnessesThatDoNotAnswer(t *testing.T) {
+	w := watching(t, "a", "b", "c")
+	w.quiet(quietAfter + tickEvery)
+	w.answer("a", nil)
+	w.quiet(witnessRound + tickEvery)
+	if got := w.asked(); !slices.Equal(got, []string{"b", "c"}) || len(w.lost()) > 0 {
+		t.Errorf("in the second round asks %v, says %v", got, w.lost())
+	}
+	w.quiet(witnessRound)
+	if len(w.lost()) == 0 {
+		t.Error("one silent witness is not enough where no other answers")
+	}
+
+	w = watching(t, "gone", "far")
+	asked := make(map[string]bool)
+	for began := w.now; w.now < began+quietAfter+inquiryTime; {
+		w.quiet(time.Second)
+		for _, id := range w.asked() {
+			asked[id] = true
+		}
+		if len(w.lost()) > 0 {
+			t.Fatalf("accuses it alone after %v", w.now-began)
+		}
+	}
+	for _, id := range []string{"gone", "far", "a", "b", "c", "d", "e"} {
+		if !asked[id] {
+			t.Errorf("does not ask %s", id)
+		}
+	}
+	w.quiet(time.Second)
+	if e := w.c.table.of("subject")[0]; e.buried() || len(w.lost()) > 0 {
+		t.Errorf("at last it is held as %v", e.state)
+	}
+}
+
+// TestUnknownToAll: whom we can't reach, and of whom nobody knows anything, is
+// hidden from our user after a while; what we tell others does not change.
+func TestUnknownToAll(t *testing.T) {
+	w := watching(t, "gone")
+	w.c.Disconnected(w.now, w.subject, false, "broken")
+	w.drain()
+	for began := w.now; w.now < began+inquiryTime+2*time.Second; {
+		w.quiet(time.Second)
+		if len(w.lost()) > 0 {
+			t.Fatal("accuses it alone")
+		}
+	}
+	if e := w.c.table.of("subject")[0]; w.has("subject") || e.buried() {
+		t.Errorf("is shown: %v, held as %v", w.has("subject"), e.state)
+	}
+	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 0)))
+	if !slices.ContainsFunc(w.out.Events, func(e Event) bool { j, ok := e.(Joined); return ok && j.ID == "subject" }) {
+		t.Errorf("found again: events %v", w.out.Events)
+	}
+}
+
+// TestTestimoniesThatDoNotCount: only the word of a member that was asked, about
+// this very run and state, signed by the key that the table knows it by.
+func TestTestimoniesThatDoNotCount(t *testing.T) {
+	subject := testIdentity(5).Key()
+	by := func(witness uint64, id string, of, epoch uint64, seq uint32) func(*pb.Answer) {
+		return func(a *pb.Answer) { a.Testimony = testimony(witness, id, of, epoch, seq) }
+	}
+	for _, test := range []struct {
+		name   string
+		from   certs.ID
+		change func(*pb.Answer)
+		before func(*watcher)
+	}{
+		{"a broken signature", "a", func(a *pb.Answer) { a.Testimony.Signature[9] ^= 1 }, nil},
+		{"another's testimony", "a", by(22, "b", 5, 1000, 0), nil},
+		{"another's name", "a", by(21, "b", 5, 1000, 0), nil},
+		{"another key under its name", "a", by(30, "a", 5, 1000, 0), nil},
+		{"about another peer", "a", by(21, "a", 22, 1000, 0), nil},
+		{"about another run", "a", by(21, "a", 5, 1001, 0), nil},
+		{"about another state", "a", by(21, "a", 5, 1000, 1), nil},
+		{"an answer about another run", "a", func(a *pb.Answer) { a.Epoch = 1001 }, nil},
+		{"an answer about another state", "a", func(a *pb.Answer) { a.Seq = 1 }, nil},
+		{"an answer about another peer", "a", func(a *pb.Answer) {
+			key := testIdentity(22).Key()
+			a.Subject = key[:]
+		}, nil},
+		{"a record", "a", func(a *pb.Answer) { a.Testimony = signed(21, "a", pb.AnnouncementType_JOIN, 1000, 0) }, nil},
+		{"somebody who was not asked", "b", nil, nil},
+		{"the subject itself", "subject", by(5, "subject", 5, 1000, 0), nil},
+		{"a member that is not believed", "a", nil, func(w *watcher) { w.c.table.of("a")[0].with().ignoredTill = w.now + time.Minute }},
+	} {
+		w := watching(t, "a")
+		if test.before != nil {
+			test.before(w)
+		}
+		w.quiet(quietAfter + tickEvery)
+		w.receive(w.links["e"], &pb.Routed{
+			From: string(test.from), To: "self", Passed: []string{string(test.from), "e"}, Parents: []byte{0, 0},
+			Content: answered(test.from, test.change).GetContent(),
+		})
+		if len(w.lost()) > 0 || len(w.out.Closes) > 0 {
+			t.Errorf("%s is enough, or ends the link: %v", test.name, w.out.Closes)
+		}
+		if test.before != nil {
+			continue
+		}
+		w.answer("a", nil)
+		if a := w.lost(); len(a) == 0 || certs.PublicKey(mustRecord(t, a[0]).GetKey()) != subject {
+			t.Errorf("after %s the word of a witness does not count", test.name)
+		}
+	}
+}
+
+func mustRecord(t *testing.T, a *pb.Announcement) *pb.Record {
+	t.Helper()
+	r, err := pb.ParseRecord(a.GetRecord())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestBelief: a LOST is believed by the word of two members; what is not believed
+// changes nothing, is no offence of who passes it on, and is told to the accused.
+func TestBelief(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		witnesses []uint64 // identities 31 and 32 are not of members
+		ignored   certs.ID
+		believed  bool
+	}{
+		{"two members", []uint64{21, 22}, "", true},
+		{"two members and a stranger", []uint64{21, 31, 22}, "", true},
+		{"a member and a stranger", []uint64{21, 31}, "", false},
+		{"two strangers", []uint64{31, 32}, "", false},
+		{"a member that is not believed", []uint64{21, 22}, "a", false},
+		{"enough without that one", []uint64{21, 22, 23}, "a", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := watching(t)
+			if test.ignored != "" {
+				w.c.table.of(test.ignored)[0].with().ignoredTill = w.now + time.Second
+			}
+			a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)
+			a.Testimonies = nil
+			for _, i := range test.witnesses {
+				a.Testimonies = append(a.Testimonies, testimony(i, string(rune('a'+i-21)), 5, 1000, 0))
+			}
+			w.receive(w.links["e"], propagation(a))
+			if e := w.c.table.of("subject")[0]; e.alive() == test.believed || len(w.lost()) > 0 != test.believed {
+				t.Errorf("held as %v, passed on to %d", e.state, len(w.lost()))
+			}
+			if len(w.out.Closes) > 0 {
+				t.Errorf("closes %v", w.out.Closes)
+			}
+			told := 0
+			for i, m := range w.frames() {
+				if m.GetRouted().GetAccusation() != nil && w.out.Frames[i].Link == w.subject {
+					told++
+				}
+			}
+			if (told == 1) == test.believed {
+				t.Errorf("tells the accused %d times", told)
+			}
+		})
+	}
+}
+
+// TestToldOfAnAccusation: who is told of an accusation refutes it, if it is one
+// that others may believe.
+func TestToldOfAnAccusation(t *testing.T) {
+	accused := func(a *pb.Announcement) *pb.Routed {
+		return routedFrom("one", &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a}})
+	}
+	forged := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
+	forged.Testimonies[1].Signature[0] ^= 1
+	alone := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
+	alone.Testimonies = alone.Testimonies[:1]
+	for name, test := range map[string]struct {
+		a       *pb.Announcement
+		refutes bool
+	}{
+		"ourselves":                {say(pb.AnnouncementType_LOST, 0, "self", 1000, 0), true},
+		"forged":                   {forged, false},
+		"by one":                   {alone, false},
+		"somebody else":            {say(pb.AnnouncementType_LOST, 2, "two", 1000, 0), false},
+		"ourselves in another run": {say(pb.AnnouncementType_LOST, 0, "self", 999, 7), false},
+		"what we have said":        {say(pb.AnnouncementType_JOIN, 0, "self", 1000, 0), false},
+	} {
+		r := newRig(t, nil)
+		one := r.neighbour(1, "one")
+		r.neighbour(2, "two")
+		r.receive(one, accused(test.a))
+		if refutes := r.c.self.record.Seq > 0; refutes != test.refutes || len(r.out.Closes) > 0 || !r.c.self.alive() {
+			t.Errorf("%s: refutes %v, closes %v", name, refutes, r.out.Closes)
+		}
+		if n := len(r.out.Frames); test.refutes && n != 2 || !test.refutes && n != 0 {
+			t.Errorf("%s: sends %v", name, r.frames())
+		}
+	}
+}
+
+// TestAccuserIsIgnored: who has had a part in three accusations that were refuted at
+// once is not believed for a while, by which time its words count again; refutations
+// that take longer are no shame, the peer may have been cut off.
+func TestAccuserIsIgnored(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		after   time.Duration // the refutation
+		times   int
+		ignored bool
+	}{
+		{"three times at once", 200 * time.Millisecond, refutedOften, true},
+		{"twice at once", 200 * time.Millisecond, refutedOften - 1, false},
+		{"three times, late", refutedAtOnce + time.Second, refutedOften, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRig(t, nil)
+			l := r.neighbour(1, "one")
+			r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+			seq := uint32(0)
+			lost := func() bool {
+				r.receive(l, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, seq)))
+				return !r.c.table.of("five")[0].alive()
+			}
+			for range test.times {
+				if !lost() {
+					t.Fatal("not believed before")
+				}
+				r.pass(test.after)
+				seq++
+				r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
+				r.pass(time.Second)
+			}
+			if lost() == test.ignored {
+				t.Fatalf("then believed: %v", !test.ignored)
+			}
+			if test.ignored {
+				r.now += ignoreFor
+				if !lost() {
+					t.Error("never believed again")
+				}
+			}
+		})
+	}
+}
+
+// TestQuestions: how a question is answered, over whatever link it comes.
+func TestQuestions(t *testing.T) {
+	question := func(identity uint64, id string, epoch uint64, seq uint32) *pb.Routed {
+		key := testIdentity(identity).Key()
+		return routedFrom("a", &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: id, Epoch: epoch, Seq: seq}}})
+	}
+	about := question(5, "subject", 1000, 0)
+	for _, test := range []struct {
+		name   string
+		before func(*watcher)
+		asks   *pb.Routed
+		want   string // "fresh", "quiet", "" for no answer
+	}{
+		{"heard just now", func(w *watcher) { w.pass(5 * time.Second) }, about, "fresh"},
+		{"not heard lately", func(w *watcher) { w.quiet(freshWithin + 100*time.Millisecond) }, about, "quiet"},
+		{"silent", func(w *watcher) { w.quiet(quietAfter + tickEvery) }, about, "quiet"},
+		{"ourselves", nil, question(0, "self", 1000, 0), "fresh"},
+		{"an earlier state", nil, question(5, "subject", 1000, 1), ""},
+		{"another run", nil, question(5, "subject", 999, 0), ""},
+		{"unknown", nil, question(77, "seventy", 1000, 0), ""},
+		{"another key", nil, question(77, "subject", 1000, 0), ""},
+		{"left", func(w *watcher) {
+			w.receive(w.links["b"], propagation(say(pb.AnnouncementType_LEAVE, 5, "subject", 1000, 0)))
+		}, about, ""},
+		{"in doubt", func(w *watcher) {
+			w.quiet(quietAfter + tickEvery)
+			w.c.Slept(w.now)
+		}, about, ""},
+	} {
+		w := watching(t)
+		if test.before != nil {
+			test.before(w)
+		}
+		w.receive(w.links["a"], proto.Clone(test.asks).(*pb.Routed))
+		if got := w.answers("a"); got != test.want {
+			t.Errorf("%s: answers %q, not %q", test.name, got, test.want)
+		}
+	}
+}
+
+// answers says what the frames of the last input answer to somebody: "fresh",
+// "quiet" or nothing.
+func (r *rig) answers(to string) string {
+	said := ""
+	for _, m := range r.frames() {
+		a := m.GetRouted().GetAnswer()
+		switch {
+		case a == nil || m.GetRouted().GetTo() != to:
+		case a.GetFresh():
+			said += "fresh"
+		default:
+			t, err := pb.ParseTestimony(a.GetTestimony())
+			if err != nil || t.GetWitness() != "self" || !certs.VerifyTestimony(testIdentity(0).Key(), a.GetTestimony()) {
+				r.t.Errorf("testifies by %v: %v", t, err)
+			}
+			said += "quiet"
+		}
+	}
+	return said
+}
+
+// TestQuestionWithoutLink: asked about somebody without a link we look ourselves:
+// pings and a dial, and all who have asked are told what comes of it.
+func TestQuestionWithoutLink(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		pong func(*pb.Ping) *pb.Ping
+		want string
+	}{
+		{"no pong", nil, "quiet"},
+		{"a pong", func(p *pb.Ping) *pb.Ping { return p }, "fresh"},
+		{"another's pong", func(p *pb.Ping) *pb.Ping { p.Number++; return p }, "quiet"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := watching(t)
+			w.receive(w.links["b"], propagation(say(pb.AnnouncementType_JOIN, 7, "far", 10, 0)))
+			key := testIdentity(7).Key()
+			asks := func(from certs.ID) {
+				w.receive(w.links[from], routedFrom(from, &pb.Routed{Content: &pb.Routed_Question{
+					Question: &pb.Question{Subject: key[:], Id: "far", Epoch: 10},
+				}}))
+				if w.answers(string(from)) != "" {
+					t.Errorf("answers %s at once", from)
+				}
+			}
+			asks("a")
+			asks("c")
+			asks("c")
+			w.pass(2 * tickEvery)
+			var pings []*pb.Routed
+			for i, m := range w.frames() {
+				if r := m.GetRouted(); r.GetPing() != nil && r.GetTo() == "far" {
+					pings = append(pings, r)
+					if w.out.Frames[i].Link != w.links["b"] {
+						t.Error("pings not by the way that is known")
+					}
+				}
+			}
+			if len(pings) != 1 || certs.PublicKey(pings[0].GetPing().GetKey()) != key {
+				t.Fatalf("pings %v", pings)
+			}
+			if test.pong != nil {
+				w.receive(w.links["b"], &pb.Routed{
+					From: "far", To: "self", Passed: []string{"far", "b"}, Parents: []byte{0, 0},
+					Content: &pb.Routed_Pong{Pong: test.pong(pings[0].GetPing())},
+				})
+			}
+			got := map[string]string{"a": w.answers("a"), "c": w.answers("c")}
+			for range 20 {
+				w.pass(tickEvery)
+				got["a"], got["c"] = got["a"]+w.answers("a"), got["c"]+w.answers("c")
+			}
+			if got["a"] != test.want || got["c"] != test.want {
+				t.Errorf("answers %v", got)
+			}
+		})
+	}
+}
+
+// TestPings: who is sent a ping sends the same back, if its key is meant.
+func TestPings(t *testing.T) {
+	own, other := testIdentity(0).Key(), testIdentity(9).Key()
+	for _, test := range []struct {
+		key   certs.PublicKey
+		pongs int
+	}{{own, 1}, {other, 0}} {
+		r := newRig(t, nil)
+		one := r.neighbour(1, "one")
+		r.receive(one, routedFrom("one", &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 77, Key: test.key[:]}}}))
+		if len(r.out.Frames) != test.pongs || test.pongs > 0 && r.frames()[0].GetRouted().GetPong().GetNumber() != 77 {
+			t.Errorf("answers %v", r.frames())
+		}
+	}
+}
+
+// TestInquiriesAreBounded: however many fall silent at once.
+func TestInquiriesAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxInquiries) })
+	l := r.neighbour(1, "one")
+	for i, e := range slices.Clone(r.c.table.entries) {
+		if e.record.ID == "one" || e == r.c.self {
+			continue
+		}
+		key := e.record.Key
+		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
+			Question: &pb.Question{Subject: key[:], Id: string(e.record.ID), Epoch: e.record.Epoch},
+		}}))
+		if len(r.c.inquiries) > maxInquiries {
+			t.Fatalf("%d inquiries after %d questions", len(r.c.inquiries), i)
+		}
+	}
+	for i := range 2 * maxAskers {
+		key := r.c.inquiries[0].subject.record.Key
+		r.receive(l, &pb.Routed{
+			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
+			Content: &pb.Routed_Question{Question: &pb.Question{
+				Subject: key[:], Id: string(r.c.inquiries[0].subject.record.ID), Epoch: r.c.inquiries[0].subject.record.Epoch,
+			}},
+		})
+	}
+	if n := len(r.c.inquiries[0].askers); n > maxAskers {
+		t.Errorf("%d askers", n)
+	}
+}
