@@ -437,7 +437,6 @@ func TestToldOfAnAccusation(t *testing.T) {
 		"by one":                   {alone, false},
 		"somebody else":            {say(pb.AnnouncementType_LOST, 2, "two", 1000, 0), false},
 		"ourselves in another run": {say(pb.AnnouncementType_LOST, 0, "self", 999, 7), false},
-		"what we have said":        {say(pb.AnnouncementType_JOIN, 0, "self", 1000, 0), false},
 	} {
 		r := newRig(t, nil)
 		one := r.neighbour(1, "one")
