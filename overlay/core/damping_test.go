@@ -1,0 +1,126 @@
+package core
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// announced lists the seqs of a peer that the frames of the last input tell a link.
+func (r *rig) announced(to LinkID, id string) []uint32 {
+	r.t.Helper()
+	var list []uint32
+	for i, m := range r.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			record, err := pb.ParseRecord(a.GetRecord())
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if r.out.Frames[i].Link == to && record.GetId() == id {
+				list = append(list, record.GetSeq())
+			}
+		}
+	}
+	return list
+}
+
+// TestDamping: of a peer that changes all the time six changes a minute are passed
+// on; the others wait, and the last of them wins. Our own table has it at once, and
+// other peers are not held back for it.
+func TestDamping(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	change := func(seq uint32) []uint32 {
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
+		if held := r.c.table.of("five")[0].record.Seq; held != seq {
+			t.Fatalf("the table holds %d", held)
+		}
+		return r.announced(two, "five")
+	}
+	var passed []uint32
+	for seq := range uint32(20) {
+		passed = append(passed, change(seq)...)
+	}
+	if n := len(passed); n < changesAtOnce || n > changesAtOnce+1 || passed[n-1] != uint32(n-1) { // the first word is none of the changes
+		t.Errorf("of 20 changes passes on %v", passed)
+	}
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
+	if !slices.Equal(r.announced(two, "six"), []uint32{0}) {
+		t.Error("another peer is held back")
+	}
+	r.pass(changeEvery + 2*tickEvery)
+	if got := r.announced(two, "five"); !slices.Equal(got, []uint32{19}) {
+		t.Errorf("then passes on %v", got)
+	}
+	if got := r.announced(one, "five"); len(got) > 1 {
+		t.Errorf("and to where it came from %v", got)
+	}
+	r.pass(changeEvery + 2*tickEvery)
+	if got := r.announced(two, "five"); len(got) > 0 {
+		t.Errorf("and then, without a change, %v", got)
+	}
+}
+
+// TestDampedRate: however long a peer goes on, not more than six changes a minute
+// and those at the beginning are passed on; after a quiet time it has six again.
+func TestDampedRate(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	const minutes = 5
+	passed, seq := 0, uint32(0)
+	for range minutes * 60 {
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
+		passed += len(r.announced(two, "five"))
+		r.pass(time.Second)
+		passed += len(r.announced(two, "five"))
+		seq++
+	}
+	if least, most := 6*minutes-1, 6*minutes+changesAtOnce+1; passed < least || passed > most {
+		t.Errorf("in %d minutes passes on %d, not %d to %d", minutes, passed, least, most)
+	}
+	r.pass(2 * time.Minute)
+	again := 0
+	for range changesAtOnce {
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
+		again += len(r.announced(two, "five"))
+		seq++
+	}
+	if again != changesAtOnce {
+		t.Errorf("after a quiet time passes on %d of %d", again, changesAtOnce)
+	}
+}
+
+// TestRefutationsAreNotDamped: what says that somebody lives after all goes on at
+// once, however often it was said, and the last state is known to all in the end.
+func TestRefutationsAreNotDamped(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+	lastLost, lastJoin := -1, -1
+	for seq := range uint32(20) {
+		for _, id := range []string{"w1", "w2"} {
+			for _, e := range r.c.table.of(certs.ID(id)) {
+				e.with().refuted = 0 // each by others
+			}
+		}
+		r.receive(one, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, seq)))
+		if len(r.announced(two, "five")) > 0 {
+			lastLost = int(seq)
+		}
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq+1)))
+		if len(r.announced(two, "five")) > 0 {
+			lastJoin = int(seq) + 1
+		}
+	}
+	if lastJoin < lastLost || lastJoin < 0 {
+		t.Errorf("the last LOST passed on is %d, the last JOIN %d", lastLost, lastJoin)
+	}
+	r.pass(changeEvery + time.Second)
+	last := r.announced(two, "five")
+	if lastJoin != 20 && !slices.Contains(last, 20) || !r.has("five") {
+		t.Errorf("the last state is passed on as %v, before %d", last, lastJoin)
+	}
+}
