@@ -50,11 +50,13 @@ func FuzzReceive(f *testing.F) {
 }
 
 type fuzzer struct {
-	data  []byte
-	c     *Core
-	now   time.Duration
-	last  LinkID
-	dials []DialID
+	data   []byte
+	c      *Core
+	now    time.Duration
+	last   LinkID
+	dials  []DialID
+	wishes []Verify
+	pings  []*pb.Ping // that it has sent
 }
 
 func (fz *fuzzer) next() byte {
@@ -69,7 +71,20 @@ func (fz *fuzzer) next() byte {
 func (fz *fuzzer) link() LinkID { return LinkID(fz.next()) % (fz.last + 2) }
 
 func (fz *fuzzer) step() {
-	switch fz.next() % 12 {
+	switch fz.next() % 14 {
+	case 12:
+		fz.judge()
+	case 13:
+		switch fz.next() % 4 {
+		case 0:
+			fz.now = max(fz.now, fz.c.Next()) + time.Duration(fz.next())*100*time.Millisecond // late
+			fz.c.Tick(fz.now)
+		case 1:
+			fz.c.Slept(fz.now)
+		default:
+			l := fz.link()
+			fz.c.Heard(fz.now, l, fz.now, 0)
+		}
 	case 0, 1:
 		fz.last++
 		fz.c.Connected(fz.now, fz.last, 0, testIdentity(uint64(fz.next()%6)).Key(), "here")
@@ -115,9 +130,56 @@ func (fz *fuzzer) step() {
 	}
 }
 
+// judge answers a wish to have signatures judged, not always in their order.
+func (fz *fuzzer) judge() {
+	if len(fz.wishes) == 0 {
+		fz.c.Verified(fz.now, VerifyID(fz.next()), nil)
+		return
+	}
+	b := fz.next()
+	i := int(b>>1) % len(fz.wishes)
+	v := fz.wishes[i]
+	fz.wishes = slices.Delete(fz.wishes, i, i+1)
+	valid := make([]bool, len(v.Claims))
+	for k := range valid {
+		valid[k] = b%8 != 0 || k != int(b/8)%len(valid)
+	}
+	fz.c.Verified(fz.now, v.ID, valid)
+}
+
 // content is a frame in good form.
 func (fz *fuzzer) content() proto.Message {
-	switch fz.next() % 10 {
+	switch fz.next() % 18 {
+	case 10:
+		return &pb.SyncDigest{Root: fz.digest()}
+	case 11:
+		n := pb.MinBuckets << (fz.next() % 3)
+		hashes := fz.c.table.bucketHashes(n)
+		for range fz.next() % 8 {
+			hashes[int(fz.next())%n]++
+		}
+		return &pb.SyncBuckets{Hashes: hashes}
+	case 12:
+		v := &pb.SyncVersions{Of: pb.MinBuckets << (fz.next() % 3)}
+		for range fz.next() % 8 {
+			i := uint32(fz.next()) % v.Of
+			v.Buckets = append(v.Buckets, i)
+			for _, e := range fz.c.table.bucket(int(i), int(v.Of)) {
+				v.Versions = append(v.Versions, e.versionHash()+uint64(fz.next()%2))
+			}
+		}
+		return v
+	case 13:
+		return &pb.NeighbourList{Ids: fz.ids(pb.MaxNeighbours)}
+	case 14:
+		r := &pb.Routes{}
+		for range fz.next() % 8 {
+			r.Peers, r.Hops = append(r.Peers, shortTag(tagOf(fz.id()))), append(r.Hops, fz.next())
+		}
+		return r
+	case 15, 16, 17:
+		return fz.routed()
+
 	case 0, 1:
 		b := fz.next()
 		return &pb.HandshakeStart{Version: 1, Network: "net", Id: fmt.Sprint("p", b%4), Record: fz.record(pb.AnnouncementType_JOIN, b%4)}
@@ -128,16 +190,91 @@ func (fz *fuzzer) content() proto.Message {
 			Candidates: []*pb.Signed{fz.record(pb.AnnouncementType_JOIN, 3)},
 		}
 	case 4:
-		return &pb.Neighbour{Type: pb.NeighbourType(1 + fz.next()%3)}
+		b := fz.next()
+		return &pb.Neighbour{Type: pb.NeighbourType(1 + b%4), Alone: b&4 != 0, Candidates: fz.ids(pb.MaxCandidates)}
 	case 5:
+		if b := fz.next(); b%2 == 0 {
+			key := testIdentity(uint64(b % 6)).Key()
+			return &pb.SyncRequest{AfterId: string(fz.id()), AfterKey: key[:]}
+		}
 		return &pb.SyncRequest{}
 	case 6:
-		return &pb.SyncReply{Announcements: fz.announcements(), Done: fz.next()%2 == 0}
+		b := fz.next()
+		reply := &pb.SyncReply{Announcements: fz.announcements(), Last: b%2 == 0, Done: b%4 == 0}
+		for _, e := range fz.c.table.entries {
+			if fz.next()%2 == 1 {
+				reply.Wants = append(reply.Wants, e.versionHash())
+			}
+		}
+		return reply
 	case 7:
 		b := fz.next()
 		return saidBroadcast(uint64(b%6), fmt.Sprint("p", b/8%4), uint64(1+b/32%4), uint64(b%8), "text")
 	}
 	return &pb.PropagationMessage{Announcements: fz.announcements()}
+}
+
+// id is one of four.
+func (fz *fuzzer) id() certs.ID { return certs.ID(fmt.Sprint("p", fz.next()%4)) }
+
+func (fz *fuzzer) ids(most int) []string {
+	var list []string
+	for range int(fz.next()) % (most + 1) {
+		list = append(list, string(fz.id()))
+	}
+	return list
+}
+
+// digest is that of our own table, or another.
+func (fz *fuzzer) digest() []byte {
+	root := slices.Clone(fz.c.Digest())
+	root[0] ^= fz.next() % 2
+	return root
+}
+
+// routed is a routed frame, from somebody over somebody to somebody.
+func (fz *fuzzer) routed() *pb.Routed {
+	m := &pb.Routed{From: string(fz.id()), To: string(fz.id())}
+	if fz.next()%2 == 0 {
+		m.To = "p1"
+	}
+	for i := range int(fz.next()) % (pb.MaxPassed + 1) {
+		m.Passed, m.Parents = append(m.Passed, string(fz.id())), append(m.Parents, fz.next()%byte(i+1))
+	}
+	identity := uint64(fz.next() % 6)
+	key := testIdentity(identity).Key()
+	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
+	switch fz.next() % 6 {
+	case 0, 1:
+		m.Content = &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: string(fz.id()), Epoch: epoch, Seq: seq}}
+	case 2:
+		a := &pb.Answer{Subject: key[:], Epoch: epoch, Seq: seq, Fresh: fz.next()%3 == 0}
+		if !a.Fresh {
+			a.Testimony = fz.testimony(identity, epoch, seq)
+		}
+		m.Content = &pb.Routed_Answer{Answer: a}
+	case 3:
+		m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Number: uint64(fz.next()), Key: key[:]}}
+	case 4:
+		pong := &pb.Ping{Number: uint64(fz.next()), Key: key[:]}
+		if len(fz.pings) > 0 && fz.next()%2 == 0 {
+			pong = fz.pings[len(fz.pings)-1]
+		}
+		m.Content = &pb.Routed_Pong{Pong: pong}
+	case 5:
+		m.Content = &pb.Routed_Accusation{Accusation: fz.announcements()[0]}
+	}
+	return m
+}
+
+// testimony is one about the subject; nobody judges its signature.
+func (fz *fuzzer) testimony(subject, epoch uint64, seq uint32) *pb.Signed {
+	of, key := testIdentity(subject).Key(), testIdentity(uint64(fz.next()%6)).Key()
+	payload, err := proto.Marshal(&pb.Testimony{Subject: of[:], Epoch: epoch, Seq: seq, Witness: string(fz.id()), Key: key[:]})
+	if err != nil {
+		panic(err)
+	}
+	return &pb.Signed{Payload: payload, Signature: make([]byte, 64)}
 }
 
 func (fz *fuzzer) announcements() []*pb.Announcement {
@@ -149,7 +286,24 @@ func (fz *fuzzer) announcements() []*pb.Announcement {
 			of = pb.AnnouncementType_JOIN
 		}
 		b := fz.next()
-		list = append(list, &pb.Announcement{Type: kind, Record: fz.record(of, b%4), Hops: uint32(b) % (pb.MaxHops + 1)})
+		a := &pb.Announcement{Type: kind, Record: fz.record(of, b%4), Hops: uint32(b) % (pb.MaxHops + 1)}
+		if b%16 == 15 {
+			a.Age = uint32(fz.next()) * 600 // up to 42 hours
+		}
+		if kind == pb.AnnouncementType_LOST {
+			r, err := pb.ParseRecord(a.Record)
+			if err != nil {
+				panic(err)
+			}
+			subject := uint64(0)
+			for key := testIdentity(subject).Key(); string(key[:]) != string(r.GetKey()); key = testIdentity(subject).Key() {
+				subject++
+			}
+			for range fz.next() % 4 {
+				a.Testimonies = append(a.Testimonies, fz.testimony(subject, r.GetEpoch(), r.GetSeq()))
+			}
+		}
+		list = append(list, a)
 	}
 	return list
 }
@@ -174,6 +328,7 @@ func (fz *fuzzer) record(kind pb.AnnouncementType, id byte) *pb.Signed {
 func (fz *fuzzer) check(t *testing.T) {
 	t.Helper()
 	out := fz.c.Drain()
+	fz.wishes = append(fz.wishes, out.Verify...)
 	for _, d := range out.Dials {
 		fz.dials = append(fz.dials, d.ID)
 		if len(d.Addresses) == 0 {
@@ -181,8 +336,12 @@ func (fz *fuzzer) check(t *testing.T) {
 		}
 	}
 	for _, frame := range out.Frames {
-		if _, err := decode(frame.Data); err != nil {
+		m, err := decode(frame.Data)
+		if err != nil {
 			t.Fatalf("sends what nobody reads: %v", err)
+		}
+		if ping := m.GetRouted().GetPing(); ping != nil && m.GetRouted().GetFrom() == "p1" {
+			fz.pings = append(fz.pings, ping)
 		}
 		if fz.c.link(frame.Link) == nil {
 			t.Fatal("sends to nowhere")
@@ -205,7 +364,8 @@ func (fz *fuzzer) check(t *testing.T) {
 			t.Fatalf("%d keys for an ID", n)
 		}
 	}
-	if fz.c.self.alive() == fz.c.leaving || len(fz.c.early) > maxEarly || len(fz.c.recent) > maxRecent {
+	// Who was started elsewhere goes without a farewell: its identity stays.
+	if gone := !fz.c.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.early) > maxEarly || len(fz.c.recent) > maxRecent {
 		t.Fatal("out of bounds")
 	}
 	if n := fz.c.degree(); n > maxNeighbours {
@@ -215,5 +375,72 @@ func (fz *fuzzer) check(t *testing.T) {
 		if p.ID == "p1" {
 			t.Fatal("its own ID is in its list of peers")
 		}
+	}
+	fz.checkBounds(t)
+	fz.checkBooks(t)
+}
+
+// checkBounds looks at what others can make us hold.
+func (fz *fuzzer) checkBounds(t *testing.T) {
+	t.Helper()
+	c := fz.c
+	for what, have := range map[string][2]int{
+		"inquiries":       {len(c.inquiries), maxInquiries},
+		"accusations":     {len(c.accusations), maxAccusations},
+		"dependants":      {c.dependants(), maxDependants},
+		"suggestions":     {len(c.suggested), pb.MaxCandidates},
+		"dials":           {len(c.dials), maxDials},
+		"arrivals":        {len(c.arrivals), maxArrivals},
+		"wishes answered": {len(fz.wishes), len(c.batches)},
+		"wishes":          {len(c.batches), len(fz.wishes)},
+	} {
+		if have[0] > have[1] {
+			t.Fatalf("%s: %d, at most %d", what, have[0], have[1])
+		}
+	}
+	for _, q := range c.inquiries {
+		if len(q.askers) > maxAskers {
+			t.Fatalf("%d askers", len(q.askers))
+		}
+	}
+}
+
+// checkBooks looks at what is kept in two places.
+func (fz *fuzzer) checkBooks(t *testing.T) {
+	t.Helper()
+	c := fz.c
+	slots := make(map[int]bool)
+	for _, l := range c.links {
+		switch {
+		case l.neighbour && l.state != linkUp:
+			t.Fatal("a neighbour whose link is not up")
+		case l.slot >= 0 && (!l.neighbour || slots[l.slot]):
+			t.Fatalf("slot %d is taken twice, or by nobody", l.slot)
+		}
+		if l.slot >= 0 {
+			slots[l.slot] = true
+		}
+	}
+	buried := 0
+	for i, e := range c.table.entries {
+		if e.buried() {
+			buried++
+		}
+		if c.table.tags[i] != tagOf(e.record.ID) || e.told > noWay || c.distance(e) > noWay {
+			t.Fatalf("the entry of %s is at the wrong place, or too far", e.record.ID)
+		}
+		for slot, hops := range e.hops {
+			if hops < noWay && !slots[slot] {
+				t.Fatalf("the way to %s leads over a neighbour that is none", e.record.ID)
+			}
+		}
+	}
+	if buried != c.table.gone {
+		t.Fatalf("%d are buried, not %d", buried, c.table.gone)
+	}
+	held := c.table.hash
+	c.table.hash = nil
+	if held != nil && !slices.Equal(held, c.table.digest()) {
+		t.Fatal("the digest is not that of the table")
 	}
 }
