@@ -215,6 +215,11 @@ func (c *Core) change(e *entry, n news) {
 	}
 	if was.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN && r.Epoch == was.epoch {
 		c.countRefuted(e)
+		d := e.with()
+		if c.now > d.revivedAt+patienceFor {
+			d.revived = 0
+		}
+		d.revived, d.revivedAt = min(d.revived+1, 5), c.now
 	}
 	c.table.set(e, r, n.state)
 	e.said, e.proof = n.said, n.proof
@@ -231,10 +236,20 @@ func (c *Core) change(e *entry, n news) {
 	}
 }
 
-// bury does what follows from LOST: the peer has some time to refute before users see it.
+// bury does what follows from LOST: the peer has some time to refute before users see
+// it. A link to it that is silent stays until QUIC gives it up, but as no neighbour's: should
+// the peer live after all, as one that was stopped for a while, it hears by this very
+// link what was said, and needs no new one.
 func (c *Core) bury(e *entry, wasAlive bool) {
 	c.gone = append(c.gone, e)
 	c.unroute(e)
+	for _, l := range c.links {
+		if l.neighbour && l.key == e.record.Key && c.now-l.heard > freshWithin {
+			c.announceTo(l, e)
+			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			c.endNeighbour(l)
+		}
+	}
 	if wasAlive {
 		e.with().doomed = c.now + suspectFor
 		c.doomed = append(c.doomed, e)

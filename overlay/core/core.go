@@ -67,7 +67,11 @@ const (
 	pingTimeout     = 700 * time.Millisecond
 	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
 	inquiryTime     = 20 * time.Second
-	refutedAtOnce   = 3 * time.Second // by somebody who was never gone
+	patienceFor     = 10 * time.Minute // with a peer that was called lost and refuted
+	mostPatience    = 8 * time.Second  // the study's figure
+	lagWeight       = 8                // silence is measured so much more leniently than we are late
+	lagFades        = 32               // ticks: half of it in 6 s
+	refutedAtOnce   = 3 * time.Second  // by somebody who was never gone
 	refutedOften    = 3
 	ignoreFor       = 10 * time.Minute
 )
@@ -184,6 +188,7 @@ type Core struct {
 	deaf      bool          // no link is heard
 	storm     bool          // several links are silent
 	lastHeard time.Duration // anybody
+	lag       time.Duration // by how much ticks come late, the worst of the last seconds
 	doubtTill time.Duration
 	alarmTill time.Duration
 
@@ -271,6 +276,7 @@ func (c *Core) Tick(now time.Duration) {
 	if c.ended {
 		return
 	}
+	c.lag = max(late, c.lag-c.lag/lagFades)
 	if late > doubtLate {
 		c.cameLate(late)
 	}

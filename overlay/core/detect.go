@@ -23,12 +23,13 @@ func (c *Core) checkLinks() {
 			continue
 		}
 		c.lastHeard = max(c.lastHeard, l.heard)
-		l.quiet = c.now-l.heard >= quietAfter
+		patience := c.patience(l)
+		l.quiet = c.now-l.heard >= patience
 		if l.quiet {
 			silent++
 		} else {
 			healthy++
-			c.wake(l.heard + quietAfter)
+			c.wake(l.heard + patience)
 		}
 		c.checkPromises(l)
 	}
@@ -42,7 +43,7 @@ func (c *Core) checkLinks() {
 			c.linkSilent(l)
 		}
 	}
-	if c.ready && !c.leaving && c.deaf && c.now >= c.lastHeard+isolatedAfter {
+	if c.ready && !c.leaving && c.deaf && c.now >= c.lastHeard+isolatedAfter+c.leniency() && c.now >= c.doubtTill {
 		c.isolate()
 	}
 }
@@ -63,8 +64,24 @@ func (c *Core) checkPromises(l *link) {
 	}
 }
 
-// linkSilent has a silent link looked into: the peer is dialled anew, since the
-// path may have changed, and its neighbours are asked.
+// leniency is what we add to all silence because we come late to our own work: so may
+// what we should have heard. Without it a machine with too much to do calls the living
+// lost, and the floods and links that follow leave it even more to do.
+func (c *Core) leniency() time.Duration { return min(lagWeight*c.lag, mostPatience) }
+
+// patience is how long a link may be silent. It grows with each time that the peer was
+// called lost and was not.
+func (c *Core) patience(l *link) time.Duration {
+	p := quietAfter
+	if e := c.table.get(l.peer, l.key); e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor {
+		for range e.our().revived {
+			p += p / 2
+		}
+	}
+	return min(p, mostPatience) + c.leniency()
+}
+
+// linkSilent has a silent link looked into: the peer's neighbours are asked.
 func (c *Core) linkSilent(l *link) {
 	e := c.table.get(l.peer, l.key)
 	if e == nil || !e.alive() || c.linkTo(l.key) != l {
@@ -76,7 +93,6 @@ func (c *Core) linkSilent(l *link) {
 			q.own = true
 			q.askNeighbours(c)
 		}
-		c.dialEntry(e)
 	}
 	if c.storm {
 		c.checkOrphans(e)

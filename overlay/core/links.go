@@ -39,6 +39,7 @@ type link struct {
 	dependant bool // a neighbour above the usual number: it has nobody else
 	asked     bool // for neighbourhood, and no answer yet
 	askedAt   time.Duration
+	everAsked bool
 	leaning   bool // we asked for it as somebody who has nobody else
 	// leanRefused: and were refused.
 	leanRefused bool

@@ -107,7 +107,7 @@ func (c *Core) leanOnOthers() {
 
 func (c *Core) askNeighbour(l *link, alone bool) {
 	if !l.neighbour && !l.asked {
-		l.asked, l.askedAt, l.leaning = true, c.now, alone
+		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, c.now, alone
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone})
 	}
 }
@@ -120,8 +120,12 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 		if l.neighbour {
 			c.endNeighbour(l)
 		}
-	case !l.asked && !l.neighbour:
+	case !l.everAsked && !l.neighbour:
 		c.violation(l, "an answer to no request for neighbourhood")
+	case !l.asked && !l.neighbour: // it has been ended meanwhile
+		if what == pb.NeighbourType_ACCEPT {
+			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+		}
 	case what == pb.NeighbourType_ACCEPT:
 		c.becomeNeighbour(l, false)
 		c.compareTables(l)

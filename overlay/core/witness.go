@@ -84,7 +84,7 @@ func (c *Core) step(q *inquiry) {
 		}
 		return
 	}
-	if l != nil && c.now-l.heard < quietAfter {
+	if l != nil && !l.quiet {
 		c.heardOf(q)
 		return
 	}
@@ -204,6 +204,9 @@ func (c *Core) askStrangers(q *inquiry) {
 	if q.rounds >= maxStrangerRounds {
 		return
 	}
+	if q.rounds == 0 {
+		c.dialEntry(q.subject)
+	}
 	q.rounds++
 	for range enoughWitnesses {
 		e := c.pick(func(e *entry) bool {
@@ -249,7 +252,7 @@ func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
 	}
 	l := c.linkTo(e.record.Key)
 	switch {
-	case e == c.self || l != nil && c.now-l.heard <= freshWithin:
+	case e == c.self || l != nil && c.now-l.heard <= freshWithin+c.leniency():
 		a := &pb.Answer{Subject: m.Subject, Epoch: m.Epoch, Seq: m.Seq, Fresh: true}
 		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
 	case l != nil:
@@ -316,6 +319,8 @@ func (c *Core) receiveAnswer(from certs.ID, m *pb.Answer) {
 		q.fresh = c.now
 		if c.linkTo(q.subject.record.Key) == nil {
 			c.heardOf(q)
+		} else {
+			c.dialEntry(q.subject) // the path to it may have changed
 		}
 		return
 	}
@@ -365,9 +370,6 @@ func (c *Core) accuse(q *inquiry) {
 	d.failures, d.nextDial = 0, c.now+firstBackoff
 	c.bury(e, true)
 	c.alarm()
-	if l := c.linkTo(e.record.Key); l != nil {
-		c.close(l, CloseDead, "silent, and heard by nobody")
-	}
 	c.flood(nil, e)
 	c.refresh(e.record.ID)
 }
