@@ -79,6 +79,7 @@ func wellFormed() []*pb.PeerMessage {
 		routed(&pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: make([]byte, 32), Id: "eve", Epoch: 1, Seq: 2}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Fresh: true}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Testimony: signed(goodTestimony())}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Accusation{Accusation: lost}}),
 		routed(&pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
@@ -203,6 +204,10 @@ func TestCheckRefuses(t *testing.T) {
 		question(&pb.Question{Subject: key}),
 		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Number: 1}} }),
 		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Pong{Pong: &pb.Ping{Key: key[:31]}} }),
+		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Accusation{} }),
+		routed(func(m *pb.Routed) {
+			m.Content = &pb.Routed_Accusation{Accusation: &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: short}}
+		}),
 		answer(&pb.Answer{Fresh: true}),
 		answer(&pb.Answer{Subject: key}),
 		answer(&pb.Answer{Subject: key, Testimony: short}),
