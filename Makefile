@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench fuzz scenario clean help
+.PHONY: build test check generate demo bench bench-overlay fuzz scenario clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -17,8 +17,12 @@ generate: ## write pb/quicpeer.pb.go from pb/quicpeer.proto
 demo: ## play the seed scenario with three real peers, and show what they see
 	go run ./scripts/scenario -show scripts/scenarios/demo.txtar
 
-bench: ## measure messages a second, latency, joins
-	go run ./scripts/bench
+bench: ## measure messages a second, and their latency
+	go -C scripts/bench run ./messages
+
+# Files that FLAGS names are those of this directory, not of the benchmark's.
+bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
+	go -C scripts/bench run -exec 'env -C "$(CURDIR)"' ./overlay $(FLAGS)
 
 fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each
 	scripts/fuzz.sh
@@ -30,4 +34,4 @@ clean: ## remove what build made
 	rm -f quicpeer quicpeer.exe
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\): ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22

@@ -250,6 +250,50 @@ func TestLeaning(t *testing.T) {
 	}
 }
 
+// TestRefusedLeaningIsOver: who was refused as a dependant and is asked by the same
+// peer later has a neighbour like any other, which it keeps.
+func TestRefusedLeaningIsOver(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.linked(1, "one")
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+	r.pass(2 * aloneAfter)
+	if !r.neighbourWords()[one].GetAlone() {
+		t.Fatal("does not ask alone")
+	}
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+	r.asksFor(one, false)
+	for i := range uint64(4) {
+		r.neighbour(10+i, fmt.Sprint("more", i))
+		r.pass(2 * tickEvery)
+	}
+	if !r.c.link(one).neighbour {
+		t.Error("ends what it has granted")
+	}
+}
+
+// TestWordsThatCross: an answer to a request for neighbourhood that comes when that
+// has been agreed and ended is no offence.
+func TestWordsThatCross(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.linked(1, "one")
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+	r.pass(2 * aloneAfter) // asks alone
+	for i := range uint64(3) {
+		l := r.linked(10+i, fmt.Sprint("more", i))
+		r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+		r.receive(l, &pb.SyncReply{Last: true, Done: true})
+	}
+	r.asksFor(one, false) // and is asked, before the answer
+	r.pass(2 * tickEvery)
+	if r.neighbourWords()[one].GetType() != pb.NeighbourType_END {
+		t.Fatal("does not end it")
+	}
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	if len(r.out.Closes) > 0 {
+		t.Errorf("closes %v", r.out.Closes)
+	}
+}
+
 // TestBehindADependant: who is reached over a dependant alone is reached.
 func TestBehindADependant(t *testing.T) {
 	w := newWire(t)

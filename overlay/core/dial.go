@@ -11,7 +11,8 @@ import (
 // Backoff between dials in a row that reach nobody (guesses).
 const (
 	firstBackoff = 250 * time.Millisecond
-	maxBackoff   = 30 * time.Second // of a peer; what is lost is redialled for 24 h
+	maxBackoff   = 30 * time.Second
+	lostBackoff  = 2 * time.Second // of the lost; how often they are dialled at all, see heal
 	joinBackoff  = 1 * time.Second  // at most, between attempts at an address to join
 )
 
@@ -94,7 +95,11 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 func (c *Core) entryNotReached(e *entry, why string) {
 	d := e.with()
 	d.failures++
-	d.nextDial = c.now + c.backoff(d.failures, maxBackoff)
+	most := maxBackoff
+	if !e.alive() {
+		most = lostBackoff
+	}
+	d.nextDial = c.now + c.backoff(d.failures, most)
 	c.note(Debug, "dial failed", "peer", string(e.record.ID), "why", why)
 	if d.wanted && e.state != pb.AnnouncementType_LEAVE {
 		c.out.Unreachable = append(c.out.Unreachable, e.record.ID)

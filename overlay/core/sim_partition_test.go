@@ -8,7 +8,7 @@ import (
 
 // healedWithin is how long it may take until a network that was cut is right
 // everywhere: a lost peer is redialled at least every maxBackoff.
-const healedWithin = maxBackoff + 2*healEvery + dialTimeout + 15*time.Second
+const healedWithin = lostBackoff + 2*healEvery + dialTimeout + 15*time.Second
 
 // TestSimPartition cuts networks into pieces for a while and heals them.
 func TestSimPartition(t *testing.T) {

@@ -8,17 +8,16 @@ import (
 
 // split cuts the network in two halves for ten minutes.
 func split(s settings) []row {
-	return s.cutFor(pick(s, time.Minute, 10*time.Minute), true)
+	return s.cutFor(s.peers(), pick(s, time.Minute, 10*time.Minute), true)
 }
 
-// hour does so for an hour, in which links that are over can't help any more. Since there is
-// no loss, keepalives are spared.
+// hour does so for an hour, in a network of half the size for the sake of its length.
+// Links that are over can't help any more then. Since there is no loss, keepalives are spared.
 func hour(s settings) []row {
-	return s.cutFor(pick(s, 5*time.Minute, time.Hour), false)
+	return s.cutFor(s.peers()/2, pick(s, 5*time.Minute, time.Hour), false)
 }
 
-func (s settings) cutFor(d time.Duration, keepalives bool) []row {
-	n := s.peers()
+func (s settings) cutFor(n int, d time.Duration, keepalives bool) []row {
 	w := s.network(n, 0)
 	w.oracle = !keepalives
 	sides := make([]uint8, n)

@@ -19,15 +19,17 @@ type grown struct {
 	idle         float64       // kB/s per peer, keepalives apart
 	tick, frame  time.Duration // of processor time of a core, each
 	ticks, reads float64       // how many of these a second and peer, idle
-	entry        float64       // bytes of memory per peer and entry of its table
 }
 
-// growth measures the same in networks of growing size.
+// growth measures the same in networks of growing size, up to ten times the usual.
 func growth(s settings) []row {
 	var rows []row
 	var lines strings.Builder
 	fmt.Fprintln(&lines, "n,crash_s,join_s,flood_bytes,idle_kB_s,tick_us,frame_us,ticks_s,frames_s")
 	for _, n := range pick(s, sizes[:3], sizes) {
+		if n > 10*s.n {
+			break
+		}
 		g := s.grow(n)
 		fmt.Fprintf(&lines, "%d,%.3f,%.3f,%.0f,%.3f,%.2f,%.2f,%.2f,%.2f\n", g.n, g.crash.Seconds(), g.join.Seconds(),
 			g.flood, g.idle, micros(g.tick), micros(g.frame), g.ticks, g.reads)
@@ -47,28 +49,33 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // grow measures one size. The largest does without keepalives, see large.
 func (s settings) grow(n int) grown {
-	w := newWorld(s.seed, 0)
+	if s.largest.n == n {
+		return *s.largest
+	}
+	w := s.world(0)
 	w.oracle = n > 3000
 	w.load(n)
 	w.rest()
-	g := grown{n: n}
+	// Tables are compared about once a minute: a longer look at the smaller networks.
+	d := max(20*time.Second, min(2*time.Minute, time.Duration(100_000/n)*time.Second))
+	return w.measure(pick(s, 2, 5), pick(s, 10*time.Second, d))
+}
 
-	// A minute between comparisons of tables: a longer look at the smaller networks.
-	d := pick(s, 10*time.Second, max(20*time.Second, min(2*time.Minute, time.Duration(100_000/n)*time.Second)))
+// measure looks at a network at rest for so long, and then has so many peers join and crash.
+func (w *world) measure(repeats int, d time.Duration) grown {
+	n := len(w.alive())
+	g := grown{n: n}
+	before := w.count
 	w.timed = true
 	w.run(d)
 	w.timed = false
 	c := w.count
-	g.idle = perPeer(c.bytes, d, n) / 1000
-	g.tick = c.ticking / time.Duration(max(1, c.ticks))
-	g.ticks, g.reads = perPeer(c.ticks, d, n), perPeer(c.received, d, n)
+	g.idle = perPeer(c.bytes-before.bytes, d, n) / 1000
+	g.tick = (c.ticking - before.ticking) / time.Duration(max(1, c.ticks-before.ticks))
+	g.ticks, g.reads = perPeer(c.ticks-before.ticks, d, n), perPeer(c.received-before.received, d, n)
 
-	repeats := 5
-	if n > 3000 {
-		repeats = 3
-	}
 	var joins, crashes times
-	w.count = counters{}
+	before = w.count
 	w.timed = true
 	for range repeats {
 		each, _, _ := w.arrival(20 * time.Second)
@@ -77,8 +84,8 @@ func (s settings) grow(n int) grown {
 	}
 	w.timed = false
 	c = w.count
-	g.flood = float64(c.byContent[2]) / float64(n*repeats)
-	g.frame = c.receiving / time.Duration(max(1, c.received))
+	g.flood = float64(c.byContent[2]-before.byContent[2]) / float64(n*repeats)
+	g.frame = (c.receiving - before.receiving) / time.Duration(max(1, c.received-before.received))
 	for range repeats {
 		victim := w.someone()
 		_, last := w.gone(victim, 30*time.Second, victim.crash)

@@ -76,7 +76,7 @@ func degrees(s settings) []row {
 // grownDegree is the mean degree of a network that n peers have joined one after the
 // other, as the study's was.
 func (s settings) grownDegree(n int) float64 {
-	w := newWorld(s.seed, 0)
+	w := s.world(0)
 	w.load(2)
 	for len(w.peers) < n {
 		w.run(50 * time.Millisecond)

@@ -15,7 +15,7 @@ import (
 func large(s settings) []row {
 	start := time.Now()
 	n := pick(s, 300, 10*s.n)
-	w := newWorld(s.seed, 0)
+	w := s.world(0)
 	w.oracle = true
 	w.load(n)
 	rested := w.rest()
@@ -28,6 +28,10 @@ func large(s settings) []row {
 	}
 	times("setting up", start)
 	began := time.Now()
+	*s.largest = w.measure(2, 20*time.Second)
+	times("measuring for growth", began)
+
+	began = time.Now()
 	each, _, ready := w.arrival(30 * time.Second)
 	rows = append(rows, within("join known by all", each.max(), 2*time.Second, ""), info("newcomer ready", "%s", seconds(ready)))
 	leaver := w.someone()

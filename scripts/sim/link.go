@@ -40,7 +40,7 @@ const (
 	carriesClosed
 )
 
-// connected and goodbye are parcels that are the same for all.
+// connectedParcel is the same for all: the first packet behind the handshake.
 var connectedParcel = &parcel{kind: carriesConnected, size: packetSize}
 
 // connect makes a connection whose first flights have got through: the dialer has

@@ -5,6 +5,7 @@
 //	go run ./scripts/sim                       # or: make sim
 //	go run ./scripts/sim -only crash,join -seed 7
 //	go run ./scripts/sim -only growth -growth growth.csv
+//	go run ./scripts/sim -only half -seed 3 -follow p000583
 //
 // # How it works
 //
@@ -59,7 +60,11 @@ type settings struct {
 	quick  bool
 	only   string
 	growth string // file
+	follow string // an ID
 	log    io.Writer
+
+	// largest are the figures of the largest network, for the scenario "growth" if "large" has been run.
+	largest *grown
 }
 
 // memoryLimit makes the collector work harder before the bar of the largest scenario is reached.
@@ -73,6 +78,7 @@ func main() {
 	flag.BoolVar(&s.quick, "quick", false, "small networks and short times; the bars mean little")
 	flag.StringVar(&s.only, "only", "", "run these scenarios only: "+strings.Join(names(), ","))
 	flag.StringVar(&s.growth, "growth", "", "write the figures of the scenario \"growth\" to this file, as CSV")
+	flag.StringVar(&s.follow, "follow", "", "print to standard error what the peer with this ID does and what others say of it")
 	flag.Parse()
 	s.log = os.Stderr
 	debug.SetMemoryLimit(memoryLimit)
@@ -93,14 +99,14 @@ func run(s settings, out io.Writer) (ok bool, err error) {
 		return false, err
 	}
 	fmt.Fprintf(out, "seed %d, one-way latency %v to %v\n", s.seed, leastLatency, mostLatency)
+	s.largest = new(grown)
 	results := make([][]row, len(list))
-	// Those that measure memory and time have the machine for themselves, one after the
-	// other; of the rest two run at once, each network on one processor.
-	var shared []int
+	// Two networks at once, each on one processor, the longest first; then those that
+	// measure the time of single steps, one after the other.
+	var shared, alone []int
 	for i, sc := range list {
 		if sc.alone {
-			results[i] = s.play(sc)
-			debug.FreeOSMemory()
+			alone = append(alone, i)
 		} else {
 			shared = append(shared, i)
 		}
@@ -119,6 +125,10 @@ func run(s settings, out io.Writer) (ok bool, err error) {
 	}
 	close(next)
 	wg.Wait()
+	for _, i := range alone {
+		debug.FreeOSMemory()
+		results[i] = s.play(list[i])
+	}
 	return print(out, slices.Concat(results...)), nil
 }
 

@@ -30,18 +30,16 @@ type peer struct {
 	address  string
 	epoch    uint64
 
-	core      *core.Core // nil: down
-	ends      []*end     // in the order in which they came to be
-	lastLink  core.LinkID
-	tickAt    time.Duration
-	leaving   bool
-	exitBy    time.Duration
-	isReady   bool
-	started   time.Duration
-	readyAt   time.Duration
-	letIn     time.Duration // when a door said OK to this run; 0: none has
-	stoppedAt time.Duration
-	err       error
+	core     *core.Core // nil: down
+	ends     []*end     // in the order in which they came to be
+	lastLink core.LinkID
+	tickAt   time.Duration
+	leaving  bool
+	exitBy   time.Duration
+	isReady  bool
+	started  time.Duration
+	readyAt  time.Duration
+	letIn    time.Duration // when a door said OK to this run; 0: none has
 
 	there  set // by its events
 	behind set // of these, whose run has ended since, whatever runs now
@@ -73,7 +71,7 @@ func (p *peer) begin(cfg core.Config) {
 		panic("sim: it runs already")
 	}
 	p.life++
-	p.started, p.isReady, p.readyAt, p.letIn, p.err, p.leaving = w.now, false, 0, 0, nil, false
+	p.started, p.isReady, p.readyAt, p.letIn, p.leaving = w.now, false, 0, 0, false
 	p.there, p.behind, p.lastLink, p.ends = nil, nil, 0, nil
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = p.id, p.identity, network, "sim"
 	cfg.Addresses, cfg.Epoch = []string{p.address}, p.epoch
@@ -168,6 +166,9 @@ func (p *peer) carryOut(out *core.Effects) {
 	if out.Epoch != 0 {
 		p.epoch = out.Epoch
 	}
+	if w.follow != "" {
+		p.print(out)
+	}
 	for _, e := range out.Events {
 		p.see(e)
 	}
@@ -198,7 +199,6 @@ func (p *peer) carryOut(out *core.Effects) {
 	}
 	p.verify(out.Verify)
 	if out.Err != nil {
-		p.err = out.Err
 		w.count.errors++
 		w.odd("%s ends: %v", p.id, out.Err)
 		p.exit()
@@ -238,7 +238,7 @@ func (p *peer) crash() {
 		e.advance()
 		e.died(w.now)
 	}
-	p.core, p.ends, p.stoppedAt = nil, nil, w.now
+	p.core, p.ends = nil, nil
 	p.life++ // what was planned for it does not happen
 }
 
@@ -255,7 +255,7 @@ func (p *peer) exit() {
 		return
 	}
 	p.w.isGone(p)
-	p.leaving, p.stoppedAt, p.exitBy = true, p.w.now, p.w.now+exitWithin
+	p.leaving, p.exitBy = true, p.w.now+exitWithin
 	for _, e := range slices.Clone(p.ends) {
 		e.close(core.CloseBye)
 	}

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"quicpeer/overlay/core"
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -36,6 +36,7 @@ type world struct {
 	memory   *memory
 	count    counters
 	trace    uint64        // a hash over all that was sent and shown
+	follow   certs.ID      // whose story is printed; empty: nobody's
 	lastSeen time.Duration // the last event of any peer
 	doubted  []*peer       // see judgeDoubted
 	// saw, if set, is told of each event of a living peer.
@@ -250,19 +251,6 @@ func (c *counters) sent(m *pb.PeerMessage, size int) {
 // perPeer is the rate of bytes a second and peer between two counts.
 func perPeer(bytes int64, d time.Duration, n int) float64 {
 	return float64(bytes) / d.Seconds() / float64(n)
-}
-
-// note counts what a core says to its log.
-func (p *peer) note(n core.Note) {
-	switch n.Text {
-	case "refuting":
-		p.w.count.refuted++
-	case "lost":
-		p.w.count.accused++
-	case "peer breaks the protocol":
-		p.w.count.violations++
-		p.w.odd("%s: %s %v", p.id, n.Text, n.Args)
-	}
 }
 
 // seedOf makes a seed of 32 bytes.

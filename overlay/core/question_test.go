@@ -1,0 +1,178 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// TestQuestions: how a question is answered, over whatever link it comes.
+func TestQuestions(t *testing.T) {
+	question := func(identity uint64, id string, epoch uint64, seq uint32) *pb.Routed {
+		key := testIdentity(identity).Key()
+		return routedFrom("a", &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: id, Epoch: epoch, Seq: seq}}})
+	}
+	about := question(5, "subject", 1000, 0)
+	for _, test := range []struct {
+		name   string
+		before func(*watcher)
+		asks   *pb.Routed
+		want   string // "fresh", "quiet", "" for no answer
+	}{
+		{"heard just now", func(w *watcher) { w.pass(5 * time.Second) }, about, "fresh"},
+		{"not heard lately", func(w *watcher) { w.quiet(freshWithin + 100*time.Millisecond) }, about, "quiet"},
+		{"silent", func(w *watcher) { w.quiet(quietAfter + tickEvery) }, about, "quiet"},
+		{"ourselves", nil, question(0, "self", 1000, 0), "fresh"},
+		{"an earlier state", nil, question(5, "subject", 1000, 1), ""},
+		{"another run", nil, question(5, "subject", 999, 0), ""},
+		{"unknown", nil, question(77, "seventy", 1000, 0), ""},
+		{"another key", nil, question(77, "subject", 1000, 0), ""},
+		{"left", func(w *watcher) {
+			w.receive(w.links["b"], propagation(say(pb.AnnouncementType_LEAVE, 5, "subject", 1000, 0)))
+		}, about, ""},
+		{"in doubt", func(w *watcher) {
+			w.quiet(quietAfter + tickEvery)
+			w.c.Slept(w.now)
+		}, about, ""},
+	} {
+		w := watching(t)
+		if test.before != nil {
+			test.before(w)
+		}
+		w.receive(w.links["a"], proto.Clone(test.asks).(*pb.Routed))
+		if got := w.answers("a"); got != test.want {
+			t.Errorf("%s: answers %q, not %q", test.name, got, test.want)
+		}
+	}
+}
+
+// answers says what the frames of the last input answer to somebody: "fresh",
+// "quiet" or nothing.
+func (r *rig) answers(to string) string {
+	said := ""
+	for _, m := range r.frames() {
+		a := m.GetRouted().GetAnswer()
+		switch {
+		case a == nil || m.GetRouted().GetTo() != to:
+		case a.GetFresh():
+			said += "fresh"
+		default:
+			t, err := pb.ParseTestimony(a.GetTestimony())
+			if err != nil || t.GetWitness() != "self" || !certs.VerifyTestimony(testIdentity(0).Key(), a.GetTestimony()) {
+				r.t.Errorf("testifies by %v: %v", t, err)
+			}
+			said += "quiet"
+		}
+	}
+	return said
+}
+
+// TestQuestionWithoutLink: asked about somebody without a link we look ourselves:
+// pings and a dial, and all who have asked are told what comes of it.
+func TestQuestionWithoutLink(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		pong func(*pb.Ping) *pb.Ping
+		want string
+	}{
+		{"no pong", nil, "quiet"},
+		{"a pong", func(p *pb.Ping) *pb.Ping { return p }, "fresh"},
+		{"another's pong", func(p *pb.Ping) *pb.Ping { p.Number++; return p }, "quiet"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := watching(t)
+			w.receive(w.links["b"], propagation(say(pb.AnnouncementType_JOIN, 7, "far", 10, 0)))
+			key := testIdentity(7).Key()
+			asks := func(from certs.ID) {
+				w.receive(w.links[from], routedFrom(from, &pb.Routed{Content: &pb.Routed_Question{
+					Question: &pb.Question{Subject: key[:], Id: "far", Epoch: 10},
+				}}))
+				if w.answers(string(from)) != "" {
+					t.Errorf("answers %s at once", from)
+				}
+			}
+			asks("a")
+			asks("c")
+			asks("c")
+			w.pass(2 * tickEvery)
+			var pings []*pb.Routed
+			for i, m := range w.frames() {
+				if r := m.GetRouted(); r.GetPing() != nil && r.GetTo() == "far" {
+					pings = append(pings, r)
+					if w.out.Frames[i].Link != w.links["b"] {
+						t.Error("pings not by the way that is known")
+					}
+				}
+			}
+			if len(pings) != 1 || certs.PublicKey(pings[0].GetPing().GetKey()) != key {
+				t.Fatalf("pings %v", pings)
+			}
+			if test.pong != nil {
+				w.receive(w.links["b"], &pb.Routed{
+					From: "far", To: "self", Passed: []string{"far", "b"}, Parents: []byte{0, 0},
+					Content: &pb.Routed_Pong{Pong: test.pong(pings[0].GetPing())},
+				})
+			}
+			got := map[string]string{"a": w.answers("a"), "c": w.answers("c")}
+			for range 20 {
+				w.pass(tickEvery)
+				got["a"], got["c"] = got["a"]+w.answers("a"), got["c"]+w.answers("c")
+			}
+			if got["a"] != test.want || got["c"] != test.want {
+				t.Errorf("answers %v", got)
+			}
+		})
+	}
+}
+
+// TestPings: who is sent a ping sends the same back, if its key is meant.
+func TestPings(t *testing.T) {
+	own, other := testIdentity(0).Key(), testIdentity(9).Key()
+	for _, test := range []struct {
+		key   certs.PublicKey
+		pongs int
+	}{{own, 1}, {other, 0}} {
+		r := newRig(t, nil)
+		one := r.neighbour(1, "one")
+		r.receive(one, routedFrom("one", &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 77, Key: test.key[:]}}}))
+		if len(r.out.Frames) != test.pongs || test.pongs > 0 && r.frames()[0].GetRouted().GetPong().GetNumber() != 77 {
+			t.Errorf("answers %v", r.frames())
+		}
+	}
+}
+
+// TestInquiriesAreBounded: however many fall silent at once.
+func TestInquiriesAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxInquiries) })
+	l := r.neighbour(1, "one")
+	for i, e := range slices.Clone(r.c.table.entries) {
+		if e.record.ID == "one" || e == r.c.self {
+			continue
+		}
+		key := e.record.Key
+		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
+			Question: &pb.Question{Subject: key[:], Id: string(e.record.ID), Epoch: e.record.Epoch},
+		}}))
+		if len(r.c.inquiries) > maxInquiries {
+			t.Fatalf("%d inquiries after %d questions", len(r.c.inquiries), i)
+		}
+	}
+	for i := range 2 * maxAskers {
+		key := r.c.inquiries[0].subject.record.Key
+		r.receive(l, &pb.Routed{
+			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
+			Content: &pb.Routed_Question{Question: &pb.Question{
+				Subject: key[:], Id: string(r.c.inquiries[0].subject.record.ID), Epoch: r.c.inquiries[0].subject.record.Epoch,
+			}},
+		})
+	}
+	if n := len(r.c.inquiries[0].askers); n > maxAskers {
+		t.Errorf("%d askers", n)
+	}
+}
