@@ -280,6 +280,27 @@ func takeTable(t *testing.T, all []*Record) {
 	}
 }
 
+// TestTableIsJudgedFirst: a newcomer is ready when the signatures of the table have
+// been judged, and takes nothing of a piece in which one is not valid.
+func TestTableIsJudgedFirst(t *testing.T) {
+	for _, valid := range []bool{true, false} {
+		r, l := joining(t)
+		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Last: true, Done: true, Announcements: []*pb.Announcement{
+			say(pb.AnnouncementType_JOIN, 2, "two", 1, 0),
+		}}))
+		out := r.c.Drain()
+		if len(out.Verify) != 1 || len(out.Verify[0].Claims) != 1 || len(out.Events) > 0 {
+			t.Fatalf("wants judged %v, shows %v", out.Verify, out.Events)
+		}
+		r.c.Verified(r.now, out.Verify[0].ID, []bool{valid})
+		r.drain()
+		if ready := slices.Contains(r.out.Events, Event(Ready{})); ready != valid || r.has("two") != valid || (len(r.out.Closes) > 0) == valid {
+			t.Errorf("judged %v: is ready %v, shows %v, closes %v", valid, ready, r.c.Peers(), r.out.Closes)
+		}
+	}
+}
+
 // TestIsolatedDoor: a peer that reaches nobody, and so has no member to hand
 // over, is a door all the same.
 func TestIsolatedDoor(t *testing.T) {
