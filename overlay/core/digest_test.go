@@ -286,9 +286,8 @@ func TestTableIsJudgedFirst(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Last: true, Done: true, Announcements: []*pb.Announcement{
-			say(pb.AnnouncementType_JOIN, 2, "two", 1, 0),
-		}}))
+		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}}))
+		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Last: true, Done: true})) // with nothing to be judged
 		out := r.c.Drain()
 		if len(out.Verify) != 1 || len(out.Verify[0].Claims) != 1 || len(out.Events) > 0 {
 			t.Fatalf("wants judged %v, shows %v", out.Verify, out.Events)
