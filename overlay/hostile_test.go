@@ -145,9 +145,6 @@ func TestHostileMembers(t *testing.T) {
 		{"a second handshake", func(s *stranger, alice *peer) { s.say(s.hello()) }, "a handshake after the handshake"},
 		{"garbage", func(s *stranger, alice *peer) { s.sayBytes([]byte{3, 0xff, 0xff, 0xff}) }, "malformed"},
 		{"a table never asked for", func(s *stranger, alice *peer) { s.say(&pb.SyncReply{Done: true}) }, "not asked for"},
-		{"an answer too much", func(s *stranger, alice *peer) {
-			s.say(&pb.Neighbour{Type: pb.NeighbourType_REFUSE}, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-		}, "no request for neighbourhood"},
 		{"hashes never asked for", func(s *stranger, alice *peer) {
 			s.say(&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)})
 		}, "not asked for"},
