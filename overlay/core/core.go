@@ -72,8 +72,8 @@ const (
 	lagWeight       = 8                // silence is measured so much more leniently than we are late
 	lagFades        = 32               // ticks: half of it in 6 s
 	refutedAtOnce   = 3 * time.Second  // by somebody who was never gone
-	refutedOften    = 3
-	ignoreFor       = 10 * time.Minute
+	refutedOften    = 4
+	ignoreFor       = time.Minute
 )
 
 // Other times, guesses unless said otherwise.
@@ -88,7 +88,8 @@ const (
 	probeAlarmed     = 1 * time.Second
 	healEvery        = 1 * time.Second  // a lost peer is redialled by somebody
 	shortLived       = 10 * time.Second // a link that ends before; see Disconnected
-	idleAfter        = 60 * time.Second // a link that serves nothing is closed
+	idleAfter        = 60 * time.Second // a link over which messages went, and go no more
+	unusedAfter      = 5 * time.Second  // a link that has never served anything
 	refusedFor       = 30 * time.Second // no second request for neighbourhood
 	aloneAfter       = 2 * time.Second  // without a neighbour: asks to be taken above the number
 	compareEvery     = time.Minute      // tables on one random link, should a flood have missed us
@@ -109,6 +110,7 @@ const (
 	maxEntries        = 100_000 // above, the full table itself is the wrong design
 	maxTombstones     = 16_384  // buried entries
 	maxDials          = 64      // at once
+	maxChecks         = 4       // of these, dials that only look whether somebody is here
 	maxEvicted        = 1024    // buried entries taken out and remembered
 	maxInquiries      = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
@@ -188,9 +190,11 @@ type Core struct {
 	deaf      bool          // no link is heard
 	storm     bool          // several links are silent
 	lastHeard time.Duration // anybody
-	lag       time.Duration // by how much ticks come late, the worst of the last seconds
-	doubtTill time.Duration
-	alarmTill time.Duration
+	// deafProven: a dial has failed since no link is heard.
+	deafProven bool
+	lag        time.Duration // by how much ticks come late, the worst of the last seconds
+	doubtTill  time.Duration
+	alarmTill  time.Duration
 
 	accusations []*accusation // of which the accused are told
 	refuting    bool

@@ -33,7 +33,9 @@ func (c *Core) checkLinks() {
 		}
 		c.checkPromises(l)
 	}
-	c.deaf = healthy == 0
+	if c.deaf = healthy == 0; !c.deaf {
+		c.deafProven = false
+	}
 	c.storm = silent >= stormLinks
 	if c.storm {
 		c.alarmTill = c.now + alarmFor
@@ -43,8 +45,8 @@ func (c *Core) checkLinks() {
 			c.linkSilent(l)
 		}
 	}
-	if c.ready && !c.leaving && c.deaf && c.now >= c.lastHeard+isolatedAfter+c.leniency() && c.now >= c.doubtTill {
-		c.isolate()
+	if c.ready && !c.leaving && c.deaf {
+		c.listenAnew()
 	}
 }
 
@@ -59,8 +61,23 @@ func (c *Core) checkPromises(l *link) {
 		c.close(l, CloseTimeout, "a comparison of tables was not answered")
 	case l.asked && c.now > l.askedAt+askTimeout:
 		c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
-	case !l.neighbour && !l.asked && !l.fetching && c.now-max(l.used, l.opened) > idleAfter:
+	case l.neighbour || l.asked || l.fetching || l.verifying > 0:
+	case l.used > l.opened && c.now > l.used+idleAfter, l.used <= l.opened && c.now > l.opened+unusedAfter:
 		c.close(l, CloseIdle, "not used")
+	}
+}
+
+// listenAnew is for who hears nobody: it dials those whom it had links to, and when
+// that fails as well it takes itself to be cut off.
+func (c *Core) listenAnew() {
+	if c.now >= c.lastHeard+isolatedAfter+c.leniency() && c.now >= c.doubtTill && (c.deafProven || len(c.dials) == 0) {
+		c.isolate()
+		return
+	}
+	for _, l := range c.links {
+		if e := c.table.get(l.peer, l.key); l.state == linkUp && e != nil && e.alive() && c.now >= e.our().nextDial {
+			c.dialEntry(e)
+		}
 	}
 }
 

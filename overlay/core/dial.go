@@ -13,7 +13,7 @@ const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 30 * time.Second
 	lostBackoff  = 2 * time.Second // of the lost; how often they are dialled at all, see heal
-	joinBackoff  = 1 * time.Second  // at most, between attempts at an address to join
+	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
 )
 
 // startDial wishes for a connection.
@@ -21,7 +21,11 @@ func (c *Core) startDial(d *dial, addresses []string) {
 	c.lastDial++
 	d.id = c.lastDial
 	c.dials[d.id] = d
-	c.out.Dials = append(c.out.Dials, Dial{ID: d.id, Key: d.key, Addresses: addresses, Timeout: dialTimeout})
+	timeout := dialTimeout
+	if c.deaf && c.ready {
+		timeout = isolatedAfter - quietAfter // so that it is known by then
+	}
+	c.out.Dials = append(c.out.Dials, Dial{ID: d.id, Key: d.key, Addresses: addresses, Timeout: timeout})
 }
 
 // dialEntry dials the peer at the addresses of its record, unless that is under
@@ -31,7 +35,11 @@ func (c *Core) dialEntry(e *entry) { c.dialFor(e, false) }
 // dialFor is dialEntry; seeking says that a neighbour is sought.
 func (c *Core) dialFor(e *entry, seeking bool) {
 	d := e.with()
-	if d.dialing != 0 || c.leaving || len(c.dials) >= maxDials {
+	most := maxChecks
+	if seeking || d.wanted {
+		most = maxDials
+	}
+	if d.dialing != 0 || c.leaving || len(c.dials) >= most {
 		return
 	}
 	if len(e.record.Addresses) == 0 {
@@ -95,6 +103,7 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 func (c *Core) entryNotReached(e *entry, why string) {
 	d := e.with()
 	d.failures++
+	c.deafProven = c.deafProven || c.deaf
 	most := maxBackoff
 	if !e.alive() {
 		most = lostBackoff

@@ -46,7 +46,17 @@ func (c *Core) dependants() int {
 // usual number.
 func (c *Core) seekNeighbours() {
 	c.leanOnOthers()
-	for missing := wantNeighbours - c.degree() - c.seeking; missing > 0; missing-- {
+	missing := wantNeighbours - c.degree() - c.seeking
+	if c.lag > doubtLate && c.degree() > 0 {
+		missing = min(missing, 1-c.seeking) // each costs two handshakes, and there is too much to do
+	}
+	for _, l := range c.links { // those that stand cost nothing
+		if e := c.table.get(l.peer, l.key); missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
+			c.askNeighbour(l, false)
+			missing--
+		}
+	}
+	for ; missing > 0; missing-- {
 		e := c.pickNeighbour()
 		if e == nil {
 			return
@@ -61,22 +71,24 @@ func (c *Core) seekNeighbours() {
 
 // pickNeighbour chooses whom to ask: who has been suggested, else anybody.
 func (c *Core) pickNeighbour() *entry {
-	open := func(e *entry) bool {
-		d := e.our()
-		if e == c.self || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
-			return false
-		}
-		l := c.linkTo(e.record.Key)
-		return l == nil || !l.neighbour && !l.asked
-	}
 	for len(c.suggested) > 0 {
 		e := c.table.owner(c.suggested[0], c.now)
 		c.suggested = c.suggested[1:]
-		if e != nil && open(e) {
+		if e != nil && c.mayAsk(e) {
 			return e
 		}
 	}
-	return c.pick(open)
+	return c.pick(c.mayAsk)
+}
+
+// mayAsk says that the peer can be asked for neighbourhood.
+func (c *Core) mayAsk(e *entry) bool {
+	d := e.our()
+	if e == c.self || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
+		return false
+	}
+	l := c.linkTo(e.record.Key)
+	return l == nil || !l.neighbour && !l.asked
 }
 
 // leanOnOthers asks to be taken as a dependant when nobody has taken us as a
@@ -159,18 +171,23 @@ func (c *Core) receiveRequest(l *link, alone bool) {
 	}
 }
 
-// withRoom names neighbours of ours that, by what they have said, have room for another.
+// withRoom names neighbours of ours that, by what they have said, have room for
+// another, those with the fewest neighbours first. In a network that grows the old
+// are full and the young are not, so most who ask at random are refused once.
 func (c *Core) withRoom(asker *link) []string {
-	var ids []string
+	var open []*entry
 	for _, l := range c.links {
-		if !l.neighbour || l.key == asker.key || len(ids) == pb.MaxCandidates {
-			continue
-		}
-		if e := c.table.get(l.peer, l.key); e != nil && len(e.our().neighbours) < maxNeighbours {
-			ids = append(ids, string(l.peer))
+		e := c.table.get(l.peer, l.key)
+		if l.neighbour && l.key != asker.key && e != nil && len(e.our().neighbours)+1 < maxNeighbours {
+			open = append(open, e)
 		}
 	}
-	c.cfg.Rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	c.cfg.Rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	slices.SortStableFunc(open, func(a, b *entry) int { return len(a.our().neighbours) - len(b.our().neighbours) })
+	var ids []string
+	for _, e := range open[:min(len(open), pb.MaxCandidates)] {
+		ids = append(ids, string(e.record.ID))
+	}
 	return ids
 }
 

@@ -103,8 +103,7 @@ func (c *Core) step(q *inquiry) {
 	}
 }
 
-// try looks for evidence of our own: a ping, then a second one and a dial; all at
-// once if it is urgent.
+// try looks for evidence of our own: a ping, then a second one and a dial.
 func (c *Core) try(q *inquiry) {
 	if c.now < q.next {
 		c.wake(q.next)
@@ -114,9 +113,7 @@ func (c *Core) try(q *inquiry) {
 	switch q.tries {
 	case 0:
 		c.ping(q)
-		if q.urgent {
-			c.dialEntry(q.subject)
-		} else {
+		if !q.urgent {
 			pause = pingAgain
 		}
 	case 1:

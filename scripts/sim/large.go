@@ -47,16 +47,8 @@ func large(s settings) []row {
 	times("the crashes", began)
 
 	began = time.Now()
-	sides := make(set, len(w.peers)/64+1)
-	for _, p := range w.some(n / 100) {
-		sides.add(p.index)
-	}
-	w.cut(func(i int) uint8 {
-		if sides.has(int32(i)) {
-			return 1
-		}
-		return 0
-	})
+	few := w.some(n / 100)
+	w.cut(w.sides(few))
 	cutAt := w.now
 	apart := w.settleOn(0, 30*time.Second)
 	w.run(cutAt + 30*time.Second - w.now)
@@ -65,7 +57,7 @@ func large(s settings) []row {
 	together := w.settle(time.Minute)
 	rows = append(rows,
 		within("99 % right after 1 % is cut off", apart, 6*time.Second, rivalCrashLarge),
-		info("entries wrong at the 1 %, 30 s later", "%d of %d", small, (n/100)*(n/100-1)),
+		info("entries wrong at the 1 %, 30 s later", "%d of %d", small, len(few)*(n-1)),
 		within("all tables right after the heal, 30 s later", together, 6*time.Second, rivalHeal),
 		atMost("living peers shown as lost, not by the 1 %", float64(w.count.falseLost), 0, "", ""),
 	)
