@@ -152,16 +152,6 @@ func (n *Node) apply(out core.Effects) {
 	}
 }
 
-// verify judges the signatures of a part of a table, off the loop, which it would
-// stall for seconds in a network of thousands. The core bounds how many there are.
-func (n *Node) verify(v core.Verify) {
-	valid := make([]bool, len(v.Claims))
-	for i, claim := range v.Claims {
-		valid[i] = claim.Valid()
-	}
-	n.post(func() { n.core.Verified(n.now(), v.ID, valid) })
-}
-
 // sendFrame queues a frame on its link. A broadcast that is passed on is dropped
 // for a link that is so busy that announcements could not be queued any more.
 func (n *Node) sendFrame(f core.Frame) {

@@ -105,6 +105,7 @@ func (in *inbox) readStreams() error {
 		if err != nil {
 			return nil
 		}
+		in.link.used.touch(in.node.start)
 		if err := in.readStream(stream); err != nil {
 			stream.Cancel(transport.CodeProtocol)
 			if err == errEnded {

@@ -1355,7 +1355,10 @@ type Neighbour struct {
 	// and ended by the asker once it has others.
 	Alone bool `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
 	// REFUSE: IDs of peers that may have room, at most 8.
-	Candidates    []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Candidates []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// REQUEST: how many neighbours the asker has. Who has few is granted in the place
+	// of one that has many.
+	Have          uint32 `protobuf:"varint,4,opt,name=have,proto3" json:"have,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1409,6 +1412,13 @@ func (x *Neighbour) GetCandidates() []string {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *Neighbour) GetHave() uint32 {
+	if x != nil {
+		return x.Have
+	}
+	return 0
 }
 
 // NeighbourList tells the neighbours who else is one, so that they know whom to
@@ -2393,13 +2403,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x04 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
 	"candidates\x12\x1a\n" +
-	"\bsoftware\x18\x05 \x01(\tR\bsoftware\"q\n" +
+	"\bsoftware\x18\x05 \x01(\tR\bsoftware\"\x85\x01\n" +
 	"\tNeighbour\x12.\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
 	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\tR\n" +
-	"candidates\"!\n" +
+	"candidates\x12\x12\n" +
+	"\x04have\x18\x04 \x01(\rR\x04have\"!\n" +
 	"\rNeighbourList\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"2\n" +
 	"\x06Routes\x12\x14\n" +

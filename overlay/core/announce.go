@@ -164,7 +164,7 @@ func (c *Core) accept(from *link, n news) {
 	if from != nil {
 		c.setHops(e, from, n.hops)
 	}
-	e.told = c.distance(e) // by this announcement
+	c.reroute(e)
 	switch {
 	case refuted || c.mayFlood(e):
 		c.flood(from, e)
@@ -178,7 +178,7 @@ func (c *Core) accept(from *link, n news) {
 // makeEntry makes room in the table and an entry there.
 func (c *Core) makeEntry(from *link, n news) *entry {
 	r := n.record
-	if from != nil && !from.mayIntroduce(c.now) {
+	if from != nil && !from.fetching && !from.mayIntroduce(c.now) {
 		c.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
 		return nil
 	}
@@ -241,6 +241,10 @@ func (c *Core) change(e *entry, n news) {
 // the peer live after all, as one that was stopped for a while, it hears by this very
 // link what was said, and needs no new one.
 func (c *Core) bury(e *entry, wasAlive bool) {
+	wait := suspectFor
+	if c.now-e.said >= oldAfter {
+		wait = suspectOld
+	}
 	c.gone = append(c.gone, e)
 	c.unroute(e)
 	for _, l := range c.links {
@@ -251,9 +255,9 @@ func (c *Core) bury(e *entry, wasAlive bool) {
 		}
 	}
 	if wasAlive {
-		e.with().doomed = c.now + suspectFor
+		e.with().doomed = c.now + wait
 		c.doomed = append(c.doomed, e)
-		c.wake(c.now + suspectFor)
+		c.wake(c.now + wait)
 	}
 }
 

@@ -59,6 +59,8 @@ const (
 	enoughWitnesses = 3                       // silent ones, where there are so many
 	minTestimonies  = 2                       // of an accusation: the accuser's and another
 	suspectFor      = 300 * time.Millisecond  // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
+	suspectOld      = 3 * time.Second         // if it was said some time ago: a network that was cut meets again, and many refute at once
+	oldAfter        = 3 * time.Second         // then
 	isolatedAfter   = 3 * time.Second         // hearing nobody: all are shown as lost
 	doubtLate       = 300 * time.Millisecond  // a tick so late: we may be deaf ourselves
 	stoppedAfter    = 1 * time.Second         // a tick so late: this process was stopped
@@ -86,23 +88,26 @@ const (
 	refuteEvery      = 200 * time.Millisecond // well below suspectFor
 	probeEvery       = 10 * time.Second       // a random peer without a link; the study's figure
 	probeAlarmed     = 1 * time.Second
-	healEvery        = 1 * time.Second  // a lost peer is redialled by somebody
-	shortLived       = 10 * time.Second // a link that ends before; see Disconnected
-	idleAfter        = 60 * time.Second // a link over which messages went, and go no more
-	unusedAfter      = 5 * time.Second  // a link that has never served anything
-	refusedFor       = 30 * time.Second // no second request for neighbourhood
-	aloneAfter       = 2 * time.Second  // without a neighbour: asks to be taken above the number
-	compareEvery     = time.Minute      // tables on one random link, should a flood have missed us
-	warnEvery        = 2 * time.Second  // a peer of an accusation
-	changeEvery      = 10 * time.Second // six announcements a minute of one peer
-	lease            = 24 * time.Hour   // a JOIN that is not renewed
-	rememberFor      = 25 * time.Hour   // who is buried: longer than the JOIN that is buried
+	healEvery        = 1 * time.Second        // a lost peer is redialled by somebody
+	shortLived       = 10 * time.Second       // a link that ends before; see Disconnected
+	idleAfter        = 60 * time.Second       // a link over which messages went, and go no more
+	unusedAfter      = 5 * time.Second        // a link that has never served anything
+	seekEvery        = 500 * time.Millisecond // a dial for a neighbour, after the first five
+	checkEvery       = 1 * time.Second        // a dial that looks whether somebody is here
+	refusedFor       = 30 * time.Second       // no second request for neighbourhood
+	aloneAfter       = 2 * time.Second        // without a neighbour: asks to be taken above the number
+	compareEvery     = time.Minute            // tables on one random link, should a flood have missed us
+	warnEvery        = 2 * time.Second        // a peer of an accusation
+	changeEvery      = 10 * time.Second       // six announcements a minute of one peer
+	lease            = 24 * time.Hour         // a JOIN that is not renewed
+	rememberFor      = 25 * time.Hour         // who is buried: longer than the JOIN that is buried
 	renewEvery       = 8 * time.Hour
 )
 
 // Numbers.
 const (
 	wantNeighbours    = 5   // asked for; the study measured a mean degree of 9.0 with these two
+	enoughNeighbours  = 8   // not asked for more
 	maxNeighbours     = 12  // granted
 	maxDependants     = 64  // granted above that to peers that have nobody else
 	maxLinks          = 256 // then newcomers are told FULL
@@ -110,13 +115,14 @@ const (
 	maxEntries        = 100_000 // above, the full table itself is the wrong design
 	maxTombstones     = 16_384  // buried entries
 	maxDials          = 64      // at once
-	maxChecks         = 4       // of these, dials that only look whether somebody is here
+	maxChecks         = 4       // dials in a row that only look whether somebody is here
 	maxEvicted        = 1024    // buried entries taken out and remembered
 	maxInquiries      = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
 	maxAccusations    = 1024
 	changesAtOnce     = 6
+	doubtedAtOnce     = 3 // probed in a tick
 	askedAtOnce       = 8 // witnesses in the first round; all in the next
 	orphansChecked    = 3 // of the neighbours of each peer that fell silent in a storm
 )
@@ -179,6 +185,9 @@ type Core struct {
 	lastDial   DialID
 	seeking    int        // dials under way that seek a neighbour
 	suggested  []certs.ID // by peers that have no room
+	seeks      allowance
+	checks     allowance
+	doubted    []*entry // found again by the word of others; to be probed first
 	aloneSince time.Duration
 
 	neighboursChanged bool // and they have not been told

@@ -143,8 +143,16 @@ func (c *Core) linkBroken(e *entry) {
 	c.dialEntry(e)
 }
 
-// probe sends one random living peer without a link a ping now and then.
+// probe sends one random living peer without a link a ping now and then; and soon
+// those that were missing and are here again by the word of others, who may have been
+// cut off together with us.
 func (c *Core) probe() {
+	for range min(len(c.doubted), doubtedAtOnce) {
+		if e := c.doubted[0]; e.alive() && c.linkTo(e.record.Key) == nil {
+			c.inquire(e, true)
+		}
+		c.doubted = c.doubted[1:]
+	}
 	if c.now < c.nextProbe {
 		return
 	}

@@ -29,17 +29,16 @@ func (c *Core) startDial(d *dial, addresses []string) {
 }
 
 // dialEntry dials the peer at the addresses of its record, unless that is under
-// way. Without any the dial has failed already.
+// way or it was tried just now. Without any the dial has failed already.
 func (c *Core) dialEntry(e *entry) { c.dialFor(e, false) }
 
 // dialFor is dialEntry; seeking says that a neighbour is sought.
 func (c *Core) dialFor(e *entry, seeking bool) {
 	d := e.with()
-	most := maxChecks
-	if seeking || d.wanted {
-		most = maxDials
+	if d.dialing != 0 || c.leaving || c.now < d.nextDial || len(c.dials) >= maxDials {
+		return
 	}
-	if d.dialing != 0 || c.leaving || len(c.dials) >= most {
+	if !seeking && !d.wanted && !c.deaf && !c.checks.take(c.now, maxChecks, checkEvery) {
 		return
 	}
 	if len(e.record.Addresses) == 0 {

@@ -40,16 +40,18 @@ type link struct {
 	asked     bool // for neighbourhood, and no answer yet
 	askedAt   time.Duration
 	everAsked bool
+	gained    bool // it is a neighbour because we asked
 	leaning   bool // we asked for it as somebody who has nobody else
 	// leanRefused: and were refused.
 	leanRefused bool
 
-	fetching   bool // we are taking its whole table
-	fetched    time.Duration
-	fetchedAll bool
-	fetchNext  *pb.SyncRequest // to be sent when less waits to be verified
-	comparing  *comparison     // of its table with ours
-	verifying  int             // batches of its table whose signatures are being judged
+	fetching    bool // we are taking its whole table
+	fetched     time.Duration
+	fetchedAll  bool
+	compareThen bool
+	fetchNext   *pb.SyncRequest // to be sent when less waits to be verified
+	comparing   *comparison     // of its table with ours
+	verifying   int             // batches of its table whose signatures are being judged
 
 	routed     allowance
 	introduced allowance

@@ -40,16 +40,15 @@ func (c *Core) dependants() int {
 	return n
 }
 
-// seekNeighbours asks for neighbours until there are enough, of the living at
-// random: over a link that stands, else over a new one. Without any it has
-// several dials under way at once, and after a while asks to be taken above the
-// usual number.
+// seekNeighbours asks for neighbours, of the living at random, until it has five; and
+// where it has fewer than eight, until it has gained five by asking, or those who
+// come and go would leave all with five. It asks over a link that stands, else over a
+// new one, several at once but then two a second: in a network that grows most are
+// full. Without any neighbour for a while it asks to be taken above the usual number.
 func (c *Core) seekNeighbours() {
 	c.leanOnOthers()
-	missing := wantNeighbours - c.degree() - c.seeking
-	if c.lag > doubtLate && c.degree() > 0 {
-		missing = min(missing, 1-c.seeking) // each costs two handshakes, and there is too much to do
-	}
+	degree := c.degree()
+	missing := max(wantNeighbours-degree, min(wantNeighbours-c.gained(), enoughNeighbours-degree)) - c.seeking
 	for _, l := range c.links { // those that stand cost nothing
 		if e := c.table.get(l.peer, l.key); missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
 			c.askNeighbour(l, false)
@@ -63,10 +62,21 @@ func (c *Core) seekNeighbours() {
 		}
 		if l := c.linkTo(e.record.Key); l != nil {
 			c.askNeighbour(l, false)
-		} else {
+		} else if c.seeks.take(c.now, wantNeighbours, seekEvery) {
 			c.dialFor(e, true)
 		}
 	}
+}
+
+// gained counts the neighbours that we have asked for.
+func (c *Core) gained() int {
+	n := 0
+	for _, l := range c.links {
+		if l.neighbour && l.gained {
+			n++
+		}
+	}
+	return n
 }
 
 // pickNeighbour chooses whom to ask: who has been suggested, else anybody.
@@ -120,14 +130,14 @@ func (c *Core) leanOnOthers() {
 func (c *Core) askNeighbour(l *link, alone bool) {
 	if !l.neighbour && !l.asked {
 		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, c.now, alone
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone})
+		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(c.neighbours())})
 	}
 }
 
 func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 	switch what := m.GetType(); {
 	case what == pb.NeighbourType_REQUEST:
-		c.receiveRequest(l, m.GetAlone())
+		c.receiveRequest(l, m)
 	case what == pb.NeighbourType_END:
 		if l.neighbour {
 			c.endNeighbour(l)
@@ -139,10 +149,11 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 		}
 	case what == pb.NeighbourType_ACCEPT:
+		l.gained = l.gained || l.asked
 		c.becomeNeighbour(l, false)
 		c.compareTables(l)
 	case what == pb.NeighbourType_REFUSE:
-		l.asked, l.leanRefused = false, l.leaning
+		l.asked, l.leanRefused, l.leaning = false, l.leaning, false
 		if e := c.table.get(l.peer, l.key); e != nil {
 			e.with().refusedTill = c.now + refusedFor
 		}
@@ -157,18 +168,35 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 // receiveRequest grants neighbourhood or refuses it and names others. Two requests
 // that cross are an agreement of their own, and the one who asks for what stands
 // has lost sight of it.
-func (c *Core) receiveRequest(l *link, alone bool) {
-	room := c.degree() < maxNeighbours
+func (c *Core) receiveRequest(l *link, m *pb.Neighbour) {
 	switch {
-	case l.neighbour || l.asked || room:
+	case l.neighbour || l.asked || c.degree() < maxNeighbours || m.GetHave() < wantNeighbours && c.giveUpOne():
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 		c.becomeNeighbour(l, false)
-	case alone && c.dependants() < maxDependants:
+	case m.GetAlone() && c.dependants() < maxDependants:
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 		c.becomeNeighbour(l, true)
 	default:
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: c.withRoom(l)})
 	}
+}
+
+// giveUpOne makes room by ending with the neighbour that, by what it has said, has
+// most, if that is more than enough.
+func (c *Core) giveUpOne() bool {
+	var richest *link
+	most := enoughNeighbours
+	for _, l := range c.links {
+		if e := c.table.get(l.peer, l.key); l.neighbour && l.slot >= 0 && e != nil && len(e.our().neighbours)+1 > most {
+			richest, most = l, len(e.our().neighbours)+1
+		}
+	}
+	if richest == nil {
+		return false
+	}
+	c.send(richest, &pb.Neighbour{Type: pb.NeighbourType_END})
+	c.endNeighbour(richest)
+	return true
 }
 
 // withRoom names neighbours of ours that, by what they have said, have room for
@@ -211,7 +239,7 @@ func (c *Core) becomeNeighbour(l *link, dependant bool) {
 // endNeighbour closes the link to announcements.
 func (c *Core) endNeighbour(l *link) {
 	if l.neighbour {
-		l.neighbour, l.dependant, l.leaning = false, false, false
+		l.neighbour, l.dependant, l.leaning, l.gained = false, false, false, false
 		c.freeSlot(l.slot)
 		l.slot = -1
 		c.neighboursChanged = true

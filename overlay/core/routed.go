@@ -75,12 +75,15 @@ func (c *Core) nextHop(to certs.ID, passed []string) *link {
 		if l.peer == to {
 			return l
 		}
-		if !l.neighbour || l.slot < 0 {
+		if !l.neighbour {
 			continue
 		}
-		hops := uint8(noWay)
-		for _, e := range entries {
-			hops = min(hops, e.hops[l.slot])
+		hops := uint8(noWay + 1)
+		if l.slot >= 0 {
+			hops = noWay
+			for _, e := range entries {
+				hops = min(hops, e.hops[l.slot])
+			}
 		}
 		if best == nil || hops < bestHops {
 			best, bestHops = l, hops

@@ -89,7 +89,11 @@ func (c *Core) tellRoutes() {
 func (c *Core) tellAllRoutes(l *link) {
 	all := &pb.Routes{}
 	for _, e := range c.table.entries {
-		if d := c.distance(e); d < noWay && e.record.Key != l.key {
+		d := e.told
+		if e == c.self {
+			d = 0
+		}
+		if d < noWay && e.record.Key != l.key {
 			all.Peers, all.Hops = append(all.Peers, shortTag(e.record.tag)), append(all.Hops, d)
 		}
 	}

@@ -99,6 +99,7 @@ func (c *Core) miss(e *entry) {
 func (c *Core) found(e *entry) {
 	if e.missing {
 		e.missing, c.compareAll = false, true
+		c.doubted = append(c.doubted, e)
 		c.table.changed()
 		c.refresh(e.record.ID)
 		c.checkOwnID(e)

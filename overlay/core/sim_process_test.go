@@ -94,7 +94,7 @@ func (p *process) tick() {
 	p.core.Tick(p.node.world.now)
 	p.drain()
 	p.planTick()
-	if n := p.core.neighbours(); n > maxNeighbours {
+	if n := p.core.neighbours() - p.core.dependants(); n > maxNeighbours {
 		p.node.world.fatal("%s has %d neighbours", p.node.id, n)
 	}
 }

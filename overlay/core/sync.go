@@ -67,8 +67,14 @@ func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 	if len(request.GetAfterKey()) != 0 {
 		rest = c.table.after(certs.ID(request.GetAfterId()), certs.PublicKey(request.GetAfterKey()))
 	}
-	part := rest[:min(len(rest), maxAnswer)]
-	c.answer(l, c.announcements(part), len(part) == len(rest), nil)
+	var part []*entry
+	for len(rest) > 0 && len(part) < maxAnswer {
+		if !rest[0].missing {
+			part = append(part, rest[0])
+		}
+		rest = rest[1:]
+	}
+	c.answer(l, c.announcements(part), len(rest) == 0, nil)
 }
 
 // announcements says what we hold of the entries.
@@ -100,6 +106,10 @@ func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint6
 
 // compareTables begins a comparison with a neighbour.
 func (c *Core) compareTables(l *link) {
+	if l.fetching {
+		l.compareThen = true
+		return
+	}
 	if l.comparing == nil {
 		l.comparing = &comparison{updated: c.now}
 		c.send(l, &pb.SyncDigest{Root: c.table.digest()})
@@ -339,6 +349,10 @@ func (c *Core) continueSync(l *link) {
 	if l.fetchedAll {
 		l.fetching, l.fetchedAll = false, false
 		c.becomeReady()
+		if l.compareThen && l.neighbour {
+			l.compareThen = false
+			c.compareTables(l)
+		}
 	}
 	if p := l.comparing; p != nil && p.again {
 		p.again = false

@@ -159,7 +159,7 @@ func (c *Core) weigh(q *inquiry) {
 		if w.said != nil {
 			quiet++
 		}
-		if w.said != nil || w.unanswered < 2 {
+		if w.said != nil || w.unanswered < 2 || c.now < q.nextRound {
 			counted++
 		}
 	}
@@ -375,7 +375,7 @@ func (c *Core) accuse(q *inquiry) {
 // refuted so several times is not believed for a while. A refutation that comes
 // later may be true as the accusation was: the peer was cut off.
 func (c *Core) countRefuted(e *entry) {
-	if c.now > e.our().doomed-suspectFor+refutedAtOnce {
+	if c.now > e.said+refutedAtOnce {
 		return
 	}
 	for _, signed := range e.proof {
