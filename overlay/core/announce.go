@@ -89,7 +89,7 @@ func (n *news) openProof(list []*pb.Signed) (why string) {
 // the link had to be closed for it.
 func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	n, ok := c.open(from, a)
-	if !ok || !c.isNews(from, n) {
+	if !ok || !c.isNews(from, n) || c.isJudged(n) {
 		return ok
 	}
 	if !c.signed(n) {

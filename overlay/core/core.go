@@ -193,6 +193,7 @@ type Core struct {
 	neighboursChanged bool // and they have not been told
 
 	batches    map[VerifyID]*batch // what is being verified
+	judged     map[uint64]*Record  // the records in them, by tie
 	lastVerify VerifyID
 
 	inquiries []*inquiry
@@ -237,7 +238,7 @@ func New(cfg Config, now time.Duration) *Core {
 	if cfg.Verify == nil {
 		cfg.Verify = Claim.Valid
 	}
-	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch)}
+	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
 	c.begin(now)
 	c.nextTick, c.lastHeard, c.aloneSince = now, now, now
 	c.nextProbe, c.nextHeal, c.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
@@ -209,7 +211,7 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 		if !ok {
 			return
 		}
-		if c.isNews(l, n) {
+		if c.isNews(l, n) && !c.isJudged(n) {
 			b.add(n)
 		}
 	}
@@ -297,6 +299,9 @@ func (c *Core) verify(l *link, b *batch) {
 		c.merge(b, nil)
 		return
 	}
+	for _, n := range b.news {
+		c.judged[n.record.tie] = n.record
+	}
 	c.lastVerify++
 	c.batches[c.lastVerify] = b
 	c.out.Verify = append(c.out.Verify, Verify{c.lastVerify, b.claims})
@@ -308,32 +313,45 @@ func (c *Core) Verified(now time.Duration, id VerifyID, valid []bool) {
 	c.begin(now)
 	if b := c.batches[id]; b != nil {
 		delete(c.batches, id)
+		for _, n := range b.news {
+			delete(c.judged, n.record.tie)
+		}
 		c.merge(b, valid)
 	}
 }
 
-// merge takes over a batch whose signatures have been judged.
+// isJudged says that the very same statement is being verified: a newcomer hears
+// everything from several sides at once.
+func (c *Core) isJudged(n news) bool {
+	r := c.judged[n.record.tie]
+	return r != nil && n.state == r.Type && (r == n.record || proto.Equal(r.Signed, n.record.Signed))
+}
+
+// merge takes over a batch whose signatures have been judged, also when its link has
+// ended meanwhile: what is signed is true whoever brought it.
 func (c *Core) merge(b *batch, valid []bool) {
 	l := c.link(b.link)
-	if c.ended || l == nil || l.state != linkUp {
-		return // another link brings the same
+	if l != nil && l.state != linkUp {
+		l = nil
 	}
-	l.verifying--
+	if l != nil {
+		l.verifying--
+	}
 	for _, n := range b.news {
 		k := len(n.claims())
-		if slices.Contains(valid[:k], false) {
-			c.violation(l, "an announcement that its subject, or a witness, has not signed")
-			return
-		}
+		bad := slices.Contains(valid[:k], false)
 		valid = valid[k:]
-		if c.isNews(l, n) {
+		if bad && l != nil {
+			c.violation(l, "an announcement that its subject, or a witness, has not signed")
+			l = nil
+		}
+		if !bad && !c.ended && c.isNews(l, n) {
 			c.accept(l, n)
 		}
-		if c.ended {
-			return
-		}
 	}
-	c.continueSync(l)
+	if l != nil && l.state == linkUp && !c.ended {
+		c.continueSync(l)
+	}
 }
 
 // continueSync asks for more of a table, now that some of it is merged. With all
