@@ -93,6 +93,7 @@ const (
 	idleAfter        = 60 * time.Second       // a link over which messages went, and go no more
 	unusedAfter      = 5 * time.Second        // a link that has never served anything
 	seekEvery        = 500 * time.Millisecond // a dial for a neighbour, after the first five
+	extraEvery       = 3 * time.Second        // one neighbour more than is needed
 	checkEvery       = 1 * time.Second        // a dial that looks whether somebody is here
 	refusedFor       = 30 * time.Second       // no second request for neighbourhood
 	aloneAfter       = 2 * time.Second        // without a neighbour: asks to be taken above the number
@@ -186,6 +187,7 @@ type Core struct {
 	seeking    int        // dials under way that seek a neighbour
 	suggested  []certs.ID // by peers that have no room
 	seeks      allowance
+	extras     allowance
 	checks     allowance
 	doubted    []*entry // found again by the word of others; to be probed first
 	aloneSince time.Duration
@@ -241,6 +243,7 @@ func New(cfg Config, now time.Duration) *Core {
 	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
 	c.begin(now)
 	c.nextTick, c.lastHeard, c.aloneSince = now, now, now
+	c.extras.next = now + 5*extraEvery // first everybody shall have what is needed
 	c.nextProbe, c.nextHeal, c.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
 	c.renewAt = now + renewEvery - c.jitter(time.Hour)
 	c.table.load(cfg.Members, now)

@@ -41,14 +41,18 @@ func (c *Core) dependants() int {
 }
 
 // seekNeighbours asks for neighbours, of the living at random, until it has five; and
-// where it has fewer than eight, until it has gained five by asking, or those who
+// then, in no hurry, until it has eight or has gained five by asking, or those who
 // come and go would leave all with five. It asks over a link that stands, else over a
 // new one, several at once but then two a second: in a network that grows most are
 // full. Without any neighbour for a while it asks to be taken above the usual number.
 func (c *Core) seekNeighbours() {
 	c.leanOnOthers()
 	degree := c.degree()
-	missing := max(wantNeighbours-degree, min(wantNeighbours-c.gained(), enoughNeighbours-degree)) - c.seeking
+	missing := wantNeighbours - degree - c.seeking
+	if degree >= wantNeighbours && degree < enoughNeighbours && c.gained() < wantNeighbours && c.seeking == 0 &&
+		c.lag < doubtLate && c.extras.take(c.now, 1, extraEvery) {
+		missing = 1
+	}
 	for _, l := range c.links { // those that stand cost nothing
 		if e := c.table.get(l.peer, l.key); missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
 			c.askNeighbour(l, false)
