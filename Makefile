@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench bench-overlay fuzz scenario clean help
+.PHONY: build test check generate demo bench bench-overlay sim fuzz scenario clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -23,6 +23,9 @@ bench: ## measure messages a second, and their latency
 # Files that FLAGS names are those of this directory, not of the benchmark's.
 bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
 	go -C scripts/bench run -exec 'env -C "$(CURDIR)"' ./overlay $(FLAGS)
+
+sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
+	go run ./scripts/sim $(FLAGS)
 
 fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each
 	scripts/fuzz.sh

@@ -189,13 +189,17 @@ func (c *Core) makeEntry(from *link, n news) *entry {
 	}
 	if evicted != nil {
 		c.table.evict(evicted)
+		c.detach(evicted)
 		if evicted.shown != nil {
 			c.showGone(evicted)
 		}
 	}
 	e := newEntry(r, n.state, n.said)
-	e.proof = n.proof
+	if n.proof != nil {
+		e.with().proof = n.proof
+	}
 	c.table.insert(e)
+	c.attach(e)
 	if n.state == pb.AnnouncementType_JOIN {
 		c.arrived(e)
 	} else {
@@ -222,7 +226,10 @@ func (c *Core) change(e *entry, n news) {
 		d.revived, d.revivedAt = min(d.revived+1, 5), c.now
 	}
 	c.table.set(e, r, n.state)
-	e.said, e.proof = n.said, n.proof
+	e.said = n.said
+	if n.proof != nil || e.side != nil {
+		e.with().proof = n.proof
+	}
 	switch n.state {
 	case pb.AnnouncementType_JOIN:
 		if d := e.side; d != nil {
@@ -285,42 +292,6 @@ func (c *Core) flood(from *link, e *entry) {
 	}
 }
 
-// mayFlood paces what is passed on of others: a peer that changes more than six
-// times a minute is announced once in ten seconds, as it is then. Who relays a flood
-// so is bounded whatever its source does. Refutations are not held back: there is one
-// for each LOST at most.
-func (c *Core) mayFlood(e *entry) bool {
-	if e.side == nil && e.record.Seq == 0 && !e.buried() {
-		return true // its first word
-	}
-	d := e.with()
-	d.pace = max(d.pace, c.now)
-	if d.heldBack || d.pace-c.now > (changesAtOnce-1)*changeEvery {
-		if !d.heldBack {
-			d.heldBack = true
-			c.heldBack = append(c.heldBack, e)
-		}
-		return false
-	}
-	d.pace += changeEvery
-	return true
-}
-
-// floodHeldBack announces those that had changed too often.
-func (c *Core) floodHeldBack() {
-	c.heldBack = slices.DeleteFunc(c.heldBack, func(e *entry) bool {
-		d := e.with()
-		if d.pace-c.now > (changesAtOnce-1)*changeEvery {
-			return false
-		}
-		d.heldBack = false
-		if c.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing && c.mayFlood(e) {
-			c.flood(nil, e)
-		}
-		return true
-	})
-}
-
 // announceTo queues an announcement for one link.
 func (c *Core) announceTo(l *link, e *entry) {
 	l.pending = append(l.pending, c.announcement(e))
@@ -333,46 +304,9 @@ func (c *Core) announcement(e *entry) *pb.Announcement {
 		Age: uint32(max(0, c.now-e.said) / time.Second),
 	}
 	if e.state == pb.AnnouncementType_LOST {
-		a.Testimonies = e.proof
+		a.Testimonies = e.our().proof
 	}
 	return a
-}
-
-// expired says that an announcement is too old to be taken: a JOIN holds for a
-// lease unless it is renewed, and who is buried is remembered for longer, so that no
-// JOIN that it buries outlives it. Ages travel with announcements and run on each
-// peer's own clock; no clock on the wall matters.
-func (c *Core) expired(n news) bool {
-	if n.state == pb.AnnouncementType_JOIN {
-		return c.now-n.said >= lease
-	}
-	return c.now-n.said >= rememberFor
-}
-
-// forget drops what has expired, and renews our own lease.
-func (c *Core) forget() {
-	if c.now >= c.renewAt && !c.leaving {
-		c.renewAt = c.now + renewEvery
-		c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
-		c.flood(nil, c.self)
-	}
-	if c.now < c.nextForget {
-		return
-	}
-	c.nextForget = c.now + time.Minute
-	for _, e := range slices.Clone(c.table.entries) {
-		old := c.now - e.said
-		if e == c.self || old < lease || e.buried() && old < rememberFor {
-			continue
-		}
-		c.table.remove(e)
-		if e.shown != nil {
-			c.showGone(e)
-		}
-	}
-	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool {
-		return e.alive() || c.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e
-	})
 }
 
 // maxBatch keeps a frame of announcements below pb.MaxControlFrame, in bytes.

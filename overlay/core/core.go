@@ -251,6 +251,7 @@ func New(cfg Config, now time.Duration) *Core {
 	if len(cfg.Join) == 0 {
 		c.accepted = true
 		c.becomeReady()
+		c.cfg.Members = nil
 		return c
 	}
 	if cfg.JoinTimeout > 0 {

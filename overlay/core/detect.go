@@ -75,7 +75,7 @@ func (c *Core) listenAnew() {
 		return
 	}
 	for _, l := range c.links {
-		if e := c.table.get(l.peer, l.key); l.state == linkUp && e != nil && e.alive() && c.now >= e.our().nextDial {
+		if e := l.entry; l.state == linkUp && e != nil && e.alive() && c.now >= e.our().nextDial {
 			c.dialEntry(e)
 		}
 	}
@@ -90,7 +90,7 @@ func (c *Core) leniency() time.Duration { return min(lagWeight*c.lag, mostPatien
 // called lost and was not.
 func (c *Core) patience(l *link) time.Duration {
 	p := quietAfter
-	if e := c.table.get(l.peer, l.key); e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor {
+	if e := l.entry; e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor {
 		for range e.our().revived {
 			p += p / 2
 		}
@@ -100,7 +100,7 @@ func (c *Core) patience(l *link) time.Duration {
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
 func (c *Core) linkSilent(l *link) {
-	e := c.table.get(l.peer, l.key)
+	e := l.entry
 	if e == nil || !e.alive() || c.linkTo(l.key) != l {
 		return
 	}

@@ -13,8 +13,7 @@ import (
 // network, so it is small; what only few have is in dealings.
 type entry struct {
 	record *Record
-	shown  *Record      // the run that events have shown as here; nil: none
-	proof  []*pb.Signed // LOST: the testimonies
+	shown  *Record // the run that events have shown as here; nil: none
 	side   *dealings
 	// said is when this was first said, as far as is known: JOIN, when it was
 	// signed; LOST and LEAVE, when it was buried.
@@ -39,6 +38,7 @@ type dealings struct {
 	suggested   bool          // a peer that has no room names it
 	neighbours  []certs.ID    // what it has told us of its neighbours
 	doomed      time.Duration // LOST, but until then shown as here: it may refute
+	proof       []*pb.Signed  // LOST: the testimonies
 	broadcasts  *window
 	revived     int // times that it was called lost and was not
 	revivedAt   time.Duration

@@ -30,6 +30,7 @@ type link struct {
 
 	// Once it is up:
 	peer      certs.ID
+	entry     *entry // of the peer; nil if the table has none
 	epoch     uint64
 	heard     time.Duration
 	used      time.Duration
@@ -206,10 +207,11 @@ func (c *Core) up(l *link, r *Record) {
 		return
 	}
 	c.lastHeard = c.now
+	l.entry = c.table.get(l.peer, l.key)
 	c.replaceOlder(l)
 	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
 	c.note(Debug, "link up", "peer", string(l.peer), "address", l.address)
-	if e := c.table.get(l.peer, l.key); e != nil {
+	if e := l.entry; e != nil {
 		c.found(e)
 		c.reroute(e)
 		if d := e.side; d != nil {
@@ -223,6 +225,23 @@ func (c *Core) up(l *link, r *Record) {
 	// or in the other half of ours: as neighbours we make them one.
 	if c.degree() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours {
 		c.askNeighbour(l, false)
+	}
+}
+
+// attach lets the links to a peer know its new entry, detach that it is gone.
+func (c *Core) attach(e *entry) {
+	for _, l := range c.links {
+		if l.state == linkUp && l.key == e.record.Key && l.peer == e.record.ID {
+			l.entry = e
+		}
+	}
+}
+
+func (c *Core) detach(e *entry) {
+	for _, l := range c.links {
+		if l.entry == e {
+			l.entry = nil
+		}
 	}
 }
 

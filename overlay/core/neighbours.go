@@ -54,7 +54,7 @@ func (c *Core) seekNeighbours() {
 		missing = 1
 	}
 	for _, l := range c.links { // those that stand cost nothing
-		if e := c.table.get(l.peer, l.key); missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
+		if e := l.entry; missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
 			c.askNeighbour(l, false)
 			missing--
 		}
@@ -158,7 +158,7 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 		c.compareTables(l)
 	case what == pb.NeighbourType_REFUSE:
 		l.asked, l.leanRefused, l.leaning = false, l.leaning, false
-		if e := c.table.get(l.peer, l.key); e != nil {
+		if e := l.entry; e != nil {
 			e.with().refusedTill = c.now + refusedFor
 		}
 		for _, id := range m.GetCandidates() {
@@ -191,7 +191,7 @@ func (c *Core) giveUpOne() bool {
 	var richest *link
 	most := enoughNeighbours
 	for _, l := range c.links {
-		if e := c.table.get(l.peer, l.key); l.neighbour && l.slot >= 0 && e != nil && len(e.our().neighbours)+1 > most {
+		if e := l.entry; l.neighbour && l.slot >= 0 && e != nil && len(e.our().neighbours)+1 > most {
 			richest, most = l, len(e.our().neighbours)+1
 		}
 	}
@@ -209,7 +209,7 @@ func (c *Core) giveUpOne() bool {
 func (c *Core) withRoom(asker *link) []string {
 	var open []*entry
 	for _, l := range c.links {
-		e := c.table.get(l.peer, l.key)
+		e := l.entry
 		if l.neighbour && l.key != asker.key && e != nil && len(e.our().neighbours)+1 < maxNeighbours {
 			open = append(open, e)
 		}
@@ -270,7 +270,7 @@ func (c *Core) tellNeighbours() {
 }
 
 func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
-	e := c.table.get(l.peer, l.key)
+	e := l.entry
 	if e == nil || !l.neighbour {
 		return
 	}
@@ -299,13 +299,12 @@ func (c *Core) heal() {
 	if alone {
 		c.nextHeal = c.now + firstBackoff
 	}
-	lost := c.redialable()
-	if len(lost) == 0 {
-		return
-	}
 	living := len(c.table.entries) - len(c.gone)
 	eager := alone || c.degree() < wantNeighbours
-	if eager || c.cfg.Rand.IntN(max(living, len(lost))) < len(lost) {
+	if !eager && c.cfg.Rand.IntN(max(living, len(c.gone), 1)) >= len(c.gone) {
+		return
+	}
+	if lost := c.redialable(); len(lost) > 0 {
 		c.dialEntry(lost[c.cfg.Rand.IntN(len(lost))])
 	}
 }

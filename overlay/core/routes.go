@@ -33,8 +33,11 @@ func (c *Core) distance(e *entry) uint8 {
 		return 0
 	case e.buried():
 		return noWay
-	case c.linkTo(e.record.Key) != nil:
-		return 1
+	}
+	for _, l := range c.links {
+		if l.entry == e && l.state == linkUp {
+			return 1
+		}
 	}
 	best := uint8(noWay)
 	for _, h := range e.hops {
@@ -48,8 +51,10 @@ func (c *Core) setHops(e *entry, from *link, hops uint32) {
 	if from == nil || !from.neighbour || from.slot < 0 || e == c.self {
 		return
 	}
-	e.hops[from.slot] = uint8(min(hops, noWay))
-	c.reroute(e)
+	if h := uint8(min(hops, noWay)); e.hops[from.slot] != h {
+		e.hops[from.slot] = h
+		c.reroute(e)
+	}
 }
 
 // reroute has the neighbours told if the distance has changed.

@@ -56,6 +56,9 @@ func (c *Core) becomeReady() {
 	c.ready, c.accepted = true, true
 	c.lastHeard = c.now
 	c.out.Events = append(c.out.Events, Ready{})
+	if len(c.cfg.Members) > 0 {
+		return // they have been there for long
+	}
 	for _, e := range sortedByID(c.table.entries) {
 		c.refresh(e.record.ID)
 	}

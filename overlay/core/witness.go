@@ -362,8 +362,8 @@ func (c *Core) accuse(q *inquiry) {
 		}
 	}
 	c.table.set(e, e.record, pb.AnnouncementType_LOST)
-	e.proof, e.said = proof, c.now
 	d := e.with()
+	d.proof, e.said = proof, c.now
 	d.failures, d.nextDial = 0, c.now+firstBackoff
 	c.bury(e, true)
 	c.alarm()
@@ -378,7 +378,7 @@ func (c *Core) countRefuted(e *entry) {
 	if c.now > e.said+refutedAtOnce {
 		return
 	}
-	for _, signed := range e.proof {
+	for _, signed := range e.our().proof {
 		t, err := pb.ParseTestimony(signed)
 		if err != nil {
 			continue // open has judged it

@@ -25,14 +25,13 @@ type grown struct {
 func growth(s settings) []row {
 	var rows []row
 	var lines strings.Builder
-	fmt.Fprintln(&lines, "n,crash_s,join_s,flood_bytes,idle_kB_s,tick_us,frame_us,ticks_s,frames_s")
+	fmt.Fprintln(&lines, "n,measure,value") // the form that scripts/bench/overlay plots
 	for _, n := range pick(s, sizes[:3], sizes) {
 		if n > 10*s.n {
 			break
 		}
 		g := s.grow(n)
-		fmt.Fprintf(&lines, "%d,%.3f,%.3f,%.0f,%.3f,%.2f,%.2f,%.2f,%.2f\n", g.n, g.crash.Seconds(), g.join.Seconds(),
-			g.flood, g.idle, micros(g.tick), micros(g.frame), g.ticks, g.reads)
+		fmt.Fprintf(&lines, "%d,crash_one_s,%.3f\n%d,join_one_s,%.3f\n", n, g.crash.Seconds(), n, g.join.Seconds())
 		rows = append(rows, info(fmt.Sprintf("%d peers", n),
 			"crash %s, join %s, %.0f B a join, idle %.2f kB/s, tick %.1f µs, frame %.1f µs",
 			seconds(g.crash), seconds(g.join), g.flood, g.idle, micros(g.tick), micros(g.frame)))
