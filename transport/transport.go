@@ -62,11 +62,13 @@ const (
 	// A handshake takes one round trip; quic-go's default, and long enough for five
 	// retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
 	handshakeTimeout = 5 * time.Second
-	// How long a silent link lives. Not how crashes are found: the overlay dials
-	// anew after 3 s of silence. Long enough for a Wi-Fi change; a guess.
+	// How long a silent link lives. Not how crashes are found: the overlay looks into
+	// silence after 1.4 s. Long enough for a Wi-Fi change, and for a process that was
+	// frozen to come back over its old links; a guess.
 	idleTimeout = 15 * time.Second
-	// A third of the overlay's limit of 3 s, so that one lost packet is
-	// no silence. Both sides send: each measures the other.
+	// About a third of the 1.4 s after which the overlay takes a link for silent: time
+	// for a lost packet to be repeated, after a probe timeout, and that one again.
+	// Both sides send: each measures the other.
 	keepAlivePeriod = 500 * time.Millisecond
 	// Streams that a peer may have open in the eyes of QUIC, where a stream counts
 	// until its last packet is acknowledged, up to 25 ms after both sides are done

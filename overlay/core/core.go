@@ -3,7 +3,8 @@
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Want, Broadcast, Leave, Tick), each with the time.
+//     DialFailed, Heard, Verified, Want, Broadcast, Leave, Slept, Tick), each
+//     with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //
@@ -20,11 +21,16 @@
 //	   | SyncRequest ---------->|                           |
 //	   |<------ SyncReply ... SyncReply(done): ready        |
 //	   | Neighbour(REQUEST) --->|                           |
-//	   |<------ Neighbour(ACCEPT): both sync and flood from now on
+//	   |<------ Neighbour(ACCEPT): both flood to each other from now on
+//	   | SyncDigest ----------->|                           |
+//	   |<------ SyncReply(done): the tables are equal; else they find out what differs
 //
 // A [link] is a connection whose handshake is done. Links over which
 // announcements flow are neighbours: each peer asks for neighbourhood until it
-// has 5 and grants it until it has 12. All other links are for direct messages.
+// has 5, then without haste until it has 8, and grants it until it has 12. All
+// other links are for direct messages. Only a newcomer takes a whole table
+// (SyncRequest); neighbours compare theirs by hashes (SyncDigest, SyncBuckets,
+// SyncVersions) when they have become neighbours and about once a minute.
 //
 // The table holds an entry for each (ID, key). Entries merge by the greater
 // (epoch, seq, JOIN < LOST < LEAVE), so the order in which announcements arrive
@@ -33,6 +39,17 @@
 // testimonies of two members who don't reach the subject; the subject refutes it
 // with a JOIN of a higher seq, and users see nothing if that comes within
 // suspectFor.
+//
+// Who has a link that falls silent asks the other neighbours of the peer, whom that
+// has named itself (NeighbourList), when they have heard it:
+//
+//	accuser                  witnesses               everyone else
+//	   | Question ------------->|                           |
+//	   |<------------- Answer(testimony), of three          |
+//	   | LOST, with two testimonies ----------------------->| flooded
+//
+// Answer(fresh) of one keeps the peer. Questions and answers are Routed over peers
+// in between, by the distances that neighbours tell each other (Routes).
 //
 // The owner of an ID is the smallest (epoch, key) among the living entries, in
 // every table alike. The others stop.
