@@ -115,15 +115,18 @@ func TestRefusal(t *testing.T) {
 	for i := range maxNeighbours - 1 {
 		crowd = append(crowd, fmt.Sprint("x", i))
 	}
+	has := make(map[string]int)
 	for i, l := range links {
 		list := crowd // full, us included
 		if i%2 == 0 {
 			list = crowd[:maxNeighbours-1-i%3]
 		}
 		r.receive(l, &pb.NeighbourList{Ids: list})
+		has[fmt.Sprint("n", i)] = len(list)
 	}
 	asker := r.linked(1, "asker")
-	answer := r.asksFor(asker, false)
+	r.receive(asker, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Have: wantNeighbours})
+	answer := r.neighbourWords()[asker]
 	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.neighbours() != maxNeighbours {
 		t.Fatalf("answers %v, has %d neighbours", answer, r.c.neighbours())
 	}
@@ -132,6 +135,9 @@ func TestRefusal(t *testing.T) {
 		if i%2 == 0 {
 			want = append(want, fmt.Sprint("n", i))
 		}
+	}
+	if !slices.IsSortedFunc(answer.GetCandidates(), func(a, b string) int { return has[a] - has[b] }) {
+		t.Errorf("names %v, who have %v", answer.GetCandidates(), has)
 	}
 	got := slices.Sorted(slices.Values(answer.GetCandidates()))
 	slices.Sort(want)

@@ -242,6 +242,9 @@ func TestMissingIsOurs(t *testing.T) {
 	p, q := w.add(0, func(c *Config) { c.Members = all }), w.add(1, func(c *Config) { c.Members = all[:900] })
 	p.c.isolate()
 	w.drain(p)
+	if alone := newWire(t).add(0, nil); !bytes.Equal(p.c.Digest(), alone.c.Digest()) {
+		t.Error("the digest is not that of who has nobody")
+	}
 	w.link(p, q)
 	w.link(q, p)
 	for _, side := range []*wired{p, q} {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,125 +10,232 @@ import (
 	"testing"
 )
 
-// TestMutations shows that the tests bite: each mutation takes one thing away from
-// the core, and the short tests must fail, which pass without it. The mutated file is
-// laid over the real one by the go command.
+// mutation takes one thing away from the core, which tests are to notice.
+type mutation struct {
+	name, file string
+	// old is a condition or, ending in a semicolon here, a statement. It stands in the
+	// file once, and new takes its place.
+	old, new string
+	// tests, a pattern, are those to notice it: few, so that it takes no time.
+	tests string
+}
+
+var mutations = []mutation{
+	// Statements and how they merge.
+	{"older news wins", "announce.go", "order > 0", "order != 0", "TestOlderIsAnswered"},
+	{"an announcement is news each time", "announce.go", "order > 0", "order >= 0", "TestFloodEnds"},
+	{"who is behind is not told", "announce.go", "c.announceTo(to, held);", ";", "TestOlderIsAnswered"},
+	{"records are not verified", "announce.go", "!c.knownClaim(n, claim) && !c.cfg.Verify(claim)", "false", "TestViolations"},
+	{"the signature of a known record is not compared", "announce.go", "proto.Equal(held.record.Signed, n.record.Signed)",
+		"string(held.record.Signed.GetPayload()) == string(n.record.Signed.GetPayload())", "TestViolations"},
+	{"the word of one is enough", "announce.go", "len(list) < minTestimonies", "len(list) < 1", "TestViolations"},
+	{"a testimony about anything will do", "announce.go",
+		"certs.PublicKey(t.GetSubject()) != n.record.Key || t.GetEpoch() != n.record.Epoch || t.GetSeq() != n.record.Seq", "false", "TestViolations"},
+	{"any accusation is believed", "announce.go", "n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n)", "false", "TestBelief"},
+	{"old accusations are shown as soon", "announce.go", "c.now-e.said >= oldAfter", "false", "TestOldAccusation"},
+	{"who is lost is its neighbour still", "announce.go", "l.neighbour && l.key == e.record.Key && c.now-l.heard > freshWithin", "false", "TestAccusation"},
+	{"JOIN holds for ever", "lease.go", "c.now-n.said >= lease", "false", "TestLease"},
+	{"what has expired is kept", "lease.go", "e == c.self || old < lease || e.buried() && old < rememberFor", "true", "TestLeaseOfAPeerThatIsHere"},
+	{"who is buried is soon forgotten", "lease.go", "e == c.self || old < lease || e.buried() && old < rememberFor", "e == c.self || old < lease", "TestForgetting"},
+	{"nobody renews", "lease.go", "c.now >= c.renewAt && !c.leaving", "false", "TestRenewal"},
+	{"changes are not paced", "announce.go", "refuted || c.mayFlood(e)", "true", "TestDamping"},
+	{"refutations are paced", "announce.go", "refuted || c.mayFlood(e)", "c.mayFlood(e)", "TestRefutationsAreNotDamped"},
+	{"what was held back is dropped", "lease.go", "c.flood(nil, e);", ";", "TestDamping"},
+	{"what is being judged is judged again", "sync.go", "c.isNews(l, n) && !c.isJudged(n)", "c.isNews(l, n)", "TestJudgedOnce"},
+	{"what is judged is dropped with its link", "sync.go", "!bad && !c.ended && c.isNews(l, n)", "l != nil && !bad && !c.ended && c.isNews(l, n)", "TestJudgedOnce"},
+	{"one key started twice is two", "record.go",
+		"return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state), cmp.Compare(v.tie, w.tie));",
+		"return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state));", "TestTie"},
+
+	// Ourselves, and who owns an ID.
+	{"nobody refutes", "self.go", "c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.Seq)+1);", ";", "TestRefuted"},
+	{"only neighbours hear a refutation", "self.go", "from != nil && from.state == linkUp", "false", "TestRefuted"},
+	{"the loser of an ID stays", "self.go", "owner != c.self", "false", "TestOwnKeyKeepsItsPlace"},
+	{"who has no epoch yet gives up", "self.go", "later && c.accepted", "later", "TestFoundBeforeDoor"},
+	{"the accused are not told", "self.go", "c.sendRouted(a.entry.record.ID, &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a.what}});", ";", "TestBelief"},
+	{"goodbye overtakes broadcasts", "self.go", "c.repeatBroadcasts(l);", ";", "TestGoodbyeAfterBroadcast"},
+	{"accusations are shown at once", "entry.go", "e.state == pb.AnnouncementType_LOST && now < e.our().doomed", "false", "TestAccusation"},
+	{"a suspect loses its ID", "table.go", "!e.alive() && !e.suspect(now)", "!e.alive()", "TestDoor"},
+	{"who was pushed out comes back", "table.go", "v.id == r.ID && v.key == r.Key && r.Epoch <= v.epoch", "false", "TestKeysChaseEachOther|TestKeysInTurn"},
+	{"a suspect is pushed out", "table.go", "!f.alive() && !f.suspect(now) && (evicted == nil || f.expendable(evicted))",
+		"!f.alive() && (evicted == nil || f.expendable(evicted))", "TestSuspectKeepsItsPlace"},
+	{"doors do not look for the ID", "handshake.go", "owner != nil && owner.record.Key != l.key && !member", "false", "TestDoor"},
+
+	// Broadcasts.
+	{"broadcasts are shown each time", "broadcast.go", "d.broadcasts.has(counter)", "false", "TestBroadcastOnce"},
+	{"broadcasts are not verified", "broadcast.go", "!certs.VerifyBroadcast(key, m.GetContent())", "false", "TestViolations"},
+	{"broadcasts are not repeated to new neighbours", "broadcast.go", "b.from != l.id && b.at >= since", "false", "TestBroadcastRepeated"},
+	{"early broadcasts are dropped", "broadcast.go", "len(c.early) < maxEarly", "false", "TestBroadcastEarly"},
+
+	// Neighbours and links.
+	{"everybody is granted neighbourhood", "neighbours.go", grants, "true", "TestCrowdedDoor"},
+	{"no place is given up", "neighbours.go", grants, "l.neighbour || l.asked || c.degree() < maxNeighbours", "TestGivingUpOne"},
+	{"a place is given up for anybody", "neighbours.go", grants, "l.neighbour || l.asked || c.degree() < maxNeighbours || c.giveUpOne()", "TestGivingUpOne"},
+	{"nobody may depend on us", "neighbours.go", "m.GetAlone() && c.dependants() < maxDependants", "false", "TestDependants"},
+	{"dependants take the places of others", "neighbours.go", "(l.neighbour || l.asked) && !l.dependant && !slices.Contains(keys, l.key)",
+		"(l.neighbour || l.asked) && !slices.Contains(keys, l.key)", "TestDependants"},
+	{"new neighbours are not compared", "neighbours.go", "c.compareTables(l);", ";", "TestJoin$"},
+	{"new neighbours hear of no ways", "neighbours.go", "c.tellAllRoutes(l);", ";", "TestRoutesAreTold"},
+	{"neighbours are sought without pause", "neighbours.go", "c.seeks.take(c.now, wantNeighbours, seekEvery)", "true", "TestSeeking"},
+	{"more than enough are sought at once", "neighbours.go", "c.extras.take(c.now, 1, extraEvery)", "true", "TestSeeking"},
+	{"the lost are not redialled", "neighbours.go", "len(lost) > 0", "false", "TestHalvesMeet"},
+	{"only the granted count", "links.go", asks, "c.neighbours() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours", "TestCrowdedDoor"},
+	{"strangers do not become neighbours", "links.go", asks, "c.degree() < wantNeighbours", "TestHalvesMeet"},
+	{"two links to one peer stay", "links.go", "c.cfg.ID < l.peer || kept > 2", "false", "TestTwoLinks"},
+	{"both sides choose between two links", "links.go", "c.cfg.ID < l.peer || kept > 2", "true", "TestTwoLinks"},
+	{"unused links stay", "detect.go", "l.used <= l.opened && c.now > l.opened+unusedAfter", "false", "TestSilence"},
+
+	// Detection.
+	{"a silent link is nothing", "detect.go", "l.state == linkUp && l.quiet", "false", "TestSilentLinkIsLookedInto"},
+	{"who may be deaf accuses others", "detect.go", "c.deaf || c.now < c.doubtTill", "false", "TestQuestions"},
+	{"who reaches nobody shows everybody", "detect.go", "c.isolate();", ";", "TestNoAddress"},
+	{"who is deaf is cut off", "detect.go", "c.deafProven || len(c.dials) == 0", "true", "TestDeaf"},
+	{"our own delay is nothing", "detect.go", "return min(lagWeight*c.lag, mostPatience);", "return 0;", "TestLag"},
+	{"who was called lost in vain is again", "detect.go", "e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor", "false", "TestPatience"},
+	{"a stopped process blames the others", "core.go", "late > doubtLate", "false", "TestStopped"},
+	{"no witness is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= min(enoughWitnesses, counted)", "TestWitnesses"},
+	{"one witness of many is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= 1", "TestWitnesses$"},
+	{"who has heard it does not matter", "witness.go", "c.now-q.fresh < freshWithin", "false", "TestWitnesses$"},
+	{"a silent witness has heard it", "witness.go",
+		"return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: testimony == nil, Testimony: testimony};",
+		"return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: true};", "TestQuestions"},
+	{"the word of strangers counts", "witness.go", "e != nil && c.now >= e.our().ignoredTill", "e == nil || c.now >= e.our().ignoredTill", "TestBelief"},
+	{"who accuses without end is believed", "witness.go", "e != nil && c.now >= e.our().ignoredTill", "e != nil", "TestAccuserIsIgnored"},
+	{"testimonies are not verified", "witness.go",
+		"!c.mayTestify(t) || !c.cfg.Verify(Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: m.GetTestimony()})",
+		"!c.mayTestify(t)", "TestTestimoniesThatDoNotCount"},
+
+	// Routes and tables.
+	{"another key answers pings", "routed.go", "certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key()", "true", "TestPings"},
+	{"a frame passes a peer twice", "routed.go", "l.state != linkUp || c.now-l.heard > freshWithin || slices.Contains(passed, string(l.peer))",
+		"l.state != linkUp || c.now-l.heard > freshWithin", "TestRoutedBounds"},
+	{"a frame does not go back", "routed.go", "l == nil || int(m.GetParents()[own]) == own", "true", "TestRoutedBounds"},
+	{"the ways over a link outlive it", "routes.go", "e.hops[slot] = noWay;", ";", "TestRoutesAreTold"},
+	{"longer ways are not told", "routes.go", "d != e.told && !e.buried()", "d < e.told && !e.buried()", "TestRoutesAreTold"},
+	{"via is any neighbour", "routes.go", "l.neighbour && l.slot >= 0 && e.hops[l.slot] < noWay && (best == nil || e.hops[l.slot] < e.hops[best.slot])",
+		"l.neighbour && l.slot >= 0 && e.hops[l.slot] < noWay", "TestRoutesAreTold"},
+	{"a table that is not merged yet is enough", "sync.go", "l.verifying > 0", "false", "TestTableIsJudgedFirst"},
+	{"what is too much for an answer is forgotten", "sync.go", "p != nil && p.again", "false", "TestManyInOneBucket"},
+	{"what the other lacks is not sent", "sync.go", "c.sendWanted(l, reply.GetWants());", ";", "TestManyInOneBucket"},
+	{"a table of more than one piece is cut off", "sync.go", "l.fetchNext != nil && l.verifying < maxVerifying", "false", "TestNewcomerTakesTheTable"},
+	{"the missing are in the digest", "digest.go", "if !e.missing {\n\t\t\tb = e.appendVersion(b[:0])\n\t\t\th.Write(b)\n\t\t};",
+		"b = e.appendVersion(b[:0])\n\t\t\th.Write(b);", "TestMissingIsOurs"},
+}
+
+const (
+	grants = "l.neighbour || l.asked || c.degree() < maxNeighbours || m.GetHave() < wantNeighbours && c.giveUpOne()"
+	asks   = "c.degree() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours"
+)
+
+// TestMutations shows that the tests bite: with any of the mutations those fail that
+// pass without it. All are compiled into one program, where the environment chooses.
 func TestMutations(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles the package once for each mutation")
+		t.Skip("compiles the package once more")
 	}
+	run := buildMutants(t)
+	t.Run("none", func(t *testing.T) {
+		var tests []string
+		for _, m := range mutations {
+			tests = append(tests, m.tests)
+		}
+		if out, err := run("", strings.Join(tests, "|")); err != nil {
+			t.Fatalf("the tests fail:\n%s", out[max(0, len(out)-4000):])
+		}
+	})
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			if out, err := run(m.name, m.tests); err == nil {
+				t.Errorf("%s do not notice it:\n%s", m.tests, out)
+			}
+		})
+	}
+}
+
+// buildMutants compiles the tests of this package with all mutations in it, laid over
+// the files by the go command. The function that it returns runs the tests of a pattern
+// with one mutation, or none.
+func buildMutants(t *testing.T) (run func(mutation, tests string) ([]byte, error)) {
+	t.Helper()
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
 		t.Skip(err)
 	}
-	short := func(flags ...string) ([]byte, error) {
-		flags = append(append([]string{"test", "-vet=off", "-short", "-failfast", "-timeout", "60s", "-run", "^Test"}, flags...), ".", "-rapid.nofailfile")
-		return exec.Command(goCommand, flags...).CombinedOutput()
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	lay := func(file, source string) {
+		original, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace[original] = filepath.Join(dir, file)
+		if err := os.WriteFile(replace[original], []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if out, err := short(); err != nil {
-		t.Fatalf("without a mutation the tests fail:\n%s", out[max(0, len(out)-4000):])
+	lay("mutated.go", "package core\n\nimport \"os\"\n\nvar chosen = os.Getenv(\"QUICPEER_MUTATION\")\n\n"+
+		"func mutated(name string) bool { return chosen == name }\n")
+	for file, source := range mutants(t) {
+		lay(file, source)
 	}
-	for _, m := range []struct {
-		name, file, old, new string
-	}{
-		{"older news wins", "announce.go", "return order > 0", "return order != 0"},
-		{"an announcement is news each time", "announce.go", "return order > 0", "return order >= 0"},
-		{"who is behind is not told", "announce.go", "c.announceTo(to, held)", "_ = held"},
-		{"records are not verified", "announce.go", "if !c.knownClaim(n, claim) && ", "if false && "},
-		{"the signature of a known record is not compared", "announce.go",
-			"proto.Equal(held.record.Signed, n.record.Signed)", "string(held.record.Signed.GetPayload()) == string(n.record.Signed.GetPayload())"},
-		{"the word of one is enough", "announce.go", "if len(list) < minTestimonies {", "if len(list) < 1 {"},
-		{"a testimony about anything will do", "announce.go", "|| t.GetSeq() != n.record.Seq:", "&& false:"},
-		{"who is lost is shown to newcomers", "announce.go", "c.arrived(e)\n\t} else {\n\t\tc.gone = append(c.gone, e)", "c.arrived(e)\n\t} else {\n\t\tc.bury(e, true)"},
-		{"JOIN holds for ever", "announce.go", "return c.now-n.said >= lease", "return false"},
-		{"what has expired is kept", "announce.go", "if e == c.self || old < lease ||", "if true || e == c.self || old < lease ||"},
-		{"who is buried is soon forgotten", "announce.go", "e.buried() && old < rememberFor", "false"},
-		{"nobody renews", "announce.go", "c.now >= c.renewAt && !c.leaving", "false"},
-		{"changes are not paced", "announce.go", "case refuted || c.mayFlood(e):", "case refuted || true:"},
-		{"refutations are paced", "announce.go", "case refuted || c.mayFlood(e):", "case refuted && false || c.mayFlood(e):"},
-		{"what was held back is dropped", "announce.go", "c.mayFlood(e) {\n\t\t\tc.flood(nil, e)", "c.mayFlood(e) {\n\t\t\t_ = e"},
-		{"any accusation is believed", "announce.go", "e.alive() && !c.believes(n) {", "false {"},
-		{"nobody refutes", "self.go", "c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.Seq)+1)", ""},
-		{"only neighbours hear a refutation", "self.go", "if from != nil && from.state == linkUp {", "if false {"},
-		{"the loser of an ID stays", "self.go", "if owner != c.self {", "if false {"},
-		{"who has no epoch yet gives up", "self.go", "case later && c.accepted:", "case later:"},
-		{"the accused are not told", "self.go", "c.sendRouted(a.entry.record.ID,", "_ = (&Core{}).sendRouted(a.entry.record.ID,"},
-		{"goodbye overtakes broadcasts", "self.go", "c.repeatBroadcasts(l)", ""},
-		{"accusations are shown at once", "entry.go", "now < e.our().doomed", "now < 0"},
-		{"a suspect loses its ID", "table.go", "if !e.alive() && !e.suspect(now) {", "if !e.alive() {"},
-		{"who was pushed out comes back", "table.go", "r.Epoch <= v.epoch {", "false {"},
-		{"a suspect is pushed out", "table.go", "!f.alive() && !f.suspect(now) &&", "!f.alive() &&"},
-		{"broadcasts are shown each time", "broadcast.go", "if d.broadcasts.has(counter) {", "if false {"},
-		{"broadcasts are not verified", "broadcast.go", "if !certs.VerifyBroadcast(", "if false && !certs.VerifyBroadcast("},
-		{"broadcasts are not repeated to new neighbours", "broadcast.go", "if b.from != l.id && b.at >= since {", "if false && b.at >= since {"},
-		{"early broadcasts are dropped", "broadcast.go", "if len(c.early) < maxEarly {", "if false {"},
-		{"everybody is granted neighbourhood", "neighbours.go", "room := c.degree() < maxNeighbours", "room := true"},
-		{"nobody may depend on us", "neighbours.go", "case alone && c.dependants() < maxDependants:", "case false:"},
-		{"dependants take the places of others", "neighbours.go", "&& !l.dependant &&", "&&"},
-		{"new neighbours are not compared", "neighbours.go", "c.becomeNeighbour(l, false)\n\t\tc.compareTables(l)", "c.becomeNeighbour(l, false)"},
-		{"new neighbours hear of no ways", "neighbours.go", "c.tellAllRoutes(l)", ""},
-		{"the lost are not redialled", "neighbours.go", "if len(lost) == 0 {", "if true {"},
-		{"only the granted count", "links.go", "if c.degree() < wantNeighbours ||", "if c.neighbours() < wantNeighbours ||"},
-		{"strangers do not become neighbours", "links.go", "stranger && l.dial != nil &&", "stranger && false &&"},
-		{"two links to one peer stay", "links.go", "case c.cfg.ID < l.peer || kept > 2:", "case false:"},
-		{"both sides choose between two links", "links.go", "case c.cfg.ID < l.peer || kept > 2:", "default:"},
-		{"one address to join is enough", "join.go", "(alone || !t.reached)", "alone"},
-		{"doors do not look for the ID", "handshake.go", "owner != nil && owner.record.Key != l.key && !member", "owner != nil && false && !member"},
-		{"a silent link is nothing", "detect.go", "if l.state == linkUp && l.quiet {", "if false {"},
-		{"who may be deaf accuses others", "detect.go", "return c.deaf || c.now < c.doubtTill", "return false"},
-		{"who reaches nobody shows everybody", "detect.go", "c.isolate()", ""},
-		{"a stopped process blames the others", "core.go", "if late > doubtLate {", "if false {"},
-		{"no witness is enough", "witness.go", "case quiet > 0 && quiet >=", "case quiet >="},
-		{"one witness of many is enough", "witness.go", "quiet >= min(enoughWitnesses, counted)", "quiet >= 1"},
-		{"who has heard it does not matter", "witness.go", "case c.now-q.fresh < freshWithin", "case false && q.fresh < freshWithin"},
-		{"a silent witness has heard it", "witness.go", "Fresh: testimony == nil, Testimony: testimony}", "Fresh: true}"},
-		{"the word of strangers counts", "witness.go", "return e != nil && c.now >=", "return e == nil || c.now >="},
-		{"who accuses without end is believed", "witness.go", "e != nil && c.now >= e.our().ignoredTill", "e != nil"},
-		{"testimonies are not verified", "witness.go", "if !c.mayTestify(t) || !c.cfg.Verify(", "if !c.mayTestify(t) || false && !c.cfg.Verify("},
-		{"another key answers pings", "routed.go", "== c.cfg.Identity.Key() {", "!= (certs.PublicKey{}) {"},
-		{"a frame passes a peer twice", "routed.go", "|| slices.Contains(passed, string(l.peer)) {", "{"},
-		{"a frame does not go back", "routed.go", "l == nil || int(m.GetParents()[own]) == own {", "true {"},
-		{"the ways over a link outlive it", "routes.go", "\t\t\te.hops[slot] = noWay\n", ""},
-		{"longer ways are not told", "routes.go", "if d := c.distance(e); d != e.told && !e.buried() {", "if d := c.distance(e); d < e.told && !e.buried() {"},
-		{"via is any neighbour", "routes.go", "|| e.hops[l.slot] < e.hops[best.slot]) {", "|| true) {"},
-		{"a table that is not merged yet is enough", "sync.go", "if l.verifying > 0 {", "if false {"},
-		{"what is too much for an answer is forgotten", "sync.go", "p != nil && p.again {", "p != nil && false {"},
-		{"what the other lacks is not sent", "sync.go", "c.sendWanted(l, reply.GetWants())", ""},
-		{"a table of more than one piece is cut off", "sync.go", "if l.fetchNext != nil &&", "if l.fetchNext != nil && false &&"},
-		{"the missing are in the digest", "digest.go", "if !e.missing {\n\t\t\tb = e.appendVersion(b[:0])", "if true {\n\t\t\tb = e.appendVersion(b[:0])"},
-	} {
-		t.Run(m.name, func(t *testing.T) {
-			source, err := os.ReadFile(m.file)
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants.exe")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command(goCommand, "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the mutations do not compile: %v\n%s", err, out)
+	}
+	return func(mutation, tests string) ([]byte, error) {
+		c := exec.Command(program, "-test.short", "-test.failfast", "-test.timeout=60s", "-test.run=^("+tests+")", "-rapid.checks=100")
+		c.Env = append(os.Environ(), "QUICPEER_MUTATION="+mutation)
+		return c.CombinedOutput()
+	}
+}
+
+// mutants are the files with all mutations in them.
+func mutants(t *testing.T) map[string]string {
+	t.Helper()
+	type place struct{ file, old string }
+	var places []place // each once
+	news := make(map[place][]mutation)
+	for _, m := range mutations {
+		at := place{m.file, m.old}
+		if news[at] == nil {
+			places = append(places, at)
+		}
+		news[at] = append(news[at], m)
+	}
+	sources := make(map[string]string)
+	for _, at := range places {
+		if sources[at.file] == "" {
+			data, err := os.ReadFile(at.file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(string(source), m.old); n != 1 {
-				t.Fatalf("%s has %d times %q: adjust the mutation", m.file, n, m.old)
+			sources[at.file] = string(data)
+		}
+		old, statement := strings.CutSuffix(at.old, ";")
+		if n := strings.Count(sources[at.file], old); n != 1 {
+			t.Fatalf("%s has %d times %q: adjust the mutation", at.file, n, old)
+		}
+		mutant := "(" + old + ")"
+		if statement {
+			mutant = "{ " + old + " }"
+		}
+		for _, m := range news[at] {
+			if statement {
+				mutant = fmt.Sprintf("if mutated(%q) { %s } else %s", m.name, strings.TrimSuffix(m.new, ";"), mutant)
+			} else {
+				mutant = fmt.Sprintf("(mutated(%[1]q) && (%[2]s) || !mutated(%[1]q) && %[3]s)", m.name, m.new, mutant)
 			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, m.file)
-			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			original, err := filepath.Abs(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(dir, "overlay.json")
-			if err := os.WriteFile(list, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := short("-overlay", list)
-			switch {
-			case err == nil:
-				t.Errorf("no test notices it")
-			case strings.Contains(string(out), "build failed"):
-				t.Errorf("the mutation does not compile:\n%s", out)
-			}
-		})
+		}
+		sources[at.file] = strings.Replace(sources[at.file], old, mutant, 1)
 	}
+	return sources
 }

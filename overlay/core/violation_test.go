@@ -148,17 +148,25 @@ func TestSilence(t *testing.T) {
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
 		t.Errorf("no table: closes %v", r.out.Closes)
 	}
-	r = newRig(t, nil)
-	for i := range uint64(wantNeighbours) {
-		r.neighbour(20+i, string(rune('a'+i)))
-	}
-	r.linked(1, "one")
-	r.pass(idleAfter - time.Second)
-	if len(r.out.Closes) != 0 {
-		t.Errorf("in use: closes %v", r.out.Closes)
-	}
-	r.pass(2 * time.Second)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseIdle {
-		t.Errorf("not in use: closes %v", r.out.Closes)
+	// With so many neighbours no other is asked.
+	for _, used := range []bool{false, true} {
+		r = newRig(t, nil)
+		for i := range uint64(enoughNeighbours) {
+			r.neighbour(20+i, string(rune('a'+i)))
+		}
+		l, patience := r.linked(1, "one"), unusedAfter
+		if used {
+			r.pass(time.Second)
+			r.c.Heard(r.now, l, r.now, r.now)
+			patience = idleAfter
+		}
+		r.pass(patience - time.Second)
+		if len(r.out.Closes) != 0 {
+			t.Errorf("used %v: closes %v", used, r.out.Closes)
+		}
+		r.pass(2 * time.Second)
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != l || r.out.Closes[0].Reason != CloseIdle {
+			t.Errorf("used %v and then not: closes %v", used, r.out.Closes)
+		}
 	}
 }

@@ -1,0 +1,248 @@
+package core
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// TestOldAccusation: who was called lost a while ago, as in the other half of a network
+// that was cut, has longer to refute that.
+func TestOldAccusation(t *testing.T) {
+	for _, test := range []struct {
+		age time.Duration
+		has bool
+	}{{0, false}, {oldAfter - time.Second, false}, {oldAfter, true}, {time.Hour, true}} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
+		r.receive(l, propagation(aged(say(pb.AnnouncementType_LOST, 5, "five", 10, 0), test.age)))
+		r.pass(suspectFor + tickEvery)
+		if r.has("five") != test.has {
+			t.Errorf("said %v ago: then it is here: %v", test.age, !test.has)
+		}
+		r.pass(suspectOld)
+		if r.has("five") {
+			t.Errorf("said %v ago: it is here for ever", test.age)
+		}
+	}
+}
+
+// TestJudgedOnce: a statement that is being judged is not judged again, whoever else
+// brings it, and counts also if who brought it has gone meanwhile.
+func TestJudgedOnce(t *testing.T) {
+	for _, valid := range []bool{true, false} {
+		r, l := joining(t)
+		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
+		piece := pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{two}})
+		r.c.Receive(r.now, l, piece)
+		first := r.c.Drain().Verify
+		r.c.Receive(r.now, l, piece)
+		r.c.Receive(r.now, l, pb.Wrap(propagation(two)))
+		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.of("two")) > 0 {
+			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
+		}
+		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
+		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}}))
+		if len(r.c.Drain().Verify) != 1 {
+			t.Error("a later statement is not judged")
+		}
+		r.c.Disconnected(r.now, l, true, "over")
+		r.c.Verified(r.now, first[0].ID, []bool{valid})
+		r.c.Drain()
+		if holds := len(r.c.table.of("two")) > 0; holds != valid {
+			t.Errorf("judged %v: holds it %v", valid, holds)
+		}
+	}
+}
+
+// TestTie: of two statements with one version, as when a key is started twice in the
+// same millisecond, all hold the same one.
+func TestTie(t *testing.T) {
+	key := testIdentity(5).Key()
+	var said []*pb.Announcement
+	for _, address := range []string{"10.0.0.1:5000", "10.0.0.2:5000"} {
+		record := &pb.Record{
+			Type: pb.AnnouncementType_JOIN, Id: "five", Key: key[:], Network: "net", Epoch: 10, Addresses: []string{address},
+		}
+		said = append(said, &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: testIdentity(5).SignRecord(record)})
+	}
+	var digests [][]byte
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		for _, i := range order {
+			r.receive(l, propagation(said[i]))
+		}
+		digests = append(digests, r.c.Digest())
+	}
+	if !bytes.Equal(digests[0], digests[1]) {
+		t.Error("the order makes a difference")
+	}
+}
+
+// TestGivingUpOne: who is full ends with the neighbour that has most, if that is more
+// than enough, to take one that has less than it needs.
+func TestGivingUpOne(t *testing.T) {
+	r, links := full(t)
+	tells := func(l LinkID, n int) {
+		list := []string{"self"}
+		for i := range n {
+			list = append(list, string(wireID(i)))
+		}
+		r.receive(l, &pb.NeighbourList{Ids: list})
+	}
+	asker := r.linked(1, "asker")
+	asks := func(have uint32) pb.NeighbourType {
+		r.receive(asker, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Have: have})
+		return r.neighbourWords()[asker].GetType()
+	}
+	for _, l := range links {
+		tells(l, enoughNeighbours-1)
+	}
+	if got := asks(0); got != pb.NeighbourType_REFUSE {
+		t.Fatalf("where nobody has more than enough answers %v", got)
+	}
+	tells(links[3], enoughNeighbours)
+	tells(links[5], enoughNeighbours+2)
+	tells(links[7], enoughNeighbours+1)
+	if got := asks(wantNeighbours); got != pb.NeighbourType_REFUSE {
+		t.Fatalf("who has enough gets %v", got)
+	}
+	if got := asks(wantNeighbours - 1); got != pb.NeighbourType_ACCEPT || !r.c.link(asker).neighbour {
+		t.Fatalf("who has not gets %v", got)
+	}
+	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.neighbours() != maxNeighbours {
+		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.neighbours())
+	}
+}
+
+// sought counts the dials for a neighbour in some time; none reaches anybody.
+func (r *rig) sought(d time.Duration) int {
+	n := 0
+	for until := r.now + d; r.now < until; {
+		r.pass(tickEvery)
+		for _, wish := range r.out.Dials {
+			if r.c.dials[wish.ID].seeking {
+				n++
+			}
+			r.c.DialFailed(r.now, wish.ID, false, "timeout")
+		}
+	}
+	return n
+}
+
+// TestSeeking: neighbours that are needed are sought at once and then two a second;
+// more than that only after a while, and one at a time.
+func TestSeeking(t *testing.T) {
+	members := func(c *Config) { c.Members = manyMembers(500) }
+	r := newRig(t, members)
+	r.neighbour(1, "one")
+	if n := r.sought(time.Second); n < wantNeighbours-1 || n > wantNeighbours+3 {
+		t.Errorf("in the first second %d dials", n)
+	}
+	if n := r.sought(10 * time.Second); n < 18 || n > 22 {
+		t.Errorf("in ten seconds %d dials", n)
+	}
+	r = newRig(t, members)
+	for i := range uint64(wantNeighbours) {
+		r.neighbour(20+i, string(rune('a'+i)))
+	}
+	if n := r.sought(11 * time.Second); n != 0 {
+		t.Errorf("with enough, in the first seconds %d dials", n)
+	}
+	if n := r.sought(10 * extraEvery); n < 9 || n > 11 {
+		t.Errorf("with enough, then %d dials", n)
+	}
+}
+
+// TestDeaf: who hears nobody takes itself to be cut off when a dial has failed as well.
+func TestDeaf(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "one")
+	r.neighbour(2, "two")
+	nobody := func(LinkID) bool { return false }
+	r.passWith(isolatedAfter+2*tickEvery, nobody)
+	dials := r.out.Dials
+	if len(dials) != 2 || !r.has("one") || !r.has("two") {
+		t.Fatalf("dials %v, shows %v", dials, r.c.Peers())
+	}
+	r.c.DialFailed(r.now, dials[0].ID, false, "timeout")
+	r.passWith(tickEvery, nobody)
+	if r.has("one") || r.has("two") || len(r.lost()) > 0 {
+		t.Errorf("then shows %v, says %v", r.c.Peers(), r.lost())
+	}
+	if e := r.c.table.of("one")[0]; e.buried() || !e.missing {
+		t.Error("does more than to hide whom it does not reach")
+	}
+}
+
+// TestLag: who comes late to its own work takes it that others do.
+func TestLag(t *testing.T) {
+	w := watching(t, "a", "b", "c")
+	w.quiet(0)
+	w.now = w.c.Next() + 200*time.Millisecond
+	for _, l := range w.c.links {
+		w.c.Heard(w.now, l.id, w.now, 0)
+	}
+	w.c.Tick(w.now)
+	w.drain()
+	w.quiet(quietAfter + tickEvery)
+	if len(w.asked()) > 0 {
+		t.Errorf("asks %v", w.asked())
+	}
+	w.quiet(2 * quietAfter)
+	if len(w.asked()) == 0 {
+		t.Error("waits for ever")
+	}
+}
+
+// TestPatience: who was called lost and was not may be silent for longer.
+func TestPatience(t *testing.T) {
+	w := watching(t, "a", "b", "c")
+	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)))
+	w.receive(w.subject, propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 1)))
+	w.quiet(quietAfter + tickEvery)
+	if len(w.asked()) > 0 {
+		t.Errorf("asks %v", w.asked())
+	}
+	w.quiet(quietAfter/2 + tickEvery)
+	if len(w.asked()) == 0 {
+		t.Error("waits for ever")
+	}
+}
+
+// TestDoubted: who was missing and is here again by the word of others is looked for
+// before anybody else.
+func TestDoubted(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	for i := range uint64(50) {
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 100+i, string(wireID(int(i))), 10, 0)))
+	}
+	r.c.isolate()
+	r.drain()
+	again := []string{"p30", "p7"}
+	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 130, "p30", 10, 0), say(pb.AnnouncementType_JOIN, 107, "p7", 10, 0)))
+	if !r.has("p30") || !r.has("p7") || r.has("p8") {
+		t.Fatalf("shows %v", r.c.Peers())
+	}
+	r.pass(2 * tickEvery)
+	var looked []string
+	for _, m := range r.frames() {
+		if m.GetRouted().GetPing() != nil && !slices.Contains(looked, m.GetRouted().GetTo()) {
+			looked = append(looked, m.GetRouted().GetTo())
+		}
+	}
+	if !slices.Equal(looked, again) {
+		t.Errorf("looks for %v", looked)
+	}
+	if e := r.c.table.get(certs.ID("p8"), testIdentity(108).Key()); !e.missing {
+		t.Error("one of whom nobody has spoken is here")
+	}
+}
