@@ -19,7 +19,7 @@ func TestSimCrowd(t *testing.T) {
 		w.run(time.Second)
 		w.living()[1].broadcast("while they come")
 		w.settle(5 * time.Second)
-		w.run(20 * time.Second)
+		w.run(time.Minute) // until nobody seeks more neighbours than it needs
 		for _, p := range w.living() {
 			if n := p.core.neighbours(); n < 3 {
 				w.fatal("%s has %d neighbours", p.node.id, n)
