@@ -103,11 +103,11 @@ func TestForgetting(t *testing.T) {
 	if a := r.c.announcement(r.c.table.of(anHourAgo)[0]); time.Duration(a.GetAge())*time.Second < time.Hour {
 		t.Errorf("passed on with the age %v", a.GetAge())
 	}
-	r.pass(rememberFor - time.Hour + 2*time.Minute)
+	r.jump(rememberFor - time.Hour + 2*time.Minute)
 	if !holds(now) || holds(anHourAgo) {
 		t.Errorf("after 23 hours: %v %v", holds(now), holds(anHourAgo))
 	}
-	r.pass(time.Hour)
+	r.jump(time.Hour)
 	if holds(now) {
 		t.Error("after a day it is still there")
 	}

@@ -221,7 +221,7 @@ func TestKeysChaseEachOther(t *testing.T) {
 			data     []byte
 		}
 		var way []word
-		for _, a := range rapid.SliceOfN(rapid.SampledFrom(said), 1, 40).Draw(rt, "said") {
+		for _, a := range rapid.SliceOfN(rapid.SampledFrom(said), 1, 25).Draw(rt, "said") {
 			way = append(way, word{rapid.IntRange(0, peers-1).Draw(rt, "to"), 1, encode(propagation(a))})
 		}
 		for n := 0; len(way) > 0; n++ {

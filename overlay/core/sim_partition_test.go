@@ -12,7 +12,7 @@ const healedWithin = lostBackoff + 2*healEvery + dialTimeout + 15*time.Second
 
 // TestSimPartition cuts networks into pieces for a while and heals them.
 func TestSimPartition(t *testing.T) {
-	eachSeed(t, 50, 6, partition)
+	eachSeed(t, 30, 6, partition)
 }
 
 func partition(t *testing.T, seed uint64) {
