@@ -61,6 +61,20 @@ func TestJudgedOnce(t *testing.T) {
 	}
 }
 
+// TestJudgedLost: while it is judged whether somebody is lost, its JOIN is news as ever.
+func TestJudgedLost(t *testing.T) {
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+	lost := say(pb.AnnouncementType_LOST, 2, "two", 1, 0)
+	lost.Testimonies[0].Signature[0] ^= 1
+	r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{lost}}))
+	r.c.Receive(r.now, l, pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0))))
+	r.drain()
+	if list := r.c.table.of("two"); len(list) != 1 || !list[0].alive() {
+		t.Errorf("holds %v", list)
+	}
+}
+
 // TestTie: of two statements with one version, as when a key is started twice in the
 // same millisecond, all hold the same one.
 func TestTie(t *testing.T) {

@@ -300,7 +300,9 @@ func (c *Core) verify(l *link, b *batch) {
 		return
 	}
 	for _, n := range b.news {
-		c.judged[n.record.tie] = n.record
+		if n.state == n.record.Type { // a LOST is not the JOIN that it carries
+			c.judged[n.record.tie] = n.record
+		}
 	}
 	c.lastVerify++
 	c.batches[c.lastVerify] = b
