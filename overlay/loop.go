@@ -91,10 +91,11 @@ func (n *Node) hear() {
 	}
 	n.mu.Unlock()
 	for id, l := range n.links {
-		if received := l.Stats().Received; received != l.received {
-			l.received, l.heard = received, now
+		stats := l.Stats()
+		if stats.Received != l.received {
+			l.received, l.heard = stats.Received, now
 		}
-		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()))
+		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
 	}
 }
 

@@ -95,8 +95,13 @@ func (c *Core) patience(l *link) time.Duration {
 			p += p / 2
 		}
 	}
-	return min(p, mostPatience) + c.leniency()
+	return min(p, mostPatience) + c.leniency() + l.slowness()
 }
+
+// slowness is what a link of a long round trip is allowed on top: QUIC's keepalive
+// comes after one and a half of its probe timeouts, each longer than a round trip, if
+// that is more than the 500 ms that are asked for, and takes another to be answered.
+func (l *link) slowness() time.Duration { return max(0, 3*l.roundTrip-500*time.Millisecond) }
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
 func (c *Core) linkSilent(l *link) {

@@ -35,7 +35,6 @@ type dealings struct {
 	nextDial    time.Duration // not before
 	wanted      bool          // messages wait for it
 	refusedTill time.Duration // it has refused neighbourhood
-	suggested   bool          // a peer that has no room names it
 	neighbours  []certs.ID    // what it has told us of its neighbours
 	doomed      time.Duration // LOST, but until then shown as here: it may refute
 	proof       []*pb.Signed  // LOST: the testimonies

@@ -83,7 +83,7 @@ func (fz *fuzzer) step() {
 			fz.c.Slept(fz.now)
 		default:
 			l := fz.link()
-			fz.c.Heard(fz.now, l, fz.now, 0)
+			fz.c.Heard(fz.now, l, fz.now, 0, 0)
 		}
 	case 0, 1:
 		fz.last++

@@ -236,9 +236,9 @@ func TestJoin(t *testing.T) {
 		t.Fatalf("after a piece: %v", frames)
 	}
 	r.receive(l, &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_LOST, 3, "three", 1, 0)}})
-	want := []Event{ // nobody is a neighbour, so no way is known yet
+	want := []Event{ // the door is no neighbour yet, but it is who has told us
 		Ready{}, Joined{ID: "door", Key: testIdentity(1).Key()},
-		Joined{ID: "four", Key: testIdentity(4).Key()}, Joined{ID: "two", Key: testIdentity(2).Key()},
+		Joined{ID: "four", Key: testIdentity(4).Key(), Via: "door"}, Joined{ID: "two", Key: testIdentity(2).Key(), Via: "door"},
 	}
 	if !slices.Equal(r.out.Events, want) {
 		t.Errorf("events %v", r.out.Events)

@@ -13,7 +13,7 @@ func (r *rig) jump(d time.Duration) {
 	for until := r.now + d; r.now < until; {
 		r.now = min(until, r.now+time.Minute)
 		for _, l := range r.c.links {
-			r.c.Heard(r.now, l.id, r.now, r.now)
+			r.c.Heard(r.now, l.id, r.now, r.now, 0)
 		}
 		r.c.nextTick = r.now // it has ticked all the time
 		r.c.Tick(r.now)

@@ -34,6 +34,7 @@ type link struct {
 	epoch     uint64
 	heard     time.Duration
 	used      time.Duration
+	roundTrip time.Duration
 	quiet     bool // silent for quietAfter
 	neighbour bool
 	slot      int  // of a neighbour in the distance vectors, see takeSlot
@@ -127,12 +128,12 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	}
 }
 
-// Heard is the news of a link's traffic: when the last packet came, and when the
-// last direct message went or came over it.
-func (c *Core) Heard(now time.Duration, id LinkID, heard, used time.Duration) {
+// Heard is the news of a link's traffic: when the last packet came, when the last
+// direct message went or came over it, and its round trip time, 0 if that is not known.
+func (c *Core) Heard(now time.Duration, id LinkID, heard, used, roundTrip time.Duration) {
 	c.begin(now)
 	if l := c.link(id); l != nil {
-		l.heard, l.used = max(l.heard, heard), max(l.used, used)
+		l.heard, l.used, l.roundTrip = max(l.heard, heard), max(l.used, used), roundTrip
 	}
 }
 

@@ -48,7 +48,7 @@ func TestLateWords(t *testing.T) {
 	before := string(r.c.table.digest())
 	r.receive(l, propagation(say(1, 2, "two", 1, 0)))
 	r.c.Disconnected(r.now, l, false, "again")
-	r.c.Heard(r.now, l, r.now, r.now)
+	r.c.Heard(r.now, l, r.now, r.now, 0)
 	r.c.DialFailed(r.now, 77, false, "no such dial")
 	r.drain()
 	if !r.out.Empty() || string(r.c.table.digest()) != before {

@@ -64,7 +64,7 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 		r.now = max(r.now, min(until, r.c.Next()))
 		for _, l := range r.c.links {
 			if heard(l.id) {
-				r.c.Heard(r.now, l.id, r.now, 0)
+				r.c.Heard(r.now, l.id, r.now, 0, 0)
 			}
 		}
 		r.c.Tick(r.now)

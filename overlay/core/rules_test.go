@@ -202,7 +202,7 @@ func TestLag(t *testing.T) {
 	w.quiet(0)
 	w.now = w.c.Next() + 200*time.Millisecond
 	for _, l := range w.c.links {
-		w.c.Heard(w.now, l.id, w.now, 0)
+		w.c.Heard(w.now, l.id, w.now, 0, 0)
 	}
 	w.c.Tick(w.now)
 	w.drain()

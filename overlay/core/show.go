@@ -22,9 +22,21 @@ func (c *Core) refresh(id certs.ID) {
 	}
 	if owner != nil {
 		owner.shown = owner.record
-		c.out.Events = append(c.out.Events, Joined{id, owner.record.Key, c.via(owner)})
+		c.out.Events = append(c.out.Events, Joined{id, owner.record.Key, c.toldBy(owner)})
 		c.releaseEarly(id)
 	}
+}
+
+// toldBy is the neighbour that an event names: the nearest, or, for a newcomer that
+// has the table of a door which is no neighbour of its yet, that door.
+func (c *Core) toldBy(e *entry) certs.ID {
+	via := c.via(e)
+	for _, l := range c.links {
+		if via == "" && l.state == linkUp && !l.quiet && c.linkTo(e.record.Key) == nil {
+			via = l.peer
+		}
+	}
+	return via
 }
 
 // showGone tells the user that the run of a peer that was shown is over.

@@ -206,5 +206,5 @@ func (e *end) listen() {
 		e.end(false, "idle timeout")
 		return
 	}
-	p.core.Heard(w.now, e.id, e.heard, 0)
+	p.core.Heard(w.now, e.id, e.heard, 0, 0)
 }

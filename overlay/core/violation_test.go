@@ -157,7 +157,7 @@ func TestSilence(t *testing.T) {
 		l, patience := r.linked(1, "one"), unusedAfter
 		if used {
 			r.pass(time.Second)
-			r.c.Heard(r.now, l, r.now, r.now)
+			r.c.Heard(r.now, l, r.now, r.now, 0)
 			patience = idleAfter
 		}
 		r.pass(patience - time.Second)

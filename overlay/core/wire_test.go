@@ -210,7 +210,7 @@ func (w *wire) pass(d time.Duration) {
 			}
 			for l, e := range p.ends {
 				if !p.deaf && !e.to.deaf {
-					p.c.Heard(w.now, l, w.now, 0)
+					p.c.Heard(w.now, l, w.now, 0, 0)
 				}
 			}
 			p.c.Tick(w.now)

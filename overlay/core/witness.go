@@ -249,7 +249,7 @@ func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
 	}
 	l := c.linkTo(e.record.Key)
 	switch {
-	case e == c.self || l != nil && c.now-l.heard <= freshWithin+c.leniency():
+	case e == c.self || l != nil && c.now-l.heard <= freshWithin+c.leniency()+l.slowness():
 		a := &pb.Answer{Subject: m.Subject, Epoch: m.Epoch, Seq: m.Seq, Fresh: true}
 		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
 	case l != nil:

@@ -219,7 +219,7 @@ func TestHeardAgain(t *testing.T) {
 	w.quiet(quietAfter + tickEvery)
 	w.answer("a", nil)
 	w.answer("b", nil)
-	w.c.Heard(w.now, w.subject, w.now, 0)
+	w.c.Heard(w.now, w.subject, w.now, 0, 0)
 	w.quiet(2 * tickEvery)
 	w.answer("c", nil)
 	if len(w.lost()) > 0 || len(w.c.inquiries) > 0 {

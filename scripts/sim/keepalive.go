@@ -174,6 +174,6 @@ func (e *end) listen() bool {
 		e.finish(false, "idle timeout")
 		return false
 	}
-	e.peer.core.Heard(w.now, e.id, a.heard, 0)
+	e.peer.core.Heard(w.now, e.id, a.heard, 0, 0)
 	return true
 }
