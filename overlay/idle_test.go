@@ -32,8 +32,8 @@ func TestIdleLinksAreClosed(t *testing.T) {
 		if gone < time.Minute-time.Second || gone > time.Minute+time.Second {
 			t.Fatalf("the link was closed after %v", gone)
 		}
-		for before := range 8 {
-			time.Sleep(gone - time.Since(round()) - time.Duration(before)*10*time.Millisecond)
+		for before := range 4 {
+			time.Sleep(gone - time.Since(round()) - time.Duration(before)*20*time.Millisecond)
 			id := p.send(q.ID(), "still there?")
 			awaitEvent(p, time.Second, func(d Delivered) bool { return d.Message == id })
 		}
