@@ -203,7 +203,7 @@ func (c *Core) makeEntry(from *link, n news) *entry {
 	if n.state == pb.AnnouncementType_JOIN {
 		c.arrived(e)
 	} else {
-		c.gone = append(c.gone, e)
+		c.addGone(e)
 	}
 	return e
 }
@@ -238,7 +238,6 @@ func (c *Core) change(e *entry, n news) {
 	case pb.AnnouncementType_LOST:
 		c.bury(e, wasAlive)
 	default:
-		c.gone = append(c.gone, e)
 		c.unroute(e)
 	}
 }
@@ -252,7 +251,7 @@ func (c *Core) bury(e *entry, wasAlive bool) {
 	if c.now-e.said >= oldAfter {
 		wait = suspectOld
 	}
-	c.gone = append(c.gone, e)
+	c.addGone(e)
 	c.unroute(e)
 	for _, l := range c.links {
 		if l.neighbour && l.key == e.record.Key && c.now-l.heard > freshWithin {

@@ -198,9 +198,13 @@ func (c *Core) giveUpOne() bool {
 	if richest == nil {
 		return false
 	}
-	c.send(richest, &pb.Neighbour{Type: pb.NeighbourType_END})
-	c.endNeighbour(richest)
-	return true
+	for _, l := range c.links {
+		if l.neighbour && l.key == richest.key {
+			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			c.endNeighbour(l)
+		}
+	}
+	return c.degree() < maxNeighbours
 }
 
 // withRoom names neighbours of ours that, by what they have said, have room for
@@ -299,7 +303,7 @@ func (c *Core) heal() {
 	if alone {
 		c.nextHeal = c.now + firstBackoff
 	}
-	living := len(c.table.entries) - len(c.gone)
+	living := len(c.table.entries) - c.table.gone
 	eager := alone || c.degree() < wantNeighbours
 	if !eager && c.cfg.Rand.IntN(max(living, len(c.gone), 1)) >= len(c.gone) {
 		return
@@ -309,12 +313,19 @@ func (c *Core) heal() {
 	}
 }
 
+// addGone notes somebody lost or missing.
+func (c *Core) addGone(e *entry) {
+	if (e.state == pb.AnnouncementType_LOST || e.missing) && !slices.Contains(c.gone, e) {
+		c.gone = append(c.gone, e)
+	}
+}
+
 // redialable lists the lost and the missing that may be dialled now.
 func (c *Core) redialable() []*entry {
 	var list []*entry
+	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool { return e.state != pb.AnnouncementType_LOST && !e.missing })
 	for _, e := range c.gone {
-		lost := e.state == pb.AnnouncementType_LOST || e.missing
-		if d := e.our(); lost && d.dialing == 0 && c.now >= d.nextDial {
+		if d := e.our(); d.dialing == 0 && c.now >= d.nextDial {
 			list = append(list, e)
 		}
 	}

@@ -90,7 +90,7 @@ func (c *Core) isolate() {
 			first = false
 		}
 		e.missing = true
-		c.gone = append(c.gone, e)
+		c.addGone(e)
 		c.table.changed()
 	}
 	if !first {
@@ -105,7 +105,7 @@ func (c *Core) isolate() {
 // miss hides a peer that we alone know and don't reach.
 func (c *Core) miss(e *entry) {
 	e.missing = true
-	c.gone = append(c.gone, e)
+	c.addGone(e)
 	c.table.changed()
 	c.refresh(e.record.ID)
 }
