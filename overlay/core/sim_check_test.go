@@ -213,14 +213,14 @@ func (w *world) connected(without *process, overlay bool) bool {
 		return true
 	}
 	seen := map[*process]bool{list[0]: true}
-	todo := list[:1:1]
-	for len(todo) > 0 {
-		p := todo[0]
-		todo = todo[1:]
+	ahead := list[:1:1]
+	for len(ahead) > 0 {
+		p := ahead[0]
+		ahead = ahead[1:]
 		visit := func(q *process) {
 			if q != without && !q.dead && !q.leaving && !seen[q] && w.reach(p.node.index, q.node.index) {
 				seen[q] = true
-				todo = append(todo, q)
+				ahead = append(ahead, q)
 			}
 		}
 		if !overlay {
