@@ -316,3 +316,35 @@ func TestIsolatedDoor(t *testing.T) {
 		t.Errorf("ready %v, closes %v %v", newcomer.c.ready, newcomer.closes, door.closes)
 	}
 }
+
+// TestMissingDoNotFillAnswers: who has many that are missing still says all that it
+// knows of the others.
+func TestMissingDoNotFillAnswers(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Verify = func(Claim) bool { return true } })
+	l := r.neighbour(1, "one")
+	for i := range uint64(maxAnswer + 40) {
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 3000+i%50, fmt.Sprintf("p%03d", i), 1, 0)))
+	}
+	for i, e := range r.c.table.entries {
+		e.missing = e != r.c.self && i%20 != 0
+	}
+	ask := &pb.SyncVersions{Of: pb.MinBuckets}
+	for b := range uint32(pb.MinBuckets) {
+		ask.Buckets = append(ask.Buckets, b)
+	}
+	r.receive(l, ask)
+	said, done := 0, false
+	for _, m := range r.frames() {
+		said += len(m.GetSyncReply().GetAnnouncements())
+		done = done || m.GetSyncReply().GetDone()
+	}
+	want := 0
+	for _, e := range r.c.table.entries {
+		if !e.missing {
+			want++
+		}
+	}
+	if said != want || !done {
+		t.Errorf("says %d of %d, done %v", said, want, done)
+	}
+}

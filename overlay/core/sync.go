@@ -83,9 +83,7 @@ func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 func (c *Core) announcements(list []*entry) []*pb.Announcement {
 	out := make([]*pb.Announcement, 0, len(list))
 	for _, e := range list {
-		if !e.missing {
-			out = append(out, c.announcement(e))
-		}
+		out = append(out, c.announcement(e))
 	}
 	return out
 }
@@ -181,9 +179,11 @@ func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 	var lacking []*entry
 	for _, b := range m.GetBuckets() {
 		for _, e := range c.table.bucket(int(b), int(m.GetOf())) {
-			if i, ok := slices.BinarySearch(theirs, e.versionHash()); ok {
-				wanted[i] = e.missing
-			} else {
+			switch i, ok := slices.BinarySearch(theirs, e.versionHash()); {
+			case e.missing: // as if we did not have it
+			case ok:
+				wanted[i] = false
+			default:
 				lacking = append(lacking, e)
 			}
 		}
