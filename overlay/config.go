@@ -32,6 +32,9 @@ type Config struct {
 	// Network is the name of the network, at most 64 bytes of printable UTF-8;
 	// peers of another one are refused. Not a secret.
 	Network string
+	// NoCustody: messages for peers that are not here are left with nobody, and
+	// nothing is kept for others.
+	NoCustody bool
 	// Software is the program's name and version, told to other peers for their
 	// logs, at most 64 bytes.
 	Software string

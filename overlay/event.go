@@ -139,4 +139,6 @@ type Peer struct {
 type Waiting struct {
 	To    certs.ID
 	Count int
+	Bytes int       // of their bodies and refs
+	Since time.Time // when the oldest of them was sent
 }

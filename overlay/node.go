@@ -303,7 +303,7 @@ func (n *Node) Waiting() []Waiting {
 	var list []Waiting
 	for id, o := range n.outboxes {
 		if count, _ := o.count(); count > 0 {
-			list = append(list, Waiting{id, count})
+			list = append(list, Waiting{To: id, Count: count})
 		}
 	}
 	slices.SortFunc(list, func(a, b Waiting) int { return strings.Compare(string(a.To), string(b.To)) })
