@@ -10,6 +10,7 @@ package certs
 import (
 	"crypto/ed25519"
 	"crypto/hkdf"
+	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -45,19 +46,24 @@ const (
 	purposeRecord    = "quicpeer record"
 	purposeBroadcast = "quicpeer broadcast"
 	purposeTestimony = "quicpeer testimony"
+	purposeLetter    = "quicpeer letter"
+	purposeCollected = "quicpeer collected"
 )
 
 // Identity is a private key. It has no text form, so that it is never printed.
 type Identity struct {
 	private ed25519.PrivateKey
 	public  PublicKey
+	sealing hpke.PrivateKey
 }
 
 // NewIdentity makes the identity of a seed of 32 random bytes
 // (ed25519.SeedSize); it panics on another length.
 func NewIdentity(seed []byte) *Identity {
 	private := ed25519.NewKeyFromSeed(seed)
-	return &Identity{private: private, public: PublicKey(private.Public().(ed25519.PublicKey))}
+	i := &Identity{private: private, public: PublicKey(private.Public().(ed25519.PublicKey))}
+	i.sealing = newSealing(i.derive("quicpeer sealing"))
+	return i
 }
 
 // Key is the public half.
@@ -68,8 +74,11 @@ func (i *Identity) String() string { return i.public.String() }
 
 // ResetKey is a secret derived from the key, for QUIC's stateless resets: the
 // same after a restart of the peer.
-func (i *Identity) ResetKey() [32]byte {
-	key, err := hkdf.Key(sha256.New, i.private.Seed(), nil, "quicpeer stateless reset", 32)
+func (i *Identity) ResetKey() [32]byte { return i.derive("quicpeer stateless reset") }
+
+// derive makes another secret of the private key.
+func (i *Identity) derive(purpose string) [32]byte {
+	key, err := hkdf.Key(sha256.New, i.private.Seed(), nil, purpose, 32)
 	if err != nil {
 		panic("certs: " + err.Error()) // only for lengths that SHA-256 can't give
 	}
@@ -86,6 +95,14 @@ func (i *Identity) SignBroadcast(c *pb.BroadcastContent) *pb.Signed {
 
 // SignTestimony signs t as it is.
 func (i *Identity) SignTestimony(t *pb.Testimony) *pb.Signed { return i.sign(purposeTestimony, t) }
+
+// SignLetter signs l as it is.
+func (i *Identity) SignLetter(l *pb.Letter) *pb.Signed { return i.sign(purposeLetter, l) }
+
+// SignCollected signs c as it is.
+func (i *Identity) SignCollected(c *pb.CollectedContent) *pb.Signed {
+	return i.sign(purposeCollected, c)
+}
 
 func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed {
 	payload, err := proto.Marshal(m)
@@ -104,6 +121,12 @@ func VerifyBroadcast(key PublicKey, s *pb.Signed) bool { return verify(key, purp
 
 // VerifyTestimony reports whether the key has signed s as a testimony.
 func VerifyTestimony(key PublicKey, s *pb.Signed) bool { return verify(key, purposeTestimony, s) }
+
+// VerifyLetter reports whether the key has signed s as a letter.
+func VerifyLetter(key PublicKey, s *pb.Signed) bool { return verify(key, purposeLetter, s) }
+
+// VerifyCollected reports whether the key has signed s as the word of a receiver.
+func VerifyCollected(key PublicKey, s *pb.Signed) bool { return verify(key, purposeCollected, s) }
 
 func verify(key PublicKey, purpose string, s *pb.Signed) bool {
 	return ed25519.Verify(key[:], signedBytes(purpose, s.GetPayload()), s.GetSignature())

@@ -27,11 +27,17 @@ const (
 	MaxAskedBuckets  = 64      // entries in SyncVersions.buckets
 	MinBuckets       = 64
 	MaxBuckets       = 4096
+	MaxPart          = 32 << 10 // Envelope.sealed
+	MaxParts         = 40       // parts of an Envelope: a letter with a message of MaxBody and some room
+	MaxDeposit       = 100 << 10
+	MaxLetter        = 256 // entries in Letter.messages, Letter.receipts, CollectedContent.deposits
+	DepositIDSize    = 16
 	MessageIDSize    = 16
 	KeySize          = 32 // ed25519.PublicKeySize
 	signatureSize    = 64 // ed25519.SignatureSize
 	maxRecord        = 4 << 10
 	maxTestimony     = 256
+	maxCollected     = 8 << 10
 	maxBroadcastSize = MaxBroadcast + 2<<10
 	maxAddress       = 64 // "[…]:65535" with an IPv6 address and a zone name
 )
@@ -116,6 +122,12 @@ func Check(m *PeerMessage) error {
 		want, err = PeerMessageType_ROUTES, checkRoutes(c.Routes)
 	case *PeerMessage_Routed:
 		want, err = PeerMessageType_ROUTED, checkRouted(c.Routed)
+	case *PeerMessage_Deposit:
+		want, err = PeerMessageType_CUSTODY, checkDeposit(c.Deposit)
+	case *PeerMessage_DepositAnswer:
+		want, err = PeerMessageType_CUSTODY, cmp.Or(
+			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
+			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
 	case *PeerMessage_Broadcast:
 		want, err = PeerMessageType_BROADCAST, checkBroadcast(c.Broadcast)
 	default:
@@ -288,8 +300,34 @@ func checkRouted(r *Routed) error {
 		return checkLength("key", c.Ping.GetKey(), KeySize)
 	case *Routed_Pong:
 		return checkLength("key", c.Pong.GetKey(), KeySize)
+	case *Routed_Envelope:
+		return checkEnvelope(c.Envelope)
+	case *Routed_Refusal:
+		return checkAtMost("reason", len(c.Refusal.GetReason()), MaxReason)
+	case *Routed_Collected:
+		return cmp.Or(
+			checkSigned(c.Collected.GetContent(), maxCollected),
+			checkAtMost("receipts", len(c.Collected.GetReceipts()), MaxDeposit))
 	}
 	return fmt.Errorf("nothing that is routed")
+}
+
+func checkEnvelope(e *Envelope) error {
+	if e.GetPart() >= e.GetParts() || e.GetParts() > MaxParts || len(e.GetSealed()) == 0 {
+		return fmt.Errorf("part %d of %d with %d bytes", e.GetPart(), e.GetParts(), len(e.GetSealed()))
+	}
+	return checkAtMost("sealed bytes", len(e.GetSealed()), MaxPart)
+}
+
+func checkDeposit(d *Deposit) error {
+	if len(d.GetSealed()) == 0 {
+		return fmt.Errorf("nothing is deposited")
+	}
+	return cmp.Or(
+		CheckID(d.GetReceiver()),
+		checkLength("key", d.GetReceiverKey(), KeySize),
+		checkAtMost("sealed bytes", len(d.GetSealed()), MaxDeposit),
+	)
 }
 
 func checkIDs(what string, ids []string, most int) error {

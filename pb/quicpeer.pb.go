@@ -65,21 +65,24 @@ const (
 	PeerMessageType_ROUTES PeerMessageType = 8
 	// routed
 	PeerMessageType_ROUTED PeerMessageType = 9
+	// deposit, deposit_answer
+	PeerMessageType_CUSTODY PeerMessageType = 10
 )
 
 // Enum value maps for PeerMessageType.
 var (
 	PeerMessageType_name = map[int32]string{
-		0: "PEER_MESSAGE_TYPE_UNSPECIFIED",
-		1: "MESSAGE",
-		2: "RECEIPT",
-		3: "HANDSHAKE",
-		4: "ANNOUNCEMENT",
-		5: "NEIGHBOUR",
-		6: "SYNC",
-		7: "BROADCAST",
-		8: "ROUTES",
-		9: "ROUTED",
+		0:  "PEER_MESSAGE_TYPE_UNSPECIFIED",
+		1:  "MESSAGE",
+		2:  "RECEIPT",
+		3:  "HANDSHAKE",
+		4:  "ANNOUNCEMENT",
+		5:  "NEIGHBOUR",
+		6:  "SYNC",
+		7:  "BROADCAST",
+		8:  "ROUTES",
+		9:  "ROUTED",
+		10: "CUSTODY",
 	}
 	PeerMessageType_value = map[string]int32{
 		"PEER_MESSAGE_TYPE_UNSPECIFIED": 0,
@@ -92,6 +95,7 @@ var (
 		"BROADCAST":                     7,
 		"ROUTES":                        8,
 		"ROUTED":                        9,
+		"CUSTODY":                       10,
 	}
 )
 
@@ -391,6 +395,8 @@ type PeerMessage struct {
 	//	*PeerMessage_NeighbourList
 	//	*PeerMessage_Routes
 	//	*PeerMessage_Routed
+	//	*PeerMessage_Deposit
+	//	*PeerMessage_DepositAnswer
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -575,6 +581,24 @@ func (x *PeerMessage) GetRouted() *Routed {
 	return nil
 }
 
+func (x *PeerMessage) GetDeposit() *Deposit {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Deposit); ok {
+			return x.Deposit
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetDepositAnswer() *DepositAnswer {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_DepositAnswer); ok {
+			return x.DepositAnswer
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -639,6 +663,14 @@ type PeerMessage_Routed struct {
 	Routed *Routed `protobuf:"bytes,16,opt,name=routed,proto3,oneof"`
 }
 
+type PeerMessage_Deposit struct {
+	Deposit *Deposit `protobuf:"bytes,19,opt,name=deposit,proto3,oneof"`
+}
+
+type PeerMessage_DepositAnswer struct {
+	DepositAnswer *DepositAnswer `protobuf:"bytes,20,opt,name=deposit_answer,json=depositAnswer,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -669,13 +701,17 @@ func (*PeerMessage_Routes) isPeerMessage_Content() {}
 
 func (*PeerMessage_Routed) isPeerMessage_Content() {}
 
+func (*PeerMessage_Deposit) isPeerMessage_Content() {}
+
+func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
+
 // Message is a direct message, on a message stream.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the
 	// sender's key and its epoch (8 bytes, big-endian), then a counter that rises
-	// from message to message. A receiver that has seen a later counter of the
-	// same run has seen this message: it acknowledges and does not show it.
+	// from message to message. A receiver that has shown a later position of the
+	// same sender has shown this message: it acknowledges and does not show it.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ID of the peer at the other end of the connection; nothing else is accepted.
 	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -684,7 +720,11 @@ type Message struct {
 	// The text, at most 1 MiB, kept byte for byte.
 	Content string `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
 	// When it was sent, by the sender's clock: nanoseconds since 1970, UTC.
-	SentAt        int64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	SentAt int64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// The epoch of the run of the sender that took the message, which may be over:
+	// messages that wait outlive their run. (epoch, counter) is the message's position
+	// among those of its sender; positions rise from message to message.
+	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -750,6 +790,13 @@ func (x *Message) GetContent() string {
 func (x *Message) GetSentAt() int64 {
 	if x != nil {
 		return x.SentAt
+	}
+	return 0
+}
+
+func (x *Message) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
 	}
 	return 0
 }
@@ -892,7 +939,10 @@ type Record struct {
 	// raised above every earlier one of the key.
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Rises with every statement of one epoch.
-	Seq           uint32 `protobuf:"varint,7,opt,name=seq,proto3" json:"seq,omitempty"`
+	Seq uint32 `protobuf:"varint,7,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The X25519 public key (32 bytes) to which what goes over other peers is sealed.
+	// JOIN; without it only direct messages reach the peer.
+	SealingKey    []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -974,6 +1024,13 @@ func (x *Record) GetSeq() uint32 {
 		return x.Seq
 	}
 	return 0
+}
+
+func (x *Record) GetSealingKey() []byte {
+	if x != nil {
+		return x.SealingKey
+	}
+	return nil
 }
 
 // Testimony is what a member says of another that it can't reach. Its bytes are
@@ -1833,6 +1890,9 @@ type Routed struct {
 	//	*Routed_Ping
 	//	*Routed_Pong
 	//	*Routed_Accusation
+	//	*Routed_Envelope
+	//	*Routed_Refusal
+	//	*Routed_Collected
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1948,6 +2008,33 @@ func (x *Routed) GetAccusation() *Announcement {
 	return nil
 }
 
+func (x *Routed) GetEnvelope() *Envelope {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Envelope); ok {
+			return x.Envelope
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetRefusal() *Refusal {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Refusal); ok {
+			return x.Refusal
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetCollected() *Collected {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Collected); ok {
+			return x.Collected
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -1973,6 +2060,18 @@ type Routed_Accusation struct {
 	Accusation *Announcement `protobuf:"bytes,9,opt,name=accusation,proto3,oneof"`
 }
 
+type Routed_Envelope struct {
+	Envelope *Envelope `protobuf:"bytes,10,opt,name=envelope,proto3,oneof"`
+}
+
+type Routed_Refusal struct {
+	Refusal *Refusal `protobuf:"bytes,11,opt,name=refusal,proto3,oneof"`
+}
+
+type Routed_Collected struct {
+	Collected *Collected `protobuf:"bytes,12,opt,name=collected,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -1982,6 +2081,491 @@ func (*Routed_Ping) isRouted_Content() {}
 func (*Routed_Pong) isRouted_Content() {}
 
 func (*Routed_Accusation) isRouted_Content() {}
+
+func (*Routed_Envelope) isRouted_Content() {}
+
+func (*Routed_Refusal) isRouted_Content() {}
+
+func (*Routed_Collected) isRouted_Content() {}
+
+// Envelope is a part of something sealed on its way to the only peer that can open
+// it. Who passes it on sees to whom and from whom it goes, its size and when, and
+// nothing else.
+type Envelope struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the whole; random.
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// This is part number part, from 0, of parts, 1 to 40.
+	Part  uint32 `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
+	Parts uint32 `protobuf:"varint,3,opt,name=parts,proto3" json:"parts,omitempty"`
+	// At most 32 KiB. All parts together are HPKE in base mode (RFC 9180; X25519,
+	// HKDF-SHA256, ChaCha20-Poly1305; info "quicpeer envelope"): the encapsulated key, then
+	// the ciphertext of a Signed with a Letter.
+	Sealed        []byte `protobuf:"bytes,4,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Envelope) Reset() {
+	*x = Envelope{}
+	mi := &file_quicpeer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Envelope) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Envelope) ProtoMessage() {}
+
+func (x *Envelope) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
+func (*Envelope) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Envelope) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Envelope) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *Envelope) GetParts() uint32 {
+	if x != nil {
+		return x.Parts
+	}
+	return 0
+}
+
+func (x *Envelope) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// Letter is what is sealed. Its bytes are the payload of a Signed with the purpose
+// "quicpeer letter", by the author. It names the receiver, so that the one who has
+// opened it can't seal it to somebody else.
+type Letter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The author's ID and key.
+	Sender string `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
+	Key    []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The key of the receiver.
+	ReceiverKey []byte `protobuf:"bytes,3,opt,name=receiver_key,json=receiverKey,proto3" json:"receiver_key,omitempty"`
+	Network     string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
+	// In the order of their positions, at most 256.
+	Messages []*Message `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The position of the author's message to this receiver before the first of these,
+	// which has to be shown before them; 0, 0 if there is none that has not been settled.
+	AfterEpoch   uint64 `protobuf:"varint,6,opt,name=after_epoch,json=afterEpoch,proto3" json:"after_epoch,omitempty"`
+	AfterCounter uint64 `protobuf:"varint,7,opt,name=after_counter,json=afterCounter,proto3" json:"after_counter,omitempty"`
+	// Receipts for messages of the receiver, at most 256.
+	Receipts      []*Receipt `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Letter) Reset() {
+	*x = Letter{}
+	mi := &file_quicpeer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Letter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Letter) ProtoMessage() {}
+
+func (x *Letter) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Letter.ProtoReflect.Descriptor instead.
+func (*Letter) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Letter) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *Letter) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Letter) GetReceiverKey() []byte {
+	if x != nil {
+		return x.ReceiverKey
+	}
+	return nil
+}
+
+func (x *Letter) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *Letter) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *Letter) GetAfterEpoch() uint64 {
+	if x != nil {
+		return x.AfterEpoch
+	}
+	return 0
+}
+
+func (x *Letter) GetAfterCounter() uint64 {
+	if x != nil {
+		return x.AfterCounter
+	}
+	return 0
+}
+
+func (x *Letter) GetReceipts() []*Receipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+// Refusal tells the sender of an Envelope that somebody on the way does not carry it.
+type Refusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Envelope.number
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// For people, at most 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_quicpeer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Refusal) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Refusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Deposit leaves something sealed with a neighbour, for a peer that is not here. It
+// is handed over as an Envelope when that peer comes, for 24 h.
+type Deposit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who shall have it.
+	Receiver    string `protobuf:"bytes,1,opt,name=receiver,proto3" json:"receiver,omitempty"`
+	ReceiverKey []byte `protobuf:"bytes,2,opt,name=receiver_key,json=receiverKey,proto3" json:"receiver_key,omitempty"`
+	// All parts of an Envelope together, at most 100 KiB.
+	Sealed        []byte `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deposit) Reset() {
+	*x = Deposit{}
+	mi := &file_quicpeer_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deposit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deposit) ProtoMessage() {}
+
+func (x *Deposit) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
+func (*Deposit) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Deposit) GetReceiver() string {
+	if x != nil {
+		return x.Receiver
+	}
+	return ""
+}
+
+func (x *Deposit) GetReceiverKey() []byte {
+	if x != nil {
+		return x.ReceiverKey
+	}
+	return nil
+}
+
+func (x *Deposit) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// DepositAnswer says whether a Deposit is kept.
+type DepositAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 16 bytes of SHA-256 over Deposit.sealed.
+	Deposit []byte `protobuf:"bytes,1,opt,name=deposit,proto3" json:"deposit,omitempty"`
+	Kept    bool   `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	// If not. For people, at most 256 bytes.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepositAnswer) Reset() {
+	*x = DepositAnswer{}
+	mi := &file_quicpeer_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepositAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepositAnswer) ProtoMessage() {}
+
+func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
+func (*DepositAnswer) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DepositAnswer) GetDeposit() []byte {
+	if x != nil {
+		return x.Deposit
+	}
+	return nil
+}
+
+func (x *DepositAnswer) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+func (x *DepositAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Collected tells the holder of deposits that their receiver has what was in them, or
+// will never take it.
+type Collected struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// CollectedContent, by the receiver, with the purpose "quicpeer collected".
+	Content *Signed `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	// Receipts for the depositor, sealed to it: all parts of an Envelope together, at most
+	// 100 KiB. The holder passes them on, and keeps them for it while it is not here. May
+	// be empty.
+	Receipts      []byte `protobuf:"bytes,2,opt,name=receipts,proto3" json:"receipts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Collected) Reset() {
+	*x = Collected{}
+	mi := &file_quicpeer_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Collected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Collected) ProtoMessage() {}
+
+func (x *Collected) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Collected.ProtoReflect.Descriptor instead.
+func (*Collected) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Collected) GetContent() *Signed {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *Collected) GetReceipts() []byte {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+// CollectedContent is what the receiver signs.
+type CollectedContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in DepositAnswer, 1 to 256.
+	Deposits      [][]byte `protobuf:"bytes,1,rep,name=deposits,proto3" json:"deposits,omitempty"`
+	Key           []byte   `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectedContent) Reset() {
+	*x = CollectedContent{}
+	mi := &file_quicpeer_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectedContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectedContent) ProtoMessage() {}
+
+func (x *CollectedContent) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
+func (*CollectedContent) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CollectedContent) GetDeposits() [][]byte {
+	if x != nil {
+		return x.Deposits
+	}
+	return nil
+}
+
+func (x *CollectedContent) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
 
 // Question asks a member when it has last heard of a peer.
 type Question struct {
@@ -1997,7 +2581,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2593,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2606,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2068,7 +2652,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2664,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2677,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -2143,7 +2727,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2739,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2752,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -2198,7 +2782,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2794,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2807,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -2259,7 +2843,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2855,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2868,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -2329,11 +2913,154 @@ func (x *BroadcastContent) GetSentAt() int64 {
 	return 0
 }
 
+// StoredMessage is a message that waits for its receiver.
+type StoredMessage struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// The key of the receiver; empty: whoever has the ID.
+	ReceiverKey []byte `protobuf:"bytes,2,opt,name=receiver_key,json=receiverKey,proto3" json:"receiver_key,omitempty"`
+	// The program's word for it.
+	Ref string `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
+	// The program was told that it waits.
+	Buffered      bool `protobuf:"varint,4,opt,name=buffered,proto3" json:"buffered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredMessage) Reset() {
+	*x = StoredMessage{}
+	mi := &file_quicpeer_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredMessage) ProtoMessage() {}
+
+func (x *StoredMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
+func (*StoredMessage) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *StoredMessage) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *StoredMessage) GetReceiverKey() []byte {
+	if x != nil {
+		return x.ReceiverKey
+	}
+	return nil
+}
+
+func (x *StoredMessage) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *StoredMessage) GetBuffered() bool {
+	if x != nil {
+		return x.Buffered
+	}
+	return false
+}
+
+// StoredDeposit is a deposit that is kept for others.
+type StoredDeposit struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Deposit *Deposit               `protobuf:"bytes,1,opt,name=deposit,proto3" json:"deposit,omitempty"`
+	// Whose it is; the receipts go there.
+	Depositor    string `protobuf:"bytes,2,opt,name=depositor,proto3" json:"depositor,omitempty"`
+	DepositorKey []byte `protobuf:"bytes,3,opt,name=depositor_key,json=depositorKey,proto3" json:"depositor_key,omitempty"`
+	// When it was taken, by this peer's clock: seconds since 1970.
+	Since         int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredDeposit) Reset() {
+	*x = StoredDeposit{}
+	mi := &file_quicpeer_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredDeposit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredDeposit) ProtoMessage() {}
+
+func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
+func (*StoredDeposit) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *StoredDeposit) GetDeposit() *Deposit {
+	if x != nil {
+		return x.Deposit
+	}
+	return nil
+}
+
+func (x *StoredDeposit) GetDepositor() string {
+	if x != nil {
+		return x.Depositor
+	}
+	return ""
+}
+
+func (x *StoredDeposit) GetDepositorKey() []byte {
+	if x != nil {
+		return x.DepositorKey
+	}
+	return nil
+}
+
+func (x *StoredDeposit) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
 var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xd4\a\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xcb\b\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -2353,21 +3080,24 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rsync_versions\x18\r \x01(\v2\x19.quicpeer.v1.SyncVersionsH\x00R\fsyncVersions\x12C\n" +
 	"\x0eneighbour_list\x18\x0e \x01(\v2\x1a.quicpeer.v1.NeighbourListH\x00R\rneighbourList\x12-\n" +
 	"\x06routes\x18\x0f \x01(\v2\x13.quicpeer.v1.RoutesH\x00R\x06routes\x12-\n" +
-	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routedB\t\n" +
-	"\acontent\"\x80\x01\n" +
+	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routed\x120\n" +
+	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
+	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswerB\t\n" +
+	"\acontent\"\x96\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x03 \x01(\tR\breceiver\x12\x18\n" +
 	"\acontent\x18\x04 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\"_\n" +
+	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x14\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"_\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12,\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x18.quicpeer.v1.ReceiptCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
 	"\x06Signed\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xbd\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xde\x01\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -2375,7 +3105,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x1c\n" +
 	"\taddresses\x18\x05 \x03(\tR\taddresses\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\a \x01(\rR\x03seq\"y\n" +
+	"\x03seq\x18\a \x01(\rR\x03seq\x12\x1f\n" +
+	"\vsealing_key\x18\b \x01(\fR\n" +
+	"sealingKey\"y\n" +
 	"\tTestimony\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -2432,7 +3164,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xdc\x02\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xfb\x03\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -2444,8 +3176,44 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pong\x12;\n" +
 	"\n" +
 	"accusation\x18\t \x01(\v2\x19.quicpeer.v1.AnnouncementH\x00R\n" +
-	"accusationB\t\n" +
-	"\acontent\"\\\n" +
+	"accusation\x123\n" +
+	"\benvelope\x18\n" +
+	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
+	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
+	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollectedB\t\n" +
+	"\acontent\"d\n" +
+	"\bEnvelope\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
+	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
+	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x16\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\x99\x02\n" +
+	"\x06Letter\x12\x16\n" +
+	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12!\n" +
+	"\freceiver_key\x18\x03 \x01(\fR\vreceiverKey\x12\x18\n" +
+	"\anetwork\x18\x04 \x01(\tR\anetwork\x120\n" +
+	"\bmessages\x18\x05 \x03(\v2\x14.quicpeer.v1.MessageR\bmessages\x12\x1f\n" +
+	"\vafter_epoch\x18\x06 \x01(\x04R\n" +
+	"afterEpoch\x12#\n" +
+	"\rafter_counter\x18\a \x01(\x04R\fafterCounter\x120\n" +
+	"\breceipts\x18\b \x03(\v2\x14.quicpeer.v1.ReceiptR\breceipts\"9\n" +
+	"\aRefusal\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"`\n" +
+	"\aDeposit\x12\x1a\n" +
+	"\breceiver\x18\x01 \x01(\tR\breceiver\x12!\n" +
+	"\freceiver_key\x18\x02 \x01(\fR\vreceiverKey\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"U\n" +
+	"\rDepositAnswer\x12\x18\n" +
+	"\adeposit\x18\x01 \x01(\fR\adeposit\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\bR\x04kept\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"V\n" +
+	"\tCollected\x12-\n" +
+	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x1a\n" +
+	"\breceipts\x18\x02 \x01(\fR\breceipts\"@\n" +
+	"\x10CollectedContent\x12\x1a\n" +
+	"\bdeposits\x18\x01 \x03(\fR\bdeposits\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"\\\n" +
 	"\bQuestion\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -2469,7 +3237,17 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt*\xaf\x01\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"\x90\x01\n" +
+	"\rStoredMessage\x12.\n" +
+	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12!\n" +
+	"\freceiver_key\x18\x02 \x01(\fR\vreceiverKey\x12\x10\n" +
+	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x1a\n" +
+	"\bbuffered\x18\x04 \x01(\bR\bbuffered\"\x98\x01\n" +
+	"\rStoredDeposit\x12.\n" +
+	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
+	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
+	"\rdepositor_key\x18\x03 \x01(\fR\fdepositorKey\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since*\xbc\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -2482,7 +3260,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"\x06ROUTES\x10\b\x12\n" +
 	"\n" +
-	"\x06ROUTED\x10\t*H\n" +
+	"\x06ROUTED\x10\t\x12\v\n" +
+	"\aCUSTODY\x10\n" +
+	"*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -2524,7 +3304,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -2550,11 +3330,20 @@ var file_quicpeer_proto_goTypes = []any{
 	(*SyncVersions)(nil),       // 21: quicpeer.v1.SyncVersions
 	(*SyncReply)(nil),          // 22: quicpeer.v1.SyncReply
 	(*Routed)(nil),             // 23: quicpeer.v1.Routed
-	(*Question)(nil),           // 24: quicpeer.v1.Question
-	(*Answer)(nil),             // 25: quicpeer.v1.Answer
-	(*Ping)(nil),               // 26: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 27: quicpeer.v1.Broadcast
-	(*BroadcastContent)(nil),   // 28: quicpeer.v1.BroadcastContent
+	(*Envelope)(nil),           // 24: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 25: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 26: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 27: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 28: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 29: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 30: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 31: quicpeer.v1.Question
+	(*Answer)(nil),             // 32: quicpeer.v1.Answer
+	(*Ping)(nil),               // 33: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 34: quicpeer.v1.Broadcast
+	(*BroadcastContent)(nil),   // 35: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 36: quicpeer.v1.StoredMessage
+	(*StoredDeposit)(nil),      // 37: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -2566,37 +3355,47 @@ var file_quicpeer_proto_depIdxs = []int32{
 	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	18, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
 	22, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	27, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	34, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	19, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
 	20, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
 	21, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
 	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	1,  // 16: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 17: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 18: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 19: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	8,  // 20: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
-	11, // 21: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 22: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 23: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 24: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 25: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 26: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	11, // 27: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	24, // 28: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	25, // 29: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	26, // 30: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	26, // 31: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	11, // 32: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
-	8,  // 33: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 34: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 16: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	28, // 17: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 19: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 20: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	8,  // 21: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	8,  // 22: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
+	11, // 23: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 24: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 25: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 26: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 27: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 28: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	11, // 29: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	31, // 30: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	32, // 31: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	33, // 32: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	33, // 33: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	11, // 34: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
+	24, // 35: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	26, // 36: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	29, // 37: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	6,  // 38: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	7,  // 39: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	8,  // 40: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	8,  // 41: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	6,  // 43: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	27, // 44: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -2620,6 +3419,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_NeighbourList)(nil),
 		(*PeerMessage_Routes)(nil),
 		(*PeerMessage_Routed)(nil),
+		(*PeerMessage_Deposit)(nil),
+		(*PeerMessage_DepositAnswer)(nil),
 	}
 	file_quicpeer_proto_msgTypes[18].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -2627,6 +3428,9 @@ func file_quicpeer_proto_init() {
 		(*Routed_Ping)(nil),
 		(*Routed_Pong)(nil),
 		(*Routed_Accusation)(nil),
+		(*Routed_Envelope)(nil),
+		(*Routed_Refusal)(nil),
+		(*Routed_Collected)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2634,7 +3438,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   24,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

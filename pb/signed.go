@@ -48,7 +48,10 @@ func checkRecord(r *Record) error {
 	if r.GetEpoch() == 0 {
 		return fmt.Errorf("no epoch")
 	}
-	return nil
+	if len(r.GetSealingKey()) == 0 {
+		return nil
+	}
+	return checkLength("sealing key", r.GetSealingKey(), KeySize)
 }
 
 // ParseBroadcast opens the payload of a signed broadcast and checks it. It does
@@ -95,6 +98,60 @@ func ParseTestimony(s *Signed) (*Testimony, error) {
 		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
 	}
 	return t, nil
+}
+
+// ParseLetter opens the payload of a signed letter and checks it. It does not check
+// the signature.
+func ParseLetter(s *Signed) (*Letter, error) {
+	l := new(Letter)
+	if err := unmarshal(s, l); err != nil {
+		return nil, fmt.Errorf("%w: letter: %v", ErrMalformed, err)
+	}
+	if err := checkLetter(l); err != nil {
+		return nil, fmt.Errorf("%w: letter: %v", ErrMalformed, err)
+	}
+	return l, nil
+}
+
+func checkLetter(l *Letter) error {
+	if err := cmp.Or(
+		CheckID(l.GetSender()),
+		checkLength("key", l.GetKey(), KeySize),
+		checkLength("receiver's key", l.GetReceiverKey(), KeySize),
+		CheckNetwork(l.GetNetwork()),
+		checkAtMost("messages", len(l.GetMessages()), MaxLetter),
+		checkAtMost("receipts", len(l.GetReceipts()), MaxLetter),
+	); err != nil {
+		return err
+	}
+	for _, m := range l.GetMessages() {
+		if err := checkMessage(m); err != nil {
+			return err
+		}
+	}
+	for _, r := range l.GetReceipts() {
+		if err := checkReceipt(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ParseCollected opens the payload of a signed CollectedContent and checks it. It
+// does not check the signature.
+func ParseCollected(s *Signed) (*CollectedContent, error) {
+	c := new(CollectedContent)
+	if err := unmarshal(s, c); err != nil {
+		return nil, fmt.Errorf("%w: collected: %v", ErrMalformed, err)
+	}
+	err := cmp.Or(checkLength("key", c.GetKey(), KeySize), checkAtMost("deposits", len(c.GetDeposits()), MaxLetter))
+	for _, d := range c.GetDeposits() {
+		err = cmp.Or(err, checkLength("deposit", d, DepositIDSize))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: collected: %v", ErrMalformed, err)
+	}
+	return c, nil
 }
 
 func unmarshal(s *Signed, m proto.Message) error {

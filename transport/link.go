@@ -139,7 +139,8 @@ func (l *Link) Receive() (*pb.PeerMessage, error) {
 func isControl(t pb.PeerMessageType) bool {
 	switch t {
 	case pb.PeerMessageType_HANDSHAKE, pb.PeerMessageType_ANNOUNCEMENT, pb.PeerMessageType_NEIGHBOUR,
-		pb.PeerMessageType_SYNC, pb.PeerMessageType_BROADCAST, pb.PeerMessageType_ROUTES, pb.PeerMessageType_ROUTED:
+		pb.PeerMessageType_SYNC, pb.PeerMessageType_BROADCAST, pb.PeerMessageType_ROUTES, pb.PeerMessageType_ROUTED,
+		pb.PeerMessageType_CUSTODY:
 		return true
 	}
 	return false

@@ -21,6 +21,7 @@ type Record struct {
 	Epoch     uint64
 	Seq       uint32
 	Addresses []string
+	Sealing   certs.SealingKey
 	Signed    *pb.Signed
 	tag       uint64
 	tie       uint64 // the first bytes of the signature, see version
@@ -40,9 +41,11 @@ func OpenRecord(signed *pb.Signed) (*Record, error) {
 }
 
 func newRecord(r *pb.Record, signed *pb.Signed) *Record {
+	var sealing certs.SealingKey
+	copy(sealing[:], r.GetSealingKey()) // all of it, or there is none
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
-		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Signed: signed, tag: tagOf(certs.ID(r.GetId())),
+		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Sealing: sealing, Signed: signed, tag: tagOf(certs.ID(r.GetId())),
 		tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }

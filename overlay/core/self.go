@@ -18,6 +18,8 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	}
 	if state == pb.AnnouncementType_JOIN {
 		record.Addresses = c.cfg.Addresses
+		sealing := c.cfg.Identity.SealingKey()
+		record.SealingKey = sealing[:]
 	}
 	r := newRecord(record, c.cfg.Identity.SignRecord(record))
 	if c.self == nil {
