@@ -59,12 +59,19 @@ func TestCutAndHealed(t *testing.T) {
 }
 
 // Two of three can't reach each other any more; the third can reach both, so
-// that nobody is lost.
+// that nobody is lost, and what the two write to each other goes over it.
 func TestCutBetweenTwoOfThree(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
 		w.Cut("alice", "bob")
-		peers[0].send("bob", "kept")
+		id := peers[0].send("bob", "over carol")
+		peers[1].awaitBodies(5*time.Second, "alice", "over carol") // the link is silent, and has not ended yet
+		if d := awaitEvent(peers[0], time.Second, func(d Delivered) bool { return d.Message == id }); d.Path != PathRelayed {
+			t.Errorf("delivered: %+v", d)
+		}
+		if m := all[Message](peers[1])[0]; m.Path != PathRelayed {
+			t.Errorf("the message is %+v", m)
+		}
 		time.Sleep(time.Minute)
 		for _, p := range peers {
 			if len(all[PeerLeft](p)) != 0 {
@@ -74,7 +81,9 @@ func TestCutBetweenTwoOfThree(t *testing.T) {
 		talk(peers[0], peers[2])
 		talk(peers[1], peers[2])
 		w.Heal("alice", "bob")
-		peers[1].awaitBodies(35*time.Second, "alice", "kept")
+		time.Sleep(35 * time.Second)
+		peers[0].send("bob", "directly")
+		peers[1].awaitBodies(time.Second, "alice", "over carol", "directly")
 		if row := peers[0].Peers()[0]; !row.Direct || row.ID != "bob" {
 			t.Errorf("alice's row of bob is %+v", row)
 		}

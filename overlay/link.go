@@ -161,26 +161,30 @@ func (n *Node) linkUp(up core.LinkUp) {
 }
 
 // match gives the outbox of a peer its newest link if it has none, and wishes for
-// one if there is none.
+// one if there is none; until it comes, messages go over others.
 func (n *Node) match(id certs.ID) {
-	o := n.existingOutbox(id)
-	if o == nil {
-		return
-	}
 	n.mu.Lock()
 	key, present := n.present[id]
+	o := n.outboxes[id]
 	n.mu.Unlock()
+	if o == nil || !present {
+		return
+	}
 	var best *nodeLink
 	for _, l := range n.links {
 		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && (best == nil || l.id > best.id) {
 			best = l
 		}
 	}
-	if best == nil || !present {
-		if present && o.wanting() {
+	if best == nil {
+		if o.wanting() {
 			n.core.Want(n.now(), id)
+			o.startRelay()
 		}
 		return
+	}
+	if o.wanting() && best.used.silent.Load() {
+		o.startRelay()
 	}
 	if o.attach(&best.messageLink) {
 		n.wg.Go(func() { o.send(&best.messageLink) })

@@ -15,11 +15,13 @@ import (
 const goodbyeTime = 2 * time.Second
 
 // What may wait to be written to a link, of the 4 MiB at which it is cut off
-// (guesses): who broadcasts waits above the first, and what is relayed is dropped
-// above the second. queueLook is how often who waits looks again.
+// (guesses): who broadcasts waits above the first, broadcasts that are passed on are
+// dropped above the second and letters above the third. queueLook is how often who
+// waits looks again.
 const (
 	maxQueuedSending  = 256 << 10
 	maxQueuedRelaying = 3 << 20
+	maxQueuedLetters  = 1 << 20
 	queueLook         = 2 * time.Millisecond
 )
 
@@ -27,6 +29,10 @@ const (
 // it is asked about it; sleptAbove is a jump of the clock on the wall that is no
 // adjustment (guesses).
 const (
+	// silentAfter is how long a link may be silent before messages go over others as
+	// well: keepalives come each 500 ms, as a rule.
+	silentAfter = 2 * time.Second
+
 	hearEvery  = 100 * time.Millisecond
 	sleptAbove = 2 * time.Second
 )
@@ -90,10 +96,16 @@ func (n *Node) hear() {
 		o.keepLink()
 	}
 	n.mu.Unlock()
+	n.expire(now)
 	for id, l := range n.links {
 		stats := l.Stats()
 		if stats.Received != l.received {
 			l.received, l.heard = stats.Received, now
+		}
+		if silent := now-l.heard > silentAfter; silent != l.used.silent.Swap(silent) && silent && l.up {
+			if o := n.existingOutbox(l.peer); o != nil && o.wanting() {
+				o.startRelay()
+			}
 		}
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
 	}
@@ -148,6 +160,19 @@ func (n *Node) apply(out core.Effects) {
 			o.unreachable()
 		}
 	}
+	for _, e := range out.Envelopes {
+		select {
+		case n.letters <- e:
+		default:
+			n.log.Debug("too many letters wait to be opened, dropped", "over", string(e.From))
+		}
+	}
+	for _, r := range out.Refused {
+		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
+	}
+	for _, w := range out.Custody {
+		n.keep(w)
+	}
 	if out.Err != nil {
 		n.fail(n.explain(out.Err))
 	}
@@ -159,6 +184,8 @@ func (n *Node) sendFrame(f core.Frame) {
 	l := n.links[f.Link]
 	switch {
 	case l == nil:
+	case f.Envelope && l.Queued() > maxQueuedLetters:
+		n.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(l.peer))
 	case f.Relayed && l.Queued() > maxQueuedRelaying:
 		n.dropped.warn(n.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(l.peer))
 	default:
@@ -222,18 +249,24 @@ func (n *Node) happened(event core.Event) {
 
 // setPresent tells the peer's outbox that it has come or gone.
 func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+	if present {
+		n.meet(n.core.Record(id))
+	}
 	n.mu.Lock()
 	if present {
 		n.present[id] = key
 	} else {
 		delete(n.present, id)
 	}
-	o := n.outboxes[id]
+	o, k := n.outboxes[id], n.known[id]
 	n.mu.Unlock()
 	if o == nil {
 		return
 	}
-	o.setPresent(key, present)
+	if k.key != key {
+		k = known{key: key} // it was gone again when its record was looked at
+	}
+	o.setPresent(k, present)
 	n.outboxIdle() // who leaves need not wait for a receiver that has gone
 	n.match(id)
 }
@@ -339,6 +372,25 @@ func (n *Node) onTheirWay() bool {
 	return false
 }
 
+// awaitCustody waits until what is for peers that are not here is left with others.
+func (n *Node) awaitCustody(ctx context.Context) {
+	for pending := !n.cfg.NoCustody; pending; {
+		answer := make(chan bool, 1)
+		n.post(func() { answer <- n.core.DepositsPending() })
+		select {
+		case pending = <-answer:
+		case <-n.ended:
+			return
+		}
+		for _, o := range n.allOutboxes() {
+			pending = pending || o.toBeLeft()
+		}
+		if pending && !pause(ctx) {
+			return
+		}
+	}
+}
+
 // outboxIdle wakes awaitReceipts.
 func (n *Node) outboxIdle() {
 	select {
@@ -358,60 +410,4 @@ func (n *Node) awaitGoodbyes() {
 	case <-late.C:
 	case <-n.ended:
 	}
-}
-
-// stop ends everything and waits for it. What is undelivered is reported.
-func (n *Node) stop() {
-	n.cancel()
-	n.endpoint.Close()
-	n.mu.Lock()
-	var rest []*outbox
-	for _, o := range n.outboxes {
-		rest = append(rest, o)
-	}
-	n.mu.Unlock()
-	for _, o := range rest {
-		for _, m := range o.close() {
-			n.undelivered++
-			n.queue.push(Failed{m.id, o.to, m.ref, "this peer has left before it could be delivered"})
-		}
-	}
-	n.wg.Wait()
-	n.queue.close()
-}
-
-// outbox returns the outbox for a receiver, new if there is none.
-func (n *Node) outbox(to certs.ID) (*outbox, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.leaving {
-		return nil, ErrClosed
-	}
-	o := n.outboxes[to]
-	if o == nil {
-		if len(n.outboxes) >= maxOutboxes && !n.dropIdleOutbox() {
-			return nil, ErrOutboxFull
-		}
-		key, present := n.present[to]
-		o = newOutbox(n, to, key, present)
-		n.outboxes[to] = o
-	}
-	return o, nil
-}
-
-func (n *Node) existingOutbox(to certs.ID) *outbox {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.outboxes[to]
-}
-
-// dropIdleOutbox makes room for another outbox.
-func (n *Node) dropIdleOutbox() bool {
-	for id, o := range n.outboxes {
-		if o.discard() {
-			delete(n.outboxes, id)
-			return true
-		}
-	}
-	return false
 }

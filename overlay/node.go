@@ -23,14 +23,14 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
-	"encoding/binary"
+	"errors"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +38,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/store"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -69,19 +70,30 @@ type Node struct {
 	wg     sync.WaitGroup
 
 	prefix  [8]byte // of message IDs
+	epoch   uint64  // of this run, once it is in the network
 	counter atomic.Uint64
 	held    atomic.Int64 // bytes in all outboxes
+
+	store     *store.Store // nil: nothing is kept
+	letters   chan core.Envelope
+	answers   chan answer
+	custodian custodian
 
 	mu       sync.Mutex
 	outboxes map[certs.ID]*outbox
 	present  map[certs.ID]certs.PublicKey
+	known    map[certs.ID]known // peers that were met
 	senders  map[certs.PublicKey]*sender
-	idle     chan struct{} // an outbox has become empty, or its receiver has gone
+	marks    map[certs.PublicKey]store.Mark // of senders, from earlier runs
+	idle     chan struct{}                  // an outbox has become empty, or its receiver has gone
 	leaving  bool
 	err      error
 
 	left        chan struct{} // closed when Leave is done
 	undelivered int
+
+	reading    reading
+	nextExpire time.Duration
 }
 
 // Start starts a node and joins the network: with addresses to join it returns
@@ -117,7 +129,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = newNode(cfg, endpoint, epoch)
+	if n, err = newNode(cfg, endpoint, epoch); err != nil {
+		endpoint.Close()
+		return nil, err
+	}
 	select {
 	case <-n.ready:
 		return n, nil
@@ -129,18 +144,30 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 }
 
-func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) *Node {
+func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
 		links:    make(map[core.LinkID]*nodeLink),
 		inputs:   make(chan func(), 256),
 		ready:    make(chan struct{}),
 		ended:    make(chan struct{}),
+		letters:  make(chan core.Envelope, maxLetters),
+		answers:  make(chan answer, maxAnswers),
 		outboxes: make(map[certs.ID]*outbox),
 		present:  make(map[certs.ID]certs.PublicKey),
+		known:    make(map[certs.ID]known),
+		marks:    make(map[certs.PublicKey]store.Mark),
 		senders:  make(map[certs.PublicKey]*sender),
 		idle:     make(chan struct{}, 1),
 		left:     make(chan struct{}),
+	}
+	n.custodian.wake = make(chan struct{}, 1)
+	if err := n.openStore(); err != nil {
+		return nil, errors.Join(err, n.closeStore())
+	}
+	kept, err := n.kept()
+	if err != nil {
+		return nil, errors.Join(err, n.closeStore())
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	record, _ := addresses(endpoint.Addr())
@@ -149,11 +176,17 @@ func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) *Node {
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: record, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		NoCustody: cfg.NoCustody, Custody: kept,
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
 	n.wg.Go(n.accept)
 	n.wg.Go(n.loop)
-	return n
+	n.wg.Go(n.openLetters)
+	n.wg.Go(n.answerAll)
+	if !cfg.NoCustody {
+		n.wg.Go(n.leaveWithOthers)
+	}
+	return n, nil
 }
 
 // ID is the node's ID.
@@ -168,6 +201,12 @@ func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }
 // first of the next loop. One loop at a time.
 func (n *Node) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
+		n.reading.begin()
+		defer func() {
+			if n.reading.end() {
+				_ = n.closeStore() // who has closed the node is not waiting any more
+			}
+		}()
 		for {
 			items, ok := n.queue.take()
 			if !ok {
@@ -298,15 +337,13 @@ func (n *Node) Peers() []Peer {
 
 // Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
 func (n *Node) Waiting() []Waiting {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	var list []Waiting
-	for id, o := range n.outboxes {
-		if count, _ := o.count(); count > 0 {
-			list = append(list, Waiting{To: id, Count: count})
+	for _, o := range n.allOutboxes() {
+		if w := o.waiting(); w.Count > 0 {
+			list = append(list, w)
 		}
 	}
-	slices.SortFunc(list, func(a, b Waiting) int { return strings.Compare(string(a.To), string(b.To)) })
+	slices.SortFunc(list, func(a, b Waiting) int { return cmp.Compare(a.To, b.To) })
 	return list
 }
 
@@ -327,6 +364,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	}
 	defer close(n.left)
 	n.awaitReceipts(ctx)
+	n.awaitCustody(ctx)
 	n.awaitQueues(ctx)
 	n.post(func() { n.core.Leave(n.now()) })
 	n.awaitGoodbyes()
@@ -367,10 +405,6 @@ func (n *Node) isLeaving() bool {
 
 // setPrefix fixes how message IDs of this run begin.
 func (n *Node) setPrefix() {
-	n.prefix = core.MessagePrefix(n.Key(), n.core.Epoch())
-}
-
-// nextMessageID is the ID of a new direct message.
-func (n *Node) nextMessageID() MessageID {
-	return MessageID(binary.BigEndian.AppendUint64(n.prefix[:], n.counter.Add(1)))
+	n.epoch = n.core.Epoch()
+	n.prefix = core.MessagePrefix(n.Key(), n.epoch)
 }

@@ -2,56 +2,59 @@ package overlay
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
 
-// Bounds of what waits for one receiver, and of what is on its way to it
-// (guesses; what is on its way when a link breaks is sent twice).
+// Bounds of what waits for receivers, and of what is on its way to one (guesses;
+// what is on its way when a link breaks is sent twice).
 const (
-	maxWaiting      = 16384     // messages
-	maxWaitingBytes = 32 << 20  // their bodies and refs
-	maxAbsentBytes  = 256 << 20 // of all messages of the node, for receivers that are not here
-	maxBatch        = 128       // messages on one stream
+	maxWaiting      = 16384    // messages to one receiver
+	maxWaitingBytes = 32 << 20 // their bodies and refs
+	maxHeld         = 64 << 20 // bytes of all messages of the node, with messageCost for each
+	messageCost     = 256      // about what a message takes beside its body and ref
+	maxBatch        = 128      // messages on one stream
 	maxBatchBytes   = 64 << 10
 	maxFlightBytes  = 256 << 10
 	maxLoneBytes    = 1000 // of a message that Send writes itself: below a packet, so that QUIC takes it at once
 	maxOutboxes     = 4096 // receivers with something waiting
 )
 
-// outgoing is a message of ours without a receipt.
-type outgoing struct {
-	id       MessageID
-	body     string
-	ref      string
-	at       time.Time // when Send took it
-	buffered bool      // the program was told that it waits
-}
+// directLimits are those of a connection.
+var directLimits = delivery.Limits{Messages: maxBatch, Bytes: maxBatchBytes, FlightBytes: maxFlightBytes, Flight: maxWaiting}
 
-func (m *outgoing) size() int { return len(m.body) + len(m.ref) }
+// roomLook is how often who waits for room in all outboxes together looks again.
+const roomLook = 10 * time.Millisecond
 
-// outbox holds the messages to one receiver, in the order of Send. Those in
-// flight have been written on the current link and have no receipt; when the
-// link ends they go back to the front.
+// Why a message waits, for the program.
+const (
+	notHere    = "there is no such peer in the network now"
+	hasLeft    = "the peer has left the network"
+	noWay      = "the peer can't be reached now"
+	fromBefore = "kept from an earlier run"
+)
+
+// outbox sends the messages to one receiver, in the order of Send, over the link
+// that the loop has given it, else over other peers (relay.go). delivery.Outbox
+// knows which of them are on their way.
 type outbox struct {
 	node *Node
 	to   certs.ID
 
 	mu      sync.Mutex
 	changed sync.Cond
-	present bool // the receiver is in the table, with this key
-	key     certs.PublicKey
+	present bool             // the receiver is in the table, with this key
+	key     certs.PublicKey  // of who has the ID, or had it last; zero if it was never met
+	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	link    *messageLink
-	waiting []*outgoing
-	flight  []*outgoing
-	bytes   int // of waiting and flight
-	flown   int // bytes of flight
+	box     delivery.Outbox
+	way     relayWay // over others
 	closed  bool
 
 	// Who writes to the link: send, or Send for a lone message. Whoever sets
@@ -72,8 +75,8 @@ type messageLink struct {
 	used  *activity
 }
 
-func newOutbox(n *Node, to certs.ID, key certs.PublicKey, present bool) *outbox {
-	o := &outbox{node: n, to: to, key: key, present: present}
+func newOutbox(n *Node, to certs.ID, k known, present bool) *outbox {
+	o := &outbox{node: n, to: to, key: k.key, sealing: k.sealing, present: present}
 	o.changed.L = &o.mu
 	return o
 }
@@ -86,28 +89,29 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 		o.mu.Unlock()
 		return MessageID{}, err
 	}
-	// The counter is taken under the lock, so that it rises from message to
-	// message of a receiver, by which that one knows repeats.
-	m := &outgoing{id: o.node.nextMessageID(), body: body, ref: ref, at: time.Now()}
-	o.node.queue.push(Sent{m.id, o.to, ref})
-	o.waiting = append(o.waiting, m)
-	o.hold(m.size())
-	dial := o.present && o.link == nil
+	// The position is taken under the lock, so that it rises from message to message
+	// of a receiver.
+	m := o.node.newMessage(body, ref)
+	o.box.Add(m)
+	o.hold(m, 1)
+	o.store(m)
+	lonely := o.present && !o.direct()
 	if !o.present {
-		o.tellBuffered(m, "there is no such peer in the network now")
+		o.tellWaits(m, notHere)
+		o.node.custodian.look()
 	}
 	if o.lone() {
 		if stream := o.link.TryOpenStream(); stream != nil {
 			o.sendLone(stream)
-			return m.id, nil
+			return m.ID, nil
 		}
 	}
 	o.changed.Broadcast()
 	o.mu.Unlock()
-	if dial {
+	if lonely {
 		o.node.want(o.to)
 	}
-	return m.id, nil
+	return m.ID, nil
 }
 
 // awaitRoom waits for room for a message. o.mu is held.
@@ -123,6 +127,12 @@ func (o *outbox) awaitRoom(ctx context.Context, size int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if o.node.held.Load()+int64(size) > maxHeld { // others make room, and don't know who waits
+			look := time.AfterFunc(roomLook, o.wakeAll)
+			o.changed.Wait()
+			look.Stop()
+			continue
+		}
 		o.changed.Wait()
 	}
 	if o.closed {
@@ -131,18 +141,28 @@ func (o *outbox) awaitRoom(ctx context.Context, size int) error {
 	return nil
 }
 
+func (o *outbox) full(size int) bool {
+	n := o.box.Len()
+	return n >= maxWaiting || n > 0 && o.box.Bytes()+size > maxWaitingBytes || o.node.held.Load()+int64(size) > maxHeld
+}
+
+// hold counts a message among those of the node (1), or no more (-1).
+func (o *outbox) hold(m *delivery.Outgoing, sign int64) {
+	o.node.held.Add(sign * int64(len(m.Body)+len(m.Ref)+messageCost))
+}
+
 // lone says that the one waiting message is small, that nothing is on its way
 // before it and that nobody writes. o.mu is held.
 func (o *outbox) lone() bool {
-	return o.link != nil && !o.writing && len(o.waiting) == 1 && len(o.flight) == 0 &&
-		len(o.waiting[0].body) <= maxLoneBytes && !o.unfit(o.link)
+	return o.link != nil && !o.writing && o.box.Len() == 1 && o.box.Flying(delivery.Direct) == 0 &&
+		len(o.box.Oldest().Body) <= maxLoneBytes && !o.unfit(o.link)
 }
 
 // sendLone writes the one waiting message here and now: it saves a lone message
 // the way over another goroutine, a tenth of its time on loopback. o.mu is held,
 // and unlocked.
 func (o *outbox) sendLone(stream *transport.Stream) {
-	l, batch := o.link, o.take(1)
+	l, batch := o.link, o.take()
 	o.mu.Unlock()
 	o.write(l, stream, batch) // a failure ends the link, and send with it
 	o.wrote()
@@ -156,59 +176,51 @@ func (o *outbox) wrote() {
 	o.changed.Broadcast()
 }
 
-func (o *outbox) full(size int) bool {
-	n := len(o.waiting) + len(o.flight)
-	return n >= maxWaiting || n > 0 && o.bytes+size > maxWaitingBytes ||
-		!o.present && o.node.held.Load()+int64(size) > maxAbsentBytes
-}
-
-// hold counts what the outbox holds; size is negative when it holds less. o.mu is held.
-func (o *outbox) hold(size int) {
-	o.bytes += size
-	o.node.held.Add(int64(size))
-}
-
 func (o *outbox) wakeAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.changed.Broadcast()
 }
 
-func (o *outbox) tellBuffered(m *outgoing, reason string) {
-	if !m.buffered {
-		m.buffered = true
-		o.node.queue.push(Buffered{m.id, o.to, m.ref, reason})
+// tellWaits tells the program once that a message waits. o.mu is held.
+func (o *outbox) tellWaits(m *delivery.Outgoing, reason string) {
+	if m.Waits == "" {
+		m.Waits = reason
+		if m.Stored {
+			o.node.queue.push(Buffered{m.ID, o.to, m.Ref, reason})
+		}
 	}
 }
 
-// setPresent notes that the receiver has joined or left the table.
-func (o *outbox) setPresent(key certs.PublicKey, present bool) {
+func (o *outbox) tellAllWait(reason string) {
+	for _, m := range o.box.All() {
+		o.tellWaits(m, reason)
+	}
+}
+
+// setPresent notes that the receiver has joined the table or left it.
+func (o *outbox) setPresent(k known, present bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.key, o.present = key, present
+	o.present = present
 	o.changed.Broadcast()
-	if !present && o.link == nil {
-		o.bufferAll("the peer has left the network")
+	if present {
+		if o.key != k.key {
+			o.box.Rewind(delivery.Relayed) // what is on its way goes to who had the ID before
+		}
+		o.key, o.sealing = k.key, k.sealing
+		o.box.Rewind(delivery.Left)
+		return
 	}
-}
-
-// unreachable tells the program that the messages have to wait.
-func (o *outbox) unreachable() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.endRelay()
 	if o.link == nil {
-		o.bufferAll("the peer can't be reached now")
+		o.tellAllWait(hasLeft)
 	}
-}
-
-func (o *outbox) bufferAll(reason string) {
-	for _, m := range o.waiting {
-		o.tellBuffered(m, reason)
-	}
+	o.node.custodian.look()
 }
 
 // attach gives the outbox a link if it has none; true says that it was taken and
-// that the caller is to run send on it.
+// that the caller is to run send on it. What is on its way over others goes again.
 func (o *outbox) attach(l *messageLink) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -216,6 +228,8 @@ func (o *outbox) attach(l *messageLink) bool {
 		return false
 	}
 	o.link, o.writing, o.written = l, false, make(chan writtenStream, maxStreams)
+	o.endRelay()
+	o.changed.Broadcast()
 	return true
 }
 
@@ -224,49 +238,33 @@ func (o *outbox) detach() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.link = nil
-	o.waiting = append(o.flight, o.waiting...)
-	o.flight, o.flown = nil, 0
+	o.box.Rewind(delivery.Direct)
 	o.changed.Broadcast()
 	if !o.present {
-		o.bufferAll("the peer has left the network")
+		o.tellAllWait(hasLeft)
+		o.node.custodian.look()
 	}
 }
 
-// next waits for messages and for the right to write, and moves a batch of them
-// into flight; nil is the end of the link, or of its use: its peer has lost the
-// ID to another.
-func (o *outbox) next(l *messageLink) []*outgoing {
+// next waits for messages and for the right to write, and sends a batch of them
+// on its way; nil is the end of the link, or of its use: its peer has lost the ID
+// to another.
+func (o *outbox) next(l *messageLink) []*delivery.Outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.writing || !o.unfit(l) &&
-		(len(o.waiting) == 0 || len(o.flight) > 0 && o.flown+len(o.waiting[0].body) > maxFlightBytes) {
+	for o.writing || !o.unfit(l) && !o.box.Fits(delivery.Direct, directLimits) {
 		o.changed.Wait()
 	}
 	if o.unfit(l) {
 		o.writing = true // for good: nobody writes to this link any more
 		return nil
 	}
-	n, size := 0, 0
-	for n < len(o.waiting) && n < maxBatch {
-		size += len(o.waiting[n].body)
-		if n > 0 && (size > maxBatchBytes || o.flown+size > maxFlightBytes) {
-			break
-		}
-		n++
-	}
-	return o.take(n)
+	return o.take()
 }
 
-// take moves the first n messages into flight and takes the right to write. o.mu
-// is held.
-func (o *outbox) take(n int) []*outgoing {
-	batch := slices.Clone(o.waiting[:n])
-	clear(o.waiting[:n]) // the slice goes on to hold its beginning
-	o.waiting = o.waiting[n:]
-	o.flight = append(o.flight, batch...)
-	for _, m := range batch {
-		o.flown += len(m.body)
-	}
+// take takes the next batch and the right to write. o.mu is held.
+func (o *outbox) take() []*delivery.Outgoing {
+	batch, _ := o.box.Take(delivery.Direct, directLimits)
 	o.writing = true
 	return batch
 }
@@ -275,67 +273,101 @@ func (o *outbox) unfit(l *messageLink) bool {
 	return l.used.ctx.Err() != nil || o.present && l.key != o.key
 }
 
-// receipt takes the oldest message out of flight and tells the program.
-func (o *outbox) receipt(m *outgoing, r *pb.Receipt) {
+// receipt settles a message and tells the program. One that is settled already is
+// left alone: it came by two ways.
+func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 	o.mu.Lock()
-	if len(o.flight) == 0 || o.flight[0] != m {
+	m := o.box.Settle(p)
+	if m == nil {
 		o.mu.Unlock()
-		return // closed meanwhile: the message was reported
+		return
 	}
-	o.flight[0] = nil
-	o.flight = o.flight[1:]
-	o.flown -= len(m.body)
-	o.hold(-m.size())
+	o.hold(m, -1)
+	o.way.progress(o.node.now())
 	o.changed.Broadcast()
-	idle := len(o.waiting)+len(o.flight) == 0
+	idle := o.box.Len() == 0
+	stored := m.Stored
+	if !stored {
+		m.Receipt = &r
+	}
 	o.mu.Unlock()
-	if r.GetCode() == pb.ReceiptCode_DELIVERED {
-		d := Delivered{Message: m.id, To: o.to, Ref: m.ref, Path: PathDirect}
-		if !m.buffered {
-			d.RTT = max(time.Since(m.at), 1)
-		}
-		o.node.queue.push(d)
-	} else {
-		o.node.queue.push(Failed{m.id, o.to, m.ref, "the receiver refuses it: " + r.GetReason()})
+	if stored {
+		o.settled(m, r)
 	}
 	if idle {
 		o.node.outboxIdle()
 	}
 }
 
+// settled tells the program what became of a message, and forgets it.
+func (o *outbox) settled(m *delivery.Outgoing, r delivery.Receipt) {
+	o.node.forget(m)
+	if r.Refused {
+		o.node.queue.push(Failed{m.ID, o.to, m.Ref, "the receiver refuses it: " + r.Reason})
+		return
+	}
+	d := Delivered{Message: m.ID, To: o.to, Ref: m.Ref, Path: PathDirect}
+	if r.Relayed {
+		d.Path = PathRelayed
+	}
+	if m.Waits == "" {
+		d.RTT = max(o.node.now()-m.Taken, 1)
+	}
+	o.node.queue.push(d)
+}
+
+// receiptOf is a receipt as it has come.
+func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
+	return delivery.Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
+}
+
+// expire reports messages that have waited too long.
+func (o *outbox) expire(before time.Duration) {
+	o.mu.Lock()
+	expired := o.box.Expire(before)
+	for _, m := range expired {
+		o.hold(m, -1)
+	}
+	o.mu.Unlock()
+	for _, m := range expired {
+		o.node.forget(m)
+		o.node.queue.push(Failed{m.ID, o.to, m.Ref, "it has waited for 7 days"})
+	}
+}
+
 // close ends the outbox and returns what is undelivered.
-func (o *outbox) close() []*outgoing {
+func (o *outbox) close() []*delivery.Outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
 	o.changed.Broadcast()
-	rest := append(o.flight, o.waiting...)
-	o.flight, o.waiting = nil, nil
-	return rest
+	return o.box.All()
 }
 
 // count is how many messages have no receipt, and whether their receiver is here.
 func (o *outbox) count() (n int, present bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting) + len(o.flight), o.present
+	return o.box.Len(), o.present
 }
 
-// wanting says that messages wait and there is no link.
+// wanting says that messages wait and there is no link over which the receiver is
+// heard.
 func (o *outbox) wanting() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.link == nil && len(o.waiting) > 0
+	return !o.direct() && o.box.Len() > 0
 }
 
 // discard closes the outbox if it is of no use now.
 func (o *outbox) discard() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link != nil || len(o.waiting) > 0 {
+	if o.link != nil || o.box.Len() > 0 {
 		return false
 	}
 	o.closed = true
+	o.changed.Broadcast()
 	return true
 }
 
@@ -343,7 +375,18 @@ func (o *outbox) discard() bool {
 func (o *outbox) keepLink() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link != nil && len(o.flight) > 0 {
+	if o.link != nil && o.box.Flying(delivery.Direct) > 0 {
 		o.link.used.touch(o.node.start)
 	}
+}
+
+// waiting is what /buffer tells of it.
+func (o *outbox) waiting() Waiting {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	w := Waiting{To: o.to, Count: o.box.Len(), Bytes: o.box.Bytes()}
+	if m := o.box.Oldest(); m != nil {
+		w.Since = m.SentAt
+	}
+	return w
 }

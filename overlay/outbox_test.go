@@ -9,22 +9,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
 	"quicpeer/pb"
 )
 
 // box is an outbox to a bob that is here, on a link that ends with ctx, of a node
 // that does nothing.
 func box(ctx context.Context) (*outbox, *messageLink) {
-	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), ended: make(chan struct{})}
+	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
 	close(n.ended)
-	o := newOutbox(n, "bob", bobsKey, true)
+	o := newOutbox(n, "bob", known{key: bobsKey}, true)
 	context.AfterFunc(ctx, o.wakeAll)
 	return o, &messageLink{key: bobsKey, used: &activity{ctx: ctx}}
 }
 
 // written is a batch as the link's goroutine takes and writes it.
-func written(o *outbox, l *messageLink) []*outgoing {
+func written(o *outbox, l *messageLink) []*delivery.Outgoing {
 	batch := o.next(l)
 	if batch != nil {
 		o.wrote()
@@ -41,15 +41,15 @@ func add(t *testing.T, o *outbox, bodies ...string) {
 	}
 }
 
-func bodiesOf(list []*outgoing) []string {
+func bodiesOf(list []*delivery.Outgoing) []string {
 	var bodies []string
 	for _, m := range list {
-		bodies = append(bodies, m.body)
+		bodies = append(bodies, m.Body)
 	}
 	return bodies
 }
 
-var delivered = &pb.Receipt{Code: pb.ReceiptCode_DELIVERED}
+var delivered delivery.Receipt
 
 func TestOutboxBatches(t *testing.T) {
 	kib := func(n int) string { return strings.Repeat("x", n<<10) }
@@ -82,7 +82,7 @@ func TestOutboxBatches(t *testing.T) {
 					t.Errorf("the batches are %v, not %v", sizes, test.want)
 				}
 				o.detach()
-				if got := bodiesOf(o.waiting); !slices.Equal(got, test.bodies) || len(o.flight) != 0 || o.flown != 0 {
+				if got := bodiesOf(o.box.All()); !slices.Equal(got, test.bodies) || o.box.Flying(delivery.Direct) != 0 {
 					t.Errorf("after the link %s wait", brief(got))
 				}
 			})
@@ -101,7 +101,7 @@ func TestOutboxSendsAgain(t *testing.T) {
 		}
 		batch := written(o, l)
 		add(t, o, "3")
-		o.receipt(batch[0], delivered)
+		o.receipt(batch[0].Position, delivered)
 		cancel()
 		if written(o, l) != nil {
 			t.Error("a link that has ended is used")
@@ -116,11 +116,11 @@ func TestOutboxSendsAgain(t *testing.T) {
 			t.Errorf("on the next link go %v", got)
 		}
 		for _, m := range batch {
-			o.receipt(m, delivered)
+			o.receipt(m.Position, delivered)
 		}
-		o.receipt(batch[0], delivered) // one too many
-		if n, _ := o.count(); n != 0 || o.bytes != 0 || o.flown != 0 {
-			t.Errorf("%d messages, %d bytes are left, %d on the way", n, o.bytes, o.flown)
+		o.receipt(batch[0].Position, delivered) // one too many
+		if n, _ := o.count(); n != 0 || o.box.Bytes() != 0 || o.box.Flying(delivery.Direct) != 0 || o.node.held.Load() != 0 {
+			t.Errorf("%d messages, %d bytes are left, %d on the way, %d counted", n, o.box.Bytes(), o.box.Flying(delivery.Direct), o.node.held.Load())
 		}
 		select {
 		case <-o.node.idle:
@@ -148,7 +148,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		o.attach(l)
-		o.receipt(written(o, l)[0], delivered)
+		o.receipt(written(o, l)[0].Position, delivered)
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
 		}
@@ -157,11 +157,11 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		synctest.Wait()
-		o.setPresent(bobsKey, false)
+		o.setPresent(known{}, false)
 		if err := <-waited; !errors.Is(err, ErrOutboxFull) {
 			t.Errorf("to one who has left: %v", err)
 		}
-		o.setPresent(bobsKey, true)
+		o.setPresent(known{key: bobsKey}, true)
 		go func() {
 			_, err := o.add(t.Context(), body, "")
 			waited <- err
@@ -193,7 +193,7 @@ func TestOutboxTellsWhatWaits(t *testing.T) {
 		return list
 	}
 	o.unreachable() // there is a link
-	o.setPresent(certs.PublicKey{}, false)
+	o.setPresent(known{}, false)
 	if got := reasons(); len(got) != 0 {
 		t.Errorf("while there is a link: %q", got)
 	}
@@ -202,7 +202,7 @@ func TestOutboxTellsWhatWaits(t *testing.T) {
 	if got := reasons(); len(got) != 2 || got[0] != "the peer has left the network" {
 		t.Errorf("after the peer has left: %q", got)
 	}
-	o.setPresent(bobsKey, true)
+	o.setPresent(known{key: bobsKey}, true)
 	o.unreachable()
 	add(t, o, "2")
 	if got := reasons(); len(got) != 2 {
@@ -219,7 +219,7 @@ func TestOutboxKnowsItsReceiver(t *testing.T) {
 	o, l := box(t.Context())
 	add(t, o, "0")
 	o.attach(l)
-	o.setPresent(secondKey, true)
+	o.setPresent(known{key: secondKey}, true)
 	if written(o, l) != nil {
 		t.Error("a message goes to who had the ID before")
 	}
@@ -232,7 +232,7 @@ func TestOutboxIsDiscardedWhenIdle(t *testing.T) {
 		t.Error("discarded with a message")
 	}
 	o.attach(l)
-	o.receipt(written(o, l)[0], delivered)
+	o.receipt(written(o, l)[0].Position, delivered)
 	if o.discard() {
 		t.Error("discarded with a link")
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
 )
 
 // Bounds of what waits for the program's loop over Events (guesses; the first
@@ -40,10 +41,10 @@ type queue struct {
 
 // item is an event and what follows when it has been handled.
 type item struct {
-	event   Event
-	counter uint64          // of a direct message
-	sender  *sender         // whom a receipt is due to; nil: none
-	key     certs.PublicKey // of the peer that a PeerLeft is about
+	event    Event
+	position delivery.Position // of a direct message
+	sender   *sender           // whom a receipt is due to; nil: none
+	key      certs.PublicKey   // of the peer that a PeerLeft is about
 }
 
 func newQueue() *queue {
@@ -96,21 +97,42 @@ func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
 // pushMessage adds a direct message. It waits for room, and for its sender to
 // have joined; false says that ctx or the queue ended meanwhile.
-func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, counter uint64) bool {
+func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Position) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	fits := func() bool {
-		key, present := q.present[m.From]
-		return present && key == from.key && q.incoming < maxIncoming &&
-			(q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
-	}
-	if !q.wait(ctx, fits) {
+	if !q.wait(ctx, func() bool { return q.fits(m) && q.here(m.From, from.key) }) {
 		return false
 	}
+	q.addMessage(m, from, p)
+	return true
+}
+
+// tryMessage is pushMessage without waiting. One that was kept by others while its
+// sender was gone is shown whether or not that one is here.
+func (q *queue) tryMessage(m Message, from *sender, p delivery.Position, kept bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || !q.fits(m) || !kept && !q.here(m.From, from.key) {
+		return false
+	}
+	q.addMessage(m, from, p)
+	return true
+}
+
+// fits says that there is room for a direct message.
+func (q *queue) fits(m Message) bool {
+	return q.incoming < maxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
+}
+
+func (q *queue) here(id certs.ID, key certs.PublicKey) bool {
+	held, present := q.present[id]
+	return present && held == key
+}
+
+func (q *queue) addMessage(m Message, from *sender, p delivery.Position) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.add(item{event: m, counter: counter, sender: from})
-	return true
+	q.add(item{event: m, position: p, sender: from})
 }
 
 // waitOwn waits until the program has handled enough of its own events.
@@ -198,7 +220,7 @@ func (q *queue) handled(it item) {
 	q.changed.Broadcast()
 	q.mu.Unlock()
 	if it.sender != nil {
-		it.sender.handle(it.counter)
+		it.sender.handle(it.position)
 	}
 }
 

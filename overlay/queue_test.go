@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
 )
 
 var (
@@ -29,6 +30,13 @@ func queued(q *queue) []Event {
 	}
 	return list
 }
+
+// bobWrites is what a node that keeps nothing remembers of bob.
+func bobWrites() *sender {
+	return &sender{node: &Node{}, key: bobsKey, taking: make(chan struct{}, 1)}
+}
+
+func at(n int) delivery.Position { return delivery.Position{Epoch: 1, Counter: uint64(n)} }
 
 func TestQueueCollapses(t *testing.T) {
 	bobAnew := PeerJoined{ID: "bob", Key: secondKey}
@@ -59,7 +67,7 @@ func TestQueueCollapses(t *testing.T) {
 			put := func(list []Event) {
 				for _, e := range list {
 					if m, ok := e.(Message); ok {
-						if !q.pushMessage(t.Context(), m, &sender{key: bobsKey}, 1) {
+						if !q.pushMessage(t.Context(), m, bobWrites(), at(1)) {
 							t.Fatal("no room")
 						}
 						continue
@@ -129,7 +137,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 		{"large", text, 4, func(q *queue) {}},
 		{"a small one behind large ones", "", maxIncoming - 4, func(q *queue) {
 			for i := range 4 {
-				q.pushMessage(context.Background(), Message{From: "bob", Body: text}, &sender{key: bobsKey}, uint64(i))
+				q.pushMessage(context.Background(), Message{From: "bob", Body: text}, bobWrites(), at(i))
 			}
 		}},
 		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *queue) {}},
@@ -146,7 +154,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 				n := 0
 				for ; n <= maxIncoming; n++ {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-					ok := q.pushMessage(ctx, Message{From: "bob", Body: test.body}, &sender{key: bobsKey}, uint64(n))
+					ok := q.pushMessage(ctx, Message{From: "bob", Body: test.body}, bobWrites(), at(int(n)))
 					cancel()
 					if !ok {
 						break
@@ -164,11 +172,11 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
-		from := &sender{key: bobsKey}
+		from := bobWrites()
 		var in atomic.Int64
 		go func() {
 			for i := range maxIncoming + 2 {
-				if q.pushMessage(t.Context(), Message{From: "bob"}, from, uint64(i+1)) {
+				if q.pushMessage(t.Context(), Message{From: "bob"}, from, at(i+1)) {
 					in.Add(1)
 				}
 			}
@@ -189,8 +197,8 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 			q.handled(it) // the join, a message
 		}
 		expect(maxIncoming + 1)
-		if from.handled.Load() != 1 {
-			t.Errorf("handled up to %d", from.handled.Load())
+		if from.inbox.Shown().Counter != 1 {
+			t.Errorf("handled up to %d", from.inbox.Shown().Counter)
 		}
 		q.handled(items[2])
 		expect(maxIncoming + 2)

@@ -1,13 +1,10 @@
 package overlay
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
@@ -15,61 +12,23 @@ import (
 	"quicpeer/transport"
 )
 
-// sender is what a receiver remembers of one run of a peer that writes to it:
-// how far it has taken its messages into the queue, and how far the program has
-// handled them. Counters rise from message to message, and the streams of a link
-// are read in order, so that a message with a counter below is a repeat.
-type sender struct {
-	key     certs.PublicKey
-	epoch   uint64
-	prefix  [8]byte
-	taking  sync.Mutex // held while a message is put into the queue: links to one sender take turns
-	taken   uint64
-	handled atomic.Uint64
-
-	mu    sync.Mutex
-	wakes map[*inbox]struct{}
-}
-
-// maxSenders bounds the memory of those who write; beyond it some that have no
-// link are forgotten.
-const maxSenders = 1 << 16
-
-// handle notes that the program has handled the messages up to the counter.
-func (s *sender) handle(counter uint64) {
-	s.handled.Store(counter)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for in := range s.wakes {
-		select {
-		case in.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// linked says that there is a link to the sender.
-func (s *sender) linked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.wakes) > 0
-}
-
 // inbox reads the direct messages of one link and gives receipts for them.
 type inbox struct {
 	node     *Node
 	link     *messageLink
 	sender   *sender
 	receipts chan receipt
-	wake     chan struct{} // the sender's messages have been handled further
+	wake     chan struct{} // more of the sender's messages are safe
+
+	epoch  uint64 // of the last message
+	prefix [8]byte
 }
 
-// receipt is one that is due on a stream once the counter has been handled; the
-// last of a stream is its end.
+// receipt is one that is due on a stream once the message has been shown, and that is
+// safe; the last of a stream is its end.
 type receipt struct {
 	stream  *transport.Stream
-	id      MessageID
-	counter uint64
+	message *pb.Message // without its content
 	end     bool
 }
 
@@ -78,7 +37,7 @@ const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
 func (n *Node) receive(l *messageLink) {
-	in := &inbox{node: n, link: l, sender: n.senderOf(l), receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
+	in := &inbox{node: n, link: l, sender: n.senderOf(l.key), receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
 	in.sender.mu.Lock()
 	in.sender.wakes[in] = struct{}{}
 	in.sender.mu.Unlock()
@@ -135,11 +94,11 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 			return err
 		}
 		in.link.used.touch(in.node.start)
-		counter := binary.BigEndian.Uint64(m.GetId()[8:])
-		if !in.take(m, counter) {
+		if !in.sender.take(in.link.used.ctx, m, in.link.peer) {
 			return errEnded
 		}
-		if err := in.due(receipt{stream: stream, id: MessageID(m.GetId()), counter: counter}); err != nil {
+		m.Content = "" // it may have to wait for long
+		if err := in.due(receipt{stream: stream, message: m}); err != nil {
 			return err
 		}
 	}
@@ -167,29 +126,20 @@ func (in *inbox) judge(m *pb.Message) error {
 		return fmt.Errorf("a message that claims another sender: %s", m.GetSender())
 	case certs.ID(m.GetReceiver()) != in.node.id:
 		return fmt.Errorf("a message for another peer: %s", m.GetReceiver())
-	case [8]byte(m.GetId()[:8]) != in.sender.prefix:
+	case m.GetEpoch() > in.link.epoch:
+		return fmt.Errorf("a message of a run that is to come")
+	case [8]byte(m.GetId()[:8]) != in.prefixOf(m.GetEpoch()):
 		return fmt.Errorf("a message ID of another run or peer")
 	}
 	return nil
 }
 
-// take puts a message into the queue unless it is a repeat; false is the end of the link.
-func (in *inbox) take(m *pb.Message, counter uint64) bool {
-	s := in.sender
-	s.taking.Lock()
-	defer s.taking.Unlock()
-	if counter <= s.taken {
-		return true
+// prefixOf is how the IDs of a run of the peer begin.
+func (in *inbox) prefixOf(epoch uint64) [8]byte {
+	if in.epoch != epoch {
+		in.epoch, in.prefix = epoch, core.MessagePrefix(in.link.key, epoch)
 	}
-	message := Message{
-		ID: MessageID(m.GetId()), From: in.link.peer, To: in.node.id, Body: m.GetContent(),
-		SentAt: time.Unix(0, m.GetSentAt()), Path: PathDirect,
-	}
-	if !in.node.queue.pushMessage(in.link.used.ctx, message, s, counter) {
-		return false
-	}
-	s.taken = counter
-	return true
+	return in.prefix
 }
 
 // due queues a receipt.
@@ -238,58 +188,39 @@ func (in *inbox) writeReceipts() {
 			_ = stream.CloseWrite()
 			continue
 		}
-		if in.sender.handled.Load() < r.counter {
+		answer, safe := in.sender.receipt(r.message)
+		if !safe {
 			flush()
-			if !in.awaitHandled(r.counter) {
+			if answer = in.awaitSafe(r.message); answer == nil {
 				continue // the link has ended; the rest is drained
 			}
 		}
-		frames = appendReceipt(frames, r.id)
+		frames = appendReceipt(frames, answer)
 		if len(frames) >= maxBatchBytes {
 			flush()
 		}
 	}
 }
 
-// awaitHandled waits for the program to handle the message; false is the end of the link.
-func (in *inbox) awaitHandled(counter uint64) bool {
-	for in.sender.handled.Load() < counter {
+// awaitSafe waits until the message has been shown and that is safe, and returns its
+// receipt; nil is the end of the link.
+func (in *inbox) awaitSafe(m *pb.Message) *pb.Receipt {
+	for {
+		if r, safe := in.sender.receipt(m); safe {
+			return r
+		}
 		select {
 		case <-in.wake:
 		case <-in.link.used.ctx.Done():
-			return false
+			return nil
 		}
 	}
-	return true
 }
 
-func appendReceipt(frames []byte, id MessageID) []byte {
-	frames, err := pb.Append(frames, pb.Wrap(&pb.Receipt{Id: id[:], Code: pb.ReceiptCode_DELIVERED}))
+func appendReceipt(frames []byte, r *pb.Receipt) []byte {
+	frames, err := pb.Append(frames, pb.Wrap(r))
 	if err != nil {
 		panic("overlay: a receipt that can't be encoded: " + err.Error())
 	}
 	return frames
-}
-
-// senderOf returns what is remembered of the run of the peer at the other end.
-func (n *Node) senderOf(l *messageLink) *sender {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.senders[l.key]
-	if s != nil && s.epoch == l.epoch {
-		return s
-	}
-	if len(n.senders) >= maxSenders {
-		for key, old := range n.senders {
-			if !old.linked() {
-				delete(n.senders, key)
-				break
-			}
-		}
-	}
-	s = &sender{key: l.key, epoch: l.epoch, prefix: core.MessagePrefix(l.key, l.epoch), wakes: make(map[*inbox]struct{})}
-	if held := n.senders[l.key]; held == nil || held.epoch < l.epoch {
-		n.senders[l.key] = s
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quicpeer/overlay/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -16,8 +17,9 @@ import (
 // activity is the life of a link: a context that ends with it, and when a direct
 // message last went or came, by which an idle link is known.
 type activity struct {
-	ctx  context.Context
-	last atomic.Int64 // nanoseconds since the node's start
+	ctx    context.Context
+	last   atomic.Int64 // nanoseconds since the node's start
+	silent atomic.Bool  // nothing has been heard for silentAfter
 }
 
 func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since))) }
@@ -25,7 +27,7 @@ func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since)
 // writtenStream is a stream with messages whose receipts are to be read.
 type writtenStream struct {
 	stream *transport.Stream
-	batch  []*outgoing
+	batch  []*delivery.Outgoing
 }
 
 // maxStreams is how many streams of messages are on their way at once on a link:
@@ -64,7 +66,7 @@ func (o *outbox) send(l *messageLink) {
 
 // write writes a batch on its stream and says whether that went well; if not, it
 // ends the link. The caller has the right to write.
-func (o *outbox) write(l *messageLink, stream *transport.Stream, batch []*outgoing) bool {
+func (o *outbox) write(l *messageLink, stream *transport.Stream, batch []*delivery.Outgoing) bool {
 	o.frames = o.encode(o.frames[:0], batch)
 	err := stream.Write(o.frames)
 	if err == nil {
@@ -81,12 +83,10 @@ func (o *outbox) write(l *messageLink, stream *transport.Stream, batch []*outgoi
 
 // encode turns a batch into frames. The bodies were checked by Send, so that it
 // can't fail.
-func (o *outbox) encode(frames []byte, batch []*outgoing) []byte {
+func (o *outbox) encode(frames []byte, batch []*delivery.Outgoing) []byte {
 	for _, m := range batch {
 		var err error
-		frames, err = pb.Append(frames, pb.Wrap(&pb.Message{
-			Id: m.id[:], Sender: string(o.node.id), Receiver: string(o.to), Content: m.body, SentAt: m.at.UnixNano(),
-		}))
+		frames, err = pb.Append(frames, pb.Wrap(o.node.author().Message(m, o.to)))
 		if err != nil {
 			panic("overlay: a message that can't be encoded: " + err.Error())
 		}
@@ -123,11 +123,11 @@ func (o *outbox) readStream(l *messageLink, w writtenStream) error {
 			return err
 		}
 		r := frame.GetReceipt()
-		if r == nil || !bytes.Equal(r.GetId(), m.id[:]) {
+		if r == nil || !bytes.Equal(r.GetId(), m.ID[:]) {
 			return fmt.Errorf("%w: a frame of type %v instead of the receipt of a message", pb.ErrMalformed, frame.GetType())
 		}
 		l.used.touch(o.node.start)
-		o.receipt(m, r)
+		o.receipt(m.Position, receiptOf(r, false))
 	}
 	// The end of the stream, which gives it back to QUIC.
 	frame, err := w.stream.Read(pb.MaxControlFrame)

@@ -187,7 +187,7 @@ func (s *stranger) message(to *peer, counter byte, change func(*pb.Message)) *pb
 	prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch)
 	m := &pb.Message{
 		Id: append(prefix[:], 0, 0, 0, 0, 0, 0, 0, counter), Sender: string(s.state.ID),
-		Receiver: string(to.ID()), Content: "x", SentAt: time.Now().UnixNano(),
+		Receiver: string(to.ID()), Content: "x", SentAt: time.Now().UnixNano(), Epoch: s.epoch,
 	}
 	if change != nil {
 		change(m)

@@ -9,8 +9,10 @@ import (
 
 // Limits of what messages carry. Bytes, unless said otherwise.
 const (
-	MaxBody          = 1 << 20  // Message.content
-	MaxBroadcast     = 64 << 10 // BroadcastContent.content
+	MaxBody          = 1 << 20   // Message.content
+	MaxBroadcast     = 64 << 10  // BroadcastContent.content
+	MaxRanges        = 1024      // entries in BroadcastsHeld and BroadcastsWanted
+	MaxNumber        = 1<<63 - 1 // of a broadcast
 	MaxID            = 64
 	MaxNetwork       = 64
 	MaxSoftware      = 64
@@ -130,6 +132,10 @@ func Check(m *PeerMessage) error {
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
 	case *PeerMessage_Broadcast:
 		want, err = PeerMessageType_BROADCAST, checkBroadcast(c.Broadcast)
+	case *PeerMessage_BroadcastsHeld:
+		want, err = PeerMessageType_BROADCAST, checkRanges(c.BroadcastsHeld.GetRanges())
+	case *PeerMessage_BroadcastsWanted:
+		want, err = PeerMessageType_BROADCAST, checkRanges(c.BroadcastsWanted.GetRanges())
 	default:
 		err = fmt.Errorf("no content")
 	}
@@ -222,6 +228,9 @@ func checkAnnouncements(list []*Announcement) error {
 		}
 		if err := checkAtMost("hops", int(a.GetHops()), MaxHops); err != nil {
 			return err
+		}
+		if a.GetBroadcasts() > MaxNumber {
+			return fmt.Errorf("%d broadcasts", a.GetBroadcasts())
 		}
 		if err := checkSigned(a.GetRecord(), maxRecord); err != nil {
 			return err
@@ -347,6 +356,18 @@ func checkBroadcast(b *Broadcast) error {
 		return err
 	}
 	return checkSigned(b.GetContent(), maxBroadcastSize)
+}
+
+func checkRanges(list []*BroadcastRange) error {
+	if len(list) == 0 {
+		return fmt.Errorf("no broadcasts")
+	}
+	for _, r := range list {
+		if r.GetFirst() == 0 || r.GetFirst() > r.GetLast() || r.GetLast() > MaxNumber {
+			return fmt.Errorf("broadcasts %d to %d", r.GetFirst(), r.GetLast())
+		}
+	}
+	return checkAtMost("ranges of broadcasts", len(list), MaxRanges)
 }
 
 func checkSigned(s *Signed, limit int) error {

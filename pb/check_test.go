@@ -83,6 +83,8 @@ func wellFormed() []*pb.PeerMessage {
 		routed(&pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
+		&pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{{Author: 1, Run: 2, First: 1, Last: pb.MaxNumber}}},
+		&pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 3, Last: 3}}, pb.MaxRanges)},
 	} {
 		list = append(list, pb.Wrap(m))
 	}
@@ -212,6 +214,13 @@ func TestCheckRefuses(t *testing.T) {
 		answer(&pb.Answer{Subject: key}),
 		answer(&pb.Answer{Subject: key, Testimony: short}),
 		answer(&pb.Answer{Subject: key, Testimony: &pb.Signed{Payload: make([]byte, 257), Signature: make([]byte, 64)}}),
+		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Broadcasts: pb.MaxNumber + 1}),
+		&pb.BroadcastsHeld{},
+		&pb.BroadcastsHeld{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 1, Last: 1}}, pb.MaxRanges+1)},
+		&pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{{Last: 1}}},
+		&pb.BroadcastsWanted{},
+		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: 1}, {First: 2, Last: 1}}},
+		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: pb.MaxNumber + 1}}},
 		&pb.Broadcast{},
 		&pb.Broadcast{Content: big},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: pb.MaxHops + 1},

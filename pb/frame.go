@@ -118,6 +118,10 @@ func Wrap(content proto.Message) *PeerMessage {
 		return &PeerMessage{Type: PeerMessageType_ROUTES, Content: &PeerMessage_Routes{c}}
 	case *Routed:
 		return &PeerMessage{Type: PeerMessageType_ROUTED, Content: &PeerMessage_Routed{c}}
+	case *BroadcastsHeld:
+		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_BroadcastsHeld{c}}
+	case *BroadcastsWanted:
+		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_BroadcastsWanted{c}}
 	case *Deposit:
 		return &PeerMessage{Type: PeerMessageType_CUSTODY, Content: &PeerMessage_Deposit{c}}
 	case *DepositAnswer:

@@ -59,7 +59,7 @@ const (
 	PeerMessageType_NEIGHBOUR PeerMessageType = 5
 	// sync_request, sync_reply
 	PeerMessageType_SYNC PeerMessageType = 6
-	// broadcast
+	// broadcast, broadcasts_held, broadcasts_wanted
 	PeerMessageType_BROADCAST PeerMessageType = 7
 	// neighbour_list, routes
 	PeerMessageType_ROUTES PeerMessageType = 8
@@ -395,6 +395,8 @@ type PeerMessage struct {
 	//	*PeerMessage_NeighbourList
 	//	*PeerMessage_Routes
 	//	*PeerMessage_Routed
+	//	*PeerMessage_BroadcastsHeld
+	//	*PeerMessage_BroadcastsWanted
 	//	*PeerMessage_Deposit
 	//	*PeerMessage_DepositAnswer
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
@@ -581,6 +583,24 @@ func (x *PeerMessage) GetRouted() *Routed {
 	return nil
 }
 
+func (x *PeerMessage) GetBroadcastsHeld() *BroadcastsHeld {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_BroadcastsHeld); ok {
+			return x.BroadcastsHeld
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetBroadcastsWanted() *BroadcastsWanted {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_BroadcastsWanted); ok {
+			return x.BroadcastsWanted
+		}
+	}
+	return nil
+}
+
 func (x *PeerMessage) GetDeposit() *Deposit {
 	if x != nil {
 		if x, ok := x.Content.(*PeerMessage_Deposit); ok {
@@ -663,6 +683,14 @@ type PeerMessage_Routed struct {
 	Routed *Routed `protobuf:"bytes,16,opt,name=routed,proto3,oneof"`
 }
 
+type PeerMessage_BroadcastsHeld struct {
+	BroadcastsHeld *BroadcastsHeld `protobuf:"bytes,17,opt,name=broadcasts_held,json=broadcastsHeld,proto3,oneof"`
+}
+
+type PeerMessage_BroadcastsWanted struct {
+	BroadcastsWanted *BroadcastsWanted `protobuf:"bytes,18,opt,name=broadcasts_wanted,json=broadcastsWanted,proto3,oneof"`
+}
+
 type PeerMessage_Deposit struct {
 	Deposit *Deposit `protobuf:"bytes,19,opt,name=deposit,proto3,oneof"`
 }
@@ -700,6 +728,10 @@ func (*PeerMessage_NeighbourList) isPeerMessage_Content() {}
 func (*PeerMessage_Routes) isPeerMessage_Content() {}
 
 func (*PeerMessage_Routed) isPeerMessage_Content() {}
+
+func (*PeerMessage_BroadcastsHeld) isPeerMessage_Content() {}
+
+func (*PeerMessage_BroadcastsWanted) isPeerMessage_Content() {}
 
 func (*PeerMessage_Deposit) isPeerMessage_Content() {}
 
@@ -1125,7 +1157,10 @@ type Announcement struct {
 	// 24 h, LOST and LEAVE are remembered for 25 h, by this age and by nobody's clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the testimonies of different members, at least 2, at most 4.
-	Testimonies   []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
+	Testimonies []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
+	// How many broadcasts of this run the sender has had, without a gap: who hears of the
+	// run by this expects the next ones, in their order. Nobody has signed it.
+	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1193,6 +1228,13 @@ func (x *Announcement) GetTestimonies() []*Signed {
 		return x.Testimonies
 	}
 	return nil
+}
+
+func (x *Announcement) GetBroadcasts() uint64 {
+	if x != nil {
+		return x.Broadcasts
+	}
+	return 0
 }
 
 // PropagationMessage carries announcements from neighbour to neighbour. Who
@@ -2182,7 +2224,9 @@ type Letter struct {
 	AfterEpoch   uint64 `protobuf:"varint,6,opt,name=after_epoch,json=afterEpoch,proto3" json:"after_epoch,omitempty"`
 	AfterCounter uint64 `protobuf:"varint,7,opt,name=after_counter,json=afterCounter,proto3" json:"after_counter,omitempty"`
 	// Receipts for messages of the receiver, at most 256.
-	Receipts      []*Receipt `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	Receipts []*Receipt `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// The author's X25519 public key, for the answer.
+	SealingKey    []byte `protobuf:"bytes,9,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2269,6 +2313,13 @@ func (x *Letter) GetAfterCounter() uint64 {
 func (x *Letter) GetReceipts() []*Receipt {
 	if x != nil {
 		return x.Receipts
+	}
+	return nil
+}
+
+func (x *Letter) GetSealingKey() []byte {
+	if x != nil {
+		return x.SealingKey
 	}
 	return nil
 }
@@ -2824,6 +2875,173 @@ func (x *Broadcast) GetHops() uint32 {
 	return 0
 }
 
+// BroadcastRange is some broadcasts of one run of a peer, by their numbers: the counter
+// in BroadcastContent.id without its highest bit, from 1 on.
+type BroadcastRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 8 bytes of the SHA-256 of the author's ID, and those of BroadcastContent.id.
+	Author        uint64 `protobuf:"fixed64,1,opt,name=author,proto3" json:"author,omitempty"`
+	Run           uint64 `protobuf:"fixed64,2,opt,name=run,proto3" json:"run,omitempty"`
+	First         uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	Last          uint64 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastRange) Reset() {
+	*x = BroadcastRange{}
+	mi := &file_quicpeer_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastRange) ProtoMessage() {}
+
+func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
+func (*BroadcastRange) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BroadcastRange) GetAuthor() uint64 {
+	if x != nil {
+		return x.Author
+	}
+	return 0
+}
+
+func (x *BroadcastRange) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *BroadcastRange) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *BroadcastRange) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+// BroadcastsHeld tells a neighbour which broadcasts of the last minutes it can have. It
+// comes when the two have become neighbours, when the sender has caught up on some
+// itself, and behind an answer to BroadcastsWanted that was too long for all. The
+// sender may not have all of a range.
+type BroadcastsHeld struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1024.
+	Ranges        []*BroadcastRange `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastsHeld) Reset() {
+	*x = BroadcastsHeld{}
+	mi := &file_quicpeer_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastsHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastsHeld) ProtoMessage() {}
+
+func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
+func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+// BroadcastsWanted asks a neighbour for broadcasts. The answer are Broadcast frames,
+// those of one author in their order.
+type BroadcastsWanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1024.
+	Ranges        []*BroadcastRange `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastsWanted) Reset() {
+	*x = BroadcastsWanted{}
+	mi := &file_quicpeer_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastsWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastsWanted) ProtoMessage() {}
+
+func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
+func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
 // BroadcastContent is what the author signs.
 type BroadcastContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2843,7 +3061,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3073,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3086,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -2917,19 +3135,15 @@ func (x *BroadcastContent) GetSentAt() int64 {
 type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// The key of the receiver; empty: whoever has the ID.
-	ReceiverKey []byte `protobuf:"bytes,2,opt,name=receiver_key,json=receiverKey,proto3" json:"receiver_key,omitempty"`
 	// The program's word for it.
-	Ref string `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
-	// The program was told that it waits.
-	Buffered      bool `protobuf:"varint,4,opt,name=buffered,proto3" json:"buffered,omitempty"`
+	Ref           string `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3155,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3168,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -2964,25 +3178,11 @@ func (x *StoredMessage) GetMessage() *Message {
 	return nil
 }
 
-func (x *StoredMessage) GetReceiverKey() []byte {
-	if x != nil {
-		return x.ReceiverKey
-	}
-	return nil
-}
-
 func (x *StoredMessage) GetRef() string {
 	if x != nil {
 		return x.Ref
 	}
 	return ""
-}
-
-func (x *StoredMessage) GetBuffered() bool {
-	if x != nil {
-		return x.Buffered
-	}
-	return false
 }
 
 // StoredDeposit is a deposit that is kept for others.
@@ -3000,7 +3200,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3212,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3225,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3060,7 +3260,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xcb\b\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xe1\t\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -3080,7 +3280,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rsync_versions\x18\r \x01(\v2\x19.quicpeer.v1.SyncVersionsH\x00R\fsyncVersions\x12C\n" +
 	"\x0eneighbour_list\x18\x0e \x01(\v2\x1a.quicpeer.v1.NeighbourListH\x00R\rneighbourList\x12-\n" +
 	"\x06routes\x18\x0f \x01(\v2\x13.quicpeer.v1.RoutesH\x00R\x06routes\x12-\n" +
-	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routed\x120\n" +
+	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routed\x12F\n" +
+	"\x0fbroadcasts_held\x18\x11 \x01(\v2\x1b.quicpeer.v1.BroadcastsHeldH\x00R\x0ebroadcastsHeld\x12L\n" +
+	"\x11broadcasts_wanted\x18\x12 \x01(\v2\x1d.quicpeer.v1.BroadcastsWantedH\x00R\x10broadcastsWanted\x120\n" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswerB\t\n" +
 	"\acontent\"\x96\x01\n" +
@@ -3113,13 +3315,16 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x18\n" +
 	"\awitness\x18\x04 \x01(\tR\awitness\x12\x10\n" +
-	"\x03key\x18\x05 \x01(\fR\x03key\"\xcb\x01\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\"\xeb\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
 	"\x04hops\x18\x03 \x01(\rR\x04hops\x12\x10\n" +
 	"\x03age\x18\x04 \x01(\rR\x03age\x125\n" +
-	"\vtestimonies\x18\x05 \x03(\v2\x13.quicpeer.v1.SignedR\vtestimonies\"U\n" +
+	"\vtestimonies\x18\x05 \x03(\v2\x13.quicpeer.v1.SignedR\vtestimonies\x12\x1e\n" +
+	"\n" +
+	"broadcasts\x18\x06 \x01(\x04R\n" +
+	"broadcasts\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9d\x01\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
@@ -3186,7 +3391,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x16\n" +
-	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\x99\x02\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\xba\x02\n" +
 	"\x06Letter\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12!\n" +
@@ -3196,7 +3401,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\vafter_epoch\x18\x06 \x01(\x04R\n" +
 	"afterEpoch\x12#\n" +
 	"\rafter_counter\x18\a \x01(\x04R\fafterCounter\x120\n" +
-	"\breceipts\x18\b \x03(\v2\x14.quicpeer.v1.ReceiptR\breceipts\"9\n" +
+	"\breceipts\x18\b \x03(\v2\x14.quicpeer.v1.ReceiptR\breceipts\x12\x1f\n" +
+	"\vsealing_key\x18\t \x01(\fR\n" +
+	"sealingKey\"9\n" +
 	"\aRefusal\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"`\n" +
@@ -3230,19 +3437,26 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\fR\x03key\"N\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
-	"\x04hops\x18\x02 \x01(\rR\x04hops\"\x99\x01\n" +
+	"\x04hops\x18\x02 \x01(\rR\x04hops\"d\n" +
+	"\x0eBroadcastRange\x12\x16\n" +
+	"\x06author\x18\x01 \x01(\x06R\x06author\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\x06R\x03run\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\x04R\x04last\"E\n" +
+	"\x0eBroadcastsHeld\x123\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"G\n" +
+	"\x10BroadcastsWanted\x123\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\x99\x01\n" +
 	"\x10BroadcastContent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"\x90\x01\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"Q\n" +
 	"\rStoredMessage\x12.\n" +
-	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12!\n" +
-	"\freceiver_key\x18\x02 \x01(\fR\vreceiverKey\x12\x10\n" +
-	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x1a\n" +
-	"\bbuffered\x18\x04 \x01(\bR\bbuffered\"\x98\x01\n" +
+	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\tR\x03ref\"\x98\x01\n" +
 	"\rStoredDeposit\x12.\n" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
@@ -3304,7 +3518,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3341,9 +3555,12 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Answer)(nil),             // 32: quicpeer.v1.Answer
 	(*Ping)(nil),               // 33: quicpeer.v1.Ping
 	(*Broadcast)(nil),          // 34: quicpeer.v1.Broadcast
-	(*BroadcastContent)(nil),   // 35: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 36: quicpeer.v1.StoredMessage
-	(*StoredDeposit)(nil),      // 37: quicpeer.v1.StoredDeposit
+	(*BroadcastRange)(nil),     // 35: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 36: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 37: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 38: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 39: quicpeer.v1.StoredMessage
+	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -3362,40 +3579,44 @@ var file_quicpeer_proto_depIdxs = []int32{
 	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	27, // 16: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	28, // 17: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 19: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 20: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 21: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	8,  // 22: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
-	11, // 23: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 24: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 25: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 26: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 27: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 28: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	11, // 29: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	31, // 30: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	32, // 31: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	33, // 32: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	33, // 33: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	11, // 34: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
-	24, // 35: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	26, // 36: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	29, // 37: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	6,  // 38: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	7,  // 39: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	8,  // 40: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	8,  // 41: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	6,  // 43: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	27, // 44: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	36, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	37, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	27, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	28, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 21: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 22: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	8,  // 23: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	8,  // 24: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
+	11, // 25: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 26: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 27: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 28: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 29: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 30: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	11, // 31: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	31, // 32: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	32, // 33: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	33, // 34: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	33, // 35: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	11, // 36: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
+	24, // 37: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	26, // 38: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	29, // 39: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	6,  // 40: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	7,  // 41: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	8,  // 42: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	8,  // 43: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 44: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	35, // 45: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	35, // 46: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	6,  // 47: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	27, // 48: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3419,6 +3640,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_NeighbourList)(nil),
 		(*PeerMessage_Routes)(nil),
 		(*PeerMessage_Routed)(nil),
+		(*PeerMessage_BroadcastsHeld)(nil),
+		(*PeerMessage_BroadcastsWanted)(nil),
 		(*PeerMessage_Deposit)(nil),
 		(*PeerMessage_DepositAnswer)(nil),
 	}
@@ -3438,7 +3661,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -118,6 +118,7 @@ func checkLetter(l *Letter) error {
 		CheckID(l.GetSender()),
 		checkLength("key", l.GetKey(), KeySize),
 		checkLength("receiver's key", l.GetReceiverKey(), KeySize),
+		checkLength("sealing key", l.GetSealingKey(), KeySize),
 		CheckNetwork(l.GetNetwork()),
 		checkAtMost("messages", len(l.GetMessages()), MaxLetter),
 		checkAtMost("receipts", len(l.GetReceipts()), MaxLetter),

@@ -31,6 +31,14 @@ func (c *Core) Peers() []Peer {
 	return list
 }
 
+// Record is what the owner of an ID has signed of itself; nil if nobody is shown as here.
+func (c *Core) Record(id certs.ID) *Record {
+	if e := c.table.shown(id); e != nil {
+		return e.record
+	}
+	return nil
+}
+
 // Neighbours lists the peers with whom announcements are exchanged.
 func (c *Core) Neighbours() []certs.ID {
 	var list []certs.ID

@@ -1,0 +1,139 @@
+package overlay
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/store"
+	"quicpeer/pb"
+)
+
+// A message to a peer that is not here is left, sealed, with others, should we be
+// gone when it comes. The core chooses whom, and keeps what others leave with us.
+
+// maxLeftBody bounds what is left with others (a guess; pb.MaxDeposit holds it). What
+// comes behind a longer body isn't left either: it would have to wait for that one.
+const maxLeftBody = 64 << 10
+
+// leftLimits are those of one deposit.
+var leftLimits = delivery.Limits{Messages: 128, Bytes: maxLeftBody, FlightBytes: maxWaitingBytes, Flight: maxWaiting}
+
+// custodian leaves messages with others, on a goroutine of its own.
+type custodian struct{ wake chan struct{} }
+
+// look has it look whether there is something to leave.
+func (c custodian) look() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leaveWithOthers is the custodian's goroutine.
+func (n *Node) leaveWithOthers() {
+	select {
+	case <-n.ready:
+	case <-n.ctx.Done():
+		return
+	}
+	for {
+		for _, o := range n.allOutboxes() {
+			for n.leaveSome(o) {
+			}
+		}
+		select {
+		case <-n.custodian.wake:
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// leaveSome leaves the next messages of an outbox with others; false if there are
+// none to be left.
+func (n *Node) leaveSome(o *outbox) bool {
+	batch, after, to := o.nextLeft()
+	if len(batch) == 0 || n.ctx.Err() != nil {
+		return false
+	}
+	sealed, err := n.author().SealMessages(to, batch, after)
+	if err != nil {
+		n.log.Warn("a message can't be sealed", "peer", string(to.ID), "error", err)
+		return false
+	}
+	d := &pb.Deposit{Receiver: string(to.ID), ReceiverKey: to.Key[:], Sealed: sealed}
+	n.post(func() { n.core.Deposit(n.now(), d) })
+	return true
+}
+
+// nextLeft takes the next messages to be left with others.
+func (o *outbox) nextLeft() (batch []*delivery.Outgoing, after delivery.Position, to delivery.Addressee) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.present || o.closed || o.sealing == (certs.SealingKey{}) {
+		return nil, after, to
+	}
+	if !o.leavable(o.box.Next(delivery.Left)) {
+		return nil, after, to
+	}
+	batch, after = o.box.Take(delivery.Left, leftLimits)
+	if i := slices.IndexFunc(batch, func(m *delivery.Outgoing) bool { return !o.leavable(m) }); i > 0 {
+		o.box.Untake(delivery.Left, batch[i:])
+		batch = batch[:i]
+	}
+	return batch, after, o.addressee()
+}
+
+func (o *outbox) leavable(m *delivery.Outgoing) bool {
+	return m != nil && m.Stored && len(m.Body) <= maxLeftBody
+}
+
+// toBeLeft says that messages are still to be left with others.
+func (o *outbox) toBeLeft() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.present && !o.closed && o.sealing != (certs.SealingKey{}) && o.leavable(o.box.Next(delivery.Left))
+}
+
+// kept is what was kept for others when the last run ended.
+func (n *Node) kept() (list []core.Kept, err error) {
+	if n.store == nil || n.cfg.NoCustody {
+		return nil, nil
+	}
+	err = n.store.Load(store.Custody, func(_, value []byte) error {
+		s := new(pb.StoredDeposit)
+		if err := proto.Unmarshal(value, s); err != nil {
+			return damaged("deposit", err)
+		}
+		if err := pb.Check(pb.Wrap(s.GetDeposit())); err != nil {
+			return damaged("deposit", err)
+		}
+		k := core.Kept{
+			Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()),
+			Age: max(time.Since(time.Unix(s.GetSince(), 0)), 0),
+		}
+		copy(k.DepositorKey[:], s.GetDepositorKey())
+		list = append(list, k)
+		return nil
+	})
+	return list, err
+}
+
+// keep stores what is kept for others, or forgets it.
+func (n *Node) keep(w core.CustodyWrite) {
+	op := store.Op{Bucket: store.Custody, Key: w.ID[:]}
+	if k := w.Kept; k != nil {
+		s := &pb.StoredDeposit{Deposit: k.Deposit, Depositor: string(k.Depositor), DepositorKey: k.DepositorKey[:], Since: time.Now().Add(-k.Age).Unix()}
+		value, err := proto.Marshal(s)
+		if err != nil {
+			return // it was read from the wire
+		}
+		op.Value = value
+	}
+	n.write(nil, op)
+}

@@ -1,0 +1,56 @@
+// Package delivery decides what becomes of messages to one peer: which of them are
+// on their way and which come next ([Outbox], the sender's side), which are new,
+// repeats, too early or too late ([Inbox], the receiver's side), and what travels
+// sealed over other peers ([Seal], [Open]).
+//
+// The two sides are machines without I/O, clock or goroutines, so that the simulator
+// in this package's tests can crash them between any two writes to the disk.
+//
+// # Once, and in order
+//
+// Each message has a [Position] among all messages of its sender: the epoch of the
+// run that took it and a counter that rises from message to message. The outbox of a
+// receiver holds its messages by position until each is settled: by a receipt of the
+// receiver, or because it has waited too long. Whatever way they go, the outbox sends
+// them in this order and, when a way has failed, again from the oldest.
+//
+//	sender                                             receiver
+//	7 8 9  ── direct: 7 8 9, one after the other ────▶  taken 9, shown 8
+//	       ◀── receipts of 7 8 ────────────────────────
+//	9 10   ── over others: 10 after 9 ───────────────▶  waits for 9
+//	       ── over others: 9 ────────────────────────▶  9, then 10
+//
+// The receiver needs to remember one position of each sender to know repeats: how
+// far it has shown. Direct messages come in order, since a connection keeps it. What
+// goes over others is overtaken and lost, so each letter names the position that has
+// to be shown before it, and waits for that. A position can be missing for ever, when
+// it was left with somebody who is gone and its sender is gone too; after [Patience] it
+// is passed over, which the receiver notes as a [Gap]: if it comes after all it is
+// refused, and its sender reports it as failed.
+package delivery
+
+import (
+	"cmp"
+	"time"
+)
+
+// Position is a message's place among all messages of its sender. The zero value
+// stands before all of them.
+type Position struct{ Epoch, Counter uint64 }
+
+// Compare orders positions: negative if p is before q.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Epoch, q.Epoch), cmp.Compare(p.Counter, q.Counter))
+}
+
+// Before says that p comes before q.
+func (p Position) Before(q Position) bool { return p.Compare(q) < 0 }
+
+// Lifetime is how long a message waits for its receiver, then it has failed; Patience
+// how long a letter waits for one that should have come before (a guess: long enough
+// for somebody who holds that one to come back, and not as long as a chat is
+// forgotten).
+const (
+	Lifetime = 7 * 24 * time.Hour
+	Patience = time.Hour
+)

@@ -1,0 +1,223 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Gap is a range of positions of which those that had not been shown were passed
+// over: behind From, and up to To. They are refused when they come late.
+type Gap struct{ From, To Position }
+
+// Bounds of what one sender can make us remember (guesses).
+const (
+	MaxGaps      = 64
+	maxHeld      = 64      // parcels that wait for an earlier one
+	maxHeldBytes = 2 << 20 // of these
+	maxOwed      = 1024    // parcels whose receipts wait for their messages to be shown
+)
+
+// Parcel is a letter of messages as it has come over others, opened.
+type Parcel struct {
+	Messages []*pb.Message // by position, at least one
+	After    Position      // to be shown before
+	// Answer is to whom the receipts go: the sender, or who has handed it over.
+	Answer  certs.ID
+	Deposit []byte // the deposit's ID where it was handed over; nil from the sender itself
+	since   time.Duration
+}
+
+// PositionOf is a message's position.
+func PositionOf(m *pb.Message) Position {
+	return Position{m.GetEpoch(), counterOf(m.GetId())}
+}
+
+func (p *Parcel) last() Position { return PositionOf(p.Messages[len(p.Messages)-1]) }
+
+func (p *Parcel) size() (n int) {
+	for _, m := range p.Messages {
+		n += len(m.GetContent())
+	}
+	return n
+}
+
+// Inbox is what a receiver remembers of one sender. Its zero value is that of a
+// sender who has not been heard of.
+type Inbox struct {
+	taken Position // the program has been given all up to here
+	shown Position // it has shown them, and that is safe from a crash
+	gaps  []Gap
+	held  []*Parcel // they wait for a message before them
+	owed  []*Parcel // their receipts wait for their messages to be safe
+	bytes int       // of held
+}
+
+// NewInbox is that of a sender of whom so much had been shown when the last run ended.
+func NewInbox(shown Position, gaps []Gap) Inbox {
+	in := Inbox{taken: shown, shown: shown, gaps: gaps}
+	for _, g := range gaps {
+		if in.taken.Before(g.To) {
+			in.taken, in.shown = g.To, g.To // passed over, and nothing shown behind it yet
+		}
+	}
+	return in
+}
+
+// Fresh says that a message has not been given to the program.
+func (in *Inbox) Fresh(p Position) bool { return in.taken.Before(p) }
+
+// Take notes that the program is given the message, and with it that everything
+// before has been settled. A direct message is taken if it is fresh.
+func (in *Inbox) Take(p Position) {
+	if in.taken.Before(p) {
+		in.taken = p
+	}
+}
+
+// Idle says that nothing waits.
+func (in *Inbox) Idle() bool { return in.taken == in.shown && len(in.held)+len(in.owed) == 0 }
+
+// Shown is how far messages have been shown, safe from a crash.
+func (in *Inbox) Shown() Position { return in.shown }
+
+// Refused says that a message was passed over.
+func (in *Inbox) Refused(p Position) bool {
+	return slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(p) && p.Compare(g.To) <= 0 })
+}
+
+// Offer takes a parcel: true says that the messages in it that are fresh are to be
+// taken now, in order, and then Owe is to be called. Otherwise it is kept until Next
+// gives it, or, where too much waits, forgotten; its sender repeats it.
+func (in *Inbox) Offer(p *Parcel, now time.Duration) bool {
+	if in.ready(p) {
+		return true
+	}
+	if len(in.held) < maxHeld && in.bytes+p.size() <= maxHeldBytes && !in.holds(p) {
+		p.since = now
+		in.held = append(in.held, p)
+		in.bytes += p.size()
+	}
+	return false
+}
+
+func (in *Inbox) ready(p *Parcel) bool { return p.After.Compare(in.taken) <= 0 || !in.Fresh(p.last()) }
+
+func (in *Inbox) holds(p *Parcel) bool {
+	return slices.ContainsFunc(in.held, func(h *Parcel) bool {
+		return h.last() == p.last() && len(h.Messages) == len(p.Messages) && h.Answer == p.Answer
+	})
+}
+
+// Next gives a parcel that need wait no more, nil if there is none.
+func (in *Inbox) Next() *Parcel {
+	for i, p := range in.held {
+		if in.ready(p) {
+			in.held = slices.Delete(in.held, i, i+1)
+			in.bytes -= p.size()
+			return p
+		}
+	}
+	return nil
+}
+
+// Overdue is the gap before the first parcel that has waited since before the given
+// time; false if none has. It is to be stored, and then passed over.
+func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
+	var first *Parcel
+	for _, p := range in.held {
+		if p.since < before && (first == nil || p.After.Before(first.After)) {
+			first = p
+		}
+	}
+	if first == nil || !in.taken.Before(first.After) {
+		return Gap{}, false
+	}
+	return Gap{in.taken, first.After}, true
+}
+
+// PassOver gives up waiting for the messages of a gap that is stored: Next gives the
+// parcel that waited for them. Those that have come meanwhile stay what they are.
+func (in *Inbox) PassOver(g Gap) {
+	g.From = later(g.From, in.taken)
+	if !g.From.Before(g.To) {
+		return
+	}
+	in.gaps = addGap(in.gaps, g)
+	in.taken = g.To
+}
+
+// Gaps lists the gaps, for the disk.
+func (in *Inbox) Gaps() []Gap { return slices.Clone(in.gaps) }
+
+// WithGap is the list of gaps with another one, for the disk.
+func (in *Inbox) WithGap(g Gap) []Gap { return addGap(slices.Clone(in.gaps), g) }
+
+func addGap(list []Gap, g Gap) []Gap {
+	list = append(list, g)
+	if len(list) > MaxGaps {
+		list = slices.Delete(list, 0, 1)
+	}
+	return list
+}
+
+func later(p, q Position) Position {
+	if p.Before(q) {
+		return q
+	}
+	return p
+}
+
+// Owe notes that receipts are due for a parcel once its messages are safe; true says
+// that they are, and that the receipts are due now.
+func (in *Inbox) Owe(p *Parcel) bool {
+	if p.last().Compare(in.shown) <= 0 {
+		return true
+	}
+	if len(in.owed) < maxOwed && !slices.ContainsFunc(in.owed, func(o *Parcel) bool {
+		return o.last() == p.last() && o.Answer == p.Answer && len(o.Messages) == len(p.Messages)
+	}) {
+		in.owed = append(in.owed, p)
+	}
+	return false
+}
+
+// Show notes that all messages up to p have been shown and that this is safe from a
+// crash, and returns the parcels whose receipts are due.
+func (in *Inbox) Show(p Position) (due []*Parcel) {
+	if !in.shown.Before(p) {
+		return nil
+	}
+	in.shown = p
+	in.Take(p)
+	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
+		if o.last().Compare(p) <= 0 {
+			due = append(due, o)
+			return true
+		}
+		return false
+	})
+	return due
+}
+
+// Receipts are the answers to a parcel whose messages are safe.
+func (in *Inbox) Receipts(p *Parcel) []*pb.Receipt {
+	list := make([]*pb.Receipt, len(p.Messages))
+	for i, m := range p.Messages {
+		list[i] = in.Receipt(m)
+	}
+	return list
+}
+
+// TooLate is why a message that was passed over is refused.
+const TooLate = "a later message was shown before it came"
+
+// Receipt is the answer to a message that is not fresh.
+func (in *Inbox) Receipt(m *pb.Message) *pb.Receipt {
+	if in.Refused(PositionOf(m)) {
+		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: TooLate}
+	}
+	return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED}
+}

@@ -1,0 +1,188 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+)
+
+// Outgoing is a message that has no receipt yet.
+type Outgoing struct {
+	Position
+	ID     [16]byte
+	Body   string
+	Ref    string
+	SentAt time.Time     // by the clock on the wall, for the receiver
+	Taken  time.Duration // when it was taken; negative for one of an earlier run
+	// Stored says that it is safe from a crash, as far as it is going to be.
+	Stored bool
+	// Waits is why the program is told, or was told, that it waits; empty if it isn't.
+	Waits string
+	// Receipt is a receipt that has come before the message was stored.
+	Receipt *Receipt
+}
+
+// Receipt is the receiver's word for a message.
+type Receipt struct {
+	Refused bool
+	Reason  string // of the refusal
+	Relayed bool   // it came over others
+}
+
+func (m *Outgoing) size() int { return len(m.Body) + len(m.Ref) }
+
+// Limits bound what is taken out of an outbox at once.
+type Limits struct {
+	Messages    int // of one batch
+	Bytes       int // of one batch, unless it is one message
+	FlightBytes int // on their way, this batch included, unless it is one message
+	Flight      int // messages on their way, this batch included
+}
+
+// Way is how messages travel. On each way they go in order, and each way is at its
+// own message.
+type Way int
+
+// The ways.
+const (
+	Direct  Way = iota // over a connection to the receiver
+	Relayed            // over other peers
+	Left               // left with others, for when it comes
+	ways
+)
+
+// Outbox holds the messages to one receiver that are not settled, by position. Its
+// zero value is empty.
+type Outbox struct {
+	queue  []*Outgoing
+	flight [ways]int // so many of the first are on this way
+	flown  [ways]int // bytes of their bodies
+	bytes  int       // of all
+}
+
+// Len is how many messages are not settled.
+func (o *Outbox) Len() int { return len(o.queue) }
+
+// Bytes is what their bodies and refs take.
+func (o *Outbox) Bytes() int { return o.bytes }
+
+// Flying is how many are on a way.
+func (o *Outbox) Flying(w Way) int { return o.flight[w] }
+
+// Next is the message that is next on a way, nil if there is none.
+func (o *Outbox) Next(w Way) *Outgoing {
+	if o.flight[w] == len(o.queue) {
+		return nil
+	}
+	return o.queue[o.flight[w]]
+}
+
+// Oldest is the first message, nil if there is none.
+func (o *Outbox) Oldest() *Outgoing {
+	if len(o.queue) == 0 {
+		return nil
+	}
+	return o.queue[0]
+}
+
+// All lists the messages in order. The caller must not change the list.
+func (o *Outbox) All() []*Outgoing { return o.queue }
+
+// Add puts a message behind all others. Its position must be the greatest.
+func (o *Outbox) Add(m *Outgoing) {
+	o.queue = append(o.queue, m)
+	o.bytes += m.size()
+}
+
+// Fits says whether Take would give anything.
+func (o *Outbox) Fits(w Way, l Limits) bool {
+	m := o.Next(w)
+	return m != nil && (o.flight[w] == 0 || o.flight[w] < l.Flight && o.flown[w]+len(m.Body) <= l.FlightBytes)
+}
+
+// Take sends the next messages on a way, and returns them with the position of the
+// unsettled message before them.
+func (o *Outbox) Take(w Way, l Limits) (batch []*Outgoing, after Position) {
+	if !o.Fits(w, l) {
+		return nil, Position{}
+	}
+	first, n, size := o.flight[w], 0, 0
+	for _, m := range o.queue[first:] {
+		more := size + len(m.Body)
+		if n > 0 && (n >= l.Messages || first+n >= l.Flight || more > l.Bytes || o.flown[w]+more > l.FlightBytes) {
+			break
+		}
+		size = more
+		n++
+	}
+	if first > 0 {
+		after = o.queue[first-1].Position
+	}
+	o.flight[w] += n
+	o.flown[w] += size
+	return slices.Clone(o.queue[first : first+n]), after
+}
+
+// Untake takes back the last of what Take has given.
+func (o *Outbox) Untake(w Way, rest []*Outgoing) {
+	o.flight[w] -= len(rest)
+	for _, m := range rest {
+		o.flown[w] -= len(m.Body)
+	}
+}
+
+// Rewind is the end of a way: what was on it is to go again.
+func (o *Outbox) Rewind(w Way) { o.flight[w], o.flown[w] = 0, 0 }
+
+// Settle takes a message out that has its receipt; nil if there is none at that
+// position, as for a second receipt.
+func (o *Outbox) Settle(p Position) *Outgoing {
+	i, found := o.find(p)
+	if !found {
+		return nil
+	}
+	m := o.queue[i]
+	for w := range ways {
+		if i < o.flight[w] {
+			o.flight[w]--
+			o.flown[w] -= len(m.Body)
+		}
+	}
+	o.bytes -= m.size()
+	if i == 0 {
+		o.queue[0] = nil // the slice goes on to hold its beginning
+		o.queue = o.queue[1:]
+	} else {
+		o.queue = slices.Delete(o.queue, i, i+1)
+	}
+	return m
+}
+
+// Expire takes out what was taken before the given time. What is being written to a
+// connection is left.
+func (o *Outbox) Expire(before time.Duration) []*Outgoing {
+	var list []*Outgoing
+	for o.flight[Direct] == 0 && len(o.queue) > 0 && o.queue[0].Taken < before {
+		list = append(list, o.Settle(o.queue[0].Position))
+	}
+	return list
+}
+
+// PositionOf finds the message of that ID. Receipts come in order, so it is among the
+// first as a rule.
+func (o *Outbox) PositionOf(id [16]byte) (Position, bool) {
+	for _, m := range o.queue {
+		if m.ID == id {
+			return m.Position, true
+		}
+	}
+	return Position{}, false
+}
+
+// find returns where the position is, or would be. Receipts come in order, so it
+// looks at the first one first.
+func (o *Outbox) find(p Position) (int, bool) {
+	if len(o.queue) > 0 && o.queue[0].Position == p {
+		return 0, true
+	}
+	return slices.BinarySearchFunc(o.queue, p, func(m *Outgoing, p Position) int { return m.Compare(p) })
+}

@@ -1,0 +1,229 @@
+package overlay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/store"
+	"quicpeer/pb"
+)
+
+// What a node keeps in its state directory, and finds there when it starts. Without a
+// directory it keeps nothing: what is to be stored is as safe as it gets at once.
+
+// maxKnown bounds the peers that are remembered (a guess).
+const maxKnown = 16384
+
+// known is what is remembered of a peer that was met.
+type known struct {
+	key     certs.PublicKey
+	sealing certs.SealingKey
+}
+
+// openStore opens what is kept in the state directory, if there is one.
+func (n *Node) openStore() error {
+	if n.cfg.State.Dir == "" {
+		return nil
+	}
+	var err error
+	if n.store, err = store.Open(n.cfg.State.Dir); err != nil {
+		return err
+	}
+	n.marks = n.store.Marks()
+	if err := n.store.Load(store.Peers, n.loadPeer); err != nil {
+		return err
+	}
+	return n.store.Load(store.Outbox, n.loadMessage)
+}
+
+// damaged is a record that was stored whole and makes no sense.
+func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }
+
+func (n *Node) loadPeer(_, value []byte) error {
+	signed := new(pb.Signed)
+	if err := proto.Unmarshal(value, signed); err != nil {
+		return damaged("record", err)
+	}
+	r, err := core.OpenRecord(signed)
+	if err != nil {
+		return damaged("record", err)
+	}
+	n.known[r.ID] = known{r.Key, r.Sealing}
+	return nil
+}
+
+// loadMessage puts a message of an earlier run into its outbox.
+func (n *Node) loadMessage(key, value []byte) error {
+	s := new(pb.StoredMessage)
+	if err := proto.Unmarshal(value, s); err != nil {
+		return damaged("message", err)
+	}
+	if err := pb.Check(pb.Wrap(s.GetMessage())); err != nil {
+		return damaged("message", err)
+	}
+	m := s.GetMessage()
+	to := certs.ID(m.GetReceiver())
+	o := n.outboxes[to]
+	if o == nil {
+		o = newOutbox(n, to, n.known[to], false)
+		n.outboxes[to] = o
+	}
+	at := time.Unix(0, m.GetSentAt())
+	age := min(max(time.Since(at), 0), delivery.Lifetime)
+	out := &delivery.Outgoing{
+		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: s.GetRef(),
+		SentAt: at, Taken: -age, Stored: true, Waits: fromBefore,
+	}
+	o.box.Add(out)
+	o.hold(out, 1)
+	return nil
+}
+
+func keyOfMessage(p delivery.Position) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
+}
+
+// store keeps a message, and reports it as sent once that is done. o.mu is held.
+func (o *outbox) store(m *delivery.Outgoing) {
+	n := o.node
+	if n.store == nil {
+		m.Stored = true
+		n.queue.push(Sent{m.ID, o.to, m.Ref})
+		return
+	}
+	value, err := proto.Marshal(&pb.StoredMessage{Message: n.author().Message(m, o.to), Ref: m.Ref})
+	if err != nil {
+		panic("overlay: a message that can't be encoded: " + err.Error()) // Send has checked it
+	}
+	n.store.Write(func(err error) { o.stored(m, err) }, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position), Value: value})
+}
+
+// stored is the news that a message is on the disk.
+func (o *outbox) stored(m *delivery.Outgoing, err error) {
+	if err != nil {
+		o.node.fail(err)
+		return
+	}
+	o.mu.Lock()
+	m.Stored = true
+	o.node.queue.push(Sent{m.ID, o.to, m.Ref})
+	if m.Waits != "" {
+		o.node.queue.push(Buffered{m.ID, o.to, m.Ref, m.Waits})
+		o.node.custodian.look()
+	}
+	r := m.Receipt
+	o.mu.Unlock()
+	if r != nil {
+		o.settled(m, *r)
+	}
+}
+
+// write stores something, and fails the node if that can't be done.
+func (n *Node) write(done func(), ops ...store.Op) {
+	if n.store == nil {
+		if done != nil {
+			done()
+		}
+		return
+	}
+	n.store.Write(func(err error) {
+		switch {
+		case err != nil:
+			n.fail(err)
+		case done != nil:
+			done()
+		}
+	}, ops...)
+}
+
+// forget takes a settled message off the disk, in no hurry: should it be sent again, its
+// receiver knows it.
+func (n *Node) forget(m *delivery.Outgoing) {
+	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
+}
+
+// shownBefore is what is remembered of a sender from earlier runs. n.mu is held.
+func (n *Node) shownBefore(key certs.PublicKey) delivery.Inbox {
+	mark := n.marks[key]
+	var gaps []delivery.Gap
+	for _, g := range mark.Gaps {
+		gaps = append(gaps, delivery.Gap{From: delivery.Position(g.From), To: delivery.Position(g.To)})
+	}
+	return delivery.NewInbox(delivery.Position(mark.Position), gaps)
+}
+
+// noteShown notes that the messages of a sender up to p have been shown, and calls done
+// when that is safe.
+func (n *Node) noteShown(key certs.PublicKey, p delivery.Position, done func()) {
+	if n.store == nil {
+		done()
+		return
+	}
+	n.store.Note(key, store.Position(p), func(err error) {
+		if err != nil {
+			n.fail(err)
+			return
+		}
+		done()
+	})
+}
+
+// noteGaps notes which messages of a sender were passed over, and calls done when that
+// is safe.
+func (n *Node) noteGaps(key certs.PublicKey, gaps []delivery.Gap, done func()) {
+	if n.store == nil {
+		done()
+		return
+	}
+	n.store.SetGaps(key, store.Mark{Gaps: storedGaps(gaps)}, func(err error) {
+		if err != nil {
+			n.fail(err)
+			return
+		}
+		done()
+	})
+}
+
+func storedGaps(gaps []delivery.Gap) []store.Gap {
+	list := make([]store.Gap, len(gaps))
+	for i, g := range gaps {
+		list[i] = store.Gap{From: store.Position(g.From), To: store.Position(g.To)}
+	}
+	return list
+}
+
+// meet remembers a peer that has joined.
+func (n *Node) meet(r *core.Record) {
+	if r == nil {
+		return
+	}
+	n.mu.Lock()
+	now := known{r.Key, r.Sealing}
+	if n.known[r.ID] == now {
+		n.mu.Unlock()
+		return
+	}
+	var ops []store.Op
+	if len(n.known) >= maxKnown {
+		for id := range n.known {
+			if _, here := n.present[id]; !here {
+				delete(n.known, id)
+				ops = append(ops, store.Op{Bucket: store.Peers, Key: []byte(id)})
+				break
+			}
+		}
+	}
+	n.known[r.ID] = now
+	n.mu.Unlock()
+	value, err := proto.Marshal(r.Signed)
+	if err != nil {
+		return // it was read from the wire
+	}
+	n.write(nil, append(ops, store.Op{Bucket: store.Peers, Key: []byte(r.ID), Value: value})...)
+}

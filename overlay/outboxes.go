@@ -1,0 +1,149 @@
+package overlay
+
+import (
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
+)
+
+// outbox returns the outbox for a receiver, new if there is none.
+func (n *Node) outbox(to certs.ID) (*outbox, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.leaving {
+		return nil, ErrClosed
+	}
+	o := n.outboxes[to]
+	if o == nil {
+		if len(n.outboxes) >= maxOutboxes && !n.dropIdleOutbox() {
+			return nil, ErrOutboxFull
+		}
+		_, present := n.present[to]
+		o = newOutbox(n, to, n.known[to], present)
+		n.outboxes[to] = o
+	}
+	return o, nil
+}
+
+func (n *Node) existingOutbox(to certs.ID) *outbox {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.outboxes[to]
+}
+
+func (n *Node) allOutboxes() []*outbox {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]*outbox, 0, len(n.outboxes))
+	for _, o := range n.outboxes {
+		list = append(list, o)
+	}
+	return list
+}
+
+// dropIdleOutbox makes room for another outbox. n.mu is held.
+func (n *Node) dropIdleOutbox() bool {
+	for to, o := range n.outboxes {
+		if o.discard() {
+			delete(n.outboxes, to)
+			return true
+		}
+	}
+	return false
+}
+
+// expireEvery is how often messages are looked at that have waited too long.
+const expireEvery = time.Minute
+
+// expire gives up what has waited too long: messages of ours for their receivers, and
+// of others for those that should have come before them.
+func (n *Node) expire(now time.Duration) {
+	if now < n.nextExpire {
+		return
+	}
+	n.nextExpire = now + expireEvery
+	for _, o := range n.allOutboxes() {
+		o.expire(now - delivery.Lifetime)
+	}
+	n.mu.Lock()
+	var senders []*sender
+	for _, s := range n.senders {
+		senders = append(senders, s)
+	}
+	n.mu.Unlock()
+	for _, s := range senders {
+		s.release()
+		s.passOver(now - delivery.Patience)
+	}
+}
+
+// stop ends everything and waits for it. What is undelivered stays in the state
+// directory, or is reported.
+func (n *Node) stop() {
+	n.cancel()
+	n.endpoint.Close()
+	for _, o := range n.allOutboxes() {
+		for _, m := range o.close() {
+			n.undelivered++
+			if n.store == nil {
+				n.queue.push(Failed{m.ID, o.to, m.Ref, "this peer has left before it could be delivered"})
+			}
+		}
+	}
+	n.wg.Wait()
+	n.flushStore()
+	n.queue.close()
+	if n.reading.stop() {
+		if err := n.closeStore(); err != nil {
+			n.log.Warn("closing the state directory", "error", err)
+		}
+	}
+}
+
+// flushStore waits until everything that was written is safe, or has failed.
+func (n *Node) flushStore() {
+	if n.store != nil {
+		done := make(chan struct{})
+		n.store.Write(func(error) { close(done) })
+		<-done
+	}
+}
+
+func (n *Node) closeStore() error {
+	if n.store == nil {
+		return nil
+	}
+	return n.store.Close()
+}
+
+// reading is about who reads Events, which may go on after the node has ended: what is
+// shown then is noted as well. So the store is closed by whichever of the two ends last.
+type reading struct {
+	mu      sync.Mutex
+	loops   int
+	stopped bool
+}
+
+func (r *reading) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loops++
+}
+
+// end says whether the store is to be closed.
+func (r *reading) end() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loops--
+	return r.stopped && r.loops == 0
+}
+
+// stop says whether the store is to be closed.
+func (r *reading) stop() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	return r.loops == 0
+}

@@ -1,0 +1,222 @@
+package overlay
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/store"
+	"quicpeer/pb"
+)
+
+// sender is what a receiver remembers of a peer that writes to it, over whatever way
+// and in whatever run. delivery.Inbox decides what is new.
+type sender struct {
+	node *Node
+	key  certs.PublicKey
+	// taking holds a token while messages are put into the queue: the ways from one
+	// sender take turns.
+	taking chan struct{}
+
+	mu     sync.Mutex
+	inbox  delivery.Inbox
+	author delivery.Addressee // for receipts over others
+	wakes  map[*inbox]struct{}
+}
+
+// maxSenders bounds those with whom something is going on; of others just a mark is
+// kept.
+const maxSenders = 1 << 16
+
+// senderOf returns what is remembered of a peer.
+func (n *Node) senderOf(key certs.PublicKey) *sender {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.senders[key]; s != nil {
+		return s
+	}
+	if len(n.senders) >= maxSenders {
+		for old, s := range n.senders {
+			if mark, ok := s.forgettable(); ok {
+				n.marks[old] = mark
+				delete(n.senders, old)
+				break
+			}
+		}
+	}
+	s := &sender{node: n, key: key, taking: make(chan struct{}, 1), wakes: make(map[*inbox]struct{})}
+	s.inbox = n.shownBefore(key)
+	n.senders[key] = s
+	return s
+}
+
+// forgettable is the mark of a sender with whom nothing is going on.
+func (s *sender) forgettable() (store.Mark, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mark := store.Mark{Position: store.Position(s.inbox.Shown()), Gaps: storedGaps(s.inbox.Gaps())}
+	return mark, len(s.wakes) == 0 && s.inbox.Idle()
+}
+
+// take puts a direct message into the queue unless it is a repeat; it waits for room.
+// False is the end of ctx.
+func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) bool {
+	select {
+	case s.taking <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-s.taking }()
+	p := delivery.PositionOf(m)
+	if !s.fresh(p) {
+		return true
+	}
+	if !s.node.queue.pushMessage(ctx, s.message(m, from, PathDirect), s, p) {
+		return false
+	}
+	s.took(p)
+	s.takeHeld()
+	return true
+}
+
+func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
+	return Message{
+		ID: MessageID(m.GetId()), From: from, To: s.node.id, Body: m.GetContent(),
+		SentAt: time.Unix(0, m.GetSentAt()), Path: path,
+	}
+}
+
+func (s *sender) fresh(p delivery.Position) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inbox.Fresh(p)
+}
+
+func (s *sender) took(p delivery.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox.Take(p)
+}
+
+// offer takes a parcel that has come over others, if it can be taken without waiting;
+// else its sender repeats it.
+func (s *sender) offer(p *delivery.Parcel, author delivery.Addressee) {
+	select {
+	case s.taking <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-s.taking }()
+	s.mu.Lock()
+	s.author = author
+	ready := s.inbox.Offer(p, s.node.now())
+	s.mu.Unlock()
+	if ready {
+		s.takeParcel(p)
+		s.takeHeld()
+	}
+}
+
+// takeHeld takes parcels that have waited for what has come now. The caller holds the
+// token.
+func (s *sender) takeHeld() {
+	for {
+		s.mu.Lock()
+		p := s.inbox.Next()
+		s.mu.Unlock()
+		if p == nil {
+			return
+		}
+		s.takeParcel(p)
+	}
+}
+
+// takeParcel puts the messages of a parcel into the queue, and has receipts sent
+// when they are due.
+func (s *sender) takeParcel(p *delivery.Parcel) {
+	for _, m := range p.Messages {
+		at := delivery.PositionOf(m)
+		if !s.fresh(at) {
+			continue
+		}
+		if !s.node.queue.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, at, p.Deposit != nil) {
+			return // the rest comes again
+		}
+		s.took(at)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range p.Messages {
+		m.Content = "" // it may have to wait for long
+	}
+	if s.inbox.Owe(p) {
+		s.answer(p)
+	}
+}
+
+// answer sends the receipts of a parcel. s.mu is held.
+func (s *sender) answer(p *delivery.Parcel) {
+	s.node.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: s.inbox.Receipts(p)})
+}
+
+// handle notes that the program has handled the messages up to p: in the state
+// directory first, where there is one.
+func (s *sender) handle(p delivery.Position) {
+	s.node.noteShown(s.key, p, func() { s.safe(p) })
+}
+
+// safe gives the receipts for messages that have been shown, now that no crash makes
+// us forget that.
+func (s *sender) safe(p delivery.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, parcel := range s.inbox.Show(p) {
+		s.answer(parcel)
+	}
+	for in := range s.wakes {
+		select {
+		case in.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// receipt is the answer to a direct message that was taken; false says that it is not
+// due yet.
+func (s *sender) receipt(m *pb.Message) (*pb.Receipt, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inbox.Shown().Before(delivery.PositionOf(m)) {
+		return nil, false
+	}
+	return s.inbox.Receipt(m), true
+}
+
+// passOver gives up waiting for what has been missing since before the given time.
+func (s *sender) passOver(before time.Duration) {
+	s.mu.Lock()
+	g, ok := s.inbox.Overdue(before)
+	gaps := s.inbox.WithGap(g)
+	s.mu.Unlock()
+	if ok {
+		s.node.log.Warn("messages that should have come before others are given up", "from key", s.key.String())
+		s.node.noteGaps(s.key, gaps, func() {
+			s.mu.Lock()
+			s.inbox.PassOver(g)
+			s.mu.Unlock()
+		})
+	}
+}
+
+// release takes what need not wait any more, if nobody else takes something.
+func (s *sender) release() {
+	select {
+	case s.taking <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-s.taking }()
+	s.takeHeld()
+}
