@@ -74,7 +74,6 @@ func (n *Node) expire(now time.Duration) {
 	}
 	n.mu.Unlock()
 	for _, s := range senders {
-		s.release()
 		s.passOver(now - delivery.Patience)
 	}
 }

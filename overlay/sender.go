@@ -195,28 +195,27 @@ func (s *sender) receipt(m *pb.Message) (*pb.Receipt, bool) {
 }
 
 // passOver gives up waiting for what has been missing since before the given time.
+// Nothing is taken until that is noted.
 func (s *sender) passOver(before time.Duration) {
-	s.mu.Lock()
-	g, ok := s.inbox.Overdue(before)
-	gaps := s.inbox.WithGap(g)
-	s.mu.Unlock()
-	if ok {
-		s.node.log.Warn("messages that should have come before others are given up", "from key", s.key.String())
-		s.node.noteGaps(s.key, gaps, func() {
-			s.mu.Lock()
-			s.inbox.PassOver(g)
-			s.mu.Unlock()
-		})
-	}
-}
-
-// release takes what need not wait any more, if nobody else takes something.
-func (s *sender) release() {
 	select {
 	case s.taking <- struct{}{}:
 	default:
 		return
 	}
-	defer func() { <-s.taking }()
-	s.takeHeld()
+	s.mu.Lock()
+	g, ok := s.inbox.Overdue(before)
+	gaps := s.inbox.WithGap(g)
+	s.mu.Unlock()
+	if !ok {
+		<-s.taking
+		return
+	}
+	s.node.log.Warn("messages that should have come before others are given up", "from key", s.key.String())
+	s.node.noteGaps(s.key, gaps, func() {
+		s.mu.Lock()
+		s.inbox.PassOver(g)
+		s.mu.Unlock()
+		s.takeHeld()
+		<-s.taking
+	})
 }

@@ -124,7 +124,8 @@ func (in *Inbox) Next() *Parcel {
 }
 
 // Overdue is the gap before the first parcel that has waited since before the given
-// time; false if none has. It is to be stored, and then passed over.
+// time; false if none has. It is to be stored (WithGap), and then passed over; until
+// then nothing may be taken.
 func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
 	var first *Parcel
 	for _, p := range in.held {
@@ -139,35 +140,19 @@ func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
 }
 
 // PassOver gives up waiting for the messages of a gap that is stored: Next gives the
-// parcel that waited for them. Those that have come meanwhile stay what they are.
+// parcel that waited for them.
 func (in *Inbox) PassOver(g Gap) {
-	g.From = later(g.From, in.taken)
-	if !g.From.Before(g.To) {
-		return
-	}
-	in.gaps = addGap(in.gaps, g)
+	in.gaps = in.WithGap(g)
 	in.taken = g.To
 }
 
 // Gaps lists the gaps, for the disk.
 func (in *Inbox) Gaps() []Gap { return slices.Clone(in.gaps) }
 
-// WithGap is the list of gaps with another one, for the disk.
-func (in *Inbox) WithGap(g Gap) []Gap { return addGap(slices.Clone(in.gaps), g) }
-
-func addGap(list []Gap, g Gap) []Gap {
-	list = append(list, g)
-	if len(list) > MaxGaps {
-		list = slices.Delete(list, 0, 1)
-	}
-	return list
-}
-
-func later(p, q Position) Position {
-	if p.Before(q) {
-		return q
-	}
-	return p
+// WithGap is the list of gaps with another one.
+func (in *Inbox) WithGap(g Gap) []Gap {
+	list := append(slices.Clone(in.gaps), g)
+	return list[max(0, len(list)-MaxGaps):]
 }
 
 // Owe notes that receipts are due for a parcel once its messages are safe; true says
