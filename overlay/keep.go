@@ -142,8 +142,9 @@ func (n *Node) write(done func(), ops ...store.Op) {
 	}, ops...)
 }
 
-// forget takes a settled message off the disk, in no hurry: should it be sent again, its
-// receiver knows it.
+// forget takes a message off the disk when the program has been told what became of it,
+// in no hurry: should it be sent again, its receiver knows it, and the program is told
+// again.
 func (n *Node) forget(m *delivery.Outgoing) {
 	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
 }

@@ -218,6 +218,9 @@ func (n *Node) Events() iter.Seq[Event] {
 					return
 				}
 				n.queue.handled(it)
+				if it.settled != nil {
+					n.forget(it.settled)
+				}
 			}
 		}
 	}

@@ -299,11 +299,10 @@ func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 	}
 }
 
-// settled tells the program what became of a message, and forgets it.
+// settled tells the program what became of a message.
 func (o *outbox) settled(m *delivery.Outgoing, r delivery.Receipt) {
-	o.node.forget(m)
 	if r.Refused {
-		o.node.queue.push(Failed{m.ID, o.to, m.Ref, "the receiver refuses it: " + r.Reason})
+		o.node.queue.pushSettled(Failed{m.ID, o.to, m.Ref, "the receiver refuses it: " + r.Reason}, m)
 		return
 	}
 	d := Delivered{Message: m.ID, To: o.to, Ref: m.Ref, Path: PathDirect}
@@ -313,7 +312,7 @@ func (o *outbox) settled(m *delivery.Outgoing, r delivery.Receipt) {
 	if m.Waits == "" {
 		d.RTT = max(o.node.now()-m.Taken, 1)
 	}
-	o.node.queue.push(d)
+	o.node.queue.pushSettled(d, m)
 }
 
 // receiptOf is a receipt as it has come.
@@ -330,8 +329,7 @@ func (o *outbox) expire(before time.Duration) {
 	}
 	o.mu.Unlock()
 	for _, m := range expired {
-		o.node.forget(m)
-		o.node.queue.push(Failed{m.ID, o.to, m.Ref, "it has waited for 7 days"})
+		o.node.queue.pushSettled(Failed{m.ID, o.to, m.Ref, "it has waited for 7 days"}, m)
 	}
 }
 

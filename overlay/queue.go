@@ -42,9 +42,10 @@ type queue struct {
 // item is an event and what follows when it has been handled.
 type item struct {
 	event    Event
-	position delivery.Position // of a direct message
-	sender   *sender           // whom a receipt is due to; nil: none
-	key      certs.PublicKey   // of the peer that a PeerLeft is about
+	position delivery.Position  // of a direct message
+	sender   *sender            // whom a receipt is due to; nil: none
+	key      certs.PublicKey    // of the peer that a PeerLeft is about
+	settled  *delivery.Outgoing // a message of ours of which this is the last word
 }
 
 func newQueue() *queue {
@@ -54,14 +55,21 @@ func newQueue() *queue {
 }
 
 // push adds an event that never waits.
-func (q *queue) push(event Event) {
+func (q *queue) push(event Event) { q.pushItem(item{event: event}) }
+
+// pushSettled is push for the last word of a message of ours, which is kept until the
+// program has handled it.
+func (q *queue) pushSettled(event Event, m *delivery.Outgoing) {
+	q.pushItem(item{event: event, settled: m})
+}
+
+func (q *queue) pushItem(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return
 	}
-	it := item{event: event}
-	switch e := event.(type) {
+	switch e := it.event.(type) {
 	case PeerJoined:
 		q.present[e.ID] = e.Key
 		q.membership++

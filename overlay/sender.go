@@ -188,7 +188,7 @@ func (s *sender) safe(p delivery.Position) {
 func (s *sender) receipt(m *pb.Message) (*pb.Receipt, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inbox.Shown().Before(delivery.PositionOf(m)) {
+	if !s.inbox.Settled(delivery.PositionOf(m)) {
 		return nil, false
 	}
 	return s.inbox.Receipt(m), true

@@ -57,28 +57,42 @@ type Inbox struct {
 
 // NewInbox is that of a sender of whom so much had been shown when the last run ended.
 func NewInbox(shown Position, gaps []Gap) Inbox {
-	in := Inbox{taken: shown, shown: shown, gaps: gaps}
-	for _, g := range gaps {
-		if in.taken.Before(g.To) {
-			in.taken, in.shown = g.To, g.To // passed over, and nothing shown behind it yet
-		}
-	}
+	in := Inbox{shown: shown, gaps: gaps}
+	in.Take(shown)
 	return in
 }
 
-// Fresh says that a message has not been given to the program.
-func (in *Inbox) Fresh(p Position) bool { return in.taken.Before(p) }
+// Fresh says that a message has not been given to the program, and may be.
+func (in *Inbox) Fresh(p Position) bool { return in.taken.Before(p) && !in.Refused(p) }
 
 // Take notes that the program is given the message, and with it that everything
 // before has been settled. A direct message is taken if it is fresh.
 func (in *Inbox) Take(p Position) {
-	if in.taken.Before(p) {
-		in.taken = p
+	in.taken = later(in.taken, p)
+	for _, g := range in.gaps { // they rise
+		if g.From.Compare(in.taken) <= 0 {
+			in.taken = later(in.taken, g.To)
+		}
 	}
 }
 
+func later(p, q Position) Position {
+	if p.Before(q) {
+		return q
+	}
+	return p
+}
+
+// Settled says that a message has been shown, which is safe from a crash, or is
+// refused: its receipt is due.
+func (in *Inbox) Settled(p Position) bool { return p.Compare(in.shown) <= 0 || in.Refused(p) }
+
 // Idle says that nothing waits.
 func (in *Inbox) Idle() bool { return in.taken == in.shown && len(in.held)+len(in.owed) == 0 }
+
+func (in *Inbox) settled(p *Parcel) bool {
+	return !slices.ContainsFunc(p.Messages, func(m *pb.Message) bool { return !in.Settled(PositionOf(m)) })
+}
 
 // Shown is how far messages have been shown, safe from a crash.
 func (in *Inbox) Shown() Position { return in.shown }
@@ -103,7 +117,9 @@ func (in *Inbox) Offer(p *Parcel, now time.Duration) bool {
 	return false
 }
 
-func (in *Inbox) ready(p *Parcel) bool { return p.After.Compare(in.taken) <= 0 || !in.Fresh(p.last()) }
+func (in *Inbox) ready(p *Parcel) bool {
+	return p.After.Compare(in.taken) <= 0 || !in.taken.Before(p.last())
+}
 
 func (in *Inbox) holds(p *Parcel) bool {
 	return slices.ContainsFunc(in.held, func(h *Parcel) bool {
@@ -158,7 +174,7 @@ func (in *Inbox) WithGap(g Gap) []Gap {
 // Owe notes that receipts are due for a parcel once its messages are safe; true says
 // that they are, and that the receipts are due now.
 func (in *Inbox) Owe(p *Parcel) bool {
-	if p.last().Compare(in.shown) <= 0 {
+	if in.settled(p) {
 		return true
 	}
 	if len(in.owed) < maxOwed && !slices.ContainsFunc(in.owed, func(o *Parcel) bool {
@@ -178,7 +194,7 @@ func (in *Inbox) Show(p Position) (due []*Parcel) {
 	in.shown = p
 	in.Take(p)
 	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
-		if o.last().Compare(p) <= 0 {
+		if in.settled(o) {
 			due = append(due, o)
 			return true
 		}

@@ -24,8 +24,10 @@ const module = "quicpeer"
 // scripts may import all.
 var may = map[string][]string{
 	".":                 {"overlay", "transport", "certs", "pb"},
-	"overlay":           {"overlay/core", "transport", "certs", "pb"},
+	"overlay":           {"overlay/core", "overlay/delivery", "overlay/store", "transport", "certs", "pb"},
 	"overlay/core":      {"certs", "pb"},
+	"overlay/delivery":  {"overlay/core", "certs", "pb"},
+	"overlay/store":     {"certs", "pb"},
 	"transport":         {"certs", "pb"},
 	"transport/simtest": {"transport", "certs", "pb"},
 	"certs":             {"pb"},
