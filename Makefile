@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench bench-overlay sim fuzz scenario clean help
+.PHONY: build test check generate demo bench bench-overlay sim fuzz scenario torture clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -32,6 +32,9 @@ fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each
 
 scenario: ## play FILE=scripts/scenarios/seed.txtar, or your own; FLAGS=-show to watch
 	go run ./scripts/scenario $(FLAGS) $(FILE)
+
+torture: ## kill, freeze, cut off real peers and judge each message; FLAGS=-help
+	go run ./scripts/torture $(FLAGS)
 
 clean: ## remove what build made
 	rm -f quicpeer quicpeer.exe

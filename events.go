@@ -102,6 +102,8 @@ type bufferEvent struct {
 type bufferRow struct {
 	To    certs.ID `json:"to"`
 	Count int      `json:"count"`
+	Bytes int      `json:"bytes"`
+	Since string   `json:"since"` // when the oldest was sent
 }
 
 type errorEvent struct {
@@ -151,7 +153,7 @@ func (j *jsonl) table(peers []overlay.Peer, ref string) tableEvent {
 func (j *jsonl) buffer(waiting []overlay.Waiting, ref string) bufferEvent {
 	rows := make([]bufferRow, 0, len(waiting))
 	for _, w := range waiting {
-		rows = append(rows, bufferRow{w.To, w.Count})
+		rows = append(rows, bufferRow{w.To, w.Count, w.Bytes, timestamp(w.Since)})
 	}
 	return bufferEvent{j.head("buffer"), rows, ref}
 }

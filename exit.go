@@ -40,8 +40,12 @@ func printed(_ int, err error) error {
 }
 
 // undeliveredError: the peer has left in good order, but messages have not
-// reached their receivers.
-type undeliveredError struct{ count int }
+// reached their receivers. They are kept in dir; if that is empty each has been
+// reported as failed and is gone.
+type undeliveredError struct {
+	count int
+	dir   string
+}
 
 func (e *undeliveredError) Error() string {
 	if e.count == 1 {
@@ -75,8 +79,11 @@ func explain(err error) (status int, hint string) {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return statusUsage, ""
 	}
-	if _, ok := errors.AsType[*undeliveredError](err); ok {
-		return statusUndelivered, "they waited in memory and are gone; /buffer shows what waits before you leave"
+	if e, ok := errors.AsType[*undeliveredError](err); ok {
+		if e.dir == "" {
+			return statusUndelivered, "what was not delivered was reported as failed and is gone; with --id or --state-dir it is kept for the next start"
+		}
+		return statusUndelivered, "what was not delivered is kept in " + e.dir + " and sent at the next start"
 	}
 	if e, ok := errors.AsType[*outputError](err); ok {
 		if errors.Is(e, syscall.EPIPE) {
@@ -85,7 +92,7 @@ func explain(err error) (status int, hint string) {
 		if errors.Is(e, syscall.ENOSPC) {
 			return statusFailed, "the disk is full: make room where standard output goes"
 		}
-		return statusFailed, hintOfSystem(e)
+		return statusFailed, ""
 	}
 	if status, hint := explainNetwork(err); status != 0 {
 		return status, hint
@@ -132,10 +139,7 @@ func explainState(err error) (status int, hint string) {
 		return statusFailed, "restore it from a backup, or " + anew(e.Path)
 	}
 	if e, ok := errors.AsType[*certs.DamagedError](err); ok {
-		if filepath.Base(e.Path) == "key.pem" {
-			return statusFailed, "restore it from a backup, or " + anew(e.Path)
-		}
-		return statusFailed, "restore it from a backup, or remove this one file; the key stays"
+		return statusFailed, "restore it from a backup, or " + without(e.Path)
 	}
 	if _, ok := errors.AsType[*noHomeError](err); ok {
 		return statusFailed, "name a directory with --state-dir"
@@ -143,15 +147,28 @@ func explainState(err error) (status int, hint string) {
 	return 0, ""
 }
 
+// without says how to do without a damaged file of the state directory, and at
+// what price.
+func without(path string) string {
+	switch filepath.Base(path) {
+	case "key.pem":
+		return anew(path)
+	case "messages.db", "shown": // either without the other is damage, too
+		return "move messages.db and shown away, both: the messages that wait in them are then not sent, and some that were shown before may be shown again"
+	}
+	return "remove this one file; the key and the messages stay"
+}
+
 // anew says how to do without the key at path, and at what price.
 func anew(path string) string {
-	return "remove " + filepath.Dir(path) + " to begin with a new key, which others will see as another peer"
+	return "remove " + filepath.Dir(path) + " to begin with a new key, which others will see as another peer, and without the messages that wait there"
 }
 
 // hintOfSystem explains what the operating system says.
 func hintOfSystem(err error) string {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	_, isFile := errors.AsType[*fs.PathError](err)
+	_, isSocket := errors.AsType[*net.OpError](err)
 	switch {
 	case isDNS:
 		return fmt.Sprintf("is the host %s written right?", dns.Name)
@@ -163,10 +180,10 @@ func hintOfSystem(err error) string {
 		return "the disk is full; make room, or name another --state-dir"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only; name another --state-dir"
-	case errors.Is(err, fs.ErrPermission) && isFile:
-		return "this user may not write there; name another --state-dir"
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && isSocket:
 		return "this user may not listen there; choose a port above 1023"
+	case errors.Is(err, fs.ErrPermission): // also as a bare errno, from what maps or locks a file
+		return "this user may not write there; name another --state-dir"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it took too long; try again"
 	case isFile:

@@ -18,7 +18,8 @@ type fakeNode struct {
 	events  chan overlay.Event
 	table   []overlay.Peer
 	waiting []overlay.Waiting
-	full    chan struct{} // if set, Send waits until it is closed
+	full    chan struct{} // if set, messages wait until it is closed
+	stuck   certs.ID      // the receiver of those that do; empty: all
 
 	mu          sync.Mutex
 	sent        []string // "to: body"
@@ -91,7 +92,7 @@ func (n *fakeNode) Broadcast(ctx context.Context, body, ref string) (overlay.Mes
 }
 
 func (n *fakeNode) accept(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
-	if n.full != nil {
+	if n.full != nil && (n.stuck == "" || n.stuck == to) {
 		select {
 		case <-n.full:
 		case <-ctx.Done():

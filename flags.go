@@ -23,6 +23,7 @@ type options struct {
 	network     string
 	joinTimeout time.Duration // 0: for ever
 	drain       time.Duration
+	noCustody   bool
 	json        bool
 	noInput     bool
 	logLevel    slog.Level
@@ -61,6 +62,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.StringVar(&v.network, "network", "", "")
 	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")
 	f.DurationVar(&v.drain, "drain", 5*time.Second, "")
+	f.BoolVar(&v.noCustody, "no-custody", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	f.StringVar(&v.logLevel, "log-level", "info", "")

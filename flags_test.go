@@ -84,20 +84,20 @@ func TestParseOptions(t *testing.T) {
 		"everything": {
 			args: []string{
 				"-l", "[::1]:5000", "-j", "a:1", "--join=b:2", "-i", "bob", "--state-dir", "d", "--network", "Büro 1",
-				"--join-timeout", "0", "--drain", "1m", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c",
+				"--join-timeout", "0", "--drain", "1m", "--no-custody", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c",
 			},
 			want: options{
 				listen: "[::1]:5000", join: []string{"a:1", "b:2"}, id: "bob", stateDir: "d", network: "Büro 1",
-				drain: time.Minute, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c",
+				drain: time.Minute, noCustody: true, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c",
 			},
 		},
 		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id = "bob" })},
 		"last wins": {args: []string{"--id", "a", "-desired-id=bob"}, want: with(func(o *options) { o.id = "bob" })},
 		"critical":  {args: []string{"--log-level=Critical"}, want: with(func(o *options) { o.logLevel = levelCritical })},
 		"variables": {
-			env: []string{"QUICPEER_JOIN= a:1, b:2,", "QUICPEER_NO_INPUT=1", "QUICPEER_JSON=true", "QUICPEER_DRAIN=0", "QUICPEER_ID=bob"},
+			env: []string{"QUICPEER_JOIN= a:1, b:2,", "QUICPEER_NO_INPUT=1", "QUICPEER_JSON=true", "QUICPEER_DRAIN=0", "QUICPEER_NO_CUSTODY=true", "QUICPEER_ID=bob"},
 			want: with(func(o *options) {
-				o.join, o.noInput, o.json, o.drain, o.id = []string{"a:1", "b:2"}, true, true, 0, "bob"
+				o.join, o.noInput, o.json, o.drain, o.noCustody, o.id = []string{"a:1", "b:2"}, true, true, 0, true, "bob"
 			}),
 		},
 		"alias by variable": {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id = "bob" })},

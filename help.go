@@ -18,14 +18,17 @@ The network:
                            (default 10s)
       --drain D            on leaving, how long to wait for receipts of messages on
                            their way (default 5s)
+      --no-custody         leave messages for absent peers with nobody, keep none
+                           for others
 
 Who you are:
   -i, --id ID              this peer's ID: 1 to 64 of letters, digits, '.', '_' and
                            '-' (also --desired-id; default: a random one). With an
-                           ID the key is kept, by which the others know this peer
-      --state-dir DIR      where it is kept (default: quicpeer/ID in the user's
-                           state directory). With neither --id nor --state-dir
-                           nothing is kept
+                           ID the peer keeps its key, by which the others know it,
+                           and its undelivered messages
+      --state-dir DIR      the state directory, where it keeps them (default:
+                           quicpeer/ID in the user's state directory). With neither
+                           --id nor --state-dir it keeps nothing
 
 Input and output:
       --json               one JSON object a line, in and out
@@ -51,7 +54,8 @@ Exit status:
   0  left in good order      1  a failure at run time     2  a wrong command line
   3  the ID, the identity or the state directory is in use elsewhere
   4  no peer to join could be reached, or all were full
-  5  left in good order, but messages have not reached their receivers
+  5  left in good order, but messages have not reached their receivers: they are
+     kept in the state directory; without one each has failed and is gone
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
@@ -65,6 +69,6 @@ const typedHelp = `text                    a message to everyone
 @ID text, /msg ID text  a message to one peer
 /peers                  who is here
 /table                  the routing table
-/buffer                 messages that wait for their receivers
+/buffer                 messages that wait: for whom, and since when
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 A text that begins with / or @ is typed with that character doubled.`

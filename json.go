@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -146,31 +145,31 @@ func (j *jsonl) show(event overlay.Event) error {
 	return nil
 }
 
-// obey does what a line says.
-func (j *jsonl) obey(ctx context.Context, n node, line []byte) (leave bool, err error) {
+// obey does what a line says, but for sending.
+func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 	c, problem := parseCommand(line)
+	if problem == nil && c.Cmd == "send" {
+		_, problem = certs.ParseID(string(c.To))
+	}
 	if problem != nil {
-		return false, j.error(problem.Error(), line, c.Ref)
+		return message{}, false, j.error(problem.Error(), line, c.Ref)
 	}
 	switch c.Cmd {
 	case "send":
-		if _, problem = certs.ParseID(string(c.To)); problem == nil {
-			_, problem = n.Send(ctx, c.To, c.Body, c.Ref)
-		}
+		return message{c.To, c.Body, c.Ref, line}, false, nil
 	case "broadcast":
-		_, problem = n.Broadcast(ctx, c.Body, c.Ref)
+		return message{overlay.Everyone, c.Body, c.Ref, line}, false, nil
 	case "table":
-		return false, j.write(j.table(n.Peers(), c.Ref))
+		return message{}, false, j.write(j.table(n.Peers(), c.Ref))
 	case "buffer":
-		return false, j.write(j.buffer(n.Waiting(), c.Ref))
-	case "leave":
-		j.leaveRef.Store(&c.Ref)
-		return true, nil
+		return message{}, false, j.write(j.buffer(n.Waiting(), c.Ref))
 	}
-	if problem != nil {
-		return false, j.error(sendProblem(problem, c.Cmd == "broadcast"), line, c.Ref)
-	}
-	return false, nil
+	j.leaveRef.Store(&c.Ref)
+	return message{}, true, nil
+}
+
+func (j *jsonl) notSent(m message, problem error) error {
+	return j.error(sendProblem(problem, m.to == overlay.Everyone), m.line, m.ref)
 }
 
 func (j *jsonl) refuse(beginning []byte) error {
@@ -201,12 +200,14 @@ func encode(event any) string {
 	return string(append(b, '\n'))
 }
 
-// beginning is the first 200 bytes of a line, less a character that is cut in
-// two; what isn't UTF-8 becomes U+FFFD.
+// maxInput is how many bytes of a line an error event quotes.
+const maxInput = 200
+
+// beginning is the first bytes of a line, less a character that is cut in two;
+// what isn't UTF-8 becomes U+FFFD.
 func beginning(line []byte) string {
-	const most = 200
-	b := cut(line, most)
-	return string(cut(bytes.ToValidUTF8(b, []byte("\uFFFD")), most))
+	b := cut(line, maxInput)
+	return string(cut(bytes.ToValidUTF8(b, []byte("\uFFFD")), maxInput))
 }
 
 // cut returns at most n bytes of b, and no character in part.

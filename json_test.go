@@ -182,7 +182,7 @@ func TestJSONAnswers(t *testing.T) {
 		{ID: "a", Key: key, State: overlay.StateAlive, Direct: true, Addresses: []string{"1.2.3.4:5"}, RTT: time.Millisecond},
 		{ID: "b", Key: key, State: overlay.StateSuspect, Via: "a"},
 	}
-	full.waiting = []overlay.Waiting{{To: "b", Count: 2}}
+	full.waiting = []overlay.Waiting{{To: "b", Count: 2, Bytes: 345, Since: noon}}
 	for _, test := range []struct {
 		n          *fakeNode
 		line, want string
@@ -192,13 +192,13 @@ func TestJSONAnswers(t *testing.T) {
 			`{"id":"a","state":"alive","direct":true,"via":"","addresses":["1.2.3.4:5"],"rtt_ms":1,"key":"` + key.String() + `"},` +
 			`{"id":"b","state":"suspect","direct":false,"via":"a","addresses":[],"rtt_ms":null,"key":"` + key.String() + `"}],"ref":"r"}`},
 		{n, `{"cmd":"buffer"}`, `{"event":"buffer",` + at + `,"messages":[],"ref":""}`},
-		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2}],"ref":"r"}`},
+		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2,"bytes":345,"since":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
 		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is no JSON object","input":"nonsense","ref":""}`},
 		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
 	} {
 		var b strings.Builder
 		j := &jsonl{out: &output{w: &b}, now: func() time.Time { return noon }}
-		leave, err := j.obey(t.Context(), test.n, []byte(test.line))
+		leave, err := obeyed(t, j, test.n, test.line)
 		if leave || err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
@@ -215,7 +215,7 @@ func TestTooLong(t *testing.T) {
 	} {
 		var b strings.Builder
 		j := &jsonl{out: &output{w: &b}, now: time.Now}
-		if _, err := j.obey(t.Context(), newFakeNode("me"), []byte(line)); err != nil {
+		if _, err := obeyed(t, j, newFakeNode("me"), line); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(b.String(), want) || !strings.Contains(b.String(), `"event":"error"`) {

@@ -2,8 +2,9 @@
 // there, and sends and receives messages, for people (typed lines) and for
 // programs (JSON lines).
 //
-// The flow is in session.go, the two ways of speaking in text.go and json.go;
-// every word about what went wrong, and every exit status, is in exit.go.
+// The flow is in session.go, how lines are obeyed in listen.go, the two ways of
+// speaking in text.go and json.go; every word about what went wrong, and every exit
+// status, is in exit.go.
 package main
 
 import (

@@ -31,15 +31,22 @@ func (l leakFree) Run() int {
 	return code
 }
 
-// The scripts run the command itself. They have one command of their own:
+// The scripts run the command itself. They have a command of their own:
 //
 //	status N program args...
 //
-// runs the program and fails unless it exits with status N.
+// runs the program and fails unless it exits with status N; and a condition,
+// [root], that holds for who may write everywhere.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, errors.New("unknown condition " + name)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

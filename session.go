@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"log/slog"
 	"time"
@@ -31,9 +30,13 @@ type node interface {
 type speech interface {
 	// show writes an event.
 	show(overlay.Event) error
-	// obey does what a line says, and reports whether it is to leave. What is
-	// wrong with the line is written, and no error.
-	obey(ctx context.Context, n node, line []byte) (leave bool, err error)
+	// obey does what a line says, but for sending a message, which it returns (to
+	// nobody if there is none), and reports whether it is to leave. What is wrong
+	// with the line is written, and no error. The message is valid until the next
+	// line is read.
+	obey(n node, line []byte) (m message, leave bool, err error)
+	// notSent says why a message was not accepted.
+	notSent(m message, problem error) error
 	// refuse says that a line was too long; beginning is what is known of it.
 	refuse(beginning []byte) error
 	// left is the last line.
@@ -75,6 +78,7 @@ func (s *session) run(ctx context.Context) error {
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	talk, input := s.console.open(s.options, n.ID())
+	l := newListener(n, talk, input, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
 	go guarded(func() { shown <- show(n, talk, ready) })
@@ -82,7 +86,7 @@ func (s *session) run(ctx context.Context) error {
 		go guarded(func() {
 			select {
 			case <-ready:
-				leave(s.listen(leaving, n, talk, input))
+				leave(l.listen(leaving))
 			case <-leaving.Done():
 			}
 		})
@@ -92,7 +96,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
-		return s.leave(n, talk, context.Cause(leaving), shown)
+		return s.leave(n, l, context.Cause(leaving), shown)
 	}
 }
 
@@ -105,6 +109,7 @@ func (s *session) config() (overlay.Config, error) {
 		Join:        o.join,
 		JoinTimeout: o.joinTimeout,
 		Network:     o.network,
+		NoCustody:   o.noCustody,
 		Software:    software(),
 		Log:         s.log,
 	}
@@ -172,34 +177,6 @@ func show(n node, talk speech, ready chan<- struct{}) error {
 	return nil
 }
 
-// listen obeys lines until one of them, or their end, says to leave (nil), or
-// standard output is broken.
-func (s *session) listen(ctx context.Context, n node, talk speech, input lines) error {
-	began := time.Now() // reading, so that a long joining does not hide a short input
-	for ctx.Err() == nil {
-		line, err := input.next()
-		switch {
-		case errors.Is(err, errLongLine):
-			if err := talk.refuse(line); err != nil {
-				return err
-			}
-			continue
-		case errors.Is(err, io.EOF):
-			if ctx.Err() == nil && time.Since(began) < time.Second {
-				s.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
-			}
-			return nil
-		case err != nil:
-			s.log.Warn("standard input can't be read, so this peer leaves", "error", err)
-			return nil
-		}
-		if leave, err := talk.obey(ctx, n, line); leave || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // ended is what a run came to that nobody asked to end.
 func (s *session) ended(n node, err error) error {
 	if err != nil {
@@ -212,7 +189,7 @@ func (s *session) ended(n node, err error) error {
 }
 
 // leave waits for receipts, says goodbye, and writes what is left to write.
-func (s *session) leave(n node, talk speech, cause error, shown <-chan error) error {
+func (s *session) leave(n node, l *listener, cause error, shown <-chan error) error {
 	if _, ok := errors.AsType[*outputError](cause); ok {
 		return cause
 	}
@@ -222,22 +199,36 @@ func (s *session) leave(n node, talk speech, cause error, shown <-chan error) er
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("leaving", "error", err)
 	}
+	late := time.After(outputPatience)
 	select {
 	case err := <-shown:
 		if err != nil {
 			return err
 		}
-	case <-time.After(outputPatience):
+	case <-late:
+		return errOutputStuck
+	}
+	select {
+	case <-l.settled():
+	case <-late:
 		return errOutputStuck
 	}
 	if err := n.Err(); err != nil {
 		return err
 	}
-	if err := talk.left(undelivered); err != nil {
+	if err := l.talk.left(undelivered); err != nil {
 		return err
 	}
 	if undelivered > 0 {
-		return &undeliveredError{undelivered}
+		return &undeliveredError{count: undelivered, dir: s.stateDir()}
 	}
 	return nil
+}
+
+// stateDir is where messages are kept, empty if nowhere.
+func (s *session) stateDir() string {
+	if s.state == nil {
+		return ""
+	}
+	return s.state.Dir
 }

@@ -137,8 +137,8 @@ func (p prompt) next() ([]byte, error) {
 }
 
 // keys is what was typed and not yet read. It looks at every key at once, also
-// while nobody reads because a message waits to be accepted: raw mode makes no
-// signal of Ctrl-C.
+// while nobody reads because too many messages wait to be accepted: raw mode makes
+// no signal of Ctrl-C.
 type keys struct {
 	mu   sync.Mutex
 	more *sync.Cond

@@ -28,6 +28,7 @@ import (
 //	12:01:05 * waiting for alice (why): hello
 //	12:01:05 ! not delivered to alice (why): hello
 //	12:01:05 ? what is wrong with a typed line
+//	12:01:05 ? not sent (why): hello
 //	12:01:05 * left                      or: * left, 2 messages undelivered
 //
 // A text that was sent is known by the ref of its message, which is its beginning.
@@ -79,41 +80,35 @@ func (t *text) message(e overlay.Message) error {
 	return t.out.write(fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.width())))
 }
 
-// obey does what a typed line says.
-func (t *text) obey(ctx context.Context, n node, line []byte) (leave bool, err error) {
+// obey does what a typed line says, but for sending.
+func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 	if !utf8.Valid(line) {
-		return false, t.say("?", "the line is not UTF-8, nothing was sent")
+		return message{}, false, t.say("?", "the line is not UTF-8, nothing was sent")
 	}
 	c, err := parseTyped(string(line))
 	if err != nil {
-		return false, t.say("?", err.Error())
+		return message{}, false, t.say("?", err.Error())
 	}
 	switch c.verb {
 	case say:
-		return false, t.send(ctx, n, c)
+		if c.to == "" {
+			c.to = overlay.Everyone
+		}
+		return message{to: c.to, body: c.text, ref: excerpt(c.text)}, false, nil
 	case showPeers:
-		return false, t.peers(n.Peers())
+		err = t.peers(n.Peers())
 	case showTable:
-		return false, t.table(n.Peers())
+		err = t.table(n.Peers())
 	case showBuffer:
-		return false, t.buffer(n.Waiting())
+		err = t.buffer(n.Waiting())
 	case showHelp:
-		return false, t.block("what you can type:", typedHelp)
+		err = t.block("what you can type:", typedHelp)
 	}
-	return c.verb == quit, nil
+	return message{}, c.verb == quit, err
 }
 
-func (t *text) send(ctx context.Context, n node, c typed) error {
-	var err error
-	if c.to == "" {
-		_, err = n.Broadcast(ctx, c.text, excerpt(c.text))
-	} else {
-		_, err = n.Send(ctx, c.to, c.text, excerpt(c.text))
-	}
-	if err != nil {
-		return t.say("?", "not sent: "+oneLine(sendProblem(err, c.to == "")))
-	}
-	return nil
+func (t *text) notSent(m message, problem error) error {
+	return t.say("?", fmt.Sprintf("not sent (%s): %s", oneLine(sendProblem(problem, m.to == overlay.Everyone)), oneLine(m.ref)))
 }
 
 // sendProblem says why a message was not accepted.
@@ -181,9 +176,17 @@ func (t *text) buffer(waiting []overlay.Waiting) error {
 	}
 	items := make([]string, len(waiting))
 	for i, w := range waiting {
-		items[i] = fmt.Sprintf("%d for %s", w.Count, t.name(w.To))
+		items[i] = fmt.Sprintf("%d for %s (since %s)", w.Count, t.name(w.To), t.since(w.Since))
 	}
 	return t.say("*", "waiting: "+strings.Join(items, ", "))
+}
+
+// since is a local time, with its date where the time alone could be another day's.
+func (t *text) since(at time.Time) string {
+	if t.now().Sub(at).Abs() < 24*time.Hour {
+		return at.Local().Format("15:04")
+	}
+	return at.Local().Format("2006-01-02 15:04")
 }
 
 // say writes a line of ours.

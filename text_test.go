@@ -50,25 +50,28 @@ func TestTextObeys(t *testing.T) {
 		{ID: "alice", State: overlay.StateAlive, Direct: true, Addresses: []string{"1.2.3.4:5", "[::1]:5"}, RTT: 1500 * time.Microsecond},
 		{ID: "bob", State: overlay.StateSuspect, Via: "alice"},
 	}
-	n.waiting = []overlay.Waiting{{To: "bob", Count: 2}}
+	n.waiting = []overlay.Waiting{
+		{To: "bob", Count: 2, Since: time.Date(2026, 3, 3, 12, 2, 0, 0, time.Local)},
+		{To: "carol", Count: 1, Since: time.Date(2026, 3, 3, 12, 1, 0, 0, time.Local)},
+	}
 	key := certs.PublicKey{}.String()
 	for _, test := range []struct{ line, want string }{
 		{"", ""},
 		{"hello", ""},
 		{"@bob hi", ""},
-		{"@me hi", "12:01:05 ? not sent: a peer can't send to itself\n"},
-		{strings.Repeat("x", 64<<10+1), "12:01:05 ? not sent: the message is too long: a message to everyone has at most 65536 bytes (64 KiB)\n"},
+		{"@me hi", "12:01:05 ? not sent (a peer can't send to itself): hi\n"},
+		{strings.Repeat("x", 64<<10+1), "12:01:05 ? not sent (the message is too long: a message to everyone has at most 65536 bytes (64 KiB)): " + strings.Repeat("x", 40) + "…\n"},
 		{"\xff", "12:01:05 ? the line is not UTF-8, nothing was sent\n"},
 		{"/nonsense", "12:01:05 ? there is no command /nonsense; /help lists them, and a text that begins with / is typed with //\n"},
 		{"/peers", "12:01:05 * 2 peers here: alice, bob\n"},
-		{"/buffer", "12:01:05 * waiting: 2 for bob\n"},
+		{"/buffer", "12:01:05 * waiting: 2 for bob (since 12:02), 1 for carol (since 2026-03-03 12:01)\n"},
 		{"/table", "12:01:05 * 2 peers in the routing table:\n" +
 			"    ID     STATE    HOW        RTT     ADDRESSES          KEY\n" +
 			"    alice  alive    direct     1.5 ms  1.2.3.4:5 [::1]:5  " + key + "\n" +
 			"    bob    suspect  via alice  -                          " + key + "\n"},
 	} {
 		var b strings.Builder
-		leave, err := newTestText(&b).obey(t.Context(), n, []byte(test.line))
+		leave, err := obeyed(t, newTestText(&b), n, test.line)
 		if leave || err != nil || b.String() != test.want {
 			t.Errorf("%.40q: got  %q\nwant %q", test.line, b.String(), test.want)
 		}
@@ -77,13 +80,13 @@ func TestTextObeys(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 	var b strings.Builder
-	if leave, err := newTestText(&b).obey(t.Context(), n, []byte("/quit")); !leave || err != nil || b.Len() > 0 {
+	if leave, err := obeyed(t, newTestText(&b), n, "/quit"); !leave || err != nil || b.Len() > 0 {
 		t.Error("/quit doesn't leave quietly")
 	}
 	empty := newFakeNode("me")
 	for line, want := range map[string]string{"/peers": "nobody else is here", "/table": "nobody else", "/buffer": "no messages are waiting", "/help": "/msg ID text"} {
 		b.Reset()
-		if _, err := newTestText(&b).obey(t.Context(), empty, []byte(line)); err != nil || !strings.Contains(b.String(), want) {
+		if _, err := obeyed(t, newTestText(&b), empty, line); err != nil || !strings.Contains(b.String(), want) {
 			t.Errorf("%s: %q", line, b.String())
 		}
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Software string
 	// Log receives what happens, nil is silent.
 	Log *slog.Logger
+
+	step func(string) bool // for tests of crashes, see store.OpenWith
 }
 
 // withDefaults fills in what is not set, on a copy.

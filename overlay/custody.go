@@ -1,7 +1,9 @@
 package overlay
 
 import (
+	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -24,10 +26,13 @@ const maxLeftBody = 64 << 10
 var leftLimits = delivery.Limits{Messages: 128, Bytes: maxLeftBody, FlightBytes: maxWaitingBytes, Flight: maxWaiting}
 
 // custodian leaves messages with others, on a goroutine of its own.
-type custodian struct{ wake chan struct{} }
+type custodian struct {
+	wake chan struct{}
+	busy atomic.Bool // something is being sealed
+}
 
 // look has it look whether there is something to leave.
-func (c custodian) look() {
+func (c *custodian) look() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -57,6 +62,8 @@ func (n *Node) leaveWithOthers() {
 // leaveSome leaves the next messages of an outbox with others; false if there are
 // none to be left.
 func (n *Node) leaveSome(o *outbox) bool {
+	n.custodian.busy.Store(true)
+	defer n.custodian.busy.Store(false)
 	batch, after, to := o.nextLeft()
 	if len(batch) == 0 || n.ctx.Err() != nil {
 		return false
@@ -100,6 +107,31 @@ func (o *outbox) toBeLeft() bool {
 	return !o.present && !o.closed && o.sealing != (certs.SealingKey{}) && o.leavable(o.box.Next(delivery.Left))
 }
 
+// awaitCustody waits until what is for peers that are not here is left with others.
+func (n *Node) awaitCustody(ctx context.Context) {
+	if n.cfg.NoCustody {
+		return
+	}
+	n.flushStore()
+	for {
+		pending := n.custodian.busy.Load()
+		for _, o := range n.allOutboxes() {
+			pending = pending || o.toBeLeft()
+		}
+		answer := make(chan bool, 1)
+		n.post(func() { answer <- n.core.DepositsPending() })
+		select {
+		case asked := <-answer:
+			pending = pending || asked
+		case <-n.ended:
+			return
+		}
+		if !pending || !pause(ctx) {
+			return
+		}
+	}
+}
+
 // kept is what was kept for others when the last run ended.
 func (n *Node) kept() (list []core.Kept, err error) {
 	if n.store == nil || n.cfg.NoCustody {
@@ -115,7 +147,7 @@ func (n *Node) kept() (list []core.Kept, err error) {
 		}
 		k := core.Kept{
 			Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()),
-			Age: max(time.Since(time.Unix(s.GetSince(), 0)), 0),
+			Age: max(time.Since(time.Unix(0, s.GetSince())), 0),
 		}
 		copy(k.DepositorKey[:], s.GetDepositorKey())
 		list = append(list, k)
@@ -128,7 +160,7 @@ func (n *Node) kept() (list []core.Kept, err error) {
 func (n *Node) keep(w core.CustodyWrite) {
 	op := store.Op{Bucket: store.Custody, Key: w.ID[:]}
 	if k := w.Kept; k != nil {
-		s := &pb.StoredDeposit{Deposit: k.Deposit, Depositor: string(k.Depositor), DepositorKey: k.DepositorKey[:], Since: time.Now().Add(-k.Age).Unix()}
+		s := &pb.StoredDeposit{Deposit: k.Deposit, Depositor: string(k.Depositor), DepositorKey: k.DepositorKey[:], Since: time.Now().Add(-k.Age).UnixNano()}
 		value, err := proto.Marshal(s)
 		if err != nil {
 			return // it was read from the wire

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +33,28 @@ type world struct {
 	log    *logBuffer
 	states map[string]*certs.State
 
-	reported bool
+	noCustody string            // the node that is started so
+	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
+	dead      *atomic.Bool      // set by steps when it ends the node
+	reported  bool
+}
+
+// keeping gives the nodes of these names a state directory each, which a later node of
+// the name finds again.
+func (w *world) keeping(names ...string) {
+	w.t.Helper()
+	for _, name := range names {
+		w.states[name] = state(name, name)
+		w.states[name].Dir = w.t.TempDir()
+	}
+}
+
+// kill ends a node without a goodbye; what it was shown until then counts.
+func (w *world) kill(p *peer) {
+	w.t.Helper()
+	w.Crash(string(p.ID()))
+	_ = p.Close() // its socket is broken
+	<-p.done
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -56,9 +78,11 @@ func (w *world) config(name string, join ...string) Config {
 		w.states[name] = state(name, name)
 	}
 	cfg := Config{
-		State: w.states[name],
-		Conn:  w.Node(name),
-		Log:   slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
+		State:     w.states[name],
+		Conn:      w.Node(name),
+		NoCustody: name == w.noCustody,
+		step:      w.steps,
+		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
 	}
 	for _, other := range join {
 		cfg.Join = append(cfg.Join, w.Addr(other).String())
@@ -86,7 +110,9 @@ func (w *world) startDeaf(name string, join ...string) *peer {
 	if err != nil {
 		w.t.Fatalf("starting %s: %v", name, err)
 	}
-	return w.peer(n)
+	p := w.peer(n)
+	p.dead = w.dead
+	return p
 }
 
 // network starts these nodes, all joining the first, and waits until everybody
@@ -108,6 +134,7 @@ type peer struct {
 	*Node
 	t    *testing.T
 	done chan struct{} // closed when Events has ended; nil before listen
+	dead *atomic.Bool  // a write of its disk was the end of its process; may be nil
 
 	mu      sync.Mutex
 	events  []Event
@@ -136,6 +163,9 @@ func (p *peer) listen() {
 	go func() {
 		defer close(p.done)
 		for e := range p.Events() {
+			if p.dead != nil && p.dead.Load() {
+				continue // nobody sees it any more
+			}
 			p.mu.Lock()
 			p.events = append(p.events, e)
 			close(p.changed)

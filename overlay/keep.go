@@ -32,7 +32,7 @@ func (n *Node) openStore() error {
 		return nil
 	}
 	var err error
-	if n.store, err = store.Open(n.cfg.State.Dir); err != nil {
+	if n.store, err = store.OpenWith(n.cfg.State.Dir, n.cfg.step); err != nil {
 		return err
 	}
 	n.marks = n.store.Marks()

@@ -15,6 +15,11 @@ const maxLetters = 512
 // openLetters opens what has come over others, one after the other, off the loop:
 // it takes some 150 µs for each.
 func (n *Node) openLetters() {
+	select {
+	case <-n.ready: // nothing is shown before
+	case <-n.ctx.Done():
+		return
+	}
 	for {
 		select {
 		case e := <-n.letters:

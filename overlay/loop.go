@@ -15,13 +15,11 @@ import (
 const goodbyeTime = 2 * time.Second
 
 // What may wait to be written to a link, of the 4 MiB at which it is cut off
-// (guesses): who broadcasts waits above the first, broadcasts that are passed on are
-// dropped above the second and letters above the third. queueLook is how often who
-// waits looks again.
+// (guesses): who broadcasts waits above the first, and what is relayed is dropped
+// above the second. queueLook is how often who waits looks again.
 const (
 	maxQueuedSending  = 256 << 10
 	maxQueuedRelaying = 3 << 20
-	maxQueuedLetters  = 1 << 20
 	queueLook         = 2 * time.Millisecond
 )
 
@@ -134,6 +132,9 @@ func (n *Node) apply(out core.Effects) {
 			return
 		}
 	}
+	for _, w := range out.Custody {
+		n.keep(w)
+	}
 	for _, event := range out.Events {
 		n.happened(event)
 	}
@@ -170,9 +171,6 @@ func (n *Node) apply(out core.Effects) {
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}
-	for _, w := range out.Custody {
-		n.keep(w)
-	}
 	if out.Err != nil {
 		n.fail(n.explain(out.Err))
 	}
@@ -184,7 +182,7 @@ func (n *Node) sendFrame(f core.Frame) {
 	l := n.links[f.Link]
 	switch {
 	case l == nil:
-	case f.Envelope && l.Queued() > maxQueuedLetters:
+	case f.Envelope && l.Queued() > maxQueuedRelaying:
 		n.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(l.peer))
 	case f.Relayed && l.Queued() > maxQueuedRelaying:
 		n.dropped.warn(n.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(l.peer))
@@ -370,25 +368,6 @@ func (n *Node) onTheirWay() bool {
 		}
 	}
 	return false
-}
-
-// awaitCustody waits until what is for peers that are not here is left with others.
-func (n *Node) awaitCustody(ctx context.Context) {
-	for pending := !n.cfg.NoCustody; pending; {
-		answer := make(chan bool, 1)
-		n.post(func() { answer <- n.core.DepositsPending() })
-		select {
-		case pending = <-answer:
-		case <-n.ended:
-			return
-		}
-		for _, o := range n.allOutboxes() {
-			pending = pending || o.toBeLeft()
-		}
-		if pending && !pause(ctx) {
-			return
-		}
-	}
 }
 
 // outboxIdle wakes awaitReceipts.

@@ -101,12 +101,22 @@ func (n *Node) stop() {
 	}
 }
 
+// diskPatience is how long who leaves waits for a disk that does not answer (a guess).
+const diskPatience = 5 * time.Second
+
 // flushStore waits until everything that was written is safe, or has failed.
 func (n *Node) flushStore() {
-	if n.store != nil {
-		done := make(chan struct{})
-		n.store.Write(func(error) { close(done) })
-		<-done
+	if n.store == nil {
+		return
+	}
+	done := make(chan struct{})
+	n.store.Write(func(error) { close(done) })
+	late := time.NewTimer(diskPatience)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		n.log.Warn("leaving although the disk has not taken everything", "after", diskPatience)
 	}
 }
 

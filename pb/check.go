@@ -180,7 +180,10 @@ func checkHandshakeStart(h *HandshakeStart) error {
 	if err := checkAtMost("ID", len(h.GetId()), 4*MaxID); err != nil {
 		return err
 	}
-	if err := checkAtMost("software", len(h.GetSoftware()), MaxSoftware); err != nil {
+	if err := cmp.Or(
+		checkAtMost("software", len(h.GetSoftware()), MaxSoftware),
+		checkNumber(h.GetBroadcasts()),
+	); err != nil {
 		return err
 	}
 	return checkSigned(h.GetRecord(), maxRecord)
@@ -193,7 +196,10 @@ func checkHandshakeResponse(h *HandshakeResponse) error {
 	if err := checkAtMost("reason", len(h.GetReason()), MaxReason); err != nil {
 		return err
 	}
-	if err := checkAtMost("software", len(h.GetSoftware()), MaxSoftware); err != nil {
+	if err := cmp.Or(
+		checkAtMost("software", len(h.GetSoftware()), MaxSoftware),
+		checkNumber(h.GetBroadcasts()),
+	); err != nil {
 		return err
 	}
 	if err := checkAtMost("candidates", len(h.GetCandidates()), MaxCandidates); err != nil {
@@ -229,8 +235,8 @@ func checkAnnouncements(list []*Announcement) error {
 		if err := checkAtMost("hops", int(a.GetHops()), MaxHops); err != nil {
 			return err
 		}
-		if a.GetBroadcasts() > MaxNumber {
-			return fmt.Errorf("%d broadcasts", a.GetBroadcasts())
+		if err := checkNumber(a.GetBroadcasts()); err != nil {
+			return err
 		}
 		if err := checkSigned(a.GetRecord(), maxRecord); err != nil {
 			return err
@@ -358,13 +364,23 @@ func checkBroadcast(b *Broadcast) error {
 	return checkSigned(b.GetContent(), maxBroadcastSize)
 }
 
+func checkNumber(broadcasts uint64) error {
+	if broadcasts > MaxNumber {
+		return fmt.Errorf("%d broadcasts", broadcasts)
+	}
+	return nil
+}
+
 func checkRanges(list []*BroadcastRange) error {
 	if len(list) == 0 {
 		return fmt.Errorf("no broadcasts")
 	}
 	for _, r := range list {
-		if r.GetFirst() == 0 || r.GetFirst() > r.GetLast() || r.GetLast() > MaxNumber {
+		if r.GetFirst() == 0 || r.GetFirst() > r.GetLast() {
 			return fmt.Errorf("broadcasts %d to %d", r.GetFirst(), r.GetLast())
+		}
+		if err := checkNumber(r.GetLast()); err != nil {
+			return err
 		}
 	}
 	return checkAtMost("ranges of broadcasts", len(list), MaxRanges)

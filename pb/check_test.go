@@ -39,9 +39,21 @@ func goodTestimony() *pb.Testimony {
 	return &pb.Testimony{Subject: make([]byte, 32), Epoch: 1, Seq: 2, Witness: "bob", Key: make([]byte, 32)}
 }
 
+func goodLetter() *pb.Letter {
+	return &pb.Letter{
+		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
+		Messages: []*pb.Message{{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1, Epoch: 1}},
+		Receipts: []*pb.Receipt{{Id: make([]byte, 16), Code: pb.ReceiptCode_DELIVERED}},
+	}
+}
+
+func goodCollected() *pb.CollectedContent {
+	return &pb.CollectedContent{Key: make([]byte, 32), Deposits: slices.Repeat([][]byte{make([]byte, pb.DepositIDSize)}, pb.MaxLetter)}
+}
+
 // wellFormed is one of each kind of message.
 func wellFormed() []*pb.PeerMessage {
-	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600}
+	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600, Broadcasts: 7}
 	lost := &pb.Announcement{
 		Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()),
 		Testimonies: []*pb.Signed{signed(goodTestimony()), signed(goodTestimony())},
@@ -82,6 +94,14 @@ func wellFormed() []*pb.PeerMessage {
 		routed(&pb.Routed{Content: &pb.Routed_Accusation{Accusation: lost}}),
 		routed(&pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Number: 1, Parts: 1, Sealed: []byte("x")}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Part: pb.MaxParts - 1, Parts: pb.MaxParts, Sealed: make([]byte, pb.MaxPart)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: 1, Reason: "full"}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected()), Receipts: make([]byte, pb.MaxDeposit)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected())}}}),
+		&pb.Deposit{Receiver: "bob", ReceiverKey: make([]byte, 32), Sealed: make([]byte, pb.MaxDeposit)},
+		&pb.DepositAnswer{Deposit: make([]byte, pb.DepositIDSize), Kept: true},
+		&pb.DepositAnswer{Deposit: make([]byte, pb.DepositIDSize), Reason: strings.Repeat("x", pb.MaxReason)},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
 		&pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{{Author: 1, Run: 2, First: 1, Last: pb.MaxNumber}}},
 		&pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 3, Last: 3}}, pb.MaxRanges)},
@@ -130,6 +150,12 @@ func TestCheckRefuses(t *testing.T) {
 	answer := func(a *pb.Answer) *pb.Routed {
 		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Answer{Answer: a} })
 	}
+	envelope := func(e *pb.Envelope) *pb.Routed {
+		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Envelope{Envelope: e} })
+	}
+	collected := func(c *pb.Collected) *pb.Routed {
+		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Collected{Collected: c} })
+	}
 	question := func(q *pb.Question) *pb.Routed {
 		return routed(func(m *pb.Routed) { m.Content = &pb.Routed_Question{Question: q} })
 	}
@@ -148,6 +174,8 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.HandshakeStart{Record: signed(goodRecord()), Network: long(65)},
 		&pb.HandshakeStart{Record: signed(goodRecord()), Id: long(4*64 + 1)},
 		&pb.HandshakeStart{Record: signed(goodRecord()), Software: long(65)},
+		&pb.HandshakeStart{Record: signed(goodRecord()), Broadcasts: pb.MaxNumber + 1},
+		&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(goodRecord()), Broadcasts: pb.MaxNumber + 1},
 		&pb.HandshakeResponse{},
 		&pb.HandshakeResponse{Code: 99},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_OK},
@@ -210,6 +238,27 @@ func TestCheckRefuses(t *testing.T) {
 		routed(func(m *pb.Routed) {
 			m.Content = &pb.Routed_Accusation{Accusation: &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: short}}
 		}),
+		envelope(nil),
+		envelope(&pb.Envelope{Sealed: []byte("x")}),
+		envelope(&pb.Envelope{Parts: 1}),
+		envelope(&pb.Envelope{Part: 1, Parts: 1, Sealed: []byte("x")}),
+		envelope(&pb.Envelope{Parts: pb.MaxParts + 1, Sealed: []byte("x")}),
+		envelope(&pb.Envelope{Parts: 1, Sealed: make([]byte, pb.MaxPart+1)}),
+		routed(func(m *pb.Routed) {
+			m.Content = &pb.Routed_Refusal{Refusal: &pb.Refusal{Reason: long(pb.MaxReason + 1)}}
+		}),
+		collected(nil),
+		collected(&pb.Collected{Content: short}),
+		collected(&pb.Collected{Content: big}),
+		collected(&pb.Collected{Content: signed(goodCollected()), Receipts: make([]byte, pb.MaxDeposit+1)}),
+		&pb.Deposit{},
+		&pb.Deposit{Receiver: "b", ReceiverKey: key},
+		&pb.Deposit{Receiver: "b c", ReceiverKey: key, Sealed: key},
+		&pb.Deposit{Receiver: "b", ReceiverKey: key[:31], Sealed: key},
+		&pb.Deposit{Receiver: "b", ReceiverKey: key, Sealed: make([]byte, pb.MaxDeposit+1)},
+		&pb.DepositAnswer{},
+		&pb.DepositAnswer{Deposit: key},
+		&pb.DepositAnswer{Deposit: key[:pb.DepositIDSize], Reason: long(pb.MaxReason + 1)},
 		answer(&pb.Answer{Fresh: true}),
 		answer(&pb.Answer{Subject: key}),
 		answer(&pb.Answer{Subject: key, Testimony: short}),
@@ -303,6 +352,53 @@ func TestParseTestimony(t *testing.T) {
 		t.Errorf("%v: %v", m, err)
 	}
 	if _, err := pb.ParseTestimony(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestParseLetter(t *testing.T) {
+	for i, change := range []func(*pb.Letter){
+		func(m *pb.Letter) { m.Sender = "a b" },
+		func(m *pb.Letter) { m.Key = m.Key[:31] },
+		func(m *pb.Letter) { m.ReceiverKey = nil },
+		func(m *pb.Letter) { m.SealingKey = m.SealingKey[:31] },
+		func(m *pb.Letter) { m.Network = "a\nb" },
+		func(m *pb.Letter) { m.Messages = slices.Repeat(m.Messages, pb.MaxLetter+1) },
+		func(m *pb.Letter) { m.Messages[0].Id = nil },
+		func(m *pb.Letter) { m.Messages = append(m.Messages, nil) },
+		func(m *pb.Letter) { m.Receipts = slices.Repeat(m.Receipts, pb.MaxLetter+1) },
+		func(m *pb.Letter) { m.Receipts[0].Code = 0 },
+	} {
+		m := goodLetter()
+		change(m)
+		if _, err := pb.ParseLetter(signed(m)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if m, err := pb.ParseLetter(signed(goodLetter())); err != nil || !proto.Equal(m, goodLetter()) {
+		t.Errorf("%v: %v", m, err)
+	}
+	if _, err := pb.ParseLetter(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestParseCollected(t *testing.T) {
+	for i, change := range []func(*pb.CollectedContent){
+		func(c *pb.CollectedContent) { c.Key = nil },
+		func(c *pb.CollectedContent) { c.Deposits[1] = c.Deposits[1][:15] },
+		func(c *pb.CollectedContent) { c.Deposits = append(c.Deposits, c.Deposits[0]) },
+	} {
+		c := goodCollected()
+		change(c)
+		if _, err := pb.ParseCollected(signed(c)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if c, err := pb.ParseCollected(signed(goodCollected())); err != nil || !proto.Equal(c, goodCollected()) {
+		t.Errorf("%v: %v", c, err)
+	}
+	if _, err := pb.ParseCollected(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
 		t.Errorf("nonsense: %v", err)
 	}
 }

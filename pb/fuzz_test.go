@@ -82,10 +82,34 @@ func FuzzCheck(f *testing.F) {
 				}
 			}
 		}
+		checkSealed(t, m)
 		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && len(c.GetId()) != pb.MessageIDSize {
 			t.Fatalf("a broadcast in bad form: %v", c)
 		}
 	})
+}
+
+// checkSealed looks at what goes over others: within its bounds, and what is signed in
+// it, taken for anything that is signed, is well formed or refused.
+func checkSealed(t *testing.T, m *pb.PeerMessage) {
+	t.Helper()
+	e, d := m.GetRouted().GetEnvelope(), m.GetDeposit()
+	if e != nil && (e.GetPart() >= e.GetParts() || e.GetParts() > pb.MaxParts || len(e.GetSealed()) > pb.MaxPart) {
+		t.Fatalf("a part that is none: %v", e)
+	}
+	if d != nil && (len(d.GetReceiverKey()) != pb.KeySize || len(d.GetSealed()) == 0 || len(d.GetSealed()) > pb.MaxDeposit) {
+		t.Fatalf("a deposit in bad form: %v", d)
+	}
+	signed := m.GetRouted().GetCollected().GetContent()
+	if signed == nil {
+		signed = m.GetBroadcast().GetContent()
+	}
+	if c, err := pb.ParseCollected(signed); err == nil && (len(c.GetKey()) != pb.KeySize || len(c.GetDeposits()) > pb.MaxLetter) {
+		t.Fatalf("collected in bad form: %v", c)
+	}
+	if l, err := pb.ParseLetter(signed); err == nil && (len(l.GetKey()) != pb.KeySize || len(l.GetMessages()) > pb.MaxLetter || pb.CheckID(l.GetSender()) != nil) {
+		t.Fatalf("a letter in bad form: %v", l)
+	}
 }
 
 func checkTestimony(t *testing.T, signed *pb.Signed) {

@@ -1295,7 +1295,9 @@ type HandshakeStart struct {
 	// A JOIN record, signed by the key of the TLS certificate.
 	Record *Signed `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
 	// Name and version of the program, for logs; at most 64 bytes.
-	Software      string `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
+	Software string `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
+	// How many broadcasts the dialer has said in this run.
+	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1365,6 +1367,13 @@ func (x *HandshakeStart) GetSoftware() string {
 	return ""
 }
 
+func (x *HandshakeStart) GetBroadcasts() uint64 {
+	if x != nil {
+		return x.Broadcasts
+	}
+	return 0
+}
+
 // HandshakeResponse answers HandshakeStart. After any code but OK the
 // connection is closed.
 type HandshakeResponse struct {
@@ -1375,8 +1384,10 @@ type HandshakeResponse struct {
 	// OK: the answering peer's own record. DUPLICATE_ID, STALE: the holder's.
 	Record *Signed `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
 	// FULL: records of other peers to try, at most 8.
-	Candidates    []*Signed `protobuf:"bytes,4,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	Software      string    `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
+	Candidates []*Signed `protobuf:"bytes,4,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Software   string    `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
+	// How many broadcasts the answering peer has said in this run.
+	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1444,6 +1455,13 @@ func (x *HandshakeResponse) GetSoftware() string {
 		return x.Software
 	}
 	return ""
+}
+
+func (x *HandshakeResponse) GetBroadcasts() uint64 {
+	if x != nil {
+		return x.Broadcasts
+	}
+	return 0
 }
 
 // Neighbour asks for, grants, refuses or ends neighbourhood on this connection.
@@ -3192,7 +3210,7 @@ type StoredDeposit struct {
 	// Whose it is; the receipts go there.
 	Depositor    string `protobuf:"bytes,2,opt,name=depositor,proto3" json:"depositor,omitempty"`
 	DepositorKey []byte `protobuf:"bytes,3,opt,name=depositor_key,json=depositorKey,proto3" json:"depositor_key,omitempty"`
-	// When it was taken, by this peer's clock: seconds since 1970.
+	// When it was taken, by this peer's clock: nanoseconds since 1970.
 	Since         int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3326,13 +3344,16 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
-	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9d\x01\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xbd\x01\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12+\n" +
 	"\x06record\x18\x04 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x1a\n" +
-	"\bsoftware\x18\x05 \x01(\tR\bsoftware\"\xd9\x01\n" +
+	"\bsoftware\x18\x05 \x01(\tR\bsoftware\x12\x1e\n" +
+	"\n" +
+	"broadcasts\x18\x06 \x01(\x04R\n" +
+	"broadcasts\"\xf9\x01\n" +
 	"\x11HandshakeResponse\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
@@ -3340,7 +3361,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x04 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
 	"candidates\x12\x1a\n" +
-	"\bsoftware\x18\x05 \x01(\tR\bsoftware\"\x85\x01\n" +
+	"\bsoftware\x18\x05 \x01(\tR\bsoftware\x12\x1e\n" +
+	"\n" +
+	"broadcasts\x18\x06 \x01(\x04R\n" +
+	"broadcasts\"\x85\x01\n" +
 	"\tNeighbour\x12.\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
 	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +

@@ -19,6 +19,8 @@ type news struct {
 	proof  []*pb.Signed
 	// witnesses are the keys of those who have signed the proof.
 	witnesses []*pb.Testimony
+	// broadcasts is how many of the run the sender has had.
+	broadcasts uint64
 }
 
 func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
@@ -41,7 +43,7 @@ func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
 		c.violation(from, err.Error())
 		return n, false
 	}
-	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - time.Duration(a.GetAge())*time.Second}
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - time.Duration(a.GetAge())*time.Second, broadcasts: a.GetBroadcasts()}
 	lost := n.state == pb.AnnouncementType_LOST
 	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
 		c.violation(from, "an announcement that its record does not bear out")
@@ -199,6 +201,7 @@ func (c *Core) makeEntry(from *link, n news) *entry {
 		e.with().proof = n.proof
 	}
 	c.table.insert(e)
+	c.beginRun(e, n.broadcasts)
 	c.attach(e)
 	if n.state == pb.AnnouncementType_JOIN {
 		c.arrived(e)
@@ -213,7 +216,7 @@ func (c *Core) change(e *entry, n news) {
 	r := n.record
 	was, wasAlive := e.version(), e.alive() || e.suspect(c.now)
 	if r.Epoch > was.epoch {
-		e.with().broadcasts = nil
+		c.lastWords(e)
 		e.with().neighbours = nil
 		c.arrived(e)
 	}
@@ -226,6 +229,9 @@ func (c *Core) change(e *entry, n news) {
 		d.revived, d.revivedAt = min(d.revived+1, 5), c.now
 	}
 	c.table.set(e, r, n.state)
+	if r.Epoch > was.epoch {
+		c.beginRun(e, n.broadcasts)
+	}
 	e.said = n.said
 	if n.proof != nil || e.side != nil {
 		e.with().proof = n.proof
@@ -300,7 +306,7 @@ func (c *Core) announceTo(l *link, e *entry) {
 func (c *Core) announcement(e *entry) *pb.Announcement {
 	a := &pb.Announcement{
 		Type: e.state, Record: e.record.Signed, Hops: uint32(c.distance(e)),
-		Age: uint32(max(0, c.now-e.said) / time.Second),
+		Age: uint32(max(0, c.now-e.said) / time.Second), Broadcasts: broadcastsOf(e),
 	}
 	if e.state == pb.AnnouncementType_LOST {
 		a.Testimonies = e.our().proof

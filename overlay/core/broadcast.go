@@ -10,28 +10,16 @@ import (
 	"quicpeer/pb"
 )
 
-// Bounds of what is kept of broadcasts (guesses): long enough for a link to be
-// made and for a record to come by another way.
+// Bounds of what waits for a record (guesses): long enough for one to come by
+// another way.
 const (
 	recentFor   = 5 * time.Second
-	maxRecent   = 256
-	maxRecentB  = 4 << 20 // bytes
 	maxEarly    = 64
 	maxArrivals = 4096
-	windowSize  = 1024
 	broadcastID = 1 << 63 // the counters of broadcasts have this bit
 )
 
-// recentBroadcast is repeated to a link that becomes a neighbour's, since while
-// that was being agreed the broadcast may have passed it by.
-type recentBroadcast struct {
-	at      time.Duration
-	from    LinkID
-	content *pb.Signed
-	hops    uint32
-}
-
-// earlyBroadcast waits for us to be ready, or for its author's record.
+// earlyBroadcast waits for its author's record.
 type earlyBroadcast struct {
 	at      time.Duration
 	link    LinkID
@@ -64,6 +52,10 @@ func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.Messa
 	content := c.cfg.Identity.SignBroadcast(&pb.BroadcastContent{
 		Id: id, Sender: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network, Content: body, SentAt: sentAt,
 	})
+	r := c.runOf(c.self)
+	r.next, r.heard = c.broadcasts+1, true
+	c.remember(&recentBroadcast{run: r, number: c.broadcasts, at: c.now, signed: content})
+	c.keepBounds(r)
 	c.spread(nil, content, 0)
 	return [pb.MessageIDSize]byte(id)
 }
@@ -74,11 +66,6 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32) {
 	if hops > pb.MaxHops {
 		return
 	}
-	var source LinkID
-	if from != nil {
-		source = from.id
-	}
-	c.remember(recentBroadcast{c.now, source, content, hops})
 	alone := c.neighbours() == 0
 	var data []byte
 	for _, l := range c.links {
@@ -93,7 +80,8 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32) {
 	}
 }
 
-// receiveBroadcast takes a broadcast: shown and passed on if it is new.
+// receiveBroadcast takes a broadcast. What is new is kept, passed on at once, and
+// shown when it is its turn.
 func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	content, err := pb.ParseBroadcast(m.GetContent())
 	if err != nil {
@@ -108,8 +96,8 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	if key == c.cfg.Identity.Key() {
 		return
 	}
-	e := c.table.shown(id)
-	if e == nil || e.record.Key != key || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.shown.Epoch) {
+	e := c.table.get(id, key)
+	if e == nil || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.record.Epoch) {
 		// Nobody knows whether a run that we don't know is over or is about to be announced.
 		if len(c.early) < maxEarly {
 			c.early = append(c.early, earlyBroadcast{c.now, l.id, id, m})
@@ -117,26 +105,29 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 		return
 	}
 	counter := binary.BigEndian.Uint64(content.GetId()[8:])
-	if counter&broadcastID == 0 {
-		return
-	}
-	d := e.with()
-	if d.broadcasts == nil {
-		d.broadcasts = &window{}
-	}
-	if d.broadcasts.has(counter) {
+	r := c.runOf(e)
+	number := counter &^ broadcastID
+	if counter&broadcastID == 0 || e.state == pb.AnnouncementType_LEAVE || r.has(number) {
 		return
 	}
 	if !certs.VerifyBroadcast(key, m.GetContent()) {
 		c.violation(l, "a broadcast that its author has not signed")
 		return
 	}
-	d.broadcasts.add(counter)
-	c.out.Events = append(c.out.Events, Broadcasted{content, l.key == key})
-	c.spread(l, m.GetContent(), m.GetHops()+1)
+	hops := min(m.GetHops()+1, pb.MaxHops)
+	r.await(number)
+	c.remember(&recentBroadcast{
+		run: r, number: number, at: c.now, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
+	})
+	if !c.answered(l, r, number) {
+		c.spread(l, m.GetContent(), m.GetHops()+1)
+	}
+	c.showBroadcasts(r)
+	c.keepBounds(r)
 }
 
-// releaseEarly looks again at broadcasts that came before their author's record.
+// releaseEarly is called when the user has been shown that the author is here: its
+// broadcasts follow, those that came before its record and those that were held back.
 func (c *Core) releaseEarly(author certs.ID) {
 	waiting := c.early
 	c.early = nil
@@ -147,74 +138,44 @@ func (c *Core) releaseEarly(author certs.ID) {
 			c.receiveBroadcast(l, b.message)
 		}
 	}
+	if e := c.table.shown(author); e != nil && e.our().run != nil {
+		r := e.our().run
+		r.advanced = c.now
+		c.showBroadcasts(r)
+	}
 }
 
-// repeatBroadcasts sends the recent broadcasts to a new neighbour, those that
-// are older than its being here excepted.
+// repeatBroadcasts sends what we have just said to a link that is no neighbour's, so
+// that our goodbye overtakes nothing.
 func (c *Core) repeatBroadcasts(l *link) {
-	var since time.Duration
+	since := c.arrivedAt(l)
+	for _, b := range c.recent {
+		if b.run.entry == c.self && b.at >= since && c.now <= b.at+recentFor {
+			c.send(l, &pb.Broadcast{Content: b.signed})
+		}
+	}
+}
+
+// arrivedAt is when the run at the other end of a link came; 0 if that is long ago.
+func (c *Core) arrivedAt(l *link) (since time.Duration) {
 	for _, a := range c.arrivals {
 		if a.entry.record.Key == l.key {
 			since = a.at
 		}
 	}
-	for _, b := range c.recent {
-		if b.from != l.id && b.at >= since {
-			c.send(l, &pb.Broadcast{Content: b.content, Hops: b.hops})
-		}
-	}
+	return since
 }
 
-// remember keeps a broadcast for new neighbours; the oldest go when there are too many.
-func (c *Core) remember(b recentBroadcast) {
-	c.recent = append(c.recent, b)
-	c.recentBytes += len(b.content.GetPayload())
-	for len(c.recent) > maxRecent || c.recentBytes > maxRecentB {
-		c.forgetOldest()
-	}
-}
-
-func (c *Core) forgetOldest() {
-	c.recentBytes -= len(c.recent[0].content.GetPayload())
-	c.recent[0].content = nil
-	c.recent = c.recent[1:]
-}
-
-// expireBroadcasts forgets what was kept long enough.
+// expireBroadcasts forgets what was kept long enough, and goes on with catching up.
 func (c *Core) expireBroadcasts() {
-	for len(c.recent) > 0 && c.now > c.recent[0].at+recentFor {
-		c.forgetOldest()
+	for len(c.recent) > 0 && c.now > c.recent[0].at+memoryFor {
+		c.forgetBroadcast(c.recent[0])
 	}
-	for len(c.arrivals) > 0 && c.now > c.arrivals[0].at+recentFor {
+	for len(c.arrivals) > 0 && c.now > c.arrivals[0].at+memoryFor {
 		c.arrivals = c.arrivals[1:]
 	}
 	c.early = slices.DeleteFunc(c.early, func(b earlyBroadcast) bool { return c.now > b.at+recentFor })
-}
-
-// window remembers which of an author's counters have been seen: the last
-// windowSize exactly, everything before as seen, so that nothing circles for ever.
-type window struct {
-	highest uint64
-	seen    [windowSize / 64]uint64
-}
-
-func (w *window) has(n uint64) bool {
-	switch {
-	case n > w.highest:
-		return false
-	case w.highest-n >= windowSize:
-		return true
-	}
-	return w.seen[n/64%(windowSize/64)]&(1<<(n%64)) != 0
-}
-
-func (w *window) add(n uint64) {
-	if n > w.highest {
-		for i := range min(n-w.highest, windowSize) {
-			gone := w.highest + 1 + i
-			w.seen[gone/64%(windowSize/64)] &^= 1 << (gone % 64)
-		}
-		w.highest = n
-	}
-	w.seen[n/64%(windowSize/64)] |= 1 << (n % 64)
+	c.showHeld()
+	c.offerCaughtUp()
+	c.askOffered()
 }

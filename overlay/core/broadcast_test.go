@@ -5,35 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"quicpeer/pb"
 )
-
-// TestWindow compares the window with a set that forgets nothing.
-func TestWindow(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		var w window
-		seen := make(map[uint64]bool)
-		base := rapid.SampledFrom([]uint64{1, broadcastID | 1, ^uint64(0) - 5000}).Draw(rt, "base")
-		highest := uint64(0)
-		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
-			n := base + rapid.Uint64Range(0, 4*windowSize).Draw(rt, "n")
-			if highest > 0 && rapid.Bool().Draw(rt, "near") {
-				n = highest - min(highest-base, rapid.Uint64Range(0, 2*windowSize).Draw(rt, "back"))
-			}
-			want := seen[n] || n <= highest && highest-n >= windowSize
-			if w.has(n) != want {
-				rt.Fatalf("has(%d) is %v, highest %d", n, !want, highest)
-			}
-			if !want {
-				w.add(n)
-				seen[n] = true
-				highest = max(highest, n)
-			}
-		}
-	})
-}
 
 // texts are the broadcasts among the events of the last input.
 func (r *rig) texts() []string {
@@ -41,6 +14,30 @@ func (r *rig) texts() []string {
 	for _, e := range r.out.Events {
 		if b, ok := e.(Broadcasted); ok {
 			list = append(list, b.Content.GetContent())
+		}
+	}
+	return list
+}
+
+// held are the offers among the frames of the last input.
+func (r *rig) held() []*pb.BroadcastRange {
+	var list []*pb.BroadcastRange
+	for _, m := range r.frames() {
+		list = append(list, m.GetBroadcastsHeld().GetRanges()...)
+	}
+	return list
+}
+
+// sentTexts are the broadcasts that the last input has sent over a link.
+func (r *rig) sentTexts(l LinkID) []string {
+	var list []string
+	for i, m := range r.frames() {
+		if b := m.GetBroadcast(); b != nil && r.out.Frames[i].Link == l {
+			content, err := pb.ParseBroadcast(b.GetContent())
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			list = append(list, content.GetContent())
 		}
 	}
 	return list
@@ -96,9 +93,9 @@ func TestBroadcastEarly(t *testing.T) {
 	}
 }
 
-// TestBroadcastRepeated: a new neighbour gets what was sent while it was
-// becoming one, and nothing from before it came.
-func TestBroadcastRepeated(t *testing.T) {
+// TestBroadcastOffered: a new neighbour gets what was sent while it was becoming one,
+// and nothing from before it came.
+func TestBroadcastOffered(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
 	r.c.Broadcast(r.now, "before", 0)
@@ -107,18 +104,18 @@ func TestBroadcastRepeated(t *testing.T) {
 	r.c.Broadcast(r.now, "between", 0)
 	r.drain()
 	r.receive(two, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
-	var texts []string
-	for _, m := range r.frames() {
-		if b := m.GetBroadcast(); b != nil {
-			content, err := pb.ParseBroadcast(b.GetContent())
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts = append(texts, content.GetContent())
-		}
+	offer := r.held()
+	if len(offer) != 1 || offer[0].GetFirst() != 2 || offer[0].GetLast() != 2 {
+		t.Fatalf("offers %v", offer)
 	}
-	if !slices.Equal(texts, []string{"between"}) {
-		t.Errorf("repeats %q", texts)
+	offer[0].First = 1
+	r.receive(two, &pb.BroadcastsWanted{Ranges: offer})
+	if got := r.sentTexts(two); !slices.Equal(got, []string{"between"}) {
+		t.Errorf("sends %q", got)
+	}
+	three := r.neighbour(1, "one")
+	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.link(three) == nil {
+		t.Errorf("who was here before is offered %v", offer)
 	}
 }
 

@@ -3,8 +3,8 @@
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Verified, Want, Broadcast, Leave, Slept, Tick), each
-//     with the time.
+//     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Leave,
+//     Slept, Tick), each with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //
@@ -50,6 +50,19 @@
 //
 // Answer(fresh) of one keeps the peer. Questions and answers are Routed over peers
 // in between, by the distances that neighbours tell each other (Routes).
+//
+// What is sealed to a peer that can't be dialled goes over others as well, as an
+// Envelope in parts, by [Core.Route]; who passes it on bounds it by bytes and says so
+// (Refusal). For a peer that is not here it is left with up to three others for a day
+// (Deposit). The core does not look into it; the driver seals and opens, confirms, and
+// sends again what is not confirmed:
+//
+//	depositor              holder                  receiver, later
+//	   | Deposit ------------>|                           |
+//	   |<------ DepositAnswer(kept)                       |
+//	   |                      | Envelope ---------------->| when it is here, until
+//	   |                      |<----- Collected(receipts) | it has signed for it
+//	   |<----------- Envelope | when the depositor is here
 //
 // The owner of an ID is the smallest (epoch, key) among the living entries, in
 // every table alike. The others stop.
@@ -168,6 +181,11 @@ type Config struct {
 	// in for long: it starts with them in its table. So a simulation begins with a
 	// network that stands.
 	Members []*Record
+	// NoCustody says that nothing is kept for others and nothing left with others.
+	NoCustody bool
+	// Custody is what was kept for others when the last run ended, those of one age in
+	// the order in which they were taken.
+	Custody []Kept
 	// Open and Verify replace OpenRecord and Claim.Valid. A simulation remembers
 	// their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)
@@ -181,8 +199,12 @@ type Core struct {
 	table       table
 	links       []*link // in the order of their numbers
 	dials       map[DialID]*dial
-	recent      []recentBroadcast
+	runs        map[uint64]*run    // of which broadcasts are remembered, by name
+	recent      []*recentBroadcast // in the order in which they came
 	recentBytes int
+	holding     []*run // broadcasts are held back
+	caughtUp    []*run // on some of them, and the neighbours are not told
+	offers      []broadcastOffer
 	early       []earlyBroadcast
 	arrivals    []arrival
 
@@ -245,6 +267,9 @@ type Core struct {
 	encodedList []*pb.Announcement // the last that were encoded
 	encoded     []byte
 
+	relay   relay
+	custody custody
+
 	out Effects
 }
 
@@ -257,13 +282,14 @@ func New(cfg Config, now time.Duration) *Core {
 	if cfg.Verify == nil {
 		cfg.Verify = Claim.Valid
 	}
-	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
+	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record), runs: make(map[uint64]*run)}
 	c.begin(now)
 	c.nextTick, c.lastHeard, c.aloneSince = now, now, now
 	c.extras.next = now + 5*extraEvery // first everybody shall have what is needed
 	c.nextProbe, c.nextHeal, c.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
 	c.renewAt = now + renewEvery - c.jitter(time.Hour)
 	c.table.load(cfg.Members, now)
+	c.loadCustody()
 	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	if len(cfg.Join) == 0 {
 		c.accepted = true
@@ -323,6 +349,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.passAccusations()
 	c.forget()
 	c.expireBroadcasts()
+	c.expirePartials()
 	if c.ready && !c.leaving {
 		c.pursue()
 		c.seekNeighbours()
@@ -330,6 +357,8 @@ func (c *Core) Tick(now time.Duration) {
 		c.probe()
 		c.heal()
 		c.compareNow()
+		c.handOver()
+		c.leaveDeposits()
 	}
 	c.tellNeighbours()
 	c.tellRoutes()

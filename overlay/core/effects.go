@@ -14,6 +14,9 @@ type Effects struct {
 	Epoch uint64
 	// Events are for the user.
 	Events []Event
+	// Custody is to be stored, in this order: what is kept for others from now on, or
+	// no more.
+	Custody []CustodyWrite
 	// Up are links over which direct messages may flow from now on.
 	Up []LinkUp
 	// Frames are to be queued on their links.
@@ -29,6 +32,10 @@ type Effects struct {
 	// Unreachable are peers of the table for whom messages wait and whom a dial
 	// has just not reached.
 	Unreachable []certs.ID
+	// Envelopes are for us, to be opened.
+	Envelopes []Envelope
+	// Refused are those of ours that did not go all the way.
+	Refused []Refused
 	// Notes are for the log.
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
@@ -42,6 +49,10 @@ type Frame struct {
 	// Relayed says that it carries a broadcast of somebody else, which a link that
 	// is very busy may go without: it comes by others.
 	Relayed bool
+	// Envelope says that it carries something sealed, or the word that such has been
+	// collected. Both are sent again by who misses the answer, so a link on which very
+	// much waits may go without.
+	Envelope bool
 }
 
 // Verify is a wish to have signatures judged.
@@ -146,7 +157,7 @@ func (c *Core) Drain() Effects {
 // Empty says that nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
-		len(e.Dials)+len(e.Verify)+len(e.Unreachable)+len(e.Notes) == 0
+		len(e.Dials)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused) == 0
 }
 
 func (c *Core) note(level Level, text string, args ...any) {

@@ -38,8 +38,8 @@ type dealings struct {
 	neighbours  []certs.ID    // what it has told us of its neighbours
 	doomed      time.Duration // LOST, but until then shown as here: it may refute
 	proof       []*pb.Signed  // LOST: the testimonies
-	broadcasts  *window
-	revived     int // times that it was called lost and was not
+	run         *run          // its broadcasts, see runOf
+	revived     int           // times that it was called lost and was not
 	revivedAt   time.Duration
 
 	pace     time.Duration // see Core.mayFlood

@@ -31,7 +31,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = data[:min(len(data), 2000)] // a longer life finds no more
-		fz := &fuzzer{data: data}
+		fz := &fuzzer{shown: make(map[string]uint64), data: data}
 		cfg := Config{
 			ID: "p1", Identity: testIdentity(0), Network: "net", Addresses: []string{"10.9.9.9:5000"}, Epoch: 2,
 			Rand:   rand.New(rand.NewPCG(1, 2)),
@@ -56,7 +56,10 @@ type fuzzer struct {
 	last   LinkID
 	dials  []DialID
 	wishes []Verify
-	pings  []*pb.Ping // that it has sent
+	pings  []*pb.Ping        // that it has sent
+	shown  map[string]uint64 // the counter of the last broadcast of each run
+	stored []CustodyWrite
+	disk   map[[pb.DepositIDSize]byte]bool // what is stored
 }
 
 func (fz *fuzzer) next() byte {
@@ -112,6 +115,12 @@ func (fz *fuzzer) step() {
 			fz.c.Leave(fz.now)
 		case 1, 2, 3:
 			fz.c.Broadcast(fz.now, "text", 0)
+		case 4, 5, 6:
+			fz.c.Route(fz.now, fz.id(), uint64(fz.next()), make([]byte, int(fz.next())<<10))
+		case 7, 8, 9, 10:
+			fz.c.Deposit(fz.now, fz.deposit())
+		case 11, 12:
+			fz.c.Collect(fz.now, fz.id(), fz.collected())
 		default:
 			fz.c.Want(fz.now, certs.ID(fmt.Sprint("p", fz.next()%4)))
 		}
@@ -149,7 +158,12 @@ func (fz *fuzzer) judge() {
 
 // content is a frame in good form.
 func (fz *fuzzer) content() proto.Message {
-	switch fz.next() % 18 {
+	switch fz.next() % 23 {
+	case 18, 19:
+		return fz.deposit()
+	case 20:
+		id := DepositID(fz.deposit().GetSealed())
+		return &pb.DepositAnswer{Deposit: id[:], Kept: fz.next()%4 > 0}
 	case 10:
 		return &pb.SyncDigest{Root: fz.digest()}
 	case 11:
@@ -179,6 +193,10 @@ func (fz *fuzzer) content() proto.Message {
 		return r
 	case 15, 16, 17:
 		return fz.routed()
+	case 21:
+		return &pb.BroadcastsHeld{Ranges: fz.ranges()}
+	case 22:
+		return &pb.BroadcastsWanted{Ranges: fz.ranges()}
 
 	case 0, 1:
 		b := fz.next()
@@ -244,7 +262,20 @@ func (fz *fuzzer) routed() *pb.Routed {
 	identity := uint64(fz.next() % 6)
 	key := testIdentity(identity).Key()
 	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
-	switch fz.next() % 6 {
+	switch fz.next() % 10 {
+	case 6, 7:
+		parts := 1 + uint32(fz.next())%3
+		size := 1 + int(fz.next())
+		if size > 128 {
+			size = pb.MaxPart
+		}
+		m.Content = &pb.Routed_Envelope{Envelope: &pb.Envelope{
+			Number: uint64(fz.next() % 8), Part: uint32(fz.next()) % parts, Parts: parts, Sealed: make([]byte, size),
+		}}
+	case 8:
+		m.Content = &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: uint64(fz.next())}}
+	case 9:
+		m.Content = &pb.Routed_Collected{Collected: fz.collected()}
 	case 0, 1:
 		m.Content = &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: string(fz.id()), Epoch: epoch, Seq: seq}}
 	case 2:
@@ -265,6 +296,17 @@ func (fz *fuzzer) routed() *pb.Routed {
 		m.Content = &pb.Routed_Accusation{Accusation: fz.announcements()[0]}
 	}
 	return m
+}
+
+// deposit is one of some, for one of some.
+func (fz *fuzzer) deposit() *pb.Deposit {
+	return deposit(uint64(fz.next()%6), string(fz.id()), []byte{fz.next() % 16})
+}
+
+// collected is the word of a peer about some of them, signed.
+func (fz *fuzzer) collected() *pb.Collected {
+	b := fz.next()
+	return collected(uint64(b%6), make([]byte, b/64), fz.deposit().GetSealed(), fz.deposit().GetSealed()).GetCollected()
 }
 
 // testimony is one about the subject; nobody judges its signature.
@@ -329,6 +371,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	t.Helper()
 	out := fz.c.Drain()
 	fz.wishes = append(fz.wishes, out.Verify...)
+	fz.stored = out.Custody
 	for _, d := range out.Dials {
 		fz.dials = append(fz.dials, d.ID)
 		if len(d.Addresses) == 0 {
@@ -378,6 +421,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	}
 	fz.checkBounds(t)
 	fz.checkBooks(t)
+	fz.checkBroadcasts(t, out.Events)
 }
 
 // checkBounds looks at what others can make us hold.
@@ -390,6 +434,7 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 		"dependants":      {c.dependants(), maxDependants},
 		"suggestions":     {len(c.suggested), pb.MaxCandidates},
 		"dials":           {len(c.dials), maxDials},
+		"offers":          {len(c.offers), maxOffers},
 		"arrivals":        {len(c.arrivals), maxArrivals},
 		"wishes answered": {len(fz.wishes), len(c.batches)},
 		"wishes":          {len(c.batches), len(fz.wishes)},
@@ -398,10 +443,66 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 			t.Fatalf("%s: %d, at most %d", what, have[0], have[1])
 		}
 	}
+	fz.checkCustody(t)
 	for _, q := range c.inquiries {
 		if len(q.askers) > maxAskers {
 			t.Fatalf("%d askers", len(q.askers))
 		}
+	}
+}
+
+// checkCustody looks at what is kept for others, and left with others: what is to be
+// stored is what is kept, and what is counted is there.
+func (fz *fuzzer) checkCustody(t *testing.T) {
+	t.Helper()
+	c := fz.c
+	for _, write := range fz.stored {
+		if fz.disk == nil {
+			fz.disk = make(map[[pb.DepositIDSize]byte]bool)
+		}
+		if fz.disk[write.ID] == (write.Kept != nil) {
+			t.Fatal("stored or dropped twice")
+		}
+		if fz.disk[write.ID] = write.Kept != nil; write.Kept == nil {
+			delete(fz.disk, write.ID)
+		}
+	}
+	keeps, own, offered := 0, 0, make(map[LinkID]int)
+	for _, s := range c.custody.shelves {
+		for _, k := range s.deposits {
+			if keeps++; !fz.disk[k.id] {
+				t.Fatal("kept and not stored")
+			}
+		}
+	}
+	for _, a := range c.custody.absentees {
+		own += len(a.deposits)
+		for _, h := range a.holders {
+			if h.has > len(a.deposits) || h.asked != 0 && h.has == len(a.deposits) {
+				t.Fatalf("a holder has %d of %d", h.has, len(a.deposits))
+			}
+			if h.asked != 0 {
+				offered[h.asked] += h.size
+			}
+		}
+		if len(a.holders) > wantHolders {
+			t.Fatalf("%d holders", len(a.holders))
+		}
+	}
+	if keeps != len(fz.disk) || own != c.custody.own {
+		t.Fatalf("%d are kept and %d stored, %d are our own, counted %d", keeps, len(fz.disk), own, c.custody.own)
+	}
+	for _, l := range c.links {
+		if l.offered != offered[l.id] {
+			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.id], l.offered)
+		}
+	}
+	inParts := 0
+	for _, p := range c.relay.partials {
+		inParts += p.bytes
+	}
+	if inParts != c.relay.bytes || inParts > maxPartialsB {
+		t.Fatalf("%d bytes in parts, counted %d", inParts, c.relay.bytes)
 	}
 }
 

@@ -34,8 +34,8 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		c.close(l, CloseRefused, refusal.GetCode().String())
 		return
 	}
-	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software})
-	c.up(l, record)
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts})
+	c.up(l, record, start.GetBroadcasts())
 }
 
 // judge returns the dialer's record, or the refusal that it gets.
@@ -130,7 +130,7 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 			return
 		}
 		c.accepted = true
-		c.up(l, record)
+		c.up(l, record, response.GetBroadcasts())
 		return
 	}
 	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())

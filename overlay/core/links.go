@@ -56,7 +56,12 @@ type link struct {
 	verifying   int             // batches of its table whose signatures are being judged
 
 	routed     allowance
+	carried    allowance // see mayCarry
+	refusals   allowance
+	offered    int // bytes of deposits that it has not answered
 	introduced allowance
+	summaries  allowance // of broadcasts
+	answers    allowance
 	pending    []*pb.Announcement
 }
 
@@ -83,7 +88,7 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
 			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
-			Record: c.self.record.Signed, Software: c.cfg.Software,
+			Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts,
 		})
 	}
 }
@@ -176,6 +181,14 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 		c.receiveSyncReply(l, m.SyncReply)
 	case *pb.PeerMessage_Broadcast:
 		c.receiveBroadcast(l, m.Broadcast)
+	case *pb.PeerMessage_BroadcastsHeld:
+		c.receiveHeld(l, m.BroadcastsHeld)
+	case *pb.PeerMessage_BroadcastsWanted:
+		c.receiveWanted(l, m.BroadcastsWanted)
+	case *pb.PeerMessage_Deposit:
+		c.receiveDeposit(l, m.Deposit)
+	case *pb.PeerMessage_DepositAnswer:
+		c.receiveDepositAnswer(l, m.DepositAnswer)
 	default:
 		c.violation(l, "a handshake after the handshake")
 	}
@@ -190,8 +203,9 @@ func (c *Core) violation(l *link, why string) {
 	c.close(l, CloseProtocol, why)
 }
 
-// up is the end of a successful handshake: the peer at the other end is known.
-func (c *Core) up(l *link, r *Record) {
+// up is the end of a successful handshake: the peer at the other end is known, and how
+// many broadcasts it has said.
+func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	l.state, l.peer, l.epoch = linkUp, r.ID, r.Epoch
 	before := c.table.get(l.peer, l.key)
 	stranger := before == nil || !before.alive()
@@ -201,7 +215,7 @@ func (c *Core) up(l *link, r *Record) {
 			l.dial.target.accepted()
 		}
 	}
-	if n := (news{record: r, state: pb.AnnouncementType_JOIN, said: c.now}); c.isNews(l, n) {
+	if n := (news{record: r, state: pb.AnnouncementType_JOIN, said: c.now, broadcasts: broadcasts}); c.isNews(l, n) {
 		c.accept(l, n)
 	}
 	if c.ended {

@@ -62,10 +62,18 @@ var mutations = []mutation{
 	{"doors do not look for the ID", "handshake.go", "owner != nil && owner.record.Key != l.key && !member", "false", "TestDoor"},
 
 	// Broadcasts.
-	{"broadcasts are shown each time", "broadcast.go", "d.broadcasts.has(counter)", "false", "TestBroadcastOnce"},
+	{"broadcasts are taken each time", "broadcast.go", "r.has(number)", "false", "TestBroadcastOnce"},
 	{"broadcasts are not verified", "broadcast.go", "!certs.VerifyBroadcast(key, m.GetContent())", "false", "TestViolations"},
-	{"broadcasts are not repeated to new neighbours", "broadcast.go", "b.from != l.id && b.at >= since", "false", "TestBroadcastRepeated"},
+	{"broadcasts are not offered to new neighbours", "neighbours.go", "c.offerBroadcasts(l, true);", ";", "TestBroadcastOffered"},
 	{"early broadcasts are dropped", "broadcast.go", "len(c.early) < maxEarly", "false", "TestBroadcastEarly"},
+	{"broadcasts are shown as they come", "broadcast_run.go", "b != nil && b.number == r.next && r.here()", "b != nil && r.here()", "TestBroadcastOrder"},
+	{"a gap is waited for without end", "broadcast_run.go", "c.now >= since+hold", "false", "TestBroadcastOrder"},
+	{"what was passed over is shown late", "broadcast_run.go", "found || number == 0 || r.heard && number < r.next", "found || number == 0", "TestBroadcastOrder"},
+	{"what is missing is not asked for", "broadcast_run.go", "c.askAnybody(r, b.number-1);", ";", "TestBroadcastMissed"},
+	{"one neighbour after the other is asked at once", "broadcast_sync.go", "c.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges", "false", "TestCatchingUp"},
+	{"what was caught up on is flooded", "broadcast.go", "!c.answered(l, r, number)", "true", "TestCatchingUp"},
+	{"what was caught up on is not offered", "broadcast_sync.go", "c.offerBroadcasts(l, false);", ";", "TestCatchingUp"},
+	{"what does not fit into an answer is forgotten", "broadcast_sync.go", "c.sendHeld(l, rest);", ";", "TestLongAnswer"},
 
 	// Neighbours and links.
 	{"everybody is granted neighbourhood", "neighbours.go", grants, "true", "TestCrowdedDoor"},
@@ -119,6 +127,16 @@ var mutations = []mutation{
 	{"a table of more than one piece is cut off", "sync.go", "l.fetchNext != nil && l.verifying < maxVerifying", "false", "TestNewcomerTakesTheTable"},
 	{"the missing are in the digest", "digest.go", "if !e.missing {\n\t\t\tb = e.appendVersion(b[:0])\n\t\t\th.Write(b)\n\t\t};",
 		"b = e.appendVersion(b[:0])\n\t\t\th.Write(b);", "TestMissingIsOurs"},
+
+	// Over others, and in custody.
+	{"carrying is not bounded", "relay.go",
+		"l.carried.spend(c.now, time.Second, cost(carryLink)) && c.relay.carried.spend(c.now, time.Second, cost(carryAll))", "true", "TestCarryingIsBounded"},
+	{"parts of another whole are taken", "relay.go", "len(p.parts) != int(m.GetParts())", "false", "TestPartsThatLie"},
+	{"what was handed over is not handed over again", "custody.go", "c.now >= k.next", "k.pause == 0", "TestCustody$"},
+	{"anybody collects", "custody.go", "first == nil || !certs.VerifyCollected(key, m.GetContent())", "first == nil", "TestFalseCollected"},
+	{"a holder is asked for more than the next", "custody_own.go", "h.asked != 0 || h.has == len(a.deposits) || !usable(l)",
+		"h.has == len(a.deposits) || !usable(l)", "TestDepositing"},
+	{"who has refused is a holder still", "custody_own.go", "a.holders = slices.Delete(a.holders, i, i+1);", ";", "TestHoldersThatRefuse"},
 }
 
 const (

@@ -228,7 +228,7 @@ func (c *Core) withRoom(asker *link) []string {
 }
 
 // becomeNeighbour opens the link to announcements, and tells the new neighbour
-// how far others are; what was broadcast while the link was being made is sent again.
+// how far others are and what it can have of the last minutes' broadcasts.
 func (c *Core) becomeNeighbour(l *link, dependant bool) {
 	l.asked = false
 	if l.neighbour {
@@ -241,7 +241,7 @@ func (c *Core) becomeNeighbour(l *link, dependant bool) {
 	l.neighbour, l.dependant = true, dependant
 	c.neighboursChanged = true
 	c.tellAllRoutes(l)
-	c.repeatBroadcasts(l)
+	c.offerBroadcasts(l, true)
 }
 
 // endNeighbour closes the link to announcements.

@@ -89,6 +89,9 @@ func (e *Effects) add(more Effects) {
 	e.Dials = append(e.Dials, more.Dials...)
 	e.Unreachable = append(e.Unreachable, more.Unreachable...)
 	e.Notes = append(e.Notes, more.Notes...)
+	e.Custody = append(e.Custody, more.Custody...)
+	e.Envelopes = append(e.Envelopes, more.Envelopes...)
+	e.Refused = append(e.Refused, more.Refused...)
 	if more.Err != nil {
 		e.Err = more.Err
 	}

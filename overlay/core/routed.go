@@ -32,7 +32,12 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 		c.receiveContent(m)
 		return
 	}
-	if !l.mayRoute(c.now) {
+	if bytes := carriedBytes(m); bytes > 0 {
+		if !c.mayCarry(l, bytes) {
+			c.refuseToCarry(l, m, "carries no more for others now")
+			return
+		}
+	} else if !l.mayRoute(c.now) {
 		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
 		return
 	}
@@ -44,7 +49,9 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 		}
 		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
 	}
-	c.forward(own)
+	if !c.forward(own) {
+		c.foundNoWay(own)
+	}
 }
 
 // forward passes a frame to the usable link nearest to the receiver among those
@@ -60,6 +67,7 @@ func (c *Core) forward(m *pb.Routed) bool {
 		}
 	}
 	c.send(l, m)
+	c.out.Frames[len(c.out.Frames)-1].Envelope = carriedBytes(m) > 0
 	return true
 }
 
@@ -75,7 +83,7 @@ func (c *Core) nextHop(to certs.ID, passed []string) *link {
 		if l.peer == to {
 			return l
 		}
-		if !l.neighbour {
+		if !l.neighbour || len(passed) >= pb.MaxPassed {
 			continue
 		}
 		hops := uint8(noWay + 1)
@@ -121,6 +129,12 @@ func (c *Core) receiveContent(m *pb.Routed) {
 		}
 	case *pb.Routed_Pong:
 		c.receivePong(from, content.Pong)
+	case *pb.Routed_Envelope:
+		c.receiveEnvelope(from, content.Envelope)
+	case *pb.Routed_Refusal:
+		c.receiveRefusalOf(from, content.Refusal)
+	case *pb.Routed_Collected:
+		c.receiveCollected(content.Collected)
 	}
 }
 
@@ -128,11 +142,17 @@ func (c *Core) receiveContent(m *pb.Routed) {
 type allowance struct{ next time.Duration }
 
 func (a *allowance) take(now time.Duration, burst int, every time.Duration) bool {
+	return a.spend(now, time.Duration(burst)*every, every)
+}
+
+// spend is take for things that cost differently much: cost is the time in which one
+// comes, burst that of all which may come at once.
+func (a *allowance) spend(now, burst, cost time.Duration) bool {
 	a.next = max(a.next, now)
-	if a.next-now > time.Duration(burst)*every {
+	if a.next-now > burst {
 		return false
 	}
-	a.next += every
+	a.next += cost
 	return true
 }
 

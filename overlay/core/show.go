@@ -24,6 +24,7 @@ func (c *Core) refresh(id certs.ID) {
 		owner.shown = owner.record
 		c.out.Events = append(c.out.Events, Joined{id, owner.record.Key, c.toldBy(owner)})
 		c.releaseEarly(id)
+		c.wakeCustody()
 	}
 }
 
@@ -42,6 +43,9 @@ func (c *Core) toldBy(e *entry) certs.ID {
 // showGone tells the user that the run of a peer that was shown is over.
 func (c *Core) showGone(e *entry) {
 	farewell := e.state == pb.AnnouncementType_LEAVE && e.record.Epoch == e.shown.Epoch
+	if farewell {
+		c.lastWords(e)
+	}
 	e.shown = nil
 	c.out.Events = append(c.out.Events, Left{e.record.ID, farewell})
 }

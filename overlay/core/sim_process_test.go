@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"hash/crc32"
 	"math/rand/v2"
 	"slices"
@@ -35,6 +36,7 @@ type process struct {
 	there map[certs.ID]certs.PublicKey // by the events
 	log   []seen
 	got   map[[pb.MessageIDSize]byte]int
+	last  map[string]uint64 // the counter of the last broadcast of a run
 }
 
 // seen is an event and its time.
@@ -49,6 +51,8 @@ type sentBroadcast struct {
 	at     time.Duration
 	author *process
 	must   []*process
+	// knows are those whose run the author knew, be they here to it or not.
+	knows []*process
 }
 
 // start runs a peer on the machine.
@@ -63,12 +67,13 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	p := &process{
 		node: n, epoch: epoch, started: w.now,
 		there: make(map[certs.ID]certs.PublicKey), got: make(map[[pb.MessageIDSize]byte]int),
+		last: make(map[string]uint64),
 	}
 	n.process, n.runs = p, append(n.runs, p)
 	w.note(n.id, "start", "epoch", epoch, "join", join)
 	p.core = New(Config{
 		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []string{n.address},
-		Epoch: epoch, Join: join, Verify: w.verify,
+		Epoch: epoch, Join: join, Verify: w.verify, Custody: n.keeps(),
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
 	}, w.now)
 	p.drain()
@@ -169,6 +174,7 @@ func (p *process) drain() {
 		w.note(p.node.id, "dial", d.ID, d.Addresses)
 		p.dial(d)
 	}
+	p.takeLetters(out)
 	for _, n := range out.Notes {
 		w.note(p.node.id, n.Text, n.Args...)
 		if n.Text == "peer breaks the protocol" && !w.anyHostile() {
@@ -208,7 +214,7 @@ func (p *process) end(id LinkID) *end {
 }
 
 // see notes an event and checks what holds for each: IDs come and go in turn,
-// and a broadcast comes once.
+// and broadcasts come once and in the order of their author.
 func (p *process) see(event Event) {
 	w := p.node.world
 	p.log = append(p.log, seen{w.now, event})
@@ -239,6 +245,11 @@ func (p *process) see(event Event) {
 		if p.got[id] > 1 {
 			w.fatal("%s gets a broadcast twice: %v", p.node.id, e)
 		}
+		prefix, counter := string(id[:8]), binary.BigEndian.Uint64(id[8:])
+		if counter <= p.last[prefix] {
+			w.fatal("%s gets a broadcast out of order: %v", p.node.id, e)
+		}
+		p.last[prefix] = counter
 	}
 }
 
@@ -330,6 +341,9 @@ func (p *process) broadcast(body string) {
 	for _, q := range w.living() {
 		if _, ok := q.there[p.node.id]; q != p && q.isReady && ok {
 			b.must = append(b.must, q)
+		}
+		if e := p.core.table.get(q.node.id, q.node.identity.Key()); q != p && q.isReady && e != nil && e.record.Epoch == q.epoch {
+			b.knows = append(b.knows, q)
 		}
 	}
 	w.sent = append(w.sent, b)

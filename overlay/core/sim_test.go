@@ -71,6 +71,7 @@ type node struct {
 	epoch    uint64
 	process  *process   // nil: down
 	runs     []*process // all that ever ran
+	disk     disk
 }
 
 type simEvent struct {

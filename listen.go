@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+)
+
+const (
+	// sendPatience is how long the next line waits for a message to be accepted. A
+	// guess: a slow receiver is rarely so late, and somebody who types hardly notices.
+	sendPatience = 100 * time.Millisecond
+	// What may wait behind a message that is not accepted (guesses). Then reading
+	// stops until there is room, which holds up whoever writes the input.
+	maxBacklog      = 256
+	maxBacklogBytes = 8 << 20 // about as much as the longest line
+)
+
+// message is what a line says to send.
+type message struct {
+	to   certs.ID // overlay.Everyone: a broadcast
+	body string
+	ref  string
+	line []byte // the line or its beginning, for an error that quotes it
+}
+
+func (m message) size() int { return len(m.body) + len(m.ref) + len(m.line) }
+
+// send waits until the message is accepted or can't be, or ctx ends.
+func (m message) send(ctx context.Context, n node) (err error) {
+	if m.to == overlay.Everyone {
+		_, err = n.Broadcast(ctx, m.body, m.ref)
+	} else {
+		_, err = n.Send(ctx, m.to, m.body, m.ref)
+	}
+	return err
+}
+
+// listener obeys lines, in their order and on the goroutine that reads them, as
+// long as messages are accepted at once. One that isn't becomes the first of a
+// backlog, which a goroutine sends in order: further messages wait behind it,
+// while lines that send nothing are obeyed as they come.
+type listener struct {
+	node  node
+	talk  speech
+	input lines
+	log   *slog.Logger
+	leave context.CancelCauseFunc // called when standard output is broken
+
+	obeying sync.Mutex // held while a line is obeyed
+
+	// Of the goroutine that reads: a context that the timer ends.
+	soon  context.Context
+	timer *time.Timer
+
+	mu      sync.Mutex
+	backlog []message // the first is being sent
+	bytes   int
+	drained chan struct{} // closed when the backlog is empty
+	room    chan struct{} // holds a token when the backlog may have got room
+}
+
+func newListener(n node, talk speech, input lines, log *slog.Logger, leave context.CancelCauseFunc) *listener {
+	l := &listener{node: n, talk: talk, input: input, log: log, leave: leave, drained: make(chan struct{}), room: make(chan struct{}, 1)}
+	close(l.drained)
+	return l
+}
+
+// listen obeys lines until one of them, or their end, says to leave (nil), or
+// standard output is broken. At the end of input every message has been accepted
+// or refused, unless ctx has ended: by that those that wait are refused, since
+// this peer is leaving.
+func (l *listener) listen(ctx context.Context) error {
+	began := time.Now() // reading, so that a long joining does not hide a short input
+	for ctx.Err() == nil {
+		line, err := l.input.next()
+		switch {
+		case errors.Is(err, errLongLine):
+			if err := l.talk.refuse(line); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, io.EOF):
+			if ctx.Err() == nil && time.Since(began) < time.Second {
+				l.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
+			}
+			<-l.empty()
+			return nil
+		case err != nil:
+			l.log.Warn("standard input can't be read, so this peer leaves", "error", err)
+			<-l.empty()
+			return nil
+		}
+		if leave, err := l.obey(ctx, line); leave || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *listener) obey(ctx context.Context, line []byte) (leave bool, err error) {
+	l.obeying.Lock()
+	defer l.obeying.Unlock()
+	m, leave, err := l.talk.obey(l.node, line)
+	if err != nil || m.to == "" {
+		return leave, err
+	}
+	select {
+	case <-l.empty():
+		problem, late := l.try(ctx, m)
+		if !late {
+			return false, l.refused(m, problem)
+		}
+	default:
+	}
+	l.wait(ctx, m)
+	return false, nil
+}
+
+// try sends a message, unless that takes longer than sendPatience or ctx ends:
+// then it is late, and was not accepted.
+func (l *listener) try(ctx context.Context, m message) (problem error, late bool) {
+	if l.timer == nil {
+		soon, cancel := context.WithCancel(ctx)
+		l.soon, l.timer = soon, time.AfterFunc(sendPatience, cancel)
+	} else {
+		l.timer.Reset(sendPatience)
+	}
+	problem = m.send(l.soon, l.node)
+	if !l.timer.Stop() { // the context has ended, or will in this moment
+		l.timer = nil
+	}
+	return problem, errors.Is(problem, context.Canceled)
+}
+
+// refused tells of a message that was not accepted, if there is a problem.
+func (l *listener) refused(m message, problem error) error {
+	if problem == nil {
+		return nil
+	}
+	return l.talk.notSent(m, problem)
+}
+
+// wait puts a message behind those that wait, when there is room. If it is the
+// first it starts the goroutine that sends them.
+func (l *listener) wait(ctx context.Context, m message) {
+	m.line = bytes.Clone(cut(m.line, maxInput)) // the line goes with the next one
+	for !l.add(ctx, m) {
+		<-l.room // soon after the end of ctx, too
+	}
+}
+
+// add is false if there is no room.
+func (l *listener) add(ctx context.Context, m message) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	full := len(l.backlog) >= maxBacklog || l.bytes+m.size() > maxBacklogBytes
+	if len(l.backlog) > 0 && full {
+		return false
+	}
+	l.backlog = append(l.backlog, m)
+	l.bytes += m.size()
+	if len(l.backlog) == 1 {
+		l.drained = make(chan struct{})
+		go guarded(func() { l.drain(ctx, m) })
+	}
+	return true
+}
+
+// drain sends the messages of the backlog, of which m is the first, until it is
+// empty. At the end of ctx none is accepted any more.
+func (l *listener) drain(ctx context.Context, m message) {
+	for more := true; more; m, more = l.advance() {
+		problem := ctx.Err()
+		if problem == nil {
+			problem = m.send(ctx, l.node)
+		}
+		if err := l.refused(m, problem); err != nil {
+			l.leave(err)
+		}
+	}
+}
+
+// advance takes the first message off the backlog and returns the one behind it.
+func (l *listener) advance() (m message, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bytes -= l.backlog[0].size()
+	l.backlog[0] = message{} // its memory isn't held
+	l.backlog = l.backlog[1:]
+	select {
+	case l.room <- struct{}{}:
+	default:
+	}
+	if len(l.backlog) == 0 {
+		close(l.drained)
+		return message{}, false
+	}
+	return l.backlog[0], true
+}
+
+// empty returns a channel that is closed when the backlog is empty.
+func (l *listener) empty() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drained
+}
+
+// settled returns a channel that is closed when the line that is being obeyed,
+// and every message before it, has been accepted or refused. After the end of the
+// context that only takes somebody who reads standard output.
+func (l *listener) settled() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.obeying.Lock()
+		defer l.obeying.Unlock()
+		<-l.empty()
+	}()
+	return done
+}

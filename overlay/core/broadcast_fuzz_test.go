@@ -1,0 +1,46 @@
+package core
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"quicpeer/pb"
+)
+
+// ranges are of broadcasts of some of the peers.
+func (fz *fuzzer) ranges() []*pb.BroadcastRange {
+	var list []*pb.BroadcastRange
+	for range 1 + fz.next()%3 {
+		prefix := MessagePrefix(testIdentity(uint64(fz.next()%6)).Key(), uint64(1+fz.next()%4))
+		first := uint64(1 + fz.next()%8)
+		list = append(list, &pb.BroadcastRange{
+			Author: tagOf(fz.id()), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: first + uint64(fz.next()%8),
+		})
+	}
+	return list
+}
+
+// checkBroadcasts looks at what is remembered, and whether all are shown in order.
+func (fz *fuzzer) checkBroadcasts(t *testing.T, events []Event) {
+	t.Helper()
+	c := fz.c
+	bytes := 0
+	for _, b := range c.recent {
+		if i, found := b.run.search(b.number); !found || b.run.recent[i] != b || c.runs[b.run.name] != b.run {
+			t.Fatalf("broadcast %d is at one place only", b.number)
+		}
+		bytes += len(b.signed.GetPayload())
+	}
+	if bytes != c.recentBytes {
+		t.Fatalf("%d bytes are remembered, not %d", bytes, c.recentBytes)
+	}
+	for _, e := range events {
+		if b, ok := e.(Broadcasted); ok {
+			run, number := string(b.Content.GetId()[:8]), binary.BigEndian.Uint64(b.Content.GetId()[8:])
+			if number <= fz.shown[run] {
+				t.Fatalf("broadcast %d of a run is shown after %d", number, fz.shown[run])
+			}
+			fz.shown[run] = number
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package core
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// How broadcasts come out once and in the order of their author.
+//
+// The author numbers them from 1 on. What is new is passed on at once, over links
+// that keep the order, so as long as no link comes or goes everybody gets the
+// broadcasts of an author in its order: whoever passes on one has passed on those
+// before it over the same links. Where links have changed one may come before those
+// that it follows. It is held back until they have come, or for holdFor since the last
+// one that did, longer if a neighbour has offered them; then they are passed over, and
+// not shown any more. It has been passed on meanwhile, and nobody else's waits for it.
+//
+// Where a peer begins: the announcement or the handshake by which it first hears of a run
+// says how many broadcasts its sender had by then, and those that follow come over the
+// same link. Nobody has signed that, so it is only what is waited for: the first that
+// comes is shown at the latest after holdFor, and then begins the order.
+
+// Bounds of what is remembered, to be shown in order and for those who catch up. All
+// are guesses.
+const (
+	memoryFor  = 5 * time.Minute
+	maxRecent  = 4096
+	maxRecentB = 8 << 20 // bytes; what is held back takes twice as much
+	maxOfOne   = maxRecent / 2
+	maxOfOneB  = maxRecentB / 2
+	holdFor    = 5 * time.Second  // many round trips of catching up, over several peers
+	holdLonger = 30 * time.Second // for what a neighbour has offered, which may be cut off again meanwhile
+)
+
+// recentBroadcast is a broadcast of the last minutes.
+type recentBroadcast struct {
+	run     *run
+	number  uint64
+	at      time.Duration // when it came
+	signed  *pb.Signed
+	hops    uint32
+	content *pb.BroadcastContent // until it is shown
+	direct  bool                 // it came from its author
+}
+
+// run is what we have of the broadcasts of one run of a peer.
+type run struct {
+	entry *entry
+	epoch uint64
+	name  uint64 // its MessagePrefix
+	// next is the number of the one to be shown next. All before it have been shown,
+	// or never will be.
+	next uint64
+	// heard: one has been shown, or passed over. Until then next is what others say.
+	heard    bool
+	advanced time.Duration      // when one was shown last
+	recent   []*recentBroadcast // by number; from next on they are held back
+	bytes    int
+	holding  bool // it is in Core.holding
+
+	caughtUp  bool               // it is in Core.caughtUp
+	promised  *pb.BroadcastRange // what a neighbour has offered last and we lacked
+	asked     LinkID             // who was asked for some, see askOffered
+	askedLast uint64
+	askedTill time.Duration
+}
+
+// runOf returns the run of a peer that its record is of.
+func (c *Core) runOf(e *entry) *run {
+	d := e.with()
+	if d.run == nil || d.run.epoch != e.record.Epoch {
+		prefix := MessagePrefix(e.record.Key, e.record.Epoch)
+		name := binary.BigEndian.Uint64(prefix[:])
+		d.run = c.runs[name]
+		if d.run == nil {
+			d.run = &run{epoch: e.record.Epoch, name: name, next: 1}
+		}
+		d.run.entry = e
+	}
+	return d.run
+}
+
+// beginRun notes what a neighbour says of a run that is new to us: how many broadcasts
+// it has had. Those that we have been offered we can have.
+func (c *Core) beginRun(e *entry, broadcasts uint64) {
+	if broadcasts == 0 {
+		return // and the first is 1
+	}
+	r := c.runOf(e)
+	if r.heard || len(r.recent) > 0 {
+		return
+	}
+	r.next = broadcasts + 1
+	for _, o := range c.offers {
+		if o.what.GetRun() == r.name {
+			r.await(o.what.GetFirst())
+		}
+	}
+}
+
+// broadcastsOf is what we say of it.
+func broadcastsOf(e *entry) uint64 {
+	if r := e.our().run; r != nil && r.epoch == e.record.Epoch {
+		return r.next - 1
+	}
+	return 0
+}
+
+// search returns where the broadcast is, or would be.
+func (r *run) search(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(r.recent, number, func(b *recentBroadcast, n uint64) int { return cmp.Compare(b.number, n) })
+}
+
+// has says that a broadcast has come before, or is not to be shown any more.
+func (r *run) has(number uint64) bool {
+	_, found := r.search(number)
+	return found || number == 0 || r.heard && number < r.next
+}
+
+// here says that the user has been shown the run.
+func (r *run) here() bool { return r.entry.shown != nil && r.entry.shown.Epoch == r.epoch }
+
+// held is the first broadcast that is held back, nil if none is.
+func (r *run) held() *recentBroadcast {
+	i, _ := r.search(r.next)
+	if i == len(r.recent) {
+		return nil
+	}
+	return r.recent[i]
+}
+
+// await notes that one is here, or can be had, of a run that we may not have heard yet:
+// then it may come before what we thought to be the first.
+func (r *run) await(number uint64) {
+	if !r.heard {
+		r.next = min(r.next, number)
+	}
+}
+
+// showBroadcasts shows what is next of a run.
+func (c *Core) showBroadcasts(r *run) {
+	for b := r.held(); b != nil && b.number == r.next && r.here(); b = r.held() {
+		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct})
+		b.content = nil
+		r.next, r.heard, r.advanced = r.next+1, true, c.now
+	}
+	if !r.holding && r.held() != nil {
+		r.holding = true
+		c.holding = append(c.holding, r)
+	}
+}
+
+// passOver gives up waiting for what is missing before the held ones up to a number.
+// They are shown, or never will be if their author is not here.
+func (c *Core) passOver(r *run, number uint64) {
+	advanced := r.advanced
+	for b := r.held(); b != nil && b.number <= number; b = r.held() {
+		r.next = b.number
+		if c.showBroadcasts(r); r.next == b.number {
+			r.next, r.heard = r.next+1, true
+			b.content = nil
+		}
+	}
+	r.advanced = advanced // the next gap does not begin now
+}
+
+// lastWords shows what is held back of a run that has ended. Who is lost may come back,
+// and so may what is missing.
+func (c *Core) lastWords(e *entry) {
+	if r := e.our().run; r != nil && r.here() {
+		c.passOver(r, pb.MaxNumber)
+	}
+}
+
+// showHeld looks at those that are held back: what is missing is asked for, and after
+// holdFor passed over.
+func (c *Core) showHeld() {
+	c.holding = slices.DeleteFunc(c.holding, func(r *run) bool {
+		b := r.held()
+		switch {
+		case c.deaf:
+			r.advanced = c.now // nothing can come
+		case b != nil && r.here():
+			hold := holdFor
+			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
+				hold = holdLonger
+			}
+			switch since := max(b.at, r.advanced); {
+			case c.now >= since+hold:
+				c.note(Debug, "broadcasts did not come", "peer", string(r.entry.record.ID), "from", r.next, "to", b.number-1)
+				c.passOver(r, b.number)
+			case c.now >= since+missAfter:
+				c.askAnybody(r, b.number-1)
+			}
+		}
+		r.holding = r.held() != nil
+		return !r.holding
+	})
+}
+
+// remember keeps a broadcast.
+func (c *Core) remember(b *recentBroadcast) {
+	r := b.run
+	i, _ := r.search(b.number)
+	r.recent = slices.Insert(r.recent, i, b)
+	c.recent = append(c.recent, b)
+	r.bytes += len(b.signed.GetPayload())
+	c.recentBytes += len(b.signed.GetPayload())
+	c.runs[r.name] = r
+}
+
+// keepBounds forgets the oldest where there are too many. Nobody takes more than half.
+func (c *Core) keepBounds(r *run) {
+	for len(r.recent) > maxOfOne || r.bytes > maxOfOneB {
+		c.forgetBroadcast(r.recent[0])
+	}
+	for len(c.recent) > maxRecent || c.recentBytes > maxRecentB {
+		c.forgetBroadcast(c.recent[0])
+	}
+}
+
+func (c *Core) forgetBroadcast(b *recentBroadcast) {
+	r := b.run
+	if b.number >= r.next {
+		c.passOver(r, b.number) // now or never
+	}
+	if i, found := r.search(b.number); found {
+		r.recent = slices.Delete(r.recent, i, i+1)
+	}
+	if i := slices.Index(c.recent, b); i == 0 {
+		c.recent[0] = nil
+		c.recent = c.recent[1:]
+	} else if i > 0 {
+		c.recent = slices.Delete(c.recent, i, i+1)
+	}
+	r.bytes -= len(b.signed.GetPayload())
+	c.recentBytes -= len(b.signed.GetPayload())
+	if len(r.recent) == 0 {
+		delete(c.runs, r.name)
+	}
+}

@@ -1,0 +1,265 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// How who was cut off gets the broadcasts that it has missed: from its neighbours, which
+// remember those of the last minutes, be their author still there or not.
+//
+//	BroadcastsHeld ──▶              when the two have become neighbours
+//	               ◀── BroadcastsWanted
+//	Broadcast ... ──▶, and BroadcastsHeld of the rest if that was not all
+//
+// Nothing is lost on a link that stands, whether its peer was frozen or the network cut
+// for a while; and who was called lost, and so is flooded nothing any more, has to become
+// a neighbour again. So that is the one moment at which there is something to catch up
+// on. A link that is overloaded may go without some broadcasts: then they are found
+// missing when the next of their author has come by another way, and asked for.
+//
+// What was caught up on is not passed on but offered to the other neighbours: most of
+// them have it. So it goes from neighbour to neighbour until nobody lacks it.
+//
+// Tables are compared behind that, so who has left meanwhile is as a rule shown to go
+// after its last words.
+
+// Guesses, if not said otherwise.
+const (
+	offerAfter = 50 * time.Millisecond // in which more is caught up on
+	offerFor   = 10 * time.Second      // an offer of somebody whose record is not here yet, or whom another is asked for
+	askAgain   = 2 * time.Second       // without an answer: another neighbour
+	missAfter  = 1 * time.Second       // one is held back: somebody is asked for what is missing
+	maxOffers  = 4096
+	answerB    = 256 << 10 // bytes in an answer, a small part of what may wait on a link
+	answerMost = 256       // broadcasts in an answer: to verify them takes 13 ms
+
+	// What a link may have us do: to take all there is at once, and some after that.
+	summaryBurst = 64
+	summaryEvery = 100 * time.Millisecond
+)
+
+// broadcastOffer is what a neighbour has and we lack, or may come to lack.
+type broadcastOffer struct {
+	link  LinkID
+	what  *pb.BroadcastRange
+	until time.Duration
+}
+
+// offerBroadcasts tells a neighbour what it can have: all, or of the runs that we have
+// caught up on, but nothing from before it came, and nothing of its own.
+func (c *Core) offerBroadcasts(l *link, all bool) {
+	since := c.arrivedAt(l)
+	listed := make(map[*run]bool)
+	var list []*pb.BroadcastRange
+	for _, b := range c.recent {
+		if r := b.run; !listed[r] && r.entry.record.Key != l.key && (all || r.caughtUp) {
+			listed[r] = true
+			list = r.appendRanges(list, since)
+		}
+	}
+	c.sendHeld(l, list)
+}
+
+// appendRanges adds what we have of a run and has come since then.
+func (r *run) appendRanges(list []*pb.BroadcastRange, since time.Duration) []*pb.BroadcastRange {
+	var last *pb.BroadcastRange
+	for _, b := range r.recent {
+		switch {
+		case b.at < since:
+		case last != nil && last.Last+1 == b.number:
+			last.Last++
+		default:
+			last = &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: b.number, Last: b.number}
+			list = append(list, last)
+		}
+	}
+	return list
+}
+
+func (c *Core) sendHeld(l *link, list []*pb.BroadcastRange) {
+	for part := range slices.Chunk(list, pb.MaxRanges) {
+		c.send(l, &pb.BroadcastsHeld{Ranges: part})
+	}
+}
+
+// receiveHeld takes an offer. It is also the end of an answer that was not all.
+func (c *Core) receiveHeld(l *link, m *pb.BroadcastsHeld) {
+	if !l.summaries.take(c.now, summaryBurst, summaryEvery) {
+		return
+	}
+	for _, o := range m.GetRanges() {
+		r := c.runNamed(o)
+		if r != nil && r.asked == l.id {
+			r.askedTill = 0
+		}
+		if r != nil {
+			r.await(o.GetFirst())
+			lack := r.lacking(o)
+			if lack == nil {
+				continue
+			}
+			r.promised = lack
+		}
+		if len(c.offers) < maxOffers {
+			c.offers = append(c.offers, broadcastOffer{l.id, o, c.now + offerFor})
+		}
+	}
+	c.askOffered()
+}
+
+// runNamed is the run that is meant, of a peer that we know and that has not left.
+func (c *Core) runNamed(o *pb.BroadcastRange) *run {
+	i, _ := slices.BinarySearch(c.table.tags, o.GetAuthor())
+	for ; i < len(c.table.tags) && c.table.tags[i] == o.GetAuthor(); i++ {
+		e := c.table.entries[i]
+		if e == c.self || e.state == pb.AnnouncementType_LEAVE {
+			continue
+		}
+		if r := c.runOf(e); r.name == o.GetRun() {
+			return r
+		}
+	}
+	return nil
+}
+
+// lacking is the part of a range that we don't have, nil if there is none.
+func (r *run) lacking(o *pb.BroadcastRange) *pb.BroadcastRange {
+	first, last := max(o.GetFirst(), r.next), o.GetLast()
+	for first <= last && r.has(first) {
+		first++
+	}
+	for first <= last && r.has(last) {
+		last--
+	}
+	if first > last {
+		return nil
+	}
+	return &pb.BroadcastRange{Author: o.GetAuthor(), Run: o.GetRun(), First: first, Last: last}
+}
+
+// askOffered asks for what was offered and we lack: of each run one neighbour at a
+// time, and the next one after askAgain without an answer. An offer is good for one question.
+func (c *Core) askOffered() {
+	if len(c.offers) == 0 {
+		return
+	}
+	wants := make(map[LinkID][]*pb.BroadcastRange)
+	c.offers = slices.DeleteFunc(c.offers, func(o broadcastOffer) bool {
+		l := c.link(o.link)
+		if l == nil || l.state != linkUp || c.now >= o.until {
+			return true
+		}
+		r := c.runNamed(o.what)
+		if r == nil {
+			return false
+		}
+		want := r.lacking(o.what)
+		if want == nil {
+			return true
+		}
+		if c.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
+			return false
+		}
+		r.asked, r.askedLast, r.askedTill = o.link, want.Last, c.now+askAgain
+		wants[o.link] = append(wants[o.link], want)
+		return true
+	})
+	for _, l := range c.links {
+		if list := wants[l.id]; list != nil {
+			c.send(l, &pb.BroadcastsWanted{Ranges: list})
+		}
+	}
+}
+
+// awaitsAnswer says that somebody is asked for broadcasts of the run and may answer.
+func (c *Core) awaitsAnswer(r *run) bool {
+	l := c.link(r.asked)
+	return c.now < r.askedTill && l != nil && l.state == linkUp
+}
+
+// askAnybody asks a random neighbour for what is missing up to a number.
+func (c *Core) askAnybody(r *run, last uint64) {
+	var list []*link
+	for _, l := range c.links {
+		if l.neighbour {
+			list = append(list, l)
+		}
+	}
+	if c.awaitsAnswer(r) || len(list) == 0 {
+		return
+	}
+	l := list[c.cfg.Rand.IntN(len(list))]
+	r.asked, r.askedLast, r.askedTill = l.id, last, c.now+missAfter
+	c.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
+		{Author: r.entry.record.tag, Run: r.name, First: r.next, Last: last},
+	}})
+}
+
+// answered says that a broadcast is the answer of a link to a question, and notes that
+// others may lack it too.
+func (c *Core) answered(l *link, r *run, number uint64) bool {
+	if r.asked != l.id || number > r.askedLast || c.now >= r.askedTill {
+		return false
+	}
+	r.askedTill = c.now + askAgain
+	if number == r.askedLast {
+		r.askedTill = 0
+	}
+	if !r.caughtUp {
+		r.caughtUp = true
+		c.caughtUp = append(c.caughtUp, r)
+	}
+	c.wake(c.now + offerAfter)
+	return true
+}
+
+// offerCaughtUp tells the neighbours what we have caught up on.
+func (c *Core) offerCaughtUp() {
+	if len(c.caughtUp) == 0 {
+		return
+	}
+	for _, l := range c.links {
+		if l.neighbour {
+			c.offerBroadcasts(l, false)
+		}
+	}
+	for _, r := range c.caughtUp {
+		r.caughtUp = false
+	}
+	c.caughtUp = nil
+}
+
+// receiveWanted sends what a peer lacks, as much as an answer holds; what is left is
+// offered once more.
+func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
+	if !l.answers.take(c.now, summaryBurst, summaryEvery) {
+		c.note(Debug, "too many questions for broadcasts from one link, dropped", "peer", string(l.peer))
+		return
+	}
+	since := c.arrivedAt(l)
+	sent, bytes := 0, 0
+	var rest []*pb.BroadcastRange
+	for _, o := range m.GetRanges() {
+		r := c.runs[o.GetRun()]
+		if r == nil {
+			continue
+		}
+		for i, _ := r.search(o.GetFirst()); i < len(r.recent) && r.recent[i].number <= o.GetLast(); i++ {
+			b := r.recent[i]
+			if b.at < since {
+				continue
+			}
+			if sent == answerMost || bytes > answerB {
+				rest = append(rest, &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: b.number, Last: o.GetLast()})
+				break
+			}
+			sent, bytes = sent+1, bytes+len(b.signed.GetPayload())
+			c.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops})
+			c.out.Frames[len(c.out.Frames)-1].Relayed = true
+		}
+	}
+	c.sendHeld(l, rest)
+}

@@ -1,0 +1,311 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// rangeOf names broadcasts of a test identity.
+func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.BroadcastRange {
+	prefix := MessagePrefix(testIdentity(identity).Key(), epoch)
+	return &pb.BroadcastRange{Author: tagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
+}
+
+// wanted are the ranges that the last input has asked a link for.
+func (r *rig) wanted(l LinkID) []*pb.BroadcastRange {
+	var list []*pb.BroadcastRange
+	for i, m := range r.frames() {
+		if r.out.Frames[i].Link == l {
+			list = append(list, m.GetBroadcastsWanted().GetRanges()...)
+		}
+	}
+	return list
+}
+
+// is says whether a list is this one range.
+func is(list []*pb.BroadcastRange, first, last uint64) bool {
+	return len(list) == 1 && list[0].GetFirst() == first && list[0].GetLast() == last
+}
+
+// TestBroadcastOrder: one that comes before its predecessor waits for it, but not for
+// ever, and what was passed over is not shown any more. It is passed on at once.
+func TestBroadcastOrder(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	say := func(n uint64) {
+		r.receive(two, saidBroadcast(1, "one", 1000, n, fmt.Sprint(n)))
+		if got := r.sentTexts(one); !slices.Equal(got, []string{fmt.Sprint(n)}) {
+			t.Errorf("passes on %q", got)
+		}
+	}
+	expect := func(texts ...string) {
+		t.Helper()
+		if !slices.Equal(r.texts(), texts) {
+			t.Errorf("shows %q, not %q", r.texts(), texts)
+		}
+	}
+	for _, n := range []uint64{3, 2, 5} {
+		say(n)
+		expect()
+	}
+	say(1)
+	expect("1", "2", "3")
+	r.pass(holdFor - time.Second)
+	expect()
+	r.pass(2 * time.Second)
+	expect("5")
+	r.receive(two, saidBroadcast(1, "one", 1000, 4, "4"))
+	expect()
+	say(6)
+	expect("6")
+}
+
+// TestLastWords: what is held back is shown before its author is shown to go, if it
+// said so or has been restarted; else it waits for the author to come back.
+func TestLastWords(t *testing.T) {
+	for name, then := range map[string]*pb.Announcement{
+		"it leaves":       say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1),
+		"it is restarted": say(pb.AnnouncementType_JOIN, 5, "five", 2, 0),
+		"it is lost":      say(pb.AnnouncementType_LOST, 5, "five", 1, 0),
+	} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+		r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
+		r.receive(l, propagation(then))
+		lost := name == "it is lost"
+		if lost {
+			r.pass(2 * suspectFor)
+		}
+		if len(r.out.Events) == 0 || len(r.texts()) == 1 == lost {
+			t.Fatalf("%s: %v", name, r.out.Events)
+		}
+		if _, gone := r.out.Events[0].(Left); gone != lost {
+			t.Errorf("%s: %v", name, r.out.Events)
+		}
+		if !lost {
+			continue
+		}
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 1)))
+		r.receive(l, saidBroadcast(5, "five", 1, 1, "1"))
+		if !slices.Equal(r.texts(), []string{"1", "2"}) {
+			t.Errorf("%s and is back: %v", name, r.out.Events)
+		}
+	}
+}
+
+// TestFirstBroadcast: who comes later begins with what its neighbour has not had, be it
+// told so or shown by what comes first.
+func TestFirstBroadcast(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	five := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
+	five.Broadcasts = 7
+	r.receive(l, propagation(five))
+	r.receive(l, saidBroadcast(5, "five", 1, 9, "9"))
+	if len(r.texts()) != 0 {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.receive(l, saidBroadcast(5, "five", 1, 8, "8"))
+	if !slices.Equal(r.texts(), []string{"8", "9"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	six := say(pb.AnnouncementType_JOIN, 6, "six", 1, 0)
+	six.Broadcasts = pb.MaxNumber // which is a lie
+	r.receive(l, propagation(six))
+	r.receive(l, saidBroadcast(6, "six", 1, 3, "3"))
+	if !slices.Equal(r.texts(), []string{"3"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.receive(l, saidBroadcast(6, "six", 1, 2, "2"))
+	if len(r.texts()) != 0 {
+		t.Errorf("shows %q", r.texts())
+	}
+	three := r.neighbour(3, "three")
+	r.receive(three, &pb.SyncRequest{})
+	for _, m := range r.frames() {
+		for _, a := range m.GetSyncReply().GetAnnouncements() {
+			record, err := pb.ParseRecord(a.GetRecord())
+			if err != nil || a.GetBroadcasts() != map[string]uint64{"five": 9, "six": 3}[record.GetId()] {
+				t.Errorf("says %v: %v", a, err)
+			}
+		}
+	}
+}
+
+// TestCatchingUp: of what is offered the missing is asked for, once, of the next
+// neighbour if the first does not answer. It is not flooded but offered on.
+func TestCatchingUp(t *testing.T) {
+	r := newRig(t, nil)
+	one, two, three := r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")
+	r.receive(one, saidBroadcast(1, "one", 1000, 1, "1"))
+	offer := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}}
+	r.receive(one, offer)
+	if !is(r.wanted(one), 2, 3) {
+		t.Fatalf("asks for %v", r.wanted(one))
+	}
+	r.receive(two, offer)
+	if len(r.out.Frames) != 0 {
+		t.Fatalf("asks twice: %v", r.frames())
+	}
+	r.pass(askAgain + tickEvery)
+	if !is(r.wanted(two), 2, 3) || len(r.wanted(one)) != 0 {
+		t.Fatalf("asks for %v", r.wanted(two))
+	}
+	for n := range uint64(2) {
+		r.receive(two, saidBroadcast(1, "one", 1000, n+2, "again"))
+		if len(r.texts()) != 1 || len(r.out.Frames) != 0 {
+			t.Errorf("%v, %v", r.out.Events, r.frames())
+		}
+	}
+	r.pass(tickEvery)
+	if offer := r.held(); len(offer) != 2 || !is(offer[:1], 1, 3) || !is(offer[1:], 1, 3) {
+		t.Errorf("offers %v", offer) // to two and three, and not to the author
+	}
+	for i, m := range r.frames() {
+		if m.GetBroadcastsHeld() != nil && r.out.Frames[i].Link != two && r.out.Frames[i].Link != three {
+			t.Errorf("offers to %d", r.out.Frames[i].Link)
+		}
+	}
+	r.receive(three, offer)
+	if len(r.out.Frames) != 0 {
+		t.Errorf("asks for what it has: %v", r.frames())
+	}
+}
+
+// TestOfferOfAStranger: what is offered of a peer that is not known yet is asked for
+// when it is, and comes before what it says then.
+func TestOfferOfAStranger(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.receive(l, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 2, 3)}})
+	if len(r.out.Frames) != 0 {
+		t.Fatalf("%v", r.frames())
+	}
+	five := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
+	five.Broadcasts = 3
+	r.receive(l, propagation(five))
+	r.receive(l, saidBroadcast(5, "five", 1, 4, "4"))
+	if len(r.texts()) != 0 {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.pass(tickEvery)
+	if !is(r.wanted(l), 2, 3) {
+		t.Errorf("asks for %v", r.wanted(l))
+	}
+}
+
+// TestBroadcastMissed: what has not come on an overloaded link is asked for.
+func TestBroadcastMissed(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	r.receive(one, saidBroadcast(1, "one", 1000, 4, "4"))
+	r.pass(missAfter + 2*tickEvery)
+	if !is(r.wanted(one), 1, 3) {
+		t.Errorf("asks for %v", r.wanted(one))
+	}
+}
+
+// TestLongAnswer: an answer is bounded, and the rest is offered once more.
+func TestLongAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	const all = answerMost + 20
+	for i := range all {
+		r.c.Broadcast(r.now, fmt.Sprint(i), 0)
+	}
+	r.drain()
+	want := []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}
+	for from := range 2 {
+		r.receive(l, &pb.BroadcastsWanted{Ranges: want})
+		sent := r.sentTexts(l)
+		if len(sent) != min(answerMost, all-from*answerMost) || sent[0] != fmt.Sprint(from*answerMost) {
+			t.Fatalf("sends %d, from %s", len(sent), sent[0])
+		}
+		want = r.held()
+		if from == 0 && !is(want, answerMost+1, all) {
+			t.Fatalf("offers %v", want)
+		}
+	}
+	if len(want) != 0 {
+		t.Errorf("offers %v", want)
+	}
+	for range 10 * summaryBurst {
+		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}})
+	}
+	if len(r.out.Frames) != 0 {
+		t.Errorf("answers without end")
+	}
+}
+
+// TestLyingOffers: who offers what it has not, of whomever, makes us ask seldom and
+// remember little.
+func TestLyingOffers(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	asked := 0
+	for i := range uint64(100) {
+		lie := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(2, "two", 1000, 1, pb.MaxNumber)}}
+		for n := range uint64(pb.MaxRanges - 1) {
+			lie.Ranges = append(lie.Ranges, &pb.BroadcastRange{Author: n, Run: i, First: 1, Last: 2})
+		}
+		r.receive(one, lie)
+		asked += len(r.wanted(one))
+		if len(r.c.offers) > maxOffers {
+			t.Fatalf("%d offers", len(r.c.offers))
+		}
+		r.pass(100 * time.Millisecond)
+		asked += len(r.wanted(one))
+	}
+	if asked == 0 || asked > 110 {
+		t.Errorf("asks %d times in 10 s", asked)
+	}
+	r.receive(two, saidBroadcast(2, "two", 1000, 1, "1"))
+	if !slices.Equal(r.texts(), []string{"1"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.pass(2 * offerFor)
+	if len(r.c.offers) != 0 {
+		t.Errorf("%d offers", len(r.c.offers))
+	}
+}
+
+// TestMemory: of broadcasts the last are remembered, by number, bytes, author and age;
+// what is held back and has to go is shown.
+func TestMemory(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
+	for range maxOfOne + 100 {
+		r.c.Broadcast(r.now, "x", 0)
+	}
+	if n := len(r.c.recent); n != maxOfOne+1 || r.c.recent[0].run.entry == r.c.self {
+		t.Errorf("%d are remembered", n)
+	}
+	r.drain()
+	body := string(make([]byte, pb.MaxBroadcast))
+	for range maxOfOneB/pb.MaxBroadcast + 1 {
+		r.c.Broadcast(r.now, body, 0)
+	}
+	if r.c.recentBytes > maxOfOneB+1000 || r.c.recent[0].run.entry == r.c.self {
+		t.Errorf("%d bytes are remembered", r.c.recentBytes)
+	}
+	r.drain()
+	b := r.c.recent[0]
+	r.c.forgetBroadcast(b)
+	r.drain()
+	if !slices.Equal(r.texts(), []string{"2"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.pass(memoryFor + time.Second)
+	if len(r.c.recent) != 0 || r.c.recentBytes != 0 || len(r.c.runs) != 0 {
+		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.recent), r.c.recentBytes, len(r.c.runs))
+	}
+}

@@ -1,0 +1,293 @@
+package core
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What is kept for others: something sealed to a peer that is not here, left by somebody
+// with a link to us (Deposit). It goes to its receiver as an envelope when that is here,
+// again and again until the receiver has signed that it has it (Collected), and for a
+// day at most. The receipts that come with that word go back in the same way to whoever
+// left the deposit. custody_own.go is the other side: what we leave with others.
+
+// Bounds of custody, all guesses.
+const (
+	custodyFor      = 24 * time.Hour
+	maxKept         = 4096 // deposits
+	maxKeptB        = 32 << 20
+	maxKeptOfOne    = 1024 // left by one key
+	maxKeptOfOneB   = 8 << 20
+	maxKeptForOne   = 2048 // for one key
+	maxKeptForOneB  = 16 << 20
+	handWindow      = 256 << 10       // bytes on their way to one receiver
+	handAgain       = 2 * time.Second // what was handed over and is not collected, twice as long each time
+	handAgainAtMost = 30 * time.Second
+)
+
+// Kept is a deposit that is kept for its receiver. Depositor is who left it and gets
+// the receipts; empty for receipts, for which there are none.
+type Kept struct {
+	Deposit      *pb.Deposit
+	Depositor    certs.ID
+	DepositorKey certs.PublicKey
+	Age          time.Duration // since it was taken
+}
+
+// CustodyWrite says that a deposit is kept from now on or, without Kept, no more.
+type CustodyWrite struct {
+	ID   [pb.DepositIDSize]byte
+	Kept *Kept
+}
+
+// DepositID names a deposit: the first bytes of the SHA-256 of what is sealed.
+func DepositID(sealed []byte) [pb.DepositIDSize]byte {
+	sum := sha256.Sum256(sealed)
+	return [pb.DepositIDSize]byte(sum[:pb.DepositIDSize])
+}
+
+// EnvelopeNumber is the number of the envelope in which a deposit is handed over: the
+// first 8 bytes of its ID.
+func EnvelopeNumber(deposit [pb.DepositIDSize]byte) uint64 {
+	return binary.BigEndian.Uint64(deposit[:8])
+}
+
+// custody is what a core keeps for others and leaves with others.
+type custody struct {
+	shelves   []*shelf
+	absentees []*absentee
+	own       int // deposits of the absentees
+	ownBytes  int
+}
+
+// shelf holds the deposits for one receiver, in the order in which they were taken.
+type shelf struct {
+	receiver certs.ID
+	key      certs.PublicKey
+	deposits []*kept
+	epoch    uint64 // the run of the receiver that they are handed over to; 0: it is not here
+}
+
+type kept struct {
+	Kept
+	id    [pb.DepositIDSize]byte
+	since time.Duration
+	next  time.Duration // when it is handed over, while the receiver is here
+	pause time.Duration
+}
+
+// loadCustody takes what was kept in the last run.
+func (c *Core) loadCustody() {
+	list := slices.Clone(c.cfg.Custody)
+	c.cfg.Custody = nil
+	slices.SortStableFunc(list, func(a, b Kept) int { return cmp.Compare(b.Age, a.Age) })
+	for _, was := range list {
+		k := &kept{Kept: was, id: DepositID(was.Deposit.GetSealed()), since: c.now - max(was.Age, 0)}
+		if c.cfg.NoCustody || was.Age >= custodyFor || pb.Check(pb.Wrap(was.Deposit)) != nil {
+			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+			continue
+		}
+		c.shelve(k)
+	}
+}
+
+func (c *Core) shelve(k *kept) {
+	receiver, key := certs.ID(k.Deposit.GetReceiver()), certs.PublicKey(k.Deposit.GetReceiverKey())
+	i := slices.IndexFunc(c.custody.shelves, func(s *shelf) bool { return s.key == key && s.receiver == receiver })
+	if i < 0 {
+		i = len(c.custody.shelves)
+		c.custody.shelves = append(c.custody.shelves, &shelf{receiver: receiver, key: key})
+	}
+	c.custody.shelves[i].deposits = append(c.custody.shelves[i].deposits, k)
+}
+
+// isHere says that the peer is shown as here to our user.
+func (c *Core) isHere(id certs.ID, key certs.PublicKey) bool { return c.shownEpoch(id, key) != 0 }
+
+// shownEpoch is the run of a peer that is shown as here, 0 if none is.
+func (c *Core) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
+	if e := c.table.get(id, key); e != nil && e.shown != nil {
+		return e.shown.Epoch
+	}
+	return 0
+}
+
+// wakeCustody is for the news that somebody is here: something may wait for it.
+func (c *Core) wakeCustody() {
+	if len(c.custody.shelves)+len(c.custody.absentees) > 0 {
+		c.wake(c.now)
+	}
+}
+
+// receiveDeposit takes what a peer leaves with us, or says why not.
+func (c *Core) receiveDeposit(l *link, d *pb.Deposit) {
+	l.used = c.now
+	k := &kept{Kept: Kept{Deposit: d, Depositor: l.peer, DepositorKey: l.key}, id: DepositID(d.GetSealed()), since: c.now}
+	reason := "takes no more at once"
+	if c.mayCarry(l, carryBase+len(d.GetSealed())) {
+		reason = c.keep(k)
+	}
+	c.send(l, &pb.DepositAnswer{Deposit: k.id[:], Kept: reason == "", Reason: reason})
+}
+
+// keep keeps a deposit, or says why not. Who leaves the same again is told that it is
+// kept; receipts, which nobody has left, count for their receiver only.
+func (c *Core) keep(k *kept) (reason string) {
+	own, d := c.cfg.Identity.Key(), k.Deposit
+	if c.cfg.NoCustody {
+		return "keeps nothing for others"
+	}
+	if d.GetReceiver() == string(c.cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
+		return "is the receiver itself"
+	}
+	var all, ofOne, forOne tally
+	size := len(d.GetSealed())
+	all.add(size)
+	ofOne.add(size)
+	forOne.add(size)
+	for _, s := range c.custody.shelves {
+		mine := bytes.Equal(s.key[:], d.GetReceiverKey())
+		for _, other := range s.deposits {
+			if other.id == k.id && mine && string(s.receiver) == d.GetReceiver() {
+				return ""
+			}
+			if other.id == k.id {
+				return "keeps it for somebody else"
+			}
+			n := len(other.Deposit.GetSealed())
+			all.add(n)
+			if mine {
+				forOne.add(n)
+			}
+			if k.Depositor != "" && other.Depositor != "" && other.DepositorKey == k.DepositorKey {
+				ofOne.add(n)
+			}
+		}
+	}
+	switch {
+	case all.above(maxKept, maxKeptB):
+		return "keeps no more"
+	case ofOne.above(maxKeptOfOne, maxKeptOfOneB):
+		return "keeps no more of this peer"
+	case forOne.above(maxKeptForOne, maxKeptForOneB):
+		return "keeps no more for that peer"
+	}
+	c.shelve(k)
+	c.out.Custody = append(c.out.Custody, CustodyWrite{k.id, &k.Kept})
+	c.wake(c.now) // the receiver may be here
+	return ""
+}
+
+// tally counts deposits and their bytes.
+type tally struct{ number, bytes int }
+
+func (t *tally) add(bytes int) { t.number, t.bytes = t.number+1, t.bytes+bytes }
+
+func (t *tally) above(number, bytes int) bool { return t.number > number || t.bytes > bytes }
+
+// handOver sends the receivers that are here what is kept for them, and forgets what
+// has been kept long enough.
+func (c *Core) handOver() {
+	for _, s := range c.custody.shelves {
+		for len(s.deposits) > 0 && c.now >= s.deposits[0].since+custodyFor {
+			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: s.deposits[0].id})
+			s.deposits = slices.Delete(s.deposits, 0, 1)
+		}
+		epoch := c.shownEpoch(s.receiver, s.key)
+		if epoch != s.epoch { // a new run of it, or none
+			for _, k := range s.deposits {
+				k.next, k.pause = 0, 0
+			}
+		}
+		if s.epoch = epoch; epoch != 0 {
+			c.handOverTo(s)
+		}
+	}
+	c.clearShelves()
+}
+
+func (c *Core) clearShelves() {
+	c.custody.shelves = slices.DeleteFunc(c.custody.shelves, func(s *shelf) bool { return len(s.deposits) == 0 })
+}
+
+// handOverTo sends the oldest, as many as may be on their way, and again those that are
+// not collected.
+func (c *Core) handOverTo(s *shelf) {
+	outstanding := 0
+	for i, k := range s.deposits {
+		outstanding += carryBase + len(k.Deposit.GetSealed())
+		if i > 0 && outstanding > handWindow {
+			return
+		}
+		if c.now >= k.next {
+			k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
+			k.next = c.now + k.pause
+			c.Route(c.now, s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
+		}
+	}
+}
+
+// Collect sends a holder of deposits the word of this peer that it has them, or will
+// never take them. It may get lost: then they come again.
+func (c *Core) Collect(now time.Duration, holder certs.ID, collected *pb.Collected) {
+	c.begin(now)
+	if holder != c.cfg.ID {
+		c.sendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
+	}
+}
+
+// receiveCollected is the word of a receiver. Its signature is looked at only if it is
+// about something that we keep, so that the same word said again costs little. The
+// receipts go to the depositor of the first of the deposits named.
+func (c *Core) receiveCollected(m *pb.Collected) {
+	content, err := pb.ParseCollected(m.GetContent())
+	if err != nil {
+		return // who is to blame is not known
+	}
+	key := certs.PublicKey(content.GetKey())
+	named := make(map[[pb.DepositIDSize]byte]int) // and at which place
+	for i, id := range slices.Backward(content.GetDeposits()) {
+		named[[pb.DepositIDSize]byte(id)] = i
+	}
+	var first *kept
+	for _, s := range c.custody.shelves {
+		for _, k := range s.deposits {
+			if at, ok := named[k.id]; ok && s.key == key && (first == nil || at < named[first.id]) {
+				first = k
+			}
+		}
+	}
+	if first == nil || !certs.VerifyCollected(key, m.GetContent()) {
+		return
+	}
+	for _, s := range c.custody.shelves {
+		s.deposits = slices.DeleteFunc(s.deposits, func(k *kept) bool {
+			_, ok := named[k.id]
+			if ok = ok && s.key == key; ok {
+				c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+			}
+			return ok
+		})
+	}
+	c.clearShelves()
+	c.keepReceipts(first, m.GetReceipts())
+	c.wake(c.now) // for what waits behind them
+}
+
+// keepReceipts keeps what a receiver has sealed to the one who left something for it.
+func (c *Core) keepReceipts(of *kept, receipts []byte) {
+	if of.Depositor == "" || len(receipts) == 0 {
+		return
+	}
+	d := &pb.Deposit{Receiver: string(of.Depositor), ReceiverKey: of.DepositorKey[:], Sealed: receipts}
+	if why := c.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(receipts), since: c.now}); why != "" {
+		c.note(Debug, "receipts are not kept", "for", d.GetReceiver(), "why", why)
+	}
+}

@@ -1,0 +1,291 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What we leave with others: up to three holders among the peers that we have a link to
+// keep it for a peer that is not here. A holder gets the deposits for one receiver in
+// their order and without a hole, so that whoever comes first to the receiver with
+// something brings what belongs before it as well: there is one question at a time, and
+// who refuses one, or does not answer, gets none behind it. All is given up when the
+// receiver is here: then the driver sends it what it has not confirmed.
+
+// Bounds of what is left with others, all guesses.
+const (
+	wantHolders    = 3
+	depositTimeout = 5 * time.Second // for an answer
+	refusesFor     = time.Minute     // a holder that has refused, for the same receiver
+	offerWindow    = 256 << 10       // bytes of deposits on a link that are not answered
+	maxAbsentees   = 1024
+	maxRefusals    = 256 // remembered for a receiver
+	maxOwnForOne   = 256
+	maxOwnForOneB  = 2 << 20
+	maxOwn         = 4096
+	maxOwnB        = 16 << 20
+)
+
+// absentee is a peer that is not here, and what we leave for it.
+type absentee struct {
+	receiver certs.ID
+	key      certs.PublicKey
+	deposits []ownDeposit
+	bytes    int
+	holders  []*holder
+	refusals []holderRefusal
+}
+
+type ownDeposit struct {
+	what  *pb.Deposit
+	id    [pb.DepositIDSize]byte
+	since time.Duration
+}
+
+// holder is a peer that keeps deposits for an absentee: the first few.
+type holder struct {
+	id      certs.ID
+	key     certs.PublicKey
+	epoch   uint64
+	has     int
+	asked   LinkID // over which it was asked to keep the next; 0: it was not
+	askedAt time.Duration
+	size    int // of that
+}
+
+type holderRefusal struct {
+	key   certs.PublicKey
+	until time.Duration
+}
+
+// Deposit leaves something sealed with up to three peers that have a link, after what
+// was left for the same receiver before. It is forgotten when the receiver is here, when
+// this peer ends, and after a day; and at once where no more is taken. d is kept.
+func (c *Core) Deposit(now time.Duration, d *pb.Deposit) {
+	c.begin(now)
+	if c.cfg.NoCustody || c.leaving || c.ended || pb.Check(pb.Wrap(d)) != nil {
+		return
+	}
+	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
+	if c.isHere(receiver, key) || key == c.cfg.Identity.Key() {
+		return
+	}
+	a := c.absentee(receiver, key)
+	size, id := len(d.GetSealed()), DepositID(d.GetSealed())
+	if a == nil || len(a.deposits) >= maxOwnForOne || a.bytes+size > maxOwnForOneB ||
+		c.custody.own >= maxOwn || c.custody.ownBytes+size > maxOwnB {
+		c.note(Debug, "no more is left with others", "for", d.GetReceiver())
+		return
+	}
+	if slices.ContainsFunc(a.deposits, func(other ownDeposit) bool { return other.id == id }) {
+		return
+	}
+	a.deposits = append(a.deposits, ownDeposit{d, id, c.now})
+	a.bytes += size
+	c.custody.own++
+	c.custody.ownBytes += size
+	c.leaveFor(a)
+}
+
+// absentee finds what is left for a peer, or begins with it; nil if there is no room.
+func (c *Core) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
+	for _, a := range c.custody.absentees {
+		if a.key == key && a.receiver == receiver {
+			return a
+		}
+	}
+	if len(c.custody.absentees) >= maxAbsentees {
+		return nil
+	}
+	a := &absentee{receiver: receiver, key: key}
+	c.custody.absentees = append(c.custody.absentees, a)
+	return a
+}
+
+// DepositsPending says that somebody is still to be asked to keep something, or to
+// answer that. Who leaves waits for it, but not for ever: links may be slow.
+func (c *Core) DepositsPending() bool {
+	if c.leaving || !c.ready {
+		return false
+	}
+	for _, a := range c.custody.absentees {
+		if c.isHere(a.receiver, a.key) {
+			continue
+		}
+		complete, waits := 0, len(c.possibleHolders(a)) > 0
+		for _, h := range a.holders {
+			if h.has == len(a.deposits) {
+				complete++
+			} else {
+				waits = true
+			}
+		}
+		if complete < wantHolders && waits {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveDeposits does for all absentees what is due.
+func (c *Core) leaveDeposits() {
+	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
+		if !c.isHere(a.receiver, a.key) {
+			c.leaveFor(a)
+			return len(a.deposits) == 0
+		}
+		for _, h := range a.holders {
+			c.settle(h)
+		}
+		for len(a.deposits) > 0 {
+			c.dropOldest(a)
+		}
+		return true
+	})
+}
+
+// leaveFor looks after the holders of what is left for a peer, chooses new ones, and
+// offers each what it lacks.
+func (c *Core) leaveFor(a *absentee) {
+	for len(a.deposits) > 0 && c.now >= a.deposits[0].since+custodyFor {
+		c.dropOldest(a)
+	}
+	a.holders = slices.DeleteFunc(a.holders, func(h *holder) bool { return !c.holds(a, h) })
+	if missing := wantHolders - len(a.holders); missing > 0 && len(a.deposits) > 0 {
+		list := c.possibleHolders(a)
+		c.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		slices.SortStableFunc(list, func(l, m *link) int { return rank(l) - rank(m) })
+		for _, l := range list[:min(len(list), missing)] {
+			a.holders = append(a.holders, &holder{id: l.peer, key: l.key, epoch: l.entry.shown.Epoch})
+		}
+	}
+	for _, h := range a.holders {
+		c.offer(a, h)
+	}
+}
+
+// rank has neighbours chosen first, whose links last.
+func rank(l *link) int {
+	if l.neighbour {
+		return 0
+	}
+	return 1
+}
+
+// dropOldest forgets the first deposit for a peer.
+func (c *Core) dropOldest(a *absentee) {
+	size := len(a.deposits[0].what.GetSealed())
+	a.deposits = slices.Delete(a.deposits, 0, 1)
+	a.bytes -= size
+	c.custody.own--
+	c.custody.ownBytes -= size
+	for _, h := range a.holders {
+		if h.has == 0 {
+			c.settle(h) // it may have been asked for this one
+		}
+		h.has = max(h.has-1, 0)
+	}
+}
+
+// holds says that a holder still counts: the run of it that was chosen is here, answers,
+// and has everything or a link over which it gets the rest. Who has lost its link keeps
+// what it has, but another is chosen for what comes after that.
+func (c *Core) holds(a *absentee, h *holder) bool {
+	switch l := c.link(h.asked); {
+	case h.asked == 0:
+	case l == nil || l.state != linkUp:
+		c.settle(h)
+	case c.now >= h.askedAt+depositTimeout:
+		c.note(Debug, "no answer to a deposit", "peer", string(h.id), "for", string(a.receiver))
+		c.settle(h)
+		a.refused(h.key, c.now)
+		return false
+	}
+	if c.shownEpoch(h.id, h.key) != h.epoch {
+		c.settle(h)
+		return false
+	}
+	return h.asked != 0 || h.has == len(a.deposits) || usable(c.linkTo(h.key))
+}
+
+func usable(l *link) bool { return l != nil && !l.quiet }
+
+// possibleHolders are links to peers that may keep something for the absentee.
+func (c *Core) possibleHolders(a *absentee) []*link {
+	var list []*link
+	for _, l := range c.links {
+		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || c.linkTo(l.key) != l {
+			continue
+		}
+		if !a.hasRefused(l.key, c.now) && !slices.ContainsFunc(a.holders, func(h *holder) bool { return h.key == l.key }) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+func (a *absentee) refused(key certs.PublicKey, now time.Duration) {
+	a.refusals = slices.DeleteFunc(a.refusals, func(r holderRefusal) bool { return now >= r.until })
+	if len(a.refusals) == maxRefusals {
+		a.refusals = slices.Delete(a.refusals, 0, 1)
+	}
+	a.refusals = append(a.refusals, holderRefusal{key, now + refusesFor})
+}
+
+func (a *absentee) hasRefused(key certs.PublicKey, now time.Duration) bool {
+	return slices.ContainsFunc(a.refusals, func(r holderRefusal) bool { return r.key == key && now < r.until })
+}
+
+// offer asks a holder to keep the next deposit that it lacks.
+func (c *Core) offer(a *absentee, h *holder) {
+	l := c.linkTo(h.key)
+	if h.asked != 0 || h.has == len(a.deposits) || !usable(l) {
+		return
+	}
+	d := a.deposits[h.has].what
+	size := carryBase + len(d.GetSealed())
+	if l.offered > 0 && l.offered+size > offerWindow {
+		return
+	}
+	h.asked, h.askedAt, h.size = l.id, c.now, size
+	l.offered += size
+	l.used = c.now
+	c.send(l, d)
+}
+
+// settle ends a question, answered or not.
+func (c *Core) settle(h *holder) {
+	if l := c.link(h.asked); h.asked != 0 && l != nil {
+		l.offered -= h.size
+	}
+	h.asked = 0
+}
+
+// receiveDepositAnswer takes the word of a holder. One that was not asked for, or comes
+// too late, is nothing.
+func (c *Core) receiveDepositAnswer(l *link, m *pb.DepositAnswer) {
+	if l.offered == 0 {
+		return
+	}
+	id := [pb.DepositIDSize]byte(m.GetDeposit())
+	for _, a := range c.custody.absentees {
+		i := slices.IndexFunc(a.holders, func(h *holder) bool { return h.asked == l.id && a.deposits[h.has].id == id })
+		if i < 0 {
+			continue
+		}
+		h := a.holders[i]
+		c.settle(h)
+		if m.GetKept() {
+			h.has++
+		} else {
+			c.note(Debug, "a deposit is refused", "peer", string(l.peer), "for", string(a.receiver), "why", m.GetReason())
+			a.refused(h.key, c.now)
+			a.holders = slices.Delete(a.holders, i, i+1)
+		}
+		c.leaveFor(a)
+		return
+	}
+}

@@ -1,0 +1,344 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// deposit is one for a test identity.
+func deposit(identity uint64, id string, sealed []byte) *pb.Deposit {
+	key := testIdentity(identity).Key()
+	return &pb.Deposit{Receiver: id, ReceiverKey: key[:], Sealed: sealed}
+}
+
+// collected is the word of a test identity that it has what was sealed.
+func collected(identity uint64, receipts []byte, sealed ...[]byte) *pb.Routed {
+	key := testIdentity(identity).Key()
+	content := &pb.CollectedContent{Key: key[:]}
+	for _, s := range sealed {
+		id := DepositID(s)
+		content.Deposits = append(content.Deposits, id[:])
+	}
+	return &pb.Routed{From: "whoever", To: "self", Content: &pb.Routed_Collected{
+		Collected: &pb.Collected{Content: testIdentity(identity).SignCollected(content), Receipts: receipts},
+	}}
+}
+
+// answered is the answer to a deposit of the last input.
+func (r *rig) answered() *pb.DepositAnswer {
+	r.t.Helper()
+	for _, m := range r.frames() {
+		if a := m.GetDepositAnswer(); a != nil {
+			return a
+		}
+	}
+	r.t.Fatal("a deposit is not answered")
+	return nil
+}
+
+// handed are the envelopes of the last input on a link, whole.
+func (r *rig) handed(l LinkID) [][]byte {
+	var list [][]byte
+	for _, m := range r.sentOver(l) {
+		if e := m.GetEnvelope(); e != nil && e.GetPart() == 0 {
+			list = append(list, e.GetSealed())
+		} else if e != nil {
+			list[len(list)-1] = append(list[len(list)-1], e.GetSealed()...)
+		}
+		if e := m.GetEnvelope(); e != nil && e.GetPart() == e.GetParts()-1 {
+			if sealed := list[len(list)-1]; EnvelopeNumber(DepositID(sealed)) != e.GetNumber() {
+				r.t.Fatalf("handed over as number %x", e.GetNumber())
+			}
+		}
+	}
+	return list
+}
+
+// comes is a peer that joins: it has a link and is a neighbour.
+func (r *rig) comes(identity uint64, id string) LinkID {
+	l := r.neighbour(identity, id)
+	r.pass(time.Millisecond)
+	return l
+}
+
+// stored applies what is to be stored.
+func stored(store map[[pb.DepositIDSize]byte]Kept, writes []CustodyWrite) {
+	for _, w := range writes {
+		if w.Kept == nil {
+			delete(store, w.ID)
+		} else {
+			store[w.ID] = *w.Kept
+		}
+	}
+}
+
+// A deposit is kept until its receiver is here and has signed for it; the receipts go to
+// whoever left it.
+func TestCustody(t *testing.T) {
+	r := newRig(t, nil)
+	store := make(map[[pb.DepositIDSize]byte]Kept)
+	bob := r.neighbour(1, "bob")
+	first, second, receipts := sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 99)
+	for _, sealed := range [][]byte{first, second, first} { // the last again: it is known
+		r.receive(bob, deposit(2, "carol", sealed))
+		if id := DepositID(sealed); !r.answered().GetKept() || !bytes.Equal(r.answered().GetDeposit(), id[:]) {
+			t.Fatalf("not kept: %v", r.answered())
+		}
+		stored(store, r.out.Custody)
+	}
+	if k := store[DepositID(second)]; len(store) != 2 || k.Depositor != "bob" || k.DepositorKey != testIdentity(1).Key() {
+		t.Fatalf("stored: %v", store)
+	}
+	if r.pass(time.Minute); len(r.out.Frames) > 200 || len(r.out.Custody) > 0 {
+		t.Error("not at rest")
+	}
+	carol := r.comes(2, "carol")
+	if list := r.handed(carol); len(list) != 2 || !bytes.Equal(list[0], first) || !bytes.Equal(list[1], second) {
+		t.Fatalf("handed over: %d", len(list))
+	}
+	last := r.now
+	for _, pause := range []time.Duration{2, 4, 8, 16, 30, 30} {
+		for again := 0; again == 0 && r.now < last+handAgainAtMost+time.Second; again = len(r.handed(carol)) {
+			r.pass(100 * time.Millisecond)
+		}
+		if late := r.now - last - pause*time.Second; late < -100*time.Millisecond || late > 2*tickEvery {
+			t.Errorf("handed over again after %v, not %d s", r.now-last, pause)
+		}
+		last = r.now
+	}
+	r.receive(carol, collected(2, receipts, first))
+	if stored(store, r.out.Custody); len(store) != 2 || store[DepositID(receipts)].Depositor != "" {
+		t.Fatalf("after the first is collected: %d in store", len(store))
+	}
+	if r.pass(time.Millisecond); len(r.handed(bob)) != 1 || !bytes.Equal(r.handed(bob)[0], receipts) {
+		t.Fatalf("receipts are not handed over: %d", len(r.handed(bob)))
+	}
+	r.receive(bob, collected(1, sealedBytes(4, 9), receipts)) // no receipts for receipts
+	r.receive(carol, collected(2, nil, first, second))
+	stored(store, r.out.Custody)
+	if r.pass(time.Minute); len(r.c.custody.shelves) != 0 || len(r.handed(bob))+len(r.handed(carol)) > 0 {
+		t.Errorf("something is left: %v", r.c.custody.shelves)
+	}
+}
+
+// What is left for a peer that is here is handed over at once, and receipts for somebody
+// who has gone wait for it.
+func TestCustodyOfThoseWhoAreHere(t *testing.T) {
+	r := newRig(t, nil)
+	bob, carol := r.neighbour(1, "bob"), r.neighbour(2, "carol")
+	sealed, receipts := sealedBytes(1, 100), sealedBytes(2, 50)
+	r.receive(bob, deposit(2, "carol", sealed))
+	if r.pass(time.Millisecond); len(r.handed(carol)) != 1 {
+		t.Fatal("not handed over at once")
+	}
+	r.receive(carol, propagation(say(pb.AnnouncementType_LEAVE, 1, "bob", 1000, 5)))
+	r.c.Disconnected(r.now, bob, true, "bye")
+	r.receive(carol, collected(2, receipts, sealed))
+	r.pass(time.Minute)
+	bob = r.inbound(1)
+	r.receive(bob, start(1, "bob", 2000))
+	if r.pass(time.Millisecond); len(r.handed(bob)) != 1 || !bytes.Equal(r.handed(bob)[0], receipts) {
+		t.Error("the receipts don't wait")
+	}
+}
+
+// A new run of the receiver gets everything anew, without a pause.
+func TestCustodyOfANewRun(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	r.receive(bob, deposit(2, "carol", []byte("x")))
+	carol := r.comes(2, "carol")
+	r.pass(20 * time.Second)
+	again := r.inbound(2)
+	r.receive(again, start(2, "carol", 2000))
+	if r.pass(time.Millisecond); len(r.handed(again))+len(r.handed(carol)) != 1 {
+		t.Error("not handed over to the new run")
+	}
+}
+
+// So much may be on its way to a receiver; the rest follows when that is collected.
+func TestHandWindow(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	var all [][]byte
+	for i := range uint64(7) {
+		all = append(all, sealedBytes(i, pb.MaxDeposit))
+		r.receive(bob, deposit(2, "carol", all[i]))
+	}
+	carol := r.comes(2, "carol")
+	got := 0
+	for _, want := range []int{2, 2, 2, 1, 0} {
+		list := r.handed(carol)
+		if len(list) != want {
+			t.Fatalf("%d at a time, not %d", len(list), want)
+		}
+		for _, sealed := range list {
+			if !bytes.Equal(sealed, all[got]) {
+				t.Fatal("out of order")
+			}
+			got++
+		}
+		r.receive(carol, collected(2, nil, list...))
+		r.pass(time.Millisecond)
+	}
+}
+
+// Bounds of what is kept, and who is refused.
+func TestCustodyIsBounded(t *testing.T) {
+	fill := func(r *rig, depositors, receivers, size int) (taken int, last string) {
+		for i := range 5000 {
+			by := 10 + uint64(i%depositors)
+			key := testIdentity(by).Key()
+			to := 100 + uint64(i%receivers)
+			sealed := make([]byte, size)
+			copy(sealed, fmt.Sprint(i))
+			last = r.c.keep(&kept{
+				Kept: Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: key},
+				id:   DepositID(sealed),
+			})
+			if last == "" {
+				taken++
+			}
+		}
+		return taken, last
+	}
+	for name, x := range map[string]struct{ depositors, receivers, size, kept int }{
+		"of one":         {1, 100, 10, maxKeptOfOne},
+		"bytes of one":   {1, 100, 64 << 10, maxKeptOfOneB / (64 << 10)},
+		"for one":        {100, 1, 10, maxKeptForOne},
+		"bytes for one":  {100, 1, 64 << 10, maxKeptForOneB / (64 << 10)},
+		"in all":         {100, 100, 10, maxKept},
+		"bytes in all":   {100, 100, 64 << 10, maxKeptB / (64 << 10)},
+		"large, not all": {100, 100, pb.MaxDeposit, maxKeptB / pb.MaxDeposit},
+	} {
+		r := newRig(t, nil)
+		if kept, reason := fill(r, x.depositors, x.receivers, x.size); kept != x.kept || reason == "" {
+			t.Errorf("%s: %d are kept, not %d: %q", name, kept, x.kept, reason)
+		}
+	}
+}
+
+func TestDepositsThatAreRefused(t *testing.T) {
+	for name, d := range map[string]*pb.Deposit{
+		"for ourselves":     deposit(0, "self", []byte("x")),
+		"for our key":       deposit(0, "other", []byte("x")),
+		"for our ID":        deposit(5, "self", []byte("x")),
+		"for somebody else": deposit(3, "dave", []byte("known")),
+	} {
+		r := newRig(t, nil)
+		bob := r.neighbour(1, "bob")
+		r.receive(bob, deposit(2, "carol", []byte("known")))
+		if r.receive(bob, d); r.answered().GetKept() || r.answered().GetReason() == "" || len(r.out.Custody) != 0 {
+			t.Errorf("%s: %v", name, r.answered())
+		}
+	}
+	r := newRig(t, func(c *Config) { c.NoCustody = true })
+	bob := r.neighbour(1, "bob")
+	if r.receive(bob, deposit(2, "carol", []byte("x"))); r.answered().GetKept() || len(r.c.custody.shelves) != 0 {
+		t.Error("kept without custody")
+	}
+}
+
+// A flood of deposits is refused at the pace of everything that is carried.
+func TestDepositFlood(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	kept := 0
+	for i := range uint64(200) { // all are collected at once, so no other bound is reached
+		sealed := sealedBytes(i, pb.MaxDeposit)
+		r.receive(bob, deposit(2, "carol", sealed))
+		if r.answered().GetKept() {
+			kept++
+			r.receive(bob, collected(2, nil, sealed))
+		}
+	}
+	if most := carryLink/(pb.MaxDeposit+carryBase) + 2; kept > most || kept < most-2 || len(r.out.Closes) > 0 {
+		t.Errorf("%d are kept at once, not %d", kept, most)
+	}
+}
+
+// A day later what was not collected is dropped, counted from when it was taken, also
+// over a restart; the order is kept.
+func TestCustodyOfTheLastRun(t *testing.T) {
+	var last []Kept
+	for i := range uint64(10) {
+		age := time.Duration(i) * time.Hour
+		if i >= 8 {
+			age = custodyFor + time.Duration(i)*time.Second
+		}
+		last = append(last, Kept{deposit(2, "carol", sealedBytes(i, 10)), "bob", testIdentity(1).Key(), age})
+	}
+	last[3].Age = last[2].Age // in the order in which they are
+	last = append(last, Kept{Deposit: &pb.Deposit{Receiver: "x", ReceiverKey: []byte("short"), Sealed: []byte("x")}})
+	r := newRig(t, func(c *Config) { c.Custody = last })
+	if len(r.out.Custody) != 3 || r.out.Custody[0].Kept != nil {
+		t.Errorf("at the start: %v", r.out.Custody)
+	}
+	carol := r.comes(2, "carol")
+	list := r.handed(carol)
+	var order []byte
+	for _, sealed := range list {
+		for i := range last {
+			if bytes.Equal(sealed, last[i].Deposit.GetSealed()) {
+				order = append(order, byte(i))
+			}
+		}
+	}
+	if want := []byte{7, 6, 5, 4, 2, 3, 1, 0}; !bytes.Equal(order, want) {
+		t.Errorf("handed over in the order %v", order)
+	}
+	r.now += custodyFor - 6*time.Hour - time.Minute
+	if r.pass(time.Second); len(r.out.Custody) != 1 {
+		t.Errorf("%d are dropped when the oldest is a day old", len(r.out.Custody))
+	}
+	off := newRig(t, func(c *Config) { c.Custody, c.NoCustody = last, true })
+	if len(off.out.Custody) != len(last) || len(off.c.custody.shelves) != 0 {
+		t.Error("kept though custody is off")
+	}
+}
+
+// The word that something was collected counts if the receiver has signed it, for what
+// is kept for it, and once.
+func TestFalseCollected(t *testing.T) {
+	sealed, other, receipts := sealedBytes(1, 10), sealedBytes(2, 10), sealedBytes(3, 10)
+	word := func(change func(*pb.Collected)) *pb.Routed {
+		m := collected(2, receipts, sealed)
+		change(m.GetCollected())
+		return m
+	}
+	carol := testIdentity(2).Key()
+	id := DepositID(sealed)
+	for name, m := range map[string]*pb.Routed{
+		"by another":                 collected(3, receipts, sealed),
+		"about another's":            collected(2, receipts, other),
+		"about what was never there": collected(2, receipts, []byte("x")),
+		"a broken signature":         word(func(c *pb.Collected) { c.Content.Signature[1] ^= 1 }),
+		"signed by another": word(func(c *pb.Collected) {
+			c.Content = testIdentity(3).SignCollected(&pb.CollectedContent{Key: carol[:], Deposits: [][]byte{id[:]}})
+		}),
+		"nothing":     word(func(c *pb.Collected) { c.Content = testIdentity(2).SignCollected(&pb.CollectedContent{Key: carol[:]}) }),
+		"junk":        word(func(c *pb.Collected) { c.Content.Payload = []byte("junk") }),
+		"for another": func() *pb.Routed { m := collected(2, receipts, sealed); m.To = "bob"; return m }(),
+	} {
+		r := newRig(t, nil)
+		bob := r.neighbour(1, "bob")
+		r.receive(bob, deposit(2, "carol", sealed))
+		r.receive(bob, deposit(3, "dave", other))
+		if r.receive(bob, m); len(r.out.Custody) != 0 || len(r.c.custody.shelves) != 2 || len(r.out.Closes) > 0 {
+			t.Errorf("%s: %v", name, r.out.Custody)
+		}
+	}
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	r.receive(bob, deposit(2, "carol", sealed))
+	for i := range 3 {
+		if r.receive(bob, collected(2, receipts, sealed)); len(r.out.Custody) != 2*max(0, 1-i) {
+			t.Errorf("time %d: %v", i, r.out.Custody)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// sealedBytes are n bytes that look like something sealed.
+func sealedBytes(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	src := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)})
+	src.Read(b)
+	return b
+}
+
+// sentOver are the routed frames of the last input on a link.
+func (r *rig) sentOver(l LinkID) []*pb.Routed {
+	r.t.Helper()
+	var list []*pb.Routed
+	for i, m := range r.frames() {
+		if routed := m.GetRouted(); routed != nil && r.out.Frames[i].Link == l {
+			if big := routed.GetEnvelope() != nil || routed.GetCollected() != nil; r.out.Frames[i].Envelope != big {
+				r.t.Fatalf("%v: marked %v", routed, r.out.Frames[i].Envelope)
+			}
+			list = append(list, routed)
+		}
+	}
+	return list
+}
+
+// envelopePart is a part on its way from somebody over bob.
+func envelopePart(from, to string, number uint64, part, parts int, sealed []byte) *pb.Routed {
+	return &pb.Routed{
+		From: from, To: to, Passed: []string{from, "bob"}, Parents: []byte{0, 0},
+		Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Number: number, Part: uint32(part), Parts: uint32(parts), Sealed: sealed}},
+	}
+}
+
+// route is Route, drained.
+func (r *rig) route(to certs.ID, number uint64, sealed []byte) bool {
+	ok := r.c.Route(r.now, to, number, sealed)
+	r.drain()
+	return ok
+}
+
+// What is routed comes whole, in whatever order its parts come.
+func TestRoute(t *testing.T) {
+	for _, size := range []int{1, pb.MaxPart - 1, pb.MaxPart, pb.MaxPart + 1, pb.MaxBody + 4<<10, pb.MaxPart * pb.MaxParts} {
+		r := newRig(t, nil)
+		bob := r.neighbour(1, "bob")
+		r.receive(bob, propagation(say(pb.AnnouncementType_JOIN, 2, "carol", 1000, 0)))
+		sealed := sealedBytes(1, size)
+		if !r.route("carol", 7, sealed) {
+			t.Fatalf("%d bytes: nowhere to send it", size)
+		}
+		parts := r.sentOver(bob)
+		if want := (size + pb.MaxPart - 1) / pb.MaxPart; len(parts) != want || parts[0].GetTo() != "carol" || parts[0].GetFrom() != "self" {
+			t.Fatalf("%d bytes: %d parts, not %d", size, len(parts), want)
+		}
+		q := newRig(t, func(c *Config) { c.ID, c.Identity = "carol", testIdentity(2) })
+		back := q.neighbour(1, "bob")
+		for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(parts)) {
+			if len(q.out.Envelopes) > 0 {
+				t.Fatalf("%d bytes: whole before the last part", size)
+			}
+			q.receive(back, parts[i])
+		}
+		if len(q.out.Envelopes) != 1 || !bytes.Equal(q.out.Envelopes[0].Sealed, sealed) || q.out.Envelopes[0].From != "self" || q.out.Envelopes[0].Number != 7 {
+			t.Errorf("%d bytes: %d envelopes came", size, len(q.out.Envelopes))
+		}
+		if len(q.c.relay.partials) != 0 || q.c.relay.bytes != 0 {
+			t.Errorf("%d bytes: something is left", size)
+		}
+	}
+}
+
+func TestRouteNowhere(t *testing.T) {
+	r := newRig(t, nil)
+	if r.route("bob", 1, []byte("x")) {
+		t.Error("to somebody unknown, without a link")
+	}
+	bob := r.neighbour(1, "bob")
+	for _, to := range []certs.ID{"nobody", "self"} {
+		if r.route(to, 1, []byte("x")) {
+			t.Errorf("to %s", to)
+		}
+	}
+	if r.route("bob", 1, nil) || r.route("bob", 1, make([]byte, pb.MaxPart*pb.MaxParts+1)) || len(r.out.Frames) > 0 {
+		t.Error("nothing, or too much")
+	}
+	if !r.route("bob", 1, []byte("x")) || len(r.sentOver(bob)) != 1 {
+		t.Error("not over the link that stands")
+	}
+}
+
+// An envelope that comes back from everybody is told to its sender, and so is one that
+// somebody on the way does not carry; whose that was is the driver's to know.
+func TestEnvelopesRefused(t *testing.T) {
+	r := newRig(t, nil)
+	bob, carol := r.neighbour(1, "bob"), r.neighbour(3, "carol")
+	r.receive(bob, propagation(say(pb.AnnouncementType_JOIN, 2, "dave", 1000, 0)))
+	r.route("dave", 9, []byte("x"))
+	m := r.sentOver(bob)[0]
+	m.Passed, m.Parents = append(m.Passed, "bob"), append(m.Parents, 0)
+	r.receive(bob, m)
+	over := r.sentOver(carol)
+	if len(over) != 1 || len(r.out.Refused) != 0 {
+		t.Fatalf("it is not tried over carol: %v", r.out.Refused)
+	}
+	m = over[0]
+	m.Passed, m.Parents = append(m.Passed, "carol"), append(m.Parents, 0)
+	r.receive(carol, m)
+	if len(r.out.Refused) != 1 || r.out.Refused[0] != (Refused{"self", 9, "no way to it is known"}) {
+		t.Errorf("no way: %v", r.out.Refused)
+	}
+	r.receive(bob, &pb.Routed{From: "eve", To: "self", Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: 9, Reason: "why"}}})
+	if len(r.out.Refused) != 1 || r.out.Refused[0] != (Refused{"eve", 9, "why"}) {
+		t.Errorf("refused: %v", r.out.Refused)
+	}
+}
+
+// A link may have us carry so many bytes in a second, and all together twice that; the
+// sender hears of it, now and then. Small routed frames are not counted with them.
+func TestCarryingIsBounded(t *testing.T) {
+	r := newRig(t, nil)
+	links := []LinkID{r.neighbour(1, "bob"), r.neighbour(2, "carol"), r.neighbour(3, "dave")}
+	eve := r.neighbour(4, "eve")
+	part := sealedBytes(1, pb.MaxPart)
+	carry := func(l LinkID, peer string) (carried, refused int) {
+		for range 400 { // 12.5 MiB
+			m := envelopePart("from", "eve", 5, 0, 2, part)
+			m.Passed[1] = peer
+			r.receive(l, m)
+			for _, m := range r.sentOver(eve) {
+				if m.GetEnvelope() != nil {
+					carried += len(m.GetEnvelope().GetSealed()) + carryBase
+				}
+			}
+			for _, m := range r.frames() {
+				if m.GetRouted().GetRefusal().GetNumber() == 5 && m.GetRouted().GetTo() == "from" {
+					refused++
+				}
+			}
+		}
+		return carried, refused
+	}
+	for i, most := range []int{carryLink, carryLink, 0} {
+		if carried, refused := carry(links[i], []string{"bob", "carol", "dave"}[i]); carried < most-2*(pb.MaxPart+carryBase) || carried > most+2*(pb.MaxPart+carryBase) || refused != 1 {
+			t.Errorf("link %d: %d bytes, %d refusals", i, carried, refused)
+		}
+	}
+	m := envelopePart("x", "eve", 0, 0, 1, []byte("x"))
+	m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Key: make([]byte, 32)}}
+	if r.receive(links[0], m); len(r.sentOver(eve)) != 1 {
+		t.Error("a ping is not passed on")
+	}
+	m.Content = &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(1, "bob", pb.AnnouncementType_JOIN, 1, 0)}}
+	if r.receive(links[0], m); len(r.sentOver(eve)) != 0 {
+		t.Error("what was collected is not counted")
+	}
+	r.pass(2 * time.Second)
+	if carried, _ := carry(links[2], "dave"); carried < carryLink {
+		t.Errorf("later: %d bytes", carried)
+	}
+}
+
+// Parts that others send cost a bounded memory for a bounded time, whatever they are.
+func TestPartialsAreBounded(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	part := sealedBytes(1, pb.MaxPart)
+	bounded := func(what string) {
+		t.Helper()
+		bytes, of := 0, make(map[certs.ID]int)
+		for _, p := range r.c.relay.partials {
+			bytes += p.bytes
+			of[p.from]++
+			if of[p.from] > partialsOfID {
+				t.Fatalf("%s: %d of %s", what, of[p.from], p.from)
+			}
+		}
+		if bytes != r.c.relay.bytes || bytes > maxPartialsB || len(r.c.relay.partials) > maxPartials {
+			t.Fatalf("%s: %d with %d bytes, counted %d", what, len(r.c.relay.partials), bytes, r.c.relay.bytes)
+		}
+	}
+	for i := range 500 {
+		r.receive(bob, envelopePart(fmt.Sprint("many", i), "self", 1, 1, 2, []byte("x")))
+		bounded("many senders")
+	}
+	for i := range 2000 {
+		r.receive(bob, envelopePart(fmt.Sprint("big", i%10), "self", uint64(i/100), i%39, 40, part))
+		bounded("large ones")
+	}
+	for i := range uint64(6) {
+		r.receive(bob, envelopePart("carol", "self", i, 0, 2, part))
+		bounded("many of one")
+	}
+	for _, i := range []uint64{5, 4, 3, 2, 1, 0} {
+		r.receive(bob, envelopePart("carol", "self", i, 1, 2, []byte("end")))
+		if whole := len(r.out.Envelopes) == 1; whole != (i >= 2) {
+			t.Errorf("number %d of six of one sender: whole %v", i, whole)
+		}
+	}
+	r.pass(partialFor + time.Second)
+	if len(r.c.relay.partials) != 0 || r.c.relay.bytes != 0 {
+		t.Errorf("%d are kept for ever", len(r.c.relay.partials))
+	}
+}
+
+// Parts that lie about what they are part of don't make a wrong whole, and come from
+// nobody but those who say so.
+func TestPartsThatLie(t *testing.T) {
+	full := sealedBytes(1, pb.MaxPart)
+	for name, parts := range map[string][]*pb.Routed{
+		"another count":      {envelopePart("carol", "self", 1, 0, 2, full), envelopePart("carol", "self", 1, 1, 3, full)},
+		"a short part":       {envelopePart("carol", "self", 1, 0, 2, []byte("x")), envelopePart("carol", "self", 1, 1, 2, []byte("x"))},
+		"one twice":          {envelopePart("carol", "self", 1, 0, 2, full), envelopePart("carol", "self", 1, 0, 2, full)},
+		"of two numbers":     {envelopePart("carol", "self", 1, 0, 2, full), envelopePart("carol", "self", 2, 1, 2, full)},
+		"of two senders":     {envelopePart("carol", "self", 1, 0, 2, full), envelopePart("dave", "self", 1, 1, 2, full)},
+		"under our own name": {envelopePart("self", "self", 1, 0, 1, full)},
+	} {
+		r := newRig(t, nil)
+		bob := r.neighbour(1, "bob")
+		for _, m := range parts {
+			if r.receive(bob, m); len(r.out.Envelopes) != 0 || len(r.out.Closes) != 0 {
+				t.Errorf("%s: %d come whole, %v", name, len(r.out.Envelopes), r.out.Closes)
+			}
+		}
+	}
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	r.receive(bob, envelopePart("carol", "self", 1, 0, 2, full))
+	r.receive(bob, envelopePart("carol", "self", 1, 0, 2, sealedBytes(2, pb.MaxPart)))
+	if r.receive(bob, envelopePart("carol", "self", 1, 1, 2, []byte("end"))); len(r.out.Envelopes) != 1 ||
+		!bytes.Equal(r.out.Envelopes[0].Sealed, slices.Concat(full, []byte("end"))) {
+		t.Error("a later part takes the place of the first")
+	}
+}
+
+// Frames under forged names are as others: a refusal goes to whoever is named, and what
+// claims to be ours and has come back makes a hint for the driver.
+func TestForgedSender(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	for i := range 1000 {
+		m := envelopePart("self", "nobody", uint64(i), 0, 1, make([]byte, pb.MaxPart))
+		m.Passed = []string{"self", "bob"}
+		r.receive(bob, m)
+		if len(r.out.Frames) != 0 || len(r.out.Closes) != 0 || len(r.out.Refused) > 1 {
+			t.Fatalf("%d frames, %v", len(r.out.Frames), r.out.Refused)
+		}
+	}
+}
+
+func TestEnvelopesWhileLeaving(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	r.c.Leave(r.now)
+	r.drain()
+	if r.receive(bob, envelopePart("carol", "self", 1, 0, 1, []byte("x"))); len(r.out.Envelopes) != 0 {
+		t.Error("taken")
+	}
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"quicpeer/certs"
+)
+
+// crash is a run of a store that ends at a step, and what it was told until then.
+type crash struct {
+	dir  string
+	left int           // steps until the end
+	dead chan struct{} // closed at the end
+
+	mu      sync.Mutex
+	closed  bool
+	written int                          // writes that were reported as safe, all but later ones
+	noted   map[certs.PublicKey]Position // survive the process
+	safe    map[certs.PublicKey]Position // survive the machine
+	gapped  int                          // gaps that were reported as safe
+	syncing []byte                       // the journal before the fdatasync that is under way
+	synced  []byte                       // what is sure to be on the disk
+}
+
+// step is called by several goroutines.
+func (c *crash) step(step string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left == 0 {
+		return false
+	}
+	if c.left--; c.left == 0 {
+		close(c.dead)
+		return false
+	}
+	switch step {
+	case "sync":
+		c.syncing, _ = os.ReadFile(filepath.Join(c.dir, journalFile))
+	case "synced":
+		c.synced = c.syncing
+	}
+	return true
+}
+
+const (
+	crashWrites = 8
+	crashNotes  = 3 * fewSlots
+	crashKeys   = 3 // senders
+)
+
+// play opens the store and uses it; false says that it ended before that.
+func (c *crash) play(t *testing.T) bool {
+	s, err := open(c.dir, c.step, fewSlots)
+	if err != nil {
+		if !errors.Is(err, ErrKilled) {
+			t.Errorf("open: %v", err)
+		}
+		return false
+	}
+	c.mu.Lock()
+	c.synced, _ = os.ReadFile(filepath.Join(c.dir, journalFile))
+	c.mu.Unlock()
+	var last chan struct{}
+	for i := range crashNotes {
+		if i%(crashNotes/crashWrites) == 0 {
+			last = c.write(t, s, 1+i/(crashNotes/crashWrites))
+			c.setGaps(t, s, 1+i/(crashNotes/crashWrites))
+		}
+		c.note(t, s, key(i%crashKeys), Position{1, uint64(i)})
+		if i%7 == 0 {
+			select {
+			case <-last:
+			case <-c.dead:
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	select {
+	case <-c.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// done is a done function for f.
+func (c *crash) done(t *testing.T, f func()) func(error) {
+	return func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err != nil || c.closed {
+			t.Errorf("done called with %v; after Close: %v", err, c.closed)
+		}
+		f()
+	}
+}
+
+// write n adds two records and removes those of the write before.
+func (c *crash) write(t *testing.T, s *Store, n int) chan struct{} {
+	written := make(chan struct{})
+	s.Write(c.done(t, func() { c.written = n; close(written) }),
+		op(Outbox, fmt.Sprint(n), "x"), op(Custody, fmt.Sprint(n), "x"), op(Peers, "last", fmt.Sprint(n)),
+		deletion(Outbox, fmt.Sprint(n-1)), deletion(Custody, fmt.Sprint(n-1)))
+	return written
+}
+
+func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, p Position) {
+	s.Note(sender, p, c.done(t, func() { c.safe[sender] = p }))
+	select {
+	case <-c.dead:
+	default:
+		c.noted[sender] = p
+	}
+}
+
+// setGaps gives a sender n gaps.
+func (c *crash) setGaps(t *testing.T, s *Store, n int) {
+	s.SetGaps(key(0), Mark{Gaps: make([]Gap, n)}, c.done(t, func() { c.gapped = n }))
+}
+
+// check opens the store again.
+func (c *crash) check(t *testing.T, atLeast map[certs.PublicKey]Position) {
+	t.Helper()
+	s, err := open(c.dir, nil, fewSlots)
+	if err != nil {
+		t.Errorf("open after the crash: %v", err)
+		return
+	}
+	defer s.Close()
+	checkBolt(t, s)
+	read := s.Marks()
+	for sender, p := range atLeast {
+		if read[sender].Compare(p) < 0 {
+			t.Errorf("a mark is %v, and was %v", read[sender], p)
+		}
+	}
+	if n := len(read[key(0)].Gaps); n < c.gapped {
+		t.Errorf("there are %d gaps and not %d", n, c.gapped)
+	}
+	records := contentOf(t, s).records
+	if len(records) == 0 && c.written == 0 {
+		return
+	}
+	last := records["Peers last"]
+	var n int
+	if _, err := fmt.Sscan(last, &n); err != nil || n < c.written {
+		t.Errorf("the last write is %q, and was %d", last, c.written)
+	}
+	if len(records) != 3 || records["Outbox "+last] == "" || records["Custody "+last] == "" {
+		t.Errorf("after write %q there is %v", last, records)
+	}
+}
+
+// powerCut leaves of each slot of the journal what was synced or what was written
+// later, or a part of it if torn.
+func (c *crash) powerCut(t *testing.T, random *rand.Rand, torn bool) {
+	path := filepath.Join(c.dir, journalFile)
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(written); at += slotSize {
+		keep := random.IntN(2) * slotSize
+		if torn {
+			keep = random.IntN(slotSize + 1)
+		}
+		copy(written[at+keep:at+slotSize], c.synced[at+keep:])
+	}
+	if err := os.WriteFile(path, written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCrashes ends the store at each of its steps.
+func TestCrashes(t *testing.T) {
+	t.Run("process", func(t *testing.T) {
+		t.Parallel()
+		crashEverywhere(t, func(c *crash) map[certs.PublicKey]Position { return c.noted })
+	})
+	for _, torn := range []bool{false, true} {
+		t.Run(fmt.Sprint("machine, torn ", torn), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(3, 4))
+			crashEverywhere(t, func(c *crash) map[certs.PublicKey]Position {
+				if c.synced != nil {
+					c.powerCut(t, random, torn)
+				}
+				return c.safe
+			})
+		})
+	}
+}
+
+// crashEverywhere ends the store at each step. What end returns must be there then.
+func crashEverywhere(t *testing.T, end func(*crash) map[certs.PublicKey]Position) {
+	for steps := 1; ; steps++ {
+		c := &crash{dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: map[certs.PublicKey]Position{}, safe: map[certs.PublicKey]Position{}}
+		whole := c.play(t)
+		c.check(t, end(c))
+		if t.Failed() {
+			t.Fatalf("at step %d", steps)
+		}
+		if whole {
+			if steps < 2*crashNotes || c.written != crashWrites {
+				t.Errorf("there are only %d steps and %d writes", steps, c.written)
+			}
+			return
+		}
+	}
+}
+
+// TestCommitIsCut takes the pages of a commit that had reached the disk, in any
+// order and cut, when the machine went down before the last of them, a meta.
+func TestCommitIsCut(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	page := os.Getpagesize()
+	for round := range 20 {
+		var ops []Op
+		for range 30 {
+			ops = append(ops, op(Outbox, fmt.Sprint(random.IntN(300)), fmt.Sprint(round)), deletion(Outbox, fmt.Sprint(random.IntN(300))))
+		}
+		write(t, s, ops[:30]...)
+		want := contentOf(t, s).records
+		before := imageOf(t, dir)
+		write(t, s, ops[30:]...)
+		after := imageOf(t, dir)[databaseFile]
+		cut := before.with(databaseFile, func(b []byte) []byte {
+			changed := 0
+			for at := 2 * page; at < len(b); at += page {
+				changed += copy(b[at:at+random.IntN(page+1)/512*512], after[at:])
+			}
+			if changed == 0 {
+				t.Fatal("nothing was cut")
+			}
+			return b
+		})
+		crashed := t.TempDir()
+		cut.put(t, crashed)
+		again := mustOpen(t, crashed)
+		if got := contentOf(t, again).records; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("round %d: the content is not that of before", round)
+		}
+		mustClose(t, again)
+	}
+}

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"quicpeer/certs"
+)
+
+const (
+	databaseFile = "messages.db"
+	journalFile  = "shown"
+
+	// temporary is what unfinished files begin with; certs.OpenState removes such.
+	temporary = ".new-"
+)
+
+// Guesses.
+const (
+	// initialMap is the address space, not memory, that bbolt maps at first. Beyond
+	// it the map is made anew, for which writers wait for readers.
+	initialMap = 64 << 20
+	growStep   = 1 << 20 // by which the file grows
+
+	// The file never shrinks by itself. At Open one that is larger than compactAbove
+	// and less than a compactBelow-th in use is copied.
+	compactAbove = 16 << 20
+	compactBelow = 4
+)
+
+// openFiles opens both files, and makes what a crash while making them has left
+// unmade. The journal is made first and marked as used last, so that of a store in
+// use no file can be missing without being missed.
+func (s *Store) openFiles(dir string) error {
+	j := &s.journal
+	hasDatabase, err := exists(s.path)
+	if err != nil {
+		return err
+	}
+	hasJournal, err := exists(j.path)
+	switch {
+	case err != nil:
+		return err
+	case !hasJournal && hasDatabase:
+		return &certs.DamagedError{Path: j.path, Err: errors.New("it is missing")}
+	case !hasJournal:
+		if err := s.makeFile(dir, journalFile, j.make); err != nil {
+			return err
+		}
+	}
+	used, err := j.open()
+	switch {
+	case err != nil:
+		return err
+	case !hasDatabase && used:
+		return &certs.DamagedError{Path: s.path, Err: errors.New("it is missing")}
+	case !hasDatabase:
+		if err := s.makeFile(dir, databaseFile, makeDatabase); err != nil {
+			return err
+		}
+	default:
+		if err := s.checkDatabase(dir); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(dir); err != nil { // the last process may not have come to it
+		return err
+	}
+	if s.db, err = openDatabase(s.path); err != nil || used {
+		return err
+	}
+	return s.useJournal()
+}
+
+func (s *Store) useJournal() error {
+	if !s.reach("use") {
+		return ErrKilled
+	}
+	if err := s.journal.use(); err != nil {
+		return err
+	}
+	if !s.reach("used") {
+		return ErrKilled
+	}
+	return nil
+}
+
+// checkDatabase reads all of the database, and compacts it if it is mostly free.
+func (s *Store) checkDatabase(dir string) error {
+	p, err := inspect(s.path)
+	if err != nil {
+		return err
+	}
+	if p.count*uint64(p.size) <= compactAbove || p.used*compactBelow >= p.count {
+		return nil
+	}
+	return s.makeFile(dir, databaseFile, func(path string) error {
+		from, err := openDatabase(s.path)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		to, err := openDatabase(path)
+		if err != nil {
+			return err
+		}
+		const each = 4 << 20 // bytes of a transaction, a guess
+		err = bbolt.Compact(to, from, each)
+		if err == nil {
+			err = to.Update(putTransaction)
+		}
+		return errors.Join(err, to.Close())
+	})
+}
+
+func exists(path string) (bool, error) {
+	err := isRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// makeFile lets write make a file, safe from a crash, under a temporary path, and
+// renames it.
+func (s *Store) makeFile(dir, name string, write func(path string) error) error {
+	path, final := filepath.Join(dir, temporary+name), filepath.Join(dir, name)
+	if !s.reach("write " + name) {
+		return ErrKilled
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := write(path); err != nil {
+		os.Remove(path)
+		return fmt.Errorf("writing %s: %w", final, err)
+	}
+	if !s.reach("rename " + name) {
+		return ErrKilled
+	}
+	if err := os.Rename(path, final); err != nil {
+		return err
+	}
+	if !s.reach("renamed " + name) {
+		return ErrKilled
+	}
+	return syncDir(dir)
+}
+
+// makeDatabase makes an empty database: its commit is synced.
+func makeDatabase(path string) error {
+	db, err := openDatabase(path)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range append([]Bucket{about}, contents...) {
+			if _, err := tx.CreateBucket([]byte(b)); err != nil {
+				return err
+			}
+		}
+		for _, b := range contents {
+			if err := putAbout(tx, string(b), digest{}.encode()); err != nil {
+				return err
+			}
+		}
+		return errors.Join(putAbout(tx, formatKey, encodeNumber(format)), putTransaction(tx))
+	})
+	return errors.Join(err, db.Close())
+}
+
+// openDatabase opens a database that is new or was inspected.
+func openDatabase(path string) (*bbolt.DB, error) {
+	o := bbolt.Options{
+		Timeout:         time.Second, // the state directory's lock has kept others out
+		NoFreelistSync:  true,        // it follows from the pages in use, which Open reads anyway
+		FreelistType:    bbolt.FreelistMapType,
+		NoStatistics:    true,
+		InitialMmapSize: initialMap,
+	}
+	if runtime.GOOS == "windows" {
+		o.InitialMmapSize = 0 // there the file would be made that large
+	}
+	db, err := bbolt.Open(path, 0o600, &o)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.AllocSize = growStep
+	return db, nil
+}
+
+// syncDir makes a renaming last. Windows has no such call, and some file systems
+// refuse it.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"quicpeer/certs"
+)
+
+func FuzzRecord(f *testing.F) {
+	mark := encodeMark(Mark{Position{1, 2}, []Gap{{Position{1, 0}, Position{1, 2}}}}, 20000)
+	f.Add([]byte("key"), mark, seal([]byte("key"), mark))
+	f.Add([]byte("k"), []byte{}, []byte{1, 2, 3})
+	f.Fuzz(func(t *testing.T, key, value, record []byte) {
+		if got, err := unseal(key, seal(key, value)); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("sealed %x, unsealed %x, %v", value, got, err)
+		}
+		if got, err := unseal(key, record); err == nil && !bytes.Equal(seal(key, got), record) {
+			t.Errorf("%x is taken for the record of %x", record, got)
+		}
+		if m, day, err := decodeMark(value); err == nil && !bytes.Equal(encodeMark(m, day), value) {
+			t.Errorf("%x is taken for %v of day %d", value, m, day)
+		}
+	})
+}
+
+func FuzzJournal(f *testing.F) {
+	dir := f.TempDir()
+	s := mustOpen(f, dir)
+	note(f, s, key(1), Position{1, 2})
+	note(f, s, key(2), Position{1, 3})
+	note(f, s, key(1), Position{1, 1})
+	f.Add(imageOf(f, dir)[journalFile][slotSize:])
+	f.Add([]byte("short"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := parseNotes(b)
+		valid := map[certs.PublicKey]Position{}
+		torn := 0
+		for i := range len(b) / slotSize {
+			slot := b[i*slotSize : (i+1)*slotSize]
+			if bytes.Count(slot, []byte{0}) == slotSize {
+				continue
+			}
+			again := bytes.Clone(slot)
+			if seal64(again); !bytes.Equal(again, slot) {
+				torn++
+				continue
+			}
+			sender, p := certs.PublicKey(slot[:32]), decodePosition(slot[32:48])
+			if old, ok := valid[sender]; !ok || old.Compare(p) < 0 {
+				valid[sender] = p
+			}
+		}
+		if fmt.Sprint(n.positions) != fmt.Sprint(valid) || n.torn != torn {
+			t.Errorf("read %v and %d torn, not %v and %d", n.positions, n.torn, valid, torn)
+		}
+	})
+}
+
+// FuzzDatabase changes some bytes of a database.
+func FuzzDatabase(f *testing.F) {
+	full, _, c := fullDatabase(f)
+	f.Add(uint32(16), []byte{1}, true)
+	f.Add(uint32(os.Getpagesize()*4+16), []byte("\x01\x00\x00\x00\x00\x10"), false)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, at uint32, b []byte, again bool) {
+		changed := full.with(databaseFile, func(file []byte) []byte {
+			copy(file[int(at)%len(file):], b)
+			if again {
+				for _, page := range []int{0, os.Getpagesize()} {
+					resum(file[page:])
+				}
+			}
+			return file
+		})
+		changed.put(t, dir)
+		s, err := open(dir, nil, fewSlots)
+		if _, damaged := errors.AsType[*certs.DamagedError](err); damaged {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := contentOf(t, s); !got.equal(c) {
+			t.Error("the content is another")
+		}
+		mustClose(t, s)
+	})
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"quicpeer/certs"
+)
+
+// fewSlots is a ring that a test fills soon.
+const fewSlots = 8
+
+func mustOpen(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := open(dir, nil, fewSlots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func mustClose(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write writes and waits.
+func write(t testing.TB, s *Store, ops ...Op) {
+	t.Helper()
+	if err := await(func(done func(error)) { s.Write(done, ops...) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func note(t testing.TB, s *Store, sender certs.PublicKey, p Position) {
+	t.Helper()
+	if err := await(func(done func(error)) { s.Note(sender, p, done) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func await(call func(done func(error))) error {
+	result := make(chan error, 1)
+	call(func(err error) { result <- err })
+	return <-result
+}
+
+func op(b Bucket, key, value string) Op { return Op{b, []byte(key), []byte(value)} }
+
+func deletion(b Bucket, key string) Op { return Op{b, []byte(key), nil} }
+
+func key(n int) (k certs.PublicKey) {
+	copy(k[:], fmt.Sprintf("sender %d", n))
+	return k
+}
+
+// content is all that a store holds for its callers.
+type content struct {
+	records map[string]string // by bucket and key
+	marks   map[certs.PublicKey]string
+}
+
+func (c content) equal(d content) bool {
+	return maps.Equal(c.records, d.records) && maps.Equal(c.marks, d.marks)
+}
+
+// contentOf takes the marks out of s.
+func contentOf(t testing.TB, s *Store) content {
+	t.Helper()
+	c := content{map[string]string{}, map[certs.PublicKey]string{}}
+	for _, b := range []Bucket{Outbox, Custody, Peers} {
+		if err := s.Load(b, func(key, value []byte) error {
+			c.records[string(b)+" "+string(key)] = string(value)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for sender, m := range s.Marks() {
+		c.marks[sender] = fmt.Sprint(m)
+	}
+	return c
+}
+
+// image is the content of a directory's two files.
+type image map[string][]byte
+
+func imageOf(t testing.TB, dir string) image {
+	t.Helper()
+	i := image{}
+	for _, name := range []string{databaseFile, journalFile} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i[name] = b
+	}
+	return i
+}
+
+func (i image) put(t testing.TB, dir string) {
+	t.Helper()
+	for name, b := range i {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// with returns the image with one file changed.
+func (i image) with(name string, change func([]byte) []byte) image {
+	changed := maps.Clone(i)
+	changed[name] = change(slices.Clone(i[name]))
+	return changed
+}
+
+// checkBolt lets bbolt check its file.
+func checkBolt(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("bbolt says: %v", err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kill ends a store as the end of its process would.
+func kill(s *Store) {
+	s.dead.Store(true)
+	s.Close()
+}
+
+// resum makes the checksum of a meta right.
+func resum(page []byte) {
+	meta := page[headerSize : headerSize+metaSize]
+	sum := fnv.New64a()
+	sum.Write(meta[:metaSize-8])
+	native.PutUint64(meta[metaSize-8:], sum.Sum64())
+}

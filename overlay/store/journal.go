@@ -1,0 +1,301 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"sync"
+
+	"quicpeer/certs"
+)
+
+// The journal's file is a header and a ring of slots, all of the same size and at
+// multiples of it, so that none lies in two sectors. A slot is a sender's key,
+// epoch and counter of a message that was shown, zeros, and the CRC-32C of all of
+// that. Zeros alone are an empty slot. A header is the title, the format, the number
+// of slots, whether the store is in use, and the CRC-32C. Integers are big-endian.
+const (
+	slotSize = 64
+	sumAt    = slotSize - crcSize
+	title    = "quicpeer shown\r\n" // 16 bytes; a transfer as text would change them
+
+	// ringSlots is how many notes the ring takes (a guess): a half of it lasts for
+	// 55 ms of 150,000 notes a second, which is several transactions' time.
+	ringSlots = 16384
+)
+
+// journal is the file of notes. In it are two halves: while one is written the
+// other is folded into the database.
+type journal struct {
+	path  string
+	file  *os.File
+	slots int
+	torn  int // slots neither empty nor valid at Open
+
+	mu      sync.Mutex
+	noted   sync.Cond // pending has grown, or closed was set
+	folded  sync.Cond // a half is free, or never will be
+	next    int       // slot to write
+	folding [2]bool
+	buffer  [slotSize]byte
+	pending []func(error) // done functions that wait for the next fdatasync
+	closed  bool
+	running sync.WaitGroup // the goroutine that syncs, and those that fold
+}
+
+func (j *journal) init(path string, slots int) {
+	j.path, j.slots = path, slots
+	j.noted.L, j.folded.L = &j.mu, &j.mu
+}
+
+// make writes an empty journal that is not in use, all of it, so that there is room
+// for what is noted later.
+func (j *journal) make(path string) error {
+	b := make([]byte, (j.slots+1)*slotSize)
+	j.header(b, false)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (j *journal) header(b []byte, used bool) {
+	copy(b, title)
+	binary.BigEndian.PutUint64(b[16:], format)
+	binary.BigEndian.PutUint64(b[24:], uint64(j.slots))
+	if used {
+		b[32] = 1
+	}
+	seal64(b)
+}
+
+// seal64 sets the checksum of a slot.
+func seal64(slot []byte) {
+	binary.BigEndian.PutUint32(slot[sumAt:], crc32.Checksum(slot[:sumAt], castagnoli))
+}
+
+func sealed(slot []byte) bool {
+	return crc32.Checksum(slot[:sumAt], castagnoli) == binary.BigEndian.Uint32(slot[sumAt:])
+}
+
+// open opens the file and reads its header.
+func (j *journal) open() (used bool, err error) {
+	if j.file, err = os.OpenFile(j.path, os.O_RDWR, 0); err != nil {
+		return false, err
+	}
+	info, err := j.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	var b [slotSize]byte
+	if err := readFull(j.file, b[:], 0); err != nil {
+		return false, damage(j.path, err)
+	}
+	number, slots := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
+	switch {
+	case string(b[:len(title)]) != title || !sealed(b[:]):
+		return false, damage(j.path, errors.New("its header is not what was written"))
+	case number != format:
+		return false, formatError(j.path, number)
+	case slots != uint64(j.slots) || info.Size() != int64(j.slots+1)*slotSize:
+		return false, damage(j.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), (j.slots+1)*slotSize))
+	}
+	return b[32] != 0, nil
+}
+
+// use notes that the database has been made.
+func (j *journal) use() error {
+	var b [slotSize]byte
+	j.header(b[:], true)
+	if _, err := j.file.WriteAt(b[:], 0); err != nil {
+		return err
+	}
+	return j.file.Sync()
+}
+
+// notes are those of some slots.
+type notes struct {
+	positions map[certs.PublicKey]Position // the greatest of each sender
+	torn      int
+}
+
+// read reads the slots from one to before another. Those that were folded earlier
+// do no harm, as marks only rise.
+func (j *journal) read(from, to int) (notes, error) {
+	b := make([]byte, (to-from)*slotSize)
+	if err := readFull(j.file, b, offset(from)); err != nil {
+		return notes{}, damage(j.path, err)
+	}
+	return parseNotes(b), nil
+}
+
+// parseNotes reads whole slots; a rest is ignored.
+func parseNotes(b []byte) notes {
+	n := notes{positions: make(map[certs.PublicKey]Position)}
+	for ; len(b) >= slotSize; b = b[slotSize:] {
+		slot := b[:slotSize]
+		if [slotSize]byte(slot) == [slotSize]byte{} {
+			continue
+		}
+		if !sealed(slot) {
+			n.torn++
+			continue
+		}
+		sender, p := certs.PublicKey(slot[:32]), decodePosition(slot[32:])
+		if old, ok := n.positions[sender]; !ok || p.Compare(old) > 0 {
+			n.positions[sender] = p
+		}
+	}
+	return n
+}
+
+// offset is where in the file a slot is.
+func offset(slot int) int64 { return int64(slot+1) * slotSize }
+
+// Note notes that the messages of sender have been shown up to p. When it returns
+// the note survives the end of the process, and done is called, if it isn't nil,
+// when the note is safe from a crash of the machine too: by a goroutine of the
+// store, in the order of the calls, after one fdatasync for all notes that wait.
+// With an error it may be lost, and so will be all later ones. done may call the
+// store, but not [Store.Close]; while it runs no fdatasync does. Note waits for the
+// database only when the whole ring was written faster than a half was folded. A
+// position before one that was noted earlier changes nothing. What waits for done
+// has no bound here: it is no more than what callers let wait. After Close done is
+// called by Note itself, with [fs.ErrClosed].
+func (s *Store) Note(sender certs.PublicKey, p Position, done func(error)) {
+	j := &s.journal
+	j.mu.Lock()
+	for j.folding[j.half()] && !j.closed && s.Err() == nil && !s.dead.Load() {
+		j.folded.Wait()
+	}
+	closed := j.closed
+	if !closed {
+		s.write(sender, p)
+		if done != nil && !s.dead.Load() {
+			j.pending = append(j.pending, done)
+			j.noted.Signal()
+		}
+	}
+	j.mu.Unlock()
+	if closed && done != nil && !s.dead.Load() {
+		done(fs.ErrClosed)
+	}
+}
+
+// half is the one that the next slot is in.
+func (j *journal) half() int { return j.next / (j.slots / 2) }
+
+// write writes a note into the next slot, and has a half folded that is full. An
+// error is kept by the store. j.mu is held.
+func (s *Store) write(sender certs.PublicKey, p Position) {
+	j := &s.journal
+	if s.Err() != nil || !s.reach("note") {
+		return
+	}
+	copy(j.buffer[:], sender[:])
+	binary.BigEndian.PutUint64(j.buffer[32:], p.Epoch)
+	binary.BigEndian.PutUint64(j.buffer[40:], p.Counter)
+	seal64(j.buffer[:])
+	if _, err := j.file.WriteAt(j.buffer[:], offset(j.next)); err != nil {
+		s.fail(err) // it names the path
+		return
+	}
+	if !s.reach("noted") {
+		return
+	}
+	half := j.half()
+	j.next = (j.next + 1) % j.slots
+	if j.half() != half {
+		j.folding[half] = true
+		j.running.Go(func() { s.fold(half) })
+	}
+}
+
+// fold folds a half, which may then be overwritten.
+func (s *Store) fold(half int) {
+	j := &s.journal
+	_, err := s.foldNotes(half*j.slots/2, (half+1)*j.slots/2)
+	if err != nil && !s.dead.Load() {
+		s.fail(err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.folding[half] = false // after an error nothing is written any more
+	j.folded.Broadcast()
+}
+
+// foldNotes brings the notes of the slots from one to before another into the
+// database, and returns how many slots are torn.
+func (s *Store) foldNotes(from, to int) (torn int, err error) {
+	noted, err := s.journal.read(from, to)
+	if err != nil {
+		return 0, err
+	}
+	return noted.torn, s.update(func(t *transaction) error { return t.raise(noted.positions, s.day()) })
+}
+
+// syncNotes makes notes safe until Close.
+func (s *Store) syncNotes() {
+	var waiting []func(error)
+	for {
+		if waiting = s.journal.take(waiting); len(waiting) == 0 {
+			return
+		}
+		err := s.sync()
+		for i, done := range waiting {
+			if s.dead.Load() {
+				return
+			}
+			waiting[i] = nil
+			done(err)
+		}
+	}
+}
+
+// take waits for done functions and returns them all, none at the end. The slice
+// that it is given is filled next.
+func (j *journal) take(empty []func(error)) []func(error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.pending) == 0 && !j.closed {
+		j.noted.Wait()
+	}
+	waiting := j.pending
+	j.pending = empty[:0]
+	return waiting
+}
+
+// sync makes all that was noted so far safe.
+func (s *Store) sync() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if !s.reach("sync") {
+		return ErrKilled
+	}
+	if err := fdatasync(s.journal.file); err != nil {
+		return s.fail(fmt.Errorf("writing %s: %w", s.journal.path, err))
+	}
+	if !s.reach("synced") {
+		return ErrKilled
+	}
+	return s.Err() // of a note behind those that were synced: better one too many
+}
+
+// close takes no more notes and waits for what was begun.
+func (j *journal) close() {
+	j.mu.Lock()
+	j.closed = true
+	j.noted.Broadcast()
+	j.folded.Broadcast()
+	j.mu.Unlock()
+	j.running.Wait()
+}

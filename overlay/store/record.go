@@ -1,0 +1,103 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"slices"
+)
+
+// Bucket is a part of the database; its name is the bucket's in the file.
+type Bucket string
+
+// What is kept. Who writes a bucket decides what its keys and values are.
+const (
+	Outbox  Bucket = "Outbox"  // messages without a receipt
+	Custody Bucket = "Custody" // messages kept for others
+	Peers   Bucket = "Peers"   // records of peers met
+
+	marks Bucket = "Marks" // by sender: encoded marks
+	about Bucket = "About" // what the database is, and the digests of the other buckets
+)
+
+var contents = []Bucket{Outbox, Custody, Peers, marks}
+
+// known says that b is one that callers may name.
+func (b Bucket) known() bool { return b == Outbox || b == Custody || b == Peers }
+
+const (
+	// format is the number of all that this package writes.
+	format = 1
+
+	// Keys of numbers in about; its other keys are names of buckets. The latter is
+	// the number of the transaction that wrote last, which the metas know too: a
+	// root that a disk has not written would otherwise pass for the one it was.
+	formatKey      = "format"
+	transactionKey = "transaction"
+
+	// maxKey and maxValue are bbolt's limits, the latter less what is added here.
+	maxKey   = 32768
+	maxValue = (1<<31 - 2) - crcSize
+	crcSize  = 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal is the record of a value: the CRC-32C of key and value, and the value.
+func seal(key, value []byte) []byte {
+	record := make([]byte, crcSize, crcSize+len(value))
+	record = append(record, value...)
+	binary.BigEndian.PutUint32(record, checksum(key, value))
+	return record
+}
+
+// unseal returns the value in a record, as a part of it.
+func unseal(key, record []byte) ([]byte, error) {
+	if len(record) < crcSize {
+		return nil, errors.New("a record is too short")
+	}
+	value := record[crcSize:]
+	if checksum(key, value) != binary.BigEndian.Uint32(record) {
+		return nil, errors.New("a record is not what was written")
+	}
+	return value, nil
+}
+
+func checksum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// digest is what a bucket holds in sum. Checksums of records don't tell of those
+// that are gone; their number and the sum of their checksums do.
+type digest struct{ count, sum uint64 }
+
+func (d digest) add(record []byte) digest {
+	return digest{d.count + 1, d.sum + uint64(binary.BigEndian.Uint32(record))}
+}
+
+func (d digest) remove(record []byte) digest {
+	return digest{d.count - 1, d.sum - uint64(binary.BigEndian.Uint32(record))}
+}
+
+func (d digest) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.count), d.sum)
+}
+
+func decodeDigest(b []byte) (digest, error) {
+	if len(b) != 16 {
+		return digest{}, errors.New("the digest of a bucket has a wrong length")
+	}
+	return digest{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+func encodeNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func decodeNumber(b []byte) (uint64, error) {
+	if len(b) != 8 {
+		return 0, errors.New("a number has a wrong length")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// isContent says that name is that of a bucket with records of its own.
+func isContent(name string) bool { return slices.Contains(contents, Bucket(name)) }

@@ -1,0 +1,212 @@
+// Package store keeps the messages of a peer in its state directory, in two files.
+//
+// messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of what
+// was shown, what is in custody for others, and the records of peers met. bbolt
+// because it is one file, is safe from crashes by copy-on-write rather than by
+// repairs, is a single dependency that others (etcd) rely on, and is made for
+// many small records. The grouping of writes into transactions is ours.
+//
+// shown is a journal of marks. A message counts as shown the moment its line was
+// written, and a process killed between showing a line and noting it may repeat
+// that ONE message, so each note is in the kernel's hands before the next line:
+// a write(2) into a fixed ring of slots, of about a microsecond, where a
+// transaction with its two fdatasyncs would take a hundred times as long. Receipts
+// wait until an fdatasync has made a whole group of notes safe from a crash of the
+// machine. Notes are folded into the database when half of the ring is full.
+//
+// Neither file is ever mended or made anew: what is not as it was written is a
+// [certs.DamagedError].
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+
+	"quicpeer/certs"
+)
+
+// ErrKilled is what [OpenWith] returns when its step function ended the store.
+var ErrKilled = errors.New("the store was ended at a step, as if the process had been killed")
+
+// Store is the messages of a peer on disk. It is safe for use by several goroutines.
+type Store struct {
+	path    string // of the database
+	db      *bbolt.DB
+	journal journal
+	day     func() uint32 // the day of a mark
+
+	step    func(string) bool
+	dead    atomic.Bool // step has said so
+	failure atomic.Pointer[error]
+
+	mu        sync.Mutex
+	queued    sync.Cond
+	jobs      []job
+	closed    bool
+	committer sync.WaitGroup
+
+	marksMu sync.Mutex
+	marks   map[certs.PublicKey]Mark // as of Open; nil when it was handed over
+
+	closing  sync.Once
+	closeErr error
+}
+
+// Open opens the store in dir, making its files if both are missing. The caller
+// holds the directory ([certs.OpenState]) until after Close. All of both files is
+// read and checked. The store needs not be closed if there was an error.
+func Open(dir string) (*Store, error) { return OpenWith(dir, nil) }
+
+// OpenWith is Open for tests of crashes. It calls step before and after all that
+// changes a file, with the name of what comes next or has just been done: "write
+// FILE", "rename FILE", "renamed FILE", "use", "used" (while the files are made or
+// compacted), "commit", "committed", "note", "noted", "sync", "synced". Once step
+// returns false the store is as dead as if the process had been killed there:
+// nothing more is written, no done function is called any more (another goroutine
+// may be in the middle of either), and Close only releases the files. Several
+// goroutines call step; it may not call the store.
+func OpenWith(dir string, step func(string) bool) (*Store, error) {
+	return open(dir, step, ringSlots)
+}
+
+func open(dir string, step func(string) bool, slots int) (*Store, error) {
+	s := &Store{path: filepath.Join(dir, databaseFile), step: step, day: today}
+	s.queued.L = &s.mu
+	s.journal.init(filepath.Join(dir, journalFile), slots)
+	if err := s.load(dir); err != nil {
+		s.release()
+		return nil, err
+	}
+	s.committer.Go(s.commitJobs)
+	s.journal.running.Go(s.syncNotes)
+	return s, nil
+}
+
+// load opens the files and brings the journal's marks into the database.
+func (s *Store) load(dir string) (err error) {
+	if err := s.openFiles(dir); err != nil {
+		return err
+	}
+	if s.journal.torn, err = s.foldNotes(0, s.journal.slots); err != nil {
+		return err
+	}
+	s.marks, err = s.readMarks()
+	return err
+}
+
+// Close commits what is queued, folds the journal into the database, waits for the
+// store's goroutines and the done functions they call, and closes the files. What
+// is handed to the store after Close has begun may get [fs.ErrClosed]. The error is
+// the store's first, see [Store.Err]. A second Close returns the same.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
+	s.journal.close()
+	s.mu.Lock()
+	s.closed = true
+	s.queued.Broadcast()
+	s.mu.Unlock()
+	s.committer.Wait()
+	if s.Err() == nil && !s.dead.Load() {
+		if _, err := s.foldNotes(0, s.journal.slots); !s.dead.Load() {
+			s.fail(err)
+		}
+	}
+	s.fail(s.release())
+	return s.Err()
+}
+
+// release closes the files and writes nothing.
+func (s *Store) release() (err error) {
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	if s.journal.file != nil {
+		err = errors.Join(err, s.journal.file.Close())
+	}
+	return err
+}
+
+// Err is the first error of writing, with the path and the system's error in it;
+// nil while there was none. After it nothing more is written, and every done
+// function gets it.
+func (s *Store) Err() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Torn is how many slots of the journal were found to be neither empty nor valid
+// by Open: what a crash of the machine leaves of notes whose done functions had not
+// been called.
+func (s *Store) Torn() int { return s.journal.torn }
+
+// fail keeps the first error, and returns it.
+func (s *Store) fail(err error) error {
+	if err != nil {
+		s.failure.CompareAndSwap(nil, &err)
+	}
+	return s.Err()
+}
+
+// reach says that the store may go on at this step.
+func (s *Store) reach(step string) bool {
+	if s.dead.Load() {
+		return false
+	}
+	if s.step != nil && !s.step(step) {
+		s.dead.Store(true)
+		return false
+	}
+	return true
+}
+
+// Load calls f for each record of b that is committed, in the order of the keys.
+// The slices are valid during the call only. f may not call the store: a
+// transaction that needs a larger file waits for Load. The error is f's or a
+// [certs.DamagedError].
+func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
+	if !b.known() {
+		return fmt.Errorf("the store has no bucket %q", b)
+	}
+	return s.each(b, f)
+}
+
+func (s *Store) each(b Bucket, f func(key, value []byte) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(b)).ForEach(func(key, record []byte) error {
+			value, err := unseal(key, record)
+			if err != nil {
+				return &certs.DamagedError{Path: s.path, Err: err}
+			}
+			return f(key, value)
+		})
+	})
+}
+
+// isRegular returns fs.ErrNotExist if there is nothing of that name, not even a
+// link to nowhere.
+func isRegular(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return &certs.DamagedError{Path: path, Err: errors.New("it is no regular file")}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+// Command torture lets real quicpeer processes write to each other while they are
+// killed, frozen, stopped and cut off from each other at random, and then judges
+// what each has printed: every message that was accepted is shown exactly once and
+// in order, or is failed.
+//
+//	go run ./scripts/torture                    # or: make torture
+//	go run ./scripts/torture -short -seed 7 -v
+//	make torture FLAGS='-time 30m -race'
+//
+// # How it works
+//
+// The peers run on 127.0.0.1, each with its state directory and its cut file
+// (quicpeer --cut-file). About a third of all pairs can never reach each other
+// directly (topology.go), so their messages have to go over others. One goroutine,
+// the driver (driver.go), does everything that is done to the peers: it writes
+// commands to their standard input (traffic.go), disturbs them (chaos.go, cuts.go)
+// and starts them again. What is drawn by lot comes from one seed; what the
+// processes make of it depends on the clock as well, so the same seed gives a
+// similar run and not the same.
+//
+// What the peers print is read by a goroutine for each of them and kept in the
+// history (history.go), on which the judge (judge.go) works when all is over. Each
+// body says from whom, to whom and the how-manieth it is, and has a checksum.
+//
+//   - A command is accepted when its sent event has been read. One that was not
+//     answered before its process ended is unknown: shown once or not at all.
+//   - A message is shown when its line has been read from the pipe, which is read to
+//     its end after a kill. Part of a line is nothing.
+//   - The last message that a killed process has shown may be shown once more by a
+//     later run: between showing it and noting that there is a moment. That is
+//     counted apart.
+//   - Of broadcasts none may be doubled or out of order. All have to arrive where
+//     nothing was the matter for the 5 s before and after: neither with the author
+//     nor with the receiver, nor was the network in parts.
+//
+// The exit status is 1 if anything is wrong. Then the directory with the states, the
+// logs and the beginnings of all events is kept, and its name printed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// settings are what the command line says.
+type settings struct {
+	seed     uint64
+	peers    int
+	messages int           // direct ones; broadcasts come on top
+	time     time.Duration // of the chaos
+	settle   time.Duration // how long all may take to arrive after it, at most
+	verbose  bool
+	program  string // to be tortured
+	dir      string // for states, logs and events; exists
+}
+
+// long and short are the settings of the two sizes. The chaos of the long one is
+// above the 5 minutes that the outbox has to bear; the short one is for make test.
+var (
+	long  = settings{peers: 12, messages: 20000, time: 6 * time.Minute, settle: time.Minute}
+	short = settings{peers: 6, messages: 2000, time: 40 * time.Second, settle: time.Minute}
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	fs := flag.NewFlagSet("torture", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	var given settings
+	brief := fs.Bool("short", false, "6 peers, 40 s and 2000 messages, unless other flags say otherwise")
+	race := fs.Bool("race", false, "build quicpeer with the race detector")
+	fs.Uint64Var(&given.seed, "seed", 0, "of all that is drawn by lot; 0: another one each time")
+	fs.IntVar(&given.peers, "peers", 0, "processes, at least 4 (12)")
+	fs.IntVar(&given.messages, "messages", 0, "direct messages over the whole time (20000)")
+	fs.DurationVar(&given.time, "time", 0, "how long the chaos lasts (6m)")
+	fs.DurationVar(&given.settle, "settle", 0, "how long all may take to arrive after the chaos (1m)")
+	fs.BoolVar(&given.verbose, "v", false, "for each fault all that is known, with the ends of the logs")
+	fs.StringVar(&given.program, "program", "", "torture this `FILE` instead of building quicpeer")
+	if err := fs.Parse(args); err != nil {
+		return 2
+	}
+	if fs.NArg() > 0 || given.peers != 0 && given.peers < 4 {
+		fs.Usage()
+		return 2
+	}
+	s := long
+	if *brief {
+		s = short
+	}
+	fs.Visit(func(f *flag.Flag) { s.take(f.Name, given) })
+	ok, err := s.play(ctx, *race, stdout)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return 130
+	case err != nil:
+		fmt.Fprintln(stderr, "torture:", err)
+		return 1
+	case !ok:
+		return 1
+	}
+	return 0
+}
+
+// take sets what a flag says.
+func (s *settings) take(flag string, given settings) {
+	switch flag {
+	case "seed":
+		s.seed = given.seed
+	case "peers":
+		s.peers = given.peers
+	case "messages":
+		s.messages = given.messages
+	case "time":
+		s.time = given.time
+	case "settle":
+		s.settle = given.settle
+	case "v":
+		s.verbose = given.verbose
+	case "program":
+		s.program = given.program
+	}
+}
+
+// play builds what is missing, tortures and prints the report. Without faults
+// nothing is left over.
+func (s settings) play(ctx context.Context, race bool, out io.Writer) (ok bool, err error) {
+	if s.seed == 0 {
+		s.seed = rand.Uint64N(1_000_000) + 1 // short, since it is to be typed
+	}
+	if s.dir, err = os.MkdirTemp("", "quicpeer-torture"); err != nil {
+		return false, err
+	}
+	defer func() {
+		if ok || err != nil {
+			os.RemoveAll(s.dir)
+		}
+	}()
+	if s.program == "" {
+		if s.program, err = build(s.dir, race); err != nil {
+			return false, err
+		}
+	}
+	if s.program, err = filepath.Abs(s.program); err != nil {
+		return false, err
+	}
+	d, err := newDriver(s, out)
+	if err != nil {
+		return false, err
+	}
+	if err := d.torture(ctx); err != nil {
+		return false, err
+	}
+	return d.report(out), nil
+}
+
+// build makes the program of this tree in the directory.
+func build(dir string, race bool) (program string, err error) {
+	program = filepath.Join(dir, "quicpeer.exe") // the ending is needed on Windows and harmless elsewhere
+	args := []string{"build", "-buildvcs=false", "-o", program}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "quicpeer")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build quicpeer: %w\n%s", err, out)
+	}
+	return program, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// TestTorture is the short torture of the program, which has the race detector if
+// this test has it. Each run has another seed, which the report names.
+func TestTorture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("lets real processes run for a minute")
+	}
+	readSources(t)
+	info, _ := debug.ReadBuildInfo()
+	race := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	var report strings.Builder
+	ok, err := short.play(t.Context(), race, &report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok {
+		t.Error(report.String())
+	} else {
+		t.Log(report.String())
+	}
+}
+
+// readSources makes the program's sources inputs of this test, which go test
+// doesn't see being built: else it would take an old result for a changed program.
+func readSources(t *testing.T) {
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBody(t *testing.T) {
+	lot := rand.New(rand.NewPCG(1, 1))
+	for i := range 300 {
+		s := stamp{"p01", "p02", i}
+		b := s.body(i, lot)
+		if got, ok := parseBody(b); !ok || got != s || !utf8.ValidString(b) {
+			t.Fatalf("%q is parsed as %v, %v", b, got, ok)
+		}
+		if i > 40 && len(b) != i {
+			t.Fatalf("%d bytes asked for, %d made", i, len(b))
+		}
+		at := lot.IntN(len(b))
+		for _, wrong := range []string{b[:at], b[:at] + "~" + b[at+1:], b + "~", b[:at] + "~" + b[at:]} {
+			if got, ok := parseBody(wrong); ok && wrong != b {
+				t.Fatalf("%q instead of %q is parsed as %v", wrong, b, got)
+			}
+		}
+	}
+	for range 3 {
+		if b := (stamp{"p01", "p02", 7}).body(longestMessage, lot); len(b) != longestMessage {
+			t.Fatalf("the longest body has %d bytes", len(b))
+		}
+	}
+}
+
+func TestDoom(t *testing.T) {
+	for _, test := range []struct {
+		doom    doom
+		status  string
+		account bool
+	}{
+		{toBeKilled, "killed", true},
+		{toBeKilled, "1", false},
+		{toStop, "0", true},
+		{toStop, "5", true},
+		{toStop, "1", false},
+		{toStop, "killed", false},
+		{notDoomed, "0", false},
+		{notDoomed, "killed", false},
+	} {
+		if got := test.doom.accounts(test.status); got != test.account {
+			t.Errorf("%v accounts for %s: %v", test.doom, test.status, got)
+		}
+	}
+}
+
+func TestAgenda(t *testing.T) {
+	var d driver
+	now := time.Now()
+	var done []int
+	for i, seconds := range []int{3, 1, 2, 9, 1} {
+		d.at(now.Add(time.Duration(seconds)*time.Second), func(time.Time) { done = append(done, i) })
+	}
+	for _, task := range d.due(now.Add(3 * time.Second)) {
+		task.do(task.at)
+	}
+	if fmt.Sprint(done, len(d.agenda)) != "[1 4 2 0] 1" {
+		t.Errorf("done %v, and %d are left", done, len(d.agenda))
+	}
+	d.hasten()
+	if len(d.due(time.Now())) != 1 {
+		t.Error("what was hastened is not due")
+	}
+}
