@@ -62,6 +62,9 @@ func TestBroadcastOrder(t *testing.T) {
 	expect("5")
 	r.receive(two, saidBroadcast(1, "one", 1000, 4, "4"))
 	expect()
+	if len(r.out.Frames) != 0 {
+		t.Errorf("takes what it has passed over: %v", r.frames())
+	}
 	say(6)
 	expect("6")
 }

@@ -256,7 +256,7 @@ func (p *process) see(event Event) {
 // checkLeft judges an event at once: a living peer that nothing has ever cut off is never lost.
 func (p *process) checkLeft(e Left, key certs.PublicKey) {
 	w := p.node.world
-	if !w.strict || p.jumpy {
+	if !w.strict || p.jumpy || p.hostile { // a liar's links end, and with them what it should hear
 		return
 	}
 	for _, n := range w.nodes {

@@ -35,8 +35,9 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	mustClose(t, s)
 	earlier = imageOf(t, dir)
 	s = mustOpen(t, dir)
+	s.SetGaps(key(2), Mark{Position{3, 4}, make([]Gap, 2)}, nil)
+	// The last transaction is one whose loss the journal would not make up for.
 	write(t, s, op(Outbox, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
-	note(t, s, key(2), Position{3, 4})
 	mustClose(t, s)
 	full = imageOf(t, dir)
 	s = mustOpen(t, dir)
@@ -72,14 +73,19 @@ func openDamaged(t *testing.T, dir string, i image, c content, what string) bool
 	return true
 }
 
+// lastMeta is where the meta of the latest transaction is.
+func lastMeta(i image) int {
+	b := i[databaseFile]
+	second := os.Getpagesize()
+	if native.Uint64(b[second+headerSize+48:]) > native.Uint64(b[headerSize+48:]) {
+		return second
+	}
+	return 0
+}
+
 // inUse is how much of a database pages take, in bytes.
 func inUse(i image) int {
-	b := i[databaseFile]
-	count := native.Uint64(b[headerSize+40:])
-	if later := os.Getpagesize() + headerSize + 40; native.Uint64(b[later+8:]) > native.Uint64(b[headerSize+48:]) {
-		count = native.Uint64(b[later:])
-	}
-	return int(count) * os.Getpagesize()
+	return int(native.Uint64(i[databaseFile][lastMeta(i)+headerSize+40:])) * os.Getpagesize()
 }
 
 func TestFlippedBits(t *testing.T) {
@@ -135,7 +141,8 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
-// A disk may write a page to a wrong place, or not at all.
+// A disk may write a page to a wrong place, or not at all. Only if that is the last
+// meta it can't be noticed: the transaction before was whole, too.
 func TestWrongPages(t *testing.T) {
 	full, earlier, c := fullDatabase(t)
 	dir, end, page, refused := t.TempDir(), inUse(full), os.Getpagesize(), 0
@@ -145,6 +152,9 @@ func TestWrongPages(t *testing.T) {
 			"old":      earlier[databaseFile][at : at+page],
 			"the next": full[databaseFile][(at+page)%end:][:page],
 		} {
+			if what == "old" && at == lastMeta(full) {
+				continue
+			}
 			if openDamaged(t, dir, full.with(databaseFile, func(b []byte) []byte {
 				copy(b[at:], wrong)
 				return b
