@@ -7,6 +7,7 @@
 //	 links ─────────────▶ loop ──▶ core        │        goroutines of its link
 //	       ◀───────────── frames, dials,       └──▶ outbox ──▶ stream ──▶ peer
 //	                      closes, events            queue ◀── inbox ◀──── peer
+//	        ◀──────────── letters ─────────────────▶ relay, custody
 //
 // Every decision about the network is made by package core, on one goroutine,
 // the loop. Direct messages do not pass through it: an outbox for each receiver
@@ -15,11 +16,14 @@
 //
 // # Delivery
 //
-// A message is acknowledged when the program has come back from it to the loop
-// over Events, so that a program that stops looking withholds the receipts from
-// those who write to it, and from nobody else anything. A message without a
-// receipt when its link ends is sent again on the next; the receiver knows
-// repeats and shows each message once.
+// A message that Sent reports is in the state directory, if there is one, until the
+// program has been told by Delivered or Failed what became of it. It goes over a
+// connection to its receiver, else sealed over other peers, and to a receiver that is
+// not here it is also left, sealed, with up to three others. Whatever way it comes, the
+// receiver shows each message once, in the order of its sender, and its receipt says
+// that it has noted that: the program has come back from the message to the loop over
+// Events. So a program that stops looking withholds the receipts from those who write
+// to it, and from nobody else anything. Package delivery has the rules.
 package overlay
 
 import (
@@ -99,7 +103,7 @@ type Node struct {
 // Start starts a node and joins the network: with addresses to join it returns
 // when the network's table has been received, or with the reason why not
 // (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
-// an error of the socket or the state directory). The node runs until Leave or
+// an error of the socket or the state directory, *certs.DamagedError among them). The node runs until Leave or
 // Close, or until it stops by itself, see Err. ctx is for the joining alone.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if cfg.Conn != nil {
@@ -236,16 +240,16 @@ func (n *Node) Err() error {
 }
 
 // Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which
-// arrives byte for byte as it is. ref comes back in each event of the message.
-// To a peer that is not in the network the message waits for it, for as long as
-// the node runs.
+// arrives byte for byte as it is. ref comes back in each event of the message, also
+// after a restart. To a peer that is not in the network the message waits for it, for 7
+// days (delivery.Lifetime), and with a state directory over restarts.
 //
-// Send returns when the message has its ID, before it is on its way. It waits
-// while 16,384 messages or 32 MiB to this receiver have no receipt, or 65,536 events
-// of one's own wait in Events: a program that sends very much from within its
-// loop over Events should give it a ctx. To a receiver that isn't here it does
-// not wait: ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
-// ErrOutboxFull, ErrClosed, of a malformed ID, of ctx.
+// Send returns when the message has its ID, before it is on its way or safe: that is
+// what Sent says. It waits while 16,384 messages or 32 MiB to this receiver have no
+// receipt, or 64 MiB to all, or 65,536 events of one's own wait in Events: a program
+// that sends very much from within its loop over Events should give it a ctx. To a
+// receiver that isn't here it does not wait: ErrOutboxFull. Errors: ErrToSelf,
+// ErrTooLong, ErrNotUTF8, ErrOutboxFull, ErrClosed, of a malformed ID, of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
 	if _, err := certs.ParseID(string(to)); err != nil {
 		return MessageID{}, err
@@ -351,11 +355,13 @@ func (n *Node) Waiting() []Waiting {
 }
 
 // Leave takes no more messages, waits until those on their way to peers in the
-// network have their receipts or ctx ends, says goodbye and closes everything.
-// It returns how many messages have not reached their receivers; each has been
-// reported by Failed. Events go on until the loop over them has seen the last.
-// The error is Err's: why the node had already stopped by itself. Later calls,
-// and one after such a stop, only wait for the end.
+// network have their receipts, and those for others are left with somebody, or ctx
+// ends, says goodbye and closes everything. It returns how many messages have not
+// reached their receivers: with a state directory they are kept there, without one each
+// has been reported by Failed. Events go on until the loop over them has seen the last;
+// until then the state directory is in use. The error is Err's: why the node had
+// already stopped by itself. Later calls, and one after such a stop, only wait for the
+// end.
 func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	n.mu.Lock()
 	again := n.leaving
@@ -376,7 +382,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 }
 
 // Close is Leave without waiting for receipts. No goroutine of the node is left
-// when it returns. It is also due when the node has stopped by itself.
+// when it returns and no loop over Events runs. It is also due when the node has stopped by itself.
 func (n *Node) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -97,7 +97,9 @@ func (s *sender) fresh(p delivery.Position) bool {
 func (s *sender) took(p delivery.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inbox.Take(p)
+	if s.inbox.Take(p) {
+		s.node.noteGaps(s.key, s.inbox.Gaps(), func() {})
+	}
 }
 
 // offer takes a parcel that has come over others, if it can be taken without waiting;

@@ -64,6 +64,15 @@
 //	   |                      |<----- Collected(receipts) | it has signed for it
 //	   |<----------- Envelope | when the depositor is here
 //
+// A broadcast is flooded as an announcement is, numbered by its author and shown in that
+// order, once. Each peer remembers those of the last minutes, and who becomes its
+// neighbour asks for what it has missed:
+//
+//	neighbour                who was cut off             its other neighbours
+//	   | BroadcastsHeld ------->|                           |
+//	   |<----- BroadcastsWanted |                           |
+//	   | Broadcast ... -------->| BroadcastsHeld ---------->|
+//
 // The owner of an ID is the smallest (epoch, key) among the living entries, in
 // every table alike. The others stop.
 package core

@@ -121,3 +121,37 @@ func (w *world) checkCaughtUp() {
 		}
 	}
 }
+
+// TestSimLastWordsMissed freezes a peer, which has been called lost by then, while another
+// says its last and crashes, or leaves: the first gets that before it is shown the end. Of
+// who has left another neighbour may tell it first, and then it gets nothing any more.
+func TestSimLastWordsMissed(t *testing.T) {
+	eachSeed(t, 40, 6, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 4+int(seed%5))
+		w.strict = false
+		w.loss = float64(seed%3) / 50
+		w.build(len(w.nodes), time.Second)
+		w.run(w.between(5*time.Second, 10*time.Second))
+		frozen, author := w.nodes[1].process, w.nodes[2].process
+		d := w.between(8*time.Second, 30*time.Second)
+		frozen.freeze(d)
+		w.run(6 * time.Second)
+		author.broadcast("one")
+		w.run(500 * time.Millisecond)
+		author.broadcast("two")
+		w.run(200 * time.Millisecond)
+		if seed%2 == 0 {
+			author.crash()
+		} else {
+			author.leave()
+		}
+		w.run(d - 6*time.Second)
+		w.settle(healedWithin)
+		w.run(holdLonger) // in which see would complain of what comes after the end
+		for _, b := range w.sent {
+			if frozen.got[b.id] != 1 && author.crashed {
+				w.fatal("the frozen one did not get what was said at %v", b.at)
+			}
+		}
+	})
+}

@@ -8,8 +8,11 @@ import (
 	"quicpeer/pb"
 )
 
-// Gap is a range of positions of which those that had not been shown were passed
-// over: behind From, and up to To. They are refused when they come late.
+// Gap is a range of positions that were passed over: behind From, and up to To. They
+// are refused when they come late. There is one before each run of a sender: who starts
+// anew sends what is left of earlier runs first, so what comes of them later is from a
+// process that should not be there any more, or from a peer whose epochs went back. It
+// is not shown, and must not pass for a repeat of something that was.
 type Gap struct{ From, To Position }
 
 // Bounds of what one sender can make us remember (guesses).
@@ -58,7 +61,7 @@ type Inbox struct {
 // NewInbox is that of a sender of whom so much had been shown when the last run ended.
 func NewInbox(shown Position, gaps []Gap) Inbox {
 	in := Inbox{shown: shown, gaps: gaps}
-	in.Take(shown)
+	in.settle(shown)
 	return in
 }
 
@@ -66,8 +69,18 @@ func NewInbox(shown Position, gaps []Gap) Inbox {
 func (in *Inbox) Fresh(p Position) bool { return in.taken.Before(p) && !in.Refused(p) }
 
 // Take notes that the program is given the message, and with it that everything
-// before has been settled. A direct message is taken if it is fresh.
-func (in *Inbox) Take(p Position) {
+// before has been settled. A direct message is taken if it is fresh. True says that the
+// gaps have changed and are to be stored.
+func (in *Inbox) Take(p Position) (changed bool) {
+	if changed = in.taken.Epoch < p.Epoch; changed {
+		in.gaps = in.WithGap(Gap{in.taken, Position{Epoch: p.Epoch}})
+	}
+	in.settle(p)
+	return changed
+}
+
+// settle notes that everything up to p is settled, gaps that begin there included.
+func (in *Inbox) settle(p Position) {
 	in.taken = later(in.taken, p)
 	for _, g := range in.gaps { // they rise
 		if g.From.Compare(in.taken) <= 0 {
@@ -192,7 +205,7 @@ func (in *Inbox) Show(p Position) (due []*Parcel) {
 		return nil
 	}
 	in.shown = p
-	in.Take(p)
+	in.settle(p)
 	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
 		if in.settled(o) {
 			due = append(due, o)

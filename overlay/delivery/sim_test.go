@@ -259,7 +259,10 @@ func (p *simPeer) message(m *Outgoing, to int) *pb.Message {
 // take gives the program a message.
 func (p *simPeer) take(from int, m *pb.Message) {
 	p.p.program = append(p.p.program, program{from, m})
-	p.p.inbox[from].Take(PositionOf(m))
+	if in := p.p.inbox[from]; in.Take(PositionOf(m)) {
+		gaps := in.Gaps()
+		p.write(func() { p.disk.gaps[from] = gaps })
+	}
 }
 
 // takeParcel takes a parcel that is ready, and those that have waited for it.

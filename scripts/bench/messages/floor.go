@@ -65,7 +65,11 @@ type floorClient struct {
 	conn    *quic.Conn
 }
 
-func newFloorClient(address string, p *process) (client, error) {
+func startFloor(string) (client, error) {
+	p, err := start("-serve", "floor")
+	if err != nil {
+		return nil, err
+	}
 	conf, err := identity().TLS(certs.PublicKey{})
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func newFloorClient(address string, p *process) (client, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := net.ResolveUDPAddr("udp", address)
+	to, err := net.ResolveUDPAddr("udp", p.address)
 	if err != nil {
 		return nil, err
 	}

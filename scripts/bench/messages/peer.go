@@ -3,18 +3,57 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/transport"
 )
 
 // server is the ID of the receiving peer.
 const server certs.ID = "server"
 
-func servePeer() error {
-	node, err := overlay.Start(context.Background(), overlay.Config{ID: server, Listen: "127.0.0.1:0"})
+// peerOptions say how a peer is started.
+type peerOptions struct {
+	id    string
+	join  string // an address; empty: none
+	state string // its state directory; empty: none
+	cuts  string // the file of those that it can't reach; empty: it reaches all
+}
+
+func (o peerOptions) flags() []string {
+	return []string{"-serve", "peer", "-id", o.id, "-join", o.join, "-state", o.state, "-cuts", o.cuts}
+}
+
+// start starts a peer in this process. The directory is in use until the end of
+// the process.
+func (o peerOptions) start() (*overlay.Node, error) {
+	cfg := overlay.Config{ID: certs.ID(o.id), Listen: "127.0.0.1:0"}
+	if o.join != "" {
+		cfg.Join = []string{o.join}
+	}
+	var err error
+	if o.state != "" {
+		if cfg.State, err = certs.OpenState(o.state, cfg.ID); err != nil {
+			return nil, err
+		}
+	}
+	if o.cuts != "" {
+		conn, err := transport.Listen(cfg.Listen)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Conn = transport.Cut(conn, o.cuts)
+	}
+	return overlay.Start(context.Background(), cfg)
+}
+
+// serve is a peer that prints its address and takes what comes.
+func (o peerOptions) serve() error {
+	node, err := o.start()
 	if err != nil {
 		return err
 	}
@@ -30,22 +69,61 @@ func servePeer() error {
 	return node.Err()
 }
 
+// peerClient is a peer at the end of a line of peers; the other end is the server.
 type peerClient struct {
-	process *process
-	node    *overlay.Node
+	processes []*process
+	node      *overlay.Node
+	relayed   bool // messages go over others, which they may have to wait for
 }
 
-func newPeerClient(address string, p *process) (client, error) {
-	node, err := overlay.Start(context.Background(), overlay.Config{ID: "client", Listen: "127.0.0.1:0", Join: []string{address}})
+// startLine starts a server, so many hops and a client, each of which reaches only
+// the next.
+func startLine(dir string, hops int, stored bool) (client, error) {
+	c := &peerClient{relayed: hops > 0}
+	var addresses []string
+	next := func(id string) (peerOptions, error) {
+		o := peerOptions{id: id}
+		if stored {
+			o.state = filepath.Join(dir, id)
+		}
+		if n := len(addresses); n > 0 {
+			o.join = addresses[n-1]
+		}
+		if n := len(addresses); n > 1 {
+			o.cuts = filepath.Join(dir, id+".cuts")
+			return o, os.WriteFile(o.cuts, []byte(strings.Join(addresses[:n-1], "\n")), 0o600)
+		}
+		return o, nil
+	}
+	for i := range hops + 1 {
+		id := string(server)
+		if i > 0 {
+			id = fmt.Sprintf("hop-%d", i)
+		}
+		o, err := next(id)
+		if err != nil {
+			return nil, err
+		}
+		p, err := start(o.flags()...)
+		if err != nil {
+			return nil, err
+		}
+		c.processes = append(c.processes, p)
+		addresses = append(addresses, p.address)
+	}
+	o, err := next("client")
 	if err != nil {
 		return nil, err
 	}
-	return &peerClient{p, node}, nil
+	c.node, err = o.start()
+	return c, err
 }
 
 func (c *peerClient) close() {
 	c.node.Close()
-	c.process.close()
+	for _, p := range c.processes {
+		p.close()
+	}
 }
 
 var message = strings.Repeat("x", body)
@@ -73,6 +151,9 @@ func (c *peerClient) run(inFlight int, d time.Duration) (trial, error) {
 			if !ours {
 				continue // the one at which the run before ended
 			}
+			if relayed := e.Path == overlay.PathRelayed; relayed != c.relayed {
+				return trial{}, fmt.Errorf("a message has come %s", e.Path)
+			}
 			times = append(times, time.Since(at))
 			delete(sent, e.Message)
 			if time.Since(begin) < d {
@@ -82,7 +163,11 @@ func (c *peerClient) run(inFlight int, d time.Duration) (trial, error) {
 			} else if len(sent) == 0 {
 				return summary(times, time.Since(begin)), nil
 			}
-		case overlay.Buffered, overlay.Failed, overlay.PeerLeft:
+		case overlay.Buffered:
+			if !c.relayed {
+				return trial{}, fmt.Errorf("unexpected %#v", event)
+			}
+		case overlay.Failed, overlay.PeerLeft:
 			return trial{}, fmt.Errorf("unexpected %#v", event)
 		}
 	}
