@@ -84,7 +84,7 @@ func TestListenGoesOn(t *testing.T) {
 		if got := r.refs(); got != "" {
 			t.Errorf("before the time: %s", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := r.refs(); got != "table 3, error 5, buffer 8" {
 			t.Errorf("then: %s", got)
 		}
@@ -111,7 +111,7 @@ func TestListenGoesOn(t *testing.T) {
 		if got := r.refs(); got != "" {
 			t.Errorf("the second time, before the time: %s", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := r.refs(); got != "table 13" {
 			t.Errorf("the second time: %s", got)
 		}

@@ -46,8 +46,8 @@ type Effects struct {
 type Frame struct {
 	Link LinkID
 	Data []byte
-	// Relayed says that it carries a broadcast of somebody else, which a link that
-	// is very busy may go without: it comes by others.
+	// Relayed says that it carries a broadcast that is passed on or sent again, which a
+	// link that is very busy may go without: it comes by others, or is asked for.
 	Relayed bool
 	// Envelope says that it carries something sealed, or the word that such has been
 	// collected. Both are sent again by who misses the answer, so a link on which very
