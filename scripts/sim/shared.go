@@ -93,10 +93,10 @@ func (w *world) load(n int) {
 	records := make([]*core.Record, n)
 	for i := range n {
 		p := w.addPeer()
-		key := p.identity.Key()
+		key, sealing := p.identity.Key(), p.identity.SealingKey()
 		r, err := w.memory.open(p.identity.SignRecord(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: string(p.id), Key: key[:], Network: network,
-			Addresses: []string{p.address}, Epoch: p.epoch,
+			Addresses: []string{p.address}, Epoch: p.epoch, SealingKey: sealing[:],
 		}))
 		if err != nil {
 			panic("sim: " + err.Error())

@@ -6,12 +6,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,22 +36,22 @@ type Peer struct {
 	Input   io.WriteCloser
 	Address string // which others can dial
 
-	cmd *exec.Cmd
-	end chan struct{} // closed when all that it printed has been read
+	cmd      *exec.Cmd
+	end      chan struct{} // closed when all that it printed has been read
+	warnings bytes.Buffer  // what it has logged
 }
 
 // Start starts a peer on a free port of loopback, with a state directory of its
 // name in dir, and waits until it is ready. join is the address of another peer or
 // empty. Each line that it prints, the first one included, is handed to each, on one
-// goroutine; while that takes its time nothing else is read. Its warnings go to standard error.
-// Wait is due afterwards.
+// goroutine; while that takes its time nothing else is read. Wait is due afterwards.
 func Start(path, dir, id, join string, each func(line []byte)) (*Peer, error) {
 	words := []string{"--json", "--id", id, "--state-dir", filepath.Join(dir, id), "--listen", "127.0.0.1:0", "--log-level", "warn", "--drain", "1m"}
 	if join != "" {
 		words = append(words, "--join", join)
 	}
 	p := &Peer{cmd: exec.Command(path, words...), end: make(chan struct{})}
-	p.cmd.Stderr = os.Stderr
+	p.cmd.Stderr = &p.warnings
 	var err error
 	if p.Input, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func Start(path, dir, id, join string, each func(line []byte)) (*Peer, error) {
 	ready := make(chan string, 1)
 	go p.read(out, ready, each)
 	if p.Address = <-ready; p.Address == "" {
-		return nil, fmt.Errorf("%s has not become ready: %w", id, errors.Join(p.Wait()))
+		return nil, fmt.Errorf("%s has not become ready: %w", id, p.Wait())
 	}
 	return p, nil
 }
@@ -91,17 +91,15 @@ func (p *Peer) read(out io.Reader, ready chan<- string, each func(line []byte)) 
 	}
 }
 
-// Wait waits for the end of the peer and of what it has printed. An error says that
-// its exit status was not one of those wanted, of which 0 is always one.
+// Wait waits for the end of the peer and of what it has printed. An error has what it
+// logged, and says that its exit status was neither 0 nor one of those wanted.
 func (p *Peer) Wait(wanted ...int) error {
 	<-p.end
 	err := p.cmd.Wait()
-	for _, status := range wanted {
-		if p.cmd.ProcessState.ExitCode() == status {
-			return nil
-		}
+	if err == nil || slices.Contains(wanted, p.cmd.ProcessState.ExitCode()) {
+		return nil
 	}
-	return err
+	return fmt.Errorf("%w: %s", err, p.warnings.Bytes())
 }
 
 // Kill ends the peer at once.
