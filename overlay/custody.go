@@ -114,10 +114,11 @@ func (n *Node) awaitCustody(ctx context.Context) {
 	}
 	n.flushStore()
 	for {
-		pending := n.custodian.busy.Load()
+		pending := false
 		for _, o := range n.allOutboxes() {
 			pending = pending || o.toBeLeft()
 		}
+		pending = pending || n.custodian.busy.Load()
 		answer := make(chan bool, 1)
 		n.post(func() { answer <- n.core.DepositsPending() })
 		select {
@@ -137,6 +138,7 @@ func (n *Node) kept() (list []core.Kept, err error) {
 	if n.store == nil || n.cfg.NoCustody {
 		return nil, nil
 	}
+	now := time.Now() // one for all, so that their order stays
 	err = n.store.Load(store.Custody, func(_, value []byte) error {
 		s := new(pb.StoredDeposit)
 		if err := proto.Unmarshal(value, s); err != nil {
@@ -147,7 +149,7 @@ func (n *Node) kept() (list []core.Kept, err error) {
 		}
 		k := core.Kept{
 			Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()),
-			Age: max(time.Since(time.Unix(0, s.GetSince())), 0),
+			Age: max(now.Sub(time.Unix(0, s.GetSince())), 0),
 		}
 		copy(k.DepositorKey[:], s.GetDepositorKey())
 		list = append(list, k)

@@ -136,6 +136,34 @@ func TestLongBodiesAreNotLeft(t *testing.T) {
 	})
 }
 
+// Two messages are left with others, the second 20 hours after the first, and their author
+// goes; the receiver comes after 30. The first is not kept any more, and the second alone
+// would make it come too late.
+func TestDepositsOfMoreThanADay(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		w.start("carol")
+		alice := w.start("alice", "carol")
+		bob := w.start("bob", "carol")
+		alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
+		w.leave(bob)
+		awaitEvent(alice, time.Second, func(l PeerLeft) bool { return l.ID == "bob" })
+		alice.send("bob", "A")
+		time.Sleep(20 * time.Hour)
+		alice.send("bob", "B")
+		w.leave(alice)
+		time.Sleep(10 * time.Hour)
+		bob = w.start("bob", "carol")
+		time.Sleep(65 * time.Minute)
+		alice = w.start("alice", "carol")
+		time.Sleep(10 * time.Second)
+		bob.awaitBodies(0, "alice", "A", "B")
+		if n := len(all[Delivered](alice)); n != 2 {
+			t.Errorf("%d are delivered", n)
+		}
+	})
+}
+
 // leave has a peer leave in good order, and returns how much is undelivered.
 func (w *world) leave(p *peer) int {
 	w.t.Helper()

@@ -8,9 +8,25 @@ import (
 	"quicpeer/overlay/delivery"
 )
 
-// maxLetters bounds the letters that wait to be opened; beyond it they are dropped,
+// Bounds of the letters that wait to be opened (guesses); beyond them they are dropped,
 // and their senders repeat them.
-const maxLetters = 512
+const (
+	maxLetters     = 512
+	maxLetterBytes = 16 << 20
+)
+
+// queueLetter has a letter opened, if there is room.
+func (n *Node) queueLetter(e core.Envelope) {
+	if n.letterBytes.Load()+int64(len(e.Sealed)) <= maxLetterBytes {
+		select {
+		case n.letters <- e:
+			n.letterBytes.Add(int64(len(e.Sealed)))
+			return
+		default:
+		}
+	}
+	n.log.Debug("too many letters wait to be opened, dropped", "over", string(e.From))
+}
 
 // openLetters opens what has come over others, one after the other, off the loop:
 // it takes some 150 µs for each.
@@ -23,6 +39,7 @@ func (n *Node) openLetters() {
 	for {
 		select {
 		case e := <-n.letters:
+			n.letterBytes.Add(-int64(len(e.Sealed)))
 			if err := n.openLetter(e); err != nil {
 				n.log.Debug("a letter over others is not taken", "over", string(e.From), "why", err)
 			}
@@ -54,7 +71,7 @@ func (n *Node) openLetter(e core.Envelope) error {
 	if len(l.GetReceipts()) > 0 {
 		if o := n.existingOutbox(author.ID); o != nil {
 			for _, r := range l.GetReceipts() {
-				o.relayedReceipt(r)
+				o.relayedReceipt(author.Key, r)
 			}
 		}
 	}
@@ -63,7 +80,9 @@ func (n *Node) openLetter(e core.Envelope) error {
 			Messages: l.GetMessages(), After: delivery.Position{Epoch: l.GetAfterEpoch(), Counter: l.GetAfterCounter()},
 			Answer: holder, Deposit: deposit,
 		}
-		n.senderOf(author.Key).offer(p, author)
+		if s := n.senderOf(author.Key, nil); s != nil {
+			s.offer(p, author)
+		}
 	} else if holder != "" {
 		n.due(answer{to: author, holder: holder, deposit: deposit})
 	}

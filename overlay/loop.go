@@ -162,11 +162,7 @@ func (n *Node) apply(out core.Effects) {
 		}
 	}
 	for _, e := range out.Envelopes {
-		select {
-		case n.letters <- e:
-		default:
-			n.log.Debug("too many letters wait to be opened, dropped", "over", string(e.From))
-		}
+		n.queueLetter(e)
 	}
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
@@ -309,10 +305,13 @@ func (n *Node) explain(err error) error {
 func (n *Node) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.err != nil || n.leaving {
+	if n.err != nil {
 		return
 	}
 	n.err = err
+	if n.leaving {
+		return // it stops anyway
+	}
 	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
 }
 

@@ -78,10 +78,12 @@ type Node struct {
 	counter atomic.Uint64
 	held    atomic.Int64 // bytes in all outboxes
 
-	store     *store.Store // nil: nothing is kept
-	letters   chan core.Envelope
-	answers   chan answer
-	custodian custodian
+	store       *store.Store // nil: nothing is kept
+	letters     chan core.Envelope
+	letterBytes atomic.Int64 // in letters
+	answers     chan answer
+	early       atomic.Int64 // bytes of letters that wait for earlier ones
+	custodian   custodian
 
 	mu       sync.Mutex
 	outboxes map[certs.ID]*outbox
@@ -205,12 +207,16 @@ func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }
 // first of the next loop. One loop at a time.
 func (n *Node) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		n.reading.begin()
-		defer func() {
-			if n.reading.end() {
-				_ = n.closeStore() // who has closed the node is not waiting any more
+		if n.store != nil {
+			if !n.reading.begin() {
+				return // what is shown now could not be noted
 			}
-		}()
+			defer func() {
+				if n.reading.end() {
+					_ = n.closeStore() // who has closed the node is not waiting any more
+				}
+			}()
+		}
 		for {
 			items, ok := n.queue.take()
 			if !ok {

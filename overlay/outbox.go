@@ -18,6 +18,7 @@ const (
 	maxWaiting      = 16384    // messages to one receiver
 	maxWaitingBytes = 32 << 20 // their bodies and refs
 	maxHeld         = 64 << 20 // bytes of all messages of the node, with messageCost for each
+	maxHeldForFirst = 80 << 20 // with the first messages to receivers that are here
 	messageCost     = 256      // about what a message takes beside its body and ref
 	maxBatch        = 128      // messages on one stream
 	maxBatchBytes   = 64 << 10
@@ -127,7 +128,7 @@ func (o *outbox) awaitRoom(ctx context.Context, size int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if o.node.held.Load()+int64(size) > maxHeld { // others make room, and don't know who waits
+		if o.node.held.Load()+int64(size) > maxHeld { // maybe others make room, and don't know who waits
 			look := time.AfterFunc(roomLook, o.wakeAll)
 			o.changed.Wait()
 			look.Stop()
@@ -143,7 +144,11 @@ func (o *outbox) awaitRoom(ctx context.Context, size int) error {
 
 func (o *outbox) full(size int) bool {
 	n := o.box.Len()
-	return n >= maxWaiting || n > 0 && o.box.Bytes()+size > maxWaitingBytes || o.node.held.Load()+int64(size) > maxHeld
+	inAll := int64(maxHeld)
+	if n == 0 && o.present {
+		inAll = maxHeldForFirst // those who are away don't hold up those who are here
+	}
+	return n >= maxWaiting || n > 0 && o.box.Bytes()+size > maxWaitingBytes || o.node.held.Load()+int64(size) > inAll
 }
 
 // hold counts a message among those of the node (1), or no more (-1).
@@ -277,6 +282,10 @@ func (o *outbox) unfit(l *messageLink) bool {
 // left alone: it came by two ways.
 func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return // it was reported as undelivered
+	}
 	m := o.box.Settle(p)
 	if m == nil {
 		o.mu.Unlock()

@@ -135,10 +135,15 @@ type reading struct {
 	stopped bool
 }
 
-func (r *reading) begin() {
+// begin begins a loop; false says that the store is closed.
+func (r *reading) begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.stopped && r.loops == 0 {
+		return false
+	}
 	r.loops++
+	return true
 }
 
 // end says whether the store is to be closed.

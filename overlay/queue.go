@@ -115,12 +115,13 @@ func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p deli
 	return true
 }
 
-// tryMessage is pushMessage without waiting. One that was kept by others while its
-// sender was gone is shown whether or not that one is here.
+// tryMessage is pushMessage without waiting. One that was kept by others is shown
+// although its sender is not here.
 func (q *queue) tryMessage(m Message, from *sender, p delivery.Position, kept bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || !q.fits(m) || !kept && !q.here(m.From, from.key) {
+	_, present := q.present[m.From]
+	if q.closed || !q.fits(m) || !q.here(m.From, from.key) && (present || !kept) {
 		return false
 	}
 	q.addMessage(m, from, p)

@@ -37,10 +37,11 @@ const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
 func (n *Node) receive(l *messageLink) {
-	in := &inbox{node: n, link: l, sender: n.senderOf(l.key), receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
-	in.sender.mu.Lock()
-	in.sender.wakes[in] = struct{}{}
-	in.sender.mu.Unlock()
+	in := &inbox{node: n, link: l, receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
+	if in.sender = n.senderOf(l.key, in); in.sender == nil {
+		l.Abort(transport.CodeInternal, "too many peers write at once")
+		return
+	}
 	var writer sync.WaitGroup
 	writer.Go(in.writeReceipts)
 	if err := in.readStreams(); err != nil {

@@ -52,11 +52,15 @@ func (o *outbox) endRelay() {
 func (o *outbox) startRelay() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.way.running || o.closed || o.direct() || !o.present || o.sealing == (certs.SealingKey{}) {
+	if o.closed || o.direct() || !o.present || o.sealing == (certs.SealingKey{}) {
 		return
 	}
 	if o.way.begin == 0 {
 		o.way.begin, o.way.retry = o.node.now()+relayAfter, relayRetry
+	}
+	if o.way.running {
+		o.changed.Broadcast()
+		return
 	}
 	o.way.running = true
 	o.node.wg.Go(o.relay)
@@ -90,6 +94,8 @@ func (o *outbox) nextRelayed() (batch []*delivery.Outgoing, after delivery.Posit
 		case o.closed || o.node.ctx.Err() != nil || o.direct() || !o.present || o.box.Len() == 0:
 			o.way.running = false
 			return nil, after, to
+		case o.way.begin == 0: // ended, and not wanted again yet
+			o.changed.Wait()
 		case now < o.way.begin:
 			o.waitUntil(now, o.way.begin)
 		case o.box.Flying(delivery.Relayed) > 0 && now >= o.way.again:
@@ -208,7 +214,7 @@ func (n *Node) sendAnswer(a answer, deposits [][]byte) {
 	if len(a.receipts) > 0 {
 		var err error
 		if sealed, err = n.author().SealReceipts(a.to, a.receipts); err != nil {
-			n.log.Warn("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
+			n.log.Debug("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
 			return
 		}
 	}
@@ -221,10 +227,11 @@ func (n *Node) sendAnswer(a answer, deposits [][]byte) {
 	n.post(func() { n.core.Collect(n.now(), a.holder, &pb.Collected{Content: word, Receipts: sealed}) })
 }
 
-// relayedReceipt takes a receipt that has come over others.
-func (o *outbox) relayedReceipt(r *pb.Receipt) {
+// relayedReceipt takes a receipt that has come over others, from the peer of that key.
+func (o *outbox) relayedReceipt(from certs.PublicKey, r *pb.Receipt) {
 	o.mu.Lock()
 	p, ok := o.box.PositionOf(MessageID(r.GetId()))
+	ok = ok && o.key == from
 	o.mu.Unlock()
 	if ok {
 		o.receipt(p, receiptOf(r, true))

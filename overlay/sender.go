@@ -20,36 +20,70 @@ type sender struct {
 	// sender take turns.
 	taking chan struct{}
 
-	mu     sync.Mutex
-	inbox  delivery.Inbox
-	author delivery.Addressee // for receipts over others
-	wakes  map[*inbox]struct{}
+	mu      sync.Mutex
+	inbox   delivery.Inbox
+	counted int                // bytes that wait in the inbox, as counted in node.early
+	author  delivery.Addressee // for receipts over others
+	wakes   map[*inbox]struct{}
 }
 
-// maxSenders bounds those with whom something is going on; of others just a mark is
-// kept.
-const maxSenders = 1 << 16
+// Bounds of what is remembered of those who write (guesses).
+const (
+	maxSenders  = 1 << 16  // with whom something is going on; of as many others a mark is kept
+	maxEarly    = 16 << 20 // bytes of letters of all senders that wait for earlier ones
+	sendersSeen = 64       // looked at to find one that can be forgotten
+)
 
-// senderOf returns what is remembered of a peer.
-func (n *Node) senderOf(key certs.PublicKey) *sender {
+// senderOf returns what is remembered of a peer; reader, if there is one, is woken when
+// more of its messages are safe. Nil: too much is going on with others.
+func (n *Node) senderOf(key certs.PublicKey, reader *inbox) *sender {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s := n.senders[key]; s != nil {
-		return s
+	s := n.senders[key]
+	if s == nil {
+		if len(n.senders) >= maxSenders && !n.forgetSender() {
+			return nil
+		}
+		s = &sender{node: n, key: key, taking: make(chan struct{}, 1), wakes: make(map[*inbox]struct{})}
+		s.inbox = n.shownBefore(key)
+		n.senders[key] = s
 	}
-	if len(n.senders) >= maxSenders {
-		for old, s := range n.senders {
-			if mark, ok := s.forgettable(); ok {
-				n.marks[old] = mark
-				delete(n.senders, old)
-				break
-			}
+	if reader != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wakes[reader] = struct{}{}
+	}
+	return s
+}
+
+// forgetSender makes room for another one. n.mu is held.
+func (n *Node) forgetSender() bool {
+	seen := 0
+	for key, s := range n.senders {
+		if mark, ok := s.forgettable(); ok {
+			delete(n.senders, key)
+			n.keepMark(key, mark)
+			return true
+		}
+		if seen++; seen == sendersSeen {
+			break
 		}
 	}
-	s := &sender{node: n, key: key, taking: make(chan struct{}, 1), wakes: make(map[*inbox]struct{})}
-	s.inbox = n.shownBefore(key)
-	n.senders[key] = s
-	return s
+	return false
+}
+
+// keepMark remembers how far the messages of a sender were shown. n.mu is held.
+func (n *Node) keepMark(key certs.PublicKey, mark store.Mark) {
+	if mark.Position == (store.Position{}) && len(mark.Gaps) == 0 {
+		return
+	}
+	for old := range n.marks {
+		if len(n.marks) < maxSenders {
+			break
+		}
+		delete(n.marks, old)
+	}
+	n.marks[key] = mark
 }
 
 // forgettable is the mark of a sender with whom nothing is going on.
@@ -58,6 +92,13 @@ func (s *sender) forgettable() (store.Mark, bool) {
 	defer s.mu.Unlock()
 	mark := store.Mark{Position: store.Position(s.inbox.Shown()), Gaps: storedGaps(s.inbox.Gaps())}
 	return mark, len(s.wakes) == 0 && s.inbox.Idle()
+}
+
+// early counts what waits of this sender among that of all. s.mu is held.
+func (s *sender) early() {
+	held := s.inbox.HeldBytes()
+	s.node.early.Add(int64(held - s.counted))
+	s.counted = held
 }
 
 // take puts a direct message into the queue unless it is a repeat; it waits for room.
@@ -113,7 +154,9 @@ func (s *sender) offer(p *delivery.Parcel, author delivery.Addressee) {
 	defer func() { <-s.taking }()
 	s.mu.Lock()
 	s.author = author
-	ready := s.inbox.Offer(p, s.node.now())
+	room := s.node.early.Load()+int64(p.Size()) <= maxEarly
+	ready := s.inbox.Offer(p, s.node.now(), room)
+	s.early()
 	s.mu.Unlock()
 	if ready {
 		s.takeParcel(p)
@@ -127,6 +170,7 @@ func (s *sender) takeHeld() {
 	for {
 		s.mu.Lock()
 		p := s.inbox.Next()
+		s.early()
 		s.mu.Unlock()
 		if p == nil {
 			return
@@ -144,6 +188,9 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 			continue
 		}
 		if !s.node.queue.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, at, p.Deposit != nil) {
+			s.mu.Lock()
+			s.inbox.Postpone(s.node.now())
+			s.mu.Unlock()
 			return // the rest comes again
 		}
 		s.took(at)
@@ -174,7 +221,11 @@ func (s *sender) handle(p delivery.Position) {
 func (s *sender) safe(p delivery.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, parcel := range s.inbox.Show(p) {
+	due, changed := s.inbox.Show(p)
+	if changed {
+		s.node.noteGaps(s.key, s.inbox.Gaps(), func() {})
+	}
+	for _, parcel := range due {
 		s.answer(parcel)
 	}
 	for in := range s.wakes {

@@ -20,7 +20,8 @@ const (
 	MaxGaps      = 64
 	maxHeld      = 64      // parcels that wait for an earlier one
 	maxHeldBytes = 2 << 20 // of these
-	maxOwed      = 1024    // parcels whose receipts wait for their messages to be shown
+	maxOwed      = 1024    // messages in parcels whose receipts wait for them to be shown
+	messageCost  = 300     // about what a message takes beside its text
 )
 
 // Parcel is a letter of messages as it has come over others, opened.
@@ -40,9 +41,10 @@ func PositionOf(m *pb.Message) Position {
 
 func (p *Parcel) last() Position { return PositionOf(p.Messages[len(p.Messages)-1]) }
 
-func (p *Parcel) size() (n int) {
+// Size is about what it takes in memory.
+func (p *Parcel) Size() (n int) {
 	for _, m := range p.Messages {
-		n += len(m.GetContent())
+		n += len(m.GetContent()) + messageCost
 	}
 	return n
 }
@@ -56,6 +58,7 @@ type Inbox struct {
 	held  []*Parcel // they wait for a message before them
 	owed  []*Parcel // their receipts wait for their messages to be safe
 	bytes int       // of held
+	owing int       // messages in owed
 }
 
 // NewInbox is that of a sender of whom so much had been shown when the last run ended.
@@ -78,6 +81,9 @@ func (in *Inbox) Take(p Position) (changed bool) {
 	in.settle(p)
 	return changed
 }
+
+// HeldBytes is what the parcels that wait take in memory.
+func (in *Inbox) HeldBytes() int { return in.bytes }
 
 // settle notes that everything up to p is settled, gaps that begin there included.
 func (in *Inbox) settle(p Position) {
@@ -117,15 +123,16 @@ func (in *Inbox) Refused(p Position) bool {
 
 // Offer takes a parcel: true says that the messages in it that are fresh are to be
 // taken now, in order, and then Owe is to be called. Otherwise it is kept until Next
-// gives it, or, where too much waits, forgotten; its sender repeats it.
-func (in *Inbox) Offer(p *Parcel, now time.Duration) bool {
+// gives it, or, where too much waits or there is no room, forgotten; its sender repeats
+// it.
+func (in *Inbox) Offer(p *Parcel, now time.Duration, room bool) bool {
 	if in.ready(p) {
 		return true
 	}
-	if len(in.held) < maxHeld && in.bytes+p.size() <= maxHeldBytes && !in.holds(p) {
+	if room && len(in.held) < maxHeld && in.bytes+p.Size() <= maxHeldBytes && !in.holds(p) {
 		p.since = now
 		in.held = append(in.held, p)
-		in.bytes += p.size()
+		in.bytes += p.Size()
 	}
 	return false
 }
@@ -145,24 +152,34 @@ func (in *Inbox) Next() *Parcel {
 	for i, p := range in.held {
 		if in.ready(p) {
 			in.held = slices.Delete(in.held, i, i+1)
-			in.bytes -= p.size()
+			in.bytes -= p.Size()
 			return p
 		}
 	}
 	return nil
 }
 
-// Overdue is the gap before the first parcel that has waited since before the given
+// Postpone has everything that waits wait anew: what it waits for is here, and only
+// lacks room.
+func (in *Inbox) Postpone(now time.Duration) {
+	for _, p := range in.held {
+		p.since = now
+	}
+}
+
+// Overdue is the gap before the first parcel, if any has waited since before the given
 // time; false if none has. It is to be stored (WithGap), and then passed over; until
 // then nothing may be taken.
 func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
 	var first *Parcel
+	overdue := false
 	for _, p := range in.held {
-		if p.since < before && (first == nil || p.After.Before(first.After)) {
+		overdue = overdue || p.since < before
+		if first == nil || p.After.Before(first.After) {
 			first = p
 		}
 	}
-	if first == nil || !in.taken.Before(first.After) {
+	if !overdue || !in.taken.Before(first.After) {
 		return Gap{}, false
 	}
 	return Gap{in.taken, first.After}, true
@@ -190,30 +207,33 @@ func (in *Inbox) Owe(p *Parcel) bool {
 	if in.settled(p) {
 		return true
 	}
-	if len(in.owed) < maxOwed && !slices.ContainsFunc(in.owed, func(o *Parcel) bool {
+	if in.owing+len(p.Messages) <= maxOwed && !slices.ContainsFunc(in.owed, func(o *Parcel) bool {
 		return o.last() == p.last() && o.Answer == p.Answer && len(o.Messages) == len(p.Messages)
 	}) {
 		in.owed = append(in.owed, p)
+		in.owing += len(p.Messages)
 	}
 	return false
 }
 
 // Show notes that all messages up to p have been shown and that this is safe from a
-// crash, and returns the parcels whose receipts are due.
-func (in *Inbox) Show(p Position) (due []*Parcel) {
+// crash, and returns the parcels whose receipts are due. It may come before Take; changed
+// is as there.
+func (in *Inbox) Show(p Position) (due []*Parcel, changed bool) {
 	if !in.shown.Before(p) {
-		return nil
+		return nil, false
 	}
+	changed = in.Take(p)
 	in.shown = p
-	in.settle(p)
 	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
 		if in.settled(o) {
 			due = append(due, o)
+			in.owing -= len(o.Messages)
 			return true
 		}
 		return false
 	})
-	return due
+	return due, changed
 }
 
 // Receipts are the answers to a parcel whose messages are safe.

@@ -72,10 +72,10 @@ func TestInboxJudges(t *testing.T) {
 func TestInboxHolds(t *testing.T) {
 	in := shownAll(Position{1, 1})
 	third, second := parcel(Position{1, 2}, sent(1, 3)), parcel(Position{1, 1}, sent(1, 2))
-	if in.Offer(third, 0) || in.Next() != nil {
+	if in.Offer(third, 0, true) || in.Next() != nil {
 		t.Fatal("3 does not wait for 2")
 	}
-	if !in.Offer(second, 0) {
+	if !in.Offer(second, 0, true) {
 		t.Fatal("2 waits")
 	}
 	in.Take(Position{1, 2})
@@ -87,17 +87,17 @@ func TestInboxHolds(t *testing.T) {
 	}
 	in.Take(Position{1, 3})
 	in.Owe(third)
-	if due := in.Show(Position{1, 2}); len(due) != 1 || due[0] != second {
+	if due, _ := in.Show(Position{1, 2}); len(due) != 1 || due[0] != second {
 		t.Errorf("due when 2 is shown: %v", due)
 	}
-	if due := in.Show(Position{1, 3}); len(due) != 1 || due[0] != third {
+	if due, _ := in.Show(Position{1, 3}); len(due) != 1 || due[0] != third {
 		t.Errorf("due when 3 is shown: %v", due)
 	}
 	if !in.Owe(second) || !in.Idle() {
 		t.Error("the receipt of a repeat is not due at once")
 	}
 	for i := range 10 * maxHeld {
-		in.Offer(parcel(Position{1, uint64(10 + i)}, sent(1, uint64(11+i))), 0)
+		in.Offer(parcel(Position{1, uint64(10 + i)}, sent(1, uint64(11+i))), 0, true)
 	}
 	if len(in.held) != maxHeld {
 		t.Errorf("%d parcels are held", len(in.held))
@@ -108,7 +108,7 @@ func TestInboxHolds(t *testing.T) {
 func TestInboxPassesOver(t *testing.T) {
 	in := shownAll(Position{1, 1})
 	p := parcel(Position{1, 4}, sent(1, 5))
-	in.Offer(p, 10*time.Minute)
+	in.Offer(p, 10*time.Minute, true)
 	if g, ok := in.Overdue(10 * time.Minute); ok {
 		t.Errorf("given up at once: %v", g)
 	}
@@ -128,6 +128,35 @@ func TestInboxPassesOver(t *testing.T) {
 	}
 	if len(in.Gaps()) != MaxGaps {
 		t.Errorf("%d gaps", len(in.Gaps()))
+	}
+}
+
+// TestInboxKeepsWhatIsInTheHand: giving up what one parcel has waited for too long does not
+// refuse those that wait for less.
+func TestInboxKeepsWhatIsInTheHand(t *testing.T) {
+	in := shownAll(Position{1, 3})
+	in.Offer(parcel(Position{1, 9}, sent(1, 10)), 0, true)
+	in.Offer(parcel(Position{1, 5}, sent(1, 6), sent(1, 7)), 30*time.Minute, true)
+	g, ok := in.Overdue(time.Minute)
+	in.PassOver(g)
+	if !ok || in.Refused(Position{1, 6}) || !in.Refused(Position{1, 5}) {
+		t.Errorf("the gap is %v", g)
+	}
+	in.Postpone(time.Hour)
+	if g, ok := in.Overdue(time.Hour); ok {
+		t.Errorf("given up although it was postponed: %v", g)
+	}
+}
+
+// TestInboxShownBeforeTaken: the program may be quicker than who gives it a message.
+func TestInboxShownBeforeTaken(t *testing.T) {
+	in := shownAll(Position{1, 5})
+	if _, changed := in.Show(Position{2, 1}); !changed {
+		t.Error("the run before is not closed")
+	}
+	in.Take(Position{2, 1})
+	if !in.Refused(Position{1, 6}) {
+		t.Error("a late message of the run before passes for a repeat")
 	}
 }
 

@@ -71,8 +71,8 @@ func (a Author) Open(sealed []byte) (*pb.Letter, error) {
 		return nil, fmt.Errorf("a letter to another peer")
 	case l.GetNetwork() != a.Network:
 		return nil, fmt.Errorf("a letter of another network")
-	case key == a.Identity.Key():
-		return nil, fmt.Errorf("a letter of our own")
+	case key == a.Identity.Key() || certs.ID(l.GetSender()) == a.ID:
+		return nil, fmt.Errorf("a letter in our own name")
 	case !certs.VerifyLetter(key, signed):
 		return nil, fmt.Errorf("a letter that its author has not signed")
 	}

@@ -167,13 +167,20 @@ func (o *Outbox) Expire(before time.Duration) []*Outgoing {
 	return list
 }
 
-// PositionOf finds the message of that ID. Receipts come in order, so it is among the
-// first as a rule.
+// PositionOf finds the message of that ID: it knows the counter, and looks at each run.
 func (o *Outbox) PositionOf(id [16]byte) (Position, bool) {
-	for _, m := range o.queue {
-		if m.ID == id {
-			return m.Position, true
+	counter := counterOf(id[:])
+	for i := 0; i < len(o.queue); {
+		epoch := o.queue[i].Epoch
+		if j, found := o.find(Position{epoch, counter}); found && o.queue[j].ID == id {
+			return o.queue[j].Position, true
 		}
+		i, _ = slices.BinarySearchFunc(o.queue, epoch, func(m *Outgoing, epoch uint64) int {
+			if m.Epoch <= epoch {
+				return -1
+			}
+			return 1
+		})
 	}
 	return Position{}, false
 }

@@ -337,7 +337,11 @@ func (p *simPeer) show(kill bool) {
 	}
 	p.disk.marks[next.from] = at
 	p.write(func() { // the kernel's word that it is on the disk
-		for _, parcel := range p.p.inbox[next.from].Show(at) {
+		due, changed := p.p.inbox[next.from].Show(at)
+		if changed {
+			w.fatal("shown before it was taken")
+		}
+		for _, parcel := range due {
 			p.answer(next.from, parcel)
 		}
 	})

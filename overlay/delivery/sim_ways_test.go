@@ -165,7 +165,7 @@ func (w *world) deliver() {
 		case q.p == nil || e.parcel != nil && q.p.passing[e.from]:
 		case e.parcel != nil:
 			copied := *e.parcel
-			if q.p.inbox[e.from].Offer(&copied, w.now) {
+			if q.p.inbox[e.from].Offer(&copied, w.now, true) {
 				q.takeParcel(e.from, &copied)
 			}
 		default:

@@ -30,7 +30,7 @@ func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Epoch, q.Epoch), cmp.Compare(p.Counter, q.Counter))
 }
 
-// Gap is the messages behind From and before To. They were passed over, and are
+// Gap is the messages behind From, up to To. They were passed over, and are
 // refused if they come late.
 type Gap struct{ From, To Position }
 
