@@ -187,29 +187,6 @@ func (n *Node) sendFrame(f core.Frame) {
 	}
 }
 
-// mostQueued is how many bytes wait on the busiest link.
-func (n *Node) mostQueued() int {
-	most := 0
-	for _, l := range n.links {
-		most = max(most, l.Queued())
-	}
-	return most
-}
-
-// drops counts broadcasts that were dropped, and says so at most once a second.
-type drops struct {
-	count int
-	next  time.Time
-}
-
-func (d *drops) warn(log *slog.Logger, text string, args ...any) {
-	d.count++
-	if now := time.Now(); !now.Before(d.next) {
-		d.next = now.Add(time.Second)
-		log.Warn(text, append(args, "dropped since the start", d.count)...)
-	}
-}
-
 // happened passes an event of the core on to the program.
 func (n *Node) happened(event core.Event) {
 	switch e := event.(type) {
@@ -313,36 +290,6 @@ func (n *Node) fail(err error) {
 		return // it stops anyway
 	}
 	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
-}
-
-// awaitQueues waits until what was broadcast has been written.
-func (n *Node) awaitQueues(ctx context.Context) {
-	queued := 1
-	for queued > 0 {
-		answer := make(chan int, 1)
-		n.post(func() { answer <- n.mostQueued() })
-		select {
-		case queued = <-answer:
-		case <-n.ended:
-			return
-		}
-		if queued > 0 && !pause(ctx) {
-			n.log.Warn("leaving before everything was written to the neighbours", "bytes", queued)
-			return
-		}
-	}
-}
-
-// pause waits a moment; false is the end of ctx.
-func pause(ctx context.Context) bool {
-	timer := time.NewTimer(queueLook)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // awaitReceipts waits until no message is on its way to a peer that is here.

@@ -282,49 +282,6 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 	}
 }
 
-// Broadcast sends a message to every peer that is in the network now: UTF-8 of
-// at most 64 KiB (pb.MaxBroadcast). There are no receipts. It waits while more than
-// 256 KiB wait to be written to a neighbour. Errors as of Send.
-func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
-	if err := checkBody(body, pb.MaxBroadcast); err != nil {
-		return MessageID{}, err
-	}
-	if err := n.queue.waitOwn(ctx); err != nil {
-		return MessageID{}, err
-	}
-	for {
-		id, sent, err := n.tryBroadcast(body, ref)
-		if sent || err != nil {
-			return id, err
-		}
-		if !pause(ctx) {
-			return id, ctx.Err()
-		}
-	}
-}
-
-// tryBroadcast broadcasts unless too much waits to be written.
-func (n *Node) tryBroadcast(body, ref string) (id MessageID, sent bool, err error) {
-	done := make(chan struct{})
-	n.post(func() {
-		defer close(done)
-		switch {
-		case n.isLeaving():
-			err = ErrClosed
-		case n.mostQueued() <= maxQueuedSending:
-			id = MessageID(n.core.Broadcast(n.now(), body, time.Now().UnixNano()))
-			n.queue.push(Sent{id, Everyone, ref})
-			sent = true
-		}
-	})
-	select {
-	case <-done:
-		return id, sent, err
-	case <-n.ended:
-		return MessageID{}, false, ErrClosed
-	}
-}
-
 func checkBody(body string, limit int) error {
 	if len(body) > limit {
 		return &TooLongError{Bytes: len(body), Limit: limit}

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -25,6 +26,16 @@ func (n *Node) outbox(to certs.ID) (*outbox, error) {
 		n.outboxes[to] = o
 	}
 	return o, nil
+}
+
+// newMessage gives a message its ID and position.
+func (n *Node) newMessage(body, ref string) *delivery.Outgoing {
+	counter := n.counter.Add(1)
+	return &delivery.Outgoing{
+		Position: delivery.Position{Epoch: n.epoch, Counter: counter},
+		ID:       MessageID(binary.BigEndian.AppendUint64(n.prefix[:], counter)),
+		Body:     body, Ref: ref, SentAt: time.Now(), Taken: n.now(),
+	}
 }
 
 func (n *Node) existingOutbox(to certs.ID) *outbox {

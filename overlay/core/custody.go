@@ -14,21 +14,28 @@ import (
 
 // What is kept for others: something sealed to a peer that is not here, left by somebody
 // with a link to us (Deposit). It goes to its receiver as an envelope when that is here,
-// again and again until the receiver has signed that it has it (Collected), and for a
-// day at most. The receipts that come with that word go back in the same way to whoever
-// left the deposit. custody_own.go is the other side: what we leave with others.
+// again and again until the receiver has signed that it has it (Collected). The receipts
+// that come with that word go back in the same way to whoever left the deposit.
+// custody_own.go is the other side: what we leave with others.
+//
+// What one depositor leaves for one receiver has an order, and the receiver waits long
+// for what is missing in it. So it gets no hole by its age: it is dropped all at once, a
+// day after the last of it was taken. The depositor begins anew before that can be, and
+// need not know what is still there of before.
 
 // Bounds of custody, all guesses.
 const (
-	custodyFor      = 24 * time.Hour
-	maxKept         = 4096 // deposits
+	custodyFor      = 24 * time.Hour // after the last that one depositor has left for a receiver
+	custodyBehind   = 7 * custodyFor // then nothing is taken behind it: no message waits longer at its author
+	maxKept         = 4096           // deposits
 	maxKeptB        = 32 << 20
 	maxKeptOfOne    = 1024 // left by one key
 	maxKeptOfOneB   = 8 << 20
 	maxKeptForOne   = 2048 // for one key
 	maxKeptForOneB  = 16 << 20
-	handWindow      = 256 << 10       // bytes on their way to one receiver
-	handAgain       = 2 * time.Second // what was handed over and is not collected, twice as long each time
+	handWindow      = 256 << 10       // bytes of one depositor on their way to one receiver
+	handMost        = 1 << 20         // of all, handed over within handAgain
+	handAgain       = 2 * time.Second // what is not collected, twice as long each time
 	handAgainAtMost = 30 * time.Second
 )
 
@@ -80,8 +87,12 @@ type kept struct {
 	id    [pb.DepositIDSize]byte
 	since time.Duration
 	next  time.Duration // when it is handed over, while the receiver is here
+	turn  time.Duration // the same, or later because of those before it
 	pause time.Duration
 }
+
+// size is what it counts while it is on its way.
+func (k *kept) size() int { return carryBase + len(k.Deposit.GetSealed()) }
 
 // loadCustody takes what was kept in the last run.
 func (c *Core) loadCustody() {
@@ -90,12 +101,13 @@ func (c *Core) loadCustody() {
 	slices.SortStableFunc(list, func(a, b Kept) int { return cmp.Compare(b.Age, a.Age) })
 	for _, was := range list {
 		k := &kept{Kept: was, id: DepositID(was.Deposit.GetSealed()), since: c.now - max(was.Age, 0)}
-		if c.cfg.NoCustody || was.Age >= custodyFor || pb.Check(pb.Wrap(was.Deposit)) != nil {
+		if c.cfg.NoCustody || pb.Check(pb.Wrap(was.Deposit)) != nil {
 			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
 			continue
 		}
 		c.shelve(k)
 	}
+	c.expireKept()
 }
 
 func (c *Core) shelve(k *kept) {
@@ -147,6 +159,7 @@ func (c *Core) keep(k *kept) (reason string) {
 	if d.GetReceiver() == string(c.cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
 		return "is the receiver itself"
 	}
+	c.expireKept()
 	var all, ofOne, forOne tally
 	size := len(d.GetSealed())
 	all.add(size)
@@ -161,12 +174,15 @@ func (c *Core) keep(k *kept) (reason string) {
 			if other.id == k.id {
 				return "keeps it for somebody else"
 			}
+			if mine && k.follows(other) && c.now >= other.since+custodyBehind {
+				return "has kept what is before it for a week"
+			}
 			n := len(other.Deposit.GetSealed())
 			all.add(n)
 			if mine {
 				forOne.add(n)
 			}
-			if k.Depositor != "" && other.Depositor != "" && other.DepositorKey == k.DepositorKey {
+			if k.follows(other) {
 				ofOne.add(n)
 			}
 		}
@@ -185,6 +201,11 @@ func (c *Core) keep(k *kept) (reason string) {
 	return ""
 }
 
+// follows says that two deposits are of one depositor. Receipts have none.
+func (k *kept) follows(other *kept) bool {
+	return k.Depositor != "" && other.Depositor != "" && k.DepositorKey == other.DepositorKey
+}
+
 // tally counts deposits and their bytes.
 type tally struct{ number, bytes int }
 
@@ -192,14 +213,10 @@ func (t *tally) add(bytes int) { t.number, t.bytes = t.number+1, t.bytes+bytes }
 
 func (t *tally) above(number, bytes int) bool { return t.number > number || t.bytes > bytes }
 
-// handOver sends the receivers that are here what is kept for them, and forgets what
-// has been kept long enough.
+// handOver sends the receivers that are here what is kept for them.
 func (c *Core) handOver() {
+	c.expireKept()
 	for _, s := range c.custody.shelves {
-		for len(s.deposits) > 0 && c.now >= s.deposits[0].since+custodyFor {
-			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: s.deposits[0].id})
-			s.deposits = slices.Delete(s.deposits, 0, 1)
-		}
 		epoch := c.shownEpoch(s.receiver, s.key)
 		if epoch != s.epoch { // a new run of it, or none
 			for _, k := range s.deposits {
@@ -210,6 +227,27 @@ func (c *Core) handOver() {
 			c.handOverTo(s)
 		}
 	}
+}
+
+// expireKept forgets what has been kept long enough: of a depositor all, when the last is
+// a day old, and receipts each by itself.
+func (c *Core) expireKept() {
+	for _, s := range c.custody.shelves {
+		if c.now < s.deposits[0].since+custodyFor {
+			continue // it is the oldest
+		}
+		lives := make(map[certs.PublicKey]bool)
+		for _, k := range s.deposits {
+			lives[k.DepositorKey] = lives[k.DepositorKey] || c.now < k.since+custodyFor
+		}
+		s.deposits = slices.DeleteFunc(s.deposits, func(k *kept) bool {
+			if k.Depositor != "" && lives[k.DepositorKey] || c.now < k.since+custodyFor {
+				return false
+			}
+			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+			return true
+		})
+	}
 	c.clearShelves()
 }
 
@@ -217,20 +255,42 @@ func (c *Core) clearShelves() {
 	c.custody.shelves = slices.DeleteFunc(c.custody.shelves, func(s *shelf) bool { return len(s.deposits) == 0 })
 }
 
-// handOverTo sends the oldest, as many as may be on their way, and again those that are
-// not collected.
+// handOverTo sends what is due, of each depositor the oldest, as many as may be on their
+// way, so that what the receiver does not collect is in the way of that depositor's alone.
+// What has waited longest goes first, and what was never sent before that.
 func (c *Core) handOverTo(s *shelf) {
-	outstanding := 0
-	for i, k := range s.deposits {
-		outstanding += carryBase + len(k.Deposit.GetSealed())
-		if i > 0 && outstanding > handWindow {
+	onTheWay := 0
+	var due []*kept
+	windows := make(map[certs.PublicKey]int) // bytes
+	turns := make(map[certs.PublicKey]time.Duration)
+	for _, k := range s.deposits {
+		turn := k.next
+		if k.Depositor != "" {
+			before := windows[k.DepositorKey]
+			windows[k.DepositorKey] += k.size()
+			if before > 0 && before+k.size() > handWindow {
+				continue
+			}
+			turn = max(turn, turns[k.DepositorKey]) // not before what is before it
+			turns[k.DepositorKey] = turn
+		}
+		switch {
+		case c.now >= k.next:
+			k.turn = turn
+			due = append(due, k)
+		case c.now < k.next-k.pause+handAgain:
+			onTheWay += k.size()
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *kept) int { return cmp.Compare(a.turn, b.turn) })
+	for _, k := range due {
+		if onTheWay > 0 && onTheWay+k.size() > handMost {
 			return
 		}
-		if c.now >= k.next {
-			k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
-			k.next = c.now + k.pause
-			c.Route(c.now, s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
-		}
+		onTheWay += k.size()
+		k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
+		k.next = c.now + k.pause
+		c.Route(c.now, s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
 	}
 }
 
@@ -245,7 +305,7 @@ func (c *Core) Collect(now time.Duration, holder certs.ID, collected *pb.Collect
 
 // receiveCollected is the word of a receiver. Its signature is looked at only if it is
 // about something that we keep, so that the same word said again costs little. The
-// receipts go to the depositor of the first of the deposits named.
+// receipts go to the depositor of the first of the deposits named that has one.
 func (c *Core) receiveCollected(m *pb.Collected) {
 	content, err := pb.ParseCollected(m.GetContent())
 	if err != nil {
@@ -256,15 +316,20 @@ func (c *Core) receiveCollected(m *pb.Collected) {
 	for i, id := range slices.Backward(content.GetDeposits()) {
 		named[[pb.DepositIDSize]byte(id)] = i
 	}
+	known := false
 	var first *kept
 	for _, s := range c.custody.shelves {
 		for _, k := range s.deposits {
-			if at, ok := named[k.id]; ok && s.key == key && (first == nil || at < named[first.id]) {
+			at, ok := named[k.id]
+			if !ok || s.key != key {
+				continue
+			}
+			if known = true; k.Depositor != "" && (first == nil || at < named[first.id]) {
 				first = k
 			}
 		}
 	}
-	if first == nil || !certs.VerifyCollected(key, m.GetContent()) {
+	if !known || !certs.VerifyCollected(key, m.GetContent()) {
 		return
 	}
 	for _, s := range c.custody.shelves {
@@ -283,7 +348,7 @@ func (c *Core) receiveCollected(m *pb.Collected) {
 
 // keepReceipts keeps what a receiver has sealed to the one who left something for it.
 func (c *Core) keepReceipts(of *kept, receipts []byte) {
-	if of.Depositor == "" || len(receipts) == 0 {
+	if of == nil || len(receipts) == 0 {
 		return
 	}
 	d := &pb.Deposit{Receiver: string(of.Depositor), ReceiverKey: of.DepositorKey[:], Sealed: receipts}

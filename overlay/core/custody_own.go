@@ -12,15 +12,18 @@ import (
 // keep it for a peer that is not here. A holder gets the deposits for one receiver in
 // their order and without a hole, so that whoever comes first to the receiver with
 // something brings what belongs before it as well: there is one question at a time, and
-// who refuses one, or does not answer, gets none behind it. All is given up when the
-// receiver is here: then the driver sends it what it has not confirmed.
+// who refuses one, or does not answer, gets none behind it. Nor do we take anything behind
+// what we have refused ourselves. All is given up when the receiver is here: then the
+// driver sends it what it has not confirmed. And all is given up when the first is old,
+// before any holder can drop it: then the driver leaves what is not confirmed anew.
 
 // Bounds of what is left with others, all guesses.
 const (
 	wantHolders    = 3
-	depositTimeout = 5 * time.Second // for an answer
-	refusesFor     = time.Minute     // a holder that has refused, for the same receiver
-	offerWindow    = 256 << 10       // bytes of deposits on a link that are not answered
+	leftFor        = custodyFor - time.Hour // counted from the first; no link is slower, and no clock so wrong
+	depositTimeout = 5 * time.Second        // for an answer
+	refusesFor     = time.Minute            // a holder that has refused, for the same receiver
+	offerWindow    = 256 << 10              // bytes of deposits on a link that are not answered
 	maxAbsentees   = 1024
 	maxRefusals    = 256 // remembered for a receiver
 	maxOwnForOne   = 256
@@ -35,6 +38,7 @@ type absentee struct {
 	key      certs.PublicKey
 	deposits []ownDeposit
 	bytes    int
+	full     bool // something was not taken, and so nothing is that follows it
 	holders  []*holder
 	refusals []holderRefusal
 }
@@ -63,31 +67,42 @@ type holderRefusal struct {
 
 // Deposit leaves something sealed with up to three peers that have a link, after what
 // was left for the same receiver before. It is forgotten when the receiver is here, when
-// this peer ends, and after a day; and at once where no more is taken. d is kept.
-func (c *Core) Deposit(now time.Duration, d *pb.Deposit) {
+// this peer ends, and after 23 h, see Effects.Releave. d is kept.
+//
+// False says that it is not taken: the receiver is here, nothing is left any more or at
+// all, or there is no room. Then nothing that follows it may be left either, since the
+// receiver would wait for this one, and nothing is taken for that receiver until all that
+// was left for it before is forgotten. The caller then begins with the first again.
+func (c *Core) Deposit(now time.Duration, d *pb.Deposit) bool {
 	c.begin(now)
 	if c.cfg.NoCustody || c.leaving || c.ended || pb.Check(pb.Wrap(d)) != nil {
-		return
+		return false
 	}
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
 	if c.isHere(receiver, key) || key == c.cfg.Identity.Key() {
-		return
+		return false
 	}
 	a := c.absentee(receiver, key)
-	size, id := len(d.GetSealed()), DepositID(d.GetSealed())
-	if a == nil || len(a.deposits) >= maxOwnForOne || a.bytes+size > maxOwnForOneB ||
-		c.custody.own >= maxOwn || c.custody.ownBytes+size > maxOwnB {
-		c.note(Debug, "no more is left with others", "for", d.GetReceiver())
-		return
+	if a == nil {
+		c.note(Debug, "nothing is left with others, for too many are away", "for", d.GetReceiver())
+		return false
 	}
+	size, id := len(d.GetSealed()), DepositID(d.GetSealed())
 	if slices.ContainsFunc(a.deposits, func(other ownDeposit) bool { return other.id == id }) {
-		return
+		return true
+	}
+	a.full = a.full || len(a.deposits) >= maxOwnForOne || a.bytes+size > maxOwnForOneB ||
+		c.custody.own >= maxOwn || c.custody.ownBytes+size > maxOwnB
+	if a.full {
+		c.note(Debug, "no more is left with others", "for", d.GetReceiver())
+		return false
 	}
 	a.deposits = append(a.deposits, ownDeposit{d, id, c.now})
 	a.bytes += size
 	c.custody.own++
 	c.custody.ownBytes += size
 	c.leaveFor(a)
+	return true
 }
 
 // absentee finds what is left for a peer, or begins with it; nil if there is no room.
@@ -133,26 +148,32 @@ func (c *Core) DepositsPending() bool {
 // leaveDeposits does for all absentees what is due.
 func (c *Core) leaveDeposits() {
 	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
-		if !c.isHere(a.receiver, a.key) {
+		here := c.isHere(a.receiver, a.key)
+		if !here && len(a.deposits) > 0 && c.now < a.deposits[0].since+leftFor {
 			c.leaveFor(a)
-			return len(a.deposits) == 0
+			return false
 		}
-		for _, h := range a.holders {
-			c.settle(h)
+		if !here && len(a.deposits) > 0 {
+			c.out.Releave = append(c.out.Releave, a.receiver)
 		}
-		for len(a.deposits) > 0 {
-			c.dropOldest(a)
-		}
+		c.giveUp(a)
 		return true
 	})
+}
+
+// giveUp forgets what is left for a peer.
+func (c *Core) giveUp(a *absentee) {
+	for _, h := range a.holders {
+		c.settle(h)
+	}
+	c.custody.own -= len(a.deposits)
+	c.custody.ownBytes -= a.bytes
+	a.deposits, a.bytes, a.holders = nil, 0, nil
 }
 
 // leaveFor looks after the holders of what is left for a peer, chooses new ones, and
 // offers each what it lacks.
 func (c *Core) leaveFor(a *absentee) {
-	for len(a.deposits) > 0 && c.now >= a.deposits[0].since+custodyFor {
-		c.dropOldest(a)
-	}
 	a.holders = slices.DeleteFunc(a.holders, func(h *holder) bool { return !c.holds(a, h) })
 	if missing := wantHolders - len(a.holders); missing > 0 && len(a.deposits) > 0 {
 		list := c.possibleHolders(a)
@@ -173,21 +194,6 @@ func rank(l *link) int {
 		return 0
 	}
 	return 1
-}
-
-// dropOldest forgets the first deposit for a peer.
-func (c *Core) dropOldest(a *absentee) {
-	size := len(a.deposits[0].what.GetSealed())
-	a.deposits = slices.Delete(a.deposits, 0, 1)
-	a.bytes -= size
-	c.custody.own--
-	c.custody.ownBytes -= size
-	for _, h := range a.holders {
-		if h.has == 0 {
-			c.settle(h) // it may have been asked for this one
-		}
-		h.has = max(h.has-1, 0)
-	}
 }
 
 // holds says that a holder still counts: the run of it that was chosen is here, answers,

@@ -133,7 +133,7 @@ var mutations = []mutation{
 		"l.carried.spend(c.now, time.Second, cost(carryLink)) && c.relay.carried.spend(c.now, time.Second, cost(carryAll))", "true", "TestCarryingIsBounded"},
 	{"parts of another whole are taken", "relay.go", "len(p.parts) != int(m.GetParts())", "false", "TestPartsThatLie"},
 	{"what was handed over is not handed over again", "custody.go", "c.now >= k.next", "k.pause == 0", "TestCustody$"},
-	{"anybody collects", "custody.go", "first == nil || !certs.VerifyCollected(key, m.GetContent())", "first == nil", "TestFalseCollected"},
+	{"anybody collects", "custody.go", "!known || !certs.VerifyCollected(key, m.GetContent())", "!known", "TestFalseCollected"},
 	{"a holder is asked for more than the next", "custody_own.go", "h.asked != 0 || h.has == len(a.deposits) || !usable(l)",
 		"h.has == len(a.deposits) || !usable(l)", "TestDepositing"},
 	{"who has refused is a holder still", "custody_own.go", "a.holders = slices.Delete(a.holders, i, i+1);", ";", "TestHoldersThatRefuse"},

@@ -92,6 +92,7 @@ func (e *Effects) add(more Effects) {
 	e.Custody = append(e.Custody, more.Custody...)
 	e.Envelopes = append(e.Envelopes, more.Envelopes...)
 	e.Refused = append(e.Refused, more.Refused...)
+	e.Releave = append(e.Releave, more.Releave...)
 	if more.Err != nil {
 		e.Err = more.Err
 	}

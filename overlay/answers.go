@@ -1,0 +1,80 @@
+package overlay
+
+import (
+	"math/rand/v2"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/delivery"
+	"quicpeer/pb"
+)
+
+// answer is a batch of receipts that is due to the sender of what came over others,
+// or to who has handed it over.
+type answer struct {
+	to       delivery.Addressee // the sender
+	holder   certs.ID           // who has handed it over; empty: the sender itself
+	deposit  []byte             // what was handed over
+	receipts []*pb.Receipt      // none: the deposit was receipts itself
+}
+
+// maxAnswers bounds the answers that wait to be sealed; beyond it they are dropped, and
+// due again when the message is repeated.
+const maxAnswers = 1024
+
+// due queues an answer.
+func (n *Node) due(a answer) {
+	select {
+	case n.answers <- a:
+	default:
+		n.log.Debug("too many receipts wait, dropped", "peer", string(a.to.ID))
+	}
+}
+
+// answerAll seals and sends the answers, those to one sender together.
+func (n *Node) answerAll() {
+	var next *answer
+	for {
+		var a answer
+		if next != nil {
+			a, next = *next, nil
+		} else {
+			select {
+			case a = <-n.answers:
+			case <-n.ctx.Done():
+				return
+			}
+		}
+		deposits := [][]byte{a.deposit}
+		for more := true; more; {
+			select {
+			case b := <-n.answers:
+				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
+					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
+					continue
+				}
+				next, more = &b, false
+			default:
+				more = false
+			}
+		}
+		n.sendAnswer(a, deposits)
+	}
+}
+
+func (n *Node) sendAnswer(a answer, deposits [][]byte) {
+	var sealed []byte
+	if len(a.receipts) > 0 {
+		var err error
+		if sealed, err = n.author().SealReceipts(a.to, a.receipts); err != nil {
+			n.log.Debug("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
+			return
+		}
+	}
+	if a.holder == "" {
+		n.post(func() { n.core.Route(n.now(), a.to.ID, rand.Uint64(), sealed) })
+		return
+	}
+	key := n.Key()
+	word := n.cfg.State.Identity.SignCollected(&pb.CollectedContent{Deposits: deposits, Key: key[:]})
+	n.post(func() { n.core.Collect(n.now(), a.holder, &pb.Collected{Content: word, Receipts: sealed}) })
+}
