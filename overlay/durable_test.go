@@ -190,6 +190,28 @@ func judge(t *testing.T, who string, from, to *ledger) {
 	}
 }
 
+// TestEpochOutlivesItsFile: who has lost the file of the epoch, and whose clock went back,
+// is no earlier run.
+func TestEpochOutlivesItsFile(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		if _, err := w.states["alice"].NextEpoch(1 << 60); err != nil { // a clock far ahead
+			t.Fatal(err)
+		}
+		bob := w.start("bob")
+		alice := w.start("alice", "bob")
+		talk(alice, bob)
+		w.leave(alice)
+		dir := w.states["alice"].Dir
+		w.states["alice"] = state("alice", "alice")
+		w.states["alice"].Dir = dir
+		w.leave(bob) // nobody of the network remembers it
+		alice = w.start("alice")
+		bob = w.start("bob", "alice")
+		talk(alice, bob)
+	})
+}
+
 // TestDiskThatFails: a node whose disk fails stops, and says nothing is safe that isn't.
 func TestDiskThatFails(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {

@@ -42,6 +42,29 @@ func (n *Node) openStore() error {
 	return n.store.Load(store.Outbox, n.loadMessage)
 }
 
+// nextEpoch is the epoch of a new attempt to join: not before least, and above all that
+// were used. The store knows the last one as well as the state does. Who lost it and came
+// back with an earlier one would be taken for an older run, whose messages come too late.
+func (n *Node) nextEpoch(least uint64) (uint64, error) {
+	if n.store != nil {
+		err := n.store.Load(store.Self, func(_, value []byte) error {
+			if len(value) != 8 {
+				return damaged("epoch", fmt.Errorf("%d bytes", len(value)))
+			}
+			least = max(least, binary.BigEndian.Uint64(value)+1)
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	epoch, err := n.cfg.State.NextEpoch(least)
+	if err == nil {
+		n.write(nil, store.Op{Bucket: store.Self, Key: []byte("epoch"), Value: binary.BigEndian.AppendUint64(nil, epoch)})
+	}
+	return epoch, err
+}
+
 // damaged is a record that was stored whole and makes no sense.
 func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }
 

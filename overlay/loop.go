@@ -127,7 +127,7 @@ func (n *Node) apply(out core.Effects) {
 		n.log.Log(n.ctx, level, note.Text, note.Args...)
 	}
 	if out.Epoch != 0 {
-		if _, err := n.cfg.State.NextEpoch(out.Epoch); err != nil {
+		if _, err := n.nextEpoch(out.Epoch); err != nil {
 			n.fail(err)
 			return
 		}

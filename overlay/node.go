@@ -105,8 +105,9 @@ type Node struct {
 // Start starts a node and joins the network: with addresses to join it returns
 // when the network's table has been received, or with the reason why not
 // (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
-// an error of the socket or the state directory, *certs.DamagedError among them). The node runs until Leave or
-// Close, or until it stops by itself, see Err. ctx is for the joining alone.
+// an error of the socket or the state directory, *certs.DamagedError among them). The
+// node runs until Leave or Close, or until it stops by itself, see Err. ctx is for the
+// joining alone.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if cfg.Conn != nil {
 		defer func() {
@@ -116,10 +117,6 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 		}()
 	}
 	cfg, err = cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	epoch, err := cfg.State.NextEpoch(uint64(time.Now().UnixMilli()))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +132,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n, err = newNode(cfg, endpoint, epoch); err != nil {
+	if n, err = newNode(cfg, endpoint); err != nil {
 		endpoint.Close()
 		return nil, err
 	}
@@ -150,7 +147,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 }
 
-func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) (*Node, error) {
+func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
 		links:    make(map[core.LinkID]*nodeLink),
@@ -172,6 +169,10 @@ func newNode(cfg Config, endpoint *transport.Endpoint, epoch uint64) (*Node, err
 		return nil, errors.Join(err, n.closeStore())
 	}
 	kept, err := n.kept()
+	if err != nil {
+		return nil, errors.Join(err, n.closeStore())
+	}
+	epoch, err := n.nextEpoch(uint64(time.Now().UnixMilli()))
 	if err != nil {
 		return nil, errors.Join(err, n.closeStore())
 	}

@@ -35,7 +35,7 @@ const roomLook = 10 * time.Millisecond
 
 // Why a message waits, for the program.
 const (
-	notHere    = "there is no such peer in the network now"
+	notHere    = "the peer is not in the network now"
 	hasLeft    = "the peer has left the network"
 	noWay      = "the peer can't be reached now"
 	fromBefore = "kept from an earlier run"

@@ -98,7 +98,7 @@ func (n *Node) stop() {
 		for _, m := range o.close() {
 			n.undelivered++
 			if n.store == nil {
-				n.queue.push(Failed{m.ID, o.to, m.Ref, "this peer has left before it could be delivered"})
+				n.queue.push(Failed{m.ID, o.to, m.Ref, "this peer has left before a receipt came"})
 			}
 		}
 	}

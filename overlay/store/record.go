@@ -15,15 +15,16 @@ const (
 	Outbox  Bucket = "Outbox"  // messages without a receipt
 	Custody Bucket = "Custody" // messages kept for others
 	Peers   Bucket = "Peers"   // records of peers met
+	Self    Bucket = "Self"    // what this peer has to remember of itself
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
-var contents = []Bucket{Outbox, Custody, Peers, marks}
+var contents = []Bucket{Outbox, Custody, Peers, Self, marks}
 
 // known says that b is one that callers may name.
-func (b Bucket) known() bool { return b == Outbox || b == Custody || b == Peers }
+func (b Bucket) known() bool { return b == Outbox || b == Custody || b == Peers || b == Self }
 
 const (
 	// format is the number of all that this package writes.

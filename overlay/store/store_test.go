@@ -315,9 +315,9 @@ func TestRandom(t *testing.T) {
 func TestCompaction(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	write(t, s, op(Custody, "large", strings.Repeat("x", compactAbove)), op(Peers, "p", "1"))
+	write(t, s, op(Custody, "large", strings.Repeat("x", 2*compactAbove)), op(Peers, "p", "1"))
 	note(t, s, key(1), Position{1, 1})
-	write(t, s, deletion(Custody, "large"), op(Outbox, "kept", strings.Repeat("x", 1<<20)))
+	write(t, s, deletion(Custody, "large"), op(Outbox, "kept", strings.Repeat("x", 64<<10)))
 	want := contentOf(t, s).records
 	mustClose(t, s)
 	size := func() int64 {
