@@ -32,7 +32,7 @@ const (
 
 	// The file never shrinks by itself. At Open one that is larger than compactAbove
 	// and less than a compactBelow-th in use is copied.
-	compactAbove = 1 << 20
+	compactAbove = 2 << 20
 	compactBelow = 4
 )
 

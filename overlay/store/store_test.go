@@ -348,7 +348,7 @@ func TestCompaction(t *testing.T) {
 		}
 		checkBolt(t, s)
 		mustClose(t, s)
-		if size() > compactAbove/4 {
+		if size() >= compactAbove {
 			t.Errorf("killed at %q: the file still has %d bytes", at, size())
 		}
 	}
