@@ -155,6 +155,9 @@ func (c *Core) accept(from *link, n news) {
 		c.warn(e, n)
 		return
 	}
+	if e != nil && c.awaitLastWords(e, n) {
+		return
+	}
 	refuted := e != nil && e.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN
 	if e == nil {
 		if e = c.makeEntry(from, n); e == nil {

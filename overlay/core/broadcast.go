@@ -110,7 +110,7 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	if counter&broadcastID == 0 || e.state == pb.AnnouncementType_LEAVE || r.has(number) {
 		return
 	}
-	if !certs.VerifyBroadcast(key, m.GetContent()) {
+	if !c.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
 		c.violation(l, "a broadcast that its author has not signed")
 		return
 	}
@@ -178,4 +178,5 @@ func (c *Core) expireBroadcasts() {
 	c.showHeld()
 	c.offerCaughtUp()
 	c.askOffered()
+	c.acceptLeaves()
 }

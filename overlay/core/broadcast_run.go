@@ -67,6 +67,8 @@ type run struct {
 	asked     LinkID             // who was asked for some, see askOffered
 	askedLast uint64
 	askedTill time.Duration
+	leave     *news // of its author, held back until that has come, see awaitLastWords
+	leaveTill time.Duration
 }
 
 // runOf returns the run of a peer that its record is of.

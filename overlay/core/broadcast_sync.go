@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"quicpeer/pb"
@@ -28,13 +29,14 @@ import (
 
 // Guesses, if not said otherwise.
 const (
-	offerAfter = 50 * time.Millisecond // in which more is caught up on
-	offerFor   = 10 * time.Second      // an offer of somebody whose record is not here yet, or whom another is asked for
-	askAgain   = 2 * time.Second       // without an answer: another neighbour
-	missAfter  = 1 * time.Second       // one is held back: somebody is asked for what is missing
-	maxOffers  = 4096
-	answerB    = 256 << 10 // bytes in an answer, a small part of what may wait on a link
-	answerMost = 256       // broadcasts in an answer: to verify them takes 13 ms
+	offerAfter   = 50 * time.Millisecond // in which more is caught up on
+	offerFor     = 10 * time.Second      // an offer of somebody whose record is not here yet, or whom another is asked for
+	askAgain     = 2 * time.Second       // without an answer: another neighbour
+	missAfter    = 1 * time.Second       // one is held back: somebody is asked for what is missing
+	maxOffers    = 4096
+	offersAtOnce = 512       // looked at in a tick
+	answerB      = 256 << 10 // bytes in an answer, a small part of what may wait on a link
+	answerMost   = 256       // broadcasts in an answer: to verify them takes 13 ms
 
 	// What a link may have us do: to take all there is at once, and some after that.
 	summaryBurst = 64
@@ -90,24 +92,39 @@ func (c *Core) receiveHeld(l *link, m *pb.BroadcastsHeld) {
 	if !l.summaries.take(c.now, summaryBurst, summaryEvery) {
 		return
 	}
-	for _, o := range m.GetRanges() {
-		r := c.runNamed(o)
-		if r != nil && r.asked == l.id {
+	list := rising(m.GetRanges())
+	for _, o := range list {
+		if r := c.runNamed(o); r != nil && r.asked == l.id {
 			r.askedTill = 0
 		}
-		if r != nil {
+	}
+	wants := make(map[LinkID][]*pb.BroadcastRange)
+	for _, o := range list {
+		if r := c.runNamed(o); r != nil {
 			r.await(o.GetFirst())
-			lack := r.lacking(o)
-			if lack == nil {
-				continue
+			if lack := r.lacking(o); lack != nil {
+				r.promised = lack
 			}
-			r.promised = lack
 		}
-		if len(c.offers) < maxOffers {
-			c.offers = append(c.offers, broadcastOffer{l.id, o, c.now + offerFor})
+		offer := broadcastOffer{l.id, o, c.now + offerFor}
+		if !c.useOffer(offer, wants) && len(c.offers) < maxOffers {
+			c.offers = append(c.offers, offer)
 		}
 	}
-	c.askOffered()
+	c.askFor(wants)
+}
+
+// rising are the ranges of a list that lie behind those of the same run before them, as
+// all do in a list that is no lie. So nothing is looked at twice for one frame.
+func rising(list []*pb.BroadcastRange) []*pb.BroadcastRange {
+	last := make(map[uint64]uint64) // of a run
+	return slices.DeleteFunc(slices.Clone(list), func(o *pb.BroadcastRange) bool {
+		if o.GetFirst() <= last[o.GetRun()] {
+			return true
+		}
+		last[o.GetRun()] = o.GetLast()
+		return false
+	})
 }
 
 // runNamed is the run that is meant, of a peer that we know and that has not left.
@@ -128,45 +145,62 @@ func (c *Core) runNamed(o *pb.BroadcastRange) *run {
 // lacking is the part of a range that we don't have, nil if there is none.
 func (r *run) lacking(o *pb.BroadcastRange) *pb.BroadcastRange {
 	first, last := max(o.GetFirst(), r.next), o.GetLast()
-	for first <= last && r.has(first) {
-		first++
-	}
-	for first <= last && r.has(last) {
-		last--
-	}
+	i, _ := r.search(first)
+	first += uint64(inARow(len(r.recent)-i, func(n int) uint64 { return r.recent[i+n].number - first }))
 	if first > last {
 		return nil
 	}
+	i, _ = r.search(last + 1)
+	last -= uint64(inARow(i, func(n int) uint64 { return last - r.recent[i-1-n].number }))
 	return &pb.BroadcastRange{Author: o.GetAuthor(), Run: o.GetRun(), First: first, Last: last}
 }
 
-// askOffered asks for what was offered and we lack: of each run one neighbour at a
-// time, and the next one after askAgain without an answer. An offer is good for one question.
+// inARow is how many of n rising numbers are 0, 1, 2, ...
+func inARow(n int, number func(int) uint64) int {
+	return sort.Search(n, func(i int) bool { return number(i) != uint64(i) })
+}
+
+// askOffered goes on with the offers that could not be used at once, a part of them in
+// each tick.
 func (c *Core) askOffered() {
-	if len(c.offers) == 0 {
-		return
-	}
+	n := min(len(c.offers), offersAtOnce)
+	looked := slices.Clone(c.offers[:n])
+	c.offers = slices.Delete(c.offers, 0, n)
 	wants := make(map[LinkID][]*pb.BroadcastRange)
-	c.offers = slices.DeleteFunc(c.offers, func(o broadcastOffer) bool {
-		l := c.link(o.link)
-		if l == nil || l.state != linkUp || c.now >= o.until {
-			return true
+	for _, o := range looked {
+		if !c.useOffer(o, wants) {
+			c.offers = append(c.offers, o)
 		}
-		r := c.runNamed(o.what)
-		if r == nil {
-			return false
-		}
-		want := r.lacking(o.what)
-		if want == nil {
-			return true
-		}
-		if c.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
-			return false
-		}
-		r.asked, r.askedLast, r.askedTill = o.link, want.Last, c.now+askAgain
-		wants[o.link] = append(wants[o.link], want)
+	}
+	c.askFor(wants)
+}
+
+// useOffer has asked for what is offered and we lack, and says whether the offer is of no
+// more use: of each run one neighbour is asked at a time, and the next one after askAgain
+// without an answer. An offer is good for one question.
+func (c *Core) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
+	l := c.link(o.link)
+	if l == nil || l.state != linkUp || c.now >= o.until {
 		return true
-	})
+	}
+	r := c.runNamed(o.what)
+	if r == nil {
+		return false
+	}
+	want := r.lacking(o.what)
+	if want == nil {
+		return true
+	}
+	if c.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
+		return false
+	}
+	r.asked, r.askedLast, r.askedTill = o.link, want.Last, c.now+askAgain
+	wants[o.link] = append(wants[o.link], want)
+	return true
+}
+
+// askFor sends the questions.
+func (c *Core) askFor(wants map[LinkID][]*pb.BroadcastRange) {
 	for _, l := range c.links {
 		if list := wants[l.id]; list != nil {
 			c.send(l, &pb.BroadcastsWanted{Ranges: list})
@@ -196,6 +230,40 @@ func (c *Core) askAnybody(r *run, last uint64) {
 	c.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
 		{Author: r.entry.record.tag, Run: r.name, First: r.next, Last: last},
 	}})
+}
+
+// awaitLastWords holds back for askAgain at most that the author of a run has left, while
+// somebody is asked for what it said before: another may have been faster.
+func (c *Core) awaitLastWords(e *entry, n news) bool {
+	r := e.our().run
+	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || c.now >= r.askedTill {
+		return false
+	}
+	if r.leaveTill == 0 {
+		r.leaveTill = c.now + askAgain
+		c.leaves = append(c.leaves, r)
+	}
+	r.leave = &n
+	return c.now < r.leaveTill
+}
+
+// acceptLeaves goes on with those whose last words have come, or don't come.
+func (c *Core) acceptLeaves() {
+	var due []*run
+	c.leaves = slices.DeleteFunc(c.leaves, func(r *run) bool {
+		if c.now < min(r.leaveTill, r.askedTill) {
+			return false
+		}
+		due = append(due, r)
+		return true
+	})
+	for _, r := range due {
+		n := *r.leave
+		r.leave, r.leaveTill = nil, c.now // it waits once
+		if e := c.table.lookup(n.record.tag, n.record.ID, n.record.Key); e != nil && n.version().compare(e.version()) > 0 {
+			c.accept(nil, n)
+		}
+	}
 }
 
 // answered says that a broadcast is the answer of a link to a question, and notes that
@@ -242,7 +310,7 @@ func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
 	since := c.arrivedAt(l)
 	sent, bytes := 0, 0
 	var rest []*pb.BroadcastRange
-	for _, o := range m.GetRanges() {
+	for _, o := range rising(m.GetRanges()) {
 		r := c.runs[o.GetRun()]
 		if r == nil {
 			continue

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
@@ -276,6 +278,122 @@ func TestLyingOffers(t *testing.T) {
 	r.pass(2 * offerFor)
 	if len(r.c.offers) != 0 {
 		t.Errorf("%d offers", len(r.c.offers))
+	}
+}
+
+// naiveLacking is lacking, one number after the other.
+func naiveLacking(r *run, o *pb.BroadcastRange) (first, last uint64) {
+	first, last = max(o.GetFirst(), r.next), o.GetLast()
+	for first <= last && r.has(first) {
+		first++
+	}
+	for first <= last && r.has(last) {
+		last--
+	}
+	return first, last
+}
+
+// TestLacking: the first and the last that are missing are found, with few looks at what
+// is held back.
+func TestLacking(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := &run{next: rapid.Uint64Range(1, 12).Draw(t, "next"), heard: rapid.Bool().Draw(t, "heard")}
+		for n := range uint64(20) {
+			if rapid.IntRange(0, 2).Draw(t, "held") > 0 {
+				r.recent = append(r.recent, &recentBroadcast{number: n + 1})
+			}
+		}
+		o := &pb.BroadcastRange{First: rapid.Uint64Range(1, 24).Draw(t, "first")}
+		o.Last = o.First + rapid.Uint64Range(0, 24).Draw(t, "more")
+		first, last := naiveLacking(r, o)
+		got := r.lacking(o)
+		if first > last && got != nil || first <= last && (got.GetFirst() != first || got.GetLast() != last) {
+			t.Fatalf("%v, not %d to %d", got, first, last)
+		}
+	})
+	looks := 0
+	if n := inARow(maxOfOne, func(i int) uint64 { looks++; return uint64(i) }); n != maxOfOne || looks > 12 {
+		t.Errorf("%d in a row, after %d looks", n, looks)
+	}
+}
+
+// TestOffersSaidOften: what a frame says of the same broadcasts again is not looked at, and
+// an answer does not carry them twice.
+func TestOffersSaidOften(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+	r.receive(two, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 9)}})
+	var often []*pb.BroadcastRange
+	for i := range uint64(pb.MaxRanges) {
+		often = append(often, rangeOf(1, "one", 1000, 2+i%2, 5), rangeOf(3, "three", 1000, 1, 1+i))
+	}
+	if r.receive(one, &pb.BroadcastsHeld{Ranges: often[:pb.MaxRanges]}); len(r.c.offers) != 2 {
+		t.Errorf("%d offers are remembered", len(r.c.offers))
+	}
+	r.c.Broadcast(r.now, "x", 0)
+	r.drain()
+	r.receive(one, &pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, 1)}, pb.MaxRanges)})
+	if n := len(r.sentTexts(one)); n != 1 {
+		t.Errorf("one broadcast is sent %d times", n)
+	}
+	list := []*pb.BroadcastRange{{Run: 1, First: 1, Last: 3}, {Run: 2, First: 2, Last: 2}, {Run: 1, First: 3, Last: 9}, {Run: 1, First: 4, Last: 4}}
+	if got := rising(list); len(got) != 3 || got[2] != list[3] {
+		t.Errorf("rising: %v", got)
+	}
+}
+
+// TestManyOffers: of those that wait a part is looked at in a tick, in turn; what is new is
+// used at once.
+func TestManyOffers(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	for i := range uint64(maxOffers / pb.MaxRanges) {
+		m := &pb.BroadcastsHeld{}
+		for n := range uint64(pb.MaxRanges) {
+			m.Ranges = append(m.Ranges, &pb.BroadcastRange{Author: n, Run: i*pb.MaxRanges + n + 1, First: 1, Last: 1})
+		}
+		r.receive(l, m)
+	}
+	for i := range maxOffers/offersAtOnce + 1 {
+		if first := r.c.offers[0].what.GetRun(); len(r.c.offers) != maxOffers || first != uint64(i*offersAtOnce%maxOffers+1) {
+			t.Fatalf("after %d ticks %d offers, of which %d comes next", i, len(r.c.offers), first)
+		}
+		r.c.nextTick = r.now
+		r.c.Tick(r.now)
+	}
+	r.receive(l, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}})
+	if !is(r.wanted(l), 1, 3) {
+		t.Errorf("asks for %v", r.wanted(l))
+	}
+}
+
+// TestLeaveWaitsForLastWords: that somebody has left is held back while another is asked for
+// what it said before, for two seconds at most, and once.
+func TestLeaveWaitsForLastWords(t *testing.T) {
+	for name, answers := range map[string]bool{"answered": true, "not answered": false} {
+		r := newRig(t, nil)
+		one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+		r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+		offer := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 1, 2)}}
+		r.receive(one, offer)
+		for range 2 {
+			if r.receive(two, propagation(say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1))); len(r.out.Events) != 0 {
+				t.Errorf("%s: %v", name, r.out.Events)
+			}
+		}
+		for n := uint64(1); n <= 2 && answers; n++ {
+			if r.receive(one, saidBroadcast(5, "five", 1, n, "x")); len(r.texts()) != 1 {
+				t.Errorf("%s: %v", name, r.out.Events)
+			}
+		}
+		for since := r.now; !answers && r.now < since+askAgain-tickEvery; r.receive(two, offer) {
+			if r.pass(tickEvery / 2); len(r.out.Events) != 0 {
+				t.Errorf("%s: %v after %v", name, r.out.Events, r.now-since)
+			}
+		}
+		if r.pass(2 * tickEvery); len(r.out.Events) != 1 || r.out.Events[0] != (Left{"five", true}) || len(r.c.leaves) != 0 {
+			t.Errorf("%s: %v at the end", name, r.out.Events)
+		}
 	}
 }
 

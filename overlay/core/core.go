@@ -213,6 +213,7 @@ type Core struct {
 	recentBytes int
 	holding     []*run // broadcasts are held back
 	caughtUp    []*run // on some of them, and the neighbours are not told
+	leaves      []*run // their authors have left, and nobody is told yet
 	offers      []broadcastOffer
 	early       []earlyBroadcast
 	arrivals    []arrival

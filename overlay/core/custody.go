@@ -86,6 +86,7 @@ type kept struct {
 	Kept
 	id    [pb.DepositIDSize]byte
 	since time.Duration
+	left  time.Duration // since, or when it was left once more
 	next  time.Duration // when it is handed over, while the receiver is here
 	turn  time.Duration // the same, or later because of those before it
 	pause time.Duration
@@ -111,6 +112,7 @@ func (c *Core) loadCustody() {
 }
 
 func (c *Core) shelve(k *kept) {
+	k.left = k.since
 	receiver, key := certs.ID(k.Deposit.GetReceiver()), certs.PublicKey(k.Deposit.GetReceiverKey())
 	i := slices.IndexFunc(c.custody.shelves, func(s *shelf) bool { return s.key == key && s.receiver == receiver })
 	if i < 0 {
@@ -150,7 +152,8 @@ func (c *Core) receiveDeposit(l *link, d *pb.Deposit) {
 }
 
 // keep keeps a deposit, or says why not. Who leaves the same again is told that it is
-// kept; receipts, which nobody has left, count for their receiver only.
+// kept, and it is for a day from then on. Receipts, which nobody has left, count for their
+// receiver only.
 func (c *Core) keep(k *kept) (reason string) {
 	own, d := c.cfg.Identity.Key(), k.Deposit
 	if c.cfg.NoCustody {
@@ -169,6 +172,9 @@ func (c *Core) keep(k *kept) (reason string) {
 		mine := bytes.Equal(s.key[:], d.GetReceiverKey())
 		for _, other := range s.deposits {
 			if other.id == k.id && mine && string(s.receiver) == d.GetReceiver() {
+				if k.follows(other) {
+					other.left = c.now
+				}
 				return ""
 			}
 			if other.id == k.id {
@@ -238,10 +244,10 @@ func (c *Core) expireKept() {
 		}
 		lives := make(map[certs.PublicKey]bool)
 		for _, k := range s.deposits {
-			lives[k.DepositorKey] = lives[k.DepositorKey] || c.now < k.since+custodyFor
+			lives[k.DepositorKey] = lives[k.DepositorKey] || c.now < k.left+custodyFor
 		}
 		s.deposits = slices.DeleteFunc(s.deposits, func(k *kept) bool {
-			if k.Depositor != "" && lives[k.DepositorKey] || c.now < k.since+custodyFor {
+			if k.Depositor != "" && lives[k.DepositorKey] || c.now < k.left+custodyFor {
 				return false
 			}
 			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})

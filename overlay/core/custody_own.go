@@ -163,12 +163,26 @@ func (c *Core) leaveDeposits() {
 
 // giveUp forgets what is left for a peer.
 func (c *Core) giveUp(a *absentee) {
+	c.dismissHolders(a)
+	c.custody.own -= len(a.deposits)
+	c.custody.ownBytes -= a.bytes
+	a.deposits, a.bytes = nil, 0
+}
+
+func (c *Core) dismissHolders(a *absentee) {
 	for _, h := range a.holders {
 		c.settle(h)
 	}
-	c.custody.own -= len(a.deposits)
-	c.custody.ownBytes -= a.bytes
-	a.deposits, a.bytes, a.holders = nil, 0, nil
+	a.holders = nil
+}
+
+// leaveAnew leaves all once more, since we have been asleep, nobody knows for how long:
+// it is kept for a day from now on.
+func (c *Core) leaveAnew() {
+	for _, a := range c.custody.absentees {
+		c.dismissHolders(a)
+	}
+	c.wakeCustody()
 }
 
 // leaveFor looks after the holders of what is left for a peer, chooses new ones, and

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 )
 
 // leave is Deposit, drained.
-func (r *rig) leave(d *pb.Deposit) {
-	r.c.Deposit(r.now, d)
+func (r *rig) leave(d *pb.Deposit) bool {
+	taken := r.c.Deposit(r.now, d)
 	r.drain()
+	return taken
 }
 
 // offered are the deposits of the last input, and on which link.
@@ -222,8 +224,9 @@ func TestReceiverIsHere(t *testing.T) {
 		t.Errorf("something is left: %+v", r.c.custody)
 	}
 	r.answer(links[1], oneSealed, true)
-	r.leave(deposit(9, "zoe", twoSealed))
-	r.leave(deposit(0, "self", twoSealed))
+	if r.leave(deposit(9, "zoe", twoSealed)) || r.leave(deposit(0, "self", twoSealed)) {
+		t.Error("taken for somebody who is here")
+	}
 	if r.wantOffers(0, nil); len(r.c.custody.absentees) != 0 {
 		t.Error("left for somebody who is here")
 	}
@@ -247,11 +250,86 @@ func TestNothingIsLeft(t *testing.T) {
 	leaving.c.Leave(leaving.now)
 	leaving.drain()
 	for _, r := range []*rig{off, leaving} {
-		r.leave(deposit(9, "zoe", twoSealed))
-		if r.wantOffers(0, nil); r.c.DepositsPending() {
-			t.Error("pending")
+		taken := r.leave(deposit(9, "zoe", twoSealed))
+		if r.wantOffers(0, nil); taken || r.c.DepositsPending() {
+			t.Error("taken, or pending")
 		}
-		r.leave(&pb.Deposit{Receiver: "zoe", Sealed: []byte("x")}) // no key
+		if r.leave(&pb.Deposit{Receiver: "zoe", Sealed: []byte("x")}) { // no key
+			t.Error("taken without a key")
+		}
+	}
+}
+
+// What is left has no hole: behind one that is not taken nothing is, until all is forgotten.
+func TestNothingIsLeftBehindARefusal(t *testing.T) {
+	r := newRig(t, nil)
+	r.crowd(4)
+	const size = 64<<10 - 1
+	for i := range uint64(maxOwnForOneB / size) {
+		if !r.leave(deposit(9, "zoe", sealedBytes(i, size))) {
+			t.Fatalf("number %d is not taken", i)
+		}
+	}
+	if r.leave(deposit(9, "zoe", sealedBytes(99, size))) {
+		t.Error("taken above the bound")
+	}
+	if r.leave(deposit(9, "zoe", oneSealed)) {
+		t.Error("taken behind one that was not, since it is small enough")
+	}
+	if !r.leave(deposit(9, "zoe", sealedBytes(0, size))) || !r.leave(deposit(8, "yan", oneSealed)) {
+		t.Error("what is left already is not, or nothing for another")
+	}
+	zoe := r.neighbour(9, "zoe")
+	r.pass(time.Millisecond)
+	r.receive(zoe, propagation(say(pb.AnnouncementType_LEAVE, 9, "zoe", 1000, 5)))
+	if !r.leave(deposit(9, "zoe", oneSealed)) {
+		t.Error("not taken when all is forgotten")
+	}
+}
+
+// What was left long ago is forgotten before its holders drop it, and left anew.
+func TestLeftAnew(t *testing.T) {
+	r := newRig(t, nil)
+	r.crowd(1)
+	r.leave(deposit(9, "zoe", oneSealed))
+	l := r.wantOffers(1, oneSealed)[0]
+	r.answer(l, oneSealed, true)
+	r.now += leftFor - time.Minute
+	r.pass(time.Second)
+	r.leave(deposit(9, "zoe", twoSealed))
+	r.wantOffers(1, twoSealed)
+	if r.pass(time.Second); len(r.out.Releave) != 0 {
+		t.Error("left anew too soon")
+	}
+	r.now += time.Minute
+	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 || r.c.link(l).offered != 0 {
+		t.Errorf("to be left anew: %v", r.out.Releave)
+	}
+	r.leave(deposit(9, "zoe", threeSealed))
+	r.wantOffers(1, threeSealed)
+	r.neighbour(9, "zoe")
+	r.now += leftFor + time.Minute
+	if r.pass(time.Second); len(r.out.Releave) != 0 {
+		t.Error("to be left anew for somebody who is here")
+	}
+}
+
+// Who was asleep does not know how long its holders have kept what they have, and leaves
+// all once more.
+func TestLeftAgainAfterSleep(t *testing.T) {
+	r := newRig(t, nil)
+	r.crowd(1)
+	r.leave(deposit(9, "zoe", oneSealed))
+	l := r.wantOffers(1, oneSealed)[0]
+	r.answer(l, oneSealed, true)
+	r.leave(deposit(9, "zoe", twoSealed))
+	r.c.Slept(r.now)
+	r.pass(time.Millisecond)
+	r.wantOffers(1, oneSealed)
+	r.answer(l, oneSealed, true)
+	r.wantOffers(1, twoSealed)
+	if offered := r.c.link(l).offered; offered != carryBase+len(twoSealed) {
+		t.Errorf("%d bytes are offered", offered)
 	}
 }
 
@@ -260,17 +338,17 @@ func TestOwnDepositsAreBounded(t *testing.T) {
 	for name, x := range map[string]struct{ receivers, size, kept int }{
 		"for one":       {1, 10, maxOwnForOne},
 		"bytes for one": {1, 64 << 10, maxOwnForOneB / (64 << 10)},
-		"receivers":     {6000, 10, maxAbsentees},
+		"receivers":     {maxAbsentees + 10, 10, maxAbsentees},
 		"in all":        {20, 10, maxOwn},
 		"bytes in all":  {20, 64 << 10, maxOwnB / (64 << 10)},
 	} {
 		r := newRig(t, nil)
 		r.crowd(4)
-		for i := range 6000 {
-			to := 100 + uint64(i%x.receivers)
-			sealed := make([]byte, x.size)
+		sealed := make([]byte, x.size)
+		for i := range x.kept + 10 {
+			to := i % x.receivers
 			copy(sealed, fmt.Sprint(i))
-			r.leave(deposit(to, fmt.Sprint("to", to), sealed))
+			r.leave(&pb.Deposit{Receiver: fmt.Sprint("to", to), ReceiverKey: fmt.Appendf(nil, "%032d", to), Sealed: sealed})
 		}
 		have, bytes := 0, 0
 		for _, a := range r.c.custody.absentees {

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -188,19 +189,99 @@ func TestHandWindow(t *testing.T) {
 	}
 }
 
+// What a receiver does not collect is in the way of its depositor's alone, and not for
+// ever in the way of receipts.
+func TestHandingOverGarbage(t *testing.T) {
+	r := newRig(t, nil)
+	mallory, alice := r.neighbour(3, "mallory"), r.neighbour(1, "alice")
+	for i := range uint64(3) { // two fill its window
+		r.receive(mallory, deposit(2, "carol", sealedBytes(50+i, pb.MaxDeposit)))
+	}
+	for i := range uint64(13) { // as receipts, which may be garbage too
+		d := deposit(2, "carol", sealedBytes(60+i, pb.MaxDeposit))
+		r.c.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(d.GetSealed())})
+	}
+	good := [][]byte{sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 10)}
+	for _, sealed := range good {
+		r.receive(alice, deposit(2, "carol", sealed))
+	}
+	carol := r.comes(2, "carol")
+	var got [][]byte
+	since := r.now
+	take := func() {
+		for _, sealed := range r.handed(carol) {
+			if !slices.ContainsFunc(got, func(b []byte) bool { return bytes.Equal(b, sealed) }) {
+				got = append(got, sealed)
+			}
+		}
+	}
+	if take(); len(got) > handMost/pb.MaxDeposit {
+		t.Errorf("%d are handed over at once", len(got))
+	}
+	for r.now < since+2*handAgain {
+		r.pass(tickEvery)
+		take()
+	}
+	place := func(sealed []byte) int {
+		return slices.IndexFunc(got, func(b []byte) bool { return bytes.Equal(b, sealed) })
+	}
+	if a, b, c := place(good[0]), place(good[1]), place(good[2]); a < 0 || b < a || c < b {
+		t.Errorf("handed over at the places %d, %d and %d", a, b, c)
+	}
+	if place(sealedBytes(52, pb.MaxDeposit)) >= 0 {
+		t.Error("three of mallory's are on their way")
+	}
+	for i := range uint64(13) {
+		if place(sealedBytes(60+i, pb.MaxDeposit)) < 0 {
+			t.Errorf("receipts %d wait for others", i)
+		}
+	}
+	for r.now < since+5*time.Minute { // all goes on, more seldom
+		r.pass(tickEvery)
+		bytes := 0
+		for _, sealed := range r.handed(carol) {
+			bytes += len(sealed)
+		}
+		if bytes > handMost {
+			t.Fatalf("%d bytes at once", bytes)
+		}
+	}
+}
+
+// The receipts that come with a word are for who left the first that was left by anybody.
+func TestReceiptsAmongReceipts(t *testing.T) {
+	r := newRig(t, nil)
+	store := make(map[[pb.DepositIDSize]byte]Kept)
+	alice, carol := r.neighbour(1, "alice"), r.neighbour(2, "carol")
+	toAlice, toCarol, ofAlice, ofCarol := sealedBytes(1, 100), sealedBytes(2, 100), sealedBytes(3, 50), sealedBytes(4, 60)
+	r.receive(carol, deposit(1, "alice", toAlice))
+	r.receive(alice, collected(1, ofAlice, toAlice))
+	stored(store, r.out.Custody)
+	r.receive(alice, deposit(2, "carol", toCarol))
+	stored(store, r.out.Custody)
+	r.receive(carol, collected(2, ofCarol, ofAlice, toCarol))
+	stored(store, r.out.Custody)
+	if k, ok := store[DepositID(ofCarol)]; !ok || k.Deposit.GetReceiver() != "alice" || len(store) != 1 {
+		t.Errorf("kept at the end: %v", store)
+	}
+}
+
 // Bounds of what is kept, and who is refused.
 func TestCustodyIsBounded(t *testing.T) {
-	fill := func(r *rig, depositors, receivers, size int) (taken int, last string) {
-		for i := range 5000 {
-			by := 10 + uint64(i%depositors)
-			key := testIdentity(by).Key()
-			to := 100 + uint64(i%receivers)
-			sealed := make([]byte, size)
-			copy(sealed, fmt.Sprint(i))
-			last = r.c.keep(&kept{
-				Kept: Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: key},
-				id:   DepositID(sealed),
-			})
+	// All but the last ten are put there at once: to judge each takes a look at all others.
+	fill := func(r *rig, depositors, receivers, size, most int) (taken int, last string) {
+		sealed := make([]byte, size)
+		for i := range most + 10 {
+			by, to := byte(i%depositors), uint64(100+i%receivers)
+			k := &kept{
+				Kept: Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by}},
+				id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
+			}
+			if i < most-10 {
+				r.c.shelve(k)
+			} else {
+				last = r.c.keep(k)
+			}
 			if last == "" {
 				taken++
 			}
@@ -217,7 +298,7 @@ func TestCustodyIsBounded(t *testing.T) {
 		"large, not all": {100, 100, pb.MaxDeposit, maxKeptB / pb.MaxDeposit},
 	} {
 		r := newRig(t, nil)
-		if kept, reason := fill(r, x.depositors, x.receivers, x.size); kept != x.kept || reason == "" {
+		if kept, reason := fill(r, x.depositors, x.receivers, x.size, x.kept); kept != x.kept || reason == "" {
 			t.Errorf("%s: %d are kept, not %d: %q", name, kept, x.kept, reason)
 		}
 	}
@@ -262,16 +343,18 @@ func TestDepositFlood(t *testing.T) {
 	}
 }
 
-// A day later what was not collected is dropped, counted from when it was taken, also
-// over a restart; the order is kept.
+// What was kept in the last run is kept on, in its order and by its age.
 func TestCustodyOfTheLastRun(t *testing.T) {
 	var last []Kept
 	for i := range uint64(10) {
-		age := time.Duration(i) * time.Hour
-		if i >= 8 {
-			age = custodyFor + time.Duration(i)*time.Second
+		k := Kept{deposit(2, "carol", sealedBytes(i, 10)), "bob", testIdentity(1).Key(), time.Duration(i) * time.Hour}
+		switch {
+		case i == 7:
+			k.Age = custodyFor + time.Hour // and others follow it
+		case i >= 8:
+			k.Depositor, k.DepositorKey, k.Age = "dave", testIdentity(3).Key(), custodyFor+time.Second
 		}
-		last = append(last, Kept{deposit(2, "carol", sealedBytes(i, 10)), "bob", testIdentity(1).Key(), age})
+		last = append(last, k)
 	}
 	last[3].Age = last[2].Age // in the order in which they are
 	last = append(last, Kept{Deposit: &pb.Deposit{Receiver: "x", ReceiverKey: []byte("short"), Sealed: []byte("x")}})
@@ -280,9 +363,8 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 		t.Errorf("at the start: %v", r.out.Custody)
 	}
 	carol := r.comes(2, "carol")
-	list := r.handed(carol)
 	var order []byte
-	for _, sealed := range list {
+	for _, sealed := range r.handed(carol) {
 		for i := range last {
 			if bytes.Equal(sealed, last[i].Deposit.GetSealed()) {
 				order = append(order, byte(i))
@@ -292,13 +374,71 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 	if want := []byte{7, 6, 5, 4, 2, 3, 1, 0}; !bytes.Equal(order, want) {
 		t.Errorf("handed over in the order %v", order)
 	}
-	r.now += custodyFor - 6*time.Hour - time.Minute
-	if r.pass(time.Second); len(r.out.Custody) != 1 {
-		t.Errorf("%d are dropped when the oldest is a day old", len(r.out.Custody))
+	r.now = custodyFor - 2*time.Second
+	if r.pass(time.Second); len(r.out.Custody) != 0 {
+		t.Errorf("%d are dropped before the last is a day old", len(r.out.Custody))
+	}
+	if r.pass(2 * time.Second); len(r.out.Custody) != 8 {
+		t.Errorf("%d are dropped when the last is a day old", len(r.out.Custody))
 	}
 	off := newRig(t, func(c *Config) { c.Custody, c.NoCustody = last, true })
 	if len(off.out.Custody) != len(last) || len(off.c.custody.shelves) != 0 {
 		t.Error("kept though custody is off")
+	}
+}
+
+// What a depositor has left goes all at once, a day after the last of it was taken or left
+// again: the receiver would wait for what is missing. Receipts go each by itself.
+func TestDepositsExpireTogether(t *testing.T) {
+	const kept, dropped = true, false
+	r := newRig(t, nil)
+	store := make(map[[pb.DepositIDSize]byte]Kept)
+	leave := func(l LinkID, sealed []byte) bool {
+		r.receive(l, deposit(3, "zoe", sealed))
+		stored(store, r.out.Custody)
+		return r.answered().GetKept()
+	}
+	var sealed [][]byte
+	at := func(hour float64, want ...bool) {
+		t.Helper()
+		r.now = time.Duration(hour * float64(time.Hour))
+		r.pass(tickEvery)
+		stored(store, r.out.Custody)
+		for i, k := range want {
+			if _, ok := store[DepositID(sealed[i])]; ok != k {
+				t.Errorf("after %v hours number %d: kept %v", hour, i, ok)
+			}
+		}
+	}
+	for i := range uint64(6) {
+		sealed = append(sealed, sealedBytes(i, 100))
+	}
+	alice, bob := r.neighbour(1, "alice"), r.neighbour(2, "bob")
+	leave(alice, sealed[0])
+	leave(bob, sealed[1])
+	at(20, kept, kept)
+	leave(alice, sealed[2])
+	at(25, kept, dropped, kept)
+	leave(alice, sealed[3])
+	at(40, kept, dropped, kept, kept)
+	leave(alice, sealed[0]) // once more, by another run of it
+	at(50, kept, dropped, kept, kept)
+	r.receive(alice, collected(3, sealed[5], sealed[2])) // receipts for alice
+	stored(store, r.out.Custody)
+	at(63.9, kept, dropped, dropped, kept, dropped, kept)
+	at(64.1, dropped, dropped, dropped, dropped, dropped, kept)
+	at(74.1, dropped, dropped, dropped, dropped, dropped, dropped)
+	if len(r.c.custody.shelves) != 0 || len(store) != 0 {
+		t.Error("something is left")
+	}
+	for days := range 8 {
+		at(100 + 23*float64(days))
+		if !leave(alice, sealedBytes(uint64(100+days), 10)) {
+			t.Error("refused though what is before it is young")
+		}
+	}
+	if at(100 + 7*24 + 0.1); leave(alice, sealed[4]) || !leave(bob, sealed[4]) {
+		t.Error("taken behind what has been kept for a week, or not taken of another")
 	}
 }
 

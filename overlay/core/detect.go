@@ -200,6 +200,7 @@ func (c *Core) Slept(now time.Duration) {
 	c.begin(now)
 	c.cameLate(quietAfter)
 	c.forgiveSilence()
+	c.leaveAnew()
 }
 
 // forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.

@@ -63,7 +63,7 @@ var mutations = []mutation{
 
 	// Broadcasts.
 	{"broadcasts are taken each time", "broadcast.go", "r.has(number)", "false", "TestBroadcastOnce"},
-	{"broadcasts are not verified", "broadcast.go", "!certs.VerifyBroadcast(key, m.GetContent())", "false", "TestViolations"},
+	{"broadcasts are not verified", "broadcast.go", "!c.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()})", "false", "TestViolations"},
 	{"broadcasts are not offered to new neighbours", "neighbours.go", "c.offerBroadcasts(l, true);", ";", "TestBroadcastOffered"},
 	{"early broadcasts are dropped", "broadcast.go", "len(c.early) < maxEarly", "false", "TestBroadcastEarly"},
 	{"broadcasts are shown as they come", "broadcast_run.go", "b != nil && b.number == r.next && r.here()", "b != nil && r.here()", "TestBroadcastOrder"},
@@ -134,9 +134,19 @@ var mutations = []mutation{
 	{"parts of another whole are taken", "relay.go", "len(p.parts) != int(m.GetParts())", "false", "TestPartsThatLie"},
 	{"what was handed over is not handed over again", "custody.go", "c.now >= k.next", "k.pause == 0", "TestCustody$"},
 	{"anybody collects", "custody.go", "!known || !certs.VerifyCollected(key, m.GetContent())", "!known", "TestFalseCollected"},
+	{"deposits expire one by one", "custody.go", "k.Depositor != \"\" && lives[k.DepositorKey] || c.now < k.left+custodyFor", "c.now < k.left+custodyFor", "TestDepositsExpireTogether"},
+	{"all is handed over at once", "custody.go", "onTheWay > 0 && onTheWay+k.size() > handMost", "false", "TestHandingOverGarbage"},
+	{"receipts are for those who left nothing", "custody.go", "k.Depositor != \"\" && (first == nil || at < named[first.id])",
+		"first == nil || at < named[first.id]", "TestReceiptsAmongReceipts"},
+	{"more is left behind what was not taken", "custody_own.go", "a.full || len(a.deposits) >= maxOwnForOne", "len(a.deposits) >= maxOwnForOne", "TestNothingIsLeftBehindARefusal"},
+	{"what was left is not left anew", "custody_own.go", "c.now < a.deposits[0].since+leftFor", "true", "TestLeftAnew"},
 	{"a holder is asked for more than the next", "custody_own.go", "h.asked != 0 || h.has == len(a.deposits) || !usable(l)",
 		"h.has == len(a.deposits) || !usable(l)", "TestDepositing"},
 	{"who has refused is a holder still", "custody_own.go", "a.holders = slices.Delete(a.holders, i, i+1);", ";", "TestHoldersThatRefuse"},
+
+	// Broadcasts.
+	{"who leaves has said nothing before", "announce.go", "e != nil && c.awaitLastWords(e, n)", "false", "TestLeaveWaitsForLastWords"},
+	{"what is said again is looked at again", "broadcast_sync.go", "o.GetFirst() <= last[o.GetRun()]", "false", "TestOffersSaidOften"},
 }
 
 const (

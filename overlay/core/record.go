@@ -63,15 +63,19 @@ func shortTag(tag uint64) uint32 { return uint32(tag >> 32) }
 
 // Claim is a signature to be judged.
 type Claim struct {
-	Testimony bool // else a record
+	Testimony bool
+	Broadcast bool // if neither: a record
 	Key       certs.PublicKey
 	Signed    *pb.Signed
 }
 
 // Valid judges it. It takes some 50 µs, and may be called from any goroutine.
 func (c Claim) Valid() bool {
-	if c.Testimony {
+	switch {
+	case c.Testimony:
 		return certs.VerifyTestimony(c.Key, c.Signed)
+	case c.Broadcast:
+		return certs.VerifyBroadcast(c.Key, c.Signed)
 	}
 	return certs.VerifyRecord(c.Key, c.Signed)
 }

@@ -12,7 +12,7 @@ import (
 // though its author has left or crashed meanwhile and a holder was restarted; the author
 // gets the receipts when it comes back itself, and nothing is kept in the end.
 func TestSimCustody(t *testing.T) {
-	eachSeed(t, 60, 10, func(t *testing.T, seed uint64) { custodied(t, seed) })
+	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) { custodied(t, seed) })
 }
 
 // TestSimCustodyRepeats: the same seed gives the same trace.

@@ -30,6 +30,7 @@ const (
 	simKeepalive  = 500 * time.Millisecond
 	simIdle       = 15 * time.Second // then QUIC ends a silent connection
 	simMostFrames = 200_000          // in one simulation; those that end well need half
+	simMostLines  = 1_000_000        // of the trace that are kept for people
 )
 
 // world is a network and the time in it.
@@ -108,7 +109,7 @@ type traceLine struct {
 func newWorld(t testing.TB, seed uint64, n int) *world {
 	w := &world{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
-		verified: make(map[string]bool), trace: fnv.New64a(), tail: make([]traceLine, 1000000),
+		verified: make(map[string]bool), trace: fnv.New64a(),
 		strict: true,
 	}
 	for i := range n {
@@ -157,10 +158,7 @@ func testIdentity(seed uint64) *certs.Identity {
 
 // verify is Claim.Valid with a memory.
 func (w *world) verify(claim Claim) bool {
-	k := string(claim.Key[:]) + string(claim.Signed.GetSignature()) + string(claim.Signed.GetPayload())
-	if claim.Testimony {
-		k = "t" + k
-	}
+	k := fmt.Sprint(claim.Testimony, claim.Broadcast) + string(claim.Key[:]) + string(claim.Signed.GetSignature()) + string(claim.Signed.GetPayload())
 	ok, known := w.verified[k]
 	if !known {
 		ok = claim.Valid()
@@ -279,7 +277,12 @@ func (w *world) living() []*process {
 
 // note adds a line to the trace, for people; hash adds to what must repeat.
 func (w *world) note(who certs.ID, what string, args ...any) {
-	w.tail[w.tailNext%len(w.tail)] = traceLine{w.now, who, what, args}
+	line := traceLine{w.now, who, what, args}
+	if len(w.tail) < simMostLines {
+		w.tail = append(w.tail, line)
+		return
+	}
+	w.tail[w.tailNext%len(w.tail)] = line
 	w.tailNext++
 }
 
@@ -293,9 +296,7 @@ func (w *world) fatal(format string, args ...any) {
 	var b strings.Builder
 	for i := range w.tail {
 		l := w.tail[(w.tailNext+i)%len(w.tail)]
-		if l.what != "" {
-			fmt.Fprintf(&b, "%12v %-6s %s %v\n", l.at, l.who, l.what, l.args)
-		}
+		fmt.Fprintf(&b, "%12v %-6s %s %v\n", l.at, l.who, l.what, l.args)
 	}
 	w.t.Fatalf("%sat %v, seed %d (go test -run %s -sim.seed=%d): %s", b.String(), w.now, w.seed,
 		strings.Split(w.t.Name(), "/")[0], w.seed, fmt.Sprintf(format, args...))
