@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench bench-overlay sim fuzz scenario torture clean help
+.PHONY: build test check generate demo bench bench-pipe bench-waiting bench-overlay sim fuzz scenario torture clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -17,8 +17,14 @@ generate: ## write pb/quicpeer.pb.go from pb/quicpeer.proto
 demo: ## play the seed scenario with three real peers, and show what they see
 	go run ./scripts/scenario -show scripts/scenarios/demo.txtar
 
-bench: ## measure messages a second, and their latency
-	go -C scripts/bench run ./messages
+bench: ## measure messages a second, and their latency; FLAGS=-help
+	go -C scripts/bench run ./messages $(FLAGS)
+
+bench-pipe: ## pipe a million lines through two peers: time, memory; FLAGS=-help
+	go -C scripts/bench run ./pipe $(FLAGS)
+
+bench-waiting: ## how soon who comes back has what waited for it; FLAGS=-help
+	go -C scripts/bench run ./waiting $(FLAGS)
 
 # Files that FLAGS names are those of this directory, not of the benchmark's.
 bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help

@@ -74,15 +74,41 @@ func (n *Node) leaveSome(o *outbox) bool {
 		return false
 	}
 	d := &pb.Deposit{Receiver: string(to.ID), ReceiverKey: to.Key[:], Sealed: sealed}
-	n.post(func() { n.core.Deposit(n.now(), d) })
-	return true
+	taken := make(chan bool, 1)
+	n.post(func() { taken <- n.core.Deposit(n.now(), d) })
+	select {
+	case ok := <-taken:
+		if !ok {
+			o.leaveNoMore()
+		}
+		return ok
+	case <-n.ended:
+		return false
+	}
+}
+
+// leaveNoMore notes that what was taken to be left with others, and so what comes behind
+// it, is not, until everything is left anew.
+func (o *outbox) leaveNoMore() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.leftFull = true
+}
+
+// leaveAnew has everything that is not settled left with others again.
+func (o *outbox) leaveAnew() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.leftFull = false
+	o.box.Rewind(delivery.Left)
+	o.node.custodian.look()
 }
 
 // nextLeft takes the next messages to be left with others.
 func (o *outbox) nextLeft() (batch []*delivery.Outgoing, after delivery.Position, to delivery.Addressee) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.present || o.closed || o.sealing == (certs.SealingKey{}) {
+	if o.present || o.closed || o.leftFull || o.sealing == (certs.SealingKey{}) {
 		return nil, after, to
 	}
 	if !o.leavable(o.box.Next(delivery.Left)) {
@@ -104,7 +130,7 @@ func (o *outbox) leavable(m *delivery.Outgoing) bool {
 func (o *outbox) toBeLeft() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.present && !o.closed && o.sealing != (certs.SealingKey{}) && o.leavable(o.box.Next(delivery.Left))
+	return !o.present && !o.closed && !o.leftFull && o.sealing != (certs.SealingKey{}) && o.leavable(o.box.Next(delivery.Left))
 }
 
 // awaitCustody waits until what is for peers that are not here is left with others.

@@ -169,7 +169,9 @@ func (n *Node) write(done func(), ops ...store.Op) {
 // in no hurry: should it be sent again, its receiver knows it, and the program is told
 // again.
 func (n *Node) forget(m *delivery.Outgoing) {
-	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
+	if n.store != nil {
+		n.store.Later(store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
+	}
 }
 
 // shownBefore is what is remembered of a sender from earlier runs. n.mu is held.

@@ -164,6 +164,11 @@ func (n *Node) apply(out core.Effects) {
 	for _, e := range out.Envelopes {
 		n.queueLetter(e)
 	}
+	if len(out.Releave) > 0 {
+		for _, o := range n.allOutboxes() { // there may be room for others as well
+			o.leaveAnew()
+		}
+	}
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}

@@ -57,6 +57,8 @@ type outbox struct {
 	box     delivery.Outbox
 	way     relayWay // over others
 	closed  bool
+	// leftFull says that no more is left with others, see custody.go.
+	leftFull bool
 
 	// Who writes to the link: send, or Send for a lone message. Whoever sets
 	// writing has the fields below to itself until it is unset, or for good at the
@@ -214,6 +216,7 @@ func (o *outbox) setPresent(k known, present bool) {
 			o.box.Rewind(delivery.Relayed) // what is on its way goes to who had the ID before
 		}
 		o.key, o.sealing = k.key, k.sealing
+		o.leftFull = false
 		o.box.Rewind(delivery.Left)
 		return
 	}

@@ -2398,7 +2398,8 @@ func (x *Refusal) GetReason() string {
 }
 
 // Deposit leaves something sealed with a neighbour, for a peer that is not here. It
-// is handed over as an Envelope when that peer comes, for 24 h.
+// is handed over as an Envelope when that peer comes, for 24 h after the last of its
+// depositor.
 type Deposit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who shall have it.

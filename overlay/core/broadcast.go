@@ -107,7 +107,7 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	counter := binary.BigEndian.Uint64(content.GetId()[8:])
 	r := c.runOf(e)
 	number := counter &^ broadcastID
-	if counter&broadcastID == 0 || e.state == pb.AnnouncementType_LEAVE || r.has(number) {
+	if counter&broadcastID == 0 || !r.audible() || r.has(number) {
 		return
 	}
 	if !c.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
@@ -176,6 +176,7 @@ func (c *Core) expireBroadcasts() {
 	}
 	c.early = slices.DeleteFunc(c.early, func(b earlyBroadcast) bool { return c.now > b.at+recentFor })
 	c.showHeld()
+	c.dismissLate()
 	c.offerCaughtUp()
 	c.askOffered()
 	c.acceptLeaves()

@@ -34,6 +34,7 @@ const (
 	maxOfOneB  = maxRecentB / 2
 	holdFor    = 5 * time.Second  // many round trips of catching up, over several peers
 	holdLonger = 30 * time.Second // for what a neighbour has offered, which may be cut off again meanwhile
+	lateFor    = 1 * time.Second  // an author that has gone is here again behind the last that was shown
 )
 
 // recentBroadcast is a broadcast of the last minutes.
@@ -67,7 +68,8 @@ type run struct {
 	asked     LinkID             // who was asked for some, see askOffered
 	askedLast uint64
 	askedTill time.Duration
-	leave     *news // of its author, held back until that has come, see awaitLastWords
+	lateTill  time.Duration // see Core.reachesUser
+	leave     *news         // of its author, held back until that has come, see awaitLastWords
 	leaveTill time.Duration
 }
 
@@ -123,6 +125,12 @@ func (r *run) has(number uint64) bool {
 	return found || number == 0 || r.heard && number < r.next
 }
 
+// audible says that the run's broadcasts are for us: it is not over, or our user has
+// been shown it while it was not.
+func (r *run) audible() bool {
+	return r.entry.state != pb.AnnouncementType_LEAVE || r.entry.seen == r.epoch
+}
+
 // here says that the user has been shown the run.
 func (r *run) here() bool { return r.entry.shown != nil && r.entry.shown.Epoch == r.epoch }
 
@@ -145,7 +153,7 @@ func (r *run) await(number uint64) {
 
 // showBroadcasts shows what is next of a run.
 func (c *Core) showBroadcasts(r *run) {
-	for b := r.held(); b != nil && b.number == r.next && r.here(); b = r.held() {
+	for b := r.held(); b != nil && b.number == r.next && c.reachesUser(r); b = r.held() {
 		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct})
 		b.content = nil
 		r.next, r.heard, r.advanced = r.next+1, true, c.now
@@ -156,11 +164,53 @@ func (c *Core) showBroadcasts(r *run) {
 	}
 }
 
+// reachesUser says that broadcasts of the run can be shown. Its author has to be here;
+// if our user was cut off, and so has not heard what it said before it went, it joins
+// again for the moment that it takes.
+func (c *Core) reachesUser(r *run) bool {
+	switch {
+	case r.here():
+	case c.late(r):
+		e := r.entry
+		e.shown = e.record
+		c.out.Events = append(c.out.Events, Joined{e.record.ID, e.record.Key, c.toldBy(e)})
+		c.lateRuns = append(c.lateRuns, r)
+	default:
+		return false
+	}
+	r.lateTill = c.now + lateFor
+	return true
+}
+
+// late says that a run is over that our user has been shown, and nobody else has its ID.
+func (c *Core) late(r *run) bool {
+	e := r.entry
+	return c.ready && !c.leaving && !r.here() && e.buried() && !e.suspect(c.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
+		c.table.shown(e.record.ID) == nil && c.table.owner(e.record.ID, c.now) == nil
+}
+
+// dismissLate has those go again who were here for what they had said.
+func (c *Core) dismissLate() {
+	c.lateRuns = slices.DeleteFunc(c.lateRuns, func(r *run) bool {
+		switch {
+		case !r.here() || !r.entry.buried():
+			return true // gone, or really back
+		case c.now < r.lateTill || c.awaitsAnswer(r):
+			return false
+		}
+		c.showGone(r.entry)
+		return true
+	})
+}
+
 // passOver gives up waiting for what is missing before the held ones up to a number.
 // They are shown, or never will be if their author is not here.
 func (c *Core) passOver(r *run, number uint64) {
 	advanced := r.advanced
 	for b := r.held(); b != nil && b.number <= number; b = r.held() {
+		if missed := b.number - r.next; missed > 0 && r.heard {
+			c.note(Warn, "broadcasts were missed", "of", string(r.entry.record.ID), "how many", missed)
+		}
 		r.next = b.number
 		if c.showBroadcasts(r); r.next == b.number {
 			r.next, r.heard = r.next+1, true
@@ -182,18 +232,18 @@ func (c *Core) lastWords(e *entry) {
 // holdFor passed over.
 func (c *Core) showHeld() {
 	c.holding = slices.DeleteFunc(c.holding, func(r *run) bool {
+		c.showBroadcasts(r) // its author may have gone meanwhile
 		b := r.held()
 		switch {
 		case c.deaf:
 			r.advanced = c.now // nothing can come
-		case b != nil && r.here():
+		case b != nil && (r.here() || c.late(r)):
 			hold := holdFor
 			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
 				hold = holdLonger
 			}
 			switch since := max(b.at, r.advanced); {
 			case c.now >= since+hold:
-				c.note(Debug, "broadcasts did not come", "peer", string(r.entry.record.ID), "from", r.next, "to", b.number-1)
 				c.passOver(r, b.number)
 			case c.now >= since+missAfter:
 				c.askAnybody(r, b.number-1)

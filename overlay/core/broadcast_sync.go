@@ -127,15 +127,15 @@ func rising(list []*pb.BroadcastRange) []*pb.BroadcastRange {
 	})
 }
 
-// runNamed is the run that is meant, of a peer that we know and that has not left.
+// runNamed is the run that is meant, of a peer that we know, or that our user knew.
 func (c *Core) runNamed(o *pb.BroadcastRange) *run {
 	i, _ := slices.BinarySearch(c.table.tags, o.GetAuthor())
 	for ; i < len(c.table.tags) && c.table.tags[i] == o.GetAuthor(); i++ {
 		e := c.table.entries[i]
-		if e == c.self || e.state == pb.AnnouncementType_LEAVE {
+		if e == c.self {
 			continue
 		}
-		if r := c.runOf(e); r.name == o.GetRun() {
+		if r := c.runOf(e); r.name == o.GetRun() && r.audible() {
 			return r
 		}
 	}

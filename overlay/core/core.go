@@ -214,6 +214,7 @@ type Core struct {
 	holding     []*run // broadcasts are held back
 	caughtUp    []*run // on some of them, and the neighbours are not told
 	leaves      []*run // their authors have left, and nobody is told yet
+	lateRuns    []*run // of authors that have gone, and are here for what they had said
 	offers      []broadcastOffer
 	early       []earlyBroadcast
 	arrivals    []arrival

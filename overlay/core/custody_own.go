@@ -26,7 +26,7 @@ const (
 	offerWindow    = 256 << 10              // bytes of deposits on a link that are not answered
 	maxAbsentees   = 1024
 	maxRefusals    = 256 // remembered for a receiver
-	maxOwnForOne   = 256
+	maxOwnForOne   = 1024
 	maxOwnForOneB  = 2 << 20
 	maxOwn         = 4096
 	maxOwnB        = 16 << 20

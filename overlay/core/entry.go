@@ -15,6 +15,7 @@ type entry struct {
 	record *Record
 	shown  *Record // the run that events have shown as here; nil: none
 	side   *dealings
+	seen   uint64 // the epoch of the last run that events have shown as here
 	// said is when this was first said, as far as is known: JOIN, when it was
 	// signed; LOST and LEAVE, when it was buried.
 	said  time.Duration

@@ -66,7 +66,7 @@ var mutations = []mutation{
 	{"broadcasts are not verified", "broadcast.go", "!c.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()})", "false", "TestViolations"},
 	{"broadcasts are not offered to new neighbours", "neighbours.go", "c.offerBroadcasts(l, true);", ";", "TestBroadcastOffered"},
 	{"early broadcasts are dropped", "broadcast.go", "len(c.early) < maxEarly", "false", "TestBroadcastEarly"},
-	{"broadcasts are shown as they come", "broadcast_run.go", "b != nil && b.number == r.next && r.here()", "b != nil && r.here()", "TestBroadcastOrder"},
+	{"broadcasts are shown as they come", "broadcast_run.go", "b != nil && b.number == r.next && c.reachesUser(r)", "b != nil && c.reachesUser(r)", "TestBroadcastOrder"},
 	{"a gap is waited for without end", "broadcast_run.go", "c.now >= since+hold", "false", "TestBroadcastOrder"},
 	{"what was passed over is shown late", "broadcast_run.go", "found || number == 0 || r.heard && number < r.next", "found || number == 0", "TestBroadcastOrder"},
 	{"what is missing is not asked for", "broadcast_run.go", "c.askAnybody(r, b.number-1);", ";", "TestBroadcastMissed"},

@@ -21,7 +21,7 @@ func (c *Core) refresh(id certs.ID) {
 		c.showGone(was)
 	}
 	if owner != nil {
-		owner.shown = owner.record
+		owner.shown, owner.seen = owner.record, owner.record.Epoch
 		c.out.Events = append(c.out.Events, Joined{id, owner.record.Key, c.toldBy(owner)})
 		c.releaseEarly(id)
 		c.wakeCustody()

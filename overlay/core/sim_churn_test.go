@@ -36,7 +36,7 @@ func eachSeed(t *testing.T, seeds, short int, simulate func(t *testing.T, seed u
 // TestSimChurn lets peers come, go, crash, restart and freeze in networks of
 // all shapes. At no time may somebody who is there be shown as lost.
 func TestSimChurn(t *testing.T) {
-	eachSeed(t, 100, 20, func(t *testing.T, seed uint64) { churn(t, seed) })
+	eachSeed(t, 200, 20, func(t *testing.T, seed uint64) { churn(t, seed) })
 }
 
 // TestSimRepeats: the same seed gives the same trace.

@@ -8,7 +8,7 @@ import (
 // TestSimCrowd lets many peers join through one door at the same instant. That
 // nobody has too many neighbours is checked at each tick.
 func TestSimCrowd(t *testing.T) {
-	eachSeed(t, 3, 1, func(t *testing.T, seed uint64) {
+	eachSeed(t, 6, 1, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 30+5*int(seed%6))
 		door := w.nodes[0].start()
 		w.run(time.Second)

@@ -12,7 +12,7 @@ import (
 // of one that was cut, and by one key that is started twice. One of the claimants
 // stays, the same in all tables; the other stops and says why.
 func TestSimDuplicates(t *testing.T) {
-	eachSeed(t, 200, 40, func(t *testing.T, seed uint64) {
+	eachSeed(t, 500, 40, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 2+w0(seed, 7))
 		w.loss = float64(seed%3) / 50
 		w.strict = false

@@ -134,7 +134,7 @@ func (p *process) twoTestimonies(e *entry) []*pb.Signed {
 // replays what was, and says of all that they are lost. Peers come and go
 // meanwhile, and the honest must be right all the time.
 func TestSimHostile(t *testing.T) {
-	eachSeed(t, 8, 3, hostile)
+	eachSeed(t, 16, 4, hostile)
 }
 
 func hostile(t *testing.T, seed uint64) {

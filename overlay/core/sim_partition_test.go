@@ -12,7 +12,7 @@ const healedWithin = lostBackoff + 2*healEvery + dialTimeout + 15*time.Second
 
 // TestSimPartition cuts networks into pieces for a while and heals them.
 func TestSimPartition(t *testing.T) {
-	eachSeed(t, 12, 4, partition)
+	eachSeed(t, 30, 6, partition)
 }
 
 func partition(t *testing.T, seed uint64) {
@@ -64,7 +64,7 @@ func partition(t *testing.T, seed uint64) {
 // TestSimBrokenPaths cuts pairs from each other, never so many that the network
 // is in pieces: they accuse each other and are refuted, and nobody sees anything.
 func TestSimBrokenPaths(t *testing.T) {
-	eachSeed(t, 24, 8, func(t *testing.T, seed uint64) {
+	eachSeed(t, 40, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%9))
 		w.loss = float64(seed%2) / 100
 		w.build(len(w.nodes), time.Second)
@@ -97,7 +97,7 @@ func TestSimBrokenPaths(t *testing.T) {
 // TestSimFreeze stops processes for so long that others must think them dead;
 // when they go on, everything becomes right, and they accuse nobody.
 func TestSimFreeze(t *testing.T) {
-	eachSeed(t, 24, 8, func(t *testing.T, seed uint64) {
+	eachSeed(t, 40, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 2+int(seed%9))
 		w.build(len(w.nodes), time.Second)
 		w.run(w.between(0, 10*time.Second))

@@ -32,7 +32,7 @@ func TestSimDependants(t *testing.T) {
 // tables are right within the three seconds that are promised, and nothing was
 // done by hand.
 func TestSimLongCut(t *testing.T) {
-	eachSeed(t, 2, 1, func(t *testing.T, seed uint64) {
+	eachSeed(t, 10, 2, func(t *testing.T, seed uint64) {
 		n := 4 + int(seed*8%29)
 		w := newWorld(t, seed, n)
 		w.strict = false

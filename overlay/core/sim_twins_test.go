@@ -10,7 +10,7 @@ import (
 // two doors of a network: exactly one of them stays, everywhere the same, and a
 // third one is refused at every door.
 func TestSimTwins(t *testing.T) {
-	eachSeed(t, 30, 10, twins)
+	eachSeed(t, 50, 10, twins)
 }
 
 func twins(t *testing.T, seed uint64) {

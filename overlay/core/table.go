@@ -54,7 +54,7 @@ func (t *table) insert(e *entry) {
 func (t *table) load(records []*Record, now time.Duration) {
 	slab := make([]entry, len(records))
 	for i, r := range records {
-		slab[i] = entry{record: r, shown: r, state: pb.AnnouncementType_JOIN, said: now}
+		slab[i] = entry{record: r, shown: r, seen: r.Epoch, state: pb.AnnouncementType_JOIN, said: now}
 		slab[i].forgetRoutes()
 		t.entries = append(t.entries, &slab[i])
 	}

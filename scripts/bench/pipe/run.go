@@ -21,7 +21,7 @@ const receiver = "receiver"
 
 // line is the line of the n-th message: 100 bytes.
 func line(n int) string {
-	return fmt.Sprintf(`{"cmd":"send","to":"%s","body":"%07d and something that makes the line a hundred bytes long"}`+"\n", receiver, n)
+	return fmt.Sprintf(`{"cmd":"send","to":"%s","body":"%07d and something that makes the line 100 bytes long"}`+"\n", receiver, n)
 }
 
 // run pipes so many lines from one peer to another.

@@ -4,7 +4,7 @@
 // and three others.
 //
 //	make bench-waiting
-//	make bench-waiting FLAGS='-messages 1000 -rounds 9'
+//	make bench-waiting FLAGS='-rounds 9 -pace 5ms'
 //
 // The time is counted from the start of the receiver's process, and from the moment
 // at which it has joined (ready), to the last message. Figures are medians over the
@@ -34,6 +34,7 @@ var errMissed = errors.New("quicpeer has missed its bar")
 // options are the flags.
 type options struct {
 	messages, rounds int
+	pace             time.Duration
 	dir              string
 }
 
@@ -41,6 +42,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.messages, "messages", 1000, "how many wait")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of both")
+	flag.DurationVar(&o.pace, "pace", 0, "pause between two messages: from a few ms on each is left with others by itself")
 	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the state directories are made, and removed: on a disk, as /tmp may be memory")
 	flag.Parse()
 	if err := o.bench(); err != nil {
@@ -59,25 +61,26 @@ func (o options) bench() error {
 	if err != nil {
 		return err
 	}
-	n := &network{path: path, dir: dir, messages: o.messages}
-	defer n.kill()
-	if err := n.start(); err != nil {
-		return err
-	}
 	var here, gone []result
-	for round := range o.rounds {
-		r, err := n.senderHere()
-		if err != nil {
-			return fmt.Errorf("round %d, sender here: %w", round, err)
+	for range o.rounds {
+		for _, senderGone := range []bool{false, true} {
+			place, err := os.MkdirTemp(dir, "")
+			if err != nil {
+				return err
+			}
+			r, err := o.round(path, place, senderGone)
+			if err != nil {
+				return err
+			}
+			if senderGone {
+				gone = append(gone, r)
+			} else {
+				here = append(here, r)
+			}
 		}
-		here = append(here, r)
-		if r, err = n.senderGone(); err != nil {
-			return fmt.Errorf("round %d, sender gone: %w", round, err)
-		}
-		gone = append(gone, r)
 	}
-	fmt.Printf("%s/%s, %d CPUs, %s; %d messages of %d bytes wait, medians and longest of %d rounds, state directories in %s\n\n",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), o.messages, len(bodyOf(0)), o.rounds, o.dir)
+	fmt.Printf("%s/%s, %d CPUs, %s; %d messages of %d bytes wait, sent %v apart, medians and longest of %d rounds,\nstate directories in %s\n\n",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), o.messages, len(bodyOf(0)), o.pace, o.rounds, o.dir)
 	fmt.Printf("%-12s   %-17s   %-17s\n", "", "from the start", "from ready")
 	fmt.Printf("%-12s   %8s %8s   %8s %8s\n", "sender", "median", "longest", "median", "longest")
 	missed := print("here", here) > bar

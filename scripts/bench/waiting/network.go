@@ -19,10 +19,14 @@ const (
 // patience is how long anything may take before it is a failure (a guess).
 const patience = time.Minute
 
+// undelivered is the exit status of a peer that keeps messages for its next run.
+const undelivered = 5
+
 // network are the peers that run, by their IDs.
 type network struct {
-	path, dir string
+	path, dir string // of the program, and for the state directories
 	messages  int
+	pace      time.Duration
 	peers     map[string]*peer
 	door      string
 }
@@ -44,7 +48,6 @@ type result struct{ fromStart, fromReady time.Duration }
 
 // start starts all, lets the sender meet the receiver, and ends that one.
 func (n *network) start() error {
-	n.peers = make(map[string]*peer)
 	for i := range holders {
 		if err := n.run(fmt.Sprintf("holder-%d", i)); err != nil {
 			return err
@@ -59,7 +62,10 @@ func (n *network) start() error {
 	if err := n.peers[sender].awaitPeer("peer_joined", receiver); err != nil {
 		return err
 	}
-	return n.end(receiver)
+	if err := n.end(receiver); err != nil {
+		return err
+	}
+	return n.peers[sender].awaitPeer("peer_left", receiver)
 }
 
 // run starts a peer.
@@ -79,16 +85,13 @@ func (n *network) run(id string) error {
 	return nil
 }
 
-// end has a peer leave, and others see it.
+// end has a peer leave.
 func (n *network) end(id string) error {
 	p := n.peers[id]
-	p.Input.Close()
-	if err := p.Wait(5); err != nil { // 5: what it could not deliver is kept
-		return fmt.Errorf("%s: %w", id, err)
-	}
 	delete(n.peers, id)
-	if s := n.peers[sender]; s != nil {
-		return s.awaitPeer("peer_left", id)
+	p.Input.Close()
+	if err := p.Wait(undelivered); err != nil {
+		return fmt.Errorf("%s: %w", id, err)
 	}
 	return nil
 }
@@ -100,32 +103,29 @@ func (n *network) kill() {
 	}
 }
 
-// senderHere is a round in which the sender stays.
-func (n *network) senderHere() (result, error) {
+// round measures once. In a network of its own: a peer that comes and goes again and
+// again is told of less and less often.
+func (o options) round(path, dir string, senderGone bool) (r result, err error) {
+	n := &network{path: path, dir: dir, messages: o.messages, pace: o.pace, peers: make(map[string]*peer)}
+	defer n.kill()
+	if err := n.start(); err != nil {
+		return r, err
+	}
 	if err := n.send(); err != nil {
-		return result{}, err
-	}
-	r, err := n.receive()
-	if err != nil {
 		return r, err
 	}
-	return r, n.settle()
-}
-
-// senderGone is a round in which the sender has left before the receiver comes.
-func (n *network) senderGone() (result, error) {
-	if err := n.send(); err != nil {
-		return result{}, err
+	if senderGone {
+		if err := n.end(sender); err != nil {
+			return r, err
+		}
 	}
-	if err := n.end(sender); err != nil {
-		return result{}, err
-	}
-	r, err := n.receive()
-	if err != nil {
+	if r, err = n.receive(); err != nil {
 		return r, err
 	}
-	if err := n.run(sender); err != nil {
-		return r, err
+	if senderGone {
+		if err := n.run(sender); err != nil {
+			return r, err
+		}
 	}
 	return r, n.settle()
 }
@@ -136,6 +136,13 @@ func (n *network) send() error {
 	w := bufio.NewWriter(p.Input)
 	for i := range n.messages {
 		fmt.Fprintf(w, `{"cmd":"send","to":"%s","body":"%s"}`+"\n", receiver, bodyOf(i))
+		if n.pace == 0 {
+			continue
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		time.Sleep(n.pace)
 	}
 	if err := w.Flush(); err != nil {
 		return err
