@@ -1,7 +1,9 @@
 package overlay
 
 import (
+	"context"
 	"math/rand/v2"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/delivery"
@@ -23,9 +25,11 @@ const maxAnswers = 1024
 
 // due queues an answer.
 func (n *Node) due(a answer) {
+	n.owing.Add(1)
 	select {
 	case n.answers <- a:
 	default:
+		n.owing.Add(-1)
 		n.log.Debug("too many receipts wait, dropped", "peer", string(a.to.ID))
 	}
 }
@@ -44,12 +48,13 @@ func (n *Node) answerAll() {
 				return
 			}
 		}
-		deposits := [][]byte{a.deposit}
+		deposits, answers := [][]byte{a.deposit}, 1
 		for more := true; more; {
 			select {
 			case b := <-n.answers:
 				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
 					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
+					answers++
 					continue
 				}
 				next, more = &b, false
@@ -58,6 +63,23 @@ func (n *Node) answerAll() {
 			}
 		}
 		n.sendAnswer(a, deposits)
+		n.owing.Add(int64(-answers))
+	}
+}
+
+// answerPatience is how long who leaves waits for the receipts over others of what it
+// has shown to be on their way (a guess: they take some milliseconds).
+const answerPatience = time.Second
+
+// awaitAnswers waits until what the program has handled is noted, and the receipts for
+// what came over others have been sent.
+func (n *Node) awaitAnswers() {
+	ctx, cancel := context.WithTimeout(n.ctx, answerPatience)
+	defer cancel()
+	for n.noting.Load() > 0 || n.owing.Load() > 0 {
+		if !pause(ctx) {
+			return
+		}
 	}
 }
 

@@ -169,9 +169,7 @@ func (n *Node) write(done func(), ops ...store.Op) {
 // in no hurry: should it be sent again, its receiver knows it, and the program is told
 // again.
 func (n *Node) forget(m *delivery.Outgoing) {
-	if n.store != nil {
-		n.store.Later(store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
-	}
+	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
 }
 
 // shownBefore is what is remembered of a sender from earlier runs. n.mu is held.
@@ -191,12 +189,14 @@ func (n *Node) noteShown(key certs.PublicKey, p delivery.Position, done func()) 
 		done()
 		return
 	}
+	n.noting.Add(1)
 	n.store.Note(key, store.Position(p), func(err error) {
 		if err != nil {
 			n.fail(err)
-			return
+		} else {
+			done()
 		}
-		done()
+		n.noting.Add(-1)
 	})
 }
 

@@ -82,6 +82,8 @@ type Node struct {
 	letters     chan core.Envelope
 	letterBytes atomic.Int64 // in letters
 	answers     chan answer
+	owing       atomic.Int64 // answers that are not sent
+	noting      atomic.Int64 // messages shown of which that is not safe
 	early       atomic.Int64 // bytes of letters that wait for earlier ones
 	custodian   custodian
 
@@ -338,6 +340,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	defer close(n.left)
 	n.awaitReceipts(ctx)
 	n.awaitCustody(ctx)
+	n.awaitAnswers()
 	n.awaitQueues(ctx)
 	n.post(func() { n.core.Leave(n.now()) })
 	n.awaitGoodbyes()

@@ -242,7 +242,7 @@ func (w *wire) converge() { w.pass((noWay + 2) * routeEvery) }
 // shortest way.
 func TestNearestVia(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawGraph(rt, 6, 20)
+		g := drawGraph(rt, 12, 32)
 		w := newWire(t)
 		w.network(g.n)
 		w.become(&graph{n: g.n}, g)

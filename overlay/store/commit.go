@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -36,59 +35,14 @@ type job struct {
 // own: it holds no more than its callers let wait for done. After Close done is
 // called by Write itself, with [fs.ErrClosed].
 func (s *Store) Write(done func(error), ops ...Op) {
-	j := writing(done, ops)
-	j.err = checkOps(ops)
-	s.queue(j)
-}
-
-func writing(done func(error), ops []Op) job {
-	return job{done: done, apply: func(t *transaction) error {
+	s.queue(job{done: done, err: checkOps(ops), apply: func(t *transaction) error {
 		for _, op := range ops {
 			if err := t.put(op.Bucket, op.Key, op.Value); err != nil {
 				return err
 			}
 		}
 		return nil
-	}}
-}
-
-// lazyWait is how long what Later takes waits for more of it, lazyMost how much of it
-// waits (guesses). Deleted one by one, 20 messages rewrite the page that they share 20
-// times; together they free it.
-const (
-	lazyWait = 50 * time.Millisecond
-	lazyMost = 2048
-)
-
-// Later is [Store.Write] for what is in no hurry and nobody waits for: it is committed
-// with more of its kind.
-func (s *Store) Later(ops ...Op) {
-	if s.dead.Load() || checkOps(ops) != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	s.lazy = append(s.lazy, writing(nil, ops))
-	switch len(s.lazy) {
-	case 1:
-		time.AfterFunc(lazyWait, s.hurry)
-	case lazyMost:
-		s.due = true
-		s.queued.Signal()
-	}
-}
-
-// hurry has what is in no hurry committed.
-func (s *Store) hurry() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.lazy) > 0 {
-		s.due = true
-		s.queued.Signal()
-	}
+	}})
 }
 
 func checkOps(ops []Op) error {
@@ -166,14 +120,10 @@ func (s *Store) commitJobs() {
 func (s *Store) takeJobs() []job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.jobs) == 0 && !s.due && !s.closed {
+	for len(s.jobs) == 0 && !s.closed {
 		s.queued.Wait()
 	}
 	jobs := s.jobs
-	if s.due || s.closed {
-		jobs = append(jobs, s.lazy...)
-		s.lazy, s.due = nil, false
-	}
 	s.jobs = nil
 	return jobs
 }

@@ -49,8 +49,6 @@ type Store struct {
 	mu        sync.Mutex
 	queued    sync.Cond
 	jobs      []job
-	lazy      []job // of Later
-	due       bool  // lazy is to be committed
 	closed    bool
 	committer sync.WaitGroup
 
