@@ -18,7 +18,7 @@ func TestMessagesOutliveTheirSender(t *testing.T) {
 		w.keeping("alice")
 		alice := w.start("alice")
 		for _, body := range numbers(50) {
-			if _, err := alice.Send(t.Context(), "bob", body, "ref "+body); err != nil {
+			if _, err := alice.Send(t.Context(), "bob", body, "ref \xff "+body); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -38,7 +38,7 @@ func TestMessagesOutliveTheirSender(t *testing.T) {
 		bob := w.start("bob", "alice")
 		bob.awaitBodies(3*time.Second, "alice", numbers(51)...)
 		alice.eventually(time.Second, "all are delivered", func() bool { return len(all[Delivered](alice)) == 51 })
-		if d := all[Delivered](alice)[7]; d.Ref != "ref 7" || d.RTT != 0 {
+		if d := all[Delivered](alice)[7]; d.Ref != "ref \xff 7" || d.RTT != 0 {
 			t.Errorf("delivered: %+v", d)
 		}
 		if _, err := alice.Leave(within(t, time.Second)); err != nil {

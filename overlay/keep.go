@@ -100,7 +100,7 @@ func (n *Node) loadMessage(key, value []byte) error {
 	at := time.Unix(0, m.GetSentAt())
 	age := min(max(time.Since(at), 0), delivery.Lifetime)
 	out := &delivery.Outgoing{
-		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: s.GetRef(),
+		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: at, Taken: -age, Stored: true, Waits: fromBefore,
 	}
 	o.box.Add(out)
@@ -120,7 +120,7 @@ func (o *outbox) store(m *delivery.Outgoing) {
 		n.queue.push(Sent{m.ID, o.to, m.Ref})
 		return
 	}
-	value, err := proto.Marshal(&pb.StoredMessage{Message: n.author().Message(m, o.to), Ref: m.Ref})
+	value, err := proto.Marshal(&pb.StoredMessage{Message: n.author().Message(m, o.to), Ref: []byte(m.Ref)})
 	if err != nil {
 		panic("overlay: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}

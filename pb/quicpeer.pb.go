@@ -3154,8 +3154,8 @@ func (x *BroadcastContent) GetSentAt() int64 {
 type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// The program's word for it.
-	Ref           string `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// The program's word for it, any bytes.
+	Ref           []byte `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3197,11 +3197,11 @@ func (x *StoredMessage) GetMessage() *Message {
 	return nil
 }
 
-func (x *StoredMessage) GetRef() string {
+func (x *StoredMessage) GetRef() []byte {
 	if x != nil {
 		return x.Ref
 	}
-	return ""
+	return nil
 }
 
 // StoredDeposit is a deposit that is kept for others.
@@ -3481,7 +3481,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"Q\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
-	"\x03ref\x18\x02 \x01(\tR\x03ref\"\x98\x01\n" +
+	"\x03ref\x18\x02 \x01(\fR\x03ref\"\x98\x01\n" +
 	"\rStoredDeposit\x12.\n" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
