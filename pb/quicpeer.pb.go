@@ -1153,7 +1153,7 @@ type Announcement struct {
 	Record *Signed          `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
 	// The distance of the sender from the subject, in links: 0 from the subject itself.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
-	// Seconds since this was first said, as far as the sender knows. A JOIN holds for
+	// Milliseconds since this was first said, as far as the sender knows. A JOIN holds for
 	// 24 h, LOST and LEAVE are remembered for 25 h, by this age and by nobody's clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the testimonies of different members, at least 2, at most 4.
@@ -2845,7 +2845,10 @@ type Broadcast struct {
 	// BroadcastContent, with the purpose "quicpeer broadcast".
 	Content *Signed `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
 	// How many links it has crossed: 0 from the author itself.
-	Hops          uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
+	Hops uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
+	// Milliseconds since it was said, as far as the sender knows: who catches up on it
+	// later does not pass it on to those who came after that.
+	Age           uint32 `protobuf:"varint,3,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2890,6 +2893,13 @@ func (x *Broadcast) GetContent() *Signed {
 func (x *Broadcast) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
+	}
+	return 0
+}
+
+func (x *Broadcast) GetAge() uint32 {
+	if x != nil {
+		return x.Age
 	}
 	return 0
 }
@@ -3459,10 +3469,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\ttestimony\x18\x05 \x01(\v2\x13.quicpeer.v1.SignedR\ttestimony\"0\n" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\fR\x03key\"N\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"`\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
-	"\x04hops\x18\x02 \x01(\rR\x04hops\"d\n" +
+	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x10\n" +
+	"\x03age\x18\x03 \x01(\rR\x03age\"d\n" +
 	"\x0eBroadcastRange\x12\x16\n" +
 	"\x06author\x18\x01 \x01(\x06R\x06author\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\x06R\x03run\x12\x14\n" +

@@ -90,7 +90,7 @@ func TestForgetting(t *testing.T) {
 	left := func(identity uint64, age time.Duration) certs.ID {
 		id := fmt.Sprintf("gone-%d", identity)
 		a := say(pb.AnnouncementType_LEAVE, identity, id, 1000, 1)
-		a.Age = uint32(age / time.Second)
+		a.Age = toAge(age)
 		r.receive(l, propagation(a))
 		return certs.ID(id)
 	}
@@ -100,7 +100,7 @@ func TestForgetting(t *testing.T) {
 	if !holds(now) || !holds(anHourAgo) || holds(long) {
 		t.Fatalf("at first: %v %v %v", holds(now), holds(anHourAgo), holds(long))
 	}
-	if a := r.c.announcement(r.c.table.of(anHourAgo)[0]); time.Duration(a.GetAge())*time.Second < time.Hour {
+	if a := r.c.announcement(r.c.table.of(anHourAgo)[0]); fromAge(a.GetAge()) < time.Hour {
 		t.Errorf("passed on with the age %v", a.GetAge())
 	}
 	r.jump(rememberFor - time.Hour + 2*time.Minute)

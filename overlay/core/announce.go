@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -43,7 +44,7 @@ func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
 		c.violation(from, err.Error())
 		return n, false
 	}
-	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - time.Duration(a.GetAge())*time.Second, broadcasts: a.GetBroadcasts()}
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
 	lost := n.state == pb.AnnouncementType_LOST
 	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
 		c.violation(from, "an announcement that its record does not bear out")
@@ -279,7 +280,7 @@ func (c *Core) bury(e *entry, wasAlive bool) {
 // arrived notes a run that has just begun, see repeatBroadcasts.
 func (c *Core) arrived(e *entry) {
 	if c.ready && len(c.arrivals) < maxArrivals {
-		c.arrivals = append(c.arrivals, arrival{e, c.now})
+		c.arrivals = append(c.arrivals, arrival{e, e.said})
 	}
 }
 
@@ -309,7 +310,7 @@ func (c *Core) announceTo(l *link, e *entry) {
 func (c *Core) announcement(e *entry) *pb.Announcement {
 	a := &pb.Announcement{
 		Type: e.state, Record: e.record.Signed, Hops: uint32(c.distance(e)),
-		Age: uint32(max(0, c.now-e.said) / time.Second), Broadcasts: broadcastsOf(e),
+		Age: toAge(c.now - e.said), Broadcasts: broadcastsOf(e),
 	}
 	if e.state == pb.AnnouncementType_LOST {
 		a.Testimonies = e.our().proof
@@ -366,3 +367,10 @@ func encode(content proto.Message) []byte {
 	}
 	return data
 }
+
+// toAge is an age as it travels, fromAge one that has come.
+func toAge(d time.Duration) uint32 {
+	return uint32(min(max(0, d/time.Millisecond), math.MaxUint32))
+}
+
+func fromAge(age uint32) time.Duration { return time.Duration(age) * time.Millisecond }

@@ -54,15 +54,15 @@ func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.Messa
 	})
 	r := c.runOf(c.self)
 	r.next, r.heard = c.broadcasts+1, true
-	c.remember(&recentBroadcast{run: r, number: c.broadcasts, at: c.now, signed: content})
+	c.remember(&recentBroadcast{run: r, number: c.broadcasts, at: c.now, said: c.now, signed: content})
 	c.keepBounds(r)
-	c.spread(nil, content, 0)
+	c.spread(nil, content, 0, c.now)
 	return [pb.MessageIDSize]byte(id)
 }
 
 // spread sends a broadcast to all neighbours but the one it came from. Who has
 // no neighbour yet uses what links there are.
-func (c *Core) spread(from *link, content *pb.Signed, hops uint32) {
+func (c *Core) spread(from *link, content *pb.Signed, hops uint32, said time.Duration) {
 	if hops > pb.MaxHops {
 		return
 	}
@@ -74,7 +74,7 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32) {
 		}
 		c.flushLink(l)
 		if data == nil {
-			data = encode(&pb.Broadcast{Content: content, Hops: hops})
+			data = encode(&pb.Broadcast{Content: content, Hops: hops, Age: toAge(c.now - said)})
 		}
 		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: data, Relayed: from != nil})
 	}
@@ -114,13 +114,13 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 		c.violation(l, "a broadcast that its author has not signed")
 		return
 	}
-	hops := min(m.GetHops()+1, pb.MaxHops)
+	hops, said := min(m.GetHops()+1, pb.MaxHops), c.now-min(fromAge(m.GetAge()), memoryFor)
 	r.await(number)
 	c.remember(&recentBroadcast{
-		run: r, number: number, at: c.now, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
+		run: r, number: number, at: c.now, said: said, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
 	})
 	if !c.answered(l, r, number) {
-		c.spread(l, m.GetContent(), m.GetHops()+1)
+		c.spread(l, m.GetContent(), m.GetHops()+1, said)
 	}
 	c.showBroadcasts(r)
 	c.keepBounds(r)
@@ -150,8 +150,8 @@ func (c *Core) releaseEarly(author certs.ID) {
 func (c *Core) repeatBroadcasts(l *link) {
 	since := c.arrivedAt(l)
 	for _, b := range c.recent {
-		if b.run.entry == c.self && b.at >= since && c.now <= b.at+recentFor {
-			c.send(l, &pb.Broadcast{Content: b.signed})
+		if b.run.entry == c.self && b.said >= since && c.now <= b.at+recentFor {
+			c.send(l, &pb.Broadcast{Content: b.signed, Age: toAge(c.now - b.said)})
 		}
 	}
 }

@@ -42,6 +42,7 @@ type recentBroadcast struct {
 	run     *run
 	number  uint64
 	at      time.Duration // when it came
+	said    time.Duration // when it was said, as far as is known
 	signed  *pb.Signed
 	hops    uint32
 	content *pb.BroadcastContent // until it is shown

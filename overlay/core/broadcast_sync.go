@@ -70,7 +70,7 @@ func (r *run) appendRanges(list []*pb.BroadcastRange, since time.Duration) []*pb
 	var last *pb.BroadcastRange
 	for _, b := range r.recent {
 		switch {
-		case b.at < since:
+		case b.said < since:
 		case last != nil && last.Last+1 == b.number:
 			last.Last++
 		default:
@@ -317,7 +317,7 @@ func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
 		}
 		for i, _ := r.search(o.GetFirst()); i < len(r.recent) && r.recent[i].number <= o.GetLast(); i++ {
 			b := r.recent[i]
-			if b.at < since {
+			if b.said < since {
 				continue
 			}
 			if sent == answerMost || bytes > answerB {
@@ -325,7 +325,7 @@ func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
 				break
 			}
 			sent, bytes = sent+1, bytes+len(b.signed.GetPayload())
-			c.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops})
+			c.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops, Age: toAge(c.now - b.said)})
 			c.out.Frames[len(c.out.Frames)-1].Relayed = true
 		}
 	}

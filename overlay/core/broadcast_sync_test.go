@@ -430,3 +430,29 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.recent), r.c.recentBytes, len(r.c.runs))
 	}
 }
+
+// TestCaughtUpLate: what a peer catches up on is not for those who came after it was said,
+// though they came before that peer had it.
+func TestCaughtUpLate(t *testing.T) {
+	for _, age := range []time.Duration{0, 5 * time.Second, 15 * time.Second} {
+		r := newRig(t, nil)
+		one := r.neighbour(1, "one")
+		r.pass(20 * time.Second)
+		newcomer := r.linked(2, "two") // its run begins here
+		r.pass(10 * time.Second)
+		late := saidBroadcast(1, "one", 1000, 1, "x")
+		late.Age = toAge(age)
+		r.receive(one, late)
+		r.receive(newcomer, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+		offered := false
+		for _, m := range r.frames() {
+			offered = offered || m.GetBroadcastsHeld() != nil
+		}
+		if after := age < 10*time.Second; offered != after {
+			t.Errorf("said %v ago it is offered to somebody who came 10 s ago: %v", age, offered)
+		}
+		if a := r.c.recent[0]; toAge(r.now-a.said) != toAge(age) {
+			t.Errorf("passed on with the age %v, not %v", r.now-a.said, age)
+		}
+	}
+}

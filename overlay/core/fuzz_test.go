@@ -330,7 +330,7 @@ func (fz *fuzzer) announcements() []*pb.Announcement {
 		b := fz.next()
 		a := &pb.Announcement{Type: kind, Record: fz.record(of, b%4), Hops: uint32(b) % (pb.MaxHops + 1)}
 		if b%16 == 15 {
-			a.Age = uint32(fz.next()) * 600 // up to 42 hours
+			a.Age = uint32(fz.next()) * 600_000 // up to 42 hours
 		}
 		if kind == pb.AnnouncementType_LOST {
 			r, err := pb.ParseRecord(a.Record)

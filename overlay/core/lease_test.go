@@ -30,7 +30,7 @@ func (r *rig) jump(d time.Duration) {
 
 // aged is an announcement that was first said so long ago.
 func aged(a *pb.Announcement, age time.Duration) *pb.Announcement {
-	a.Age = uint32(age / time.Second)
+	a.Age = toAge(age)
 	return a
 }
 
@@ -109,8 +109,8 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("in period %d heard by %v", i, heard)
 		}
 	}
-	if a := r.c.announcement(r.c.self); time.Duration(a.GetAge())*time.Second > renewEvery {
-		t.Errorf("its own record is %d seconds old", a.GetAge())
+	if a := r.c.announcement(r.c.self); fromAge(a.GetAge()) > renewEvery {
+		t.Errorf("its own record is %d ms old", a.GetAge())
 	}
 }
 
