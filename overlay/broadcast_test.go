@@ -43,3 +43,38 @@ func TestBroadcastsOfWhoHasGone(t *testing.T) {
 		})
 	}
 }
+
+// A peer that starts anew shows no broadcast again, whoever offers it: also one that a
+// neighbour comes to have only then.
+func TestBroadcastsAreNotShownAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("bob")
+		alice := w.start("alice")
+		bob := w.start("bob", "alice")
+		carol := w.start("carol", "alice")
+		for _, p := range []*peer{alice, bob, carol} {
+			p.eventually(5*time.Second, "all are here", func() bool { return len(p.here()) == 2 })
+		}
+		w.Cut("alice", "carol")
+		w.Cut("bob", "carol")
+		want := numbers(20)
+		for _, body := range want {
+			if _, err := alice.Broadcast(t.Context(), body, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bob.awaitBodies(5*time.Second, "alice", want...)
+		w.kill(bob)
+		bob = w.start("bob", "alice")
+		time.Sleep(time.Second)
+		w.Heal("alice", "carol") // and what it catches up on is new to it
+		w.Heal("bob", "carol")
+		carol.awaitBodies(30*time.Second, "alice", want...)
+		if _, err := alice.Broadcast(t.Context(), "new", ""); err != nil {
+			t.Fatal(err)
+		}
+		bob.awaitBodies(2*time.Second, "alice", "new")
+		time.Sleep(10 * time.Second)
+		bob.awaitBodies(0, "alice", "new")
+	})
+}

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -170,6 +171,35 @@ func (n *Node) write(done func(), ops ...store.Op) {
 // again.
 func (n *Node) forget(m *delivery.Outgoing) {
 	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
+}
+
+// noteHandled notes on the disk what follows from the program's having handled an event:
+// the last word of a message of ours, or a broadcast, which is not to be shown again after
+// a restart. (Of direct messages the receipt depends on that, see sender.)
+func (n *Node) noteHandled(it item) {
+	switch {
+	case it.settled != nil:
+		n.forget(it.settled)
+	case it.author != certs.PublicKey{} && n.store != nil:
+		n.store.Note(broadcastMark(it.author), store.Position(it.position), nil)
+	}
+}
+
+// broadcastMark is the name under which it is noted how many broadcasts of a peer were
+// shown, beside its direct messages.
+func broadcastMark(author certs.PublicKey) certs.PublicKey {
+	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
+}
+
+// shownBroadcasts is how many broadcasts were shown in earlier runs, of peers that were met.
+func (n *Node) shownBroadcasts() map[core.ShownBroadcasts]uint64 {
+	shown := make(map[core.ShownBroadcasts]uint64)
+	for _, k := range n.known {
+		if mark, ok := n.marks[broadcastMark(k.key)]; ok {
+			shown[core.ShownBroadcasts{Author: k.key, Epoch: mark.Epoch}] = mark.Counter
+		}
+	}
+	return shown
 }
 
 // shownBefore is what is remembered of a sender from earlier runs. n.mu is held.

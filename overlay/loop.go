@@ -8,6 +8,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
 )
 
 // goodbyeTime bounds the wait for the last links at the end: a link closes
@@ -217,7 +218,7 @@ func (n *Node) happened(event core.Event) {
 		if e.Direct {
 			m.Path = PathDirect
 		}
-		if !n.queue.pushBroadcast(m) {
+		if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), delivery.Position{Epoch: e.Epoch, Counter: e.Number}) {
 			n.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 		}
 	}

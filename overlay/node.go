@@ -185,7 +185,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: record, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		NoCustody: cfg.NoCustody, Custody: kept,
+		NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
 	n.wg.Go(n.accept)
@@ -231,9 +231,7 @@ func (n *Node) Events() iter.Seq[Event] {
 					return
 				}
 				n.queue.handled(it)
-				if it.settled != nil {
-					n.forget(it.settled)
-				}
+				n.noteHandled(it)
 			}
 		}
 	}

@@ -42,7 +42,8 @@ type queue struct {
 // item is an event and what follows when it has been handled.
 type item struct {
 	event    Event
-	position delivery.Position  // of a direct message
+	position delivery.Position  // of a message
+	author   certs.PublicKey    // of a broadcast
 	sender   *sender            // whom a receipt is due to; nil: none
 	key      certs.PublicKey    // of the peer that a PeerLeft is about
 	settled  *delivery.Outgoing // a message of ours of which this is the last word
@@ -89,14 +90,14 @@ func (q *queue) pushItem(it item) {
 }
 
 // pushBroadcast adds a broadcast; false says that it was dropped.
-func (q *queue) pushBroadcast(m Message) bool {
+func (q *queue) pushBroadcast(m Message, author certs.PublicKey, p delivery.Position) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
-	q.add(item{event: m})
+	q.add(item{event: m, author: author, position: p})
 	return true
 }
 

@@ -209,7 +209,7 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 	q := newQueue()
 	m := Message{From: "bob", To: Everyone, Body: strings.Repeat("x", 64<<10)}
 	n := 0
-	for q.pushBroadcast(m) {
+	for q.pushBroadcast(m, bobsKey, at(1)) {
 		n++
 	}
 	if n < 200 || n > maxBroadcasts/(64<<10) {
@@ -219,12 +219,12 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 		q.handled(it)
 	}
 	q.items = nil
-	for n = 0; q.pushBroadcast(Message{From: "bob"}); n++ {
+	for n = 0; q.pushBroadcast(Message{From: "bob"}, bobsKey, at(1)); n++ {
 	}
 	if n < 1000 || n > 100_000 { // each takes some hundred bytes, too
 		t.Errorf("%d empty broadcasts fit", n)
 	}
-	if q.close(); q.pushBroadcast(m) {
+	if q.close(); q.pushBroadcast(m, bobsKey, at(1)) {
 		t.Error("a broadcast is taken after the end")
 	}
 }

@@ -59,6 +59,7 @@ type run struct {
 	next uint64
 	// heard: one has been shown, or passed over. Until then next is what others say.
 	heard    bool
+	floor    uint64             // up to here they were shown before this peer started anew
 	advanced time.Duration      // when one was shown last
 	recent   []*recentBroadcast // by number; from next on they are held back
 	bytes    int
@@ -82,7 +83,8 @@ func (c *Core) runOf(e *entry) *run {
 		name := binary.BigEndian.Uint64(prefix[:])
 		d.run = c.runs[name]
 		if d.run == nil {
-			d.run = &run{epoch: e.record.Epoch, name: name, next: 1}
+			floor := c.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch}]
+			d.run = &run{epoch: e.record.Epoch, name: name, floor: floor, next: floor + 1}
 		}
 		d.run.entry = e
 	}
@@ -99,7 +101,7 @@ func (c *Core) beginRun(e *entry, broadcasts uint64) {
 	if r.heard || len(r.recent) > 0 {
 		return
 	}
-	r.next = broadcasts + 1
+	r.next = max(broadcasts, r.floor) + 1
 	for _, o := range c.offers {
 		if o.what.GetRun() == r.name {
 			r.await(o.what.GetFirst())
@@ -123,7 +125,7 @@ func (r *run) search(number uint64) (int, bool) {
 // has says that a broadcast has come before, or is not to be shown any more.
 func (r *run) has(number uint64) bool {
 	_, found := r.search(number)
-	return found || number == 0 || r.heard && number < r.next
+	return found || number <= r.floor || r.heard && number < r.next
 }
 
 // audible says that the run's broadcasts are for us: it is not over, or our user has
@@ -148,14 +150,14 @@ func (r *run) held() *recentBroadcast {
 // then it may come before what we thought to be the first.
 func (r *run) await(number uint64) {
 	if !r.heard {
-		r.next = min(r.next, number)
+		r.next = min(r.next, max(number, r.floor+1))
 	}
 }
 
 // showBroadcasts shows what is next of a run.
 func (c *Core) showBroadcasts(r *run) {
 	for b := r.held(); b != nil && b.number == r.next && c.reachesUser(r); b = r.held() {
-		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct})
+		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct, r.epoch, b.number})
 		b.content = nil
 		r.next, r.heard, r.advanced = r.next+1, true, c.now
 	}

@@ -195,6 +195,9 @@ type Config struct {
 	// Custody is what was kept for others when the last run ended, those of one age in
 	// the order in which they were taken.
 	Custody []Kept
+	// Shown is how many broadcasts of a run this peer had shown when it last ended: they
+	// are not shown again. It is looked into, and not changed; may be nil.
+	Shown map[ShownBroadcasts]uint64
 	// Open and Verify replace OpenRecord and Claim.Valid. A simulation remembers
 	// their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)

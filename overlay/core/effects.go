@@ -123,7 +123,15 @@ type Left struct {
 // Broadcasted: a message to everyone, for us.
 type Broadcasted struct {
 	Content *pb.BroadcastContent
-	Direct  bool // it came from its author
+	Direct  bool   // it came from its author
+	Epoch   uint64 // of its author's run
+	Number  uint64 // among those of the run
+}
+
+// ShownBroadcasts names the broadcasts of one run of a peer.
+type ShownBroadcasts struct {
+	Author certs.PublicKey
+	Epoch  uint64
 }
 
 func (Ready) isEvent()       {}
