@@ -79,7 +79,7 @@ type message struct {
 type showing struct {
 	run  *run
 	fact *fact
-	last bool // no other direct message was shown by that run after it
+	last bool // no other message was shown by that run after it
 }
 
 // judge works on the messages of a history.
@@ -171,7 +171,7 @@ func (j *judge) answers(peer string) {
 func (j *judge) shows(peer string) {
 	latest := map[stamp]*message{} // by sender and receiver
 	for _, r := range j.runs[peer] {
-		last := r.lastDirect()
+		last := r.lastMessage()
 		for _, f := range r.facts {
 			if f.Event != "message" {
 				continue
@@ -194,9 +194,10 @@ func (j *judge) shows(peer string) {
 	}
 }
 
-func (r *run) lastDirect() *fact {
+// lastMessage is the last that the run has shown, to it or to everyone; nil if none.
+func (r *run) lastMessage() *fact {
 	for _, f := range slices.Backward(r.facts) {
-		if f.Event == "message" && f.event.To != everyone {
+		if f.Event == "message" {
 			return f
 		}
 	}
