@@ -150,6 +150,9 @@ func (e *end) deliver() {
 			p.core.Connected(w.now, e.id, e.dial, e.other.process.node.identity.Key(), e.other.process.node.address)
 			p.drain()
 		case parcelClosed:
+			if x.reason == CloseProtocol {
+				p.expelled = w.now
+			}
 			e.end(x.reason != CloseBye, "closed by the peer: "+string(x.data))
 		case parcelFrame:
 			p.receive(e, x.data)

@@ -33,10 +33,11 @@ type process struct {
 	// jumpy: it has been cut off or frozen, so that others may have missed it.
 	jumpy bool
 
-	there map[certs.ID]certs.PublicKey // by the events
-	log   []seen
-	got   map[[pb.MessageIDSize]byte]int
-	last  map[string]uint64 // the counter of the last broadcast of a run
+	there    map[certs.ID]certs.PublicKey // by the events
+	log      []seen
+	got      map[[pb.MessageIDSize]byte]int
+	expelled time.Duration     // when a link of it was ended last since it broke the protocol
+	last     map[string]uint64 // the counter of the last broadcast of a run
 }
 
 // seen is an event and its time.
@@ -256,7 +257,9 @@ func (p *process) see(event Event) {
 // checkLeft judges an event at once: a living peer that nothing has ever cut off is never lost.
 func (p *process) checkLeft(e Left, key certs.PublicKey) {
 	w := p.node.world
-	if !w.strict || p.jumpy || p.hostile { // a liar's links end, and with them what it should hear
+	// Whose links have just been ended for its lies misses what was said meanwhile.
+	expelled := p.hostile && p.expelled > 0 && w.now < p.expelled+time.Second
+	if !w.strict || p.jumpy || expelled {
 		return
 	}
 	for _, n := range w.nodes {
