@@ -175,12 +175,12 @@ func replaceFile(path string, content []byte) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
-// syncDir makes a renaming last. Windows has no such call, and some file
+// SyncDir makes a renaming in dir last. Windows has no such call, and some file
 // systems refuse it.
-func syncDir(dir string) error {
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

@@ -115,19 +115,13 @@ func TestNoCustody(t *testing.T) {
 // it, wait for the sender.
 func TestLongBodiesAreNotLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		w.keeping("alice", "bob")
-		w.start("carol")
-		alice := w.start("alice", "carol")
-		bob := w.start("bob", "carol")
-		alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
-		w.leave(bob)
-		awaitEvent(alice, time.Second, func(l PeerLeft) bool { return l.ID == "bob" })
+		alice := w.withoutBob()
 		long := strings.Repeat("x", maxLeftBody+1)
 		for _, body := range []string{"first", long, "last"} {
 			alice.send("bob", body)
 		}
 		w.leave(alice)
-		bob = w.start("bob", "carol")
+		bob := w.start("bob", "carol")
 		bob.awaitBodies(5*time.Second, "alice", "first")
 		time.Sleep(5 * time.Second)
 		alice = w.start("alice", "carol")
@@ -137,23 +131,17 @@ func TestLongBodiesAreNotLeft(t *testing.T) {
 }
 
 // Two messages are left with others, the second 20 hours after the first, and their author
-// goes; the receiver comes after 30. The first is not kept any more, and the second alone
-// would make it come too late.
+// goes; the receiver comes after 30. Both are still kept: the second alone would make the
+// first come too late.
 func TestDepositsOfMoreThanADay(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		w.keeping("alice", "bob")
-		w.start("carol")
-		alice := w.start("alice", "carol")
-		bob := w.start("bob", "carol")
-		alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
-		w.leave(bob)
-		awaitEvent(alice, time.Second, func(l PeerLeft) bool { return l.ID == "bob" })
+		alice := w.withoutBob()
 		alice.send("bob", "A")
 		time.Sleep(20 * time.Hour)
 		alice.send("bob", "B")
 		w.leave(alice)
 		time.Sleep(10 * time.Hour)
-		bob = w.start("bob", "carol")
+		bob := w.start("bob", "carol")
 		time.Sleep(65 * time.Minute)
 		alice = w.start("alice", "carol")
 		time.Sleep(10 * time.Second)
@@ -162,6 +150,20 @@ func TestDepositsOfMoreThanADay(t *testing.T) {
 			t.Errorf("%d are delivered", n)
 		}
 	})
+}
+
+// withoutBob starts carol, and alice, who has met bob; he has left. Alice and bob have
+// state directories.
+func (w *world) withoutBob() (alice *peer) {
+	w.t.Helper()
+	w.keeping("alice", "bob")
+	w.start("carol")
+	alice = w.start("alice", "carol")
+	bob := w.start("bob", "carol")
+	alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
+	w.leave(bob)
+	awaitEvent(alice, time.Second, func(l PeerLeft) bool { return l.ID == "bob" })
+	return alice
 }
 
 // leave has a peer leave in good order, and returns how much is undelivered.

@@ -180,8 +180,8 @@ func (n *Node) noteHandled(it item) {
 	switch {
 	case it.settled != nil:
 		n.forget(it.settled)
-	case it.author != certs.PublicKey{} && n.store != nil:
-		n.store.Note(broadcastMark(it.author), store.Position(it.position), nil)
+	case it.author != certs.PublicKey{}:
+		n.noteShown(broadcastMark(it.author), it.position, func() {})
 	}
 }
 

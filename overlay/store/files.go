@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -71,7 +70,7 @@ func (s *Store) openFiles(dir string) error {
 			return err
 		}
 	}
-	if err := syncDir(dir); err != nil { // the last process may not have come to it
+	if err := certs.SyncDir(dir); err != nil { // the last process may not have come to it
 		return err
 	}
 	if s.db, err = openDatabase(s.path); err != nil || used {
@@ -152,7 +151,7 @@ func (s *Store) makeFile(dir, name string, write func(path string) error) error 
 	if !s.reach("renamed " + name) {
 		return ErrKilled
 	}
-	return syncDir(dir)
+	return certs.SyncDir(dir)
 }
 
 // makeDatabase makes an empty database: its commit is synced.
@@ -195,21 +194,4 @@ func openDatabase(path string) (*bbolt.DB, error) {
 	}
 	db.AllocSize = growStep
 	return db, nil
-}
-
-// syncDir makes a renaming last. Windows has no such call, and some file systems
-// refuse it.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
 }
