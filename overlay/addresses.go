@@ -5,40 +5,95 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"quicpeer/pb"
 )
 
-// addresses returns where others can dial the socket: for the record, and for
-// the user, who may also want to join from this very machine. A socket on all
-// addresses is at those of every interface; its loopback address is in the
-// record only when there is no other.
-func addresses(socket netip.AddrPort) (record, listen []string) {
-	if !socket.Addr().IsUnspecified() {
-		a := netip.AddrPortFrom(socket.Addr().Unmap(), socket.Port()).String()
-		return []string{a}, []string{a}
+// ownAddresses returns where others can dial the socket, and the subnets that it is in.
+// A socket on all addresses is at those of every interface but the loopback ones, which
+// mean nothing to others, and the link-local ones, which lack a zone there; bridges of
+// containers and of virtual machines come last.
+func ownAddresses(socket netip.AddrPort) (own []netip.AddrPort, near []netip.Prefix) {
+	all := socket.Addr().IsUnspecified()
+	if !all {
+		own = append(own, netip.AddrPortFrom(socket.Addr().Unmap(), socket.Port()))
 	}
-	interfaces, err := net.InterfaceAddrs()
+	interfaces, err := net.Interfaces()
 	if err != nil {
-		interfaces = nil // the loopback address below is left
+		return own, nil // others say where they see us
 	}
+	slices.SortStableFunc(interfaces, func(a, b net.Interface) int { return bridgeRank(a) - bridgeRank(b) })
 	for _, i := range interfaces {
-		prefix, err := netip.ParsePrefix(i.String())
+		list, err := i.Addrs()
 		if err != nil {
-			continue
+			continue // it has just gone
 		}
-		ip := prefix.Addr().Unmap()
-		if ip.IsGlobalUnicast() && (ip.Is4() || socket.Addr().Is6()) && len(record) < pb.MaxAddresses {
-			record = append(record, netip.AddrPortFrom(ip, socket.Port()).String())
+		for _, a := range list {
+			prefix, err := netip.ParsePrefix(a.String())
+			if err != nil || len(near) == maxOwnAddresses {
+				continue
+			}
+			ip := prefix.Addr().Unmap()
+			switch {
+			case !ip.IsGlobalUnicast():
+			case all && (ip.Is4() || socket.Addr().Is6()):
+				own = append(own, netip.AddrPortFrom(ip, socket.Port()))
+				near = append(near, prefix.Masked())
+			case ip == socket.Addr().Unmap():
+				near = append(near, prefix.Masked())
+			}
 		}
 	}
-	loopback := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), socket.Port()).String()
-	listen = append(append(listen, record...), loopback)
-	if len(record) == 0 {
-		record = []string{loopback}
+	return own, near
+}
+
+// maxOwnAddresses leaves room in the record for what routers and others say.
+const maxOwnAddresses = pb.MaxAddresses - 2
+
+// bridgeRank puts the bridges of containers and virtual machines behind what leads to
+// other hosts, by the names that Docker, libvirt, LXC and Kubernetes give them.
+func bridgeRank(i net.Interface) int {
+	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "lxc", "cni"} {
+		if strings.HasPrefix(i.Name, prefix) {
+			return 1
+		}
 	}
-	return record, listen
+	return 0
+}
+
+// listening is where the user is told that the peer can be dialled, who may also want to
+// join from this very machine.
+func listening(socket netip.AddrPort) []string {
+	own, _ := ownAddresses(socket)
+	var list []string
+	for _, a := range own {
+		list = append(list, a.String())
+	}
+	if socket.Addr().IsUnspecified() {
+		list = append(list, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), socket.Port()).String())
+	}
+	return list
+}
+
+// movedEvery is how often a node looks whether its host's addresses have changed.
+const movedEvery = time.Second
+
+// noticeMove tells the core when the host's addresses have changed.
+func (n *Node) noticeMove(now time.Duration) {
+	if !n.endpoint.Addr().Addr().IsUnspecified() || now < n.lookedAt+movedEvery {
+		return
+	}
+	n.lookedAt = now
+	own, near := ownAddresses(n.endpoint.Addr())
+	if slices.Equal(own, n.own) {
+		return
+	}
+	n.own = own
+	n.core.Moved(now, own, near)
 }
 
 // resolve turns HOST:PORT into the addresses behind it.

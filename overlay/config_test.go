@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 func TestConfigDefaults(t *testing.T) {
@@ -70,20 +69,21 @@ func TestResolve(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for _, in := range []string{"127.0.0.1:5000", "192.0.2.1:5000", "[2001:db8::1]:5000"} {
-		record, listen := addresses(netip.MustParseAddrPort(in))
-		if !slices.Equal(record, []string{in}) || !slices.Equal(listen, record) {
-			t.Errorf("%s: %v, %v", in, record, listen)
+		socket := netip.MustParseAddrPort(in)
+		own, _ := ownAddresses(socket)
+		if listen := listening(socket); !slices.Equal(own, []netip.AddrPort{socket}) || !slices.Equal(listen, []string{in}) {
+			t.Errorf("%s: %v, %v", in, own, listen)
 		}
 	}
 	for _, in := range []string{"0.0.0.0:5000", "[::]:5000"} {
-		record, listen := addresses(netip.MustParseAddrPort(in))
-		if !slices.Contains(listen, "127.0.0.1:5000") || len(record) == 0 || len(record) > pb.MaxAddresses {
-			t.Errorf("%s: %v, %v", in, record, listen)
+		socket := netip.MustParseAddrPort(in)
+		own, near := ownAddresses(socket)
+		if listen := listening(socket); len(listen) != len(own)+1 || !slices.Contains(listen, "127.0.0.1:5000") || len(own) > maxOwnAddresses || len(near) != len(own) {
+			t.Errorf("%s: %v in %v, %v", in, own, near, listen)
 		}
-		for _, a := range record {
-			ap, err := netip.ParseAddrPort(a)
-			if err != nil || ap.Port() != 5000 || len(record) > 1 && ap.Addr().IsLoopback() || in[0] == '0' && !ap.Addr().Is4() {
-				t.Errorf("%s: the record has %s", in, a)
+		for i, a := range own {
+			if a.Port() != 5000 || !a.Addr().IsGlobalUnicast() || in[0] == '0' && !a.Addr().Is4() || !near[i].Contains(a.Addr()) {
+				t.Errorf("%s: %s in %s", in, a, near[i])
 			}
 		}
 	}

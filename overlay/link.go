@@ -1,13 +1,10 @@
 package overlay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/netip"
-	"slices"
-	"sync"
 	"time"
 
 	"quicpeer/certs"
@@ -20,6 +17,7 @@ import (
 type nodeLink struct {
 	messageLink
 	up       bool
+	address  netip.AddrPort
 	received uint64        // packets, at the last look
 	heard    time.Duration // when that had grown
 	ended    []func()      // to be called when it has ended
@@ -45,10 +43,10 @@ func (n *Node) connected(l *transport.Link, dial core.DialID) {
 	id := n.lastLink
 	ctx, cancel := context.WithCancel(n.ctx)
 	now := n.now()
-	nl := &nodeLink{messageLink: messageLink{Link: l, id: id, key: l.Peer(), used: &activity{ctx: ctx}}, heard: now}
+	nl := &nodeLink{messageLink: messageLink{Link: l, id: id, key: l.Peer(), used: &activity{ctx: ctx}}, heard: now, address: l.RemoteAddr()}
 	nl.used.last.Store(int64(now))
 	n.links[id] = nl
-	n.core.Connected(now, id, dial, l.Peer(), l.RemoteAddr().String())
+	n.core.Connected(now, id, dial, l.Peer(), nl.address.String())
 	n.wg.Go(func() {
 		defer cancel()
 		n.read(&nl.messageLink)
@@ -178,84 +176,18 @@ func (n *Node) match(id certs.ID) {
 	}
 	if best == nil {
 		if o.wanting() {
-			n.core.Want(n.now(), id)
-			o.startRelay()
+			after := time.Duration(0)
+			if n.core.Want(n.now(), id) {
+				after = relayAfter
+			}
+			o.startRelay(after)
 		}
 		return
 	}
 	if o.wanting() && best.used.silent.Load() {
-		o.startRelay()
+		o.startRelay(relayAfter)
 	}
 	if o.attach(&best.messageLink) {
 		n.wg.Go(func() { o.send(&best.messageLink) })
 	}
-}
-
-// dial tries all addresses of a peer at once; the first to connect is used.
-func (n *Node) dial(d core.Dial) {
-	ctx, cancel := context.WithTimeout(n.ctx, d.Timeout)
-	defer cancel()
-	list, err := n.resolveAll(ctx, d.Addresses)
-	var (
-		first   sync.Once
-		winner  *transport.Link
-		mu      sync.Mutex
-		dialers sync.WaitGroup
-	)
-	for _, address := range list {
-		dialers.Go(func() {
-			l, dialErr := n.endpoint.Dial(ctx, address, d.Key)
-			if dialErr != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				err = worse(err, dialErr)
-				return
-			}
-			lost := true
-			first.Do(func() {
-				winner, lost = l, false
-				cancel()
-			})
-			if lost {
-				l.Abort(transport.CodeDuplicateLink, "another address was faster")
-			}
-		})
-	}
-	dialers.Wait()
-	if winner != nil {
-		n.post(func() { n.connected(winner, d.ID) })
-		return
-	}
-	if err == nil {
-		err = transport.ErrNoAnswer
-	}
-	n.post(func() { n.core.DialFailed(n.now(), d.ID, errors.Is(err, certs.ErrSelf), err.Error()) })
-}
-
-// worse chooses of two failures the one that says more: anything rather than
-// silence, the first of equals.
-func worse(a, b error) error {
-	if a == nil || silence(a) && !silence(b) {
-		return b
-	}
-	return a
-}
-
-func silence(err error) bool {
-	return errors.Is(err, transport.ErrNoAnswer) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// resolveAll returns the addresses behind the names, each once.
-func (n *Node) resolveAll(ctx context.Context, names []string) (list []netip.AddrPort, err error) {
-	for _, name := range names {
-		found, resolveErr := resolve(ctx, name)
-		if resolveErr != nil {
-			err = resolveErr
-		}
-		list = append(list, found...)
-	}
-	slices.SortFunc(list, func(a, b netip.AddrPort) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Port(), b.Port()))
-	})
-	return slices.Compact(list), err
 }

@@ -90,6 +90,7 @@ func (n *Node) hear() {
 	now := n.now()
 	n.heardAt = now
 	n.noticeSleep(now)
+	n.noticeMove(now)
 	n.mu.Lock()
 	for _, o := range n.outboxes {
 		o.keepLink()
@@ -101,9 +102,13 @@ func (n *Node) hear() {
 		if stats.Received != l.received {
 			l.received, l.heard = stats.Received, now
 		}
+		if address := l.RemoteAddr(); address != l.address {
+			l.address = address
+			n.core.Seen(now, id, address.String())
+		}
 		if silent := now-l.heard > silentAfter; silent != l.used.silent.Swap(silent) && silent && l.up {
 			if o := n.existingOutbox(l.peer); o != nil && o.wanting() {
-				o.startRelay()
+				o.startRelay(relayAfter)
 			}
 		}
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
@@ -152,7 +157,12 @@ func (n *Node) apply(out core.Effects) {
 		n.closeLink(c)
 	}
 	for _, d := range out.Dials {
-		n.wg.Go(func() { n.dial(d) })
+		n.dial(d)
+	}
+	for _, id := range out.Cancels {
+		if r := n.races[id]; r != nil {
+			r.cancel()
+		}
 	}
 	for _, v := range out.Verify {
 		n.wg.Go(func() { n.verify(v) })
@@ -198,8 +208,7 @@ func (n *Node) happened(event core.Event) {
 	switch e := event.(type) {
 	case core.Ready:
 		n.setPrefix()
-		_, listen := addresses(n.endpoint.Addr())
-		n.queue.push(Ready{n.id, n.Key(), listen})
+		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr())})
 	case core.Joined:
 		n.queue.push(PeerJoined(e))
 		n.setPresent(e.ID, e.Key, true)

@@ -34,6 +34,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,11 +61,14 @@ type Node struct {
 	// The loop's own.
 	core     *core.Core
 	links    map[core.LinkID]*nodeLink
+	races    map[core.DialID]*race
 	lastLink core.LinkID
 	awaken   *time.Timer
 	dropped  drops
-	heardAt  time.Duration // when the links were looked at last
-	ahead    time.Duration // of the clock on the wall, since the start
+	heardAt  time.Duration    // when the links were looked at last
+	ahead    time.Duration    // of the clock on the wall, since the start
+	own      []netip.AddrPort // of the host's interfaces
+	lookedAt time.Duration    // when these were looked at last
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
@@ -153,6 +157,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
 		links:    make(map[core.LinkID]*nodeLink),
+		races:    make(map[core.DialID]*race),
 		inputs:   make(chan func(), 256),
 		ready:    make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -179,12 +184,13 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		return nil, errors.Join(err, n.closeStore())
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	record, _ := addresses(endpoint.Addr())
+	var near []netip.Prefix
+	n.own, near = ownAddresses(endpoint.Addr())
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails, see crypto/rand
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
-		Addresses: record, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		Addresses: n.own, Near: near, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())

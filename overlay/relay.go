@@ -48,15 +48,15 @@ func (o *outbox) endRelay() {
 	o.box.Rewind(delivery.Relayed)
 }
 
-// startRelay has messages go over others from a little later on.
-func (o *outbox) startRelay() {
+// startRelay has messages go over others, from so much later on.
+func (o *outbox) startRelay(after time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || o.direct() || !o.present || o.sealing == (certs.SealingKey{}) {
 		return
 	}
 	if o.way.begin == 0 {
-		o.way.begin, o.way.retry = o.node.now()+relayAfter, relayRetry
+		o.way.begin, o.way.retry = o.node.now()+after, relayRetry
 	}
 	if o.way.running {
 		o.changed.Broadcast()

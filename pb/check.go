@@ -18,6 +18,7 @@ const (
 	MaxSoftware      = 64
 	MaxReason        = 256
 	MaxAddresses     = 16 // entries in Record.addresses
+	MaxObserved      = 4  // entries in Record.observed
 	MaxAnnouncements = 64 // entries in a frame
 	MaxCandidates    = 8  // entries in a refusal
 	MaxHops          = 64 // first arrival takes up to 22 hops at 100,000 peers; three times that
@@ -130,6 +131,14 @@ func Check(m *PeerMessage) error {
 		want, err = PeerMessageType_CUSTODY, cmp.Or(
 			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
+	case *PeerMessage_Observed:
+		want, err = PeerMessageType_REACH, checkAddress(c.Observed.GetAddress())
+	case *PeerMessage_Call:
+		want, err = PeerMessageType_REACH, checkName(c.Call.GetId(), c.Call.GetKey())
+	case *PeerMessage_CallRefused:
+		want, err = PeerMessageType_REACH, checkAtMost("reason", len(c.CallRefused.GetReason()), MaxReason)
+	case *PeerMessage_Go:
+		want, err = PeerMessageType_REACH, checkGo(c.Go)
 	case *PeerMessage_Broadcast:
 		want, err = PeerMessageType_BROADCAST, checkBroadcast(c.Broadcast)
 	case *PeerMessage_BroadcastsHeld:
@@ -183,6 +192,7 @@ func checkHandshakeStart(h *HandshakeStart) error {
 	if err := cmp.Or(
 		checkAtMost("software", len(h.GetSoftware()), MaxSoftware),
 		checkNumber(h.GetBroadcasts()),
+		checkAtMost("address", len(h.GetObserved()), maxAddress),
 	); err != nil {
 		return err
 	}
@@ -199,6 +209,7 @@ func checkHandshakeResponse(h *HandshakeResponse) error {
 	if err := cmp.Or(
 		checkAtMost("software", len(h.GetSoftware()), MaxSoftware),
 		checkNumber(h.GetBroadcasts()),
+		checkAtMost("address", len(h.GetObserved()), maxAddress),
 	); err != nil {
 		return err
 	}
@@ -284,64 +295,6 @@ func checkRoutes(r *Routes) error {
 	return cmp.Or(
 		checkAtMost("routes", len(r.GetPeers()), MaxRoutes),
 		checkLength("hops", r.GetHops(), len(r.GetPeers())),
-	)
-}
-
-func checkRouted(r *Routed) error {
-	for i, parent := range r.GetParents() {
-		if int(parent) > i {
-			return fmt.Errorf("a way that is none")
-		}
-	}
-	if err := cmp.Or(
-		CheckID(r.GetFrom()),
-		CheckID(r.GetTo()),
-		checkIDs("passed", r.GetPassed(), MaxPassed),
-		checkLength("parents", r.GetParents(), len(r.GetPassed())),
-	); err != nil {
-		return err
-	}
-	switch c := r.GetContent().(type) {
-	case *Routed_Question:
-		return cmp.Or(checkLength("key", c.Question.GetSubject(), KeySize), CheckID(c.Question.GetId()))
-	case *Routed_Answer:
-		if err := checkLength("key", c.Answer.GetSubject(), KeySize); err != nil || c.Answer.GetFresh() {
-			return err
-		}
-		return checkSigned(c.Answer.GetTestimony(), maxTestimony)
-	case *Routed_Accusation:
-		return checkAnnouncements([]*Announcement{c.Accusation})
-	case *Routed_Ping:
-		return checkLength("key", c.Ping.GetKey(), KeySize)
-	case *Routed_Pong:
-		return checkLength("key", c.Pong.GetKey(), KeySize)
-	case *Routed_Envelope:
-		return checkEnvelope(c.Envelope)
-	case *Routed_Refusal:
-		return checkAtMost("reason", len(c.Refusal.GetReason()), MaxReason)
-	case *Routed_Collected:
-		return cmp.Or(
-			checkSigned(c.Collected.GetContent(), maxCollected),
-			checkAtMost("receipts", len(c.Collected.GetReceipts()), MaxDeposit))
-	}
-	return fmt.Errorf("nothing that is routed")
-}
-
-func checkEnvelope(e *Envelope) error {
-	if e.GetPart() >= e.GetParts() || e.GetParts() > MaxParts || len(e.GetSealed()) == 0 {
-		return fmt.Errorf("part %d of %d with %d bytes", e.GetPart(), e.GetParts(), len(e.GetSealed()))
-	}
-	return checkAtMost("sealed bytes", len(e.GetSealed()), MaxPart)
-}
-
-func checkDeposit(d *Deposit) error {
-	if len(d.GetSealed()) == 0 {
-		return fmt.Errorf("nothing is deposited")
-	}
-	return cmp.Or(
-		CheckID(d.GetReceiver()),
-		checkLength("key", d.GetReceiverKey(), KeySize),
-		checkAtMost("sealed bytes", len(d.GetSealed()), MaxDeposit),
 	)
 }
 

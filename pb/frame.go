@@ -126,6 +126,14 @@ func Wrap(content proto.Message) *PeerMessage {
 		return &PeerMessage{Type: PeerMessageType_CUSTODY, Content: &PeerMessage_Deposit{c}}
 	case *DepositAnswer:
 		return &PeerMessage{Type: PeerMessageType_CUSTODY, Content: &PeerMessage_DepositAnswer{c}}
+	case *Observed:
+		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Observed{c}}
+	case *Call:
+		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Call{c}}
+	case *Refusal:
+		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_CallRefused{c}}
+	case *Go:
+		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Go{c}}
 	default:
 		panic(fmt.Sprintf("pb: %T is no content of a PeerMessage", content))
 	}

@@ -67,6 +67,8 @@ const (
 	PeerMessageType_ROUTED PeerMessageType = 9
 	// deposit, deposit_answer
 	PeerMessageType_CUSTODY PeerMessageType = 10
+	// observed, call, call_refused, go
+	PeerMessageType_REACH PeerMessageType = 11
 )
 
 // Enum value maps for PeerMessageType.
@@ -83,6 +85,7 @@ var (
 		8:  "ROUTES",
 		9:  "ROUTED",
 		10: "CUSTODY",
+		11: "REACH",
 	}
 	PeerMessageType_value = map[string]int32{
 		"PEER_MESSAGE_TYPE_UNSPECIFIED": 0,
@@ -96,6 +99,7 @@ var (
 		"ROUTES":                        8,
 		"ROUTED":                        9,
 		"CUSTODY":                       10,
+		"REACH":                         11,
 	}
 )
 
@@ -399,6 +403,10 @@ type PeerMessage struct {
 	//	*PeerMessage_BroadcastsWanted
 	//	*PeerMessage_Deposit
 	//	*PeerMessage_DepositAnswer
+	//	*PeerMessage_Observed
+	//	*PeerMessage_Call
+	//	*PeerMessage_CallRefused
+	//	*PeerMessage_Go
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -619,6 +627,42 @@ func (x *PeerMessage) GetDepositAnswer() *DepositAnswer {
 	return nil
 }
 
+func (x *PeerMessage) GetObserved() *Observed {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Observed); ok {
+			return x.Observed
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetCall() *Call {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Call); ok {
+			return x.Call
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetCallRefused() *Refusal {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_CallRefused); ok {
+			return x.CallRefused
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetGo() *Go {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Go); ok {
+			return x.Go
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -699,6 +743,22 @@ type PeerMessage_DepositAnswer struct {
 	DepositAnswer *DepositAnswer `protobuf:"bytes,20,opt,name=deposit_answer,json=depositAnswer,proto3,oneof"`
 }
 
+type PeerMessage_Observed struct {
+	Observed *Observed `protobuf:"bytes,21,opt,name=observed,proto3,oneof"`
+}
+
+type PeerMessage_Call struct {
+	Call *Call `protobuf:"bytes,22,opt,name=call,proto3,oneof"`
+}
+
+type PeerMessage_CallRefused struct {
+	CallRefused *Refusal `protobuf:"bytes,23,opt,name=call_refused,json=callRefused,proto3,oneof"`
+}
+
+type PeerMessage_Go struct {
+	Go *Go `protobuf:"bytes,24,opt,name=go,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -736,6 +796,14 @@ func (*PeerMessage_BroadcastsWanted) isPeerMessage_Content() {}
 func (*PeerMessage_Deposit) isPeerMessage_Content() {}
 
 func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
+
+func (*PeerMessage_Observed) isPeerMessage_Content() {}
+
+func (*PeerMessage_Call) isPeerMessage_Content() {}
+
+func (*PeerMessage_CallRefused) isPeerMessage_Content() {}
+
+func (*PeerMessage_Go) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -965,7 +1033,8 @@ type Record struct {
 	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// The network's name, at most 64 bytes of printable UTF-8.
 	Network string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	// UDP addresses to dial, IP:PORT, at most 16.
+	// UDP addresses to dial, IP:PORT, at most 16: those of the peer's interfaces, and
+	// what leads to it from outside (a port that its router maps to it).
 	Addresses []string `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// When this run of the peer asked to join, in ms since 1970 by its own clock,
 	// raised above every earlier one of the key.
@@ -974,7 +1043,11 @@ type Record struct {
 	Seq uint32 `protobuf:"varint,7,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The X25519 public key (32 bytes) to which what goes over other peers is sealed.
 	// JOIN; without it only direct messages reach the peer.
-	SealingKey    []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	SealingKey []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	// Where others see the peer, if that is none of its own addresses: it is behind a NAT,
+	// and nothing gets in there that the peer does not expect. To be dialled only after a
+	// Go. At most 4.
+	Observed      []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1061,6 +1134,13 @@ func (x *Record) GetSeq() uint32 {
 func (x *Record) GetSealingKey() []byte {
 	if x != nil {
 		return x.SealingKey
+	}
+	return nil
+}
+
+func (x *Record) GetObserved() []string {
+	if x != nil {
+		return x.Observed
 	}
 	return nil
 }
@@ -1297,7 +1377,10 @@ type HandshakeStart struct {
 	// Name and version of the program, for logs; at most 64 bytes.
 	Software string `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
 	// How many broadcasts the dialer has said in this run.
-	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	// The address that the dialer has reached the other side at, IP:PORT. It is only a
+	// claim, as every word about where somebody is seen.
+	Observed      string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1374,6 +1457,13 @@ func (x *HandshakeStart) GetBroadcasts() uint64 {
 	return 0
 }
 
+func (x *HandshakeStart) GetObserved() string {
+	if x != nil {
+		return x.Observed
+	}
+	return ""
+}
+
 // HandshakeResponse answers HandshakeStart. After any code but OK the
 // connection is closed.
 type HandshakeResponse struct {
@@ -1387,7 +1477,9 @@ type HandshakeResponse struct {
 	Candidates []*Signed `protobuf:"bytes,4,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	Software   string    `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
 	// How many broadcasts the answering peer has said in this run.
-	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	// OK: the address that the dialer's packets come from, IP:PORT.
+	Observed      string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1462,6 +1554,13 @@ func (x *HandshakeResponse) GetBroadcasts() uint64 {
 		return x.Broadcasts
 	}
 	return 0
+}
+
+func (x *HandshakeResponse) GetObserved() string {
+	if x != nil {
+		return x.Observed
+	}
+	return ""
 }
 
 // Neighbour asks for, grants, refuses or ends neighbourhood on this connection.
@@ -1953,6 +2052,9 @@ type Routed struct {
 	//	*Routed_Envelope
 	//	*Routed_Refusal
 	//	*Routed_Collected
+	//	*Routed_Call
+	//	*Routed_Called
+	//	*Routed_Go
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2095,6 +2197,33 @@ func (x *Routed) GetCollected() *Collected {
 	return nil
 }
 
+func (x *Routed) GetCall() *Call {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Call); ok {
+			return x.Call
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetCalled() *Call {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Called); ok {
+			return x.Called
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetGo() *Go {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Go); ok {
+			return x.Go
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -2132,6 +2261,20 @@ type Routed_Collected struct {
 	Collected *Collected `protobuf:"bytes,12,opt,name=collected,proto3,oneof"`
 }
 
+type Routed_Call struct {
+	// The three steps of a meeting that no common neighbour arranges: call, the same
+	// back, and a time later go. The caller takes the time in between.
+	Call *Call `protobuf:"bytes,13,opt,name=call,proto3,oneof"`
+}
+
+type Routed_Called struct {
+	Called *Call `protobuf:"bytes,14,opt,name=called,proto3,oneof"`
+}
+
+type Routed_Go struct {
+	Go *Go `protobuf:"bytes,15,opt,name=go,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -2147,6 +2290,198 @@ func (*Routed_Envelope) isRouted_Content() {}
 func (*Routed_Refusal) isRouted_Content() {}
 
 func (*Routed_Collected) isRouted_Content() {}
+
+func (*Routed_Call) isRouted_Content() {}
+
+func (*Routed_Called) isRouted_Content() {}
+
+func (*Routed_Go) isRouted_Content() {}
+
+// Observed tells the other side of a connection that its packets come from another
+// address than before.
+type Observed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// IP:PORT
+	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Observed) Reset() {
+	*x = Observed{}
+	mi := &file_quicpeer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Observed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Observed) ProtoMessage() {}
+
+func (x *Observed) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Observed.ProtoReflect.Descriptor instead.
+func (*Observed) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Observed) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// Call asks a neighbour to have the sender and another neighbour of it dial each other
+// at the same moment, since at least one of the two is behind a NAT: each one's first
+// packet opens its own NAT for the other's. The answer is a Go to both, or a Refusal to
+// the caller. Routed to the other itself it asks for the same without anybody between.
+type Call struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random; named in the answer.
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who is called, its ID and key; routed: who calls.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Call) Reset() {
+	*x = Call{}
+	mi := &file_quicpeer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Call) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Call) ProtoMessage() {}
+
+func (x *Call) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Call.ProtoReflect.Descriptor instead.
+func (*Call) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Call) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Call) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Call) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Go says: dial this peer now. It does the same in this moment.
+type Go struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Call.number
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who is to be dialled.
+	Id  string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Where the sender sees that peer, IP:PORT; empty if it has no link to it. Only an
+	// address whose IP the peer has signed in its record is dialled.
+	Observed      string `protobuf:"bytes,4,opt,name=observed,proto3" json:"observed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Go) Reset() {
+	*x = Go{}
+	mi := &file_quicpeer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Go) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Go) ProtoMessage() {}
+
+func (x *Go) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Go.ProtoReflect.Descriptor instead.
+func (*Go) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Go) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Go) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Go) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Go) GetObserved() string {
+	if x != nil {
+		return x.Observed
+	}
+	return ""
+}
 
 // Envelope is a part of something sealed on its way to the only peer that can open
 // it. Who passes it on sees to whom and from whom it goes, its size and when, and
@@ -2168,7 +2503,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2515,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2528,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2251,7 +2586,7 @@ type Letter struct {
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2598,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2611,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Letter) GetSender() string {
@@ -2355,7 +2690,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2702,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2715,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Refusal) GetNumber() uint64 {
@@ -2413,7 +2748,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2760,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2773,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2476,7 +2811,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2823,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2836,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2541,7 +2876,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2888,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2901,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2595,7 +2930,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2942,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2955,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2651,7 +2986,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2998,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +3011,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2722,7 +3057,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +3069,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +3082,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -2797,7 +3132,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3144,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3157,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -2855,7 +3190,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3202,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3215,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -2919,7 +3254,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3266,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3279,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -2989,7 +3324,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3336,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3349,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3036,7 +3371,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3383,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3396,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3090,7 +3425,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3437,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3450,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3172,7 +3507,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3519,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3532,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3229,7 +3564,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +3576,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +3589,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3289,7 +3624,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xe1\t\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x9d\v\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -3313,7 +3648,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x0fbroadcasts_held\x18\x11 \x01(\v2\x1b.quicpeer.v1.BroadcastsHeldH\x00R\x0ebroadcastsHeld\x12L\n" +
 	"\x11broadcasts_wanted\x18\x12 \x01(\v2\x1d.quicpeer.v1.BroadcastsWantedH\x00R\x10broadcastsWanted\x120\n" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
-	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswerB\t\n" +
+	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
+	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
+	"\x04call\x18\x16 \x01(\v2\x11.quicpeer.v1.CallH\x00R\x04call\x129\n" +
+	"\fcall_refused\x18\x17 \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\vcallRefused\x12!\n" +
+	"\x02go\x18\x18 \x01(\v2\x0f.quicpeer.v1.GoH\x00R\x02goB\t\n" +
 	"\acontent\"\x96\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -3328,7 +3667,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
 	"\x06Signed\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xde\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xfa\x01\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3338,7 +3677,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\a \x01(\rR\x03seq\x12\x1f\n" +
 	"\vsealing_key\x18\b \x01(\fR\n" +
-	"sealingKey\"y\n" +
+	"sealingKey\x12\x1a\n" +
+	"\bobserved\x18\t \x03(\tR\bobserved\"y\n" +
 	"\tTestimony\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -3355,7 +3695,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
-	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xbd\x01\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xd9\x01\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x0e\n" +
@@ -3364,7 +3704,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bsoftware\x18\x05 \x01(\tR\bsoftware\x12\x1e\n" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
-	"broadcasts\"\xf9\x01\n" +
+	"broadcasts\x12\x1a\n" +
+	"\bobserved\x18\a \x01(\tR\bobserved\"\x95\x02\n" +
 	"\x11HandshakeResponse\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
@@ -3375,7 +3716,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bsoftware\x18\x05 \x01(\tR\bsoftware\x12\x1e\n" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
-	"broadcasts\"\x85\x01\n" +
+	"broadcasts\x12\x1a\n" +
+	"\bobserved\x18\a \x01(\tR\bobserved\"\x85\x01\n" +
 	"\tNeighbour\x12.\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
 	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +
@@ -3404,7 +3746,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xfb\x03\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xf4\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3420,8 +3762,22 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\benvelope\x18\n" +
 	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
 	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
-	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollectedB\t\n" +
-	"\acontent\"d\n" +
+	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x12'\n" +
+	"\x04call\x18\r \x01(\v2\x11.quicpeer.v1.CallH\x00R\x04call\x12+\n" +
+	"\x06called\x18\x0e \x01(\v2\x11.quicpeer.v1.CallH\x00R\x06called\x12!\n" +
+	"\x02go\x18\x0f \x01(\v2\x0f.quicpeer.v1.GoH\x00R\x02goB\t\n" +
+	"\acontent\"$\n" +
+	"\bObserved\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"@\n" +
+	"\x04Call\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\"Z\n" +
+	"\x02Go\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\x12\x1a\n" +
+	"\bobserved\x18\x04 \x01(\tR\bobserved\"d\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
@@ -3497,7 +3853,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
 	"\rdepositor_key\x18\x03 \x01(\fR\fdepositorKey\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since*\xbc\x01\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since*\xc7\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -3512,7 +3868,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"\x06ROUTED\x10\t\x12\v\n" +
 	"\aCUSTODY\x10\n" +
-	"*H\n" +
+	"\x12\t\n" +
+	"\x05REACH\x10\v*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -3554,7 +3911,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3580,23 +3937,26 @@ var file_quicpeer_proto_goTypes = []any{
 	(*SyncVersions)(nil),       // 21: quicpeer.v1.SyncVersions
 	(*SyncReply)(nil),          // 22: quicpeer.v1.SyncReply
 	(*Routed)(nil),             // 23: quicpeer.v1.Routed
-	(*Envelope)(nil),           // 24: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 25: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 26: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 27: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 28: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 29: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 30: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 31: quicpeer.v1.Question
-	(*Answer)(nil),             // 32: quicpeer.v1.Answer
-	(*Ping)(nil),               // 33: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 34: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 35: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 36: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 37: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 38: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 39: quicpeer.v1.StoredMessage
-	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
+	(*Observed)(nil),           // 24: quicpeer.v1.Observed
+	(*Call)(nil),               // 25: quicpeer.v1.Call
+	(*Go)(nil),                 // 26: quicpeer.v1.Go
+	(*Envelope)(nil),           // 27: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 28: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 29: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 30: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 31: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 32: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 33: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 34: quicpeer.v1.Question
+	(*Answer)(nil),             // 35: quicpeer.v1.Answer
+	(*Ping)(nil),               // 36: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 37: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 38: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 39: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 40: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 41: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 42: quicpeer.v1.StoredMessage
+	(*StoredDeposit)(nil),      // 43: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -3608,51 +3968,58 @@ var file_quicpeer_proto_depIdxs = []int32{
 	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	18, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
 	22, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	34, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	37, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	19, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
 	20, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
 	21, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
 	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	36, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	37, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	27, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	28, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 21: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 22: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 23: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	8,  // 24: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
-	11, // 25: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 26: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 27: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 28: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 29: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 30: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	11, // 31: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	31, // 32: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	32, // 33: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	33, // 34: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	33, // 35: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	11, // 36: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
-	24, // 37: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	26, // 38: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	29, // 39: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	6,  // 40: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	7,  // 41: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	8,  // 42: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	8,  // 43: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 44: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	35, // 45: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	35, // 46: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	6,  // 47: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	27, // 48: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	39, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	40, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	30, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	31, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	24, // 20: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	25, // 21: quicpeer.v1.PeerMessage.call:type_name -> quicpeer.v1.Call
+	29, // 22: quicpeer.v1.PeerMessage.call_refused:type_name -> quicpeer.v1.Refusal
+	26, // 23: quicpeer.v1.PeerMessage.go:type_name -> quicpeer.v1.Go
+	1,  // 24: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 25: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 26: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	8,  // 27: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	8,  // 28: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
+	11, // 29: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 30: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 34: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	11, // 35: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	34, // 36: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	35, // 37: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	36, // 38: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	36, // 39: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	11, // 40: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
+	27, // 41: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	29, // 42: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	32, // 43: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	25, // 44: quicpeer.v1.Routed.call:type_name -> quicpeer.v1.Call
+	25, // 45: quicpeer.v1.Routed.called:type_name -> quicpeer.v1.Call
+	26, // 46: quicpeer.v1.Routed.go:type_name -> quicpeer.v1.Go
+	6,  // 47: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	7,  // 48: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	8,  // 49: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	8,  // 50: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 51: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	38, // 52: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	38, // 53: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	6,  // 54: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	30, // 55: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3680,6 +4047,10 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_BroadcastsWanted)(nil),
 		(*PeerMessage_Deposit)(nil),
 		(*PeerMessage_DepositAnswer)(nil),
+		(*PeerMessage_Observed)(nil),
+		(*PeerMessage_Call)(nil),
+		(*PeerMessage_CallRefused)(nil),
+		(*PeerMessage_Go)(nil),
 	}
 	file_quicpeer_proto_msgTypes[18].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -3690,6 +4061,9 @@ func file_quicpeer_proto_init() {
 		(*Routed_Envelope)(nil),
 		(*Routed_Refusal)(nil),
 		(*Routed_Collected)(nil),
+		(*Routed_Call)(nil),
+		(*Routed_Called)(nil),
+		(*Routed_Go)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3697,7 +4071,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   36,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -34,16 +34,11 @@ func checkRecord(r *Record) error {
 	if err := CheckNetwork(r.GetNetwork()); err != nil {
 		return err
 	}
-	if err := checkAtMost("addresses", len(r.GetAddresses()), MaxAddresses); err != nil {
+	if err := cmp.Or(
+		checkAddresses(r.GetAddresses(), MaxAddresses),
+		checkAddresses(r.GetObserved(), MaxObserved),
+	); err != nil {
 		return err
-	}
-	for _, a := range r.GetAddresses() {
-		if err := checkAtMost("address", len(a), maxAddress); err != nil {
-			return err
-		}
-		if ap, err := netip.ParseAddrPort(a); err != nil || ap.Port() == 0 {
-			return fmt.Errorf("address %q is no IP:PORT", a)
-		}
 	}
 	if r.GetEpoch() == 0 {
 		return fmt.Errorf("no epoch")
@@ -52,6 +47,21 @@ func checkRecord(r *Record) error {
 		return nil
 	}
 	return checkLength("sealing key", r.GetSealingKey(), KeySize)
+}
+
+func checkAddresses(list []string, most int) error {
+	if err := checkAtMost("addresses", len(list), most); err != nil {
+		return err
+	}
+	for _, a := range list {
+		if err := checkAtMost("address", len(a), maxAddress); err != nil {
+			return err
+		}
+		if ap, err := netip.ParseAddrPort(a); err != nil || ap.Port() == 0 {
+			return fmt.Errorf("address %q is no IP:PORT", a)
+		}
+	}
+	return nil
 }
 
 // ParseBroadcast opens the payload of a signed broadcast and checks it. It does

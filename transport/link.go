@@ -140,7 +140,7 @@ func isControl(t pb.PeerMessageType) bool {
 	switch t {
 	case pb.PeerMessageType_HANDSHAKE, pb.PeerMessageType_ANNOUNCEMENT, pb.PeerMessageType_NEIGHBOUR,
 		pb.PeerMessageType_SYNC, pb.PeerMessageType_BROADCAST, pb.PeerMessageType_ROUTES, pb.PeerMessageType_ROUTED,
-		pb.PeerMessageType_CUSTODY:
+		pb.PeerMessageType_CUSTODY, pb.PeerMessageType_REACH:
 		return true
 	}
 	return false

@@ -3,8 +3,8 @@
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Leave,
-//     Slept, Tick), each with the time.
+//     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Moved,
+//     Mapped, Seen, Leave, Slept, Tick), each with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //
@@ -79,6 +79,7 @@ package core
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"quicpeer/certs"
@@ -176,11 +177,13 @@ type DialID uint64
 
 // Config is who the peer is and what it starts from.
 type Config struct {
-	ID        certs.ID
-	Identity  *certs.Identity
-	Network   string
-	Software  string
-	Addresses []string // IP:PORT, for the record
+	ID       certs.ID
+	Identity *certs.Identity
+	Network  string
+	Software string
+	// Addresses are where the interfaces of the host can be dialled, Near their subnets.
+	Addresses []netip.AddrPort
+	Near      []netip.Prefix
 	Epoch     uint64   // see pb.Record
 	Join      []string // addresses to join, opaque to the core; none: a new network
 	// JoinTimeout is how long to try them; 0 or less: for ever.
@@ -283,6 +286,9 @@ type Core struct {
 
 	relay   relay
 	custody custody
+	where   whereabouts
+	punch   punches
+	hosts   hosts
 
 	out Effects
 }
@@ -302,6 +308,7 @@ func New(cfg Config, now time.Duration) *Core {
 	c.extras.next = now + 5*extraEvery // first everybody shall have what is needed
 	c.nextProbe, c.nextHeal, c.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
 	c.renewAt = now + renewEvery - c.jitter(time.Hour)
+	c.where.own, c.where.near = cfg.Addresses, cfg.Near
 	c.table.load(cfg.Members, now)
 	c.loadCustody()
 	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
@@ -364,6 +371,8 @@ func (c *Core) Tick(now time.Duration) {
 	c.forget()
 	c.expireBroadcasts()
 	c.expirePartials()
+	c.expireCalls()
+	c.renewAddresses()
 	if c.ready && !c.leaving {
 		c.pursue()
 		c.seekNeighbours()

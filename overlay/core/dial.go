@@ -1,6 +1,7 @@
 package core
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,41 +17,77 @@ const (
 	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
 )
 
+// dial is a wish for a connection, on its way: to a target of the join or to an entry.
+type dial struct {
+	id      DialID
+	target  *target
+	peer    certs.ID
+	key     certs.PublicKey
+	seeking bool   // a neighbour
+	racing  bool   // addresses are being dialled
+	call    *call  // and the peer is asked to do the same; nil: it is not
+	why     string // the dialled addresses have failed
+}
+
+// purpose is why a peer is dialled.
+type purpose int
+
+const (
+	toCheck  purpose = iota // whether it is here
+	toSeek                  // a neighbour
+	toRelink                // since a link leads to nowhere
+)
+
 // startDial wishes for a connection.
-func (c *Core) startDial(d *dial, addresses []string) {
+func (c *Core) startDial(d *dial) {
 	c.lastDial++
 	d.id = c.lastDial
 	c.dials[d.id] = d
+}
+
+// race has addresses dialled, those that are being dialled already once.
+func (c *Core) race(d *dial, list []Candidate) {
+	d.racing = true
 	timeout := dialTimeout
 	if c.deaf && c.ready {
 		timeout = isolatedAfter - quietAfter // so that it is known by then
 	}
-	c.out.Dials = append(c.out.Dials, Dial{ID: d.id, Key: d.key, Addresses: addresses, Timeout: timeout})
+	c.out.Dials = append(c.out.Dials, Dial{ID: d.id, Key: d.key, Candidates: list, Timeout: timeout})
 }
 
-// dialEntry dials the peer at the addresses of its record, unless that is under
-// way or it was tried just now. Without any the dial has failed already.
-func (c *Core) dialEntry(e *entry) { c.dialFor(e, false) }
+// newDial begins with a wish for a connection to a peer.
+func (c *Core) newDial(e *entry, why purpose) *dial {
+	wish := &dial{peer: e.record.ID, key: e.record.Key, seeking: why == toSeek}
+	if wish.seeking {
+		c.seeking++
+	}
+	c.startDial(wish)
+	e.with().dialing = wish.id
+	return wish
+}
 
-// dialFor is dialEntry; seeking says that a neighbour is sought.
-func (c *Core) dialFor(e *entry, seeking bool) {
+// dialEntry dials a peer, unless that is under way or it was tried just now.
+func (c *Core) dialEntry(e *entry) { c.dialFor(e, toCheck) }
+
+// dialFor is dialEntry for a purpose. Who is behind a NAT is called as well (punch.go).
+// If it has no address, and nobody can call it, the dial has failed already.
+func (c *Core) dialFor(e *entry, why purpose) {
 	d := e.with()
 	if d.dialing != 0 || c.leaving || c.now < d.nextDial || len(c.dials) >= maxDials {
 		return
 	}
-	if !seeking && !d.wanted && !c.deaf && !c.checks.take(c.now, maxChecks, checkEvery) {
+	if why == toCheck && !d.wanted && !c.deaf && !c.checks.take(c.now, maxChecks, checkEvery) {
 		return
 	}
-	if len(e.record.Addresses) == 0 {
-		c.entryNotReached(e, "it has no address")
-		return
+	meets := c.mustMeet(e)
+	wish := c.newDial(e, why)
+	called := meets && c.callFor(wish, e)
+	list := c.affordable(c.candidates(e, !called, netip.AddrPort{}))
+	if len(list) > 0 {
+		c.race(wish, list)
+	} else if !called {
+		c.dialEnded(wish, "it has no address that can be dialled now", false)
 	}
-	wish := &dial{peer: e.record.ID, key: e.record.Key, seeking: seeking}
-	if seeking {
-		c.seeking++
-	}
-	c.startDial(wish, e.record.Addresses)
-	d.dialing = wish.id
 }
 
 // DialFailed is the news that a dial has reached nobody. self says that we
@@ -64,7 +101,10 @@ func (c *Core) DialFailed(now time.Duration, id DialID, self bool, why string) {
 	if d.target != nil && self {
 		d.target.hopeless = true
 	}
-	c.dialEnded(d, why, false)
+	d.racing, d.why = false, why
+	if d.call == nil {
+		c.dialEnded(d, why, false)
+	}
 }
 
 // dialEnded takes a dial out of the books. reached says that the peer answered,
@@ -74,6 +114,9 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 		return
 	}
 	delete(c.dials, d.id)
+	if d.call != nil {
+		c.endCall(d.call)
+	}
 	if d.seeking {
 		c.seeking--
 	}
@@ -91,7 +134,7 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 		c.entryNotReached(e, why)
 		return
 	}
-	deal.failures = 0
+	deal.failures, deal.why = 0, ""
 	// A door that refuses is not asked again at once.
 	deal.nextDial = c.now + c.backoff(1, maxBackoff)
 	if deal.wanted && c.linkTo(e.record.Key) == nil {
@@ -99,13 +142,27 @@ func (c *Core) dialEnded(d *dial, why string, reached bool) {
 	}
 }
 
+// superfluous ends the dial of a peer to whom a link stands that it has made itself.
+func (c *Core) superfluous(l *link) {
+	d := c.dials[l.entry.our().dialing]
+	if d == nil || d == l.dial {
+		return
+	}
+	c.out.Cancels = append(c.out.Cancels, d.id)
+	c.dialEnded(d, "", true)
+}
+
 func (c *Core) entryNotReached(e *entry, why string) {
 	d := e.with()
 	d.failures++
+	d.why = why
 	c.deafProven = c.deafProven || c.deaf
 	most := maxBackoff
-	if !e.alive() {
+	switch {
+	case !e.alive():
 		most = lostBackoff
+	case len(e.record.Observed) > 0:
+		most = punchBackoff
 	}
 	d.nextDial = c.now + c.backoff(d.failures, most)
 	c.note(Debug, "dial failed", "peer", string(e.record.ID), "why", why)
@@ -122,12 +179,13 @@ func (c *Core) backoff(failures int, most time.Duration) time.Duration {
 }
 
 // Want says that messages wait for the peer: it is dialled until there is a
-// link, or it is gone.
-func (c *Core) Want(now time.Duration, id certs.ID) {
+// link, or it is gone. It returns false if that will take a while, since the peer has to
+// be met, or was not reached: then messages had better go over others at once.
+func (c *Core) Want(now time.Duration, id certs.ID) (soon bool) {
 	c.begin(now)
 	e := c.table.owner(id, now)
 	if e == nil || e == c.self || c.leaving || c.linkTo(e.record.Key) != nil {
-		return
+		return true
 	}
 	d := e.with()
 	if !d.wanted {
@@ -137,6 +195,7 @@ func (c *Core) Want(now time.Duration, id certs.ID) {
 	if c.now >= d.nextDial {
 		c.dialEntry(e)
 	}
+	return d.failures == 0 && !c.mustMeet(e)
 }
 
 // dialWanted dials again the peers for whom messages wait.

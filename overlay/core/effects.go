@@ -26,6 +26,8 @@ type Effects struct {
 	Closes []Close
 	// Dials are to be answered by Connected or DialFailed.
 	Dials []Dial
+	// Cancels are dials that are not wanted any more; they need no answer.
+	Cancels []DialID
 	// Verify are signatures to be judged elsewhere, in their order, and answered by
 	// Verified.
 	Verify []Verify
@@ -74,10 +76,12 @@ type LinkUp struct {
 
 // Dial is a wish for a connection to one peer.
 type Dial struct {
-	ID        DialID
-	Key       certs.PublicKey // who must answer; zero: anyone
-	Addresses []string        // all to be tried at once
-	Timeout   time.Duration
+	ID  DialID
+	Key certs.PublicKey // who must answer; zero: anyone
+	// Candidates race; the first to connect is used. Another Dial of the same ID, before
+	// the answer to the first, adds to the race.
+	Candidates []Candidate
+	Timeout    time.Duration
 }
 
 // CloseReason says why a link is closed.
@@ -168,7 +172,7 @@ func (c *Core) Drain() Effects {
 // Empty says that nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
-		len(e.Dials)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused)+len(e.Releave) == 0
+		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused)+len(e.Releave) == 0
 }
 
 func (c *Core) note(level Level, text string, args ...any) {

@@ -31,6 +31,10 @@ type entry struct {
 // dealings are what we have to do with a peer.
 type dealings struct {
 	dialing     DialID        // 0: none is under way
+	lastAddress string        // that a link to it had
+	met         time.Duration // when we dialled it since it did the same; 0: never
+	gos         allowance     // to do so on the word of others
+	why         string        // the last dial has failed
 	failures    int           // dials in a row that reached nobody
 	flaps       int           // links in a row that ended as soon as they stood
 	nextDial    time.Duration // not before

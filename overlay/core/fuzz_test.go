@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func FuzzReceive(f *testing.F) {
 		data = data[:min(len(data), 2000)] // a longer life finds no more
 		fz := &fuzzer{shown: make(map[string]uint64), data: data}
 		cfg := Config{
-			ID: "p1", Identity: testIdentity(0), Network: "net", Addresses: []string{"10.9.9.9:5000"}, Epoch: 2,
+			ID: "p1", Identity: testIdentity(0), Network: "net", Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Epoch: 2,
 			Rand:   rand.New(rand.NewPCG(1, 2)),
 			Verify: func(Claim) bool { return true },
 		}
@@ -374,7 +375,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	fz.stored = out.Custody
 	for _, d := range out.Dials {
 		fz.dials = append(fz.dials, d.ID)
-		if len(d.Addresses) == 0 {
+		if len(d.Candidates) == 0 {
 			t.Fatal("a dial to nowhere")
 		}
 	}

@@ -34,8 +34,11 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		c.close(l, CloseRefused, refusal.GetCode().String())
 		return
 	}
-	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts})
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address})
 	c.up(l, record, start.GetBroadcasts())
+	if l.state == linkUp {
+		c.reachedByStranger(l, start.GetObserved())
+	}
 }
 
 // judge returns the dialer's record, or the refusal that it gets.
@@ -82,7 +85,7 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 	}
 	if c.linksUp() >= maxLinks && c.linkTo(l.key) == nil {
 		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", maxLinks)
-		refusal.Candidates = c.candidates()
+		refusal.Candidates = c.others()
 		return nil, refusal
 	}
 	return record, nil
@@ -109,12 +112,13 @@ func (c *Core) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, err
 	return r, nil
 }
 
-// candidates are other peers to try, up to pb.MaxCandidates at random.
-func (c *Core) candidates() []*pb.Signed {
+// others are peers to try instead, up to pb.MaxCandidates at random: those that can be
+// dialled by whoever is in no network yet.
+func (c *Core) others() []*pb.Signed {
 	var list []*pb.Signed
 	for range 4 * pb.MaxCandidates {
 		e := c.table.entries[c.cfg.Rand.IntN(len(c.table.entries))]
-		if e.alive() && e != c.self && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
+		if e.alive() && e != c.self && len(e.record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
 			list = append(list, e.record.Signed)
 		}
 	}
@@ -131,6 +135,9 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		}
 		c.accepted = true
 		c.up(l, record, response.GetBroadcasts())
+		if l.state == linkUp {
+			c.observe(l, response.GetObserved())
+		}
 		return
 	}
 	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())

@@ -160,7 +160,7 @@ func TestRefused(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Candidates: []*pb.Signed{
 		signed(7, "seven", pb.AnnouncementType_JOIN, 1, 0), signed(0, "self", pb.AnnouncementType_JOIN, 1, 0),
 	}})
-	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(7).Key() || r.out.Dials[0].Addresses[0] != "10.1.1.1:5000" {
+	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(7).Key() || r.out.Dials[0].Candidates[0].Address != "10.1.1.1:5000" {
 		t.Errorf("FULL dials %v", r.out.Dials)
 	}
 

@@ -44,9 +44,20 @@ func (c *Core) dialTargets() {
 	for _, t := range c.targets {
 		if !t.dialing && !t.hopeless && (alone || !t.reached) && c.now >= t.next {
 			t.dialing = true
-			c.startDial(&dial{target: t, key: t.key}, t.addresses)
+			d := &dial{target: t, key: t.key}
+			c.startDial(d)
+			c.race(d, t.candidates())
 		}
 	}
+}
+
+// candidates are its addresses. What a user has written is dialled as it is.
+func (t *target) candidates() []Candidate {
+	var list []Candidate
+	for _, a := range t.addresses {
+		list = append(list, Candidate{Address: a})
+	}
+	return list
 }
 
 // ended is the end of a dial of the target, whatever its success.

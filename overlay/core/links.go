@@ -62,17 +62,10 @@ type link struct {
 	introduced allowance
 	summaries  allowance // of broadcasts
 	answers    allowance
+	calls      allowance // see receiveCall
+	called     allowance
+	punched    bool // both sides have dialled, through a NAT
 	pending    []*pb.Announcement
-}
-
-// dial is a wish on its way: for a target of the join or for an entry.
-type dial struct {
-	id     DialID
-	target *target
-	peer   certs.ID
-	key    certs.PublicKey
-	// seeking says that a neighbour is sought.
-	seeking bool
 }
 
 // Connected is the news of a connection whose TLS handshake is done: one of our
@@ -88,7 +81,7 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
 			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
-			Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts,
+			Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: address,
 		})
 	}
 }
@@ -189,6 +182,14 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 		c.receiveDeposit(l, m.Deposit)
 	case *pb.PeerMessage_DepositAnswer:
 		c.receiveDepositAnswer(l, m.DepositAnswer)
+	case *pb.PeerMessage_Observed:
+		c.observe(l, m.Observed.GetAddress())
+	case *pb.PeerMessage_Call:
+		c.receiveCall(l, m.Call)
+	case *pb.PeerMessage_CallRefused:
+		c.receiveCallRefused(l, m.CallRefused)
+	case *pb.PeerMessage_Go:
+		c.receiveGo(l, m.Go)
 	default:
 		c.violation(l, "a handshake after the handshake")
 	}
@@ -223,15 +224,20 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	}
 	c.lastHeard = c.now
 	l.entry = c.table.get(l.peer, l.key)
-	c.replaceOlder(l)
+	c.punched(l)
+	c.chooseLink(l)
+	if l.state != linkUp {
+		return
+	}
 	c.out.Up = append(c.out.Up, LinkUp{l.id, l.peer, l.key, l.epoch})
 	c.note(Debug, "link up", "peer", string(l.peer), "address", l.address)
 	if e := l.entry; e != nil {
 		c.found(e)
 		c.reroute(e)
-		if d := e.side; d != nil {
-			d.wanted, d.failures = false, 0
-		}
+		d := e.with()
+		d.wanted, d.failures, d.why, d.lastAddress = false, 0, "", l.address
+		c.hosts.answered(parseAddress(l.address).Addr())
+		c.superfluous(l)
 	}
 	if !c.ready {
 		c.requestTable()
@@ -260,12 +266,13 @@ func (c *Core) detach(e *entry) {
 	}
 }
 
-// replaceOlder deals with earlier links to the peer of a new one. Those of an
-// earlier run are dead, and so is one that was silent. Else both sides have
-// dialled: the one with the smaller ID keeps the newest, and the other side uses
-// the newest until that one closes the rest, so that the two never close
-// different ones. More than two are never needed for that.
-func (c *Core) replaceOlder(l *link) {
+// chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
+// are dead, and so is one that was silent. Else the side with the smaller ID keeps one,
+// and the other side uses either until it is closed, so that the two never close
+// different ones. A way within the LAN is kept whenever it came. If both sides have
+// dialled at the same moment the first serves already and is kept; else somebody had a
+// reason to dial again, and the newest is. More than two are never needed for that.
+func (c *Core) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(c.links) {
 		if old == l || old.key != l.key || old.state != linkUp {
@@ -276,9 +283,27 @@ func (c *Core) replaceOlder(l *link) {
 		case old.epoch < l.epoch || old.quiet:
 			c.close(old, CloseDead, "replaced by a new connection")
 		case c.cfg.ID < l.peer || kept > 2:
-			c.close(old, CloseDuplicate, "another connection is used")
+			surplus := old
+			if c.keepsOlder(old, l) {
+				surplus = l
+			}
+			c.close(surplus, CloseDuplicate, "another connection is used")
 		}
 	}
+}
+
+// keepsOlder says that of two living links to one peer the older is kept.
+func (c *Core) keepsOlder(old, l *link) bool {
+	if near := c.nearLink(old); near != c.nearLink(l) {
+		return near
+	}
+	return (old.dial == nil) != (l.dial == nil) && l.opened < old.opened+simultaneous
+}
+
+// nearLink says that a link stays within the LAN or the host.
+func (c *Core) nearLink(l *link) bool {
+	ip := parseAddress(l.address).Addr()
+	return ip.IsLoopback() || c.isNear(ip)
 }
 
 // close asks the driver to close the link and forgets what it was good for.

@@ -67,7 +67,7 @@ func (c *Core) seekNeighbours() {
 		if l := c.linkTo(e.record.Key); l != nil {
 			c.askNeighbour(l, false)
 		} else if c.seeks.take(c.now, wantNeighbours, seekEvery) {
-			c.dialFor(e, true)
+			c.dialFor(e, toSeek)
 		}
 	}
 }

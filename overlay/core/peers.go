@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"quicpeer/certs"
 )
 
@@ -22,7 +24,7 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.via(e), Addresses: r.Addresses}
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
 		if l := c.linkTo(r.Key); l != nil {
 			p.Link = l.id
 		}

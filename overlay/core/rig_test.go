@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ type rig struct {
 func newRig(t *testing.T, change func(*Config)) *rig {
 	cfg := Config{
 		ID: "self", Identity: testIdentity(0), Network: "net", Software: "rig",
-		Addresses: []string{"10.9.9.9:5000"}, Epoch: 1000, Rand: rand.New(rand.NewPCG(1, 2)),
+		Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Epoch: 1000, Rand: rand.New(rand.NewPCG(1, 2)),
 	}
 	if change != nil {
 		change(&cfg)

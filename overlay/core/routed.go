@@ -135,6 +135,12 @@ func (c *Core) receiveContent(m *pb.Routed) {
 		c.receiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
 		c.receiveCollected(content.Collected)
+	case *pb.Routed_Call:
+		c.receiveRoutedCall(from, content.Call)
+	case *pb.Routed_Called:
+		c.receiveCalled(from, content.Called)
+	case *pb.Routed_Go:
+		c.receiveRoutedGo(from, content.Go)
 	}
 }
 

@@ -17,7 +17,8 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		Epoch: c.cfg.Epoch, Seq: seq,
 	}
 	if state == pb.AnnouncementType_JOIN {
-		record.Addresses = c.cfg.Addresses
+		addresses, observed := c.reachable()
+		record.Addresses, record.Observed = texts(addresses), texts(observed)
 		sealing := c.cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
 	}

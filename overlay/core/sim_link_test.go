@@ -52,8 +52,8 @@ func (p *process) dial(d Dial) {
 		}
 		var best *node
 		self, wrong := false, 0
-		for _, address := range d.Addresses {
-			n := w.byAddress(address)
+		for _, candidate := range d.Candidates {
+			n := w.byAddress(candidate.Address)
 			if n == p.node {
 				self = true
 				continue
@@ -72,9 +72,9 @@ func (p *process) dial(d Dial) {
 		switch {
 		case best != nil:
 			p.connect(best.process, d.ID)
-		case self && len(d.Addresses) == 1:
+		case self && len(d.Candidates) == 1:
 			fail(true, "that is ourselves")
-		case wrong == len(d.Addresses):
+		case wrong == len(d.Candidates):
 			fail(false, "another key answers there")
 		case w.now+pto >= deadline:
 			w.at(deadline, func() { fail(false, "timeout") })
@@ -84,7 +84,7 @@ func (p *process) dial(d Dial) {
 		}
 	}
 	first := 2 * simMaxLatency
-	if n := w.byAddress(d.Addresses[0]); n != nil && n != p.node {
+	if n := w.byAddress(d.Candidates[0].Address); n != nil && n != p.node {
 		first = w.latency[p.node.index][n.index] + w.pause(p.node.index, n.index)
 	}
 	w.at(w.now+first, attempt)

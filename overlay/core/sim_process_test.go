@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	n.process, n.runs = p, append(n.runs, p)
 	w.note(n.id, "start", "epoch", epoch, "join", join)
 	p.core = New(Config{
-		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []string{n.address},
+		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []netip.AddrPort{netip.MustParseAddrPort(n.address)},
 		Epoch: epoch, Join: join, Verify: w.verify, Custody: n.keeps(),
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
 	}, w.now)
@@ -171,8 +172,8 @@ func (p *process) drain() {
 		}
 	}
 	for _, d := range out.Dials {
-		w.hash(p.node.index, d.ID, d.Addresses)
-		w.note(p.node.id, "dial", d.ID, d.Addresses)
+		w.hash(p.node.index, d.ID, d.Candidates)
+		w.note(p.node.id, "dial", d.ID, d.Candidates)
 		p.dial(d)
 	}
 	p.takeLetters(out)

@@ -103,7 +103,7 @@ func (w *wire) connect(p, q *wired) {
 // link makes a link that p has dialled; the handshake is done.
 func (w *wire) link(p, q *wired) {
 	d := &dial{peer: q.id, key: q.c.cfg.Identity.Key()}
-	p.c.startDial(d, nil)
+	p.c.startDial(d)
 	p.c.out.Dials = nil
 	w.answer(p, q, d.id)
 }

@@ -197,8 +197,8 @@ func (p *peer) dial(wish core.Dial) {
 	w := p.w
 	w.count.dials++
 	d := &dialling{peer: p, life: p.life, wish: wish, deadline: w.now + wish.Timeout, probe: handshakeProbe}
-	for _, a := range wish.Addresses {
-		q := w.where[a]
+	for _, a := range wish.Candidates {
+		q := w.where[a.Address]
 		switch {
 		case q == p:
 			d.self = true

@@ -62,7 +62,7 @@ func (p *peer) print(out *core.Effects) {
 		line("closes", p.across(c.Link), c.Text)
 	}
 	for _, d := range out.Dials {
-		line("dials", d.Addresses)
+		line("dials", d.Candidates)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -74,7 +75,7 @@ func (p *peer) begin(cfg core.Config) {
 	p.started, p.isReady, p.readyAt, p.letIn, p.leaving = w.now, false, 0, 0, false
 	p.there, p.behind, p.lastLink, p.ends = nil, nil, 0, nil
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = p.id, p.identity, network, "sim"
-	cfg.Addresses, cfg.Epoch = []string{p.address}, p.epoch
+	cfg.Addresses, cfg.Epoch = []netip.AddrPort{netip.MustParseAddrPort(p.address)}, p.epoch
 	cfg.Rand = rand.New(rand.NewPCG(w.seed, uint64(p.index)<<20|uint64(p.life)))
 	w.share(&cfg)
 	p.core = core.New(cfg, w.now)

@@ -1,0 +1,251 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Candidate is an address of a peer, and how long after the others' begin it is dialled.
+type Candidate struct {
+	Address string
+	After   time.Duration
+}
+
+// MaxCandidates is how many addresses of a peer are dialled at once.
+const MaxCandidates = 8
+
+// kind orders the addresses of a peer: the near ones first.
+type kind int
+
+const (
+	loopback kind = iota
+	lan           // in a subnet of ours, or behind the same NAT
+	global6
+	global4
+	observed // behind a NAT
+	unlikely // private and not of our site, or a bridge that is on every host
+	useless  // our own, or no address at all
+)
+
+// headStart is how long a kind is alone in the race before the next one begins. A LAN
+// answers in 4 to 12 ms (measured), and a way over the router and back must not win; of
+// the two versions of IP the newer one gets a bit; the unlikely ones wait for all that
+// may take a round trip. Guesses in that frame.
+var headStart = [...]time.Duration{
+	loopback: 20 * time.Millisecond,
+	lan:      100 * time.Millisecond,
+	global6:  50 * time.Millisecond,
+	global4:  50 * time.Millisecond,
+	observed: 250 * time.Millisecond,
+}
+
+// candidates are the addresses at which the peer is dialled; met says that it knows and
+// does the same, and more is where it is seen by who has told us.
+func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
+	type ranked struct {
+		address netip.AddrPort
+		kind    kind
+	}
+	var list []ranked
+	add := func(a netip.AddrPort, k kind) {
+		if k != useless && !slices.ContainsFunc(list, func(r ranked) bool { return r.address == a }) {
+			list = append(list, ranked{a, k})
+		}
+	}
+	if last := parseAddress(e.our().lastAddress); last.IsValid() && last.Addr().IsLoopback() {
+		add(last, loopback) // in no record, since it means nothing to others
+	}
+	for _, text := range e.record.Addresses {
+		a := parseAddress(text)
+		add(a, c.kindOf(a, e))
+	}
+	if met {
+		if more.IsValid() {
+			k := c.kindOf(more, e)
+			if k == global4 || k == global6 {
+				k = observed
+			}
+			add(more, k)
+		}
+		for _, text := range e.record.Observed {
+			if a := parseAddress(text); a.IsValid() && !c.isOwn(a) {
+				add(a, observed)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int { return int(a.kind - b.kind) })
+	var out []Candidate
+	after := time.Duration(0)
+	for i, r := range list[:min(len(list), MaxCandidates)] {
+		if i > 0 && r.kind != list[i-1].kind {
+			after += headStart[list[i-1].kind]
+		}
+		out = append(out, Candidate{r.address.String(), after})
+	}
+	return out
+}
+
+// kindOf ranks an address of a peer.
+func (c *Core) kindOf(a netip.AddrPort, e *entry) kind {
+	ip := a.Addr()
+	switch {
+	case !a.IsValid() || c.isOwn(a):
+		return useless
+	case ip.IsLoopback():
+		return loopback
+	case c.isOwnIP(ip) && !c.sameHost(e):
+		return unlikely // a bridge of containers, which has the same address everywhere
+	case isGlobal(ip) && ip.Is6() && !c.isNear(ip):
+		return global6
+	case isGlobal(ip) && !c.isNear(ip):
+		return global4
+	}
+	switch same, known := c.sameSite(e); {
+	case known && same:
+		return lan
+	case !known && c.isNear(ip):
+		return lan
+	}
+	return unlikely
+}
+
+// sameSite says whether we and the peer are seen behind the same address, as far as that
+// is known: the private addresses of two homes are often the same.
+func (c *Core) sameSite(e *entry) (same, known bool) {
+	ours, theirs := c.self.record.Observed, e.record.Observed
+	for _, o := range ours {
+		for _, t := range theirs {
+			if parseAddress(o).Addr() == parseAddress(t).Addr() {
+				return true, true
+			}
+		}
+	}
+	return false, len(ours) > 0 && len(theirs) > 0
+}
+
+// sameHost says that all of the peer's addresses are ours too.
+func (c *Core) sameHost(e *entry) bool {
+	for _, text := range e.record.Addresses {
+		if !c.isOwnIP(parseAddress(text).Addr()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) isOwn(a netip.AddrPort) bool {
+	w := &c.where
+	return slices.Contains(w.own, a) || a == w.mapped || a == w.forwarded
+}
+
+func (c *Core) isOwnIP(ip netip.Addr) bool {
+	return slices.ContainsFunc(c.where.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
+}
+
+// isNear says that an address is in a subnet of ours.
+func (c *Core) isNear(ip netip.Addr) bool {
+	return slices.ContainsFunc(c.where.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
+}
+
+// isGlobal says that an address means the same everywhere. 100.64.0.0/10 is what
+// providers use behind their own NATs (RFC 6598).
+func isGlobal(ip netip.Addr) bool {
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// signedHost says that a peer has named the IP in its record.
+func signedHost(r *Record, ip netip.Addr) bool {
+	for _, list := range [][]string{r.Addresses, r.Observed} {
+		for _, text := range list {
+			if parseAddress(text).Addr() == ip {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hosts bounds how often anything is dialled at one IP (in IPv6 a /64) that does not
+// answer: members can name any address as their own, and must not make others send
+// packets to somebody who is none. A dial that is answered is given back.
+type hosts struct{ list []hostDials }
+
+type hostDials struct {
+	prefix netip.Prefix
+	spent  allowance
+	last   time.Duration
+}
+
+// Bounds of it, guesses: a dial that is not answered in 3 s is up to ten datagrams of
+// 1280 bytes, so one in 2 s is 50 kbit/s.
+const (
+	maxHosts      = 512
+	dialsOfHost   = 32 // at once
+	hostDialEvery = 2 * time.Second
+)
+
+func hostOf(ip netip.Addr) netip.Prefix {
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.WithZone("").Prefix(bits) // never fails for an IP
+	return p
+}
+
+// take counts a dial.
+func (h *hosts) take(ip netip.Addr, now time.Duration) bool {
+	if ip.IsLoopback() {
+		return true
+	}
+	p := hostOf(ip)
+	i := slices.IndexFunc(h.list, func(d hostDials) bool { return d.prefix == p })
+	if i < 0 {
+		if len(h.list) == maxHosts && !h.makeRoom(now) {
+			return false
+		}
+		i = len(h.list)
+		h.list = append(h.list, hostDials{prefix: p})
+	}
+	h.list[i].last = now
+	return h.list[i].spent.take(now, dialsOfHost-1, hostDialEvery)
+}
+
+// makeRoom forgets a host that was not dialled for longest, if it may be dialled freely.
+func (h *hosts) makeRoom(now time.Duration) bool {
+	oldest := 0
+	for i, d := range h.list {
+		if d.last < h.list[oldest].last {
+			oldest = i
+		}
+	}
+	if h.list[oldest].spent.next > now {
+		return false
+	}
+	h.list = slices.Delete(h.list, oldest, oldest+1)
+	return true
+}
+
+// answered gives a dial back.
+func (h *hosts) answered(ip netip.Addr) {
+	p := hostOf(ip)
+	for i := range h.list {
+		if h.list[i].prefix == p {
+			h.list[i].spent.next -= hostDialEvery
+		}
+	}
+}
+
+// dialled says that something was dialled there since then.
+func (h *hosts) dialled(ip netip.Addr, since time.Duration) bool {
+	p := hostOf(ip)
+	return slices.ContainsFunc(h.list, func(d hostDials) bool { return d.prefix == p && d.last >= since })
+}
+
+// affordable drops the candidates whose host has been dialled too often.
+func (c *Core) affordable(list []Candidate) []Candidate {
+	return slices.DeleteFunc(list, func(a Candidate) bool { return !c.hosts.take(parseAddress(a.Address).Addr(), c.now) })
+}

@@ -1,0 +1,311 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Through NATs. Whoever is behind one is dialled only at the same moment at which it dials
+// itself: then the first packet of each side opens its own NAT for what comes from the
+// other, and QUIC's repetition of that packet does the rest. A neighbour that both have
+// (the coordinator) tells them to go:
+//
+//	caller                   coordinator                 called
+//	   | Call ---------------->|                           |
+//	   |<----------------- Go  |  Go --------------------->|  so that both have it at once
+//	   | Initial ------------------------>|<---------------- Initial
+//
+// If both dials succeed the side with the smaller ID keeps one connection (chooseLink).
+// Who has no common neighbour with the other calls it over the overlay, takes the time
+// that this takes, says Go and dials half of that later. A packet that came earlier could
+// spoil a NAT that lets strangers' packets make entries (a bare Linux masquerade does), so
+// nobody is dialled at an observed address before the Go, except where no way at all
+// leads to the peer: then nobody can say it.
+//
+// A Go makes us send packets to addresses that others have named. So it counts only from a
+// neighbour, for a peer of the table, at IPs which that has signed in its record; and all
+// of it is bounded, here and in hosts.
+
+// Bounds and times, guesses unless said otherwise.
+const (
+	callTimeout   = 1 * time.Second // for the Go: several round trips
+	simultaneous  = 2 * time.Second // two links that come up in this time are of the same meeting
+	punchBackoff  = 2 * time.Minute // at most, between two tries at a peer behind a NAT
+	callsAtOnce   = 32              // that a neighbour may have us arrange
+	callEvery     = 1 * time.Second // then
+	gosAtOnce     = 32              // that we follow on the word of others
+	goEvery       = 1 * time.Second
+	gosOfPeer     = 6 // of these, to one peer
+	goOfPeerEvery = 10 * time.Second
+	maxDelayed    = 256
+	maxAnswered   = 32 // calls over the overlay that wait for their Go
+)
+
+// call is a wish to be brought together with a peer.
+type call struct {
+	number uint64
+	dial   *dial
+	asked  []LinkID      // coordinators
+	routed bool          // it has gone over the overlay
+	sent   time.Duration // the last try
+}
+
+// delayed is something that is to be done a little later.
+type delayed struct {
+	at time.Duration
+	do func()
+}
+
+// answeredCall is a call over the overlay that we have answered.
+type answeredCall struct {
+	number uint64
+	key    certs.PublicKey
+	at     time.Duration
+}
+
+// punches is what a core has to do with NATs of others and its own.
+type punches struct {
+	calls    []*call
+	delayed  []delayed
+	answered []answeredCall
+	gos      allowance
+}
+
+// mustMeet says that a peer is not simply dialled.
+func (c *Core) mustMeet(e *entry) bool {
+	d := e.our()
+	return e.alive() && (len(e.record.Observed) > 0 || d.wanted && d.failures > 0)
+}
+
+// callFor has the peer of a dial told to dial us; false says that nobody can.
+func (c *Core) callFor(d *dial, e *entry) bool {
+	k := &call{number: c.cfg.Rand.Uint64(), dial: d}
+	if !c.callOnce(k, e) {
+		return false
+	}
+	d.call = k
+	c.punch.calls = append(c.punch.calls, k)
+	return true
+}
+
+// callOnce asks the next coordinator, the nearest first; at last the peer itself.
+func (c *Core) callOnce(k *call, e *entry) bool {
+	var best *link
+	for _, l := range c.links {
+		if l.state == linkUp && l.neighbour && !l.quiet && l.slot >= 0 && e.hops[l.slot] == 1 && l.key != e.record.Key &&
+			!slices.Contains(k.asked, l.id) && (best == nil || l.roundTrip < best.roundTrip) {
+			best = l
+		}
+	}
+	k.sent = c.now
+	c.wake(c.now + callTimeout)
+	if best != nil {
+		k.asked = append(k.asked, best.id)
+		c.send(best, &pb.Call{Number: k.number, Id: string(e.record.ID), Key: e.record.Key[:]})
+		return true
+	}
+	own := c.cfg.Identity.Key()
+	if k.routed || c.nextHop(e.record.ID, []string{string(c.cfg.ID)}) == nil {
+		return false
+	}
+	k.routed = true
+	return c.sendRouted(e.record.ID, &pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: k.number, Id: string(c.cfg.ID), Key: own[:]}}})
+}
+
+// again tries the next way of a call, or gives it up.
+func (c *Core) again(k *call, why string) {
+	e := c.table.get(k.dial.peer, k.dial.key)
+	if e != nil && c.callOnce(k, e) {
+		return
+	}
+	c.endCall(k)
+	if d := k.dial; !d.racing {
+		if d.why != "" {
+			why = d.why
+		}
+		c.dialEnded(d, why, false)
+	}
+}
+
+func (c *Core) endCall(k *call) {
+	k.dial.call = nil
+	c.punch.calls = slices.DeleteFunc(c.punch.calls, func(other *call) bool { return other == k })
+}
+
+// expireCalls takes the next step where no Go comes, and does what was put off.
+func (c *Core) expireCalls() {
+	for _, k := range slices.Clone(c.punch.calls) {
+		if c.now >= k.sent+callTimeout {
+			c.again(k, "no neighbour has brought us together with it")
+		} else {
+			c.wake(k.sent + callTimeout)
+		}
+	}
+	due := c.punch.delayed
+	c.punch.delayed = nil
+	for _, d := range due {
+		if c.now >= d.at {
+			d.do()
+		} else {
+			c.later(d.at, d.do)
+		}
+	}
+}
+
+// later does something then; at once if that is within a millisecond, or if too much waits.
+func (c *Core) later(at time.Duration, do func()) {
+	if at <= c.now+time.Millisecond || len(c.punch.delayed) >= maxDelayed {
+		do()
+		return
+	}
+	c.punch.delayed = append(c.punch.delayed, delayed{at, do})
+	c.wake(at)
+}
+
+// receiveCall has two neighbours dial each other: the nearer one is told later, so that
+// both hear it at the same time.
+func (c *Core) receiveCall(l *link, m *pb.Call) {
+	refuse := func(why string) {
+		c.note(Debug, "a call is refused", "from", string(l.peer), "to", m.GetId(), "why", why)
+		c.send(l, &pb.Refusal{Number: m.GetNumber(), Reason: why})
+	}
+	other := c.linkTo(certs.PublicKey(m.GetKey()))
+	switch {
+	case !l.neighbour:
+		refuse("the caller is no neighbour")
+	case other == nil || other == l || !other.neighbour || other.quiet || string(other.peer) != m.GetId():
+		refuse("the called one is no neighbour")
+	case !l.calls.take(c.now, callsAtOnce-1, callEvery) || !other.called.take(c.now, callsAtOnce-1, callEvery):
+		refuse("too many calls")
+	default:
+		half := max(l.roundTrip, other.roundTrip) / 2
+		c.sendGo(l.id, other.id, m.GetNumber(), half-l.roundTrip/2)
+		c.sendGo(other.id, l.id, m.GetNumber(), half-other.roundTrip/2)
+	}
+}
+
+// sendGo tells one of two neighbours to dial the other.
+func (c *Core) sendGo(to, about LinkID, number uint64, after time.Duration) {
+	c.later(c.now+after, func() {
+		l, other := c.link(to), c.link(about)
+		if l != nil && l.state == linkUp && other != nil && other.state == linkUp {
+			c.send(l, &pb.Go{Number: number, Id: string(other.peer), Key: other.key[:], Observed: other.address})
+		}
+	})
+}
+
+// receiveCallRefused tries another way.
+func (c *Core) receiveCallRefused(l *link, m *pb.Refusal) {
+	for _, k := range c.punch.calls {
+		if k.number == m.GetNumber() && len(k.asked) > 0 && k.asked[len(k.asked)-1] == l.id {
+			c.again(k, m.GetReason())
+			return
+		}
+	}
+}
+
+// receiveGo dials a peer that does the same at this moment.
+func (c *Core) receiveGo(l *link, m *pb.Go) {
+	e := c.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetKey()))
+	if e == nil || e == c.self || !e.alive() || c.leaving {
+		return
+	}
+	ours := slices.ContainsFunc(c.punch.calls, func(k *call) bool {
+		return k.number == m.GetNumber() && k.dial.key == e.record.Key && slices.Contains(k.asked, l.id)
+	})
+	if !ours && (!l.neighbour || !c.mayGo(e)) {
+		c.note(Debug, "a go is not followed", "peer", m.GetId(), "by", string(l.peer))
+		return
+	}
+	seen := parseAddress(m.GetObserved())
+	near := seen.Addr().IsLoopback() && parseAddress(l.address).Addr().IsLoopback() // on this very host
+	if !near && !signedHost(e.record, seen.Addr()) {
+		seen = netip.AddrPort{}
+	}
+	c.meet(e, seen)
+}
+
+// mayGo bounds what we dial on the word of others.
+func (c *Core) mayGo(e *entry) bool {
+	return e.with().gos.take(c.now, gosOfPeer-1, goOfPeerEvery) && c.punch.gos.take(c.now, gosAtOnce-1, goEvery)
+}
+
+// meet dials a peer that expects it; seen is where the coordinator sees it.
+func (c *Core) meet(e *entry, seen netip.AddrPort) {
+	if l := c.linkTo(e.record.Key); l != nil && c.now < l.opened+simultaneous {
+		return // the other has been faster
+	}
+	d := e.with()
+	d.met = c.now
+	list := c.affordable(c.candidates(e, true, seen))
+	wish := c.dials[d.dialing]
+	switch {
+	case wish != nil:
+	case len(c.dials) >= maxDials || len(list) == 0:
+		return
+	default:
+		wish = c.newDial(e, toCheck)
+	}
+	if wish.call != nil {
+		c.endCall(wish.call)
+	}
+	c.race(wish, list)
+}
+
+// receiveRoutedCall answers a call that came over the overlay.
+func (c *Core) receiveRoutedCall(from certs.ID, m *pb.Call) {
+	e := c.table.get(from, certs.PublicKey(m.GetKey()))
+	if e == nil || e == c.self || !e.alive() || m.GetId() != string(from) || !c.mayGo(e) {
+		return
+	}
+	if len(c.punch.answered) == maxAnswered {
+		c.punch.answered = slices.Delete(c.punch.answered, 0, 1)
+	}
+	c.punch.answered = append(c.punch.answered, answeredCall{m.GetNumber(), e.record.Key, c.now})
+	own := c.cfg.Identity.Key()
+	c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Number: m.GetNumber(), Id: string(c.cfg.ID), Key: own[:]}}})
+}
+
+// receiveCalled says Go to a peer that has answered our call, and dials it when it hears that.
+func (c *Core) receiveCalled(from certs.ID, m *pb.Call) {
+	for _, k := range c.punch.calls {
+		e := c.table.get(k.dial.peer, k.dial.key)
+		if k.number != m.GetNumber() || !k.routed || e == nil || e.record.ID != from || k.dial.key != certs.PublicKey(m.GetKey()) {
+			continue
+		}
+		own := c.cfg.Identity.Key()
+		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{Number: k.number, Id: string(c.cfg.ID), Key: own[:]}}})
+		half := (c.now - k.sent) / 2
+		k.sent = c.now // the call lives until then
+		c.later(c.now+half, func() {
+			if slices.Contains(c.punch.calls, k) {
+				c.meet(e, netip.AddrPort{})
+			}
+		})
+		return
+	}
+}
+
+// receiveRoutedGo is the end of a call that we have answered.
+func (c *Core) receiveRoutedGo(from certs.ID, m *pb.Go) {
+	i := slices.IndexFunc(c.punch.answered, func(a answeredCall) bool {
+		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && c.now < a.at+inquiryTime
+	})
+	e := c.table.get(from, certs.PublicKey(m.GetKey()))
+	if i < 0 || e == nil || !e.alive() || c.leaving {
+		return
+	}
+	c.punch.answered = slices.Delete(c.punch.answered, i, i+1)
+	c.meet(e, netip.AddrPort{})
+}
+
+// punched notes, for people, that a link stands after a meeting.
+func (c *Core) punched(l *link) {
+	if e := l.entry; e != nil && e.our().met > 0 && c.now < e.our().met+dialTimeout+callTimeout && !c.isNear(parseAddress(l.address).Addr()) {
+		l.punched = true
+	}
+}

@@ -1,0 +1,263 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// Where we can be reached ourselves. Our interfaces' addresses are known; whether we are
+// behind a NAT, and how that shows us, only others can say, and each new link begins
+// with it. What results is in our record, which is renewed and flooded when it changes.
+
+// Bounds of it, guesses.
+const (
+	maxObservations = 16
+	maxObservedIPs  = 3               // in the record; a host with two uplinks has two
+	renewPause      = 1 * time.Second // between two records for new addresses
+	observedFor     = 30 * time.Minute
+	strangerAfter   = 5 * time.Minute // we have dialled nothing at its IP for so long
+)
+
+// whereabouts is what a peer knows of where it is.
+type whereabouts struct {
+	own       []netip.AddrPort // of our interfaces
+	near      []netip.Prefix   // the subnets of these
+	mapped    netip.AddrPort   // a port that our router leads to us
+	forwarded netip.AddrPort   // a stranger has reached us there from outside
+	seen      []observation    // the newest last
+	nextRenew time.Duration
+}
+
+// observation is how one peer sees us.
+type observation struct {
+	link LinkID
+	by   string // its fingerprint
+	at   time.Duration
+	addr netip.AddrPort
+}
+
+// Moved is the news that the addresses of our interfaces have changed; see Config.
+func (c *Core) Moved(now time.Duration, own []netip.AddrPort, near []netip.Prefix) {
+	c.begin(now)
+	old := c.where.own
+	c.where.own, c.where.near = own, near
+	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(c.where.own, a) })
+	c.note(Info, "the addresses of this host have changed", "addresses", c.where.own)
+	if gone {
+		c.where.forwarded = netip.AddrPort{}
+		c.relink()
+	}
+	c.addressesChanged()
+}
+
+// Mapped is the news of the address that a router leads to us; the zero address says that
+// none does any more.
+func (c *Core) Mapped(now time.Duration, addr netip.AddrPort) {
+	c.begin(now)
+	c.where.mapped = addr
+	c.addressesChanged()
+}
+
+// Seen is the news that a link's peer sends from another address than before.
+func (c *Core) Seen(now time.Duration, id LinkID, address string) {
+	c.begin(now)
+	l := c.link(id)
+	if l == nil || l.state == linkClosing {
+		return
+	}
+	c.note(Debug, "a peer's address has changed", "peer", string(l.peer), "was", l.address, "address", address)
+	l.address = address
+	if l.state == linkUp {
+		c.send(l, &pb.Observed{Address: address})
+	}
+}
+
+// observe takes how the peer of a link sees us.
+func (c *Core) observe(l *link, address string) {
+	addr := parseAddress(address)
+	if !addr.IsValid() || addr.Addr().IsLoopback() {
+		return
+	}
+	w := &c.where
+	moved := false
+	by := l.key.String()
+	w.seen = slices.DeleteFunc(w.seen, func(o observation) bool {
+		moved = moved || o.by == by && o.link == l.id && o.addr != addr
+		return o.by == by || c.now > o.at+observedFor && c.link(o.link) == nil
+	})
+	if len(w.seen) == maxObservations {
+		w.seen = slices.Delete(w.seen, 0, 1)
+	}
+	w.seen = append(w.seen, observation{l.id, by, c.now, addr})
+	if moved {
+		c.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
+		c.relink()
+	}
+	c.renewAddresses()
+}
+
+// reachedByStranger notes that a peer has reached us from outside at the address that it
+// names, without any word of ours to it before: strangers can dial us there.
+func (c *Core) reachedByStranger(l *link, claimed string) {
+	from, addr := parseAddress(l.address), parseAddress(claimed)
+	if l.dial != nil || !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
+		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) {
+		return
+	}
+	c.where.forwarded = addr
+	c.renewAddresses()
+}
+
+// reachable is what our record says: where to dial us, and where we are seen.
+func (c *Core) reachable() (addresses, observed []netip.AddrPort) {
+	w := &c.where
+	addresses = slices.Clone(w.own)
+	for _, a := range []netip.AddrPort{w.mapped, w.forwarded} {
+		if a.IsValid() && !slices.Contains(addresses, a) {
+			addresses = append(addresses[:min(len(addresses), pb.MaxAddresses-1)], a)
+		}
+	}
+	return addresses, c.observedAddresses()
+}
+
+// observedAddresses are those that are not our own, one of each IP: what most see, and
+// of equals what we have said before, since behind a symmetric NAT everybody sees another
+// port. Who can be dialled from outside has none.
+func (c *Core) observedAddresses() []netip.AddrPort {
+	w := &c.where
+	var list []netip.AddrPort
+	if w.mapped.IsValid() || w.forwarded.IsValid() {
+		return nil
+	}
+	count := func(a netip.AddrPort) (n int) {
+		for _, o := range w.seen {
+			if o.addr == a {
+				n += 2
+			}
+		}
+		if n > 0 && c.self != nil && slices.Contains(c.self.record.Observed, a.String()) {
+			n++
+		}
+		return n
+	}
+	for _, o := range w.seen {
+		if slices.Contains(w.own, o.addr) {
+			continue
+		}
+		i := slices.IndexFunc(list, func(a netip.AddrPort) bool { return a.Addr() == o.addr.Addr() })
+		switch {
+		case i >= 0 && count(o.addr) > count(list[i]):
+			list[i] = o.addr
+		case i < 0 && len(list) < maxObservedIPs:
+			list = append(list, o.addr)
+		}
+	}
+	return list
+}
+
+// addressesChanged renews our record if need be, and gives whoever could not be reached
+// another chance.
+func (c *Core) addressesChanged() {
+	c.renewAddresses()
+	for _, e := range c.wanted {
+		d := e.with()
+		d.failures, d.nextDial = 0, c.now
+	}
+	c.wake(c.now)
+}
+
+// renewAddresses says anew where we are, if that has changed.
+func (c *Core) renewAddresses() {
+	addresses, observed := c.reachable()
+	if c.self == nil || c.ended || c.leaving || !c.accepted ||
+		slices.Equal(texts(addresses), c.self.record.Addresses) && slices.Equal(texts(observed), c.self.record.Observed) {
+		return
+	}
+	if c.now < c.where.nextRenew {
+		c.wake(c.where.nextRenew)
+		return
+	}
+	c.where.nextRenew = c.now + renewPause
+	c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
+	for _, l := range c.links { // who is no neighbour dials us as well
+		if l.state == linkUp {
+			c.announceTo(l, c.self)
+		}
+	}
+}
+
+// relink dials the peers anew that have dialled us: the links that they made lead to where
+// we were. Those that we have made follow us (RFC 9000, 9: the server follows the client).
+func (c *Core) relink() {
+	for _, l := range c.links {
+		if e := l.entry; l.state == linkUp && l.dial == nil && e != nil && e.alive() && c.linkTo(l.key) == l {
+			e.with().nextDial = c.now
+			c.dialFor(e, toRelink)
+		}
+	}
+}
+
+// NAT says what is known of how we get out.
+type NAT string
+
+// The kinds of NAT. Whether one lets strangers in is not looked for: that takes a peer
+// that we have never spoken to.
+const (
+	NATUnknown   NAT = "unknown"   // nobody has said where it sees us
+	NATNone      NAT = "none"      // we are seen at an address of our own
+	NATBehind    NAT = "nat"       // one peer sees us elsewhere: which kind takes a second
+	NATEven      NAT = "even"      // all see us at the same port: holes can be punched
+	NATSymmetric NAT = "symmetric" // each sees us at another port: not to everybody
+	NATOpen      NAT = "open"      // behind one, but strangers get in
+)
+
+func (c *Core) nat() NAT {
+	w := &c.where
+	var outside []netip.AddrPort
+	for _, o := range w.seen {
+		if !slices.Contains(w.own, o.addr) && o.addr.Addr().Is4() {
+			outside = append(outside, o.addr)
+		}
+	}
+	switch {
+	case w.mapped.IsValid() || w.forwarded.IsValid():
+		return NATOpen
+	case len(w.seen) == 0:
+		return NATUnknown
+	case len(outside) == 0:
+		return NATNone
+	case len(outside) == 1:
+		return NATBehind
+	}
+	for _, a := range outside[1:] {
+		if a.Addr() == outside[0].Addr() && a.Port() != outside[0].Port() {
+			return NATSymmetric
+		}
+	}
+	return NATEven
+}
+
+// parseAddress is an IP:PORT of somebody's word; the zero AddrPort if it is none that a
+// packet can be sent to.
+func parseAddress(text string) netip.AddrPort {
+	a, err := netip.ParseAddrPort(text)
+	ip := a.Addr().Unmap()
+	if err != nil || a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == broadcastIP ||
+		ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ip, a.Port())
+}
+
+var broadcastIP = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func texts(list []netip.AddrPort) []string {
+	var out []string
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return out
+}
