@@ -18,6 +18,7 @@ type fakeNode struct {
 	events  chan overlay.Event
 	table   []overlay.Peer
 	waiting []overlay.Waiting
+	net     overlay.Net
 	full    chan struct{} // if set, messages wait until it is closed
 	stuck   certs.ID      // the receiver of those that do; empty: all
 
@@ -112,6 +113,7 @@ func (n *fakeNode) accept(ctx context.Context, to certs.ID, body, ref string) (o
 
 func (n *fakeNode) Peers() []overlay.Peer      { return n.table }
 func (n *fakeNode) Waiting() []overlay.Waiting { return n.waiting }
+func (n *fakeNode) Net() overlay.Net           { return n.net }
 
 func (n *fakeNode) Leave(context.Context) (int, error) { return n.undelivered, n.Close() }
 

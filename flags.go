@@ -24,6 +24,8 @@ type options struct {
 	joinTimeout time.Duration // 0: for ever
 	drain       time.Duration
 	noCustody   bool
+	discover    bool
+	mapPort     bool
 	json        bool
 	noInput     bool
 	logLevel    slog.Level
@@ -63,6 +65,8 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")
 	f.DurationVar(&v.drain, "drain", 5*time.Second, "")
 	f.BoolVar(&v.noCustody, "no-custody", false, "")
+	f.BoolVar(&v.discover, "discover", false, "")
+	f.BoolVar(&v.mapPort, "map-port", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	f.StringVar(&v.logLevel, "log-level", "info", "")

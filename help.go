@@ -13,6 +13,10 @@ The network:
                            a free one (default :0)
   -j, --join HOST:PORT     a peer of the network to join; may be repeated. Without
                            it a new network is started
+      --discover           find peers on the LAN, by multicast DNS. Without --join:
+                           join them, or start a network after 2 s
+      --map-port           ask the router for a port that leads in from outside, by
+                           PCP, NAT-PMP or UPnP; it is given back on leaving
       --network NAME       refuse peers of another network name. Not a secret
       --join-timeout D     how long to try the --join peers; 0 tries for ever
                            (default 10s)
@@ -47,6 +51,7 @@ Typed lines:
   text                     a message to everyone
   @ID text, /msg ID text   a message to one peer
   /peers, /table, /buffer  who is here, the routing table, messages that wait
+  /net                     how others are reached, and why not better
   /help, /quit
 A text that begins with / or @ is typed with that character doubled.
 
@@ -60,6 +65,7 @@ Exit status:
 Examples:
   quicpeer --id alice --listen :5000                start a network
   quicpeer --id bob --join 192.168.1.5:5000         join it
+  quicpeer --id bob --discover                      join what is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
   quicpeer --json --no-input --id log -j host:5000  write down all that is said
 `
@@ -70,5 +76,6 @@ const typedHelp = `text                    a message to everyone
 /peers                  who is here
 /table                  the routing table
 /buffer                 messages that wait: for whom, and since when
+/net                    how this peer is reached and reaches others, and why
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 A text that begins with / or @ is typed with that character doubled.`

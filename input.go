@@ -76,6 +76,7 @@ const (
 	showPeers
 	showTable
 	showBuffer
+	showNet
 	showHelp
 	quit
 )
@@ -84,6 +85,7 @@ var verbs = map[string]verb{
 	"/peers":  showPeers,
 	"/table":  showTable,
 	"/buffer": showBuffer,
+	"/net":    showNet,
 	"/help":   showHelp,
 	"/quit":   quit,
 }

@@ -30,6 +30,7 @@ var commandFields = map[string][]string{
 	"broadcast": {"body"},
 	"table":     {},
 	"buffer":    {},
+	"net":       {},
 	"leave":     {},
 }
 
@@ -72,7 +73,7 @@ func fromMembers(members map[string]jsontext.Value) (command, error) {
 	}
 	fields, ok := commandFields[cmd]
 	if !ok {
-		return command{}, fmt.Errorf("there is no command %q; there are send, broadcast, table, buffer and leave", excerpt(cmd))
+		return command{}, fmt.Errorf("there is no command %q; there are send, broadcast, table, buffer, net and leave", excerpt(cmd))
 	}
 	known := 1
 	for _, name := range fields {
@@ -163,6 +164,8 @@ func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 		return message{}, false, j.write(j.table(n.Peers(), c.Ref))
 	case "buffer":
 		return message{}, false, j.write(j.buffer(n.Waiting(), c.Ref))
+	case "net":
+		return message{}, false, j.write(j.net(n.Net(), c.Ref))
 	}
 	j.leaveRef.Store(&c.Ref)
 	return message{}, true, nil

@@ -20,6 +20,7 @@ type node interface {
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Peers() []overlay.Peer
 	Waiting() []overlay.Waiting
+	Net() overlay.Net
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error
 }
@@ -110,6 +111,8 @@ func (s *session) config() (overlay.Config, error) {
 		JoinTimeout: o.joinTimeout,
 		Network:     o.network,
 		NoCustody:   o.noCustody,
+		Discover:    o.discover,
+		MapPort:     o.mapPort,
 		Software:    software(),
 		Log:         s.log,
 	}

@@ -101,6 +101,8 @@ func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 		err = t.table(n.Peers())
 	case showBuffer:
 		err = t.buffer(n.Waiting())
+	case showNet:
+		err = t.net(n.Net())
 	case showHelp:
 		err = t.block("what you can type:", typedHelp)
 	}

@@ -29,6 +29,12 @@ type Config struct {
 	Join []string
 	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever.
 	JoinTimeout time.Duration
+	// Discover: peers on the LAN are found, and find this one, by multicast DNS. Without
+	// Join the node joins what is there, or begins a network if nobody answers within 2 s.
+	Discover bool
+	// MapPort: the router is asked to lead a port to this peer from outside (PCP, NAT-PMP
+	// or UPnP). It is given back at the end.
+	MapPort bool
 	// Network is the name of the network, at most 64 bytes of printable UTF-8;
 	// peers of another one are refused. Not a secret.
 	Network string

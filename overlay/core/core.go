@@ -3,8 +3,8 @@
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Moved,
-//     Mapped, Seen, Leave, Slept, Tick), each with the time.
+//     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Found,
+//     Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //
@@ -188,7 +188,10 @@ type Config struct {
 	Join      []string // addresses to join, opaque to the core; none: a new network
 	// JoinTimeout is how long to try them; 0 or less: for ever.
 	JoinTimeout time.Duration
-	Rand        *rand.Rand
+	// Discover says that Found will be called. Without addresses to join, a network is
+	// begun if that finds nobody within 2 s.
+	Discover bool
+	Rand     *rand.Rand
 	// Members, if there are any, are the others of a network that the peer has been
 	// in for long: it starts with them in its table. So a simulation begins with a
 	// network that stands.
@@ -232,12 +235,13 @@ type Core struct {
 	stale    []*entry // the neighbours don't know the distance
 	heldBack []*entry // they change too often
 
-	targets  []*target
-	joinBy   time.Duration // when to give up joining; 0: never
-	accepted bool          // a door has let us in, or we are the network
-	ready    bool
-	leaving  bool
-	ended    bool
+	targets    []*target
+	joinBy     time.Duration // when to give up joining; 0: never
+	discoverBy time.Duration // when to begin a network; 0: never
+	accepted   bool          // a door has let us in, or we are the network
+	ready      bool
+	leaving    bool
+	ended      bool
 
 	lastDial   DialID
 	seeking    int        // dials under way that seek a neighbour
@@ -312,7 +316,10 @@ func New(cfg Config, now time.Duration) *Core {
 	c.table.load(cfg.Members, now)
 	c.loadCustody()
 	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
-	if len(cfg.Join) == 0 {
+	if len(cfg.Join) == 0 && cfg.Discover {
+		c.discoverBy = now + discoverFor
+		c.wake(c.discoverBy)
+	} else if len(cfg.Join) == 0 {
 		c.accepted = true
 		c.becomeReady()
 		c.cfg.Members = nil
@@ -386,26 +393,4 @@ func (c *Core) Tick(now time.Duration) {
 	c.tellNeighbours()
 	c.tellRoutes()
 	c.floodHeldBack()
-}
-
-// compareNow compares tables with one random neighbour now and then, should a
-// flood have missed us, and with all when we have found peers that were missing.
-func (c *Core) compareNow() {
-	var list []*link
-	for _, l := range c.links {
-		if l.neighbour {
-			list = append(list, l)
-		}
-	}
-	switch {
-	case len(list) == 0:
-	case c.compareAll:
-		for _, l := range list {
-			c.compareTables(l)
-		}
-		c.compareAll = false
-	case c.now >= c.nextCompare:
-		c.nextCompare = c.now + compareEvery/2 + c.jitter(compareEvery)
-		c.compareTables(list[c.cfg.Rand.IntN(len(list))])
-	}
 }

@@ -156,6 +156,9 @@ func (c *Core) entryNotReached(e *entry, why string) {
 	d := e.with()
 	d.failures++
 	d.why = why
+	if d.met > 0 && c.now < d.met+dialTimeout+callTimeout {
+		d.why = "both sides have dialled, and nothing came through: " + why
+	}
 	c.deafProven = c.deafProven || c.deaf
 	most := maxBackoff
 	switch {

@@ -68,3 +68,25 @@ func hash64(b []byte) uint64 {
 	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:8])
 }
+
+// compareNow compares tables with one random neighbour now and then, should a
+// flood have missed us, and with all when we have found peers that were missing.
+func (c *Core) compareNow() {
+	var list []*link
+	for _, l := range c.links {
+		if l.neighbour {
+			list = append(list, l)
+		}
+	}
+	switch {
+	case len(list) == 0:
+	case c.compareAll:
+		for _, l := range list {
+			c.compareTables(l)
+		}
+		c.compareAll = false
+	case c.now >= c.nextCompare:
+		c.nextCompare = c.now + compareEvery/2 + c.jitter(compareEvery)
+		c.compareTables(list[c.cfg.Rand.IntN(len(list))])
+	}
+}

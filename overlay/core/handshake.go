@@ -38,6 +38,7 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 	c.up(l, record, start.GetBroadcasts())
 	if l.state == linkUp {
 		c.reachedByStranger(l, start.GetObserved())
+		c.observe(l, start.GetObserved()) // our packets come from there, or QUIC would not take them
 	}
 }
 
@@ -73,7 +74,7 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 	// A member that comes back with the epoch that we know is no newcomer: who of
 	// two members owns an ID is decided by the table.
 	member := held != nil && held.record.Epoch == record.Epoch
-	if owner := c.table.owner(id, c.now); owner != nil && owner.record.Key != l.key && !member {
+	if owner := c.table.owner(id, c.now); owner != nil && owner.record.Key != l.key && !member && !c.isYounger(owner, record) {
 		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.record.Key)
 		refusal.Record = owner.record.Signed
 		return nil, refusal
@@ -89,6 +90,13 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 		return nil, refusal
 	}
 	return record, nil
+}
+
+// isYounger says that it is we who hold the ID, that no door has let us in either, and
+// that the newcomer is older: then the rule decides, or two who join each other would both
+// be refused.
+func (c *Core) isYounger(owner *entry, newcomer *Record) bool {
+	return !c.accepted && owner == c.self && (&entry{record: newcomer}).older(c.self)
 }
 
 // openRecord opens a JOIN record that the other side of a link shows as its own;

@@ -14,6 +14,8 @@ type target struct {
 	address   string // for people
 	addresses []string
 	key       certs.PublicKey // of a candidate; zero: anyone
+	foundID   certs.ID        // on the LAN
+	found     string          // with the key of that fingerprint; empty: the user has given it
 	dialing   bool
 	next      time.Duration
 	failures  int
@@ -42,6 +44,9 @@ func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.
 func (c *Core) dialTargets() {
 	alone := c.linksUp() == 0
 	for _, t := range c.targets {
+		if t.found != "" && (t.failures >= foundTries || t.reached || c.isMember(t.foundID, t.found)) {
+			continue
+		}
 		if !t.dialing && !t.hopeless && (alone || !t.reached) && c.now >= t.next {
 			t.dialing = true
 			d := &dial{target: t, key: t.key}
@@ -110,14 +115,17 @@ func (c *Core) checkJoining() {
 	if c.ready || c.ended || c.leaving {
 		return
 	}
-	hope := false
+	if c.stopDiscovering() {
+		return
+	}
+	hope := c.discoverBy != 0
 	for _, t := range c.targets {
 		hope = hope || !t.hopeless
 	}
 	for _, l := range c.links {
 		hope = hope || l.state == linkUp
 	}
-	late := c.joinBy != 0 && c.now >= c.joinBy
+	late := c.joinBy != 0 && c.now >= c.joinBy && c.discoverBy == 0
 	if late || !hope {
 		c.fail(c.joinError())
 		return
@@ -135,6 +143,9 @@ func (c *Core) joinError() *JoinError {
 			why = "its table did not come in time"
 		case why == "":
 			why = "no answer"
+		}
+		if t.found != "" {
+			why += " (found on the LAN)"
 		}
 		e.Failures = append(e.Failures, t.address+": "+why)
 		if t.refusal != nil && t.refusal.GetCode() != pb.HandshakeCode_FULL && e.Refusal == nil {

@@ -32,6 +32,7 @@ type link struct {
 	peer      certs.ID
 	entry     *entry // of the peer; nil if the table has none
 	epoch     uint64
+	upSince   time.Duration
 	heard     time.Duration
 	used      time.Duration
 	roundTrip time.Duration
@@ -207,7 +208,7 @@ func (c *Core) violation(l *link, why string) {
 // up is the end of a successful handshake: the peer at the other end is known, and how
 // many broadcasts it has said.
 func (c *Core) up(l *link, r *Record, broadcasts uint64) {
-	l.state, l.peer, l.epoch = linkUp, r.ID, r.Epoch
+	l.state, l.peer, l.epoch, l.upSince = linkUp, r.ID, r.Epoch, c.now
 	before := c.table.get(l.peer, l.key)
 	stranger := before == nil || !before.alive()
 	if l.dial != nil {

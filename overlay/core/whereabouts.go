@@ -200,18 +200,18 @@ func (c *Core) relink() {
 	}
 }
 
-// NAT says what is known of how we get out.
+// NAT says what is known of how a peer's packets get out.
 type NAT string
 
 // The kinds of NAT. Whether one lets strangers in is not looked for: that takes a peer
-// that we have never spoken to.
+// that has never been spoken to.
 const (
-	NATUnknown   NAT = "unknown"   // nobody has said where it sees us
-	NATNone      NAT = "none"      // we are seen at an address of our own
-	NATBehind    NAT = "nat"       // one peer sees us elsewhere: which kind takes a second
-	NATEven      NAT = "even"      // all see us at the same port: holes can be punched
-	NATSymmetric NAT = "symmetric" // each sees us at another port: not to everybody
-	NATOpen      NAT = "open"      // behind one, but strangers get in
+	NATUnknown   NAT = "unknown"   // no peer has said where it sees this one
+	NATNone      NAT = "none"      // it is seen at an address of its own
+	NATBehind    NAT = "nat"       // it is behind one; which kind takes a second peer outside
+	NATEven      NAT = "even"      // every peer sees it at the same port: holes can be punched
+	NATSymmetric NAT = "symmetric" // each peer sees it at another port: not to everybody
+	NATOpen      NAT = "open"      // behind one, with a port that leads in
 )
 
 func (c *Core) nat() NAT {

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"quicpeer/certs"
+	"quicpeer/overlay"
+	"quicpeer/overlay/core"
+)
+
+// What /net and the command net say: how this peer can be reached, how it reaches
+// others, and why not better.
+
+type netEvent struct {
+	head      `json:",inline"`
+	NAT       overlay.NAT  `json:"nat"`
+	Addresses []netAddress `json:"addresses"`
+	PortMap   string       `json:"port_map"`
+	Peers     []netPeer    `json:"peers"`
+	Ref       string       `json:"ref"`
+}
+
+type netAddress struct {
+	Address string         `json:"address"`
+	Source  overlay.Source `json:"source"`
+	By      []certs.ID     `json:"by"`
+}
+
+type netPeer struct {
+	ID      certs.ID    `json:"id"`
+	How     overlay.How `json:"how"`
+	Address string      `json:"address"`
+	Since   *string     `json:"since"`
+	Via     certs.ID    `json:"via"`
+	Behind  bool        `json:"behind_nat"`
+	Tries   int         `json:"tries"`
+	Error   string      `json:"error"`
+	Next    *string     `json:"next_try"`
+}
+
+func (j *jsonl) net(n overlay.Net, ref string) netEvent {
+	e := netEvent{j.head("net"), n.NAT, []netAddress{}, n.PortMap, []netPeer{}, ref}
+	for _, a := range n.Addresses {
+		e.Addresses = append(e.Addresses, netAddress{a.Address, a.Source, append([]certs.ID{}, a.By...)})
+	}
+	for _, w := range n.Peers {
+		p := netPeer{ID: w.ID, How: w.How, Address: w.Address, Via: w.Via, Behind: w.Behind, Tries: w.Tries, Error: w.Error}
+		if !w.Since.IsZero() {
+			since := timestamp(w.Since)
+			p.Since = &since
+		}
+		if !w.Next.IsZero() {
+			next := timestamp(w.Next)
+			p.Next = &next
+		}
+		e.Peers = append(e.Peers, p)
+	}
+	return e
+}
+
+// natMeans says in words what kind of NAT there is.
+var natMeans = map[overlay.NAT]string{
+	core.NATUnknown:   "not known yet: no peer has said where it sees this one",
+	core.NATNone:      "none: others see this peer at an address of its own",
+	core.NATBehind:    "behind one; of which kind takes a second peer outside",
+	core.NATEven:      "behind one that shows this peer at the same port to everybody: holes can be punched",
+	core.NATSymmetric: "behind a symmetric one, which shows this peer at another port to each: others of that kind, and strict ones, are reached over other peers; --map-port may help",
+	core.NATOpen:      "behind one, with a port that leads in",
+}
+
+// net is the text's way to say it.
+func (t *text) net(n overlay.Net) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "NAT: %s\n", natMeans[n.NAT])
+	if n.PortMap != "" {
+		fmt.Fprintf(&b, "port mapping: %s\n", oneLine(n.PortMap))
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "OWN ADDRESS\tFROM")
+	for _, a := range n.Addresses {
+		from := string(a.Source)
+		if len(a.By) > 0 {
+			from += " by " + join(a.By)
+		}
+		fmt.Fprintf(w, "%s\t%s\n", a.Address, from)
+	}
+	w.Flush()
+	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PEER\tHOW\tSINCE\tAT\tFAILED TRIES")
+	for _, p := range n.Peers {
+		how, since, at, failed := string(p.How), "-", p.Address, "-"
+		if p.How == overlay.HowRelayed {
+			how, at = "relayed via "+string(p.Via), "-"
+		}
+		if p.Behind && p.Address == "" {
+			how += " (it is behind a NAT)"
+		}
+		if !p.Since.IsZero() {
+			since = t.since(p.Since)
+		}
+		if p.Tries > 0 {
+			failed = fmt.Sprintf("%d: %s", p.Tries, oneLine(p.Error))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, how, since, cmp.Or(at, "-"), failed)
+	}
+	w.Flush()
+	return t.block("how this peer is reached, and reaches others:", strings.TrimSuffix(b.String(), "\n"))
+}
+
+func join(ids []certs.ID) string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, string(id))
+	}
+	return strings.Join(list, ", ")
+}

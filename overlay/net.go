@@ -1,0 +1,87 @@
+package overlay
+
+import (
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+)
+
+// Net is how this peer can be reached and how it reaches others: what to look at when
+// messages go over other peers and should not.
+type Net struct {
+	NAT       NAT
+	Addresses []OwnAddress
+	PortMap   string // what became of Config.MapPort, for people; empty without it
+	Peers     []Way  // in the order of the IDs
+}
+
+// What core says of it.
+type (
+	NAT        = core.NAT
+	OwnAddress = core.OwnAddress
+	Source     = core.Source
+)
+
+// How says what way leads to a peer.
+type How string
+
+// The ways to a peer.
+const (
+	HowLAN     How = "lan"     // a connection within the LAN or this host
+	HowDialled How = "dialled" // a connection to or from an address that anybody can dial
+	HowPunched How = "punched" // a connection through a NAT, which both sides have dialled at once
+	HowRelayed How = "relayed" // over other peers
+	HowNone    How = "none"    // none is known now
+)
+
+// Way is how one peer is reached, and what has been tried.
+type Way struct {
+	ID      certs.ID
+	How     How
+	Address string    // IP:PORT of the connection
+	Since   time.Time // it stands
+	Via     certs.ID  // relayed: the neighbour nearest to the peer
+	Behind  bool      // the peer is behind a NAT
+	Tries   int       // to connect, that have failed in a row
+	Error   string    // of the last one
+	Next    time.Time // the next try is not before, if any is wanted; zero: one is under way or none has failed
+}
+
+// Net reports it; empty after the end.
+func (n *Node) Net() Net {
+	answer := make(chan Net, 1)
+	n.post(func() { answer <- n.net() })
+	select {
+	case r := <-answer:
+		return r
+	case <-n.ended:
+		return Net{}
+	}
+}
+
+func (n *Node) net() Net {
+	from := n.core.Net()
+	r := Net{NAT: from.NAT, Addresses: from.Addresses, PortMap: n.portMap()}
+	for _, w := range from.Peers {
+		way := Way{ID: w.ID, How: HowNone, Address: w.Address, Via: w.Via, Behind: w.Behind, Tries: w.Tries, Error: w.Why}
+		switch {
+		case w.Link != 0 && w.Near:
+			way.How = HowLAN
+		case w.Link != 0 && w.Punched:
+			way.How = HowPunched
+		case w.Link != 0:
+			way.How = HowDialled
+		case w.Via != "":
+			way.How = HowRelayed
+		}
+		if w.Link != 0 {
+			way.Since = n.start.Add(w.Since)
+		}
+		if w.Tries > 0 && !w.Now {
+			way.Next = n.start.Add(w.Next)
+		}
+		r.Peers = append(r.Peers, way)
+	}
+	return r
+}
