@@ -93,6 +93,18 @@ var mutations = []mutation{
 	{"both sides choose between two links", "links.go", "c.cfg.ID < l.peer || kept > 2", "true", "TestTwoLinks"},
 	{"unused links stay", "detect.go", "l.used <= l.opened && c.now > l.opened+unusedAfter", "false", "TestSilence"},
 
+	// Reach.
+	{"who is behind a NAT is dialled before the Go", "dial.go", "meets && c.callFor(wish, e)", "meets && c.callFor(wish, e) && false", "TestCall$"},
+	{"anybody's Go is followed", "punch.go", "!ours && (!l.neighbour || !c.mayGo(e))", "!ours && !c.mayGo(e)", "TestGoIsNotAWeapon"},
+	{"each Go is followed", "punch.go", "!ours && (!l.neighbour || !c.mayGo(e))", "!ours && !l.neighbour", "TestGoIsNotAWeapon"},
+	{"a Go leads anywhere", "punch.go", "!near && !signedHost(e.record, seen.Addr())", "false", "TestGoIsNotAWeapon"},
+	{"each call is arranged", "punch.go", "!l.calls.take(c.now, callsAtOnce-1, callEvery) || !other.called.take(c.now, callsAtOnce-1, callEvery)", "false", "TestCoordinator"},
+	{"one host is dialled without end", "candidates.go", "!c.hosts.take(parseAddress(a.Address).Addr(), c.now)", "false", "TestOneHostIsDialledSoOften"},
+	{"the way over the router is as good", "links.go", "near != c.nearLink(l)", "false", "TestNomination"},
+	{"of two dials at once the last is kept", "links.go", "(old.dial == nil) != (l.dial == nil) && l.opened < old.opened+simultaneous", "false", "TestNomination"},
+	{"a new mapping is nothing", "whereabouts.go", "o.by == by && o.link == l.id && o.addr != addr", "false", "TestRemapped"},
+	{"a symmetric NAT is announced anew by each peer", "whereabouts.go", "n > 0 && c.self != nil && slices.Contains(c.self.record.Observed, a.String())", "false", "TestObserved"},
+
 	// Detection.
 	{"a silent link is nothing", "detect.go", "l.state == linkUp && l.quiet", "false", "TestSilentLinkIsLookedInto"},
 	{"who may be deaf accuses others", "detect.go", "c.deaf || c.now < c.doubtTill", "false", "TestQuestions"},

@@ -1,0 +1,70 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"quicpeer/pb"
+)
+
+// TestCandidates: the order in which a peer's addresses are dialled.
+func TestCandidates(t *testing.T) {
+	const ours, theirs = "192.168.1.2:5000", "192.168.1.3:4001"
+	for _, test := range []struct {
+		name      string
+		own       string // addresses of ours, with their subnets
+		seen      string // where we are seen
+		addresses string // of the peer
+		observed  string
+		last      string // of a link to it
+		want      string // with the head starts in ms
+	}{
+		{"one LAN", ours, "", theirs, "", "", theirs + "+0"},
+		{"another subnet of the site", ours, "", "192.168.7.3:4001", "", "", "192.168.7.3:4001+0"},
+		{"all kinds", ours, "", "[2001:db8::5]:1 8.8.4.4:1 10.0.0.5:1 127.0.0.1:1 192.168.1.3:1", "203.0.113.2:1", "",
+			"127.0.0.1:1+0 192.168.1.3:1+20 [2001:db8::5]:1+120 8.8.4.4:1+170 203.0.113.2:1+220 10.0.0.5:1+470"},
+		{"two homes with the same private addresses", ours, "203.0.113.1:4001", theirs, "203.0.113.2:4001", "", "203.0.113.2:4001+0 192.168.1.3:4001+250"},
+		{"behind one NAT", ours, "203.0.113.1:4001", theirs, "203.0.113.1:4002", "", "192.168.1.3:4001+0 203.0.113.1:4002+100"},
+		{"two LANs behind one NAT", ours, "203.0.113.1:4001", "192.168.7.3:4001", "203.0.113.1:4002", "", "192.168.7.3:4001+0 203.0.113.1:4002+100"},
+		{"a bridge of containers that both have", ours + " 172.17.0.1:5000", "", "172.17.0.1:4001 192.168.1.3:4001", "", "", "192.168.1.3:4001+0 172.17.0.1:4001+100"},
+		{"two peers of one host", ours + " 172.17.0.1:5000", "", "192.168.1.2:4001 172.17.0.1:4001", "", "", "192.168.1.2:4001+0 172.17.0.1:4001+0"},
+		{"our own address", ours, "", "192.168.1.2:5000", "", "", ""},
+		{"nowhere", ours, "", "0.0.0.0:1 224.0.0.1:1 255.255.255.255:1 [fe80::1]:1 [ff02::1]:1", "", "", ""},
+		{"in no record, but reached over loopback", ours, "", "", "", "127.0.0.1:4001", "127.0.0.1:4001+0"},
+		{"in no record, and reached elsewhere", ours, "", "", "", "198.51.100.1:4001", ""},
+		{"too many", ours, "", "10.0.0.1:1 10.0.0.2:1 10.0.0.3:1 10.0.0.4:1 10.0.0.5:1 10.0.0.6:1 10.0.0.7:1 10.0.0.8:1 10.0.0.9:1 192.168.1.3:1", "", "",
+			"192.168.1.3:1+0 10.0.0.1:1+100 10.0.0.2:1+100 10.0.0.3:1+100 10.0.0.4:1+100 10.0.0.5:1+100 10.0.0.6:1+100 10.0.0.7:1+100"},
+	} {
+		r := newRig(t, func(c *Config) {
+			c.Addresses = nil
+			for _, a := range strings.Fields(test.own) {
+				ap := netip.MustParseAddrPort(a)
+				prefix, _ := ap.Addr().Prefix(24)
+				c.Addresses, c.Near = append(c.Addresses, ap), append(c.Near, prefix)
+			}
+		})
+		if test.seen != "" {
+			r.seeing(1, "one", test.seen)
+		}
+		key := testIdentity(2).Key()
+		e := newEntry(unsigned(&pb.Record{
+			Type: pb.AnnouncementType_JOIN, Id: "peer", Key: key[:], Network: "net", Epoch: 1,
+			Addresses: strings.Fields(test.addresses), Observed: strings.Fields(test.observed),
+		}), pb.AnnouncementType_JOIN, 0)
+		e.with().lastAddress = test.last
+		var got []string
+		for _, c := range r.c.candidates(e, true, netip.AddrPort{}) {
+			got = append(got, fmt.Sprintf("%s+%d", c.Address, c.After.Milliseconds()))
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s:\n  got  %s\n  want %s", test.name, strings.Join(got, " "), test.want)
+		}
+		for _, c := range r.c.candidates(e, false, netip.AddrPort{}) {
+			if test.observed != "" && c.Address == test.observed {
+				t.Errorf("%s: %s before a Go", test.name, c.Address)
+			}
+		}
+	}
+}

@@ -1,0 +1,409 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// natted is the record of a test identity that is seen at observed addresses.
+func natted(identity uint64, id string, seq uint32, own string, observed ...string) *pb.Signed {
+	key := testIdentity(identity).Key()
+	return testIdentity(identity).SignRecord(&pb.Record{
+		Type: pb.AnnouncementType_JOIN, Id: id, Key: key[:], Network: "net", Epoch: 1000, Seq: seq,
+		Addresses: []string{own}, Observed: observed,
+	})
+}
+
+// tell has a link announce a peer behind a NAT, so many links away from its peer.
+func (r *rig) tell(l LinkID, hops uint32, record *pb.Signed) {
+	r.t.Helper()
+	r.receive(l, propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: record, Hops: hops}))
+}
+
+// calls lists the calls among the frames of the last input, by link.
+func (r *rig) calls() (list []string, number uint64) {
+	for i, m := range r.frames() {
+		if c := m.GetCall(); c != nil {
+			list, number = append(list, fmt.Sprintf("%d: %s", r.out.Frames[i].Link, c.GetId())), c.GetNumber()
+		}
+		if c := m.GetRouted().GetCall(); c != nil {
+			list, number = append(list, "routed: "+m.GetRouted().GetTo()), c.GetNumber()
+		}
+	}
+	return list, number
+}
+
+// dialled lists the addresses of the dials of the last input.
+func (r *rig) dialled() (list []string) {
+	for _, d := range r.out.Dials {
+		for _, c := range d.Candidates {
+			list = append(list, c.Address)
+		}
+	}
+	return list
+}
+
+func goFor(identity uint64, id string, number uint64, observed string) *pb.Go {
+	key := testIdentity(identity).Key()
+	return &pb.Go{Number: number, Id: id, Key: key[:], Observed: observed}
+}
+
+func callTo(identity uint64, id string, number uint64) *pb.Call {
+	key := testIdentity(identity).Key()
+	return &pb.Call{Number: number, Id: id, Key: key[:]}
+}
+
+// withNATted is a rig with a neighbour "mid", which has a link to "far", a peer behind a
+// NAT; messages wait for that.
+func withNATted(t *testing.T) (r *rig, mid LinkID) {
+	r = newRig(t, nil)
+	mid = r.neighbour(1, "mid")
+	r.pass(time.Second)
+	r.tell(mid, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
+	return r, mid
+}
+
+// TestCall: who is behind a NAT is dialled there after the Go, and not before.
+func TestCall(t *testing.T) {
+	r, mid := withNATted(t)
+	soon := r.c.Want(r.now, "far")
+	r.drain()
+	calls, number := r.calls()
+	if soon || len(calls) != 1 || calls[0] != "1: far" {
+		t.Fatalf("calls %v; soon: %v", calls, soon)
+	}
+	if got := r.dialled(); !slices.Equal(got, []string{"192.168.1.5:4001"}) {
+		t.Errorf("before the Go it dials %v", got)
+	}
+	first := r.out.Dials[0].ID
+	r.receive(mid, goFor(2, "far", number, "203.0.113.2:7777"))
+	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:7777", "203.0.113.2:4001", "192.168.1.5:4001"}) || r.out.Dials[0].ID != first {
+		t.Errorf("after the Go it dials %v", r.out.Dials)
+	}
+	r.pass(callTimeout + time.Second)
+	if calls, _ := r.calls(); len(calls) > 0 {
+		t.Errorf("calls again: %v", calls)
+	}
+	r.c.DialFailed(r.now, first, false, "no answer")
+	r.drain()
+	if n := r.c.Net(); n.Peers[0].Tries != 1 || !strings.Contains(n.Peers[0].Why, "both sides have dialled") {
+		t.Errorf("what is said of it: %+v", n.Peers[0])
+	}
+}
+
+// TestCallWays: a neighbour that refuses, or does not answer, is followed by the next one,
+// and at last by the peer itself over the overlay. Where nobody leads to it, and so nobody
+// can tell it, it is dialled at once at all its addresses.
+func TestCallWays(t *testing.T) {
+	r, mid := withNATted(t)
+	other := r.neighbour(3, "other")
+	r.tell(other, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
+	r.c.Heard(r.now, mid, r.now, r.now, 50*time.Millisecond)
+	r.c.Heard(r.now, other, r.now, r.now, 20*time.Millisecond)
+	r.c.Want(r.now, "far")
+	r.drain()
+	calls, number := r.calls()
+	if len(calls) != 1 || calls[0] != "2: far" {
+		t.Fatalf("the nearest is not called first: %v", calls)
+	}
+	r.receive(other, &pb.Refusal{Number: number + 1, Reason: "another call"})
+	if calls, _ := r.calls(); len(calls) > 0 {
+		t.Fatalf("calls after the refusal of another call: %v", calls)
+	}
+	r.receive(other, &pb.Refusal{Number: number, Reason: "no"})
+	if calls, _ := r.calls(); !slices.Equal(calls, []string{"1: far"}) {
+		t.Fatalf("after a refusal it calls %v", calls)
+	}
+	r.pass(callTimeout + 10*time.Millisecond)
+	if calls, _ := r.calls(); !slices.Equal(calls, []string{"routed: far"}) {
+		t.Fatalf("after silence it calls %v", calls)
+	}
+
+	r = newRig(t, nil)
+	only := r.neighbour(1, "only")
+	r.tell(only, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
+	r.c.Disconnected(r.now, only, true, "gone")
+	r.c.Want(r.now, "far")
+	r.drain()
+	if got := r.dialled(); !slices.Contains(got, "203.0.113.2:4001") {
+		t.Errorf("without anybody in between it dials %v", got)
+	}
+}
+
+// TestRoutedCall: without a common neighbour the caller takes the time to the other and
+// begins half of it after its Go.
+func TestRoutedCall(t *testing.T) {
+	r := newRig(t, nil)
+	mid := r.neighbour(1, "mid")
+	r.tell(mid, 3, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
+	r.c.Want(r.now, "far")
+	r.drain()
+	calls, number := r.calls()
+	if !slices.Equal(calls, []string{"routed: far"}) {
+		t.Fatalf("calls %v", calls)
+	}
+	r.now += 100 * time.Millisecond
+	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Called{Called: callTo(2, "far", number)}}))
+	if len(r.frames()) != 1 || r.frames()[0].GetRouted().GetGo().GetNumber() != number || len(r.out.Dials) != 0 {
+		t.Fatalf("to the answer it says %v and dials %v", r.frames(), r.out.Dials)
+	}
+	r.pass(49 * time.Millisecond)
+	if len(r.out.Dials) != 0 {
+		t.Error("dials too early")
+	}
+	r.pass(2 * time.Millisecond)
+	if !slices.Contains(r.dialled(), "203.0.113.2:4001") {
+		t.Errorf("dials %v", r.dialled())
+	}
+
+	// The called side.
+	r = newRig(t, nil)
+	mid = r.neighbour(1, "mid")
+	r.tell(mid, 3, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
+	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Go{Go: goFor(2, "far", 7, "")}}))
+	if len(r.out.Dials) != 0 {
+		t.Fatal("dials at a Go without a call")
+	}
+	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Call{Call: callTo(2, "far", 7)}}))
+	if len(r.frames()) != 1 || r.frames()[0].GetRouted().GetCalled().GetNumber() != 7 || len(r.out.Dials) != 0 {
+		t.Fatalf("to a call it says %v and dials %v", r.frames(), r.out.Dials)
+	}
+	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Go{Go: goFor(2, "far", 7, "198.51.100.9:9")}}))
+	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:4001", "192.168.1.5:4001"}) {
+		t.Errorf("at the Go it dials %v", got)
+	}
+}
+
+// TestCoordinator: both are told so that they hear it at the same time; for neighbours
+// alone, and so often.
+func TestCoordinator(t *testing.T) {
+	r := newRig(t, nil)
+	a, b, stranger := r.neighbour(1, "a"), r.neighbour(2, "b"), r.linked(3, "stranger")
+	r.c.Heard(r.now, a, r.now, r.now, 20*time.Millisecond)
+	r.c.Heard(r.now, b, r.now, r.now, 120*time.Millisecond)
+	r.receive(a, callTo(2, "b", 5))
+	if m := r.frames(); len(m) != 1 || r.out.Frames[0].Link != b || m[0].GetGo().GetId() != "a" || m[0].GetGo().GetNumber() != 5 {
+		t.Fatalf("the farther one hears %v first", m)
+	}
+	begin := r.now
+	for r.now < begin+time.Second && !slices.ContainsFunc(r.frames(), func(m *pb.PeerMessage) bool { return m.GetGo().GetId() == "b" }) {
+		r.pass(time.Millisecond)
+	}
+	if waited := r.now - begin; waited < 49*time.Millisecond || waited > 52*time.Millisecond {
+		t.Errorf("the nearer one hears it %v later", waited)
+	}
+	refused := func(l LinkID, m *pb.Call, why string) {
+		t.Helper()
+		r.receive(l, m)
+		if f := r.frames(); len(f) != 1 || r.out.Frames[0].Link != l || !strings.Contains(f[0].GetCallRefused().GetReason(), why) {
+			t.Errorf("a call to %s, not to be served since %s: %v", m.GetId(), why, f)
+		}
+	}
+	refused(stranger, callTo(2, "b", 6), "the caller is no neighbour")
+	refused(a, callTo(3, "stranger", 6), "the called one is no neighbour")
+	refused(a, callTo(1, "a", 6), "the called one is no neighbour")
+	refused(a, callTo(9, "nobody", 6), "the called one is no neighbour")
+	refused(a, callTo(2, "another", 6), "the called one is no neighbour")
+	for range callsAtOnce - 1 {
+		r.receive(a, callTo(2, "b", 7))
+	}
+	refused(a, callTo(2, "b", 8), "too many")
+	r.pass(callEvery)
+	r.receive(a, callTo(2, "b", 9))
+	if f := r.frames(); len(f) != 2 || f[0].GetGo() == nil || f[1].GetGo() == nil {
+		t.Errorf("after a while: %v", f)
+	}
+}
+
+// TestGoIsNotAWeapon: a Go counts only from a neighbour, for a peer of the table, at IPs
+// that this has signed, and so often.
+func TestGoIsNotAWeapon(t *testing.T) {
+	r, mid := withNATted(t)
+	stranger := r.linked(3, "stranger")
+	for what, f := range map[string]func(){
+		"from a stranger":             func() { r.receive(stranger, goFor(2, "far", 1, "203.0.113.2:4001")) },
+		"for nobody":                  func() { r.receive(mid, goFor(7, "nobody", 1, "203.0.113.2:4001")) },
+		"for another key":             func() { r.receive(mid, goFor(7, "far", 1, "203.0.113.2:4001")) },
+		"for ourselves":               func() { r.receive(mid, goFor(0, "self", 1, "203.0.113.2:4001")) },
+		"about somebody who is there": func() { r.receive(mid, goFor(3, "stranger", 1, "10.1.1.1:5000")) },
+	} {
+		if f(); len(r.out.Dials) != 0 {
+			t.Errorf("a Go %s dials %v", what, r.dialled())
+		}
+	}
+	for _, address := range []string{"198.51.100.1:4001", "0.0.0.0:80", "255.255.255.255:80", "224.0.0.1:80", "127.0.0.1:80", "x", "203.0.113.2"} {
+		r, mid := withNATted(t)
+		r.receive(mid, goFor(2, "far", 1, address))
+		if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:4001", "192.168.1.5:4001"}) {
+			t.Errorf("a Go to %s dials %v", address, got)
+		}
+	}
+	count := func(r *rig, g func(i int)) (n int) {
+		for i := range 200 {
+			g(i)
+			for _, d := range r.out.Dials {
+				n++
+				r.c.DialFailed(r.now, d.ID, false, "no answer")
+			}
+			r.drain()
+		}
+		return n
+	}
+	r, mid = withNATted(t)
+	if n := count(r, func(i int) { r.receive(mid, goFor(2, "far", uint64(i), "203.0.113.2:4001")) }); n != gosOfPeer {
+		t.Errorf("%d Gos for one peer are followed", n)
+	}
+	r = newRig(t, nil)
+	mid = r.neighbour(1, "mid")
+	if n := count(r, func(i int) {
+		id := fmt.Sprintf("far%d", i)
+		r.tell(mid, 1, natted(100+uint64(i), id, 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
+		r.receive(mid, goFor(100+uint64(i), id, 1, ""))
+	}); n != gosAtOnce {
+		t.Errorf("%d Gos in all are followed", n)
+	}
+}
+
+// TestOneHostIsDialledSoOften: however many members say that they are there.
+func TestOneHostIsDialledSoOften(t *testing.T) {
+	for name, lie := range map[string]func(i int) *pb.Signed{
+		"addresses": func(i int) *pb.Signed {
+			return natted(100+uint64(i), fmt.Sprintf("liar%d", i), 0, fmt.Sprintf("198.51.100.7:%d", 1000+i))
+		},
+		"observed": func(i int) *pb.Signed {
+			return natted(100+uint64(i), fmt.Sprintf("liar%d", i), 0, "10.1.1.1:1", fmt.Sprintf("198.51.100.7:%d", 1000+i))
+		},
+	} {
+		r := newRig(t, nil)
+		mid := r.neighbour(1, "mid")
+		packets := 0
+		for i := range 300 {
+			r.tell(mid, 1, lie(i))
+			r.c.Want(r.now, certs.ID(fmt.Sprintf("liar%d", i)))
+			r.drain()
+			if _, number := r.calls(); number != 0 {
+				r.receive(mid, goFor(100+uint64(i), fmt.Sprintf("liar%d", i), number, ""))
+			}
+			for _, d := range r.out.Dials {
+				for _, c := range d.Candidates {
+					if strings.HasPrefix(c.Address, "198.51.100.7:") {
+						packets++
+					}
+				}
+				r.c.DialFailed(r.now, d.ID, false, "no answer")
+			}
+			r.drain()
+			for id := range r.c.dials {
+				r.c.DialFailed(r.now, id, false, "no answer")
+			}
+			r.drain()
+		}
+		if packets == 0 || packets > dialsOfHost {
+			t.Errorf("%s: one host is dialled %d times at once", name, packets)
+		}
+	}
+}
+
+// TestHosts: what is answered is not counted, and time makes room.
+func TestHosts(t *testing.T) {
+	var h hosts
+	ip := netip.MustParseAddr("198.51.100.7")
+	take := func(now time.Duration) (n int) {
+		for n < 1000 && h.take(ip, now) {
+			n++
+		}
+		return n
+	}
+	if n := take(0); n != dialsOfHost {
+		t.Errorf("%d at once", n)
+	}
+	if n := take(5 * hostDialEvery); n != 5 {
+		t.Errorf("%d after five periods", n)
+	}
+	h.answered(ip)
+	if n := take(5 * hostDialEvery); n != 1 {
+		t.Errorf("%d after an answer", n)
+	}
+	for i := range 2 * maxHosts {
+		h.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Hour)
+	}
+	if len(h.list) > maxHosts {
+		t.Errorf("%d hosts are remembered", len(h.list))
+	}
+	if !h.take(netip.MustParseAddr("127.0.0.1"), 0) {
+		t.Error("our own host is counted")
+	}
+	six := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	h = hosts{}
+	for h.take(six("2001:db8::1"), 0) {
+	}
+	if h.take(six("2001:db8::2"), 0) || !h.take(six("2001:db8:1::1"), 0) {
+		t.Error("in IPv6 a /64 is one host")
+	}
+}
+
+// TestNomination: of two links that both sides have dialled at once the side with the
+// smaller ID keeps the first, but rather the one within the LAN; the other side keeps both.
+func TestNomination(t *testing.T) {
+	for _, test := range []struct {
+		id            certs.ID
+		first, second string
+		closes        int // 0: none, else the first or the second
+	}{
+		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", 2},
+		{"zzz", "203.0.113.2:4001", "203.0.113.2:4001", 0},
+		{"aaa", "203.0.113.2:4001", "10.9.9.5:4001", 1},
+		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", 2},
+	} {
+		r := newRig(t, func(c *Config) {
+			c.ID, c.Near = test.id, []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")}
+		})
+		other := r.neighbour(1, "mid")
+		r.tell(other, 1, natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001"))
+		r.c.Want(r.now, "mmm")
+		r.drain()
+		dial := r.out.Dials[0].ID
+		connect := func(dial DialID, address string) LinkID {
+			r.last++
+			r.c.Connected(r.now, r.last, dial, testIdentity(2).Key(), address)
+			r.drain()
+			return r.last
+		}
+		ours := connect(dial, test.second)
+		theirs := connect(0, test.first)
+		record := natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001")
+		r.receive(theirs, &pb.HandshakeStart{Version: 1, Network: "net", Id: "mmm", Record: record})
+		r.receive(ours, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record})
+		closed := 0
+		for _, c := range r.out.Closes {
+			closed = map[LinkID]int{theirs: 1, ours: 2}[c.Link]
+		}
+		if closed != test.closes {
+			t.Errorf("%s, first at %s, second at %s: closes %v", test.id, test.first, test.second, r.out.Closes)
+		}
+	}
+}
+
+// TestDialIsOver: a link that the other side has made ends our dial and our call.
+func TestDialIsOver(t *testing.T) {
+	r, mid := withNATted(t)
+	r.c.Want(r.now, "far")
+	r.drain()
+	dial := r.out.Dials[0].ID
+	l := r.inbound(2)
+	r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "far", Record: natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001")})
+	if !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.dials) != 0 || len(r.c.punch.calls) != 0 {
+		t.Errorf("cancels %v; %d dials, %d calls are left", r.out.Cancels, len(r.c.dials), len(r.c.punch.calls))
+	}
+	r.receive(mid, goFor(2, "far", 9, "203.0.113.2:4001"))
+	if len(r.out.Dials) != 0 {
+		t.Errorf("a late Go dials %v", r.dialled())
+	}
+}

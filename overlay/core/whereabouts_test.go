@@ -1,0 +1,225 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// own is our record as it was announced last on a link, nil if it was not.
+func (r *rig) own(l LinkID) *pb.Record {
+	var last *pb.Record
+	for i, m := range r.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			if record, err := pb.ParseRecord(a.GetRecord()); err == nil && record.GetId() == "self" && r.out.Frames[i].Link == l {
+				last = record
+			}
+		}
+	}
+	return last
+}
+
+// seeing is a link that we have made to a door, which says where it sees us.
+func (r *rig) seeing(identity uint64, id, observed string) LinkID {
+	r.t.Helper()
+	d := &dial{peer: "x", key: testIdentity(identity).Key()}
+	r.c.startDial(d)
+	r.last++
+	r.c.Connected(r.now, r.last, d.id, testIdentity(identity).Key(), "198.51.100.1:5000")
+	r.drain()
+	r.receive(r.last, &pb.HandshakeResponse{
+		Code: pb.HandshakeCode_OK, Observed: observed,
+		Record: natted(identity, id, 0, "198.51.100.1:5000"),
+	})
+	return r.last
+}
+
+// TestObserved: where others see us is in our record if it is none of our own addresses,
+// and who is linked to us hears of it at once.
+func TestObserved(t *testing.T) {
+	r := newRig(t, nil)
+	first := r.seeing(1, "one", "10.9.9.9:5000")
+	if r.own(first) != nil || r.c.nat() != NATNone {
+		t.Fatalf("seen at its own address it says %v, NAT %v", r.own(first), r.c.nat())
+	}
+	second := r.seeing(2, "two", "203.0.113.1:4001")
+	for _, l := range []LinkID{first, second} {
+		if record := r.own(l); !slices.Equal(record.GetObserved(), []string{"203.0.113.1:4001"}) || !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000"}) {
+			t.Errorf("it says %v", record)
+		}
+	}
+	if r.c.nat() != NATBehind {
+		t.Errorf("NAT %v", r.c.nat())
+	}
+	r.pass(time.Second)
+	r.seeing(3, "three", "203.0.113.1:4001")
+	if r.own(second) != nil || r.c.nat() != NATEven {
+		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.nat())
+	}
+
+	// A NAT that is another one to everybody.
+	r.pass(time.Second)
+	l := r.seeing(4, "four", "203.0.113.1:5001")
+	if r.own(l) != nil || r.c.nat() != NATSymmetric {
+		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.nat())
+	}
+
+	// Two see us elsewhere now: that is what most say only with a third.
+	for i, l := range []LinkID{second, l} {
+		r.pass(2 * time.Second)
+		r.receive(l, &pb.Observed{Address: "203.0.113.1:6001"})
+		if record := r.own(first); (record != nil) != (i == 1) {
+			t.Errorf("after %d: %v", i+1, record)
+		}
+	}
+	if !slices.Equal(r.c.self.record.Observed, []string{"203.0.113.1:6001"}) {
+		t.Errorf("its record says %v", r.c.self.record.Observed)
+	}
+}
+
+// TestObservedNonsense: what nobody can be seen at is ignored, and what comes in
+// numbers is bounded.
+func TestObservedNonsense(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.seeing(1, "one", "10.9.9.9:5000")
+	for _, address := range []string{"127.0.0.1:5000", "0.0.0.0:5000", "224.0.0.251:5353", "255.255.255.255:1", "203.0.113.1:0", "[fe80::1]:5000", "203.0.113.1", "nonsense"} {
+		r.pass(2 * time.Second)
+		r.receive(l, &pb.Observed{Address: address})
+		if r.own(l) != nil || len(r.c.self.record.Observed) != 0 {
+			t.Errorf("%s: it says %v", address, r.c.self.record.Observed)
+		}
+	}
+	changes := 0
+	for i := range 100 { // a peer that sees us at another address each time
+		r.receive(l, &pb.Observed{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 1).String()})
+		if r.own(l) != nil {
+			changes++
+		}
+	}
+	if changes > 1 || len(r.c.where.seen) > maxObservations {
+		t.Errorf("%d records in a moment, %d observations", changes, len(r.c.where.seen))
+	}
+	for i := range 20 { // many of them
+		r.pass(2 * time.Second)
+		r.seeing(10+uint64(i), "p"+string(rune('a'+i)), netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 114, byte(i)}), 1).String())
+	}
+	if n := len(r.c.self.record.Observed); n == 0 || n > pb.MaxObserved || len(r.c.where.seen) > maxObservations {
+		t.Errorf("%d observed addresses, %d observations", n, len(r.c.where.seen))
+	}
+}
+
+// TestMoved: a host with another address says so at once, and dials those anew whose
+// links lead to where it was: those that they have made.
+func TestMoved(t *testing.T) {
+	r := newRig(t, nil)
+	made := r.seeing(1, "made", "10.9.9.9:5000")
+	taken := r.neighbour(2, "taken")
+	r.pass(time.Second)
+	now := []netip.AddrPort{netip.MustParseAddrPort("10.8.8.8:5000")}
+	r.c.Moved(r.now, now, []netip.Prefix{netip.MustParsePrefix("10.8.8.0/24")})
+	r.drain()
+	for _, l := range []LinkID{made, taken} {
+		if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.8.8.8:5000"}) {
+			t.Errorf("it says %v", record)
+		}
+	}
+	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(2).Key() {
+		t.Errorf("it dials %v", r.out.Dials)
+	}
+	// One more address is no reason to dial.
+	r.pass(3 * time.Second)
+	r.c.Moved(r.now, append(now, netip.MustParseAddrPort("10.7.7.7:5000")), nil)
+	r.drain()
+	if record := r.own(made); len(record.GetAddresses()) != 2 || len(r.out.Dials) != 0 {
+		t.Errorf("with one more address it says %v and dials %v", record, r.out.Dials)
+	}
+}
+
+// TestRemapped: a NAT that shows us at another port is as good as a move.
+func TestRemapped(t *testing.T) {
+	r := newRig(t, nil)
+	made := r.seeing(1, "made", "203.0.113.1:4001")
+	r.neighbour(2, "taken")
+	r.pass(time.Second)
+	r.receive(made, &pb.Observed{Address: "203.0.113.1:9999"})
+	if record := r.own(made); !slices.Equal(record.GetObserved(), []string{"203.0.113.1:9999"}) {
+		t.Errorf("it says %v", record)
+	}
+	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(2).Key() {
+		t.Errorf("it dials %v", r.out.Dials)
+	}
+	// A peer that has moved is told where it is seen.
+	r.c.Seen(r.now, made, "198.51.100.2:5000")
+	r.drain()
+	if m := r.frames(); len(m) != 1 || m[0].GetObserved().GetAddress() != "198.51.100.2:5000" {
+		t.Errorf("to a peer that has moved it says %v", m)
+	}
+}
+
+// TestMapped: with a port that leads in from outside we are dialled like anybody.
+func TestMapped(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.seeing(1, "one", "203.0.113.1:4001")
+	r.pass(2 * time.Second)
+	r.c.Mapped(r.now, netip.MustParseAddrPort("203.0.113.1:5000"))
+	r.drain()
+	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.nat() != NATOpen {
+		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.nat())
+	}
+	r.pass(2 * time.Second)
+	r.c.Mapped(r.now, netip.AddrPort{})
+	r.drain()
+	if record := r.own(l); len(record.GetAddresses()) != 1 || len(record.GetObserved()) != 1 {
+		t.Errorf("without it again it says %v", record)
+	}
+}
+
+// TestForwarded: if a stranger comes in from outside there is a way in; not if we have
+// dialled its IP before, or it is of our LAN.
+func TestForwarded(t *testing.T) {
+	come := func(r *rig, from, claims string) *pb.Record {
+		r.t.Helper()
+		r.pass(2 * time.Second)
+		r.last++
+		r.c.Connected(r.now, r.last, 0, testIdentity(2).Key(), from)
+		r.drain()
+		hello := start(2, "two", 1000)
+		hello.Observed = claims
+		r.receive(r.last, hello)
+		return r.c.reach()
+	}
+	near := func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} }
+	for _, test := range []struct {
+		from, claims string
+		open         bool
+	}{
+		{"198.51.100.77:6000", "203.0.113.1:5000", true},
+		{"198.51.100.77:6000", "10.9.9.9:5000", false},
+		{"198.51.100.77:6000", "192.168.1.1:5000", false},
+		{"198.51.100.77:6000", "nonsense", false},
+		{"10.9.9.7:6000", "203.0.113.1:5000", false},
+		{"127.0.0.1:6000", "203.0.113.1:5000", false},
+	} {
+		r := newRig(t, near)
+		r.seeing(1, "one", "203.0.113.1:4001")
+		record := come(r, test.from, test.claims)
+		if open := len(record.GetObserved()) == 0 && slices.Contains(record.GetAddresses(), "203.0.113.1:5000"); open != test.open {
+			t.Errorf("from %s, who has dialled %s: %v", test.from, test.claims, record)
+		}
+	}
+	r := newRig(t, near)
+	r.seeing(1, "one", "203.0.113.1:4001")
+	r.c.hosts.take(netip.MustParseAddr("198.51.100.77"), r.now)
+	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
+		t.Errorf("the answer to our own packet: %v", record)
+	}
+}
+
+// reach is what our record says, as others read it.
+func (c *Core) reach() *pb.Record {
+	r, _ := pb.ParseRecord(c.self.record.Signed)
+	return r
+}
