@@ -80,6 +80,20 @@ func TestObserved(t *testing.T) {
 	}
 }
 
+// TestSymmetric: behind a NAT that shows us at another port to each, what we have said
+// stays as long as anybody bears it out.
+func TestSymmetric(t *testing.T) {
+	r := newRig(t, nil)
+	first := r.seeing(1, "one", "203.0.113.1:4001")
+	r.pass(2 * time.Second)
+	r.seeing(2, "two", "203.0.113.1:5001")
+	r.pass(2 * time.Second)
+	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"}) // again, and later than two
+	if record := r.own(first); record != nil || !slices.Equal(r.c.self.record.Observed, []string{"203.0.113.1:4001"}) {
+		t.Errorf("it says %v", r.c.self.record.Observed)
+	}
+}
+
 // TestObservedNonsense: what nobody can be seen at is ignored, and what comes in
 // numbers is bounded.
 func TestObservedNonsense(t *testing.T) {
