@@ -41,7 +41,8 @@ var headStart = [...]time.Duration{
 }
 
 // candidates are the addresses at which the peer is dialled; met says that it knows and
-// does the same, and more is where it is seen by who has told us.
+// does the same, or can't be told, and more is where it is seen by who has told us. Before
+// that only those count at which it may well answer.
 func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 	type ranked struct {
 		address netip.AddrPort
@@ -49,7 +50,7 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 	}
 	var list []ranked
 	add := func(a netip.AddrPort, k kind) {
-		if k != useless && !slices.ContainsFunc(list, func(r ranked) bool { return r.address == a }) {
+		if k != useless && (met || k != unlikely) && !slices.ContainsFunc(list, func(r ranked) bool { return r.address == a }) {
 			list = append(list, ranked{a, k})
 		}
 	}

@@ -79,14 +79,14 @@ func TestCall(t *testing.T) {
 	if soon || len(calls) != 1 || calls[0] != "1: far" {
 		t.Fatalf("calls %v; soon: %v", calls, soon)
 	}
-	if got := r.dialled(); !slices.Equal(got, []string{"192.168.1.5:4001"}) {
+	if got := r.dialled(); len(got) > 0 {
 		t.Errorf("before the Go it dials %v", got)
 	}
-	first := r.out.Dials[0].ID
 	r.receive(mid, goFor(2, "far", number, "203.0.113.2:7777"))
-	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:7777", "203.0.113.2:4001", "192.168.1.5:4001"}) || r.out.Dials[0].ID != first {
+	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:7777", "203.0.113.2:4001", "192.168.1.5:4001"}) {
 		t.Errorf("after the Go it dials %v", r.out.Dials)
 	}
+	first := r.out.Dials[0].ID
 	r.pass(callTimeout + time.Second)
 	if calls, _ := r.calls(); len(calls) > 0 {
 		t.Errorf("calls again: %v", calls)
@@ -349,6 +349,19 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// meeting has a call answered by a Go, and returns the dial that follows.
+func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
+	r.t.Helper()
+	r.c.Want(r.now, id)
+	r.drain()
+	_, number := r.calls()
+	r.receive(mid, goFor(identity, string(id), number, ""))
+	if len(r.out.Dials) != 1 {
+		r.t.Fatalf("at a Go it dials %v", r.out.Dials)
+	}
+	return r.out.Dials[0].ID
+}
+
 // TestNomination: of two links that both sides have dialled at once the side with the
 // smaller ID keeps the first, but rather the one within the LAN; the other side keeps both.
 func TestNomination(t *testing.T) {
@@ -367,9 +380,7 @@ func TestNomination(t *testing.T) {
 		})
 		other := r.neighbour(1, "mid")
 		r.tell(other, 1, natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001"))
-		r.c.Want(r.now, "mmm")
-		r.drain()
-		dial := r.out.Dials[0].ID
+		dial := r.meeting(other, 2, "mmm")
 		connect := func(dial DialID, address string) LinkID {
 			r.last++
 			r.c.Connected(r.now, r.last, dial, testIdentity(2).Key(), address)
@@ -393,14 +404,20 @@ func TestNomination(t *testing.T) {
 
 // TestDialIsOver: a link that the other side has made ends our dial and our call.
 func TestDialIsOver(t *testing.T) {
-	r, mid := withNATted(t)
+	comes := func(r *rig) {
+		l := r.inbound(2)
+		r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "far", Record: natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001")})
+	}
+	r, _ := withNATted(t)
 	r.c.Want(r.now, "far")
 	r.drain()
-	dial := r.out.Dials[0].ID
-	l := r.inbound(2)
-	r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "far", Record: natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001")})
-	if !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.dials) != 0 || len(r.c.punch.calls) != 0 {
-		t.Errorf("cancels %v; %d dials, %d calls are left", r.out.Cancels, len(r.c.dials), len(r.c.punch.calls))
+	if comes(r); len(r.c.dials) != 0 || len(r.c.punch.calls) != 0 {
+		t.Errorf("%d dials, %d calls are left", len(r.c.dials), len(r.c.punch.calls))
+	}
+	r, mid := withNATted(t)
+	dial := r.meeting(mid, 2, "far")
+	if comes(r); !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.dials) != 0 {
+		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.dials))
 	}
 	r.receive(mid, goFor(2, "far", 9, "203.0.113.2:4001"))
 	if len(r.out.Dials) != 0 {

@@ -43,8 +43,11 @@ func (p *process) dial(d Dial) {
 	deadline := w.now + d.Timeout
 	pto := time.Second
 	var attempt func()
+	p.races[d.ID]++
 	fail := func(self bool, why string) {
-		p.input(func() { p.core.DialFailed(w.now, d.ID, self, why) })
+		if p.races[d.ID]--; p.races[d.ID] == 0 { // what was added to the race has failed as well
+			p.input(func() { p.core.DialFailed(w.now, d.ID, self, why) })
+		}
 	}
 	attempt = func() {
 		if p.dead {
@@ -58,7 +61,7 @@ func (p *process) dial(d Dial) {
 				self = true
 				continue
 			}
-			if n == nil || n.process == nil || n.process.frozen || p.frozen || !w.reach(p.node.index, n.index) {
+			if n == nil || n.process == nil || n.process.frozen || p.frozen || !w.reach(p.node.index, n.index) || !w.getsIn(p.node, n, candidate.Address) {
 				continue
 			}
 			if d.Key != ([32]byte{}) && d.Key != n.identity.Key() {
@@ -74,7 +77,7 @@ func (p *process) dial(d Dial) {
 			p.connect(best.process, d.ID)
 		case self && len(d.Candidates) == 1:
 			fail(true, "that is ourselves")
-		case wrong == len(d.Candidates):
+		case wrong == len(d.Candidates) && wrong > 0:
 			fail(false, "another key answers there")
 		case w.now+pto >= deadline:
 			w.at(deadline, func() { fail(false, "timeout") })
@@ -147,7 +150,7 @@ func (e *end) deliver() {
 			p.lastLink++
 			e.id, e.open = p.lastLink, true
 			w.note(p.node.id, "connected", e.id, "with", e.other.process.node.id, "dial", e.dial)
-			p.core.Connected(w.now, e.id, e.dial, e.other.process.node.identity.Key(), e.other.process.node.address)
+			p.core.Connected(w.now, e.id, e.dial, e.other.process.node.identity.Key(), e.other.process.node.seenBy(p.node))
 			p.drain()
 		case parcelClosed:
 			if x.reason == CloseProtocol {

@@ -35,6 +35,7 @@ type process struct {
 	jumpy bool
 
 	there    map[certs.ID]certs.PublicKey // by the events
+	races    map[DialID]int               // addresses or groups of them being dialled
 	log      []seen
 	got      map[[pb.MessageIDSize]byte]int
 	expelled time.Duration     // when a link of it was ended last since it broke the protocol
@@ -68,13 +69,13 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	n.epoch = epoch
 	p := &process{
 		node: n, epoch: epoch, started: w.now,
-		there: make(map[certs.ID]certs.PublicKey), got: make(map[[pb.MessageIDSize]byte]int),
+		there: make(map[certs.ID]certs.PublicKey), races: make(map[DialID]int), got: make(map[[pb.MessageIDSize]byte]int),
 		last: make(map[string]uint64),
 	}
 	n.process, n.runs = p, append(n.runs, p)
 	w.note(n.id, "start", "epoch", epoch, "join", join)
 	p.core = New(Config{
-		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []netip.AddrPort{netip.MustParseAddrPort(n.address)},
+		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []netip.AddrPort{netip.MustParseAddrPort(n.own())},
 		Epoch: epoch, Join: join, Verify: w.verify, Custody: n.keeps(),
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
 	}, w.now)

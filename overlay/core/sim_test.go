@@ -46,8 +46,9 @@ type world struct {
 	edge    [][]bool // who can ever reach whom
 	cut     [][]bool // and can't for now
 	latency [][]time.Duration
-	loss    float64 // of a packet
-	resets  bool    // a restarted process answers packets of its forerunner by a stateless reset
+	loss    float64                  // of a packet
+	holes   map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
+	resets  bool                     // a restarted process answers packets of its forerunner by a stateless reset
 
 	verified    map[string]bool
 	said        []*pb.Announcement // what the hostile peer may replay
@@ -68,7 +69,8 @@ type node struct {
 	index    int
 	id       certs.ID
 	identity *certs.Identity
-	address  string
+	address  string // where others reach it
+	nat      simNAT
 	epoch    uint64
 	process  *process   // nil: down
 	runs     []*process // all that ever ran
@@ -257,7 +259,7 @@ func (w *world) heal() { w.split(func(int) int { return 0 }) }
 // byAddress finds a machine.
 func (w *world) byAddress(address string) *node {
 	for _, n := range w.nodes {
-		if n.address == address {
+		if n.answersAt(address) {
 			return n
 		}
 	}
