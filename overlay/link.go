@@ -66,7 +66,11 @@ func (n *Node) read(l *messageLink) {
 			n.post(func() { n.core.Receive(n.now(), l.id, m) })
 		}
 	}
-	l.Shut(transport.CodeBye, "goodbye")
+	if end == io.EOF {
+		n.post(func() { n.retire(l, transport.CodeBye, "goodbye") })
+	} else {
+		l.Shut(transport.CodeBye, "goodbye")
+	}
 	<-l.Done()
 	err := l.Err()
 	n.post(func() { n.disconnected(l.id, end == io.EOF || friendly(err), err) })
@@ -142,6 +146,8 @@ func (n *Node) closeLink(c core.Close) {
 	case l == nil:
 	case c.Reason == core.CloseDead:
 		l.Abort(codes[c.Reason], c.Text)
+	case c.Reason == core.CloseDuplicate:
+		n.retire(&l.messageLink, codes[c.Reason], c.Text)
 	default:
 		l.Shut(codes[c.Reason], c.Text)
 	}
@@ -170,7 +176,7 @@ func (n *Node) match(id certs.ID) {
 	}
 	var best *nodeLink
 	for _, l := range n.links {
-		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && (best == nil || l.id > best.id) {
+		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && !l.used.retired.Load() && (best == nil || l.id > best.id) {
 			best = l
 		}
 	}

@@ -278,7 +278,7 @@ func (o *outbox) take() []*delivery.Outgoing {
 }
 
 func (o *outbox) unfit(l *messageLink) bool {
-	return l.used.ctx.Err() != nil || o.present && l.key != o.key
+	return l.used.ctx.Err() != nil || l.used.retired.Load() || o.present && l.key != o.key
 }
 
 // receipt settles a message and tells the program. One that is settled already is

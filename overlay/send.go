@@ -20,6 +20,9 @@ type activity struct {
 	ctx    context.Context
 	last   atomic.Int64 // nanoseconds since the node's start
 	silent atomic.Bool  // nothing has been heard for silentAfter
+	// retired: nothing new is sent on it, and it ends when what is on its way has been
+	// answered.
+	retired atomic.Bool
 }
 
 func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since))) }
@@ -57,11 +60,37 @@ func (o *outbox) send(l *messageLink) {
 		}
 		o.wrote()
 	}
-	l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
 	close(o.written)
+	shut := func() { l.Shut(transport.CodeDuplicateLink, "another connection is used, or another peer has the ID") }
+	late := time.AfterFunc(retireTime, shut)
 	reader.Wait()
+	late.Stop()
+	shut() // does nothing to a link that has ended
 	o.detach()
 	o.node.want(o.to)
+}
+
+// retireTime is how long a link that is used no more waits for receipts: less than the
+// 500 ms in which the other side wants its goodbye answered.
+const retireTime = 300 * time.Millisecond
+
+// retire has a link end once what is on its way on it has been answered.
+func (n *Node) retire(l *messageLink, code transport.Code, why string) {
+	if o := n.existingOutbox(l.peer); o == nil || !o.retire(l) {
+		l.Shut(code, why)
+	}
+}
+
+// retire stops the use of a link; false says that nothing is on its way on it.
+func (o *outbox) retire(l *messageLink) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link != l || o.box.Flying(delivery.Direct) == 0 {
+		return false
+	}
+	l.used.retired.Store(true)
+	o.changed.Broadcast()
+	return true
 }
 
 // write writes a batch on its stream and says whether that went well; if not, it
