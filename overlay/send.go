@@ -61,11 +61,11 @@ func (o *outbox) send(l *messageLink) {
 		o.wrote()
 	}
 	close(o.written)
-	shut := func() { l.Shut(transport.CodeDuplicateLink, "another connection is used, or another peer has the ID") }
-	late := time.AfterFunc(retireTime, shut)
+	if !l.used.retired.Load() {
+		l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
+	}
 	reader.Wait()
-	late.Stop()
-	shut() // does nothing to a link that has ended
+	l.Shut(transport.CodeDuplicateLink, "another connection is used")
 	o.detach()
 	o.node.want(o.to)
 }
@@ -78,7 +78,17 @@ const retireTime = 300 * time.Millisecond
 func (n *Node) retire(l *messageLink, code transport.Code, why string) {
 	if o := n.existingOutbox(l.peer); o == nil || !o.retire(l) {
 		l.Shut(code, why)
+		return
 	}
+	n.wg.Go(func() {
+		late := time.NewTimer(retireTime)
+		defer late.Stop()
+		select {
+		case <-late.C:
+			l.Shut(code, why)
+		case <-l.Done():
+		}
+	})
 }
 
 // retire stops the use of a link; false says that nothing is on its way on it.

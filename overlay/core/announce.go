@@ -218,7 +218,7 @@ func (c *Core) makeEntry(from *link, n news) *entry {
 // change brings an entry up to date.
 func (c *Core) change(e *entry, n news) {
 	r := n.record
-	was, wasAlive := e.version(), e.alive() || e.suspect(c.now)
+	was, wasAlive, old := e.version(), e.alive() || e.suspect(c.now), e.record
 	if r.Epoch > was.epoch {
 		c.lastWords(e)
 		e.with().neighbours = nil
@@ -245,6 +245,7 @@ func (c *Core) change(e *entry, n news) {
 		if d := e.side; d != nil {
 			d.failures, d.nextDial, d.doomed = 0, c.now, 0
 		}
+		c.leaveAddresses(e, old)
 	case pb.AnnouncementType_LOST:
 		c.bury(e, wasAlive)
 	default:

@@ -106,6 +106,10 @@ func (l *link) slowness() time.Duration { return max(0, 3*l.roundTrip-500*time.M
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
 func (c *Core) linkSilent(l *link) {
 	e := l.entry
+	if newer := c.linkTo(l.key); newer != l && !newer.quiet {
+		c.close(l, CloseDead, "another connection lives")
+		return
+	}
 	if e == nil || !e.alive() || c.linkTo(l.key) != l {
 		return
 	}

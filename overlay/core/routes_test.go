@@ -246,7 +246,7 @@ func TestNearestVia(t *testing.T) {
 		w := newWire(t)
 		w.network(g.n)
 		w.become(&graph{n: g.n}, g)
-		w.pass(time.Duration(g.n) * routeEvery / 2)
+		w.pass(time.Duration(g.n) * routeEvery) // a distance goes one link further in each
 		w.checkVias(g, rt.Fatalf)
 		h := g.change(rt)
 		h.join(rt)

@@ -189,6 +189,26 @@ func (c *Core) renewAddresses() {
 	}
 }
 
+// leaveAddresses is what follows when a peer has given up an address that we have dialled:
+// our link to it leads to nowhere, since the side that has dialled follows nobody.
+func (c *Core) leaveAddresses(e *entry, old *Record) {
+	for _, l := range slices.Clone(c.links) {
+		if l.state != linkUp || l.entry != e || l.dial == nil || !old.names(l.address) || e.record.names(l.address) {
+			continue
+		}
+		if newer := c.linkTo(l.key); newer != l && !newer.quiet {
+			c.close(l, CloseDead, "the peer has left that address")
+		} else {
+			c.dialFor(e, toRelink)
+		}
+	}
+}
+
+// names says that a peer has said that it is at the address.
+func (r *Record) names(address string) bool {
+	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
+}
+
 // relink dials the peers anew that have dialled us: the links that they made lead to where
 // we were. Those that we have made follow us (RFC 9000, 9: the server follows the client).
 func (c *Core) relink() {
