@@ -8,7 +8,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
-	"quicpeer/overlay/core"
 )
 
 // What /net and the command net say: how this peer can be reached, how it reaches
@@ -63,12 +62,12 @@ func (j *jsonl) net(n overlay.Net, ref string) netEvent {
 
 // natMeans says in words what kind of NAT there is.
 var natMeans = map[overlay.NAT]string{
-	core.NATUnknown:   "not known yet: no peer has said where it sees this one",
-	core.NATNone:      "none: others see this peer at an address of its own",
-	core.NATBehind:    "behind one; of which kind takes a second peer outside",
-	core.NATEven:      "behind one that shows this peer at the same port to everybody: holes can be punched",
-	core.NATSymmetric: "behind a symmetric one, which shows this peer at another port to each: others of that kind, and strict ones, are reached over other peers; --map-port may help",
-	core.NATOpen:      "behind one, with a port that leads in",
+	overlay.NATUnknown:   "not known yet: no peer has said where it sees this one",
+	overlay.NATNone:      "none: others see this peer at an address of its own",
+	overlay.NATBehind:    "behind one; of which kind takes a second peer outside",
+	overlay.NATEven:      "behind one that shows this peer at the same port to everybody: holes can be punched",
+	overlay.NATSymmetric: "behind a symmetric one, which shows this peer at another port to each: others of that kind, and strict ones, are reached over other peers; --map-port may help",
+	overlay.NATOpen:      "behind one, with a port that leads in",
 }
 
 // net is the text's way to say it.

@@ -94,6 +94,7 @@ func (n *Node) noticeMove(now time.Duration) {
 	}
 	n.own = own
 	n.core.Moved(now, own, near)
+	n.reach.moved()
 }
 
 // resolve turns HOST:PORT into the addresses behind it.

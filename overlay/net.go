@@ -23,6 +23,16 @@ type (
 	Source     = core.Source
 )
 
+// The kinds of NAT; see package core.
+const (
+	NATUnknown   = core.NATUnknown
+	NATNone      = core.NATNone
+	NATBehind    = core.NATBehind
+	NATEven      = core.NATEven
+	NATSymmetric = core.NATSymmetric
+	NATOpen      = core.NATOpen
+)
+
 // How says what way leads to a peer.
 type How string
 

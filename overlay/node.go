@@ -65,8 +65,9 @@ type Node struct {
 	lastLink core.LinkID
 	awaken   *time.Timer
 	dropped  drops
-	heardAt  time.Duration    // when the links were looked at last
-	ahead    time.Duration    // of the clock on the wall, since the start
+	heardAt  time.Duration // when the links were looked at last
+	ahead    time.Duration // of the clock on the wall, since the start
+	reach    reach
 	own      []netip.AddrPort // of the host's interfaces
 	lookedAt time.Duration    // when these were looked at last
 
@@ -191,9 +192,10 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: n.own, Near: near, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
+		Discover: cfg.Discover, NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
+	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(n.loop)
 	n.wg.Go(n.openLetters)

@@ -93,6 +93,7 @@ func (n *Node) expire(now time.Duration) {
 // directory, or is reported.
 func (n *Node) stop() {
 	n.cancel()
+	n.reach.stop()
 	n.endpoint.Close()
 	for _, o := range n.allOutboxes() {
 		for _, m := range o.close() {

@@ -84,4 +84,3 @@ func checkDeposit(d *Deposit) error {
 		checkAtMost("sealed bytes", len(d.GetSealed()), MaxDeposit),
 	)
 }
-

@@ -23,15 +23,17 @@ const module = "quicpeer"
 // may are the packages of this module that each may import. Packages below
 // scripts may import all.
 var may = map[string][]string{
-	".":                 {"overlay", "transport", "certs", "pb"},
-	"overlay":           {"overlay/core", "overlay/delivery", "overlay/store", "transport", "certs", "pb"},
-	"overlay/core":      {"certs", "pb"},
-	"overlay/delivery":  {"overlay/core", "certs", "pb"},
-	"overlay/store":     {"certs", "pb"},
-	"transport":         {"certs", "pb"},
-	"transport/simtest": {"transport", "certs", "pb"},
-	"certs":             {"pb"},
-	"pb":                {},
+	".":                   {"overlay", "transport", "certs", "pb"},
+	"overlay":             {"overlay/core", "overlay/delivery", "overlay/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay/core":        {"certs", "pb"},
+	"overlay/delivery":    {"overlay/core", "certs", "pb"},
+	"overlay/store":       {"certs", "pb"},
+	"transport":           {"certs", "pb"},
+	"transport/simtest":   {"transport", "certs", "pb"},
+	"transport/discovery": {"certs"},
+	"transport/portmap":   {},
+	"certs":               {"pb"},
+	"pb":                  {},
 }
 
 // quicUsers may import quic-go, besides tests.

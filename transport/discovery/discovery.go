@@ -1,0 +1,285 @@
+// Package discovery finds peers on the LAN, and lets them find this one, by multicast DNS
+// service discovery (RFC 6762, RFC 6763), service _quicpeer._udp.
+//
+// Who starts asks at once, and whoever is there answers within milliseconds. So the later
+// of two finds the earlier one, and needs no announcement of its own. It asks again a few
+// times in the first seconds, should a packet be lost, and then once a minute, should a
+// cable have been plugged in elsewhere.
+//
+// Anybody on the LAN can answer anything. So what is found is a hint and no more: the
+// addresses must be of our own subnets, and who answers there shows its key in the
+// handshake like everybody else.
+package discovery
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/mdns/v2"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	"quicpeer/certs"
+)
+
+const service = "_quicpeer._udp"
+
+// askAt is when the LAN is asked, after the start and after the last time.
+var askAt = []time.Duration{0, 250 * time.Millisecond, 750 * time.Millisecond, 2 * time.Second}
+
+// askEvery is how often it is asked then (RFC 6762, 5.2, allows up to an hour); neverAsk
+// keeps the library from asking in a rhythm of its own.
+const (
+	askEvery = time.Minute
+	neverAsk = 24 * time.Hour
+)
+
+// Config is who we are and whom to tell.
+type Config struct {
+	ID      certs.ID
+	Key     certs.PublicKey
+	Network string // others are not found
+	Port    uint16 // UDP
+	// Found is told of each peer that answers, again each time that the LAN is asked. It
+	// may be called by several goroutines, and not after Close.
+	Found func(Peer)
+	Log   *slog.Logger
+}
+
+// Peer is somebody on the LAN, by its own word.
+type Peer struct {
+	ID      certs.ID
+	Key     string // the fingerprint
+	Address netip.AddrPort
+}
+
+// Discovery is a running search.
+type Discovery struct {
+	cfg    Config
+	run    string // random; who restarts is found again
+	cancel context.CancelFunc
+	anew   chan struct{}
+	done   sync.WaitGroup
+}
+
+// Start begins to ask and to answer. It fails if no interface can do multicast at all;
+// later such failures are only logged, and tried again.
+func Start(cfg Config) (*Discovery, error) {
+	d := &Discovery{cfg: cfg, anew: make(chan struct{}, 1)}
+	d.run = fmt.Sprintf("%08x", rand.Uint32())
+	conn, err := d.listen()
+	if err != nil {
+		return nil, fmt.Errorf("looking for peers on the LAN: %w", err)
+	}
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(context.Background())
+	d.done.Go(func() { d.keepAsking(ctx, conn) })
+	return d, nil
+}
+
+// Refresh is to be called when the host's interfaces have changed.
+func (d *Discovery) Refresh() {
+	select {
+	case d.anew <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends it. Found is not called after it has returned.
+func (d *Discovery) Close() {
+	d.cancel()
+	d.done.Wait()
+}
+
+// keepAsking asks, and begins anew when the interfaces have changed.
+func (d *Discovery) keepAsking(ctx context.Context, conn *mdns.Conn) {
+	for ctx.Err() == nil {
+		if conn != nil {
+			d.ask(ctx, conn)
+			_ = conn.Close() // of multicast sockets; what it says changes nothing
+		} else {
+			d.pause(ctx, askEvery)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		var err error
+		if conn, err = d.listen(); err != nil {
+			conn = nil
+			d.cfg.Log.Debug("no interface for multicast now", "error", err)
+		}
+	}
+}
+
+// ask asks until ctx ends or the interfaces change.
+func (d *Discovery) ask(ctx context.Context, conn *mdns.Conn) {
+	last := func() {}
+	defer func() { last() }()
+	for i := 0; ; i++ {
+		pause := askEvery
+		if i < len(askAt) {
+			pause = askAt[i]
+		}
+		if d.pause(ctx, pause) {
+			return
+		}
+		last() // a session of the library reports each peer once
+		session, cancel := context.WithCancel(ctx)
+		last = cancel
+		if err := conn.Browse(session, service); err != nil {
+			d.cfg.Log.Debug("asking the LAN", "error", err)
+			return
+		}
+	}
+}
+
+// pause waits; true says that it was cut short.
+func (d *Discovery) pause(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-d.anew:
+		return true
+	case <-ctx.Done():
+		return true
+	}
+}
+
+// listen joins the multicast group on all interfaces, by IPv4, or by IPv6 where there is
+// no IPv4; over loopback if there is nothing else.
+func (d *Discovery) listen() (conn *mdns.Conn, err error) {
+	for _, loopback := range []bool{false, true} {
+		for _, open := range []func() (*ipv4.PacketConn, *ipv6.PacketConn, error){listen4, listen6} {
+			v4, v6, openErr := open()
+			if openErr == nil {
+				conn, openErr = mdns.NewServer(v4, v6, d.options(loopback)...)
+			}
+			if openErr == nil {
+				conn.OnServiceDiscovered(d.found)
+				return conn, nil
+			}
+			closeBoth(v4, v6)
+			if err == nil {
+				err = openErr
+			}
+		}
+	}
+	return nil, err
+}
+
+func listen4() (*ipv4.PacketConn, *ipv6.PacketConn, error) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(224, 0, 0, 0), Port: 5353})
+	if err != nil {
+		return nil, nil, err
+	}
+	return ipv4.NewPacketConn(c), nil, nil
+}
+
+func listen6() (*ipv4.PacketConn, *ipv6.PacketConn, error) {
+	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.ParseIP("ff02::"), Port: 5353})
+	if err != nil {
+		return nil, nil, err
+	}
+	return nil, ipv6.NewPacketConn(c), nil
+}
+
+func closeBoth(v4 *ipv4.PacketConn, v6 *ipv6.PacketConn) {
+	if v4 != nil {
+		_ = v4.Close()
+	}
+	if v6 != nil {
+		_ = v6.Close()
+	}
+}
+
+func (d *Discovery) options(loopback bool) []mdns.ServerOption {
+	host := "quicpeer-" + d.run + ".local"
+	return []mdns.ServerOption{
+		mdns.WithLoggerFactory(&logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}),
+		mdns.WithIncludeLoopback(loopback),
+		mdns.WithQueryInterval(neverAsk),
+		mdns.WithCacheRefresh(false),
+		mdns.WithLocalNames(host),
+		mdns.WithService(mdns.ServiceInstance{
+			Instance: string(d.cfg.ID[:min(len(d.cfg.ID), 48)]) + "-" + d.run, Service: service, Host: host + ".", Port: d.cfg.Port,
+			Text: []mdns.TXTEntry{
+				mdns.NewTXTString("id", string(d.cfg.ID)),
+				mdns.NewTXTString("key", d.cfg.Key.String()),
+				mdns.NewTXTString("net", d.cfg.Network),
+			},
+		}),
+	}
+}
+
+// found takes an answer.
+func (d *Discovery) found(e mdns.ServiceEvent) {
+	p, err := parse(e, d.cfg.Network)
+	switch {
+	case err != nil:
+		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
+	case p.Key == d.cfg.Key.String(): // our own
+	case !ownSubnet(p.Address.Addr()):
+		d.cfg.Log.Debug("an answer of the LAN with an address elsewhere is ignored", "address", p.Address)
+	default:
+		d.cfg.Found(p)
+	}
+}
+
+// parse checks what an answer says.
+func parse(e mdns.ServiceEvent, network string) (Peer, error) {
+	text := map[string]string{}
+	for _, t := range e.Instance.Text {
+		text[t.Key] = string(t.Value)
+	}
+	if text["net"] != network {
+		return Peer{}, fmt.Errorf("another network")
+	}
+	id, err := certs.ParseID(text["id"])
+	if err != nil {
+		return Peer{}, err
+	}
+	if err := checkFingerprint(text["key"]); err != nil {
+		return Peer{}, err
+	}
+	ip := e.Addr.Unmap()
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Instance.Port == 0 || ip.IsLinkLocalUnicast() && ip.Is6() && ip.Zone() == "" {
+		return Peer{}, fmt.Errorf("no address to dial: %v, port %d", e.Addr, e.Instance.Port)
+	}
+	return Peer{ID: id, Key: text["key"], Address: netip.AddrPortFrom(ip, e.Instance.Port)}, nil
+}
+
+// checkFingerprint says what is wrong with the text of a key's fingerprint, see
+// certs.PublicKey.String.
+func checkFingerprint(s string) error {
+	hash, ok := strings.CutPrefix(s, "SHA256:")
+	if sum, err := base64.RawStdEncoding.DecodeString(hash); !ok || err != nil || len(sum) != 32 {
+		return fmt.Errorf("a key's fingerprint that is none")
+	}
+	return nil
+}
+
+// ownSubnet says that an address is in a subnet of this host. Multicast does not leave the
+// LAN, so whoever answers with another address means somebody else.
+func ownSubnet(ip netip.Addr) bool {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Masked().Contains(ip.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}

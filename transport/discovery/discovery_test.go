@@ -1,0 +1,180 @@
+package discovery
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/mdns/v2"
+	"go.uber.org/goleak"
+
+	"quicpeer/certs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const fingerprint = "SHA256:M629qRVeAI/rGymUyNidvrI5Dz6X1n40nYgYx+urAs4"
+
+func answer(id, key, network, ip string, port uint16) mdns.ServiceEvent {
+	addr, _ := netip.ParseAddr(ip)
+	return mdns.ServiceEvent{Addr: addr, Instance: mdns.ServiceInstance{Port: port, Text: []mdns.TXTEntry{
+		mdns.NewTXTString("id", id), mdns.NewTXTString("key", key), mdns.NewTXTString("net", network),
+	}}}
+}
+
+// TestParse: what anybody on the LAN may answer.
+func TestParse(t *testing.T) {
+	p, err := parse(answer("bob", fingerprint, "team", "192.168.1.7", 5000), "team")
+	if err != nil || p != (Peer{"bob", fingerprint, netip.MustParseAddrPort("192.168.1.7:5000")}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := parse(answer("bob", fingerprint, "team", "fe80::1%eth0", 5000), "team"); err != nil {
+		t.Error(err)
+	}
+	for what, e := range map[string]mdns.ServiceEvent{
+		"another network":        answer("bob", fingerprint, "other", "192.168.1.7", 5000),
+		"no network":             {},
+		"no ID":                  answer("", fingerprint, "team", "192.168.1.7", 5000),
+		"an ID with a newline":   answer("b\nb", fingerprint, "team", "192.168.1.7", 5000),
+		"a long ID":              answer(strings.Repeat("x", 65), fingerprint, "team", "192.168.1.7", 5000),
+		"no key":                 answer("bob", "", "team", "192.168.1.7", 5000),
+		"a short key":            answer("bob", "SHA256:AAAA", "team", "192.168.1.7", 5000),
+		"a key of another kind":  answer("bob", "MD5:"+fingerprint[7:], "team", "192.168.1.7", 5000),
+		"no port":                answer("bob", fingerprint, "team", "192.168.1.7", 0),
+		"no address":             answer("bob", fingerprint, "team", "", 5000),
+		"any address":            answer("bob", fingerprint, "team", "0.0.0.0", 5000),
+		"a group":                answer("bob", fingerprint, "team", "224.0.0.251", 5000),
+		"a link of no interface": answer("bob", fingerprint, "team", "fe80::1", 5000),
+	} {
+		if p, err := parse(e, "team"); err == nil {
+			t.Errorf("%s: %+v", what, p)
+		}
+	}
+}
+
+// TestOwnSubnet: nobody can make us dial a host that multicast does not reach.
+func TestOwnSubnet(t *testing.T) {
+	if !ownSubnet(netip.MustParseAddr("127.0.0.5")) {
+		t.Error("this host is not in its own subnet")
+	}
+	for _, ip := range []string{"203.0.113.77", "2001:db8:77::1", "224.0.0.251"} {
+		if ownSubnet(netip.MustParseAddr(ip)) {
+			t.Errorf("%s is taken for one of this LAN", ip)
+		}
+	}
+}
+
+// inNamespace runs the test once more, in a network namespace of its own that has an
+// interface: so multicast leaves nothing but that.
+func inNamespace(t *testing.T) (inside bool) {
+	t.Helper()
+	if os.Getenv("QUICPEER_TEST_NAMESPACE") != "" {
+		return true
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("network namespaces are a thing of Linux")
+	}
+	for _, tool := range []string{"unshare", "ip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs unshare of util-linux and ip of iproute2: ", err)
+		}
+	}
+	script := `ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 10.7.0.1/24 dev eth0 &&
+		ip link set eth0 up && ip link set eth1 up || exit 77; exec "$0" "$@"`
+	words := []string{"--net", "sh", "-c", script, os.Args[0], "-test.run=^" + t.Name() + "$", "-test.timeout=1m"}
+	if os.Geteuid() != 0 {
+		words = append([]string{"--user", "--map-root-user"}, words...)
+	}
+	cmd := exec.Command("unshare", words...)
+	cmd.Env = append(os.Environ(), "QUICPEER_TEST_NAMESPACE=1")
+	out, err := cmd.CombinedOutput()
+	switch {
+	case strings.Contains(string(out), "unshare:"), cmd.ProcessState.ExitCode() == 77:
+		t.Skipf("needs network namespaces, by root or by a user who may make user namespaces: %s", out)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discovery) {
+	t.Helper()
+	found = make(chan Peer, 16)
+	d, err := Start(Config{
+		ID: certs.ID([]byte{'p', '0' + seed}), Key: certs.PublicKey{seed}, Network: network, Port: 5000 + uint16(seed),
+		Found: func(p Peer) {
+			select {
+			case found <- p:
+			default:
+			}
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return found, d
+}
+
+// TestFound: the later of two finds the earlier one, at its address and port; itself, and
+// those of another network, nobody finds.
+func TestFound(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	first, _ := begin(t, 1, "team")
+	other, _ := begin(t, 2, "other")
+	third, d := begin(t, 3, "team")
+	for _, test := range []struct {
+		found chan Peer
+		want  Peer
+	}{
+		{third, Peer{"p1", certs.PublicKey{1}.String(), netip.MustParseAddrPort("10.7.0.1:5001")}},
+		{first, Peer{"p3", certs.PublicKey{3}.String(), netip.MustParseAddrPort("10.7.0.1:5003")}},
+	} {
+		select {
+		case p := <-test.found:
+			if p != test.want {
+				t.Errorf("found %+v, not %+v", p, test.want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s is not found", test.want.ID)
+		}
+	}
+	// After new interfaces it asks again.
+	for len(third) > 0 {
+		<-third
+	}
+	d.Refresh()
+	select {
+	case p := <-third:
+		if p.ID != "p1" {
+			t.Errorf("then found %+v", p)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("after Refresh nobody is found")
+	}
+	if len(other) > 0 {
+		t.Errorf("the other network has found %+v", <-other)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("bob", fingerprint, "team", []byte{192, 168, 1, 7}, uint16(5000))
+	f.Add("", "", "", []byte{}, uint16(0))
+	f.Fuzz(func(t *testing.T, id, key, network string, ip []byte, port uint16) {
+		addr, _ := netip.AddrFromSlice(ip)
+		p, err := parse(mdns.ServiceEvent{Addr: addr, Instance: mdns.ServiceInstance{Port: port, Text: []mdns.TXTEntry{
+			mdns.NewTXTString("id", id), mdns.NewTXTString("key", key), mdns.NewTXTString("net", network),
+		}}}, "team")
+		if err == nil && (network != "team" || !p.Address.IsValid() || p.Address.Port() == 0 || len(p.ID) > 64 || len(p.Key) > 64) {
+			t.Errorf("takes %+v", p)
+		}
+	})
+}
