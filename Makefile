@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench bench-pipe bench-waiting bench-overlay sim fuzz scenario torture clean help
+.PHONY: build test check generate demo bench bench-pipe bench-waiting bench-overlay sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -41,6 +41,9 @@ scenario: ## play FILE=scripts/scenarios/seed.txtar, or your own; FLAGS=-show to
 
 torture: ## kill, freeze, cut off real peers and judge each message; FLAGS=-help
 	go run ./scripts/torture $(FLAGS)
+
+lab: ## put real peers behind NATs and measure how they get at each other; FLAGS=-help
+	go run ./scripts/lab $(FLAGS)
 
 clean: ## remove what build made
 	rm -f quicpeer quicpeer.exe

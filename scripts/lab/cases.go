@@ -1,0 +1,263 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// pair is two peers that have joined by a third one, which is public.
+type pair struct {
+	name         string
+	kindA, kindB string // of the routers; empty: any
+	hostA, hostB string
+	direct       bool // a connection is possible
+}
+
+// The kinds of hosts: with an address of its own, or behind a router.
+var kinds = []string{"none", "cone", "restricted", "symmetric"}
+
+// pairs are all that is asked for: each kind with each, both behind one router, and such
+// between whose routers no UDP passes.
+func pairs() (list []pair) {
+	for i, a := range kinds {
+		for _, b := range kinds[i:] {
+			p := pair{name: a + " - " + b, kindA: a, kindB: b, hostA: "a1", hostB: "b1"}
+			p.direct = b != "symmetric" || a == "none" || a == "cone"
+			if a == "none" {
+				p.kindA, p.hostA = "", "n1"
+			}
+			if b == "none" {
+				p.kindB, p.hostB = "", "n2"
+			}
+			list = append(list, p)
+		}
+	}
+	for _, kind := range kinds[1:] {
+		list = append(list,
+			pair{"one LAN behind " + kind, kind, "", "a1", "a2", true},
+			pair{"two LANs behind " + kind, kind, "", "a1", "a3", true})
+	}
+	return append(list, pair{"blocked", "blocked", "blocked", "a1", "b1", false})
+}
+
+// trial is three running peers.
+type trial struct {
+	lab       *lab
+	pub, a, b *peer
+	began     time.Time // both know of each other
+}
+
+// begin builds the lab for a pair and lets its peers join.
+func (l *lab) begin(p pair, loss int) (t *trial, err error) {
+	kindA, kindB := p.kindA, p.kindB
+	if kindA == "" {
+		kindA = "restricted"
+	}
+	if kindB == "" {
+		kindB = "restricted"
+	}
+	if err := l.do("up", kindA, kindB); err != nil {
+		return nil, err
+	}
+	t = &trial{lab: l}
+	defer func() {
+		if err != nil {
+			t.end()
+		}
+	}()
+	for _, host := range []string{p.hostA, p.hostB} {
+		port := map[byte]string{'a': "A", 'b': "B", 'n': host}[host[0]]
+		if err := l.do("loss", port, fmt.Sprint(loss)); err != nil {
+			return t, err
+		}
+	}
+	if t.pub, err = l.start("pub", "pub", "--listen", ":5000"); err != nil {
+		return t, err
+	}
+	ready := func(e event) bool { return e.name == "ready" }
+	if _, err = t.pub.await("ready", ready); err != nil {
+		return t, err
+	}
+	const join = "203.0.113.10:5000"
+	if t.a, err = l.start(p.hostA, "a", "--listen", ":4001", "--join", join); err != nil {
+		return t, err
+	}
+	if t.b, err = l.start(p.hostB, "b", "--listen", ":4001", "--join", join); err != nil {
+		return t, err
+	}
+	for _, who := range []*peer{t.a, t.b} {
+		other := map[*peer]string{t.a: "b", t.b: "a"}[who]
+		if _, err = who.await(other, func(e event) bool { return e.name == "peer_joined" && e.text("id") == other }); err != nil {
+			return t, err
+		}
+	}
+	t.began = time.Now()
+	return t, nil
+}
+
+// end kills the peers and takes the lab away.
+func (t *trial) end() {
+	for _, p := range []*peer{t.pub, t.a, t.b} {
+		if p != nil {
+			p.kill()
+		}
+	}
+	_ = t.lab.do("down") // what is left ends with the namespaces of this process
+}
+
+// awaitDirect waits until a has a connection to b, and returns when that came up; zero if
+// it does not in the given time.
+func (t *trial) awaitDirect(limit time.Duration) (since time.Time, err error) {
+	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(20 * time.Millisecond) {
+		way, err := t.a.way(t.b)
+		if err != nil {
+			return since, err
+		}
+		if text, ok := way["since"].(string); ok {
+			return time.Parse(time.RFC3339Nano, text)
+		}
+	}
+	return time.Time{}, nil
+}
+
+// exchange has both send n messages with the pause between them, and wants each shown
+// once, in order, and receipted. It returns the path of the last.
+func (t *trial) exchange(name string, n int, pause time.Duration) (path string, err error) {
+	var sent []string
+	for i := range n {
+		body := fmt.Sprintf("%s %d", name, i)
+		sent = append(sent, body)
+		for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
+			if err := way[0].send(way[1], body); err != nil {
+				return "", err
+			}
+		}
+		time.Sleep(pause)
+	}
+	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
+		for _, body := range sent {
+			e, err := way[0].delivered(body)
+			if err != nil {
+				return "", err
+			}
+			path = e.text("path")
+		}
+		if got := way[1].shown(way[0]); !slices.Equal(got[max(0, len(got)-n):], sent) {
+			return "", fmt.Errorf("%s has shown %q of %s", way[1].id, got, way[0].id)
+		}
+	}
+	return path, nil
+}
+
+// result is what came of a pair.
+type result struct {
+	first     time.Duration // until the receipt of the first message
+	firstPath string
+	direct    time.Duration // until there is a connection; negative: none
+	path      string        // of the last message
+	err       error
+}
+
+// directLimit is how long a connection is waited for: what the bar allows with loss.
+const directLimit = 5 * time.Second
+
+// measure does a trial of a pair.
+func (l *lab) measure(p pair, loss int) (r result) {
+	t, err := l.begin(p, loss)
+	if err != nil {
+		return result{err: err}
+	}
+	defer t.end()
+	r.direct = -1
+	if r.err = t.a.send(t.b, "first"); r.err != nil {
+		return r
+	}
+	e, err := t.a.delivered("first")
+	if err != nil {
+		r.err = err
+		return r
+	}
+	r.first, r.firstPath = e.at.Sub(t.began), e.text("path")
+	since, err := t.awaitDirect(directLimit)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	if !since.IsZero() {
+		r.direct = max(0, since.Sub(t.began))
+	}
+	r.path, r.err = t.exchange("x", 20, 0)
+	return r
+}
+
+// incident is something that happens in the middle of a conversation.
+type incident struct {
+	name  string
+	pair  pair
+	back  time.Duration // the longest silence allowed
+	happy func(*trial) error
+}
+
+func incidents() []incident {
+	home := func(a, b string) pair { return pair{"", a, b, "a1", "b1", true} }
+	open := func(a string) pair { return pair{"", a, "", "a1", "n2", true} }
+	flush := func(t *trial) error { return t.lab.do("flush", "A") }
+	rebind := func(t *trial) error { return t.lab.do("rebind", "A", "restricted") }
+	roam := func(t *trial) error { return t.lab.do("readdr", "a1", "10.0.1.50/24") }
+	orphan := func(t *trial) error {
+		t.pub.kill()
+		t.pub = nil
+		return nil
+	}
+	const soon = 3 * time.Second
+	return []incident{
+		{"router reboot, restricted - restricted", home("restricted", "restricted"), soon, flush},
+		{"router reboot, symmetric - none", open("symmetric"), soon, flush},
+		{"new mapping, restricted - restricted", home("restricted", "restricted"), soon, rebind},
+		{"new mapping, restricted - none", open("restricted"), soon, rebind},
+		{"new address, restricted - restricted", home("restricted", "restricted"), soon, roam},
+		{"new address, restricted - none", open("restricted"), soon, roam},
+		{"the public peer is killed", home("restricted", "restricted"), soon, orphan},
+	}
+}
+
+// outcome is what came of an incident.
+type outcome struct {
+	silence time.Duration // the longest between two messages that were shown
+	path    string        // of the last message
+	err     error
+}
+
+// live lets an incident happen two seconds after the two have a connection, while both
+// write twenty messages a second for eight seconds.
+func (l *lab) live(in incident) (o outcome) {
+	t, err := l.begin(in.pair, 0)
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer t.end()
+	since, err := t.awaitDirect(directLimit)
+	if err == nil && since.IsZero() {
+		err = fmt.Errorf("no connection before the incident")
+	}
+	if err != nil {
+		return outcome{err: err}
+	}
+	happened := make(chan error, 1)
+	time.AfterFunc(2*time.Second, func() { happened <- in.happy(t) })
+	o.path, o.err = t.exchange("burst", 160, 50*time.Millisecond)
+	if err := <-happened; err != nil {
+		o.err = err
+	}
+	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
+		var last time.Time
+		for _, e := range way[1].happened(func(e event) bool { return e.name == "message" && e.text("from") == way[0].id }) {
+			if !last.IsZero() {
+				o.silence = max(o.silence, e.at.Sub(last))
+			}
+			last = e.at
+		}
+	}
+	return o
+}

@@ -1,0 +1,166 @@
+// Command lab puts real quicpeer processes behind NATs, made by the kernel in the network
+// namespaces of scripts/natlab.sh, and measures how they get at each other:
+//
+//	make lab
+//	make lab FLAGS='-pairs symmetric -repeat 5'
+//	make lab FLAGS='-loss 10'
+//
+// Three peers for each pair of NATs: one with an address of its own, by which the other two
+// join. Measured is the time until the receipt of the first message from the one to the
+// other, and until they have a connection, both from the moment at which each knows of the
+// other; then 20 messages each way must be shown, once and in order. Then come incidents,
+// each in the middle of a conversation: a router that forgets its mappings, one that makes
+// others, a host that gets another address, and the death of the public peer. There the
+// longest silence between two messages is measured.
+//
+// It takes Linux with iproute2 and nftables, and root or the right to make user
+// namespaces. Nothing is left over, however it ends. The exit status is 1 if a bar is
+// missed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+)
+
+func main() {
+	loss := flag.Int("loss", 0, "lose this `percent` of the packets at both hosts' access, each way")
+	only := flag.String("pairs", ".", "only the pairs and incidents whose names match this `regexp`")
+	repeat := flag.Int("repeat", 1, "trials of each pair")
+	verbose := flag.Bool("v", false, "show the end of the peers' logs after each trial, not only after a fault")
+	flag.Parse()
+	pattern, err := regexp.Compile(*only)
+	if err != nil || flag.NArg() > 0 || *repeat < 1 || *loss < 0 || *loss > 90 {
+		fmt.Fprintln(os.Stderr, "lab: wrong flags; lab -help explains them")
+		os.Exit(2)
+	}
+	if os.Getenv(insideVariable) == "" {
+		os.Exit(runIsolated())
+	}
+	ok, err := run(pattern, *loss, *repeat, *verbose)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+	}
+	if !ok || err != nil {
+		os.Exit(1)
+	}
+}
+
+// runIsolated runs this very command in its namespaces.
+func runIsolated() int {
+	if why := missing(); why != "" {
+		fmt.Fprintln(os.Stderr, "lab: it can't be built here:", why)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	cmd := isolated(ctx, os.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		return exit.ExitCode()
+	}
+	fmt.Fprintln(os.Stderr, "lab:", err)
+	return 1
+}
+
+// run measures all that the pattern names; false says that a bar was missed.
+func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "quicpeer-lab-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	l, err := newLab(dir)
+	if err != nil {
+		return false, err
+	}
+	l.debug = verbose
+	ok = l.matrix(pattern, loss, repeat)
+	if loss == 0 {
+		ok = l.incidents(pattern, repeat) && ok
+	}
+	return ok, nil
+}
+
+// matrix measures the pairs.
+func (l *lab) matrix(pattern *regexp.Regexp, loss, repeat int) (ok bool) {
+	ok = true
+	table := [][]string{{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}}
+	for _, p := range pairs() {
+		if !pattern.MatchString(p.name) {
+			continue
+		}
+		r := row{pair: p}
+		for range repeat {
+			x := l.measure(p, loss)
+			r.results = append(r.results, x)
+			fault := x.verdict(p, loss)
+			if fault != "" {
+				r.faults = append(r.faults, fault)
+				ok = false
+			}
+			if fault != "" || l.debug {
+				l.showLogs(os.Stderr)
+			}
+			l.forget()
+		}
+		fmt.Fprintln(os.Stderr, r.cells())
+		table = append(table, r.cells())
+	}
+	if len(table) > 1 {
+		markdown(os.Stdout, table)
+		fmt.Println()
+	}
+	return ok
+}
+
+// incidents lives through them.
+func (l *lab) incidents(pattern *regexp.Regexp, repeat int) (ok bool) {
+	ok = true
+	table := [][]string{{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}}
+	for _, in := range incidents() {
+		if !pattern.MatchString(in.name) {
+			continue
+		}
+		r := row{}
+		for range repeat {
+			o := l.live(in)
+			r.results = append(r.results, result{first: o.silence, path: o.path})
+			fault := o.verdict(in)
+			if fault != "" {
+				r.faults = append(r.faults, fault)
+				ok = false
+			}
+			if fault != "" || l.debug {
+				l.showLogs(os.Stderr)
+			}
+			l.forget()
+		}
+		c := r.cells()
+		c = []string{in.name, c[1], c[4], c[5]}
+		fmt.Fprintln(os.Stderr, c)
+		table = append(table, c)
+	}
+	if len(table) > 1 {
+		markdown(os.Stdout, table)
+	}
+	return ok
+}
+
+// forget removes the state of a trial's peers.
+func (l *lab) forget() {
+	for _, id := range []string{"pub", "a", "b"} {
+		_ = os.RemoveAll(l.dir + "/state-" + id) // else the next trial says so
+	}
+}
