@@ -48,6 +48,7 @@ func (c *Core) startDial(d *dial) {
 // race has addresses dialled, those that are being dialled already once.
 func (c *Core) race(d *dial, list []Candidate) {
 	d.racing = true
+	c.note(Debug, "dialling", "peer", string(d.peer), "candidates", list)
 	timeout := dialTimeout
 	if c.deaf && c.ready {
 		timeout = isolatedAfter - quietAfter // so that it is known by then

@@ -104,6 +104,7 @@ func (c *Core) callOnce(k *call, e *entry) bool {
 	k.sent = c.now
 	c.wake(c.now + callTimeout)
 	if best != nil {
+		c.note(Debug, "called by way of a neighbour", "peer", string(e.record.ID), "neighbour", string(best.peer))
 		k.asked = append(k.asked, best.id)
 		c.send(best, &pb.Call{Number: k.number, Id: string(e.record.ID), Key: e.record.Key[:]})
 		return true
@@ -113,6 +114,7 @@ func (c *Core) callOnce(k *call, e *entry) bool {
 		return false
 	}
 	k.routed = true
+	c.note(Debug, "called over the overlay", "peer", string(e.record.ID))
 	return c.sendRouted(e.record.ID, &pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: k.number, Id: string(c.cfg.ID), Key: own[:]}}})
 }
 

@@ -12,6 +12,11 @@
 //		…
 //	})
 //
+// Nodes can be put behind NATs and firewalls:
+//
+//	net.Router("home", simtest.Restricted)
+//	net.Behind("home", "a") // before Node
+//
 // Packets between two nodes arrive in the order they were sent. A node that does
 // not read holds up its own packets only. The network's own choices (which packets
 // are lost) follow from the seed; the whole run does not, since QUIC draws from
@@ -36,18 +41,23 @@ const Port = 4242
 type Network struct {
 	latency time.Duration
 
-	mu    sync.Mutex
-	rand  *rand.Rand
-	loss  float64
-	addrs map[string]netip.AddrPort
-	nodes map[netip.AddrPort]*node
-	cut   map[[2]netip.AddrPort]bool // by sender and receiver
+	mu      sync.Mutex
+	rand    *rand.Rand
+	loss    float64
+	addrs   map[string]netip.AddrPort // of all that were ever named
+	sites   map[string]*router        // what they are behind
+	public  int                       // addresses given out
+	routers map[string]*router
+	nodes   map[string]*node   // those that run
+	cut     map[[2]string]bool // by sender and receiver
 }
 
 // node is a running node: a socket and the link that delays what comes to it.
 type node struct {
-	conn *simnet.SimConn
-	link *simnet.SimulatedLink
+	network *Network
+	name    string
+	conn    *simnet.SimConn
+	link    *simnet.SimulatedLink
 }
 
 // New makes a network in which every packet takes the time latency. The seed
@@ -57,8 +67,10 @@ func New(seed uint64, latency time.Duration) *Network {
 		latency: latency,
 		rand:    rand.New(rand.NewPCG(seed, 0)),
 		addrs:   map[string]netip.AddrPort{},
-		nodes:   map[netip.AddrPort]*node{},
-		cut:     map[[2]netip.AddrPort]bool{},
+		sites:   map[string]*router{},
+		routers: map[string]*router{},
+		nodes:   map[string]*node{},
+		cut:     map[[2]string]bool{},
 	}
 }
 
@@ -67,26 +79,42 @@ func New(seed uint64, latency time.Duration) *Network {
 func (n *Network) Node(name string) net.PacketConn {
 	addr := n.Addr(name)
 	n.Crash(name)
-	link := &simnet.SimulatedLink{Latency: n.latency, UploadPacket: n}
-	conn := simnet.NewBlockingSimConn(net.UDPAddrFromAddrPort(addr), link)
-	link.Start()
+	d := &node{network: n, name: name}
+	d.link = &simnet.SimulatedLink{Latency: n.latency, UploadPacket: d}
+	d.conn = simnet.NewBlockingSimConn(net.UDPAddrFromAddrPort(addr), d.link)
+	d.link.AddNode(nil, d) // in the place of conn: see RecvPacket
+	d.link.Start()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.nodes[addr] = &node{conn, link}
-	return conn
+	n.nodes[name] = d
+	return d.conn
 }
 
 // Addr is the address that the node with this name has or will have.
 func (n *Network) Addr(name string) netip.AddrPort {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.addr(name)
+}
+
+func (n *Network) addr(name string) netip.AddrPort {
 	addr, ok := n.addrs[name]
 	if !ok {
-		i := len(n.addrs) + 1
-		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Port)
+		addr = netip.AddrPortFrom(n.newPublic(), Port)
 		n.addrs[name] = addr
 	}
 	return addr
+}
+
+// newPublic is an address that nobody has: of the internet, or where there are no routers of
+// one large LAN.
+func (n *Network) newPublic() netip.Addr {
+	n.public++
+	i := n.public
+	if len(n.routers) > 0 {
+		return netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+	}
+	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
 // Lose makes the network lose each packet with probability p from now on.
@@ -104,21 +132,19 @@ func (n *Network) Cut(a, b string) { n.setCut(a, b, true) }
 func (n *Network) Heal(a, b string) { n.setCut(a, b, false) }
 
 func (n *Network) setCut(a, b string, cut bool) {
-	from, to := n.Addr(a), n.Addr(b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cut[[2]netip.AddrPort{from, to}] = cut
-	n.cut[[2]netip.AddrPort{to, from}] = cut
+	n.cut[[2]string{a, b}] = cut
+	n.cut[[2]string{b, a}] = cut
 }
 
 // Crash takes the node from the network without a word: its socket fails, nothing
 // that it sends arrives any more, nothing reaches it. What used the socket is
 // still to be closed. It does nothing to a node that does not run.
 func (n *Network) Crash(name string) {
-	addr := n.Addr(name)
 	n.mu.Lock()
-	crashed := n.nodes[addr]
-	delete(n.nodes, addr)
+	crashed := n.nodes[name]
+	delete(n.nodes, name)
 	n.mu.Unlock()
 	if crashed != nil {
 		crashed.stop()
@@ -135,31 +161,105 @@ func (d *node) stop() {
 func (n *Network) Close() {
 	n.mu.Lock()
 	nodes := n.nodes
-	n.nodes = map[netip.AddrPort]*node{}
+	n.nodes = map[string]*node{}
 	n.mu.Unlock()
 	for _, d := range nodes {
 		d.stop()
 	}
+	for _, r := range n.routers {
+		_ = r.link.Close() // never fails
+	}
 }
 
-// SendPacket is called by the nodes' links (simnet.Router).
-func (n *Network) SendPacket(p simnet.Packet) error {
-	from, to, err := addresses(p)
+// SendPacket is called by the node's link (simnet.Router). The packet leaves at once; what
+// holds it up on its way is that link of the receiver, or of its router.
+func (d *node) SendPacket(p simnet.Packet) error {
+	_, to, err := addresses(p)
 	if err != nil {
 		return err
 	}
+	n := d.network
 	n.mu.Lock()
-	lost := n.cut[[2]netip.AddrPort{from, to}] || n.loss > 0 && n.rand.Float64() < n.loss
-	receiver := n.nodes[to]
+	from, link := n.route(d, to)
+	if n.loss > 0 && n.rand.Float64() < n.loss {
+		link = nil
+	}
 	n.mu.Unlock()
-	if !lost && receiver != nil {
-		receiver.link.RecvPacket(p)
+	if link != nil {
+		p.From = net.UDPAddrFromAddrPort(from)
+		link.RecvPacket(p)
 	}
 	return nil
 }
 
-// AddNode is required of a simnet.Router; Node does what is to be done.
-func (n *Network) AddNode(net.Addr, simnet.PacketReceiver) {}
+// route takes a packet as far as to the link that leads to the receiver, or to its NAT: nil
+// if there is none. It returns where the packet seems to come from. n.mu is held.
+func (n *Network) route(d *node, to netip.AddrPort) (from netip.AddrPort, link *simnet.SimulatedLink) {
+	from = n.addr(d.name)
+	if n.nodes[d.name] != d {
+		return from, nil // it has crashed
+	}
+	site := n.sites[d.name]
+	if site != nil {
+		receiver := n.at(site, to)
+		switch {
+		case receiver != nil && site.kind != Firewall && !n.cut[[2]string{d.name, receiver.name}]:
+			return from, receiver.link // within the LAN
+		case site.wan == to.Addr() && site.kind != FullCone:
+			return from, nil // no way back in
+		}
+		from = site.out(time.Now(), from, to)
+	}
+	if r := n.nat(to.Addr()); r != nil {
+		return from, r.link
+	}
+	for name, receiver := range n.nodes {
+		if r := n.sites[name]; n.addrs[name] == to && (r == nil || r.kind == Firewall) && !n.cut[[2]string{d.name, name}] {
+			return from, receiver.link
+		}
+	}
+	return from, nil
+}
+
+// RecvPacket is what the node's link hands over when its time has come.
+func (d *node) RecvPacket(p simnet.Packet) {
+	from, to, err := addresses(p)
+	n := d.network
+	n.mu.Lock()
+	r := n.sites[d.name]
+	gone := err != nil || n.nodes[d.name] != d || n.addr(d.name) != to
+	if !gone && r != nil && r.kind == Firewall {
+		_, ok := r.in(time.Now(), from, to)
+		gone = !ok
+	}
+	n.mu.Unlock()
+	if !gone {
+		d.conn.RecvPacket(p)
+	}
+}
+
+// at is the node of a LAN that has the address.
+func (n *Network) at(site *router, addr netip.AddrPort) *node {
+	for name, d := range n.nodes {
+		if n.sites[name] == site && n.addrs[name] == addr {
+			return d
+		}
+	}
+	return nil
+}
+
+// nat is the router that has the address.
+func (n *Network) nat(addr netip.Addr) *router {
+	for _, r := range n.routers {
+		if r.kind != Firewall && r.wan == addr {
+			return r
+		}
+	}
+	return nil
+}
+
+// AddNode is required of a simnet.Router; Network.Node does what is to be done.
+func (d *node) AddNode(net.Addr, simnet.PacketReceiver) {}
 
 func addresses(p simnet.Packet) (from, to netip.AddrPort, err error) {
 	f, ok1 := p.From.(*net.UDPAddr)
