@@ -1,29 +1,39 @@
 package overlay
 
 import (
+	"net/netip"
+
 	"quicpeer/transport/discovery"
+	"quicpeer/transport/portmap"
 )
 
 // reach is what a node does, if its user wants it, to be found and reached.
 type reach struct {
 	discovery *discovery.Discovery // nil: not wanted, or not possible
+	mapper    *portmap.Mapper      // nil: not wanted
 }
 
-// startReach begins to look for peers on the LAN. That this does not work is no reason
-// not to start.
+// startReach begins to look for peers on the LAN, and to ask the router for a port. That
+// neither works is no reason not to start.
 func (n *Node) startReach() {
+	port := n.endpoint.Addr().Port()
 	if n.cfg.Discover {
 		d, err := discovery.Start(discovery.Config{
-			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: n.endpoint.Addr().Port(), Log: n.log,
+			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
 				n.post(func() { n.core.Found(n.now(), p.ID, p.Key, []string{p.Address.String()}) })
 			},
 		})
 		if err != nil {
 			n.log.Warn("peers on the LAN are not found, nor find this one", "error", err)
-		} else {
-			n.reach.discovery = d
 		}
+		n.reach.discovery = d
+	}
+	if n.cfg.MapPort {
+		n.reach.mapper = portmap.Start(portmap.Config{
+			Port: port, Log: n.log,
+			Changed: func(a netip.AddrPort) { n.post(func() { n.core.Mapped(n.now(), a) }) },
+		})
 	}
 }
 
@@ -32,6 +42,9 @@ func (r *reach) moved() {
 	if r.discovery != nil {
 		r.discovery.Refresh()
 	}
+	if r.mapper != nil {
+		r.mapper.Refresh()
+	}
 }
 
 // stop ends it.
@@ -39,7 +52,15 @@ func (r *reach) stop() {
 	if r.discovery != nil {
 		r.discovery.Close()
 	}
+	if r.mapper != nil {
+		r.mapper.Close()
+	}
 }
 
 // portMap says what became of the wish for a port on the router.
-func (n *Node) portMap() string { return "" }
+func (n *Node) portMap() string {
+	if n.reach.mapper == nil {
+		return ""
+	}
+	return n.reach.mapper.State()
+}

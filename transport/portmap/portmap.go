@@ -1,0 +1,246 @@
+// Package portmap asks the router for a UDP port that leads in from outside, keeps it, and
+// gives it back. Three protocols are tried, side by side: PCP (RFC 6887) and NAT-PMP
+// (RFC 6886), which answer in milliseconds, and UPnP (IGD:1 and 2), which takes seconds.
+//
+//	port 5000 of this host ◀── router ◀── its address:port, for anybody
+//
+// Whatever the router says is checked: an address that is not one of the internet is no
+// use, since then the router is behind a NAT itself.
+package portmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// How long a mapping is asked for. RFC 6886, 3.3, recommends two hours; with one the
+	// hole of a peer that has crashed is closed sooner.
+	lease = time.Hour
+	// How often it is renewed at the least. So a router that has restarted, or has got
+	// another address, is noticed within this time. A guess.
+	renewEvery = 5 * time.Minute
+	// Between two tries that fail, at first and at most. Guesses.
+	firstPause = time.Minute
+	mostPause  = 15 * time.Minute
+	// How long one try may take: UPnP waits 2 s for answers, for three kinds of service.
+	tryTime = 15 * time.Second
+	// How long giving back may take: the user waits.
+	releaseTime = time.Second
+)
+
+// Config is what is to be mapped.
+type Config struct {
+	Port uint16 // UDP, of this host; the router is asked for the same one
+	// Changed is told the address that leads in from outside, and the zero address when
+	// none does any more. It is called by one goroutine, and not after Close.
+	Changed func(netip.AddrPort)
+	Log     *slog.Logger
+}
+
+// mapping is what a router has granted.
+type mapping struct {
+	external netip.AddrPort
+	lease    time.Duration // 0: for ever
+	release  func(context.Context) error
+}
+
+// way is a protocol. ask also renews what it has been granted before.
+type way struct {
+	name  string
+	after time.Duration // it is tried so much later than the others
+	ask   func(ctx context.Context, port uint16) (*mapping, error)
+}
+
+// Mapper keeps a mapping.
+type Mapper struct {
+	cfg    Config
+	ways   []way
+	cancel context.CancelFunc
+	anew   chan struct{}
+	done   sync.WaitGroup
+
+	mu    sync.Mutex
+	state string
+}
+
+// Start begins to ask.
+func Start(cfg Config) *Mapper {
+	return start(cfg, []way{
+		{name: "PCP", ask: (&pcp{}).ask},
+		{name: "NAT-PMP", ask: (&natPMP{}).ask},
+		{name: "UPnP", after: time.Second, ask: (&upnp{}).ask},
+	})
+}
+
+func start(cfg Config, ways []way) *Mapper {
+	m := &Mapper{cfg: cfg, ways: ways, anew: make(chan struct{}, 1), state: "the router is being asked"}
+	var ctx context.Context
+	ctx, m.cancel = context.WithCancel(context.Background())
+	m.done.Go(func() { m.run(ctx) })
+	return m
+}
+
+// Refresh is to be called when the host's interfaces have changed: the router may be
+// another one.
+func (m *Mapper) Refresh() {
+	select {
+	case m.anew <- struct{}{}:
+	default:
+	}
+}
+
+// Close gives the mapping back, which takes a second at most, and ends the asking.
+func (m *Mapper) Close() {
+	m.cancel()
+	m.done.Wait()
+}
+
+// State says, for people, what is mapped by what, or why nothing is.
+func (m *Mapper) State() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+func (m *Mapper) setState(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = fmt.Sprintf(format, args...)
+}
+
+func (m *Mapper) run(ctx context.Context) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		w, granted, err := m.try(ctx)
+		if err == nil {
+			pause = firstPause
+			m.keep(ctx, w, granted)
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.setState("none: %v", err)
+		m.cfg.Log.Info("the router maps no port", "error", err)
+		if m.wait(ctx, pause) {
+			pause = firstPause
+		} else {
+			pause = min(2*pause, mostPause)
+		}
+	}
+}
+
+// wait waits; true says that the interfaces have changed, or ctx has ended.
+func (m *Mapper) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-m.anew:
+		return true
+	case <-ctx.Done():
+		return true
+	}
+}
+
+// try asks by all ways at once and takes what is granted first.
+func (m *Mapper) try(ctx context.Context) (w way, granted *mapping, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	type answer struct {
+		way     way
+		granted *mapping
+		err     error
+	}
+	answers := make(chan answer, len(m.ways))
+	for _, w := range m.ways {
+		m.done.Go(func() {
+			select {
+			case <-time.After(w.after):
+			case <-ctx.Done():
+				answers <- answer{w, nil, ctx.Err()}
+				return
+			}
+			granted, err := w.ask(ctx, m.cfg.Port)
+			if err == nil && !global(granted.external.Addr()) {
+				m.giveBack(w, granted)
+				err = fmt.Errorf("the router is behind a NAT itself: its address is %v", granted.external.Addr())
+			}
+			answers <- answer{w, granted, err}
+		})
+	}
+	var failed []string
+	for range m.ways {
+		a := <-answers
+		switch {
+		case a.err == nil && granted == nil:
+			w, granted = a.way, a.granted
+			cancel()
+		case a.err == nil:
+			m.giveBack(a.way, a.granted) // one is enough
+		default:
+			failed = append(failed, a.way.name+": "+a.err.Error())
+		}
+	}
+	if granted == nil {
+		return w, nil, errors.New(strings.Join(failed, "; "))
+	}
+	return w, granted, nil
+}
+
+// keep renews what was granted until that fails, the interfaces change or ctx ends.
+func (m *Mapper) keep(ctx context.Context, w way, granted *mapping) {
+	m.cfg.Log.Info("the router leads a port to this peer", "address", granted.external, "by", w.name)
+	m.cfg.Changed(granted.external)
+	defer func() {
+		m.giveBack(w, granted)
+		if ctx.Err() == nil {
+			m.cfg.Changed(netip.AddrPort{})
+		}
+	}()
+	for {
+		m.setState("%v by %s", granted.external, w.name)
+		pause := renewEvery
+		if granted.lease > 0 {
+			pause = max(time.Second, min(granted.lease/2, renewEvery))
+		}
+		if m.wait(ctx, pause) {
+			return
+		}
+		try, cancel := context.WithTimeout(ctx, tryTime)
+		renewed, err := w.ask(try, m.cfg.Port)
+		cancel()
+		if err != nil || !global(renewed.external.Addr()) {
+			m.cfg.Log.Info("the router does not renew the port", "by", w.name, "error", err)
+			return
+		}
+		if renewed.external != granted.external {
+			m.cfg.Changed(renewed.external)
+		}
+		granted = renewed
+	}
+}
+
+func (m *Mapper) giveBack(w way, granted *mapping) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	if err := granted.release(ctx); err != nil {
+		m.cfg.Log.Debug("giving a port back", "by", w.name, "error", err)
+	}
+}
+
+// global says that an address is one of the internet. The ranges are those that a router
+// behind another one has: RFC 1918, RFC 6598 (providers' NATs).
+func global(ip netip.Addr) bool {
+	return ip.Is4() && ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
