@@ -1,6 +1,6 @@
 // Package portmap asks the router for a UDP port that leads in from outside, keeps it, and
-// gives it back. Three protocols are tried, side by side: PCP (RFC 6887) and NAT-PMP
-// (RFC 6886), which answer in milliseconds, and UPnP (IGD:1 and 2), which takes seconds.
+// gives it back. Three protocols are tried in turn: PCP (RFC 6887) and NAT-PMP (RFC 6886),
+// which answer in milliseconds, and UPnP (IGD:1 and 2), which takes seconds.
 //
 //	port 5000 of this host ◀── router ◀── its address:port, for anybody
 //
@@ -53,9 +53,8 @@ type mapping struct {
 
 // way is a protocol. ask also renews what it has been granted before.
 type way struct {
-	name  string
-	after time.Duration // it is tried so much later than the others
-	ask   func(ctx context.Context, port uint16) (*mapping, error)
+	name string
+	ask  func(ctx context.Context, port uint16) (*mapping, error)
 }
 
 // Mapper keeps a mapping.
@@ -73,9 +72,9 @@ type Mapper struct {
 // Start begins to ask.
 func Start(cfg Config) *Mapper {
 	return start(cfg, []way{
-		{name: "PCP", ask: (&pcp{}).ask},
-		{name: "NAT-PMP", ask: (&natPMP{}).ask},
-		{name: "UPnP", after: time.Second, ask: (&upnp{}).ask},
+		{"PCP", (&pcp{}).ask},
+		{"NAT-PMP", (&natPMP{}).ask},
+		{"UPnP", (&upnp{}).ask},
 	})
 }
 
@@ -151,49 +150,29 @@ func (m *Mapper) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// try asks by all ways at once and takes what is granted first.
-func (m *Mapper) try(ctx context.Context) (w way, granted *mapping, err error) {
+// try asks by one way after the other: a router that knows several keeps one list of
+// mappings for all, and what is given back by one would be gone for the other.
+func (m *Mapper) try(ctx context.Context) (way, *mapping, error) {
+	var failed []string
+	for _, w := range m.ways {
+		granted, err := m.askOne(ctx, w)
+		if err == nil {
+			return w, granted, nil
+		}
+		failed = append(failed, w.name+": "+err.Error())
+	}
+	return way{}, nil, errors.New(strings.Join(failed, "; "))
+}
+
+func (m *Mapper) askOne(ctx context.Context, w way) (*mapping, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	type answer struct {
-		way     way
-		granted *mapping
-		err     error
+	granted, err := w.ask(ctx, m.cfg.Port)
+	if err == nil && !global(granted.external.Addr()) {
+		m.giveBack(w, granted)
+		err = fmt.Errorf("the router is behind a NAT itself: its address is %v", granted.external.Addr())
 	}
-	answers := make(chan answer, len(m.ways))
-	for _, w := range m.ways {
-		m.done.Go(func() {
-			select {
-			case <-time.After(w.after):
-			case <-ctx.Done():
-				answers <- answer{w, nil, ctx.Err()}
-				return
-			}
-			granted, err := w.ask(ctx, m.cfg.Port)
-			if err == nil && !global(granted.external.Addr()) {
-				m.giveBack(w, granted)
-				err = fmt.Errorf("the router is behind a NAT itself: its address is %v", granted.external.Addr())
-			}
-			answers <- answer{w, granted, err}
-		})
-	}
-	var failed []string
-	for range m.ways {
-		a := <-answers
-		switch {
-		case a.err == nil && granted == nil:
-			w, granted = a.way, a.granted
-			cancel()
-		case a.err == nil:
-			m.giveBack(a.way, a.granted) // one is enough
-		default:
-			failed = append(failed, a.way.name+": "+a.err.Error())
-		}
-	}
-	if granted == nil {
-		return w, nil, errors.New(strings.Join(failed, "; "))
-	}
-	return w, granted, nil
+	return granted, err
 }
 
 // keep renews what was granted until that fails, the interfaces change or ctx ends.
@@ -215,10 +194,8 @@ func (m *Mapper) keep(ctx context.Context, w way, granted *mapping) {
 		if m.wait(ctx, pause) {
 			return
 		}
-		try, cancel := context.WithTimeout(ctx, tryTime)
-		renewed, err := w.ask(try, m.cfg.Port)
-		cancel()
-		if err != nil || !global(renewed.external.Addr()) {
+		renewed, err := m.askOne(ctx, w)
+		if err != nil {
 			m.cfg.Log.Info("the router does not renew the port", "by", w.name, "error", err)
 			return
 		}

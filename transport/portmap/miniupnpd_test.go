@@ -1,0 +1,127 @@
+package portmap
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMiniupnpd asks the router program of many homes, by each protocol. It runs in a network
+// namespace of its own, in which this host is the router's LAN as well.
+func TestMiniupnpd(t *testing.T) {
+	if os.Getenv("QUICPEER_TEST_NAMESPACE") != "" {
+		askMiniupnpd(t)
+		return
+	}
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("needs Linux and root")
+	}
+	for _, tool := range []string{"unshare", "ip", "nft", "miniupnpd"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs unshare, ip, nft and miniupnpd: ", err)
+		}
+	}
+	cmd := exec.Command("unshare", "--net", "--pid", "--fork", "--kill-child", os.Args[0], "-test.run=^TestMiniupnpd$", "-test.v", "-test.timeout=1m")
+	cmd.Env = append(os.Environ(), "QUICPEER_TEST_NAMESPACE=1")
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+const miniupnpdTables = `
+table inet filter { chain forward { type filter hook forward priority 0; jump miniupnpd
+ }
+ chain miniupnpd { }
+}
+table inet nat { chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd
+ }
+ chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd
+ }
+ chain prerouting_miniupnpd { }
+ chain postrouting_miniupnpd { }
+}`
+
+const miniupnpdConfig = `
+ext_ifname=wan
+listening_ip=lan
+enable_natpmp=yes
+enable_upnp=yes
+upnp_table_name=filter
+upnp_nat_table_name=nat
+upnp_forward_chain=miniupnpd
+upnp_nat_chain=prerouting_miniupnpd
+upnp_nat_postrouting_chain=postrouting_miniupnpd
+secure_mode=no
+uuid=00000000-0000-0000-0000-000000000001
+allow 1024-65535 0.0.0.0/0 1024-65535
+`
+
+func askMiniupnpd(t *testing.T) {
+	run := func(input, name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Stdin = strings.NewReader(input)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v: %s", name, args, err, out)
+		}
+		return string(out)
+	}
+	run(`link set lo up
+link add lan type veth peer name lan1
+addr add 10.7.0.1/24 dev lan
+link set lan up
+link set lan1 up
+link add wan type veth peer name wan1
+addr add 100.200.3.1/24 dev wan
+link set wan up
+link set wan1 up
+`, "ip", "-batch", "-")
+	run(miniupnpdTables, "nft", "-f", "-")
+	conf := filepath.Join(t.TempDir(), "conf")
+	if err := os.WriteFile(conf, []byte(miniupnpdConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	daemon := exec.CommandContext(ctx, "miniupnpd", "-d", "-f", conf)
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stop()
+		_ = daemon.Wait() // it was killed
+	}()
+	lan := netip.MustParseAddr("10.7.0.1")
+	for _, w := range []way{{"PCP", (&pcp{gateway: lan}).ask}, {"NAT-PMP", (&natPMP{gateway: lan}).ask}, {"UPnP", (&upnp{}).ask}} {
+		var granted *mapping
+		err := fmt.Errorf("not asked")
+		begin := time.Now()
+		for deadline := begin.Add(20 * time.Second); err != nil && time.Now().Before(deadline); { // until it is up
+			begin = time.Now()
+			granted, err = w.ask(t.Context(), 4001)
+		}
+		if err != nil || granted.external != netip.MustParseAddrPort("100.200.3.1:4001") {
+			t.Errorf("%s: %+v, %v", w.name, granted, err)
+			continue
+		}
+		t.Logf("%s: mapped in %v for %v", w.name, time.Since(begin).Round(time.Millisecond), granted.lease)
+		if rules := run("", "nft", "list", "table", "inet", "nat"); !strings.Contains(rules, "4001") {
+			t.Errorf("%s: no rule: %s", w.name, rules)
+		}
+		if err := granted.release(t.Context()); err != nil {
+			t.Errorf("%s: giving back: %v", w.name, err)
+		}
+		if rules := run("", "nft", "list", "table", "inet", "nat"); strings.Contains(rules, "4001") {
+			t.Errorf("%s: the rule is left: %s", w.name, rules)
+		}
+	}
+}
