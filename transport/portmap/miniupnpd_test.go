@@ -28,7 +28,7 @@ func TestMiniupnpd(t *testing.T) {
 			t.Skip("needs unshare, ip, nft and miniupnpd: ", err)
 		}
 	}
-	cmd := exec.Command("unshare", "--net", "--pid", "--fork", "--kill-child", os.Args[0], "-test.run=^TestMiniupnpd$", "-test.v", "-test.timeout=1m")
+	cmd := exec.Command("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", os.Args[0], "-test.run=^TestMiniupnpd$", "-test.v", "-test.timeout=1m")
 	cmd.Env = append(os.Environ(), "QUICPEER_TEST_NAMESPACE=1")
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
@@ -76,30 +76,44 @@ func askMiniupnpd(t *testing.T) {
 		}
 		return string(out)
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	begin := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, name, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Wait() }) // it was killed
+		return cmd
+	}
+	t.Cleanup(stop)
+	router := fmt.Sprint(begin("unshare", "--net", "sleep", "60").Process.Pid) // lives in the router's namespace
+	within := func(words ...string) []string { return append([]string{"-t", router, "-n"}, words...) }
 	run(`link set lo up
-link add lan type veth peer name lan1
-addr add 10.7.0.1/24 dev lan
+link add eth0 type veth peer name lan
+addr add 10.7.0.2/24 dev eth0
+link set eth0 up
+`, "ip", "-batch", "-")
+	own, _ := os.Readlink("/proc/self/ns/net")
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); { // until unshare has done it
+		if ns, err := os.Readlink("/proc/" + router + "/ns/net"); err == nil && ns != own {
+			break
+		}
+	}
+	run("", "ip", "link", "set", "lan", "netns", router)
+	run(`addr add 10.7.0.1/24 dev lan
 link set lan up
-link set lan1 up
 link add wan type veth peer name wan1
 addr add 100.200.3.1/24 dev wan
 link set wan up
 link set wan1 up
-`, "ip", "-batch", "-")
-	run(miniupnpdTables, "nft", "-f", "-")
+`, "nsenter", within("ip", "-batch", "-")...)
+	run(miniupnpdTables, "nsenter", within("nft", "-f", "-")...)
 	conf := filepath.Join(t.TempDir(), "conf")
 	if err := os.WriteFile(conf, []byte(miniupnpdConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	daemon := exec.CommandContext(ctx, "miniupnpd", "-d", "-f", conf)
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		stop()
-		_ = daemon.Wait() // it was killed
-	}()
+	begin("nsenter", within("miniupnpd", "-d", "-f", conf)...)
+	rules := func() string { return run("", "nsenter", within("nft", "list", "table", "inet", "nat")...) }
 	lan := netip.MustParseAddr("10.7.0.1")
 	for _, w := range []way{{"PCP", (&pcp{gateway: lan}).ask}, {"NAT-PMP", (&natPMP{gateway: lan}).ask}, {"UPnP", (&upnp{}).ask}} {
 		var granted *mapping
@@ -114,14 +128,14 @@ link set wan1 up
 			continue
 		}
 		t.Logf("%s: mapped in %v for %v", w.name, time.Since(begin).Round(time.Millisecond), granted.lease)
-		if rules := run("", "nft", "list", "table", "inet", "nat"); !strings.Contains(rules, "4001") {
-			t.Errorf("%s: no rule: %s", w.name, rules)
+		if list := rules(); !strings.Contains(list, "4001") {
+			t.Errorf("%s: no rule: %s", w.name, list)
 		}
 		if err := granted.release(t.Context()); err != nil {
 			t.Errorf("%s: giving back: %v", w.name, err)
 		}
-		if rules := run("", "nft", "list", "table", "inet", "nat"); strings.Contains(rules, "4001") {
-			t.Errorf("%s: the rule is left: %s", w.name, rules)
+		if list := rules(); strings.Contains(list, "4001") {
+			t.Errorf("%s: the rule is left: %s", w.name, list)
 		}
 	}
 }
