@@ -92,7 +92,7 @@ func (w *world) withNATs(open int) {
 // can have a link gets one when messages wait, and the rest goes over others. When the
 // open ones die, those who are linked go on.
 func TestSimNATs(t *testing.T) {
-	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) {
+	eachSeed(t, 24, 8, func(t *testing.T, seed uint64) {
 		n := 6 + int(seed%14)
 		w := newWorld(t, seed, n)
 		w.withNATs(1 + int(seed%3))
@@ -128,7 +128,7 @@ func TestSimNATs(t *testing.T) {
 
 // TestSimOrphans: the peers behind NATs go on when all who let them in have died.
 func TestSimOrphans(t *testing.T) {
-	eachSeed(t, 30, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%9))
 		open := 1 + int(seed%2)
 		w.withNATs(open)

@@ -143,6 +143,13 @@ func (t *trial) exchange(name string, n int, pause time.Duration) (path string, 
 			}
 			path = e.text("path")
 		}
+		last := sent[n-1]
+		_, err := way[1].await(last, func(e event) bool {
+			return e.name == "message" && e.text("from") == way[0].id && e.text("body") == last
+		})
+		if err != nil {
+			return "", err
+		}
 		if got := way[1].shown(way[0]); !slices.Equal(got[max(0, len(got)-n):], sent) {
 			return "", fmt.Errorf("%s has shown %q of %s", way[1].id, got, way[0].id)
 		}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestLab is the short version of the lab: real processes behind real NATs. What is checked
+// are the ways that messages take, and that each is shown once and in order; no times.
+func TestLab(t *testing.T) {
+	if os.Getenv(insideVariable) != "" {
+		insideLab(t)
+		return
+	}
+	if why := missing(); why != "" {
+		t.Skip("the NAT laboratory can't be built here: ", why)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	out, err := isolated(ctx, "-test.run=^TestLab$", "-test.v", "-test.timeout=4m").CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func insideLab(t *testing.T) {
+	l, err := newLab(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pairs() {
+		if !slices.Contains([]string{"none - restricted", "cone - symmetric", "restricted - restricted", "symmetric - symmetric", "two LANs behind restricted"}, p.name) {
+			continue
+		}
+		r := l.measure(p, 0)
+		want := "relayed"
+		if p.direct {
+			want = "direct"
+		}
+		if r.err != nil || r.path != want {
+			t.Errorf("%s: messages end up %q, %v", p.name, r.path, r.err)
+			l.showLogs(os.Stderr)
+		}
+		l.forget()
+	}
+	for _, in := range incidents() {
+		if in.name != "new address, restricted - restricted" {
+			continue
+		}
+		if o := l.live(in); o.err != nil || o.path != "direct" {
+			t.Errorf("%s: messages end up %q, %v", in.name, o.path, o.err)
+			l.showLogs(os.Stderr)
+		}
+	}
+}
+
+// TestPairs: each kind of host with each, and what must be direct.
+func TestPairs(t *testing.T) {
+	direct := 0
+	for _, p := range pairs() {
+		if p.direct {
+			direct++
+		}
+	}
+	if n := len(pairs()); n != 10+6+1 || direct != 8+6 {
+		t.Errorf("%d pairs, %d direct", n, direct)
+	}
+}
