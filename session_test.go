@@ -245,9 +245,9 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // A join timeout of 0 is for ever.
 func TestSessionConfig(t *testing.T) {
-	s := &session{options: options{join: []string{"a:1"}, id: "bob", listen: ":1", network: "n", noCustody: true}}
+	s := &session{options: options{join: []string{"a:1"}, id: "bob", listen: ":1", network: "n", noCustody: true, discover: true, mapPort: true}}
 	cfg, err := s.config()
-	if err != nil || cfg.JoinTimeout >= 0 || cfg.ID != "bob" || cfg.Listen != ":1" || cfg.Network != "n" || !cfg.NoCustody || cfg.Software == "" || len(cfg.Join) != 1 {
+	if err != nil || cfg.JoinTimeout >= 0 || cfg.ID != "bob" || cfg.Listen != ":1" || cfg.Network != "n" || !cfg.NoCustody || !cfg.Discover || !cfg.MapPort || cfg.Software == "" || len(cfg.Join) != 1 {
 		t.Errorf("%+v, %v", cfg, err)
 	}
 	s.options.joinTimeout = time.Second

@@ -27,7 +27,7 @@ func signed(m proto.Message) *pb.Signed {
 func goodRecord() *pb.Record {
 	return &pb.Record{
 		Type: pb.AnnouncementType_JOIN, Id: "alice", Key: make([]byte, 32), Network: "net",
-		Addresses: []string{"192.0.2.1:5000", "[2001:db8::1]:5000"}, Epoch: 1, Seq: 2,
+		Addresses: []string{"192.0.2.1:5000", "[2001:db8::1]:5000"}, Observed: []string{"203.0.113.1:4001"}, Epoch: 1, Seq: 2,
 	}
 }
 
@@ -100,6 +100,13 @@ func wellFormed() []*pb.PeerMessage {
 		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected()), Receipts: make([]byte, pb.MaxDeposit)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected())}}}),
 		&pb.Deposit{Receiver: "bob", ReceiverKey: make([]byte, 32), Sealed: make([]byte, pb.MaxDeposit)},
+		&pb.Observed{Address: "203.0.113.1:4001"},
+		&pb.Call{Number: 1, Id: "bob", Key: make([]byte, 32)},
+		&pb.Refusal{Number: 1, Reason: "no neighbour"},
+		&pb.Go{Number: 1, Id: "bob", Key: make([]byte, 32), Observed: "[2001:db8::1]:4001"},
+		routed(&pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: 1, Id: "bob", Key: make([]byte, 32)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Number: 1, Id: "bob", Key: make([]byte, 32)}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{Number: 1, Id: "bob", Key: make([]byte, 32)}}}),
 		&pb.DepositAnswer{Deposit: make([]byte, pb.DepositIDSize), Kept: true},
 		&pb.DepositAnswer{Deposit: make([]byte, pb.DepositIDSize), Reason: strings.Repeat("x", pb.MaxReason)},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},

@@ -1,0 +1,96 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+func looking(t *testing.T) *rig { return newRig(t, func(c *Config) { c.Discover = true }) }
+
+// begun says that the peer has become ready in the last input.
+func (r *rig) begun() bool {
+	for _, e := range r.out.Events {
+		if _, ok := e.(Ready); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDiscover: who finds nobody within two seconds is a network; who is found is joined.
+func TestDiscover(t *testing.T) {
+	r := looking(t)
+	if r.begun() {
+		t.Fatal("it has not looked")
+	}
+	r.pass(discoverFor - 10*time.Millisecond)
+	if r.begun() {
+		t.Error("it has given up too early")
+	}
+	if r.pass(20 * time.Millisecond); !r.begun() {
+		t.Error("it looks for ever")
+	}
+
+	r = looking(t)
+	r.c.Found(r.now, "door", testIdentity(1).Key().String(), []string{"10.9.9.5:5000"})
+	r.drain()
+	if len(r.out.Dials) != 1 || r.out.Dials[0].Candidates[0].Address != "10.9.9.5:5000" {
+		t.Fatalf("it dials %v", r.out.Dials)
+	}
+	l := r.outbound(r.out.Dials[0].ID, 1)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 1000, 0)})
+	r.receive(l, &pb.SyncReply{Done: true, Last: true})
+	if !r.begun() {
+		t.Error("it has not joined")
+	}
+}
+
+// TestFoundAgain: members are not dialled again, nor ourselves, nor without end who does
+// not answer; and all of it is bounded.
+func TestFoundAgain(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "one")
+	for id, key := range map[certs.ID]uint64{"one": 1, "self": 0} {
+		r.c.Found(r.now, id, testIdentity(key).Key().String(), []string{"10.9.9.5:5000"})
+		if r.drain(); len(r.out.Dials) != 0 {
+			t.Errorf("%s is dialled", id)
+		}
+	}
+	dials := 0
+	r.c.Found(r.now, "deaf", "SHA256:x", []string{"10.9.9.6:5000"})
+	r.drain()
+	for range 600 {
+		for _, d := range r.out.Dials {
+			dials++
+			r.c.DialFailed(r.now, d.ID, false, "no answer")
+		}
+		r.pass(time.Second)
+	}
+	if dials != foundTries {
+		t.Errorf("who does not answer is dialled %d times", dials)
+	}
+	for i := range 200 {
+		r.c.Found(r.now, "x", fmt.Sprint("SHA256:", i), []string{fmt.Sprintf("10.9.9.7:%d", i+1)})
+	}
+	if n := len(r.c.targets); n > maxFound {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+// TestTwoLookForEachOther: of two with one ID that join each other the younger gives way.
+func TestTwoLookForEachOther(t *testing.T) {
+	for epoch, stays := range map[uint64]bool{500: false, 2000: true} { // of the other; ours is 1000
+		r := looking(t)
+		l := r.inbound(1)
+		r.receive(l, start(1, "self", epoch))
+		var duplicate *DuplicateIDError
+		if gone := errors.As(r.out.Err, &duplicate); gone == stays {
+			t.Errorf("the other has epoch %d: %v", epoch, r.out.Err)
+		}
+	}
+}
