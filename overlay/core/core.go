@@ -379,7 +379,9 @@ func (c *Core) Tick(now time.Duration) {
 	c.expireBroadcasts()
 	c.expirePartials()
 	c.expireCalls()
-	c.renewAddresses()
+	if c.where.pending {
+		c.renewAddresses()
+	}
 	if c.ready && !c.leaving {
 		c.pursue()
 		c.seekNeighbours()

@@ -29,6 +29,7 @@ type whereabouts struct {
 	forwarded netip.AddrPort   // a stranger has reached us there from outside
 	seen      []observation    // the newest last
 	nextRenew time.Duration
+	pending   bool // our record may have to be renewed, and could not be yet
 }
 
 // observation is how one peer sees us.
@@ -171,12 +172,16 @@ func (c *Core) addressesChanged() {
 
 // renewAddresses says anew where we are, if that has changed.
 func (c *Core) renewAddresses() {
+	c.where.pending = !c.accepted
+	if c.self == nil || c.ended || c.leaving || !c.accepted {
+		return
+	}
 	addresses, observed := c.reachable()
-	if c.self == nil || c.ended || c.leaving || !c.accepted ||
-		slices.Equal(texts(addresses), c.self.record.Addresses) && slices.Equal(texts(observed), c.self.record.Observed) {
+	if slices.Equal(texts(addresses), c.self.record.Addresses) && slices.Equal(texts(observed), c.self.record.Observed) {
 		return
 	}
 	if c.now < c.where.nextRenew {
+		c.where.pending = true
 		c.wake(c.where.nextRenew)
 		return
 	}
