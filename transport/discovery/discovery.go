@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/logging"
@@ -68,6 +69,7 @@ type Discovery struct {
 	run    string // random; who restarts is found again
 	cancel context.CancelFunc
 	anew   chan struct{}
+	alone  atomic.Bool // only loopback is here, so what is found there counts
 	done   sync.WaitGroup
 }
 
@@ -166,6 +168,7 @@ func (d *Discovery) listen() (conn *mdns.Conn, err error) {
 				conn, openErr = mdns.NewServer(v4, v6, d.options(loopback)...)
 			}
 			if openErr == nil {
+				d.alone.Store(loopback)
 				conn.OnServiceDiscovered(d.found)
 				return conn, nil
 			}
@@ -229,7 +232,7 @@ func (d *Discovery) found(e mdns.ServiceEvent) {
 	case err != nil:
 		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
 	case p.Key == d.cfg.Key.String(): // our own
-	case !ownSubnet(p.Address.Addr()):
+	case !ownSubnet(p.Address.Addr()), p.Address.Addr().IsLoopback() && !d.alone.Load():
 		d.cfg.Log.Debug("an answer of the LAN with an address elsewhere is ignored", "address", p.Address)
 	default:
 		d.cfg.Found(p)
