@@ -87,7 +87,7 @@ func (c *Core) dialFor(e *entry, why purpose) {
 	if len(list) > 0 {
 		c.race(wish, list)
 	} else if !called {
-		c.dialEnded(wish, "it has no address that can be dialled now", false)
+		c.dialEnded(wish, nowhere, false)
 	}
 }
 

@@ -35,9 +35,12 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		return
 	}
 	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address})
+	stranger := c.isStranger(record.ID, record.Key)
 	c.up(l, record, start.GetBroadcasts())
 	if l.state == linkUp {
-		c.reachedByStranger(l, start.GetObserved())
+		if stranger {
+			c.reachedByStranger(l, start.GetObserved())
+		}
 		c.observe(l, start.GetObserved()) // our packets come from there, or QUIC would not take them
 	}
 }

@@ -103,6 +103,8 @@ var mutations = []mutation{
 	{"the way over the router is as good", "links.go", "near != c.nearLink(l)", "false", "TestNomination"},
 	{"of two dials at once the last is kept", "links.go", "(old.dial == nil) != (l.dial == nil) && l.opened < old.opened+simultaneous", "false", "TestNomination"},
 	{"a new mapping is nothing", "whereabouts.go", "o.by == by && o.link == l.id && o.addr != addr", "false", "TestRemapped"},
+	{"a liar has us dial without end", "whereabouts.go", "w.relinks.take(c.now, relinksAtOnce-1, relinkEvery)", "true", "TestRemappedWithoutEnd"},
+	{"whom we know is a stranger", "whereabouts.go", "e == nil || e.our().lastAddress == \"\"", "true", "TestForwarded"},
 	{"a symmetric NAT is announced anew by each peer", "whereabouts.go", "n > 0 && c.self != nil && slices.Contains(c.self.record.Observed, a.String())", "false", "TestSymmetric"},
 
 	// Detection.

@@ -242,21 +242,28 @@ func (c *Core) meet(e *entry, seen netip.AddrPort) {
 		return // the other has been faster
 	}
 	d := e.with()
-	d.met = c.now
-	list := c.affordable(c.candidates(e, true, seen))
 	wish := c.dials[d.dialing]
-	switch {
-	case wish != nil:
-	case len(c.dials) >= maxDials || len(list) == 0:
+	if c.leaving || wish == nil && len(c.dials) >= maxDials {
 		return
-	default:
+	}
+	d.met = c.now
+	if wish == nil {
 		wish = c.newDial(e, toCheck)
 	}
 	if wish.call != nil {
 		c.endCall(wish.call)
 	}
-	c.race(wish, list)
+	list := c.affordable(c.candidates(e, true, seen))
+	switch {
+	case len(list) > 0:
+		c.race(wish, list)
+	case !wish.racing:
+		c.dialEnded(wish, nowhere, false)
+	}
 }
+
+// nowhere is why a dial fails that has nothing to dial.
+const nowhere = "it has no address that can be dialled now"
 
 // receiveRoutedCall answers a call that came over the overlay.
 func (c *Core) receiveRoutedCall(from certs.ID, m *pb.Call) {

@@ -311,6 +311,23 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 	}
 }
 
+// TestGoWithNothingToDial: a meeting at a host that was dialled too often fails at once, and
+// is tried again later.
+func TestGoWithNothingToDial(t *testing.T) {
+	r, mid := withNATted(t)
+	for _, ip := range []string{"203.0.113.2", "192.168.1.5"} {
+		for r.c.hosts.take(netip.MustParseAddr(ip), r.now) {
+		}
+	}
+	r.c.Want(r.now, "far")
+	r.drain()
+	_, number := r.calls()
+	r.receive(mid, goFor(2, "far", number, "203.0.113.2:4001"))
+	if len(r.out.Dials) != 0 || len(r.c.dials) != 0 || r.c.Net().Peers[0].Why == "" {
+		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.dials), r.c.Net().Peers[0])
+	}
+}
+
 // TestHosts: what is answered is not counted, and time makes room.
 func TestHosts(t *testing.T) {
 	var h hosts

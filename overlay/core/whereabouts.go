@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -19,6 +20,8 @@ const (
 	renewPause      = 1 * time.Second // between two records for new addresses
 	observedFor     = 30 * time.Minute
 	strangerAfter   = 5 * time.Minute // we have dialled nothing at its IP for so long
+	relinksAtOnce   = 3               // because others see us elsewhere, which anybody can say
+	relinkEvery     = 30 * time.Second
 )
 
 // whereabouts is what a peer knows of where it is.
@@ -29,6 +32,7 @@ type whereabouts struct {
 	forwarded netip.AddrPort   // a stranger has reached us there from outside
 	seen      []observation    // the newest last
 	nextRenew time.Duration
+	relinks   allowance
 	pending   bool // our record may have to be renewed, and could not be yet
 }
 
@@ -93,18 +97,24 @@ func (c *Core) observe(l *link, address string) {
 		w.seen = slices.Delete(w.seen, 0, 1)
 	}
 	w.seen = append(w.seen, observation{l.id, by, c.now, addr})
-	if moved {
+	if moved && w.relinks.take(c.now, relinksAtOnce-1, relinkEvery) {
 		c.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
 		c.relink()
 	}
 	c.renewAddresses()
 }
 
-// reachedByStranger notes that a peer has reached us from outside at the address that it
-// names, without any word of ours to it before: strangers can dial us there.
+// isStranger says that we never had a link to a peer: no hole is left that it comes by.
+func (c *Core) isStranger(id certs.ID, key certs.PublicKey) bool {
+	e := c.table.get(id, key)
+	return e == nil || e.our().lastAddress == ""
+}
+
+// reachedByStranger notes that a stranger has reached us from outside at the address that it
+// names, and nothing of ours has gone to its IP before: strangers can dial us there.
 func (c *Core) reachedByStranger(l *link, claimed string) {
 	from, addr := parseAddress(l.address), parseAddress(claimed)
-	if l.dial != nil || !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
+	if !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
 		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) {
 		return
 	}

@@ -173,6 +173,27 @@ func TestRemapped(t *testing.T) {
 	}
 }
 
+// TestRemappedWithoutEnd: a peer that sees us elsewhere each time does not have us dial the
+// others without end.
+func TestRemappedWithoutEnd(t *testing.T) {
+	r := newRig(t, nil)
+	liar := r.seeing(1, "liar", "203.0.113.1:4001")
+	r.neighbour(2, "taken")
+	r.pass(time.Second)
+	dials := 0
+	for i := range 100 {
+		r.receive(liar, &pb.Observed{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, 1}), 5000+uint16(i)).String()})
+		for _, d := range r.out.Dials {
+			dials++
+			r.c.DialFailed(r.now, d.ID, false, "no answer")
+		}
+		r.drain()
+	}
+	if dials != relinksAtOnce {
+		t.Errorf("it dials %d times", dials)
+	}
+}
+
 // TestMapped: with a port that leads in from outside we are dialled like anybody.
 func TestMapped(t *testing.T) {
 	r := newRig(t, nil)
@@ -225,6 +246,12 @@ func TestForwarded(t *testing.T) {
 		}
 	}
 	r := newRig(t, near)
+	r.seeing(1, "one", "203.0.113.1:4001")
+	r.linked(2, "two") // whom we know: a hole may be left
+	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
+		t.Errorf("somebody we know: %v", record)
+	}
+	r = newRig(t, near)
 	r.seeing(1, "one", "203.0.113.1:4001")
 	r.c.hosts.take(netip.MustParseAddr("198.51.100.77"), r.now)
 	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
