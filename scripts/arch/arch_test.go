@@ -30,8 +30,8 @@ var may = map[string][]string{
 	"overlay/store":       {"certs", "pb"},
 	"transport":           {"certs", "pb"},
 	"transport/simtest":   {"transport", "certs", "pb"},
-	"transport/discovery": {"certs"},
-	"transport/portmap":   {},
+	"transport/discovery": {"transport", "certs"},
+	"transport/portmap":   {"transport"},
 	"certs":               {"pb"},
 	"pb":                  {},
 }

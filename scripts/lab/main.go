@@ -106,14 +106,7 @@ func (l *lab) matrix(pattern *regexp.Regexp, loss, repeat int) (ok bool) {
 			x := l.measure(p, loss)
 			r.results = append(r.results, x)
 			fault := x.verdict(p, loss)
-			if fault != "" {
-				r.faults = append(r.faults, fault)
-				ok = false
-			}
-			if fault != "" || l.debug {
-				l.showLogs(os.Stderr)
-			}
-			l.forget()
+			ok = l.close(&r, fault) && ok
 		}
 		fmt.Fprintln(os.Stderr, r.cells())
 		table = append(table, r.cells())
@@ -138,14 +131,7 @@ func (l *lab) incidents(pattern *regexp.Regexp, repeat int) (ok bool) {
 			o := l.live(in)
 			r.results = append(r.results, result{first: o.silence, path: o.path})
 			fault := o.verdict(in)
-			if fault != "" {
-				r.faults = append(r.faults, fault)
-				ok = false
-			}
-			if fault != "" || l.debug {
-				l.showLogs(os.Stderr)
-			}
-			l.forget()
+			ok = l.close(&r, fault) && ok
 		}
 		c := r.cells()
 		c = []string{in.name, c[1], c[4], c[5]}
@@ -156,6 +142,18 @@ func (l *lab) incidents(pattern *regexp.Regexp, repeat int) (ok bool) {
 		markdown(os.Stdout, table)
 	}
 	return ok
+}
+
+// close notes what was wrong with a trial, and cleans up after it; true: nothing was.
+func (l *lab) close(r *row, fault string) (ok bool) {
+	if fault != "" {
+		r.faults = append(r.faults, fault)
+	}
+	if fault != "" || l.debug {
+		l.showLogs(os.Stderr)
+	}
+	l.forget()
+	return fault == ""
 }
 
 // forget removes the state of a trial's peers.

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/net/ipv6"
 
 	"quicpeer/certs"
+	"quicpeer/transport"
 )
 
 const service = "_quicpeer._udp"
@@ -232,7 +233,8 @@ func (d *Discovery) found(e mdns.ServiceEvent) {
 	case err != nil:
 		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
 	case p.Key == d.cfg.Key.String(): // our own
-	case !ownSubnet(p.Address.Addr()), p.Address.Addr().IsLoopback() && !d.alone.Load():
+	// Multicast does not leave the LAN, so whoever answers with another address means somebody else.
+	case !transport.OwnSubnet(p.Address.Addr()), p.Address.Addr().IsLoopback() && !d.alone.Load():
 		d.cfg.Log.Debug("an answer of the LAN with an address elsewhere is ignored", "address", p.Address)
 	default:
 		d.cfg.Found(p)
@@ -270,19 +272,4 @@ func checkFingerprint(s string) error {
 		return fmt.Errorf("a key's fingerprint that is none")
 	}
 	return nil
-}
-
-// ownSubnet says that an address is in a subnet of this host. Multicast does not leave the
-// LAN, so whoever answers with another address means somebody else.
-func ownSubnet(ip netip.Addr) bool {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range list {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Masked().Contains(ip.WithZone("")) {
-			return true
-		}
-	}
-	return false
 }

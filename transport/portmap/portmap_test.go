@@ -189,14 +189,9 @@ func granting(request []byte) []byte {
 	return b
 }
 
-func TestPCP(t *testing.T) {
-	lifetimes := make(chan uint32, 8)
-	ip := router(t, "127.0.77.1", func(request []byte) []byte {
-		lifetimes <- binary.BigEndian.Uint32(request[4:])
-		return granting(request)
-	})
-	p := &pcp{gateway: ip}
-	granted, err := p.ask(t.Context(), 5000)
+// checkGranted wants a mapping that was asked for an hour, and that is given back.
+func checkGranted(t *testing.T, granted *mapping, err error, lifetimes <-chan uint32) {
+	t.Helper()
 	if err != nil || granted.external != netip.MustParseAddrPort("203.0.113.9:6000") || granted.lease != lease {
 		t.Fatalf("%+v, %v", granted, err)
 	}
@@ -206,6 +201,17 @@ func TestPCP(t *testing.T) {
 	if err := granted.release(t.Context()); err != nil || <-lifetimes != 0 {
 		t.Errorf("given back: %v", err)
 	}
+}
+
+func TestPCP(t *testing.T) {
+	lifetimes := make(chan uint32, 8)
+	ip := router(t, "127.0.77.1", func(request []byte) []byte {
+		lifetimes <- binary.BigEndian.Uint32(request[4:])
+		return granting(request)
+	})
+	p := &pcp{gateway: ip}
+	granted, err := p.ask(t.Context(), 5000)
+	checkGranted(t, granted, err, lifetimes)
 }
 
 // TestPCPRefused: what a router may answer, or somebody in its place.
@@ -266,15 +272,7 @@ func TestNATPMP(t *testing.T) {
 		return append(b, request[8:12]...)
 	})
 	granted, err := (&natPMP{gateway: ip}).ask(t.Context(), 5000)
-	if err != nil || granted.external != netip.MustParseAddrPort("203.0.113.9:6000") || granted.lease != lease {
-		t.Fatalf("%+v, %v", granted, err)
-	}
-	if first := <-lifetimes; first != uint32(lease/time.Second) {
-		t.Errorf("asked for %d s", first)
-	}
-	if err := granted.release(t.Context()); err != nil || <-lifetimes != 0 {
-		t.Errorf("given back: %v", err)
-	}
+	checkGranted(t, granted, err, lifetimes)
 }
 
 func TestNATPMPRefused(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/huin/goupnp"
 	"github.com/huin/goupnp/dcps/internetgateway2"
+
+	"quicpeer/transport"
 )
 
 // upnp asks by UPnP: a router that answers a multicast on the LAN is told what to do by
@@ -140,7 +142,7 @@ var guarded http.RoundTripper = guard{&http.Transport{
 		if err != nil {
 			return nil, fmt.Errorf("a device at %.60q, which is no IP address", address)
 		}
-		if !ownSubnet(a.Addr()) {
+		if !transport.OwnSubnet(a.Addr()) {
 			return nil, fmt.Errorf("a device at %v, which is not on this LAN", a)
 		}
 		var d net.Dialer
@@ -160,17 +162,4 @@ func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		}{io.LimitReader(response.Body, maxUPnPBody), response.Body}
 	}
 	return response, err
-}
-
-func ownSubnet(ip netip.Addr) bool {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range list {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Masked().Contains(ip) {
-			return true
-		}
-	}
-	return false
 }
