@@ -89,6 +89,19 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// A peer of this host may listen on loopback alone.
+func TestFoundAddresses(t *testing.T) {
+	if got := foundAddresses(netip.MustParseAddrPort("203.0.113.77:5000")); !slices.Equal(got, []string{"203.0.113.77:5000"}) {
+		t.Errorf("elsewhere: %v", got)
+	}
+	own, _ := ownAddresses(netip.MustParseAddrPort("[::]:5000"))
+	for _, a := range own {
+		if got := foundAddresses(a); !slices.Equal(got, []string{a.String(), "127.0.0.1:5000"}) {
+			t.Errorf("here: %v", got)
+		}
+	}
+}
+
 // A Start that fails leaves nothing behind.
 func TestStartFails(t *testing.T) {
 	first, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"net/netip"
+	"slices"
 
 	"quicpeer/transport/discovery"
 	"quicpeer/transport/portmap"
@@ -21,7 +22,7 @@ func (n *Node) startReach() {
 		d, err := discovery.Start(discovery.Config{
 			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
-				n.post(func() { n.core.Found(n.now(), p.ID, p.Key, []string{p.Address.String()}) })
+				n.post(func() { n.core.Found(n.now(), p.ID, p.Key, foundAddresses(p.Address)) })
 			},
 		})
 		if err != nil {
@@ -35,6 +36,17 @@ func (n *Node) startReach() {
 			Changed: func(a netip.AddrPort) { n.post(func() { n.core.Mapped(n.now(), a) }) },
 		})
 	}
+}
+
+// foundAddresses are where to dial a peer that was found at an address. One of this very
+// host may listen on loopback alone, which multicast does not say.
+func foundAddresses(a netip.AddrPort) []string {
+	list := []string{a.String()}
+	own, _ := ownAddresses(netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port()))
+	if slices.Contains(own, a) {
+		list = append(list, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String())
+	}
+	return list
 }
 
 // moved is called when the addresses of the host have changed.
