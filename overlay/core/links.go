@@ -270,9 +270,9 @@ func (c *Core) detach(e *entry) {
 // chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
 // are dead, and so is one that was silent. Else the side with the smaller ID keeps one,
 // and the other side uses either until it is closed, so that the two never close
-// different ones. A way within the LAN is kept whenever it came. If both sides have
-// dialled at the same moment the first serves already and is kept; else somebody had a
-// reason to dial again, and the newest is. More than two are never needed for that.
+// different ones. Of two that came up together the one within the LAN is kept, else the
+// first, which serves already, if both sides have dialled. In all other cases somebody had
+// a reason to dial again, and the newest is. More than two are never needed for that.
 func (c *Core) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(c.links) {
@@ -295,10 +295,13 @@ func (c *Core) chooseLink(l *link) {
 
 // keepsOlder says that of two living links to one peer the older is kept.
 func (c *Core) keepsOlder(old, l *link) bool {
+	if l.opened >= old.opened+simultaneous {
+		return false
+	}
 	if near := c.nearLink(old); near != c.nearLink(l) {
 		return near
 	}
-	return (old.dial == nil) != (l.dial == nil) && l.opened < old.opened+simultaneous
+	return (old.dial == nil) != (l.dial == nil)
 }
 
 // nearLink says that a link stays within the LAN or the host.

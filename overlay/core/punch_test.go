@@ -236,17 +236,21 @@ func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 }
 
 // TestNomination: of two links that both sides have dialled at once the side with the
-// smaller ID keeps the first, but rather the one within the LAN; the other side keeps both.
+// smaller ID keeps the first, but rather the one within the LAN; later the newest. The
+// other side keeps both.
 func TestNomination(t *testing.T) {
 	for _, test := range []struct {
 		id            certs.ID
 		first, second string
+		between       time.Duration
 		closes        int // 0: none, else the first or the second
 	}{
-		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", 2},
-		{"zzz", "203.0.113.2:4001", "203.0.113.2:4001", 0},
-		{"aaa", "203.0.113.2:4001", "10.9.9.5:4001", 1},
-		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", 2},
+		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", 0, 2},
+		{"zzz", "203.0.113.2:4001", "203.0.113.2:4001", 0, 0},
+		{"aaa", "203.0.113.2:4001", "10.9.9.5:4001", 0, 1},
+		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", 0, 2},
+		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", simultaneous, 1}, // it has moved
+		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", simultaneous, 1},
 	} {
 		r := newRig(t, func(c *Config) {
 			c.ID, c.Near = test.id, []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")}
@@ -260,8 +264,10 @@ func TestNomination(t *testing.T) {
 			r.drain()
 			return r.last
 		}
-		ours := connect(dial, test.second)
 		theirs := connect(0, test.first)
+		r.now += test.between
+		ours := connect(dial, test.second)
+		r.c.Heard(r.now, theirs, r.now, r.now, 0)
 		record := natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001")
 		r.receive(theirs, &pb.HandshakeStart{Version: 1, Network: "net", Id: "mmm", Record: record})
 		r.receive(ours, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record})
