@@ -31,10 +31,14 @@ func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world
 	return w, alice, bob, carol
 }
 
-// linked waits until p has a connection to q; false says that it does not come.
+// linked waits until both have a connection to the other that serves; false says that it
+// does not come.
 func linked(p, q *peer, limit time.Duration) bool {
+	serves := func(p, q *peer) bool {
+		return slices.ContainsFunc(p.Net().Peers, func(w Way) bool { return w.ID == q.ID() && !w.Since.IsZero() })
+	}
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if p.linkTo(q.Key()) != 0 && q.linkTo(p.Key()) != 0 {
+		if serves(p, q) && serves(q, p) {
 			return true
 		}
 	}
@@ -103,9 +107,6 @@ func TestNATMatrix(t *testing.T) {
 	for a := simtest.Open; a <= simtest.Firewall; a++ {
 		for b := a; b <= simtest.Firewall; b++ {
 			for _, loss := range []float64{0, 0.1} {
-				if a == simtest.Open && b == simtest.Open && loss > 0 {
-					continue // a Go that is lost and comes late spoils it: see punch.go
-				}
 				t.Run(fmt.Sprintf("%s-%s/%v", kinds[a], kinds[b], loss), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { meet(t, a, b, loss) })
 				})
@@ -128,7 +129,12 @@ func meet(t *testing.T, a, b simtest.Kind, loss float64) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	limit := 2 * time.Second
-	if loss > 0 {
+	switch {
+	case loss > 0 && can && a == simtest.Open && b != simtest.FullCone:
+		// A packet or a Go that is lost spoils the port of an open router, see punch.go: it
+		// heals when two tries are further apart than the router remembers.
+		limit = 20 * time.Minute
+	case loss > 0:
 		limit = 5 * time.Second
 	}
 	if got := linked(alice, bob, limit); got != can {

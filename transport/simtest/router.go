@@ -28,8 +28,13 @@ const (
 	Firewall
 )
 
-// mappingLife is how long an idle mapping lives, unless Timeout says otherwise.
+// mappingLife is how long an idle mapping lives over which an answer has come, unless
+// Timeout says otherwise.
 const mappingLife = 2 * time.Minute
+
+// unansweredLife is how long other mappings live, and what nobody expected is remembered:
+// Linux's timeout for UDP that is not answered (nf_conntrack_udp_timeout).
+const unansweredLife = 30 * time.Second
 
 // router is a NAT, or a firewall: it decides about one packet after the other.
 type router struct {
@@ -46,11 +51,12 @@ type router struct {
 
 // mapping is what a router remembers of packets from within.
 type mapping struct {
-	inner  netip.AddrPort
-	outer  uint16
-	remote netip.AddrPort // of a mapping for one destination; else zero
-	used   time.Time
-	sent   map[netip.AddrPort]time.Time // to whom
+	inner    netip.AddrPort
+	outer    uint16
+	remote   netip.AddrPort // of a mapping for one destination; else zero
+	used     time.Time
+	sent     map[netip.AddrPort]time.Time // to whom
+	answered bool
 }
 
 // flow is a port of the router and somebody outside.
@@ -63,13 +69,17 @@ type flow struct {
 func (r *router) forget(now time.Time) {
 	kept := r.entries[:0]
 	for _, m := range r.entries {
-		if now.Sub(m.used) < r.life {
+		life := r.life
+		if !m.answered {
+			life = min(life, unansweredLife)
+		}
+		if now.Sub(m.used) < life {
 			kept = append(kept, m)
 		}
 	}
 	r.entries = kept
 	for f, at := range r.strays {
-		if now.Sub(at) >= r.life {
+		if now.Sub(at) >= unansweredLife {
 			delete(r.strays, f)
 		}
 	}
@@ -135,7 +145,7 @@ func (r *router) in(now time.Time, from, to netip.AddrPort) (inner netip.AddrPor
 		}
 		_, sent := m.sent[from]
 		if sent || r.kind == FullCone {
-			m.used = now
+			m.used, m.answered = now, true
 			return m.inner, true
 		}
 	}
