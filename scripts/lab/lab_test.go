@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,12 +21,27 @@ func TestLab(t *testing.T) {
 	if why := missing(); why != "" {
 		t.Skip("the NAT laboratory can't be built here: ", why)
 	}
+	readSources(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	out, err := isolated(ctx, "-test.run=^TestLab$", "-test.v", "-test.timeout=4m").CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// readSources makes the program's sources, and the script, inputs of this test, which go
+// test doesn't see being used: else it would take an old result for a changed program.
+func readSources(t *testing.T) {
+	err := filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
