@@ -91,7 +91,7 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 func (c *Core) kindOf(a netip.AddrPort, e *entry) kind {
 	ip := a.Addr()
 	switch {
-	case !a.IsValid() || c.isOwn(a):
+	case c.isUseless(a):
 		return useless
 	case ip.IsLoopback():
 		return loopback
@@ -142,6 +142,19 @@ func (c *Core) isOwn(a netip.AddrPort) bool {
 
 func (c *Core) isOwnIP(ip netip.Addr) bool {
 	return slices.ContainsFunc(c.where.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
+}
+
+// isUseless says that nobody else answers there, or too many.
+func (c *Core) isUseless(a netip.AddrPort) bool {
+	return !a.IsValid() || c.isOwn(a) || c.isBroadcast(a.Addr())
+}
+
+// isBroadcast says that all hosts of a subnet of ours would get a packet to the address.
+func (c *Core) isBroadcast(ip netip.Addr) bool {
+	return ip.Is4() && slices.ContainsFunc(c.where.near, func(p netip.Prefix) bool {
+		// The last address: the next one is outside. A /31 and a /32 have none (RFC 3021).
+		return p.Bits() < 31 && p.Contains(ip) && !p.Contains(ip.Next())
+	})
 }
 
 // isNear says that an address is in a subnet of ours.
@@ -215,15 +228,15 @@ func (h *hosts) take(ip netip.Addr, now time.Duration) bool {
 	return h.list[i].spent.take(now, dialsOfHost-1, hostDialEvery)
 }
 
-// makeRoom forgets a host that was not dialled for longest, if it may be dialled freely.
+// makeRoom forgets, of the hosts that may be dialled freely, the one that was not for longest.
 func (h *hosts) makeRoom(now time.Duration) bool {
-	oldest := 0
+	oldest := -1
 	for i, d := range h.list {
-		if d.last < h.list[oldest].last {
+		if d.spent.next <= now && (oldest < 0 || d.last < h.list[oldest].last) {
 			oldest = i
 		}
 	}
-	if h.list[oldest].spent.next > now {
+	if oldest < 0 {
 		return false
 	}
 	h.list = slices.Delete(h.list, oldest, oldest+1)

@@ -25,12 +25,15 @@ func (c *Core) Found(now time.Duration, id certs.ID, fingerprint string, address
 		return
 	}
 	c.targets = slices.DeleteFunc(c.targets, func(t *target) bool {
-		return t.found != "" && !t.dialing && (t.found == fingerprint || t.hopeless || t.failures >= foundTries)
+		return t.found != "" && !t.dialing && (t.hopeless || t.reached || t.failures >= foundTries)
 	})
 	n := 0
 	for _, t := range c.targets {
 		if t.found == fingerprint {
-			return // it is being dialled
+			if !t.dialing {
+				t.addresses = addresses[:min(len(addresses), MaxCandidates)]
+			}
+			return // it is dialled when it is due
 		}
 		if t.found != "" {
 			n++

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"quicpeer/certs"
@@ -47,23 +48,38 @@ func (c *Core) dialTargets() {
 		if t.found != "" && (t.failures >= foundTries || t.reached || c.isMember(t.foundID, t.found)) {
 			continue
 		}
+		if t.key != (certs.PublicKey{}) && c.ready && !alone {
+			continue // it was a door among others
+		}
 		if !t.dialing && !t.hopeless && (alone || !t.reached) && c.now >= t.next {
 			t.dialing = true
 			d := &dial{target: t, key: t.key}
 			c.startDial(d)
-			c.race(d, t.candidates())
+			if list := c.targetCandidates(t); len(list) > 0 {
+				c.race(d, list)
+			} else {
+				c.dialEnded(d, nowhere, false)
+			}
 		}
 	}
 }
 
-// candidates are its addresses. What a user has written is dialled as it is.
-func (t *target) candidates() []Candidate {
+// targetCandidates are its addresses. What a user has written is dialled as it is; what
+// others have named, as what members name.
+func (c *Core) targetCandidates(t *target) []Candidate {
 	var list []Candidate
-	for _, a := range t.addresses {
+	for _, a := range t.addresses[:min(len(t.addresses), MaxCandidates)] {
 		list = append(list, Candidate{Address: a})
+	}
+	if !t.isUsers() {
+		list = slices.DeleteFunc(list, func(a Candidate) bool { return c.isUseless(parseAddress(a.Address)) })
+		list = c.affordable(list)
 	}
 	return list
 }
+
+// isUsers says that the user has given the target.
+func (t *target) isUsers() bool { return t.found == "" && t.key == (certs.PublicKey{}) }
 
 // ended is the end of a dial of the target, whatever its success.
 func (t *target) ended(c *Core, why string) {
@@ -102,7 +118,7 @@ func (c *Core) addCandidates(list []*pb.Signed) {
 		for _, t := range c.targets {
 			known = known || t.key == key
 		}
-		if !known {
+		if !known && c.cfg.Verify(Claim{Key: key, Signed: record.Signed}) {
 			c.targets = append(c.targets, &target{address: record.Addresses[0], addresses: record.Addresses, key: key})
 		}
 	}

@@ -65,7 +65,8 @@ type link struct {
 	answers    allowance
 	calls      allowance // see receiveCall
 	called     allowance
-	punched    bool // both sides have dialled, through a NAT
+	gos        allowance // see receiveGo
+	punched    bool      // both sides have dialled, through a NAT
 	pending    []*pb.Announcement
 }
 
@@ -79,6 +80,8 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 	switch {
 	case c.ended || c.leaving && dial != 0 || dial != 0 && l.dial == nil:
 		c.close(l, CloseBye, "leaving")
+	case l.dial != nil && l.dial.target != nil && l.dial.target.found != "" && l.dial.target.found != key.String():
+		c.close(l, CloseBye, "another peer was looked for") // the answers of a LAN are anybody's word
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
 			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
@@ -237,7 +240,9 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 		c.reroute(e)
 		d := e.with()
 		d.wanted, d.failures, d.why, d.lastAddress = false, 0, "", l.address
-		c.hosts.answered(parseAddress(l.address).Addr())
+		if l.dial != nil { // who dials us pays nothing for us
+			c.hosts.answered(parseAddress(l.address).Addr())
+		}
 		c.superfluous(l)
 	}
 	if !c.ready {
@@ -269,10 +274,12 @@ func (c *Core) detach(e *entry) {
 
 // chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
 // are dead, and so is one that was silent. Else the side with the smaller ID keeps one,
-// and the other side uses either until it is closed, so that the two never close
-// different ones. Of two that came up together the one within the LAN is kept, else the
+// and the other side uses any until they are closed, so that the two never close different
+// ones: it hears of links in another order, and of silence at another time. It closes one
+// only where the smaller can't keep that: a silent one long after which the new one came,
+// or one of more than mostLinks. Of two that came up together the one within the LAN is kept, else the
 // first, which serves already, if both sides have dialled. In all other cases somebody had
-// a reason to dial again, and the newest is. More than two are never needed for that.
+// a reason to dial again, and the newest is.
 func (c *Core) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(c.links) {
@@ -281,9 +288,9 @@ func (c *Core) chooseLink(l *link) {
 		}
 		kept++
 		switch {
-		case old.epoch < l.epoch || old.quiet:
+		case old.epoch < l.epoch || old.quiet && (c.cfg.ID < l.peer || l.opened >= old.opened+2*simultaneous):
 			c.close(old, CloseDead, "replaced by a new connection")
-		case c.cfg.ID < l.peer || kept > 2:
+		case c.cfg.ID < l.peer || kept > mostLinks:
 			surplus := old
 			if c.keepsOlder(old, l) {
 				surplus = l

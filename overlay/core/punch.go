@@ -27,8 +27,8 @@ import (
 // leads to the peer: then nobody can say it.
 //
 // A Go makes us send packets to addresses that others have named. So it counts only from a
-// neighbour, for a peer of the table, at IPs which that has signed in its record; and all
-// of it is bounded, here and in hosts.
+// neighbour, for a peer of the table, at IPs which that has signed in its record; a link
+// that serves stays; and all of it is bounded, here and in hosts.
 
 // Bounds and times, guesses unless said otherwise.
 const (
@@ -37,10 +37,11 @@ const (
 	punchBackoff  = 2 * time.Minute // at most, between two tries at a peer behind a NAT
 	callsAtOnce   = 32              // that a neighbour may have us arrange
 	callEvery     = 1 * time.Second // then
-	gosAtOnce     = 32              // that we follow on the word of others
+	gosAtOnce     = 32              // that we follow on the word of one neighbour, or of those who call over the overlay
 	goEvery       = 1 * time.Second
 	gosOfPeer     = 6 // of these, to one peer
 	goOfPeerEvery = 10 * time.Second
+	mostLinks     = 6 // to one peer, that wait for the side that chooses
 	maxDelayed    = 256
 	maxAnswered   = 32 // calls over the overlay that wait for their Go
 )
@@ -72,7 +73,7 @@ type punches struct {
 	calls    []*call
 	delayed  []delayed
 	answered []answeredCall
-	gos      allowance
+	answers  allowance // from, in a routed frame, is nobody's word: these leave the Gos of neighbours alone
 }
 
 // mustMeet says that a peer is not simply dialled.
@@ -219,7 +220,7 @@ func (c *Core) receiveGo(l *link, m *pb.Go) {
 	ours := slices.ContainsFunc(c.punch.calls, func(k *call) bool {
 		return k.number == m.GetNumber() && k.dial.key == e.record.Key && slices.Contains(k.asked, l.id)
 	})
-	if !ours && (!l.neighbour || !c.mayGo(e)) {
+	if !ours && (!l.neighbour || l.tooManyGos(c.now, e)) {
 		c.note(Debug, "a go is not followed", "peer", m.GetId(), "by", string(l.peer))
 		return
 	}
@@ -231,16 +232,33 @@ func (c *Core) receiveGo(l *link, m *pb.Go) {
 	c.meet(e, seen)
 }
 
-// mayGo bounds what we dial on the word of others.
-func (c *Core) mayGo(e *entry) bool {
-	return e.with().gos.take(c.now, gosOfPeer-1, goOfPeerEvery) && c.punch.gos.take(c.now, gosAtOnce-1, goEvery)
+// tooManyGos bounds what we dial on the word of a neighbour.
+func (l *link) tooManyGos(now time.Duration, e *entry) bool {
+	return !l.gos.take(now, gosAtOnce-1, goEvery) || !e.with().gos.take(now, gosOfPeer-1, goOfPeerEvery)
 }
 
-// meet dials a peer that expects it; seen is where the coordinator sees it.
+// meet dials a peer that expects it; seen is where the coordinator sees it. A link that
+// serves is not given up on somebody's word: only when nothing has come over it for a
+// moment, as over that of a peer that has moved away.
 func (c *Core) meet(e *entry, seen netip.AddrPort) {
-	if l := c.linkTo(e.record.Key); l != nil && c.now < l.opened+simultaneous {
+	l, id, key := c.linkTo(e.record.Key), e.record.ID, e.record.Key
+	switch {
+	case l != nil && c.now < l.opened+simultaneous:
 		return // the other has been faster
+	case l == nil || c.dials[e.our().dialing] != nil:
+		c.meetNow(e, seen)
+	default:
+		heard := l.heard
+		c.later(heard+freshWithin, func() {
+			e, now := c.table.get(id, key), c.linkTo(key)
+			if e != nil && e.alive() && (now == nil || now == l && l.heard == heard) {
+				c.meetNow(e, seen)
+			}
+		})
 	}
+}
+
+func (c *Core) meetNow(e *entry, seen netip.AddrPort) {
 	d := e.with()
 	wish := c.dials[d.dialing]
 	if c.leaving || wish == nil && len(c.dials) >= maxDials {
@@ -268,7 +286,8 @@ const nowhere = "it has no address that can be dialled now"
 // receiveRoutedCall answers a call that came over the overlay.
 func (c *Core) receiveRoutedCall(from certs.ID, m *pb.Call) {
 	e := c.table.get(from, certs.PublicKey(m.GetKey()))
-	if e == nil || e == c.self || !e.alive() || m.GetId() != string(from) || !c.mayGo(e) {
+	if e == nil || e == c.self || !e.alive() || m.GetId() != string(from) ||
+		!e.with().answers.take(c.now, gosOfPeer-1, goOfPeerEvery) || !c.punch.answers.take(c.now, gosAtOnce-1, goEvery) {
 		return
 	}
 	if len(c.punch.answered) == maxAnswered {

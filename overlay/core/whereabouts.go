@@ -53,6 +53,7 @@ func (c *Core) Moved(now time.Duration, own []netip.AddrPort, near []netip.Prefi
 	c.note(Info, "the addresses of this host have changed", "addresses", c.where.own)
 	if gone {
 		c.where.forwarded = netip.AddrPort{}
+		c.where.seen = slices.DeleteFunc(c.where.seen, func(o observation) bool { return c.link(o.link) == nil })
 		c.relink()
 	}
 	c.addressesChanged()
@@ -97,6 +98,9 @@ func (c *Core) observe(l *link, address string) {
 		w.seen = slices.Delete(w.seen, 0, 1)
 	}
 	w.seen = append(w.seen, observation{l.id, by, c.now, addr})
+	if !w.sees(w.forwarded.Addr()) {
+		w.forwarded = netip.AddrPort{}
+	}
 	if moved && w.relinks.take(c.now, relinksAtOnce-1, relinkEvery) {
 		c.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
 		c.relink()
@@ -110,12 +114,29 @@ func (c *Core) isStranger(id certs.ID, key certs.PublicKey) bool {
 	return e == nil || e.our().lastAddress == ""
 }
 
+// sees says that most of those who see us, by that version of IP, do it at this one.
+func (w *whereabouts) sees(ip netip.Addr) bool {
+	n := 0
+	for _, o := range w.seen {
+		switch {
+		case o.addr.Addr() == ip:
+			n++
+		case o.addr.Addr().Is4() == ip.Is4():
+			n--
+		}
+	}
+	return n > 0
+}
+
 // reachedByStranger notes that a stranger has reached us from outside at the address that it
-// names, and nothing of ours has gone to its IP before: strangers can dial us there.
+// names, and nothing of ours has gone to its IP before: strangers can dial us there. That
+// it is an address of our router others have to say, for as long as it is one: a stranger
+// could name anybody's.
 func (c *Core) reachedByStranger(l *link, claimed string) {
 	from, addr := parseAddress(l.address), parseAddress(claimed)
 	if !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
-		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) {
+		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) ||
+		c.isOwnIP(addr.Addr()) || !c.where.sees(addr.Addr()) {
 		return
 	}
 	c.where.forwarded = addr
@@ -136,7 +157,8 @@ func (c *Core) reachable() (addresses, observed []netip.AddrPort) {
 
 // observedAddresses are those that are not our own, one of each IP: what most see, and
 // of equals what we have said before, since behind a symmetric NAT everybody sees another
-// port. Who can be dialled from outside has none.
+// port. Of many IPs those count where most linked peers see us. Who can be dialled from
+// outside has none.
 func (c *Core) observedAddresses() []netip.AddrPort {
 	w := &c.where
 	var list []netip.AddrPort
@@ -154,17 +176,25 @@ func (c *Core) observedAddresses() []netip.AddrPort {
 		}
 		return n
 	}
+	namers := map[netip.Addr]int{}
 	for _, o := range w.seen {
 		if slices.Contains(w.own, o.addr) {
 			continue
 		}
+		if c.link(o.link) != nil {
+			namers[o.addr.Addr()]++
+		}
 		i := slices.IndexFunc(list, func(a netip.AddrPort) bool { return a.Addr() == o.addr.Addr() })
 		switch {
-		case i >= 0 && count(o.addr) > count(list[i]):
-			list[i] = o.addr
-		case i < 0 && len(list) < maxObservedIPs:
+		case i < 0:
 			list = append(list, o.addr)
+		case count(o.addr) > count(list[i]):
+			list[i] = o.addr
 		}
+	}
+	if len(list) > maxObservedIPs {
+		slices.SortStableFunc(list, func(a, b netip.AddrPort) int { return namers[b.Addr()] - namers[a.Addr()] })
+		list = list[:maxObservedIPs]
 	}
 	return list
 }
@@ -252,10 +282,20 @@ const (
 func (c *Core) nat() NAT {
 	w := &c.where
 	var outside []netip.AddrPort
+	agree := 0 // of the pairs that see the same IP; those that see another port count against it
 	for _, o := range w.seen {
-		if !slices.Contains(w.own, o.addr) && o.addr.Addr().Is4() {
-			outside = append(outside, o.addr)
+		if slices.Contains(w.own, o.addr) || !o.addr.Addr().Is4() || c.link(o.link) == nil {
+			continue
 		}
+		for _, a := range outside {
+			switch {
+			case a == o.addr:
+				agree++
+			case a.Addr() == o.addr.Addr():
+				agree--
+			}
+		}
+		outside = append(outside, o.addr)
 	}
 	switch {
 	case w.mapped.IsValid() || w.forwarded.IsValid():
@@ -266,11 +306,8 @@ func (c *Core) nat() NAT {
 		return NATNone
 	case len(outside) == 1:
 		return NATBehind
-	}
-	for _, a := range outside[1:] {
-		if a.Addr() == outside[0].Addr() && a.Port() != outside[0].Port() {
-			return NATSymmetric
-		}
+	case agree < 0:
+		return NATSymmetric
 	}
 	return NATEven
 }

@@ -1,0 +1,287 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What peers that lie, and answers that lie, can't do to links, dials and records.
+
+// accept is the end of a dial that is let in.
+func (r *rig) accept(dial DialID, identity uint64, id string) LinkID {
+	l := r.outbound(dial, identity)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(identity, id, pb.AnnouncementType_JOIN, 1000, 0)})
+	return l
+}
+
+// joined says that some link is up on both sides.
+func joined(a *node) bool {
+	for _, l := range a.process.core.links {
+		if e := a.process.end(l.id); l.state == linkUp && e != nil && !e.other.gone && !e.other.closing {
+			return true
+		}
+	}
+	return false
+}
+
+// TestNeverBothClosed: several dials at once leave a link at every moment, and silence of
+// one direction is no reason for the larger side to choose.
+func TestNeverBothClosed(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(t, seed, 2)
+		a, b := w.nodes[0], w.nodes[1]
+		two := func(address string) []string { return []string{address, address} }
+		w.at(w.between(0, 60*time.Millisecond), func() { a.start(two(b.address)...) })
+		w.at(w.between(0, 60*time.Millisecond), func() { b.start(two(a.address)[:1+seed%2]...) })
+		had := false
+		for range 1000 {
+			w.run(4 * time.Millisecond)
+			if a.process == nil || b.process == nil || a.process.core.linksUp() == 0 || b.process.core.linksUp() == 0 {
+				continue
+			}
+			if has := joined(a); !has && had {
+				w.fatal("no link is left")
+			} else if has {
+				had = true
+			}
+		}
+		if !had {
+			w.fatal("they have not met")
+		}
+	}
+	r := newRig(t, func(c *Config) { c.ID = "zzz" })
+	r.neighbour(1, "mmm")
+	r.passWith(quietAfter+200*time.Millisecond, func(LinkID) bool { return false })
+	d := &dial{peer: "mmm", key: testIdentity(1).Key()}
+	r.c.startDial(d)
+	if r.accept(d.id, 1, "mmm"); len(r.out.Closes) != 0 {
+		t.Errorf("it closes %v", r.out.Closes)
+	}
+}
+
+// TestGoLeavesWhatServes: a Go about a peer to whom a good link stands does nothing, until
+// nothing comes over that any more.
+func TestGoLeavesWhatServes(t *testing.T) {
+	r := newRig(t, nil)
+	mid, good := r.neighbour(1, "mid"), r.neighbour(2, "zed")
+	r.pass(5 * time.Second)
+	for i := range 10 {
+		r.receive(mid, goFor(2, "zed", uint64(i), ""))
+		dials := len(r.out.Dials)
+		if r.pass(2 * time.Second); dials+len(r.out.Dials) != 0 {
+			t.Fatal("it dials a peer whose link serves")
+		}
+	}
+	r.pass(time.Minute)
+	r.receive(mid, goFor(2, "zed", 99, ""))
+	if r.passWith(freshWithin+100*time.Millisecond, func(l LinkID) bool { return l != good }); len(r.out.Dials) == 0 {
+		t.Error("it does not dial a peer that has moved away")
+	}
+}
+
+// TestForwardedIsSeen: what a stranger says it has dialled is ours only while others see us
+// at that IP.
+func TestForwardedIsSeen(t *testing.T) {
+	r := newRig(t, nil)
+	first := r.seeing(1, "one", "203.0.113.1:4001")
+	r.pass(2 * time.Second)
+	come := func(identity uint64, claims string) *pb.Record {
+		l := r.inboundFrom(identity, fmt.Sprintf("198.51.100.%d:6000", identity))
+		hello := start(identity, fmt.Sprint("x", identity), 1000)
+		hello.Observed = claims
+		r.receive(l, hello)
+		said := r.c.reach()
+		r.c.Disconnected(r.now, l, true, "gone")
+		r.pass(2 * time.Second)
+		return said
+	}
+	if record := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.nat() == NATOpen {
+		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.nat())
+	}
+	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"})
+	r.seeing(3, "three", "203.0.113.1:4001")
+	if record := come(8, "203.0.113.1:5000"); !slices.Contains(record.GetAddresses(), "203.0.113.1:5000") {
+		t.Fatalf("a stranger has come in: %v", record)
+	}
+	for _, l := range r.c.links {
+		r.receive(l.id, &pb.Observed{Address: "203.0.113.9:4001"})
+	}
+	r.pass(2 * time.Second)
+	if record := r.c.reach(); slices.Contains(record.GetAddresses(), "203.0.113.1:5000") || !slices.Contains(record.GetObserved(), "203.0.113.9:4001") {
+		t.Errorf("the router has a new address: %v", record)
+	}
+}
+
+// inboundFrom is a connection that comes from there.
+func (r *rig) inboundFrom(identity uint64, address string) LinkID {
+	r.last++
+	r.c.Connected(r.now, r.last, 0, testIdentity(identity).Key(), address)
+	r.drain()
+	return r.last
+}
+
+// TestMovesAreForgotten: what ended links have seen is over with a move, and is no port of a
+// symmetric NAT.
+func TestMovesAreForgotten(t *testing.T) {
+	r := newRig(t, nil)
+	stay := r.seeing(1, "stay", "203.0.113.1:4001")
+	r.receive(stay, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+	for i := range 3 {
+		x := r.seeing(10+uint64(i), fmt.Sprint("gone", i), fmt.Sprintf("203.0.113.%d:4001", i+1))
+		r.pass(20 * time.Second)
+		r.c.Disconnected(r.now, x, true, "idle")
+		r.drain()
+		r.c.Moved(r.now, []netip.AddrPort{netip.MustParseAddrPort(fmt.Sprintf("10.%d.0.5:5000", i))}, nil)
+		r.receive(stay, &pb.Observed{Address: fmt.Sprintf("203.0.113.%d:4001", i+2)})
+		r.pass(2 * time.Second)
+	}
+	if got := r.c.reach().GetObserved(); !slices.Equal(got, []string{"203.0.113.4:4001"}) {
+		t.Errorf("seen at 203.0.113.4 it says %v", got)
+	}
+	r = newRig(t, nil)
+	a, b, x := r.seeing(1, "a", "203.0.113.1:4001"), r.seeing(2, "b", "203.0.113.1:4001"), r.seeing(3, "c", "203.0.113.1:4001")
+	r.c.Disconnected(r.now, x, true, "idle")
+	r.receive(a, &pb.Observed{Address: "203.0.113.1:9001"})
+	r.receive(b, &pb.Observed{Address: "203.0.113.1:9001"})
+	if r.c.nat() != NATEven {
+		t.Errorf("all links see the same port: NAT %v", r.c.nat())
+	}
+}
+
+// TestDoorNamesVictims: the candidates of a full peer count if they are signed, and their
+// hosts are dialled as seldom as any.
+func TestDoorNamesVictims(t *testing.T) {
+	for _, forged := range []bool{true, false} {
+		r := newRig(t, func(c *Config) { c.Join = []string{"198.51.100.1:5000"} })
+		refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL}
+		for i := range pb.MaxCandidates {
+			key := testIdentity(100 + uint64(i)).Key()
+			named := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: fmt.Sprint("victim", i), Key: key[:], Network: "net", Epoch: 1000}
+			for port := range 16 {
+				named.Addresses = append(named.Addresses, fmt.Sprintf("192.0.2.66:%d", 1000+100*i+port))
+			}
+			record := testIdentity(100 + uint64(i)).SignRecord(named)
+			if forged {
+				record.Signature = make([]byte, len(record.Signature))
+			}
+			refusal.Candidates = append(refusal.Candidates, record)
+		}
+		l := r.outbound(r.out.Dials[0].ID, 1)
+		r.receive(l, refusal)
+		packets := len(r.dialled())
+		for range 120 {
+			for id, d := range r.c.dials {
+				if d.racing {
+					r.c.DialFailed(r.now, id, false, "no answer")
+				}
+			}
+			r.pass(500 * time.Millisecond)
+			for _, d := range r.out.Dials {
+				for _, a := range d.Candidates {
+					if a.Address != "198.51.100.1:5000" {
+						packets++
+					}
+				}
+			}
+		}
+		most := dialsOfHost + int(time.Minute/hostDialEvery) + 1
+		if forged && packets != 0 || packets > most || !forged && packets == 0 {
+			t.Errorf("forged %v: a host is dialled %d times in a minute, of %d", forged, packets, most)
+		}
+	}
+}
+
+// TestFoundIsAnother: who answers where somebody else was found is left alone, and is not
+// dialled again and again.
+func TestFoundIsAnother(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "zed")
+	r.pass(5 * time.Second)
+	dials := 0
+	for i := range 100 {
+		r.c.Found(r.now, "ghost", fmt.Sprint("invented", i%2), []string{"10.9.9.5:5000"})
+		r.drain()
+		for _, d := range r.out.Dials {
+			dials++
+			l := r.accept(d.ID, 1, "zed")
+			if got := r.c.link(l).state; got == linkUp {
+				t.Fatal("a link to somebody else stands")
+			}
+			r.c.Disconnected(r.now, l, true, "closed")
+		}
+		r.pass(50 * time.Millisecond)
+	}
+	if dials == 0 || dials > 2*foundTries*2 || r.c.neighbours() != 1 {
+		t.Errorf("%d dials, %d neighbours", dials, r.c.neighbours())
+	}
+}
+
+// TestFoundAndGone: a LAN on which many have come and gone is joined by more.
+func TestFoundAndGone(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range uint64(maxFound + 3) {
+		id := fmt.Sprint("p", i)
+		r.c.Found(r.now, certs.ID(id), testIdentity(100+i).Key().String(), []string{fmt.Sprintf("10.9.9.%d:5000", i+10)})
+		r.drain()
+		if len(r.out.Dials) == 0 {
+			t.Fatalf("%s is not dialled", id)
+		}
+		l := r.accept(r.out.Dials[0].ID, 100+i, id)
+		r.pass(time.Second)
+		r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 100+i, id, 1000, 1)))
+		r.c.Disconnected(r.now, l, true, "leaves")
+		r.drain()
+	}
+}
+
+// TestHostsMakeRoom: one host that is dialled all the time does not keep others away.
+func TestHostsMakeRoom(t *testing.T) {
+	var h hosts
+	for range dialsOfHost {
+		h.take(netip.MustParseAddr("198.51.100.7"), 0)
+	}
+	for i := range maxHosts - 1 {
+		h.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Duration(i)*time.Millisecond)
+	}
+	if !h.take(netip.MustParseAddr("203.0.113.5"), 20*time.Second) {
+		t.Error("a new host is refused, and all but one are free")
+	}
+}
+
+// TestOnlyDialsAreGivenBack: who dials us does not pay for our dials at its IP.
+func TestOnlyDialsAreGivenBack(t *testing.T) {
+	r := newRig(t, nil)
+	dials := 0
+	for range 100 {
+		for r.c.hosts.take(netip.MustParseAddr("198.51.100.7"), r.now) {
+			dials++
+		}
+		l := r.inboundFrom(2, "198.51.100.7:4000")
+		r.receive(l, start(2, "evil", 1000))
+		r.c.Disconnected(r.now, l, true, "x")
+		r.drain()
+	}
+	if dials != dialsOfHost {
+		t.Errorf("%d dials at one IP at once", dials)
+	}
+}
+
+// TestSubnetIsNotDialled: nobody has all hosts of a subnet dialled.
+func TestSubnetIsNotDialled(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} })
+	mid := r.neighbour(1, "mid")
+	for i, address := range []string{"10.9.9.255:1900", "10.9.9.7:1900"} {
+		id := certs.ID(fmt.Sprint("liar", i))
+		r.tell(mid, 1, natted(2+uint64(i), string(id), 0, address))
+		r.c.Want(r.now, id)
+		if r.drain(); (len(r.out.Dials) == 0) != (i == 0) {
+			t.Errorf("it dials %v", r.dialled())
+		}
+	}
+}
