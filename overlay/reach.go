@@ -10,7 +10,7 @@ import (
 
 // reach is what a node does, if its user wants it, to be found and reached.
 type reach struct {
-	discovery *discovery.Discovery // nil: not wanted, or not possible
+	discovery *discovery.Discovery // nil: not wanted
 	mapper    *portmap.Mapper      // nil: not wanted
 }
 
@@ -19,16 +19,12 @@ type reach struct {
 func (n *Node) startReach() {
 	port := n.endpoint.Addr().Port()
 	if n.cfg.Discover {
-		d, err := discovery.Start(discovery.Config{
+		n.reach.discovery = discovery.Start(discovery.Config{
 			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
 				n.post(func() { n.core.Found(n.now(), p.ID, p.Key, foundAddresses(p.Address)) })
 			},
 		})
-		if err != nil {
-			n.log.Warn("peers on the LAN are not found, nor find this one", "error", err)
-		}
-		n.reach.discovery = d
 	}
 	if n.cfg.MapPort {
 		n.reach.mapper = portmap.Start(portmap.Config{

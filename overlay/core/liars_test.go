@@ -91,22 +91,22 @@ func TestForwardedIsSeen(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "203.0.113.1:4001")
 	r.pass(2 * time.Second)
-	come := func(identity uint64, claims string) *pb.Record {
+	come := func(identity uint64, claims string) (now, later *pb.Record) {
 		l := r.inboundFrom(identity, fmt.Sprintf("198.51.100.%d:6000", identity))
 		hello := start(identity, fmt.Sprint("x", identity), 1000)
 		hello.Observed = claims
 		r.receive(l, hello)
-		said := r.c.reach()
+		now = r.c.reach()
 		r.c.Disconnected(r.now, l, true, "gone")
 		r.pass(2 * time.Second)
-		return said
+		return now, r.c.reach()
 	}
-	if record := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.nat() == NATOpen {
+	if record, _ := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.nat() == NATOpen {
 		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.nat())
 	}
 	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"})
 	r.seeing(3, "three", "203.0.113.1:4001")
-	if record := come(8, "203.0.113.1:5000"); !slices.Contains(record.GetAddresses(), "203.0.113.1:5000") {
+	if _, record := come(8, "203.0.113.1:5000"); !slices.Contains(record.GetAddresses(), "203.0.113.1:5000") {
 		t.Fatalf("a stranger has come in: %v", record)
 	}
 	for _, l := range r.c.links {

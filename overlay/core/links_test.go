@@ -66,3 +66,14 @@ func TestEndedTicksOn(t *testing.T) {
 		t.Errorf("wants to be woken at %v, it is %v", r.c.Next(), r.now)
 	}
 }
+
+// TestNetOfALinkedPeer: what failed before a link stood is not said of it any more.
+func TestNetOfALinkedPeer(t *testing.T) {
+	r := newRig(t, nil)
+	r.neighbour(1, "one")
+	e := r.c.table.get("one", testIdentity(1).Key())
+	r.c.entryNotReached(e, "no answer")
+	if p := r.c.Net().Peers[0]; p.Link == 0 || p.Tries != 0 || p.Why != "" || p.Next != 0 {
+		t.Errorf("it says %+v", p)
+	}
+}

@@ -94,6 +94,7 @@ func (c *Core) way(e *entry) Way {
 	}
 	if l := c.linkTo(e.record.Key); l != nil {
 		w.Link, w.Near, w.Punched, w.Since, w.Address = l.id, c.nearLink(l), l.punched, l.upSince, l.address
+		w.Tries, w.Why, w.Next = 0, "", 0 // of before
 	}
 	return w
 }

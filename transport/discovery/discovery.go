@@ -74,19 +74,19 @@ type Discovery struct {
 	done   sync.WaitGroup
 }
 
-// Start begins to ask and to answer. It fails if no interface can do multicast at all;
-// later such failures are only logged, and tried again.
-func Start(cfg Config) (*Discovery, error) {
+// Start begins to ask and to answer, to be ended by Close. Where no interface can do
+// multicast that is logged, and tried again after Refresh and once a minute.
+func Start(cfg Config) *Discovery {
 	d := &Discovery{cfg: cfg, anew: make(chan struct{}, 1)}
 	d.run = fmt.Sprintf("%08x", rand.Uint32())
 	conn, err := d.listen()
 	if err != nil {
-		return nil, fmt.Errorf("looking for peers on the LAN: %w", err)
+		cfg.Log.Warn("peers on the LAN are not found, nor find this one, until there is an interface that can do multicast", "error", err)
 	}
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
 	d.done.Go(func() { d.keepAsking(ctx, conn) })
-	return d, nil
+	return d
 }
 
 // Refresh is to be called when the host's interfaces have changed.

@@ -93,7 +93,7 @@ func inNamespace(t *testing.T) (inside bool) {
 func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discovery) {
 	t.Helper()
 	found = make(chan Peer, 16)
-	d, err := Start(Config{
+	d = Start(Config{
 		ID: certs.ID([]byte{'p', '0' + seed}), Key: certs.PublicKey{seed}, Network: network, Port: 5000 + uint16(seed),
 		Found: func(p Peer) {
 			select {
@@ -103,9 +103,6 @@ func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discove
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(d.Close)
 	return found, d
 }
@@ -165,4 +162,32 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("takes %+v", p)
 		}
 	})
+}
+
+// TestFoundOnceThereIsANetwork: a peer that starts without any is found when there is one.
+func TestFoundOnceThereIsANetwork(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	set := func(state string) {
+		t.Helper()
+		for _, link := range []string{"lo", "eth0"} {
+			if out, err := exec.Command("ip", "link", "set", link, state).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+	}
+	set("down")
+	_, first := begin(t, 1, "team")
+	set("up")
+	found, _ := begin(t, 2, "team")
+	first.Refresh()
+	select {
+	case p := <-found:
+		if p.ID != "p1" {
+			t.Errorf("found %+v", p)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it is not found")
+	}
 }
