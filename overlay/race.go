@@ -130,12 +130,13 @@ func (r *race) end() (err error, last bool) {
 	return r.err, r.over
 }
 
-// finish is the loop's part of the end.
+// finish is the loop's part of the end. A race that has followed it meanwhile decides.
 func (r *race) finish(err error) {
 	r.cancel()
-	if r.node.races[r.dial] == r {
-		delete(r.node.races, r.dial)
+	if r.node.races[r.dial] != r {
+		return
 	}
+	delete(r.node.races, r.dial)
 	if r.won { // nobody writes that any more
 		return
 	}

@@ -152,6 +152,12 @@ func TestMovesAreForgotten(t *testing.T) {
 	if r.c.nat() != NATEven {
 		t.Errorf("all links see the same port: NAT %v", r.c.nat())
 	}
+	for _, l := range []LinkID{a, b} {
+		r.c.Disconnected(r.now, l, true, "idle")
+	}
+	if r.c.nat() == NATNone {
+		t.Error("without a link it is behind no NAT")
+	}
 }
 
 // TestDoorNamesVictims: the candidates of a full peer count if they are signed, and their

@@ -272,14 +272,18 @@ func (c *Core) detach(e *entry) {
 	}
 }
 
+// mostLinks to one peer wait for the side that chooses, a guess: both may dial two or three
+// addresses of the other before they know that it is one.
+const mostLinks = 6
+
 // chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
 // are dead, and so is one that was silent. Else the side with the smaller ID keeps one,
 // and the other side uses any until they are closed, so that the two never close different
 // ones: it hears of links in another order, and of silence at another time. It closes one
 // only where the smaller can't keep that: a silent one long after which the new one came,
-// or one of more than mostLinks. Of two that came up together the one within the LAN is kept, else the
-// first, which serves already, if both sides have dialled. In all other cases somebody had
-// a reason to dial again, and the newest is.
+// or one of more than mostLinks. Of two that came up together the one within the LAN is
+// kept, else the first, which serves already, if both sides have dialled. In all other
+// cases somebody had a reason to dial again, and the newest is.
 func (c *Core) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(c.links) {

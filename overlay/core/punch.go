@@ -41,7 +41,6 @@ const (
 	goEvery       = 1 * time.Second
 	gosOfPeer     = 6 // of these, to one peer
 	goOfPeerEvery = 10 * time.Second
-	mostLinks     = 6 // to one peer, that wait for the side that chooses
 	maxDelayed    = 256
 	maxAnswered   = 32 // calls over the overlay that wait for their Go
 )
@@ -251,7 +250,8 @@ func (c *Core) meet(e *entry, seen netip.AddrPort) {
 		heard := l.heard
 		c.later(heard+freshWithin, func() {
 			e, now := c.table.get(id, key), c.linkTo(key)
-			if e != nil && e.alive() && (now == nil || now == l && l.heard == heard) {
+			silent := now == nil || now == l && l.heard == heard && c.now >= heard+freshWithin-time.Millisecond
+			if e != nil && e.alive() && silent {
 				c.meetNow(e, seen)
 			}
 		})

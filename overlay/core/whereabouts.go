@@ -98,7 +98,7 @@ func (c *Core) observe(l *link, address string) {
 		w.seen = slices.Delete(w.seen, 0, 1)
 	}
 	w.seen = append(w.seen, observation{l.id, by, c.now, addr})
-	if !w.sees(w.forwarded.Addr()) {
+	if !c.isSeenAt(w.forwarded.Addr()) {
 		w.forwarded = netip.AddrPort{}
 	}
 	if moved && w.relinks.take(c.now, relinksAtOnce-1, relinkEvery) {
@@ -114,10 +114,19 @@ func (c *Core) isStranger(id certs.ID, key certs.PublicKey) bool {
 	return e == nil || e.our().lastAddress == ""
 }
 
-// sees says that most of those who see us, by that version of IP, do it at this one.
-func (w *whereabouts) sees(ip netip.Addr) bool {
+// current are the observations that hold now: of those we are linked to, or else were.
+func (c *Core) current() []observation {
+	list := slices.DeleteFunc(slices.Clone(c.where.seen), func(o observation) bool { return c.link(o.link) == nil })
+	if len(list) == 0 {
+		return c.where.seen
+	}
+	return list
+}
+
+// isSeenAt says that most of those who see us, by that version of IP, do it at this one.
+func (c *Core) isSeenAt(ip netip.Addr) bool {
 	n := 0
-	for _, o := range w.seen {
+	for _, o := range c.current() {
 		switch {
 		case o.addr.Addr() == ip:
 			n++
@@ -136,7 +145,7 @@ func (c *Core) reachedByStranger(l *link, claimed string) {
 	from, addr := parseAddress(l.address), parseAddress(claimed)
 	if !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
 		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) ||
-		c.isOwnIP(addr.Addr()) || !c.where.sees(addr.Addr()) {
+		c.isOwnIP(addr.Addr()) || !c.isSeenAt(addr.Addr()) {
 		return
 	}
 	c.where.forwarded = addr
@@ -283,8 +292,8 @@ func (c *Core) nat() NAT {
 	w := &c.where
 	var outside []netip.AddrPort
 	agree := 0 // of the pairs that see the same IP; those that see another port count against it
-	for _, o := range w.seen {
-		if slices.Contains(w.own, o.addr) || !o.addr.Addr().Is4() || c.link(o.link) == nil {
+	for _, o := range c.current() {
+		if slices.Contains(w.own, o.addr) || !o.addr.Addr().Is4() {
 			continue
 		}
 		for _, a := range outside {
