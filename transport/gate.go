@@ -137,7 +137,11 @@ func (g *gate) leave(s *stranger, cause error) {
 	}
 	g.mu.Unlock()
 	if counted && cause != nil {
-		g.log.Info("a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
+		level := slog.LevelInfo
+		if closed, ok := errors.AsType[*ClosedError](reasonOf(cause)); ok && closed.Remote && closed.Code == CodeDuplicateLink {
+			level = slog.LevelDebug // who dials several of our addresses uses one
+		}
+		g.log.Log(context.Background(), level, "a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -571,4 +572,23 @@ func TestOpenStreamWaits(t *testing.T) {
 			t.Errorf("at the end of the link: %v", err)
 		}
 	})
+}
+
+// TestRacesAreQuiet: that a dialer uses another of its connections is nothing to tell people.
+func TestRacesAreQuiet(t *testing.T) {
+	for code, told := range map[transport.Code]bool{transport.CodeDuplicateLink: false, transport.CodeInternal: true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1)
+			a, _ := w.endpoint("a"), w.endpoint("b")
+			l, err := a.Dial(t.Context(), w.Addr("b"), identity("b").Key())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Abort(code, "")
+			time.Sleep(time.Second)
+			if strings.Contains(w.log.String(), "did not come about") != told {
+				t.Errorf("%v: it says %q", code, w.log.String())
+			}
+		})
+	}
 }
