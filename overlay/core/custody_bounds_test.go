@@ -1,0 +1,86 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Bounds of what is kept, and who is refused.
+func TestCustodyIsBounded(t *testing.T) {
+	// All but the last ten are put there at once: to judge each takes a look at all others.
+	fill := func(r *rig, depositors, receivers, size, most int) (taken int, last string) {
+		sealed := make([]byte, size)
+		for i := range most + 10 {
+			by, to := byte(i%depositors), uint64(100+i%receivers)
+			k := &kept{
+				Kept: Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by}},
+				id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
+			}
+			if i < most-10 {
+				r.c.shelve(k)
+			} else {
+				last = r.c.keep(k)
+			}
+			if last == "" {
+				taken++
+			}
+		}
+		return taken, last
+	}
+	for name, x := range map[string]struct{ depositors, receivers, size, kept int }{
+		"of one":         {1, 100, 10, maxKeptOfOne},
+		"bytes of one":   {1, 100, 64 << 10, maxKeptOfOneB / (64 << 10)},
+		"for one":        {100, 1, 10, maxKeptForOne},
+		"bytes for one":  {100, 1, 64 << 10, maxKeptForOneB / (64 << 10)},
+		"in all":         {100, 100, 10, maxKept},
+		"bytes in all":   {100, 100, 64 << 10, maxKeptB / (64 << 10)},
+		"large, not all": {100, 100, pb.MaxDeposit, maxKeptB / pb.MaxDeposit},
+	} {
+		r := newRig(t, nil)
+		if kept, reason := fill(r, x.depositors, x.receivers, x.size, x.kept); kept != x.kept || reason == "" {
+			t.Errorf("%s: %d are kept, not %d: %q", name, kept, x.kept, reason)
+		}
+	}
+}
+
+func TestDepositsThatAreRefused(t *testing.T) {
+	for name, d := range map[string]*pb.Deposit{
+		"for ourselves":     deposit(0, "self", []byte("x")),
+		"for our key":       deposit(0, "other", []byte("x")),
+		"for our ID":        deposit(5, "self", []byte("x")),
+		"for somebody else": deposit(3, "dave", []byte("known")),
+	} {
+		r := newRig(t, nil)
+		bob := r.neighbour(1, "bob")
+		r.receive(bob, deposit(2, "carol", []byte("known")))
+		if r.receive(bob, d); r.answered().GetKept() || r.answered().GetReason() == "" || len(r.out.Custody) != 0 {
+			t.Errorf("%s: %v", name, r.answered())
+		}
+	}
+	r := newRig(t, func(c *Config) { c.NoCustody = true })
+	bob := r.neighbour(1, "bob")
+	if r.receive(bob, deposit(2, "carol", []byte("x"))); r.answered().GetKept() || len(r.c.custody.shelves) != 0 {
+		t.Error("kept without custody")
+	}
+}
+
+// A flood of deposits is refused at the pace of everything that is carried.
+func TestDepositFlood(t *testing.T) {
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	kept := 0
+	for i := range uint64(200) { // all are collected at once, so no other bound is reached
+		sealed := sealedBytes(i, pb.MaxDeposit)
+		r.receive(bob, deposit(2, "carol", sealed))
+		if r.answered().GetKept() {
+			kept++
+			r.receive(bob, collected(2, nil, sealed))
+		}
+	}
+	if most := carryLink/(pb.MaxDeposit+carryBase) + 2; kept > most || kept < most-2 || len(r.out.Closes) > 0 {
+		t.Errorf("%d are kept at once, not %d", kept, most)
+	}
+}

@@ -1,0 +1,208 @@
+package delivery
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/pb"
+)
+
+// start starts a process from what is on the disk.
+func (p *simPeer) start() {
+	p.epoch++
+	n := len(p.w.peers)
+	if n == 0 || p.index >= n {
+		n = 8
+	}
+	proc := &simProcess{}
+	for i := range 8 {
+		proc.outbox = append(proc.outbox, &Outbox{})
+		in := NewInbox(p.disk.marks[i], p.disk.gaps[i])
+		proc.inbox = append(proc.inbox, &in)
+		proc.again, proc.link = append(proc.again, 0), append(proc.link, nil)
+	}
+	positions := make([]Position, 0, len(p.disk.outbox))
+	for at := range p.disk.outbox {
+		positions = append(positions, at)
+	}
+	slices.SortFunc(positions, Position.Compare)
+	for _, at := range positions {
+		s := p.disk.outbox[at]
+		m := s.m
+		m.Stored, m.Receipt = true, nil
+		proc.outbox[s.to].Add(&m)
+	}
+	p.p = proc
+	p.w.note("%s starts with %d messages", p.id, len(positions))
+}
+
+// kill ends the process here and now.
+func (p *simPeer) kill() {
+	p.w.note("%s is killed", p.id)
+	p.w.kills++
+	p.p = nil
+	for _, q := range p.w.peers {
+		if q.p != nil {
+			q.breakLink(p.index)
+		}
+	}
+}
+
+// breakLink is the end of the link to a receiver: what is on it is lost.
+func (p *simPeer) breakLink(to int) {
+	if p.p.link[to] != nil {
+		p.p.link[to] = nil
+		p.p.outbox[to].Rewind(Direct)
+	}
+}
+
+// send is a message of the program.
+func (p *simPeer) send(to int) {
+	w := p.w
+	p.p.counter++
+	at := Position{p.epoch, p.p.counter}
+	m := &Outgoing{Position: at, Body: fmt.Sprint(p.id, at), Taken: w.now}
+	prefix := core.MessagePrefix(p.key, p.epoch)
+	copy(m.ID[:], prefix[:])
+	for i := range 8 {
+		m.ID[8+i] = byte(at.Counter >> (56 - 8*i))
+	}
+	s := &simMessage{id: m.ID, from: p.index, to: to, at: at}
+	w.sent[m.ID] = s
+	w.order = append(w.order, s)
+	p.p.outbox[to].Add(m)
+	p.write(func() {
+		p.disk.outbox[at] = stored{*m, to}
+		m.Stored, s.reported = true, true
+		if m.Receipt != nil {
+			p.settled(m, to, *m.Receipt)
+		}
+	})
+}
+
+// write queues a write for the disk, done included: a kill comes before or behind it.
+func (p *simPeer) write(do func()) { p.p.writes = append(p.p.writes, do) }
+
+// receipt takes a receipt, from whatever way.
+func (p *simPeer) receipt(from int, r *pb.Receipt, relayed bool) {
+	o := p.p.outbox[from]
+	at, ok := o.PositionOf([16]byte(r.GetId()))
+	if !ok {
+		return
+	}
+	m := o.Settle(at)
+	r2 := Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
+	if !m.Stored {
+		m.Receipt = &r2
+		return
+	}
+	p.settled(m, from, r2)
+}
+
+func (p *simPeer) settled(m *Outgoing, _ int, r Receipt) {
+	s := p.w.sent[m.ID]
+	s.ended, s.failed = true, r.Refused
+	forgotten := p.w.peers[s.to].unnoted[s.id] // the receiver can't know that it has shown it
+	if r.Refused && s.shown > 0 && !forgotten || !r.Refused && s.shown == 0 {
+		p.w.fatal("the message %v was shown %d times, and its receipt is %+v", s.at, s.shown, r)
+	}
+	p.write(func() { delete(p.disk.outbox, m.Position) })
+}
+
+func (p *simPeer) message(m *Outgoing, to int) *pb.Message {
+	return &pb.Message{Id: m.ID[:], Sender: string(p.id), Receiver: string(p.w.peers[to].id), Content: m.Body, Epoch: m.Epoch}
+}
+
+// take gives the program a message.
+func (p *simPeer) take(from int, m *pb.Message) {
+	p.p.program = append(p.p.program, program{from, m})
+	if in := p.p.inbox[from]; in.Take(PositionOf(m)) {
+		gaps := in.Gaps()
+		p.write(func() { p.disk.gaps[from] = gaps })
+	}
+}
+
+// takeParcel takes a parcel that is ready, and those that have waited for it.
+func (p *simPeer) takeParcel(from int, parcel *Parcel) {
+	in := p.p.inbox[from]
+	for ; parcel != nil; parcel = in.Next() {
+		for _, m := range parcel.Messages {
+			if in.Fresh(PositionOf(m)) {
+				p.take(from, m)
+			}
+		}
+		if in.Owe(parcel) {
+			p.answer(from, parcel)
+		}
+	}
+}
+
+// answer sends the receipts of a parcel; a holder forgets it, and passes them on.
+func (p *simPeer) answer(from int, parcel *Parcel) {
+	w := p.w
+	receipts := p.p.inbox[from].Receipts(parcel)
+	if parcel.Deposit != nil {
+		w.held = slices.DeleteFunc(w.held, func(h heldParcel) bool {
+			return h.from == from && h.to == p.index && h.parcel.last() == parcel.last() && certs.ID(fmt.Sprint("p", h.holder)) == parcel.Answer
+		})
+	}
+	w.put(envelope{from: p.index, to: from, receipts: receipts, relayed: true}, parcel.Deposit != nil)
+}
+
+// put puts something on its way over others: it may be lost, doubled and overtaken.
+func (w *world) put(e envelope, surely bool) {
+	for range 1 + w.rng.IntN(2) {
+		if surely || w.rng.IntN(4) > 0 {
+			e.at = w.now + time.Duration(w.rng.Int64N(int64(3*time.Second)))
+			w.bag = append(w.bag, e)
+		}
+	}
+}
+
+// show has the program look at its next message: a line, and then the note of it. A
+// kill can come in between.
+func (p *simPeer) show(kill bool) {
+	w := p.w
+	if len(p.p.program) == 0 {
+		return
+	}
+	next := p.p.program[0]
+	p.p.program = p.p.program[1:]
+	s := w.sent[[16]byte(next.m.GetId())]
+	w.note("%s shows %v of p%d", p.id, s.at, s.from)
+	at := PositionOf(next.m)
+	switch {
+	case s.shown == 0 && at.Compare(p.last[s.from]) <= 0:
+		w.fatal("%s shows %v of p%d behind %v", p.id, at, s.from, p.last[s.from])
+	case s.shown > 0 && p.unnoted[s.id]:
+		s.repeats++
+		delete(p.unnoted, s.id)
+	case s.shown > 0:
+		w.fatal("%s shows %v of p%d twice", p.id, at, s.from)
+	}
+	if s.to != p.index || s.failed {
+		w.fatal("%s shows %v of p%d, which is for p%d and has failed: %v", p.id, at, s.from, s.to, s.failed)
+	}
+	s.shown++
+	if p.last[s.from].Before(at) {
+		p.last[s.from] = at
+	}
+	if kill {
+		p.unnoted[s.id] = true
+		p.kill()
+		return
+	}
+	p.disk.marks[next.from] = at
+	p.write(func() { // the kernel's word that it is on the disk
+		due, changed := p.p.inbox[next.from].Show(at)
+		if changed {
+			w.fatal("shown before it was taken")
+		}
+		for _, parcel := range due {
+			p.answer(next.from, parcel)
+		}
+	})
+}

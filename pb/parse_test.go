@@ -1,0 +1,128 @@
+package pb_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+func TestParseRecord(t *testing.T) {
+	for i, change := range []func(*pb.Record){
+		func(r *pb.Record) { r.Type = pb.AnnouncementType_LOST },
+		func(r *pb.Record) { r.Type = 0 },
+		func(r *pb.Record) { r.Id = "" },
+		func(r *pb.Record) { r.Id = "a/b" },
+		func(r *pb.Record) { r.Key = r.Key[:31] },
+		func(r *pb.Record) { r.Network = "a\nb" },
+		func(r *pb.Record) { r.Addresses = append(r.Addresses, "host:5000") },
+		func(r *pb.Record) { r.Addresses = append(r.Addresses, "192.0.2.1:0") },
+		func(r *pb.Record) { r.Addresses = append(r.Addresses, "192.0.2.1:70000") },
+		func(r *pb.Record) { r.Addresses = make([]string, pb.MaxAddresses+1) },
+		func(r *pb.Record) { r.Epoch = 0 },
+	} {
+		r := goodRecord()
+		change(r)
+		if _, err := pb.ParseRecord(signed(r)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: %v is accepted: %v", i, r, err)
+		}
+	}
+	if r, err := pb.ParseRecord(signed(goodRecord())); err != nil || !proto.Equal(r, goodRecord()) {
+		t.Errorf("%v: %v", r, err)
+	}
+	if _, err := pb.ParseRecord(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestParseBroadcast(t *testing.T) {
+	for i, change := range []func(*pb.BroadcastContent){
+		func(c *pb.BroadcastContent) { c.Id = nil },
+		func(c *pb.BroadcastContent) { c.Sender = "a b" },
+		func(c *pb.BroadcastContent) { c.Key = nil },
+		func(c *pb.BroadcastContent) { c.Network = strings.Repeat("n", 65) },
+		func(c *pb.BroadcastContent) { c.Content = strings.Repeat("x", pb.MaxBroadcast+1) },
+	} {
+		c := goodContent()
+		change(c)
+		if _, err := pb.ParseBroadcast(signed(c)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if c, err := pb.ParseBroadcast(signed(goodContent())); err != nil || !proto.Equal(c, goodContent()) {
+		t.Errorf("%v: %v", c, err)
+	}
+}
+
+func TestParseTestimony(t *testing.T) {
+	for i, change := range []func(*pb.Testimony){
+		func(m *pb.Testimony) { m.Subject = nil },
+		func(m *pb.Testimony) { m.Subject = m.Subject[:31] },
+		func(m *pb.Testimony) { m.Key = append(m.Key, 0) },
+		func(m *pb.Testimony) { m.Witness = "" },
+		func(m *pb.Testimony) { m.Witness = "a b" },
+	} {
+		m := goodTestimony()
+		change(m)
+		if _, err := pb.ParseTestimony(signed(m)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if m, err := pb.ParseTestimony(signed(goodTestimony())); err != nil || !proto.Equal(m, goodTestimony()) {
+		t.Errorf("%v: %v", m, err)
+	}
+	if _, err := pb.ParseTestimony(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestParseLetter(t *testing.T) {
+	for i, change := range []func(*pb.Letter){
+		func(m *pb.Letter) { m.Sender = "a b" },
+		func(m *pb.Letter) { m.Key = m.Key[:31] },
+		func(m *pb.Letter) { m.ReceiverKey = nil },
+		func(m *pb.Letter) { m.SealingKey = m.SealingKey[:31] },
+		func(m *pb.Letter) { m.Network = "a\nb" },
+		func(m *pb.Letter) { m.Messages = slices.Repeat(m.Messages, pb.MaxLetter+1) },
+		func(m *pb.Letter) { m.Messages[0].Id = nil },
+		func(m *pb.Letter) { m.Messages = append(m.Messages, nil) },
+		func(m *pb.Letter) { m.Receipts = slices.Repeat(m.Receipts, pb.MaxLetter+1) },
+		func(m *pb.Letter) { m.Receipts[0].Code = 0 },
+	} {
+		m := goodLetter()
+		change(m)
+		if _, err := pb.ParseLetter(signed(m)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if m, err := pb.ParseLetter(signed(goodLetter())); err != nil || !proto.Equal(m, goodLetter()) {
+		t.Errorf("%v: %v", m, err)
+	}
+	if _, err := pb.ParseLetter(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestParseCollected(t *testing.T) {
+	for i, change := range []func(*pb.CollectedContent){
+		func(c *pb.CollectedContent) { c.Key = nil },
+		func(c *pb.CollectedContent) { c.Deposits[1] = c.Deposits[1][:15] },
+		func(c *pb.CollectedContent) { c.Deposits = append(c.Deposits, c.Deposits[0]) },
+	} {
+		c := goodCollected()
+		change(c)
+		if _, err := pb.ParseCollected(signed(c)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if c, err := pb.ParseCollected(signed(goodCollected())); err != nil || !proto.Equal(c, goodCollected()) {
+		t.Errorf("%v: %v", c, err)
+	}
+	if _, err := pb.ParseCollected(&pb.Signed{Payload: []byte{0xff}}); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
