@@ -106,16 +106,24 @@ func (t *trial) end() {
 	_ = t.lab.do("down") // what is left ends with the namespaces of this process
 }
 
-// awaitDirect waits until a has a connection to b, and returns when that came up; zero if
-// it does not in the given time.
+// awaitDirect waits until both have a connection to each other, and returns when the later
+// of the two had; zero if not in the given time.
 func (t *trial) awaitDirect(limit time.Duration) (since time.Time, err error) {
 	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(20 * time.Millisecond) {
-		way, err := t.a.way(t.b)
+		a, err := t.a.since(t.b)
 		if err != nil {
 			return since, err
 		}
-		if text, ok := way["since"].(string); ok {
-			return time.Parse(time.RFC3339Nano, text)
+		b, err := t.b.since(t.a)
+		if err != nil {
+			return since, err
+		}
+		switch {
+		case a.IsZero() || b.IsZero():
+		case a.After(b):
+			return a, nil
+		default:
+			return b, nil
 		}
 	}
 	return time.Time{}, nil

@@ -169,6 +169,16 @@ func (p *peer) way(to *peer) (map[string]any, error) {
 	return nil, nil
 }
 
+// since is when its connection to another came up; zero: it has none.
+func (p *peer) since(other *peer) (time.Time, error) {
+	way, err := p.way(other)
+	text, ok := way["since"].(string)
+	if err != nil || !ok {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, text)
+}
+
 // shown are the bodies that the peer has shown of another, in their order.
 func (p *peer) shown(from *peer) (bodies []string) {
 	for _, e := range p.happened(func(e event) bool { return e.name == "message" && e.text("from") == from.id }) {
