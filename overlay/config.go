@@ -25,8 +25,12 @@ type Config struct {
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.
 	Conn net.PacketConn
-	// Join are the addresses HOST:PORT of peers to join, all tried at once. Empty: a new network.
+	// Join are the addresses HOST:PORT of peers to join, all tried at once; while none lets
+	// this one in, the peers that State's directory remembers are tried as well. Empty: the
+	// node is ready at once, as a network of its own, and looks for those in the background.
 	Join []string
+	// NoRejoin: it doesn't look for the peers that the state directory remembers.
+	NoRejoin bool
 	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever.
 	JoinTimeout time.Duration
 	// Discover: peers on the LAN are found, and find this one, by multicast DNS. Without

@@ -25,22 +25,32 @@ const maxKnown = 16384
 type known struct {
 	key     certs.PublicKey
 	sealing certs.SealingKey
+	reached reached
 }
 
-// openStore opens what is kept in the state directory, if there is one.
-func (n *Node) openStore() error {
+// openStore opens what is kept in the state directory, if there is one. It returns the
+// peers that are to be looked for.
+func (n *Node) openStore() (met []core.Acquaintance, err error) {
 	if n.cfg.State.Dir == "" {
-		return nil
+		return nil, nil
 	}
-	var err error
 	if n.store, err = store.OpenWith(n.cfg.State.Dir, n.cfg.step); err != nil {
-		return err
+		return nil, err
 	}
 	n.marks = n.store.Marks()
-	if err := n.store.Load(store.Peers, n.loadPeer); err != nil {
+	var list []acquaintance
+	err = n.store.Load(store.Peers, func(_, value []byte) error {
+		a, err := n.loadPeer(value)
+		list = append(list, a)
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return n.store.Load(store.Outbox, n.loadMessage)
+	if !n.cfg.NoRejoin {
+		met = acquaintances(list)
+	}
+	return met, n.store.Load(store.Outbox, n.loadMessage)
 }
 
 // nextEpoch is the epoch of a new attempt to join: not before least, and above all that
@@ -69,17 +79,18 @@ func (n *Node) nextEpoch(least uint64) (uint64, error) {
 // damaged is a record that was stored whole and makes no sense.
 func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }
 
-func (n *Node) loadPeer(_, value []byte) error {
-	signed := new(pb.Signed)
-	if err := proto.Unmarshal(value, signed); err != nil {
-		return damaged("record", err)
+func (n *Node) loadPeer(value []byte) (acquaintance, error) {
+	s := new(pb.StoredPeer)
+	if err := proto.Unmarshal(value, s); err != nil {
+		return acquaintance{}, damaged("record", err)
 	}
-	r, err := core.OpenRecord(signed)
+	r, err := core.OpenRecord(&pb.Signed{Payload: s.GetPayload(), Signature: s.GetSignature()})
 	if err != nil {
-		return damaged("record", err)
+		return acquaintance{}, damaged("record", err)
 	}
-	n.known[r.ID] = known{r.Key, r.Sealing}
-	return nil
+	a := acquaintance{r, reached{r.Epoch, s.GetAddress(), s.GetLinkedAt()}}
+	n.known[r.ID] = known{r.Key, r.Sealing, a.reached}
+	return a, nil
 }
 
 // loadMessage puts a message of an earlier run into its outbox.
@@ -260,8 +271,8 @@ func (n *Node) meet(r *core.Record) {
 		return
 	}
 	n.mu.Lock()
-	now := known{r.Key, r.Sealing}
-	if n.known[r.ID] == now {
+	now := known{key: r.Key, sealing: r.Sealing}
+	if was := n.known[r.ID]; was.key == now.key && was.sealing == now.sealing {
 		n.mu.Unlock()
 		return
 	}
@@ -277,9 +288,9 @@ func (n *Node) meet(r *core.Record) {
 	}
 	n.known[r.ID] = now
 	n.mu.Unlock()
-	value, err := proto.Marshal(r.Signed)
+	op, err := storePeer(r, now.reached)
 	if err != nil {
 		return // it was read from the wire
 	}
-	n.write(nil, append(ops, store.Op{Bucket: store.Peers, Key: []byte(r.ID), Value: value})...)
+	n.write(nil, append(ops, op)...)
 }

@@ -160,6 +160,7 @@ func (n *Node) linkUp(up core.LinkUp) {
 		return
 	}
 	l.up, l.peer, l.epoch = true, up.ID, up.Epoch
+	n.noteLink(up, l.address.String())
 	n.wg.Go(func() { n.receive(&l.messageLink) })
 	n.match(up.ID)
 }

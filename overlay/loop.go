@@ -180,6 +180,9 @@ func (n *Node) apply(out core.Effects) {
 			o.leaveAnew()
 		}
 	}
+	for _, j := range out.Joined {
+		n.joined(j)
+	}
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}

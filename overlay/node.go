@@ -62,6 +62,7 @@ type Node struct {
 	core     *core.Core
 	links    map[core.LinkID]*nodeLink
 	races    map[core.DialID]*race
+	joining  map[string][]chan core.Joining // who waits for a Join, by its address
 	lastLink core.LinkID
 	awaken   *time.Timer
 	dropped  drops
@@ -159,6 +160,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
 		links:    make(map[core.LinkID]*nodeLink),
 		races:    make(map[core.DialID]*race),
+		joining:  make(map[string][]chan core.Joining),
 		inputs:   make(chan func(), 256),
 		ready:    make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -173,7 +175,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		left:     make(chan struct{}),
 	}
 	n.custodian.wake = make(chan struct{}, 1)
-	if err := n.openStore(); err != nil {
+	met, err := n.openStore()
+	if err != nil {
 		return nil, errors.Join(err, n.closeStore())
 	}
 	kept, err := n.kept()
@@ -192,7 +195,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: n.own, Near: near, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Discover: cfg.Discover, NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
+		Met: met, Discover: cfg.Discover, NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
 	n.startReach()

@@ -3549,6 +3549,77 @@ func (x *StoredMessage) GetRef() []byte {
 	return nil
 }
 
+// StoredPeer is a peer that was met: its record, as a Signed, and where it was reached.
+type StoredPeer struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Payload   []byte                 `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
+	Signature []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Where the last link to it stood, IP:PORT; empty if there was none.
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// When that came up, by this peer's clock: nanoseconds since 1970.
+	LinkedAt      int64 `protobuf:"varint,4,opt,name=linked_at,json=linkedAt,proto3" json:"linked_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredPeer) Reset() {
+	*x = StoredPeer{}
+	mi := &file_quicpeer_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredPeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredPeer) ProtoMessage() {}
+
+func (x *StoredPeer) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
+func (*StoredPeer) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *StoredPeer) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *StoredPeer) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *StoredPeer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *StoredPeer) GetLinkedAt() int64 {
+	if x != nil {
+		return x.LinkedAt
+	}
+	return 0
+}
+
 // StoredDeposit is a deposit that is kept for others.
 type StoredDeposit struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3564,7 +3635,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3647,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3660,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3848,7 +3919,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"Q\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
-	"\x03ref\x18\x02 \x01(\fR\x03ref\"\x98\x01\n" +
+	"\x03ref\x18\x02 \x01(\fR\x03ref\"{\n" +
+	"\n" +
+	"StoredPeer\x12\x18\n" +
+	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1b\n" +
+	"\tlinked_at\x18\x04 \x01(\x03R\blinkedAt\"\x98\x01\n" +
 	"\rStoredDeposit\x12.\n" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
@@ -3911,7 +3988,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3956,7 +4033,8 @@ var file_quicpeer_proto_goTypes = []any{
 	(*BroadcastsWanted)(nil),   // 40: quicpeer.v1.BroadcastsWanted
 	(*BroadcastContent)(nil),   // 41: quicpeer.v1.BroadcastContent
 	(*StoredMessage)(nil),      // 42: quicpeer.v1.StoredMessage
-	(*StoredDeposit)(nil),      // 43: quicpeer.v1.StoredDeposit
+	(*StoredPeer)(nil),         // 43: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 44: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4071,7 +4149,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

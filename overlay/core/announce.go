@@ -249,6 +249,7 @@ func (c *Core) change(e *entry, n news) {
 	case pb.AnnouncementType_LOST:
 		c.bury(e, wasAlive)
 	default:
+		c.rememberGone(old, e.our().lastAddress)
 		c.unroute(e)
 	}
 }

@@ -4,7 +4,7 @@
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
 //     DialFailed, Heard, Verified, Want, Broadcast, Route, Deposit, Collect, Found,
-//     Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
+//     Join, Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //
@@ -191,7 +191,10 @@ type Config struct {
 	// Discover says that Found will be called. Without addresses to join, a network is
 	// begun if that finds nobody within 2 s.
 	Discover bool
-	Rand     *rand.Rand
+	// Met are peers of earlier runs, those that are likeliest to be found first: they are
+	// looked for from the start on. At most 256 are.
+	Met  []Acquaintance
+	Rand *rand.Rand
 	// Members, if there are any, are the others of a network that the peer has been
 	// in for long: it starts with them in its table. So a simulation begins with a
 	// network that stands.
@@ -291,6 +294,7 @@ type Core struct {
 	relay   relay
 	custody custody
 	where   whereabouts
+	home    home
 	punch   punches
 	hosts   hosts
 
@@ -323,14 +327,18 @@ func New(cfg Config, now time.Duration) *Core {
 		c.accepted = true
 		c.becomeReady()
 		c.cfg.Members = nil
+		c.home.untried = len(cfg.Met) > 0
+		c.meetAgain(cfg.Met)
+		c.seekAbsent()
 		return c
 	}
 	if cfg.JoinTimeout > 0 {
 		c.joinBy = now + cfg.JoinTimeout
 	}
 	for _, address := range cfg.Join {
-		c.targets = append(c.targets, &target{address: address, addresses: []string{address}})
+		c.targets = append(c.targets, &target{address: address, addresses: []string{address}, given: true})
 	}
+	c.meetAgain(cfg.Met)
 	c.dialTargets()
 	return c
 }

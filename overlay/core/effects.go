@@ -41,6 +41,8 @@ type Effects struct {
 	// Releave are peers that are still not here, for whom what is left with others will
 	// soon be kept no more. What they have not confirmed is to be left anew, from the first.
 	Releave []certs.ID
+	// Joined is what became of the addresses that Join was called with.
+	Joined []Joining
 	// Notes are for the log.
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
@@ -172,7 +174,7 @@ func (c *Core) Drain() Effects {
 // Empty says that nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
-		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused)+len(e.Releave) == 0
+		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
 }
 
 func (c *Core) note(level Level, text string, args ...any) {

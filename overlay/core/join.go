@@ -22,8 +22,13 @@ type target struct {
 	failures  int
 	why       string // of the last failure
 	refusal   *pb.HandshakeResponse
-	hopeless  bool // refused for good, or our own address
-	reached   bool // it has let us in once
+	hopeless  bool     // refused for good, or our own address
+	reached   bool     // it has let us in once
+	given     bool     // at the start
+	asked     bool     // by Join, which is to be answered
+	met       bool     // an acquaintance, see home.go
+	peer      certs.ID // it, or who has let us in
+	peerKey   certs.PublicKey
 }
 
 // maxTargets bounds the candidates that full peers can make us dial.
@@ -45,22 +50,33 @@ func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.
 func (c *Core) dialTargets() {
 	alone := c.linksUp() == 0
 	for _, t := range c.targets {
-		if t.found != "" && (t.failures >= foundTries || t.reached || c.isMember(t.foundID, t.found)) {
-			continue
+		if !t.dialing && !t.hopeless && c.now >= t.next && c.isTried(t, alone) {
+			c.dialTarget(t)
 		}
-		if t.key != (certs.PublicKey{}) && c.ready && !alone {
-			continue // it was a door among others
-		}
-		if !t.dialing && !t.hopeless && (alone || !t.reached) && c.now >= t.next {
-			t.dialing = true
-			d := &dial{target: t, key: t.key}
-			c.startDial(d)
-			if list := c.targetCandidates(t); len(list) > 0 {
-				c.race(d, list)
-			} else {
-				c.dialEnded(d, nowhere, false)
-			}
-		}
+	}
+}
+
+// isTried says that a target is dialled as soon as it is due. The others are seekAbsent's.
+func (c *Core) isTried(t *target, alone bool) bool {
+	switch {
+	case t.met:
+		return false
+	case t.found != "":
+		return t.failures < foundTries && !t.reached && !c.isMember(t.foundID, t.found)
+	case t.key != (certs.PublicKey{}): // a door among others
+		return alone || !c.ready && !t.reached
+	}
+	return alone || !t.reached && (!c.ready || t.failures < givenTries)
+}
+
+func (c *Core) dialTarget(t *target) {
+	t.dialing = true
+	d := &dial{target: t, key: t.key}
+	c.startDial(d)
+	if list := c.targetCandidates(t); len(list) > 0 {
+		c.race(d, list)
+	} else {
+		c.dialEnded(d, nowhere, false)
 	}
 }
 
@@ -86,16 +102,25 @@ func (t *target) ended(c *Core, why string) {
 	t.dialing = false
 	t.failures++
 	most := joinBackoff
-	if c.ready {
+	switch {
+	case t.met:
+		most = maxAbsentBackoff
+	case c.ready:
 		most = maxBackoff
 	}
 	t.next = c.now + c.backoff(t.failures, most)
 	if why != "" {
 		t.why, t.refusal = why, nil
+		c.joinEnded(t, "", why)
 	}
 }
 
-func (t *target) accepted() { t.failures, t.why, t.refusal, t.reached = 0, "", nil, true }
+// accepted notes that the peer at the other end of the link has let us in.
+func (t *target) accepted(c *Core, l *link) {
+	t.failures, t.why, t.refusal, t.reached = 0, "", nil, true
+	t.peer, t.peerKey = l.peer, l.key
+	c.joinEnded(t, l.peer, "")
+}
 
 // refused notes the answer of a door that did not open.
 func (t *target) refused(response *pb.HandshakeResponse) {
@@ -110,7 +135,7 @@ func (t *target) refused(response *pb.HandshakeResponse) {
 func (c *Core) addCandidates(list []*pb.Signed) {
 	for _, signed := range list {
 		record, err := c.cfg.Open(signed)
-		if err != nil || len(c.targets) >= maxTargets {
+		if err != nil || c.doors() >= maxTargets {
 			continue
 		}
 		key := record.Key
@@ -125,6 +150,17 @@ func (c *Core) addCandidates(list []*pb.Signed) {
 	c.dialTargets()
 }
 
+// doors is how many targets there are beside the acquaintances.
+func (c *Core) doors() int {
+	n := 0
+	for _, t := range c.targets {
+		if !t.met {
+			n++
+		}
+	}
+	return n
+}
+
 // checkJoining tries again, or gives up when the time is over or no address is
 // left to hope for.
 func (c *Core) checkJoining() {
@@ -136,7 +172,7 @@ func (c *Core) checkJoining() {
 	}
 	hope := c.discoverBy != 0
 	for _, t := range c.targets {
-		hope = hope || !t.hopeless
+		hope = hope || !t.hopeless && !t.met
 	}
 	for _, l := range c.links {
 		hope = hope || l.state == linkUp
@@ -147,12 +183,20 @@ func (c *Core) checkJoining() {
 		return
 	}
 	c.dialTargets()
+	c.seekAbsent()
 	c.requestTable()
 }
 
 func (c *Core) joinError() *JoinError {
 	e := &JoinError{}
+	met := 0
 	for _, t := range c.targets {
+		if t.met {
+			if t.failures > 0 {
+				met++
+			}
+			continue
+		}
 		why := t.why
 		switch {
 		case why == "" && t.reached:
@@ -167,6 +211,9 @@ func (c *Core) joinError() *JoinError {
 		if t.refusal != nil && t.refusal.GetCode() != pb.HandshakeCode_FULL && e.Refusal == nil {
 			e.Refusal, e.Address = t.refusal, t.address
 		}
+	}
+	if met > 0 {
+		e.Failures = append(e.Failures, fmt.Sprintf("nor does any of %d peers answer that were met before", met))
 	}
 	return e
 }

@@ -34,6 +34,7 @@ func (c *Core) forget() {
 		if e == c.self || old < lease || e.buried() && old < rememberFor {
 			continue
 		}
+		c.rememberGone(e.record, e.our().lastAddress)
 		c.table.remove(e)
 		c.detach(e)
 		if e.shown != nil {

@@ -212,12 +212,13 @@ func (c *Core) violation(l *link, why string) {
 // many broadcasts it has said.
 func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	l.state, l.peer, l.epoch, l.upSince = linkUp, r.ID, r.Epoch, c.now
+	c.home.untried = false
 	before := c.table.get(l.peer, l.key)
 	stranger := before == nil || !before.alive()
 	if l.dial != nil {
 		c.dialEnded(l.dial, "", true)
 		if l.dial.target != nil {
-			l.dial.target.accepted()
+			l.dial.target.accepted(c, l)
 		}
 	}
 	if n := (news{record: r, state: pb.AnnouncementType_JOIN, said: c.now, broadcasts: broadcasts}); c.isNews(l, n) {

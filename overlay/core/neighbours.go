@@ -295,6 +295,7 @@ func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
 // its side that can reach the other.
 func (c *Core) heal() {
 	c.dialTargets()
+	c.seekAbsent()
 	if c.now < c.nextHeal {
 		return
 	}

@@ -94,6 +94,7 @@ func (e *Effects) add(more Effects) {
 	e.Envelopes = append(e.Envelopes, more.Envelopes...)
 	e.Refused = append(e.Refused, more.Refused...)
 	e.Releave = append(e.Releave, more.Releave...)
+	e.Joined = append(e.Joined, more.Joined...)
 	if more.Err != nil {
 		e.Err = more.Err
 	}

@@ -42,10 +42,10 @@ func (c *Core) learnOfSelf(from *link, n news) {
 	epoch := n.record.Epoch
 	later := epoch > c.cfg.Epoch || n.state == pb.AnnouncementType_JOIN // of this epoch, and not by us
 	switch {
-	case later && c.accepted:
+	case later && c.accepted && !c.home.untried:
 		c.fail(&StartedElsewhereError{})
 	case later:
-		c.raiseEpoch(epoch) // somebody has found us before we have found a door
+		c.raiseEpoch(epoch) // others know of us before a door has let us in
 		c.flood(from, c.self)
 		if from != nil {
 			c.announceTo(from, c.self)

@@ -75,6 +75,7 @@ type node struct {
 	process  *process   // nil: down
 	runs     []*process // all that ever ran
 	disk     disk
+	met      []Acquaintance // of earlier runs
 }
 
 type simEvent struct {

@@ -1,0 +1,229 @@
+package core
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// acquaintance is a peer of an earlier run, by its test identity.
+func acquaintance(identity uint64, id string, addresses ...string) Acquaintance {
+	return Acquaintance{ID: certs.ID(id), Key: testIdentity(identity).Key(), Addresses: addresses}
+}
+
+// dialledTo are the first addresses of the dials of the last input.
+func (r *rig) dialledTo() []string {
+	var list []string
+	for _, d := range r.out.Dials {
+		list = append(list, d.Candidates[0].Address)
+	}
+	return list
+}
+
+// TestComingHome: who begins without an address to join is ready at once, looks for its
+// acquaintances by their keys, and becomes one network with the first that answers.
+func TestComingHome(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000", "10.9.9.9:5000"), acquaintance(2, "two", "10.0.0.2:5000"), acquaintance(3, "none")}
+	})
+	if !slices.Contains(r.out.Events, Event(Ready{})) {
+		t.Fatal("it is not ready at once")
+	}
+	if got := r.dialledTo(); !slices.Equal(got, []string{"10.0.0.1:5000", "10.0.0.2:5000"}) {
+		t.Fatalf("it dials %v", got)
+	}
+	d := r.out.Dials[0]
+	if d.Key != testIdentity(1).Key() || len(d.Candidates) != 1 {
+		t.Fatalf("it dials %+v, not one key at the one address that is not its own", d)
+	}
+	l := r.outbound(d.ID, 1)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
+	asked := slices.ContainsFunc(r.frames(), func(m *pb.PeerMessage) bool { return m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST })
+	if !r.has("one") || !asked {
+		t.Error("the other's network is not made one with ours")
+	}
+}
+
+// TestSearchPace: however many acquaintances there are, eight are dialled at once and
+// four a second; each of them once, and then more and more seldom.
+func TestSearchPace(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		for i := range maxAcquaintances + 10 {
+			c.Met = append(c.Met, acquaintance(uint64(1+i%20), string(wireID(i)), "10.0."+string(rune('0'+i%10))+".1:5000"))
+		}
+	})
+	if n := len(r.out.Dials); n != searchAtOnce {
+		t.Errorf("%d dials at once", n)
+	}
+	fail := func() {
+		for id := range r.c.dials {
+			r.c.DialFailed(r.now, id, false, "no answer")
+		}
+		r.drain()
+	}
+	fail()
+	total := searchAtOnce
+	for range 60 {
+		r.pass(time.Second)
+		if n := len(r.out.Dials); n > 5 {
+			t.Fatalf("%d dials in a second", n)
+		} else {
+			total += n
+		}
+		fail()
+	}
+	if total < 20 {
+		t.Errorf("only %d dials in a minute", total)
+	}
+}
+
+// TestAcquaintancesAsDoors: while the addresses to join are silent, those met before are
+// doors as well.
+func TestAcquaintancesAsDoors(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
+		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
+	})
+	if got := r.dialledTo(); !slices.Equal(got, []string{"dead:5000"}) {
+		t.Fatalf("it dials %v at first", got)
+	}
+	r.pass(searchAfter + 2*tickEvery)
+	if got := r.dialledTo(); !slices.Equal(got, []string{"10.0.0.1:5000"}) {
+		t.Fatalf("it dials %v then", got)
+	}
+	l := r.outbound(r.out.Dials[0].ID, 1)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
+	r.receive(l, &pb.SyncReply{Done: true, Last: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 1, "one", 7, 0)}})
+	r.pass(tickEvery)
+	if !r.c.ready {
+		t.Error("the acquaintance is not a door")
+	}
+}
+
+// TestAcquaintancesDead: where no acquaintance answers either, the error counts them.
+func TestAcquaintancesDead(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
+		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
+	})
+	for range 44 {
+		for id := range r.c.dials {
+			r.c.DialFailed(r.now, id, false, "no answer")
+		}
+		r.pass(tickEvery)
+		if r.out.Err != nil {
+			break
+		}
+	}
+	var e *JoinError
+	if !errors.As(r.out.Err, &e) || len(e.Failures) != 2 || !strings.Contains(e.Failures[1], "1 peers") {
+		t.Errorf("it ends with %v", r.out.Err)
+	}
+}
+
+// TestLeaverIsLookedFor: who had a link to us and said goodbye is dialled again now and
+// then, and so is the door that the user gave; the network as a whole does so about
+// once a second.
+func TestLeaverIsLookedFor(t *testing.T) {
+	for _, members := range []int{2, 200} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		r.c.table.get("one", testIdentity(1).Key()).with().lastAddress = "10.0.0.1:5000"
+		keep := r.neighbour(2, "two")
+		for i := range members - 2 {
+			r.receive(keep, propagation(say(pb.AnnouncementType_JOIN, uint64(10+i), string(wireID(i)), 1, 0)))
+		}
+		r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 1, "one", 1000, 1)))
+		r.c.Disconnected(r.now, l, true, "goodbye")
+		r.drain()
+		dials := 0
+		const minutes = 60
+		for range minutes * 60 {
+			r.pass(time.Second)
+			for _, d := range r.out.Dials {
+				if d.Candidates[0].Address == "10.0.0.1:5000" {
+					dials++
+				}
+				r.c.DialFailed(r.now, d.ID, false, "no answer")
+			}
+		}
+		most := minutes * 60 / max(15, members/2)
+		if dials == 0 || dials > most {
+			t.Errorf("with %d members: %d dials in %d minutes, want 1 to %d", members, dials, minutes, most)
+		}
+	}
+}
+
+// TestClockBackAlone: a peer that comes home with an epoch of before, since its clock and
+// its state went back, raises its epoch and comes in, though it is a network of its own
+// already.
+func TestClockBackAlone(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
+	l := r.outbound(r.out.Dials[0].ID, 1)
+	r.receive(l, &pb.HandshakeResponse{
+		Code: pb.HandshakeCode_STALE, Record: signed(0, "self", pb.AnnouncementType_LEAVE, 5000, 3),
+	})
+	if r.out.Err != nil || r.out.Epoch != 5001 {
+		t.Fatalf("error %v, epoch %d", r.out.Err, r.out.Epoch)
+	}
+	r.pass(time.Second)
+	if len(r.out.Dials) == 0 {
+		t.Error("it does not try again")
+	}
+}
+
+// TestJoinAtRunTime: the outcome of a Join is told once; an address that did not let us in
+// is forgotten, one that did is looked for when whoever was there has gone.
+func TestJoinAtRunTime(t *testing.T) {
+	r := newRig(t, nil)
+	r.c.Join(r.now, "dead:1")
+	r.drain()
+	r.c.DialFailed(r.now, r.out.Dials[0].ID, false, "no answer")
+	r.drain()
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.targets) != 0 {
+		t.Fatalf("told %+v, %d targets left", r.out.Joined, len(r.c.targets))
+	}
+	r.c.Join(r.now, "door:1")
+	r.drain()
+	l := r.outbound(r.out.Dials[0].ID, 1)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"door:1", "one", ""}) {
+		t.Fatalf("told %+v", r.out.Joined)
+	}
+	r.neighbour(2, "two")
+	r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 1, "one", 7, 1)))
+	r.c.Disconnected(r.now, l, true, "goodbye")
+	r.pass(time.Minute)
+	if !slices.Contains(r.dialledTo(), "door:1") {
+		t.Errorf("it dials %v, not the door again", r.dialledTo())
+	}
+}
+
+// TestSimComingHome: the first peer of a network leaves in good order and comes back without
+// an address to join: it finds the others if it remembers them, and else they find it.
+// A network of its own becomes part of this one by one Join.
+func TestSimComingHome(t *testing.T) {
+	eachSeed(t, 30, 5, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 6)
+		w.build(5, 0)
+		w.settle(30 * time.Second)
+		first := w.nodes[0]
+		first.process.leave()
+		w.run(w.between(time.Second, time.Minute))
+		for _, n := range w.nodes[1 : 1+4*(seed%2)] {
+			first.met = append(first.met, Acquaintance{n.id, n.identity.Key(), []string{n.address}})
+		}
+		first.start()
+		w.settle(time.Minute)
+		w.nodes[5].start() // a network of its own, which knows one of ours by hearsay
+		w.run(10 * time.Second)
+		w.nodes[5].process.core.Join(w.now, w.nodes[3].address)
+		w.nodes[5].process.drain()
+		w.settle(30 * time.Second)
+	})
+}

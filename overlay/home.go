@@ -1,0 +1,130 @@
+package overlay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/store"
+	"quicpeer/pb"
+)
+
+// What a node does to find its network again: it keeps where it had links to, gives that
+// to the core at its next start, and dials one more address where the program says so.
+
+// reached is where a link to a peer last stood.
+type reached struct {
+	epoch   uint64 // of the peer's run
+	address string // IP:PORT; empty: there was none
+	at      int64  // nanoseconds since 1970: only the order counts
+}
+
+// acquaintances are the peers that are looked for at a start: first those to whom a link
+// stood last, then those that were only heard of.
+func acquaintances(list []acquaintance) []core.Acquaintance {
+	slices.SortStableFunc(list, func(a, b acquaintance) int {
+		return cmp.Or(-cmp.Compare(a.reached.at, b.reached.at), cmp.Compare(a.record.ID, b.record.ID))
+	})
+	var out []core.Acquaintance
+	for _, a := range list {
+		addresses := slices.Concat(a.record.Addresses, a.record.Observed)
+		if a.reached.address != "" {
+			addresses = append([]string{a.reached.address}, slices.DeleteFunc(addresses, func(s string) bool { return s == a.reached.address })...)
+		}
+		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses})
+	}
+	return out
+}
+
+// acquaintance is a peer of the state directory.
+type acquaintance struct {
+	record  *core.Record
+	reached reached
+}
+
+// storePeer is how a peer is kept.
+func storePeer(r *core.Record, where reached) (store.Op, error) {
+	value, err := proto.Marshal(&pb.StoredPeer{
+		Payload: r.Signed.GetPayload(), Signature: r.Signed.GetSignature(), Address: where.address, LinkedAt: where.at,
+	})
+	return store.Op{Bucket: store.Peers, Key: []byte(r.ID), Value: value}, err
+}
+
+// noteLink keeps where a peer was reached, for later starts.
+func (n *Node) noteLink(up core.LinkUp, address string) {
+	r := n.core.Record(up.ID)
+	if n.store == nil || r == nil || r.Key != up.Key {
+		return
+	}
+	n.mu.Lock()
+	k, ok := n.known[up.ID]
+	where := reached{epoch: r.Epoch, address: address, at: time.Now().UnixNano()}
+	if !ok || k.key != r.Key || k.reached.epoch == where.epoch && k.reached.address == where.address {
+		n.mu.Unlock()
+		return
+	}
+	k.reached = where
+	n.known[up.ID] = k
+	n.mu.Unlock()
+	if op, err := storePeer(r, where); err == nil { // the record was read from the wire
+		n.write(nil, op)
+	}
+}
+
+// Join dials the peer at HOST:PORT and returns its ID once that has let this one in; the
+// two networks, if they were two, become one in the seconds that follow. The address is
+// then looked after like one of Config.Join. The error says why nobody was reached, or
+// why this peer was refused; it is ErrClosed after the end, and ctx's own if that ends
+// first, when the dial goes on.
+func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
+	if err := checkHostPort(address); err != nil {
+		return "", err
+	}
+	done := make(chan core.Joining, 1)
+	n.post(func() {
+		n.joining[address] = append(n.joining[address], done)
+		n.core.Join(n.now(), address)
+	})
+	select {
+	case j := <-done:
+		if j.ID == "" {
+			return "", fmt.Errorf("%s: %s", j.Address, j.Why)
+		}
+		return j.ID, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-n.ended:
+		return "", ErrClosed
+	}
+}
+
+// joined tells those who wait for it what became of a Join.
+func (n *Node) joined(j core.Joining) {
+	for _, done := range n.joining[j.Address] {
+		done <- j // it has room for one
+	}
+	delete(n.joining, j.Address)
+}
+
+// checkHostPort says what is wrong with an address that is to be joined.
+func checkHostPort(address string) error {
+	_, service, err := net.SplitHostPort(address)
+	if err == nil {
+		var port uint64
+		if port, err = strconv.ParseUint(service, 10, 16); err == nil && port == 0 {
+			err = fmt.Errorf("nobody listens on port 0")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT, such as 192.168.1.5:5000: %w", address, err)
+	}
+	return nil
+}
