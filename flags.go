@@ -23,6 +23,7 @@ type options struct {
 	network     string
 	joinTimeout time.Duration // 0: for ever
 	drain       time.Duration
+	noRejoin    bool
 	noCustody   bool
 	discover    bool
 	mapPort     bool
@@ -64,6 +65,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.StringVar(&v.network, "network", "", "")
 	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")
 	f.DurationVar(&v.drain, "drain", 5*time.Second, "")
+	f.BoolVar(&v.noRejoin, "no-rejoin", false, "")
 	f.BoolVar(&v.noCustody, "no-custody", false, "")
 	f.BoolVar(&v.discover, "discover", false, "")
 	f.BoolVar(&v.mapPort, "map-port", false, "")

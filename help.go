@@ -12,7 +12,10 @@ The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
                            a free one (default :0)
   -j, --join HOST:PORT     a peer of the network to join; may be repeated. Without
-                           it a new network is started
+                           it a new network is started, unless the state directory
+                           remembers peers: these are looked for
+      --no-rejoin          don't look for the peers that the state directory
+                           remembers
       --discover           find peers on the LAN, by multicast DNS. Without --join:
                            join them, or start a network after 2 s
       --map-port           ask the router for a port that leads in from outside, by

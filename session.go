@@ -110,6 +110,7 @@ func (s *session) config() (overlay.Config, error) {
 		Join:        o.join,
 		JoinTimeout: o.joinTimeout,
 		Network:     o.network,
+		NoRejoin:    o.noRejoin,
 		NoCustody:   o.noCustody,
 		Discover:    o.discover,
 		MapPort:     o.mapPort,
