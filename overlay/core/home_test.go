@@ -227,3 +227,29 @@ func TestSimComingHome(t *testing.T) {
 		w.settle(30 * time.Second)
 	})
 }
+
+// TestLostForLong: somebody lost is dialled even when the table has forgotten it: it may be
+// the other part of a network that was cut for days.
+func TestLostForLong(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.neighbour(2, "two")
+	e := r.c.table.get("one", testIdentity(1).Key())
+	e.with().lastAddress = "10.0.0.1:5000"
+	r.c.Disconnected(r.now, l, true, "cut")
+	r.receive(2, propagation(aged(say(pb.AnnouncementType_LOST, 1, "one", 1000, 0), rememberFor-time.Second)))
+	r.pass(2 * time.Minute)
+	if r.c.table.get("one", testIdentity(1).Key()) != nil {
+		t.Fatal("it is still in the table")
+	}
+	for range 5 {
+		for id := range r.c.dials {
+			r.c.DialFailed(r.now, id, false, "no answer")
+		}
+		r.pass(time.Minute)
+		if slices.Contains(r.dialledTo(), "10.0.0.1:5000") {
+			return
+		}
+	}
+	t.Error("nobody dials it any more")
+}
