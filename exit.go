@@ -54,12 +54,31 @@ func (e *undeliveredError) Error() string {
 	return fmt.Sprintf("%d messages have not reached their receivers", e.count)
 }
 
+// refusedError: lines of an input that nobody has typed were not done.
+type refusedError struct {
+	count   int
+	number  int // of the first
+	line    string
+	why     string
+	outcome error // what the run came to besides
+}
+
+func (e *refusedError) Error() string {
+	if e.count == 1 {
+		return fmt.Sprintf("line %d of standard input was refused (%s): %s", e.number, e.why, e.line)
+	}
+	return fmt.Sprintf("%d lines of standard input were refused, the first is line %d (%s): %s", e.count, e.number, e.why, e.line)
+}
+
 // report writes what ended the run, and what to do about it, and returns the
 // exit status. It is the only place that knows either. No capitals at the
 // beginning, no full stop at the end, and nothing of others unescaped.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return statusOK
+	}
+	if e, ok := errors.AsType[*refusedError](err); ok {
+		report(stderr, e.outcome)
 	}
 	status, hint := explain(err)
 	line := "quicpeer: " + oneLine(err.Error())
@@ -78,6 +97,9 @@ func report(stderr io.Writer, err error) int {
 func explain(err error) (status int, hint string) {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return statusUsage, ""
+	}
+	if _, ok := errors.AsType[*refusedError](err); ok {
+		return statusFailed, "all other lines were done; standard output says more of each"
 	}
 	if e, ok := errors.AsType[*undeliveredError](err); ok {
 		if e.dir == "" {

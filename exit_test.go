@@ -47,6 +47,8 @@ func TestReport(t *testing.T) {
 		{&noHomeError{"$HOME"}, 1, 2, []string{"$HOME", "--state-dir"}},
 		{&undeliveredError{count: 1}, 5, 2, []string{"1 message has", "reported as failed", "--state-dir"}},
 		{&undeliveredError{count: 2, dir: "d/bob"}, 5, 2, []string{"2 messages have", "is kept in d/bob", "next start"}},
+		{&refusedError{count: 1, number: 7, line: "/sned\x1b", why: "no such command"}, 1, 2, []string{`line 7 of standard input was refused (no such command): /sned\x1b`, "hint: all other lines were done"}},
+		{&refusedError{count: 3, number: 7, line: "x", why: "y", outcome: &undeliveredError{count: 2, dir: "d"}}, 1, 4, []string{"3 lines of standard input were refused, the first is line 7 (y): x", "2 messages have", "is kept in d"}},
 		{&outputError{syscall.EPIPE}, 1, 2, []string{"standard output"}},
 		{&outputError{syscall.ENOSPC}, 1, 2, []string{"disk is full"}},
 		{syscallError(syscall.EADDRINUSE), 1, 2, []string{"another port"}},

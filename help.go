@@ -52,14 +52,16 @@ A flag wins over its variable, and an empty variable counts as unset.
 
 Typed lines:
   text                     a message to everyone
-  @ID text, /msg ID text   a message to one peer
+  @ID text, /msg ID text   a message to one peer (also @ID: text and @ID, text)
   /peers, /table, /buffer  who is here, the routing table, messages that wait
   /net                     how others are reached, and why not better
   /help, /quit
-A text that begins with / or @ is typed with that character doubled.
+A text that begins with / or @ is typed with that character doubled. Blanks
+before them change nothing.
 
 Exit status:
   0  left in good order      1  a failure at run time     2  a wrong command line
+  1  also if a line of input that nobody typed was refused; all others were done
   3  the ID, the identity or the state directory is in use elsewhere
   4  no peer to join could be reached, or all were full
   5  left in good order, but messages have not reached their receivers: they are
@@ -75,10 +77,11 @@ Examples:
 
 // typedHelp answers /help.
 const typedHelp = `text                    a message to everyone
-@ID text, /msg ID text  a message to one peer
+@ID text, /msg ID text  a message to one peer (also @ID: text and @ID, text)
 /peers                  who is here
 /table                  the routing table
 /buffer                 messages that wait: for whom, and since when
 /net                    how this peer is reached and reaches others, and why
 /quit                   leave (so do Ctrl-C and Ctrl-D)
-A text that begins with / or @ is typed with that character doubled.`
+A text that begins with / or @ is typed with that character doubled. Blanks
+before them change nothing.`

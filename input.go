@@ -5,9 +5,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strings"
+	"unicode"
 
 	"quicpeer/certs"
+	"quicpeer/internal/nearest"
 )
 
 // maxLine is the longest line of input that is obeyed: a body of 1 MiB as JSON,
@@ -16,13 +20,18 @@ const maxLine = 8 << 20
 
 // errLongLine comes with the beginning of a line longer than maxLine, which has
 // been skipped.
-var errLongLine = errors.New("the line is longer than 8 MiB")
+var errLongLine = errors.New("the line is longer than 8 MiB, and was skipped")
+
+// byteOrderMark is what some programs (PowerShell 5.1) put before the text that they
+// write into a pipe. One at the beginning of the input is skipped.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // lineReader reads lines without their LF or CRLF. The last one needs none.
 type lineReader struct {
-	r    *bufio.Reader
-	most int
-	line []byte
+	r     *bufio.Reader
+	most  int
+	begun bool // the first bytes have been read
+	line  []byte
 }
 
 func newLineReader(r io.Reader) *lineReader {
@@ -39,6 +48,9 @@ func (l *lineReader) next() ([]byte, error) {
 	long := false
 	for {
 		part, err := l.r.ReadSlice('\n')
+		if !l.begun {
+			part, l.begun = bytes.TrimPrefix(part, byteOrderMark), true
+		}
 		if room := l.most + 2 - len(l.line); len(part) > room { // 2 for CRLF
 			part, long = part[:room], true
 		}
@@ -96,40 +108,69 @@ type badLine string
 func (e badLine) Error() string { return string(e) }
 
 // parseTyped reads a typed line. Only at its beginning are / and @ special, and
-// stand for themselves when doubled; the text of a message is taken as it is.
+// stand for themselves when doubled. Blanks before them change nothing: nobody is
+// to tell all what was meant for one, because of a blank that can't be seen. The
+// text of a message is taken as it is.
 func parseTyped(line string) (typed, error) {
-	switch {
-	case line == "":
+	begun := strings.TrimLeftFunc(line, isBlank)
+	switch blanks := line[:len(line)-len(begun)]; {
+	case begun == "":
 		return typed{}, nil
-	case strings.HasPrefix(line, "//"), strings.HasPrefix(line, "@@"):
-		return typed{verb: say, text: line[1:]}, nil
-	case line[0] == '@':
-		return parseDirect(line[1:], "@ID text")
-	case line[0] != '/':
+	case strings.HasPrefix(begun, "//"), strings.HasPrefix(begun, "@@"):
+		return typed{verb: say, text: blanks + begun[1:]}, nil
+	case begun[0] == '@':
+		return parseDirect(begun[1:], "@ID text")
+	case begun[0] != '/':
 		return typed{verb: say, text: line}, nil
 	}
-	command, rest, spaced := strings.Cut(line, " ")
+	command, rest := cutBlank(begun)
 	if command == "/msg" {
-		return parseDirect(rest, "/msg ID text")
+		return parseDirect(strings.TrimLeftFunc(rest, isBlank), "/msg ID text")
 	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + "; /help lists them, and a text that begins with / is typed with //")
-	case spaced && strings.TrimSpace(rest) != "":
+		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + didYouMean(command, append(slices.Sorted(maps.Keys(verbs)), "/msg")) +
+			"; /help lists them, and a text that begins with / is typed with //")
+	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, badLine(command + " stands alone on its line")
 	}
 	return typed{verb: verb}, nil
 }
 
+// parseDirect reads what stands behind the @ or /msg of a message to one peer. The
+// ID may end in a colon or a comma, which none has, as in "@bob: hello".
 func parseDirect(s, form string) (typed, error) {
-	to, text, _ := strings.Cut(s, " ")
+	to, text := cutBlank(s)
+	to = strings.TrimRight(to, ":,")
 	if to == "" || text == "" {
 		return typed{}, badLine("a message to one peer is typed as " + form)
 	}
 	id, err := certs.ParseID(to)
 	if err != nil {
-		return typed{}, badLine(oneLine(excerpt(to)) + " is no ID: " + oneLine(err.Error()))
+		return typed{}, badLine(oneLine(excerpt(to)) + " is not a valid ID: " + oneLine(err.Error()))
 	}
 	return typed{verb: say, to: id, text: text}, nil
+}
+
+// isBlank is true of what nobody sees at the beginning of a line: blanks of all
+// kinds and invisible characters, such as the marks of direction that come along
+// with copied text.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+// cutBlank cuts s around its first blank or tab.
+func cutBlank(s string) (before, after string) {
+	if i := strings.IndexAny(s, " \t"); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+// didYouMean asks, in brackets, for the word that may have been meant; it is empty if
+// none is near.
+func didYouMean(word string, words []string) string {
+	if near := nearest.To(word, words); near != "" {
+		return " (did you mean " + near + "?)"
+	}
+	return ""
 }

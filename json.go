@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -73,7 +76,8 @@ func fromMembers(members map[string]jsontext.Value) (command, error) {
 	}
 	fields, ok := commandFields[cmd]
 	if !ok {
-		return command{}, fmt.Errorf("there is no command %q; there are send, broadcast, table, buffer, net and leave", excerpt(cmd))
+		commands := slices.Sorted(maps.Keys(commandFields))
+		return command{}, fmt.Errorf("there is no command %q%s; there are %s", excerpt(cmd), didYouMean(cmd, commands), strings.Join(commands, ", "))
 	}
 	known := 1
 	for _, name := range fields {
@@ -153,13 +157,13 @@ func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 		_, problem = certs.ParseID(string(c.To))
 	}
 	if problem != nil {
-		return message{}, false, j.error(problem.Error(), line, c.Ref)
+		return message{ref: c.Ref}, false, badLine(problem.Error())
 	}
 	switch c.Cmd {
 	case "send":
-		return message{c.To, c.Body, c.Ref, line}, false, nil
+		return message{to: c.To, body: c.Body, ref: c.Ref}, false, nil
 	case "broadcast":
-		return message{overlay.Everyone, c.Body, c.Ref, line}, false, nil
+		return message{to: overlay.Everyone, body: c.Body, ref: c.Ref}, false, nil
 	case "table":
 		return message{}, false, j.write(j.table(n.Peers(), c.Ref))
 	case "buffer":
@@ -171,12 +175,11 @@ func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 	return message{}, true, nil
 }
 
-func (j *jsonl) notSent(m message, problem error) error {
-	return j.error(sendProblem(problem, m.to == overlay.Everyone), m.line, m.ref)
-}
-
-func (j *jsonl) refuse(beginning []byte) error {
-	return j.error(errLongLine.Error(), beginning, findRef(beginning))
+func (j *jsonl) refuse(m message, problem error) error {
+	if errors.Is(problem, errLongLine) {
+		m.ref = findRef(m.line)
+	}
+	return j.write(errorEvent{j.head("error"), sendProblem(problem, m.to == overlay.Everyone), beginning(m.line), m.ref})
 }
 
 func (j *jsonl) left(undelivered int) error {
@@ -185,10 +188,6 @@ func (j *jsonl) left(undelivered int) error {
 		ref = *r
 	}
 	return j.out.last(encode(leftEvent{j.head("left"), undelivered, ref}))
-}
-
-func (j *jsonl) error(problem string, line []byte, ref string) error {
-	return j.write(errorEvent{j.head("error"), problem, beginning(line), ref})
 }
 
 func (j *jsonl) write(event any) error { return j.out.write(encode(event)) }

@@ -25,10 +25,11 @@ const (
 
 // message is what a line says to send.
 type message struct {
-	to   certs.ID // overlay.Everyone: a broadcast
-	body string
-	ref  string
-	line []byte // the line or its beginning, for an error that quotes it
+	to     certs.ID // overlay.Everyone: a broadcast; empty: the line is no message
+	body   string
+	ref    string
+	line   []byte // the line or its beginning, for an error that quotes it
+	number int    // of the line
 }
 
 func (m message) size() int { return len(m.body) + len(m.ref) + len(m.line) }
@@ -48,15 +49,18 @@ func (m message) send(ctx context.Context, n node) (err error) {
 // backlog, which a goroutine sends in order: further messages wait behind it,
 // while lines that send nothing are obeyed as they come.
 type listener struct {
-	node  node
-	talk  speech
-	input lines
-	log   *slog.Logger
-	leave context.CancelCauseFunc // called when standard output is broken
+	node   node
+	talk   speech
+	input  lines
+	log    *slog.Logger
+	leave  context.CancelCauseFunc // called when standard output is broken
+	counts bool                    // refused lines are counted: nobody has seen them while typing
 
 	obeying sync.Mutex // held while a line is obeyed
 
-	// Of the goroutine that reads: a context that the timer ends.
+	// Of the goroutine that reads: how many lines it has read, and a context that
+	// the timer ends.
+	read  int
 	soon  context.Context
 	timer *time.Timer
 
@@ -65,6 +69,7 @@ type listener struct {
 	bytes   int
 	drained chan struct{} // closed when the backlog is empty
 	room    chan struct{} // holds a token when the backlog may have got room
+	refused refusedError
 }
 
 func newListener(n node, talk speech, input lines, log *slog.Logger, leave context.CancelCauseFunc) *listener {
@@ -81,12 +86,9 @@ func (l *listener) listen(ctx context.Context) error {
 	began := time.Now() // reading, so that a long joining does not hide a short input
 	for ctx.Err() == nil {
 		line, err := l.input.next()
+		l.read++
 		switch {
 		case errors.Is(err, errLongLine):
-			if err := l.talk.refuse(line); err != nil {
-				return err
-			}
-			continue
 		case errors.Is(err, io.EOF):
 			if ctx.Err() == nil && time.Since(began) < time.Second {
 				l.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
@@ -98,17 +100,28 @@ func (l *listener) listen(ctx context.Context) error {
 			<-l.empty()
 			return nil
 		}
-		if leave, err := l.obey(ctx, line); leave || err != nil {
+		if leave, err := l.obey(ctx, line, err); leave || err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *listener) obey(ctx context.Context, line []byte) (leave bool, err error) {
+// obey does what a line says, unless a problem with it is known already.
+func (l *listener) obey(ctx context.Context, line []byte, problem error) (leave bool, err error) {
 	l.obeying.Lock()
 	defer l.obeying.Unlock()
-	m, leave, err := l.talk.obey(l.node, line)
+	var m message
+	if problem == nil {
+		m, leave, err = l.talk.obey(l.node, line)
+	}
+	if bad, ok := errors.AsType[badLine](err); ok {
+		problem, err = bad, nil
+	}
+	m.line, m.number = line, l.read
+	if problem != nil {
+		return false, l.refuse(m, problem)
+	}
 	if err != nil || m.to == "" {
 		return leave, err
 	}
@@ -116,7 +129,7 @@ func (l *listener) obey(ctx context.Context, line []byte) (leave bool, err error
 	case <-l.empty():
 		problem, late := l.try(ctx, m)
 		if !late {
-			return false, l.refused(m, problem)
+			return false, l.refuse(m, problem)
 		}
 	default:
 	}
@@ -140,12 +153,35 @@ func (l *listener) try(ctx context.Context, m message) (problem error, late bool
 	return problem, errors.Is(problem, context.Canceled)
 }
 
-// refused tells of a message that was not accepted, if there is a problem.
-func (l *listener) refused(m message, problem error) error {
+// refuse tells of a line that was not accepted, if there is a problem. What is
+// refused because this peer leaves is not counted: that was asked for.
+func (l *listener) refuse(m message, problem error) error {
 	if problem == nil {
 		return nil
 	}
-	return l.talk.notSent(m, problem)
+	leaving := errors.Is(problem, context.Canceled) || errors.Is(problem, overlay.ErrClosed)
+	if l.counts && !leaving {
+		why, beginning := sendProblem(problem, m.to == overlay.Everyone), excerpt(string(cut(m.line, maxInput)))
+		l.log.Warn("a line of standard input was refused", "number", m.number, "line", beginning, "why", why)
+		l.mu.Lock()
+		if l.refused.count++; l.refused.count == 1 {
+			l.refused.number, l.refused.line, l.refused.why = m.number, beginning, why
+		}
+		l.mu.Unlock()
+	}
+	return l.talk.refuse(m, problem)
+}
+
+// refusals adds to what the run has come to that lines were refused, if so.
+func (l *listener) refusals(outcome error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused.count == 0 {
+		return outcome
+	}
+	e := l.refused
+	e.outcome = outcome
+	return &e
 }
 
 // wait puts a message behind those that wait, when there is room. If it is the
@@ -182,7 +218,7 @@ func (l *listener) drain(ctx context.Context, m message) {
 		if problem == nil {
 			problem = m.send(ctx, l.node)
 		}
-		if err := l.refused(m, problem); err != nil {
+		if err := l.refuse(m, problem); err != nil {
 			l.leave(err)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 // obeyed does what a line says, sending included.
 func obeyed(t *testing.T, talk speech, n node, line string) (leave bool, err error) {
-	return newListener(n, talk, nil, nil, nil).obey(t.Context(), []byte(line))
+	return newListener(n, talk, nil, nil, nil).obey(t.Context(), []byte(line), nil)
 }
 
 // running is a session whose input the test writes, in JSON unless text is set.
@@ -117,8 +117,8 @@ func TestListenGoesOn(t *testing.T) {
 		}
 		close(n.full)
 		r.in.Close()
-		if err := <-r.ended; err != nil {
-			t.Error(err)
+		if e, ok := errors.AsType[*refusedError](<-r.ended); !ok || e.count != 2 || e.number != 5 {
+			t.Errorf("%+v", e)
 		}
 	})
 }
@@ -273,8 +273,8 @@ func TestListenTyped(t *testing.T) {
 		n.full = make(chan struct{})
 		r := startSession(t, n, true)
 		r.write("@bob hello", "and all", "/buffer", "/peers", "/nonsense", "/quit")
-		if err := <-r.ended; err != nil {
-			t.Error(err)
+		if e, ok := errors.AsType[*refusedError](<-r.ended); !ok || e.count != 1 || e.number != 5 {
+			t.Errorf("%+v", e) // those that are refused because of the leaving don't count
 		}
 		out := regexp.MustCompile(`(?m)^[0-9:]{8} `).ReplaceAllString(r.out.String(), "")
 		_, out, _ = strings.Cut(out, "\n") // ready

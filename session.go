@@ -32,14 +32,12 @@ type speech interface {
 	// show writes an event.
 	show(overlay.Event) error
 	// obey does what a line says, but for sending a message, which it returns (to
-	// nobody if there is none), and reports whether it is to leave. What is wrong
-	// with the line is written, and no error. The message is valid until the next
-	// line is read.
+	// nobody if there is none), and reports whether it is to leave. The message is
+	// valid until the next line is read. The error is an outputError, or a badLine:
+	// then nothing has changed, and refuse is to say so.
 	obey(n node, line []byte) (m message, leave bool, err error)
-	// notSent says why a message was not accepted.
-	notSent(m message, problem error) error
-	// refuse says that a line was too long; beginning is what is known of it.
-	refuse(beginning []byte) error
+	// refuse says why a line, or the message that it was, is not accepted.
+	refuse(m message, problem error) error
 	// left is the last line.
 	left(undelivered int) error
 }
@@ -80,6 +78,7 @@ func (s *session) run(ctx context.Context) error {
 	defer leave(nil)
 	talk, input := s.console.open(s.options, n.ID())
 	l := newListener(n, talk, input, s.log, leave)
+	l.counts = !s.console.typed
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
 	go guarded(func() { shown <- show(n, talk, ready) })
@@ -217,16 +216,16 @@ func (s *session) leave(n node, l *listener, cause error, shown <-chan error) er
 	case <-late:
 		return errOutputStuck
 	}
-	if err := n.Err(); err != nil {
+	if err = n.Err(); err != nil {
 		return err
 	}
 	if err := l.talk.left(undelivered); err != nil {
 		return err
 	}
 	if undelivered > 0 {
-		return &undeliveredError{count: undelivered, dir: s.stateDir()}
+		err = &undeliveredError{count: undelivered, dir: s.stateDir()}
 	}
-	return nil
+	return l.refusals(err)
 }
 
 // stateDir is where messages are kept, empty if nowhere.

@@ -63,8 +63,8 @@ func TestSessionToTheEndOfInput(t *testing.T) {
 		n := newFakeNode("me")
 		var out buffer
 		s, logs := newTestSession(n, strings.NewReader(`{"cmd":"send","to":"bob","body":"hi"}`+"\nx\n"+`{"cmd":"broadcast","body":"all"}`), &out)
-		if err := s.run(t.Context()); err != nil {
-			t.Fatal(err)
+		if e, ok := errors.AsType[*refusedError](s.run(t.Context())); !ok || e.count != 1 || e.number != 2 || e.line != "x" {
+			t.Fatalf("%+v", e)
 		}
 		if got := strings.Join(n.sent, "|"); got != "bob: hi|*: all" {
 			t.Errorf("sent %q", got)

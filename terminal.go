@@ -22,6 +22,7 @@ type console struct {
 	stdout    *os.File
 	prompt    *os.File // standard input, where there can be a prompt: both ways are a terminal
 	interrupt func()
+	typed     bool // standard input is a terminal
 	colour    bool
 	logColour bool
 	logsThere bool // logs go to a terminal
@@ -39,7 +40,9 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 		c.logsThere = true
 		c.logColour = !plain && enableEscapes(f)
 	}
-	if f, ok := terminalFile(stdin); ok && c.stdout != nil && getenv("TERM") != "dumb" && enableEscapes(c.stdout) {
+	f, typed := terminalFile(stdin)
+	c.typed = typed
+	if typed && c.stdout != nil && getenv("TERM") != "dumb" && enableEscapes(c.stdout) {
 		c.prompt = f
 	}
 	return c

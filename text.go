@@ -83,11 +83,11 @@ func (t *text) message(e overlay.Message) error {
 // obey does what a typed line says, but for sending.
 func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 	if !utf8.Valid(line) {
-		return message{}, false, t.say("?", "the line is not UTF-8, nothing was sent")
+		return message{}, false, badLine("the line is not UTF-8, nothing was sent")
 	}
 	c, err := parseTyped(string(line))
 	if err != nil {
-		return message{}, false, t.say("?", err.Error())
+		return message{}, false, err
 	}
 	switch c.verb {
 	case say:
@@ -109,7 +109,10 @@ func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 	return message{}, c.verb == quit, err
 }
 
-func (t *text) notSent(m message, problem error) error {
+func (t *text) refuse(m message, problem error) error {
+	if m.to == "" {
+		return t.say("?", problem.Error())
+	}
 	return t.say("?", fmt.Sprintf("not sent (%s): %s", oneLine(sendProblem(problem, m.to == overlay.Everyone)), oneLine(m.ref)))
 }
 
@@ -125,8 +128,6 @@ func sendProblem(err error, broadcast bool) string {
 	}
 	return err.Error()
 }
-
-func (t *text) refuse([]byte) error { return t.say("?", errLongLine.Error()+", nothing was sent") }
 
 func (t *text) left(undelivered int) error {
 	s := "left"

@@ -23,7 +23,7 @@ const module = "quicpeer"
 // may are the packages of this module that each may import. Packages below
 // scripts may import all.
 var may = map[string][]string{
-	".":                   {"overlay", "transport", "certs", "pb"},
+	".":                   {"overlay", "transport", "certs", "pb", "internal/nearest"},
 	"overlay":             {"overlay/core", "overlay/delivery", "overlay/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
 	"overlay/core":        {"certs", "pb"},
 	"overlay/delivery":    {"overlay/core", "certs", "pb"},
@@ -34,6 +34,7 @@ var may = map[string][]string{
 	"transport/portmap":   {"transport"},
 	"certs":               {"pb"},
 	"pb":                  {},
+	"internal/nearest":    {},
 }
 
 // quicUsers may import quic-go, besides tests.

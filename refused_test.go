@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"quicpeer/overlay"
+)
+
+// Each line that is refused, by whatever it may be, makes the run fail, with the
+// first of them named; all others are done.
+func TestRefusedLines(t *testing.T) {
+	long := strings.Repeat("x", 1<<20+1)
+	for name, test := range map[string]struct {
+		text bool
+		line string
+		why  string
+	}{
+		"an unknown command":    {true, "/sned bob hi", "no command /sned"},
+		"a command with more":   {true, "/peers now", "stands alone"},
+		"no ID":                 {true, "@b/b: hi", "not a valid ID"},
+		"no text":               {true, "@bob", "@ID text"},
+		"no UTF-8":              {true, "caf\xe9", "not UTF-8"},
+		"to everyone, too long": {true, long, "at most 65536"},
+		"to one, too long":      {true, "@bob " + long, "at most 1048576"},
+		"to oneself":            {true, "@me hi", "to itself"},
+		"far too long":          {true, strings.Repeat("x", maxLine+1), "longer than 8 MiB"},
+		"no JSON":               {false, "hello", "no JSON object"},
+		"no known command":      {false, `{"cmd":"dance"}`, `no command "dance"`},
+		"no known field":        {false, `{"cmd":"table","colour":"red"}`, "colour"},
+		"no ID, in JSON":        {false, `{"cmd":"send","to":"b b","body":"x"}`, "an ID consists of"},
+		"no UTF-8, in JSON":     {false, "{\"cmd\":\"broadcast\",\"body\":\"\xe9\"}", "UTF-8"},
+		"too long, in JSON":     {false, `{"cmd":"broadcast","body":"` + long + `"}`, "at most 65536"},
+		"to oneself, in JSON":   {false, `{"cmd":"send","to":"me","body":"x"}`, "to itself"},
+		"far too long, in JSON": {false, strings.Repeat("x", maxLine+1), "longer than 8 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				good := `{"cmd":"send","to":"bob","body":"hi"}`
+				if test.text {
+					good = "@bob hi"
+				}
+				n := newFakeNode("me")
+				var out buffer
+				s, logs := newTestSession(n, strings.NewReader(strings.Join([]string{good, test.line, good, test.line, good}, "\n")), &out)
+				s.options.json = !test.text
+				e, ok := errors.AsType[*refusedError](s.run(t.Context()))
+				if !ok || e.count != 2 || e.number != 2 || !strings.Contains(e.why, test.why) || !strings.HasPrefix(test.line, strings.TrimSuffix(e.line, "…")) {
+					t.Errorf("%+v", e)
+				}
+				if got := strings.Join(n.sent, "|"); got != "bob: hi|bob: hi|bob: hi" {
+					t.Errorf("sent %.100q", got)
+				}
+				if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); !strings.Contains(lines[len(lines)-1], "left") {
+					t.Errorf("the last line: %q", lines[len(lines)-1])
+				}
+				if strings.Count(logs.String(), "was refused") != 2 {
+					t.Errorf("the log: %.1000q", logs.String())
+				}
+			})
+		})
+	}
+}
+
+// One that is refused behind a message that waits counts as well.
+func TestRefusedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNode("me")
+		n.full, n.stuck = make(chan struct{}), "bob"
+		r := startSession(t, n, false)
+		r.write(send("bob", "1"), send("me", "2"))
+		r.in.Close()
+		close(n.full)
+		if e, ok := errors.AsType[*refusedError](<-r.ended); !ok || e.count != 1 || e.number != 2 || !strings.Contains(e.why, overlay.ErrToSelf.Error()) {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// Who types on a terminal has seen what was refused.
+func TestRefusedOnTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out buffer
+		s, logs := newTestSession(newFakeNode("me"), strings.NewReader("nonsense\n"), &out)
+		s.console.typed = true
+		if err := s.run(t.Context()); err != nil || strings.Contains(logs.String(), "refused") {
+			t.Errorf("%v; the log: %s", err, logs.String())
+		}
+	})
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if newConsole(f, &buffer{}, &buffer{}, environment(), nil).typed {
+		t.Error("the null device is taken for a terminal")
+	}
+}
