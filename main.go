@@ -22,8 +22,9 @@ func main() {
 	// hears a goodbye.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, interrupt := interruptible()
-	err := run(ctx, interrupt, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
-	os.Exit(report(os.Stderr, err))
+	stderr := &stream{os.Stderr}
+	err := run(ctx, interrupt, os.Args[1:], os.Getenv, &stream{os.Stdin}, &stream{os.Stdout}, stderr)
+	os.Exit(report(stderr, err))
 }
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, and a

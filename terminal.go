@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -19,13 +18,13 @@ type console struct {
 	stdin     io.Reader
 	out       *output // standard output
 	log       *output // standard error, for logs
-	stdout    *os.File
-	prompt    *os.File // standard input, where there can be a prompt: both ways are a terminal
+	stdout    *stream // where it is a terminal
+	stderr    *stream // where it is a terminal
+	prompt    *stream // standard input, where there can be a prompt: both ways are a terminal
 	interrupt func()
 	typed     bool // standard input is a terminal
 	colour    bool
 	logColour bool
-	logsThere bool // logs go to a terminal
 	unwatch   func()
 }
 
@@ -34,24 +33,24 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 	plain := getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
 	if f, ok := terminalFile(stdout); ok {
 		c.stdout = f
-		c.colour = !plain && enableEscapes(f)
+		c.colour = !plain && enableEscapes(f.file)
 	}
 	if f, ok := terminalFile(stderr); ok {
-		c.logsThere = true
-		c.logColour = !plain && enableEscapes(f)
+		c.stderr = f
+		c.logColour = !plain && enableEscapes(f.file)
 	}
 	f, typed := terminalFile(stdin)
 	c.typed = typed
-	if typed && c.stdout != nil && getenv("TERM") != "dumb" && enableEscapes(c.stdout) {
+	if typed && c.stdout != nil && getenv("TERM") != "dumb" && enableEscapes(c.stdout.file) {
 		c.prompt = f
 	}
 	return c
 }
 
-// terminalFile is v as a file, if it is a terminal.
-func terminalFile(v any) (*os.File, bool) {
-	f, ok := v.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd()))
+// terminalFile is v as a stream, if it is a terminal.
+func terminalFile(v any) (*stream, bool) {
+	s, ok := v.(*stream)
+	return s, ok && term.IsTerminal(s.fd())
 }
 
 // logs is where logs are written.
@@ -76,7 +75,7 @@ func (c *console) width() int {
 	if c.stdout == nil {
 		return 0
 	}
-	width, _, err := term.GetSize(int(c.stdout.Fd()))
+	width, _, err := term.GetSize(c.stdout.fd())
 	if err != nil {
 		return 0
 	}
@@ -96,14 +95,14 @@ func (c *console) openPrompt(self certs.ID) (lines, error) {
 		io.Writer
 	}{k, c.stdout}, string(self)+"> ")
 	resize := func() {
-		if width, height, err := term.GetSize(int(c.stdout.Fd())); err == nil && width > 0 {
+		if width, height, err := term.GetSize(c.stdout.fd()); err == nil && width > 0 {
 			_ = t.SetSize(width, height)
 		}
 	}
 	resize()
 	c.unwatch = watchSize(resize)
 	c.out.redirect(t)
-	if c.logsThere {
+	if c.stderr != nil {
 		c.log.redirect(t)
 	}
 	return prompt{t}, nil
@@ -123,8 +122,8 @@ func (c *console) restore() {
 	restoreTerminal()
 	io.WriteString(c.stdout, "\r\x1b[K") // instead of the prompt
 	c.out.w = c.stdout
-	if c.logsThere {
-		c.log.w = os.Stderr
+	if c.stderr != nil {
+		c.log.w = c.stderr
 	}
 }
 
@@ -201,10 +200,10 @@ type rawMode struct {
 
 var rawTerminal rawMode
 
-func (r *rawMode) enter(f *os.File) (err error) {
+func (r *rawMode) enter(f *stream) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fd = int(f.Fd())
+	r.fd = f.fd()
 	r.state, err = term.MakeRaw(r.fd)
 	return err
 }
