@@ -62,7 +62,7 @@ func (c *console) open(o options, self certs.ID) (speech, lines) {
 	if o.json {
 		return &jsonl{out: c.out, now: time.Now}, newLineReader(c.stdin)
 	}
-	t := &text{out: c.out, colour: c.colour, terminal: c.stdout != nil, width: c.width, now: time.Now}
+	t := &text{out: c.out, colour: c.colour, terminal: c.stdout != nil, dated: o.noInput, width: c.width, now: time.Now}
 	if c.prompt != nil && !o.noInput {
 		if input, err := c.openPrompt(self); err == nil {
 			return t, input

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
@@ -16,14 +17,17 @@ import (
 )
 
 // text speaks with people: typed lines in, lines to read out. Every line of its
-// own begins with the local time (12:01:05, on a terminal 12:01), every other one
-// with blanks, so that no text of others can pass for a line of its own:
+// own begins with the local time (12:01:05, on a terminal 12:01; without an input,
+// where nobody talks but something is written down, with the date before it), every
+// other one with blanks, so that no text of others can pass for a line of its own:
 //
 //	12:01:05 * you are bob, SHA256:…, listening on 192.168.1.5:5000
 //	12:01:05 * alice joined              or: * alice joined (via carol)
 //	12:01:05 * alice left                or: * alice was lost
 //	12:01:05 alice: to everyone
 //	12:01:05 alice -> you: to this peer alone
+//	12:01:05 alice -> you (sent 11:40): more than a minute ago, by her clock
+//	00:00:05 * it is Thursday, 2026-03-05
 //	12:01:05 * delivered to alice: hello
 //	12:01:05 * waiting for alice (why): hello
 //	12:01:05 ! not delivered to alice (why): hello
@@ -35,9 +39,13 @@ import (
 type text struct {
 	out      *output
 	terminal bool // short times, and a mark for what was delivered
+	dated    bool // each line has its date
 	colour   bool
 	width    func() int // of the terminal, 0 where there is none
 	now      func() time.Time
+
+	mu  sync.Mutex // held while a line is written, so that the date stands before the first of its day
+	day string     // of the last line
 }
 
 func (t *text) show(event overlay.Event) error {
@@ -74,11 +82,27 @@ func (t *text) message(e overlay.Message) error {
 	if e.To != overlay.Everyone {
 		from, plain = from+" -> you", plain+" -> you"
 	}
-	clock := t.clock()
-	margin := strings.Repeat(" ", len(clock)+3)
-	first := len(clock) + len(plain) + len(" : ")
-	return t.out.write(fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.width())))
+	return t.write(func(now time.Time, clock string) string {
+		if sent := t.sent(now, e.SentAt); sent != "" {
+			from, plain = from+t.dim(sent), plain+sent
+		}
+		margin := strings.Repeat(" ", len(clock)+3)
+		first := len(clock) + len(plain) + len(" : ")
+		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.width()))
+	})
 }
+
+// sent says when a message was sent that comes late. A clock that is ahead of ours, or
+// that shows a time before there was such a message, was never set: it tells nothing.
+func (t *text) sent(now, at time.Time) string {
+	if now.Sub(at) <= time.Minute || at.Before(firstMessage) {
+		return ""
+	}
+	return " (sent " + t.since(at) + ")"
+}
+
+// firstMessage is when this protocol was made.
+var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // obey does what a typed line says, but for sending.
 func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
@@ -134,7 +158,7 @@ func (t *text) left(undelivered int) error {
 	if undelivered > 0 {
 		s += ", " + count(undelivered, "message") + " undelivered"
 	}
-	return t.out.last(t.line("*", s))
+	return t.put(t.out.last, func(_ time.Time, clock string) string { return t.line(clock, "*", s) })
 }
 
 func (t *text) peers(peers []overlay.Peer) error {
@@ -193,22 +217,46 @@ func (t *text) since(at time.Time) string {
 }
 
 // say writes a line of ours.
-func (t *text) say(mark, s string) error { return t.out.write(t.line(mark, s)) }
+func (t *text) say(mark, s string) error {
+	return t.write(func(_ time.Time, clock string) string { return t.line(clock, mark, s) })
+}
 
-func (t *text) line(mark, s string) string {
-	return fmt.Sprintf("%s %s %s\n", t.dim(t.clock()), mark, s)
+func (t *text) line(clock, mark, s string) string {
+	return fmt.Sprintf("%s %s %s\n", t.dim(clock), mark, s)
 }
 
 // block writes a line and, set in, those that belong to it.
 func (t *text) block(title, lines string) error {
-	return t.out.write(t.line("*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n")
+	return t.write(func(_ time.Time, clock string) string {
+		return t.line(clock, "*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
+	})
 }
 
-func (t *text) clock() string {
+// write writes what lines makes of the time.
+func (t *text) write(lines func(now time.Time, clock string) string) error {
+	return t.put(t.out.write, lines)
+}
+
+// put writes what lines makes of the time, behind a line with the date if it is
+// another day than that of the line before.
+func (t *text) put(write func(string) error, lines func(now time.Time, clock string) string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now().Local()
+	clock := now.Format(time.TimeOnly)
 	if t.terminal {
-		return t.now().Local().Format("15:04")
+		clock = now.Format("15:04")
 	}
-	return t.now().Local().Format(time.TimeOnly)
+	day, before := now.Format(time.DateOnly), t.day
+	t.day = day
+	if t.dated {
+		clock = day + " " + clock
+	}
+	s := lines(now, clock)
+	if before != "" && before != day && !t.dated {
+		s = t.line(clock, "*", now.Format("it is Monday, 2006-01-02")) + s
+	}
+	return write(s)
 }
 
 func (t *text) dim(s string) string {

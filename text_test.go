@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,64 @@ func newTestText(b *strings.Builder) *text {
 		out:   &output{w: b},
 		width: func() int { return 0 },
 		now:   func() time.Time { return time.Date(2026, 3, 4, 12, 1, 5, 0, time.Local) },
+	}
+}
+
+// local is a time of March 2026.
+func local(day, hour, minute, second int) time.Time {
+	return time.Date(2026, 3, day, hour, minute, second, 0, time.Local)
+}
+
+// A new day gets a line with its date, before its first line.
+func TestTextDays(t *testing.T) {
+	var b strings.Builder
+	x := newTestText(&b)
+	at := local(4, 23, 59, 59)
+	x.now = func() time.Time { return at }
+	joined := func() {
+		t.Helper()
+		if err := x.show(overlay.PeerJoined{ID: "bob"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined()
+	joined()
+	at = local(5, 0, 0, 0)
+	joined()
+	joined()
+	at = local(9, 8, 0, 0) // nobody said a word meanwhile
+	if err := x.block("lines:", "x"); err != nil {
+		t.Fatal(err)
+	}
+	at = local(1, 8, 0, 0) // the clock was wrong
+	if err := x.left(0); err != nil {
+		t.Fatal(err)
+	}
+	want := "23:59:59 * bob joined\n23:59:59 * bob joined\n" +
+		"00:00:00 * it is Thursday, 2026-03-05\n00:00:00 * bob joined\n00:00:00 * bob joined\n" +
+		"08:00:00 * it is Monday, 2026-03-09\n08:00:00 * lines:\n    x\n" +
+		"08:00:00 * it is Sunday, 2026-03-01\n08:00:00 * left\n"
+	if b.String() != want {
+		t.Errorf("got  %q\nwant %q", b.String(), want)
+	}
+}
+
+// Without input the lines are for a file, and carry their date.
+func TestTextDated(t *testing.T) {
+	var b strings.Builder
+	talk, _ := newConsole(nil, &b, io.Discard, environment(), nil).open(options{noInput: true}, "me")
+	x := talk.(*text)
+	at := local(4, 23, 59, 59)
+	x.now = func() time.Time { return at }
+	for range 2 {
+		if err := x.show(overlay.Message{From: "bob", To: "me", Body: "a\nb"}); err != nil {
+			t.Fatal(err)
+		}
+		at = local(5, 0, 0, 0)
+	}
+	want := "2026-03-04 23:59:59 bob -> you: a\n                      b\n2026-03-05 00:00:00 bob -> you: a\n                      b\n"
+	if b.String() != want {
+		t.Errorf("got  %q\nwant %q", b.String(), want)
 	}
 }
 
@@ -31,6 +91,15 @@ func TestTextLines(t *testing.T) {
 		{overlay.PeerLeft{ID: "bob", Reason: overlay.ReasonLost}, "12:01:05 * bob was lost\n"},
 		{overlay.Message{From: "bob", To: overlay.Everyone, Body: "hello"}, "12:01:05 bob: hello\n"},
 		{overlay.Message{From: "bob", To: "me", Body: "hello"}, "12:01:05 bob -> you: hello\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "now", SentAt: local(4, 12, 0, 5)}, "12:01:05 bob -> you: now\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "before", SentAt: local(4, 12, 0, 4)}, "12:01:05 bob -> you (sent 12:00): before\n"},
+		{overlay.Message{From: "bob", To: overlay.Everyone, Body: "a\nb", SentAt: local(3, 22, 10, 0)}, "12:01:05 bob (sent 22:10): a\n           b\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "in ten minutes", SentAt: local(2, 12, 0, 0)}, "12:01:05 bob -> you (sent 2026-03-02 12:00): in ten minutes\n"},
+		// Clocks that are wrong.
+		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: local(5, 12, 0, 0)}, "12:01:05 bob -> you: x\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: time.Unix(0, 0)}, "12:01:05 bob -> you: x\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: time.Unix(0, math.MaxInt64)}, "12:01:05 bob -> you: x\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: time.Unix(0, math.MinInt64)}, "12:01:05 bob -> you: x\n"},
 		{overlay.Message{From: "bob", To: "me", Body: "a\n12:01:05 * eve left\r\nb\x1b[H"}, "12:01:05 bob -> you: a\n           12:01:05 * eve left\n           b\\x1b[H\n"},
 		{overlay.Sent{To: "bob", Ref: "hello"}, ""},
 		{overlay.Delivered{To: "bob", Ref: "hello"}, "12:01:05 * delivered to bob: hello\n"},
