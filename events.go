@@ -77,6 +77,13 @@ type failedEvent struct {
 	Error   string   `json:"error"`
 }
 
+type joinEvent struct {
+	head    `json:",inline"`
+	Address string   `json:"address"`
+	ID      certs.ID `json:"id"`
+	Ref     string   `json:"ref"`
+}
+
 type tableEvent struct {
 	head  `json:",inline"`
 	Peers []tableRow `json:"peers"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync"
 	"unicode/utf8"
@@ -114,6 +115,17 @@ func (n *fakeNode) accept(ctx context.Context, to certs.ID, body, ref string) (o
 func (n *fakeNode) Peers() []overlay.Peer      { return n.table }
 func (n *fakeNode) Waiting() []overlay.Waiting { return n.waiting }
 func (n *fakeNode) Net() overlay.Net           { return n.net }
+
+func (n *fakeNode) Join(ctx context.Context, address string) (certs.ID, error) {
+	switch {
+	case address == "slow:1":
+		<-ctx.Done()
+		return "", ctx.Err()
+	case address != "door:1":
+		return "", fmt.Errorf("%s: no answer", address)
+	}
+	return "door", nil
+}
 
 func (n *fakeNode) Leave(context.Context) (int, error) { return n.undelivered, n.Close() }
 

@@ -55,6 +55,7 @@ Typed lines:
   @ID text, /msg ID text   a message to one peer (also @ID: text and @ID, text)
   /peers, /table, /buffer  who is here, the routing table, messages that wait
   /net                     how others are reached, and why not better
+  /join HOST:PORT          dial one more peer, and so join its network to this one
   /help, /quit
 A text that begins with / or @ is typed with that character doubled. Blanks
 before them change nothing.
@@ -82,6 +83,7 @@ const typedHelp = `text                    a message to everyone
 /table                  the routing table
 /buffer                 messages that wait: for whom, and since when
 /net                    how this peer is reached and reaches others, and why
+/join HOST:PORT         dial one more peer, and so join its network to this one
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 A text that begins with / or @ is typed with that character doubled. Blanks
 before them change nothing.`

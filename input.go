@@ -77,7 +77,7 @@ func (l *lineReader) next() ([]byte, error) {
 type typed struct {
 	verb verb
 	to   certs.ID // of a say to one peer; empty: to everyone
-	text string
+	text string   // or the address of a join
 }
 
 type verb int
@@ -85,6 +85,7 @@ type verb int
 const (
 	nothing verb = iota
 	say
+	joinPeer
 	showPeers
 	showTable
 	showBuffer
@@ -124,13 +125,20 @@ func parseTyped(line string) (typed, error) {
 		return typed{verb: say, text: line}, nil
 	}
 	command, rest := cutBlank(begun)
-	if command == "/msg" {
+	switch command {
+	case "/msg":
 		return parseDirect(strings.TrimLeftFunc(rest, isBlank), "/msg ID text")
+	case "/join":
+		address := strings.TrimFunc(rest, isBlank)
+		if address == "" || strings.ContainsFunc(address, unicode.IsSpace) {
+			return typed{}, badLine("a peer to join is typed as /join HOST:PORT")
+		}
+		return typed{verb: joinPeer, text: address}, nil
 	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + didYouMean(command, append(slices.Sorted(maps.Keys(verbs)), "/msg")) +
+		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + didYouMean(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join")) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, badLine(command + " stands alone on its line")

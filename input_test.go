@@ -44,6 +44,8 @@ func TestParseTyped(t *testing.T) {
 		"\t@@bob hi":              {say, "", "\t@bob hi"},
 		"/msg bob hello you":      {say, "bob", "hello you"},
 		"/msg bob /quit":          {say, "bob", "/quit"},
+		"/join host:5000":         {joinPeer, "", "host:5000"},
+		" /join\t[::1]:5000 ":     {joinPeer, "", "[::1]:5000"},
 		"/peers":                  {verb: showPeers},
 		"/table ":                 {verb: showTable},
 		"/buffer":                 {verb: showBuffer},

@@ -20,10 +20,11 @@ import (
 
 // command is a line of JSON that is in order.
 type command struct {
-	Cmd  string
-	To   certs.ID
-	Body string
-	Ref  string
+	Cmd     string
+	To      certs.ID
+	Body    string
+	Address string
+	Ref     string
 }
 
 // commandFields are the commands, and for each the fields that it has beside cmd
@@ -31,6 +32,7 @@ type command struct {
 var commandFields = map[string][]string{
 	"send":      {"to", "body"},
 	"broadcast": {"body"},
+	"join":      {"address"},
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
@@ -56,7 +58,7 @@ func parseCommand(line []byte) (command, error) {
 
 func fromMembers(members map[string]jsontext.Value) (command, error) {
 	text := map[string]string{}
-	for _, name := range []string{"cmd", "to", "body", "ref"} { // in this order, so that errors are always the same
+	for _, name := range []string{"cmd", "to", "body", "address", "ref"} { // in this order, so that errors are always the same
 		value, ok := members[name]
 		if !ok {
 			continue
@@ -92,7 +94,7 @@ func fromMembers(members map[string]jsontext.Value) (command, error) {
 	if known != len(members) {
 		return command{}, unknownField(members, cmd, fields)
 	}
-	return command{Cmd: cmd, To: certs.ID(text["to"]), Body: text["body"], Ref: text["ref"]}, nil
+	return command{Cmd: cmd, To: certs.ID(text["to"]), Body: text["body"], Address: text["address"], Ref: text["ref"]}, nil
 }
 
 // unknownField names the first unknown field by the alphabet.
@@ -164,6 +166,8 @@ func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 		return message{to: c.To, body: c.Body, ref: c.Ref}, false, nil
 	case "broadcast":
 		return message{to: overlay.Everyone, body: c.Body, ref: c.Ref}, false, nil
+	case "join":
+		return message{join: c.Address, ref: c.Ref}, false, nil
 	case "table":
 		return message{}, false, j.write(j.table(n.Peers(), c.Ref))
 	case "buffer":
@@ -180,6 +184,10 @@ func (j *jsonl) refuse(m message, problem error) error {
 		m.ref = findRef(m.line)
 	}
 	return j.write(errorEvent{j.head("error"), sendProblem(problem, m.to == overlay.Everyone), beginning(m.line), m.ref})
+}
+
+func (j *jsonl) joined(m message, id certs.ID) error {
+	return j.write(joinEvent{j.head("joined"), m.join, id, m.ref})
 }
 
 func (j *jsonl) left(undelivered int) error {

@@ -21,11 +21,14 @@ const (
 	// stops until there is room, which holds up whoever writes the input.
 	maxBacklog      = 256
 	maxBacklogBytes = 8 << 20 // about as much as the longest line
+	// So many addresses are joined at once; the line after them waits, and those behind it.
+	maxJoins = 8
 )
 
-// message is what a line says to send.
+// message is what a line says to send, or the address that it says to join.
 type message struct {
 	to     certs.ID // overlay.Everyone: a broadcast; empty: the line is no message
+	join   string   // HOST:PORT; empty: it says no such thing
 	body   string
 	ref    string
 	line   []byte // the line or its beginning, for an error that quotes it
@@ -70,10 +73,13 @@ type listener struct {
 	drained chan struct{} // closed when the backlog is empty
 	room    chan struct{} // holds a token when the backlog may have got room
 	refused refusedError
+
+	joins   sync.WaitGroup
+	joining chan struct{} // a token for each
 }
 
 func newListener(n node, talk speech, input lines, log *slog.Logger, leave context.CancelCauseFunc) *listener {
-	l := &listener{node: n, talk: talk, input: input, log: log, leave: leave, drained: make(chan struct{}), room: make(chan struct{}, 1)}
+	l := &listener{node: n, talk: talk, input: input, log: log, leave: leave, drained: make(chan struct{}), room: make(chan struct{}, 1), joining: make(chan struct{}, maxJoins)}
 	close(l.drained)
 	return l
 }
@@ -93,11 +99,11 @@ func (l *listener) listen(ctx context.Context) error {
 			if ctx.Err() == nil && time.Since(began) < time.Second {
 				l.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
 			}
-			<-l.empty()
+			l.await()
 			return nil
 		case err != nil:
 			l.log.Warn("standard input can't be read, so this peer leaves", "error", err)
-			<-l.empty()
+			l.await()
 			return nil
 		}
 		if leave, err := l.obey(ctx, line, err); leave || err != nil {
@@ -121,6 +127,9 @@ func (l *listener) obey(ctx context.Context, line []byte, problem error) (leave 
 	m.line, m.number = line, l.read
 	if problem != nil {
 		return false, l.refuse(m, problem)
+	}
+	if m.join != "" {
+		return false, l.join(ctx, m)
 	}
 	if err != nil || m.to == "" {
 		return leave, err
@@ -164,7 +173,7 @@ func (l *listener) refuse(m message, problem error) error {
 		why, beginning := sendProblem(problem, m.to == overlay.Everyone), excerpt(string(cut(m.line, maxInput)))
 		l.log.Warn("a line of standard input was refused", "number", m.number, "line", beginning, "why", why)
 		l.mu.Lock()
-		if l.refused.count++; l.refused.count == 1 {
+		if l.refused.count++; l.refused.count == 1 || m.number < l.refused.number {
 			l.refused.number, l.refused.line, l.refused.why = m.number, beginning, why
 		}
 		l.mu.Unlock()
@@ -249,6 +258,37 @@ func (l *listener) empty() <-chan struct{} {
 	return l.drained
 }
 
+// join has an address joined, which may take as long as a dial, while the lines behind
+// are obeyed.
+func (l *listener) join(ctx context.Context, m message) error {
+	select {
+	case l.joining <- struct{}{}:
+	case <-ctx.Done():
+		return l.refuse(m, ctx.Err())
+	}
+	m.line = bytes.Clone(cut(m.line, maxInput)) // the line goes with the next one
+	l.joins.Go(func() {
+		guarded(func() {
+			defer func() { <-l.joining }()
+			id, problem := l.node.Join(ctx, m.join)
+			err := l.refuse(m, problem)
+			if problem == nil {
+				err = l.talk.joined(m, id)
+			}
+			if err != nil {
+				l.leave(err)
+			}
+		})
+	})
+	return nil
+}
+
+// await waits until every line that was read has been done or refused.
+func (l *listener) await() {
+	<-l.empty()
+	l.joins.Wait()
+}
+
 // settled returns a channel that is closed when the line that is being obeyed,
 // and every message before it, has been accepted or refused. After the end of the
 // context that only takes somebody who reads standard output.
@@ -258,7 +298,7 @@ func (l *listener) settled() <-chan struct{} {
 		defer close(done)
 		l.obeying.Lock()
 		defer l.obeying.Unlock()
-		<-l.empty()
+		l.await()
 	}()
 	return done
 }

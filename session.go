@@ -21,6 +21,7 @@ type node interface {
 	Peers() []overlay.Peer
 	Waiting() []overlay.Waiting
 	Net() overlay.Net
+	Join(ctx context.Context, address string) (certs.ID, error)
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error
 }
@@ -36,6 +37,8 @@ type speech interface {
 	// valid until the next line is read. The error is an outputError, or a badLine:
 	// then nothing has changed, and refuse is to say so.
 	obey(n node, line []byte) (m message, leave bool, err error)
+	// joined says who has let this peer in at the address that a line gave.
+	joined(m message, id certs.ID) error
 	// refuse says why a line, or the message that it was, is not accepted.
 	refuse(m message, problem error) error
 	// left is the last line.

@@ -31,6 +31,7 @@ import (
 //	12:01:05 * delivered to alice: hello
 //	12:01:05 * waiting for alice (why): hello
 //	12:01:05 ! not delivered to alice (why): hello
+//	12:01:05 * joined alice at 192.168.1.5:5000
 //	12:01:05 ? what is wrong with a typed line
 //	12:01:05 ? not sent (why): hello
 //	12:01:05 * left                      or: * left, 2 messages undelivered
@@ -119,6 +120,8 @@ func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 			c.to = overlay.Everyone
 		}
 		return message{to: c.to, body: c.text, ref: excerpt(c.text)}, false, nil
+	case joinPeer:
+		return message{join: c.text}, false, nil
 	case showPeers:
 		err = t.peers(n.Peers())
 	case showTable:
@@ -135,7 +138,7 @@ func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 
 func (t *text) refuse(m message, problem error) error {
 	if m.to == "" {
-		return t.say("?", problem.Error())
+		return t.say("?", oneLine(sendProblem(problem, false)))
 	}
 	return t.say("?", fmt.Sprintf("not sent (%s): %s", oneLine(sendProblem(problem, m.to == overlay.Everyone)), oneLine(m.ref)))
 }
@@ -151,6 +154,10 @@ func sendProblem(err error, broadcast bool) string {
 		return "this peer is leaving"
 	}
 	return err.Error()
+}
+
+func (t *text) joined(m message, id certs.ID) error {
+	return t.say("*", fmt.Sprintf("joined %s at %s", t.name(id), oneLine(m.join)))
 }
 
 func (t *text) left(undelivered int) error {
