@@ -1,10 +1,10 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -159,12 +159,13 @@ func (n *Node) awaitCustody(ctx context.Context) {
 	}
 }
 
-// kept is what was kept for others when the last run ended.
+// kept is what was kept for others when the last run ended, in the order in which it was
+// taken.
 func (n *Node) kept() (list []core.Kept, err error) {
 	if n.store == nil || n.cfg.NoCustody {
 		return nil, nil
 	}
-	now := time.Now() // one for all, so that their order stays
+	var stored []*pb.StoredDeposit
 	err = n.store.Load(store.Custody, func(_, value []byte) error {
 		s := new(pb.StoredDeposit)
 		if err := proto.Unmarshal(value, s); err != nil {
@@ -173,14 +174,18 @@ func (n *Node) kept() (list []core.Kept, err error) {
 		if err := pb.Check(pb.Wrap(s.GetDeposit())); err != nil {
 			return damaged("deposit", err)
 		}
-		k := core.Kept{
-			Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()),
-			Age: max(now.Sub(time.Unix(0, s.GetSince())), 0),
-		}
-		copy(k.DepositorKey[:], s.GetDepositorKey())
-		list = append(list, k)
+		stored = append(stored, s)
 		return nil
 	})
+	// Those that were stored before uptimes were have the clock on the wall alone.
+	slices.SortFunc(stored, func(a, b *pb.StoredDeposit) int {
+		return cmp.Or(cmp.Compare(a.GetTaken(), b.GetTaken()), cmp.Compare(a.GetSince(), b.GetSince()))
+	})
+	for _, s := range stored {
+		k := core.Kept{Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()), Age: -n.uptime.taken(s.GetTaken())}
+		copy(k.DepositorKey[:], s.GetDepositorKey())
+		list = append(list, k)
+	}
 	return list, err
 }
 
@@ -188,7 +193,10 @@ func (n *Node) kept() (list []core.Kept, err error) {
 func (n *Node) keep(w core.CustodyWrite) {
 	op := store.Op{Bucket: store.Custody, Key: w.ID[:]}
 	if k := w.Kept; k != nil {
-		s := &pb.StoredDeposit{Deposit: k.Deposit, Depositor: string(k.Depositor), DepositorKey: k.DepositorKey[:], Since: time.Now().Add(-k.Age).UnixNano()}
+		s := &pb.StoredDeposit{
+			Deposit: k.Deposit, Depositor: string(k.Depositor), DepositorKey: k.DepositorKey[:],
+			Taken: n.uptime.at(n.now() - k.Age),
+		}
 		value, err := proto.Marshal(s)
 		if err != nil {
 			return // it was read from the wire

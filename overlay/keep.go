@@ -38,6 +38,9 @@ func (n *Node) openStore() (met []core.Acquaintance, err error) {
 		return nil, err
 	}
 	n.marks = n.store.Marks()
+	if err := n.loadUptime(); err != nil {
+		return nil, err
+	}
 	var list []acquaintance
 	err = n.store.Load(store.Peers, func(_, value []byte) error {
 		a, err := n.loadPeer(value)
@@ -53,25 +56,42 @@ func (n *Node) openStore() (met []core.Acquaintance, err error) {
 	return met, n.store.Load(store.Outbox, n.loadMessage)
 }
 
+// storedNumber is a number that this peer remembers of itself; 0 if it doesn't.
+func (n *Node) storedNumber(name string) (number uint64, err error) {
+	if n.store == nil {
+		return 0, nil
+	}
+	err = n.store.Load(store.Self, func(key, value []byte) error {
+		switch {
+		case string(key) != name:
+		case len(value) != 8:
+			return damaged(name, fmt.Errorf("%d bytes", len(value)))
+		default:
+			number = binary.BigEndian.Uint64(value)
+		}
+		return nil
+	})
+	return number, err
+}
+
+func numberOp(name string, number uint64) store.Op {
+	return store.Op{Bucket: store.Self, Key: []byte(name), Value: binary.BigEndian.AppendUint64(nil, number)}
+}
+
 // nextEpoch is the epoch of a new attempt to join: not before least, and above all that
 // were used. The store knows the last one as well as the state does. Who lost it and came
 // back with an earlier one would be taken for an older run, whose messages come too late.
 func (n *Node) nextEpoch(least uint64) (uint64, error) {
-	if n.store != nil {
-		err := n.store.Load(store.Self, func(_, value []byte) error {
-			if len(value) != 8 {
-				return damaged("epoch", fmt.Errorf("%d bytes", len(value)))
-			}
-			least = max(least, binary.BigEndian.Uint64(value)+1)
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
+	last, err := n.storedNumber("epoch")
+	if err != nil {
+		return 0, err
+	}
+	if last > 0 {
+		least = max(least, last+1)
 	}
 	epoch, err := n.cfg.State.NextEpoch(least)
 	if err == nil {
-		n.write(nil, store.Op{Bucket: store.Self, Key: []byte("epoch"), Value: binary.BigEndian.AppendUint64(nil, epoch)})
+		n.write(nil, numberOp("epoch", epoch))
 	}
 	return epoch, err
 }
@@ -109,11 +129,9 @@ func (n *Node) loadMessage(key, value []byte) error {
 		o = newOutbox(n, to, n.known[to], false)
 		n.outboxes[to] = o
 	}
-	at := time.Unix(0, m.GetSentAt())
-	age := min(max(time.Since(at), 0), delivery.Lifetime)
 	out := &delivery.Outgoing{
 		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
-		SentAt: at, Taken: -age, Stored: true, Waits: fromBefore,
+		SentAt: time.Unix(0, m.GetSentAt()), Taken: n.uptime.taken(s.GetTaken()), Stored: true, Waits: fromBefore,
 	}
 	o.box.Add(out)
 	o.hold(out, 1)
@@ -132,7 +150,7 @@ func (o *outbox) store(m *delivery.Outgoing) {
 		n.queue.push(Sent{m.ID, o.to, m.Ref})
 		return
 	}
-	value, err := proto.Marshal(&pb.StoredMessage{Message: n.author().Message(m, o.to), Ref: []byte(m.Ref)})
+	value, err := proto.Marshal(&pb.StoredMessage{Message: n.author().Message(m, o.to), Ref: []byte(m.Ref), Taken: n.uptime.at(m.Taken)})
 	if err != nil {
 		panic("overlay: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}

@@ -85,6 +85,7 @@ type Node struct {
 	held    atomic.Int64 // bytes in all outboxes
 
 	store       *store.Store // nil: nothing is kept
+	uptime      uptime
 	letters     chan core.Envelope
 	letterBytes atomic.Int64 // in letters
 	answers     chan answer
@@ -260,7 +261,7 @@ func (n *Node) Err() error {
 // Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which
 // arrives byte for byte as it is. ref comes back in each event of the message, also
 // after a restart. To a peer that is not in the network the message waits for it, for 7
-// days (delivery.Lifetime), and with a state directory over restarts.
+// days in which this one runs (delivery.Lifetime), and with a state directory over restarts.
 //
 // Send returns when the message has its ID, before it is on its way or safe: that is
 // what Sent says. It waits while 16,384 messages or 32 MiB to this receiver have no

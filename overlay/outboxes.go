@@ -75,6 +75,7 @@ func (n *Node) expire(now time.Duration) {
 		return
 	}
 	n.nextExpire = now + expireEvery
+	n.noteUptime(now)
 	for _, o := range n.allOutboxes() {
 		o.expire(now - delivery.Lifetime)
 	}
@@ -104,6 +105,7 @@ func (n *Node) stop() {
 		}
 	}
 	n.wg.Wait()
+	n.write(nil, uptimeOp(n.uptime.before+n.now()))
 	n.flushStore()
 	n.queue.close()
 	if n.reading.stop() {

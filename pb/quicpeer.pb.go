@@ -3500,7 +3500,10 @@ type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	// The program's word for it, any bytes.
-	Ref           []byte `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	Ref []byte `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// When it was taken, by the uptime of the peer: nanoseconds in which it was running, in
+	// all its runs together. 0 in what was stored before there was this.
+	Taken         int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3547,6 +3550,13 @@ func (x *StoredMessage) GetRef() []byte {
 		return x.Ref
 	}
 	return nil
+}
+
+func (x *StoredMessage) GetTaken() int64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
 }
 
 // StoredPeer is a peer that was met: its record, as a Signed, and where it was reached.
@@ -3627,8 +3637,11 @@ type StoredDeposit struct {
 	// Whose it is; the receipts go there.
 	Depositor    string `protobuf:"bytes,2,opt,name=depositor,proto3" json:"depositor,omitempty"`
 	DepositorKey []byte `protobuf:"bytes,3,opt,name=depositor_key,json=depositorKey,proto3" json:"depositor_key,omitempty"`
-	// When it was taken, by this peer's clock: nanoseconds since 1970.
-	Since         int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	// No longer written: when it was taken, in nanoseconds since 1970. Of what has no other
+	// time it says the order.
+	Since int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	// As StoredMessage.taken.
+	Taken         int64 `protobuf:"varint,5,opt,name=taken,proto3" json:"taken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3687,6 +3700,13 @@ func (x *StoredDeposit) GetDepositorKey() []byte {
 func (x *StoredDeposit) GetSince() int64 {
 	if x != nil {
 		return x.Since
+	}
+	return 0
+}
+
+func (x *StoredDeposit) GetTaken() int64 {
+	if x != nil {
+		return x.Taken
 	}
 	return 0
 }
@@ -3916,21 +3936,23 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"Q\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"g\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
-	"\x03ref\x18\x02 \x01(\fR\x03ref\"{\n" +
+	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
+	"\x05taken\x18\x03 \x01(\x03R\x05taken\"{\n" +
 	"\n" +
 	"StoredPeer\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1b\n" +
-	"\tlinked_at\x18\x04 \x01(\x03R\blinkedAt\"\x98\x01\n" +
+	"\tlinked_at\x18\x04 \x01(\x03R\blinkedAt\"\xae\x01\n" +
 	"\rStoredDeposit\x12.\n" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
 	"\rdepositor_key\x18\x03 \x01(\fR\fdepositorKey\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since*\xc7\x01\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05taken\x18\x05 \x01(\x03R\x05taken*\xc7\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +

@@ -46,7 +46,8 @@ func (p Position) Compare(q Position) int {
 // Before says that p comes before q.
 func (p Position) Before(q Position) bool { return p.Compare(q) < 0 }
 
-// Lifetime is how long a message waits for its receiver, then it has failed; Patience
+// Lifetime is how long a message waits for its receiver while its sender runs, then it has
+// failed; Patience
 // how long a letter waits for one that should have come before (a guess: long enough
 // for somebody who holds that one to come back, and not as long as a chat is
 // forgotten).
