@@ -154,6 +154,14 @@ func explainState(err error) (status int, hint string) {
 	if e, ok := errors.AsType[*certs.OtherIDError](err); ok {
 		return statusUsage, fmt.Sprintf("start with --id %s, or name another --state-dir", e.Stored)
 	}
+	if e, ok := errors.AsType[*certs.OtherNetworkError](err); ok {
+		start := "without --network"
+		if e.Stored != "" {
+			start = fmt.Sprintf("with --network %q", e.Stored)
+		}
+		return statusUsage, fmt.Sprintf("start %s, or name another --state-dir; to move this one, with all that waits in it, remove %s",
+			start, filepath.Join(e.Dir, "network"))
+	}
 	if e, ok := errors.AsType[*certs.KeyExposedError](err); ok {
 		return statusFailed, "if nobody has read it: chmod 600 " + e.Path + "; otherwise " + anew(e.Path)
 	}

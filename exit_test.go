@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,8 @@ func TestReport(t *testing.T) {
 		{&overlay.RefusedError{Address: "a:1", Code: pb.HandshakeCode_VERSION}, 1, 2, []string{"update"}},
 		{&overlay.RefusedError{Address: "a:1", Code: pb.HandshakeCode_LEAVING}, 1, 2, []string{"another one"}},
 		{&certs.OtherIDError{Dir: "d", Stored: "alice", Wanted: "bob"}, 2, 1, []string{"--id alice", "--state-dir"}},
+		{fmt.Errorf("starting: %w", &certs.OtherNetworkError{Dir: "d", Stored: "home", Wanted: "work"}), 2, 1, []string{`of the network "home", not of the network "work"`, `--network "home"`, "another --state-dir", "remove " + filepath.Join("d", "network")}},
+		{&certs.OtherNetworkError{Dir: "d", Wanted: "work"}, 2, 1, []string{`of the network without a name, not of the network "work"`, "start without --network"}},
 		{&certs.DamagedError{Path: "d/key.pem", Err: errors.New("it is empty")}, 1, 2, []string{"d/key.pem is damaged: it is empty", "restore", "remove d to begin with a new key", "another peer"}},
 		{&certs.DamagedError{Path: "d/epoch", Err: errors.New("x")}, 1, 2, []string{"restore", "this one file"}},
 		{fmt.Errorf("starting: %w", &certs.DamagedError{Path: "d/messages.db", Err: errors.New("x")}), 1, 2, []string{"d/messages.db is damaged: x", "restore it from a backup", "move messages.db and shown away, both", "that wait in them are then not sent"}},

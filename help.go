@@ -20,7 +20,8 @@ The network:
                            join them, or start a network after 2 s
       --map-port           ask the router for a port that leads in from outside, by
                            PCP, NAT-PMP or UPnP; it is given back on leaving
-      --network NAME       refuse peers of another network name. Not a secret
+      --network NAME       refuse peers of another network name, and the state
+                           directory of another network. Not a secret
       --join-timeout D     how long to try the --join peers; 0 tries for ever
                            (default 10s)
       --drain D            on leaving, how long to wait for receipts of messages on

@@ -15,14 +15,17 @@ import (
 	"sync"
 
 	"github.com/gofrs/flock"
+
+	"quicpeer/pb"
 )
 
 // What a state directory holds. Each file is replaced as a whole, under the lock.
 const (
-	keyFile   = "key.pem" // the private key, PKCS#8, for its owner's eyes only
-	idFile    = "id"      // the ID, a line
-	epochFile = "epoch"   // the last epoch used, a line in decimal
-	lockFile  = "lock"    // empty; whoever holds the kernel's lock on it owns the directory
+	keyFile     = "key.pem" // the private key, PKCS#8, for its owner's eyes only
+	idFile      = "id"      // the ID, a line
+	networkFile = "network" // the name of the network it was first in, a line, empty for the one without a name
+	epochFile   = "epoch"   // the last epoch used, a line in decimal
+	lockFile    = "lock"    // empty; whoever holds the kernel's lock on it owns the directory
 )
 
 // State is who a peer is: its ID, its identity, and the epochs it has used. It
@@ -33,10 +36,11 @@ type State struct {
 	// Dir is the directory where it is kept; empty: nowhere.
 	Dir string
 
-	mu     sync.Mutex
-	epoch  uint64
-	closed bool
-	lock   *flock.Flock
+	mu      sync.Mutex
+	epoch   uint64
+	network *string // nil: it was in none yet
+	closed  bool
+	lock    *flock.Flock
 }
 
 // NewState is the state of a peer that keeps nothing.
@@ -105,6 +109,10 @@ func (s *State) load(want ID) error {
 	if stored != "" && want != "" && stored != want {
 		return &OtherIDError{Dir: s.Dir, Stored: stored, Wanted: want}
 	}
+	network, err := readNetwork(s.Dir)
+	if err != nil {
+		return err
+	}
 	epoch, hasEpoch, err := readEpoch(s.Dir)
 	if err != nil {
 		return err
@@ -128,7 +136,7 @@ func (s *State) load(want ID) error {
 			return err
 		}
 	}
-	s.ID, s.Identity, s.epoch = stored, identity, epoch
+	s.ID, s.Identity, s.epoch, s.network = stored, identity, epoch, network
 	return nil
 }
 
@@ -153,6 +161,36 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 	}
 	s.epoch = epoch
 	return epoch, nil
+}
+
+// CheckNetwork returns an [OtherNetworkError] if the directory is that of another network:
+// what waits in it is for peers of that one, and not for whoever has their IDs here.
+func (s *State) CheckNetwork(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.network != nil && *s.network != name {
+		return &OtherNetworkError{Dir: s.Dir, Stored: *s.network, Wanted: name}
+	}
+	return nil
+}
+
+// EnterNetwork is called when the peer is in the network of this name. The first one is
+// kept in the directory, safe from a crash: it is that network's from then on. A peer that
+// was let into none, since it was started with a wrong name, has not bound its directory.
+func (s *State) EnterNetwork(name string) error {
+	if err := s.CheckNetwork(name); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Dir == "" || s.network != nil {
+		return nil
+	}
+	if err := replaceFile(filepath.Join(s.Dir, networkFile), []byte(name+"\n")); err != nil {
+		return err
+	}
+	s.network = &name
+	return nil
 }
 
 // Close gives the directory free. The state has no further epochs. A second
@@ -184,6 +222,22 @@ func readID(dir string) (ID, error) {
 		return "", &DamagedError{Path: path, Err: err}
 	}
 	return id, nil
+}
+
+// readNetwork returns the stored name, nil where there is none.
+func readNetwork(dir string) (*string, error) {
+	path := filepath.Join(dir, networkFile)
+	b, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	name := strings.TrimRight(string(b), "\r\n")
+	if err := pb.CheckNetwork(name); err != nil {
+		return nil, &DamagedError{Path: path, Err: err}
+	}
+	return &name, nil
 }
 
 func readEpoch(dir string) (epoch uint64, ok bool, err error) {

@@ -30,6 +30,23 @@ func (e *OtherIDError) Error() string {
 	return fmt.Sprintf("the state directory %s is that of %s, not of %s", e.Dir, e.Stored, e.Wanted)
 }
 
+// OtherNetworkError: the state directory is that of another network.
+type OtherNetworkError struct {
+	Dir            string
+	Stored, Wanted string // empty: the network without a name
+}
+
+func (e *OtherNetworkError) Error() string {
+	return fmt.Sprintf("the state directory %s is that of the %s, not of the %s", e.Dir, networkOf(e.Stored), networkOf(e.Wanted))
+}
+
+func networkOf(name string) string {
+	if name == "" {
+		return "network without a name"
+	}
+	return fmt.Sprintf("network %q", name)
+}
+
 // DamagedError: a file of the state directory is not what was written there.
 type DamagedError struct {
 	Path string

@@ -120,6 +120,44 @@ func TestStateIsLocked(t *testing.T) {
 	mustOpen(t, dir, "bob")
 }
 
+// TestNetworkIsKept: the directory belongs to the network that it was first in.
+func TestNetworkIsKept(t *testing.T) {
+	for _, name := range []string{"", "work", "a b "} {
+		dir := t.TempDir()
+		s := mustOpen(t, dir, "bob")
+		for _, any := range []string{"work", "home", ""} {
+			if err := s.CheckNetwork(any); err != nil {
+				t.Errorf("a new directory: %v", err)
+			}
+		}
+		if err := s.EnterNetwork(name); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := errors.Join(s.CheckNetwork(name), s.EnterNetwork(name)); err != nil {
+				t.Errorf("%q again: %v", name, err)
+			}
+			for _, err := range []error{s.CheckNetwork("home"), s.EnterNetwork("home")} {
+				if e, ok := errors.AsType[*OtherNetworkError](err); !ok || *e != (OtherNetworkError{dir, name, "home"}) {
+					t.Errorf("another network than %q: %v", name, err)
+				}
+			}
+			s.Close()
+			s = mustOpen(t, dir, "")
+		}
+		s.Close()
+		if err := os.Remove(filepath.Join(dir, "network")); err != nil {
+			t.Fatal(err)
+		}
+		if err := mustOpen(t, dir, "bob").EnterNetwork("home"); err != nil {
+			t.Errorf("it can't be moved: %v", err)
+		}
+	}
+	if err := NewState("bob", nil).EnterNetwork("work"); err != nil {
+		t.Errorf("nothing is kept: %v", err)
+	}
+}
+
 func TestNextEpoch(t *testing.T) {
 	dir := t.TempDir()
 	states := map[string]func() *State{
@@ -195,6 +233,8 @@ func TestDamagedState(t *testing.T) {
 		"empty ID":       {idFile, "", "it is empty"},
 		"bad ID":         {idFile, "b b\n", "an ID consists of"},
 		"lines in ID":    {idFile, "bob\nalice\n", "an ID consists of"},
+		"empty network":  {networkFile, "", "it is empty"},
+		"bad network":    {networkFile, "a\x1bb\n", "printable"},
 		"empty epoch":    {epochFile, "", "it is empty"},
 		"bad epoch":      {epochFile, "-1\n", "not a number"},
 		"too high epoch": {epochFile, "18446744073709551616\n", "not a number"},

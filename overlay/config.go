@@ -40,7 +40,8 @@ type Config struct {
 	// or UPnP). It is given back at the end.
 	MapPort bool
 	// Network is the name of the network, at most 64 bytes of printable UTF-8;
-	// peers of another one are refused. Not a secret.
+	// peers of another one are refused, and so is a State whose directory was first in
+	// another one. Not a secret.
 	Network string
 	// NoCustody: messages for peers that are not here are left with nobody, and
 	// nothing is kept for others.
@@ -78,5 +79,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Software = strings.ToValidUTF8(c.Software[:min(len(c.Software), pb.MaxSoftware)], "")
-	return c, pb.CheckNetwork(c.Network)
+	if err := pb.CheckNetwork(c.Network); err != nil {
+		return c, err
+	}
+	return c, c.State.CheckNetwork(c.Network)
 }

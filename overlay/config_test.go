@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -126,5 +127,51 @@ func TestStartFails(t *testing.T) {
 	}
 	if _, err := Start(t.Context(), Config{State: closed, Listen: "127.0.0.1:0"}); err == nil {
 		t.Error("a state that was closed is taken")
+	}
+}
+
+// A state directory belongs to the network that its peer was first in. One from which that
+// is not known, as in those of before, takes that of its next start.
+func TestStateOfAnotherNetwork(t *testing.T) {
+	dir := t.TempDir()
+	start := func(network string, join ...string) (*Node, error) {
+		state, err := certs.OpenState(dir, "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { state.Close() })
+		n, err := Start(t.Context(), Config{State: state, Listen: "127.0.0.1:0", Network: network, Join: join, JoinTimeout: time.Millisecond})
+		if n == nil {
+			state.Close()
+		}
+		return n, err
+	}
+	if _, err := start("typo", "127.0.0.1:9"); err == nil {
+		t.Fatal("it has joined nobody")
+	}
+	n, err := start("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Send(t.Context(), "bob", "for bob of work", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.Close(), n.cfg.State.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, network := range []string{"home", ""} {
+		_, err := start(network)
+		if e, ok := errors.AsType[*certs.OtherNetworkError](err); !ok || e.Stored != "work" || e.Wanted != network || e.Dir != dir {
+			t.Errorf("started in %q: %v", network, err)
+		}
+	}
+	if n, err = start("work"); err != nil {
+		t.Fatal(err)
+	}
+	if list := n.Waiting(); len(list) != 1 {
+		t.Errorf("waiting: %v", list)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -210,6 +210,9 @@ func (n *Node) sendFrame(f core.Frame) {
 func (n *Node) happened(event core.Event) {
 	switch e := event.(type) {
 	case core.Ready:
+		if err := n.cfg.State.EnterNetwork(n.cfg.Network); err != nil {
+			n.fail(err)
+		}
 		n.setPrefix()
 		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr())})
 	case core.Joined:

@@ -114,7 +114,8 @@ type Node struct {
 // Start starts a node and joins the network: with addresses to join it returns
 // when the network's table has been received, or with the reason why not
 // (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
-// an error of the socket or the state directory, *certs.DamagedError among them). The
+// an error of the socket or the state directory, *certs.DamagedError and
+// *certs.OtherNetworkError among them). The
 // node runs until Leave or Close, or until it stops by itself, see Err. ctx is for the
 // joining alone.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
