@@ -24,7 +24,8 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := checkAddress(v.listen, false); err != nil {
 		return o, usagef("%s=%q is not %s: %v", given["listen"], v.listen, wanted(f.Lookup("listen")), err)
 	}
-	for _, address := range v.join {
+	o.join = splitLists(v.join)
+	for _, address := range o.join {
 		if err := checkAddress(address, true); err != nil {
 			return o, usagef("%s=%q is not %s: %v", given["join"], address, wanted(f.Lookup("join")), err)
 		}
@@ -50,6 +51,24 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		}
 	}
 	return o, v.checkLog(&o, f, given)
+}
+
+// splitLists takes lists with commas apart. A place that is empty is none, unless it is
+// all that there is.
+func splitLists(lists []string) []string {
+	var items []string
+	for _, list := range lists {
+		before := len(items)
+		for item := range strings.SplitSeq(list, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				items = append(items, item)
+			}
+		}
+		if len(items) == before {
+			items = append(items, list) // an error to come
+		}
+	}
+	return items
 }
 
 func (v *values) checkLog(o *options, f *pflag.FlagSet, given map[string]string) error {

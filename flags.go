@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"quicpeer/certs"
+	"quicpeer/internal/nearest"
 	"quicpeer/pb"
 )
 
@@ -91,20 +91,28 @@ func newFlagSet(v *values) *pflag.FlagSet {
 func parseOptions(args []string, getenv func(string) string) (options, error) {
 	var v values
 	f := newFlagSet(&v)
+	o, err := v.parse(f, args, getenv)
+	if err != nil {
+		return options{}, usagef("%v%s", err, oneDashMisspelt(f, args))
+	}
+	return o, nil
+}
+
+func (v *values) parse(f *pflag.FlagSet, args []string, getenv func(string) string) (options, error) {
 	if err := f.Parse(doubleDashes(f, args)); err != nil {
-		return options{}, flagError(err)
+		return options{}, flagError(f, err)
 	}
 	if v.help || v.version {
 		return v.options, nil
 	}
 	if f.NArg() > 0 {
-		return options{}, usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", f.Arg(0))
+		return options{}, unexpected(f.Arg(0))
 	}
 	given := map[string]string{} // the flag's or the variable's name, for messages
 	var err error
 	f.VisitAll(func(flag *pflag.Flag) {
 		given[flag.Name] = "--" + flag.Name
-		if flag.Changed || err != nil {
+		if flag.Changed || err != nil || !hasVariable(flag.Name) {
 			return
 		}
 		name, value := fromEnvironment(flag.Name, getenv)
@@ -112,16 +120,19 @@ func parseOptions(args []string, getenv func(string) string) (options, error) {
 			return
 		}
 		given[flag.Name] = name
-		err = setFromVariable(f, flag, name, value)
+		if f.Set(flag.Name, value) != nil {
+			err = usagef("%s=%q is not %s", name, value, wanted(flag))
+		}
 	})
 	if err != nil {
 		return options{}, err
 	}
-	if v.help || v.version {
-		return v.options, nil
-	}
 	return v.check(f, given)
 }
+
+// hasVariable is true of all flags but two, which ask for something at once: whatever
+// an image sets QUICPEER_VERSION to, it doesn't.
+func hasVariable(flag string) bool { return flag != "version" && flag != "help" }
 
 // fromEnvironment returns the variable of a flag, and its value, empty if unset.
 func fromEnvironment(flag string, getenv func(string) string) (name, value string) {
@@ -136,23 +147,6 @@ func fromEnvironment(flag string, getenv func(string) string) (name, value strin
 // variable is the name of a flag's environment variable.
 func variable(flag string) string {
 	return "QUICPEER_" + strings.ReplaceAll(strings.ToUpper(flag), "-", "_")
-}
-
-func setFromVariable(f *pflag.FlagSet, flag *pflag.Flag, name, value string) error {
-	items := []string{value}
-	if flag.Value.Type() == "stringArray" {
-		items = strings.Split(value, ",")
-		for i := range items {
-			items[i] = strings.TrimSpace(items[i])
-		}
-		items = slices.DeleteFunc(items, func(item string) bool { return item == "" })
-	}
-	for _, item := range items {
-		if err := f.Set(flag.Name, item); err != nil {
-			return usagef("%s=%q is not %s", name, value, wanted(flag))
-		}
-	}
-	return nil
 }
 
 // doubleDashes gives each argument that is one dash and the whole name of a long
@@ -215,8 +209,46 @@ func shortsTakeNext(f *pflag.FlagSet, shorts string) bool {
 	return false
 }
 
+// unexpected is the error of an argument that is no flag.
+func unexpected(arg string) error {
+	if checkAddress(arg, true) == nil {
+		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
+	}
+	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
+}
+
+// longFlags are the names of the flags that users know.
+func longFlags(f *pflag.FlagSet) []string {
+	names := []string{"desired-id"}
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, flag.Name)
+		}
+	})
+	return names
+}
+
+// oneDashMisspelt asks, behind an error, for the long flag that is near to an argument
+// with one dash: pflag takes -lisen for the value "isen" of -l, and says something else.
+func oneDashMisspelt(f *pflag.FlagSet, args []string) string {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, ok := strings.CutPrefix(arg, "-")
+		name, _, _ = strings.Cut(name, "=")
+		if !ok || strings.HasPrefix(name, "-") || f.Lookup(name) != nil {
+			continue
+		}
+		if near := nearest.To(name, longFlags(f)); near != "" {
+			return fmt.Sprintf("; did you mean -%s instead of -%s?", near, name)
+		}
+	}
+	return ""
+}
+
 // flagError says what pflag's error means to the user.
-func flagError(err error) error {
+func flagError(f *pflag.FlagSet, err error) error {
 	var (
 		unknown *pflag.NotExistError
 		missing *pflag.ValueRequiredError
@@ -224,9 +256,13 @@ func flagError(err error) error {
 	)
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
-		return usagef("there is no flag -%s as in %q (quicpeer --help lists them)", unknown.GetSpecifiedName(), "-"+unknown.GetSpecifiedShortnames())
+		return usagef("there is no flag -%s (quicpeer --help lists them)", unknown.GetSpecifiedShortnames())
 	case errors.As(err, &unknown):
-		return usagef("there is no flag --%s (quicpeer --help lists them)", unknown.GetSpecifiedName())
+		name := unknown.GetSpecifiedName()
+		if near := nearest.To(name, longFlags(f)); near != "" {
+			return usagef("there is no flag --%s; did you mean --%s?", name, near)
+		}
+		return usagef("there is no flag --%s (quicpeer --help lists them)", name)
 	case errors.As(err, &missing):
 		return usagef("--%s needs a value: %s", missing.GetFlag().Name, wanted(missing.GetFlag()))
 	case errors.As(err, &invalid):

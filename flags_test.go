@@ -100,7 +100,9 @@ func TestParseOptions(t *testing.T) {
 				o.join, o.noInput, o.json, o.drain, o.noCustody, o.id = []string{"a:1", "b:2"}, true, true, 0, true, "bob"
 			}),
 		},
-		"alias by variable": {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id = "bob" })},
+		"a list by flags":    {args: []string{"-j", "a:1, b:2,", "--join", "[::1]:3"}, want: with(func(o *options) { o.join = []string{"a:1", "b:2", "[::1]:3"} })},
+		"an image's version": {env: []string{"QUICPEER_VERSION=0.1.0", "QUICPEER_HELP=1"}, want: defaults},
+		"alias by variable":  {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id = "bob" })},
 		"a flag wins": {
 			args: []string{"-join", "c:3", "--json=false"},
 			env:  []string{"QUICPEER_JOIN=a:1", "QUICPEER_JSON=nonsense"},
@@ -127,6 +129,18 @@ func TestParseOptions(t *testing.T) {
 func TestParseOptionsRefuses(t *testing.T) {
 	for _, test := range []struct{ args, env, want string }{
 		{"--bogus", "", "there is no flag --bogus"},
+		{"--lisen :5000", "", "there is no flag --lisen; did you mean --listen?"},
+		{"--Listen :5000", "", "did you mean --listen?"},
+		{"--desird-id x", "", "did you mean --desired-id?"},
+		{"--join-time 5s", "", "did you mean --join-timeout?"},
+		{"--cut-fil x", "", "there is no flag --cut-fil (quicpeer"}, // nobody is to know it
+		{"-lisen :5000", "", `unexpected argument ":5000": quicpeer takes flags only (quicpeer --help lists them); did you mean -listen instead of -lisen?`},
+		{"-lisen=:5000", "", "did you mean -listen instead of -lisen?"},
+		{"-jion a:1", "", "did you mean -join instead of -jion?"},
+		{"-jsno", "", "did you mean -json instead of -jsno?"},
+		{"-nework x", "", "there is no flag -nework (quicpeer --help lists them); did you mean -network instead of -nework?"},
+		{"-bogus", "", "there is no flag -bogus (quicpeer --help lists them)"},
+		{"a:1", "", `unexpected argument "a:1": did you mean --join a:1?`},
 		{"-x", "", "there is no flag -x"},
 		{"-test.v", "", "there is no flag --test.v"},
 		{"extra", "", `unexpected argument "extra"`},
@@ -148,7 +162,9 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"--join a:0", "", "can't be 0"},
 		{"--join :5000", "", "localhost"},
 		{"--join a/b:1", "", "no host name has"},
-		{"--join a:1,b:2", "", "HOST:PORT"},
+		{"--join a:1,b", "", `--join="b" is not HOST:PORT`},
+		{"--join=", "", `--join=""`},
+		{"--join=,", "", `--join=","`},
 		{"--network a\tb", "", "printable"},
 		{"--state-dir=", "", "is empty"},
 		{"--drain 5", "", "such as 500ms"},

@@ -11,9 +11,10 @@ Usage:
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
                            a free one (default :0)
-  -j, --join HOST:PORT     a peer of the network to join; may be repeated. Without
-                           it a new network is started, unless the state directory
-                           remembers peers: these are looked for
+  -j, --join HOST:PORT     a peer of the network to join; may be repeated, or be a
+                           list with commas. Without it the peers that the state
+                           directory remembers are looked for; where there are
+                           none, a new network is started
       --no-rejoin          don't look for the peers that the state directory
                            remembers
       --discover           find peers on the LAN, by multicast DNS. Without --join:
@@ -46,10 +47,10 @@ Input and output:
       --version            print the version
   -h, --help               print this text
 
-A flag may also be written with one dash: -listen :5000. Every flag can be set by
-an environment variable, such as QUICPEER_LISTEN for --listen or
-QUICPEER_JOIN_TIMEOUT for --join-timeout; QUICPEER_JOIN holds a list with commas.
-A flag wins over its variable, and an empty variable counts as unset.
+A flag may also be written with one dash: -listen :5000. Every flag but --version
+and --help can be set by an environment variable, such as QUICPEER_LISTEN for
+--listen or QUICPEER_JOIN_TIMEOUT for --join-timeout. A flag wins over its variable,
+and an empty variable counts as unset.
 
 Typed lines:
   text                     a message to everyone
