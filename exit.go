@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"quicpeer/certs"
@@ -132,8 +133,8 @@ func explainNetwork(err error) (status int, hint string) {
 	if errors.Is(err, overlay.ErrStartedElsewhere) {
 		return statusInUse, "the newer one stays; a second peer needs an --id and a --state-dir of its own"
 	}
-	if _, ok := errors.AsType[*overlay.UnreachableError](err); ok {
-		return statusUnreachable, "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever"
+	if e, ok := errors.AsType[*overlay.UnreachableError](err); ok {
+		return statusUnreachable, obstacleHint(e.Obstacles)
 	}
 	if e, ok := errors.AsType[*overlay.RefusedError](err); ok {
 		switch e.Code {
@@ -145,6 +146,27 @@ func explainNetwork(err error) (status int, hint string) {
 		return statusFailed, "the peer there knows more: see its log, or join at another one"
 	}
 	return 0, ""
+}
+
+// obstacleHints say what can be done about each obstacle on the way to a peer to join.
+var obstacleHints = map[overlay.Obstacle]string{
+	overlay.ObstacleSilence:  "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever",
+	overlay.ObstacleName:     "is the name written right, and does this machine's name server know it?",
+	overlay.ObstacleSelf:     "that is this peer itself: name another one, or start a network without --join",
+	overlay.ObstacleProtocol: "the two speak different versions of the protocol; update the older one",
+	overlay.ObstacleFull:     "all places there are taken: join at another peer; --join-timeout 0 tries for ever",
+}
+
+// obstacleHint is that of all obstacles. A peer among others that is this one is none:
+// all may have the same list.
+func obstacleHint(obstacles []overlay.Obstacle) string {
+	var hints []string
+	for _, o := range obstacles {
+		if o != overlay.ObstacleSelf || len(obstacles) == 1 {
+			hints = append(hints, obstacleHints[o])
+		}
+	}
+	return strings.Join(hints, "; ")
 }
 
 func explainState(err error) (status int, hint string) {

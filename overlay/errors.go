@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 	"quicpeer/pb"
+	"quicpeer/transport"
 )
 
 // DuplicateIDError: another peer of the network has the ID.
@@ -38,7 +40,37 @@ func (e *RefusedError) Error() string {
 // UnreachableError: none of the peers to join could be reached in time, or all
 // were full.
 type UnreachableError struct {
-	Failures []string // "HOST:PORT: why", one for each
+	Failures  []string   // "HOST:PORT: why", one for each
+	Obstacles []Obstacle // what their dials came upon, each once
+}
+
+// Obstacle is what a dial to a peer to join came upon, as far as it tells what can be
+// done about it.
+type Obstacle = core.Obstacle
+
+// The obstacles: nobody is there, or what is sent does not get there; the name can't be
+// resolved; it is this peer itself; it speaks another protocol, or version of it; all
+// places there are taken.
+const (
+	ObstacleSilence  = core.ObstacleSilence
+	ObstacleName     = core.ObstacleName
+	ObstacleSelf     = core.ObstacleSelf
+	ObstacleProtocol = core.ObstacleProtocol
+	ObstacleFull     = core.ObstacleFull
+)
+
+// obstacleOf is what the error of a dial says of it.
+func obstacleOf(err error) Obstacle {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return ObstacleName
+	}
+	switch {
+	case errors.Is(err, certs.ErrSelf):
+		return ObstacleSelf
+	case errors.Is(err, transport.ErrProtocol):
+		return ObstacleProtocol
+	}
+	return ObstacleSilence
 }
 
 func (e *UnreachableError) Error() string {

@@ -110,7 +110,7 @@ func TestJoinOneself(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		_, err := Start(t.Context(), w.config("alice", "alice"))
 		var unreachable *UnreachableError
-		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), certs.ErrSelf.Error()) {
+		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), certs.ErrSelf.Error()) || !slices.Equal(unreachable.Obstacles, []Obstacle{ObstacleSelf}) {
 			t.Errorf("Start: %v", err)
 		}
 	})

@@ -294,7 +294,7 @@ func (n *Node) explain(err error) error {
 	case errors.As(err, &join) && join.Refusal != nil:
 		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join):
-		return &UnreachableError{Failures: join.Failures}
+		return &UnreachableError{Failures: join.Failures, Obstacles: join.Obstacles}
 	}
 	return err
 }

@@ -143,6 +143,7 @@ func (r *race) finish(err error) {
 	if err == nil {
 		err = transport.ErrNoAnswer
 	}
+	r.node.core.Hindered(r.dial, obstacleOf(err))
 	r.node.core.DialFailed(r.node.now(), r.dial, errors.Is(err, certs.ErrSelf), err.Error())
 }
 

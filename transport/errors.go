@@ -26,6 +26,8 @@ var (
 	ErrSilent error = timeoutError(fmt.Sprintf("the peer is silent for %v", idleTimeout))
 	// ErrRestarted: the peer has restarted and knows nothing of the link.
 	ErrRestarted = errors.New("the peer has restarted")
+	// ErrProtocol: what answers there does not speak our protocol, or this version of it.
+	ErrProtocol = errors.New("the other side does not speak " + certs.ALPN)
 	// ErrQueueFull: the peer does not read its control stream; the link is closed.
 	ErrQueueFull = errors.New("the peer does not read")
 )
@@ -104,7 +106,7 @@ func explain(err error) error {
 	case errors.As(err, &restarted):
 		return ErrRestarted
 	case errors.As(err, &version):
-		return errors.New("the peer speaks another version of QUIC")
+		return fmt.Errorf("%w: it has another version of QUIC", ErrProtocol)
 	case errors.As(err, &broken):
 		return explainTransport(broken)
 	case errors.Is(err, quic.ErrTransportClosed), errors.Is(err, quic.ErrServerClosed):
@@ -115,12 +117,15 @@ func explain(err error) error {
 
 // explainTransport explains what QUIC itself, or TLS within it, has found wrong.
 func explainTransport(err *quic.TransportError) error {
-	const badCertificate, noProtocol = 0x100 + 42, 0x100 + 120 // TLS alerts, RFC 8446, 6
+	// TLS alerts, RFC 8446, 6. Not all implementations say no common ALPN by the last.
+	const handshakeFailure, badCertificate, protocolVersion, noProtocol = 0x100 + 40, 0x100 + 42, 0x100 + 70, 0x100 + 120
 	switch {
 	case err.Remote && err.ErrorCode == quic.ConnectionRefused:
 		return ErrRefused
 	case err.ErrorCode == noProtocol:
-		return fmt.Errorf("the other side does not speak %s", certs.ALPN)
+		return ErrProtocol
+	case err.Remote && (err.ErrorCode == handshakeFailure || err.ErrorCode == protocolVersion):
+		return fmt.Errorf("%w: %s", ErrProtocol, printable(err.Error()))
 	case err.Remote && err.ErrorCode == badCertificate:
 		return errors.New("the peer does not accept our key (it may be its own, or it expects another peer)")
 	}

@@ -108,15 +108,19 @@ func TestExplain(t *testing.T) {
 		{&quic.IdleTimeoutError{}, "the peer is silent for 15s"},
 		{&quic.HandshakeTimeoutError{}, "no answer"},
 		{&quic.StatelessResetError{}, "the peer has restarted"},
-		{&quic.VersionNegotiationError{}, "the peer speaks another version of QUIC"},
+		{&quic.VersionNegotiationError{}, "the other side does not speak quicpeer/1: it has another version of QUIC"},
 		{&quic.TransportError{Remote: true, ErrorCode: quic.ConnectionRefused}, ErrRefused.Error()},
 		{&quic.TransportError{Remote: true, ErrorCode: 0x178}, "the other side does not speak quicpeer/1"},
+		{&quic.TransportError{Remote: true, ErrorCode: 0x128, ErrorMessage: "No common ALPN protocols"}, "the other side does not speak quicpeer/1: CRYPTO_ERROR 0x128 (remote): No common ALPN protocols"},
 		{&quic.TransportError{Remote: true, ErrorCode: 0x12a}, "the peer does not accept our key (it may be its own, or it expects another peer)"},
 		{&quic.TransportError{ErrorCode: quic.StreamLimitError}, "STREAM_LIMIT_ERROR (local)"},
 		{quic.ErrTransportClosed, "use of closed network connection"},
 	} {
 		if got := explain(fmt.Errorf("wrapped: %w", c.err)); got.Error() != c.want {
 			t.Errorf("%v becomes %q, want %q", c.err, got, c.want)
+		}
+		if got := errors.Is(explain(c.err), ErrProtocol); got != strings.HasPrefix(c.want, ErrProtocol.Error()) {
+			t.Errorf("%v is ErrProtocol: %v", c.err, got)
 		}
 	}
 	if explain(nil) != nil {

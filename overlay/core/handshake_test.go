@@ -200,11 +200,34 @@ func TestJoinFails(t *testing.T) {
 
 	r = newRig(t, two)
 	for _, d := range r.out.Dials {
+		r.c.Hindered(d.ID, ObstacleSelf)
 		r.c.DialFailed(r.now, d.ID, true, "that is this peer itself")
 	}
 	r.pass(2 * tickEvery)
-	if !errors.As(r.out.Err, &join) {
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleSelf}) {
 		t.Errorf("only own addresses: %v", r.out.Err)
+	}
+
+	r = newRig(t, two)
+	for by := ObstacleName; r.out.Err == nil && r.now < time.Minute; by = ObstacleProtocol {
+		for _, d := range r.out.Dials {
+			r.c.Hindered(d.ID, by)
+			r.c.DialFailed(r.now, d.ID, false, "no")
+			by = ObstacleSilence
+		}
+		r.pass(tickEvery)
+	}
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleProtocol, ObstacleSilence}) {
+		t.Errorf("the last of each: %v", join.Obstacles)
+	}
+
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})
+	for r.out.Err == nil && r.now < time.Minute {
+		r.pass(time.Second)
+	}
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleFull}) {
+		t.Errorf("full: %v", r.out.Err)
 	}
 
 	r = newRig(t, func(c *Config) { c.Join = []string{"a:1"} })

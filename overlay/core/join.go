@@ -21,6 +21,7 @@ type target struct {
 	next      time.Duration
 	failures  int
 	why       string // of the last failure
+	obstacle  Obstacle
 	refusal   *pb.HandshakeResponse
 	hopeless  bool     // refused for good, or our own address
 	reached   bool     // it has let us in once
@@ -40,6 +41,8 @@ type JoinError struct {
 	// Refusal is set if a peer has refused us for another reason than being full.
 	Refusal *pb.HandshakeResponse
 	Address string // who did
+	// Obstacles are what the dials came upon, each once.
+	Obstacles []Obstacle
 }
 
 func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
@@ -188,7 +191,7 @@ func (c *Core) checkJoining() {
 }
 
 func (c *Core) joinError() *JoinError {
-	e := &JoinError{}
+	e := &JoinError{Obstacles: c.obstacles()}
 	met := 0
 	for _, t := range c.targets {
 		if t.met {

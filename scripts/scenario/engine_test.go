@@ -177,9 +177,9 @@ type a args
 expect a args 'args~^-l 127.0.0.1:4001 --log-level=debug --json --id a$'
 type b args
 expect b args 'args~^--join=127.0.0.1:4001 -desired-id x -j host:1 --json --state-dir [^ ]*/b --listen 127.0.0.1:0$'
-start c -no-id
+start c -join a,host:1,b -no-id
 type c args
-expect c args 'args~^--json --listen 127.0.0.1:0$'
+expect c args 'args~^-join 127.0.0.1:4001,host:1,127.0.0.1:4001 --json --listen 127.0.0.1:0$'
 `, ""},
 	{"started twice", `
 start a

@@ -71,10 +71,14 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 			}
 			value = words[i]
 		}
-		to, err := address(value)
-		if err != nil {
-			return f, err
+		places := strings.Split(value, ",")
+		for i, place := range places {
+			var err error
+			if places[i], err = address(place); err != nil {
+				return f, err
+			}
 		}
+		to := strings.Join(places, ",")
 		if inline {
 			to = strings.TrimSuffix(word, value) + to
 		}

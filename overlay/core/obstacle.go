@@ -1,0 +1,37 @@
+package core
+
+import "slices"
+
+// Obstacle is what a dial to a peer to join came upon, as far as it tells what can be
+// done about it.
+type Obstacle int
+
+const (
+	ObstacleSilence  Obstacle = iota // nobody is there, or what we send does not get there
+	ObstacleName                     // the name can't be resolved
+	ObstacleSelf                     // we answer there ourselves
+	ObstacleProtocol                 // what answers there does not speak our protocol, or this version of it
+	ObstacleFull                     // all places there are taken
+)
+
+// Hindered is the news of what a dial came upon, before DialFailed.
+func (c *Core) Hindered(id DialID, by Obstacle) {
+	if d := c.dials[id]; d != nil && d.target != nil {
+		d.target.obstacle = by
+	}
+}
+
+// obstacles are those in the way of the peers to join, each once.
+func (c *Core) obstacles() []Obstacle {
+	var list []Obstacle
+	for _, t := range c.targets {
+		by := t.obstacle
+		if t.refusal != nil {
+			by = ObstacleFull
+		}
+		if !t.met && !t.reached && !slices.Contains(list, by) {
+			list = append(list, by)
+		}
+	}
+	return list
+}
