@@ -103,6 +103,9 @@
 //
 // # What is checked without being asked
 //
+// Before anything is played, words that don't exist are named, with the line of the file:
+// verbs, events, fields, and peers that no line starts.
+//
 // Every line of a --json peer is held against the contract: a JSON object with
 // event and time, ready first, left last, joins and leaves of an ID in turn, no
 // message twice, none from a stranger. At the end of the scenario every peer

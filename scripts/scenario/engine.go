@@ -30,6 +30,9 @@ type engine struct {
 	slots   chan struct{}   // bounds the scenarios that play at once; nil: no bound
 	cutting map[string]bool // names of the scenarios with a cut
 
+	events map[string][]string // that the peers print, with their fields; nil: not known
+	names  *strings.Replacer   // writes in a report what the user has written
+
 	mu      sync.Mutex
 	running map[*process]struct{}
 }
@@ -127,17 +130,20 @@ func registered(verb string) string {
 	return verb
 }
 
-// prepare copies the files into dir as testscript is to see them, and returns the
-// copies. It notes who needs --cut-file: with it the socket is not the one that
-// users have.
+// prepare checks the files, copies them into dir as testscript is to see them, and
+// returns the copies. It notes who needs --cut-file: with it the socket is not the one
+// that users have.
 func (e *engine) prepare(files []string, dir string) (copies []string, err error) {
 	e.cutting = map[string]bool{}
+	names := []string{registered("kill"), "kill", registered("stop"), "stop"}
+	var problems []string
 	for i, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
 		script, data, hasData := strings.Cut("\n"+string(text), "\n-- ")
+		problems = append(problems, check(name, script[min(1, len(script)):], e.events)...)
 		if cutLine.MatchString(script) {
 			base := filepath.Base(name)
 			e.cutting[strings.TrimSuffix(base, filepath.Ext(base))] = true
@@ -154,7 +160,11 @@ func (e *engine) prepare(files []string, dir string) (copies []string, err error
 		if err := os.WriteFile(copied, []byte(script), 0o644); err != nil {
 			return nil, err
 		}
-		copies = append(copies, copied)
+		copies, names = append(copies, copied), append(names, copied, name)
+	}
+	e.names = strings.NewReplacer(names...)
+	if len(problems) > 0 {
+		return nil, errors.New(strings.Join(problems, "\n"))
 	}
 	return copies, nil
 }

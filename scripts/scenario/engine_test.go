@@ -266,7 +266,7 @@ type a '{"event":"message","from":"b","message":"1","path":"direct"}'
 expect a message
 expect a message
 `, `a message shown twice`},
-	{"usage", `expect a`, `usage: expect NAME EVENT`},
+	{"usage", "start a\nexpect a", `usage: expect NAME EVENT`},
 	{"a field without value", `
 start a
 expect a x y
@@ -275,7 +275,8 @@ expect a x y
 start a
 ! expect a x
 `, `there is no ! expect`},
-	{"unknown peer", `type a x`, `no peer a has been started`},
+	{"unknown peer", "type a x\nstart a\n", `test.txtar:1: no peer a has been started`},
+	{"the user's own words", "start a\nkill\n", `(?s)> kill\n.*FAIL: /.*/test.txtar:2: usage: kill NAME`},
 }
 
 func TestEngine(t *testing.T) {
@@ -334,11 +335,11 @@ func TestWithin(t *testing.T) {
 // what a scenario gets.
 func TestOwnVerbs(t *testing.T) {
 	for script, want := range map[string]string{
-		"start a\n[linux] stop a\n":     "start a\n[linux] stop-peer a\n",
-		"stop\n":                        "stop-peer\n",
-		"! kill a\n":                    "! kill-peer a\n",
-		"# stop\ntype a stop\n":         "# stop\ntype a stop\n",
-		"start a\n-- file --\nstop a\n": "start a\n-- file --\nstop a\n",
+		"start a\n[linux] stop a\n":      "start a\n[linux] stop-peer a\n",
+		"stop\n":                         "stop-peer\n",
+		"start a\n! kill a\n":            "start a\n! kill-peer a\n",
+		"# stop\nstart a\ntype a stop\n": "# stop\nstart a\ntype a stop\n",
+		"start a\n-- file --\nstop a\n":  "start a\n-- file --\nstop a\n",
 	} {
 		name := filepath.Join(t.TempDir(), "s.txtar")
 		if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
@@ -371,7 +372,7 @@ func play(t *testing.T, script string) (failed bool, text string) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	r := &report{out: &out, counts: &counts{}}
+	r := &report{out: &out, names: e.names, counts: &counts{}}
 	testscript.RunT(r, e.params(files))
 	if e.mu.Lock(); len(e.running) > 0 {
 		t.Errorf("%d processes are left", len(e.running))

@@ -35,7 +35,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 		return 2
 	}
 	fatal := func(err error) int {
-		fmt.Fprintln(stderr, "scenario:", err)
+		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	dir, err := os.MkdirTemp("", "quicpeer-scenario")
@@ -43,7 +43,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 		return fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	e := &engine{program: *program}
+	e := &engine{program: *program, events: events}
 	files, err = e.prepare(files, dir)
 	if err != nil {
 		return fatal(err)
@@ -65,7 +65,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 	signal.Notify(interrupted, os.Interrupt)
 	finished := make(chan counts)
 	go func() {
-		r := &report{out: stdout, verbose: *verbose, brief: *live, counts: &counts{}}
+		r := &report{out: stdout, names: e.names, verbose: *verbose, brief: *live, counts: &counts{}}
 		p := e.params(files)
 		p.TestWork = *keep
 		testscript.RunT(r, p)

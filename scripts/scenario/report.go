@@ -14,6 +14,7 @@ import (
 // other and writes how each went.
 type report struct {
 	out     io.Writer
+	names   *strings.Replacer // see engine
 	verbose bool
 	brief   bool // say nothing more of what passes
 
@@ -26,7 +27,7 @@ type report struct {
 type counts struct{ passed, failed, skipped int }
 
 func (r *report) Run(name string, f func(testscript.T)) {
-	sub := &report{out: r.out, verbose: r.verbose, brief: r.brief, name: name, counts: r.counts}
+	sub := &report{out: r.out, names: r.names, verbose: r.verbose, brief: r.brief, name: name, counts: r.counts}
 	began := time.Now()
 	done := make(chan struct{})
 	// In a goroutine of its own, so that FailNow and Skip can end it in the middle.
@@ -60,7 +61,7 @@ func (r *report) Run(name string, f func(testscript.T)) {
 	}
 }
 
-func (r *report) Log(args ...any) { fmt.Fprintln(&r.text, args...) }
+func (r *report) Log(args ...any) { r.text.WriteString(r.names.Replace(fmt.Sprintln(args...))) }
 
 func (r *report) Fatal(args ...any) {
 	r.Log(args...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,13 +44,35 @@ func TestScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{program: program, slots: make(chan struct{}, atOnce)}
+	e := &engine{program: program, events: events, slots: make(chan struct{}, atOnce)}
 	files, err = e.prepare(files, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, e.params(files))
+	testscript.RunT(namedT{t, e.names}, e.params(files))
 }
+
+// namedT shows a test to testscript, and the user's own files in what that logs.
+type namedT struct {
+	*testing.T
+	names *strings.Replacer
+}
+
+func (t namedT) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(sub *testing.T) { f(namedT{sub, t.names}) })
+}
+
+func (t namedT) Log(args ...any) {
+	t.Helper()
+	t.T.Log(t.names.Replace(fmt.Sprint(args...)))
+}
+
+func (t namedT) Fatal(args ...any) {
+	t.Helper()
+	t.T.Fatal(t.names.Replace(fmt.Sprint(args...)))
+}
+
+func (t namedT) Verbose() bool { return testing.Verbose() }
 
 // readSources makes the program's sources inputs of this test, which go test
 // doesn't see being built: else it would take an old result for a changed program.

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	for script, want := range map[string]string{
+		"start a\nexpct a ready":                                      "f:2: there is no verb expct (did you mean expect?)",
+		"strat a":                                                     "f:1: there is no verb strat (did you mean start?)",
+		"start a\n\n# b\n\t[!windows] ! lgo a x":                      "f:4: there is no verb lgo (did you mean log?)",
+		"dance":                                                       "f:1: there is no verb dance",
+		"start a\nexpect a mesage":                                    "f:2: there is no event mesage (did you mean message?)",
+		"start a\nnext a peer_join id=b":                              "f:2: there is no event peer_join (did you mean peer_joined?)",
+		"start a\nnever a mesage for 1s":                              "f:2: there is no event mesage (did you mean message?)",
+		"start a\ncount a deliverd 2":                                 "f:2: there is no event deliverd (did you mean delivered?)",
+		"start a\nexpect a message form=b within 5s":                  "f:2: message has no field form (did you mean from?)",
+		"start a\nexpect a message from=b boddy~'a b'":                "f:2: message has no field boddy (did you mean body?)",
+		"start a\nnever a peer_left reson=lost for 1s":                "f:2: peer_left has no field reson (did you mean reason?)",
+		"start a\ncount a message colour=red 0":                       "f:2: message has no field colour",
+		"start a\nexpect a message witin 5s":                          `f:2: "witin" is neither field=value nor field~regexp (did you mean within?)`,
+		"start alice\nexpect alcie ready":                             "f:2: no line starts a peer alcie (did you mean alice?)",
+		"start a\nexpct a ready\nexpect a redy":                       "f:2: there is no verb expct (did you mean expect?)|f:3: there is no event redy (did you mean ready?)",
+		"start -text a\nexpect a mesage\nstart a\nexpect a mesage":    "f:4: there is no event mesage (did you mean message?)",
+		"start a\nexpect a ready time~. event=ready id=a key~x$":      "",
+		"start a\nexpect a $what x=y\nexpect a message $what":         "",
+		"start a\nexpect $name mesage\nexpect $name message":          "f:2: there is no event mesage (did you mean message?)",
+		"start a\nsend a b 'it''s #1' # expct\ncount a sent ref=r1 1": "",
+		"netns a b\nlink b down\nheal\nexec true\ncp a b\nport x":     "",
+		"start a\ntype a 'no end":                                     "", // testscript's affair
+		"":                                                            "",
+	} {
+		if got := strings.Join(check("f", script, events), "|"); got != want {
+			t.Errorf("%s\n got %s\nwant %s", script, got, want)
+		}
+	}
+	// Peers whose events are not known.
+	if got := check("f", "start a\nexpect a x y=z", nil); got != nil {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A scenario with a misspelt word is not played, and the user's own file is named.
+func TestMisspelt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "mine.txtar")
+	if err := os.WriteFile(name, []byte("start a\nexpect a raedy\n-- data --\nexpct\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	if status := run([]string{"-program", "/nonexistent", name}, os.Stdout, &stderr); status != 1 || stderr.String() != name+":2: there is no event raedy (did you mean ready?)\n" {
+		t.Errorf("status %d: %s", status, stderr.String())
+	}
+}
+
+// The events are those of the program, field by field.
+func TestEventsAreThoseOfTheProgram(t *testing.T) {
+	files, err := filepath.Glob("../../*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := ""
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source += string(text)
+	}
+	fields := map[string][]string{} // of the types
+	for _, m := range regexp.MustCompile(`(?s)type (\w+) struct \{\n(.*?)\n\}`).FindAllStringSubmatch(source, -1) {
+		for _, tag := range regexp.MustCompile("`json:\"([a-z_]+)").FindAllStringSubmatch(m[2], -1) {
+			fields[m[1]] = append(fields[m[1]], tag[1])
+		}
+	}
+	found := 0
+	for _, m := range regexp.MustCompile(`(\w+)\{j\.head\("(\w+)"\)`).FindAllStringSubmatch(source, -1) {
+		found++
+		if !slices.Equal(events[m[2]], fields[m[1]]) {
+			t.Errorf("%s has the fields %q, here are %q", m[2], fields[m[1]], events[m[2]])
+		}
+	}
+	if found != len(events) {
+		t.Errorf("the program has %d events, here are %d", found, len(events))
+	}
+}

@@ -1,0 +1,25 @@
+package main
+
+// events are the events of a --json peer, with their fields beside event and time. A
+// test holds them against the program's.
+var events = map[string][]string{
+	"ready":       {"id", "key", "listen", "version"},
+	"peer_joined": {"id", "key", "via"},
+	"peer_left":   {"id", "reason"},
+	"message":     {"message", "from", "to", "body", "sent_at", "path"},
+	"sent":        {"message", "to", "ref"},
+	"delivered":   {"message", "to", "ref", "path", "rtt_ms"},
+	"buffered":    {"message", "to", "ref", "reason"},
+	"failed":      {"message", "to", "ref", "error"},
+	"table":       {"peers", "ref"},
+	"buffer":      {"messages", "ref"},
+	"net":         {"nat", "addresses", "port_map", "peers", "ref"},
+	"error":       {"error", "input", "ref"},
+	"left":        {"undelivered", "ref"},
+}
+
+// scriptVerbs are those of testscript itself, but for those that have been replaced.
+var scriptVerbs = []string{
+	"cd", "chmod", "cmp", "cmpenv", "cp", "env", "exec", "exists", "grep", "mkdir", "mv", "rm", "skip", "stderr", "stdin",
+	"stdout", "symlink", "ttyin", "ttyout", "unix2dos", "unquote", "wait",
+}
