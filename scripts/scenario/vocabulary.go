@@ -4,6 +4,7 @@ package main
 // test holds them against the program's.
 var events = map[string][]string{
 	"ready":       {"id", "key", "listen", "version"},
+	"joined":      {"address", "id", "ref"},
 	"peer_joined": {"id", "key", "via"},
 	"peer_left":   {"id", "reason"},
 	"message":     {"message", "from", "to", "body", "sent_at", "path"},
