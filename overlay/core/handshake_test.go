@@ -209,11 +209,14 @@ func TestJoinFails(t *testing.T) {
 	}
 
 	r = newRig(t, two)
-	for by := ObstacleName; r.out.Err == nil && r.now < time.Minute; by = ObstacleProtocol {
+	for a := ObstacleName; r.out.Err == nil && r.now < time.Minute; a = ObstacleProtocol {
 		for _, d := range r.out.Dials {
+			by := ObstacleSilence
+			if d.Candidates[0].Address == "a:1" {
+				by = a
+			}
 			r.c.Hindered(d.ID, by)
 			r.c.DialFailed(r.now, d.ID, false, "no")
-			by = ObstacleSilence
 		}
 		r.pass(tickEvery)
 	}

@@ -21,7 +21,8 @@ func (c *Core) Hindered(id DialID, by Obstacle) {
 	}
 }
 
-// obstacles are those in the way of the peers to join, each once.
+// obstacles are those in the way of the peers to join, each once. Acquaintances are
+// nobody's wish.
 func (c *Core) obstacles() []Obstacle {
 	var list []Obstacle
 	for _, t := range c.targets {

@@ -38,6 +38,7 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scenarios", err)
 	}
+	files = append(files, readmeScenario(t))
 	info, _ := debug.ReadBuildInfo()
 	race := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 	program, err := build(t.TempDir(), race)
@@ -73,6 +74,24 @@ func (t namedT) Fatal(args ...any) {
 }
 
 func (t namedT) Verbose() bool { return testing.Verbose() }
+
+// readmeScenario is the one that README.md shows, in a file.
+func readmeScenario(t *testing.T) string {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, found := strings.Cut(string(text), "Save this as `mine.txtar`:\n\n```\n")
+	script, _, ended := strings.Cut(script, "```")
+	if !found || !ended {
+		t.Fatal("README.md shows no scenario")
+	}
+	name := filepath.Join(t.TempDir(), "mine.txtar")
+	if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
 
 // readSources makes the program's sources inputs of this test, which go test
 // doesn't see being built: else it would take an old result for a changed program.
