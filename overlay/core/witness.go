@@ -196,7 +196,9 @@ func (q *inquiry) addWitnesses(list []certs.ID) {
 }
 
 // askStrangers adds peers that have no link to the subject, as far as we know:
-// they look for evidence of their own.
+// they look for evidence of their own. One of them is heard by us, if there is one: after
+// a cut, or a crash of many, all that are taken at random may be gone as well, and a round
+// with them is lost.
 func (c *Core) askStrangers(q *inquiry) {
 	if q.rounds >= maxStrangerRounds {
 		return
@@ -205,15 +207,36 @@ func (c *Core) askStrangers(q *inquiry) {
 		c.dialEntry(q.subject)
 	}
 	q.rounds++
-	for range enoughWitnesses {
-		e := c.pick(func(e *entry) bool {
-			return e.alive() && e != c.self && e != q.subject && c.inquiryFor(e) == nil &&
-				!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
-		})
+	isStranger := func(e *entry) bool {
+		return e.alive() && e != c.self && e != q.subject && c.inquiryFor(e) == nil &&
+			!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
+	}
+	for i := range enoughWitnesses {
+		var e *entry
+		if i == 0 {
+			e = c.pickHeard(isStranger)
+		}
+		if e == nil {
+			e = c.pick(isStranger)
+		}
 		if e != nil {
 			q.addWitnesses([]certs.ID{e.record.ID})
 		}
 	}
+}
+
+// pickHeard is pick among those whom we hear.
+func (c *Core) pickHeard(ok func(*entry) bool) *entry {
+	var heard []*entry
+	for _, l := range c.links {
+		if l.state == linkUp && c.now-l.heard <= freshWithin+l.slowness() && l.entry != nil && ok(l.entry) {
+			heard = append(heard, l.entry)
+		}
+	}
+	if len(heard) == 0 {
+		return nil
+	}
+	return heard[c.cfg.Rand.IntN(len(heard))]
 }
 
 // askAll asks the witnesses that have not said anything: some, then all.

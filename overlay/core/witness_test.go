@@ -286,6 +286,28 @@ func TestWitnessesThatDoNotAnswer(t *testing.T) {
 	}
 }
 
+// TestOneStrangerIsHeard: where most of the network has gone at once, those taken at
+// random are gone as well, and would be asked in vain for two rounds.
+func TestOneStrangerIsHeard(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(300) })
+	r.neighbour(1, "one")
+	r.pass(tickEvery)
+	subject := r.c.pick(func(e *entry) bool { return e != r.c.self && r.c.linkTo(e.record.Key) == nil })
+	r.c.inquire(subject, true)
+	var asked []string
+	for range 3 { // two pings and a dial, and then the strangers
+		r.pass(pingTimeout)
+		for _, m := range r.frames() {
+			if question := m.GetRouted().GetQuestion(); question.GetId() == string(subject.record.ID) {
+				asked = append(asked, m.GetRouted().GetTo())
+			}
+		}
+	}
+	if len(asked) != enoughWitnesses || !slices.Contains(asked, "one") {
+		t.Errorf("asks %v", asked)
+	}
+}
+
 // TestUnknownToAll: whom we can't reach, and of whom nobody knows anything, is
 // hidden from our user after a while; what we tell others does not change.
 func TestUnknownToAll(t *testing.T) {

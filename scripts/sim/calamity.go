@@ -8,13 +8,13 @@ import (
 
 // split cuts the network in two halves for ten minutes.
 func split(s settings) []row {
-	return s.cutFor(s.peers(), pick(s, time.Minute, 10*time.Minute), true)
+	return s.cutFor(s.n, pick(s, time.Minute, 10*time.Minute), true)
 }
 
 // hour does so for an hour, in a network of half the size for the sake of its length.
 // Links that are over can't help any more then. Since there is no loss, keepalives are spared.
 func hour(s settings) []row {
-	return s.cutFor(s.peers()/2, pick(s, 5*time.Minute, time.Hour), false)
+	return s.cutFor(s.n/2, pick(s, 5*time.Minute, time.Hour), false)
 }
 
 func (s settings) cutFor(n int, d time.Duration, keepalives bool) []row {
@@ -35,7 +35,7 @@ func (s settings) cutFor(n int, d time.Duration, keepalives bool) []row {
 
 // half kills every second peer at once.
 func half(s settings) []row {
-	n := s.peers()
+	n := s.n
 	w := s.network(n, 0)
 	for _, p := range w.some(n / 2) {
 		p.crash()
@@ -59,7 +59,7 @@ func half(s settings) []row {
 // that stands at a day long ago.
 func restart(s settings) []row {
 	const within10 = 10 * time.Second
-	n := s.peers()
+	n := s.n
 	w := s.network(n, 0)
 	type turn struct {
 		at    time.Duration

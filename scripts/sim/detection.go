@@ -7,7 +7,7 @@ const lossy = 0.2
 
 // crash kills one peer after the other, and looks when all others know.
 func crash(s settings) []row {
-	w := s.network(s.peers(), lossy)
+	w := s.network(s.n, lossy)
 	var first, last, marked times
 	for range pick(s, 5, 40) {
 		victim := w.someone()
@@ -72,7 +72,7 @@ func (p *peer) marks(other *peer) bool {
 
 // falseLost lets nothing happen for long under loss: nobody may be said to be lost.
 func falseLost(s settings) []row {
-	n := s.peers()
+	n := s.n
 	w := s.network(n, lossy)
 	d := time.Duration(pick(s, 0.05, s.hours) * float64(time.Hour))
 	w.run(d)

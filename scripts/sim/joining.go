@@ -9,7 +9,7 @@ func join(s settings) []row {
 }
 
 func (s settings) joins(loss float64, bar time.Duration, what, rival string) []row {
-	w := s.network(s.peers(), loss)
+	w := s.network(s.n, loss)
 	var each, dials, readies times
 	for range pick(s, 5, 30) {
 		e, d, r := w.arrival(20 * time.Second)
@@ -30,7 +30,7 @@ func (s settings) joins(loss float64, bar time.Duration, what, rival string) []r
 
 // churn has sessions of an hour in a network of the usual size, and counts bytes.
 func churn(s settings) []row {
-	n := s.peers()
+	n := s.n
 	w := s.network(n, 0)
 	d := pick(s, time.Minute, 10*time.Minute)
 	before := w.count

@@ -73,14 +73,17 @@ const memoryLimit = 11 << 30
 func main() {
 	var s settings
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of all that is random")
-	flag.IntVar(&s.n, "n", 1000, "peers, in the scenarios of 1000")
+	flag.IntVar(&s.n, "n", 0, "peers, in the scenarios of 1000; 0: 1000, or 100 if quick")
 	flag.Float64Var(&s.hours, "hours", 1, "hours of quiet in the scenario \"false\"")
-	flag.BoolVar(&s.quick, "quick", false, "small networks and short times; the bars mean little")
+	flag.BoolVar(&s.quick, "quick", false, "small networks, short times, few repeats; the bars mean little")
 	flag.StringVar(&s.only, "only", "", "run these scenarios only: "+strings.Join(names(), ","))
 	flag.StringVar(&s.growth, "growth", "", "write the figures of the scenario \"growth\" to this file, as CSV")
 	flag.StringVar(&s.follow, "follow", "", "print to standard error what the peer with this ID does and what others say of it")
 	flag.Parse()
 	s.log = os.Stderr
+	if s.n == 0 {
+		s.n = pick(s, 100, 1000)
+	}
 	debug.SetMemoryLimit(memoryLimit)
 	ok, err := run(s, os.Stdout)
 	if err != nil {

@@ -5,7 +5,7 @@ import "time"
 // rough has the calamities happen while packets are lost as well, in a network of
 // half the usual size: half of it crashes, a cut and its heal, fast churn.
 func rough(s settings) []row {
-	n := s.peers() / 2
+	n := s.n / 2
 	w := s.network(n, lossy)
 	for _, p := range w.some(n / 2) {
 		p.crash()
@@ -34,7 +34,7 @@ func rough(s settings) []row {
 // minority cuts a tenth off for two minutes. To those few most peers are lost, and few
 // are left to find that out: the study's rule took 40 s.
 func minority(s settings) []row {
-	n := s.peers()
+	n := s.n
 	w := s.network(n, 0)
 	few := w.some(n / 10)
 	sides := w.sides(few)

@@ -65,9 +65,6 @@ func pick[T any](s settings, quick, full T) T {
 	return full
 }
 
-// peers is the size of a network of the usual size.
-func (s settings) peers() int { return pick(s, min(s.n, 100), s.n) }
-
 // warmUp is how long a network may take to become one from nothing but full tables.
 const warmUp = time.Minute
 

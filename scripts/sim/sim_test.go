@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -137,5 +138,16 @@ func TestDeadLinkEndsWhenIdle(t *testing.T) {
 	w.run(2 * time.Second)
 	if dead > 1 || len(w.peers[0].ends) != 0 {
 		t.Errorf("%d and then %d links to a dead peer", dead, len(w.peers[0].ends))
+	}
+}
+
+// TestBars holds the rows that cost little to their bars: crash, join and split, in a
+// network of 300. The race detector would make it take minutes, and within a network there
+// is one goroutine: so the program is built without.
+func TestBars(t *testing.T) {
+	out, err := exec.Command("go", "run", ".", "-quick", "-n", "300", "-only", "crash,join,split").CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil || !strings.Contains(string(out), "\nsplit ") {
+		t.Errorf("a bar is missed: %v", err)
 	}
 }
