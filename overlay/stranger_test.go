@@ -101,7 +101,7 @@ func (s *stranger) record(change func(*pb.Record)) *pb.Signed {
 
 // hello is the stranger's handshake.
 func (s *stranger) hello() *pb.HandshakeStart {
-	return &pb.HandshakeStart{Version: core.ProtocolVersion, Id: string(s.state.ID), Record: s.record(nil)}
+	return &pb.HandshakeStart{Version: pb.Version, Id: string(s.state.ID), Record: s.record(nil)}
 }
 
 // join dials and makes a correct handshake.

@@ -3,22 +3,64 @@ package pb
 import (
 	"cmp"
 	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
+// checkRouted judges what all must be able to read who carry the frame.
 func checkRouted(r *Routed) error {
 	for i, parent := range r.GetParents() {
 		if int(parent) > i {
 			return fmt.Errorf("a way that is none")
 		}
 	}
-	if err := cmp.Or(
+	return cmp.Or(
 		CheckID(r.GetFrom()),
 		CheckID(r.GetTo()),
 		checkIDs("passed", r.GetPassed(), MaxPassed),
 		checkLength("parents", r.GetParents(), len(r.GetPassed())),
-	); err != nil {
-		return err
+	)
+}
+
+// OpenRouted is for the receiver of something routed: it returns r without what this
+// version does not know of it. The error is why the content can't be read.
+func OpenRouted(r *Routed) (*Routed, error) {
+	if hasUnknown(r.ProtoReflect()) {
+		b, err := proto.Marshal(r)
+		r = new(Routed)
+		if err == nil {
+			err = proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		}
 	}
+	if err := checkContent(r); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	return r, nil
+}
+
+// hasUnknown says that fields are in m, at any depth, that this version does not know.
+func hasUnknown(m protoreflect.Message) bool {
+	found := len(m.GetUnknown()) > 0
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil: // its elements are no messages
+		case field.IsList():
+			for i := range value.List().Len() {
+				found = found || hasUnknown(value.List().Get(i).Message())
+			}
+		default:
+			found = found || hasUnknown(value.Message())
+		}
+		return !found
+	})
+	return found
+}
+
+func checkContent(r *Routed) error {
 	switch c := r.GetContent().(type) {
 	case *Routed_Question:
 		return cmp.Or(checkLength("key", c.Question.GetSubject(), KeySize), CheckID(c.Question.GetId()))
@@ -28,7 +70,7 @@ func checkRouted(r *Routed) error {
 		}
 		return checkSigned(c.Answer.GetTestimony(), maxTestimony)
 	case *Routed_Accusation:
-		return checkAnnouncements([]*Announcement{c.Accusation})
+		return CheckAnnouncement(c.Accusation)
 	case *Routed_Ping:
 		return checkLength("key", c.Ping.GetKey(), KeySize)
 	case *Routed_Pong:
@@ -46,25 +88,13 @@ func checkRouted(r *Routed) error {
 	case *Routed_Called:
 		return checkName(c.Called.GetId(), c.Called.GetKey())
 	case *Routed_Go:
-		return checkGo(c.Go)
+		return checkName(c.Go.GetId(), c.Go.GetKey())
 	}
-	return fmt.Errorf("nothing that is routed")
+	return fmt.Errorf("a content that is not known")
 }
 
 func checkName(id string, key []byte) error {
 	return cmp.Or(CheckID(id), checkLength("key", key, KeySize))
-}
-
-func checkGo(g *Go) error {
-	return cmp.Or(checkName(g.GetId(), g.GetKey()), checkAtMost("address", len(g.GetObserved()), maxAddress))
-}
-
-// checkAddress leaves what is in the text to whoever reads it.
-func checkAddress(a string) error {
-	if a == "" {
-		return fmt.Errorf("no address")
-	}
-	return checkAtMost("address", len(a), maxAddress)
 }
 
 func checkEnvelope(e *Envelope) error {

@@ -5,11 +5,11 @@ package pb
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -33,55 +33,71 @@ func Append(b []byte, m *PeerMessage) ([]byte, error) {
 	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 }
 
+// UnknownError is what [Read] and [Check] say of a frame that this version does not
+// know, be it its type or its content. It is to be skipped.
+type UnknownError struct {
+	Type  PeerMessageType
+	Bytes int // of the frame; 0 from Check
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("a frame of type %v whose content is not known", e.Type)
+}
+
 // Read reads the next frame of at most limit bytes and checks it. It returns
 // io.EOF at the end of the stream between two frames, io.ErrUnexpectedEOF inside
-// one, an error that is [ErrMalformed] for a frame that breaks the protocol, and
-// the stream's own error otherwise.
+// one, an error that is [ErrMalformed] for a frame that breaks the protocol,
+// *[UnknownError] for one that is to be skipped, and the stream's own error otherwise.
 func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
-	if _, err := r.Peek(1); err != nil {
+	size, err := readSize(r)
+	if err != nil {
 		return nil, err
 	}
-	source := &erringReader{r: r}
-	m := new(PeerMessage)
-	// Fields that this version does not know are dropped: they would be kept in the
-	// table and passed on, without anybody having checked their size.
-	err := protodelim.UnmarshalOptions{
-		MaxSize:          int64(limit),
-		UnmarshalOptions: proto.UnmarshalOptions{DiscardUnknown: true},
-	}.UnmarshalFrom(source, m)
-	switch {
-	case err == nil:
-		return m, Check(m)
-	case source.err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+	if size > uint64(limit) {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrMalformed, size, limit)
+	}
+	b := make([]byte, size)
+	if _, err := io.ReadFull(r, b); err == io.EOF {
 		return nil, io.ErrUnexpectedEOF
-	case source.err != nil:
-		return nil, source.err
-	default:
+	} else if err != nil {
+		return nil, err
+	}
+	// Fields that this version does not know are dropped: they would be kept in the
+	// table and passed on, without anybody having checked their size. What is routed
+	// keeps them, since most only carry it; see OpenRouted.
+	m := new(PeerMessage)
+	err = proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
+	if err == nil && m.GetRouted() != nil {
+		m = new(PeerMessage)
+		err = proto.Unmarshal(b, m)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-}
-
-// erringReader remembers the error of the reader below, so that Read can tell a
-// broken stream from a broken frame.
-type erringReader struct {
-	r   *bufio.Reader
-	err error
-}
-
-func (e *erringReader) Read(b []byte) (int, error) {
-	n, err := e.r.Read(b)
-	if err != nil {
-		e.err = err
+	err = Check(m)
+	if unknown, ok := err.(*UnknownError); ok {
+		unknown.Bytes = len(b)
 	}
-	return n, err
+	return m, err
 }
 
-func (e *erringReader) ReadByte() (byte, error) {
-	c, err := e.r.ReadByte()
-	if err != nil {
-		e.err = err
+// readSize reads the length before a frame, a varint of at most 10 bytes as protobuf
+// has them.
+func readSize(r *bufio.Reader) (size uint64, err error) {
+	for i := range binary.MaxVarintLen64 {
+		c, err := r.ReadByte()
+		if err == io.EOF && i > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		size |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			return size, nil
+		}
 	}
-	return c, err
+	return 0, fmt.Errorf("%w: a length without end", ErrMalformed)
 }
 
 // Wrap puts a content into the PeerMessage of its type. It panics on anything

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/netip"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -34,6 +36,8 @@ func FuzzRead(f *testing.F) {
 			case err == nil:
 				roundTrip(t, m)
 				continue
+			case errors.As(err, new(*pb.UnknownError)):
+				continue
 			case len(data) == 0 && err != io.EOF:
 				t.Fatalf("an empty stream: %v", err)
 			case err != io.EOF && err != io.ErrUnexpectedEOF && !errors.Is(err, pb.ErrMalformed):
@@ -56,26 +60,38 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := new(pb.PeerMessage)
-		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m) != nil { // as Read does
+		if proto.Unmarshal(data, m) != nil {
 			return
 		}
+		if m.GetRouted() == nil { // as Read does
+			m = new(pb.PeerMessage)
+			if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {
+				t.Fatalf("with its unknown fields it could be read: %v", err)
+			}
+		}
 		if err := pb.Check(m); err != nil {
-			if !errors.Is(err, pb.ErrMalformed) {
+			if !errors.Is(err, pb.ErrMalformed) && !errors.As(err, new(*pb.UnknownError)) {
 				t.Fatalf("an error that nobody expects: %v", err)
 			}
 			return
 		}
 		roundTrip(t, m)
 		for _, a := range m.GetPropagation().GetAnnouncements() {
-			if r, err := pb.ParseRecord(a.GetRecord()); err == nil && (len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil) {
-				t.Fatalf("a record in bad form: %v", r)
+			if r, err := pb.ParseRecord(a.GetRecord()); err == nil {
+				checkRecord(t, r)
+			}
+			if err := pb.CheckAnnouncement(a); err == nil && (len(a.GetRecord().GetSignature()) != 64 || len(a.GetTestimonies()) > pb.MaxTestimonies) {
+				t.Fatalf("an announcement in bad form: %v", a)
 			}
 			for _, signed := range a.GetTestimonies() {
 				checkTestimony(t, signed)
 			}
 		}
-		checkTestimony(t, m.GetRouted().GetAnswer().GetTestimony())
 		if r := m.GetRouted(); r != nil {
+			if opened, err := pb.OpenRouted(r); err == nil {
+				m = pb.Wrap(opened)
+				checkOpened(t, opened)
+			}
 			for i, parent := range r.GetParents() {
 				if int(parent) > i || len(r.GetPassed()) <= i {
 					t.Fatalf("a way that is none: %v", r)
@@ -89,12 +105,40 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
+// checkOpened looks at what was routed to us: nothing that is not known is left in it.
+func checkOpened(t *testing.T, r *pb.Routed) {
+	t.Helper()
+	checkTestimony(t, r.GetAnswer().GetTestimony())
+	b, err := proto.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := new(pb.Routed)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, known); err != nil || !proto.Equal(known, r) {
+		t.Fatalf("something is left that is not known: %v, %v", r, err)
+	}
+}
+
+// checkRecord looks at what is used of a record.
+func checkRecord(t *testing.T, r *pb.Record) {
+	t.Helper()
+	if len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil || len(r.GetAddresses()) > pb.MaxAddresses ||
+		len(r.GetObserved()) > pb.MaxObserved || len(r.GetSealingKey()) != 0 && len(r.GetSealingKey()) != pb.KeySize {
+		t.Fatalf("a record in bad form: %v", r)
+	}
+	for _, a := range slices.Concat(r.GetAddresses(), r.GetObserved()) {
+		if _, err := netip.ParseAddrPort(a); err != nil {
+			t.Fatalf("an address that can't be dialled: %v", err)
+		}
+	}
+}
+
 // checkSealed looks at what goes over others: within its bounds, and what is signed in
 // it, taken for anything that is signed, is well formed or refused.
 func checkSealed(t *testing.T, m *pb.PeerMessage) {
 	t.Helper()
 	e, d := m.GetRouted().GetEnvelope(), m.GetDeposit()
-	if e != nil && (e.GetPart() >= e.GetParts() || e.GetParts() > pb.MaxParts || len(e.GetSealed()) > pb.MaxPart) {
+	if _, err := pb.OpenRouted(m.GetRouted()); e != nil && err == nil && (e.GetPart() >= e.GetParts() || e.GetParts() > pb.MaxParts || len(e.GetSealed()) > pb.MaxPart) {
 		t.Fatalf("a part that is none: %v", e)
 	}
 	if d != nil && (len(d.GetReceiverKey()) != pb.KeySize || len(d.GetSealed()) == 0 || len(d.GetSealed()) > pb.MaxDeposit) {

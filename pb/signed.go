@@ -3,20 +3,27 @@ package pb
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
 
 // ParseRecord opens the payload of a Signed record and checks it as [Check]
-// does a frame. It does not check the signature.
+// does a frame. Addresses of a form that is not known, those beyond the limit, and a
+// sealing key of another kind are left out. It does not check the signature.
 func ParseRecord(s *Signed) (*Record, error) {
 	r := new(Record)
-	if err := unmarshal(s, r); err != nil {
+	if err := unmarshal(s, maxRecord, r); err != nil {
 		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
 	}
 	if err := checkRecord(r); err != nil {
 		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
+	}
+	r.Addresses, r.Observed = readable(r.Addresses, MaxAddresses), readable(r.Observed, MaxObserved)
+	if len(r.SealingKey) != KeySize {
+		r.SealingKey = nil
 	}
 	return r, nil
 }
@@ -34,41 +41,26 @@ func checkRecord(r *Record) error {
 	if err := CheckNetwork(r.GetNetwork()); err != nil {
 		return err
 	}
-	if err := cmp.Or(
-		checkAddresses(r.GetAddresses(), MaxAddresses),
-		checkAddresses(r.GetObserved(), MaxObserved),
-	); err != nil {
-		return err
-	}
 	if r.GetEpoch() == 0 {
 		return fmt.Errorf("no epoch")
 	}
-	if len(r.GetSealingKey()) == 0 {
-		return nil
-	}
-	return checkLength("sealing key", r.GetSealingKey(), KeySize)
+	return nil
 }
 
-func checkAddresses(list []string, most int) error {
-	if err := checkAtMost("addresses", len(list), most); err != nil {
-		return err
-	}
-	for _, a := range list {
-		if err := checkAtMost("address", len(a), maxAddress); err != nil {
-			return err
-		}
-		if ap, err := netip.ParseAddrPort(a); err != nil || ap.Port() == 0 {
-			return fmt.Errorf("address %q is no IP:PORT", a)
-		}
-	}
-	return nil
+// readable are the addresses that this version can read, at most so many.
+func readable(list []string, most int) []string {
+	list = slices.DeleteFunc(list, func(a string) bool {
+		ap, err := netip.ParseAddrPort(a)
+		return err != nil || ap.Port() == 0 || len(a) > maxAddress
+	})
+	return list[:min(len(list), most)]
 }
 
 // ParseBroadcast opens the payload of a signed broadcast and checks it. It does
 // not check the signature.
 func ParseBroadcast(s *Signed) (*BroadcastContent, error) {
 	c := new(BroadcastContent)
-	if err := unmarshal(s, c); err != nil {
+	if err := unmarshal(s, maxBroadcastSize, c); err != nil {
 		return nil, fmt.Errorf("%w: broadcast: %v", ErrMalformed, err)
 	}
 	if err := checkBroadcastContent(c); err != nil {
@@ -97,7 +89,7 @@ func checkBroadcastContent(c *BroadcastContent) error {
 // not check the signature.
 func ParseTestimony(s *Signed) (*Testimony, error) {
 	t := new(Testimony)
-	if err := unmarshal(s, t); err != nil {
+	if err := unmarshal(s, maxTestimony, t); err != nil {
 		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
 	}
 	if err := cmp.Or(
@@ -114,7 +106,7 @@ func ParseTestimony(s *Signed) (*Testimony, error) {
 // the signature.
 func ParseLetter(s *Signed) (*Letter, error) {
 	l := new(Letter)
-	if err := unmarshal(s, l); err != nil {
+	if err := unmarshal(s, math.MaxInt, l); err != nil {
 		return nil, fmt.Errorf("%w: letter: %v", ErrMalformed, err)
 	}
 	if err := checkLetter(l); err != nil {
@@ -128,7 +120,6 @@ func checkLetter(l *Letter) error {
 		CheckID(l.GetSender()),
 		checkLength("key", l.GetKey(), KeySize),
 		checkLength("receiver's key", l.GetReceiverKey(), KeySize),
-		checkLength("sealing key", l.GetSealingKey(), KeySize),
 		CheckNetwork(l.GetNetwork()),
 		checkAtMost("messages", len(l.GetMessages()), MaxLetter),
 		checkAtMost("receipts", len(l.GetReceipts()), MaxLetter),
@@ -152,7 +143,7 @@ func checkLetter(l *Letter) error {
 // does not check the signature.
 func ParseCollected(s *Signed) (*CollectedContent, error) {
 	c := new(CollectedContent)
-	if err := unmarshal(s, c); err != nil {
+	if err := unmarshal(s, maxCollected, c); err != nil {
 		return nil, fmt.Errorf("%w: collected: %v", ErrMalformed, err)
 	}
 	err := cmp.Or(checkLength("key", c.GetKey(), KeySize), checkAtMost("deposits", len(c.GetDeposits()), MaxLetter))
@@ -165,6 +156,10 @@ func ParseCollected(s *Signed) (*CollectedContent, error) {
 	return c, nil
 }
 
-func unmarshal(s *Signed, m proto.Message) error {
+// unmarshal opens a payload of at most limit bytes.
+func unmarshal(s *Signed, limit int, m proto.Message) error {
+	if err := checkSigned(s, limit); err != nil {
+		return err
+	}
 	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(s.GetPayload(), m)
 }

@@ -36,16 +36,24 @@ func (n *news) claims() []Claim {
 	return list
 }
 
-// open checks an announcement by itself; false means that the link had to be
-// closed for it. Signatures are checked later, and of news alone.
+// open checks an announcement by itself. One that can't be read is dropped: n.record
+// is nil. ok is false if the link had to be closed for it. Signatures are checked later,
+// and of news alone.
 func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
-	r, err := c.cfg.Open(a.GetRecord())
+	err := pb.CheckAnnouncement(a)
+	var r *Record
+	if err == nil {
+		r, err = c.cfg.Open(a.GetRecord())
+	}
+	lost := a.GetType() == pb.AnnouncementType_LOST
+	var words []*pb.Testimony
+	if lost && err == nil {
+		words, err = parseTestimonies(a.GetTestimonies())
+	}
 	if err != nil {
-		c.violation(from, err.Error())
-		return n, false
+		return n, c.skip(from, err)
 	}
 	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
-	lost := n.state == pb.AnnouncementType_LOST
 	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
 		c.violation(from, "an announcement that its record does not bear out")
 		return n, false
@@ -55,7 +63,8 @@ func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
 		return n, false
 	}
 	if lost {
-		if why := n.openProof(a.GetTestimonies()); why != "" {
+		n.proof, n.witnesses = a.GetTestimonies(), words
+		if why := n.judgeProof(); why != "" {
 			c.violation(from, why)
 			return n, false
 		}
@@ -63,27 +72,33 @@ func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
 	return n, true
 }
 
-// openProof opens the testimonies of a LOST: two at least, of different members,
-// about this version.
-func (n *news) openProof(list []*pb.Signed) (why string) {
-	if len(list) < minTestimonies {
+func parseTestimonies(list []*pb.Signed) (words []*pb.Testimony, err error) {
+	for _, signed := range list {
+		t, err := pb.ParseTestimony(signed)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, t)
+	}
+	return words, nil
+}
+
+// judgeProof says what is wrong with the testimonies of a LOST: two at least, of
+// different members, about this version.
+func (n *news) judgeProof() (why string) {
+	if len(n.witnesses) < minTestimonies {
 		return "somebody is called lost without testimonies"
 	}
 	var keys [][]byte
-	for _, signed := range list {
-		t, err := pb.ParseTestimony(signed)
+	for _, t := range n.witnesses {
 		switch {
-		case err != nil:
-			return err.Error()
 		case certs.PublicKey(t.GetSubject()) != n.record.Key || t.GetEpoch() != n.record.Epoch || t.GetSeq() != n.record.Seq:
 			return "a testimony about somebody else"
 		case certs.PublicKey(t.GetKey()) == n.record.Key || slices.ContainsFunc(keys, func(k []byte) bool { return string(k) == string(t.GetKey()) }):
 			return "testimonies of the same peer, or of the lost one"
 		}
 		keys = append(keys, t.GetKey())
-		n.witnesses = append(n.witnesses, t)
 	}
-	n.proof = list
 	return ""
 }
 
@@ -92,7 +107,7 @@ func (n *news) openProof(list []*pb.Signed) (why string) {
 // the link had to be closed for it.
 func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	n, ok := c.open(from, a)
-	if !ok || !c.isNews(from, n) || c.isJudged(n) {
+	if n.record == nil || !ok || !c.isNews(from, n) || c.isJudged(n) {
 		return ok
 	}
 	if !c.signed(n) {

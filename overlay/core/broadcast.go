@@ -85,7 +85,7 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32, said time.Dur
 func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 	content, err := pb.ParseBroadcast(m.GetContent())
 	if err != nil {
-		c.violation(l, err.Error())
+		c.skip(l, err)
 		return
 	}
 	if content.GetNetwork() != c.cfg.Network {

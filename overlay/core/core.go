@@ -86,9 +86,6 @@ import (
 	"quicpeer/pb"
 )
 
-// ProtocolVersion is HandshakeStart.version.
-const ProtocolVersion = 1
-
 // Times of detection. The first four are those of the faster set of the membership
 // study of the design, which with them called nobody living lost in 464 node-hours of
 // 1000 peers at 20 % loss; our own figures are in docs/figures.md.
@@ -211,6 +208,9 @@ type Config struct {
 	// their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)
 	Verify func(Claim) bool
+
+	features []uint32         // that we name; this version has none, tests invent some
+	invent   func(*pb.Record) // for tests of what newer versions may put into their records
 }
 
 // Core is the state machine.

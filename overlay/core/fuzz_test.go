@@ -205,12 +205,12 @@ func (fz *fuzzer) content() proto.Message {
 	case 2, 3:
 		b := fz.next()
 		return &pb.HandshakeResponse{
-			Code: pb.HandshakeCode(1 + b%8), Record: fz.record(pb.AnnouncementType_JOIN, b/8%4),
+			Code: pb.HandshakeCode(b % 10), Features: make([]uint32, b), Record: fz.record(pb.AnnouncementType_JOIN, b/8%4),
 			Candidates: []*pb.Signed{fz.record(pb.AnnouncementType_JOIN, 3)},
 		}
 	case 4:
 		b := fz.next()
-		return &pb.Neighbour{Type: pb.NeighbourType(1 + b%4), Alone: b&4 != 0, Candidates: fz.ids(pb.MaxCandidates)}
+		return &pb.Neighbour{Type: pb.NeighbourType(b % 6), Alone: b&4 != 0, Candidates: fz.ids(pb.MaxCandidates)}
 	case 5:
 		if b := fz.next(); b%2 == 0 {
 			key := testIdentity(uint64(b % 6)).Key()
@@ -263,7 +263,9 @@ func (fz *fuzzer) routed() *pb.Routed {
 	identity := uint64(fz.next() % 6)
 	key := testIdentity(identity).Key()
 	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
-	switch fz.next() % 10 {
+	switch fz.next() % 11 {
+	case 10:
+		m.ProtoReflect().SetUnknown(inventedField(int(fz.next()))) // a content that nobody knows
 	case 6, 7:
 		parts := 1 + uint32(fz.next())%3
 		size := 1 + int(fz.next())
@@ -346,6 +348,12 @@ func (fz *fuzzer) announcements() []*pb.Announcement {
 				a.Testimonies = append(a.Testimonies, fz.testimony(subject, r.GetEpoch(), r.GetSeq()))
 			}
 		}
+		switch b % 32 { // as of a newer version
+		case 13:
+			a.Type = 99
+		case 14:
+			a.Record.Signature = a.Record.Signature[:63]
+		}
 		list = append(list, a)
 	}
 	return list
@@ -359,6 +367,10 @@ func (fz *fuzzer) record(kind pb.AnnouncementType, id byte) *pb.Signed {
 	}
 	if b%16 > 1 {
 		r.Addresses = []string{"10.1.1.1:5000"}
+	}
+	if b%64 == 33 { // as of a newer version
+		r.Addresses, r.SealingKey = append([]string{"relay.example/bob"}, r.Addresses...), make([]byte, 1216)
+		r.ProtoReflect().SetUnknown(inventedField(40))
 	}
 	payload, err := proto.Marshal(r)
 	if err != nil {

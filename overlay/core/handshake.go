@@ -25,16 +25,17 @@ func (c *Core) receiveHandshake(l *link, m *pb.PeerMessage) {
 
 // receiveStart is the door: it lets the dialer in or says why not.
 func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
+	l.foreign.name(start.GetFeatures())
 	record, refusal := c.judge(l, start)
 	if refusal != nil {
-		c.note(Info, "refused", "id", start.GetId(), "address", l.address, "key", l.key.String(),
+		c.note(Info, "refused", "id", clip(start.GetId()), "address", l.address, "key", l.key.String(),
 			"code", refusal.GetCode().String(), "reason", refusal.GetReason())
 		refusal.Software = c.cfg.Software
 		c.send(l, refusal)
 		c.close(l, CloseRefused, refusal.GetCode().String())
 		return
 	}
-	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address})
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address, Features: c.cfg.features})
 	stranger := c.isStranger(record.ID, record.Key)
 	c.up(l, record, start.GetBroadcasts())
 	if l.state == linkUp {
@@ -50,8 +51,8 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 	refuse := func(code pb.HandshakeCode, format string, args ...any) (*Record, *pb.HandshakeResponse) {
 		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
 	}
-	if start.GetVersion() != ProtocolVersion {
-		return refuse(pb.HandshakeCode_VERSION, "this peer speaks version %d of the protocol, not %d", ProtocolVersion, start.GetVersion())
+	if start.GetVersion() != pb.Version {
+		return refuse(pb.HandshakeCode_VERSION, "this peer speaks version %d of the protocol, not %d", pb.Version, start.GetVersion())
 	}
 	if start.GetNetwork() != c.cfg.Network {
 		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", c.cfg.Network, start.GetNetwork())
@@ -144,6 +145,7 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 			c.violation(l, err.Error())
 			return
 		}
+		l.foreign.name(response.GetFeatures())
 		c.accepted = true
 		c.up(l, record, response.GetBroadcasts())
 		if l.state == linkUp {

@@ -38,11 +38,12 @@ func TestDoor(t *testing.T) {
 		code   pb.HandshakeCode
 		holder string // whose record comes with it
 	}{
-		"a newcomer": {nil, change(func(*pb.HandshakeStart) {}), pb.HandshakeCode_OK, "self"},
-		"version":    {nil, change(func(s *pb.HandshakeStart) { s.Version = 2 }), pb.HandshakeCode_VERSION, ""},
-		"network":    {nil, change(func(s *pb.HandshakeStart) { s.Network = "other" }), pb.HandshakeCode_NETWORK, ""},
-		"ID":         {nil, change(func(s *pb.HandshakeStart) { s.Id = "a b" }), pb.HandshakeCode_MALFORMED, ""},
-		"long ID":    {nil, change(func(s *pb.HandshakeStart) { s.Id = strings.Repeat("a", 65) }), pb.HandshakeCode_MALFORMED, ""},
+		"a newcomer":                          {nil, change(func(*pb.HandshakeStart) {}), pb.HandshakeCode_OK, "self"},
+		"version":                             {nil, change(func(s *pb.HandshakeStart) { s.Version = 2 }), pb.HandshakeCode_VERSION, ""},
+		"a version without what this one has": {nil, &pb.HandshakeStart{Version: 2, Id: strings.Repeat("x", 1000)}, pb.HandshakeCode_VERSION, ""},
+		"network":                             {nil, change(func(s *pb.HandshakeStart) { s.Network = "other" }), pb.HandshakeCode_NETWORK, ""},
+		"ID":                                  {nil, change(func(s *pb.HandshakeStart) { s.Id = "a b" }), pb.HandshakeCode_MALFORMED, ""},
+		"long ID":                             {nil, change(func(s *pb.HandshakeStart) { s.Id = strings.Repeat("a", 65) }), pb.HandshakeCode_MALFORMED, ""},
 		"no record": {nil, change(func(s *pb.HandshakeStart) { s.Record.Payload = []byte("x") }),
 			pb.HandshakeCode_MALFORMED, ""},
 		"a LEAVE": {nil, record(func(r *pb.Record) { r.Type = pb.AnnouncementType_LEAVE }), pb.HandshakeCode_MALFORMED, ""},

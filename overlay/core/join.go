@@ -129,7 +129,8 @@ func (t *target) accepted(c *Core, l *link) {
 func (t *target) refused(response *pb.HandshakeResponse) {
 	t.refusal = response
 	switch response.GetCode() {
-	case pb.HandshakeCode_VERSION, pb.HandshakeCode_NETWORK, pb.HandshakeCode_MALFORMED:
+	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
+	default: // a code that is not known among them
 		t.hopeless = true
 	}
 }

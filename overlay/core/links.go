@@ -53,6 +53,7 @@ type link struct {
 	fetchedAll  bool
 	compareThen bool
 	fetchNext   *pb.SyncRequest // to be sent when less waits to be verified
+	fetchedTo   *Record         // the last that could be read of the piece that is coming
 	comparing   *comparison     // of its table with ours
 	verifying   int             // batches of its table whose signatures are being judged
 
@@ -67,6 +68,7 @@ type link struct {
 	called     allowance
 	gos        allowance // see receiveGo
 	punched    bool      // both sides have dialled, through a NAT
+	foreign    foreign
 	pending    []*pb.Announcement
 }
 
@@ -84,7 +86,7 @@ func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.Pu
 		c.close(l, CloseBye, "another peer was looked for") // the answers of a LAN are anybody's word
 	case l.dial != nil:
 		c.send(l, &pb.HandshakeStart{
-			Version: ProtocolVersion, Network: c.cfg.Network, Id: string(c.cfg.ID),
+			Version: pb.Version, Network: c.cfg.Network, Id: string(c.cfg.ID), Features: c.cfg.features,
 			Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: address,
 		})
 	}
@@ -194,8 +196,10 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 		c.receiveCallRefused(l, m.CallRefused)
 	case *pb.PeerMessage_Go:
 		c.receiveGo(l, m.Go)
-	default:
+	case *pb.PeerMessage_HandshakeStart, *pb.PeerMessage_HandshakeResponse:
 		c.violation(l, "a handshake after the handshake")
+	default:
+		c.violation(l, "a direct message or a receipt on the control stream")
 	}
 }
 

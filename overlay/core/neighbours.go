@@ -140,6 +140,8 @@ func (c *Core) askNeighbour(l *link, alone bool) {
 
 func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 	switch what := m.GetType(); {
+	case what < pb.NeighbourType_REQUEST || what > pb.NeighbourType_END:
+		c.note(Debug, "a step in becoming neighbours that is not known, ignored", "peer", string(l.peer), "type", what.String())
 	case what == pb.NeighbourType_REQUEST:
 		c.receiveRequest(l, m)
 	case what == pb.NeighbourType_END:

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
@@ -21,7 +23,8 @@ import (
 const (
 	carryLink    = 8 << 20 // bytes that a link may have us carry in a second, and at once
 	carryAll     = 16 << 20
-	carryBase    = 512                    // what each frame costs beside the sealed bytes
+	carryBase    = 512                    // what each frame costs beside its bytes
+	maxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
 	refusalEvery = 100 * time.Millisecond // for each link
 	partialFor   = 30 * time.Second       // until the last part has come
 	maxPartials  = 256
@@ -85,13 +88,15 @@ func (c *Core) Route(now time.Duration, to certs.ID, number uint64, sealed []byt
 }
 
 // carriedBytes is what a routed frame costs of the bytes that we carry, 0 if it is one
-// of the small ones.
+// of the small ones that we know.
 func carriedBytes(m *pb.Routed) int {
-	switch content := m.GetContent().(type) {
-	case *pb.Routed_Envelope:
-		return carryBase + len(content.Envelope.GetSealed())
-	case *pb.Routed_Collected:
-		return carryBase + len(content.Collected.GetContent().GetPayload()) + len(content.Collected.GetReceipts())
+	size := proto.Size(m)
+	switch m.GetContent().(type) {
+	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
+		return carryBase + size
+	}
+	if size > maxSmall {
+		return carryBase + size
 	}
 	return 0
 }

@@ -29,7 +29,9 @@ func (c *Core) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bo
 // receiveRouted takes a routed frame: it is for us, or is passed on.
 func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 	if certs.ID(m.GetTo()) == c.cfg.ID {
-		c.receiveContent(m)
+		if m := c.openRouted(l, m); m != nil {
+			c.receiveContent(m)
+		}
 		return
 	}
 	if bytes := carriedBytes(m); bytes > 0 {
@@ -42,6 +44,7 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 		return
 	}
 	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
 	if !slices.Contains(own.Passed, string(c.cfg.ID)) {
 		parent := slices.Index(own.Passed, string(l.peer))
 		if parent < 0 || len(own.Passed) >= pb.MaxPassed {

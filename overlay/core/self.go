@@ -22,6 +22,9 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		sealing := c.cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
 	}
+	if c.cfg.invent != nil {
+		c.cfg.invent(record)
+	}
 	r := newRecord(record, c.cfg.Identity.SignRecord(record))
 	if c.self == nil {
 		c.self = newEntry(r, state, c.now)
@@ -101,7 +104,7 @@ func (c *Core) passAccusations() {
 // receiveAccusation takes what passAccusations sends.
 func (c *Core) receiveAccusation(a *pb.Announcement) {
 	n, ok := c.open(nil, a)
-	if ok && n.record.Key == c.cfg.Identity.Key() && n.record.ID == c.cfg.ID &&
+	if ok && n.record != nil && n.record.Key == c.cfg.Identity.Key() && n.record.ID == c.cfg.ID &&
 		n.version().compare(c.self.version()) > 0 && c.signed(n) {
 		c.learnOfSelf(nil, n)
 	}

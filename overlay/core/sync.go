@@ -26,6 +26,7 @@ type comparison struct {
 	differ  []uint32 // buckets that are still to be compared, those asked about first
 	asked   int      // of these
 	repeats int      // of the same question, since the answer was too long
+	read    bool     // something in the answer could be read
 	again   bool     // it is to be repeated when what came is verified
 	updated time.Duration
 }
@@ -142,7 +143,7 @@ func (c *Core) receiveSyncBuckets(l *link, m *pb.SyncBuckets) {
 // askVersions asks about the next buckets that differ, or ends the comparison.
 func (c *Core) askVersions(l *link) {
 	p := l.comparing
-	p.updated = c.now
+	p.updated, p.read = c.now, false
 	if len(p.differ) == 0 {
 		l.comparing = nil
 		return
@@ -206,52 +207,60 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 		return
 	}
 	b := &batch{link: l.id}
+	var last *Record // that can be read
 	for _, a := range reply.GetAnnouncements() {
 		n, ok := c.open(l, a)
 		if !ok {
 			return
 		}
+		if n.record == nil {
+			continue
+		}
+		last = n.record
 		if c.isNews(l, n) && !c.isJudged(n) {
 			b.add(n)
 		}
 	}
 	if l.fetching {
-		c.receiveFetched(l, reply)
+		c.receiveFetched(l, reply, last)
 	} else {
-		c.receiveCompared(l, reply)
+		c.receiveCompared(l, reply, last != nil)
 	}
 	if l.state == linkUp {
 		c.verify(l, b)
 	}
 }
 
-// receiveFetched notes what to ask for next of a whole table.
-func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
+// receiveFetched notes what to ask for next of a whole table: what is behind the last
+// that could be read. Where nothing in an answer could be, the rest can't be asked for.
+func (c *Core) receiveFetched(l *link, reply *pb.SyncReply, last *Record) {
 	l.fetched = c.now
-	n := len(reply.GetAnnouncements())
+	if last != nil {
+		l.fetchedTo = last
+	}
 	switch {
 	case reply.GetDone():
 		l.fetchedAll = true
-	case n == 0:
+	case len(reply.GetAnnouncements()) == 0:
 		c.violation(l, "an empty piece of a table that is not the last")
+	case reply.GetLast() && l.fetchedTo == nil:
+		l.fetchedAll = true
 	case reply.GetLast():
-		last, err := c.cfg.Open(reply.GetAnnouncements()[n-1].GetRecord())
-		if err == nil { // open has judged it
-			l.fetchNext = &pb.SyncRequest{AfterId: string(last.ID), AfterKey: last.Key[:]}
-		}
+		l.fetchNext = &pb.SyncRequest{AfterId: string(l.fetchedTo.ID), AfterKey: l.fetchedTo.Key[:]}
+		l.fetchedTo = nil
 	}
 }
 
 // receiveCompared sends what the other side lacks and goes on comparing.
-func (c *Core) receiveCompared(l *link, reply *pb.SyncReply) {
+func (c *Core) receiveCompared(l *link, reply *pb.SyncReply, read bool) {
 	p := l.comparing
-	p.updated = c.now
+	p.updated, p.read = c.now, p.read || read
 	c.sendWanted(l, reply.GetWants())
 	switch {
 	case !reply.GetLast():
 	case p.of == 0:
 		l.comparing = nil // the tables are equal
-	case reply.GetDone() || len(reply.GetAnnouncements()) == 0 || p.repeats == maxRepeats:
+	case reply.GetDone() || !p.read || p.repeats == maxRepeats:
 		p.differ, p.asked, p.repeats = p.differ[p.asked:], 0, 0
 		c.askVersions(l)
 	default:

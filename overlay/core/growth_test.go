@@ -1,0 +1,321 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+// inventedField is a field that nobody knows, with so many bytes in it.
+func inventedField(size int) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, 900, protowire.BytesType), make([]byte, size))
+}
+
+// unreadable is an announcement of a kind of record that this version can't read.
+func unreadable() *pb.Announcement {
+	a := say(pb.AnnouncementType_JOIN, 7, "seven", 1000, 0)
+	a.Record.Signature = make([]byte, 3309)
+	return a
+}
+
+// TestUnreadableIsDropped: what can't be read is dropped and passed on to nobody, and
+// the link of who has passed it on stays; what is beside it counts.
+func TestUnreadableIsDropped(t *testing.T) {
+	first := testimony(901, "w1", 2, 1000, 0)
+	kind := func(a *pb.Announcement, change func(*pb.Announcement)) *pb.Announcement {
+		change(a)
+		return a
+	}
+	for name, a := range map[string]*pb.Announcement{
+		"another signature": unreadable(),
+		"another state":     kind(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 1), func(a *pb.Announcement) { a.Type = 99 }),
+		"no state":          kind(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 1), func(a *pb.Announcement) { a.Type = 0 }),
+		"another kind of record": {Type: pb.AnnouncementType_JOIN, Record: testIdentity(2).SignRecord(&pb.Record{
+			Type: 99, Id: "two", Key: make([]byte, 32), Network: "net", Epoch: 2000,
+		})},
+		"another key": {Type: pb.AnnouncementType_JOIN, Record: testIdentity(2).SignRecord(&pb.Record{
+			Type: pb.AnnouncementType_JOIN, Id: "two", Key: make([]byte, 1952), Network: "net", Epoch: 2000,
+		})},
+		"garbage":                  {Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
+		"a word of another kind":   {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: []*pb.Signed{first, {Payload: []byte("x"), Signature: make([]byte, 64)}}},
+		"a word signed otherwise":  {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: []*pb.Signed{first, {Payload: first.Payload, Signature: make([]byte, 3309)}}},
+		"more words than there be": {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: slices.Repeat([]*pb.Signed{first}, 9)},
+	} {
+		for _, table := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " in a table ", table), func(t *testing.T) {
+				r := newRig(t, nil)
+				two := r.neighbour(2, "two")
+				one := r.linked(1, "one")
+				list := []*pb.Announcement{a, say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0), a}
+				if table {
+					r.c.link(one).fetching = true
+					r.receive(one, &pb.SyncReply{Announcements: list, Last: true, Done: true})
+				} else {
+					r.receive(one, propagation(list...))
+				}
+				if len(r.out.Closes) != 0 || r.c.link(one).state != linkUp {
+					t.Errorf("closes %v", r.out.Closes)
+				}
+				if !r.has("nine") || !r.has("two") || r.has("seven") {
+					t.Errorf("the table is %v", r.c.Peers())
+				}
+				for i, m := range r.frames() {
+					for _, b := range m.GetPropagation().GetAnnouncements() {
+						if r.out.Frames[i].Link == two && proto.Equal(b.GetRecord(), a.GetRecord()) {
+							t.Errorf("it is passed on: %v", b)
+						}
+					}
+				}
+			})
+		}
+	}
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	for _, content := range []proto.Message{
+		&pb.Broadcast{Content: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
+		&pb.Broadcast{Content: &pb.Signed{Payload: saidBroadcast(1, "one", 1000, 1, "x").GetContent().GetPayload(), Signature: make([]byte, 3309)}},
+		&pb.Neighbour{Type: 99}, &pb.Neighbour{}, &pb.Observed{Address: "relay.example/one"}, &pb.Observed{},
+	} {
+		r.receive(one, content)
+		if len(r.out.Closes) != 0 || !r.c.link(one).neighbour || len(r.out.Events) != 0 {
+			t.Errorf("%v: closes %v, events %v", content, r.out.Closes, r.out.Events)
+		}
+	}
+}
+
+// TestTooMuchUnreadable: a flood of it ends the link.
+func TestTooMuchUnreadable(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	frame := propagation(slices.Repeat([]*pb.Announcement{unreadable()}, pb.MaxAnnouncements/8)...)
+	n := 0
+	for ; len(r.out.Closes) == 0 && n < 100_000; n += len(frame.Announcements) {
+		r.receive(one, frame)
+	}
+	if n < 8192 || n > 8192+len(frame.Announcements) || r.out.Closes[0].Reason != CloseProtocol {
+		t.Errorf("after %d: closes %v", n, r.out.Closes)
+	}
+	r = newRig(t, nil)
+	one = r.neighbour(1, "one")
+	for range 20_000 / len(frame.Announcements) { // 80 a second
+		r.receive(one, frame)
+		r.now += 100 * time.Millisecond
+		r.c.now = r.now
+	}
+	if r.c.link(one).state != linkUp {
+		t.Error("those of an honest network end the link")
+	}
+}
+
+// TestTableWithUnreadable: a newcomer takes what it can read of a table, whatever of it is
+// unreadable, and is not sent in circles.
+func TestTableWithUnreadable(t *testing.T) {
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+	asked := func() (last *pb.SyncRequest) {
+		for _, m := range r.frames() {
+			if m.GetSyncRequest() != nil {
+				last = m.GetSyncRequest()
+			}
+		}
+		return last
+	}
+	nine := say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)
+	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{nine, unreadable()}})
+	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable()}, Last: true})
+	if s := asked(); s.GetAfterId() != "nine" {
+		t.Fatalf("it goes on with %v", s)
+	}
+	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable(), unreadable()}, Last: true})
+	if s := asked(); s != nil || !slices.Contains(r.out.Events, Event(Ready{})) || !r.has("nine") {
+		t.Errorf("asks for %v, events %v", s, r.out.Events)
+	}
+	if len(r.out.Closes) != 0 {
+		t.Errorf("closes %v", r.out.Closes)
+	}
+	// Of an answer in a comparison of which nothing can be read the question is not repeated.
+	r = newRig(t, nil)
+	one := r.linked(1, "one")
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	r.receive(one, &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)})
+	for range pb.MinBuckets / askedBuckets {
+		r.receive(one, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable()}, Last: true})
+	}
+	if r.c.link(one).comparing != nil || len(r.out.Closes) != 0 {
+		t.Errorf("it goes on comparing, closes %v", r.out.Closes)
+	}
+}
+
+// TestUnknownRefusal: a refusal that this version doesn't know is one for good, with its
+// reason, and not a peer that can't be reached.
+func TestUnknownRefusal(t *testing.T) {
+	for _, code := range []pb.HandshakeCode{0, 99} {
+		r, l := joining(t)
+		r.receive(l, &pb.HandshakeResponse{Code: code, Reason: "only by invitation"})
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseRefused {
+			t.Errorf("code %d: closes %v", code, r.out.Closes)
+		}
+		r.pass(tickEvery)
+		var refused *JoinError
+		if !errors.As(r.out.Err, &refused) || refused.Refusal.GetCode() != code || refused.Refusal.GetReason() != "only by invitation" {
+			t.Errorf("code %d ends with %v", code, r.out.Err)
+		}
+	}
+}
+
+// TestFeatures: each side is told what the other knows, and what is new goes to who has
+// named it.
+func TestFeatures(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.inbound(1), r.linked(2, "two")
+	s := start(1, "one", 1000)
+	s.Features = []uint32{900, 7}
+	r.receive(one, s)
+	if !r.c.link(one).foreign.knows(900) || !r.c.link(one).foreign.knows(7) || r.c.link(one).foreign.knows(8) || r.c.link(two).foreign.knows(900) {
+		t.Error("what they know is not as they have named it")
+	}
+	s = start(3, "three", 1000)
+	for i := range uint32(10_000) {
+		s.Features = append(s.Features, i)
+	}
+	three := r.inbound(3)
+	r.receive(three, s)
+	if l := r.c.link(three); l.state != linkUp || !l.foreign.knows(maxFeatures-1) || l.foreign.knows(maxFeatures) {
+		t.Errorf("of many features %d are kept", len(r.c.link(three).foreign.features))
+	}
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0), Features: []uint32{900}})
+	if !r.c.link(l).foreign.knows(900) {
+		t.Error("what the door knows is not noted")
+	}
+	r = newRig(t, func(c *Config) { c.features = []uint32{900}; c.Join = []string{"door:1"} })
+	r.outbound(r.out.Dials[0].ID, 1)
+	if s := r.frames()[0].GetHandshakeStart(); !slices.Equal(s.GetFeatures(), []uint32{900}) {
+		t.Errorf("the dialer names %v", s.GetFeatures())
+	}
+	r.receive(r.inbound(2), start(2, "two", 1000))
+	if a := r.frames()[0].GetHandshakeResponse(); !slices.Equal(a.GetFeatures(), []uint32{900}) {
+		t.Errorf("the answering side names %v", a.GetFeatures())
+	}
+}
+
+// TestUnknownIsCarried: what is routed to another goes on as it came, whatever is in it,
+// within the bytes that a link may have us carry; to us it is dropped.
+func TestUnknownIsCarried(t *testing.T) {
+	routed := func(to string, m *pb.Routed) *pb.Routed {
+		m.From, m.To, m.Passed, m.Parents = "from", to, []string{"from", "bob"}, []byte{0, 0}
+		return m
+	}
+	contents := map[string]func() *pb.Routed{
+		"a content that nobody knows": func() *pb.Routed {
+			m := &pb.Routed{}
+			m.ProtoReflect().SetUnknown(inventedField(30_000))
+			return m
+		},
+		"a ping with more in it": func() *pb.Routed {
+			p := &pb.Ping{Number: 5, Key: make([]byte, 32)}
+			p.ProtoReflect().SetUnknown(inventedField(30))
+			return &pb.Routed{Content: &pb.Routed_Ping{Ping: p}}
+		},
+		"a question about a longer key": func() *pb.Routed {
+			return &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: make([]byte, 1952), Id: "x"}}}
+		},
+		"an envelope of many parts": func() *pb.Routed {
+			return &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Number: 1, Part: 99, Parts: 1000, Sealed: []byte("x")}}}
+		},
+	}
+	for name, content := range contents {
+		r := newRig(t, nil)
+		bob, eve := r.neighbour(1, "bob"), r.neighbour(4, "eve")
+		r.receive(bob, routed("eve", content()))
+		list := r.sentOver(eve)
+		want := routed("eve", content())
+		want.Passed, want.Parents = append(want.Passed, "self"), append(want.Parents, 1)
+		if len(list) != 1 || !proto.Equal(list[0], want) {
+			t.Errorf("%s: %.200v goes on", name, list)
+		}
+		r.receive(bob, routed("self", content()))
+		if len(r.out.Closes)+len(r.out.Envelopes) != 0 || r.c.link(bob).state != linkUp {
+			t.Errorf("%s, to us: closes %v, envelopes %v", name, r.out.Closes, r.out.Envelopes)
+		}
+	}
+	for _, name := range []string{"a content that nobody knows", "a ping with more in it"} {
+		r := newRig(t, nil)
+		bob, eve := r.neighbour(1, "bob"), r.neighbour(4, "eve")
+		carried := 0
+		for range 1000 {
+			m := routed("eve", contents[name]())
+			m.ProtoReflect().SetUnknown(inventedField(30_000))
+			r.receive(bob, m)
+			for range r.sentOver(eve) {
+				carried += 30_000
+			}
+		}
+		if carried < carryLink*9/10 || carried > carryLink {
+			t.Errorf("%s: %d bytes are carried at once", name, carried)
+		}
+	}
+	// What an accusation brings beside what is known is not kept and told to others.
+	r := newRig(t, nil)
+	bob := r.neighbour(1, "bob")
+	a := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
+	a.Record = proto.CloneOf(r.c.self.record.Signed)
+	a.Testimonies = []*pb.Signed{testimony(901, "w1", 0, 1000, r.c.self.record.Seq), testimony(902, "w2", 0, 1000, r.c.self.record.Seq)}
+	a.ProtoReflect().SetUnknown(inventedField(1000))
+	a.Record.ProtoReflect().SetUnknown(inventedField(1000))
+	r.receive(bob, routed("self", &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a}}))
+	refuted := false
+	for i, m := range r.frames() {
+		refuted = refuted || len(m.GetPropagation().GetAnnouncements()) > 0
+		if bytes.Contains(r.out.Frames[i].Data, inventedField(1000)) {
+			t.Errorf("%v is told with what is not known", m)
+		}
+	}
+	if !refuted {
+		t.Error("it does not refute")
+	}
+}
+
+// TestRecordOfANewerPeer: a peer whose record has more in it than this version knows is
+// let in, shown, passed on byte for byte, and dialled where it can be.
+func TestRecordOfANewerPeer(t *testing.T) {
+	r := newRig(t, nil)
+	two := r.neighbour(2, "two")
+	key := testIdentity(1).Key()
+	record := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: "one", Key: key[:], Network: "net", Epoch: 1000, SealingKey: make([]byte, 1216)}
+	record.Addresses = []string{"quic://relay.example/one"}
+	for i := range 20 {
+		record.Addresses = append(record.Addresses, fmt.Sprintf("192.0.2.%d:5000", i))
+	}
+	record.ProtoReflect().SetUnknown(inventedField(100))
+	signed := testIdentity(1).SignRecord(record)
+	one := r.inbound(1)
+	r.receive(one, &pb.HandshakeStart{Version: 1, Network: "net", Id: "one", Record: signed})
+	if !r.has("one") || r.c.link(one).state != linkUp {
+		t.Fatalf("it is not let in: %v", r.frames())
+	}
+	passed := false
+	for i, m := range r.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			passed = passed || r.out.Frames[i].Link == two && proto.Equal(a.GetRecord(), signed)
+		}
+	}
+	if !passed {
+		t.Error("its record is not passed on as it was signed")
+	}
+	e := r.c.table.get("one", key)
+	if e.record.Sealing != [32]byte{} || len(e.record.Addresses) != pb.MaxAddresses || e.record.Addresses[0] != "192.0.2.0:5000" {
+		t.Errorf("of its record %v is used", e.record)
+	}
+	if list := r.c.candidates(e, true, r.c.where.mapped); len(list) == 0 {
+		t.Error("it can't be dialled")
+	}
+}
