@@ -54,7 +54,7 @@ func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
 		return nil, err
 	}
 	if size > uint64(limit) {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrMalformed, size, limit)
+		return nil, fmt.Errorf("%w: its %d bytes exceed the limit of %d", ErrMalformed, size, limit)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err == io.EOF {

@@ -5,7 +5,8 @@ import "fmt"
 // Code is why a link or a stream was closed, told to the other side.
 type Code uint64
 
-// The codes. They are part of the wire: numbers are only ever added.
+// The codes. They are part of the wire, and pb/quicpeer.proto says which of them mean
+// to dial again: numbers are only ever added.
 const (
 	CodeBye              Code = 0 // goodbye; nothing is wrong
 	CodeProtocol         Code = 1 // the peer broke the protocol
@@ -16,6 +17,7 @@ const (
 	CodeHandshakeTimeout Code = 6 // the first frame did not come in time
 	CodeShutdown         Code = 7 // the process stops without a goodbye
 	CodeInternal         Code = 8 // a fault on the closing side
+	CodeAgain            Code = 9 // of a stream: an earlier one was lost, send again from the oldest on
 )
 
 var codeNames = [...]string{
@@ -28,6 +30,7 @@ var codeNames = [...]string{
 	CodeHandshakeTimeout: "handshake too slow",
 	CodeShutdown:         "shutdown",
 	CodeInternal:         "internal error",
+	CodeAgain:            "begin again",
 }
 
 func (c Code) String() string {

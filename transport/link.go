@@ -37,6 +37,7 @@ type Link struct {
 	queue    queue
 	slots    chan struct{} // holds a token for each message stream of ours (see OpenStream)
 	done     chan struct{}
+	unknowns unknowns
 
 	peerBye  chan struct{} // closed when the peer has ended its control stream
 	peerOnce sync.Once
@@ -60,6 +61,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		peerBye:  make(chan struct{}),
 	}
 	l.queue.init()
+	l.unknowns.log = l.log
 	control.SetPriority(0, true) // before all message streams (see OpenStream)
 	if !e.add(l) {
 		return nil, context.Cause(e.ctx)
@@ -106,12 +108,12 @@ func (l *Link) Send(frame []byte) error {
 // Queued is how many bytes of frames are not written yet.
 func (l *Link) Queued() int { return l.queue.length() }
 
-// Receive waits for the next frame of the control stream. io.EOF is the peer's
-// goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
+// Receive waits for the next frame of the control stream; those that this version does
+// not know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
 // the error then is pb.ErrMalformed. After any error there is nothing more to
 // receive.
 func (l *Link) Receive() (*pb.PeerMessage, error) {
-	m, err := pb.Read(l.reader, pb.MaxControlFrame)
+	m, err := l.unknowns.read(l.reader, pb.MaxControlFrame)
 	if err == nil && !isControl(m.GetType()) {
 		err = fmt.Errorf("%w: %v on the control stream", pb.ErrMalformed, m.GetType())
 	}

@@ -17,18 +17,19 @@ import (
 // io.EOF and CloseWrite, or Cancel. A stream that is left otherwise keeps its place
 // as long as the link lives.
 type Stream struct {
-	stream *quic.Stream
-	reader *bufio.Reader
-	slots  chan struct{} // of the link, for a stream that we have opened; else nil
-	leave  sync.Once     // gives the slot back
+	stream   *quic.Stream
+	reader   *bufio.Reader
+	unknowns *unknowns     // of the link
+	slots    chan struct{} // of the link, for a stream that we have opened; else nil
+	leave    sync.Once     // gives the slot back
 }
 
 // newStream wraps a stream. Streams are read by the other side in the order of
 // their numbers; so they are also sent in this order and not in turns, which is
 // QUIC's default.
-func newStream(s *quic.Stream, slots chan struct{}) *Stream {
+func (l *Link) newStream(s *quic.Stream, slots chan struct{}) *Stream {
 	s.SetPriority(3, false) // 3 is the default urgency (RFC 9218, 4.1)
-	return &Stream{stream: s, reader: bufio.NewReader(s), slots: slots}
+	return &Stream{stream: s, reader: bufio.NewReader(s), unknowns: &l.unknowns, slots: slots}
 }
 
 // OpenStream opens a message stream. The peer sees it when something is written on
@@ -48,7 +49,7 @@ func (l *Link) OpenStream(ctx context.Context) (*Stream, error) {
 		<-l.slots
 		return nil, explain(err)
 	}
-	return newStream(s, l.slots), nil
+	return l.newStream(s, l.slots), nil
 }
 
 // TryOpenStream is OpenStream without waiting; nil means that it would have to.
@@ -63,7 +64,7 @@ func (l *Link) TryOpenStream() *Stream {
 		<-l.slots
 		return nil
 	}
-	return newStream(s, l.slots)
+	return l.newStream(s, l.slots)
 }
 
 // AcceptStream waits for the next stream that the peer has opened, in the order
@@ -73,7 +74,7 @@ func (l *Link) AcceptStream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	return newStream(s, nil), nil
+	return l.newStream(s, nil), nil
 }
 
 // free gives the slot back.
@@ -93,11 +94,12 @@ func (s *Stream) Write(frames []byte) error {
 // CloseWrite ends our direction. It must not run beside a Write.
 func (s *Stream) CloseWrite() error { return explain(s.stream.Close()) }
 
-// Read reads the next frame of at most limit bytes. io.EOF is the end of the
+// Read reads the next frame of at most limit bytes; those that this version does not
+// know are skipped. io.EOF is the end of the
 // peer's direction, between two frames. What breaks the protocol is pb.ErrMalformed
 // or io.ErrUnexpectedEOF; to close the link for it is the caller's business.
 func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
-	m, err := pb.Read(s.reader, limit)
+	m, err := s.unknowns.read(s.reader, limit)
 	if err == io.EOF {
 		s.free() // the peer has read all of it before it ended its direction
 	}
