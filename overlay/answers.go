@@ -85,12 +85,15 @@ func (n *Node) awaitAnswers() {
 
 func (n *Node) sendAnswer(a answer, deposits [][]byte) {
 	var sealed []byte
-	if len(a.receipts) > 0 {
+	if len(a.receipts) > 0 && a.to.Sealing != (certs.SealingKey{}) {
 		var err error
 		if sealed, err = n.author().SealReceipts(a.to, a.receipts); err != nil {
 			n.log.Debug("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
 			return
 		}
+	}
+	if a.holder == "" && sealed == nil {
+		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
 		n.post(func() { n.core.Route(n.now(), a.to.ID, rand.Uint64(), sealed) })

@@ -56,8 +56,9 @@ func (n *Node) openLetter(e core.Envelope) error {
 	if err != nil {
 		return err
 	}
-	author := delivery.Addressee{
-		ID: certs.ID(l.GetSender()), Key: certs.PublicKey(l.GetKey()), Sealing: certs.SealingKey(l.GetSealingKey()),
+	author := delivery.Addressee{ID: certs.ID(l.GetSender()), Key: certs.PublicKey(l.GetKey())}
+	if key := l.GetSealingKey(); len(key) == len(author.Sealing) { // else nothing can be sealed to it
+		author.Sealing = certs.SealingKey(key)
 	}
 	if key, known := n.keyOf(author.ID); known && key != author.Key {
 		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)

@@ -96,8 +96,6 @@ func TestHostileReceipts(t *testing.T) {
 			r := encoded(&pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED})
 			_ = stream.Write(append(r, r...))
 		}, "behind the last receipt"},
-		{"none", func(s *stranger, m *pb.Message, stream *transport.Stream) { _ = stream.CloseWrite() }, "missing"},
-		{"cancelled", func(s *stranger, m *pb.Message, stream *transport.Stream) { stream.Cancel(transport.CodeInternal) }, "receipts"},
 		{"garbage", func(s *stranger, m *pb.Message, stream *transport.Stream) {
 			_ = stream.Write([]byte{3, 0xff, 0xff, 0xff})
 		}, "malformed"},

@@ -39,6 +39,7 @@ const (
 	hasLeft    = "the peer has left the network"
 	noWay      = "the peer can't be reached now"
 	fromBefore = "kept from an earlier run"
+	notTaken   = "the peer does not take it now"
 )
 
 // outbox sends the messages to one receiver, in the order of Send, over the link
@@ -55,6 +56,7 @@ type outbox struct {
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	link    *messageLink
 	box     delivery.Outbox
+	again   again    // on the link
 	way     relayWay // over others
 	closed  bool
 	// leftFull says that no more is left with others, see custody.go.
@@ -66,6 +68,7 @@ type outbox struct {
 	writing bool
 	written chan writtenStream
 	frames  []byte // a buffer
+	round   int    // of what is written, see again
 }
 
 // messageLink is a link as the outbox and the inbox see it.
@@ -161,7 +164,7 @@ func (o *outbox) hold(m *delivery.Outgoing, sign int64) {
 // lone says that the one waiting message is small, that nothing is on its way
 // before it and that nobody writes. o.mu is held.
 func (o *outbox) lone() bool {
-	return o.link != nil && !o.writing && o.box.Len() == 1 && o.box.Flying(delivery.Direct) == 0 &&
+	return o.link != nil && !o.writing && o.again.failures == 0 && o.box.Len() == 1 && o.box.Flying(delivery.Direct) == 0 &&
 		len(o.box.Oldest().Body) <= maxLoneBytes && !o.unfit(o.link)
 }
 
@@ -235,7 +238,7 @@ func (o *outbox) attach(l *messageLink) bool {
 	if o.link != nil || o.closed {
 		return false
 	}
-	o.link, o.writing, o.written = l, false, make(chan writtenStream, maxStreams)
+	o.link, o.writing, o.written, o.again = l, false, make(chan writtenStream, maxStreams), again{}
 	o.endRelay()
 	o.changed.Broadcast()
 	return true
@@ -260,8 +263,8 @@ func (o *outbox) detach() {
 func (o *outbox) next(l *messageLink) []*delivery.Outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.writing || !o.unfit(l) && !o.box.Fits(delivery.Direct, directLimits) {
-		o.changed.Wait()
+	for o.writing || !o.unfit(l) && !o.mayWrite() {
+		o.awaitChange()
 	}
 	if o.unfit(l) {
 		o.writing = true // for good: nobody writes to this link any more
@@ -273,7 +276,7 @@ func (o *outbox) next(l *messageLink) []*delivery.Outgoing {
 // take takes the next batch and the right to write. o.mu is held.
 func (o *outbox) take() []*delivery.Outgoing {
 	batch, _ := o.box.Take(delivery.Direct, directLimits)
-	o.writing = true
+	o.writing, o.round = true, o.again.round
 	return batch
 }
 
@@ -327,7 +330,12 @@ func (o *outbox) settled(m *delivery.Outgoing, r delivery.Receipt) {
 	o.node.queue.pushSettled(d, m)
 }
 
-// receiptOf is a receipt as it has come.
+// settles says that the sender knows what the code of a receipt means.
+func settles(r *pb.Receipt) bool {
+	return r.GetCode() == pb.ReceiptCode_DELIVERED || r.GetCode() == pb.ReceiptCode_REJECTED
+}
+
+// receiptOf is a receipt as it has come, of a code that settles.
 func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
 	return delivery.Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
 }

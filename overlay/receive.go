@@ -8,6 +8,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -22,6 +23,7 @@ type inbox struct {
 
 	epoch  uint64 // of the last message
 	prefix [8]byte
+	cut    interruption
 }
 
 // receipt is one that is due on a stream once the message has been shown, and that is
@@ -56,9 +58,8 @@ func (n *Node) receive(l *messageLink) {
 
 // readStreams takes the message streams one after the other, which keeps the
 // messages in the order in which they were written. An error is a breach of the
-// protocol; the end of the link is nil. After a stream that has not ended well
-// no other is read: what it lacks comes on the next link, and would pass for a
-// repeat if later messages had been taken.
+// protocol; the end of the link is nil. What comes behind a stream that was cut off is
+// refused until its sender has begun again, see again.go.
 func (in *inbox) readStreams() error {
 	for {
 		stream, err := in.link.AcceptStream(in.link.used.ctx)
@@ -66,11 +67,22 @@ func (in *inbox) readStreams() error {
 			return nil
 		}
 		in.link.used.touch(in.node.start)
-		if err := in.readStream(stream); err != nil {
+		switch err := in.readStream(stream); {
+		case err == nil:
+			in.cut.row = 0
+		case err == errEnded:
 			stream.Cancel(transport.CodeProtocol)
-			if err == errEnded {
-				return nil
+			return nil
+		case err == errNotAgain:
+			stream.Cancel(transport.CodeAgain)
+		case cutOff(err):
+			in.node.log.Debug("a message stream was cut off by its sender", "peer", string(in.link.peer), "why", err)
+			stream.Cancel(transport.CodeAgain)
+			if !in.cut.cutOff() {
+				return fmt.Errorf("%d message streams in a row that were cut off", maxCutOff)
 			}
+		default:
+			stream.Cancel(transport.CodeProtocol)
 			return err
 		}
 	}
@@ -80,13 +92,15 @@ func (in *inbox) readStreams() error {
 var errEnded = errors.New("ended")
 
 func (in *inbox) readStream(stream *transport.Stream) error {
-	for {
+	for first := true; ; first = false {
 		frame, err := stream.Read(pb.MaxMessageFrame)
 		switch {
 		case err == io.EOF:
 			return in.due(receipt{stream: stream, end: true})
-		case breach(err):
+		case errors.Is(err, pb.ErrMalformed):
 			return fmt.Errorf("message stream: %w", err)
+		case cutOff(err):
+			return err
 		case err != nil:
 			return errEnded
 		}
@@ -95,6 +109,9 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 			return err
 		}
 		in.link.used.touch(in.node.start)
+		if first && !in.cut.admits(delivery.PositionOf(m), in.sender.taken()) {
+			return errNotAgain
+		}
 		if !in.sender.take(in.link.used.ctx, m, in.link.peer) {
 			return errEnded
 		}
@@ -103,13 +120,6 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 			return err
 		}
 	}
-}
-
-// breach says that a stream has failed by what the peer did to it, and not by the
-// end of the link.
-func breach(err error) bool {
-	var reset *transport.ResetError
-	return errors.Is(err, pb.ErrMalformed) || err == io.ErrUnexpectedEOF || errors.As(err, &reset)
 }
 
 // violation ends a link whose peer has broken the protocol on a message stream.

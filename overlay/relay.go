@@ -150,7 +150,7 @@ func (n *Node) author() delivery.Author {
 func (o *outbox) relayedReceipt(from certs.PublicKey, r *pb.Receipt) {
 	o.mu.Lock()
 	p, ok := o.box.PositionOf(MessageID(r.GetId()))
-	ok = ok && o.key == from
+	ok = ok && o.key == from && settles(r)
 	o.mu.Unlock()
 	if ok {
 		o.receipt(p, receiptOf(r, true))

@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -31,6 +32,8 @@ func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since)
 type writtenStream struct {
 	stream *transport.Stream
 	batch  []*delivery.Outgoing
+	round  int
+	err    error // the receiver has cut it off
 }
 
 // maxStreams is how many streams of messages are on their way at once on a link:
@@ -111,12 +114,12 @@ func (o *outbox) write(l *messageLink, stream *transport.Stream, batch []*delive
 	if err == nil {
 		err = stream.CloseWrite()
 	}
-	if err != nil {
+	if err != nil && !cutOff(err) {
 		l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
 		return false
 	}
 	l.used.touch(o.node.start)
-	o.written <- writtenStream{stream, batch}
+	o.written <- writtenStream{stream, batch, o.round, err}
 	return true
 }
 
@@ -133,18 +136,30 @@ func (o *outbox) encode(frames []byte, batch []*delivery.Outgoing) []byte {
 	return frames
 }
 
-// readReceipts reads the receipts of the streams in the order of their writing.
-// After a failure, which is the end of the link or becomes it, it lets the rest pass.
+// readReceipts reads the receipts of the streams in the order of their writing. When
+// one is cut off, the rest of its round is void. After a failure that is the end of the
+// link, or becomes it, all are.
 func (o *outbox) readReceipts(l *messageLink, written <-chan writtenStream) {
 	failed := false
 	for w := range written {
-		if failed {
-			w.stream.Cancel(transport.CodeInternal)
+		if failed || !o.counts(w) {
+			w.stream.Cancel(transport.CodeAgain)
 			continue
 		}
-		if err := o.readStream(l, w); err != nil {
+		err := w.err
+		if err == nil {
+			err = o.readStream(l, w)
+		}
+		switch {
+		case err == nil:
+			o.wentWell()
+		case cutOff(err):
+			o.node.log.Debug("a message stream was cut off by its receiver", "peer", string(l.peer), "why", err)
+			w.stream.Cancel(transport.CodeAgain)
+			o.beginAgain()
+		default:
 			failed = true
-			if breach(err) {
+			if errors.Is(err, pb.ErrMalformed) {
 				o.node.violation(l, fmt.Errorf("receipts: %w", err))
 			}
 			w.stream.Cancel(transport.CodeProtocol)
@@ -156,7 +171,7 @@ func (o *outbox) readStream(l *messageLink, w writtenStream) error {
 	for _, m := range w.batch {
 		frame, err := w.stream.Read(pb.MaxControlFrame)
 		if err == io.EOF {
-			return fmt.Errorf("%w: a receipt is missing", pb.ErrMalformed)
+			return errNoReceipt
 		}
 		if err != nil {
 			return err
@@ -166,7 +181,11 @@ func (o *outbox) readStream(l *messageLink, w writtenStream) error {
 			return fmt.Errorf("%w: a frame of type %v instead of the receipt of a message", pb.ErrMalformed, frame.GetType())
 		}
 		l.used.touch(o.node.start)
-		o.receipt(m.Position, receiptOf(r, false))
+		if settles(r) {
+			o.receipt(m.Position, receiptOf(r, false))
+		} else {
+			o.unsettled(m, r)
+		}
 	}
 	// The end of the stream, which gives it back to QUIC.
 	frame, err := w.stream.Read(pb.MaxControlFrame)

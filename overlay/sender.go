@@ -135,6 +135,13 @@ func (s *sender) fresh(p delivery.Position) bool {
 	return s.inbox.Fresh(p)
 }
 
+// taken is how far messages have been taken.
+func (s *sender) taken() delivery.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inbox.Taken()
+}
+
 func (s *sender) took(p delivery.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -43,6 +43,10 @@ func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Epoch, q.Epoch), cmp.Compare(p.Counter, q.Counter))
 }
 
+// possible says that a message can stand there: counters begin at 1, and those with the
+// highest bit are of broadcasts.
+func (p Position) possible() bool { return p.Counter > 0 && p.Counter < 1<<63 }
+
 // Before says that p comes before q.
 func (p Position) Before(q Position) bool { return p.Compare(q) < 0 }
 

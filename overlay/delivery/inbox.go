@@ -82,6 +82,9 @@ func (in *Inbox) Take(p Position) (changed bool) {
 	return changed
 }
 
+// Taken is how far the program has been given messages.
+func (in *Inbox) Taken() Position { return in.taken }
+
 // HeldBytes is what the parcels that wait take in memory.
 func (in *Inbox) HeldBytes() int { return in.bytes }
 
@@ -116,9 +119,9 @@ func (in *Inbox) settled(p *Parcel) bool {
 // Shown is how far messages have been shown, safe from a crash.
 func (in *Inbox) Shown() Position { return in.shown }
 
-// Refused says that a message was passed over.
+// Refused says that a message was passed over, or stands where none can.
 func (in *Inbox) Refused(p Position) bool {
-	return slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(p) && p.Compare(g.To) <= 0 })
+	return !p.possible() || slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(p) && p.Compare(g.To) <= 0 })
 }
 
 // Offer takes a parcel: true says that the messages in it that are fresh are to be
@@ -245,12 +248,18 @@ func (in *Inbox) Receipts(p *Parcel) []*pb.Receipt {
 	return list
 }
 
-// TooLate is why a message that was passed over is refused.
-const TooLate = "a later message was shown before it came"
+// Why a message is refused: it was passed over, or stands where none can.
+const (
+	TooLate    = "a later message was shown before it came"
+	Impossible = "the counter of a message is at least 1 and below 2^63"
+)
 
 // Receipt is the answer to a message that is not fresh.
 func (in *Inbox) Receipt(m *pb.Message) *pb.Receipt {
-	if in.Refused(PositionOf(m)) {
+	switch p := PositionOf(m); {
+	case !p.possible():
+		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: Impossible}
+	case in.Refused(p):
 		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: TooLate}
 	}
 	return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED}

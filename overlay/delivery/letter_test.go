@@ -63,7 +63,6 @@ func TestLetterThatLies(t *testing.T) {
 		"receiver's key":        func(l *pb.Letter) { l.ReceiverKey = key[:] },
 		"author's key":          func(l *pb.Letter) { l.Key = bobsKey[:] },
 		"no key":                func(l *pb.Letter) { l.Key = nil },
-		"no sealing key":        func(l *pb.Letter) { l.SealingKey = nil },
 		"sender":                func(l *pb.Letter) { l.Sender = "carol" },
 		"sender of a message":   func(l *pb.Letter) { l.Messages[0].Sender = "carol" },
 		"receiver of a message": func(l *pb.Letter) { l.Messages[0].Receiver = "carol" },
@@ -71,7 +70,7 @@ func TestLetterThatLies(t *testing.T) {
 		"ID of a message":       func(l *pb.Letter) { l.Messages[0].Id[0] ^= 1 },
 		"size of an ID":         func(l *pb.Letter) { l.Messages[0].Id = l.Messages[0].Id[:15] },
 		"order":                 func(l *pb.Letter) { l.Messages[1].Id[15] = 1 },
-		"code of a receipt":     func(l *pb.Letter) { l.Receipts = []*pb.Receipt{{Id: make([]byte, 16), Code: 77}} },
+		"ID of a receipt":       func(l *pb.Letter) { l.Receipts = []*pb.Receipt{{Id: make([]byte, 15)}} },
 	} {
 		l := &pb.Letter{
 			Sender: "alice", Key: key[:], SealingKey: sealing[:], ReceiverKey: bobsKey[:], Network: "net",

@@ -1,0 +1,321 @@
+package overlay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"quicpeer/overlay/delivery"
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// answers reads what comes back on a stream: the receipts, and how it ends.
+func (s *stranger) answers(stream *transport.Stream) (codes []pb.ReceiptCode, end error) {
+	s.t.Helper()
+	stream.SetDeadline(time.Now().Add(5 * time.Second))
+	for {
+		m, err := stream.Read(pb.MaxControlFrame)
+		if err != nil {
+			return codes, err
+		}
+		codes = append(codes, m.GetReceipt().GetCode())
+	}
+}
+
+// whole writes messages on a stream of their own.
+func (s *stranger) whole(to *peer, counters ...byte) *transport.Stream {
+	s.t.Helper()
+	var frames []byte
+	for _, n := range counters {
+		frames = append(frames, encoded(s.message(to, n, func(m *pb.Message) { m.Content = fmt.Sprint(n) }))...)
+	}
+	stream := s.write(frames)
+	if err := stream.CloseWrite(); err != nil {
+		s.t.Fatal(err)
+	}
+	return stream
+}
+
+// wantAgain fails unless a stream is refused until its sender has begun again.
+func (s *stranger) wantAgain(stream *transport.Stream) {
+	s.t.Helper()
+	var reset *transport.ResetError
+	if codes, err := s.answers(stream); len(codes) != 0 || !cutOffBy(err, &reset) || reset.Code != transport.CodeAgain {
+		s.t.Errorf("answered by %v, %v", codes, err)
+	}
+}
+
+func cutOffBy(err error, reset **transport.ResetError) (ok bool) {
+	*reset, ok = err.(*transport.ResetError)
+	return ok && (*reset).Remote
+}
+
+// wantAnswers fails unless all messages of a stream are answered by DELIVERED.
+func (s *stranger) wantAnswers(stream *transport.Stream, n int) {
+	s.t.Helper()
+	codes, err := s.answers(stream)
+	if err != io.EOF || !slices.Equal(codes, slices.Repeat([]pb.ReceiptCode{pb.ReceiptCode_DELIVERED}, n)) {
+		s.t.Errorf("answered by %v, %v", codes, err)
+	}
+}
+
+// A stream that is cut off costs that stream. What was behind it is refused until its
+// sender has begun again, so nothing is lost and nothing comes twice.
+func TestStreamCutOff(t *testing.T) {
+	for how, cut := range map[string]func(*transport.Stream){
+		"cancelled": func(s *transport.Stream) { s.Cancel(transport.CodeInternal) },
+		"ended within a frame": func(s *transport.Stream) {
+			_ = s.CloseWrite()
+			time.Sleep(100 * time.Millisecond)
+			s.Cancel(transport.CodeInternal) // gives its place back
+		},
+		"cancelled a little later": func(s *transport.Stream) { time.Sleep(time.Second); s.Cancel(transport.CodeInternal) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				peers := w.network("alice", "bob")
+				alice := peers[0]
+				s := w.stranger("mallory")
+				s.join(alice)
+				s.wantAnswers(s.whole(alice, 1), 1)
+				half := encoded(s.message(alice, 3, nil))
+				broken := s.write(slices.Concat(encoded(s.message(alice, 2, func(m *pb.Message) { m.Content = "2" })), half[:20]))
+				time.Sleep(100 * time.Millisecond)
+				cut(broken)
+				four, five := s.whole(alice, 4), s.whole(alice, 5, 6)
+				s.wantAgain(four)
+				s.wantAgain(five)
+				s.wantAnswers(s.whole(alice, 3, 4), 2)
+				s.wantAnswers(s.whole(alice, 5, 6), 2)
+				s.wantAnswers(s.whole(alice, 7), 1)
+				// Nothing follows: the beginning itself is the first that is refused.
+				cut(s.write(encoded(s.message(alice, 8, nil))[:20]))
+				s.wantAgain(s.whole(alice, 8))
+				s.wantAnswers(s.whole(alice, 8), 1)
+				// Who begins with what was taken has begun again.
+				cut(s.write(encoded(s.message(alice, 9, nil))[:20]))
+				s.wantAnswers(s.whole(alice, 8, 9), 2)
+				// The beginning is cut off as well: what follows it is not the beginning.
+				cut(s.write(encoded(s.message(alice, 10, nil))[:20]))
+				s.wantAgain(s.whole(alice, 12))
+				cut(s.write(encoded(s.message(alice, 10, nil))[:20]))
+				s.wantAgain(s.whole(alice, 12))
+				s.wantAnswers(s.whole(alice, 10, 11, 12), 3)
+				s.expectOpen()
+				want := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}
+				if got := alice.bodies("mallory"); !slices.Equal(got, want) {
+					t.Errorf("alice was shown %v", got)
+				}
+				unimpressed(t, peers)
+			})
+		})
+	}
+}
+
+// A node whose streams are cut off again and again, by a receiver that takes what the
+// rule lets it take, sends all that it has to send, in order.
+func TestSenderBeginsAgain(t *testing.T) {
+	for seed := range uint64(4) {
+		simulate(t, func(t *testing.T, w *world) {
+			alice := w.start("alice")
+			s := w.stranger("mallory")
+			s.join(alice)
+			const n = 400
+			rng := rand.New(rand.NewPCG(seed, 1))
+			var got []string
+			taken := delivery.Position{}
+			var cut interruption
+			take := func(stream *transport.Stream) {
+				most := rng.IntN(12) // new ones, then it is cut off
+				if rng.IntN(3) == 0 {
+					most = -1
+				}
+				for first := true; ; first = false {
+					frame, err := stream.Read(pb.MaxMessageFrame)
+					if err == io.EOF {
+						_ = stream.CloseWrite()
+						return
+					}
+					m := frame.GetMessage()
+					p := delivery.PositionOf(m)
+					refused := err == nil && first && !cut.admits(p, taken)
+					if cutting := most == 0; err != nil || refused || cutting {
+						stream.Cancel(transport.CodeAgain)
+						if !refused {
+							cut.cutOff()
+						}
+						return
+					}
+					if taken.Before(p) {
+						most--
+						taken = p
+						got = append(got, m.GetContent())
+					}
+					_ = stream.Write(encoded(&pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED})) // it may be cut off by alice
+				}
+			}
+			var reader sync.WaitGroup
+			reader.Go(func() {
+				for {
+					stream, err := s.link.AcceptStream(t.Context())
+					if err != nil {
+						return
+					}
+					take(stream)
+				}
+			})
+			for i := range n {
+				alice.send("mallory", fmt.Sprint(i))
+				if rng.IntN(8) == 0 {
+					time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+				}
+			}
+			alice.eventually(10*time.Minute, "all is delivered", func() bool { return len(all[Delivered](alice)) == n })
+			s.expectOpen()
+			s.link.Abort(transport.CodeInternal, "the test is over")
+			reader.Wait()
+			if !slices.Equal(got, numbers(n)) {
+				t.Errorf("seed %d: mallory got %s", seed, brief(got))
+			}
+		})
+	}
+}
+
+// Streams are cut off in the midst of those of two nodes that talk. Everything arrives,
+// once and in order, over the same link.
+func TestStreamsCutOffInTheMidst(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("alice", "bob")
+		alice, bob := peers[0], peers[1]
+		talk(alice, bob)
+		before := alice.linkIDs()
+		link := make(chan *transport.Link, 1)
+		alice.post(func() { link <- alice.links[before[len(before)-1]].Link })
+		l := <-link
+		const n = 3000
+		done := make(chan struct{})
+		var cutter sync.WaitGroup
+		cutter.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				case <-time.After(70 * time.Millisecond):
+				}
+				stream, err := l.OpenStream(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = stream.Write(bytes.Repeat([]byte{99}, 1+i%90)) // half a frame; it may have ended
+				if i%2 == 0 {
+					time.Sleep(time.Duration(i%7) * time.Millisecond)
+				}
+				stream.Cancel(transport.CodeInternal)
+			}
+		})
+		for i := range n {
+			alice.send("bob", fmt.Sprint(i))
+			if i%10 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		close(done)
+		cutter.Wait()
+		bob.awaitBodies(5*time.Minute, "alice", append([]string{"talk"}, numbers(n)...)...)
+		alice.eventually(time.Minute, "all is delivered", func() bool { return len(all[Delivered](alice)) >= n+1 })
+		if after := alice.linkIDs(); !slices.Equal(before, after) {
+			t.Errorf("the links were %v and are %v", before, after)
+		}
+	})
+}
+
+// A receipt of a code that is not known settles nothing: the link stays, the message is
+// repeated, more and more seldom, and what follows it goes on.
+func TestUnknownReceipt(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		s := w.stranger("mallory")
+		s.join(alice)
+		id := alice.send("mallory", "first")
+		var mu sync.Mutex
+		var came []time.Time
+		known := false
+		var reader sync.WaitGroup
+		ctx := within(t, 2*time.Hour)
+		reader.Go(func() {
+			for {
+				stream, err := s.link.AcceptStream(ctx)
+				if err != nil {
+					return
+				}
+				for {
+					m, err := stream.Read(pb.MaxMessageFrame)
+					if err != nil {
+						break
+					}
+					r := &pb.Receipt{Id: m.GetMessage().GetId(), Code: pb.ReceiptCode_DELIVERED}
+					mu.Lock()
+					if MessageID(r.Id) == id {
+						came = append(came, time.Now())
+						if !known {
+							r.Code, r.Reason = 77, "perhaps tomorrow"
+						}
+					}
+					mu.Unlock()
+					_ = stream.Write(encoded(r)) // the link may be ending
+				}
+				_ = stream.CloseWrite()
+			}
+		})
+		awaitEvent(alice, 3*time.Second, func(b Buffered) bool { return b.Message == id && b.Reason == notTaken })
+		second := alice.send("mallory", "second")
+		awaitEvent(alice, time.Second, func(d Delivered) bool { return d.Message == second })
+		time.Sleep(time.Hour)
+		mu.Lock()
+		if n := len(came); n < 30 || n > 80 || came[1].Sub(came[0]) < repeatFirst {
+			t.Errorf("in an hour it came %d times", n)
+		}
+		known = true
+		mu.Unlock()
+		s.expectOpen()
+		awaitEvent(alice, 2*againMost, func(d Delivered) bool { return d.Message == id })
+		if failed := all[Failed](alice); len(failed) != 0 {
+			t.Errorf("failed: %v", failed)
+		}
+		s.link.Abort(transport.CodeInternal, "the test is over")
+		reader.Wait()
+	})
+}
+
+// A message without a place among those of its sender is refused, and says why.
+func TestImpossibleCounter(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("alice", "bob")
+		s := w.stranger("mallory")
+		s.join(peers[0])
+		for _, change := range []func(*pb.Message){
+			func(m *pb.Message) { m.Id[15] = 0 },
+			func(m *pb.Message) { m.Id[8] = 0x80 },
+		} {
+			stream := s.write(encoded(s.message(peers[0], 1, change)))
+			m, err := stream.Read(pb.MaxControlFrame)
+			if r := m.GetReceipt(); err != nil || r.GetCode() != pb.ReceiptCode_REJECTED || r.GetReason() != delivery.Impossible {
+				t.Errorf("answered by %v, %v", m, err)
+			}
+			_ = stream.CloseWrite()
+		}
+		s.wantAnswers(s.whole(peers[0], 1), 1)
+		if got := peers[0].bodies("mallory"); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("alice was shown %v", got)
+		}
+		unimpressed(t, peers)
+	})
+}
