@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"math/rand/v2"
 	"net/netip"
@@ -74,11 +75,15 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	}
 	n.process, n.runs = p, append(n.runs, p)
 	w.note(n.id, "start", "epoch", epoch, "join", join)
-	p.core = New(Config{
+	cfg := Config{
 		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []netip.AddrPort{netip.MustParseAddrPort(n.own())},
 		Epoch: epoch, Join: join, Met: n.met, Verify: w.verify, Custody: n.keeps(),
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
-	}, w.now)
+	}
+	if n.newer {
+		cfg.features, cfg.invent = []uint32{inventedFeature}, inventRecord
+	}
+	p.core = New(cfg, w.now)
 	p.drain()
 	p.planTick()
 	return p
@@ -125,6 +130,10 @@ func (p *process) input(do func()) {
 func (p *process) receive(e *end, data []byte) {
 	w := p.node.world
 	m, err := decode(data)
+	if errors.As(err, new(*pb.UnknownError)) {
+		p.skipped(data) // as the driver does
+		return
+	}
 	if err != nil {
 		if !e.other.process.hostile {
 			w.fatal("%s sends a frame that is refused: %v", e.other.process.node.id, err)
@@ -138,6 +147,7 @@ func (p *process) receive(e *end, data []byte) {
 	if w.said != nil {
 		w.overhear(m)
 	}
+	w.newer.arrived(m.GetRouted(), p.node)
 	p.core.Receive(w.now, e.id, m)
 	p.drain()
 }
@@ -158,8 +168,16 @@ func (p *process) drain() {
 	for _, f := range out.Frames {
 		w.frames++
 		w.hash(p.node.index, f.Link, crc32.ChecksumIEEE(f.Data))
-		if e := p.end(f.Link); e != nil && !e.closing {
-			e.send(parcel{kind: parcelFrame, data: f.Data})
+		e := p.end(f.Link)
+		if e == nil || e.closing {
+			continue
+		}
+		said := [][]byte{f.Data}
+		if p.node.newer {
+			said = p.newFrames(f)
+		}
+		for _, data := range said {
+			e.send(parcel{kind: parcelFrame, data: data})
 		}
 	}
 	for _, v := range out.Verify {

@@ -61,6 +61,7 @@ type world struct {
 	tail        []traceLine
 	tailNext    int
 	strict      bool // events of a living peer's being lost are wrong
+	newer       newer
 }
 
 // node is a machine: an address and a key. It runs at most one process.
@@ -71,6 +72,7 @@ type node struct {
 	identity *certs.Identity
 	address  string // where others reach it
 	nat      simNAT
+	newer    bool // of a version to come, see sim_newer_test.go
 	epoch    uint64
 	process  *process   // nil: down
 	runs     []*process // all that ever ran

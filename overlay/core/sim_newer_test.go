@@ -1,0 +1,199 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"quicpeer/pb"
+)
+
+// A peer of a version to come, built of this one: it adds to all that it says what this
+// version does not know.
+
+// inventedFeature is known to newer peers alone, and with it a frame of that type.
+const inventedFeature = 900
+
+// inventRecord is what a newer peer has in its record beside what this version knows.
+func inventRecord(r *pb.Record) {
+	if r.Type == pb.AnnouncementType_JOIN {
+		own := r.Addresses
+		r.Addresses = append([]string{"quic://relay.example/" + r.Id, "[2001:db8::1"}, own...)
+		for i := range 20 {
+			r.Addresses = append(r.Addresses, fmt.Sprintf("198.51.100.%d:70000", i))
+		}
+		r.SealingKey = make([]byte, 1216)
+	}
+	r.ProtoReflect().SetUnknown(inventedField(200))
+}
+
+// decorate adds an invented field to a message and to all in it.
+func decorate(m protoreflect.Message) {
+	m.SetUnknown(append(slices.Clone(m.GetUnknown()), inventedField(3)...))
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil:
+		case field.IsList():
+			for i := range value.List().Len() {
+				decorate(value.List().Get(i).Message())
+			}
+		default:
+			decorate(value.Message())
+		}
+		return true
+	})
+}
+
+// inventedFrame is one of a type that is not known, with a number in it.
+func inventedFrame(kind, number int) []byte {
+	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(kind))
+	b = protowire.AppendBytes(protowire.AppendTag(b, 901, protowire.BytesType), fmt.Append(nil, number))
+	return append(protowire.AppendVarint(nil, uint64(len(b))), b...)
+}
+
+// newer is what the peers of the version to come have said.
+type newer struct {
+	count  int
+	routed map[string]bool // the invented contents on their way, and whether they have come
+	named  int             // frames that were only for who knows them, as they came
+}
+
+// newFrames is what a newer peer sends in the place of a frame.
+func (p *process) newFrames(f Frame) [][]byte {
+	w := p.node.world
+	m := new(pb.PeerMessage)
+	_, n := protowire.ConsumeVarint(f.Data)
+	if err := proto.Unmarshal(f.Data[n:], m); err != nil {
+		w.fatal("%v", err)
+	}
+	decorate(m.ProtoReflect())
+	data, err := pb.Append(nil, m)
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	list := [][]byte{data}
+	l := p.core.link(f.Link)
+	if l == nil || l.state != linkUp {
+		return append(list, inventedFrame(903, 0)) // also beside the handshake
+	}
+	if l.foreign.knows(inventedFeature) && w.rng.IntN(4) == 0 {
+		list = append(list, inventedFrame(inventedFeature, 0))
+	}
+	if w.rng.IntN(4) > 0 {
+		return list
+	}
+	for _, content := range p.inventions(l) {
+		list = append(list, encode(content))
+	}
+	return append(list, inventedFrame(903, 0), inventedFrame(int(pb.PeerMessageType_SYNC), 0))
+}
+
+// inventions are frames with values, forms and contents that this version does not know.
+func (p *process) inventions(l *link) []proto.Message {
+	w := p.node.world
+	odd := proto.CloneOf(p.core.announcement(p.core.self))
+	odd.Type = 99
+	large := proto.CloneOf(p.core.announcement(p.core.self))
+	large.Record.Signature = make([]byte, 3309)
+	list := []proto.Message{
+		&pb.Neighbour{Type: 99}, &pb.Observed{Address: "quic://relay.example/x"}, propagation(odd, large, p.core.announcement(p.core.self)),
+		&pb.Broadcast{Content: &pb.Signed{Payload: []byte("a broadcast of another kind"), Signature: make([]byte, 3309)}},
+	}
+	to := w.living()[w.rng.IntN(len(w.living()))].node
+	m := &pb.Routed{From: string(p.node.id), To: string(to.id), Passed: []string{string(p.node.id)}, Parents: []byte{0}}
+	if to == p.node || l.peer == to.id || !l.neighbour {
+		return list
+	}
+	w.newer.count++
+	name := fmt.Sprint(p.node.id, " to ", to.id, " ", w.newer.count)
+	if to.newer && w.newer.routed != nil {
+		w.newer.routed[name] = false
+	}
+	m.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 902, protowire.BytesType), name))
+	return append(list, m)
+}
+
+// skipped is a frame that this version does not know.
+func (p *process) skipped(data []byte) {
+	_, n := protowire.ConsumeVarint(data)
+	_, _, tag := protowire.ConsumeTag(data[n:])
+	if kind, _ := protowire.ConsumeVarint(data[n+tag:]); kind == inventedFeature {
+		if !p.node.newer {
+			p.node.world.fatal("%s, who has not named it, gets what is only for who knows it", p.node.id)
+		}
+		p.node.world.newer.named++
+	}
+}
+
+// arrived notes a content of a newer peer that has come to another.
+func (n *newer) arrived(m *pb.Routed, at *node) {
+	unknown := m.ProtoReflect().GetUnknown()
+	if m.GetTo() != string(at.id) || m.GetContent() != nil || n.routed == nil {
+		return
+	}
+	for name := range n.routed {
+		if bytes.Contains(unknown, protowire.AppendString(protowire.AppendTag(nil, 902, protowire.BytesType), name)) {
+			n.routed[name] = true
+		}
+	}
+}
+
+// TestSimNewer has peers of a version to come among ordinary ones for an hour: in a full
+// mesh, and where some can only reach others over the rest. Nobody is cut off, tables are
+// right, and all broadcasts, letters and invented contents arrive.
+func TestSimNewer(t *testing.T) {
+	eachSeed(t, 6, 2, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 0)
+		s := []shape{shapeFull, shapeRandom, shapeRing}[seed%3]
+		const n = 9
+		for i := range n {
+			w.addNode(fmt.Sprintf("n%02d", i), uint64(i)).newer = i%3 == 1
+		}
+		w.take(s)
+		w.loss = 0.01
+		w.build(n, 3*time.Second)
+		w.run(10 * time.Second)
+		w.newer.routed = make(map[string]bool)
+		letters := 0
+		for range 59 {
+			p := w.living()[w.rng.IntN(n)]
+			p.broadcast(fmt.Sprintf("at %v", w.now))
+			w.writeTo(letters, 1000, 6)
+			letters++
+			w.run(time.Minute)
+			if w.now > 30*time.Minute && w.now < 31*time.Minute { // one of each kind starts anew
+				for _, i := range []int{1, 2} {
+					w.nodes[i].process.leave()
+					w.run(3 * time.Second)
+					w.nodes[i].rejoin()
+				}
+			}
+			if why := w.right(); why != "" {
+				w.settle(10 * time.Second)
+			}
+		}
+		arrived := 0
+		for _, came := range w.newer.routed {
+			if came {
+				arrived++
+			}
+		}
+		// What is on its way when a link ends, or over a way that does not hold still, is lost.
+		if arrived < len(w.newer.routed)*95/100 || arrived == 0 {
+			w.fatal("%d of %d invented contents arrived", arrived, len(w.newer.routed))
+		}
+		if w.newer.named == 0 && s == shapeFull {
+			w.fatal("no frame went to who knows it")
+		}
+		t.Logf("%v: %d frames, %d invented contents of which %d arrived, %d frames for who knows them", s, w.frames, len(w.newer.routed), arrived, w.newer.named)
+		w.settle(30 * time.Second)
+		w.checkEvents()
+		w.checkBroadcasts()
+	})
+}
