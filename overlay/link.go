@@ -191,10 +191,18 @@ func (n *Node) match(id certs.ID) {
 		}
 		return
 	}
-	if o.wanting() && best.used.silent.Load() {
-		o.startRelay(relayAfter)
-	}
 	if o.attach(&best.messageLink) {
 		n.wg.Go(func() { o.send(&best.messageLink) })
+	}
+	n.bypass(best)
+}
+
+// bypass has what waits for the peer of a silent link go over others as well.
+func (n *Node) bypass(l *nodeLink) {
+	if !l.up || !l.used.silent.Load() {
+		return
+	}
+	if o := n.existingOutbox(l.peer); o != nil && o.wanting() {
+		o.startRelay(0)
 	}
 }

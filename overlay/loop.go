@@ -29,8 +29,9 @@ const (
 // adjustment (guesses).
 const (
 	// silentAfter is how long a link may be silent before messages go over others as
-	// well: keepalives come each 500 ms, as a rule.
-	silentAfter = 2 * time.Second
+	// well: keepalives come each 500 ms, as a rule, and what was written at the moment
+	// at which the way broke shall not wait for 2 s. The core looks into silence then too.
+	silentAfter = 1400 * time.Millisecond
 
 	hearEvery  = 100 * time.Millisecond
 	sleptAbove = 2 * time.Second
@@ -106,11 +107,8 @@ func (n *Node) hear() {
 			l.address = address
 			n.core.Seen(now, id, address.String())
 		}
-		if silent := now-l.heard > silentAfter; silent != l.used.silent.Swap(silent) && silent && l.up {
-			if o := n.existingOutbox(l.peer); o != nil && o.wanting() {
-				o.startRelay(relayAfter)
-			}
-		}
+		l.used.silent.Store(now-l.heard > silentAfter+core.Slowness(stats.RTT))
+		n.bypass(l)
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
 	}
 }

@@ -164,7 +164,7 @@ func (o *outbox) hold(m *delivery.Outgoing, sign int64) {
 // lone says that the one waiting message is small, that nothing is on its way
 // before it and that nobody writes. o.mu is held.
 func (o *outbox) lone() bool {
-	return o.link != nil && !o.writing && o.again.failures == 0 && o.box.Len() == 1 && o.box.Flying(delivery.Direct) == 0 &&
+	return o.direct() && !o.writing && o.again.failures == 0 && o.box.Len() == 1 && o.box.Flying(delivery.Direct) == 0 &&
 		len(o.box.Oldest().Body) <= maxLoneBytes && !o.unfit(o.link)
 }
 

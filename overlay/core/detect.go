@@ -98,10 +98,15 @@ func (c *Core) patience(l *link) time.Duration {
 	return min(p, mostPatience) + c.leniency() + l.slowness()
 }
 
-// slowness is what a link of a long round trip is allowed on top: QUIC's keepalive
-// comes after one and a half of its probe timeouts, each longer than a round trip, if
-// that is more than the 500 ms that are asked for, and takes another to be answered.
-func (l *link) slowness() time.Duration { return max(0, 3*l.roundTrip-500*time.Millisecond) }
+func (l *link) slowness() time.Duration { return Slowness(l.roundTrip) }
+
+// Slowness is how much more silence than others a link of a long round trip is allowed:
+// QUIC's keepalive comes after one and a half of its probe timeouts, each longer than a
+// round trip, if that is more than the 500 ms that are asked for, and takes another to be
+// answered.
+func Slowness(roundTrip time.Duration) time.Duration {
+	return max(0, 3*roundTrip-500*time.Millisecond)
+}
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
 func (c *Core) linkSilent(l *link) {
