@@ -107,9 +107,10 @@ func (n *Node) hear() {
 			l.address = address
 			n.core.Seen(now, id, address.String())
 		}
-		l.used.silent.Store(now-l.heard > silentAfter+core.Slowness(stats.RTT))
+		l.used.silent.Store(now-l.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
 		n.bypass(l)
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
+		n.core.Jitter(now, id, stats.Jitter)
 	}
 }
 
@@ -199,6 +200,8 @@ func (n *Node) sendFrame(f core.Frame) {
 		n.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(l.peer))
 	case f.Relayed && l.Queued() > maxQueuedRelaying:
 		n.dropped.warn(n.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(l.peer))
+	case f.Envelope:
+		_ = l.SendLast(f.Data) // so that what keeps the network together doesn't wait for it
 	default:
 		_ = l.Send(f.Data) // an error is the end of the link, which its reader reports
 	}

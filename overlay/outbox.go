@@ -298,7 +298,7 @@ func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 		return
 	}
 	o.hold(m, -1)
-	o.way.progress(o.node.now())
+	o.way.progress(o.node.now(), len(m.Body), o.box.FlyingBytes(delivery.Relayed))
 	o.changed.Broadcast()
 	idle := o.box.Len() == 0
 	stored := m.Stored

@@ -13,11 +13,17 @@ import (
 // Messages over other peers, to a receiver that is here and to whom there is no
 // connection, or one on which it has fallen silent. They go as sealed letters, which the
 // core routes; what is lost on the way is sent again when nothing has been heard for a
-// while.
+// while: a second, and as long as what is on its way may take on a slow line, twice as long
+// each time. That time runs from when the first copy has left our own queues, so that
+// copies never crowd out the first.
 const (
-	relayAfter     = 150 * time.Millisecond // for a connection to be made: 5 ms on a LAN, two round trips elsewhere
-	relayRetry     = 1 * time.Second        // without a receipt: again from the oldest
-	relayMostRetry = 8 * time.Second
+	relayAfter = 150 * time.Millisecond // for a connection to be made: 5 ms on a LAN, two round trips elsewhere
+	relayRetry = 1 * time.Second        // without a receipt: again from the oldest
+	relayTries = 3                      // doublings of that
+	// relayRate is how many bytes a way carries in a second, unless it was seen to carry
+	// more: a line of 128 kbit/s (a guess).
+	relayRate = 16 << 10
+	relayLook = 250 * time.Millisecond // for whether a letter has left our queue
 )
 
 // relayLimits are those of messages over others (guesses; 32 KiB fit into one part
@@ -29,14 +35,53 @@ type relayWay struct {
 	running  bool          // a goroutine runs relay
 	begin    time.Duration // not before; 0: not wanted yet
 	again    time.Duration // when what is on its way is given up
-	retry    time.Duration // how long it is given
+	tries    int           // in a row that were
 	noDirect bool          // a dial has failed
+	sent     time.Duration // the first of what is on its way, or the last receipt came
+	rate     int           // bytes that have come through in a second; 0: not known
+	last     departure     // of the last letter
 }
 
-// progress notes that a receipt has come.
-func (w *relayWay) progress(now time.Duration) {
-	w.retry = relayRetry
-	w.again = now + w.retry
+// departure is where a letter leaves us: it has left when so many bytes are written there.
+type departure struct {
+	routing bool         // that is not known yet
+	link    *messageLink // nil: nowhere
+	mark    uint64
+}
+
+// waits says that the letter is still in a queue of ours, lost that its link has ended.
+func (d departure) waits() bool {
+	if d.routing || d.link == nil || d.lost() {
+		return d.routing
+	}
+	_, written := d.link.LastBytes()
+	return written < d.mark
+}
+
+func (d departure) lost() bool { return d.link != nil && d.link.used.ctx.Err() != nil }
+
+// patience is how long what is on its way may take, so many bytes.
+func (w *relayWay) patience(bytes int) time.Duration {
+	p := relayRetry + takes(bytes, max(relayRate, w.rate/4))
+	if w.last.link != nil {
+		p += 3 * w.last.link.Stats().RTT
+	}
+	return p << min(w.tries, relayTries)
+}
+
+// takes is how long so many bytes take at a rate.
+func takes(bytes, rate int) time.Duration {
+	return time.Duration(bytes) * time.Second / time.Duration(rate)
+}
+
+// progress notes that a receipt has come for a message of so many bytes, and that as many
+// are still on their way.
+func (w *relayWay) progress(now time.Duration, bytes, flying int) {
+	if took := now - w.sent; w.sent > 0 && took > 0 {
+		w.rate = max(w.rate/2, int(time.Duration(bytes)*time.Second/took))
+	}
+	w.sent, w.tries = now, 0
+	w.again = now + w.patience(flying)
 }
 
 // direct says that there is a link over which the receiver is heard.
@@ -56,7 +101,10 @@ func (o *outbox) startRelay(after time.Duration) {
 		return
 	}
 	if o.way.begin == 0 {
-		o.way.begin, o.way.retry = o.node.now()+after, relayRetry
+		if o.link != nil && o.box.Flying(delivery.Direct) > 0 { // the link may just be slow
+			after += takes(len(o.box.Oldest().Body), relayRate)
+		}
+		o.way.begin = o.node.now() + after
 	}
 	if o.way.running {
 		o.changed.Broadcast()
@@ -78,10 +126,29 @@ func (o *outbox) relay() {
 		sealed, err := o.node.author().SealMessages(to, batch, after)
 		if err != nil {
 			o.node.log.Warn("a message can't be sealed", "peer", string(to.ID), "error", err)
+			o.departs(departure{})
 			continue // and is tried again when its time is over
 		}
-		o.node.post(func() { o.node.core.Route(o.node.now(), to.ID, rand.Uint64(), sealed) })
+		o.node.post(func() { o.node.sendLetter(o, to.ID, sealed) })
 	}
+}
+
+// sendLetter has a letter routed, and tells the outbox where it leaves us.
+func (n *Node) sendLetter(o *outbox, to certs.ID, sealed []byte) {
+	over := n.core.Route(n.now(), to, rand.Uint64(), sealed)
+	n.settle() // which queues it
+	var d departure
+	if l := n.links[over]; l != nil {
+		d.link = &l.messageLink
+		d.mark, _ = l.LastBytes()
+	}
+	o.departs(d)
+}
+
+func (o *outbox) departs(d departure) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.way.last = d
 }
 
 // nextRelayed waits for messages that may go over others; nil is the end.
@@ -98,18 +165,26 @@ func (o *outbox) nextRelayed() (batch []*delivery.Outgoing, after delivery.Posit
 			o.changed.Wait()
 		case now < o.way.begin:
 			o.waitUntil(now, o.way.begin)
-		case o.box.Flying(delivery.Relayed) > 0 && now >= o.way.again:
+		case o.box.Flying(delivery.Relayed) > 0 && o.way.last.lost():
 			o.box.Rewind(delivery.Relayed)
-			o.way.retry = min(2*o.way.retry, relayMostRetry)
+			o.way.last = departure{}
+		case o.box.Flying(delivery.Relayed) > 0 && now >= o.way.again && !o.way.last.waits():
+			o.box.Rewind(delivery.Relayed)
+			o.way.tries++
 			if o.way.noDirect {
 				o.tellAllWait(noWay)
 			}
 		case o.box.Fits(delivery.Relayed, relayLimits):
 			if o.box.Flying(delivery.Relayed) == 0 {
-				o.way.again = now + o.way.retry
+				o.way.sent = now
 			}
 			batch, after = o.box.Take(delivery.Relayed, relayLimits)
+			o.way.again = now + o.way.patience(o.box.FlyingBytes(delivery.Relayed))
+			o.way.last = departure{routing: true}
 			return batch, after, o.addressee()
+		case o.way.last.waits():
+			o.way.again = now + o.way.patience(o.box.FlyingBytes(delivery.Relayed))
+			o.waitUntil(now, now+relayLook)
 		default:
 			o.waitUntil(now, o.way.again)
 		}

@@ -51,6 +51,44 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// What goes last is written when nothing else waits, a part at a time, in its order.
+func TestQueueLast(t *testing.T) {
+	var q queue
+	q.init()
+	large := make([]byte, lastPart)
+	for _, frame := range [][]byte{[]byte("l1"), []byte("l2"), large, []byte("l3")} {
+		if err := q.putLast(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.put([]byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	var taken []byte
+	for i, want := range []string{"first", "l1l2", string(large), "l3", ""} {
+		taken, _ = q.take(taken)
+		if string(taken) != want {
+			t.Fatalf("took %d bytes, not %d", len(taken), len(want))
+		}
+		put, written := q.lastBytes()
+		if done := []uint64{0, 0, 4, 4 + lastPart, 6 + lastPart}[i]; put != 6+lastPart || written != done {
+			t.Errorf("%d bytes are put last, %d of them written, not %d", put, written, done)
+		}
+		if i == 1 { // what comes meanwhile goes before the rest
+			_ = q.put([]byte("between"))
+			if taken, _ = q.take(taken); string(taken) != "between" {
+				t.Errorf("took %d bytes", len(taken))
+			}
+		}
+	}
+	if q.size != 0 || q.last != nil {
+		t.Errorf("an empty queue has size %d and holds %d frames", q.size, len(q.last))
+	}
+	if err := q.putLast(make([]byte, maxQueued+1)); err != ErrQueueFull {
+		t.Errorf("above the limit: %v", err)
+	}
+}
+
 func TestQueueEnds(t *testing.T) {
 	bye := ending{code: CodeBye, goodbye: true, deadline: time.Now()}
 	abort := ending{code: CodeSlow}

@@ -83,12 +83,14 @@ type Stats struct {
 	Received uint64
 	// RTT is the smoothed round trip time; 0 before it is known.
 	RTT time.Duration
+	// Jitter is the mean deviation of the round trip times.
+	Jitter time.Duration
 }
 
 // Stats may be called at any time, also after the end.
 func (l *Link) Stats() Stats {
 	s := l.conn.ConnectionStats()
-	return Stats{Received: s.PacketsReceived, RTT: s.SmoothedRTT}
+	return Stats{Received: s.PacketsReceived, RTT: s.SmoothedRTT, Jitter: s.MeanDeviation}
 }
 
 // Send queues a frame, encoded by [pb.Append], for the control stream. It never
@@ -96,14 +98,23 @@ func (l *Link) Stats() Stats {
 // peer that leaves 4 MiB unread, or reads nothing for 10 s, is cut off: ErrQueueFull.
 // On a link that is
 // ending the error is net.ErrClosed.
-func (l *Link) Send(frame []byte) error {
-	err := l.queue.put(frame)
+func (l *Link) Send(frame []byte) error { return l.queued(l.queue.put(frame)) }
+
+// SendLast is Send for a frame that goes behind all those of Send, also behind later ones,
+// as long as it is not being written. The frame is kept and must not be changed.
+func (l *Link) SendLast(frame []byte) error { return l.queued(l.queue.putLast(frame)) }
+
+func (l *Link) queued(err error) error {
 	if err == ErrQueueFull {
 		l.log.Warn("link closed: the peer does not read", "addr", l.RemoteAddr(), "queued", maxQueued)
 		l.Abort(CodeSlow, "does not read")
 	}
 	return err
 }
+
+// LastBytes says how many bytes SendLast was ever given, and how many of them are written:
+// handed to QUIC, which sends them as the path allows.
+func (l *Link) LastBytes() (put, written uint64) { return l.queue.lastBytes() }
 
 // Queued is how many bytes of frames are not written yet.
 func (l *Link) Queued() int { return l.queue.length() }
@@ -217,27 +228,29 @@ func (l *Link) write() ending {
 	}
 }
 
-// writeBatch writes what was queued. The peer has writePatience to take each part
-// of it, so that one that has stopped reading is cut off also when little is queued.
+// writePatience is how long a peer may take nothing at all of what is written to it (a
+// guess), and patientRTTs the round trips that it has beside: on a slow line all links
+// share the queue, and each may have but a few packets in it.
+const (
+	writePatience = 10 * time.Second
+	patientRTTs   = 3
+)
+
+// writeBatch writes what was queued. A peer that has stopped reading is cut off, also when
+// little is queued; one that takes a byte now and then is not: its line may be slow.
 func (l *Link) writeBatch(batch []byte) error {
 	for len(batch) > 0 {
-		part := batch[:min(len(batch), writePart)]
 		l.queue.unlessEnding(func() {
-			_ = l.control.SetWriteDeadline(time.Now().Add(writePatience)) // never fails
+			_ = l.control.SetWriteDeadline(time.Now().Add(writePatience + patientRTTs*l.Stats().RTT)) // never fails
 		})
-		if _, err := l.control.Write(part); err != nil {
+		n, err := l.control.Write(batch)
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
-		batch = batch[len(part):]
+		batch = batch[n:]
 	}
 	return nil
 }
-
-// Guesses: 52 kbit/s is the least that keeps a link.
-const (
-	writePart     = 64 << 10
-	writePatience = 10 * time.Second
-)
 
 // writeFailed says how to end a link whose control stream can't be written.
 func (l *Link) writeFailed(err error) ending {

@@ -234,3 +234,39 @@ func TestQueueFull(t *testing.T) {
 		receive(t, other, hello)
 	})
 }
+
+// A peer behind a slow line takes little at a time, for long, and is not cut off for that;
+// and what goes last stands behind everything else.
+func TestSlowPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.Line("b", 16_000, 64<<10)
+		dialed, accepted := w.connect(w.endpoint("a"), w.endpoint("b"), "b")
+		start := time.Now()
+		var want [][]byte
+		for i := range 4 {
+			if err := dialed.SendLast(numbered(10+i, 30_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 5 { // 100 kB take 50 s
+			want = append(want, numbered(i, 20_000))
+		}
+		send(t, dialed, want...)
+		for i := range 4 {
+			want = append(want, numbered(10+i, 30_000))
+		}
+		receive(t, accepted, want[:1]...)
+		put, written := dialed.LastBytes()
+		if written != 0 || put < 120_000 {
+			t.Errorf("%d of %d bytes that go last are written", written, put)
+		}
+		receive(t, accepted, want[1:]...)
+		if took := time.Since(start); took < 100*time.Second {
+			t.Errorf("took only %v", took)
+		}
+		if put, written = dialed.LastBytes(); written != put {
+			t.Errorf("%d of %d bytes that go last are written", written, put)
+		}
+	})
+}

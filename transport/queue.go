@@ -13,6 +13,10 @@ const maxQueued = 4 << 20
 // maxSpare is the largest buffer that an idle link keeps.
 const maxSpare = 64 << 10
 
+// lastPart is how much of what goes last is taken at once, a whole frame at least: what
+// comes meanwhile and goes first waits for it. A guess.
+const lastPart = 16 << 10
+
 // queue is what a link has still to write, and how it is to end. Any goroutine
 // puts, the link's goroutine takes.
 type queue struct {
@@ -20,8 +24,11 @@ type queue struct {
 
 	mu     sync.Mutex
 	frames []byte
-	size   int // bytes in frames and in what was taken and is not yet written
+	last   [][]byte // frames that go behind those
+	size   int      // bytes in both and in what was taken and is not yet written
 	ending *ending
+
+	lastPut, lastTaken, lastWritten uint64 // bytes that have passed through last
 }
 
 // ending is how a link is to end.
@@ -37,6 +44,18 @@ func (q *queue) init() { q.wake = make(chan struct{}, 1) }
 // put adds a frame, unless the link is ending (net.ErrClosed) or the queue is full
 // (ErrQueueFull). It copies the frame.
 func (q *queue) put(frame []byte) error {
+	return q.add(frame, func() { q.frames = append(q.frames, frame...) })
+}
+
+// putLast is put for a frame that goes behind all others. It keeps the frame itself.
+func (q *queue) putLast(frame []byte) error {
+	return q.add(frame, func() {
+		q.last = append(q.last, frame)
+		q.lastPut += uint64(len(frame))
+	})
+}
+
+func (q *queue) add(frame []byte, f func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ending != nil {
@@ -45,7 +64,7 @@ func (q *queue) put(frame []byte) error {
 	if q.size+len(frame) > maxQueued {
 		return ErrQueueFull
 	}
-	q.frames = append(q.frames, frame...)
+	f()
 	q.size += len(frame)
 	q.signal()
 	return nil
@@ -71,18 +90,44 @@ func (q *queue) signal() {
 	}
 }
 
-// take takes all frames, giving the queue the buffer written before for the next
-// ones, and says how the link is to end, nil if it isn't.
+// take takes all frames, or some of those that go last if there are no others, giving the
+// queue the buffer written before for the next ones, and says how the link is to end, nil
+// if it isn't.
 func (q *queue) take(written []byte) ([]byte, *ending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.size -= len(written)
+	q.lastWritten = q.lastTaken
 	taken := q.frames
 	if cap(written) > maxSpare {
 		written = nil
 	}
 	q.frames = written[:0]
+	if len(taken) == 0 {
+		taken = q.takeLast(taken)
+	}
 	return taken, q.ending
+}
+
+func (q *queue) takeLast(taken []byte) []byte {
+	n := 0
+	for n < len(q.last) && (n == 0 || len(taken)+len(q.last[n]) <= lastPart) {
+		taken = append(taken, q.last[n]...)
+		n++
+	}
+	clear(q.last[:n]) // the slice goes on to hold its beginning
+	if q.last = q.last[n:]; len(q.last) == 0 {
+		q.last = nil
+	}
+	q.lastTaken += uint64(len(taken))
+	return taken
+}
+
+// lastBytes says how many bytes have ever been put last, and how many of them are written.
+func (q *queue) lastBytes() (put, written uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lastPut, q.lastWritten
 }
 
 // how is how the link is to end, nil if it isn't.

@@ -51,15 +51,16 @@ func (c *Core) checkLinks() {
 }
 
 // checkPromises closes links whose peer does not do what it is asked to, or that
-// serve nothing.
+// serve nothing. Who is far, or behind a slow line, is given longer.
 func (c *Core) checkPromises(l *link) {
+	slow := l.slowness()
 	switch {
-	case l.fetching && l.verifying == 0 && c.now > l.fetched+syncTimeout:
+	case l.fetching && l.verifying == 0 && c.now > l.fetched+syncTimeout+slow:
 		c.note(Warn, "table did not come", "peer", string(l.peer), "address", l.address)
 		c.close(l, CloseTimeout, "the table did not come in time")
-	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout:
+	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout+slow:
 		c.close(l, CloseTimeout, "a comparison of tables was not answered")
-	case l.asked && c.now > l.askedAt+askTimeout:
+	case l.asked && c.now > l.askedAt+askTimeout+slow:
 		c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
 	case l.neighbour || l.asked || l.fetching || l.verifying > 0:
 	case l.used > l.opened && c.now > l.used+idleAfter, l.used <= l.opened && c.now > l.opened+unusedAfter:
@@ -98,14 +99,14 @@ func (c *Core) patience(l *link) time.Duration {
 	return min(p, mostPatience) + c.leniency() + l.slowness()
 }
 
-func (l *link) slowness() time.Duration { return Slowness(l.roundTrip) }
+func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
 
-// Slowness is how much more silence than others a link of a long round trip is allowed:
-// QUIC's keepalive comes after one and a half of its probe timeouts, each longer than a
-// round trip, if that is more than the 500 ms that are asked for, and takes another to be
-// answered.
-func Slowness(roundTrip time.Duration) time.Duration {
-	return max(0, 3*roundTrip-500*time.Millisecond)
+// Slowness is how much more silence than others a link of long round trips, or such that
+// differ much, is allowed: QUIC's keepalive comes after one and a half of its probe timeouts
+// (a round trip and four mean deviations, RFC 9002, 6.2.1), if that is more than the 500 ms
+// that are asked for, and takes another round trip and a half to be answered.
+func Slowness(roundTrip, jitter time.Duration) time.Duration {
+	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
 }
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.

@@ -57,8 +57,8 @@ type Frame struct {
 	// link that is very busy may go without: it comes by others, or is asked for.
 	Relayed bool
 	// Envelope says that it carries something sealed, or the word that such has been
-	// collected. Both are sent again by who misses the answer, so a link on which very
-	// much waits may go without.
+	// collected. Both are sent again by who misses the answer, so they go behind all other
+	// frames, and a link on which very much waits may go without.
 	Envelope bool
 }
 

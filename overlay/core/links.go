@@ -36,7 +36,8 @@ type link struct {
 	heard     time.Duration
 	used      time.Duration
 	roundTrip time.Duration
-	quiet     bool // silent for quietAfter
+	jitter    time.Duration // mean deviation of the round trips
+	quiet     bool          // silent for quietAfter
 	neighbour bool
 	slot      int  // of a neighbour in the distance vectors, see takeSlot
 	dependant bool // a neighbour above the usual number: it has nobody else
@@ -138,6 +139,14 @@ func (c *Core) Heard(now time.Duration, id LinkID, heard, used, roundTrip time.D
 	c.begin(now)
 	if l := c.link(id); l != nil {
 		l.heard, l.used, l.roundTrip = max(l.heard, heard), max(l.used, used), roundTrip
+	}
+}
+
+// Jitter is the news of how much the round trips of a link differ: their mean deviation.
+func (c *Core) Jitter(now time.Duration, id LinkID, jitter time.Duration) {
+	c.begin(now)
+	if l := c.link(id); l != nil {
+		l.jitter = jitter
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 	carryBase    = 512                    // what each frame costs beside its bytes
 	maxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
 	refusalEvery = 100 * time.Millisecond // for each link
-	partialFor   = 30 * time.Second       // until the last part has come
+	partialFor   = 30 * time.Second       // without another part
 	maxPartials  = 256
 	maxPartialsB = 8 << 20
 	partialsOfID = 4
@@ -55,7 +55,7 @@ type partial struct {
 	parts  [][]byte
 	have   int
 	bytes  int
-	begun  time.Duration
+	last   time.Duration // when the last of them came
 }
 
 // relay is what a core has to do with envelopes.
@@ -66,25 +66,26 @@ type relay struct {
 }
 
 // Route sends something sealed to a peer of the table, or one that has a link, over
-// others; the number, a random one, names it in what comes back. It returns false if
-// there is nowhere to send it now, and if it has not 1 to pb.MaxPart·pb.MaxParts bytes.
-// True promises nothing.
-func (c *Core) Route(now time.Duration, to certs.ID, number uint64, sealed []byte) bool {
+// others; the number, a random one, names it in what comes back. It returns the link that
+// it goes out on, 0 if there is nowhere to send it now, and if it has not 1 to
+// pb.MaxPart·pb.MaxParts bytes. A link promises nothing.
+func (c *Core) Route(now time.Duration, to certs.ID, number uint64, sealed []byte) (over LinkID) {
 	c.begin(now)
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	known := c.table.owner(to, c.now) != nil || c.linkToID(to) != nil
 	if parts == 0 || parts > pb.MaxParts || to == c.cfg.ID || !known {
-		return false
+		return 0
 	}
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
 		if !c.sendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
 		}}}) {
-			return false
+			return 0
 		}
+		over = c.out.Frames[len(c.out.Frames)-1].Link
 	}
-	return true
+	return over
 }
 
 // carriedBytes is what a routed frame costs of the bytes that we carry, 0 if it is one
@@ -145,7 +146,10 @@ func (c *Core) receiveEnvelope(from certs.ID, m *pb.Envelope) {
 	if p == nil || p.parts[m.GetPart()] != nil {
 		return
 	}
+	i := slices.Index(c.relay.partials, p) // those that have waited longest stay the first
+	c.relay.partials = append(slices.Delete(c.relay.partials, i, i+1), p)
 	p.parts[m.GetPart()] = m.GetSealed()
+	p.last = c.now
 	p.have++
 	p.bytes += len(m.GetSealed())
 	c.relay.bytes += len(m.GetSealed())
@@ -181,7 +185,7 @@ func (c *Core) partialOf(from certs.ID, m *pb.Envelope) *partial {
 	case len(c.relay.partials) >= maxPartials:
 		c.dropPartial(0)
 	}
-	p := &partial{from: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts()), begun: c.now}
+	p := &partial{from: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts())}
 	c.relay.partials = append(c.relay.partials, p)
 	return p
 }
@@ -193,7 +197,7 @@ func (c *Core) dropPartial(i int) {
 
 // expirePartials drops those whose other parts do not come.
 func (c *Core) expirePartials() {
-	for len(c.relay.partials) > 0 && c.now >= c.relay.partials[0].begun+partialFor {
+	for len(c.relay.partials) > 0 && c.now >= c.relay.partials[0].last+partialFor {
 		c.dropPartial(0)
 	}
 }

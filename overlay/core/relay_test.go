@@ -48,9 +48,9 @@ func envelopePart(from, to string, number uint64, part, parts int, sealed []byte
 
 // route is Route, drained.
 func (r *rig) route(to certs.ID, number uint64, sealed []byte) bool {
-	ok := r.c.Route(r.now, to, number, sealed)
+	over := r.c.Route(r.now, to, number, sealed)
 	r.drain()
-	return ok
+	return over != 0
 }
 
 // What is routed comes whole, in whatever order its parts come.

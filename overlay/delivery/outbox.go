@@ -68,6 +68,9 @@ func (o *Outbox) Bytes() int { return o.bytes }
 // Flying is how many are on a way.
 func (o *Outbox) Flying(w Way) int { return o.flight[w] }
 
+// FlyingBytes is what the bodies of those take.
+func (o *Outbox) FlyingBytes(w Way) int { return o.flown[w] }
+
 // Next is the message that is next on a way, nil if there is none.
 func (o *Outbox) Next(w Way) *Outgoing {
 	if o.flight[w] == len(o.queue) {

@@ -17,6 +17,11 @@
 //	net.Router("home", simtest.Restricted)
 //	net.Behind("home", "a") // before Node
 //
+// Others can have a slow line, or a path that takes no large packets:
+//
+//	net.Line("a", 64_000, 64<<10)
+//	net.Narrow("a", "b", 1280)
+//
 // Packets between two nodes arrive in the order they were sent. A node that does
 // not read holds up its own packets only. The network's own choices (which packets
 // are lost) follow from the seed; the whole run does not, since QUIC draws from
@@ -50,6 +55,9 @@ type Network struct {
 	routers map[string]*router
 	nodes   map[string]*node   // those that run
 	cut     map[[2]string]bool // by sender and receiver
+	narrow  map[[2]string]int  // the largest packet that passes, by both
+	lines   map[string]*line   // of those that have one
+	search  bool               // see Search
 }
 
 // node is a running node: a socket and the link that delays what comes to it.
@@ -58,6 +66,7 @@ type node struct {
 	name    string
 	conn    *simnet.SimConn
 	link    *simnet.SimulatedLink
+	real    *net.UDPConn // see Search; may be nil
 }
 
 // New makes a network in which every packet takes the time latency. The seed
@@ -71,6 +80,8 @@ func New(seed uint64, latency time.Duration) *Network {
 		routers: map[string]*router{},
 		nodes:   map[string]*node{},
 		cut:     map[[2]string]bool{},
+		narrow:  map[[2]string]int{},
+		lines:   map[string]*line{},
 	}
 }
 
@@ -80,13 +91,19 @@ func (n *Network) Node(name string) net.PacketConn {
 	addr := n.Addr(name)
 	n.Crash(name)
 	d := &node{network: n, name: name}
-	d.link = &simnet.SimulatedLink{Latency: n.latency, UploadPacket: d}
+	d.link = &simnet.SimulatedLink{
+		Latency: n.latency, UploadPacket: d,
+		UplinkSettings: simnet.LinkSettings{MTU: maxPacket}, DownlinkSettings: simnet.LinkSettings{MTU: maxPacket},
+	}
 	d.conn = simnet.NewBlockingSimConn(net.UDPAddrFromAddrPort(addr), d.link)
 	d.link.AddNode(nil, d) // in the place of conn: see RecvPacket
 	d.link.Start()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.nodes[name] = d
+	if n.search {
+		return d.searching()
+	}
 	return d.conn
 }
 
@@ -155,6 +172,9 @@ func (n *Network) Crash(name string) {
 func (d *node) stop() {
 	_ = d.conn.Close() // neither fails
 	_ = d.link.Close()
+	if d.real != nil {
+		_ = d.real.Close()
+	}
 }
 
 // Close stops all nodes, and so ends the goroutines of the network.
@@ -171,54 +191,74 @@ func (n *Network) Close() {
 	}
 }
 
-// SendPacket is called by the node's link (simnet.Router). The packet leaves at once; what
-// holds it up on its way is that link of the receiver, or of its router.
+// SendPacket is called by the node's link (simnet.Router). Unless the node has a line that
+// is slow the packet leaves at once; what holds it up on its way is the link of the
+// receiver, or of its router.
 func (d *node) SendPacket(p simnet.Packet) error {
-	_, to, err := addresses(p)
-	if err != nil {
-		return err
-	}
 	n := d.network
 	n.mu.Lock()
-	from, link := n.route(d, to)
-	if n.loss > 0 && n.rand.Float64() < n.loss {
-		link = nil
-	}
+	wait, fits := n.lines[d.name].out(len(p.Data))
 	n.mu.Unlock()
-	if link != nil {
-		p.From = net.UDPAddrFromAddrPort(from)
-		link.RecvPacket(p)
+	if fits {
+		after(wait, func() { d.forward(p) })
 	}
 	return nil
 }
 
+// forward takes a packet from the node's line to the receiver's, if it has one, and link.
+func (d *node) forward(p simnet.Packet) {
+	_, to, err := addresses(p)
+	if err != nil {
+		return
+	}
+	n := d.network
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	from, link, receiver := n.route(d, to, len(p.Data))
+	if link == nil || n.loss > 0 && n.rand.Float64() < n.loss {
+		return
+	}
+	p.From = net.UDPAddrFromAddrPort(from)
+	if wait, fits := n.lines[receiver].in(len(p.Data)); fits {
+		after(wait, func() { link.RecvPacket(p) })
+	}
+}
+
 // route takes a packet as far as to the link that leads to the receiver, or to its NAT: nil
-// if there is none. It returns where the packet seems to come from. n.mu is held.
-func (n *Network) route(d *node, to netip.AddrPort) (from netip.AddrPort, link *simnet.SimulatedLink) {
+// if there is none. It returns where the packet seems to come from, and the receiver unless
+// that is for the NAT to say. n.mu is held.
+func (n *Network) route(d *node, to netip.AddrPort, size int) (from netip.AddrPort, link *simnet.SimulatedLink, receiver string) {
 	from = n.addr(d.name)
 	if n.nodes[d.name] != d {
-		return from, nil // it has crashed
+		return from, nil, "" // it has crashed
 	}
 	site := n.sites[d.name]
 	if site != nil {
-		receiver := n.at(site, to)
+		inside := n.at(site, to)
 		switch {
-		case receiver != nil && site.kind != Firewall && !n.cut[[2]string{d.name, receiver.name}]:
-			return from, receiver.link // within the LAN
+		case inside != nil && site.kind != Firewall && n.passes(d.name, inside.name, size):
+			return from, inside.link, inside.name // within the LAN
 		case site.wan == to.Addr() && site.kind != FullCone:
-			return from, nil // no way back in
+			return from, nil, "" // no way back in
 		}
 		from = site.out(time.Now(), from, to)
 	}
 	if r := n.nat(to.Addr()); r != nil {
-		return from, r.link
+		return from, r.link, ""
 	}
-	for name, receiver := range n.nodes {
-		if r := n.sites[name]; n.addrs[name] == to && (r == nil || r.kind == Firewall) && !n.cut[[2]string{d.name, name}] {
-			return from, receiver.link
+	for name, other := range n.nodes {
+		if r := n.sites[name]; n.addrs[name] == to && (r == nil || r.kind == Firewall) && n.passes(d.name, name, size) {
+			return from, other.link, name
 		}
 	}
-	return from, nil
+	return from, nil, ""
+}
+
+// passes says that nothing on the way of two nodes drops a packet of that size.
+func (n *Network) passes(from, to string, size int) bool {
+	way := [2]string{from, to}
+	largest, narrow := n.narrow[way]
+	return !n.cut[way] && (!narrow || size+headers <= largest)
 }
 
 // RecvPacket is what the node's link hands over when its time has come.
