@@ -197,9 +197,10 @@ func (n *Node) match(id certs.ID) {
 	n.bypass(best)
 }
 
-// bypass has what waits for the peer of a silent link go over others as well.
+// bypass has what waits for the peer of a link that is silent or stuck go over others as
+// well.
 func (n *Node) bypass(l *nodeLink) {
-	if !l.up || !l.used.silent.Load() {
+	if !l.up || l.used.works() {
 		return
 	}
 	if o := n.existingOutbox(l.peer); o != nil && o.wanting() {

@@ -108,6 +108,9 @@ func (n *Node) hear() {
 			n.core.Seen(now, id, address.String())
 		}
 		l.used.silent.Store(now-l.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
+		if stuck := l.Stuck(); stuck != l.used.stuck.Swap(stuck) {
+			n.core.Stuck(now, id, stuck)
+		}
 		n.bypass(l)
 		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
 		n.core.Jitter(now, id, stats.Jitter)

@@ -84,8 +84,8 @@ func (w *relayWay) progress(now time.Duration, bytes, flying int) {
 	w.again = now + w.patience(flying)
 }
 
-// direct says that there is a link over which the receiver is heard.
-func (o *outbox) direct() bool { return o.link != nil && !o.link.used.silent.Load() }
+// direct says that there is a link over which the receiver is heard, and hears us.
+func (o *outbox) direct() bool { return o.link != nil && o.link.used.works() }
 
 // endRelay is the end of the way over others. What is still on it may arrive.
 func (o *outbox) endRelay() {
@@ -101,7 +101,7 @@ func (o *outbox) startRelay(after time.Duration) {
 		return
 	}
 	if o.way.begin == 0 {
-		if o.link != nil && o.box.Flying(delivery.Direct) > 0 { // the link may just be slow
+		if o.link != nil && !o.link.used.stuck.Load() && o.box.Flying(delivery.Direct) > 0 { // the link may just be slow
 			after += takes(len(o.box.Oldest().Body), relayRate)
 		}
 		o.way.begin = o.node.now() + after

@@ -21,10 +21,14 @@ type activity struct {
 	ctx    context.Context
 	last   atomic.Int64 // nanoseconds since the node's start
 	silent atomic.Bool  // nothing has been heard for silentAfter
+	stuck  atomic.Bool  // what is written does not get through
 	// retired: nothing new is sent on it, and it ends when what is on its way has been
 	// answered.
 	retired atomic.Bool
 }
+
+// works says that the peer is heard and hears us.
+func (a *activity) works() bool { return !a.silent.Load() && !a.stuck.Load() }
 
 func (a *activity) touch(since time.Time) { a.last.Store(int64(time.Since(since))) }
 

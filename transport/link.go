@@ -35,6 +35,7 @@ type Link struct {
 	peer     certs.PublicKey
 	log      *slog.Logger
 	queue    queue
+	hole     hole
 	slots    chan struct{} // holds a token for each message stream of ours (see OpenStream)
 	done     chan struct{}
 	unknowns unknowns
@@ -243,7 +244,7 @@ func (l *Link) writeBatch(batch []byte) error {
 		l.queue.unlessEnding(func() {
 			_ = l.control.SetWriteDeadline(time.Now().Add(writePatience + patientRTTs*l.Stats().RTT)) // never fails
 		})
-		n, err := l.control.Write(batch)
+		n, err := l.hole.write(l.control, batch)
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}

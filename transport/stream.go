@@ -20,6 +20,7 @@ type Stream struct {
 	stream   *quic.Stream
 	reader   *bufio.Reader
 	unknowns *unknowns     // of the link
+	hole     *hole         // of the link
 	slots    chan struct{} // of the link, for a stream that we have opened; else nil
 	leave    sync.Once     // gives the slot back
 }
@@ -29,7 +30,7 @@ type Stream struct {
 // QUIC's default.
 func (l *Link) newStream(s *quic.Stream, slots chan struct{}) *Stream {
 	s.SetPriority(3, false) // 3 is the default urgency (RFC 9218, 4.1)
-	return &Stream{stream: s, reader: bufio.NewReader(s), unknowns: &l.unknowns, slots: slots}
+	return &Stream{stream: s, reader: bufio.NewReader(s), unknowns: &l.unknowns, hole: &l.hole, slots: slots}
 }
 
 // OpenStream opens a message stream. The peer sees it when something is written on
@@ -87,7 +88,7 @@ func (s *Stream) free() {
 // Write writes frames, encoded by [pb.Append]. It waits while the peer does not
 // read.
 func (s *Stream) Write(frames []byte) error {
-	_, err := s.stream.Write(frames)
+	_, err := s.hole.write(s.stream, frames)
 	return explain(err)
 }
 

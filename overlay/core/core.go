@@ -3,8 +3,8 @@
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
 //   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Jitter, Verified, Want, Broadcast, Route, Deposit, Collect, Found,
-//     Join, Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
+//     DialFailed, Heard, Jitter, Stuck, Verified, Want, Broadcast, Route, Deposit, Collect,
+//     Found, Join, Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
 //   - What the core wants comes out as data, by [Core.Drain] after each call.
 //   - It asks to be woken by [Core.Next].
 //

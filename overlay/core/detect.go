@@ -44,6 +44,9 @@ func (c *Core) checkLinks() {
 		if l.state == linkUp && l.quiet {
 			c.linkSilent(l)
 		}
+		if e := l.entry; l.state == linkUp && l.stuck && e != nil && e.alive() && c.linkTo(l.key) == l {
+			c.dialFor(e, toRelink)
+		}
 	}
 	if c.ready && !c.leaving && c.deaf {
 		c.listenAnew()

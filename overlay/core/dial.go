@@ -35,7 +35,7 @@ type purpose int
 const (
 	toCheck  purpose = iota // whether it is here
 	toSeek                  // a neighbour
-	toRelink                // since a link leads to nowhere
+	toRelink                // since a link leads to nowhere, or is stuck
 )
 
 // startDial wishes for a connection.

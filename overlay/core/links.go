@@ -38,6 +38,7 @@ type link struct {
 	roundTrip time.Duration
 	jitter    time.Duration // mean deviation of the round trips
 	quiet     bool          // silent for quietAfter
+	stuck     bool          // heard, and good for little
 	neighbour bool
 	slot      int  // of a neighbour in the distance vectors, see takeSlot
 	dependant bool // a neighbour above the usual number: it has nobody else
@@ -148,6 +149,20 @@ func (c *Core) Jitter(now time.Duration, id LinkID, jitter time.Duration) {
 	if l := c.link(id); l != nil {
 		l.jitter = jitter
 	}
+}
+
+// Stuck is the news that a link is heard, and yet what we write on it does not get through,
+// or that it does again. The peer is dialled anew, and until that succeeds everything that
+// can goes over others.
+func (c *Core) Stuck(now time.Duration, id LinkID, stuck bool) {
+	c.begin(now)
+	l := c.link(id)
+	if l == nil || l.stuck == stuck {
+		return
+	}
+	l.stuck = stuck
+	c.note(Debug, "link stuck", "peer", string(l.peer), "address", l.address, "stuck", stuck)
+	c.wake(c.now)
 }
 
 // Receive is a frame that has passed pb.Check.
@@ -291,7 +306,7 @@ func (c *Core) detach(e *entry) {
 const mostLinks = 6
 
 // chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
-// are dead, and so is one that was silent. Else the side with the smaller ID keeps one,
+// are dead, and so is one that was silent, or stuck. Else the side with the smaller ID keeps one,
 // and the other side uses any until they are closed, so that the two never close different
 // ones: it hears of links in another order, and of silence at another time. It closes one
 // only where the smaller can't keep that: a silent one long after which the new one came,
@@ -306,7 +321,7 @@ func (c *Core) chooseLink(l *link) {
 		}
 		kept++
 		switch {
-		case old.epoch < l.epoch || old.quiet && (c.cfg.ID < l.peer || l.opened >= old.opened+2*simultaneous):
+		case old.epoch < l.epoch || old.stuck || old.quiet && (c.cfg.ID < l.peer || l.opened >= old.opened+2*simultaneous):
 			c.close(old, CloseDead, "replaced by a new connection")
 		case c.cfg.ID < l.peer || kept > mostLinks:
 			surplus := old

@@ -2,8 +2,10 @@ package core
 
 import (
 	"testing"
+	"time"
 
 	"quicpeer/certs"
+	"quicpeer/pb"
 )
 
 // TestTwoLinks: when both sides have dialled, the one with the smaller ID closes
@@ -75,5 +77,35 @@ func TestNetOfALinkedPeer(t *testing.T) {
 	r.c.entryNotReached(e, "no answer")
 	if p := r.c.Net().Peers[0]; p.Link == 0 || p.Tries != 0 || p.Why != "" || p.Next != 0 {
 		t.Errorf("it says %+v", p)
+	}
+}
+
+// TestStuckLink: over a link on which nothing gets through nothing is sent that can go
+// another way, its peer is dialled anew, and the new link replaces it.
+func TestStuckLink(t *testing.T) {
+	for _, id := range []certs.ID{"aaa", "zzz"} {
+		r := newRig(t, func(c *Config) { c.ID = id })
+		bob, carol := r.neighbour(1, "bob"), r.neighbour(2, "carol")
+		r.pass(20 * time.Second)
+		if !r.route("bob", 1, []byte("x")) || r.out.Frames[0].Link != bob {
+			t.Fatalf("%s: not over the link that stands", id)
+		}
+		r.c.Stuck(r.now, bob, true)
+		if !r.route("bob", 1, []byte("x")) || r.out.Frames[0].Link != carol {
+			t.Errorf("%s: it goes over the link that is stuck", id)
+		}
+		r.pass(time.Second)
+		if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(1).Key() {
+			t.Fatalf("%s dials %v", id, r.out.Dials)
+		}
+		dial := r.out.Dials[0].ID
+		if r.pass(2 * time.Second); len(r.out.Dials) > 0 || len(r.out.Closes) > 0 {
+			t.Errorf("%s dials again, or closes the link before there is another: %v, %v", id, r.out.Dials, r.out.Closes)
+		}
+		again := r.outbound(dial, 1)
+		r.receive(again, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "bob", pb.AnnouncementType_JOIN, 1000, 0)})
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != bob || r.out.Closes[0].Reason != CloseDead {
+			t.Errorf("%s closes %v", id, r.out.Closes)
+		}
 	}
 }

@@ -80,7 +80,7 @@ func (c *Core) nextHop(to certs.ID, passed []string) *link {
 	bestHops := uint8(0)
 	entries := c.table.of(to)
 	for _, l := range c.links {
-		if l.state != linkUp || c.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
+		if l.state != linkUp || l.stuck || c.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
 			continue
 		}
 		if l.peer == to {

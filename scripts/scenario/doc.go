@@ -60,6 +60,8 @@
 //
 //	netns NAME...              these peers live on hosts of a network of their own
 //	link NAME down|up          the network interface of that host
+//	narrow NAME BYTES          the way to it drops larger packets without a word
+//	refuse A B                 the two answer each other's packets by ICMP: prohibited
 //
 // netns comes first, and names all who will be started. The first of them is at
 // 10.0.0.1:5000, the next at 10.0.0.2:5000 (or where its --listen says), each in a

@@ -29,6 +29,7 @@ type host struct {
 	name    string
 	address netip.AddrPort // of the peer
 	port    string         // of the switch
+	refuses bool           // somebody, see refuse
 }
 
 // newNetwork builds the network. Who may not build one is told so by the error.
@@ -154,6 +155,34 @@ func dropFrom(list []netip.Addr) string {
 // link takes a host's interface down or up.
 func (h *host) link(state string) error { return h.batch("ip", "link set dev eth0 "+state) }
 
+// narrow makes the way between a host and the switch drop packets of more than so many bytes,
+// without a word: the host's own interface knows nothing of it. Packets that a host hands to
+// its kernel together are taken apart before they leave it, or they would pass.
+func (n *network) narrow(h *host, bytes int) error {
+	for _, every := range n.hosts {
+		if err := every.batch("ip", "link set dev eth0 gso_max_segs 1"); err != nil {
+			return err
+		}
+	}
+	return n.bridge.batch("ip", fmt.Sprintf("link set dev %s mtu %d", h.port, bytes))
+}
+
+// refuse makes a host answer what comes from another by ICMP, as a firewall does that forbids
+// it (type 3, code 13). Only a router answers so, so the host becomes one; and its rules are
+// asked before it looks whether a packet is for itself.
+func (h *host) refuse(from *host) error {
+	if err := h.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"); err != nil {
+		return err
+	}
+	if !h.refuses {
+		h.refuses = true
+		if err := h.batch("ip", "rule add pref 10 lookup local", "rule del pref 0"); err != nil {
+			return err
+		}
+	}
+	return h.batch("ip", fmt.Sprintf("rule add pref 1 from %s iif eth0 prohibit", from.address.Addr()))
+}
+
 // close takes all away.
 func (n *network) close() {
 	for _, h := range n.hosts {
@@ -211,12 +240,19 @@ func (ns *namespace) close() {
 
 // batch runs ip or tc in the namespace with many lines at once.
 func (ns *namespace) batch(tool string, lines ...string) error {
-	words := append(slices.Clone(ns.enter), tool, "-batch", "-")
+	return ns.runWith(strings.Join(lines, "\n")+"\n", tool, "-batch", "-")
+}
+
+// run runs a command in the namespace.
+func (ns *namespace) run(words ...string) error { return ns.runWith("", words...) }
+
+func (ns *namespace) runWith(input string, command ...string) error {
+	words := slices.Concat(ns.enter, command)
 	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", tool, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%s: %w: %s", command[0], err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
@@ -250,13 +286,53 @@ func (s *scenario) link(args []string) error {
 	if len(args) != 2 || args[1] != "down" && args[1] != "up" {
 		return errUsage
 	}
-	if s.network == nil {
-		return errors.New("only a host of netns has an interface of its own")
-	}
-	h, err := s.network.host(args[0])
+	h, err := s.host(args[0])
 	if err != nil {
 		return err
 	}
 	s.engine.show.typed(h.name, "(link "+args[1]+")")
 	return h.link(args[1])
+}
+
+// narrow is the verb.
+func (s *scenario) narrow(args []string) error {
+	if len(args) != 2 {
+		return errUsage
+	}
+	bytes, err := strconv.Atoi(args[1])
+	if err != nil || bytes < 68 || bytes > 1500 { // IPv4's least (RFC 791), and Ethernet's most
+		return errUsage
+	}
+	h, err := s.host(args[0])
+	if err != nil {
+		return err
+	}
+	s.engine.show.typed(h.name, "(narrow "+args[1]+")")
+	return s.network.narrow(h, bytes)
+}
+
+// refuse is the verb.
+func (s *scenario) refuse(args []string) error {
+	if len(args) != 2 || args[0] == args[1] {
+		return errUsage
+	}
+	a, err := s.host(args[0])
+	if err != nil {
+		return err
+	}
+	b, err := s.host(args[1])
+	if err != nil {
+		return err
+	}
+	if err := a.refuse(b); err != nil {
+		return err
+	}
+	return b.refuse(a)
+}
+
+func (s *scenario) host(name string) (*host, error) {
+	if s.network == nil {
+		return nil, errors.New("only a host of netns has an interface of its own")
+	}
+	return s.network.host(name)
 }

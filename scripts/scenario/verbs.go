@@ -36,6 +36,8 @@ func verbs() map[string]verb {
 		"heal":      {"[A B]", (*scenario).heal},
 		"netns":     {"NAME...", (*scenario).netns},
 		"link":      {"NAME down|up", (*scenario).link},
+		"narrow":    {"NAME BYTES", (*scenario).narrow},
+		"refuse":    {"A B", (*scenario).refuse},
 		"port":      {"VAR", (*scenario).port},
 		"fill":      {"VAR BYTES", (*scenario).fill},
 		"say":       {"TEXT", (*scenario).say},
