@@ -199,7 +199,7 @@ func (c *Core) accept(from *link, n news) {
 // makeEntry makes room in the table and an entry there.
 func (c *Core) makeEntry(from *link, n news) *entry {
 	r := n.record
-	if from != nil && !from.fetching && !from.mayIntroduce(c.now) {
+	if from != nil && from.fetch == nil && !from.mayIntroduce(c.now) {
 		c.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
 		return nil
 	}

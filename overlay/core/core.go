@@ -241,6 +241,7 @@ type Core struct {
 	targets    []*target
 	joinBy     time.Duration // when to give up joining; 0: never
 	discoverBy time.Duration // when to begin a network; 0: never
+	heldBy     time.Duration // when to believe that our ID is in use; 0: nobody has said so
 	accepted   bool          // a door has let us in, or we are the network
 	ready      bool
 	leaving    bool
@@ -297,6 +298,8 @@ type Core struct {
 	home    home
 	punch   punches
 	hosts   hosts
+
+	offences offences
 
 	out Effects
 }

@@ -58,14 +58,14 @@ func (c *Core) checkLinks() {
 func (c *Core) checkPromises(l *link) {
 	slow := l.slowness()
 	switch {
-	case l.fetching && l.verifying == 0 && c.now > l.fetched+syncTimeout+slow:
-		c.note(Warn, "table did not come", "peer", string(l.peer), "address", l.address)
-		c.close(l, CloseTimeout, "the table did not come in time")
+	case l.fetch != nil && l.verifying == 0 && c.now > l.fetch.moved+syncTimeout+slow:
+		c.blame(l, "peer does not do what it must", "its table did not come")
+		c.close(l, CloseTimeout, "its table did not come")
 	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout+slow:
 		c.close(l, CloseTimeout, "a comparison of tables was not answered")
 	case l.asked && c.now > l.askedAt+askTimeout+slow:
 		c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
-	case l.neighbour || l.asked || l.fetching || l.verifying > 0:
+	case l.neighbour || l.asked || l.fetch != nil || l.verifying > 0 || !c.ready:
 	case l.used > l.opened && c.now > l.used+idleAfter, l.used <= l.opened && c.now > l.opened+unusedAfter:
 		c.close(l, CloseIdle, "not used")
 	}
@@ -222,7 +222,10 @@ func (c *Core) forgiveSilence() {
 	c.lastHeard = c.now
 	for _, l := range c.links {
 		l.heard, l.opened = c.now, max(l.opened, c.now-handshakeTimeout/2)
-		l.fetched, l.askedAt = c.now, c.now
+		l.askedAt = c.now
+		if l.fetch != nil {
+			l.fetch.moved = c.now
+		}
 		if l.comparing != nil {
 			l.comparing.updated = c.now
 		}

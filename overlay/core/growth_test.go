@@ -56,7 +56,7 @@ func TestUnreadableIsDropped(t *testing.T) {
 				one := r.linked(1, "one")
 				list := []*pb.Announcement{a, say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0), a}
 				if table {
-					r.c.link(one).fetching = true
+					r.c.link(one).fetch = &fetch{}
 					r.receive(one, &pb.SyncReply{Announcements: list, Last: true, Done: true})
 				} else {
 					r.receive(one, propagation(list...))

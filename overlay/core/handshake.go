@@ -153,12 +153,11 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		}
 		return
 	}
-	why := fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
 	c.note(Debug, "refused by a peer", "address", l.address, "code", response.GetCode().String(), "reason", response.GetReason())
 	c.close(l, CloseRefused, "refused")
 	d := l.dial
 	l.dial = nil
-	c.dialEnded(d, why, true)
+	c.dialEnded(d, refusalText(response), true)
 	c.receiveRefusal(l, d, response)
 }
 
@@ -180,12 +179,13 @@ func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) 
 	}
 	if d.target != nil {
 		d.target.refused(response)
+		c.checkHolder()
 	}
 }
 
 // receiveHolder takes the proof that our ID, or a newer run of ourselves, is in
-// the network. To a peer that no door has let in this is the end, or a reason to
-// raise its epoch; for a member the table's rule decides.
+// the network. To a peer that no door has let in this is the end, unless another door
+// lets it in, or a reason to raise its epoch; for a member the table's rule decides.
 func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 	own := c.cfg.Identity.Key()
 	switch {
@@ -194,6 +194,8 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 		c.fail(&DuplicateIDError{Holder: holder.Key})
 	case c.accepted:
 		c.learn(l, &pb.Announcement{Type: holder.Type, Record: holder.Signed})
+	case holder.Key != own && d.target != nil:
+		d.target.heldElsewhere(c, holder.Key)
 	case holder.Key != own:
 		c.fail(&DuplicateIDError{Holder: holder.Key})
 	case holder.Epoch > c.cfg.Epoch || holder.Epoch == c.cfg.Epoch && holder.Type == pb.AnnouncementType_LEAVE:

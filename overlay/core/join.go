@@ -20,15 +20,18 @@ type target struct {
 	dialing   bool
 	next      time.Duration
 	failures  int
+	tried     bool   // a dial of it has ended
 	why       string // of the last failure
 	obstacle  Obstacle
 	refusal   *pb.HandshakeResponse
-	hopeless  bool     // refused for good, or our own address
-	reached   bool     // it has let us in once
-	given     bool     // at the start
-	asked     bool     // by Join, which is to be answered
-	met       bool     // an acquaintance, see home.go
-	peer      certs.ID // it, or who has let us in
+	holder    certs.PublicKey // who has our ID, it says; zero: it has not said so
+	hopeless  bool            // refused for good, or our own address
+	reached   bool            // it has let us in once
+	broken    int             // times that it has let us in and we did not get its table
+	given     bool            // at the start
+	asked     bool            // by Join, which is to be answered
+	met       bool            // an acquaintance, see home.go
+	peer      certs.ID        // it, or who has let us in
 	peerKey   certs.PublicKey
 }
 
@@ -43,6 +46,9 @@ type JoinError struct {
 	Address string // who did
 	// Obstacles are what the dials came upon, each once.
 	Obstacles []Obstacle
+	// Linked says that one has let us in, and did not give us its table: it is no firewall
+	// that is in the way.
+	Linked bool
 }
 
 func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
@@ -102,7 +108,7 @@ func (t *target) isUsers() bool { return t.found == "" && t.key == (certs.Public
 
 // ended is the end of a dial of the target, whatever its success.
 func (t *target) ended(c *Core, why string) {
-	t.dialing = false
+	t.dialing, t.tried = false, true
 	t.failures++
 	most := joinBackoff
 	switch {
@@ -113,7 +119,9 @@ func (t *target) ended(c *Core, why string) {
 	}
 	t.next = c.now + c.backoff(t.failures, most)
 	if why != "" {
-		t.why, t.refusal = why, nil
+		if !t.reached { // what a door has done that let us in says more
+			t.why, t.refusal = why, nil
+		}
 		c.joinEnded(t, "", why)
 	}
 }
@@ -128,10 +136,41 @@ func (t *target) accepted(c *Core, l *link) {
 // refused notes the answer of a door that did not open.
 func (t *target) refused(response *pb.HandshakeResponse) {
 	t.refusal = response
+	t.why = "refused: " + refusalText(response)
 	switch response.GetCode() {
 	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
 	default: // a code that is not known among them
 		t.hopeless = true
+	}
+}
+
+// refusalText is a refusal for people.
+func refusalText(response *pb.HandshakeResponse) string {
+	return fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
+}
+
+// heldElsewhere notes that a door has proved that somebody else has our ID, which it can have
+// made up: others may let us in all the same. It is the end once all have been tried, or have
+// had the time of a dial for it.
+func (t *target) heldElsewhere(c *Core, holder certs.PublicKey) {
+	t.holder, t.hopeless = holder, true
+	if c.heldBy == 0 {
+		c.heldBy = c.now + dialTimeout
+		c.wake(c.heldBy)
+	}
+}
+
+// checkHolder ends a newcomer whose ID is in use.
+func (c *Core) checkHolder() {
+	holder, open := certs.PublicKey{}, false
+	for _, t := range c.targets {
+		if t.holder != (certs.PublicKey{}) {
+			holder = t.holder
+		}
+		open = open || !t.tried && !t.met
+	}
+	if holder != (certs.PublicKey{}) && !c.accepted && !c.ended && (!open || c.now >= c.heldBy) {
+		c.fail(&DuplicateIDError{Holder: holder})
 	}
 }
 
@@ -174,6 +213,10 @@ func (c *Core) checkJoining() {
 	if c.stopDiscovering() {
 		return
 	}
+	if c.checkHolder(); c.ended {
+		return
+	}
+	c.requestTable()
 	hope := c.discoverBy != 0
 	for _, t := range c.targets {
 		hope = hope || !t.hopeless && !t.met
@@ -181,20 +224,30 @@ func (c *Core) checkJoining() {
 	for _, l := range c.links {
 		hope = hope || l.state == linkUp
 	}
-	late := c.joinBy != 0 && c.now >= c.joinBy && c.discoverBy == 0
+	late := c.joinBy != 0 && c.now >= c.joinBy && c.discoverBy == 0 && !c.tableComes()
 	if late || !hope {
-		c.fail(c.joinError())
+		c.fail(c.joinFailure())
 		return
 	}
 	c.dialTargets()
 	c.seekAbsent()
-	c.requestTable()
+}
+
+// joinFailure is why we are not in the network.
+func (c *Core) joinFailure() error {
+	for _, t := range c.targets {
+		if t.holder != (certs.PublicKey{}) {
+			return &DuplicateIDError{Holder: t.holder}
+		}
+	}
+	return c.joinError()
 }
 
 func (c *Core) joinError() *JoinError {
 	e := &JoinError{Obstacles: c.obstacles()}
 	met := 0
 	for _, t := range c.targets {
+		e.Linked = e.Linked || t.reached
 		if t.met {
 			if t.failures > 0 {
 				met++
@@ -204,7 +257,7 @@ func (c *Core) joinError() *JoinError {
 		why := t.why
 		switch {
 		case why == "" && t.reached:
-			why = "its table did not come in time"
+			why = c.tableSoFar(t)
 		case why == "":
 			why = "no answer"
 		}

@@ -25,6 +25,7 @@ type link struct {
 	key     certs.PublicKey // from TLS
 	address string          // of the other end, for the log
 	dial    *dial           // the wish that it fulfils; nil: the other side dialled
+	door    *target         // that it leads to, and has let us in; nil: none, or that is over
 	opened  time.Duration
 	state   linkState
 
@@ -50,14 +51,10 @@ type link struct {
 	// leanRefused: and were refused.
 	leanRefused bool
 
-	fetching    bool // we are taking its whole table
-	fetched     time.Duration
-	fetchedAll  bool
+	fetch       *fetch // of its whole table; nil: it is not taken
 	compareThen bool
-	fetchNext   *pb.SyncRequest // to be sent when less waits to be verified
-	fetchedTo   *Record         // the last that could be read of the piece that is coming
-	comparing   *comparison     // of its table with ours
-	verifying   int             // batches of its table whose signatures are being judged
+	comparing   *comparison // of its table with ours
+	verifying   int         // batches of its table whose signatures are being judged
 
 	routed     allowance
 	carried    allowance // see mayCarry
@@ -107,6 +104,7 @@ func (c *Core) Disconnected(now time.Duration, id LinkID, friendly bool, why str
 	if l.dial != nil {
 		c.dialEnded(l.dial, why, false)
 	}
+	c.doorEnded(l, "the connection ended: "+why)
 	if c.ended || l.peer == "" {
 		return
 	}
@@ -232,7 +230,7 @@ func (c *Core) violation(l *link, why string) {
 	if l == nil {
 		return // it was routed to us: who is to blame is not known
 	}
-	c.note(Warn, "peer breaks the protocol", "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	c.blame(l, "peer breaks the protocol", why)
 	c.close(l, CloseProtocol, why)
 }
 
@@ -247,6 +245,7 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 		c.dialEnded(l.dial, "", true)
 		if l.dial.target != nil {
 			l.dial.target.accepted(c, l)
+			l.door = l.dial.target
 		}
 	}
 	if n := (news{record: r, state: pb.AnnouncementType_JOIN, said: c.now, broadcasts: broadcasts}); c.isNews(l, n) {
@@ -356,6 +355,14 @@ func (c *Core) close(l *link, reason CloseReason, text string) {
 		return
 	}
 	c.endNeighbour(l)
+	switch reason {
+	case CloseDuplicate:
+		l.door = nil // another link leads there
+	case CloseProtocol:
+		c.doorEnded(l, "broke the protocol: "+text)
+	default:
+		c.doorEnded(l, text)
+	}
 	l.state, l.asked = linkClosing, false
 	c.wake(c.now)
 	c.out.Closes = append(c.out.Closes, Close{l.id, reason, text})

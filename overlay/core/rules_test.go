@@ -36,19 +36,20 @@ func TestOldAccusation(t *testing.T) {
 // brings it, and counts also if who brought it has gone meanwhile.
 func TestJudgedOnce(t *testing.T) {
 	for _, valid := range []bool{true, false} {
-		r, l := joining(t)
-		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+		r, l, l2 := letIn(t, nil)
+		r.c.link(l2).fetch = &fetch{}
 		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
 		piece := pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{two}})
 		r.c.Receive(r.now, l, piece)
 		first := r.c.Drain().Verify
-		r.c.Receive(r.now, l, piece)
+		r.c.Receive(r.now, l2, piece)
 		r.c.Receive(r.now, l, pb.Wrap(propagation(two)))
 		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.of("two")) > 0 {
 			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
 		}
 		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
-		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}}))
+		r.c.link(l2).fetch = &fetch{}
+		r.c.Receive(r.now, l2, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}}))
 		if len(r.c.Drain().Verify) != 1 {
 			t.Error("a later statement is not judged")
 		}

@@ -48,22 +48,6 @@ type comparison struct {
 // An entry that both hold in different versions is sent by both; the merge takes
 // the greater.
 
-// requestTable asks for the whole table, unless another link is at it.
-func (c *Core) requestTable() {
-	for _, l := range c.links {
-		if l.fetching {
-			return
-		}
-	}
-	for _, l := range c.links {
-		if l.state == linkUp {
-			l.fetching, l.fetched = true, c.now
-			c.send(l, &pb.SyncRequest{})
-			return
-		}
-	}
-}
-
 // receiveSyncRequest sends the next part of our table.
 func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 	rest := c.table.entries
@@ -107,7 +91,7 @@ func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint6
 
 // compareTables begins a comparison with a neighbour.
 func (c *Core) compareTables(l *link) {
-	if l.fetching {
+	if l.fetch != nil {
 		l.compareThen = true
 		return
 	}
@@ -202,12 +186,12 @@ func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 // receiveSyncReply takes a part of a table. What is new in it is verified off the
 // loop, so that a large table stalls nothing, and then merged.
 func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
-	if !l.fetching && l.comparing == nil {
+	if l.fetch == nil && l.comparing == nil {
 		c.violation(l, "a table that was not asked for")
 		return
 	}
 	b := &batch{link: l.id}
-	var last *Record // that can be read
+	read := false // anything that can be
 	for _, a := range reply.GetAnnouncements() {
 		n, ok := c.open(l, a)
 		if !ok {
@@ -216,38 +200,22 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 		if n.record == nil {
 			continue
 		}
-		last = n.record
+		read = true
+		if l.fetch != nil && !l.fetch.follows(n.record) {
+			c.violation(l, "a piece of a table that does not go on")
+			return
+		}
 		if c.isNews(l, n) && !c.isJudged(n) {
 			b.add(n)
 		}
 	}
-	if l.fetching {
-		c.receiveFetched(l, reply, last)
+	if l.fetch != nil {
+		c.receiveFetched(l, reply)
 	} else {
-		c.receiveCompared(l, reply, last != nil)
+		c.receiveCompared(l, reply, read)
 	}
 	if l.state == linkUp {
 		c.verify(l, b)
-	}
-}
-
-// receiveFetched notes what to ask for next of a whole table: what is behind the last
-// that could be read. Where nothing in an answer could be, the rest can't be asked for.
-func (c *Core) receiveFetched(l *link, reply *pb.SyncReply, last *Record) {
-	l.fetched = c.now
-	if last != nil {
-		l.fetchedTo = last
-	}
-	switch {
-	case reply.GetDone():
-		l.fetchedAll = true
-	case len(reply.GetAnnouncements()) == 0:
-		c.violation(l, "an empty piece of a table that is not the last")
-	case reply.GetLast() && l.fetchedTo == nil:
-		l.fetchedAll = true
-	case reply.GetLast():
-		l.fetchNext = &pb.SyncRequest{AfterId: string(l.fetchedTo.ID), AfterKey: l.fetchedTo.Key[:]}
-		l.fetchedTo = nil
 	}
 }
 
@@ -365,25 +333,12 @@ func (c *Core) merge(b *batch, valid []bool) {
 	}
 }
 
-// continueSync asks for more of a table, now that some of it is merged. With all
-// of it a newcomer is ready.
+// continueSync goes on with a table, now that some of it is merged.
 func (c *Core) continueSync(l *link) {
-	if l.fetchNext != nil && l.verifying < maxVerifying {
-		c.send(l, l.fetchNext)
-		l.fetchNext = nil
+	if l.fetch != nil {
+		c.continueFetch(l)
 	}
-	if l.verifying > 0 {
-		return
-	}
-	if l.fetchedAll {
-		l.fetching, l.fetchedAll = false, false
-		c.becomeReady()
-		if l.compareThen && l.neighbour {
-			l.compareThen = false
-			c.compareTables(l)
-		}
-	}
-	if p := l.comparing; p != nil && p.again {
+	if p := l.comparing; p != nil && p.again && l.verifying == 0 {
 		p.again = false
 		c.askVersions(l)
 	}

@@ -73,7 +73,7 @@ func TestViolations(t *testing.T) {
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
 			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
-				r.c.link(one).fetching = true
+				r.c.link(one).fetch = &fetch{}
 			}
 			r.knowWitnesses(content)
 			before := string(r.c.table.digest())

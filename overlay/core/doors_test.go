@@ -1,0 +1,340 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
+)
+
+// welcome has a door with the key of that number let the rig in.
+func (r *rig) welcome(dial DialID, identity uint64) LinkID {
+	r.t.Helper()
+	l := r.outbound(dial, identity)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(identity, fmt.Sprint("door", identity), pb.AnnouncementType_JOIN, 7, 0)})
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	return l
+}
+
+// letIn is a rig that the doors 1 and 2 have let in, which was to join them.
+func letIn(t *testing.T, change func(*Config)) (r *rig, first, second LinkID) {
+	r = newRig(t, func(c *Config) {
+		c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second
+		if change != nil {
+			change(c)
+		}
+	})
+	dials := r.out.Dials
+	return r, r.welcome(dials[0].ID, 1), r.welcome(dials[1].ID, 2)
+}
+
+// inOrder is a table of so many peers, in the order of tables.
+func inOrder(n int) []*pb.Announcement {
+	type named struct {
+		record *Record
+		a      *pb.Announcement
+	}
+	var list []named
+	for i := range uint64(n) {
+		a := say(pb.AnnouncementType_JOIN, 1000+i, fmt.Sprint("p", i), 1, 0)
+		record, err := OpenRecord(a.Record)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, named{record, a})
+	}
+	slices.SortFunc(list, func(a, b named) int { return compareNames(a.record, b.record) })
+	var out []*pb.Announcement
+	for _, e := range list {
+		out = append(out, e.a)
+	}
+	return out
+}
+
+// asksTable says whether a piece of the link's table was asked for by the last input.
+func (r *rig) asksTable(l LinkID) bool {
+	r.t.Helper()
+	for i, m := range r.frames() {
+		if m.GetSyncRequest() != nil && r.out.Frames[i].Link == l {
+			return true
+		}
+	}
+	return false
+}
+
+func isReady(r *rig) bool { return slices.Contains(r.out.Events, Event(Ready{})) }
+
+// TestDoorWithoutTable: of two doors that let us in the one that is asked first never sends its
+// table. The other one does.
+func TestDoorWithoutTable(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"in time": 10 * time.Second, "for ever": 0, "at the last moment": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			r, _, second := letIn(t, func(c *Config) { c.JoinTimeout = timeout })
+			for !r.asksTable(second) {
+				if r.pass(tickEvery); r.now > 3*time.Second || r.out.Err != nil {
+					t.Fatalf("the second door is not asked after %v, %v", r.now, r.out.Err)
+				}
+			}
+			r.receive(second, &pb.SyncReply{Done: true, Announcements: inOrder(3)})
+			if !isReady(r) {
+				t.Fatalf("not ready: %v", r.out)
+			}
+			r.receive(second, &pb.SyncReply{Last: true, Done: true}) // to the comparison
+			r.pass(syncTimeout + time.Second)
+			if r.out.Err != nil || r.c.links[0].state == linkUp || r.c.links[1].state != linkUp {
+				t.Errorf("the door that owes its table is not left: %v, %v", r.out.Err, r.out.Closes)
+			}
+		})
+	}
+}
+
+// TestDoorThatRepeats: a piece that does not go on behind the last is no progress, and breaks
+// the protocol.
+func TestDoorThatRepeats(t *testing.T) {
+	table := inOrder(6)
+	for name, pieces := range map[string][]*pb.SyncReply{
+		"the same again":      {{Last: true, Announcements: table[:2]}, {Last: true, Announcements: table[:2]}},
+		"an older one":        {{Last: true, Announcements: table[2:4]}, {Last: true, Announcements: table[:1]}},
+		"the last entry":      {{Last: true, Announcements: table[:2]}, {Last: true, Announcements: table[1:3]}},
+		"one within a frame":  {{Last: true, Announcements: []*pb.Announcement{table[1], table[1]}}},
+		"out of order":        {{Last: true, Announcements: []*pb.Announcement{table[1], table[0]}}},
+		"an empty one":        {{Last: true, Announcements: table[:2]}, {Last: true}},
+		"an empty first one":  {{Last: true}},
+		"in the last piece":   {{Last: true, Announcements: table[:2]}, {Done: true, Last: true, Announcements: table[:3]}},
+		"without being asked": {{Last: true, Announcements: table[:2]}, {Announcements: table[:2]}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, first, second := letIn(t, nil)
+			for i, piece := range pieces {
+				r.receive(first, piece)
+				if closed := len(r.out.Closes) > 0; closed != (i == len(pieces)-1) {
+					t.Fatalf("piece %d: closes %v", i, r.out.Closes)
+				}
+			}
+			if r.out.Closes[0].Link != first || r.out.Closes[0].Reason != CloseProtocol {
+				t.Errorf("closes %v", r.out.Closes)
+			}
+			if r.pass(2 * tickEvery); !r.asksTable(second) {
+				t.Fatal("the second door is not asked")
+			}
+			r.receive(second, &pb.SyncReply{Done: true, Announcements: table})
+			if !isReady(r) || !r.has("p5") {
+				t.Errorf("not ready: %v", r.out.Events)
+			}
+		})
+	}
+}
+
+// TestDoorThatTrickles: one that sends its table as slowly as it can must not keep us from
+// another, nor for ever.
+func TestDoorThatTrickles(t *testing.T) {
+	table := inOrder(200)
+	r, first, second := letIn(t, func(c *Config) { c.JoinTimeout = 0 })
+	asked := time.Duration(0)
+	for i := 0; asked == 0; i++ {
+		r.receive(first, &pb.SyncReply{Last: true, Announcements: table[i : i+1]})
+		if r.pass(time.Second); r.asksTable(second) {
+			asked = r.now
+		}
+	}
+	if asked < longAtIt || asked > longAtIt+2*time.Second {
+		t.Errorf("the second is asked after %v", asked)
+	}
+
+	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 10*time.Second })
+	first = r.welcome(r.out.Dials[0].ID, 1)
+	for i := 0; r.out.Err == nil && i < len(table); i++ {
+		r.receive(first, &pb.SyncReply{Last: true, Announcements: table[i : i+1]})
+		r.pass(time.Second)
+	}
+	var join *JoinError
+	if !errors.As(r.out.Err, &join) || r.now < 10*time.Second || r.now > 12*time.Second || !join.Linked {
+		t.Errorf("ends after %v: %v", r.now, r.out.Err)
+	}
+}
+
+// TestTableTakesItsTime: while a table comes it is waited for, however short the time to join.
+func TestTableTakesItsTime(t *testing.T) {
+	table := inOrder(320)
+	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	door := r.welcome(r.out.Dials[0].ID, 1)
+	for len(table) > 0 {
+		r.receive(door, &pb.SyncReply{Last: len(table) == 64, Done: len(table) == 64, Announcements: table[:64]})
+		table = table[64:]
+		ready := isReady(r)
+		if r.pass(5 * time.Second); r.out.Err != nil {
+			t.Fatalf("gives up after %v: %v", r.now, r.out.Err)
+		}
+		if ready != (len(table) == 0) {
+			t.Fatalf("ready %v, %d left", ready, len(table))
+		}
+	}
+
+	// What does not come any more is not waited for.
+	table = inOrder(64)
+	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	r.receive(r.welcome(r.out.Dials[0].ID, 1), &pb.SyncReply{Announcements: table})
+	for r.out.Err == nil && r.now < time.Minute {
+		r.pass(tickEvery)
+	}
+	var join *JoinError
+	if !errors.As(r.out.Err, &join) || r.now > syncTimeout+time.Second || !join.Linked {
+		t.Errorf("ends after %v: %v", r.now, r.out.Err)
+	}
+	if want := "a:1: let us in, and sent 64 entries of its table, but not all of it"; join.Failures[0] != want {
+		t.Errorf("%q, not %q", join.Failures[0], want)
+	}
+
+	// Nor without end.
+	table = inOrder(16 * 130)
+	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	door = r.welcome(r.out.Dials[0].ID, 1)
+	for r.out.Err == nil && len(table) > 0 {
+		r.receive(door, &pb.SyncReply{Announcements: table[:16]})
+		table = table[16:]
+		r.pass(5 * time.Second)
+	}
+	if !errors.As(r.out.Err, &join) || r.now < mostOvertime || r.now > mostOvertime+10*time.Second {
+		t.Errorf("ends after %v: %v", r.now, r.out.Err)
+	}
+}
+
+// TestWhatEachDoorDid: the error of who can't join names what each door has done.
+func TestWhatEachDoorDid(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second })
+	dials := r.out.Dials
+	r.welcome(dials[0].ID, 1) // and no table
+	slow := r.welcome(dials[1].ID, 2)
+	// c: no answer
+	r.c.DialFailed(r.now, dials[3].ID, false, "no answer")
+	r.receive(r.outbound(dials[4].ID, 3), &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "this peer has 256 connections"})
+	bad := r.welcome(dials[5].ID, 4)
+	r.pass(stuckAfter + tickEvery) // the next is asked
+	r.receive(slow, &pb.SyncReply{Announcements: inOrder(2)})
+	r.pass(stuckAfter + tickEvery)
+	r.receive(bad, &pb.SyncReply{Last: true})
+	for r.out.Err == nil && r.now < time.Minute {
+		r.pass(tickEvery)
+	}
+	var join *JoinError
+	if !errors.As(r.out.Err, &join) {
+		t.Fatalf("ends with %v", r.out.Err)
+	}
+	for i, want := range []string{
+		"a:1: let us in, and its table did not come",
+		"b:1: let us in, and sent 2 entries of its table, but not all of it",
+		"c:1: no answer",
+		"d:1: no answer",
+		"e:1: refused: FULL: this peer has 256 connections",
+		"f:1: let us in, and broke the protocol: an empty piece of a table that is not the last",
+	} {
+		if join.Failures[i] != want {
+			t.Errorf("%q, not %q", join.Failures[i], want)
+		}
+	}
+	if !join.Linked {
+		t.Error("it is not said that somebody has let us in")
+	}
+}
+
+// TestBrokenDoor is dialled more and more seldom, and the log has it once.
+func TestBrokenDoor(t *testing.T) {
+	forged := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
+	forged.Record.Signature[0] ^= 1
+	for name, bad := range map[string]proto.Message{
+		"a forged record": &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{forged}},
+		"an empty piece":  &pb.SyncReply{Last: true},
+		"a wrong frame":   &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Join = []string{"a:1"} })
+			dialled, warnings := 0, 0
+			for r.now < time.Minute {
+				for _, d := range r.out.Dials {
+					dialled++
+					l := r.welcome(d.ID, 1)
+					r.receive(l, bad)
+					if len(r.out.Closes) != 1 {
+						t.Fatalf("closes %v", r.out.Closes)
+					}
+					for _, n := range r.out.Notes {
+						if n.Level == Warn {
+							warnings++
+						}
+					}
+					r.c.Disconnected(r.now, l, true, "closed here")
+					r.drain()
+				}
+				r.pass(tickEvery)
+			}
+			if dialled < 4 || dialled > 10 || warnings != 1 {
+				t.Errorf("dialled %d times and logged %d times in a minute", dialled, warnings)
+			}
+		})
+	}
+}
+
+// TestDoorSaysDuplicate: one door says that our ID is in use, by a record that it has just
+// made. Another one lets us in.
+func TestDoorSaysDuplicate(t *testing.T) {
+	refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_DUPLICATE_ID, Record: signed(5, "self", pb.AnnouncementType_JOIN, 1, 0)}
+	begin := func() (*rig, []Dial) {
+		r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second })
+		dials := r.out.Dials
+		r.receive(r.outbound(dials[0].ID, 1), refusal)
+		if r.out.Err != nil {
+			t.Fatalf("ends at one door's word: %v", r.out.Err)
+		}
+		return r, dials
+	}
+	duplicate := func(r *rig, most time.Duration) {
+		t.Helper()
+		for r.out.Err == nil && r.now < time.Minute {
+			r.pass(tickEvery)
+		}
+		var e *DuplicateIDError
+		if !errors.As(r.out.Err, &e) || e.Holder != testIdentity(5).Key() || r.now > most {
+			t.Errorf("ends after %v with %v", r.now, r.out.Err)
+		}
+	}
+
+	r, dials := begin()
+	r.receive(r.welcome(dials[1].ID, 2), &pb.SyncReply{Done: true, Announcements: inOrder(2)})
+	if !isReady(r) {
+		t.Errorf("not ready: %v", r.out.Err)
+	}
+	if r.pass(time.Minute); r.out.Err != nil {
+		t.Errorf("ends with %v", r.out.Err)
+	}
+
+	r, dials = begin() // the other one says so too
+	r.receive(r.outbound(dials[1].ID, 2), refusal)
+	duplicate(r, 0)
+
+	r, dials = begin() // nobody is there
+	r.c.DialFailed(r.now, dials[1].ID, false, "no answer")
+	r.drain()
+	duplicate(r, tickEvery)
+
+	r, _ = begin() // it takes very long to find that out
+	duplicate(r, dialTimeout+tickEvery)
+
+	r, dials = begin() // the other one lets us in and no more
+	r.welcome(dials[1].ID, 2)
+	duplicate(r, 13*time.Second)
+}
+
+// TestRefusalsNameTheCode is for the texts that people search logs for.
+func TestRefusalsNameTheCode(t *testing.T) {
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING, Reason: "this peer is leaving"})
+	if e := r.c.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || e.Linked {
+		t.Errorf("%+v", e)
+	}
+}

@@ -1,0 +1,175 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// A newcomer takes the whole table of one peer, a piece at a time. A door that is slow, or
+// stuck, or worse, must not keep it from another that is none of these: so the next door is
+// asked when those that were asked bring nothing, or are long at it, and the first table that
+// is whole is enough. What came of the others is kept: it is signed.
+
+// Times of it. The first is what a user notices; the others are guesses.
+const (
+	stuckAfter   = 2 * time.Second  // without a piece: the next door is asked
+	longAtIt     = 10 * time.Second // then the next is asked as well; after twice that the third, and so on
+	mostOvertime = 10 * time.Minute // above the time to join, while a table comes: 35 MB at 512 kbit/s
+)
+
+// minPace is how many entries of a table have to come in a second, in the mean, once the time
+// to join is over: 64 kbit/s are 2 of the largest records, or 20 of the usual ones.
+const minPace = 2
+
+// maxFetched is more entries than any table has, which maxEntries bounds.
+const maxFetched = 2 * maxEntries
+
+// fetch is the taking of a whole table over a link.
+type fetch struct {
+	asked   time.Duration   // for the first piece
+	moved   time.Duration   // when something came
+	last    *Record         // the last entry that came; nil: none yet
+	after   *Record         // behind which the piece is that was asked for last
+	entries int             // that came
+	next    *pb.SyncRequest // to be sent when less waits to be verified
+	all     bool            // the last piece has come
+}
+
+// follows notes the next entry that comes, and says whether it lies behind all before it in
+// the order of tables: who sends the same again and again gets nowhere.
+func (f *fetch) follows(r *Record) bool {
+	if f.last != nil && compareNames(r, f.last) <= 0 || f.entries == maxFetched {
+		return false
+	}
+	f.last = r
+	f.entries++
+	return true
+}
+
+// requestTable asks for the whole table: one door, and the next one when that is due. When the
+// time to join is over all that have let us in are asked.
+func (c *Core) requestTable() {
+	for {
+		next, asked, stuck := (*link)(nil), 0, true
+		newest := time.Duration(0)
+		for _, l := range c.links {
+			switch {
+			case l.state != linkUp:
+			case l.fetch != nil:
+				asked++
+				newest = max(newest, l.fetch.asked)
+				stuck = stuck && l.verifying == 0 && c.now >= l.fetch.moved+stuckAfter
+			case next == nil && c.fetchFrom(l.key) == nil:
+				next = l
+			}
+		}
+		due := asked == 0 || stuck || c.now >= newest+longAtIt<<min(asked-1, 16) || c.joinBy != 0 && c.now >= c.joinBy
+		if next == nil || !due {
+			return
+		}
+		next.fetch = &fetch{asked: c.now, moved: c.now}
+		c.send(next, &pb.SyncRequest{})
+	}
+}
+
+// fetchFrom is the taking of a peer's table, over whichever link to it; nil: it is not taken.
+func (c *Core) fetchFrom(key certs.PublicKey) *fetch {
+	for _, l := range c.links {
+		if l.key == key && l.state == linkUp && l.fetch != nil {
+			return l.fetch
+		}
+	}
+	return nil
+}
+
+// tableComes says that a table is on its way to us, fast enough to be waited for although the
+// time to join is over.
+func (c *Core) tableComes() bool {
+	for _, l := range c.links {
+		f := l.fetch
+		switch {
+		case l.state != linkUp || f == nil || c.now >= c.joinBy+mostOvertime:
+		case l.verifying > 0:
+			return true
+		case f.entries == 0:
+			if c.now < f.asked+stuckAfter {
+				return true
+			}
+		case c.now < f.moved+syncTimeout && f.entries >= minPace*int((c.now-f.asked)/time.Second):
+			return true
+		}
+	}
+	return false
+}
+
+// receiveFetched notes what to ask for next of a whole table: what is behind the last that
+// could be read. Where nothing in an answer could be, the rest can't be asked for.
+func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
+	f := l.fetch
+	n := len(reply.GetAnnouncements())
+	if n > 0 {
+		f.moved = c.now
+	}
+	switch {
+	case reply.GetDone():
+		f.all = true
+	case n == 0:
+		c.violation(l, "an empty piece of a table that is not the last")
+	case reply.GetLast() && f.last == f.after:
+		f.all = true
+	case reply.GetLast():
+		f.next, f.after = &pb.SyncRequest{AfterId: string(f.last.ID), AfterKey: f.last.Key[:]}, f.last
+	}
+}
+
+// continueFetch asks for more of a whole table, now that some of it is merged. With all of it
+// a newcomer is ready, and takes no other to its end.
+func (c *Core) continueFetch(l *link) {
+	f := l.fetch
+	switch {
+	case f.all && l.verifying == 0:
+		l.fetch = nil
+		c.becomeReady()
+	case f.next != nil && c.ready:
+		l.fetch = nil
+	case f.next != nil && l.verifying < maxVerifying:
+		c.send(l, f.next)
+		f.next = nil
+	}
+	if l.fetch == nil && l.compareThen && l.neighbour {
+		l.compareThen = false
+		c.compareTables(l)
+	}
+}
+
+// doorEnded is the end of a link to a door that has let us in, if that was before we had a
+// table. One that does not give us any is dialled again, more and more seldom.
+func (c *Core) doorEnded(l *link, did string) {
+	t := l.door
+	l.door = nil
+	if t == nil || c.ready || c.ended {
+		return
+	}
+	t.broken++
+	t.next = c.now + c.backoff(t.broken, maxBackoff)
+	t.why = "let us in, and " + did
+}
+
+// tableSoFar says to people what a door that has let us in has done since then.
+func (c *Core) tableSoFar(t *target) string {
+	for _, l := range c.links {
+		if l.state != linkUp || l.door != t {
+			continue
+		}
+		switch f := c.fetchFrom(l.key); {
+		case f == nil:
+			return "let us in, and was not asked for its table"
+		case f.entries > 0:
+			return fmt.Sprintf("let us in, and sent %d entries of its table, but not all of it", f.entries)
+		}
+	}
+	return "let us in, and its table did not come"
+}

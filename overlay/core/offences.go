@@ -1,0 +1,59 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// Who breaks the protocol, by a fault or on purpose, does it again when it is linked again. So
+// it is told to the log once, and dialled more and more seldom.
+
+// Bounds of it, guesses.
+const (
+	maxOffenders = 64
+	offenceFor   = time.Hour // then it is as if it had never been
+)
+
+// offences are those who have broken the protocol lately, the last one at the end.
+type offences struct{ list []offence }
+
+type offence struct {
+	key  certs.PublicKey
+	why  string
+	at   time.Duration
+	many int
+}
+
+// note counts an offence. many is how often it is, with the earlier ones, and again says that
+// the log has this very one.
+func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (many int, again bool) {
+	f := offence{key: key}
+	if i := slices.IndexFunc(o.list, func(f offence) bool { return f.key == key }); i >= 0 {
+		if now < o.list[i].at+offenceFor {
+			f = o.list[i]
+		}
+		o.list = slices.Delete(o.list, i, i+1)
+	} else if len(o.list) == maxOffenders {
+		o.list = slices.Delete(o.list, 0, 1)
+	}
+	again = f.why == why
+	f.why, f.at = why, now
+	f.many++
+	o.list = append(o.list, f)
+	return f.many, again
+}
+
+// blame notes that the peer of a link has not done what it must.
+func (c *Core) blame(l *link, text, why string) {
+	many, again := c.offences.note(l.key, why, c.now)
+	level := Warn
+	if again {
+		level = Debug
+	}
+	c.note(level, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	if e := c.table.get(l.peer, l.key); e != nil {
+		e.with().nextDial = c.now + c.backoff(many, maxBackoff)
+	}
+}
