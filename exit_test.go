@@ -38,6 +38,8 @@ func TestReport(t *testing.T) {
 		{&overlay.UnreachableError{Obstacles: []overlay.Obstacle{overlay.ObstacleName}}, 4, 2, []string{"hint: is the name written right"}},
 		{&overlay.UnreachableError{Obstacles: []overlay.Obstacle{overlay.ObstacleProtocol}}, 4, 2, []string{"hint: the two speak different versions"}},
 		{&overlay.UnreachableError{Obstacles: []overlay.Obstacle{overlay.ObstacleSelf}}, 4, 2, []string{"hint: that is this peer itself"}},
+		{&overlay.UnreachableError{Failures: []string{"a:1: let us in, and its table did not come"}, Obstacles: []overlay.Obstacle{overlay.ObstacleTable}}, 4, 2,
+			[]string{"has sent the whole table", "its table did not come", "hint: a peer there lives, but is slow", "--join-timeout"}},
 		{&overlay.UnreachableError{Obstacles: []overlay.Obstacle{overlay.ObstacleFull}}, 4, 2, []string{"hint: all places there are taken"}},
 		{&overlay.UnreachableError{Obstacles: []overlay.Obstacle{overlay.ObstacleSelf, overlay.ObstacleName, overlay.ObstacleSilence}}, 4, 2, []string{"hint: is the name written right", "know it?; is a peer running there"}},
 		{&overlay.RefusedError{Address: "a:1", Code: pb.HandshakeCode_NETWORK, Reason: "no\x1b[2J\nquicpeer: fine"}, 1, 2, []string{`no\x1b[2J\nquicpeer`, "--network"}},

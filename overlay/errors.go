@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"quicpeer/certs"
@@ -37,8 +38,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
 }
 
-// UnreachableError: none of the peers to join could be reached in time, or all
-// were full.
+// UnreachableError: none of the peers to join could be reached in time and has given us
+// the network's table, or all were full.
 type UnreachableError struct {
 	Failures  []string   // "HOST:PORT: why", one for each
 	Obstacles []Obstacle // what their dials came upon, each once
@@ -50,13 +51,14 @@ type Obstacle = core.Obstacle
 
 // The obstacles: nobody is there, or what is sent does not get there; the name can't be
 // resolved; it is this peer itself; it speaks another protocol, or version of it; all
-// places there are taken.
+// places there are taken; it has let this peer in, and the network's table did not come.
 const (
 	ObstacleSilence  = core.ObstacleSilence
 	ObstacleName     = core.ObstacleName
 	ObstacleSelf     = core.ObstacleSelf
 	ObstacleProtocol = core.ObstacleProtocol
 	ObstacleFull     = core.ObstacleFull
+	ObstacleTable    = core.ObstacleTable
 )
 
 // obstacleOf is what the error of a dial says of it.
@@ -74,7 +76,11 @@ func obstacleOf(err error) Obstacle {
 }
 
 func (e *UnreachableError) Error() string {
-	return "no peer to join could be reached: " + strings.Join(e.Failures, "; ")
+	what := "no peer to join could be reached: "
+	if slices.Contains(e.Obstacles, ObstacleTable) {
+		what = "no peer to join has sent the whole table of the network: "
+	}
+	return what + strings.Join(e.Failures, "; ")
 }
 
 // Errors of Send and Broadcast, to be asked for with errors.Is.

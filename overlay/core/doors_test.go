@@ -154,7 +154,7 @@ func TestDoorThatTrickles(t *testing.T) {
 		r.pass(time.Second)
 	}
 	var join *JoinError
-	if !errors.As(r.out.Err, &join) || r.now < 10*time.Second || r.now > 12*time.Second || !join.Linked {
+	if !errors.As(r.out.Err, &join) || r.now < 10*time.Second || r.now > 12*time.Second || !slices.Contains(join.Obstacles, ObstacleTable) {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
 }
@@ -184,7 +184,7 @@ func TestTableTakesItsTime(t *testing.T) {
 		r.pass(tickEvery)
 	}
 	var join *JoinError
-	if !errors.As(r.out.Err, &join) || r.now > syncTimeout+time.Second || !join.Linked {
+	if !errors.As(r.out.Err, &join) || r.now > syncTimeout+time.Second || !slices.Contains(join.Obstacles, ObstacleTable) {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
 	if want := "a:1: let us in, and sent 64 entries of its table, but not all of it"; join.Failures[0] != want {
@@ -207,7 +207,9 @@ func TestTableTakesItsTime(t *testing.T) {
 
 // TestWhatEachDoorDid: the error of who can't join names what each door has done.
 func TestWhatEachDoorDid(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second })
+	r := newRig(t, func(c *Config) {
+		c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second
+	})
 	dials := r.out.Dials
 	r.welcome(dials[0].ID, 1) // and no table
 	slow := r.welcome(dials[1].ID, 2)
@@ -238,7 +240,7 @@ func TestWhatEachDoorDid(t *testing.T) {
 			t.Errorf("%q, not %q", join.Failures[i], want)
 		}
 	}
-	if !join.Linked {
+	if !slices.Contains(join.Obstacles, ObstacleTable) {
 		t.Error("it is not said that somebody has let us in")
 	}
 }
@@ -334,7 +336,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 func TestRefusalsNameTheCode(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING, Reason: "this peer is leaving"})
-	if e := r.c.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || e.Linked {
+	if e := r.c.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || slices.Contains(e.Obstacles, ObstacleTable) {
 		t.Errorf("%+v", e)
 	}
 }

@@ -46,9 +46,6 @@ type JoinError struct {
 	Address string // who did
 	// Obstacles are what the dials came upon, each once.
 	Obstacles []Obstacle
-	// Linked says that one has let us in, and did not give us its table: it is no firewall
-	// that is in the way.
-	Linked bool
 }
 
 func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
@@ -247,7 +244,6 @@ func (c *Core) joinError() *JoinError {
 	e := &JoinError{Obstacles: c.obstacles()}
 	met := 0
 	for _, t := range c.targets {
-		e.Linked = e.Linked || t.reached
 		if t.met {
 			if t.failures > 0 {
 				met++

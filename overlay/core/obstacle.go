@@ -12,6 +12,7 @@ const (
 	ObstacleSelf                     // we answer there ourselves
 	ObstacleProtocol                 // what answers there does not speak our protocol, or this version of it
 	ObstacleFull                     // all places there are taken
+	ObstacleTable                    // it has let us in, and its table did not come: no firewall is in the way
 )
 
 // Hindered is the news of what a dial came upon, before DialFailed.
@@ -27,10 +28,13 @@ func (c *Core) obstacles() []Obstacle {
 	var list []Obstacle
 	for _, t := range c.targets {
 		by := t.obstacle
-		if t.refusal != nil {
+		switch {
+		case t.refusal != nil:
 			by = ObstacleFull
+		case t.reached:
+			by = ObstacleTable
 		}
-		if !t.met && !t.reached && !slices.Contains(list, by) {
+		if (!t.met || t.reached) && !slices.Contains(list, by) {
 			list = append(list, by)
 		}
 	}
