@@ -131,7 +131,7 @@ func explainNetwork(err error) (status int, hint string) {
 		return statusInUse, fmt.Sprintf("choose another --id than %s", e.ID)
 	}
 	if errors.Is(err, overlay.ErrStartedElsewhere) {
-		return statusInUse, "the newer one stays; a second peer needs an --id and a --state-dir of its own"
+		return statusInUse, "the other one stays; a second peer needs an --id and a --state-dir of its own"
 	}
 	if e, ok := errors.AsType[*overlay.UnreachableError](err); ok {
 		return statusUnreachable, obstacleHint(e.Obstacles)

@@ -11,9 +11,11 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"math/big"
 
 	"google.golang.org/protobuf/proto"
 
@@ -50,11 +52,13 @@ const (
 	purposeCollected = "quicpeer collected"
 )
 
-// Identity is a private key. It has no text form, so that it is never printed.
+// Identity is a private key in one run of a process. It has no text form, so that it is
+// never printed.
 type Identity struct {
 	private ed25519.PrivateKey
 	public  PublicKey
 	sealing hpke.PrivateKey
+	run     *big.Int // a random number, which tells this run's certificate from those of others with the key
 }
 
 // NewIdentity makes the identity of a seed of 32 random bytes
@@ -63,6 +67,10 @@ func NewIdentity(seed []byte) *Identity {
 	private := ed25519.NewKeyFromSeed(seed)
 	i := &Identity{private: private, public: PublicKey(private.Public().(ed25519.PublicKey))}
 	i.sealing = newSealing(i.derive("quicpeer sealing"))
+	var run [16]byte
+	rand.Read(run[:])           // never fails, see crypto/rand
+	run[0] = run[0]&0x7f | 0x40 // positive, and of one length
+	i.run = new(big.Int).SetBytes(run[:])
 	return i
 }
 

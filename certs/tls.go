@@ -6,15 +6,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"time"
 )
 
 // ALPN names the protocol and its version in TLS.
 const ALPN = "quicpeer/1"
 
-// ErrSelf is the end of a handshake with ourselves.
-var ErrSelf = errors.New("this is our own address")
+// ErrSelf is the end of a handshake with ourselves, ErrTwin of one with another process
+// that has our key: the two show certificates of different serial numbers, which each run
+// draws for itself (and which tell strangers nothing: TLS 1.3 encrypts certificates).
+var (
+	ErrSelf = errors.New("this is our own address")
+	ErrTwin = errors.New("another process runs there with the key of this one, as a copy of the state directory would")
+)
 
 // WrongKeyError is the end of a handshake with another peer than the one dialled.
 type WrongKeyError struct{ Want, Got PublicKey }
@@ -28,7 +32,7 @@ func (e *WrongKeyError) Error() string {
 // the identity, and since a peer whose clock is wrong takes part like any other.
 func (i *Identity) Certificate() (tls.Certificate, error) {
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
+		SerialNumber: i.run,
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 	}
@@ -60,6 +64,8 @@ func (i *Identity) TLS(want PublicKey) (*tls.Config, error) {
 			switch {
 			case err != nil:
 				return err
+			case key == i.public && state.PeerCertificates[0].SerialNumber.Cmp(i.run) != 0:
+				return ErrTwin
 			case key == i.public:
 				return ErrSelf
 			case want != (PublicKey{}) && key != want:

@@ -24,7 +24,8 @@ func (e *DuplicateIDError) Error() string {
 	return fmt.Sprintf("the ID %s is in use by the peer with key %v (this one's is %v)", e.ID, e.Holder, e.Own)
 }
 
-// ErrStartedElsewhere: a newer run of this very identity is in the network.
+// ErrStartedElsewhere: a newer run of this very identity is in the network, or what was to be
+// joined is another run of it (of a copy of the state directory) and nobody else.
 var ErrStartedElsewhere = errors.New("this identity has been started elsewhere")
 
 // RefusedError: the peers to join have refused us, for good.
@@ -69,6 +70,8 @@ func obstacleOf(err error) Obstacle {
 	switch {
 	case errors.Is(err, certs.ErrSelf):
 		return ObstacleSelf
+	case errors.Is(err, certs.ErrTwin):
+		return core.ObstacleTwin
 	case errors.Is(err, transport.ErrProtocol):
 		return ObstacleProtocol
 	}

@@ -116,6 +116,24 @@ func TestJoinOneself(t *testing.T) {
 	})
 }
 
+// A copy of a state directory is to join its original, whose address answers with the very
+// same key. The original goes on.
+func TestJoinOriginal(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		cfg := w.config("copy", "alice")
+		cfg.State = state("alice", "alice")
+		start := time.Now()
+		if _, err := Start(t.Context(), cfg); !errors.Is(err, ErrStartedElsewhere) {
+			t.Errorf("Start: %v", err)
+		}
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		talk(alice, w.start("bob", "alice"))
+	})
+}
+
 // Both dial at once and have two connections; in the end one remains, and no
 // message is lost or doubled on the way there.
 func TestBothDialAtOnce(t *testing.T) {

@@ -28,7 +28,7 @@ const (
 //
 // It gives up after 5 s without an answer. A peer that refuses because it has too
 // many connections at this moment is dialled again until ctx ends, so ctx should
-// have a deadline. Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf,
+// have a deadline. Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf, certs.ErrTwin,
 // *certs.WrongKeyError, context.Canceled, net.ErrClosed after Close, and texts.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -14,8 +14,8 @@ import (
 	"quicpeer/pb"
 )
 
-// What Dial and links end with, beside [ClosedError], [ResetError], certs.ErrSelf
-// and *certs.WrongKeyError. The texts are for users.
+// What Dial and links end with, beside [ClosedError], [ResetError], certs.ErrSelf,
+// certs.ErrTwin and *certs.WrongKeyError. The texts are for users.
 var (
 	// ErrNoAnswer: the dialled address is silent. It is a timeout.
 	ErrNoAnswer error = timeoutError("no answer")
@@ -97,6 +97,8 @@ func explain(err error) error {
 		return &ResetError{Remote: reset.Remote, Code: Code(reset.ErrorCode)}
 	case errors.Is(err, certs.ErrSelf):
 		return certs.ErrSelf
+	case errors.Is(err, certs.ErrTwin):
+		return certs.ErrTwin
 	case errors.As(err, &wrongKey):
 		return wrongKey
 	case errors.As(err, &idle):

@@ -113,13 +113,13 @@ func TestHostileHandshakes(t *testing.T) {
 			one.Certificate = append(one.Certificate, one.Certificate[0])
 			conf.Certificates = []tls.Certificate{one}
 		}, "shows 2 certificates"},
-		{"the key of the endpoint itself", func(t *testing.T, conf *tls.Config) {
+		{"the key of the endpoint, in another process", func(t *testing.T, conf *tls.Config) {
 			own, err := identity("b").Certificate()
 			if err != nil {
 				t.Fatal(err)
 			}
 			conf.Certificates = []tls.Certificate{own}
-		}, certs.ErrSelf.Error()},
+		}, certs.ErrTwin.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,11 @@ func TestDialFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		a, _ := w.endpoint("a"), w.endpoint("b")
+		twin, err := transport.NewEndpoint(transport.Config{Conn: w.Node("twin"), Identity: identity("a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer twin.Close()
 		var wrongKey *certs.WrongKeyError
 		var timeout net.Error
 		for _, c := range []struct {
@@ -62,6 +67,8 @@ func TestDialFails(t *testing.T) {
 				}, "no answer"},
 			{"ourselves", "a", certs.PublicKey{},
 				func(err error) bool { return errors.Is(err, certs.ErrSelf) }, certs.ErrSelf.Error()},
+			{"ourselves in another process", "twin", certs.PublicKey{},
+				func(err error) bool { return errors.Is(err, certs.ErrTwin) }, certs.ErrTwin.Error()},
 			{"another key", "b", identity("c").Key(),
 				func(err error) bool { return errors.As(err, &wrongKey) && wrongKey.Got == identity("b").Key() }, ""},
 		} {

@@ -233,6 +233,9 @@ func (c *Core) checkJoining() {
 // joinFailure is why we are not in the network.
 func (c *Core) joinFailure() error {
 	for _, t := range c.targets {
+		if t.obstacle == ObstacleTwin {
+			return &StartedElsewhereError{}
+		}
 		if t.holder != (certs.PublicKey{}) {
 			return &DuplicateIDError{Holder: t.holder}
 		}

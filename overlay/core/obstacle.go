@@ -11,6 +11,7 @@ const (
 	ObstacleName                     // the name can't be resolved
 	ObstacleSelf                     // we answer there ourselves
 	ObstacleProtocol                 // what answers there does not speak our protocol, or this version of it
+	ObstacleTwin                     // another process answers with our own key; if no other door lets us in that is the end
 	ObstacleFull                     // all places there are taken
 	ObstacleTable                    // it has let us in, and its table did not come: no firewall is in the way
 )
@@ -19,6 +20,7 @@ const (
 func (c *Core) Hindered(id DialID, by Obstacle) {
 	if d := c.dials[id]; d != nil && d.target != nil {
 		d.target.obstacle = by
+		d.target.hopeless = d.target.hopeless || by == ObstacleTwin
 	}
 }
 

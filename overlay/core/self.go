@@ -194,7 +194,8 @@ func (c *Core) fail(err error) {
 	c.out.Err = err
 }
 
-// StartedElsewhereError: a newer run of this very identity is in the network.
+// StartedElsewhereError: a newer run of this very identity is in the network, or what was to
+// be joined is another run of it and nobody else.
 type StartedElsewhereError struct{}
 
 func (*StartedElsewhereError) Error() string { return "this identity has been started elsewhere" }
