@@ -1,12 +1,9 @@
 package overlay
 
 import (
-	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -95,31 +92,4 @@ func (n *Node) noticeMove(now time.Duration) {
 	n.own = own
 	n.core.Moved(now, own, near)
 	n.reach.moved()
-}
-
-// resolve turns HOST:PORT into the addresses behind it.
-func resolve(ctx context.Context, address string) ([]netip.AddrPort, error) {
-	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Port() != 0 {
-		return []netip.AddrPort{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}, nil
-	}
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil || port == 0 {
-		return nil, fmt.Errorf("%q is no port", service)
-	}
-	if host == "" {
-		host = "localhost"
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("the name can't be resolved: %w", err)
-	}
-	list := make([]netip.AddrPort, 0, len(ips))
-	for _, ip := range ips[:min(len(ips), pb.MaxAddresses)] {
-		list = append(list, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return list, nil
 }

@@ -1,10 +1,12 @@
 package overlay
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -52,7 +54,8 @@ type Config struct {
 	// Log receives what happens, nil is silent.
 	Log *slog.Logger
 
-	step func(string) bool // for tests of crashes, see store.OpenWith
+	step   func(string) bool                                            // for tests of crashes, see store.OpenWith
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
 }
 
 // withDefaults fills in what is not set, on a copy.
@@ -77,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.lookup == nil {
+		c.lookup = lookupIP
 	}
 	c.Software = strings.ToValidUTF8(c.Software[:min(len(c.Software), pb.MaxSoftware)], "")
 	if err := pb.CheckNetwork(c.Network); err != nil {

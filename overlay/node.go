@@ -69,6 +69,7 @@ type Node struct {
 	heardAt  time.Duration // when the links were looked at last
 	ahead    time.Duration // of the clock on the wall, since the start
 	reach    reach
+	names    names
 	own      []netip.AddrPort // of the host's interfaces
 	lookedAt time.Duration    // when these were looked at last
 
@@ -177,6 +178,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		left:     make(chan struct{}),
 	}
 	n.custodian.wake = make(chan struct{}, 1)
+	n.names = names{lookup: cfg.lookup, last: make(map[string]answered)}
 	met, err := n.openStore()
 	if err != nil {
 		return nil, errors.Join(err, n.closeStore())

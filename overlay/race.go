@@ -64,26 +64,46 @@ func (r *race) run(c core.Candidate, timeout time.Duration) {
 }
 
 func (r *race) dialWhenDue(c core.Candidate, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(r.ctx, timeout)
-	defer cancel()
 	start := time.NewTimer(c.After)
 	defer start.Stop()
 	select {
 	case <-start.C:
-	case <-ctx.Done():
+	case <-r.ctx.Done():
 		return
 	}
-	list, err := resolve(ctx, c.Address)
+	if address, ok := literal(c.Address); ok {
+		r.tryAll([]netip.AddrPort{address}, timeout-c.After)
+		return
+	}
+	// A name has its own time, and what it meant last need not wait for it.
+	names := &r.node.names
+	var group sync.WaitGroup
+	defer group.Wait()
+	last := names.remembered(c.Address)
+	group.Go(func() { r.tryAll(last, timeout) })
+	list, err := names.resolve(r.ctx, c.Address, r.node.lookupTime())
 	if err != nil {
 		r.failed(err)
 	}
-	var group sync.WaitGroup
-	for _, address := range list {
-		if r.take(address) {
-			group.Go(func() { r.try(ctx, address) })
+	r.tryAll(slices.DeleteFunc(list, func(a netip.AddrPort) bool { return slices.Contains(last, a) }), timeout)
+}
+
+// tryAll dials all of the addresses, some at once, until the race is over.
+func (r *race) tryAll(list []netip.AddrPort, timeout time.Duration) {
+	for some := range slices.Chunk(list, atOnce) {
+		ctx, cancel := context.WithTimeout(r.ctx, timeout)
+		var group sync.WaitGroup
+		for _, address := range some {
+			if r.take(address) {
+				group.Go(func() { r.try(ctx, address) })
+			}
+		}
+		group.Wait()
+		cancel()
+		if r.ctx.Err() != nil {
+			return
 		}
 	}
-	group.Wait()
 }
 
 // take says whether an address is not being dialled.

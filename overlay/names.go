@@ -1,0 +1,131 @@
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// names turns HOST:PORT into the addresses behind it. What a name meant last is remembered,
+// for when it can't be resolved: a laptop comes home before its name server does.
+type names struct {
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	mu   sync.Mutex
+	last map[string]answered // by HOST:PORT
+}
+
+// answered is what is known of a name.
+type answered struct {
+	list []netip.AddrPort // what it meant last
+	err  error            // why it could not be resolved, if that was the last answer
+}
+
+// Bounds of it.
+const (
+	// lookupTime is for three name servers of which the last answers, as resolv.conf(5) can
+	// name: each is waited for for 5 s.
+	lookupTime = 16 * time.Second
+	// lookupMargin is how long before the end of the time to join it is said that a name is not
+	// resolved, so that the error can say it. A guess.
+	lookupMargin = 200 * time.Millisecond
+	// maxNames are remembered, and of each answer so many addresses are dialled, atOnce at a
+	// time. Guesses.
+	maxNames  = 64
+	maxBehind = 128
+	atOnce    = 16
+)
+
+// lookupIP asks the system.
+func lookupIP(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// literal is the address of an IP:PORT, which needs no name server.
+func literal(address string) (netip.AddrPort, bool) {
+	a, err := netip.ParseAddrPort(address)
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), err == nil && a.Port() != 0
+}
+
+// remembered are the addresses that a name had last.
+func (n *names) remembered(address string) []netip.AddrPort {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last[address].list
+}
+
+// note keeps an answer.
+func (n *names) note(address string, list []netip.AddrPort, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, ok := n.last[address]
+	if !ok && len(n.last) == maxNames {
+		return
+	}
+	if err == nil {
+		last.list = slices.Clone(list)
+	}
+	last.err = err
+	n.last[address] = last
+}
+
+// lastError is why a name could not be resolved last.
+func (n *names) lastError(address string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last[address].err
+}
+
+// resolve asks for the addresses behind HOST:PORT, and takes at most the time for it.
+func (n *names) resolve(ctx context.Context, address string, most time.Duration) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("%q is not a valid port", service)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	late, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	ips, err := n.lookup(late, host)
+	switch {
+	case err != nil && late.Err() != nil && ctx.Err() == nil:
+		if last := n.lastError(address); last != nil && most < lookupTime { // it was cut short
+			return nil, last
+		}
+		return nil, fmt.Errorf("the name can't be resolved: no name server has answered within %v", most.Round(100*time.Millisecond))
+	case err == nil && len(ips) == 0:
+		err = fmt.Errorf("it has no address")
+		fallthrough
+	case err != nil:
+		err = fmt.Errorf("the name can't be resolved: %w", err)
+		n.note(address, nil, err)
+		return nil, err
+	}
+	var list []netip.AddrPort
+	for _, ip := range ips {
+		if a := netip.AddrPortFrom(ip.Unmap(), uint16(port)); len(list) < maxBehind && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	n.note(address, list, nil)
+	return list, nil
+}
+
+// lookupTime is how long the node waits for a name now: while it joins, no longer than that
+// may take.
+func (n *Node) lookupTime() time.Duration {
+	if rest := n.cfg.JoinTimeout - n.now() - lookupMargin; rest > 0 {
+		return min(rest, lookupTime)
+	}
+	return lookupTime
+}
