@@ -7,59 +7,155 @@ import (
 	"strings"
 	"time"
 
-	"quicpeer/pb"
+	"quicpeer/overlay/core"
 )
 
-// ownAddresses returns where others can dial the socket, and the subnets that it is in.
-// A socket on all addresses is at those of every interface but the loopback ones, which
-// mean nothing to others, and the link-local ones, which lack a zone there; bridges of
-// containers and of virtual machines come last.
-func ownAddresses(socket netip.AddrPort) (own []netip.AddrPort, near []netip.Prefix) {
-	all := socket.Addr().IsUnspecified()
-	if !all {
-		own = append(own, netip.AddrPortFrom(socket.Addr().Unmap(), socket.Port()))
-	}
-	interfaces, err := net.Interfaces()
+// hostInterface is an interface of this host that is up.
+type hostInterface struct {
+	name     string
+	loopback bool
+	prefixes []netip.Prefix // its addresses, with the subnets that they are in
+}
+
+func (i hostInterface) equal(j hostInterface) bool {
+	return i.name == j.name && i.loopback == j.loopback && slices.Equal(i.prefixes, j.prefixes)
+}
+
+// hostInterfaces are those of this host now, in the order of the system.
+func hostInterfaces() []hostInterface {
+	list, err := net.Interfaces()
 	if err != nil {
-		return own, nil // others say where they see us
+		return nil // others say where they see us
 	}
-	slices.SortStableFunc(interfaces, func(a, b net.Interface) int { return bridgeRank(a) - bridgeRank(b) })
-	for _, i := range interfaces {
-		list, err := i.Addrs()
-		if err != nil {
-			continue // it has just gone
+	var out []hostInterface
+	for _, i := range list {
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue // it has just gone, or nothing goes over it
 		}
-		for _, a := range list {
-			prefix, err := netip.ParsePrefix(a.String())
-			if err != nil || len(near) == maxOwnAddresses {
-				continue
+		h := hostInterface{name: i.Name, loopback: i.Flags&net.FlagLoopback != 0}
+		for _, a := range addrs {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				h.prefixes = append(h.prefixes, netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()))
 			}
-			ip := prefix.Addr().Unmap()
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// farAway are addresses that stand for the internet and for the private networks of a company
+// (RFC 5737, 3849, 1918; nobody has them). The address that the system would use as source for
+// a packet there is on the interface that leads to others, whatever its name is.
+var farAway = []string{"192.0.2.1:9", "[2001:db8::1]:9", "10.255.255.254:9", "172.31.255.254:9", "192.168.255.254:9"}
+
+// sources are those addresses of this host, for a socket on all of them. No packet is sent.
+func sources(socket netip.AddrPort) []netip.Addr {
+	if !socket.Addr().IsUnspecified() {
+		return nil
+	}
+	var list []netip.Addr
+	for _, far := range farAway {
+		conn, err := net.Dial("udp", far)
+		if err != nil {
+			continue // no way leads there
+		}
+		if a, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+			list = append(list, a.AddrPort().Addr().Unmap())
+		}
+		_ = conn.Close() // nothing was sent
+	}
+	return list
+}
+
+// ownAddresses returns where others can dial the socket, the likeliest first, and the subnets
+// that it is in.
+func ownAddresses(socket netip.AddrPort) (own []netip.AddrPort, near []netip.Prefix) {
+	return chooseAddresses(socket, hostInterfaces(), sources(socket))
+}
+
+// maxOwnAddresses bounds what is known of a host with very many: more than the 110 pods that
+// Kubernetes has a host run, each with an interface. A guess.
+const maxOwnAddresses = 256
+
+// chooseAddresses is the choice that ownAddresses makes of what the system says. A socket on
+// all addresses is at those of every interface but the loopback ones, which mean nothing to
+// others, and those of IPv6 that are link-local, which lack a zone there. Where there are no
+// others it is at those of loopback: then all who can be met are on this host. First come
+// those that lead to others: see rank.
+func chooseAddresses(socket netip.AddrPort, interfaces []hostInterface, sources []netip.Addr) (own []netip.AddrPort, near []netip.Prefix) {
+	type ranked struct {
+		prefix netip.Prefix
+		rank   int
+	}
+	var list, loopback []ranked
+	bound := socket.Addr().Unmap()
+	all := bound.IsUnspecified()
+	for _, i := range interfaces {
+		for _, p := range i.prefixes {
+			ip := p.Addr()
+			linkLocal := ip.Is6() && ip.IsLinkLocalUnicast()
 			switch {
-			case !ip.IsGlobalUnicast():
-			case all && (ip.Is4() || socket.Addr().Is6()):
-				own = append(own, netip.AddrPortFrom(ip, socket.Port()))
-				near = append(near, prefix.Masked())
-			case ip == socket.Addr().Unmap():
-				near = append(near, prefix.Masked())
+			case ip.IsLoopback():
+				loopback = append(loopback, ranked{p, 0})
+			case ip.IsMulticast() || ip.IsUnspecified() || linkLocal, !all && ip != bound, ip.Is6() && bound.Is4():
+			default:
+				list = append(list, ranked{p, i.rank(ip, sources)})
 			}
+		}
+	}
+	if all && len(list) == 0 {
+		list = slices.DeleteFunc(loopback, func(r ranked) bool { return r.prefix.Addr().Is6() && bound.Is4() })
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int { return a.rank - b.rank })
+	if !all {
+		own = append(own, netip.AddrPortFrom(bound, socket.Port()))
+	}
+	for _, r := range list[:min(len(list), maxOwnAddresses)] {
+		if all {
+			own = append(own, netip.AddrPortFrom(r.prefix.Addr(), socket.Port()))
+		}
+		if !r.prefix.Addr().IsLoopback() {
+			near = append(near, r.prefix.Masked())
 		}
 	}
 	return own, near
 }
 
-// maxOwnAddresses leaves room in the record for what routers and others say.
-const maxOwnAddresses = pb.MaxAddresses - 2
-
-// bridgeRank puts the bridges of containers and virtual machines behind what leads to
-// other hosts, by the names that Docker, libvirt, LXC and Kubernetes give them.
-func bridgeRank(i net.Interface) int {
-	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "lxc", "cni"} {
-		if strings.HasPrefix(i.Name, prefix) {
-			return 1
-		}
+// rank orders the addresses: those that the system itself would use, in their order, what else
+// is on their interfaces, then by the interface's name, then those of IPv4 that a host has
+// given itself for want of others (RFC 3927), at last those of bridges of containers and
+// virtual machines.
+func (i hostInterface) rank(ip netip.Addr, sources []netip.Addr) int {
+	if n := slices.Index(sources, ip); n >= 0 {
+		return n
 	}
-	return 0
+	n := len(sources)
+	switch {
+	case slices.ContainsFunc(i.prefixes, func(p netip.Prefix) bool { return slices.Contains(sources, p.Addr()) }):
+		return n
+	case hasPrefix(i.name, bridges):
+		return n + 4
+	case ip.IsLinkLocalUnicast():
+		return n + 3
+	case hasPrefix(i.name, cards):
+		return n + 1
+	}
+	return n + 2
+}
+
+// What interfaces are called: cards by Linux, the BSDs, macOS and Windows; bridges of
+// containers and virtual machines by those who make them.
+var (
+	cards   = []string{"en", "eth", "wl", "ww", "usb", "em", "igb", "re", "bge", "Ethernet", "Wi-Fi", "WLAN", "LAN"}
+	bridges = []string{
+		"docker", "br-", "veth", "virbr", "vnet", "lxc", "lxd", "incus", "podman", "cni", "kube", "flannel", "cali", "cilium", "weave",
+		"vmnet", "vboxnet", "bridge", "vEthernet", "VMware", "VirtualBox",
+	}
+)
+
+func hasPrefix(name string, list []string) bool {
+	return slices.ContainsFunc(list, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // listening is where the user is told that the peer can be dialled, who may also want to
@@ -67,11 +163,12 @@ func bridgeRank(i net.Interface) int {
 func listening(socket netip.AddrPort) []string {
 	own, _ := ownAddresses(socket)
 	var list []string
-	for _, a := range own {
+	for _, a := range own[:min(len(own), core.MaxOwnAddresses)] {
 		list = append(list, a.String())
 	}
-	if socket.Addr().IsUnspecified() {
-		list = append(list, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), socket.Port()).String())
+	here := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), socket.Port()).String()
+	if socket.Addr().IsUnspecified() && !slices.Contains(list, here) {
+		list = append(list, here)
 	}
 	return list
 }
@@ -85,7 +182,12 @@ func (n *Node) noticeMove(now time.Duration) {
 		return
 	}
 	n.lookedAt = now
-	own, near := ownAddresses(n.endpoint.Addr())
+	interfaces := hostInterfaces()
+	if slices.EqualFunc(interfaces, n.interfaces, hostInterface.equal) {
+		return
+	}
+	n.interfaces = interfaces
+	own, near := chooseAddresses(n.endpoint.Addr(), interfaces, sources(n.endpoint.Addr()))
 	if slices.Equal(own, n.own) {
 		return
 	}

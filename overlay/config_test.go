@@ -86,12 +86,12 @@ func TestAddresses(t *testing.T) {
 	for _, in := range []string{"0.0.0.0:5000", "[::]:5000"} {
 		socket := netip.MustParseAddrPort(in)
 		own, near := ownAddresses(socket)
-		if listen := listening(socket); len(listen) != len(own)+1 || !slices.Contains(listen, "127.0.0.1:5000") || len(own) > maxOwnAddresses || len(near) != len(own) {
+		if listen := listening(socket); !slices.Contains(listen, "127.0.0.1:5000") || len(own) > maxOwnAddresses || len(near) > len(own) {
 			t.Errorf("%s: %v in %v, %v", in, own, near, listen)
 		}
 		for i, a := range own {
-			if a.Port() != 5000 || !a.Addr().IsGlobalUnicast() || in[0] == '0' && !a.Addr().Is4() || !near[i].Contains(a.Addr()) {
-				t.Errorf("%s: %s in %s", in, a, near[i])
+			if a.Port() != 5000 || in[0] == '0' && !a.Addr().Is4() || len(near) > 0 && !near[i].Contains(a.Addr()) {
+				t.Errorf("%s: %s in %s", in, a, near)
 			}
 		}
 	}
@@ -104,6 +104,9 @@ func TestFoundAddresses(t *testing.T) {
 	}
 	own, _ := ownAddresses(netip.MustParseAddrPort("[::]:5000"))
 	for _, a := range own {
+		if a.Addr().IsLoopback() {
+			continue // a host with nothing else
+		}
 		if got := foundAddresses(a); !slices.Equal(got, []string{a.String(), "127.0.0.1:5000"}) {
 			t.Errorf("here: %v", got)
 		}

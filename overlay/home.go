@@ -39,7 +39,7 @@ func acquaintances(list []acquaintance) []core.Acquaintance {
 		if a.reached.address != "" {
 			addresses = append([]string{a.reached.address}, slices.DeleteFunc(addresses, func(s string) bool { return s == a.reached.address })...)
 		}
-		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses})
+		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses, Address: a.reached.address})
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -97,16 +98,19 @@ func (n *names) resolve(ctx context.Context, address string, most time.Duration)
 	late, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	ips, err := n.lookup(late, host)
+	if err == nil && len(ips) == 0 {
+		err = errors.New("it has no address")
+	}
 	switch {
-	case err != nil && late.Err() != nil && ctx.Err() == nil:
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case late.Err() != nil:
 		if last := n.lastError(address); last != nil && most < lookupTime { // it was cut short
 			return nil, last
 		}
 		return nil, fmt.Errorf("the name can't be resolved: no name server has answered within %v", most.Round(100*time.Millisecond))
-	case err == nil && len(ips) == 0:
-		err = fmt.Errorf("it has no address")
-		fallthrough
-	case err != nil:
+	default:
 		err = fmt.Errorf("the name can't be resolved: %w", err)
 		n.note(address, nil, err)
 		return nil, err

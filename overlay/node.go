@@ -59,19 +59,20 @@ type Node struct {
 	start    time.Time // the origin of the core's time
 
 	// The loop's own.
-	core     *core.Core
-	links    map[core.LinkID]*nodeLink
-	races    map[core.DialID]*race
-	joining  map[string][]chan core.Joining // who waits for a Join, by its address
-	lastLink core.LinkID
-	awaken   *time.Timer
-	dropped  drops
-	heardAt  time.Duration // when the links were looked at last
-	ahead    time.Duration // of the clock on the wall, since the start
-	reach    reach
-	names    names
-	own      []netip.AddrPort // of the host's interfaces
-	lookedAt time.Duration    // when these were looked at last
+	core       *core.Core
+	links      map[core.LinkID]*nodeLink
+	races      map[core.DialID]*race
+	joining    map[string][]chan core.Joining // who waits for a Join, by its address
+	lastLink   core.LinkID
+	awaken     *time.Timer
+	dropped    drops
+	heardAt    time.Duration // when the links were looked at last
+	ahead      time.Duration // of the clock on the wall, since the start
+	reach      reach
+	names      names
+	interfaces []hostInterface  // of the host, at the last look
+	own        []netip.AddrPort // where they make it reachable
+	lookedAt   time.Duration    // when these were looked at last
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc

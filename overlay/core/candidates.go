@@ -55,16 +55,23 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 		}
 	}
 	if last := parseAddress(e.our().lastAddress); last.IsValid() && last.Addr().IsLoopback() {
-		add(last, loopback) // in no record, since it means nothing to others
+		add(last, loopback) // it is here, whatever its record says
 	}
+	alone := c.hereAlone()
 	for _, text := range e.record.Addresses {
 		a := parseAddress(text)
 		add(a, c.kindOf(a, e))
+		if here := c.hereBefore(a); alone && here.IsValid() && !c.isOwn(here) {
+			add(here, loopback)
+		}
 	}
 	if met {
 		if more.IsValid() {
 			k := c.kindOf(more, e)
-			if k == global4 || k == global6 {
+			switch {
+			case more.Addr().IsLoopback() && !c.isUseless(more):
+				k = loopback
+			case k == global4 || k == global6:
 				k = observed
 			}
 			add(more, k)
@@ -92,6 +99,8 @@ func (c *Core) kindOf(a netip.AddrPort, e *entry) kind {
 	ip := a.Addr()
 	switch {
 	case c.isUseless(a):
+		return useless
+	case ip.IsLoopback() && !c.hereAlone():
 		return useless
 	case ip.IsLoopback():
 		return loopback

@@ -35,6 +35,7 @@ type Acquaintance struct {
 	ID        certs.ID
 	Key       certs.PublicKey
 	Addresses []string // IP:PORT, the likeliest first
+	Address   string   // of these, the one that a link to it had; empty: there was none
 }
 
 // home is what is needed to find those who are not here.
@@ -58,7 +59,7 @@ type Joining struct {
 func (c *Core) meetAgain(list []Acquaintance) {
 	for _, a := range list[:min(len(list), maxAcquaintances)] {
 		if len(a.Addresses) > 0 && a.Key != c.cfg.Identity.Key() {
-			c.targets = append(c.targets, &target{address: a.Addresses[0], addresses: a.Addresses, key: a.Key, met: true, peer: a.ID, peerKey: a.Key})
+			c.targets = append(c.targets, &target{address: a.Addresses[0], addresses: a.Addresses, key: a.Key, met: true, metAt: a.Address, peer: a.ID, peerKey: a.Key})
 		}
 	}
 	c.home.searchFrom = c.now
@@ -82,7 +83,7 @@ func (c *Core) rememberGone(r *Record, lastAddress string) {
 			continue
 		}
 		if t.peerKey == r.Key {
-			t.peer, t.address, t.addresses, t.failures, t.next = r.ID, addresses[0], addresses, 1, next
+			t.peer, t.address, t.addresses, t.metAt, t.failures, t.next = r.ID, addresses[0], addresses, lastAddress, 1, next
 			return
 		}
 		count++
@@ -97,7 +98,7 @@ func (c *Core) rememberGone(r *Record, lastAddress string) {
 		c.targets = slices.Delete(c.targets, worst, worst+1)
 	}
 	c.targets = append(c.targets, &target{
-		address: addresses[0], addresses: addresses, key: r.Key, met: true, peer: r.ID, peerKey: r.Key, failures: 1, next: next,
+		address: addresses[0], addresses: addresses, key: r.Key, met: true, metAt: lastAddress, peer: r.ID, peerKey: r.Key, failures: 1, next: next,
 	})
 }
 

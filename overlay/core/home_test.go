@@ -216,7 +216,7 @@ func TestSimComingHome(t *testing.T) {
 		first.process.leave()
 		w.run(w.between(time.Second, time.Minute))
 		for _, n := range w.nodes[1 : 1+4*(seed%2)] {
-			first.met = append(first.met, Acquaintance{n.id, n.identity.Key(), []string{n.address}})
+			first.met = append(first.met, Acquaintance{n.id, n.identity.Key(), []string{n.address}, ""})
 		}
 		first.start()
 		w.settle(time.Minute)

@@ -31,6 +31,7 @@ type target struct {
 	given     bool            // at the start
 	asked     bool            // by Join, which is to be answered
 	met       bool            // an acquaintance, see home.go
+	metAt     string          // where a link to it stood
 	peer      certs.ID        // it, or who has let us in
 	peerKey   certs.PublicKey
 }
@@ -94,7 +95,9 @@ func (c *Core) targetCandidates(t *target) []Candidate {
 		list = append(list, Candidate{Address: a})
 	}
 	if !t.isUsers() {
-		list = slices.DeleteFunc(list, func(a Candidate) bool { return c.isUseless(parseAddress(a.Address)) })
+		list = slices.DeleteFunc(list, func(a Candidate) bool {
+			return c.isUseless(parseAddress(a.Address)) || !c.mayBeHere(t, a.Address)
+		})
 		list = c.affordable(list)
 	}
 	return list

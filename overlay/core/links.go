@@ -67,6 +67,7 @@ type link struct {
 	called     allowance
 	gos        allowance // see receiveGo
 	punched    bool      // both sides have dialled, through a NAT
+	within     bool      // the other side is on this host: one of the two sees the other at loopback
 	foreign    foreign
 	pending    []*pb.Announcement
 }
@@ -77,6 +78,7 @@ type link struct {
 func (c *Core) Connected(now time.Duration, id LinkID, dial DialID, key certs.PublicKey, address string) {
 	c.begin(now)
 	l := &link{id: id, key: key, address: address, dial: c.dials[dial], opened: now, heard: now, used: now, slot: -1}
+	l.within = parseAddress(address).Addr().IsLoopback()
 	c.links = append(c.links, l)
 	switch {
 	case c.ended || c.leaving && dial != 0 || dial != 0 && l.dial == nil:

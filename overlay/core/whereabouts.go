@@ -24,10 +24,15 @@ const (
 	relinkEvery     = 30 * time.Second
 )
 
+// MaxOwnAddresses is how many of our interfaces' addresses our record has. It leaves room for
+// what routers and others say.
+const MaxOwnAddresses = pb.MaxAddresses - 2
+
 // whereabouts is what a peer knows of where it is.
 type whereabouts struct {
 	own       []netip.AddrPort // of our interfaces
 	near      []netip.Prefix   // the subnets of these
+	before    []netip.AddrPort // where loopback is all there is: what was there before
 	mapped    netip.AddrPort   // a port that our router leads to us
 	forwarded netip.AddrPort   // a stranger has reached us there from outside
 	seen      []observation    // the newest last
@@ -49,11 +54,20 @@ func (c *Core) Moved(now time.Duration, own []netip.AddrPort, near []netip.Prefi
 	c.begin(now)
 	old := c.where.own
 	c.where.own, c.where.near = own, near
+	switch here := onlyLoopback(own); {
+	case here && !onlyLoopback(old):
+		c.where.before = old
+	case !here:
+		c.where.before = nil
+	}
 	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(c.where.own, a) })
 	c.note(Info, "the addresses of this host have changed", "addresses", c.where.own)
 	if gone {
 		c.where.forwarded = netip.AddrPort{}
-		c.where.seen = slices.DeleteFunc(c.where.seen, func(o observation) bool { return c.link(o.link) == nil })
+		// What was our own and is no more is nobody's, and without a network nobody sees us.
+		c.where.seen = slices.DeleteFunc(c.where.seen, func(o observation) bool {
+			return c.link(o.link) == nil || slices.Contains(old, o.addr) || onlyLoopback(own)
+		})
 		c.relink()
 	}
 	c.addressesChanged()
@@ -84,6 +98,7 @@ func (c *Core) Seen(now time.Duration, id LinkID, address string) {
 // observe takes how the peer of a link sees us.
 func (c *Core) observe(l *link, address string) {
 	addr := parseAddress(address)
+	l.within = l.within || addr.Addr().IsLoopback()
 	if !addr.IsValid() || addr.Addr().IsLoopback() {
 		return
 	}
@@ -155,7 +170,7 @@ func (c *Core) reachedByStranger(l *link, claimed string) {
 // reachable is what our record says: where to dial us, and where we are seen.
 func (c *Core) reachable() (addresses, observed []netip.AddrPort) {
 	w := &c.where
-	addresses = slices.Clone(w.own)
+	addresses = slices.Clone(w.own[:min(len(w.own), MaxOwnAddresses)])
 	for _, a := range []netip.AddrPort{w.mapped, w.forwarded} {
 		if a.IsValid() && !slices.Contains(addresses, a) {
 			addresses = append(addresses[:min(len(addresses), pb.MaxAddresses-1)], a)

@@ -1,0 +1,240 @@
+package overlay
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// onHost runs a test on a host of its own: in a network namespace, which has an interface lo
+// and nothing else, by this very program in another process. It says whether that is where we
+// are.
+func onHost(t *testing.T) bool {
+	t.Helper()
+	const here = "QUICPEER_TEST_HOST"
+	if os.Getenv(here) == t.Name() {
+		host(t, "link set lo up")
+		return true
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("needs network namespaces, so Linux")
+	}
+	for _, tool := range []string{"unshare", "ip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs unshare of util-linux and ip of iproute2:", err)
+		}
+	}
+	enter := []string{"unshare", "--net"}
+	if exec.Command(enter[0], append(enter[1:], "true")...).Run() != nil {
+		enter = append(enter, "--user", "--map-root-user")
+	}
+	if out, err := exec.Command(enter[0], append(enter[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("needs network namespaces, by root or by a user who may make user namespaces: %v: %s", err, out)
+	}
+	words := append(enter, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Env = append(os.Environ(), here+"="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// host runs lines of ip.
+func host(t *testing.T, lines ...string) {
+	t.Helper()
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ip: %v: %s", err, out)
+	}
+}
+
+// card is the line that makes an interface, whose cable leads to nobody.
+func card(name string) string { return "link add " + name + " type veth peer name " + name + "x" }
+
+// realPeer is a node on a real socket, and what it has heard.
+type realPeer struct {
+	*Node
+	t      *testing.T
+	listen []string
+	got    chan Message
+}
+
+func realStart(t *testing.T, id certs.ID, join ...string) *realPeer {
+	t.Helper()
+	n, err := Start(t.Context(), Config{ID: id, Join: join})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &realPeer{Node: n, t: t, got: make(chan Message, 16)}
+	ready, done := make(chan []string, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		for e := range n.Events() {
+			switch e := e.(type) {
+			case Ready:
+				ready <- e.Listen
+			case Message:
+				p.got <- e
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = n.Close() // nothing is expected of it any more
+		<-done
+	})
+	p.listen = <-ready
+	return p
+}
+
+// until waits for something that no event tells.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(30 * time.Second)
+	for !condition() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+// row is what a peer's table says of another.
+func (p *realPeer) row(of *realPeer) Peer {
+	list := p.Peers()
+	i := slices.IndexFunc(list, func(row Peer) bool { return row.ID == of.ID() })
+	if i < 0 {
+		return Peer{}
+	}
+	return list[i]
+}
+
+// isAt waits until a peer knows of another that it is at this IP, and at no other but ::1.
+func (p *realPeer) isAt(of *realPeer, want string) {
+	p.t.Helper()
+	until(p.t, string(of.ID())+" is at "+want, func() bool {
+		var got []string
+		for _, a := range p.row(of).Addresses {
+			if ip := netip.MustParseAddrPort(a).Addr(); ip != netip.IPv6Loopback() || want != "127.0.0.1" {
+				got = append(got, ip.String())
+			}
+		}
+		return slices.Equal(got, []string{want})
+	})
+}
+
+// tells sends a message that goes over a connection of the two.
+func (p *realPeer) tells(to *realPeer, body string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := p.Send(ctx, to.ID(), body, ""); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case m := <-to.got:
+		if m.Body != body || m.From != p.ID() {
+			p.t.Errorf("%s got %+v", to.ID(), m)
+		}
+	case <-ctx.Done():
+		p.t.Fatalf("%s did not get %q", to.ID(), body)
+	}
+}
+
+func port(a string) string { return a[strings.LastIndexByte(a, ':'):] }
+
+// A host with nothing but lo: peers that joined by localhost link to each other, and go on when
+// the first one leaves. When the host gets a network their records say so, and change back.
+func TestNothingButLoopback(t *testing.T) {
+	if !onHost(t) {
+		return
+	}
+	alice := realStart(t, "alice")
+	if want := "127.0.0.1" + port(alice.listen[0]); alice.listen[0] != want {
+		t.Errorf("it listens on %v", alice.listen)
+	}
+	door := "localhost" + port(alice.listen[0])
+	bob, carol := realStart(t, "bob", door), realStart(t, "carol", door)
+	until(t, "bob and carol are linked", func() bool { return bob.row(carol).Direct && carol.row(bob).Direct })
+	bob.isAt(carol, "127.0.0.1")
+	if _, err := alice.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "alice has left", func() bool { return len(bob.Peers()) == 1 && len(carol.Peers()) == 1 })
+	bob.tells(carol, "she has gone")
+	carol.tells(bob, "we have not")
+
+	host(t, card("lan0"), "address add 192.168.7.5/24 dev lan0", "link set lan0x up", "link set lan0 up")
+	bob.isAt(carol, "192.168.7.5")
+	carol.isAt(bob, "192.168.7.5")
+	dave := realStart(t, "dave", "192.168.7.5"+port(bob.listen[0]))
+	until(t, "dave is linked to both", func() bool { return dave.row(bob).Direct && dave.row(carol).Direct })
+	host(t, "link delete lan0")
+	bob.isAt(carol, "127.0.0.1")
+	dave.isAt(carol, "127.0.0.1")
+	until(t, "dave is linked to both", func() bool { return dave.row(bob).Direct && dave.row(carol).Direct })
+	dave.tells(carol, "and again")
+}
+
+// Forty virtual interfaces come before the card of the LAN.
+func TestLANBehindManyInterfaces(t *testing.T) {
+	if !onHost(t) {
+		return
+	}
+	var lines []string
+	for i := range 40 {
+		name, net := "kube"+string(rune('0'+i/10))+string(rune('0'+i%10)), netip.AddrFrom4([4]byte{10, byte(100 + i), 0, 1})
+		lines = append(lines, card(name), "address add "+net.String()+"/24 dev "+name, "link set "+name+"x up", "link set "+name+" up")
+	}
+	host(t, lines...)
+	// Its name says nothing; that the default route leads over it does.
+	host(t, card("lan0"), "address add 192.168.7.5/24 dev lan0", "link set lan0x up", "link set lan0 up", "route add default via 192.168.7.1")
+	reachedAt(t, "192.168.7.5")
+}
+
+// IPv4 link-local addresses and nothing else: a cable between two laptops.
+func TestLinkLocalAlone(t *testing.T) {
+	if !onHost(t) {
+		return
+	}
+	host(t, card("lan0"), "address add 169.254.7.5/16 dev lan0", "link set lan0x up", "link set lan0 up")
+	reachedAt(t, "169.254.7.5")
+}
+
+// reachedAt has peers join each other at an address of the host, and looks what they say of it.
+func reachedAt(t *testing.T, address string) {
+	t.Helper()
+	alice := realStart(t, "alice")
+	if alice.listen[0] != address+port(alice.listen[0]) {
+		t.Errorf("it listens on %v", alice.listen)
+	}
+	bob, carol := realStart(t, "bob", alice.listen[0]), realStart(t, "carol", alice.listen[0])
+	until(t, "all are linked", func() bool { return bob.row(carol).Direct && carol.row(bob).Direct })
+	for _, p := range []*realPeer{alice, bob, carol} {
+		n := p.Net()
+		if n.NAT != NATNone {
+			t.Errorf("%s: NAT is %v", p.ID(), n.NAT)
+		}
+		for _, way := range n.Peers {
+			if way.How != HowLAN {
+				t.Errorf("%s: %s is reached by %v", p.ID(), way.ID, way.How)
+			}
+		}
+	}
+	if a := bob.row(carol).Addresses; len(a) == 0 || a[0] != carol.listen[0] {
+		t.Errorf("the record says %v", a)
+	}
+}
