@@ -23,8 +23,8 @@ The network:
                            PCP, NAT-PMP or UPnP; it is given back on leaving
       --network NAME       refuse peers of another network name, and the state
                            directory of another network. Not a secret
-      --join-timeout D     how long to try the --join peers; 0 tries for ever
-                           (default 10s)
+      --join-timeout D     how long to try the --join peers, and longer while the
+                           network's table comes in; 0 tries for ever (default 10s)
       --drain D            on leaving, how long to wait for receipts of messages on
                            their way (default 5s)
       --no-custody         leave messages for absent peers with nobody, keep none

@@ -33,7 +33,8 @@ type Config struct {
 	Join []string
 	// NoRejoin: it doesn't look for the peers that the state directory remembers.
 	NoRejoin bool
-	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever.
+	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever. While the network's
+	// table comes in it is not over.
 	JoinTimeout time.Duration
 	// Discover: peers on the LAN are found, and find this one, by multicast DNS. Without
 	// Join the node joins what is there, or begins a network if nobody answers within 2 s.

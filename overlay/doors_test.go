@@ -1,7 +1,9 @@
 package overlay
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +71,40 @@ func TestOneDoorRepeats(t *testing.T) {
 		bob.listen()
 		talk(alice, bob)
 		s.expectClosed(time.Second, 1, "does not go on")
+	})
+}
+
+// A table of 700 kB over 320 kbit/s: it takes longer than the usual time to join, and comes.
+func TestTableOverASlowLine(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		s := w.stranger("mallory")
+		table := []*pb.Record{}
+		for i := range 30 * pb.MaxAnnouncements {
+			table = append(table, &pb.Record{Type: pb.AnnouncementType_JOIN, Id: fmt.Sprint("p", i), Key: s.key(), Epoch: 1})
+		}
+		tag := func(r *pb.Record) string { sum := sha256.Sum256([]byte(r.GetId())); return string(sum[:8]) }
+		slices.SortFunc(table, func(a, b *pb.Record) int { return strings.Compare(tag(a), tag(b)) })
+		start := time.Now()
+		results := startAll(t.Context(), w.config("bob", "mallory"))
+		s.welcome()
+		for piece := range slices.Chunk(table, pb.MaxAnnouncements) {
+			time.Sleep(600 * time.Millisecond)
+			reply := &pb.SyncReply{}
+			for _, r := range piece {
+				reply.Announcements = append(reply.Announcements, &pb.Announcement{Type: r.GetType(), Record: s.state.Identity.SignRecord(r)})
+			}
+			reply.Done = piece[len(piece)-1] == table[len(table)-1]
+			s.say(reply)
+		}
+		r := <-results
+		if r.err != nil {
+			t.Fatalf("after %v: %v", time.Since(start), r.err)
+		}
+		bob := w.peer(r.node)
+		bob.listen()
+		if n := len(bob.Peers()); n != len(table)+1 || time.Since(start) < 15*time.Second {
+			t.Errorf("after %v it has %d peers", time.Since(start), n)
+		}
 	})
 }
 

@@ -64,7 +64,7 @@ const (
 
 // obstacleOf is what the error of a dial says of it.
 func obstacleOf(err error) Obstacle {
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
+	if _, ok := errors.AsType[*nameError](err); ok {
 		return ObstacleName
 	}
 	switch {

@@ -21,6 +21,12 @@ type names struct {
 	last map[string]answered // by HOST:PORT
 }
 
+// nameError: a name can't be resolved.
+type nameError struct{ err error }
+
+func (e *nameError) Error() string { return "the name can't be resolved: " + e.err.Error() }
+func (e *nameError) Unwrap() error { return e.err }
+
 // answered is what is known of a name.
 type answered struct {
 	list []netip.AddrPort // what it meant last
@@ -109,9 +115,9 @@ func (n *names) resolve(ctx context.Context, address string, most time.Duration)
 		if last := n.lastError(address); last != nil && most < lookupTime { // it was cut short
 			return nil, last
 		}
-		return nil, fmt.Errorf("the name can't be resolved: no name server has answered within %v", most.Round(100*time.Millisecond))
+		return nil, &nameError{fmt.Errorf("no name server has answered within %v", most.Round(100*time.Millisecond))}
 	default:
-		err = fmt.Errorf("the name can't be resolved: %w", err)
+		err = &nameError{err}
 		n.note(address, nil, err)
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,7 @@ func TestNameIsNotResolved(t *testing.T) {
 			start := time.Now()
 			_, err := Start(t.Context(), cfg)
 			var unreachable *UnreachableError
-			if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), test.words) || time.Since(start) > test.most {
+			if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), test.words) || !slices.Equal(unreachable.Obstacles, []Obstacle{ObstacleName}) || time.Since(start) > test.most {
 				t.Errorf("after %v: %v", time.Since(start), err)
 			}
 		}

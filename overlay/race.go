@@ -167,10 +167,10 @@ func (r *race) finish(err error) {
 	r.node.core.DialFailed(r.node.now(), r.dial, errors.Is(err, certs.ErrSelf), err.Error())
 }
 
-// worse chooses of two failures the one that says more: anything rather than
-// silence, the first of equals.
+// worse chooses of two failures the one that says more: that we run elsewhere, then anything
+// rather than silence, the first of equals.
 func worse(a, b error) error {
-	if a == nil || silence(a) && !silence(b) {
+	if a == nil || errors.Is(b, certs.ErrTwin) || silence(a) && !silence(b) {
 		return b
 	}
 	return a

@@ -309,7 +309,8 @@ const (
 	HandshakeCode_NETWORK HandshakeCode = 3
 	// Not a handshake at all, or a record that its key has not signed.
 	HandshakeCode_MALFORMED HandshakeCode = 4
-	// The ID is in use by another key; record is the holder's.
+	// The ID is in use by another key; record is the holder's. Another door may let the
+	// dialer in all the same.
 	HandshakeCode_DUPLICATE_ID HandshakeCode = 5
 	// No more connections here; candidates are other peers to try.
 	HandshakeCode_FULL HandshakeCode = 6
@@ -1091,7 +1092,8 @@ type Record struct {
 	// The network's name, at most 64 bytes of printable UTF-8.
 	Network string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
 	// UDP addresses to dial, IP:PORT, at most 16: those of the peer's interfaces, and
-	// what leads to it from outside (a port that its router maps to it).
+	// what leads to it from outside (a port that its router maps to it). Loopback ones are
+	// named where the peer has no others, and are to be dialled only on its own host.
 	Addresses []string `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// When this run of the peer asked to join, in ms since 1970 by its own clock,
 	// raised above every earlier one of the key.
@@ -1818,7 +1820,9 @@ func (x *Routes) GetHops() []byte {
 }
 
 // SyncRequest asks for the table of the other side, a piece at a time: a newcomer
-// asks one peer.
+// asks one peer, and another one if that is slow. The answer are SyncReply frames, whose
+// entries lie behind each other in the order of the table, which is that of (the first 8 bytes
+// of the SHA-256 of the ID, ID, key); what does not go on so breaks the protocol.
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The piece begins behind this entry, in the order of the table; empty for the first.

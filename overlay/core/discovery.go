@@ -57,7 +57,7 @@ func (c *Core) stopDiscovering() bool {
 		return false
 	}
 	waiting := slices.ContainsFunc(c.links, func(l *link) bool { return l.state == linkUp })
-	if waiting && (c.joinBy == 0 || c.now < c.joinBy) {
+	if waiting && (c.joinBy == 0 || c.now < c.joinBy || c.tableComes()) {
 		return false // its table is on the way
 	}
 	c.note(Info, "nobody has answered on the LAN: this is a new network")

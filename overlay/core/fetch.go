@@ -49,8 +49,9 @@ func (f *fetch) follows(r *Record) bool {
 	return true
 }
 
-// requestTable asks for the whole table: one door, and the next one when that is due. When the
-// time to join is over all that have let us in are asked.
+// requestTable asks for the whole table: one door, and the next one when that is due. Who has
+// dialled us comes after those that we have dialled: it may be a newcomer like us. When the
+// time to join is over all are asked.
 func (c *Core) requestTable() {
 	for {
 		next, asked, stuck := (*link)(nil), 0, true
@@ -62,7 +63,7 @@ func (c *Core) requestTable() {
 				asked++
 				newest = max(newest, l.fetch.asked)
 				stuck = stuck && l.verifying == 0 && c.now >= l.fetch.moved+stuckAfter
-			case next == nil && c.fetchFrom(l.key) == nil:
+			case (next == nil || next.dial == nil && l.dial != nil) && c.fetchFrom(l.key) == nil:
 				next = l
 			}
 		}

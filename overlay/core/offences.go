@@ -14,6 +14,7 @@ import (
 const (
 	maxOffenders = 64
 	offenceFor   = time.Hour // then it is as if it had never been
+	offencesTold = 4         // different ones of one peer
 )
 
 // offences are those who have broken the protocol lately, the last one at the end.
@@ -27,7 +28,7 @@ type offence struct {
 }
 
 // note counts an offence. many is how often it is, with the earlier ones, and again says that
-// the log has this very one.
+// the log has this very one, or enough.
 func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (many int, again bool) {
 	f := offence{key: key}
 	if i := slices.IndexFunc(o.list, func(f offence) bool { return f.key == key }); i >= 0 {
@@ -38,7 +39,7 @@ func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (man
 	} else if len(o.list) == maxOffenders {
 		o.list = slices.Delete(o.list, 0, 1)
 	}
-	again = f.why == why
+	again = f.why == why || f.many >= offencesTold
 	f.why, f.at = why, now
 	f.many++
 	o.list = append(o.list, f)
