@@ -55,7 +55,6 @@ func TestPathGetsNarrow(t *testing.T) {
 						return len(all[Delivered](p)) == 4 && p.linkTo(q.Key()) != link
 					})
 					time.Sleep(time.Minute)
-					start = time.Now()
 					p.send(q.ID(), longText+"!")
 					awaitEvent(q, time.Second, func(m Message) bool { return m.Body == longText+"!" && m.Path == PathDirect })
 					if n := len(q.bodies(p.ID())); n != 5 {
