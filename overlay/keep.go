@@ -18,8 +18,13 @@ import (
 // What a node keeps in its state directory, and finds there when it starts. Without a
 // directory it keeps nothing: what is to be stored is as safe as it gets at once.
 
-// maxKnown bounds the peers that are remembered (a guess).
-const maxKnown = 16384
+// maxKnown bounds the peers that are remembered, metSeen how many of them are looked at
+// to find one that can be forgotten (guesses): this is done on the loop, and where very
+// many are here, walking over them all for each that joins took seconds.
+const (
+	maxKnown = 16384
+	metSeen  = 64
+)
 
 // known is what is remembered of a peer that was met.
 type known struct {
@@ -126,8 +131,7 @@ func (n *Node) loadMessage(key, value []byte) error {
 	to := certs.ID(m.GetReceiver())
 	o := n.outboxes[to]
 	if o == nil {
-		o = newOutbox(n, to, n.known[to], false)
-		n.outboxes[to] = o
+		o = n.addOutbox(to, false)
 	}
 	out := &delivery.Outgoing{
 		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
@@ -296,12 +300,9 @@ func (n *Node) meet(r *core.Record) {
 	}
 	var ops []store.Op
 	if len(n.known) >= maxKnown {
-		for id := range n.known {
-			if _, here := n.present[id]; !here {
-				delete(n.known, id)
-				ops = append(ops, store.Op{Bucket: store.Peers, Key: []byte(id)})
-				break
-			}
+		if id, ok := n.forgettable(); ok {
+			delete(n.known, id)
+			ops = append(ops, store.Op{Bucket: store.Peers, Key: []byte(id)})
 		}
 	}
 	n.known[r.ID] = now
@@ -311,4 +312,19 @@ func (n *Node) meet(r *core.Record) {
 		return // it was read from the wire
 	}
 	n.write(nil, append(ops, op)...)
+}
+
+// forgettable is a peer that was met and is not here, should one be found soon. Where
+// nearly all are here there may be a few more than maxKnown. n.mu is held.
+func (n *Node) forgettable() (certs.ID, bool) {
+	seen := 0
+	for id := range n.known {
+		if _, here := n.present[id]; !here {
+			return id, true
+		}
+		if seen++; seen == metSeen {
+			break
+		}
+	}
+	return "", false
 }

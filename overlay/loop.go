@@ -249,12 +249,20 @@ func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 		n.meet(n.core.Record(id))
 	}
 	n.mu.Lock()
+	_, was := n.present[id]
 	if present {
 		n.present[id] = key
 	} else {
 		delete(n.present, id)
 	}
 	o, k := n.outboxes[id], n.known[id]
+	switch {
+	case o == nil || was == present:
+	case present:
+		n.absent--
+	default:
+		n.absent++
+	}
 	n.mu.Unlock()
 	if o == nil {
 		return
@@ -263,6 +271,7 @@ func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 		k = known{key: key} // it was gone again when its record was looked at
 	}
 	o.setPresent(k, present)
+	n.forgetOutbox(o)
 	n.outboxIdle() // who leaves need not wait for a receiver that has gone
 	n.match(id)
 }

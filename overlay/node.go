@@ -98,6 +98,7 @@ type Node struct {
 
 	mu       sync.Mutex
 	outboxes map[certs.ID]*outbox
+	absent   int // outboxes of receivers that are not here
 	present  map[certs.ID]certs.PublicKey
 	known    map[certs.ID]known // peers that were met
 	senders  map[certs.PublicKey]*sender
@@ -292,10 +293,13 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 			return MessageID{}, err
 		}
 		id, err := o.add(ctx, body, ref)
+		if err != nil {
+			n.forgetOutbox(o)
+		}
 		if err != ErrClosed || n.isLeaving() {
 			return id, err
 		}
-		// The outbox was idle and has just made room for another.
+		// The outbox was idle and has just been forgotten.
 	}
 }
 

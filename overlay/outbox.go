@@ -24,7 +24,7 @@ const (
 	maxBatchBytes   = 64 << 10
 	maxFlightBytes  = 256 << 10
 	maxLoneBytes    = 1000 // of a message that Send writes itself: below a packet, so that QUIC takes it at once
-	maxOutboxes     = 4096 // receivers with something waiting
+	maxOutboxes     = 4096 // receivers that are not here, with something waiting
 )
 
 // directLimits are those of a connection.
@@ -300,7 +300,7 @@ func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 	o.hold(m, -1)
 	o.way.progress(o.node.now(), len(m.Body), o.box.FlyingBytes(delivery.Relayed))
 	o.changed.Broadcast()
-	idle := o.box.Len() == 0
+	idle, present := o.box.Len() == 0, o.present
 	stored := m.Stored
 	if !stored {
 		m.Receipt = &r
@@ -311,6 +311,9 @@ func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 	}
 	if idle {
 		o.node.outboxIdle()
+		if !present {
+			o.node.forgetOutbox(o)
+		}
 	}
 }
 
@@ -350,6 +353,9 @@ func (o *outbox) expire(before time.Duration) {
 	o.mu.Unlock()
 	for _, m := range expired {
 		o.node.queue.pushSettled(Failed{m.ID, o.to, m.Ref, "it has waited for 7 days"}, m)
+	}
+	if len(expired) > 0 {
+		o.node.forgetOutbox(o)
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"quicpeer/overlay/delivery"
 )
 
-// outbox returns the outbox for a receiver, new if there is none.
+// outbox returns the outbox for a receiver, new if there is none. There is always room
+// for one who is here: of these there are no more than the table holds.
 func (n *Node) outbox(to certs.ID) (*outbox, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -18,14 +19,35 @@ func (n *Node) outbox(to certs.ID) (*outbox, error) {
 	}
 	o := n.outboxes[to]
 	if o == nil {
-		if len(n.outboxes) >= maxOutboxes && !n.dropIdleOutbox() {
+		_, present := n.present[to]
+		if !present && n.absent >= maxOutboxes {
 			return nil, ErrOutboxFull
 		}
-		_, present := n.present[to]
-		o = newOutbox(n, to, n.known[to], present)
-		n.outboxes[to] = o
+		o = n.addOutbox(to, present)
 	}
 	return o, nil
+}
+
+// addOutbox makes an outbox. n.mu is held, or nobody else knows the node yet.
+func (n *Node) addOutbox(to certs.ID, present bool) *outbox {
+	o := newOutbox(n, to, n.known[to], present)
+	n.outboxes[to] = o
+	if !present {
+		n.absent++
+	}
+	return o
+}
+
+// forgetOutbox makes room for another one if nothing waits any more for a receiver that
+// is not here.
+func (n *Node) forgetOutbox(o *outbox) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, present := n.present[o.to]; present || n.outboxes[o.to] != o || !o.discard() {
+		return
+	}
+	delete(n.outboxes, o.to)
+	n.absent--
 }
 
 // newMessage gives a message its ID and position.
@@ -52,17 +74,6 @@ func (n *Node) allOutboxes() []*outbox {
 		list = append(list, o)
 	}
 	return list
-}
-
-// dropIdleOutbox makes room for another outbox. n.mu is held.
-func (n *Node) dropIdleOutbox() bool {
-	for to, o := range n.outboxes {
-		if o.discard() {
-			delete(n.outboxes, to)
-			return true
-		}
-	}
-	return false
 }
 
 // expireEvery is how often messages are looked at that have waited too long.

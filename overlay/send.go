@@ -74,6 +74,7 @@ func (o *outbox) send(l *messageLink) {
 	reader.Wait()
 	l.Shut(transport.CodeDuplicateLink, "another connection is used")
 	o.detach()
+	o.node.forgetOutbox(o)
 	o.node.want(o.to)
 }
 

@@ -155,6 +155,43 @@ func TestOutboxesAreBounded(t *testing.T) {
 	})
 }
 
+// However many absent receivers something waits for, who is here can be written to, also
+// after a restart; and who has gone takes no place when nothing waits for it.
+func TestAbsentReceiversDontHoldUpThePresent(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		alice := w.start("alice")
+		for i := range maxOutboxes {
+			alice.send(certs.ID(fmt.Sprint("p", i)), "x")
+		}
+		alice.eventually(time.Second, "all are sent", func() bool { return len(all[Sent](alice)) == maxOutboxes })
+		for run := range 2 {
+			bob := w.start("bob", "alice")
+			alice.eventually(time.Second, "bob is here", func() bool { return slices.Contains(alice.here(), "bob") })
+			talk(alice, bob)
+			if _, err := alice.Send(t.Context(), "more", "x", ""); !errors.Is(err, ErrOutboxFull) {
+				t.Errorf("to one more who is away: %v", err)
+			}
+			bob.Close()
+			if run == 0 {
+				w.leave(alice)
+				alice = w.start("alice")
+			}
+		}
+		awaitEvent(alice, time.Second, func(PeerLeft) bool { return true })
+		p0 := w.start("p0", "alice")
+		p0.awaitBodies(2*time.Second, "alice", "x")
+		awaitEvent(alice, time.Second, func(Delivered) bool { return true })
+		p0.Close()
+		alice.eventually(time.Second, "p0 has gone", func() bool { return len(alice.here()) == 0 })
+		time.Sleep(time.Second) // its link ends
+		alice.send("more", "x")
+		if _, err := alice.Send(t.Context(), "one-more", "x", ""); !errors.Is(err, ErrOutboxFull) {
+			t.Errorf("to one more who is away: %v", err)
+		}
+	})
+}
+
 func TestLeaveWaitsForReceipts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
