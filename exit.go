@@ -194,6 +194,9 @@ func explainState(err error) (status int, hint string) {
 	if e, ok := errors.AsType[*certs.DamagedError](err); ok {
 		return statusFailed, "restore it from a backup, or " + without(e.Path)
 	}
+	if e, ok := errors.AsType[*certs.RemovedError](err); ok {
+		return statusFailed, "the messages that waited there are gone with it; put " + filepath.Dir(e.Path) + " back before the next start, or go on without them"
+	}
 	if _, ok := errors.AsType[*noHomeError](err); ok {
 		return statusFailed, "name a directory with --state-dir"
 	}

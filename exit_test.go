@@ -52,6 +52,7 @@ func TestReport(t *testing.T) {
 		{&certs.DamagedError{Path: "d/epoch", Err: errors.New("x")}, 1, 2, []string{"restore", "this one file"}},
 		{fmt.Errorf("starting: %w", &certs.DamagedError{Path: "d/messages.db", Err: errors.New("x")}), 1, 2, []string{"d/messages.db is damaged: x", "restore it from a backup", "move messages.db and shown away, both", "that wait in them are then not sent"}},
 		{&certs.DamagedError{Path: "d/shown", Err: errors.New("x")}, 1, 2, []string{"d/shown is damaged: x", "restore it from a backup", "move messages.db and shown away, both", "may be shown again"}},
+		{&certs.RemovedError{Path: "d/messages.db"}, 1, 2, []string{"d/messages.db has been removed or replaced", "put d back"}},
 		{&certs.KeyMissingError{Path: "d/key.pem"}, 1, 2, []string{"d/key.pem is missing", "restore"}},
 		{&certs.KeyExposedError{Path: "d/key.pem", Mode: 0o644}, 1, 2, []string{"0644", "chmod 600 d/key.pem"}},
 		{&noHomeError{"$HOME"}, 1, 2, []string{"$HOME", "--state-dir"}},

@@ -56,6 +56,14 @@ type DamagedError struct {
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// RemovedError: a file of the state directory, or all of it, has been removed, moved away
+// or replaced while it was in use.
+type RemovedError struct{ Path string }
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("%s has been removed or replaced while it was in use", e.Path)
+}
+
 // KeyMissingError: the state directory was in use, and its key is gone.
 type KeyMissingError struct{ Path string }
 

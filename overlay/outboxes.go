@@ -129,13 +129,19 @@ func (n *Node) stop() {
 // diskPatience is how long who leaves waits for a disk that does not answer (a guess).
 const diskPatience = 5 * time.Second
 
-// flushStore waits until everything that was written is safe, or has failed.
+// flushStore waits until everything that was written is safe, or has failed. It fails,
+// too, if the state directory is not there any more, though nothing was to be written.
 func (n *Node) flushStore() {
 	if n.store == nil {
 		return
 	}
 	done := make(chan struct{})
-	n.store.Write(func(error) { close(done) })
+	n.store.Write(func(err error) {
+		if err != nil {
+			n.fail(err)
+		}
+		close(done)
+	})
 	late := time.NewTimer(diskPatience)
 	defer late.Stop()
 	select {

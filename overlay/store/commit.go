@@ -128,12 +128,19 @@ func (s *Store) takeJobs() []job {
 	return jobs
 }
 
-// update runs change in a transaction and commits it. The first error is the last
-// that is tried: bbolt can't know what is on disk after it.
+// update runs change in a transaction, commits it, and looks whether the files are still
+// there, also where nothing has changed. The first error is the last that is tried: bbolt
+// can't know what is on disk after it.
 func (s *Store) update(change func(*transaction) error) error {
-	if err := s.Err(); err != nil {
-		return err
-	}
+	return s.touch(func() error {
+		if err := s.commit(change); err != nil {
+			return err
+		}
+		return s.checkPlaces()
+	})
+}
+
+func (s *Store) commit(change func(*transaction) error) error {
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return s.failWriting(err)

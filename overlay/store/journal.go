@@ -95,20 +95,28 @@ func (j *journal) open() (used bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var b [slotSize]byte
-	if err := readFull(j.file, b[:], 0); err != nil {
-		return false, damage(j.path, err)
+	b, err := j.readHeader()
+	if err != nil {
+		return false, err
 	}
 	number, slots := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
 	switch {
-	case string(b[:len(title)]) != title || !sealed(b[:]):
-		return false, damage(j.path, errors.New("its header is not what was written"))
 	case number != format:
 		return false, formatError(j.path, number)
 	case slots != uint64(j.slots) || info.Size() != int64(j.slots+1)*slotSize:
 		return false, damage(j.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), (j.slots+1)*slotSize))
 	}
 	return b[32] != 0, nil
+}
+
+func (j *journal) readHeader() (b [slotSize]byte, err error) {
+	if err := readFull(j.file, b[:], 0); err != nil {
+		return b, damage(j.path, err)
+	}
+	if string(b[:len(title)]) != title || !sealed(b[:]) {
+		return b, damage(j.path, errors.New("its header is not what was written"))
+	}
+	return b, nil
 }
 
 // use notes that the database has been made.
@@ -128,8 +136,12 @@ type notes struct {
 }
 
 // read reads the slots from one to before another. Those that were folded earlier
-// do no harm, as marks only rise.
+// do no harm, as marks only rise. The header tells of a file that was emptied and has
+// grown again since.
 func (j *journal) read(from, to int) (notes, error) {
+	if _, err := j.readHeader(); err != nil {
+		return notes{}, err
+	}
 	b := make([]byte, (to-from)*slotSize)
 	if err := readFull(j.file, b, offset(from)); err != nil {
 		return notes{}, damage(j.path, err)
@@ -286,6 +298,9 @@ func (s *Store) sync() error {
 	}
 	if !s.reach("synced") {
 		return ErrKilled
+	}
+	if err := s.checkPlaces(); err != nil {
+		return err
 	}
 	return s.Err() // of a note behind those that were synced: better one too many
 }

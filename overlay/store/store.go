@@ -15,7 +15,8 @@
 // machine. Notes are folded into the database when half of the ring is full.
 //
 // Neither file is ever mended or made anew: what is not as it was written is a
-// [certs.DamagedError].
+// [certs.DamagedError], also while the store is open. If one of them is removed or
+// replaced meanwhile, that is a [certs.RemovedError], before anything more is called safe.
 package store
 
 import (
@@ -45,6 +46,12 @@ type Store struct {
 	step    func(string) bool
 	dead    atomic.Bool // step has said so
 	failure atomic.Pointer[error]
+
+	touching  sync.Mutex // held while bbolt is used
+	abandoned bool       // bbolt is not used any more, see touch
+
+	placesMu sync.Mutex
+	places   []place // of database and journal
 
 	mu        sync.Mutex
 	queued    sync.Cond
@@ -94,6 +101,13 @@ func (s *Store) load(dir string) (err error) {
 	if err := s.openFiles(dir); err != nil {
 		return err
 	}
+	for _, path := range []string{s.path, s.journal.path} {
+		p, err := placeOf(path)
+		if err != nil {
+			return err
+		}
+		s.places = append(s.places, p)
+	}
 	if s.journal.torn, err = s.foldNotes(0, s.journal.slots); err != nil {
 		return err
 	}
@@ -128,7 +142,7 @@ func (s *Store) close() error {
 
 // release closes the files and writes nothing.
 func (s *Store) release() (err error) {
-	if s.db != nil {
+	if s.db != nil && !s.abandoned {
 		err = s.db.Close()
 	}
 	if s.journal.file != nil {
@@ -173,9 +187,9 @@ func (s *Store) reach(step string) bool {
 }
 
 // Load calls f for each record of b that is committed, in the order of the keys.
-// The slices are valid during the call only. f may not call the store: a
-// transaction that needs a larger file waits for Load. The error is f's or a
-// [certs.DamagedError].
+// The slices are valid during the call only. f may not call the store: what is
+// written waits for Load. The error is f's, a [certs.DamagedError], or the store's, see
+// [Store.Err].
 func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
 	if !b.known() {
 		return fmt.Errorf("the store has no bucket %q", b)
@@ -184,13 +198,15 @@ func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
 }
 
 func (s *Store) each(b Bucket, f func(key, value []byte) error) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(b)).ForEach(func(key, record []byte) error {
-			value, err := unseal(key, record)
-			if err != nil {
-				return &certs.DamagedError{Path: s.path, Err: err}
-			}
-			return f(key, value)
+	return s.touch(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(b)).ForEach(func(key, record []byte) error {
+				value, err := unseal(key, record)
+				if err != nil {
+					return &certs.DamagedError{Path: s.path, Err: err}
+				}
+				return f(key, value)
+			})
 		})
 	})
 }

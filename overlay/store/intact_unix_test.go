@@ -1,0 +1,201 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"quicpeer/certs"
+)
+
+// What somebody else can do to the files of a store, and what the store then says.
+var meddling = map[string]struct {
+	do      func(t *testing.T, dir string) error
+	removed bool // else damaged
+}{
+	"the directory removed": {func(_ *testing.T, dir string) error { return os.RemoveAll(dir) }, true},
+	"the directory moved":   {func(_ *testing.T, dir string) error { return os.Rename(dir, dir+".old") }, true},
+	"another in its place": {func(_ *testing.T, dir string) error {
+		if err := os.Rename(dir, dir+".old"); err != nil {
+			return err
+		}
+		return os.CopyFS(dir, os.DirFS(dir+".old"))
+	}, true},
+	"the database removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, databaseFile)) }, true},
+	"the journal removed":  {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, journalFile)) }, true},
+	"a copy of the database": {func(t *testing.T, dir string) error {
+		path := filepath.Join(dir, databaseFile)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+".copy", b, 0o600); err != nil {
+			return err
+		}
+		return os.Rename(path+".copy", path)
+	}, true},
+	"the database emptied":   {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 0) }, false},
+	"its head left":          {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 20000) }, false},
+	"its last byte cut off":  {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, databaseFile)) }, false},
+	"its pages overwritten":  {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
+	"the journal emptied":    {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, journalFile), 0) }, false},
+	"the journal cut by one": {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, journalFile)) }, false},
+}
+
+// fill writes more than a few pages.
+func fill(t *testing.T, s *Store) {
+	t.Helper()
+	var ops []Op
+	for i := range 50 {
+		ops = append(ops, op(Outbox, string(rune('A'+i)), strings.Repeat("x", 1000)))
+	}
+	write(t, s, ops...)
+}
+
+func shorten(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(path, info.Size()-1)
+}
+
+func overwrite(t *testing.T, path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(make([]byte, info.Size()), 0)
+	return err
+}
+
+// TestMeddling: whatever is done to the files while they are in use, what comes next is
+// refused, with an error that says so, and Close comes to its end.
+func TestMeddling(t *testing.T) {
+	for name, m := range meddling {
+		for what, call := range map[string]func(*Store, func(error)){
+			"Write":   func(s *Store, done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
+			"nothing": func(s *Store, done func(error)) { s.Write(done) },
+			"Note":    func(s *Store, done func(error)) { s.Note(key(1), Position{1, 2}, done) },
+			"SetGaps": func(s *Store, done func(error)) { s.SetGaps(key(1), Mark{}, done) },
+		} {
+			if what != "Write" && !m.removed && strings.Contains(name, "overwritten") {
+				continue // only who reads it notices
+			}
+			t.Run(name+", "+what, func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "state")
+				if err := os.Mkdir(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				s := mustOpen(t, dir)
+				fill(t, s)
+				note(t, s, key(1), Position{1, 1})
+				if err := m.do(t, dir); err != nil {
+					t.Fatal(err)
+				}
+				first := await(func(done func(error)) { call(s, done) })
+				wantMeddled(t, first, m.removed, dir)
+				if err := await(func(done func(error)) { s.Write(done, op(Outbox, "c", "3")) }); !errors.Is(err, first) {
+					t.Errorf("then: %v", err)
+				}
+				if err := s.Load(Outbox, func(_, _ []byte) error { return nil }); !errors.Is(err, first) {
+					t.Errorf("Load: %v", err)
+				}
+				if err := s.Close(); !errors.Is(err, first) {
+					t.Errorf("Close: %v", err)
+				}
+			})
+		}
+	}
+}
+
+func wantMeddled(t *testing.T, err error, removed bool, dir string) {
+	t.Helper()
+	_, isRemoved := errors.AsType[*certs.RemovedError](err)
+	_, isDamaged := errors.AsType[*certs.DamagedError](err)
+	if isRemoved != removed || isDamaged == removed || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestMeddlingWhileLoading: who reads a map that has been cut short gets an error.
+func TestMeddlingWhileLoading(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	fill(t, s)
+	err := s.Load(Outbox, func(_, _ []byte) error { return os.Truncate(filepath.Join(dir, databaseFile), 8192) })
+	wantMeddled(t, err, false, dir)
+}
+
+// TestMeddlingUnderLoad: with many writers at once everybody is told, and nobody waits
+// for ever.
+func TestMeddlingUnderLoad(t *testing.T) {
+	for name, m := range meddling {
+		if strings.Contains(name, "cut by one") {
+			continue // it may have grown again before it is looked at, and nothing is lost
+		}
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s := mustOpen(t, dir)
+			var writers sync.WaitGroup
+			begun := make(chan bool, 8)
+			for w := range cap(begun) {
+				writers.Go(func() {
+					for i := 0; ; i++ {
+						err := await(func(done func(error)) {
+							if w%2 == 0 {
+								s.Write(done, op(Outbox, string(rune('A'+i%100)), strings.Repeat("x", 1000)))
+							} else {
+								s.Note(key(w), Position{1, uint64(i)}, done)
+							}
+						})
+						if err != nil {
+							wantMeddled(t, err, m.removed, dir)
+							return
+						}
+						if i == 20 {
+							begun <- true
+						}
+					}
+				})
+			}
+			for range cap(begun) {
+				<-begun
+			}
+			if err := m.do(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			writers.Wait()
+			wantMeddled(t, s.Close(), m.removed, dir)
+		})
+	}
+}
+
+// A panic for which the database is not to blame goes on.
+func TestBugsAreNotBlamedOnTheDatabase(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	defer func() {
+		if got := recover(); got != "a bug" {
+			t.Errorf("recovered: %v", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_ = s.Load(Outbox, func(_, _ []byte) error { return nil })
+	write(t, s, op(Outbox, "a", "1"))
+	_ = s.Load(Outbox, func(_, _ []byte) error { panic("a bug") })
+}
