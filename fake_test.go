@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -19,6 +20,7 @@ type fakeNode struct {
 	events  chan overlay.Event
 	table   []overlay.Peer
 	waiting []overlay.Waiting
+	out     []overlay.Outgoing // what can be cancelled
 	net     overlay.Net
 	full    chan struct{} // if set, messages wait until it is closed
 	stuck   certs.ID      // the receiver of those that do; empty: all
@@ -112,9 +114,21 @@ func (n *fakeNode) accept(ctx context.Context, to certs.ID, body, ref string) (o
 	return id, nil
 }
 
-func (n *fakeNode) Peers() []overlay.Peer      { return n.table }
-func (n *fakeNode) Waiting() []overlay.Waiting { return n.waiting }
-func (n *fakeNode) Net() overlay.Net           { return n.net }
+func (n *fakeNode) Peers() []overlay.Peer        { return n.table }
+func (n *fakeNode) Waiting() []overlay.Waiting   { return n.waiting }
+func (n *fakeNode) Outgoing() []overlay.Outgoing { return slices.Clone(n.out) }
+
+func (n *fakeNode) Cancel(id overlay.MessageID) error {
+	i := slices.IndexFunc(n.out, func(m overlay.Outgoing) bool { return m.Message == id })
+	if i < 0 {
+		return overlay.ErrNotWaiting
+	}
+	n.events <- overlay.Failed{Message: id, To: n.out[i].To, Ref: n.out[i].Ref, Error: "it was cancelled"}
+	n.out = slices.Delete(n.out, i, i+1)
+	return nil
+}
+
+func (n *fakeNode) Net() overlay.Net { return n.net }
 
 func (n *fakeNode) Join(ctx context.Context, address string) (certs.ID, error) {
 	switch {

@@ -58,6 +58,8 @@ Typed lines:
   /peers, /table, /buffer  who is here, the routing table, messages that wait
   /net                     how others are reached, and why not better
   /join HOST:PORT          dial one more peer, and so join its network to this one
+  /cancel, /cancel N       what waits, with numbers; withdraw one
+  /cancel @ID              withdraw all that waits for one peer
   /help, /quit
 A text that begins with / or @ is typed with that character doubled. Blanks
 before them change nothing.
@@ -67,8 +69,9 @@ Exit status:
   1  also if a line of input that nobody typed was refused; all others were done
   3  the ID, the identity or the state directory is in use elsewhere
   4  no peer to join could be reached, or all were full
-  5  left in good order, but messages have not reached their receivers: they are
-     kept in the state directory; without one each has failed and is gone
+  5  left in good order, but messages of this run have not reached their
+     receivers: they are kept in the state directory; without one each has failed
+     and is gone
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
@@ -86,6 +89,9 @@ const typedHelp = `text                    a message to everyone
 /buffer                 messages that wait: for whom, and since when
 /net                    how this peer is reached and reaches others, and why
 /join HOST:PORT         dial one more peer, and so join its network to this one
+/cancel                 what has no receipt yet, with numbers, the newest first
+/cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
+                        on its way, or that others keep for it, may still arrive
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 A text that begins with / or @ is typed with that character doubled. Blanks
 before them change nothing.`

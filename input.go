@@ -77,7 +77,7 @@ func (l *lineReader) next() ([]byte, error) {
 type typed struct {
 	verb verb
 	to   certs.ID // of a say to one peer; empty: to everyone
-	text string   // or the address of a join
+	text string   // or the address of a join, or what to cancel
 }
 
 type verb int
@@ -90,6 +90,7 @@ const (
 	showTable
 	showBuffer
 	showNet
+	withdraw
 	showHelp
 	quit
 )
@@ -134,11 +135,13 @@ func parseTyped(line string) (typed, error) {
 			return typed{}, badLine("a peer to join is typed as /join HOST:PORT")
 		}
 		return typed{verb: joinPeer, text: address}, nil
+	case "/cancel":
+		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
 	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + didYouMean(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join")) +
+		return typed{}, badLine("there is no command " + oneLine(excerpt(command)) + didYouMean(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel")) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, badLine(command + " stands alone on its line")

@@ -50,6 +50,8 @@ func TestParseTyped(t *testing.T) {
 		"/table ":                 {verb: showTable},
 		"/buffer":                 {verb: showBuffer},
 		"/help":                   {verb: showHelp},
+		"/cancel":                 {verb: withdraw},
+		" /cancel\t @bob ":        {withdraw, "", "@bob"},
 		"/quit":                   {verb: quit},
 	} {
 		got, err := parseTyped(line)
@@ -94,7 +96,7 @@ func FuzzTypedLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, to string) {
 		if c, err := parseTyped(text); err != nil && c != (typed{}) {
 			t.Errorf("%q: %+v and %v", text, c, err)
-		} else if c.verb != say && c.text+string(c.to) != "" {
+		} else if c.verb != say && c.verb != withdraw && c.text+string(c.to) != "" {
 			t.Errorf("%q: %+v", text, c)
 		}
 		begun := strings.TrimLeftFunc(text, isBlank)

@@ -24,6 +24,7 @@ type command struct {
 	To      certs.ID
 	Body    string
 	Address string
+	Message overlay.MessageID
 	Ref     string
 }
 
@@ -36,6 +37,7 @@ var commandFields = map[string][]string{
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
+	"cancel":    {"message"},
 	"leave":     {},
 }
 
@@ -58,7 +60,7 @@ func parseCommand(line []byte) (command, error) {
 
 func fromMembers(members map[string]jsontext.Value) (command, error) {
 	text := map[string]string{}
-	for _, name := range []string{"cmd", "to", "body", "address", "ref"} { // in this order, so that errors are always the same
+	for _, name := range []string{"cmd", "to", "body", "address", "message", "ref"} { // in this order, so that errors are always the same
 		value, ok := members[name]
 		if !ok {
 			continue
@@ -94,7 +96,15 @@ func fromMembers(members map[string]jsontext.Value) (command, error) {
 	if known != len(members) {
 		return command{}, unknownField(members, cmd, fields)
 	}
-	return command{Cmd: cmd, To: certs.ID(text["to"]), Body: text["body"], Address: text["address"], Ref: text["ref"]}, nil
+	c := command{Cmd: cmd, To: certs.ID(text["to"]), Body: text["body"], Address: text["address"], Ref: text["ref"]}
+	if message, ok := text["message"]; ok {
+		id, err := overlay.ParseMessageID(message)
+		if err != nil {
+			return command{}, fmt.Errorf(`"message": %w`, err)
+		}
+		c.Message = id
+	}
+	return c, nil
 }
 
 // unknownField names the first unknown field by the alphabet.
@@ -174,6 +184,11 @@ func (j *jsonl) obey(n node, line []byte) (m message, leave bool, err error) {
 		return message{}, false, j.write(j.buffer(n.Waiting(), c.Ref))
 	case "net":
 		return message{}, false, j.write(j.net(n.Net(), c.Ref))
+	case "cancel":
+		if err := n.Cancel(c.Message); err != nil {
+			return message{ref: c.Ref}, false, badLine(cancelProblem(err))
+		}
+		return message{}, false, nil
 	}
 	j.leaveRef.Store(&c.Ref)
 	return message{}, true, nil

@@ -20,7 +20,8 @@ func TestParseCommand(t *testing.T) {
 		`{"cmd":"table"}`:            {Cmd: "table"},
 		`{"cmd":"buffer","ref":"r"}`: {Cmd: "buffer", Ref: "r"},
 		`{"cmd":"leave","ref":"r"}`:  {Cmd: "leave", Ref: "r"},
-		`{"\u0063md":"table"}`:       {Cmd: "table"},
+		`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0f","ref":"r"}`: {Cmd: "cancel", Ref: "r", Message: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+		`{"\u0063md":"table"}`: {Cmd: "table"},
 	} {
 		if got, err := parseCommand([]byte(line)); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", line, got, err)
@@ -48,6 +49,10 @@ func TestParseCommandRefuses(t *testing.T) {
 		{`{"CMD":"table"}`, `"cmd" is missing`, ""},
 		{`{"cmd":1,"ref":"r"}`, `"cmd" is no string`, "r"},
 		{`{"cmd":null}`, `"cmd" is no string`, ""},
+		{`{"cmd":"cancel","ref":"r"}`, `"message" is missing`, "r"},
+		{`{"cmd":"cancel","message":"1","ref":"r"}`, "has 32 hexadecimal digits", "r"},
+		{`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0","ref":"r"}`, "has 32 hexadecimal digits", "r"},
+		{`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0x","ref":"r"}`, "has 32 hexadecimal digits", "r"},
 		{`{"cmd":"table","ref":7}`, `"ref" is no string`, ""},
 		{`{"cmd":"table","ref":null}`, `"ref" is no string`, ""},
 		{`{"cmd":"send","body":"x","ref":"r"}`, `"to" is missing`, "r"},

@@ -20,6 +20,8 @@ type node interface {
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Peers() []overlay.Peer
 	Waiting() []overlay.Waiting
+	Outgoing() []overlay.Outgoing
+	Cancel(overlay.MessageID) error
 	Net() overlay.Net
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Leave(ctx context.Context) (undelivered int, err error)

@@ -44,6 +44,7 @@ type text struct {
 	colour   bool
 	width    func() int // of the terminal, 0 where there is none
 	now      func() time.Time
+	listed   []overlay.Outgoing // by /cancel; of the goroutine that obeys
 
 	mu  sync.Mutex // held while a line is written, so that the date stands before the first of its day
 	day string     // of the last line
@@ -130,6 +131,8 @@ func (t *text) obey(n node, line []byte) (m message, leave bool, err error) {
 		err = t.buffer(n.Waiting())
 	case showNet:
 		err = t.net(n.Net())
+	case withdraw:
+		err = t.cancel(n, c.text)
 	case showHelp:
 		err = t.block("what you can type:", typedHelp)
 	}

@@ -75,24 +75,33 @@ func (n *Node) leaveSome(o *outbox) bool {
 	}
 	d := &pb.Deposit{Receiver: string(to.ID), ReceiverKey: to.Key[:], Sealed: sealed}
 	taken := make(chan bool, 1)
-	n.post(func() { taken <- n.core.Deposit(n.now(), d) })
+	n.post(func() { taken <- !o.withdrawn(batch) && n.core.Deposit(n.now(), d) })
 	select {
 	case ok := <-taken:
-		if !ok {
-			o.leaveNoMore()
-		}
-		return ok
+		return ok || o.notLeft(batch)
 	case <-n.ended:
 		return false
 	}
 }
 
-// leaveNoMore notes that what was taken to be left with others, and so what comes behind
-// it, is not, until everything is left anew.
-func (o *outbox) leaveNoMore() {
+// withdrawn says that one of these messages was cancelled while they were sealed.
+func (o *outbox) withdrawn(batch []*delivery.Outgoing) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return slices.ContainsFunc(batch, func(m *delivery.Outgoing) bool { return m.Cancelled })
+}
+
+// notLeft notes that what was taken to be left with others, and so what comes behind it,
+// is not, until everything is left anew. True says to look again: a message that was
+// cancelled meanwhile is out, and all is left anew as it is.
+func (o *outbox) notLeft(batch []*delivery.Outgoing) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if slices.ContainsFunc(batch, func(m *delivery.Outgoing) bool { return m.Cancelled && o.box.At(m.Position) == nil }) {
+		return true
+	}
 	o.leftFull = true
+	return false
 }
 
 // leaveAnew has everything that is not settled left with others again.

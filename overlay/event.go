@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"quicpeer/certs"
@@ -13,6 +14,15 @@ type MessageID [16]byte
 
 // String is the ID in hexadecimal.
 func (m MessageID) String() string { return hex.EncodeToString(m[:]) }
+
+// ParseMessageID reads what String gives.
+func ParseMessageID(s string) (id MessageID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("a message ID has %d hexadecimal digits", 2*len(id))
+	}
+	return MessageID(b), nil
+}
 
 // Everyone is what Message.To and Sent.To hold for a broadcast.
 const Everyone certs.ID = "*"

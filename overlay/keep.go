@@ -118,7 +118,8 @@ func (n *Node) loadPeer(value []byte) (acquaintance, error) {
 	return a, nil
 }
 
-// loadMessage puts a message of an earlier run into its outbox.
+// loadMessage puts a message of an earlier run into its outbox. Of one that was withdrawn
+// there is the last word alone.
 func (n *Node) loadMessage(key, value []byte) error {
 	s := new(pb.StoredMessage)
 	if err := proto.Unmarshal(value, s); err != nil {
@@ -129,18 +130,24 @@ func (n *Node) loadMessage(key, value []byte) error {
 	}
 	m := s.GetMessage()
 	to := certs.ID(m.GetReceiver())
-	o := n.outboxes[to]
-	if o == nil {
-		o = n.addOutbox(to, false)
-	}
 	out := &delivery.Outgoing{
 		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: time.Unix(0, m.GetSentAt()), Taken: n.uptime.taken(s.GetTaken()), Stored: true, Waits: fromBefore,
+	}
+	if out.Cancelled = len(key) > keySize; out.Cancelled {
+		n.words = append(n.words, lastWord{to, out})
+		return nil
+	}
+	o := n.outboxes[to]
+	if o == nil {
+		o = n.addOutbox(to, false)
 	}
 	o.box.Add(out)
 	o.hold(out, 1)
 	return nil
 }
+
+const keySize = 16 // of a message
 
 func keyOfMessage(p delivery.Position) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
@@ -203,7 +210,11 @@ func (n *Node) write(done func(), ops ...store.Op) {
 // in no hurry: should it be sent again, its receiver knows it, and the program is told
 // again.
 func (n *Node) forget(m *delivery.Outgoing) {
-	n.write(nil, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position)})
+	key := keyOfMessage(m.Position)
+	if m.Cancelled {
+		key = keyOfWord(m.Position)
+	}
+	n.write(nil, store.Op{Bucket: store.Outbox, Key: key})
 }
 
 // noteHandled notes on the disk what follows from the program's having handled an event:

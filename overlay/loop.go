@@ -147,6 +147,7 @@ func (n *Node) apply(out core.Effects) {
 		n.happened(event)
 	}
 	if len(out.Events) > 0 && out.Events[0] == (core.Ready{}) {
+		n.tellWords()
 		close(n.ready) // behind the joins: whoever sends now finds them
 	}
 	for _, up := range out.Up {
@@ -184,6 +185,11 @@ func (n *Node) apply(out core.Effects) {
 	}
 	for _, j := range out.Joined {
 		n.joined(j)
+	}
+	for _, id := range out.Withdrawn {
+		if o := n.existingOutbox(id); o != nil {
+			o.leaveAnew()
+		}
 	}
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)

@@ -103,6 +103,8 @@ type Node struct {
 	known    map[certs.ID]known // peers that were met
 	senders  map[certs.PublicKey]*sender
 	marks    map[certs.PublicKey]store.Mark // of senders, from earlier runs
+	words    []lastWord                     // from earlier runs
+	guess    guess                          // the last for an ID that was not met
 	idle     chan struct{}                  // an outbox has become empty, or its receiver has gone
 	leaving  bool
 	err      error
@@ -292,7 +294,7 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 		if err != nil {
 			return MessageID{}, err
 		}
-		id, err := o.add(ctx, body, ref)
+		id, err := o.add(ctx, body, ref, n.whyAway(to))
 		if err != nil {
 			n.forgetOutbox(o)
 		}
@@ -340,9 +342,9 @@ func (n *Node) Waiting() []Waiting {
 
 // Leave takes no more messages, waits until those on their way to peers in the
 // network have their receipts, and those for others are left with somebody, or ctx
-// ends, says goodbye and closes everything. It returns how many messages have not
-// reached their receivers: with a state directory they are kept there, without one each
-// has been reported by Failed. Events go on until the loop over them has seen the last;
+// ends, says goodbye and closes everything. It returns how many messages of this run have
+// not reached their receivers: with a state directory they are kept there, as are those
+// that earlier runs have left, without one each has been reported by Failed. Events go on until the loop over them has seen the last;
 // until then the state directory is in use. The error is Err's: why the node had
 // already stopped by itself. Later calls, and one after such a stop, only wait for the
 // end.

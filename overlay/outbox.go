@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -88,8 +89,8 @@ func newOutbox(n *Node, to certs.ID, k known, present bool) *outbox {
 }
 
 // add takes a message. To a receiver that is here it waits for room, to another
-// one it fails without it.
-func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
+// one it fails without it; away is why the message waits then, if that was known before.
+func (o *outbox) add(ctx context.Context, body, ref, away string) (MessageID, error) {
 	o.mu.Lock()
 	if err := o.awaitRoom(ctx, len(body)+len(ref)); err != nil {
 		o.mu.Unlock()
@@ -103,7 +104,7 @@ func (o *outbox) add(ctx context.Context, body, ref string) (MessageID, error) {
 	o.store(m)
 	lonely := o.present && !o.direct()
 	if !o.present {
-		o.tellWaits(m, notHere)
+		o.tellWaits(m, cmp.Or(away, hasLeft))
 		o.node.custodian.look()
 	}
 	if o.lone() {
@@ -292,11 +293,12 @@ func (o *outbox) receipt(p delivery.Position, r delivery.Receipt) {
 		o.mu.Unlock()
 		return // it was reported as undelivered
 	}
-	m := o.box.Settle(p)
-	if m == nil {
+	m := o.box.At(p)
+	if m == nil || m.Cancelled { // what comes of one that was withdrawn is not told any more
 		o.mu.Unlock()
 		return
 	}
+	o.box.Settle(p)
 	o.hold(m, -1)
 	o.way.progress(o.node.now(), len(m.Body), o.box.FlyingBytes(delivery.Relayed))
 	o.changed.Broadcast()

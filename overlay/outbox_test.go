@@ -35,7 +35,7 @@ func written(o *outbox, l *messageLink) []*delivery.Outgoing {
 func add(t *testing.T, o *outbox, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if _, err := o.add(t.Context(), body, ""); err != nil {
+		if _, err := o.add(t.Context(), body, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,12 +139,12 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := o.add(ctx, "x", ""); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := o.add(ctx, "x", "", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("above the bound: %v", err)
 		}
 		waited := make(chan error, 1)
 		go func() {
-			_, err := o.add(t.Context(), "x", "")
+			_, err := o.add(t.Context(), "x", "", "")
 			waited <- err
 		}()
 		o.attach(l)
@@ -153,7 +153,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 			t.Errorf("with room again: %v", err)
 		}
 		go func() {
-			_, err := o.add(t.Context(), body, "")
+			_, err := o.add(t.Context(), body, "", "")
 			waited <- err
 		}()
 		synctest.Wait()
@@ -163,7 +163,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 		}
 		o.setPresent(known{key: bobsKey}, true)
 		go func() {
-			_, err := o.add(t.Context(), body, "")
+			_, err := o.add(t.Context(), body, "", "")
 			waited <- err
 		}()
 		synctest.Wait()
@@ -240,7 +240,7 @@ func TestOutboxIsDiscardedWhenIdle(t *testing.T) {
 	if !o.discard() {
 		t.Error("not discarded")
 	}
-	if _, err := o.add(t.Context(), "1", ""); err != ErrClosed {
+	if _, err := o.add(t.Context(), "1", "", ""); err != ErrClosed {
 		t.Errorf("then: %v", err)
 	}
 }

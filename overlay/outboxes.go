@@ -102,22 +102,27 @@ func (n *Node) expire(now time.Duration) {
 }
 
 // stop ends everything and waits for it. What is undelivered stays in the state
-// directory, or is reported.
+// directory, or is reported. What earlier runs had left is not counted.
 func (n *Node) stop() {
 	n.cancel()
 	n.reach.stop()
 	n.endpoint.Close()
 	for _, o := range n.allOutboxes() {
+		o.close()
+	}
+	n.wg.Wait()
+	n.write(nil, uptimeOp(n.uptime.before+n.now()))
+	n.flushStore()
+	for _, o := range n.allOutboxes() {
 		for _, m := range o.close() {
-			n.undelivered++
+			if m.Epoch == n.epoch {
+				n.undelivered++
+			}
 			if n.store == nil {
 				n.queue.push(Failed{m.ID, o.to, m.Ref, "this peer has left before a receipt came"})
 			}
 		}
 	}
-	n.wg.Wait()
-	n.write(nil, uptimeOp(n.uptime.before+n.now()))
-	n.flushStore()
 	n.queue.close()
 	if n.reading.stop() {
 		if err := n.closeStore(); err != nil {

@@ -29,6 +29,7 @@ const (
 	maxOwnForOne   = 1024
 	maxOwnForOneB  = 2 << 20
 	maxOwn         = 4096
+	withdrawPause  = time.Second // until the rest is left anew: withdrawals come in numbers
 	maxOwnB        = 16 << 20
 )
 
@@ -38,7 +39,8 @@ type absentee struct {
 	key      certs.PublicKey
 	deposits []ownDeposit
 	bytes    int
-	full     bool // something was not taken, and so nothing is that follows it
+	full     bool          // something was not taken, and so nothing is that follows it
+	anew     time.Duration // when what remains after a withdrawal is to be left anew; 0: there was none
 	holders  []*holder
 	refusals []holderRefusal
 }
@@ -105,6 +107,31 @@ func (c *Core) Deposit(now time.Duration, d *pb.Deposit) bool {
 	return true
 }
 
+// Withdraw is called when a message that may be in what was left for a peer is not to be
+// sent any more: nothing of that is offered to anybody from now on. Who keeps something
+// already goes on to keep it. If there are other messages for that peer (rest),
+// Effects.Withdrawn says soon that they are to be left anew; until then nothing is taken
+// for it.
+func (c *Core) Withdraw(now time.Duration, receiver certs.ID, rest bool) {
+	c.begin(now)
+	found := false
+	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
+		if a.receiver != receiver {
+			return false
+		}
+		found = true
+		c.giveUp(a)
+		a.full = true
+		if a.anew == 0 {
+			a.anew = c.now + withdrawPause
+		}
+		return !rest
+	})
+	if rest && !found {
+		c.out.Withdrawn = append(c.out.Withdrawn, receiver)
+	}
+}
+
 // absentee finds what is left for a peer, or begins with it; nil if there is no room.
 func (c *Core) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	for _, a := range c.custody.absentees {
@@ -148,12 +175,16 @@ func (c *Core) DepositsPending() bool {
 // leaveDeposits does for all absentees what is due.
 func (c *Core) leaveDeposits() {
 	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
-		here := c.isHere(a.receiver, a.key)
-		if !here && len(a.deposits) > 0 && c.now < a.deposits[0].since+leftFor {
+		switch {
+		case c.isHere(a.receiver, a.key):
+		case c.now < a.anew:
+			return false
+		case a.anew > 0:
+			c.out.Withdrawn = append(c.out.Withdrawn, a.receiver)
+		case len(a.deposits) > 0 && c.now < a.deposits[0].since+leftFor:
 			c.leaveFor(a)
 			return false
-		}
-		if !here && len(a.deposits) > 0 {
+		case len(a.deposits) > 0:
 			c.out.Releave = append(c.out.Releave, a.receiver)
 		}
 		c.giveUp(a)

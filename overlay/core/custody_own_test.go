@@ -314,6 +314,57 @@ func TestLeftAnew(t *testing.T) {
 	}
 }
 
+// What was withdrawn is offered to nobody any more, and what remains is left anew, soon
+// and once for several withdrawals.
+func TestWithdrawn(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.crowd(1)[0]
+	r.leave(deposit(9, "zoe", oneSealed))
+	r.leave(deposit(9, "zoe", twoSealed))
+	r.answer(l, oneSealed, true)
+	withdraw := func(receiver certs.ID, rest bool) {
+		r.c.Withdraw(r.now, receiver, rest)
+		r.drain()
+	}
+	withdraw("zoe", true)
+	if r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.link(l).offered != 0 || !r.c.DepositsPending() {
+		t.Errorf("after a withdrawal: %+v", r.c.custody)
+	}
+	if r.answer(l, twoSealed, true); r.c.custody.own != 0 || len(r.out.Withdrawn) != 0 {
+		t.Errorf("after a late answer: %+v", r.out.Withdrawn)
+	}
+	if r.leave(deposit(9, "zoe", threeSealed)) {
+		t.Error("something is taken before all is left anew")
+	}
+	r.neighbour(30, "new")
+	r.pass(withdrawPause / 2)
+	withdraw("zoe", true)
+	if _, list := r.offered(); len(list) != 0 || len(r.out.Withdrawn) != 0 {
+		t.Errorf("offered at once: %v, to be left anew: %v", list, r.out.Withdrawn)
+	}
+	r.pass(withdrawPause/2 + time.Second/4)
+	if !slices.Equal(r.out.Withdrawn, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 {
+		t.Errorf("to be left anew: %v", r.out.Withdrawn)
+	}
+	if !r.leave(deposit(9, "zoe", threeSealed)) {
+		t.Error("not taken when it is left anew")
+	}
+	r.wantOffers(2, threeSealed)
+
+	if withdraw("zoe", false); len(r.c.custody.absentees) != 0 || len(r.out.Withdrawn) != 0 {
+		t.Errorf("after the last was withdrawn: %v", r.out.Withdrawn)
+	}
+	if withdraw("zoe", true); !slices.Equal(r.out.Withdrawn, []certs.ID{"zoe"}) {
+		t.Errorf("of what the core has not got: %v", r.out.Withdrawn)
+	}
+	r.leave(deposit(9, "zoe", oneSealed))
+	withdraw("zoe", true)
+	r.neighbour(9, "zoe")
+	if r.pass(2 * withdrawPause); len(r.out.Withdrawn) != 0 || len(r.c.custody.absentees) != 0 {
+		t.Errorf("to be left anew for somebody who is here: %v", r.out.Withdrawn)
+	}
+}
+
 // Who was asleep does not know how long its holders have kept what they have, and leaves
 // all once more.
 func TestLeftAgainAfterSleep(t *testing.T) {

@@ -43,6 +43,9 @@ type Effects struct {
 	Releave []certs.ID
 	// Joined is what became of the addresses that Join was called with.
 	Joined []Joining
+	// Withdrawn are peers for whom something was withdrawn (see Core.Withdraw). What else
+	// there is for them is to be left anew, from the first.
+	Withdrawn []certs.ID
 	// Notes are for the log.
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
@@ -174,7 +177,8 @@ func (c *Core) Drain() Effects {
 // Empty says that nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
-		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
+		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
+		len(e.Refused)+len(e.Releave)+len(e.Withdrawn)+len(e.Joined) == 0
 }
 
 func (c *Core) note(level Level, text string, args ...any) {

@@ -120,6 +120,8 @@ func (fz *fuzzer) step() {
 			fz.c.Route(fz.now, fz.id(), uint64(fz.next()), make([]byte, int(fz.next())<<10))
 		case 7, 8, 9, 10:
 			fz.c.Deposit(fz.now, fz.deposit())
+		case 13:
+			fz.c.Withdraw(fz.now, fz.id(), fz.next()%2 == 0)
 		case 11, 12:
 			fz.c.Collect(fz.now, fz.id(), fz.collected())
 		default:

@@ -17,6 +17,9 @@ type Outgoing struct {
 	Stored bool
 	// Waits is why the program is told, or was told, that it waits; empty if it isn't.
 	Waits string
+	// Cancelled says that it was withdrawn: it is to be taken out as soon as that is safe
+	// from a crash.
+	Cancelled bool
 	// Receipt is a receipt that has come before the message was stored.
 	Receipt *Receipt
 }
@@ -85,6 +88,14 @@ func (o *Outbox) Oldest() *Outgoing {
 		return nil
 	}
 	return o.queue[0]
+}
+
+// At is the message at a position, nil if there is none.
+func (o *Outbox) At(p Position) *Outgoing {
+	if i, found := o.find(p); found {
+		return o.queue[i]
+	}
+	return nil
 }
 
 // All lists the messages in order. The caller must not change the list.

@@ -32,7 +32,7 @@ func (p *simPeer) start() {
 	for _, at := range positions {
 		s := p.disk.outbox[at]
 		m := s.m
-		m.Stored, m.Receipt = true, nil
+		m.Stored, m.Receipt, m.Cancelled = true, nil, false
 		proc.outbox[s.to].Add(&m)
 	}
 	p.p = proc
@@ -93,7 +93,11 @@ func (p *simPeer) receipt(from int, r *pb.Receipt, relayed bool) {
 	if !ok {
 		return
 	}
-	m := o.Settle(at)
+	m := o.At(at)
+	if m.Cancelled {
+		return
+	}
+	o.Settle(at)
 	r2 := Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
 	if !m.Stored {
 		m.Receipt = &r2
@@ -110,6 +114,31 @@ func (p *simPeer) settled(m *Outgoing, _ int, r Receipt) {
 		p.w.fatal("the message %v was shown %d times, and its receipt is %+v", s.at, s.shown, r)
 	}
 	p.write(func() { delete(p.disk.outbox, m.Position) })
+}
+
+// cancel withdraws one of the messages to somebody. It keeps its place until that is on
+// the disk; then what is left with holders is left anew, without it.
+func (p *simPeer) cancel(to int) {
+	o := p.p.outbox[to]
+	if o.Len() == 0 {
+		return
+	}
+	m := o.All()[p.w.rng.IntN(o.Len())]
+	if m.Cancelled {
+		return
+	}
+	m.Cancelled = true
+	p.w.note("%s withdraws %v", p.id, m.Position)
+	s := p.w.sent[m.ID]
+	p.write(func() {
+		delete(p.disk.outbox, m.Position)
+		s.ended, s.cancelled = true, true
+		before := o.Flying(Left)
+		o.Settle(m.Position)
+		if o.Flying(Left) < before {
+			o.Rewind(Left)
+		}
+	})
 }
 
 func (p *simPeer) message(m *Outgoing, to int) *pb.Message {

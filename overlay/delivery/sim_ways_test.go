@@ -29,6 +29,8 @@ func (w *world) step(chaos bool) {
 		p.breakLink(other.index)
 	case chaos && action < 12 && other != p:
 		p.send(other.index)
+	case chaos && action < 13 && other != p:
+		p.cancel(other.index)
 	case action < 30:
 		p.flush(chaos)
 	case action < 45:

@@ -24,7 +24,7 @@ const module = "quicpeer"
 // scripts may import all.
 var may = map[string][]string{
 	".":                   {"overlay", "transport", "certs", "pb", "internal/nearest"},
-	"overlay":             {"overlay/core", "overlay/delivery", "overlay/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay":             {"overlay/core", "overlay/delivery", "overlay/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
 	"overlay/core":        {"certs", "pb"},
 	"overlay/delivery":    {"overlay/core", "certs", "pb"},
 	"overlay/store":       {"certs", "pb"},

@@ -1,0 +1,241 @@
+package overlay
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// cancel withdraws a message and waits for the word of it.
+func (p *peer) cancel(id MessageID) Failed {
+	p.t.Helper()
+	if err := p.Cancel(id); err != nil {
+		p.t.Fatalf("%s: cancelling %v: %v", p.ID(), id, err)
+	}
+	return awaitEvent(p, time.Second, func(f Failed) bool { return f.Message == id })
+}
+
+// What was withdrawn is not sent, neither in this run nor in the next one; what stands
+// before and behind it is.
+func TestCancel(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		alice := w.start("alice")
+		var ids []MessageID
+		for _, body := range numbers(6) {
+			id, err := alice.Send(t.Context(), "bob", body, "ref "+body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+		var listed []string
+		for _, o := range alice.Outgoing() {
+			if o.To != "bob" || o.Ref != "ref "+o.Body || !slices.Contains(ids, o.Message) || time.Since(o.SentAt) > time.Minute {
+				t.Errorf("on its way: %+v", o)
+			}
+			listed = append(listed, o.Body)
+		}
+		if !slices.Equal(listed, []string{"5", "4", "3", "2", "1", "0"}) {
+			t.Errorf("on their way: %q", listed)
+		}
+		if f := alice.cancel(ids[1]); f.To != "bob" || f.Ref != "ref 1" || f.Error != "it was cancelled" {
+			t.Errorf("failed: %+v", f)
+		}
+		if err := alice.Cancel(ids[1]); !errors.Is(err, ErrNotWaiting) {
+			t.Errorf("again: %v", err)
+		}
+		if n, err := alice.Leave(within(t, time.Second)); n != 5 || err != nil {
+			t.Errorf("Leave: %d, %v", n, err)
+		}
+		<-alice.done
+		alice = w.start("alice")
+		if list := alice.Waiting(); len(list) != 1 || list[0].Count != 5 {
+			t.Errorf("waiting: %v", list)
+		}
+		alice.cancel(ids[5])
+		alice.cancel(ids[0])
+		bob := w.start("bob", "alice")
+		bob.awaitBodies(3*time.Second, "alice", "2", "3", "4")
+		alice.eventually(time.Second, "all are delivered", func() bool { return len(all[Delivered](alice)) == 3 })
+		for _, id := range []MessageID{ids[2], {1, 2, 3}} {
+			if err := alice.Cancel(id); !errors.Is(err, ErrNotWaiting) {
+				t.Errorf("delivered, or never sent: %v", err)
+			}
+		}
+		if n := alice.held.Load(); n != 0 {
+			t.Errorf("%d bytes are counted", n)
+		}
+		w.leave(alice)
+		if err := alice.Cancel(ids[3]); err == nil {
+			t.Error("after the end")
+		}
+		alice = w.start("alice")
+		if f := all[Failed](alice); len(f) != 0 || len(alice.Waiting()) != 0 {
+			t.Errorf("in the third run: %v, %v", f, alice.Waiting())
+		}
+	})
+}
+
+// One that was withdrawn before it was safe is sent first, and then failed.
+func TestCancelAtOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		alice := w.start("alice")
+		id := alice.send("bob", "x")
+		alice.cancel(id)
+		if s := all[Sent](alice); len(s) != 1 || s[0].Message != id {
+			t.Errorf("sent: %v", s)
+		}
+		w.kill(alice)
+		alice = w.start("alice")
+		time.Sleep(time.Second)
+		if f := all[Failed](alice); len(f) != 0 || len(alice.Waiting()) != 0 {
+			t.Errorf("in the next run: %v, %v", f, alice.Waiting())
+		}
+	})
+}
+
+// Whoever is killed before it has told of a withdrawal tells it when it starts again; the
+// message stays withdrawn.
+func TestCancelledBeforeACrash(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		alice := w.startDeaf("alice")
+		id, err := alice.Send(t.Context(), "bob", "x", "my ref")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := alice.Cancel(id); err != nil {
+			t.Fatal(err)
+		}
+		w.Crash("alice")
+		_ = alice.Close() // nobody has looked at its events
+
+		again := w.start("alice")
+		f := awaitEvent(again, time.Second, func(f Failed) bool { return f.Message == id })
+		if f.To != "bob" || f.Ref != "my ref" || f.Error != wasCancelled {
+			t.Errorf("failed: %+v", f)
+		}
+		if list := again.Waiting(); len(list) != 0 {
+			t.Errorf("waiting: %v", list)
+		}
+		w.leave(again)
+		third := w.start("alice")
+		time.Sleep(time.Second)
+		if f := all[Failed](third); len(f) != 0 {
+			t.Errorf("it is told again: %v", f)
+		}
+	})
+}
+
+// What is withdrawn before anybody has taken it is left with nobody; what else waits for
+// the same receiver is.
+func TestCancelledIsNotLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		bob := w.start("bob", "alice")
+		talk(alice, bob)
+		w.leave(bob)
+		alice.eventually(time.Second, "bob has gone", func() bool { return len(alice.here()) == 0 })
+		first := alice.send("bob", "first")
+		alice.send("bob", "second")
+		third := alice.send("bob", "third")
+		time.Sleep(time.Second) // they wait for somebody who keeps them
+		alice.cancel(first)
+		alice.cancel(third)
+		w.start("carol", "alice")
+		alice.eventually(time.Second, "carol is here", func() bool { return len(alice.here()) == 1 })
+		time.Sleep(3 * time.Second)
+		w.Crash("alice")
+		bob = w.start("bob", "carol")
+		bob.awaitBodies(5*time.Second, "alice", "second")
+		time.Sleep(10 * time.Second)
+		bob.awaitBodies(0, "alice", "second")
+	})
+}
+
+// One that others keep already may still come; what stands behind it is not held up.
+func TestCancelledAfterItWasLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		w.start("carol", "alice")
+		bob := w.start("bob", "alice")
+		talk(alice, bob)
+		w.leave(bob)
+		alice.eventually(time.Second, "bob has gone", func() bool { return len(alice.here()) == 1 })
+		alice.send("bob", "first")
+		second := alice.send("bob", "second")
+		time.Sleep(time.Second) // carol has them
+		alice.cancel(second)
+		alice.send("bob", "third")
+		time.Sleep(3 * time.Second)
+		w.Crash("alice")
+		bob = w.start("bob", "carol")
+		bob.eventually(5*time.Second, "the rest has come", func() bool {
+			return slices.Contains(bob.bodies("alice"), "first") && slices.Contains(bob.bodies("alice"), "third")
+		})
+	})
+}
+
+// One that is on its way over a connection may arrive; its receipt says nothing any more.
+func TestCancelOnTheWay(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		bob := w.startDeaf("bob", "alice")
+		alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 1 })
+		first := alice.send("bob", "first")
+		second := alice.send("bob", "second")
+		time.Sleep(time.Second)
+		alice.cancel(first)
+		bob.listen()
+		awaitEvent(alice, time.Second, func(d Delivered) bool { return d.Message == second })
+		talk(alice, bob)
+		time.Sleep(time.Second)
+		if d := all[Delivered](alice); slices.ContainsFunc(d, func(d Delivered) bool { return d.Message == first }) {
+			t.Errorf("delivered: %v", d)
+		}
+		if n, err := alice.Leave(within(t, time.Second)); n != 0 || err != nil {
+			t.Errorf("Leave: %d, %v", n, err)
+		}
+	})
+}
+
+// Leave counts what it has taken itself, and not what earlier runs have left.
+func TestLeaveCountsThisRun(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		for run, sends := range []int{2, 0, 1, 0} {
+			alice := w.start("alice")
+			for range sends {
+				alice.send("nobody", "x")
+			}
+			if n, err := alice.Leave(within(t, time.Second)); n != sends || err != nil {
+				t.Errorf("run %d: %d undelivered, %v", run, n, err)
+			}
+			<-alice.done
+		}
+		if list := w.start("alice").Waiting(); len(list) != 1 || list[0].Count != 3 {
+			t.Errorf("waiting: %v", list)
+		}
+	})
+}
+
+// A receiver for whom all was withdrawn takes no place among those who are away.
+func TestCancelMakesRoom(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		var id MessageID
+		for i := range maxOutboxes {
+			id = alice.send(certs.ID(numbers(maxOutboxes)[i]), "x")
+		}
+		if _, err := alice.Send(t.Context(), "more", "x", ""); !errors.Is(err, ErrOutboxFull) {
+			t.Errorf("one more: %v", err)
+		}
+		alice.cancel(id)
+		alice.send("more", "x")
+	})
+}

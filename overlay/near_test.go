@@ -1,0 +1,65 @@
+package overlay
+
+import (
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+)
+
+func TestNearestName(t *testing.T) {
+	n := &Node{present: map[certs.ID]certs.PublicKey{"bull": {}}}
+	near := func(to certs.ID, met ...certs.ID) string {
+		n.known = map[certs.ID]known{}
+		for _, id := range met {
+			n.known[id] = known{}
+		}
+		return nearestName(to, n.names())
+	}
+	for to, want := range map[certs.ID]string{"alcie": "alice", "ALICE": "alice", "somebody": "", "bbo": "bob"} {
+		if got := near(to, "alice", "bob", "carol"); got != want {
+			t.Errorf("%s: %q, not %q", to, got, want)
+		}
+	}
+	if got := near("boll", "bill", "ball", "bell"); got != "ball" {
+		t.Errorf("of equals: %s", got)
+	}
+	if got := near("boll", "bill", "ball", "bell", "bull"); got != "bull" {
+		t.Errorf("of equals of whom one is here: %s", got)
+	}
+}
+
+// Of a message to an ID that nobody has and had, the reason says so, and whom it may be
+// meant for; also where something waits for it from an earlier run.
+func TestUnknownReceivers(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("carol")
+		alice := w.start("alice")
+		carol := w.start("carol", "alice")
+		why := func(to certs.ID) string {
+			id := carol.send(to, "x")
+			return awaitEvent(carol, time.Second, func(b Buffered) bool { return b.Message == id }).Reason
+		}
+		const none = "no peer of that name is known"
+		wantReason := func(to certs.ID, want string) {
+			t.Helper()
+			if got := why(to); got != want {
+				t.Errorf("to %s: %q, not %q", to, got, want)
+			}
+		}
+		wantReason("alcie", none+"; did you mean alice?")
+		wantReason("somebody", none)
+		bob := w.start("bob", "alice")
+		carol.eventually(time.Second, "bob is here", func() bool { return len(carol.here()) == 2 })
+		wantReason("bop", none+"; did you mean bob?")
+		w.leave(bob)
+		carol.eventually(time.Second, "bob has gone", func() bool { return len(carol.here()) == 1 })
+		wantReason("bob", "the peer is not in the network now")
+		wantReason("bop", none+"; did you mean bob?")
+		w.leave(carol)
+		w.leave(alice)
+		carol = w.start("carol")
+		wantReason("alcie", none+"; did you mean alice?")
+		wantReason("bob", "the peer is not in the network now")
+	})
+}
