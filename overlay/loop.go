@@ -123,7 +123,7 @@ func (n *Node) hear() {
 func (n *Node) noticeSleep(now time.Duration) {
 	ahead := time.Now().Round(0).Sub(n.start.Round(0)) - now
 	if ahead > n.ahead+sleptAbove {
-		n.core.Slept(now)
+		n.core.Slept(now, ahead-n.ahead)
 	}
 	n.ahead = ahead
 }

@@ -314,8 +314,9 @@ const (
 	HandshakeCode_DUPLICATE_ID HandshakeCode = 5
 	// No more connections here; candidates are other peers to try.
 	HandshakeCode_FULL HandshakeCode = 6
-	// The network knows a newer run of this identity; record is that run's. A
-	// peer whose clock went back raises its epoch above it and dials again.
+	// The network knows a newer run of this identity; record is that run's, or epoch if it
+	// has left long ago. A peer whose clock went back raises its epoch above it and dials
+	// again.
 	HandshakeCode_STALE HandshakeCode = 7
 	// The peer is about to leave.
 	HandshakeCode_LEAVING HandshakeCode = 8
@@ -1293,7 +1294,7 @@ type Announcement struct {
 	// The distance of the sender from the subject, in links: 0 from the subject itself.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
 	// Milliseconds since this was first said, as far as the sender knows. A JOIN holds for
-	// 24 h, LOST and LEAVE are remembered for 25 h, by this age and by nobody's clock.
+	// 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and by nobody's clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the testimonies of different members, at least 2, at most 4.
 	Testimonies []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
@@ -1550,7 +1551,10 @@ type HandshakeResponse struct {
 	// OK: the address that the dialer's packets come from, IP:PORT.
 	Observed string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
 	// As HandshakeStart.features, of the answering peer.
-	Features      []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
+	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
+	// STALE without a record: the epoch of the last run of this identity, which has left
+	// and of which nothing else is remembered. Nobody proves it; at most 2^53.
+	Epoch         uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1639,6 +1643,13 @@ func (x *HandshakeResponse) GetFeatures() []uint32 {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *HandshakeResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 // Neighbour asks for, grants, refuses or ends neighbourhood on this connection.
@@ -3879,7 +3890,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\x12\x1a\n" +
 	"\bobserved\x18\a \x01(\tR\bobserved\x12\x1a\n" +
-	"\bfeatures\x18\b \x03(\rR\bfeatures\"\xb1\x02\n" +
+	"\bfeatures\x18\b \x03(\rR\bfeatures\"\xc7\x02\n" +
 	"\x11HandshakeResponse\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
@@ -3892,7 +3903,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\x12\x1a\n" +
 	"\bobserved\x18\a \x01(\tR\bobserved\x12\x1a\n" +
-	"\bfeatures\x18\b \x03(\rR\bfeatures\"\x85\x01\n" +
+	"\bfeatures\x18\b \x03(\rR\bfeatures\x12\x14\n" +
+	"\x05epoch\x18\v \x01(\x04R\x05epoch\"\x85\x01\n" +
 	"\tNeighbour\x12.\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
 	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +

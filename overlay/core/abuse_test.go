@@ -2,13 +2,11 @@ package core
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
-	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -77,39 +75,6 @@ func TestTwinsAlone(t *testing.T) {
 	var duplicate *DuplicateIDError
 	if first.err != nil || !errors.As(second.err, &duplicate) {
 		t.Errorf("the older: %v, the younger: %v", first.err, second.err)
-	}
-}
-
-// Who left is forgotten after a day, counted from when it left and not from when
-// we heard of it; what is older is not taken at all.
-func TestForgetting(t *testing.T) {
-	r := newRig(t, func(c *Config) {
-		c.Verify = func(Claim) bool { return true }
-	})
-	l := r.neighbour(1, "bob")
-	left := func(identity uint64, age time.Duration) certs.ID {
-		id := fmt.Sprintf("gone-%d", identity)
-		a := say(pb.AnnouncementType_LEAVE, identity, id, 1000, 1)
-		a.Age = toAge(age)
-		r.receive(l, propagation(a))
-		return certs.ID(id)
-	}
-	now, anHourAgo, long := left(10, 0), left(11, time.Hour), left(12, rememberFor)
-	r.neighbour(2, "carol") // hears of them by sync
-	holds := func(id certs.ID) bool { return len(r.c.table.of(id)) > 0 }
-	if !holds(now) || !holds(anHourAgo) || holds(long) {
-		t.Fatalf("at first: %v %v %v", holds(now), holds(anHourAgo), holds(long))
-	}
-	if a := r.c.announcement(r.c.table.of(anHourAgo)[0]); fromAge(a.GetAge()) < time.Hour {
-		t.Errorf("passed on with the age %v", a.GetAge())
-	}
-	r.jump(rememberFor - time.Hour + 2*time.Minute)
-	if !holds(now) || holds(anHourAgo) {
-		t.Errorf("after 23 hours: %v %v", holds(now), holds(anHourAgo))
-	}
-	r.jump(time.Hour)
-	if holds(now) {
-		t.Error("after a day it is still there")
 	}
 }
 

@@ -139,7 +139,7 @@ func (c *Core) knownClaim(n news, claim Claim) bool {
 // isNews compares an announcement with what we hold.
 func (c *Core) isNews(from *link, n news) bool {
 	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
-	if c.expired(n) {
+	if c.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && c.table.forgotten.covers(n.record) {
 		return false
 	}
 	if held == nil {
@@ -209,11 +209,7 @@ func (c *Core) makeEntry(from *link, n news) *entry {
 		return nil
 	}
 	if evicted != nil {
-		c.table.evict(evicted)
-		c.detach(evicted)
-		if evicted.shown != nil {
-			c.showGone(evicted)
-		}
+		c.evict(evicted)
 	}
 	e := newEntry(r, n.state, n.said)
 	if n.proof != nil {
@@ -247,11 +243,11 @@ func (c *Core) change(e *entry, n news) {
 		}
 		d.revived, d.revivedAt = min(d.revived+1, 5), c.now
 	}
+	e.said = n.said
 	c.table.set(e, r, n.state)
 	if r.Epoch > was.epoch {
 		c.beginRun(e, n.broadcasts)
 	}
-	e.said = n.said
 	if n.proof != nil || e.side != nil {
 		e.with().proof = n.proof
 	}

@@ -138,7 +138,7 @@ const (
 	warnEvery        = 2 * time.Second        // a peer of an accusation
 	changeEvery      = 10 * time.Second       // six announcements a minute of one peer
 	lease            = 24 * time.Hour         // a JOIN that is not renewed
-	rememberFor      = 25 * time.Hour         // who is buried: longer than the JOIN that is buried
+	rememberFor      = 25 * time.Hour         // who is lost: longer than the JOIN that is buried
 	renewEvery       = 8 * time.Hour
 )
 
@@ -151,10 +151,9 @@ const (
 	maxLinks          = 256 // then newcomers are told FULL
 	maxKeysPerID      = 4
 	maxEntries        = 100_000 // above, the full table itself is the wrong design
-	maxTombstones     = 16_384  // buried entries
+	maxTombstones     = 16_384  // buried entries that we have not known in life; those who have left
 	maxDials          = 64      // at once
 	maxChecks         = 4       // dials in a row that only look whether somebody is here
-	maxEvicted        = 1024    // buried entries taken out and remembered
 	maxInquiries      = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
@@ -268,9 +267,11 @@ type Core struct {
 	lastHeard time.Duration // anybody
 	// deafProven: a dial has failed since no link is heard.
 	deafProven bool
-	lag        time.Duration // by how much ticks come late, the worst of the last seconds
-	doubtTill  time.Duration
-	alarmTill  time.Duration
+	// missingSince is when all were found missing last, unsureTill the end of unsure.
+	missingSince, unsureTill time.Duration
+	lag                      time.Duration // by how much ticks come late, the worst of the last seconds
+	doubtTill                time.Duration
+	alarmTill                time.Duration
 
 	accusations []*accusation // of which the accused are told
 	refuting    bool
@@ -387,6 +388,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.refute()
 	c.passAccusations()
 	c.forget()
+	c.becomeSure()
 	c.expireBroadcasts()
 	c.expirePartials()
 	c.expireCalls()

@@ -374,7 +374,7 @@ func TestLeftAgainAfterSleep(t *testing.T) {
 	l := r.wantOffers(1, oneSealed)[0]
 	r.answer(l, oneSealed, true)
 	r.leave(deposit(9, "zoe", twoSealed))
-	r.c.Slept(r.now)
+	r.c.Slept(r.now, time.Hour)
 	r.pass(time.Millisecond)
 	r.wantOffers(1, oneSealed)
 	r.answer(l, oneSealed, true)

@@ -30,6 +30,9 @@ func (c *Core) checkLinks() {
 		} else {
 			healthy++
 			c.wake(l.heard + patience)
+			if e := l.entry; e != nil && e.missing && l.heard > c.missingSince {
+				c.found(e)
+			}
 		}
 		c.checkPromises(l)
 	}
@@ -205,13 +208,16 @@ func (c *Core) cameLate(by time.Duration) {
 	if by > stoppedAfter {
 		c.forgiveSilence()
 	}
+	if by > rememberLeft {
+		c.unsure()
+	}
 }
 
-// Slept is the news that the whole machine was asleep, in which its clock for
-// durations may not have run on.
-func (c *Core) Slept(now time.Duration) {
+// Slept is the news that the whole machine was asleep, for as long as the clock on the
+// wall says; its clock for durations may not have run on.
+func (c *Core) Slept(now, asleep time.Duration) {
 	c.begin(now)
-	c.cameLate(quietAfter)
+	c.cameLate(max(asleep, quietAfter))
 	c.forgiveSilence()
 	c.leaveAnew()
 }

@@ -84,7 +84,7 @@ func (fz *fuzzer) step() {
 			fz.now = max(fz.now, fz.c.Next()) + time.Duration(fz.next())*100*time.Millisecond // late
 			fz.c.Tick(fz.now)
 		case 1:
-			fz.c.Slept(fz.now)
+			fz.c.Slept(fz.now, time.Duration(fz.next())*10*time.Second)
 		default:
 			l := fz.link()
 			fz.c.Heard(fz.now, l, fz.now, 0, 0)

@@ -83,8 +83,15 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 		refusal.Record = owner.record.Signed
 		return nil, refusal
 	}
+	if held == nil && c.table.forgotten.covers(record) {
+		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity, which has left")
+		refusal.Epoch = c.table.forgotten.over(id, l.key)
+		return nil, refusal
+	}
 	if held == nil {
-		if _, ok := c.table.room(record, pb.AnnouncementType_JOIN, c.self, c.now); !ok {
+		if _, ok := c.table.room(record, pb.AnnouncementType_JOIN, c.self, c.now); !ok && c.table.full(c.now) {
+			return refuse(pb.HandshakeCode_FULL, "the table is full: the network has %d peers", maxEntries)
+		} else if !ok {
 			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
 		}
 	}
@@ -163,8 +170,15 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 
 // receiveRefusal draws the consequences of a refusal.
 func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) {
-	switch response.GetCode() {
+	switch last := response.GetEpoch(); response.GetCode() {
 	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_STALE:
+		if response.GetRecord() == nil && (!c.accepted || c.home.untried) && last >= c.cfg.Epoch && last <= pb.MaxToldEpoch {
+			c.raiseEpoch(last) // at the worst it is a lie: our epochs rise, as they may
+			if d.target != nil {
+				d.target.next = c.now
+			}
+			return
+		}
 		holder, err := c.cfg.Open(response.GetRecord())
 		if err != nil || holder.ID != c.cfg.ID || holder.Network != c.cfg.Network ||
 			!c.cfg.Verify(Claim{Key: holder.Key, Signed: holder.Signed}) {

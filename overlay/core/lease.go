@@ -8,14 +8,19 @@ import (
 )
 
 // expired says that an announcement is too old to be taken: a JOIN holds for a
-// lease unless it is renewed, and who is buried is remembered for longer, so that no
-// JOIN that it buries outlives it. Ages travel with announcements and run on each
-// peer's own clock; no clock on the wall matters.
-func (c *Core) expired(n news) bool {
-	if n.state == pb.AnnouncementType_JOIN {
-		return c.now-n.said >= lease
+// lease unless it is renewed, and who is lost is remembered for longer, so that no
+// JOIN that it buries outlives it. A LEAVE is remembered for minutes, and taken later
+// only by somebody who still holds what it buries. Ages travel with announcements and run
+// on each peer's own clock; no clock on the wall matters.
+func (c *Core) expired(n news, held bool) bool {
+	age := c.now - n.said
+	switch {
+	case n.state == pb.AnnouncementType_JOIN:
+		return age >= lease
+	case n.state == pb.AnnouncementType_LEAVE && !held:
+		return age >= rememberLeft
 	}
-	return c.now-n.said >= rememberFor
+	return age >= rememberFor
 }
 
 // forget drops what has expired, and renews our own lease.
@@ -25,6 +30,7 @@ func (c *Core) forget() {
 		c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
 		c.flood(nil, c.self)
 	}
+	c.forgetLeft()
 	if c.now < c.nextForget {
 		return
 	}

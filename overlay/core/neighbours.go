@@ -328,7 +328,9 @@ func (c *Core) redialable() []*entry {
 	var list []*entry
 	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool { return e.state != pb.AnnouncementType_LOST && !e.missing })
 	for _, e := range c.gone {
-		if d := e.our(); d.dialing == 0 && c.now >= d.nextDial {
+		l := c.linkTo(e.record.Key)
+		heard := e.missing && l != nil && !l.quiet // it will be found by that link, see checkLinks
+		if d := e.our(); d.dialing == 0 && c.now >= d.nextDial && !heard {
 			list = append(list, e)
 		}
 	}

@@ -98,11 +98,8 @@ func (c *Core) isolate() {
 		c.table.changed()
 	}
 	if !first {
-		for _, e := range slices.Clone(c.table.entries) {
-			if e.missing && e.shown != nil {
-				c.refresh(e.record.ID)
-			}
-		}
+		c.missingSince = c.now
+		c.showMissing()
 	}
 }
 

@@ -14,18 +14,12 @@ import (
 // table holds the entries in the order of (tag, ID, key). No map is ever ranged
 // over, so that a run repeats by its seed.
 type table struct {
-	tags    []uint64 // of the entries, for the search
-	entries []*entry
-	gone    int        // entries that are buried
-	evicted []eviction // the last ones while buried, see room
-	hash    []byte     // the digest, nil when it has to be computed
-}
-
-// eviction is what is left of an entry that was taken out to make room.
-type eviction struct {
-	id    certs.ID
-	key   certs.PublicKey
-	epoch uint64
+	tags      []uint64 // of the entries, for the search
+	entries   []*entry
+	gone      int       // entries that are buried
+	left      []goodbye // of these those who have left, see firstLeft
+	forgotten forgotten
+	hash      []byte // the digest, nil when it has to be computed
 }
 
 // find returns where the entry is, or would be.
@@ -44,10 +38,18 @@ func (t *table) insert(e *entry) {
 	i, _ := t.find(e.record.tag, e.record.ID, e.record.Key)
 	t.tags = slices.Insert(t.tags, i, e.record.tag)
 	t.entries = slices.Insert(t.entries, i, e)
+	t.noteBuried(e)
+	t.changed()
+}
+
+// noteBuried counts an entry that is buried from now on.
+func (t *table) noteBuried(e *entry) {
 	if e.buried() {
 		t.gone++
 	}
-	t.changed()
+	if e.state == pb.AnnouncementType_LEAVE {
+		t.noteLeft(e)
+	}
 }
 
 // load fills an empty table.
@@ -81,9 +83,7 @@ func (t *table) set(e *entry, r *Record, state pb.AnnouncementType) {
 		t.gone--
 	}
 	e.record, e.state, e.missing = r, state, false
-	if e.buried() {
-		t.gone++
-	}
+	t.noteBuried(e)
 	t.changed()
 }
 
@@ -155,27 +155,38 @@ func (t *table) shown(id certs.ID) *entry {
 // changed is to be called when the version of an entry has.
 func (t *table) changed() { t.hash = nil }
 
-// room makes room for a new entry, or says that there is none: of an ID at most
-// maxKeysPerID keys are held, and of buried entries that we have not known in life
-// maxTombstones. Somebody living pushes out somebody buried, else somebody younger.
+// full says that the table takes no more: all are living, or may be.
+func (t *table) full(now time.Duration) bool {
+	return len(t.entries) >= maxEntries && t.firstLeft() == nil && (t.gone == 0 || t.firstLost(now) == nil)
+}
+
+// room makes room for a new entry, or says that there is none: there are at most
+// maxEntries, of an ID at most maxKeysPerID keys, and of buried entries that we have not
+// known in life maxTombstones. Somebody living pushes out somebody buried: who has left
+// before who is lost; where an ID has too many keys, else somebody younger.
 // Who was pushed out after it was buried does not come back with the same epoch,
 // or news of the living and the buried would chase each other round the network
 // for ever. What finds no room is not passed on either, so that a flood of it ends.
 func (t *table) room(r *Record, state pb.AnnouncementType, self *entry, now time.Duration) (evicted *entry, ok bool) {
 	buried := state != pb.AnnouncementType_JOIN
-	if len(t.entries) >= maxEntries || buried && t.gone >= maxTombstones {
+	if list := t.of(r.ID); len(list) >= maxKeysPerID {
+		return keyRoom(list, r, state, self, now)
+	}
+	switch full := len(t.entries) >= maxEntries; {
+	case !full && (!buried || t.gone < maxTombstones):
+		return nil, true
+	case full && buried:
 		return nil, false
 	}
-	for _, v := range t.evicted {
-		if v.id == r.ID && v.key == r.Key && r.Epoch <= v.epoch {
-			return nil, false
-		}
+	if evicted = t.firstLeft(); evicted == nil && !buried && t.gone > 0 {
+		evicted = t.firstLost(now)
 	}
-	list := t.of(r.ID)
-	switch {
-	case len(list) < maxKeysPerID:
-		return nil, true
-	case buried:
+	return evicted, evicted != nil
+}
+
+// keyRoom is room for another key of an ID that has as many as it may.
+func keyRoom(list []*entry, r *Record, state pb.AnnouncementType, self *entry, now time.Duration) (evicted *entry, ok bool) {
+	if state != pb.AnnouncementType_JOIN {
 		return nil, false
 	}
 	for _, f := range list {
@@ -194,17 +205,6 @@ func (t *table) room(r *Record, state pb.AnnouncementType, self *entry, now time
 		}
 	}
 	return evicted, evicted != newcomer
-}
-
-// evict takes an entry out to make room.
-func (t *table) evict(e *entry) {
-	t.remove(e)
-	if !e.alive() {
-		if len(t.evicted) == maxEvicted {
-			t.evicted = slices.Delete(t.evicted, 0, 1)
-		}
-		t.evicted = append(t.evicted, eviction{e.record.ID, e.record.Key, e.record.Epoch})
-	}
 }
 
 // appendVersion adds what the digests cover of an entry.
