@@ -43,13 +43,15 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 	defer cancel()
 	stream, err := conn.AcceptStream(ctx)
 	if err != nil {
+		why := context.Cause(ctx)
+		if why == nil {
+			return // the connection has ended, though its context may not know that yet
+		}
 		code := CodeShutdown
-		if err = context.Cause(ctx); errors.Is(err, errNoControl) {
+		if errors.Is(why, errNoControl) {
 			code = CodeHandshakeTimeout
 		}
-		if conn.Context().Err() == nil {
-			_ = e.discard(conn, code, err) // the gate logs why
-		}
+		_ = e.discard(conn, code, why) // the gate logs why
 		return
 	}
 	l, err := e.newLink(conn, stream)

@@ -441,3 +441,22 @@ func TestCrowdAtTheGate(t *testing.T) {
 		})
 	}
 }
+
+// TestGoneBeforeItsStream: a peer that ends its connection as soon as it stands, as one does
+// whose other connection has won a race, harms nobody.
+func TestGoneBeforeItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHostileWorld(t)
+		tr, conf := w.raw("hostile"), goodTLS(t)
+		for range 150 {
+			conn, err := w.dialRaw(tr, conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(latency)
+			conn.CloseWithError(0, "another connection is used")
+			time.Sleep(latency)
+		}
+		w.check()
+	})
+}
