@@ -37,6 +37,7 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		}
 		o.id = id
 	}
+	o.visitor = !set("id") && !set("state-dir") && !set("listen")
 	for _, name := range []string{"state-dir", "cut-file"} {
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))

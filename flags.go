@@ -20,6 +20,7 @@ type options struct {
 	join        []string
 	id          certs.ID // empty: none was given
 	stateDir    string   // empty: none was given
+	visitor     bool     // no identity is kept, and no address was given at which to find this peer
 	network     string
 	joinTimeout time.Duration // 0: for ever
 	drain       time.Duration

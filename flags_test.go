@@ -65,7 +65,8 @@ func TestDoubleDashes(t *testing.T) {
 }
 
 func TestParseOptions(t *testing.T) {
-	defaults := options{listen: ":0", joinTimeout: 10 * time.Second, drain: 5 * time.Second}
+	defaults := options{listen: ":0", joinTimeout: 10 * time.Second, drain: 5 * time.Second, visitor: true}
+	// Who has a name, keeps anything, or is to be found at an address, is no visitor.
 	with := func(change func(*options)) options {
 		o := defaults
 		change(&o)
@@ -79,7 +80,7 @@ func TestParseOptions(t *testing.T) {
 		"defaults": {want: defaults},
 		"the issue's line": {
 			args: []string{"-listen", ":5000", "-join", "host:5000"},
-			want: with(func(o *options) { o.listen = ":5000"; o.join = []string{"host:5000"} }),
+			want: with(func(o *options) { o.listen, o.visitor = ":5000", false; o.join = []string{"host:5000"} }),
 		},
 		"everything": {
 			args: []string{
@@ -91,27 +92,30 @@ func TestParseOptions(t *testing.T) {
 				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c",
 			},
 		},
-		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id = "bob" })},
-		"last wins": {args: []string{"--id", "a", "-desired-id=bob"}, want: with(func(o *options) { o.id = "bob" })},
+		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
+		"last wins": {args: []string{"--id", "a", "-desired-id=bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
 		"critical":  {args: []string{"--log-level=Critical"}, want: with(func(o *options) { o.logLevel = levelCritical })},
 		"variables": {
 			env: []string{"QUICPEER_JOIN= a:1, b:2,", "QUICPEER_NO_INPUT=1", "QUICPEER_JSON=true", "QUICPEER_DRAIN=0", "QUICPEER_NO_CUSTODY=true", "QUICPEER_ID=bob"},
 			want: with(func(o *options) {
-				o.join, o.noInput, o.json, o.drain, o.noCustody, o.id = []string{"a:1", "b:2"}, true, true, 0, true, "bob"
+				o.join, o.noInput, o.json, o.drain, o.noCustody, o.id, o.visitor = []string{"a:1", "b:2"}, true, true, 0, true, "bob", false
 			}),
 		},
 		"a list by flags":    {args: []string{"-j", "a:1, b:2,", "--join", "[::1]:3"}, want: with(func(o *options) { o.join = []string{"a:1", "b:2", "[::1]:3"} })},
 		"an image's version": {env: []string{"QUICPEER_VERSION=0.1.0", "QUICPEER_HELP=1"}, want: defaults},
-		"alias by variable":  {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id = "bob" })},
+		"alias by variable":  {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
 		"a flag wins": {
 			args: []string{"-join", "c:3", "--json=false"},
 			env:  []string{"QUICPEER_JOIN=a:1", "QUICPEER_JSON=nonsense"},
 			want: with(func(o *options) { o.join = []string{"c:3"} }),
 		},
-		"empty is unset": {env: []string{"QUICPEER_ID=", "QUICPEER_LISTEN="}, want: defaults},
+		"a directory":         {args: []string{"--state-dir=d"}, want: with(func(o *options) { o.stateDir, o.visitor = "d", false })},
+		"the usual address":   {args: []string{"--listen=:0"}, want: with(func(o *options) { o.visitor = false })},
+		"address by variable": {env: []string{"QUICPEER_LISTEN=:0"}, want: with(func(o *options) { o.visitor = false })},
+		"empty is unset":      {env: []string{"QUICPEER_ID=", "QUICPEER_LISTEN="}, want: defaults},
 		"help, whatever else": {
 			args: []string{"--help", "extra"}, env: []string{"QUICPEER_DRAIN=x"},
-			want: with(func(o *options) { o.help = true }),
+			want: with(func(o *options) { o.help, o.visitor = true, false }),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -116,6 +116,7 @@ func (s *session) config() (overlay.Config, error) {
 		Network:     o.network,
 		NoRejoin:    o.noRejoin,
 		NoCustody:   o.noCustody,
+		Visitor:     o.visitor,
 		Discover:    o.discover,
 		MapPort:     o.mapPort,
 		Software:    software(),

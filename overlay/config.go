@@ -46,6 +46,11 @@ type Config struct {
 	// peers of another one are refused, and so is a State whose directory was first in
 	// another one. Not a secret.
 	Network string
+	// Visitor: the peer may be gone in a moment, and nobody will look for it. Only whom it
+	// speaks to, and whom it joins by, are told of it, until it has been here for 2 s,
+	// broadcasts, or sends what can't go directly; then it is a member as any other. It
+	// must not have a State that is kept. Who begins a network is never a visitor.
+	Visitor bool
 	// NoCustody: messages for peers that are not here are left with nobody, and
 	// nothing is kept for others.
 	NoCustody bool

@@ -61,7 +61,7 @@ func storePeer(r *core.Record, where reached) (store.Op, error) {
 // noteLink keeps where a peer was reached, for later starts.
 func (n *Node) noteLink(up core.LinkUp, address string) {
 	r := n.core.Record(up.ID)
-	if n.store == nil || r == nil || r.Key != up.Key {
+	if n.store == nil || r == nil || r.Key != up.Key || r.Visitor {
 		return
 	}
 	n.mu.Lock()

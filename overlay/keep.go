@@ -31,6 +31,7 @@ type known struct {
 	key     certs.PublicKey
 	sealing certs.SealingKey
 	reached reached
+	visitor bool // it is remembered while it is here, and not stored: it never comes back
 }
 
 // openStore opens what is kept in the state directory, if there is one. It returns the
@@ -114,7 +115,7 @@ func (n *Node) loadPeer(value []byte) (acquaintance, error) {
 		return acquaintance{}, damaged("record", err)
 	}
 	a := acquaintance{r, reached{r.Epoch, s.GetAddress(), s.GetLinkedAt()}}
-	n.known[r.ID] = known{r.Key, r.Sealing, a.reached}
+	n.known[r.ID] = known{key: r.Key, sealing: r.Sealing, reached: a.reached}
 	return a, nil
 }
 
@@ -304,8 +305,8 @@ func (n *Node) meet(r *core.Record) {
 		return
 	}
 	n.mu.Lock()
-	now := known{key: r.Key, sealing: r.Sealing}
-	if was := n.known[r.ID]; was.key == now.key && was.sealing == now.sealing {
+	now := known{key: r.Key, sealing: r.Sealing, visitor: r.Visitor}
+	if was := n.known[r.ID]; was.key == now.key && was.sealing == now.sealing || r.Visitor && len(n.known) >= maxKnown {
 		n.mu.Unlock()
 		return
 	}
@@ -318,6 +319,9 @@ func (n *Node) meet(r *core.Record) {
 	}
 	n.known[r.ID] = now
 	n.mu.Unlock()
+	if r.Visitor {
+		return
+	}
 	op, err := storePeer(r, now.reached)
 	if err != nil {
 		return // it was read from the wire

@@ -269,6 +269,9 @@ func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	default:
 		n.absent++
 	}
+	if k.visitor && !present {
+		delete(n.known, id)
+	}
 	n.mu.Unlock()
 	if o == nil {
 		return

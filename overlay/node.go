@@ -203,7 +203,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: n.own, Near: near, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: met, Discover: cfg.Discover, NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
+		Met: met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
 	n.startReach()

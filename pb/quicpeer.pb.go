@@ -1107,7 +1107,11 @@ type Record struct {
 	// Where others see the peer, if that is none of its own addresses: it is behind a NAT,
 	// and nothing gets in there that the peer does not expect. To be dialled only after a
 	// Go. At most 4.
-	Observed      []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
+	Observed []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
+	// The peer is a visitor: it keeps no identity and may be gone in a moment. Such a record
+	// is taken from its subject alone, over its own link, and passed on to nobody, be it a
+	// JOIN or a LEAVE. One that stays says so by a record without this, with a higher seq.
+	Visitor       bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,6 +1207,13 @@ func (x *Record) GetObserved() []string {
 		return x.Observed
 	}
 	return nil
+}
+
+func (x *Record) GetVisitor() bool {
+	if x != nil {
+		return x.Visitor
+	}
+	return false
 }
 
 // Testimony is what a member says of another that it can't reach. Its bytes are
@@ -3851,7 +3862,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
 	"\x06Signed\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xfa\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x94\x02\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3862,7 +3873,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03seq\x18\a \x01(\rR\x03seq\x12\x1f\n" +
 	"\vsealing_key\x18\b \x01(\fR\n" +
 	"sealingKey\x12\x1a\n" +
-	"\bobserved\x18\t \x03(\tR\bobserved\"y\n" +
+	"\bobserved\x18\t \x03(\tR\bobserved\x12\x18\n" +
+	"\avisitor\x18\v \x01(\bR\avisitor\"y\n" +
 	"\tTestimony\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +

@@ -139,7 +139,7 @@ func (c *Core) knownClaim(n news, claim Claim) bool {
 // isNews compares an announcement with what we hold.
 func (c *Core) isNews(from *link, n news) bool {
 	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
-	if c.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && c.table.forgotten.covers(n.record) {
+	if !n.credible(from) || c.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && c.table.forgotten.covers(n.record) {
 		return false
 	}
 	if held == nil {
@@ -186,7 +186,9 @@ func (c *Core) accept(from *link, n news) {
 		c.setHops(e, from, n.hops)
 	}
 	c.reroute(e)
+	c.welcome(e)
 	switch {
+	case e.isGuest():
 	case refuted || c.mayFlood(e):
 		c.flood(from, e)
 	case n.state == pb.AnnouncementType_LOST:
@@ -304,11 +306,11 @@ func (c *Core) answerOlder(to *link, held *entry) {
 	}
 }
 
-// flood queues an announcement for all neighbours but the one it came from.
+// flood queues an announcement for all neighbours, and guests, but the one it came from.
 func (c *Core) flood(from *link, e *entry) {
 	a := c.announcement(e)
 	for _, l := range c.links {
-		if l != from && l.neighbour {
+		if l != from && (l.neighbour || l.isGuest()) {
 			l.pending = append(l.pending, a)
 		}
 	}

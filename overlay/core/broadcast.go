@@ -45,6 +45,7 @@ func MessagePrefix(key certs.PublicKey, epoch uint64) [8]byte {
 // bytes of UTF-8, sentAt is in nanoseconds since 1970. It returns the message's ID.
 func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.MessageIDSize]byte {
 	c.begin(now)
+	c.stay()
 	c.broadcasts++
 	key := c.cfg.Identity.Key()
 	prefix := MessagePrefix(key, c.cfg.Epoch)
@@ -60,7 +61,7 @@ func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.Messa
 	return [pb.MessageIDSize]byte(id)
 }
 
-// spread sends a broadcast to all neighbours but the one it came from. Who has
+// spread sends a broadcast to all neighbours, and guests, but the one it came from. Who has
 // no neighbour yet uses what links there are.
 func (c *Core) spread(from *link, content *pb.Signed, hops uint32, said time.Duration) {
 	if hops > pb.MaxHops {
@@ -69,7 +70,7 @@ func (c *Core) spread(from *link, content *pb.Signed, hops uint32, said time.Dur
 	alone := c.neighbours() == 0
 	var data []byte
 	for _, l := range c.links {
-		if l == from || l.state != linkUp || !l.neighbour && !alone {
+		if l == from || l.state != linkUp || !l.neighbour && !l.isGuest() && !alone {
 			continue
 		}
 		c.flushLink(l)

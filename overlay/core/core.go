@@ -195,6 +195,9 @@ type Config struct {
 	// in for long: it starts with them in its table. So a simulation begins with a
 	// network that stands.
 	Members []*Record
+	// Visitor says that this peer keeps no identity: it is announced to nobody unless it
+	// stays, see visitors.go. Who begins a network stays at once.
+	Visitor bool
 	// NoCustody says that nothing is kept for others and nothing left with others.
 	NoCustody bool
 	// Custody is what was kept for others when the last run ended, those of one age in
@@ -299,6 +302,7 @@ type Core struct {
 	home    home
 	punch   punches
 	hosts   hosts
+	visit   visit
 
 	offences offences
 
@@ -323,6 +327,7 @@ func New(cfg Config, now time.Duration) *Core {
 	c.where.own, c.where.near = cfg.Addresses, cfg.Near
 	c.table.load(cfg.Members, now)
 	c.loadCustody()
+	c.visit.self = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	if len(cfg.Join) == 0 && cfg.Discover {
 		c.discoverBy = now + discoverFor
@@ -384,6 +389,7 @@ func (c *Core) Tick(now time.Duration) {
 	c.checkJoining()
 	c.checkHandshakes()
 	c.checkLinks()
+	c.checkVisits()
 	c.showLost()
 	c.refute()
 	c.passAccusations()
@@ -397,7 +403,9 @@ func (c *Core) Tick(now time.Duration) {
 	}
 	if c.ready && !c.leaving {
 		c.pursue()
-		c.seekNeighbours()
+		if !c.visit.self {
+			c.seekNeighbours()
+		}
 		c.dialWanted()
 		c.probe()
 		c.heal()

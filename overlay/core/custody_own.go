@@ -80,6 +80,7 @@ func (c *Core) Deposit(now time.Duration, d *pb.Deposit) bool {
 	if c.cfg.NoCustody || c.leaving || c.ended || pb.Check(pb.Wrap(d)) != nil {
 		return false
 	}
+	c.stay()
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
 	if c.isHere(receiver, key) || key == c.cfg.Identity.Key() {
 		return false
@@ -268,7 +269,7 @@ func usable(l *link) bool { return l != nil && !l.quiet }
 func (c *Core) possibleHolders(a *absentee) []*link {
 	var list []*link
 	for _, l := range c.links {
-		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || c.linkTo(l.key) != l {
+		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || l.isGuest() || c.linkTo(l.key) != l {
 			continue
 		}
 		if !a.hasRefused(l.key, c.now) && !slices.ContainsFunc(a.holders, func(h *holder) bool { return h.key == l.key }) {

@@ -158,6 +158,9 @@ func (c *Core) checkOrphans(e *entry) {
 
 // linkBroken has the end of a link looked into that was not said.
 func (c *Core) linkBroken(e *entry) {
+	if e.isGuest() {
+		return // see checkVisits
+	}
 	if q := c.inquire(e, true); q != nil {
 		q.askNeighbours(c)
 	}
@@ -183,7 +186,7 @@ func (c *Core) probe() {
 	}
 	c.nextProbe = c.now + every/2 + time.Duration(c.cfg.Rand.Int64N(int64(every)))
 	e := c.pick(func(e *entry) bool {
-		return e.alive() && e != c.self && c.linkTo(e.record.Key) == nil && c.inquiryFor(e) == nil
+		return e.alive() && e != c.self && !e.isGuest() && c.linkTo(e.record.Key) == nil && c.inquiryFor(e) == nil
 	})
 	if e != nil {
 		c.inquire(e, c.now < c.alarmTill)

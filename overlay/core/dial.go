@@ -157,6 +157,9 @@ func (c *Core) entryNotReached(e *entry, why string) {
 	d := e.with()
 	d.failures++
 	d.why = why
+	if d.wanted {
+		c.stay()
+	}
 	if d.met > 0 && c.now < d.met+dialTimeout+callTimeout {
 		d.why = "both sides have dialled, and nothing came through: " + why
 	}
@@ -199,7 +202,10 @@ func (c *Core) Want(now time.Duration, id certs.ID) (soon bool) {
 	if c.now >= d.nextDial {
 		c.dialEntry(e)
 	}
-	return d.failures == 0 && !c.mustMeet(e)
+	if soon = d.failures == 0 && !c.mustMeet(e); !soon {
+		c.stay()
+	}
+	return soon
 }
 
 // dialWanted dials again the peers for whom messages wait.

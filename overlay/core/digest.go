@@ -10,7 +10,7 @@ import (
 )
 
 // digest is a hash over every entry's version; equal tables have equal digests.
-// What is missing is our own opinion and not in it.
+// What is missing is our own opinion and not in it, and guests are ours alone.
 func (t *table) digest() []byte {
 	if t.hash != nil {
 		return t.hash
@@ -18,7 +18,7 @@ func (t *table) digest() []byte {
 	h := sha256.New()
 	var b []byte
 	for _, e := range t.entries {
-		if !e.missing {
+		if e.public() {
 			b = e.appendVersion(b[:0])
 			h.Write(b)
 		}
@@ -52,7 +52,7 @@ func (t *table) bucketHashes(of int) []uint64 {
 	for i := range hashes {
 		b = b[:0]
 		for _, e := range t.bucket(i, of) {
-			if !e.missing {
+			if e.public() {
 				b = e.appendVersion(b)
 			}
 		}

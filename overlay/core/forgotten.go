@@ -124,11 +124,13 @@ func (c *Core) forgetLeft() {
 	}
 }
 
-// evict takes an entry out of the table. A run that is over does not come back.
+// evict takes an entry out of the table. A run that is over does not come back; a guest may,
+// and of it nobody else could know.
 func (c *Core) evict(e *entry) {
 	c.table.remove(e)
-	if !e.alive() {
+	if !e.alive() && !e.isGuest() {
 		c.table.forgotten.add(e.record)
+		c.rememberGone(e.record, e.our().lastAddress)
 	}
 	c.detach(e)
 	if e.shown != nil {

@@ -133,8 +133,8 @@ func TestLivingFirst(t *testing.T) {
 	}
 }
 
-// visitor is somebody who comes and leaves in good order at once.
-func visit(r *rig, l LinkID, i int) {
+// comeAndGo is somebody who comes and leaves in good order at once.
+func comeAndGo(r *rig, l LinkID, i int) {
 	key := make([]byte, pb.KeySize)
 	rand.NewChaCha8([32]byte{byte(i), byte(i >> 8), byte(i >> 16)}).Read(key)
 	record := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: fmt.Sprintf("visitor-%d", i), Key: key, Network: "net", Epoch: uint64(i) + 1,
@@ -164,7 +164,7 @@ func TestVisitorsOfADay(t *testing.T) {
 			steps := max(int(test.over/time.Minute), 8)
 			for i := range test.visitors {
 				r.c.link(l).introduced = allowance{} // they have come by several
-				visit(r, l, i)
+				comeAndGo(r, l, i)
 				if i%(test.visitors/steps) == 0 {
 					if test.over > time.Minute {
 						r.jump(time.Minute)

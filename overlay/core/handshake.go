@@ -35,8 +35,11 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		c.close(l, CloseRefused, refusal.GetCode().String())
 		return
 	}
-	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address, Features: c.cfg.features})
 	stranger := c.isStranger(record.ID, record.Key)
+	if stranger {
+		c.stay()
+	}
+	c.send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts, Observed: l.address, Features: c.cfg.features})
 	c.up(l, record, start.GetBroadcasts())
 	if l.state == linkUp {
 		if stranger {
@@ -137,7 +140,7 @@ func (c *Core) others() []*pb.Signed {
 	var list []*pb.Signed
 	for range 4 * pb.MaxCandidates {
 		e := c.table.entries[c.cfg.Rand.IntN(len(c.table.entries))]
-		if e.alive() && e != c.self && len(e.record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
+		if e.alive() && e != c.self && !e.isGuest() && len(e.record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
 			list = append(list, e.record.Signed)
 		}
 	}
@@ -154,6 +157,9 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		}
 		l.foreign.name(response.GetFeatures())
 		c.accepted = true
+		if c.cfg.Visitor && !c.visit.self && l.opened <= c.visit.stayed {
+			c.announceTo(l, c.self) // it was told that we are a visitor
+		}
 		c.up(l, record, response.GetBroadcasts())
 		if l.state == linkUp {
 			c.observe(l, response.GetObserved())

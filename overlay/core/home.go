@@ -72,7 +72,7 @@ func (c *Core) meetAgain(list []Acquaintance) {
 // rememberGone keeps somebody who had a link to us, and is to be in the table no more,
 // among the acquaintances. Who was dialled in vain most often makes room for it.
 func (c *Core) rememberGone(r *Record, lastAddress string) {
-	if lastAddress == "" || len(r.Addresses)+len(r.Observed) == 0 || r.Key == c.cfg.Identity.Key() {
+	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == c.cfg.Identity.Key() {
 		return
 	}
 	addresses := withoutRepeats(lastAddress, r.Addresses, r.Observed)

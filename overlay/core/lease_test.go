@@ -133,6 +133,9 @@ func TestBurialOutlives(t *testing.T) {
 			if r.has("five") {
 				t.Fatalf("%v: is back after %v", kind, r.now-began)
 			}
+			if age := r.now - began; kind == pb.AnnouncementType_LOST && age < rememberFor && len(r.c.table.of("five")) == 0 {
+				t.Errorf("forgotten after %v", age)
+			}
 		}
 		if len(r.c.table.of("five")) > 0 {
 			t.Errorf("%v: is remembered for ever", kind)

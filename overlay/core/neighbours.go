@@ -98,7 +98,7 @@ func (c *Core) pickNeighbour() *entry {
 // mayAsk says that the peer can be asked for neighbourhood.
 func (c *Core) mayAsk(e *entry) bool {
 	d := e.our()
-	if e == c.self || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
+	if e == c.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
 		return false
 	}
 	l := c.linkTo(e.record.Key)
@@ -113,7 +113,7 @@ func (c *Core) leanOnOthers() {
 		c.aloneSince = c.now
 	case c.now >= c.aloneSince+aloneAfter:
 		for _, l := range slices.Backward(c.links) {
-			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused {
+			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused && !l.isGuest() {
 				c.askNeighbour(l, true)
 				return
 			}
@@ -175,6 +175,7 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 // that cross are an agreement of their own, and the one who asks for what stands
 // has lost sight of it.
 func (c *Core) receiveRequest(l *link, m *pb.Neighbour) {
+	c.stay()
 	switch {
 	case l.neighbour || l.asked || c.degree() < maxNeighbours || m.GetHave() < wantNeighbours && c.giveUpOne():
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})

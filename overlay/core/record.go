@@ -21,6 +21,7 @@ type Record struct {
 	Addresses []string
 	Observed  []string // see pb.Record
 	Sealing   certs.SealingKey
+	Visitor   bool // see visitors.go
 	Signed    *pb.Signed
 	tag       uint64
 	tie       uint64 // the first bytes of the signature, see version
@@ -41,7 +42,7 @@ func newRecord(r *pb.Record, signed *pb.Signed) *Record {
 	copy(sealing[:], r.GetSealingKey()) // all of it, or there is none
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
-		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Signed: signed, tag: tagOf(certs.ID(r.GetId())),
+		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(), Signed: signed, tag: tagOf(certs.ID(r.GetId())),
 		tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }

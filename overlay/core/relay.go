@@ -76,6 +76,7 @@ func (c *Core) Route(now time.Duration, to certs.ID, number uint64, sealed []byt
 	if parts == 0 || parts > pb.MaxParts || to == c.cfg.ID || !known {
 		return 0
 	}
+	c.stay()
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
 		if !c.sendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{

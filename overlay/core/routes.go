@@ -59,7 +59,7 @@ func (c *Core) setHops(e *entry, from *link, hops uint32) {
 
 // reroute has the neighbours told if the distance has changed.
 func (c *Core) reroute(e *entry) {
-	if !e.stale && e != c.self && !e.buried() && c.distance(e) != e.told {
+	if !e.stale && e != c.self && !e.isGuest() && !e.buried() && c.distance(e) != e.told {
 		e.stale = true
 		c.stale = append(c.stale, e)
 	}

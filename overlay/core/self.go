@@ -14,7 +14,7 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	key := c.cfg.Identity.Key()
 	record := &pb.Record{
 		Type: state, Id: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network,
-		Epoch: c.cfg.Epoch, Seq: seq,
+		Epoch: c.cfg.Epoch, Seq: seq, Visitor: c.visit.self,
 	}
 	if state == pb.AnnouncementType_JOIN {
 		addresses, observed := c.reachable()

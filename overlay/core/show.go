@@ -71,6 +71,7 @@ func (c *Core) becomeReady() {
 	}
 	c.ready, c.accepted = true, true
 	c.lastHeard = c.now
+	c.visit.until = c.now + visitFor
 	c.out.Events = append(c.out.Events, Ready{})
 	if len(c.cfg.Members) > 0 {
 		return // they have been there for long

@@ -74,6 +74,7 @@ type node struct {
 	nat      simNAT
 	newer    bool // of a version to come, see sim_newer_test.go
 	epoch    uint64
+	visitor  bool
 	process  *process   // nil: down
 	runs     []*process // all that ever ran
 	disk     disk

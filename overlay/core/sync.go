@@ -56,7 +56,7 @@ func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 	}
 	var part []*entry
 	for len(rest) > 0 && len(part) < maxAnswer {
-		if !rest[0].missing {
+		if rest[0].public() {
 			part = append(part, rest[0])
 		}
 		rest = rest[1:]
@@ -141,7 +141,7 @@ func (c *Core) askVersions(l *link) {
 		}
 		request.Buckets = append(request.Buckets, i)
 		for _, e := range bucket {
-			if !e.missing {
+			if e.public() {
 				request.Versions = append(request.Versions, e.versionHash())
 			}
 		}
@@ -165,7 +165,7 @@ func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 	for _, b := range m.GetBuckets() {
 		for _, e := range c.table.bucket(int(b), int(m.GetOf())) {
 			switch i, ok := slices.BinarySearch(theirs, e.versionHash()); {
-			case e.missing: // as if we did not have it
+			case !e.public(): // as if we did not have it
 			case ok:
 				wanted[i] = false
 			default:
@@ -247,7 +247,7 @@ func (c *Core) sendWanted(l *link, wants []uint64) {
 	slices.Sort(wants)
 	for _, i := range p.differ[:p.asked] {
 		for _, e := range c.table.bucket(int(i), p.of) {
-			if _, ok := slices.BinarySearch(wants, e.versionHash()); ok && !e.missing {
+			if _, ok := slices.BinarySearch(wants, e.versionHash()); ok && e.public() {
 				c.announceTo(l, e)
 			}
 		}

@@ -42,7 +42,7 @@ type witness struct {
 // inquire begins an inquiry; nil if one is under way or there are too many. Of
 // somebody lost it serves those who do not believe that yet.
 func (c *Core) inquire(e *entry, urgent bool) *inquiry {
-	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || e == c.self || c.leaving {
+	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || e == c.self || e.isGuest() || c.visit.self || c.leaving {
 		return nil
 	}
 	q := &inquiry{subject: e, about: e.version(), began: c.now, urgent: urgent, number: c.cfg.Rand.Uint64(), fresh: -freshWithin}
@@ -208,7 +208,7 @@ func (c *Core) askStrangers(q *inquiry) {
 	}
 	q.rounds++
 	isStranger := func(e *entry) bool {
-		return e.alive() && e != c.self && e != q.subject && c.inquiryFor(e) == nil &&
+		return e.alive() && e != c.self && !e.isGuest() && e != q.subject && c.inquiryFor(e) == nil &&
 			!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
 	}
 	for i := range enoughWitnesses {

@@ -33,9 +33,10 @@
 //
 // starts a process with the flags of the command line, and waits for nothing.
 // What the flags leave open is added: --json (typed lines with -text), --id NAME,
-// --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id and -no-state
-// leave those two out. "-join NAME" stands for the address of that peer, running
-// or gone, and waits until it is known; "-join NAME,NAME" for several. A peer that has ended can be started
+// --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id, -no-state and
+// -no-listen leave these out. "-join NAME" stands for the address of that peer, running
+// or gone, and waits until it is known; "-join NAME,NAME" for several. A peer that has
+// ended can be started
 // again: it finds its state directory, and begins with no events.
 //
 //	type NAME LINE             write a line to the peer's standard input

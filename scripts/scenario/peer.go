@@ -31,7 +31,7 @@ type flags struct {
 	words []string
 	given map[string]bool // long names
 	// The harness's own words.
-	noID, noState bool
+	noID, noState, noListen bool
 }
 
 // aliases are the names of flags that the harness looks at.
@@ -53,6 +53,9 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 			continue
 		case word == "--no-state" || word == "-no-state":
 			f.noState = true
+			continue
+		case word == "--no-listen" || word == "-no-listen":
+			f.noListen = true
 			continue
 		case !strings.HasPrefix(word, "-"):
 			f.words = append(f.words, word)
@@ -119,7 +122,7 @@ func (s *scenario) start(args []string) error {
 	if !f.given["state-dir"] && !f.noState && !f.noID {
 		words = append(words, "--state-dir", p.dir)
 	}
-	if !f.given["listen"] {
+	if !f.given["listen"] && !f.noListen {
 		if p.fixed == "" && (text || s.isCut(p)) {
 			if p.fixed, err = freeAddress(); err != nil {
 				return err

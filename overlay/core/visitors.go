@@ -1,0 +1,120 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// A visitor keeps no identity, so nobody will look for it once it has gone: a script that
+// says a line and leaves. It is announced to nobody. Its door, and whom it speaks to, hold
+// it as a guest: an entry that their users see come and go as any other, and of which they
+// tell nobody: no flood, table, digest, distance or list of neighbours has it, and only the
+// visitor itself can say that it is one. It hears what is flooded from those whose guest it
+// is, and is nobody's neighbour.
+//
+//	visitor                       door                     everyone else
+//	   | HandshakeStart(visitor) -->|                           |
+//	   |<-- table, announcements, broadcasts                    |
+//	   | JOIN, when it stays ------>|-------------------------->|  flooded
+//
+// It stays when it is still here after a while, as soon as it broadcasts, when what it
+// sends can't go directly, and when somebody comes in through it. Then it says so by a new
+// record, over all its links, and is a member as any other; so everybody is shown that it
+// has joined before it is shown anything that it says.
+const (
+	visitFor = 2 * time.Second // a guess: a script that says a line and leaves is gone by then
+	// guestSilent is how long a guest may be silent before it is taken to be gone: nobody
+	// else can be asked. A guess: as long as it takes to believe that nobody is heard.
+	guestSilent = isolatedAfter
+)
+
+// visit is what a core has to do with visitors.
+type visit struct {
+	self   bool          // we are one
+	until  time.Duration // then we stay; 0: not ready yet
+	stayed time.Duration // when we did
+	guests []guest
+}
+
+// guest is a visitor that has a link to us, or had one just now.
+type guest struct {
+	entry *entry
+	heard time.Duration
+}
+
+// isGuest says that the entry is of a visitor, of whom nobody else is told.
+func (e *entry) isGuest() bool { return e.record.Visitor }
+
+// public says that others are told of an entry.
+func (e *entry) public() bool { return !e.missing && !e.isGuest() }
+
+// isGuest says that at the other end of the link is a visitor.
+func (l *link) isGuest() bool { return l.entry != nil && l.entry.isGuest() }
+
+// credible says that an announcement of a visitor is its own; all others are. Nobody can
+// show somebody to a single peer by calling it a visitor of it.
+func (n *news) credible(from *link) bool {
+	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
+}
+
+// stay makes a member of a visitor.
+func (c *Core) stay() {
+	if !c.visit.self || c.leaving || c.ended {
+		return
+	}
+	c.visit.self, c.visit.stayed = false, c.now
+	c.note(Debug, "stays, and is announced to all")
+	c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
+	c.aloneSince = c.now
+	for _, l := range c.links {
+		if l.state == linkUp {
+			c.announceTo(l, c.self)
+		}
+	}
+	for _, l := range c.links {
+		if l.state == linkUp && !l.quiet && !l.isGuest() && c.degree() < wantNeighbours {
+			c.askNeighbour(l, false)
+		}
+	}
+}
+
+// checkVisits has us stay when it is time, and drops guests that are not heard any more.
+// A guest that lives and has lost its link says soon that it stays.
+func (c *Core) checkVisits() {
+	if c.visit.self && c.ready {
+		if c.now >= c.visit.until || c.linksUp() == 0 {
+			c.stay()
+		} else {
+			c.wake(c.visit.until)
+		}
+	}
+	guests := c.visit.guests
+	c.visit.guests = nil
+	for _, g := range guests {
+		e := g.entry
+		if !e.isGuest() || e.buried() || c.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e {
+			continue
+		}
+		patience := guestSilent + c.leniency()
+		if l := c.linkTo(e.record.Key); l != nil {
+			g.heard = max(g.heard, l.heard)
+			patience += l.slowness()
+		}
+		if c.doubtful() || c.now-g.heard < patience {
+			c.visit.guests = append(c.visit.guests, g)
+			continue
+		}
+		c.note(Debug, "a visitor is not heard any more", "peer", string(e.record.ID))
+		c.evict(e)
+		c.refresh(e.record.ID)
+	}
+}
+
+// welcome notes a guest, or that one stays.
+func (c *Core) welcome(e *entry) {
+	if e.isGuest() && !e.buried() && !slices.ContainsFunc(c.visit.guests, func(g guest) bool { return g.entry == e }) {
+		c.visit.guests = append(c.visit.guests, guest{e, c.now})
+	}
+}
