@@ -37,7 +37,8 @@ Who you are:
                            and its undelivered messages
       --state-dir DIR      the state directory, where it keeps them (default:
                            quicpeer/ID in the user's state directory). With neither
-                           --id nor --state-dir it keeps nothing
+                           --id nor --state-dir it keeps nothing; without --listen
+                           as well it is a visitor, announced to all if it stays
 
 Input and output:
       --json               one JSON object a line, in and out

@@ -41,7 +41,7 @@ func (n *Node) whyAway(to certs.ID) string {
 		}
 		return n.guess.why
 	}
-	names := n.names()
+	names := n.metNames()
 	n.mu.Unlock()
 	if near := nearestName(to, names); near != "" {
 		g.why += "; did you mean " + near + "?"
@@ -58,8 +58,8 @@ type name struct {
 	here bool
 }
 
-// names are the IDs that were met. n.mu is held.
-func (n *Node) names() []name {
+// metNames are the IDs that were met. n.mu is held.
+func (n *Node) metNames() []name {
 	list := make([]name, 0, min(len(n.known), maxNear))
 	for id := range n.known {
 		if len(list) == maxNear {

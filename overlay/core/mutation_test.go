@@ -176,7 +176,7 @@ var mutations = []mutation{
 	{"the log has each time that a peer breaks the protocol", "offences.go", "f.why == why || f.many >= offencesTold", "false", "TestBrokenDoor"},
 	{"a table that comes is not waited for", "join.go", "!c.tableComes()", "true", "TestTableTakesItsTime"},
 	{"one door's word is the end", "join.go", "!open || c.now >= c.heldBy", "true", "TestDoorSaysDuplicate"},
-	{"the missing are in the digest", "digest.go", "if !e.missing {\n\t\t\tb = e.appendVersion(b[:0])\n\t\t\th.Write(b)\n\t\t};",
+	{"the missing are in the digest", "digest.go", "if e.public() {\n\t\t\tb = e.appendVersion(b[:0])\n\t\t\th.Write(b)\n\t\t};",
 		"b = e.appendVersion(b[:0])\n\t\t\th.Write(b);", "TestMissingIsOurs"},
 
 	// Over others, and in custody.
