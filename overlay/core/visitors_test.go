@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -33,8 +34,9 @@ func (r *rig) guest(identity uint64, id string) LinkID {
 // tells lists the links that frames of the last input tell of a peer, in whatever way.
 func (r *rig) tells(id string) []LinkID {
 	var list []LinkID
-	for _, f := range r.out.Frames {
-		if bytes.Contains(f.Data, []byte(id)) {
+	for i, m := range r.frames() {
+		f := r.out.Frames[i]
+		if bytes.Contains(f.Data, []byte(id)) || slices.Contains(m.GetRoutes().GetPeers(), shortTag(tagOf(certs.ID(id)))) {
 			list = append(list, f.Link)
 		}
 	}
