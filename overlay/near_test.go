@@ -14,7 +14,7 @@ func TestNearestName(t *testing.T) {
 		for _, id := range met {
 			n.known[id] = known{}
 		}
-		return nearestName(to, n.names())
+		return nearestName(to, n.metNames())
 	}
 	for to, want := range map[certs.ID]string{"alcie": "alice", "ALICE": "alice", "somebody": "", "bbo": "bob"} {
 		if got := near(to, "alice", "bob", "carol"); got != want {
