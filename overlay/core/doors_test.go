@@ -282,6 +282,29 @@ func TestBrokenDoor(t *testing.T) {
 	}
 }
 
+// TestDoorIsLost: the link to a good door ends before its table has come. It is dialled again,
+// though a door that never sends its table is linked.
+func TestDoorIsLost(t *testing.T) {
+	r, _, second := letIn(t, nil)
+	r.c.Disconnected(r.now, second, false, "the peer is silent")
+	r.drain()
+	for dials := r.out.Dials; len(dials) == 0; dials = r.out.Dials {
+		if r.pass(tickEvery); r.now > 2*time.Second {
+			t.Fatal("it is not dialled again")
+		}
+	}
+	second = r.welcome(r.out.Dials[0].ID, 2)
+	for !r.asksTable(second) {
+		if r.pass(tickEvery); r.now > 4*time.Second {
+			t.Fatal("it is not asked for its table")
+		}
+	}
+	r.receive(second, &pb.SyncReply{Done: true, Announcements: inOrder(3)})
+	if !isReady(r) {
+		t.Error("not ready")
+	}
+}
+
 // TestDoorSaysDuplicate: one door says that our ID is in use, by a record that it has just
 // made. Another one lets us in.
 func TestDoorSaysDuplicate(t *testing.T) {

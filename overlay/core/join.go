@@ -73,6 +73,9 @@ func (c *Core) isTried(t *target, alone bool) bool {
 	case t.key != (certs.PublicKey{}): // a door among others
 		return alone || !c.ready && !t.reached
 	}
+	if !c.ready && t.broken > 0 && c.linkTo(t.peerKey) == nil {
+		return true // we have no table yet, and another door may have none for us
+	}
 	return alone || !t.reached && (!c.ready || t.failures < givenTries)
 }
 
