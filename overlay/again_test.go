@@ -142,14 +142,15 @@ func TestSenderBeginsAgain(t *testing.T) {
 						_ = stream.CloseWrite()
 						return
 					}
+					if err != nil || most == 0 {
+						stream.Cancel(transport.CodeAgain)
+						cut.cutOff()
+						return
+					}
 					m := frame.GetMessage()
 					p := delivery.PositionOf(m)
-					refused := err == nil && first && !cut.admits(p, taken)
-					if cutting := most == 0; err != nil || refused || cutting {
+					if first && !cut.admits(p, taken) {
 						stream.Cancel(transport.CodeAgain)
-						if !refused {
-							cut.cutOff()
-						}
 						return
 					}
 					if taken.Before(p) {
