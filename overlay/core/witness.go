@@ -225,20 +225,6 @@ func (c *Core) askStrangers(q *inquiry) {
 	}
 }
 
-// pickHeard is pick among those whom we hear.
-func (c *Core) pickHeard(ok func(*entry) bool) *entry {
-	var heard []*entry
-	for _, l := range c.links {
-		if l.state == linkUp && c.now-l.heard <= freshWithin+l.slowness() && l.entry != nil && ok(l.entry) {
-			heard = append(heard, l.entry)
-		}
-	}
-	if len(heard) == 0 {
-		return nil
-	}
-	return heard[c.cfg.Rand.IntN(len(heard))]
-}
-
 // askAll asks the witnesses that have not said anything: some, then all.
 func (c *Core) askAll(q *inquiry) {
 	q.nextRound = c.now + witnessRound
