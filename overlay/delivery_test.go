@@ -95,7 +95,7 @@ func TestLetterInOurOwnName(t *testing.T) {
 		mal := certs.NewIdentity(bytes.Repeat([]byte{66}, 32))
 		a := delivery.Author{ID: "bob", Identity: mal, Network: bob.cfg.Network}
 		m := &delivery.Outgoing{Position: delivery.Position{Epoch: 1, Counter: 1}, Body: "I am you", SentAt: time.Now()}
-		p := core.MessagePrefix(mal.Key(), 1)
+		p := core.MessagePrefix(mal.Key(), 1, 0)
 		copy(m.ID[:8], p[:])
 		m.ID[15] = 1
 		sealed, err := a.SealMessages(delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}, []*delivery.Outgoing{m}, delivery.Position{})
@@ -120,7 +120,7 @@ func TestEarlyLettersAreBounded(t *testing.T) {
 			a := delivery.Author{ID: certs.ID(fmt.Sprint("m", i)), Identity: mal, Network: bob.cfg.Network}
 			for j := range 2 {
 				m := &delivery.Outgoing{Position: delivery.Position{Epoch: 1, Counter: uint64(10 + j)}, Body: body[:len(body)-100], SentAt: time.Now()}
-				p := core.MessagePrefix(mal.Key(), 1)
+				p := core.MessagePrefix(mal.Key(), 1, 0)
 				copy(m.ID[:8], p[:])
 				m.ID[15] = byte(10 + j)
 				sealed, err := a.SealMessages(delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}, []*delivery.Outgoing{m}, delivery.Position{Epoch: 1, Counter: 9})

@@ -135,6 +135,8 @@ type peer struct {
 	t    *testing.T
 	done chan struct{} // closed when Events has ended; nil before listen
 	dead *atomic.Bool  // a write of its disk was the end of its process; may be nil
+	// putBack: its memory was put back, and it uses numbers again.
+	putBack bool
 
 	mu      sync.Mutex
 	events  []Event

@@ -127,7 +127,7 @@ func TestHostileMembers(t *testing.T) {
 		}})
 	}
 	broadcast := func(s *stranger, change func(*pb.BroadcastContent)) {
-		prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch)
+		prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)
 		c := &pb.BroadcastContent{
 			Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, 0, 1), Sender: "mallory", Key: s.key(), Content: "x",
 		}
@@ -185,7 +185,7 @@ func TestHostileMembers(t *testing.T) {
 			bob := s.knows("bob")
 			r, _ := pb.ParseRecord(bob)
 			broadcast(s, func(c *pb.BroadcastContent) {
-				prefix := core.MessagePrefix([32]byte(r.GetKey()), r.GetEpoch())
+				prefix := core.MessagePrefix([32]byte(r.GetKey()), r.GetEpoch(), r.GetNonce())
 				copy(c.Id, prefix[:])
 				c.Sender, c.Key = "bob", r.GetKey()
 			})

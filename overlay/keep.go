@@ -132,7 +132,7 @@ func (n *Node) loadMessage(key, value []byte) error {
 	m := s.GetMessage()
 	to := certs.ID(m.GetReceiver())
 	out := &delivery.Outgoing{
-		Position: delivery.PositionOf(m), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
+		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: time.Unix(0, m.GetSentAt()), Taken: n.uptime.taken(s.GetTaken()), Stored: true, Waits: fromBefore,
 	}
 	if out.Cancelled = len(key) > keySize; out.Cancelled {
@@ -226,7 +226,7 @@ func (n *Node) noteHandled(it item) {
 	case it.settled != nil:
 		n.forget(it.settled)
 	case it.author != certs.PublicKey{}:
-		n.noteShown(broadcastMark(it.author), it.position, func() {})
+		n.noteShown(broadcastMark(it.author), it.stamp, func() {})
 	}
 }
 
@@ -236,12 +236,17 @@ func broadcastMark(author certs.PublicKey) certs.PublicKey {
 	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
 }
 
+// stampOfBroadcast is what is noted of a broadcast.
+func stampOfBroadcast(b core.Broadcasted) delivery.Stamp {
+	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: b.Epoch, Counter: b.Number}, Nonce: b.Nonce}}
+}
+
 // shownBroadcasts is how many broadcasts were shown in earlier runs, of peers that were met.
 func (n *Node) shownBroadcasts() map[core.ShownBroadcasts]uint64 {
 	shown := make(map[core.ShownBroadcasts]uint64)
 	for _, k := range n.known {
-		if mark, ok := n.marks[broadcastMark(k.key)]; ok {
-			shown[core.ShownBroadcasts{Author: k.key, Epoch: mark.Epoch}] = mark.Counter
+		for _, r := range n.marks[broadcastMark(k.key)].Runs {
+			shown[core.ShownBroadcasts{Author: k.key, Epoch: r.Epoch, Nonce: r.Nonce}] = r.Counter
 		}
 	}
 	return shown
@@ -250,22 +255,35 @@ func (n *Node) shownBroadcasts() map[core.ShownBroadcasts]uint64 {
 // shownBefore is what is remembered of a sender from earlier runs. n.mu is held.
 func (n *Node) shownBefore(key certs.PublicKey) delivery.Inbox {
 	mark := n.marks[key]
+	var runs []delivery.Run
+	for _, r := range mark.Runs {
+		runs = append(runs, delivery.Run{Position: delivery.Position(r.Position), Nonce: r.Nonce})
+	}
 	var gaps []delivery.Gap
 	for _, g := range mark.Gaps {
 		gaps = append(gaps, delivery.Gap{From: delivery.Position(g.From), To: delivery.Position(g.To)})
 	}
-	return delivery.NewInbox(delivery.Position(mark.Position), gaps)
+	return delivery.NewInbox(runs, mark.Hash, gaps)
 }
 
-// noteShown notes that the messages of a sender up to p have been shown, and calls done
+// markOf is the reverse, of a sender with whom nothing is going on.
+func markOf(in *delivery.Inbox) store.Mark {
+	m := store.Mark{Hash: in.Hash(), Gaps: storedGaps(in.Gaps())}
+	for _, r := range in.Runs() {
+		m.Runs = append(m.Runs, storedRun(r))
+	}
+	return m
+}
+
+// noteShown notes that the messages of a sender up to one have been shown, and calls done
 // when that is safe.
-func (n *Node) noteShown(key certs.PublicKey, p delivery.Position, done func()) {
+func (n *Node) noteShown(key certs.PublicKey, s delivery.Stamp, done func()) {
 	if n.store == nil {
 		done()
 		return
 	}
 	n.noting.Add(1)
-	n.store.Note(key, store.Position(p), func(err error) {
+	n.store.Note(key, store.Shown{Run: storedRun(s.Run), Hash: s.Hash}, func(err error) {
 		if err != nil {
 			n.fail(err)
 		} else {
@@ -282,13 +300,17 @@ func (n *Node) noteGaps(key certs.PublicKey, gaps []delivery.Gap, done func()) {
 		done()
 		return
 	}
-	n.store.SetGaps(key, store.Mark{Gaps: storedGaps(gaps)}, func(err error) {
+	n.store.SetGaps(key, storedGaps(gaps), func(err error) {
 		if err != nil {
 			n.fail(err)
 			return
 		}
 		done()
 	})
+}
+
+func storedRun(r delivery.Run) store.Run {
+	return store.Run{Position: store.Position(r.Position), Nonce: r.Nonce}
 }
 
 func storedGaps(gaps []delivery.Gap) []store.Gap {

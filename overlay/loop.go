@@ -8,7 +8,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
 )
 
 // goodbyeTime bounds the wait for the last links at the end: a link closes
@@ -139,6 +138,7 @@ func (n *Node) apply(out core.Effects) {
 			n.fail(err)
 			return
 		}
+		n.ids.begin(n.Key(), out.Epoch)
 	}
 	for _, w := range out.Custody {
 		n.keep(w)
@@ -223,7 +223,7 @@ func (n *Node) happened(event core.Event) {
 		if err := n.cfg.State.EnterNetwork(n.cfg.Network); err != nil {
 			n.fail(err)
 		}
-		n.setPrefix()
+		n.ids.begin(n.Key(), n.core.Epoch())
 		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr())})
 	case core.Joined:
 		n.queue.push(PeerJoined(e))
@@ -243,7 +243,7 @@ func (n *Node) happened(event core.Event) {
 		if e.Direct {
 			m.Path = PathDirect
 		}
-		if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), delivery.Position{Epoch: e.Epoch, Counter: e.Number}) {
+		if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
 			n.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 		}
 	}

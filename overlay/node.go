@@ -30,6 +30,7 @@ import (
 	"cmp"
 	"context"
 	crand "crypto/rand"
+	"encoding/binary"
 	"errors"
 	"iter"
 	"log/slog"
@@ -81,10 +82,8 @@ type Node struct {
 	ended  chan struct{} // closed when the loop has ended
 	wg     sync.WaitGroup
 
-	prefix  [8]byte // of message IDs
-	epoch   uint64  // of this run, once it is in the network
-	counter atomic.Uint64
-	held    atomic.Int64 // bytes in all outboxes
+	ids  messageIDs
+	held atomic.Int64 // bytes in all outboxes
 
 	store       *store.Store // nil: nothing is kept
 	uptime      uptime
@@ -199,10 +198,13 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	var near []netip.Prefix
 	n.own, near = ownAddresses(endpoint.Addr())
 	var seed [32]byte
+	var nonce [8]byte
 	crand.Read(seed[:]) // never fails, see crypto/rand
+	crand.Read(nonce[:])
+	n.ids.nonce = binary.BigEndian.Uint64(nonce[:])
 	n.core = core.New(core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
-		Addresses: n.own, Near: near, Epoch: epoch, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		Addresses: n.own, Near: near, Epoch: epoch, Nonce: n.ids.nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
 		Rand: rand.New(rand.NewChaCha8(seed)),
 	}, n.now())
@@ -397,10 +399,4 @@ func (n *Node) isLeaving() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.leaving
-}
-
-// setPrefix fixes how message IDs of this run begin.
-func (n *Node) setPrefix() {
-	n.epoch = n.core.Epoch()
-	n.prefix = core.MessagePrefix(n.Key(), n.epoch)
 }

@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"encoding/binary"
 	"sync"
 	"time"
 
@@ -52,12 +51,9 @@ func (n *Node) forgetOutbox(o *outbox) {
 
 // newMessage gives a message its ID and position.
 func (n *Node) newMessage(body, ref string) *delivery.Outgoing {
-	counter := n.counter.Add(1)
-	return &delivery.Outgoing{
-		Position: delivery.Position{Epoch: n.epoch, Counter: counter},
-		ID:       MessageID(binary.BigEndian.AppendUint64(n.prefix[:], counter)),
-		Body:     body, Ref: ref, SentAt: time.Now(), Taken: n.now(),
-	}
+	m := n.ids.next()
+	m.Body, m.Ref, m.SentAt, m.Taken = body, ref, time.Now(), n.now()
+	return m
 }
 
 func (n *Node) existingOutbox(to certs.ID) *outbox {
@@ -115,7 +111,7 @@ func (n *Node) stop() {
 	n.flushStore()
 	for _, o := range n.allOutboxes() {
 		for _, m := range o.close() {
-			if m.Epoch == n.epoch {
+			if m.Nonce == n.ids.nonce {
 				n.undelivered++
 			}
 			if n.store == nil {

@@ -41,12 +41,12 @@ type queue struct {
 
 // item is an event and what follows when it has been handled.
 type item struct {
-	event    Event
-	position delivery.Position  // of a message
-	author   certs.PublicKey    // of a broadcast
-	sender   *sender            // whom a receipt is due to; nil: none
-	key      certs.PublicKey    // of the peer that a PeerLeft is about
-	settled  *delivery.Outgoing // a message of ours of which this is the last word
+	event   Event
+	stamp   delivery.Stamp     // of a message
+	author  certs.PublicKey    // of a broadcast
+	sender  *sender            // whom a receipt is due to; nil: none
+	key     certs.PublicKey    // of the peer that a PeerLeft is about
+	settled *delivery.Outgoing // a message of ours of which this is the last word
 }
 
 func newQueue() *queue {
@@ -90,14 +90,14 @@ func (q *queue) pushItem(it item) {
 }
 
 // pushBroadcast adds a broadcast; false says that it was dropped.
-func (q *queue) pushBroadcast(m Message, author certs.PublicKey, p delivery.Position) bool {
+func (q *queue) pushBroadcast(m Message, author certs.PublicKey, p delivery.Stamp) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
-	q.add(item{event: m, author: author, position: p})
+	q.add(item{event: m, author: author, stamp: p})
 	return true
 }
 
@@ -106,7 +106,7 @@ func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
 // pushMessage adds a direct message. It waits for room, and for its sender to
 // have joined; false says that ctx or the queue ended meanwhile.
-func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Position) bool {
+func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Stamp) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.wait(ctx, func() bool { return q.fits(m) && q.here(m.From, from.key) }) {
@@ -118,7 +118,7 @@ func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p deli
 
 // tryMessage is pushMessage without waiting. One that was kept by others is shown
 // although its sender is not here.
-func (q *queue) tryMessage(m Message, from *sender, p delivery.Position, kept bool) bool {
+func (q *queue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
@@ -139,10 +139,10 @@ func (q *queue) here(id certs.ID, key certs.PublicKey) bool {
 	return present && held == key
 }
 
-func (q *queue) addMessage(m Message, from *sender, p delivery.Position) {
+func (q *queue) addMessage(m Message, from *sender, p delivery.Stamp) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.add(item{event: m, position: p, sender: from})
+	q.add(item{event: m, stamp: p, sender: from})
 }
 
 // waitOwn waits until the program has handled enough of its own events.
@@ -230,7 +230,7 @@ func (q *queue) handled(it item) {
 	q.changed.Broadcast()
 	q.mu.Unlock()
 	if it.sender != nil {
-		it.sender.handle(it.position)
+		it.sender.handle(it.stamp)
 	}
 }
 

@@ -22,6 +22,7 @@ type inbox struct {
 	wake     chan struct{} // more of the sender's messages are safe
 
 	epoch  uint64 // of the last message
+	nonce  uint64
 	prefix [8]byte
 	cut    interruption
 }
@@ -31,6 +32,7 @@ type inbox struct {
 type receipt struct {
 	stream  *transport.Stream
 	message *pb.Message // without its content
+	refused string      // why, if it is
 	end     bool
 }
 
@@ -112,11 +114,12 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 		if first && !in.cut.admits(delivery.PositionOf(m), in.sender.taken()) {
 			return errNotAgain
 		}
-		if !in.sender.take(in.link.used.ctx, m, in.link.peer) {
+		refused, ok := in.sender.take(in.link.used.ctx, m, in.link.peer)
+		if !ok {
 			return errEnded
 		}
 		m.Content = "" // it may have to wait for long
-		if err := in.due(receipt{stream: stream, message: m}); err != nil {
+		if err := in.due(receipt{stream: stream, message: m, refused: refused}); err != nil {
 			return err
 		}
 	}
@@ -139,16 +142,16 @@ func (in *inbox) judge(m *pb.Message) error {
 		return fmt.Errorf("a message for another peer: %s", m.GetReceiver())
 	case m.GetEpoch() > in.link.epoch:
 		return fmt.Errorf("a message of a run that is to come")
-	case [8]byte(m.GetId()[:8]) != in.prefixOf(m.GetEpoch()):
+	case [8]byte(m.GetId()[:8]) != in.prefixOf(m.GetEpoch(), m.GetNonce()):
 		return fmt.Errorf("a message ID of another run or peer")
 	}
 	return nil
 }
 
 // prefixOf is how the IDs of a run of the peer begin.
-func (in *inbox) prefixOf(epoch uint64) [8]byte {
-	if in.epoch != epoch {
-		in.epoch, in.prefix = epoch, core.MessagePrefix(in.link.key, epoch)
+func (in *inbox) prefixOf(epoch, nonce uint64) [8]byte {
+	if in.epoch != epoch || in.nonce != nonce || in.prefix == [8]byte{} {
+		in.epoch, in.nonce, in.prefix = epoch, nonce, core.MessagePrefix(in.link.key, epoch, nonce)
 	}
 	return in.prefix
 }
@@ -199,10 +202,10 @@ func (in *inbox) writeReceipts() {
 			_ = stream.CloseWrite()
 			continue
 		}
-		answer, safe := in.sender.receipt(r.message)
-		if !safe {
+		answer := in.sender.receipt(r)
+		if answer == nil {
 			flush()
-			if answer = in.awaitSafe(r.message); answer == nil {
+			if answer = in.awaitSafe(r); answer == nil {
 				continue // the link has ended; the rest is drained
 			}
 		}
@@ -215,10 +218,10 @@ func (in *inbox) writeReceipts() {
 
 // awaitSafe waits until the message has been shown and that is safe, and returns its
 // receipt; nil is the end of the link.
-func (in *inbox) awaitSafe(m *pb.Message) *pb.Receipt {
+func (in *inbox) awaitSafe(r receipt) *pb.Receipt {
 	for {
-		if r, safe := in.sender.receipt(m); safe {
-			return r
+		if answer := in.sender.receipt(r); answer != nil {
+			return answer
 		}
 		select {
 		case <-in.wake:

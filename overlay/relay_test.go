@@ -164,7 +164,7 @@ func TestHostileLetters(t *testing.T) {
 		// By mallory in alice's name: under its own key, and with a message ID of alice's.
 		forger := delivery.Author{ID: "alice", Identity: mallory, Network: author.Network}
 		own := message("forged")
-		prefix := core.MessagePrefix(mallory.Key(), own.Epoch)
+		prefix := core.MessagePrefix(mallory.Key(), own.Epoch, own.Nonce)
 		copy(own.ID[:8], prefix[:])
 		if open(seal(forger, toBob, own)) == nil {
 			t.Error("a letter in alice's name under another key is taken")

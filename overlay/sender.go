@@ -74,7 +74,7 @@ func (n *Node) forgetSender() bool {
 
 // keepMark remembers how far the messages of a sender were shown. n.mu is held.
 func (n *Node) keepMark(key certs.PublicKey, mark store.Mark) {
-	if mark.Position == (store.Position{}) && len(mark.Gaps) == 0 {
+	if len(mark.Runs)+len(mark.Gaps) == 0 {
 		return
 	}
 	for old := range n.marks {
@@ -90,8 +90,7 @@ func (n *Node) keepMark(key certs.PublicKey, mark store.Mark) {
 func (s *sender) forgettable() (store.Mark, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mark := store.Mark{Position: store.Position(s.inbox.Shown()), Gaps: storedGaps(s.inbox.Gaps())}
-	return mark, len(s.wakes) == 0 && s.inbox.Idle()
+	return markOf(&s.inbox), len(s.wakes) == 0 && s.inbox.Idle()
 }
 
 // early counts what waits of this sender among that of all. s.mu is held.
@@ -101,25 +100,26 @@ func (s *sender) early() {
 	s.counted = held
 }
 
-// take puts a direct message into the queue unless it is a repeat; it waits for room.
-// False is the end of ctx.
-func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) bool {
+// take puts a direct message into the queue if it is fresh; it waits for room. If it is
+// refused it returns why. False is the end of ctx.
+func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) (refused string, ok bool) {
+	stamp := delivery.StampOf(m)
 	select {
 	case s.taking <- struct{}{}:
 	case <-ctx.Done():
-		return false
+		return "", false
 	}
 	defer func() { <-s.taking }()
-	p := delivery.PositionOf(m)
-	if !s.fresh(p) {
-		return true
+	fresh, refused := s.judge(stamp)
+	if !fresh {
+		return refused, true
 	}
-	if !s.node.queue.pushMessage(ctx, s.message(m, from, PathDirect), s, p) {
-		return false
+	if !s.node.queue.pushMessage(ctx, s.message(m, from, PathDirect), s, stamp) {
+		return "", false
 	}
-	s.took(p)
+	s.took(stamp)
 	s.takeHeld()
-	return true
+	return "", true
 }
 
 func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
@@ -129,10 +129,14 @@ func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
 	}
 }
 
-func (s *sender) fresh(p delivery.Position) bool {
+// judge is delivery.Inbox.Judge.
+func (s *sender) judge(stamp delivery.Stamp) (fresh bool, refused string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.inbox.Fresh(p)
+	if fresh, refused = s.inbox.Judge(stamp); refused != "" {
+		s.node.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
+	}
+	return fresh, refused
 }
 
 // taken is how far messages have been taken.
@@ -142,12 +146,10 @@ func (s *sender) taken() delivery.Position {
 	return s.inbox.Taken()
 }
 
-func (s *sender) took(p delivery.Position) {
+func (s *sender) took(stamp delivery.Stamp) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inbox.Take(p) {
-		s.node.noteGaps(s.key, s.inbox.Gaps(), func() {})
-	}
+	s.inbox.Take(stamp)
 }
 
 // offer takes a parcel that has come over others, if it can be taken without waiting;
@@ -189,18 +191,20 @@ func (s *sender) takeHeld() {
 // takeParcel puts the messages of a parcel into the queue, and has receipts sent
 // when they are due.
 func (s *sender) takeParcel(p *delivery.Parcel) {
-	for _, m := range p.Messages {
-		at := delivery.PositionOf(m)
-		if !s.fresh(at) {
+	for i, m := range p.Messages {
+		stamp := delivery.StampOf(m)
+		fresh, refused := s.judge(stamp)
+		if !fresh {
+			p.Refuse(i, refused)
 			continue
 		}
-		if !s.node.queue.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, at, p.Deposit != nil) {
+		if !s.node.queue.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, stamp, p.Deposit != nil) {
 			s.mu.Lock()
 			s.inbox.Postpone(s.node.now())
 			s.mu.Unlock()
 			return // the rest comes again
 		}
-		s.took(at)
+		s.took(stamp)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,25 +218,21 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.node.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: s.inbox.Receipts(p)})
+	s.node.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
 }
 
-// handle notes that the program has handled the messages up to p: in the state
+// handle notes that the program has handled the messages up to one: in the state
 // directory first, where there is one.
-func (s *sender) handle(p delivery.Position) {
-	s.node.noteShown(s.key, p, func() { s.safe(p) })
+func (s *sender) handle(stamp delivery.Stamp) {
+	s.node.noteShown(s.key, stamp, func() { s.safe(stamp) })
 }
 
 // safe gives the receipts for messages that have been shown, now that no crash makes
 // us forget that.
-func (s *sender) safe(p delivery.Position) {
+func (s *sender) safe(stamp delivery.Stamp) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	due, changed := s.inbox.Show(p)
-	if changed {
-		s.node.noteGaps(s.key, s.inbox.Gaps(), func() {})
-	}
-	for _, parcel := range due {
+	for _, parcel := range s.inbox.Show(stamp) {
 		s.answer(parcel)
 	}
 	for in := range s.wakes {
@@ -243,15 +243,14 @@ func (s *sender) safe(p delivery.Position) {
 	}
 }
 
-// receipt is the answer to a direct message that was taken; false says that it is not
-// due yet.
-func (s *sender) receipt(m *pb.Message) (*pb.Receipt, bool) {
+// receipt is the answer to a direct message; nil says that it is not due yet.
+func (s *sender) receipt(r receipt) *pb.Receipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.inbox.Settled(delivery.PositionOf(m)) {
-		return nil, false
+	if r.refused == "" && !s.inbox.Settled(delivery.PositionOf(r.message)) {
+		return nil
 	}
-	return s.inbox.Receipt(m), true
+	return delivery.AnswerTo(r.message, r.refused)
 }
 
 // passOver gives up waiting for what has been missing since before the given time.

@@ -27,7 +27,7 @@ func signed(m proto.Message) *pb.Signed {
 func goodRecord() *pb.Record {
 	return &pb.Record{
 		Type: pb.AnnouncementType_JOIN, Id: "alice", Key: make([]byte, 32), Network: "net",
-		Addresses: []string{"192.0.2.1:5000", "[2001:db8::1]:5000"}, Observed: []string{"203.0.113.1:4001"}, Epoch: 1, Seq: 2,
+		Addresses: []string{"192.0.2.1:5000", "[2001:db8::1]:5000"}, Observed: []string{"203.0.113.1:4001"}, Epoch: 1, Seq: 2, Nonce: 7,
 	}
 }
 
@@ -42,7 +42,7 @@ func goodTestimony() *pb.Testimony {
 func goodLetter() *pb.Letter {
 	return &pb.Letter{
 		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
-		Messages: []*pb.Message{{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1, Epoch: 1}},
+		Messages: []*pb.Message{{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1, Epoch: 1, Nonce: 7}},
 		Receipts: []*pb.Receipt{{Id: make([]byte, 16), Code: pb.ReceiptCode_DELIVERED}},
 	}
 }

@@ -314,9 +314,9 @@ const (
 	HandshakeCode_DUPLICATE_ID HandshakeCode = 5
 	// No more connections here; candidates are other peers to try.
 	HandshakeCode_FULL HandshakeCode = 6
-	// The network knows a newer run of this identity; record is that run's, or epoch if it
-	// has left long ago. A peer whose clock went back raises its epoch above it and dials
-	// again.
+	// The network knows a newer run of this identity, or another one of the same epoch;
+	// record is that run's, or epoch if it has left long ago. A peer whose clock went back, or
+	// whose state was put back, raises its epoch above it and dials again.
 	HandshakeCode_STALE HandshakeCode = 7
 	// The peer is about to leave.
 	HandshakeCode_LEAVING HandshakeCode = 8
@@ -867,10 +867,13 @@ func (*PeerMessage_Go) isPeerMessage_Content() {}
 // Message is a direct message, on a message stream.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the
-	// sender's key and its epoch (8 bytes, big-endian), then a counter (the same) that
-	// rises from message to message, from 1 on and below 2^63; with another it is refused. A receiver that has shown a later position of the
-	// same sender has shown this message: it acknowledges and does not show it.
+	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the sender's
+	// key, its epoch and, if there is one, its nonce (8 bytes each, big-endian), then a
+	// counter (8 bytes, big-endian) from 1 to 2^63-1 that rises from message to message;
+	// with another it is refused. A
+	// receiver that has shown a later position of the same run has shown this message, as
+	// far as it remembers: it acknowledges and does not show it. So a sender must send in
+	// the order of the positions, and a repeat is the same bytes.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ID of the peer at the other end of the connection; nothing else is accepted.
 	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -883,7 +886,12 @@ type Message struct {
 	// The epoch of the run of the sender that took the message, which may be over:
 	// messages that wait outlive their run. (epoch, counter) is the message's position
 	// among those of its sender; positions rise from message to message.
-	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Record.nonce of that run. A state that was put back from a backup may lead to an
+	// epoch that was used before; by the nonce a receiver knows that this is no repeat. It
+	// refuses a message at a position that another run has reached (REJECTED), and one that
+	// has other content than the one that it has shown there.
+	Nonce         uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -956,6 +964,13 @@ func (x *Message) GetSentAt() int64 {
 func (x *Message) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Message) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
 	}
 	return 0
 }
@@ -1108,6 +1123,9 @@ type Record struct {
 	// and nothing gets in there that the peer does not expect. To be dialled only after a
 	// Go. At most 4.
 	Observed []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
+	// Random, chosen once by each run: two runs of one epoch are not the same. 0: none, in
+	// runs of before there was this.
+	Nonce uint64 `protobuf:"fixed64,10,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	// The peer is a visitor: it keeps no identity and may be gone in a moment. Such a record
 	// is taken from its subject alone, over its own link, and passed on to nobody, be it a
 	// JOIN or a LEAVE. One that stays says so by a record without this, with a higher seq.
@@ -1207,6 +1225,13 @@ func (x *Record) GetObserved() []string {
 		return x.Observed
 	}
 	return nil
+}
+
+func (x *Record) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
 }
 
 func (x *Record) GetVisitor() bool {
@@ -3347,7 +3372,8 @@ func (x *Broadcast) GetAge() uint32 {
 // in BroadcastContent.id without its highest bit, from 1 on.
 type BroadcastRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first 8 bytes of the SHA-256 of the author's ID, and those of BroadcastContent.id.
+	// The first 8 bytes of the SHA-256 of the author's ID, and those of BroadcastContent.id,
+	// as big-endian numbers.
 	Author        uint64 `protobuf:"fixed64,1,opt,name=author,proto3" json:"author,omitempty"`
 	Run           uint64 `protobuf:"fixed64,2,opt,name=run,proto3" json:"run,omitempty"`
 	First         uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
@@ -3513,7 +3539,8 @@ func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
 // BroadcastContent is what the author signs.
 type BroadcastContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As Message.id; the counter is one of broadcasts alone, with its highest bit set.
+	// As Message.id, with epoch and nonce of the author's record; the counter is one of
+	// broadcasts alone, with its highest bit set.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The author's ID and key.
 	Sender  string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -3848,21 +3875,22 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04call\x18\x16 \x01(\v2\x11.quicpeer.v1.CallH\x00R\x04call\x129\n" +
 	"\fcall_refused\x18\x17 \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\vcallRefused\x12!\n" +
 	"\x02go\x18\x18 \x01(\v2\x0f.quicpeer.v1.GoH\x00R\x02goB\t\n" +
-	"\acontent\"\x96\x01\n" +
+	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x03 \x01(\tR\breceiver\x12\x18\n" +
 	"\acontent\x18\x04 \x01(\tR\acontent\x12\x17\n" +
 	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x14\n" +
-	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"_\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05nonce\x18\a \x01(\x06R\x05nonce\"_\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12,\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x18.quicpeer.v1.ReceiptCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
 	"\x06Signed\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x94\x02\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xaa\x02\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3873,7 +3901,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03seq\x18\a \x01(\rR\x03seq\x12\x1f\n" +
 	"\vsealing_key\x18\b \x01(\fR\n" +
 	"sealingKey\x12\x1a\n" +
-	"\bobserved\x18\t \x03(\tR\bobserved\x12\x18\n" +
+	"\bobserved\x18\t \x03(\tR\bobserved\x12\x14\n" +
+	"\x05nonce\x18\n" +
+	" \x01(\x06R\x05nonce\x12\x18\n" +
 	"\avisitor\x18\v \x01(\bR\avisitor\"y\n" +
 	"\tTestimony\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +

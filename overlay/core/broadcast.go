@@ -34,10 +34,14 @@ type arrival struct {
 }
 
 // MessagePrefix is the first 8 bytes of the IDs of all messages of one run of a
-// peer: a hash of its key and epoch, so that a message of an earlier run does
-// not pass as one of this.
-func MessagePrefix(key certs.PublicKey, epoch uint64) [8]byte {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64(append([]byte("quicpeer message\x00"), key[:]...), epoch))
+// peer: a hash of its key, epoch and nonce, so that a message of another run does
+// not pass as one of this. Runs of before there were nonces have 0.
+func MessagePrefix(key certs.PublicKey, epoch, nonce uint64) [8]byte {
+	b := binary.BigEndian.AppendUint64(append([]byte("quicpeer message\x00"), key[:]...), epoch)
+	if nonce != 0 {
+		b = binary.BigEndian.AppendUint64(b, nonce)
+	}
+	sum := sha256.Sum256(b)
 	return [8]byte(sum[:8])
 }
 
@@ -48,7 +52,7 @@ func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.Messa
 	c.stay()
 	c.broadcasts++
 	key := c.cfg.Identity.Key()
-	prefix := MessagePrefix(key, c.cfg.Epoch)
+	prefix := MessagePrefix(key, c.cfg.Epoch, c.cfg.Nonce)
 	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|c.broadcasts)
 	content := c.cfg.Identity.SignBroadcast(&pb.BroadcastContent{
 		Id: id, Sender: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network, Content: body, SentAt: sentAt,
@@ -98,7 +102,7 @@ func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
 		return
 	}
 	e := c.table.get(id, key)
-	if e == nil || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.record.Epoch) {
+	if e == nil || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.record.Epoch, e.record.Nonce) {
 		// Nobody knows whether a run that we don't know is over or is about to be announced.
 		if len(c.early) < maxEarly {
 			c.early = append(c.early, earlyBroadcast{c.now, l.id, id, m})

@@ -53,6 +53,7 @@ type recentBroadcast struct {
 type run struct {
 	entry *entry
 	epoch uint64
+	nonce uint64
 	name  uint64 // its MessagePrefix
 	// next is the number of the one to be shown next. All before it have been shown,
 	// or never will be.
@@ -78,18 +79,21 @@ type run struct {
 // runOf returns the run of a peer that its record is of.
 func (c *Core) runOf(e *entry) *run {
 	d := e.with()
-	if d.run == nil || d.run.epoch != e.record.Epoch {
-		prefix := MessagePrefix(e.record.Key, e.record.Epoch)
+	if d.run == nil || !d.run.isOf(e.record) {
+		prefix := MessagePrefix(e.record.Key, e.record.Epoch, e.record.Nonce)
 		name := binary.BigEndian.Uint64(prefix[:])
 		d.run = c.runs[name]
 		if d.run == nil {
-			floor := c.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch}]
-			d.run = &run{epoch: e.record.Epoch, name: name, floor: floor, next: floor + 1}
+			floor := c.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch, e.record.Nonce}]
+			d.run = &run{epoch: e.record.Epoch, nonce: e.record.Nonce, name: name, floor: floor, next: floor + 1}
 		}
 		d.run.entry = e
 	}
 	return d.run
 }
+
+// isOf says that the run is the one of a record.
+func (r *run) isOf(record *Record) bool { return r.epoch == record.Epoch && r.nonce == record.Nonce }
 
 // beginRun notes what a neighbour says of a run that is new to us: how many broadcasts
 // it has had. Those that we have been offered we can have.
@@ -111,7 +115,7 @@ func (c *Core) beginRun(e *entry, broadcasts uint64) {
 
 // broadcastsOf is what we say of it.
 func broadcastsOf(e *entry) uint64 {
-	if r := e.our().run; r != nil && r.epoch == e.record.Epoch {
+	if r := e.our().run; r != nil && r.isOf(e.record) {
 		return r.next - 1
 	}
 	return 0
@@ -157,7 +161,7 @@ func (r *run) await(number uint64) {
 // showBroadcasts shows what is next of a run.
 func (c *Core) showBroadcasts(r *run) {
 	for b := r.held(); b != nil && b.number == r.next && c.reachesUser(r); b = r.held() {
-		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct, r.epoch, b.number})
+		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
 		b.content = nil
 		r.next, r.heard, r.advanced = r.next+1, true, c.now
 	}

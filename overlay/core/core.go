@@ -181,6 +181,7 @@ type Config struct {
 	Addresses []netip.AddrPort
 	Near      []netip.Prefix
 	Epoch     uint64   // see pb.Record
+	Nonce     uint64   // random, of this run
 	Join      []string // addresses to join, opaque to the core; none: a new network
 	// JoinTimeout is how long to try them; 0 or less: for ever.
 	JoinTimeout time.Duration

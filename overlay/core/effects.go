@@ -134,6 +134,7 @@ type Broadcasted struct {
 	Content *pb.BroadcastContent
 	Direct  bool   // it came from its author
 	Epoch   uint64 // of its author's run
+	Nonce   uint64 // of the same
 	Number  uint64 // among those of the run
 }
 
@@ -141,6 +142,7 @@ type Broadcasted struct {
 type ShownBroadcasts struct {
 	Author certs.PublicKey
 	Epoch  uint64
+	Nonce  uint64
 }
 
 func (Ready) isEvent()       {}

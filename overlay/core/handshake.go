@@ -73,7 +73,7 @@ func (c *Core) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeR
 	}
 	held := c.table.get(id, l.key)
 	if held != nil && (held.record.Epoch > record.Epoch ||
-		held.record.Epoch == record.Epoch && held.state == pb.AnnouncementType_LEAVE) {
+		held.record.Epoch == record.Epoch && (held.state == pb.AnnouncementType_LEAVE || held.record.Nonce != record.Nonce)) {
 		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity")
 		refusal.Record = held.record.Signed
 		return nil, refusal
@@ -212,13 +212,14 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 	case c.accepted && holder.Key == l.key && holder.Epoch < c.cfg.Epoch && holder.Type == pb.AnnouncementType_JOIN:
 		// The door itself is the holder and lives, whatever the table says of it.
 		c.fail(&DuplicateIDError{Holder: holder.Key})
-	case c.accepted:
+	case c.accepted && !(c.home.untried && holder.Key == own):
 		c.learn(l, &pb.Announcement{Type: holder.Type, Record: holder.Signed})
 	case holder.Key != own && d.target != nil:
 		d.target.heldElsewhere(c, holder.Key)
 	case holder.Key != own:
 		c.fail(&DuplicateIDError{Holder: holder.Key})
-	case holder.Epoch > c.cfg.Epoch || holder.Epoch == c.cfg.Epoch && holder.Type == pb.AnnouncementType_LEAVE:
+	case holder.Epoch > c.cfg.Epoch ||
+		holder.Epoch == c.cfg.Epoch && (holder.Type == pb.AnnouncementType_LEAVE || holder.Nonce != c.cfg.Nonce):
 		c.raiseEpoch(holder.Epoch)
 		if d.target != nil {
 			d.target.next = c.now

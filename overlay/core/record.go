@@ -17,6 +17,7 @@ type Record struct {
 	Network   string
 	Type      pb.AnnouncementType // JOIN or LEAVE
 	Epoch     uint64
+	Nonce     uint64
 	Seq       uint32
 	Addresses []string
 	Observed  []string // see pb.Record
@@ -42,7 +43,7 @@ func newRecord(r *pb.Record, signed *pb.Signed) *Record {
 	copy(sealing[:], r.GetSealingKey()) // all of it, or there is none
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
-		Epoch: r.GetEpoch(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(), Signed: signed, tag: tagOf(certs.ID(r.GetId())),
+		Epoch: r.GetEpoch(), Nonce: r.GetNonce(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(), Signed: signed, tag: tagOf(certs.ID(r.GetId())),
 		tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }

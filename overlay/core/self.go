@@ -14,7 +14,7 @@ func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	key := c.cfg.Identity.Key()
 	record := &pb.Record{
 		Type: state, Id: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network,
-		Epoch: c.cfg.Epoch, Seq: seq, Visitor: c.visit.self,
+		Epoch: c.cfg.Epoch, Nonce: c.cfg.Nonce, Seq: seq, Visitor: c.visit.self,
 	}
 	if state == pb.AnnouncementType_JOIN {
 		addresses, observed := c.reachable()
@@ -43,7 +43,8 @@ func (c *Core) learnOfSelf(from *link, n news) {
 		return
 	}
 	epoch := n.record.Epoch
-	later := epoch > c.cfg.Epoch || n.state == pb.AnnouncementType_JOIN // of this epoch, and not by us
+	later := epoch > c.cfg.Epoch || n.state == pb.AnnouncementType_JOIN || // of this epoch, and not by us
+		c.home.untried && n.record.Nonce != c.cfg.Nonce
 	switch {
 	case later && c.accepted && !c.home.untried:
 		c.fail(&StartedElsewhereError{})

@@ -77,7 +77,7 @@ func (n *node) startAt(epoch uint64, join ...string) *process {
 	w.note(n.id, "start", "epoch", epoch, "join", join)
 	cfg := Config{
 		ID: n.id, Identity: n.identity, Network: "sim", Software: "sim", Addresses: []netip.AddrPort{netip.MustParseAddrPort(n.own())},
-		Epoch: epoch, Join: join, Met: n.met, Visitor: n.visitor, Verify: w.verify, Custody: n.keeps(),
+		Epoch: epoch, Nonce: uint64(n.index+1)<<32 | uint64(len(n.runs)), Join: join, Met: n.met, Visitor: n.visitor, Verify: w.verify, Custody: n.keeps(),
 		Rand: rand.New(rand.NewPCG(w.seed, uint64(n.index)<<32|uint64(len(n.runs)))),
 	}
 	if n.newer {

@@ -20,8 +20,11 @@
 //	9 10   ── over others: 10 after 9 ───────────────▶  waits for 9
 //	       ── over others: 9 ────────────────────────▶  9, then 10
 //
-// The receiver needs to remember one position of each sender to know repeats: how
-// far it has shown. Direct messages come in order, since a connection keeps it. What
+// The receiver needs to remember one position of each run of a sender to know repeats:
+// how far it has shown. A run is an epoch and a random nonce, since a sender whose state
+// was put back from a backup may use an epoch and its counters again; the last messages
+// are also known by a hash of what they say, since a machine that was put back with its
+// memory uses the nonce again, too. Direct messages come in order, since a connection keeps it. What
 // goes over others is overtaken and lost, so each letter names the position that has
 // to be shown before it, and waits for that. A position can be missing for ever, when
 // it was left with somebody who is gone and its sender is gone too; after [Patience] it

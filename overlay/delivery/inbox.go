@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -9,15 +10,46 @@ import (
 )
 
 // Gap is a range of positions that were passed over: behind From, and up to To. They
-// are refused when they come late. There is one before each run of a sender: who starts
-// anew sends what is left of earlier runs first, so what comes of them later is from a
-// process that should not be there any more, or from a peer whose epochs went back. It
-// is not shown, and must not pass for a repeat of something that was.
+// are refused when they come late.
 type Gap struct{ From, To Position }
+
+// Run is how far the messages of one run of a sender have come. The nonce tells two runs
+// of one epoch apart, as there are when a sender's state was put back from a backup.
+type Run struct {
+	Position
+	Nonce uint64
+}
+
+// Stamp is what is remembered of a message: where it stands, of which run it is, and a
+// hash of what it says and when, 0 if that is not known.
+type Stamp struct {
+	Run
+	Hash uint32
+}
+
+// StampOf is a message's stamp.
+func StampOf(m *pb.Message) Stamp {
+	h := uint32(2166136261) // FNV-1a
+	for i := range 64 / 8 {
+		h = (h ^ uint32(uint8(m.GetSentAt()>>(8*i)))) * 16777619
+	}
+	for i := range len(m.GetContent()) {
+		h = (h ^ uint32(m.GetContent()[i])) * 16777619
+	}
+	return Stamp{Run{PositionOf(m), m.GetNonce()}, max(h, 1)}
+}
+
+// lately is a message of the present run that was taken lately.
+type lately struct {
+	counter uint64
+	hash    uint32
+}
 
 // Bounds of what one sender can make us remember (guesses).
 const (
 	MaxGaps      = 64
+	MaxRuns      = 64
+	maxLately    = 32
 	maxHeld      = 64      // parcels that wait for an earlier one
 	maxHeldBytes = 2 << 20 // of these
 	maxOwed      = 1024    // messages in parcels whose receipts wait for them to be shown
@@ -32,6 +64,7 @@ type Parcel struct {
 	Answer  certs.ID
 	Deposit []byte // the deposit's ID where it was handed over; nil from the sender itself
 	since   time.Duration
+	refused []string // for each message why, where it is refused; nil: none is
 }
 
 // PositionOf is a message's position.
@@ -39,7 +72,28 @@ func PositionOf(m *pb.Message) Position {
 	return Position{m.GetEpoch(), counterOf(m.GetId())}
 }
 
-func (p *Parcel) last() Position { return PositionOf(p.Messages[len(p.Messages)-1]) }
+func (p *Parcel) last() Run {
+	m := p.Messages[len(p.Messages)-1]
+	return Run{PositionOf(m), m.GetNonce()}
+}
+
+// Refuse notes why the message at a place in the parcel is refused, if it is.
+func (p *Parcel) Refuse(i int, why string) {
+	if why == "" {
+		return
+	}
+	if p.refused == nil {
+		p.refused = make([]string, len(p.Messages))
+	}
+	p.refused[i] = why
+}
+
+func (p *Parcel) refusal(i int) string {
+	if p.refused == nil {
+		return ""
+	}
+	return p.refused[i]
+}
 
 // Size is about what it takes in memory.
 func (p *Parcel) Size() (n int) {
@@ -54,32 +108,97 @@ func (p *Parcel) Size() (n int) {
 type Inbox struct {
 	taken Position // the program has been given all up to here
 	shown Position // it has shown them, and that is safe from a crash
-	gaps  []Gap
-	held  []*Parcel // they wait for a message before them
-	owed  []*Parcel // their receipts wait for their messages to be safe
-	bytes int       // of held
-	owing int       // messages in owed
+	// runs says how far each run was taken, in the order in which they began. The last is the
+	// present one; of one before it nothing is taken any more. A sender sends first what is
+	// left of earlier runs, so what comes of them later is from a process that should not be
+	// there any more. It is not shown, and must not pass for a repeat of something that was.
+	runs   []Run
+	lately []lately // the last of the present run
+	gaps   []Gap
+	held   []*Parcel // they wait for a message before them
+	owed   []*Parcel // their receipts wait for their messages to be safe
+	bytes  int       // of held
+	owing  int       // messages in owed
 }
 
-// NewInbox is that of a sender of whom so much had been shown when the last run ended.
-func NewInbox(shown Position, gaps []Gap) Inbox {
-	in := Inbox{shown: shown, gaps: gaps}
-	in.settle(shown)
+// NewInbox is that of a sender of whom so much had been shown when the last run ended, with
+// the hash of the last message.
+func NewInbox(runs []Run, hash uint32, gaps []Gap) Inbox {
+	in := Inbox{runs: runs, gaps: gaps}
+	if n := len(runs); n > 0 {
+		in.shown = runs[n-1].Position
+		if hash != 0 {
+			in.lately = []lately{{in.shown.Counter, hash}}
+		}
+	}
+	in.settle(in.shown)
 	return in
 }
 
-// Fresh says that a message has not been given to the program, and may be.
-func (in *Inbox) Fresh(p Position) bool { return in.taken.Before(p) && !in.Refused(p) }
+// Why a message is refused, for its sender.
+const (
+	// TooLate: it was passed over, or it is of a run that was over.
+	TooLate = "a later message was shown before it came"
+	// Impossible: it stands where none can.
+	Impossible = "the counter of a message is at least 1 and below 2^63"
+	// Reused: its position was another message's.
+	Reused = "another message was shown under its number, as happens when the sender's state was put back from a backup; send it again"
+)
 
-// Take notes that the program is given the message, and with it that everything
-// before has been settled. A direct message is taken if it is fresh. True says that the
-// gaps have changed and are to be stored.
-func (in *Inbox) Take(p Position) (changed bool) {
-	if changed = in.taken.Epoch < p.Epoch; changed {
-		in.gaps = in.WithGap(Gap{in.taken, Position{Epoch: p.Epoch}})
+// Judge says what becomes of a message: it is fresh and is to be taken, or there is a reason
+// why it is refused, or else it is a repeat of one that was taken. Nothing is called a
+// repeat that can be known not to be one.
+func (in *Inbox) Judge(s Stamp) (fresh bool, refused string) {
+	if !s.possible() {
+		return false, Impossible
 	}
-	in.settle(p)
-	return changed
+	if slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(s.Position) && s.Position.Compare(g.To) <= 0 }) {
+		return false, TooLate
+	}
+	i := slices.IndexFunc(in.runs, func(r Run) bool { return r.Epoch == s.Epoch && r.Nonce == s.Nonce })
+	over := i >= 0 && i < len(in.runs)-1
+	switch {
+	case in.taken.Before(s.Position) && !over:
+		return true, ""
+	case i < 0 || in.runs[i].Before(s.Position) || i > 0 && s.Position.Compare(in.runs[i-1].Position) <= 0:
+		if slices.ContainsFunc(in.runs, func(r Run) bool { return r.Epoch == s.Epoch && r.Nonce != s.Nonce }) {
+			return false, Reused
+		}
+		return false, TooLate
+	case over:
+		return false, ""
+	}
+	return false, in.judgeLately(s)
+}
+
+// judgeLately is Judge for one that would be a repeat of the present run.
+func (in *Inbox) judgeLately(s Stamp) (refused string) {
+	i, found := slices.BinarySearchFunc(in.lately, s.Counter, func(l lately, c uint64) int { return cmp.Compare(l.counter, c) })
+	switch {
+	case found && in.lately[i].hash != s.Hash:
+		return Reused
+	case !found && i > 0:
+		return TooLate // what stands behind it came before it
+	}
+	return ""
+}
+
+// Take notes that the program is given a message, and with it that everything before has
+// been settled. A direct message is taken if it is fresh.
+func (in *Inbox) Take(s Stamp) {
+	if !in.taken.Before(s.Position) {
+		return
+	}
+	if n := len(in.runs); n > 0 && in.runs[n-1].Epoch == s.Epoch && in.runs[n-1].Nonce == s.Nonce {
+		in.runs[n-1] = s.Run
+	} else {
+		in.runs = append(in.runs, s.Run)
+		in.runs = slices.Delete(in.runs, 0, max(0, len(in.runs)-MaxRuns))
+		in.lately = nil
+	}
+	in.lately = append(in.lately, lately{s.Counter, s.Hash})
+	in.lately = slices.Delete(in.lately, 0, max(0, len(in.lately)-maxLately))
+	in.settle(s.Position)
 }
 
 // Taken is how far the program has been given messages.
@@ -105,23 +224,32 @@ func later(p, q Position) Position {
 	return p
 }
 
-// Settled says that a message has been shown, which is safe from a crash, or is
-// refused: its receipt is due.
-func (in *Inbox) Settled(p Position) bool { return p.Compare(in.shown) <= 0 || in.Refused(p) }
+// Settled says that a message that was taken, or is a repeat, has been shown, and that
+// this is safe from a crash: its receipt is due.
+func (in *Inbox) Settled(p Position) bool { return p.Compare(in.shown) <= 0 }
 
 // Idle says that nothing waits.
 func (in *Inbox) Idle() bool { return in.taken == in.shown && len(in.held)+len(in.owed) == 0 }
 
 func (in *Inbox) settled(p *Parcel) bool {
-	return !slices.ContainsFunc(p.Messages, func(m *pb.Message) bool { return !in.Settled(PositionOf(m)) })
+	for i, m := range p.Messages {
+		if p.refusal(i) == "" && !in.Settled(PositionOf(m)) {
+			return false
+		}
+	}
+	return true
 }
 
-// Shown is how far messages have been shown, safe from a crash.
-func (in *Inbox) Shown() Position { return in.shown }
+// Runs lists how far each run was taken, and Hash is that of the last message: of an idle
+// inbox, for the disk.
+func (in *Inbox) Runs() []Run { return slices.Clone(in.runs) }
 
-// Refused says that a message was passed over, or stands where none can.
-func (in *Inbox) Refused(p Position) bool {
-	return !p.possible() || slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(p) && p.Compare(g.To) <= 0 })
+// Hash is that of the last message that was taken, 0 if it is not known.
+func (in *Inbox) Hash() uint32 {
+	if n := len(in.lately); n > 0 {
+		return in.lately[n-1].hash
+	}
+	return 0
 }
 
 // Offer takes a parcel: true says that the messages in it that are fresh are to be
@@ -141,7 +269,7 @@ func (in *Inbox) Offer(p *Parcel, now time.Duration, room bool) bool {
 }
 
 func (in *Inbox) ready(p *Parcel) bool {
-	return p.After.Compare(in.taken) <= 0 || !in.taken.Before(p.last())
+	return p.After.Compare(in.taken) <= 0 || !in.taken.Before(p.last().Position)
 }
 
 func (in *Inbox) holds(p *Parcel) bool {
@@ -219,15 +347,14 @@ func (in *Inbox) Owe(p *Parcel) bool {
 	return false
 }
 
-// Show notes that all messages up to p have been shown and that this is safe from a
-// crash, and returns the parcels whose receipts are due. It may come before Take; changed
-// is as there.
-func (in *Inbox) Show(p Position) (due []*Parcel, changed bool) {
-	if !in.shown.Before(p) {
-		return nil, false
+// Show notes that all messages up to one have been shown and that this is safe from a
+// crash, and returns the parcels whose receipts are due. It may come before Take.
+func (in *Inbox) Show(s Stamp) (due []*Parcel) {
+	if !in.shown.Before(s.Position) {
+		return nil
 	}
-	changed = in.Take(p)
-	in.shown = p
+	in.Take(s)
+	in.shown = s.Position
 	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
 		if in.settled(o) {
 			due = append(due, o)
@@ -236,31 +363,22 @@ func (in *Inbox) Show(p Position) (due []*Parcel, changed bool) {
 		}
 		return false
 	})
-	return due, changed
+	return due
 }
 
 // Receipts are the answers to a parcel whose messages are safe.
-func (in *Inbox) Receipts(p *Parcel) []*pb.Receipt {
+func (p *Parcel) Receipts() []*pb.Receipt {
 	list := make([]*pb.Receipt, len(p.Messages))
 	for i, m := range p.Messages {
-		list[i] = in.Receipt(m)
+		list[i] = AnswerTo(m, p.refusal(i))
 	}
 	return list
 }
 
-// Why a message is refused: it was passed over, or stands where none can.
-const (
-	TooLate    = "a later message was shown before it came"
-	Impossible = "the counter of a message is at least 1 and below 2^63"
-)
-
-// Receipt is the answer to a message that is not fresh.
-func (in *Inbox) Receipt(m *pb.Message) *pb.Receipt {
-	switch p := PositionOf(m); {
-	case !p.possible():
-		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: Impossible}
-	case in.Refused(p):
-		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: TooLate}
+// AnswerTo is the receipt of a message that was refused for a reason, or else shown.
+func AnswerTo(m *pb.Message, refused string) *pb.Receipt {
+	if refused != "" {
+		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: refused}
 	}
 	return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED}
 }

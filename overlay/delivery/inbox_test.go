@@ -18,53 +18,153 @@ func parcel(after Position, messages ...*pb.Message) *Parcel {
 	return &Parcel{Messages: messages, After: after, Answer: "alice"}
 }
 
+// stamp is that of the message at a position, of a run without a nonce.
+func stamp(epoch, counter uint64) Stamp { return StampOf(sent(epoch, counter)) }
+
 // shownAll has everything up to p shown.
 func shownAll(p Position) Inbox {
 	var in Inbox
-	in.Take(p)
-	in.Show(p)
+	in.Show(stamp(p.Epoch, p.Counter))
 	return in
 }
 
 // TestInboxJudges: what is new, a repeat or too late when so much has been shown.
 func TestInboxJudges(t *testing.T) {
 	twoRuns := shownAll(Position{1, 5})
-	twoRuns.Take(Position{2, 3})
-	twoRuns.Show(Position{2, 3})
+	twoRuns.Show(stamp(2, 3))
 	passed := shownAll(Position{1, 5})
 	passed.PassOver(Gap{Position{1, 5}, Position{1, 7}})
+	const repeat, fresh = "a repeat", "fresh"
 	for _, test := range []struct {
-		name                    string
-		in                      Inbox
-		at                      Position
-		fresh, settled, refused bool
+		name string
+		in   Inbox
+		at   Position
+		want string
 	}{
-		{"the first", Inbox{}, Position{1, 1}, true, false, false},
-		{"the next", shownAll(Position{1, 5}), Position{1, 6}, true, false, false},
-		{"a repeat", shownAll(Position{1, 5}), Position{1, 5}, false, true, false},
-		{"an older repeat", shownAll(Position{1, 5}), Position{1, 2}, false, true, false},
-		{"of the next run", shownAll(Position{1, 5}), Position{2, 1}, true, false, false},
-		{"a repeat from the run before", twoRuns, Position{1, 5}, false, true, false},
-		{"late, from the run before", twoRuns, Position{1, 6}, false, true, true},
-		{"from a run in between", Inbox(twoRuns), Position{1, 99}, false, true, true},
-		{"of a run before the first", shownAll(Position{7, 1}), Position{6, 1}, false, true, true},
-		{"passed over", passed, Position{1, 7}, false, true, true},
-		{"behind what was passed over", passed, Position{1, 8}, true, false, false},
-		{"before what was passed over", passed, Position{1, 4}, false, true, false},
+		{"the first", Inbox{}, Position{1, 1}, fresh},
+		{"the next", shownAll(Position{1, 5}), Position{1, 6}, fresh},
+		{"a repeat", shownAll(Position{1, 5}), Position{1, 5}, repeat},
+		{"an older one", shownAll(Position{1, 5}), Position{1, 2}, repeat},
+		{"of the next run", shownAll(Position{1, 5}), Position{2, 1}, fresh},
+		{"a repeat from the run before", twoRuns, Position{1, 5}, repeat},
+		{"late, from the run before", twoRuns, Position{1, 6}, TooLate},
+		{"from a run in between", twoRuns, Position{1, 99}, TooLate},
+		{"of a run before the first", shownAll(Position{7, 1}), Position{6, 1}, TooLate},
+		{"passed over", passed, Position{1, 7}, TooLate},
+		{"behind what was passed over", passed, Position{1, 8}, fresh},
+		{"before what was passed over", passed, Position{1, 4}, repeat},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.in.Fresh(test.at) != test.fresh || test.in.Settled(test.at) != test.settled || test.in.Refused(test.at) != test.refused {
-				t.Errorf("fresh %v, settled %v, refused %v", test.in.Fresh(test.at), test.in.Settled(test.at), test.in.Refused(test.at))
-			}
-			again := NewInbox(test.in.Shown(), test.in.Gaps()) // as after a restart
-			if again.Fresh(test.at) != test.fresh || again.Refused(test.at) != test.refused {
-				t.Errorf("after a restart: fresh %v, refused %v", again.Fresh(test.at), again.Refused(test.at))
-			}
-			code := test.in.Receipt(sent(test.at.Epoch, test.at.Counter)).GetCode()
-			if test.settled && (code == pb.ReceiptCode_REJECTED) != test.refused {
-				t.Errorf("the receipt is %v", code)
+			in := test.in
+			again := NewInbox(in.Runs(), in.Hash(), in.Gaps()) // as after a restart
+			for _, in := range []*Inbox{&in, &again} {
+				if got := verdict(in, stamp(test.at.Epoch, test.at.Counter)); got != test.want {
+					t.Errorf("it is %s, not %s", got, test.want)
+				}
 			}
 		})
+	}
+}
+
+// verdict is Judge's in a word.
+func verdict(in *Inbox, s Stamp) string {
+	fresh, refused := in.Judge(s)
+	switch {
+	case fresh:
+		return "fresh"
+	case refused != "":
+		return refused
+	}
+	return "a repeat"
+}
+
+// ofRun is the stamp of a message of another run of the epoch.
+func ofRun(nonce, epoch, counter uint64) Stamp {
+	m := sent(epoch, counter)
+	m.Nonce, m.Content = nonce, fmt.Sprint(nonce, m.Content)
+	return StampOf(m)
+}
+
+// TestInboxKnowsRuns: what another run says under a number that was used is no repeat, and
+// nothing that was shown is refused for it.
+func TestInboxKnowsRuns(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		var in Inbox
+		take := func(list ...Stamp) {
+			t.Helper()
+			for _, s := range list {
+				if got := verdict(&in, s); got != "fresh" {
+					t.Errorf("%v is %s", s, got)
+				}
+				in.Show(s)
+				if restarts {
+					in = NewInbox(in.Runs(), in.Hash(), in.Gaps())
+				}
+			}
+		}
+		expect := func(want string, list ...Stamp) {
+			t.Helper()
+			for _, s := range list {
+				if got := verdict(&in, s); got != want {
+					t.Errorf("%v is %s, not %s", s, got, want)
+				}
+			}
+		}
+		take(ofRun(7, 1, 1), ofRun(7, 1, 2), ofRun(7, 1, 4))
+		expect("a repeat", ofRun(7, 1, 2), ofRun(7, 1, 4))
+		expect(Reused, ofRun(8, 1, 2), ofRun(8, 1, 4), stamp(1, 4))
+		other := sent(1, 4)
+		other.Nonce = 7
+		expect(Reused, StampOf(other)) // another text
+		other = sent(1, 4)
+		other.Nonce, other.Content, other.SentAt = 7, fmt.Sprint(7, other.Content), 1
+		expect(Reused, StampOf(other)) // the same one, later
+		if !restarts {
+			expect(TooLate, ofRun(7, 1, 3)) // it was overtaken
+		}
+		take(ofRun(8, 1, 5)) // and so the run before is over
+		expect("a repeat", ofRun(7, 1, 4), ofRun(8, 1, 5))
+		expect(Reused, ofRun(7, 1, 5), ofRun(7, 1, 6), ofRun(8, 1, 4), ofRun(8, 1, 1))
+		take(ofRun(9, 2, 1))
+		expect("a repeat", ofRun(7, 1, 4), ofRun(8, 1, 5), ofRun(9, 2, 1))
+		expect(Reused, ofRun(7, 1, 5), ofRun(7, 1, 9), ofRun(6, 1, 1), ofRun(8, 2, 1))
+		expect(TooLate, ofRun(5, 0, 9))
+		for i := range uint64(MaxRuns) { // as many, and the first are forgotten
+			take(ofRun(100+i, 3+i, 1))
+		}
+		expect(TooLate, ofRun(7, 1, 4))
+		expect("a repeat", ofRun(100, 3, 1))
+	}
+}
+
+// TestInboxRemembersLately: what was said lately is known by its content, and what was not
+// said then is no repeat.
+func TestInboxRemembersLately(t *testing.T) {
+	var in Inbox
+	if got := verdict(&in, stamp(1, 0)); got != Impossible {
+		t.Errorf("the number 0 is %s", got)
+	}
+	for i := range uint64(100) {
+		in.Take(stamp(1, 2*i+2))
+	}
+	for i := range uint64(100) {
+		want := "a repeat"
+		if got := verdict(&in, stamp(1, 2*i+2)); got != want {
+			t.Errorf("%d is %s", 2*i+2, got)
+		}
+		if i >= 100-maxLately {
+			want = Reused
+		}
+		other := stamp(1, 2*i+2)
+		other.Hash++
+		if got := verdict(&in, other); got != want {
+			t.Errorf("another %d is %s", 2*i+2, got)
+		}
+		if want == Reused && i < 99 {
+			if got := verdict(&in, stamp(1, 2*i+3)); got != TooLate {
+				t.Errorf("%d, which was overtaken, is %s", 2*i+3, got)
+			}
+		}
 	}
 }
 
@@ -78,19 +178,19 @@ func TestInboxHolds(t *testing.T) {
 	if !in.Offer(second, 0, true) {
 		t.Fatal("2 waits")
 	}
-	in.Take(Position{1, 2})
+	in.Take(stamp(1, 2))
 	if in.Owe(second) {
 		t.Error("a receipt before anything is shown")
 	}
 	if in.Next() != third || in.Next() != nil {
 		t.Fatal("3 still waits")
 	}
-	in.Take(Position{1, 3})
+	in.Take(stamp(1, 3))
 	in.Owe(third)
-	if due, _ := in.Show(Position{1, 2}); len(due) != 1 || due[0] != second {
+	if due := in.Show(stamp(1, 2)); len(due) != 1 || due[0] != second {
 		t.Errorf("due when 2 is shown: %v", due)
 	}
-	if due, _ := in.Show(Position{1, 3}); len(due) != 1 || due[0] != third {
+	if due := in.Show(stamp(1, 3)); len(due) != 1 || due[0] != third {
 		t.Errorf("due when 3 is shown: %v", due)
 	}
 	if !in.Owe(second) || !in.Idle() {
@@ -120,8 +220,8 @@ func TestInboxPassesOver(t *testing.T) {
 	if in.Next() != p {
 		t.Error("what waited still waits")
 	}
-	if in.Fresh(Position{1, 3}) || in.Receipt(sent(1, 3)).GetCode() != pb.ReceiptCode_REJECTED {
-		t.Error("what was given up is taken")
+	if got := verdict(&in, stamp(1, 3)); got != TooLate {
+		t.Errorf("what was given up is %s", got)
 	}
 	for i := range uint64(3 * MaxGaps) {
 		in.PassOver(Gap{Position{2, 2 * i}, Position{2, 2*i + 1}})
@@ -139,7 +239,7 @@ func TestInboxKeepsWhatIsInTheHand(t *testing.T) {
 	in.Offer(parcel(Position{1, 5}, sent(1, 6), sent(1, 7)), 30*time.Minute, true)
 	g, ok := in.Overdue(time.Minute)
 	in.PassOver(g)
-	if !ok || in.Refused(Position{1, 6}) || !in.Refused(Position{1, 5}) {
+	if !ok || verdict(&in, stamp(1, 6)) != "fresh" || verdict(&in, stamp(1, 5)) != TooLate {
 		t.Errorf("the gap is %v", g)
 	}
 	in.Postpone(time.Hour)
@@ -151,12 +251,13 @@ func TestInboxKeepsWhatIsInTheHand(t *testing.T) {
 // TestInboxShownBeforeTaken: the program may be quicker than who gives it a message.
 func TestInboxShownBeforeTaken(t *testing.T) {
 	in := shownAll(Position{1, 5})
-	if _, changed := in.Show(Position{2, 1}); !changed {
-		t.Error("the run before is not closed")
+	in.Show(stamp(2, 1))
+	in.Take(stamp(2, 1))
+	if got := verdict(&in, stamp(1, 6)); got != TooLate {
+		t.Errorf("a late message of the run before is %s", got)
 	}
-	in.Take(Position{2, 1})
-	if !in.Refused(Position{1, 6}) {
-		t.Error("a late message of the run before passes for a repeat")
+	if got := verdict(&in, stamp(2, 1)); got != "a repeat" {
+		t.Errorf("it is %s", got)
 	}
 }
 

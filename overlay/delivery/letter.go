@@ -26,7 +26,7 @@ type Addressee struct {
 // Message is a message as it travels.
 func (a Author) Message(m *Outgoing, to certs.ID) *pb.Message {
 	return &pb.Message{
-		Id: m.ID[:], Sender: string(a.ID), Receiver: string(to), Content: m.Body, SentAt: m.SentAt.UnixNano(), Epoch: m.Epoch,
+		Id: m.ID[:], Sender: string(a.ID), Receiver: string(to), Content: m.Body, SentAt: m.SentAt.UnixNano(), Epoch: m.Epoch, Nonce: m.Nonce,
 	}
 }
 
@@ -82,7 +82,7 @@ func (a Author) Open(sealed []byte) (*pb.Letter, error) {
 		switch {
 		case m.GetSender() != l.GetSender() || certs.ID(m.GetReceiver()) != a.ID:
 			return nil, fmt.Errorf("a message from %s to %s in a letter from %s", m.GetSender(), m.GetReceiver(), l.GetSender())
-		case [8]byte(m.GetId()[:8]) != core.MessagePrefix(key, p.Epoch):
+		case [8]byte(m.GetId()[:8]) != core.MessagePrefix(key, p.Epoch, m.GetNonce()):
 			return nil, fmt.Errorf("a message ID of another peer")
 		case !before.Before(p):
 			return nil, fmt.Errorf("messages out of order")

@@ -20,7 +20,7 @@ func (a Author) addressee() Addressee {
 // outgoing is a message of the author's first run.
 func (a Author) outgoing(counter byte, body string) *Outgoing {
 	m := &Outgoing{Position: Position{1, uint64(counter)}, Body: body}
-	prefix := core.MessagePrefix(a.Identity.Key(), 1)
+	prefix := core.MessagePrefix(a.Identity.Key(), 1, 0)
 	copy(m.ID[:], prefix[:])
 	m.ID[15] = counter
 	return m
@@ -67,6 +67,7 @@ func TestLetterThatLies(t *testing.T) {
 		"sender of a message":   func(l *pb.Letter) { l.Messages[0].Sender = "carol" },
 		"receiver of a message": func(l *pb.Letter) { l.Messages[0].Receiver = "carol" },
 		"epoch of a message":    func(l *pb.Letter) { l.Messages[0].Epoch = 2 },
+		"nonce of a message":    func(l *pb.Letter) { l.Messages[0].Nonce = 2 },
 		"ID of a message":       func(l *pb.Letter) { l.Messages[0].Id[0] ^= 1 },
 		"size of an ID":         func(l *pb.Letter) { l.Messages[0].Id = l.Messages[0].Id[:15] },
 		"order":                 func(l *pb.Letter) { l.Messages[1].Id[15] = 1 },

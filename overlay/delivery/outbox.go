@@ -8,6 +8,7 @@ import (
 // Outgoing is a message that has no receipt yet.
 type Outgoing struct {
 	Position
+	Nonce  uint64 // of the run that took it
 	ID     [16]byte
 	Body   string
 	Ref    string

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // start starts a process from what is on the disk.
 func (p *simPeer) start() {
 	p.epoch++
+	p.nonce = p.w.rng.Uint64()
 	n := len(p.w.peers)
 	if n == 0 || p.index >= n {
 		n = 8
@@ -20,7 +22,8 @@ func (p *simPeer) start() {
 	proc := &simProcess{}
 	for i := range 8 {
 		proc.outbox = append(proc.outbox, &Outbox{})
-		in := NewInbox(p.disk.marks[i], p.disk.gaps[i])
+		mark := p.disk.marks[i]
+		in := NewInbox(slices.Clone(mark.runs), mark.hash, p.disk.gaps[i])
 		proc.inbox = append(proc.inbox, &in)
 		proc.again, proc.link = append(proc.again, 0), append(proc.link, nil)
 	}
@@ -64,13 +67,14 @@ func (p *simPeer) send(to int) {
 	w := p.w
 	p.p.counter++
 	at := Position{p.epoch, p.p.counter}
-	m := &Outgoing{Position: at, Body: fmt.Sprint(p.id, at), Taken: w.now}
-	prefix := core.MessagePrefix(p.key, p.epoch)
+	m := &Outgoing{Position: at, Nonce: p.nonce, Body: fmt.Sprint(p.id, at, p.nonce), Taken: w.now}
+	prefix := core.MessagePrefix(p.key, p.epoch, p.nonce)
 	copy(m.ID[:], prefix[:])
 	for i := range 8 {
 		m.ID[8+i] = byte(at.Counter >> (56 - 8*i))
 	}
-	s := &simMessage{id: m.ID, from: p.index, to: to, at: at}
+	s := &simMessage{id: m.ID, from: p.index, to: to, at: at, nonce: p.nonce}
+	w.note("%s sends %v to p%d", p.id, at, to)
 	w.sent[m.ID] = s
 	w.order = append(w.order, s)
 	p.p.outbox[to].Add(m)
@@ -108,10 +112,18 @@ func (p *simPeer) receipt(from int, r *pb.Receipt, relayed bool) {
 
 func (p *simPeer) settled(m *Outgoing, _ int, r Receipt) {
 	s := p.w.sent[m.ID]
-	s.ended, s.failed = true, r.Refused
-	forgotten := p.w.peers[s.to].unnoted[s.id] // the receiver can't know that it has shown it
-	if r.Refused && s.shown > 0 && !forgotten || !r.Refused && s.shown == 0 {
-		p.w.fatal("the message %v was shown %d times, and its receipt is %+v", s.at, s.shown, r)
+	refused := s.failed // once before
+	s.ended, s.failed = true, refused || r.Refused
+	if r.Reason == Reused {
+		p.w.reused++
+	}
+	q := p.w.peers[s.to]
+	// The receiver can't know that it has shown it, or has refused it, when its disk was another;
+	// and what was withdrawn before the disk was put back goes behind what came after it.
+	forgotten := q.unnoted[s.id] || q.restored
+	undone := refused && q.restored || s.cancelled && p.restored
+	if r.Refused && s.shown > 0 && !forgotten || !r.Refused && s.shown == 0 && !undone {
+		p.w.fatal("the message %v of p%d to p%d was shown %d times, and its receipt is %+v", s.at, s.from, s.to, s.shown, r)
 	}
 	p.write(func() { delete(p.disk.outbox, m.Position) })
 }
@@ -142,25 +154,24 @@ func (p *simPeer) cancel(to int) {
 }
 
 func (p *simPeer) message(m *Outgoing, to int) *pb.Message {
-	return &pb.Message{Id: m.ID[:], Sender: string(p.id), Receiver: string(p.w.peers[to].id), Content: m.Body, Epoch: m.Epoch}
+	return &pb.Message{Id: m.ID[:], Sender: string(p.id), Receiver: string(p.w.peers[to].id), Content: m.Body, Epoch: m.Epoch, Nonce: m.Nonce}
 }
 
 // take gives the program a message.
 func (p *simPeer) take(from int, m *pb.Message) {
 	p.p.program = append(p.p.program, program{from, m})
-	if in := p.p.inbox[from]; in.Take(PositionOf(m)) {
-		gaps := in.Gaps()
-		p.write(func() { p.disk.gaps[from] = gaps })
-	}
+	p.p.inbox[from].Take(StampOf(m))
 }
 
 // takeParcel takes a parcel that is ready, and those that have waited for it.
 func (p *simPeer) takeParcel(from int, parcel *Parcel) {
 	in := p.p.inbox[from]
 	for ; parcel != nil; parcel = in.Next() {
-		for _, m := range parcel.Messages {
-			if in.Fresh(PositionOf(m)) {
+		for i, m := range parcel.Messages {
+			if fresh, refused := in.Judge(StampOf(m)); fresh {
 				p.take(from, m)
+			} else {
+				parcel.Refuse(i, refused)
 			}
 		}
 		if in.Owe(parcel) {
@@ -172,7 +183,7 @@ func (p *simPeer) takeParcel(from int, parcel *Parcel) {
 // answer sends the receipts of a parcel; a holder forgets it, and passes them on.
 func (p *simPeer) answer(from int, parcel *Parcel) {
 	w := p.w
-	receipts := p.p.inbox[from].Receipts(parcel)
+	receipts := parcel.Receipts()
 	if parcel.Deposit != nil {
 		w.held = slices.DeleteFunc(w.held, func(h heldParcel) bool {
 			return h.from == from && h.to == p.index && h.parcel.last() == parcel.last() && certs.ID(fmt.Sprint("p", h.holder)) == parcel.Answer
@@ -209,29 +220,74 @@ func (p *simPeer) show(kill bool) {
 	case s.shown > 0 && p.unnoted[s.id]:
 		s.repeats++
 		delete(p.unnoted, s.id)
+	case s.shown > 0 && p.undone[s.id]:
+		s.again++
+		delete(p.undone, s.id)
 	case s.shown > 0:
 		w.fatal("%s shows %v of p%d twice", p.id, at, s.from)
 	}
-	if s.to != p.index || s.failed {
+	if s.to != p.index || s.failed && !p.restored && !w.peers[s.from].restored {
 		w.fatal("%s shows %v of p%d, which is for p%d and has failed: %v", p.id, at, s.from, s.to, s.failed)
 	}
 	s.shown++
-	if p.last[s.from].Before(at) {
-		p.last[s.from] = at
-	}
 	if kill {
 		p.unnoted[s.id] = true
 		p.kill()
 		return
 	}
-	p.disk.marks[next.from] = at
+	if p.last[s.from].Before(at) {
+		p.last[s.from] = at
+	}
+	stamp := StampOf(next.m)
+	p.disk.marks[next.from] = p.disk.marks[next.from].with(stamp)
 	p.write(func() { // the kernel's word that it is on the disk
-		due, changed := p.p.inbox[next.from].Show(at)
-		if changed {
-			w.fatal("shown before it was taken")
-		}
-		for _, parcel := range due {
+		for _, parcel := range p.p.inbox[next.from].Show(stamp) {
 			p.answer(next.from, parcel)
 		}
 	})
+}
+
+// with is the mark with one more message, of the last run or a new one.
+func (m simMark) with(s Stamp) simMark {
+	runs := slices.Clone(m.runs)
+	if n := len(runs); n == 0 || runs[n-1].Epoch != s.Epoch || runs[n-1].Nonce != s.Nonce {
+		runs = append(runs, s.Run)
+	}
+	runs[len(runs)-1] = s.Run
+	return simMark{runs[max(0, len(runs)-MaxRuns):], s.Hash}
+}
+
+// knows says that a message was shown by what the mark says.
+func (m simMark) knows(at Position, nonce uint64) bool {
+	return slices.ContainsFunc(m.runs, func(r Run) bool {
+		return r.Epoch == at.Epoch && r.Nonce == nonce && at.Counter <= r.Counter
+	})
+}
+
+func (d disk) clone() disk {
+	return disk{maps.Clone(d.outbox), maps.Clone(d.marks), maps.Clone(d.gaps)}
+}
+
+// save makes a backup of the disk as it is.
+func (p *simPeer) save() {
+	p.saved = &backup{p.disk.clone(), p.epoch, maps.Clone(p.last)}
+	p.w.note("the disk of %s is saved", p.id)
+}
+
+// restore puts the disk back to the last backup. The epochs go back with it: the clock is
+// no help.
+func (p *simPeer) restore() {
+	w := p.w
+	w.restores++
+	w.note("the disk of %s is put back", p.id)
+	p.restored = true
+	p.disk, p.epoch, p.last = p.saved.disk.clone(), p.saved.epoch, maps.Clone(p.saved.last)
+	for _, s := range w.order {
+		if _, kept := p.disk.outbox[s.at]; s.from == p.index && !s.ended && (!kept || p.disk.outbox[s.at].m.ID != s.id) {
+			s.abandoned = true
+		}
+		if s.to == p.index && s.shown > 0 && !p.disk.marks[s.from].knows(s.at, s.nonce) {
+			p.undone[s.id] = true
+		}
+	}
 }

@@ -14,8 +14,8 @@ import (
 // The simulator runs the two machines of several peers over pretended ways: links
 // that break in the middle of a batch, others that lose, repeat and overtake, holders;
 // and over a pretended disk. Processes are killed between any two writes, at any
-// moment in between, and start again from what was written. Everything follows from
-// the seed.
+// moment in between, and start again from what was written, or from what was on the disk
+// some time ago. Everything follows from the seed.
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed alone")
@@ -38,6 +38,10 @@ type world struct {
 	order  []*simMessage
 	kills  int
 	passed bool // positions may be passed over in this run
+	// restores: disks are put back to what they were, epochs included.
+	restores int
+	reused   int // receipts that say so
+	backups  bool
 }
 
 // simMessage is a message that was taken, and what has become of it.
@@ -45,6 +49,7 @@ type simMessage struct {
 	id       [16]byte
 	from, to int
 	at       Position
+	nonce    uint64
 	reported bool // as sent
 	shown    int
 	repeats  int // right after a kill of the receiver
@@ -52,6 +57,10 @@ type simMessage struct {
 	// cancelled was reported; a copy may be on its way, or left with a holder.
 	cancelled bool
 	ended     bool // delivered, failed or cancelled was reported
+	// When a disk was put back: nothing is promised of a message that its sender lost by it,
+	// and one that its receiver has forgotten is shown again.
+	abandoned bool
+	again     int
 }
 
 // simPeer is a peer: a disk, and a process or none.
@@ -61,18 +70,36 @@ type simPeer struct {
 	id    certs.ID
 	key   certs.PublicKey
 	epoch uint64
+	nonce uint64 // of the run
 	disk  disk
+	saved *backup // nil: none was made
 	p     *simProcess
 	last  map[int]Position // by sender: the last shown in all runs
 	// unnoted are lines behind which a kill came, before they were noted.
 	unnoted map[[16]byte]bool
+	// undone are those that a disk that was put back does not know of.
+	undone   map[[16]byte]bool
+	restored bool
 }
 
 // disk is what was written. Notes of what was shown are in the kernel's hands at once.
 type disk struct {
 	outbox map[Position]stored
-	marks  map[int]Position
+	marks  map[int]simMark
 	gaps   map[int][]Gap
+}
+
+// simMark is how far each run of a sender was shown.
+type simMark struct {
+	runs []Run
+	hash uint32
+}
+
+// backup is a copy of a disk, and what the peer had been shown by then.
+type backup struct {
+	disk  disk
+	epoch uint64
+	last  map[int]Position
 }
 
 type stored struct {
@@ -115,7 +142,12 @@ type program struct {
 // simLink carries direct messages to one receiver while it lives.
 type simLink struct {
 	queue []*pb.Message
-	owed  []*pb.Message // taken, without a receipt
+	owed  []owedReceipt // taken, without a receipt
+}
+
+type owedReceipt struct {
+	m       *pb.Message
+	refused string
 }
 
 func keyOf(i int) certs.PublicKey { return certs.PublicKey{byte(i + 1)} }
@@ -124,10 +156,11 @@ func newSim(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), sent: make(map[[16]byte]*simMessage)}
 	n := 2 + w.rng.IntN(3)
 	w.passed = w.rng.IntN(4) == 0
+	w.backups = w.rng.IntN(3) == 0
 	for i := range n {
 		w.peers = append(w.peers, &simPeer{
-			w: w, index: i, id: certs.ID(fmt.Sprintf("p%d", i)), key: keyOf(i), last: make(map[int]Position), unnoted: make(map[[16]byte]bool),
-			disk: disk{outbox: make(map[Position]stored), marks: make(map[int]Position), gaps: make(map[int][]Gap)},
+			w: w, index: i, id: certs.ID(fmt.Sprintf("p%d", i)), key: keyOf(i), last: make(map[int]Position), unnoted: make(map[[16]byte]bool), undone: make(map[[16]byte]bool),
+			disk: disk{outbox: make(map[Position]stored), marks: make(map[int]simMark), gaps: make(map[int][]Gap)},
 		})
 		w.cut = append(w.cut, make([]bool, n))
 	}
@@ -188,13 +221,14 @@ func (w *world) check() {
 	for _, s := range w.order {
 		repeats += s.repeats
 		switch {
-		case s.shown-s.repeats > 1:
+		case s.shown-s.repeats-s.again > 1:
 			w.fatal("%v of p%d was shown %d times", s.at, s.from, s.shown)
+		case s.abandoned:
 		case s.reported && s.shown == 0 && !s.failed && !s.cancelled:
 			w.fatal("%v of p%d to p%d is lost", s.at, s.from, s.to)
 		case s.reported && !s.ended:
 			w.fatal("of %v of p%d nothing was said", s.at, s.from)
-		case s.failed && !w.passed:
+		case s.failed && !w.passed && !w.peers[s.from].restored && !w.peers[s.to].restored:
 			w.fatal("%v of p%d has failed", s.at, s.from)
 		}
 	}
@@ -219,7 +253,7 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		last = min(last, first+49)
 	}
-	var messages, kills, repeats, failed, cancelled int
+	var messages, kills, repeats, failed, cancelled, restores, reused int
 	for seed := first; seed <= last; seed++ {
 		w := newSim(t, seed)
 		for range 4000 {
@@ -229,14 +263,17 @@ func TestSimulation(t *testing.T) {
 		w.check()
 		messages += len(w.order)
 		kills += w.kills
+		restores += w.restores
+		reused += w.reused
 		for _, s := range w.order {
 			repeats += s.repeats
 			failed += btoi(s.failed)
 			cancelled += btoi(s.cancelled && s.shown == 0)
 		}
 	}
-	t.Logf("%d seeds: %d messages, %d kills, %d repeats, %d failed, %d cancelled before they were shown", last-first+1, messages, kills, repeats, failed, cancelled)
-	if *simSeed == 0 && (kills == 0 || repeats == 0 || failed == 0 || cancelled == 0) {
+	t.Logf("%d seeds: %d messages, %d kills, %d repeats, %d failed, %d cancelled before they were shown, %d disks put back, %d numbers used twice",
+		last-first+1, messages, kills, repeats, failed, cancelled, restores, reused)
+	if *simSeed == 0 && (kills == 0 || repeats == 0 || failed == 0 || cancelled == 0 || restores == 0 || reused == 0) {
 		t.Error("nothing was put to the test")
 	}
 }

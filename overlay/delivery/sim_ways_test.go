@@ -11,7 +11,13 @@ import (
 func (w *world) step(chaos bool) {
 	w.now += time.Duration(w.rng.Int64N(int64(20 * time.Millisecond)))
 	p := w.peers[w.rng.IntN(len(w.peers))]
+	if chaos && w.backups && w.rng.IntN(400) == 0 {
+		p.save()
+	}
 	if p.p == nil {
+		if chaos && p.saved != nil && w.rng.IntN(60) == 0 {
+			p.restore()
+		}
 		if !chaos || w.rng.IntN(20) == 0 {
 			p.start()
 		}
@@ -89,15 +95,21 @@ func (p *simPeer) direct(q *simPeer) {
 		if len(l.queue) > 0 && !q.p.passing[p.index] {
 			m := l.queue[0]
 			l.queue = l.queue[1:]
-			if in := q.p.inbox[p.index]; in.Fresh(PositionOf(m)) {
+			in := q.p.inbox[p.index]
+			fresh, refused := in.Judge(StampOf(m))
+			if fresh {
 				q.take(p.index, m)
 				q.takeParcel(p.index, in.Next())
 			}
-			l.owed = append(l.owed, m)
+			l.owed = append(l.owed, owedReceipt{m, refused})
 		}
 	default:
-		for len(l.owed) > 0 && q.p.inbox[p.index].Settled(PositionOf(l.owed[0])) {
-			p.receipt(q.index, q.p.inbox[p.index].Receipt(l.owed[0]), false)
+		for len(l.owed) > 0 {
+			o := l.owed[0]
+			if o.refused == "" && !q.p.inbox[p.index].Settled(PositionOf(o.m)) {
+				break
+			}
+			p.receipt(q.index, AnswerTo(o.m, o.refused), false)
 			l.owed = l.owed[1:]
 		}
 	}

@@ -57,23 +57,21 @@ func checkOps(ops []Op) error {
 	return nil
 }
 
-// SetGaps sets the gaps in the mark of sender, at most [MaxGaps], and raises its
-// position to m's if that is greater. It works like [Store.Write], so that a
-// caller can wait until a gap is safe before it notes a position beyond it.
-func (s *Store) SetGaps(sender certs.PublicKey, m Mark, done func(error)) {
+// SetGaps sets the gaps in the mark of sender, at most [MaxGaps]. It works like
+// [Store.Write], so that a caller can wait until a gap is safe before it notes a
+// position beyond it.
+func (s *Store) SetGaps(sender certs.PublicKey, gaps []Gap, done func(error)) {
 	j := job{done: done}
-	if len(m.Gaps) > MaxGaps {
-		j.err = fmt.Errorf("%d gaps are more than %d", len(m.Gaps), MaxGaps)
+	if len(gaps) > MaxGaps {
+		j.err = fmt.Errorf("%d gaps are more than %d", len(gaps), MaxGaps)
 	}
-	m.Gaps = slices.Clone(m.Gaps)
+	gaps = slices.Clone(gaps)
 	j.apply = func(t *transaction) error {
-		old, _, err := t.mark(sender)
+		m, err := t.mark(sender)
 		if err != nil {
 			return err
 		}
-		if old.Compare(m.Position) > 0 {
-			m.Position = old.Position
-		}
+		m.Gaps = gaps
 		if err := t.put(marks, sender[:], encodeMark(m, s.day())); err != nil {
 			return err
 		}

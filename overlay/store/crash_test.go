@@ -20,13 +20,26 @@ type crash struct {
 
 	mu      sync.Mutex
 	closed  bool
-	written int                          // writes that were reported as safe, all but later ones
-	noted   map[certs.PublicKey]Position // survive the process
-	safe    map[certs.PublicKey]Position // survive the machine
-	gapped  int                          // gaps that were reported as safe
-	syncing []byte                       // the journal before the fdatasync that is under way
-	synced  []byte                       // what is sure to be on the disk
+	written int     // writes that were reported as safe, all but later ones
+	noted   history // survive the process
+	safe    history // survive the machine
+	gapped  int     // gaps that were reported as safe
+	syncing []byte  // the journal before the fdatasync that is under way
+	synced  []byte  // what is sure to be on the disk
 }
+
+// history is how far each run of each sender was noted.
+type history map[certs.PublicKey]map[Run]uint64
+
+func (h history) note(sender certs.PublicKey, s Shown) {
+	if h[sender] == nil {
+		h[sender] = map[Run]uint64{}
+	}
+	h[sender][runOf(s)] = s.Counter
+}
+
+// runOf is the run that a message is of, without a counter.
+func runOf(s Shown) Run { return Run{Position{Epoch: s.Epoch}, s.Nonce} }
 
 // step is called by several goroutines.
 func (c *crash) step(step string) bool {
@@ -72,7 +85,9 @@ func (c *crash) play(t *testing.T) bool {
 			last = c.write(t, s, 1+i/(crashNotes/crashWrites))
 			c.setGaps(t, s, 1+i/(crashNotes/crashWrites))
 		}
-		c.note(t, s, key(i%crashKeys), Position{1, uint64(i)})
+		// Each run has five notes, and each epoch two runs.
+		n := uint64(i)
+		c.note(t, s, key(i%crashKeys), Shown{Run{Position{1 + n/10, n}, 1 + n/5}, uint32(n)})
 		if i%7 == 0 {
 			select {
 			case <-last:
@@ -115,22 +130,22 @@ func (c *crash) write(t *testing.T, s *Store, n int) chan struct{} {
 	return written
 }
 
-func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, p Position) {
-	s.Note(sender, p, c.done(t, func() { c.safe[sender] = p }))
+func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, m Shown) {
+	s.Note(sender, m, c.done(t, func() { c.safe.note(sender, m) }))
 	select {
 	case <-c.dead:
 	default:
-		c.noted[sender] = p
+		c.noted.note(sender, m)
 	}
 }
 
 // setGaps gives a sender n gaps.
 func (c *crash) setGaps(t *testing.T, s *Store, n int) {
-	s.SetGaps(key(0), Mark{Gaps: make([]Gap, n)}, c.done(t, func() { c.gapped = n }))
+	s.SetGaps(key(0), make([]Gap, n), c.done(t, func() { c.gapped = n }))
 }
 
 // check opens the store again.
-func (c *crash) check(t *testing.T, atLeast map[certs.PublicKey]Position) {
+func (c *crash) check(t *testing.T, atLeast history) {
 	t.Helper()
 	s, err := open(c.dir, nil, fewSlots)
 	if err != nil {
@@ -140,9 +155,19 @@ func (c *crash) check(t *testing.T, atLeast map[certs.PublicKey]Position) {
 	defer s.Close()
 	checkBolt(t, s)
 	read := s.Marks()
-	for sender, p := range atLeast {
-		if read[sender].Compare(p) < 0 {
-			t.Errorf("a mark is %v, and was %v", read[sender], p)
+	for sender, runs := range atLeast {
+		m := read[sender]
+		found := map[Run]uint64{}
+		for _, s := range m.all() {
+			found[runOf(s)] = s.Counter
+		}
+		for run, counter := range runs {
+			if have, ok := found[run]; !ok || have < counter {
+				t.Errorf("a mark is %v, and run %v was shown up to %d", m, run, counter)
+			}
+		}
+		if m.Hash != uint32(m.Position().Counter) {
+			t.Errorf("the hash of the last message is %d in %v", m.Hash, m)
 		}
 	}
 	if n := len(read[key(0)].Gaps); n < c.gapped {
@@ -186,13 +211,13 @@ func (c *crash) powerCut(t *testing.T, random *rand.Rand, torn bool) {
 func TestCrashes(t *testing.T) {
 	t.Run("process", func(t *testing.T) {
 		t.Parallel()
-		crashEverywhere(t, func(c *crash) map[certs.PublicKey]Position { return c.noted })
+		crashEverywhere(t, func(c *crash) history { return c.noted })
 	})
 	for _, torn := range []bool{false, true} {
 		t.Run(fmt.Sprint("machine, torn ", torn), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
-			crashEverywhere(t, func(c *crash) map[certs.PublicKey]Position {
+			crashEverywhere(t, func(c *crash) history {
 				if c.synced != nil {
 					c.powerCut(t, random, torn)
 				}
@@ -203,9 +228,9 @@ func TestCrashes(t *testing.T) {
 }
 
 // crashEverywhere ends the store at each step. What end returns must be there then.
-func crashEverywhere(t *testing.T, end func(*crash) map[certs.PublicKey]Position) {
+func crashEverywhere(t *testing.T, end func(*crash) history) {
 	for steps := 1; ; steps++ {
-		c := &crash{dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: map[certs.PublicKey]Position{}, safe: map[certs.PublicKey]Position{}}
+		c := &crash{dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: history{}, safe: history{}}
 		whole := c.play(t)
 		c.check(t, end(c))
 		if t.Failed() {

@@ -30,12 +30,12 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	}
 	write(t, s, ops...)
 	write(t, s, op(Custody, "long", strings.Repeat("x", 10000)), op(Peers, "p", "q"))
-	note(t, s, key(1), Position{1, 2})
+	note(t, s, key(1), shown(1, 2))
 	write(t, s, ops[100].deleted(), ops[101].deleted())
 	mustClose(t, s)
 	earlier = imageOf(t, dir)
 	s = mustOpen(t, dir)
-	s.SetGaps(key(2), Mark{Position{3, 4}, make([]Gap, 2)}, nil)
+	s.SetGaps(key(2), make([]Gap, 2), nil)
 	// The last transaction is one whose loss the journal would not make up for.
 	write(t, s, op(Outbox, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
 	mustClose(t, s)
@@ -288,7 +288,7 @@ func TestTornSlot(t *testing.T) {
 	var written []certs.PublicKey
 	for n := range 2 {
 		sender := certs.PublicKey{byte(n + 1), 31: byte(n + 1)}
-		note(t, s, sender, Position{1, 1})
+		note(t, s, sender, shown(1, 1))
 		written = append(written, sender)
 		kill(s)
 		images = append(images, imageOf(t, dir))

@@ -43,14 +43,14 @@ func TestFirstErrorIsKept(t *testing.T) {
 		},
 		journalFile: {
 			func(s *Store) error { return s.journal.file.Close() },
-			func(s *Store, done func(error)) { s.Note(key(1), Position{1, 2}, done) },
+			func(s *Store, done func(error)) { s.Note(key(1), shown(1, 2), done) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := mustOpen(t, dir)
 			write(t, s, op(Outbox, "a", "1"))
-			note(t, s, key(1), Position{1, 1})
+			note(t, s, key(1), shown(1, 1))
 			if err := test.take(s); err != nil {
 				t.Fatal(err)
 			}
@@ -61,8 +61,8 @@ func TestFirstErrorIsKept(t *testing.T) {
 			for range 2 * fewSlots {
 				for what, call := range map[string]func(func(error)){
 					"Write":   func(done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
-					"Note":    func(done func(error)) { s.Note(key(1), Position{1, 2}, done) },
-					"SetGaps": func(done func(error)) { s.SetGaps(key(1), Mark{}, done) },
+					"Note":    func(done func(error)) { s.Note(key(1), shown(1, 2), done) },
+					"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 				} {
 					if err := await(call); !errors.Is(err, first) {
 						t.Fatalf("%s: %v, not %v", what, err, first)

@@ -56,6 +56,7 @@ func (s *Store) openFiles(dir string) error {
 		}
 	}
 	used, err := j.open()
+	number := uint64(format)
 	switch {
 	case err != nil:
 		return err
@@ -66,17 +67,34 @@ func (s *Store) openFiles(dir string) error {
 			return err
 		}
 	default:
-		if err := s.checkDatabase(dir); err != nil {
+		if number, err = s.checkDatabase(dir); err != nil {
 			return err
 		}
 	}
 	if err := certs.SyncDir(dir); err != nil { // the last process may not have come to it
 		return err
 	}
-	if s.db, err = openDatabase(s.path); err != nil || used {
+	if s.db, err = openDatabase(s.path); err != nil {
 		return err
 	}
+	if number != format {
+		if err := s.upgrade(); err != nil {
+			return err
+		}
+	}
+	if used {
+		return nil
+	}
 	return s.useJournal()
+}
+
+// upgrade gives a database the present format, before anything is written that older
+// programs can't read. What is there is read as it is.
+func (s *Store) upgrade() error {
+	return s.update(func(t *transaction) error {
+		t.changed = true
+		return putAbout(t.tx, formatKey, encodeNumber(format))
+	})
 }
 
 func (s *Store) useJournal() error {
@@ -92,16 +110,17 @@ func (s *Store) useJournal() error {
 	return nil
 }
 
-// checkDatabase reads all of the database, and compacts it if it is mostly free.
-func (s *Store) checkDatabase(dir string) error {
-	p, err := inspect(s.path)
+// checkDatabase reads all of the database, and compacts it if it is mostly free. It
+// returns its format.
+func (s *Store) checkDatabase(dir string) (number uint64, err error) {
+	p, number, err := inspect(s.path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if p.count*uint64(p.size) <= compactAbove || p.used*compactBelow >= p.count {
-		return nil
+		return number, nil
 	}
-	return s.makeFile(dir, databaseFile, func(path string) error {
+	return number, s.makeFile(dir, databaseFile, func(path string) error {
 		from, err := openDatabase(s.path)
 		if err != nil {
 			return err

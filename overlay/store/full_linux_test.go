@@ -42,12 +42,12 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			break
 		}
-		note(t, s, key(1), Position{1, uint64(written)})
+		note(t, s, key(1), shown(1, uint64(written)))
 	}
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Write: %v", err)
 	}
-	if got := await(func(done func(error)) { s.Note(key(1), Position{2, 0}, done) }); !errors.Is(got, err) {
+	if got := await(func(done func(error)) { s.Note(key(1), shown(2, 0), done) }); !errors.Is(got, err) {
 		t.Errorf("Note: %v", got)
 	}
 	if got := s.Close(); !errors.Is(got, err) {

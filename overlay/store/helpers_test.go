@@ -42,9 +42,12 @@ func write(t testing.TB, s *Store, ops ...Op) {
 	}
 }
 
-func note(t testing.TB, s *Store, sender certs.PublicKey, p Position) {
+// shown is a message of one of the runs that have no nonce.
+func shown(epoch, counter uint64) Shown { return Shown{Run: Run{Position: Position{epoch, counter}}} }
+
+func note(t testing.TB, s *Store, sender certs.PublicKey, m Shown) {
 	t.Helper()
-	if err := await(func(done func(error)) { s.Note(sender, p, done) }); err != nil {
+	if err := await(func(done func(error)) { s.Note(sender, m, done) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,27 +9,26 @@ import (
 	"quicpeer/certs"
 )
 
-// inspect reads all of a database and checks it, without bbolt.
-func inspect(path string) (*pages, error) {
+// inspect reads all of a database and checks it, without bbolt. number is its format.
+func inspect(path string) (p *pages, number uint64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	p, err := readPages(f)
-	if err != nil {
-		return nil, damage(path, err)
+	if p, err = readPages(f); err != nil {
+		return nil, 0, damage(path, err)
 	}
 	buckets, err := p.buckets()
 	if err != nil {
-		return nil, damage(path, err)
+		return nil, 0, damage(path, err)
 	}
-	digests, err := p.about(path, buckets[string(about)])
+	digests, number, err := p.about(path, buckets[string(about)])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(buckets) != len(contents)+1 {
-		return nil, damage(path, errors.New("there are other buckets than were made"))
+		return nil, 0, damage(path, errors.New("there are other buckets than were made"))
 	}
 	for _, b := range contents {
 		found, err := p.digest(b, buckets[string(b)])
@@ -37,21 +36,21 @@ func inspect(path string) (*pages, error) {
 			err = errors.New("there are other records than were written")
 		}
 		if err != nil {
-			return nil, damage(path, fmt.Errorf("bucket %s: %w", b, err))
+			return nil, 0, damage(path, fmt.Errorf("bucket %s: %w", b, err))
 		}
 	}
-	return p, nil
+	return p, number, nil
 }
 
 // about reads the bucket that describes the others. A database of another format
 // is not damaged, so this is checked before what depends on it.
-func (p *pages) about(path string, bucket []byte) (map[Bucket]digest, error) {
+func (p *pages) about(path string, bucket []byte) (digests map[Bucket]digest, number uint64, err error) {
 	if bucket == nil {
-		return nil, damage(path, errors.New("it has no format"))
+		return nil, 0, damage(path, errors.New("it has no format"))
 	}
-	var number, transaction uint64
-	digests := make(map[Bucket]digest)
-	err := p.records(bucket, func(key, record []byte) error {
+	var transaction uint64
+	digests = make(map[Bucket]digest)
+	err = p.records(bucket, func(key, record []byte) error {
 		value, err := unseal(key, record)
 		if err != nil {
 			return err
@@ -68,17 +67,17 @@ func (p *pages) about(path string, bucket []byte) (map[Bucket]digest, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, damage(path, fmt.Errorf("bucket %s: %w", about, err))
+		return nil, 0, damage(path, fmt.Errorf("bucket %s: %w", about, err))
 	case number == 0:
-		return nil, damage(path, errors.New("it has no format"))
-	case number != format:
-		return nil, formatError(path, number)
+		return nil, 0, damage(path, errors.New("it has no format"))
+	case number != format && number != oldFormat:
+		return nil, 0, formatError(path, number, format)
 	case transaction != p.txid:
-		return nil, damage(path, errors.New("its first pages don't belong to the others"))
+		return nil, 0, damage(path, errors.New("its first pages don't belong to the others"))
 	case len(digests) != len(contents):
-		return nil, damage(path, errors.New("it has no digests"))
+		return nil, 0, damage(path, errors.New("it has no digests"))
 	}
-	return digests, nil
+	return digests, number, nil
 }
 
 // digest reads a bucket and checks each record.
@@ -112,6 +111,9 @@ func damage(path string, err error) error {
 	return &certs.DamagedError{Path: path, Err: err}
 }
 
-func formatError(path string, number uint64) error {
-	return fmt.Errorf("%s is of format %d, and this program knows format %d only", path, number, format)
+func formatError(path string, number, known uint64) error {
+	if number > known {
+		return fmt.Errorf("%s is of format %d, of a newer program; this one knows format %d", path, number, known)
+	}
+	return fmt.Errorf("%s is of format %d, and this program knows format %d only", path, number, known)
 }

@@ -87,7 +87,7 @@ func (s *Store) blame(what any) error {
 	if err := s.checkPlaces(); err != nil {
 		return err
 	}
-	if _, err := inspect(s.path); err != nil {
+	if _, _, err := inspect(s.path); err != nil {
 		return err
 	}
 	if _, fault := what.(interface{ Addr() uintptr }); fault { // see debug.SetPanicOnFault

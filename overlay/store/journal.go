@@ -14,10 +14,13 @@ import (
 
 // The journal's file is a header and a ring of slots, all of the same size and at
 // multiples of it, so that none lies in two sectors. A slot is a sender's key,
-// epoch and counter of a message that was shown, zeros, and the CRC-32C of all of
-// that. Zeros alone are an empty slot. A header is the title, the format, the number
-// of slots, whether the store is in use, and the CRC-32C. Integers are big-endian.
+// epoch, counter, nonce and hash of a message that was shown, and the CRC-32C of all of
+// that; in those of older programs nonce and hash are zeros. Zeros alone are an empty
+// slot. A header is the title, the format, the number of slots, whether the store is in
+// use, and the CRC-32C. Integers are big-endian.
 const (
+	journalFormat = 1
+
 	slotSize = 64
 	sumAt    = slotSize - crcSize
 	title    = "quicpeer shown\r\n" // 16 bytes; a transfer as text would change them
@@ -69,7 +72,7 @@ func (j *journal) make(path string) error {
 
 func (j *journal) header(b []byte, used bool) {
 	copy(b, title)
-	binary.BigEndian.PutUint64(b[16:], format)
+	binary.BigEndian.PutUint64(b[16:], journalFormat)
 	binary.BigEndian.PutUint64(b[24:], uint64(j.slots))
 	if used {
 		b[32] = 1
@@ -101,8 +104,8 @@ func (j *journal) open() (used bool, err error) {
 	}
 	number, slots := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
 	switch {
-	case number != format:
-		return false, formatError(j.path, number)
+	case number != journalFormat:
+		return false, formatError(j.path, number, journalFormat)
 	case slots != uint64(j.slots) || info.Size() != int64(j.slots+1)*slotSize:
 		return false, damage(j.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), (j.slots+1)*slotSize))
 	}
@@ -131,8 +134,8 @@ func (j *journal) use() error {
 
 // notes are those of some slots.
 type notes struct {
-	positions map[certs.PublicKey]Position // the greatest of each sender
-	torn      int
+	marks map[certs.PublicKey]*Mark // of each sender
+	torn  int
 }
 
 // read reads the slots from one to before another. Those that were folded earlier
@@ -151,7 +154,7 @@ func (j *journal) read(from, to int) (notes, error) {
 
 // parseNotes reads whole slots; a rest is ignored.
 func parseNotes(b []byte) notes {
-	n := notes{positions: make(map[certs.PublicKey]Position)}
+	n := notes{marks: make(map[certs.PublicKey]*Mark)}
 	for ; len(b) >= slotSize; b = b[slotSize:] {
 		slot := b[:slotSize]
 		if [slotSize]byte(slot) == [slotSize]byte{} {
@@ -161,10 +164,15 @@ func parseNotes(b []byte) notes {
 			n.torn++
 			continue
 		}
-		sender, p := certs.PublicKey(slot[:32]), decodePosition(slot[32:])
-		if old, ok := n.positions[sender]; !ok || p.Compare(old) > 0 {
-			n.positions[sender] = p
+		sender := certs.PublicKey(slot[:32])
+		m := n.marks[sender]
+		if m == nil {
+			m = new(Mark)
+			n.marks[sender] = m
 		}
+		m.raise(Shown{
+			Run: Run{decodePosition(slot[32:]), binary.BigEndian.Uint64(slot[48:])}, Hash: binary.BigEndian.Uint32(slot[56:]),
+		})
 	}
 	return n
 }
@@ -172,17 +180,17 @@ func parseNotes(b []byte) notes {
 // offset is where in the file a slot is.
 func offset(slot int) int64 { return int64(slot+1) * slotSize }
 
-// Note notes that the messages of sender have been shown up to p. When it returns
+// Note notes that the messages of a run of sender have been shown up to one. When it returns
 // the note survives the end of the process, and done is called, if it isn't nil,
 // when the note is safe from a crash of the machine too: by a goroutine of the
 // store, in the order of the calls, after one fdatasync for all notes that wait.
 // With an error it may be lost, and so will be all later ones. done may call the
 // store, but not [Store.Close]; while it runs no fdatasync does. Note waits for the
 // database only when the whole ring was written faster than a half was folded. A
-// position before one that was noted earlier changes nothing. What waits for done
+// message before one of its run that was noted earlier changes nothing. What waits for done
 // has no bound here: it is no more than what callers let wait. After Close done is
 // called by Note itself, with [fs.ErrClosed].
-func (s *Store) Note(sender certs.PublicKey, p Position, done func(error)) {
+func (s *Store) Note(sender certs.PublicKey, shown Shown, done func(error)) {
 	j := &s.journal
 	j.mu.Lock()
 	for j.folding[j.half()] && !j.closed && s.Err() == nil && !s.dead.Load() {
@@ -190,7 +198,7 @@ func (s *Store) Note(sender certs.PublicKey, p Position, done func(error)) {
 	}
 	closed := j.closed
 	if !closed {
-		s.write(sender, p)
+		s.write(sender, shown)
 		if done != nil && !s.dead.Load() {
 			j.pending = append(j.pending, done)
 			j.noted.Signal()
@@ -207,14 +215,16 @@ func (j *journal) half() int { return j.next / (j.slots / 2) }
 
 // write writes a note into the next slot, and has a half folded that is full. An
 // error is kept by the store. j.mu is held.
-func (s *Store) write(sender certs.PublicKey, p Position) {
+func (s *Store) write(sender certs.PublicKey, shown Shown) {
 	j := &s.journal
 	if s.Err() != nil || !s.reach("note") {
 		return
 	}
 	copy(j.buffer[:], sender[:])
-	binary.BigEndian.PutUint64(j.buffer[32:], p.Epoch)
-	binary.BigEndian.PutUint64(j.buffer[40:], p.Counter)
+	binary.BigEndian.PutUint64(j.buffer[32:], shown.Epoch)
+	binary.BigEndian.PutUint64(j.buffer[40:], shown.Counter)
+	binary.BigEndian.PutUint64(j.buffer[48:], shown.Nonce)
+	binary.BigEndian.PutUint32(j.buffer[56:], shown.Hash)
 	seal64(j.buffer[:])
 	if _, err := j.file.WriteAt(j.buffer[:], offset(j.next)); err != nil {
 		s.fail(err) // it names the path
@@ -251,7 +261,7 @@ func (s *Store) foldNotes(from, to int) (torn int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return noted.torn, s.update(func(t *transaction) error { return t.raise(noted.positions, s.day()) })
+	return noted.torn, s.update(func(t *transaction) error { return t.raise(noted.marks, s.day()) })
 }
 
 // syncNotes makes notes safe until Close.

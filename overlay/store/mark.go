@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// MaxGaps is how many gaps a mark may have (a guess).
+	// MaxGaps is how many gaps a mark may have, MaxRuns how many runs (guesses).
 	MaxGaps = 64
+	MaxRuns = 64
 
 	// maxMarks bounds the senders with a mark (a guess). Above it those whose marks
 	// rose longest ago are forgotten, down to keptMarks, so that it is done rarely.
@@ -34,11 +35,67 @@ func (p Position) Compare(q Position) int {
 // refused if they come late.
 type Gap struct{ From, To Position }
 
-// Mark says how far the messages of a sender have been shown: up to its Position,
+// Run says how far the messages of one run of a sender have been shown. Two runs of one
+// epoch have different nonces.
+type Run struct {
+	Position
+	Nonce uint64
+}
+
+// Shown is a message that was shown: its place, the run that it is of, and a hash of it, 0
+// if that is not known.
+type Shown struct {
+	Run
+	Hash uint32
+}
+
+// Mark says how far the messages of a sender have been shown: of each of its last runs,
 // but for the gaps.
 type Mark struct {
-	Position
-	Gaps []Gap
+	Runs []Run  // the positions rise
+	Hash uint32 // of the last message
+	Gaps []Gap  // they rise
+}
+
+// Position is that of the last message that was shown.
+func (m Mark) Position() (p Position) {
+	if n := len(m.Runs); n > 0 {
+		p = m.Runs[n-1].Position
+	}
+	return p
+}
+
+// raise notes that the messages of a run have been shown up to one, and says whether that
+// is new. The order of the calls does not matter, nor that one is repeated.
+func (m *Mark) raise(s Shown) bool {
+	i := slices.IndexFunc(m.Runs, func(r Run) bool { return r.Epoch == s.Epoch && r.Nonce == s.Nonce })
+	switch {
+	case i >= 0 && s.Counter <= m.Runs[i].Counter:
+		return false
+	case i >= 0:
+		m.Runs = slices.Delete(m.Runs, i, i+1) // it may have come behind others
+	case len(m.Runs) == MaxRuns && s.Compare(m.Runs[0].Position) < 0:
+		return false // forgotten
+	}
+	i, _ = slices.BinarySearchFunc(m.Runs, s.Position, func(r Run, p Position) int { return r.Compare(p) })
+	m.Runs = slices.Insert(m.Runs, i, s.Run)
+	if i == len(m.Runs)-1 {
+		m.Hash = s.Hash
+	}
+	m.Runs = slices.Delete(m.Runs, 0, max(0, len(m.Runs)-MaxRuns))
+	return true
+}
+
+// all are calls of raise that lead to the mark.
+func (m *Mark) all() (list []Shown) {
+	for i, r := range m.Runs {
+		s := Shown{Run: r}
+		if i == len(m.Runs)-1 {
+			s.Hash = m.Hash
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // Marks hands over the marks as of Open, of database and journal: the map is the
@@ -67,15 +124,24 @@ func (s *Store) readMarks() (map[certs.PublicKey]Mark, error) {
 // today is the number of days since 1970.
 func today() uint32 { return uint32(time.Now().Unix() / (24 * 60 * 60)) }
 
+// A mark is the day when it rose, the hash, the numbers of runs and gaps, the runs and the
+// gaps. One of format 1 is epoch, counter, day and gaps; its length tells them apart.
 const (
-	markSize = 8 + 8 + 4 // epoch, counter, and the day when the mark rose
+	markHead = 4 * 4
+	runSize  = 3 * 8
 	gapSize  = 4 * 8
+
+	oldMarkSize = 8 + 8 + 4
 )
 
 func encodeMark(m Mark, day uint32) []byte {
-	b := make([]byte, 0, markSize+len(m.Gaps)*gapSize)
-	b = appendPosition(b, m.Position)
-	b = binary.BigEndian.AppendUint32(b, day)
+	b := make([]byte, 0, markHead+len(m.Runs)*runSize+len(m.Gaps)*gapSize)
+	for _, n := range []uint32{day, m.Hash, uint32(len(m.Runs)), uint32(len(m.Gaps))} {
+		b = binary.BigEndian.AppendUint32(b, n)
+	}
+	for _, r := range m.Runs {
+		b = binary.BigEndian.AppendUint64(appendPosition(b, r.Position), r.Nonce)
+	}
 	for _, g := range m.Gaps {
 		b = appendPosition(appendPosition(b, g.From), g.To)
 	}
@@ -83,14 +149,46 @@ func encodeMark(m Mark, day uint32) []byte {
 }
 
 func decodeMark(b []byte) (m Mark, day uint32, err error) {
-	if len(b) < markSize || len(b) > markSize+MaxGaps*gapSize || (len(b)-markSize)%gapSize != 0 {
+	if len(b) >= oldMarkSize && (len(b)-oldMarkSize)%gapSize == 0 && len(b) <= oldMarkSize+MaxGaps*gapSize {
+		m, day = decodeOldMark(b)
+		return m, day, nil
+	}
+	if len(b) < markHead {
 		return m, 0, errors.New("a mark has a wrong length")
 	}
-	m.Position, day = decodePosition(b), binary.BigEndian.Uint32(b[16:])
-	for b = b[markSize:]; len(b) > 0; b = b[gapSize:] {
-		m.Gaps = append(m.Gaps, Gap{decodePosition(b), decodePosition(b[16:])})
+	runs, gaps := binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:])
+	if runs > MaxRuns || gaps > MaxGaps || len(b) != int(markHead+runs*runSize+gaps*gapSize) {
+		return m, 0, errors.New("a mark has a wrong length")
 	}
+	day, m.Hash = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
+	b = b[markHead:]
+	for ; runs > 0; runs, b = runs-1, b[runSize:] {
+		m.Runs = append(m.Runs, Run{decodePosition(b), binary.BigEndian.Uint64(b[16:])})
+	}
+	m.Gaps = decodeGaps(b)
 	return m, day, nil
+}
+
+// decodeOldMark reads a mark of format 1. It had one position, and a gap behind the last
+// message of each run before.
+func decodeOldMark(b []byte) (m Mark, day uint32) {
+	m.Gaps = decodeGaps(b[oldMarkSize:])
+	for _, g := range m.Gaps {
+		if g.From.Epoch != g.To.Epoch && g.From != (Position{}) {
+			m.raise(Shown{Run: Run{Position: g.From}})
+		}
+	}
+	if p := decodePosition(b); p != (Position{}) {
+		m.raise(Shown{Run: Run{Position: p}})
+	}
+	return m, binary.BigEndian.Uint32(b[16:])
+}
+
+func decodeGaps(b []byte) (gaps []Gap) {
+	for ; len(b) > 0; b = b[gapSize:] {
+		gaps = append(gaps, Gap{decodePosition(b), decodePosition(b[16:])})
+	}
+	return gaps
 }
 
 func appendPosition(b []byte, p Position) []byte {
@@ -101,33 +199,35 @@ func decodePosition(b []byte) Position {
 	return Position{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
 }
 
-// mark returns the mark of a sender; false: there is none.
-func (t *transaction) mark(sender certs.PublicKey) (Mark, bool, error) {
+// mark returns the mark of a sender, an empty one if there is none.
+func (t *transaction) mark(sender certs.PublicKey) (Mark, error) {
 	value, err := t.get(marks, sender[:])
 	if err != nil || value == nil {
-		return Mark{}, false, err
+		return Mark{}, err
 	}
 	m, _, err := decodeMark(value)
 	if err != nil {
-		return Mark{}, false, &certs.DamagedError{Path: t.path, Err: err}
+		return Mark{}, &certs.DamagedError{Path: t.path, Err: err}
 	}
-	return m, true, nil
+	return m, nil
 }
 
-// raise raises marks to positions, and never lowers one.
-func (t *transaction) raise(positions map[certs.PublicKey]Position, day uint32) error {
+// raise raises marks by what was noted.
+func (t *transaction) raise(noted map[certs.PublicKey]*Mark, day uint32) error {
 	// In the order of the keys, as bbolt splits its pages at the end only.
-	senders := slices.SortedFunc(maps.Keys(positions), func(a, b certs.PublicKey) int { return bytes.Compare(a[:], b[:]) })
+	senders := slices.SortedFunc(maps.Keys(noted), func(a, b certs.PublicKey) int { return bytes.Compare(a[:], b[:]) })
 	for _, sender := range senders {
-		p := positions[sender]
-		m, ok, err := t.mark(sender)
+		m, err := t.mark(sender)
 		if err != nil {
 			return err
 		}
-		if ok && p.Compare(m.Position) <= 0 {
+		changed := false
+		for _, s := range noted[sender].all() {
+			changed = m.raise(s) || changed
+		}
+		if !changed {
 			continue
 		}
-		m.Position = p
 		if err := t.put(marks, sender[:], encodeMark(m, day)); err != nil {
 			return err
 		}

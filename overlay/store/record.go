@@ -27,8 +27,10 @@ var contents = []Bucket{Outbox, Custody, Peers, Self, marks}
 func (b Bucket) known() bool { return b == Outbox || b == Custody || b == Peers || b == Self }
 
 const (
-	// format is the number of all that this package writes.
-	format = 1
+	// format is the number of the database. In format 1 marks knew one run of a sender;
+	// [Store.upgrade] makes it this one.
+	format    = 2
+	oldFormat = 1
 
 	// Keys of numbers in about; its other keys are names of buckets. The latter is
 	// the number of the transaction that wrote last, which the metas know too: a

@@ -6,7 +6,7 @@
 // repairs, is a single dependency that others (etcd) rely on, and is made for
 // many small records. The grouping of writes into transactions is ours.
 //
-// shown is a journal of marks. A message counts as shown the moment its line was
+// shown is a journal of marks, which say of each run of a sender how far it was shown. A message counts as shown the moment its line was
 // written, and a process killed between showing a line and noting it may repeat
 // that ONE message, so each note is in the kernel's hands before the next line:
 // a write(2) into a fixed ring of slots, of about a microsecond, where a

@@ -88,11 +88,11 @@ func TestDoneInOrder(t *testing.T) {
 				t.Error(err)
 			}
 			written = append(written, i)
-			s.Note(key(1), Position{1, uint64(i)}, func(error) { all.Done() })
+			s.Note(key(1), shown(1, uint64(i)), func(error) { all.Done() })
 			all.Done()
 		}, op(Outbox, fmt.Sprint(i), "x"))
 		s.Write(nil, op(Custody, "x", "x"))
-		s.Note(key(0), Position{1, uint64(i)}, func(err error) {
+		s.Note(key(0), shown(1, uint64(i)), func(err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -100,7 +100,7 @@ func TestDoneInOrder(t *testing.T) {
 			s.Write(nil, op(Peers, "x", "x"))
 			all.Done()
 		})
-		s.Note(key(2), Position{1, 1}, nil)
+		s.Note(key(2), shown(1, 1), nil)
 	}
 	all.Wait()
 	mustClose(t, s)
@@ -134,7 +134,7 @@ func TestRefused(t *testing.T) {
 		}, op(Peers, strings.Repeat("k", maxKey), "1"))
 	}
 	all.Wait()
-	if err := await(func(done func(error)) { s.SetGaps(key(1), Mark{Gaps: make([]Gap, MaxGaps+1)}, done) }); err == nil {
+	if err := await(func(done func(error)) { s.SetGaps(key(1), make([]Gap, MaxGaps+1), done) }); err == nil {
 		t.Error("too many gaps were taken")
 	}
 	if c := contentOf(t, s); len(c.records) != 1 || s.Err() != nil {
@@ -147,15 +147,15 @@ func TestAfterClose(t *testing.T) {
 	mustClose(t, s)
 	for name, call := range map[string]func(func(error)){
 		"Write":   func(done func(error)) { s.Write(done, op(Outbox, "a", "1")) },
-		"Note":    func(done func(error)) { s.Note(key(1), Position{1, 1}, done) },
-		"SetGaps": func(done func(error)) { s.SetGaps(key(1), Mark{}, done) },
+		"Note":    func(done func(error)) { s.Note(key(1), shown(1, 1), done) },
+		"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 	} {
 		if err := await(call); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	s.Write(nil)
-	s.Note(key(1), Position{1, 1}, nil)
+	s.Note(key(1), shown(1, 1), nil)
 }
 
 func TestMarks(t *testing.T) {
@@ -165,19 +165,24 @@ func TestMarks(t *testing.T) {
 	for i := range gaps {
 		gaps[i] = Gap{Position{uint64(i), 3}, Position{uint64(i), 7}}
 	}
-	if err := await(func(done func(error)) { s.SetGaps(key(1), Mark{Position{5, 5}, gaps}, done) }); err != nil {
+	if err := await(func(done func(error)) { s.SetGaps(key(1), gaps, done) }); err != nil {
 		t.Fatal(err)
 	}
-	note(t, s, key(1), Position{5, 4}) // late
-	note(t, s, key(2), Position{2, 9})
+	note(t, s, key(1), shown(5, 5))
+	note(t, s, key(1), shown(5, 4)) // late
+	note(t, s, key(2), shown(2, 9))
 	for i := range uint64(5 * fewSlots) { // round the ring
-		note(t, s, key(3), Position{1, i})
+		note(t, s, key(3), shown(1, i))
 	}
-	note(t, s, key(2), Position{3, 1})
-	if err := await(func(done func(error)) { s.SetGaps(key(2), Mark{Position{2, 8}, gaps[:1]}, done) }); err != nil {
+	note(t, s, key(2), shown(3, 1))
+	if err := await(func(done func(error)) { s.SetGaps(key(2), gaps[:1], done) }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[certs.PublicKey]Mark{key(1): {Position{5, 5}, gaps}, key(2): {Position{3, 1}, gaps[:1]}, key(3): {Position{1, 5*fewSlots - 1}, nil}}
+	want := map[certs.PublicKey]Mark{
+		key(1): {Runs: []Run{shown(5, 5).Run}, Gaps: gaps},
+		key(2): {Runs: []Run{shown(2, 9).Run, shown(3, 1).Run}, Gaps: gaps[:1]},
+		key(3): {Runs: []Run{shown(1, 5*fewSlots-1).Run}},
+	}
 	for _, end := range []func(*Store){kill, func(s *Store) { mustClose(t, s) }, kill} {
 		end(s)
 		s = mustOpen(t, dir)
@@ -204,16 +209,16 @@ func TestPositions(t *testing.T) {
 func TestOldestMarksAreForgotten(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	all := func(from, to int) map[certs.PublicKey]Position {
-		m := make(map[certs.PublicKey]Position)
+	all := func(from, to int) map[certs.PublicKey]*Mark {
+		m := make(map[certs.PublicKey]*Mark)
 		for i := from; i < to; i++ {
-			m[key(i)] = Position{1, uint64(i)}
+			m[key(i)] = &Mark{Runs: []Run{shown(1, uint64(i)).Run}}
 		}
 		return m
 	}
-	raise := func(day uint32, positions map[certs.PublicKey]Position) {
+	raise := func(day uint32, noted map[certs.PublicKey]*Mark) {
 		t.Helper()
-		if err := s.update(func(tx *transaction) error { return tx.raise(positions, day) }); err != nil {
+		if err := s.update(func(tx *transaction) error { return tx.raise(noted, day) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,8 +258,8 @@ func TestConcurrent(t *testing.T) {
 					dones.Done()
 				}
 				s.Write(done, op(Outbox, fmt.Sprint(c, " ", i), "x"), op(Custody, fmt.Sprint(c), fmt.Sprint(i)))
-				s.Note(key(c), Position{1, uint64(i)}, done)
-				s.SetGaps(key(c+100), Mark{Position: Position{1, uint64(i)}}, done)
+				s.Note(key(c), shown(1, uint64(i)), done)
+				s.SetGaps(key(c+100), []Gap{{To: Position{1, uint64(i)}}}, done)
 				if i%50 == 0 {
 					if err := s.Load(Outbox, func(_, _ []byte) error { return nil }); err != nil {
 						t.Error(err)
@@ -273,7 +278,11 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d records, %d marks", len(c.records), len(c.marks))
 	}
 	for sender, m := range c.marks {
-		if want := fmt.Sprint(Mark{Position: Position{1, each - 1}}); m != want {
+		want := Mark{Runs: []Run{shown(1, each-1).Run}}
+		if last := (Position{1, each - 1}); strings.HasPrefix(string(sender[:]), "sender 10") {
+			want = Mark{Gaps: []Gap{{To: last}}}
+		}
+		if want := fmt.Sprint(want); m != want {
 			t.Errorf("%s: %s, want %s", sender, m, want)
 		}
 	}
@@ -316,7 +325,7 @@ func TestCompaction(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	write(t, s, op(Custody, "large", strings.Repeat("x", 2*compactAbove)), op(Peers, "p", "1"))
-	note(t, s, key(1), Position{1, 1})
+	note(t, s, key(1), shown(1, 1))
 	write(t, s, deletion(Custody, "large"), op(Outbox, "kept", strings.Repeat("x", 64<<10)))
 	want := contentOf(t, s).records
 	mustClose(t, s)
@@ -343,7 +352,7 @@ func TestCompaction(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := contentOf(t, s)
-		if !c.equal(content{want, map[certs.PublicKey]string{key(1): fmt.Sprint(Mark{Position: Position{1, 1}})}}) {
+		if !c.equal(content{want, map[certs.PublicKey]string{key(1): fmt.Sprint(Mark{Runs: []Run{shown(1, 1).Run}})}}) {
 			t.Errorf("killed at %q: other content", at)
 		}
 		checkBolt(t, s)

@@ -76,6 +76,7 @@ func (p *peer) begin(cfg core.Config) {
 	p.there, p.behind, p.lastLink, p.ends = nil, nil, 0, nil
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = p.id, p.identity, network, "sim"
 	cfg.Addresses, cfg.Epoch = []netip.AddrPort{netip.MustParseAddrPort(p.address)}, p.epoch
+	cfg.Nonce = uint64(p.index+1)<<32 | uint64(p.life)
 	cfg.Rand = rand.New(rand.NewPCG(w.seed, uint64(p.index)<<20|uint64(p.life)))
 	w.share(&cfg)
 	p.core = core.New(cfg, w.now)

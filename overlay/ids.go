@@ -1,0 +1,40 @@
+package overlay
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/delivery"
+)
+
+// messageIDs gives the messages of this run their IDs and positions, once it is in the
+// network.
+type messageIDs struct {
+	nonce uint64 // of the run
+
+	mu      sync.Mutex
+	epoch   uint64
+	prefix  [8]byte
+	counter uint64
+}
+
+// begin fixes how the IDs begin. A peer that has begun alone may raise its epoch when it
+// finds its network; the next messages are of the later one.
+func (m *messageIDs) begin(key certs.PublicKey, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch, m.prefix = epoch, core.MessagePrefix(key, epoch, m.nonce)
+}
+
+// next is the next message, without what it says.
+func (m *messageIDs) next() *delivery.Outgoing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.counter++
+	return &delivery.Outgoing{
+		Position: delivery.Position{Epoch: m.epoch, Counter: m.counter}, Nonce: m.nonce,
+		ID: MessageID(binary.BigEndian.AppendUint64(m.prefix[:], m.counter)),
+	}
+}
