@@ -127,7 +127,7 @@ func TestSenderBeginsAgain(t *testing.T) {
 			s := w.stranger("mallory")
 			s.join(alice)
 			const n = 400
-			rng := rand.New(rand.NewPCG(seed, 1))
+			rng, pauses := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 			var got []string
 			taken := delivery.Position{}
 			var cut interruption
@@ -173,8 +173,8 @@ func TestSenderBeginsAgain(t *testing.T) {
 			})
 			for i := range n {
 				alice.send("mallory", fmt.Sprint(i))
-				if rng.IntN(8) == 0 {
-					time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+				if pauses.IntN(8) == 0 {
+					time.Sleep(time.Duration(pauses.IntN(100)) * time.Millisecond)
 				}
 			}
 			alice.eventually(10*time.Minute, "all is delivered", func() bool { return len(all[Delivered](alice)) == n })
