@@ -86,8 +86,8 @@ func TestMeddling(t *testing.T) {
 		for what, call := range map[string]func(*Store, func(error)){
 			"Write":   func(s *Store, done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
 			"nothing": func(s *Store, done func(error)) { s.Write(done) },
-			"Note":    func(s *Store, done func(error)) { s.Note(key(1), Position{1, 2}, done) },
-			"SetGaps": func(s *Store, done func(error)) { s.SetGaps(key(1), Mark{}, done) },
+			"Note":    func(s *Store, done func(error)) { s.Note(key(1), shown(1, 2), done) },
+			"SetGaps": func(s *Store, done func(error)) { s.SetGaps(key(1), nil, done) },
 		} {
 			if what != "Write" && !m.removed && strings.Contains(name, "overwritten") {
 				continue // only who reads it notices
@@ -99,7 +99,7 @@ func TestMeddling(t *testing.T) {
 				}
 				s := mustOpen(t, dir)
 				fill(t, s)
-				note(t, s, key(1), Position{1, 1})
+				note(t, s, key(1), shown(1, 1))
 				if err := m.do(t, dir); err != nil {
 					t.Fatal(err)
 				}
