@@ -159,7 +159,7 @@ func TestMeddlingUnderLoad(t *testing.T) {
 							if w%2 == 0 {
 								s.Write(done, op(Outbox, string(rune('A'+i%100)), strings.Repeat("x", 1000)))
 							} else {
-								s.Note(key(w), Position{1, uint64(i)}, done)
+								s.Note(key(w), shown(1, uint64(i)), done)
 							}
 						})
 						if err != nil {
