@@ -37,7 +37,7 @@ const (
 	holeLook  = 1500 * time.Millisecond // at least between two looks: a guess
 	holePTOs  = 4                       // probe timeouts between two looks, each twice the one before: two repeats at least
 	holeLooks = 2                       // bad ones: so that a burst of losses is none
-	holeFades = 4                       // looks without repeats, and the count begins anew
+	holeFades = 20                      // looks without repeats, and the count begins anew: the pauses between repeats double
 	holeEnds  = 2 * time.Minute         // without any: two of QUIC's longest probe timeouts
 	// holeYoung is how long quic-go looks for the largest packet of a new link, by packets
 	// that may get lost: some ten, one in five round trips.

@@ -42,10 +42,10 @@ func TestStuck(t *testing.T) {
 		"narrow":                    {func(w *world) { w.Narrow("a", "b", 1300) }, true, 8 * time.Second},
 		"narrow, and lossy":         {func(w *world) { w.Narrow("a", "b", 1300); w.Lose(0.1) }, true, 12 * time.Second},
 		"wide":                      {func(*world) {}, true, never},
-		"lossy":                     {func(w *world) { w.Lose(0.3) }, true, never},
+		"lossy":                     {func(w *world) { w.Lose(0.2) }, true, never},
 		"slow":                      {func(w *world) { w.Line("b", 64_000, 64<<10) }, true, never},
 		"nobody reads":              {func(*world) {}, false, never},
-		"nobody reads, and lossy":   {func(w *world) { w.Lose(0.3) }, false, never},
+		"nobody reads, and lossy":   {func(w *world) { w.Lose(0.2) }, false, never},
 		"cut off for 10 s":          {cutFor(10 * time.Second), true, never},
 		"cut off for 5 s, and deaf": {cutFor(5 * time.Second), false, never},
 	} {
