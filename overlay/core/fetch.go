@@ -30,7 +30,7 @@ const maxFetched = 2 * maxEntries
 // fetch is the taking of a whole table over a link.
 type fetch struct {
 	asked   time.Duration   // for the first piece
-	moved   time.Duration   // when something came
+	moved   time.Duration   // when an entry came
 	last    *Record         // the last entry that came; nil: none yet
 	after   *Record         // behind which the piece is that was asked for last
 	entries int             // that came
@@ -40,11 +40,11 @@ type fetch struct {
 
 // follows notes the next entry that comes, and says whether it lies behind all before it in
 // the order of tables: who sends the same again and again gets nowhere.
-func (f *fetch) follows(r *Record) bool {
+func (f *fetch) follows(r *Record, now time.Duration) bool {
 	if f.last != nil && compareNames(r, f.last) <= 0 || f.entries == maxFetched {
 		return false
 	}
-	f.last = r
+	f.last, f.moved = r, now
 	f.entries++
 	return true
 }
@@ -111,9 +111,6 @@ func (c *Core) tableComes() bool {
 func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
 	f := l.fetch
 	n := len(reply.GetAnnouncements())
-	if n > 0 {
-		f.moved = c.now
-	}
 	switch {
 	case reply.GetDone():
 		f.all = true

@@ -201,7 +201,7 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 			continue
 		}
 		read = true
-		if l.fetch != nil && !l.fetch.follows(n.record) {
+		if l.fetch != nil && !l.fetch.follows(n.record, c.now) {
 			c.violation(l, "a piece of a table that does not go on")
 			return
 		}
