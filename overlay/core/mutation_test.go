@@ -28,7 +28,7 @@ var mutations = []mutation{
 	{"records are not verified", "announce.go", "!c.knownClaim(n, claim) && !c.cfg.Verify(claim)", "false", "TestViolations"},
 	{"the signature of a known record is not compared", "announce.go", "proto.Equal(held.record.Signed, n.record.Signed)",
 		"string(held.record.Signed.GetPayload()) == string(n.record.Signed.GetPayload())", "TestViolations"},
-	{"the word of one is enough", "announce.go", "len(list) < minTestimonies", "len(list) < 1", "TestViolations"},
+	{"the word of one is enough", "announce.go", "len(n.witnesses) < minTestimonies", "len(n.witnesses) < 1", "TestViolations"},
 	{"a testimony about anything will do", "announce.go",
 		"certs.PublicKey(t.GetSubject()) != n.record.Key || t.GetEpoch() != n.record.Epoch || t.GetSeq() != n.record.Seq", "false", "TestViolations"},
 	{"any accusation is believed", "announce.go", "n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n)", "false", "TestBelief"},
