@@ -56,20 +56,19 @@ type link struct {
 	comparing   *comparison // of its table with ours
 	verifying   int         // batches of its table whose signatures are being judged
 
-	routed     allowance
-	carried    allowance // see mayCarry
-	refusals   allowance
-	offered    int // bytes of deposits that it has not answered
-	introduced allowance
-	summaries  allowance // of broadcasts
-	answers    allowance
-	calls      allowance // see receiveCall
-	called     allowance
-	gos        allowance // see receiveGo
-	punched    bool      // both sides have dialled, through a NAT
-	within     bool      // the other side is on this host: one of the two sees the other at loopback
-	foreign    foreign
-	pending    []*pb.Announcement
+	routed        allowance
+	carried       allowance // see mayCarry
+	refusals      allowance
+	offered       int // bytes of deposits that it has not answered
+	introduced    allowance
+	summaries     allowance // of broadcasts
+	answers       allowance
+	calls, called allowance // see receiveCall
+	gos           allowance // see receiveGo
+	punched       bool      // both sides have dialled, through a NAT
+	within        bool      // the other side is on this host: one of the two sees the other at loopback
+	foreign       foreign
+	pending       []*pb.Announcement
 }
 
 // Connected is the news of a connection whose TLS handshake is done: one of our
@@ -220,10 +219,8 @@ func (c *Core) Receive(now time.Duration, id LinkID, m *pb.PeerMessage) {
 		c.receiveCallRefused(l, m.CallRefused)
 	case *pb.PeerMessage_Go:
 		c.receiveGo(l, m.Go)
-	case *pb.PeerMessage_HandshakeStart, *pb.PeerMessage_HandshakeResponse:
-		c.violation(l, "a handshake after the handshake")
 	default:
-		c.violation(l, "a direct message or a receipt on the control stream")
+		c.violation(l, "a handshake after the handshake")
 	}
 }
 
