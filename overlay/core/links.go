@@ -277,9 +277,6 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	}
 	// Whom we have dialled without knowing that it lives is in another network,
 	// or in the other half of ours: as neighbours we make them one.
-	if c.visit.self || l.isGuest() {
-		return
-	}
 	if c.degree() < wantNeighbours || stranger && l.dial != nil && c.degree() < maxNeighbours {
 		c.askNeighbour(l, false)
 	}

@@ -132,7 +132,7 @@ func (c *Core) leanOnOthers() {
 }
 
 func (c *Core) askNeighbour(l *link, alone bool) {
-	if !l.neighbour && !l.asked {
+	if !l.neighbour && !l.asked && !c.visit.self && !l.isGuest() {
 		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, c.now, alone
 		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(c.neighbours())})
 	}
