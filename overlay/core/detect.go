@@ -261,17 +261,3 @@ func (c *Core) pick(ok func(*entry) bool) *entry {
 	}
 	return nil
 }
-
-// pickHeard is pick among those whom we hear.
-func (c *Core) pickHeard(ok func(*entry) bool) *entry {
-	var heard []*entry
-	for _, l := range c.links {
-		if l.state == linkUp && c.now-l.heard <= freshWithin+l.slowness() && l.entry != nil && ok(l.entry) {
-			heard = append(heard, l.entry)
-		}
-	}
-	if len(heard) == 0 {
-		return nil
-	}
-	return heard[c.cfg.Rand.IntN(len(heard))]
-}

@@ -146,7 +146,6 @@ var mutations = []mutation{
 	{"a stopped process blames the others", "core.go", "late > doubtLate", "false", "TestStopped"},
 	{"no witness is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= min(enoughWitnesses, counted)", "TestWitnesses"},
 	{"one witness of many is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= 1", "TestWitnesses$"},
-	{"strangers may all be gone", "witness.go", "e = c.pickHeard(isStranger);", ";", "TestOneStrangerIsHeard"},
 	{"who has heard it does not matter", "witness.go", "c.now-q.fresh < freshWithin", "false", "TestWitnesses$"},
 	{"a silent witness has heard it", "witness.go",
 		"return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: testimony == nil, Testimony: testimony};",

@@ -196,9 +196,8 @@ func (q *inquiry) addWitnesses(list []certs.ID) {
 }
 
 // askStrangers adds peers that have no link to the subject, as far as we know:
-// they look for evidence of their own. One of them is heard by us, if there is one: after
-// a cut, or a crash of many, all that are taken at random may be gone as well, and a round
-// with them is lost.
+// they look for evidence of their own. They are taken at random, and not from our
+// neighbours, whose ways are ours.
 func (c *Core) askStrangers(q *inquiry) {
 	if q.rounds >= maxStrangerRounds {
 		return
@@ -207,18 +206,11 @@ func (c *Core) askStrangers(q *inquiry) {
 		c.dialEntry(q.subject)
 	}
 	q.rounds++
-	isStranger := func(e *entry) bool {
-		return e.alive() && e != c.self && !e.isGuest() && e != q.subject && c.inquiryFor(e) == nil &&
-			!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
-	}
-	for i := range enoughWitnesses {
-		var e *entry
-		if i == 0 {
-			e = c.pickHeard(isStranger)
-		}
-		if e == nil {
-			e = c.pick(isStranger)
-		}
+	for range strangersAsked {
+		e := c.pick(func(e *entry) bool {
+			return e.alive() && e != c.self && !e.isGuest() && e != q.subject && c.inquiryFor(e) == nil &&
+				!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
+		})
 		if e != nil {
 			q.addWitnesses([]certs.ID{e.record.ID})
 		}
