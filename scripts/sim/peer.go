@@ -65,6 +65,9 @@ func identityOf(seed uint64, i int32) *certs.Identity {
 // living says that it runs and means to stay.
 func (p *peer) living() bool { return p.core != nil && !p.leaving }
 
+// nonce is that of the process that runs or ran last, or of the first.
+func (p *peer) nonce() uint64 { return uint64(p.index+1)<<32 | uint64(max(1, p.life)) }
+
 // begin starts a process with the configuration that lacks what all have in common.
 func (p *peer) begin(cfg core.Config) {
 	w := p.w
@@ -76,7 +79,7 @@ func (p *peer) begin(cfg core.Config) {
 	p.there, p.behind, p.lastLink, p.ends = nil, nil, 0, nil
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = p.id, p.identity, network, "sim"
 	cfg.Addresses, cfg.Epoch = []netip.AddrPort{netip.MustParseAddrPort(p.address)}, p.epoch
-	cfg.Nonce = uint64(p.index+1)<<32 | uint64(p.life)
+	cfg.Nonce = p.nonce()
 	cfg.Rand = rand.New(rand.NewPCG(w.seed, uint64(p.index)<<20|uint64(p.life)))
 	w.share(&cfg)
 	p.core = core.New(cfg, w.now)

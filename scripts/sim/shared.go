@@ -96,7 +96,7 @@ func (w *world) load(n int) {
 		key, sealing := p.identity.Key(), p.identity.SealingKey()
 		r, err := w.memory.open(p.identity.SignRecord(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: string(p.id), Key: key[:], Network: network,
-			Addresses: []string{p.address}, Epoch: p.epoch, SealingKey: sealing[:],
+			Addresses: []string{p.address}, Epoch: p.epoch, SealingKey: sealing[:], Nonce: p.nonce(),
 		}))
 		if err != nil {
 			panic("sim: " + err.Error())
