@@ -157,7 +157,6 @@ const (
 	maxInquiries      = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
-	strangersAsked    = 6       // in each: after a cut in halves, of three one time in eight all are on the far side
 	maxAccusations    = 1024
 	changesAtOnce     = 6
 	doubtedAtOnce     = 3 // probed in a tick

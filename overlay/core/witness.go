@@ -195,6 +195,10 @@ func (q *inquiry) addWitnesses(list []certs.ID) {
 	}
 }
 
+// strangersAsked are those of a round: after a cut in halves all of three are on the far
+// side one time in eight, all of six one time in 64.
+const strangersAsked = 6
+
 // askStrangers adds peers that have no link to the subject, as far as we know:
 // they look for evidence of their own. They are taken at random, and not from our
 // neighbours, whose ways are ours.
