@@ -5,8 +5,9 @@
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
 
+# The limit is against tests that hang, on a machine that has other things to do as well.
 test: ## run all tests with the race detector, the multi-peer scenarios among them
-	go test -race -timeout 8m ./...
+	go test -race -timeout 30m ./...
 
 check: ## check format, lint, vulnerabilities, generated code, cross builds
 	scripts/check.sh

@@ -229,8 +229,8 @@ func TestCancelMakesRoom(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		var id MessageID
-		for i := range maxOutboxes {
-			id = alice.send(certs.ID(numbers(maxOutboxes)[i]), "x")
+		for _, to := range numbers(maxOutboxes) {
+			id = alice.send(certs.ID(to), "x")
 		}
 		if _, err := alice.Send(t.Context(), "more", "x", ""); !errors.Is(err, ErrOutboxFull) {
 			t.Errorf("one more: %v", err)
