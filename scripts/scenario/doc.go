@@ -78,7 +78,7 @@
 //
 // # Expectations
 //
-// Each waits, up to D where it takes "within D" (20s without), and fails with
+// Each waits, up to D where it takes "within D" (1m without), and fails with
 // what the peer printed instead. The deadline is a bound, not a pause, and D counts
 // from the last line that is no expectation: after a kill "within 4s" is the same
 // moment for all who are to learn of it, whoever is asked first. FIELD is

@@ -20,7 +20,7 @@ import (
 // patience is how long an expectation without "within" waits. It is long since
 // a program built with -race on a busy machine is slow, and costs nothing when
 // all is well.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // engine plays scenarios with one program.
 type engine struct {
