@@ -208,7 +208,7 @@ func TestJoinAtRunTime(t *testing.T) {
 // an address to join: it finds the others if it remembers them, and else they find it.
 // A network of its own becomes part of this one by one Join.
 func TestSimComingHome(t *testing.T) {
-	eachSeed(t, 30, 5, func(t *testing.T, seed uint64) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 6)
 		w.build(5, 0)
 		w.settle(30 * time.Second)

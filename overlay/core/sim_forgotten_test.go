@@ -11,7 +11,7 @@ import (
 // off with others, brings back nobody who left meanwhile: neither to those who have heard
 // and forgotten it nor to those who came later.
 func TestSimForgotten(t *testing.T) {
-	eachSeed(t, 30, 4, func(t *testing.T, seed uint64) {
+	eachSeed(t, 8, 2, func(t *testing.T, seed uint64) {
 		n := 6 + int(seed%6)
 		w := newWorld(t, seed, n+4) // two that leave, two that come later
 		w.strict = false

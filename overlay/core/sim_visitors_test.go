@@ -13,7 +13,7 @@ import (
 // else, come and go in turn there, and leave nothing; all others are members: everybody
 // sees them come before they say anything, and go.
 func TestSimVisitors(t *testing.T) {
-	eachSeed(t, 40, 6, func(t *testing.T, seed uint64) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		members := 3 + int(seed%8)
 		const visitors = 12
 		w := newWorld(t, seed, members+visitors)
