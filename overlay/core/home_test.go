@@ -253,3 +253,18 @@ func TestLostForLong(t *testing.T) {
 	}
 	t.Error("nobody dials it any more")
 }
+
+// TestToldEpoch: a refusal that names no record raises the epoch of a peer that comes home,
+// but not to where nothing could be above it: nobody proves that word.
+func TestToldEpoch(t *testing.T) {
+	for _, test := range []struct{ told, want uint64 }{
+		{999, 0}, {1000, 1001}, {pb.MaxToldEpoch, pb.MaxToldEpoch + 1}, {pb.MaxToldEpoch + 1, 0}, {1<<64 - 1, 0},
+	} {
+		r := newRig(t, func(c *Config) { c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
+		l := r.outbound(r.out.Dials[0].ID, 1)
+		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_STALE, Epoch: test.told})
+		if r.out.Epoch != test.want || r.out.Err != nil {
+			t.Errorf("told %d: the epoch becomes %d, not %d; error %v", test.told, r.out.Epoch, test.want, r.out.Err)
+		}
+	}
+}

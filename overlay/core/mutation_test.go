@@ -144,6 +144,7 @@ var mutations = []mutation{
 	{"our own delay is nothing", "detect.go", "return min(lagWeight*c.lag, mostPatience);", "return 0;", "TestLag"},
 	{"who was called lost in vain is again", "detect.go", "e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor", "false", "TestPatience"},
 	{"a stopped process blames the others", "core.go", "late > doubtLate", "false", "TestStopped"},
+	{"any epoch that is told is believed", "handshake.go", "last <= pb.MaxToldEpoch", "true", "TestToldEpoch"},
 	{"no witness is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= min(enoughWitnesses, counted)", "TestWitnesses"},
 	{"one witness of many is enough", "witness.go", "quiet > 0 && quiet >= min(enoughWitnesses, counted)", "quiet >= 1", "TestWitnesses$"},
 	{"who has heard it does not matter", "witness.go", "c.now-q.fresh < freshWithin", "false", "TestWitnesses$"},
