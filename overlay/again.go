@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )

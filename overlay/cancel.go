@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // messageIDs gives the messages of this run their IDs and positions, once it is in the

@@ -10,8 +10,8 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 

@@ -5,7 +5,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // Bounds of the letters that wait to be opened (guesses); beyond them they are dropped,

@@ -44,7 +44,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )

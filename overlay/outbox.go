@@ -8,7 +8,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
 

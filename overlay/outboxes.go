@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // outbox returns the outbox for a receiver, new if there is none. There is always room

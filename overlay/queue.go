@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // Bounds of what waits for the program's loop over Events (guesses; the first

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 var (

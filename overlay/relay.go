@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
 

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/delivery"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 

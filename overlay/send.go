@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"quicpeer/overlay/delivery"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/delivery"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 

@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/store"
 )
 
 // How long a message has waited for its receiver, and a deposit was kept for its own, is

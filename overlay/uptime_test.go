@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quicpeer/overlay/delivery"
-	"quicpeer/overlay/store"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 

@@ -23,18 +23,18 @@ const module = "quicpeer"
 // may are the packages of this module that each may import. Packages below
 // scripts may import all.
 var may = map[string][]string{
-	".":                   {"overlay", "transport", "certs", "pb", "internal/nearest"},
-	"overlay":             {"overlay/core", "overlay/delivery", "overlay/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
-	"overlay/core":        {"certs", "pb"},
-	"overlay/delivery":    {"overlay/core", "certs", "pb"},
-	"overlay/store":       {"certs", "pb"},
-	"transport":           {"certs", "pb"},
-	"transport/simtest":   {"transport", "certs", "pb"},
-	"transport/discovery": {"transport", "certs"},
-	"transport/portmap":   {"transport"},
-	"certs":               {"pb"},
-	"pb":                  {},
-	"internal/nearest":    {},
+	".":                          {"overlay", "transport", "certs", "pb", "internal/nearest"},
+	"overlay":                    {"overlay/core", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
+	"overlay/core":               {"certs", "pb"},
+	"overlay/messaging/delivery": {"overlay/core", "certs", "pb"},
+	"overlay/messaging/store":    {"certs", "pb"},
+	"transport":                  {"certs", "pb"},
+	"transport/simtest":          {"transport", "certs", "pb"},
+	"transport/discovery":        {"transport", "certs"},
+	"transport/portmap":          {"transport"},
+	"certs":                      {"pb"},
+	"pb":                         {},
+	"internal/nearest":           {},
 }
 
 // quicUsers may import quic-go, besides tests.

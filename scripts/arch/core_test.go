@@ -30,9 +30,9 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 
 // TestCoreIsPure holds the machines to what makes them reproducible: their outputs
 // are a function of their inputs and of the generator that they were given. (What
-// overlay/delivery seals differs each time; no decision depends on it.)
+// overlay/messaging/delivery seals differs each time; no decision depends on it.)
 func TestCoreIsPure(t *testing.T) {
-	for _, dir := range []string{"overlay/core", "overlay/delivery"} {
+	for _, dir := range []string{"overlay/core", "overlay/messaging/delivery"} {
 		for _, problem := range impurities(t, filepath.Join(root, dir)) {
 			t.Error(problem)
 		}
