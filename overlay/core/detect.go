@@ -62,7 +62,7 @@ func (c *Core) checkPromises(l *link) {
 	slow := l.slowness()
 	switch {
 	case l.fetch != nil && l.verifying == 0 && c.now > l.fetch.moved+syncTimeout+slow:
-		c.blame(l, "peer does not do what it must", "its table did not come")
+		c.blame(l, Remark, "peer does not do what it must", "its table did not come")
 		c.close(l, CloseTimeout, "its table did not come")
 	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout+slow:
 		c.close(l, CloseTimeout, "a comparison of tables was not answered")

@@ -160,9 +160,22 @@ const (
 	Warn
 )
 
+// Kind says what a note tells, where programs and not only people must know: who watches
+// a network counts these, and no wording of the log matters to it.
+type Kind int
+
+// The kinds of notes.
+const (
+	Remark     Kind = iota // for people only
+	Violation              // the peer at the other end of a link has broken the protocol
+	Accusation             // this peer has called another one lost
+	Refutation             // this peer has answered that it was called lost
+)
+
 // Note is a line for the log.
 type Note struct {
 	Level Level
+	Kind  Kind
 	Text  string
 	Args  []any // pairs, as for slog
 }
@@ -183,6 +196,9 @@ func (e *Effects) Empty() bool {
 		len(e.Refused)+len(e.Releave)+len(e.Withdrawn)+len(e.Joined) == 0
 }
 
-func (c *Core) note(level Level, text string, args ...any) {
-	c.out.Notes = append(c.out.Notes, Note{level, text, args})
+func (c *Core) note(level Level, text string, args ...any) { c.tell(level, Remark, text, args...) }
+
+// tell is note, of something that is counted.
+func (c *Core) tell(level Level, kind Kind, text string, args ...any) {
+	c.out.Notes = append(c.out.Notes, Note{level, kind, text, args})
 }

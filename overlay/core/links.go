@@ -229,7 +229,7 @@ func (c *Core) violation(l *link, why string) {
 	if l == nil {
 		return // it was routed to us: who is to blame is not known
 	}
-	c.blame(l, "peer breaks the protocol", why)
+	c.blame(l, Violation, "peer breaks the protocol", why)
 	c.close(l, CloseProtocol, why)
 }
 

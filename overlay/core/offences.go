@@ -47,13 +47,13 @@ func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (man
 }
 
 // blame notes that the peer of a link has not done what it must.
-func (c *Core) blame(l *link, text, why string) {
+func (c *Core) blame(l *link, kind Kind, text, why string) {
 	many, again := c.offences.note(l.key, why, c.now)
 	level := Warn
 	if again {
 		level = Debug
 	}
-	c.note(level, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	c.tell(level, kind, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
 	if e := c.table.get(l.peer, l.key); e != nil {
 		e.with().nextDial = c.now + c.backoff(many, maxBackoff)
 	}

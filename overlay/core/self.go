@@ -121,7 +121,7 @@ func (c *Core) refute() {
 		c.wake(c.nextRefute)
 		return
 	}
-	c.note(Debug, "refuting")
+	c.tell(Debug, Refutation, "refuting")
 	c.nextRefute = c.now + refuteEvery
 	c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.Seq)+1)
 	from := c.link(c.refuteTo)

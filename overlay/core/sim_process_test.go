@@ -198,7 +198,8 @@ func (p *process) drain() {
 	p.takeLetters(out)
 	for _, n := range out.Notes {
 		w.note(p.node.id, n.Text, n.Args...)
-		if n.Text == "peer breaks the protocol" && !w.anyHostile() {
+		w.told[n.Kind]++
+		if n.Kind == Violation && !w.anyHostile() {
 			w.fatal("%s: %s %v", p.node.id, n.Text, n.Args)
 		}
 	}

@@ -55,6 +55,7 @@ type world struct {
 	saidLast    int
 	accomplices []*node // of the liar, itself included
 	frames      int     // sent
+	told        [Refutation + 1]int
 	dials       int
 	sent        []*sentBroadcast
 	trace       hash.Hash64

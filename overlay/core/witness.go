@@ -362,7 +362,7 @@ func (c *Core) believes(n news) bool {
 func (c *Core) accuse(q *inquiry) {
 	q.ended = true
 	e := q.subject
-	c.note(Debug, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
+	c.tell(Debug, Accusation, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
 	proof := []*pb.Signed{c.ownTestimony(q)}
 	for _, w := range q.witnesses {
 		if w.said != nil && len(proof) < minTestimonies {

@@ -11,12 +11,12 @@ import (
 
 // note counts what a core says to its log.
 func (p *peer) note(n core.Note) {
-	switch n.Text {
-	case "refuting":
+	switch n.Kind {
+	case core.Refutation:
 		p.w.count.refuted++
-	case "lost":
+	case core.Accusation:
 		p.w.count.accused++
-	case "peer breaks the protocol":
+	case core.Violation:
 		p.w.count.violations++
 		p.w.odd("%s: %s %v", p.id, n.Text, n.Args)
 	}

@@ -1,0 +1,40 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"quicpeer/pb"
+)
+
+// TestKindsOfNotes: what the simulators count is told as what it is.
+func TestKindsOfNotes(t *testing.T) {
+	told := func(r *rig, kind Kind) (n int) {
+		for _, note := range r.out.Notes {
+			if note.Kind == kind {
+				n++
+			}
+		}
+		return n
+	}
+	r := newRig(t, nil)
+	l := r.neighbour(1, "a")
+	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)))
+	before := told(r, Refutation)
+	r.pass(time.Second)
+	if n := before + told(r, Refutation); n != 1 {
+		t.Errorf("%d refutations are told of one", n)
+	}
+	r.receive(l, start(1, "a", 1000))
+	if n := told(r, Violation); n != 1 {
+		t.Errorf("%d violations are told of one", n)
+	}
+	w := newWorld(t, 1, 4)
+	w.build(4, time.Second)
+	w.run(5 * time.Second)
+	w.nodes[3].process.crash()
+	w.settle(10 * time.Second)
+	if w.told[Accusation] == 0 || w.told[Violation] > 0 {
+		t.Errorf("after a crash %d accusations and %d violations are told", w.told[Accusation], w.told[Violation])
+	}
+}
