@@ -7,6 +7,15 @@ import "strings"
 // has a name here is longer.
 const maxWord = 64
 
+// Question asks, in brackets and behind a blank, for the word that may have been meant;
+// it is empty if none is near.
+func Question(typed string, words []string) string {
+	if near := To(typed, words); near != "" {
+		return " (did you mean " + near + "?)"
+	}
+	return ""
+}
+
 // To returns the word that is nearest to what was typed, or nothing if none is near: at
 // least its first three letters, or all but a letter or, from six letters on, two that
 // are wrong, missing, too many or swapped. Capitals are as good as small letters.

@@ -23,7 +23,15 @@ const module = "quicpeer"
 // may are the packages of this module that each may import. Packages below
 // scripts may import all.
 var may = map[string][]string{
-	".":                          {"overlay", "transport", "certs", "pb", "internal/nearest"},
+	".":                        {"internal/cli"},
+	"internal/cli":             {"internal/chat", "internal/jsonl", "internal/lines", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
+	"internal/chat":            {"internal/lines", "internal/terminal", "internal/nearest", "overlay", "certs"},
+	"internal/jsonl":           {"internal/lines", "internal/nearest", "overlay", "certs"},
+	"internal/lines":           {"internal/terminal", "overlay", "certs", "pb"},
+	"internal/lines/linestest": {"internal/lines", "overlay", "certs", "pb"},
+	"internal/terminal":        {},
+	"internal/nearest":         {},
+
 	"overlay":                    {"overlay/core", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
 	"overlay/core":               {"certs", "pb"},
 	"overlay/core/replay":        {"overlay/core", "pb"},
@@ -35,7 +43,6 @@ var may = map[string][]string{
 	"transport/portmap":          {"transport"},
 	"certs":                      {"pb"},
 	"pb":                         {},
-	"internal/nearest":           {},
 }
 
 // quicUsers may import quic-go, besides tests.

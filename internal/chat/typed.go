@@ -1,0 +1,111 @@
+package chat
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/nearest"
+)
+
+// typed is what a line asks for.
+type typed struct {
+	verb verb
+	to   certs.ID // of a say to one peer; empty: to everyone
+	text string   // or the address of a join, or what to cancel
+}
+
+type verb int
+
+const (
+	nothing verb = iota
+	say
+	joinPeer
+	showPeers
+	showTable
+	showBuffer
+	showNet
+	withdraw
+	showHelp
+	quit
+)
+
+var verbs = map[string]verb{
+	"/peers":  showPeers,
+	"/table":  showTable,
+	"/buffer": showBuffer,
+	"/net":    showNet,
+	"/help":   showHelp,
+	"/quit":   quit,
+}
+
+// parseTyped reads a typed line. Only at its beginning are / and @ special, and
+// stand for themselves when doubled. Blanks before them change nothing: nobody is
+// to tell all what was meant for one, because of a blank that can't be seen. The
+// text of a message is taken as it is.
+func parseTyped(line string) (typed, error) {
+	begun := strings.TrimLeftFunc(line, isBlank)
+	switch blanks := line[:len(line)-len(begun)]; {
+	case begun == "":
+		return typed{}, nil
+	case strings.HasPrefix(begun, "//"), strings.HasPrefix(begun, "@@"):
+		return typed{verb: say, text: blanks + begun[1:]}, nil
+	case begun[0] == '@':
+		return parseDirect(begun[1:], "@ID text")
+	case begun[0] != '/':
+		return typed{verb: say, text: line}, nil
+	}
+	command, rest := cutBlank(begun)
+	switch command {
+	case "/msg":
+		return parseDirect(strings.TrimLeftFunc(rest, isBlank), "/msg ID text")
+	case "/join":
+		address := strings.TrimFunc(rest, isBlank)
+		if address == "" || strings.ContainsFunc(address, unicode.IsSpace) {
+			return typed{}, lines.Bad("a peer to join is typed as /join HOST:PORT")
+		}
+		return typed{verb: joinPeer, text: address}, nil
+	case "/cancel":
+		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
+	}
+	verb, ok := verbs[command]
+	switch {
+	case !ok:
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel")) +
+			"; /help lists them, and a text that begins with / is typed with //")
+	case strings.TrimLeftFunc(rest, isBlank) != "":
+		return typed{}, lines.Bad(command + " stands alone on its line")
+	}
+	return typed{verb: verb}, nil
+}
+
+// parseDirect reads what stands behind the @ or /msg of a message to one peer. The
+// ID may end in a colon or a comma, which none has, as in "@bob: hello".
+func parseDirect(s, form string) (typed, error) {
+	to, text := cutBlank(s)
+	to = strings.TrimRight(to, ":,")
+	if to == "" || text == "" {
+		return typed{}, lines.Bad("a message to one peer is typed as " + form)
+	}
+	id, err := certs.ParseID(to)
+	if err != nil {
+		return typed{}, lines.Bad(OneLine(lines.Excerpt(to)) + " is not a valid ID: " + OneLine(err.Error()))
+	}
+	return typed{verb: say, to: id, text: text}, nil
+}
+
+// isBlank is true of what nobody sees at the beginning of a line: blanks of all
+// kinds and invisible characters, such as the marks of direction that come along
+// with copied text.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+// cutBlank cuts s around its first blank or tab.
+func cutBlank(s string) (before, after string) {
+	if i := strings.IndexAny(s, " \t"); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}

@@ -1,0 +1,118 @@
+package chat
+
+import (
+	"strings"
+	"testing"
+
+	"quicpeer/certs"
+)
+
+func TestParseTyped(t *testing.T) {
+	for line, want := range map[string]typed{
+		"":                {},
+		"hello":           {say, "", "hello"},
+		" hello ":         {say, "", " hello "},
+		"\thello":         {say, "", "\thello"},
+		"   ":             {},
+		"\t\u00a0\u200b":  {},
+		"//quit":          {say, "", "/quit"},
+		"@@bob hi":        {say, "", "@bob hi"},
+		"/":               {},
+		"//":              {say, "", "/"},
+		"@bob hello":      {say, "bob", "hello"},
+		"@bob  hello ":    {say, "bob", " hello "},
+		"@bob //x":        {say, "bob", "//x"}, // only the line's beginning is special
+		"@bob @alice":     {say, "bob", "@alice"},
+		"@bob\thello":     {say, "bob", "hello"},
+		"@bob: hello":     {say, "bob", "hello"},
+		"@bob, hello":     {say, "bob", "hello"},
+		"@bob.: hello":    {say, "bob.", "hello"},
+		"/msg bob: hello": {say, "bob", "hello"},
+		"/msg  bob hi":    {say, "bob", "hi"},
+		// What can't be seen before it changes nothing.
+		" @bob secret":            {say, "bob", "secret"},
+		"\t@bob secret":           {say, "bob", "secret"},
+		"\u3000@bob secret":       {say, "bob", "secret"},
+		"\ufeff@bob secret":       {say, "bob", "secret"},
+		"\u200e\u2068@bob secret": {say, "bob", "secret"},
+		" \t/msg bob secret":      {say, "bob", "secret"},
+		"  /quit":                 {verb: quit},
+		"  //quit":                {say, "", "  /quit"},
+		"\t@@bob hi":              {say, "", "\t@bob hi"},
+		"/msg bob hello you":      {say, "bob", "hello you"},
+		"/msg bob /quit":          {say, "bob", "/quit"},
+		"/join host:5000":         {joinPeer, "", "host:5000"},
+		" /join\t[::1]:5000 ":     {joinPeer, "", "[::1]:5000"},
+		"/peers":                  {verb: showPeers},
+		"/table ":                 {verb: showTable},
+		"/buffer":                 {verb: showBuffer},
+		"/help":                   {verb: showHelp},
+		"/cancel":                 {verb: withdraw},
+		" /cancel\t @bob ":        {withdraw, "", "@bob"},
+		"/quit":                   {verb: quit},
+	} {
+		got, err := parseTyped(line)
+		if bad := line == "/"; bad != (err != nil) || got != want {
+			t.Errorf("%q: %+v, %v, want %+v", line, got, err, want)
+		}
+	}
+	for _, line := range []string{
+		"@", "@bob", "@bob ", "@ bob hi", "@b!b hi", "@:", "@: hi", "@bob:", "@bob:hi", "@b:b hi", "/msg", "/msg bob", "/msg bob ", "/msgbob hi",
+		"/quit now", "/Quit", "/nonsense", "/ x", "@" + strings.Repeat("x", 65) + " hi", "/\x1b[2J",
+	} {
+		got, err := parseTyped(line)
+		if got != (typed{}) || err == nil {
+			t.Errorf("%q: %+v, %v", line, got, err)
+		} else if strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%q: %q", line, err)
+		}
+	}
+}
+
+// A command that is near to one is asked for.
+func TestDidYouMeanTheCommand(t *testing.T) {
+	for line, want := range map[string]string{
+		"/peer":     "(did you mean /peers?)",
+		"/tabel":    "(did you mean /table?)",
+		"/MSG bob ": "(did you mean /msg?)",
+		"/xyzzy":    "there is no command /xyzzy; /help",
+	} {
+		if _, err := parseTyped(line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// FuzzTypedLine: a text typed as the help says arrives as it was, and a line is
+// a message, a command or an error, never two of them.
+func FuzzTypedLine(f *testing.F) {
+	f.Add("hello", "bob")
+	f.Add("/quit", "al.ice")
+	f.Add("@bob hi", "")
+	f.Add(" \t/peers", "bob")
+	f.Fuzz(func(t *testing.T, text, to string) {
+		if c, err := parseTyped(text); err != nil && c != (typed{}) {
+			t.Errorf("%q: %+v and %v", text, c, err)
+		} else if c.verb != say && c.verb != withdraw && c.text+string(c.to) != "" {
+			t.Errorf("%q: %+v", text, c)
+		}
+		begun := strings.TrimLeftFunc(text, isBlank)
+		if begun == "" {
+			return
+		}
+		line := text
+		if begun[0] == '/' || begun[0] == '@' {
+			line = text[:len(text)-len(begun)] + begun[:1] + begun
+		}
+		if c, err := parseTyped(line); err != nil || c != (typed{say, "", text}) {
+			t.Errorf("to everyone: %q became %+v, %v", line, c, err)
+		}
+		id, bad := certs.ParseID(to)
+		for _, line := range []string{"@" + to + " " + text, "/msg " + to + " " + text} {
+			c, err := parseTyped(line)
+			if bad == nil && (err != nil || c != (typed{say, id, text})) {
+				t.Errorf("to %s: %q became %+v, %v", to, line, c, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/pflag"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// check judges the values. given has the name under which each was given, and is
+// what the message names.
+func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, error) {
+	o := v.options
+	set := func(name string) bool { return f.Lookup(name).Changed }
+	if err := checkAddress(v.listen, false); err != nil {
+		return o, usagef("%s=%q is not %s: %v", given["listen"], v.listen, wanted(f.Lookup("listen")), err)
+	}
+	o.join = splitLists(v.join)
+	for _, address := range o.join {
+		if err := checkAddress(address, true); err != nil {
+			return o, usagef("%s=%q is not %s: %v", given["join"], address, wanted(f.Lookup("join")), err)
+		}
+	}
+	if set("id") {
+		id, err := certs.ParseID(v.id)
+		if err != nil {
+			return o, usagef("%s=%q can't be used: %v", given["id"], v.id, err)
+		}
+		o.id = id
+	}
+	o.visitor = !set("id") && !set("state-dir") && !set("listen")
+	for _, name := range []string{"state-dir", "cut-file"} {
+		if set(name) && f.Lookup(name).Value.String() == "" {
+			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
+		}
+	}
+	if err := pb.CheckNetwork(v.network); err != nil {
+		return o, usagef("%s=%q can't be used: %v", given["network"], v.network, err)
+	}
+	for _, name := range []string{"join-timeout", "drain"} {
+		if d, _ := f.GetDuration(name); d < 0 {
+			return o, usagef("%s=%v is negative: give %s, or 0", given[name], d, wanted(f.Lookup(name)))
+		}
+	}
+	return o, v.checkLog(&o, f, given)
+}
+
+// splitLists takes lists with commas apart. A place that is empty is none, unless it is
+// all that there is.
+func splitLists(lists []string) []string {
+	var items []string
+	for _, list := range lists {
+		before := len(items)
+		for item := range strings.SplitSeq(list, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				items = append(items, item)
+			}
+		}
+		if len(items) == before {
+			items = append(items, list) // an error to come
+		}
+	}
+	return items
+}
+
+func (v *values) checkLog(o *options, f *pflag.FlagSet, given map[string]string) error {
+	level, ok := logLevels[strings.ToLower(v.logLevel)]
+	if !ok {
+		return usagef("%s=%q is not %s", given["log-level"], v.logLevel, wanted(f.Lookup("log-level")))
+	}
+	o.logLevel = level
+	format := strings.ToLower(v.logFormat)
+	if !slices.Contains([]string{"text", "json"}, format) {
+		return usagef("%s=%q is not %s", given["log-format"], v.logFormat, wanted(f.Lookup("log-format")))
+	}
+	o.logJSON = format == "json"
+	return nil
+}
+
+// levelCritical is above everything that is logged; the line that says why the
+// process ends is no log and always printed.
+const levelCritical = slog.Level(12)
+
+var logLevels = map[string]slog.Level{
+	"debug":    slog.LevelDebug,
+	"info":     slog.LevelInfo,
+	"warn":     slog.LevelWarn,
+	"warning":  slog.LevelWarn,
+	"error":    slog.LevelError,
+	"critical": levelCritical,
+}
+
+// checkAddress judges the form HOST:PORT. An address to dial has a host and a
+// port that is not 0.
+func checkAddress(address string, dial bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		if strings.Count(address, ":") > 1 && !strings.ContainsAny(address, "[]") {
+			return errors.New("an IPv6 address stands in brackets, as in [::1]:5000")
+		}
+		if a, ok := errors.AsType[*net.AddrError](err); ok {
+			return errors.New(a.Err)
+		}
+		return err
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("the port is a number up to 65535")
+	} else if n == 0 && dial {
+		return errors.New("the port to dial can't be 0")
+	}
+	return checkHost(host, dial)
+}
+
+func checkHost(host string, dial bool) error {
+	if host == "" {
+		if dial {
+			return errors.New("the host is missing; this machine is localhost")
+		}
+		return nil
+	}
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return errors.New("the host is no IPv6 address")
+		}
+		return nil
+	}
+	if strings.ContainsFunc(host, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return errors.New("the host has a character that no host name has")
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"io"
+
+	"quicpeer/certs"
+	"quicpeer/internal/chat"
+	"quicpeer/internal/jsonl"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/terminal"
+)
+
+// console is what the process has been started on: a terminal, pipes, files, or
+// a mixture.
+type console struct {
+	stdin     io.Reader
+	out       *lines.Output    // standard output
+	log       *lines.Output    // standard error, for logs
+	stdout    *terminal.Stream // where it is a terminal
+	stderr    *terminal.Stream // where it is a terminal
+	prompt    *terminal.Stream // standard input, where there can be a prompt: both ways are a terminal
+	interrupt func()
+	typed     bool // standard input is a terminal
+	colour    bool
+	logColour bool
+	opened    *chat.Prompt // until restore
+}
+
+func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string, interrupt func()) *console {
+	c := &console{stdin: stdin, out: lines.NewOutput(stdout), log: lines.NewOutput(stderr), interrupt: interrupt}
+	plain := getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
+	if f, ok := terminal.Of(stdout); ok {
+		c.stdout = f
+		c.colour = !plain && f.EnableEscapes()
+	}
+	if f, ok := terminal.Of(stderr); ok {
+		c.stderr = f
+		c.logColour = !plain && f.EnableEscapes()
+	}
+	f, typed := terminal.Of(stdin)
+	c.typed = typed
+	if typed && c.stdout != nil && getenv("TERM") != "dumb" && c.stdout.EnableEscapes() {
+		c.prompt = f
+	}
+	return c
+}
+
+// open begins to speak with the user. On a terminal typed text gets a prompt,
+// above which everything else appears.
+func (c *console) open(o options, self certs.ID, version string) (lines.Speaker, lines.Input) {
+	if o.json {
+		return jsonl.New(c.out, version), lines.NewReader(c.stdin)
+	}
+	speaker := chat.New(c.out, chat.Look{Terminal: c.stdout != nil, Dated: o.noInput, Colour: c.colour, Width: c.width})
+	if c.prompt != nil && !o.noInput {
+		if err := c.openPrompt(self); err == nil {
+			return speaker, c.opened
+		}
+	}
+	return speaker, lines.NewReader(c.stdin)
+}
+
+func (c *console) width() int {
+	if c.stdout == nil {
+		return 0
+	}
+	width, _, err := c.stdout.Size()
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// openPrompt takes over the terminal until restore.
+func (c *console) openPrompt(self certs.ID) (err error) {
+	if c.opened, err = chat.OpenPrompt(c.prompt, c.stdout, string(self)+"> ", c.interrupt); err != nil {
+		return err
+	}
+	c.out.Redirect(c.opened)
+	if c.stderr != nil {
+		c.log.Redirect(c.opened)
+	}
+	return nil
+}
+
+// restore gives the terminal back. What is written from now on is written plainly.
+func (c *console) restore() {
+	if c.opened == nil {
+		return
+	}
+	c.opened.Close()
+	c.opened = nil
+	plainly := func() {
+		c.out.Switch(c.stdout, func() {
+			terminal.Restore()
+			io.WriteString(c.stdout, "\r\x1b[K") // instead of the prompt
+		})
+	}
+	if c.stderr == nil {
+		plainly()
+		return
+	}
+	c.log.Switch(c.stderr, plainly)
+}

@@ -1,0 +1,299 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"quicpeer/certs"
+	"quicpeer/internal/nearest"
+	"quicpeer/pb"
+)
+
+// options are what the command line and the environment ask for, checked.
+type options struct {
+	listen      string
+	join        []string
+	id          certs.ID // empty: none was given
+	stateDir    string   // empty: none was given
+	visitor     bool     // no identity is kept, and no address was given at which to find this peer
+	network     string
+	joinTimeout time.Duration // 0: for ever
+	drain       time.Duration
+	noRejoin    bool
+	noCustody   bool
+	discover    bool
+	mapPort     bool
+	json        bool
+	noInput     bool
+	logLevel    slog.Level
+	logJSON     bool
+	cutFile     string
+	help        bool
+	version     bool
+}
+
+// usageError is a wrong command line: one line that says what is wrong and how
+// to put it right.
+type usageError struct{ problem string }
+
+func (e *usageError) Error() string { return e.problem }
+
+func usagef(format string, args ...any) error {
+	return &usageError{problem: fmt.Sprintf(format, args...)}
+}
+
+// values are the flags as they were given, before any check.
+type values struct {
+	options
+	id, logLevel, logFormat string
+}
+
+// newFlagSet declares every flag. The help text is written by hand, in help.go,
+// where a test holds it against this list.
+func newFlagSet(v *values) *pflag.FlagSet {
+	f := pflag.NewFlagSet("quicpeer", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.Usage = func() {}
+	f.StringVarP(&v.listen, "listen", "l", ":0", "")
+	f.StringArrayVarP(&v.join, "join", "j", nil, "")
+	f.StringVarP(&v.id, "id", "i", "", "")
+	f.StringVar(&v.stateDir, "state-dir", "", "")
+	f.StringVar(&v.network, "network", "", "")
+	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")
+	f.DurationVar(&v.drain, "drain", 5*time.Second, "")
+	f.BoolVar(&v.noRejoin, "no-rejoin", false, "")
+	f.BoolVar(&v.noCustody, "no-custody", false, "")
+	f.BoolVar(&v.discover, "discover", false, "")
+	f.BoolVar(&v.mapPort, "map-port", false, "")
+	f.BoolVar(&v.json, "json", false, "")
+	f.BoolVar(&v.noInput, "no-input", false, "")
+	f.StringVar(&v.logLevel, "log-level", "info", "")
+	f.StringVar(&v.logFormat, "log-format", "text", "")
+	f.BoolVar(&v.version, "version", false, "")
+	f.BoolVarP(&v.help, "help", "h", false, "")
+	f.StringVar(&v.cutFile, "cut-file", "", "") // for scenario tests: see cut.go
+	_ = f.MarkHidden("cut-file")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "desired-id" {
+			name = "id"
+		}
+		return pflag.NormalizedName(name)
+	})
+	return f
+}
+
+// parseOptions reads the command line, and the environment for what isn't there.
+// Its errors are usageErrors. Asked for help or the version, it checks nothing else.
+func parseOptions(args []string, getenv func(string) string) (options, error) {
+	var v values
+	f := newFlagSet(&v)
+	o, err := v.parse(f, args, getenv)
+	if err != nil {
+		return options{}, usagef("%v%s", err, oneDashMisspelt(f, args))
+	}
+	return o, nil
+}
+
+func (v *values) parse(f *pflag.FlagSet, args []string, getenv func(string) string) (options, error) {
+	if err := f.Parse(doubleDashes(f, args)); err != nil {
+		return options{}, flagError(f, err)
+	}
+	if v.help || v.version {
+		return v.options, nil
+	}
+	if f.NArg() > 0 {
+		return options{}, unexpected(f.Arg(0))
+	}
+	given := map[string]string{} // the flag's or the variable's name, for messages
+	var err error
+	f.VisitAll(func(flag *pflag.Flag) {
+		given[flag.Name] = "--" + flag.Name
+		if flag.Changed || err != nil || !hasVariable(flag.Name) {
+			return
+		}
+		name, value := fromEnvironment(flag.Name, getenv)
+		if value == "" {
+			return
+		}
+		given[flag.Name] = name
+		if f.Set(flag.Name, value) != nil {
+			err = usagef("%s=%q is not %s", name, value, wanted(flag))
+		}
+	})
+	if err != nil {
+		return options{}, err
+	}
+	return v.check(f, given)
+}
+
+// hasVariable is true of all flags but two, which ask for something at once: whatever
+// an image sets QUICPEER_VERSION to, it doesn't.
+func hasVariable(flag string) bool { return flag != "version" && flag != "help" }
+
+// fromEnvironment returns the variable of a flag, and its value, empty if unset.
+func fromEnvironment(flag string, getenv func(string) string) (name, value string) {
+	name = variable(flag)
+	if value = getenv(name); value == "" && flag == "id" {
+		name = variable("desired-id")
+		value = getenv(name)
+	}
+	return name, value
+}
+
+// variable is the name of a flag's environment variable.
+func variable(flag string) string {
+	return "QUICPEER_" + strings.ReplaceAll(strings.ToUpper(flag), "-", "_")
+}
+
+// doubleDashes gives each argument that is one dash and the whole name of a long
+// flag its second dash, and leaves everything else alone: the values of flags,
+// and what follows "--". It walks the arguments exactly as pflag does.
+func doubleDashes(f *pflag.FlagSet, args []string) []string {
+	out := make([]string, 0, len(args))
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		takesNext := false
+		if name, ok := strings.CutPrefix(arg, "--"); ok {
+			takesNext = longTakesNext(f, name)
+		} else if name, ok := strings.CutPrefix(arg, "-"); ok && name != "" {
+			long, _, _ := strings.Cut(name, "=")
+			switch {
+			case len(long) > 1 && f.Lookup(long) != nil:
+				arg = "-" + arg
+				takesNext = longTakesNext(f, name)
+			case strings.HasPrefix(name, "test."):
+				arg = "-" + arg // an unknown flag like any other; pflag would skip it without a word
+			default:
+				takesNext = shortsTakeNext(f, name)
+			}
+		}
+		out = append(out, arg)
+		if takesNext && i+1 < len(args) {
+			i++
+			out = append(out, args[i])
+		}
+	}
+	return out
+}
+
+// longTakesNext reports whether the argument behind --name is its value.
+func longTakesNext(f *pflag.FlagSet, name string) bool {
+	if name == "" || strings.Contains(name, "=") {
+		return false
+	}
+	flag := f.Lookup(name)
+	return flag != nil && flag.NoOptDefVal == ""
+}
+
+// shortsTakeNext reports whether the argument behind -shorts is a value: if the
+// last letter is a flag that wants one, and no letter before has taken the rest.
+func shortsTakeNext(f *pflag.FlagSet, shorts string) bool {
+	for i := range len(shorts) {
+		flag := f.ShorthandLookup(shorts[i : i+1])
+		switch {
+		case flag == nil: // an error to come
+			return false
+		case i+2 < len(shorts) && shorts[i+1] == '=': // -l=value
+			return false
+		case flag.NoOptDefVal == "":
+			return i == len(shorts)-1
+		}
+	}
+	return false
+}
+
+// unexpected is the error of an argument that is no flag.
+func unexpected(arg string) error {
+	if checkAddress(arg, true) == nil {
+		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
+	}
+	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
+}
+
+// longFlags are the names of the flags that users know.
+func longFlags(f *pflag.FlagSet) []string {
+	names := []string{"desired-id"}
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, flag.Name)
+		}
+	})
+	return names
+}
+
+// oneDashMisspelt asks, behind an error, for the long flag that is near to an argument
+// with one dash: pflag takes -lisen for the value "isen" of -l, and says something else.
+func oneDashMisspelt(f *pflag.FlagSet, args []string) string {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, ok := strings.CutPrefix(arg, "-")
+		name, _, _ = strings.Cut(name, "=")
+		if !ok || strings.HasPrefix(name, "-") || f.Lookup(name) != nil {
+			continue
+		}
+		if near := nearest.To(name, longFlags(f)); near != "" {
+			return fmt.Sprintf("; did you mean -%s instead of -%s?", near, name)
+		}
+	}
+	return ""
+}
+
+// flagError says what pflag's error means to the user.
+func flagError(f *pflag.FlagSet, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		invalid *pflag.InvalidValueError
+	)
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return usagef("there is no flag -%s (quicpeer --help lists them)", unknown.GetSpecifiedShortnames())
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if near := nearest.To(name, longFlags(f)); near != "" {
+			return usagef("there is no flag --%s; did you mean --%s?", name, near)
+		}
+		return usagef("there is no flag --%s (quicpeer --help lists them)", name)
+	case errors.As(err, &missing):
+		return usagef("--%s needs a value: %s", missing.GetFlag().Name, wanted(missing.GetFlag()))
+	case errors.As(err, &invalid):
+		return usagef("--%s=%q is not %s", invalid.GetFlag().Name, invalid.GetValue(), wanted(invalid.GetFlag()))
+	}
+	return usagef("%v (quicpeer --help lists the flags)", err)
+}
+
+// wanted says what a flag's value is to be.
+func wanted(flag *pflag.Flag) string {
+	switch flag.Name {
+	case "listen":
+		return "HOST:PORT, such as :5000"
+	case "join":
+		return "HOST:PORT, such as 192.168.1.5:5000"
+	case "id":
+		return fmt.Sprintf("an ID: 1 to %d of letters, digits, '.', '_' and '-'", pb.MaxID)
+	case "state-dir":
+		return "a directory"
+	case "network":
+		return "a network's name"
+	case "log-level":
+		return "debug, info, warn, error or critical"
+	case "log-format":
+		return "text or json"
+	case "cut-file":
+		return "a file"
+	}
+	if flag.Value.Type() == "duration" {
+		return "a duration, such as 500ms, 10s or 2m"
+	}
+	return "true or false"
+}

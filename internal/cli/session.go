@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/terminal"
+	"quicpeer/overlay"
+)
+
+// node is what the command needs of an [overlay.Node].
+type node interface {
+	lines.Node
+	ID() certs.ID
+	Events() iter.Seq[overlay.Event]
+	Err() error
+	Leave(ctx context.Context) (undelivered int, err error)
+	Close() error
+}
+
+// session is one run of the peer, from joining to leaving.
+type session struct {
+	options options
+	state   *certs.State // nil: none is kept
+	console *console
+	log     *slog.Logger
+	version string // of the program
+	start   func(context.Context, overlay.Config) (node, error)
+}
+
+// outputPatience is how long, after the goodbye, the reader of standard output
+// may take for what is left. A guess: long enough for a busy one.
+const outputPatience = 5 * time.Second
+
+var errOutputStuck = &lines.OutputError{Err: errors.New("nobody has read it for 5 s while leaving")}
+
+// run joins, serves until it is time to leave, and leaves.
+func (s *session) run(ctx context.Context) error {
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	n, err := s.join(ctx, cfg)
+	if err != nil || n == nil {
+		return err
+	}
+	defer n.Close()
+
+	// leaving ends when it is time to leave: by a signal, by a command, by the
+	// end of input, by a broken output, or because the node has stopped.
+	leaving, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	speaker, input := s.console.open(s.options, n.ID(), s.version)
+	l := lines.NewListener(n, speaker, input, s.console.typed, s.log, leave)
+	ready := make(chan struct{})
+	shown := make(chan error, 1)
+	go terminal.Guarded(func() { shown <- show(n, speaker, ready) })
+	if !s.options.noInput {
+		go terminal.Guarded(func() {
+			select {
+			case <-ready:
+				leave(l.Listen(leaving))
+			case <-leaving.Done():
+			}
+		})
+	}
+	select {
+	case err := <-shown: // the node has stopped, or nobody hears us
+		return s.ended(n, err)
+	case <-leaving.Done():
+		s.console.restore()
+		return s.leave(n, speaker, l, context.Cause(leaving), shown)
+	}
+}
+
+func (s *session) config() (overlay.Config, error) {
+	o := s.options
+	cfg := overlay.Config{
+		State:       s.state,
+		ID:          o.id,
+		Listen:      o.listen,
+		Join:        o.join,
+		JoinTimeout: o.joinTimeout,
+		Network:     o.network,
+		NoRejoin:    o.noRejoin,
+		NoCustody:   o.noCustody,
+		Visitor:     o.visitor,
+		Discover:    o.discover,
+		MapPort:     o.mapPort,
+		Software:    software(s.version),
+		Log:         s.log,
+	}
+	if o.joinTimeout == 0 {
+		cfg.JoinTimeout = -1 // for ever
+	}
+	if o.cutFile != "" {
+		conn, err := cutSocket(o.listen, o.cutFile)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Conn = conn
+	}
+	return cfg, nil
+}
+
+// join starts the node. A signal that comes before it is there ends the run in
+// good order: no node, no error. The node doesn't live under ctx, since its end
+// is to be a goodbye.
+func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
+	starting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, cancel)()
+	type result struct {
+		n   node
+		err error
+	}
+	s.log.Debug("starting", "listen", cfg.Listen, "join", cfg.Join)
+	done := make(chan result, 1)
+	go func() {
+		n, err := s.start(starting, cfg)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil && ctx.Err() != nil {
+			return nil, nil
+		}
+		return r.n, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, nil
+		}
+		return r.n, nil
+	case <-time.After(time.Second): // it isn't in the network yet: nobody waits for a goodbye
+		return nil, nil
+	}
+}
+
+// show writes events until the node has stopped, and closes ready behind the
+// first one. A message whose writing failed isn't acknowledged.
+func show(n node, speaker lines.Speaker, ready chan<- struct{}) error {
+	first := true
+	for event := range n.Events() {
+		if err := speaker.Show(event); err != nil {
+			return err
+		}
+		if first {
+			close(ready)
+			first = false
+		}
+	}
+	return nil
+}
+
+// ended is what a run came to that nobody asked to end.
+func (s *session) ended(n node, err error) error {
+	if err != nil {
+		return err // n.Close is deferred
+	}
+	if err := n.Err(); err != nil {
+		return err
+	}
+	return errors.New("the peer has stopped for an unknown reason")
+}
+
+// leave waits for receipts, says goodbye, and writes what is left to write.
+func (s *session) leave(n node, speaker lines.Speaker, l *lines.Listener, cause error, shown <-chan error) error {
+	if _, ok := errors.AsType[*lines.OutputError](cause); ok {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.drain)
+	defer cancel()
+	undelivered, err := n.Leave(ctx)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("leaving", "error", err)
+	}
+	late := time.After(outputPatience)
+	select {
+	case err := <-shown:
+		if err != nil {
+			return err
+		}
+	case <-late:
+		return errOutputStuck
+	}
+	select {
+	case <-l.Settled():
+	case <-late:
+		return errOutputStuck
+	}
+	if err = n.Err(); err != nil {
+		return err
+	}
+	if err := speaker.Left(undelivered); err != nil {
+		return err
+	}
+	if undelivered > 0 {
+		err = &undeliveredError{count: undelivered, dir: s.stateDir()}
+	}
+	if refused := l.Refused(); refused.Count > 0 {
+		return &refusedError{refused, err}
+	}
+	return err
+}
+
+// stateDir is where messages are kept, empty if nowhere.
+func (s *session) stateDir() string {
+	if s.state == nil {
+		return ""
+	}
+	return s.state.Dir
+}

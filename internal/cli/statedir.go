@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"quicpeer/certs"
+)
+
+// noHomeError: the user's state directory is not known.
+type noHomeError struct{ variable string }
+
+func (e *noHomeError) Error() string {
+	return fmt.Sprintf("there is no place for the state: %s is not set", e.variable)
+}
+
+// openState opens the state that the options ask for: nil if they ask for none.
+func openState(o options, getenv func(string) string) (*certs.State, error) {
+	dir := o.stateDir
+	if dir == "" {
+		if o.id == "" {
+			return nil, nil
+		}
+		base, err := userStateDir(runtime.GOOS, getenv)
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(base, "quicpeer", dirName(o.id))
+	}
+	return certs.OpenState(dir, o.id)
+}
+
+// userStateDir is where programs keep what should survive a restart: the XDG
+// base directory, or what the system has in its place.
+func userStateDir(goos string, getenv func(string) string) (string, error) {
+	if goos == "windows" {
+		if dir := getenv("LocalAppData"); dir != "" {
+			return dir, nil
+		}
+		return "", &noHomeError{"%LocalAppData%"}
+	}
+	home := getenv("HOME")
+	if goos == "darwin" {
+		if home == "" {
+			return "", &noHomeError{"$HOME"}
+		}
+		return filepath.Join(home, "Library", "Application Support"), nil
+	}
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the standard says to ignore others
+		return dir, nil
+	}
+	if home == "" {
+		return "", &noHomeError{"$HOME"}
+	}
+	return filepath.Join(home, ".local", "state"), nil
+}
+
+// dirName is the name of an ID's directory. An ID may be "..", which as a
+// directory would be another one.
+func dirName(id certs.ID) string {
+	if strings.Trim(string(id), ".") == "" {
+		return strings.ReplaceAll(string(id), ".", "%2E")
+	}
+	return string(id)
+}

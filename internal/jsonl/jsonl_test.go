@@ -1,0 +1,264 @@
+package jsonl
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/lines/linestest"
+	"quicpeer/overlay"
+)
+
+func TestParseCommand(t *testing.T) {
+	for line, want := range map[string]command{
+		`{"cmd":"send","to":"bob","body":"hi"}`:                       {Cmd: "send", To: "bob", Body: "hi"},
+		` { "ref" : "7", "body":"", "to":"b", "cmd":"send" } ` + "\r": {Cmd: "send", To: "b", Ref: "7"},
+		`{"cmd":"broadcast","body":"\u0000\ud83d\ude00ß","ref":""}`:   {Cmd: "broadcast", Body: "\x00😀ß"},
+		`{"cmd":"table"}`:            {Cmd: "table"},
+		`{"cmd":"buffer","ref":"r"}`: {Cmd: "buffer", Ref: "r"},
+		`{"cmd":"leave","ref":"r"}`:  {Cmd: "leave", Ref: "r"},
+		`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0f","ref":"r"}`: {Cmd: "cancel", Ref: "r", Message: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+		`{"\u0063md":"table"}`: {Cmd: "table"},
+	} {
+		if got, err := parseCommand([]byte(line)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", line, got, err)
+		}
+	}
+}
+
+func TestParseCommandRefuses(t *testing.T) {
+	for _, test := range []struct{ line, want, ref string }{
+		{``, "no JSON object", ""},
+		{`  `, "no JSON object", ""},
+		{`hello`, "no JSON object", ""},
+		{`null`, "no JSON object", ""},
+		{`"x"`, "no JSON object", ""},
+		{`[{"cmd":"table"}]`, "no JSON object", ""},
+		{`{`, "no JSON object", ""},
+		{`{"ref":"r","cmd":"table"`, "no JSON object", "r"},
+		{`{"cmd":"table","ref":"r"} {}`, "no JSON object", "r"},
+		{`{"cmd":"table","ref":"r"}x`, "no JSON object", "r"},
+		{`{"cmd":"table","ref":"r",}`, "no JSON object", "r"},
+		{`{}`, `"cmd" is missing`, ""},
+		{`{"ref":"r"}`, `"cmd" is missing`, "r"},
+		{`{"cmd":"dance","ref":"r"}`, `no command "dance"`, "r"},
+		{`{"cmd":"Table"}`, "no command", ""},
+		{`{"CMD":"table"}`, `"cmd" is missing`, ""},
+		{`{"cmd":1,"ref":"r"}`, `"cmd" is no string`, "r"},
+		{`{"cmd":null}`, `"cmd" is no string`, ""},
+		{`{"cmd":"cancel","ref":"r"}`, `"message" is missing`, "r"},
+		{`{"cmd":"cancel","message":"1","ref":"r"}`, "has 32 hexadecimal digits", "r"},
+		{`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0","ref":"r"}`, "has 32 hexadecimal digits", "r"},
+		{`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0x","ref":"r"}`, "has 32 hexadecimal digits", "r"},
+		{`{"cmd":"table","ref":7}`, `"ref" is no string`, ""},
+		{`{"cmd":"table","ref":null}`, `"ref" is no string`, ""},
+		{`{"cmd":"send","body":"x","ref":"r"}`, `"to" is missing`, "r"},
+		{`{"cmd":"send","to":"b","ref":"r"}`, `"body" is missing`, "r"},
+		{`{"cmd":"send","to":null,"body":"x"}`, `"to" is no string`, ""},
+		{`{"cmd":"send","to":"b","body":{"a":1},"ref":"r"}`, `"body" is no string`, "r"},
+		{`{"cmd":"broadcast","ref":"r"}`, `"body" is missing`, "r"},
+		{`{"cmd":"broadcast","to":"b","body":"x"}`, `no field "to"`, ""},
+		{`{"cmd":"table","body":"x"}`, `no field "body"`, ""},
+		{`{"cmd":"table","b":1,"a":1}`, `no field "a"`, ""},
+		{`{"cmd":"table","Ref":"x"}`, `no field "Ref"`, ""},
+		{`{"cmd":"table","cmd":"leave","ref":"r"}`, "duplicate", "r"},
+		{`{"cmd":"table","\u0063md":"leave"}`, "duplicate", ""},
+		{"{\"cmd\":\"broadcast\",\"ref\":\"r\",\"body\":\"\xff\"}", "UTF-8", "r"},
+		{"{\"cmd\":\"table\",\"ref\":\"\xff\"}", "UTF-8", ""},
+		{`{"cmd":"broadcast","body":"\ud800","ref":"r"}`, "surrogate", "r"},
+		{`{"cmd":"broadcast","body":"\udc00x","ref":"r"}`, "surrogate", "r"},
+		{"{\"cmd\":\"broadcast\",\"body\":\"a\tb\"}", "", ""},
+	} {
+		c, err := parseCommand([]byte(test.line))
+		if err == nil {
+			t.Errorf("%s: accepted", test.line)
+		} else if !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %q lacks %q", test.line, err, test.want)
+		}
+		if c != (command{Ref: test.ref}) {
+			t.Errorf("%s: %+v, want the ref %q alone", test.line, c, test.ref)
+		}
+	}
+}
+
+// FuzzJSONCommand: a command that is accepted is the same when it is written
+// anew, and what isn't UTF-8 never is; what is quoted of a line is always
+// UTF-8, at most 200 bytes, and the line's own beginning if that is UTF-8.
+func FuzzJSONCommand(f *testing.F) {
+	f.Add([]byte(`{"cmd":"send","to":"bob","body":"hi","ref":"1"}`))
+	f.Add([]byte(`{"cmd":"broadcast","body":"\ud83d\ude00"}`))
+	f.Add([]byte(`{"cmd":"table","ref":"\ud800"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		quoted := lines.Beginning(line)
+		if !utf8.ValidString(quoted) || len(quoted) > 200 {
+			t.Errorf("%q is quoted as %q", line, quoted)
+		}
+		if utf8.Valid(line) && (!strings.HasPrefix(string(line), quoted) || len(quoted) < min(len(line), 197)) {
+			t.Errorf("%q is quoted as %q", line, quoted)
+		}
+		c, err := parseCommand(line)
+		if !utf8.ValidString(c.Ref) {
+			t.Errorf("%q: the ref %q", line, c.Ref)
+		}
+		if err != nil {
+			if c != (command{Ref: c.Ref}) {
+				t.Errorf("%q: %v and %+v", line, err, c)
+			}
+			return
+		}
+		if !utf8.Valid(line) || !utf8.ValidString(c.Body) {
+			t.Errorf("%q: accepted", line)
+		}
+		members := map[string]string{"cmd": c.Cmd, "ref": c.Ref}
+		for _, name := range commandFields[c.Cmd] {
+			members[name] = map[string]string{"to": string(c.To), "body": c.Body}[name]
+		}
+		anew, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := parseCommand(anew); err != nil || again != c {
+			t.Errorf("%q: %+v, %v, want %+v", anew, again, err, c)
+		}
+	})
+}
+
+var noon = time.Date(2026, 3, 4, 12, 1, 5, 250e6, time.FixedZone("", 3600))
+
+// Every event, field by field.
+func TestJSONEvents(t *testing.T) {
+	key := certs.NewIdentity(make([]byte, 32)).Key()
+	fingerprint := key.String()
+	id := overlay.MessageID{15: 7}
+	const at, mid = `"time":"2026-03-04T11:01:05.250000Z"`, `"message":"00000000000000000000000000000007"`
+	for _, test := range []struct {
+		event overlay.Event
+		want  string
+	}{
+		{overlay.Ready{ID: "bob", Key: key, Listen: []string{"127.0.0.1:5"}}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":["127.0.0.1:5"],"version":"1.2.3"}`},
+		{overlay.Ready{ID: "bob", Key: key}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":[],"version":"1.2.3"}`},
+		{overlay.PeerJoined{ID: "a", Key: key}, `{"event":"peer_joined",` + at + `,"id":"a","key":"` + fingerprint + `","via":""}`},
+		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonLost}, `{"event":"peer_left",` + at + `,"id":"a","reason":"lost"}`},
+		{overlay.Message{ID: id, From: "a", To: overlay.Everyone, Body: "<é\n\u2028\x00>", SentAt: noon, Path: overlay.PathRelayed},
+			`{"event":"message",` + at + `,` + mid + `,"from":"a","to":"*","body":"<é\n` + "\u2028" + `\u0000>","sent_at":"2026-03-04T11:01:05.250000Z","path":"relayed"}`},
+		{overlay.Message{SentAt: time.Unix(1<<40, 0)}, `{"event":"message",` + at + `,"message":"00000000000000000000000000000000","from":"","to":"","body":"","sent_at":"1970-01-01T00:00:00.000000Z","path":""}`},
+		{overlay.Sent{Message: id, To: "a", Ref: "r"}, `{"event":"sent",` + at + `,` + mid + `,"to":"a","ref":"r"}`},
+		{overlay.Delivered{Message: id, To: "a", Ref: "r", Path: overlay.PathDirect, RTT: 1234567}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"r","path":"direct","rtt_ms":1.235}`},
+		{overlay.Delivered{Message: id, To: "a", Path: overlay.PathDirect}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"","path":"direct","rtt_ms":null}`},
+		{overlay.Buffered{Message: id, To: "a", Ref: "r", Reason: "gone"}, `{"event":"buffered",` + at + `,` + mid + `,"to":"a","ref":"r","reason":"gone"}`},
+		{overlay.Failed{Message: id, To: "a", Ref: "r", Error: "no"}, `{"event":"failed",` + at + `,` + mid + `,"to":"a","ref":"r","error":"no"}`},
+	} {
+		var b strings.Builder
+		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		if err := j.Show(test.event); err != nil || b.String() != test.want+"\n" {
+			t.Errorf("got  %swant %s", b.String(), test.want)
+		}
+	}
+}
+
+func TestJSONAnswers(t *testing.T) {
+	key := certs.NewIdentity(make([]byte, 32)).Key()
+	const at = `"time":"2026-03-04T11:01:05.250000Z"`
+	n := linestest.New("me")
+	full := linestest.New("me")
+	full.Table = []overlay.Peer{
+		{ID: "a", Key: key, State: overlay.StateAlive, Direct: true, Addresses: []string{"1.2.3.4:5"}, RTT: time.Millisecond},
+		{ID: "b", Key: key, State: overlay.StateSuspect, Via: "a"},
+	}
+	full.Waits = []overlay.Waiting{{To: "b", Count: 2, Bytes: 345, Since: noon}}
+	for _, test := range []struct {
+		n          *linestest.Node
+		line, want string
+	}{
+		{n, `{"cmd":"table"}`, `{"event":"table",` + at + `,"peers":[],"ref":""}`},
+		{full, `{"cmd":"table","ref":"r"}`, `{"event":"table",` + at + `,"peers":[` +
+			`{"id":"a","state":"alive","direct":true,"via":"","addresses":["1.2.3.4:5"],"rtt_ms":1,"key":"` + key.String() + `"},` +
+			`{"id":"b","state":"suspect","direct":false,"via":"a","addresses":[],"rtt_ms":null,"key":"` + key.String() + `"}],"ref":"r"}`},
+		{n, `{"cmd":"buffer"}`, `{"event":"buffer",` + at + `,"messages":[],"ref":""}`},
+		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2,"bytes":345,"since":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
+		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is no JSON object","input":"nonsense","ref":""}`},
+		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
+	} {
+		var b strings.Builder
+		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		leave, err := linestest.Obey(t, j, test.n, test.line)
+		if leave || err != nil || b.String() != test.want+"\n" {
+			t.Errorf("got  %swant %s", b.String(), test.want)
+		}
+	}
+}
+
+// The error of a message that is too long names the limit.
+func TestTooLong(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"cmd":"send","to":"b","body":"` + strings.Repeat("x", 1<<20+1) + `"}`: "1048576 bytes (1 MiB)",
+		`{"cmd":"broadcast","body":"` + strings.Repeat("x", 64<<10+1) + `"}`:    "65536 bytes (64 KiB)",
+		`{"cmd":"send","to":"b c","body":"x"}`:                                  "an ID consists of",
+		`{"cmd":"send","to":"","body":"x"}`:                                     "empty",
+	} {
+		var b strings.Builder
+		j := New(lines.NewOutput(&b), "1.2.3")
+		if _, err := linestest.Obey(t, j, linestest.New("me"), line); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) || !strings.Contains(b.String(), `"event":"error"`) {
+			t.Errorf("%.300s lacks %q", b.String(), want)
+		}
+	}
+}
+
+func TestNetAsJSON(t *testing.T) {
+	const at = `"time":"2026-03-04T11:01:05.250000Z"`
+	n := linestest.New("me")
+	n.Report = someNet(noon)
+	for _, test := range []struct {
+		n          *linestest.Node
+		line, want string
+	}{
+		{linestest.New("me"), `{"cmd":"net"}`, `{"event":"net",` + at + `,"nat":"","addresses":[],"port_map":"","peers":[],"ref":""}`},
+		{n, `{"cmd":"net","ref":"r"}`, `{"event":"net",` + at + `,"nat":"even","addresses":[{"address":"192.168.1.2:5000","source":"interface","by":[]},` +
+			`{"address":"203.0.113.1:5000","source":"observed","by":["bob","pub"]}],"port_map":"none: PCP: no answer","peers":[` +
+			`{"id":"bob","how":"punched","address":"203.0.113.2:5000","since":"2026-03-04T11:01:05.250000Z","via":"","behind_nat":true,"tries":0,"error":"","next_try":null},` +
+			`{"id":"carol","how":"relayed","address":"","since":null,"via":"pub","behind_nat":true,"tries":2,"error":"no\u001b answer","next_try":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
+	} {
+		var b strings.Builder
+		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		if leave, err := linestest.Obey(t, j, test.n, test.line); leave || err != nil || b.String() != test.want+"\n" {
+			t.Errorf("got  %swant %s", b.String(), test.want)
+		}
+	}
+}
+
+func someNet(at time.Time) overlay.Net {
+	return overlay.Net{
+		NAT: overlay.NATEven, PortMap: "none: PCP: no answer",
+		Addresses: []overlay.OwnAddress{
+			{Address: "192.168.1.2:5000", Source: "interface"},
+			{Address: "203.0.113.1:5000", Source: "observed", By: []certs.ID{"bob", "pub"}},
+		},
+		Peers: []overlay.Way{
+			{ID: "bob", How: overlay.HowPunched, Address: "203.0.113.2:5000", Since: at, Behind: true},
+			{ID: "carol", How: overlay.HowRelayed, Via: "pub", Behind: true, Tries: 2, Error: "no\x1b answer", Next: at},
+		},
+	}
+}
+
+func TestJSONCancels(t *testing.T) {
+	n := linestest.New("me")
+	n.Out = []overlay.Outgoing{{Message: overlay.MessageID{15: 1}, To: "bob"}, {Message: overlay.MessageID{15: 2}, To: "carol"}}
+	var b strings.Builder
+	j := New(lines.NewOutput(&b), "1.2.3")
+	line := fmt.Sprintf(`{"cmd":"cancel","message":"%v","ref":"c"}`, n.Out[0].Message)
+	if leave, err := linestest.Obey(t, j, n, line); leave || err != nil || b.Len() > 0 || len(n.Out) != 1 {
+		t.Errorf("%d are left, got %q", len(n.Out), b.String())
+	}
+	if leave, err := linestest.Obey(t, j, n, line); leave || err != nil || !strings.Contains(b.String(), `"error":"no message of this ID waits`) || !strings.Contains(b.String(), `"ref":"c"`) {
+		t.Errorf("again: %q", b.String())
+	}
+}

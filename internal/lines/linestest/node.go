@@ -1,0 +1,194 @@
+// Package linestest has a node without a network, for tests of what speaks with a node.
+package linestest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"unicode/utf8"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/overlay"
+	"quicpeer/pb"
+)
+
+// Node is a node without a network: it accepts what a node accepts, and its
+// events are what the test says.
+type Node struct {
+	Queue       chan overlay.Event // what happens
+	Table       []overlay.Peer
+	Waits       []overlay.Waiting
+	Out         []overlay.Outgoing // what can be cancelled
+	Report      overlay.Net
+	Full        chan struct{} // if set, messages wait until it is closed
+	Stuck       certs.ID      // the receiver of those that do; empty: all
+	Undelivered int           // when it leaves
+
+	id     certs.ID
+	mu     sync.Mutex
+	sent   []string
+	err    error
+	closed bool
+	stop   chan struct{}
+}
+
+// New makes a node that is ready.
+func New(id certs.ID) *Node {
+	n := &Node{id: id, Queue: make(chan overlay.Event, 100), stop: make(chan struct{})}
+	n.Queue <- overlay.Ready{ID: id}
+	return n
+}
+
+// Obey has n obey a line that somebody has typed, as the speaker understands it.
+func Obey(t *testing.T, speaker lines.Speaker, n lines.Node, line string) (leave bool, err error) {
+	input := &single{line: []byte(line)}
+	err = lines.NewListener(n, speaker, input, true, slog.New(slog.DiscardHandler), nil).Listen(t.Context())
+	return err == nil && input.read == 1, err
+}
+
+// single is an input of one line.
+type single struct {
+	line []byte
+	read int
+}
+
+func (s *single) Next() ([]byte, error) {
+	if s.read++; s.read > 1 {
+		return nil, io.EOF
+	}
+	return s.line, nil
+}
+
+// Sent is what was sent, each as "to: body".
+func (n *Node) Sent() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.sent)
+}
+
+// Closed reports whether the node has ended.
+func (n *Node) Closed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
+func (n *Node) ID() certs.ID { return n.id }
+
+func (n *Node) Events() iter.Seq[overlay.Event] {
+	return func(yield func(overlay.Event) bool) {
+		for {
+			select {
+			case e := <-n.Queue:
+				if !yield(e) {
+					return
+				}
+				continue
+			default:
+			}
+			select {
+			case e := <-n.Queue:
+				if !yield(e) {
+					return
+				}
+			case <-n.stop:
+				return
+			}
+		}
+	}
+}
+
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// Fail makes the node stop by itself.
+func (n *Node) Fail(err error) {
+	n.mu.Lock()
+	n.err = err
+	n.mu.Unlock()
+	n.Close()
+}
+
+func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+	switch {
+	case to == n.id:
+		return overlay.MessageID{}, overlay.ErrToSelf
+	case len(body) > pb.MaxBody:
+		return overlay.MessageID{}, overlay.ErrTooLong
+	}
+	return n.accept(ctx, to, body, ref)
+}
+
+func (n *Node) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {
+	if len(body) > pb.MaxBroadcast {
+		return overlay.MessageID{}, overlay.ErrTooLong
+	}
+	return n.accept(ctx, overlay.Everyone, body, ref)
+}
+
+func (n *Node) accept(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+	if n.Full != nil && (n.Stuck == "" || n.Stuck == to) {
+		select {
+		case <-n.Full:
+		case <-ctx.Done():
+			return overlay.MessageID{}, ctx.Err()
+		}
+	}
+	if !utf8.ValidString(body) {
+		return overlay.MessageID{}, overlay.ErrNotUTF8
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sent = append(n.sent, string(to)+": "+body)
+	id := overlay.MessageID{15: byte(len(n.sent))}
+	n.Queue <- overlay.Sent{Message: id, To: to, Ref: ref}
+	return id, nil
+}
+
+func (n *Node) Peers() []overlay.Peer        { return n.Table }
+func (n *Node) Waiting() []overlay.Waiting   { return n.Waits }
+func (n *Node) Outgoing() []overlay.Outgoing { return slices.Clone(n.Out) }
+
+func (n *Node) Cancel(id overlay.MessageID) error {
+	i := slices.IndexFunc(n.Out, func(m overlay.Outgoing) bool { return m.Message == id })
+	if i < 0 {
+		return overlay.ErrNotWaiting
+	}
+	n.Queue <- overlay.Failed{Message: id, To: n.Out[i].To, Ref: n.Out[i].Ref, Error: "it was cancelled"}
+	n.Out = slices.Delete(n.Out, i, i+1)
+	return nil
+}
+
+func (n *Node) Net() overlay.Net { return n.Report }
+
+func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
+	switch {
+	case address == "slow:1":
+		<-ctx.Done()
+		return "", ctx.Err()
+	case address != "door:1":
+		return "", fmt.Errorf("%s: no answer", address)
+	}
+	return "door", nil
+}
+
+func (n *Node) Leave(context.Context) (int, error) { return n.Undelivered, n.Close() }
+
+func (n *Node) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.closed = true
+		close(n.stop)
+	}
+	return nil
+}

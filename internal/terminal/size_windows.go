@@ -1,0 +1,17 @@
+package terminal
+
+import "golang.org/x/sys/windows"
+
+// WatchSize does nothing: Windows doesn't tell.
+func WatchSize(func()) (stop func()) { return func() {} }
+
+// EnableEscapes makes the console understand escape sequences, and reports
+// whether it does: those before Windows 10 don't.
+func (s *Stream) EnableEscapes() bool {
+	var mode uint32
+	console := windows.Handle(s.File.Fd())
+	if windows.GetConsoleMode(console, &mode) != nil {
+		return false
+	}
+	return windows.SetConsoleMode(console, mode|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING) == nil
+}
