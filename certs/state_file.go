@@ -94,7 +94,7 @@ func readSmall(path string) ([]byte, error) {
 		return nil, &DamagedError{Path: path, Err: errors.New("it is a link to nowhere")}
 	}
 	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
-		return nil, &DamagedError{Path: path, Err: errors.New("it is no regular file")}
+		return nil, &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -138,7 +138,7 @@ func parseKey(b []byte) (ed25519.PrivateKey, error) {
 	block, rest := pem.Decode(b)
 	switch {
 	case block == nil:
-		return nil, errors.New("it is no PEM file")
+		return nil, errors.New("it is not a PEM file")
 	case block.Type != "PRIVATE KEY":
 		return nil, fmt.Errorf("it holds a PEM block of type %q, not an unencrypted PRIVATE KEY (PKCS#8)", block.Type)
 	case len(bytes.TrimSpace(rest)) > 0:

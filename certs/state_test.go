@@ -223,8 +223,8 @@ func TestDamagedState(t *testing.T) {
 	ecdsaKey := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	for name, test := range map[string]struct{ file, content, want string }{
 		"empty key":      {keyFile, "", "it is empty"},
-		"no PEM":         {keyFile, "secret\n", "no PEM"},
-		"half a key":     {keyFile, good[:len(good)/2], "no PEM"},
+		"no PEM":         {keyFile, "secret\n", "not a PEM file"},
+		"half a key":     {keyFile, good[:len(good)/2], "not a PEM file"},
 		"changed key":    {keyFile, strings.Replace(good, "MC4", "MD4", 1), "no PKCS#8"},
 		"two keys":       {keyFile, good + good, "behind the key"},
 		"type of PEM":    {keyFile, strings.ReplaceAll(good, "PRIVATE", "ENCRYPTED PRIVATE"), "ENCRYPTED PRIVATE KEY"},

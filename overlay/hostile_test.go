@@ -38,7 +38,7 @@ func TestHostileHandshakes(t *testing.T) {
 		}, pb.HandshakeCode_MALFORMED, "not signed by its key"},
 		{"record of a farewell", func(s *stranger, h *pb.HandshakeStart) {
 			h.Record = s.record(func(r *pb.Record) { r.Type, r.Addresses = pb.AnnouncementType_LEAVE, nil })
-		}, pb.HandshakeCode_MALFORMED, "no JOIN"},
+		}, pb.HandshakeCode_MALFORMED, "not a JOIN"},
 		{"garbage as record", func(s *stranger, h *pb.HandshakeStart) {
 			h.Record = &pb.Signed{Payload: []byte("garbage"), Signature: make([]byte, 64)}
 		}, pb.HandshakeCode_MALFORMED, "record"},

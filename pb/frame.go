@@ -151,6 +151,6 @@ func Wrap(content proto.Message) *PeerMessage {
 	case *Go:
 		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Go{c}}
 	default:
-		panic(fmt.Sprintf("pb: %T is no content of a PeerMessage", content))
+		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}
 }

@@ -129,7 +129,7 @@ func checkHost(host string, dial bool) error {
 	}
 	if strings.Contains(host, ":") {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return errors.New("the host is no IPv6 address")
+			return errors.New("the host is not a valid IPv6 address")
 		}
 		return nil
 	}

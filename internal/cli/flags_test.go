@@ -157,7 +157,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"--id " + strings.Repeat("x", 65), "", "at most 64"},
 		{"--listen 5000", "", "missing port"},
 		{"--listen ::1:5000", "", "in brackets"},
-		{"--listen [::z]:1", "", "no IPv6 address"},
+		{"--listen [::z]:1", "", "not a valid IPv6 address"},
 		{"--listen :65536", "", "up to 65535"},
 		{"--listen :x", "", "the port is a number"},
 		{"--listen=", "", "missing port"},

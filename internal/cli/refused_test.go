@@ -34,7 +34,7 @@ func TestRefusedLines(t *testing.T) {
 		"two addresses":         {true, "/join a:1 b:1", "/join HOST:PORT"},
 		"no answer":             {true, "/join dead:1", "dead:1: no answer"},
 		"no answer, in JSON":    {false, `{"cmd":"join","address":"dead:1"}`, "dead:1: no answer"},
-		"no JSON":               {false, "hello", "no JSON object"},
+		"no JSON":               {false, "hello", "not a JSON object"},
 		"no known command":      {false, `{"cmd":"dance"}`, `no command "dance"`},
 		"no known field":        {false, `{"cmd":"table","colour":"red"}`, "colour"},
 		"no ID, in JSON":        {false, `{"cmd":"send","to":"b b","body":"x"}`, "an ID consists of"},

@@ -48,10 +48,10 @@ var commandFields = map[string][]string{
 func parseCommand(line []byte) (command, error) {
 	members := map[string]jsontext.Value{}
 	if first := bytes.TrimLeft(line, " \t\r"); len(first) == 0 || first[0] != '{' {
-		return command{}, errors.New("the line is no JSON object")
+		return command{}, errors.New("the line is not a JSON object")
 	}
 	if err := json.Unmarshal(line, &members); err != nil {
-		return command{Ref: findRef(line)}, fmt.Errorf("the line is no JSON object: %w", err)
+		return command{Ref: findRef(line)}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
 	c, err := fromMembers(members)
 	if err != nil {
@@ -68,7 +68,7 @@ func fromMembers(members map[string]jsontext.Value) (command, error) {
 			continue
 		}
 		if value.Kind() != '"' {
-			return command{}, fmt.Errorf("%q is no string", name)
+			return command{}, fmt.Errorf("%q is not a string", name)
 		}
 		b, err := jsontext.AppendUnquote(nil, value)
 		if err != nil {

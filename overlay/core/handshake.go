@@ -121,7 +121,7 @@ func (c *Core) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, err
 	case err != nil:
 		return nil, err
 	case r.Type != pb.AnnouncementType_JOIN:
-		return nil, fmt.Errorf("the record is no JOIN")
+		return nil, fmt.Errorf("the record is not a JOIN")
 	case r.Key != l.key:
 		return nil, fmt.Errorf("the record is of another key than the certificate")
 	case id != "" && r.ID != id:

@@ -178,9 +178,9 @@ func (c *Core) receiveCall(l *link, m *pb.Call) {
 	other := c.linkTo(certs.PublicKey(m.GetKey()))
 	switch {
 	case !l.neighbour:
-		refuse("the caller is no neighbour")
+		refuse("the caller is not a neighbour")
 	case other == nil || other == l || !other.neighbour || other.quiet || string(other.peer) != m.GetId():
-		refuse("the called one is no neighbour")
+		refuse("the called one is not a neighbour")
 	case !l.calls.take(c.now, callsAtOnce-1, callEvery) || !other.called.take(c.now, callsAtOnce-1, callEvery):
 		refuse("too many calls")
 	default:

@@ -206,11 +206,11 @@ func TestCoordinator(t *testing.T) {
 			t.Errorf("a call to %s, not to be served since %s: %v", m.GetId(), why, f)
 		}
 	}
-	refused(stranger, callTo(2, "b", 6), "the caller is no neighbour")
-	refused(a, callTo(3, "stranger", 6), "the called one is no neighbour")
-	refused(a, callTo(1, "a", 6), "the called one is no neighbour")
-	refused(a, callTo(9, "nobody", 6), "the called one is no neighbour")
-	refused(a, callTo(2, "another", 6), "the called one is no neighbour")
+	refused(stranger, callTo(2, "b", 6), "the caller is not a neighbour")
+	refused(a, callTo(3, "stranger", 6), "the called one is not a neighbour")
+	refused(a, callTo(1, "a", 6), "the called one is not a neighbour")
+	refused(a, callTo(9, "nobody", 6), "the called one is not a neighbour")
+	refused(a, callTo(2, "another", 6), "the called one is not a neighbour")
 	for range callsAtOnce - 1 {
 		r.receive(a, callTo(2, "b", 7))
 	}

@@ -140,7 +140,7 @@ var guarded http.RoundTripper = guard{&http.Transport{
 	DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		a, err := netip.ParseAddrPort(address)
 		if err != nil {
-			return nil, fmt.Errorf("a device at %.60q, which is no IP address", address)
+			return nil, fmt.Errorf("a device at %.60q, which is not an IP address", address)
 		}
 		if !transport.OwnSubnet(a.Addr()) {
 			return nil, fmt.Errorf("a device at %v, which is not on this LAN", a)

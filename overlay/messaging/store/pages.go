@@ -94,7 +94,7 @@ func readMeta(f io.ReaderAt, at int64) (meta, error) {
 	m := meta{native.Uint32(b[8:]), native.Uint64(b[16:]), native.Uint64(b[32:]), native.Uint64(b[40:]), native.Uint64(b[48:])}
 	switch {
 	case native.Uint32(b) != magic || native.Uint32(b[4:]) != boltVersion:
-		return meta{}, errors.New("it is no database")
+		return meta{}, errors.New("it is not a database")
 	case native.Uint64(b[56:]) != sum.Sum64():
 		return meta{}, errors.New("one of its first pages is not what was written")
 	case m.pageSize < minPageSize || m.pageSize > maxPageSize || m.pageSize&(m.pageSize-1) != 0:

@@ -222,7 +222,7 @@ func isRegular(path string) error {
 		return err
 	}
 	if err != nil || !info.Mode().IsRegular() {
-		return &certs.DamagedError{Path: path, Err: errors.New("it is no regular file")}
+		return &certs.DamagedError{Path: path, Err: errors.New("it is not a regular file")}
 	}
 	return nil
 }
