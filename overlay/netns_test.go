@@ -3,59 +3,20 @@ package overlay
 import (
 	"context"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/scripts/netlab"
 )
 
-// onHost runs a test on a host of its own: in a network namespace, which has an interface lo
-// and nothing else, by this very program in another process. It says whether that is where we
-// are.
-func onHost(t *testing.T) bool {
-	t.Helper()
-	const here = "QUICPEER_TEST_HOST"
-	if os.Getenv(here) == t.Name() {
-		host(t, "link set lo up")
-		return true
-	}
-	if runtime.GOOS != "linux" {
-		t.Skip("needs network namespaces, so Linux")
-	}
-	for _, tool := range []string{"unshare", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs unshare of util-linux and ip of iproute2:", err)
-		}
-	}
-	enter := []string{"unshare", "--net"}
-	if exec.Command(enter[0], append(enter[1:], "true")...).Run() != nil {
-		enter = append(enter, "--user", "--map-root-user")
-	}
-	if out, err := exec.Command(enter[0], append(enter[1:], "true")...).CombinedOutput(); err != nil {
-		t.Skipf("needs network namespaces, by root or by a user who may make user namespaces: %v: %s", err, out)
-	}
-	words := append(enter, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Env = append(os.Environ(), here+"="+t.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
-
-// host runs lines of ip.
+// host runs lines of ip on the host of the test.
 func host(t *testing.T, lines ...string) {
 	t.Helper()
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("ip: %v: %s", err, out)
+	if err := netlab.Here.IP(lines...); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -159,7 +120,7 @@ func port(a string) string { return a[strings.LastIndexByte(a, ':'):] }
 // A host with nothing but lo: peers that joined by localhost link to each other, and go on when
 // the first one leaves. When the host gets a network their records say so, and change back.
 func TestNothingButLoopback(t *testing.T) {
-	if !onHost(t) {
+	if !netlab.Alone(t) {
 		return
 	}
 	alice := realStart(t, "alice")
@@ -191,7 +152,7 @@ func TestNothingButLoopback(t *testing.T) {
 
 // Forty virtual interfaces come before the card of the LAN.
 func TestLANBehindManyInterfaces(t *testing.T) {
-	if !onHost(t) {
+	if !netlab.Alone(t) {
 		return
 	}
 	var lines []string
@@ -207,7 +168,7 @@ func TestLANBehindManyInterfaces(t *testing.T) {
 
 // IPv4 link-local addresses and nothing else: a cable between two laptops.
 func TestLinkLocalAlone(t *testing.T) {
-	if !onHost(t) {
+	if !netlab.Alone(t) {
 		return
 	}
 	host(t, card("lan0"), "address add 169.254.7.5/16 dev lan0", "link set lan0x up", "link set lan0 up")

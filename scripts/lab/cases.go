@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
+	"quicpeer/scripts/netlab"
 )
 
 // pair is two peers that have joined by a third one, which is public.
@@ -43,12 +46,12 @@ func pairs() (list []pair) {
 
 // trial is three running peers.
 type trial struct {
-	lab       *lab
+	net       *netlab.Internet
 	pub, a, b *peer
 	began     time.Time // both know of each other
 }
 
-// begin builds the lab for a pair and lets its peers join.
+// begin builds an internet for a pair and lets its peers join.
 func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	kindA, kindB := p.kindA, p.kindB
 	if kindA == "" {
@@ -57,10 +60,10 @@ func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	if kindB == "" {
 		kindB = "restricted"
 	}
-	if err := l.do("up", kindA, kindB); err != nil {
+	t = &trial{}
+	if t.net, err = netlab.NewInternet(kindA, kindB); err != nil {
 		return nil, err
 	}
-	t = &trial{lab: l}
 	defer func() {
 		if err != nil {
 			t.end()
@@ -68,27 +71,26 @@ func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	}()
 	for _, host := range []string{p.hostA, p.hostB} {
 		port := map[byte]string{'a': "A", 'b': "B", 'n': host}[host[0]]
-		if err := l.do("loss", port, fmt.Sprint(loss)); err != nil {
+		if err := t.net.Lose(port, loss); err != nil {
 			return t, err
 		}
 	}
-	if t.pub, err = l.start("pub", "pub", "--listen", ":5000"); err != nil {
+	if t.pub, err = l.start(t.net, "pub", "pub", "--listen", ":5000"); err != nil {
 		return t, err
 	}
-	ready := func(e event) bool { return e.name == "ready" }
-	if _, err = t.pub.await("ready", ready); err != nil {
+	if _, err = t.pub.await("ready", func(e *harness.Event) bool { return e.Name == "ready" }); err != nil {
 		return t, err
 	}
 	const join = "203.0.113.10:5000"
-	if t.a, err = l.start(p.hostA, "a", "--listen", ":4001", "--join", join); err != nil {
+	if t.a, err = l.start(t.net, p.hostA, "a", "--listen", ":4001", "--join", join); err != nil {
 		return t, err
 	}
-	if t.b, err = l.start(p.hostB, "b", "--listen", ":4001", "--join", join); err != nil {
+	if t.b, err = l.start(t.net, p.hostB, "b", "--listen", ":4001", "--join", join); err != nil {
 		return t, err
 	}
 	for _, who := range []*peer{t.a, t.b} {
 		other := map[*peer]string{t.a: "b", t.b: "a"}[who]
-		if _, err = who.await(other, func(e event) bool { return e.name == "peer_joined" && e.text("id") == other }); err != nil {
+		if _, err = who.await(other, func(e *harness.Event) bool { return e.Name == "peer_joined" && e.Field("id") == other }); err != nil {
 			return t, err
 		}
 	}
@@ -96,14 +98,14 @@ func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	return t, nil
 }
 
-// end kills the peers and takes the lab away.
+// end kills the peers and takes the internet away.
 func (t *trial) end() {
 	for _, p := range []*peer{t.pub, t.a, t.b} {
 		if p != nil {
-			p.kill()
+			p.end()
 		}
 	}
-	_ = t.lab.do("down") // what is left ends with the namespaces of this process
+	t.net.Close()
 }
 
 // awaitDirect waits until both have a connection to each other, and returns when the later
@@ -149,11 +151,11 @@ func (t *trial) exchange(name string, n int, pause time.Duration) (path string, 
 			if err != nil {
 				return "", err
 			}
-			path = e.text("path")
+			path = e.Field("path")
 		}
 		last := sent[n-1]
-		_, err := way[1].await(last, func(e event) bool {
-			return e.name == "message" && e.text("from") == way[0].id && e.text("body") == last
+		_, err := way[1].await(last, func(e *harness.Event) bool {
+			return e.Name == "message" && e.Field("from") == way[0].id && e.Field("body") == last
 		})
 		if err != nil {
 			return "", err
@@ -193,7 +195,7 @@ func (l *lab) measure(p pair, loss int) (r result) {
 		r.err = err
 		return r
 	}
-	r.first, r.firstPath = e.at.Sub(t.began), e.text("path")
+	r.first, r.firstPath = e.At.Sub(t.began), e.Field("path")
 	since, err := t.awaitDirect(directLimit)
 	if err != nil {
 		r.err = err
@@ -217,11 +219,11 @@ type incident struct {
 func incidents() []incident {
 	home := func(a, b string) pair { return pair{"", a, b, "a1", "b1", true} }
 	open := func(a string) pair { return pair{"", a, "", "a1", "n2", true} }
-	flush := func(t *trial) error { return t.lab.do("flush", "A") }
-	rebind := func(t *trial) error { return t.lab.do("rebind", "A", "restricted") }
-	roam := func(t *trial) error { return t.lab.do("readdr", "a1", "10.0.1.50/24") }
+	flush := func(t *trial) error { return t.net.Flush("A") }
+	rebind := func(t *trial) error { return t.net.Rebind("A", "restricted") }
+	roam := func(t *trial) error { return t.net.Readdress("a1", "10.0.1.50/24") }
 	orphan := func(t *trial) error {
-		t.pub.kill()
+		t.pub.end()
 		t.pub = nil
 		return nil
 	}
@@ -267,11 +269,11 @@ func (l *lab) live(in incident) (o outcome) {
 	}
 	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
 		var last time.Time
-		for _, e := range way[1].happened(func(e event) bool { return e.name == "message" && e.text("from") == way[0].id }) {
+		for _, e := range way[1].happened(func(e *harness.Event) bool { return e.Name == "message" && e.Field("from") == way[0].id }) {
 			if !last.IsZero() {
-				o.silence = max(o.silence, e.at.Sub(last))
+				o.silence = max(o.silence, e.At.Sub(last))
 			}
-			last = e.at
+			last = e.At
 		}
 	}
 	return o

@@ -1,51 +1,23 @@
 package main
 
 import (
-	"context"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-	"time"
+
+	"quicpeer/scripts/internal/harness"
+	"quicpeer/scripts/netlab"
 )
 
 // TestLab is the short version of the lab: real processes behind real NATs. What is checked
 // are the ways that messages take, and that each is shown once and in order; no times.
 func TestLab(t *testing.T) {
-	if os.Getenv(insideVariable) != "" {
-		insideLab(t)
-		return
+	if err := netlab.Missing("nft"); err != nil {
+		t.Skip("the NAT laboratory can't be built here, it needs ", err)
 	}
-	if why := missing(); why != "" {
-		t.Skip("the NAT laboratory can't be built here: ", why)
-	}
-	readSources(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	out, err := isolated(ctx, "-test.run=^TestLab$", "-test.v", "-test.timeout=4m").CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-// readSources makes the program's sources, and the script, inputs of this test, which go
-// test doesn't see being used: else it would take an old result for a changed program.
-func readSources(t *testing.T) {
-	err := filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
-	if err != nil {
+	if err := harness.ReadSources(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func insideLab(t *testing.T) {
 	l, err := newLab(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Command lab puts real quicpeer processes behind NATs, made by the kernel in the network
-// namespaces of scripts/natlab.sh, and measures how they get at each other:
+// Command lab puts real quicpeer processes behind NATs, made by the kernel in network
+// namespaces, and measures how they get at each other:
 //
 //	make lab
 //	make lab FLAGS='-pairs symmetric -repeat 5'
@@ -16,17 +16,22 @@
 // It takes Linux with iproute2 and nftables, and root or the right to make user
 // namespaces. Nothing is left over, however it ends. The exit status is 1 if a bar is
 // missed.
+//
+// For tries of one's own it builds such an internet that stays, which takes root:
+//
+//	go build ./scripts/lab
+//	sudo ./lab up restricted symmetric
+//	sudo ./lab exec pub ./quicpeer -id pub -listen :5000
+//	sudo ./lab down
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"regexp"
+
+	"quicpeer/scripts/netlab"
 )
 
 func main() {
@@ -34,44 +39,36 @@ func main() {
 	only := flag.String("pairs", ".", "only the pairs and incidents whose names match this `regexp`")
 	repeat := flag.Int("repeat", 1, "trials of each pair")
 	verbose := flag.Bool("v", false, "show the end of the peers' logs after each trial, not only after a fault")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: lab [flags], or lab COMMAND: lab help lists them")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	fatal := func(err error) {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+	if flag.NArg() > 0 {
+		if err := standing(flag.Args()); err != nil {
+			fatal(err)
+		}
+		return
+	}
 	pattern, err := regexp.Compile(*only)
-	if err != nil || flag.NArg() > 0 || *repeat < 1 || *loss < 0 || *loss > 90 {
+	if err != nil || *repeat < 1 || *loss < 0 || *loss > 90 {
 		fmt.Fprintln(os.Stderr, "lab: wrong flags; lab -help explains them")
 		os.Exit(2)
 	}
-	if os.Getenv(insideVariable) == "" {
-		os.Exit(runIsolated())
+	if err := netlab.Missing("nft"); err != nil {
+		fatal(fmt.Errorf("it can't be built here: it needs %w", err))
 	}
 	ok, err := run(pattern, *loss, *repeat, *verbose)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
+		fatal(err)
 	}
-	if !ok || err != nil {
+	if !ok {
 		os.Exit(1)
 	}
-}
-
-// runIsolated runs this very command in its namespaces.
-func runIsolated() int {
-	if why := missing(); why != "" {
-		fmt.Fprintln(os.Stderr, "lab: it can't be built here:", why)
-		return 1
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	cmd := isolated(ctx, os.Args[1:]...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit) && exit.ExitCode() > 0:
-		return exit.ExitCode()
-	}
-	fmt.Fprintln(os.Stderr, "lab:", err)
-	return 1
 }
 
 // run measures all that the pattern names; false says that a bar was missed.

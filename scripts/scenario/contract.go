@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // contract holds the lines of one --json peer against what every reader may
@@ -20,24 +22,24 @@ func (c *contract) see(l *line) {
 		c.present, c.messages = map[string]bool{}, map[string]bool{}
 	}
 	breach := func(format string, args ...any) {
-		c.breaches = append(c.breaches, fmt.Sprintf(format, args...)+": "+shorten(l.raw, 300))
+		c.breaches = append(c.breaches, fmt.Sprintf(format, args...)+": "+harness.Shorten(l.Raw, 300))
 	}
 	c.seen++
-	if l.event == "" {
-		breach("a line is no JSON object with an event")
+	if l.Name == "" {
+		breach("a line is not a JSON object with an event")
 		return
 	}
-	if _, err := time.Parse(time.RFC3339Nano, l.field("time")); err != nil {
+	if _, err := time.Parse(time.RFC3339Nano, l.Field("time")); err != nil {
 		breach("an event without a time of RFC 3339")
 	}
-	if (c.seen == 1) != (l.event == "ready") {
+	if (c.seen == 1) != (l.Name == "ready") {
 		breach("ready must be the first event, and only that")
 	}
 	if c.left {
 		breach("an event after left")
 	}
-	id := l.field("id")
-	switch l.event {
+	id := l.Field("id")
+	switch l.Name {
 	case "peer_joined":
 		if c.present[id] {
 			breach("a peer joined that was there")
@@ -50,10 +52,10 @@ func (c *contract) see(l *line) {
 		delete(c.present, id)
 	case "message":
 		// One that somebody kept on the way may come when its author has gone.
-		if from := l.field("from"); !c.present[from] && l.field("path") == "direct" {
+		if from := l.Field("from"); !c.present[from] && l.Field("path") == "direct" {
 			breach("a message from a peer that isn't there")
 		}
-		if m := l.field("message"); c.messages[m] {
+		if m := l.Field("message"); c.messages[m] {
 			breach("a message shown twice")
 		} else {
 			c.messages[m] = true

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
-	"strings"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // pair is two names, in order.
@@ -15,7 +15,7 @@ func pairOf(a, b string) pair { return pair{min(a, b), max(a, b)} }
 // cut is the verb. It gives peers that don't run yet an address, so that those
 // they are cut off from know it.
 func (s *scenario) cut(args []string) error {
-	if len(args) < 2 || slices.Contains(args[1:], args[0]) {
+	if slices.Contains(args[1:], args[0]) {
 		return errUsage
 	}
 	for _, b := range args[1:] {
@@ -25,8 +25,8 @@ func (s *scenario) cut(args []string) error {
 		if !nameWord.MatchString(name) {
 			return errUsage
 		}
-		if s.network != nil {
-			if _, err := s.network.host(name); err != nil {
+		if s.lan != nil {
+			if _, err := s.lan.Host(name); err != nil {
 				return err
 			}
 		}
@@ -34,8 +34,7 @@ func (s *scenario) cut(args []string) error {
 		if p.process != nil || p.fixed != "" {
 			continue
 		}
-		var err error
-		if p.fixed, err = freeAddress(); err != nil {
+		if err := p.fix(); err != nil {
 			return err
 		}
 	}
@@ -58,11 +57,11 @@ func (s *scenario) heal(args []string) error {
 	return s.applyCuts()
 }
 
-// applyCuts makes the cuts come true: by the kernel on a network of our own, by
+// applyCuts makes the cuts come true: by the kernel on a LAN of our own, by
 // the processes elsewhere.
 func (s *scenario) applyCuts() error {
-	if s.network != nil {
-		return s.network.cut(s.cuts)
+	if s.lan != nil {
+		return s.lan.Cut(func(a, b string) bool { return s.cuts[pairOf(a, b)] })
 	}
 	return s.writeCuts()
 }
@@ -84,24 +83,13 @@ func (s *scenario) writeCuts() error {
 			if !s.cuts[pairOf(p.name, q.name)] {
 				continue
 			}
-			addresses, err := q.cutAddresses()
+			addresses, err := q.cutAddresses(s.pace)
 			if err != nil {
 				return err
 			}
 			off = append(off, addresses...)
 		}
-		text := strings.Join(off, "\n")
-		if text != "" {
-			text += "\n"
-		}
-		if old, err := os.ReadFile(p.cutFile); err == nil && string(old) == text {
-			continue
-		}
-		// Renamed into place, so that nobody reads half of it.
-		if err := os.WriteFile(p.cutFile+".new", []byte(text), 0o644); err != nil {
-			return err
-		}
-		if err := os.Rename(p.cutFile+".new", p.cutFile); err != nil {
+		if err := harness.WriteCuts(p.cutFile, off); err != nil {
 			return err
 		}
 	}
@@ -110,14 +98,14 @@ func (s *scenario) writeCuts() error {
 
 // cutAddresses are those to drop packets of. A peer that is started again while
 // it is cut off keeps its port.
-func (p *peer) cutAddresses() ([]string, error) {
+func (p *peer) cutAddresses(pace *harness.Pace) ([]string, error) {
 	switch {
 	case p.fixed != "":
 		return []string{p.fixed}, nil
 	case p.process == nil:
 		return nil, nil
 	}
-	addresses, err := p.addresses()
+	addresses, err := p.addresses(pace)
 	if err == nil && len(addresses) == 1 {
 		p.fixed = addresses[0]
 	}

@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // patience is how long an expectation without "within" waits. It is long since
-// a program built with -race on a busy machine is slow, and costs nothing when
-// all is well.
+// a program built with -race is slow, and costs nothing when all is well.
 const patience = time.Minute
 
 // engine plays scenarios with one program.
@@ -33,22 +32,10 @@ type engine struct {
 	events map[string][]string // that the peers print, with their fields; nil: not known
 	names  *strings.Replacer   // writes in a report what the user has written
 
+	pace *harness.Pace
+
 	mu      sync.Mutex
 	running map[*process]struct{}
-}
-
-// build compiles the module's program into dir.
-func build(dir string, race bool) (program string, err error) {
-	program = filepath.Join(dir, "quicpeer.exe") // the ending is needed on Windows and harmless elsewhere
-	args := []string{"build", "-buildvcs=false", "-o", program}
-	if race {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "quicpeer")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build quicpeer: %w\n%s", err, out)
-	}
-	return program, nil
 }
 
 // params are what testscript needs to play the files, which prepare has made.
@@ -70,7 +57,7 @@ func (e *engine) setup(env *testscript.Env) error {
 		e.slots <- struct{}{}
 		env.Defer(func() { <-e.slots })
 	}
-	s := &scenario{engine: e, t: env.T(), work: env.WorkDir, cuts: map[pair]bool{}}
+	s := &scenario{engine: e, t: env.T(), work: env.WorkDir, cuts: map[pair]bool{}, pace: e.pace}
 	env.Values[scenarioKey{}] = s
 	env.Defer(s.end)
 	return nil
@@ -83,15 +70,12 @@ func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []stri
 		cmds[registered(name)] = func(ts *testscript.TestScript, neg bool, args []string) {
 			s := ts.Value(scenarioKey{}).(*scenario)
 			s.ts = ts
-			if neg && name != "log" {
+			if neg && v.not == nil {
 				ts.Fatalf("there is no ! %s; for what must not happen see never and count", name)
 			}
-			if neg {
-				args = append([]string{"!"}, args...)
-			}
-			err := v.run(s, args)
-			if !slices.Contains(expectations, name) {
-				s.acted = time.Now()
+			err := s.do(v, neg, args)
+			if !v.looks {
+				s.acted = e.pace.Now()
 			}
 			switch {
 			case errors.Is(err, errUsage):
@@ -169,97 +153,6 @@ func (e *engine) prepare(files []string, dir string) (copies []string, err error
 	return copies, nil
 }
 
-// hasCut says whether the scenario's peers are to cut themselves off.
-func (s *scenario) hasCut() bool {
-	if s.network != nil {
-		return false
-	}
-	name, _, _ := strings.Cut(s.ts.Name(), "#") // testscript numbers files of the same name
-	return s.engine.cutting[name]
-}
-
-// scenario is one that is being played.
-type scenario struct {
-	engine *engine
-	ts     *testscript.TestScript
-	t      testscript.T
-	work   string
-	peers  []*peer
-	cuts   map[pair]bool
-	asked  int // tables asked for, to tell the answers apart
-
-	network *network  // where the peers live; nil: on this machine's loopback
-	acted   time.Time // when the last line that is no expectation was done
-}
-
-// peer finds a peer that has been started.
-func (s *scenario) peer(name string) (*peer, error) {
-	for _, p := range s.peers {
-		if p.name == name && p.process != nil {
-			return p, nil
-		}
-	}
-	return nil, fmt.Errorf("no peer %s has been started", name)
-}
-
-// place is the peer of a name, made when first named.
-func (s *scenario) place(name string) *peer {
-	for _, p := range s.peers {
-		if p.name == name {
-			return p
-		}
-	}
-	p := &peer{name: name, dir: filepath.Join(s.work, name), cutFile: filepath.Join(s.work, name+".cut")}
-	s.peers = append(s.peers, p)
-	return p
-}
-
-// others shows the peers that a failed line doesn't name: the cause is often there.
-func (s *scenario) others(args []string) string {
-	var b strings.Builder
-	for _, p := range s.peers {
-		if p.process != nil && !slices.Contains(args, p.name) {
-			b.WriteString("\n" + p.process.describeLast(8))
-		}
-	}
-	return b.String()
-}
-
-// end kills what still runs and fails the scenario if a peer has done what none
-// may do, whatever the scenario looked at.
-func (s *scenario) end() {
-	var complaints []string
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			if c := r.unexpectedEnd(); c != "" {
-				complaints = append(complaints, fmt.Sprintf("%s %s\n%s", p.name, c, r.describe()))
-			}
-		}
-	}
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			r.kill()
-		}
-	}
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			if err := r.waitGone(patience); err != nil {
-				complaints = append(complaints, err.Error())
-			}
-			s.engine.remove(r)
-			for _, b := range r.breaches() {
-				complaints = append(complaints, p.name+": "+b)
-			}
-		}
-	}
-	if s.network != nil {
-		s.network.close()
-	}
-	if len(complaints) > 0 {
-		s.t.Fatal("FAIL: " + strings.Join(complaints, "\nFAIL: "))
-	}
-}
-
 func (e *engine) add(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -282,12 +175,4 @@ func (e *engine) killAll() {
 	for p := range e.running {
 		p.kill()
 	}
-}
-
-// environment is the harness's own without settings for quicpeer, which would
-// change what a scenario says.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "QUICPEER_") || strings.HasPrefix(kv, "XDG_") || strings.HasPrefix(kv, "HOME=")
-	})
 }

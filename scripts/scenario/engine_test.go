@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // engineTests are scenarios with the fake peer: what of the report must come
@@ -247,7 +249,7 @@ start a
 type a 'raw hello'
 type a '{"event":"x"}'
 expect a x
-`, `a line is no JSON object with an event: hello`},
+`, `a line is not a JSON object with an event: hello`},
 	{"not ready first", `
 start a --silent
 type a '{"event":"x"}'
@@ -316,13 +318,14 @@ exit a 7
 
 // A deadline counts from the last deed, not from the line that states it.
 func TestWithin(t *testing.T) {
-	s := &scenario{acted: time.Now().Add(-time.Hour)}
-	rest, l, err := s.within([]string{"a", "left", "within", "5s"})
-	if err != nil || len(rest) != 2 || l.until != s.acted.Add(5*time.Second) || l.String() != "5s" {
-		t.Errorf("%q until %v, %v", rest, l.until, err)
+	pace := harness.NewPace()
+	s := &scenario{pace: pace, acted: pace.Now() - time.Hour}
+	rest, by, err := s.within([]string{"a", "left", "within", "5s"})
+	if err != nil || len(rest) != 2 || by != pace.After(s.acted, 5*time.Second) || by.String() != "5s" {
+		t.Errorf("%q until %v, %v", rest, by, err)
 	}
-	if _, l, err = s.within([]string{"a", "left"}); err != nil || time.Until(l.until) < patience/2 {
-		t.Errorf("until %v, %v", l.until, err)
+	if _, by, err = s.within([]string{"a", "left"}); err != nil || by.Left() < patience/2 {
+		t.Errorf("until %v, %v", by, err)
 	}
 	script := "start a\nexpect a ready\nexpect a x within 1s\ntype a x\n"
 	began := time.Now()
@@ -366,7 +369,7 @@ func play(t *testing.T, script string) (failed bool, text string) {
 	if err := os.WriteFile(name, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{program: self, env: []string{fakeVariable + "=1"}}
+	e := &engine{program: self, env: []string{fakeVariable + "=1"}, pace: harness.NewPace()}
 	files, err := e.prepare([]string{name}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)

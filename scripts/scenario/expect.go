@@ -4,30 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
-// limit is when an expectation is given up.
-type limit struct {
-	until  time.Time
-	stated time.Duration // what the report says
-}
+// The verbs that only look. Each gets the process that its first word names, the other
+// words, and the moment at which it gives up.
 
-func in(d time.Duration) limit { return limit{time.Now().Add(d), d} }
-
-func (l limit) String() string { return l.stated.String() }
-
-// within takes "within D" off the end of the arguments. The time runs from the
-// last line that did something, so that all who have to see what it did by then
-// are held to the same moment, whichever of them is asked first.
-func (s *scenario) within(args []string) (rest []string, l limit, err error) {
+// within takes "within D" off the end of the arguments. The time runs from the last line
+// that did something, so that all who have to see what it did by then are held to the same
+// moment, whichever of them is asked first.
+func (s *scenario) within(args []string) (rest []string, by harness.Deadline, err error) {
 	rest, d, err := cutDuration(args, "within")
 	if err != nil || len(rest) == len(args) {
-		return args, in(patience), err
+		return args, s.pace.In(patience), err
 	}
-	return rest, limit{s.acted.Add(d), d}, nil
+	return rest, s.pace.After(s.acted, d), nil
 }
 
 // cutDuration takes a word and a duration off the end of the arguments.
@@ -42,48 +37,12 @@ func cutDuration(args []string, word string) (rest []string, d time.Duration, er
 	return args[:n-2], d, nil
 }
 
-// looked is the process and the pattern that arguments name.
-func (s *scenario) looked(args []string) (*process, pattern, error) {
-	if len(args) < 2 {
-		return nil, pattern{}, errUsage
-	}
-	p, err := s.one(args[:1])
-	if err != nil {
-		return nil, pattern{}, err
-	}
-	pat, err := parsePattern(p.text, args[1:])
-	return p, pat, err
-}
-
-// find waits for a line that matches. Unless all lines are looked at it is one
-// that no expectation has taken.
-func (p *process) find(pat pattern, within limit, all bool) (found *line, err error) {
-	seen := 0
-	err = p.wait(within, func(bool) (bool, error) {
-		for ; seen < len(p.lines); seen++ {
-			if l := p.lines[seen]; (all || !l.taken) && pat.matches(l) {
-				found = l
-				return true, nil
-			}
-		}
-		return false, nil
-	})
-	if errors.Is(err, errTooLate) {
-		err = fmt.Errorf("%s printed no %s within %v\n%s", p.name, pat, within, p.describe())
-	}
-	return found, err
-}
-
-func (s *scenario) expect(args []string) error {
-	args, within, err := s.within(args)
+func (s *scenario) expect(p *process, args []string, by harness.Deadline) error {
+	pat, err := parsePattern(p.text, args)
 	if err != nil {
 		return err
 	}
-	p, pat, err := s.looked(args)
-	if err != nil {
-		return err
-	}
-	l, err := p.find(pat, within, false)
+	l, err := p.find(pat, by, false)
 	if err != nil {
 		return err
 	}
@@ -91,156 +50,146 @@ func (s *scenario) expect(args []string) error {
 	return nil
 }
 
-func (s *scenario) take(p *process, l *line) {
-	p.change(func() { l.taken = true })
-	s.remember(p.name, l)
-}
-
-func (s *scenario) next(args []string) error {
-	args, within, err := s.within(args)
-	if err != nil {
-		return err
-	}
-	p, pat, err := s.looked(args)
+func (s *scenario) next(p *process, args []string, by harness.Deadline) error {
+	pat, err := parsePattern(p.text, args)
 	if err != nil {
 		return err
 	}
 	if p.text {
 		return fmt.Errorf("%s has typed lines, next needs events", p.name)
 	}
-	l, err := p.find(pattern{event: pat.event}, within, false)
+	l, err := p.find(pattern{event: pat.event}, by, false)
 	if err != nil {
 		return err
 	}
 	if !pat.matches(l) {
-		return fmt.Errorf("the next is no %s but\n    %s\n%s", pat, shorten(l.raw, 300), p.describe())
+		return fmt.Errorf("the next is no %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
 	s.take(p, l)
 	return nil
 }
 
-func (s *scenario) never(args []string) error {
-	if len(args) < 2 || args[len(args)-2] != "for" {
-		return errUsage
-	}
+func (s *scenario) never(p *process, args []string, _ harness.Deadline) error {
 	args, during, err := cutDuration(args, "for")
 	if err != nil {
 		return err
 	}
-	p, pat, err := s.looked(args)
+	if during == 0 {
+		return errUsage
+	}
+	pat, err := parsePattern(p.text, args)
 	if err != nil {
 		return err
 	}
-	// When the process has ended there is nothing to wait for.
-	l, _ := p.find(pat, in(during), false)
+	// By the clock on the wall: what a scenario holds up meanwhile, as by a freeze, it holds up
+	// by that. When the process has ended there is nothing to wait for.
+	l, _ := p.find(pat, harness.NewPace().In(during), false)
 	if l != nil {
-		return fmt.Errorf("%s printed what it never should:\n    %s\n%s", p.name, shorten(l.raw, 300), p.describe())
+		return fmt.Errorf("%s printed what it never should:\n    %s\n%s", p.name, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
 	return nil
 }
 
-func (s *scenario) count(args []string) error {
-	if len(args) < 3 {
-		return errUsage
-	}
-	want, err := strconv.Atoi(args[len(args)-1])
+func (s *scenario) count(p *process, args []string, _ harness.Deadline) error {
+	n := len(args) - 1
+	want, err := strconv.Atoi(args[n])
 	if err != nil {
 		return errUsage
 	}
-	p, pat, err := s.looked(args[:len(args)-1])
+	pat, err := parsePattern(p.text, args[:n])
 	if err != nil {
 		return err
 	}
 	got := 0
-	p.mu.Lock()
-	for _, l := range p.lines {
-		if pat.matches(l) {
-			got++
+	p.Look(func() {
+		for _, l := range p.lines {
+			if pat.matches(l) {
+				got++
+			}
 		}
-	}
-	p.mu.Unlock()
+	})
 	if got != want {
-		return fmt.Errorf("%s printed %d times %s, not %d\n%s", p.name, got, pat, want, p.describe())
+		return fmt.Errorf("%s printed %d times %s, not %d\n%s", p.name, got, pat, want, p.describe(25))
 	}
 	return nil
 }
 
-func (s *scenario) exit(args []string) error {
-	args, within, err := s.within(args)
-	if err != nil {
-		return err
+func (s *scenario) table(p *process, args []string, by harness.Deadline) error {
+	want := slices.Sorted(slices.Values(args))
+	var got []string
+	err := p.untilTable(s.pace, by, func(entries []tableEntry) bool {
+		got = nil
+		for _, e := range entries {
+			got = append(got, e.ID)
+		}
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+	if errors.Is(err, harness.ErrTooLate) {
+		return fmt.Errorf("%s's table has %q, not %q, after %v\n%s", p.name, got, want, by, p.describe(25))
 	}
-	if len(args) != 2 {
+	return err
+}
+
+func (s *scenario) direct(p *process, args []string, by harness.Deadline) error {
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
 		return errUsage
 	}
-	p, err := s.one(args[:1])
-	if err != nil {
-		return err
+	got := 0
+	err = p.untilTable(s.pace, by, func(entries []tableEntry) bool {
+		got = 0
+		for _, e := range entries {
+			if e.Direct {
+				got++
+			}
+		}
+		return got >= want
+	})
+	if errors.Is(err, harness.ErrTooLate) {
+		return fmt.Errorf("%s has links to %d, not to %d, after %v\n%s", p.name, got, want, by, p.describe(25))
 	}
+	return err
+}
+
+func (s *scenario) exit(p *process, args []string, by harness.Deadline) error {
 	var status string
 	// A muted process is not waited for to print its last: it can't.
-	err = p.wait(within, func(over bool) (bool, error) {
-		status = p.status
-		return p.ended && (over || p.muted), nil
+	err := p.Wait(by, func(state harness.State) (bool, error) {
+		status = state.Status
+		return status != "" && (state.Over || state.Muted), nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s hasn't ended within %v\n%s", p.name, within, p.describe())
+		return fmt.Errorf("%s hasn't ended within %v\n%s", p.name, by, p.describe(25))
 	}
-	p.change(func() { p.excused = true })
-	if status != args[1] {
-		return fmt.Errorf("%s ended with status %s, not %s\n%s", p.name, status, args[1], p.describe())
-	}
-	return nil
-}
-
-func (s *scenario) log(args []string) error {
-	args, within, err := s.within(args)
-	if err != nil {
-		return err
-	}
-	absent := len(args) > 0 && args[0] == "!"
-	if absent {
-		args = args[1:]
-	}
-	if len(args) != 2 {
-		return errUsage
-	}
-	p, err := s.one(args[:1])
-	if err != nil {
-		return err
-	}
-	re, err := regexp.Compile("(?m)" + args[1])
-	if err != nil {
-		return err
-	}
-	if absent {
-		p.mu.Lock()
-		at := re.Find(p.stderr)
-		p.mu.Unlock()
-		if at != nil {
-			return fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe())
-		}
-		return nil
-	}
-	err = p.wait(within, func(bool) (bool, error) { return re.Match(p.stderr), nil })
-	if err != nil {
-		return fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[1], within, p.describe())
+	p.Change(func() { p.excused = true })
+	if status != args[0] {
+		return fmt.Errorf("%s ended with status %s, not %s\n%s", p.name, status, args[0], p.describe(25))
 	}
 	return nil
 }
 
-// String is the pattern as it was written.
-func (p pattern) String() string {
-	if p.text != nil {
-		return fmt.Sprintf("line like %q", p.text)
+func (s *scenario) log(p *process, args []string, by harness.Deadline) error {
+	re, err := regexp.Compile("(?m)" + args[0])
+	if err != nil {
+		return err
 	}
-	words := []string{p.event}
-	for _, f := range p.fields {
-		if f.match != nil {
-			words = append(words, fmt.Sprintf("%s~%s", f.name, f.match))
-		} else {
-			words = append(words, f.name+"="+shorten(f.exact, 60))
-		}
+	if p.Wait(by, func(harness.State) (bool, error) { return re.Match(p.stderr), nil }) != nil {
+		return fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
 	}
-	return strings.Join(words, " ")
+	return nil
+}
+
+// notLog is ! log.
+func (s *scenario) notLog(p *process, args []string, _ harness.Deadline) error {
+	re, err := regexp.Compile("(?m)" + args[0])
+	if err != nil {
+		return err
+	}
+	var at []byte
+	p.Look(func() { at = re.Find(p.stderr) })
+	if at != nil {
+		return fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe(25))
+	}
+	return nil
 }

@@ -1,56 +1,26 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // line is one of a peer's standard output.
 type line struct {
-	at     time.Time
-	raw    string
-	event  string         // of a --json peer; empty if the line is no event
-	fields map[string]any // of a --json peer
-	taken  bool           // by an expectation
+	harness.Event      // of a --json peer; of a peer of typed lines At and Raw alone
+	taken         bool // by an expectation
 }
 
 func newLine(raw string, text bool) *line {
-	l := &line{at: time.Now(), raw: raw}
-	if !text {
-		d := json.NewDecoder(strings.NewReader(raw))
-		d.UseNumber()
-		if d.Decode(&l.fields) == nil {
-			l.event, _ = l.fields["event"].(string)
-		}
+	if text {
+		return &line{Event: harness.Event{At: time.Now(), Raw: raw}}
 	}
-	return l
-}
-
-// field is a field as a word: a string itself, anything else as compact JSON,
-// nothing where it is absent.
-func (l *line) field(name string) string {
-	switch v := l.fields[name].(type) {
-	case nil:
-		if _, present := l.fields[name]; present {
-			return "null"
-		}
-		return ""
-	case string:
-		return v
-	default:
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
-			return err.Error()
-		}
-		return strings.TrimSuffix(b.String(), "\n")
-	}
+	return &line{Event: harness.ParseEvent(raw)}
 }
 
 // pattern is what an expectation looks for.
@@ -94,72 +64,30 @@ func parsePattern(text bool, args []string) (pattern, error) {
 	return p, nil
 }
 
-func (p pattern) named(l *line) bool {
-	return p.text != nil || l.event == p.event && l.event != ""
-}
-
 func (p pattern) matches(l *line) bool {
 	if p.text != nil {
-		return p.text.MatchString(l.raw)
+		return p.text.MatchString(l.Raw)
 	}
-	return p.named(l) && !slices.ContainsFunc(p.fields, func(f fieldPattern) bool {
+	return l.Name == p.event && l.Name != "" && !slices.ContainsFunc(p.fields, func(f fieldPattern) bool {
 		if f.match != nil {
-			return !f.match.MatchString(l.field(f.name))
+			return !f.match.MatchString(l.Field(f.name))
 		}
-		return f.exact != l.field(f.name)
+		return f.exact != l.Field(f.name)
 	})
 }
 
-// describe shows what a failed expectation had to go by.
-func (p *process) describe() string { return p.describeLast(25) }
-
-func (p *process) describeLast(most int) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var b strings.Builder
-	switch {
-	case p.ended:
-		fmt.Fprintf(&b, "  %s has ended with status %s", p.name, p.status)
-	case p.muted:
-		fmt.Fprintf(&b, "  %s runs, muted", p.name)
-	default:
-		fmt.Fprintf(&b, "  %s runs", p.name)
+// String is the pattern as it was written.
+func (p pattern) String() string {
+	if p.text != nil {
+		return fmt.Sprintf("line like %q", p.text)
 	}
-	from := max(0, len(p.lines)-most)
-	fmt.Fprintf(&b, "; it printed %d lines (x: taken by an expectation)\n", len(p.lines))
-	if from > 0 {
-		fmt.Fprintf(&b, "      %d earlier ones\n", from)
-	}
-	for _, l := range p.lines[from:] {
-		mark := ' '
-		if l.taken {
-			mark = 'x'
+	words := []string{p.event}
+	for _, f := range p.fields {
+		if f.match != nil {
+			words = append(words, fmt.Sprintf("%s~%s", f.name, f.match))
+		} else {
+			words = append(words, f.name+"="+harness.Shorten(f.exact, 60))
 		}
-		fmt.Fprintf(&b, "    %c %s %s\n", mark, l.at.Format("15:04:05.000"), shorten(l.raw, 300))
 	}
-	if len(p.stderr) > 0 {
-		fmt.Fprintf(&b, "  its standard error ends with\n%s\n", tail(string(p.stderr), most, false))
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func shorten(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:most], ""), len(s))
-}
-
-// tail is the last lines of a text, or the first with head, indented.
-func tail(s string, most int, head bool) string {
-	lines := strings.Split(strings.Trim(s, "\n"), "\n")
-	if len(lines) > most && head {
-		lines = lines[:most]
-	} else if len(lines) > most {
-		lines = lines[len(lines)-most:]
-	}
-	for i, l := range lines {
-		lines[i] = "    " + shorten(l, 300)
-	}
-	return strings.Join(lines, "\n")
+	return strings.Join(words, " ")
 }

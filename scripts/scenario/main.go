@@ -8,6 +8,8 @@ import (
 	"os/signal"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 func main() {
@@ -43,13 +45,15 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 		return fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	e := &engine{program: *program, events: events}
+	pace, stop := harness.StartPace()
+	defer stop()
+	e := &engine{program: *program, events: events, pace: pace}
 	files, err = e.prepare(files, dir)
 	if err != nil {
 		return fatal(err)
 	}
 	if e.program == "" {
-		if e.program, err = build(dir, *race); err != nil {
+		if e.program, err = harness.Build(dir, *race); err != nil {
 			return fatal(err)
 		}
 	}

@@ -1,14 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"net"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"quicpeer/scripts/internal/harness"
+	"quicpeer/scripts/netlab"
 )
 
 // peer is a name in a scenario, with the runs it has had.
@@ -92,7 +94,7 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 
 // start is the verb.
 func (s *scenario) start(args []string) error {
-	text := len(args) > 0 && args[0] == "-text"
+	text := args[0] == "-text"
 	if text {
 		args = args[1:]
 	}
@@ -100,7 +102,7 @@ func (s *scenario) start(args []string) error {
 		return errUsage
 	}
 	name, args := args[0], args[1:]
-	env := append(environment(), s.engine.env...)
+	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), s.engine.env...)
 	for len(args) > 0 && envWord.MatchString(args[0]) {
 		env, args = append(env, args[0]), args[1:]
 	}
@@ -109,51 +111,31 @@ func (s *scenario) start(args []string) error {
 		return err
 	}
 	p := s.place(name)
-	if p.process != nil && !p.process.hasEnded() {
+	if p.process != nil && p.process.State().Status == "" {
 		return fmt.Errorf("%s runs; it can be started again after its end (see exit)", name)
 	}
-	words := f.words
-	if !text && !f.given["json"] {
-		words = append(words, "--json")
-	}
-	if !f.given["id"] && !f.noID {
-		words = append(words, "--id", name)
-	}
-	if !f.given["state-dir"] && !f.noState && !f.noID {
-		words = append(words, "--state-dir", p.dir)
-	}
-	if !f.given["listen"] && !f.noListen {
-		if p.fixed == "" && (text || s.isCut(p)) {
-			if p.fixed, err = freeAddress(); err != nil {
-				return err
-			}
+	if f.needsAddress() && p.fixed == "" && (text || s.isCut(p)) {
+		if err := p.fix(); err != nil {
+			return err
 		}
-		listen := p.fixed
-		if listen == "" {
-			listen = "127.0.0.1:0"
-		}
-		words = append(words, "--listen", listen)
 	}
+	words := f.complete(p, text)
 	if s.hasCut() {
 		words = append(words, "--cut-file", p.cutFile)
 		if err := s.writeCuts(); err != nil {
 			return err
 		}
 	}
-
-	command := append([]string{s.engine.program}, words...)
-	if s.network != nil {
-		h, err := s.network.host(name)
+	host := netlab.Here
+	if s.lan != nil {
+		h, err := s.lan.Host(name)
 		if err != nil {
 			return err
 		}
-		command = slices.Concat(h.enter, command) // nsenter becomes the program: the process is the peer's
+		host = h.Namespace
 	}
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir = s.work
-	// A race must not go unseen in a process that lives on, nor cost a second
-	// at each end.
-	cmd.Env = append(env, "HOME="+filepath.Join(s.work, ".home", name), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	cmd := host.Command(append([]string{s.engine.program}, words...)...)
+	cmd.Dir, cmd.Env = s.work, env
 	s.engine.show.started(name, words)
 	run, err := launch(name, text, cmd, s.engine.show)
 	if err != nil {
@@ -164,10 +146,33 @@ func (s *scenario) start(args []string) error {
 	return nil
 }
 
-func (p *process) hasEnded() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended
+func (f flags) needsAddress() bool { return !f.given["listen"] && !f.noListen }
+
+// complete are the words of the line and those that it leaves to the harness.
+func (f flags) complete(p *peer, text bool) []string {
+	words := f.words
+	if !text && !f.given["json"] {
+		words = append(words, "--json")
+	}
+	if !f.given["id"] && !f.noID {
+		words = append(words, "--id", p.name)
+	}
+	if !f.given["state-dir"] && !f.noState && !f.noID {
+		words = append(words, "--state-dir", p.dir)
+	}
+	if f.needsAddress() {
+		words = append(words, "--listen", cmp.Or(p.fixed, "127.0.0.1:0"))
+	}
+	return words
+}
+
+// hasCut says whether the scenario's peers are to cut themselves off.
+func (s *scenario) hasCut() bool {
+	if s.lan != nil {
+		return false
+	}
+	name, _, _ := strings.Cut(s.ts.Name(), "#") // testscript numbers files of the same name
+	return s.engine.cutting[name]
 }
 
 // joinAddress is the address of a peer if there is one of that name, else the value itself.
@@ -176,7 +181,7 @@ func (s *scenario) joinAddress(value string) (string, error) {
 	if i < 0 {
 		return value, nil
 	}
-	addresses, err := s.peers[i].addresses()
+	addresses, err := s.peers[i].addresses(s.pace)
 	if err != nil {
 		return "", fmt.Errorf("to join %s: %w", value, err)
 	}
@@ -184,29 +189,29 @@ func (s *scenario) joinAddress(value string) (string, error) {
 }
 
 // addresses are where a peer that has been started can be reached, by its ready event.
-func (p *peer) addresses() ([]string, error) {
+func (p *peer) addresses(pace *harness.Pace) ([]string, error) {
 	if p.process.text {
 		if p.fixed == "" {
 			return nil, fmt.Errorf("%s has typed lines and a --listen of its own, so its address isn't known", p.name)
 		}
 		return []string{p.fixed}, nil
 	}
-	l, err := p.process.find(pattern{event: "ready"}, in(patience), true)
+	l, err := p.process.find(pattern{event: "ready"}, pace.In(patience), true)
 	if err != nil {
 		return nil, err
 	}
 	var ready struct{ Listen []string }
-	if err := json.Unmarshal([]byte(l.raw), &ready); err != nil || len(ready.Listen) == 0 {
-		return nil, fmt.Errorf("%s is ready without addresses: %s", p.name, l.raw)
+	if err := json.Unmarshal([]byte(l.Raw), &ready); err != nil || len(ready.Listen) == 0 {
+		return nil, fmt.Errorf("%s is ready without addresses: %s", p.name, l.Raw)
 	}
 	return ready.Listen, nil
 }
 
-// freeAddress is an address that was free a moment ago.
-func freeAddress() (string, error) {
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// fix gives a peer an address that others know before it is started.
+func (p *peer) fix() error {
+	addresses, err := harness.FreeAddresses(1)
+	if err == nil {
+		p.fixed = addresses[0]
 	}
-	return conn.LocalAddr().String(), conn.Close()
+	return err
 }

@@ -1,256 +1,217 @@
 package main
 
 import (
-	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
-	"strconv"
+	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
-// process is one run of a peer. Its goroutines (input, output, errors and the
-// wait for its end) add to the fields below mu and then wake who waits.
+// process is one run of a peer. What it has printed is guarded by Look and Change.
 type process struct {
-	name  string
-	text  bool // typed lines, not JSON
-	cmd   *exec.Cmd
-	show  *show
-	gone  chan struct{} // closed when all goroutines have ended
-	input chan func(io.WriteCloser)
+	*harness.Process
+	name string
+	text bool // typed lines, not JSON
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced at each change
-	lines   []*line       // standard output
+	lines   []*line // standard output
 	stderr  []byte
-	muted   bool // standard output is not read
-	readers int  // of standard output and error that have not come to the end
-	ended   bool
-	status  string // when ended: the exit status, or "killed" and the like
-	excused bool   // an exit or kill of the scenario accounts for the end
+	excused bool // an exit or kill of the scenario accounts for the end
 	check   contract
+	tables  int // asked for, to tell the answers apart
 }
+
+// mostInput is how many lines may wait for a process that doesn't read.
+const mostInput = 10000
 
 // launch starts a command whose Args and Env are set.
-func launch(name string, text bool, cmd *exec.Cmd, sh *show) (*process, error) {
-	p := &process{
-		name: name, text: text, cmd: cmd, show: sh, readers: 2,
-		gone: make(chan struct{}), input: make(chan func(io.WriteCloser), 10000), changed: make(chan struct{}),
-	}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	// Pipes of our own: the process's end is noticed even while one is not read.
-	outR, outW, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	errR, errW, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stdout, cmd.Stderr = outW, errW
-	ownGroup(cmd)
-	err = cmd.Start()
-	outW.Close()
-	errW.Close()
-	if err != nil {
-		outR.Close()
-		errR.Close()
-		return nil, err
-	}
-	over := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { p.write(stdin, over) })
-	wg.Go(func() { p.readOutput(outR) })
-	wg.Go(func() { p.readErrors(errR) })
-	wg.Go(func() {
-		err := cmd.Wait()
-		close(over)
-		p.change(func() { p.ended, p.status = true, statusOf(err) })
-	})
-	go func() {
-		wg.Wait()
-		close(p.gone)
-	}()
-	return p, nil
-}
-
-func statusOf(err error) string {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return "0"
-	case errors.As(err, &exit) && exit.ExitCode() >= 0:
-		return strconv.Itoa(exit.ExitCode())
-	case errors.As(err, &exit):
-		return strings.TrimPrefix(exit.String(), "signal: ")
-	default:
-		return err.Error()
-	}
-}
-
-func (p *process) change(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f()
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-// write feeds the process from a queue, so that no verb waits for a process
-// that doesn't read.
-func (p *process) write(stdin io.WriteCloser, over <-chan struct{}) {
-	for {
-		select {
-		case f := <-p.input:
-			f(stdin)
-		case <-over:
-			return
-		}
-	}
-}
-
-func (p *process) readOutput(from *os.File) {
-	defer from.Close()
-	defer p.change(func() { p.readers-- })
-	// The buffer is small so that little is taken from a muted process.
-	r := bufio.NewReaderSize(from, 4096)
-	for {
-		text, err := r.ReadString('\n')
-		p.waitUnmuted()
-		if text != "" {
-			l := newLine(strings.TrimRight(text, "\r\n"), p.text)
-			p.change(func() {
+func launch(name string, text bool, cmd *exec.Cmd, sh *show) (p *process, err error) {
+	p = &process{name: name, text: text}
+	// Held until Process is set, which the first line needs.
+	started := make(chan struct{})
+	defer close(started)
+	p.Process, err = harness.Start(harness.Spec{
+		Cmd: cmd, Queue: mostInput,
+		Line: func(raw []byte) {
+			<-started
+			l := newLine(strings.TrimRight(string(raw), "\r\n"), text)
+			p.Change(func() {
 				p.lines = append(p.lines, l)
-				if !p.text {
+				if !text {
 					p.check.see(l)
 				}
 			})
-			if !strings.HasPrefix(l.field("ref"), tableRef) {
-				p.show.saw(p.name, l.raw)
+			if !strings.HasPrefix(l.Field("ref"), tableRef) {
+				sh.saw(name, l.Raw)
 			}
-		}
-		if err != nil {
-			return
-		}
-	}
+		},
+		Complaint: func(raw []byte) {
+			<-started
+			p.Change(func() { p.stderr = append(p.stderr, raw...) })
+			sh.complained(name, strings.TrimRight(string(raw), "\r\n"))
+		},
+	})
+	return p, err
 }
 
-func (p *process) waitUnmuted() {
-	for {
-		p.mu.Lock()
-		muted, changed := p.muted, p.changed
-		p.mu.Unlock()
-		if !muted {
-			return
-		}
-		<-changed
-	}
+// enqueue gives the process a line.
+func (p *process) enqueue(text string) error {
+	return p.feed(func() error { return p.Write([]byte(text + "\n")) })
 }
 
-func (p *process) readErrors(from *os.File) {
-	defer from.Close()
-	defer p.change(func() { p.readers-- })
-	r := bufio.NewReader(from)
-	for {
-		text, err := r.ReadString('\n')
-		if text != "" {
-			p.change(func() { p.stderr = append(p.stderr, text...) })
-			p.show.complained(p.name, strings.TrimRight(text, "\r\n"))
-		}
-		if err != nil {
-			return
-		}
-	}
-}
+// endInput gives it the end of its input.
+func (p *process) endInput() error { return p.feed(p.CloseInput) }
 
-// enqueue gives the process a line, or with closing the end of its input.
-func (p *process) enqueue(text string, closing bool) error {
-	if p.hasEnded() {
-		return fmt.Errorf("%s has ended\n%s", p.name, p.describe())
+func (p *process) feed(give func() error) error {
+	if p.State().Status != "" {
+		return fmt.Errorf("%s has ended\n%s", p.name, p.describe(25))
 	}
-	f := func(w io.WriteCloser) { io.WriteString(w, text+"\n") }
-	if closing {
-		f = func(w io.WriteCloser) { w.Close() }
+	if err := give(); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
-	select {
-	case p.input <- f:
-		return nil
-	default:
-		return fmt.Errorf("%s has 10000 lines of input that it doesn't read", p.name)
-	}
-}
-
-// errTooLate is the end of a wait.
-var errTooLate = errors.New("too late")
-
-// wait calls check, under the lock, at each change until it is done or an error.
-// over says that nothing more will come.
-func (p *process) wait(within limit, check func(over bool) (done bool, err error)) error {
-	timer := time.NewTimer(time.Until(within.until))
-	defer timer.Stop()
-	for {
-		p.mu.Lock()
-		over := p.ended && p.readers == 0
-		done, err := check(over)
-		changed := p.changed
-		p.mu.Unlock()
-		if done || err != nil {
-			return err
-		}
-		if over {
-			return errTooLate
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return errTooLate
-		}
-	}
+	return nil
 }
 
 // kill ends the process if it runs.
 func (p *process) kill() {
-	p.change(func() { p.muted, p.excused = false, true })
-	killGroup(p.cmd.Process)
+	p.Change(func() { p.excused = true })
+	p.Kill()
 }
 
-// waitGone waits for the goroutines.
-func (p *process) waitGone(within time.Duration) error {
-	select {
-	case <-p.gone:
-		return nil
-	case <-time.After(within):
-		return fmt.Errorf("%s (process %d) doesn't go away", p.name, p.cmd.Process.Pid)
+// find waits for a line that matches. Unless all lines are looked at it is one that no
+// expectation has taken.
+func (p *process) find(pat pattern, by harness.Deadline, all bool) (found *line, err error) {
+	seen := 0
+	err = p.Wait(by, func(harness.State) (bool, error) {
+		for ; seen < len(p.lines); seen++ {
+			if l := p.lines[seen]; (all || !l.taken) && pat.matches(l) {
+				found = l
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if errors.Is(err, harness.ErrTooLate) {
+		err = fmt.Errorf("%s printed no %s within %v\n%s", p.name, pat, by, p.describe(25))
+	}
+	return found, err
+}
+
+// tablePause is between two questions for the routing table.
+const tablePause = 100 * time.Millisecond
+
+// tableAnswer is what an answer may take beyond the deadline: a table is at least once
+// asked for, however many others were before it.
+const tableAnswer = 5 * time.Second
+
+// tableRef begins the ref of a question for the table.
+const tableRef = "harness-table-"
+
+// tableEntry is what a routing table says of a peer.
+type tableEntry struct {
+	ID     string
+	Direct bool
+}
+
+// untilTable asks for the routing table until it is right, or for the last time at the
+// deadline; then the error is harness.ErrTooLate.
+func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, right func([]tableEntry) bool) error {
+	if p.text {
+		return fmt.Errorf("%s has typed lines, a table needs --json", p.name)
+	}
+	for {
+		p.tables++
+		ref := fmt.Sprintf("%s%d", tableRef, p.tables)
+		if err := p.enqueue(`{"cmd":"table","ref":"` + ref + `"}`); err != nil {
+			return err
+		}
+		answer := by
+		if by.Left() < tableAnswer {
+			answer = pace.In(tableAnswer)
+		}
+		l, err := p.find(pattern{event: "table", fields: []fieldPattern{{name: "ref", exact: ref}}}, answer, false)
+		if err != nil {
+			return harness.ErrTooLate
+		}
+		// The scenario has not asked, so it isn't shown the answer.
+		p.Change(func() { p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l }) })
+		var table struct{ Peers []tableEntry }
+		if err := json.Unmarshal([]byte(l.Raw), &table); err != nil {
+			return err
+		}
+		if right(table.Peers) {
+			return nil
+		}
+		left := by.Left()
+		if left < 0 {
+			return harness.ErrTooLate
+		}
+		<-time.After(min(tablePause, left))
 	}
 }
 
 // unexpectedEnd says that the process ended with a failure of which the scenario knows nothing.
 func (p *process) unexpectedEnd() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended || p.excused || p.status == "0" {
+	status, excused := p.State().Status, false
+	p.Look(func() { excused = p.excused })
+	if excused || status == "" || status == "0" {
 		return ""
 	}
-	return fmt.Sprintf("ended with status %s, and no exit or kill accounts for it", p.status)
+	return fmt.Sprintf("ended with status %s, and no exit or kill accounts for it", status)
 }
 
 // breaches are what a peer must never do.
-func (p *process) breaches() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found := p.check.breaches
-	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
-		if at := strings.Index("\n"+string(p.stderr), "\n"+sign); at >= 0 {
-			found = append(found, tail(string(p.stderr[at:]), 60, true))
-			break
+func (p *process) breaches() (found []string) {
+	p.Look(func() {
+		found = p.check.breaches
+		if crash := harness.Crash(string(p.stderr)); crash != "" {
+			found = append(found, indent(crash))
 		}
-	}
+	})
 	return found
+}
+
+// describe shows what a failed expectation had to go by: the last lines.
+func (p *process) describe(most int) string {
+	state := p.State()
+	var b strings.Builder
+	switch {
+	case state.Status != "":
+		fmt.Fprintf(&b, "  %s has ended with status %s", p.name, state.Status)
+	case state.Muted:
+		fmt.Fprintf(&b, "  %s runs, muted", p.name)
+	default:
+		fmt.Fprintf(&b, "  %s runs", p.name)
+	}
+	p.Look(func() {
+		from := max(0, len(p.lines)-most)
+		fmt.Fprintf(&b, "; it printed %d lines (x: taken by an expectation)\n", len(p.lines))
+		if from > 0 {
+			fmt.Fprintf(&b, "      %d earlier ones\n", from)
+		}
+		for _, l := range p.lines[from:] {
+			mark := ' '
+			if l.taken {
+				mark = 'x'
+			}
+			fmt.Fprintf(&b, "    %c %s %s\n", mark, l.At.Format("15:04:05.000"), harness.Shorten(l.Raw, 300))
+		}
+		if len(p.stderr) > 0 {
+			fmt.Fprintf(&b, "  its standard error ends with\n%s\n", indent(harness.Tail(string(p.stderr), most)))
+		}
+	})
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// indent is a text with each line, or the beginning of it, to the right.
+func indent(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = "    " + harness.Shorten(l, 300)
+	}
+	return strings.Join(lines, "\n")
 }

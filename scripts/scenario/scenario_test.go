@@ -3,15 +3,14 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // atOnce is how many scenarios play at the same time, on any machine: they wait
@@ -33,19 +32,21 @@ func TestScenarios(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts more than a hundred processes")
 	}
-	readSources(t)
+	if err := harness.ReadSources(); err != nil {
+		t.Fatal(err)
+	}
 	files, err := filepath.Glob("../scenarios/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scenarios", err)
 	}
 	files = append(files, readmeScenario(t))
-	info, _ := debug.ReadBuildInfo()
-	race := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-	program, err := build(t.TempDir(), race)
+	program, err := harness.Build(t.TempDir(), harness.HasRaceDetector())
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{program: program, events: events, slots: make(chan struct{}, atOnce)}
+	pace, stop := harness.StartPace()
+	t.Cleanup(stop) // when all have been played, which is after the end of this function
+	e := &engine{program: program, events: events, slots: make(chan struct{}, atOnce), pace: pace}
 	files, err = e.prepare(files, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -91,18 +92,4 @@ func readmeScenario(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// readSources makes the program's sources inputs of this test, which go test
-// doesn't see being built: else it would take an old result for a changed program.
-func readSources(t *testing.T) {
-	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // show prints what the peers of a scenario get and give, as it happens, one
@@ -59,7 +61,7 @@ func (s *show) print(name, mark, style, text string) {
 		s.names = append(s.names, name)
 	}
 	who := s.paint(palette[i%len(palette)], fmt.Sprintf("%8s %s", name, mark))
-	fmt.Fprintf(s.out, "%s %s\n", who, s.paint(style, shorten(text, 500)))
+	fmt.Fprintf(s.out, "%s %s\n", who, s.paint(style, harness.Shorten(text, 500)))
 }
 
 func (s *show) paint(style, text string) string {

@@ -5,96 +5,85 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 var errUsage = errors.New("usage")
 
-// verb is a word of a scenario; the package comment documents each.
+// verb is a word of a scenario; the package comment documents each. One that begins with
+// the name of a running peer is done on its process, with the words behind the name; the
+// others have do.
 type verb struct {
-	usage string
-	run   func(s *scenario, args []string) error
+	usage       string
+	least, most int  // words, without "within D"
+	looks       bool // it is an expectation, which does nothing
+
+	do      func(s *scenario, args []string) error
+	on, not func(s *scenario, p *process, args []string, by harness.Deadline) error // not: with a !
 }
 
-// expectations are the verbs that only look.
-var expectations = []string{"expect", "next", "count", "table", "direct", "exit", "log"}
+// waits says that the verb takes "within D".
+func (v verb) waits() bool { return strings.HasSuffix(v.usage, "[within D]") }
+
+const many = math.MaxInt
 
 func verbs() map[string]verb {
+	const event = "NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] "
 	all := map[string]verb{
-		"start":     {"[-text] NAME [QUICPEER_X=VALUE...] [FLAG...]", (*scenario).start},
-		"type":      {"NAME LINE", (*scenario).typeLine},
-		"send":      {"NAME TO BODY [REF]", (*scenario).send},
-		"broadcast": {"NAME BODY [REF]", (*scenario).broadcast},
-		"close":     {"NAME", (*scenario).closeInput},
-		"mute":      {"NAME", func(s *scenario, args []string) error { return s.setMuted(args, true) }},
-		"unmute":    {"NAME", func(s *scenario, args []string) error { return s.setMuted(args, false) }},
-		"cut":       {"A B [C...]", (*scenario).cut},
-		"heal":      {"[A B]", (*scenario).heal},
-		"netns":     {"NAME...", (*scenario).netns},
-		"link":      {"NAME down|up", (*scenario).link},
-		"narrow":    {"NAME BYTES", (*scenario).narrow},
-		"refuse":    {"A B", (*scenario).refuse},
-		"port":      {"VAR", (*scenario).port},
-		"fill":      {"VAR BYTES", (*scenario).fill},
-		"say":       {"TEXT", (*scenario).say},
-		"expect":    {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] [within D]", (*scenario).expect},
-		"next":      {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] [within D]", (*scenario).next},
-		"never":     {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] for D", (*scenario).never},
-		"count":     {"NAME EVENT [FIELD=VALUE | FIELD~REGEXP...] N", (*scenario).count},
-		"table":     {"NAME [ID...] [within D]", (*scenario).table},
-		"direct":    {"NAME N [within D]", (*scenario).direct},
-		"exit":      {"NAME STATUS [within D]", (*scenario).exit},
-		"log":       {"NAME REGEXP [within D]", (*scenario).log},
+		"start":     {usage: "[-text] NAME [QUICPEER_X=VALUE...] [FLAG...]", least: 1, most: many, do: (*scenario).start},
+		"broadcast": {usage: "NAME BODY [REF]", least: 2, most: 3, on: (*scenario).broadcast},
+		"send":      {usage: "NAME TO BODY [REF]", least: 3, most: 4, on: (*scenario).send},
+		"type":      {usage: "NAME LINE", least: 2, most: 2, on: (*scenario).typeLine},
+		"close":     {usage: "NAME", least: 1, most: 1, on: (*scenario).closeInput},
+		"cut":       {usage: "A B [C...]", least: 2, most: many, do: (*scenario).cut},
+		"heal":      {usage: "[A B]", most: 2, do: (*scenario).heal},
+		"netns":     {usage: "NAME...", least: 1, most: 254, do: (*scenario).netns},
+		"link":      {usage: "NAME down|up", least: 2, most: 2, do: (*scenario).link},
+		"narrow":    {usage: "NAME BYTES", least: 2, most: 2, do: (*scenario).narrow},
+		"refuse":    {usage: "A B", least: 2, most: 2, do: (*scenario).refuse},
+		"port":      {usage: "VAR", least: 1, most: 1, do: (*scenario).port},
+		"fill":      {usage: "VAR BYTES", least: 2, most: 2, do: (*scenario).fill},
+		"say":       {usage: "TEXT", most: many, do: (*scenario).say},
+		"never":     {usage: event + "for D", least: 2, most: many, on: (*scenario).never},
+		"expect":    {usage: event + "[within D]", least: 2, most: many, looks: true, on: (*scenario).expect},
+		"next":      {usage: event + "[within D]", least: 2, most: many, looks: true, on: (*scenario).next},
+		"count":     {usage: event + "N", least: 3, most: many, looks: true, on: (*scenario).count},
+		"table":     {usage: "NAME [ID...] [within D]", least: 1, most: many, looks: true, on: (*scenario).table},
+		"direct":    {usage: "NAME N [within D]", least: 2, most: 2, looks: true, on: (*scenario).direct},
+		"exit":      {usage: "NAME STATUS [within D]", least: 2, most: 2, looks: true, on: (*scenario).exit},
+		"log":       {usage: "NAME REGEXP [within D]", least: 2, most: 2, looks: true, on: (*scenario).log, not: (*scenario).notLog},
+	}
+	on := func(name string, do func(s *scenario, p *process) error) {
+		all[name] = verb{usage: "NAME", least: 1, most: 1, on: func(s *scenario, p *process, _ []string, _ harness.Deadline) error { return do(s, p) }}
 	}
 	for _, name := range []string{"kill", "stop", "interrupt", "freeze", "thaw"} {
-		all[name] = verb{"NAME", func(s *scenario, args []string) error { return s.signal(name, args) }}
+		on(name, func(s *scenario, p *process) error { return s.signal(name, p) })
 	}
+	on("mute", func(_ *scenario, p *process) error { p.Mute(true); return nil })
+	on("unmute", func(_ *scenario, p *process) error { p.Mute(false); return nil })
 	return all
 }
 
-// one is the process that the only argument names.
-func (s *scenario) one(args []string) (*process, error) {
-	if len(args) != 1 {
-		return nil, errUsage
-	}
-	p, err := s.peer(args[0])
-	if err != nil {
-		return nil, err
-	}
-	return p.process, nil
+func (s *scenario) typeLine(p *process, args []string, _ harness.Deadline) error {
+	s.engine.show.typed(p.name, args[0])
+	return p.enqueue(args[0])
 }
 
-func (s *scenario) typeLine(args []string) error {
-	if len(args) != 2 {
-		return errUsage
-	}
-	p, err := s.one(args[:1])
-	if err != nil {
-		return err
-	}
-	s.engine.show.typed(p.name, args[1])
-	return p.enqueue(args[1], false)
+func (s *scenario) send(p *process, args []string, _ harness.Deadline) error {
+	return s.command(p, args[2:], map[string]string{"cmd": "send", "to": args[0], "body": args[1]})
 }
 
-func (s *scenario) send(args []string) error {
-	if len(args) != 3 && len(args) != 4 {
-		return errUsage
-	}
-	return s.command(args[0], args[3:], map[string]string{"cmd": "send", "to": args[1], "body": args[2]})
+func (s *scenario) broadcast(p *process, args []string, _ harness.Deadline) error {
+	return s.command(p, args[1:], map[string]string{"cmd": "broadcast", "body": args[0]})
 }
 
-func (s *scenario) broadcast(args []string) error {
-	if len(args) != 2 && len(args) != 3 {
-		return errUsage
-	}
-	return s.command(args[0], args[2:], map[string]string{"cmd": "broadcast", "body": args[1]})
-}
-
-func (s *scenario) command(name string, ref []string, c map[string]string) error {
+func (s *scenario) command(p *process, ref []string, c map[string]string) error {
 	if len(ref) > 0 {
 		c["ref"] = ref[0]
 	}
@@ -102,65 +91,41 @@ func (s *scenario) command(name string, ref []string, c map[string]string) error
 	if err != nil {
 		return err
 	}
-	return s.typeLine([]string{name, string(text)})
+	return s.typeLine(p, []string{string(text)}, harness.Deadline{})
 }
 
-func (s *scenario) closeInput(args []string) error {
-	p, err := s.one(args)
-	if err != nil {
-		return err
-	}
+func (s *scenario) closeInput(p *process, _ []string, _ harness.Deadline) error {
 	s.engine.show.typed(p.name, "(end of input)")
-	return p.enqueue("", true)
+	return p.endInput()
 }
 
-func (s *scenario) setMuted(args []string, muted bool) error {
-	p, err := s.one(args)
-	if err == nil {
-		p.change(func() { p.muted = muted })
+func (s *scenario) signal(name string, p *process) error {
+	s.engine.show.typed(p.name, "("+name+")")
+	if name == "kill" {
+		p.Change(func() { p.excused = true })
 	}
-	return err
-}
-
-func (s *scenario) signal(verb string, args []string) error {
-	p, err := s.one(args)
-	if err != nil {
-		return err
+	switch err := p.Signal(name); {
+	case errors.Is(err, errors.ErrUnsupported):
+		s.t.Skip(name + " needs a Unix system, this is " + runtime.GOOS)
+	case err != nil:
+		return fmt.Errorf("%s %s: %w\n%s", name, p.name, err, p.describe(25))
 	}
-	sig, possible := signals[verb]
-	if !possible {
-		s.t.Skip(verb + " needs a Unix system, this is " + runtime.GOOS)
-	}
-	s.engine.show.typed(p.name, "("+verb+")")
-	if verb == "kill" {
-		p.change(func() { p.excused = true })
-	}
-	if err := p.cmd.Process.Signal(sig); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", verb, p.name, err, p.describe())
-	}
-	if verb == "freeze" {
-		waitFrozen(p.cmd.Process.Pid)
-	}
-	if sig != syscall.SIGKILL {
+	if name != "kill" {
 		return nil
 	}
-	// What follows may start it again, so it has to be gone.
-	return p.wait(in(patience), func(bool) (bool, error) { return p.ended, nil })
+	// The next line may start it again, so it has to be gone.
+	return p.Wait(s.pace.In(patience), func(state harness.State) (bool, error) { return state.Status != "", nil })
 }
 
 func (s *scenario) port(args []string) error {
-	if len(args) != 1 {
-		return errUsage
+	addresses, err := harness.FreeAddresses(1)
+	if err == nil {
+		s.ts.Setenv(args[0], addresses[0])
 	}
-	address, err := freeAddress()
-	s.ts.Setenv(args[0], address)
 	return err
 }
 
 func (s *scenario) fill(args []string) error {
-	if len(args) != 2 {
-		return errUsage
-	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil || n < 0 {
 		return errUsage
@@ -174,11 +139,13 @@ func (s *scenario) say(args []string) error {
 	return nil
 }
 
-// remember makes variables of an event's short fields.
-func (s *scenario) remember(name string, l *line) {
-	for _, field := range slices.Sorted(maps.Keys(l.fields)) {
-		if v := l.field(field); len(v) <= 200 {
-			s.ts.Setenv(name+"."+l.event+"."+field, v)
+// take marks a line as one that an expectation has found, and makes variables of its short
+// fields.
+func (s *scenario) take(p *process, l *line) {
+	p.Change(func() { l.taken = true })
+	for _, field := range slices.Sorted(maps.Keys(l.Fields)) {
+		if v := l.Field(field); len(v) <= 200 {
+			s.ts.Setenv(p.name+"."+l.Name+"."+field, v)
 		}
 	}
 }

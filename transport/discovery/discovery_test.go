@@ -3,9 +3,6 @@ package discovery
 import (
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"quicpeer/certs"
+	"quicpeer/scripts/netlab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,37 +55,17 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// inNamespace runs the test once more, in a network namespace of its own that has an
-// interface: so multicast leaves nothing but that.
-func inNamespace(t *testing.T) (inside bool) {
+// onLAN runs the test in a network namespace of its own that has an interface: so multicast
+// leaves nothing but that.
+func onLAN(t *testing.T) (inside bool) {
 	t.Helper()
-	if os.Getenv("QUICPEER_TEST_NAMESPACE") != "" {
-		return true
+	if !netlab.Alone(t) {
+		return false
 	}
-	if runtime.GOOS != "linux" {
-		t.Skip("network namespaces are a thing of Linux")
+	if err := netlab.Here.IP("link add eth0 type veth peer name eth1", "addr add 10.7.0.1/24 dev eth0", "link set eth0 up", "link set eth1 up"); err != nil {
+		t.Fatal(err)
 	}
-	for _, tool := range []string{"unshare", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs unshare of util-linux and ip of iproute2: ", err)
-		}
-	}
-	script := `ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 10.7.0.1/24 dev eth0 &&
-		ip link set eth0 up && ip link set eth1 up || exit 77; exec "$0" "$@"`
-	words := []string{"--net", "sh", "-c", script, os.Args[0], "-test.run=^" + t.Name() + "$", "-test.timeout=1m"}
-	if os.Geteuid() != 0 {
-		words = append([]string{"--user", "--map-root-user"}, words...)
-	}
-	cmd := exec.Command("unshare", words...)
-	cmd.Env = append(os.Environ(), "QUICPEER_TEST_NAMESPACE=1")
-	out, err := cmd.CombinedOutput()
-	switch {
-	case strings.Contains(string(out), "unshare:"), cmd.ProcessState.ExitCode() == 77:
-		t.Skipf("needs network namespaces, by root or by a user who may make user namespaces: %s", out)
-	case err != nil:
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
+	return true
 }
 
 func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discovery) {
@@ -110,7 +88,7 @@ func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discove
 // TestFound: the later of two finds the earlier one, at its address and port; itself, and
 // those of another network, nobody finds.
 func TestFound(t *testing.T) {
-	if !inNamespace(t) {
+	if !onLAN(t) {
 		return
 	}
 	first, _ := begin(t, 1, "team")
@@ -166,15 +144,13 @@ func FuzzParse(f *testing.F) {
 
 // TestFoundOnceThereIsANetwork: a peer that starts without any is found when there is one.
 func TestFoundOnceThereIsANetwork(t *testing.T) {
-	if !inNamespace(t) {
+	if !onLAN(t) {
 		return
 	}
 	set := func(state string) {
 		t.Helper()
-		for _, link := range []string{"lo", "eth0"} {
-			if out, err := exec.Command("ip", "link", "set", link, state).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+		if err := netlab.Here.IP("link set lo "+state, "link set eth0 "+state); err != nil {
+			t.Fatal(err)
 		}
 	}
 	set("down")

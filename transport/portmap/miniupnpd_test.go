@@ -1,39 +1,31 @@
 package portmap
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/scripts/netlab"
 )
 
 // TestMiniupnpd asks the router program of many homes, by each protocol. It runs in a network
 // namespace of its own, in which this host is the router's LAN as well.
 func TestMiniupnpd(t *testing.T) {
-	if os.Getenv("QUICPEER_TEST_NAMESPACE") != "" {
-		askMiniupnpd(t)
-		return
-	}
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+	if os.Geteuid() != 0 {
 		t.Skip("needs Linux and root")
 	}
-	for _, tool := range []string{"unshare", "ip", "nft", "miniupnpd"} {
+	for _, tool := range []string{"nft", "miniupnpd"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs unshare, ip, nft and miniupnpd: ", err)
+			t.Skip("needs nft and miniupnpd: ", err)
 		}
 	}
-	cmd := exec.Command("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", os.Args[0], "-test.run=^TestMiniupnpd$", "-test.v", "-test.timeout=1m")
-	cmd.Env = append(os.Environ(), "QUICPEER_TEST_NAMESPACE=1")
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	if netlab.Alone(t, "--pid", "--fork", "--kill-child", "--mount-proc") {
+		askMiniupnpd(t)
 	}
 }
 
@@ -66,54 +58,44 @@ allow 1024-65535 0.0.0.0/0 1024-65535
 `
 
 func askMiniupnpd(t *testing.T) {
-	run := func(input, name string, args ...string) string {
-		t.Helper()
-		cmd := exec.Command(name, args...)
-		cmd.Stdin = strings.NewReader(input)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %v: %v: %s", name, args, err, out)
-		}
-		return string(out)
+	router, err := netlab.Here.New()
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	begin := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, name, args...)
-		if err := cmd.Start(); err != nil {
+	t.Cleanup(router.Close)
+	run := func(input string, words ...string) string {
+		t.Helper()
+		out, err := router.Run(input, words...)
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = cmd.Wait() }) // it was killed
-		return cmd
+		return out
 	}
-	t.Cleanup(stop)
-	router := fmt.Sprint(begin("unshare", "--net", "sleep", "60").Process.Pid) // lives in the router's namespace
-	within := func(words ...string) []string { return append([]string{"-t", router, "-n"}, words...) }
-	run(`link set lo up
-link add eth0 type veth peer name lan
-addr add 10.7.0.2/24 dev eth0
-link set eth0 up
-`, "ip", "-batch", "-")
-	own, _ := os.Readlink("/proc/self/ns/net")
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); { // until unshare has done it
-		if ns, err := os.Readlink("/proc/" + router + "/ns/net"); err == nil && ns != own {
-			break
-		}
+	if err := netlab.Here.Connect("eth0", router, "lan"); err != nil {
+		t.Fatal(err)
 	}
-	run("", "ip", "link", "set", "lan", "netns", router)
-	run(`addr add 10.7.0.1/24 dev lan
-link set lan up
-link add wan type veth peer name wan1
-addr add 100.200.3.1/24 dev wan
-link set wan up
-link set wan1 up
-`, "nsenter", within("ip", "-batch", "-")...)
-	run(miniupnpdTables, "nsenter", within("nft", "-f", "-")...)
+	if err := netlab.Here.IP("addr add 10.7.0.2/24 dev eth0", "link set eth0 up"); err != nil {
+		t.Fatal(err)
+	}
+	err = router.IP("addr add 10.7.0.1/24 dev lan", "link set lan up",
+		"link add wan type veth peer name wan1", "addr add 100.200.3.1/24 dev wan", "link set wan up", "link set wan1 up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(miniupnpdTables, "nft", "-f", "-")
 	conf := filepath.Join(t.TempDir(), "conf")
 	if err := os.WriteFile(conf, []byte(miniupnpdConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	begin("nsenter", within("miniupnpd", "-d", "-f", conf)...)
-	rules := func() string { return run("", "nsenter", within("nft", "list", "table", "inet", "nat")...) }
+	cmd := router.Command("miniupnpd", "-d", "-f", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	})
+	rules := func() string { return run("", "nft", "list", "table", "inet", "nat") }
 	lan := netip.MustParseAddr("10.7.0.1")
 	for _, w := range []way{{"PCP", (&pcp{gateway: lan}).ask}, {"NAT-PMP", (&natPMP{gateway: lan}).ask}, {"UPnP", (&upnp{}).ask}} {
 		var granted *mapping

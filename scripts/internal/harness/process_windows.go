@@ -1,4 +1,4 @@
-package main
+package harness
 
 import (
 	"os"
@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// signals are those that a verb can send here: Windows only knows the end.
+// signals are those that can be sent here: Windows only knows the end.
 var signals = map[string]syscall.Signal{"kill": syscall.SIGKILL}
 
-func ownGroup(*exec.Cmd) {}
+func OwnGroup(*exec.Cmd) {}
 
 func killGroup(p *os.Process) { p.Kill() }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package harness
 
 // waitFrozen can't look at the process without taking its end from cmd.Wait here.
 func waitFrozen(int) {}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package harness
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// signals are those that a verb can send here.
+// signals are those that can be sent here.
 var signals = map[string]syscall.Signal{
 	"kill":      syscall.SIGKILL,
 	"stop":      syscall.SIGTERM,
@@ -17,9 +17,9 @@ var signals = map[string]syscall.Signal{
 	"thaw":      syscall.SIGCONT,
 }
 
-// ownGroup puts the process into a group of its own, so that an interrupt typed
+// OwnGroup puts the process into a group of its own, so that an interrupt typed
 // at the harness doesn't reach it and what it starts can be killed with it.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+func OwnGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // killGroup kills the process and what it has started. An error of Kill says that
 // the process has been waited for, and its number may be another's by now.

@@ -1,0 +1,294 @@
+// Package harness runs real quicpeer processes for the scenarios, the torture, the NAT
+// laboratory and the benchmarks. It builds the program, starts processes, writes to them
+// and reads what they print, freezes and kills them, and says what is wrong with how they
+// ended. Its Pace stretches deadlines on a machine that has other things to do.
+package harness
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Spec says how a process is run.
+type Spec struct {
+	Cmd *exec.Cmd // with Args, Dir and Env; standard error as the caller wants it, see Complaint
+
+	// Line gets each line of standard output with its newline, which the last may lack. It
+	// is called on one goroutine, and while it takes its time nothing else is read.
+	Line func(line []byte)
+	// Complaint gets each line of standard error likewise; nil: Cmd.Stderr gets it.
+	Complaint func(line []byte)
+
+	// Queue is how many lines of input may wait for a process that doesn't read. With 0 the
+	// caller writes to Process.Input, and waits as long as the process lets it.
+	Queue int
+}
+
+// Process is a running process. Its goroutines (input, output, errors and the wait for its
+// end) change the fields below mu and then wake whoever waits.
+type Process struct {
+	Input io.WriteCloser // standard input
+
+	spec  Spec
+	queue chan []byte // lines for Input; nil: its end
+	gone  chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at each change
+	readers int           // of standard output and error that have not come to the end
+	state   State
+}
+
+// State is how a process is.
+type State struct {
+	Status string // its exit status, or "killed" and the like; empty while it runs
+	Muted  bool   // standard output is not read
+	Over   bool   // it has ended, and all that it printed has been handed over
+}
+
+// Start starts a process.
+func Start(spec Spec) (p *Process, err error) {
+	p = &Process{spec: spec, queue: make(chan []byte, spec.Queue), gone: make(chan struct{}), changed: make(chan struct{}), readers: 1}
+	if p.Input, err = spec.Cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	// Pipes of our own: the process's end is noticed even while one is not read.
+	output, outputEnd, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer outputEnd.Close()
+	spec.Cmd.Stdout = outputEnd
+	var complaints *os.File
+	if spec.Complaint != nil {
+		var complaintsEnd *os.File
+		if complaints, complaintsEnd, err = os.Pipe(); err != nil {
+			output.Close()
+			return nil, err
+		}
+		defer complaintsEnd.Close()
+		spec.Cmd.Stderr = complaintsEnd
+		p.readers++
+	}
+	OwnGroup(spec.Cmd)
+	if err := spec.Cmd.Start(); err != nil {
+		output.Close()
+		complaints.Close() // of nil it is an error
+		return nil, err
+	}
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { p.read(output, func(line []byte) { p.waitUnmuted(); spec.Line(line) }) })
+	if complaints != nil {
+		wg.Go(func() { p.read(complaints, spec.Complaint) })
+	}
+	wg.Go(func() { p.write(ended) })
+	wg.Go(func() {
+		err := spec.Cmd.Wait()
+		close(ended)
+		p.Change(func() { p.state.Status = statusOf(err) })
+	})
+	go func() {
+		wg.Wait()
+		close(p.gone)
+	}()
+	return p, nil
+}
+
+// StartReady starts a process and waits for its first line, in which find finds what is
+// wanted. An empty string says that the process is not ready, and is an error.
+func StartReady(spec Spec, find func(line []byte) string) (p *Process, found string, err error) {
+	each, first, seen := spec.Line, make(chan string, 1), false
+	spec.Line = func(line []byte) {
+		if !seen {
+			seen = true
+			first <- find(line)
+		}
+		each(line)
+	}
+	if p, err = Start(spec); err != nil {
+		return nil, "", err
+	}
+	select {
+	case found = <-first:
+	case <-p.gone:
+	}
+	if found == "" {
+		p.Kill()
+		<-p.gone
+		return nil, "", fmt.Errorf("%s has not become ready; it ended with status %s", spec.Cmd, p.State().Status)
+	}
+	return p, found, nil
+}
+
+func statusOf(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "0"
+	case errors.As(err, &exit) && exit.ExitCode() >= 0:
+		return strconv.Itoa(exit.ExitCode())
+	case errors.As(err, &exit):
+		return strings.TrimPrefix(exit.String(), "signal: ")
+	default:
+		return err.Error()
+	}
+}
+
+// write feeds the process from its queue, so that nobody waits for a process that doesn't
+// read. An error of writing says that the process has ended, or closed its input.
+func (p *Process) write(ended <-chan struct{}) {
+	for {
+		select {
+		case line := <-p.queue:
+			if line == nil {
+				p.Input.Close()
+			} else {
+				p.Input.Write(line)
+			}
+		case <-ended:
+			return
+		}
+	}
+}
+
+// read takes lines to the end of a pipe, which is behind all that a killed process has
+// written. Its buffer is small so that little is taken from a muted process.
+func (p *Process) read(from *os.File, each func([]byte)) {
+	defer from.Close()
+	defer p.Change(func() { p.readers-- })
+	r := bufio.NewReaderSize(from, 4096)
+	for {
+		line, err := r.ReadBytes('\n')
+		if len(line) > 0 {
+			each(line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *Process) waitUnmuted() {
+	for {
+		p.mu.Lock()
+		muted, changed := p.state.Muted, p.changed
+		p.mu.Unlock()
+		if !muted {
+			return
+		}
+		<-changed
+	}
+}
+
+// Look calls f under the lock of the process, which guards what its owner keeps of its
+// lines as well. Change does so too, and then wakes whoever waits.
+func (p *Process) Look(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
+func (p *Process) Change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	p.state.Over = p.state.Status != "" && p.readers == 0
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// ErrTooLate is the end of a wait: its deadline has passed, or the process has ended and
+// nothing more will come.
+var ErrTooLate = errors.New("too late")
+
+// Wait calls check, under the lock, at each change until it is done or fails.
+func (p *Process) Wait(deadline Deadline, check func(State) (done bool, err error)) error {
+	timer := time.NewTimer(deadline.Left())
+	defer timer.Stop()
+	for late := false; ; {
+		p.mu.Lock()
+		over, changed := p.state.Over, p.changed
+		done, err := check(p.state)
+		p.mu.Unlock()
+		if done || err != nil {
+			return err
+		}
+		if over || late {
+			return ErrTooLate
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			left := deadline.Left() // more than nothing if the machine has become slower
+			late = left <= 0
+			timer.Reset(left)
+		}
+	}
+}
+
+// ErrFull says that a process has not read what waits for it.
+var ErrFull = errors.New("the process doesn't read its input")
+
+// Write gives the process a line, with its newline.
+func (p *Process) Write(line []byte) error {
+	select {
+	case p.queue <- line:
+		return nil
+	default:
+		return fmt.Errorf("%w: %d lines wait", ErrFull, cap(p.queue))
+	}
+}
+
+// CloseInput ends the input after the lines that wait.
+func (p *Process) CloseInput() error { return p.Write(nil) }
+
+// Unread is how many lines wait for the process to read them.
+func (p *Process) Unread() int { return len(p.queue) }
+
+// Mute stops reading standard output, or goes on with it.
+func (p *Process) Mute(on bool) { p.Change(func() { p.state.Muted = on }) }
+
+// State is how the process is now.
+func (p *Process) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Gone is closed when the process has ended and all that it printed has been handed over.
+func (p *Process) Gone() <-chan struct{} { return p.gone }
+
+// Pid is the number of the process.
+func (p *Process) Pid() int { return p.spec.Cmd.Process.Pid }
+
+// Signal sends a signal: kill, stop, interrupt, freeze or thaw. A process that was sent
+// freeze stands still when Signal returns. The error is errors.ErrUnsupported where the
+// system doesn't know the signal.
+func (p *Process) Signal(name string) error {
+	sig, possible := signals[name]
+	if !possible {
+		return errors.ErrUnsupported
+	}
+	if err := p.spec.Cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	if name == "freeze" {
+		waitFrozen(p.Pid())
+	}
+	return nil
+}
+
+// Kill ends the process and what it has started, if it runs. What it has printed is read.
+func (p *Process) Kill() {
+	p.Mute(false)
+	killGroup(p.spec.Cmd.Process)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"quicpeer/scripts/internal/harness"
+	"quicpeer/scripts/netlab"
+)
+
+// scenario is one that is being played.
+type scenario struct {
+	engine *engine
+	ts     *testscript.TestScript
+	t      testscript.T
+	work   string
+	peers  []*peer
+	cuts   map[pair]bool
+
+	lan   *netlab.LAN   // where the peers live; nil: on this machine's loopback
+	pace  *harness.Pace // by which deadlines are
+	acted time.Duration // when the last line that is not an expectation was done, by pace
+}
+
+// do does a line of the scenario.
+func (s *scenario) do(v verb, neg bool, args []string) (err error) {
+	var by harness.Deadline
+	if v.waits() {
+		if args, by, err = s.within(args); err != nil {
+			return err
+		}
+	}
+	if len(args) < v.least || len(args) > v.most {
+		return errUsage
+	}
+	if v.do != nil {
+		return v.do(s, args)
+	}
+	p, err := s.running(args[0])
+	switch {
+	case err != nil:
+		return err
+	case neg:
+		return v.not(s, p, args[1:], by)
+	default:
+		return v.on(s, p, args[1:], by)
+	}
+}
+
+// running finds the process of a peer that has been started.
+func (s *scenario) running(name string) (*process, error) {
+	for _, p := range s.peers {
+		if p.name == name && p.process != nil {
+			return p.process, nil
+		}
+	}
+	return nil, fmt.Errorf("no peer %s has been started", name)
+}
+
+// place is the peer of a name, made when first named.
+func (s *scenario) place(name string) *peer {
+	for _, p := range s.peers {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &peer{name: name, dir: filepath.Join(s.work, name), cutFile: filepath.Join(s.work, name+".cut")}
+	s.peers = append(s.peers, p)
+	return p
+}
+
+// others shows the peers that a failed line doesn't name: the cause is often there.
+func (s *scenario) others(args []string) string {
+	var b strings.Builder
+	for _, p := range s.peers {
+		if p.process != nil && !slices.Contains(args, p.name) {
+			b.WriteString("\n" + p.process.describe(8))
+		}
+	}
+	return b.String()
+}
+
+// end kills what still runs and fails the scenario if a peer has done what none
+// may do, whatever the scenario looked at.
+func (s *scenario) end() {
+	var complaints []string
+	for _, p := range s.peers {
+		for _, r := range p.runs {
+			if c := r.unexpectedEnd(); c != "" {
+				complaints = append(complaints, fmt.Sprintf("%s %s\n%s", p.name, c, r.describe(25)))
+			}
+		}
+	}
+	for _, p := range s.peers {
+		for _, r := range p.runs {
+			r.kill()
+		}
+	}
+	for _, p := range s.peers {
+		for _, r := range p.runs {
+			select {
+			case <-r.Gone():
+			case <-time.After(patience):
+				complaints = append(complaints, fmt.Sprintf("%s (process %d) doesn't go away", p.name, r.Pid()))
+			}
+			s.engine.remove(r)
+			for _, b := range r.breaches() {
+				complaints = append(complaints, p.name+": "+b)
+			}
+		}
+	}
+	if s.lan != nil {
+		s.lan.Close()
+	}
+	if len(complaints) > 0 {
+		s.t.Fatal("FAIL: " + strings.Join(complaints, "\nFAIL: "))
+	}
+}
