@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"syscall"
-	"time"
-)
+import "time"
 
 // The times of the chaos are guesses at what is rough and still leaves a network
 // in which most is well: at most a third of the peers, or 3, are disturbed at a time,
@@ -12,7 +8,6 @@ import (
 const (
 	disturbance = 8 * time.Second  // between two disturbances of one peer, on average
 	linkCut     = 12 * time.Second // between two cuts at one peer, on average
-	stopLimit   = 30 * time.Second // for a peer to leave: 5 s for receipts, the rest for a slow machine
 )
 
 // after plans a task by the clock. When the chaos is over nothing waits any more.
@@ -21,7 +16,7 @@ func (d *driver) after(wait time.Duration, do func()) {
 	if now.Before(d.end) {
 		now = now.Add(wait)
 	}
-	d.at(now, func(time.Time) { do() })
+	d.agenda.plan(now, func(time.Time) { do() })
 }
 
 // between draws a duration.
@@ -34,7 +29,7 @@ func (d *driver) between(least, most time.Duration) time.Duration {
 func (d *driver) again(at time.Time, mean time.Duration, do func(time.Time)) {
 	wait := time.Duration(d.chaos.ExpFloat64() * float64(mean) / float64(len(d.peers)))
 	if next := at.Add(wait); next.Before(d.end) {
-		d.at(next, do)
+		d.agenda.plan(next, do)
 	}
 }
 
@@ -69,8 +64,8 @@ func (d *driver) disturb(at time.Time) {
 // just then: from the peer, to it, and in its pipe.
 func (d *driver) kill(p *peer) {
 	if d.chaos.IntN(2) == 0 {
-		d.burst(p, d.otherThan(p))
-		d.burst(d.otherThan(p), p)
+		d.traffic.burst(p, d.otherThan(p))
+		d.traffic.burst(d.otherThan(p), p)
 	}
 	d.after(d.between(0, 30*time.Millisecond), func() { d.killNow(p) })
 }
@@ -79,45 +74,9 @@ func (d *driver) otherThan(p *peer) *peer {
 	return d.peers[(p.number+1+d.chaos.IntN(len(d.peers)-1))%len(d.peers)]
 }
 
-func (d *driver) killNow(p *peer) {
-	d.done.kills++
-	p.doomed = toBeKilled
-	p.process.kill()
-	d.restart(p, d.history.trouble(p.name))
-}
-
-// restart starts a peer after a while, when its process has ended. Now and then it
-// is killed again at once, while it is starting or has just begun.
-func (d *driver) restart(p *peer, over func()) {
-	old := p.process
-	d.after(d.between(0, 5*time.Second), func() { over(); d.replace(p, old) })
-}
-
-// replace starts a peer as soon as its old process has ended, unless that has been
-// done.
-func (d *driver) replace(p *peer, old *process) {
-	switch {
-	case p.process != old:
-		return
-	case p.running:
-		d.at(time.Now().Add(tick), func(time.Time) { d.replace(p, old) })
-		return
-	}
-	if err := d.start(p); err != nil {
-		d.faults = append(d.faults, fmt.Sprintf("%s can't be started: %v", p.name, err))
-		return
-	}
-	d.done.restarts++
-	if time.Now().Before(d.end) && d.chaos.IntN(8) == 0 {
-		d.after(d.between(0, time.Second), func() { d.kill(p) })
-		return
-	}
-	p.busy = false
-}
-
 // freeze stops a peer's process and lets it go on, or kills it as it is.
 func (d *driver) freeze(p *peer) {
-	if freeze(p.process.cmd.Process) != nil {
+	if p.process.Signal("freeze") != nil {
 		p.busy = false // it has just ended by itself, which reap sees
 		return
 	}
@@ -131,7 +90,7 @@ func (d *driver) freeze(p *peer) {
 			d.killNow(p)
 			return
 		}
-		thaw(p.process.cmd.Process)
+		p.process.Signal("thaw") // an error says that it has ended, which reap sees
 		p.busy = false
 	})
 }
@@ -139,13 +98,13 @@ func (d *driver) freeze(p *peer) {
 // mute stops reading what a peer prints, and goes on or kills it as it is.
 func (d *driver) mute(p *peer) {
 	d.done.mutes++
-	p.process.mute(true)
+	p.process.Mute(true)
 	d.after(d.between(time.Second, 6*time.Second), func() {
 		if d.chaos.IntN(3) == 0 {
 			d.killNow(p)
 			return
 		}
-		p.process.mute(false)
+		p.process.Mute(false)
 		p.busy = false
 	})
 }
@@ -156,10 +115,4 @@ func (d *driver) interrupt(p *peer) {
 	over := d.history.trouble(p.name)
 	d.stop(p)
 	d.restart(p, over)
-}
-
-// stop tells a peer to leave.
-func (d *driver) stop(p *peer) {
-	p.doomed, p.leaving = toStop, time.Now()
-	p.process.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended, which reap sees
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // cuts are the pairs that can't reach each other, and the files that make it so.
@@ -63,18 +63,13 @@ func (c *cuts) release(p *peer, from []*peer) {
 func (c *cuts) write() error {
 	apart := c.now()
 	for _, p := range c.peers {
-		var text strings.Builder
+		var off []string
 		for _, q := range c.peers {
 			if apart[pairOf(p.number, q.number)] {
-				text.WriteString(q.address + "\n")
+				off = append(off, q.address)
 			}
 		}
-		// Renamed into place, so that nobody reads half of it.
-		file := p.file(c.dir, ".cuts")
-		if err := os.WriteFile(file+".new", []byte(text.String()), 0o644); err != nil {
-			return err
-		}
-		if err := os.Rename(file+".new", file); err != nil {
+		if err := harness.WriteCuts(p.file(c.dir, ".cuts"), off); err != nil {
 			return err
 		}
 	}

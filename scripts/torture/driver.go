@@ -8,17 +8,20 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
-// driver does everything that is done to the peers, on one goroutine.
+// driver does everything that is done to the peers but giving them messages.
 type driver struct {
 	settings
 	out     io.Writer
+	pace    *harness.Pace
 	history *history
 	peers   []*peer
 	cuts    *cuts
-	agenda  []task
-	traffic *rand.Rand // a generator each: more of the one doesn't change the other
+	agenda  *agenda
+	traffic *traffic
 	chaos   *rand.Rand
 	end     time.Time // of the chaos
 	done    tally
@@ -29,24 +32,18 @@ type driver struct {
 // tally counts what was done.
 type tally struct {
 	kills, restarts, stops, freezes, mutes, cuts, reroutes, isolations int
-	skipped                                                            int // sends that no peer could take
 }
 
-// task is something to do at a time. A task that comes again plans by its own
-// time and not the clock's, so that being late changes no rates.
-type task struct {
-	at time.Time
-	do func(at time.Time)
-}
-
-func newDriver(s settings, out io.Writer) (*driver, error) {
+func newDriver(s settings, pace *harness.Pace, out io.Writer) (*driver, error) {
 	peers, err := newPeers(s.peers)
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{settings: s, out: out, history: newHistory(), peers: peers}
-	d.traffic, d.chaos = rand.New(rand.NewPCG(s.seed, 1)), rand.New(rand.NewPCG(s.seed, 2))
-	d.cuts = newCuts(s.dir, peers, topology(s.peers, rand.New(rand.NewPCG(s.seed, 3))))
+	// A generator each: more of the one doesn't change the other.
+	lot := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, n)) }
+	d := &driver{settings: s, out: out, pace: pace, history: newHistory(), peers: peers, agenda: &agenda{}, chaos: lot(2)}
+	d.traffic = &traffic{settings: s, peers: peers, history: d.history, agenda: d.agenda, lot: lot(1)}
+	d.cuts = newCuts(s.dir, peers, topology(s.peers, lot(3)))
 	return d, d.cuts.write()
 }
 
@@ -60,21 +57,22 @@ func (d *driver) torture(ctx context.Context) error {
 	}
 	began := time.Now()
 	d.end = began.Add(d.time)
-	d.at(began, d.talk)
-	d.at(began, d.shout)
-	d.at(began.Add(time.Second), d.disturb)
-	d.at(began.Add(time.Second), d.cutLinks)
-	d.at(began.Add(10*time.Second), d.progress)
+	d.traffic.end = d.end
+	d.agenda.plan(began, d.traffic.talk)
+	d.agenda.plan(began, d.traffic.shout)
+	d.agenda.plan(began.Add(time.Second), d.disturb)
+	d.agenda.plan(began.Add(time.Second), d.cutLinks)
+	d.agenda.plan(began.Add(10*time.Second), d.progress)
 	if err := d.loop(ctx, d.end, nil); err != nil {
 		return err
 	}
-	d.hasten()
+	d.agenda.hasten()
 	d.history.over = time.Now()
-	if err := d.loop(ctx, time.Now().Add(d.settle), d.settled()); err != nil {
+	if err := d.until(ctx, d.settle, d.settled()); err != nil {
 		return err
 	}
 	for _, p := range d.peers {
-		if !d.isReady(p) {
+		if !d.history.isReady(p) {
 			d.faults = append(d.faults, fmt.Sprintf("%s isn't ready %v after the chaos; its log ends:\n%s", p.name,
 				time.Since(d.history.over).Round(time.Second), p.logEnd(d.dir, 10)))
 		}
@@ -91,44 +89,13 @@ func (d *driver) startAll(ctx context.Context) error {
 		if p.number > 0 {
 			continue
 		}
-		if err := d.await(ctx, 10*time.Second, "the first peer isn't ready", func() bool { return d.isReady(p) }); err != nil {
+		if err := d.await(ctx, 10*time.Second, "the first peer isn't ready", func() bool { return d.history.isReady(p) }); err != nil {
 			return err
 		}
 	}
 	return d.await(ctx, 30*time.Second, "not all peers know each other", func() bool {
-		return !slices.ContainsFunc(d.peers, func(p *peer) bool { return d.history.knows(p.process.run) < len(d.peers)-1 })
+		return !slices.ContainsFunc(d.peers, func(p *peer) bool { return d.history.knows(p.run) < len(d.peers)-1 })
 	})
-}
-
-// start starts a peer, which joins through those doors that it can ever reach.
-// The first peer is the network when it starts for the first time. Later the doors
-// join through anybody, as they might both be down.
-func (d *driver) start(p *peer) error {
-	var join []string
-	first := p.process == nil
-	for _, q := range d.peers {
-		open := q != p && !d.cuts.forever[pairOf(p.number, q.number)]
-		if open && (q.number < doors || p.number < doors && !first) && !(first && p.number == 0) {
-			join = append(join, q.address)
-		}
-	}
-	return p.start(d.settings, d.history, join)
-}
-
-func (d *driver) isReady(p *peer) bool { return p.running && d.history.isReady(p.process.run) }
-
-// at plans a task.
-func (d *driver) at(when time.Time, do func(at time.Time)) {
-	d.agenda = append(d.agenda, task{when, do})
-}
-
-// hasten makes all that is planned due now: at the end of the chaos what is frozen,
-// cut or down is only waiting for its time to be healed.
-func (d *driver) hasten() {
-	now := time.Now()
-	for i := range d.agenda {
-		d.agenda[i].at = now
-	}
 }
 
 // tick is how often the driver looks at what it isn't told.
@@ -140,43 +107,36 @@ func (d *driver) loop(ctx context.Context, until time.Time, done func() bool) er
 		now := time.Now()
 		d.reap()
 		d.watch()
-		for _, t := range d.due(now) {
+		for _, t := range d.agenda.due(now) {
 			t.do(t.at)
 		}
 		if !now.Before(until) || done != nil && done() {
 			return nil
 		}
-		next := until
-		for _, t := range d.agenda {
-			if t.at.Before(next) {
-				next = t.at
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(min(time.Until(next), tick)):
+		case <-time.After(min(time.Until(d.agenda.next(until)), tick)):
 		}
 	}
 }
 
-// due takes what is due from the agenda, in the order of time.
-func (d *driver) due(now time.Time) []task {
-	var due []task
-	d.agenda = slices.DeleteFunc(d.agenda, func(t task) bool {
-		if t.at.After(now) {
-			return false
+// until is loop for as long as within is on this machine.
+func (d *driver) until(ctx context.Context, within time.Duration, done func() bool) error {
+	came := false
+	for by := d.pace.In(within); !came && by.Left() > 0; {
+		err := d.loop(ctx, time.Now().Add(by.Left()), func() bool { came = done(); return came })
+		if err != nil {
+			return err
 		}
-		due = append(due, t)
-		return true
-	})
-	slices.SortStableFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
-	return due
+	}
+	return nil
 }
 
+// await is until, and wants to see something.
 func (d *driver) await(ctx context.Context, within time.Duration, problem string, done func() bool) error {
 	came := false
-	err := d.loop(ctx, time.Now().Add(within), func() bool { came = done(); return came || len(d.faults) > 0 })
+	err := d.until(ctx, within, func() bool { came = done(); return came || len(d.faults) > 0 })
 	switch {
 	case err != nil:
 		return err
@@ -189,36 +149,11 @@ func (d *driver) await(ctx context.Context, within time.Duration, problem string
 	}
 }
 
-// reap notices the ends of processes. One that nobody has ended is a fault, and is
-// started again.
-func (d *driver) reap() {
-	for _, p := range d.peers {
-		if p.running && p.doomed == toStop && time.Since(p.leaving) > stopLimit {
-			p.process.kill() // which will not account for its end
-		}
-		if !p.running || !p.process.hasGone() {
-			continue
-		}
-		p.running = false
-		d.history.end(p.process.run, p.doomed == toBeKilled)
-		if p.doomed.accounts(p.process.status) {
-			continue
-		}
-		how := [...]string{"nobody has ended it", "it was killed", "it was told to stop"}[p.doomed]
-		d.faults = append(d.faults, fmt.Sprintf("%s run %d ended with status %s at %s, and %s; its log ends:\n%s", p.name,
-			p.process.run.number, p.process.status, clock(time.Now()), how, p.logEnd(d.dir, 10)))
-		if p.doomed == notDoomed {
-			old := p.process
-			d.at(time.Now().Add(time.Second), func(time.Time) { d.replace(p, old) })
-		}
-	}
-}
-
 // watch notes when the network is in parts, as far as processes and cuts go.
 func (d *driver) watch() {
 	out := map[int]bool{}
 	for _, p := range d.peers {
-		out[p.number] = p.frozen || !d.isReady(p)
+		out[p.number] = p.frozen || !d.history.isReady(p)
 	}
 	whole := connected(len(d.peers), d.cuts.now(), out)
 	switch {
@@ -240,11 +175,11 @@ const receiptTime = 5 * time.Second
 func (d *driver) settled() func() bool {
 	var judged time.Time
 	return func() bool {
-		if len(d.agenda) > 0 || time.Since(judged) < time.Second {
+		if len(d.agenda.tasks) > 0 || time.Since(judged) < time.Second {
 			return false
 		}
 		judged = time.Now()
-		if slices.ContainsFunc(d.peers, func(p *peer) bool { return !d.isReady(p) }) {
+		if slices.ContainsFunc(d.peers, func(p *peer) bool { return !d.history.isReady(p) }) {
 			return false
 		}
 		v := d.history.judge()
@@ -260,7 +195,7 @@ func (d *driver) progress(at time.Time) {
 		d.time.Seconds()-time.Until(d.end).Seconds(), v.accepted, v.shown, v.failed, len(v.of(lost)),
 		d.done.kills, d.done.stops, d.done.freezes, d.done.cuts)
 	if next := at.Add(10 * time.Second); next.Before(d.end) {
-		d.at(next, d.progress)
+		d.agenda.plan(next, d.progress)
 	}
 }
 
@@ -269,7 +204,7 @@ func (d *driver) stopAll(ctx context.Context) error {
 	for _, p := range d.peers {
 		d.stop(p)
 	}
-	return d.loop(ctx, time.Now().Add(2*stopLimit), func() bool {
+	return d.until(ctx, 2*stopLimit, func() bool {
 		return !slices.ContainsFunc(d.peers, func(p *peer) bool { return p.running })
 	})
 }
@@ -278,10 +213,8 @@ func (d *driver) stopAll(ctx context.Context) error {
 func (d *driver) killAll() {
 	for _, p := range d.peers {
 		if p.process != nil {
-			p.process.kill()
-			<-p.process.gone
+			p.process.Kill()
+			<-p.process.Gone()
 		}
 	}
 }
-
-func clock(t time.Time) string { return t.Format("15:04:05.000") }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // history is what the peers were told to do, what was done to them, and what they
@@ -82,10 +85,11 @@ func (h *history) end(r *run, killed bool) {
 	r.killed, r.ended = killed, time.Now()
 }
 
-func (h *history) isReady(r *run) bool {
+// isReady reports whether a peer runs and has joined.
+func (h *history) isReady(p *peer) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !r.ready.IsZero()
+	return p.running && !p.run.ready.IsZero()
 }
 
 func (h *history) command(c *command) {
@@ -114,7 +118,7 @@ func (h *history) trouble(peers ...string) (over func()) {
 func (h *history) see(r *run, line []byte) {
 	f := &fact{at: time.Now()}
 	if err := json.Unmarshal(line, &f.event); err != nil {
-		f.event = event{Event: "garbage", Error: shorten(line)}
+		f.event = event{Event: "garbage", Error: beginning(line)}
 	}
 	if f.Event == "message" {
 		f.stamp, f.whole = parseBody(f.Body)
@@ -143,3 +147,11 @@ func (h *history) knows(r *run) int {
 	}
 	return n
 }
+
+// beginning is that of a line, which has what it is about.
+func beginning(line []byte) string {
+	return harness.Shorten(strings.TrimRight(string(line), "\n"), 300)
+}
+
+// clock is a time as reports show it.
+func clock(t time.Time) string { return t.Format("15:04:05.000") }

@@ -11,12 +11,13 @@
 //
 // The peers run on 127.0.0.1, each with its state directory and its cut file
 // (quicpeer --cut-file). About a third of all pairs can never reach each other
-// directly (topology.go), so their messages have to go over others. One goroutine,
-// the driver (driver.go), does everything that is done to the peers: it writes
-// commands to their standard input (traffic.go), disturbs them (chaos.go, cuts.go)
-// and starts them again. What is drawn by lot comes from one seed; what the
-// processes make of it depends on the clock as well, so the same seed gives a
-// similar run and not the same.
+// directly (topology.go), so their messages have to go over others. One goroutine
+// does everything that is done to the peers, when the agenda says so: the traffic
+// (traffic.go) writes commands to their standard input, the driver (driver.go)
+// disturbs them (chaos.go, cuts.go) and starts them again. All that is drawn by lot
+// comes from one seed; what the processes make of it depends on the clock as well, so
+// the same seed gives a similar run and not the same. On a machine that has other
+// things to do, what is waited for may take longer by as much as that slows it down.
 //
 // What the peers print is read by a goroutine for each of them and kept in the
 // history (history.go), on which the judge (judge.go) works when all is over. Each
@@ -45,11 +46,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // settings are what the command line says.
@@ -80,28 +82,27 @@ func main() {
 func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	fs := flag.NewFlagSet("torture", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	var given settings
+	s := long
 	brief := fs.Bool("short", false, "6 peers, 40 s and 2000 messages, unless other flags say otherwise")
 	race := fs.Bool("race", false, "build quicpeer with the race detector")
-	fs.Uint64Var(&given.seed, "seed", 0, "of all that is drawn by lot; 0: another one each time")
-	fs.IntVar(&given.peers, "peers", 0, "processes, at least 4 (12)")
-	fs.IntVar(&given.messages, "messages", 0, "direct messages over the whole time (20000)")
-	fs.DurationVar(&given.time, "time", 0, "how long the chaos lasts (6m)")
-	fs.DurationVar(&given.settle, "settle", 0, "how long all may take to arrive after the chaos (1m)")
-	fs.BoolVar(&given.verbose, "v", false, "for each fault all that is known, with the ends of the logs")
-	fs.StringVar(&given.program, "program", "", "torture this `FILE` instead of building quicpeer")
+	fs.Uint64Var(&s.seed, "seed", 0, "of all that is drawn by lot; 0: another one each time")
+	fs.IntVar(&s.peers, "peers", s.peers, "processes, at least 4")
+	fs.IntVar(&s.messages, "messages", s.messages, "direct messages over the whole time")
+	fs.DurationVar(&s.time, "time", s.time, "how long the chaos lasts")
+	fs.DurationVar(&s.settle, "settle", s.settle, "how long all may take to arrive after the chaos")
+	fs.BoolVar(&s.verbose, "v", false, "for each fault all that is known, with the ends of the logs")
+	fs.StringVar(&s.program, "program", "", "torture this `FILE` instead of building quicpeer")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
-	if fs.NArg() > 0 || given.peers != 0 && given.peers < 4 {
+	if *brief {
+		s = short
+		fs.Parse(args) // again, since the flags say more than the size; it has worked before
+	}
+	if fs.NArg() > 0 || s.peers < 4 {
 		fs.Usage()
 		return 2
 	}
-	s := long
-	if *brief {
-		s = short
-	}
-	fs.Visit(func(f *flag.Flag) { s.take(f.Name, given) })
 	ok, err := s.play(ctx, *race, stdout)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -113,26 +114,6 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (s
 		return 1
 	}
 	return 0
-}
-
-// take sets what a flag says.
-func (s *settings) take(flag string, given settings) {
-	switch flag {
-	case "seed":
-		s.seed = given.seed
-	case "peers":
-		s.peers = given.peers
-	case "messages":
-		s.messages = given.messages
-	case "time":
-		s.time = given.time
-	case "settle":
-		s.settle = given.settle
-	case "v":
-		s.verbose = given.verbose
-	case "program":
-		s.program = given.program
-	}
 }
 
 // play builds what is missing, tortures and prints the report. Without faults
@@ -150,14 +131,16 @@ func (s settings) play(ctx context.Context, race bool, out io.Writer) (ok bool, 
 		}
 	}()
 	if s.program == "" {
-		if s.program, err = build(s.dir, race); err != nil {
+		if s.program, err = harness.Build(s.dir, race); err != nil {
 			return false, err
 		}
 	}
 	if s.program, err = filepath.Abs(s.program); err != nil {
 		return false, err
 	}
-	d, err := newDriver(s, out)
+	pace, stop := harness.StartPace()
+	defer stop()
+	d, err := newDriver(s, pace, out)
 	if err != nil {
 		return false, err
 	}
@@ -165,18 +148,4 @@ func (s settings) play(ctx context.Context, race bool, out io.Writer) (ok bool, 
 		return false, err
 	}
 	return d.report(out), nil
-}
-
-// build makes the program of this tree in the directory.
-func build(dir string, race bool) (program string, err error) {
-	program = filepath.Join(dir, "quicpeer.exe") // the ending is needed on Windows and harmless elsewhere
-	args := []string{"build", "-buildvcs=false", "-o", program}
-	if race {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "quicpeer")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build quicpeer: %w\n%s", err, out)
-	}
-	return program, nil
 }

@@ -1,28 +1,31 @@
 package main
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
+
+// mostInput is how many lines wait for a process that doesn't read: one that is
+// frozen, or held up by its receivers. Then nothing is sent by it.
+const mostInput = 128
 
 // peer is one name, with the runs that it has. Only the driver touches it.
 type peer struct {
 	name    string
 	number  int
 	address string // fixed, so that cuts know it
-	process *process
+	process *harness.Process
+	run     *run // of the process
 	running bool
-	doomed  doom      // what is to end the process
-	leaving time.Time // when it was told to stop
-	busy    bool      // something is being done to it
+	doomed  doom             // what is to end the process
+	leaving harness.Deadline // until when it may take to stop
+	busy    bool             // something is being done to it
 	frozen  bool
 
 	ordered int            // commands so far
@@ -50,25 +53,13 @@ func (d doom) accounts(status string) bool {
 	}
 }
 
-// newPeers finds n addresses that are free. They are below the ports that systems
-// give to those who ask for any, or somebody might take the one of a peer that is
-// down.
-func newPeers(n int) ([]*peer, error) {
-	const lowest, highest, tries = 10000, 32000, 1000
-	var peers []*peer
-	for range tries {
-		if len(peers) == n {
-			return peers, nil
-		}
-		conn, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest)))
-		if err != nil {
-			continue // it is taken
-		}
-		defer conn.Close() // when all have one, so that none is given twice
-		i := len(peers)
-		peers = append(peers, &peer{name: fmt.Sprintf("p%02d", i), number: i, address: conn.LocalAddr().String(), bodies: map[string]int{}})
+// newPeers makes n peers with addresses that are free.
+func newPeers(n int) (peers []*peer, err error) {
+	addresses, err := harness.FreeAddresses(n)
+	for i, address := range addresses {
+		peers = append(peers, &peer{name: fmt.Sprintf("p%02d", i), number: i, address: address, bodies: map[string]int{}})
 	}
-	return nil, errors.New("no free UDP ports on 127.0.0.1")
+	return peers, err
 }
 
 func (p *peer) file(dir, ending string) string { return filepath.Join(dir, p.name+ending) }
@@ -83,62 +74,46 @@ func (p *peer) start(s settings, h *history, join []string) error {
 		words = append(words, "--join", address)
 	}
 	cmd := exec.Command(s.program, words...)
-	// A race must not go unseen in a process that lives on, nor cost a second at
-	// each end.
-	cmd.Env = append(environment(), "HOME="+s.dir, "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	cmd.Env = harness.Environment(s.dir)
 	log, err := os.OpenFile(p.file(s.dir, ".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the process has its own
+	cmd.Stderr = log
 	events, err := os.OpenFile(p.file(s.dir, ".events"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	r := h.begin(p.name)
 	fmt.Fprintf(log, "---- %s run %d\n", time.Now().Format("15:04:05.000"), r.number)
-	process, err := launch(cmd, h, r, events, log)
+	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(line []byte) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			return // the process was killed in the middle of it
+		}
+		h.see(r, line)
+		fmt.Fprintf(events, "%s %d %s\n", time.Now().Format("15:04:05.000000"), r.number, beginning(line))
+	}})
 	if err != nil {
 		events.Close()
 		return err
 	}
 	go func() {
-		<-process.gone
+		<-process.Gone()
 		events.Close()
 	}()
-	p.process, p.running, p.doomed, p.frozen = process, true, notDoomed, false
+	p.process, p.run, p.running, p.doomed, p.frozen = process, r, true, notDoomed, false
 	return nil
 }
 
-// environment is the harness's own without settings for quicpeer.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "QUICPEER_") || strings.HasPrefix(kv, "XDG_") || strings.HasPrefix(kv, "HOME=")
-	})
+// log is all that the peer has logged.
+func (p *peer) log(dir string) string {
+	b, err := os.ReadFile(p.file(dir, ".log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 // logEnd is the last lines of the peer's log.
-func (p *peer) logEnd(dir string, most int) string {
-	b, err := os.ReadFile(p.file(dir, ".log"))
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-most):], "\n")
-}
-
-// complaint is the beginning of a race report or a panic in the peer's log.
-func (p *peer) complaint(dir string) string {
-	b, err := os.ReadFile(p.file(dir, ".log"))
-	if err != nil {
-		return err.Error()
-	}
-	text := "\n" + string(b)
-	for _, sign := range []string{"\nWARNING: DATA RACE", "\npanic: ", "\nfatal error: "} {
-		if at := strings.Index(text, sign); at >= 0 {
-			lines := strings.SplitN(text[at+1:], "\n", 41)
-			return strings.Join(lines[:min(40, len(lines))], "\n")
-		}
-	}
-	return ""
-}
+func (p *peer) logEnd(dir string, most int) string { return harness.Tail(p.log(dir), most) }

@@ -7,13 +7,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // report prints what has come out, and says whether all was well.
 func (d *driver) report(out io.Writer) (ok bool) {
 	v := d.history.judge()
 	for _, p := range d.peers {
-		if text := p.complaint(d.dir); text != "" {
+		if text := harness.Crash(p.log(d.dir)); text != "" {
 			d.faults = append(d.faults, p.name+" complains:\n"+text)
 		}
 	}
@@ -47,7 +49,7 @@ func (d *driver) report(out io.Writer) (ok bool) {
 	row("cuts of a link", d.done.cuts)
 	row("cuts of all links but one", d.done.reroutes)
 	row("cuts of all links", d.done.isolations)
-	row("sends left out, since nobody could take them", d.done.skipped)
+	row("sends left out, since nobody could take them", d.traffic.skipped)
 	fmt.Fprintf(out, "after the chaos\n  the last was shown %s, and delivered or failed %s\n",
 		since(d.history.over, v.lastShown), since(d.history.over, v.lastEnd))
 	return d.reportFaults(out, v)

@@ -2,28 +2,28 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"quicpeer/scripts/internal/harness"
 )
 
-// TestTorture is the short torture of the program, which has the race detector if
-// this test has it. Each run has another seed, which the report names.
+// TestTorture is the short torture of the program, which has the race detector if this test
+// has it. What it draws by lot is the same each time; make torture draws anew.
 func TestTorture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("lets real processes run for a minute")
 	}
-	readSources(t)
-	info, _ := debug.ReadBuildInfo()
-	race := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	if err := harness.ReadSources(); err != nil {
+		t.Fatal(err)
+	}
+	s := short
+	s.seed = 1
 	var report strings.Builder
-	ok, err := short.play(t.Context(), race, &report)
+	ok, err := s.play(t.Context(), harness.HasRaceDetector(), &report)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,20 +31,6 @@ func TestTorture(t *testing.T) {
 		t.Error(report.String())
 	} else {
 		t.Log(report.String())
-	}
-}
-
-// readSources makes the program's sources inputs of this test, which go test
-// doesn't see being built: else it would take an old result for a changed program.
-func readSources(t *testing.T) {
-	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -95,20 +81,20 @@ func TestDoom(t *testing.T) {
 }
 
 func TestAgenda(t *testing.T) {
-	var d driver
+	var a agenda
 	now := time.Now()
 	var done []int
 	for i, seconds := range []int{3, 1, 2, 9, 1} {
-		d.at(now.Add(time.Duration(seconds)*time.Second), func(time.Time) { done = append(done, i) })
+		a.plan(now.Add(time.Duration(seconds)*time.Second), func(time.Time) { done = append(done, i) })
 	}
-	for _, task := range d.due(now.Add(3 * time.Second)) {
+	for _, task := range a.due(now.Add(3 * time.Second)) {
 		task.do(task.at)
 	}
-	if fmt.Sprint(done, len(d.agenda)) != "[1 4 2 0] 1" {
-		t.Errorf("done %v, and %d are left", done, len(d.agenda))
+	if fmt.Sprint(done, len(a.tasks)) != "[1 4 2 0] 1" {
+		t.Errorf("done %v, and %d are left", done, len(a.tasks))
 	}
-	d.hasten()
-	if len(d.due(time.Now())) != 1 {
+	a.hasten()
+	if len(a.due(time.Now())) != 1 {
 		t.Error("what was hastened is not due")
 	}
 }

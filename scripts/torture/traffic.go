@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -31,69 +32,80 @@ type order struct {
 	Ref  string `json:"ref"`
 }
 
+// traffic has the peers send messages.
+type traffic struct {
+	settings
+	peers   []*peer
+	history *history
+	agenda  *agenda
+	lot     *rand.Rand
+	end     time.Time // nothing is sent later
+	skipped int       // sends that no peer could take
+}
+
 // talk sends a direct message, and plans the next. Sometimes it is a text twice,
 // or many texts one after the other.
-func (d *driver) talk(at time.Time) {
+func (t *traffic) talk(at time.Time) {
 	// As many on average as there are to be, also with those that come in bursts
 	// and twice.
-	mean := float64(d.time) / float64(d.messages) * (1 + float64(burst-1)/burstShare) * (1 + 1.0/twinShare)
-	if next := at.Add(time.Duration(d.traffic.ExpFloat64() * mean)); next.Before(d.end) {
-		d.at(next, d.talk)
+	mean := float64(t.time) / float64(t.messages) * (1 + float64(burst-1)/burstShare) * (1 + 1.0/twinShare)
+	if next := at.Add(time.Duration(t.lot.ExpFloat64() * mean)); next.Before(t.end) {
+		t.agenda.plan(next, t.talk)
 	}
-	from := d.peers[d.traffic.IntN(len(d.peers))]
-	to := d.peers[d.traffic.IntN(len(d.peers))]
-	for !d.canSend(from) || from == to {
-		if !d.canSendAny() {
-			d.done.skipped++
+	from := t.peers[t.lot.IntN(len(t.peers))]
+	to := t.peers[t.lot.IntN(len(t.peers))]
+	for !t.canSend(from) || from == to {
+		if !t.canSendAny() {
+			t.skipped++
 			return
 		}
-		from, to = d.peers[d.traffic.IntN(len(d.peers))], d.peers[d.traffic.IntN(len(d.peers))]
+		from, to = t.peers[t.lot.IntN(len(t.peers))], t.peers[t.lot.IntN(len(t.peers))]
 	}
-	if d.traffic.IntN(burstShare) == 0 {
-		d.burst(from, to)
+	if t.lot.IntN(burstShare) == 0 {
+		t.burst(from, to)
 	} else {
-		d.write(from, to)
+		t.write(from, to)
 	}
 }
 
 // burst sends many messages one after the other, if the peer can send.
-func (d *driver) burst(from, to *peer) {
+func (t *traffic) burst(from, to *peer) {
 	for range burst {
-		if d.canSend(from) {
-			d.write(from, to)
+		if t.canSend(from) {
+			t.write(from, to)
 		}
 	}
 }
 
 // write sends a message, now and then the same text twice.
-func (d *driver) write(from, to *peer) {
-	t := d.body(from, to.name, longestMessage)
-	d.say(from, t)
-	if d.traffic.IntN(twinShare) == 0 {
-		d.say(from, t)
+func (t *traffic) write(from, to *peer) {
+	message := t.body(from, to.name, longestMessage)
+	t.say(from, message)
+	if t.lot.IntN(twinShare) == 0 {
+		t.say(from, message)
 	}
 }
 
 // shout sends a broadcast, and plans the next.
-func (d *driver) shout(at time.Time) {
-	mean := float64(d.time) / float64(d.messages) * broadcastShare
-	if next := at.Add(time.Duration(d.traffic.ExpFloat64() * mean)); next.Before(d.end) {
-		d.at(next, d.shout)
+func (t *traffic) shout(at time.Time) {
+	mean := float64(t.time) / float64(t.messages) * broadcastShare
+	if next := at.Add(time.Duration(t.lot.ExpFloat64() * mean)); next.Before(t.end) {
+		t.agenda.plan(next, t.shout)
 	}
-	if from := d.peers[d.traffic.IntN(len(d.peers))]; d.canSend(from) {
-		d.say(from, d.body(from, everyone, longestBroadcast))
+	if from := t.peers[t.lot.IntN(len(t.peers))]; t.canSend(from) {
+		t.say(from, t.body(from, everyone, longestBroadcast))
 	}
 }
 
 // canSend reports whether a peer runs, has joined, and has read most of what it was
 // given.
-func (d *driver) canSend(p *peer) bool {
-	return p.doomed == notDoomed && d.isReady(p) && len(p.process.input) < mostInput/2
+func (t *traffic) canSend(p *peer) bool {
+	return p.doomed == notDoomed && t.history.isReady(p) && p.process.Unread() < mostInput/2
 }
 
-func (d *driver) canSendAny() bool {
-	for _, p := range d.peers {
-		if d.canSend(p) {
+func (t *traffic) canSendAny() bool {
+	for _, p := range t.peers {
+		if t.canSend(p) {
 			return true
 		}
 	}
@@ -107,28 +119,26 @@ type text struct {
 }
 
 // body makes a new text from one peer to another or to everyone.
-func (d *driver) body(from *peer, to string, longest int) text {
+func (t *traffic) body(from *peer, to string, longest int) text {
 	from.bodies[to]++
 	s := stamp{from.name, to, from.bodies[to]}
-	return text{s, s.body(size(d.traffic, longest), d.traffic)}
+	return text{s, s.body(size(t.lot, longest), t.lot)}
 }
 
-// say gives a peer the command to send a text.
-func (d *driver) say(from *peer, t text) {
+// say gives a peer the command to send a text. One that reads too slowly is spared.
+func (t *traffic) say(from *peer, what text) {
 	from.ordered++
-	o := order{Cmd: "send", To: t.to, Body: t.body, Ref: fmt.Sprintf("%s-%06d", from.name, from.ordered)}
-	if t.to == everyone {
+	o := order{Cmd: "send", To: what.to, Body: what.body, Ref: fmt.Sprintf("%s-%06d", from.name, from.ordered)}
+	if what.to == everyone {
 		o.Cmd, o.To = "broadcast", ""
 	}
 	line, err := json.Marshal(o)
+	if err == nil {
+		err = from.process.Write(append(line, '\n'))
+	}
 	if err != nil {
-		d.faults = append(d.faults, "a command can't be encoded: "+err.Error())
+		t.skipped++
 		return
 	}
-	select {
-	case from.process.input <- append(line, '\n'):
-		d.history.command(&command{ref: o.Ref, stamp: t.stamp, at: time.Now(), run: from.process.run})
-	default:
-		d.done.skipped++
-	}
+	t.history.command(&command{ref: o.Ref, stamp: what.stamp, at: time.Now(), run: from.run})
 }
