@@ -59,7 +59,7 @@ func TestMisspelt(t *testing.T) {
 
 // The events are those of the program, field by field.
 func TestEventsAreThoseOfTheProgram(t *testing.T) {
-	files, err := filepath.Glob("../../*.go")
+	files, err := filepath.Glob("../../internal/jsonl/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,27 +65,35 @@ func run(args []string, stdout *os.File, stderr io.Writer) (status int) {
 		e.show = newShow(stdout)
 	}
 
+	c, whole := e.playAll(files, &report{out: stdout, names: e.names, verbose: *verbose, brief: *live, counts: &counts{}}, *keep)
+	if !whole {
+		return 130
+	}
+	if len(files) > 1 || c.failed > 0 {
+		fmt.Fprintf(stdout, "%d passed, %d failed, %d skipped\n", c.passed, c.failed, c.skipped)
+	}
+	if c.failed > 0 {
+		return 1
+	}
+	return 0
+}
+
+// playAll plays the files; it is not whole if it was interrupted.
+func (e *engine) playAll(files []string, r *report, keep bool) (c counts, whole bool) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	finished := make(chan counts)
 	go func() {
-		r := &report{out: stdout, names: e.names, verbose: *verbose, brief: *live, counts: &counts{}}
 		p := e.params(files)
-		p.TestWork = *keep
+		p.TestWork = keep
 		testscript.RunT(r, p)
 		finished <- *r.counts
 	}()
 	select {
 	case <-interrupted:
 		e.killAll()
-		return 130
-	case c := <-finished:
-		if len(files) > 1 || c.failed > 0 {
-			fmt.Fprintf(stdout, "%d passed, %d failed, %d skipped\n", c.passed, c.failed, c.skipped)
-		}
-		if c.failed > 0 {
-			return 1
-		}
-		return 0
+		return c, false
+	case c = <-finished:
+		return c, true
 	}
 }
