@@ -23,7 +23,7 @@ var (
 	// context ended; as the end of a fresh link it is worth another dial.
 	ErrRefused = errors.New("connection refused: the peer has too many at this moment")
 	// ErrSilent: nothing was heard for the idle time. It is a timeout.
-	ErrSilent error = timeoutError(fmt.Sprintf("the peer is silent for %v", idleTimeout))
+	ErrSilent error = timeoutError(fmt.Sprintf("the peer is silent for %v", pb.IdleTimeout))
 	// ErrRestarted: the peer has restarted and knows nothing of the link.
 	ErrRestarted = errors.New("the peer has restarted")
 	// ErrProtocol: what answers there does not speak our protocol, or this version of it.

@@ -55,6 +55,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"quicpeer/certs"
+	"quicpeer/pb"
 )
 
 // Numbers of QUIC. What is measured is measured with quic-go v0.65.0.
@@ -62,14 +63,6 @@ const (
 	// A handshake takes one round trip; quic-go's default, and long enough for five
 	// retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
 	handshakeTimeout = 5 * time.Second
-	// How long a silent link lives. Not how crashes are found: the overlay looks into
-	// silence after 1.4 s. Long enough for a Wi-Fi change, and for a process that was
-	// frozen to come back over its old links; a guess.
-	idleTimeout = 15 * time.Second
-	// About a third of the 1.4 s after which the overlay takes a link for silent: time
-	// for a lost packet to be repeated, after a probe timeout, and that one again.
-	// Both sides send: each measures the other.
-	keepAlivePeriod = 500 * time.Millisecond
 	// The smallest packet that QUIC allows (RFC 9000, 14), 1228 bytes with the headers of
 	// IPv4 and UDP, 1248 with those of IPv6. With quic-go's 1280 nobody gets through a
 	// tunnel of 1280 behind a router (Tailscale, WireGuard, 6in4). Where there is room for
@@ -194,8 +187,8 @@ func quicConfig() *quic.Config {
 	return &quic.Config{
 		Versions:                       []quic.Version{quic.Version1},
 		HandshakeIdleTimeout:           handshakeTimeout,
-		MaxIdleTimeout:                 idleTimeout,
-		KeepAlivePeriod:                keepAlivePeriod,
+		MaxIdleTimeout:                 pb.IdleTimeout,
+		KeepAlivePeriod:                pb.KeepaliveEvery,
 		InitialPacketSize:              packetSize,
 		MaxIncomingStreams:             maxStreams,
 		MaxIncomingUniStreams:          -1, // none

@@ -34,6 +34,7 @@ var may = map[string][]string{
 
 	"overlay":                    {"overlay/core", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
 	"overlay/core":               {"certs", "pb"},
+	"overlay/coretest":           {"overlay/core", "certs", "pb"},
 	"overlay/core/replay":        {"overlay/core", "pb"},
 	"overlay/messaging/delivery": {"overlay/core", "certs", "pb"},
 	"overlay/messaging/store":    {"certs", "pb"},

@@ -19,15 +19,15 @@ func hour(s settings) []row {
 
 func (s settings) cutFor(n int, d time.Duration, keepalives bool) []row {
 	w := s.network(n, 0)
-	w.oracle = !keepalives
-	before := w.count
+	w.Oracle = !keepalives
+	before := w.counted()
 	apart, together, early, late := w.apart(w.some(n/2), d)
 	rows := []row{
 		within("all tables right after the cut", apart, 6*time.Second, rivalCrash),
 		within("all tables right after the heal", together, 3*time.Second, rivalHeal),
 		info("cut for", "%v", d),
-		info("bytes per peer in all", "%.0f kB", float64(w.count.bytes-before.bytes)/float64(n)/1000),
-		must("still right 5 s later", w.right(), "%d entries wrong", w.wrong(1<<30)),
+		info("bytes per peer in all", "%.0f kB", float64(w.Count.Bytes-before.Bytes)/float64(n)/1000),
+		tables("still right 5 s later", w.Right(), w.Wrong(1<<30)),
 		info("own half shown as lost, at the cut and after the heal", "%d, %d", early, late),
 	}
 	return append(rows, w.oddities()...)
@@ -38,18 +38,18 @@ func half(s settings) []row {
 	n := s.n
 	w := s.network(n, 0)
 	for _, p := range w.some(n / 2) {
-		p.crash()
+		p.Process.Crash()
 	}
-	before := w.count
-	start := w.now
-	took := w.settle(time.Minute)
+	before := w.counted()
+	start := w.Now
+	took := w.Settle(time.Minute)
 	rows := []row{
 		within("all tables right after half has crashed", took, 6*time.Second, rivalCrash),
-		info("bytes per survivor", "%.0f kB", float64(w.count.bytes-before.bytes)/float64(n-n/2)/1000),
+		info("bytes per survivor", "%.0f kB", float64(w.Count.Bytes-before.Bytes)/float64(n-n/2)/1000),
 	}
-	whole := w.until(100*time.Millisecond, time.Minute, func() bool { return w.component() == n-n/2 })
+	whole := w.until(100*time.Millisecond, time.Minute, func() bool { return w.Component() == n-n/2 })
 	rows = append(rows,
-		must("one piece", whole, "%d of %d after %s", w.component(), n-n/2, seconds(w.now-start)),
+		must("one piece", whole, "%d of %d after %s", w.Component(), n-n/2, seconds(w.Now-start)),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
 	)
 	return append(rows, w.oddities()...)
@@ -68,33 +68,33 @@ func restart(s settings) []row {
 	}
 	var plan []turn
 	for i, p := range w.some(n / 2) {
-		at := w.now + w.between(0, within10)
+		at := w.Now + w.Between(0, within10)
 		if i%2 == 0 {
-			p.epoch = 1000
+			p.Epoch = 1000
 		}
-		plan = append(plan, turn{at, p, false}, turn{at + w.between(100*time.Millisecond, 4*time.Second), p, true})
+		plan = append(plan, turn{at, p, false}, turn{at + w.Between(100*time.Millisecond, 4*time.Second), p, true})
 	}
 	slices.SortStableFunc(plan, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
 	for _, t := range plan {
-		w.run(t.at - w.now)
+		w.Run(t.at - w.Now)
 		if t.start {
-			t.peer.join(w.someone(), w.someone(), w.someone())
+			enter(t.peer, w.someone(), w.someone(), w.someone())
 		} else {
-			t.peer.crash()
+			t.peer.Process.Crash()
 		}
 	}
-	before, start := w.count, w.now
+	before, start := w.counted(), w.Now
 	took := never // events don't say which run they mean; the tables do
-	if w.until(50*time.Millisecond, time.Minute, func() bool { return w.right() && w.agree() }) {
-		took = w.now - start
+	if w.until(50*time.Millisecond, time.Minute, func() bool { return w.Right() && w.agree() }) {
+		took = w.Now - start
 	}
-	w.run(10 * time.Second)
+	w.Run(10 * time.Second)
 	rows := []row{
 		within("all tables right after the last restart", took, 15*time.Second, rivalRestart),
-		info("bytes per peer", "%.0f kB", float64(w.count.bytes)/float64(n)/1000),
+		info("bytes per peer", "%.0f kB", float64(w.Count.Bytes)/float64(n)/1000),
 		info("living peers shown as lost, until then and later", "%d, %d", before.falseLost, w.count.falseLost-before.falseLost),
 		info("refutations", "%d", w.count.refuted),
-		must("still right 10 s later", w.right(), "%d entries wrong", w.wrong(1<<30)),
+		tables("still right 10 s later", w.Right(), w.Wrong(1<<30)),
 	}
 	return append(rows, w.oddities()...)
 }

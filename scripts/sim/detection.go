@@ -13,12 +13,12 @@ func crash(s settings) []row {
 		victim := w.someone()
 		watch := w.watchMarks(victim, 20)
 		a, b := w.gone(victim, 30*time.Second, func() {
-			victim.crash()
+			victim.Process.Crash()
 			watch()
 		})
 		first, last = append(first, a), append(last, b)
 		marked = append(marked, w.marked)
-		w.run(w.between(2*time.Second, 5*time.Second))
+		w.Run(w.Between(2*time.Second, 5*time.Second))
 	}
 	rows := []row{
 		within("crash known by all, median", last.percentile(0.5), 2200*time.Millisecond, rivalCrash),
@@ -43,27 +43,27 @@ func (w *world) watchMarks(victim *peer, observers int) (start func()) {
 	}
 	w.marked = never
 	return func() {
-		begun := w.now
+		begun := w.Now
 		w.each = func() bool {
-			for len(list) > 0 && list[0].marks(victim) {
+			for len(list) > 0 && marks(list[0], victim) {
 				list = list[1:]
 			}
 			if len(list) > 0 {
 				return false
 			}
-			w.marked = w.now - begun
+			w.marked = w.Now - begun
 			return true
 		}
 	}
 }
 
 // marks says whether the peer's table has the other as suspect, or not at all.
-func (p *peer) marks(other *peer) bool {
-	if p.core == nil || !p.there.has(other.index) {
+func marks(p, other *peer) bool {
+	if p.Process == nil || !p.Process.Shows(other) {
 		return true
 	}
-	for _, row := range p.core.Peers() {
-		if row.ID == other.id {
+	for _, row := range p.Process.Core.Peers() {
+		if row.ID == other.ID {
 			return row.Suspect
 		}
 	}
@@ -75,15 +75,15 @@ func falseLost(s settings) []row {
 	n := s.n
 	w := s.network(n, lossy)
 	d := time.Duration(pick(s, 0.05, s.hours) * float64(time.Hour))
-	w.run(d)
+	w.Run(d)
 	hours := d.Hours() * float64(n)
 	rows := []row{
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
 		info("node-hours", "%.0f", hours),
 		info("accusations, refutations", "%d, %d", w.count.accused, w.count.refuted),
-		info("dials per node-hour", "%.1f", float64(w.count.dials)/hours),
-		info("control bytes per peer, keepalives apart", "%.2f kB/s", perPeer(w.count.bytes, d, n)/1000),
-		info("keepalives per peer", "%.1f packets/s", perPeer(w.count.pings, d, n)),
+		info("dials per node-hour", "%.1f", float64(w.Count.Dials)/hours),
+		info("control bytes per peer, keepalives apart", "%.2f kB/s", perPeer(w.Count.Bytes, d, n)/1000),
+		info("keepalives per peer", "%.1f packets/s", perPeer(w.Count.Pings, d, n)),
 	}
 	return append(rows, w.oddities()...)
 }

@@ -52,7 +52,7 @@ func (s settings) grow(n int) grown {
 		return *s.largest
 	}
 	w := s.world(0)
-	w.oracle = n > 3000
+	w.Oracle = n > 3000
 	w.load(n)
 	w.rest()
 	// Tables are compared about once a minute: a longer look at the smaller networks.
@@ -62,34 +62,34 @@ func (s settings) grow(n int) grown {
 
 // measure looks at a network at rest for so long, and then has so many peers join and crash.
 func (w *world) measure(repeats int, d time.Duration) grown {
-	n := len(w.alive())
+	n := len(w.Living())
 	g := grown{n: n}
-	before := w.count
-	w.timed = true
-	w.run(d)
-	w.timed = false
-	c := w.count
-	g.idle = perPeer(c.bytes-before.bytes, d, n) / 1000
-	g.tick = (c.ticking - before.ticking) / time.Duration(max(1, c.ticks-before.ticks))
-	g.ticks, g.reads = perPeer(c.ticks-before.ticks, d, n), perPeer(c.received-before.received, d, n)
+	before := w.counted()
+	w.Timed = true
+	w.Run(d)
+	w.Timed = false
+	c := w.counted()
+	g.idle = perPeer(c.Bytes-before.Bytes, d, n) / 1000
+	g.tick = (c.Ticking - before.Ticking) / time.Duration(max(1, c.Ticks-before.Ticks))
+	g.ticks, g.reads = perPeer(c.Ticks-before.Ticks, d, n), perPeer(c.Received-before.Received, d, n)
 
 	var joins, crashes times
-	before = w.count
-	w.timed = true
+	before = w.counted()
+	w.Timed = true
 	for range repeats {
 		each, _, _ := w.arrival(20 * time.Second)
 		joins = append(joins, each.max())
-		w.run(time.Second)
+		w.Run(time.Second)
 	}
-	w.timed = false
-	c = w.count
+	w.Timed = false
+	c = w.counted()
 	g.flood = float64(c.byContent[2]-before.byContent[2]) / float64(n*repeats)
-	g.frame = (c.receiving - before.receiving) / time.Duration(max(1, c.received-before.received))
+	g.frame = (c.Receiving - before.Receiving) / time.Duration(max(1, c.Received-before.Received))
 	for range repeats {
 		victim := w.someone()
-		_, last := w.gone(victim, 30*time.Second, victim.crash)
+		_, last := w.gone(victim, 30*time.Second, victim.Process.Crash)
 		crashes = append(crashes, last)
-		w.run(time.Second)
+		w.Run(time.Second)
 	}
 	g.join, g.crash = joins.percentile(0.5), crashes.percentile(0.5)
 	return g

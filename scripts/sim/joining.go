@@ -14,7 +14,7 @@ func (s settings) joins(loss float64, bar time.Duration, what, rival string) []r
 	for range pick(s, 5, 30) {
 		e, d, r := w.arrival(20 * time.Second)
 		each, dials, readies = append(each, e...), append(dials, d), append(readies, r)
-		w.run(w.between(time.Second, 2*time.Second))
+		w.Run(w.Between(time.Second, 2*time.Second))
 	}
 	rows := []row{
 		within("join known, 99th percentile of pairs, "+what, each.percentile(0.99), bar, rival),
@@ -33,22 +33,22 @@ func churn(s settings) []row {
 	n := s.n
 	w := s.network(n, 0)
 	d := pick(s, time.Minute, 10*time.Minute)
-	before := w.count
+	before := w.counted()
 	ended := w.replace(d, time.Hour, 0)
 	rate := func(bytes int64) float64 { return perPeer(bytes, d, n) / 1000 }
 	rows := []row{
 		atMost("announcements per peer at sessions of an hour", rate(w.count.byContent[2]-before.byContent[2]), 1.6, "kB/s", rivalBytes),
-		info("all control bytes per peer", "%.2f kB/s", rate(w.count.bytes-before.bytes)),
+		info("all control bytes per peer", "%.2f kB/s", rate(w.Count.Bytes-before.Bytes)),
 	}
 	for i, name := range contents {
 		if x := w.count.byContent[i] - before.byContent[i]; x > 0 {
 			rows = append(rows, info("of these "+name, "%.3f kB/s", rate(x)))
 		}
 	}
-	ok := w.settle(10*time.Second) < never
+	ok := w.Settle(10*time.Second) < never
 	rows = append(rows,
 		info("sessions ended", "%d in %v", ended, d),
-		must("all tables right in the end", ok, "%d entries wrong", w.wrong(1<<30)),
+		tables("all tables right in the end", ok, w.Wrong(1<<30)),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
 	)
 	return append(rows, w.oddities()...)
@@ -58,17 +58,17 @@ func churn(s settings) []row {
 func degrees(s settings) []row {
 	w := s.network(pick(s, 100, 500), 0)
 	w.replace(pick(s, time.Minute, 5*time.Minute), 10*time.Minute, 1.0/3)
-	ok := w.settle(20*time.Second) < never
-	w.run(30 * time.Second)
+	ok := w.Settle(20*time.Second) < never
+	w.Run(30 * time.Second)
 	least, mean, most := w.degrees()
-	grown := s.grownDegree(len(w.alive()))
+	grown := s.grownDegree(len(w.Living()))
 	rows := []row{
 		must("mean degree is 8 to 10", mean >= 8 && mean <= 10, "%.2f", mean),
 		atMost("greatest degree", float64(most), 12, "", ""),
 		info("least degree", "%d", least),
 		info("mean degree of a network grown one by one", "%.2f", grown),
-		must("one piece", w.component() == len(w.alive()), "%d of %d", w.component(), len(w.alive())),
-		must("all tables right in the end", ok, "%d entries wrong", w.wrong(1<<30)),
+		must("one piece", w.Component() == len(w.Living()), "%d of %d", w.Component(), len(w.Living())),
+		tables("all tables right in the end", ok, w.Wrong(1<<30)),
 	}
 	return append(rows, w.oddities()...)
 }
@@ -78,11 +78,11 @@ func degrees(s settings) []row {
 func (s settings) grownDegree(n int) float64 {
 	w := s.world(0)
 	w.load(2)
-	for len(w.peers) < n {
-		w.run(50 * time.Millisecond)
-		w.addPeer().join(w.someone())
+	for len(w.Machines) < n {
+		w.Run(50 * time.Millisecond)
+		enter(w.addPeer(), w.someone())
 	}
-	w.run(10 * time.Second)
+	w.Run(10 * time.Second)
 	_, mean, _ := w.degrees()
 	return mean
 }

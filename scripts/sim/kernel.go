@@ -7,11 +7,16 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"quicpeer/overlay/coretest"
 )
 
 // What 100,000 peers would see, without their cores: full tables of that size, 10^10
 // entries, fit into no machine. What matters there are two mechanisms that need no table
 // of who knows what: the flood of one announcement, and the comparison of two tables.
+
+// grain is the step of the time of a flood.
+const grain = 100 * time.Microsecond
 
 const (
 	kernelPeers = 100_000
@@ -100,9 +105,9 @@ type flooded struct {
 // copy to all neighbours but the one it came from. Packets that are lost come later, as in world.
 func (g *graph) flood(loss float64, seed, number uint64) flooded {
 	rng := rand.New(rand.NewPCG(seed, 3+number))
-	net := world{loss: loss, rng: rng}
+	net := coretest.World{Loss: loss, Rand: rng}
 	n := g.size()
-	seen := make(set, n/64+1)
+	seen := make(coretest.Set, n/64+1)
 	type copied struct{ to, from, next int32 }
 	var arena []copied
 	var ring [1 << 15]int32 // 3 s of grains; a packet that is later was lost six times
@@ -122,10 +127,10 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 		for i := ring[at]; i >= 0; i = ring[at] {
 			c := arena[i]
 			ring[at] = c.next
-			if seen.has(c.to) {
+			if seen.Has(c.to) {
 				continue
 			}
-			seen.add(c.to)
+			seen.Add(c.to)
 			known++
 			now := time.Duration(at) * grain
 			f.last = now
@@ -134,8 +139,8 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 			}
 			for _, to := range g.to[g.from[c.to]:g.from[c.to+1]] {
 				if to != c.from {
-					oneWay := latency(seed, c.to, to)
-					send(at+int((net.travel(oneWay, pto(oneWay), 1)+grain-1)/grain), to, c.to)
+					oneWay := coretest.Latency(seed, c.to, to)
+					send(at+int((net.Travel(oneWay)+grain-1)/grain), to, c.to)
 				}
 			}
 		}
@@ -158,7 +163,7 @@ func compare(n, differ int, seed uint64) merged {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	of := min(max(1<<bits.Len(uint(n)/16), 64), 4096)
 	bucket := func(i uint64) uint64 {
-		return mix(binary.LittleEndian.Uint64(seedOf(seed, i))) >> (64 - bits.Len(uint(of-1)))
+		return coretest.Mix(binary.LittleEndian.Uint64(seedOf(seed, i))) >> (64 - bits.Len(uint(of-1)))
 	}
 	differs := make([]bool, of)
 	for range differ {

@@ -16,11 +16,11 @@ func large(s settings) []row {
 	start := time.Now()
 	n := pick(s, 300, 10*s.n)
 	w := s.world(0)
-	w.oracle = true
+	w.Oracle = true
 	w.load(n)
 	rested := w.rest()
 	setup := time.Since(start)
-	rows := []row{must(fmt.Sprintf("%d peers at rest", n), rested, "%s of simulated time", seconds(w.now))}
+	rows := []row{must(fmt.Sprintf("%d peers at rest", n), rested, "%s of simulated time", seconds(w.Now))}
 
 	times := func(measure string, began time.Time) {
 		fmt.Fprintf(s.log, "large: %s: %.1f s\n", measure, time.Since(began).Seconds())
@@ -36,26 +36,26 @@ func large(s settings) []row {
 	each, _, ready := w.arrival(30 * time.Second)
 	rows = append(rows, within("join known by all", each.max(), 2*time.Second, ""), info("newcomer ready", "%s", seconds(ready)))
 	leaver := w.someone()
-	_, last := w.gone(leaver, 10*time.Second, leaver.leave)
+	_, last := w.gone(leaver, 10*time.Second, leaver.Process.Leave)
 	rows = append(rows, within("leave known by all", last, 2*time.Second, ""))
 	times("a join and a leave", began)
 
 	began = time.Now()
 	for _, p := range w.some(n / 100) {
-		p.crash()
+		p.Process.Crash()
 	}
-	rows = append(rows, within("all tables right after 1 % has crashed", w.settle(time.Minute), 6*time.Second, rivalCrashLarge))
+	rows = append(rows, within("all tables right after 1 % has crashed", w.Settle(time.Minute), 6*time.Second, rivalCrashLarge))
 	times("the crashes", began)
 
 	began = time.Now()
 	few := w.some(n / 100)
-	w.cut(w.sides(few))
-	cutAt := w.now
+	w.Cut(w.sides(few))
+	cutAt := w.Now
 	apart := w.settleOn(0, 30*time.Second)
-	w.run(cutAt + 30*time.Second - w.now)
-	small := w.wrongOn(1, 1<<30)
-	w.heal()
-	together := w.settle(time.Minute)
+	w.Run(cutAt + 30*time.Second - w.Now)
+	small := w.WrongOn(1, 1<<30)
+	w.Heal()
+	together := w.Settle(time.Minute)
 	rows = append(rows,
 		within("99 % right after 1 % is cut off", apart, 6*time.Second, rivalCrashLarge),
 		info("entries wrong at the 1 %, 30 s later", "%d of %d", small, len(few)*(n-1)),

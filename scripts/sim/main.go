@@ -9,29 +9,12 @@
 //
 // # How it works
 //
-// It is a discrete-event simulation. Nothing waits: there is a queue of events
-// (queue.go), and time is the time of the event at hand. One generator of random numbers serves the
-// network and each peer has its own, all from one seed, no map is ever ranged
-// over, and there are no goroutines within a network. So the same seed gives the same run to
-// the last byte, and whatever goes wrong can be looked at again by its seed.
-//
-// A machine (peer.go) runs the driver's part for its core: it hands over connections, frames
-// and time, and does what the core wants. Between machines lies a model of QUIC:
-//
-//   - Latency, one way, is 5 to 50 ms, by a hash of the pair (world.go).
-//   - Each packet is lost with the probability of the scenario. A frame is one packet for
-//     each 1200 bytes; what is lost comes one probe timeout later, the next time after
-//     twice that, and nothing overtakes it on its link (link.go).
-//   - A connection stands after one round trip. Who does not answer a dial lets it run into
-//     its timeout. A process that dies is not noticed: its links fall silent.
-//   - Keepalives are sent, lost, repeated and acknowledged as by quic-go (keepalive.go).
-//   - A restarted process answers packets to its forerunner by a stateless reset.
-//
-// What it leaves out: bandwidth and queues, processing time but for the judging
-// of signatures in bulk, changing latency, loss in bursts, NATs, and direct messages.
+// The network, and how the cores in it are driven, are those of quicpeer/overlay/coretest,
+// where it says what is modelled and what is left out. The same seed gives the same run
+// to the last byte.
 //
 // "All tables are right" means that each living peer's events show exactly the other living
-// peers (watch.go). Each scenario prints its figures beside a bar, the most that the design allows; the
+// peers. Each scenario prints its figures beside a bar, the most that the design allows; the
 // exit status is 1 if one is missed. Beside them stands what hashicorp/memberlist does
 // with its defaults for a LAN, as far as it is known (rivals.go).
 //
@@ -85,23 +68,18 @@ func main() {
 		s.n = pick(s, 100, 1000)
 	}
 	debug.SetMemoryLimit(memoryLimit)
-	ok, err := run(s, os.Stdout)
+	list, err := chosen(s.only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(2)
 	}
-	if !ok {
+	if !print(os.Stdout, s.seed, s.run(list)) {
 		os.Exit(1)
 	}
 }
 
-// run runs the scenarios and prints their figures. It returns false if one is missed.
-func run(s settings, out io.Writer) (ok bool, err error) {
-	list, err := chosen(s.only)
-	if err != nil {
-		return false, err
-	}
-	fmt.Fprintf(out, "seed %d, one-way latency %v to %v\n", s.seed, leastLatency, mostLatency)
+// run runs scenarios and returns their figures.
+func (s settings) run(list []scenario) []row {
 	s.largest = new(grown)
 	results := make([][]row, len(list))
 	// Two networks at once, each on one processor, the longest first; then those that
@@ -132,7 +110,7 @@ func run(s settings, out io.Writer) (ok bool, err error) {
 		debug.FreeOSMemory()
 		results[i] = s.play(list[i])
 	}
-	return print(out, slices.Concat(results...)), nil
+	return slices.Concat(results...)
 }
 
 // play runs one scenario.

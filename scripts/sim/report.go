@@ -6,6 +6,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"quicpeer/overlay/coretest"
 )
 
 // row is a line of the table of figures.
@@ -15,6 +17,7 @@ type row struct {
 	bar      string // empty: the figure is for information
 	figure   string
 	missed   bool
+	tables   bool   // it says whether all tables are right
 	rival    string // memberlist's
 }
 
@@ -42,6 +45,13 @@ func must(measure string, ok bool, format string, args ...any) row {
 	return row{measure: measure, figure: fmt.Sprintf(format, args...), bar: "yes", missed: !ok}
 }
 
+// tables is whether all are right, and how many entries are not.
+func tables(measure string, ok bool, wrong int) row {
+	r := must(measure, ok, "%d entries wrong", wrong)
+	r.tables = true
+	return r
+}
+
 func seconds(d time.Duration) string {
 	switch {
 	case d >= never:
@@ -64,7 +74,8 @@ func number(x float64, unit string) string {
 }
 
 // print writes the table and returns false if a bar is missed.
-func print(out io.Writer, rows []row) (ok bool) {
+func print(out io.Writer, seed uint64, rows []row) (ok bool) {
+	fmt.Fprintf(out, "seed %d, one-way latency %v to %v\n", seed, coretest.LeastLatency, coretest.MostLatency)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "scenario\tmeasure\tbar\tfigure\t\tmemberlist")
 	ok = true
@@ -107,7 +118,7 @@ func (w *world) oddities() []row {
 	var rows []row
 	for i, text := range w.count.first {
 		if i == 5 {
-			rows = append(rows, info("odd", "... (seed %d)", w.seed))
+			rows = append(rows, info("odd", "... (seed %d)", w.Seed))
 			break
 		}
 		rows = append(rows, info("odd", "%s", text))

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"quicpeer/overlay/coretest"
+)
 
 // rough has the calamities happen while packets are lost as well, in a network of
 // half the usual size: half of it crashes, a cut and its heal, fast churn.
@@ -8,9 +12,9 @@ func rough(s settings) []row {
 	n := s.n / 2
 	w := s.network(n, lossy)
 	for _, p := range w.some(n / 2) {
-		p.crash()
+		p.Process.Crash()
 	}
-	rows := []row{within("20 % loss, half crashes: all tables right", w.settle(time.Minute), 8*time.Second, rivalCrash)}
+	rows := []row{within("20 % loss, half crashes: all tables right", w.Settle(time.Minute), 8*time.Second, rivalCrash)}
 	lost := w.count.falseLost
 
 	w = s.network(n, lossy)
@@ -24,7 +28,7 @@ func rough(s settings) []row {
 	w = s.network(n, lossy)
 	ended := w.replace(2*time.Minute, 4*time.Minute, 0.5)
 	rows = append(rows,
-		within("20 % loss, fast churn: all tables right after the last", w.settle(time.Minute), 4*time.Second, ""),
+		within("20 % loss, fast churn: all tables right after the last", w.Settle(time.Minute), 4*time.Second, ""),
 		info("sessions ended, half of them by a crash", "%d", ended),
 		atMost("living peers shown as lost, but for the heal", float64(lost+w.count.falseLost), 0, "", ""),
 	)
@@ -38,17 +42,17 @@ func minority(s settings) []row {
 	w := s.network(n, 0)
 	few := w.some(n / 10)
 	sides := w.sides(few)
-	w.cut(sides)
-	began := w.now
+	w.Cut(sides)
+	began := w.Now
 	most := w.settleOn(0, 30*time.Second)
 	fewRight := never
-	if w.until(50*time.Millisecond, 2*time.Minute, func() bool { return w.wrongOn(1, 1) == 0 }) {
-		fewRight = w.now - began
+	if w.until(50*time.Millisecond, 2*time.Minute, func() bool { return w.WrongOn(1, 1) == 0 }) {
+		fewRight = w.Now - began
 	}
-	wrong := w.wrongOn(1, 1<<30)
-	w.run(max(0, began+2*time.Minute-w.now))
-	w.heal()
-	together := w.settle(time.Minute)
+	wrong := w.WrongOn(1, 1<<30)
+	w.Run(max(0, began+2*time.Minute-w.Now))
+	w.Heal()
+	together := w.Settle(time.Minute)
 	rows := []row{
 		within("nine tenths right after a tenth is cut off", most, 6*time.Second, rivalCrash),
 		within("the tenth right", fewRight, 40*time.Second, rivalCrash),
@@ -61,12 +65,12 @@ func minority(s settings) []row {
 
 // sides puts these peers on the far side of a cut.
 func (w *world) sides(far []*peer) func(i int) uint8 {
-	var there set
+	var there coretest.Set
 	for _, p := range far {
-		there.add(p.index)
+		there.Add(p.Index)
 	}
 	return func(i int) uint8 {
-		if there.has(int32(i)) {
+		if there.Has(int32(i)) {
 			return 1
 		}
 		return 0
@@ -78,13 +82,13 @@ func (w *world) sides(far []*peer) func(i int) uint8 {
 func (w *world) apart(far []*peer, d time.Duration) (cut, healed time.Duration, early, late int64) {
 	lost := func() int64 { return w.count.falseLost + w.count.cutLost }
 	start := lost()
-	began := w.now
-	w.cut(w.sides(far))
-	cut = w.settle(min(d, time.Minute))
-	w.run(max(0, began+d-w.now))
+	began := w.Now
+	w.Cut(w.sides(far))
+	cut = w.Settle(min(d, time.Minute))
+	w.Run(max(0, began+d-w.Now))
 	early = lost() - start
-	w.heal()
-	healed = w.settle(time.Minute)
-	w.run(5 * time.Second)
+	w.Heal()
+	healed = w.Settle(time.Minute)
+	w.Run(5 * time.Second)
 	return cut, healed, early, lost() - start - early
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/coretest"
 )
 
 // scenario is something that happens to a network, and what is measured of it.
@@ -70,9 +71,7 @@ const warmUp = time.Minute
 
 // world makes a network without machines.
 func (s settings) world(loss float64) *world {
-	w := newWorld(s.seed, loss)
-	w.follow = certs.ID(s.follow)
-	return w
+	return newWorld(s.seed, loss, certs.ID(s.follow))
 }
 
 // network makes one whose peers have found their neighbours and are at rest.
@@ -85,21 +84,21 @@ func (s settings) network(n int, loss float64) *world {
 
 // rest lets a network find its neighbours and come to rest.
 func (w *world) rest() bool {
-	w.run(5 * time.Second)
-	enough := min(5, len(w.alive())-1)
+	w.Run(5 * time.Second)
+	enough := min(5, len(w.Living())-1)
 	ok := w.until(time.Second, warmUp, func() bool {
 		least, _, _ := w.degrees()
-		return least >= enough && w.right()
+		return least >= enough && w.Right()
 	})
-	w.run(2 * time.Second)
-	w.count = counters{first: w.count.first}
+	w.Run(2 * time.Second)
+	w.count, w.Count = counters{first: w.count.first}, coretest.Counters{}
 	return ok
 }
 
 // someone is a random peer that lives.
 func (w *world) someone() *peer {
 	for {
-		if p := w.peers[w.rng.IntN(len(w.peers))]; p.living() && p.isReady {
+		if p := w.Machines[w.Rand.IntN(len(w.Machines))]; p.Process.Living() && p.Process.IsReady {
 			return p
 		}
 	}
@@ -107,29 +106,32 @@ func (w *world) someone() *peer {
 
 // some are n random peers that live, in random order.
 func (w *world) some(n int) []*peer {
-	list := w.alive()
-	w.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	var list []*peer
+	for _, p := range w.Living() {
+		list = append(list, p.Machine)
+	}
+	w.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list[:min(n, len(list))]
 }
 
 // gone has the peer go by end, and says when the first and the last of the others
 // showed it as gone.
 func (w *world) gone(p *peer, limit time.Duration, end func()) (first, last time.Duration) {
-	start, left := w.now, 0
+	start, left := w.Now, 0
 	first, last = never, never
-	for _, o := range w.peers {
-		if o != p && o.living() && o.there.has(p.index) {
+	for _, o := range w.Machines {
+		if o != p && o.Process.Living() && o.Process.Shows(p) {
 			left++
 		}
 	}
 	w.saw = func(observer, subject *peer, joined bool) {
-		if subject != p || joined || !observer.living() {
+		if subject != p || joined || !observer.Process.Living() {
 			return
 		}
 		left--
-		first = min(first, w.now-start)
+		first = min(first, w.Now-start)
 		if left == 0 {
-			last = w.now - start
+			last = w.Now - start
 		}
 	}
 	end()
@@ -143,30 +145,30 @@ func (w *world) gone(p *peer, limit time.Duration, end func()) (first, last time
 // dial, and how long until the newcomer was ready.
 func (w *world) arrival(limit time.Duration) (each times, fromDial, ready time.Duration) {
 	door, p := w.someone(), w.addPeer()
-	left, start := len(w.alive()), w.now
+	left, start := len(w.Living()), w.Now
 	fromDial = never
 	w.saw = func(_, subject *peer, joined bool) {
 		if subject != p || !joined {
 			return
 		}
 		left--
-		each = append(each, w.now)
+		each = append(each, w.Now)
 		if left == 0 {
-			fromDial = w.now - start
+			fromDial = w.Now - start
 		}
 	}
-	p.join(door)
-	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 && p.isReady })
+	enter(p, door)
+	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 && p.Process.IsReady })
 	w.saw = nil
 	for i := range each {
-		each[i] -= p.letIn
+		each[i] -= p.Process.LetIn
 	}
 	if left > 0 {
 		each = append(each, never)
 	}
 	ready = never
-	if p.isReady {
-		ready = p.readyAt - p.started
+	if p.Process.IsReady {
+		ready = p.Process.Ready - p.Process.Started
 	}
 	return each, fromDial, ready
 }
@@ -174,22 +176,22 @@ func (w *world) arrival(limit time.Duration) (each times, fromDial, ready time.D
 // replace has the network churn for a time: sessions are exponential with this
 // mean, and for each peer that ends another comes. A share of them crash.
 func (w *world) replace(d, session time.Duration, crashing float64) (ended int) {
-	until := w.now + d
-	n := float64(len(w.alive()))
+	until := w.Now + d
+	n := float64(len(w.Living()))
 	for {
-		pause := time.Duration(w.rng.ExpFloat64() * float64(session) / n)
-		if w.now+pause >= until {
-			w.run(until - w.now)
+		pause := time.Duration(w.Rand.ExpFloat64() * float64(session) / n)
+		if w.Now+pause >= until {
+			w.Run(until - w.Now)
 			return ended
 		}
-		w.run(pause)
+		w.Run(pause)
 		p := w.someone()
-		if w.rng.Float64() < crashing {
-			p.crash()
+		if w.Rand.Float64() < crashing {
+			p.Process.Crash()
 		} else {
-			p.leave()
+			p.Process.Leave()
 		}
-		w.addPeer().join(w.someone(), w.someone())
+		enter(w.addPeer(), w.someone(), w.someone())
 		ended++
 	}
 }

@@ -1,44 +1,31 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
+	"os"
+	"slices"
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
 )
 
-// Latency of a pair of machines, one way: that of the study in which the
-// protocol's constants were chosen. A guess at machines of one continent.
-const (
-	leastLatency = 5 * time.Millisecond
-	mostLatency  = 50 * time.Millisecond
-)
+// never is a time that does not come.
+const never = coretest.Never
 
-// world is a network of machines and the time in it.
+// firstEpoch is that of a peer's first run: milliseconds of some day of 2026.
+const firstEpoch = 1_790_000_000_000
+
+type peer = coretest.Machine
+
+// world is a simulated network, and what is counted of it.
 type world struct {
-	seed  uint64
-	rng   *rand.Rand // the network's; each peer has its own
-	now   time.Duration
-	queue queue
-	peers []*peer
-	where map[string]*peer // by address
-	loss  float64          // of a packet
-
-	// oracle spares the work of keepalives: a link is heard while its other end
-	// lives and can be reached.
-	oracle bool
-	// timed measures the time that cores take.
-	timed bool
-
-	memory   *memory
-	count    counters
-	trace    uint64        // a hash over all that was sent and shown
-	follow   certs.ID      // whose story is printed; empty: nobody's
-	lastSeen time.Duration // the last event of any peer
-	doubted  []*peer       // see judgeDoubted
+	*coretest.World
+	count counters
 	// saw, if set, is told of each event of a living peer.
 	saw func(observer, subject *peer, joined bool)
 	// each, if set, is asked each 50 ms of a wait, until it says that it has seen enough.
@@ -46,206 +33,187 @@ type world struct {
 	marked time.Duration // see watchMarks
 }
 
-// counters are what is added up while time passes.
+// counters are what is added up while time passes, beside what the network counts itself.
 type counters struct {
-	frames     int64
-	bytes      int64                // of frames; keepalives apart
-	byContent  [len(contents)]int64 // of these, see contentOf
-	pings      int64                // packets of keepalives
-	dials      int64
-	falseLost  int64 // living peers, that could be reached, were shown as lost
-	cutLost    int64 // the same, by peers on the far side of a cut
-	refuted    int64 // accusations that their subject has answered
-	accused    int64 // a peer has said of another that it is lost
+	coretest.Counters
+	byContent  [len(contents)]int64 // bytes of frames, see contents
+	falseLost  int64                // living peers, that could be reached, were shown as lost
+	cutLost    int64                // the same, by peers on the far side of a cut
+	refuted    int64                // accusations that their subject has answered
+	accused    int64                // a peer has said of another that it is lost
 	violations int64
-	errors     int64
-	received   int64         // frames
-	receiving  time.Duration // that cores took for them
-	ticks      int64
-	ticking    time.Duration
 	first      []string // the first oddities, for people
 }
 
-// newWorld makes a network without machines.
-func newWorld(seed uint64, loss float64) *world {
-	return &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), queue: newQueue(),
-		where: make(map[string]*peer), loss: loss, memory: newMemory(),
-	}
-}
-
-// run lets so much time pass.
-func (w *world) run(d time.Duration) {
-	until := w.now + d
-	for {
-		e, now, ok := w.queue.pop(until)
-		if !ok {
-			break
-		}
-		w.now = now
-		w.happen(&e)
-	}
-	w.now = until
-}
-
-// happen does what an event is.
-func (w *world) happen(e *event) {
-	switch e.kind {
-	case happensTick:
-		if e.life == e.peer.life && e.at == e.peer.tickAt {
-			e.peer.tick()
-		}
-	case happensArrival:
-		e.end.arrive(e.parcel)
-	case happensRelease:
-		e.end.release()
-	case happensAttempt:
-		e.dial.attempt()
-	case happensDialFail:
-		if e.life == e.peer.life {
-			e.peer.dialFailed(e.dial, e.dial.self)
-		}
-	case happensClosed:
-		e.end.finish(false, "closed")
-	case happensExit:
-		if e.life == e.peer.life {
-			e.peer.lookToExit()
-		}
-	case happensVerdict:
-		if e.life == e.peer.life {
-			e.peer.answer(e.verify)
-		}
-	}
-}
-
-// until lets time pass until ok, which is asked each step, and gives up after limit.
-func (w *world) until(step, limit time.Duration, ok func() bool) bool {
-	end, look := w.now+limit, w.now
-	for !ok() {
-		if w.now >= end {
-			return false
-		}
-		w.run(step)
-		if w.each != nil && w.now >= look {
-			look += 50 * time.Millisecond
-			if w.each() {
-				w.each = nil
+// newWorld makes a network without machines. If follow is not empty, it tells the story
+// of the peer of that name.
+func newWorld(seed uint64, loss float64, follow certs.ID) *world {
+	w := &world{}
+	w.World = coretest.NewWorld(seed, loss, coretest.Hooks{
+		Odd: func(format string, args ...any) {
+			w.count.violations++
+			w.odd(format, args...)
+		},
+		Shown: w.shown, Lost: w.lost, Noted: w.noted,
+		Sent: func(e *coretest.End, m *pb.PeerMessage, bytes int) {
+			w.count.byContent[content[m.GetType()]] += int64(bytes)
+			if follow != "" && e.Process.ID == follow {
+				w.Story(e.Process.Machine, "sends", e.Other.Process.ID, contents[content[m.GetType()]], bytes)
+			}
+		},
+		Ended: func(p *coretest.Process) { w.odd("%s ends: %v", p.ID, p.Err) },
+	})
+	if follow != "" {
+		w.Story = func(who *peer, what string, args ...any) {
+			if who.ID == follow || slices.ContainsFunc(args, func(a any) bool { return isAbout(a, follow) }) {
+				fmt.Fprintf(os.Stderr, "%10.4f %s %s %v\n", w.Now.Seconds(), who.ID, what, args)
 			}
 		}
 	}
-	return true
+	return w
 }
 
-// mix scatters the bits of x (the finalizer of SplitMix64).
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// latency is that of a pair, the same in both directions. It is computed, not stored:
-// 10,000 machines have 50 million pairs.
-func latency(seed uint64, a, b int32) time.Duration {
-	lo, hi := uint64(min(a, b)), uint64(max(a, b))
-	h := mix(seed*0x9e3779b97f4a7c15 ^ mix(lo<<32|hi))
-	return leastLatency + time.Duration(h%uint64(mostLatency-leastLatency))
-}
-
-func (w *world) latency(a, b *peer) time.Duration { return latency(w.seed, a.index, b.index) }
-
-// packetSize is what QUIC puts into a packet of the smallest size that it relies on.
-const packetSize = 1200
-
-// pto is quic-go's probe timeout on a measured way: smoothed round trip, four times its
-// deviation and 25 ms of delayed acknowledgement, here 1.5 round trips and 25 ms.
-func pto(oneWay time.Duration) time.Duration { return 3*oneWay + 25*time.Millisecond }
-
-// travel is the time until the last of so many packets has arrived. The last of them is
-// sent again after a probe timeout, which doubles; one before it already when its
-// successors have been acknowledged, 9/8 of a round trip after it was sent (RFC 9002, 6.1.2).
-func (w *world) travel(oneWay, probe time.Duration, packets int) time.Duration {
-	if w.loss == 0 {
-		return oneWay
+// isAbout says that a part of a story is about the peer.
+func isAbout(a any, id certs.ID) bool {
+	switch a := a.(type) {
+	case core.Joined:
+		return a.ID == id
+	case core.Left:
+		return a.ID == id
 	}
-	var latest time.Duration
-	for i := range packets {
-		var late time.Duration
-		for wait := probe; w.rng.Float64() < w.loss; {
-			if i < packets-1 {
-				late += oneWay * 9 / 4
-			} else {
-				late += wait
-				wait *= 2
-			}
-		}
-		latest = max(latest, late)
-	}
-	return oneWay + latest
+	return a == string(id) || a == id
 }
 
-func (w *world) lost() bool { return w.loss > 0 && w.rng.Float64() < w.loss }
-
-// between is a random duration.
-func (w *world) between(least, most time.Duration) time.Duration {
-	return least + time.Duration(w.rng.Int64N(int64(most-least)+1))
-}
-
-// reach says whether packets go from one machine to the other.
-func (w *world) reach(a, b *peer) bool { return a.side == b.side }
-
-// cut puts each machine on the side that f names: packets cross no border. What
-// was held back comes with the next probe of QUIC, at most 2 s later.
-func (w *world) cut(side func(i int) uint8) {
-	for _, p := range w.peers {
-		for _, e := range p.ends {
-			e.advance()
-		}
-	}
-	for i, p := range w.peers {
-		p.side = side(i)
-	}
-	for _, p := range w.peers {
-		for _, e := range p.ends {
-			if len(e.held) > 0 && w.reach(p, e.other.peer) {
-				w.queue.push(event{at: w.now + w.between(0, 2*time.Second), kind: happensRelease, end: e})
-			}
-		}
-	}
-}
-
-func (w *world) heal() { w.cut(func(int) uint8 { return 0 }) }
-
-// hash adds to the trace.
-func (w *world) hash(what kind, a, b uint64) {
-	w.trace = mix(w.trace ^ uint64(w.now)<<8 ^ uint64(what))
-	w.trace = mix(w.trace ^ a<<32 ^ b)
+// counted is all that has been counted until now.
+func (w *world) counted() counters {
+	w.count.Counters = w.Count
+	return w.count
 }
 
 // odd notes something that should not be, for people.
 func (w *world) odd(format string, args ...any) {
 	if len(w.count.first) < 20 {
-		w.count.first = append(w.count.first, fmt.Sprintf("%.3f s: ", w.now.Seconds())+fmt.Sprintf(format, args...))
+		w.count.first = append(w.count.first, fmt.Sprintf("%.3f s: ", w.Now.Seconds())+fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) shown(p *coretest.Process, event core.Event) {
+	if w.saw == nil {
+		return
+	}
+	switch e := event.(type) {
+	case core.Joined:
+		w.saw(p.Machine, w.byID(e.ID), true)
+	case core.Left:
+		w.saw(p.Machine, w.byID(e.ID), false)
+	}
+}
+
+// lost counts a living peer that was shown as lost, if it could be reached.
+func (w *world) lost(p, q *coretest.Process) {
+	switch {
+	case !w.Reach(p.Machine, q.Machine):
+	case p.Side() != 0:
+		w.count.cutLost++
+	default:
+		w.count.falseLost++
+		w.odd("%s says that %s is lost, which lives", p.ID, q.ID)
+	}
+}
+
+// noted counts what a core says to its log.
+func (w *world) noted(p *coretest.Process, n core.Note) {
+	switch n.Kind {
+	case core.Refutation:
+		w.count.refuted++
+	case core.Accusation:
+		w.count.accused++
+	case core.Violation:
+		w.count.violations++
+		w.odd("%s: %s %v", p.ID, n.Text, n.Args)
 	}
 }
 
 // addPeer adds a machine, with its identity, that runs nothing yet.
 func (w *world) addPeer() *peer {
-	i := int32(len(w.peers))
-	p := &peer{w: w, index: i, epoch: firstEpoch}
-	p.id = idOf(i)
-	p.identity = identityOf(w.seed, i)
-	p.key = p.identity.Key()
-	p.address = fmt.Sprintf("10.%d.%d.%d:5000", i>>16, i>>8&255, i&255)
-	w.peers = append(w.peers, p)
-	w.where[p.address] = p
-	return p
+	i := len(w.Machines)
+	return w.Add(certs.ID(fmt.Sprintf("p%06d", i)), certs.NewIdentity(seedOf(w.Seed, uint64(i))), firstEpoch)
 }
 
-// sent counts a frame.
-func (c *counters) sent(m *pb.PeerMessage, size int) {
-	c.frames++
-	c.bytes += int64(size)
-	c.byContent[contentOf(m)] += int64(size)
+// byID finds the machine of an ID.
+func (w *world) byID(id certs.ID) *peer {
+	i := 0
+	for _, c := range id[1:] {
+		i = i*10 + int(c-'0')
+	}
+	return w.Machines[i]
+}
+
+// load starts n peers as a network that has stood for long.
+func (w *world) load(n int) {
+	for range n {
+		w.addPeer()
+	}
+	w.Load()
+}
+
+// enter starts a process that joins by these peers.
+func enter(p *peer, doors ...*peer) {
+	var addresses []string
+	for _, d := range doors {
+		addresses = append(addresses, d.Address)
+	}
+	p.Start(addresses...)
+}
+
+// until lets time pass until ok, which is asked each step, and gives up after limit.
+func (w *world) until(step, limit time.Duration, ok func() bool) bool {
+	start, look := w.Now, w.Now
+	return w.Until(step, limit, func() bool {
+		if w.each != nil && w.Now > start && w.Now >= look {
+			look += 50 * time.Millisecond
+			if w.each() {
+				w.each = nil
+			}
+		}
+		return ok()
+	})
+}
+
+// agree says that all tables are equal, down to which run of a peer they know.
+func (w *world) agree() bool {
+	var first []byte
+	for _, p := range w.Living() {
+		d := p.Core.Digest()
+		if first == nil {
+			first = d
+		}
+		if !bytes.Equal(first, d) {
+			return false
+		}
+	}
+	return true
+}
+
+// settleOn is Settle for one side of a cut, to 50 ms.
+func (w *world) settleOn(side uint8, limit time.Duration) time.Duration {
+	start := w.Now
+	if !w.until(50*time.Millisecond, limit, func() bool { return w.WrongOn(side, 1) == 0 }) {
+		return never
+	}
+	return w.Now - start
+}
+
+// degrees are the least, the mean and the greatest number of neighbours.
+func (w *world) degrees() (least int, mean float64, most int) {
+	sum := 0
+	least = 1 << 30
+	living := w.Living()
+	for _, p := range living {
+		d := len(p.Core.Neighbours())
+		least, most, sum = min(least, d), max(most, d), sum+d
+	}
+	return least, float64(sum) / float64(max(len(living), 1)), most
 }
 
 // perPeer is the rate of bytes a second and peer between two counts.
@@ -257,7 +225,18 @@ func perPeer(bytes int64, d time.Duration, n int) float64 {
 func seedOf(a, b uint64) []byte {
 	s := make([]byte, 0, 32)
 	for i := range uint64(4) {
-		s = binary.BigEndian.AppendUint64(s, mix(a*0x9e3779b97f4a7c15+mix(b*4+i)))
+		s = binary.BigEndian.AppendUint64(s, coretest.Mix(a*0x9e3779b97f4a7c15+coretest.Mix(b*4+i)))
 	}
 	return s
+}
+
+// contents are the contents of frames by name, for the table of bytes.
+var contents = [...]string{
+	"other", "handshake", "announcements", "neighbour", "sync", "broadcast", "routes", "routed",
+}
+
+// content is an index into contents.
+var content = map[pb.PeerMessageType]int{
+	pb.PeerMessageType_HANDSHAKE: 1, pb.PeerMessageType_ANNOUNCEMENT: 2, pb.PeerMessageType_NEIGHBOUR: 3, pb.PeerMessageType_SYNC: 4,
+	pb.PeerMessageType_BROADCAST: 5, pb.PeerMessageType_ROUTES: 6, pb.PeerMessageType_ROUTED: 7,
 }

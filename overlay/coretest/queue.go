@@ -1,10 +1,6 @@
-package main
+package coretest
 
-import (
-	"time"
-
-	"quicpeer/overlay/core"
-)
+import "time"
 
 // The queue holds what will happen: a ring of buckets of grain each, in each a
 // chain of events in the order in which they were planned. Times are rounded up
@@ -16,32 +12,13 @@ const (
 	buckets = 1 << 17 // 13 s; what is further away is put off when that is over
 )
 
-// kind says what an event is.
-type kind uint8
-
-const (
-	happensNothing  kind = iota
-	happensTick          // a peer's timer
-	happensArrival       // a parcel reaches an end
-	happensRelease       // what a cut has held back comes with the next probe
-	happensAttempt       // the first packet of a dial reaches its target
-	happensDialFail      // a dial's time is over
-	happensClosed        // a connection is over for the side that has closed it
-	happensExit          // a leaving process looks whether it may end
-	happensVerdict       // signatures are judged
-)
-
-// event is one of these. Which pointers it uses depends on its kind.
+// event is something that will happen: a parcel reaches an end, or else do.
 type event struct {
 	at     time.Duration
-	peer   *peer
-	end    *end
+	do     func()
+	end    *End
 	parcel *parcel
-	dial   *dialling
-	verify []core.Verify
-	life   int32 // the process of the peer that is meant
 	next   int32 // in the chain, or in the list of free slots; -1: the last
-	kind   kind
 }
 
 // queue is the ring. Slots are reused, so that its memory is that of the most

@@ -1,9 +1,13 @@
-package main
+package coretest
 
-import "time"
+import (
+	"time"
+
+	"quicpeer/pb"
+)
 
 // Keepalives as quic-go sends them (connection.go, v0.65.0). A side that has heard
-// nothing for keepAlive sends a PING, which the other acknowledges after at most
+// nothing for pb.KeepaliveEvery sends a PING, which the other acknowledges after at most
 // ackDelay, or at once if two have come. Without an acknowledgement two more go
 // after a probe timeout, which doubles. Each packet that comes, PING,
 // acknowledgement or frame, counts as heard; a frame is acknowledged too.
@@ -12,10 +16,10 @@ import "time"
 // events: what has happened on a connection since it was last looked at is worked
 // out when somebody looks, which each side does in each of its ticks.
 const (
-	keepAlive   = 500 * time.Millisecond // transport.keepAlivePeriod
-	ackDelay    = 25 * time.Millisecond  // RFC 9000's default, and quic-go's
-	idleTimeout = 15 * time.Second       // transport.idleTimeout
-	never       = time.Duration(1 << 62)
+	ackDelay = 25 * time.Millisecond // RFC 9000's default, and quic-go's
+
+	// Never is a time that does not come.
+	Never = time.Duration(1 << 62)
 )
 
 // alive is what one side knows of the other's being there.
@@ -30,11 +34,11 @@ type alive struct {
 
 // begin is the end of the handshake.
 func (a *alive) begin(now time.Duration) {
-	*a = alive{heard: now, ping: now + keepAlive, pinged: never, acked: never}
+	*a = alive{heard: now, ping: now + pb.KeepaliveEvery, pinged: Never, acked: Never}
 }
 
 // due is when something happens to this side next.
-func (e *end) due() time.Duration {
+func (e *End) due() time.Duration {
 	t := min(e.alive.pinged, e.alive.acked)
 	if !e.gone {
 		t = min(t, e.alive.ping)
@@ -43,22 +47,22 @@ func (e *end) due() time.Duration {
 }
 
 // advance works out what has happened on the connection until now.
-func (e *end) advance() {
-	w := e.peer.w
-	if w.oracle {
-		for _, x := range [2]*end{e, e.other} {
-			if x.other.crashed == 0 && w.reach(x.peer, x.other.peer) {
-				x.alive.heard = max(x.alive.heard, w.now)
+func (e *End) advance() {
+	w := e.Process.World
+	if w.Oracle {
+		for _, x := range [2]*End{e, e.Other} {
+			if x.Other.crashed == 0 && x.reaches() {
+				x.alive.heard = max(x.alive.heard, w.Now)
 			}
 		}
 		return
 	}
 	for {
 		x, t := e, e.due()
-		if u := e.other.due(); u < t {
-			x, t = e.other, u
+		if u := e.Other.due(); u < t {
+			x, t = e.Other, u
 		}
-		if t > w.now {
+		if t > w.Now {
 			return
 		}
 		x.step(t)
@@ -66,14 +70,14 @@ func (e *end) advance() {
 }
 
 // step is the next thing that happens to this side.
-func (e *end) step(t time.Duration) {
+func (e *End) step(t time.Duration) {
 	a := &e.alive
 	switch t {
 	case a.pinged:
-		a.pinged = never
+		a.pinged = Never
 		a.hear(t, false)
 	case a.acked:
-		a.acked = never
+		a.acked = Never
 		a.hear(t, true)
 	default:
 		e.sendPing(t)
@@ -87,14 +91,14 @@ func (a *alive) hear(t time.Duration, ack bool) {
 		a.probe = 0
 	}
 	if a.probe == 0 {
-		a.ping = t + keepAlive
+		a.ping = t + pb.KeepaliveEvery
 	}
 }
 
 // sendPing sends a PING, or two if one has not been acknowledged.
-func (e *end) sendPing(t time.Duration) {
-	w, a, b := e.peer.w, &e.alive, &e.other.alive
-	oneWay := w.latency(e.peer, e.other.peer)
+func (e *End) sendPing(t time.Duration) {
+	w, a, b := e.Process.World, &e.alive, &e.Other.alive
+	oneWay := w.latency(e.Process.Machine, e.Other.Process.Machine)
 	packets := 1
 	if a.probe == 0 {
 		a.probe = pto(oneWay)
@@ -103,8 +107,8 @@ func (e *end) sendPing(t time.Duration) {
 		packets = 2
 	}
 	a.ping = t + a.probe
-	w.count.pings += int64(packets)
-	if !w.reach(e.peer, e.other.peer) {
+	w.Count.Pings += int64(packets)
+	if !e.reaches() {
 		return
 	}
 	came := 0
@@ -115,12 +119,12 @@ func (e *end) sendPing(t time.Duration) {
 	}
 	switch {
 	case came == 0:
-	case e.other.crashed != 0:
-		e.other.resetOther()
-	case e.other.gone:
+	case e.Other.crashed != 0:
+		e.Other.resetOther()
+	case e.Other.gone:
 	default:
 		b.pinged = min(b.pinged, t+oneWay)
-		w.count.pings++
+		w.Count.Pings++
 		wait := ackDelay
 		if came == 2 {
 			wait = 0
@@ -133,47 +137,48 @@ func (e *end) sendPing(t time.Duration) {
 
 // heard is a frame, or the handshake, that has come: the other side is owed an
 // acknowledgement.
-func (e *end) heard() {
+func (e *End) heard() {
 	e.advance()
-	w, a, b := e.peer.w, &e.alive, &e.other.alive
-	a.hear(w.now, false)
-	if w.oracle || e.other.gone {
+	w, a, b := e.Process.World, &e.alive, &e.Other.alive
+	a.hear(w.Now, false)
+	if w.Oracle || e.Other.gone {
 		return
 	}
-	oneWay := w.latency(e.peer, e.other.peer)
-	w.count.pings++
+	oneWay := w.latency(e.Process.Machine, e.Other.Process.Machine)
+	w.Count.Pings++
 	switch {
-	case w.reach(e.peer, e.other.peer) && !w.lost():
-		b.acked = min(b.acked, w.now+ackDelay+oneWay)
+	case e.reaches() && !w.lost():
+		b.acked = min(b.acked, w.Now+ackDelay+oneWay)
 	case b.probe == 0:
 		b.probe = pto(oneWay)
-		b.ping = w.now - oneWay + b.probe
+		b.ping = w.Now - oneWay + b.probe
 	}
 }
 
 // resetOther is a packet that has come to a process that is dead. If another runs
 // there now it answers by a stateless reset, its key being derived from the identity;
 // else nobody does.
-func (e *end) resetOther() {
-	w, there := e.peer.w, &e.other.alive
-	if e.peer.core != nil && w.reach(e.peer, e.other.peer) && !w.lost() && there.resetAt == 0 {
-		there.resetAt = w.now + w.latency(e.peer, e.other.peer)
+func (e *End) resetOther() {
+	w, there := e.Process.World, &e.Other.alive
+	now := e.Process.Machine.Process
+	if now != nil && !now.Frozen && !w.NoResets && e.reaches() && !w.lost() && there.resetAt == 0 {
+		there.resetAt = w.Now + w.latency(e.Process.Machine, e.Other.Process.Machine)
 	}
 }
 
 // listen tells the core when the link was last heard. It returns false if the
 // link has ended: by a reset, or because QUIC gives it up.
-func (e *end) listen() bool {
+func (e *End) listen() bool {
 	e.advance()
-	w, a := e.peer.w, &e.alive
+	w, a := e.Process.World, &e.alive
 	switch {
-	case a.resetAt != 0 && w.now >= a.resetAt:
+	case a.resetAt != 0 && w.Now >= a.resetAt:
 		e.finish(false, "stateless reset")
 		return false
-	case w.now > a.heard+keepAlive+idleTimeout:
+	case w.Now > a.heard+pb.KeepaliveEvery+pb.IdleTimeout:
 		e.finish(false, "idle timeout")
 		return false
 	}
-	e.peer.core.Heard(w.now, e.id, a.heard, 0, 0)
+	e.Process.Core.Heard(w.Now, e.ID, a.heard, 0, 0)
 	return true
 }

@@ -1,0 +1,264 @@
+package coretest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/pb"
+)
+
+// What the pretend driver does with messages: it seals nothing, so that a letter is its
+// heading and padding, keeps what is to be kept on the machine's disk, and answers each
+// letter by a receipt, the way that it has come.
+
+// disk is what outlives the processes of a machine.
+type disk struct {
+	kept     []onDisk
+	outbox   []*letter // without a receipt
+	letters  map[string]bool
+	receipts map[string]bool
+}
+
+type onDisk struct {
+	id    [pb.DepositIDSize]byte
+	kept  core.Kept
+	since time.Duration
+}
+
+// letter is one that somebody has written.
+type letter struct {
+	to           *Machine
+	number, size int
+	way          way
+}
+
+// way is how a letter goes.
+type way int
+
+const (
+	direct  way = iota // over a link; over others when a dial has not reached its receiver
+	relayed            // over others
+	left               // with others, for a receiver that is not here
+)
+
+// sealed is a letter, or the receipt for one, of a size.
+func sealed(kind string, from, to certs.ID, n, size int) []byte {
+	b := fmt.Appendf(nil, "%s %s %s %d\n", kind, from, to, n)
+	return append(b, make([]byte, max(0, size-len(b)))...)
+}
+
+// heading is what it says.
+func heading(sealed []byte) (kind string, from, to certs.ID, n int) {
+	line, _, _ := bytes.Cut(sealed, []byte("\n"))
+	fmt.Sscanf(string(line), "%s %s %s %d", &kind, &from, &to, &n)
+	return kind, from, to, n
+}
+
+// Send writes a message that goes over a link, once there is one.
+func (p *Process) Send(to *Machine, number, size int) {
+	l := p.write(to, number, size, direct)
+	if i := slices.IndexFunc(p.Ends, func(e *End) bool { return e.Up == to.ID }); i >= 0 {
+		p.Ends[i].sendLetter(l)
+		return
+	}
+	p.Core.Want(p.World.Now, to.ID)
+	p.Drain()
+}
+
+// Relay writes a letter that goes over others, at most so many times, one each two
+// seconds until its receipt has come.
+func (p *Process) Relay(to *Machine, number, size, times int) {
+	w, l := p.World, p.write(to, number, size, relayed)
+	var try func()
+	try = func() {
+		if p.Dead || times == 0 || !slices.Contains(p.disk.outbox, l) {
+			return
+		}
+		times--
+		p.route(l)
+		p.Drain()
+		w.At(w.Now+2*time.Second, try)
+	}
+	try()
+}
+
+// LeaveFor writes a letter that is left with others.
+func (p *Process) LeaveFor(to *Machine, number, size int) {
+	p.deposit(p.write(to, number, size, left))
+	p.Drain()
+}
+
+// Withdraw takes back a letter that was left with others, and says whether the core is to
+// have the rest left anew.
+func (p *Process) Withdraw(to *Machine, number int) {
+	rest := false
+	p.disk.outbox = slices.DeleteFunc(p.disk.outbox, func(l *letter) bool {
+		rest = rest || l.to == to && l.way == left && l.number != number
+		return l.to == to && l.number == number
+	})
+	p.Core.Withdraw(p.World.Now, to.ID, rest)
+	p.Drain()
+}
+
+func (p *Process) write(to *Machine, number, size int, by way) *letter {
+	l := &letter{to, number, size, by}
+	p.disk.outbox = append(p.disk.outbox, l)
+	p.tell("writes", number, to.ID)
+	return l
+}
+
+func (p *Process) route(l *letter) {
+	p.Core.Route(p.World.Now, l.to.ID, p.World.Rand.Uint64(), sealed("letter", p.ID, l.to.ID, l.number, l.size))
+}
+
+func (p *Process) deposit(l *letter) {
+	p.Core.Deposit(p.World.Now, &pb.Deposit{
+		Receiver: string(l.to.ID), ReceiverKey: l.to.Key[:], Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size),
+	})
+}
+
+// again gives the core what has no receipt of the letters to a peer that go this way.
+func (p *Process) again(id certs.ID, by way) {
+	for _, l := range p.disk.outbox {
+		switch {
+		case l.to.ID != id || l.way != by:
+			continue
+		case by == left:
+			p.deposit(l)
+		default:
+			p.route(l)
+		}
+		p.owesDrain = true
+	}
+}
+
+// linkUp lets messages flow over a link.
+func (p *Process) linkUp(up core.LinkUp) {
+	e := p.End(up.Link)
+	if e == nil {
+		return
+	}
+	if q := e.Other.Process; !q.Hostile && !p.Hostile && (q.ID != up.ID || q.Key != up.Key) {
+		p.World.Odd("%s takes the link to %s for one to %s", p.ID, q.ID, up.ID)
+	}
+	e.Up = up.ID
+	for _, l := range p.disk.outbox {
+		if l.to.ID == up.ID && l.way == direct {
+			e.sendLetter(l)
+		}
+	}
+}
+
+func (e *End) sendLetter(l *letter) {
+	e.send(&parcel{kind: carriesMessage, data: sealed("letter", e.Process.ID, l.to.ID, l.number, l.size)})
+}
+
+// takeMessage is a letter or a receipt that has come over a link.
+func (p *Process) takeMessage(e *End, data []byte) {
+	if receipt := p.open(data); receipt != nil {
+		e.send(&parcel{kind: carriesMessage, data: receipt})
+	}
+}
+
+// takeEnvelope is one that has come over others.
+func (p *Process) takeEnvelope(e core.Envelope) {
+	w := p.World
+	w.hash(traceLetter, e.Number, uint64(len(e.Sealed)))
+	id := core.DepositID(e.Sealed)
+	deposited := core.EnvelopeNumber(id) == e.Number
+	p.tell("gets an envelope", e.From, e.Number, deposited)
+	receipt := p.open(e.Sealed)
+	_, from, _, _ := heading(e.Sealed)
+	switch {
+	case deposited:
+		content := p.Identity.SignCollected(&pb.CollectedContent{Deposits: [][]byte{id[:]}, Key: p.Key[:]})
+		p.Core.Collect(w.Now, e.From, &pb.Collected{Content: content, Receipts: receipt})
+	case receipt != nil:
+		p.Core.Route(w.Now, from, w.Rand.Uint64(), receipt)
+	}
+	p.owesDrain = true
+}
+
+// open reads what has come. A letter gives a receipt.
+func (p *Process) open(data []byte) (receipt []byte) {
+	kind, from, to, number := heading(data)
+	if to != p.ID {
+		p.World.Odd("%s gets a letter for %s", p.ID, to)
+	}
+	name := fmt.Sprint(from, number)
+	if kind == "letter" {
+		if p.disk.letters == nil {
+			p.disk.letters = make(map[string]bool)
+		}
+		p.disk.letters[name] = true
+		return sealed("receipt", p.ID, from, number, 0)
+	}
+	if p.disk.receipts == nil {
+		p.disk.receipts = make(map[string]bool)
+	}
+	p.disk.receipts[name] = true
+	p.disk.outbox = slices.DeleteFunc(p.disk.outbox, func(l *letter) bool { return l.to.ID == from && l.number == number })
+	return nil
+}
+
+// kept is what the last run of the machine has kept for others.
+func (m *Machine) kept() []core.Kept {
+	var list []core.Kept
+	for _, d := range m.disk.kept {
+		d.kept.Age = m.World.Now - d.since
+		list = append(list, d.kept)
+	}
+	return list
+}
+
+// store writes what the core wants kept.
+func (m *Machine) store(c core.CustodyWrite) {
+	m.World.hash(traceLetter, uint64(m.Index), uint64(len(m.disk.kept)))
+	had := len(m.disk.kept)
+	m.disk.kept = slices.DeleteFunc(m.disk.kept, func(d onDisk) bool { return d.id == c.ID })
+	switch {
+	case c.Kept != nil && len(m.disk.kept) < had:
+		m.World.Odd("%s keeps something twice", m.ID)
+	case c.Kept != nil:
+		m.disk.kept = append(m.disk.kept, onDisk{c.ID, *c.Kept, m.World.Now})
+	case len(m.disk.kept) == had:
+		m.World.Odd("%s drops what it does not keep", m.ID)
+	}
+}
+
+// Keeps is how many deposits are on the disk.
+func (m *Machine) Keeps() int { return len(m.disk.kept) }
+
+// KeptFor lists the numbers of the letters from one to another that are on the disk.
+func (m *Machine) KeptFor(from, to *Machine) (numbers []int) {
+	for _, d := range m.disk.kept {
+		if kind, author, receiver, number := heading(d.kept.Deposit.GetSealed()); kind == "letter" && author == from.ID && receiver == to.ID {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
+}
+
+// Letters counts those of somebody that have come, of the first n.
+func (m *Machine) Letters(from *Machine, n int) int { return count(m.disk.letters, from.ID, n) }
+
+// Receipts counts those of somebody that have come, for the first n letters.
+func (m *Machine) Receipts(of *Machine, n int) int { return count(m.disk.receipts, of.ID, n) }
+
+// HasReceipt says that somebody has got a letter.
+func (m *Machine) HasReceipt(of *Machine, number int) bool {
+	return m.disk.receipts[fmt.Sprint(of.ID, number)]
+}
+
+func count(have map[string]bool, who certs.ID, n int) (k int) {
+	for i := range n {
+		if have[fmt.Sprint(who, i)] {
+			k++
+		}
+	}
+	return k
+}

@@ -1,0 +1,103 @@
+package coretest
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"quicpeer/overlay/core"
+)
+
+// TestEveryEffectIsKnown: the pretend driver has a part for each kind of effect, in the
+// order in which they are to be obeyed.
+func TestEveryEffectIsKnown(t *testing.T) {
+	fields := reflect.VisibleFields(reflect.TypeFor[core.Effects]())
+	for i, f := range fields {
+		if i >= len(effects) || effects[i].name != f.Name {
+			t.Fatalf("the driver does not obey Effects.%s, or not in its turn", f.Name)
+		}
+	}
+	if len(effects) != len(fields) {
+		t.Errorf("the driver obeys %s, which is no effect any more", effects[len(fields)].name)
+	}
+}
+
+// TestEveryEffectOccurs has a network do all that there is, so that each kind of effect is
+// wanted, and looks at what comes of those that other simulations don't look at.
+func TestEveryEffectOccurs(t *testing.T) {
+	w := testWorld(t, 0, 6)
+	m := w.Machines
+	first := m[0].Start()
+	w.Run(time.Second)
+	for _, n := range m[1:5] {
+		n.Start(m[0].Address)
+	}
+	w.Run(10 * time.Second)
+	arrives := func(what string, ok func() bool) {
+		t.Helper()
+		if !w.Until(100*time.Millisecond, time.Minute, ok) {
+			t.Errorf("%s does not come", what)
+		}
+	}
+
+	// Over a link, and over others where there is none.
+	first.Send(m[1], 0, 1000)
+	arrives("a message over a link", func() bool { return m[0].HasReceipt(m[1], 0) })
+	w.Sever(m[2], m[3], true)
+	w.Run(20 * time.Second)
+	m[2].Process.Send(m[3], 0, 1000)
+	arrives("a message to whom no dial reaches", func() bool { return m[2].HasReceipt(m[3], 0) })
+
+	// For whom is not here; then something of it is withdrawn, and the rest left anew.
+	m[4].Process.Leave()
+	w.Run(5 * time.Second)
+	for i := range 3 {
+		first.LeaveFor(m[4], i, 1000)
+	}
+	w.Run(5 * time.Second)
+	first.Withdraw(m[4], 1)
+	w.Run(time.Minute)
+	m[4].Start(m[1].Address)
+	arrives("a letter that was left anew", func() bool { return m[0].HasReceipt(m[4], 2) })
+
+	// More than anybody carries.
+	for i := range 20 {
+		m[2].Process.Relay(m[3], 1+i, 1<<20, 1)
+	}
+	w.Run(20 * time.Second)
+
+	// Clocks that went back, addresses that are joined later, an ID that is taken.
+	first.Core.Join(w.Now, m[5].Address)
+	first.Drain()
+	w.Run(time.Minute)
+	if len(first.Joined) != 1 || first.Joined[0].Why == "" {
+		t.Errorf("a Join of nobody ends with %+v", first.Joined)
+	}
+	m[3].Process.Crash()
+	again := m[3].StartAt(1, m[0].Address)
+	w.Run(time.Minute)
+	if again.Epoch < 1000 {
+		t.Errorf("it runs in epoch %d", again.Epoch)
+	}
+	w.Add("m1", Identity(99), 1000).Start(m[0].Address)
+	w.Run(time.Minute)
+
+	// For whom stays away until what others keep for it expires.
+	for _, n := range m[1:] {
+		if n.Process != nil && n != m[1] {
+			n.Process.Leave()
+		}
+	}
+	w.Run(5 * time.Second)
+	first.LeaveFor(m[4], 3, 1000)
+	w.Oracle = true
+	w.Run(24*time.Hour + time.Minute)
+	if kept := m[1].KeptFor(m[0], m[4]); len(kept) != 1 {
+		t.Errorf("after a day the other keeps the letters %v, not one that was left anew", kept)
+	}
+	for i, kind := range effects {
+		if w.Obeyed[i] == 0 {
+			t.Errorf("Effects.%s is never wanted", kind.name)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package coretest
+
+import (
+	"math/bits"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+)
+
+// Set is a set of names by their number.
+type Set []uint64
+
+func (s Set) Has(i int32) bool { return int(i>>6) < len(s) && s[i>>6]&(1<<(i&63)) != 0 }
+
+func (s *Set) Add(i int32) {
+	for len(*s) <= int(i>>6) {
+		*s = append(*s, 0)
+	}
+	(*s)[i>>6] |= 1 << (i & 63)
+}
+
+func (s Set) Remove(i int32) {
+	if int(i>>6) < len(s) {
+		s[i>>6] &^= 1 << (i & 63)
+	}
+}
+
+// Len counts its members.
+func (s Set) Len() int { return s.differences(nil) }
+
+// differences counts what is in one of the two only.
+func (s Set) differences(t Set) int {
+	n := 0
+	for i := range max(len(s), len(t)) {
+		var a, b uint64
+		if i < len(s) {
+			a = s[i]
+		}
+		if i < len(t) {
+			b = t[i]
+		}
+		n += bits.OnesCount64(a ^ b)
+	}
+	return n
+}
+
+// names numbers all pairs of an ID and a key that machines have, or that events have
+// named, so that what each of 10,000 peers shows as here takes a bit for each other.
+type names struct {
+	list []named
+	byID map[certs.ID][]int32
+}
+
+type named struct {
+	id      certs.ID
+	key     certs.PublicKey
+	machine *Machine // the last one; nil: somebody has made it up
+}
+
+func newNames() names { return names{byID: make(map[certs.ID][]int32)} }
+
+// of is the number of a pair.
+func (n *names) of(id certs.ID, key certs.PublicKey) int32 {
+	for _, i := range n.byID[id] {
+		if n.list[i].key == key {
+			return i
+		}
+	}
+	i := int32(len(n.list))
+	n.list = append(n.list, named{id: id, key: key})
+	n.byID[id] = append(n.byID[id], i)
+	return i
+}
+
+// shows finds whom a process shows as the owner of an ID.
+func (p *Process) shows(id certs.ID) (number int32, ok bool) {
+	for _, i := range p.World.names.byID[id] {
+		if p.there.Has(i) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Key is that of the peer which the process shows as here by an ID.
+func (p *Process) KeyOf(id certs.ID) (key certs.PublicKey, ok bool) {
+	i, ok := p.shows(id)
+	if ok {
+		key = p.World.names.list[i].key
+	}
+	return key, ok
+}
+
+// Shows says that the process shows the machine's peer as here.
+func (p *Process) Shows(m *Machine) bool { return p.there.Has(m.number) }
+
+// Others is how many peers the process shows as here.
+func (p *Process) Others() int { return p.there.Len() }
+
+// see notes an event and judges it: nobody comes twice or goes twice, and nobody is
+// said to be lost who lives.
+func (p *Process) see(event core.Event) {
+	w := p.World
+	switch e := event.(type) {
+	case core.Ready:
+		if p.IsReady {
+			w.Odd("%s is ready twice", p.ID)
+		}
+		p.IsReady, p.Ready = true, w.Now
+	case core.Joined:
+		i := w.names.of(e.ID, e.Key)
+		w.hash(traceEvent, uint64(p.Index)<<1, uint64(i))
+		if _, ok := p.shows(e.ID); ok || !p.IsReady || e.ID == p.ID {
+			w.Odd("%s sees a second join of %s", p.ID, e.ID)
+		}
+		p.there.Add(i)
+		if m := w.names.list[i].machine; m != nil && !m.Process.Living() {
+			p.behind.Add(i) // old news
+		}
+		w.LastSeen = w.Now
+	case core.Left:
+		i, ok := p.shows(e.ID)
+		w.hash(traceEvent, uint64(p.Index)<<1|1, uint64(i))
+		if !ok {
+			w.Odd("%s sees %s leave, who is not there", p.ID, e.ID)
+			break
+		}
+		if m := w.names.list[i].machine; m != nil && m.Process.Living() && !e.Farewell && !p.behind.Has(i) && p.Living() {
+			w.doubted = append(w.doubted, m)
+		}
+		p.there.Remove(i)
+		p.behind.Remove(i)
+		w.LastSeen = w.Now
+	case core.Broadcasted:
+		w.hash(traceEvent, uint64(p.Index), e.Number)
+	}
+	if w.Story != nil {
+		p.tell("shows", event)
+	}
+	if w.Shown != nil {
+		w.Shown(p, event)
+	}
+}
+
+// judgeDoubted looks at those who live and were said to be lost, once all events of
+// the moment are known: who is back with the next word was restarted.
+func (p *Process) judgeDoubted() {
+	for _, m := range p.World.doubted {
+		if !p.there.Has(m.number) && p.World.Lost != nil {
+			p.World.Lost(p, m.Process)
+		}
+	}
+	p.World.doubted = p.World.doubted[:0]
+}
+
+// isGone notes for all who show the peer that its run has ended.
+func (w *World) isGone(gone *Process) {
+	for _, m := range w.Machines {
+		if p := m.Process; p != nil && p.there.Has(gone.number) {
+			p.behind.Add(gone.number)
+		}
+	}
+}
+
+// Living lists the processes that are in the network, or want to be.
+func (w *World) Living() []*Process {
+	var list []*Process
+	for _, m := range w.Machines {
+		if m.Process.Living() {
+			list = append(list, m.Process)
+		}
+	}
+	return list
+}
+
+// Wrong counts what is wrong in all tables as their users see them: who is shown
+// and is not there, who is there and not shown, and runs that are over. Across a
+// cut nobody is there. It stops counting at most.
+func (w *World) Wrong(most int) (n int) {
+	var sides Set
+	for _, m := range w.Machines {
+		if !sides.Has(int32(m.side)) {
+			sides.Add(int32(m.side))
+			n += w.WrongOn(m.side, most)
+		}
+	}
+	return n
+}
+
+// WrongOn counts it for one side of a cut.
+func (w *World) WrongOn(side uint8, most int) int {
+	var want Set
+	for _, m := range w.Machines {
+		if m.Process.Living() && m.side == side {
+			want.Add(m.number)
+		}
+	}
+	n := 0
+	for _, m := range w.Machines {
+		p := m.Process
+		if !p.Living() || m.side != side {
+			continue
+		}
+		want.Remove(m.number)
+		n += p.there.differences(want)
+		want.Add(m.number)
+		if !p.IsReady || p.behind.Len() > 0 {
+			n++
+		}
+		if n >= most {
+			break
+		}
+	}
+	return n
+}
+
+// Right says that all tables are.
+func (w *World) Right() bool { return w.Wrong(1) == 0 }
+
+// Settle waits until all tables are right, and says how long the last change to
+// any took from now; Never if they are not right after limit.
+func (w *World) Settle(limit time.Duration) time.Duration {
+	start := w.Now
+	if !w.Until(50*time.Millisecond, limit, w.Right) {
+		return Never
+	}
+	return max(0, w.LastSeen-start)
+}
+
+// Piece lists the living that can be got at from one of them over links between
+// neighbours, but for one that may be nil.
+func (w *World) Piece(from, without *Process) []*Process {
+	var seen Set
+	seen.Add(from.Index)
+	list := []*Process{from}
+	for i := 0; i < len(list); i++ {
+		for _, id := range list[i].Core.Neighbours() {
+			for _, number := range w.names.byID[id] {
+				m := w.names.list[number].machine
+				if m == nil || seen.Has(m.Index) || !m.Process.Living() || m.Process == without || !w.Reach(list[i].Machine, m) {
+					continue
+				}
+				seen.Add(m.Index)
+				list = append(list, m.Process)
+			}
+		}
+	}
+	return list
+}
+
+// Component is the size of the largest piece of the living.
+func (w *World) Component() (largest int) {
+	var seen Set
+	for _, p := range w.Living() {
+		if seen.Has(p.Index) {
+			continue
+		}
+		piece := w.Piece(p, nil)
+		for _, q := range piece {
+			seen.Add(q.Index)
+		}
+		largest = max(largest, len(piece))
+	}
+	return largest
+}
