@@ -158,10 +158,15 @@ func hasPrefix(name string, list []string) bool {
 	return slices.ContainsFunc(list, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
+// addresses are those of this host, as they were at the last look.
+type addresses struct {
+	own  []netip.AddrPort // where the socket can be dialled
+	near []netip.Prefix   // the subnets that it is in
+}
+
 // listening is where the user is told that the peer can be dialled, who may also want to
 // join from this very machine.
-func listening(socket netip.AddrPort) []string {
-	own, _ := ownAddresses(socket)
+func listening(socket netip.AddrPort, own []netip.AddrPort) []string {
 	var list []string
 	for _, a := range own[:min(len(own), core.MaxOwnAddresses)] {
 		list = append(list, a.String())
@@ -176,22 +181,39 @@ func listening(socket netip.AddrPort) []string {
 // movedEvery is how often a node looks whether its host's addresses have changed.
 const movedEvery = time.Second
 
-// noticeMove tells the core when the host's addresses have changed.
-func (n *Node) noticeMove(now time.Duration) {
-	if !n.endpoint.Addr().Addr().IsUnspecified() || now < n.lookedAt+movedEvery {
+// watchAddresses looks whether the addresses of the host change, until the node ends. Only a
+// socket on all of them can be somewhere else then.
+func (n *Node) watchAddresses(last []netip.AddrPort) {
+	socket := n.endpoint.Addr()
+	if !socket.Addr().IsUnspecified() {
 		return
 	}
-	n.lookedAt = now
-	interfaces := hostInterfaces()
-	if slices.EqualFunc(interfaces, n.interfaces, hostInterface.equal) {
-		return
+	look := time.NewTicker(movedEvery)
+	defer look.Stop()
+	var before []hostInterface
+	for {
+		select {
+		case <-look.C:
+		case <-n.ctx.Done():
+			return
+		}
+		now := hostInterfaces()
+		if slices.EqualFunc(now, before, hostInterface.equal) {
+			continue
+		}
+		before = now
+		if own, near := chooseAddresses(socket, now, sources(socket)); !slices.Equal(own, last) {
+			last = own
+			n.post(moved{own, near})
+		}
 	}
-	n.interfaces = interfaces
-	own, near := chooseAddresses(n.endpoint.Addr(), interfaces, sources(n.endpoint.Addr()))
-	if slices.Equal(own, n.own) {
-		return
-	}
-	n.own = own
-	n.core.Moved(now, own, near)
-	n.reach.moved()
+}
+
+// moved: the addresses of the host have changed.
+type moved addresses
+
+func (m moved) handle(l *loop) {
+	l.addresses = addresses(m)
+	l.step(core.Moved{Own: m.own, Near: m.near})
+	l.node.reach.moved()
 }

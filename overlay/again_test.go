@@ -197,7 +197,7 @@ func TestStreamsCutOffInTheMidst(t *testing.T) {
 		talk(alice, bob)
 		before := alice.linkIDs()
 		link := make(chan *transport.Link, 1)
-		alice.post(func() { link <- alice.links[before[len(before)-1]].Link })
+		alice.post(onLoop(func(l *loop) { link <- l.links.all[before[len(before)-1]].Link }))
 		l := <-link
 		const n = 3000
 		done := make(chan struct{})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
@@ -96,10 +97,10 @@ func (n *Node) sendAnswer(a answer, deposits [][]byte) {
 		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
-		n.post(func() { n.core.Route(n.now(), a.to.ID, rand.Uint64(), sealed) })
+		n.post(told{core.Route{To: a.to.ID, Number: rand.Uint64(), Sealed: sealed}})
 		return
 	}
 	key := n.Key()
 	word := n.cfg.State.Identity.SignCollected(&pb.CollectedContent{Deposits: deposits, Key: key[:]})
-	n.post(func() { n.core.Collect(n.now(), a.holder, &pb.Collected{Content: word, Receipts: sealed}) })
+	n.post(told{core.Collect{Holder: a.holder, Collected: &pb.Collected{Content: word, Receipts: sealed}}})
 }

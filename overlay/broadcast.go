@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -19,45 +21,57 @@ func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, erro
 		return MessageID{}, err
 	}
 	for {
-		id, sent, err := n.tryBroadcast(body, ref)
-		if sent || err != nil {
-			return id, err
-		}
-		if !pause(ctx) {
-			return id, ctx.Err()
-		}
-	}
-}
-
-// tryBroadcast broadcasts unless too much waits to be written.
-func (n *Node) tryBroadcast(body, ref string) (id MessageID, sent bool, err error) {
-	done := make(chan struct{})
-	n.post(func() {
-		defer close(done)
+		r, ok := ask(&n.mailbox, broadcast{body, ref})
 		switch {
-		case n.isLeaving():
-			err = ErrClosed
-		case n.mostQueued() <= maxQueuedSending:
-			id = MessageID(n.core.Broadcast(n.now(), body, time.Now().UnixNano()))
-			n.queue.push(Sent{id, Everyone, ref})
-			sent = true
+		case !ok:
+			return MessageID{}, ErrClosed
+		case r.busy == nil:
+			return r.id, r.err
 		}
-	})
-	select {
-	case <-done:
-		return id, sent, err
-	case <-n.ended:
-		return MessageID{}, false, ErrClosed
+		select {
+		case <-r.busy:
+		case <-ctx.Done():
+			return MessageID{}, ctx.Err()
+		}
 	}
 }
 
-// mostQueued is how many bytes wait on the busiest link.
-func (n *Node) mostQueued() int {
-	most := 0
-	for _, l := range n.links {
-		most = max(most, l.Queued())
+// broadcast asks for something to be said to everyone.
+type broadcast struct{ body, ref string }
+
+// broadcastReply is what became of it.
+type broadcastReply struct {
+	id   MessageID
+	err  error
+	busy <-chan struct{} // nothing yet: too much waits on a link; closed when that is over
+}
+
+func (b broadcast) answer(l *loop) broadcastReply {
+	n := l.node
+	if n.isLeaving() {
+		return broadcastReply{err: ErrClosed}
 	}
-	return most
+	if nl := l.links.busiest(); nl != nil && nl.Queued() > maxQueuedSending {
+		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
+	}
+	id := MessageID(l.step(core.Broadcast{Body: b.body, SentAt: time.Now().UnixNano()}).Message)
+	n.queue.push(Sent{id, Everyone, b.ref})
+	return broadcastReply{id: id}
+}
+
+// heardBroadcast passes a broadcast of another peer on to the program.
+func (l *loop) heardBroadcast(e core.Broadcasted) {
+	n := l.node
+	m := Message{
+		ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,
+		Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
+	}
+	if e.Direct {
+		m.Path = PathDirect
+	}
+	if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
+		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
+	}
 }
 
 // drops counts broadcasts that were dropped, and says so at most once a second.
@@ -71,35 +85,5 @@ func (d *drops) warn(log *slog.Logger, text string, args ...any) {
 	if now := time.Now(); !now.Before(d.next) {
 		d.next = now.Add(time.Second)
 		log.Warn(text, append(args, "dropped since the start", d.count)...)
-	}
-}
-
-// awaitQueues waits until what was broadcast has been written.
-func (n *Node) awaitQueues(ctx context.Context) {
-	queued := 1
-	for queued > 0 {
-		answer := make(chan int, 1)
-		n.post(func() { answer <- n.mostQueued() })
-		select {
-		case queued = <-answer:
-		case <-n.ended:
-			return
-		}
-		if queued > 0 && !pause(ctx) {
-			n.log.Warn("leaving before everything was written to the neighbours", "bytes", queued)
-			return
-		}
-	}
-}
-
-// pause waits a moment; false is the end of ctx.
-func pause(ctx context.Context) bool {
-	timer := time.NewTimer(queueLook)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -3,6 +3,7 @@ package overlay
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -66,16 +67,17 @@ func TestReadyIsToldBehindTheJoins(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		other := w.start("alice")
 		n := &Node{
-			cfg: other.cfg, id: other.id, log: other.log, endpoint: other.endpoint, core: other.core,
+			cfg: other.cfg, id: other.id, log: other.log, endpoint: other.endpoint,
 			queue: newQueue(), ready: make(chan struct{}), present: make(map[certs.ID]certs.PublicKey),
 		}
-		n.happened(core.Ready{})
+		l := &loop{node: n, driver: driver{core: core.New(core.Config{ID: other.id, Identity: other.cfg.State.Identity, Rand: rand.New(rand.NewPCG(1, 2))}, 0)}}
+		l.happened(core.Ready{})
 		select {
 		case <-n.ready:
 			t.Error("told before the joins that come with it")
 		default:
 		}
-		n.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
+		l.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
 		<-n.ready
 		if _, here := n.present["bob"]; !here {
 			t.Error("bob is not found")

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
@@ -102,7 +103,7 @@ func (o *outbox) takeOut(m *delivery.Outgoing) {
 	o.mu.Unlock()
 	n.queue.pushSettled(cancelled(m, o.to), m)
 	if left {
-		n.post(func() { n.withdraw(o.to) })
+		n.post(withdrawn{o.to})
 	} else {
 		n.custodian.look()
 	}
@@ -114,11 +115,14 @@ func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
 	return Failed{m.ID, to, m.Ref, wasCancelled}
 }
 
-// withdraw takes back what is left with others for a peer. What else there is for it is
-// left anew when the core says so. It is called on the loop.
-func (n *Node) withdraw(to certs.ID) {
-	o := n.existingOutbox(to)
-	n.core.Withdraw(n.now(), to, o != nil && o.leaveLater())
+// withdrawn: a message to this peer is not to be sent any more.
+type withdrawn struct{ to certs.ID }
+
+// handle takes back what is left with others for the peer. What else there is for it is
+// left anew when the core says so.
+func (w withdrawn) handle(l *loop) {
+	o := l.node.existingOutbox(w.to)
+	l.step(core.Withdraw{Receiver: w.to, Rest: o != nil && o.leaveLater()})
 }
 
 // leaveLater has nothing left with others until leaveAnew, if there is anything; else

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/replay"
 	"quicpeer/pb"
 )
 
@@ -60,8 +61,9 @@ type Config struct {
 	// Log receives what happens, nil is silent.
 	Log *slog.Logger
 
-	step   func(string) bool                                            // for tests of crashes, see store.OpenWith
-	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
+	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
+	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
+	recording *replay.Recording                                            // for tests: what the core is told; nil: none
 }
 
 // withDefaults fills in what is not set, on a copy.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -74,14 +75,19 @@ func (n *Node) leaveSome(o *outbox) bool {
 		return false
 	}
 	d := &pb.Deposit{Receiver: string(to.ID), ReceiverKey: to.Key[:], Sealed: sealed}
-	taken := make(chan bool, 1)
-	n.post(func() { taken <- !o.withdrawn(batch) && n.core.Deposit(n.now(), d) })
-	select {
-	case ok := <-taken:
-		return ok || o.notLeft(batch)
-	case <-n.ended:
-		return false
-	}
+	left, ok := ask(&n.mailbox, depositing{o, batch, d})
+	return ok && (left || o.notLeft(batch))
+}
+
+// depositing asks for messages to be left with others; the answer says that they are.
+type depositing struct {
+	outbox  *outbox
+	batch   []*delivery.Outgoing
+	deposit *pb.Deposit
+}
+
+func (d depositing) answer(l *loop) bool {
+	return !d.outbox.withdrawn(d.batch) && l.step(core.Deposit{Deposit: d.deposit}).OK
 }
 
 // withdrawn says that one of these messages was cancelled while they were sealed.
@@ -154,17 +160,30 @@ func (n *Node) awaitCustody(ctx context.Context) {
 			pending = pending || o.toBeLeft()
 		}
 		pending = pending || n.custodian.busy.Load()
-		answer := make(chan bool, 1)
-		n.post(func() { answer <- n.core.DepositsPending() })
-		select {
-		case asked := <-answer:
-			pending = pending || asked
-		case <-n.ended:
+		asked, ok := ask(&n.mailbox, depositsPending{})
+		if !ok || !pending && !asked || !pause(ctx) {
 			return
 		}
-		if !pending || !pause(ctx) {
-			return
-		}
+	}
+}
+
+// depositsPending asks core.DepositsPending.
+type depositsPending struct{}
+
+func (depositsPending) answer(l *loop) bool { return l.core.DepositsPending() }
+
+// queueLook is how often who waits looks again.
+const queueLook = 2 * time.Millisecond
+
+// pause waits a moment; false is the end of ctx.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(queueLook)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

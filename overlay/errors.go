@@ -107,3 +107,23 @@ func (e *TooLongError) Error() string {
 
 // Is makes it ErrTooLong.
 func (e *TooLongError) Is(target error) bool { return target == ErrTooLong }
+
+// explain turns an error of the core into one of this package.
+func (n *Node) explain(err error) error {
+	var (
+		duplicate *core.DuplicateIDError
+		elsewhere *core.StartedElsewhereError
+		join      *core.JoinError
+	)
+	switch {
+	case errors.As(err, &duplicate):
+		return &DuplicateIDError{ID: n.id, Own: n.Key(), Holder: duplicate.Holder}
+	case errors.As(err, &elsewhere):
+		return ErrStartedElsewhere
+	case errors.As(err, &join) && join.Refusal != nil:
+		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
+	case errors.As(err, &join):
+		return &UnreachableError{Failures: join.Failures, Obstacles: join.Obstacles}
+	}
+	return err
+}

@@ -208,15 +208,15 @@ func TestLinksBreakInABurst(t *testing.T) {
 
 // breakLinks ends the node's links, with a goodbye or without.
 func (p *peer) breakLinks(politely bool) {
-	p.post(func() {
-		for _, l := range p.links {
+	p.post(onLoop(func(l *loop) {
+		for _, nl := range l.links.all {
 			if politely {
-				l.Shut(transport.CodeInternal, "a test")
+				nl.Shut(transport.CodeInternal, "a test")
 			} else {
-				l.Abort(transport.CodeInternal, "a test")
+				nl.Abort(transport.CodeInternal, "a test")
 			}
 		}
-	})
+	}))
 }
 
 // Broadcasts reach everybody once, also while links break.

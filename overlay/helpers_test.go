@@ -287,17 +287,22 @@ func talk(p, q *peer) {
 	}
 }
 
+// onLoop is an input that does something on the loop's goroutine.
+type onLoop func(l *loop)
+
+func (f onLoop) handle(l *loop) { f(l) }
+
 // linkIDs are the numbers of the node's links.
 func (p *peer) linkIDs() []core.LinkID {
 	list := make(chan []core.LinkID, 1)
-	p.post(func() {
+	p.post(onLoop(func(l *loop) {
 		var ids []core.LinkID
-		for id := range p.links {
+		for id := range l.links.all {
 			ids = append(ids, id)
 		}
 		slices.Sort(ids)
 		list <- ids
-	})
+	}))
 	return <-list
 }
 
@@ -343,14 +348,14 @@ func (l *logBuffer) tail(lines int) string {
 // linkTo is the number of the node's newest link to a peer, 0 without one.
 func (p *peer) linkTo(key certs.PublicKey) core.LinkID {
 	newest := make(chan core.LinkID, 1)
-	p.post(func() {
+	p.post(onLoop(func(l *loop) {
 		var found core.LinkID
-		for id, l := range p.links {
-			if l.key == key {
+		for id, nl := range l.links.all {
+			if nl.key == key {
 				found = max(found, id)
 			}
 		}
 		newest <- found
-	})
+	}))
 	return <-newest
 }

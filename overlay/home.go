@@ -59,8 +59,7 @@ func storePeer(r *core.Record, where reached) (store.Op, error) {
 }
 
 // noteLink keeps where a peer was reached, for later starts.
-func (n *Node) noteLink(up core.LinkUp, address string) {
-	r := n.core.Record(up.ID)
+func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
 	if n.store == nil || r == nil || r.Key != up.Key || r.Visitor {
 		return
 	}
@@ -89,10 +88,7 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 		return "", err
 	}
 	done := make(chan core.Joining, 1)
-	n.post(func() {
-		n.joining[address] = append(n.joining[address], done)
-		n.core.Join(n.now(), address)
-	})
+	n.post(join{address, done})
 	select {
 	case j := <-done:
 		if j.ID == "" {
@@ -106,12 +102,26 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	}
 }
 
-// joined tells those who wait for it what became of a Join.
-func (n *Node) joined(j core.Joining) {
-	for _, done := range n.joining[j.Address] {
-		done <- j // it has room for one
+// join: the program wants an address joined.
+type join struct {
+	address string
+	done    chan core.Joining // it has room for one
+}
+
+func (j join) handle(l *loop) {
+	l.joins[j.address] = append(l.joins[j.address], j.done)
+	l.step(core.Join{Address: j.address})
+}
+
+// joins are those who wait for a Join, by its address.
+type joins map[string][]chan core.Joining
+
+// end tells them what became of it.
+func (s joins) end(j core.Joining) {
+	for _, done := range s[j.Address] {
+		done <- j
 	}
-	delete(n.joining, j.Address)
+	delete(s, j.Address)
 }
 
 // checkHostPort says what is wrong with an address that is to be joined.

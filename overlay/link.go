@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -13,14 +12,62 @@ import (
 	"quicpeer/transport"
 )
 
-// nodeLink is a link as the loop keeps it.
+// What may wait to be written to a link, of the 4 MiB at which it is cut off
+// (guesses): who broadcasts waits above the first, and what is relayed is dropped
+// above the second.
+const (
+	maxQueuedSending  = 256 << 10
+	maxQueuedRelaying = 3 << 20
+)
+
+// silentAfter is how long a link may be silent before messages go over others as
+// well: keepalives come each 500 ms, as a rule, and what was written at the moment
+// at which the way broke shall not wait for 2 s. The core looks into silence then too.
+const silentAfter = 1400 * time.Millisecond
+
+// links are the connections that stand, as the loop knows them.
+type links struct {
+	all  map[core.LinkID]*nodeLink
+	last core.LinkID
+}
+
+// nodeLink is one of them.
 type nodeLink struct {
 	messageLink
-	up       bool
+	up       bool // messages may go over it
 	address  netip.AddrPort
 	received uint64        // packets, at the last look
 	heard    time.Duration // when that had grown
-	ended    []func()      // to be called when it has ended
+}
+
+// to is the newest link over which messages can go to a peer, nil if there is none.
+func (s *links) to(id certs.ID, key certs.PublicKey) (best *nodeLink) {
+	for _, l := range s.all {
+		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && !l.used.retired.Load() && (best == nil || l.id > best.id) {
+			best = l
+		}
+	}
+	return best
+}
+
+// busiest is the link on which most waits to be written; nil without links.
+func (s *links) busiest() (most *nodeLink) {
+	for _, l := range s.all {
+		if most == nil || l.Queued() > most.Queued() {
+			most = l
+		}
+	}
+	return most
+}
+
+// openLinks asks for the links that there are.
+type openLinks struct{}
+
+func (openLinks) answer(l *loop) (list []*transport.Link) {
+	for _, nl := range l.links.all {
+		list = append(list, nl.Link)
+	}
+	return list
 }
 
 // accept takes the links that others dial.
@@ -29,32 +76,33 @@ func (n *Node) accept() {
 		l, err := n.endpoint.Accept(n.ctx)
 		if err != nil {
 			if n.ctx.Err() == nil {
-				n.post(func() { n.fail(err) })
+				n.fail(err)
 			}
 			return
 		}
-		n.post(func() { n.connected(l, 0) })
+		n.post(connected{link: l})
 	}
 }
 
-// connected gives a link its number, tells the core and begins to read.
-func (n *Node) connected(l *transport.Link, dial core.DialID) {
-	n.lastLink++
-	id := n.lastLink
-	ctx, cancel := context.WithCancel(n.ctx)
-	now := n.now()
-	nl := &nodeLink{messageLink: messageLink{Link: l, id: id, key: l.Peer(), used: &activity{ctx: ctx}}, heard: now, address: l.RemoteAddr()}
+// connected: a connection stands.
+type connected struct {
+	link *transport.Link
+	dial core.DialID // 0: the other side has dialled
+}
+
+// handle gives the link its number, tells the core and begins to read.
+func (c connected) handle(l *loop) {
+	n := l.node
+	l.links.last++
+	now := l.now()
+	nl := &nodeLink{
+		messageLink: messageLink{Link: c.link, id: l.links.last, key: c.link.Peer(), used: &activity{ctx: c.link.Context()}},
+		heard:       now, address: c.link.RemoteAddr(),
+	}
 	nl.used.last.Store(int64(now))
-	n.links[id] = nl
-	n.core.Connected(now, id, dial, l.Peer(), nl.address.String())
-	n.wg.Go(func() {
-		defer cancel()
-		n.read(&nl.messageLink)
-	})
-	n.wg.Go(func() {
-		<-l.Done()
-		cancel() // its message streams end
-	})
+	l.links.all[nl.id] = nl
+	l.step(core.Connected{Link: nl.id, Dial: c.dial, Key: nl.key, Address: nl.address.String()})
+	n.wg.Go(func() { n.read(&nl.messageLink) })
 }
 
 // read gives the frames of a control stream to the core until the link ends.
@@ -63,33 +111,42 @@ func (n *Node) read(l *messageLink) {
 	for end == nil {
 		var m *pb.PeerMessage
 		if m, end = l.Receive(); end == nil {
-			n.post(func() { n.core.Receive(n.now(), l.id, m) })
+			n.post(told{core.Received{Link: l.id, Frame: m}})
 		}
 	}
 	if end == io.EOF {
-		n.post(func() { n.retire(l, transport.CodeBye, "goodbye") })
+		n.post(farewell{l})
 	} else {
 		l.Shut(transport.CodeBye, "goodbye")
 	}
 	<-l.Done()
 	err := l.Err()
-	n.post(func() { n.disconnected(l.id, end == io.EOF || friendly(err), err) })
+	n.post(disconnected{l.id, end == io.EOF || friendly(err), err})
 }
 
-// disconnected takes a link out of the books.
-func (n *Node) disconnected(id core.LinkID, friendly bool, err error) {
-	l := n.links[id]
-	delete(n.links, id)
+// farewell: the other side has ended the control stream.
+type farewell struct{ link *messageLink }
+
+func (f farewell) handle(l *loop) { l.node.retire(f.link, transport.CodeBye, "goodbye") }
+
+// disconnected: a link has ended.
+type disconnected struct {
+	link     core.LinkID
+	friendly bool
+	err      error
+}
+
+// handle takes the link out of the books.
+func (d disconnected) handle(l *loop) {
+	nl := l.links.all[d.link]
+	delete(l.links.all, d.link)
 	why := "goodbye"
-	if err != nil {
-		why = err.Error()
+	if d.err != nil {
+		why = d.err.Error()
 	}
-	n.core.Disconnected(n.now(), id, friendly, why)
-	for _, f := range l.ended {
-		f()
-	}
-	if l.up {
-		n.match(l.peer)
+	l.step(core.Disconnected{Link: d.link, Friendly: d.friendly, Why: why})
+	if nl.up {
+		l.match(nl.peer)
 	}
 }
 
@@ -111,22 +168,6 @@ func friendly(err error) bool {
 	return true
 }
 
-// onLastLink calls f when there is no link any more.
-func (n *Node) onLastLink(f func()) {
-	left := len(n.links)
-	if left == 0 {
-		f()
-		return
-	}
-	for _, l := range n.links {
-		l.ended = append(l.ended, func() {
-			if left--; left == 0 {
-				f()
-			}
-		})
-	}
-}
-
 // codes are what the peer is told of the core's reasons to close a link.
 var codes = [...]transport.Code{
 	core.CloseBye:       transport.CodeBye,
@@ -140,34 +181,75 @@ var codes = [...]transport.Code{
 
 // closeLink closes a link for a reason of the core's. There is no goodbye to
 // somebody dead.
-func (n *Node) closeLink(c core.Close) {
-	l := n.links[c.Link]
+func (l *loop) closeLink(c core.Close) {
+	nl := l.links.all[c.Link]
 	switch {
-	case l == nil:
+	case nl == nil:
 	case c.Reason == core.CloseDead:
-		l.Abort(codes[c.Reason], c.Text)
+		nl.Abort(codes[c.Reason], c.Text)
 	case c.Reason == core.CloseDuplicate:
-		n.retire(&l.messageLink, codes[c.Reason], c.Text)
+		l.node.retire(&nl.messageLink, codes[c.Reason], c.Text)
 	default:
-		l.Shut(codes[c.Reason], c.Text)
+		nl.Shut(codes[c.Reason], c.Text)
 	}
+}
+
+// sendFrame queues a frame on its link. A broadcast that is passed on is dropped
+// for a link that is so busy that announcements could not be queued any more.
+func (l *loop) sendFrame(f core.Frame) {
+	nl := l.links.all[f.Link]
+	switch {
+	case nl == nil:
+	case f.Envelope && nl.Queued() > maxQueuedRelaying:
+		l.node.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(nl.peer))
+	case f.Relayed && nl.Queued() > maxQueuedRelaying:
+		l.dropped.warn(l.node.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(nl.peer))
+	case f.Envelope:
+		_ = nl.SendLast(f.Data) // so that what keeps the network together doesn't wait for it
+	default:
+		_ = nl.Send(f.Data) // an error is the end of the link, which its reader reports
+	}
+}
+
+// listen tells the core what was heard on a link.
+func (l *loop) listen(nl *nodeLink) {
+	now, stats := l.now(), nl.Stats()
+	if stats.Received != nl.received {
+		nl.received, nl.heard = stats.Received, now
+	}
+	if address := nl.RemoteAddr(); address != nl.address {
+		nl.address = address
+		l.step(core.Seen{Link: nl.id, Address: address.String()})
+	}
+	nl.used.silent.Store(now-nl.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
+	if stuck := nl.Stuck(); stuck != nl.used.stuck.Swap(stuck) {
+		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
+	}
+	l.bypass(nl)
+	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: time.Duration(nl.used.last.Load()), RoundTrip: stats.RTT, Jitter: stats.Jitter})
 }
 
 // linkUp opens a link to direct messages.
-func (n *Node) linkUp(up core.LinkUp) {
-	l := n.links[up.Link]
-	if l == nil {
+func (l *loop) linkUp(up core.LinkUp) {
+	nl, n := l.links.all[up.Link], l.node
+	if nl == nil {
 		return
 	}
-	l.up, l.peer, l.epoch = true, up.ID, up.Epoch
-	n.noteLink(up, l.address.String())
-	n.wg.Go(func() { n.receive(&l.messageLink) })
-	n.match(up.ID)
+	nl.up, nl.peer, nl.epoch = true, up.ID, up.Epoch
+	n.noteLink(l.core.Record(up.ID), up, nl.address.String())
+	n.wg.Go(func() { n.receive(&nl.messageLink) })
+	l.match(up.ID)
 }
+
+// wanted: an outbox needs a link.
+type wanted struct{ to certs.ID }
+
+func (w wanted) handle(l *loop) { l.match(w.to) }
 
 // match gives the outbox of a peer its newest link if it has none, and wishes for
 // one if there is none; until it comes, messages go over others.
-func (n *Node) match(id certs.ID) {
+func (l *loop) match(id certs.ID) {
+	n := l.node
 	n.mu.Lock()
 	key, present := n.present[id]
 	o := n.outboxes[id]
@@ -175,16 +257,11 @@ func (n *Node) match(id certs.ID) {
 	if o == nil || !present {
 		return
 	}
-	var best *nodeLink
-	for _, l := range n.links {
-		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && !l.used.retired.Load() && (best == nil || l.id > best.id) {
-			best = l
-		}
-	}
+	best := l.links.to(id, key)
 	if best == nil {
 		if o.wanting() {
 			after := time.Duration(0)
-			if n.core.Want(n.now(), id) {
+			if l.step(core.Want{To: id}).OK {
 				after = relayAfter
 			}
 			o.startRelay(after)
@@ -194,16 +271,16 @@ func (n *Node) match(id certs.ID) {
 	if o.attach(&best.messageLink) {
 		n.wg.Go(func() { o.send(&best.messageLink) })
 	}
-	n.bypass(best)
+	l.bypass(best)
 }
 
 // bypass has what waits for the peer of a link that is silent or stuck go over others as
 // well.
-func (n *Node) bypass(l *nodeLink) {
-	if !l.up || l.used.works() {
+func (l *loop) bypass(nl *nodeLink) {
+	if !nl.up || nl.used.works() {
 		return
 	}
-	if o := n.existingOutbox(l.peer); o != nil && o.wanting() {
+	if o := l.node.existingOutbox(nl.peer); o != nil && o.wanting() {
 		o.startRelay(0)
 	}
 }

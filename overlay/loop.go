@@ -1,73 +1,112 @@
 package overlay
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-)
-
-// goodbyeTime bounds the wait for the last links at the end: a link closes
-// itself 500 ms after its goodbye.
-const goodbyeTime = 2 * time.Second
-
-// What may wait to be written to a link, of the 4 MiB at which it is cut off
-// (guesses): who broadcasts waits above the first, and what is relayed is dropped
-// above the second. queueLook is how often who waits looks again.
-const (
-	maxQueuedSending  = 256 << 10
-	maxQueuedRelaying = 3 << 20
-	queueLook         = 2 * time.Millisecond
+	"quicpeer/overlay/core/replay"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when
 // it is asked about it; sleptAbove is a jump of the clock on the wall that is no
 // adjustment (guesses).
 const (
-	// silentAfter is how long a link may be silent before messages go over others as
-	// well: keepalives come each 500 ms, as a rule, and what was written at the moment
-	// at which the way broke shall not wait for 2 s. The core looks into silence then too.
-	silentAfter = 1400 * time.Millisecond
-
 	hearEvery  = 100 * time.Millisecond
 	sleptAbove = 2 * time.Second
 )
 
-// loop owns the core: it gives it one input after the other and does what it wants.
-func (n *Node) loop() {
+// maxWithheld is how many effects may wait for the disk before the loop waits for it too (a
+// guess: of some seconds in which much happens).
+const maxWithheld = 4096
+
+// loop gives the core one input after the other and does what it wants. All of it belongs to
+// one goroutine, which never waits: whatever may take its time is done elsewhere, and its
+// result comes back as an input.
+type loop struct {
+	driver
+	node      *Node
+	links     links
+	dials     dials
+	addresses addresses
+	joins     joins
+	verifier  verifier
+	awaken    *time.Timer
+	heardAt   time.Duration // when the links were looked at last
+	ahead     time.Duration // of the clock on the wall, since the start
+	dropped   drops
+
+	epoch    uint64         // what the disk knows of it
+	withheld []core.Effects // of which the disk has to know something first, and what followed
+	saved    chan error     // the disk knows it
+}
+
+// newLoop makes the loop of a node with a new core.
+func newLoop(n *Node, setup replay.Setup, here addresses) *loop {
+	l := &loop{
+		node: n, links: links{all: make(map[core.LinkID]*nodeLink)}, addresses: here, joins: make(joins), verifier: newVerifier(n),
+		epoch: setup.Config.Epoch, saved: make(chan error, 1),
+		dials: dials{
+			races: make(map[core.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
+			endpoint: n.endpoint, mailbox: &n.mailbox, ctx: n.ctx, group: &n.wg, clock: n.clock, joinTime: n.cfg.JoinTimeout,
+		},
+	}
+	l.driver = driver{clock: n.clock, core: setup.New(), recording: n.cfg.recording}
+	if l.recording != nil {
+		l.recording.Setup = setup
+	}
+	return l
+}
+
+// run is the loop's goroutine.
+func (l *loop) run() {
+	n := l.node
 	defer close(n.ended)
-	n.awaken = time.NewTimer(0)
-	defer n.awaken.Stop()
-	n.settle()
+	defer l.logPanic()
+	l.awaken = time.NewTimer(0)
+	defer l.awaken.Stop()
+	l.settle()
 	for n.ctx.Err() == nil {
+		inputs, tick := n.inputs, l.awaken.C
+		if len(l.withheld) >= maxWithheld {
+			inputs, tick = nil, nil
+		}
 		select {
-		case input := <-n.inputs:
-			if n.now() > n.heardAt+hearEvery {
-				n.hear()
+		case in := <-inputs:
+			if l.now() > l.heardAt+hearEvery {
+				l.hear()
 			}
-			input()
-			n.inputsWaiting()
-		case <-n.awaken.C:
-			n.hear()
-			n.core.Tick(n.now())
+			in.handle(l)
+			l.inputsWaiting()
+		case <-tick:
+			l.hear()
+			l.step(core.Tick{})
+		case err := <-l.saved:
+			l.release(err)
 		case <-n.ctx.Done():
 			return
 		}
-		n.settle()
-		n.awaken.Reset(n.core.Next() - n.now())
+		l.settle()
+		l.awaken.Reset(l.core.Next() - l.now())
+	}
+}
+
+// logPanic says what the core was told last before a fault of ours ends the process.
+func (l *loop) logPanic() {
+	if fault := recover(); fault != nil {
+		l.node.log.Error("a fault in the core; please report this", "fault", fault, "last inputs", l.trail.String())
+		panic(fault)
 	}
 }
 
 // inputsWaiting takes the inputs that have come meanwhile, so that under load what
 // the core wants to announce goes out together.
-func (n *Node) inputsWaiting() {
-	for range cap(n.inputs) {
+func (l *loop) inputsWaiting() {
+	for range cap(l.node.inputs) {
 		select {
-		case input := <-n.inputs:
-			input()
+		case in := <-l.node.inputs:
+			in.handle(l)
 		default:
 			return
 		}
@@ -75,100 +114,124 @@ func (n *Node) inputsWaiting() {
 }
 
 // settle does what the core wants until it wants nothing more.
-func (n *Node) settle() {
+func (l *loop) settle() {
 	for {
-		out := n.core.Drain()
-		if out.Empty() {
+		out := l.drain()
+		switch {
+		case out.Empty():
+			return
+		case len(l.withheld) > 0:
+			l.withheld = append(l.withheld, out)
+		case isToBeSaved(out):
+			l.withheld = append(l.withheld, out)
+			l.save(out)
+		default:
+			l.apply(out)
+		}
+	}
+}
+
+// isToBeSaved says that the disk has to know something before anything of this is done:
+// another epoch, or what network this peer is in.
+func isToBeSaved(out core.Effects) bool { return out.Epoch != 0 || isReady(out) }
+
+func isReady(out core.Effects) bool { return len(out.Events) > 0 && out.Events[0] == core.Ready{} }
+
+// save has the disk know it, off the loop.
+func (l *loop) save(out core.Effects) {
+	n := l.node
+	n.wg.Go(func() {
+		var err error
+		if out.Epoch != 0 {
+			_, err = n.nextEpoch(out.Epoch)
+		}
+		if err == nil && isReady(out) {
+			err = n.cfg.State.EnterNetwork(n.cfg.Network)
+		}
+		l.saved <- err
+	})
+}
+
+// release does what was withheld, up to what is to be saved next.
+func (l *loop) release(err error) {
+	out := l.withheld[0]
+	switch {
+	case err == nil:
+		l.apply(out)
+	default:
+		l.node.fail(err) // and nothing of this run goes out that the disk does not know
+	}
+	for l.withheld = l.withheld[1:]; len(l.withheld) > 0; l.withheld = l.withheld[1:] {
+		if out = l.withheld[0]; isToBeSaved(out) {
+			l.save(out)
 			return
 		}
-		n.apply(out)
+		l.apply(out)
 	}
 }
 
 // hear tells the core which links have been heard since the last time.
-func (n *Node) hear() {
-	now := n.now()
-	n.heardAt = now
-	n.noticeSleep(now)
-	n.noticeMove(now)
-	n.mu.Lock()
-	for _, o := range n.outboxes {
+func (l *loop) hear() {
+	l.heardAt = l.now()
+	l.noticeSleep()
+	for _, o := range l.node.allOutboxes() {
 		o.keepLink()
 	}
-	n.mu.Unlock()
-	n.expire(now)
-	for id, l := range n.links {
-		stats := l.Stats()
-		if stats.Received != l.received {
-			l.received, l.heard = stats.Received, now
-		}
-		if address := l.RemoteAddr(); address != l.address {
-			l.address = address
-			n.core.Seen(now, id, address.String())
-		}
-		l.used.silent.Store(now-l.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
-		if stuck := l.Stuck(); stuck != l.used.stuck.Swap(stuck) {
-			n.core.Stuck(now, id, stuck)
-		}
-		n.bypass(l)
-		n.core.Heard(now, id, l.heard, time.Duration(l.used.last.Load()), stats.RTT)
-		n.core.Jitter(now, id, stats.Jitter)
+	l.node.expire(l.heardAt)
+	for _, nl := range l.links.all {
+		l.listen(nl)
 	}
 }
 
 // noticeSleep tells the core when the machine was asleep: the clock on the wall has
 // run on, the one that measures durations may not have. A clock that is set right
 // by hand looks the same, and does no harm.
-func (n *Node) noticeSleep(now time.Duration) {
-	ahead := time.Now().Round(0).Sub(n.start.Round(0)) - now
-	if ahead > n.ahead+sleptAbove {
-		n.core.Slept(now, ahead-n.ahead)
+func (l *loop) noticeSleep() {
+	ahead := time.Now().Round(0).Sub(l.start.Round(0)) - l.now()
+	if ahead > l.ahead+sleptAbove {
+		l.step(core.Slept{For: ahead - l.ahead})
 	}
-	n.ahead = ahead
+	l.ahead = ahead
 }
 
 // apply does what the core wants, in the order that it asks for.
-func (n *Node) apply(out core.Effects) {
+func (l *loop) apply(out core.Effects) {
+	n := l.node
 	for _, note := range out.Notes {
 		level := [...]slog.Level{core.Debug: slog.LevelDebug, core.Info: slog.LevelInfo, core.Warn: slog.LevelWarn}[note.Level]
 		n.log.Log(n.ctx, level, note.Text, note.Args...)
 	}
 	if out.Epoch != 0 {
-		if _, err := n.nextEpoch(out.Epoch); err != nil {
-			n.fail(err)
-			return
-		}
+		l.epoch = out.Epoch
 		n.ids.begin(n.Key(), out.Epoch)
 	}
 	for _, w := range out.Custody {
 		n.keep(w)
 	}
 	for _, event := range out.Events {
-		n.happened(event)
+		l.happened(event)
 	}
-	if len(out.Events) > 0 && out.Events[0] == (core.Ready{}) {
+	if isReady(out) {
 		n.tellWords()
 		close(n.ready) // behind the joins: whoever sends now finds them
 	}
 	for _, up := range out.Up {
-		n.linkUp(up)
+		l.linkUp(up)
 	}
 	for _, f := range out.Frames {
-		n.sendFrame(f)
+		l.sendFrame(f)
 	}
 	for _, c := range out.Closes {
-		n.closeLink(c)
+		l.closeLink(c)
 	}
 	for _, d := range out.Dials {
-		n.dial(d)
+		l.dials.begin(d)
 	}
 	for _, id := range out.Cancels {
-		if r := n.races[id]; r != nil {
-			r.cancel()
-		}
+		l.dials.end(id)
 	}
 	for _, v := range out.Verify {
-		n.wg.Go(func() { n.verify(v) })
+		l.verifier.verify(v)
 	}
 	for _, id := range out.Unreachable {
 		if o := n.existingOutbox(id); o != nil {
@@ -184,7 +247,7 @@ func (n *Node) apply(out core.Effects) {
 		}
 	}
 	for _, j := range out.Joined {
-		n.joined(j)
+		l.joins.end(j)
 	}
 	for _, id := range out.Withdrawn {
 		if o := n.existingOutbox(id); o != nil {
@@ -195,64 +258,38 @@ func (n *Node) apply(out core.Effects) {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}
 	if out.Err != nil {
+		n.log.Debug("the core has ended", "why", out.Err, "last inputs", &l.trail)
 		n.fail(n.explain(out.Err))
 	}
 }
 
-// sendFrame queues a frame on its link. A broadcast that is passed on is dropped
-// for a link that is so busy that announcements could not be queued any more.
-func (n *Node) sendFrame(f core.Frame) {
-	l := n.links[f.Link]
-	switch {
-	case l == nil:
-	case f.Envelope && l.Queued() > maxQueuedRelaying:
-		n.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(l.peer))
-	case f.Relayed && l.Queued() > maxQueuedRelaying:
-		n.dropped.warn(n.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(l.peer))
-	case f.Envelope:
-		_ = l.SendLast(f.Data) // so that what keeps the network together doesn't wait for it
-	default:
-		_ = l.Send(f.Data) // an error is the end of the link, which its reader reports
-	}
-}
-
 // happened passes an event of the core on to the program.
-func (n *Node) happened(event core.Event) {
+func (l *loop) happened(event core.Event) {
+	n := l.node
 	switch e := event.(type) {
 	case core.Ready:
-		if err := n.cfg.State.EnterNetwork(n.cfg.Network); err != nil {
-			n.fail(err)
-		}
-		n.ids.begin(n.Key(), n.core.Epoch())
-		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr())})
+		n.ids.begin(n.Key(), l.epoch)
+		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr(), l.addresses.own)})
 	case core.Joined:
 		n.queue.push(PeerJoined(e))
-		n.setPresent(e.ID, e.Key, true)
+		l.setPresent(e.ID, e.Key, true)
 	case core.Left:
 		reason := ReasonLost
 		if e.Farewell {
 			reason = ReasonLeft
 		}
 		n.queue.push(PeerLeft{e.ID, reason})
-		n.setPresent(e.ID, certs.PublicKey{}, false)
+		l.setPresent(e.ID, certs.PublicKey{}, false)
 	case core.Broadcasted:
-		m := Message{
-			ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,
-			Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
-		}
-		if e.Direct {
-			m.Path = PathDirect
-		}
-		if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
-			n.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
-		}
+		l.heardBroadcast(e)
 	}
 }
 
 // setPresent tells the peer's outbox that it has come or gone.
-func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+	n := l.node
 	if present {
-		n.meet(n.core.Record(id))
+		n.meet(l.core.Record(id))
 	}
 	n.mu.Lock()
 	_, was := n.present[id]
@@ -282,100 +319,5 @@ func (n *Node) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	o.setPresent(k, present)
 	n.forgetOutbox(o)
 	n.outboxIdle() // who leaves need not wait for a receiver that has gone
-	n.match(id)
-}
-
-// peers is the table for the user.
-func (n *Node) peers() []Peer {
-	list := []Peer{}
-	for _, p := range n.core.Peers() {
-		row := Peer{ID: p.ID, Key: p.Key, State: StateAlive, Via: p.Via, Addresses: p.Addresses}
-		if p.Suspect {
-			row.State = StateSuspect
-		}
-		if l := n.links[p.Link]; l != nil {
-			row.Direct, row.RTT = true, l.Stats().RTT
-		}
-		list = append(list, row)
-	}
-	return list
-}
-
-// explain turns an error of the core into one of this package.
-func (n *Node) explain(err error) error {
-	var (
-		duplicate *core.DuplicateIDError
-		elsewhere *core.StartedElsewhereError
-		join      *core.JoinError
-	)
-	switch {
-	case errors.As(err, &duplicate):
-		return &DuplicateIDError{ID: n.id, Own: n.Key(), Holder: duplicate.Holder}
-	case errors.As(err, &elsewhere):
-		return ErrStartedElsewhere
-	case errors.As(err, &join) && join.Refusal != nil:
-		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
-	case errors.As(err, &join):
-		return &UnreachableError{Failures: join.Failures, Obstacles: join.Obstacles}
-	}
-	return err
-}
-
-// fail notes why the node stops, and closes it.
-func (n *Node) fail(err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.err != nil {
-		return
-	}
-	n.err = err
-	if n.leaving {
-		return // it stops anyway
-	}
-	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
-}
-
-// awaitReceipts waits until no message is on its way to a peer that is here.
-func (n *Node) awaitReceipts(ctx context.Context) {
-	for n.onTheirWay() {
-		select {
-		case <-n.idle:
-		case <-ctx.Done():
-			return
-		case <-n.ended:
-			return
-		}
-	}
-}
-
-func (n *Node) onTheirWay() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, o := range n.outboxes {
-		if count, present := o.count(); count > 0 && present {
-			return true
-		}
-	}
-	return false
-}
-
-// outboxIdle wakes awaitReceipts.
-func (n *Node) outboxIdle() {
-	select {
-	case n.idle <- struct{}{}:
-	default:
-	}
-}
-
-// awaitGoodbyes waits until the links have closed.
-func (n *Node) awaitGoodbyes() {
-	late := time.NewTimer(goodbyeTime)
-	defer late.Stop()
-	done := make(chan struct{})
-	n.post(func() { n.onLastLink(func() { close(done) }) })
-	select {
-	case <-done:
-	case <-late.C:
-	case <-n.ended:
-	}
+	l.match(id)
 }

@@ -130,12 +130,3 @@ func (n *names) resolve(ctx context.Context, address string, most time.Duration)
 	n.note(address, list, nil)
 	return list, nil
 }
-
-// lookupTime is how long the node waits for a name now: while it joins, no longer than that
-// may take.
-func (n *Node) lookupTime() time.Duration {
-	if rest := n.cfg.JoinTimeout - n.now() - lookupMargin; rest > 0 {
-		return min(rest, lookupTime)
-	}
-	return lookupTime
-}

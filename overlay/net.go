@@ -60,19 +60,16 @@ type Way struct {
 
 // Net reports it; empty after the end.
 func (n *Node) Net() Net {
-	answer := make(chan Net, 1)
-	n.post(func() { answer <- n.net() })
-	select {
-	case r := <-answer:
-		return r
-	case <-n.ended:
-		return Net{}
-	}
+	r, _ := ask(&n.mailbox, netQuestion{})
+	return r
 }
 
-func (n *Node) net() Net {
-	from := n.core.Net()
-	r := Net{NAT: from.NAT, Addresses: from.Addresses, PortMap: n.portMap()}
+// netQuestion asks for Net.
+type netQuestion struct{}
+
+func (netQuestion) answer(l *loop) Net {
+	from := l.core.Net()
+	r := Net{NAT: from.NAT, Addresses: from.Addresses, PortMap: l.node.reach.portMap()}
 	for _, w := range from.Peers {
 		way := Way{ID: w.ID, How: HowNone, Address: w.Address, Via: w.Via, Behind: w.Behind, Tries: w.Tries, Error: w.Why}
 		switch {
@@ -86,12 +83,37 @@ func (n *Node) net() Net {
 			way.How = HowRelayed
 		}
 		if w.Link != 0 {
-			way.Since = n.start.Add(w.Since)
+			way.Since = l.start.Add(w.Since)
 		}
 		if w.Tries > 0 && !w.Now {
-			way.Next = n.start.Add(w.Next)
+			way.Next = l.start.Add(w.Next)
 		}
 		r.Peers = append(r.Peers, way)
 	}
 	return r
+}
+
+// Peers is the routing table in the order of the IDs, this peer itself not in
+// it; empty after the end.
+func (n *Node) Peers() []Peer {
+	list, _ := ask(&n.mailbox, peersQuestion{})
+	return list
+}
+
+// peersQuestion asks for Peers.
+type peersQuestion struct{}
+
+func (peersQuestion) answer(l *loop) []Peer {
+	list := []Peer{}
+	for _, p := range l.core.Peers() {
+		row := Peer{ID: p.ID, Key: p.Key, State: StateAlive, Via: p.Via, Addresses: p.Addresses}
+		if p.Suspect {
+			row.State = StateSuspect
+		}
+		if nl := l.links.all[p.Link]; nl != nil {
+			row.Direct, row.RTT = true, nl.Stats().RTT
+		}
+		list = append(list, row)
+	}
+	return list
 }

@@ -65,14 +65,14 @@ func TestNewerPeerAmongOthers(t *testing.T) {
 				case <-time.After(3 * time.Second):
 				}
 				links := make(chan []*transport.Link, 1)
-				newer.post(func() {
+				newer.post(onLoop(func(l *loop) {
 					var list []*transport.Link
-					for _, l := range newer.links {
-						_ = l.Send(inventions(newer, peers[i%3].ID())) // it may be ending
-						list = append(list, l.Link)
+					for _, nl := range l.links.all {
+						_ = nl.Send(inventions(newer, peers[i%3].ID())) // it may be ending
+						list = append(list, nl.Link)
 					}
 					links <- list
-				})
+				}))
 				for _, l := range <-links {
 					stream := l.TryOpenStream()
 					if stream == nil {

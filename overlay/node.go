@@ -29,13 +29,11 @@ package overlay
 import (
 	"cmp"
 	"context"
-	crand "crypto/rand"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"iter"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +42,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/replay"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 	"quicpeer/transport"
@@ -57,29 +56,13 @@ type Node struct {
 	log      *slog.Logger
 	endpoint *transport.Endpoint
 	queue    *queue
-	start    time.Time // the origin of the core's time
-
-	// The loop's own.
-	core       *core.Core
-	links      map[core.LinkID]*nodeLink
-	races      map[core.DialID]*race
-	joining    map[string][]chan core.Joining // who waits for a Join, by its address
-	lastLink   core.LinkID
-	awaken     *time.Timer
-	dropped    drops
-	heardAt    time.Duration // when the links were looked at last
-	ahead      time.Duration // of the clock on the wall, since the start
-	reach      reach
-	names      names
-	interfaces []hostInterface  // of the host, at the last look
-	own        []netip.AddrPort // where they make it reachable
-	lookedAt   time.Duration    // when these were looked at last
+	reach    reach
+	mailbox  // of the loop
+	clock
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
-	inputs chan func()
 	ready  chan struct{} // closed when the node is in the network
-	ended  chan struct{} // closed when the loop has ended
 	wg     sync.WaitGroup
 
 	ids  messageIDs
@@ -163,13 +146,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 
 func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n := &Node{
-		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(), start: time.Now(),
-		links:    make(map[core.LinkID]*nodeLink),
-		races:    make(map[core.DialID]*race),
-		joining:  make(map[string][]chan core.Joining),
-		inputs:   make(chan func(), 256),
+		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(),
+		mailbox:  newMailbox(),
+		clock:    clock{time.Now()},
 		ready:    make(chan struct{}),
-		ended:    make(chan struct{}),
 		letters:  make(chan core.Envelope, maxLetters),
 		answers:  make(chan answer, maxAnswers),
 		outboxes: make(map[certs.ID]*outbox),
@@ -181,7 +161,6 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		left:     make(chan struct{}),
 	}
 	n.custodian.wake = make(chan struct{}, 1)
-	n.names = names{lookup: cfg.lookup, last: make(map[string]answered)}
 	met, err := n.openStore()
 	if err != nil {
 		return nil, errors.Join(err, n.closeStore())
@@ -195,22 +174,23 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		return nil, errors.Join(err, n.closeStore())
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	var near []netip.Prefix
-	n.own, near = ownAddresses(endpoint.Addr())
-	var seed [32]byte
+	var here addresses
+	here.own, here.near = ownAddresses(endpoint.Addr())
 	var nonce [8]byte
-	crand.Read(seed[:]) // never fails, see crypto/rand
-	crand.Read(nonce[:])
+	rand.Read(nonce[:]) // never fails, see crypto/rand
 	n.ids.nonce = binary.BigEndian.Uint64(nonce[:])
-	n.core = core.New(core.Config{
+	setup := replay.Setup{Start: n.now()}
+	rand.Read(setup.Seed[:])
+	setup.Config = core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
-		Addresses: n.own, Near: near, Epoch: epoch, Nonce: n.ids.nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: n.ids.nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
-		Rand: rand.New(rand.NewChaCha8(seed)),
-	}, n.now())
+	}
+	l := newLoop(n, setup, here)
 	n.startReach()
 	n.wg.Go(n.accept)
-	n.wg.Go(n.loop)
+	n.wg.Go(l.run)
+	n.wg.Go(func() { n.watchAddresses(here.own) })
 	n.wg.Go(n.openLetters)
 	n.wg.Go(n.answerAll)
 	if !cfg.NoCustody {
@@ -317,19 +297,6 @@ func checkBody(body string, limit int) error {
 	return nil
 }
 
-// Peers is the routing table in the order of the IDs, this peer itself not in
-// it; empty after the end.
-func (n *Node) Peers() []Peer {
-	answer := make(chan []Peer, 1)
-	n.post(func() { answer <- n.peers() })
-	select {
-	case list := <-answer:
-		return list
-	case <-n.ended:
-		return nil
-	}
-}
-
 // Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
 func (n *Node) Waiting() []Waiting {
 	var list []Waiting
@@ -342,61 +309,5 @@ func (n *Node) Waiting() []Waiting {
 	return list
 }
 
-// Leave takes no more messages, waits until those on their way to peers in the
-// network have their receipts, and those for others are left with somebody, or ctx
-// ends, says goodbye and closes everything. It returns how many messages of this run have
-// not reached their receivers: with a state directory they are kept there, as are those
-// that earlier runs have left, without one each has been reported by Failed. Events go on until the loop over them has seen the last;
-// until then the state directory is in use. The error is Err's: why the node had
-// already stopped by itself. Later calls, and one after such a stop, only wait for the
-// end.
-func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
-	n.mu.Lock()
-	again := n.leaving
-	n.leaving = true
-	n.mu.Unlock()
-	if again {
-		<-n.left
-		return n.undelivered, n.Err()
-	}
-	defer close(n.left)
-	n.awaitReceipts(ctx)
-	n.awaitCustody(ctx)
-	n.awaitAnswers()
-	n.awaitQueues(ctx)
-	n.post(func() { n.core.Leave(n.now()) })
-	n.awaitGoodbyes()
-	n.stop()
-	return n.undelivered, n.Err()
-}
-
-// Close is Leave without waiting for receipts. No goroutine of the node is left
-// when it returns and no loop over Events runs. It is also due when the node has stopped by itself.
-func (n *Node) Close() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := n.Leave(ctx)
-	return err
-}
-
-// now is the core's time.
-func (n *Node) now() time.Duration { return time.Since(n.start) }
-
-// post hands an input to the loop; after its end it does nothing.
-func (n *Node) post(input func()) {
-	select {
-	case n.inputs <- input:
-	case <-n.ended:
-	}
-}
-
 // want asks the loop for a link for the outbox of a peer.
-func (n *Node) want(to certs.ID) {
-	n.post(func() { n.match(to) })
-}
-
-func (n *Node) isLeaving() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.leaving
-}
+func (n *Node) want(to certs.ID) { n.post(wanted{to}) }

@@ -16,7 +16,7 @@ import (
 // box is an outbox to a bob that is here, on a link that ends with ctx, of a node
 // that does nothing.
 func box(ctx context.Context) (*outbox, *messageLink) {
-	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), ended: make(chan struct{}), start: time.Now()}
+	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), mailbox: newMailbox(), clock: clock{time.Now()}}
 	close(n.ended)
 	o := newOutbox(n, "bob", known{key: bobsKey}, true)
 	context.AfterFunc(ctx, o.wakeAll)

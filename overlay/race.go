@@ -13,11 +13,23 @@ import (
 	"quicpeer/transport"
 )
 
+// dials are the races of dials that are under way.
+type dials struct {
+	races    map[core.DialID]*race // the loop's own
+	names    names
+	endpoint *transport.Endpoint
+	mailbox  *mailbox
+	ctx      context.Context
+	group    *sync.WaitGroup
+	clock    clock
+	joinTime time.Duration // how long the node may take to join
+}
+
 // race dials the addresses of one peer side by side; the first to connect is used. The
 // core can add addresses to it while it runs. It is over when one has connected or all
 // have failed.
 type race struct {
-	node   *Node
+	*dials
 	dial   core.DialID
 	key    certs.PublicKey
 	ctx    context.Context
@@ -31,21 +43,28 @@ type race struct {
 	err      error // of those that have failed, the one that says most
 }
 
-// dial begins a race, or adds to one.
-func (n *Node) dial(d core.Dial) {
-	r := n.races[d.ID]
-	if r == nil || !r.begin(len(d.Candidates)) {
-		r = &race{node: n, dial: d.ID, key: d.Key, running: len(d.Candidates)}
-		r.ctx, r.cancel = context.WithCancel(n.ctx)
-		n.races[d.ID] = r
+// begin begins a race, or adds to one.
+func (s *dials) begin(d core.Dial) {
+	r := s.races[d.ID]
+	if r == nil || !r.add(len(d.Candidates)) {
+		r = &race{dials: s, dial: d.ID, key: d.Key, running: len(d.Candidates)}
+		r.ctx, r.cancel = context.WithCancel(s.ctx)
+		s.races[d.ID] = r
 	}
 	for _, c := range d.Candidates {
-		n.wg.Go(func() { r.run(c, d.Timeout) })
+		s.group.Go(func() { r.run(c, d.Timeout) })
 	}
 }
 
-// begin takes more candidates in, unless it is over.
-func (r *race) begin(candidates int) bool {
+// end ends a race that is not wanted any more.
+func (s *dials) end(id core.DialID) {
+	if r := s.races[id]; r != nil {
+		r.cancel()
+	}
+}
+
+// add takes more candidates in, unless it is over.
+func (r *race) add(candidates int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
@@ -58,8 +77,8 @@ func (r *race) begin(candidates int) bool {
 // run dials one candidate, when its time has come.
 func (r *race) run(c core.Candidate, timeout time.Duration) {
 	r.dialWhenDue(c, timeout)
-	if err, last := r.end(); last {
-		r.node.post(func() { r.finish(err) })
+	if err, last := r.ranOut(); last {
+		r.mailbox.post(raceOver{r, err})
 	}
 }
 
@@ -76,16 +95,24 @@ func (r *race) dialWhenDue(c core.Candidate, timeout time.Duration) {
 		return
 	}
 	// A name has its own time, and what it meant last need not wait for it.
-	names := &r.node.names
 	var group sync.WaitGroup
 	defer group.Wait()
-	last := names.remembered(c.Address)
+	last := r.names.remembered(c.Address)
 	group.Go(func() { r.tryAll(last, timeout) })
-	list, err := names.resolve(r.ctx, c.Address, r.node.lookupTime())
+	list, err := r.names.resolve(r.ctx, c.Address, r.lookupTime())
 	if err != nil {
 		r.failed(err)
 	}
 	r.tryAll(slices.DeleteFunc(list, func(a netip.AddrPort) bool { return slices.Contains(last, a) }), timeout)
+}
+
+// lookupTime is how long to wait for a name now: while the node joins, no longer than that
+// may take.
+func (s *dials) lookupTime() time.Duration {
+	if rest := s.joinTime - s.clock.now() - lookupMargin; rest > 0 {
+		return min(rest, lookupTime)
+	}
+	return lookupTime
 }
 
 // tryAll dials all of the addresses, some at once, until the race is over.
@@ -118,7 +145,7 @@ func (r *race) take(address netip.AddrPort) bool {
 }
 
 func (r *race) try(ctx context.Context, address netip.AddrPort) {
-	l, err := r.node.endpoint.Dial(ctx, address, r.key)
+	l, err := r.endpoint.Dial(ctx, address, r.key)
 	r.mu.Lock()
 	r.dialling = slices.DeleteFunc(r.dialling, func(a netip.AddrPort) bool { return a == address })
 	won := err == nil && !r.won && r.ctx.Err() == nil
@@ -129,7 +156,7 @@ func (r *race) try(ctx context.Context, address netip.AddrPort) {
 		r.failed(err)
 	case won:
 		r.cancel()
-		r.node.post(func() { r.node.connected(l, r.dial) })
+		r.mailbox.post(connected{l, r.dial})
 	default:
 		l.Abort(transport.CodeDuplicateLink, "another address was faster")
 	}
@@ -141,8 +168,8 @@ func (r *race) failed(err error) {
 	r.err = worse(r.err, err)
 }
 
-// end notes the end of a candidate; last says that all have ended, err why they failed.
-func (r *race) end() (err error, last bool) {
+// ranOut notes the end of a candidate; last says that all have ended, err why they failed.
+func (r *race) ranOut() (err error, last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running--
@@ -150,21 +177,27 @@ func (r *race) end() (err error, last bool) {
 	return r.err, r.over
 }
 
-// finish is the loop's part of the end. A race that has followed it meanwhile decides.
-func (r *race) finish(err error) {
+// raceOver: all candidates of a race have ended.
+type raceOver struct {
+	race *race
+	err  error // why they failed
+}
+
+// handle tells the core, if nobody has won. A race that has followed it meanwhile decides.
+func (o raceOver) handle(l *loop) {
+	r, err := o.race, o.err
 	r.cancel()
-	if r.node.races[r.dial] != r {
+	if l.dials.races[r.dial] != r {
 		return
 	}
-	delete(r.node.races, r.dial)
+	delete(l.dials.races, r.dial)
 	if r.won { // nobody writes that any more
 		return
 	}
 	if err == nil {
 		err = transport.ErrNoAnswer
 	}
-	r.node.core.Hindered(r.dial, obstacleOf(err))
-	r.node.core.DialFailed(r.node.now(), r.dial, errors.Is(err, certs.ErrSelf), err.Error())
+	l.step(core.DialFailed{Dial: r.dial, Obstacle: obstacleOf(err), Self: errors.Is(err, certs.ErrSelf), Why: err.Error()})
 }
 
 // worse chooses of two failures the one that says more: that we run elsewhere, then anything

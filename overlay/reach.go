@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"quicpeer/overlay/core"
 	"quicpeer/transport/discovery"
 	"quicpeer/transport/portmap"
 )
@@ -22,14 +23,14 @@ func (n *Node) startReach() {
 		n.reach.discovery = discovery.Start(discovery.Config{
 			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
-				n.post(func() { n.core.Found(n.now(), p.ID, p.Key, foundAddresses(p.Address)) })
+				n.post(told{core.Found{ID: p.ID, Fingerprint: p.Key, Addresses: foundAddresses(p.Address)}})
 			},
 		})
 	}
 	if n.cfg.MapPort {
 		n.reach.mapper = portmap.Start(portmap.Config{
 			Port: port, Log: n.log,
-			Changed: func(a netip.AddrPort) { n.post(func() { n.core.Mapped(n.now(), a) }) },
+			Changed: func(a netip.AddrPort) { n.post(told{core.Mapped{Address: a}}) },
 		})
 	}
 }
@@ -66,9 +67,9 @@ func (r *reach) stop() {
 }
 
 // portMap says what became of the wish for a port on the router.
-func (n *Node) portMap() string {
-	if n.reach.mapper == nil {
+func (r *reach) portMap() string {
+	if r.mapper == nil {
 		return ""
 	}
-	return n.reach.mapper.State()
+	return r.mapper.State()
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
@@ -129,20 +130,27 @@ func (o *outbox) relay() {
 			o.departs(departure{})
 			continue // and is tried again when its time is over
 		}
-		o.node.post(func() { o.node.sendLetter(o, to.ID, sealed) })
+		o.node.post(sealedLetter{o, to.ID, sealed})
 	}
 }
 
-// sendLetter has a letter routed, and tells the outbox where it leaves us.
-func (n *Node) sendLetter(o *outbox, to certs.ID, sealed []byte) {
-	over := n.core.Route(n.now(), to, rand.Uint64(), sealed)
-	n.settle() // which queues it
+// sealedLetter: messages are ready to go over others.
+type sealedLetter struct {
+	outbox *outbox
+	to     certs.ID
+	sealed []byte
+}
+
+// handle has the letter routed, and tells the outbox where it leaves us.
+func (s sealedLetter) handle(l *loop) {
+	over := l.step(core.Route{To: s.to, Number: rand.Uint64(), Sealed: s.sealed}).Over
+	l.settle() // which queues it
 	var d departure
-	if l := n.links[over]; l != nil {
-		d.link = &l.messageLink
-		d.mark, _ = l.LastBytes()
+	if nl := l.links.all[over]; nl != nil {
+		d.link = &nl.messageLink
+		d.mark, _ = nl.LastBytes()
 	}
-	o.departs(d)
+	s.outbox.departs(d)
 }
 
 func (o *outbox) departs(d departure) {

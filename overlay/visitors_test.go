@@ -27,10 +27,10 @@ func (w *world) startVisitor(name string, join ...string) *peer {
 // holds says whether a node's table has anything of an ID, and what its digest is.
 func (p *peer) holds(id certs.ID) (held bool, digest []byte) {
 	done := make(chan struct{})
-	p.post(func() {
-		held, digest = p.core.Record(id) != nil, bytes.Clone(p.core.Digest())
+	p.post(onLoop(func(l *loop) {
+		held, digest = l.core.Record(id) != nil, bytes.Clone(l.core.Digest())
 		close(done)
-	})
+	}))
 	<-done
 	return held, digest
 }

@@ -117,8 +117,11 @@ func (l *Link) queued(err error) error {
 // handed to QUIC, which sends them as the path allows.
 func (l *Link) LastBytes() (put, written uint64) { return l.queue.lastBytes() }
 
-// Queued is how many bytes of frames are not written yet.
+// Queued is how many bytes of frames are not written yet; none are after the end.
 func (l *Link) Queued() int { return l.queue.length() }
+
+// Drained is closed as soon as Queued is no more than limit.
+func (l *Link) Drained(limit int) <-chan struct{} { return l.queue.drained(limit) }
 
 // Receive waits for the next frame of the control stream; those that this version does
 // not know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
@@ -180,6 +183,9 @@ func (l *Link) Abort(code Code, reason string) {
 	}
 }
 
+// Context ends when the connection does.
+func (l *Link) Context() context.Context { return l.conn.Context() }
+
 // Done is closed when the connection has ended and with it the link's goroutine.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
@@ -201,7 +207,7 @@ func (l *Link) run() {
 	if how.goodbye {
 		how = l.goodbye(how)
 	}
-	l.queue.end(how) // news if the connection has ended by itself: Send fails from now on
+	l.queue.finish(how)
 	// Of an ended connection it does nothing; it never fails.
 	_ = l.conn.CloseWithError(quic.ApplicationErrorCode(how.code), cut(how.reason))
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type queue struct {
 	last   [][]byte // frames that go behind those
 	size   int      // bytes in both and in what was taken and is not yet written
 	ending *ending
+	drains []drain
 
 	lastPut, lastTaken, lastWritten uint64 // bytes that have passed through last
 }
@@ -37,6 +39,12 @@ type ending struct {
 	reason   string
 	goodbye  bool      // after what is queued, and politely
 	deadline time.Time // of the goodbye
+}
+
+// drain is somebody who waits until no more than so many bytes wait.
+type drain struct {
+	limit int
+	done  chan struct{}
 }
 
 func (q *queue) init() { q.wake = make(chan struct{}, 1) }
@@ -97,6 +105,7 @@ func (q *queue) take(written []byte) ([]byte, *ending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.size -= len(written)
+	q.tellDrained()
 	q.lastWritten = q.lastTaken
 	taken := q.frames
 	if cap(written) > maxSpare {
@@ -121,6 +130,41 @@ func (q *queue) takeLast(taken []byte) []byte {
 	}
 	q.lastTaken += uint64(len(taken))
 	return taken
+}
+
+// drained is closed as soon as no more than limit bytes wait.
+func (q *queue) drained(limit int) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.drains {
+		if d.limit == limit {
+			return d.done // so that there are no more than limits, whoever gives up waiting
+		}
+	}
+	d := drain{limit, make(chan struct{})}
+	q.drains = append(q.drains, d)
+	q.tellDrained()
+	return d.done
+}
+
+// tellDrained tells those who wait for it. q.mu is held.
+func (q *queue) tellDrained() {
+	q.drains = slices.DeleteFunc(q.drains, func(d drain) bool {
+		if q.size > d.limit {
+			return false
+		}
+		close(d.done)
+		return true
+	})
+}
+
+// finish is the end: nothing is written any more, so nothing waits.
+func (q *queue) finish(how ending) {
+	q.end(how) // news if the connection has ended by itself: put fails from now on
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.frames, q.last, q.size = nil, nil, 0
+	q.tellDrained()
 }
 
 // lastBytes says how many bytes have ever been put last, and how many of them are written.

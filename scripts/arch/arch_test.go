@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"internal/terminal":        {},
 	"internal/nearest":         {},
 
-	"overlay":                    {"overlay/core", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
+	"overlay":                    {"overlay/core", "overlay/core/replay", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb", "internal/nearest"},
 	"overlay/core":               {"certs", "pb"},
 	"overlay/coretest":           {"overlay/core", "certs", "pb"},
 	"overlay/core/replay":        {"overlay/core", "pb"},

@@ -3,8 +3,9 @@
 // the same configuration and the same seed wants the same again: what has gone wrong once
 // goes wrong again, as often as it takes to understand it.
 //
-// A recording has no key in it, but all that was said to the peer. It grows without bound,
-// so it is for tests; what a node logs of its last inputs is bounded (see package overlay).
+// A recording grows without bound, so it is for tests; what a node logs of its last inputs is
+// bounded (see package overlay). A file of one has no key in it, but all that was said to the
+// peer; who reads it gives the Setup.
 package replay
 
 import (
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,8 +23,24 @@ import (
 	"quicpeer/pb"
 )
 
+// Setup is what a core begins with.
+type Setup struct {
+	Config core.Config // without Rand
+	Seed   [32]byte    // of that
+	Start  time.Duration
+}
+
+// New makes the core.
+func (s Setup) New() *core.Core {
+	s.Config.Rand = rand.New(rand.NewChaCha8(s.Seed))
+	return core.New(s.Config, s.Start)
+}
+
 // Recording is what happened to a core since it was made, in order.
-type Recording struct{ Steps []Step }
+type Recording struct {
+	Setup Setup
+	Steps []Step
+}
 
 // Step is an input, or the moment at which the driver asked what the core wants.
 type Step struct {
@@ -55,7 +73,8 @@ func inWords(out core.Effects) string {
 
 // Run tells a fresh core what was recorded. The error names the first step at which it
 // answers or wants something else.
-func (r *Recording) Run(c *core.Core) error {
+func (r *Recording) Run() error {
+	c := r.Setup.New()
 	for i, s := range r.Steps {
 		if s.Input == nil {
 			if wants := inWords(c.Drain()); wants != s.Wants {
@@ -85,7 +104,7 @@ var names = sync.OnceFunc(func() {
 	}
 })
 
-// Write writes the recording.
+// Write writes the steps.
 func (r *Recording) Write(to io.Writer) error {
 	names()
 	file := gob.NewEncoder(to)

@@ -1,0 +1,136 @@
+package overlay
+
+import (
+	"context"
+	"time"
+
+	"quicpeer/overlay/core"
+)
+
+// Leave takes no more messages, waits until those on their way to peers in the
+// network have their receipts, and those for others are left with somebody, or ctx
+// ends, says goodbye and closes everything. It returns how many messages of this run have
+// not reached their receivers: with a state directory they are kept there, as are those
+// that earlier runs have left, without one each has been reported by Failed. Events go on until the loop over them has seen the last;
+// until then the state directory is in use. The error is Err's: why the node had
+// already stopped by itself. Later calls, and one after such a stop, only wait for the
+// end.
+func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
+	n.mu.Lock()
+	again := n.leaving
+	n.leaving = true
+	n.mu.Unlock()
+	if again {
+		<-n.left
+		return n.undelivered, n.Err()
+	}
+	defer close(n.left)
+	n.awaitReceipts(ctx)
+	n.awaitCustody(ctx)
+	n.awaitAnswers()
+	n.awaitQueues(ctx)
+	n.post(told{core.Leave{}})
+	n.awaitGoodbyes(ctx)
+	n.stop()
+	return n.undelivered, n.Err()
+}
+
+// Close is Leave without waiting for receipts. No goroutine of the node is left
+// when it returns and no loop over Events runs. It is also due when the node has stopped by itself.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := n.Leave(ctx)
+	return err
+}
+
+func (n *Node) isLeaving() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.leaving
+}
+
+// fail notes why the node stops, and closes it.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err != nil {
+		return
+	}
+	n.err = err
+	if n.leaving {
+		return // it stops anyway
+	}
+	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
+}
+
+// awaitReceipts waits until no message is on its way to a peer that is here.
+func (n *Node) awaitReceipts(ctx context.Context) {
+	for n.onTheirWay() {
+		select {
+		case <-n.idle:
+		case <-ctx.Done():
+			return
+		case <-n.ended:
+			return
+		}
+	}
+}
+
+func (n *Node) onTheirWay() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.outboxes {
+		if count, present := o.count(); count > 0 && present {
+			return true
+		}
+	}
+	return false
+}
+
+// outboxIdle wakes awaitReceipts.
+func (n *Node) outboxIdle() {
+	select {
+	case n.idle <- struct{}{}:
+	default:
+	}
+}
+
+// awaitQueues waits until what was broadcast has been written.
+func (n *Node) awaitQueues(ctx context.Context) {
+	list, _ := ask(&n.mailbox, openLinks{})
+	for _, l := range list {
+		select {
+		case <-l.Drained(0):
+		case <-ctx.Done():
+			if queued := l.Queued(); queued > 0 {
+				n.log.Warn("leaving before everything was written to the neighbours", "bytes", queued)
+				return
+			}
+		}
+	}
+}
+
+// The wait for the last links at the end is bounded: a link closes itself 500 ms after its
+// goodbye, should nobody answer that. Who wants to wait no longer waits for that alone.
+const (
+	goodbyeTime = 2 * time.Second
+	hurriedTime = 1 * time.Second
+)
+
+// awaitGoodbyes waits until the links have closed.
+func (n *Node) awaitGoodbyes(ctx context.Context) {
+	list, _ := ask(&n.mailbox, openLinks{})
+	late := time.NewTimer(goodbyeTime)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, func() { late.Reset(hurriedTime) })()
+	for _, l := range list {
+		select {
+		case <-l.Done():
+		case <-late.C:
+			return
+		case <-n.ended:
+			return
+		}
+	}
+}
