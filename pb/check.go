@@ -93,76 +93,105 @@ func checkPrintable(what, s string) error {
 // connection: announcements by [CheckAnnouncement], broadcasts by ParseBroadcast, what is
 // routed, by its receiver, by [OpenRouted].
 func Check(m *PeerMessage) error {
-	var (
-		want PeerMessageType
-		err  error
-	)
 	if _, known := PeerMessageType_name[int32(m.GetType())]; !known {
 		return &UnknownError{Type: m.GetType()}
 	}
-	switch c := m.GetContent().(type) {
-	case *PeerMessage_Message:
-		want, err = PeerMessageType_MESSAGE, checkMessage(c.Message)
-	case *PeerMessage_Receipt:
-		want, err = PeerMessageType_RECEIPT, checkReceipt(c.Receipt)
-	case *PeerMessage_HandshakeStart:
-		want, err = PeerMessageType_HANDSHAKE, checkHandshakeStart(c.HandshakeStart)
-	case *PeerMessage_HandshakeResponse:
-		want, err = PeerMessageType_HANDSHAKE, checkHandshakeResponse(c.HandshakeResponse)
-	case *PeerMessage_Propagation:
-		want, err = PeerMessageType_ANNOUNCEMENT, checkPropagation(c.Propagation)
-	case *PeerMessage_Neighbour:
-		want, err = PeerMessageType_NEIGHBOUR, checkIDs("candidates", c.Neighbour.GetCandidates(), MaxCandidates)
-	case *PeerMessage_SyncRequest:
-		want, err = PeerMessageType_SYNC, checkSyncRequest(c.SyncRequest)
-	case *PeerMessage_SyncReply:
-		want, err = PeerMessageType_SYNC, cmp.Or(
-			checkAtMost("announcements", len(c.SyncReply.GetAnnouncements()), MaxAnnouncements), checkAtMost("wants", len(c.SyncReply.GetWants()), MaxVersions))
-	case *PeerMessage_SyncDigest:
-		want, err = PeerMessageType_SYNC, checkLength("digest", c.SyncDigest.GetRoot(), 32)
-	case *PeerMessage_SyncBuckets:
-		want, err = PeerMessageType_SYNC, checkBuckets(len(c.SyncBuckets.GetHashes()))
-	case *PeerMessage_SyncVersions:
-		want, err = PeerMessageType_SYNC, checkSyncVersions(c.SyncVersions)
-	case *PeerMessage_NeighbourList:
-		want, err = PeerMessageType_ROUTES, checkIDs("neighbours", c.NeighbourList.GetIds(), MaxNeighbours)
-	case *PeerMessage_Routes:
-		want, err = PeerMessageType_ROUTES, checkRoutes(c.Routes)
-	case *PeerMessage_Routed:
-		want, err = PeerMessageType_ROUTED, checkRouted(c.Routed)
-	case *PeerMessage_Deposit:
-		want, err = PeerMessageType_CUSTODY, checkDeposit(c.Deposit)
-	case *PeerMessage_DepositAnswer:
-		want, err = PeerMessageType_CUSTODY, cmp.Or(
-			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
-			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
-	case *PeerMessage_Observed:
-		want, err = PeerMessageType_REACH, nil
-	case *PeerMessage_Call:
-		want, err = PeerMessageType_REACH, checkName(c.Call.GetId(), c.Call.GetKey())
-	case *PeerMessage_CallRefused:
-		want, err = PeerMessageType_REACH, checkAtMost("reason", len(c.CallRefused.GetReason()), MaxReason)
-	case *PeerMessage_Go:
-		want, err = PeerMessageType_REACH, checkName(c.Go.GetId(), c.Go.GetKey())
-	case *PeerMessage_Broadcast:
-		want, err = PeerMessageType_BROADCAST, checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)
-	case *PeerMessage_BroadcastsHeld:
-		want, err = PeerMessageType_BROADCAST, checkRanges(c.BroadcastsHeld.GetRanges())
-	case *PeerMessage_BroadcastsWanted:
-		want, err = PeerMessageType_BROADCAST, checkRanges(c.BroadcastsWanted.GetRanges())
-	default:
-		if m.GetType() != PeerMessageType_PEER_MESSAGE_TYPE_UNSPECIFIED {
-			return &UnknownError{Type: m.GetType()}
-		}
-		err = fmt.Errorf("no content")
-	}
-	if err == nil && m.GetType() != want {
+	err := checkFields(m.GetContent())
+	switch want := typeOf(m.GetContent()); {
+	case m.GetContent() == nil && m.GetType() != PeerMessageType_PEER_MESSAGE_TYPE_UNSPECIFIED:
+		return &UnknownError{Type: m.GetType()}
+	case err == nil && m.GetType() != want:
 		err = fmt.Errorf("type %v with content of type %v", m.GetType(), want)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
 	return nil
+}
+
+// typeOf is the type of a frame with this content.
+func typeOf(content isPeerMessage_Content) PeerMessageType {
+	switch content.(type) {
+	case *PeerMessage_Message:
+		return PeerMessageType_MESSAGE
+	case *PeerMessage_Receipt:
+		return PeerMessageType_RECEIPT
+	case *PeerMessage_HandshakeStart, *PeerMessage_HandshakeResponse:
+		return PeerMessageType_HANDSHAKE
+	case *PeerMessage_Propagation:
+		return PeerMessageType_ANNOUNCEMENT
+	case *PeerMessage_Neighbour:
+		return PeerMessageType_NEIGHBOUR
+	case *PeerMessage_SyncRequest, *PeerMessage_SyncReply, *PeerMessage_SyncDigest, *PeerMessage_SyncBuckets, *PeerMessage_SyncVersions:
+		return PeerMessageType_SYNC
+	case *PeerMessage_NeighbourList, *PeerMessage_Routes:
+		return PeerMessageType_ROUTES
+	case *PeerMessage_Routed:
+		return PeerMessageType_ROUTED
+	case *PeerMessage_Deposit, *PeerMessage_DepositAnswer:
+		return PeerMessageType_CUSTODY
+	case *PeerMessage_Observed, *PeerMessage_Call, *PeerMessage_CallRefused, *PeerMessage_Go:
+		return PeerMessageType_REACH
+	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
+		return PeerMessageType_BROADCAST
+	}
+	return PeerMessageType_PEER_MESSAGE_TYPE_UNSPECIFIED
+}
+
+func checkFields(content isPeerMessage_Content) error {
+	switch c := content.(type) {
+	case *PeerMessage_Message:
+		return checkMessage(c.Message)
+	case *PeerMessage_Receipt:
+		return checkReceipt(c.Receipt)
+	case *PeerMessage_HandshakeStart:
+		return checkHandshakeStart(c.HandshakeStart)
+	case *PeerMessage_HandshakeResponse:
+		return checkHandshakeResponse(c.HandshakeResponse)
+	case *PeerMessage_Propagation:
+		return checkPropagation(c.Propagation)
+	case *PeerMessage_Neighbour:
+		return checkIDs("candidates", c.Neighbour.GetCandidates(), MaxCandidates)
+	case *PeerMessage_SyncRequest:
+		return checkSyncRequest(c.SyncRequest)
+	case *PeerMessage_SyncReply:
+		return cmp.Or(
+			checkAtMost("announcements", len(c.SyncReply.GetAnnouncements()), MaxAnnouncements),
+			checkAtMost("wants", len(c.SyncReply.GetWants()), MaxVersions))
+	case *PeerMessage_SyncDigest:
+		return checkLength("digest", c.SyncDigest.GetRoot(), 32)
+	case *PeerMessage_SyncBuckets:
+		return checkBuckets(len(c.SyncBuckets.GetHashes()))
+	case *PeerMessage_SyncVersions:
+		return checkSyncVersions(c.SyncVersions)
+	case *PeerMessage_NeighbourList:
+		return checkIDs("neighbours", c.NeighbourList.GetIds(), MaxNeighbours)
+	case *PeerMessage_Routes:
+		return checkRoutes(c.Routes)
+	case *PeerMessage_Routed:
+		return checkRouted(c.Routed)
+	case *PeerMessage_Deposit:
+		return checkDeposit(c.Deposit)
+	case *PeerMessage_DepositAnswer:
+		return cmp.Or(
+			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
+			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
+	case *PeerMessage_Observed:
+		return nil
+	case *PeerMessage_Call:
+		return checkName(c.Call.GetId(), c.Call.GetKey())
+	case *PeerMessage_CallRefused:
+		return checkAtMost("reason", len(c.CallRefused.GetReason()), MaxReason)
+	case *PeerMessage_Go:
+		return checkName(c.Go.GetId(), c.Go.GetKey())
+	case *PeerMessage_Broadcast:
+		return checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)
+	case *PeerMessage_BroadcastsHeld:
+		return checkRanges(c.BroadcastsHeld.GetRanges())
+	case *PeerMessage_BroadcastsWanted:
+		return checkRanges(c.BroadcastsWanted.GetRanges())
+	}
+	return fmt.Errorf("no content")
 }
 
 func checkMessage(m *Message) error {

@@ -100,57 +100,60 @@ func readSize(r *bufio.Reader) (size uint64, err error) {
 	return 0, fmt.Errorf("%w: a length without end", ErrMalformed)
 }
 
-// Wrap puts a content into the PeerMessage of its type. It panics on anything
-// that is no content of a PeerMessage.
+// Wrap puts a content into the PeerMessage of its type. It panics on anything else than a
+// content of a PeerMessage.
 func Wrap(content proto.Message) *PeerMessage {
+	m := new(PeerMessage)
 	switch c := content.(type) {
 	case *Message:
-		return &PeerMessage{Type: PeerMessageType_MESSAGE, Content: &PeerMessage_Message{c}}
+		m.Content = &PeerMessage_Message{c}
 	case *Receipt:
-		return &PeerMessage{Type: PeerMessageType_RECEIPT, Content: &PeerMessage_Receipt{c}}
+		m.Content = &PeerMessage_Receipt{c}
 	case *HandshakeStart:
-		return &PeerMessage{Type: PeerMessageType_HANDSHAKE, Content: &PeerMessage_HandshakeStart{c}}
+		m.Content = &PeerMessage_HandshakeStart{c}
 	case *HandshakeResponse:
-		return &PeerMessage{Type: PeerMessageType_HANDSHAKE, Content: &PeerMessage_HandshakeResponse{c}}
+		m.Content = &PeerMessage_HandshakeResponse{c}
 	case *PropagationMessage:
-		return &PeerMessage{Type: PeerMessageType_ANNOUNCEMENT, Content: &PeerMessage_Propagation{c}}
+		m.Content = &PeerMessage_Propagation{c}
 	case *Neighbour:
-		return &PeerMessage{Type: PeerMessageType_NEIGHBOUR, Content: &PeerMessage_Neighbour{c}}
+		m.Content = &PeerMessage_Neighbour{c}
 	case *SyncRequest:
-		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncRequest{c}}
+		m.Content = &PeerMessage_SyncRequest{c}
 	case *SyncReply:
-		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncReply{c}}
+		m.Content = &PeerMessage_SyncReply{c}
 	case *Broadcast:
-		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_Broadcast{c}}
+		m.Content = &PeerMessage_Broadcast{c}
 	case *SyncDigest:
-		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncDigest{c}}
+		m.Content = &PeerMessage_SyncDigest{c}
 	case *SyncBuckets:
-		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncBuckets{c}}
+		m.Content = &PeerMessage_SyncBuckets{c}
 	case *SyncVersions:
-		return &PeerMessage{Type: PeerMessageType_SYNC, Content: &PeerMessage_SyncVersions{c}}
+		m.Content = &PeerMessage_SyncVersions{c}
 	case *NeighbourList:
-		return &PeerMessage{Type: PeerMessageType_ROUTES, Content: &PeerMessage_NeighbourList{c}}
+		m.Content = &PeerMessage_NeighbourList{c}
 	case *Routes:
-		return &PeerMessage{Type: PeerMessageType_ROUTES, Content: &PeerMessage_Routes{c}}
+		m.Content = &PeerMessage_Routes{c}
 	case *Routed:
-		return &PeerMessage{Type: PeerMessageType_ROUTED, Content: &PeerMessage_Routed{c}}
+		m.Content = &PeerMessage_Routed{c}
 	case *BroadcastsHeld:
-		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_BroadcastsHeld{c}}
+		m.Content = &PeerMessage_BroadcastsHeld{c}
 	case *BroadcastsWanted:
-		return &PeerMessage{Type: PeerMessageType_BROADCAST, Content: &PeerMessage_BroadcastsWanted{c}}
+		m.Content = &PeerMessage_BroadcastsWanted{c}
 	case *Deposit:
-		return &PeerMessage{Type: PeerMessageType_CUSTODY, Content: &PeerMessage_Deposit{c}}
+		m.Content = &PeerMessage_Deposit{c}
 	case *DepositAnswer:
-		return &PeerMessage{Type: PeerMessageType_CUSTODY, Content: &PeerMessage_DepositAnswer{c}}
+		m.Content = &PeerMessage_DepositAnswer{c}
 	case *Observed:
-		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Observed{c}}
+		m.Content = &PeerMessage_Observed{c}
 	case *Call:
-		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Call{c}}
+		m.Content = &PeerMessage_Call{c}
 	case *Refusal:
-		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_CallRefused{c}}
+		m.Content = &PeerMessage_CallRefused{c}
 	case *Go:
-		return &PeerMessage{Type: PeerMessageType_REACH, Content: &PeerMessage_Go{c}}
+		m.Content = &PeerMessage_Go{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}
+	m.Type = typeOf(m.Content)
+	return m
 }

@@ -129,7 +129,7 @@ func (l *Link) Drained(limit int) <-chan struct{} { return l.queue.drained(limit
 // receive.
 func (l *Link) Receive() (*pb.PeerMessage, error) {
 	m, err := l.unknowns.read(l.reader, pb.MaxControlFrame)
-	if err == nil && !isControl(m.GetType()) {
+	if t := m.GetType(); err == nil && (t == pb.PeerMessageType_MESSAGE || t == pb.PeerMessageType_RECEIPT) {
 		err = fmt.Errorf("%w: %v on the control stream", pb.ErrMalformed, m.GetType())
 	}
 	var reset *quic.StreamError
@@ -150,17 +150,6 @@ func (l *Link) Receive() (*pb.PeerMessage, error) {
 		return nil, err
 	}
 	return nil, explain(err)
-}
-
-// isControl reports whether frames of this type belong on the control stream.
-func isControl(t pb.PeerMessageType) bool {
-	switch t {
-	case pb.PeerMessageType_HANDSHAKE, pb.PeerMessageType_ANNOUNCEMENT, pb.PeerMessageType_NEIGHBOUR,
-		pb.PeerMessageType_SYNC, pb.PeerMessageType_BROADCAST, pb.PeerMessageType_ROUTES, pb.PeerMessageType_ROUTED,
-		pb.PeerMessageType_CUSTODY, pb.PeerMessageType_REACH:
-		return true
-	}
-	return false
 }
 
 // Shut says goodbye and returns at once: what is queued is written, the control
