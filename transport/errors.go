@@ -74,6 +74,15 @@ func (e *ResetError) Error() string {
 	return fmt.Sprintf("stream cancelled here: %v", e.Code)
 }
 
+// Err says why the link has ended: *[ClosedError], [ErrSilent], [ErrRestarted],
+// [ErrRefused], or another text. Nil before the end.
+func (l *Link) Err() error {
+	if l.conn.Context().Err() == nil {
+		return nil
+	}
+	return explain(context.Cause(l.conn.Context()))
+}
+
 // explain turns an error of quic-go into one of this package or of certs. Others,
 // such as io.EOF and an exceeded deadline, stay as they are.
 func explain(err error) error {

@@ -155,9 +155,9 @@ func reasonOf(cause error) error {
 	return explain(cause)
 }
 
-// close waits until every stranger's end is known. It is called when quic-go has
+// await waits until every stranger's end is known. It is called when quic-go has
 // closed all connections and takes no more.
-func (g *gate) close() {
+func (g *gate) await() {
 	g.mu.Lock()
 	for s := range g.open {
 		if s.forget() {

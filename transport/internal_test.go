@@ -225,7 +225,7 @@ func TestGate(t *testing.T) {
 	if enter(0, 1003) {
 		t.Error("a host that is full can enter")
 	}
-	g.close()
+	g.await()
 	if g.inside() != maxHalfOpen-1 { // those that quic-go has dropped without a word
 		t.Errorf("%d are inside", g.inside())
 	}
@@ -240,4 +240,51 @@ func (g *gate) inside() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.open)
+}
+
+// Who waits for a queue to drain is told when it has, or when the link has ended.
+func TestDrained(t *testing.T) {
+	q := new(queue)
+	q.init()
+	isDrained := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	for range 3 {
+		_ = q.put(make([]byte, 100))
+	}
+	if !isDrained(q.drained(300)) {
+		t.Error("300 bytes are not above 300")
+	}
+	some, all := q.drained(150), q.drained(0)
+	taken, _ := q.take(nil)
+	if isDrained(some) || isDrained(all) {
+		t.Error("what is taken is not written yet")
+	}
+	_ = q.put(make([]byte, 100))
+	taken, _ = q.take(taken)
+	if !isDrained(some) || isDrained(all) {
+		t.Error("100 bytes wait")
+	}
+	if q.take(taken); !isDrained(all) {
+		t.Error("nothing waits")
+	}
+	_ = q.put(make([]byte, 100))
+	_ = q.putLast(make([]byte, 100))
+	for range 100 {
+		all = q.drained(0)
+	}
+	if len(q.drains) != 1 {
+		t.Errorf("%d limits are waited for, of one", len(q.drains))
+	}
+	if q.finish(ending{}); !isDrained(all) || q.length() != 0 || !isDrained(q.drained(0)) {
+		t.Error("something waits on a link that has ended")
+	}
+	if q.put(nil) == nil {
+		t.Error("a link that has ended takes a frame")
+	}
 }

@@ -28,7 +28,6 @@ const goodbyeTime = 500 * time.Millisecond
 // The owner calls Receive until it fails, also after Shut: only so is the peer's
 // goodbye seen.
 type Link struct {
-	endpoint *Endpoint
 	conn     *quic.Conn
 	control  *quic.Stream
 	reader   *bufio.Reader // of control
@@ -42,32 +41,6 @@ type Link struct {
 
 	peerBye  chan struct{} // closed when the peer has ended its control stream
 	peerOnce sync.Once
-}
-
-// newLink makes a connection with its control stream a link and starts it.
-func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error) {
-	peer, err := certs.PeerKey(conn.ConnectionState().TLS)
-	if err != nil {
-		return nil, err
-	}
-	l := &Link{
-		endpoint: e,
-		conn:     conn,
-		control:  control,
-		reader:   bufio.NewReader(control),
-		peer:     peer,
-		log:      e.log.With("peer", peer),
-		slots:    make(chan struct{}, maxOpen),
-		done:     make(chan struct{}),
-		peerBye:  make(chan struct{}),
-	}
-	l.queue.init()
-	l.unknowns.log = l.log
-	control.SetPriority(0, true) // before all message streams (see OpenStream)
-	if !e.add(l) {
-		return nil, context.Cause(e.ctx)
-	}
-	return l, nil
 }
 
 // Peer is the key of the other side.
@@ -178,20 +151,10 @@ func (l *Link) Context() context.Context { return l.conn.Context() }
 // Done is closed when the connection has ended and with it the link's goroutine.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
-// Err says why the link has ended: *[ClosedError], [ErrSilent], [ErrRestarted],
-// [ErrRefused], or another text. Nil before the end.
-func (l *Link) Err() error {
-	if l.conn.Context().Err() == nil {
-		return nil
-	}
-	return explain(context.Cause(l.conn.Context()))
-}
-
 // run is the goroutine of the link: it writes what is queued and in the end
 // closes the connection.
 func (l *Link) run() {
 	defer close(l.done)
-	defer l.endpoint.remove(l)
 	how := l.write()
 	if how.goodbye {
 		how = l.goodbye(how)

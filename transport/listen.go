@@ -4,7 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"syscall"
 )
 
@@ -82,5 +84,14 @@ func logBuffers(conn net.PacketConn, log *slog.Logger) {
 	if receive < bufferSize || send < bufferSize {
 		log.Debug("the system limits the socket's buffers", "wanted", bufferSize, "receive", receive, "send", send,
 			"hint", "on Linux: sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000")
+	}
+}
+
+// quietBuffers keeps quic-go from printing to stderr that it could not enlarge
+// the socket's buffers; we log it ourselves. A setting of the user stays.
+func quietBuffers() {
+	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
+	if _, set := os.LookupEnv(name); !set {
+		_ = os.Setenv(name, strconv.FormatBool(true)) // fails for malformed names only
 	}
 }

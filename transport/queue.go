@@ -52,18 +52,18 @@ func (q *queue) init() { q.wake = make(chan struct{}, 1) }
 // put adds a frame, unless the link is ending (net.ErrClosed) or the queue is full
 // (ErrQueueFull). It copies the frame.
 func (q *queue) put(frame []byte) error {
-	return q.add(frame, func() { q.frames = append(q.frames, frame...) })
+	return q.admit(frame, func() { q.frames = append(q.frames, frame...) })
 }
 
 // putLast is put for a frame that goes behind all others. It keeps the frame itself.
 func (q *queue) putLast(frame []byte) error {
-	return q.add(frame, func() {
+	return q.admit(frame, func() {
 		q.last = append(q.last, frame)
 		q.lastPut += uint64(len(frame))
 	})
 }
 
-func (q *queue) add(frame []byte, f func()) error {
+func (q *queue) admit(frame []byte, f func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ending != nil {

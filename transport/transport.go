@@ -41,14 +41,12 @@
 package transport
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -199,10 +197,6 @@ func quicConfig() *quic.Config {
 	}
 }
 
-// Addr is the address of the socket; its IP is unspecified if the socket listens
-// on all.
-func (e *Endpoint) Addr() netip.AddrPort { return addrPort(e.conn.LocalAddr()) }
-
 // Close ends the endpoint: what still runs is closed with CodeShutdown, Dial and
 // Accept return an error that is [net.ErrClosed]. Say goodbye to links
 // ([Link.Shut]) and wait for them ([Link.Done]) before, or their peers lose what
@@ -230,8 +224,33 @@ func (e *Endpoint) Close() error {
 	defer grace.Stop()
 	<-grace.C
 	err := e.transport.Close()
-	e.gate.close()
+	e.gate.await()
 	return errors.Join(err, e.conn.Close())
+}
+
+// newLink makes a connection with its control stream a link and starts it.
+func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error) {
+	peer, err := certs.PeerKey(conn.ConnectionState().TLS)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{
+		conn:    conn,
+		control: control,
+		reader:  bufio.NewReader(control),
+		peer:    peer,
+		log:     e.log.With("peer", peer),
+		slots:   make(chan struct{}, maxOpen),
+		done:    make(chan struct{}),
+		peerBye: make(chan struct{}),
+	}
+	l.queue.init()
+	l.unknowns.log = l.log
+	control.SetPriority(0, true) // before all message streams (see OpenStream)
+	if !e.add(l) {
+		return nil, context.Cause(e.ctx)
+	}
+	return l, nil
 }
 
 // add makes a link known and starts its goroutine, unless the endpoint is closed.
@@ -242,7 +261,10 @@ func (e *Endpoint) add(l *Link) bool {
 		return false
 	}
 	e.links[l] = struct{}{}
-	e.group.Go(l.run)
+	e.group.Go(func() {
+		l.run()
+		e.remove(l)
+	})
 	return true
 }
 
@@ -250,24 +272,4 @@ func (e *Endpoint) remove(l *Link) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.links, l) // also of the nil map of a closed endpoint
-}
-
-// addrPort is the address of a packet or a socket; IPv4 addresses appear as such
-// and not as IPv6 ones, as a dual-stack socket gives them.
-func addrPort(a net.Addr) netip.AddrPort {
-	u, ok := a.(*net.UDPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := u.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// quietBuffers keeps quic-go from printing to stderr that it could not enlarge
-// the socket's buffers; we log it ourselves. A setting of the user stays.
-func quietBuffers() {
-	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
-	if _, set := os.LookupEnv(name); !set {
-		_ = os.Setenv(name, strconv.FormatBool(true)) // fails for malformed names only
-	}
 }

@@ -1,0 +1,36 @@
+package transport
+
+import (
+	"net"
+	"net/netip"
+)
+
+// OwnSubnet says that an address is in a subnet of this host's interfaces, as they are now:
+// what claims to be on the LAN and is elsewhere is not believed.
+func OwnSubnet(ip netip.Addr) bool {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Masked().Contains(ip.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+// Addr is the address of the socket; its IP is unspecified if the socket listens
+// on all.
+func (e *Endpoint) Addr() netip.AddrPort { return addrPort(e.conn.LocalAddr()) }
+
+// addrPort is the address of a packet or a socket; IPv4 addresses appear as such
+// and not as IPv6 ones, as a dual-stack socket gives them.
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
