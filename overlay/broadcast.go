@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"quicpeer/certs"
@@ -71,19 +70,5 @@ func (l *loop) heardBroadcast(e core.Broadcasted) {
 	}
 	if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
 		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
-	}
-}
-
-// drops counts broadcasts that were dropped, and says so at most once a second.
-type drops struct {
-	count int
-	next  time.Time
-}
-
-func (d *drops) warn(log *slog.Logger, text string, args ...any) {
-	d.count++
-	if now := time.Now(); !now.Before(d.next) {
-		d.next = now.Add(time.Second)
-		log.Warn(text, append(args, "dropped since the start", d.count)...)
 	}
 }

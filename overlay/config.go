@@ -98,3 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, c.State.CheckNetwork(c.Network)
 }
+
+// ID is the node's ID.
+func (n *Node) ID() certs.ID { return n.id }
+
+// Key is the node's key.
+func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }

@@ -24,7 +24,7 @@ type driver struct {
 // step tells the core that something happens.
 func (d *driver) step(in core.Input) core.Reply {
 	now := d.now()
-	d.trail.add(now, in)
+	d.trail.remember(now, in)
 	reply := d.core.Step(now, in)
 	if d.recording != nil {
 		d.recording.Told(now, in, reply)
@@ -70,7 +70,7 @@ type trailStep struct {
 	bytes int
 }
 
-func (t *trail) add(at time.Duration, in core.Input) {
+func (t *trail) remember(at time.Duration, in core.Input) {
 	if _, often := in.(core.Heard); often {
 		return
 	}

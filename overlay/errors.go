@@ -39,6 +39,12 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
 }
 
+// nameError: a name can't be resolved.
+type nameError struct{ err error }
+
+func (e *nameError) Error() string { return "the name can't be resolved: " + e.err.Error() }
+func (e *nameError) Unwrap() error { return e.err }
+
 // UnreachableError: none of the peers to join could be reached in time and has given us
 // the network's table, or all were full.
 type UnreachableError struct {
@@ -107,6 +113,15 @@ func (e *TooLongError) Error() string {
 
 // Is makes it ErrTooLong.
 func (e *TooLongError) Is(target error) bool { return target == ErrTooLong }
+
+// Err says why the node has stopped by itself: *DuplicateIDError and
+// ErrStartedElsewhere when the network turns out to have another peer of our ID,
+// or an error of the disk. Nil while it runs, and after Leave and Close.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
 
 // explain turns an error of the core into one of this package.
 func (n *Node) explain(err error) error {

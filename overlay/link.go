@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -208,6 +209,20 @@ func (l *loop) sendFrame(f core.Frame) {
 		_ = nl.SendLast(f.Data) // so that what keeps the network together doesn't wait for it
 	default:
 		_ = nl.Send(f.Data) // an error is the end of the link, which its reader reports
+	}
+}
+
+// drops counts broadcasts that were dropped, and says so at most once a second.
+type drops struct {
+	count int
+	next  time.Time
+}
+
+func (d *drops) warn(log *slog.Logger, text string, args ...any) {
+	d.count++
+	if now := time.Now(); !now.Before(d.next) {
+		d.next = now.Add(time.Second)
+		log.Warn(text, append(args, "dropped since the start", d.count)...)
 	}
 }
 

@@ -225,10 +225,10 @@ func (l *loop) apply(out core.Effects) {
 		l.closeLink(c)
 	}
 	for _, d := range out.Dials {
-		l.dials.begin(d)
+		l.dials.race(d)
 	}
 	for _, id := range out.Cancels {
-		l.dials.end(id)
+		l.dials.giveUp(id)
 	}
 	for _, v := range out.Verify {
 		l.verifier.verify(v)

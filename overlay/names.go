@@ -21,12 +21,6 @@ type names struct {
 	last map[string]answered // by HOST:PORT
 }
 
-// nameError: a name can't be resolved.
-type nameError struct{ err error }
-
-func (e *nameError) Error() string { return "the name can't be resolved: " + e.err.Error() }
-func (e *nameError) Unwrap() error { return e.err }
-
 // answered is what is known of a name.
 type answered struct {
 	list []netip.AddrPort // what it meant last

@@ -199,12 +199,6 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	return n, nil
 }
 
-// ID is the node's ID.
-func (n *Node) ID() certs.ID { return n.id }
-
-// Key is the node's key.
-func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }
-
 // Events yields what happens, in order, Ready first, until the node has stopped.
 // An event counts as handled when the loop comes back for the next one: then the
 // sender of a message gets its receipt. The event at which a loop breaks is the
@@ -236,15 +230,6 @@ func (n *Node) Events() iter.Seq[Event] {
 			}
 		}
 	}
-}
-
-// Err says why the node has stopped by itself: *DuplicateIDError and
-// ErrStartedElsewhere when the network turns out to have another peer of our ID,
-// or an error of the disk. Nil while it runs, and after Leave and Close.
-func (n *Node) Err() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.err
 }
 
 // Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which

@@ -43,10 +43,10 @@ type race struct {
 	err      error // of those that have failed, the one that says most
 }
 
-// begin begins a race, or adds to one.
-func (s *dials) begin(d core.Dial) {
+// race begins a race, or adds to one.
+func (s *dials) race(d core.Dial) {
 	r := s.races[d.ID]
-	if r == nil || !r.add(len(d.Candidates)) {
+	if r == nil || !r.extend(len(d.Candidates)) {
 		r = &race{dials: s, dial: d.ID, key: d.Key, running: len(d.Candidates)}
 		r.ctx, r.cancel = context.WithCancel(s.ctx)
 		s.races[d.ID] = r
@@ -56,15 +56,15 @@ func (s *dials) begin(d core.Dial) {
 	}
 }
 
-// end ends a race that is not wanted any more.
-func (s *dials) end(id core.DialID) {
+// giveUp ends a race that is not wanted any more.
+func (s *dials) giveUp(id core.DialID) {
 	if r := s.races[id]; r != nil {
 		r.cancel()
 	}
 }
 
-// add takes more candidates in, unless it is over.
-func (r *race) add(candidates int) bool {
+// extend takes more candidates in, unless it is over.
+func (r *race) extend(candidates int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {

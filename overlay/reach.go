@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"net/netip"
-	"slices"
 
 	"quicpeer/overlay/core"
 	"quicpeer/transport/discovery"
@@ -35,19 +34,17 @@ func (n *Node) startReach() {
 	}
 }
 
-// foundAddresses are where to dial a peer that was found at an address. One of this very
-// host may listen on loopback alone, which multicast does not say.
-func foundAddresses(a netip.AddrPort) []string {
-	list := []string{a.String()}
-	own, _ := ownAddresses(netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port()))
-	if slices.Contains(own, a) {
-		list = append(list, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String())
-	}
-	return list
+// moved: the addresses of the host have changed.
+type moved addresses
+
+func (m moved) handle(l *loop) {
+	l.addresses = addresses(m)
+	l.step(core.Moved{Own: m.own, Near: m.near})
+	l.node.reach.refresh()
 }
 
-// moved is called when the addresses of the host have changed.
-func (r *reach) moved() {
+// refresh is due when the addresses of the host have changed.
+func (r *reach) refresh() {
 	if r.discovery != nil {
 		r.discovery.Refresh()
 	}

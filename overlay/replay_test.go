@@ -83,9 +83,9 @@ func TestReplay(t *testing.T) {
 func TestTrail(t *testing.T) {
 	var l trail
 	for i := range 10_000 {
-		l.add(time.Duration(i), core.Broadcast{Body: strings.Repeat("secret", i%3000)})
-		l.add(time.Duration(i), core.Heard{})
-		l.add(time.Duration(i), core.Tick{})
+		l.remember(time.Duration(i), core.Broadcast{Body: strings.Repeat("secret", i%3000)})
+		l.remember(time.Duration(i), core.Heard{})
+		l.remember(time.Duration(i), core.Tick{})
 		sum := 0
 		for _, s := range l.steps {
 			if s.in != nil {
