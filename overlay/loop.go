@@ -37,6 +37,7 @@ type loop struct {
 	ahead     time.Duration // of the clock on the wall, since the start
 	dropped   drops
 
+	begun    bool           // Ready is told; no other event comes before
 	epoch    uint64         // what the disk knows of it
 	withheld []core.Effects // of which the disk has to know something first, and what followed
 	saved    chan error     // the disk knows it
@@ -177,7 +178,9 @@ func (l *loop) hear() {
 	for _, o := range l.node.allOutboxes() {
 		o.keepLink()
 	}
-	l.node.expire(l.heardAt)
+	if l.begun {
+		l.node.expire(l.heardAt)
+	}
 	for _, nl := range l.links.all {
 		l.listen(nl)
 	}
@@ -212,6 +215,7 @@ func (l *loop) apply(out core.Effects) {
 		l.happened(event)
 	}
 	if isReady(out) {
+		l.begun = true
 		n.tellWords()
 		close(n.ready) // behind the joins: whoever sends now finds them
 	}
