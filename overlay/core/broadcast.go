@@ -45,10 +45,8 @@ func MessagePrefix(key certs.PublicKey, epoch, nonce uint64) [8]byte {
 	return [8]byte(sum[:8])
 }
 
-// Broadcast sends a message to everyone. The body is at most pb.MaxBroadcast
-// bytes of UTF-8, sentAt is in nanoseconds since 1970. It returns the message's ID.
-func (c *Core) Broadcast(now time.Duration, body string, sentAt int64) [pb.MessageIDSize]byte {
-	c.begin(now)
+// say is Broadcast.
+func (c *Core) say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	c.stay()
 	c.broadcasts++
 	key := c.cfg.Identity.Key()

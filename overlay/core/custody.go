@@ -296,14 +296,12 @@ func (c *Core) handOverTo(s *shelf) {
 		onTheWay += k.size()
 		k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
 		k.next = c.now + k.pause
-		c.Route(c.now, s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
+		c.route(s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
 	}
 }
 
-// Collect sends a holder of deposits the word of this peer that it has them, or will
-// never take them. It may get lost: then they come again.
-func (c *Core) Collect(now time.Duration, holder certs.ID, collected *pb.Collected) {
-	c.begin(now)
+// collect is Collect.
+func (c *Core) collect(holder certs.ID, collected *pb.Collected) {
 	if holder != c.cfg.ID {
 		c.sendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
 	}

@@ -67,16 +67,8 @@ type holderRefusal struct {
 	until time.Duration
 }
 
-// Deposit leaves something sealed with up to three peers that have a link, after what
-// was left for the same receiver before. It is forgotten when the receiver is here, when
-// this peer ends, and after 23 h, see Effects.Releave. d is kept.
-//
-// False says that it is not taken: the receiver is here, nothing is left any more or at
-// all, or there is no room. Then nothing that follows it may be left either, since the
-// receiver would wait for this one, and nothing is taken for that receiver until all that
-// was left for it before is forgotten. The caller then begins with the first again.
-func (c *Core) Deposit(now time.Duration, d *pb.Deposit) bool {
-	c.begin(now)
+// deposit is Deposit.
+func (c *Core) deposit(d *pb.Deposit) bool {
 	if c.cfg.NoCustody || c.leaving || c.ended || pb.Check(pb.Wrap(d)) != nil {
 		return false
 	}
@@ -108,13 +100,8 @@ func (c *Core) Deposit(now time.Duration, d *pb.Deposit) bool {
 	return true
 }
 
-// Withdraw is called when a message that may be in what was left for a peer is not to be
-// sent any more: nothing of that is offered to anybody from now on. Who keeps something
-// already goes on to keep it. If there are other messages for that peer (rest),
-// Effects.Withdrawn says soon that they are to be left anew; until then nothing is taken
-// for it.
-func (c *Core) Withdraw(now time.Duration, receiver certs.ID, rest bool) {
-	c.begin(now)
+// withdraw is Withdraw.
+func (c *Core) withdraw(receiver certs.ID, rest bool) {
 	found := false
 	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
 		if a.receiver != receiver {
@@ -148,9 +135,8 @@ func (c *Core) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	return a
 }
 
-// DepositsPending says that somebody is still to be asked to keep something, or to
-// answer that. Who leaves waits for it, but not for ever: links may be slow.
-func (c *Core) DepositsPending() bool {
+// depositsPending is DepositsPending.
+func (c *Core) depositsPending() bool {
 	if c.leaving || !c.ready {
 		return false
 	}

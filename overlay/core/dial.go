@@ -91,10 +91,8 @@ func (c *Core) dialFor(e *entry, why purpose) {
 	}
 }
 
-// DialFailed is the news that a dial has reached nobody. self says that we
-// answer there ourselves; why is for people.
-func (c *Core) DialFailed(now time.Duration, id DialID, self bool, why string) {
-	c.begin(now)
+// dialFailed is DialFailed.
+func (c *Core) dialFailed(id DialID, self bool, why string) {
 	d := c.dials[id]
 	if d == nil {
 		return
@@ -185,12 +183,9 @@ func (c *Core) backoff(failures int, most time.Duration) time.Duration {
 	return d/2 + time.Duration(c.cfg.Rand.Int64N(int64(d/2)+1))
 }
 
-// Want says that messages wait for the peer: it is dialled until there is a
-// link, or it is gone. It returns false if that will take a while, since the peer has to
-// be met, or was not reached: then messages had better go over others at once.
-func (c *Core) Want(now time.Duration, id certs.ID) (soon bool) {
-	c.begin(now)
-	e := c.table.owner(id, now)
+// want is Want.
+func (c *Core) want(id certs.ID) (soon bool) {
+	e := c.table.owner(id, c.now)
 	if e == nil || e == c.self || c.leaving || c.linkTo(e.record.Key) != nil {
 		return true
 	}

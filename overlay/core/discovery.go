@@ -17,10 +17,8 @@ const (
 	foundTries  = 5               // dials in a row that fail, then it has to be found again
 )
 
-// Found is the news of a peer on the LAN, by what it says of itself: its ID, the
-// fingerprint of its key, and addresses IP:PORT.
-func (c *Core) Found(now time.Duration, id certs.ID, fingerprint string, addresses []string) {
-	c.begin(now)
+// foundOnLAN is Found.
+func (c *Core) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
 	if c.ended || c.leaving || len(addresses) == 0 || c.isMember(id, fingerprint) {
 		return
 	}

@@ -155,11 +155,8 @@ func (t *target) isSought(ready bool) bool {
 	return t.met || ready && t.isUsers() && (t.reached || t.failures >= givenTries)
 }
 
-// Join dials one more address HOST:PORT. What comes of it is told by Effects.Joined, once;
-// who has let us in is looked for from then on as if the address had been given at the
-// start.
-func (c *Core) Join(now time.Duration, address string) {
-	c.begin(now)
+// joinAddress is Join.
+func (c *Core) joinAddress(address string) {
 	var t *target
 	given := 0
 	for _, other := range c.targets {

@@ -16,8 +16,8 @@ const (
 	ObstacleTable                    // it has let us in, and its table did not come: no firewall is in the way
 )
 
-// Hindered is the news of what a dial came upon, before DialFailed.
-func (c *Core) Hindered(id DialID, by Obstacle) {
+// hindered is Hindered.
+func (c *Core) hindered(id DialID, by Obstacle) {
 	if d := c.dials[id]; d != nil && d.target != nil {
 		d.target.obstacle = by
 		d.target.hopeless = d.target.hopeless || by == ObstacleTwin

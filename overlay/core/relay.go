@@ -65,12 +65,8 @@ type relay struct {
 	bytes    int // in them
 }
 
-// Route sends something sealed to a peer of the table, or one that has a link, over
-// others; the number, a random one, names it in what comes back. It returns the link that
-// it goes out on, 0 if there is nowhere to send it now, and if it has not 1 to
-// pb.MaxPart·pb.MaxParts bytes. A link promises nothing.
-func (c *Core) Route(now time.Duration, to certs.ID, number uint64, sealed []byte) (over LinkID) {
-	c.begin(now)
+// route is Route.
+func (c *Core) route(to certs.ID, number uint64, sealed []byte) (over LinkID) {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	known := c.table.owner(to, c.now) != nil || c.linkToID(to) != nil
 	if parts == 0 || parts > pb.MaxParts || to == c.cfg.ID || !known {

@@ -49,9 +49,8 @@ type observation struct {
 	addr netip.AddrPort
 }
 
-// Moved is the news that the addresses of our interfaces have changed; see Config.
-func (c *Core) Moved(now time.Duration, own []netip.AddrPort, near []netip.Prefix) {
-	c.begin(now)
+// moved is Moved.
+func (c *Core) moved(own []netip.AddrPort, near []netip.Prefix) {
 	old := c.where.own
 	c.where.own, c.where.near = own, near
 	switch here := onlyLoopback(own); {
@@ -73,17 +72,14 @@ func (c *Core) Moved(now time.Duration, own []netip.AddrPort, near []netip.Prefi
 	c.addressesChanged()
 }
 
-// Mapped is the news of the address that a router leads to us; the zero address says that
-// none does any more.
-func (c *Core) Mapped(now time.Duration, addr netip.AddrPort) {
-	c.begin(now)
+// mappedTo is Mapped.
+func (c *Core) mappedTo(addr netip.AddrPort) {
 	c.where.mapped = addr
 	c.addressesChanged()
 }
 
-// Seen is the news that a link's peer sends from another address than before.
-func (c *Core) Seen(now time.Duration, id LinkID, address string) {
-	c.begin(now)
+// seenAt is Seen.
+func (c *Core) seenAt(id LinkID, address string) {
 	l := c.link(id)
 	if l == nil || l.state == linkClosing {
 		return
