@@ -42,8 +42,8 @@ func TestLinksOfOneKey(t *testing.T) {
 			l := r.linked(1, id)
 			r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 		}
-		if r.c.linksUp() > mostLinks || r.c.degree() != 1 {
-			t.Errorf("%s has %d links and %d places", id, r.c.linksUp(), r.c.degree())
+		if r.c.links.linksUp() > mostLinks || r.c.links.degree() != 1 {
+			t.Errorf("%s has %d links and %d places", id, r.c.links.linksUp(), r.c.links.degree())
 		}
 	}
 }
@@ -109,18 +109,18 @@ func TestRefutationsArePaced(t *testing.T) {
 	l := r.neighbour(1, "liar")
 	refutations := 0
 	for range 1000 {
-		lost := say(pb.AnnouncementType_LOST, 0, "self", 1000, r.c.self.record.Seq)
-		lost.Record = r.c.self.record.Signed
-		before := r.c.self.record.Seq
+		lost := say(pb.AnnouncementType_LOST, 0, "self", 1000, r.c.table.self.record.Seq)
+		lost.Record = r.c.table.self.record.Signed
+		before := r.c.table.self.record.Seq
 		r.receive(l, propagation(lost))
-		refutations += int(r.c.self.record.Seq - before)
+		refutations += int(r.c.table.self.record.Seq - before)
 	}
 	if refutations != 1 {
 		t.Errorf("%d refutations at once", refutations)
 	}
-	before := r.c.self.record.Seq
+	before := r.c.table.self.record.Seq
 	r.pass(time.Second)
-	if r.c.self.record.Seq == before || !r.c.self.alive() {
+	if r.c.table.self.record.Seq == before || !r.c.table.self.alive() {
 		t.Error("the last LOST is not refuted")
 	}
 }

@@ -11,6 +11,15 @@ import (
 	"quicpeer/pb"
 )
 
+// gossip is what announcements say: it opens and judges those that come, and queues
+// those that go out.
+type gossip struct {
+	*env
+	table    *table
+	links    *links
+	heldBack []*entry // they change too often
+}
+
 // news is an announcement that has been opened.
 type news struct {
 	record *Record
@@ -39,11 +48,11 @@ func (n *news) claims() []Claim {
 // open checks an announcement by itself. One that can't be read is dropped: n.record
 // is nil. ok is false if the link had to be closed for it. Signatures are checked later,
 // and of news alone.
-func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
+func (g *gossip) open(from *link, a *pb.Announcement) (n news, ok bool) {
 	err := pb.CheckAnnouncement(a)
 	var r *Record
 	if err == nil {
-		r, err = c.cfg.Open(a.GetRecord())
+		r, err = g.cfg.Open(a.GetRecord())
 	}
 	lost := a.GetType() == pb.AnnouncementType_LOST
 	var words []*pb.Testimony
@@ -51,21 +60,21 @@ func (c *Core) open(from *link, a *pb.Announcement) (n news, ok bool) {
 		words, err = parseTestimonies(a.GetTestimonies())
 	}
 	if err != nil {
-		return n, c.skip(from, err)
+		return n, g.links.skip(from, err)
 	}
-	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: c.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: g.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
 	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
-		c.violation(from, "an announcement that its record does not bear out")
+		g.links.violation(from, "an announcement that its record does not bear out")
 		return n, false
 	}
-	if r.Network != c.cfg.Network {
-		c.violation(from, "an announcement of another network")
+	if r.Network != g.cfg.Network {
+		g.links.violation(from, "an announcement of another network")
 		return n, false
 	}
 	if lost {
 		n.proof, n.witnesses = a.GetTestimonies(), words
 		if why := n.judgeProof(); why != "" {
-			c.violation(from, why)
+			g.links.violation(from, why)
 			return n, false
 		}
 	}
@@ -102,25 +111,9 @@ func (n *news) judgeProof() (why string) {
 	return ""
 }
 
-// learn takes an announcement that was flooded. What is new goes to all other
-// neighbours; who sends something older is told what we hold. It returns false if
-// the link had to be closed for it.
-func (c *Core) learn(from *link, a *pb.Announcement) bool {
-	n, ok := c.open(from, a)
-	if n.record == nil || !ok || !c.isNews(from, n) || c.isJudged(n) {
-		return ok
-	}
-	if !c.signed(n) {
-		c.violation(from, "an announcement that its subject, or a witness, has not signed")
-		return false
-	}
-	c.accept(from, n)
-	return !c.ended
-}
-
-func (c *Core) signed(n news) bool {
+func (g *gossip) signed(n news) bool {
 	for _, claim := range n.claims() {
-		if !c.knownClaim(n, claim) && !c.cfg.Verify(claim) {
+		if !g.knownClaim(n, claim) && !g.cfg.Verify(claim) {
 			return false
 		}
 	}
@@ -128,18 +121,18 @@ func (c *Core) signed(n news) bool {
 }
 
 // knownClaim says that the very same record stands in the table, verified.
-func (c *Core) knownClaim(n news, claim Claim) bool {
+func (g *gossip) knownClaim(n news, claim Claim) bool {
 	if claim.Testimony {
 		return false
 	}
-	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
+	held := g.table.lookup(n.record.tag, n.record.ID, n.record.Key)
 	return held != nil && (held.record == n.record || proto.Equal(held.record.Signed, n.record.Signed))
 }
 
 // isNews compares an announcement with what we hold.
-func (c *Core) isNews(from *link, n news) bool {
-	held := c.table.lookup(n.record.tag, n.record.ID, n.record.Key)
-	if !n.credible(from) || c.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && c.table.forgotten.covers(n.record) {
+func (g *gossip) isNews(from *link, n news) bool {
+	held := g.table.lookup(n.record.tag, n.record.ID, n.record.Key)
+	if !n.credible(from) || g.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && g.table.forgotten.covers(n.record) {
 		return false
 	}
 	if held == nil {
@@ -148,107 +141,67 @@ func (c *Core) isNews(from *link, n news) bool {
 	order := n.version().compare(held.version())
 	switch {
 	case order == 0 && held.missing:
-		c.found(held)
+		g.table.found(held)
 		fallthrough
 	case order == 0:
-		c.setHops(held, from, n.hops)
+		g.links.setHops(held, from, n.hops)
 	case order < 0 && !held.missing:
-		c.answerOlder(from, held)
+		g.answerOlder(from, held)
 	}
 	return order > 0
 }
 
-// accept merges verified news into the table, passes them on and shows what they change.
-func (c *Core) accept(from *link, n news) {
-	r := n.record
-	e := c.table.lookup(r.tag, r.ID, r.Key)
-	if e == c.self {
-		c.learnOfSelf(from, n)
-		return
-	}
-	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.believes(n) {
-		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
-		c.warn(e, n)
-		return
-	}
-	if e != nil && c.awaitLastWords(e, n) {
-		return
-	}
-	refuted := e != nil && e.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN
-	if e == nil {
-		if e = c.makeEntry(from, n); e == nil {
-			return
-		}
-	} else {
-		c.change(e, n)
-	}
-	if from != nil {
-		c.setHops(e, from, n.hops)
-	}
-	c.reroute(e)
-	c.welcome(e)
-	switch {
-	case e.isGuest():
-	case refuted || c.mayFlood(e):
-		c.flood(from, e)
-	case n.state == pb.AnnouncementType_LOST:
-		c.warn(e, n) // it shall refute, though others are not told yet
-	}
-	c.refresh(r.ID)
-	c.checkOwnID(e)
-}
-
 // makeEntry makes room in the table and an entry there.
-func (c *Core) makeEntry(from *link, n news) *entry {
+func (ro *roll) makeEntry(from *link, n news) *entry {
 	r := n.record
-	if from != nil && from.fetch == nil && !from.mayIntroduce(c.now) {
-		c.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
+	if from != nil && from.fetch == nil && !from.mayIntroduce(ro.now) {
+		ro.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
 		return nil
 	}
-	evicted, ok := c.table.room(r, n.state, c.self, c.now)
+	evicted, ok := ro.table.room(r, n.state, ro.table.self, ro.now)
 	if !ok {
-		c.note(Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
+		ro.note(Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
 		return nil
 	}
 	if evicted != nil {
-		c.evict(evicted)
+		ro.evict(evicted)
 	}
 	e := newEntry(r, n.state, n.said)
 	if n.proof != nil {
 		e.with().proof = n.proof
 	}
-	c.table.insert(e)
-	c.beginRun(e, n.broadcasts)
-	c.attach(e)
+	ro.table.insert(e)
+	ro.broadcasts.beginRun(e, n.broadcasts)
+	ro.links.attach(e)
 	if n.state == pb.AnnouncementType_JOIN {
-		c.arrived(e)
+		ro.broadcasts.arrived(e)
 	} else {
-		c.addGone(e)
+		ro.table.addGone(e)
 	}
 	return e
 }
 
 // change brings an entry up to date.
-func (c *Core) change(e *entry, n news) {
+func (ro *roll) change(e *entry, n news) {
 	r := n.record
-	was, wasAlive, old := e.version(), e.alive() || e.suspect(c.now), e.record
+	was, wasAlive, old := e.version(), e.alive() || e.suspect(ro.now), e.record
 	if r.Epoch > was.epoch {
-		c.lastWords(e)
+		ro.broadcasts.lastWords(e)
 		e.with().neighbours = nil
-		c.arrived(e)
+		ro.broadcasts.arrived(e)
 	}
 	if was.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN && r.Epoch == was.epoch {
-		c.countRefuted(e)
+		ro.inquiries.countRefuted(e)
 		d := e.with()
-		if c.now > d.revivedAt+patienceFor {
+		if ro.now > d.revivedAt+patienceFor {
 			d.revived = 0
 		}
-		d.revived, d.revivedAt = min(d.revived+1, 5), c.now
+		d.revived, d.revivedAt = min(d.revived+1, 5), ro.now
 	}
 	e.said = n.said
-	c.table.set(e, r, n.state)
+	ro.table.set(e, r, n.state)
 	if r.Epoch > was.epoch {
-		c.beginRun(e, n.broadcasts)
+		ro.broadcasts.beginRun(e, n.broadcasts)
 	}
 	if n.proof != nil || e.side != nil {
 		e.with().proof = n.proof
@@ -256,14 +209,14 @@ func (c *Core) change(e *entry, n news) {
 	switch n.state {
 	case pb.AnnouncementType_JOIN:
 		if d := e.side; d != nil {
-			d.failures, d.nextDial, d.doomed = 0, c.now, 0
+			d.failures, d.nextDial, d.doomed = 0, ro.now, 0
 		}
-		c.leaveAddresses(e, old)
+		ro.reach.leaveAddresses(e, old)
 	case pb.AnnouncementType_LOST:
-		c.bury(e, wasAlive)
+		ro.bury(e, wasAlive)
 	default:
-		c.rememberGone(old, e.our().lastAddress)
-		c.unroute(e)
+		ro.join.rememberGone(old, e.our().lastAddress)
+		ro.links.unroute(e)
 	}
 }
 
@@ -271,45 +224,45 @@ func (c *Core) change(e *entry, n news) {
 // it. A link to it that is silent stays until QUIC gives it up, but as no neighbour's: should
 // the peer live after all, as one that was stopped for a while, it hears by this very
 // link what was said, and needs no new one.
-func (c *Core) bury(e *entry, wasAlive bool) {
+func (ro *roll) bury(e *entry, wasAlive bool) {
 	wait := suspectFor
-	if c.now-e.said >= oldAfter {
+	if ro.now-e.said >= oldAfter {
 		wait = suspectOld
 	}
-	c.addGone(e)
-	c.unroute(e)
-	for _, l := range c.links {
-		if l.neighbour && l.key == e.record.Key && c.now-l.heard > freshWithin {
-			c.announceTo(l, e)
-			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			c.endNeighbour(l)
+	ro.table.addGone(e)
+	ro.links.unroute(e)
+	for _, l := range ro.links.list {
+		if l.neighbour && l.key == e.record.Key && ro.now-l.heard > freshWithin {
+			ro.gossip.announceTo(l, e)
+			ro.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			ro.links.endNeighbour(l)
 		}
 	}
 	if wasAlive {
-		e.with().doomed = c.now + wait
-		c.doomed = append(c.doomed, e)
-		c.wake(c.now + wait)
+		e.with().doomed = ro.now + wait
+		ro.view.doomed = append(ro.view.doomed, e)
+		ro.wake(ro.now + wait)
 	}
 }
 
 // arrived notes a run that has just begun, see repeatBroadcasts.
-func (c *Core) arrived(e *entry) {
-	if c.ready && len(c.arrivals) < maxArrivals {
-		c.arrivals = append(c.arrivals, arrival{e, e.said})
+func (bc *broadcasts) arrived(e *entry) {
+	if bc.ready && len(bc.arrivals) < maxArrivals {
+		bc.arrivals = append(bc.arrivals, arrival{e, e.said})
 	}
 }
 
 // answerOlder tells who sent an older statement what we hold.
-func (c *Core) answerOlder(to *link, held *entry) {
-	if to != nil && (held != c.self || !c.leaving) {
-		c.announceTo(to, held)
+func (g *gossip) answerOlder(to *link, held *entry) {
+	if to != nil && (held != g.table.self || !g.leaving) {
+		g.announceTo(to, held)
 	}
 }
 
 // flood queues an announcement for all neighbours, and guests, but the one it came from.
-func (c *Core) flood(from *link, e *entry) {
-	a := c.announcement(e)
-	for _, l := range c.links {
+func (g *gossip) flood(from *link, e *entry) {
+	a := g.announcement(e)
+	for _, l := range g.links.list {
 		if l != from && (l.neighbour || l.isGuest()) {
 			l.pending = append(l.pending, a)
 		}
@@ -317,15 +270,15 @@ func (c *Core) flood(from *link, e *entry) {
 }
 
 // announceTo queues an announcement for one link.
-func (c *Core) announceTo(l *link, e *entry) {
-	l.pending = append(l.pending, c.announcement(e))
+func (g *gossip) announceTo(l *link, e *entry) {
+	l.pending = append(l.pending, g.announcement(e))
 }
 
 // announcement says what we hold of a peer.
-func (c *Core) announcement(e *entry) *pb.Announcement {
+func (g *gossip) announcement(e *entry) *pb.Announcement {
 	a := &pb.Announcement{
-		Type: e.state, Record: e.record.Signed, Hops: uint32(c.distance(e)),
-		Age: toAge(c.now - e.said), Broadcasts: broadcastsOf(e),
+		Type: e.state, Record: e.record.Signed, Hops: uint32(g.links.distance(e)),
+		Age: toAge(g.now - e.said), Broadcasts: broadcastsOf(e),
 	}
 	if e.state == pb.AnnouncementType_LOST {
 		a.Testimonies = e.our().proof
@@ -347,31 +300,6 @@ func takeBatch(list []*pb.Announcement) int {
 		n++
 	}
 	return n
-}
-
-// flushAnnouncements turns what is pending into frames.
-func (c *Core) flushAnnouncements() {
-	for _, l := range c.links {
-		c.flushLink(l)
-	}
-}
-
-func (c *Core) flushLink(l *link) {
-	for len(l.pending) > 0 {
-		n := takeBatch(l.pending)
-		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: c.encodeBatch(l.pending[:n])})
-		l.pending = l.pending[n:]
-	}
-	l.pending = nil
-}
-
-// encodeBatch encodes announcements, once for all links that are sent the same.
-func (c *Core) encodeBatch(list []*pb.Announcement) []byte {
-	if !slices.Equal(list, c.encodedList) {
-		c.encodedList = slices.Clone(list)
-		c.encoded = encode(&pb.PropagationMessage{Announcements: list})
-	}
-	return c.encoded
 }
 
 // encode makes a frame of a content that the core itself has built.

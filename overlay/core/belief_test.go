@@ -87,7 +87,7 @@ func TestToldOfAnAccusation(t *testing.T) {
 		one := r.neighbour(1, "one")
 		r.neighbour(2, "two")
 		r.receive(one, accused(test.a))
-		if refutes := r.c.self.record.Seq > 0; refutes != test.refutes || len(r.out.Closes) > 0 || !r.c.self.alive() {
+		if refutes := r.c.table.self.record.Seq > 0; refutes != test.refutes || len(r.out.Closes) > 0 || !r.c.table.self.alive() {
 			t.Errorf("%s: refutes %v, closes %v", name, refutes, r.out.Closes)
 		}
 		if n := len(r.out.Frames); test.refutes && n != 2 || !test.refutes && n != 0 {

@@ -19,6 +19,27 @@ const (
 	broadcastID = 1 << 63 // the counters of broadcasts have this bit
 )
 
+// broadcasts passes on what is said to everyone, and brings it into the order of each
+// author.
+type broadcasts struct {
+	*env
+	table *table
+	links *links
+	doubt *doubt
+
+	said        uint64             // by us
+	runs        map[uint64]*run    // of which broadcasts are remembered, by name
+	recent      []*recentBroadcast // in the order in which they came
+	recentBytes int
+	holding     []*run // broadcasts are held back
+	caughtUp    []*run // on some of them, and the neighbours are not told
+	leaves      []*run // their authors have left, and nobody is told yet
+	lateRuns    []*run // of authors that have gone, and are here for what they had said
+	offers      []broadcastOffer
+	early       []earlyBroadcast
+	arrivals    []arrival
+}
+
 // earlyBroadcast waits for its author's record.
 type earlyBroadcast struct {
 	at      time.Duration
@@ -46,122 +67,121 @@ func MessagePrefix(key certs.PublicKey, epoch, nonce uint64) [8]byte {
 }
 
 // say is Broadcast.
-func (c *Core) say(body string, sentAt int64) [pb.MessageIDSize]byte {
-	c.stay()
-	c.broadcasts++
-	key := c.cfg.Identity.Key()
-	prefix := MessagePrefix(key, c.cfg.Epoch, c.cfg.Nonce)
-	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|c.broadcasts)
-	content := c.cfg.Identity.SignBroadcast(&pb.BroadcastContent{
-		Id: id, Sender: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network, Content: body, SentAt: sentAt,
+func (bc *broadcasts) say(body string, sentAt int64) [pb.MessageIDSize]byte {
+	bc.said++
+	key := bc.cfg.Identity.Key()
+	prefix := MessagePrefix(key, bc.cfg.Epoch, bc.cfg.Nonce)
+	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|bc.said)
+	content := bc.cfg.Identity.SignBroadcast(&pb.BroadcastContent{
+		Id: id, Sender: string(bc.cfg.ID), Key: key[:], Network: bc.cfg.Network, Content: body, SentAt: sentAt,
 	})
-	r := c.runOf(c.self)
-	r.next, r.heard = c.broadcasts+1, true
-	c.remember(&recentBroadcast{run: r, number: c.broadcasts, at: c.now, said: c.now, signed: content})
-	c.keepBounds(r)
-	c.spread(nil, content, 0, c.now)
+	r := bc.runOf(bc.table.self)
+	r.next, r.heard = bc.said+1, true
+	bc.remember(&recentBroadcast{run: r, number: bc.said, at: bc.now, said: bc.now, signed: content})
+	bc.keepBounds(r)
+	bc.spread(nil, content, 0, bc.now)
 	return [pb.MessageIDSize]byte(id)
 }
 
 // spread sends a broadcast to all neighbours, and guests, but the one it came from. Who has
 // no neighbour yet uses what links there are.
-func (c *Core) spread(from *link, content *pb.Signed, hops uint32, said time.Duration) {
+func (bc *broadcasts) spread(from *link, content *pb.Signed, hops uint32, said time.Duration) {
 	if hops > pb.MaxHops {
 		return
 	}
-	alone := c.neighbours() == 0
+	alone := bc.links.neighbours() == 0
 	var data []byte
-	for _, l := range c.links {
+	for _, l := range bc.links.list {
 		if l == from || l.state != linkUp || !l.neighbour && !l.isGuest() && !alone {
 			continue
 		}
-		c.flushLink(l)
+		bc.links.flushLink(l)
 		if data == nil {
-			data = encode(&pb.Broadcast{Content: content, Hops: hops, Age: toAge(c.now - said)})
+			data = encode(&pb.Broadcast{Content: content, Hops: hops, Age: toAge(bc.now - said)})
 		}
-		c.out.Frames = append(c.out.Frames, Frame{Link: l.id, Data: data, Relayed: from != nil})
+		bc.out.Frames = append(bc.out.Frames, Frame{Link: l.id, Data: data, Relayed: from != nil})
 	}
 }
 
 // receiveBroadcast takes a broadcast. What is new is kept, passed on at once, and
 // shown when it is its turn.
-func (c *Core) receiveBroadcast(l *link, m *pb.Broadcast) {
+func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 	content, err := pb.ParseBroadcast(m.GetContent())
 	if err != nil {
-		c.skip(l, err)
+		bc.links.skip(l, err)
 		return
 	}
-	if content.GetNetwork() != c.cfg.Network {
-		c.violation(l, "a broadcast of another network")
+	if content.GetNetwork() != bc.cfg.Network {
+		bc.links.violation(l, "a broadcast of another network")
 		return
 	}
 	id, key := certs.ID(content.GetSender()), certs.PublicKey(content.GetKey())
-	if key == c.cfg.Identity.Key() {
+	if key == bc.cfg.Identity.Key() {
 		return
 	}
-	e := c.table.get(id, key)
+	e := bc.table.get(id, key)
 	if e == nil || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.record.Epoch, e.record.Nonce) {
 		// Nobody knows whether a run that we don't know is over or is about to be announced.
-		if len(c.early) < maxEarly {
-			c.early = append(c.early, earlyBroadcast{c.now, l.id, id, m})
+		if len(bc.early) < maxEarly {
+			bc.early = append(bc.early, earlyBroadcast{bc.now, l.id, id, m})
 		}
 		return
 	}
 	counter := binary.BigEndian.Uint64(content.GetId()[8:])
-	r := c.runOf(e)
+	r := bc.runOf(e)
 	number := counter &^ broadcastID
 	if counter&broadcastID == 0 || !r.audible() || r.has(number) {
 		return
 	}
-	if !c.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
-		c.violation(l, "a broadcast that its author has not signed")
+	if !bc.cfg.Verify(Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
+		bc.links.violation(l, "a broadcast that its author has not signed")
 		return
 	}
-	hops, said := min(m.GetHops()+1, pb.MaxHops), c.now-min(fromAge(m.GetAge()), memoryFor)
+	hops, said := min(m.GetHops()+1, pb.MaxHops), bc.now-min(fromAge(m.GetAge()), memoryFor)
 	r.await(number)
-	c.remember(&recentBroadcast{
-		run: r, number: number, at: c.now, said: said, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
+	bc.remember(&recentBroadcast{
+		run: r, number: number, at: bc.now, said: said, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
 	})
-	if !c.answered(l, r, number) {
-		c.spread(l, m.GetContent(), m.GetHops()+1, said)
+	if !bc.answered(l, r, number) {
+		bc.spread(l, m.GetContent(), m.GetHops()+1, said)
 	}
-	c.showBroadcasts(r)
-	c.keepBounds(r)
+	bc.showBroadcasts(r)
+	bc.keepBounds(r)
 }
 
 // releaseEarly is called when the user has been shown that the author is here: its
 // broadcasts follow, those that came before its record and those that were held back.
-func (c *Core) releaseEarly(author certs.ID) {
-	waiting := c.early
-	c.early = nil
+func (bc *broadcasts) releaseEarly(author certs.ID) {
+	waiting := bc.early
+	bc.early = nil
 	for _, b := range waiting {
 		if b.author != author {
-			c.early = append(c.early, b)
-		} else if l := c.link(b.link); l != nil && l.state == linkUp {
-			c.receiveBroadcast(l, b.message)
+			bc.early = append(bc.early, b)
+		} else if l := bc.links.link(b.link); l != nil && l.state == linkUp {
+			bc.receiveBroadcast(l, b.message)
 		}
 	}
-	if e := c.table.shown(author); e != nil && e.our().run != nil {
+	if e := bc.table.shown(author); e != nil && e.our().run != nil {
 		r := e.our().run
-		r.advanced = c.now
-		c.showBroadcasts(r)
+		r.advanced = bc.now
+		bc.showBroadcasts(r)
 	}
 }
 
 // repeatBroadcasts sends what we have just said to a link that is no neighbour's, so
 // that our goodbye overtakes nothing.
-func (c *Core) repeatBroadcasts(l *link) {
-	since := c.arrivedAt(l)
-	for _, b := range c.recent {
-		if b.run.entry == c.self && b.said >= since && c.now <= b.at+recentFor {
-			c.send(l, &pb.Broadcast{Content: b.signed, Age: toAge(c.now - b.said)})
+func (bc *broadcasts) repeatBroadcasts(l *link) {
+	since := bc.arrivedAt(l)
+	for _, b := range bc.recent {
+		if b.run.entry == bc.table.self && b.said >= since && bc.now <= b.at+recentFor {
+			bc.links.send(l, &pb.Broadcast{Content: b.signed, Age: toAge(bc.now - b.said)})
 		}
 	}
 }
 
 // arrivedAt is when the run at the other end of a link came; 0 if that is long ago.
-func (c *Core) arrivedAt(l *link) (since time.Duration) {
-	for _, a := range c.arrivals {
+func (bc *broadcasts) arrivedAt(l *link) (since time.Duration) {
+	for _, a := range bc.arrivals {
 		if a.entry.record.Key == l.key {
 			since = a.at
 		}
@@ -170,17 +190,16 @@ func (c *Core) arrivedAt(l *link) (since time.Duration) {
 }
 
 // expireBroadcasts forgets what was kept long enough, and goes on with catching up.
-func (c *Core) expireBroadcasts() {
-	for len(c.recent) > 0 && c.now > c.recent[0].at+memoryFor {
-		c.forgetBroadcast(c.recent[0])
+func (bc *broadcasts) expireBroadcasts() {
+	for len(bc.recent) > 0 && bc.now > bc.recent[0].at+memoryFor {
+		bc.forgetBroadcast(bc.recent[0])
 	}
-	for len(c.arrivals) > 0 && c.now > c.arrivals[0].at+memoryFor {
-		c.arrivals = c.arrivals[1:]
+	for len(bc.arrivals) > 0 && bc.now > bc.arrivals[0].at+memoryFor {
+		bc.arrivals = bc.arrivals[1:]
 	}
-	c.early = slices.DeleteFunc(c.early, func(b earlyBroadcast) bool { return c.now > b.at+recentFor })
-	c.showHeld()
-	c.dismissLate()
-	c.offerCaughtUp()
-	c.askOffered()
-	c.acceptLeaves()
+	bc.early = slices.DeleteFunc(bc.early, func(b earlyBroadcast) bool { return bc.now > b.at+recentFor })
+	bc.showHeld()
+	bc.dismissLate()
+	bc.offerCaughtUp()
+	bc.askOffered()
 }

@@ -25,14 +25,14 @@ func (fz *fuzzer) checkBroadcasts(t *testing.T, events []Event) {
 	t.Helper()
 	c := fz.c
 	bytes := 0
-	for _, b := range c.recent {
-		if i, found := b.run.search(b.number); !found || b.run.recent[i] != b || c.runs[b.run.name] != b.run {
+	for _, b := range c.broadcasts.recent {
+		if i, found := b.run.search(b.number); !found || b.run.recent[i] != b || c.broadcasts.runs[b.run.name] != b.run {
 			t.Fatalf("broadcast %d is at one place only", b.number)
 		}
 		bytes += len(b.signed.GetPayload())
 	}
-	if bytes != c.recentBytes {
-		t.Fatalf("%d bytes are remembered, not %d", bytes, c.recentBytes)
+	if bytes != c.broadcasts.recentBytes {
+		t.Fatalf("%d bytes are remembered, not %d", bytes, c.broadcasts.recentBytes)
 	}
 	for _, e := range events {
 		if b, ok := e.(Broadcasted); ok {

@@ -77,14 +77,14 @@ type run struct {
 }
 
 // runOf returns the run of a peer that its record is of.
-func (c *Core) runOf(e *entry) *run {
+func (bc *broadcasts) runOf(e *entry) *run {
 	d := e.with()
 	if d.run == nil || !d.run.isOf(e.record) {
 		prefix := MessagePrefix(e.record.Key, e.record.Epoch, e.record.Nonce)
 		name := binary.BigEndian.Uint64(prefix[:])
-		d.run = c.runs[name]
+		d.run = bc.runs[name]
 		if d.run == nil {
-			floor := c.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch, e.record.Nonce}]
+			floor := bc.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch, e.record.Nonce}]
 			d.run = &run{epoch: e.record.Epoch, nonce: e.record.Nonce, name: name, floor: floor, next: floor + 1}
 		}
 		d.run.entry = e
@@ -97,16 +97,16 @@ func (r *run) isOf(record *Record) bool { return r.epoch == record.Epoch && r.no
 
 // beginRun notes what a neighbour says of a run that is new to us: how many broadcasts
 // it has had. Those that we have been offered we can have.
-func (c *Core) beginRun(e *entry, broadcasts uint64) {
+func (bc *broadcasts) beginRun(e *entry, broadcasts uint64) {
 	if broadcasts == 0 {
 		return // and the first is 1
 	}
-	r := c.runOf(e)
+	r := bc.runOf(e)
 	if r.heard || len(r.recent) > 0 {
 		return
 	}
 	r.next = max(broadcasts, r.floor) + 1
-	for _, o := range c.offers {
+	for _, o := range bc.offers {
 		if o.what.GetRun() == r.name {
 			r.await(o.what.GetFirst())
 		}
@@ -159,67 +159,67 @@ func (r *run) await(number uint64) {
 }
 
 // showBroadcasts shows what is next of a run.
-func (c *Core) showBroadcasts(r *run) {
-	for b := r.held(); b != nil && b.number == r.next && c.reachesUser(r); b = r.held() {
-		c.out.Events = append(c.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
+func (bc *broadcasts) showBroadcasts(r *run) {
+	for b := r.held(); b != nil && b.number == r.next && bc.reachesUser(r); b = r.held() {
+		bc.out.Events = append(bc.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
 		b.content = nil
-		r.next, r.heard, r.advanced = r.next+1, true, c.now
+		r.next, r.heard, r.advanced = r.next+1, true, bc.now
 	}
 	if !r.holding && r.held() != nil {
 		r.holding = true
-		c.holding = append(c.holding, r)
+		bc.holding = append(bc.holding, r)
 	}
 }
 
 // reachesUser says that broadcasts of the run can be shown. Its author has to be here;
 // if our user was cut off, and so has not heard what it said before it went, it joins
 // again for the moment that it takes.
-func (c *Core) reachesUser(r *run) bool {
+func (bc *broadcasts) reachesUser(r *run) bool {
 	switch {
 	case r.here():
-	case c.late(r):
+	case bc.late(r):
 		e := r.entry
 		e.shown = e.record
-		c.out.Events = append(c.out.Events, Joined{e.record.ID, e.record.Key, c.toldBy(e)})
-		c.lateRuns = append(c.lateRuns, r)
+		bc.out.Events = append(bc.out.Events, Joined{e.record.ID, e.record.Key, bc.links.toldBy(e)})
+		bc.lateRuns = append(bc.lateRuns, r)
 	default:
 		return false
 	}
-	r.lateTill = c.now + lateFor
+	r.lateTill = bc.now + lateFor
 	return true
 }
 
 // late says that a run is over that our user has been shown, and nobody else has its ID.
-func (c *Core) late(r *run) bool {
+func (bc *broadcasts) late(r *run) bool {
 	e := r.entry
-	return c.ready && !c.leaving && !r.here() && e.buried() && !e.suspect(c.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
-		c.table.shown(e.record.ID) == nil && c.table.owner(e.record.ID, c.now) == nil
+	return bc.ready && !bc.leaving && !r.here() && e.buried() && !e.suspect(bc.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
+		bc.table.shown(e.record.ID) == nil && bc.table.owner(e.record.ID, bc.now) == nil
 }
 
 // dismissLate has those go again who were here for what they had said.
-func (c *Core) dismissLate() {
-	c.lateRuns = slices.DeleteFunc(c.lateRuns, func(r *run) bool {
+func (bc *broadcasts) dismissLate() {
+	bc.lateRuns = slices.DeleteFunc(bc.lateRuns, func(r *run) bool {
 		switch {
 		case !r.here() || !r.entry.buried():
 			return true // gone, or really back
-		case c.now < r.lateTill || c.awaitsAnswer(r):
+		case bc.now < r.lateTill || bc.awaitsAnswer(r):
 			return false
 		}
-		c.showGone(r.entry)
+		bc.showGone(r.entry)
 		return true
 	})
 }
 
 // passOver gives up waiting for what is missing before the held ones up to a number.
 // They are shown, or never will be if their author is not here.
-func (c *Core) passOver(r *run, number uint64) {
+func (bc *broadcasts) passOver(r *run, number uint64) {
 	advanced := r.advanced
 	for b := r.held(); b != nil && b.number <= number; b = r.held() {
 		if missed := b.number - r.next; missed > 0 && r.heard {
-			c.note(Warn, "broadcasts were missed", "of", string(r.entry.record.ID), "how many", missed)
+			bc.note(Warn, "broadcasts were missed", "of", string(r.entry.record.ID), "how many", missed)
 		}
 		r.next = b.number
-		if c.showBroadcasts(r); r.next == b.number {
+		if bc.showBroadcasts(r); r.next == b.number {
 			r.next, r.heard = r.next+1, true
 			b.content = nil
 		}
@@ -229,31 +229,31 @@ func (c *Core) passOver(r *run, number uint64) {
 
 // lastWords shows what is held back of a run that has ended. Who is lost may come back,
 // and so may what is missing.
-func (c *Core) lastWords(e *entry) {
+func (bc *broadcasts) lastWords(e *entry) {
 	if r := e.our().run; r != nil && r.here() {
-		c.passOver(r, pb.MaxNumber)
+		bc.passOver(r, pb.MaxNumber)
 	}
 }
 
 // showHeld looks at those that are held back: what is missing is asked for, and after
 // holdFor passed over.
-func (c *Core) showHeld() {
-	c.holding = slices.DeleteFunc(c.holding, func(r *run) bool {
-		c.showBroadcasts(r) // its author may have gone meanwhile
+func (bc *broadcasts) showHeld() {
+	bc.holding = slices.DeleteFunc(bc.holding, func(r *run) bool {
+		bc.showBroadcasts(r) // its author may have gone meanwhile
 		b := r.held()
 		switch {
-		case c.deaf:
-			r.advanced = c.now // nothing can come
-		case b != nil && (r.here() || c.late(r)):
+		case bc.doubt.deaf:
+			r.advanced = bc.now // nothing can come
+		case b != nil && (r.here() || bc.late(r)):
 			hold := holdFor
 			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
 				hold = holdLonger
 			}
 			switch since := max(b.at, r.advanced); {
-			case c.now >= since+hold:
-				c.passOver(r, b.number)
-			case c.now >= since+missAfter:
-				c.askAnybody(r, b.number-1)
+			case bc.now >= since+hold:
+				bc.passOver(r, b.number)
+			case bc.now >= since+missAfter:
+				bc.askAnybody(r, b.number-1)
 			}
 		}
 		r.holding = r.held() != nil
@@ -262,43 +262,53 @@ func (c *Core) showHeld() {
 }
 
 // remember keeps a broadcast.
-func (c *Core) remember(b *recentBroadcast) {
+func (bc *broadcasts) remember(b *recentBroadcast) {
 	r := b.run
 	i, _ := r.search(b.number)
 	r.recent = slices.Insert(r.recent, i, b)
-	c.recent = append(c.recent, b)
+	bc.recent = append(bc.recent, b)
 	r.bytes += len(b.signed.GetPayload())
-	c.recentBytes += len(b.signed.GetPayload())
-	c.runs[r.name] = r
+	bc.recentBytes += len(b.signed.GetPayload())
+	bc.runs[r.name] = r
 }
 
 // keepBounds forgets the oldest where there are too many. Nobody takes more than half.
-func (c *Core) keepBounds(r *run) {
+func (bc *broadcasts) keepBounds(r *run) {
 	for len(r.recent) > maxOfOne || r.bytes > maxOfOneB {
-		c.forgetBroadcast(r.recent[0])
+		bc.forgetBroadcast(r.recent[0])
 	}
-	for len(c.recent) > maxRecent || c.recentBytes > maxRecentB {
-		c.forgetBroadcast(c.recent[0])
+	for len(bc.recent) > maxRecent || bc.recentBytes > maxRecentB {
+		bc.forgetBroadcast(bc.recent[0])
 	}
 }
 
-func (c *Core) forgetBroadcast(b *recentBroadcast) {
+func (bc *broadcasts) forgetBroadcast(b *recentBroadcast) {
 	r := b.run
 	if b.number >= r.next {
-		c.passOver(r, b.number) // now or never
+		bc.passOver(r, b.number) // now or never
 	}
 	if i, found := r.search(b.number); found {
 		r.recent = slices.Delete(r.recent, i, i+1)
 	}
-	if i := slices.Index(c.recent, b); i == 0 {
-		c.recent[0] = nil
-		c.recent = c.recent[1:]
+	if i := slices.Index(bc.recent, b); i == 0 {
+		bc.recent[0] = nil
+		bc.recent = bc.recent[1:]
 	} else if i > 0 {
-		c.recent = slices.Delete(c.recent, i, i+1)
+		bc.recent = slices.Delete(bc.recent, i, i+1)
 	}
 	r.bytes -= len(b.signed.GetPayload())
-	c.recentBytes -= len(b.signed.GetPayload())
+	bc.recentBytes -= len(b.signed.GetPayload())
 	if len(r.recent) == 0 {
-		delete(c.runs, r.name)
+		delete(bc.runs, r.name)
 	}
+}
+
+// showGone tells the user that the run of a peer that was shown is over.
+func (bc *broadcasts) showGone(e *entry) {
+	farewell := e.state == pb.AnnouncementType_LEAVE && e.record.Epoch == e.shown.Epoch
+	if farewell {
+		bc.lastWords(e)
+	}
+	e.shown = nil
+	bc.out.Events = append(bc.out.Events, Left{e.record.ID, farewell})
 }

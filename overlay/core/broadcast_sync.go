@@ -52,17 +52,17 @@ type broadcastOffer struct {
 
 // offerBroadcasts tells a neighbour what it can have: all, or of the runs that we have
 // caught up on, but nothing from before it came, and nothing of its own.
-func (c *Core) offerBroadcasts(l *link, all bool) {
-	since := c.arrivedAt(l)
+func (bc *broadcasts) offerBroadcasts(l *link, all bool) {
+	since := bc.arrivedAt(l)
 	listed := make(map[*run]bool)
 	var list []*pb.BroadcastRange
-	for _, b := range c.recent {
+	for _, b := range bc.recent {
 		if r := b.run; !listed[r] && r.entry.record.Key != l.key && (all || r.caughtUp) {
 			listed[r] = true
 			list = r.appendRanges(list, since)
 		}
 	}
-	c.sendHeld(l, list)
+	bc.sendHeld(l, list)
 }
 
 // appendRanges adds what we have of a run and has come since then.
@@ -81,37 +81,37 @@ func (r *run) appendRanges(list []*pb.BroadcastRange, since time.Duration) []*pb
 	return list
 }
 
-func (c *Core) sendHeld(l *link, list []*pb.BroadcastRange) {
+func (bc *broadcasts) sendHeld(l *link, list []*pb.BroadcastRange) {
 	for part := range slices.Chunk(list, pb.MaxRanges) {
-		c.send(l, &pb.BroadcastsHeld{Ranges: part})
+		bc.links.send(l, &pb.BroadcastsHeld{Ranges: part})
 	}
 }
 
 // receiveHeld takes an offer. It is also the end of an answer that was not all.
-func (c *Core) receiveHeld(l *link, m *pb.BroadcastsHeld) {
-	if !l.summaries.take(c.now, summaryBurst, summaryEvery) {
+func (bc *broadcasts) receiveHeld(l *link, m *pb.BroadcastsHeld) {
+	if !l.summaries.take(bc.now, summaryBurst, summaryEvery) {
 		return
 	}
 	list := rising(m.GetRanges())
 	for _, o := range list {
-		if r := c.runNamed(o); r != nil && r.asked == l.id {
+		if r := bc.runNamed(o); r != nil && r.asked == l.id {
 			r.askedTill = 0
 		}
 	}
 	wants := make(map[LinkID][]*pb.BroadcastRange)
 	for _, o := range list {
-		if r := c.runNamed(o); r != nil {
+		if r := bc.runNamed(o); r != nil {
 			r.await(o.GetFirst())
 			if lack := r.lacking(o); lack != nil {
 				r.promised = lack
 			}
 		}
-		offer := broadcastOffer{l.id, o, c.now + offerFor}
-		if !c.useOffer(offer, wants) && len(c.offers) < maxOffers {
-			c.offers = append(c.offers, offer)
+		offer := broadcastOffer{l.id, o, bc.now + offerFor}
+		if !bc.useOffer(offer, wants) && len(bc.offers) < maxOffers {
+			bc.offers = append(bc.offers, offer)
 		}
 	}
-	c.askFor(wants)
+	bc.askFor(wants)
 }
 
 // rising are the ranges of a list that lie behind those of the same run before them, as
@@ -128,14 +128,14 @@ func rising(list []*pb.BroadcastRange) []*pb.BroadcastRange {
 }
 
 // runNamed is the run that is meant, of a peer that we know, or that our user knew.
-func (c *Core) runNamed(o *pb.BroadcastRange) *run {
-	i, _ := slices.BinarySearch(c.table.tags, o.GetAuthor())
-	for ; i < len(c.table.tags) && c.table.tags[i] == o.GetAuthor(); i++ {
-		e := c.table.entries[i]
-		if e == c.self {
+func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
+	i, _ := slices.BinarySearch(bc.table.tags, o.GetAuthor())
+	for ; i < len(bc.table.tags) && bc.table.tags[i] == o.GetAuthor(); i++ {
+		e := bc.table.entries[i]
+		if e == bc.table.self {
 			continue
 		}
-		if r := c.runOf(e); r.name == o.GetRun() && r.audible() {
+		if r := bc.runOf(e); r.name == o.GetRun() && r.audible() {
 			return r
 		}
 	}
@@ -162,28 +162,28 @@ func inARow(n int, number func(int) uint64) int {
 
 // askOffered goes on with the offers that could not be used at once, a part of them in
 // each tick.
-func (c *Core) askOffered() {
-	n := min(len(c.offers), offersAtOnce)
-	looked := slices.Clone(c.offers[:n])
-	c.offers = slices.Delete(c.offers, 0, n)
+func (bc *broadcasts) askOffered() {
+	n := min(len(bc.offers), offersAtOnce)
+	looked := slices.Clone(bc.offers[:n])
+	bc.offers = slices.Delete(bc.offers, 0, n)
 	wants := make(map[LinkID][]*pb.BroadcastRange)
 	for _, o := range looked {
-		if !c.useOffer(o, wants) {
-			c.offers = append(c.offers, o)
+		if !bc.useOffer(o, wants) {
+			bc.offers = append(bc.offers, o)
 		}
 	}
-	c.askFor(wants)
+	bc.askFor(wants)
 }
 
 // useOffer has asked for what is offered and we lack, and says whether the offer is of no
 // more use: of each run one neighbour is asked at a time, and the next one after askAgain
 // without an answer. An offer is good for one question.
-func (c *Core) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
-	l := c.link(o.link)
-	if l == nil || l.state != linkUp || c.now >= o.until {
+func (bc *broadcasts) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
+	l := bc.links.link(o.link)
+	if l == nil || l.state != linkUp || bc.now >= o.until {
 		return true
 	}
-	r := c.runNamed(o.what)
+	r := bc.runNamed(o.what)
 	if r == nil {
 		return false
 	}
@@ -191,67 +191,67 @@ func (c *Core) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange)
 	if want == nil {
 		return true
 	}
-	if c.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
+	if bc.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
 		return false
 	}
-	r.asked, r.askedLast, r.askedTill = o.link, want.Last, c.now+askAgain
+	r.asked, r.askedLast, r.askedTill = o.link, want.Last, bc.now+askAgain
 	wants[o.link] = append(wants[o.link], want)
 	return true
 }
 
 // askFor sends the questions.
-func (c *Core) askFor(wants map[LinkID][]*pb.BroadcastRange) {
-	for _, l := range c.links {
+func (bc *broadcasts) askFor(wants map[LinkID][]*pb.BroadcastRange) {
+	for _, l := range bc.links.list {
 		if list := wants[l.id]; list != nil {
-			c.send(l, &pb.BroadcastsWanted{Ranges: list})
+			bc.links.send(l, &pb.BroadcastsWanted{Ranges: list})
 		}
 	}
 }
 
 // awaitsAnswer says that somebody is asked for broadcasts of the run and may answer.
-func (c *Core) awaitsAnswer(r *run) bool {
-	l := c.link(r.asked)
-	return c.now < r.askedTill && l != nil && l.state == linkUp
+func (bc *broadcasts) awaitsAnswer(r *run) bool {
+	l := bc.links.link(r.asked)
+	return bc.now < r.askedTill && l != nil && l.state == linkUp
 }
 
 // askAnybody asks a random neighbour for what is missing up to a number.
-func (c *Core) askAnybody(r *run, last uint64) {
+func (bc *broadcasts) askAnybody(r *run, last uint64) {
 	var list []*link
-	for _, l := range c.links {
+	for _, l := range bc.links.list {
 		if l.neighbour {
 			list = append(list, l)
 		}
 	}
-	if c.awaitsAnswer(r) || len(list) == 0 {
+	if bc.awaitsAnswer(r) || len(list) == 0 {
 		return
 	}
-	l := list[c.cfg.Rand.IntN(len(list))]
-	r.asked, r.askedLast, r.askedTill = l.id, last, c.now+missAfter
-	c.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
+	l := list[bc.cfg.Rand.IntN(len(list))]
+	r.asked, r.askedLast, r.askedTill = l.id, last, bc.now+missAfter
+	bc.links.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
 		{Author: r.entry.record.tag, Run: r.name, First: r.next, Last: last},
 	}})
 }
 
 // awaitLastWords holds back for askAgain at most that the author of a run has left, while
 // somebody is asked for what it said before: another may have been faster.
-func (c *Core) awaitLastWords(e *entry, n news) bool {
+func (bc *broadcasts) awaitLastWords(e *entry, n news) bool {
 	r := e.our().run
-	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || c.now >= r.askedTill {
+	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || bc.now >= r.askedTill {
 		return false
 	}
 	if r.leaveTill == 0 {
-		r.leaveTill = c.now + askAgain
-		c.leaves = append(c.leaves, r)
+		r.leaveTill = bc.now + askAgain
+		bc.leaves = append(bc.leaves, r)
 	}
 	r.leave = &n
-	return c.now < r.leaveTill
+	return bc.now < r.leaveTill
 }
 
-// acceptLeaves goes on with those whose last words have come, or don't come.
-func (c *Core) acceptLeaves() {
+// leavesDue are those held back whose last words have come, or don't come.
+func (bc *broadcasts) leavesDue() (list []news) {
 	var due []*run
-	c.leaves = slices.DeleteFunc(c.leaves, func(r *run) bool {
-		if c.now < min(r.leaveTill, r.askedTill) {
+	bc.leaves = slices.DeleteFunc(bc.leaves, func(r *run) bool {
+		if bc.now < min(r.leaveTill, r.askedTill) {
 			return false
 		}
 		due = append(due, r)
@@ -259,59 +259,60 @@ func (c *Core) acceptLeaves() {
 	})
 	for _, r := range due {
 		n := *r.leave
-		r.leave, r.leaveTill = nil, c.now // it waits once
-		if e := c.table.lookup(n.record.tag, n.record.ID, n.record.Key); e != nil && n.version().compare(e.version()) > 0 {
-			c.accept(nil, n)
+		r.leave, r.leaveTill = nil, bc.now // it waits once
+		if e := bc.table.lookup(n.record.tag, n.record.ID, n.record.Key); e != nil && n.version().compare(e.version()) > 0 {
+			list = append(list, n)
 		}
 	}
+	return list
 }
 
 // answered says that a broadcast is the answer of a link to a question, and notes that
 // others may lack it too.
-func (c *Core) answered(l *link, r *run, number uint64) bool {
-	if r.asked != l.id || number > r.askedLast || c.now >= r.askedTill {
+func (bc *broadcasts) answered(l *link, r *run, number uint64) bool {
+	if r.asked != l.id || number > r.askedLast || bc.now >= r.askedTill {
 		return false
 	}
-	r.askedTill = c.now + askAgain
+	r.askedTill = bc.now + askAgain
 	if number == r.askedLast {
 		r.askedTill = 0
 	}
 	if !r.caughtUp {
 		r.caughtUp = true
-		c.caughtUp = append(c.caughtUp, r)
+		bc.caughtUp = append(bc.caughtUp, r)
 	}
-	c.wake(c.now + offerAfter)
+	bc.wake(bc.now + offerAfter)
 	return true
 }
 
 // offerCaughtUp tells the neighbours what we have caught up on.
-func (c *Core) offerCaughtUp() {
-	if len(c.caughtUp) == 0 {
+func (bc *broadcasts) offerCaughtUp() {
+	if len(bc.caughtUp) == 0 {
 		return
 	}
-	for _, l := range c.links {
+	for _, l := range bc.links.list {
 		if l.neighbour {
-			c.offerBroadcasts(l, false)
+			bc.offerBroadcasts(l, false)
 		}
 	}
-	for _, r := range c.caughtUp {
+	for _, r := range bc.caughtUp {
 		r.caughtUp = false
 	}
-	c.caughtUp = nil
+	bc.caughtUp = nil
 }
 
 // receiveWanted sends what a peer lacks, as much as an answer holds; what is left is
 // offered once more.
-func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
-	if !l.answers.take(c.now, summaryBurst, summaryEvery) {
-		c.note(Debug, "too many questions for broadcasts from one link, dropped", "peer", string(l.peer))
+func (bc *broadcasts) receiveWanted(l *link, m *pb.BroadcastsWanted) {
+	if !l.answers.take(bc.now, summaryBurst, summaryEvery) {
+		bc.note(Debug, "too many questions for broadcasts from one link, dropped", "peer", string(l.peer))
 		return
 	}
-	since := c.arrivedAt(l)
+	since := bc.arrivedAt(l)
 	sent, bytes := 0, 0
 	var rest []*pb.BroadcastRange
 	for _, o := range rising(m.GetRanges()) {
-		r := c.runs[o.GetRun()]
+		r := bc.runs[o.GetRun()]
 		if r == nil {
 			continue
 		}
@@ -325,9 +326,9 @@ func (c *Core) receiveWanted(l *link, m *pb.BroadcastsWanted) {
 				break
 			}
 			sent, bytes = sent+1, bytes+len(b.signed.GetPayload())
-			c.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops, Age: toAge(c.now - b.said)})
-			c.out.Frames[len(c.out.Frames)-1].Relayed = true
+			bc.links.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops, Age: toAge(bc.now - b.said)})
+			bc.out.Frames[len(bc.out.Frames)-1].Relayed = true
 		}
 	}
-	c.sendHeld(l, rest)
+	bc.sendHeld(l, rest)
 }

@@ -153,8 +153,8 @@ func TestLyingOffers(t *testing.T) {
 		}
 		r.receive(one, lie)
 		asked += len(r.wanted(one))
-		if len(r.c.offers) > maxOffers {
-			t.Fatalf("%d offers", len(r.c.offers))
+		if len(r.c.broadcasts.offers) > maxOffers {
+			t.Fatalf("%d offers", len(r.c.broadcasts.offers))
 		}
 		r.pass(100 * time.Millisecond)
 		asked += len(r.wanted(one))
@@ -167,8 +167,8 @@ func TestLyingOffers(t *testing.T) {
 		t.Errorf("shows %q", r.texts())
 	}
 	r.pass(2 * offerFor)
-	if len(r.c.offers) != 0 {
-		t.Errorf("%d offers", len(r.c.offers))
+	if len(r.c.broadcasts.offers) != 0 {
+		t.Errorf("%d offers", len(r.c.broadcasts.offers))
 	}
 }
 
@@ -218,8 +218,8 @@ func TestOffersSaidOften(t *testing.T) {
 	for i := range uint64(pb.MaxRanges) {
 		often = append(often, rangeOf(1, "one", 1000, 2+i%2, 5), rangeOf(3, "three", 1000, 1, 1+i))
 	}
-	if r.receive(one, &pb.BroadcastsHeld{Ranges: often[:pb.MaxRanges]}); len(r.c.offers) != 2 {
-		t.Errorf("%d offers are remembered", len(r.c.offers))
+	if r.receive(one, &pb.BroadcastsHeld{Ranges: often[:pb.MaxRanges]}); len(r.c.broadcasts.offers) != 2 {
+		t.Errorf("%d offers are remembered", len(r.c.broadcasts.offers))
 	}
 	r.c.Broadcast(r.now, "x", 0)
 	r.drain()
@@ -246,8 +246,8 @@ func TestManyOffers(t *testing.T) {
 		r.receive(l, m)
 	}
 	for i := range maxOffers/offersAtOnce + 1 {
-		if first := r.c.offers[0].what.GetRun(); len(r.c.offers) != maxOffers || first != uint64(i*offersAtOnce%maxOffers+1) {
-			t.Fatalf("after %d ticks %d offers, of which %d comes next", i, len(r.c.offers), first)
+		if first := r.c.broadcasts.offers[0].what.GetRun(); len(r.c.broadcasts.offers) != maxOffers || first != uint64(i*offersAtOnce%maxOffers+1) {
+			t.Fatalf("after %d ticks %d offers, of which %d comes next", i, len(r.c.broadcasts.offers), first)
 		}
 		r.c.nextTick = r.now
 		r.c.Tick(r.now)
@@ -282,7 +282,7 @@ func TestLeaveWaitsForLastWords(t *testing.T) {
 				t.Errorf("%s: %v after %v", name, r.out.Events, r.now-since)
 			}
 		}
-		if r.pass(2 * tickEvery); len(r.out.Events) != 1 || r.out.Events[0] != (Left{"five", true}) || len(r.c.leaves) != 0 {
+		if r.pass(2 * tickEvery); len(r.out.Events) != 1 || r.out.Events[0] != (Left{"five", true}) || len(r.c.broadcasts.leaves) != 0 {
 			t.Errorf("%s: %v at the end", name, r.out.Events)
 		}
 	}
@@ -298,7 +298,7 @@ func TestMemory(t *testing.T) {
 	for range maxOfOne + 100 {
 		r.c.Broadcast(r.now, "x", 0)
 	}
-	if n := len(r.c.recent); n != maxOfOne+1 || r.c.recent[0].run.entry == r.c.self {
+	if n := len(r.c.broadcasts.recent); n != maxOfOne+1 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
 		t.Errorf("%d are remembered", n)
 	}
 	r.drain()
@@ -306,19 +306,19 @@ func TestMemory(t *testing.T) {
 	for range maxOfOneB/pb.MaxBroadcast + 1 {
 		r.c.Broadcast(r.now, body, 0)
 	}
-	if r.c.recentBytes > maxOfOneB+1000 || r.c.recent[0].run.entry == r.c.self {
-		t.Errorf("%d bytes are remembered", r.c.recentBytes)
+	if r.c.broadcasts.recentBytes > maxOfOneB+1000 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
+		t.Errorf("%d bytes are remembered", r.c.broadcasts.recentBytes)
 	}
 	r.drain()
-	b := r.c.recent[0]
-	r.c.forgetBroadcast(b)
+	b := r.c.broadcasts.recent[0]
+	r.c.broadcasts.forgetBroadcast(b)
 	r.drain()
 	if !slices.Equal(r.texts(), []string{"2"}) {
 		t.Errorf("shows %q", r.texts())
 	}
 	r.pass(memoryFor + time.Second)
-	if len(r.c.recent) != 0 || r.c.recentBytes != 0 || len(r.c.runs) != 0 {
-		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.recent), r.c.recentBytes, len(r.c.runs))
+	if len(r.c.broadcasts.recent) != 0 || r.c.broadcasts.recentBytes != 0 || len(r.c.broadcasts.runs) != 0 {
+		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.broadcasts.recent), r.c.broadcasts.recentBytes, len(r.c.broadcasts.runs))
 	}
 }
 
@@ -342,7 +342,7 @@ func TestCaughtUpLate(t *testing.T) {
 		if after := age < 10*time.Second; offered != after {
 			t.Errorf("said %v ago it is offered to somebody who came 10 s ago: %v", age, offered)
 		}
-		if a := r.c.recent[0]; toAge(r.now-a.said) != toAge(age) {
+		if a := r.c.broadcasts.recent[0]; toAge(r.now-a.said) != toAge(age) {
 			t.Errorf("passed on with the age %v, not %v", r.now-a.said, age)
 		}
 	}

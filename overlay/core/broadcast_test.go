@@ -114,7 +114,7 @@ func TestBroadcastOffered(t *testing.T) {
 		t.Errorf("sends %q", got)
 	}
 	three := r.neighbour(1, "one")
-	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.link(three) == nil {
+	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.links.link(three) == nil {
 		t.Errorf("who was here before is offered %v", offer)
 	}
 }

@@ -43,7 +43,7 @@ var headStart = [...]time.Duration{
 // candidates are the addresses at which the peer is dialled; met says that it knows and
 // does the same, or can't be told, and more is where it is seen by who has told us. Before
 // that only those count at which it may well answer.
-func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
+func (wh *whereabouts) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 	type ranked struct {
 		address netip.AddrPort
 		kind    kind
@@ -57,19 +57,19 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 	if last := parseAddress(e.our().lastAddress); last.IsValid() && last.Addr().IsLoopback() {
 		add(last, loopback) // it is here, whatever its record says
 	}
-	alone := c.hereAlone()
+	alone := wh.hereAlone()
 	for _, text := range e.record.Addresses {
 		a := parseAddress(text)
-		add(a, c.kindOf(a, e))
-		if here := c.hereBefore(a); alone && here.IsValid() && !c.isOwn(here) {
+		add(a, wh.kindOf(a, e))
+		if here := wh.hereBefore(a); alone && here.IsValid() && !wh.isOwn(here) {
 			add(here, loopback)
 		}
 	}
 	if met {
 		if more.IsValid() {
-			k := c.kindOf(more, e)
+			k := wh.kindOf(more, e)
 			switch {
-			case more.Addr().IsLoopback() && !c.isUseless(more):
+			case more.Addr().IsLoopback() && !wh.isUseless(more):
 				k = loopback
 			case k == global4 || k == global6:
 				k = observed
@@ -77,7 +77,7 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 			add(more, k)
 		}
 		for _, text := range e.record.Observed {
-			if a := parseAddress(text); a.IsValid() && !c.isOwn(a) {
+			if a := parseAddress(text); a.IsValid() && !wh.isOwn(a) {
 				add(a, observed)
 			}
 		}
@@ -95,26 +95,26 @@ func (c *Core) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 }
 
 // kindOf ranks an address of a peer.
-func (c *Core) kindOf(a netip.AddrPort, e *entry) kind {
+func (wh *whereabouts) kindOf(a netip.AddrPort, e *entry) kind {
 	ip := a.Addr()
 	switch {
-	case c.isUseless(a):
+	case wh.isUseless(a):
 		return useless
-	case ip.IsLoopback() && !c.hereAlone():
+	case ip.IsLoopback() && !wh.hereAlone():
 		return useless
 	case ip.IsLoopback():
 		return loopback
-	case c.isOwnIP(ip) && !c.sameHost(e):
+	case wh.isOwnIP(ip) && !wh.sameHost(e):
 		return unlikely // a bridge of containers, which has the same address everywhere
-	case isGlobal(ip) && ip.Is6() && !c.isNear(ip):
+	case isGlobal(ip) && ip.Is6() && !wh.isNear(ip):
 		return global6
-	case isGlobal(ip) && !c.isNear(ip):
+	case isGlobal(ip) && !wh.isNear(ip):
 		return global4
 	}
-	switch same, known := c.sameSite(e); {
+	switch same, known := wh.sameSite(e); {
 	case known && same:
 		return lan
-	case !known && c.isNear(ip):
+	case !known && wh.isNear(ip):
 		return lan
 	}
 	return unlikely
@@ -122,8 +122,8 @@ func (c *Core) kindOf(a netip.AddrPort, e *entry) kind {
 
 // sameSite says whether we and the peer are seen behind the same address, as far as that
 // is known: the private addresses of two homes are often the same.
-func (c *Core) sameSite(e *entry) (same, known bool) {
-	ours, theirs := c.self.record.Observed, e.record.Observed
+func (wh *whereabouts) sameSite(e *entry) (same, known bool) {
+	ours, theirs := wh.table.self.record.Observed, e.record.Observed
 	for _, o := range ours {
 		for _, t := range theirs {
 			if parseAddress(o).Addr() == parseAddress(t).Addr() {
@@ -135,40 +135,40 @@ func (c *Core) sameSite(e *entry) (same, known bool) {
 }
 
 // sameHost says that all of the peer's addresses are ours too.
-func (c *Core) sameHost(e *entry) bool {
+func (wh *whereabouts) sameHost(e *entry) bool {
 	for _, text := range e.record.Addresses {
-		if !c.isOwnIP(parseAddress(text).Addr()) {
+		if !wh.isOwnIP(parseAddress(text).Addr()) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *Core) isOwn(a netip.AddrPort) bool {
-	w := &c.where
+func (wh *whereabouts) isOwn(a netip.AddrPort) bool {
+	w := wh
 	return slices.Contains(w.own, a) || a == w.mapped || a == w.forwarded
 }
 
-func (c *Core) isOwnIP(ip netip.Addr) bool {
-	return slices.ContainsFunc(c.where.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
+func (wh *whereabouts) isOwnIP(ip netip.Addr) bool {
+	return slices.ContainsFunc(wh.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
 }
 
 // isUseless says that nobody else answers there, or too many.
-func (c *Core) isUseless(a netip.AddrPort) bool {
-	return !a.IsValid() || c.isOwn(a) || c.isBroadcast(a.Addr())
+func (wh *whereabouts) isUseless(a netip.AddrPort) bool {
+	return !a.IsValid() || wh.isOwn(a) || wh.isBroadcast(a.Addr())
 }
 
 // isBroadcast says that all hosts of a subnet of ours would get a packet to the address.
-func (c *Core) isBroadcast(ip netip.Addr) bool {
-	return ip.Is4() && slices.ContainsFunc(c.where.near, func(p netip.Prefix) bool {
+func (wh *whereabouts) isBroadcast(ip netip.Addr) bool {
+	return ip.Is4() && slices.ContainsFunc(wh.near, func(p netip.Prefix) bool {
 		// The last address: the next one is outside. A /31 and a /32 have none (RFC 3021).
 		return p.Bits() < 31 && p.Contains(ip) && !p.Contains(ip.Next())
 	})
 }
 
 // isNear says that an address is in a subnet of ours.
-func (c *Core) isNear(ip netip.Addr) bool {
-	return slices.ContainsFunc(c.where.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
+func (wh *whereabouts) isNear(ip netip.Addr) bool {
+	return slices.ContainsFunc(wh.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
 }
 
 // isGlobal says that an address means the same everywhere. 100.64.0.0/10 is what
@@ -269,6 +269,6 @@ func (h *hosts) dialled(ip netip.Addr, since time.Duration) bool {
 }
 
 // affordable drops the candidates whose host has been dialled too often.
-func (c *Core) affordable(list []Candidate) []Candidate {
-	return slices.DeleteFunc(list, func(a Candidate) bool { return !c.hosts.take(parseAddress(a.Address).Addr(), c.now) })
+func (re *reach) affordable(list []Candidate) []Candidate {
+	return slices.DeleteFunc(list, func(a Candidate) bool { return !re.hosts.take(parseAddress(a.Address).Addr(), re.now) })
 }

@@ -16,39 +16,39 @@ const mostLinks = 6
 // or one of more than mostLinks. Of two that came up together the one within the LAN is
 // kept, else the first, which serves already, if both sides have dialled. In all other
 // cases somebody had a reason to dial again, and the newest is.
-func (c *Core) chooseLink(l *link) {
+func (re *reach) chooseLink(l *link) {
 	kept := 1
-	for _, old := range slices.Backward(c.links) {
+	for _, old := range slices.Backward(re.links.list) {
 		if old == l || old.key != l.key || old.state != linkUp {
 			continue
 		}
 		kept++
 		switch {
-		case old.epoch < l.epoch || old.stuck || old.quiet && (c.cfg.ID < l.peer || l.opened >= old.opened+2*simultaneous):
-			c.close(old, CloseDead, "replaced by a new connection")
-		case c.cfg.ID < l.peer || kept > mostLinks:
+		case old.epoch < l.epoch || old.stuck || old.quiet && (re.cfg.ID < l.peer || l.opened >= old.opened+2*simultaneous):
+			re.links.close(old, CloseDead, "replaced by a new connection")
+		case re.cfg.ID < l.peer || kept > mostLinks:
 			surplus := old
-			if c.keepsOlder(old, l) {
+			if re.keepsOlder(old, l) {
 				surplus = l
 			}
-			c.close(surplus, CloseDuplicate, "another connection is used")
+			re.links.close(surplus, CloseDuplicate, "another connection is used")
 		}
 	}
 }
 
 // keepsOlder says that of two living links to one peer the older is kept.
-func (c *Core) keepsOlder(old, l *link) bool {
+func (re *reach) keepsOlder(old, l *link) bool {
 	if l.opened >= old.opened+simultaneous {
 		return false
 	}
-	if near := c.nearLink(old); near != c.nearLink(l) {
+	if near := re.where.nearLink(old); near != re.where.nearLink(l) {
 		return near
 	}
 	return (old.dial == nil) != (l.dial == nil)
 }
 
 // nearLink says that a link stays within the LAN or the host.
-func (c *Core) nearLink(l *link) bool {
+func (wh *whereabouts) nearLink(l *link) bool {
 	ip := parseAddress(l.address).Addr()
-	return ip.IsLoopback() || c.isNear(ip)
+	return ip.IsLoopback() || wh.isNear(ip)
 }

@@ -216,98 +216,31 @@ type Config struct {
 	invent   func(*pb.Record) // for tests of what newer versions may put into their records
 }
 
-// Core is the state machine.
+// Core is the state machine. It owns the machines that decide, each about one thing:
+// it gives each input to those that it concerns, and tells the others what came of it
+// (changes.go). A machine calls only those above it in this list.
 type Core struct {
-	cfg         Config
-	self        *entry
-	table       table
-	links       []*link // in the order of their numbers
-	dials       map[DialID]*dial
-	runs        map[uint64]*run    // of which broadcasts are remembered, by name
-	recent      []*recentBroadcast // in the order in which they came
-	recentBytes int
-	holding     []*run // broadcasts are held back
-	caughtUp    []*run // on some of them, and the neighbours are not told
-	leaves      []*run // their authors have left, and nobody is told yet
-	lateRuns    []*run // of authors that have gone, and are here for what they had said
-	offers      []broadcastOffer
-	early       []earlyBroadcast
-	arrivals    []arrival
-
-	// Entries with which something is to be done.
-	gone     []*entry // not living: some are redialled
-	doomed   []*entry // called lost, and not shown yet
-	wanted   []*entry // messages wait for them
-	stale    []*entry // the neighbours don't know the distance
-	heldBack []*entry // they change too often
-
-	targets    []*target
-	joinBy     time.Duration // when to give up joining; 0: never
-	discoverBy time.Duration // when to begin a network; 0: never
-	heldBy     time.Duration // when to believe that our ID is in use; 0: nobody has said so
-	accepted   bool          // a door has let us in, or we are the network
-	ready      bool
-	leaving    bool
-	ended      bool
-
-	lastDial   DialID
-	seeking    int        // dials under way that seek a neighbour
-	suggested  []certs.ID // by peers that have no room
-	seeks      allowance
-	extras     allowance
-	checks     allowance
-	doubted    []*entry // found again by the word of others; to be probed first
-	aloneSince time.Duration
-
-	neighboursChanged bool // and they have not been told
-
-	batches    map[VerifyID]*batch // what is being verified
-	judged     map[uint64]*Record  // the records in them, by tie
-	lastVerify VerifyID
-
-	inquiries []*inquiry
-	deaf      bool          // no link is heard
-	storm     bool          // several links are silent
-	lastHeard time.Duration // anybody
-	// deafProven: a dial has failed since no link is heard.
-	deafProven bool
-	// missingSince is when all were found missing last, unsureTill the end of unsure.
-	missingSince, unsureTill time.Duration
-	lag                      time.Duration // by how much ticks come late, the worst of the last seconds
-	doubtTill                time.Duration
-	alarmTill                time.Duration
-
-	accusations []*accusation // of which the accused are told
-	refuting    bool
-	refuteTo    LinkID // who said last that we are lost; 0: nobody in particular
-	refuteAbove uint32 // the seq of which that was said
-	nextRefute  time.Duration
-
-	broadcasts  uint64 // counter of our own
-	now         time.Duration
-	nextTick    time.Duration
-	nextProbe   time.Duration
-	nextHeal    time.Duration
-	nextForget  time.Duration
-	nextRoutes  time.Duration
-	nextCompare time.Duration
-	compareAll  bool // with every neighbour, now
-	renewAt     time.Duration
-
-	encodedList []*pb.Announcement // the last that were encoded
-	encoded     []byte
-
-	relay   relay
-	custody custody
-	where   whereabouts
-	home    home
-	punch   punches
-	hosts   hosts
-	visit   visit
-
-	offences offences
-
-	out Effects
+	*env
+	table         *table
+	links         *links
+	routes        *routes
+	where         *whereabouts
+	doubt         *doubt
+	gossip        *gossip
+	reach         *reach
+	relay         *relay
+	custody       *custody
+	broadcasts    *broadcasts
+	inquiries     *inquiries
+	detect        *detector
+	sync          *syncer
+	join          *joiner
+	neighbourhood *neighbourhood
+	own           *own
+	view          *view
+	roll          *roll
+	visit         *visit
+	door          *door
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -319,54 +252,64 @@ func New(cfg Config, now time.Duration) *Core {
 	if cfg.Verify == nil {
 		cfg.Verify = Claim.Valid
 	}
-	c := &Core{cfg: cfg, dials: make(map[DialID]*dial), batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record), runs: make(map[uint64]*run)}
-	c.begin(now)
-	c.nextTick, c.lastHeard, c.aloneSince = now, now, now
-	c.extras.next = now + 5*extraEvery // first everybody shall have what is needed
-	c.nextProbe, c.nextHeal, c.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
-	c.renewAt = now + renewEvery - c.jitter(time.Hour)
+	c := assemble(&env{cfg: cfg, now: now, nextTick: now})
+	c.doubt.lastHeard, c.neighbourhood.aloneSince = now, now
+	c.neighbourhood.extras.next = now + 5*extraEvery // first everybody shall have what is needed
+	c.detect.nextProbe, c.neighbourhood.nextHeal, c.sync.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
+	c.own.renewAt = now + renewEvery - c.jitter(time.Hour)
 	c.where.own, c.where.near = cfg.Addresses, cfg.Near
 	c.table.load(cfg.Members, now)
-	c.loadCustody()
-	c.visit.self = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
-	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+	c.custody.loadCustody()
+	c.visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
+	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	if len(cfg.Join) == 0 && cfg.Discover {
-		c.discoverBy = now + discoverFor
-		c.wake(c.discoverBy)
+		c.join.discoverBy = now + discoverFor
+		c.wake(c.join.discoverBy)
 	} else if len(cfg.Join) == 0 {
 		c.accepted = true
 		c.becomeReady()
 		c.cfg.Members = nil
-		c.home.untried = len(cfg.Met) > 0
-		c.meetAgain(cfg.Met)
-		c.seekAbsent()
+		c.untried = len(cfg.Met) > 0
+		c.join.meetAgain(cfg.Met)
+		c.join.seekAbsent()
 		return c
 	}
 	if cfg.JoinTimeout > 0 {
 		c.joinBy = now + cfg.JoinTimeout
 	}
 	for _, address := range cfg.Join {
-		c.targets = append(c.targets, &target{address: address, addresses: []string{address}, given: true})
+		c.join.targets = append(c.join.targets, &target{address: address, addresses: []string{address}, given: true})
 	}
-	c.meetAgain(cfg.Met)
-	c.dialTargets()
+	c.join.meetAgain(cfg.Met)
+	c.join.dialTargets()
 	return c
 }
 
-// begin notes the time of an input.
-func (c *Core) begin(now time.Duration) {
-	if now > c.now {
-		c.now = now
+// assemble makes the machines of a core, and lets each know those that it needs.
+func assemble(en *env) *Core {
+	t := &table{env: en}
+	ls := &links{env: en, table: t}
+	rt := &routes{env: en, table: t, links: ls}
+	wh := &whereabouts{env: en, table: t, links: ls}
+	db := &doubt{env: en}
+	g := &gossip{env: en, table: t, links: ls}
+	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, dials: make(map[DialID]*dial)}
+	rl := &relay{env: en, table: t, links: ls, routes: rt}
+	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
+	bc := &broadcasts{env: en, table: t, links: ls, doubt: db, runs: make(map[uint64]*run)}
+	iq := &inquiries{env: en, table: t, links: ls, routes: rt, doubt: db, gossip: g, reach: re}
+	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, inquiries: iq}
+	sy := &syncer{env: en, table: t, links: ls, gossip: g, batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
+	jn := &joiner{env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
+	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, doubt: db, reach: re, broadcasts: bc, sync: sy}
+	ow := &own{env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
+	v := &view{env: en, table: t, links: ls, custody: cu, broadcasts: bc}
+	ro := &roll{env: en, table: t, links: ls, gossip: g, reach: re, broadcasts: bc, inquiries: iq, join: jn, own: ow, view: v}
+	vs := &visit{env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, view: v, roll: ro}
+	return &Core{
+		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, inquiries: iq,
+		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{env: en, table: t, links: ls},
 	}
-}
-
-// wake asks for a tick then, if that is sooner than the next.
-func (c *Core) wake(at time.Duration) { c.nextTick = min(c.nextTick, max(at, c.now)) }
-
-// jitter is a random part of a duration, so that peers that start together do not
-// go on doing everything together.
-func (c *Core) jitter(d time.Duration) time.Duration {
-	return time.Duration(c.cfg.Rand.Int64N(int64(d)))
 }
 
 // Next is when Tick wants to be called.
@@ -383,38 +326,47 @@ func (c *Core) Tick(now time.Duration) {
 	if c.ended {
 		return
 	}
-	c.lag = max(late, c.lag-c.lag/lagFades)
+	c.doubt.lag = max(late, c.doubt.lag-c.doubt.lag/lagFades)
 	if late > doubtLate {
-		c.cameLate(late)
+		c.detect.cameLate(late)
+		c.settle()
 	}
-	c.checkJoining()
-	c.checkHandshakes()
-	c.checkLinks()
-	c.checkVisits()
-	c.showLost()
-	c.refute()
-	c.passAccusations()
-	c.forget()
-	c.becomeSure()
-	c.expireBroadcasts()
-	c.expirePartials()
-	c.expireCalls()
+	c.join.checkJoining()
+	c.settle()
+	c.links.checkHandshakes()
+	c.detect.checkLinks()
+	c.settle()
+	c.visit.checkVisits()
+	c.view.showLost()
+	c.own.refute()
+	c.own.passAccusations()
+	c.roll.forget()
+	c.view.becomeSure()
+	c.broadcasts.expireBroadcasts()
+	for _, n := range c.broadcasts.leavesDue() {
+		c.accept(nil, n)
+	}
+	c.relay.expirePartials()
+	c.reach.expireCalls()
 	if c.where.pending {
-		c.renewAddresses()
+		c.own.renewAddresses()
 	}
 	if c.ready && !c.leaving {
-		c.pursue()
-		if !c.visit.self {
-			c.seekNeighbours()
+		c.inquiries.pursue()
+		c.settle()
+		if !c.visiting {
+			c.neighbourhood.seekNeighbours()
 		}
-		c.dialWanted()
-		c.probe()
-		c.heal()
-		c.compareNow()
-		c.handOver()
-		c.leaveDeposits()
+		c.reach.dialWanted()
+		c.detect.probe()
+		c.join.dialTargets()
+		c.join.seekAbsent()
+		c.neighbourhood.heal()
+		c.sync.compareNow()
+		c.custody.handOver()
+		c.custody.leaveDeposits()
 	}
-	c.tellNeighbours()
-	c.tellRoutes()
-	c.floodHeldBack()
+	c.neighbourhood.tellNeighbours()
+	c.routes.tellRoutes()
+	c.gossip.floodHeldBack()
 }

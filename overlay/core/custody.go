@@ -68,6 +68,12 @@ func EnvelopeNumber(deposit [pb.DepositIDSize]byte) uint64 {
 
 // custody is what a core keeps for others and leaves with others.
 type custody struct {
+	*env
+	table  *table
+	links  *links
+	routes *routes
+	relay  *relay
+
 	shelves   []*shelf
 	absentees []*absentee
 	own       int // deposits of the absentees
@@ -96,91 +102,91 @@ type kept struct {
 func (k *kept) size() int { return carryBase + len(k.Deposit.GetSealed()) }
 
 // loadCustody takes what was kept in the last run.
-func (c *Core) loadCustody() {
-	list := slices.Clone(c.cfg.Custody)
-	c.cfg.Custody = nil
+func (cu *custody) loadCustody() {
+	list := slices.Clone(cu.cfg.Custody)
+	cu.cfg.Custody = nil
 	slices.SortStableFunc(list, func(a, b Kept) int { return cmp.Compare(b.Age, a.Age) })
 	for _, was := range list {
-		k := &kept{Kept: was, id: DepositID(was.Deposit.GetSealed()), since: c.now - max(was.Age, 0)}
-		if c.cfg.NoCustody || pb.Check(pb.Wrap(was.Deposit)) != nil {
-			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+		k := &kept{Kept: was, id: DepositID(was.Deposit.GetSealed()), since: cu.now - max(was.Age, 0)}
+		if cu.cfg.NoCustody || pb.Check(pb.Wrap(was.Deposit)) != nil {
+			cu.out.Custody = append(cu.out.Custody, CustodyWrite{ID: k.id})
 			continue
 		}
-		c.shelve(k)
+		cu.shelve(k)
 	}
-	c.expireKept()
+	cu.expireKept()
 }
 
-func (c *Core) shelve(k *kept) {
+func (cu *custody) shelve(k *kept) {
 	k.left = k.since
 	receiver, key := certs.ID(k.Deposit.GetReceiver()), certs.PublicKey(k.Deposit.GetReceiverKey())
-	i := slices.IndexFunc(c.custody.shelves, func(s *shelf) bool { return s.key == key && s.receiver == receiver })
+	i := slices.IndexFunc(cu.shelves, func(s *shelf) bool { return s.key == key && s.receiver == receiver })
 	if i < 0 {
-		i = len(c.custody.shelves)
-		c.custody.shelves = append(c.custody.shelves, &shelf{receiver: receiver, key: key})
+		i = len(cu.shelves)
+		cu.shelves = append(cu.shelves, &shelf{receiver: receiver, key: key})
 	}
-	c.custody.shelves[i].deposits = append(c.custody.shelves[i].deposits, k)
+	cu.shelves[i].deposits = append(cu.shelves[i].deposits, k)
 }
 
 // isHere says that the peer is shown as here to our user.
-func (c *Core) isHere(id certs.ID, key certs.PublicKey) bool { return c.shownEpoch(id, key) != 0 }
+func (t *table) isHere(id certs.ID, key certs.PublicKey) bool { return t.shownEpoch(id, key) != 0 }
 
 // shownEpoch is the run of a peer that is shown as here, 0 if none is.
-func (c *Core) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
-	if e := c.table.get(id, key); e != nil && e.shown != nil {
+func (t *table) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
+	if e := t.get(id, key); e != nil && e.shown != nil {
 		return e.shown.Epoch
 	}
 	return 0
 }
 
 // wakeCustody is for the news that somebody is here: something may wait for it.
-func (c *Core) wakeCustody() {
-	if len(c.custody.shelves)+len(c.custody.absentees) > 0 {
-		c.wake(c.now)
+func (cu *custody) wakeCustody() {
+	if len(cu.shelves)+len(cu.absentees) > 0 {
+		cu.wake(cu.now)
 	}
 }
 
 // receiveDeposit takes what a peer leaves with us, or says why not.
-func (c *Core) receiveDeposit(l *link, d *pb.Deposit) {
-	l.used = c.now
-	k := &kept{Kept: Kept{Deposit: d, Depositor: l.peer, DepositorKey: l.key}, id: DepositID(d.GetSealed()), since: c.now}
+func (cu *custody) receiveDeposit(l *link, d *pb.Deposit) {
+	l.used = cu.now
+	k := &kept{Kept: Kept{Deposit: d, Depositor: l.peer, DepositorKey: l.key}, id: DepositID(d.GetSealed()), since: cu.now}
 	reason := "takes no more at once"
-	if c.mayCarry(l, carryBase+len(d.GetSealed())) {
-		reason = c.keep(k)
+	if cu.relay.mayCarry(l, carryBase+len(d.GetSealed())) {
+		reason = cu.keep(k)
 	}
-	c.send(l, &pb.DepositAnswer{Deposit: k.id[:], Kept: reason == "", Reason: reason})
+	cu.links.send(l, &pb.DepositAnswer{Deposit: k.id[:], Kept: reason == "", Reason: reason})
 }
 
 // keep keeps a deposit, or says why not. Who leaves the same again is told that it is
 // kept, and it is for a day from then on. Receipts, which nobody has left, count for their
 // receiver only.
-func (c *Core) keep(k *kept) (reason string) {
-	own, d := c.cfg.Identity.Key(), k.Deposit
-	if c.cfg.NoCustody {
+func (cu *custody) keep(k *kept) (reason string) {
+	own, d := cu.cfg.Identity.Key(), k.Deposit
+	if cu.cfg.NoCustody {
 		return "keeps nothing for others"
 	}
-	if d.GetReceiver() == string(c.cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
+	if d.GetReceiver() == string(cu.cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
 		return "is the receiver itself"
 	}
-	c.expireKept()
+	cu.expireKept()
 	var all, ofOne, forOne tally
 	size := len(d.GetSealed())
 	all.add(size)
 	ofOne.add(size)
 	forOne.add(size)
-	for _, s := range c.custody.shelves {
+	for _, s := range cu.shelves {
 		mine := bytes.Equal(s.key[:], d.GetReceiverKey())
 		for _, other := range s.deposits {
 			if other.id == k.id && mine && string(s.receiver) == d.GetReceiver() {
 				if k.follows(other) {
-					other.left = c.now
+					other.left = cu.now
 				}
 				return ""
 			}
 			if other.id == k.id {
 				return "keeps it for somebody else"
 			}
-			if mine && k.follows(other) && c.now >= other.since+custodyBehind {
+			if mine && k.follows(other) && cu.now >= other.since+custodyBehind {
 				return "has kept what is before it for a week"
 			}
 			n := len(other.Deposit.GetSealed())
@@ -201,9 +207,9 @@ func (c *Core) keep(k *kept) (reason string) {
 	case forOne.above(maxKeptForOne, maxKeptForOneB):
 		return "keeps no more for that peer"
 	}
-	c.shelve(k)
-	c.out.Custody = append(c.out.Custody, CustodyWrite{k.id, &k.Kept})
-	c.wake(c.now) // the receiver may be here
+	cu.shelve(k)
+	cu.out.Custody = append(cu.out.Custody, CustodyWrite{k.id, &k.Kept})
+	cu.wake(cu.now) // the receiver may be here
 	return ""
 }
 
@@ -220,51 +226,51 @@ func (t *tally) add(bytes int) { t.number, t.bytes = t.number+1, t.bytes+bytes }
 func (t *tally) above(number, bytes int) bool { return t.number > number || t.bytes > bytes }
 
 // handOver sends the receivers that are here what is kept for them.
-func (c *Core) handOver() {
-	c.expireKept()
-	for _, s := range c.custody.shelves {
-		epoch := c.shownEpoch(s.receiver, s.key)
+func (cu *custody) handOver() {
+	cu.expireKept()
+	for _, s := range cu.shelves {
+		epoch := cu.table.shownEpoch(s.receiver, s.key)
 		if epoch != s.epoch { // a new run of it, or none
 			for _, k := range s.deposits {
 				k.next, k.pause = 0, 0
 			}
 		}
 		if s.epoch = epoch; epoch != 0 {
-			c.handOverTo(s)
+			cu.handOverTo(s)
 		}
 	}
 }
 
 // expireKept forgets what has been kept long enough: of a depositor all, when the last is
 // a day old, and receipts each by itself.
-func (c *Core) expireKept() {
-	for _, s := range c.custody.shelves {
-		if c.now < s.deposits[0].since+custodyFor {
+func (cu *custody) expireKept() {
+	for _, s := range cu.shelves {
+		if cu.now < s.deposits[0].since+custodyFor {
 			continue // it is the oldest
 		}
 		lives := make(map[certs.PublicKey]bool)
 		for _, k := range s.deposits {
-			lives[k.DepositorKey] = lives[k.DepositorKey] || c.now < k.left+custodyFor
+			lives[k.DepositorKey] = lives[k.DepositorKey] || cu.now < k.left+custodyFor
 		}
 		s.deposits = slices.DeleteFunc(s.deposits, func(k *kept) bool {
-			if k.Depositor != "" && lives[k.DepositorKey] || c.now < k.left+custodyFor {
+			if k.Depositor != "" && lives[k.DepositorKey] || cu.now < k.left+custodyFor {
 				return false
 			}
-			c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+			cu.out.Custody = append(cu.out.Custody, CustodyWrite{ID: k.id})
 			return true
 		})
 	}
-	c.clearShelves()
+	cu.clearShelves()
 }
 
-func (c *Core) clearShelves() {
-	c.custody.shelves = slices.DeleteFunc(c.custody.shelves, func(s *shelf) bool { return len(s.deposits) == 0 })
+func (cu *custody) clearShelves() {
+	cu.shelves = slices.DeleteFunc(cu.shelves, func(s *shelf) bool { return len(s.deposits) == 0 })
 }
 
 // handOverTo sends what is due, of each depositor the oldest, as many as may be on their
 // way, so that what the receiver does not collect is in the way of that depositor's alone.
 // What has waited longest goes first, and what was never sent before that.
-func (c *Core) handOverTo(s *shelf) {
+func (cu *custody) handOverTo(s *shelf) {
 	onTheWay := 0
 	var due []*kept
 	windows := make(map[certs.PublicKey]int) // bytes
@@ -281,10 +287,10 @@ func (c *Core) handOverTo(s *shelf) {
 			turns[k.DepositorKey] = turn
 		}
 		switch {
-		case c.now >= k.next:
+		case cu.now >= k.next:
 			k.turn = turn
 			due = append(due, k)
-		case c.now < k.next-k.pause+handAgain:
+		case cu.now < k.next-k.pause+handAgain:
 			onTheWay += k.size()
 		}
 	}
@@ -295,22 +301,26 @@ func (c *Core) handOverTo(s *shelf) {
 		}
 		onTheWay += k.size()
 		k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
-		k.next = c.now + k.pause
-		c.route(s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
+		k.next = cu.now + k.pause
+		if !cu.relay.canRoute(s.receiver, k.Deposit.GetSealed()) {
+			continue
+		}
+		cu.happen(staying{})
+		cu.relay.route(s.receiver, EnvelopeNumber(k.id), k.Deposit.GetSealed())
 	}
 }
 
 // collect is Collect.
-func (c *Core) collect(holder certs.ID, collected *pb.Collected) {
-	if holder != c.cfg.ID {
-		c.sendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
+func (cu *custody) collect(holder certs.ID, collected *pb.Collected) {
+	if holder != cu.cfg.ID {
+		cu.routes.sendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
 	}
 }
 
 // receiveCollected is the word of a receiver. Its signature is looked at only if it is
 // about something that we keep, so that the same word said again costs little. The
 // receipts go to the depositor of the first of the deposits named that has one.
-func (c *Core) receiveCollected(m *pb.Collected) {
+func (cu *custody) receiveCollected(m *pb.Collected) {
 	content, err := pb.ParseCollected(m.GetContent())
 	if err != nil {
 		return // who is to blame is not known
@@ -322,7 +332,7 @@ func (c *Core) receiveCollected(m *pb.Collected) {
 	}
 	known := false
 	var first *kept
-	for _, s := range c.custody.shelves {
+	for _, s := range cu.shelves {
 		for _, k := range s.deposits {
 			at, ok := named[k.id]
 			if !ok || s.key != key {
@@ -336,27 +346,27 @@ func (c *Core) receiveCollected(m *pb.Collected) {
 	if !known || !certs.VerifyCollected(key, m.GetContent()) {
 		return
 	}
-	for _, s := range c.custody.shelves {
+	for _, s := range cu.shelves {
 		s.deposits = slices.DeleteFunc(s.deposits, func(k *kept) bool {
 			_, ok := named[k.id]
 			if ok = ok && s.key == key; ok {
-				c.out.Custody = append(c.out.Custody, CustodyWrite{ID: k.id})
+				cu.out.Custody = append(cu.out.Custody, CustodyWrite{ID: k.id})
 			}
 			return ok
 		})
 	}
-	c.clearShelves()
-	c.keepReceipts(first, m.GetReceipts())
-	c.wake(c.now) // for what waits behind them
+	cu.clearShelves()
+	cu.keepReceipts(first, m.GetReceipts())
+	cu.wake(cu.now) // for what waits behind them
 }
 
 // keepReceipts keeps what a receiver has sealed to the one who left something for it.
-func (c *Core) keepReceipts(of *kept, receipts []byte) {
+func (cu *custody) keepReceipts(of *kept, receipts []byte) {
 	if of == nil || len(receipts) == 0 {
 		return
 	}
 	d := &pb.Deposit{Receiver: string(of.Depositor), ReceiverKey: of.DepositorKey[:], Sealed: receipts}
-	if why := c.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(receipts), since: c.now}); why != "" {
-		c.note(Debug, "receipts are not kept", "for", d.GetReceiver(), "why", why)
+	if why := cu.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(receipts), since: cu.now}); why != "" {
+		cu.note(Debug, "receipts are not kept", "for", d.GetReceiver(), "why", why)
 	}
 }

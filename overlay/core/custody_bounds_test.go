@@ -20,9 +20,9 @@ func TestCustodyIsBounded(t *testing.T) {
 				id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
 			}
 			if i < most-10 {
-				r.c.shelve(k)
+				r.c.custody.shelve(k)
 			} else {
-				last = r.c.keep(k)
+				last = r.c.custody.keep(k)
 			}
 			if last == "" {
 				taken++

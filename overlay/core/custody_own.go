@@ -67,19 +67,20 @@ type holderRefusal struct {
 	until time.Duration
 }
 
-// deposit is Deposit.
-func (c *Core) deposit(d *pb.Deposit) bool {
-	if c.cfg.NoCustody || c.leaving || c.ended || pb.Check(pb.Wrap(d)) != nil {
-		return false
-	}
-	c.stay()
+// canLeave says that anything can be left with others.
+func (cu *custody) canLeave(d *pb.Deposit) bool {
+	return !cu.cfg.NoCustody && !cu.leaving && !cu.ended && pb.Check(pb.Wrap(d)) == nil
+}
+
+// deposit leaves with others what canLeave.
+func (cu *custody) deposit(d *pb.Deposit) bool {
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
-	if c.isHere(receiver, key) || key == c.cfg.Identity.Key() {
+	if cu.table.isHere(receiver, key) || key == cu.cfg.Identity.Key() {
 		return false
 	}
-	a := c.absentee(receiver, key)
+	a := cu.absentee(receiver, key)
 	if a == nil {
-		c.note(Debug, "nothing is left with others, for too many are away", "for", d.GetReceiver())
+		cu.note(Debug, "nothing is left with others, for too many are away", "for", d.GetReceiver())
 		return false
 	}
 	size, id := len(d.GetSealed()), DepositID(d.GetSealed())
@@ -87,64 +88,64 @@ func (c *Core) deposit(d *pb.Deposit) bool {
 		return true
 	}
 	a.full = a.full || len(a.deposits) >= maxOwnForOne || a.bytes+size > maxOwnForOneB ||
-		c.custody.own >= maxOwn || c.custody.ownBytes+size > maxOwnB
+		cu.own >= maxOwn || cu.ownBytes+size > maxOwnB
 	if a.full {
-		c.note(Debug, "no more is left with others", "for", d.GetReceiver())
+		cu.note(Debug, "no more is left with others", "for", d.GetReceiver())
 		return false
 	}
-	a.deposits = append(a.deposits, ownDeposit{d, id, c.now})
+	a.deposits = append(a.deposits, ownDeposit{d, id, cu.now})
 	a.bytes += size
-	c.custody.own++
-	c.custody.ownBytes += size
-	c.leaveFor(a)
+	cu.own++
+	cu.ownBytes += size
+	cu.leaveFor(a)
 	return true
 }
 
 // withdraw is Withdraw.
-func (c *Core) withdraw(receiver certs.ID, rest bool) {
+func (cu *custody) withdraw(receiver certs.ID, rest bool) {
 	found := false
-	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
+	cu.absentees = slices.DeleteFunc(cu.absentees, func(a *absentee) bool {
 		if a.receiver != receiver {
 			return false
 		}
 		found = true
-		c.giveUp(a)
+		cu.giveUp(a)
 		a.full = true
 		if a.anew == 0 {
-			a.anew = c.now + withdrawPause
+			a.anew = cu.now + withdrawPause
 		}
 		return !rest
 	})
 	if rest && !found {
-		c.out.Withdrawn = append(c.out.Withdrawn, receiver)
+		cu.out.Withdrawn = append(cu.out.Withdrawn, receiver)
 	}
 }
 
 // absentee finds what is left for a peer, or begins with it; nil if there is no room.
-func (c *Core) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
-	for _, a := range c.custody.absentees {
+func (cu *custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
+	for _, a := range cu.absentees {
 		if a.key == key && a.receiver == receiver {
 			return a
 		}
 	}
-	if len(c.custody.absentees) >= maxAbsentees {
+	if len(cu.absentees) >= maxAbsentees {
 		return nil
 	}
 	a := &absentee{receiver: receiver, key: key}
-	c.custody.absentees = append(c.custody.absentees, a)
+	cu.absentees = append(cu.absentees, a)
 	return a
 }
 
 // depositsPending is DepositsPending.
-func (c *Core) depositsPending() bool {
-	if c.leaving || !c.ready {
+func (cu *custody) depositsPending() bool {
+	if cu.leaving || !cu.ready {
 		return false
 	}
-	for _, a := range c.custody.absentees {
-		if c.isHere(a.receiver, a.key) {
+	for _, a := range cu.absentees {
+		if cu.table.isHere(a.receiver, a.key) {
 			continue
 		}
-		complete, waits := 0, len(c.possibleHolders(a)) > 0
+		complete, waits := 0, len(cu.possibleHolders(a)) > 0
 		for _, h := range a.holders {
 			if h.has == len(a.deposits) {
 				complete++
@@ -160,63 +161,63 @@ func (c *Core) depositsPending() bool {
 }
 
 // leaveDeposits does for all absentees what is due.
-func (c *Core) leaveDeposits() {
-	c.custody.absentees = slices.DeleteFunc(c.custody.absentees, func(a *absentee) bool {
+func (cu *custody) leaveDeposits() {
+	cu.absentees = slices.DeleteFunc(cu.absentees, func(a *absentee) bool {
 		switch {
-		case c.isHere(a.receiver, a.key):
-		case c.now < a.anew:
+		case cu.table.isHere(a.receiver, a.key):
+		case cu.now < a.anew:
 			return false
 		case a.anew > 0:
-			c.out.Withdrawn = append(c.out.Withdrawn, a.receiver)
-		case len(a.deposits) > 0 && c.now < a.deposits[0].since+leftFor:
-			c.leaveFor(a)
+			cu.out.Withdrawn = append(cu.out.Withdrawn, a.receiver)
+		case len(a.deposits) > 0 && cu.now < a.deposits[0].since+leftFor:
+			cu.leaveFor(a)
 			return false
 		case len(a.deposits) > 0:
-			c.out.Releave = append(c.out.Releave, a.receiver)
+			cu.out.Releave = append(cu.out.Releave, a.receiver)
 		}
-		c.giveUp(a)
+		cu.giveUp(a)
 		return true
 	})
 }
 
 // giveUp forgets what is left for a peer.
-func (c *Core) giveUp(a *absentee) {
-	c.dismissHolders(a)
-	c.custody.own -= len(a.deposits)
-	c.custody.ownBytes -= a.bytes
+func (cu *custody) giveUp(a *absentee) {
+	cu.dismissHolders(a)
+	cu.own -= len(a.deposits)
+	cu.ownBytes -= a.bytes
 	a.deposits, a.bytes = nil, 0
 }
 
-func (c *Core) dismissHolders(a *absentee) {
+func (cu *custody) dismissHolders(a *absentee) {
 	for _, h := range a.holders {
-		c.settle(h)
+		cu.settle(h)
 	}
 	a.holders = nil
 }
 
 // leaveAnew leaves all once more, since we have been asleep, nobody knows for how long:
 // it is kept for a day from now on.
-func (c *Core) leaveAnew() {
-	for _, a := range c.custody.absentees {
-		c.dismissHolders(a)
+func (cu *custody) leaveAnew() {
+	for _, a := range cu.absentees {
+		cu.dismissHolders(a)
 	}
-	c.wakeCustody()
+	cu.wakeCustody()
 }
 
 // leaveFor looks after the holders of what is left for a peer, chooses new ones, and
 // offers each what it lacks.
-func (c *Core) leaveFor(a *absentee) {
-	a.holders = slices.DeleteFunc(a.holders, func(h *holder) bool { return !c.holds(a, h) })
+func (cu *custody) leaveFor(a *absentee) {
+	a.holders = slices.DeleteFunc(a.holders, func(h *holder) bool { return !cu.holds(a, h) })
 	if missing := wantHolders - len(a.holders); missing > 0 && len(a.deposits) > 0 {
-		list := c.possibleHolders(a)
-		c.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		list := cu.possibleHolders(a)
+		cu.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		slices.SortStableFunc(list, func(l, m *link) int { return rank(l) - rank(m) })
 		for _, l := range list[:min(len(list), missing)] {
 			a.holders = append(a.holders, &holder{id: l.peer, key: l.key, epoch: l.entry.shown.Epoch})
 		}
 	}
 	for _, h := range a.holders {
-		c.offer(a, h)
+		cu.offer(a, h)
 	}
 }
 
@@ -231,34 +232,34 @@ func rank(l *link) int {
 // holds says that a holder still counts: the run of it that was chosen is here, answers,
 // and has everything or a link over which it gets the rest. Who has lost its link keeps
 // what it has, but another is chosen for what comes after that.
-func (c *Core) holds(a *absentee, h *holder) bool {
-	switch l := c.link(h.asked); {
+func (cu *custody) holds(a *absentee, h *holder) bool {
+	switch l := cu.links.link(h.asked); {
 	case h.asked == 0:
 	case l == nil || l.state != linkUp:
-		c.settle(h)
-	case c.now >= h.askedAt+depositTimeout:
-		c.note(Debug, "no answer to a deposit", "peer", string(h.id), "for", string(a.receiver))
-		c.settle(h)
-		a.refused(h.key, c.now)
+		cu.settle(h)
+	case cu.now >= h.askedAt+depositTimeout:
+		cu.note(Debug, "no answer to a deposit", "peer", string(h.id), "for", string(a.receiver))
+		cu.settle(h)
+		a.refused(h.key, cu.now)
 		return false
 	}
-	if c.shownEpoch(h.id, h.key) != h.epoch {
-		c.settle(h)
+	if cu.table.shownEpoch(h.id, h.key) != h.epoch {
+		cu.settle(h)
 		return false
 	}
-	return h.asked != 0 || h.has == len(a.deposits) || usable(c.linkTo(h.key))
+	return h.asked != 0 || h.has == len(a.deposits) || usable(cu.links.linkTo(h.key))
 }
 
 func usable(l *link) bool { return l != nil && !l.quiet }
 
 // possibleHolders are links to peers that may keep something for the absentee.
-func (c *Core) possibleHolders(a *absentee) []*link {
+func (cu *custody) possibleHolders(a *absentee) []*link {
 	var list []*link
-	for _, l := range c.links {
-		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || l.isGuest() || c.linkTo(l.key) != l {
+	for _, l := range cu.links.list {
+		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || l.isGuest() || cu.links.linkTo(l.key) != l {
 			continue
 		}
-		if !a.hasRefused(l.key, c.now) && !slices.ContainsFunc(a.holders, func(h *holder) bool { return h.key == l.key }) {
+		if !a.hasRefused(l.key, cu.now) && !slices.ContainsFunc(a.holders, func(h *holder) bool { return h.key == l.key }) {
 			list = append(list, l)
 		}
 	}
@@ -278,8 +279,8 @@ func (a *absentee) hasRefused(key certs.PublicKey, now time.Duration) bool {
 }
 
 // offer asks a holder to keep the next deposit that it lacks.
-func (c *Core) offer(a *absentee, h *holder) {
-	l := c.linkTo(h.key)
+func (cu *custody) offer(a *absentee, h *holder) {
+	l := cu.links.linkTo(h.key)
 	if h.asked != 0 || h.has == len(a.deposits) || !usable(l) {
 		return
 	}
@@ -288,15 +289,15 @@ func (c *Core) offer(a *absentee, h *holder) {
 	if l.offered > 0 && l.offered+size > offerWindow {
 		return
 	}
-	h.asked, h.askedAt, h.size = l.id, c.now, size
+	h.asked, h.askedAt, h.size = l.id, cu.now, size
 	l.offered += size
-	l.used = c.now
-	c.send(l, d)
+	l.used = cu.now
+	cu.links.send(l, d)
 }
 
 // settle ends a question, answered or not.
-func (c *Core) settle(h *holder) {
-	if l := c.link(h.asked); h.asked != 0 && l != nil {
+func (cu *custody) settle(h *holder) {
+	if l := cu.links.link(h.asked); h.asked != 0 && l != nil {
 		l.offered -= h.size
 	}
 	h.asked = 0
@@ -304,26 +305,26 @@ func (c *Core) settle(h *holder) {
 
 // receiveDepositAnswer takes the word of a holder. One that was not asked for, or comes
 // too late, is nothing.
-func (c *Core) receiveDepositAnswer(l *link, m *pb.DepositAnswer) {
+func (cu *custody) receiveDepositAnswer(l *link, m *pb.DepositAnswer) {
 	if l.offered == 0 {
 		return
 	}
 	id := [pb.DepositIDSize]byte(m.GetDeposit())
-	for _, a := range c.custody.absentees {
+	for _, a := range cu.absentees {
 		i := slices.IndexFunc(a.holders, func(h *holder) bool { return h.asked == l.id && a.deposits[h.has].id == id })
 		if i < 0 {
 			continue
 		}
 		h := a.holders[i]
-		c.settle(h)
+		cu.settle(h)
 		if m.GetKept() {
 			h.has++
 		} else {
-			c.note(Debug, "a deposit is refused", "peer", string(l.peer), "for", string(a.receiver), "why", m.GetReason())
-			a.refused(h.key, c.now)
+			cu.note(Debug, "a deposit is refused", "peer", string(l.peer), "for", string(a.receiver), "why", m.GetReason())
+			a.refused(h.key, cu.now)
 			a.holders = slices.Delete(a.holders, i, i+1)
 		}
-		c.leaveFor(a)
+		cu.leaveFor(a)
 		return
 	}
 }

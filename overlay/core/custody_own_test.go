@@ -98,7 +98,7 @@ func TestDepositing(t *testing.T) {
 	if r.wantOffers(wantHolders, threeSealed); !r.c.DepositsPending() {
 		t.Error("not pending for the next")
 	}
-	for _, l := range r.c.links {
+	for _, l := range r.c.links.list {
 		if l.offered > offerWindow || l.offered < 0 {
 			t.Errorf("%d bytes are offered", l.offered)
 		}
@@ -157,7 +157,9 @@ func TestHoldersThatGo(t *testing.T) {
 		"it leaves": {func(r *rig, l LinkID, id certs.ID, key uint64) {
 			r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, key, string(id), 1000, 5)))
 		}, 1},
-		"it is lost": {func(r *rig, l LinkID, id certs.ID, key uint64) { r.c.miss(r.c.table.get(id, testIdentity(key).Key())) }, 1},
+		"it is lost": {func(r *rig, l LinkID, id certs.ID, key uint64) {
+			r.c.view.miss(r.c.table.get(id, testIdentity(key).Key()))
+		}, 1},
 		"it starts anew": {func(r *rig, l LinkID, id certs.ID, key uint64) {
 			r.receive(r.inbound(key), start(key, string(id), 2000))
 		}, 1},
@@ -169,7 +171,7 @@ func TestHoldersThatGo(t *testing.T) {
 		for _, l := range holders {
 			r.answer(l, oneSealed, true)
 		}
-		l := r.c.link(holders[0])
+		l := r.c.links.link(holders[0])
 		id := l.peer
 		x.happens(r, l.id, id, 20+uint64(id[0]-'a'))
 		r.pass(tickEvery)
@@ -220,7 +222,7 @@ func TestReceiverIsHere(t *testing.T) {
 		t.Error("pending though the receiver is here")
 	}
 	r.pass(time.Millisecond)
-	if len(r.c.custody.absentees) != 0 || r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.link(links[1]).offered != 0 {
+	if len(r.c.custody.absentees) != 0 || r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.links.link(links[1]).offered != 0 {
 		t.Errorf("something is left: %+v", r.c.custody)
 	}
 	r.answer(links[1], oneSealed, true)
@@ -302,7 +304,7 @@ func TestLeftAnew(t *testing.T) {
 		t.Error("left anew too soon")
 	}
 	r.now += time.Minute
-	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 || r.c.link(l).offered != 0 {
+	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 || r.c.links.link(l).offered != 0 {
 		t.Errorf("to be left anew: %v", r.out.Releave)
 	}
 	r.leave(deposit(9, "zoe", threeSealed))
@@ -327,7 +329,7 @@ func TestWithdrawn(t *testing.T) {
 		r.drain()
 	}
 	withdraw("zoe", true)
-	if r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.link(l).offered != 0 || !r.c.DepositsPending() {
+	if r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.links.link(l).offered != 0 || !r.c.DepositsPending() {
 		t.Errorf("after a withdrawal: %+v", r.c.custody)
 	}
 	if r.answer(l, twoSealed, true); r.c.custody.own != 0 || len(r.out.Withdrawn) != 0 {
@@ -379,7 +381,7 @@ func TestLeftAgainAfterSleep(t *testing.T) {
 	r.wantOffers(1, oneSealed)
 	r.answer(l, oneSealed, true)
 	r.wantOffers(1, twoSealed)
-	if offered := r.c.link(l).offered; offered != carryBase+len(twoSealed) {
+	if offered := r.c.links.link(l).offered; offered != carryBase+len(twoSealed) {
 		t.Errorf("%d bytes are offered", offered)
 	}
 }
@@ -409,7 +411,7 @@ func TestOwnDepositsAreBounded(t *testing.T) {
 		if have != x.kept || have != r.c.custody.own || bytes != r.c.custody.ownBytes || bytes != have*x.size {
 			t.Errorf("%s: %d are taken, %d counted, %d bytes", name, have, r.c.custody.own, bytes)
 		}
-		for _, l := range r.c.links {
+		for _, l := range r.c.links.list {
 			if l.offered > offerWindow {
 				t.Errorf("%s: %d bytes on a link", name, l.offered)
 			}
@@ -418,7 +420,7 @@ func TestOwnDepositsAreBounded(t *testing.T) {
 		if r.pass(time.Second); r.c.custody.own != 0 || r.c.custody.ownBytes != 0 {
 			t.Errorf("%s: %d are left after a day", name, r.c.custody.own)
 		}
-		for _, l := range r.c.links {
+		for _, l := range r.c.links.list {
 			if l.offered != 0 {
 				t.Errorf("%s: %d bytes are offered after a day", name, l.offered)
 			}

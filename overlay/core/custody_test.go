@@ -197,7 +197,7 @@ func TestHandingOverGarbage(t *testing.T) {
 	}
 	for i := range uint64(13) { // as receipts, which may be garbage too
 		d := deposit(2, "carol", sealedBytes(60+i, pb.MaxDeposit))
-		r.c.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(d.GetSealed())})
+		r.c.custody.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(d.GetSealed())})
 	}
 	good := [][]byte{sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 10)}
 	for _, sealed := range good {

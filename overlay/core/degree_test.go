@@ -16,8 +16,8 @@ func full(t *testing.T) (*rig, []LinkID) {
 	for i := range uint64(maxNeighbours) {
 		links = append(links, r.neighbour(20+i, fmt.Sprint("n", i)))
 	}
-	if r.c.neighbours() != maxNeighbours {
-		t.Fatalf("%d neighbours", r.c.neighbours())
+	if r.c.links.neighbours() != maxNeighbours {
+		t.Fatalf("%d neighbours", r.c.links.neighbours())
 	}
 	return r, links
 }
@@ -58,10 +58,10 @@ func TestEnd(t *testing.T) {
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
 	r.pass(2 * routeEvery)
 	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_END})
-	if len(r.out.Closes) > 0 || r.c.link(one).state != linkUp || r.c.neighbours() != 1 {
-		t.Fatalf("closes %v, %d neighbours", r.out.Closes, r.c.neighbours())
+	if len(r.out.Closes) > 0 || r.c.links.link(one).state != linkUp || r.c.links.neighbours() != 1 {
+		t.Fatalf("closes %v, %d neighbours", r.out.Closes, r.c.links.neighbours())
 	}
-	if d := r.c.distance(r.c.table.of("five")[0]); d != noWay {
+	if d := r.c.links.distance(r.c.table.of("five")[0]); d != noWay {
 		t.Errorf("it still leads to others, in %d links", d)
 	}
 	r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
@@ -72,10 +72,10 @@ func TestEnd(t *testing.T) {
 	r.receive(one, &pb.NeighbourList{Ids: []string{"far"}})
 	r.receive(one, &pb.Routes{Peers: []uint32{shortTag(tagOf("five"))}, Hops: []byte{1}})
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 7, "seven", 10, 0)))
-	if !r.has("seven") || r.c.distance(r.c.table.of("five")[0]) != noWay || r.c.link(one).state != linkUp {
+	if !r.has("seven") || r.c.links.distance(r.c.table.of("five")[0]) != noWay || r.c.links.link(one).state != linkUp {
 		t.Error("what it says afterwards is an offence, or a way")
 	}
-	if answer := r.asksFor(one, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.neighbours() != 2 {
+	if answer := r.asksFor(one, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.neighbours() != 2 {
 		t.Errorf("asked again answers %v", answer)
 	}
 }
@@ -127,8 +127,8 @@ func TestRefusal(t *testing.T) {
 	asker := r.linked(1, "asker")
 	r.receive(asker, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Have: wantNeighbours})
 	answer := r.neighbourWords()[asker]
-	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.neighbours() != maxNeighbours {
-		t.Fatalf("answers %v, has %d neighbours", answer, r.c.neighbours())
+	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.links.neighbours() != maxNeighbours {
+		t.Fatalf("answers %v, has %d neighbours", answer, r.c.links.neighbours())
 	}
 	var want []string
 	for i := range links {
@@ -185,8 +185,8 @@ func TestDependants(t *testing.T) {
 			t.Fatalf("answers %v to the dependant %d", answer, i)
 		}
 	}
-	if r.c.degree() != maxNeighbours || r.c.dependants() != maxDependants {
-		t.Errorf("has %d neighbours and %d dependants", r.c.degree(), r.c.dependants())
+	if r.c.links.degree() != maxNeighbours || r.c.links.dependants() != maxDependants {
+		t.Errorf("has %d neighbours and %d dependants", r.c.links.degree(), r.c.links.dependants())
 	}
 	first := links[len(links)-1] + 1
 	r.receive(links[0], propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
@@ -211,7 +211,7 @@ func TestDependants(t *testing.T) {
 	}
 	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_END})
 	l = r.linked(501, "later")
-	if answer := r.asksFor(l, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.link(l).dependant {
+	if answer := r.asksFor(l, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.link(l).dependant {
 		t.Errorf("the place of a neighbour is not granted: %v", answer)
 	}
 }
@@ -239,18 +239,18 @@ func TestLeaning(t *testing.T) {
 		t.Errorf("to who has refused that it says %v", words)
 	}
 	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	if !r.c.link(links[0]).neighbour {
+	if !r.c.links.link(links[0]).neighbour {
 		t.Fatal("no neighbour")
 	}
 	for i := range uint64(3) {
 		l := r.linked(10+i, fmt.Sprint("more", i))
 		r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		if !r.c.link(l).neighbour {
+		if !r.c.links.link(l).neighbour {
 			t.Fatalf("%d is no neighbour", i)
 		}
 		r.receive(l, &pb.SyncReply{Last: true, Done: true})
 		r.pass(2 * tickEvery)
-		if n, ended := r.neighbourWords()[links[0]], !r.c.link(links[0]).neighbour; (n.GetType() == pb.NeighbourType_END) != (i == 1) || ended != (i >= 1) {
+		if n, ended := r.neighbourWords()[links[0]], !r.c.links.link(links[0]).neighbour; (n.GetType() == pb.NeighbourType_END) != (i == 1) || ended != (i >= 1) {
 			t.Errorf("with %d others says %v, has ended it: %v", i+1, n, ended)
 		}
 	}
@@ -272,7 +272,7 @@ func TestRefusedLeaningIsOver(t *testing.T) {
 		r.neighbour(10+i, fmt.Sprint("more", i))
 		r.pass(2 * tickEvery)
 	}
-	if !r.c.link(one).neighbour {
+	if !r.c.links.link(one).neighbour {
 		t.Error("ends what it has granted")
 	}
 }
@@ -309,12 +309,12 @@ func TestBehindADependant(t *testing.T) {
 		w.connect(hub, p)
 	}
 	w.link(dependant, hub)
-	dependant.c.askNeighbour(dependant.c.linkTo(hub.c.cfg.Identity.Key()), true)
+	dependant.c.neighbourhood.askNeighbour(dependant.c.links.linkTo(hub.c.cfg.Identity.Key()), true)
 	w.drain(dependant)
 	w.deliver()
 	w.pass(aloneAfter + time.Second)
-	if hub.c.dependants() != 1 {
-		t.Fatalf("%d dependants", hub.c.dependants())
+	if hub.c.links.dependants() != 1 {
+		t.Fatalf("%d dependants", hub.c.links.dependants())
 	}
 	w.connect(far, dependant)
 	w.pass(4 * routeEvery)

@@ -15,75 +15,102 @@ import (
 // or came late to its own work. Who hears nobody for isolatedAfter shows all as
 // lost to its user, and tells nobody (show.go).
 
+// detector finds out who is gone.
+type detector struct {
+	*env
+	table     *table
+	links     *links
+	doubt     *doubt
+	reach     *reach
+	inquiries *inquiries
+
+	alarmTill time.Duration
+	nextProbe time.Duration
+	doubted   []*entry // found again by the word of others; to be probed first
+}
+
+// doubt is whether it may be us who can't hear, and for how much longer than others we
+// wait because of that.
+type doubt struct {
+	*env
+	lastHeard time.Duration // anybody
+	deaf      bool          // no link is heard
+	// deafProven: a dial has failed since no link is heard.
+	deafProven bool
+	storm      bool          // several links are silent
+	lag        time.Duration // by how much ticks come late, the worst of the last seconds
+	doubtTill  time.Duration
+}
+
 // checkLinks looks for links that are silent, or serve nothing.
-func (c *Core) checkLinks() {
+func (dt *detector) checkLinks() {
 	healthy, silent := 0, 0
-	for _, l := range c.links {
+	for _, l := range dt.links.list {
 		if l.state != linkUp {
 			continue
 		}
-		c.lastHeard = max(c.lastHeard, l.heard)
-		patience := c.patience(l)
-		l.quiet = c.now-l.heard >= patience
+		dt.doubt.lastHeard = max(dt.doubt.lastHeard, l.heard)
+		patience := dt.doubt.patience(l)
+		l.quiet = dt.now-l.heard >= patience
 		if l.quiet {
 			silent++
 		} else {
 			healthy++
-			c.wake(l.heard + patience)
-			if e := l.entry; e != nil && e.missing && l.heard > c.missingSince {
-				c.found(e)
+			dt.wake(l.heard + patience)
+			if e := l.entry; e != nil && e.missing && l.heard > dt.table.missingSince {
+				dt.table.found(e)
 			}
 		}
-		c.checkPromises(l)
+		dt.checkPromises(l)
 	}
-	if c.deaf = healthy == 0; !c.deaf {
-		c.deafProven = false
+	if dt.doubt.deaf = healthy == 0; !dt.doubt.deaf {
+		dt.doubt.deafProven = false
 	}
-	c.storm = silent >= stormLinks
-	if c.storm {
-		c.alarmTill = c.now + alarmFor
+	dt.doubt.storm = silent >= stormLinks
+	if dt.doubt.storm {
+		dt.alarmTill = dt.now + alarmFor
 	}
-	for _, l := range c.links {
+	for _, l := range dt.links.list {
 		if l.state == linkUp && l.quiet {
-			c.linkSilent(l)
+			dt.linkSilent(l)
 		}
-		if e := l.entry; l.state == linkUp && l.stuck && e != nil && e.alive() && c.linkTo(l.key) == l {
-			c.dialFor(e, toRelink)
+		if e := l.entry; l.state == linkUp && l.stuck && e != nil && e.alive() && dt.links.linkTo(l.key) == l {
+			dt.reach.dialFor(e, toRelink)
 		}
 	}
-	if c.ready && !c.leaving && c.deaf {
-		c.listenAnew()
+	if dt.ready && !dt.leaving && dt.doubt.deaf {
+		dt.listenAnew()
 	}
 }
 
 // checkPromises closes links whose peer does not do what it is asked to, or that
 // serve nothing. Who is far, or behind a slow line, is given longer.
-func (c *Core) checkPromises(l *link) {
+func (dt *detector) checkPromises(l *link) {
 	slow := l.slowness()
 	switch {
-	case l.fetch != nil && l.verifying == 0 && c.now > l.fetch.moved+syncTimeout+slow:
-		c.blame(l, Remark, "peer does not do what it must", "its table did not come")
-		c.close(l, CloseTimeout, "its table did not come")
-	case l.comparing != nil && l.verifying == 0 && c.now > l.comparing.updated+syncTimeout+slow:
-		c.close(l, CloseTimeout, "a comparison of tables was not answered")
-	case l.asked && c.now > l.askedAt+askTimeout+slow:
-		c.close(l, CloseTimeout, "a request for neighbourhood was not answered")
-	case l.neighbour || l.asked || l.fetch != nil || l.verifying > 0 || !c.ready:
-	case l.used > l.opened && c.now > l.used+idleAfter, l.used <= l.opened && c.now > l.opened+unusedAfter:
-		c.close(l, CloseIdle, "not used")
+	case l.fetch != nil && l.verifying == 0 && dt.now > l.fetch.moved+syncTimeout+slow:
+		dt.links.blame(l, Remark, "peer does not do what it must", "its table did not come")
+		dt.links.close(l, CloseTimeout, "its table did not come")
+	case l.comparing != nil && l.verifying == 0 && dt.now > l.comparing.updated+syncTimeout+slow:
+		dt.links.close(l, CloseTimeout, "a comparison of tables was not answered")
+	case l.asked && dt.now > l.askedAt+askTimeout+slow:
+		dt.links.close(l, CloseTimeout, "a request for neighbourhood was not answered")
+	case l.neighbour || l.asked || l.fetch != nil || l.verifying > 0 || !dt.ready:
+	case l.used > l.opened && dt.now > l.used+idleAfter, l.used <= l.opened && dt.now > l.opened+unusedAfter:
+		dt.links.close(l, CloseIdle, "not used")
 	}
 }
 
 // listenAnew is for who hears nobody: it dials those whom it had links to, and when
 // that fails as well it takes itself to be cut off.
-func (c *Core) listenAnew() {
-	if c.now >= c.lastHeard+isolatedAfter+c.leniency() && c.now >= c.doubtTill && (c.deafProven || len(c.dials) == 0) {
-		c.isolate()
+func (dt *detector) listenAnew() {
+	if dt.now >= dt.doubt.lastHeard+isolatedAfter+dt.doubt.leniency() && dt.now >= dt.doubt.doubtTill && (dt.doubt.deafProven || len(dt.reach.dials) == 0) {
+		dt.happen(isolated{})
 		return
 	}
-	for _, l := range c.links {
-		if e := l.entry; l.state == linkUp && e != nil && e.alive() && c.now >= e.our().nextDial {
-			c.dialEntry(e)
+	for _, l := range dt.links.list {
+		if e := l.entry; l.state == linkUp && e != nil && e.alive() && dt.now >= e.our().nextDial {
+			dt.reach.dialEntry(e)
 		}
 	}
 }
@@ -91,18 +118,18 @@ func (c *Core) listenAnew() {
 // leniency is what we add to all silence because we come late to our own work: so may
 // what we should have heard. Without it a machine with too much to do calls the living
 // lost, and the floods and links that follow leave it even more to do.
-func (c *Core) leniency() time.Duration { return min(lagWeight*c.lag, mostPatience) }
+func (db *doubt) leniency() time.Duration { return min(lagWeight*db.lag, mostPatience) }
 
 // patience is how long a link may be silent. It grows with each time that the peer was
 // called lost and was not.
-func (c *Core) patience(l *link) time.Duration {
+func (db *doubt) patience(l *link) time.Duration {
 	p := quietAfter
-	if e := l.entry; e != nil && e.our().revived > 0 && c.now < e.our().revivedAt+patienceFor {
+	if e := l.entry; e != nil && e.our().revived > 0 && db.now < e.our().revivedAt+patienceFor {
 		for range e.our().revived {
 			p += p / 2
 		}
 	}
-	return min(p, mostPatience) + c.leniency() + l.slowness()
+	return min(p, mostPatience) + db.leniency() + l.slowness()
 }
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
@@ -116,146 +143,137 @@ func Slowness(roundTrip, jitter time.Duration) time.Duration {
 }
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
-func (c *Core) linkSilent(l *link) {
+func (dt *detector) linkSilent(l *link) {
 	e := l.entry
-	if newer := c.linkTo(l.key); newer != l && !newer.quiet {
-		c.close(l, CloseDead, "another connection lives")
+	if newer := dt.links.linkTo(l.key); newer != l && !newer.quiet {
+		dt.links.close(l, CloseDead, "another connection lives")
 		return
 	}
-	if e == nil || !e.alive() || c.linkTo(l.key) != l {
+	if e == nil || !e.alive() || dt.links.linkTo(l.key) != l {
 		return
 	}
-	if c.inquiryFor(e) == nil {
-		c.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
-		if q := c.inquire(e, true); q != nil {
+	if dt.inquiries.inquiryFor(e) == nil {
+		dt.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
+		if q := dt.inquiries.inquire(e, true); q != nil {
 			q.own = true
-			q.askNeighbours(c)
+			dt.inquiries.askNeighbours(q)
 		}
 	}
-	if c.storm {
-		c.checkOrphans(e)
+	if dt.doubt.storm {
+		dt.checkOrphans(e)
 	}
 }
 
 // checkOrphans looks into neighbours of a peer that has fallen silent while others
 // have as well: if they died with it, nobody may be left to notice. All who had a
 // link to the peer do the same, so each looks at some of them.
-func (c *Core) checkOrphans(e *entry) {
+func (dt *detector) checkOrphans(e *entry) {
 	d := e.with()
 	list := d.neighbours
 	d.neighbours = nil
-	c.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	dt.cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, id := range list[:min(len(list), orphansChecked)] {
-		f := c.table.owner(id, c.now)
-		if f != nil && f != c.self && f.alive() && c.linkTo(f.record.Key) == nil {
-			c.inquire(f, true)
+		f := dt.table.owner(id, dt.now)
+		if f != nil && f != dt.table.self && f.alive() && dt.links.linkTo(f.record.Key) == nil {
+			dt.inquiries.inquire(f, true)
 		}
 	}
-	if q := c.inquiryFor(e); q != nil && len(q.witnesses) == 0 {
+	if q := dt.inquiries.inquiryFor(e); q != nil && len(q.witnesses) == 0 {
 		q.addWitnesses(list)
 	}
 }
 
 // linkBroken has the end of a link looked into that was not said.
-func (c *Core) linkBroken(e *entry) {
+func (dt *detector) linkBroken(e *entry) {
 	if e.isGuest() {
 		return // see checkVisits
 	}
-	if q := c.inquire(e, true); q != nil {
-		q.askNeighbours(c)
+	if q := dt.inquiries.inquire(e, true); q != nil {
+		dt.inquiries.askNeighbours(q)
 	}
-	c.dialEntry(e)
+	dt.reach.dialEntry(e)
 }
 
 // probe sends one random living peer without a link a ping now and then; and soon
 // those that were missing and are here again by the word of others, who may have been
 // cut off together with us.
-func (c *Core) probe() {
-	for range min(len(c.doubted), doubtedAtOnce) {
-		if e := c.doubted[0]; e.alive() && c.linkTo(e.record.Key) == nil {
-			c.inquire(e, true)
+func (dt *detector) probe() {
+	for range min(len(dt.doubted), doubtedAtOnce) {
+		if e := dt.doubted[0]; e.alive() && dt.links.linkTo(e.record.Key) == nil {
+			dt.inquiries.inquire(e, true)
 		}
-		c.doubted = c.doubted[1:]
+		dt.doubted = dt.doubted[1:]
 	}
-	if c.now < c.nextProbe {
+	if dt.now < dt.nextProbe {
 		return
 	}
 	every := probeEvery
-	if c.now < c.alarmTill {
+	if dt.now < dt.alarmTill {
 		every = probeAlarmed
 	}
-	c.nextProbe = c.now + every/2 + time.Duration(c.cfg.Rand.Int64N(int64(every)))
-	e := c.pick(func(e *entry) bool {
-		return e.alive() && e != c.self && !e.isGuest() && c.linkTo(e.record.Key) == nil && c.inquiryFor(e) == nil
+	dt.nextProbe = dt.now + every/2 + time.Duration(dt.cfg.Rand.Int64N(int64(every)))
+	e := dt.table.pick(func(e *entry) bool {
+		return e.alive() && e != dt.table.self && !e.isGuest() && dt.links.linkTo(e.record.Key) == nil && dt.inquiries.inquiryFor(e) == nil
 	})
 	if e != nil {
-		c.inquire(e, c.now < c.alarmTill)
+		dt.inquiries.inquire(e, dt.now < dt.alarmTill)
 	}
 }
 
 // alarm has random peers probed more often for a while, since somebody was found dead.
-func (c *Core) alarm() {
-	if c.now >= c.alarmTill {
-		c.nextProbe = min(c.nextProbe, c.now+probeAlarmed)
+func (dt *detector) alarm() {
+	if dt.now >= dt.alarmTill {
+		dt.nextProbe = min(dt.nextProbe, dt.now+probeAlarmed)
 	}
-	c.alarmTill = c.now + alarmFor
+	dt.alarmTill = dt.now + alarmFor
 }
 
 // doubtful says that it may be us who can't hear.
-func (c *Core) doubtful() bool { return c.deaf || c.now < c.doubtTill }
+func (db *doubt) doubtful() bool { return db.deaf || db.now < db.doubtTill }
 
 // cameLate notes that this process was not run for a while: what it should have
 // heard meanwhile may lie in its queues. Who was stopped for long hears anew.
-func (c *Core) cameLate(by time.Duration) {
-	c.doubtTill = max(c.doubtTill, c.now+min(by, quietAfter))
+func (dt *detector) cameLate(by time.Duration) {
+	dt.doubt.doubtTill = max(dt.doubt.doubtTill, dt.now+min(by, quietAfter))
 	if by > stoppedAfter {
-		c.forgiveSilence()
+		dt.forgiveSilence()
 	}
 	if by > rememberLeft {
-		c.unsure()
+		dt.happen(awayLong{})
 	}
-}
-
-// Slept is the news that the whole machine was asleep, for as long as the clock on the
-// wall says; its clock for durations may not have run on.
-func (c *Core) Slept(now, asleep time.Duration) {
-	c.begin(now)
-	c.cameLate(max(asleep, quietAfter))
-	c.forgiveSilence()
-	c.leaveAnew()
 }
 
 // forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.
-func (c *Core) forgiveSilence() {
-	c.note(Debug, "this process was stopped for a while")
-	c.lastHeard = c.now
-	for _, l := range c.links {
-		l.heard, l.opened = c.now, max(l.opened, c.now-handshakeTimeout/2)
-		l.askedAt = c.now
+func (dt *detector) forgiveSilence() {
+	dt.note(Debug, "this process was stopped for a while")
+	dt.doubt.lastHeard = dt.now
+	for _, l := range dt.links.list {
+		l.heard, l.opened = dt.now, max(l.opened, dt.now-handshakeTimeout/2)
+		l.askedAt = dt.now
 		if l.fetch != nil {
-			l.fetch.moved = c.now
+			l.fetch.moved = dt.now
 		}
 		if l.comparing != nil {
-			l.comparing.updated = c.now
+			l.comparing.updated = dt.now
 		}
 	}
-	for _, q := range c.inquiries {
+	for _, q := range dt.inquiries.list {
 		q.ended = true
 	}
 }
 
 // pick returns a random entry that meets the condition, nil if none does. Where
 // few do, those behind a gap are a little more likely.
-func (c *Core) pick(ok func(*entry) bool) *entry {
-	n := len(c.table.entries)
+func (t *table) pick(ok func(*entry) bool) *entry {
+	n := len(t.entries)
 	for range min(n, 16) {
-		if e := c.table.entries[c.cfg.Rand.IntN(n)]; ok(e) {
+		if e := t.entries[t.cfg.Rand.IntN(n)]; ok(e) {
 			return e
 		}
 	}
-	start := c.cfg.Rand.IntN(max(n, 1))
+	start := t.cfg.Rand.IntN(max(n, 1))
 	for i := range n {
-		if e := c.table.entries[(start+i)%n]; ok(e) {
+		if e := t.entries[(start+i)%n]; ok(e) {
 			return e
 		}
 	}

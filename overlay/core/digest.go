@@ -71,22 +71,22 @@ func hash64(b []byte) uint64 {
 
 // compareNow compares tables with one random neighbour now and then, should a
 // flood have missed us, and with all when we have found peers that were missing.
-func (c *Core) compareNow() {
+func (sy *syncer) compareNow() {
 	var list []*link
-	for _, l := range c.links {
+	for _, l := range sy.links.list {
 		if l.neighbour {
 			list = append(list, l)
 		}
 	}
 	switch {
 	case len(list) == 0:
-	case c.compareAll:
+	case sy.compareAll:
 		for _, l := range list {
-			c.compareTables(l)
+			sy.compareTables(l)
 		}
-		c.compareAll = false
-	case c.now >= c.nextCompare:
-		c.nextCompare = c.now + compareEvery/2 + c.jitter(compareEvery)
-		c.compareTables(list[c.cfg.Rand.IntN(len(list))])
+		sy.compareAll = false
+	case sy.now >= sy.nextCompare:
+		sy.nextCompare = sy.now + compareEvery/2 + sy.jitter(compareEvery)
+		sy.compareTables(list[sy.cfg.Rand.IntN(len(list))])
 	}
 }

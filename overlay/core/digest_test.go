@@ -72,14 +72,14 @@ func pair(t testing.TB, left, right []*Record) (w *wire, p, q *wired, size *int)
 func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
 	w, p, q, bytes := pair(t, left, right)
 	for _, d := range [][2]*wired{{p, q}, {q, p}} { // a link without a handshake: nothing else is said
-		d[0].c.accept(nil, news{record: d[1].c.self.record, state: pb.AnnouncementType_JOIN})
+		d[0].c.accept(nil, news{record: d[1].c.table.self.record, state: pb.AnnouncementType_JOIN})
 		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
 		d[0].c.Connected(0, 1, 0, d[1].c.cfg.Identity.Key(), "")
-		l := d[0].c.link(1)
+		l := d[0].c.links.link(1)
 		l.state, l.peer = linkUp, d[1].id
 	}
-	l := p.c.link(1)
-	p.c.compareTables(l)
+	l := p.c.links.link(1)
+	p.c.sync.compareTables(l)
 	w.drain(p)
 	w.deliver()
 	if l.comparing != nil || len(p.closes)+len(q.closes) > 0 {
@@ -191,7 +191,7 @@ func TestBurialsAreCompared(t *testing.T) {
 				testimony(4, string(wireID(4)), uint64(i), 1000, 1), testimony(5, string(wireID(5)), uint64(i), 1000, 1),
 			}
 		}
-		n, ok := p.c.open(nil, a)
+		n, ok := p.c.gossip.open(nil, a)
 		if !ok {
 			t.Fatal("not opened")
 		}
@@ -240,7 +240,7 @@ func TestMissingIsOurs(t *testing.T) {
 	all := manyMembers(1000)
 	w := newWire(t)
 	p, q := w.add(0, func(c *Config) { c.Members = all }), w.add(1, func(c *Config) { c.Members = all[:900] })
-	p.c.isolate()
+	p.c.view.isolate()
 	w.drain(p)
 	if alone := newWire(t).add(0, nil); !bytes.Equal(p.c.Digest(), alone.c.Digest()) {
 		t.Error("the digest is not that of who has nobody")
@@ -248,7 +248,7 @@ func TestMissingIsOurs(t *testing.T) {
 	w.link(p, q)
 	w.link(q, p)
 	for _, side := range []*wired{p, q} {
-		side.c.compareTables(side.c.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key()))
+		side.c.sync.compareTables(side.c.links.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key()))
 		w.drain(side)
 		w.deliver()
 	}
@@ -276,7 +276,7 @@ func takeTable(t *testing.T, all []*Record) {
 			t.Fatalf("ready with %d of %d", len(newcomer.c.table.entries), len(all))
 		}
 	}
-	w.answer(newcomer, door, newcomer.c.lastDial)
+	w.answer(newcomer, door, newcomer.c.reach.lastDial)
 	w.pass(20 * time.Second)
 	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 || !bytes.Equal(newcomer.c.Digest(), door.c.Digest()) {
 		t.Errorf("ready %v with %d of %d, closes %v %v", newcomer.c.ready, len(newcomer.c.table.entries), len(all), newcomer.closes, door.closes)
@@ -308,9 +308,9 @@ func TestTableIsJudgedFirst(t *testing.T) {
 func TestIsolatedDoor(t *testing.T) {
 	w := newWire(t)
 	door := w.add(0, func(c *Config) { c.Members = manyMembers(2000) })
-	door.c.isolate()
+	door.c.view.isolate()
 	newcomer := w.add(1, func(c *Config) { c.Join = []string{"door"} })
-	w.answer(newcomer, door, newcomer.c.lastDial)
+	w.answer(newcomer, door, newcomer.c.reach.lastDial)
 	w.pass(time.Second)
 	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 {
 		t.Errorf("ready %v, closes %v %v", newcomer.c.ready, newcomer.closes, door.closes)
@@ -326,7 +326,7 @@ func TestMissingDoNotFillAnswers(t *testing.T) {
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 3000+i%50, fmt.Sprintf("p%03d", i), 1, 0)))
 	}
 	for i, e := range r.c.table.entries {
-		e.missing = e != r.c.self && i%20 != 0
+		e.missing = e != r.c.table.self && i%20 != 0
 	}
 	ask := &pb.SyncVersions{Of: pb.MinBuckets}
 	for b := range uint32(pb.MinBuckets) {

@@ -18,15 +18,15 @@ const (
 )
 
 // foundOnLAN is Found.
-func (c *Core) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
-	if c.ended || c.leaving || len(addresses) == 0 || c.isMember(id, fingerprint) {
+func (jn *joiner) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
+	if jn.ended || jn.leaving || len(addresses) == 0 || jn.table.isMember(id, fingerprint) {
 		return
 	}
-	c.targets = slices.DeleteFunc(c.targets, func(t *target) bool {
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *target) bool {
 		return t.found != "" && !t.dialing && (t.hopeless || t.reached || t.failures >= foundTries)
 	})
 	n := 0
-	for _, t := range c.targets {
+	for _, t := range jn.targets {
 		if t.found == fingerprint {
 			if !t.dialing {
 				t.addresses = addresses[:min(len(addresses), MaxCandidates)]
@@ -38,27 +38,27 @@ func (c *Core) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
 		}
 	}
 	if n < maxFound {
-		c.note(Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
-		c.targets = append(c.targets, &target{address: addresses[0], addresses: addresses[:min(len(addresses), MaxCandidates)], foundID: id, found: fingerprint})
-		c.dialTargets()
+		jn.note(Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
+		jn.targets = append(jn.targets, &target{address: addresses[0], addresses: addresses[:min(len(addresses), MaxCandidates)], foundID: id, found: fingerprint})
+		jn.dialTargets()
 	}
 }
 
 // isMember says that the peer is in our network already, or ourselves.
-func (c *Core) isMember(id certs.ID, fingerprint string) bool {
-	return slices.ContainsFunc(c.table.of(id), func(e *entry) bool { return e.alive() && e.record.Key.String() == fingerprint })
+func (t *table) isMember(id certs.ID, fingerprint string) bool {
+	return slices.ContainsFunc(t.of(id), func(e *entry) bool { return e.alive() && e.record.Key.String() == fingerprint })
 }
 
 // stopDiscovering begins a network where nobody on the LAN has let us in.
-func (c *Core) stopDiscovering() bool {
-	if c.discoverBy == 0 || c.now < c.discoverBy {
+func (jn *joiner) stopDiscovering() bool {
+	if jn.discoverBy == 0 || jn.now < jn.discoverBy {
 		return false
 	}
-	waiting := slices.ContainsFunc(c.links, func(l *link) bool { return l.state == linkUp })
-	if waiting && (c.joinBy == 0 || c.now < c.joinBy || c.tableComes()) {
+	waiting := slices.ContainsFunc(jn.links.list, func(l *link) bool { return l.state == linkUp })
+	if waiting && (jn.joinBy == 0 || jn.now < jn.joinBy || jn.sync.tableComes()) {
 		return false // its table is on the way
 	}
-	c.note(Info, "nobody has answered on the LAN: this is a new network")
-	c.becomeReady()
+	jn.note(Info, "nobody has answered on the LAN: this is a new network")
+	jn.happen(tableTaken{})
 	return true
 }

@@ -77,7 +77,7 @@ func TestFoundAgain(t *testing.T) {
 	for i := range 200 {
 		r.c.Found(r.now, "x", fmt.Sprint("SHA256:", i), []string{fmt.Sprintf("10.9.9.7:%d", i+1)})
 	}
-	if n := len(r.c.targets); n > maxFound {
+	if n := len(r.c.join.targets); n > maxFound {
 		t.Errorf("%d are remembered", n)
 	}
 }

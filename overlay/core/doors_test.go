@@ -87,7 +87,7 @@ func TestDoorWithoutTable(t *testing.T) {
 			}
 			r.receive(second, &pb.SyncReply{Last: true, Done: true}) // to the comparison
 			r.pass(syncTimeout + time.Second)
-			if r.out.Err != nil || r.c.links[0].state == linkUp || r.c.links[1].state != linkUp {
+			if r.out.Err != nil || r.c.links.list[0].state == linkUp || r.c.links.list[1].state != linkUp {
 				t.Errorf("the door that owes its table is not left: %v, %v", r.out.Err, r.out.Closes)
 			}
 		})
@@ -359,7 +359,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 func TestRefusalsNameTheCode(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING, Reason: "this peer is leaving"})
-	if e := r.c.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || slices.Contains(e.Obstacles, ObstacleTable) {
+	if e := r.c.join.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || slices.Contains(e.Obstacles, ObstacleTable) {
 		t.Errorf("%+v", e)
 	}
 }

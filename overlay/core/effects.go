@@ -183,7 +183,8 @@ type Note struct {
 // Drain returns what the core wants since the last call and forgets it. It is to
 // be called after each input.
 func (c *Core) Drain() Effects {
-	c.flushAnnouncements()
+	c.settle()
+	c.links.flushAnnouncements()
 	out := c.out
 	c.out = Effects{}
 	return out
@@ -194,11 +195,4 @@ func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
 		len(e.Refused)+len(e.Releave)+len(e.Withdrawn)+len(e.Joined) == 0
-}
-
-func (c *Core) note(level Level, text string, args ...any) { c.tell(level, Remark, text, args...) }
-
-// tell is note, of something that is counted.
-func (c *Core) tell(level Level, kind Kind, text string, args ...any) {
-	c.out.Notes = append(c.out.Notes, Note{level, kind, text, args})
 }

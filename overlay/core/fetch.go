@@ -52,33 +52,33 @@ func (f *fetch) follows(r *Record, now time.Duration) bool {
 // requestTable asks for the whole table: one door, and the next one when that is due. Who has
 // dialled us comes after those that we have dialled: it may be a newcomer like us. When the
 // time to join is over all are asked.
-func (c *Core) requestTable() {
+func (sy *syncer) requestTable() {
 	for {
 		next, asked, stuck := (*link)(nil), 0, true
 		newest := time.Duration(0)
-		for _, l := range c.links {
+		for _, l := range sy.links.list {
 			switch {
 			case l.state != linkUp:
 			case l.fetch != nil:
 				asked++
 				newest = max(newest, l.fetch.asked)
-				stuck = stuck && l.verifying == 0 && c.now >= l.fetch.moved+stuckAfter
-			case (next == nil || next.dial == nil && l.dial != nil) && c.fetchFrom(l.key) == nil:
+				stuck = stuck && l.verifying == 0 && sy.now >= l.fetch.moved+stuckAfter
+			case (next == nil || next.dial == nil && l.dial != nil) && sy.fetchFrom(l.key) == nil:
 				next = l
 			}
 		}
-		due := asked == 0 || stuck || c.now >= newest+longAtIt<<min(asked-1, 16) || c.joinBy != 0 && c.now >= c.joinBy
+		due := asked == 0 || stuck || sy.now >= newest+longAtIt<<min(asked-1, 16) || sy.joinBy != 0 && sy.now >= sy.joinBy
 		if next == nil || !due {
 			return
 		}
-		next.fetch = &fetch{asked: c.now, moved: c.now}
-		c.send(next, &pb.SyncRequest{})
+		next.fetch = &fetch{asked: sy.now, moved: sy.now}
+		sy.links.send(next, &pb.SyncRequest{})
 	}
 }
 
 // fetchFrom is the taking of a peer's table, over whichever link to it; nil: it is not taken.
-func (c *Core) fetchFrom(key certs.PublicKey) *fetch {
-	for _, l := range c.links {
+func (sy *syncer) fetchFrom(key certs.PublicKey) *fetch {
+	for _, l := range sy.links.list {
 		if l.key == key && l.state == linkUp && l.fetch != nil {
 			return l.fetch
 		}
@@ -88,18 +88,18 @@ func (c *Core) fetchFrom(key certs.PublicKey) *fetch {
 
 // tableComes says that a table is on its way to us, fast enough to be waited for although the
 // time to join is over.
-func (c *Core) tableComes() bool {
-	for _, l := range c.links {
+func (sy *syncer) tableComes() bool {
+	for _, l := range sy.links.list {
 		f := l.fetch
 		switch {
-		case l.state != linkUp || f == nil || c.now >= c.joinBy+mostOvertime:
+		case l.state != linkUp || f == nil || sy.now >= sy.joinBy+mostOvertime:
 		case l.verifying > 0:
 			return true
 		case f.entries == 0:
-			if c.now < f.asked+stuckAfter {
+			if sy.now < f.asked+stuckAfter {
 				return true
 			}
-		case c.now < f.moved+syncTimeout && f.entries >= minPace*int((c.now-f.asked)/time.Second):
+		case sy.now < f.moved+syncTimeout && f.entries >= minPace*int((sy.now-f.asked)/time.Second):
 			return true
 		}
 	}
@@ -108,14 +108,14 @@ func (c *Core) tableComes() bool {
 
 // receiveFetched notes what to ask for next of a whole table: what is behind the last that
 // could be read. Where nothing in an answer could be, the rest can't be asked for.
-func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
+func (sy *syncer) receiveFetched(l *link, reply *pb.SyncReply) {
 	f := l.fetch
 	n := len(reply.GetAnnouncements())
 	switch {
 	case reply.GetDone():
 		f.all = true
 	case n == 0:
-		c.violation(l, "an empty piece of a table that is not the last")
+		sy.links.violation(l, "an empty piece of a table that is not the last")
 	case reply.GetLast() && f.last == f.after:
 		f.all = true
 	case reply.GetLast():
@@ -125,44 +125,42 @@ func (c *Core) receiveFetched(l *link, reply *pb.SyncReply) {
 
 // continueFetch asks for more of a whole table, now that some of it is merged. With all of it
 // a newcomer is ready, and takes no other to its end.
-func (c *Core) continueFetch(l *link) {
+func (sy *syncer) continueFetch(l *link) {
 	f := l.fetch
 	switch {
 	case f.all && l.verifying == 0:
 		l.fetch = nil
-		c.becomeReady()
-	case f.next != nil && c.ready:
+		sy.happen(tableTaken{})
+	case f.next != nil && sy.ready:
 		l.fetch = nil
 	case f.next != nil && l.verifying < maxVerifying:
-		c.send(l, f.next)
+		sy.links.send(l, f.next)
 		f.next = nil
 	}
 	if l.fetch == nil && l.compareThen && l.neighbour {
 		l.compareThen = false
-		c.compareTables(l)
+		sy.compareTables(l)
 	}
 }
 
 // doorEnded is the end of a link to a door that has let us in, if that was before we had a
 // table. One that does not give us any is dialled again, more and more seldom.
-func (c *Core) doorEnded(l *link, did string) {
-	t := l.door
-	l.door = nil
-	if t == nil || c.ready || c.ended {
+func (jn *joiner) doorEnded(t *target, did string) {
+	if jn.ready || jn.ended {
 		return
 	}
 	t.broken++
-	t.next = c.now + c.backoff(t.broken, maxBackoff)
+	t.next = jn.now + jn.backoff(t.broken, maxBackoff)
 	t.why = "let us in, and " + did
 }
 
 // tableSoFar says to people what a door that has let us in has done since then.
-func (c *Core) tableSoFar(t *target) string {
-	for _, l := range c.links {
+func (sy *syncer) tableSoFar(t *target) string {
+	for _, l := range sy.links.list {
 		if l.state != linkUp || l.door != t {
 			continue
 		}
-		switch f := c.fetchFrom(l.key); {
+		switch f := sy.fetchFrom(l.key); {
 		case f == nil:
 			return "let us in, and was not asked for its table"
 		case f.entries > 0:

@@ -110,62 +110,77 @@ func (t *table) firstLost(now time.Duration) *entry {
 	return first
 }
 
+// roll merges what is heard into the table, and drops what is over.
+type roll struct {
+	*env
+	table      *table
+	links      *links
+	gossip     *gossip
+	reach      *reach
+	broadcasts *broadcasts
+	inquiries  *inquiries
+	join       *joiner
+	own        *own
+	view       *view
+	nextForget time.Duration
+}
+
 // forgetLeft forgets those who have left, in time or when there are too many.
-func (c *Core) forgetLeft() {
-	for e := c.table.firstLeft(); e != nil && e != c.self; e = c.table.firstLeft() {
-		if c.now-e.said < rememberLeft && len(c.table.left) <= maxTombstones {
+func (ro *roll) forgetLeft() {
+	for e := ro.table.firstLeft(); e != nil && e != ro.table.self; e = ro.table.firstLeft() {
+		if ro.now-e.said < rememberLeft && len(ro.table.left) <= maxTombstones {
 			return
 		}
 		shown := e.shown != nil
-		c.evict(e)
+		ro.evict(e)
 		if shown {
-			c.refresh(e.record.ID) // another key of the ID may live
+			ro.view.refresh(e.record.ID) // another key of the ID may live
 		}
 	}
 }
 
 // evict takes an entry out of the table. A run that is over does not come back; a guest may,
 // and of it nobody else could know.
-func (c *Core) evict(e *entry) {
-	c.table.remove(e)
+func (ro *roll) evict(e *entry) {
+	ro.table.remove(e)
 	if !e.alive() && !e.isGuest() {
-		c.table.forgotten.add(e.record)
-		c.rememberGone(e.record, e.our().lastAddress)
+		ro.table.forgotten.add(e.record)
+		ro.join.rememberGone(e.record, e.our().lastAddress)
 	}
-	c.detach(e)
+	ro.links.detach(e)
 	if e.shown != nil {
-		c.showGone(e)
+		ro.broadcasts.showGone(e)
 	}
 }
 
 // unsure is for somebody who was away for so long that others may have forgotten who has
 // left meanwhile: what it holds of others it tells nobody until another says it too. To its
 // own user those are gone whom nobody has named in time.
-func (c *Core) unsure() {
-	c.note(Debug, "away for long: asking others who is still here")
-	for _, e := range c.table.entries {
-		if e != c.self && e.alive() {
+func (v *view) unsure() {
+	v.note(Debug, "away for long: asking others who is still here")
+	for _, e := range v.table.entries {
+		if e != v.table.self && e.alive() {
 			e.missing = true
-			c.addGone(e)
+			v.table.addGone(e)
 		}
 	}
-	c.table.changed()
-	c.missingSince, c.unsureTill, c.compareAll = c.now, c.now+sureAfter, true
+	v.table.changed()
+	v.table.missingSince, v.unsureTill = v.now, v.now+sureAfter
 }
 
 // becomeSure ends that.
-func (c *Core) becomeSure() {
-	if c.unsureTill != 0 && c.now >= c.unsureTill {
-		c.unsureTill = 0
-		c.showMissing()
+func (v *view) becomeSure() {
+	if v.unsureTill != 0 && v.now >= v.unsureTill {
+		v.unsureTill = 0
+		v.showMissing()
 	}
 }
 
 // showMissing shows those who are missing as gone.
-func (c *Core) showMissing() {
-	for _, e := range slices.Clone(c.table.entries) {
+func (v *view) showMissing() {
+	for _, e := range slices.Clone(v.table.entries) {
 		if e.missing && e.shown != nil {
-			c.refresh(e.record.ID)
+			v.refresh(e.record.ID)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func TestForgetting(t *testing.T) {
 	if !holds(now) || !holds(before) || holds(long) {
 		t.Fatalf("at first: %v %v %v", holds(now), holds(before), holds(long))
 	}
-	if a := r.c.announcement(r.c.table.of(before)[0]); fromAge(a.GetAge()) < rememberLeft/2 {
+	if a := r.c.gossip.announcement(r.c.table.of(before)[0]); fromAge(a.GetAge()) < rememberLeft/2 {
 		t.Errorf("passed on with the age %v", a.GetAge())
 	}
 	told(join, 12, 5, time.Hour)
@@ -72,7 +72,7 @@ func TestForgottenAtTheDoor(t *testing.T) {
 	}
 	five, door := joining(t)
 	five.receive(door, answer)
-	if five.out.Epoch != 2001 || five.c.self.record.Epoch != 2001 {
+	if five.out.Epoch != 2001 || five.c.table.self.record.Epoch != 2001 {
 		t.Errorf("its epoch is %d", five.out.Epoch)
 	}
 	r.receive(r.inbound(5), start(5, "five", 2001))
@@ -141,8 +141,8 @@ func comeAndGo(r *rig, l LinkID, i int) {
 		Addresses: []string{"192.168.178.20:49152"}, SealingKey: key}
 	join := &pb.Announcement{Type: record.Type, Record: unsigned(record).Signed}
 	record.Type, record.Seq, record.Addresses, record.SealingKey = pb.AnnouncementType_LEAVE, 1, nil, nil
-	r.c.learn(r.c.link(l), join)
-	r.c.learn(r.c.link(l), &pb.Announcement{Type: record.Type, Record: unsigned(record).Signed})
+	r.c.learn(r.c.links.link(l), join)
+	r.c.learn(r.c.links.link(l), &pb.Announcement{Type: record.Type, Record: unsigned(record).Signed})
 	r.drain()
 }
 
@@ -165,7 +165,7 @@ func TestVisitorsOfADay(t *testing.T) {
 			l := r.neighbour(1, "bob")
 			steps := max(int(test.over/time.Minute), 8)
 			for i := range test.visitors {
-				r.c.link(l).introduced = allowance{} // they have come by several
+				r.c.links.link(l).introduced = allowance{} // they have come by several
 				comeAndGo(r, l, i)
 				if i%(test.visitors/steps) == 0 {
 					if test.over > time.Minute {

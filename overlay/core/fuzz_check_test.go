@@ -27,7 +27,7 @@ func (fz *fuzzer) check(t *testing.T) {
 		if ping := m.GetRouted().GetPing(); ping != nil && m.GetRouted().GetFrom() == "p1" {
 			fz.pings = append(fz.pings, ping)
 		}
-		if fz.c.link(frame.Link) == nil {
+		if fz.c.links.link(frame.Link) == nil {
 			t.Fatal("sends to nowhere")
 		}
 	}
@@ -40,7 +40,7 @@ func (fz *fuzzer) check(t *testing.T) {
 		t.Fatalf("wants to be woken at %v, it is %v", fz.c.Next(), fz.now)
 	}
 	entries := fz.c.table.entries
-	if !slices.IsSortedFunc(entries, func(a, b *entry) int { return compareNames(a.record, b.record) }) || fz.c.table.get("p1", testIdentity(0).Key()) != fz.c.self {
+	if !slices.IsSortedFunc(entries, func(a, b *entry) int { return compareNames(a.record, b.record) }) || fz.c.table.get("p1", testIdentity(0).Key()) != fz.c.table.self {
 		t.Fatal("the table is out of order")
 	}
 	for _, e := range entries {
@@ -49,10 +49,10 @@ func (fz *fuzzer) check(t *testing.T) {
 		}
 	}
 	// Who was started elsewhere goes without a farewell: its identity stays.
-	if gone := !fz.c.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.early) > maxEarly || len(fz.c.recent) > maxRecent {
+	if gone := !fz.c.table.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.broadcasts.early) > maxEarly || len(fz.c.broadcasts.recent) > maxRecent {
 		t.Fatal("out of bounds")
 	}
-	if n := fz.c.degree(); n > maxNeighbours {
+	if n := fz.c.links.degree(); n > maxNeighbours {
 		t.Fatalf("%d neighbours", n)
 	}
 	for _, p := range fz.c.Peers() {
@@ -70,22 +70,22 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 	t.Helper()
 	c := fz.c
 	for what, have := range map[string][2]int{
-		"inquiries":       {len(c.inquiries), maxInquiries},
-		"accusations":     {len(c.accusations), maxAccusations},
-		"dependants":      {c.dependants(), maxDependants},
-		"suggestions":     {len(c.suggested), pb.MaxCandidates},
-		"dials":           {len(c.dials), maxDials},
-		"offers":          {len(c.offers), maxOffers},
-		"arrivals":        {len(c.arrivals), maxArrivals},
-		"wishes answered": {len(fz.wishes), len(c.batches)},
-		"wishes":          {len(c.batches), len(fz.wishes)},
+		"inquiries":       {len(c.inquiries.list), maxInquiries},
+		"accusations":     {len(c.own.accusations), maxAccusations},
+		"dependants":      {c.links.dependants(), maxDependants},
+		"suggestions":     {len(c.neighbourhood.suggested), pb.MaxCandidates},
+		"dials":           {len(c.reach.dials), maxDials},
+		"offers":          {len(c.broadcasts.offers), maxOffers},
+		"arrivals":        {len(c.broadcasts.arrivals), maxArrivals},
+		"wishes answered": {len(fz.wishes), len(c.sync.batches)},
+		"wishes":          {len(c.sync.batches), len(fz.wishes)},
 	} {
 		if have[0] > have[1] {
 			t.Fatalf("%s: %d, at most %d", what, have[0], have[1])
 		}
 	}
 	fz.checkCustody(t)
-	for _, q := range c.inquiries {
+	for _, q := range c.inquiries.list {
 		if len(q.askers) > maxAskers {
 			t.Fatalf("%d askers", len(q.askers))
 		}
@@ -133,7 +133,7 @@ func (fz *fuzzer) checkCustody(t *testing.T) {
 	if keeps != len(fz.disk) || own != c.custody.own {
 		t.Fatalf("%d are kept and %d stored, %d are our own, counted %d", keeps, len(fz.disk), own, c.custody.own)
 	}
-	for _, l := range c.links {
+	for _, l := range c.links.list {
 		if l.offered != offered[l.id] {
 			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.id], l.offered)
 		}
@@ -152,7 +152,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 	t.Helper()
 	c := fz.c
 	slots := make(map[int]bool)
-	for _, l := range c.links {
+	for _, l := range c.links.list {
 		switch {
 		case l.neighbour && l.state != linkUp:
 			t.Fatal("a neighbour whose link is not up")
@@ -168,7 +168,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 		if e.buried() {
 			buried++
 		}
-		if c.table.tags[i] != tagOf(e.record.ID) || e.told > noWay || c.distance(e) > noWay {
+		if c.table.tags[i] != tagOf(e.record.ID) || e.told > noWay || c.links.distance(e) > noWay {
 			t.Fatalf("the entry of %s is at the wrong place, or too far", e.record.ID)
 		}
 		for slot, hops := range e.hops {

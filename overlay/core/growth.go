@@ -32,17 +32,17 @@ func (f *foreign) knows(feature uint32) bool { return slices.Contains(f.features
 // skip drops an announcement or a broadcast that can't be read: a newer peer has made
 // it, and who has sent it to us need not be that one. False says that there are so many
 // that the link is closed: more than a network brings together (guesses).
-func (c *Core) skip(l *link, why error) bool {
+func (ls *links) skip(l *link, why error) bool {
 	if l == nil {
 		return true
 	}
-	if !l.foreign.unread.take(c.now, 8192, 10*time.Millisecond) {
-		c.violation(l, "too much that can't be read")
+	if !l.foreign.unread.take(ls.now, 8192, 10*time.Millisecond) {
+		ls.violation(l, "too much that can't be read")
 		return false
 	}
 	if !l.foreign.noted {
 		l.foreign.noted = true
-		c.note(Debug, "something that can't be read is dropped, as will be all that follows", "peer", string(l.peer), "address", l.address, "why", why)
+		ls.note(Debug, "something that can't be read is dropped, as will be all that follows", "peer", string(l.peer), "address", l.address, "why", why)
 	}
 	return true
 }

@@ -56,12 +56,12 @@ func TestUnreadableIsDropped(t *testing.T) {
 				one := r.linked(1, "one")
 				list := []*pb.Announcement{a, say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0), a}
 				if table {
-					r.c.link(one).fetch = &fetch{}
+					r.c.links.link(one).fetch = &fetch{}
 					r.receive(one, &pb.SyncReply{Announcements: list, Last: true, Done: true})
 				} else {
 					r.receive(one, propagation(list...))
 				}
-				if len(r.out.Closes) != 0 || r.c.link(one).state != linkUp {
+				if len(r.out.Closes) != 0 || r.c.links.link(one).state != linkUp {
 					t.Errorf("closes %v", r.out.Closes)
 				}
 				if !r.has("nine") || !r.has("two") || r.has("seven") {
@@ -85,7 +85,7 @@ func TestUnreadableIsDropped(t *testing.T) {
 		&pb.Neighbour{Type: 99}, &pb.Neighbour{}, &pb.Observed{Address: "relay.example/one"}, &pb.Observed{},
 	} {
 		r.receive(one, content)
-		if len(r.out.Closes) != 0 || !r.c.link(one).neighbour || len(r.out.Events) != 0 {
+		if len(r.out.Closes) != 0 || !r.c.links.link(one).neighbour || len(r.out.Events) != 0 {
 			t.Errorf("%v: closes %v, events %v", content, r.out.Closes, r.out.Events)
 		}
 	}
@@ -110,7 +110,7 @@ func TestTooMuchUnreadable(t *testing.T) {
 		r.now += 100 * time.Millisecond
 		r.c.now = r.now
 	}
-	if r.c.link(one).state != linkUp {
+	if r.c.links.link(one).state != linkUp {
 		t.Error("those of an honest network end the link")
 	}
 }
@@ -149,7 +149,7 @@ func TestTableWithUnreadable(t *testing.T) {
 	for range pb.MinBuckets / askedBuckets {
 		r.receive(one, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable()}, Last: true})
 	}
-	if r.c.link(one).comparing != nil || len(r.out.Closes) != 0 {
+	if r.c.links.link(one).comparing != nil || len(r.out.Closes) != 0 {
 		t.Errorf("it goes on comparing, closes %v", r.out.Closes)
 	}
 }
@@ -179,7 +179,7 @@ func TestFeatures(t *testing.T) {
 	s := start(1, "one", 1000)
 	s.Features = []uint32{900, 7}
 	r.receive(one, s)
-	if !r.c.link(one).foreign.knows(900) || !r.c.link(one).foreign.knows(7) || r.c.link(one).foreign.knows(8) || r.c.link(two).foreign.knows(900) {
+	if !r.c.links.link(one).foreign.knows(900) || !r.c.links.link(one).foreign.knows(7) || r.c.links.link(one).foreign.knows(8) || r.c.links.link(two).foreign.knows(900) {
 		t.Error("what they know is not as they have named it")
 	}
 	s = start(3, "three", 1000)
@@ -188,12 +188,12 @@ func TestFeatures(t *testing.T) {
 	}
 	three := r.inbound(3)
 	r.receive(three, s)
-	if l := r.c.link(three); l.state != linkUp || !l.foreign.knows(maxFeatures-1) || l.foreign.knows(maxFeatures) {
-		t.Errorf("of many features %d are kept", len(r.c.link(three).foreign.features))
+	if l := r.c.links.link(three); l.state != linkUp || !l.foreign.knows(maxFeatures-1) || l.foreign.knows(maxFeatures) {
+		t.Errorf("of many features %d are kept", len(r.c.links.link(three).foreign.features))
 	}
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0), Features: []uint32{900}})
-	if !r.c.link(l).foreign.knows(900) {
+	if !r.c.links.link(l).foreign.knows(900) {
 		t.Error("what the door knows is not noted")
 	}
 	r = newRig(t, func(c *Config) { c.features = []uint32{900}; c.Join = []string{"door:1"} })
@@ -243,7 +243,7 @@ func TestUnknownIsCarried(t *testing.T) {
 			t.Errorf("%s: %.200v goes on", name, list)
 		}
 		r.receive(bob, routed("self", content()))
-		if len(r.out.Closes)+len(r.out.Envelopes) != 0 || r.c.link(bob).state != linkUp {
+		if len(r.out.Closes)+len(r.out.Envelopes) != 0 || r.c.links.link(bob).state != linkUp {
 			t.Errorf("%s, to us: closes %v, envelopes %v", name, r.out.Closes, r.out.Envelopes)
 		}
 	}
@@ -267,8 +267,8 @@ func TestUnknownIsCarried(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
 	a := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
-	a.Record = proto.CloneOf(r.c.self.record.Signed)
-	a.Testimonies = []*pb.Signed{testimony(901, "w1", 0, 1000, r.c.self.record.Seq), testimony(902, "w2", 0, 1000, r.c.self.record.Seq)}
+	a.Record = proto.CloneOf(r.c.table.self.record.Signed)
+	a.Testimonies = []*pb.Signed{testimony(901, "w1", 0, 1000, r.c.table.self.record.Seq), testimony(902, "w2", 0, 1000, r.c.table.self.record.Seq)}
 	a.ProtoReflect().SetUnknown(inventedField(1000))
 	a.Record.ProtoReflect().SetUnknown(inventedField(1000))
 	r.receive(bob, routed("self", &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a}}))
@@ -299,7 +299,7 @@ func TestRecordOfANewerPeer(t *testing.T) {
 	signed := testIdentity(1).SignRecord(record)
 	one := r.inbound(1)
 	r.receive(one, &pb.HandshakeStart{Version: 1, Network: "net", Id: "one", Record: signed})
-	if !r.has("one") || r.c.link(one).state != linkUp {
+	if !r.has("one") || r.c.links.link(one).state != linkUp {
 		t.Fatalf("it is not let in: %v", r.frames())
 	}
 	passed := false
@@ -315,7 +315,7 @@ func TestRecordOfANewerPeer(t *testing.T) {
 	if e.record.Sealing != [32]byte{} || len(e.record.Addresses) != pb.MaxAddresses || e.record.Addresses[0] != "192.0.2.0:5000" {
 		t.Errorf("of its record %v is used", e.record)
 	}
-	if list := r.c.candidates(e, true, r.c.where.mapped); len(list) == 0 {
+	if list := r.c.where.candidates(e, true, r.c.where.mapped); len(list) == 0 {
 		t.Error("it can't be dialled")
 	}
 }

@@ -43,9 +43,6 @@ type home struct {
 	searchFrom time.Duration
 	pace       allowance     // of the search
 	nextAbsent time.Duration // no dial to somebody absent before
-	// untried says that we have begun as a network of our own, and nobody has judged our
-	// epoch yet: a later run of ours that others know is one of before the clock went back.
-	untried bool
 }
 
 // Joining is what became of a Join.
@@ -56,29 +53,29 @@ type Joining struct {
 }
 
 // meetAgain takes the acquaintances of earlier runs for targets.
-func (c *Core) meetAgain(list []Acquaintance) {
+func (jn *joiner) meetAgain(list []Acquaintance) {
 	for _, a := range list[:min(len(list), maxAcquaintances)] {
-		if len(a.Addresses) > 0 && a.Key != c.cfg.Identity.Key() {
-			c.targets = append(c.targets, &target{address: a.Addresses[0], addresses: a.Addresses, key: a.Key, met: true, metAt: a.Address, peer: a.ID, peerKey: a.Key})
+		if len(a.Addresses) > 0 && a.Key != jn.cfg.Identity.Key() {
+			jn.targets = append(jn.targets, &target{address: a.Addresses[0], addresses: a.Addresses, key: a.Key, met: true, metAt: a.Address, peer: a.ID, peerKey: a.Key})
 		}
 	}
-	c.home.searchFrom = c.now
-	if !c.ready {
-		c.home.searchFrom += searchAfter
+	jn.home.searchFrom = jn.now
+	if !jn.ready {
+		jn.home.searchFrom += searchAfter
 	}
-	c.home.nextAbsent = c.now + absentEvery/2 + c.jitter(absentEvery)
+	jn.home.nextAbsent = jn.now + absentEvery/2 + jn.jitter(absentEvery)
 }
 
 // rememberGone keeps somebody who had a link to us, and is to be in the table no more,
 // among the acquaintances. Who was dialled in vain most often makes room for it.
-func (c *Core) rememberGone(r *Record, lastAddress string) {
-	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == c.cfg.Identity.Key() {
+func (jn *joiner) rememberGone(r *Record, lastAddress string) {
+	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == jn.cfg.Identity.Key() {
 		return
 	}
 	addresses := withoutRepeats(lastAddress, r.Addresses, r.Observed)
-	next := c.now + absentEvery/2 + c.jitter(absentEvery)
+	next := jn.now + absentEvery/2 + jn.jitter(absentEvery)
 	count, worst := 0, -1
-	for i, t := range c.targets {
+	for i, t := range jn.targets {
 		if !t.met {
 			continue
 		}
@@ -87,7 +84,7 @@ func (c *Core) rememberGone(r *Record, lastAddress string) {
 			return
 		}
 		count++
-		if !t.dialing && (worst < 0 || t.failures > c.targets[worst].failures) {
+		if !t.dialing && (worst < 0 || t.failures > jn.targets[worst].failures) {
 			worst = i
 		}
 	}
@@ -95,9 +92,9 @@ func (c *Core) rememberGone(r *Record, lastAddress string) {
 		if worst < 0 {
 			return
 		}
-		c.targets = slices.Delete(c.targets, worst, worst+1)
+		jn.targets = slices.Delete(jn.targets, worst, worst+1)
 	}
-	c.targets = append(c.targets, &target{
+	jn.targets = append(jn.targets, &target{
 		address: addresses[0], addresses: addresses, key: r.Key, met: true, metAt: lastAddress, peer: r.ID, peerKey: r.Key, failures: 1, next: next,
 	})
 }
@@ -115,38 +112,38 @@ func withoutRepeats(first string, more ...[]string) []string {
 
 // absent says that whoever was met at a target is in the table no more, or as somebody
 // who has left. The lost and the missing are heal's.
-func (c *Core) absent(t *target) bool {
-	e := c.table.get(t.peer, t.peerKey)
+func (jn *joiner) absent(t *target) bool {
+	e := jn.table.get(t.peer, t.peerKey)
 	return e == nil || e.state == pb.AnnouncementType_LEAVE
 }
 
 // seekAbsent dials those who are to be looked for and are due.
-func (c *Core) seekAbsent() {
-	if c.now < c.home.searchFrom || c.leaving {
+func (jn *joiner) seekAbsent() {
+	if jn.now < jn.home.searchFrom || jn.leaving {
 		return
 	}
-	alone := c.linksUp() == 0
+	alone := jn.links.linksUp() == 0
 	var longest *target
-	for _, t := range c.targets {
-		if !t.isSought(c.ready) || t.dialing || t.hopeless || c.now < t.next || !c.absent(t) {
+	for _, t := range jn.targets {
+		if !t.isSought(jn.ready) || t.dialing || t.hopeless || jn.now < t.next || !jn.absent(t) {
 			continue
 		}
-		if alone || !c.ready || t.failures == 0 && !t.reached {
-			if !c.home.pace.take(c.now, searchAtOnce-1, searchEach) {
+		if alone || !jn.ready || t.failures == 0 && !t.reached {
+			if !jn.home.pace.take(jn.now, searchAtOnce-1, searchEach) {
 				return
 			}
-			c.dialTarget(t)
+			jn.dialTarget(t)
 		} else if longest == nil || t.next < longest.next {
 			longest = t
 		}
 	}
-	if longest == nil || c.now < c.home.nextAbsent || !c.ready {
+	if longest == nil || jn.now < jn.home.nextAbsent || !jn.ready {
 		return
 	}
-	living := len(c.table.entries) - c.table.gone
+	living := len(jn.table.entries) - jn.table.gone
 	every := max(absentEvery, time.Duration(living)*time.Second)
-	c.home.nextAbsent = c.now + every/2 + c.jitter(every)
-	c.dialTarget(longest)
+	jn.home.nextAbsent = jn.now + every/2 + jn.jitter(every)
+	jn.dialTarget(longest)
 }
 
 // isSought says that a target is one for seekAbsent: somebody met; or, once we are in the
@@ -156,10 +153,10 @@ func (t *target) isSought(ready bool) bool {
 }
 
 // joinAddress is Join.
-func (c *Core) joinAddress(address string) {
+func (jn *joiner) joinAddress(address string) {
 	var t *target
 	given := 0
-	for _, other := range c.targets {
+	for _, other := range jn.targets {
 		if other.isUsers() {
 			given++
 			if other.address == address {
@@ -168,31 +165,31 @@ func (c *Core) joinAddress(address string) {
 		}
 	}
 	switch {
-	case c.ended || c.leaving || !c.ready:
-		c.out.Joined = append(c.out.Joined, Joining{Address: address, Why: "this peer is not in a network now"})
+	case jn.ended || jn.leaving || !jn.ready:
+		jn.out.Joined = append(jn.out.Joined, Joining{Address: address, Why: "this peer is not in a network now"})
 		return
 	case t == nil && given >= maxTargets:
-		c.out.Joined = append(c.out.Joined, Joining{Address: address, Why: "too many addresses were given to join already"})
+		jn.out.Joined = append(jn.out.Joined, Joining{Address: address, Why: "too many addresses were given to join already"})
 		return
 	case t == nil:
 		t = &target{address: address, addresses: []string{address}}
-		c.targets = append(c.targets, t)
+		jn.targets = append(jn.targets, t)
 	}
 	t.asked, t.hopeless, t.failures = true, false, 0
 	if !t.dialing {
-		c.dialTarget(t)
+		jn.dialTarget(t)
 	}
 }
 
 // joinEnded tells what became of a Join. A target that has never let us in is not
 // tried again: whoever asked has been told.
-func (c *Core) joinEnded(t *target, id certs.ID, why string) {
+func (jn *joiner) joinEnded(t *target, id certs.ID, why string) {
 	if !t.asked {
 		return
 	}
 	t.asked = false
-	c.out.Joined = append(c.out.Joined, Joining{Address: t.address, ID: id, Why: why})
+	jn.out.Joined = append(jn.out.Joined, Joining{Address: t.address, ID: id, Why: why})
 	if id == "" && !t.reached && !t.given {
-		c.targets = slices.DeleteFunc(c.targets, func(other *target) bool { return other == t })
+		jn.targets = slices.DeleteFunc(jn.targets, func(other *target) bool { return other == t })
 	}
 }

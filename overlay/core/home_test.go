@@ -61,7 +61,7 @@ func TestSearchPace(t *testing.T) {
 		t.Errorf("%d dials at once", n)
 	}
 	fail := func() {
-		for id := range r.c.dials {
+		for id := range r.c.reach.dials {
 			r.c.DialFailed(r.now, id, false, "no answer")
 		}
 		r.drain()
@@ -112,7 +112,7 @@ func TestAcquaintancesDead(t *testing.T) {
 		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
 	})
 	for range 44 {
-		for id := range r.c.dials {
+		for id := range r.c.reach.dials {
 			r.c.DialFailed(r.now, id, false, "no answer")
 		}
 		r.pass(tickEvery)
@@ -185,8 +185,8 @@ func TestJoinAtRunTime(t *testing.T) {
 	r.drain()
 	r.c.DialFailed(r.now, r.out.Dials[0].ID, false, "no answer")
 	r.drain()
-	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.targets) != 0 {
-		t.Fatalf("told %+v, %d targets left", r.out.Joined, len(r.c.targets))
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.join.targets) != 0 {
+		t.Fatalf("told %+v, %d targets left", r.out.Joined, len(r.c.join.targets))
 	}
 	r.c.Join(r.now, "door:1")
 	r.drain()
@@ -243,7 +243,7 @@ func TestLostForLong(t *testing.T) {
 		t.Fatal("it is still in the table")
 	}
 	for range 5 {
-		for id := range r.c.dials {
+		for id := range r.c.reach.dials {
 			r.c.DialFailed(r.now, id, false, "no answer")
 		}
 		r.pass(time.Minute)

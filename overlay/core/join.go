@@ -9,6 +9,21 @@ import (
 	"quicpeer/pb"
 )
 
+// joiner gets us into a network, and back into it.
+type joiner struct {
+	*env
+	table *table
+	links *links
+	where *whereabouts
+	reach *reach
+	sync  *syncer
+
+	targets    []*target
+	discoverBy time.Duration // when to begin a network; 0: never
+	heldBy     time.Duration // when to believe that our ID is in use; 0: nobody has said so
+	home       home
+}
+
 // target is an address to join: one that the user gave, or a candidate that a
 // full peer named.
 type target struct {
@@ -54,54 +69,54 @@ func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.
 // dialTargets dials every address to join that is due and has not let us in yet,
 // so that peers that join each other while starting do not stay an island;
 // without any link all of them.
-func (c *Core) dialTargets() {
-	alone := c.linksUp() == 0
-	for _, t := range c.targets {
-		if !t.dialing && !t.hopeless && c.now >= t.next && c.isTried(t, alone) {
-			c.dialTarget(t)
+func (jn *joiner) dialTargets() {
+	alone := jn.links.linksUp() == 0
+	for _, t := range jn.targets {
+		if !t.dialing && !t.hopeless && jn.now >= t.next && jn.isTried(t, alone) {
+			jn.dialTarget(t)
 		}
 	}
 }
 
 // isTried says that a target is dialled as soon as it is due. The others are seekAbsent's.
-func (c *Core) isTried(t *target, alone bool) bool {
+func (jn *joiner) isTried(t *target, alone bool) bool {
 	switch {
 	case t.met:
 		return false
 	case t.found != "":
-		return t.failures < foundTries && !t.reached && !c.isMember(t.foundID, t.found)
+		return t.failures < foundTries && !t.reached && !jn.table.isMember(t.foundID, t.found)
 	case t.key != (certs.PublicKey{}): // a door among others
-		return alone || !c.ready && !t.reached
+		return alone || !jn.ready && !t.reached
 	}
-	if !c.ready && t.broken > 0 && c.linkTo(t.peerKey) == nil {
+	if !jn.ready && t.broken > 0 && jn.links.linkTo(t.peerKey) == nil {
 		return true // we have no table yet, and another door may have none for us
 	}
-	return alone || !t.reached && (!c.ready || t.failures < givenTries)
+	return alone || !t.reached && (!jn.ready || t.failures < givenTries)
 }
 
-func (c *Core) dialTarget(t *target) {
+func (jn *joiner) dialTarget(t *target) {
 	t.dialing = true
 	d := &dial{target: t, key: t.key}
-	c.startDial(d)
-	if list := c.targetCandidates(t); len(list) > 0 {
-		c.race(d, list)
+	jn.reach.startDial(d)
+	if list := jn.targetCandidates(t); len(list) > 0 {
+		jn.reach.race(d, list)
 	} else {
-		c.dialEnded(d, nowhere, false)
+		jn.reach.dialEnded(d, nowhere, false)
 	}
 }
 
 // targetCandidates are its addresses. What a user has written is dialled as it is; what
 // others have named, as what members name.
-func (c *Core) targetCandidates(t *target) []Candidate {
+func (jn *joiner) targetCandidates(t *target) []Candidate {
 	var list []Candidate
 	for _, a := range t.addresses[:min(len(t.addresses), MaxCandidates)] {
 		list = append(list, Candidate{Address: a})
 	}
 	if !t.isUsers() {
 		list = slices.DeleteFunc(list, func(a Candidate) bool {
-			return c.isUseless(parseAddress(a.Address)) || !c.mayBeHere(t, a.Address)
+			return jn.where.isUseless(parseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
 		})
-		list = c.affordable(list)
+		list = jn.reach.affordable(list)
 	}
 	return list
 }
@@ -109,31 +124,31 @@ func (c *Core) targetCandidates(t *target) []Candidate {
 // isUsers says that the user has given the target.
 func (t *target) isUsers() bool { return t.found == "" && t.key == (certs.PublicKey{}) }
 
-// ended is the end of a dial of the target, whatever its success.
-func (t *target) ended(c *Core, why string) {
+// targetEnded is the end of a dial of the target, whatever its success.
+func (jn *joiner) targetEnded(t *target, why string) {
 	t.dialing, t.tried = false, true
 	t.failures++
 	most := joinBackoff
 	switch {
 	case t.met:
 		most = maxAbsentBackoff
-	case c.ready:
+	case jn.ready:
 		most = maxBackoff
 	}
-	t.next = c.now + c.backoff(t.failures, most)
+	t.next = jn.now + jn.backoff(t.failures, most)
 	if why != "" {
 		if !t.reached { // what a door has done that let us in says more
 			t.why, t.refusal = why, nil
 		}
-		c.joinEnded(t, "", why)
+		jn.joinEnded(t, "", why)
 	}
 }
 
-// accepted notes that the peer at the other end of the link has let us in.
-func (t *target) accepted(c *Core, l *link) {
+// doorOpened notes that the peer at the other end of the link has let us in.
+func (jn *joiner) doorOpened(t *target, l *link) {
 	t.failures, t.why, t.refusal, t.reached = 0, "", nil, true
 	t.peer, t.peerKey = l.peer, l.key
-	c.joinEnded(t, l.peer, "")
+	jn.joinEnded(t, l.peer, "")
 }
 
 // refused notes the answer of a door that did not open.
@@ -155,51 +170,53 @@ func refusalText(response *pb.HandshakeResponse) string {
 // heldElsewhere notes that a door has proved that somebody else has our ID, which it can have
 // made up: others may let us in all the same. It is the end once all have been tried, or have
 // had the time of a dial for it.
-func (t *target) heldElsewhere(c *Core, holder certs.PublicKey) {
+func (jn *joiner) heldElsewhere(t *target, holder certs.PublicKey) {
 	t.holder, t.hopeless = holder, true
-	if c.heldBy == 0 {
-		c.heldBy = c.now + dialTimeout
-		c.wake(c.heldBy)
+	if jn.heldBy == 0 {
+		jn.heldBy = jn.now + dialTimeout
+		jn.wake(jn.heldBy)
 	}
 }
 
-// checkHolder ends a newcomer whose ID is in use.
-func (c *Core) checkHolder() {
+// checkHolder ends a newcomer whose ID is in use, and says whether it has.
+func (jn *joiner) checkHolder() (over bool) {
 	holder, open := certs.PublicKey{}, false
-	for _, t := range c.targets {
+	for _, t := range jn.targets {
 		if t.holder != (certs.PublicKey{}) {
 			holder = t.holder
 		}
 		open = open || !t.tried && !t.met
 	}
-	if holder != (certs.PublicKey{}) && !c.accepted && !c.ended && (!open || c.now >= c.heldBy) {
-		c.fail(&DuplicateIDError{Holder: holder})
+	if holder != (certs.PublicKey{}) && !jn.accepted && !jn.ended && (!open || jn.now >= jn.heldBy) {
+		jn.happen(failed{&DuplicateIDError{Holder: holder}})
+		return true
 	}
+	return false
 }
 
 // addCandidates adds the peers that a full one has named.
-func (c *Core) addCandidates(list []*pb.Signed) {
+func (jn *joiner) addCandidates(list []*pb.Signed) {
 	for _, signed := range list {
-		record, err := c.cfg.Open(signed)
-		if err != nil || c.doors() >= maxTargets {
+		record, err := jn.cfg.Open(signed)
+		if err != nil || jn.doors() >= maxTargets {
 			continue
 		}
 		key := record.Key
-		known := key == c.cfg.Identity.Key() || len(record.Addresses) == 0
-		for _, t := range c.targets {
+		known := key == jn.cfg.Identity.Key() || len(record.Addresses) == 0
+		for _, t := range jn.targets {
 			known = known || t.key == key
 		}
-		if !known && c.cfg.Verify(Claim{Key: key, Signed: record.Signed}) {
-			c.targets = append(c.targets, &target{address: record.Addresses[0], addresses: record.Addresses, key: key})
+		if !known && jn.cfg.Verify(Claim{Key: key, Signed: record.Signed}) {
+			jn.targets = append(jn.targets, &target{address: record.Addresses[0], addresses: record.Addresses, key: key})
 		}
 	}
-	c.dialTargets()
+	jn.dialTargets()
 }
 
 // doors is how many targets there are beside the acquaintances.
-func (c *Core) doors() int {
+func (jn *joiner) doors() int {
 	n := 0
-	for _, t := range c.targets {
+	for _, t := range jn.targets {
 		if !t.met {
 			n++
 		}
@@ -209,36 +226,36 @@ func (c *Core) doors() int {
 
 // checkJoining tries again, or gives up when the time is over or no address is
 // left to hope for.
-func (c *Core) checkJoining() {
-	if c.ready || c.ended || c.leaving {
+func (jn *joiner) checkJoining() {
+	if jn.ready || jn.ended || jn.leaving {
 		return
 	}
-	if c.stopDiscovering() {
+	if jn.stopDiscovering() {
 		return
 	}
-	if c.checkHolder(); c.ended {
+	if jn.checkHolder() {
 		return
 	}
-	c.requestTable()
-	hope := c.discoverBy != 0
-	for _, t := range c.targets {
+	jn.sync.requestTable()
+	hope := jn.discoverBy != 0
+	for _, t := range jn.targets {
 		hope = hope || !t.hopeless && !t.met
 	}
-	for _, l := range c.links {
+	for _, l := range jn.links.list {
 		hope = hope || l.state == linkUp
 	}
-	late := c.joinBy != 0 && c.now >= c.joinBy && c.discoverBy == 0 && !c.tableComes()
+	late := jn.joinBy != 0 && jn.now >= jn.joinBy && jn.discoverBy == 0 && !jn.sync.tableComes()
 	if late || !hope {
-		c.fail(c.joinFailure())
+		jn.happen(failed{jn.joinFailure()})
 		return
 	}
-	c.dialTargets()
-	c.seekAbsent()
+	jn.dialTargets()
+	jn.seekAbsent()
 }
 
 // joinFailure is why we are not in the network.
-func (c *Core) joinFailure() error {
-	for _, t := range c.targets {
+func (jn *joiner) joinFailure() error {
+	for _, t := range jn.targets {
 		if t.obstacle == ObstacleTwin {
 			return &StartedElsewhereError{}
 		}
@@ -246,13 +263,13 @@ func (c *Core) joinFailure() error {
 			return &DuplicateIDError{Holder: t.holder}
 		}
 	}
-	return c.joinError()
+	return jn.joinError()
 }
 
-func (c *Core) joinError() *JoinError {
-	e := &JoinError{Obstacles: c.obstacles()}
+func (jn *joiner) joinError() *JoinError {
+	e := &JoinError{Obstacles: jn.obstacles()}
 	met := 0
-	for _, t := range c.targets {
+	for _, t := range jn.targets {
 		if t.met {
 			if t.failures > 0 {
 				met++
@@ -262,7 +279,7 @@ func (c *Core) joinError() *JoinError {
 		why := t.why
 		switch {
 		case why == "" && t.reached:
-			why = c.tableSoFar(t)
+			why = jn.sync.tableSoFar(t)
 		case why == "":
 			why = "no answer"
 		}

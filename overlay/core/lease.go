@@ -12,8 +12,8 @@ import (
 // JOIN that it buries outlives it. A LEAVE is remembered for minutes, and taken later
 // only by somebody who still holds what it buries. Ages travel with announcements and run
 // on each peer's own clock; no clock on the wall matters.
-func (c *Core) expired(n news, held bool) bool {
-	age := c.now - n.said
+func (g *gossip) expired(n news, held bool) bool {
+	age := g.now - n.said
 	switch {
 	case n.state == pb.AnnouncementType_JOIN:
 		return age >= lease
@@ -24,32 +24,32 @@ func (c *Core) expired(n news, held bool) bool {
 }
 
 // forget drops what has expired, and renews our own lease.
-func (c *Core) forget() {
-	if c.now >= c.renewAt && !c.leaving {
-		c.renewAt = c.now + renewEvery
-		c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
-		c.flood(nil, c.self)
+func (ro *roll) forget() {
+	if ro.now >= ro.own.renewAt && !ro.leaving {
+		ro.own.renewAt = ro.now + renewEvery
+		ro.own.setOwnRecord(pb.AnnouncementType_JOIN, ro.table.self.record.Seq+1)
+		ro.gossip.flood(nil, ro.table.self)
 	}
-	c.forgetLeft()
-	if c.now < c.nextForget {
+	ro.forgetLeft()
+	if ro.now < ro.nextForget {
 		return
 	}
-	c.nextForget = c.now + time.Minute
-	for _, e := range slices.Clone(c.table.entries) {
-		old := c.now - e.said
-		if e == c.self || old < lease || e.buried() && old < rememberFor {
+	ro.nextForget = ro.now + time.Minute
+	for _, e := range slices.Clone(ro.table.entries) {
+		old := ro.now - e.said
+		if e == ro.table.self || old < lease || e.buried() && old < rememberFor {
 			continue
 		}
-		c.rememberGone(e.record, e.our().lastAddress)
-		c.table.remove(e)
-		c.detach(e)
+		ro.join.rememberGone(e.record, e.our().lastAddress)
+		ro.table.remove(e)
+		ro.links.detach(e)
 		if e.shown != nil {
-			c.showGone(e)
-			c.refresh(e.record.ID) // another key of the ID may live
+			ro.broadcasts.showGone(e)
+			ro.view.refresh(e.record.ID) // another key of the ID may live
 		}
 	}
-	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool {
-		return e.alive() || c.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e
+	ro.table.lost = slices.DeleteFunc(ro.table.lost, func(e *entry) bool {
+		return e.alive() || ro.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e
 	})
 }
 
@@ -57,16 +57,16 @@ func (c *Core) forget() {
 // times a minute is announced once in ten seconds, as it is then. Who relays a flood
 // so is bounded whatever its source does. Refutations are not held back: there is one
 // for each LOST at most.
-func (c *Core) mayFlood(e *entry) bool {
+func (g *gossip) mayFlood(e *entry) bool {
 	if e.side == nil && e.record.Seq == 0 && !e.buried() {
 		return true // its first word
 	}
 	d := e.with()
-	d.pace = max(d.pace, c.now)
-	if d.heldBack || d.pace-c.now > (changesAtOnce-1)*changeEvery {
+	d.pace = max(d.pace, g.now)
+	if d.heldBack || d.pace-g.now > (changesAtOnce-1)*changeEvery {
 		if !d.heldBack {
 			d.heldBack = true
-			c.heldBack = append(c.heldBack, e)
+			g.heldBack = append(g.heldBack, e)
 		}
 		return false
 	}
@@ -75,15 +75,15 @@ func (c *Core) mayFlood(e *entry) bool {
 }
 
 // floodHeldBack announces those that had changed too often.
-func (c *Core) floodHeldBack() {
-	c.heldBack = slices.DeleteFunc(c.heldBack, func(e *entry) bool {
+func (g *gossip) floodHeldBack() {
+	g.heldBack = slices.DeleteFunc(g.heldBack, func(e *entry) bool {
 		d := e.with()
-		if d.pace-c.now > (changesAtOnce-1)*changeEvery {
+		if d.pace-g.now > (changesAtOnce-1)*changeEvery {
 			return false
 		}
 		d.heldBack = false
-		if c.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing && c.mayFlood(e) {
-			c.flood(nil, e)
+		if g.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing && g.mayFlood(e) {
+			g.flood(nil, e)
 		}
 		return true
 	})

@@ -12,7 +12,7 @@ func (r *rig) jump(d time.Duration) {
 	var all Effects
 	for until := r.now + d; r.now < until; {
 		r.now = min(until, r.now+time.Minute)
-		for _, l := range r.c.links {
+		for _, l := range r.c.links.list {
 			r.c.Heard(r.now, l.id, r.now, r.now, 0)
 		}
 		r.c.nextTick = r.now // it has ticked all the time
@@ -77,7 +77,7 @@ func TestLeaseOfAPeerThatIsHere(t *testing.T) {
 	l := r.neighbour(1, "bob")
 	r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0), lease-time.Second)))
 	r.now += 2 * time.Second
-	r.c.nextForget = r.now
+	r.c.roll.nextForget = r.now
 	r.c.nextTick = r.now
 	r.c.Tick(r.now)
 	r.drain()
@@ -92,9 +92,9 @@ func TestRenewal(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
 	for i := range uint64(3) {
-		before := r.c.self.record.Seq
+		before := r.c.table.self.record.Seq
 		r.jump(renewEvery)
-		if n := r.c.self.record.Seq - before; n != 1 || !r.c.self.alive() {
+		if n := r.c.table.self.record.Seq - before; n != 1 || !r.c.table.self.alive() {
 			t.Fatalf("in period %d it says so %d times", i, n)
 		}
 		heard := make(map[LinkID]bool)
@@ -109,7 +109,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("in period %d heard by %v", i, heard)
 		}
 	}
-	if a := r.c.announcement(r.c.self); fromAge(a.GetAge()) > renewEvery {
+	if a := r.c.gossip.announcement(r.c.table.self); fromAge(a.GetAge()) > renewEvery {
 		t.Errorf("its own record is %d ms old", a.GetAge())
 	}
 }
@@ -172,7 +172,7 @@ func TestClocks(t *testing.T) {
 	own := newRig(t, func(c *Config) { c.Epoch = 1 })
 	bob := own.neighbour(1, "bob")
 	own.receive(bob, propagation(say(pb.AnnouncementType_LOST, 0, "self", 1, 0)))
-	if own.c.self.record.Seq != 1 || own.out.Err != nil {
-		t.Errorf("with an epoch of 1970 it refutes by %d, %v", own.c.self.record.Seq, own.out.Err)
+	if own.c.table.self.record.Seq != 1 || own.out.Err != nil {
+		t.Errorf("with an epoch of 1970 it refutes by %d, %v", own.c.table.self.record.Seq, own.out.Err)
 	}
 }

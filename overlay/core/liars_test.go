@@ -22,7 +22,7 @@ func (r *rig) accept(dial DialID, identity uint64, id string) LinkID {
 
 // joined says that some link is up on both sides.
 func joined(a *node) bool {
-	for _, l := range a.process.core.links {
+	for _, l := range a.process.core.links.list {
 		if e := a.process.end(l.id); l.state == linkUp && e != nil && !e.other.gone && !e.other.closing {
 			return true
 		}
@@ -42,7 +42,7 @@ func TestNeverBothClosed(t *testing.T) {
 		had := false
 		for range 1000 {
 			w.run(4 * time.Millisecond)
-			if a.process == nil || b.process == nil || a.process.core.linksUp() == 0 || b.process.core.linksUp() == 0 {
+			if a.process == nil || b.process == nil || a.process.core.links.linksUp() == 0 || b.process.core.links.linksUp() == 0 {
 				continue
 			}
 			if has := joined(a); !has && had {
@@ -59,7 +59,7 @@ func TestNeverBothClosed(t *testing.T) {
 	r.neighbour(1, "mmm")
 	r.passWith(quietAfter+200*time.Millisecond, func(LinkID) bool { return false })
 	d := &dial{peer: "mmm", key: testIdentity(1).Key()}
-	r.c.startDial(d)
+	r.c.reach.startDial(d)
 	if r.accept(d.id, 1, "mmm"); len(r.out.Closes) != 0 {
 		t.Errorf("it closes %v", r.out.Closes)
 	}
@@ -96,24 +96,24 @@ func TestForwardedIsSeen(t *testing.T) {
 		hello := start(identity, fmt.Sprint("x", identity), 1000)
 		hello.Observed = claims
 		r.receive(l, hello)
-		now = r.c.reach()
+		now = r.ownRecord()
 		r.c.Disconnected(r.now, l, true, "gone")
 		r.pass(2 * time.Second)
-		return now, r.c.reach()
+		return now, r.ownRecord()
 	}
-	if record, _ := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.nat() == NATOpen {
-		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.nat())
+	if record, _ := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.where.nat() == NATOpen {
+		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.where.nat())
 	}
 	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"})
 	r.seeing(3, "three", "203.0.113.1:4001")
 	if _, record := come(8, "203.0.113.1:5000"); !slices.Contains(record.GetAddresses(), "203.0.113.1:5000") {
 		t.Fatalf("a stranger has come in: %v", record)
 	}
-	for _, l := range r.c.links {
+	for _, l := range r.c.links.list {
 		r.receive(l.id, &pb.Observed{Address: "203.0.113.9:4001"})
 	}
 	r.pass(2 * time.Second)
-	if record := r.c.reach(); slices.Contains(record.GetAddresses(), "203.0.113.1:5000") || !slices.Contains(record.GetObserved(), "203.0.113.9:4001") {
+	if record := r.ownRecord(); slices.Contains(record.GetAddresses(), "203.0.113.1:5000") || !slices.Contains(record.GetObserved(), "203.0.113.9:4001") {
 		t.Errorf("the router has a new address: %v", record)
 	}
 }
@@ -141,7 +141,7 @@ func TestMovesAreForgotten(t *testing.T) {
 		r.receive(stay, &pb.Observed{Address: fmt.Sprintf("203.0.113.%d:4001", i+2)})
 		r.pass(2 * time.Second)
 	}
-	if got := r.c.reach().GetObserved(); !slices.Equal(got, []string{"203.0.113.4:4001"}) {
+	if got := r.ownRecord().GetObserved(); !slices.Equal(got, []string{"203.0.113.4:4001"}) {
 		t.Errorf("seen at 203.0.113.4 it says %v", got)
 	}
 	r = newRig(t, nil)
@@ -149,13 +149,13 @@ func TestMovesAreForgotten(t *testing.T) {
 	r.c.Disconnected(r.now, x, true, "idle")
 	r.receive(a, &pb.Observed{Address: "203.0.113.1:9001"})
 	r.receive(b, &pb.Observed{Address: "203.0.113.1:9001"})
-	if r.c.nat() != NATEven {
-		t.Errorf("all links see the same port: NAT %v", r.c.nat())
+	if r.c.where.nat() != NATEven {
+		t.Errorf("all links see the same port: NAT %v", r.c.where.nat())
 	}
 	for _, l := range []LinkID{a, b} {
 		r.c.Disconnected(r.now, l, true, "idle")
 	}
-	if r.c.nat() == NATNone {
+	if r.c.where.nat() == NATNone {
 		t.Error("without a link it is behind no NAT")
 	}
 }
@@ -182,7 +182,7 @@ func TestDoorNamesVictims(t *testing.T) {
 		r.receive(l, refusal)
 		packets := len(r.dialled())
 		for range 120 {
-			for id, d := range r.c.dials {
+			for id, d := range r.c.reach.dials {
 				if d.racing {
 					r.c.DialFailed(r.now, id, false, "no answer")
 				}
@@ -216,15 +216,15 @@ func TestFoundIsAnother(t *testing.T) {
 		for _, d := range r.out.Dials {
 			dials++
 			l := r.accept(d.ID, 1, "zed")
-			if got := r.c.link(l).state; got == linkUp {
+			if got := r.c.links.link(l).state; got == linkUp {
 				t.Fatal("a link to somebody else stands")
 			}
 			r.c.Disconnected(r.now, l, true, "closed")
 		}
 		r.pass(50 * time.Millisecond)
 	}
-	if dials == 0 || dials > 2*foundTries*2 || r.c.neighbours() != 1 {
-		t.Errorf("%d dials, %d neighbours", dials, r.c.neighbours())
+	if dials == 0 || dials > 2*foundTries*2 || r.c.links.neighbours() != 1 {
+		t.Errorf("%d dials, %d neighbours", dials, r.c.links.neighbours())
 	}
 }
 
@@ -265,7 +265,7 @@ func TestOnlyDialsAreGivenBack(t *testing.T) {
 	r := newRig(t, nil)
 	dials := 0
 	for range 100 {
-		for r.c.hosts.take(netip.MustParseAddr("198.51.100.7"), r.now) {
+		for r.c.reach.hosts.take(netip.MustParseAddr("198.51.100.7"), r.now) {
 			dials++
 		}
 		l := r.inboundFrom(2, "198.51.100.7:4000")

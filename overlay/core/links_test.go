@@ -27,14 +27,14 @@ func TestTwoLinks(t *testing.T) {
 		second := r.inbound(1)
 		r.receive(second, start(1, "mmm", test.epoch))
 		switch {
-		case r.c.link(second).state != linkUp || len(r.out.Up) != 1:
+		case r.c.links.link(second).state != linkUp || len(r.out.Up) != 1:
 			t.Errorf("%s: the second link is not up", test.id)
 		case !test.closes && len(r.out.Closes) != 0:
 			t.Errorf("%s closes %v", test.id, r.out.Closes)
 		case test.closes && (len(r.out.Closes) != 1 || r.out.Closes[0].Link != first || r.out.Closes[0].Reason != test.reason):
 			t.Errorf("%s closes %v", test.id, r.out.Closes)
 		}
-		if r.c.linkTo(testIdentity(1).Key()).id != second {
+		if r.c.links.linkTo(testIdentity(1).Key()).id != second {
 			t.Errorf("%s does not use the newest link", test.id)
 		}
 	}
@@ -74,7 +74,7 @@ func TestNetOfALinkedPeer(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
 	e := r.c.table.get("one", testIdentity(1).Key())
-	r.c.entryNotReached(e, "no answer")
+	r.c.reach.entryNotReached(e, "no answer")
 	if p := r.c.Net().Peers[0]; p.Link == 0 || p.Tries != 0 || p.Why != "" || p.Next != 0 {
 		t.Errorf("it says %+v", p)
 	}

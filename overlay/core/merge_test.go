@@ -253,7 +253,7 @@ func TestOwnKeyKeepsItsPlace(t *testing.T) {
 	for i := range uint64(20) {
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "self", 5000+i, 0)))
 	}
-	if r.c.table.get("self", testIdentity(0).Key()) != r.c.self || r.out.Err != nil {
+	if r.c.table.get("self", testIdentity(0).Key()) != r.c.table.self || r.out.Err != nil {
 		t.Errorf("pushed out, or stopped by a later claim: %v", r.out.Err)
 	}
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2000, "self", 999, 0)))
@@ -273,9 +273,9 @@ func TestBatches(t *testing.T) {
 				Record: &pb.Signed{Payload: make([]byte, size), Signature: make([]byte, 64)}, Hops: pb.MaxHops,
 			})
 		}
-		c := &Core{}
+		c := assemble(&env{})
 		l := &link{pending: slices.Clone(list)}
-		c.flushLink(l)
+		c.links.flushLink(l)
 		n := 0
 		for i, f := range c.out.Frames {
 			m, err := decode(f.Data)

@@ -2,42 +2,28 @@ package core
 
 import (
 	"slices"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
-// neighbours counts the links over which announcements flow.
-func (c *Core) neighbours() int {
-	n := 0
-	for _, l := range c.links {
-		if l.neighbour {
-			n++
-		}
-	}
-	return n
-}
+// neighbourhood decides with whom announcements are exchanged.
+type neighbourhood struct {
+	*env
+	table      *table
+	links      *links
+	routes     *routes
+	doubt      *doubt
+	reach      *reach
+	broadcasts *broadcasts
+	sync       *syncer
 
-// degree counts the neighbours and those who may grant what we have asked for.
-// A peer with two links counts once, one that depends on us not at all.
-func (c *Core) degree() int {
-	var keys []certs.PublicKey
-	for _, l := range c.links {
-		if (l.neighbour || l.asked) && !l.dependant && !slices.Contains(keys, l.key) {
-			keys = append(keys, l.key)
-		}
-	}
-	return len(keys)
-}
-
-func (c *Core) dependants() int {
-	n := 0
-	for _, l := range c.links {
-		if l.neighbour && l.dependant {
-			n++
-		}
-	}
-	return n
+	suggested  []certs.ID // by peers that have no room
+	seeks      allowance
+	extras     allowance
+	aloneSince time.Duration
+	nextHeal   time.Duration
 }
 
 // seekNeighbours asks for neighbours, of the living at random, until it has five; and
@@ -45,127 +31,116 @@ func (c *Core) dependants() int {
 // come and go would leave all with five. It asks over a link that stands, else over a
 // new one, several at once but then two a second: in a network that grows most are
 // full. Without any neighbour for a while it asks to be taken above the usual number.
-func (c *Core) seekNeighbours() {
-	c.leanOnOthers()
-	degree := c.degree()
-	missing := wantNeighbours - degree - c.seeking
-	if degree >= wantNeighbours && degree < enoughNeighbours && c.gained() < wantNeighbours && c.seeking == 0 &&
-		c.lag < doubtLate && c.extras.take(c.now, 1, extraEvery) {
+func (nb *neighbourhood) seekNeighbours() {
+	nb.leanOnOthers()
+	degree := nb.links.degree()
+	missing := wantNeighbours - degree - nb.reach.seeking
+	if degree >= wantNeighbours && degree < enoughNeighbours && nb.links.gained() < wantNeighbours && nb.reach.seeking == 0 &&
+		nb.doubt.lag < doubtLate && nb.extras.take(nb.now, 1, extraEvery) {
 		missing = 1
 	}
-	for _, l := range c.links { // those that stand cost nothing
-		if e := l.entry; missing > 0 && l.state == linkUp && !l.quiet && e != nil && c.mayAsk(e) {
-			c.askNeighbour(l, false)
+	for _, l := range nb.links.list { // those that stand cost nothing
+		if e := l.entry; missing > 0 && l.state == linkUp && !l.quiet && e != nil && nb.mayAsk(e) {
+			nb.askNeighbour(l, false)
 			missing--
 		}
 	}
 	for ; missing > 0; missing-- {
-		e := c.pickNeighbour()
+		e := nb.pickNeighbour()
 		if e == nil {
 			return
 		}
-		if l := c.linkTo(e.record.Key); l != nil {
-			c.askNeighbour(l, false)
-		} else if c.seeks.take(c.now, wantNeighbours, seekEvery) {
-			c.dialFor(e, toSeek)
+		if l := nb.links.linkTo(e.record.Key); l != nil {
+			nb.askNeighbour(l, false)
+		} else if nb.seeks.take(nb.now, wantNeighbours, seekEvery) {
+			nb.reach.dialFor(e, toSeek)
 		}
 	}
-}
-
-// gained counts the neighbours that we have asked for.
-func (c *Core) gained() int {
-	n := 0
-	for _, l := range c.links {
-		if l.neighbour && l.gained {
-			n++
-		}
-	}
-	return n
 }
 
 // pickNeighbour chooses whom to ask: who has been suggested, else anybody.
-func (c *Core) pickNeighbour() *entry {
-	for len(c.suggested) > 0 {
-		e := c.table.owner(c.suggested[0], c.now)
-		c.suggested = c.suggested[1:]
-		if e != nil && c.mayAsk(e) {
+func (nb *neighbourhood) pickNeighbour() *entry {
+	for len(nb.suggested) > 0 {
+		e := nb.table.owner(nb.suggested[0], nb.now)
+		nb.suggested = nb.suggested[1:]
+		if e != nil && nb.mayAsk(e) {
 			return e
 		}
 	}
-	return c.pick(c.mayAsk)
+	return nb.table.pick(nb.mayAsk)
 }
 
 // mayAsk says that the peer can be asked for neighbourhood.
-func (c *Core) mayAsk(e *entry) bool {
+func (nb *neighbourhood) mayAsk(e *entry) bool {
 	d := e.our()
-	if e == c.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || c.now < d.refusedTill || c.now < d.nextDial {
+	if e == nb.table.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || nb.now < d.refusedTill || nb.now < d.nextDial {
 		return false
 	}
-	l := c.linkTo(e.record.Key)
+	l := nb.links.linkTo(e.record.Key)
 	return l == nil || !l.neighbour && !l.asked
 }
 
 // leanOnOthers asks to be taken as a dependant when nobody has taken us as a
 // neighbour for a while, and ends that when others have.
-func (c *Core) leanOnOthers() {
-	switch n := c.neighbours(); {
+func (nb *neighbourhood) leanOnOthers() {
+	switch n := nb.links.neighbours(); {
 	case n > 0:
-		c.aloneSince = c.now
-	case c.now >= c.aloneSince+aloneAfter:
-		for _, l := range slices.Backward(c.links) {
+		nb.aloneSince = nb.now
+	case nb.now >= nb.aloneSince+aloneAfter:
+		for _, l := range slices.Backward(nb.links.list) {
 			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused && !l.isGuest() {
-				c.askNeighbour(l, true)
+				nb.askNeighbour(l, true)
 				return
 			}
 		}
 	}
-	if c.neighbours() <= 2 {
+	if nb.links.neighbours() <= 2 {
 		return
 	}
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		if l.neighbour && l.leaning {
-			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			c.endNeighbour(l)
+			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.endNeighbour(l)
 			return
 		}
 	}
 }
 
-func (c *Core) askNeighbour(l *link, alone bool) {
-	if !l.neighbour && !l.asked && !c.visit.self && !l.isGuest() {
-		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, c.now, alone
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(c.neighbours())})
+func (nb *neighbourhood) askNeighbour(l *link, alone bool) {
+	if !l.neighbour && !l.asked && !nb.visiting && !l.isGuest() {
+		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, nb.now, alone
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(nb.links.neighbours())})
 	}
 }
 
-func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
+func (nb *neighbourhood) receiveNeighbour(l *link, m *pb.Neighbour) {
 	switch what := m.GetType(); {
 	case what < pb.NeighbourType_REQUEST || what > pb.NeighbourType_END:
-		c.note(Debug, "a step in becoming neighbours that is not known, ignored", "peer", string(l.peer), "type", what.String())
+		nb.note(Debug, "a step in becoming neighbours that is not known, ignored", "peer", string(l.peer), "type", what.String())
 	case what == pb.NeighbourType_REQUEST:
-		c.receiveRequest(l, m)
+		nb.receiveRequest(l, m)
 	case what == pb.NeighbourType_END:
 		if l.neighbour {
-			c.endNeighbour(l)
+			nb.links.endNeighbour(l)
 		}
 	case !l.everAsked && !l.neighbour:
-		c.violation(l, "an answer to no request for neighbourhood")
+		nb.links.violation(l, "an answer to no request for neighbourhood")
 	case !l.asked && !l.neighbour: // it has been ended meanwhile
 		if what == pb.NeighbourType_ACCEPT {
-			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 		}
 	case what == pb.NeighbourType_ACCEPT:
 		l.gained = l.gained || l.asked
-		c.becomeNeighbour(l, false)
-		c.compareTables(l)
+		nb.becomeNeighbour(l, false)
+		nb.sync.compareTables(l)
 	case what == pb.NeighbourType_REFUSE:
 		l.asked, l.leanRefused, l.leaning = false, l.leaning, false
 		if e := l.entry; e != nil {
-			e.with().refusedTill = c.now + refusedFor
+			e.with().refusedTill = nb.now + refusedFor
 		}
 		for _, id := range m.GetCandidates() {
-			if len(c.suggested) < pb.MaxCandidates {
-				c.suggested = append(c.suggested, certs.ID(id))
+			if len(nb.suggested) < pb.MaxCandidates {
+				nb.suggested = append(nb.suggested, certs.ID(id))
 			}
 		}
 	}
@@ -174,26 +149,25 @@ func (c *Core) receiveNeighbour(l *link, m *pb.Neighbour) {
 // receiveRequest grants neighbourhood or refuses it and names others. Two requests
 // that cross are an agreement of their own, and the one who asks for what stands
 // has lost sight of it.
-func (c *Core) receiveRequest(l *link, m *pb.Neighbour) {
-	c.stay()
+func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
 	switch {
-	case l.neighbour || l.asked || c.degree() < maxNeighbours || m.GetHave() < wantNeighbours && c.giveUpOne():
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		c.becomeNeighbour(l, false)
-	case m.GetAlone() && c.dependants() < maxDependants:
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		c.becomeNeighbour(l, true)
+	case l.neighbour || l.asked || nb.links.degree() < maxNeighbours || m.GetHave() < wantNeighbours && nb.giveUpOne():
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+		nb.becomeNeighbour(l, false)
+	case m.GetAlone() && nb.links.dependants() < maxDependants:
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+		nb.becomeNeighbour(l, true)
 	default:
-		c.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: c.withRoom(l)})
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: nb.withRoom(l)})
 	}
 }
 
 // giveUpOne makes room by ending with the neighbour that, by what it has said, has
 // most, if that is more than enough.
-func (c *Core) giveUpOne() bool {
+func (nb *neighbourhood) giveUpOne() bool {
 	var richest *link
 	most := enoughNeighbours
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		if e := l.entry; l.neighbour && l.slot >= 0 && e != nil && len(e.our().neighbours)+1 > most {
 			richest, most = l, len(e.our().neighbours)+1
 		}
@@ -201,27 +175,27 @@ func (c *Core) giveUpOne() bool {
 	if richest == nil {
 		return false
 	}
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		if l.neighbour && l.key == richest.key {
-			c.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			c.endNeighbour(l)
+			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.endNeighbour(l)
 		}
 	}
-	return c.degree() < maxNeighbours
+	return nb.links.degree() < maxNeighbours
 }
 
 // withRoom names neighbours of ours that, by what they have said, have room for
 // another, those with the fewest neighbours first. In a network that grows the old
 // are full and the young are not, so most who ask at random are refused once.
-func (c *Core) withRoom(asker *link) []string {
+func (nb *neighbourhood) withRoom(asker *link) []string {
 	var open []*entry
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		e := l.entry
 		if l.neighbour && l.key != asker.key && e != nil && len(e.our().neighbours)+1 < maxNeighbours {
 			open = append(open, e)
 		}
 	}
-	c.cfg.Rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	nb.cfg.Rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
 	slices.SortStableFunc(open, func(a, b *entry) int { return len(a.our().neighbours) - len(b.our().neighbours) })
 	var ids []string
 	for _, e := range open[:min(len(open), pb.MaxCandidates)] {
@@ -232,51 +206,41 @@ func (c *Core) withRoom(asker *link) []string {
 
 // becomeNeighbour opens the link to announcements, and tells the new neighbour
 // how far others are and what it can have of the last minutes' broadcasts.
-func (c *Core) becomeNeighbour(l *link, dependant bool) {
+func (nb *neighbourhood) becomeNeighbour(l *link, dependant bool) {
 	l.asked = false
 	if l.neighbour {
 		return
 	}
 	l.slot = -1
 	if !dependant {
-		l.slot = c.takeSlot()
+		l.slot = nb.links.takeSlot()
 	}
 	l.neighbour, l.dependant = true, dependant
-	c.neighboursChanged = true
-	c.tellAllRoutes(l)
-	c.offerBroadcasts(l, true)
-}
-
-// endNeighbour closes the link to announcements.
-func (c *Core) endNeighbour(l *link) {
-	if l.neighbour {
-		l.neighbour, l.dependant, l.leaning, l.gained = false, false, false, false
-		c.freeSlot(l.slot)
-		l.slot = -1
-		c.neighboursChanged = true
-	}
+	nb.links.changed = true
+	nb.routes.tellAllRoutes(l)
+	nb.broadcasts.offerBroadcasts(l, true)
 }
 
 // tellNeighbours lets the neighbours know who else is one.
-func (c *Core) tellNeighbours() {
-	if !c.neighboursChanged {
+func (nb *neighbourhood) tellNeighbours() {
+	if !nb.links.changed {
 		return
 	}
-	c.neighboursChanged = false
+	nb.links.changed = false
 	list := &pb.NeighbourList{}
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		if l.neighbour && len(list.Ids) < pb.MaxNeighbours {
 			list.Ids = append(list.Ids, string(l.peer))
 		}
 	}
-	for _, l := range c.links {
+	for _, l := range nb.links.list {
 		if l.neighbour {
-			c.send(l, list)
+			nb.links.send(l, list)
 		}
 	}
 }
 
-func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
+func (nb *neighbourhood) receiveNeighbourList(l *link, m *pb.NeighbourList) {
 	e := l.entry
 	if e == nil || !l.neighbour {
 		return
@@ -284,7 +248,7 @@ func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
 	d := e.with()
 	d.neighbours = nil
 	for _, id := range m.GetIds() {
-		if certs.ID(id) != c.cfg.ID {
+		if certs.ID(id) != nb.cfg.ID {
 			d.neighbours = append(d.neighbours, certs.ID(id))
 		}
 	}
@@ -296,42 +260,40 @@ func (c *Core) receiveNeighbourList(l *link, m *pb.NeighbourList) {
 // in healEvery, so that a partition of half of the network ends within a second.
 // Who is short of neighbours dials one each time, since it may be the only one on
 // its side that can reach the other.
-func (c *Core) heal() {
-	c.dialTargets()
-	c.seekAbsent()
-	if c.now < c.nextHeal {
+func (nb *neighbourhood) heal() {
+	if nb.now < nb.nextHeal {
 		return
 	}
-	alone := c.linksUp() == 0
-	c.nextHeal = c.now + healEvery
+	alone := nb.links.linksUp() == 0
+	nb.nextHeal = nb.now + healEvery
 	if alone {
-		c.nextHeal = c.now + firstBackoff
+		nb.nextHeal = nb.now + firstBackoff
 	}
-	living := len(c.table.entries) - c.table.gone
-	eager := alone || c.degree() < wantNeighbours
-	if !eager && c.cfg.Rand.IntN(max(living, len(c.gone), 1)) >= len(c.gone) {
+	living := len(nb.table.entries) - nb.table.gone
+	eager := alone || nb.links.degree() < wantNeighbours
+	if !eager && nb.cfg.Rand.IntN(max(living, len(nb.table.lost), 1)) >= len(nb.table.lost) {
 		return
 	}
-	if lost := c.redialable(); len(lost) > 0 {
-		c.dialEntry(lost[c.cfg.Rand.IntN(len(lost))])
+	if lost := nb.redialable(); len(lost) > 0 {
+		nb.reach.dialEntry(lost[nb.cfg.Rand.IntN(len(lost))])
 	}
 }
 
 // addGone notes somebody lost or missing.
-func (c *Core) addGone(e *entry) {
-	if (e.state == pb.AnnouncementType_LOST || e.missing) && !slices.Contains(c.gone, e) {
-		c.gone = append(c.gone, e)
+func (t *table) addGone(e *entry) {
+	if (e.state == pb.AnnouncementType_LOST || e.missing) && !slices.Contains(t.lost, e) {
+		t.lost = append(t.lost, e)
 	}
 }
 
 // redialable lists the lost and the missing that may be dialled now.
-func (c *Core) redialable() []*entry {
+func (nb *neighbourhood) redialable() []*entry {
 	var list []*entry
-	c.gone = slices.DeleteFunc(c.gone, func(e *entry) bool { return e.state != pb.AnnouncementType_LOST && !e.missing })
-	for _, e := range c.gone {
-		l := c.linkTo(e.record.Key)
+	nb.table.lost = slices.DeleteFunc(nb.table.lost, func(e *entry) bool { return e.state != pb.AnnouncementType_LOST && !e.missing })
+	for _, e := range nb.table.lost {
+		l := nb.links.linkTo(e.record.Key)
 		heard := e.missing && l != nil && !l.quiet // it will be found by that link, see checkLinks
-		if d := e.our(); d.dialing == 0 && c.now >= d.nextDial && !heard {
+		if d := e.our(); d.dialing == 0 && nb.now >= d.nextDial && !heard {
 			list = append(list, e)
 		}
 	}

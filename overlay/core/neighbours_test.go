@@ -39,8 +39,8 @@ func TestCrowdedDoor(t *testing.T) {
 			granted++
 		}
 	}
-	if granted != maxNeighbours || r.c.neighbours() != maxNeighbours {
-		t.Errorf("grants %d and has %d", granted, r.c.neighbours())
+	if granted != maxNeighbours || r.c.links.neighbours() != maxNeighbours {
+		t.Errorf("grants %d and has %d", granted, r.c.links.neighbours())
 	}
 }
 
@@ -119,7 +119,7 @@ func TestFoundBeforeDoor(t *testing.T) {
 	r, _ := joining(t)
 	l := r.linked(2, "two")
 	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 0, "self", 5000, 7)))
-	if r.out.Err != nil || r.out.Epoch != 5001 || r.c.self.record.Epoch != 5001 {
+	if r.out.Err != nil || r.out.Epoch != 5001 || r.c.table.self.record.Epoch != 5001 {
 		t.Errorf("epoch %d, stored %d, %v", r.c.Epoch(), r.out.Epoch, r.out.Err)
 	}
 	record, err := pb.ParseRecord(r.frames()[0].GetPropagation().GetAnnouncements()[0].GetRecord())

@@ -51,8 +51,8 @@ type Way struct {
 
 // Net reports it, the peers in the order of their IDs.
 func (c *Core) Net() Net {
-	w := &c.where
-	n := Net{NAT: c.nat()}
+	w := c.where
+	n := Net{NAT: c.where.nat()}
 	add := func(source Source, a netip.AddrPort, by []certs.ID) {
 		if a.IsValid() {
 			n.Addresses = append(n.Addresses, OwnAddress{a.String(), source, by})
@@ -71,7 +71,7 @@ func (c *Core) Net() Net {
 		shown = append(shown, o.addr)
 		var by []certs.ID
 		for _, other := range w.seen {
-			if l := c.link(other.link); other.addr == o.addr && l != nil {
+			if l := c.links.link(other.link); other.addr == o.addr && l != nil {
 				by = append(by, l.peer)
 			}
 		}
@@ -89,11 +89,11 @@ func (c *Core) Net() Net {
 func (c *Core) way(e *entry) Way {
 	d := e.our()
 	w := Way{
-		ID: e.record.ID, Via: c.via(e), Behind: len(e.record.Observed) > 0,
+		ID: e.record.ID, Via: c.links.via(e), Behind: len(e.record.Observed) > 0,
 		Tries: d.failures, Why: d.why, Next: d.nextDial, Now: d.dialing != 0,
 	}
-	if l := c.linkTo(e.record.Key); l != nil {
-		w.Link, w.Near, w.Punched, w.Since, w.Address = l.id, c.nearLink(l), l.punched, l.upSince, l.address
+	if l := c.links.linkTo(e.record.Key); l != nil {
+		w.Link, w.Near, w.Punched, w.Since, w.Address = l.id, c.where.nearLink(l), l.punched, l.upSince, l.address
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
 	}
 	return w

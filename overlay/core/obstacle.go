@@ -17,8 +17,8 @@ const (
 )
 
 // hindered is Hindered.
-func (c *Core) hindered(id DialID, by Obstacle) {
-	if d := c.dials[id]; d != nil && d.target != nil {
+func (jn *joiner) hindered(id DialID, by Obstacle) {
+	if d := jn.reach.dials[id]; d != nil && d.target != nil {
 		d.target.obstacle = by
 		d.target.hopeless = d.target.hopeless || by == ObstacleTwin
 	}
@@ -26,9 +26,9 @@ func (c *Core) hindered(id DialID, by Obstacle) {
 
 // obstacles are those in the way of the peers to join, each once. Acquaintances are
 // nobody's wish.
-func (c *Core) obstacles() []Obstacle {
+func (jn *joiner) obstacles() []Obstacle {
 	var list []Obstacle
-	for _, t := range c.targets {
+	for _, t := range jn.targets {
 		by := t.obstacle
 		switch {
 		case t.refusal != nil:

@@ -47,14 +47,14 @@ func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (man
 }
 
 // blame notes that the peer of a link has not done what it must.
-func (c *Core) blame(l *link, kind Kind, text, why string) {
-	many, again := c.offences.note(l.key, why, c.now)
+func (ls *links) blame(l *link, kind Kind, text, why string) {
+	many, again := ls.offences.note(l.key, why, ls.now)
 	level := Warn
 	if again {
 		level = Debug
 	}
-	c.tell(level, kind, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
-	if e := c.table.get(l.peer, l.key); e != nil {
-		e.with().nextDial = c.now + c.backoff(many, maxBackoff)
+	ls.tell(level, kind, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	if e := ls.table.get(l.peer, l.key); e != nil {
+		e.with().nextDial = ls.now + ls.backoff(many, maxBackoff)
 	}
 }

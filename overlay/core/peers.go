@@ -24,8 +24,8 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
-		if l := c.linkTo(r.Key); l != nil {
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.links.via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
+		if l := c.links.linkTo(r.Key); l != nil {
 			p.Link = l.id
 		}
 		list = append(list, p)
@@ -44,7 +44,7 @@ func (c *Core) Record(id certs.ID) *Record {
 // Neighbours lists the peers with whom announcements are exchanged.
 func (c *Core) Neighbours() []certs.ID {
 	var list []certs.ID
-	for _, l := range c.links {
+	for _, l := range c.links.list {
 		if l.neighbour {
 			list = append(list, l.peer)
 		}

@@ -76,151 +76,151 @@ type punches struct {
 }
 
 // mustMeet says that a peer is not simply dialled.
-func (c *Core) mustMeet(e *entry) bool {
+func (re *reach) mustMeet(e *entry) bool {
 	d := e.our()
 	return e.alive() && (len(e.record.Observed) > 0 || d.wanted && d.failures > 0)
 }
 
 // callFor has the peer of a dial told to dial us; false says that nobody can.
-func (c *Core) callFor(d *dial, e *entry) bool {
-	k := &call{number: c.cfg.Rand.Uint64(), dial: d}
-	if !c.callOnce(k, e) {
+func (re *reach) callFor(d *dial, e *entry) bool {
+	k := &call{number: re.cfg.Rand.Uint64(), dial: d}
+	if !re.callOnce(k, e) {
 		return false
 	}
 	d.call = k
-	c.punch.calls = append(c.punch.calls, k)
+	re.punch.calls = append(re.punch.calls, k)
 	return true
 }
 
 // callOnce asks the next coordinator, the nearest first; at last the peer itself.
-func (c *Core) callOnce(k *call, e *entry) bool {
+func (re *reach) callOnce(k *call, e *entry) bool {
 	var best *link
-	for _, l := range c.links {
+	for _, l := range re.links.list {
 		if l.state == linkUp && l.neighbour && !l.quiet && l.slot >= 0 && e.hops[l.slot] == 1 && l.key != e.record.Key &&
 			!slices.Contains(k.asked, l.id) && (best == nil || l.roundTrip < best.roundTrip) {
 			best = l
 		}
 	}
-	k.sent = c.now
-	c.wake(c.now + callTimeout)
+	k.sent = re.now
+	re.wake(re.now + callTimeout)
 	if best != nil {
-		c.note(Debug, "called by way of a neighbour", "peer", string(e.record.ID), "neighbour", string(best.peer))
+		re.note(Debug, "called by way of a neighbour", "peer", string(e.record.ID), "neighbour", string(best.peer))
 		k.asked = append(k.asked, best.id)
-		c.send(best, &pb.Call{Number: k.number, Id: string(e.record.ID), Key: e.record.Key[:]})
+		re.links.send(best, &pb.Call{Number: k.number, Id: string(e.record.ID), Key: e.record.Key[:]})
 		return true
 	}
-	own := c.cfg.Identity.Key()
-	if k.routed || c.nextHop(e.record.ID, []string{string(c.cfg.ID)}) == nil {
+	own := re.cfg.Identity.Key()
+	if k.routed || re.routes.nextHop(e.record.ID, []string{string(re.cfg.ID)}) == nil {
 		return false
 	}
 	k.routed = true
-	c.note(Debug, "called over the overlay", "peer", string(e.record.ID))
-	return c.sendRouted(e.record.ID, &pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: k.number, Id: string(c.cfg.ID), Key: own[:]}}})
+	re.note(Debug, "called over the overlay", "peer", string(e.record.ID))
+	return re.routes.sendRouted(e.record.ID, &pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: k.number, Id: string(re.cfg.ID), Key: own[:]}}})
 }
 
 // again tries the next way of a call, or gives it up.
-func (c *Core) again(k *call, why string) {
-	e := c.table.get(k.dial.peer, k.dial.key)
-	if e != nil && c.callOnce(k, e) {
+func (re *reach) again(k *call, why string) {
+	e := re.table.get(k.dial.peer, k.dial.key)
+	if e != nil && re.callOnce(k, e) {
 		return
 	}
-	c.endCall(k)
+	re.endCall(k)
 	if d := k.dial; !d.racing {
 		if d.why != "" {
 			why = d.why
 		}
-		c.dialEnded(d, why, false)
+		re.dialEnded(d, why, false)
 	}
 }
 
-func (c *Core) endCall(k *call) {
+func (re *reach) endCall(k *call) {
 	k.dial.call = nil
-	c.punch.calls = slices.DeleteFunc(c.punch.calls, func(other *call) bool { return other == k })
+	re.punch.calls = slices.DeleteFunc(re.punch.calls, func(other *call) bool { return other == k })
 }
 
 // expireCalls takes the next step where no Go comes, and does what was put off.
-func (c *Core) expireCalls() {
-	for _, k := range slices.Clone(c.punch.calls) {
-		if c.now >= k.sent+callTimeout {
-			c.again(k, "no neighbour has brought us together with it")
+func (re *reach) expireCalls() {
+	for _, k := range slices.Clone(re.punch.calls) {
+		if re.now >= k.sent+callTimeout {
+			re.again(k, "no neighbour has brought us together with it")
 		} else {
-			c.wake(k.sent + callTimeout)
+			re.wake(k.sent + callTimeout)
 		}
 	}
-	due := c.punch.delayed
-	c.punch.delayed = nil
+	due := re.punch.delayed
+	re.punch.delayed = nil
 	for _, d := range due {
-		if c.now >= d.at {
+		if re.now >= d.at {
 			d.do()
 		} else {
-			c.later(d.at, d.do)
+			re.later(d.at, d.do)
 		}
 	}
 }
 
 // later does something then; at once if that is within a millisecond, or if too much waits.
-func (c *Core) later(at time.Duration, do func()) {
-	if at <= c.now+time.Millisecond || len(c.punch.delayed) >= maxDelayed {
+func (re *reach) later(at time.Duration, do func()) {
+	if at <= re.now+time.Millisecond || len(re.punch.delayed) >= maxDelayed {
 		do()
 		return
 	}
-	c.punch.delayed = append(c.punch.delayed, delayed{at, do})
-	c.wake(at)
+	re.punch.delayed = append(re.punch.delayed, delayed{at, do})
+	re.wake(at)
 }
 
 // receiveCall has two neighbours dial each other: the nearer one is told later, so that
 // both hear it at the same time.
-func (c *Core) receiveCall(l *link, m *pb.Call) {
+func (re *reach) receiveCall(l *link, m *pb.Call) {
 	refuse := func(why string) {
-		c.note(Debug, "a call is refused", "from", string(l.peer), "to", m.GetId(), "why", why)
-		c.send(l, &pb.Refusal{Number: m.GetNumber(), Reason: why})
+		re.note(Debug, "a call is refused", "from", string(l.peer), "to", m.GetId(), "why", why)
+		re.links.send(l, &pb.Refusal{Number: m.GetNumber(), Reason: why})
 	}
-	other := c.linkTo(certs.PublicKey(m.GetKey()))
+	other := re.links.linkTo(certs.PublicKey(m.GetKey()))
 	switch {
 	case !l.neighbour:
 		refuse("the caller is not a neighbour")
 	case other == nil || other == l || !other.neighbour || other.quiet || string(other.peer) != m.GetId():
 		refuse("the called one is not a neighbour")
-	case !l.calls.take(c.now, callsAtOnce-1, callEvery) || !other.called.take(c.now, callsAtOnce-1, callEvery):
+	case !l.calls.take(re.now, callsAtOnce-1, callEvery) || !other.called.take(re.now, callsAtOnce-1, callEvery):
 		refuse("too many calls")
 	default:
 		half := max(l.roundTrip, other.roundTrip) / 2
-		c.sendGo(l.id, other.id, m.GetNumber(), half-l.roundTrip/2)
-		c.sendGo(other.id, l.id, m.GetNumber(), half-other.roundTrip/2)
+		re.sendGo(l.id, other.id, m.GetNumber(), half-l.roundTrip/2)
+		re.sendGo(other.id, l.id, m.GetNumber(), half-other.roundTrip/2)
 	}
 }
 
 // sendGo tells one of two neighbours to dial the other.
-func (c *Core) sendGo(to, about LinkID, number uint64, after time.Duration) {
-	c.later(c.now+after, func() {
-		l, other := c.link(to), c.link(about)
+func (re *reach) sendGo(to, about LinkID, number uint64, after time.Duration) {
+	re.later(re.now+after, func() {
+		l, other := re.links.link(to), re.links.link(about)
 		if l != nil && l.state == linkUp && other != nil && other.state == linkUp {
-			c.send(l, &pb.Go{Number: number, Id: string(other.peer), Key: other.key[:], Observed: other.address})
+			re.links.send(l, &pb.Go{Number: number, Id: string(other.peer), Key: other.key[:], Observed: other.address})
 		}
 	})
 }
 
 // receiveCallRefused tries another way.
-func (c *Core) receiveCallRefused(l *link, m *pb.Refusal) {
-	for _, k := range c.punch.calls {
+func (re *reach) receiveCallRefused(l *link, m *pb.Refusal) {
+	for _, k := range re.punch.calls {
 		if k.number == m.GetNumber() && len(k.asked) > 0 && k.asked[len(k.asked)-1] == l.id {
-			c.again(k, m.GetReason())
+			re.again(k, m.GetReason())
 			return
 		}
 	}
 }
 
 // receiveGo dials a peer that does the same at this moment.
-func (c *Core) receiveGo(l *link, m *pb.Go) {
-	e := c.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetKey()))
-	if e == nil || e == c.self || !e.alive() || c.leaving {
+func (re *reach) receiveGo(l *link, m *pb.Go) {
+	e := re.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetKey()))
+	if e == nil || e == re.table.self || !e.alive() || re.leaving {
 		return
 	}
-	ours := slices.ContainsFunc(c.punch.calls, func(k *call) bool {
+	ours := slices.ContainsFunc(re.punch.calls, func(k *call) bool {
 		return k.number == m.GetNumber() && k.dial.key == e.record.Key && slices.Contains(k.asked, l.id)
 	})
-	if !ours && (!l.neighbour || l.tooManyGos(c.now, e)) {
-		c.note(Debug, "a go is not followed", "peer", m.GetId(), "by", string(l.peer))
+	if !ours && (!l.neighbour || l.tooManyGos(re.now, e)) {
+		re.note(Debug, "a go is not followed", "peer", m.GetId(), "by", string(l.peer))
 		return
 	}
 	seen := parseAddress(m.GetObserved())
@@ -228,7 +228,7 @@ func (c *Core) receiveGo(l *link, m *pb.Go) {
 	if !near && !signedHost(e.record, seen.Addr()) {
 		seen = netip.AddrPort{}
 	}
-	c.meet(e, seen)
+	re.meet(e, seen)
 }
 
 // tooManyGos bounds what we dial on the word of a neighbour.
@@ -239,44 +239,44 @@ func (l *link) tooManyGos(now time.Duration, e *entry) bool {
 // meet dials a peer that expects it; seen is where the coordinator sees it. A link that
 // serves is not given up on somebody's word: only when nothing has come over it for a
 // moment, as over that of a peer that has moved away.
-func (c *Core) meet(e *entry, seen netip.AddrPort) {
-	l, id, key := c.linkTo(e.record.Key), e.record.ID, e.record.Key
+func (re *reach) meet(e *entry, seen netip.AddrPort) {
+	l, id, key := re.links.linkTo(e.record.Key), e.record.ID, e.record.Key
 	switch {
-	case l != nil && c.now < l.opened+simultaneous:
+	case l != nil && re.now < l.opened+simultaneous:
 		return // the other has been faster
-	case l == nil || c.dials[e.our().dialing] != nil:
-		c.meetNow(e, seen)
+	case l == nil || re.dials[e.our().dialing] != nil:
+		re.meetNow(e, seen)
 	default:
 		heard := l.heard
-		c.later(heard+freshWithin, func() {
-			e, now := c.table.get(id, key), c.linkTo(key)
-			silent := now == nil || now == l && l.heard == heard && c.now >= heard+freshWithin-time.Millisecond
+		re.later(heard+freshWithin, func() {
+			e, now := re.table.get(id, key), re.links.linkTo(key)
+			silent := now == nil || now == l && l.heard == heard && re.now >= heard+freshWithin-time.Millisecond
 			if e != nil && e.alive() && silent {
-				c.meetNow(e, seen)
+				re.meetNow(e, seen)
 			}
 		})
 	}
 }
 
-func (c *Core) meetNow(e *entry, seen netip.AddrPort) {
+func (re *reach) meetNow(e *entry, seen netip.AddrPort) {
 	d := e.with()
-	wish := c.dials[d.dialing]
-	if c.leaving || wish == nil && len(c.dials) >= maxDials {
+	wish := re.dials[d.dialing]
+	if re.leaving || wish == nil && len(re.dials) >= maxDials {
 		return
 	}
-	d.met = c.now
+	d.met = re.now
 	if wish == nil {
-		wish = c.newDial(e, toCheck)
+		wish = re.newDial(e, toCheck)
 	}
 	if wish.call != nil {
-		c.endCall(wish.call)
+		re.endCall(wish.call)
 	}
-	list := c.affordable(c.candidates(e, true, seen))
+	list := re.affordable(re.where.candidates(e, true, seen))
 	switch {
 	case len(list) > 0:
-		c.race(wish, list)
+		re.race(wish, list)
 	case !wish.racing:
-		c.dialEnded(wish, nowhere, false)
+		re.dialEnded(wish, nowhere, false)
 	}
 }
 
@@ -284,34 +284,34 @@ func (c *Core) meetNow(e *entry, seen netip.AddrPort) {
 const nowhere = "it has no address that can be dialled now"
 
 // receiveRoutedCall answers a call that came over the overlay.
-func (c *Core) receiveRoutedCall(from certs.ID, m *pb.Call) {
-	e := c.table.get(from, certs.PublicKey(m.GetKey()))
-	if e == nil || e == c.self || !e.alive() || m.GetId() != string(from) ||
-		!e.with().answers.take(c.now, gosOfPeer-1, goOfPeerEvery) || !c.punch.answers.take(c.now, gosAtOnce-1, goEvery) {
+func (re *reach) receiveRoutedCall(from certs.ID, m *pb.Call) {
+	e := re.table.get(from, certs.PublicKey(m.GetKey()))
+	if e == nil || e == re.table.self || !e.alive() || m.GetId() != string(from) ||
+		!e.with().answers.take(re.now, gosOfPeer-1, goOfPeerEvery) || !re.punch.answers.take(re.now, gosAtOnce-1, goEvery) {
 		return
 	}
-	if len(c.punch.answered) == maxAnswered {
-		c.punch.answered = slices.Delete(c.punch.answered, 0, 1)
+	if len(re.punch.answered) == maxAnswered {
+		re.punch.answered = slices.Delete(re.punch.answered, 0, 1)
 	}
-	c.punch.answered = append(c.punch.answered, answeredCall{m.GetNumber(), e.record.Key, c.now})
-	own := c.cfg.Identity.Key()
-	c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Number: m.GetNumber(), Id: string(c.cfg.ID), Key: own[:]}}})
+	re.punch.answered = append(re.punch.answered, answeredCall{m.GetNumber(), e.record.Key, re.now})
+	own := re.cfg.Identity.Key()
+	re.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Number: m.GetNumber(), Id: string(re.cfg.ID), Key: own[:]}}})
 }
 
 // receiveCalled says Go to a peer that has answered our call, and dials it when it hears that.
-func (c *Core) receiveCalled(from certs.ID, m *pb.Call) {
-	for _, k := range c.punch.calls {
-		e := c.table.get(k.dial.peer, k.dial.key)
+func (re *reach) receiveCalled(from certs.ID, m *pb.Call) {
+	for _, k := range re.punch.calls {
+		e := re.table.get(k.dial.peer, k.dial.key)
 		if k.number != m.GetNumber() || !k.routed || e == nil || e.record.ID != from || k.dial.key != certs.PublicKey(m.GetKey()) {
 			continue
 		}
-		own := c.cfg.Identity.Key()
-		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{Number: k.number, Id: string(c.cfg.ID), Key: own[:]}}})
-		half := (c.now - k.sent) / 2
-		k.sent = c.now // the call lives until then
-		c.later(c.now+half, func() {
-			if slices.Contains(c.punch.calls, k) {
-				c.meet(e, netip.AddrPort{})
+		own := re.cfg.Identity.Key()
+		re.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{Number: k.number, Id: string(re.cfg.ID), Key: own[:]}}})
+		half := (re.now - k.sent) / 2
+		k.sent = re.now // the call lives until then
+		re.later(re.now+half, func() {
+			if slices.Contains(re.punch.calls, k) {
+				re.meet(e, netip.AddrPort{})
 			}
 		})
 		return
@@ -319,21 +319,21 @@ func (c *Core) receiveCalled(from certs.ID, m *pb.Call) {
 }
 
 // receiveRoutedGo is the end of a call that we have answered.
-func (c *Core) receiveRoutedGo(from certs.ID, m *pb.Go) {
-	i := slices.IndexFunc(c.punch.answered, func(a answeredCall) bool {
-		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && c.now < a.at+inquiryTime
+func (re *reach) receiveRoutedGo(from certs.ID, m *pb.Go) {
+	i := slices.IndexFunc(re.punch.answered, func(a answeredCall) bool {
+		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && re.now < a.at+inquiryTime
 	})
-	e := c.table.get(from, certs.PublicKey(m.GetKey()))
-	if i < 0 || e == nil || !e.alive() || c.leaving {
+	e := re.table.get(from, certs.PublicKey(m.GetKey()))
+	if i < 0 || e == nil || !e.alive() || re.leaving {
 		return
 	}
-	c.punch.answered = slices.Delete(c.punch.answered, i, i+1)
-	c.meet(e, netip.AddrPort{})
+	re.punch.answered = slices.Delete(re.punch.answered, i, i+1)
+	re.meet(e, netip.AddrPort{})
 }
 
 // punched notes, for people, that a link stands after a meeting.
-func (c *Core) punched(l *link) {
-	if e := l.entry; e != nil && e.our().met > 0 && c.now < e.our().met+dialTimeout+callTimeout && !c.isNear(parseAddress(l.address).Addr()) {
+func (re *reach) punched(l *link) {
+	if e := l.entry; e != nil && e.our().met > 0 && re.now < e.our().met+dialTimeout+callTimeout && !re.where.isNear(parseAddress(l.address).Addr()) {
 		l.punched = true
 	}
 }

@@ -290,13 +290,13 @@ func TestDialIsOver(t *testing.T) {
 	r, _ := withNATted(t)
 	r.c.Want(r.now, "far")
 	r.drain()
-	if comes(r); len(r.c.dials) != 0 || len(r.c.punch.calls) != 0 {
-		t.Errorf("%d dials, %d calls are left", len(r.c.dials), len(r.c.punch.calls))
+	if comes(r); len(r.c.reach.dials) != 0 || len(r.c.reach.punch.calls) != 0 {
+		t.Errorf("%d dials, %d calls are left", len(r.c.reach.dials), len(r.c.reach.punch.calls))
 	}
 	r, mid := withNATted(t)
 	dial := r.meeting(mid, 2, "far")
-	if comes(r); !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.dials) != 0 {
-		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.dials))
+	if comes(r); !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.reach.dials) != 0 {
+		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.reach.dials))
 	}
 	r.receive(mid, goFor(2, "far", 9, "203.0.113.2:4001"))
 	if len(r.out.Dials) != 0 {

@@ -152,27 +152,27 @@ func TestInquiriesAreBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxInquiries) })
 	l := r.neighbour(1, "one")
 	for i, e := range slices.Clone(r.c.table.entries) {
-		if e.record.ID == "one" || e == r.c.self {
+		if e.record.ID == "one" || e == r.c.table.self {
 			continue
 		}
 		key := e.record.Key
 		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
 			Question: &pb.Question{Subject: key[:], Id: string(e.record.ID), Epoch: e.record.Epoch},
 		}}))
-		if len(r.c.inquiries) > maxInquiries {
-			t.Fatalf("%d inquiries after %d questions", len(r.c.inquiries), i)
+		if len(r.c.inquiries.list) > maxInquiries {
+			t.Fatalf("%d inquiries after %d questions", len(r.c.inquiries.list), i)
 		}
 	}
 	for i := range 2 * maxAskers {
-		key := r.c.inquiries[0].subject.record.Key
+		key := r.c.inquiries.list[0].subject.record.Key
 		r.receive(l, &pb.Routed{
 			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
 			Content: &pb.Routed_Question{Question: &pb.Question{
-				Subject: key[:], Id: string(r.c.inquiries[0].subject.record.ID), Epoch: r.c.inquiries[0].subject.record.Epoch,
+				Subject: key[:], Id: string(r.c.inquiries.list[0].subject.record.ID), Epoch: r.c.inquiries.list[0].subject.record.Epoch,
 			}},
 		})
 	}
-	if n := len(r.c.inquiries[0].askers); n > maxAskers {
+	if n := len(r.c.inquiries.list[0].askers); n > maxAskers {
 		t.Errorf("%d askers", n)
 	}
 }

@@ -60,27 +60,33 @@ type partial struct {
 
 // relay is what a core has to do with envelopes.
 type relay struct {
+	*env
+	table  *table
+	links  *links
+	routes *routes
+
 	carried  allowance // over all links
 	partials []*partial
 	bytes    int // in them
 }
 
-// route is Route.
-func (c *Core) route(to certs.ID, number uint64, sealed []byte) (over LinkID) {
+// canRoute says that something can be sent to a peer.
+func (rl *relay) canRoute(to certs.ID, sealed []byte) bool {
+	known := rl.table.owner(to, rl.now) != nil || rl.links.linkToID(to) != nil
+	return known && to != rl.cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
+}
+
+// route sends something sealed that canRoute.
+func (rl *relay) route(to certs.ID, number uint64, sealed []byte) (over LinkID) {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
-	known := c.table.owner(to, c.now) != nil || c.linkToID(to) != nil
-	if parts == 0 || parts > pb.MaxParts || to == c.cfg.ID || !known {
-		return 0
-	}
-	c.stay()
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if !c.sendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		if !rl.routes.sendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
 		}}}) {
 			return 0
 		}
-		over = c.out.Frames[len(c.out.Frames)-1].Link
+		over = rl.out.Frames[len(rl.out.Frames)-1].Link
 	}
 	return over
 }
@@ -100,69 +106,69 @@ func carriedBytes(m *pb.Routed) int {
 }
 
 // mayCarry bounds what a link, and all together, can have us carry or keep for others.
-func (c *Core) mayCarry(l *link, bytes int) bool {
+func (rl *relay) mayCarry(l *link, bytes int) bool {
 	cost := func(rate int) time.Duration { return time.Duration(bytes) * time.Second / time.Duration(rate) }
-	return l.carried.spend(c.now, time.Second, cost(carryLink)) && c.relay.carried.spend(c.now, time.Second, cost(carryAll))
+	return l.carried.spend(rl.now, time.Second, cost(carryLink)) && rl.carried.spend(rl.now, time.Second, cost(carryAll))
 }
 
 // refuseToCarry tells the sender of an envelope why it goes no further.
-func (c *Core) refuseToCarry(l *link, m *pb.Routed, reason string) {
+func (rl *relay) refuseToCarry(l *link, m *pb.Routed, reason string) {
 	e := m.GetEnvelope()
-	if e == nil || !l.refusals.take(c.now, 0, refusalEvery) {
+	if e == nil || !l.refusals.take(rl.now, 0, refusalEvery) {
 		return
 	}
-	c.note(Debug, "an envelope is not carried", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.peer), "why", reason)
-	if from := certs.ID(m.GetFrom()); from != c.cfg.ID {
-		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
+	rl.note(Debug, "an envelope is not carried", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.peer), "why", reason)
+	if from := certs.ID(m.GetFrom()); from != rl.cfg.ID {
+		rl.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
 	}
 }
 
 // foundNoWay notes that an envelope of ours has come back from everybody.
-func (c *Core) foundNoWay(m *pb.Routed) {
-	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == c.cfg.ID {
-		c.out.Refused = append(c.out.Refused, Refused{c.cfg.ID, e.GetNumber(), "no way to it is known"})
+func (rl *relay) foundNoWay(m *pb.Routed) {
+	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == rl.cfg.ID {
+		rl.out.Refused = append(rl.out.Refused, Refused{rl.cfg.ID, e.GetNumber(), "no way to it is known"})
 	}
 }
 
-func (c *Core) receiveRefusalOf(by certs.ID, m *pb.Refusal) {
-	c.out.Refused = append(c.out.Refused, Refused{by, m.GetNumber(), m.GetReason()})
+func (rl *relay) receiveRefusalOf(by certs.ID, m *pb.Refusal) {
+	rl.out.Refused = append(rl.out.Refused, Refused{by, m.GetNumber(), m.GetReason()})
 }
 
 // receiveEnvelope takes a part that is for us. All parts but the last are full.
-func (c *Core) receiveEnvelope(from certs.ID, m *pb.Envelope) {
+func (rl *relay) receiveEnvelope(from certs.ID, m *pb.Envelope) {
 	last := m.GetPart() == m.GetParts()-1
 	switch {
 	case m.GetParts() == 1:
-		c.out.Envelopes = append(c.out.Envelopes, Envelope{from, m.GetNumber(), m.GetSealed()})
+		rl.out.Envelopes = append(rl.out.Envelopes, Envelope{from, m.GetNumber(), m.GetSealed()})
 		return
 	case !last && len(m.GetSealed()) != pb.MaxPart:
 		return
 	}
-	c.expirePartials()
-	p := c.partialOf(from, m)
+	rl.expirePartials()
+	p := rl.partialOf(from, m)
 	if p == nil || p.parts[m.GetPart()] != nil {
 		return
 	}
-	i := slices.Index(c.relay.partials, p) // those that have waited longest stay the first
-	c.relay.partials = append(slices.Delete(c.relay.partials, i, i+1), p)
+	i := slices.Index(rl.partials, p) // those that have waited longest stay the first
+	rl.partials = append(slices.Delete(rl.partials, i, i+1), p)
 	p.parts[m.GetPart()] = m.GetSealed()
-	p.last = c.now
+	p.last = rl.now
 	p.have++
 	p.bytes += len(m.GetSealed())
-	c.relay.bytes += len(m.GetSealed())
+	rl.bytes += len(m.GetSealed())
 	if p.have == len(p.parts) {
-		c.dropPartial(slices.Index(c.relay.partials, p))
-		c.out.Envelopes = append(c.out.Envelopes, Envelope{from, p.number, slices.Concat(p.parts...)})
+		rl.dropPartial(slices.Index(rl.partials, p))
+		rl.out.Envelopes = append(rl.out.Envelopes, Envelope{from, p.number, slices.Concat(p.parts...)})
 	}
-	for c.relay.bytes > maxPartialsB {
-		c.dropPartial(0)
+	for rl.bytes > maxPartialsB {
+		rl.dropPartial(0)
 	}
 }
 
 // partialOf finds the others of a part, or begins with it; nil if it contradicts them.
-func (c *Core) partialOf(from certs.ID, m *pb.Envelope) *partial {
+func (rl *relay) partialOf(from certs.ID, m *pb.Envelope) *partial {
 	oldest, ofID := -1, 0
-	for i, p := range c.relay.partials {
+	for i, p := range rl.partials {
 		if p.from != from {
 			continue
 		}
@@ -178,23 +184,23 @@ func (c *Core) partialOf(from certs.ID, m *pb.Envelope) *partial {
 	}
 	switch {
 	case ofID >= partialsOfID:
-		c.dropPartial(oldest)
-	case len(c.relay.partials) >= maxPartials:
-		c.dropPartial(0)
+		rl.dropPartial(oldest)
+	case len(rl.partials) >= maxPartials:
+		rl.dropPartial(0)
 	}
 	p := &partial{from: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts())}
-	c.relay.partials = append(c.relay.partials, p)
+	rl.partials = append(rl.partials, p)
 	return p
 }
 
-func (c *Core) dropPartial(i int) {
-	c.relay.bytes -= c.relay.partials[i].bytes
-	c.relay.partials = slices.Delete(c.relay.partials, i, i+1)
+func (rl *relay) dropPartial(i int) {
+	rl.bytes -= rl.partials[i].bytes
+	rl.partials = slices.Delete(rl.partials, i, i+1)
 }
 
 // expirePartials drops those whose other parts do not come.
-func (c *Core) expirePartials() {
-	for len(c.relay.partials) > 0 && c.now >= c.relay.partials[0].last+partialFor {
-		c.dropPartial(0)
+func (rl *relay) expirePartials() {
+	for len(rl.partials) > 0 && rl.now >= rl.partials[0].last+partialFor {
+		rl.dropPartial(0)
 	}
 }

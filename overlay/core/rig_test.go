@@ -63,7 +63,7 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 	var all Effects
 	for until := r.now + d; r.now < until; {
 		r.now = max(r.now, min(until, r.c.Next()))
-		for _, l := range r.c.links {
+		for _, l := range r.c.links.list {
 			if heard(l.id) {
 				r.c.Heard(r.now, l.id, r.now, 0, 0)
 			}
@@ -150,7 +150,7 @@ func (r *rig) linked(identity uint64, id string) LinkID {
 	r.t.Helper()
 	l := r.inbound(identity)
 	r.receive(l, start(identity, id, 1000))
-	if r.c.link(l) == nil || r.c.link(l).state != linkUp {
+	if r.c.links.link(l) == nil || r.c.links.link(l).state != linkUp {
 		r.t.Fatalf("%s was not let in: %v", id, r.frames())
 	}
 	return l

@@ -17,13 +17,13 @@ const (
 
 // sendRouted sends something to a peer that may be far away. Peers in avoid are
 // not passed. It returns false if there is nowhere to send it.
-func (c *Core) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
-	content.From, content.To = string(c.cfg.ID), string(to)
-	content.Passed, content.Parents = []string{string(c.cfg.ID)}, []byte{0}
+func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
+	content.From, content.To = string(rt.cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(rt.cfg.ID)}, []byte{0}
 	for _, id := range avoid {
 		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
 	}
-	return c.forward(content)
+	return rt.forward(content)
 }
 
 // receiveRouted takes a routed frame: it is for us, or is passed on.
@@ -35,8 +35,8 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 		return
 	}
 	if bytes := carriedBytes(m); bytes > 0 {
-		if !c.mayCarry(l, bytes) {
-			c.refuseToCarry(l, m, "carries no more for others now")
+		if !c.relay.mayCarry(l, bytes) {
+			c.relay.refuseToCarry(l, m, "carries no more for others now")
 			return
 		}
 	} else if !l.mayRoute(c.now) {
@@ -52,35 +52,35 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 		}
 		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
 	}
-	if !c.forward(own) {
-		c.foundNoWay(own)
+	if !c.routes.forward(own) {
+		c.relay.foundNoWay(own)
 	}
 }
 
 // forward passes a frame to the usable link nearest to the receiver among those
 // that it has not passed, else back to where it came from. So it visits peers as a
 // depth-first search does, each once, the promising ones first.
-func (c *Core) forward(m *pb.Routed) bool {
-	l := c.nextHop(certs.ID(m.GetTo()), m.GetPassed())
+func (rt *routes) forward(m *pb.Routed) bool {
+	l := rt.nextHop(certs.ID(m.GetTo()), m.GetPassed())
 	if l == nil {
-		own := slices.Index(m.GetPassed(), string(c.cfg.ID))
+		own := slices.Index(m.GetPassed(), string(rt.cfg.ID))
 		parent := m.GetPassed()[m.GetParents()[own]]
-		if l = c.linkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
+		if l = rt.links.linkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
 			return false
 		}
 	}
-	c.send(l, m)
-	c.out.Frames[len(c.out.Frames)-1].Envelope = carriedBytes(m) > 0
+	rt.links.send(l, m)
+	rt.out.Frames[len(rt.out.Frames)-1].Envelope = carriedBytes(m) > 0
 	return true
 }
 
 // nextHop is the link over which a frame goes on, nil if there is none.
-func (c *Core) nextHop(to certs.ID, passed []string) *link {
+func (rt *routes) nextHop(to certs.ID, passed []string) *link {
 	var best *link
 	bestHops := uint8(0)
-	entries := c.table.of(to)
-	for _, l := range c.links {
-		if l.state != linkUp || l.stuck || c.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
+	entries := rt.table.of(to)
+	for _, l := range rt.links.list {
+		if l.state != linkUp || l.stuck || rt.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
 			continue
 		}
 		if l.peer == to {
@@ -103,16 +103,6 @@ func (c *Core) nextHop(to certs.ID, passed []string) *link {
 	return best
 }
 
-// linkToID returns a usable link to the peer of that ID.
-func (c *Core) linkToID(id certs.ID) *link {
-	for _, l := range c.links {
-		if l.state == linkUp && l.peer == id {
-			return l
-		}
-	}
-	return nil
-}
-
 // receiveContent takes what has been routed to us.
 func (c *Core) receiveContent(m *pb.Routed) {
 	from := certs.ID(m.GetFrom())
@@ -121,29 +111,29 @@ func (c *Core) receiveContent(m *pb.Routed) {
 	}
 	switch content := m.GetContent().(type) {
 	case *pb.Routed_Question:
-		c.receiveQuestion(from, content.Question)
+		c.inquiries.receiveQuestion(from, content.Question)
 	case *pb.Routed_Answer:
-		c.receiveAnswer(from, content.Answer)
+		c.inquiries.receiveAnswer(from, content.Answer)
 	case *pb.Routed_Accusation:
-		c.receiveAccusation(content.Accusation)
+		c.own.receiveAccusation(content.Accusation)
 	case *pb.Routed_Ping:
 		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
-			c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
-		c.receivePong(from, content.Pong)
+		c.inquiries.receivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
-		c.receiveEnvelope(from, content.Envelope)
+		c.relay.receiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Refusal:
-		c.receiveRefusalOf(from, content.Refusal)
+		c.relay.receiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
-		c.receiveCollected(content.Collected)
+		c.custody.receiveCollected(content.Collected)
 	case *pb.Routed_Call:
-		c.receiveRoutedCall(from, content.Call)
+		c.reach.receiveRoutedCall(from, content.Call)
 	case *pb.Routed_Called:
-		c.receiveCalled(from, content.Called)
+		c.reach.receiveCalled(from, content.Called)
 	case *pb.Routed_Go:
-		c.receiveRoutedGo(from, content.Go)
+		c.reach.receiveRoutedGo(from, content.Go)
 	}
 }
 

@@ -3,7 +3,6 @@ package core
 import (
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -19,6 +18,15 @@ const (
 	routeEvery = time.Second  // between two updates: a guess, a link lives for minutes
 )
 
+// routes tells the neighbours how far others are, and passes on what goes over several
+// links.
+type routes struct {
+	*env
+	table    *table
+	links    *links
+	nextTold time.Duration // the neighbours are told of no change before
+}
+
 func (e *entry) forgetRoutes() {
 	for i := range e.hops {
 		e.hops[i] = noWay
@@ -26,146 +34,56 @@ func (e *entry) forgetRoutes() {
 	e.told = noWay
 }
 
-// distance is how far the peer is, in links.
-func (c *Core) distance(e *entry) uint8 {
-	switch {
-	case e == c.self:
-		return 0
-	case e.buried():
-		return noWay
-	}
-	for _, l := range c.links {
-		if l.entry == e && l.state == linkUp {
-			return 1
-		}
-	}
-	best := uint8(noWay)
-	for _, h := range e.hops {
-		best = min(best, h+1)
-	}
-	return best
-}
-
-// setHops notes how far a neighbour is from a peer.
-func (c *Core) setHops(e *entry, from *link, hops uint32) {
-	if from == nil || !from.neighbour || from.slot < 0 || e == c.self {
-		return
-	}
-	if h := uint8(min(hops, noWay)); e.hops[from.slot] != h {
-		e.hops[from.slot] = h
-		c.reroute(e)
-	}
-}
-
-// reroute has the neighbours told if the distance has changed.
-func (c *Core) reroute(e *entry) {
-	if !e.stale && e != c.self && !e.isGuest() && !e.buried() && c.distance(e) != e.told {
-		e.stale = true
-		c.stale = append(c.stale, e)
-	}
-}
-
-// unroute forgets the ways to a peer that is gone.
-func (c *Core) unroute(e *entry) { e.forgetRoutes() }
-
 // tellRoutes sends the neighbours what has changed.
-func (c *Core) tellRoutes() {
-	if len(c.stale) == 0 || c.now < c.nextRoutes {
+func (rt *routes) tellRoutes() {
+	if len(rt.links.stale) == 0 || rt.now < rt.nextTold {
 		return
 	}
-	c.nextRoutes = c.now + routeEvery
+	rt.nextTold = rt.now + routeEvery
 	update := &pb.Routes{}
-	for _, e := range c.stale {
+	for _, e := range rt.links.stale {
 		e.stale = false
-		if d := c.distance(e); d != e.told && !e.buried() {
+		if d := rt.links.distance(e); d != e.told && !e.buried() {
 			e.told = d
 			update.Peers, update.Hops = append(update.Peers, shortTag(e.record.tag)), append(update.Hops, d)
 		}
 	}
-	c.stale = c.stale[:0]
-	for _, l := range c.links {
+	rt.links.stale = rt.links.stale[:0]
+	for _, l := range rt.links.list {
 		if l.neighbour && len(update.Peers) > 0 {
-			c.sendRoutes(l, update)
+			rt.sendRoutes(l, update)
 		}
 	}
 }
 
 // tellAllRoutes is what a new neighbour hears first.
-func (c *Core) tellAllRoutes(l *link) {
+func (rt *routes) tellAllRoutes(l *link) {
 	all := &pb.Routes{}
-	for _, e := range c.table.entries {
+	for _, e := range rt.table.entries {
 		d := e.told
-		if e == c.self {
+		if e == rt.table.self {
 			d = 0
 		}
 		if d < noWay && e.record.Key != l.key {
 			all.Peers, all.Hops = append(all.Peers, shortTag(e.record.tag)), append(all.Hops, d)
 		}
 	}
-	c.sendRoutes(l, all)
+	rt.sendRoutes(l, all)
 }
 
-func (c *Core) sendRoutes(l *link, r *pb.Routes) {
+func (rt *routes) sendRoutes(l *link, r *pb.Routes) {
 	for len(r.Peers) > pb.MaxRoutes {
-		c.send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
+		rt.links.send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
 		r = &pb.Routes{Peers: r.Peers[pb.MaxRoutes:], Hops: r.Hops[pb.MaxRoutes:]}
 	}
-	c.send(l, r)
+	rt.links.send(l, r)
 }
 
 // receiveRoutes takes what a neighbour says of its distances.
-func (c *Core) receiveRoutes(l *link, m *pb.Routes) {
+func (rt *routes) receiveRoutes(l *link, m *pb.Routes) {
 	for i, short := range m.GetPeers() {
-		for _, e := range c.table.named(short) {
-			c.setHops(e, l, uint32(m.GetHops()[i]))
+		for _, e := range rt.table.named(short) {
+			rt.links.setHops(e, l, uint32(m.GetHops()[i]))
 		}
 	}
-}
-
-// takeSlot gives a new neighbour a place in the vectors, or -1 if there is none:
-// a peer above the usual number depends on us and leads nowhere.
-func (c *Core) takeSlot() int {
-	var taken [maxNeighbours]bool
-	for _, l := range c.links {
-		if l.neighbour && l.slot >= 0 {
-			taken[l.slot] = true
-		}
-	}
-	for i, t := range taken {
-		if !t {
-			return i
-		}
-	}
-	return -1
-}
-
-// freeSlot forgets the distances of a neighbour that is one no more.
-func (c *Core) freeSlot(slot int) {
-	if slot < 0 {
-		return
-	}
-	for _, e := range c.table.entries {
-		if e.hops[slot] != noWay {
-			e.hops[slot] = noWay
-			c.reroute(e)
-		}
-	}
-}
-
-// via is the neighbour nearest to the peer; empty when there is a link to it or
-// the way is not known.
-func (c *Core) via(e *entry) certs.ID {
-	if c.linkTo(e.record.Key) != nil {
-		return ""
-	}
-	var best *link
-	for _, l := range c.links {
-		if l.neighbour && l.slot >= 0 && e.hops[l.slot] < noWay && (best == nil || e.hops[l.slot] < e.hops[best.slot]) {
-			best = l
-		}
-	}
-	if best == nil {
-		return ""
-	}
-	return best.peer
 }

@@ -167,7 +167,7 @@ func (p *pings) see(_, to *wired, m *pb.PeerMessage, _ int) {
 func (p *pings) goes(from, to *wired) bool {
 	p.number++
 	key := to.c.cfg.Identity.Key()
-	from.c.sendRouted(to.id, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: key[:]}}})
+	from.c.routes.sendRouted(to.id, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: key[:]}}})
 	p.w.drain(from)
 	p.w.deliver()
 	return p.arrived[p.number] == string(to.id)
@@ -215,7 +215,7 @@ func (w *wire) checkVias(g *graph, fail func(string, ...any)) {
 			case e == nil || !e.alive():
 				fail("%s does not hold %s as living", p.id, q.id)
 			}
-			via, distance := p.c.via(e), int(p.c.distance(e))
+			via, distance := p.c.links.via(e), int(p.c.links.distance(e))
 			if distance != min(from[b], noWay) {
 				fail("%s thinks that %s is %d links away, not %d: %v", p.id, q.id, distance, from[b], g.links)
 			}
@@ -277,7 +277,7 @@ func TestViaOfNewcomers(t *testing.T) {
 	w.become(&graph{n: 4}, ring)
 	w.converge()
 	newcomer := w.add(4, func(c *Config) { c.Join = []string{"0"} })
-	w.answer(newcomer, w.peers[0], newcomer.c.lastDial)
+	w.answer(newcomer, w.peers[0], newcomer.c.reach.lastDial)
 	w.converge()
 	first := &graph{n: 5, links: append(slices.Clone(ring.links), [2]int{0, 4})}
 	w.checkVias(first, t.Fatalf)
@@ -336,7 +336,7 @@ func TestRoutesAreTold(t *testing.T) {
 		if got := told(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("after %+v: tells %v", test, got)
 		}
-		if d, via := r.c.distance(five), r.c.via(five); d != test.distance || string(via) != test.via {
+		if d, via := r.c.links.distance(five), r.c.links.via(five); d != test.distance || string(via) != test.via {
 			t.Errorf("after %+v: is %d links away via %q", test, d, via)
 		}
 	}
@@ -346,7 +346,7 @@ func TestRoutesAreTold(t *testing.T) {
 	}
 	r.c.Disconnected(r.now, one, true, "over")
 	r.drain()
-	if d := r.c.distance(five); d != noWay {
+	if d := r.c.links.distance(five); d != noWay {
 		t.Errorf("the way over a link that has ended is still %d long", d)
 	}
 	r.pass(routeEvery + tickEvery)

@@ -37,7 +37,7 @@ func TestOldAccusation(t *testing.T) {
 func TestJudgedOnce(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l, l2 := letIn(t, nil)
-		r.c.link(l2).fetch = &fetch{}
+		r.c.links.link(l2).fetch = &fetch{}
 		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
 		piece := pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{two}})
 		r.c.Receive(r.now, l, piece)
@@ -48,7 +48,7 @@ func TestJudgedOnce(t *testing.T) {
 			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
 		}
 		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
-		r.c.link(l2).fetch = &fetch{}
+		r.c.links.link(l2).fetch = &fetch{}
 		r.c.Receive(r.now, l2, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}}))
 		if len(r.c.Drain().Verify) != 1 {
 			t.Error("a later statement is not judged")
@@ -129,11 +129,11 @@ func TestGivingUpOne(t *testing.T) {
 	if got := asks(wantNeighbours); got != pb.NeighbourType_REFUSE {
 		t.Fatalf("who has enough gets %v", got)
 	}
-	if got := asks(wantNeighbours - 1); got != pb.NeighbourType_ACCEPT || !r.c.link(asker).neighbour {
+	if got := asks(wantNeighbours - 1); got != pb.NeighbourType_ACCEPT || !r.c.links.link(asker).neighbour {
 		t.Fatalf("who has not gets %v", got)
 	}
-	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.neighbours() != maxNeighbours {
-		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.neighbours())
+	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.neighbours() != maxNeighbours {
+		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.links.neighbours())
 	}
 }
 
@@ -143,7 +143,7 @@ func (r *rig) sought(d time.Duration) int {
 	for until := r.now + d; r.now < until; {
 		r.pass(tickEvery)
 		for _, wish := range r.out.Dials {
-			if r.c.dials[wish.ID].seeking {
+			if r.c.reach.dials[wish.ID].seeking {
 				n++
 			}
 			r.c.DialFailed(r.now, wish.ID, false, "timeout")
@@ -202,7 +202,7 @@ func TestLag(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(0)
 	w.now = w.c.Next() + 200*time.Millisecond
-	for _, l := range w.c.links {
+	for _, l := range w.c.links.list {
 		w.c.Heard(w.now, l.id, w.now, 0, 0)
 	}
 	w.c.Tick(w.now)
@@ -240,7 +240,7 @@ func TestDoubted(t *testing.T) {
 	for i := range uint64(50) {
 		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 100+i, string(wireID(int(i))), 10, 0)))
 	}
-	r.c.isolate()
+	r.c.view.isolate()
 	r.drain()
 	again := []string{"p30", "p7"}
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 130, "p30", 10, 0), say(pb.AnnouncementType_JOIN, 107, "p7", 10, 0)))

@@ -9,58 +9,75 @@ import (
 	"quicpeer/pb"
 )
 
+// own is what we say of ourselves.
+type own struct {
+	*env
+	table  *table
+	links  *links
+	routes *routes
+	where  *whereabouts
+	gossip *gossip
+
+	accusations []*accusation // of which the accused are told
+	refuting    bool
+	refuteTo    LinkID // who said last that we are lost; 0: nobody in particular
+	refuteAbove uint32 // the seq of which that was said
+	nextRefute  time.Duration
+	renewAt     time.Duration
+}
+
 // setOwnRecord signs a new statement about ourselves and puts it into the table.
-func (c *Core) setOwnRecord(state pb.AnnouncementType, seq uint32) {
-	key := c.cfg.Identity.Key()
+func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
+	key := ow.cfg.Identity.Key()
 	record := &pb.Record{
-		Type: state, Id: string(c.cfg.ID), Key: key[:], Network: c.cfg.Network,
-		Epoch: c.cfg.Epoch, Nonce: c.cfg.Nonce, Seq: seq, Visitor: c.visit.self,
+		Type: state, Id: string(ow.cfg.ID), Key: key[:], Network: ow.cfg.Network,
+		Epoch: ow.cfg.Epoch, Nonce: ow.cfg.Nonce, Seq: seq, Visitor: ow.visiting,
 	}
 	if state == pb.AnnouncementType_JOIN {
-		addresses, observed := c.reachable()
+		addresses, observed := ow.where.reachable()
 		record.Addresses, record.Observed = texts(addresses), texts(observed)
-		sealing := c.cfg.Identity.SealingKey()
+		sealing := ow.cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
 	}
-	if c.cfg.invent != nil {
-		c.cfg.invent(record)
+	if ow.cfg.invent != nil {
+		ow.cfg.invent(record)
 	}
-	r := newRecord(record, c.cfg.Identity.SignRecord(record))
-	if c.self == nil {
-		c.self = newEntry(r, state, c.now)
-		c.table.insert(c.self)
+	r := newRecord(record, ow.cfg.Identity.SignRecord(record))
+	if ow.table.self == nil {
+		ow.table.self = newEntry(r, state, ow.now)
+		ow.table.insert(ow.table.self)
 	}
-	c.table.set(c.self, r, state)
-	c.self.said = c.now
+	ow.table.set(ow.table.self, r, state)
+	ow.table.self.said = ow.now
 }
 
 // learnOfSelf takes a statement about ourselves that we have not made, or not in
 // this run, and that is greater than ours. Said to be lost, we raise our seq. A later
 // epoch is a newer run, to a member; else one of before the clock went back. Who said
 // it is answered even if it is no neighbour.
-func (c *Core) learnOfSelf(from *link, n news) {
-	if c.leaving {
+func (ow *own) learnOfSelf(from *link, n news) {
+	if ow.leaving {
 		return
 	}
 	epoch := n.record.Epoch
-	later := epoch > c.cfg.Epoch || n.state == pb.AnnouncementType_JOIN || // of this epoch, and not by us
-		c.home.untried && n.record.Nonce != c.cfg.Nonce
+	later := epoch > ow.cfg.Epoch || n.state == pb.AnnouncementType_JOIN || // of this epoch, and not by us
+		ow.untried && n.record.Nonce != ow.cfg.Nonce
 	switch {
-	case later && c.accepted && !c.home.untried:
-		c.fail(&StartedElsewhereError{})
+	case later && ow.accepted && !ow.untried:
+		ow.happen(failed{&StartedElsewhereError{}})
 	case later:
-		c.raiseEpoch(epoch) // others know of us before a door has let us in
-		c.flood(from, c.self)
+		ow.raiseEpoch(epoch) // others know of us before a door has let us in
+		ow.gossip.flood(from, ow.table.self)
 		if from != nil {
-			c.announceTo(from, c.self)
+			ow.gossip.announceTo(from, ow.table.self)
 		}
 	default:
-		c.refuteAbove = max(c.refuteAbove, n.record.Seq)
-		c.refuting = true
+		ow.refuteAbove = max(ow.refuteAbove, n.record.Seq)
+		ow.refuting = true
 		if from != nil {
-			c.refuteTo = from.id
+			ow.refuteTo = from.id
 		}
-		c.refute()
+		ow.refute()
 	}
 }
 
@@ -75,124 +92,83 @@ type accusation struct {
 
 // warn has a peer told that it is called lost: by a LOST that we don't take, or that
 // we don't pass on yet.
-func (c *Core) warn(e *entry, n news) {
-	for _, a := range c.accusations {
+func (ow *own) warn(e *entry, n news) {
+	for _, a := range ow.accusations {
 		if a.entry == e && a.about == e.version() {
 			return
 		}
 	}
-	if len(c.accusations) < maxAccusations {
+	if len(ow.accusations) < maxAccusations {
 		what := &pb.Announcement{Type: n.state, Record: n.record.Signed, Testimonies: n.proof}
-		c.accusations = append(c.accusations, &accusation{e, e.version(), what, c.now})
-		c.passAccusations()
+		ow.accusations = append(ow.accusations, &accusation{e, e.version(), what, ow.now})
+		ow.passAccusations()
 	}
 }
 
 // passAccusations tells the accused.
-func (c *Core) passAccusations() {
-	c.accusations = slices.DeleteFunc(c.accusations, func(a *accusation) bool {
+func (ow *own) passAccusations() {
+	ow.accusations = slices.DeleteFunc(ow.accusations, func(a *accusation) bool {
 		if a.entry.version() != a.about {
 			return true
 		}
-		if c.now >= a.next {
-			a.next = c.now + warnEvery
-			c.sendRouted(a.entry.record.ID, &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a.what}})
+		if ow.now >= a.next {
+			a.next = ow.now + warnEvery
+			ow.routes.sendRouted(a.entry.record.ID, &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a.what}})
 		}
 		return false
 	})
 }
 
 // receiveAccusation takes what passAccusations sends.
-func (c *Core) receiveAccusation(a *pb.Announcement) {
-	n, ok := c.open(nil, a)
-	if ok && n.record != nil && n.record.Key == c.cfg.Identity.Key() && n.record.ID == c.cfg.ID &&
-		n.version().compare(c.self.version()) > 0 && c.signed(n) {
-		c.learnOfSelf(nil, n)
+func (ow *own) receiveAccusation(a *pb.Announcement) {
+	n, ok := ow.gossip.open(nil, a)
+	if ok && n.record != nil && n.record.Key == ow.cfg.Identity.Key() && n.record.ID == ow.cfg.ID &&
+		n.version().compare(ow.table.self.version()) > 0 && ow.gossip.signed(n) {
+		ow.learnOfSelf(nil, n)
 	}
 }
 
 // refute says that we are here after all, at most once in refuteEvery: who says
 // LOST without end must not make us flood without end.
-func (c *Core) refute() {
-	if !c.refuting || c.leaving {
+func (ow *own) refute() {
+	if !ow.refuting || ow.leaving {
 		return
 	}
-	if c.now < c.nextRefute {
-		c.wake(c.nextRefute)
+	if ow.now < ow.nextRefute {
+		ow.wake(ow.nextRefute)
 		return
 	}
-	c.tell(Debug, Refutation, "refuting")
-	c.nextRefute = c.now + refuteEvery
-	c.setOwnRecord(pb.AnnouncementType_JOIN, max(c.refuteAbove, c.self.record.Seq)+1)
-	from := c.link(c.refuteTo)
-	c.refuting, c.refuteTo = false, 0
-	c.flood(from, c.self)
+	ow.tell(Debug, Refutation, "refuting")
+	ow.nextRefute = ow.now + refuteEvery
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, max(ow.refuteAbove, ow.table.self.record.Seq)+1)
+	from := ow.links.link(ow.refuteTo)
+	ow.refuting, ow.refuteTo = false, 0
+	ow.gossip.flood(from, ow.table.self)
 	if from != nil && from.state == linkUp {
-		c.announceTo(from, c.self)
+		ow.gossip.announceTo(from, ow.table.self)
 	}
 }
 
 // raiseEpoch makes this run a later one than that of the epoch.
-func (c *Core) raiseEpoch(above uint64) {
-	c.cfg.Epoch = above + 1
-	c.out.Epoch = c.cfg.Epoch
-	c.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+func (ow *own) raiseEpoch(above uint64) {
+	ow.cfg.Epoch = above + 1
+	ow.out.Epoch = ow.cfg.Epoch
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
 // checkOwnID stops this peer if another living key owns its ID, and tells the
 // other if we do.
-func (c *Core) checkOwnID(e *entry) {
-	if e.record.ID != c.cfg.ID || !e.alive() || c.leaving {
+func (ow *own) checkOwnID(e *entry) {
+	if e.record.ID != ow.cfg.ID || !e.alive() || ow.leaving {
 		return
 	}
-	owner := c.table.owner(c.cfg.ID, c.now)
-	if owner != c.self {
-		c.note(Warn, "another peer owns this ID", "id", string(e.record.ID), "key", owner.record.Key.String())
-		c.fail(&DuplicateIDError{Holder: owner.record.Key})
+	owner := ow.table.owner(ow.cfg.ID, ow.now)
+	if owner != ow.table.self {
+		ow.note(Warn, "another peer owns this ID", "id", string(e.record.ID), "key", owner.record.Key.String())
+		ow.happen(failed{&DuplicateIDError{Holder: owner.record.Key}})
 		return
 	}
-	c.flood(nil, c.self)
-}
-
-// Leave says goodbye: LEAVE goes out on every link, behind what was broadcast last
-// so that it overtakes none of that, then each is closed. The driver may stop once
-// they are.
-func (c *Core) Leave(now time.Duration) {
-	c.begin(now)
-	if c.leaving || c.ended {
-		return
-	}
-	c.setOwnRecord(pb.AnnouncementType_LEAVE, c.self.record.Seq+1)
-	c.closeAll()
-}
-
-// closeAll ends all links, with our last word.
-func (c *Core) closeAll() {
-	c.leaving = true
-	for _, l := range c.links {
-		if l.state == linkUp {
-			if !l.neighbour {
-				c.repeatBroadcasts(l)
-			}
-			c.announceTo(l, c.self)
-		}
-		c.close(l, CloseBye, "leaving")
-	}
-}
-
-// fail ends the core: the driver sends what is queued, closes and reports err.
-func (c *Core) fail(err error) {
-	if c.ended {
-		return
-	}
-	switch _, elsewhere := err.(*StartedElsewhereError); {
-	case elsewhere:
-		c.closeAll() // it is not this identity that leaves
-	case c.accepted:
-		c.Leave(c.now)
-	}
-	c.ended = true
-	c.out.Err = err
+	ow.gossip.flood(nil, ow.table.self)
 }
 
 // StartedElsewhereError: a newer run of this very identity is in the network, or what was to
@@ -206,4 +182,28 @@ type DuplicateIDError struct{ Holder certs.PublicKey }
 
 func (e *DuplicateIDError) Error() string {
 	return fmt.Sprintf("the ID is in use by the peer with key %v", e.Holder)
+}
+
+// renewAddresses says anew where we are, if that has changed.
+func (ow *own) renewAddresses() {
+	ow.where.pending = !ow.accepted
+	if ow.table.self == nil || ow.ended || ow.leaving || !ow.accepted {
+		return
+	}
+	addresses, observed := ow.where.reachable()
+	if slices.Equal(texts(addresses), ow.table.self.record.Addresses) && slices.Equal(texts(observed), ow.table.self.record.Observed) {
+		return
+	}
+	if ow.now < ow.where.nextRenew {
+		ow.where.pending = true
+		ow.wake(ow.where.nextRenew)
+		return
+	}
+	ow.where.nextRenew = ow.now + renewPause
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.self.record.Seq+1)
+	for _, l := range ow.links.list { // who is no neighbour dials us as well
+		if l.state == linkUp {
+			ow.gossip.announceTo(l, ow.table.self)
+		}
+	}
 }

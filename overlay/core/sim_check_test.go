@@ -102,7 +102,7 @@ func (w *world) linked() (why string) {
 	for _, p := range w.living() {
 		seen := make(map[certs.PublicKey]bool)
 		for _, e := range p.ends {
-			l := p.core.link(e.id)
+			l := p.core.links.link(e.id)
 			if l == nil || l.state != linkUp {
 				continue
 			}
@@ -110,7 +110,7 @@ func (w *world) linked() (why string) {
 				return fmt.Sprintf("%s has two links to %s", p.node.id, l.peer)
 			}
 			seen[l.key] = true
-			m := e.other.process.core.link(e.other.id)
+			m := e.other.process.core.links.link(e.other.id)
 			if !e.other.process.dead && m != nil && m.state == linkUp && m.neighbour != l.neighbour {
 				return fmt.Sprintf("%s and %s do not agree on being neighbours", p.node.id, l.peer)
 			}
@@ -230,7 +230,7 @@ func (w *world) connected(without *process, overlay bool) bool {
 			continue
 		}
 		for _, e := range p.ends {
-			if l := p.core.link(e.id); l != nil && l.neighbour {
+			if l := p.core.links.link(e.id); l != nil && l.neighbour {
 				visit(e.other.process)
 			}
 		}

@@ -21,7 +21,7 @@ func TestSimCrowd(t *testing.T) {
 		w.settle(5 * time.Second)
 		w.run(time.Minute) // until nobody seeks more neighbours than it needs
 		for _, p := range w.living() {
-			if n := p.core.neighbours(); n < 3 {
+			if n := p.core.links.neighbours(); n < 3 {
 				w.fatal("%s has %d neighbours", p.node.id, n)
 			}
 		}

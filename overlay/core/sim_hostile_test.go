@@ -43,7 +43,7 @@ func (p *process) lie(every time.Duration, proven bool) {
 		if m := p.aLie(proven); m != nil {
 			data := encode(m)
 			for _, e := range p.ends {
-				if l := p.core.link(e.id); e.open && !e.closing && l != nil && l.state == linkUp && w.rng.IntN(2) == 0 {
+				if l := p.core.links.link(e.id); e.open && !e.closing && l != nil && l.state == linkUp && w.rng.IntN(2) == 0 {
 					e.send(parcel{kind: parcelFrame, data: data})
 				}
 			}
@@ -58,7 +58,7 @@ func (p *process) aLie(proven bool) proto.Message {
 	w := p.node.world
 	entries := p.core.table.entries
 	victim := entries[w.rng.IntN(len(entries))]
-	if victim == p.core.self {
+	if victim == p.core.table.self {
 		return nil
 	}
 	own := p.node.identity

@@ -111,12 +111,12 @@ func TestSimNATs(t *testing.T) {
 			if a == b {
 				continue
 			}
-			linked := func() bool { return a.process.core.linkTo(b.identity.Key()) != nil }
+			linked := func() bool { return a.process.core.links.linkTo(b.identity.Key()) != nil }
 			a.process.input(func() { a.process.core.Want(w.now, b.id) })
 			if took, ok := w.runUntil(20*time.Second, linked); ok != canPunch(a, b) && (ok || w.loss == 0) {
 				w.fatal("%s (%d) and %s (%d), linked: %v after %v; %+v", a.id, a.nat, b.id, b.nat, ok, took, a.process.core.Net())
 			}
-			if !linked() && a.process.core.nextHop(b.id, nil) == nil {
+			if !linked() && a.process.core.routes.nextHop(b.id, nil) == nil {
 				w.fatal("%s has no way to %s", a.id, b.id)
 			}
 		}

@@ -78,7 +78,7 @@ func (p *process) newFrames(f Frame) [][]byte {
 		w.fatal("%v", err)
 	}
 	list := [][]byte{data}
-	l := p.core.link(f.Link)
+	l := p.core.links.link(f.Link)
 	if l == nil || l.state != linkUp {
 		return append(list, inventedFrame(903, 0)) // also beside the handshake
 	}
@@ -97,12 +97,12 @@ func (p *process) newFrames(f Frame) [][]byte {
 // inventions are frames with values, forms and contents that this version does not know.
 func (p *process) inventions(l *link) []proto.Message {
 	w := p.node.world
-	odd := proto.CloneOf(p.core.announcement(p.core.self))
+	odd := proto.CloneOf(p.core.gossip.announcement(p.core.table.self))
 	odd.Type = 99
-	large := proto.CloneOf(p.core.announcement(p.core.self))
+	large := proto.CloneOf(p.core.gossip.announcement(p.core.table.self))
 	large.Record.Signature = make([]byte, 3309)
 	list := []proto.Message{
-		&pb.Neighbour{Type: 99}, &pb.Observed{Address: "quic://relay.example/x"}, propagation(odd, large, p.core.announcement(p.core.self)),
+		&pb.Neighbour{Type: 99}, &pb.Observed{Address: "quic://relay.example/x"}, propagation(odd, large, p.core.gossip.announcement(p.core.table.self)),
 		&pb.Broadcast{Content: &pb.Signed{Payload: []byte("a broadcast of another kind"), Signature: make([]byte, 3309)}},
 	}
 	to := w.living()[w.rng.IntN(len(w.living()))].node

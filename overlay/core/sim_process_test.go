@@ -107,7 +107,7 @@ func (p *process) tick() {
 	p.core.Tick(p.node.world.now)
 	p.drain()
 	p.planTick()
-	if n := p.core.neighbours() - p.core.dependants(); n > maxNeighbours {
+	if n := p.core.links.neighbours() - p.core.links.dependants(); n > maxNeighbours {
 		p.node.world.fatal("%s has %d neighbours", p.node.id, n)
 	}
 }

@@ -17,8 +17,8 @@ func TestSimDependants(t *testing.T) {
 		w.run(time.Minute)
 		w.settle(time.Second)
 		hub := w.nodes[0].process.core
-		if n := hub.neighbours() - hub.dependants(); n > maxNeighbours || hub.dependants() == 0 {
-			w.fatal("the hub has %d neighbours and %d dependants", n, hub.dependants())
+		if n := hub.links.neighbours() - hub.links.dependants(); n > maxNeighbours || hub.links.dependants() == 0 {
+			w.fatal("the hub has %d neighbours and %d dependants", n, hub.links.dependants())
 		}
 		w.living()[7].broadcast("to all")
 		w.run(2 * time.Second)

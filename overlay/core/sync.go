@@ -19,6 +19,20 @@ const (
 	maxVerifying = 8 // batches on their way for a link; then a newcomer asks for no more
 )
 
+// syncer takes the table of another peer, and compares ours with those of neighbours.
+type syncer struct {
+	*env
+	table  *table
+	links  *links
+	gossip *gossip
+
+	batches     map[VerifyID]*batch // what is being verified
+	judged      map[uint64]*Record  // the records in them, by tie
+	lastVerify  VerifyID
+	nextCompare time.Duration
+	compareAll  bool // with every neighbour, now
+}
+
 // comparison is how far two tables have been compared over a link, on the side
 // that asks.
 type comparison struct {
@@ -49,10 +63,10 @@ type comparison struct {
 // the greater.
 
 // receiveSyncRequest sends the next part of our table.
-func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
-	rest := c.table.entries
+func (sy *syncer) receiveSyncRequest(l *link, request *pb.SyncRequest) {
+	rest := sy.table.entries
 	if len(request.GetAfterKey()) != 0 {
-		rest = c.table.after(certs.ID(request.GetAfterId()), certs.PublicKey(request.GetAfterKey()))
+		rest = sy.table.after(certs.ID(request.GetAfterId()), certs.PublicKey(request.GetAfterKey()))
 	}
 	var part []*entry
 	for len(rest) > 0 && len(part) < maxAnswer {
@@ -61,20 +75,20 @@ func (c *Core) receiveSyncRequest(l *link, request *pb.SyncRequest) {
 		}
 		rest = rest[1:]
 	}
-	c.answer(l, c.announcements(part), len(rest) == 0, nil)
+	sy.answer(l, sy.gossip.announcements(part), len(rest) == 0, nil)
 }
 
 // announcements says what we hold of the entries.
-func (c *Core) announcements(list []*entry) []*pb.Announcement {
+func (g *gossip) announcements(list []*entry) []*pb.Announcement {
 	out := make([]*pb.Announcement, 0, len(list))
 	for _, e := range list {
-		out = append(out, c.announcement(e))
+		out = append(out, g.announcement(e))
 	}
 	return out
 }
 
 // answer sends announcements in as many frames as they need.
-func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint64) {
+func (sy *syncer) answer(l *link, list []*pb.Announcement, done bool, wants []uint64) {
 	for {
 		n := takeBatch(list)
 		reply := &pb.SyncReply{Announcements: list[:n]}
@@ -82,7 +96,7 @@ func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint6
 		if len(list) == 0 {
 			reply.Last, reply.Done, reply.Wants = true, done, wants
 		}
-		c.send(l, reply)
+		sy.links.send(l, reply)
 		if len(list) == 0 {
 			return
 		}
@@ -90,44 +104,44 @@ func (c *Core) answer(l *link, list []*pb.Announcement, done bool, wants []uint6
 }
 
 // compareTables begins a comparison with a neighbour.
-func (c *Core) compareTables(l *link) {
+func (sy *syncer) compareTables(l *link) {
 	if l.fetch != nil {
 		l.compareThen = true
 		return
 	}
 	if l.comparing == nil {
-		l.comparing = &comparison{updated: c.now}
-		c.send(l, &pb.SyncDigest{Root: c.table.digest()})
+		l.comparing = &comparison{updated: sy.now}
+		sy.links.send(l, &pb.SyncDigest{Root: sy.table.digest()})
 	}
 }
 
-func (c *Core) receiveSyncDigest(l *link, m *pb.SyncDigest) {
-	if slices.Equal(m.GetRoot(), c.table.digest()) {
-		c.send(l, &pb.SyncReply{Done: true, Last: true})
+func (sy *syncer) receiveSyncDigest(l *link, m *pb.SyncDigest) {
+	if slices.Equal(m.GetRoot(), sy.table.digest()) {
+		sy.links.send(l, &pb.SyncReply{Done: true, Last: true})
 		return
 	}
-	c.send(l, &pb.SyncBuckets{Hashes: c.table.bucketHashes(bucketCount(len(c.table.entries)))})
+	sy.links.send(l, &pb.SyncBuckets{Hashes: sy.table.bucketHashes(bucketCount(len(sy.table.entries)))})
 }
 
-func (c *Core) receiveSyncBuckets(l *link, m *pb.SyncBuckets) {
+func (sy *syncer) receiveSyncBuckets(l *link, m *pb.SyncBuckets) {
 	if l.comparing == nil || l.comparing.of != 0 {
-		c.violation(l, "hashes of a table that were not asked for")
+		sy.links.violation(l, "hashes of a table that were not asked for")
 		return
 	}
 	p := l.comparing
 	p.of = len(m.GetHashes())
-	for i, own := range c.table.bucketHashes(p.of) {
+	for i, own := range sy.table.bucketHashes(p.of) {
 		if own != m.GetHashes()[i] {
 			p.differ = append(p.differ, uint32(i))
 		}
 	}
-	c.askVersions(l)
+	sy.askVersions(l)
 }
 
 // askVersions asks about the next buckets that differ, or ends the comparison.
-func (c *Core) askVersions(l *link) {
+func (sy *syncer) askVersions(l *link) {
 	p := l.comparing
-	p.updated, p.read = c.now, false
+	p.updated, p.read = sy.now, false
 	if len(p.differ) == 0 {
 		l.comparing = nil
 		return
@@ -135,7 +149,7 @@ func (c *Core) askVersions(l *link) {
 	request := &pb.SyncVersions{Of: uint32(p.of)}
 	for p.asked = 0; p.asked < min(len(p.differ), askedBuckets); p.asked++ {
 		i := p.differ[p.asked]
-		bucket := c.table.bucket(int(i), p.of)
+		bucket := sy.table.bucket(int(i), p.of)
 		if len(request.Versions)+len(bucket) > pb.MaxVersions {
 			break
 		}
@@ -148,13 +162,13 @@ func (c *Core) askVersions(l *link) {
 	}
 	if p.asked == 0 { // a bucket that is too full to be compared
 		p.differ = p.differ[1:]
-		c.askVersions(l)
+		sy.askVersions(l)
 		return
 	}
-	c.send(l, request)
+	sy.links.send(l, request)
 }
 
-func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
+func (sy *syncer) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 	theirs := slices.Clone(m.GetVersions())
 	slices.Sort(theirs)
 	wanted := make([]bool, len(theirs))
@@ -163,7 +177,7 @@ func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 	}
 	var lacking []*entry
 	for _, b := range m.GetBuckets() {
-		for _, e := range c.table.bucket(int(b), int(m.GetOf())) {
+		for _, e := range sy.table.bucket(int(b), int(m.GetOf())) {
 			switch i, ok := slices.BinarySearch(theirs, e.versionHash()); {
 			case !e.public(): // as if we did not have it
 			case ok:
@@ -180,20 +194,20 @@ func (c *Core) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 		}
 	}
 	part := lacking[:min(len(lacking), maxAnswer)]
-	c.answer(l, c.announcements(part), len(part) == len(lacking), wants)
+	sy.answer(l, sy.gossip.announcements(part), len(part) == len(lacking), wants)
 }
 
 // receiveSyncReply takes a part of a table. What is new in it is verified off the
 // loop, so that a large table stalls nothing, and then merged.
-func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
+func (sy *syncer) receiveSyncReply(l *link, reply *pb.SyncReply) {
 	if l.fetch == nil && l.comparing == nil {
-		c.violation(l, "a table that was not asked for")
+		sy.links.violation(l, "a table that was not asked for")
 		return
 	}
 	b := &batch{link: l.id}
 	read := false // anything that can be
 	for _, a := range reply.GetAnnouncements() {
-		n, ok := c.open(l, a)
+		n, ok := sy.gossip.open(l, a)
 		if !ok {
 			return
 		}
@@ -201,36 +215,36 @@ func (c *Core) receiveSyncReply(l *link, reply *pb.SyncReply) {
 			continue
 		}
 		read = true
-		if l.fetch != nil && !l.fetch.follows(n.record, c.now) {
-			c.violation(l, "a piece of a table that does not go on")
+		if l.fetch != nil && !l.fetch.follows(n.record, sy.now) {
+			sy.links.violation(l, "a piece of a table that does not go on")
 			return
 		}
-		if c.isNews(l, n) && !c.isJudged(n) {
+		if sy.gossip.isNews(l, n) && !sy.isJudged(n) {
 			b.add(n)
 		}
 	}
 	if l.fetch != nil {
-		c.receiveFetched(l, reply)
+		sy.receiveFetched(l, reply)
 	} else {
-		c.receiveCompared(l, reply, read)
+		sy.receiveCompared(l, reply, read)
 	}
 	if l.state == linkUp {
-		c.verify(l, b)
+		sy.verify(l, b)
 	}
 }
 
 // receiveCompared sends what the other side lacks and goes on comparing.
-func (c *Core) receiveCompared(l *link, reply *pb.SyncReply, read bool) {
+func (sy *syncer) receiveCompared(l *link, reply *pb.SyncReply, read bool) {
 	p := l.comparing
-	p.updated, p.read = c.now, p.read || read
-	c.sendWanted(l, reply.GetWants())
+	p.updated, p.read = sy.now, p.read || read
+	sy.sendWanted(l, reply.GetWants())
 	switch {
 	case !reply.GetLast():
 	case p.of == 0:
 		l.comparing = nil // the tables are equal
 	case reply.GetDone() || !p.read || p.repeats == maxRepeats:
 		p.differ, p.asked, p.repeats = p.differ[p.asked:], 0, 0
-		c.askVersions(l)
+		sy.askVersions(l)
 	default:
 		p.again = true
 		p.repeats++
@@ -238,7 +252,7 @@ func (c *Core) receiveCompared(l *link, reply *pb.SyncReply, read bool) {
 }
 
 // sendWanted announces what the other side has found out to lack.
-func (c *Core) sendWanted(l *link, wants []uint64) {
+func (sy *syncer) sendWanted(l *link, wants []uint64) {
 	if len(wants) == 0 {
 		return
 	}
@@ -246,9 +260,9 @@ func (c *Core) sendWanted(l *link, wants []uint64) {
 	wants = slices.Clone(wants)
 	slices.Sort(wants)
 	for _, i := range p.differ[:p.asked] {
-		for _, e := range c.table.bucket(int(i), p.of) {
+		for _, e := range sy.table.bucket(int(i), p.of) {
 			if _, ok := slices.BinarySearch(wants, e.versionHash()); ok && e.public() {
-				c.announceTo(l, e)
+				sy.gossip.announceTo(l, e)
 			}
 		}
 	}
@@ -270,76 +284,49 @@ func (b *batch) add(n news) {
 type VerifyID uint64
 
 // verify has the signatures of a batch judged, off the loop.
-func (c *Core) verify(l *link, b *batch) {
+func (sy *syncer) verify(l *link, b *batch) {
 	l.verifying++
 	if len(b.claims) == 0 {
-		c.merge(b, nil)
+		sy.happen(judged{b, nil})
 		return
 	}
 	for _, n := range b.news {
 		if n.state == n.record.Type { // a LOST is not the JOIN that it carries
-			c.judged[n.record.tie] = n.record
+			sy.judged[n.record.tie] = n.record
 		}
 	}
-	c.lastVerify++
-	c.batches[c.lastVerify] = b
-	c.out.Verify = append(c.out.Verify, Verify{c.lastVerify, b.claims})
+	sy.lastVerify++
+	sy.batches[sy.lastVerify] = b
+	sy.out.Verify = append(sy.out.Verify, Verify{sy.lastVerify, b.claims})
 }
 
-// Verified is the answer to Effects.Verify, in the order of the wishes: which of
-// the claims are valid.
-func (c *Core) Verified(now time.Duration, id VerifyID, valid []bool) {
-	c.begin(now)
-	if b := c.batches[id]; b != nil {
-		delete(c.batches, id)
-		for _, n := range b.news {
-			delete(c.judged, n.record.tie)
-		}
-		c.merge(b, valid)
+// verified ends the wish to have a batch judged; nil if there is none of that name.
+func (sy *syncer) verified(id VerifyID) *batch {
+	b := sy.batches[id]
+	if b == nil {
+		return nil
 	}
+	delete(sy.batches, id)
+	for _, n := range b.news {
+		delete(sy.judged, n.record.tie)
+	}
+	return b
 }
 
 // isJudged says that the very same statement is being verified: a newcomer hears
 // everything from several sides at once.
-func (c *Core) isJudged(n news) bool {
-	r := c.judged[n.record.tie]
+func (sy *syncer) isJudged(n news) bool {
+	r := sy.judged[n.record.tie]
 	return r != nil && n.state == r.Type && (r == n.record || proto.Equal(r.Signed, n.record.Signed))
 }
 
-// merge takes over a batch whose signatures have been judged, also when its link has
-// ended meanwhile: what is signed is true whoever brought it.
-func (c *Core) merge(b *batch, valid []bool) {
-	l := c.link(b.link)
-	if l != nil && l.state != linkUp {
-		l = nil
-	}
-	if l != nil {
-		l.verifying--
-	}
-	for _, n := range b.news {
-		k := len(n.claims())
-		bad := slices.Contains(valid[:k], false)
-		valid = valid[k:]
-		if bad && l != nil {
-			c.violation(l, "an announcement that its subject, or a witness, has not signed")
-			l = nil
-		}
-		if !bad && !c.ended && c.isNews(l, n) {
-			c.accept(l, n)
-		}
-	}
-	if l != nil && l.state == linkUp && !c.ended {
-		c.continueSync(l)
-	}
-}
-
 // continueSync goes on with a table, now that some of it is merged.
-func (c *Core) continueSync(l *link) {
+func (sy *syncer) continueSync(l *link) {
 	if l.fetch != nil {
-		c.continueFetch(l)
+		sy.continueFetch(l)
 	}
 	if p := l.comparing; p != nil && p.again && l.verifying == 0 {
 		p.again = false
-		c.askVersions(l)
+		sy.askVersions(l)
 	}
 }

@@ -14,12 +14,16 @@ import (
 // table holds the entries in the order of (tag, ID, key). No map is ever ranged
 // over, so that a run repeats by its seed.
 type table struct {
-	tags      []uint64 // of the entries, for the search
-	entries   []*entry
-	gone      int       // entries that are buried
-	left      []goodbye // of these those who have left, see firstLeft
-	forgotten forgotten
-	hash      []byte // the digest, nil when it has to be computed
+	*env
+	self         *entry        // our own
+	missingSince time.Duration // when all were found missing last
+	lost         []*entry      // called lost, or missing: some are redialled
+	tags         []uint64      // of the entries, for the search
+	entries      []*entry
+	gone         int       // entries that are buried
+	left         []goodbye // of these those who have left, see firstLeft
+	forgotten    forgotten
+	hash         []byte // the digest, nil when it has to be computed
 }
 
 // find returns where the entry is, or would be.
@@ -216,4 +220,13 @@ func (e *entry) appendVersion(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, e.record.Seq)
 	b = binary.BigEndian.AppendUint64(b, e.record.tie)
 	return append(b, byte(e.state))
+}
+
+// found ends that a peer was missing.
+func (t *table) found(e *entry) {
+	if e.missing {
+		e.missing = false
+		t.changed()
+		t.happen(foundAgain{e})
+	}
 }

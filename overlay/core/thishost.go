@@ -14,11 +14,11 @@ import (
 // alone, with several peers on each host. Who is dialled shows its key there as everywhere.)
 
 // hereAlone says that whoever we hear of is on this host.
-func (c *Core) hereAlone() bool {
-	if !onlyLoopback(c.where.own) {
+func (wh *whereabouts) hereAlone() bool {
+	if !onlyLoopback(wh.own) {
 		return false
 	}
-	return !slices.ContainsFunc(c.links, func(l *link) bool { return l.state == linkUp && !l.quiet && !l.within })
+	return !slices.ContainsFunc(wh.links.list, func(l *link) bool { return l.state == linkUp && !l.quiet && !l.within })
 }
 
 func onlyLoopback(list []netip.AddrPort) bool {
@@ -27,16 +27,16 @@ func onlyLoopback(list []netip.AddrPort) bool {
 
 // mayBeHere says that an address of a target that others have named may be dialled, should it
 // be one of loopback.
-func (c *Core) mayBeHere(t *target, address string) bool {
-	return !parseAddress(address).Addr().IsLoopback() || t.found != "" || t.metAt == address || c.hereAlone()
+func (jn *joiner) mayBeHere(t *target, address string) bool {
+	return !parseAddress(address).Addr().IsLoopback() || t.found != "" || t.metAt == address || jn.where.hereAlone()
 }
 
 // hereBefore is where a peer may be now that was on this host when it still had a network: at
 // the same port.
-func (c *Core) hereBefore(a netip.AddrPort) netip.AddrPort {
-	was := slices.ContainsFunc(c.where.before, func(b netip.AddrPort) bool { return a.Addr() == b.Addr() })
-	if i := slices.IndexFunc(c.where.own, func(b netip.AddrPort) bool { return a.Addr().Is4() == b.Addr().Is4() }); was && i >= 0 {
-		return netip.AddrPortFrom(c.where.own[i].Addr(), a.Port())
+func (wh *whereabouts) hereBefore(a netip.AddrPort) netip.AddrPort {
+	was := slices.ContainsFunc(wh.before, func(b netip.AddrPort) bool { return a.Addr() == b.Addr() })
+	if i := slices.IndexFunc(wh.own, func(b netip.AddrPort) bool { return a.Addr().Is4() == b.Addr().Is4() }); was && i >= 0 {
+		return netip.AddrPortFrom(wh.own[i].Addr(), a.Port())
 	}
 	return netip.AddrPort{}
 }

@@ -118,11 +118,11 @@ func TestLosingTheNetwork(t *testing.T) {
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"127.0.0.1:5000", "[::1]:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("without a network it says %v", record)
 	}
-	for _, l := range r.c.links { // they lead to nowhere now
+	for _, l := range r.c.links.list { // they lead to nowhere now
 		l.quiet = true
 	}
 	e := r.c.table.owner("seven", r.now)
-	if got := r.c.candidates(e, false, netip.AddrPort{}); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
+	if got := r.c.where.candidates(e, false, netip.AddrPort{}); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
 		t.Errorf("a peer of this host is looked for at %v", got)
 	}
 	r.pass(2 * time.Second)
@@ -132,7 +132,7 @@ func TestLosingTheNetwork(t *testing.T) {
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"192.168.7.9:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("with a network again it says %v", record)
 	}
-	if got := r.c.candidates(e, false, netip.AddrPort{}); slices.ContainsFunc(got, func(c Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
+	if got := r.c.where.candidates(e, false, netip.AddrPort{}); slices.ContainsFunc(got, func(c Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
 		t.Errorf("with a network again it dials %v", got)
 	}
 }
@@ -146,10 +146,10 @@ func TestManyAddresses(t *testing.T) {
 	r := rigAt(t, list)
 	r.seeing(1, "one", "10.139.0.1:5000")
 	r.seeing(2, "two", "10.139.0.1:5000")
-	if addresses, observed := r.c.reachable(); len(addresses) != MaxOwnAddresses || len(observed) != 0 {
+	if addresses, observed := r.c.where.reachable(); len(addresses) != MaxOwnAddresses || len(observed) != 0 {
 		t.Errorf("it says %v, %v", addresses, observed)
 	}
-	if nat := r.c.nat(); nat != NATNone {
+	if nat := r.c.where.nat(); nat != NATNone {
 		t.Errorf("NAT %v", nat)
 	}
 }

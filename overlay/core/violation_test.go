@@ -73,7 +73,7 @@ func TestViolations(t *testing.T) {
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
 			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
-				r.c.link(one).fetch = &fetch{}
+				r.c.links.link(one).fetch = &fetch{}
 			}
 			r.knowWitnesses(content)
 			before := string(r.c.table.digest())
@@ -81,7 +81,7 @@ func TestViolations(t *testing.T) {
 			if len(r.out.Closes) != 1 || r.out.Closes[0].Link != one || r.out.Closes[0].Reason != CloseProtocol {
 				t.Errorf("closes %v", r.out.Closes)
 			}
-			if string(r.c.table.digest()) != before || len(r.out.Events) != 0 || !r.c.link(two).neighbour {
+			if string(r.c.table.digest()) != before || len(r.out.Events) != 0 || !r.c.links.link(two).neighbour {
 				t.Errorf("makes a difference: %v", r.out.Events)
 			}
 			r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)))

@@ -32,7 +32,16 @@ const (
 
 // visit is what a core has to do with visitors.
 type visit struct {
-	self   bool          // we are one
+	*env
+	table         *table
+	links         *links
+	doubt         *doubt
+	gossip        *gossip
+	neighbourhood *neighbourhood
+	own           *own
+	view          *view
+	roll          *roll
+
 	until  time.Duration // then we stay; 0: not ready yet
 	stayed time.Duration // when we did
 	guests []guest
@@ -60,61 +69,61 @@ func (n *news) credible(from *link) bool {
 }
 
 // stay makes a member of a visitor.
-func (c *Core) stay() {
-	if !c.visit.self || c.leaving || c.ended {
+func (vs *visit) stay() {
+	if !vs.visiting || vs.leaving || vs.ended {
 		return
 	}
-	c.visit.self, c.visit.stayed = false, c.now
-	c.note(Debug, "stays, and is announced to all")
-	c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
-	c.aloneSince = c.now
-	for _, l := range c.links {
+	vs.visiting, vs.stayed = false, vs.now
+	vs.note(Debug, "stays, and is announced to all")
+	vs.own.setOwnRecord(pb.AnnouncementType_JOIN, vs.table.self.record.Seq+1)
+	vs.neighbourhood.aloneSince = vs.now
+	for _, l := range vs.links.list {
 		if l.state == linkUp {
-			c.announceTo(l, c.self)
+			vs.gossip.announceTo(l, vs.table.self)
 		}
 	}
-	for _, l := range c.links {
-		if l.state == linkUp && !l.quiet && !l.isGuest() && c.degree() < wantNeighbours {
-			c.askNeighbour(l, false)
+	for _, l := range vs.links.list {
+		if l.state == linkUp && !l.quiet && !l.isGuest() && vs.links.degree() < wantNeighbours {
+			vs.neighbourhood.askNeighbour(l, false)
 		}
 	}
 }
 
 // checkVisits has us stay when it is time, and drops guests that are not heard any more.
 // A guest that lives and has lost its link says soon that it stays.
-func (c *Core) checkVisits() {
-	if c.visit.self && c.ready {
-		if c.now >= c.visit.until || c.linksUp() == 0 {
-			c.stay()
+func (vs *visit) checkVisits() {
+	if vs.visiting && vs.ready {
+		if vs.now >= vs.until || vs.links.linksUp() == 0 {
+			vs.stay()
 		} else {
-			c.wake(c.visit.until)
+			vs.wake(vs.until)
 		}
 	}
-	guests := c.visit.guests
-	c.visit.guests = nil
+	guests := vs.guests
+	vs.guests = nil
 	for _, g := range guests {
 		e := g.entry
-		if !e.isGuest() || e.buried() || c.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e {
+		if !e.isGuest() || e.buried() || vs.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e {
 			continue
 		}
-		patience := guestSilent + c.leniency()
-		if l := c.linkTo(e.record.Key); l != nil {
+		patience := guestSilent + vs.doubt.leniency()
+		if l := vs.links.linkTo(e.record.Key); l != nil {
 			g.heard = max(g.heard, l.heard)
 			patience += l.slowness()
 		}
-		if c.doubtful() || c.now-g.heard < patience {
-			c.visit.guests = append(c.visit.guests, g)
+		if vs.doubt.doubtful() || vs.now-g.heard < patience {
+			vs.guests = append(vs.guests, g)
 			continue
 		}
-		c.note(Debug, "a visitor is not heard any more", "peer", string(e.record.ID))
-		c.evict(e)
-		c.refresh(e.record.ID)
+		vs.note(Debug, "a visitor is not heard any more", "peer", string(e.record.ID))
+		vs.roll.evict(e)
+		vs.view.refresh(e.record.ID)
 	}
 }
 
 // welcome notes a guest, or that one stays.
-func (c *Core) welcome(e *entry) {
-	if e.isGuest() && !e.buried() && !slices.ContainsFunc(c.visit.guests, func(g guest) bool { return g.entry == e }) {
-		c.visit.guests = append(c.visit.guests, guest{e, c.now})
+func (vs *visit) welcome(e *entry) {
+	if e.isGuest() && !e.buried() && !slices.ContainsFunc(vs.guests, func(g guest) bool { return g.entry == e }) {
+		vs.guests = append(vs.guests, guest{e, vs.now})
 	}
 }

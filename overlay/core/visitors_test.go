@@ -87,7 +87,7 @@ func TestGuest(t *testing.T) {
 		if r.receive(newcomer, &pb.SyncRequest{}); len(r.tells("guest")) > 0 {
 			t.Errorf("%s: a newcomer gets it", name)
 		}
-		if r.c.others(); slices.ContainsFunc(r.c.others(), func(s *pb.Signed) bool { return bytes.Contains(s.Payload, []byte("guest")) }) {
+		if r.c.door.others(); slices.ContainsFunc(r.c.door.others(), func(s *pb.Signed) bool { return bytes.Contains(s.Payload, []byte("guest")) }) {
 			t.Errorf("%s: named as another door", name)
 		}
 		r.receive(newcomer, propagation(say(pb.AnnouncementType_LEAVE, 7, "seven", 1000, 1)))
@@ -243,7 +243,7 @@ func TestVisitor(t *testing.T) {
 		says := r.says(1)
 		if name == "a door" {
 			says = nil // among others
-			if r.c.visit.self || !r.c.linkTo(testIdentity(1).Key()).asked {
+			if r.c.visiting || !r.c.links.linkTo(testIdentity(1).Key()).asked {
 				t.Errorf("%s: is a visitor still", name)
 			}
 		}
@@ -252,11 +252,11 @@ func TestVisitor(t *testing.T) {
 		}
 	}
 	alone := newRig(t, func(c *Config) { c.Visitor = true })
-	if alone.c.self.record.Visitor {
+	if alone.c.table.self.record.Visitor {
 		t.Error("who begins a network is a visitor")
 	}
 	found := newRig(t, func(c *Config) { c.Visitor, c.Discover = true, true })
-	if found.pass(discoverFor + time.Second); found.c.self.record.Visitor || !found.c.ready {
+	if found.pass(discoverFor + time.Second); found.c.table.self.record.Visitor || !found.c.ready {
 		t.Error("who finds nobody is a visitor")
 	}
 }

@@ -90,7 +90,7 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 				r.c.DialFailed(r.now, d.ID, false, "no answer")
 			}
 			r.drain()
-			for id := range r.c.dials {
+			for id := range r.c.reach.dials {
 				r.c.DialFailed(r.now, id, false, "no answer")
 			}
 			r.drain()
@@ -106,15 +106,15 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 func TestGoWithNothingToDial(t *testing.T) {
 	r, mid := withNATted(t)
 	for _, ip := range []string{"203.0.113.2", "192.168.1.5"} {
-		for r.c.hosts.take(netip.MustParseAddr(ip), r.now) {
+		for r.c.reach.hosts.take(netip.MustParseAddr(ip), r.now) {
 		}
 	}
 	r.c.Want(r.now, "far")
 	r.drain()
 	_, number := r.calls()
 	r.receive(mid, goFor(2, "far", number, "203.0.113.2:4001"))
-	if len(r.out.Dials) != 0 || len(r.c.dials) != 0 || r.c.Net().Peers[0].Why == "" {
-		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.dials), r.c.Net().Peers[0])
+	if len(r.out.Dials) != 0 || len(r.c.reach.dials) != 0 || r.c.Net().Peers[0].Why == "" {
+		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.reach.dials), r.c.Net().Peers[0])
 	}
 }
 

@@ -30,6 +30,10 @@ const MaxOwnAddresses = pb.MaxAddresses - 2
 
 // whereabouts is what a peer knows of where it is.
 type whereabouts struct {
+	*env
+	table *table
+	links *links
+
 	own       []netip.AddrPort // of our interfaces
 	near      []netip.Prefix   // the subnets of these
 	before    []netip.AddrPort // where loopback is all there is: what was there before
@@ -50,94 +54,94 @@ type observation struct {
 }
 
 // moved is Moved.
-func (c *Core) moved(own []netip.AddrPort, near []netip.Prefix) {
-	old := c.where.own
-	c.where.own, c.where.near = own, near
+func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
+	old := re.where.own
+	re.where.own, re.where.near = own, near
 	switch here := onlyLoopback(own); {
 	case here && !onlyLoopback(old):
-		c.where.before = old
+		re.where.before = old
 	case !here:
-		c.where.before = nil
+		re.where.before = nil
 	}
-	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(c.where.own, a) })
-	c.note(Info, "the addresses of this host have changed", "addresses", c.where.own)
+	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(re.where.own, a) })
+	re.note(Info, "the addresses of this host have changed", "addresses", re.where.own)
 	if gone {
-		c.where.forwarded = netip.AddrPort{}
+		re.where.forwarded = netip.AddrPort{}
 		// What was our own and is no more is nobody's, and without a network nobody sees us.
-		c.where.seen = slices.DeleteFunc(c.where.seen, func(o observation) bool {
-			return c.link(o.link) == nil || slices.Contains(old, o.addr) || onlyLoopback(own)
+		re.where.seen = slices.DeleteFunc(re.where.seen, func(o observation) bool {
+			return re.links.link(o.link) == nil || slices.Contains(old, o.addr) || onlyLoopback(own)
 		})
-		c.relink()
+		re.relink()
 	}
-	c.addressesChanged()
+	re.addressesChanged()
 }
 
 // mappedTo is Mapped.
-func (c *Core) mappedTo(addr netip.AddrPort) {
-	c.where.mapped = addr
-	c.addressesChanged()
+func (re *reach) mappedTo(addr netip.AddrPort) {
+	re.where.mapped = addr
+	re.addressesChanged()
 }
 
 // seenAt is Seen.
-func (c *Core) seenAt(id LinkID, address string) {
-	l := c.link(id)
+func (re *reach) seenAt(id LinkID, address string) {
+	l := re.links.link(id)
 	if l == nil || l.state == linkClosing {
 		return
 	}
-	c.note(Debug, "a peer's address has changed", "peer", string(l.peer), "was", l.address, "address", address)
+	re.note(Debug, "a peer's address has changed", "peer", string(l.peer), "was", l.address, "address", address)
 	l.address = address
 	if l.state == linkUp {
-		c.send(l, &pb.Observed{Address: address})
+		re.links.send(l, &pb.Observed{Address: address})
 	}
 }
 
 // observe takes how the peer of a link sees us.
-func (c *Core) observe(l *link, address string) {
+func (re *reach) observe(l *link, address string) {
 	addr := parseAddress(address)
 	l.within = l.within || addr.Addr().IsLoopback()
 	if !addr.IsValid() || addr.Addr().IsLoopback() {
 		return
 	}
-	w := &c.where
+	w := re.where
 	moved := false
 	by := l.key.String()
 	w.seen = slices.DeleteFunc(w.seen, func(o observation) bool {
 		moved = moved || o.by == by && o.link == l.id && o.addr != addr
-		return o.by == by || c.now > o.at+observedFor && c.link(o.link) == nil
+		return o.by == by || re.now > o.at+observedFor && re.links.link(o.link) == nil
 	})
 	if len(w.seen) == maxObservations {
 		w.seen = slices.Delete(w.seen, 0, 1)
 	}
-	w.seen = append(w.seen, observation{l.id, by, c.now, addr})
-	if !c.isSeenAt(w.forwarded.Addr()) {
+	w.seen = append(w.seen, observation{l.id, by, re.now, addr})
+	if !re.where.isSeenAt(w.forwarded.Addr()) {
 		w.forwarded = netip.AddrPort{}
 	}
-	if moved && w.relinks.take(c.now, relinksAtOnce-1, relinkEvery) {
-		c.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
-		c.relink()
+	if moved && w.relinks.take(re.now, relinksAtOnce-1, relinkEvery) {
+		re.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
+		re.relink()
 	}
-	c.renewAddresses()
+	re.happen(relocated{})
 }
 
 // isStranger says that we never had a link to a peer: no hole is left that it comes by.
-func (c *Core) isStranger(id certs.ID, key certs.PublicKey) bool {
-	e := c.table.get(id, key)
+func (t *table) isStranger(id certs.ID, key certs.PublicKey) bool {
+	e := t.get(id, key)
 	return e == nil || e.our().lastAddress == ""
 }
 
 // current are the observations that hold now: of those we are linked to, or else were.
-func (c *Core) current() []observation {
-	list := slices.DeleteFunc(slices.Clone(c.where.seen), func(o observation) bool { return c.link(o.link) == nil })
+func (wh *whereabouts) current() []observation {
+	list := slices.DeleteFunc(slices.Clone(wh.seen), func(o observation) bool { return wh.links.link(o.link) == nil })
 	if len(list) == 0 {
-		return c.where.seen
+		return wh.seen
 	}
 	return list
 }
 
 // isSeenAt says that most of those who see us, by that version of IP, do it at this one.
-func (c *Core) isSeenAt(ip netip.Addr) bool {
+func (wh *whereabouts) isSeenAt(ip netip.Addr) bool {
 	n := 0
-	for _, o := range c.current() {
+	for _, o := range wh.current() {
 		switch {
 		case o.addr.Addr() == ip:
 			n++
@@ -152,35 +156,35 @@ func (c *Core) isSeenAt(ip netip.Addr) bool {
 // names, and nothing of ours has gone to its IP before: strangers can dial us there. That
 // it is an address of our router others have to say, for as long as it is one: a stranger
 // could name anybody's.
-func (c *Core) reachedByStranger(l *link, claimed string) {
+func (re *reach) reachedByStranger(l *link, claimed string) {
 	from, addr := parseAddress(l.address), parseAddress(claimed)
-	if !from.IsValid() || !addr.IsValid() || c.isNear(from.Addr()) || c.hosts.dialled(from.Addr(), c.now-strangerAfter) ||
-		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(c.where.own, addr) ||
-		c.isOwnIP(addr.Addr()) || !c.isSeenAt(addr.Addr()) {
+	if !from.IsValid() || !addr.IsValid() || re.where.isNear(from.Addr()) || re.hosts.dialled(from.Addr(), re.now-strangerAfter) ||
+		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(re.where.own, addr) ||
+		re.where.isOwnIP(addr.Addr()) || !re.where.isSeenAt(addr.Addr()) {
 		return
 	}
-	c.where.forwarded = addr
-	c.renewAddresses()
+	re.where.forwarded = addr
+	re.happen(relocated{})
 }
 
 // reachable is what our record says: where to dial us, and where we are seen.
-func (c *Core) reachable() (addresses, observed []netip.AddrPort) {
-	w := &c.where
+func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
+	w := wh
 	addresses = slices.Clone(w.own[:min(len(w.own), MaxOwnAddresses)])
 	for _, a := range []netip.AddrPort{w.mapped, w.forwarded} {
 		if a.IsValid() && !slices.Contains(addresses, a) {
 			addresses = append(addresses[:min(len(addresses), pb.MaxAddresses-1)], a)
 		}
 	}
-	return addresses, c.observedAddresses()
+	return addresses, wh.observedAddresses()
 }
 
 // observedAddresses are those that are not our own, one of each IP: what most see, and
 // of equals what we have said before, since behind a symmetric NAT everybody sees another
 // port. Of many IPs those count where most linked peers see us. Who can be dialled from
 // outside has none.
-func (c *Core) observedAddresses() []netip.AddrPort {
-	w := &c.where
+func (wh *whereabouts) observedAddresses() []netip.AddrPort {
+	w := wh
 	var list []netip.AddrPort
 	if w.mapped.IsValid() || w.forwarded.IsValid() {
 		return nil
@@ -191,7 +195,7 @@ func (c *Core) observedAddresses() []netip.AddrPort {
 				n += 2
 			}
 		}
-		if n > 0 && c.self != nil && slices.Contains(c.self.record.Observed, a.String()) {
+		if n > 0 && wh.table.self != nil && slices.Contains(wh.table.self.record.Observed, a.String()) {
 			n++
 		}
 		return n
@@ -201,7 +205,7 @@ func (c *Core) observedAddresses() []netip.AddrPort {
 		if slices.Contains(w.own, o.addr) {
 			continue
 		}
-		if c.link(o.link) != nil {
+		if wh.links.link(o.link) != nil {
 			namers[o.addr.Addr()]++
 		}
 		i := slices.IndexFunc(list, func(a netip.AddrPort) bool { return a.Addr() == o.addr.Addr() })
@@ -221,50 +225,26 @@ func (c *Core) observedAddresses() []netip.AddrPort {
 
 // addressesChanged renews our record if need be, and gives whoever could not be reached
 // another chance.
-func (c *Core) addressesChanged() {
-	c.renewAddresses()
-	for _, e := range c.wanted {
+func (re *reach) addressesChanged() {
+	re.happen(relocated{})
+	for _, e := range re.wanted {
 		d := e.with()
-		d.failures, d.nextDial = 0, c.now
+		d.failures, d.nextDial = 0, re.now
 	}
-	c.wake(c.now)
-}
-
-// renewAddresses says anew where we are, if that has changed.
-func (c *Core) renewAddresses() {
-	c.where.pending = !c.accepted
-	if c.self == nil || c.ended || c.leaving || !c.accepted {
-		return
-	}
-	addresses, observed := c.reachable()
-	if slices.Equal(texts(addresses), c.self.record.Addresses) && slices.Equal(texts(observed), c.self.record.Observed) {
-		return
-	}
-	if c.now < c.where.nextRenew {
-		c.where.pending = true
-		c.wake(c.where.nextRenew)
-		return
-	}
-	c.where.nextRenew = c.now + renewPause
-	c.setOwnRecord(pb.AnnouncementType_JOIN, c.self.record.Seq+1)
-	for _, l := range c.links { // who is no neighbour dials us as well
-		if l.state == linkUp {
-			c.announceTo(l, c.self)
-		}
-	}
+	re.wake(re.now)
 }
 
 // leaveAddresses is what follows when a peer has given up an address that we have dialled:
 // our link to it leads to nowhere, since the side that has dialled follows nobody.
-func (c *Core) leaveAddresses(e *entry, old *Record) {
-	for _, l := range slices.Clone(c.links) {
+func (re *reach) leaveAddresses(e *entry, old *Record) {
+	for _, l := range slices.Clone(re.links.list) {
 		if l.state != linkUp || l.entry != e || l.dial == nil || !old.names(l.address) || e.record.names(l.address) {
 			continue
 		}
-		if newer := c.linkTo(l.key); newer != l && !newer.quiet {
-			c.close(l, CloseDead, "the peer has left that address")
+		if newer := re.links.linkTo(l.key); newer != l && !newer.quiet {
+			re.links.close(l, CloseDead, "the peer has left that address")
 		} else {
-			c.dialFor(e, toRelink)
+			re.dialFor(e, toRelink)
 		}
 	}
 }
@@ -276,11 +256,11 @@ func (r *Record) names(address string) bool {
 
 // relink dials the peers anew that have dialled us: the links that they made lead to where
 // we were. Those that we have made follow us (RFC 9000, 9: the server follows the client).
-func (c *Core) relink() {
-	for _, l := range c.links {
-		if e := l.entry; l.state == linkUp && l.dial == nil && e != nil && e.alive() && c.linkTo(l.key) == l {
-			e.with().nextDial = c.now
-			c.dialFor(e, toRelink)
+func (re *reach) relink() {
+	for _, l := range re.links.list {
+		if e := l.entry; l.state == linkUp && l.dial == nil && e != nil && e.alive() && re.links.linkTo(l.key) == l {
+			e.with().nextDial = re.now
+			re.dialFor(e, toRelink)
 		}
 	}
 }
@@ -299,11 +279,11 @@ const (
 	NATOpen      NAT = "open"      // behind one, with a port that leads in
 )
 
-func (c *Core) nat() NAT {
-	w := &c.where
+func (wh *whereabouts) nat() NAT {
+	w := wh
 	var outside []netip.AddrPort
 	agree := 0 // of the pairs that see the same IP; those that see another port count against it
-	for _, o := range c.current() {
+	for _, o := range wh.current() {
 		if slices.Contains(w.own, o.addr) || !o.addr.Addr().Is4() {
 			continue
 		}

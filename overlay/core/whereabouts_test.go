@@ -26,7 +26,7 @@ func (r *rig) own(l LinkID) *pb.Record {
 func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 	r.t.Helper()
 	d := &dial{peer: "x", key: testIdentity(identity).Key()}
-	r.c.startDial(d)
+	r.c.reach.startDial(d)
 	r.last++
 	r.c.Connected(r.now, r.last, d.id, testIdentity(identity).Key(), "198.51.100.1:5000")
 	r.drain()
@@ -42,8 +42,8 @@ func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 func TestObserved(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "10.9.9.9:5000")
-	if r.own(first) != nil || r.c.nat() != NATNone {
-		t.Fatalf("seen at its own address it says %v, NAT %v", r.own(first), r.c.nat())
+	if r.own(first) != nil || r.c.where.nat() != NATNone {
+		t.Fatalf("seen at its own address it says %v, NAT %v", r.own(first), r.c.where.nat())
 	}
 	second := r.seeing(2, "two", "203.0.113.1:4001")
 	for _, l := range []LinkID{first, second} {
@@ -51,20 +51,20 @@ func TestObserved(t *testing.T) {
 			t.Errorf("it says %v", record)
 		}
 	}
-	if r.c.nat() != NATBehind {
-		t.Errorf("NAT %v", r.c.nat())
+	if r.c.where.nat() != NATBehind {
+		t.Errorf("NAT %v", r.c.where.nat())
 	}
 	r.pass(time.Second)
 	r.seeing(3, "three", "203.0.113.1:4001")
-	if r.own(second) != nil || r.c.nat() != NATEven {
-		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.nat())
+	if r.own(second) != nil || r.c.where.nat() != NATEven {
+		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.where.nat())
 	}
 
 	// A NAT that is another one to everybody.
 	r.pass(time.Second)
 	l := r.seeing(4, "four", "203.0.113.1:5001")
-	if r.own(l) != nil || r.c.nat() != NATSymmetric {
-		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.nat())
+	if r.own(l) != nil || r.c.where.nat() != NATSymmetric {
+		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.where.nat())
 	}
 
 	// Two see us elsewhere now: that is what most say only with a third.
@@ -75,8 +75,8 @@ func TestObserved(t *testing.T) {
 			t.Errorf("after %d: %v", i+1, record)
 		}
 	}
-	if !slices.Equal(r.c.self.record.Observed, []string{"203.0.113.1:6001"}) {
-		t.Errorf("its record says %v", r.c.self.record.Observed)
+	if !slices.Equal(r.c.table.self.record.Observed, []string{"203.0.113.1:6001"}) {
+		t.Errorf("its record says %v", r.c.table.self.record.Observed)
 	}
 }
 
@@ -89,8 +89,8 @@ func TestSymmetric(t *testing.T) {
 	r.seeing(2, "two", "203.0.113.1:5001")
 	r.pass(2 * time.Second)
 	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"}) // again, and later than two
-	if record := r.own(first); record != nil || !slices.Equal(r.c.self.record.Observed, []string{"203.0.113.1:4001"}) {
-		t.Errorf("it says %v", r.c.self.record.Observed)
+	if record := r.own(first); record != nil || !slices.Equal(r.c.table.self.record.Observed, []string{"203.0.113.1:4001"}) {
+		t.Errorf("it says %v", r.c.table.self.record.Observed)
 	}
 }
 
@@ -102,8 +102,8 @@ func TestObservedNonsense(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:5000", "0.0.0.0:5000", "224.0.0.251:5353", "255.255.255.255:1", "203.0.113.1:0", "[fe80::1]:5000", "203.0.113.1", "nonsense"} {
 		r.pass(2 * time.Second)
 		r.receive(l, &pb.Observed{Address: address})
-		if r.own(l) != nil || len(r.c.self.record.Observed) != 0 {
-			t.Errorf("%s: it says %v", address, r.c.self.record.Observed)
+		if r.own(l) != nil || len(r.c.table.self.record.Observed) != 0 {
+			t.Errorf("%s: it says %v", address, r.c.table.self.record.Observed)
 		}
 	}
 	changes := 0
@@ -120,7 +120,7 @@ func TestObservedNonsense(t *testing.T) {
 		r.pass(2 * time.Second)
 		r.seeing(10+uint64(i), "p"+string(rune('a'+i)), netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 114, byte(i)}), 1).String())
 	}
-	if n := len(r.c.self.record.Observed); n == 0 || n > pb.MaxObserved || len(r.c.where.seen) > maxObservations {
+	if n := len(r.c.table.self.record.Observed); n == 0 || n > pb.MaxObserved || len(r.c.where.seen) > maxObservations {
 		t.Errorf("%d observed addresses, %d observations", n, len(r.c.where.seen))
 	}
 }
@@ -201,8 +201,8 @@ func TestMapped(t *testing.T) {
 	r.pass(2 * time.Second)
 	r.c.Mapped(r.now, netip.MustParseAddrPort("203.0.113.1:5000"))
 	r.drain()
-	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.nat() != NATOpen {
-		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.nat())
+	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.where.nat() != NATOpen {
+		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.where.nat())
 	}
 	r.pass(2 * time.Second)
 	r.c.Mapped(r.now, netip.AddrPort{})
@@ -224,7 +224,7 @@ func TestForwarded(t *testing.T) {
 		hello := start(2, "two", 1000)
 		hello.Observed = claims
 		r.receive(r.last, hello)
-		return r.c.reach()
+		return r.ownRecord()
 	}
 	near := func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} }
 	for _, test := range []struct {
@@ -253,14 +253,14 @@ func TestForwarded(t *testing.T) {
 	}
 	r = newRig(t, near)
 	r.seeing(1, "one", "203.0.113.1:4001")
-	r.c.hosts.take(netip.MustParseAddr("198.51.100.77"), r.now)
+	r.c.reach.hosts.take(netip.MustParseAddr("198.51.100.77"), r.now)
 	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
 		t.Errorf("the answer to our own packet: %v", record)
 	}
 }
 
-// reach is what our record says, as others read it.
-func (c *Core) reach() *pb.Record {
-	r, _ := pb.ParseRecord(c.self.record.Signed)
-	return r
+// ownRecord is what our record says, as others read it.
+func (r *rig) ownRecord() *pb.Record {
+	record, _ := pb.ParseRecord(r.c.table.self.record.Signed)
+	return record
 }

@@ -95,7 +95,7 @@ func (w *wire) network(n int) {
 // connect makes a link, and of the two neighbours.
 func (w *wire) connect(p, q *wired) {
 	w.link(p, q)
-	p.c.askNeighbour(p.c.linkTo(q.c.cfg.Identity.Key()), false)
+	p.c.neighbourhood.askNeighbour(p.c.links.linkTo(q.c.cfg.Identity.Key()), false)
 	w.drain(p)
 	w.deliver()
 }
@@ -103,7 +103,7 @@ func (w *wire) connect(p, q *wired) {
 // link makes a link that p has dialled; the handshake is done.
 func (w *wire) link(p, q *wired) {
 	d := &dial{peer: q.id, key: q.c.cfg.Identity.Key()}
-	p.c.startDial(d)
+	p.c.reach.startDial(d)
 	p.c.out.Dials = nil
 	w.answer(p, q, d.id)
 }

@@ -8,6 +8,18 @@ import (
 	"quicpeer/pb"
 )
 
+// inquiries finds out whether others are still here, by asking those who should hear them.
+type inquiries struct {
+	*env
+	table  *table
+	links  *links
+	routes *routes
+	doubt  *doubt
+	gossip *gossip
+	reach  *reach
+	list   []*inquiry
+}
+
 // inquiry is how far we are in finding out whether a peer is here. It ends when
 // the peer is heard, when somebody has heard it, or with LOST.
 type inquiry struct {
@@ -41,18 +53,18 @@ type witness struct {
 
 // inquire begins an inquiry; nil if one is under way or there are too many. Of
 // somebody lost it serves those who do not believe that yet.
-func (c *Core) inquire(e *entry, urgent bool) *inquiry {
-	if c.inquiryFor(e) != nil || len(c.inquiries) >= maxInquiries || e == c.self || e.isGuest() || c.visit.self || c.leaving {
+func (iq *inquiries) inquire(e *entry, urgent bool) *inquiry {
+	if iq.inquiryFor(e) != nil || len(iq.list) >= maxInquiries || e == iq.table.self || e.isGuest() || iq.visiting || iq.leaving {
 		return nil
 	}
-	q := &inquiry{subject: e, about: e.version(), began: c.now, urgent: urgent, number: c.cfg.Rand.Uint64(), fresh: -freshWithin}
-	c.inquiries = append(c.inquiries, q)
-	c.wake(c.now)
+	q := &inquiry{subject: e, about: e.version(), began: iq.now, urgent: urgent, number: iq.cfg.Rand.Uint64(), fresh: -freshWithin}
+	iq.list = append(iq.list, q)
+	iq.wake(iq.now)
 	return q
 }
 
-func (c *Core) inquiryFor(e *entry) *inquiry {
-	for _, q := range c.inquiries {
+func (iq *inquiries) inquiryFor(e *entry) *inquiry {
+	for _, q := range iq.list {
 		if q.subject == e && !q.ended {
 			return q
 		}
@@ -61,130 +73,130 @@ func (c *Core) inquiryFor(e *entry) *inquiry {
 }
 
 // pursue takes all inquiries a step further.
-func (c *Core) pursue() {
-	for i := 0; i < len(c.inquiries); i++ { // what a step adds comes behind
-		if q := c.inquiries[i]; !q.ended {
-			c.step(q)
+func (iq *inquiries) pursue() {
+	for i := 0; i < len(iq.list); i++ { // what a step adds comes behind
+		if q := iq.list[i]; !q.ended {
+			iq.step(q)
 		}
 	}
-	c.inquiries = slices.DeleteFunc(c.inquiries, func(q *inquiry) bool { return q.ended })
+	iq.list = slices.DeleteFunc(iq.list, func(q *inquiry) bool { return q.ended })
 }
 
-func (c *Core) step(q *inquiry) {
+func (iq *inquiries) step(q *inquiry) {
 	e := q.subject
-	l := c.linkTo(e.record.Key)
+	l := iq.links.linkTo(e.record.Key)
 	switch {
-	case e.version() != q.about || c.leaving:
+	case e.version() != q.about || iq.leaving:
 		q.ended = true
 		return
-	case c.now > q.began+inquiryTime:
+	case iq.now > q.began+inquiryTime:
 		q.ended = true
 		if l == nil && q.own && e.alive() && q.fresh < 0 {
-			c.miss(e) // nobody else knows anything of it
+			iq.happen(missed{e}) // nobody else knows anything of it
 		}
 		return
 	}
 	if l != nil && !l.quiet {
-		c.heardOf(q)
+		iq.heardOf(q)
 		return
 	}
-	if c.doubtful() {
+	if iq.doubt.doubtful() {
 		return
 	}
 	if !q.own {
-		c.try(q)
+		iq.try(q)
 	}
 	switch {
 	case !q.own:
 	case e.alive():
-		c.weigh(q)
+		iq.weigh(q)
 	default:
 		q.ended = true
 	}
 }
 
 // try looks for evidence of our own: a ping, then a second one and a dial.
-func (c *Core) try(q *inquiry) {
-	if c.now < q.next {
-		c.wake(q.next)
+func (iq *inquiries) try(q *inquiry) {
+	if iq.now < q.next {
+		iq.wake(q.next)
 		return
 	}
 	pause := pingTimeout
 	switch q.tries {
 	case 0:
-		c.ping(q)
+		iq.ping(q)
 		if !q.urgent {
 			pause = pingAgain
 		}
 	case 1:
-		c.ping(q)
-		c.dialEntry(q.subject)
+		iq.ping(q)
+		iq.reach.dialEntry(q.subject)
 	default:
 		q.own = true
 		for _, asker := range q.askers {
-			c.testify(q, asker)
+			iq.testify(q, asker)
 		}
 		q.askers = nil
 	}
 	q.tries++
-	q.next = c.now + pause
-	c.wake(q.next)
+	q.next = iq.now + pause
+	iq.wake(q.next)
 }
 
-func (c *Core) ping(q *inquiry) {
-	c.sendRouted(q.subject.record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: q.number, Key: q.subject.record.Key[:]}}})
+func (iq *inquiries) ping(q *inquiry) {
+	iq.routes.sendRouted(q.subject.record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: q.number, Key: q.subject.record.Key[:]}}})
 }
 
-func (c *Core) receivePong(from certs.ID, m *pb.Ping) {
-	for _, q := range c.inquiries {
+func (iq *inquiries) receivePong(from certs.ID, m *pb.Ping) {
+	for _, q := range iq.list {
 		if !q.ended && q.number == m.GetNumber() && q.subject.record.ID == from {
-			c.heardOf(q)
+			iq.heardOf(q)
 		}
 	}
 }
 
 // heardOf ends an inquiry: the peer is here. Who has asked is told.
-func (c *Core) heardOf(q *inquiry) {
+func (iq *inquiries) heardOf(q *inquiry) {
 	q.ended = true
 	for _, asker := range q.askers {
-		c.sendRouted(asker, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(nil)}})
+		iq.routes.sendRouted(asker, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(nil)}})
 	}
 }
 
 // weigh asks the witnesses, round after round, until enough of them have not heard
 // the peer either and none has.
-func (c *Core) weigh(q *inquiry) {
+func (iq *inquiries) weigh(q *inquiry) {
 	quiet, counted := 0, 0
 	for _, w := range q.witnesses {
 		if w.said != nil {
 			quiet++
 		}
-		if w.said != nil || w.unanswered < 2 || c.now < q.nextRound {
+		if w.said != nil || w.unanswered < 2 || iq.now < q.nextRound {
 			counted++
 		}
 	}
 	switch {
-	case c.now-q.fresh < freshWithin:
-		c.wake(q.fresh + freshWithin)
+	case iq.now-q.fresh < freshWithin:
+		iq.wake(q.fresh + freshWithin)
 		return // somebody hears it: it is our link that is silent
 	case quiet > 0 && quiet >= min(enoughWitnesses, counted):
-		c.accuse(q)
+		iq.accuse(q)
 		return
-	case c.now < q.nextRound:
-		c.wake(q.nextRound)
+	case iq.now < q.nextRound:
+		iq.wake(q.nextRound)
 		return
 	}
 	if counted == quiet { // nobody is left to be asked
-		c.askStrangers(q)
+		iq.askStrangers(q)
 	}
-	c.askAll(q)
+	iq.askAll(q)
 }
 
 // askNeighbours makes the peer's other neighbours the witnesses.
-func (q *inquiry) askNeighbours(c *Core) {
+func (iq *inquiries) askNeighbours(q *inquiry) {
 	q.addWitnesses(q.subject.our().neighbours)
-	c.cfg.Rand.Shuffle(len(q.witnesses), func(i, j int) { q.witnesses[i], q.witnesses[j] = q.witnesses[j], q.witnesses[i] })
-	q.witnesses = slices.DeleteFunc(q.witnesses, func(w witness) bool { return w.id == c.cfg.ID })
+	iq.cfg.Rand.Shuffle(len(q.witnesses), func(i, j int) { q.witnesses[i], q.witnesses[j] = q.witnesses[j], q.witnesses[i] })
+	q.witnesses = slices.DeleteFunc(q.witnesses, func(w witness) bool { return w.id == iq.cfg.ID })
 }
 
 func (q *inquiry) addWitnesses(list []certs.ID) {
@@ -205,17 +217,17 @@ const strangersAsked = 3
 // askStrangers adds peers that have no link to the subject, as far as we know:
 // they look for evidence of their own. They are taken at random, and not from our
 // neighbours, whose ways are ours.
-func (c *Core) askStrangers(q *inquiry) {
+func (iq *inquiries) askStrangers(q *inquiry) {
 	if q.rounds >= maxStrangerRounds {
 		return
 	}
 	if q.rounds == 0 {
-		c.dialEntry(q.subject)
+		iq.reach.dialEntry(q.subject)
 	}
 	q.rounds++
 	for range strangersAsked {
-		e := c.pick(func(e *entry) bool {
-			return e.alive() && e != c.self && !e.isGuest() && e != q.subject && c.inquiryFor(e) == nil &&
+		e := iq.table.pick(func(e *entry) bool {
+			return e.alive() && e != iq.table.self && !e.isGuest() && e != q.subject && iq.inquiryFor(e) == nil &&
 				!slices.ContainsFunc(q.witnesses, func(w witness) bool { return w.id == e.record.ID })
 		})
 		if e != nil {
@@ -225,9 +237,9 @@ func (c *Core) askStrangers(q *inquiry) {
 }
 
 // askAll asks the witnesses that have not said anything: some, then all.
-func (c *Core) askAll(q *inquiry) {
-	q.nextRound = c.now + witnessRound
-	c.wake(q.nextRound)
+func (iq *inquiries) askAll(q *inquiry) {
+	q.nextRound = iq.now + witnessRound
+	iq.wake(q.nextRound)
 	most := len(q.witnesses)
 	if q.asked++; q.asked == 1 {
 		most = askedAtOnce
@@ -242,7 +254,7 @@ func (c *Core) askAll(q *inquiry) {
 		}
 		w.unanswered++
 		r := q.subject.record
-		c.sendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
+		iq.routes.sendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
 			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
 		}}}, r.ID)
 	}
@@ -250,49 +262,49 @@ func (c *Core) askAll(q *inquiry) {
 
 // receiveQuestion answers by what we hear of the peer ourselves: over a link, or
 // after an inquiry of our own.
-func (c *Core) receiveQuestion(from certs.ID, m *pb.Question) {
-	e := c.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
-	if e == nil || e.state == pb.AnnouncementType_LEAVE || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || c.doubtful() {
+func (iq *inquiries) receiveQuestion(from certs.ID, m *pb.Question) {
+	e := iq.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
+	if e == nil || e.state == pb.AnnouncementType_LEAVE || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || iq.doubt.doubtful() {
 		return // who has later news hears it by the flood, who has none can't know
 	}
-	l := c.linkTo(e.record.Key)
+	l := iq.links.linkTo(e.record.Key)
 	switch {
-	case e == c.self || l != nil && c.now-l.heard <= freshWithin+c.leniency()+l.slowness():
+	case e == iq.table.self || l != nil && iq.now-l.heard <= freshWithin+iq.doubt.leniency()+l.slowness():
 		a := &pb.Answer{Subject: m.Subject, Epoch: m.Epoch, Seq: m.Seq, Fresh: true}
-		c.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
+		iq.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
 	case l != nil:
 		q := &inquiry{subject: e}
-		c.testify(q, from)
+		iq.testify(q, from)
 	default:
-		q := c.inquiryFor(e)
+		q := iq.inquiryFor(e)
 		if q == nil {
-			q = c.inquire(e, true)
+			q = iq.inquire(e, true)
 		}
 		switch {
 		case q == nil:
 		case q.own:
-			c.testify(q, from)
+			iq.testify(q, from)
 		case len(q.askers) < maxAskers && !slices.Contains(q.askers, from):
 			q.askers = append(q.askers, from)
 			if !q.urgent {
-				q.urgent, q.next = true, c.now
-				c.wake(c.now)
+				q.urgent, q.next = true, iq.now
+				iq.wake(iq.now)
 			}
 		}
 	}
 }
 
 // testify answers that we don't reach the peer either.
-func (c *Core) testify(q *inquiry, to certs.ID) {
-	c.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(c.ownTestimony(q))}}, q.subject.record.ID)
+func (iq *inquiries) testify(q *inquiry, to certs.ID) {
+	iq.routes.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: q.answer(iq.ownTestimony(q))}}, q.subject.record.ID)
 }
 
 // ownTestimony signs, once for each inquiry, what we say.
-func (c *Core) ownTestimony(q *inquiry) *pb.Signed {
+func (iq *inquiries) ownTestimony(q *inquiry) *pb.Signed {
 	if q.testimony == nil {
-		r, key := q.subject.record, c.cfg.Identity.Key()
-		q.testimony = c.cfg.Identity.SignTestimony(&pb.Testimony{
-			Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Witness: string(c.cfg.ID), Key: key[:],
+		r, key := q.subject.record, iq.cfg.Identity.Key()
+		q.testimony = iq.cfg.Identity.SignTestimony(&pb.Testimony{
+			Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Witness: string(iq.cfg.ID), Key: key[:],
 		})
 	}
 	return q.testimony
@@ -304,15 +316,15 @@ func (q *inquiry) answer(testimony *pb.Signed) *pb.Answer {
 }
 
 // receiveAnswer takes what a witness says.
-func (c *Core) receiveAnswer(from certs.ID, m *pb.Answer) {
-	i := slices.IndexFunc(c.inquiries, func(q *inquiry) bool {
+func (iq *inquiries) receiveAnswer(from certs.ID, m *pb.Answer) {
+	i := slices.IndexFunc(iq.list, func(q *inquiry) bool {
 		r := q.subject.record
 		return !q.ended && r.Key == certs.PublicKey(m.GetSubject()) && r.Epoch == m.GetEpoch() && r.Seq == m.GetSeq()
 	})
 	if i < 0 {
 		return
 	}
-	q := c.inquiries[i]
+	q := iq.list[i]
 	k := slices.IndexFunc(q.witnesses, func(w witness) bool { return w.id == from })
 	if k < 0 {
 		return // we have not asked
@@ -321,11 +333,11 @@ func (c *Core) receiveAnswer(from certs.ID, m *pb.Answer) {
 	w.unanswered = 0
 	if m.GetFresh() {
 		w.said = nil
-		q.fresh = c.now
-		if c.linkTo(q.subject.record.Key) == nil {
-			c.heardOf(q)
+		q.fresh = iq.now
+		if iq.links.linkTo(q.subject.record.Key) == nil {
+			iq.heardOf(q)
 		} else {
-			c.dialEntry(q.subject) // the path to it may have changed
+			iq.reach.dialEntry(q.subject) // the path to it may have changed
 		}
 		return
 	}
@@ -334,24 +346,24 @@ func (c *Core) receiveAnswer(from certs.ID, m *pb.Answer) {
 		t.GetEpoch() != m.GetEpoch() || t.GetSeq() != m.GetSeq() {
 		return
 	}
-	if !c.mayTestify(t) || !c.cfg.Verify(Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: m.GetTestimony()}) {
+	if !iq.mayTestify(t) || !iq.cfg.Verify(Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: m.GetTestimony()}) {
 		return
 	}
 	w.said = m.GetTestimony()
-	c.step(q)
+	iq.step(q)
 }
 
 // mayTestify says that the witness is a member whose word counts.
-func (c *Core) mayTestify(t *pb.Testimony) bool {
-	e := c.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
-	return e != nil && c.now >= e.our().ignoredTill
+func (iq *inquiries) mayTestify(t *pb.Testimony) bool {
+	e := iq.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
+	return e != nil && iq.now >= e.our().ignoredTill
 }
 
 // believes says that enough members whose word counts stand behind a LOST.
-func (c *Core) believes(n news) bool {
+func (iq *inquiries) believes(n news) bool {
 	count := 0
 	for _, t := range n.witnesses {
-		if c.mayTestify(t) {
+		if iq.mayTestify(t) {
 			count++
 		}
 	}
@@ -359,31 +371,28 @@ func (c *Core) believes(n news) bool {
 }
 
 // accuse says that the peer is lost, with our testimony and that of a witness.
-func (c *Core) accuse(q *inquiry) {
+func (iq *inquiries) accuse(q *inquiry) {
 	q.ended = true
 	e := q.subject
-	c.tell(Debug, Accusation, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
-	proof := []*pb.Signed{c.ownTestimony(q)}
+	iq.tell(Debug, Accusation, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
+	proof := []*pb.Signed{iq.ownTestimony(q)}
 	for _, w := range q.witnesses {
 		if w.said != nil && len(proof) < minTestimonies {
 			proof = append(proof, w.said)
 		}
 	}
-	c.table.set(e, e.record, pb.AnnouncementType_LOST)
+	iq.table.set(e, e.record, pb.AnnouncementType_LOST)
 	d := e.with()
-	d.proof, e.said = proof, c.now
-	d.failures, d.nextDial = 0, c.now+firstBackoff
-	c.bury(e, true)
-	c.alarm()
-	c.flood(nil, e)
-	c.refresh(e.record.ID)
+	d.proof, e.said = proof, iq.now
+	d.failures, d.nextDial = 0, iq.now+firstBackoff
+	iq.happen(accused{e})
 }
 
 // countRefuted remembers who has accused a peer that has refuted at once: who is
 // refuted so several times is not believed for a while. A refutation that comes
 // later may be true as the accusation was: the peer was cut off.
-func (c *Core) countRefuted(e *entry) {
-	if c.now > e.said+refutedAtOnce {
+func (iq *inquiries) countRefuted(e *entry) {
+	if iq.now > e.said+refutedAtOnce {
 		return
 	}
 	for _, signed := range e.our().proof {
@@ -391,18 +400,18 @@ func (c *Core) countRefuted(e *entry) {
 		if err != nil {
 			continue // open has judged it
 		}
-		accuser := c.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
+		accuser := iq.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
 		if accuser == nil {
 			continue
 		}
 		d := accuser.with()
-		if c.now > d.refutedAt+ignoreFor {
+		if iq.now > d.refutedAt+ignoreFor {
 			d.refuted = 0
 		}
-		d.refuted, d.refutedAt = d.refuted+1, c.now
+		d.refuted, d.refutedAt = d.refuted+1, iq.now
 		if d.refuted >= refutedOften {
-			d.ignoredTill = c.now + ignoreFor
-			c.note(Info, "its accusations are not believed for a while", "peer", t.GetWitness(), "refuted", d.refuted)
+			d.ignoredTill = iq.now + ignoreFor
+			iq.note(Info, "its accusations are not believed for a while", "peer", t.GetWitness(), "refuted", d.refuted)
 		}
 	}
 }

@@ -172,8 +172,8 @@ func TestAccusation(t *testing.T) {
 		w.answer(id, nil)
 	}
 	said := w.lost()
-	if len(said) != len(w.links)+1 || w.c.link(w.subject).neighbour {
-		t.Fatalf("says it to %d, is still its neighbour: %v", len(said), w.c.link(w.subject).neighbour)
+	if len(said) != len(w.links)+1 || w.c.links.link(w.subject).neighbour {
+		t.Fatalf("says it to %d, is still its neighbour: %v", len(said), w.c.links.link(w.subject).neighbour)
 	}
 	if len(w.out.Events) != 0 {
 		t.Errorf("shows %v at once", w.out.Events)
@@ -184,11 +184,11 @@ func TestAccusation(t *testing.T) {
 		say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 0), say(pb.AnnouncementType_JOIN, 0, "self", 1000, 0),
 	} {
 		other.c.cfg.ID = "another" // the rigs have one identity
-		n, _ := other.c.open(nil, a)
+		n, _ := other.c.gossip.open(nil, a)
 		other.c.table.insert(newEntry(n.record, n.state, 0))
 	}
 	for _, id := range []string{"a", "b", "c"} {
-		n, _ := other.c.open(nil, say(pb.AnnouncementType_JOIN, watcherIdentity[certs.ID(id)], id, 1000, 0))
+		n, _ := other.c.gossip.open(nil, say(pb.AnnouncementType_JOIN, watcherIdentity[certs.ID(id)], id, 1000, 0))
 		other.c.table.insert(newEntry(n.record, n.state, 0))
 	}
 	other.receive(l, propagation(said[0]))
@@ -222,7 +222,7 @@ func TestHeardAgain(t *testing.T) {
 	w.c.Heard(w.now, w.subject, w.now, 0, 0)
 	w.quiet(2 * tickEvery)
 	w.answer("c", nil)
-	if len(w.lost()) > 0 || len(w.c.inquiries) > 0 {
+	if len(w.lost()) > 0 || len(w.c.inquiries.list) > 0 {
 		t.Errorf("is called lost, or is looked for")
 	}
 
@@ -291,8 +291,8 @@ func TestStrangers(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(300) })
 	r.neighbour(1, "one")
 	r.pass(tickEvery)
-	subject := r.c.pick(func(e *entry) bool { return e != r.c.self && r.c.linkTo(e.record.Key) == nil })
-	r.c.inquire(subject, true)
+	subject := r.c.table.pick(func(e *entry) bool { return e != r.c.table.self && r.c.links.linkTo(e.record.Key) == nil })
+	r.c.inquiries.inquire(subject, true)
 	var asked []int
 	for range 3 { // a ping; a second one, and the strangers when it is not answered
 		r.pass(pingTimeout)

@@ -1,0 +1,242 @@
+package core
+
+import (
+	"quicpeer/pb"
+	"slices"
+)
+
+// What one machine finds out and others have to know is a happening: Core passes it on
+// when the machine has returned, so that no machine calls one below it.
+
+// happening is one of the types below.
+type happening interface{ isHappening() }
+
+type (
+	// staying: a visitor does something that only a member does.
+	staying struct{}
+	// relocated: we may be reached at other addresses than our record says.
+	relocated struct{}
+	// doorLost: the link to a door that has let us in is at its end.
+	doorLost struct {
+		door *target
+		did  string // the door, for people
+	}
+	// tableTaken: we have the whole table of a door, or nobody else is here.
+	tableTaken struct{}
+	// foundAgain: a peer that was missing is here.
+	foundAgain struct{ entry *entry }
+	// missed: nobody knows anything of a peer.
+	missed struct{ entry *entry }
+	// accused: we have found a peer to be lost.
+	accused struct{ entry *entry }
+	// failed: this peer can't go on.
+	failed struct{ why error }
+	// targetEnded: the dial of an address to join is over.
+	targetEnded struct {
+		target *target
+		why    string // it has failed; empty: somebody has answered
+	}
+	// judged: signatures of a piece of a table have been judged.
+	judged struct {
+		batch *batch
+		valid []bool // each of its claims
+	}
+	// isolated: nobody is reached any more.
+	isolated struct{}
+	// awayLong: we were away for so long that others may have forgotten who has left.
+	awayLong struct{}
+)
+
+func (staying) isHappening()     {}
+func (relocated) isHappening()   {}
+func (doorLost) isHappening()    {}
+func (tableTaken) isHappening()  {}
+func (foundAgain) isHappening()  {}
+func (missed) isHappening()      {}
+func (accused) isHappening()     {}
+func (isolated) isHappening()    {}
+func (failed) isHappening()      {}
+func (judged) isHappening()      {}
+func (targetEnded) isHappening() {}
+func (awayLong) isHappening()    {}
+
+// happen notes something that others have to know.
+func (en *env) happen(what happening) { en.events = append(en.events, what) }
+
+// settle passes on what has happened, until nothing more follows from it.
+func (c *Core) settle() {
+	for len(c.events) > 0 {
+		what := c.events[0]
+		c.events = c.events[1:]
+		c.follow(what)
+	}
+	c.events = nil
+}
+
+// follow has the machines do what follows from something that has happened.
+func (c *Core) follow(what happening) {
+	switch what := what.(type) {
+	case staying:
+		c.visit.stay()
+	case relocated:
+		c.own.renewAddresses()
+	case doorLost:
+		c.join.doorEnded(what.door, what.did)
+	case tableTaken:
+		c.becomeReady()
+	case foundAgain:
+		c.sync.compareAll = true
+		c.detect.doubted = append(c.detect.doubted, what.entry)
+		c.view.refresh(what.entry.record.ID)
+		c.own.checkOwnID(what.entry)
+	case missed:
+		c.view.miss(what.entry)
+	case accused:
+		c.roll.bury(what.entry, true)
+		c.detect.alarm()
+		c.gossip.flood(nil, what.entry)
+		c.view.refresh(what.entry.record.ID)
+	case failed:
+		c.fail(what.why)
+	case targetEnded:
+		c.join.targetEnded(what.target, what.why)
+	case judged:
+		c.merge(what.batch, what.valid)
+	case isolated:
+		c.view.isolate()
+	case awayLong:
+		c.view.unsure()
+		c.sync.compareAll = true
+	}
+}
+
+// learn takes an announcement that was flooded. What is new goes to all other
+// neighbours; who sends something older is told what we hold. It returns false if
+// the link had to be closed for it.
+func (c *Core) learn(from *link, a *pb.Announcement) bool {
+	n, ok := c.gossip.open(from, a)
+	if n.record == nil || !ok || !c.gossip.isNews(from, n) || c.sync.isJudged(n) {
+		return ok
+	}
+	if !c.gossip.signed(n) {
+		c.links.violation(from, "an announcement that its subject, or a witness, has not signed")
+		return false
+	}
+	c.accept(from, n)
+	c.settle()
+	return !c.ended
+}
+
+// accept merges verified news into the table, passes them on and shows what they change.
+func (c *Core) accept(from *link, n news) {
+	r := n.record
+	e := c.table.lookup(r.tag, r.ID, r.Key)
+	if e == c.table.self {
+		c.own.learnOfSelf(from, n)
+		return
+	}
+	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.inquiries.believes(n) {
+		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
+		c.own.warn(e, n)
+		return
+	}
+	if e != nil && c.broadcasts.awaitLastWords(e, n) {
+		return
+	}
+	refuted := e != nil && e.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN
+	if e == nil {
+		if e = c.roll.makeEntry(from, n); e == nil {
+			return
+		}
+	} else {
+		c.roll.change(e, n)
+	}
+	if from != nil {
+		c.links.setHops(e, from, n.hops)
+	}
+	c.links.reroute(e)
+	c.visit.welcome(e)
+	switch {
+	case e.isGuest():
+	case refuted || c.gossip.mayFlood(e):
+		c.gossip.flood(from, e)
+	case n.state == pb.AnnouncementType_LOST:
+		c.own.warn(e, n) // it shall refute, though others are not told yet
+	}
+	c.view.refresh(r.ID)
+	c.own.checkOwnID(e)
+}
+
+// merge takes over a batch whose signatures have been judged, also when its link has
+// ended meanwhile: what is signed is true whoever brought it.
+func (c *Core) merge(b *batch, valid []bool) {
+	l := c.links.link(b.link)
+	if l != nil && l.state != linkUp {
+		l = nil
+	}
+	if l != nil {
+		l.verifying--
+	}
+	for _, n := range b.news {
+		k := len(n.claims())
+		bad := slices.Contains(valid[:k], false)
+		valid = valid[k:]
+		if bad && l != nil {
+			c.links.violation(l, "an announcement that its subject, or a witness, has not signed")
+			l = nil
+		}
+		if !bad && !c.ended && c.gossip.isNews(l, n) {
+			c.accept(l, n)
+			c.settle()
+		}
+	}
+	if l != nil && l.state == linkUp && !c.ended {
+		c.sync.continueSync(l)
+	}
+}
+
+// becomeReady ends the joining: the user sees who is there.
+func (c *Core) becomeReady() {
+	if c.ready {
+		return
+	}
+	c.ready, c.accepted = true, true
+	c.doubt.lastHeard = c.now
+	c.visit.until = c.now + visitFor
+	c.out.Events = append(c.out.Events, Ready{})
+	if len(c.cfg.Members) > 0 {
+		return // they have been there for long
+	}
+	for _, e := range sortedByID(c.table.entries) {
+		c.view.refresh(e.record.ID)
+	}
+}
+
+// closeAll ends all links, with our last word.
+func (c *Core) closeAll() {
+	c.leaving = true
+	for _, l := range c.links.list {
+		if l.state == linkUp {
+			if !l.neighbour {
+				c.broadcasts.repeatBroadcasts(l)
+			}
+			c.gossip.announceTo(l, c.table.self)
+		}
+		c.links.close(l, CloseBye, "leaving")
+	}
+}
+
+// fail ends the core: the driver sends what is queued, closes and reports err.
+func (c *Core) fail(err error) {
+	if c.ended {
+		return
+	}
+	switch _, elsewhere := err.(*StartedElsewhereError); {
+	case elsewhere:
+		c.closeAll() // it is not this identity that leaves
+	case c.accepted:
+		c.Leave(c.now)
+	}
+	c.ended = true
+	c.out.Err = err
+}

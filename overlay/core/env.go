@@ -1,0 +1,53 @@
+package core
+
+import "time"
+
+// env is what the machines of a core share: who the peer is, how far it has come, the
+// time of the input that is being dealt with, and what has come of it.
+type env struct {
+	cfg      Config
+	now      time.Duration
+	nextTick time.Duration
+	out      Effects
+	events   []happening // for Core.settle
+
+	accepted bool          // a door has let us in, or we are the network
+	ready    bool          // the user has been shown who is here
+	leaving  bool          // we have said goodbye
+	ended    bool          // nothing is wanted any more
+	visiting bool          // we are a visitor, see visitors.go
+	joinBy   time.Duration // when to give up joining; 0: never
+	// untried says that we have begun as a network of our own, and nobody has judged our
+	// epoch yet: a later run of ours that others know is one of before the clock went back.
+	untried bool
+}
+
+// begin notes the time of an input.
+func (en *env) begin(now time.Duration) {
+	if now > en.now {
+		en.now = now
+	}
+}
+
+// wake asks for a tick then, if that is sooner than the next.
+func (en *env) wake(at time.Duration) { en.nextTick = min(en.nextTick, max(at, en.now)) }
+
+// jitter is a random part of a duration, so that peers that start together do not
+// go on doing everything together.
+func (en *env) jitter(d time.Duration) time.Duration {
+	return time.Duration(en.cfg.Rand.Int64N(int64(d)))
+}
+
+func (en *env) note(level Level, text string, args ...any) { en.tell(level, Remark, text, args...) }
+
+// tell is note, of something that is counted.
+func (en *env) tell(level Level, kind Kind, text string, args ...any) {
+	en.out.Notes = append(en.out.Notes, Note{level, kind, text, args})
+}
+
+// backoff is the pause after so many failures, between half and all of
+// firstBackoff·2^(failures-1).
+func (en *env) backoff(failures int, most time.Duration) time.Duration {
+	d := min(firstBackoff<<min(failures-1, 16), most)
+	return d/2 + time.Duration(en.cfg.Rand.Int64N(int64(d/2)+1))
+}
