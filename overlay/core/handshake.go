@@ -51,6 +51,7 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 	if l.state == linkUp {
 		if stranger {
 			c.reach.reachedByStranger(l, start.GetObserved())
+			c.settle()
 		}
 		c.reach.observe(l, start.GetObserved()) // our packets come from there, or QUIC would not take them
 	}
