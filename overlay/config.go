@@ -24,6 +24,7 @@ type Config struct {
 	// ID is the peer's ID where State is nil. Empty: a random one.
 	ID certs.ID
 	// Listen is the UDP address HOST:PORT to listen on and to dial from. Empty: ":0".
+	// See [transport.Listen] for a warning of quic-go that a program may want to silence.
 	Listen string
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"syscall"
 )
 
@@ -21,6 +19,11 @@ const bufferSize = 7 << 20
 // quic-go ends a connection whose packet the kernel did not take (its issue
 // #2809), so a moment without network would end them all. The returned socket
 // takes such a packet for sent: it is lost like any other, and sent again.
+//
+// Where the kernel gives the socket smaller buffers than quic-go wants, an Endpoint logs
+// it. quic-go itself prints a warning to standard error as well, once in a process, unless
+// QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING is true in the environment. That is the
+// program's to set, before it listens.
 func Listen(address string) (net.PacketConn, error) {
 	addr, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -30,7 +33,6 @@ func Listen(address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	quietBuffers()
 	// Errors show in the sizes that logBuffers reads.
 	_ = conn.SetReadBuffer(bufferSize)
 	_ = conn.SetWriteBuffer(bufferSize)
@@ -84,14 +86,5 @@ func logBuffers(conn net.PacketConn, log *slog.Logger) {
 	if receive < bufferSize || send < bufferSize {
 		log.Debug("the system limits the socket's buffers", "wanted", bufferSize, "receive", receive, "send", send,
 			"hint", "on Linux: sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000")
-	}
-}
-
-// quietBuffers keeps quic-go from printing to stderr that it could not enlarge
-// the socket's buffers; we log it ourselves. A setting of the user stays.
-func quietBuffers() {
-	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
-	if _, set := os.LookupEnv(name); !set {
-		_ = os.Setenv(name, strconv.FormatBool(true)) // fails for malformed names only
 	}
 }

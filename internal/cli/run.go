@@ -24,6 +24,7 @@ func Main(version string) int {
 	// Otherwise a write to a closed standard output kills the process, and nobody
 	// hears a goodbye.
 	signal.Ignore(syscall.SIGPIPE)
+	quietBuffers()
 	ctx, interrupt := interruptible()
 	stderr := &terminal.Stream{File: os.Stderr}
 	c := &command{
@@ -63,6 +64,16 @@ func interruptible() (context.Context, func()) {
 		case signals <- os.Interrupt:
 		default: // enough of them are on their way
 		}
+	}
+}
+
+// quietBuffers keeps quic-go from printing to standard error that it could not enlarge
+// the socket's buffers: transport logs it, in the form that the user has chosen. The
+// environment is the process's, so no library sets it. A setting of the user stays.
+func quietBuffers() {
+	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
+	if _, set := os.LookupEnv(name); !set {
+		_ = os.Setenv(name, "true") // fails for malformed names only
 	}
 }
 
