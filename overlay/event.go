@@ -38,21 +38,24 @@ const (
 
 // Event is what happens at a node: one of the types below that have an
 // isEvent method.
+//
+// The JSON names here, and in [Peer], [Waiting] and [Net], are those of the command's
+// JSON lines (README.md), which package jsonl writes.
 type Event interface{ isEvent() }
 
 // Ready is the first event: the socket is bound, and with addresses to join the
 // network's table has been received.
 type Ready struct {
-	ID     certs.ID
-	Key    certs.PublicKey
-	Listen []string // HOST:PORT that others can dial
+	ID     certs.ID        `json:"id"`
+	Key    certs.PublicKey `json:"key"`
+	Listen []string        `json:"listen"` // HOST:PORT that others can dial
 }
 
 // PeerJoined: a peer is in the table that wasn't.
 type PeerJoined struct {
-	ID  certs.ID
-	Key certs.PublicKey
-	Via certs.ID // the neighbour that told us; empty when direct
+	ID  certs.ID        `json:"id"`
+	Key certs.PublicKey `json:"key"`
+	Via certs.ID        `json:"via"` // the neighbour that told us; empty when direct
 }
 
 // Reason is why a peer has left the table.
@@ -66,54 +69,54 @@ const (
 
 // PeerLeft: a peer has left the table.
 type PeerLeft struct {
-	ID     certs.ID
-	Reason Reason
+	ID     certs.ID `json:"id"`
+	Reason Reason   `json:"reason"`
 }
 
 // Message is a message for us, shown once. Its sender gets the receipt when the
 // loop over [Node.Events] comes back for the next event.
 type Message struct {
-	ID     MessageID
-	From   certs.ID
-	To     certs.ID // our own ID, or Everyone
-	Body   string
-	SentAt time.Time // by the sender's clock
-	Path   Path
+	ID     MessageID `json:"message"`
+	From   certs.ID  `json:"from"`
+	To     certs.ID  `json:"to"` // our own ID, or Everyone
+	Body   string    `json:"body"`
+	SentAt time.Time `json:"sent_at"` // by the sender's clock
+	Path   Path      `json:"path"`
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
 // of its message.
 type Sent struct {
-	Message MessageID
-	To      certs.ID
-	Ref     string
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
 }
 
 // Delivered: the receiver itself has acknowledged that it has the message.
 type Delivered struct {
-	Message MessageID
-	To      certs.ID
-	Ref     string
-	Path    Path
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Path    Path      `json:"path"`
 	// RTT is the time from Send to the receipt; 0 if the message had to wait for
 	// its receiver.
-	RTT time.Duration
+	RTT time.Duration `json:"rtt_ms"`
 }
 
 // Buffered: the message can't be delivered now, and waits.
 type Buffered struct {
-	Message MessageID
-	To      certs.ID
-	Ref     string
-	Reason  string
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Reason  string    `json:"reason"`
 }
 
 // Failed: the message will not be delivered.
 type Failed struct {
-	Message MessageID
-	To      certs.ID
-	Ref     string
-	Error   string
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Error   string    `json:"error"`
 }
 
 func (Ready) isEvent()      {}
@@ -136,19 +139,19 @@ const (
 
 // Peer is a row of the routing table.
 type Peer struct {
-	ID        certs.ID
-	Key       certs.PublicKey
-	State     PeerState
-	Direct    bool          // there is a connection to it
-	Via       certs.ID      // the neighbour nearest to it; empty when direct or unknown
-	Addresses []string      // IP:PORT
-	RTT       time.Duration // of the connection; 0 where there is none
+	ID        certs.ID        `json:"id"`
+	State     PeerState       `json:"state"`
+	Direct    bool            `json:"direct"`    // there is a connection to it
+	Via       certs.ID        `json:"via"`       // the neighbour nearest to it; empty when direct or unknown
+	Addresses []string        `json:"addresses"` // IP:PORT
+	RTT       time.Duration   `json:"rtt_ms"`    // of the connection; 0 where there is none
+	Key       certs.PublicKey `json:"key"`
 }
 
 // Waiting says how many messages to a peer have no receipt yet.
 type Waiting struct {
-	To    certs.ID
-	Count int
-	Bytes int       // of their bodies and refs
-	Since time.Time // when the oldest of them was sent
+	To    certs.ID  `json:"to"`
+	Count int       `json:"count"`
+	Bytes int       `json:"bytes"` // of their bodies and refs
+	Since time.Time `json:"since"` // when the oldest of them was sent
 }

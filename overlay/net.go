@@ -10,10 +10,10 @@ import (
 // Net is how this peer can be reached and how it reaches others: what to look at when
 // messages go over other peers and should not.
 type Net struct {
-	NAT       NAT
-	Addresses []OwnAddress
-	PortMap   string // what became of Config.MapPort, for people; empty without it
-	Peers     []Way  // in the order of the IDs
+	NAT       NAT          `json:"nat"`
+	Addresses []OwnAddress `json:"addresses"`
+	PortMap   string       `json:"port_map"` // what became of Config.MapPort, for people; empty without it
+	Peers     []Way        `json:"peers"`    // in the order of the IDs
 }
 
 // What core says of it.
@@ -47,15 +47,15 @@ const (
 
 // Way is how one peer is reached, and what has been tried.
 type Way struct {
-	ID      certs.ID
-	How     How
-	Address string    // IP:PORT of the connection
-	Since   time.Time // it stands
-	Via     certs.ID  // relayed: the neighbour nearest to the peer
-	Behind  bool      // the peer is behind a NAT
-	Tries   int       // to connect, that have failed in a row
-	Error   string    // of the last one
-	Next    time.Time // the next try is not before, if any is wanted; zero: one is under way or none has failed
+	ID      certs.ID  `json:"id"`
+	How     How       `json:"how"`
+	Address string    `json:"address"`    // IP:PORT of the connection
+	Since   time.Time `json:"since"`      // it stands
+	Via     certs.ID  `json:"via"`        // relayed: the neighbour nearest to the peer
+	Behind  bool      `json:"behind_nat"` // the peer is behind a NAT
+	Tries   int       `json:"tries"`      // to connect, that have failed in a row
+	Error   string    `json:"error"`      // of the last one
+	Next    time.Time `json:"next_try"`   // the next try is not before, if any is wanted; zero: one is under way or none has failed
 }
 
 // Net reports it; empty after the end.

@@ -17,9 +17,9 @@ type Net struct {
 
 // OwnAddress is an address of this peer, and where it is known from.
 type OwnAddress struct {
-	Address string // IP:PORT
-	Source  Source
-	By      []certs.ID // observed: the peers that see it there now
+	Address string     `json:"address"` // IP:PORT
+	Source  Source     `json:"source"`
+	By      []certs.ID `json:"by"` // observed: the peers that see it there now
 }
 
 // Source is where an address is known from.

@@ -1,0 +1,162 @@
+package jsonl
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/nearest"
+	"quicpeer/overlay"
+)
+
+// command is a line of JSON that is in order.
+type command struct {
+	Cmd     string
+	To      certs.ID
+	Body    string
+	Address string
+	Message overlay.MessageID
+	Ref     string
+}
+
+// commandFields are the commands, and for each the fields that it has beside cmd
+// and ref. They must be there.
+var commandFields = map[string][]string{
+	"send":      {"to", "body"},
+	"broadcast": {"body"},
+	"join":      {"address"},
+	"table":     {},
+	"buffer":    {},
+	"net":       {},
+	"cancel":    {"message"},
+	"leave":     {},
+}
+
+// members are the members of a JSON object that may be a command.
+type members struct {
+	Cmd     member `json:"cmd"`
+	To      member `json:"to"`
+	Body    member `json:"body"`
+	Address member `json:"address"`
+	Message member `json:"message"`
+	Ref     member `json:"ref"`
+
+	Others map[string]jsontext.Value `json:",embed"`
+}
+
+// member is a string, if it is there.
+type member struct {
+	text  string
+	given bool
+}
+
+var errNotString = errors.New("not a string")
+
+// UnmarshalJSONFrom takes strings alone, and no null.
+func (m *member) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	token, err := d.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case token.Kind() != '"':
+		return errNotString
+	}
+	m.text, m.given = token.String(), true
+	return nil
+}
+
+// parseCommand reads a command strictly: what is doubtful is an error. With an
+// error only Ref is set, if it could be read.
+func parseCommand(line []byte) (command, error) {
+	if first := bytes.TrimLeft(line, " \t\r"); len(first) == 0 || first[0] != '{' {
+		return command{}, errors.New("the line is not a JSON object")
+	}
+	c, err := readCommand(line)
+	if err != nil {
+		return command{Ref: findRef(line)}, err
+	}
+	return c, nil
+}
+
+func readCommand(object []byte) (command, error) {
+	var m members
+	if err := json.Unmarshal(object, &m); err != nil {
+		if e, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, errNotString) {
+			return command{}, fmt.Errorf("%q is not a string", e.JSONPointer.LastToken())
+		}
+		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return command{}, err
+	}
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Ref: m.Ref.text}
+	if m.Message.given {
+		var err error
+		if c.Message, err = overlay.ParseMessageID(m.Message.text); err != nil {
+			return command{}, fmt.Errorf(`"message": %w`, err)
+		}
+	}
+	return c, nil
+}
+
+// check wants a known command with all of its members and no others.
+func (m *members) check() error {
+	if !m.Cmd.given {
+		return errors.New(`"cmd" is missing`)
+	}
+	fields, ok := commandFields[m.Cmd.text]
+	if !ok {
+		commands := slices.Sorted(maps.Keys(commandFields))
+		return fmt.Errorf("there is no command %q%s; there are %s", lines.Excerpt(m.Cmd.text), nearest.Question(m.Cmd.text, commands), strings.Join(commands, ", "))
+	}
+	unknown := slices.Collect(maps.Keys(m.Others))
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}} {
+		switch wanted := slices.Contains(fields, f.name); {
+		case wanted && !f.given:
+			return fmt.Errorf("%q is missing", f.name)
+		case f.given && !wanted:
+			unknown = append(unknown, f.name)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("the command %s has no field %q", m.Cmd.text, lines.Excerpt(slices.Min(unknown)))
+	}
+	return nil
+}
+
+// findRef looks for the ref in a line that is wrong somewhere.
+func findRef(line []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return ""
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		isRef := name.String() == "ref"
+		value, err := d.ReadValue()
+		if err != nil {
+			return ""
+		}
+		if !isRef || value.Kind() != '"' {
+			continue
+		}
+		if ref, err := jsontext.AppendUnquote(nil, value); err == nil {
+			return string(ref)
+		}
+	}
+	return ""
+}
