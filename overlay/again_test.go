@@ -130,7 +130,7 @@ func TestSenderBeginsAgain(t *testing.T) {
 			rng, pauses := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 			var got []string
 			taken := delivery.Position{}
-			var cut interruption
+			var cut delivery.Interruption
 			take := func(stream *transport.Stream) {
 				most := rng.IntN(12) // new ones, then it is cut off
 				if rng.IntN(3) == 0 {
@@ -144,12 +144,12 @@ func TestSenderBeginsAgain(t *testing.T) {
 					}
 					if err != nil || most == 0 {
 						stream.Cancel(transport.CodeAgain)
-						cut.cutOff()
+						cut.CutOff()
 						return
 					}
 					m := frame.GetMessage()
 					p := delivery.PositionOf(m)
-					if first && !cut.admits(p, taken) {
+					if first && !cut.Admits(p, taken) {
 						stream.Cancel(transport.CodeAgain)
 						return
 					}
@@ -197,7 +197,7 @@ func TestStreamsCutOffInTheMidst(t *testing.T) {
 		talk(alice, bob)
 		before := alice.linkIDs()
 		link := make(chan *transport.Link, 1)
-		alice.post(onLoop(func(l *loop) { link <- l.links.all[before[len(before)-1]].Link }))
+		alice.post(onLoop(func(l *loop) { link <- l.links.all[before[len(before)-1]].Link.Link }))
 		l := <-link
 		const n = 3000
 		done := make(chan struct{})
@@ -276,18 +276,18 @@ func TestUnknownReceipt(t *testing.T) {
 				_ = stream.CloseWrite()
 			}
 		})
-		awaitEvent(alice, 3*time.Second, func(b Buffered) bool { return b.Message == id && b.Reason == notTaken })
+		awaitEvent(alice, 3*time.Second, func(b Buffered) bool { return b.Message == id && b.Reason == "the peer does not take it now" })
 		second := alice.send("mallory", "second")
 		awaitEvent(alice, time.Second, func(d Delivered) bool { return d.Message == second })
 		time.Sleep(time.Hour)
 		mu.Lock()
-		if n := len(came); n < 30 || n > 80 || came[1].Sub(came[0]) < repeatFirst {
+		if n := len(came); n < 30 || n > 80 || came[1].Sub(came[0]) < time.Second {
 			t.Errorf("in an hour it came %d times", n)
 		}
 		known = true
 		mu.Unlock()
 		s.expectOpen()
-		awaitEvent(alice, 2*againMost, func(d Delivered) bool { return d.Message == id })
+		awaitEvent(alice, 2*time.Minute, func(d Delivered) bool { return d.Message == id })
 		if failed := all[Failed](alice); len(failed) != 0 {
 			t.Errorf("failed: %v", failed)
 		}

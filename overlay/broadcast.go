@@ -6,6 +6,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 )
 
@@ -13,10 +14,10 @@ import (
 // at most 64 KiB (pb.MaxBroadcast). There are no receipts. It waits while more than
 // 256 KiB wait to be written to a neighbour. Errors as of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
-	if err := checkBody(body, pb.MaxBroadcast); err != nil {
+	if err := messaging.CheckBody(body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err
 	}
-	if err := n.queue.waitOwn(ctx); err != nil {
+	if err := n.messages.Queue().WaitOwn(ctx); err != nil {
 		return MessageID{}, err
 	}
 	for {
@@ -54,7 +55,7 @@ func (b broadcast) answer(l *loop) broadcastReply {
 		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
 	}
 	id := MessageID(l.step(core.Broadcast{Body: b.body, SentAt: time.Now().UnixNano()}).Message)
-	n.queue.push(Sent{id, Everyone, b.ref})
+	n.messages.Queue().Push(Sent{Message: id, To: Everyone, Ref: b.ref})
 	return broadcastReply{id: id}
 }
 
@@ -68,7 +69,7 @@ func (l *loop) heardBroadcast(e core.Broadcasted) {
 	if e.Direct {
 		m.Path = PathDirect
 	}
-	if !n.queue.pushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
+	if !n.messages.Queue().PushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
 		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 )
 
 // Who broadcasts more than the network carries waits, and nobody is cut off for it.
@@ -66,9 +66,13 @@ func (p *peer) burst(n int) (bodies []string) {
 func TestReadyIsToldBehindTheJoins(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		other := w.start("alice")
+		messages, err := messaging.New(messaging.Config{ID: other.id, Identity: other.cfg.State.Identity, Disk: new(messaging.Disk), Log: other.log})
+		if err != nil {
+			t.Fatal(err)
+		}
 		n := &Node{
 			cfg: other.cfg, id: other.id, log: other.log, endpoint: other.endpoint,
-			queue: newQueue(), ready: make(chan struct{}), present: make(map[certs.ID]certs.PublicKey),
+			messages: messages, ready: make(chan struct{}),
 		}
 		l := &loop{node: n, driver: driver{core: core.New(core.Config{ID: other.id, Identity: other.cfg.State.Identity, Rand: rand.New(rand.NewPCG(1, 2))}, 0)}}
 		l.happened(core.Ready{})
@@ -79,7 +83,7 @@ func TestReadyIsToldBehindTheJoins(t *testing.T) {
 		}
 		l.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
 		<-n.ready
-		if _, here := n.present["bob"]; !here {
+		if _, here := n.messages.KeyOf("bob"); !here {
 			t.Error("bob is not found")
 		}
 	})

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging"
 )
+
+const wasCancelled = "it was cancelled"
 
 // cancel withdraws a message and waits for the word of it.
 func (p *peer) cancel(id MessageID) Failed {
@@ -66,7 +69,7 @@ func TestCancel(t *testing.T) {
 				t.Errorf("delivered, or never sent: %v", err)
 			}
 		}
-		if n := alice.held.Load(); n != 0 {
+		if n := alice.messages.Holding().Outboxes; n != 0 {
 			t.Errorf("%d bytes are counted", n)
 		}
 		w.leave(alice)
@@ -229,7 +232,7 @@ func TestCancelMakesRoom(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		var id MessageID
-		for _, to := range numbers(maxOutboxes) {
+		for _, to := range numbers(messaging.MaxOutboxes) {
 			id = alice.send(certs.ID(to), "x")
 		}
 		if _, err := alice.Send(t.Context(), "more", "x", ""); !errors.Is(err, ErrOutboxFull) {

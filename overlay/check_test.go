@@ -8,6 +8,12 @@ import (
 	"quicpeer/certs"
 )
 
+// prefix is how the IDs of the messages of this run begin.
+func (p *peer) prefix() [8]byte {
+	epoch, nonce := p.messages.Run()
+	return certs.MessagePrefix(p.Key(), epoch, nonce)
+}
+
 // checkEvents checks what holds for every sequence of events.
 func (p *peer) checkEvents() {
 	p.mu.Lock()
@@ -20,7 +26,7 @@ func (p *peer) checkEvents() {
 	}
 	expect := func(i int, m MessageID, next string) {
 		old, ok := sent[m]
-		earlier := p.store != nil && [8]byte(m[:8]) != p.ids.prefix // kept by another run, which has told of it
+		earlier := p.disk.Keeps() && [8]byte(m[:8]) != p.prefix() // kept by another run, which has told of it
 		if !ok && !earlier || old == "delivered" || old == "failed" || old == next {
 			complain(i, fmt.Sprintf("after %q", old))
 		}

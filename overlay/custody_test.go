@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"fmt"
+	"quicpeer/overlay/messaging"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestNoCustody(t *testing.T) {
 func TestLongBodiesAreNotLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.withoutBob()
-		long := strings.Repeat("x", maxLeftBody+1)
+		long := strings.Repeat("x", messaging.MaxLeftBody+1)
 		for _, body := range []string{"first", long, "last"} {
 			alice.send("bob", body)
 		}
@@ -174,7 +175,7 @@ func (w *world) leave(p *peer) int {
 		w.t.Fatal(err)
 	}
 	<-p.done
-	if slices.ContainsFunc(all[Failed](p), func(f Failed) bool { return p.store != nil && f.Error != wasCancelled }) {
+	if slices.ContainsFunc(all[Failed](p), func(f Failed) bool { return p.disk.Keeps() && f.Error != wasCancelled }) {
 		w.t.Errorf("%s reports as failed what it keeps", p.ID())
 	}
 	return n

@@ -15,6 +15,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
@@ -29,7 +30,7 @@ func TestReceiverThatStopsForHours(t *testing.T) {
 		bob := w.startDeaf("bob", "carol")
 		alice := w.start("alice", "carol")
 		alice.eventually(5*time.Second, "both are here", func() bool { return len(alice.here()) == 2 })
-		for i := range maxIncoming {
+		for i := range messaging.MaxIncoming {
 			carol.send("bob", fmt.Sprint("carol ", i))
 		}
 		time.Sleep(5 * time.Second)
@@ -80,7 +81,7 @@ func TestForgedReceiptForAnIDNeverMet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = alice.openLetter(core.Envelope{From: "carol", Sealed: sealed})
+		_ = alice.messages.OpenLetter(messaging.Letter{From: "carol", Sealed: sealed})
 		synctest.Wait()
 		if d := all[Delivered](alice); len(d) != 0 {
 			t.Errorf("alice reports delivered, and has forgotten the message: %+v, waiting %v", d, alice.Waiting())
@@ -95,14 +96,14 @@ func TestLetterInOurOwnName(t *testing.T) {
 		mal := certs.NewIdentity(bytes.Repeat([]byte{66}, 32))
 		a := delivery.Author{ID: "bob", Identity: mal, Network: bob.cfg.Network}
 		m := &delivery.Outgoing{Position: delivery.Position{Epoch: 1, Counter: 1}, Body: "I am you", SentAt: time.Now()}
-		p := core.MessagePrefix(mal.Key(), 1, 0)
+		p := certs.MessagePrefix(mal.Key(), 1, 0)
 		copy(m.ID[:8], p[:])
 		m.ID[15] = 1
 		sealed, err := a.SealMessages(delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}, []*delivery.Outgoing{m}, delivery.Position{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = bob.openLetter(core.Envelope{From: "mallory", Sealed: sealed})
+		err = bob.messages.OpenLetter(messaging.Letter{From: "mallory", Sealed: sealed})
 		synctest.Wait()
 		if n := all[Message](bob); len(n) != 0 {
 			t.Errorf("bob is shown %+v (err %v)", n, err)
@@ -120,26 +121,21 @@ func TestEarlyLettersAreBounded(t *testing.T) {
 			a := delivery.Author{ID: certs.ID(fmt.Sprint("m", i)), Identity: mal, Network: bob.cfg.Network}
 			for j := range 2 {
 				m := &delivery.Outgoing{Position: delivery.Position{Epoch: 1, Counter: uint64(10 + j)}, Body: body[:len(body)-100], SentAt: time.Now()}
-				p := core.MessagePrefix(mal.Key(), 1, 0)
+				p := certs.MessagePrefix(mal.Key(), 1, 0)
 				copy(m.ID[:8], p[:])
 				m.ID[15] = byte(10 + j)
 				sealed, err := a.SealMessages(delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}, []*delivery.Outgoing{m}, delivery.Position{Epoch: 1, Counter: 9})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err = bob.openLetter(core.Envelope{From: "mallory", Sealed: sealed}); err != nil {
+				if err = bob.messages.OpenLetter(messaging.Letter{From: "mallory", Sealed: sealed}); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		held := 0
-		for _, s := range bob.senders {
-			if !s.inbox.Idle() {
-				held++
-			}
-		}
-		if most := maxEarly / pb.MaxBody; held == 0 || held > most || bob.early.Load() > maxEarly {
-			t.Errorf("letters of %d unknown authors wait, %d bytes", held, bob.early.Load())
+		h := bob.messages.Holding()
+		if most := messaging.MaxEarly / pb.MaxBody; h.Busy == 0 || h.Busy > most || h.Early > messaging.MaxEarly {
+			t.Errorf("letters of %d unknown authors wait, %d bytes", h.Busy, h.Early)
 		}
 	})
 }
@@ -168,11 +164,11 @@ func TestDiskFailsWhileLeaving(t *testing.T) {
 
 // What was kept is loaded in the order in which it was taken.
 func TestKeptOrder(t *testing.T) {
-	s, err := store.Open(t.TempDir())
+	dir := t.TempDir()
+	s, err := store.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	since := time.Now().Add(-time.Hour).UnixNano()
 	key := make([]byte, 32)
 	for i := range 100 {
@@ -186,8 +182,16 @@ func TestKeptOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n := &Node{store: s}
-	list, err := n.kept()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := messaging.OpenDisk(messaging.DiskConfig{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	n := &Node{disk: disk}
+	list, err := n.keptForOthers()
 	if err != nil {
 		t.Fatal(err)
 	}

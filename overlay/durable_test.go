@@ -217,7 +217,7 @@ func TestDiskThatFails(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
 		alice := w.start("alice")
-		if err := alice.store.Close(); err != nil {
+		if err := alice.disk.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := alice.Send(t.Context(), "bob", "hello", ""); err != nil {

@@ -3,12 +3,12 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -94,25 +94,18 @@ func (e *UnreachableError) Error() string {
 
 // Errors of Send, Broadcast and Cancel, to be asked for with errors.Is.
 var (
-	ErrToSelf     = errors.New("a peer can't send to itself")
-	ErrTooLong    = errors.New("the message is too long") // as *TooLongError
-	ErrNotUTF8    = errors.New("the message is not UTF-8")
-	ErrOutboxFull = errors.New("outbox full")
+	ErrToSelf     = messaging.ErrToSelf
+	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
+	ErrNotUTF8    = messaging.ErrNotUTF8
+	ErrOutboxFull = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
-	ErrNotWaiting = errors.New("no message of this ID waits: it has been delivered or has failed, or there was none")
+	ErrNotWaiting = messaging.ErrNotWaiting
 	// ErrClosed is what they say after the node has left. It is net.ErrClosed.
-	ErrClosed = fmt.Errorf("the node has left: %w", net.ErrClosed)
+	ErrClosed = messaging.ErrClosed
 )
 
-// TooLongError: a message is longer than its limit. It is ErrTooLong.
-type TooLongError struct{ Bytes, Limit int }
-
-func (e *TooLongError) Error() string {
-	return fmt.Sprintf("the message has %d bytes; the limit is %d", e.Bytes, e.Limit)
-}
-
-// Is makes it ErrTooLong.
-func (e *TooLongError) Is(target error) bool { return target == ErrTooLong }
+// TooLongError: a message of so many Bytes is longer than its Limit. It is ErrTooLong.
+type TooLongError = messaging.TooLongError
 
 // Err says why the node has stopped by itself: *DuplicateIDError and
 // ErrStartedElsewhere when the network turns out to have another peer of our ID,

@@ -1,132 +1,85 @@
 package overlay
 
 import (
-	"encoding/hex"
-	"fmt"
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging"
+)
+
+// Event is what happens at a node: one of Ready, PeerJoined, PeerLeft, Message, Sent,
+// Delivered, Buffered and Failed.
+//
+// The JSON names there, and in [Peer], [Waiting] and [Net], are those of the command's
+// JSON lines (README.md), which package jsonl writes.
+type Event = messaging.Event
+
+// The events of the network.
+type (
+	// Ready is the first event: the socket is bound, and with addresses to join the
+	// network's table has been received. It has our ID and Key, and Listen, each
+	// HOST:PORT that others can dial.
+	Ready = messaging.Ready
+	// PeerJoined: a peer, with ID and Key, is in the table that wasn't. Via is the
+	// neighbour that told us; empty when direct.
+	PeerJoined = messaging.PeerJoined
+	// PeerLeft: a peer, with its ID, has left the table, for a Reason.
+	PeerLeft = messaging.PeerLeft
+	// Reason is why a peer has left the table.
+	Reason = messaging.Reason
+)
+
+// The reasons of a PeerLeft.
+const (
+	ReasonLeft = messaging.ReasonLeft // it said goodbye
+	ReasonLost = messaging.ReasonLost // it crashed or can't be reached
+)
+
+// The events of messages. Those of our own name them by Message, their ID, To, their
+// receiver, and Ref, which Send or Broadcast was given.
+type (
+	// Message is a message for us, shown once: its ID, From, To (our own ID, or Everyone),
+	// Body, SentAt by the sender's clock, and Path. Its sender gets the receipt when the
+	// loop over [Node.Events] comes back for the next event.
+	Message = messaging.Message
+	// Sent: a Send or Broadcast of ours was accepted. It precedes every other event
+	// of its message.
+	Sent = messaging.Sent
+	// Delivered: the receiver itself has acknowledged that it has the message, over a Path.
+	// RTT is the time from Send to the receipt; 0 if the message had to wait for its receiver.
+	Delivered = messaging.Delivered
+	// Buffered: the message can't be delivered now, for a Reason, and waits.
+	Buffered = messaging.Buffered
+	// Failed: the message will not be delivered; Error says why.
+	Failed = messaging.Failed
+	// Path says how a message came.
+	Path = messaging.Path
+)
+
+// The paths of a message.
+const (
+	PathDirect  = messaging.PathDirect  // over a connection between sender and receiver
+	PathRelayed = messaging.PathRelayed // over other peers
 )
 
 // MessageID names a message for ever: 8 bytes that hash the sender's key and
 // epoch (its run), then a counter.
-type MessageID [16]byte
+type MessageID = messaging.MessageID
 
-// String is the ID in hexadecimal.
-func (m MessageID) String() string { return hex.EncodeToString(m[:]) }
-
-// ParseMessageID reads what String gives.
-func ParseMessageID(s string) (id MessageID, err error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(id) {
-		return id, fmt.Errorf("a message ID has %d hexadecimal digits", 2*len(id))
-	}
-	return MessageID(b), nil
-}
+// ParseMessageID reads what MessageID.String gives.
+func ParseMessageID(s string) (MessageID, error) { return messaging.ParseMessageID(s) }
 
 // Everyone is what Message.To and Sent.To hold for a broadcast.
-const Everyone certs.ID = "*"
+const Everyone = messaging.Everyone
 
-// Path says how a message came.
-type Path string
-
-// The paths of a message.
-const (
-	PathDirect  Path = "direct"  // over a connection between sender and receiver
-	PathRelayed Path = "relayed" // over other peers
+// What is asked of a node about messages of ours without a receipt.
+type (
+	// Waiting says how many there are for one peer, To: Count, Bytes of their bodies and
+	// refs, and Since when, by the sending of the oldest.
+	Waiting = messaging.Waiting
+	// Outgoing is one of them: Message, its ID, To, Ref, Body and SentAt.
+	Outgoing = messaging.Outgoing
 )
-
-// Event is what happens at a node: one of the types below that have an
-// isEvent method.
-//
-// The JSON names here, and in [Peer], [Waiting] and [Net], are those of the command's
-// JSON lines (README.md), which package jsonl writes.
-type Event interface{ isEvent() }
-
-// Ready is the first event: the socket is bound, and with addresses to join the
-// network's table has been received.
-type Ready struct {
-	ID     certs.ID        `json:"id"`
-	Key    certs.PublicKey `json:"key"`
-	Listen []string        `json:"listen"` // HOST:PORT that others can dial
-}
-
-// PeerJoined: a peer is in the table that wasn't.
-type PeerJoined struct {
-	ID  certs.ID        `json:"id"`
-	Key certs.PublicKey `json:"key"`
-	Via certs.ID        `json:"via"` // the neighbour that told us; empty when direct
-}
-
-// Reason is why a peer has left the table.
-type Reason string
-
-// The reasons of a PeerLeft.
-const (
-	ReasonLeft Reason = "left" // it said goodbye
-	ReasonLost Reason = "lost" // it crashed or can't be reached
-)
-
-// PeerLeft: a peer has left the table.
-type PeerLeft struct {
-	ID     certs.ID `json:"id"`
-	Reason Reason   `json:"reason"`
-}
-
-// Message is a message for us, shown once. Its sender gets the receipt when the
-// loop over [Node.Events] comes back for the next event.
-type Message struct {
-	ID     MessageID `json:"message"`
-	From   certs.ID  `json:"from"`
-	To     certs.ID  `json:"to"` // our own ID, or Everyone
-	Body   string    `json:"body"`
-	SentAt time.Time `json:"sent_at"` // by the sender's clock
-	Path   Path      `json:"path"`
-}
-
-// Sent: a Send or Broadcast of ours was accepted. It precedes every other event
-// of its message.
-type Sent struct {
-	Message MessageID `json:"message"`
-	To      certs.ID  `json:"to"`
-	Ref     string    `json:"ref"`
-}
-
-// Delivered: the receiver itself has acknowledged that it has the message.
-type Delivered struct {
-	Message MessageID `json:"message"`
-	To      certs.ID  `json:"to"`
-	Ref     string    `json:"ref"`
-	Path    Path      `json:"path"`
-	// RTT is the time from Send to the receipt; 0 if the message had to wait for
-	// its receiver.
-	RTT time.Duration `json:"rtt_ms"`
-}
-
-// Buffered: the message can't be delivered now, and waits.
-type Buffered struct {
-	Message MessageID `json:"message"`
-	To      certs.ID  `json:"to"`
-	Ref     string    `json:"ref"`
-	Reason  string    `json:"reason"`
-}
-
-// Failed: the message will not be delivered.
-type Failed struct {
-	Message MessageID `json:"message"`
-	To      certs.ID  `json:"to"`
-	Ref     string    `json:"ref"`
-	Error   string    `json:"error"`
-}
-
-func (Ready) isEvent()      {}
-func (PeerJoined) isEvent() {}
-func (PeerLeft) isEvent()   {}
-func (Message) isEvent()    {}
-func (Sent) isEvent()       {}
-func (Delivered) isEvent()  {}
-func (Buffered) isEvent()   {}
-func (Failed) isEvent()     {}
 
 // PeerState is what the table holds of a peer that has not left it.
 type PeerState string
@@ -146,12 +99,4 @@ type Peer struct {
 	Addresses []string        `json:"addresses"` // IP:PORT
 	RTT       time.Duration   `json:"rtt_ms"`    // of the connection; 0 where there is none
 	Key       certs.PublicKey `json:"key"`
-}
-
-// Waiting says how many messages to a peer have no receipt yet.
-type Waiting struct {
-	To    certs.ID  `json:"to"`
-	Count int       `json:"count"`
-	Bytes int       `json:"bytes"` // of their bodies and refs
-	Since time.Time `json:"since"` // when the oldest of them was sent
 }

@@ -36,7 +36,7 @@ func TestCutAndHealed(t *testing.T) {
 		start := time.Now()
 		for i, p := range peers {
 			l := awaitEvent(p, noticed, func(PeerLeft) bool { return true })
-			if l != (PeerLeft{peers[1-i].ID(), ReasonLost}) {
+			if l != (PeerLeft{ID: peers[1-i].ID(), Reason: ReasonLost}) {
 				t.Errorf("%s was told of %+v", p.ID(), l)
 			}
 			if len(p.Peers()) != 0 {
@@ -96,7 +96,7 @@ func TestCrash(t *testing.T) {
 		w.Crash("dave")
 		for _, p := range peers[:3] {
 			l := awaitEvent(p, noticed, func(PeerLeft) bool { return true })
-			if l != (PeerLeft{"dave", ReasonLost}) {
+			if l != (PeerLeft{ID: "dave", Reason: ReasonLost}) {
 				t.Errorf("%s was told of %+v", p.ID(), l)
 			}
 		}
@@ -124,7 +124,7 @@ func TestRestart(t *testing.T) {
 		bob := w.start("bob", "carol")
 		for _, p := range []*peer{peers[0], peers[2]} {
 			p.eventually(time.Second, "bob joined again", func() bool { return len(all[PeerJoined](p)) == 3 })
-			if l := all[PeerLeft](p); len(l) != 1 || l[0] != (PeerLeft{"bob", ReasonLost}) {
+			if l := all[PeerLeft](p); len(l) != 1 || l[0] != (PeerLeft{ID: "bob", Reason: ReasonLost}) {
 				t.Errorf("%s was told of %+v", p.ID(), l)
 			}
 		}
@@ -141,7 +141,7 @@ func TestLeaveIsNoLoss(t *testing.T) {
 			t.Errorf("Leave: %d, %v", n, err)
 		}
 		for _, p := range []*peer{peers[0], peers[2]} {
-			if l := awaitEvent(p, time.Second, func(PeerLeft) bool { return true }); l != (PeerLeft{"bob", ReasonLeft}) {
+			if l := awaitEvent(p, time.Second, func(PeerLeft) bool { return true }); l != (PeerLeft{ID: "bob", Reason: ReasonLeft}) {
 				t.Errorf("%s was told of %+v", p.ID(), l)
 			}
 		}

@@ -351,7 +351,7 @@ func (p *peer) linkTo(key certs.PublicKey) core.LinkID {
 	p.post(onLoop(func(l *loop) {
 		var found core.LinkID
 		for id, nl := range l.links.all {
-			if nl.key == key {
+			if nl.Peer() == key {
 				found = max(found, id)
 			}
 		}

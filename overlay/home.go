@@ -13,6 +13,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
@@ -20,26 +21,19 @@ import (
 // What a node does to find its network again: it keeps where it had links to, gives that
 // to the core at its next start, and dials one more address where the program says so.
 
-// reached is where a link to a peer last stood.
-type reached struct {
-	epoch   uint64 // of the peer's run
-	address string // IP:PORT; empty: there was none
-	at      int64  // nanoseconds since 1970: only the order counts
-}
-
 // acquaintances are the peers that are looked for at a start: first those to whom a link
 // stood last, then those that were only heard of.
 func acquaintances(list []acquaintance) []core.Acquaintance {
 	slices.SortStableFunc(list, func(a, b acquaintance) int {
-		return cmp.Or(-cmp.Compare(a.reached.at, b.reached.at), cmp.Compare(a.record.ID, b.record.ID))
+		return cmp.Or(-cmp.Compare(a.reached.At, b.reached.At), cmp.Compare(a.record.ID, b.record.ID))
 	})
 	var out []core.Acquaintance
 	for _, a := range list {
 		addresses := slices.Concat(a.record.Addresses, a.record.Observed)
-		if a.reached.address != "" {
-			addresses = append([]string{a.reached.address}, slices.DeleteFunc(addresses, func(s string) bool { return s == a.reached.address })...)
+		if a.reached.Address != "" {
+			addresses = append([]string{a.reached.Address}, slices.DeleteFunc(addresses, func(s string) bool { return s == a.reached.Address })...)
 		}
-		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses, Address: a.reached.address})
+		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses, Address: a.reached.Address})
 	}
 	return out
 }
@@ -47,34 +41,28 @@ func acquaintances(list []acquaintance) []core.Acquaintance {
 // acquaintance is a peer of the state directory.
 type acquaintance struct {
 	record  *core.Record
-	reached reached
+	reached messaging.Reached
 }
 
 // storePeer is how a peer is kept.
-func storePeer(r *core.Record, where reached) (store.Op, error) {
+func storePeer(r *core.Record, where messaging.Reached) (store.Op, error) {
 	value, err := proto.Marshal(&pb.StoredPeer{
-		Payload: r.Signed.GetPayload(), Signature: r.Signed.GetSignature(), Address: where.address, LinkedAt: where.at,
+		Payload: r.Signed.GetPayload(), Signature: r.Signed.GetSignature(), Address: where.Address, LinkedAt: where.At,
 	})
 	return store.Op{Bucket: store.Peers, Key: []byte(r.ID), Value: value}, err
 }
 
 // noteLink keeps where a peer was reached, for later starts.
 func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
-	if n.store == nil || r == nil || r.Key != up.Key || r.Visitor {
+	if !n.disk.Keeps() || r == nil || r.Key != up.Key || r.Visitor {
 		return
 	}
-	n.mu.Lock()
-	k, ok := n.known[up.ID]
-	where := reached{epoch: r.Epoch, address: address, at: time.Now().UnixNano()}
-	if !ok || k.key != r.Key || k.reached.epoch == where.epoch && k.reached.address == where.address {
-		n.mu.Unlock()
+	where := messaging.Reached{Epoch: r.Epoch, Address: address, At: time.Now().UnixNano()}
+	if !n.messages.Reach(up.ID, up.Key, where) {
 		return
 	}
-	k.reached = where
-	n.known[up.ID] = k
-	n.mu.Unlock()
 	if op, err := storePeer(r, where); err == nil { // the record was read from the wire
-		n.write(nil, op)
+		n.disk.Write(nil, op)
 	}
 }
 

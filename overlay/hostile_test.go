@@ -8,7 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quicpeer/overlay/core"
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -127,7 +128,7 @@ func TestHostileMembers(t *testing.T) {
 		}})
 	}
 	broadcast := func(s *stranger, change func(*pb.BroadcastContent)) {
-		prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)
+		prefix := certs.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)
 		c := &pb.BroadcastContent{
 			Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, 0, 1), Sender: "mallory", Key: s.key(), Content: "x",
 		}
@@ -185,7 +186,7 @@ func TestHostileMembers(t *testing.T) {
 			bob := s.knows("bob")
 			r, _ := pb.ParseRecord(bob)
 			broadcast(s, func(c *pb.BroadcastContent) {
-				prefix := core.MessagePrefix([32]byte(r.GetKey()), r.GetEpoch(), r.GetNonce())
+				prefix := certs.MessagePrefix([32]byte(r.GetKey()), r.GetEpoch(), r.GetNonce())
 				copy(c.Id, prefix[:])
 				c.Sender, c.Key = "bob", r.GetKey()
 			})
@@ -209,7 +210,7 @@ func TestHostileMembers(t *testing.T) {
 			s.write([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 		}, "malformed"},
 		{"streams cut off without end", func(s *stranger, alice *peer) {
-			for range maxCutOff + 1 {
+			for range delivery.MaxCutOff + 1 {
 				s.write(encoded(s.message(alice, 1, nil))[:20]).Cancel(transport.CodeInternal)
 			}
 		}, "cut off"},

@@ -9,8 +9,9 @@ import (
 
 // Leave takes no more messages, waits until those on their way to peers in the
 // network have their receipts, and those for others are left with somebody, or ctx
-// ends, says goodbye and closes everything. It returns how many messages of this run have
-// not reached their receivers: with a state directory they are kept there, as are those
+// ends, says goodbye and closes everything. Once ctx has ended that takes at most a second
+// for the goodbyes, and 5 s for a disk that is slow to take what was written. It returns
+// how many messages of this run have not reached their receivers: with a state directory they are kept there, as are those
 // that earlier runs have left, without one each has been reported by Failed. Events go on until the loop over them has seen the last;
 // until then the state directory is in use. The error is Err's: why the node had
 // already stopped by itself. Later calls, and one after such a stop, only wait for the
@@ -25,9 +26,10 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 		return n.undelivered, n.Err()
 	}
 	defer close(n.left)
-	n.awaitReceipts(ctx)
+	n.messages.Refuse()
+	n.messages.AwaitReceipts(ctx)
 	n.awaitCustody(ctx)
-	n.awaitAnswers()
+	n.messages.AwaitAnswers(ctx)
 	n.awaitQueues(ctx)
 	n.post(told{core.Leave{}})
 	n.awaitGoodbyes(ctx)
@@ -35,7 +37,17 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	return n.undelivered, n.Err()
 }
 
-// Close is Leave without waiting for receipts. No goroutine of the node is left
+// stop ends everything and waits for it.
+func (n *Node) stop() {
+	n.cancel()
+	n.reach.stop()
+	n.endpoint.Close()
+	n.wg.Wait()
+	n.undelivered = n.messages.Stop()
+}
+
+// Close is Leave with a ctx that has ended: it says goodbye and waits for nobody. What Sent
+// has reported is on the disk, and what was shown is noted there. No goroutine of the node is left
 // when it returns and no loop over Events runs. It is also due when the node has stopped by itself.
 func (n *Node) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -62,38 +74,6 @@ func (n *Node) fail(err error) {
 		return // it stops anyway
 	}
 	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
-}
-
-// awaitReceipts waits until no message is on its way to a peer that is here.
-func (n *Node) awaitReceipts(ctx context.Context) {
-	for n.onTheirWay() {
-		select {
-		case <-n.idle:
-		case <-ctx.Done():
-			return
-		case <-n.ended:
-			return
-		}
-	}
-}
-
-func (n *Node) onTheirWay() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, o := range n.outboxes {
-		if count, present := o.count(); count > 0 && present {
-			return true
-		}
-	}
-	return false
-}
-
-// outboxIdle wakes awaitReceipts.
-func (n *Node) outboxIdle() {
-	select {
-	case n.idle <- struct{}{}:
-	default:
-	}
 }
 
 // awaitQueues waits until what was broadcast has been written.

@@ -9,6 +9,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -34,21 +35,12 @@ type links struct {
 
 // nodeLink is one of them.
 type nodeLink struct {
-	messageLink
-	up       bool // messages may go over it
+	*messaging.Link
+	id       core.LinkID
+	peer     certs.ID // once messages may go over it
 	address  netip.AddrPort
 	received uint64        // packets, at the last look
 	heard    time.Duration // when that had grown
-}
-
-// to is the newest link over which messages can go to a peer, nil if there is none.
-func (s *links) to(id certs.ID, key certs.PublicKey) (best *nodeLink) {
-	for _, l := range s.all {
-		if l.up && l.peer == id && l.key == key && l.used.ctx.Err() == nil && !l.used.retired.Load() && (best == nil || l.id > best.id) {
-			best = l
-		}
-	}
-	return best
 }
 
 // busiest is the link on which most waits to be written; nil without links.
@@ -66,7 +58,7 @@ type openLinks struct{}
 
 func (openLinks) answer(l *loop) (list []*transport.Link) {
 	for _, nl := range l.links.all {
-		list = append(list, nl.Link)
+		list = append(list, nl.Link.Link)
 	}
 	return list
 }
@@ -97,17 +89,16 @@ func (c connected) handle(l *loop) {
 	l.links.last++
 	now := l.now()
 	nl := &nodeLink{
-		messageLink: messageLink{Link: c.link, id: l.links.last, key: c.link.Peer(), used: &activity{ctx: c.link.Context()}},
-		heard:       now, address: c.link.RemoteAddr(),
+		Link: messaging.NewLink(c.link, uint64(l.links.last), now),
+		id:   l.links.last, heard: now, address: c.link.RemoteAddr(),
 	}
-	nl.used.last.Store(int64(now))
 	l.links.all[nl.id] = nl
-	l.step(core.Connected{Link: nl.id, Dial: c.dial, Key: nl.key, Address: nl.address.String()})
-	n.wg.Go(func() { n.read(&nl.messageLink) })
+	l.step(core.Connected{Link: nl.id, Dial: c.dial, Key: nl.Peer(), Address: nl.address.String()})
+	n.wg.Go(func() { n.read(nl) })
 }
 
 // read gives the frames of a control stream to the core until the link ends.
-func (n *Node) read(l *messageLink) {
+func (n *Node) read(l *nodeLink) {
 	var end error
 	for end == nil {
 		var m *pb.PeerMessage
@@ -126,9 +117,11 @@ func (n *Node) read(l *messageLink) {
 }
 
 // farewell: the other side has ended the control stream.
-type farewell struct{ link *messageLink }
+type farewell struct{ link *nodeLink }
 
-func (f farewell) handle(l *loop) { l.node.retire(f.link, transport.CodeBye, "goodbye") }
+func (f farewell) handle(l *loop) {
+	l.node.messages.Retire(f.link.Link, transport.CodeBye, "goodbye")
+}
 
 // disconnected: a link has ended.
 type disconnected struct {
@@ -146,7 +139,8 @@ func (d disconnected) handle(l *loop) {
 		why = d.err.Error()
 	}
 	l.step(core.Disconnected{Link: d.link, Friendly: d.friendly, Why: why})
-	if nl.up {
+	if nl.peer != "" {
+		l.node.messages.LinkDown(nl.Link)
 		l.match(nl.peer)
 	}
 }
@@ -189,7 +183,7 @@ func (l *loop) closeLink(c core.Close) {
 	case c.Reason == core.CloseDead:
 		nl.Abort(codes[c.Reason], c.Text)
 	case c.Reason == core.CloseDuplicate:
-		l.node.retire(&nl.messageLink, codes[c.Reason], c.Text)
+		l.node.messages.Retire(nl.Link, codes[c.Reason], c.Text)
 	default:
 		nl.Shut(codes[c.Reason], c.Text)
 	}
@@ -236,12 +230,12 @@ func (l *loop) listen(nl *nodeLink) {
 		nl.address = address
 		l.step(core.Seen{Link: nl.id, Address: address.String()})
 	}
-	nl.used.silent.Store(now-nl.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
-	if stuck := nl.Stuck(); stuck != nl.used.stuck.Swap(stuck) {
+	nl.SetSilent(now-nl.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
+	if stuck := nl.Stuck(); nl.SetStuck(stuck) {
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
 	}
-	l.bypass(nl)
-	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: time.Duration(nl.used.last.Load()), RoundTrip: stats.RTT, Jitter: stats.Jitter})
+	l.node.messages.Bypass(nl.Link)
+	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: nl.LastUsed(), RoundTrip: stats.RTT, Jitter: stats.Jitter})
 }
 
 // linkUp opens a link to direct messages.
@@ -250,52 +244,8 @@ func (l *loop) linkUp(up core.LinkUp) {
 	if nl == nil {
 		return
 	}
-	nl.up, nl.peer, nl.epoch = true, up.ID, up.Epoch
+	nl.peer = up.ID
 	n.noteLink(l.core.Record(up.ID), up, nl.address.String())
-	n.wg.Go(func() { n.receive(&nl.messageLink) })
+	n.messages.LinkUp(nl.Link, up.ID, up.Epoch)
 	l.match(up.ID)
-}
-
-// wanted: an outbox needs a link.
-type wanted struct{ to certs.ID }
-
-func (w wanted) handle(l *loop) { l.match(w.to) }
-
-// match gives the outbox of a peer its newest link if it has none, and wishes for
-// one if there is none; until it comes, messages go over others.
-func (l *loop) match(id certs.ID) {
-	n := l.node
-	n.mu.Lock()
-	key, present := n.present[id]
-	o := n.outboxes[id]
-	n.mu.Unlock()
-	if o == nil || !present {
-		return
-	}
-	best := l.links.to(id, key)
-	if best == nil {
-		if o.wanting() {
-			after := time.Duration(0)
-			if l.step(core.Want{To: id}).OK {
-				after = relayAfter
-			}
-			o.startRelay(after)
-		}
-		return
-	}
-	if o.attach(&best.messageLink) {
-		n.wg.Go(func() { o.send(&best.messageLink) })
-	}
-	l.bypass(best)
-}
-
-// bypass has what waits for the peer of a link that is silent or stuck go over others as
-// well.
-func (l *loop) bypass(nl *nodeLink) {
-	if !nl.up || nl.used.works() {
-		return
-	}
-	if o := l.node.existingOutbox(nl.peer); o != nil && o.wanting() {
-		o.startRelay(0)
-	}
 }

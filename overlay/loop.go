@@ -7,6 +7,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/replay"
+	"quicpeer/overlay/messaging"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when
@@ -37,10 +38,11 @@ type loop struct {
 	ahead     time.Duration // of the clock on the wall, since the start
 	dropped   drops
 
-	begun    bool           // Ready is told; no other event comes before
 	epoch    uint64         // what the disk knows of it
 	withheld []core.Effects // of which the disk has to know something first, and what followed
 	saved    chan error     // the disk knows it
+
+	undecided []chan struct{} // closed when no deposit is pending
 }
 
 // newLoop makes the loop of a node with a new core.
@@ -89,6 +91,7 @@ func (l *loop) run() {
 			return
 		}
 		l.settle()
+		l.tellDecided()
 		l.awaken.Reset(l.core.Next() - l.now())
 	}
 }
@@ -175,12 +178,7 @@ func (l *loop) release(err error) {
 func (l *loop) hear() {
 	l.heardAt = l.now()
 	l.noticeSleep()
-	for _, o := range l.node.allOutboxes() {
-		o.keepLink()
-	}
-	if l.begun {
-		l.node.expire(l.heardAt)
-	}
+	l.node.messages.Tick(l.heardAt)
 	for _, nl := range l.links.all {
 		l.listen(nl)
 	}
@@ -206,7 +204,7 @@ func (l *loop) apply(out core.Effects) {
 	}
 	if out.Epoch != 0 {
 		l.epoch = out.Epoch
-		n.ids.begin(n.Key(), out.Epoch)
+		n.messages.SetRun(out.Epoch)
 	}
 	for _, w := range out.Custody {
 		n.keep(w)
@@ -215,8 +213,7 @@ func (l *loop) apply(out core.Effects) {
 		l.happened(event)
 	}
 	if isReady(out) {
-		l.begun = true
-		n.tellWords()
+		n.messages.Begin()
 		close(n.ready) // behind the joins: whoever sends now finds them
 	}
 	for _, up := range out.Up {
@@ -238,26 +235,18 @@ func (l *loop) apply(out core.Effects) {
 		l.verifier.verify(v)
 	}
 	for _, id := range out.Unreachable {
-		if o := n.existingOutbox(id); o != nil {
-			o.unreachable()
-		}
+		n.messages.Unreachable(id)
 	}
 	for _, e := range out.Envelopes {
-		n.queueLetter(e)
+		n.messages.TakeLetter(messaging.Letter{From: e.From, Sealed: e.Sealed})
 	}
 	if len(out.Releave) > 0 {
-		for _, o := range n.allOutboxes() { // there may be room for others as well
-			o.leaveAnew()
-		}
+		n.messages.LeaveAllAnew() // there may be room for others as well
 	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
-	for _, id := range out.Withdrawn {
-		if o := n.existingOutbox(id); o != nil {
-			o.leaveAnew()
-		}
-	}
+	n.messages.LeaveAnew(out.Withdrawn...)
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}
@@ -272,56 +261,31 @@ func (l *loop) happened(event core.Event) {
 	n := l.node
 	switch e := event.(type) {
 	case core.Ready:
-		n.ids.begin(n.Key(), l.epoch)
-		n.queue.push(Ready{n.id, n.Key(), listening(n.endpoint.Addr(), l.addresses.own)})
+		n.messages.SetRun(l.epoch)
+		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own)})
 	case core.Joined:
-		n.queue.push(PeerJoined(e))
+		n.messages.Queue().Push(PeerJoined(e))
 		l.setPresent(e.ID, e.Key, true)
 	case core.Left:
 		reason := ReasonLost
 		if e.Farewell {
 			reason = ReasonLeft
 		}
-		n.queue.push(PeerLeft{e.ID, reason})
+		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
 		l.setPresent(e.ID, certs.PublicKey{}, false)
 	case core.Broadcasted:
 		l.heardBroadcast(e)
 	}
 }
 
-// setPresent tells the peer's outbox that it has come or gone.
+// setPresent tells the messages that a peer has come or gone.
 func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	n := l.node
 	if present {
 		n.meet(l.core.Record(id))
-	}
-	n.mu.Lock()
-	_, was := n.present[id]
-	if present {
-		n.present[id] = key
+		n.messages.Joined(id, key)
 	} else {
-		delete(n.present, id)
+		n.messages.Left(id)
 	}
-	o, k := n.outboxes[id], n.known[id]
-	switch {
-	case o == nil || was == present:
-	case present:
-		n.absent--
-	default:
-		n.absent++
-	}
-	if k.visitor && !present {
-		delete(n.known, id)
-	}
-	n.mu.Unlock()
-	if o == nil {
-		return
-	}
-	if k.key != key {
-		k = known{key: key} // it was gone again when its record was looked at
-	}
-	o.setPresent(k, present)
-	n.forgetOutbox(o)
-	n.outboxIdle() // who leaves need not wait for a receiver that has gone
 	l.match(id)
 }

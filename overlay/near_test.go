@@ -7,28 +7,6 @@ import (
 	"quicpeer/certs"
 )
 
-func TestNearestName(t *testing.T) {
-	n := &Node{present: map[certs.ID]certs.PublicKey{"bull": {}}}
-	near := func(to certs.ID, met ...certs.ID) string {
-		n.known = map[certs.ID]known{}
-		for _, id := range met {
-			n.known[id] = known{}
-		}
-		return nearestName(to, n.metNames())
-	}
-	for to, want := range map[certs.ID]string{"alcie": "alice", "ALICE": "alice", "somebody": "", "bbo": "bob"} {
-		if got := near(to, "alice", "bob", "carol"); got != want {
-			t.Errorf("%s: %q, not %q", to, got, want)
-		}
-	}
-	if got := near("boll", "bill", "ball", "bell"); got != "ball" {
-		t.Errorf("of equals: %s", got)
-	}
-	if got := near("boll", "bill", "ball", "bell", "bull"); got != "bull" {
-		t.Errorf("of equals of whom one is here: %s", got)
-	}
-}
-
 // Of a message to an ID that nobody has and had, the reason says so, and whom it may be
 // meant for; also where something waits for it from an earlier run.
 func TestUnknownReceivers(t *testing.T) {

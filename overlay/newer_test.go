@@ -69,7 +69,7 @@ func TestNewerPeerAmongOthers(t *testing.T) {
 					var list []*transport.Link
 					for _, nl := range l.links.all {
 						_ = nl.Send(inventions(newer, peers[i%3].ID())) // it may be ending
-						list = append(list, nl.Link)
+						list = append(list, nl.Link.Link)
 					}
 					links <- list
 				}))

@@ -5,14 +5,14 @@
 //	                                           │
 //	       inputs, one after the other         │        messages, each on the
 //	 links ─────────────▶ loop ──▶ core        │        goroutines of its link
-//	       ◀───────────── frames, dials,       └──▶ outbox ──▶ stream ──▶ peer
-//	                      closes, events            queue ◀── inbox ◀──── peer
-//	        ◀──────────── letters ─────────────────▶ relay, custody
+//	       ◀───────────── frames, dials,       └──▶ messaging ──▶ stream ──▶ peer
+//	                      closes, events                      ◀── stream ◀── peer
+//	        ◀──────────── letters, wishes ─────────▶
 //
 // Every decision about the network is made by package core, on one goroutine,
-// the loop. Direct messages do not pass through it: an outbox for each receiver
-// writes to the link that the loop has given it, and an inbox for each link puts
-// what comes into the queue that Events reads.
+// the loop. Direct messages do not pass through it: package messaging writes them to the
+// link that the loop has given it for their receiver, and puts what comes on a link into
+// the queue that Events reads.
 //
 // # Delivery
 //
@@ -27,24 +27,19 @@
 package overlay
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"iter"
 	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/replay"
-	"quicpeer/overlay/messaging/store"
-	"quicpeer/pb"
+	"quicpeer/overlay/messaging"
 	"quicpeer/transport"
 )
 
@@ -55,7 +50,8 @@ type Node struct {
 	id       certs.ID
 	log      *slog.Logger
 	endpoint *transport.Endpoint
-	queue    *queue
+	disk     *messaging.Disk
+	messages *messaging.Engine
 	reach    reach
 	mailbox  // of the loop
 	clock
@@ -65,37 +61,12 @@ type Node struct {
 	ready  chan struct{} // closed when the node is in the network
 	wg     sync.WaitGroup
 
-	ids  messageIDs
-	held atomic.Int64 // bytes in all outboxes
-
-	store       *store.Store // nil: nothing is kept
-	uptime      uptime
-	letters     chan core.Envelope
-	letterBytes atomic.Int64 // in letters
-	answers     chan answer
-	owing       atomic.Int64 // answers that are not sent
-	noting      atomic.Int64 // messages shown of which that is not safe
-	early       atomic.Int64 // bytes of letters that wait for earlier ones
-	custodian   custodian
-
-	mu       sync.Mutex
-	outboxes map[certs.ID]*outbox
-	absent   int // outboxes of receivers that are not here
-	present  map[certs.ID]certs.PublicKey
-	known    map[certs.ID]known // peers that were met
-	senders  map[certs.PublicKey]*sender
-	marks    map[certs.PublicKey]store.Mark // of senders, from earlier runs
-	words    []lastWord                     // from earlier runs
-	guess    guess                          // the last for an ID that was not met
-	idle     chan struct{}                  // an outbox has become empty, or its receiver has gone
-	leaving  bool
-	err      error
+	mu      sync.Mutex // not held by anybody who calls something of messages
+	leaving bool
+	err     error
 
 	left        chan struct{} // closed when Leave is done
 	undelivered int
-
-	reading    reading
-	nextExpire time.Duration
 }
 
 // Start starts a node and joins the network: with addresses to join it returns
@@ -146,56 +117,39 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 
 func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n := &Node{
-		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint, queue: newQueue(),
-		mailbox:  newMailbox(),
-		clock:    clock{time.Now()},
-		ready:    make(chan struct{}),
-		letters:  make(chan core.Envelope, maxLetters),
-		answers:  make(chan answer, maxAnswers),
-		outboxes: make(map[certs.ID]*outbox),
-		present:  make(map[certs.ID]certs.PublicKey),
-		known:    make(map[certs.ID]known),
-		marks:    make(map[certs.PublicKey]store.Mark),
-		senders:  make(map[certs.PublicKey]*sender),
-		idle:     make(chan struct{}, 1),
-		left:     make(chan struct{}),
+		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
+		mailbox: newMailbox(),
+		clock:   clock{time.Now()},
+		ready:   make(chan struct{}),
+		left:    make(chan struct{}),
 	}
-	n.custodian.wake = make(chan struct{}, 1)
-	met, err := n.openStore()
+	var random [8]byte
+	rand.Read(random[:]) // never fails, see crypto/rand
+	nonce := binary.BigEndian.Uint64(random[:])
+	kept, err := n.openDisk(nonce)
 	if err != nil {
-		return nil, errors.Join(err, n.closeStore())
-	}
-	kept, err := n.kept()
-	if err != nil {
-		return nil, errors.Join(err, n.closeStore())
+		return nil, errors.Join(err, n.disk.Close())
 	}
 	epoch, err := n.nextEpoch(uint64(time.Now().UnixMilli()))
 	if err != nil {
-		return nil, errors.Join(err, n.closeStore())
+		return nil, errors.Join(err, n.disk.Close())
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
-	var nonce [8]byte
-	rand.Read(nonce[:]) // never fails, see crypto/rand
-	n.ids.nonce = binary.BigEndian.Uint64(nonce[:])
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
 	setup.Config = core.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
-		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: n.ids.nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept, Shown: n.shownBroadcasts(),
+		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
+		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}
 	l := newLoop(n, setup, here)
 	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(l.run)
 	n.wg.Go(func() { n.watchAddresses(here.own) })
-	n.wg.Go(n.openLetters)
-	n.wg.Go(n.answerAll)
-	if !cfg.NoCustody {
-		n.wg.Go(n.leaveWithOthers)
-	}
+	n.messages.Start()
 	return n, nil
 }
 
@@ -203,34 +157,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 // An event counts as handled when the loop comes back for the next one: then the
 // sender of a message gets its receipt. The event at which a loop breaks is the
 // first of the next loop. One loop at a time.
-func (n *Node) Events() iter.Seq[Event] {
-	return func(yield func(Event) bool) {
-		if n.store != nil {
-			if !n.reading.begin() {
-				return // what is shown now could not be noted
-			}
-			defer func() {
-				if n.reading.end() {
-					_ = n.closeStore() // who has closed the node is not waiting any more
-				}
-			}()
-		}
-		for {
-			items, ok := n.queue.take()
-			if !ok {
-				return
-			}
-			for i, it := range items {
-				if !yield(it.event) {
-					n.queue.putBack(items[i:])
-					return
-				}
-				n.queue.handled(it)
-				n.noteHandled(it)
-			}
-		}
-	}
-}
+func (n *Node) Events() iter.Seq[Event] { return n.messages.Events() }
 
 // Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which
 // arrives byte for byte as it is. ref comes back in each event of the message, also
@@ -244,55 +171,18 @@ func (n *Node) Events() iter.Seq[Event] {
 // receiver that isn't here it does not wait: ErrOutboxFull. Errors: ErrToSelf,
 // ErrTooLong, ErrNotUTF8, ErrOutboxFull, ErrClosed, of a malformed ID, of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
-	if _, err := certs.ParseID(string(to)); err != nil {
-		return MessageID{}, err
-	}
-	if to == n.id {
-		return MessageID{}, ErrToSelf
-	}
-	if err := checkBody(body, pb.MaxBody); err != nil {
-		return MessageID{}, err
-	}
-	if err := n.queue.waitOwn(ctx); err != nil {
-		return MessageID{}, err
-	}
-	for {
-		o, err := n.outbox(to)
-		if err != nil {
-			return MessageID{}, err
-		}
-		id, err := o.add(ctx, body, ref, n.whyAway(to))
-		if err != nil {
-			n.forgetOutbox(o)
-		}
-		if err != ErrClosed || n.isLeaving() {
-			return id, err
-		}
-		// The outbox was idle and has just been forgotten.
-	}
+	return n.messages.Send(ctx, to, body, ref)
 }
 
-func checkBody(body string, limit int) error {
-	if len(body) > limit {
-		return &TooLongError{Bytes: len(body), Limit: limit}
-	}
-	if !utf8.ValidString(body) {
-		return ErrNotUTF8
-	}
-	return nil
-}
+// Cancel withdraws a message that has no receipt yet, also one of an earlier run: this
+// peer neither sends nor keeps it any more. Failed says when that is done. A copy that is
+// on its way by then, or that others keep for the receiver, may still arrive.
+// ErrNotWaiting: there is no such message, or what became of it has been said; ErrClosed:
+// this peer has left.
+func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
 
 // Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
-func (n *Node) Waiting() []Waiting {
-	var list []Waiting
-	for _, o := range n.allOutboxes() {
-		if w := o.waiting(); w.Count > 0 {
-			list = append(list, w)
-		}
-	}
-	slices.SortFunc(list, func(a, b Waiting) int { return cmp.Compare(a.To, b.To) })
-	return list
-}
+func (n *Node) Waiting() []Waiting { return n.messages.Waiting() }
 
-// want asks the loop for a link for the outbox of a peer.
-func (n *Node) want(to certs.ID) { n.post(wanted{to}) }
+// Outgoing lists what is on its way or waits, of earlier runs too, the newest first.
+func (n *Node) Outgoing() []Outgoing { return n.messages.Outgoing() }

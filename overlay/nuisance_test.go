@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -45,7 +46,7 @@ func TestStalledStreams(t *testing.T) {
 			}
 			opened++
 		}
-		if opened > maxStreams {
+		if opened > messaging.MaxStreams {
 			t.Errorf("%d streams were opened", opened)
 		}
 		s.expectOpen()

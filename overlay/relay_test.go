@@ -9,10 +9,15 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
+
+// author is a peer as the author of letters.
+func author(p *peer) delivery.Author {
+	return delivery.Author{ID: p.ID(), Identity: p.cfg.State.Identity, Network: p.cfg.Network}
+}
 
 // line starts these nodes, of which each can reach only the next and the one before.
 func (w *world) line(names ...string) []*peer {
@@ -129,9 +134,9 @@ func TestHostileLetters(t *testing.T) {
 		peers := w.network("alice", "bob")
 		alice, bob := peers[0], peers[1]
 		mallory := certs.NewIdentity(bytes.Repeat([]byte{66}, 32))
-		author := alice.author()
+		author := author(alice)
 		toBob := delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}
-		message := func(body string) *delivery.Outgoing { return alice.newMessage(body, "") }
+		message := func(body string) *delivery.Outgoing { return alice.messages.NewMessage(body, "") }
 		seal := func(a delivery.Author, to delivery.Addressee, m *delivery.Outgoing) []byte {
 			sealed, err := a.SealMessages(to, []*delivery.Outgoing{m}, delivery.Position{})
 			if err != nil {
@@ -140,7 +145,9 @@ func TestHostileLetters(t *testing.T) {
 			return sealed
 		}
 		good := seal(author, toBob, message("good"))
-		open := func(sealed []byte) error { return bob.openLetter(core.Envelope{From: "alice", Sealed: sealed}) }
+		open := func(sealed []byte) error {
+			return bob.messages.OpenLetter(messaging.Letter{From: "alice", Sealed: sealed})
+		}
 		if err := open(good); err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +157,7 @@ func TestHostileLetters(t *testing.T) {
 			t.Error("what is sealed can be read")
 		}
 		for i := range 3 { // replayed, also by somebody else
-			if err := bob.openLetter(core.Envelope{From: certs.ID([]string{"alice", "eve", "zoe"}[i]), Sealed: good}); err != nil {
+			if err := bob.messages.OpenLetter(messaging.Letter{From: certs.ID([]string{"alice", "eve", "zoe"}[i]), Sealed: good}); err != nil {
 				t.Errorf("a repeat is an error: %v", err)
 			}
 		}
@@ -164,7 +171,7 @@ func TestHostileLetters(t *testing.T) {
 		// By mallory in alice's name: under its own key, and with a message ID of alice's.
 		forger := delivery.Author{ID: "alice", Identity: mallory, Network: author.Network}
 		own := message("forged")
-		prefix := core.MessagePrefix(mallory.Key(), own.Epoch, own.Nonce)
+		prefix := certs.MessagePrefix(mallory.Key(), own.Epoch, own.Nonce)
 		copy(own.ID[:8], prefix[:])
 		if open(seal(forger, toBob, own)) == nil {
 			t.Error("a letter in alice's name under another key is taken")
@@ -211,23 +218,23 @@ func TestForgedReceipts(t *testing.T) {
 		id := alice.send("bob", "hello")
 		toAlice := delivery.Addressee{ID: "alice", Key: alice.Key(), Sealing: alice.cfg.State.Identity.SealingKey()}
 		receipts := []*pb.Receipt{{Id: id[:], Code: pb.ReceiptCode_DELIVERED}}
-		forger := carol.author()
+		forger := author(carol)
 		forger.ID = "bob"
-		for _, a := range []delivery.Author{carol.author(), forger} {
+		for _, a := range []delivery.Author{author(carol), forger} {
 			sealed, err := a.SealReceipts(toAlice, receipts)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = alice.openLetter(core.Envelope{From: "bob", Sealed: sealed})
+			_ = alice.messages.OpenLetter(messaging.Letter{From: "bob", Sealed: sealed})
 		}
 		if len(all[Delivered](alice)) != 0 {
 			t.Error("carol's receipt counts as bob's")
 		}
-		sealed, err := bob.author().SealReceipts(toAlice, receipts)
+		sealed, err := author(bob).SealReceipts(toAlice, receipts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := alice.openLetter(core.Envelope{From: "bob", Sealed: sealed}); err != nil {
+		if err := alice.messages.OpenLetter(messaging.Letter{From: "bob", Sealed: sealed}); err != nil {
 			t.Fatal(err)
 		}
 		awaitEvent(alice, time.Second, func(d Delivered) bool { return d.Message == id && d.Path == PathRelayed })

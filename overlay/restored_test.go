@@ -11,11 +11,22 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quicpeer/overlay/core"
+	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
+
+// epoch is that of a peer's messages.
+func (p *peer) epoch() uint64 {
+	epoch, _ := p.messages.Run()
+	return epoch
+}
+
+// storedKey is where a message is stored.
+func storedKey(p delivery.Position) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
+}
 
 // restore puts a state directory back to a copy of it that was made earlier.
 func (w *world) restore(name, backup string) {
@@ -85,15 +96,15 @@ func TestRestoredBackup(t *testing.T) {
 				backup := w.backup("alice")
 
 				alice, bob = meet()
-				first := alice.ids.epoch
+				first := alice.epoch()
 				send(alice, "one", "two")
 				bob.awaitBodies(time.Second, "alice", "one", "two")
 				part(alice, bob)
 
 				w.restore("alice", backup)
 				alice, bob = meet()
-				if alice.ids.epoch != first {
-					t.Fatalf("the epoch is %d, not %d again", alice.ids.epoch, first)
+				if alice.epoch() != first {
+					t.Fatalf("the epoch is %d, not %d again", alice.epoch(), first)
 				}
 				ids := send(alice, "uno", "dos", "tres")
 				bob.awaitBodies(time.Second, "alice", "tres")
@@ -159,7 +170,7 @@ func TestRestoredBackupIsTold(t *testing.T) {
 				backup := w.backup("alice")
 				alice = w.start("alice", "bob")
 				talk(alice, bob)
-				first := alice.ids.epoch
+				first := alice.epoch()
 				if strings.HasPrefix(end, "leaves") {
 					w.leave(alice)
 				} else {
@@ -174,8 +185,8 @@ func TestRestoredBackupIsTold(t *testing.T) {
 				alice.eventually(20*time.Second, "bob is here", func() bool { return len(alice.here()) == 1 })
 				bob.eventually(5*time.Second, "alice is here", func() bool { return len(bob.here()) == 1 })
 				talk(alice, bob)
-				if f := all[Failed](alice); len(f) != 0 || alice.ids.epoch <= first {
-					t.Errorf("in epoch %d after %d; failed: %v", alice.ids.epoch, first, f)
+				if f := all[Failed](alice); len(f) != 0 || alice.epoch() <= first {
+					t.Errorf("in epoch %d after %d; failed: %v", alice.epoch(), first, f)
 				}
 			})
 		})
@@ -221,9 +232,7 @@ func TestRestoredMemory(t *testing.T) {
 
 // goBack has a peer use the numbers behind one again.
 func goBack(p *peer, counter uint64) {
-	p.ids.mu.Lock()
-	defer p.ids.mu.Unlock()
-	p.ids.counter = counter
+	p.messages.SetCounter(counter)
 }
 
 // What the program of before has stored, without a nonce, is delivered once: bob has shown
@@ -249,7 +258,7 @@ func TestStoredBeforeNonces(t *testing.T) {
 		}
 		for i := range uint64(2) {
 			p := delivery.Position{Epoch: 5, Counter: 1 + i}
-			prefix := core.MessagePrefix(alices, p.Epoch, 0)
+			prefix := certs.MessagePrefix(alices, p.Epoch, 0)
 			value, err := proto.Marshal(&pb.StoredMessage{Message: &pb.Message{
 				Id: binary.BigEndian.AppendUint64(prefix[:], p.Counter), Sender: "alice", Receiver: "bob", Content: fmt.Sprint("old ", p.Counter), SentAt: 1, Epoch: p.Epoch,
 			}})
@@ -257,11 +266,11 @@ func TestStoredBeforeNonces(t *testing.T) {
 				t.Fatal(err)
 			}
 			put("alice", func(s *store.Store, done func(error)) {
-				s.Write(done, store.Op{Bucket: store.Outbox, Key: keyOfMessage(p), Value: value})
+				s.Write(done, store.Op{Bucket: store.Outbox, Key: storedKey(p), Value: value})
 			})
 		}
 		put("bob", func(s *store.Store, done func(error)) {
-			s.Note(alices, store.Shown{Run: store.Run{Position: store.Position{Epoch: 5, Counter: 1}}}, done)
+			s.Note(alices, delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 5, Counter: 1}}}, done)
 		})
 		alice := w.start("alice")
 		bob := w.start("bob", "alice")

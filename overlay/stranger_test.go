@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -184,7 +183,7 @@ func (s *stranger) testimony(subject certs.ID, witness string, of *certs.State) 
 
 // message is a direct message with the counter, with changes.
 func (s *stranger) message(to *peer, counter byte, change func(*pb.Message)) *pb.Message {
-	prefix := core.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)
+	prefix := certs.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)
 	m := &pb.Message{
 		Id: append(prefix[:], 0, 0, 0, 0, 0, 0, 0, counter), Sender: string(s.state.ID),
 		Receiver: string(to.ID()), Content: "x", SentAt: int64(counter), Epoch: s.epoch, // the same when it is repeated

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
@@ -35,7 +36,7 @@ func TestTimeOffCostsNoMessage(t *testing.T) {
 				time.Sleep(30 * 24 * time.Hour)
 				w.dead, w.steps = nil, nil
 				alice = w.start("alice")
-				time.Sleep(2 * expireEvery)
+				time.Sleep(2 * messaging.ExpireEvery)
 				bob := w.start("bob", "alice")
 				bob.awaitBodies(5*time.Second, "alice", "hello")
 				awaitEvent(alice, time.Second, func(Delivered) bool { return true })
@@ -75,13 +76,11 @@ func TestWaitingCountsOverRuns(t *testing.T) {
 		w.keeping("alice")
 		waited := func(p *peer, want, less time.Duration) {
 			t.Helper()
-			o := p.existingOutbox("bob")
-			if o == nil {
+			list := p.Outgoing()
+			if len(list) == 0 {
 				t.Fatal("nothing waits")
 			}
-			o.mu.Lock()
-			got := p.now() - o.box.Oldest().Taken
-			o.mu.Unlock()
+			got := p.messages.Waited(list[len(list)-1].Message)
 			if got > want+time.Second || got < want-less {
 				t.Errorf("it has waited for %v, and not for %v", got, want)
 			}
@@ -103,7 +102,7 @@ func TestWaitingCountsOverRuns(t *testing.T) {
 		w.dead, w.steps = nil, nil
 
 		alice = w.start("alice")
-		waited(alice, 2*time.Hour+95*time.Minute, uptimeEvery+time.Minute)
+		waited(alice, 2*time.Hour+95*time.Minute, 11*time.Minute)
 	})
 }
 
@@ -131,16 +130,16 @@ func TestStoredBeforeUptimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(store.Op{Bucket: store.Outbox, Key: keyOfMessage(delivery.Position{Epoch: 1, Counter: 1}), Value: value})
+		put(store.Op{Bucket: store.Outbox, Key: storedKey(delivery.Position{Epoch: 1, Counter: 1}), Value: value})
 		alice := w.start("alice")
-		time.Sleep(2 * expireEvery)
+		time.Sleep(2 * messaging.ExpireEvery)
 		if list := alice.Waiting(); len(list) != 1 || len(all[Failed](alice)) != 0 {
 			t.Errorf("waiting %v, failed %v", list, all[Failed](alice))
 		}
 		w.leave(alice)
-		put(uptimeOp(delivery.Lifetime + time.Second))
+		put(messaging.UptimeOp(delivery.Lifetime + time.Second))
 		alice = w.start("alice")
-		f := awaitEvent(alice, 2*expireEvery, func(Failed) bool { return true })
+		f := awaitEvent(alice, 2*messaging.ExpireEvery, func(Failed) bool { return true })
 		if f.Ref != "r" || !strings.Contains(fmt.Sprint(f), "7 days") {
 			t.Errorf("failed: %+v", f)
 		}

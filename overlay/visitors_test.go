@@ -86,11 +86,9 @@ func TestVisitor(t *testing.T) {
 			if held || !bytes.Equal(digest, before) {
 				t.Errorf("%s holds it: %v, or its table has changed", p.ID(), held)
 			}
-			p.Node.mu.Lock()
-			if _, known := p.known["script"]; known {
+			if _, known := p.messages.KeyOf("script"); known {
 				t.Errorf("%s remembers it", p.ID())
 			}
-			p.Node.mu.Unlock()
 		}
 		newcomer := w.start("dave", "bob")
 		if saw := newcomer.saw("script"); len(saw) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging"
 )
 
 // A peer that does not look at its events holds up those who write to it, and
@@ -19,7 +20,7 @@ func TestPeerThatDoesNotLook(t *testing.T) {
 		carol := w.start("carol", "alice")
 		bob := w.startDeaf("bob", "alice")
 		alice.eventually(time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
-		want := numbers(maxWaiting)
+		want := numbers(messaging.MaxWaiting)
 		for _, body := range want {
 			if _, err := alice.Send(within(t, time.Minute), "bob", body, ""); err != nil {
 				t.Fatalf("after %s messages: %v", body, err)
@@ -32,14 +33,11 @@ func TestPeerThatDoesNotLook(t *testing.T) {
 		if _, err := alice.Send(within(t, time.Minute), "bob", "too much", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a message above the bound: %v", err)
 		}
-		if list := alice.Waiting(); len(list) != 1 || list[0].To != "bob" || list[0].Count != maxWaiting {
+		if list := alice.Waiting(); len(list) != 1 || list[0].To != "bob" || list[0].Count != messaging.MaxWaiting {
 			t.Errorf("alice's messages waiting: %v", list)
 		}
 		talk(alice, carol)
-		bob.queue.mu.Lock()
-		held := bob.queue.incoming
-		bob.queue.mu.Unlock()
-		if held > maxIncoming {
+		if held := bob.messages.Holding().Incoming; held > messaging.MaxIncoming {
 			t.Errorf("bob holds %d messages", held)
 		}
 		carol.send("bob", "me too")
@@ -125,7 +123,7 @@ func TestMessagesWaitForTheirReceiver(t *testing.T) {
 func TestOutboxOfAnAbsentPeerIsFull(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
-		for range maxWaiting {
+		for range messaging.MaxWaiting {
 			alice.send("bob", "x")
 		}
 		if _, err := alice.Send(t.Context(), "bob", "x", ""); !errors.Is(err, ErrOutboxFull) {
@@ -139,7 +137,7 @@ func TestOutboxOfAnAbsentPeerIsFull(t *testing.T) {
 func TestOutboxesAreBounded(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
-		for i := range maxOutboxes {
+		for i := range messaging.MaxOutboxes {
 			alice.send(certs.ID(fmt.Sprint("p", i)), "x")
 		}
 		if _, err := alice.Send(t.Context(), "more", "x", ""); !errors.Is(err, ErrOutboxFull) {
@@ -161,10 +159,10 @@ func TestAbsentReceiversDontHoldUpThePresent(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
 		alice := w.start("alice")
-		for i := range maxOutboxes {
+		for i := range messaging.MaxOutboxes {
 			alice.send(certs.ID(fmt.Sprint("p", i)), "x")
 		}
-		alice.eventually(time.Second, "all are sent", func() bool { return len(all[Sent](alice)) == maxOutboxes })
+		alice.eventually(time.Second, "all are sent", func() bool { return len(all[Sent](alice)) == messaging.MaxOutboxes })
 		for run := range 2 {
 			bob := w.start("bob", "alice")
 			alice.eventually(time.Second, "bob is here", func() bool { return slices.Contains(alice.here(), "bob") })

@@ -2,6 +2,7 @@ package pb
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"unicode"
 	"unicode/utf8"
@@ -83,6 +84,12 @@ func checkPrintable(what, s string) error {
 		}
 	}
 	return nil
+}
+
+// DepositID names a deposit: the first bytes of the SHA-256 of what is sealed.
+func DepositID(sealed []byte) [DepositIDSize]byte {
+	sum := sha256.Sum256(sealed)
+	return [DepositIDSize]byte(sum[:DepositIDSize])
 }
 
 // Check is the gate: it returns nil if m is well formed, *[UnknownError] if m is to be

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -54,23 +53,11 @@ type arrival struct {
 	at    time.Duration
 }
 
-// MessagePrefix is the first 8 bytes of the IDs of all messages of one run of a
-// peer: a hash of its key, epoch and nonce, so that a message of another run does
-// not pass as one of this. Runs of before there were nonces have 0.
-func MessagePrefix(key certs.PublicKey, epoch, nonce uint64) [8]byte {
-	b := binary.BigEndian.AppendUint64(append([]byte("quicpeer message\x00"), key[:]...), epoch)
-	if nonce != 0 {
-		b = binary.BigEndian.AppendUint64(b, nonce)
-	}
-	sum := sha256.Sum256(b)
-	return [8]byte(sum[:8])
-}
-
 // say is Broadcast.
 func (bc *broadcasts) say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	bc.said++
 	key := bc.cfg.Identity.Key()
-	prefix := MessagePrefix(key, bc.cfg.Epoch, bc.cfg.Nonce)
+	prefix := certs.MessagePrefix(key, bc.cfg.Epoch, bc.cfg.Nonce)
 	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|bc.said)
 	content := bc.cfg.Identity.SignBroadcast(&pb.BroadcastContent{
 		Id: id, Sender: string(bc.cfg.ID), Key: key[:], Network: bc.cfg.Network, Content: body, SentAt: sentAt,
@@ -120,7 +107,7 @@ func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 		return
 	}
 	e := bc.table.get(id, key)
-	if e == nil || [8]byte(content.GetId()[:8]) != MessagePrefix(key, e.record.Epoch, e.record.Nonce) {
+	if e == nil || [8]byte(content.GetId()[:8]) != certs.MessagePrefix(key, e.record.Epoch, e.record.Nonce) {
 		// Nobody knows whether a run that we don't know is over or is about to be announced.
 		if len(bc.early) < maxEarly {
 			bc.early = append(bc.early, earlyBroadcast{bc.now, l.id, id, m})

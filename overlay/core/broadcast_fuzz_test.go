@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -11,7 +12,7 @@ import (
 func (fz *fuzzer) ranges() []*pb.BroadcastRange {
 	var list []*pb.BroadcastRange
 	for range 1 + fz.next()%3 {
-		prefix := MessagePrefix(testIdentity(uint64(fz.next()%6)).Key(), uint64(1+fz.next()%4), 0)
+		prefix := certs.MessagePrefix(testIdentity(uint64(fz.next()%6)).Key(), uint64(1+fz.next()%4), 0)
 		first := uint64(1 + fz.next()%8)
 		list = append(list, &pb.BroadcastRange{
 			Author: tagOf(fz.id()), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: first + uint64(fz.next()%8),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -80,7 +81,7 @@ type run struct {
 func (bc *broadcasts) runOf(e *entry) *run {
 	d := e.with()
 	if d.run == nil || !d.run.isOf(e.record) {
-		prefix := MessagePrefix(e.record.Key, e.record.Epoch, e.record.Nonce)
+		prefix := certs.MessagePrefix(e.record.Key, e.record.Epoch, e.record.Nonce)
 		name := binary.BigEndian.Uint64(prefix[:])
 		d.run = bc.runs[name]
 		if d.run == nil {

@@ -15,7 +15,7 @@ import (
 
 // rangeOf names broadcasts of a test identity.
 func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.BroadcastRange {
-	prefix := MessagePrefix(testIdentity(identity).Key(), epoch, 0)
+	prefix := certs.MessagePrefix(testIdentity(identity).Key(), epoch, 0)
 	return &pb.BroadcastRange{Author: tagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
 }
 

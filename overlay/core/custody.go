@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -54,10 +53,9 @@ type CustodyWrite struct {
 	Kept *Kept
 }
 
-// DepositID names a deposit: the first bytes of the SHA-256 of what is sealed.
+// DepositID is pb.DepositID.
 func DepositID(sealed []byte) [pb.DepositIDSize]byte {
-	sum := sha256.Sum256(sealed)
-	return [pb.DepositIDSize]byte(sum[:pb.DepositIDSize])
+	return pb.DepositID(sealed)
 }
 
 // EnvelopeNumber is the number of the envelope in which a deposit is handed over: the

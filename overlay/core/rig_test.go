@@ -217,7 +217,7 @@ func propagation(list ...*pb.Announcement) *pb.PropagationMessage {
 // saidBroadcast is a broadcast of a test identity.
 func saidBroadcast(identity uint64, id string, epoch, n uint64, text string) *pb.Broadcast {
 	key := testIdentity(identity).Key()
-	prefix := MessagePrefix(key, epoch, 0)
+	prefix := certs.MessagePrefix(key, epoch, 0)
 	return &pb.Broadcast{Content: testIdentity(identity).SignBroadcast(&pb.BroadcastContent{
 		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, byte(n>>8), byte(n)), Sender: id, Key: key[:], Network: "net", Content: text,
 	})}

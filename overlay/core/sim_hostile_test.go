@@ -111,7 +111,7 @@ func (p *process) aLie(proven bool) proto.Message {
 			Type: pb.AnnouncementType_JOIN, Id: "nobody", Key: k[:], Network: "sim", Epoch: 5,
 		})})
 	}
-	prefix := MessagePrefix(victim.record.Key, victim.record.Epoch, victim.record.Nonce)
+	prefix := certs.MessagePrefix(victim.record.Key, victim.record.Epoch, victim.record.Nonce)
 	return &pb.Broadcast{Content: own.SignBroadcast(&pb.BroadcastContent{
 		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, 1, byte(w.rng.IntN(256))), Sender: string(victim.record.ID), Key: victim.record.Key[:],
 		Network: "sim", Content: "forged",

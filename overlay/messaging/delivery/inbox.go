@@ -47,7 +47,7 @@ type lately struct {
 
 // Bounds of what one sender can make us remember (guesses).
 const (
-	MaxGaps      = 64
+	MaxGaps      = 64 // in a mark
 	MaxRuns      = 64
 	maxLately    = 32
 	maxHeld      = 64      // parcels that wait for an earlier one
@@ -121,15 +121,11 @@ type Inbox struct {
 	owing  int       // messages in owed
 }
 
-// NewInbox is that of a sender of whom so much had been shown when the last run ended, with
-// the hash of the last message.
-func NewInbox(runs []Run, hash uint32, gaps []Gap) Inbox {
-	in := Inbox{runs: runs, gaps: gaps}
-	if n := len(runs); n > 0 {
-		in.shown = runs[n-1].Position
-		if hash != 0 {
-			in.lately = []lately{{in.shown.Counter, hash}}
-		}
+// NewInbox is that of a sender of whom so much had been shown when the last run ended.
+func NewInbox(m Mark) Inbox {
+	in := Inbox{runs: slices.Clone(m.Runs), gaps: slices.Clone(m.Gaps), shown: m.Position()}
+	if len(m.Runs) > 0 && m.Hash != 0 {
+		in.lately = []lately{{in.shown.Counter, m.Hash}}
 	}
 	in.settle(in.shown)
 	return in
@@ -240,16 +236,13 @@ func (in *Inbox) settled(p *Parcel) bool {
 	return true
 }
 
-// Runs lists how far each run was taken, and Hash is that of the last message: of an idle
-// inbox, for the disk.
-func (in *Inbox) Runs() []Run { return slices.Clone(in.runs) }
-
-// Hash is that of the last message that was taken, 0 if it is not known.
-func (in *Inbox) Hash() uint32 {
+// Mark is how far the messages were taken: of an idle inbox, for the disk.
+func (in *Inbox) Mark() Mark {
+	m := Mark{Runs: slices.Clone(in.runs), Gaps: slices.Clone(in.gaps)}
 	if n := len(in.lately); n > 0 {
-		return in.lately[n-1].hash
+		m.Hash = in.lately[n-1].hash
 	}
-	return 0
+	return m
 }
 
 // Offer takes a parcel: true says that the messages in it that are fresh are to be
@@ -322,9 +315,6 @@ func (in *Inbox) PassOver(g Gap) {
 	in.gaps = in.WithGap(g)
 	in.taken = g.To
 }
-
-// Gaps lists the gaps, for the disk.
-func (in *Inbox) Gaps() []Gap { return slices.Clone(in.gaps) }
 
 // WithGap is the list of gaps with another one.
 func (in *Inbox) WithGap(g Gap) []Gap {

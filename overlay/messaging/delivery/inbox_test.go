@@ -56,7 +56,7 @@ func TestInboxJudges(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := test.in
-			again := NewInbox(in.Runs(), in.Hash(), in.Gaps()) // as after a restart
+			again := NewInbox(in.Mark()) // as after a restart
 			for _, in := range []*Inbox{&in, &again} {
 				if got := verdict(in, stamp(test.at.Epoch, test.at.Counter)); got != test.want {
 					t.Errorf("it is %s, not %s", got, test.want)
@@ -98,7 +98,7 @@ func TestInboxKnowsRuns(t *testing.T) {
 				}
 				in.Show(s)
 				if restarts {
-					in = NewInbox(in.Runs(), in.Hash(), in.Gaps())
+					in = NewInbox(in.Mark())
 				}
 			}
 		}
@@ -226,8 +226,8 @@ func TestInboxPassesOver(t *testing.T) {
 	for i := range uint64(3 * MaxGaps) {
 		in.PassOver(Gap{Position{2, 2 * i}, Position{2, 2*i + 1}})
 	}
-	if len(in.Gaps()) != MaxGaps {
-		t.Errorf("%d gaps", len(in.Gaps()))
+	if len(in.gaps) != MaxGaps {
+		t.Errorf("%d gaps", len(in.gaps))
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -82,7 +81,7 @@ func (a Author) Open(sealed []byte) (*pb.Letter, error) {
 		switch {
 		case m.GetSender() != l.GetSender() || certs.ID(m.GetReceiver()) != a.ID:
 			return nil, fmt.Errorf("a message from %s to %s in a letter from %s", m.GetSender(), m.GetReceiver(), l.GetSender())
-		case [8]byte(m.GetId()[:8]) != core.MessagePrefix(key, p.Epoch, m.GetNonce()):
+		case [8]byte(m.GetId()[:8]) != certs.MessagePrefix(key, p.Epoch, m.GetNonce()):
 			return nil, fmt.Errorf("a message ID of another peer")
 		case !before.Before(p):
 			return nil, fmt.Errorf("messages out of order")

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -20,7 +19,7 @@ func (a Author) addressee() Addressee {
 // outgoing is a message of the author's first run.
 func (a Author) outgoing(counter byte, body string) *Outgoing {
 	m := &Outgoing{Position: Position{1, uint64(counter)}, Body: body}
-	prefix := core.MessagePrefix(a.Identity.Key(), 1, 0)
+	prefix := certs.MessagePrefix(a.Identity.Key(), 1, 0)
 	copy(m.ID[:], prefix[:])
 	m.ID[15] = counter
 	return m

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -23,7 +22,7 @@ func (p *simPeer) start() {
 	for i := range 8 {
 		proc.outbox = append(proc.outbox, &Outbox{})
 		mark := p.disk.marks[i]
-		in := NewInbox(slices.Clone(mark.runs), mark.hash, p.disk.gaps[i])
+		in := NewInbox(Mark{mark.runs, mark.hash, p.disk.gaps[i]})
 		proc.inbox = append(proc.inbox, &in)
 		proc.again, proc.link = append(proc.again, 0), append(proc.link, nil)
 	}
@@ -68,7 +67,7 @@ func (p *simPeer) send(to int) {
 	p.p.counter++
 	at := Position{p.epoch, p.p.counter}
 	m := &Outgoing{Position: at, Nonce: p.nonce, Body: fmt.Sprint(p.id, at, p.nonce), Taken: w.now}
-	prefix := core.MessagePrefix(p.key, p.epoch, p.nonce)
+	prefix := certs.MessagePrefix(p.key, p.epoch, p.nonce)
 	copy(m.ID[:], prefix[:])
 	for i := range 8 {
 		m.ID[8+i] = byte(at.Counter >> (56 - 8*i))

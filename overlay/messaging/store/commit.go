@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // Op is a change of one record. A Value of nil deletes it; an empty one is a value.
@@ -57,13 +58,13 @@ func checkOps(ops []Op) error {
 	return nil
 }
 
-// SetGaps sets the gaps in the mark of sender, at most [MaxGaps]. It works like
+// SetGaps sets the gaps in the mark of sender, at most [delivery.MaxGaps]. It works like
 // [Store.Write], so that a caller can wait until a gap is safe before it notes a
 // position beyond it.
-func (s *Store) SetGaps(sender certs.PublicKey, gaps []Gap, done func(error)) {
+func (s *Store) SetGaps(sender certs.PublicKey, gaps []delivery.Gap, done func(error)) {
 	j := job{done: done}
-	if len(gaps) > MaxGaps {
-		j.err = fmt.Errorf("%d gaps are more than %d", len(gaps), MaxGaps)
+	if len(gaps) > delivery.MaxGaps {
+		j.err = fmt.Errorf("%d gaps are more than %d", len(gaps), delivery.MaxGaps)
 	}
 	gaps = slices.Clone(gaps)
 	j.apply = func(t *transaction) error {

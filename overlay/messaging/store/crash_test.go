@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // crash is a run of a store that ends at a step, and what it was told until then.
@@ -29,17 +30,19 @@ type crash struct {
 }
 
 // history is how far each run of each sender was noted.
-type history map[certs.PublicKey]map[Run]uint64
+type history map[certs.PublicKey]map[delivery.Run]uint64
 
-func (h history) note(sender certs.PublicKey, s Shown) {
+func (h history) note(sender certs.PublicKey, s delivery.Stamp) {
 	if h[sender] == nil {
-		h[sender] = map[Run]uint64{}
+		h[sender] = map[delivery.Run]uint64{}
 	}
 	h[sender][runOf(s)] = s.Counter
 }
 
 // runOf is the run that a message is of, without a counter.
-func runOf(s Shown) Run { return Run{Position{Epoch: s.Epoch}, s.Nonce} }
+func runOf(s delivery.Stamp) delivery.Run {
+	return delivery.Run{Position: delivery.Position{Epoch: s.Epoch}, Nonce: s.Nonce}
+}
 
 // step is called by several goroutines.
 func (c *crash) step(step string) bool {
@@ -87,7 +90,7 @@ func (c *crash) play(t *testing.T) bool {
 		}
 		// Each run has five notes, and each epoch two runs.
 		n := uint64(i)
-		c.note(t, s, key(i%crashKeys), Shown{Run{Position{1 + n/10, n}, 1 + n/5}, uint32(n)})
+		c.note(t, s, key(i%crashKeys), delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1 + n/10, Counter: n}, Nonce: 1 + n/5}, Hash: uint32(n)})
 		if i%7 == 0 {
 			select {
 			case <-last:
@@ -130,7 +133,7 @@ func (c *crash) write(t *testing.T, s *Store, n int) chan struct{} {
 	return written
 }
 
-func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, m Shown) {
+func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, m delivery.Stamp) {
 	s.Note(sender, m, c.done(t, func() { c.safe.note(sender, m) }))
 	select {
 	case <-c.dead:
@@ -141,7 +144,7 @@ func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, m Shown) {
 
 // setGaps gives a sender n gaps.
 func (c *crash) setGaps(t *testing.T, s *Store, n int) {
-	s.SetGaps(key(0), make([]Gap, n), c.done(t, func() { c.gapped = n }))
+	s.SetGaps(key(0), make([]delivery.Gap, n), c.done(t, func() { c.gapped = n }))
 }
 
 // check opens the store again.
@@ -157,8 +160,8 @@ func (c *crash) check(t *testing.T, atLeast history) {
 	read := s.Marks()
 	for sender, runs := range atLeast {
 		m := read[sender]
-		found := map[Run]uint64{}
-		for _, s := range m.all() {
+		found := map[delivery.Run]uint64{}
+		for _, s := range m.Stamps() {
 			found[runOf(s)] = s.Counter
 		}
 		for run, counter := range runs {

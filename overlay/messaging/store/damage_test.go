@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // fullDatabase has pages of all kinds: branches, leaves, some with overflow, small
@@ -35,7 +36,7 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	mustClose(t, s)
 	earlier = imageOf(t, dir)
 	s = mustOpen(t, dir)
-	s.SetGaps(key(2), make([]Gap, 2), nil)
+	s.SetGaps(key(2), make([]delivery.Gap, 2), nil)
 	// The last transaction is one whose loss the journal would not make up for.
 	write(t, s, op(Outbox, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
 	mustClose(t, s)

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 func FuzzRecord(f *testing.F) {
-	mark := encodeMark(Mark{[]Run{{Position{1, 2}, 7}, {Position{2, 1}, 8}}, 9, []Gap{{Position{1, 0}, Position{1, 2}}}}, 20000)
-	f.Add([]byte("key"), encodeOldMark(Position{1, 2}, 20000, Gap{Position{1, 0}, Position{1, 2}}), []byte{})
+	mark := encodeMark(delivery.Mark{Runs: []delivery.Run{{Position: delivery.Position{Epoch: 1, Counter: 2}, Nonce: 7}, {Position: delivery.Position{Epoch: 2, Counter: 1}, Nonce: 8}}, Hash: 9, Gaps: []delivery.Gap{{From: delivery.Position{Epoch: 1, Counter: 0}, To: delivery.Position{Epoch: 1, Counter: 2}}}}, 20000)
+	f.Add([]byte("key"), encodeOldMark(delivery.Position{Epoch: 1, Counter: 2}, 20000, delivery.Gap{From: delivery.Position{Epoch: 1, Counter: 0}, To: delivery.Position{Epoch: 1, Counter: 2}}), []byte{})
 	f.Add([]byte("key"), mark, seal([]byte("key"), mark))
 	f.Add([]byte("k"), []byte{}, []byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, key, value, record []byte) {
@@ -39,7 +40,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte("short"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := parseNotes(b)
-		valid := map[certs.PublicKey]map[Run]Shown{} // the last of each run, which has no counter here
+		valid := map[certs.PublicKey]map[delivery.Run]delivery.Stamp{} // the last of each run, which has no counter here
 		torn := 0
 		for i := range len(b) / slotSize {
 			slot := b[i*slotSize : (i+1)*slotSize]
@@ -52,11 +53,11 @@ func FuzzJournal(f *testing.F) {
 				continue
 			}
 			sender := certs.PublicKey(slot[:32])
-			s := Shown{Run{decodePosition(slot[32:48]), binary.BigEndian.Uint64(slot[48:56])}, binary.BigEndian.Uint32(slot[56:60])}
+			s := delivery.Stamp{Run: delivery.Run{Position: decodePosition(slot[32:48]), Nonce: binary.BigEndian.Uint64(slot[48:56])}, Hash: binary.BigEndian.Uint32(slot[56:60])}
 			of := s.Run
 			of.Counter = 0
 			if valid[sender] == nil {
-				valid[sender] = map[Run]Shown{}
+				valid[sender] = map[delivery.Run]delivery.Stamp{}
 			}
 			if old, ok := valid[sender][of]; !ok || old.Counter < s.Counter {
 				valid[sender][of] = s
@@ -67,10 +68,10 @@ func FuzzJournal(f *testing.F) {
 		}
 		for sender, runs := range valid {
 			m := n.marks[sender]
-			if len(m.Runs) != min(len(runs), MaxRuns) || !slices.IsSortedFunc(m.Runs, func(r, s Run) int { return r.Compare(s.Position) }) {
+			if len(m.Runs) != min(len(runs), delivery.MaxRuns) || !slices.IsSortedFunc(m.Runs, func(r, s delivery.Run) int { return r.Compare(s.Position) }) {
 				t.Errorf("the mark is %v, of %v", m, runs)
 			}
-			for _, s := range m.all() {
+			for _, s := range m.Stamps() {
 				of := s.Run
 				of.Counter = 0
 				if want, ok := runs[of]; !ok || want.Counter != s.Counter {

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // fewSlots is a ring that a test fills soon.
@@ -43,9 +44,11 @@ func write(t testing.TB, s *Store, ops ...Op) {
 }
 
 // shown is a message of one of the runs that have no nonce.
-func shown(epoch, counter uint64) Shown { return Shown{Run: Run{Position: Position{epoch, counter}}} }
+func shown(epoch, counter uint64) delivery.Stamp {
+	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: epoch, Counter: counter}}}
+}
 
-func note(t testing.TB, s *Store, sender certs.PublicKey, m Shown) {
+func note(t testing.TB, s *Store, sender certs.PublicKey, m delivery.Stamp) {
 	t.Helper()
 	if err := await(func(done func(error)) { s.Note(sender, m, done) }); err != nil {
 		t.Fatal(err)

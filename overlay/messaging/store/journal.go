@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // The journal's file is a header and a ring of slots, all of the same size and at
@@ -134,7 +135,7 @@ func (j *journal) use() error {
 
 // notes are those of some slots.
 type notes struct {
-	marks map[certs.PublicKey]*Mark // of each sender
+	marks map[certs.PublicKey]*delivery.Mark // of each sender
 	torn  int
 }
 
@@ -154,7 +155,7 @@ func (j *journal) read(from, to int) (notes, error) {
 
 // parseNotes reads whole slots; a rest is ignored.
 func parseNotes(b []byte) notes {
-	n := notes{marks: make(map[certs.PublicKey]*Mark)}
+	n := notes{marks: make(map[certs.PublicKey]*delivery.Mark)}
 	for ; len(b) >= slotSize; b = b[slotSize:] {
 		slot := b[:slotSize]
 		if [slotSize]byte(slot) == [slotSize]byte{} {
@@ -167,11 +168,11 @@ func parseNotes(b []byte) notes {
 		sender := certs.PublicKey(slot[:32])
 		m := n.marks[sender]
 		if m == nil {
-			m = new(Mark)
+			m = new(delivery.Mark)
 			n.marks[sender] = m
 		}
-		m.raise(Shown{
-			Run: Run{decodePosition(slot[32:]), binary.BigEndian.Uint64(slot[48:])}, Hash: binary.BigEndian.Uint32(slot[56:]),
+		m.Raise(delivery.Stamp{
+			Run: delivery.Run{Position: decodePosition(slot[32:]), Nonce: binary.BigEndian.Uint64(slot[48:])}, Hash: binary.BigEndian.Uint32(slot[56:]),
 		})
 	}
 	return n
@@ -190,7 +191,7 @@ func offset(slot int) int64 { return int64(slot+1) * slotSize }
 // message before one of its run that was noted earlier changes nothing. What waits for done
 // has no bound here: it is no more than what callers let wait. After Close done is
 // called by Note itself, with [fs.ErrClosed].
-func (s *Store) Note(sender certs.PublicKey, shown Shown, done func(error)) {
+func (s *Store) Note(sender certs.PublicKey, shown delivery.Stamp, done func(error)) {
 	j := &s.journal
 	j.mu.Lock()
 	for j.folding[j.half()] && !j.closed && s.Err() == nil && !s.dead.Load() {
@@ -215,7 +216,7 @@ func (j *journal) half() int { return j.next / (j.slots / 2) }
 
 // write writes a note into the next slot, and has a half folded that is full. An
 // error is kept by the store. j.mu is held.
-func (s *Store) write(sender certs.PublicKey, shown Shown) {
+func (s *Store) write(sender certs.PublicKey, shown delivery.Stamp) {
 	j := &s.journal
 	if s.Err() != nil || !s.reach("note") {
 		return

@@ -31,6 +31,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // ErrKilled is what [OpenWith] returns when its step function ended the store.
@@ -60,7 +61,7 @@ type Store struct {
 	committer sync.WaitGroup
 
 	marksMu sync.Mutex
-	marks   map[certs.PublicKey]Mark // as of Open; nil when it was handed over
+	marks   map[certs.PublicKey]delivery.Mark // as of Open; nil when it was handed over
 
 	closing  sync.Once
 	closeErr error

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 func TestFiles(t *testing.T) {
@@ -134,7 +135,7 @@ func TestRefused(t *testing.T) {
 		}, op(Peers, strings.Repeat("k", maxKey), "1"))
 	}
 	all.Wait()
-	if err := await(func(done func(error)) { s.SetGaps(key(1), make([]Gap, MaxGaps+1), done) }); err == nil {
+	if err := await(func(done func(error)) { s.SetGaps(key(1), make([]delivery.Gap, delivery.MaxGaps+1), done) }); err == nil {
 		t.Error("too many gaps were taken")
 	}
 	if c := contentOf(t, s); len(c.records) != 1 || s.Err() != nil {
@@ -161,9 +162,9 @@ func TestAfterClose(t *testing.T) {
 func TestMarks(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	gaps := make([]Gap, MaxGaps)
+	gaps := make([]delivery.Gap, delivery.MaxGaps)
 	for i := range gaps {
-		gaps[i] = Gap{Position{uint64(i), 3}, Position{uint64(i), 7}}
+		gaps[i] = delivery.Gap{From: delivery.Position{Epoch: uint64(i), Counter: 3}, To: delivery.Position{Epoch: uint64(i), Counter: 7}}
 	}
 	if err := await(func(done func(error)) { s.SetGaps(key(1), gaps, done) }); err != nil {
 		t.Fatal(err)
@@ -178,10 +179,10 @@ func TestMarks(t *testing.T) {
 	if err := await(func(done func(error)) { s.SetGaps(key(2), gaps[:1], done) }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[certs.PublicKey]Mark{
-		key(1): {Runs: []Run{shown(5, 5).Run}, Gaps: gaps},
-		key(2): {Runs: []Run{shown(2, 9).Run, shown(3, 1).Run}, Gaps: gaps[:1]},
-		key(3): {Runs: []Run{shown(1, 5*fewSlots-1).Run}},
+	want := map[certs.PublicKey]delivery.Mark{
+		key(1): {Runs: []delivery.Run{shown(5, 5).Run}, Gaps: gaps},
+		key(2): {Runs: []delivery.Run{shown(2, 9).Run, shown(3, 1).Run}, Gaps: gaps[:1]},
+		key(3): {Runs: []delivery.Run{shown(1, 5*fewSlots-1).Run}},
 	}
 	for _, end := range []func(*Store){kill, func(s *Store) { mustClose(t, s) }, kill} {
 		end(s)
@@ -196,7 +197,7 @@ func TestMarks(t *testing.T) {
 }
 
 func TestPositions(t *testing.T) {
-	rising := []Position{{0, 0}, {0, 1}, {0, 1 << 63}, {1, 0}, {1, 1}, {1 << 63, 0}}
+	rising := []delivery.Position{{Epoch: 0, Counter: 0}, {Epoch: 0, Counter: 1}, {Epoch: 0, Counter: 1 << 63}, {Epoch: 1, Counter: 0}, {Epoch: 1, Counter: 1}, {Epoch: 1 << 63, Counter: 0}}
 	for i, p := range rising {
 		for j, q := range rising {
 			if got := p.Compare(q); (got < 0) != (i < j) || (got > 0) != (i > j) {
@@ -209,14 +210,14 @@ func TestPositions(t *testing.T) {
 func TestOldestMarksAreForgotten(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	all := func(from, to int) map[certs.PublicKey]*Mark {
-		m := make(map[certs.PublicKey]*Mark)
+	all := func(from, to int) map[certs.PublicKey]*delivery.Mark {
+		m := make(map[certs.PublicKey]*delivery.Mark)
 		for i := from; i < to; i++ {
-			m[key(i)] = &Mark{Runs: []Run{shown(1, uint64(i)).Run}}
+			m[key(i)] = &delivery.Mark{Runs: []delivery.Run{shown(1, uint64(i)).Run}}
 		}
 		return m
 	}
-	raise := func(day uint32, noted map[certs.PublicKey]*Mark) {
+	raise := func(day uint32, noted map[certs.PublicKey]*delivery.Mark) {
 		t.Helper()
 		if err := s.update(func(tx *transaction) error { return tx.raise(noted, day) }); err != nil {
 			t.Fatal(err)
@@ -259,7 +260,7 @@ func TestConcurrent(t *testing.T) {
 				}
 				s.Write(done, op(Outbox, fmt.Sprint(c, " ", i), "x"), op(Custody, fmt.Sprint(c), fmt.Sprint(i)))
 				s.Note(key(c), shown(1, uint64(i)), done)
-				s.SetGaps(key(c+100), []Gap{{To: Position{1, uint64(i)}}}, done)
+				s.SetGaps(key(c+100), []delivery.Gap{{To: delivery.Position{Epoch: 1, Counter: uint64(i)}}}, done)
 				if i%50 == 0 {
 					if err := s.Load(Outbox, func(_, _ []byte) error { return nil }); err != nil {
 						t.Error(err)
@@ -278,9 +279,9 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d records, %d marks", len(c.records), len(c.marks))
 	}
 	for sender, m := range c.marks {
-		want := Mark{Runs: []Run{shown(1, each-1).Run}}
-		if last := (Position{1, each - 1}); strings.HasPrefix(string(sender[:]), "sender 10") {
-			want = Mark{Gaps: []Gap{{To: last}}}
+		want := delivery.Mark{Runs: []delivery.Run{shown(1, each-1).Run}}
+		if last := (delivery.Position{Epoch: 1, Counter: each - 1}); strings.HasPrefix(string(sender[:]), "sender 10") {
+			want = delivery.Mark{Gaps: []delivery.Gap{{To: last}}}
 		}
 		if want := fmt.Sprint(want); m != want {
 			t.Errorf("%s: %s, want %s", sender, m, want)
@@ -352,7 +353,7 @@ func TestCompaction(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := contentOf(t, s)
-		if !c.equal(content{want, map[certs.PublicKey]string{key(1): fmt.Sprint(Mark{Runs: []Run{shown(1, 1).Run}})}}) {
+		if !c.equal(content{want, map[certs.PublicKey]string{key(1): fmt.Sprint(delivery.Mark{Runs: []delivery.Run{shown(1, 1).Run}})}}) {
 			t.Errorf("killed at %q: other content", at)
 		}
 		checkBolt(t, s)

@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 )
 
 // encodeOldMark is how format 1 wrote a mark.
-func encodeOldMark(p Position, day uint32, gaps ...Gap) []byte {
+func encodeOldMark(p delivery.Position, day uint32, gaps ...delivery.Gap) []byte {
 	b := binary.BigEndian.AppendUint32(appendPosition(nil, p), day)
 	for _, g := range gaps {
 		b = appendPosition(appendPosition(b, g.From), g.To)
@@ -33,8 +34,8 @@ func oldStore(t *testing.T) image {
 	if err := s.update(func(t *transaction) error {
 		t.changed = true
 		return errors.Join(
-			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(Position{5, 4}, 7, Gap{Position{}, Position{3, 0}}, Gap{Position{3, 8}, Position{3, 9}}, Gap{Position{3, 12}, Position{5, 0}})),
-			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(Position{4, 4}, 7, Gap{Position{}, Position{4, 0}})),
+			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(delivery.Position{Epoch: 5, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}})),
+			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(delivery.Position{Epoch: 4, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}})),
 			putAbout(t.tx, formatKey, encodeNumber(oldFormat)))
 	}); err != nil {
 		t.Fatal(err)
@@ -51,9 +52,9 @@ func keyBytes(n int) []byte {
 // TestUpgrade opens a store of format 1, and is killed at each step of it.
 func TestUpgrade(t *testing.T) {
 	old := oldStore(t)
-	want := map[certs.PublicKey]Mark{
-		key(1): {Runs: []Run{shown(3, 12).Run, shown(5, 9).Run}, Gaps: []Gap{{Position{}, Position{3, 0}}, {Position{3, 8}, Position{3, 9}}, {Position{3, 12}, Position{5, 0}}}},
-		key(2): {Runs: []Run{shown(4, 4).Run}, Gaps: []Gap{{Position{}, Position{4, 0}}}},
+	want := map[certs.PublicKey]delivery.Mark{
+		key(1): {Runs: []delivery.Run{shown(3, 12).Run, shown(5, 9).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, {From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, {From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}}}},
+		key(2): {Runs: []delivery.Run{shown(4, 4).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}}}},
 	}
 	for steps := 0; ; steps++ {
 		dir := t.TempDir()
@@ -77,13 +78,13 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("after %d steps: %v", steps, c)
 		}
 		checkBolt(t, s)
-		note(t, s, key(2), Shown{Run{Position{4, 5}, 11}, 12})
+		note(t, s, key(2), delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 4, Counter: 5}, Nonce: 11}, Hash: 12})
 		mustClose(t, s)
 		if _, number, err := inspect(s.path); err != nil || number != format {
 			t.Errorf("after %d steps: format %d, %v", steps, number, err)
 		}
 		s = mustOpen(t, dir)
-		if got := s.Marks()[key(2)]; fmt.Sprint(got.Runs) != fmt.Sprint([]Run{shown(4, 4).Run, {Position{4, 5}, 11}}) || got.Hash != 12 {
+		if got := s.Marks()[key(2)]; fmt.Sprint(got.Runs) != fmt.Sprint([]delivery.Run{shown(4, 4).Run, {Position: delivery.Position{Epoch: 4, Counter: 5}, Nonce: 11}}) || got.Hash != 12 {
 			t.Errorf("after %d steps, a note later: %v", steps, got)
 		}
 		if whole {
@@ -98,30 +99,30 @@ func TestUpgrade(t *testing.T) {
 // TestRuns: of each run of a sender it is known how far it was shown, in whatever order it
 // is noted; the oldest are forgotten.
 func TestRuns(t *testing.T) {
-	var m Mark
+	var m delivery.Mark
 	for i, test := range []struct {
-		s   Shown
+		s   delivery.Stamp
 		new bool
 	}{
-		{Shown{Run{Position{1, 5}, 10}, 1}, true},
-		{Shown{Run{Position{1, 5}, 10}, 2}, false},
-		{Shown{Run{Position{2, 1}, 20}, 3}, true},
-		{Shown{Run{Position{1, 7}, 10}, 4}, true},
-		{Shown{Run{Position{2, 3}, 21}, 5}, true},
-		{Shown{Run{Position{2, 2}, 20}, 6}, true},
-		{Shown{Run{Position{2, 1}, 20}, 7}, false},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: 5}, Nonce: 10}, Hash: 1}, true},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: 5}, Nonce: 10}, Hash: 2}, false},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 2, Counter: 1}, Nonce: 20}, Hash: 3}, true},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: 7}, Nonce: 10}, Hash: 4}, true},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 2, Counter: 3}, Nonce: 21}, Hash: 5}, true},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 2, Counter: 2}, Nonce: 20}, Hash: 6}, true},
+		{delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 2, Counter: 1}, Nonce: 20}, Hash: 7}, false},
 	} {
-		if m.raise(test.s) != test.new {
+		if m.Raise(test.s) != test.new {
 			t.Errorf("%d: new is not %v", i, test.new)
 		}
 	}
-	if want := (Mark{Runs: []Run{{Position{1, 7}, 10}, {Position{2, 2}, 20}, {Position{2, 3}, 21}}, Hash: 5}); fmt.Sprint(m) != fmt.Sprint(want) {
+	if want := (delivery.Mark{Runs: []delivery.Run{{Position: delivery.Position{Epoch: 1, Counter: 7}, Nonce: 10}, {Position: delivery.Position{Epoch: 2, Counter: 2}, Nonce: 20}, {Position: delivery.Position{Epoch: 2, Counter: 3}, Nonce: 21}}, Hash: 5}); fmt.Sprint(m) != fmt.Sprint(want) {
 		t.Errorf("%v, not %v", m, want)
 	}
-	for i := range uint64(2 * MaxRuns) {
-		m.raise(Shown{Run{Position{10 + i, 1}, i}, uint32(i)})
+	for i := range uint64(2 * delivery.MaxRuns) {
+		m.Raise(delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 10 + i, Counter: 1}, Nonce: i}, Hash: uint32(i)})
 	}
-	if len(m.Runs) != MaxRuns || m.Runs[0].Epoch != 10+MaxRuns || m.Hash != 2*MaxRuns-1 || m.raise(Shown{Run{Position{1, 9}, 10}, 1}) {
+	if len(m.Runs) != delivery.MaxRuns || m.Runs[0].Epoch != 10+delivery.MaxRuns || m.Hash != 2*delivery.MaxRuns-1 || m.Raise(delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: 9}, Nonce: 10}, Hash: 1}) {
 		t.Errorf("%v", m)
 	}
 }

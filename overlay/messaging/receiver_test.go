@@ -1,8 +1,9 @@
-package overlay
+package messaging
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,32 +14,44 @@ import (
 	"quicpeer/pb"
 )
 
-// box is an outbox to a bob that is here, on a link that ends with ctx, of a node
+// box is a receiver bob that is here, on a link that ends with ctx, of an engine
 // that does nothing.
-func box(ctx context.Context) (*outbox, *messageLink) {
-	n := &Node{queue: newQueue(), idle: make(chan struct{}, 1), mailbox: newMailbox(), clock: clock{time.Now()}}
-	close(n.ended)
-	o := newOutbox(n, "bob", known{key: bobsKey}, true)
-	context.AfterFunc(ctx, o.wakeAll)
-	return o, &messageLink{key: bobsKey, used: &activity{ctx: ctx}}
+func box(ctx context.Context) (*receiver, *Link) {
+	e := &Engine{
+		cfg: Config{Start: time.Now(), Wish: func(Wish) {}}, events: newEventQueue(), disk: new(Disk),
+		custodian: custodian{wake: make(chan struct{}, 1)},
+	}
+	e.directory.init(nil)
+	r := newReceiver(e, "bob", Contact{Key: bobsKey}, true)
+	context.AfterFunc(ctx, r.wakeAll)
+	return r, &Link{key: bobsKey, ctx: ctx}
 }
 
 // written is a batch as the link's goroutine takes and writes it.
-func written(o *outbox, l *messageLink) []*delivery.Outgoing {
-	batch := o.next(l)
+func written(r *receiver, l *Link) []*delivery.Outgoing {
+	batch := r.direct.nextBatch(l)
 	if batch != nil {
-		o.wrote()
+		r.direct.wrote()
 	}
 	return batch
 }
 
-func add(t *testing.T, o *outbox, bodies ...string) {
+func add(t *testing.T, r *receiver, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if _, err := o.add(t.Context(), body, "", ""); err != nil {
+		if _, err := r.add(t.Context(), body, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// numbers are the texts "0" to "n-1".
+func numbers(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprint(i)
+	}
+	return list
 }
 
 func bodiesOf(list []*delivery.Outgoing) []string {
@@ -51,7 +64,7 @@ func bodiesOf(list []*delivery.Outgoing) []string {
 
 var delivered delivery.Receipt
 
-func TestOutboxBatches(t *testing.T) {
+func TestReceiverBatches(t *testing.T) {
 	kib := func(n int) string { return strings.Repeat("x", n<<10) }
 	tests := []struct {
 		name   string
@@ -71,19 +84,19 @@ func TestOutboxBatches(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				o, l := box(ctx)
-				add(t, o, test.bodies...)
-				o.attach(l)
+				r, l := box(ctx)
+				add(t, r, test.bodies...)
+				r.attach(l)
 				var sizes []int
-				for batch := written(o, l); batch != nil; batch = written(o, l) {
+				for batch := written(r, l); batch != nil; batch = written(r, l) {
 					sizes = append(sizes, len(batch))
 				}
 				if !slices.Equal(sizes, test.want) {
 					t.Errorf("the batches are %v, not %v", sizes, test.want)
 				}
-				o.detach()
-				if got := bodiesOf(o.box.All()); !slices.Equal(got, test.bodies) || o.box.Flying(delivery.Direct) != 0 {
-					t.Errorf("after the link %s wait", brief(got))
+				r.direct.detach()
+				if got := bodiesOf(r.box.All()); !slices.Equal(got, test.bodies) || r.box.Flying(delivery.Direct) != 0 {
+					t.Errorf("after the link %s wait", fmt.Sprint(len(got)))
 				}
 			})
 		})
@@ -91,83 +104,83 @@ func TestOutboxBatches(t *testing.T) {
 }
 
 // What has no receipt when the link ends goes out again, before what is new.
-func TestOutboxSendsAgain(t *testing.T) {
+func TestReceiverSendsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		o, l := box(ctx)
-		add(t, o, "0", "1", "2")
-		if !o.attach(l) || o.attach(l) {
+		r, l := box(ctx)
+		add(t, r, "0", "1", "2")
+		if !r.attach(l) || r.attach(l) {
 			t.Error("an outbox has one link")
 		}
-		batch := written(o, l)
-		add(t, o, "3")
-		o.receipt(batch[0].Position, delivered)
+		batch := written(r, l)
+		add(t, r, "3")
+		r.receipt(batch[0].Position, delivered)
 		cancel()
-		if written(o, l) != nil {
+		if written(r, l) != nil {
 			t.Error("a link that has ended is used")
 		}
-		o.detach()
+		r.direct.detach()
 		ctx, cancel = context.WithCancel(t.Context())
 		defer cancel()
-		l.used = &activity{ctx: ctx}
-		o.attach(l)
-		batch = written(o, l)
+		l.ctx = ctx
+		r.attach(l)
+		batch = written(r, l)
 		if got := bodiesOf(batch); !slices.Equal(got, []string{"1", "2", "3"}) {
 			t.Errorf("on the next link go %v", got)
 		}
 		for _, m := range batch {
-			o.receipt(m.Position, delivered)
+			r.receipt(m.Position, delivered)
 		}
-		o.receipt(batch[0].Position, delivered) // one too many
-		if n, _ := o.count(); n != 0 || o.box.Bytes() != 0 || o.box.Flying(delivery.Direct) != 0 || o.node.held.Load() != 0 {
-			t.Errorf("%d messages, %d bytes are left, %d on the way, %d counted", n, o.box.Bytes(), o.box.Flying(delivery.Direct), o.node.held.Load())
+		r.receipt(batch[0].Position, delivered) // one too many
+		if n, _ := r.count(); n != 0 || r.box.Bytes() != 0 || r.box.Flying(delivery.Direct) != 0 || r.engine.held.inUse() != 0 {
+			t.Errorf("%d messages, %d bytes are left, %d on the way, %d counted", n, r.box.Bytes(), r.box.Flying(delivery.Direct), r.engine.held.inUse())
 		}
 		select {
-		case <-o.node.idle:
+		case <-r.engine.directory.idle:
 		default:
 			t.Error("nobody was told that it is empty")
 		}
 	})
 }
 
-func TestOutboxIsBoundedInBytes(t *testing.T) {
+func TestReceiverIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, l := box(t.Context())
+		r, l := box(t.Context())
 		body := strings.Repeat("x", pb.MaxBody)
 		for range maxWaitingBytes / pb.MaxBody {
-			add(t, o, body)
+			add(t, r, body)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := o.add(ctx, "x", "", ""); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.add(ctx, "x", "", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("above the bound: %v", err)
 		}
 		waited := make(chan error, 1)
 		go func() {
-			_, err := o.add(t.Context(), "x", "", "")
+			_, err := r.add(t.Context(), "x", "", "")
 			waited <- err
 		}()
-		o.attach(l)
-		o.receipt(written(o, l)[0].Position, delivered)
+		r.attach(l)
+		r.receipt(written(r, l)[0].Position, delivered)
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
 		}
 		go func() {
-			_, err := o.add(t.Context(), body, "", "")
+			_, err := r.add(t.Context(), body, "", "")
 			waited <- err
 		}()
 		synctest.Wait()
-		o.setPresent(known{}, false)
+		r.setPresent(Contact{}, false)
 		if err := <-waited; !errors.Is(err, ErrOutboxFull) {
 			t.Errorf("to one who has left: %v", err)
 		}
-		o.setPresent(known{key: bobsKey}, true)
+		r.setPresent(Contact{Key: bobsKey}, true)
 		go func() {
-			_, err := o.add(t.Context(), body, "", "")
+			_, err := r.add(t.Context(), body, "", "")
 			waited <- err
 		}()
 		synctest.Wait()
-		if rest := o.close(); len(rest) != 32 {
+		if rest := r.close(); len(rest) != 32 {
 			t.Errorf("%d messages are undelivered", len(rest))
 		}
 		if err := <-waited; !errors.Is(err, ErrClosed) {
@@ -177,70 +190,70 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 }
 
 // The program is told once that a message waits.
-func TestOutboxTellsWhatWaits(t *testing.T) {
+func TestReceiverTellsWhatWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	o, l := box(ctx)
-	add(t, o, "0")
-	o.attach(l)
-	written(o, l)
-	add(t, o, "1")
+	r, l := box(ctx)
+	add(t, r, "0")
+	r.attach(l)
+	written(r, l)
+	add(t, r, "1")
 	reasons := func() (list []string) {
-		for _, e := range queued(o.node.queue) {
+		for _, e := range queued(r.engine.events) {
 			if b, ok := e.(Buffered); ok {
 				list = append(list, b.Reason)
 			}
 		}
 		return list
 	}
-	o.unreachable() // there is a link
-	o.setPresent(known{}, false)
+	r.relayed.unreachable() // there is a link
+	r.setPresent(Contact{}, false)
 	if got := reasons(); len(got) != 0 {
 		t.Errorf("while there is a link: %q", got)
 	}
 	cancel()
-	o.detach()
+	r.direct.detach()
 	if got := reasons(); len(got) != 2 || got[0] != "the peer has left the network" {
 		t.Errorf("after the peer has left: %q", got)
 	}
-	o.setPresent(known{key: bobsKey}, true)
-	o.unreachable()
-	add(t, o, "2")
+	r.setPresent(Contact{Key: bobsKey}, true)
+	r.relayed.unreachable()
+	add(t, r, "2")
 	if got := reasons(); len(got) != 2 {
 		t.Errorf("told again: %q", got)
 	}
-	o.unreachable()
+	r.relayed.unreachable()
 	if got := reasons(); len(got) != 3 || got[2] != "the peer can't be reached now" {
 		t.Errorf("after a dial: %q", got)
 	}
 }
 
 // A link to a peer that has lost the ID to another is of no use.
-func TestOutboxKnowsItsReceiver(t *testing.T) {
-	o, l := box(t.Context())
-	add(t, o, "0")
-	o.attach(l)
-	o.setPresent(known{key: secondKey}, true)
-	if written(o, l) != nil {
+func TestReceiverKnowsItsReceiver(t *testing.T) {
+	r, l := box(t.Context())
+	add(t, r, "0")
+	r.attach(l)
+	r.setPresent(Contact{Key: secondKey}, true)
+	if written(r, l) != nil {
 		t.Error("a message goes to who had the ID before")
 	}
 }
 
-func TestOutboxIsDiscardedWhenIdle(t *testing.T) {
-	o, l := box(t.Context())
-	add(t, o, "0")
-	if o.discard() {
+func TestReceiverIsDiscardedWhenIdle(t *testing.T) {
+	r, l := box(t.Context())
+	add(t, r, "0")
+	if r.discard() {
 		t.Error("discarded with a message")
 	}
-	o.attach(l)
-	o.receipt(written(o, l)[0].Position, delivered)
-	if o.discard() {
+	r.attach(l)
+	r.receipt(written(r, l)[0].Position, delivered)
+	if r.discard() {
 		t.Error("discarded with a link")
 	}
-	o.detach()
-	if !o.discard() {
+	r.direct.detach()
+	if !r.discard() {
 		t.Error("not discarded")
 	}
-	if _, err := o.add(t.Context(), "1", "", ""); err != ErrClosed {
+	if _, err := r.add(t.Context(), "1", "", ""); err != ErrClosed {
 		t.Errorf("then: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"fmt"
@@ -25,29 +25,30 @@ type uptime struct {
 	next   time.Duration // when it is to be noted, since the start of this one
 }
 
-// at is the uptime at a time since the start, as it is stored.
-func (u *uptime) at(since time.Duration) int64 { return int64(u.before + since) }
+// UptimeAt is the uptime at a time since the start, as it is stored.
+func (d *Disk) UptimeAt(since time.Duration) int64 { return int64(d.uptime.before + since) }
 
-// taken is the reverse for what an earlier run has stored, and so before the start. What
+// Since is the reverse for what an earlier run has stored, and so before the start. What
 // a killed run had stored may be ahead of the uptime that it had noted.
-func (u *uptime) taken(at int64) time.Duration { return min(time.Duration(at)-u.before, 0) }
+func (d *Disk) Since(at int64) time.Duration { return min(time.Duration(at)-d.uptime.before, 0) }
 
 // loadUptime takes up the clock where the last run has left it.
-func (n *Node) loadUptime() error {
-	before, err := n.storedNumber("uptime")
+func (d *Disk) loadUptime() error {
+	before, err := d.Number("uptime")
 	if before > math.MaxInt64 {
 		err = damaged("uptime", fmt.Errorf("%d nanoseconds", before))
 	}
-	n.uptime = uptime{before: time.Duration(before), next: uptimeEvery}
+	d.uptime = uptime{before: time.Duration(before), next: uptimeEvery}
 	return err
 }
 
 // noteUptime notes it now and then.
-func (n *Node) noteUptime(now time.Duration) {
-	if now >= n.uptime.next {
-		n.uptime.next = now + uptimeEvery
-		n.write(nil, uptimeOp(n.uptime.before+now))
+func (d *Disk) noteUptime(now time.Duration) {
+	if now >= d.uptime.next {
+		d.uptime.next = now + uptimeEvery
+		d.Write(nil, UptimeOp(d.uptime.before+now))
 	}
 }
 
-func uptimeOp(d time.Duration) store.Op { return numberOp("uptime", uint64(d)) }
+// UptimeOp stores an uptime.
+func UptimeOp(d time.Duration) store.Op { return NumberOp("uptime", uint64(d)) }

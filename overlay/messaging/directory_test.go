@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"fmt"
@@ -9,19 +9,19 @@ import (
 
 // Where nearly all who were met are here, whom to forget is not looked for among all.
 func TestForgettingTheMetLooksAtFew(t *testing.T) {
-	n := &Node{known: map[certs.ID]known{}, present: map[certs.ID]certs.PublicKey{}}
-	n.known["gone"] = known{}
-	if id, ok := n.forgettable(); !ok || id != "gone" {
+	d := &directory{met: map[certs.ID]Contact{}, present: map[certs.ID]certs.PublicKey{}}
+	d.met["gone"] = Contact{}
+	if id, ok := d.forgettable(); !ok || id != "gone" {
 		t.Errorf("found %q, %v", id, ok)
 	}
-	for i := range maxKnown {
+	for i := range maxMet {
 		id := certs.ID(fmt.Sprint("p", i))
-		n.known[id], n.present[id] = known{}, certs.PublicKey{}
+		d.met[id], d.present[id] = Contact{}, certs.PublicKey{}
 	}
 	const tries = 1000
 	found := 0
 	for range tries {
-		if _, ok := n.forgettable(); ok {
+		if _, ok := d.forgettable(); ok {
 			found++
 		}
 	}

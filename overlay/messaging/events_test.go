@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"context"
@@ -23,7 +23,7 @@ var (
 )
 
 // queued returns the events that wait.
-func queued(q *queue) []Event {
+func queued(q *EventQueue) []Event {
 	var list []Event
 	for _, it := range q.items {
 		list = append(list, it.event)
@@ -33,7 +33,7 @@ func queued(q *queue) []Event {
 
 // bobWrites is what a node that keeps nothing remembers of bob.
 func bobWrites() *sender {
-	return &sender{node: &Node{}, key: bobsKey, taking: make(chan struct{}, 1)}
+	return newSender(&Engine{disk: new(Disk)}, bobsKey, delivery.Mark{})
 }
 
 func at(n int) delivery.Stamp {
@@ -65,7 +65,7 @@ func TestQueueCollapses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			q := newQueue()
+			q := newEventQueue()
 			put := func(list []Event) {
 				for _, e := range list {
 					if m, ok := e.(Message); ok {
@@ -74,7 +74,7 @@ func TestQueueCollapses(t *testing.T) {
 						}
 						continue
 					}
-					q.push(e)
+					q.Push(e)
 				}
 			}
 			put(test.seen)
@@ -101,8 +101,8 @@ func TestQueueCollapses(t *testing.T) {
 	}
 }
 
-// take is queue.take, without waiting.
-func take(q *queue) ([]item, bool) {
+// take is EventQueue.take, without waiting.
+func take(q *EventQueue) ([]item, bool) {
 	if len(q.items) == 0 {
 		return nil, false
 	}
@@ -111,11 +111,11 @@ func take(q *queue) ([]item, bool) {
 
 // However many come and go, what waits is bounded by who is there.
 func TestQueueCollapsesByItself(t *testing.T) {
-	q := newQueue()
+	q := newEventQueue()
 	for i := range 100_000 {
-		q.push(PeerJoined{ID: certs.ID(fmt.Sprint("p", i)), Key: bobsKey})
+		q.Push(PeerJoined{ID: certs.ID(fmt.Sprint("p", i)), Key: bobsKey})
 		if i >= 10 {
-			q.push(PeerLeft{ID: certs.ID(fmt.Sprint("p", i-10))})
+			q.Push(PeerLeft{ID: certs.ID(fmt.Sprint("p", i-10))})
 		}
 		if len(q.items) > 2*collapseAbove {
 			t.Fatalf("%d events wait after %d have come", len(q.items), i)
@@ -133,28 +133,28 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 		name  string
 		body  string
 		fits  int
-		setup func(q *queue)
+		setup func(q *EventQueue)
 	}{
-		{"many", "x", maxIncoming, func(q *queue) {}},
-		{"large", text, 4, func(q *queue) {}},
-		{"a small one behind large ones", "", maxIncoming - 4, func(q *queue) {
+		{"many", "x", MaxIncoming, func(q *EventQueue) {}},
+		{"large", text, 4, func(q *EventQueue) {}},
+		{"a small one behind large ones", "", MaxIncoming - 4, func(q *EventQueue) {
 			for i := range 4 {
 				q.pushMessage(context.Background(), Message{From: "bob", Body: text}, bobWrites(), at(i))
 			}
 		}},
-		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *queue) {}},
-		{"from somebody who is not here", "x", 0, func(q *queue) { q.push(bobLeaves) }},
-		{"from another who had the ID", "x", 0, func(q *queue) { q.push(PeerJoined{ID: "bob", Key: secondKey}) }},
-		{"after the end", "x", 0, func(q *queue) { q.close() }},
+		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *EventQueue) {}},
+		{"from somebody who is not here", "x", 0, func(q *EventQueue) { q.Push(bobLeaves) }},
+		{"from another who had the ID", "x", 0, func(q *EventQueue) { q.Push(PeerJoined{ID: "bob", Key: secondKey}) }},
+		{"after the end", "x", 0, func(q *EventQueue) { q.close() }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := newQueue()
-				q.push(bobJoins)
+				q := newEventQueue()
+				q.Push(bobJoins)
 				test.setup(q)
 				n := 0
-				for ; n <= maxIncoming; n++ {
+				for ; n <= MaxIncoming; n++ {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					ok := q.pushMessage(ctx, Message{From: "bob", Body: test.body}, bobWrites(), at(int(n)))
 					cancel()
@@ -173,11 +173,11 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 // A message that waits for room, or for its sender to join, comes when there is.
 func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newEventQueue()
 		from := bobWrites()
 		var in atomic.Int64
 		go func() {
-			for i := range maxIncoming + 2 {
+			for i := range MaxIncoming + 2 {
 				if q.pushMessage(t.Context(), Message{From: "bob"}, from, at(i+1)) {
 					in.Add(1)
 				}
@@ -191,27 +191,27 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 			}
 		}
 		expect(0)
-		q.push(bobJoins)
-		expect(maxIncoming)
+		q.Push(bobJoins)
+		expect(MaxIncoming)
 		items, _ := q.take()
-		expect(maxIncoming) // taken is not handled
+		expect(MaxIncoming) // taken is not handled
 		for _, it := range items[:2] {
 			q.handled(it) // the join, a message
 		}
-		expect(maxIncoming + 1)
+		expect(MaxIncoming + 1)
 		if !from.inbox.Settled(at(1).Position) || from.inbox.Settled(at(2).Position) {
 			t.Error("not handled up to 1")
 		}
 		q.handled(items[2])
-		expect(maxIncoming + 2)
+		expect(MaxIncoming + 2)
 	})
 }
 
 func TestQueueDropsBroadcasts(t *testing.T) {
-	q := newQueue()
+	q := newEventQueue()
 	m := Message{From: "bob", To: Everyone, Body: strings.Repeat("x", 64<<10)}
 	n := 0
-	for q.pushBroadcast(m, bobsKey, at(1)) {
+	for q.PushBroadcast(m, bobsKey, at(1)) {
 		n++
 	}
 	if n < 200 || n > maxBroadcasts/(64<<10) {
@@ -221,32 +221,32 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 		q.handled(it)
 	}
 	q.items = nil
-	for n = 0; q.pushBroadcast(Message{From: "bob"}, bobsKey, at(1)); n++ {
+	for n = 0; q.PushBroadcast(Message{From: "bob"}, bobsKey, at(1)); n++ {
 	}
 	if n < 1000 || n > 100_000 { // each takes some hundred bytes, too
 		t.Errorf("%d empty broadcasts fit", n)
 	}
-	if q.close(); q.pushBroadcast(m, bobsKey, at(1)) {
+	if q.close(); q.PushBroadcast(m, bobsKey, at(1)) {
 		t.Error("a broadcast is taken after the end")
 	}
 }
 
 func TestSendWaitsForOwnEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
+		q := newEventQueue()
 		for range maxOwn {
-			if err := q.waitOwn(t.Context()); err != nil {
+			if err := q.WaitOwn(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			q.push(Sent{})
+			q.Push(Sent{})
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := q.waitOwn(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := q.WaitOwn(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with too many: %v", err)
 		}
 		waited := make(chan error, 1)
-		go func() { waited <- q.waitOwn(t.Context()) }()
+		go func() { waited <- q.WaitOwn(t.Context()) }()
 		synctest.Wait()
 		items, _ := q.take()
 		q.handled(items[0])
@@ -254,7 +254,7 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 			t.Errorf("with room again: %v", err)
 		}
 		q.close()
-		if err := q.waitOwn(t.Context()); !errors.Is(err, ErrClosed) {
+		if err := q.WaitOwn(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
@@ -262,16 +262,16 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 
 // What is put back comes first, and what is left at the end still comes.
 func TestQueuePutsBack(t *testing.T) {
-	q := newQueue()
+	q := newEventQueue()
 	for i := range 4 {
-		q.push(Sent{Ref: fmt.Sprint(i)})
+		q.Push(Sent{Ref: fmt.Sprint(i)})
 	}
 	items, _ := q.take()
-	q.push(Sent{Ref: "4"})
+	q.Push(Sent{Ref: "4"})
 	q.handled(items[0])
 	q.putBack(items[1:])
 	q.close()
-	q.push(Sent{Ref: "too late"})
+	q.Push(Sent{Ref: "too late"})
 	var got []string
 	for {
 		items, ok := q.take()

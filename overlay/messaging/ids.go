@@ -1,11 +1,10 @@
-package overlay
+package messaging
 
 import (
 	"encoding/binary"
 	"sync"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 )
 
@@ -25,7 +24,7 @@ type messageIDs struct {
 func (m *messageIDs) begin(key certs.PublicKey, epoch uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epoch, m.prefix = epoch, core.MessagePrefix(key, epoch, m.nonce)
+	m.epoch, m.prefix = epoch, certs.MessagePrefix(key, epoch, m.nonce)
 }
 
 // next is the next message, without what it says.
@@ -37,4 +36,17 @@ func (m *messageIDs) next() *delivery.Outgoing {
 		Position: delivery.Position{Epoch: m.epoch, Counter: m.counter}, Nonce: m.nonce,
 		ID: MessageID(binary.BigEndian.AppendUint64(m.prefix[:], m.counter)),
 	}
+}
+
+// run is the epoch and the nonce of the next message.
+func (m *messageIDs) run() (epoch, nonce uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.epoch, m.nonce
+}
+
+func (m *messageIDs) setCounter(counter uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.counter = counter
 }

@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"errors"
@@ -7,16 +7,15 @@ import (
 	"sync"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
 
-// inbox reads the direct messages of one link and gives receipts for them.
-type inbox struct {
-	node     *Node
-	link     *messageLink
+// reader reads the direct messages of one link and gives receipts for them.
+type reader struct {
+	engine   *Engine
+	link     *Link
 	sender   *sender
 	receipts chan receipt
 	wake     chan struct{} // more of the sender's messages are safe
@@ -24,7 +23,7 @@ type inbox struct {
 	epoch  uint64 // of the last message
 	nonce  uint64
 	prefix [8]byte
-	cut    interruption
+	cut    delivery.Interruption
 }
 
 // receipt is one that is due on a stream once the message has been shown, and that is
@@ -40,16 +39,16 @@ type receipt struct {
 const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
-func (n *Node) receive(l *messageLink) {
-	in := &inbox{node: n, link: l, receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
-	if in.sender = n.senderOf(l.key, in); in.sender == nil {
+func (e *Engine) receive(l *Link) {
+	in := &reader{engine: e, link: l, receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
+	if in.sender = e.senderOf(l.key, in); in.sender == nil {
 		l.Abort(transport.CodeInternal, "too many peers write at once")
 		return
 	}
 	var writer sync.WaitGroup
 	writer.Go(in.writeReceipts)
 	if err := in.readStreams(); err != nil {
-		n.violation(l, err)
+		e.violation(l, err)
 	}
 	close(in.receipts)
 	writer.Wait()
@@ -62,26 +61,26 @@ func (n *Node) receive(l *messageLink) {
 // messages in the order in which they were written. An error is a breach of the
 // protocol; the end of the link is nil. What comes behind a stream that was cut off is
 // refused until its sender has begun again, see again.go.
-func (in *inbox) readStreams() error {
+func (in *reader) readStreams() error {
 	for {
-		stream, err := in.link.AcceptStream(in.link.used.ctx)
+		stream, err := in.link.AcceptStream(in.link.ctx)
 		if err != nil {
 			return nil
 		}
-		in.link.used.touch(in.node.start)
-		switch err := in.readStream(stream); {
+		in.link.touch(in.engine.now())
+		switch err := in.readMessages(stream); {
 		case err == nil:
-			in.cut.row = 0
+			in.cut.WentWell()
 		case err == errEnded:
 			stream.Cancel(transport.CodeProtocol)
 			return nil
 		case err == errNotAgain:
 			stream.Cancel(transport.CodeAgain)
 		case cutOff(err):
-			in.node.log.Debug("a message stream was cut off by its sender", "peer", string(in.link.peer), "why", err)
+			in.engine.log.Debug("a message stream was cut off by its sender", "peer", string(in.link.peer), "why", err)
 			stream.Cancel(transport.CodeAgain)
-			if !in.cut.cutOff() {
-				return fmt.Errorf("%d message streams in a row that were cut off", maxCutOff)
+			if !in.cut.CutOff() {
+				return fmt.Errorf("%d message streams in a row that were cut off", delivery.MaxCutOff)
 			}
 		default:
 			stream.Cancel(transport.CodeProtocol)
@@ -93,12 +92,12 @@ func (in *inbox) readStreams() error {
 // errEnded: the link has ended, or the node.
 var errEnded = errors.New("ended")
 
-func (in *inbox) readStream(stream *transport.Stream) error {
+func (in *reader) readMessages(stream *transport.Stream) error {
 	for first := true; ; first = false {
 		frame, err := stream.Read(pb.MaxMessageFrame)
 		switch {
 		case err == io.EOF:
-			return in.due(receipt{stream: stream, end: true})
+			return in.owe(receipt{stream: stream, end: true})
 		case errors.Is(err, pb.ErrMalformed):
 			return fmt.Errorf("message stream: %w", err)
 		case cutOff(err):
@@ -110,35 +109,29 @@ func (in *inbox) readStream(stream *transport.Stream) error {
 		if err := in.judge(m); err != nil {
 			return err
 		}
-		in.link.used.touch(in.node.start)
-		if first && !in.cut.admits(delivery.PositionOf(m), in.sender.taken()) {
+		in.link.touch(in.engine.now())
+		if first && !in.cut.Admits(delivery.PositionOf(m), in.sender.taken()) {
 			return errNotAgain
 		}
-		refused, ok := in.sender.take(in.link.used.ctx, m, in.link.peer)
+		refused, ok := in.sender.take(in.link.ctx, m, in.link.peer)
 		if !ok {
 			return errEnded
 		}
 		m.Content = "" // it may have to wait for long
-		if err := in.due(receipt{stream: stream, message: m, refused: refused}); err != nil {
+		if err := in.owe(receipt{stream: stream, message: m, refused: refused}); err != nil {
 			return err
 		}
 	}
 }
 
-// violation ends a link whose peer has broken the protocol on a message stream.
-func (n *Node) violation(l *messageLink, why error) {
-	n.log.Warn("peer breaks the protocol", "peer", string(l.peer), "address", l.RemoteAddr().String(), "why", why)
-	l.Abort(transport.CodeProtocol, why.Error())
-}
-
 // judge says what is wrong with a message for this peer from the other end.
-func (in *inbox) judge(m *pb.Message) error {
+func (in *reader) judge(m *pb.Message) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("a message stream carries something else than messages")
 	case certs.ID(m.GetSender()) != in.link.peer:
 		return fmt.Errorf("a message that claims another sender: %s", m.GetSender())
-	case certs.ID(m.GetReceiver()) != in.node.id:
+	case certs.ID(m.GetReceiver()) != in.engine.cfg.ID:
 		return fmt.Errorf("a message for another peer: %s", m.GetReceiver())
 	case m.GetEpoch() > in.link.epoch:
 		return fmt.Errorf("a message of a run that is to come")
@@ -149,26 +142,26 @@ func (in *inbox) judge(m *pb.Message) error {
 }
 
 // prefixOf is how the IDs of a run of the peer begin.
-func (in *inbox) prefixOf(epoch, nonce uint64) [8]byte {
+func (in *reader) prefixOf(epoch, nonce uint64) [8]byte {
 	if in.epoch != epoch || in.nonce != nonce || in.prefix == [8]byte{} {
-		in.epoch, in.nonce, in.prefix = epoch, nonce, core.MessagePrefix(in.link.key, epoch, nonce)
+		in.epoch, in.nonce, in.prefix = epoch, nonce, certs.MessagePrefix(in.link.key, epoch, nonce)
 	}
 	return in.prefix
 }
 
-// due queues a receipt.
-func (in *inbox) due(r receipt) error {
+// owe queues a receipt.
+func (in *reader) owe(r receipt) error {
 	select {
 	case in.receipts <- r:
 		return nil
-	case <-in.link.used.ctx.Done():
+	case <-in.link.ctx.Done():
 		return errEnded
 	}
 }
 
 // writeReceipts writes the receipts that are due, in order, as soon as their
 // messages have been handled: what is due at once goes out together.
-func (in *inbox) writeReceipts() {
+func (in *reader) writeReceipts() {
 	var (
 		frames []byte
 		stream *transport.Stream
@@ -218,14 +211,14 @@ func (in *inbox) writeReceipts() {
 
 // awaitSafe waits until the message has been shown and that is safe, and returns its
 // receipt; nil is the end of the link.
-func (in *inbox) awaitSafe(r receipt) *pb.Receipt {
+func (in *reader) awaitSafe(r receipt) *pb.Receipt {
 	for {
 		if answer := in.sender.receipt(r); answer != nil {
 			return answer
 		}
 		select {
 		case <-in.wake:
-		case <-in.link.used.ctx.Done():
+		case <-in.link.ctx.Done():
 			return nil
 		}
 	}
@@ -234,7 +227,7 @@ func (in *inbox) awaitSafe(r receipt) *pb.Receipt {
 func appendReceipt(frames []byte, r *pb.Receipt) []byte {
 	frames, err := pb.Append(frames, pb.Wrap(r))
 	if err != nil {
-		panic("overlay: a receipt that can't be encoded: " + err.Error())
+		panic("messaging: a receipt that can't be encoded: " + err.Error())
 	}
 	return frames
 }

@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"cmp"
@@ -26,29 +26,30 @@ type guess struct {
 }
 
 // whyAway is why a message to somebody who is not here waits; empty for who is here.
-func (n *Node) whyAway(to certs.ID) string {
-	n.mu.Lock()
-	_, here := n.present[to]
-	_, met := n.known[to]
-	g := guess{to, len(n.known), noSuchPeer}
-	if here || met || n.guess.to == g.to && n.guess.met == g.met {
-		defer n.mu.Unlock()
+func (e *Engine) whyAway(to certs.ID) string {
+	d := &e.directory
+	d.mu.Lock()
+	_, here := d.present[to]
+	_, met := d.met[to]
+	g := guess{to, len(d.met), noSuchPeer}
+	if here || met || d.guess.to == g.to && d.guess.met == g.met {
+		defer d.mu.Unlock()
 		switch {
 		case here:
 			return ""
 		case met:
 			return notHere
 		}
-		return n.guess.why
+		return d.guess.why
 	}
-	names := n.metNames()
-	n.mu.Unlock()
+	names := d.metNames()
+	d.mu.Unlock()
 	if near := nearestName(to, names); near != "" {
 		g.why += "; did you mean " + near + "?"
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.guess = g
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.guess = g
 	return g.why
 }
 
@@ -58,14 +59,14 @@ type name struct {
 	here bool
 }
 
-// metNames are the IDs that were met. n.mu is held.
-func (n *Node) metNames() []name {
-	list := make([]name, 0, min(len(n.known), maxNear))
-	for id := range n.known {
+// metNames are the IDs that were met. d.mu is held.
+func (d *directory) metNames() []name {
+	list := make([]name, 0, min(len(d.met), maxNear))
+	for id := range d.met {
 		if len(list) == maxNear {
 			break
 		}
-		_, here := n.present[id]
+		_, here := d.present[id]
 		list = append(list, name{string(id), here})
 	}
 	return list

@@ -1,12 +1,7 @@
-package overlay
+package messaging
 
 import (
-	"context"
-	"math/rand/v2"
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
@@ -24,19 +19,22 @@ type answer struct {
 // due again when the message is repeated.
 const maxAnswers = 1024
 
+// answers are those that wait to be sealed.
+type answers struct{ waiting chan answer }
+
 // due queues an answer.
-func (n *Node) due(a answer) {
-	n.owing.Add(1)
+func (e *Engine) due(a answer) {
+	e.unanswered.change(1)
 	select {
-	case n.answers <- a:
+	case e.answers.waiting <- a:
 	default:
-		n.owing.Add(-1)
-		n.log.Debug("too many receipts wait, dropped", "peer", string(a.to.ID))
+		e.unanswered.change(-1)
+		e.log.Debug("too many receipts wait, dropped", "peer", string(a.to.ID))
 	}
 }
 
 // answerAll seals and sends the answers, those to one sender together.
-func (n *Node) answerAll() {
+func (e *Engine) answerAll() {
 	var next *answer
 	for {
 		var a answer
@@ -44,15 +42,15 @@ func (n *Node) answerAll() {
 			a, next = *next, nil
 		} else {
 			select {
-			case a = <-n.answers:
-			case <-n.ctx.Done():
+			case a = <-e.answers.waiting:
+			case <-e.ctx.Done():
 				return
 			}
 		}
 		deposits, answers := [][]byte{a.deposit}, 1
 		for more := true; more; {
 			select {
-			case b := <-n.answers:
+			case b := <-e.answers.waiting:
 				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
 					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
 					answers++
@@ -63,33 +61,17 @@ func (n *Node) answerAll() {
 				more = false
 			}
 		}
-		n.sendAnswer(a, deposits)
-		n.owing.Add(int64(-answers))
+		e.sendAnswer(a, deposits)
+		e.unanswered.change(-answers)
 	}
 }
 
-// answerPatience is how long who leaves waits for the receipts over others of what it
-// has shown to be on their way (a guess: they take some milliseconds).
-const answerPatience = time.Second
-
-// awaitAnswers waits until what the program has handled is noted, and the receipts for
-// what came over others have been sent.
-func (n *Node) awaitAnswers() {
-	ctx, cancel := context.WithTimeout(n.ctx, answerPatience)
-	defer cancel()
-	for n.noting.Load() > 0 || n.owing.Load() > 0 {
-		if !pause(ctx) {
-			return
-		}
-	}
-}
-
-func (n *Node) sendAnswer(a answer, deposits [][]byte) {
+func (e *Engine) sendAnswer(a answer, deposits [][]byte) {
 	var sealed []byte
 	if len(a.receipts) > 0 && a.to.Sealing != (certs.SealingKey{}) {
 		var err error
-		if sealed, err = n.author().SealReceipts(a.to, a.receipts); err != nil {
-			n.log.Debug("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
+		if sealed, err = e.author().SealReceipts(a.to, a.receipts); err != nil {
+			e.log.Debug("a receipt can't be sealed", "peer", string(a.to.ID), "error", err)
 			return
 		}
 	}
@@ -97,10 +79,10 @@ func (n *Node) sendAnswer(a answer, deposits [][]byte) {
 		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
-		n.post(told{core.Route{To: a.to.ID, Number: rand.Uint64(), Sealed: sealed}})
+		e.cfg.Wish(AnswerWish{a.to.ID, sealed})
 		return
 	}
-	key := n.Key()
-	word := n.cfg.State.Identity.SignCollected(&pb.CollectedContent{Deposits: deposits, Key: key[:]})
-	n.post(told{core.Collect{Holder: a.holder, Collected: &pb.Collected{Content: word, Receipts: sealed}}})
+	key := e.cfg.Identity.Key()
+	word := e.cfg.Identity.SignCollected(&pb.CollectedContent{Deposits: deposits, Key: key[:]})
+	e.cfg.Wish(CollectWish{a.holder, &pb.Collected{Content: word, Receipts: sealed}})
 }

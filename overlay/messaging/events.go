@@ -1,4 +1,4 @@
-package overlay
+package messaging
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 // Bounds of what waits for the program's loop over Events (guesses; the first
 // two are what a peer that does not look can be made to hold).
 const (
-	maxIncoming      = 1024     // direct messages not handled yet
+	MaxIncoming      = 1024     // direct messages not handled yet
 	maxIncomingBytes = 4 << 20  // their bodies
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
 	maxOwn           = 1 << 16  // events of our own messages; then Send waits
 	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
 )
 
-// queue holds the events between the node and the program. Who pushes what:
+// EventQueue holds the events between the node and the program. Who pushes what:
 // joins and leaves never wait and collapse to their net change when very many
 // wait; direct messages wait for room, and with them their senders; broadcasts
 // beyond their bound are dropped; the events of our own messages never wait, but
 // Send does while very many of them do.
-type queue struct {
+type EventQueue struct {
 	mu      sync.Mutex
 	changed sync.Cond // room was made, a peer joined, or the end came
 	wake    chan struct{}
@@ -49,22 +49,22 @@ type item struct {
 	settled *delivery.Outgoing // a message of ours of which this is the last word
 }
 
-func newQueue() *queue {
-	q := &queue{wake: make(chan struct{}, 1), present: make(map[certs.ID]certs.PublicKey), collapseAt: collapseAbove}
+func newEventQueue() *EventQueue {
+	q := &EventQueue{wake: make(chan struct{}, 1), present: make(map[certs.ID]certs.PublicKey), collapseAt: collapseAbove}
 	q.changed.L = &q.mu
 	return q
 }
 
-// push adds an event that never waits.
-func (q *queue) push(event Event) { q.pushItem(item{event: event}) }
+// Push adds an event that never waits.
+func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
 
-// pushSettled is push for the last word of a message of ours, which is kept until the
+// pushSettled is Push for the last word of a message of ours, which is kept until the
 // program has handled it.
-func (q *queue) pushSettled(event Event, m *delivery.Outgoing) {
+func (q *EventQueue) pushSettled(event Event, m *delivery.Outgoing) {
 	q.pushItem(item{event: event, settled: m})
 }
 
-func (q *queue) pushItem(it item) {
+func (q *EventQueue) pushItem(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -89,8 +89,8 @@ func (q *queue) pushItem(it item) {
 	}
 }
 
-// pushBroadcast adds a broadcast; false says that it was dropped.
-func (q *queue) pushBroadcast(m Message, author certs.PublicKey, p delivery.Stamp) bool {
+// PushBroadcast adds a broadcast; false says that it was dropped.
+func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery.Stamp) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
@@ -106,7 +106,7 @@ func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
 // pushMessage adds a direct message. It waits for room, and for its sender to
 // have joined; false says that ctx or the queue ended meanwhile.
-func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Stamp) bool {
+func (q *EventQueue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Stamp) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.wait(ctx, func() bool { return q.fits(m) && q.here(m.From, from.key) }) {
@@ -118,7 +118,7 @@ func (q *queue) pushMessage(ctx context.Context, m Message, from *sender, p deli
 
 // tryMessage is pushMessage without waiting. One that was kept by others is shown
 // although its sender is not here.
-func (q *queue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
+func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
@@ -130,23 +130,30 @@ func (q *queue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool)
 }
 
 // fits says that there is room for a direct message.
-func (q *queue) fits(m Message) bool {
-	return q.incoming < maxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
+func (q *EventQueue) fits(m Message) bool {
+	return q.incoming < MaxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
 }
 
-func (q *queue) here(id certs.ID, key certs.PublicKey) bool {
+func (q *EventQueue) here(id certs.ID, key certs.PublicKey) bool {
 	held, present := q.present[id]
 	return present && held == key
 }
 
-func (q *queue) addMessage(m Message, from *sender, p delivery.Stamp) {
+func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
 	q.add(item{event: m, stamp: p, sender: from})
 }
 
-// waitOwn waits until the program has handled enough of its own events.
-func (q *queue) waitOwn(ctx context.Context) error {
+// incomingNow is how many direct messages are not handled.
+func (q *EventQueue) incomingNow() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.incoming
+}
+
+// WaitOwn waits until the program has handled enough of its own events.
+func (q *EventQueue) WaitOwn(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.wait(ctx, func() bool { return q.own < maxOwn }) {
@@ -159,7 +166,7 @@ func (q *queue) waitOwn(ctx context.Context) error {
 }
 
 // wait waits for the condition; false says that ctx or the queue ended first.
-func (q *queue) wait(ctx context.Context, condition func() bool) bool {
+func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	if !q.closed && condition() {
 		return true
 	}
@@ -178,7 +185,7 @@ func (q *queue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
-func (q *queue) add(it item) {
+func (q *EventQueue) add(it item) {
 	q.items = append(q.items, it)
 	select {
 	case q.wake <- struct{}{}:
@@ -187,7 +194,7 @@ func (q *queue) add(it item) {
 }
 
 // take waits for events and returns all there are; false is the end.
-func (q *queue) take() ([]item, bool) {
+func (q *EventQueue) take() ([]item, bool) {
 	for {
 		q.mu.Lock()
 		items, closed := q.items, q.closed
@@ -204,14 +211,14 @@ func (q *queue) take() ([]item, bool) {
 }
 
 // putBack returns what was taken and not handled.
-func (q *queue) putBack(items []item) {
+func (q *EventQueue) putBack(items []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items = append(items, q.items...)
 }
 
 // handled makes room, and gives the message's sender its receipt.
-func (q *queue) handled(it item) {
+func (q *EventQueue) handled(it item) {
 	q.mu.Lock()
 	switch e := it.event.(type) {
 	case Message:
@@ -235,7 +242,7 @@ func (q *queue) handled(it item) {
 }
 
 // close lets take return what is left and then end.
-func (q *queue) close() {
+func (q *EventQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
@@ -247,7 +254,7 @@ func (q *queue) close() {
 
 // collapse removes the joins and leaves of a peer that cancel each other out, as
 // long as no message of that peer stands between them.
-func (q *queue) collapse() {
+func (q *EventQueue) collapse() {
 	kept := q.items[:0]
 	last := make(map[certs.ID]int) // where in kept a peer's last join or leave stands
 	removed := make(map[int]bool)

@@ -1,68 +1,100 @@
-package overlay
+package messaging
 
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
-	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 
 // sender is what a receiver remembers of a peer that writes to it, over whatever way
 // and in whatever run. delivery.Inbox decides what is new.
 type sender struct {
-	node *Node
-	key  certs.PublicKey
+	engine *Engine
+	key    certs.PublicKey
 	// taking holds a token while messages are put into the queue: the ways from one
 	// sender take turns.
 	taking chan struct{}
 
 	mu      sync.Mutex
 	inbox   delivery.Inbox
-	counted int                // bytes that wait in the inbox, as counted in node.early
+	counted int                // bytes that wait in the inbox, as counted in senders.early
 	author  delivery.Addressee // for receipts over others
-	wakes   map[*inbox]struct{}
+	wakes   map[*reader]struct{}
 }
 
 // Bounds of what is remembered of those who write (guesses).
 const (
 	maxSenders  = 1 << 16  // with whom something is going on; of as many others a mark is kept
-	maxEarly    = 16 << 20 // bytes of letters of all senders that wait for earlier ones
+	MaxEarly    = 16 << 20 // bytes of letters of all senders that wait for earlier ones
 	sendersSeen = 64       // looked at to find one that can be forgotten
 )
 
-// senderOf returns what is remembered of a peer; reader, if there is one, is woken when
+// senders are those that are remembered.
+type senders struct {
+	mu    sync.Mutex
+	byKey map[certs.PublicKey]*sender
+	marks map[certs.PublicKey]delivery.Mark // of others, from this run and earlier ones
+	early atomic.Int64                      // bytes of letters that wait for earlier ones
+}
+
+func (list *senders) init(marks map[certs.PublicKey]delivery.Mark) {
+	list.byKey = make(map[certs.PublicKey]*sender)
+	list.marks = marks
+	if marks == nil {
+		list.marks = make(map[certs.PublicKey]delivery.Mark)
+	}
+}
+
+// senderOf returns what is remembered of a peer; in, if there is one, is woken when
 // more of its messages are safe. Nil: too much is going on with others.
-func (n *Node) senderOf(key certs.PublicKey, reader *inbox) *sender {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.senders[key]
+func (e *Engine) senderOf(key certs.PublicKey, in *reader) *sender {
+	list := &e.senders
+	list.mu.Lock()
+	defer list.mu.Unlock()
+	s := list.byKey[key]
 	if s == nil {
-		if len(n.senders) >= maxSenders && !n.forgetSender() {
+		if len(list.byKey) >= maxSenders && !list.forgetOne() {
 			return nil
 		}
-		s = &sender{node: n, key: key, taking: make(chan struct{}, 1), wakes: make(map[*inbox]struct{})}
-		s.inbox = n.shownBefore(key)
-		n.senders[key] = s
+		s = newSender(e, key, list.marks[key])
+		list.byKey[key] = s
 	}
-	if reader != nil {
+	if in != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.wakes[reader] = struct{}{}
+		s.wakes[in] = struct{}{}
 	}
 	return s
 }
 
-// forgetSender makes room for another one. n.mu is held.
-func (n *Node) forgetSender() bool {
+func newSender(e *Engine, key certs.PublicKey, mark delivery.Mark) *sender {
+	return &sender{
+		engine: e, key: key, taking: make(chan struct{}, 1), wakes: make(map[*reader]struct{}), inbox: delivery.NewInbox(mark),
+	}
+}
+
+// all lists them.
+func (list *senders) all() (all []*sender) {
+	list.mu.Lock()
+	defer list.mu.Unlock()
+	for _, s := range list.byKey {
+		all = append(all, s)
+	}
+	return all
+}
+
+// forgetOne makes room for another one. list.mu is held.
+func (list *senders) forgetOne() bool {
 	seen := 0
-	for key, s := range n.senders {
+	for key, s := range list.byKey {
 		if mark, ok := s.forgettable(); ok {
-			delete(n.senders, key)
-			n.keepMark(key, mark)
+			delete(list.byKey, key)
+			list.keepMark(key, mark)
 			return true
 		}
 		if seen++; seen == sendersSeen {
@@ -72,31 +104,38 @@ func (n *Node) forgetSender() bool {
 	return false
 }
 
-// keepMark remembers how far the messages of a sender were shown. n.mu is held.
-func (n *Node) keepMark(key certs.PublicKey, mark store.Mark) {
+// keepMark remembers how far the messages of a sender were shown. list.mu is held.
+func (list *senders) keepMark(key certs.PublicKey, mark delivery.Mark) {
 	if len(mark.Runs)+len(mark.Gaps) == 0 {
 		return
 	}
-	for old := range n.marks {
-		if len(n.marks) < maxSenders {
+	for old := range list.marks {
+		if len(list.marks) < maxSenders {
 			break
 		}
-		delete(n.marks, old)
+		delete(list.marks, old)
 	}
-	n.marks[key] = mark
+	list.marks[key] = mark
 }
 
 // forgettable is the mark of a sender with whom nothing is going on.
-func (s *sender) forgettable() (store.Mark, bool) {
+func (s *sender) forgettable() (delivery.Mark, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return markOf(&s.inbox), len(s.wakes) == 0 && s.inbox.Idle()
+	return s.inbox.Mark(), len(s.wakes) == 0 && s.inbox.Idle()
+}
+
+// busy says that something of this sender waits, or its receipt does.
+func (s *sender) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.inbox.Idle()
 }
 
 // early counts what waits of this sender among that of all. s.mu is held.
 func (s *sender) early() {
 	held := s.inbox.HeldBytes()
-	s.node.early.Add(int64(held - s.counted))
+	s.engine.senders.early.Add(int64(held - s.counted))
 	s.counted = held
 }
 
@@ -114,7 +153,7 @@ func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) (refuse
 	if !fresh {
 		return refused, true
 	}
-	if !s.node.queue.pushMessage(ctx, s.message(m, from, PathDirect), s, stamp) {
+	if !s.engine.events.pushMessage(ctx, s.message(m, from, PathDirect), s, stamp) {
 		return "", false
 	}
 	s.took(stamp)
@@ -124,7 +163,7 @@ func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) (refuse
 
 func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
 	return Message{
-		ID: MessageID(m.GetId()), From: from, To: s.node.id, Body: m.GetContent(),
+		ID: MessageID(m.GetId()), From: from, To: s.engine.cfg.ID, Body: m.GetContent(),
 		SentAt: time.Unix(0, m.GetSentAt()), Path: path,
 	}
 }
@@ -134,7 +173,7 @@ func (s *sender) judge(stamp delivery.Stamp) (fresh bool, refused string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fresh, refused = s.inbox.Judge(stamp); refused != "" {
-		s.node.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
+		s.engine.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
 	}
 	return fresh, refused
 }
@@ -163,8 +202,8 @@ func (s *sender) offer(p *delivery.Parcel, author delivery.Addressee) {
 	defer func() { <-s.taking }()
 	s.mu.Lock()
 	s.author = author
-	room := s.node.early.Load()+int64(p.Size()) <= maxEarly
-	ready := s.inbox.Offer(p, s.node.now(), room)
+	room := s.engine.senders.early.Load()+int64(p.Size()) <= MaxEarly
+	ready := s.inbox.Offer(p, s.engine.now(), room)
 	s.early()
 	s.mu.Unlock()
 	if ready {
@@ -198,9 +237,9 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 			p.Refuse(i, refused)
 			continue
 		}
-		if !s.node.queue.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, stamp, p.Deposit != nil) {
+		if !s.engine.events.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, stamp, p.Deposit != nil) {
 			s.mu.Lock()
-			s.inbox.Postpone(s.node.now())
+			s.inbox.Postpone(s.engine.now())
 			s.mu.Unlock()
 			return // the rest comes again
 		}
@@ -218,13 +257,20 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.node.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
+	s.engine.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
 }
 
 // handle notes that the program has handled the messages up to one: in the state
 // directory first, where there is one.
 func (s *sender) handle(stamp delivery.Stamp) {
-	s.node.noteShown(s.key, stamp, func() { s.safe(stamp) })
+	e := s.engine
+	e.unanswered.change(1)
+	e.disk.noteShown(s.key, stamp, func(ok bool) {
+		if ok {
+			s.safe(stamp)
+		}
+		e.unanswered.change(-1)
+	})
 }
 
 // safe gives the receipts for messages that have been shown, now that no crash makes
@@ -269,8 +315,8 @@ func (s *sender) passOver(before time.Duration) {
 		<-s.taking
 		return
 	}
-	s.node.log.Warn("messages that should have come before others are given up", "from key", s.key.String())
-	s.node.noteGaps(s.key, gaps, func() {
+	s.engine.log.Warn("messages that should have come before others are given up", "from key", s.key.String())
+	s.engine.disk.noteGaps(s.key, gaps, func() {
 		s.mu.Lock()
 		s.inbox.PassOver(g)
 		s.mu.Unlock()

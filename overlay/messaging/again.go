@@ -1,0 +1,61 @@
+package messaging
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"quicpeer/transport"
+)
+
+// A message stream that is cancelled, or ends in the middle of something, costs that
+// stream and not the link. Positions rise, and who has shown a later one has shown all
+// before it; so nothing behind a lost stream may be taken until what was lost has come.
+//
+//	sender                                   receiver
+//	7 8 ──▶ cut off behind 7                 has taken 7, waits for the sender
+//	9 10 ─▶                                  refuses it: 9 is the first it refuses
+//	all that has no receipt goes again,
+//	from the oldest on, one stream at a time
+//	8 9 10 ──▶                               8 is not behind 9: the sender has begun again
+
+// cutOff says that a stream has failed by itself: the link lives.
+func cutOff(err error) bool {
+	var reset *transport.ResetError
+	return err == io.ErrUnexpectedEOF || err == errNoReceipt || errors.As(err, &reset)
+}
+
+var (
+	errNoReceipt = errors.New("the peer has ended its answers before the last receipt")
+	// errNotAgain: something before this stream is lost, and its sender has not begun again.
+	errNotAgain = errors.New("an earlier message stream was cut off")
+)
+
+// Pauses before what was cut off, or got an answer that settles nothing, goes again
+// (guesses): from the first, doubling, to the last.
+const (
+	againFirst  = 50 * time.Millisecond
+	againMost   = time.Minute
+	repeatFirst = time.Second
+)
+
+// again is how a lane goes on with a link on which a stream was cut off, or with a
+// message whose receipt has a code that is not known.
+type again struct {
+	round    int           // streams of earlier rounds are void
+	failures int           // rounds in a row that were cut off
+	at       time.Duration // when the next begins
+
+	repeats  int           // of what is not settled by its receipt
+	repeatAt time.Duration // when it goes again; 0: there is nothing of that kind
+}
+
+// next is when something goes again, 0 if nothing does.
+func (a *again) next(now time.Duration) time.Duration {
+	switch {
+	case a.failures > 0 && now < a.at && (a.repeatAt == 0 || a.at < a.repeatAt):
+		return a.at
+	default:
+		return a.repeatAt
+	}
+}

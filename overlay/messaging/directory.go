@@ -1,0 +1,174 @@
+package messaging
+
+import (
+	"sync"
+
+	"quicpeer/certs"
+)
+
+// maxMet bounds the peers that are remembered, metSeen how many of them are looked at
+// to find one that can be forgotten (guesses): this is done on the loop, and where very
+// many are here, walking over them all for each that joins took seconds.
+const (
+	maxMet  = 16384
+	metSeen = 64
+)
+
+// Contact is what is remembered of a peer that was met.
+type Contact struct {
+	ID      certs.ID
+	Key     certs.PublicKey
+	Sealing certs.SealingKey
+	Visitor bool // it is remembered while it is here, and not stored: it never comes back
+	Reached Reached
+}
+
+// Reached is where a link to a peer last stood.
+type Reached struct {
+	Epoch   uint64 // of the peer's run
+	Address string // IP:PORT; empty: there was none
+	At      int64  // nanoseconds since 1970: only the order counts
+}
+
+// directory is who is here, who was met, and to whom we write.
+type directory struct {
+	mu        sync.Mutex
+	present   map[certs.ID]certs.PublicKey
+	met       map[certs.ID]Contact
+	receivers map[certs.ID]*receiver
+	absent    int   // receivers that are not here
+	guess     guess // the last for an ID that was not met
+	leaving   bool  // no more messages are taken
+
+	idle chan struct{} // an outbox has become empty, or its receiver has gone
+}
+
+func (d *directory) init(met []Contact) {
+	d.present = make(map[certs.ID]certs.PublicKey)
+	d.met = make(map[certs.ID]Contact)
+	d.receivers = make(map[certs.ID]*receiver)
+	d.idle = make(chan struct{}, 1)
+	for _, c := range met {
+		d.met[c.ID] = c
+	}
+}
+
+// put enters a receiver. d.mu is held.
+func (d *directory) put(r *receiver, present bool) {
+	d.receivers[r.to] = r
+	if !present {
+		d.absent++
+	}
+}
+
+// forget makes room for another receiver if nothing waits any more for one that is not
+// here.
+func (d *directory) forget(r *receiver) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, present := d.present[r.to]; present || d.receivers[r.to] != r || !r.discard() {
+		return
+	}
+	delete(d.receivers, r.to)
+	d.absent--
+}
+
+// existing is the receiver of an ID, nil if there is none.
+func (d *directory) existing(to certs.ID) *receiver {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.receivers[to]
+}
+
+func (d *directory) all() []*receiver {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]*receiver, 0, len(d.receivers))
+	for _, r := range d.receivers {
+		list = append(list, r)
+	}
+	return list
+}
+
+func (d *directory) isLeaving() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.leaving
+}
+
+// noteIdle wakes AwaitReceipts.
+func (d *directory) noteIdle() {
+	select {
+	case d.idle <- struct{}{}:
+	default:
+	}
+}
+
+// KeyOf is the key that an ID stands for: of who has it in the table, else of who
+// had it when it was met.
+func (e *Engine) KeyOf(id certs.ID) (certs.PublicKey, bool) {
+	d := &e.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if key, ok := d.present[id]; ok {
+		return key, true
+	}
+	c, ok := d.met[id]
+	return c.Key, ok
+}
+
+// Met is what Meet has changed.
+type Met struct {
+	New       bool     // the peer is remembered, and was not, or was another
+	Forgotten certs.ID // somebody who is not remembered any more; empty: nobody
+}
+
+// Meet remembers a peer that has joined. The link to it that stood last is not known any
+// more, if it is new.
+func (e *Engine) Meet(c Contact) (m Met) {
+	d := &e.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if was := d.met[c.ID]; was.Key == c.Key && was.Sealing == c.Sealing || c.Visitor && len(d.met) >= maxMet {
+		return m
+	}
+	if len(d.met) >= maxMet {
+		if id, ok := d.forgettable(); ok {
+			delete(d.met, id)
+			m.Forgotten = id
+		}
+	}
+	d.met[c.ID] = c
+	m.New = true
+	return m
+}
+
+// Reach remembers where the link to a peer stands; false says that it did already, or that
+// the peer was not met.
+func (e *Engine) Reach(id certs.ID, key certs.PublicKey, where Reached) bool {
+	d := &e.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, ok := d.met[id]
+	if !ok || c.Key != key || c.Reached.Epoch == where.Epoch && c.Reached.Address == where.Address {
+		return false
+	}
+	c.Reached = where
+	d.met[id] = c
+	return true
+}
+
+// forgettable is a peer that was met and is not here, should one be found soon. Where
+// nearly all are here there may be a few more than maxMet. d.mu is held.
+func (d *directory) forgettable() (certs.ID, bool) {
+	seen := 0
+	for id := range d.met {
+		if _, here := d.present[id]; !here {
+			return id, true
+		}
+		if seen++; seen == metSeen {
+			break
+		}
+	}
+	return "", false
+}

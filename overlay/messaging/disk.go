@@ -1,0 +1,204 @@
+package messaging
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+)
+
+// Disk is what a peer keeps in its state directory over restarts. Without a directory it
+// keeps nothing, and what is to be stored is as safe as it gets at once. Its first error is
+// the end of the peer.
+type Disk struct {
+	store  *store.Store // nil: nothing is kept
+	fail   func(error)
+	log    *slog.Logger
+	uptime uptime // the loop's own
+	users  users
+}
+
+// DiskConfig is what a disk is opened with.
+type DiskConfig struct {
+	Dir  string            // the state directory; empty: nothing is kept
+	Step func(string) bool // for tests of crashes, see store.OpenWith
+	Fail func(error)       // is told the first error
+	Log  *slog.Logger
+}
+
+// OpenDisk opens a disk. It is to be closed, also after an error.
+func OpenDisk(cfg DiskConfig) (*Disk, error) {
+	d := &Disk{fail: cfg.Fail, log: cfg.Log}
+	if cfg.Dir != "" {
+		s, err := store.OpenWith(cfg.Dir, cfg.Step)
+		if err != nil {
+			return d, err
+		}
+		d.store = s
+	}
+	return d, d.loadUptime()
+}
+
+// Keeps says that there is a state directory.
+func (d *Disk) Keeps() bool { return d.store != nil }
+
+// Load is store.Store.Load.
+func (d *Disk) Load(b store.Bucket, f func(key, value []byte) error) error {
+	if d.store == nil {
+		return nil
+	}
+	return d.store.Load(b, f)
+}
+
+// Number is a number that this peer remembers of itself; 0 if it doesn't.
+func (d *Disk) Number(name string) (number uint64, err error) {
+	err = d.Load(store.Self, func(key, value []byte) error {
+		switch {
+		case string(key) != name:
+		case len(value) != 8:
+			return damaged(name, fmt.Errorf("%d bytes", len(value)))
+		default:
+			number = binary.BigEndian.Uint64(value)
+		}
+		return nil
+	})
+	return number, err
+}
+
+// NumberOp stores such a number.
+func NumberOp(name string, number uint64) store.Op {
+	return store.Op{Bucket: store.Self, Key: []byte(name), Value: binary.BigEndian.AppendUint64(nil, number)}
+}
+
+// Write stores something, and calls done, if it isn't nil, when that is safe.
+func (d *Disk) Write(done func(), ops ...store.Op) {
+	if d.store == nil {
+		if done != nil {
+			done()
+		}
+		return
+	}
+	d.store.Write(d.then(done), ops...)
+}
+
+// then calls done if there was no error.
+func (d *Disk) then(done func()) func(error) {
+	return func(err error) {
+		switch {
+		case err != nil:
+			d.fail(err)
+		case done != nil:
+			done()
+		}
+	}
+}
+
+// noteShown notes that the messages of a sender up to one have been shown, and calls done
+// when that is safe, or has failed.
+func (d *Disk) noteShown(key certs.PublicKey, s delivery.Stamp, done func(ok bool)) {
+	if d.store == nil {
+		done(true)
+		return
+	}
+	d.store.Note(key, s, func(err error) {
+		if err != nil {
+			d.fail(err)
+		}
+		done(err == nil)
+	})
+}
+
+// noteGaps notes which messages of a sender were passed over, and calls done when that
+// is safe.
+func (d *Disk) noteGaps(key certs.PublicKey, gaps []delivery.Gap, done func()) {
+	if d.store == nil {
+		done()
+		return
+	}
+	d.store.SetGaps(key, gaps, d.then(done))
+}
+
+// marks hands over how far the messages of each sender were shown in earlier runs.
+func (d *Disk) marks() map[certs.PublicKey]delivery.Mark {
+	if d.store == nil {
+		return nil
+	}
+	return d.store.Marks()
+}
+
+// diskPatience is how long whoever leaves waits for a disk that does not answer (a guess).
+const diskPatience = 5 * time.Second
+
+// Flush waits until everything that was written is safe, or has failed; at most for 5 s, or
+// until ctx ends. It fails, too, if the state directory is not there any more, though
+// nothing was to be written.
+func (d *Disk) Flush(ctx context.Context) {
+	if d.store == nil {
+		return
+	}
+	done := make(chan struct{})
+	d.store.Write(func(err error) {
+		if err != nil {
+			d.fail(err)
+		}
+		close(done)
+	})
+	late := time.NewTimer(diskPatience)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-late.C:
+		d.log.Warn("leaving although the disk has not taken everything", "after", diskPatience)
+	}
+}
+
+// Close closes the store. A second Close returns the same.
+func (d *Disk) Close() error {
+	if d.store == nil {
+		return nil
+	}
+	return d.store.Close()
+}
+
+// users are those for whom a disk is open: the engine, and the loops over Events, which may
+// go on after the engine has stopped: what is shown then is noted as well. So the store is
+// closed by whichever of them ends last.
+type users struct {
+	mu      sync.Mutex
+	loops   int
+	stopped bool
+}
+
+// begin begins a loop; false says that the store is closed.
+func (u *users) begin() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped && u.loops == 0 {
+		return false
+	}
+	u.loops++
+	return true
+}
+
+// end is the end of a loop, and says whether the store is to be closed.
+func (u *users) end() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.loops--
+	return u.stopped && u.loops == 0
+}
+
+// stop is the end of the engine, and says whether the store is to be closed.
+func (u *users) stop() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stopped = true
+	return u.loops == 0
+}

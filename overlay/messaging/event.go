@@ -1,0 +1,146 @@
+package messaging
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// MessageID names a message for ever: 8 bytes that hash the sender's key and
+// epoch (its run), then a counter.
+type MessageID [16]byte
+
+// String is the ID in hexadecimal.
+func (m MessageID) String() string { return hex.EncodeToString(m[:]) }
+
+// ParseMessageID reads what String gives.
+func ParseMessageID(s string) (id MessageID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("a message ID has %d hexadecimal digits", 2*len(id))
+	}
+	return MessageID(b), nil
+}
+
+// Everyone is what Message.To and Sent.To hold for a broadcast.
+const Everyone certs.ID = "*"
+
+// Path says how a message came.
+type Path string
+
+// The paths of a message.
+const (
+	PathDirect  Path = "direct"  // over a connection between sender and receiver
+	PathRelayed Path = "relayed" // over other peers
+)
+
+// Event is what happens at a node: one of the types below that have an
+// isEvent method.
+//
+// The JSON names here and in [Waiting] are those of the command's JSON lines (README.md),
+// which package jsonl writes.
+type Event interface{ isEvent() }
+
+// Ready is the first event: the socket is bound, and with addresses to join the
+// network's table has been received.
+type Ready struct {
+	ID     certs.ID        `json:"id"`
+	Key    certs.PublicKey `json:"key"`
+	Listen []string        `json:"listen"` // HOST:PORT that others can dial
+}
+
+// PeerJoined: a peer is in the table that wasn't.
+type PeerJoined struct {
+	ID  certs.ID        `json:"id"`
+	Key certs.PublicKey `json:"key"`
+	Via certs.ID        `json:"via"` // the neighbour that told us; empty when direct
+}
+
+// Reason is why a peer has left the table.
+type Reason string
+
+// The reasons of a PeerLeft.
+const (
+	ReasonLeft Reason = "left" // it said goodbye
+	ReasonLost Reason = "lost" // it crashed or can't be reached
+)
+
+// PeerLeft: a peer has left the table.
+type PeerLeft struct {
+	ID     certs.ID `json:"id"`
+	Reason Reason   `json:"reason"`
+}
+
+// Message is a message for us, shown once. Its sender gets the receipt when the
+// loop over [Engine.Events] comes back for the next event.
+type Message struct {
+	ID     MessageID `json:"message"`
+	From   certs.ID  `json:"from"`
+	To     certs.ID  `json:"to"` // our own ID, or Everyone
+	Body   string    `json:"body"`
+	SentAt time.Time `json:"sent_at"` // by the sender's clock
+	Path   Path      `json:"path"`
+}
+
+// Sent: a Send or Broadcast of ours was accepted. It precedes every other event
+// of its message.
+type Sent struct {
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+}
+
+// Delivered: the receiver itself has acknowledged that it has the message.
+type Delivered struct {
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Path    Path      `json:"path"`
+	// RTT is the time from Send to the receipt; 0 if the message had to wait for
+	// its receiver.
+	RTT time.Duration `json:"rtt_ms"`
+}
+
+// Buffered: the message can't be delivered now, and waits.
+type Buffered struct {
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Reason  string    `json:"reason"`
+}
+
+// Failed: the message will not be delivered.
+type Failed struct {
+	Message MessageID `json:"message"`
+	To      certs.ID  `json:"to"`
+	Ref     string    `json:"ref"`
+	Error   string    `json:"error"`
+}
+
+func (Ready) isEvent()      {}
+func (PeerJoined) isEvent() {}
+func (PeerLeft) isEvent()   {}
+func (Message) isEvent()    {}
+func (Sent) isEvent()       {}
+func (Delivered) isEvent()  {}
+func (Buffered) isEvent()   {}
+func (Failed) isEvent()     {}
+
+// Waiting says how many messages to a peer have no receipt yet.
+type Waiting struct {
+	To    certs.ID  `json:"to"`
+	Count int       `json:"count"`
+	Bytes int       `json:"bytes"` // of their bodies and refs
+	Since time.Time `json:"since"` // when the oldest of them was sent
+}
+
+// Outgoing is a message of ours that has no receipt yet.
+type Outgoing struct {
+	Message MessageID
+	To      certs.ID
+	Ref     string
+	Body    string
+	SentAt  time.Time
+}

@@ -1,0 +1,105 @@
+package messaging
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
+)
+
+// Bounds of the letters that wait to be opened (guesses); beyond them they are dropped,
+// and their senders repeat them.
+const (
+	maxLetters     = 512
+	maxLetterBytes = 16 << 20
+)
+
+// Letter is a sealed letter that has come over others.
+type Letter struct {
+	From   certs.ID // who has sent it off: its author, or somebody who has kept it
+	Sealed []byte
+}
+
+// letters are those that wait to be opened.
+type letters struct {
+	waiting chan Letter
+	bytes   atomic.Int64
+}
+
+// TakeLetter has a letter opened, if there is room.
+func (e *Engine) TakeLetter(l Letter) {
+	size := int64(len(l.Sealed))
+	if e.letters.bytes.Load()+size <= maxLetterBytes {
+		select {
+		case e.letters.waiting <- l:
+			e.letters.bytes.Add(size)
+			return
+		default:
+		}
+	}
+	e.log.Debug("too many letters wait to be opened, dropped", "over", string(l.From))
+}
+
+// openLetters opens what has come over others, one after the other, off the loop:
+// it takes some 150 µs for each.
+func (e *Engine) openLetters() {
+	select {
+	case <-e.begun: // nothing is shown before
+	case <-e.ctx.Done():
+		return
+	}
+	for {
+		select {
+		case l := <-e.letters.waiting:
+			e.letters.bytes.Add(-int64(len(l.Sealed)))
+			if err := e.OpenLetter(l); err != nil {
+				e.log.Debug("a letter over others is not taken", "over", string(l.From), "why", err)
+			}
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// OpenLetter takes the messages and receipts of a letter. Whoever passed it on, or
+// has kept it, is not trusted: the author's signature says who wrote it.
+func (e *Engine) OpenLetter(letter Letter) error {
+	l, err := e.author().Open(letter.Sealed)
+	if err != nil {
+		return err
+	}
+	author := delivery.Addressee{ID: certs.ID(l.GetSender()), Key: certs.PublicKey(l.GetKey())}
+	if key := l.GetSealingKey(); len(key) == len(author.Sealing) { // else nothing can be sealed to it
+		author.Sealing = certs.SealingKey(key)
+	}
+	if key, known := e.KeyOf(author.ID); known && key != author.Key {
+		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)
+	}
+	var holder certs.ID
+	var deposit []byte
+	if letter.From != author.ID {
+		id := pb.DepositID(letter.Sealed)
+		holder, deposit = letter.From, id[:]
+	}
+	if len(l.GetReceipts()) > 0 {
+		if r := e.directory.existing(author.ID); r != nil {
+			for _, word := range l.GetReceipts() {
+				r.relayedReceipt(author.Key, word)
+			}
+		}
+	}
+	if len(l.GetMessages()) > 0 {
+		p := &delivery.Parcel{
+			Messages: l.GetMessages(), After: delivery.Position{Epoch: l.GetAfterEpoch(), Counter: l.GetAfterCounter()},
+			Answer: holder, Deposit: deposit,
+		}
+		if s := e.senderOf(author.Key, nil); s != nil {
+			s.offer(p, author)
+		}
+	} else if holder != "" {
+		e.due(answer{to: author, holder: holder, deposit: deposit})
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package messaging
+
+import (
+	"context"
+	"crypto/sha256"
+	"iter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
+)
+
+// New makes an engine and takes up what its disk holds of earlier runs. Nothing runs yet,
+// and until it has begun there is no need to stop it.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{
+		cfg: cfg, log: cfg.Log, begun: make(chan struct{}), events: newEventQueue(), disk: cfg.Disk,
+		ids: messageIDs{nonce: cfg.Nonce}, links: make(map[uint64]*Link),
+		letters:   letters{waiting: make(chan Letter, maxLetters)},
+		answers:   answers{waiting: make(chan answer, maxAnswers)},
+		custodian: custodian{wake: make(chan struct{}, 1), asked: make(chan chan struct{})},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.directory.init(cfg.Met)
+	e.senders.init(e.disk.marks())
+	return e, e.disk.Load(store.Outbox, e.loadMessage)
+}
+
+// Start starts its goroutines.
+func (e *Engine) Start() {
+	e.wg.Go(e.openLetters)
+	e.wg.Go(e.answerAll)
+	if !e.cfg.NoCustody {
+		e.wg.Go(e.leaveWithOthers)
+	}
+}
+
+// loadMessage takes up a message of an earlier run. Of one that was withdrawn there is
+// the last word alone.
+func (e *Engine) loadMessage(key, value []byte) error {
+	s := new(pb.StoredMessage)
+	if err := proto.Unmarshal(value, s); err != nil {
+		return damaged("message", err)
+	}
+	if err := pb.Check(pb.Wrap(s.GetMessage())); err != nil {
+		return damaged("message", err)
+	}
+	m := s.GetMessage()
+	to := certs.ID(m.GetReceiver())
+	out := &delivery.Outgoing{
+		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
+		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.Since(s.GetTaken()), Stored: true, Waits: fromBefore,
+	}
+	if out.Cancelled = len(key) > keySize; out.Cancelled {
+		e.words = append(e.words, lastWord{to, out})
+		return nil
+	}
+	d := &e.directory
+	r := d.receivers[to]
+	if r == nil {
+		r = newReceiver(e, to, d.met[to], false)
+		d.put(r, false)
+	}
+	r.box.Add(out)
+	e.held.force(costOf(out))
+	return nil
+}
+
+// SetRun fixes the epoch of the messages that follow. It is called on the loop, before Begin
+// and when a peer that has begun alone raises its epoch.
+func (e *Engine) SetRun(epoch uint64) { e.ids.begin(e.cfg.Identity.Key(), epoch) }
+
+// Begin says that the peer is in the network, and tells the program what it was not told in
+// the last run. It is called once, on the loop, behind Ready.
+func (e *Engine) Begin() {
+	e.tellWords()
+	close(e.begun)
+}
+
+// Holding is what an engine holds in memory.
+type Holding struct {
+	Outboxes int64 // bytes in all outboxes
+	Early    int64 // bytes of letters that wait for earlier ones
+	Busy     int   // peers that write to us with whom something is going on
+	Incoming int   // direct messages that the program has not handled
+}
+
+// Holding tells what it holds now.
+func (e *Engine) Holding() Holding {
+	h := Holding{Outboxes: e.held.inUse(), Early: e.senders.early.Load(), Incoming: e.events.incomingNow()}
+	for _, s := range e.senders.all() {
+		if s.busy() {
+			h.Busy++
+		}
+	}
+	return h
+}
+
+// Waited is how long a message of ours has waited; 0 if it does not.
+func (e *Engine) Waited(id MessageID) time.Duration {
+	for _, r := range e.directory.all() {
+		if taken, ok := r.takenAt(id); ok {
+			return e.now() - taken
+		}
+	}
+	return 0
+}
+
+// Run is the epoch of the next message, and the nonce of this run.
+func (e *Engine) Run() (epoch, nonce uint64) { return e.ids.run() }
+
+// SetCounter has the next message follow the one of that counter, as in a machine that was
+// put back with its memory. It is for tests.
+func (e *Engine) SetCounter(counter uint64) { e.ids.setCounter(counter) }
+
+// Queue is where events wait for the program.
+func (e *Engine) Queue() *EventQueue { return e.events }
+
+// Events yields what waits in the queue and what comes, until that has ended; see the Events
+// of package overlay's Node.
+func (e *Engine) Events() iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		if e.disk.Keeps() {
+			if !e.disk.users.begin() {
+				return // what is shown now could not be noted
+			}
+			defer func() {
+				if e.disk.users.end() {
+					_ = e.disk.Close() // whoever has stopped the engine is not waiting any more
+				}
+			}()
+		}
+		for {
+			items, ok := e.events.take()
+			if !ok {
+				return
+			}
+			for i, it := range items {
+				if !yield(it.event) {
+					e.events.putBack(items[i:])
+					return
+				}
+				e.events.handled(it)
+				e.noteHandled(it)
+			}
+		}
+	}
+}
+
+// noteHandled notes on the disk what follows from the program's having handled an event:
+// a message of ours of which that was the last word is not kept any more, and a broadcast
+// is not to be shown again after a restart. (Of direct messages the receipt depends on
+// that, see sender.)
+func (e *Engine) noteHandled(it item) {
+	switch {
+	case it.settled != nil:
+		e.forgetMessage(it.settled)
+	case it.author != certs.PublicKey{}:
+		e.unanswered.change(1)
+		e.disk.noteShown(broadcastMark(it.author), it.stamp, func(bool) { e.unanswered.change(-1) })
+	}
+}
+
+// forgetMessage takes a message off the disk when the program has been told what became of
+// it, in no hurry: should it be sent again, its receiver knows it, and the program is told
+// again.
+func (e *Engine) forgetMessage(m *delivery.Outgoing) {
+	key := keyOfMessage(m.Position)
+	if m.Cancelled {
+		key = keyOfWord(m.Position)
+	}
+	e.disk.Write(nil, store.Op{Bucket: store.Outbox, Key: key})
+}
+
+// broadcastMark is the name under which it is noted how many broadcasts of a peer were
+// shown, beside its direct messages.
+func broadcastMark(author certs.PublicKey) certs.PublicKey {
+	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
+}
+
+// ShownBroadcasts says how far the broadcasts of each run of a peer were shown in earlier
+// runs. It is called before Start.
+func (e *Engine) ShownBroadcasts(author certs.PublicKey) []delivery.Run {
+	return e.senders.marks[broadcastMark(author)].Runs
+}
+
+// Refuse has no more messages taken.
+func (e *Engine) Refuse() {
+	e.directory.mu.Lock()
+	defer e.directory.mu.Unlock()
+	e.directory.leaving = true
+}
+
+// AwaitReceipts waits until no message is on its way to a peer that is here, or ctx ends.
+func (e *Engine) AwaitReceipts(ctx context.Context) {
+	for e.onTheirWay() {
+		select {
+		case <-e.directory.idle:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) onTheirWay() bool {
+	for _, r := range e.directory.all() {
+		if count, present := r.count(); count > 0 && present {
+			return true
+		}
+	}
+	return false
+}
+
+// answerPatience is how long whoever leaves waits for the receipts over others of what it
+// has shown to be on their way (a guess: they take some milliseconds).
+const answerPatience = time.Second
+
+// AwaitAnswers waits until what the program has handled is noted, and the receipts for
+// what came over others have been sent; at most for a second, or until ctx ends.
+func (e *Engine) AwaitAnswers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	e.unanswered.awaitNone(ctx)
+}
+
+// Stop ends the engine, whose links have ended, and waits for it. What is undelivered
+// stays on the disk, or is reported. It returns how many messages of this run that is; what
+// earlier runs had left is not counted.
+func (e *Engine) Stop() (undelivered int) {
+	e.Refuse()
+	e.cancel()
+	for _, r := range e.directory.all() {
+		r.close()
+	}
+	e.wg.Wait()
+	e.disk.Write(nil, UptimeOp(e.disk.uptime.before+e.now()))
+	e.disk.Flush(context.Background())
+	for _, r := range e.directory.all() {
+		for _, m := range r.close() {
+			if m.Nonce == e.ids.nonce {
+				undelivered++
+			}
+			if !e.disk.Keeps() {
+				e.events.Push(Failed{m.ID, r.to, m.Ref, "this peer has left before a receipt came"})
+			}
+		}
+	}
+	e.events.close()
+	if e.disk.users.stop() {
+		if err := e.disk.Close(); err != nil {
+			e.log.Warn("closing the state directory", "error", err)
+		}
+	}
+	return undelivered
+}

@@ -1,0 +1,54 @@
+package messaging
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/transport"
+)
+
+// Link is a link as messages use it.
+type Link struct {
+	*transport.Link
+	number uint64
+	key    certs.PublicKey
+	ctx    context.Context // ends with the link
+
+	peer  certs.ID // as of LinkUp, like the next
+	epoch uint64
+
+	last   atomic.Int64 // when a direct message last went or came, in nanoseconds of the engine's time
+	silent atomic.Bool  // nothing has been heard for a while
+	stuck  atomic.Bool  // what is written does not get through
+	// retired: nothing new is sent on it, and it ends when what is on its way has been
+	// answered.
+	retired atomic.Bool
+}
+
+// NewLink is a link that counts as used now. Of two links the one with the greater number
+// is the newer one.
+func NewLink(l *transport.Link, number uint64, now time.Duration) *Link {
+	link := &Link{Link: l, number: number, key: l.Peer(), ctx: l.Context()}
+	link.last.Store(int64(now))
+	return link
+}
+
+// Works says that the peer is heard and hears us.
+func (l *Link) Works() bool { return !l.silent.Load() && !l.stuck.Load() }
+
+// SetSilent says whether nothing has been heard for a while.
+func (l *Link) SetSilent(silent bool) { l.silent.Store(silent) }
+
+// SetStuck says whether what is written does not get through, and returns whether that is
+// news.
+func (l *Link) SetStuck(stuck bool) (news bool) { return stuck != l.stuck.Swap(stuck) }
+
+// LastUsed is when a direct message last went or came.
+func (l *Link) LastUsed() time.Duration { return time.Duration(l.last.Load()) }
+
+func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
+
+// usable says that it can be given to who sends to its peer.
+func (l *Link) usable() bool { return l.ctx.Err() == nil && !l.retired.Load() }

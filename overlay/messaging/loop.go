@@ -1,0 +1,226 @@
+package messaging
+
+import (
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/transport"
+)
+
+// What the owner's loop tells an engine: who is here, which links are up, what became of a
+// dial, and the time. These methods are called by the loop alone.
+
+// ExpireEvery is how often messages are looked at that have waited too long.
+const ExpireEvery = time.Minute
+
+// relayAfter is how long messages wait for a connection to be made before they go over
+// others: it takes 5 ms on a LAN, two round trips elsewhere.
+const relayAfter = 150 * time.Millisecond
+
+// Joined notes that a peer is in the table; Match is then due.
+func (e *Engine) Joined(id certs.ID, key certs.PublicKey) { e.setPresent(id, key, true) }
+
+// Left notes that a peer is not in the table any more; Match is then due.
+func (e *Engine) Left(id certs.ID) { e.setPresent(id, certs.PublicKey{}, false) }
+
+func (e *Engine) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+	d := &e.directory
+	d.mu.Lock()
+	_, was := d.present[id]
+	if present {
+		d.present[id] = key
+	} else {
+		delete(d.present, id)
+	}
+	r, c := d.receivers[id], d.met[id]
+	switch {
+	case r == nil || was == present:
+	case present:
+		d.absent--
+	default:
+		d.absent++
+	}
+	if c.Visitor && !present {
+		delete(d.met, id)
+	}
+	d.mu.Unlock()
+	if r == nil {
+		return
+	}
+	if c.Key != key {
+		c = Contact{Key: key} // it was gone again when its record was looked at
+	}
+	r.setPresent(c, present)
+	d.forget(r)
+	d.noteIdle() // who leaves need not wait for a receiver that has gone
+}
+
+// setPresent notes that the peer has joined the table or left it.
+func (r *receiver) setPresent(c Contact, present bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.present = present
+	r.notify()
+	if present {
+		if r.key != c.Key {
+			r.box.Rewind(delivery.Relayed) // what is on its way goes to who had the ID before
+		}
+		r.key, r.sealing = c.Key, c.Sealing
+		r.left.full = false
+		r.box.Rewind(delivery.Left)
+		return
+	}
+	r.relayed.end()
+	if r.direct.link == nil {
+		r.tellAllWait(hasLeft)
+	}
+	r.engine.custodian.look()
+}
+
+// LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
+// then due.
+func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
+	l.peer, l.epoch = peer, epoch
+	e.links[l.number] = l
+	e.wg.Go(func() { e.receive(l) })
+}
+
+// LinkDown is the end of a link that was up; Match is then due.
+func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
+
+// Match gives the receiver of an ID its newest link if it has none. True says that a link
+// is wanted and there is none: then Dialling is due.
+func (e *Engine) Match(id certs.ID) (wanted bool) {
+	e.directory.mu.Lock()
+	key, present := e.directory.present[id]
+	r := e.directory.receivers[id]
+	e.directory.mu.Unlock()
+	if r == nil || !present {
+		return false
+	}
+	var best *Link
+	for _, l := range e.links {
+		if l.peer == id && l.key == key && l.usable() && (best == nil || l.number > best.number) {
+			best = l
+		}
+	}
+	if best == nil {
+		return r.wanting()
+	}
+	if r.attach(best) {
+		e.wg.Go(func() { r.direct.send(best) })
+	}
+	e.Bypass(best)
+	return false
+}
+
+// attach gives the receiver a link if it has none; true says that it was taken and
+// that the caller is to run send on it. What is on its way over others goes again.
+func (r *receiver) attach(l *Link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.direct.link != nil || r.closed {
+		return false
+	}
+	r.direct.attach(l)
+	r.relayed.end()
+	r.notify()
+	return true
+}
+
+// Dialling says whether the wanted peer is being dialled. Until there is a link, messages
+// go over others.
+func (e *Engine) Dialling(id certs.ID, dialling bool) {
+	r := e.directory.existing(id)
+	switch {
+	case r == nil:
+	case dialling:
+		r.relayed.start(relayAfter)
+	default:
+		r.relayed.start(0)
+	}
+}
+
+// Unreachable notes that the dial of a peer has failed.
+func (e *Engine) Unreachable(id certs.ID) {
+	if r := e.directory.existing(id); r != nil {
+		r.relayed.unreachable()
+	}
+}
+
+// Bypass has what waits for the peer of a link that is silent or stuck go over others as
+// well.
+func (e *Engine) Bypass(l *Link) {
+	if l.peer == "" || l.Works() {
+		return
+	}
+	if r := e.directory.existing(l.peer); r != nil && r.wanting() {
+		r.relayed.start(0)
+	}
+}
+
+// retireTime is how long a link that is used no more waits for receipts: less than the
+// 500 ms in which the other side wants its goodbye answered.
+const retireTime = 300 * time.Millisecond
+
+// Retire has a link end once what is on its way on it has been answered.
+func (e *Engine) Retire(l *Link, code transport.Code, why string) {
+	if r := e.directory.existing(l.peer); r == nil || !r.direct.retire(l) {
+		l.Shut(code, why)
+		return
+	}
+	e.wg.Go(func() {
+		late := time.NewTimer(retireTime)
+		defer late.Stop()
+		select {
+		case <-late.C:
+			l.Shut(code, why)
+		case <-l.Done():
+		}
+	})
+}
+
+// LeaveAnew has everything for these peers left with others again.
+func (e *Engine) LeaveAnew(to ...certs.ID) {
+	for _, id := range to {
+		if r := e.directory.existing(id); r != nil {
+			r.left.anew()
+		}
+	}
+}
+
+// LeaveAllAnew is LeaveAnew for all.
+func (e *Engine) LeaveAllAnew() {
+	for _, r := range e.directory.all() {
+		r.left.anew()
+	}
+}
+
+// LeaveLater has nothing for a peer left with others until LeaveAnew; false says that there
+// is nothing for it.
+func (e *Engine) LeaveLater(to certs.ID) bool {
+	r := e.directory.existing(to)
+	return r != nil && r.left.later()
+}
+
+// Tick is called about each 100 ms. Once the engine has begun it gives up what has waited
+// too long: messages of ours for their receivers, and of others for those that should have
+// come before them.
+func (e *Engine) Tick(now time.Duration) {
+	receivers := e.directory.all()
+	for _, r := range receivers {
+		r.direct.keepLink(now)
+	}
+	if !e.hasBegun() || now < e.nextExpire {
+		return
+	}
+	e.nextExpire = now + ExpireEvery
+	e.disk.noteUptime(now)
+	for _, r := range receivers {
+		r.expire(now - delivery.Lifetime)
+	}
+	for _, s := range e.senders.all() {
+		s.passOver(now - delivery.Patience)
+	}
+}

@@ -1,0 +1,200 @@
+package messaging
+
+import (
+	"context"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+)
+
+// Messages over other peers, to a receiver that is here and to whom there is no
+// connection, or one on which it has fallen silent. They go as sealed letters, which the
+// core routes; what is lost on the way is sent again when nothing has been heard for a
+// while: a second, and as long as what is on its way may take on a slow line, twice as long
+// each time. That time runs from when the first copy has left our own queues, so that
+// copies never crowd out the first.
+const (
+	relayRetry = 1 * time.Second // without a receipt: again from the oldest
+	relayTries = 3               // doublings of that
+	// relayRate is how many bytes a way carries in a second, unless it was seen to carry
+	// more: a line of 128 kbit/s (a guess).
+	relayRate = 16 << 10
+	relayLook = 250 * time.Millisecond // for whether a letter has left our queue
+)
+
+// relayLimits are those of messages over others (guesses; 32 KiB fit into one part
+// of an envelope).
+var relayLimits = delivery.Limits{Messages: 128, Bytes: 30 << 10, FlightBytes: 256 << 10, Flight: 512}
+
+// relayedLane sends a receiver's messages over others. The receiver's lock guards it.
+type relayedLane struct {
+	r *receiver
+
+	running  bool          // a goroutine runs relay
+	begin    time.Duration // not before; 0: not wanted yet
+	again    time.Duration // when what is on its way is given up
+	tries    int           // in a row that were
+	noDirect bool          // a dial has failed
+	sent     time.Duration // the first of what is on its way, or the last receipt came
+	rate     int           // bytes that have come through in a second; 0: not known
+	last     departure     // of the last letter
+}
+
+// departure is where a letter leaves us: it has left when so many bytes are written there.
+type departure struct {
+	routing bool  // that is not known yet
+	link    *Link // nil: nowhere
+	mark    uint64
+}
+
+// waits says that the letter is still in a queue of ours, lost that its link has ended.
+func (d departure) waits() bool {
+	if d.routing || d.link == nil || d.lost() {
+		return d.routing
+	}
+	_, written := d.link.LastBytes()
+	return written < d.mark
+}
+
+func (d departure) lost() bool { return d.link != nil && d.link.ctx.Err() != nil }
+
+// patience is how long what is on its way may take, so many bytes.
+func (l *relayedLane) patience(bytes int) time.Duration {
+	p := relayRetry + takes(bytes, max(relayRate, l.rate/4))
+	if l.last.link != nil {
+		p += 3 * l.last.link.Stats().RTT
+	}
+	return p << min(l.tries, relayTries)
+}
+
+// takes is how long so many bytes take at a rate.
+func takes(bytes, rate int) time.Duration {
+	return time.Duration(bytes) * time.Second / time.Duration(rate)
+}
+
+// progress notes that a receipt has come for a message of so many bytes.
+func (l *relayedLane) progress(bytes int) {
+	now := l.r.engine.now()
+	if took := now - l.sent; l.sent > 0 && took > 0 {
+		l.rate = max(l.rate/2, int(time.Duration(bytes)*time.Second/took))
+	}
+	l.sent, l.tries = now, 0
+	l.again = now + l.patience(l.flying())
+}
+
+// flying is how many bytes are on their way over others.
+func (l *relayedLane) flying() int { return l.r.box.FlyingBytes(delivery.Relayed) }
+
+// end is the end of the lane for now. What is still on it may arrive.
+func (l *relayedLane) end() {
+	*l = relayedLane{r: l.r, running: l.running}
+	l.r.box.Rewind(delivery.Relayed)
+}
+
+// start has messages go over others, from so much later on.
+func (l *relayedLane) start(after time.Duration) {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.direct.works() || !r.present || r.sealing == (certs.SealingKey{}) {
+		return
+	}
+	if l.begin == 0 {
+		link := r.direct.link
+		if link != nil && !link.stuck.Load() && r.box.Flying(delivery.Direct) > 0 { // the link may just be slow
+			after += takes(len(r.box.Oldest().Body), relayRate)
+		}
+		l.begin = r.engine.now() + after
+	}
+	if l.running {
+		r.notify()
+		return
+	}
+	l.running = true
+	r.engine.wg.Go(l.run)
+}
+
+// run sends what waits over others, until there is a link or the receiver has gone.
+func (l *relayedLane) run() {
+	e := l.r.engine
+	stop := context.AfterFunc(e.ctx, l.r.wakeAll)
+	defer stop()
+	for {
+		batch, after, to := l.nextLetter()
+		if batch == nil {
+			return
+		}
+		sealed, err := e.author().SealMessages(to, batch, after)
+		if err != nil {
+			e.log.Warn("a message can't be sealed", "peer", string(to.ID), "error", err)
+			l.departs(departure{})
+			continue // and is tried again when its time is over
+		}
+		e.cfg.Wish(LetterWish{to.ID, sealed, l.r})
+	}
+}
+
+// departs notes where a letter leaves us.
+func (l *relayedLane) departs(d departure) {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	l.last = d
+}
+
+// nextLetter waits for messages that may go over others; nil is the end.
+func (l *relayedLane) nextLetter() (batch []*delivery.Outgoing, after delivery.Position, to delivery.Addressee) {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		now := r.engine.now()
+		flying := r.box.Flying(delivery.Relayed) > 0
+		switch {
+		case r.closed || r.engine.ctx.Err() != nil || r.direct.works() || !r.present || r.box.Len() == 0:
+			l.running = false
+			return nil, after, to
+		case l.begin == 0: // ended, and not wanted again yet
+			r.changed.Wait()
+		case now < l.begin:
+			r.waitUntil(now, l.begin)
+		case flying && l.last.lost():
+			r.box.Rewind(delivery.Relayed)
+			l.last = departure{}
+		case flying && now >= l.again && !l.last.waits():
+			r.box.Rewind(delivery.Relayed)
+			l.tries++
+			if l.noDirect {
+				r.tellAllWait(noWay)
+			}
+		case r.box.Fits(delivery.Relayed, relayLimits):
+			if !flying {
+				l.sent = now
+			}
+			batch, after = r.box.Take(delivery.Relayed, relayLimits)
+			l.again = now + l.patience(l.flying())
+			l.last = departure{routing: true}
+			return batch, after, r.addressee()
+		case l.last.waits():
+			l.again = now + l.patience(l.flying())
+			r.waitUntil(now, now+relayLook)
+		default:
+			r.waitUntil(now, l.again)
+		}
+	}
+}
+
+// unreachable notes that a dial has failed. Without a way over others the program is
+// told that the messages wait: now, or once that way has failed too.
+func (l *relayedLane) unreachable() {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.direct.link != nil {
+		return
+	}
+	l.noDirect = true
+	if !l.running {
+		r.tellAllWait(noWay)
+	}
+}

@@ -1,0 +1,172 @@
+package messaging
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// Send takes a message to a peer; see the Send of package overlay's Node.
+func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
+	if _, err := certs.ParseID(string(to)); err != nil {
+		return MessageID{}, err
+	}
+	if to == e.cfg.ID {
+		return MessageID{}, ErrToSelf
+	}
+	if err := CheckBody(body, pb.MaxBody); err != nil {
+		return MessageID{}, err
+	}
+	if err := e.events.WaitOwn(ctx); err != nil {
+		return MessageID{}, err
+	}
+	for {
+		r, err := e.receiverOf(to)
+		if err != nil {
+			return MessageID{}, err
+		}
+		id, err := r.add(ctx, body, ref, e.whyAway(to))
+		if err != nil {
+			e.directory.forget(r)
+		}
+		if err != ErrClosed || e.directory.isLeaving() {
+			return id, err
+		}
+		// The receiver was idle and has just been forgotten.
+	}
+}
+
+// CheckBody says what is wrong with the body of a message.
+func CheckBody(body string, limit int) error {
+	if len(body) > limit {
+		return &TooLongError{Bytes: len(body), Limit: limit}
+	}
+	if !utf8.ValidString(body) {
+		return ErrNotUTF8
+	}
+	return nil
+}
+
+// Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
+func (e *Engine) Waiting() []Waiting {
+	var list []Waiting
+	for _, r := range e.directory.all() {
+		if w := r.waiting(); w.Count > 0 {
+			list = append(list, w)
+		}
+	}
+	slices.SortFunc(list, func(a, b Waiting) int { return cmp.Compare(a.To, b.To) })
+	return list
+}
+
+// receiverOf returns the receiver of an ID, new if there is none. There is always room
+// for one who is here: of these there are no more than the table holds.
+func (e *Engine) receiverOf(to certs.ID) (*receiver, error) {
+	d := &e.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leaving {
+		return nil, ErrClosed
+	}
+	r := d.receivers[to]
+	if r == nil {
+		_, present := d.present[to]
+		if !present && d.absent >= MaxOutboxes {
+			return nil, ErrOutboxFull
+		}
+		r = newReceiver(e, to, d.met[to], present)
+		d.put(r, present)
+	}
+	return r, nil
+}
+
+// add takes a message. To a receiver that is here it waits for room, to another
+// one it fails without it; away is why the message waits then, if that was known before.
+func (r *receiver) add(ctx context.Context, body, ref, away string) (MessageID, error) {
+	a, err := r.accept(ctx, body, ref, away)
+	switch {
+	case a.stream != nil:
+		r.direct.writeLone(a.lone)
+	case a.lonely:
+		r.engine.cfg.Wish(LinkWish{r.to})
+	}
+	return a.id, err
+}
+
+// accepted is a message that was taken, and what is to be done next.
+type accepted struct {
+	id     MessageID
+	lonely bool // there is no link over which the peer is heard
+	lone        // to be written now; without a stream: nothing is
+}
+
+// lone is a lone small message, and the right to write it: it saves such a message the way
+// over another goroutine, a tenth of its time on loopback.
+type lone struct {
+	link   *Link
+	stream *transport.Stream
+	batch  []*delivery.Outgoing
+}
+
+func (r *receiver) accept(ctx context.Context, body, ref, away string) (a accepted, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.takeRoom(ctx, len(body)+len(ref)); err != nil {
+		return a, err
+	}
+	// The position is taken under the lock, so that it rises from message to message
+	// of a receiver.
+	m := r.engine.NewMessage(body, ref)
+	a.id = m.ID
+	r.box.Add(m)
+	r.keep(m)
+	a.lonely = r.present && !r.direct.works()
+	if !r.present {
+		r.tellWaits(m, cmp.Or(away, hasLeft))
+		r.engine.custodian.look()
+	}
+	if a.lone = r.direct.takeLone(); a.stream == nil {
+		r.notify()
+	}
+	return a, nil
+}
+
+// keep stores a message, and reports it as sent once that is done. r.mu is held.
+func (r *receiver) keep(m *delivery.Outgoing) {
+	e := r.engine
+	if !e.disk.Keeps() {
+		m.Stored = true
+		e.events.Push(Sent{m.ID, r.to, m.Ref})
+		return
+	}
+	value, err := proto.Marshal(&pb.StoredMessage{Message: e.author().Message(m, r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken)})
+	if err != nil {
+		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
+	}
+	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position), Value: value})
+}
+
+// stored is the news that a message is on the disk.
+func (r *receiver) stored(m *delivery.Outgoing) {
+	r.mu.Lock()
+	m.Stored = true
+	r.engine.events.Push(Sent{m.ID, r.to, m.Ref})
+	if m.Waits != "" {
+		r.engine.events.Push(Buffered{m.ID, r.to, m.Ref, m.Waits})
+		r.engine.custodian.look()
+	}
+	receipt := m.Receipt
+	r.mu.Unlock()
+	if receipt != nil {
+		r.settled(m, *receipt)
+	}
+}

@@ -1,0 +1,100 @@
+package messaging
+
+import (
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
+)
+
+// What becomes of a message of ours in the end: it has a receipt, or it has waited too
+// long. (Or it is cancelled, see cancel.go.)
+
+// receipt settles a message and tells the program. One that is settled already is
+// left alone: it came by two ways.
+func (r *receiver) receipt(p delivery.Position, word delivery.Receipt) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return // it was reported as undelivered
+	}
+	m := r.box.At(p)
+	if m == nil || m.Cancelled { // what comes of one that was withdrawn is not told any more
+		r.mu.Unlock()
+		return
+	}
+	r.box.Settle(p)
+	r.free(m)
+	r.relayed.progress(len(m.Body))
+	r.notify()
+	idle, present := r.box.Len() == 0, r.present
+	stored := m.Stored
+	if !stored {
+		m.Receipt = &word
+	}
+	r.mu.Unlock()
+	if stored {
+		r.settled(m, word)
+	}
+	if idle {
+		r.engine.directory.noteIdle()
+		if !present {
+			r.engine.directory.forget(r)
+		}
+	}
+}
+
+// settled tells the program what became of a message.
+func (r *receiver) settled(m *delivery.Outgoing, word delivery.Receipt) {
+	events := r.engine.events
+	if word.Refused {
+		events.pushSettled(Failed{m.ID, r.to, m.Ref, "the receiver refuses it: " + word.Reason}, m)
+		return
+	}
+	d := Delivered{Message: m.ID, To: r.to, Ref: m.Ref, Path: PathDirect}
+	if word.Relayed {
+		d.Path = PathRelayed
+	}
+	if m.Waits == "" {
+		d.RTT = max(r.engine.now()-m.Taken, 1)
+	}
+	events.pushSettled(d, m)
+}
+
+// settles says that we know what the code of a receipt means.
+func settles(r *pb.Receipt) bool {
+	return r.GetCode() == pb.ReceiptCode_DELIVERED || r.GetCode() == pb.ReceiptCode_REJECTED
+}
+
+// receiptOf is a receipt as it has come, of a code that settles.
+func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
+	return delivery.Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
+}
+
+// relayedReceipt takes a receipt that has come over others, from the peer of that key.
+func (r *receiver) relayedReceipt(from certs.PublicKey, word *pb.Receipt) {
+	r.mu.Lock()
+	p, ok := r.box.PositionOf(MessageID(word.GetId()))
+	ok = ok && r.key == from && settles(word)
+	r.mu.Unlock()
+	if ok {
+		r.receipt(p, receiptOf(word, true))
+	}
+}
+
+// expire reports messages that have waited too long.
+func (r *receiver) expire(before time.Duration) {
+	r.mu.Lock()
+	expired := r.box.Expire(before)
+	for _, m := range expired {
+		r.free(m)
+	}
+	r.mu.Unlock()
+	for _, m := range expired {
+		r.engine.events.pushSettled(Failed{m.ID, r.to, m.Ref, "it has waited for 7 days"}, m)
+	}
+	if len(expired) > 0 {
+		r.engine.directory.forget(r)
+	}
+}

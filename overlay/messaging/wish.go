@@ -1,0 +1,80 @@
+package messaging
+
+import (
+	"slices"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
+)
+
+// Wish is what an engine wants of the network: one of the types below. They are granted
+// on the owner's loop, in the order in which they come.
+type Wish interface{ isWish() }
+
+// LinkWish: messages wait for a peer without a link, or its link has ended: the owner
+// calls [Engine.Match].
+type LinkWish struct{ To certs.ID }
+
+// LetterWish: a sealed letter of messages is to be routed to a peer. The owner then calls
+// Departs.
+type LetterWish struct {
+	To     certs.ID
+	Sealed []byte
+
+	from *receiver
+}
+
+// AnswerWish: a sealed letter of receipts is to be routed to a peer.
+type AnswerWish struct {
+	To     certs.ID
+	Sealed []byte
+}
+
+// CollectWish: whoever has handed over what it kept for us is to be told that it has come.
+type CollectWish struct {
+	Holder certs.ID
+	Word   *pb.Collected
+}
+
+// DepositWish: a sealed letter is to be kept by others, unless it is Withdrawn. The owner
+// then calls Taken.
+type DepositWish struct {
+	Deposit *pb.Deposit
+
+	from  *receiver
+	batch []*delivery.Outgoing
+	taken chan bool // has room for the answer
+}
+
+// WithdrawWish: others are to keep nothing any more for a peer. What else there is for it
+// is left anew, if [Engine.LeaveLater] says that there is anything.
+type WithdrawWish struct{ To certs.ID }
+
+func (LinkWish) isWish()     {}
+func (LetterWish) isWish()   {}
+func (AnswerWish) isWish()   {}
+func (CollectWish) isWish()  {}
+func (DepositWish) isWish()  {}
+func (WithdrawWish) isWish() {}
+
+// Departs says over which link a letter has left, nil over none, as the link's last frame
+// of those that go last (see transport.Link.LastBytes).
+func (w LetterWish) Departs(l *Link) {
+	d := departure{link: l}
+	if l != nil {
+		d.mark, _ = l.LastBytes()
+	}
+	w.from.relayed.departs(d)
+}
+
+// Withdrawn says that one of its messages was cancelled while they were sealed.
+func (w DepositWish) Withdrawn() bool {
+	r := w.from
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(w.batch, func(m *delivery.Outgoing) bool { return m.Cancelled })
+}
+
+// Taken says whether it is going to be kept by others.
+func (w DepositWish) Taken(ok bool) { w.taken <- ok }
