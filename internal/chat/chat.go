@@ -4,10 +4,7 @@ package chat
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strings"
-	"sync"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -38,26 +35,13 @@ import (
 //
 // A text that was sent is known by the ref of its message, which is its beginning.
 type Speaker struct {
-	out    *lines.Output
-	look   Look
-	now    func() time.Time
+	printer
 	listed []overlay.Outgoing // by /cancel; of the goroutine that obeys
-
-	mu  sync.Mutex // held while a line is written, so that the date stands before the first of its day
-	day string     // of the last line
-}
-
-// Look is how the lines look.
-type Look struct {
-	Terminal bool // short times, and a mark for what was delivered
-	Dated    bool // each line has its date
-	Colour   bool
-	Width    func() int // of the terminal, 0 where there is none
 }
 
 // New makes a speaker that writes to out.
 func New(out *lines.Output, look Look) *Speaker {
-	return &Speaker{out: out, look: look, now: time.Now}
+	return &Speaker{printer: printer{out: out, look: look, now: time.Now}}
 }
 
 // Show writes an event.
@@ -170,128 +154,4 @@ func (t *Speaker) Left(undelivered int) error {
 		s += ", " + count(undelivered, "message") + " undelivered"
 	}
 	return t.put(t.out.Last, func(_ time.Time, clock string) string { return t.line(clock, "*", s) })
-}
-
-func (t *Speaker) peers(peers []overlay.Peer) error {
-	if len(peers) == 0 {
-		return t.say("*", "nobody else is here")
-	}
-	names := make([]string, len(peers))
-	for i, p := range peers {
-		names[i] = t.name(p.ID)
-	}
-	return t.say("*", count(len(peers), "peer")+" here: "+strings.Join(names, ", "))
-}
-
-// table shows the routing table. How says how the peer is reached: over a
-// connection, or over which neighbour.
-func (t *Speaker) table(peers []overlay.Peer) error {
-	if len(peers) == 0 {
-		return t.say("*", "the routing table is empty: nobody else is here")
-	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATE\tHOW\tRTT\tADDRESSES\tKEY")
-	for _, p := range peers {
-		how, rtt := "-", "-"
-		if p.Direct {
-			how = "direct"
-		} else if p.Via != "" {
-			how = "via " + string(p.Via)
-		}
-		if p.RTT > 0 {
-			rtt = fmt.Sprintf("%.1f ms", float64(p.RTT.Round(time.Microsecond))/float64(time.Millisecond))
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\n", p.ID, p.State, how, rtt, OneLine(strings.Join(p.Addresses, " ")), p.Key)
-	}
-	w.Flush()
-	return t.block(count(len(peers), "peer")+" in the routing table:", strings.TrimSuffix(b.String(), "\n"))
-}
-
-func (t *Speaker) buffer(waiting []overlay.Waiting) error {
-	if len(waiting) == 0 {
-		return t.say("*", "no messages are waiting")
-	}
-	items := make([]string, len(waiting))
-	for i, w := range waiting {
-		items[i] = fmt.Sprintf("%d for %s (since %s)", w.Count, t.name(w.To), t.since(w.Since))
-	}
-	return t.say("*", "waiting: "+strings.Join(items, ", "))
-}
-
-// since is a local time, with its date where the time alone could be another day's.
-func (t *Speaker) since(at time.Time) string {
-	if t.now().Sub(at).Abs() < 24*time.Hour {
-		return at.Local().Format("15:04")
-	}
-	return at.Local().Format("2006-01-02 15:04")
-}
-
-// say writes a line of ours.
-func (t *Speaker) say(mark, s string) error {
-	return t.write(func(_ time.Time, clock string) string { return t.line(clock, mark, s) })
-}
-
-func (t *Speaker) line(clock, mark, s string) string {
-	return fmt.Sprintf("%s %s %s\n", t.dim(clock), mark, s)
-}
-
-// block writes a line and, set in, those that belong to it.
-func (t *Speaker) block(title, lines string) error {
-	return t.write(func(_ time.Time, clock string) string {
-		return t.line(clock, "*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
-	})
-}
-
-// write writes what lines makes of the time.
-func (t *Speaker) write(lines func(now time.Time, clock string) string) error {
-	return t.put(t.out.Write, lines)
-}
-
-// put writes what lines makes of the time, behind a line with the date if it is
-// another day than that of the line before.
-func (t *Speaker) put(write func([]byte) (int, error), lines func(now time.Time, clock string) string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now().Local()
-	clock := now.Format(time.TimeOnly)
-	if t.look.Terminal {
-		clock = now.Format("15:04")
-	}
-	day, before := now.Format(time.DateOnly), t.day
-	t.day = day
-	if t.look.Dated {
-		clock = day + " " + clock
-	}
-	s := lines(now, clock)
-	if before != "" && before != day && !t.look.Dated {
-		s = t.line(clock, "*", now.Format("it is Monday, 2006-01-02")) + s
-	}
-	_, err := write([]byte(s))
-	return err
-}
-
-func (t *Speaker) dim(s string) string {
-	if !t.look.Colour {
-		return s
-	}
-	return "\x1b[2m" + s + "\x1b[0m"
-}
-
-// name is an ID in its colour, which is the same everywhere and always.
-func (t *Speaker) name(id certs.ID) string {
-	if !t.look.Colour {
-		return string(id)
-	}
-	colours := []int{31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96} // all but black, white and greys
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colours[h.Sum32()%uint32(len(colours))], id)
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -13,11 +13,9 @@ import (
 )
 
 func newTestText(b *strings.Builder) *Speaker {
-	return &Speaker{
-		out:  lines.NewOutput(b),
-		look: Look{Width: func() int { return 0 }},
-		now:  func() time.Time { return time.Date(2026, 3, 4, 12, 1, 5, 0, time.Local) },
-	}
+	x := New(lines.NewOutput(b), Look{Width: func() int { return 0 }})
+	x.now = func() time.Time { return time.Date(2026, 3, 4, 12, 1, 5, 0, time.Local) }
+	return x
 }
 
 // local is a time of March 2026.

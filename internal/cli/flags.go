@@ -76,7 +76,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.StringVar(&v.logFormat, "log-format", "text", "")
 	f.BoolVar(&v.version, "version", false, "")
 	f.BoolVarP(&v.help, "help", "h", false, "")
-	f.StringVar(&v.cutFile, "cut-file", "", "") // for scenario tests: see cut.go
+	f.StringVar(&v.cutFile, "cut-file", "", "") // for scenario tests: see cutSocket
 	_ = f.MarkHidden("cut-file")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "desired-id" {

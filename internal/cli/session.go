@@ -5,12 +5,14 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"net"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/terminal"
 	"quicpeer/overlay"
+	"quicpeer/transport"
 )
 
 // node is what the command needs of an [overlay.Node].
@@ -106,6 +108,17 @@ func (s *session) config() (overlay.Config, error) {
 		cfg.Conn = conn
 	}
 	return cfg, nil
+}
+
+// cutSocket is the fault injection of scenario tests (--cut-file, which --help
+// doesn't show): a socket that loses what comes from and goes to the addresses in
+// the file.
+func cutSocket(listen, file string) (net.PacketConn, error) {
+	conn, err := transport.Listen(listen)
+	if err != nil {
+		return nil, err
+	}
+	return transport.Cut(conn, file), nil
 }
 
 // join starts the node. A signal that comes before it is there ends the run in

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -255,5 +256,17 @@ func TestSessionConfig(t *testing.T) {
 	s.options.joinTimeout = time.Second
 	if cfg, _ := s.config(); cfg.JoinTimeout != time.Second {
 		t.Errorf("%v", cfg.JoinTimeout)
+	}
+}
+
+// Without input the lines are for a file, and carry their date.
+func TestSessionWithoutInputIsDated(t *testing.T) {
+	var out buffer
+	speaker, _ := newConsole(nil, &out, io.Discard, environment(), nil).open(options{noInput: true}, "me", "")
+	if err := speaker.Show(overlay.PeerJoined{ID: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \* bob joined\n$`).MatchString(out.String()) {
+		t.Errorf("printed %q", out.String())
 	}
 }

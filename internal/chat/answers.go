@@ -5,10 +5,60 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
 )
+
+// peers says who is here.
+func (t *Speaker) peers(peers []overlay.Peer) error {
+	if len(peers) == 0 {
+		return t.say("*", "nobody else is here")
+	}
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = t.name(p.ID)
+	}
+	return t.say("*", count(len(peers), "peer")+" here: "+strings.Join(names, ", "))
+}
+
+// table shows the routing table. How says how the peer is reached: over a
+// connection, or over which neighbour.
+func (t *Speaker) table(peers []overlay.Peer) error {
+	if len(peers) == 0 {
+		return t.say("*", "the routing table is empty: nobody else is here")
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tSTATE\tHOW\tRTT\tADDRESSES\tKEY")
+	for _, p := range peers {
+		how, rtt := "-", "-"
+		if p.Direct {
+			how = "direct"
+		} else if p.Via != "" {
+			how = "via " + string(p.Via)
+		}
+		if p.RTT > 0 {
+			rtt = fmt.Sprintf("%.1f ms", float64(p.RTT.Round(time.Microsecond))/float64(time.Millisecond))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\n", p.ID, p.State, how, rtt, OneLine(strings.Join(p.Addresses, " ")), p.Key)
+	}
+	w.Flush()
+	return t.block(count(len(peers), "peer")+" in the routing table:", strings.TrimSuffix(b.String(), "\n"))
+}
+
+// buffer says for whom messages wait.
+func (t *Speaker) buffer(waiting []overlay.Waiting) error {
+	if len(waiting) == 0 {
+		return t.say("*", "no messages are waiting")
+	}
+	items := make([]string, len(waiting))
+	for i, w := range waiting {
+		items[i] = fmt.Sprintf("%d for %s (since %s)", w.Count, t.name(w.To), t.since(w.Since))
+	}
+	return t.say("*", "waiting: "+strings.Join(items, ", "))
+}
 
 // natMeans says in words what kind of NAT there is.
 var natMeans = map[overlay.NAT]string{
@@ -20,7 +70,7 @@ var natMeans = map[overlay.NAT]string{
 	overlay.NATOpen:      "behind one, with a port that leads in",
 }
 
-// net is the text's way to say it.
+// net says how this peer can be reached, how it reaches others, and why not better.
 func (t *Speaker) net(n overlay.Net) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "NAT: %s\n", natMeans[n.NAT])
@@ -65,4 +115,11 @@ func join(ids []certs.ID) string {
 		list = append(list, string(id))
 	}
 	return strings.Join(list, ", ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
