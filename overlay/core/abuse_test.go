@@ -87,7 +87,7 @@ func TestFlapping(t *testing.T) {
 	dials := 0
 	for until := r.now + time.Minute; r.now < until; r.pass(tickEvery) {
 		if l != 0 {
-			r.c.Disconnected(r.now, l, false, "broken")
+			r.c.Step(r.now, Disconnected{Link: l, Why: "broken"})
 			r.drain()
 			l = 0
 		}
@@ -131,7 +131,7 @@ func TestRefusedReceiver(t *testing.T) {
 	l := r.neighbour(1, "bob")
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2, "carol", 1000, 0)))
 	e := r.c.table.get("carol", testIdentity(2).Key())
-	r.c.Want(r.now, "carol")
+	r.c.Step(r.now, Want{To: "carol"})
 	r.drain()
 	o := r.outbound(e.our().dialing, 2)
 	r.receive(o, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})

@@ -114,7 +114,7 @@ func TestLongAnswer(t *testing.T) {
 	l := r.neighbour(1, "one")
 	const all = answerMost + 20
 	for i := range all {
-		r.c.Broadcast(r.now, fmt.Sprint(i), 0)
+		r.c.Step(r.now, Broadcast{Body: fmt.Sprint(i), SentAt: 0})
 	}
 	r.drain()
 	want := []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}
@@ -221,7 +221,7 @@ func TestOffersSaidOften(t *testing.T) {
 	if r.receive(one, &pb.BroadcastsHeld{Ranges: often[:pb.MaxRanges]}); len(r.c.broadcasts.offers) != 2 {
 		t.Errorf("%d offers are remembered", len(r.c.broadcasts.offers))
 	}
-	r.c.Broadcast(r.now, "x", 0)
+	r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
 	r.drain()
 	r.receive(one, &pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, 1)}, pb.MaxRanges)})
 	if n := len(r.sentTexts(one)); n != 1 {
@@ -250,7 +250,7 @@ func TestManyOffers(t *testing.T) {
 			t.Fatalf("after %d ticks %d offers, of which %d comes next", i, len(r.c.broadcasts.offers), first)
 		}
 		r.c.nextTick = r.now
-		r.c.Tick(r.now)
+		r.c.Step(r.now, Tick{})
 	}
 	r.receive(l, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}})
 	if !is(r.wanted(l), 1, 3) {
@@ -296,7 +296,7 @@ func TestMemory(t *testing.T) {
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
 	for range maxOfOne + 100 {
-		r.c.Broadcast(r.now, "x", 0)
+		r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
 	}
 	if n := len(r.c.broadcasts.recent); n != maxOfOne+1 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
 		t.Errorf("%d are remembered", n)
@@ -304,7 +304,7 @@ func TestMemory(t *testing.T) {
 	r.drain()
 	body := string(make([]byte, pb.MaxBroadcast))
 	for range maxOfOneB/pb.MaxBroadcast + 1 {
-		r.c.Broadcast(r.now, body, 0)
+		r.c.Step(r.now, Broadcast{Body: body, SentAt: 0})
 	}
 	if r.c.broadcasts.recentBytes > maxOfOneB+1000 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
 		t.Errorf("%d bytes are remembered", r.c.broadcasts.recentBytes)

@@ -98,10 +98,10 @@ func TestBroadcastEarly(t *testing.T) {
 func TestBroadcastOffered(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
-	r.c.Broadcast(r.now, "before", 0)
+	r.c.Step(r.now, Broadcast{Body: "before", SentAt: 0})
 	r.pass(time.Second)
 	two := r.linked(2, "two")
-	r.c.Broadcast(r.now, "between", 0)
+	r.c.Step(r.now, Broadcast{Body: "between", SentAt: 0})
 	r.drain()
 	r.receive(two, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 	offer := r.held()
@@ -126,8 +126,8 @@ func TestGoodbyeAfterBroadcast(t *testing.T) {
 	for i := range uint64(6) {
 		r.linked(10+i, string(rune('a'+i)))
 	}
-	r.c.Broadcast(r.now, "last words", 0)
-	r.c.Leave(r.now)
+	r.c.Step(r.now, Broadcast{Body: "last words", SentAt: 0})
+	r.c.Step(r.now, Leave{})
 	r.drain()
 	said := make(map[LinkID]int)
 	for i, m := range r.frames() {

@@ -212,6 +212,15 @@ func (c *Core) becomeReady() {
 	}
 }
 
+// leave says goodbye.
+func (c *Core) leave() {
+	if c.leaving || c.ended {
+		return
+	}
+	c.own.setOwnRecord(pb.AnnouncementType_LEAVE, c.table.self.record.Seq+1)
+	c.closeAll()
+}
+
 // closeAll ends all links, with our last word.
 func (c *Core) closeAll() {
 	c.leaving = true
@@ -235,7 +244,7 @@ func (c *Core) fail(err error) {
 	case elsewhere:
 		c.closeAll() // it is not this identity that leaves
 	case c.accepted:
-		c.Leave(c.now)
+		c.leave()
 	}
 	c.ended = true
 	c.out.Err = err

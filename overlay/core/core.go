@@ -315,14 +315,10 @@ func assemble(en *env) *Core {
 // Next is when Tick wants to be called.
 func (c *Core) Next() time.Duration { return c.nextTick }
 
-// Tick does what is due: timeouts, detection, neighbours, redials.
-func (c *Core) Tick(now time.Duration) {
-	c.begin(now)
-	if now < c.nextTick {
-		return
-	}
-	late := now - c.nextTick
-	c.nextTick = now + tickEvery
+// tick does what is due.
+func (c *Core) tick() {
+	late := c.now - c.nextTick
+	c.nextTick = c.now + tickEvery
 	if c.ended {
 		return
 	}

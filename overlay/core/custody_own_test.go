@@ -13,7 +13,7 @@ import (
 
 // leave is Deposit, drained.
 func (r *rig) leave(d *pb.Deposit) bool {
-	taken := r.c.Deposit(r.now, d)
+	taken := r.c.Step(r.now, Deposit{Deposit: d}).OK
 	r.drain()
 	return taken
 }
@@ -153,7 +153,9 @@ func TestHoldersThatGo(t *testing.T) {
 		happens func(*rig, LinkID, certs.ID, uint64)
 		offers  int
 	}{
-		"the link ends": {func(r *rig, l LinkID, _ certs.ID, _ uint64) { r.c.Disconnected(r.now, l, true, "x") }, 0},
+		"the link ends": {func(r *rig, l LinkID, _ certs.ID, _ uint64) {
+			r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "x"})
+		}, 0},
 		"it leaves": {func(r *rig, l LinkID, id certs.ID, key uint64) {
 			r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, key, string(id), 1000, 5)))
 		}, 1},
@@ -203,7 +205,7 @@ func TestDepositOverAnotherLink(t *testing.T) {
 	r.crowd(1)
 	r.leave(deposit(9, "zoe", oneSealed))
 	l := r.wantOffers(1, oneSealed)[0]
-	r.c.Disconnected(r.now, l, true, "x")
+	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "x"})
 	again := r.linked(20, "a")
 	r.pass(tickEvery)
 	if links := r.wantOffers(1, oneSealed); links[0] != again {
@@ -249,7 +251,7 @@ func TestNothingIsLeft(t *testing.T) {
 		r.crowd(2)
 	}
 	leaving.leave(deposit(9, "zoe", oneSealed))
-	leaving.c.Leave(leaving.now)
+	leaving.c.Step(leaving.now, Leave{})
 	leaving.drain()
 	for _, r := range []*rig{off, leaving} {
 		taken := r.leave(deposit(9, "zoe", twoSealed))
@@ -325,7 +327,7 @@ func TestWithdrawn(t *testing.T) {
 	r.leave(deposit(9, "zoe", twoSealed))
 	r.answer(l, oneSealed, true)
 	withdraw := func(receiver certs.ID, rest bool) {
-		r.c.Withdraw(r.now, receiver, rest)
+		r.c.Step(r.now, Withdraw{Receiver: receiver, Rest: rest})
 		r.drain()
 	}
 	withdraw("zoe", true)
@@ -376,7 +378,7 @@ func TestLeftAgainAfterSleep(t *testing.T) {
 	l := r.wantOffers(1, oneSealed)[0]
 	r.answer(l, oneSealed, true)
 	r.leave(deposit(9, "zoe", twoSealed))
-	r.c.Slept(r.now, time.Hour)
+	r.c.Step(r.now, Slept{For: time.Hour})
 	r.pass(time.Millisecond)
 	r.wantOffers(1, oneSealed)
 	r.answer(l, oneSealed, true)

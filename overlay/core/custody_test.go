@@ -136,7 +136,7 @@ func TestCustodyOfThoseWhoAreHere(t *testing.T) {
 		t.Fatal("not handed over at once")
 	}
 	r.receive(carol, propagation(say(pb.AnnouncementType_LEAVE, 1, "bob", 1000, 5)))
-	r.c.Disconnected(r.now, bob, true, "bye")
+	r.c.Step(r.now, Disconnected{Link: bob, Friendly: true, Why: "bye"})
 	r.receive(carol, collected(2, receipts, sealed))
 	r.pass(time.Minute)
 	bob = r.inbound(1)

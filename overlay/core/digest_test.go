@@ -74,7 +74,7 @@ func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
 	for _, d := range [][2]*wired{{p, q}, {q, p}} { // a link without a handshake: nothing else is said
 		d[0].c.accept(nil, news{record: d[1].c.table.self.record, state: pb.AnnouncementType_JOIN})
 		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
-		d[0].c.Connected(0, 1, 0, d[1].c.cfg.Identity.Key(), "")
+		d[0].c.Step(0, Connected{Link: 1, Dial: 0, Key: d[1].c.cfg.Identity.Key(), Address: ""})
 		l := d[0].c.links.link(1)
 		l.state, l.peer = linkUp, d[1].id
 	}
@@ -289,13 +289,13 @@ func TestTableIsJudgedFirst(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}}))
-		r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Last: true, Done: true})) // with nothing to be judged
+		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}})})
+		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})}) // with nothing to be judged
 		out := r.c.Drain()
 		if len(out.Verify) != 1 || len(out.Verify[0].Claims) != 1 || len(out.Events) > 0 {
 			t.Fatalf("wants judged %v, shows %v", out.Verify, out.Events)
 		}
-		r.c.Verified(r.now, out.Verify[0].ID, []bool{valid})
+		r.c.Step(r.now, Verified{ID: out.Verify[0].ID, Valid: []bool{valid}})
 		r.drain()
 		if ready := slices.Contains(r.out.Events, Event(Ready{})); ready != valid || r.has("two") != valid || (len(r.out.Closes) > 0) == valid {
 			t.Errorf("judged %v: is ready %v, shows %v, closes %v", valid, ready, r.c.Peers(), r.out.Closes)

@@ -37,7 +37,7 @@ func TestDiscover(t *testing.T) {
 	}
 
 	r = looking(t)
-	r.c.Found(r.now, "door", testIdentity(1).Key().String(), []string{"10.9.9.5:5000"})
+	r.c.Step(r.now, Found{ID: "door", Fingerprint: testIdentity(1).Key().String(), Addresses: []string{"10.9.9.5:5000"}})
 	r.drain()
 	if len(r.out.Dials) != 1 || r.out.Dials[0].Candidates[0].Address != "10.9.9.5:5000" {
 		t.Fatalf("it dials %v", r.out.Dials)
@@ -56,18 +56,18 @@ func TestFoundAgain(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
 	for id, key := range map[certs.ID]uint64{"one": 1, "self": 0} {
-		r.c.Found(r.now, id, testIdentity(key).Key().String(), []string{"10.9.9.5:5000"})
+		r.c.Step(r.now, Found{ID: id, Fingerprint: testIdentity(key).Key().String(), Addresses: []string{"10.9.9.5:5000"}})
 		if r.drain(); len(r.out.Dials) != 0 {
 			t.Errorf("%s is dialled", id)
 		}
 	}
 	dials := 0
-	r.c.Found(r.now, "deaf", "SHA256:x", []string{"10.9.9.6:5000"})
+	r.c.Step(r.now, Found{ID: "deaf", Fingerprint: "SHA256:x", Addresses: []string{"10.9.9.6:5000"}})
 	r.drain()
 	for range 600 {
 		for _, d := range r.out.Dials {
 			dials++
-			r.c.DialFailed(r.now, d.ID, false, "no answer")
+			r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 		}
 		r.pass(time.Second)
 	}
@@ -75,7 +75,7 @@ func TestFoundAgain(t *testing.T) {
 		t.Errorf("who does not answer is dialled %d times", dials)
 	}
 	for i := range 200 {
-		r.c.Found(r.now, "x", fmt.Sprint("SHA256:", i), []string{fmt.Sprintf("10.9.9.7:%d", i+1)})
+		r.c.Step(r.now, Found{ID: "x", Fingerprint: fmt.Sprint("SHA256:", i), Addresses: []string{fmt.Sprintf("10.9.9.7:%d", i+1)}})
 	}
 	if n := len(r.c.join.targets); n > maxFound {
 		t.Errorf("%d are remembered", n)

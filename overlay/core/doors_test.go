@@ -214,7 +214,7 @@ func TestWhatEachDoorDid(t *testing.T) {
 	r.welcome(dials[0].ID, 1) // and no table
 	slow := r.welcome(dials[1].ID, 2)
 	// c: no answer
-	r.c.DialFailed(r.now, dials[3].ID, false, "no answer")
+	r.c.Step(r.now, DialFailed{Dial: dials[3].ID, Why: "no answer"})
 	r.receive(r.outbound(dials[4].ID, 3), &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "this peer has 256 connections"})
 	bad := r.welcome(dials[5].ID, 4)
 	r.pass(stuckAfter + tickEvery) // the next is asked
@@ -270,7 +270,7 @@ func TestBrokenDoor(t *testing.T) {
 							warnings++
 						}
 					}
-					r.c.Disconnected(r.now, l, true, "closed here")
+					r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "closed here"})
 					r.drain()
 				}
 				r.pass(tickEvery)
@@ -286,7 +286,7 @@ func TestBrokenDoor(t *testing.T) {
 // though a door that never sends its table is linked.
 func TestDoorIsLost(t *testing.T) {
 	r, _, second := letIn(t, nil)
-	r.c.Disconnected(r.now, second, false, "the peer is silent")
+	r.c.Step(r.now, Disconnected{Link: second, Why: "the peer is silent"})
 	r.drain()
 	for dials := r.out.Dials; len(dials) == 0; dials = r.out.Dials {
 		if r.pass(tickEvery); r.now > 2*time.Second {
@@ -343,7 +343,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 	duplicate(r, 0)
 
 	r, dials = begin() // nobody is there
-	r.c.DialFailed(r.now, dials[1].ID, false, "no answer")
+	r.c.Step(r.now, DialFailed{Dial: dials[1].ID, Why: "no answer"})
 	r.drain()
 	duplicate(r, tickEvery)
 

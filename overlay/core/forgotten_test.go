@@ -209,8 +209,8 @@ func TestVisitorsOfADay(t *testing.T) {
 // of those whom nobody else names, and shows them as gone.
 func TestAwayForLong(t *testing.T) {
 	for name, away := range map[string]func(*rig){
-		"stopped": func(r *rig) { r.now += time.Hour; r.c.Tick(r.now) },
-		"asleep":  func(r *rig) { r.c.Slept(r.now, time.Hour) },
+		"stopped": func(r *rig) { r.now += time.Hour; r.c.Step(r.now, Tick{}) },
+		"asleep":  func(r *rig) { r.c.Step(r.now, Slept{For: time.Hour}) },
 	} {
 		r := newRig(t, nil)
 		l := r.neighbour(1, "bob")

@@ -82,62 +82,62 @@ func (fz *fuzzer) step() {
 		switch fz.next() % 4 {
 		case 0:
 			fz.now = max(fz.now, fz.c.Next()) + time.Duration(fz.next())*100*time.Millisecond // late
-			fz.c.Tick(fz.now)
+			fz.c.Step(fz.now, Tick{})
 		case 1:
-			fz.c.Slept(fz.now, time.Duration(fz.next())*10*time.Second)
+			fz.c.Step(fz.now, Slept{For: time.Duration(fz.next()) * 10 * time.Second})
 		default:
 			l := fz.link()
-			fz.c.Heard(fz.now, l, fz.now, 0, 0)
+			fz.c.Step(fz.now, Heard{Link: l, Heard: fz.now})
 		}
 	case 0, 1:
 		fz.last++
-		fz.c.Connected(fz.now, fz.last, 0, testIdentity(uint64(fz.next()%6)).Key(), "here")
+		fz.c.Step(fz.now, Connected{Link: fz.last, Dial: 0, Key: testIdentity(uint64(fz.next() % 6)).Key(), Address: "here"})
 	case 2:
 		if len(fz.dials) > 0 {
 			fz.last++
-			fz.c.Connected(fz.now, fz.last, fz.dials[0], testIdentity(uint64(fz.next()%6)).Key(), "there")
+			fz.c.Step(fz.now, Connected{Link: fz.last, Dial: fz.dials[0], Key: testIdentity(uint64(fz.next() % 6)).Key(), Address: "there"})
 			fz.dials = fz.dials[1:]
 		}
 	case 3:
 		if len(fz.dials) > 0 {
-			fz.c.DialFailed(fz.now, fz.dials[0], fz.next()%8 == 0, "why")
+			fz.c.Step(fz.now, DialFailed{Dial: fz.dials[0], Self: fz.next()%8 == 0, Why: "why"})
 			fz.dials = fz.dials[1:]
 		}
 	case 4:
-		fz.c.Disconnected(fz.now, fz.link(), fz.next()%2 == 0, "why")
+		fz.c.Step(fz.now, Disconnected{Link: fz.link(), Friendly: fz.next()%2 == 0, Why: "why"})
 	case 5:
 		for range fz.next() % 40 {
 			fz.now = max(fz.now, fz.c.Next())
-			fz.c.Tick(fz.now)
+			fz.c.Step(fz.now, Tick{})
 		}
 	case 6:
 		switch fz.next() % 32 {
 		case 0:
-			fz.c.Leave(fz.now)
+			fz.c.Step(fz.now, Leave{})
 		case 1, 2, 3:
-			fz.c.Broadcast(fz.now, "text", 0)
+			fz.c.Step(fz.now, Broadcast{Body: "text", SentAt: 0})
 		case 4, 5, 6:
-			fz.c.Route(fz.now, fz.id(), uint64(fz.next()), make([]byte, int(fz.next())<<10))
+			fz.c.Step(fz.now, Route{To: fz.id(), Number: uint64(fz.next()), Sealed: make([]byte, int(fz.next())<<10)})
 		case 7, 8, 9, 10:
-			fz.c.Deposit(fz.now, fz.deposit())
+			fz.c.Step(fz.now, Deposit{Deposit: fz.deposit()})
 		case 13:
-			fz.c.Withdraw(fz.now, fz.id(), fz.next()%2 == 0)
+			fz.c.Step(fz.now, Withdraw{Receiver: fz.id(), Rest: fz.next()%2 == 0})
 		case 11, 12:
-			fz.c.Collect(fz.now, fz.id(), fz.collected())
+			fz.c.Step(fz.now, Collect{Holder: fz.id(), Collected: fz.collected()})
 		default:
-			fz.c.Want(fz.now, certs.ID(fmt.Sprint("p", fz.next()%4)))
+			fz.c.Step(fz.now, Want{To: certs.ID(fmt.Sprint("p", fz.next()%4))})
 		}
 	case 7:
 		l := fz.link()
 		n := min(int(fz.next()), len(fz.data))
 		if m, err := decode(fz.data[:n]); err == nil {
-			fz.c.Receive(fz.now, l, m)
+			fz.c.Step(fz.now, Received{Link: l, Frame: m})
 		}
 		fz.data = fz.data[n:]
 	default:
 		l := fz.link()
 		if m, err := decode(encode(fz.content())); err == nil {
-			fz.c.Receive(fz.now, l, m)
+			fz.c.Step(fz.now, Received{Link: l, Frame: m})
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (fz *fuzzer) step() {
 // judge answers a wish to have signatures judged, not always in their order.
 func (fz *fuzzer) judge() {
 	if len(fz.wishes) == 0 {
-		fz.c.Verified(fz.now, VerifyID(fz.next()), nil)
+		fz.c.Step(fz.now, Verified{ID: VerifyID(fz.next()), Valid: nil})
 		return
 	}
 	b := fz.next()
@@ -156,7 +156,7 @@ func (fz *fuzzer) judge() {
 	for k := range valid {
 		valid[k] = b%8 != 0 || k != int(b/8)%len(valid)
 	}
-	fz.c.Verified(fz.now, v.ID, valid)
+	fz.c.Step(fz.now, Verified{ID: v.ID, Valid: valid})
 }
 
 // content is a frame in good form.

@@ -3,8 +3,6 @@ package core
 import (
 	"slices"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // What a newer version says that this one doesn't know: see "How the wire grows" in
@@ -45,14 +43,4 @@ func (ls *links) skip(l *link, why error) bool {
 		ls.note(Debug, "something that can't be read is dropped, as will be all that follows", "peer", string(l.peer), "address", l.address, "why", why)
 	}
 	return true
-}
-
-// openRouted opens what has been routed to us; nil if it can't be read, for which
-// nobody is to blame.
-func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
-	opened, err := pb.OpenRouted(m)
-	if err != nil {
-		c.note(Debug, "something routed to us can't be read, dropped", "from", m.GetFrom(), "peer", string(l.peer), "why", err)
-	}
-	return opened
 }

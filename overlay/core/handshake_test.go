@@ -190,7 +190,7 @@ func TestJoinFails(t *testing.T) {
 	r := newRig(t, two)
 	for r.out.Err == nil && r.now < time.Minute {
 		for _, d := range r.out.Dials {
-			r.c.DialFailed(r.now, d.ID, false, "timeout")
+			r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "timeout"})
 		}
 		r.pass(tickEvery)
 	}
@@ -201,8 +201,7 @@ func TestJoinFails(t *testing.T) {
 
 	r = newRig(t, two)
 	for _, d := range r.out.Dials {
-		r.c.Hindered(d.ID, ObstacleSelf)
-		r.c.DialFailed(r.now, d.ID, true, "that is this peer itself")
+		r.c.Step(r.now, DialFailed{Dial: d.ID, Obstacle: ObstacleSelf, Self: true, Why: "that is this peer itself"})
 	}
 	r.pass(2 * tickEvery)
 	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleSelf}) {
@@ -216,8 +215,7 @@ func TestJoinFails(t *testing.T) {
 			if d.Candidates[0].Address == "a:1" {
 				by = a
 			}
-			r.c.Hindered(d.ID, by)
-			r.c.DialFailed(r.now, d.ID, false, "no")
+			r.c.Step(r.now, DialFailed{Dial: d.ID, Obstacle: by, Why: "no"})
 		}
 		r.pass(tickEvery)
 	}
@@ -237,7 +235,7 @@ func TestJoinFails(t *testing.T) {
 	r = newRig(t, func(c *Config) { c.Join = []string{"a:1"} })
 	for range 100 {
 		for _, d := range r.out.Dials {
-			r.c.DialFailed(r.now, d.ID, false, "timeout")
+			r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "timeout"})
 		}
 		r.pass(time.Minute)
 	}

@@ -62,7 +62,7 @@ func TestSearchPace(t *testing.T) {
 	}
 	fail := func() {
 		for id := range r.c.reach.dials {
-			r.c.DialFailed(r.now, id, false, "no answer")
+			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.drain()
 	}
@@ -113,7 +113,7 @@ func TestAcquaintancesDead(t *testing.T) {
 	})
 	for range 44 {
 		for id := range r.c.reach.dials {
-			r.c.DialFailed(r.now, id, false, "no answer")
+			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.pass(tickEvery)
 		if r.out.Err != nil {
@@ -139,7 +139,7 @@ func TestLeaverIsLookedFor(t *testing.T) {
 			r.receive(keep, propagation(say(pb.AnnouncementType_JOIN, uint64(10+i), string(wireID(i)), 1, 0)))
 		}
 		r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 1, "one", 1000, 1)))
-		r.c.Disconnected(r.now, l, true, "goodbye")
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "goodbye"})
 		r.drain()
 		dials := 0
 		const minutes = 60
@@ -149,7 +149,7 @@ func TestLeaverIsLookedFor(t *testing.T) {
 				if d.Candidates[0].Address == "10.0.0.1:5000" {
 					dials++
 				}
-				r.c.DialFailed(r.now, d.ID, false, "no answer")
+				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 			}
 		}
 		most := minutes * 60 / max(15, members/2)
@@ -181,14 +181,14 @@ func TestClockBackAlone(t *testing.T) {
 // is forgotten, one that did is looked for when whoever was there has gone.
 func TestJoinAtRunTime(t *testing.T) {
 	r := newRig(t, nil)
-	r.c.Join(r.now, "dead:1")
+	r.c.Step(r.now, Join{Address: "dead:1"})
 	r.drain()
-	r.c.DialFailed(r.now, r.out.Dials[0].ID, false, "no answer")
+	r.c.Step(r.now, DialFailed{Dial: r.out.Dials[0].ID, Why: "no answer"})
 	r.drain()
 	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.join.targets) != 0 {
 		t.Fatalf("told %+v, %d targets left", r.out.Joined, len(r.c.join.targets))
 	}
-	r.c.Join(r.now, "door:1")
+	r.c.Step(r.now, Join{Address: "door:1"})
 	r.drain()
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
@@ -197,7 +197,7 @@ func TestJoinAtRunTime(t *testing.T) {
 	}
 	r.neighbour(2, "two")
 	r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 1, "one", 7, 1)))
-	r.c.Disconnected(r.now, l, true, "goodbye")
+	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "goodbye"})
 	r.pass(time.Minute)
 	if !slices.Contains(r.dialledTo(), "door:1") {
 		t.Errorf("it dials %v, not the door again", r.dialledTo())
@@ -222,7 +222,7 @@ func TestSimComingHome(t *testing.T) {
 		w.settle(time.Minute)
 		w.nodes[5].start() // a network of its own, which knows one of ours by hearsay
 		w.run(10 * time.Second)
-		w.nodes[5].process.core.Join(w.now, w.nodes[3].address)
+		w.nodes[5].process.core.Step(w.now, Join{Address: w.nodes[3].address})
 		w.nodes[5].process.drain()
 		w.settle(30 * time.Second)
 	})
@@ -236,7 +236,7 @@ func TestLostForLong(t *testing.T) {
 	r.neighbour(2, "two")
 	e := r.c.table.get("one", testIdentity(1).Key())
 	e.with().lastAddress = "10.0.0.1:5000"
-	r.c.Disconnected(r.now, l, true, "cut")
+	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "cut"})
 	r.receive(2, propagation(aged(say(pb.AnnouncementType_LOST, 1, "one", 1000, 0), rememberFor-time.Second)))
 	r.pass(2 * time.Minute)
 	if r.c.table.get("one", testIdentity(1).Key()) != nil {
@@ -244,7 +244,7 @@ func TestLostForLong(t *testing.T) {
 	}
 	for range 5 {
 		for id := range r.c.reach.dials {
-			r.c.DialFailed(r.now, id, false, "no answer")
+			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.pass(time.Minute)
 		if slices.Contains(r.dialledTo(), "10.0.0.1:5000") {

@@ -2,18 +2,16 @@ package core
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
-// Input is something that happens to a peer, as data: one of the types below, each named
-// after the method of Core that it stands for, which says what it means. So what a core
-// was told can be kept, logged, and told to another one (see package replay).
-type Input interface {
-	apply(c *Core, now time.Duration, r *Reply)
-}
+// Input is something that happens to a peer, as data: one of the types below. So what a
+// core was told can be kept, logged, and told to another one (see package replay).
+type Input interface{ apply(c *Core) Reply }
 
 // Reply is what the core answers at once. Most inputs are answered by effects alone.
 type Reply struct {
@@ -22,122 +20,315 @@ type Reply struct {
 	OK      bool                   // a Deposit is taken; for a Want there may soon be a link
 }
 
-// Step tells the core that something happens.
-func (c *Core) Step(now time.Duration, in Input) (r Reply) {
-	in.apply(c, now, &r)
-	return r
+// Step tells the core that something happens, and when. Drain it afterwards.
+func (c *Core) Step(now time.Duration, in Input) Reply {
+	c.begin(now)
+	reply := in.apply(c)
+	c.settle()
+	return reply
 }
 
 // The inputs.
 type (
+	// Connected is a connection whose TLS handshake is done: one of our dials, or one of
+	// somebody else's.
 	Connected struct {
 		Link    LinkID
-		Dial    DialID // 0: the other side has dialled
-		Key     certs.PublicKey
-		Address string
+		Dial    DialID          // 0: the other side has dialled
+		Key     certs.PublicKey // of the other side
+		Address string          // where it is, for people
 	}
+	// Disconnected is the end of a link.
+	Disconnected struct {
+		Link     LinkID
+		Friendly bool   // the other side closed it in so many words, so it lives
+		Why      string // for people
+	}
+	// Received is a frame that has passed pb.Check.
 	Received struct {
 		Link  LinkID
 		Frame *pb.PeerMessage
 	}
-	Disconnected struct {
-		Link     LinkID
-		Friendly bool
-		Why      string
-	}
+	// Heard is a link's traffic: when the last packet came, when the last direct message
+	// went or came over it, its round trip time (0: not known) and the mean deviation of that.
 	Heard struct {
 		Link                           LinkID
 		Heard, Used, RoundTrip, Jitter time.Duration
 	}
+	// Stuck says that a link is heard, and yet what we write on it does not get through, or
+	// that it does again. The peer is dialled anew, and until that succeeds everything that
+	// can goes over others.
 	Stuck struct {
 		Link  LinkID
 		Stuck bool
 	}
+	// Seen says that a link's peer sends from another address than before.
 	Seen struct {
 		Link    LinkID
 		Address string
 	}
+	// DialFailed says that a dial has reached nobody, and what it came upon.
 	DialFailed struct {
 		Dial     DialID
 		Obstacle Obstacle
-		Self     bool
-		Why      string
+		Self     bool   // we answer there ourselves
+		Why      string // for people
 	}
+	// Verified is the answer to Effects.Verify, in the order of the wishes: which of the
+	// claims are valid.
 	Verified struct {
 		ID    VerifyID
 		Valid []bool
 	}
-	Want      struct{ To certs.ID }
+	// Want says that messages wait for a peer: it is dialled until there is a link, or it
+	// is gone. The reply is not OK if that will take a while, since the peer has to be met,
+	// or was not reached: then messages had better go over others at once.
+	Want struct{ To certs.ID }
+	// Broadcast sends a message to everyone. The reply is its ID.
 	Broadcast struct {
-		Body   string
-		SentAt int64
+		Body   string // UTF-8, at most pb.MaxBroadcast bytes
+		SentAt int64  // nanoseconds since 1970
 	}
+	// Route sends something sealed to a peer of the table, or one that has a link, over
+	// others. The reply is the link that it goes out on, 0 if there is nowhere to send it
+	// now. A link promises nothing.
 	Route struct {
 		To     certs.ID
-		Number uint64
-		Sealed []byte
+		Number uint64 // a random one, which names it in what comes back
+		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
 	}
-	Deposit  struct{ Deposit *pb.Deposit }
+	// Deposit leaves something sealed with up to three peers that have a link, after what
+	// was left for the same receiver before. It is forgotten when the receiver is here,
+	// when this peer ends, and after 23 h, see Effects.Releave.
+	//
+	// The reply is not OK if it is not taken: the receiver is here, nothing is left any
+	// more or at all, or there is no room. Then nothing that follows it may be left either,
+	// since the receiver would wait for this one, and nothing is taken for that receiver
+	// until all that was left for it before is forgotten. The caller then begins with the
+	// first again.
+	Deposit struct{ Deposit *pb.Deposit } // which is kept
+	// Withdraw says that a message that may be in what was left for a peer is not to be
+	// sent any more: nothing of that is offered to anybody from now on. A peer that keeps
+	// something already goes on keeping it. If there are other messages for that peer,
+	// Effects.Withdrawn says soon that they are to be left anew; until then nothing is taken
+	// for it.
 	Withdraw struct {
 		Receiver certs.ID
-		Rest     bool
+		Rest     bool // there are others
 	}
+	// Collect sends a holder of deposits the word of this peer that it has them, or will
+	// never take them. It may get lost: then they come again.
 	Collect struct {
 		Holder    certs.ID
 		Collected *pb.Collected
 	}
+	// Found is a peer on the LAN, by what it says of itself.
 	Found struct {
 		ID          certs.ID
-		Fingerprint string
-		Addresses   []string
+		Fingerprint string   // of its key
+		Addresses   []string // IP:PORT
 	}
-	Join  struct{ Address string }
+	// Join dials one more address HOST:PORT. What comes of it is told by Effects.Joined,
+	// once; a peer that has let us in is looked for from then on as if the address had been
+	// given at the start.
+	Join struct{ Address string }
+	// Moved says that the addresses of our interfaces have changed; see Config.
 	Moved struct {
 		Own  []netip.AddrPort
 		Near []netip.Prefix
 	}
+	// Mapped is the address that a router leads to us; the zero address: none does.
 	Mapped struct{ Address netip.AddrPort }
-	Slept  struct{ For time.Duration }
-	Leave  struct{}
-	Tick   struct{}
+	// Slept says that the whole machine was asleep, for as long as the clock on the wall
+	// says; its clock for durations may not have run on.
+	Slept struct{ For time.Duration }
+	// Leave says goodbye: LEAVE goes out on every link, behind what was broadcast last so
+	// that it overtakes none of that, then each is closed. The driver may stop once they are.
+	Leave struct{}
+	// Tick does what is due: timeouts, detection, neighbours, redials. It is due at Next.
+	Tick struct{}
 )
 
-func (i Connected) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Connected(now, i.Link, i.Dial, i.Key, i.Address)
+func (in Connected) apply(c *Core) (r Reply) {
+	l := &link{id: in.Link, key: in.Key, address: in.Address, dial: c.reach.dials[in.Dial], opened: c.now, heard: c.now, used: c.now, slot: -1}
+	l.within = parseAddress(in.Address).Addr().IsLoopback()
+	c.links.list = append(c.links.list, l)
+	switch {
+	case c.ended || c.leaving && in.Dial != 0 || in.Dial != 0 && l.dial == nil:
+		c.links.close(l, CloseBye, "leaving")
+	case l.dial != nil && l.dial.target != nil && l.dial.target.found != "" && l.dial.target.found != in.Key.String():
+		c.links.close(l, CloseBye, "another peer was looked for") // the answers of a LAN are anybody's word
+	case l.dial != nil:
+		c.links.send(l, &pb.HandshakeStart{
+			Version: pb.Version, Network: c.cfg.Network, Id: string(c.cfg.ID), Features: c.cfg.features,
+			Record: c.table.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts.said, Observed: in.Address,
+		})
+	}
+	return r
 }
-func (i Received) apply(c *Core, now time.Duration, _ *Reply) { c.Receive(now, i.Link, i.Frame) }
-func (i Disconnected) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Disconnected(now, i.Link, i.Friendly, i.Why)
+
+func (in Disconnected) apply(c *Core) (r Reply) {
+	l := c.links.link(in.Link)
+	if l == nil {
+		return r
+	}
+	c.links.endNeighbour(l)
+	c.links.list = slices.DeleteFunc(c.links.list, func(other *link) bool { return other == l })
+	if l.dial != nil {
+		c.reach.dialEnded(l.dial, in.Why, false)
+	}
+	c.links.leaveDoor(l, "the connection ended: "+in.Why)
+	if c.ended || l.peer == "" {
+		return r
+	}
+	c.note(Debug, "link ended", "peer", string(l.peer), "address", l.address, "why", in.Why)
+	c.wake(c.now)
+	e := c.table.get(l.peer, l.key)
+	if e == nil {
+		return r
+	}
+	c.links.reroute(e)
+	if !e.alive() || l.state == linkClosing || c.links.linkTo(l.key) != nil {
+		return r
+	}
+	d := e.with()
+	if c.now < l.opened+shortLived {
+		// A peer that ends its links as soon as they stand is dialled more and more seldom.
+		d.flaps++
+		d.nextDial = c.now + c.backoff(d.flaps, maxBackoff)
+	} else {
+		d.flaps = 0
+	}
+	if !in.Friendly {
+		c.detect.linkBroken(e)
+	}
+	return r
 }
-func (i Heard) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Heard(now, i.Link, i.Heard, i.Used, i.RoundTrip)
-	c.Jitter(now, i.Link, i.Jitter)
+
+func (in Received) apply(c *Core) (r Reply) {
+	l := c.links.link(in.Link)
+	if l == nil || l.state == linkClosing || c.ended {
+		return r
+	}
+	l.heard = c.now
+	if l.state == linkOpening {
+		c.receiveHandshake(l, in.Frame)
+		return r
+	}
+	c.receive(l, in.Frame)
+	return r
 }
-func (i Stuck) apply(c *Core, now time.Duration, _ *Reply) { c.Stuck(now, i.Link, i.Stuck) }
-func (i Seen) apply(c *Core, now time.Duration, _ *Reply)  { c.Seen(now, i.Link, i.Address) }
-func (i DialFailed) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Hindered(i.Dial, i.Obstacle)
-	c.DialFailed(now, i.Dial, i.Self, i.Why)
+
+func (in Heard) apply(c *Core) (r Reply) {
+	if l := c.links.link(in.Link); l != nil {
+		l.heard, l.used, l.roundTrip, l.jitter = max(l.heard, in.Heard), max(l.used, in.Used), in.RoundTrip, in.Jitter
+	}
+	return r
 }
-func (i Verified) apply(c *Core, now time.Duration, _ *Reply) { c.Verified(now, i.ID, i.Valid) }
-func (i Want) apply(c *Core, now time.Duration, r *Reply)     { r.OK = c.Want(now, i.To) }
-func (i Broadcast) apply(c *Core, now time.Duration, r *Reply) {
-	r.Message = c.Broadcast(now, i.Body, i.SentAt)
+
+func (in Stuck) apply(c *Core) (r Reply) {
+	l := c.links.link(in.Link)
+	if l == nil || l.stuck == in.Stuck {
+		return r
+	}
+	l.stuck = in.Stuck
+	c.note(Debug, "link stuck", "peer", string(l.peer), "address", l.address, "stuck", in.Stuck)
+	c.wake(c.now)
+	return r
 }
-func (i Route) apply(c *Core, now time.Duration, r *Reply) {
-	r.Over = c.Route(now, i.To, i.Number, i.Sealed)
+
+func (in Seen) apply(c *Core) (r Reply) {
+	c.reach.seenAt(in.Link, in.Address)
+	return r
 }
-func (i Deposit) apply(c *Core, now time.Duration, r *Reply) { r.OK = c.Deposit(now, i.Deposit) }
-func (i Withdraw) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Withdraw(now, i.Receiver, i.Rest)
+
+func (in DialFailed) apply(c *Core) (r Reply) {
+	c.join.hindered(in.Dial, in.Obstacle)
+	c.reach.dialFailed(in.Dial, in.Self, in.Why)
+	return r
 }
-func (i Collect) apply(c *Core, now time.Duration, _ *Reply) { c.Collect(now, i.Holder, i.Collected) }
-func (i Found) apply(c *Core, now time.Duration, _ *Reply) {
-	c.Found(now, i.ID, i.Fingerprint, i.Addresses)
+
+func (in Verified) apply(c *Core) (r Reply) {
+	if b := c.sync.verified(in.ID); b != nil {
+		c.merge(b, in.Valid)
+	}
+	return r
 }
-func (i Join) apply(c *Core, now time.Duration, _ *Reply)   { c.Join(now, i.Address) }
-func (i Moved) apply(c *Core, now time.Duration, _ *Reply)  { c.Moved(now, i.Own, i.Near) }
-func (i Mapped) apply(c *Core, now time.Duration, _ *Reply) { c.Mapped(now, i.Address) }
-func (i Slept) apply(c *Core, now time.Duration, _ *Reply)  { c.Slept(now, i.For) }
-func (Leave) apply(c *Core, now time.Duration, _ *Reply)    { c.Leave(now) }
-func (Tick) apply(c *Core, now time.Duration, _ *Reply)     { c.Tick(now) }
+
+func (in Want) apply(c *Core) (r Reply) {
+	if r.OK = c.reach.want(in.To); !r.OK {
+		c.visit.stay()
+	}
+	return r
+}
+
+func (in Broadcast) apply(c *Core) (r Reply) {
+	c.visit.stay()
+	r.Message = c.broadcasts.say(in.Body, in.SentAt)
+	return r
+}
+
+func (in Route) apply(c *Core) (r Reply) {
+	if c.relay.canRoute(in.To, in.Sealed) {
+		c.visit.stay()
+		r.Over = c.relay.route(in.To, in.Number, in.Sealed)
+	}
+	return r
+}
+
+func (in Deposit) apply(c *Core) (r Reply) {
+	if c.custody.canLeave(in.Deposit) {
+		c.visit.stay()
+		r.OK = c.custody.deposit(in.Deposit)
+	}
+	return r
+}
+
+func (in Withdraw) apply(c *Core) (r Reply) {
+	c.custody.withdraw(in.Receiver, in.Rest)
+	return r
+}
+
+func (in Collect) apply(c *Core) (r Reply) {
+	c.custody.collect(in.Holder, in.Collected)
+	return r
+}
+
+func (in Found) apply(c *Core) (r Reply) {
+	c.join.foundOnLAN(in.ID, in.Fingerprint, in.Addresses)
+	return r
+}
+
+func (in Join) apply(c *Core) (r Reply) {
+	c.join.joinAddress(in.Address)
+	return r
+}
+
+func (in Moved) apply(c *Core) (r Reply) {
+	c.reach.moved(in.Own, in.Near)
+	return r
+}
+
+func (in Mapped) apply(c *Core) (r Reply) {
+	c.reach.mappedTo(in.Address)
+	return r
+}
+
+func (in Slept) apply(c *Core) (r Reply) {
+	c.detect.cameLate(max(in.For, quietAfter))
+	c.detect.forgiveSilence()
+	c.custody.leaveAnew()
+	return r
+}
+
+func (Leave) apply(c *Core) (r Reply) {
+	c.leave()
+	return r
+}
+
+func (Tick) apply(c *Core) (r Reply) {
+	if c.now >= c.nextTick {
+		c.tick()
+	}
+	return r
+}

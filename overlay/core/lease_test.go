@@ -13,14 +13,14 @@ func (r *rig) jump(d time.Duration) {
 	for until := r.now + d; r.now < until; {
 		r.now = min(until, r.now+time.Minute)
 		for _, l := range r.c.links.list {
-			r.c.Heard(r.now, l.id, r.now, r.now, 0)
+			r.c.Step(r.now, Heard{Link: l.id, Heard: r.now, Used: r.now, RoundTrip: 0})
 		}
 		r.c.nextTick = r.now // it has ticked all the time
-		r.c.Tick(r.now)
+		r.c.Step(r.now, Tick{})
 		r.drain()
 		for i, m := range r.frames() {
 			if m.GetSyncDigest() != nil {
-				r.c.Receive(r.now, r.out.Frames[i].Link, pb.Wrap(&pb.SyncReply{Last: true, Done: true}))
+				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})})
 			}
 		}
 		all.add(r.out)
@@ -79,7 +79,7 @@ func TestLeaseOfAPeerThatIsHere(t *testing.T) {
 	r.now += 2 * time.Second
 	r.c.roll.nextForget = r.now
 	r.c.nextTick = r.now
-	r.c.Tick(r.now)
+	r.c.Step(r.now, Tick{})
 	r.drain()
 	if r.has("five") || len(r.out.Events) != 1 || r.out.Events[0] != (Left{ID: "five"}) {
 		t.Errorf("events %v", r.out.Events)

@@ -97,7 +97,7 @@ func TestForwardedIsSeen(t *testing.T) {
 		hello.Observed = claims
 		r.receive(l, hello)
 		now = r.ownRecord()
-		r.c.Disconnected(r.now, l, true, "gone")
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "gone"})
 		r.pass(2 * time.Second)
 		return now, r.ownRecord()
 	}
@@ -121,7 +121,7 @@ func TestForwardedIsSeen(t *testing.T) {
 // inboundFrom is a connection that comes from there.
 func (r *rig) inboundFrom(identity uint64, address string) LinkID {
 	r.last++
-	r.c.Connected(r.now, r.last, 0, testIdentity(identity).Key(), address)
+	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: address})
 	r.drain()
 	return r.last
 }
@@ -135,9 +135,9 @@ func TestMovesAreForgotten(t *testing.T) {
 	for i := range 3 {
 		x := r.seeing(10+uint64(i), fmt.Sprint("gone", i), fmt.Sprintf("203.0.113.%d:4001", i+1))
 		r.pass(20 * time.Second)
-		r.c.Disconnected(r.now, x, true, "idle")
+		r.c.Step(r.now, Disconnected{Link: x, Friendly: true, Why: "idle"})
 		r.drain()
-		r.c.Moved(r.now, []netip.AddrPort{netip.MustParseAddrPort(fmt.Sprintf("10.%d.0.5:5000", i))}, nil)
+		r.c.Step(r.now, Moved{Own: []netip.AddrPort{netip.MustParseAddrPort(fmt.Sprintf("10.%d.0.5:5000", i))}, Near: nil})
 		r.receive(stay, &pb.Observed{Address: fmt.Sprintf("203.0.113.%d:4001", i+2)})
 		r.pass(2 * time.Second)
 	}
@@ -146,14 +146,14 @@ func TestMovesAreForgotten(t *testing.T) {
 	}
 	r = newRig(t, nil)
 	a, b, x := r.seeing(1, "a", "203.0.113.1:4001"), r.seeing(2, "b", "203.0.113.1:4001"), r.seeing(3, "c", "203.0.113.1:4001")
-	r.c.Disconnected(r.now, x, true, "idle")
+	r.c.Step(r.now, Disconnected{Link: x, Friendly: true, Why: "idle"})
 	r.receive(a, &pb.Observed{Address: "203.0.113.1:9001"})
 	r.receive(b, &pb.Observed{Address: "203.0.113.1:9001"})
 	if r.c.where.nat() != NATEven {
 		t.Errorf("all links see the same port: NAT %v", r.c.where.nat())
 	}
 	for _, l := range []LinkID{a, b} {
-		r.c.Disconnected(r.now, l, true, "idle")
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "idle"})
 	}
 	if r.c.where.nat() == NATNone {
 		t.Error("without a link it is behind no NAT")
@@ -184,7 +184,7 @@ func TestDoorNamesVictims(t *testing.T) {
 		for range 120 {
 			for id, d := range r.c.reach.dials {
 				if d.racing {
-					r.c.DialFailed(r.now, id, false, "no answer")
+					r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 				}
 			}
 			r.pass(500 * time.Millisecond)
@@ -211,7 +211,7 @@ func TestFoundIsAnother(t *testing.T) {
 	r.pass(5 * time.Second)
 	dials := 0
 	for i := range 100 {
-		r.c.Found(r.now, "ghost", fmt.Sprint("invented", i%2), []string{"10.9.9.5:5000"})
+		r.c.Step(r.now, Found{ID: "ghost", Fingerprint: fmt.Sprint("invented", i%2), Addresses: []string{"10.9.9.5:5000"}})
 		r.drain()
 		for _, d := range r.out.Dials {
 			dials++
@@ -219,7 +219,7 @@ func TestFoundIsAnother(t *testing.T) {
 			if got := r.c.links.link(l).state; got == linkUp {
 				t.Fatal("a link to somebody else stands")
 			}
-			r.c.Disconnected(r.now, l, true, "closed")
+			r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "closed"})
 		}
 		r.pass(50 * time.Millisecond)
 	}
@@ -233,7 +233,7 @@ func TestFoundAndGone(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range uint64(maxFound + 3) {
 		id := fmt.Sprint("p", i)
-		r.c.Found(r.now, certs.ID(id), testIdentity(100+i).Key().String(), []string{fmt.Sprintf("10.9.9.%d:5000", i+10)})
+		r.c.Step(r.now, Found{ID: certs.ID(id), Fingerprint: testIdentity(100 + i).Key().String(), Addresses: []string{fmt.Sprintf("10.9.9.%d:5000", i+10)}})
 		r.drain()
 		if len(r.out.Dials) == 0 {
 			t.Fatalf("%s is not dialled", id)
@@ -241,7 +241,7 @@ func TestFoundAndGone(t *testing.T) {
 		l := r.accept(r.out.Dials[0].ID, 100+i, id)
 		r.pass(time.Second)
 		r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 100+i, id, 1000, 1)))
-		r.c.Disconnected(r.now, l, true, "leaves")
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "leaves"})
 		r.drain()
 	}
 }
@@ -270,7 +270,7 @@ func TestOnlyDialsAreGivenBack(t *testing.T) {
 		}
 		l := r.inboundFrom(2, "198.51.100.7:4000")
 		r.receive(l, start(2, "evil", 1000))
-		r.c.Disconnected(r.now, l, true, "x")
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "x"})
 		r.drain()
 	}
 	if dials != dialsOfHost {
@@ -285,7 +285,7 @@ func TestSubnetIsNotDialled(t *testing.T) {
 	for i, address := range []string{"10.9.9.255:1900", "10.9.9.7:1900"} {
 		id := certs.ID(fmt.Sprint("liar", i))
 		r.tell(mid, 1, natted(2+uint64(i), string(id), 0, address))
-		r.c.Want(r.now, id)
+		r.c.Step(r.now, Want{To: id})
 		if r.drain(); (len(r.out.Dials) == 0) != (i == 0) {
 			t.Errorf("it dials %v", r.dialled())
 		}

@@ -45,13 +45,13 @@ func TestTwoLinks(t *testing.T) {
 func TestLateWords(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
-	r.c.Disconnected(r.now, l, true, "over")
+	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "over"})
 	r.drain()
 	before := string(r.c.table.digest())
 	r.receive(l, propagation(say(1, 2, "two", 1, 0)))
-	r.c.Disconnected(r.now, l, false, "again")
-	r.c.Heard(r.now, l, r.now, r.now, 0)
-	r.c.DialFailed(r.now, 77, false, "no such dial")
+	r.c.Step(r.now, Disconnected{Link: l, Why: "again"})
+	r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now, RoundTrip: 0})
+	r.c.Step(r.now, DialFailed{Dial: 77, Why: "no such dial"})
 	r.drain()
 	if !r.out.Empty() || string(r.c.table.digest()) != before {
 		t.Errorf("%+v", r.out)
@@ -63,7 +63,7 @@ func TestEndedTicksOn(t *testing.T) {
 	r := newRig(t, nil)
 	r.c.fail(&StartedElsewhereError{})
 	r.now = r.c.Next()
-	r.c.Tick(r.now)
+	r.c.Step(r.now, Tick{})
 	if r.c.Next() <= r.now {
 		t.Errorf("wants to be woken at %v, it is %v", r.c.Next(), r.now)
 	}
@@ -90,7 +90,7 @@ func TestStuckLink(t *testing.T) {
 		if !r.route("bob", 1, []byte("x")) || r.out.Frames[0].Link != bob {
 			t.Fatalf("%s: not over the link that stands", id)
 		}
-		r.c.Stuck(r.now, bob, true)
+		r.c.Step(r.now, Stuck{Link: bob, Stuck: true})
 		if !r.route("bob", 1, []byte("x")) || r.out.Frames[0].Link != carol {
 			t.Errorf("%s: it goes over the link that is stuck", id)
 		}

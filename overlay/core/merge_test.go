@@ -236,7 +236,7 @@ func TestKeysChaseEachOther(t *testing.T) {
 				rt.Fatal(err)
 			}
 			r := ring[next.to]
-			r.c.Receive(0, LinkID(next.link), m)
+			r.c.Step(0, Received{Link: LinkID(next.link), Frame: m})
 			r.drain()
 			for _, f := range r.out.Frames { // link 2 leads to the next's link 1
 				step := map[LinkID]int{1: peers - 1, 2: 1}[f.Link]

@@ -105,7 +105,7 @@ func TestStopped(t *testing.T) {
 		}
 		r.pass(time.Second)
 		r.now += stopped
-		r.c.Tick(r.now)
+		r.c.Step(r.now, Tick{})
 		r.drain()
 		if len(r.out.Dials) != 0 || len(r.out.Closes) != 0 {
 			t.Errorf("after %v: dials %v, closes %v", stopped, r.out.Dials, r.out.Closes)
@@ -141,7 +141,7 @@ func TestNoAddress(t *testing.T) {
 	if !r.has("one") {
 		t.Fatal("not let in")
 	}
-	r.c.Disconnected(r.now, l, false, "broken")
+	r.c.Step(r.now, Disconnected{Link: l, Why: "broken"})
 	r.drain()
 	r.pass(isolatedAfter + tickEvery)
 	if r.has("one") || len(r.out.Dials) != 0 {

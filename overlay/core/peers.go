@@ -57,3 +57,7 @@ func (c *Core) Digest() []byte { return c.table.digest() }
 
 // Epoch is the epoch of this run; it can rise until the peer is in the network.
 func (c *Core) Epoch() uint64 { return c.cfg.Epoch }
+
+// DepositsPending says that somebody is still to be asked to keep something, or to
+// answer that. A peer that leaves waits for it, but not for ever: links may be slow.
+func (c *Core) DepositsPending() bool { return c.custody.depositsPending() }

@@ -73,7 +73,7 @@ func withNATted(t *testing.T) (r *rig, mid LinkID) {
 // TestCall: who is behind a NAT is dialled there after the Go, and not before.
 func TestCall(t *testing.T) {
 	r, mid := withNATted(t)
-	soon := r.c.Want(r.now, "far")
+	soon := r.c.Step(r.now, Want{To: "far"}).OK
 	r.drain()
 	calls, number := r.calls()
 	if soon || len(calls) != 1 || calls[0] != "1: far" {
@@ -91,7 +91,7 @@ func TestCall(t *testing.T) {
 	if calls, _ := r.calls(); len(calls) > 0 {
 		t.Errorf("calls again: %v", calls)
 	}
-	r.c.DialFailed(r.now, first, false, "no answer")
+	r.c.Step(r.now, DialFailed{Dial: first, Why: "no answer"})
 	r.drain()
 	if n := r.c.Net(); n.Peers[0].Tries != 1 || !strings.Contains(n.Peers[0].Why, "both sides have dialled") {
 		t.Errorf("what is said of it: %+v", n.Peers[0])
@@ -105,9 +105,9 @@ func TestCallWays(t *testing.T) {
 	r, mid := withNATted(t)
 	other := r.neighbour(3, "other")
 	r.tell(other, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.c.Heard(r.now, mid, r.now, r.now, 50*time.Millisecond)
-	r.c.Heard(r.now, other, r.now, r.now, 20*time.Millisecond)
-	r.c.Want(r.now, "far")
+	r.c.Step(r.now, Heard{Link: mid, Heard: r.now, Used: r.now, RoundTrip: 50 * time.Millisecond})
+	r.c.Step(r.now, Heard{Link: other, Heard: r.now, Used: r.now, RoundTrip: 20 * time.Millisecond})
+	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
 	calls, number := r.calls()
 	if len(calls) != 1 || calls[0] != "2: far" {
@@ -129,8 +129,8 @@ func TestCallWays(t *testing.T) {
 	r = newRig(t, nil)
 	only := r.neighbour(1, "only")
 	r.tell(only, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.c.Disconnected(r.now, only, true, "gone")
-	r.c.Want(r.now, "far")
+	r.c.Step(r.now, Disconnected{Link: only, Friendly: true, Why: "gone"})
+	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
 	if got := r.dialled(); !slices.Contains(got, "203.0.113.2:4001") {
 		t.Errorf("without anybody in between it dials %v", got)
@@ -143,7 +143,7 @@ func TestRoutedCall(t *testing.T) {
 	r := newRig(t, nil)
 	mid := r.neighbour(1, "mid")
 	r.tell(mid, 3, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.c.Want(r.now, "far")
+	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
 	calls, number := r.calls()
 	if !slices.Equal(calls, []string{"routed: far"}) {
@@ -186,8 +186,8 @@ func TestRoutedCall(t *testing.T) {
 func TestCoordinator(t *testing.T) {
 	r := newRig(t, nil)
 	a, b, stranger := r.neighbour(1, "a"), r.neighbour(2, "b"), r.linked(3, "stranger")
-	r.c.Heard(r.now, a, r.now, r.now, 20*time.Millisecond)
-	r.c.Heard(r.now, b, r.now, r.now, 120*time.Millisecond)
+	r.c.Step(r.now, Heard{Link: a, Heard: r.now, Used: r.now, RoundTrip: 20 * time.Millisecond})
+	r.c.Step(r.now, Heard{Link: b, Heard: r.now, Used: r.now, RoundTrip: 120 * time.Millisecond})
 	r.receive(a, callTo(2, "b", 5))
 	if m := r.frames(); len(m) != 1 || r.out.Frames[0].Link != b || m[0].GetGo().GetId() != "a" || m[0].GetGo().GetNumber() != 5 {
 		t.Fatalf("the farther one hears %v first", m)
@@ -225,7 +225,7 @@ func TestCoordinator(t *testing.T) {
 // meeting has a call answered by a Go, and returns the dial that follows.
 func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 	r.t.Helper()
-	r.c.Want(r.now, id)
+	r.c.Step(r.now, Want{To: id})
 	r.drain()
 	_, number := r.calls()
 	r.receive(mid, goFor(identity, string(id), number, ""))
@@ -260,14 +260,14 @@ func TestNomination(t *testing.T) {
 		dial := r.meeting(other, 2, "mmm")
 		connect := func(dial DialID, address string) LinkID {
 			r.last++
-			r.c.Connected(r.now, r.last, dial, testIdentity(2).Key(), address)
+			r.c.Step(r.now, Connected{Link: r.last, Dial: dial, Key: testIdentity(2).Key(), Address: address})
 			r.drain()
 			return r.last
 		}
 		theirs := connect(0, test.first)
 		r.now += test.between
 		ours := connect(dial, test.second)
-		r.c.Heard(r.now, theirs, r.now, r.now, 0)
+		r.c.Step(r.now, Heard{Link: theirs, Heard: r.now, Used: r.now, RoundTrip: 0})
 		record := natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001")
 		r.receive(theirs, &pb.HandshakeStart{Version: 1, Network: "net", Id: "mmm", Record: record})
 		r.receive(ours, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record})
@@ -288,7 +288,7 @@ func TestDialIsOver(t *testing.T) {
 		r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "far", Record: natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001")})
 	}
 	r, _ := withNATted(t)
-	r.c.Want(r.now, "far")
+	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
 	if comes(r); len(r.c.reach.dials) != 0 || len(r.c.reach.punch.calls) != 0 {
 		t.Errorf("%d dials, %d calls are left", len(r.c.reach.dials), len(r.c.reach.punch.calls))

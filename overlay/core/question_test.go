@@ -38,7 +38,7 @@ func TestQuestions(t *testing.T) {
 		}, about, ""},
 		{"in doubt", func(w *watcher) {
 			w.quiet(quietAfter + tickEvery)
-			w.c.Slept(w.now, time.Minute)
+			w.c.Step(w.now, Slept{For: time.Minute})
 		}, about, ""},
 	} {
 		w := watching(t)

@@ -48,7 +48,7 @@ func envelopePart(from, to string, number uint64, part, parts int, sealed []byte
 
 // route is Route, drained.
 func (r *rig) route(to certs.ID, number uint64, sealed []byte) bool {
-	over := r.c.Route(r.now, to, number, sealed)
+	over := r.c.Step(r.now, Route{To: to, Number: number, Sealed: sealed}).Over
 	r.drain()
 	return over != 0
 }
@@ -265,7 +265,7 @@ func TestForgedSender(t *testing.T) {
 func TestEnvelopesWhileLeaving(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
-	r.c.Leave(r.now)
+	r.c.Step(r.now, Leave{})
 	r.drain()
 	if r.receive(bob, envelopePart("carol", "self", 1, 0, 1, []byte("x"))); len(r.out.Envelopes) != 0 {
 		t.Error("taken")

@@ -46,7 +46,7 @@ func (r *rig) drain() {
 			for i, claim := range v.Claims {
 				valid[i] = r.c.cfg.Verify(claim)
 			}
-			r.c.Verified(r.now, v.ID, valid)
+			r.c.Step(r.now, Verified{ID: v.ID, Valid: valid})
 		}
 		more := r.c.Drain()
 		r.out.add(more)
@@ -65,15 +65,15 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 		r.now = max(r.now, min(until, r.c.Next()))
 		for _, l := range r.c.links.list {
 			if heard(l.id) {
-				r.c.Heard(r.now, l.id, r.now, 0, 0)
+				r.c.Step(r.now, Heard{Link: l.id, Heard: r.now})
 			}
 		}
-		r.c.Tick(r.now)
+		r.c.Step(r.now, Tick{})
 		r.drain()
 		all.add(r.out)
 		for i, m := range r.frames() {
 			if m.GetSyncDigest() != nil && heard(r.out.Frames[i].Link) {
-				r.c.Receive(r.now, r.out.Frames[i].Link, pb.Wrap(&pb.SyncReply{Last: true, Done: true}))
+				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})})
 			}
 		}
 		r.drain()
@@ -104,7 +104,7 @@ func (e *Effects) add(more Effects) {
 // inbound is a connection that somebody has made to us.
 func (r *rig) inbound(identity uint64) LinkID {
 	r.last++
-	r.c.Connected(r.now, r.last, 0, testIdentity(identity).Key(), "somewhere")
+	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: "somewhere"})
 	r.drain()
 	return r.last
 }
@@ -112,7 +112,7 @@ func (r *rig) inbound(identity uint64) LinkID {
 // outbound is the success of a dial.
 func (r *rig) outbound(dial DialID, identity uint64) LinkID {
 	r.last++
-	r.c.Connected(r.now, r.last, dial, testIdentity(identity).Key(), "somewhere")
+	r.c.Step(r.now, Connected{Link: r.last, Dial: dial, Key: testIdentity(identity).Key(), Address: "somewhere"})
 	r.drain()
 	return r.last
 }
@@ -125,7 +125,7 @@ func (r *rig) receive(id LinkID, content proto.Message) {
 		r.t.Fatal(err)
 	}
 	r.knowWitnesses(content)
-	r.c.Receive(r.now, id, m)
+	r.c.Step(r.now, Received{Link: id, Frame: m})
 	r.drain()
 }
 

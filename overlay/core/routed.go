@@ -26,37 +26,6 @@ func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID)
 	return rt.forward(content)
 }
 
-// receiveRouted takes a routed frame: it is for us, or is passed on.
-func (c *Core) receiveRouted(l *link, m *pb.Routed) {
-	if certs.ID(m.GetTo()) == c.cfg.ID {
-		if m := c.openRouted(l, m); m != nil {
-			c.receiveContent(m)
-		}
-		return
-	}
-	if bytes := carriedBytes(m); bytes > 0 {
-		if !c.relay.mayCarry(l, bytes) {
-			c.relay.refuseToCarry(l, m, "carries no more for others now")
-			return
-		}
-	} else if !l.mayRoute(c.now) {
-		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
-		return
-	}
-	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
-	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
-	if !slices.Contains(own.Passed, string(c.cfg.ID)) {
-		parent := slices.Index(own.Passed, string(l.peer))
-		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
-			return
-		}
-		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
-	}
-	if !c.routes.forward(own) {
-		c.relay.foundNoWay(own)
-	}
-}
-
 // forward passes a frame to the usable link nearest to the receiver among those
 // that it has not passed, else back to where it came from. So it visits peers as a
 // depth-first search does, each once, the promising ones first.
@@ -101,40 +70,6 @@ func (rt *routes) nextHop(to certs.ID, passed []string) *link {
 		}
 	}
 	return best
-}
-
-// receiveContent takes what has been routed to us.
-func (c *Core) receiveContent(m *pb.Routed) {
-	from := certs.ID(m.GetFrom())
-	if c.leaving || from == c.cfg.ID {
-		return
-	}
-	switch content := m.GetContent().(type) {
-	case *pb.Routed_Question:
-		c.inquiries.receiveQuestion(from, content.Question)
-	case *pb.Routed_Answer:
-		c.inquiries.receiveAnswer(from, content.Answer)
-	case *pb.Routed_Accusation:
-		c.own.receiveAccusation(content.Accusation)
-	case *pb.Routed_Ping:
-		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
-			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
-		}
-	case *pb.Routed_Pong:
-		c.inquiries.receivePong(from, content.Pong)
-	case *pb.Routed_Envelope:
-		c.relay.receiveEnvelope(from, content.Envelope)
-	case *pb.Routed_Refusal:
-		c.relay.receiveRefusalOf(from, content.Refusal)
-	case *pb.Routed_Collected:
-		c.custody.receiveCollected(content.Collected)
-	case *pb.Routed_Call:
-		c.reach.receiveRoutedCall(from, content.Call)
-	case *pb.Routed_Called:
-		c.reach.receiveCalled(from, content.Called)
-	case *pb.Routed_Go:
-		c.reach.receiveRoutedGo(from, content.Go)
-	}
 }
 
 // allowance bounds how much of something comes in: burst at once, then one in every.

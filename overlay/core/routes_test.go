@@ -344,7 +344,7 @@ func TestRoutesAreTold(t *testing.T) {
 	if got := told(); !slices.Equal(got[three], []byte{1 + 1}) && !slices.Equal(got[three], []byte{1}) {
 		t.Errorf("a new neighbour is told %v", got)
 	}
-	r.c.Disconnected(r.now, one, true, "over")
+	r.c.Step(r.now, Disconnected{Link: one, Friendly: true, Why: "over"})
 	r.drain()
 	if d := r.c.links.distance(five); d != noWay {
 		t.Errorf("the way over a link that has ended is still %d long", d)

@@ -40,21 +40,21 @@ func TestJudgedOnce(t *testing.T) {
 		r.c.links.link(l2).fetch = &fetch{}
 		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
 		piece := pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{two}})
-		r.c.Receive(r.now, l, piece)
+		r.c.Step(r.now, Received{Link: l, Frame: piece})
 		first := r.c.Drain().Verify
-		r.c.Receive(r.now, l2, piece)
-		r.c.Receive(r.now, l, pb.Wrap(propagation(two)))
+		r.c.Step(r.now, Received{Link: l2, Frame: piece})
+		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(two))})
 		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.of("two")) > 0 {
 			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
 		}
 		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
 		r.c.links.link(l2).fetch = &fetch{}
-		r.c.Receive(r.now, l2, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}}))
+		r.c.Step(r.now, Received{Link: l2, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}})})
 		if len(r.c.Drain().Verify) != 1 {
 			t.Error("a later statement is not judged")
 		}
-		r.c.Disconnected(r.now, l, true, "over")
-		r.c.Verified(r.now, first[0].ID, []bool{valid})
+		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "over"})
+		r.c.Step(r.now, Verified{ID: first[0].ID, Valid: []bool{valid}})
 		r.c.Drain()
 		if holds := len(r.c.table.of("two")) > 0; holds != valid {
 			t.Errorf("judged %v: holds it %v", valid, holds)
@@ -68,8 +68,8 @@ func TestJudgedLost(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	lost := say(pb.AnnouncementType_LOST, 2, "two", 1, 0)
 	lost.Testimonies[0].Signature[0] ^= 1
-	r.c.Receive(r.now, l, pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{lost}}))
-	r.c.Receive(r.now, l, pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0))))
+	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{lost}})})
+	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
 	r.drain()
 	if list := r.c.table.of("two"); len(list) != 1 || !list[0].alive() {
 		t.Errorf("holds %v", list)
@@ -146,7 +146,7 @@ func (r *rig) sought(d time.Duration) int {
 			if r.c.reach.dials[wish.ID].seeking {
 				n++
 			}
-			r.c.DialFailed(r.now, wish.ID, false, "timeout")
+			r.c.Step(r.now, DialFailed{Dial: wish.ID, Why: "timeout"})
 		}
 	}
 	return n
@@ -187,7 +187,7 @@ func TestDeaf(t *testing.T) {
 	if len(dials) != 2 || !r.has("one") || !r.has("two") {
 		t.Fatalf("dials %v, shows %v", dials, r.c.Peers())
 	}
-	r.c.DialFailed(r.now, dials[0].ID, false, "timeout")
+	r.c.Step(r.now, DialFailed{Dial: dials[0].ID, Why: "timeout"})
 	r.passWith(tickEvery, nobody)
 	if r.has("one") || r.has("two") || len(r.lost()) > 0 {
 		t.Errorf("then shows %v, says %v", r.c.Peers(), r.lost())
@@ -203,9 +203,9 @@ func TestLag(t *testing.T) {
 	w.quiet(0)
 	w.now = w.c.Next() + 200*time.Millisecond
 	for _, l := range w.c.links.list {
-		w.c.Heard(w.now, l.id, w.now, 0, 0)
+		w.c.Step(w.now, Heard{Link: l.id, Heard: w.now})
 	}
-	w.c.Tick(w.now)
+	w.c.Step(w.now, Tick{})
 	w.drain()
 	w.quiet(quietAfter + tickEvery)
 	if len(w.asked()) > 0 {

@@ -102,9 +102,9 @@ func (p *process) takeLetters(out Effects) {
 		switch key := n.identity.Key(); {
 		case deposited:
 			content := n.identity.SignCollected(&pb.CollectedContent{Deposits: [][]byte{id[:]}, Key: key[:]})
-			p.core.Collect(w.now, e.From, &pb.Collected{Content: content, Receipts: receipt})
+			p.core.Step(w.now, Collect{Holder: e.From, Collected: &pb.Collected{Content: content, Receipts: receipt}})
 		case receipt != nil:
-			p.core.Route(w.now, e.From, w.rng.Uint64(), receipt)
+			p.core.Step(w.now, Route{To: e.From, Number: w.rng.Uint64(), Sealed: receipt})
 		}
 	}
 	if len(out.Envelopes) > 0 {
@@ -123,7 +123,7 @@ func (p *process) write(to *node, number, size, times int) {
 		}
 		times--
 		w.note(p.node.id, "write", number, "to", to.id)
-		p.core.Route(w.now, to.id, w.rng.Uint64(), pretend("letter", p.node.id, to.id, number, size))
+		p.core.Step(w.now, Route{To: to.id, Number: w.rng.Uint64(), Sealed: pretend("letter", p.node.id, to.id, number, size)})
 		p.drain()
 		w.at(w.now+2*time.Second, try)
 	}
@@ -133,9 +133,9 @@ func (p *process) write(to *node, number, size, times int) {
 // leaveWithOthers deposits a letter.
 func (p *process) leaveWithOthers(to *node, number, size int) {
 	key := to.identity.Key()
-	p.core.Deposit(p.node.world.now, &pb.Deposit{
+	p.core.Step(p.node.world.now, Deposit{Deposit: &pb.Deposit{
 		Receiver: string(to.id), ReceiverKey: key[:], Sealed: pretend("letter", p.node.id, to.id, number, size),
-	})
+	}})
 	p.drain()
 }
 

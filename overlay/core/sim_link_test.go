@@ -46,7 +46,7 @@ func (p *process) dial(d Dial) {
 	p.races[d.ID]++
 	fail := func(self bool, why string) {
 		if p.races[d.ID]--; p.races[d.ID] == 0 { // what was added to the race has failed as well
-			p.input(func() { p.core.DialFailed(w.now, d.ID, self, why) })
+			p.input(func() { p.core.Step(w.now, DialFailed{Dial: d.ID, Self: self, Why: why}) })
 		}
 	}
 	attempt = func() {
@@ -150,7 +150,7 @@ func (e *end) deliver() {
 			p.lastLink++
 			e.id, e.open = p.lastLink, true
 			w.note(p.node.id, "connected", e.id, "with", e.other.process.node.id, "dial", e.dial)
-			p.core.Connected(w.now, e.id, e.dial, e.other.process.node.identity.Key(), e.other.process.node.seenBy(p.node))
+			p.core.Step(w.now, Connected{Link: e.id, Dial: e.dial, Key: e.other.process.node.identity.Key(), Address: e.other.process.node.seenBy(p.node)})
 			p.drain()
 		case parcelClosed:
 			if x.reason == CloseProtocol {
@@ -173,7 +173,7 @@ func (e *end) end(friendly bool, why string) {
 	p.ends = slices.DeleteFunc(p.ends, func(other *end) bool { return other == e })
 	p.node.world.note(p.node.id, "disconnected", e.id, "from", e.other.process.node.id, friendly, why)
 	if e.id != 0 {
-		p.core.Disconnected(p.node.world.now, e.id, friendly, why)
+		p.core.Step(p.node.world.now, Disconnected{Link: e.id, Friendly: friendly, Why: why})
 		p.drain()
 	}
 }
@@ -212,5 +212,5 @@ func (e *end) listen() {
 		e.end(false, "idle timeout")
 		return
 	}
-	p.core.Heard(w.now, e.id, e.heard, 0, 0)
+	p.core.Step(w.now, Heard{Link: e.id, Heard: e.heard})
 }

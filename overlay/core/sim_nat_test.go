@@ -112,7 +112,7 @@ func TestSimNATs(t *testing.T) {
 				continue
 			}
 			linked := func() bool { return a.process.core.links.linkTo(b.identity.Key()) != nil }
-			a.process.input(func() { a.process.core.Want(w.now, b.id) })
+			a.process.input(func() { a.process.core.Step(w.now, Want{To: b.id}) })
 			if took, ok := w.runUntil(20*time.Second, linked); ok != canPunch(a, b) && (ok || w.loss == 0) {
 				w.fatal("%s (%d) and %s (%d), linked: %v after %v; %+v", a.id, a.nat, b.id, b.nat, ok, took, a.process.core.Net())
 			}

@@ -104,7 +104,7 @@ func (p *process) tick() {
 			e.listen()
 		}
 	}
-	p.core.Tick(p.node.world.now)
+	p.core.Step(p.node.world.now, Tick{})
 	p.drain()
 	p.planTick()
 	if n := p.core.links.neighbours() - p.core.links.dependants(); n > maxNeighbours {
@@ -148,7 +148,7 @@ func (p *process) receive(e *end, data []byte) {
 		w.overhear(m)
 	}
 	w.newer.arrived(m.GetRouted(), p.node)
-	p.core.Receive(w.now, e.id, m)
+	p.core.Step(w.now, Received{Link: e.id, Frame: m})
 	p.drain()
 }
 
@@ -219,7 +219,7 @@ func (w *world) judge(p *process, v Verify) {
 			for i, claim := range v.Claims {
 				valid[i] = w.verify(claim)
 			}
-			p.core.Verified(w.now, v.ID, valid)
+			p.core.Step(w.now, Verified{ID: v.ID, Valid: valid})
 		})
 	})
 }
@@ -305,7 +305,7 @@ func (p *process) crash() {
 // leave is a graceful exit.
 func (p *process) leave() {
 	p.node.world.note(p.node.id, "leave")
-	p.core.Leave(p.node.world.now)
+	p.core.Step(p.node.world.now, Leave{})
 	p.drain()
 	p.exit()
 }
@@ -360,7 +360,7 @@ func (p *process) freeze(d time.Duration) {
 // broadcast sends a message to everyone and notes who must get it.
 func (p *process) broadcast(body string) {
 	w := p.node.world
-	id := p.core.Broadcast(w.now, body, int64(w.now))
+	id := p.core.Step(w.now, Broadcast{Body: body, SentAt: int64(w.now)}).Message
 	b := &sentBroadcast{id: id, at: w.now, author: p}
 	for _, q := range w.living() {
 		if _, ok := q.there[p.node.id]; q != p && q.isReady && ok {

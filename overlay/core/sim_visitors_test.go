@@ -35,7 +35,7 @@ func TestSimVisitors(t *testing.T) {
 			switch how := i % 6; how {
 			case 0, 1, 2:
 				if how > 0 && friend != door {
-					p.core.Want(w.now, friend.id)
+					p.core.Step(w.now, Want{To: friend.id})
 					p.drain()
 					knows[n.id][friend] = false
 				}

@@ -35,7 +35,7 @@ func (r *rig) told(neighbour, addresses string) []string {
 	r.t.Helper()
 	r.last++
 	l := r.last
-	r.c.Connected(r.now, l, 0, testIdentity(1).Key(), neighbour)
+	r.c.Step(r.now, Connected{Link: l, Dial: 0, Key: testIdentity(1).Key(), Address: neighbour})
 	r.drain()
 	r.receive(l, start(1, "one", 1000))
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
@@ -45,7 +45,7 @@ func (r *rig) told(neighbour, addresses string) []string {
 	})
 	r.receive(l, propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: record, Hops: 1}))
 	list := dialled(r, 7)
-	r.c.Want(r.now, "seven")
+	r.c.Step(r.now, Want{To: "seven"})
 	r.drain()
 	return append(list, dialled(r, 7)...)
 }
@@ -109,11 +109,11 @@ func TestLosingTheNetwork(t *testing.T) {
 	r.pass(2 * time.Second)
 	r.told("192.168.7.2:4009", "192.168.7.2:4002") // seven, on this host
 	for _, d := range r.out.Dials {
-		r.c.DialFailed(r.now, d.ID, false, "no answer")
+		r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 	}
 	r.pass(2 * time.Second)
 	own, near := at("127.0.0.1:5000 [::1]:5000")
-	r.c.Moved(r.now, own, near)
+	r.c.Step(r.now, Moved{Own: own, Near: near})
 	r.drain()
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"127.0.0.1:5000", "[::1]:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("without a network it says %v", record)
@@ -127,7 +127,7 @@ func TestLosingTheNetwork(t *testing.T) {
 	}
 	r.pass(2 * time.Second)
 	own, near = at("192.168.7.9:5000")
-	r.c.Moved(r.now, own, near)
+	r.c.Step(r.now, Moved{Own: own, Near: near})
 	r.drain()
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"192.168.7.9:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("with a network again it says %v", record)
@@ -158,7 +158,7 @@ func TestManyAddresses(t *testing.T) {
 func TestLinkLocalCable(t *testing.T) {
 	r := rigAt(t, "169.254.7.5:5000")
 	r.last++
-	r.c.Connected(r.now, r.last, 0, testIdentity(1).Key(), "169.254.9.9:5000")
+	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(1).Key(), Address: "169.254.9.9:5000"})
 	r.drain()
 	hello := start(1, "one", 1000)
 	hello.Observed = "169.254.7.5:5000"

@@ -154,7 +154,7 @@ func TestSilence(t *testing.T) {
 		l, patience := r.linked(1, "one"), unusedAfter
 		if used {
 			r.pass(time.Second)
-			r.c.Heard(r.now, l, r.now, r.now, 0)
+			r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now, RoundTrip: 0})
 			patience = idleAfter
 		}
 		r.pass(patience - time.Second)

@@ -54,7 +54,7 @@ func TestGuest(t *testing.T) {
 			r.passWith(guestSilent+2*tickEvery, func(id LinkID) bool { return id != l })
 		},
 		"its link breaks": func(r *rig, l LinkID) {
-			r.c.Disconnected(r.now, l, false, "reset")
+			r.c.Step(r.now, Disconnected{Link: l, Why: "reset"})
 			r.pass(guestSilent + tickEvery)
 		},
 	} {
@@ -91,7 +91,7 @@ func TestGuest(t *testing.T) {
 			t.Errorf("%s: named as another door", name)
 		}
 		r.receive(newcomer, propagation(say(pb.AnnouncementType_LEAVE, 7, "seven", 1000, 1)))
-		r.c.Disconnected(r.now, newcomer, true, "bye")
+		r.c.Step(r.now, Disconnected{Link: newcomer, Friendly: true, Why: "bye"})
 		r.drain()
 		r.passWith(time.Second, func(LinkID) bool { return true })
 		if len(r.tells("guest")) > 0 {
@@ -214,14 +214,14 @@ func TestVisitor(t *testing.T) {
 	}{
 		"nothing":    {func(r *rig) { r.pass(visitFor - 2*tickEvery) }, nil},
 		"time":       {func(r *rig) { r.pass(visitFor) }, member},
-		"leaving":    {func(r *rig) { r.c.Leave(r.now); r.drain() }, []string{"LEAVE of a visitor"}},
-		"broadcast":  {func(r *rig) { r.c.Broadcast(r.now, "all", 0); r.drain() }, append(slices.Clone(member), "broadcast")},
-		"dialled":    {func(r *rig) { r.c.Want(r.now, "bob"); r.drain() }, nil},
-		"no way":     {func(r *rig) { r.c.Want(r.now, "bob"); r.drain(); r.fail("timeout") }, member},
-		"not direct": {func(r *rig) { r.c.Route(r.now, "bob", 1, []byte("sealed")); r.drain() }, member},
+		"leaving":    {func(r *rig) { r.c.Step(r.now, Leave{}); r.drain() }, []string{"LEAVE of a visitor"}},
+		"broadcast":  {func(r *rig) { r.c.Step(r.now, Broadcast{Body: "all", SentAt: 0}); r.drain() }, append(slices.Clone(member), "broadcast")},
+		"dialled":    {func(r *rig) { r.c.Step(r.now, Want{To: "bob"}); r.drain() }, nil},
+		"no way":     {func(r *rig) { r.c.Step(r.now, Want{To: "bob"}); r.drain(); r.fail("timeout") }, member},
+		"not direct": {func(r *rig) { r.c.Step(r.now, Route{To: "bob", Number: 1, Sealed: []byte("sealed")}); r.drain() }, member},
 		"deposit": {func(r *rig) {
 			key := testIdentity(9).Key()
-			r.c.Deposit(r.now, &pb.Deposit{Receiver: "zoe", ReceiverKey: key[:], Sealed: []byte("sealed")})
+			r.c.Step(r.now, Deposit{Deposit: &pb.Deposit{Receiver: "zoe", ReceiverKey: key[:], Sealed: []byte("sealed")}})
 			r.drain()
 		}, member},
 		"a door": {func(r *rig) {
@@ -264,7 +264,7 @@ func TestVisitor(t *testing.T) {
 // fail has all dials of the last input fail.
 func (r *rig) fail(why string) {
 	for _, d := range r.out.Dials {
-		r.c.DialFailed(r.now, d.ID, false, why)
+		r.c.Step(r.now, DialFailed{Dial: d.ID, Why: why})
 	}
 	r.drain()
 }
@@ -273,7 +273,7 @@ func (r *rig) fail(why string) {
 // a member is told as well.
 func TestVisitorStaysWhileJoining(t *testing.T) {
 	r := visiting(t)
-	r.c.Want(r.now, "bob")
+	r.c.Step(r.now, Want{To: "bob"})
 	r.drain()
 	l := r.outbound(r.out.Dials[0].ID, 2)
 	r.pass(visitFor)
@@ -294,7 +294,7 @@ func TestDoorWithGuests(t *testing.T) {
 			t.Errorf("says %v", m)
 		}
 	}
-	r.c.Broadcast(r.now, "all", 0)
+	r.c.Step(r.now, Broadcast{Body: "all", SentAt: 0})
 	if r.drain(); !slices.Equal(r.tells("all"), []LinkID{l}) {
 		t.Errorf("a broadcast goes to %v", r.tells("all"))
 	}

@@ -40,7 +40,7 @@ func TestGoIsNotAWeapon(t *testing.T) {
 			g(i)
 			for _, d := range r.out.Dials {
 				n++
-				r.c.DialFailed(r.now, d.ID, false, "no answer")
+				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 			}
 			r.drain()
 		}
@@ -76,7 +76,7 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 		packets := 0
 		for i := range 300 {
 			r.tell(mid, 1, lie(i))
-			r.c.Want(r.now, certs.ID(fmt.Sprintf("liar%d", i)))
+			r.c.Step(r.now, Want{To: certs.ID(fmt.Sprintf("liar%d", i))})
 			r.drain()
 			if _, number := r.calls(); number != 0 {
 				r.receive(mid, goFor(100+uint64(i), fmt.Sprintf("liar%d", i), number, ""))
@@ -87,11 +87,11 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 						packets++
 					}
 				}
-				r.c.DialFailed(r.now, d.ID, false, "no answer")
+				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 			}
 			r.drain()
 			for id := range r.c.reach.dials {
-				r.c.DialFailed(r.now, id, false, "no answer")
+				r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 			}
 			r.drain()
 		}
@@ -109,7 +109,7 @@ func TestGoWithNothingToDial(t *testing.T) {
 		for r.c.reach.hosts.take(netip.MustParseAddr(ip), r.now) {
 		}
 	}
-	r.c.Want(r.now, "far")
+	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
 	_, number := r.calls()
 	r.receive(mid, goFor(2, "far", number, "203.0.113.2:4001"))

@@ -28,7 +28,7 @@ func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 	d := &dial{peer: "x", key: testIdentity(identity).Key()}
 	r.c.reach.startDial(d)
 	r.last++
-	r.c.Connected(r.now, r.last, d.id, testIdentity(identity).Key(), "198.51.100.1:5000")
+	r.c.Step(r.now, Connected{Link: r.last, Dial: d.id, Key: testIdentity(identity).Key(), Address: "198.51.100.1:5000"})
 	r.drain()
 	r.receive(r.last, &pb.HandshakeResponse{
 		Code: pb.HandshakeCode_OK, Observed: observed,
@@ -133,7 +133,7 @@ func TestMoved(t *testing.T) {
 	taken := r.neighbour(2, "taken")
 	r.pass(time.Second)
 	now := []netip.AddrPort{netip.MustParseAddrPort("10.8.8.8:5000")}
-	r.c.Moved(r.now, now, []netip.Prefix{netip.MustParsePrefix("10.8.8.0/24")})
+	r.c.Step(r.now, Moved{Own: now, Near: []netip.Prefix{netip.MustParsePrefix("10.8.8.0/24")}})
 	r.drain()
 	for _, l := range []LinkID{made, taken} {
 		if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.8.8.8:5000"}) {
@@ -145,7 +145,7 @@ func TestMoved(t *testing.T) {
 	}
 	// One more address is no reason to dial.
 	r.pass(3 * time.Second)
-	r.c.Moved(r.now, append(now, netip.MustParseAddrPort("10.7.7.7:5000")), nil)
+	r.c.Step(r.now, Moved{Own: append(now, netip.MustParseAddrPort("10.7.7.7:5000")), Near: nil})
 	r.drain()
 	if record := r.own(made); len(record.GetAddresses()) != 2 || len(r.out.Dials) != 0 {
 		t.Errorf("with one more address it says %v and dials %v", record, r.out.Dials)
@@ -166,7 +166,7 @@ func TestRemapped(t *testing.T) {
 		t.Errorf("it dials %v", r.out.Dials)
 	}
 	// A peer that has moved is told where it is seen.
-	r.c.Seen(r.now, made, "198.51.100.2:5000")
+	r.c.Step(r.now, Seen{Link: made, Address: "198.51.100.2:5000"})
 	r.drain()
 	if m := r.frames(); len(m) != 1 || m[0].GetObserved().GetAddress() != "198.51.100.2:5000" {
 		t.Errorf("to a peer that has moved it says %v", m)
@@ -185,7 +185,7 @@ func TestRemappedWithoutEnd(t *testing.T) {
 		r.receive(liar, &pb.Observed{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, 1}), 5000+uint16(i)).String()})
 		for _, d := range r.out.Dials {
 			dials++
-			r.c.DialFailed(r.now, d.ID, false, "no answer")
+			r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 		}
 		r.drain()
 	}
@@ -199,13 +199,13 @@ func TestMapped(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.seeing(1, "one", "203.0.113.1:4001")
 	r.pass(2 * time.Second)
-	r.c.Mapped(r.now, netip.MustParseAddrPort("203.0.113.1:5000"))
+	r.c.Step(r.now, Mapped{Address: netip.MustParseAddrPort("203.0.113.1:5000")})
 	r.drain()
 	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.where.nat() != NATOpen {
 		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.where.nat())
 	}
 	r.pass(2 * time.Second)
-	r.c.Mapped(r.now, netip.AddrPort{})
+	r.c.Step(r.now, Mapped{Address: netip.AddrPort{}})
 	r.drain()
 	if record := r.own(l); len(record.GetAddresses()) != 1 || len(record.GetObserved()) != 1 {
 		t.Errorf("without it again it says %v", record)
@@ -219,7 +219,7 @@ func TestForwarded(t *testing.T) {
 		r.t.Helper()
 		r.pass(2 * time.Second)
 		r.last++
-		r.c.Connected(r.now, r.last, 0, testIdentity(2).Key(), from)
+		r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(2).Key(), Address: from})
 		r.drain()
 		hello := start(2, "two", 1000)
 		hello.Observed = claims

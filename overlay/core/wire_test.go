@@ -113,8 +113,8 @@ func (w *wire) answer(p, q *wired, dial DialID) {
 	p.last++
 	q.last++
 	p.ends[p.last], q.ends[q.last] = wireEnd{q, q.last}, wireEnd{p, p.last}
-	q.c.Connected(w.now, q.last, 0, p.c.cfg.Identity.Key(), string(p.id))
-	p.c.Connected(w.now, p.last, dial, q.c.cfg.Identity.Key(), string(q.id))
+	q.c.Step(w.now, Connected{Link: q.last, Dial: 0, Key: p.c.cfg.Identity.Key(), Address: string(p.id)})
+	p.c.Step(w.now, Connected{Link: p.last, Dial: dial, Key: q.c.cfg.Identity.Key(), Address: string(q.id)})
 	w.drain(q)
 	w.drain(p)
 	w.deliver()
@@ -144,9 +144,9 @@ func (w *wire) end(p *wired, l LinkID, friendly bool) {
 	}
 	delete(p.ends, l)
 	delete(e.to.ends, e.link)
-	p.c.Disconnected(w.now, l, friendly, "ended")
+	p.c.Step(w.now, Disconnected{Link: l, Friendly: friendly, Why: "ended"})
 	w.drain(p)
-	e.to.c.Disconnected(w.now, e.link, friendly, "ended")
+	e.to.c.Step(w.now, Disconnected{Link: e.link, Friendly: friendly, Why: "ended"})
 	w.drain(e.to)
 }
 
@@ -168,7 +168,7 @@ func (w *wire) drain(p *wired) {
 		for i, claim := range v.Claims {
 			valid[i] = p.c.cfg.Verify(claim)
 		}
-		p.c.Verified(w.now, v.ID, valid)
+		p.c.Step(w.now, Verified{ID: v.ID, Valid: valid})
 		w.drain(p)
 	}
 	for _, c := range out.Closes {
@@ -192,7 +192,7 @@ func (w *wire) deliver() {
 		if w.watch != nil {
 			w.watch(f.from, f.to, m, len(f.data))
 		}
-		f.to.c.Receive(w.now, f.link, m)
+		f.to.c.Step(w.now, Received{Link: f.link, Frame: m})
 		w.drain(f.to)
 		if n > 1_000_000 {
 			w.t.Fatal("does not end")
@@ -210,10 +210,10 @@ func (w *wire) pass(d time.Duration) {
 			}
 			for l, e := range p.ends {
 				if !p.deaf && !e.to.deaf {
-					p.c.Heard(w.now, l, w.now, 0, 0)
+					p.c.Step(w.now, Heard{Link: l, Heard: w.now})
 				}
 			}
-			p.c.Tick(w.now)
+			p.c.Step(w.now, Tick{})
 			w.drain(p)
 		}
 		w.deliver()

@@ -219,7 +219,7 @@ func TestHeardAgain(t *testing.T) {
 	w.quiet(quietAfter + tickEvery)
 	w.answer("a", nil)
 	w.answer("b", nil)
-	w.c.Heard(w.now, w.subject, w.now, 0, 0)
+	w.c.Step(w.now, Heard{Link: w.subject, Heard: w.now})
 	w.quiet(2 * tickEvery)
 	w.answer("c", nil)
 	if len(w.lost()) > 0 || len(w.c.inquiries.list) > 0 {
@@ -313,7 +313,7 @@ func TestStrangers(t *testing.T) {
 // hidden from our user after a while; what we tell others does not change.
 func TestUnknownToAll(t *testing.T) {
 	w := watching(t, "gone")
-	w.c.Disconnected(w.now, w.subject, false, "broken")
+	w.c.Step(w.now, Disconnected{Link: w.subject, Why: "broken"})
 	w.drain()
 	for began := w.now; w.now < began+inquiryTime+2*time.Second; {
 		w.quiet(time.Second)

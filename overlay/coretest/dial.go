@@ -107,5 +107,5 @@ func (d *dialling) fail(self bool, why string) {
 		return
 	}
 	delete(p.races, d.wish.ID)
-	p.input(func() { p.Core.DialFailed(p.World.Now, d.wish.ID, self, why) })
+	p.input(func() { p.Core.Step(p.World.Now, core.DialFailed{Dial: d.wish.ID, Self: self, Why: why}) })
 }

@@ -3,6 +3,7 @@ package coretest
 import (
 	"time"
 
+	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -179,6 +180,6 @@ func (e *End) listen() bool {
 		e.finish(false, "idle timeout")
 		return false
 	}
-	e.Process.Core.Heard(w.Now, e.ID, a.heard, 0, 0)
+	e.Process.Core.Step(w.Now, core.Heard{Link: e.ID, Heard: a.heard})
 	return true
 }

@@ -65,7 +65,7 @@ func (p *Process) Send(to *Machine, number, size int) {
 		p.Ends[i].sendLetter(l)
 		return
 	}
-	p.Core.Want(p.World.Now, to.ID)
+	p.Core.Step(p.World.Now, core.Want{To: to.ID})
 	p.Drain()
 }
 
@@ -100,7 +100,7 @@ func (p *Process) Withdraw(to *Machine, number int) {
 		rest = rest || l.to == to && l.way == left && l.number != number
 		return l.to == to && l.number == number
 	})
-	p.Core.Withdraw(p.World.Now, to.ID, rest)
+	p.Core.Step(p.World.Now, core.Withdraw{Receiver: to.ID, Rest: rest})
 	p.Drain()
 }
 
@@ -112,13 +112,13 @@ func (p *Process) write(to *Machine, number, size int, by way) *letter {
 }
 
 func (p *Process) route(l *letter) {
-	p.Core.Route(p.World.Now, l.to.ID, p.World.Rand.Uint64(), sealed("letter", p.ID, l.to.ID, l.number, l.size))
+	p.Core.Step(p.World.Now, core.Route{To: l.to.ID, Number: p.World.Rand.Uint64(), Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size)})
 }
 
 func (p *Process) deposit(l *letter) {
-	p.Core.Deposit(p.World.Now, &pb.Deposit{
+	p.Core.Step(p.World.Now, core.Deposit{Deposit: &pb.Deposit{
 		Receiver: string(l.to.ID), ReceiverKey: l.to.Key[:], Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size),
-	})
+	}})
 }
 
 // again gives the core what has no receipt of the letters to a peer that go this way.
@@ -176,9 +176,9 @@ func (p *Process) takeEnvelope(e core.Envelope) {
 	switch {
 	case deposited:
 		content := p.Identity.SignCollected(&pb.CollectedContent{Deposits: [][]byte{id[:]}, Key: p.Key[:]})
-		p.Core.Collect(w.Now, e.From, &pb.Collected{Content: content, Receipts: receipt})
+		p.Core.Step(w.Now, core.Collect{Holder: e.From, Collected: &pb.Collected{Content: content, Receipts: receipt}})
 	case receipt != nil:
-		p.Core.Route(w.Now, from, w.Rand.Uint64(), receipt)
+		p.Core.Step(w.Now, core.Route{To: from, Number: w.Rand.Uint64(), Sealed: receipt})
 	}
 	p.owesDrain = true
 }

@@ -148,7 +148,7 @@ func (e *End) take(x *parcel) {
 		if w.Story != nil {
 			w.Story(p.Machine, "is connected", e.ID, e.Other.Process.ID, e.dial)
 		}
-		p.Core.Connected(w.Now, e.ID, e.dial, e.Other.Process.Key, e.Other.Process.seenBy(p.Machine))
+		p.Core.Step(w.Now, core.Connected{Link: e.ID, Dial: e.dial, Key: e.Other.Process.Key, Address: e.Other.Process.seenBy(p.Machine)})
 		p.Drain()
 	case carriesClosed:
 		if x.reason == core.CloseProtocol {
@@ -203,7 +203,7 @@ func (e *End) finish(friendly bool, why string) {
 		w.Story(p.Machine, "is disconnected", e.ID, e.Other.Process.ID, friendly, why)
 	}
 	if wasOpen {
-		p.Core.Disconnected(w.Now, e.ID, friendly, why)
+		p.Core.Step(w.Now, core.Disconnected{Link: e.ID, Friendly: friendly, Why: why})
 		p.Drain()
 	}
 }

@@ -220,7 +220,7 @@ func (p *Process) verify(wishes []core.Verify) {
 				for i, c := range v.Claims {
 					valid[i] = w.memory.verify(c)
 				}
-				p.Core.Verified(w.Now, v.ID, valid)
+				p.Core.Step(w.Now, core.Verified{ID: v.ID, Valid: valid})
 			})
 		}
 	})

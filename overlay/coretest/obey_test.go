@@ -67,7 +67,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	w.Run(20 * time.Second)
 
 	// Clocks that went back, addresses that are joined later, an ID that is taken.
-	first.Core.Join(w.Now, m[5].Address)
+	first.Core.Step(w.Now, core.Join{Address: m[5].Address})
 	first.Drain()
 	w.Run(time.Minute)
 	if len(first.Joined) != 1 || first.Joined[0].Why == "" {

@@ -151,7 +151,7 @@ func (p *Process) tick() {
 			return
 		}
 	}
-	p.Core.Tick(w.Now)
+	p.Core.Step(w.Now, core.Tick{})
 	if w.Timed {
 		w.Count.Ticking += time.Since(start)
 		w.Count.Ticks++
@@ -168,12 +168,12 @@ func (p *Process) receive(e *End, m *pb.PeerMessage) {
 	w := p.World
 	w.Count.Received++
 	if !w.Timed {
-		p.Core.Receive(w.Now, e.ID, m)
+		p.Core.Step(w.Now, core.Received{Link: e.ID, Frame: m})
 		p.Drain()
 		return
 	}
 	start := time.Now()
-	p.Core.Receive(w.Now, e.ID, m)
+	p.Core.Step(w.Now, core.Received{Link: e.ID, Frame: m})
 	out := p.Core.Drain()
 	w.Count.Receiving += time.Since(start)
 	p.obey(&out)
@@ -221,7 +221,7 @@ func (p *Process) Crash() {
 
 // Leave is a graceful end.
 func (p *Process) Leave() {
-	p.Core.Leave(p.World.Now)
+	p.Core.Step(p.World.Now, core.Leave{})
 	p.Drain()
 	p.exit()
 }

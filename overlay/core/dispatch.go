@@ -1,0 +1,135 @@
+package core
+
+import (
+	"quicpeer/certs"
+	"quicpeer/pb"
+	"slices"
+)
+
+// receive hands a frame that came over a link to the machine that it is for.
+func (c *Core) receive(l *link, m *pb.PeerMessage) {
+	switch m := m.GetContent().(type) {
+	case *pb.PeerMessage_Propagation:
+		for _, a := range m.Propagation.GetAnnouncements() {
+			if !c.learn(l, a) {
+				return
+			}
+		}
+	case *pb.PeerMessage_Neighbour:
+		if m.Neighbour.GetType() == pb.NeighbourType_REQUEST {
+			c.visit.stay()
+		}
+		c.neighbourhood.receiveNeighbour(l, m.Neighbour)
+	case *pb.PeerMessage_NeighbourList:
+		c.neighbourhood.receiveNeighbourList(l, m.NeighbourList)
+	case *pb.PeerMessage_Routes:
+		c.routes.receiveRoutes(l, m.Routes)
+	case *pb.PeerMessage_Routed:
+		c.receiveRouted(l, m.Routed)
+	case *pb.PeerMessage_SyncRequest:
+		c.sync.receiveSyncRequest(l, m.SyncRequest)
+	case *pb.PeerMessage_SyncDigest:
+		c.sync.receiveSyncDigest(l, m.SyncDigest)
+	case *pb.PeerMessage_SyncBuckets:
+		c.sync.receiveSyncBuckets(l, m.SyncBuckets)
+	case *pb.PeerMessage_SyncVersions:
+		c.sync.receiveSyncVersions(l, m.SyncVersions)
+	case *pb.PeerMessage_SyncReply:
+		c.sync.receiveSyncReply(l, m.SyncReply)
+	case *pb.PeerMessage_Broadcast:
+		c.broadcasts.receiveBroadcast(l, m.Broadcast)
+	case *pb.PeerMessage_BroadcastsHeld:
+		c.broadcasts.receiveHeld(l, m.BroadcastsHeld)
+	case *pb.PeerMessage_BroadcastsWanted:
+		c.broadcasts.receiveWanted(l, m.BroadcastsWanted)
+	case *pb.PeerMessage_Deposit:
+		c.custody.receiveDeposit(l, m.Deposit)
+	case *pb.PeerMessage_DepositAnswer:
+		c.custody.receiveDepositAnswer(l, m.DepositAnswer)
+	case *pb.PeerMessage_Observed:
+		c.reach.observe(l, m.Observed.GetAddress())
+	case *pb.PeerMessage_Call:
+		c.reach.receiveCall(l, m.Call)
+	case *pb.PeerMessage_CallRefused:
+		c.reach.receiveCallRefused(l, m.CallRefused)
+	case *pb.PeerMessage_Go:
+		c.reach.receiveGo(l, m.Go)
+	default:
+		c.links.violation(l, "a handshake after the handshake")
+	}
+}
+
+// receiveRouted takes a routed frame: it is for us, or is passed on.
+func (c *Core) receiveRouted(l *link, m *pb.Routed) {
+	if certs.ID(m.GetTo()) == c.cfg.ID {
+		if m := c.openRouted(l, m); m != nil {
+			c.receiveContent(m)
+		}
+		return
+	}
+	if bytes := carriedBytes(m); bytes > 0 {
+		if !c.relay.mayCarry(l, bytes) {
+			c.relay.refuseToCarry(l, m, "carries no more for others now")
+			return
+		}
+	} else if !l.mayRoute(c.now) {
+		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
+		return
+	}
+	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
+	if !slices.Contains(own.Passed, string(c.cfg.ID)) {
+		parent := slices.Index(own.Passed, string(l.peer))
+		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
+			return
+		}
+		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
+	}
+	if !c.routes.forward(own) {
+		c.relay.foundNoWay(own)
+	}
+}
+
+// openRouted opens what has been routed to us; nil if it can't be read, for which
+// nobody is to blame.
+func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
+	opened, err := pb.OpenRouted(m)
+	if err != nil {
+		c.note(Debug, "something routed to us can't be read, dropped", "from", m.GetFrom(), "peer", string(l.peer), "why", err)
+	}
+	return opened
+}
+
+// receiveContent takes what has been routed to us.
+func (c *Core) receiveContent(m *pb.Routed) {
+	from := certs.ID(m.GetFrom())
+	if c.leaving || from == c.cfg.ID {
+		return
+	}
+	switch content := m.GetContent().(type) {
+	case *pb.Routed_Question:
+		c.inquiries.receiveQuestion(from, content.Question)
+	case *pb.Routed_Answer:
+		c.inquiries.receiveAnswer(from, content.Answer)
+	case *pb.Routed_Accusation:
+		c.own.receiveAccusation(content.Accusation)
+	case *pb.Routed_Ping:
+		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
+			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+		}
+	case *pb.Routed_Pong:
+		c.inquiries.receivePong(from, content.Pong)
+	case *pb.Routed_Envelope:
+		c.relay.receiveEnvelope(from, content.Envelope)
+	case *pb.Routed_Refusal:
+		c.relay.receiveRefusalOf(from, content.Refusal)
+	case *pb.Routed_Collected:
+		c.custody.receiveCollected(content.Collected)
+	case *pb.Routed_Call:
+		c.reach.receiveRoutedCall(from, content.Call)
+	case *pb.Routed_Called:
+		c.reach.receiveCalled(from, content.Called)
+	case *pb.Routed_Go:
+		c.reach.receiveRoutedGo(from, content.Go)
+	}
+}
