@@ -25,12 +25,12 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
+
+	"quicpeer/scripts/bench/command"
 )
 
 // body is what a message carries, in bytes.
@@ -38,8 +38,6 @@ const body = 100
 
 // storedBar is the least rate of stored, as a part of quicpeer's, with many in flight.
 const storedBar = 0.5
-
-var errMissed = errors.New("quicpeer has missed its bar")
 
 // client sends messages for a time, so many in flight at once.
 type client interface {
@@ -70,9 +68,9 @@ const (
 
 // options are the flags.
 type options struct {
+	command.Dir
 	rounds int
 	length time.Duration
-	dir    string
 }
 
 func main() {
@@ -80,35 +78,26 @@ func main() {
 	var other peerOptions
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each kind")
 	flag.DurationVar(&o.length, "time", time.Second, "time of each run")
-	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the state directories are made, and removed: on a disk, as /tmp may be memory")
+	o.Flag()
 	serve := flag.String("serve", "", "internal: be another process, \"floor\" or \"peer\", which is as the flags below say")
 	flag.StringVar(&other.id, "id", "", "internal")
 	flag.StringVar(&other.join, "join", "", "internal")
 	flag.StringVar(&other.state, "state", "", "internal")
 	flag.StringVar(&other.cuts, "cuts", "", "internal")
-	flag.Parse()
-	var err error
-	switch *serve {
-	case "":
-		err = o.bench()
-	case "floor":
-		err = serveFloor()
-	case "peer":
-		err = other.serve()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	command.Main("bench", func() error {
+		switch *serve {
+		case "floor":
+			return serveFloor()
+		case "peer":
+			return other.serve()
+		default:
+			return o.Run(o.bench)
+		}
+	})
 }
 
 // bench runs all kinds in turn and prints the table.
-func (o options) bench() error {
-	dir, err := os.MkdirTemp(o.dir, "quicpeer-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
+func (o options) bench(dir string) error {
 	sync, err := syncTime(dir)
 	if err != nil {
 		return err
@@ -126,9 +115,8 @@ func (o options) bench() error {
 		defer c.close()
 		clients = append(clients, c)
 	}
-	fmt.Printf("%s/%s, %d CPUs, %s; %d bytes a message, medians of %d rounds of %v\n", runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), runtime.Version(), body, o.rounds, o.length)
-	fmt.Printf("state directories in %s, where a short write and its fsync take %v\n\n", o.dir, sync.Round(time.Microsecond))
+	fmt.Printf("%s; %d bytes a message, medians of %d rounds of %v\n", command.Machine(), body, o.rounds, o.length)
+	fmt.Printf("state directories in %s, where a short write and its fsync take %v\n\n", o.Name, sync.Round(time.Microsecond))
 	printHead()
 	missed := false
 	for _, inFlight := range []int{1, 16, 128} {
@@ -140,7 +128,7 @@ func (o options) bench() error {
 		missed = inFlight == 128 && medianRatio(trials[storedKind], trials[peerKind], rateOf) < storedBar
 	}
 	if missed {
-		return errMissed
+		return command.ErrMissed
 	}
 	return nil
 }

@@ -1,19 +1,18 @@
 package main
 
 import (
-	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // process is another process, this program with the flag -serve. It ends with its
 // standard input, and so with this process.
 type process struct {
-	command *exec.Cmd
-	stdin   io.Closer
+	*harness.Process
 	address string // which it has printed
 }
 
@@ -23,32 +22,17 @@ func start(flags ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(self, flags...)
-	command.Stderr = os.Stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := command.Start(); err != nil {
-		return nil, err
-	}
-	p := &process{command: command, stdin: stdin}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		p.close()
-		return nil, fmt.Errorf("no address from the other process: %w", err)
-	}
-	p.address = strings.TrimSpace(line)
-	return p, nil
+	cmd := exec.Command(self, flags...)
+	cmd.Stderr = os.Stderr
+	p := &process{}
+	p.Process, p.address, err = harness.StartReady(harness.Spec{Cmd: cmd, Line: func([]byte) {}},
+		func(line []byte) string { return strings.TrimSpace(string(line)) })
+	return p, err
 }
 
 func (p *process) close() {
-	p.stdin.Close()
-	p.command.Wait()
+	p.Input.Close()
+	<-p.Gone()
 }
 
 // untilInputEnds waits for the end of the parent.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"quicpeer/scripts/bench/command"
 )
 
 // trial is one run of one kind: how many messages came back, in what time each.
@@ -31,7 +33,7 @@ func medianOf(trials []trial, of func(trial) float64) float64 {
 	for _, t := range trials {
 		list = append(list, of(t))
 	}
-	return median(list)
+	return command.Median(list)
 }
 
 // medianRatio is the median of the ratios of each round.
@@ -40,13 +42,7 @@ func medianRatio(trials, base []trial, of func(trial) float64) float64 {
 	for i := range trials {
 		list = append(list, of(trials[i])/of(base[i]))
 	}
-	return median(list)
-}
-
-func median(list []float64) float64 {
-	slices.Sort(list)
-	n := len(list)
-	return (list[(n-1)/2] + list[n/2]) / 2
+	return command.Median(list)
 }
 
 func printHead() {
@@ -84,5 +80,5 @@ func syncTime(dir string) (time.Duration, error) {
 		}
 		list = append(list, float64(time.Since(began)))
 	}
-	return time.Duration(median(list)), nil
+	return time.Duration(command.Median(list)), nil
 }

@@ -35,9 +35,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-var errMissed = errors.New("quicpeer has missed a bar: see the lines with \"missed\"")
+	"quicpeer/scripts/bench/command"
+)
 
 // options are the flags.
 type options struct {
@@ -64,15 +64,7 @@ func main() {
 	flag.StringVar(&o.sim, "sim", "", "simulated values for the plot, a CSV `file` with the columns n,measure,value")
 	flag.StringVar(&o.plot, "plot", "", "write a plot of the growth to this `file.svg`")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "bench-overlay: %q is no flag: see -help\n", flag.Arg(0))
-		os.Exit(2)
-	}
-	if err := o.do(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-overlay:", err)
-		os.Exit(1)
-	}
+	command.Main("bench-overlay", func() error { return o.do() })
 }
 
 // tolerable is how much of the CPUs others may have without a warning. A guess:
@@ -116,7 +108,7 @@ func (o options) do() error {
 		err = errors.Join(err, drawGrowth(o.plot, append(all, fromSim...)))
 	}
 	if err == nil && missed {
-		err = errMissed
+		err = fmt.Errorf("%w: see the lines with \"missed\"", command.ErrMissed)
 	}
 	return err
 }
@@ -134,8 +126,7 @@ func (o options) measure() (all samples, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	fmt.Printf("%s/%s, %d CPUs, %s; %d rounds, idle for %v\n",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), o.rounds, o.idle)
+	fmt.Printf("%s; %d rounds, idle for %v\n", command.Machine(), o.rounds, o.idle)
 	systems := []system{ours, theirs}
 	if o.alone {
 		systems = systems[:1]
@@ -165,7 +156,7 @@ func (o options) one(s system, n, round int, full bool) samples {
 	fmt.Fprintf(os.Stderr, "%d %s %d:", round+1, s.name, n)
 	for _, m := range measures {
 		if list := r.result.of(s.name, n, m.name); len(list) > 0 {
-			fmt.Fprintf(os.Stderr, " %s %s", m.name, m.format(median(list)))
+			fmt.Fprintf(os.Stderr, " %s %s", m.name, m.format(command.Median(list)))
 		}
 	}
 	fmt.Fprintf(os.Stderr, "; others had %.0f %% of the CPUs\n", 100*share)

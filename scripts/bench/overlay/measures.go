@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"quicpeer/scripts/bench/command"
 )
 
 // The measures, by the names that they have in CSV files.
@@ -125,16 +127,6 @@ func (s samples) systems() []string {
 	return list
 }
 
-// median is that of a sorted list that isn't empty.
-func median(sorted []float64) float64 {
-	n := len(sorted)
-	low, high := sorted[(n-1)/2], sorted[n/2]
-	if low == high { // also if both are infinite
-		return low
-	}
-	return (low + high) / 2
-}
-
 // verdict compares quicpeer's values with the promise: "ok", "missed", or "" where
 // there is nothing to compare.
 func (m measure) verdict(n int, sorted []float64) string {
@@ -142,7 +134,7 @@ func (m measure) verdict(n int, sorted []float64) string {
 	if len(sorted) == 0 || math.IsInf(bar, 1) {
 		return ""
 	}
-	value := median(sorted)
+	value := command.Median(sorted)
 	if m.worst {
 		value = sorted[len(sorted)-1]
 	}

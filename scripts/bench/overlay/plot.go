@@ -16,6 +16,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"quicpeer/scripts/bench/command"
 )
 
 // tile is one of the small plots: a measure of networks of all sizes. Both axes
@@ -154,7 +156,7 @@ func (t tile) points(all samples, system string) plotter.XYs {
 		if len(values) == 0 {
 			continue
 		}
-		if y := median(values); y > 0 && !math.IsInf(y, 1) {
+		if y := command.Median(values); y > 0 && !math.IsInf(y, 1) {
 			list = append(list, plotter.XY{X: float64(n), Y: y})
 		}
 	}

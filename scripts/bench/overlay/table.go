@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"quicpeer/scripts/bench/command"
 )
 
 // report prints the results in Markdown, and says whether quicpeer has missed a
@@ -45,7 +47,7 @@ func growth(w io.Writer, all samples) {
 			var both []string
 			for _, s := range []string{ours.name, theirs.name} {
 				if list := all.of(s, n, m.name); len(list) > 0 {
-					both = append(both, m.format(median(list)))
+					both = append(both, m.format(command.Median(list)))
 				}
 			}
 			fmt.Fprintf(w, " %s |", strings.Join(both, " / "))
@@ -84,5 +86,5 @@ func (m measure) spread(sorted []float64) string {
 	if least == most {
 		return m.format(least)
 	}
-	return fmt.Sprintf("%s (%s to %s)", m.format(median(sorted)), m.format(least), m.format(most))
+	return fmt.Sprintf("%s (%s to %s)", m.format(command.Median(sorted)), m.format(least), m.format(most))
 }

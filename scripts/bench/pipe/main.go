@@ -15,33 +15,30 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
-	"quicpeer/scripts/bench/program"
+	"quicpeer/scripts/bench/command"
+	"quicpeer/scripts/internal/harness"
 )
 
 // memoryBar is the most memory that each may have.
 const memoryBar = 100 << 20
 
-var errMissed = errors.New("quicpeer has missed a bar")
-
 // options are the flags.
 type options struct {
+	command.Dir
 	lines int
-	dir   string
 	mutes []time.Duration
 }
 
 func main() {
 	o := options{mutes: []time.Duration{0, 10 * time.Second}}
 	flag.IntVar(&o.lines, "lines", 1_000_000, "how many")
-	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the state directories are made, and removed: on a disk, as /tmp may be memory")
+	o.Flag()
 	flag.Func("mute", "how long nobody reads what the receiver prints, for each run (default 0s,10s)", func(s string) error {
 		o.mutes = nil
 		for word := range strings.SplitSeq(s, ",") {
@@ -53,25 +50,15 @@ func main() {
 		}
 		return nil
 	})
-	flag.Parse()
-	if err := o.bench(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-pipe:", err)
-		os.Exit(1)
-	}
+	command.Main("bench-pipe", func() error { return o.Run(o.bench) })
 }
 
-func (o options) bench() error {
-	dir, err := os.MkdirTemp(o.dir, "quicpeer-pipe-")
+func (o options) bench(dir string) error {
+	path, err := harness.Build(dir, false)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	path, err := program.Build(dir)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s/%s, %d CPUs, %s; %d lines of %d bytes, state directories in %s\n\n", runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), runtime.Version(), o.lines, len(line(0)), o.dir)
+	fmt.Printf("%s; %d lines of %d bytes, state directories in %s\n\n", command.Machine(), o.lines, len(line(0)), o.Name)
 	fmt.Printf("%-14s %8s %9s   %-19s\n", "", "", "", "most memory, MiB")
 	fmt.Printf("%-14s %8s %9s   %9s %9s\n", "not read for", "time", "lines/s", "sender", "receiver")
 	missed := false
@@ -89,7 +76,7 @@ func (o options) bench() error {
 		missed = missed || r.sender > memoryBar || r.receiver > memoryBar
 	}
 	if missed {
-		return errMissed
+		return command.ErrMissed
 	}
 	return nil
 }

@@ -1,44 +1,25 @@
-// Package program builds quicpeer and runs it as scripts do, for benchmarks of the
-// whole program: real processes that take JSON lines and print them.
+// Package program runs quicpeer as scripts do, for benchmarks of the whole program: real
+// processes that take JSON lines and print them.
 package program
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
+
+	"quicpeer/scripts/internal/harness"
 )
 
-// Build builds quicpeer as make build does, into dir, and returns its path.
-func Build(dir string) (string, error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "quicpeer").Output()
-	if err != nil {
-		return "", fmt.Errorf("where quicpeer is: %w", err)
-	}
-	path := filepath.Join(dir, "quicpeer.exe")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, ".")
-	build.Dir = strings.TrimSpace(string(root))
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	return path, build.Run()
-}
-
-// Peer is a running quicpeer.
+// Peer is a running quicpeer. At the end of its Input it leaves.
 type Peer struct {
-	// Input is its standard input; at its end the peer leaves.
-	Input   io.WriteCloser
-	Address string // which others can dial
-
-	cmd      *exec.Cmd
-	end      chan struct{} // closed when all that it printed has been read
-	warnings bytes.Buffer  // what it has logged
+	*harness.Process
+	Address  string       // which others can dial
+	warnings bytes.Buffer // what it has logged
 }
 
 // Start starts a peer on a free port of loopback, with a state directory of its
@@ -50,65 +31,38 @@ func Start(path, dir, id, join string, each func(line []byte)) (*Peer, error) {
 	if join != "" {
 		words = append(words, "--join", join)
 	}
-	p := &Peer{cmd: exec.Command(path, words...), end: make(chan struct{})}
-	p.cmd.Stderr = &p.warnings
+	p := &Peer{}
+	cmd := exec.Command(path, words...)
+	cmd.Stderr = &p.warnings
 	var err error
-	if p.Input, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
+	p.Process, p.Address, err = harness.StartReady(harness.Spec{Cmd: cmd, Line: each}, func(line []byte) string {
+		var ready struct{ Listen []string }
+		if json.Unmarshal(line, &ready) != nil || len(ready.Listen) == 0 {
+			return ""
+		}
+		return ready.Listen[0]
+	})
 	if err != nil {
-		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	ready := make(chan string, 1)
-	go p.read(out, ready, each)
-	if p.Address = <-ready; p.Address == "" {
-		return nil, fmt.Errorf("%s has not become ready: %w", id, p.Wait())
+		return nil, fmt.Errorf("%s: %w: %s", id, err, p.warnings.Bytes())
 	}
 	return p, nil
 }
 
-// read hands on all lines, after the address of the first.
-func (p *Peer) read(out io.Reader, ready chan<- string, each func(line []byte)) {
-	defer close(p.end)
-	defer close(ready)
-	lines := bufio.NewReaderSize(out, 64<<10)
-	for first := true; ; first = false {
-		line, err := lines.ReadSlice('\n')
-		if err != nil {
-			return
-		}
-		if first {
-			var event struct{ Listen []string }
-			if json.Unmarshal(line, &event) == nil && len(event.Listen) > 0 {
-				ready <- event.Listen[0]
-			}
-		}
-		each(line)
-	}
-}
-
 // Wait waits for the end of the peer and of what it has printed. An error has what it
 // logged, and says that its exit status was neither 0 nor one of those wanted.
-func (p *Peer) Wait(wanted ...int) error {
-	<-p.end
-	err := p.cmd.Wait()
-	if err == nil || slices.Contains(wanted, p.cmd.ProcessState.ExitCode()) {
+func (p *Peer) Wait(wanted ...string) error {
+	<-p.Gone()
+	status := p.State().Status
+	if status == "0" || slices.Contains(wanted, status) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", err, p.warnings.Bytes())
+	return fmt.Errorf("exit status %s: %s", status, p.warnings.Bytes())
 }
-
-// Kill ends the peer at once.
-func (p *Peer) Kill() { p.cmd.Process.Kill() }
 
 // Peak is the most memory in bytes that the peer has had, its part of mapped files
 // included; 0 where there is no /proc, or no peer any more.
 func (p *Peer) Peak() int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		return 0
 	}

@@ -15,27 +15,24 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
-	"quicpeer/scripts/bench/program"
+	"quicpeer/scripts/bench/command"
+	"quicpeer/scripts/internal/harness"
 )
 
 // bar is the longest time from the start.
 const bar = 2 * time.Second
 
-var errMissed = errors.New("quicpeer has missed its bar")
-
 // options are the flags.
 type options struct {
+	command.Dir
 	messages, rounds int
 	pace             time.Duration
-	dir              string
 }
 
 func main() {
@@ -43,21 +40,12 @@ func main() {
 	flag.IntVar(&o.messages, "messages", 1000, "how many wait")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of both")
 	flag.DurationVar(&o.pace, "pace", 0, "pause between two messages: from a few ms on each is left with others by itself")
-	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the state directories are made, and removed: on a disk, as /tmp may be memory")
-	flag.Parse()
-	if err := o.bench(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-waiting:", err)
-		os.Exit(1)
-	}
+	o.Flag()
+	command.Main("bench-waiting", func() error { return o.Run(o.bench) })
 }
 
-func (o options) bench() error {
-	dir, err := os.MkdirTemp(o.dir, "quicpeer-waiting-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	path, err := program.Build(dir)
+func (o options) bench(dir string) error {
+	path, err := harness.Build(dir, false)
 	if err != nil {
 		return err
 	}
@@ -79,13 +67,13 @@ func (o options) bench() error {
 			}
 		}
 	}
-	fmt.Printf("%s/%s, %d CPUs, %s; %d messages of %d bytes wait, sent %v apart, medians and longest of %d rounds,\nstate directories in %s\n\n",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), o.messages, len(bodyOf(0)), o.pace, o.rounds, o.dir)
+	fmt.Printf("%s; %d messages of %d bytes wait, sent %v apart, medians and longest of %d rounds,\nstate directories in %s\n\n",
+		command.Machine(), o.messages, len(bodyOf(0)), o.pace, o.rounds, o.Name)
 	fmt.Printf("%-12s   %-17s   %-17s\n", "", "from the start", "from ready")
 	fmt.Printf("%-12s   %8s %8s   %8s %8s\n", "sender", "median", "longest", "median", "longest")
 	missed := print("here", here) > bar
 	if print("gone", gone) > bar || missed {
-		return errMissed
+		return command.ErrMissed
 	}
 	return nil
 }
@@ -96,15 +84,9 @@ func print(name string, results []result) time.Duration {
 	for _, r := range results {
 		started, ready = append(started, r.fromStart), append(ready, r.fromReady)
 	}
-	middle := median(started)
-	fmt.Printf("%-12s   %8v %8v   %8v %8v\n", name, ms(middle), ms(slices.Max(started)), ms(median(ready)), ms(slices.Max(ready)))
+	middle := command.Median(started)
+	fmt.Printf("%-12s   %8v %8v   %8v %8v\n", name, ms(middle), ms(slices.Max(started)), ms(command.Median(ready)), ms(slices.Max(ready)))
 	return middle
 }
 
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-
-func median(list []time.Duration) time.Duration {
-	slices.Sort(list)
-	n := len(list)
-	return (list[(n-1)/2] + list[n/2]) / 2
-}

@@ -20,7 +20,7 @@ const (
 const patience = time.Minute
 
 // undelivered is the exit status of a peer that keeps messages for its next run.
-const undelivered = 5
+const undelivered = "5"
 
 // network are the peers that run, by their IDs.
 type network struct {
@@ -99,7 +99,7 @@ func (n *network) end(id string) error {
 func (n *network) kill() {
 	for _, p := range n.peers {
 		p.Kill()
-		p.Wait(-1)
+		p.Wait("killed")
 	}
 }
 
