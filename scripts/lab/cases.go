@@ -239,19 +239,13 @@ func incidents() []incident {
 	}
 }
 
-// outcome is what came of an incident.
-type outcome struct {
-	silence time.Duration // the longest between two messages that were shown
-	path    string        // of the last message
-	err     error
-}
-
 // live lets an incident happen two seconds after the two have a connection, while both
-// write twenty messages a second for eight seconds.
-func (l *lab) live(in incident) (o outcome) {
+// write twenty messages a second for eight seconds. The first of the result is the longest
+// silence between two messages that were shown.
+func (l *lab) live(in incident) (r result) {
 	t, err := l.begin(in.pair, 0)
 	if err != nil {
-		return outcome{err: err}
+		return result{err: err}
 	}
 	defer t.end()
 	since, err := t.awaitDirect(directLimit)
@@ -259,22 +253,22 @@ func (l *lab) live(in incident) (o outcome) {
 		err = fmt.Errorf("no connection before the incident")
 	}
 	if err != nil {
-		return outcome{err: err}
+		return result{err: err}
 	}
 	happened := make(chan error, 1)
 	time.AfterFunc(2*time.Second, func() { happened <- in.happy(t) })
-	o.path, o.err = t.exchange("burst", 160, 50*time.Millisecond)
+	r.path, r.err = t.exchange("burst", 160, 50*time.Millisecond)
 	if err := <-happened; err != nil {
-		o.err = err
+		r.err = err
 	}
 	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
 		var last time.Time
 		for _, e := range way[1].happened(func(e *harness.Event) bool { return e.Name == "message" && e.Field("from") == way[0].id }) {
 			if !last.IsZero() {
-				o.silence = max(o.silence, e.At.Sub(last))
+				r.first = max(r.first, e.At.Sub(last))
 			}
 			last = e.At
 		}
 	}
-	return o
+	return r
 }

@@ -83,74 +83,56 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) (ok bool, err e
 		return false, err
 	}
 	l.debug = verbose
-	ok = l.matrix(pattern, loss, repeat)
+	ok = l.table(l.matrix(loss), pattern, repeat)
 	if loss == 0 {
-		ok = l.incidents(pattern, repeat) && ok
+		ok = l.table(l.incidents(), pattern, repeat) && ok
 	}
 	return ok, nil
 }
 
-// matrix measures the pairs.
-func (l *lab) matrix(pattern *regexp.Regexp, loss, repeat int) (ok bool) {
-	ok = true
-	table := [][]string{{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}}
+// matrix tries the pairs.
+func (l *lab) matrix(loss int) table {
+	t := table{head: []string{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 2, 3, 4, 5}}
 	for _, p := range pairs() {
-		if !pattern.MatchString(p.name) {
-			continue
-		}
-		r := row{pair: p}
-		for range repeat {
-			x := l.measure(p, loss)
-			r.results = append(r.results, x)
-			fault := x.verdict(p, loss)
-			ok = l.close(&r, fault) && ok
-		}
-		fmt.Fprintln(os.Stderr, r.cells())
-		table = append(table, r.cells())
+		t.rows = append(t.rows, experiment{p.name, func() result { return l.measure(p, loss) }, func(r result) string { return r.verdict(p, loss) }})
 	}
-	if len(table) > 1 {
-		markdown(os.Stdout, table)
-		fmt.Println()
-	}
-	return ok
+	return t
 }
 
-// incidents lives through them.
-func (l *lab) incidents(pattern *regexp.Regexp, repeat int) (ok bool) {
-	ok = true
-	table := [][]string{{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}}
+// incidents lets them happen.
+func (l *lab) incidents() table {
+	t := table{head: []string{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 4, 5}}
 	for _, in := range incidents() {
-		if !pattern.MatchString(in.name) {
-			continue
-		}
-		r := row{}
-		for range repeat {
-			o := l.live(in)
-			r.results = append(r.results, result{first: o.silence, path: o.path})
-			fault := o.verdict(in)
-			ok = l.close(&r, fault) && ok
-		}
-		c := r.cells()
-		c = []string{in.name, c[1], c[4], c[5]}
-		fmt.Fprintln(os.Stderr, c)
-		table = append(table, c)
+		t.rows = append(t.rows, experiment{in.name, func() result { return l.live(in) }, in.verdict})
 	}
-	if len(table) > 1 {
-		markdown(os.Stdout, table)
-	}
-	return ok
+	return t
 }
 
-// close notes what was wrong with a trial, and cleans up after it; true: nothing was.
-func (l *lab) close(r *row, fault string) (ok bool) {
-	if fault != "" {
-		r.faults = append(r.faults, fault)
+// table does the experiments that the pattern names, and prints what came of them.
+func (l *lab) table(t table, pattern *regexp.Regexp, repeat int) (ok bool) {
+	ok = true
+	for _, e := range t.rows {
+		if !pattern.MatchString(e.name) {
+			continue
+		}
+		var results []result
+		var faults []string
+		for range repeat {
+			r := e.once()
+			fault := e.verdict(r)
+			if fault != "" {
+				faults = append(faults, fault)
+			}
+			if fault != "" || l.debug {
+				l.showLogs(os.Stderr)
+			}
+			results = append(results, r)
+			l.forget()
+		}
+		ok = ok && len(faults) == 0
+		t.print(e.name, results, faults)
 	}
-	if fault != "" || l.debug {
-		l.showLogs(os.Stderr)
-	}
-	l.forget()
-	return fault == ""
+	return ok
 }
 
 // forget removes the state of a trial's peers.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // Bars of the matrix.
@@ -38,23 +40,31 @@ func (r result) verdict(p pair, loss int) string {
 	return ""
 }
 
-func (o outcome) verdict(in incident) string {
+func (in incident) verdict(r result) string {
 	switch {
-	case o.err != nil:
-		return o.err.Error()
-	case o.silence > in.back:
+	case r.err != nil:
+		return r.err.Error()
+	case r.first > in.back:
 		return "silent for too long"
-	case o.path != "direct":
-		return "its messages end up " + o.path
+	case r.path != "direct":
+		return "its messages end up " + r.path
 	}
 	return ""
 }
 
-// row is a line of the matrix: one pair, all its trials.
-type row struct {
-	pair    pair
-	results []result
-	faults  []string
+// experiment is a line of a table: what is tried, and what is wrong with its result.
+type experiment struct {
+	name    string
+	once    func() result
+	verdict func(result) string // empty: nothing
+}
+
+// table is a table of experiments. columns are those of its head, of all that a result has.
+type table struct {
+	head    []string
+	columns []int
+	rows    []experiment
+	begun   bool
 }
 
 // spread is the median of durations and the longest, in milliseconds.
@@ -70,36 +80,36 @@ func spread(list []time.Duration) string {
 	return ms(list[len(list)/2]) + " / " + ms(list[len(list)-1])
 }
 
-func (r row) cells() []string {
+// print prints a line, the first with the head above it.
+func (t *table) print(name string, results []result, faults []string) {
 	var first, direct []time.Duration
 	var firstPaths, paths []string
-	for _, x := range r.results {
-		first = append(first, x.first)
-		if x.direct >= 0 && x.err == nil {
-			direct = append(direct, x.direct)
+	for _, r := range results {
+		first = append(first, r.first)
+		if r.direct >= 0 && r.err == nil {
+			direct = append(direct, r.direct)
 		}
-		firstPaths, paths = append(firstPaths, x.firstPath), append(paths, x.path)
+		firstPaths, paths = append(firstPaths, r.firstPath), append(paths, r.path)
 	}
 	verdict := "yes"
-	if len(r.faults) > 0 {
-		verdict = strings.Join(r.faults, "; ")
+	if len(faults) > 0 {
+		verdict = strings.Join(faults, "; ")
 	}
-	return []string{r.pair.name, spread(first), distinct(firstPaths), spread(direct), distinct(paths), verdict}
+	all := []string{name, spread(first), distinct(firstPaths), spread(direct), distinct(paths), verdict}
+	var cells []string
+	for _, i := range t.columns {
+		cells = append(cells, all[i])
+	}
+	if !t.begun {
+		t.begun = true
+		fmt.Printf("\n| %s |\n%s|\n", strings.Join(t.head, " | "), strings.Repeat("| --- ", len(t.head)))
+	}
+	fmt.Printf("| %s |\n", strings.Join(cells, " | "))
 }
 
 func distinct(list []string) string {
 	slices.Sort(list)
 	return strings.Join(slices.Compact(list), ", ")
-}
-
-// markdown writes a table.
-func markdown(w io.Writer, rows [][]string) {
-	for i, r := range rows {
-		fmt.Fprintln(w, "| "+strings.Join(r, " | ")+" |")
-		if i == 0 {
-			fmt.Fprintln(w, strings.Repeat("| --- ", len(r))+"|")
-		}
-	}
 }
 
 // showLogs writes the end of what the peers have logged.
@@ -110,7 +120,6 @@ func (l *lab) showLogs(w io.Writer) {
 		if err != nil {
 			continue
 		}
-		all := strings.Split(strings.TrimSpace(string(data)), "\n")
-		fmt.Fprintf(w, "--- %s\n%s\n", id, strings.Join(all[max(0, len(all)-lines):], "\n"))
+		fmt.Fprintf(w, "--- %s\n%s\n", id, harness.Tail(string(data), lines))
 	}
 }
