@@ -9,8 +9,8 @@ import (
 	"quicpeer/scripts/netlab"
 )
 
-// TestLab is the short version of the lab: real processes behind real NATs. What is checked
-// are the ways that messages take, and that each is shown once and in order; no times.
+// TestLab is the short version of the lab: real processes behind real NATs. It checks the
+// paths that messages take, and that each is shown once and in order, but no times.
 func TestLab(t *testing.T) {
 	if err := netlab.Missing("nft"); err != nil {
 		t.Skip("the NAT laboratory can't be built here, it needs ", err)

@@ -161,7 +161,7 @@ func (ns *Namespace) set(values ...string) error {
 
 // Alone runs a test in a network namespace of its own, which has an interface lo and nothing
 // else, by this very program in another process. It reports whether that is where we are;
-// the test has nothing to do elsewhere. Where there are no namespaces the test is skipped.
+// the test has nothing to do elsewhere. It is skipped on a machine without namespaces.
 // The flags are further ones of unshare.
 func Alone(t *testing.T, flags ...string) (inside bool) {
 	t.Helper()

@@ -52,7 +52,7 @@ func (c *checker) learn(words []string) {
 	}
 }
 
-// line checks a line. What is wrong with the number of its words is said when it is played.
+// line checks a line, but not the number of its words, which is checked when it is played.
 func (c *checker) line(words []string) error {
 	if len(words) == 0 {
 		return nil
@@ -82,7 +82,7 @@ func (c *checker) line(words []string) error {
 	return nil
 }
 
-// noPeer are the verbs whose first word is no peer that has to be started.
+// noPeer are the verbs whose first word need not be a peer that some line starts.
 var noPeer = []string{"start", "netns", "cut", "heal", "port", "fill", "say"}
 
 // patternVerbs are those that look for an event, with the word that ends it.
@@ -130,7 +130,7 @@ func didYouMean(word string, words []string) string {
 }
 
 // commandOf splits a line as testscript does, variables aside, and takes conditions and
-// the ! off its beginning. What testscript will complain of is no command.
+// the ! off its beginning. It returns nothing for a line of which testscript will complain.
 func commandOf(line string) []string {
 	var words []string
 	word, within, quoted := "", false, false

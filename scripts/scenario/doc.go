@@ -31,9 +31,9 @@
 //
 //	start [-text] NAME [QUICPEER_X=VALUE...] [FLAG...]
 //
-// starts a process with the flags of the command line, and waits for nothing.
-// What the flags leave open is added: --json (typed lines with -text), --id NAME,
-// --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id, -no-state and
+// starts a process with the flags of the command line, without waiting for it.
+// Unless the flags say otherwise these are added: --json (typed lines with -text), --id
+// NAME, --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id, -no-state and
 // -no-listen leave these out. "-join NAME" stands for the address of that peer, running
 // or gone, and waits until it is known; "-join NAME,NAME" for several. A peer that has
 // ended can be started
@@ -112,8 +112,8 @@
 //
 // # What is checked without being asked
 //
-// Before anything is played, words that don't exist are named, with the line of the file:
-// verbs, events, fields, and peers that no line starts.
+// Before anything is played, misspelt words are reported with the line of the file: verbs,
+// events, fields, and peers that no line starts.
 //
 // Every line of a --json peer is held against the contract: a JSON object with
 // event and time, ready first, left last, joins and leaves of an ID in turn, no

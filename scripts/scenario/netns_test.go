@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a network of namespaces lets through: all, but for cuts and an interface
-// that is down.
+// TestNetwork: a network of namespaces lets everything through but for cuts and an
+// interface that is down.
 func TestNetwork(t *testing.T) {
 	script := `
 netns a b c

@@ -12,7 +12,7 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-// process is one run of a peer. What it has printed is guarded by Look and Change.
+// process is one run of a peer. Look and Change guard the fields.
 type process struct {
 	*harness.Process
 	name string

@@ -20,7 +20,7 @@ const (
 	unshown    = "delivered, but never shown"
 	contrary   = "delivered and failed as well"
 	pathless   = "shown or delivered without a path"
-	garbled    = "a line that is no event"
+	garbled    = "a line that is not an event"
 	missed     = "missed: a broadcast to a peer that nothing was the matter with"
 	unfinished = "left without its last line"
 )
@@ -368,7 +368,7 @@ func (j *judge) wellAt(peer string, at time.Time) bool {
 	return j.quiet(peer, at) && slices.ContainsFunc(j.runs[peer], func(r *run) bool { return r.upAround(at) })
 }
 
-// quiet reports whether there was no trouble of a peer, or for "" of the network.
+// quiet reports whether a peer, or for "" the network, had no trouble.
 func (j *judge) quiet(peer string, at time.Time) bool {
 	return !slices.ContainsFunc(j.troubles[peer], func(s *span) bool { return s.touches(at.Add(-calm), at.Add(calm)) })
 }

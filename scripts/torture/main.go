@@ -19,8 +19,8 @@
 // the same seed gives a similar run and not the same. On a machine that has other
 // things to do, what is waited for may take longer by as much as that slows it down.
 //
-// What the peers print is read by a goroutine for each of them and kept in the
-// history (history.go), on which the judge (judge.go) works when all is over. Each
+// A goroutine for each peer reads its output and keeps it in the history
+// (history.go), on which the judge (judge.go) works when all is over. Each
 // body says from whom, to whom and the how-manieth it is, and has a checksum.
 //
 //   - A command is accepted when its sent event has been read. One that was not

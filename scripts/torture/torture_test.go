@@ -12,7 +12,8 @@ import (
 )
 
 // TestTorture is the short torture of the program, which has the race detector if this test
-// has it. What it draws by lot is the same each time; make torture draws anew.
+// has it. Its seed is fixed, so that a failure is not a matter of luck; make torture draws
+// another one each time.
 func TestTorture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("lets real processes run for a minute")

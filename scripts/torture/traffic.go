@@ -14,8 +14,8 @@ const (
 	longestBroadcast = 64 << 10
 )
 
-// What is sent: one in burstShare times it is a burst, one text in twinShare is sent
-// twice, and for broadcastShare direct messages there is a broadcast. All are guesses
+// The mix of messages: one in burstShare times it is a burst, one text in twinShare is
+// sent twice, and for broadcastShare direct messages there is a broadcast. All are guesses
 // at what finds most.
 const (
 	burst          = 20

@@ -12,8 +12,8 @@
 // All run in turn, so that a ratio holds on a machine whose speed drifts; figures
 // are medians over the rounds. Ratios are of the kinds of one round.
 //
-// Who may not be reached is cut off by transport.Cut, whose packets go out one by
-// one, without the help of the kernel that others have. All peers of a line share
+// transport.Cut keeps peers from reaching each other; its packets go out one by one,
+// without the help that the kernel gives to others. All peers of a line share
 // the processors of this machine: on machines of their own they do not wait for
 // each other.
 //

@@ -38,8 +38,8 @@ func (c *census) born(names ...string) {
 	c.count()
 }
 
-// died says that members are no more, or about to go: from now on nobody should
-// know them, and what they say doesn't matter.
+// died says that members are dead, or about to go: from now on nobody should know
+// them, and what they say doesn't matter.
 func (c *census) died(names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

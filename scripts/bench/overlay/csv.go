@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// The columns of a file of ours and of the simulator's. What is simulated has no
-// system: the simulator knows no other.
+// The columns of a file of ours and of the simulator's, which has no column for the system:
+// it simulates quicpeer alone.
 var (
 	measuredColumns  = []string{"system", "n", "measure", "value"}
 	simulatedColumns = measuredColumns[1:]
@@ -77,7 +77,7 @@ func parseRow(row []string) (sample, error) {
 	}
 	value, err := strconv.ParseFloat(row[3], 64)
 	if err != nil {
-		return sample{}, fmt.Errorf("the value %q is no number", row[3])
+		return sample{}, fmt.Errorf("the value %q is not a number", row[3])
 	}
 	return sample{row[0], n, row[2], value}, nil
 }

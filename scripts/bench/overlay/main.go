@@ -146,7 +146,7 @@ func (o options) measure() (all samples, err error) {
 
 // one runs one network and tells who waits what came out.
 func (o options) one(s system, n, round int, full bool) samples {
-	// What the one before has left is no cost of this one.
+	// This one is not to pay for the garbage of the one before.
 	runtime.GC()
 	debug.FreeOSMemory()
 	others := watchOthers()

@@ -9,7 +9,7 @@ import (
 )
 
 // peer is a node of quicpeer with all that it has in a program: keys, QUIC, its
-// own socket, and somebody who looks at its events.
+// own socket, and a reader of its events.
 type peer struct {
 	name string
 	node *overlay.Node

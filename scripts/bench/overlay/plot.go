@@ -147,8 +147,8 @@ func (t tile) draw(all samples) (*plot.Plot, error) {
 	return p, nil
 }
 
-// points are the medians of a system. What is infinite or nothing has no place on
-// axes of decades.
+// points are the medians of a system. Infinity and zero have no place on axes of
+// decades.
 func (t tile) points(all samples, system string) plotter.XYs {
 	var list plotter.XYs
 	for _, n := range all.sizes() {

@@ -29,7 +29,7 @@ const (
 // each is how often a run repeats what is quick: one joins, one leaves.
 const each = 3
 
-// run is one network from its start to its end. What it measures goes to result.
+// run is one network from its start to its end. Its measurements go to result.
 type run struct {
 	system  system
 	n       int

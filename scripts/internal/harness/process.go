@@ -287,7 +287,7 @@ func (p *Process) Signal(name string) error {
 	return nil
 }
 
-// Kill ends the process and what it has started, if it runs. What it has printed is read.
+// Kill ends the process and its children, if it runs. All that it has printed is still read.
 func (p *Process) Kill() {
 	p.Mute(false)
 	killGroup(p.spec.Cmd.Process)
