@@ -74,9 +74,13 @@ func (s *scenario) place(name string) *peer {
 	return p
 }
 
-// others shows the peers that a failed line doesn't name: the cause is often there.
+// others shows the peers that a failed line doesn't name, and how busy the machine is: the
+// cause is often there.
 func (s *scenario) others(args []string) string {
 	var b strings.Builder
+	if slow := s.pace.Slowness(); slow >= 1.5 {
+		fmt.Fprintf(&b, "\n  the machine is %.1f times as slow as when idle; deadlines take that into account", slow)
+	}
 	for _, p := range s.peers {
 		if p.process != nil && !slices.Contains(args, p.name) {
 			b.WriteString("\n" + p.process.describe(8))
