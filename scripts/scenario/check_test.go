@@ -57,34 +57,61 @@ func TestMisspelt(t *testing.T) {
 	}
 }
 
-// The events are those of the program, field by field.
+// The events are those of the program, field by field: those that jsonl writes, with the
+// fields of its own structs and of overlay's.
 func TestEventsAreThoseOfTheProgram(t *testing.T) {
-	files, err := filepath.Glob("../../internal/jsonl/*.go")
+	writer := sourceOf(t, "../../internal/jsonl/*.go")
+	bodies := map[string]string{} // of the structs
+	for _, m := range regexp.MustCompile(`(?ms)^(?:type|\t)[ \t]*(\w+) struct \{\n(.*?)\n\t?\}`).
+		FindAllStringSubmatch(sourceOf(t, "../../overlay/*.go")+sourceOf(t, "../../overlay/messaging/*.go")+writer, -1) {
+		bodies[m[1]] = m[2]
+	}
+	var fields func(name string) []string
+	fields = func(name string) (all []string) {
+		for _, m := range regexp.MustCompile("(?m)^\t+overlay\\.(\\w+)$|`json:\"([a-z_]+)\"`").FindAllStringSubmatch(bodies[name], -1) {
+			if m[1] != "" {
+				all = append(all, fields(m[1])...)
+			} else {
+				all = append(all, m[2])
+			}
+		}
+		return all
+	}
+	written := map[string]string{} // by event, the name of its struct
+	for _, m := range regexp.MustCompile(`case overlay\.(\w+):\s+return write\(j, "(\w+)", e\)`).FindAllStringSubmatch(writer, -1) {
+		written[m[2]] = m[1]
+	}
+	for _, m := range regexp.MustCompile(`write\(j, "(\w+)", (\w+)\{`).FindAllStringSubmatch(writer, -1) {
+		written[m[1]] = m[2]
+	}
+	for _, m := range regexp.MustCompile(`encode\("(\w+)",`).FindAllStringSubmatch(writer, -1) {
+		written[m[1]] = m[1]
+	}
+	for event, name := range written {
+		if got := fields(name); !slices.Equal(events[event], got) {
+			t.Errorf("%s has the fields %q, here are %q", event, got, events[event])
+		}
+	}
+	if calls := strings.Count(writer, "write(j,") + strings.Count(writer, "encode(\""); len(written) != len(events) || calls != len(events) {
+		t.Errorf("the program writes %d events in %d places, here are %d", len(written), calls, len(events))
+	}
+}
+
+// sourceOf is the text of files that are not tests.
+func sourceOf(t *testing.T, pattern string) (text string) {
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := ""
 	for _, name := range files {
-		text, err := os.ReadFile(name)
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		source += string(text)
+		text += string(b)
 	}
-	fields := map[string][]string{} // of the types
-	for _, m := range regexp.MustCompile(`(?s)type (\w+) struct \{\n(.*?)\n\}`).FindAllStringSubmatch(source, -1) {
-		for _, tag := range regexp.MustCompile("`json:\"([a-z_]+)").FindAllStringSubmatch(m[2], -1) {
-			fields[m[1]] = append(fields[m[1]], tag[1])
-		}
-	}
-	found := 0
-	for _, m := range regexp.MustCompile(`(\w+)\{j\.head\("(\w+)"\)`).FindAllStringSubmatch(source, -1) {
-		found++
-		if !slices.Equal(events[m[2]], fields[m[1]]) {
-			t.Errorf("%s has the fields %q, here are %q", m[2], fields[m[1]], events[m[2]])
-		}
-	}
-	if found != len(events) {
-		t.Errorf("the program has %d events, here are %d", found, len(events))
-	}
+	return text
 }
