@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // LAN is an Ethernet of its own: a switch, which is a bridge in a network namespace, and
@@ -72,11 +73,14 @@ func (n *LAN) add(name string) error {
 	if err := n.bridge.batch("tc", []string{fmt.Sprintf("qdisc add dev %s clsact", h.port)}); err != nil {
 		return err
 	}
-	return h.IP(
+	err = h.IP(
 		"link set dev lo up",
 		"link set dev eth0 addrgenmode none", // no IPv6, of which the cuts know nothing
-		fmt.Sprintf("addr add %s/24 dev eth0", h.Address),
-		"link set dev eth0 up")
+		fmt.Sprintf("addr add %s/24 dev eth0", h.Address))
+	if err != nil {
+		return err
+	}
+	return n.Link(h, "up")
 }
 
 // Host is the host of a name.
@@ -124,8 +128,24 @@ func dropFrom(list []netip.Addr) string {
 	return fmt.Sprintf("%q", strconv.Itoa(len(program))+","+strings.Join(program, ","))
 }
 
-// Link takes a host's interface down or up.
-func (h *Host) Link(state string) error { return h.IP("link set dev eth0 " + state) }
+// Link takes a host's interface down or up, and then waits until the switch's port forwards
+// again: a busy kernel takes a moment for that, and drops packets meanwhile.
+func (n *LAN) Link(h *Host, state string) error {
+	if err := h.IP("link set dev eth0 " + state); err != nil || state != "up" {
+		return err
+	}
+	for by := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		port, err := n.bridge.Run("", "ip", "-d", "link", "show", "dev", h.port)
+		switch {
+		case err != nil:
+			return err
+		case strings.Contains(port, " state forwarding "):
+			return nil
+		case time.Now().After(by):
+			return fmt.Errorf("the switch does not forward to %s: %s", h.Name, port)
+		}
+	}
+}
 
 // Narrow makes the way between a host and the switch drop packets of more than so many bytes,
 // without a word: the host's own interface knows nothing of it. Packets that a host hands to

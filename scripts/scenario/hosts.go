@@ -43,7 +43,7 @@ func (s *scenario) link(args []string) error {
 		return err
 	}
 	s.engine.show.typed(h.Name, "(link "+args[1]+")")
-	return h.Link(args[1])
+	return s.lan.Link(h, args[1])
 }
 
 // narrow is the verb.
