@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/big"
 
 	"google.golang.org/protobuf/proto"
@@ -145,4 +146,19 @@ func signedBytes(purpose string, payload []byte) []byte {
 	b = append(b, purpose...)
 	b = append(b, 0)
 	return append(b, payload...)
+}
+
+// RandomID is an ID for a peer that was given none: short enough to be typed by
+// others. It reads 6 bytes of r, and panics if r can't give them (crypto/rand's
+// Reader always can).
+func RandomID(r io.Reader) ID {
+	const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+	var b [6]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		panic(fmt.Sprintf("certs: no randomness: %v", err))
+	}
+	for i := range b {
+		b[i] = alphabet[b[i]%32]
+	}
+	return ID("peer-" + string(b[:]))
 }

@@ -20,7 +20,7 @@ import (
 type Config struct {
 	// State is who the peer is. Nil: a new key, kept nowhere, under ID. The node
 	// uses it until it has ended; the caller closes it.
-	State *certs.State
+	State *State
 	// ID is the peer's ID where State is nil. Empty: a random one.
 	ID certs.ID
 	// Listen is the UDP address HOST:PORT to listen on and to dial from. Empty: ":0".
@@ -79,7 +79,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		seed := make([]byte, ed25519.SeedSize)
 		rand.Read(seed) // never fails, see crypto/rand
-		c.State = certs.NewState(id, certs.NewIdentity(seed))
+		c.State = NewState(id, certs.NewIdentity(seed))
 	}
 	if c.Listen == "" {
 		c.Listen = ":0"

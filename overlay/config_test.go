@@ -128,7 +128,7 @@ func TestStartFails(t *testing.T) {
 	if err := first.Close(); err == nil {
 		t.Error("the socket was left open")
 	}
-	closed, err := certs.OpenState(t.TempDir(), "bob")
+	closed, err := OpenState(t.TempDir(), "bob")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestStartFails(t *testing.T) {
 func TestStateOfAnotherNetwork(t *testing.T) {
 	dir := t.TempDir()
 	start := func(network string, join ...string) (*Node, error) {
-		state, err := certs.OpenState(dir, "alice")
+		state, err := OpenState(dir, "alice")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestStateOfAnotherNetwork(t *testing.T) {
 	}
 	for _, network := range []string{"home", ""} {
 		_, err := start(network)
-		if e, ok := errors.AsType[*certs.OtherNetworkError](err); !ok || e.Stored != "work" || e.Wanted != network || e.Dir != dir {
+		if e, ok := errors.AsType[*OtherNetworkError](err); !ok || e.Stored != "work" || e.Wanted != network || e.Dir != dir {
 			t.Errorf("started in %q: %v", network, err)
 		}
 	}

@@ -185,7 +185,7 @@ func TestKeptOrder(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	disk, err := messaging.OpenDisk(messaging.DiskConfig{Dir: dir})
+	disk, err := messaging.OpenDisk(messaging.DiskConfig{State: &State{Dir: dir}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type world struct {
 	*simtest.Network
 	t      *testing.T
 	log    *logBuffer
-	states map[string]*certs.State
+	states map[string]*State
 
 	noCustody string            // the node that is started so
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
@@ -58,7 +58,7 @@ func (w *world) kill(p *peer) {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{Network: simtest.New(seed, latency), t: t, log: new(logBuffer), states: map[string]*certs.State{}}
+	w := &world{Network: simtest.New(seed, latency), t: t, log: new(logBuffer), states: map[string]*State{}}
 	t.Cleanup(w.Close)
 	return w
 }
@@ -91,8 +91,8 @@ func (w *world) config(name string, join ...string) Config {
 }
 
 // state is that of a peer whose key follows from the seed.
-func state(id, seed string) *certs.State {
-	return certs.NewState(certs.ID(id), certs.NewIdentity([]byte(strings.Repeat(seed+" ", 32)[:32])))
+func state(id, seed string) *State {
+	return NewState(certs.ID(id), certs.NewIdentity([]byte(strings.Repeat(seed+" ", 32)[:32])))
 }
 
 // start starts a node whose events are collected.

@@ -24,7 +24,7 @@ type kept struct {
 // openDisk opens the state directory, if there is one, and has the messages take up what
 // it holds of them.
 func (n *Node) openDisk(nonce uint64) (k kept, err error) {
-	n.disk, err = messaging.OpenDisk(messaging.DiskConfig{Dir: n.cfg.State.Dir, Step: n.cfg.step, Fail: n.fail, Log: n.log})
+	n.disk, err = messaging.OpenDisk(messaging.DiskConfig{State: n.cfg.State, Step: n.cfg.step, Fail: n.fail, Log: n.log})
 	if err != nil {
 		return k, err
 	}
@@ -60,24 +60,6 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	}
 	k.custody, err = n.keptForOthers()
 	return k, err
-}
-
-// nextEpoch is the epoch of a new attempt to join: not before least, and above all that
-// were used. The store knows the last one as well as the state does. Who lost it and came
-// back with an earlier one would be taken for an older run, whose messages come too late.
-func (n *Node) nextEpoch(least uint64) (uint64, error) {
-	last, err := n.disk.Number("epoch")
-	if err != nil {
-		return 0, err
-	}
-	if last > 0 {
-		least = max(least, last+1)
-	}
-	epoch, err := n.cfg.State.NextEpoch(least)
-	if err == nil {
-		n.disk.Write(nil, messaging.NumberOp("epoch", epoch))
-	}
-	return epoch, err
 }
 
 // damaged is a record that was stored whole and makes no sense.

@@ -147,7 +147,7 @@ func (l *loop) save(out core.Effects) {
 	n.wg.Go(func() {
 		var err error
 		if out.Epoch != 0 {
-			_, err = n.nextEpoch(out.Epoch)
+			_, err = n.cfg.State.NextEpoch(out.Epoch)
 		}
 		if err == nil && isReady(out) {
 			err = n.cfg.State.EnterNetwork(n.cfg.Network)

@@ -9,14 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/transport/simtest"
 )
 
 // homes is a network with carol in the open and alice and bob behind routers, 50 ms round
 // trip between any two, so 100 ms from alice to bob by way of carol. All know of each other.
 func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world, alice, bob, carol *peer) {
-	w = &world{Network: simtest.New(seed, 25*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*certs.State{}}
+	w = &world{Network: simtest.New(seed, 25*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{}}
 	t.Cleanup(w.Close)
 	w.Router("a", a)
 	w.Router("b", b)

@@ -72,8 +72,8 @@ type Node struct {
 // Start starts a node and joins the network: with addresses to join it returns
 // when the network's table has been received, or with the reason why not
 // (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
-// an error of the socket or the state directory, *certs.DamagedError and
-// *certs.OtherNetworkError among them). The
+// an error of the socket or the state directory, *DamagedError and
+// *OtherNetworkError among them). The
 // node runs until Leave or Close, or until it stops by itself, see Err. ctx is for the
 // joining alone.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
@@ -130,7 +130,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
-	epoch, err := n.nextEpoch(uint64(time.Now().UnixMilli()))
+	epoch, err := n.cfg.State.NextEpoch(uint64(time.Now().UnixMilli()))
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}

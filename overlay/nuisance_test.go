@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
@@ -155,7 +154,7 @@ func TestLoserOfAnIDThatStays(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
 		s := w.stranger("mallory")
-		s.state = certs.NewState("eve", s.state.Identity)
+		s.state = NewState("eve", s.state.Identity)
 		s.epoch += 1000 * 3600
 		results := startAll(t.Context(), w.config("eve", "alice"))
 		s.dial(peers[1])

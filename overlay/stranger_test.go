@@ -20,7 +20,7 @@ import (
 type stranger struct {
 	t        *testing.T
 	w        *world
-	state    *certs.State
+	state    *State
 	endpoint *transport.Endpoint
 	link     *transport.Link
 	epoch    uint64
@@ -169,7 +169,7 @@ func (s *stranger) knows(id certs.ID) *pb.Signed {
 }
 
 // testimony is what the witness says: that it does not reach the peer.
-func (s *stranger) testimony(subject certs.ID, witness string, of *certs.State) *pb.Signed {
+func (s *stranger) testimony(subject certs.ID, witness string, of *State) *pb.Signed {
 	s.t.Helper()
 	r, err := pb.ParseRecord(s.knows(subject))
 	if err != nil {

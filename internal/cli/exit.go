@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"quicpeer/certs"
 	"quicpeer/internal/chat"
 	"quicpeer/internal/lines"
 	"quicpeer/overlay"
@@ -156,13 +155,13 @@ func obstacleHint(obstacles []overlay.Obstacle) string {
 }
 
 func explainState(err error) (status int, hint string) {
-	if errors.Is(err, certs.ErrStateInUse) {
+	if errors.Is(err, overlay.ErrStateInUse) {
 		return statusInUse, "this peer is already running; a second one needs an --id and a --state-dir of its own"
 	}
-	if e, ok := errors.AsType[*certs.OtherIDError](err); ok {
+	if e, ok := errors.AsType[*overlay.OtherIDError](err); ok {
 		return statusUsage, fmt.Sprintf("start with --id %s, or name another --state-dir", e.Stored)
 	}
-	if e, ok := errors.AsType[*certs.OtherNetworkError](err); ok {
+	if e, ok := errors.AsType[*overlay.OtherNetworkError](err); ok {
 		start := "without --network"
 		if e.Stored != "" {
 			start = fmt.Sprintf("with --network %q", e.Stored)
@@ -170,16 +169,16 @@ func explainState(err error) (status int, hint string) {
 		return statusUsage, fmt.Sprintf("start %s, or name another --state-dir; to move this one, with all that waits in it, remove %s",
 			start, filepath.Join(e.Dir, "network"))
 	}
-	if e, ok := errors.AsType[*certs.KeyExposedError](err); ok {
+	if e, ok := errors.AsType[*overlay.KeyExposedError](err); ok {
 		return statusFailed, "if nobody has read it: chmod 600 " + e.Path + "; otherwise " + anew(e.Path)
 	}
-	if e, ok := errors.AsType[*certs.KeyMissingError](err); ok {
+	if e, ok := errors.AsType[*overlay.KeyMissingError](err); ok {
 		return statusFailed, "restore it from a backup, or " + anew(e.Path)
 	}
-	if e, ok := errors.AsType[*certs.DamagedError](err); ok {
+	if e, ok := errors.AsType[*overlay.DamagedError](err); ok {
 		return statusFailed, "restore it from a backup, or " + without(e.Path)
 	}
-	if e, ok := errors.AsType[*certs.RemovedError](err); ok {
+	if e, ok := errors.AsType[*overlay.RemovedError](err); ok {
 		return statusFailed, "the messages that waited there are gone with it; put " + filepath.Dir(e.Path) + " back before the next start, or go on without them"
 	}
 	if _, ok := errors.AsType[*noHomeError](err); ok {

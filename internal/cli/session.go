@@ -28,7 +28,7 @@ type node interface {
 // session is one run of the peer, from joining to leaving.
 type session struct {
 	options options
-	state   *certs.State // nil: none is kept
+	state   *overlay.State // nil: none is kept
 	console *console
 	log     *slog.Logger
 	version string // of the program

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"quicpeer/certs"
+	"quicpeer/overlay"
 )
 
 // noHomeError: the user's state directory is not known.
@@ -17,7 +18,7 @@ func (e *noHomeError) Error() string {
 }
 
 // openState opens the state that the options ask for: nil if they ask for none.
-func openState(o options, getenv func(string) string) (*certs.State, error) {
+func openState(o options, getenv func(string) string) (*overlay.State, error) {
 	dir := o.stateDir
 	if dir == "" {
 		if o.id == "" {
@@ -29,7 +30,7 @@ func openState(o options, getenv func(string) string) (*certs.State, error) {
 		}
 		dir = filepath.Join(base, "quicpeer", dirName(o.id))
 	}
-	return certs.OpenState(dir, o.id)
+	return overlay.OpenState(dir, o.id)
 }
 
 // userStateDir is where programs keep what should survive a restart: the XDG

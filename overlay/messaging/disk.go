@@ -2,8 +2,6 @@ package messaging
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,22 +24,20 @@ type Disk struct {
 
 // DiskConfig is what a disk is opened with.
 type DiskConfig struct {
-	Dir  string            // the state directory; empty: nothing is kept
-	Step func(string) bool // for tests of crashes, see store.OpenWith
-	Fail func(error)       // is told the first error
-	Log  *slog.Logger
+	State *store.State      // without a directory nothing is kept
+	Step  func(string) bool // for tests of crashes, see store.OpenWith
+	Fail  func(error)       // is told the first error
+	Log   *slog.Logger
 }
 
 // OpenDisk opens a disk. It is to be closed, also after an error.
 func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	d := &Disk{fail: cfg.Fail, log: cfg.Log}
-	if cfg.Dir != "" {
-		s, err := store.OpenWith(cfg.Dir, cfg.Step)
-		if err != nil {
-			return d, err
-		}
-		d.store = s
+	s, err := cfg.State.OpenMessages(cfg.Step, cfg.Fail)
+	if err != nil {
+		return d, err
 	}
+	d.store = s
 	return d, d.loadUptime()
 }
 
@@ -54,26 +50,6 @@ func (d *Disk) Load(b store.Bucket, f func(key, value []byte) error) error {
 		return nil
 	}
 	return d.store.Load(b, f)
-}
-
-// Number is a number that this peer remembers of itself; 0 if it doesn't.
-func (d *Disk) Number(name string) (number uint64, err error) {
-	err = d.Load(store.Self, func(key, value []byte) error {
-		switch {
-		case string(key) != name:
-		case len(value) != 8:
-			return damaged(name, fmt.Errorf("%d bytes", len(value)))
-		default:
-			number = binary.BigEndian.Uint64(value)
-		}
-		return nil
-	})
-	return number, err
-}
-
-// NumberOp stores such a number.
-func NumberOp(name string, number uint64) store.Op {
-	return store.Op{Bucket: store.Self, Key: []byte(name), Value: binary.BigEndian.AppendUint64(nil, number)}
 }
 
 // Write stores something, and calls done, if it isn't nil, when that is safe.

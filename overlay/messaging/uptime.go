@@ -34,7 +34,11 @@ func (d *Disk) Since(at int64) time.Duration { return min(time.Duration(at)-d.up
 
 // loadUptime takes up the clock where the last run has left it.
 func (d *Disk) loadUptime() error {
-	before, err := d.Number("uptime")
+	if d.store == nil {
+		d.uptime.next = uptimeEvery
+		return nil
+	}
+	before, err := d.store.Number("uptime")
 	if before > math.MaxInt64 {
 		err = damaged("uptime", fmt.Errorf("%d nanoseconds", before))
 	}
@@ -51,4 +55,4 @@ func (d *Disk) noteUptime(now time.Duration) {
 }
 
 // UptimeOp stores an uptime.
-func UptimeOp(d time.Duration) store.Op { return NumberOp("uptime", uint64(d)) }
+func UptimeOp(d time.Duration) store.Op { return store.NumberOp("uptime", uint64(d)) }

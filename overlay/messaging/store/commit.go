@@ -168,7 +168,7 @@ func (s *Store) commit(change func(*transaction) error) error {
 }
 
 func (s *Store) failWriting(err error) error {
-	if _, damaged := errors.AsType[*certs.DamagedError](err); !damaged {
+	if _, damaged := errors.AsType[*DamagedError](err); !damaged {
 		err = fmt.Errorf("writing %s: %w", s.path, err)
 	}
 	return s.fail(err)
@@ -203,7 +203,7 @@ func (t *transaction) get(b Bucket, key []byte) ([]byte, error) {
 	}
 	value, err := unseal(key, record)
 	if err != nil {
-		return nil, &certs.DamagedError{Path: t.path, Err: err}
+		return nil, &DamagedError{Path: t.path, Err: err}
 	}
 	return value, nil
 }
@@ -242,7 +242,7 @@ func (t *transaction) digest(b Bucket) (digest, error) {
 	}
 	d, err := decodeDigest(value)
 	if err != nil {
-		return digest{}, &certs.DamagedError{Path: t.path, Err: err}
+		return digest{}, &DamagedError{Path: t.path, Err: err}
 	}
 	t.digests[b] = d
 	return d, nil

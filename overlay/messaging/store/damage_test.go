@@ -63,7 +63,7 @@ func openDamaged(t *testing.T, dir string, i image, c content, what string) bool
 		mustClose(t, s)
 		return false
 	}
-	if e, ok := errors.AsType[*certs.DamagedError](err); !ok || filepath.Dir(e.Path) != dir {
+	if e, ok := errors.AsType[*DamagedError](err); !ok || filepath.Dir(e.Path) != dir {
 		t.Errorf("%s: %v", what, err)
 	}
 	for name, b := range i {
@@ -211,7 +211,7 @@ func TestMissingFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := open(dir, nil, fewSlots)
-				if e, ok := errors.AsType[*certs.DamagedError](err); !ok || e.Path != path {
+				if e, ok := errors.AsType[*DamagedError](err); !ok || e.Path != path {
 					t.Errorf("got %v", err)
 				}
 				openAgain := t.TempDir() // it is the damage that is found
@@ -276,7 +276,7 @@ func TestOtherFormat(t *testing.T) {
 func wantOtherFormat(t *testing.T, dir string) {
 	t.Helper()
 	_, err := open(dir, nil, fewSlots)
-	if _, damaged := errors.AsType[*certs.DamagedError](err); err == nil || damaged || !strings.Contains(err.Error(), "is of format 7") {
+	if _, damaged := errors.AsType[*DamagedError](err); err == nil || damaged || !strings.Contains(err.Error(), "is of format 7") {
 		t.Errorf("got %v", err)
 	}
 }

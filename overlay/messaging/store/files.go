@@ -10,16 +10,11 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"quicpeer/certs"
 )
 
 const (
 	databaseFile = "messages.db"
 	journalFile  = "shown"
-
-	// temporary is what unfinished files begin with; certs.OpenState removes such.
-	temporary = ".new-"
 )
 
 // Guesses.
@@ -49,7 +44,7 @@ func (s *Store) openFiles(dir string) error {
 	case err != nil:
 		return err
 	case !hasJournal && hasDatabase:
-		return &certs.DamagedError{Path: j.path, Err: errors.New("it is missing")}
+		return &DamagedError{Path: j.path, Err: errors.New("it is missing")}
 	case !hasJournal:
 		if err := s.makeFile(dir, journalFile, j.make); err != nil {
 			return err
@@ -61,7 +56,7 @@ func (s *Store) openFiles(dir string) error {
 	case err != nil:
 		return err
 	case !hasDatabase && used:
-		return &certs.DamagedError{Path: s.path, Err: errors.New("it is missing")}
+		return &DamagedError{Path: s.path, Err: errors.New("it is missing")}
 	case !hasDatabase:
 		if err := s.makeFile(dir, databaseFile, makeDatabase); err != nil {
 			return err
@@ -71,7 +66,7 @@ func (s *Store) openFiles(dir string) error {
 			return err
 		}
 	}
-	if err := certs.SyncDir(dir); err != nil { // the last process may not have come to it
+	if err := syncDir(dir); err != nil { // the last process may not have come to it
 		return err
 	}
 	if s.db, err = openDatabase(s.path); err != nil {
@@ -170,7 +165,7 @@ func (s *Store) makeFile(dir, name string, write func(path string) error) error 
 	if !s.reach("renamed " + name) {
 		return ErrKilled
 	}
-	return certs.SyncDir(dir)
+	return syncDir(dir)
 }
 
 // makeDatabase makes an empty database: its commit is synced.

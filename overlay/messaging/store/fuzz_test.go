@@ -100,7 +100,7 @@ func FuzzDatabase(f *testing.F) {
 		})
 		changed.put(t, dir)
 		s, err := open(dir, nil, fewSlots)
-		if _, damaged := errors.AsType[*certs.DamagedError](err); damaged {
+		if _, damaged := errors.AsType[*DamagedError](err); damaged {
 			return
 		}
 		if err != nil {

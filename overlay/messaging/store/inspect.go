@@ -108,7 +108,7 @@ func damage(path string, err error) error {
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return err
 	}
-	return &certs.DamagedError{Path: path, Err: err}
+	return &DamagedError{Path: path, Err: err}
 }
 
 func formatError(path string, number, known uint64) error {

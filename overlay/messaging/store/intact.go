@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
-
-	"quicpeer/certs"
 )
 
 // What others do to the files while they are in use: they remove them, move them away,
@@ -36,11 +34,11 @@ func (p *place) check() error {
 	now, err := os.Stat(p.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(now, p.info):
-		return &certs.RemovedError{Path: p.path}
+		return &RemovedError{Path: p.path}
 	case err != nil:
 		return err
 	case now.Size() < p.size:
-		return &certs.DamagedError{Path: p.path, Err: errors.New("it is cut short")}
+		return &DamagedError{Path: p.path, Err: errors.New("it is cut short")}
 	}
 	p.size = now.Size()
 	return nil

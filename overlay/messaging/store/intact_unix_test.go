@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"quicpeer/certs"
 )
 
 // What somebody else can do to the files of a store, and what the store then says.
@@ -121,8 +119,8 @@ func TestMeddling(t *testing.T) {
 
 func wantMeddled(t *testing.T, err error, removed bool, dir string) {
 	t.Helper()
-	_, isRemoved := errors.AsType[*certs.RemovedError](err)
-	_, isDamaged := errors.AsType[*certs.DamagedError](err)
+	_, isRemoved := errors.AsType[*RemovedError](err)
+	_, isDamaged := errors.AsType[*DamagedError](err)
 	if isRemoved != removed || isDamaged == removed || !strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v", err)
 	}

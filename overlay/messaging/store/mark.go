@@ -35,7 +35,7 @@ func (s *Store) readMarks() (map[certs.PublicKey]delivery.Mark, error) {
 	err := s.each(marks, func(key, value []byte) error {
 		m, _, err := decodeMark(value)
 		if err != nil {
-			return &certs.DamagedError{Path: s.path, Err: err}
+			return &DamagedError{Path: s.path, Err: err}
 		}
 		all[certs.PublicKey(key)] = m
 		return nil
@@ -129,7 +129,7 @@ func (t *transaction) mark(sender certs.PublicKey) (delivery.Mark, error) {
 	}
 	m, _, err := decodeMark(value)
 	if err != nil {
-		return delivery.Mark{}, &certs.DamagedError{Path: t.path, Err: err}
+		return delivery.Mark{}, &DamagedError{Path: t.path, Err: err}
 	}
 	return m, nil
 }
@@ -171,11 +171,11 @@ func (t *transaction) forget() error {
 	err = t.tx.Bucket([]byte(marks)).ForEach(func(key, record []byte) error {
 		value, err := unseal(key, record)
 		if err != nil {
-			return &certs.DamagedError{Path: t.path, Err: err}
+			return &DamagedError{Path: t.path, Err: err}
 		}
 		_, day, err := decodeMark(value)
 		if err != nil {
-			return &certs.DamagedError{Path: t.path, Err: err}
+			return &DamagedError{Path: t.path, Err: err}
 		}
 		all = append(all, aged{certs.PublicKey(key), day})
 		return nil

@@ -102,5 +102,10 @@ func decodeNumber(b []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
+// NumberOp stores a number that this peer remembers of itself.
+func NumberOp(name string, number uint64) Op {
+	return Op{Bucket: Self, Key: []byte(name), Value: encodeNumber(number)}
+}
+
 // isContent says that name is that of a bucket with records of its own.
 func isContent(name string) bool { return slices.Contains(contents, Bucket(name)) }

@@ -1,4 +1,5 @@
-// Package store keeps the messages of a peer in its state directory, in two files.
+// Package store owns a peer's state directory: its key, ID, epoch and network, a small
+// file each, under a lock ([State]); and its messages, in two files more ([Store]).
 //
 // messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of what
 // was shown, what is in custody for others, and the records of peers met. bbolt
@@ -15,8 +16,8 @@
 // machine. Notes are folded into the database when half of the ring is full.
 //
 // Neither file is ever mended or made anew: what is not as it was written is a
-// [certs.DamagedError], also while the store is open. If one of them is removed or
-// replaced meanwhile, that is a [certs.RemovedError], before anything more is called safe.
+// [DamagedError], also while the store is open. If one of them is removed or
+// replaced meanwhile, that is a [RemovedError], before anything more is called safe.
 package store
 
 import (
@@ -68,7 +69,7 @@ type Store struct {
 }
 
 // Open opens the store in dir, making its files if both are missing. The caller
-// holds the directory ([certs.OpenState]) until after Close. All of both files is
+// holds the directory ([OpenState]) until after Close. All of both files is
 // read and checked. The store needs not be closed if there was an error.
 func Open(dir string) (*Store, error) { return OpenWith(dir, nil) }
 
@@ -141,6 +142,12 @@ func (s *Store) close() error {
 	return s.Err()
 }
 
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // release closes the files and writes nothing.
 func (s *Store) release() (err error) {
 	if s.db != nil && !s.abandoned {
@@ -189,7 +196,7 @@ func (s *Store) reach(step string) bool {
 
 // Load calls f for each record of b that is committed, in the order of the keys.
 // The slices are valid during the call only. f may not call the store: what is
-// written waits for Load. The error is f's, a [certs.DamagedError], or the store's, see
+// written waits for Load. The error is f's, a [DamagedError], or the store's, see
 // [Store.Err].
 func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
 	if !b.known() {
@@ -198,13 +205,27 @@ func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
 	return s.each(b, f)
 }
 
+// Number is a number that this peer remembers of itself, see [NumberOp]; 0 if it doesn't.
+func (s *Store) Number(name string) (number uint64, err error) {
+	err = s.Load(Self, func(key, value []byte) error {
+		if string(key) != name {
+			return nil
+		}
+		if number, err = decodeNumber(value); err != nil {
+			return &DamagedError{Path: s.path, Err: fmt.Errorf("the stored %s: %w", name, err)}
+		}
+		return nil
+	})
+	return number, err
+}
+
 func (s *Store) each(b Bucket, f func(key, value []byte) error) error {
 	return s.touch(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(b)).ForEach(func(key, record []byte) error {
 				value, err := unseal(key, record)
 				if err != nil {
-					return &certs.DamagedError{Path: s.path, Err: err}
+					return &DamagedError{Path: s.path, Err: err}
 				}
 				return f(key, value)
 			})
@@ -223,7 +244,7 @@ func isRegular(path string) error {
 		return err
 	}
 	if err != nil || !info.Mode().IsRegular() {
-		return &certs.DamagedError{Path: path, Err: errors.New("it is not a regular file")}
+		return &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
 	}
 	return nil
 }

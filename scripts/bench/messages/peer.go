@@ -37,7 +37,7 @@ func (o peerOptions) start() (*overlay.Node, error) {
 	}
 	var err error
 	if o.state != "" {
-		if cfg.State, err = certs.OpenState(o.state, cfg.ID); err != nil {
+		if cfg.State, err = overlay.OpenState(o.state, cfg.ID); err != nil {
 			return nil, err
 		}
 	}

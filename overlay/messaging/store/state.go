@@ -1,11 +1,10 @@
-package certs
+package store
 
 import (
 	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -31,34 +31,23 @@ const (
 // State is who a peer is: its ID, its identity, and the epochs it has used. It
 // is safe for use by several goroutines.
 type State struct {
-	ID       ID
-	Identity *Identity
+	ID       certs.ID
+	Identity *certs.Identity
 	// Dir is the directory where it is kept; empty: nowhere.
 	Dir string
 
 	mu      sync.Mutex
 	epoch   uint64
+	second  *Store // which keeps the epoch, too; nil: it is not open
+	fail    func(error)
 	network *string // nil: it was in none yet
 	closed  bool
 	lock    *flock.Flock
 }
 
 // NewState is the state of a peer that keeps nothing.
-func NewState(id ID, identity *Identity) *State { return &State{ID: id, Identity: identity} }
-
-// RandomID is an ID for a peer that was given none: short enough to be typed by
-// others. It reads 6 bytes of r, and panics if r can't give them (crypto/rand's
-// Reader always can).
-func RandomID(r io.Reader) ID {
-	const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
-	var b [6]byte
-	if _, err := io.ReadFull(r, b[:]); err != nil {
-		panic(fmt.Sprintf("certs: no randomness: %v", err))
-	}
-	for i := range b {
-		b[i] = alphabet[b[i]%32]
-	}
-	return ID("peer-" + string(b[:]))
+func NewState(id certs.ID, identity *certs.Identity) *State {
+	return &State{ID: id, Identity: identity}
 }
 
 // OpenState opens the state directory dir, making it and what is in it where
@@ -66,9 +55,9 @@ func RandomID(r io.Reader) ID {
 // process does. With an empty id the peer is the stored ID, or else a random one
 // that is then kept; another stored ID than id is an [OtherIDError]. Damage is
 // reported, never mended: a new key would make this peer somebody else.
-func OpenState(dir string, id ID) (state *State, err error) {
+func OpenState(dir string, id certs.ID) (state *State, err error) {
 	if id != "" {
-		if _, err := ParseID(string(id)); err != nil {
+		if _, err := certs.ParseID(string(id)); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +90,7 @@ func OpenState(dir string, id ID) (state *State, err error) {
 // load reads the directory, and makes what isn't there. A new key is written
 // before the ID, so that a crash in between leaves a directory that can be
 // opened, and not one whose key seems to be gone.
-func (s *State) load(want ID) error {
+func (s *State) load(want certs.ID) error {
 	stored, err := readID(s.Dir)
 	if err != nil {
 		return err
@@ -130,7 +119,7 @@ func (s *State) load(want ID) error {
 	}
 	if stored == "" {
 		if stored = want; stored == "" {
-			stored = RandomID(rand.Reader)
+			stored = certs.RandomID(rand.Reader)
 		}
 		if err := replaceFile(filepath.Join(s.Dir, idFile), []byte(stored+"\n")); err != nil {
 			return err
@@ -140,9 +129,31 @@ func (s *State) load(want ID) error {
 	return nil
 }
 
+// OpenMessages opens the messages of the directory, see [OpenWith]; nil where nothing is
+// kept. The caller closes them before the state. fail is told if they can't keep an epoch.
+func (s *State) OpenMessages(step func(string) bool, fail func(error)) (*Store, error) {
+	if s.Dir == "" {
+		return nil, nil
+	}
+	messages, err := OpenWith(s.Dir, step)
+	if err != nil {
+		return nil, err
+	}
+	last, err := messages.Number(epochFile)
+	if err != nil {
+		return nil, errors.Join(err, messages.Close())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch, s.second, s.fail = max(s.epoch, last), messages, fail
+	return messages, nil
+}
+
 // NextEpoch is the epoch of a new attempt to join: the greater of least and the
 // successor of the last one, which it never gives again. With a directory it is
-// kept there, safe from a crash, before NextEpoch returns.
+// kept there, safe from a crash, before NextEpoch returns; and a second time with the
+// messages, if these are open. Whoever lost it and came back with an earlier one would be
+// taken for an older run, whose messages come too late.
 func (s *State) NextEpoch(least uint64) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,6 +171,14 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 		}
 	}
 	s.epoch = epoch
+	if m := s.second; m != nil && !m.isClosed() {
+		fail := s.fail
+		m.Write(func(err error) {
+			if err != nil {
+				fail(err)
+			}
+		}, NumberOp(epochFile, epoch))
+	}
 	return epoch, nil
 }
 
@@ -209,7 +228,7 @@ func (s *State) Close() error {
 }
 
 // readID returns the stored ID, empty where there is none.
-func readID(dir string) (ID, error) {
+func readID(dir string) (certs.ID, error) {
 	path := filepath.Join(dir, idFile)
 	b, err := readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -217,7 +236,7 @@ func readID(dir string) (ID, error) {
 	} else if err != nil {
 		return "", err
 	}
-	id, err := ParseID(strings.TrimRight(string(b), "\r\n"))
+	id, err := certs.ParseID(strings.TrimRight(string(b), "\r\n"))
 	if err != nil {
 		return "", &DamagedError{Path: path, Err: err}
 	}

@@ -1,4 +1,4 @@
-package certs
+package store
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"quicpeer/certs"
 	"runtime"
 	"strings"
 	"syscall"
@@ -23,7 +24,7 @@ var ErrStateInUse = errors.New("the state directory is in use by another process
 // OtherIDError: the state directory is that of another ID.
 type OtherIDError struct {
 	Dir            string
-	Stored, Wanted ID
+	Stored, Wanted certs.ID
 }
 
 func (e *OtherIDError) Error() string {
@@ -113,7 +114,7 @@ func readSmall(path string) ([]byte, error) {
 	return b, nil
 }
 
-func readKey(dir string) (*Identity, error) {
+func readKey(dir string) (*certs.Identity, error) {
 	path := filepath.Join(dir, keyFile)
 	b, err := readSmall(path)
 	if err != nil {
@@ -130,7 +131,7 @@ func readKey(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, &DamagedError{Path: path, Err: err}
 	}
-	return NewIdentity(private.Seed()), nil
+	return certs.NewIdentity(private.Seed()), nil
 }
 
 // parseKey never quotes what it has read, which is a secret.
@@ -155,7 +156,7 @@ func parseKey(b []byte) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
-func makeKey(dir string) (*Identity, error) {
+func makeKey(dir string) (*certs.Identity, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ func makeKey(dir string) (*Identity, error) {
 	if err := replaceFile(filepath.Join(dir, keyFile), b); err != nil {
 		return nil, err
 	}
-	return NewIdentity(private.Seed()), nil
+	return certs.NewIdentity(private.Seed()), nil
 }
 
 const temporary = ".new-" // what replaceFile's unfinished files begin with
@@ -200,12 +201,12 @@ func replaceFile(path string, content []byte) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return SyncDir(dir)
+	return syncDir(dir)
 }
 
-// SyncDir makes a renaming in dir last. Windows has no such call, and some file
+// syncDir makes a renaming in dir last. Windows has no such call, and some file
 // systems refuse it.
-func SyncDir(dir string) error {
+func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package certs
+package store
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"quicpeer/certs"
 	"regexp"
 	"runtime"
 	"slices"
@@ -19,7 +20,7 @@ import (
 	"testing"
 )
 
-func mustOpen(t *testing.T, dir string, id ID) *State {
+func mustOpenState(t *testing.T, dir string, id certs.ID) *State {
 	t.Helper()
 	s, err := OpenState(dir, id)
 	if err != nil {
@@ -54,7 +55,7 @@ func listing(t *testing.T, dir string) (names []string) {
 
 func TestStateIsKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	s := mustOpen(t, dir, "bob")
+	s := mustOpenState(t, dir, "bob")
 	key := s.Identity.Key()
 	if s.ID != "bob" || s.Dir != dir {
 		t.Errorf("got %s in %s", s.ID, s.Dir)
@@ -73,8 +74,8 @@ func TestStateIsKept(t *testing.T) {
 		}
 	}
 	s.Close()
-	for _, id := range []ID{"bob", ""} {
-		s := mustOpen(t, dir, id)
+	for _, id := range []certs.ID{"bob", ""} {
+		s := mustOpenState(t, dir, id)
 		if s.ID != "bob" || s.Identity.Key() != key {
 			t.Errorf("opened for %q: %s with key %v, was %v", id, s.ID, s.Identity.Key(), key)
 		}
@@ -84,27 +85,27 @@ func TestStateIsKept(t *testing.T) {
 	if e, ok := errors.AsType[*OtherIDError](err); !ok || e.Stored != "bob" || e.Wanted != "alice" {
 		t.Errorf("opened for alice: %v", err)
 	}
-	mustOpen(t, dir, "bob") // the failure has let go of the lock
+	mustOpenState(t, dir, "bob") // the failure has let go of the lock
 }
 
 func TestRandomIDIsKept(t *testing.T) {
 	dir := t.TempDir()
-	s := mustOpen(t, dir, "")
+	s := mustOpenState(t, dir, "")
 	if !regexp.MustCompile(`^peer-[a-z2-7]{6}$`).MatchString(string(s.ID)) {
-		t.Errorf("the ID is %q", s.ID)
+		t.Errorf("the certs.ID is %q", s.ID)
 	}
 	s.Close()
-	if again := mustOpen(t, dir, ""); again.ID != s.ID {
-		t.Errorf("the ID was %s and is %s", s.ID, again.ID)
+	if again := mustOpenState(t, dir, ""); again.ID != s.ID {
+		t.Errorf("the certs.ID was %s and is %s", s.ID, again.ID)
 	}
-	if id := RandomID(bytes.NewReader([]byte{0, 25, 26, 31, 32, 255})); id != "peer-az27a7" {
+	if id := certs.RandomID(bytes.NewReader([]byte{0, 25, 26, 31, 32, 255})); id != "peer-az27a7" {
 		t.Errorf("RandomID: %s", id)
 	}
 }
 
 func TestStateIsLocked(t *testing.T) {
 	dir := t.TempDir()
-	s := mustOpen(t, dir, "bob")
+	s := mustOpenState(t, dir, "bob")
 	if _, err := OpenState(dir, "bob"); !errors.Is(err, ErrStateInUse) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("opened twice: %v", err)
 	}
@@ -117,14 +118,14 @@ func TestStateIsLocked(t *testing.T) {
 	if _, err := s.NextEpoch(1); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("an epoch after Close: %v", err)
 	}
-	mustOpen(t, dir, "bob")
+	mustOpenState(t, dir, "bob")
 }
 
 // TestNetworkIsKept: the directory belongs to the network that it was first in.
 func TestNetworkIsKept(t *testing.T) {
 	for _, name := range []string{"", "work", "a b "} {
 		dir := t.TempDir()
-		s := mustOpen(t, dir, "bob")
+		s := mustOpenState(t, dir, "bob")
 		for _, any := range []string{"work", "home", ""} {
 			if err := s.CheckNetwork(any); err != nil {
 				t.Errorf("a new directory: %v", err)
@@ -143,13 +144,13 @@ func TestNetworkIsKept(t *testing.T) {
 				}
 			}
 			s.Close()
-			s = mustOpen(t, dir, "")
+			s = mustOpenState(t, dir, "")
 		}
 		s.Close()
 		if err := os.Remove(filepath.Join(dir, "network")); err != nil {
 			t.Fatal(err)
 		}
-		if err := mustOpen(t, dir, "bob").EnterNetwork("home"); err != nil {
+		if err := mustOpenState(t, dir, "bob").EnterNetwork("home"); err != nil {
 			t.Errorf("it can't be moved: %v", err)
 		}
 	}
@@ -161,8 +162,8 @@ func TestNetworkIsKept(t *testing.T) {
 func TestNextEpoch(t *testing.T) {
 	dir := t.TempDir()
 	states := map[string]func() *State{
-		"kept nowhere": func() *State { return NewState("bob", NewIdentity(make([]byte, 32))) },
-		"kept":         func() *State { return mustOpen(t, dir, "bob") },
+		"kept nowhere": func() *State { return NewState("bob", certs.NewIdentity(make([]byte, 32))) },
+		"kept":         func() *State { return mustOpenState(t, dir, "bob") },
 	}
 	for name, open := range states {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +176,7 @@ func TestNextEpoch(t *testing.T) {
 			}
 		})
 	}
-	s := mustOpen(t, dir, "bob") // as after a crash
+	s := mustOpenState(t, dir, "bob") // as after a crash
 	if got, err := s.NextEpoch(0); got != 1<<62+1 || err != nil {
 		t.Errorf("after a restart: %d, %v", got, err)
 	}
@@ -190,7 +191,7 @@ func TestNextEpoch(t *testing.T) {
 // An epoch that could not be kept was not given.
 func TestNextEpochFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
-	s := mustOpen(t, dir, "bob")
+	s := mustOpenState(t, dir, "bob")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Skip("an open directory can't be removed here")
 	}
@@ -202,7 +203,7 @@ func TestNextEpochFails(t *testing.T) {
 func goodKey(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	mustOpen(t, dir, "x").Close()
+	mustOpenState(t, dir, "x").Close()
 	b, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +278,7 @@ func TestStrangeKeyFiles(t *testing.T) {
 			t.Errorf("to nowhere: got %v", err)
 		}
 		put(t, elsewhere, "k", good)
-		mustOpen(t, dir, "bob")
+		mustOpenState(t, dir, "bob")
 	})
 	for _, mode := range []fs.FileMode{0o640, 0o604, 0o620, 0o666, 0o700, 0o400} {
 		dir := t.TempDir()
@@ -323,7 +324,7 @@ func TestCrashLeftovers(t *testing.T) {
 			for file, content := range files {
 				put(t, dir, file, content)
 			}
-			s := mustOpen(t, dir, "bob")
+			s := mustOpenState(t, dir, "bob")
 			for _, file := range listing(t, dir) {
 				if strings.HasPrefix(file, temporary) {
 					t.Errorf("%s is left", file)

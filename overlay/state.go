@@ -1,0 +1,41 @@
+package overlay
+
+import (
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/store"
+)
+
+// State is who a peer is: its ID, its Identity, and Dir, the directory where it is kept
+// with the messages that wait; empty: nowhere. It is safe for use by several goroutines.
+type State = store.State
+
+// OpenState opens the state directory dir, making it and what is in it where
+// there is nothing yet, and holds it until Close: [ErrStateInUse] if another
+// process does. With an empty id the peer is the stored ID, or else a random one
+// that is then kept; another stored ID than id is an [OtherIDError]. Damage is
+// reported, never mended: a new key would make this peer somebody else.
+func OpenState(dir string, id certs.ID) (*State, error) { return store.OpenState(dir, id) }
+
+// NewState is the state of a peer that keeps nothing.
+func NewState(id certs.ID, identity *certs.Identity) *State { return store.NewState(id, identity) }
+
+// ErrStateInUse: another process holds the state directory.
+var ErrStateInUse = store.ErrStateInUse
+
+// What may be wrong with a state directory.
+type (
+	// OtherIDError: the state directory Dir is that of another ID, Stored and not Wanted.
+	OtherIDError = store.OtherIDError
+	// OtherNetworkError: the state directory Dir is that of another network, Stored and not
+	// Wanted; empty is the one without a name.
+	OtherNetworkError = store.OtherNetworkError
+	// DamagedError: the file at Path is not what was written there; Err says why.
+	DamagedError = store.DamagedError
+	// RemovedError: the file at Path, or all of the directory, has been removed, moved away
+	// or replaced while it was in use.
+	RemovedError = store.RemovedError
+	// KeyMissingError: the state directory was in use, and its key, at Path, is gone.
+	KeyMissingError = store.KeyMissingError
+	// KeyExposedError: others than its owner may read or write the key at Path, by its Mode.
+	KeyExposedError = store.KeyExposedError
+)
