@@ -34,7 +34,7 @@ bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)
 
-fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each
+fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each; then properties at random
 	scripts/fuzz.sh
 
 scenario: ## play FILE=scripts/scenarios/seed.txtar, or your own; FLAGS=-show to watch

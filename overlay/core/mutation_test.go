@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"quicpeer/overlay/core"
 )
 
 // mutation takes one thing away from the core, which tests are to notice.
@@ -187,8 +189,8 @@ var mutations = []mutation{
 // pass without it. All are compiled into one program of each package that has tests,
 // where the environment chooses.
 func TestMutations(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles the package once more")
+	if testing.Short() || core.Race {
+		t.Skip("compiles the package once more, and without the race detector")
 	}
 	programs := buildMutants(t)
 	t.Run("none", func(t *testing.T) {

@@ -18,6 +18,9 @@ func eachSeed(t *testing.T, seeds, short int, simulate func(t *testing.T, seed u
 	if testing.Short() {
 		count = short
 	}
+	if Race {
+		count = 1
+	}
 	if *simSeeds != 0 {
 		count = *simSeeds
 	}

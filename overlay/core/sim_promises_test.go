@@ -30,7 +30,8 @@ func TestSimDependants(t *testing.T) {
 
 // TestSimLongCut cuts a network in half for an hour: when it is whole again, all
 // tables are right within the three seconds that are promised, and nothing was
-// done by hand.
+// done by hand. One seed shows that time makes no difference; after two minutes, in
+// which the others end, all pauses between dials are as long as they get.
 func TestSimLongCut(t *testing.T) {
 	eachSeed(t, 10, 2, func(t *testing.T, seed uint64) {
 		n := 4 + int(seed*8%29)
@@ -39,7 +40,11 @@ func TestSimLongCut(t *testing.T) {
 		w.build(n, time.Second)
 		w.run(10 * time.Second)
 		w.split(func(i int) int { return i % 2 })
-		w.run(time.Hour)
+		if seed == 2 {
+			w.run(time.Hour)
+		} else {
+			w.run(2 * time.Minute)
+		}
 		for _, p := range w.living() {
 			if len(p.there) != (n+1-p.node.index%2)/2-1 {
 				w.fatal("%s has %d others on its side", p.node.id, len(p.there))

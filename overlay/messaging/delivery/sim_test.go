@@ -19,7 +19,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed alone")
-	simSeeds = flag.Uint64("sim.seeds", 500, "how many seeds to run")
+	simSeeds = flag.Uint64("sim.seeds", seedsByDefault, "how many seeds to run")
 )
 
 // world is the peers, the ways between them and what has happened.
