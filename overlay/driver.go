@@ -54,10 +54,10 @@ const (
 	trailBytes  = 64 << 10
 	trailPart   = 8 << 10
 	trailLine   = 400 // characters of a line in the log
+	trailShort  = 16  // lines, where nothing is wrong with us
 )
 
-// trail is the last that the core was told. It is a value for the log, written only when
-// somebody reads it.
+// trail is the last that the core was told.
 type trail struct {
 	steps []trailStep
 	bytes int
@@ -109,10 +109,10 @@ func inputBytes(in core.Input) int {
 	return 0
 }
 
-// String is a line for each input. What people have said to everyone is left out.
-func (t *trail) String() string {
+// tail is a line for each of the last inputs. What people have said to everyone is left out.
+func (t *trail) tail(most int) string {
 	var b strings.Builder
-	for _, s := range t.steps {
+	for _, s := range t.steps[max(0, len(t.steps)-most):] {
 		line := s.words()
 		if len(line) > trailLine {
 			line = line[:trailLine] + "…"

@@ -107,15 +107,6 @@ var (
 // TooLongError: a message of so many Bytes is longer than its Limit. It is ErrTooLong.
 type TooLongError = messaging.TooLongError
 
-// Err says why the node has stopped by itself: *DuplicateIDError and
-// ErrStartedElsewhere when the network turns out to have another peer of our ID,
-// or an error of the disk. Nil while it runs, and after Leave and Close.
-func (n *Node) Err() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.err
-}
-
 // explain turns an error of the core into one of this package.
 func (n *Node) explain(err error) error {
 	var (
@@ -135,3 +126,6 @@ func (n *Node) explain(err error) error {
 	}
 	return err
 }
+
+// damaged is a record that was stored whole and makes no sense.
+func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }

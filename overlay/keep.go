@@ -1,8 +1,6 @@
 package overlay
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/overlay/core"
@@ -61,9 +59,6 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	k.custody, err = n.keptForOthers()
 	return k, err
 }
-
-// damaged is a record that was stored whole and makes no sense.
-func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }
 
 func openPeer(value []byte) (acquaintance, error) {
 	s := new(pb.StoredPeer)

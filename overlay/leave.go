@@ -76,6 +76,15 @@ func (n *Node) fail(err error) {
 	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
 }
 
+// Err says why the node has stopped by itself: *DuplicateIDError and
+// ErrStartedElsewhere when the network turns out to have another peer of our ID,
+// or an error of the disk. Nil while it runs, and after Leave and Close.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
 // awaitQueues waits until what was broadcast has been written.
 func (n *Node) awaitQueues(ctx context.Context) {
 	list, _ := ask(&n.mailbox, openLinks{})

@@ -249,3 +249,10 @@ func (l *loop) linkUp(up core.LinkUp) {
 	n.messages.LinkUp(nl.Link, up.ID, up.Epoch)
 	l.match(up.ID)
 }
+
+// match has messages use the newest link to a peer, and wishes for one if there is none.
+func (l *loop) match(id certs.ID) {
+	if l.node.messages.Match(id) {
+		l.node.messages.Dialling(id, l.step(core.Want{To: id}).OK)
+	}
+}

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"quicpeer/certs"
@@ -99,7 +100,7 @@ func (l *loop) run() {
 // logPanic says what the core was told last before a fault of ours ends the process.
 func (l *loop) logPanic() {
 	if fault := recover(); fault != nil {
-		l.node.log.Error("a fault in the core; please report this", "fault", fault, "last inputs", l.trail.String())
+		l.node.log.Error("a fault in the core; please report this", "fault", fault, "last inputs", l.trail.tail(trailInputs))
 		panic(fault)
 	}
 }
@@ -251,7 +252,7 @@ func (l *loop) apply(out core.Effects) {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}
 	if out.Err != nil {
-		n.log.Debug("the core has ended", "why", out.Err, "last inputs", &l.trail)
+		n.log.Debug("the core has ended", "why", out.Err, "last inputs", l.trail.tail(trailShort))
 		n.fail(n.explain(out.Err))
 	}
 }
@@ -288,4 +289,30 @@ func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 		n.messages.Left(id)
 	}
 	l.match(id)
+}
+
+// wished: the messages want something of the network.
+type wished struct{ messaging.Wish }
+
+func (w wished) handle(l *loop) {
+	switch w := w.Wish.(type) {
+	case messaging.LinkWish:
+		l.match(w.To)
+	case messaging.LetterWish:
+		over := l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed}).Over
+		l.settle() // which queues it
+		if nl := l.links.all[over]; nl != nil {
+			w.Departs(nl.Link)
+		} else {
+			w.Departs(nil)
+		}
+	case messaging.AnswerWish:
+		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed})
+	case messaging.CollectWish:
+		l.step(core.Collect{Holder: w.Holder, Collected: w.Word})
+	case messaging.DepositWish:
+		w.Taken(!w.Withdrawn() && l.step(core.Deposit{Deposit: w.Deposit}).OK)
+	case messaging.WithdrawWish:
+		l.step(core.Withdraw{Receiver: w.To, Rest: l.node.messages.LeaveLater(w.To)})
+	}
 }

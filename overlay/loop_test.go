@@ -2,6 +2,8 @@ package overlay
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,4 +78,21 @@ func TestDiskFailsBeforeEffects(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A fault in the core is logged with what it was told last, and still ends the process.
+func TestFaultOfTheCore(t *testing.T) {
+	log := new(logBuffer)
+	l := &loop{node: &Node{log: slog.New(slog.NewTextHandler(log, nil))}}
+	l.trail.remember(time.Second, core.Want{To: "bob"})
+	defer func() {
+		if fault := recover(); fault != "a test" {
+			t.Errorf("it goes on after %v", fault)
+		}
+		if text := log.String(); !strings.Contains(text, "a test") || !strings.Contains(text, "core.Want{To:bob}") {
+			t.Error(text)
+		}
+	}()
+	defer l.logPanic()
+	panic("a test")
 }

@@ -8,6 +8,7 @@ import (
 
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/replay"
+	"quicpeer/pb"
 )
 
 // What a node's core is told makes another core want the same, also read from a file: there
@@ -96,7 +97,12 @@ func TestTrail(t *testing.T) {
 			t.Fatalf("%d inputs of %d bytes, counted as %d", len(l.steps), sum, l.bytes)
 		}
 	}
-	text := l.String()
+	l.remember(0, core.Received{Link: 7, Frame: pb.Wrap(&pb.Call{Id: "bob"})})
+	l.remember(0, core.Received{Link: 8, Frame: pb.Wrap(&pb.Broadcast{Content: &pb.Signed{Payload: []byte("secret")}})})
+	if text := l.tail(3); strings.Count(text, "\n") != 3 || !strings.Contains(text, "Link:7") || !strings.Contains(text, `"bob"`) {
+		t.Error(text)
+	}
+	text := l.tail(trailInputs)
 	if strings.Contains(text, "secret") || !strings.Contains(text, "core.Broadcast of 5") || !strings.Contains(text, "core.Tick") {
 		t.Error(text)
 	}
