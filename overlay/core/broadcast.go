@@ -2,11 +2,10 @@ package core
 
 import (
 	"encoding/binary"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // Bounds of what waits for a record (guesses): long enough for one to come by
@@ -79,7 +78,7 @@ func (bc *broadcasts) spread(from *link, content *pb.Signed, hops uint32, said t
 	alone := bc.links.neighbours() == 0
 	var data []byte
 	for _, l := range bc.links.list {
-		if l == from || l.state != linkUp || !l.neighbour && !l.isGuest() && !alone {
+		if l == from || l.state != linkUp || !l.neighbour && !l.leadsToGuest() && !alone {
 			continue
 		}
 		bc.links.flushLink(l)
@@ -189,4 +188,478 @@ func (bc *broadcasts) expireBroadcasts() {
 	bc.dismissLate()
 	bc.offerCaughtUp()
 	bc.askOffered()
+}
+
+// arrived notes a run that has just begun, see repeatBroadcasts.
+func (bc *broadcasts) arrived(e *entry) {
+	if bc.ready && len(bc.arrivals) < maxArrivals {
+		bc.arrivals = append(bc.arrivals, arrival{e, e.said})
+	}
+}
+
+// runOf returns the run of a peer that its record is of.
+func (bc *broadcasts) runOf(e *entry) *run {
+	d := e.with()
+	if d.run == nil || !d.run.isOf(e.record) {
+		prefix := certs.MessagePrefix(e.record.Key, e.record.Epoch, e.record.Nonce)
+		name := binary.BigEndian.Uint64(prefix[:])
+		d.run = bc.runs[name]
+		if d.run == nil {
+			floor := bc.cfg.Shown[ShownBroadcasts{e.record.Key, e.record.Epoch, e.record.Nonce}]
+			d.run = &run{epoch: e.record.Epoch, nonce: e.record.Nonce, name: name, floor: floor, next: floor + 1}
+		}
+		d.run.entry = e
+	}
+	return d.run
+}
+
+// beginRun notes what a neighbour says of a run that is new to us: how many broadcasts
+// it has had. Those that we have been offered we can have.
+func (bc *broadcasts) beginRun(e *entry, broadcasts uint64) {
+	if broadcasts == 0 {
+		return // and the first is 1
+	}
+	r := bc.runOf(e)
+	if r.heard || len(r.recent) > 0 {
+		return
+	}
+	r.next = max(broadcasts, r.floor) + 1
+	for _, o := range bc.offers {
+		if o.what.GetRun() == r.name {
+			r.await(o.what.GetFirst())
+		}
+	}
+}
+
+// showBroadcasts shows what is next of a run.
+func (bc *broadcasts) showBroadcasts(r *run) {
+	for b := r.held(); b != nil && b.number == r.next && bc.reachesUser(r); b = r.held() {
+		bc.out.Events = append(bc.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
+		b.content = nil
+		r.next, r.heard, r.advanced = r.next+1, true, bc.now
+	}
+	if !r.holding && r.held() != nil {
+		r.holding = true
+		bc.holding = append(bc.holding, r)
+	}
+}
+
+// reachesUser says that broadcasts of the run can be shown. Its author has to be here;
+// if our user was cut off, and so has not heard what it said before it went, it joins
+// again for the moment that it takes.
+func (bc *broadcasts) reachesUser(r *run) bool {
+	switch {
+	case r.here():
+	case bc.late(r):
+		e := r.entry
+		e.shown = e.record
+		bc.out.Events = append(bc.out.Events, Joined{e.record.ID, e.record.Key, bc.links.toldBy(e)})
+		bc.lateRuns = append(bc.lateRuns, r)
+	default:
+		return false
+	}
+	r.lateTill = bc.now + lateFor
+	return true
+}
+
+// late says that a run is over that our user has been shown, and nobody else has its ID.
+func (bc *broadcasts) late(r *run) bool {
+	e := r.entry
+	return bc.ready && !bc.leaving && !r.here() && e.buried() && !e.suspect(bc.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
+		bc.table.shown(e.record.ID) == nil && bc.table.owner(e.record.ID, bc.now) == nil
+}
+
+// dismissLate has those go again who were here for what they had said.
+func (bc *broadcasts) dismissLate() {
+	bc.lateRuns = slices.DeleteFunc(bc.lateRuns, func(r *run) bool {
+		switch {
+		case !r.here() || !r.entry.buried():
+			return true // gone, or really back
+		case bc.now < r.lateTill || bc.awaitsAnswer(r):
+			return false
+		}
+		bc.showGone(r.entry)
+		return true
+	})
+}
+
+// passOver gives up waiting for what is missing before the held ones up to a number.
+// They are shown, or never will be if their author is not here.
+func (bc *broadcasts) passOver(r *run, number uint64) {
+	advanced := r.advanced
+	for b := r.held(); b != nil && b.number <= number; b = r.held() {
+		if missed := b.number - r.next; missed > 0 && r.heard {
+			bc.note(Warn, "broadcasts were missed", "of", string(r.entry.record.ID), "how many", missed)
+		}
+		r.next = b.number
+		if bc.showBroadcasts(r); r.next == b.number {
+			r.next, r.heard = r.next+1, true
+			b.content = nil
+		}
+	}
+	r.advanced = advanced // the next gap does not begin now
+}
+
+// lastWords shows what is held back of a run that has ended. Who is lost may come back,
+// and so may what is missing.
+func (bc *broadcasts) lastWords(e *entry) {
+	if r := e.our().run; r != nil && r.here() {
+		bc.passOver(r, pb.MaxNumber)
+	}
+}
+
+// showHeld looks at those that are held back: what is missing is asked for, and after
+// holdFor passed over.
+func (bc *broadcasts) showHeld() {
+	bc.holding = slices.DeleteFunc(bc.holding, func(r *run) bool {
+		bc.showBroadcasts(r) // its author may have gone meanwhile
+		b := r.held()
+		switch {
+		case bc.doubt.deaf:
+			r.advanced = bc.now // nothing can come
+		case b != nil && (r.here() || bc.late(r)):
+			hold := holdFor
+			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
+				hold = holdLonger
+			}
+			switch since := max(b.at, r.advanced); {
+			case bc.now >= since+hold:
+				bc.passOver(r, b.number)
+			case bc.now >= since+missAfter:
+				bc.askAnybody(r, b.number-1)
+			}
+		}
+		r.holding = r.held() != nil
+		return !r.holding
+	})
+}
+
+// remember keeps a broadcast.
+func (bc *broadcasts) remember(b *recentBroadcast) {
+	r := b.run
+	i, _ := r.search(b.number)
+	r.recent = slices.Insert(r.recent, i, b)
+	bc.recent = append(bc.recent, b)
+	r.bytes += len(b.signed.GetPayload())
+	bc.recentBytes += len(b.signed.GetPayload())
+	bc.runs[r.name] = r
+}
+
+// keepBounds forgets the oldest where there are too many. Nobody takes more than half.
+func (bc *broadcasts) keepBounds(r *run) {
+	for len(r.recent) > maxOfOne || r.bytes > maxOfOneB {
+		bc.forgetBroadcast(r.recent[0])
+	}
+	for len(bc.recent) > maxRecent || bc.recentBytes > maxRecentB {
+		bc.forgetBroadcast(bc.recent[0])
+	}
+}
+
+func (bc *broadcasts) forgetBroadcast(b *recentBroadcast) {
+	r := b.run
+	if b.number >= r.next {
+		bc.passOver(r, b.number) // now or never
+	}
+	if i, found := r.search(b.number); found {
+		r.recent = slices.Delete(r.recent, i, i+1)
+	}
+	if i := slices.Index(bc.recent, b); i == 0 {
+		bc.recent[0] = nil
+		bc.recent = bc.recent[1:]
+	} else if i > 0 {
+		bc.recent = slices.Delete(bc.recent, i, i+1)
+	}
+	r.bytes -= len(b.signed.GetPayload())
+	bc.recentBytes -= len(b.signed.GetPayload())
+	if len(r.recent) == 0 {
+		delete(bc.runs, r.name)
+	}
+}
+
+// showGone tells the user that the run of a peer that was shown is over.
+func (bc *broadcasts) showGone(e *entry) {
+	farewell := e.state == pb.AnnouncementType_LEAVE && e.record.Epoch == e.shown.Epoch
+	if farewell {
+		bc.lastWords(e)
+	}
+	e.shown = nil
+	bc.out.Events = append(bc.out.Events, Left{e.record.ID, farewell})
+}
+
+// How who was cut off gets the broadcasts that it has missed: from its neighbours, which
+// remember those of the last minutes, be their author still there or not.
+//
+//	BroadcastsHeld ──▶              when the two have become neighbours
+//	               ◀── BroadcastsWanted
+//	Broadcast ... ──▶, and BroadcastsHeld of the rest if that was not all
+//
+// Nothing is lost on a link that stands, whether its peer was frozen or the network cut
+// for a while; and who was called lost, and so is flooded nothing any more, has to become
+// a neighbour again. So that is the one moment at which there is something to catch up
+// on. A link that is overloaded may go without some broadcasts: then they are found
+// missing when the next of their author has come by another way, and asked for.
+//
+// What was caught up on is not passed on but offered to the other neighbours: most of
+// them have it. So it goes from neighbour to neighbour until nobody lacks it.
+//
+// Tables are compared behind that, so who has left meanwhile is as a rule shown to go
+// after its last words.
+
+// Guesses, if not said otherwise.
+const (
+	offerAfter   = 50 * time.Millisecond // in which more is caught up on
+	offerFor     = 10 * time.Second      // an offer of somebody whose record is not here yet, or whom another is asked for
+	askAgain     = 2 * time.Second       // without an answer: another neighbour
+	missAfter    = 1 * time.Second       // one is held back: somebody is asked for what is missing
+	maxOffers    = 4096
+	offersAtOnce = 512       // looked at in a tick
+	answerB      = 256 << 10 // bytes in an answer, a small part of what may wait on a link
+	answerMost   = 256       // broadcasts in an answer: to verify them takes 13 ms
+
+	// What a link may have us do: to take all there is at once, and some after that.
+	summaryBurst = 64
+	summaryEvery = 100 * time.Millisecond
+)
+
+// broadcastOffer is what a neighbour has and we lack, or may come to lack.
+type broadcastOffer struct {
+	link  LinkID
+	what  *pb.BroadcastRange
+	until time.Duration
+}
+
+// offerBroadcasts tells a neighbour what it can have: all, or of the runs that we have
+// caught up on, but nothing from before it came, and nothing of its own.
+func (bc *broadcasts) offerBroadcasts(l *link, all bool) {
+	since := bc.arrivedAt(l)
+	listed := make(map[*run]bool)
+	var list []*pb.BroadcastRange
+	for _, b := range bc.recent {
+		if r := b.run; !listed[r] && r.entry.record.Key != l.key && (all || r.caughtUp) {
+			listed[r] = true
+			list = r.appendRanges(list, since)
+		}
+	}
+	bc.sendHeld(l, list)
+}
+
+func (bc *broadcasts) sendHeld(l *link, list []*pb.BroadcastRange) {
+	for part := range slices.Chunk(list, pb.MaxRanges) {
+		bc.links.send(l, &pb.BroadcastsHeld{Ranges: part})
+	}
+}
+
+// receiveHeld takes an offer. It is also the end of an answer that was not all.
+func (bc *broadcasts) receiveHeld(l *link, m *pb.BroadcastsHeld) {
+	if !l.summaries.take(bc.now, summaryBurst, summaryEvery) {
+		return
+	}
+	list := rising(m.GetRanges())
+	for _, o := range list {
+		if r := bc.runNamed(o); r != nil && r.asked == l.id {
+			r.askedTill = 0
+		}
+	}
+	wants := make(map[LinkID][]*pb.BroadcastRange)
+	for _, o := range list {
+		if r := bc.runNamed(o); r != nil {
+			r.await(o.GetFirst())
+			if lack := r.lacking(o); lack != nil {
+				r.promised = lack
+			}
+		}
+		offer := broadcastOffer{l.id, o, bc.now + offerFor}
+		if !bc.useOffer(offer, wants) && len(bc.offers) < maxOffers {
+			bc.offers = append(bc.offers, offer)
+		}
+	}
+	bc.askFor(wants)
+}
+
+// runNamed is the run that is meant, of a peer that we know, or that our user knew.
+func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
+	i, _ := slices.BinarySearch(bc.table.tags, o.GetAuthor())
+	for ; i < len(bc.table.tags) && bc.table.tags[i] == o.GetAuthor(); i++ {
+		e := bc.table.entries[i]
+		if e == bc.table.self {
+			continue
+		}
+		if r := bc.runOf(e); r.name == o.GetRun() && r.audible() {
+			return r
+		}
+	}
+	return nil
+}
+
+// askOffered goes on with the offers that could not be used at once, a part of them in
+// each tick.
+func (bc *broadcasts) askOffered() {
+	n := min(len(bc.offers), offersAtOnce)
+	looked := slices.Clone(bc.offers[:n])
+	bc.offers = slices.Delete(bc.offers, 0, n)
+	wants := make(map[LinkID][]*pb.BroadcastRange)
+	for _, o := range looked {
+		if !bc.useOffer(o, wants) {
+			bc.offers = append(bc.offers, o)
+		}
+	}
+	bc.askFor(wants)
+}
+
+// useOffer has asked for what is offered and we lack, and says whether the offer is of no
+// more use: of each run one neighbour is asked at a time, and the next one after askAgain
+// without an answer. An offer is good for one question.
+func (bc *broadcasts) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
+	l := bc.links.link(o.link)
+	if l == nil || l.state != linkUp || bc.now >= o.until {
+		return true
+	}
+	r := bc.runNamed(o.what)
+	if r == nil {
+		return false
+	}
+	want := r.lacking(o.what)
+	if want == nil {
+		return true
+	}
+	if bc.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
+		return false
+	}
+	r.asked, r.askedLast, r.askedTill = o.link, want.Last, bc.now+askAgain
+	wants[o.link] = append(wants[o.link], want)
+	return true
+}
+
+// askFor sends the questions.
+func (bc *broadcasts) askFor(wants map[LinkID][]*pb.BroadcastRange) {
+	for _, l := range bc.links.list {
+		if list := wants[l.id]; list != nil {
+			bc.links.send(l, &pb.BroadcastsWanted{Ranges: list})
+		}
+	}
+}
+
+// awaitsAnswer says that somebody is asked for broadcasts of the run and may answer.
+func (bc *broadcasts) awaitsAnswer(r *run) bool {
+	l := bc.links.link(r.asked)
+	return bc.now < r.askedTill && l != nil && l.state == linkUp
+}
+
+// askAnybody asks a random neighbour for what is missing up to a number.
+func (bc *broadcasts) askAnybody(r *run, last uint64) {
+	var list []*link
+	for _, l := range bc.links.list {
+		if l.neighbour {
+			list = append(list, l)
+		}
+	}
+	if bc.awaitsAnswer(r) || len(list) == 0 {
+		return
+	}
+	l := list[bc.cfg.Rand.IntN(len(list))]
+	r.asked, r.askedLast, r.askedTill = l.id, last, bc.now+missAfter
+	bc.links.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
+		{Author: r.entry.record.tag, Run: r.name, First: r.next, Last: last},
+	}})
+}
+
+// awaitLastWords holds back for askAgain at most that the author of a run has left, while
+// somebody is asked for what it said before: another may have been faster.
+func (bc *broadcasts) awaitLastWords(e *entry, n news) bool {
+	r := e.our().run
+	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || bc.now >= r.askedTill {
+		return false
+	}
+	if r.leaveTill == 0 {
+		r.leaveTill = bc.now + askAgain
+		bc.leaves = append(bc.leaves, r)
+	}
+	r.leave = &n
+	return bc.now < r.leaveTill
+}
+
+// leavesDue are those held back whose last words have come, or don't come.
+func (bc *broadcasts) leavesDue() (list []news) {
+	var due []*run
+	bc.leaves = slices.DeleteFunc(bc.leaves, func(r *run) bool {
+		if bc.now < min(r.leaveTill, r.askedTill) {
+			return false
+		}
+		due = append(due, r)
+		return true
+	})
+	for _, r := range due {
+		n := *r.leave
+		r.leave, r.leaveTill = nil, bc.now // it waits once
+		if e := bc.table.lookup(n.record.tag, n.record.ID, n.record.Key); e != nil && n.version().compare(e.version()) > 0 {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// answered says that a broadcast is the answer of a link to a question, and notes that
+// others may lack it too.
+func (bc *broadcasts) answered(l *link, r *run, number uint64) bool {
+	if r.asked != l.id || number > r.askedLast || bc.now >= r.askedTill {
+		return false
+	}
+	r.askedTill = bc.now + askAgain
+	if number == r.askedLast {
+		r.askedTill = 0
+	}
+	if !r.caughtUp {
+		r.caughtUp = true
+		bc.caughtUp = append(bc.caughtUp, r)
+	}
+	bc.wake(bc.now + offerAfter)
+	return true
+}
+
+// offerCaughtUp tells the neighbours what we have caught up on.
+func (bc *broadcasts) offerCaughtUp() {
+	if len(bc.caughtUp) == 0 {
+		return
+	}
+	for _, l := range bc.links.list {
+		if l.neighbour {
+			bc.offerBroadcasts(l, false)
+		}
+	}
+	for _, r := range bc.caughtUp {
+		r.caughtUp = false
+	}
+	bc.caughtUp = nil
+}
+
+// receiveWanted sends what a peer lacks, as much as an answer holds; what is left is
+// offered once more.
+func (bc *broadcasts) receiveWanted(l *link, m *pb.BroadcastsWanted) {
+	if !l.answers.take(bc.now, summaryBurst, summaryEvery) {
+		bc.note(Debug, "too many questions for broadcasts from one link, dropped", "peer", string(l.peer))
+		return
+	}
+	since := bc.arrivedAt(l)
+	sent, bytes := 0, 0
+	var rest []*pb.BroadcastRange
+	for _, o := range rising(m.GetRanges()) {
+		r := bc.runs[o.GetRun()]
+		if r == nil {
+			continue
+		}
+		for i, _ := r.search(o.GetFirst()); i < len(r.recent) && r.recent[i].number <= o.GetLast(); i++ {
+			b := r.recent[i]
+			if b.said < since {
+				continue
+			}
+			if sent == answerMost || bytes > answerB {
+				rest = append(rest, &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: b.number, Last: o.GetLast()})
+				break
+			}
+			sent, bytes = sent+1, bytes+len(b.signed.GetPayload())
+			bc.links.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops, Age: toAge(bc.now - b.said)})
+			bc.out.Frames[len(bc.out.Frames)-1].Relayed = true
+		}
+	}
+	bc.sendHeld(l, rest)
 }

@@ -5,12 +5,6 @@ import (
 	"slices"
 )
 
-// What one machine finds out and others have to know is a happening: Core passes it on
-// when the machine has returned, so that no machine calls one below it.
-
-// happening is one of the types below.
-type happening interface{ isHappening() }
-
 type (
 	// staying: a visitor does something that only a member does.
 	staying struct{}
@@ -47,21 +41,29 @@ type (
 	awayLong struct{}
 )
 
-func (staying) isHappening()     {}
-func (relocated) isHappening()   {}
-func (doorLost) isHappening()    {}
-func (tableTaken) isHappening()  {}
-func (foundAgain) isHappening()  {}
-func (missed) isHappening()      {}
-func (accused) isHappening()     {}
-func (isolated) isHappening()    {}
-func (failed) isHappening()      {}
-func (judged) isHappening()      {}
-func (targetEnded) isHappening() {}
-func (awayLong) isHappening()    {}
+func (staying) isHappening() {}
 
-// happen notes something that others have to know.
-func (en *env) happen(what happening) { en.events = append(en.events, what) }
+func (relocated) isHappening() {}
+
+func (doorLost) isHappening() {}
+
+func (tableTaken) isHappening() {}
+
+func (foundAgain) isHappening() {}
+
+func (missed) isHappening() {}
+
+func (accused) isHappening() {}
+
+func (isolated) isHappening() {}
+
+func (failed) isHappening() {}
+
+func (judged) isHappening() {}
+
+func (targetEnded) isHappening() {}
+
+func (awayLong) isHappening() {}
 
 // settle passes on what has happened, until nothing more follows from it.
 func (c *Core) settle() {

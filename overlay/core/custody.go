@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // What is kept for others: something sealed to a peer that is not here, left by somebody
@@ -124,17 +123,6 @@ func (cu *custody) shelve(k *kept) {
 		cu.shelves = append(cu.shelves, &shelf{receiver: receiver, key: key})
 	}
 	cu.shelves[i].deposits = append(cu.shelves[i].deposits, k)
-}
-
-// isHere says that the peer is shown as here to our user.
-func (t *table) isHere(id certs.ID, key certs.PublicKey) bool { return t.shownEpoch(id, key) != 0 }
-
-// shownEpoch is the run of a peer that is shown as here, 0 if none is.
-func (t *table) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
-	if e := t.get(id, key); e != nil && e.shown != nil {
-		return e.shown.Epoch
-	}
-	return 0
 }
 
 // wakeCustody is for the news that somebody is here: something may wait for it.

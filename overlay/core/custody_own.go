@@ -256,7 +256,7 @@ func usable(l *link) bool { return l != nil && !l.quiet }
 func (cu *custody) possibleHolders(a *absentee) []*link {
 	var list []*link
 	for _, l := range cu.links.list {
-		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || l.isGuest() || cu.links.linkTo(l.key) != l {
+		if l.state != linkUp || l.quiet || l.key == a.key || l.entry == nil || l.entry.shown == nil || l.leadsToGuest() || cu.links.linkTo(l.key) != l {
 			continue
 		}
 		if !a.hasRefused(l.key, cu.now) && !slices.ContainsFunc(a.holders, func(h *holder) bool { return h.key == l.key }) {

@@ -29,19 +29,6 @@ type detector struct {
 	doubted   []*entry // found again by the word of others; to be probed first
 }
 
-// doubt is whether it may be us who can't hear, and for how much longer than others we
-// wait because of that.
-type doubt struct {
-	*env
-	lastHeard time.Duration // anybody
-	deaf      bool          // no link is heard
-	// deafProven: a dial has failed since no link is heard.
-	deafProven bool
-	storm      bool          // several links are silent
-	lag        time.Duration // by how much ticks come late, the worst of the last seconds
-	doubtTill  time.Duration
-}
-
 // checkLinks looks for links that are silent, or serve nothing.
 func (dt *detector) checkLinks() {
 	healthy, silent := 0, 0
@@ -113,33 +100,6 @@ func (dt *detector) listenAnew() {
 			dt.reach.dialEntry(e)
 		}
 	}
-}
-
-// leniency is what we add to all silence because we come late to our own work: so may
-// what we should have heard. Without it a machine with too much to do calls the living
-// lost, and the floods and links that follow leave it even more to do.
-func (db *doubt) leniency() time.Duration { return min(lagWeight*db.lag, mostPatience) }
-
-// patience is how long a link may be silent. It grows with each time that the peer was
-// called lost and was not.
-func (db *doubt) patience(l *link) time.Duration {
-	p := quietAfter
-	if e := l.entry; e != nil && e.our().revived > 0 && db.now < e.our().revivedAt+patienceFor {
-		for range e.our().revived {
-			p += p / 2
-		}
-	}
-	return min(p, mostPatience) + db.leniency() + l.slowness()
-}
-
-func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
-
-// Slowness is how much more silence than others a link of long round trips, or such that
-// differ much, is allowed: QUIC's keepalive comes after one and a half of its probe timeouts
-// (a round trip and four mean deviations, RFC 9002, 6.2.1), if that is more than the 500 ms
-// that are asked for, and takes another round trip and a half to be answered.
-func Slowness(roundTrip, jitter time.Duration) time.Duration {
-	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
 }
 
 // linkSilent has a silent link looked into: the peer's neighbours are asked.
@@ -228,9 +188,6 @@ func (dt *detector) alarm() {
 	dt.alarmTill = dt.now + alarmFor
 }
 
-// doubtful says that it may be us who can't hear.
-func (db *doubt) doubtful() bool { return db.deaf || db.now < db.doubtTill }
-
 // cameLate notes that this process was not run for a while: what it should have
 // heard meanwhile may lie in its queues. Who was stopped for long hears anew.
 func (dt *detector) cameLate(by time.Duration) {
@@ -260,22 +217,4 @@ func (dt *detector) forgiveSilence() {
 	for _, q := range dt.inquiries.list {
 		q.ended = true
 	}
-}
-
-// pick returns a random entry that meets the condition, nil if none does. Where
-// few do, those behind a gap are a little more likely.
-func (t *table) pick(ok func(*entry) bool) *entry {
-	n := len(t.entries)
-	for range min(n, 16) {
-		if e := t.entries[t.cfg.Rand.IntN(n)]; ok(e) {
-			return e
-		}
-	}
-	start := t.cfg.Rand.IntN(max(n, 1))
-	for i := range n {
-		if e := t.entries[(start+i)%n]; ok(e) {
-			return e
-		}
-	}
-	return nil
 }

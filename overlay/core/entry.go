@@ -3,11 +3,25 @@ package core
 import (
 	"bytes"
 	"cmp"
-	"time"
-
+	"encoding/binary"
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"time"
 )
+
+// appendVersion adds what the digests cover of an entry.
+func (e *entry) appendVersion(b []byte) []byte {
+	b = append(b, e.record.ID...)
+	b = append(b, 0)
+	b = append(b, e.record.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, e.record.Epoch)
+	b = binary.BigEndian.AppendUint32(b, e.record.Seq)
+	b = binary.BigEndian.AppendUint64(b, e.record.tie)
+	return append(b, byte(e.state))
+}
+
+// versionHash names an entry and its version in a comparison.
+func (e *entry) versionHash() uint64 { return hash64(e.appendVersion(nil)) }
 
 // entry is what is known of one (ID, key). There is one for each peer of the
 // network, so it is small; what only few have is in dealings.
@@ -107,7 +121,15 @@ func (e *entry) expendable(f *entry) bool {
 	return e.older(f)
 }
 
-// compareNames orders a table: by tag, ID, key.
-func compareNames(a, b *Record) int {
-	return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
+func (e *entry) forgetRoutes() {
+	for i := range e.hops {
+		e.hops[i] = noWay
+	}
+	e.told = noWay
 }
+
+// isGuest says that the entry is of a visitor, of whom nobody else is told.
+func (e *entry) isGuest() bool { return e.record.Visitor }
+
+// public says that others are told of an entry.
+func (e *entry) public() bool { return !e.missing && !e.isGuest() }

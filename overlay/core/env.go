@@ -1,6 +1,17 @@
 package core
 
-import "time"
+import (
+	"time"
+)
+
+// What one machine finds out and others have to know is a happening: Core passes it on
+// when the machine has returned, so that no machine calls one below it.
+
+// happening is one of the types below.
+type happening interface{ isHappening() }
+
+// happen notes something that others have to know.
+func (en *env) happen(what happening) { en.events = append(en.events, what) }
 
 // env is what the machines of a core share: who the peer is, how far it has come, the
 // time of the input that is being dealt with, and what has come of it.

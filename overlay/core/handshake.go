@@ -2,19 +2,8 @@ package core
 
 import (
 	"fmt"
-	"slices"
-	"strings"
-
-	"quicpeer/certs"
 	"quicpeer/pb"
 )
-
-// door judges who may come in.
-type door struct {
-	*env
-	table *table
-	links *links
-}
 
 // receiveHandshake takes the first frame of a link.
 func (c *Core) receiveHandshake(l *link, m *pb.PeerMessage) {
@@ -55,104 +44,6 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 		}
 		c.reach.observe(l, start.GetObserved()) // our packets come from there, or QUIC would not take them
 	}
-}
-
-// judge returns the dialer's record, or the refusal that it gets.
-func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeResponse) {
-	refuse := func(code pb.HandshakeCode, format string, args ...any) (*Record, *pb.HandshakeResponse) {
-		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
-	}
-	if start.GetVersion() != pb.Version {
-		return refuse(pb.HandshakeCode_VERSION, "this peer speaks version %d of the protocol, not %d", pb.Version, start.GetVersion())
-	}
-	if start.GetNetwork() != do.cfg.Network {
-		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", do.cfg.Network, start.GetNetwork())
-	}
-	id, err := certs.ParseID(start.GetId())
-	if err != nil {
-		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
-	}
-	record, err := do.openRecord(l, start.GetRecord(), id)
-	if err != nil {
-		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
-	}
-	if do.leaving {
-		return refuse(pb.HandshakeCode_LEAVING, "this peer is leaving")
-	}
-	held := do.table.get(id, l.key)
-	if held != nil && (held.record.Epoch > record.Epoch ||
-		held.record.Epoch == record.Epoch && (held.state == pb.AnnouncementType_LEAVE || held.record.Nonce != record.Nonce)) {
-		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity")
-		refusal.Record = held.record.Signed
-		return nil, refusal
-	}
-	// A member that comes back with the epoch that we know is no newcomer: who of
-	// two members owns an ID is decided by the table.
-	member := held != nil && held.record.Epoch == record.Epoch
-	if owner := do.table.owner(id, do.now); owner != nil && owner.record.Key != l.key && !member && !do.isYounger(owner, record) {
-		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.record.Key)
-		refusal.Record = owner.record.Signed
-		return nil, refusal
-	}
-	if held == nil && do.table.forgotten.covers(record) {
-		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity, which has left")
-		refusal.Epoch = do.table.forgotten.over(id, l.key)
-		return nil, refusal
-	}
-	if held == nil {
-		if _, ok := do.table.room(record, pb.AnnouncementType_JOIN, do.table.self, do.now); !ok && do.table.full(do.now) {
-			return refuse(pb.HandshakeCode_FULL, "the table is full: the network has %d peers", maxEntries)
-		} else if !ok {
-			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
-		}
-	}
-	if do.links.linksUp() >= maxLinks && do.links.linkTo(l.key) == nil {
-		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", maxLinks)
-		refusal.Candidates = do.others()
-		return nil, refusal
-	}
-	return record, nil
-}
-
-// isYounger says that it is we who hold the ID, that no door has let us in either, and
-// that the newcomer is older: then the rule decides, or two who join each other would both
-// be refused.
-func (do *door) isYounger(owner *entry, newcomer *Record) bool {
-	return !do.accepted && owner == do.table.self && (&entry{record: newcomer}).older(do.table.self)
-}
-
-// openRecord opens a JOIN record that the other side of a link shows as its own;
-// an empty id stands for any.
-func (do *door) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, error) {
-	r, err := do.cfg.Open(signed)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.Type != pb.AnnouncementType_JOIN:
-		return nil, fmt.Errorf("the record is not a JOIN")
-	case r.Key != l.key:
-		return nil, fmt.Errorf("the record is of another key than the certificate")
-	case id != "" && r.ID != id:
-		return nil, fmt.Errorf("the record is of another ID")
-	case r.Network != do.cfg.Network:
-		return nil, fmt.Errorf("the record is of another network")
-	case !do.cfg.Verify(Claim{Key: r.Key, Signed: signed}):
-		return nil, fmt.Errorf("the record is not signed by its key")
-	}
-	return r, nil
-}
-
-// others are peers to try instead, up to pb.MaxCandidates at random: those that can be
-// dialled by whoever is in no network yet.
-func (do *door) others() []*pb.Signed {
-	var list []*pb.Signed
-	for range 4 * pb.MaxCandidates {
-		e := do.table.entries[do.cfg.Rand.IntN(len(do.table.entries))]
-		if e.alive() && e != do.table.self && !e.isGuest() && len(e.record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
-			list = append(list, e.record.Signed)
-		}
-	}
-	return list
 }
 
 // receiveResponse is the answer of a door.
@@ -234,11 +125,6 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 			d.target.next = c.now
 		}
 	}
-}
-
-// clip cuts a reason to what a frame may carry, between two characters.
-func clip(reason string) string {
-	return strings.ToValidUTF8(reason[:min(len(reason), pb.MaxReason)], "")
 }
 
 // up is the end of a successful handshake: the peer at the other end is known, and how

@@ -150,7 +150,7 @@ type (
 )
 
 func (in Connected) apply(c *Core) (r Reply) {
-	l := &link{id: in.Link, key: in.Key, address: in.Address, dial: c.reach.dials[in.Dial], opened: c.now, heard: c.now, used: c.now, slot: -1}
+	l := &link{id: in.Link, key: in.Key, address: in.Address, dial: c.reach.dials[in.Dial], opened: c.now, heard: c.now, used: c.now, bond: bond{slot: -1}}
 	l.within = parseAddress(in.Address).Addr().IsLoopback()
 	c.links.list = append(c.links.list, l)
 	switch {

@@ -2,11 +2,10 @@ package core
 
 import (
 	"fmt"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // joiner gets us into a network, and back into it.
@@ -23,48 +22,6 @@ type joiner struct {
 	heldBy     time.Duration // when to believe that our ID is in use; 0: nobody has said so
 	home       home
 }
-
-// target is an address to join: one that the user gave, or a candidate that a
-// full peer named.
-type target struct {
-	address   string // for people
-	addresses []string
-	key       certs.PublicKey // of a candidate; zero: anyone
-	foundID   certs.ID        // on the LAN
-	found     string          // with the key of that fingerprint; empty: the user has given it
-	dialing   bool
-	next      time.Duration
-	failures  int
-	tried     bool   // a dial of it has ended
-	why       string // of the last failure
-	obstacle  Obstacle
-	refusal   *pb.HandshakeResponse
-	holder    certs.PublicKey // who has our ID, it says; zero: it has not said so
-	hopeless  bool            // refused for good, or our own address
-	reached   bool            // it has let us in once
-	broken    int             // times that it has let us in and we did not get its table
-	given     bool            // at the start
-	asked     bool            // by Join, which is to be answered
-	met       bool            // an acquaintance, see home.go
-	metAt     string          // where a link to it stood
-	peer      certs.ID        // it, or who has let us in
-	peerKey   certs.PublicKey
-}
-
-// maxTargets bounds the candidates that full peers can make us dial.
-const maxTargets = 64
-
-// JoinError: nobody has let us in.
-type JoinError struct {
-	Failures []string // "ADDRESS: why"
-	// Refusal is set if a peer has refused us for another reason than being full.
-	Refusal *pb.HandshakeResponse
-	Address string // who did
-	// Obstacles are what the dials came upon, each once.
-	Obstacles []Obstacle
-}
-
-func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
 
 // dialTargets dials every address to join that is due and has not let us in yet,
 // so that peers that join each other while starting do not stay an island;
@@ -121,9 +78,6 @@ func (jn *joiner) targetCandidates(t *target) []Candidate {
 	return list
 }
 
-// isUsers says that the user has given the target.
-func (t *target) isUsers() bool { return t.found == "" && t.key == (certs.PublicKey{}) }
-
 // targetEnded is the end of a dial of the target, whatever its success.
 func (jn *joiner) targetEnded(t *target, why string) {
 	t.dialing, t.tried = false, true
@@ -149,22 +103,6 @@ func (jn *joiner) doorOpened(t *target, l *link) {
 	t.failures, t.why, t.refusal, t.reached = 0, "", nil, true
 	t.peer, t.peerKey = l.peer, l.key
 	jn.joinEnded(t, l.peer, "")
-}
-
-// refused notes the answer of a door that did not open.
-func (t *target) refused(response *pb.HandshakeResponse) {
-	t.refusal = response
-	t.why = "refused: " + refusalText(response)
-	switch response.GetCode() {
-	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
-	default: // a code that is not known among them
-		t.hopeless = true
-	}
-}
-
-// refusalText is a refusal for people.
-func refusalText(response *pb.HandshakeResponse) string {
-	return fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
 }
 
 // heldElsewhere notes that a door has proved that somebody else has our ID, which it can have
@@ -295,4 +233,279 @@ func (jn *joiner) joinError() *JoinError {
 		e.Failures = append(e.Failures, fmt.Sprintf("nor does any of %d peers answer that were met before", met))
 	}
 	return e
+}
+
+// Discovery on the LAN is the driver's; what it finds is dialled as an address to join
+// is. Who has none given, and finds nobody in time, begins a network; networks that find
+// each other later become one, as the halves of one do.
+
+const (
+	discoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
+	maxFound    = 32              // of the targets
+	foundTries  = 5               // dials in a row that fail, then it has to be found again
+)
+
+// foundOnLAN is Found.
+func (jn *joiner) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
+	if jn.ended || jn.leaving || len(addresses) == 0 || jn.table.isMember(id, fingerprint) {
+		return
+	}
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *target) bool {
+		return t.found != "" && !t.dialing && (t.hopeless || t.reached || t.failures >= foundTries)
+	})
+	n := 0
+	for _, t := range jn.targets {
+		if t.found == fingerprint {
+			if !t.dialing {
+				t.addresses = addresses[:min(len(addresses), MaxCandidates)]
+			}
+			return // it is dialled when it is due
+		}
+		if t.found != "" {
+			n++
+		}
+	}
+	if n < maxFound {
+		jn.note(Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
+		jn.targets = append(jn.targets, &target{address: addresses[0], addresses: addresses[:min(len(addresses), MaxCandidates)], foundID: id, found: fingerprint})
+		jn.dialTargets()
+	}
+}
+
+// stopDiscovering begins a network where nobody on the LAN has let us in.
+func (jn *joiner) stopDiscovering() bool {
+	if jn.discoverBy == 0 || jn.now < jn.discoverBy {
+		return false
+	}
+	waiting := slices.ContainsFunc(jn.links.list, func(l *link) bool { return l.state == linkUp })
+	if waiting && (jn.joinBy == 0 || jn.now < jn.joinBy || jn.sync.tableComes()) {
+		return false // its table is on the way
+	}
+	jn.note(Info, "nobody has answered on the LAN: this is a new network")
+	jn.happen(tableTaken{})
+	return true
+}
+
+// doorEnded is the end of a link to a door that has let us in, if that was before we had a
+// table. One that does not give us any is dialled again, more and more seldom.
+func (jn *joiner) doorEnded(t *target, did string) {
+	if jn.ready || jn.ended {
+		return
+	}
+	t.broken++
+	t.next = jn.now + jn.backoff(t.broken, maxBackoff)
+	t.why = "let us in, and " + did
+}
+
+// Coming home. A peer that starts again looks for those it had links to in earlier
+// runs, whatever has become of the network meanwhile: at once, beside the addresses that
+// it was given to join or, without such, as a network of one. And everybody now and then
+// dials whoever is not here any more, though it was not called lost: those who have left,
+// and the doors that let us in. So the first peer of a network finds it after a clean
+// restart, and two parts of one network that nobody linked become one as soon as one of
+// all these dials is answered. (The lost are dialled by heal.)
+
+// Bounds of it, guesses but for those derived here. A search dials eight at once and four
+// a second, which is over within a minute. Afterwards each peer dials one in absentEvery
+// or, if that is more, in a second for each member: so the network as a whole dials about
+// once a second, however large it is.
+const (
+	maxAcquaintances = 256
+	searchAfter      = 1 * time.Second // of joining: the doors that the user has given go first
+	searchAtOnce     = 8
+	searchEach       = 250 * time.Millisecond
+	absentEvery      = 15 * time.Second
+	maxAbsentBackoff = 5 * time.Minute
+	givenTries       = 8 // of an address that never let us in, at the pace of a join: 20 to 40 s
+)
+
+// Acquaintance is a peer that was met in an earlier run, and where it may be now.
+type Acquaintance struct {
+	ID        certs.ID
+	Key       certs.PublicKey
+	Addresses []string // IP:PORT, the likeliest first
+	Address   string   // of these, the one that a link to it had; empty: there was none
+}
+
+// home is what is needed to find those who are not here.
+type home struct {
+	searchFrom time.Duration
+	pace       allowance     // of the search
+	nextAbsent time.Duration // no dial to somebody absent before
+}
+
+// Joining is what became of a Join.
+type Joining struct {
+	Address string
+	ID      certs.ID // who has let us in; empty: nobody
+	Why     string   // then
+}
+
+// meetAgain takes the acquaintances of earlier runs for targets.
+func (jn *joiner) meetAgain(list []Acquaintance) {
+	for _, a := range list[:min(len(list), maxAcquaintances)] {
+		if len(a.Addresses) > 0 && a.Key != jn.cfg.Identity.Key() {
+			jn.targets = append(jn.targets, &target{address: a.Addresses[0], addresses: a.Addresses, key: a.Key, met: true, metAt: a.Address, peer: a.ID, peerKey: a.Key})
+		}
+	}
+	jn.home.searchFrom = jn.now
+	if !jn.ready {
+		jn.home.searchFrom += searchAfter
+	}
+	jn.home.nextAbsent = jn.now + absentEvery/2 + jn.jitter(absentEvery)
+}
+
+// rememberGone keeps somebody who had a link to us, and is to be in the table no more,
+// among the acquaintances. Who was dialled in vain most often makes room for it.
+func (jn *joiner) rememberGone(r *Record, lastAddress string) {
+	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == jn.cfg.Identity.Key() {
+		return
+	}
+	addresses := withoutRepeats(lastAddress, r.Addresses, r.Observed)
+	next := jn.now + absentEvery/2 + jn.jitter(absentEvery)
+	count, worst := 0, -1
+	for i, t := range jn.targets {
+		if !t.met {
+			continue
+		}
+		if t.peerKey == r.Key {
+			t.peer, t.address, t.addresses, t.metAt, t.failures, t.next = r.ID, addresses[0], addresses, lastAddress, 1, next
+			return
+		}
+		count++
+		if !t.dialing && (worst < 0 || t.failures > jn.targets[worst].failures) {
+			worst = i
+		}
+	}
+	if count >= maxAcquaintances {
+		if worst < 0 {
+			return
+		}
+		jn.targets = slices.Delete(jn.targets, worst, worst+1)
+	}
+	jn.targets = append(jn.targets, &target{
+		address: addresses[0], addresses: addresses, key: r.Key, met: true, metAt: lastAddress, peer: r.ID, peerKey: r.Key, failures: 1, next: next,
+	})
+}
+
+// withoutRepeats are the addresses of an acquaintance, the one that worked first.
+func withoutRepeats(first string, more ...[]string) []string {
+	list := []string{first}
+	for _, a := range slices.Concat(more...) {
+		if !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// absent says that whoever was met at a target is in the table no more, or as somebody
+// who has left. The lost and the missing are heal's.
+func (jn *joiner) absent(t *target) bool {
+	e := jn.table.get(t.peer, t.peerKey)
+	return e == nil || e.state == pb.AnnouncementType_LEAVE
+}
+
+// seekAbsent dials those who are to be looked for and are due.
+func (jn *joiner) seekAbsent() {
+	if jn.now < jn.home.searchFrom || jn.leaving {
+		return
+	}
+	alone := jn.links.linksUp() == 0
+	var longest *target
+	for _, t := range jn.targets {
+		if !t.isSought(jn.ready) || t.dialing || t.hopeless || jn.now < t.next || !jn.absent(t) {
+			continue
+		}
+		if alone || !jn.ready || t.failures == 0 && !t.reached {
+			if !jn.home.pace.take(jn.now, searchAtOnce-1, searchEach) {
+				return
+			}
+			jn.dialTarget(t)
+		} else if longest == nil || t.next < longest.next {
+			longest = t
+		}
+	}
+	if longest == nil || jn.now < jn.home.nextAbsent || !jn.ready {
+		return
+	}
+	living := len(jn.table.entries) - jn.table.gone
+	every := max(absentEvery, time.Duration(living)*time.Second)
+	jn.home.nextAbsent = jn.now + every/2 + jn.jitter(every)
+	jn.dialTarget(longest)
+}
+
+// joinAddress is Join.
+func (jn *joiner) joinAddress(address string) {
+	var t *target
+	given := 0
+	for _, other := range jn.targets {
+		if other.isUsers() {
+			given++
+			if other.address == address {
+				t = other
+			}
+		}
+	}
+	switch {
+	case jn.ended || jn.leaving || !jn.ready:
+		jn.out.Joined = append(jn.out.Joined, Joining{Address: address, Why: "this peer is not in a network now"})
+		return
+	case t == nil && given >= maxTargets:
+		jn.out.Joined = append(jn.out.Joined, Joining{Address: address, Why: "too many addresses were given to join already"})
+		return
+	case t == nil:
+		t = &target{address: address, addresses: []string{address}}
+		jn.targets = append(jn.targets, t)
+	}
+	t.asked, t.hopeless, t.failures = true, false, 0
+	if !t.dialing {
+		jn.dialTarget(t)
+	}
+}
+
+// joinEnded tells what became of a Join. A target that has never let us in is not
+// tried again: whoever asked has been told.
+func (jn *joiner) joinEnded(t *target, id certs.ID, why string) {
+	if !t.asked {
+		return
+	}
+	t.asked = false
+	jn.out.Joined = append(jn.out.Joined, Joining{Address: t.address, ID: id, Why: why})
+	if id == "" && !t.reached && !t.given {
+		jn.targets = slices.DeleteFunc(jn.targets, func(other *target) bool { return other == t })
+	}
+}
+
+// hindered is Hindered.
+func (jn *joiner) hindered(id DialID, by Obstacle) {
+	if d := jn.reach.dials[id]; d != nil && d.target != nil {
+		d.target.obstacle = by
+		d.target.hopeless = d.target.hopeless || by == ObstacleTwin
+	}
+}
+
+// obstacles are those in the way of the peers to join, each once. Acquaintances are
+// nobody's wish.
+func (jn *joiner) obstacles() []Obstacle {
+	var list []Obstacle
+	for _, t := range jn.targets {
+		by := t.obstacle
+		switch {
+		case t.refusal != nil:
+			by = ObstacleFull
+		case t.reached:
+			by = ObstacleTable
+		}
+		if (!t.met || t.reached) && !slices.Contains(list, by) {
+			list = append(list, by)
+		}
+	}
+	return list
+}
+
+// mayBeHere says that an address of a target that others have named may be dialled, should it
+// be one of loopback.
+func (jn *joiner) mayBeHere(t *target, address string) bool {
+	return !parseAddress(address).Addr().IsLoopback() || t.found != "" || t.metAt == address || jn.where.hereAlone()
 }

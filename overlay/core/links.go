@@ -1,75 +1,13 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/pb"
 	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
-
-// linkState is how far a connection has come.
-type linkState int
-
-const (
-	linkOpening linkState = iota // the handshake is not done
-	linkUp
-	linkClosing // the driver has been asked to close it
-)
-
-// link is a connection to an authenticated peer.
-type link struct {
-	id      LinkID
-	key     certs.PublicKey // from TLS
-	address string          // of the other end, for the log
-	dial    *dial           // the wish that it fulfils; nil: the other side dialled
-	door    *target         // that it leads to, and has let us in; nil: none, or that is over
-	opened  time.Duration
-	state   linkState
-
-	// Once it is up:
-	peer      certs.ID
-	entry     *entry // of the peer; nil if the table has none
-	epoch     uint64
-	upSince   time.Duration
-	heard     time.Duration
-	used      time.Duration
-	roundTrip time.Duration
-	jitter    time.Duration // mean deviation of the round trips
-	quiet     bool          // silent for quietAfter
-	stuck     bool          // heard, and good for little
-	neighbour bool
-	slot      int  // of a neighbour in the distance vectors, see takeSlot
-	dependant bool // a neighbour above the usual number: it has nobody else
-	asked     bool // for neighbourhood, and no answer yet
-	askedAt   time.Duration
-	everAsked bool
-	gained    bool // it is a neighbour because we asked
-	leaning   bool // we asked for it as somebody who has nobody else
-	// leanRefused: and were refused.
-	leanRefused bool
-
-	fetch       *fetch // of its whole table; nil: it is not taken
-	compareThen bool
-	comparing   *comparison // of its table with ours
-	verifying   int         // batches of its table whose signatures are being judged
-
-	routed        allowance
-	carried       allowance // see mayCarry
-	refusals      allowance
-	offered       int // bytes of deposits that it has not answered
-	introduced    allowance
-	summaries     allowance // of broadcasts
-	answers       allowance
-	calls, called allowance // see receiveCall
-	gos           allowance // see receiveGo
-	punched       bool      // both sides have dialled, through a NAT
-	within        bool      // the other side is on this host: one of the two sees the other at loopback
-	foreign       foreign
-	pending       []*pb.Announcement
-}
 
 // links are the connections to other peers, and how far everybody is over each.
 type links struct {
@@ -272,5 +210,138 @@ func (ls *links) endNeighbour(l *link) {
 		ls.freeSlot(l.slot)
 		l.slot = -1
 		ls.changed = true
+	}
+}
+
+// via is the neighbour nearest to the peer; empty when there is a link to it or
+// the way is not known.
+func (ls *links) via(e *entry) certs.ID {
+	if ls.linkTo(e.record.Key) != nil {
+		return ""
+	}
+	var best *link
+	for _, l := range ls.list {
+		if l.neighbour && l.slot >= 0 && e.hops[l.slot] < noWay && (best == nil || e.hops[l.slot] < e.hops[best.slot]) {
+			best = l
+		}
+	}
+	if best == nil {
+		return ""
+	}
+	return best.peer
+}
+
+// distance is how far the peer is, in links.
+func (ls *links) distance(e *entry) uint8 {
+	switch {
+	case e == ls.table.self:
+		return 0
+	case e.buried():
+		return noWay
+	}
+	for _, l := range ls.list {
+		if l.entry == e && l.state == linkUp {
+			return 1
+		}
+	}
+	best := uint8(noWay)
+	for _, h := range e.hops {
+		best = min(best, h+1)
+	}
+	return best
+}
+
+// setHops notes how far a neighbour is from a peer.
+func (ls *links) setHops(e *entry, from *link, hops uint32) {
+	if from == nil || !from.neighbour || from.slot < 0 || e == ls.table.self {
+		return
+	}
+	if h := uint8(min(hops, noWay)); e.hops[from.slot] != h {
+		e.hops[from.slot] = h
+		ls.reroute(e)
+	}
+}
+
+// reroute has the neighbours told if the distance has changed.
+func (ls *links) reroute(e *entry) {
+	if !e.stale && e != ls.table.self && !e.isGuest() && !e.buried() && ls.distance(e) != e.told {
+		e.stale = true
+		ls.stale = append(ls.stale, e)
+	}
+}
+
+// unroute forgets the ways to a peer that is gone.
+func (ls *links) unroute(e *entry) { e.forgetRoutes() }
+
+// takeSlot gives a new neighbour a place in the vectors, or -1 if there is none:
+// a peer above the usual number depends on us and leads nowhere.
+func (ls *links) takeSlot() int {
+	var taken [maxNeighbours]bool
+	for _, l := range ls.list {
+		if l.neighbour && l.slot >= 0 {
+			taken[l.slot] = true
+		}
+	}
+	for i, t := range taken {
+		if !t {
+			return i
+		}
+	}
+	return -1
+}
+
+// freeSlot forgets the distances of a neighbour that is one no more.
+func (ls *links) freeSlot(slot int) {
+	if slot < 0 {
+		return
+	}
+	for _, e := range ls.table.entries {
+		if e.hops[slot] != noWay {
+			e.hops[slot] = noWay
+			ls.reroute(e)
+		}
+	}
+}
+
+// toldBy is the neighbour that an event names: the nearest, or, for a newcomer that
+// has the table of a door which is no neighbour of its yet, that door.
+func (ls *links) toldBy(e *entry) certs.ID {
+	via := ls.via(e)
+	for _, l := range ls.list {
+		if via == "" && l.state == linkUp && !l.quiet && ls.linkTo(e.record.Key) == nil {
+			via = l.peer
+		}
+	}
+	return via
+}
+
+// skip drops an announcement or a broadcast that can't be read: a newer peer has made
+// it, and who has sent it to us need not be that one. False says that there are so many
+// that the link is closed: more than a network brings together (guesses).
+func (ls *links) skip(l *link, why error) bool {
+	if l == nil {
+		return true
+	}
+	if !l.foreign.unread.take(ls.now, 8192, 10*time.Millisecond) {
+		ls.violation(l, "too much that can't be read")
+		return false
+	}
+	if !l.foreign.noted {
+		l.foreign.noted = true
+		ls.note(Debug, "something that can't be read is dropped, as will be all that follows", "peer", string(l.peer), "address", l.address, "why", why)
+	}
+	return true
+}
+
+// blame notes that the peer of a link has not done what it must.
+func (ls *links) blame(l *link, kind Kind, text, why string) {
+	many, again := ls.offences.note(l.key, why, ls.now)
+	level := Warn
+	if again {
+		level = Debug
+	}
+	ls.tell(level, kind, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
+	if e := ls.table.get(l.peer, l.key); e != nil {
+		e.with().nextDial = ls.now + ls.backoff(many, maxBackoff)
 	}
 }

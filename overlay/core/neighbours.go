@@ -1,11 +1,10 @@
 package core
 
 import (
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // neighbourhood decides with whom announcements are exchanged.
@@ -88,7 +87,7 @@ func (nb *neighbourhood) leanOnOthers() {
 		nb.aloneSince = nb.now
 	case nb.now >= nb.aloneSince+aloneAfter:
 		for _, l := range slices.Backward(nb.links.list) {
-			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused && !l.isGuest() {
+			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused && !l.leadsToGuest() {
 				nb.askNeighbour(l, true)
 				return
 			}
@@ -107,7 +106,7 @@ func (nb *neighbourhood) leanOnOthers() {
 }
 
 func (nb *neighbourhood) askNeighbour(l *link, alone bool) {
-	if !l.neighbour && !l.asked && !nb.visiting && !l.isGuest() {
+	if !l.neighbour && !l.asked && !nb.visiting && !l.leadsToGuest() {
 		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, nb.now, alone
 		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(nb.links.neighbours())})
 	}
@@ -276,13 +275,6 @@ func (nb *neighbourhood) heal() {
 	}
 	if lost := nb.redialable(); len(lost) > 0 {
 		nb.reach.dialEntry(lost[nb.cfg.Rand.IntN(len(lost))])
-	}
-}
-
-// addGone notes somebody lost or missing.
-func (t *table) addGone(e *entry) {
-	if (e.state == pb.AnnouncementType_LOST || e.missing) && !slices.Contains(t.lost, e) {
-		t.lost = append(t.lost, e)
 	}
 }
 

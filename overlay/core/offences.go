@@ -1,10 +1,9 @@
 package core
 
 import (
+	"quicpeer/certs"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
 )
 
 // Who breaks the protocol, by a fault or on purpose, does it again when it is linked again. So
@@ -44,17 +43,4 @@ func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (man
 	f.many++
 	o.list = append(o.list, f)
 	return f.many, again
-}
-
-// blame notes that the peer of a link has not done what it must.
-func (ls *links) blame(l *link, kind Kind, text, why string) {
-	many, again := ls.offences.note(l.key, why, ls.now)
-	level := Warn
-	if again {
-		level = Debug
-	}
-	ls.tell(level, kind, text, "peer", string(l.peer), "address", l.address, "key", l.key.String(), "why", why)
-	if e := ls.table.get(l.peer, l.key); e != nil {
-		e.with().nextDial = ls.now + ls.backoff(many, maxBackoff)
-	}
 }

@@ -2,11 +2,10 @@ package core
 
 import (
 	"net/netip"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // Through NATs. Whoever is behind one is dialled only at the same moment at which it dials
@@ -56,9 +55,30 @@ type call struct {
 
 // delayed is something that is to be done a little later.
 type delayed struct {
-	at time.Duration
-	do func()
+	at   time.Duration
+	what deferred
 }
+
+// deferred is one of the types below.
+type deferred interface{ do(re *reach) }
+
+type (
+	// sayGo tells one of two neighbours to dial the other.
+	sayGo struct {
+		to, about LinkID
+		number    uint64
+	}
+	// meetCalled dials a peer that has answered our call, and hears the Go now.
+	meetCalled struct{ call *call }
+	// meetSilent dials a peer anew if its link has stayed silent.
+	meetSilent struct {
+		id    certs.ID
+		key   certs.PublicKey
+		link  LinkID
+		heard time.Duration // over the link, when this was put off
+		seen  netip.AddrPort
+	}
+)
 
 // answeredCall is a call over the overlay that we have answered.
 type answeredCall struct {
@@ -151,21 +171,43 @@ func (re *reach) expireCalls() {
 	re.punch.delayed = nil
 	for _, d := range due {
 		if re.now >= d.at {
-			d.do()
+			d.what.do(re)
 		} else {
-			re.later(d.at, d.do)
+			re.later(d)
 		}
 	}
 }
 
 // later does something then; at once if that is within a millisecond, or if too much waits.
-func (re *reach) later(at time.Duration, do func()) {
-	if at <= re.now+time.Millisecond || len(re.punch.delayed) >= maxDelayed {
-		do()
+func (re *reach) later(d delayed) {
+	if d.at <= re.now+time.Millisecond || len(re.punch.delayed) >= maxDelayed {
+		d.what.do(re)
 		return
 	}
-	re.punch.delayed = append(re.punch.delayed, delayed{at, do})
-	re.wake(at)
+	re.punch.delayed = append(re.punch.delayed, d)
+	re.wake(d.at)
+}
+
+func (d sayGo) do(re *reach) {
+	l, other := re.links.link(d.to), re.links.link(d.about)
+	if l != nil && l.state == linkUp && other != nil && other.state == linkUp {
+		re.links.send(l, &pb.Go{Number: d.number, Id: string(other.peer), Key: other.key[:], Observed: other.address})
+	}
+}
+
+func (d meetCalled) do(re *reach) {
+	e := re.table.get(d.call.dial.peer, d.call.dial.key)
+	if e != nil && slices.Contains(re.punch.calls, d.call) {
+		re.meet(e, netip.AddrPort{})
+	}
+}
+
+func (d meetSilent) do(re *reach) {
+	e, l := re.table.get(d.id, d.key), re.links.linkTo(d.key)
+	silent := l == nil || l.id == d.link && l.heard == d.heard && re.now >= d.heard+freshWithin-time.Millisecond
+	if e != nil && e.alive() && silent {
+		re.meetNow(e, d.seen)
+	}
 }
 
 // receiveCall has two neighbours dial each other: the nearer one is told later, so that
@@ -185,19 +227,9 @@ func (re *reach) receiveCall(l *link, m *pb.Call) {
 		refuse("too many calls")
 	default:
 		half := max(l.roundTrip, other.roundTrip) / 2
-		re.sendGo(l.id, other.id, m.GetNumber(), half-l.roundTrip/2)
-		re.sendGo(other.id, l.id, m.GetNumber(), half-other.roundTrip/2)
+		re.later(delayed{re.now + half - l.roundTrip/2, sayGo{l.id, other.id, m.GetNumber()}})
+		re.later(delayed{re.now + half - other.roundTrip/2, sayGo{other.id, l.id, m.GetNumber()}})
 	}
-}
-
-// sendGo tells one of two neighbours to dial the other.
-func (re *reach) sendGo(to, about LinkID, number uint64, after time.Duration) {
-	re.later(re.now+after, func() {
-		l, other := re.links.link(to), re.links.link(about)
-		if l != nil && l.state == linkUp && other != nil && other.state == linkUp {
-			re.links.send(l, &pb.Go{Number: number, Id: string(other.peer), Key: other.key[:], Observed: other.address})
-		}
-	})
 }
 
 // receiveCallRefused tries another way.
@@ -231,30 +263,18 @@ func (re *reach) receiveGo(l *link, m *pb.Go) {
 	re.meet(e, seen)
 }
 
-// tooManyGos bounds what we dial on the word of a neighbour.
-func (l *link) tooManyGos(now time.Duration, e *entry) bool {
-	return !l.gos.take(now, gosAtOnce-1, goEvery) || !e.with().gos.take(now, gosOfPeer-1, goOfPeerEvery)
-}
-
 // meet dials a peer that expects it; seen is where the coordinator sees it. A link that
 // serves is not given up on somebody's word: only when nothing has come over it for a
 // moment, as over that of a peer that has moved away.
 func (re *reach) meet(e *entry, seen netip.AddrPort) {
-	l, id, key := re.links.linkTo(e.record.Key), e.record.ID, e.record.Key
+	l := re.links.linkTo(e.record.Key)
 	switch {
 	case l != nil && re.now < l.opened+simultaneous:
 		return // the other has been faster
 	case l == nil || re.dials[e.our().dialing] != nil:
 		re.meetNow(e, seen)
 	default:
-		heard := l.heard
-		re.later(heard+freshWithin, func() {
-			e, now := re.table.get(id, key), re.links.linkTo(key)
-			silent := now == nil || now == l && l.heard == heard && re.now >= heard+freshWithin-time.Millisecond
-			if e != nil && e.alive() && silent {
-				re.meetNow(e, seen)
-			}
-		})
+		re.later(delayed{l.heard + freshWithin, meetSilent{e.record.ID, e.record.Key, l.id, l.heard, seen}})
 	}
 }
 
@@ -309,11 +329,7 @@ func (re *reach) receiveCalled(from certs.ID, m *pb.Call) {
 		re.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{Number: k.number, Id: string(re.cfg.ID), Key: own[:]}}})
 		half := (re.now - k.sent) / 2
 		k.sent = re.now // the call lives until then
-		re.later(re.now+half, func() {
-			if slices.Contains(re.punch.calls, k) {
-				re.meet(e, netip.AddrPort{})
-			}
-		})
+		re.later(delayed{re.now + half, meetCalled{k}})
 		return
 	}
 }

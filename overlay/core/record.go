@@ -1,13 +1,24 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
 )
+
+// names says that a peer has said that it is at the address.
+func (r *Record) names(address string) bool {
+	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
+}
+
+// compareNames orders a table: by tag, ID, key.
+func compareNames(a, b *Record) int {
+	return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
+}
 
 // Record is what a peer has signed about itself, opened. It is never changed,
 // and entries, tables and simulated peers share it.
@@ -89,4 +100,9 @@ type version struct {
 
 func (v version) compare(w version) int {
 	return cmp.Or(cmp.Compare(v.epoch, w.epoch), cmp.Compare(v.seq, w.seq), cmp.Compare(v.state, w.state), cmp.Compare(v.tie, w.tie))
+}
+
+func hash64(b []byte) uint64 {
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:8])
 }

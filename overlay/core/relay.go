@@ -1,13 +1,10 @@
 package core
 
 import (
-	"slices"
-	"time"
-
-	"google.golang.org/protobuf/proto"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // What is sealed to a peer that can't be dialled goes to it over others, as any Routed
@@ -89,20 +86,6 @@ func (rl *relay) route(to certs.ID, number uint64, sealed []byte) (over LinkID) 
 		over = rl.out.Frames[len(rl.out.Frames)-1].Link
 	}
 	return over
-}
-
-// carriedBytes is what a routed frame costs of the bytes that we carry, 0 if it is one
-// of the small ones that we know.
-func carriedBytes(m *pb.Routed) int {
-	size := proto.Size(m)
-	switch m.GetContent().(type) {
-	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
-		return carryBase + size
-	}
-	if size > maxSmall {
-		return carryBase + size
-	}
-	return 0
 }
 
 // mayCarry bounds what a link, and all together, can have us carry or keep for others.

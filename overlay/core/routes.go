@@ -1,10 +1,91 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/pb"
+	"slices"
 	"time"
 
-	"quicpeer/pb"
+	"google.golang.org/protobuf/proto"
 )
+
+// carriedBytes is what a routed frame costs of the bytes that we carry, 0 if it is one
+// of the small ones that we know.
+func carriedBytes(m *pb.Routed) int {
+	size := proto.Size(m)
+	switch m.GetContent().(type) {
+	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
+		return carryBase + size
+	}
+	if size > maxSmall {
+		return carryBase + size
+	}
+	return 0
+}
+
+// What a link may have us pass on (a guess: a crash of half of 1000 peers needs
+// some 800 frames of each survivor within seconds).
+const (
+	routedBurst = 2000
+	routedEvery = 5 * time.Millisecond
+)
+
+// sendRouted sends something to a peer that may be far away. Peers in avoid are
+// not passed. It returns false if there is nowhere to send it.
+func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
+	content.From, content.To = string(rt.cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(rt.cfg.ID)}, []byte{0}
+	for _, id := range avoid {
+		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
+	}
+	return rt.forward(content)
+}
+
+// forward passes a frame to the usable link nearest to the receiver among those
+// that it has not passed, else back to where it came from. So it visits peers as a
+// depth-first search does, each once, the promising ones first.
+func (rt *routes) forward(m *pb.Routed) bool {
+	l := rt.nextHop(certs.ID(m.GetTo()), m.GetPassed())
+	if l == nil {
+		own := slices.Index(m.GetPassed(), string(rt.cfg.ID))
+		parent := m.GetPassed()[m.GetParents()[own]]
+		if l = rt.links.linkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
+			return false
+		}
+	}
+	rt.links.send(l, m)
+	rt.out.Frames[len(rt.out.Frames)-1].Envelope = carriedBytes(m) > 0
+	return true
+}
+
+// nextHop is the link over which a frame goes on, nil if there is none.
+func (rt *routes) nextHop(to certs.ID, passed []string) *link {
+	var best *link
+	bestHops := uint8(0)
+	entries := rt.table.of(to)
+	for _, l := range rt.links.list {
+		if l.state != linkUp || l.stuck || rt.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
+			continue
+		}
+		if l.peer == to {
+			return l
+		}
+		if !l.neighbour || len(passed) >= pb.MaxPassed {
+			continue
+		}
+		hops := uint8(noWay + 1)
+		if l.slot >= 0 {
+			hops = noWay
+			for _, e := range entries {
+				hops = min(hops, e.hops[l.slot])
+			}
+		}
+		if best == nil || hops < bestHops {
+			best, bestHops = l, hops
+		}
+	}
+	return best
+}
 
 // Routes are distance vectors, as in RIP: each peer tells its neighbours how far
 // it is from every other, and takes the neighbour that is nearest. An announcement
@@ -25,13 +106,6 @@ type routes struct {
 	table    *table
 	links    *links
 	nextTold time.Duration // the neighbours are told of no change before
-}
-
-func (e *entry) forgetRoutes() {
-	for i := range e.hops {
-		e.hops[i] = noWay
-	}
-	e.told = noWay
 }
 
 // tellRoutes sends the neighbours what has changed.

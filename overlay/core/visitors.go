@@ -1,10 +1,9 @@
 package core
 
 import (
+	"quicpeer/pb"
 	"slices"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // A visitor keeps no identity, so nobody will look for it once it has gone: a script that
@@ -53,21 +52,6 @@ type guest struct {
 	heard time.Duration
 }
 
-// isGuest says that the entry is of a visitor, of whom nobody else is told.
-func (e *entry) isGuest() bool { return e.record.Visitor }
-
-// public says that others are told of an entry.
-func (e *entry) public() bool { return !e.missing && !e.isGuest() }
-
-// isGuest says that at the other end of the link is a visitor.
-func (l *link) isGuest() bool { return l.entry != nil && l.entry.isGuest() }
-
-// credible says that an announcement of a visitor is its own; all others are. Nobody can
-// show somebody to a single peer by calling it a visitor of it.
-func (n *news) credible(from *link) bool {
-	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
-}
-
 // stay makes a member of a visitor.
 func (vs *visit) stay() {
 	if !vs.visiting || vs.leaving || vs.ended {
@@ -83,7 +67,7 @@ func (vs *visit) stay() {
 		}
 	}
 	for _, l := range vs.links.list {
-		if l.state == linkUp && !l.quiet && !l.isGuest() && vs.links.degree() < wantNeighbours {
+		if l.state == linkUp && !l.quiet && !l.leadsToGuest() && vs.links.degree() < wantNeighbours {
 			vs.neighbourhood.askNeighbour(l, false)
 		}
 	}

@@ -2,11 +2,9 @@ package core
 
 import (
 	"net/netip"
+	"quicpeer/pb"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // Where we can be reached ourselves. Our interfaces' addresses are known; whether we are
@@ -53,82 +51,6 @@ type observation struct {
 	addr netip.AddrPort
 }
 
-// moved is Moved.
-func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
-	old := re.where.own
-	re.where.own, re.where.near = own, near
-	switch here := onlyLoopback(own); {
-	case here && !onlyLoopback(old):
-		re.where.before = old
-	case !here:
-		re.where.before = nil
-	}
-	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(re.where.own, a) })
-	re.note(Info, "the addresses of this host have changed", "addresses", re.where.own)
-	if gone {
-		re.where.forwarded = netip.AddrPort{}
-		// What was our own and is no more is nobody's, and without a network nobody sees us.
-		re.where.seen = slices.DeleteFunc(re.where.seen, func(o observation) bool {
-			return re.links.link(o.link) == nil || slices.Contains(old, o.addr) || onlyLoopback(own)
-		})
-		re.relink()
-	}
-	re.addressesChanged()
-}
-
-// mappedTo is Mapped.
-func (re *reach) mappedTo(addr netip.AddrPort) {
-	re.where.mapped = addr
-	re.addressesChanged()
-}
-
-// seenAt is Seen.
-func (re *reach) seenAt(id LinkID, address string) {
-	l := re.links.link(id)
-	if l == nil || l.state == linkClosing {
-		return
-	}
-	re.note(Debug, "a peer's address has changed", "peer", string(l.peer), "was", l.address, "address", address)
-	l.address = address
-	if l.state == linkUp {
-		re.links.send(l, &pb.Observed{Address: address})
-	}
-}
-
-// observe takes how the peer of a link sees us.
-func (re *reach) observe(l *link, address string) {
-	addr := parseAddress(address)
-	l.within = l.within || addr.Addr().IsLoopback()
-	if !addr.IsValid() || addr.Addr().IsLoopback() {
-		return
-	}
-	w := re.where
-	moved := false
-	by := l.key.String()
-	w.seen = slices.DeleteFunc(w.seen, func(o observation) bool {
-		moved = moved || o.by == by && o.link == l.id && o.addr != addr
-		return o.by == by || re.now > o.at+observedFor && re.links.link(o.link) == nil
-	})
-	if len(w.seen) == maxObservations {
-		w.seen = slices.Delete(w.seen, 0, 1)
-	}
-	w.seen = append(w.seen, observation{l.id, by, re.now, addr})
-	if !re.where.isSeenAt(w.forwarded.Addr()) {
-		w.forwarded = netip.AddrPort{}
-	}
-	if moved && w.relinks.take(re.now, relinksAtOnce-1, relinkEvery) {
-		re.note(Debug, "we are seen at another address", "address", addr, "by", string(l.peer))
-		re.relink()
-	}
-	re.happen(relocated{})
-}
-
-// isStranger says that we never had a link to a peer: no hole is left that it comes by.
-func (t *table) isStranger(id certs.ID, key certs.PublicKey) bool {
-	e := t.get(id, key)
-	return e == nil || e.our().lastAddress == ""
-}
-
 // current are the observations that hold now: of those we are linked to, or else were.
 func (wh *whereabouts) current() []observation {
 	list := slices.DeleteFunc(slices.Clone(wh.seen), func(o observation) bool { return wh.links.link(o.link) == nil })
@@ -150,21 +72,6 @@ func (wh *whereabouts) isSeenAt(ip netip.Addr) bool {
 		}
 	}
 	return n > 0
-}
-
-// reachedByStranger notes that a stranger has reached us from outside at the address that it
-// names, and nothing of ours has gone to its IP before: strangers can dial us there. That
-// it is an address of our router others have to say, for as long as it is one: a stranger
-// could name anybody's.
-func (re *reach) reachedByStranger(l *link, claimed string) {
-	from, addr := parseAddress(l.address), parseAddress(claimed)
-	if !from.IsValid() || !addr.IsValid() || re.where.isNear(from.Addr()) || re.hosts.dialled(from.Addr(), re.now-strangerAfter) ||
-		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(re.where.own, addr) ||
-		re.where.isOwnIP(addr.Addr()) || !re.where.isSeenAt(addr.Addr()) {
-		return
-	}
-	re.where.forwarded = addr
-	re.happen(relocated{})
 }
 
 // reachable is what our record says: where to dial us, and where we are seen.
@@ -223,48 +130,6 @@ func (wh *whereabouts) observedAddresses() []netip.AddrPort {
 	return list
 }
 
-// addressesChanged renews our record if need be, and gives whoever could not be reached
-// another chance.
-func (re *reach) addressesChanged() {
-	re.happen(relocated{})
-	for _, e := range re.wanted {
-		d := e.with()
-		d.failures, d.nextDial = 0, re.now
-	}
-	re.wake(re.now)
-}
-
-// leaveAddresses is what follows when a peer has given up an address that we have dialled:
-// our link to it leads to nowhere, since the side that has dialled follows nobody.
-func (re *reach) leaveAddresses(e *entry, old *Record) {
-	for _, l := range slices.Clone(re.links.list) {
-		if l.state != linkUp || l.entry != e || l.dial == nil || !old.names(l.address) || e.record.names(l.address) {
-			continue
-		}
-		if newer := re.links.linkTo(l.key); newer != l && !newer.quiet {
-			re.links.close(l, CloseDead, "the peer has left that address")
-		} else {
-			re.dialFor(e, toRelink)
-		}
-	}
-}
-
-// names says that a peer has said that it is at the address.
-func (r *Record) names(address string) bool {
-	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
-}
-
-// relink dials the peers anew that have dialled us: the links that they made lead to where
-// we were. Those that we have made follow us (RFC 9000, 9: the server follows the client).
-func (re *reach) relink() {
-	for _, l := range re.links.list {
-		if e := l.entry; l.state == linkUp && l.dial == nil && e != nil && e.alive() && re.links.linkTo(l.key) == l {
-			e.with().nextDial = re.now
-			re.dialFor(e, toRelink)
-		}
-	}
-}
-
 // NAT says what is known of how a peer's packets get out.
 type NAT string
 
@@ -312,24 +177,204 @@ func (wh *whereabouts) nat() NAT {
 	return NATEven
 }
 
-// parseAddress is an IP:PORT of somebody's word; the zero AddrPort if it is none that a
-// packet can be sent to.
-func parseAddress(text string) netip.AddrPort {
-	a, err := netip.ParseAddrPort(text)
-	ip := a.Addr().Unmap()
-	if err != nil || a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == broadcastIP ||
-		ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ip, a.Port())
+// Candidate is an address of a peer, and how long after the others' begin it is dialled.
+type Candidate struct {
+	Address string
+	After   time.Duration
 }
 
-var broadcastIP = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+// MaxCandidates is how many addresses of a peer are dialled at once.
+const MaxCandidates = 8
 
-func texts(list []netip.AddrPort) []string {
-	var out []string
-	for _, a := range list {
-		out = append(out, a.String())
+// kind orders the addresses of a peer: the near ones first.
+type kind int
+
+const (
+	loopback kind = iota
+	lan           // in a subnet of ours, or behind the same NAT
+	global6
+	global4
+	observed // behind a NAT
+	unlikely // private and not of our site, or a bridge that is on every host
+	useless  // our own, or no address at all
+)
+
+// headStart is how long a kind is alone in the race before the next one begins. A LAN
+// answers in 4 to 12 ms (measured), and a way over the router and back must not win; of
+// the two versions of IP the newer one gets a bit; the unlikely ones wait for all that
+// may take a round trip. Guesses in that frame.
+var headStart = [...]time.Duration{
+	loopback: 20 * time.Millisecond,
+	lan:      100 * time.Millisecond,
+	global6:  50 * time.Millisecond,
+	global4:  50 * time.Millisecond,
+	observed: 250 * time.Millisecond,
+}
+
+// candidates are the addresses at which the peer is dialled; met says that it knows and
+// does the same, or can't be told, and more is where it is seen by who has told us. Before
+// that only those count at which it may well answer.
+func (wh *whereabouts) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
+	type ranked struct {
+		address netip.AddrPort
+		kind    kind
+	}
+	var list []ranked
+	add := func(a netip.AddrPort, k kind) {
+		if k != useless && (met || k != unlikely) && !slices.ContainsFunc(list, func(r ranked) bool { return r.address == a }) {
+			list = append(list, ranked{a, k})
+		}
+	}
+	if last := parseAddress(e.our().lastAddress); last.IsValid() && last.Addr().IsLoopback() {
+		add(last, loopback) // it is here, whatever its record says
+	}
+	alone := wh.hereAlone()
+	for _, text := range e.record.Addresses {
+		a := parseAddress(text)
+		add(a, wh.kindOf(a, e))
+		if here := wh.hereBefore(a); alone && here.IsValid() && !wh.isOwn(here) {
+			add(here, loopback)
+		}
+	}
+	if met {
+		if more.IsValid() {
+			k := wh.kindOf(more, e)
+			switch {
+			case more.Addr().IsLoopback() && !wh.isUseless(more):
+				k = loopback
+			case k == global4 || k == global6:
+				k = observed
+			}
+			add(more, k)
+		}
+		for _, text := range e.record.Observed {
+			if a := parseAddress(text); a.IsValid() && !wh.isOwn(a) {
+				add(a, observed)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int { return int(a.kind - b.kind) })
+	var out []Candidate
+	after := time.Duration(0)
+	for i, r := range list[:min(len(list), MaxCandidates)] {
+		if i > 0 && r.kind != list[i-1].kind {
+			after += headStart[list[i-1].kind]
+		}
+		out = append(out, Candidate{r.address.String(), after})
 	}
 	return out
+}
+
+// kindOf ranks an address of a peer.
+func (wh *whereabouts) kindOf(a netip.AddrPort, e *entry) kind {
+	ip := a.Addr()
+	switch {
+	case wh.isUseless(a):
+		return useless
+	case ip.IsLoopback() && !wh.hereAlone():
+		return useless
+	case ip.IsLoopback():
+		return loopback
+	case wh.isOwnIP(ip) && !wh.sameHost(e):
+		return unlikely // a bridge of containers, which has the same address everywhere
+	case isGlobal(ip) && ip.Is6() && !wh.isNear(ip):
+		return global6
+	case isGlobal(ip) && !wh.isNear(ip):
+		return global4
+	}
+	switch same, known := wh.sameSite(e); {
+	case known && same:
+		return lan
+	case !known && wh.isNear(ip):
+		return lan
+	}
+	return unlikely
+}
+
+// sameSite says whether we and the peer are seen behind the same address, as far as that
+// is known: the private addresses of two homes are often the same.
+func (wh *whereabouts) sameSite(e *entry) (same, known bool) {
+	ours, theirs := wh.table.self.record.Observed, e.record.Observed
+	for _, o := range ours {
+		for _, t := range theirs {
+			if parseAddress(o).Addr() == parseAddress(t).Addr() {
+				return true, true
+			}
+		}
+	}
+	return false, len(ours) > 0 && len(theirs) > 0
+}
+
+// sameHost says that all of the peer's addresses are ours too.
+func (wh *whereabouts) sameHost(e *entry) bool {
+	for _, text := range e.record.Addresses {
+		if !wh.isOwnIP(parseAddress(text).Addr()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (wh *whereabouts) isOwn(a netip.AddrPort) bool {
+	w := wh
+	return slices.Contains(w.own, a) || a == w.mapped || a == w.forwarded
+}
+
+func (wh *whereabouts) isOwnIP(ip netip.Addr) bool {
+	return slices.ContainsFunc(wh.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
+}
+
+// isUseless says that nobody else answers there, or too many.
+func (wh *whereabouts) isUseless(a netip.AddrPort) bool {
+	return !a.IsValid() || wh.isOwn(a) || wh.isBroadcast(a.Addr())
+}
+
+// isBroadcast says that all hosts of a subnet of ours would get a packet to the address.
+func (wh *whereabouts) isBroadcast(ip netip.Addr) bool {
+	return ip.Is4() && slices.ContainsFunc(wh.near, func(p netip.Prefix) bool {
+		// The last address: the next one is outside. A /31 and a /32 have none (RFC 3021).
+		return p.Bits() < 31 && p.Contains(ip) && !p.Contains(ip.Next())
+	})
+}
+
+// isNear says that an address is in a subnet of ours.
+func (wh *whereabouts) isNear(ip netip.Addr) bool {
+	return slices.ContainsFunc(wh.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
+}
+
+// affordable drops the candidates whose host has been dialled too often.
+func (re *reach) affordable(list []Candidate) []Candidate {
+	return slices.DeleteFunc(list, func(a Candidate) bool { return !re.hosts.take(parseAddress(a.Address).Addr(), re.now) })
+}
+
+// nearLink says that a link stays within the LAN or the host.
+func (wh *whereabouts) nearLink(l *link) bool {
+	ip := parseAddress(l.address).Addr()
+	return ip.IsLoopback() || wh.isNear(ip)
+}
+
+// A host that has no network has loopback addresses alone, and then its peers name these, so
+// that they find each other. To everybody else they mean nothing, or worse, somebody else: a
+// peer must not dial its own host because of such a record. So the loopback address of another
+// peer counts only for who was met over loopback, for what a neighbour says that was (see
+// receiveGo), and for a peer that has no other addresses itself and no way out: whoever it
+// hears of is here too. (What this can't tell is a network over link-local addresses of IPv6
+// alone, with several peers on each host. Who is dialled shows its key there as everywhere.)
+
+// hereAlone says that whoever we hear of is on this host.
+func (wh *whereabouts) hereAlone() bool {
+	if !onlyLoopback(wh.own) {
+		return false
+	}
+	return !slices.ContainsFunc(wh.links.list, func(l *link) bool { return l.state == linkUp && !l.quiet && !l.within })
+}
+
+// hereBefore is where a peer may be now that was on this host when it still had a network: at
+// the same port.
+func (wh *whereabouts) hereBefore(a netip.AddrPort) netip.AddrPort {
+	was := slices.ContainsFunc(wh.before, func(b netip.AddrPort) bool { return a.Addr() == b.Addr() })
+	if i := slices.IndexFunc(wh.own, func(b netip.AddrPort) bool { return a.Addr().Is4() == b.Addr().Is4() }); was && i >= 0 {
+		return netip.AddrPortFrom(wh.own[i].Addr(), a.Port())
+	}
+	return netip.AddrPort{}
 }

@@ -1,11 +1,42 @@
 package core
 
 import (
+	"quicpeer/certs"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
 )
+
+// unsure is for somebody who was away for so long that others may have forgotten who has
+// left meanwhile: what it holds of others it tells nobody until another says it too. To its
+// own user those are gone whom nobody has named in time.
+func (v *view) unsure() {
+	v.note(Debug, "away for long: asking others who is still here")
+	for _, e := range v.table.entries {
+		if e != v.table.self && e.alive() {
+			e.missing = true
+			v.table.addGone(e)
+		}
+	}
+	v.table.changed()
+	v.table.missingSince, v.unsureTill = v.now, v.now+sureAfter
+}
+
+// becomeSure ends that.
+func (v *view) becomeSure() {
+	if v.unsureTill != 0 && v.now >= v.unsureTill {
+		v.unsureTill = 0
+		v.showMissing()
+	}
+}
+
+// showMissing shows those who are missing as gone.
+func (v *view) showMissing() {
+	for _, e := range slices.Clone(v.table.entries) {
+		if e.missing && e.shown != nil {
+			v.refresh(e.record.ID)
+		}
+	}
+}
 
 // view is what the user has been shown.
 type view struct {

@@ -1,15 +1,22 @@
 package core
 
 import (
-	"math"
+	"quicpeer/certs"
+	"quicpeer/pb"
 	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
+
+// announcements says what we hold of the entries.
+func (g *gossip) announcements(list []*entry) []*pb.Announcement {
+	out := make([]*pb.Announcement, 0, len(list))
+	for _, e := range list {
+		out = append(out, g.announcement(e))
+	}
+	return out
+}
 
 // gossip is what announcements say: it opens and judges those that come, and queues
 // those that go out.
@@ -151,107 +158,6 @@ func (g *gossip) isNews(from *link, n news) bool {
 	return order > 0
 }
 
-// makeEntry makes room in the table and an entry there.
-func (ro *roll) makeEntry(from *link, n news) *entry {
-	r := n.record
-	if from != nil && from.fetch == nil && !from.mayIntroduce(ro.now) {
-		ro.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
-		return nil
-	}
-	evicted, ok := ro.table.room(r, n.state, ro.table.self, ro.now)
-	if !ok {
-		ro.note(Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
-		return nil
-	}
-	if evicted != nil {
-		ro.evict(evicted)
-	}
-	e := newEntry(r, n.state, n.said)
-	if n.proof != nil {
-		e.with().proof = n.proof
-	}
-	ro.table.insert(e)
-	ro.broadcasts.beginRun(e, n.broadcasts)
-	ro.links.attach(e)
-	if n.state == pb.AnnouncementType_JOIN {
-		ro.broadcasts.arrived(e)
-	} else {
-		ro.table.addGone(e)
-	}
-	return e
-}
-
-// change brings an entry up to date.
-func (ro *roll) change(e *entry, n news) {
-	r := n.record
-	was, wasAlive, old := e.version(), e.alive() || e.suspect(ro.now), e.record
-	if r.Epoch > was.epoch {
-		ro.broadcasts.lastWords(e)
-		e.with().neighbours = nil
-		ro.broadcasts.arrived(e)
-	}
-	if was.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN && r.Epoch == was.epoch {
-		ro.inquiries.countRefuted(e)
-		d := e.with()
-		if ro.now > d.revivedAt+patienceFor {
-			d.revived = 0
-		}
-		d.revived, d.revivedAt = min(d.revived+1, 5), ro.now
-	}
-	e.said = n.said
-	ro.table.set(e, r, n.state)
-	if r.Epoch > was.epoch {
-		ro.broadcasts.beginRun(e, n.broadcasts)
-	}
-	if n.proof != nil || e.side != nil {
-		e.with().proof = n.proof
-	}
-	switch n.state {
-	case pb.AnnouncementType_JOIN:
-		if d := e.side; d != nil {
-			d.failures, d.nextDial, d.doomed = 0, ro.now, 0
-		}
-		ro.reach.leaveAddresses(e, old)
-	case pb.AnnouncementType_LOST:
-		ro.bury(e, wasAlive)
-	default:
-		ro.join.rememberGone(old, e.our().lastAddress)
-		ro.links.unroute(e)
-	}
-}
-
-// bury does what follows from LOST: the peer has some time to refute before users see
-// it. A link to it that is silent stays until QUIC gives it up, but as no neighbour's: should
-// the peer live after all, as one that was stopped for a while, it hears by this very
-// link what was said, and needs no new one.
-func (ro *roll) bury(e *entry, wasAlive bool) {
-	wait := suspectFor
-	if ro.now-e.said >= oldAfter {
-		wait = suspectOld
-	}
-	ro.table.addGone(e)
-	ro.links.unroute(e)
-	for _, l := range ro.links.list {
-		if l.neighbour && l.key == e.record.Key && ro.now-l.heard > freshWithin {
-			ro.gossip.announceTo(l, e)
-			ro.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			ro.links.endNeighbour(l)
-		}
-	}
-	if wasAlive {
-		e.with().doomed = ro.now + wait
-		ro.view.doomed = append(ro.view.doomed, e)
-		ro.wake(ro.now + wait)
-	}
-}
-
-// arrived notes a run that has just begun, see repeatBroadcasts.
-func (bc *broadcasts) arrived(e *entry) {
-	if bc.ready && len(bc.arrivals) < maxArrivals {
-		bc.arrivals = append(bc.arrivals, arrival{e, e.said})
-	}
-}
-
 // answerOlder tells who sent an older statement what we hold.
 func (g *gossip) answerOlder(to *link, held *entry) {
 	if to != nil && (held != g.table.self || !g.leaving) {
@@ -263,7 +169,7 @@ func (g *gossip) answerOlder(to *link, held *entry) {
 func (g *gossip) flood(from *link, e *entry) {
 	a := g.announcement(e)
 	for _, l := range g.links.list {
-		if l != from && (l.neighbour || l.isGuest()) {
+		if l != from && (l.neighbour || l.leadsToGuest()) {
 			l.pending = append(l.pending, a)
 		}
 	}
@@ -286,34 +192,60 @@ func (g *gossip) announcement(e *entry) *pb.Announcement {
 	return a
 }
 
-// maxBatch keeps a frame of announcements below pb.MaxControlFrame, in bytes.
-const maxBatch = pb.MaxControlFrame - 24<<10
+// expired says that an announcement is too old to be taken: a JOIN holds for a
+// lease unless it is renewed, and who is lost is remembered for longer, so that no
+// JOIN that it buries outlives it. A LEAVE is remembered for minutes, and taken later
+// only by somebody who still holds what it buries. Ages travel with announcements and run
+// on each peer's own clock; no clock on the wall matters.
+func (g *gossip) expired(n news, held bool) bool {
+	age := g.now - n.said
+	switch {
+	case n.state == pb.AnnouncementType_JOIN:
+		return age >= lease
+	case n.state == pb.AnnouncementType_LEAVE && !held:
+		return age >= rememberLeft
+	}
+	return age >= rememberFor
+}
 
-// takeBatch returns how many of the announcements fit into a frame.
-func takeBatch(list []*pb.Announcement) int {
-	n, size := 0, 0
-	for n < len(list) && n < pb.MaxAnnouncements {
-		size += proto.Size(list[n]) + 8
-		if n > 0 && size > maxBatch {
-			break
+// mayFlood paces what is passed on of others: a peer that changes more than six
+// times a minute is announced once in ten seconds, as it is then. Who relays a flood
+// so is bounded whatever its source does. Refutations are not held back: there is one
+// for each LOST at most.
+func (g *gossip) mayFlood(e *entry) bool {
+	if e.side == nil && e.record.Seq == 0 && !e.buried() {
+		return true // its first word
+	}
+	d := e.with()
+	d.pace = max(d.pace, g.now)
+	if d.heldBack || d.pace-g.now > (changesAtOnce-1)*changeEvery {
+		if !d.heldBack {
+			d.heldBack = true
+			g.heldBack = append(g.heldBack, e)
 		}
-		n++
+		return false
 	}
-	return n
+	d.pace += changeEvery
+	return true
 }
 
-// encode makes a frame of a content that the core itself has built.
-func encode(content proto.Message) []byte {
-	data, err := pb.Append(nil, pb.Wrap(content))
-	if err != nil {
-		panic("core: a frame that can't be encoded: " + err.Error())
-	}
-	return data
+// floodHeldBack announces those that had changed too often.
+func (g *gossip) floodHeldBack() {
+	g.heldBack = slices.DeleteFunc(g.heldBack, func(e *entry) bool {
+		d := e.with()
+		if d.pace-g.now > (changesAtOnce-1)*changeEvery {
+			return false
+		}
+		d.heldBack = false
+		if g.table.lookup(e.record.tag, e.record.ID, e.record.Key) == e && !e.missing && g.mayFlood(e) {
+			g.flood(nil, e)
+		}
+		return true
+	})
 }
 
-// toAge is an age as it travels, fromAge one that has come.
-func toAge(d time.Duration) uint32 {
-	return uint32(min(max(0, d/time.Millisecond), math.MaxUint32))
+// credible says that an announcement of a visitor is its own; all others are. Nobody can
+// show somebody to a single peer by calling it a visitor of it.
+func (n *news) credible(from *link) bool {
+	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
 }
-
-func fromAge(age uint32) time.Duration { return time.Duration(age) * time.Millisecond }

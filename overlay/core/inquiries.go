@@ -1,11 +1,10 @@
 package core
 
 import (
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // inquiries finds out whether others are still here, by asking those who should hear them.

@@ -1,12 +1,9 @@
 package core
 
 import (
-	"fmt"
+	"quicpeer/pb"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // own is what we say of ourselves.
@@ -169,19 +166,6 @@ func (ow *own) checkOwnID(e *entry) {
 		return
 	}
 	ow.gossip.flood(nil, ow.table.self)
-}
-
-// StartedElsewhereError: a newer run of this very identity is in the network, or what was to
-// be joined is another run of it and nobody else.
-type StartedElsewhereError struct{}
-
-func (*StartedElsewhereError) Error() string { return "this identity has been started elsewhere" }
-
-// DuplicateIDError: another key holds our ID.
-type DuplicateIDError struct{ Holder certs.PublicKey }
-
-func (e *DuplicateIDError) Error() string {
-	return fmt.Sprintf("the ID is in use by the peer with key %v", e.Holder)
 }
 
 // renewAddresses says anew where we are, if that has changed.

@@ -1,0 +1,52 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// parseAddress is an IP:PORT of somebody's word; the zero AddrPort if it is none that a
+// packet can be sent to.
+func parseAddress(text string) netip.AddrPort {
+	a, err := netip.ParseAddrPort(text)
+	ip := a.Addr().Unmap()
+	if err != nil || a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == broadcastIP ||
+		ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ip, a.Port())
+}
+
+var broadcastIP = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func texts(list []netip.AddrPort) []string {
+	var out []string
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// isGlobal says that an address means the same everywhere. 100.64.0.0/10 is what
+// providers use behind their own NATs (RFC 6598).
+func isGlobal(ip netip.Addr) bool {
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// signedHost says that a peer has named the IP in its record.
+func signedHost(r *Record, ip netip.Addr) bool {
+	for _, list := range [][]string{r.Addresses, r.Observed} {
+		for _, text := range list {
+			if parseAddress(text).Addr() == ip {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func onlyLoopback(list []netip.AddrPort) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+}

@@ -1,0 +1,32 @@
+package core
+
+import (
+	"fmt"
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// JoinError: nobody has let us in.
+type JoinError struct {
+	Failures []string // "ADDRESS: why"
+	// Refusal is set if a peer has refused us for another reason than being full.
+	Refusal *pb.HandshakeResponse
+	Address string // who did
+	// Obstacles are what the dials came upon, each once.
+	Obstacles []Obstacle
+}
+
+func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
+
+// StartedElsewhereError: a newer run of this very identity is in the network, or what was to
+// be joined is another run of it and nobody else.
+type StartedElsewhereError struct{}
+
+func (*StartedElsewhereError) Error() string { return "this identity has been started elsewhere" }
+
+// DuplicateIDError: another key holds our ID.
+type DuplicateIDError struct{ Holder certs.PublicKey }
+
+func (e *DuplicateIDError) Error() string {
+	return fmt.Sprintf("the ID is in use by the peer with key %v", e.Holder)
+}

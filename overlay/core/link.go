@@ -1,0 +1,131 @@
+package core
+
+import (
+	"quicpeer/certs"
+	"quicpeer/pb"
+	"slices"
+	"time"
+)
+
+// linkState is how far a connection has come.
+type linkState int
+
+const (
+	linkOpening linkState = iota // the handshake is not done
+	linkUp
+	linkClosing // the driver has been asked to close it
+)
+
+// link is a connection to an authenticated peer.
+type link struct {
+	id      LinkID
+	key     certs.PublicKey // from TLS
+	address string          // of the other end, for the log
+	dial    *dial           // the wish that it fulfils; nil: the other side dialled
+	door    *target         // that it leads to, and has let us in; nil: none, or that is over
+	opened  time.Duration
+	state   linkState
+
+	// Once it is up:
+	peer      certs.ID
+	entry     *entry // of the peer; nil if the table has none
+	epoch     uint64
+	upSince   time.Duration
+	heard     time.Duration
+	used      time.Duration
+	roundTrip time.Duration
+	jitter    time.Duration // mean deviation of the round trips
+	quiet     bool          // silent for quietAfter
+	stuck     bool          // heard, and good for little
+	punched   bool          // both sides have dialled, through a NAT
+	within    bool          // the other side is on this host: one of the two sees the other at loopback
+	bond
+	exchange
+	budgets
+	foreign foreign
+	pending []*pb.Announcement
+}
+
+// bond is whether the peers at both ends are neighbours.
+type bond struct {
+	neighbour bool
+	slot      int  // of a neighbour in the distance vectors, see takeSlot
+	dependant bool // a neighbour above the usual number: it has nobody else
+	asked     bool // for neighbourhood, and no answer yet
+	askedAt   time.Duration
+	everAsked bool
+	gained    bool // it is a neighbour because we asked
+	leaning   bool // we asked for it as somebody who has nobody else
+	// leanRefused: and were refused.
+	leanRefused bool
+}
+
+// exchange is how far the tables of both ends have been taken or compared.
+type exchange struct {
+	fetch       *fetch // of its whole table; nil: it is not taken
+	compareThen bool
+	comparing   *comparison // of its table with ours
+	verifying   int         // batches of its table whose signatures are being judged
+}
+
+// budgets bound what the other side may have us do.
+type budgets struct {
+	routed        allowance
+	carried       allowance // see mayCarry
+	refusals      allowance
+	offered       int // bytes of deposits that it has not answered
+	introduced    allowance
+	summaries     allowance // of broadcasts
+	answers       allowance
+	calls, called allowance // see receiveCall
+	gos           allowance // see receiveGo
+}
+
+func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
+
+// Slowness is how much more silence than others a link of long round trips, or such that
+// differ much, is allowed: QUIC's keepalive comes after one and a half of its probe timeouts
+// (a round trip and four mean deviations, RFC 9002, 6.2.1), if that is more than the 500 ms
+// that are asked for, and takes another round trip and a half to be answered.
+func Slowness(roundTrip, jitter time.Duration) time.Duration {
+	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
+}
+
+// What a newer version says that this one doesn't know: see "How the wire grows" in
+// pb/quicpeer.proto.
+
+// maxFeatures is how many of the features that the other side of a link names are
+// remembered (a guess).
+const maxFeatures = 64
+
+// foreign is what the other side of a link has of its own.
+type foreign struct {
+	features []uint32 // that it knows
+	unread   allowance
+	noted    bool // something could not be read
+}
+
+// name takes the features that the other side knows.
+func (f *foreign) name(features []uint32) {
+	f.features = slices.Clone(features[:min(len(features), maxFeatures)])
+}
+
+// knows says that the other side has named a feature: what is new may be sent to it.
+func (f *foreign) knows(feature uint32) bool { return slices.Contains(f.features, feature) }
+
+// tooManyGos bounds what we dial on the word of a neighbour.
+func (l *link) tooManyGos(now time.Duration, e *entry) bool {
+	return !l.gos.take(now, gosAtOnce-1, goEvery) || !e.with().gos.take(now, gosOfPeer-1, goOfPeerEvery)
+}
+
+func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
+
+// mayIntroduce bounds how many unknown peers a link can put into our table: a
+// network that joins as a whole comes at once, a member that invents peers needs a
+// quarter of an hour to fill the table, while its inventions are found out (a guess).
+func (l *link) mayIntroduce(now time.Duration) bool {
+	return l.introduced.take(now, 8192, 10*time.Millisecond)
+}
+
+// leadsToGuest says that at the other end of the link is a visitor.
+func (l *link) leadsToGuest() bool { return l.entry != nil && l.entry.isGuest() }
