@@ -60,7 +60,7 @@ var mutations = []mutation{
 	{"visitors are told of by others", "credible", "!Visitor", "true", "TestVisitorsSpeakForThemselves"},
 	{"guests are in the table of a newcomer", "public", "!isGuest()", "true", "TestGuest$"},
 	{"guests are told of by their distance", "reroute", "!isGuest()", "true", "TestGuest$"},
-	{"guests hear nothing", "spread", "!isGuest()", "true", "TestGuest$"},
+	{"guests hear nothing", "spread", "!leadsToGuest()", "true", "TestGuest$"},
 	{"guests stay for ever", "checkVisits", "_ < patience", "true", "TestGuest$"},
 	{"visitors stay visitors", "checkVisits", "now >= until || _", "false", "TestVisitor$"},
 	{"who was away for long is sure of all", "cameLate", "happen(_)", "", "TestAwayForLong"},
