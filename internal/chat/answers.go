@@ -12,7 +12,7 @@ import (
 )
 
 // peers says who is here.
-func (t *Speaker) peers(peers []overlay.Peer) error {
+func (t *Frontend) peers(peers []overlay.Peer) error {
 	if len(peers) == 0 {
 		return t.say("*", "nobody else is here")
 	}
@@ -25,7 +25,7 @@ func (t *Speaker) peers(peers []overlay.Peer) error {
 
 // table shows the routing table. How says how the peer is reached: over a
 // connection, or over which neighbour.
-func (t *Speaker) table(peers []overlay.Peer) error {
+func (t *Frontend) table(peers []overlay.Peer) error {
 	if len(peers) == 0 {
 		return t.say("*", "the routing table is empty: nobody else is here")
 	}
@@ -49,7 +49,7 @@ func (t *Speaker) table(peers []overlay.Peer) error {
 }
 
 // buffer says for whom messages wait.
-func (t *Speaker) buffer(waiting []overlay.Waiting) error {
+func (t *Frontend) buffer(waiting []overlay.Waiting) error {
 	if len(waiting) == 0 {
 		return t.say("*", "no messages are waiting")
 	}
@@ -71,7 +71,7 @@ var natMeans = map[overlay.NAT]string{
 }
 
 // net says how this peer can be reached, how it reaches others, and why not better.
-func (t *Speaker) net(n overlay.Net) error {
+func (t *Frontend) net(n overlay.Net) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "NAT: %s\n", natMeans[n.NAT])
 	if n.PortMap != "" {

@@ -28,7 +28,7 @@ func TestNetAsText(t *testing.T) {
 	n := linestest.New("me")
 	n.Report = someNet(time.Date(2026, 3, 4, 12, 1, 0, 0, time.Local))
 	var b strings.Builder
-	if leave, err := linestest.Obey(t, newTestText(&b), n, "/net"); leave || err != nil {
+	if leave, err := linestest.Execute(t, newTestText(&b), n, "/net"); leave || err != nil {
 		t.Fatal(leave, err)
 	}
 	for _, want := range []string{"same port to everybody", "port mapping: none: PCP", "observed by bob, pub", "punched", "relayed via pub", "2: no"} {

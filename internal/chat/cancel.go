@@ -19,7 +19,7 @@ const maxListed = 20
 // that was shown last, so that it means the same message although others have been
 // delivered since; @ID is all for one peer. What becomes of a message is an event, as
 // always.
-func (t *Speaker) cancel(n lines.Node, what string) error {
+func (t *Frontend) cancel(n lines.Node, what string) error {
 	if what == "" {
 		return t.listOutgoing(n.Outgoing())
 	}
@@ -40,7 +40,7 @@ func (t *Speaker) cancel(n lines.Node, what string) error {
 }
 
 // listOutgoing lists messages with the numbers by which they can be withdrawn.
-func (t *Speaker) listOutgoing(list []overlay.Outgoing) error {
+func (t *Frontend) listOutgoing(list []overlay.Outgoing) error {
 	t.listed = list[:min(len(list), maxListed)]
 	if len(list) == 0 {
 		return t.say("*", "no messages are waiting")
@@ -58,7 +58,7 @@ func (t *Speaker) listOutgoing(list []overlay.Outgoing) error {
 }
 
 // cancelAll withdraws all that waits for one peer.
-func (t *Speaker) cancelAll(n lines.Node, to string) error {
+func (t *Frontend) cancelAll(n lines.Node, to string) error {
 	id, err := certs.ParseID(to)
 	if err != nil {
 		return lines.Bad(OneLine(lines.Excerpt(to)) + " is not a valid ID: " + OneLine(err.Error()))

@@ -48,21 +48,21 @@ func TestTextCancels(t *testing.T) {
 		{"/cancel @carol", "12:01:05 ? nothing waits for carol\n", "1"},
 	} {
 		b.Reset()
-		if leave, err := linestest.Obey(t, x, n, test.line); leave || err != nil || b.String() != test.want || left() != test.left {
+		if leave, err := linestest.Execute(t, x, n, test.line); leave || err != nil || b.String() != test.want || left() != test.left {
 			t.Errorf("%s: %s is left, got  %q\nwant %q", test.line, left(), b.String(), test.want)
 		}
 	}
 	n.Out = outgoing(maxListed + 2)
 	b.Reset()
-	if _, err := linestest.Obey(t, x, n, "/cancel"); err != nil || strings.Count(b.String(), "\n") != maxListed+2 || !strings.HasSuffix(b.String(), "    and 2 from before\n") {
+	if _, err := linestest.Execute(t, x, n, "/cancel"); err != nil || strings.Count(b.String(), "\n") != maxListed+2 || !strings.HasSuffix(b.String(), "    and 2 from before\n") {
 		t.Errorf("many: %q", b.String())
 	}
-	if _, err := linestest.Obey(t, x, n, "/cancel @carol"); err != nil || len(n.Out) != maxListed/2+1 {
+	if _, err := linestest.Execute(t, x, n, "/cancel @carol"); err != nil || len(n.Out) != maxListed/2+1 {
 		t.Errorf("%d are left, %v", len(n.Out), err)
 	}
 	n.Out = nil
 	b.Reset()
-	if _, err := linestest.Obey(t, x, n, "/cancel"); err != nil || b.String() != "12:01:05 * no messages are waiting\n" {
+	if _, err := linestest.Execute(t, x, n, "/cancel"); err != nil || b.String() != "12:01:05 * no messages are waiting\n" {
 		t.Errorf("none: %q", b.String())
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// Speaker speaks with people: typed lines in, lines to read out. Every line of its
+// Frontend speaks with people: typed lines in, lines to read out. Every line of its
 // own begins with the local time (12:01:05, on a terminal 12:01; without an input,
 // where nobody talks but something is written down, with the date before it), every
 // other one with blanks, so that no text of others can pass for a line of its own:
@@ -34,18 +34,18 @@ import (
 //	12:01:05 * left                      or: * left, 2 messages undelivered
 //
 // A text that was sent is known by the ref of its message, which is its beginning.
-type Speaker struct {
+type Frontend struct {
 	printer
 	listed []overlay.Outgoing // by /cancel; of the goroutine that obeys
 }
 
-// New makes a speaker that writes to out.
-func New(out *lines.Output, look Look) *Speaker {
-	return &Speaker{printer: printer{out: out, look: look, now: time.Now}}
+// New makes a front that writes to out.
+func New(out *lines.Output, look Look) *Frontend {
+	return &Frontend{printer: printer{out: out, look: look, now: time.Now}}
 }
 
 // Show writes an event.
-func (t *Speaker) Show(event overlay.Event) error {
+func (t *Frontend) Show(event overlay.Event) error {
 	switch e := event.(type) {
 	case overlay.Ready:
 		return t.say("*", fmt.Sprintf("you are %s, %v, listening on %s", t.name(e.ID), e.Key, OneLine(strings.Join(e.Listen, ", "))))
@@ -74,7 +74,7 @@ func (t *Speaker) Show(event overlay.Event) error {
 	return nil // what was sent is on the screen, or known to the writer
 }
 
-func (t *Speaker) message(e overlay.Message) error {
+func (t *Frontend) message(e overlay.Message) error {
 	from, plain := t.name(e.From), string(e.From)
 	if e.To != overlay.Everyone {
 		from, plain = from+" -> you", plain+" -> you"
@@ -91,7 +91,7 @@ func (t *Speaker) message(e overlay.Message) error {
 
 // sent says when a message was sent that comes late. A clock that is ahead of ours, or
 // that shows a time before there was such a message, was never set: it tells nothing.
-func (t *Speaker) sent(now, at time.Time) string {
+func (t *Frontend) sent(now, at time.Time) string {
 	if now.Sub(at) <= time.Minute || at.Before(firstMessage) {
 		return ""
 	}
@@ -101,8 +101,8 @@ func (t *Speaker) sent(now, at time.Time) string {
 // firstMessage is when this protocol was made.
 var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Obey does what a typed line says, but for sending.
-func (t *Speaker) Obey(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
+// Execute does what a typed line says, but for sending.
+func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	if !utf8.Valid(line) {
 		return lines.Message{}, false, lines.Bad("the line is not UTF-8, nothing was sent")
 	}
@@ -135,7 +135,7 @@ func (t *Speaker) Obey(n lines.Node, line []byte) (m lines.Message, leave bool, 
 }
 
 // Refuse says why a line, or the message that it was, is not accepted.
-func (t *Speaker) Refuse(m lines.Message, problem error) error {
+func (t *Frontend) Refuse(m lines.Message, problem error) error {
 	if m.To == "" {
 		return t.say("?", OneLine(lines.Problem(problem, false)))
 	}
@@ -143,12 +143,12 @@ func (t *Speaker) Refuse(m lines.Message, problem error) error {
 }
 
 // Joined says who has let this peer in.
-func (t *Speaker) Joined(m lines.Message, id certs.ID) error {
+func (t *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return t.say("*", fmt.Sprintf("joined %s at %s", t.name(id), OneLine(m.Join)))
 }
 
 // Left is the last line.
-func (t *Speaker) Left(undelivered int) error {
+func (t *Frontend) Left(undelivered int) error {
 	s := "left"
 	if undelivered > 0 {
 		s += ", " + count(undelivered, "message") + " undelivered"

@@ -12,7 +12,7 @@ import (
 	"quicpeer/overlay"
 )
 
-func newTestText(b *strings.Builder) *Speaker {
+func newTestText(b *strings.Builder) *Frontend {
 	x := New(lines.NewOutput(b), Look{Width: func() int { return 0 }})
 	x.now = func() time.Time { return time.Date(2026, 3, 4, 12, 1, 5, 0, time.Local) }
 	return x
@@ -139,7 +139,7 @@ func TestTextObeys(t *testing.T) {
 			"    bob    suspect  via alice  -                          " + key + "\n"},
 	} {
 		var b strings.Builder
-		leave, err := linestest.Obey(t, newTestText(&b), n, test.line)
+		leave, err := linestest.Execute(t, newTestText(&b), n, test.line)
 		if leave || err != nil || b.String() != test.want {
 			t.Errorf("%.40q: got  %q\nwant %q", test.line, b.String(), test.want)
 		}
@@ -148,13 +148,13 @@ func TestTextObeys(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 	var b strings.Builder
-	if leave, err := linestest.Obey(t, newTestText(&b), n, "/quit"); !leave || err != nil || b.Len() > 0 {
+	if leave, err := linestest.Execute(t, newTestText(&b), n, "/quit"); !leave || err != nil || b.Len() > 0 {
 		t.Error("/quit doesn't leave quietly")
 	}
 	empty := linestest.New("me")
 	for line, want := range map[string]string{"/peers": "nobody else is here", "/table": "nobody else", "/buffer": "no messages are waiting", "/help": "/msg ID text"} {
 		b.Reset()
-		if _, err := linestest.Obey(t, newTestText(&b), empty, line); err != nil || !strings.Contains(b.String(), want) {
+		if _, err := linestest.Execute(t, newTestText(&b), empty, line); err != nil || !strings.Contains(b.String(), want) {
 			t.Errorf("%s: %q", line, b.String())
 		}
 	}

@@ -5,12 +5,12 @@ const typedHelp = `text                    a message to everyone
 @ID text, /msg ID text  a message to one peer (also @ID: text and @ID, text)
 /peers                  who is here
 /table                  the routing table
-/buffer                 messages that wait: for whom, and since when
+/buffer                 waiting messages: for whom, and since when
 /net                    how this peer is reached and reaches others, and why
-/join HOST:PORT         dial one more peer, and so join its network to this one
-/cancel                 what has no receipt yet, with numbers, the newest first
+/join HOST:PORT         dial another peer, and so join its network to this one
+/cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
                         on its way, or that others keep for it, may still arrive
 /quit                   leave (so do Ctrl-C and Ctrl-D)
-A text that begins with / or @ is typed with that character doubled. Blanks
-before them change nothing.`
+To send a text that begins with / or @, double that character. Blanks before it
+make no difference.`

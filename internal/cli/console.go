@@ -47,17 +47,17 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 
 // open begins to speak with the user. On a terminal typed text gets a prompt,
 // above which everything else appears.
-func (c *console) open(o options, self certs.ID, version string) (lines.Speaker, lines.Input) {
+func (c *console) open(o options, self certs.ID, version string) (lines.Frontend, lines.Input) {
 	if o.json {
 		return jsonl.New(c.out, version), lines.NewReader(c.stdin)
 	}
-	speaker := chat.New(c.out, chat.Look{Terminal: c.stdout != nil, Dated: o.noInput, Colour: c.colour, Width: c.width})
+	front := chat.New(c.out, chat.Look{Terminal: c.stdout != nil, Dated: o.noInput, Colour: c.colour, Width: c.width})
 	if c.prompt != nil && !o.noInput {
 		if err := c.openPrompt(self); err == nil {
-			return speaker, c.opened
+			return front, c.opened
 		}
 	}
-	return speaker, lines.NewReader(c.stdin)
+	return front, lines.NewReader(c.stdin)
 }
 
 func (c *console) width() int {

@@ -1,9 +1,9 @@
 package cli
 
-// helpText is what --help prints. A test holds it against the flags.
-const helpText = `quicpeer is a peer of a chat network without servers. Start one and it is a
-network; start another with --join and the two are a network. Everyone in it
-knows who is there and can write to anyone.
+// helpText is what --help prints. A test checks it against the flags.
+const helpText = `quicpeer is a peer of a chat network without servers. Start one and you have a
+network; start another with --join and the two form one. Everyone in it sees who
+else is there and can write to anyone.
 
 Usage:
   quicpeer [flags]
@@ -12,72 +12,74 @@ The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
                            a free one (default :0)
   -j, --join HOST:PORT     a peer of the network to join; may be repeated, or be a
-                           list with commas. Without it the peers that the state
-                           directory remembers are looked for; where there are
-                           none, a new network is started
+                           comma-separated list. Without it, look for the peers
+                           that the state directory remembers; if it remembers
+                           none, start a new network
       --no-rejoin          don't look for the peers that the state directory
                            remembers
-      --discover           find peers on the LAN, by multicast DNS. Without --join:
+      --discover           find peers on the LAN by multicast DNS. Without --join:
                            join them, or start a network after 2 s
-      --map-port           ask the router for a port that leads in from outside, by
-                           PCP, NAT-PMP or UPnP; it is given back on leaving
-      --network NAME       refuse peers of another network name, and the state
+      --map-port           ask the router to forward a port, by PCP, NAT-PMP or
+                           UPnP; it is released on leaving
+      --network NAME       refuse peers with another network name, and the state
                            directory of another network. Not a secret
-      --join-timeout D     how long to try the --join peers, and longer while the
-                           network's table comes in; 0 tries for ever (default 10s)
-      --drain D            on leaving, how long to wait for receipts of messages on
-                           their way (default 5s)
-      --no-custody         leave messages for absent peers with nobody, keep none
-                           for others
+      --join-timeout D     how long to try the --join peers, extended while the
+                           network's table is arriving; 0 tries forever
+                           (default 10s)
+      --drain D            on leaving, how long to wait for receipts of messages in
+                           flight (default 5s)
+      --no-custody         don't leave messages for absent peers with others, and
+                           don't keep any for others
 
 Who you are:
-  -i, --id ID              this peer's ID: 1 to 64 of letters, digits, '.', '_' and
+  -i, --id ID              this peer's ID: 1 to 64 letters, digits, '.', '_' and
                            '-' (also --desired-id; default: a random one). With an
-                           ID the peer keeps its key, by which the others know it,
+                           ID the peer keeps its key, by which others recognize it,
                            and its undelivered messages
       --state-dir DIR      the state directory, where it keeps them (default:
                            quicpeer/ID in the user's state directory). With neither
-                           --id nor --state-dir it keeps nothing; without --listen
-                           as well it is a visitor, announced to all if it stays
+                           --id nor --state-dir nothing is kept; without --listen
+                           as well the peer is a visitor, announced to everyone
+                           only if it stays
 
 Input and output:
-      --json               one JSON object a line, in and out
+      --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
       --log-level L        debug, info, warn, error or critical (default info)
       --log-format F       text or json; logs go to standard error (default text)
       --version            print the version
   -h, --help               print this text
 
-A flag may also be written with one dash: -listen :5000. Every flag but --version
+Long flags also work with one dash: -listen :5000. Every flag except --version
 and --help can be set by an environment variable, such as QUICPEER_LISTEN for
---listen or QUICPEER_JOIN_TIMEOUT for --join-timeout. A flag wins over its variable,
-and an empty variable counts as unset.
+--listen or QUICPEER_JOIN_TIMEOUT for --join-timeout. A flag overrides its
+variable; an empty variable counts as unset.
 
 Typed lines:
   text                     a message to everyone
   @ID text, /msg ID text   a message to one peer (also @ID: text and @ID, text)
-  /peers, /table, /buffer  who is here, the routing table, messages that wait
-  /net                     how others are reached, and why not better
-  /join HOST:PORT          dial one more peer, and so join its network to this one
-  /cancel, /cancel N       what waits, with numbers; withdraw one
-  /cancel @ID              withdraw all that waits for one peer
+  /peers, /table, /buffer  who is here; the routing table; waiting messages
+  /net                     how peers are reached, and why not more directly
+  /join HOST:PORT          dial another peer, and so join its network to this one
+  /cancel, /cancel N       list waiting messages with numbers; withdraw one
+  /cancel @ID              withdraw everything that waits for one peer
   /help, /quit
-A text that begins with / or @ is typed with that character doubled. Blanks
-before them change nothing.
+To send a text that begins with / or @, double that character. Blanks before it
+make no difference.
 
 Exit status:
   0  left in good order      1  a failure at run time     2  a wrong command line
-  1  also if a line of input that nobody typed was refused; all others were done
+  1  also if a line of input that nobody typed was refused; the rest was done
   3  the ID, the identity or the state directory is in use elsewhere
   4  no peer to join could be reached, or all were full
   5  left in good order, but messages of this run have not reached their
-     receivers: they are kept in the state directory; without one each has failed
+     receivers: they are kept in the state directory; without one, each has failed
      and is gone
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
   quicpeer --id bob --join 192.168.1.5:5000         join it
-  quicpeer --id bob --discover                      join what is on this LAN
+  quicpeer --id bob --discover                      join whatever is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
-  quicpeer --json --no-input --id log -j host:5000  write down all that is said
+  quicpeer --json --no-input --id log -j host:5000  record everything that is said
 `

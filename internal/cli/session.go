@@ -57,11 +57,11 @@ func (s *session) run(ctx context.Context) error {
 	// end of input, by a broken output, or because the node has stopped.
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	speaker, input := s.console.open(s.options, n.ID(), s.version)
-	l := lines.NewListener(n, speaker, input, s.console.typed, s.log, leave)
+	front, input := s.console.open(s.options, n.ID(), s.version)
+	l := lines.NewListener(n, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
-	go terminal.Guarded(func() { shown <- show(n, speaker, ready) })
+	go terminal.Guarded(func() { shown <- show(n, front, ready) })
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -76,7 +76,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
-		return s.leave(n, speaker, l, context.Cause(leaving), shown)
+		return s.leave(n, front, l, context.Cause(leaving), shown)
 	}
 }
 
@@ -158,10 +158,10 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 
 // show writes events until the node has stopped, and closes ready behind the
 // first one. A message whose writing failed isn't acknowledged.
-func show(n node, speaker lines.Speaker, ready chan<- struct{}) error {
+func show(n node, front lines.Frontend, ready chan<- struct{}) error {
 	first := true
 	for event := range n.Events() {
-		if err := speaker.Show(event); err != nil {
+		if err := front.Show(event); err != nil {
 			return err
 		}
 		if first {
@@ -184,7 +184,7 @@ func (s *session) ended(n node, err error) error {
 }
 
 // leave waits for receipts, says goodbye, and writes what is left to write.
-func (s *session) leave(n node, speaker lines.Speaker, l *lines.Listener, cause error, shown <-chan error) error {
+func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause error, shown <-chan error) error {
 	if _, ok := errors.AsType[*lines.OutputError](cause); ok {
 		return cause
 	}
@@ -211,7 +211,7 @@ func (s *session) leave(n node, speaker lines.Speaker, l *lines.Listener, cause 
 	if err = n.Err(); err != nil {
 		return err
 	}
-	if err := speaker.Left(undelivered); err != nil {
+	if err := front.Left(undelivered); err != nil {
 		return err
 	}
 	if undelivered > 0 {

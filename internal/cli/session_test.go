@@ -262,8 +262,8 @@ func TestSessionConfig(t *testing.T) {
 // Without input the lines are for a file, and carry their date.
 func TestSessionWithoutInputIsDated(t *testing.T) {
 	var out buffer
-	speaker, _ := newConsole(nil, &out, io.Discard, environment(), nil).open(options{noInput: true}, "me", "")
-	if err := speaker.Show(overlay.PeerJoined{ID: "bob"}); err != nil {
+	front, _ := newConsole(nil, &out, io.Discard, environment(), nil).open(options{noInput: true}, "me", "")
+	if err := front.Show(overlay.PeerJoined{ID: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \* bob joined\n$`).MatchString(out.String()) {

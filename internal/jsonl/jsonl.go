@@ -11,22 +11,22 @@ import (
 	"quicpeer/overlay"
 )
 
-// Speaker is the [lines.Speaker] for programs.
-type Speaker struct {
+// Frontend is the [lines.Frontend] for programs.
+type Frontend struct {
 	out      *lines.Output
 	version  string // of the program
 	now      func() time.Time
 	leaveRef atomic.Pointer[string] // of the command leave
 }
 
-// New makes a speaker that writes to out. The version of the program is for the event
+// New makes a front that writes to out. The version of the program is for the event
 // ready.
-func New(out *lines.Output, version string) *Speaker {
-	return &Speaker{out: out, version: version, now: time.Now}
+func New(out *lines.Output, version string) *Frontend {
+	return &Frontend{out: out, version: version, now: time.Now}
 }
 
 // Show writes an event.
-func (j *Speaker) Show(event overlay.Event) error {
+func (j *Frontend) Show(event overlay.Event) error {
 	switch e := event.(type) {
 	case overlay.Ready:
 		return write(j, "ready", ready{e, j.version})
@@ -48,8 +48,8 @@ func (j *Speaker) Show(event overlay.Event) error {
 	return nil // an event that JSON doesn't know
 }
 
-// Obey does what a line says, but for sending.
-func (j *Speaker) Obey(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
+// Execute does what a line says, but for sending.
+func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
 	if problem == nil && c.Cmd == "send" {
 		_, problem = certs.ParseID(string(c.To))
@@ -81,7 +81,7 @@ func (j *Speaker) Obey(n lines.Node, line []byte) (m lines.Message, leave bool, 
 }
 
 // Refuse says why a line, or the message that it was, is not accepted.
-func (j *Speaker) Refuse(m lines.Message, problem error) error {
+func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
 	}
@@ -89,12 +89,12 @@ func (j *Speaker) Refuse(m lines.Message, problem error) error {
 }
 
 // Joined says who has let this peer in.
-func (j *Speaker) Joined(m lines.Message, id certs.ID) error {
+func (j *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return write(j, "joined", joined{m.Join, id, m.Ref})
 }
 
 // Left is the last line.
-func (j *Speaker) Left(undelivered int) error {
+func (j *Frontend) Left(undelivered int) error {
 	e := left{Undelivered: undelivered}
 	if ref := j.leaveRef.Load(); ref != nil {
 		e.Ref = *ref
@@ -104,7 +104,7 @@ func (j *Speaker) Left(undelivered int) error {
 }
 
 // write writes an event that has these fields, a struct.
-func write[T any](j *Speaker, event string, fields T) error {
+func write[T any](j *Frontend, event string, fields T) error {
 	_, err := j.out.Write(encode(event, j.now(), fields))
 	return err
 }

@@ -155,7 +155,7 @@ func TestJSONEvents(t *testing.T) {
 		{overlay.Failed{Message: id, To: "a", Ref: "r", Error: "no"}, `{"event":"failed",` + at + `,` + mid + `,"to":"a","ref":"r","error":"no"}`},
 	} {
 		var b strings.Builder
-		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
 		if err := j.Show(test.event); err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
@@ -186,8 +186,8 @@ func TestJSONAnswers(t *testing.T) {
 		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
 	} {
 		var b strings.Builder
-		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
-		leave, err := linestest.Obey(t, j, test.n, test.line)
+		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		leave, err := linestest.Execute(t, j, test.n, test.line)
 		if leave || err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
@@ -204,7 +204,7 @@ func TestTooLong(t *testing.T) {
 	} {
 		var b strings.Builder
 		j := New(lines.NewOutput(&b), "1.2.3")
-		if _, err := linestest.Obey(t, j, linestest.New("me"), line); err != nil {
+		if _, err := linestest.Execute(t, j, linestest.New("me"), line); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(b.String(), want) || !strings.Contains(b.String(), `"event":"error"`) {
@@ -228,8 +228,8 @@ func TestNetAsJSON(t *testing.T) {
 			`{"id":"carol","how":"relayed","address":"","since":null,"via":"pub","behind_nat":true,"tries":2,"error":"no\u001b answer","next_try":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
 	} {
 		var b strings.Builder
-		j := &Speaker{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
-		if leave, err := linestest.Obey(t, j, test.n, test.line); leave || err != nil || b.String() != test.want+"\n" {
+		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		if leave, err := linestest.Execute(t, j, test.n, test.line); leave || err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
 	}
@@ -255,10 +255,10 @@ func TestJSONCancels(t *testing.T) {
 	var b strings.Builder
 	j := New(lines.NewOutput(&b), "1.2.3")
 	line := fmt.Sprintf(`{"cmd":"cancel","message":"%v","ref":"c"}`, n.Out[0].Message)
-	if leave, err := linestest.Obey(t, j, n, line); leave || err != nil || b.Len() > 0 || len(n.Out) != 1 {
+	if leave, err := linestest.Execute(t, j, n, line); leave || err != nil || b.Len() > 0 || len(n.Out) != 1 {
 		t.Errorf("%d are left, got %q", len(n.Out), b.String())
 	}
-	if leave, err := linestest.Obey(t, j, n, line); leave || err != nil || !strings.Contains(b.String(), `"error":"no message of this ID waits`) || !strings.Contains(b.String(), `"ref":"c"`) {
+	if leave, err := linestest.Execute(t, j, n, line); leave || err != nil || !strings.Contains(b.String(), `"error":"no message of this ID waits`) || !strings.Contains(b.String(), `"ref":"c"`) {
 		t.Errorf("again: %q", b.String())
 	}
 }

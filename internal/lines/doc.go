@@ -1,8 +1,8 @@
-// Package lines has a peer obey lines, and shares what the two ways of speaking with
-// it have in common: chat (typed lines) and jsonl (JSON lines).
+// Package lines runs a peer from lines of input, and holds what the two front ends share:
+// chat (typed lines) and jsonl (JSON lines).
 //
-//   - [Reader] reads the lines of an input, whatever they hold;
-//   - a [Speaker] says what each means, and writes answers and events;
-//   - [Listener] has them obeyed in order, and keeps what isn't accepted at once;
-//   - [Output] is where everybody writes, a line at a time.
+//   - [Reader] reads lines, whatever they contain;
+//   - a [Frontend] says what each line means, and writes answers and events;
+//   - [Listener] executes lines in order, and queues messages that aren't accepted at once;
+//   - [Output] is where everything is written, one line at a time.
 package lines

@@ -14,38 +14,39 @@ import (
 )
 
 const (
-	// Patience is how long the next line waits for a message to be accepted. A
-	// guess: a slow receiver is rarely so late, and somebody who types hardly notices.
+	// Patience is how long a message may keep the next line waiting before it goes to
+	// the backlog. A guess: slow receivers rarely take longer, and a person typing
+	// hardly notices.
 	Patience = 100 * time.Millisecond
-	// MaxBacklog is how many messages may wait behind one that is not accepted (a
-	// guess). Then reading stops until there is room, which holds up whoever writes
-	// the input.
+	// MaxBacklog is how many messages may wait to be accepted (a guess). When it is
+	// full, reading stops until there is room, which blocks the writer of the input.
 	MaxBacklog = 256
-	// maxBacklogBytes bounds what they hold (a guess).
+	// maxBacklogBytes bounds their size (a guess).
 	maxBacklogBytes = 8 << 20 // about as much as the longest line
-	// So many addresses are joined at once; the line after them waits, and those behind it.
+	// maxJoins is how many addresses are joined at once; a further /join blocks the
+	// lines behind it.
 	maxJoins = 8
 )
 
-// Input is where lines come from. An [ErrLong] is followed by more lines.
+// Input is a source of lines. After [ErrLong] more lines follow.
 type Input interface{ Next() ([]byte, error) }
 
-// Listener obeys lines, in their order and on the goroutine that reads them, as
-// long as messages are accepted at once. One that isn't becomes the first of a
-// backlog, which a goroutine sends in order: further messages wait behind it,
-// while lines that send nothing are obeyed as they come.
+// Listener executes lines in order, on the goroutine that reads them, as long as
+// messages are accepted at once. One that isn't starts a backlog, which a goroutine
+// sends in order: further messages queue behind it, while lines that send nothing are
+// executed as they come.
 type Listener struct {
-	node    Node
-	speaker Speaker
-	input   Input
-	typed   bool // somebody has typed the lines, and seen which were refused
-	log     *slog.Logger
-	leave   context.CancelCauseFunc // called when standard output is broken
+	node  Node
+	front Frontend
+	input Input
+	typed bool // a person types the lines, and sees which are refused
+	log   *slog.Logger
+	leave context.CancelCauseFunc // called when writing to standard output fails
 
-	obeying sync.Mutex // held while a line is obeyed
+	executing sync.Mutex // held while a line is executed
 
-	// Of the goroutine that reads: how many lines it has read, and a context that
-	// the timer ends.
+	// Owned by the reading goroutine: how many lines it has read, and a context that
+	// the timer cancels.
 	read  int
 	soon  context.Context
 	timer *time.Timer
@@ -54,28 +55,28 @@ type Listener struct {
 	backlog []Message // the first is being sent
 	bytes   int
 	drained chan struct{} // closed when the backlog is empty
-	room    chan struct{} // holds a token when the backlog may have got room
+	room    chan struct{} // holds a token when there may be room again
 	refused Refused
 
 	joins   sync.WaitGroup
-	joining chan struct{} // a token for each
+	joining chan struct{} // a token for each join in progress
 }
 
-// NewListener makes a listener that has n obey the lines of input, which the speaker
-// understands. Of lines that were not typed those that are refused are logged and
-// counted. It calls leave when standard output turns out to be broken later.
-func NewListener(n Node, speaker Speaker, input Input, typed bool, log *slog.Logger, leave context.CancelCauseFunc) *Listener {
-	l := &Listener{node: n, speaker: speaker, input: input, typed: typed, log: log, leave: leave, drained: make(chan struct{}), room: make(chan struct{}, 1), joining: make(chan struct{}, maxJoins)}
+// NewListener returns a listener that executes the lines of input on n, as front
+// understands them. Refused lines are logged and counted unless they were typed.
+// When a write to standard output fails in the background, it calls leave.
+func NewListener(n Node, front Frontend, input Input, typed bool, log *slog.Logger, leave context.CancelCauseFunc) *Listener {
+	l := &Listener{node: n, front: front, input: input, typed: typed, log: log, leave: leave, drained: make(chan struct{}), room: make(chan struct{}, 1), joining: make(chan struct{}, maxJoins)}
 	close(l.drained)
 	return l
 }
 
-// Listen obeys lines until one of them, or their end, says to leave (nil), or
-// standard output is broken. At the end of input every message has been accepted
-// or refused, unless ctx has ended: by that those that wait are refused, since
-// this peer is leaving.
+// Listen executes lines until one says to leave or the input ends (nil), or writing
+// to standard output fails. At the end of input it waits until every message has been
+// accepted or refused. When ctx ends, waiting messages are refused, since the peer is
+// leaving.
 func (l *Listener) Listen(ctx context.Context) error {
-	began := time.Now() // reading, so that a long joining does not hide a short input
+	began := time.Now() // counted from the first read, so that slow joining does not hide a short input
 	for ctx.Err() == nil {
 		line, err := l.input.Next()
 		l.read++
@@ -92,20 +93,20 @@ func (l *Listener) Listen(ctx context.Context) error {
 			l.await()
 			return nil
 		}
-		if leave, err := l.obey(ctx, line, err); leave || err != nil {
+		if leave, err := l.execute(ctx, line, err); leave || err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// obey does what a line says, unless a problem with it is known already.
-func (l *Listener) obey(ctx context.Context, line []byte, problem error) (leave bool, err error) {
-	l.obeying.Lock()
-	defer l.obeying.Unlock()
+// execute carries out a line, unless the reader has found a problem with it.
+func (l *Listener) execute(ctx context.Context, line []byte, problem error) (leave bool, err error) {
+	l.executing.Lock()
+	defer l.executing.Unlock()
 	var m Message
 	if problem == nil {
-		m, leave, err = l.speaker.Obey(l.node, line)
+		m, leave, err = l.front.Execute(l.node, line)
 	}
 	if bad, ok := errors.AsType[Bad](err); ok {
 		problem, err = bad, nil
@@ -132,8 +133,8 @@ func (l *Listener) obey(ctx context.Context, line []byte, problem error) (leave 
 	return false, nil
 }
 
-// try sends a message, unless that takes longer than Patience or ctx ends:
-// then it is late, and was not accepted.
+// try sends a message. It is late, and not accepted, if that takes longer than
+// Patience or ctx ends.
 func (l *Listener) try(ctx context.Context, m Message) (problem error, late bool) {
 	if l.timer == nil {
 		soon, cancel := context.WithCancel(ctx)
@@ -142,14 +143,14 @@ func (l *Listener) try(ctx context.Context, m Message) (problem error, late bool
 		l.timer.Reset(Patience)
 	}
 	problem = m.send(l.soon, l.node)
-	if !l.timer.Stop() { // the context has ended, or will in this moment
+	if !l.timer.Stop() { // the context has ended, or is about to
 		l.timer = nil
 	}
 	return problem, errors.Is(problem, context.Canceled)
 }
 
-// refuse tells of a line that was not accepted, if there is a problem. What is
-// refused because this peer leaves is not counted: that was asked for.
+// refuse reports a line that was not accepted, if there is a problem. Lines refused
+// because the peer is leaving are not counted: the user asked it to leave.
 func (l *Listener) refuse(m Message, problem error) error {
 	if problem == nil {
 		return nil
@@ -164,34 +165,34 @@ func (l *Listener) refuse(m Message, problem error) error {
 		}
 		l.mu.Unlock()
 	}
-	return l.speaker.Refuse(m, problem)
+	return l.front.Refuse(m, problem)
 }
 
-// Refused are the lines of an input that nobody has typed that were not done.
+// Refused counts the lines that were not executed, of an input that was not typed.
 type Refused struct {
 	Count  int
-	Number int // of the first
+	Number int // of the first one, as are Line and Why
 	Line   string
 	Why    string
 }
 
-// Refused returns which lines were refused until now.
+// Refused returns what has been refused so far.
 func (l *Listener) Refused() Refused {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.refused
 }
 
-// wait puts a message behind those that wait, when there is room. If it is the
-// first it starts the goroutine that sends them.
+// wait appends a message to the backlog as soon as there is room.
 func (l *Listener) wait(ctx context.Context, m Message) {
-	m.Line = bytes.Clone(cut(m.Line, maxQuote)) // the line goes with the next one
+	m.Line = bytes.Clone(cut(m.Line, maxQuote)) // the line is overwritten by the next one
 	for !l.add(ctx, m) {
-		<-l.room // soon after the end of ctx, too
+		<-l.room // also soon after ctx has ended
 	}
 }
 
-// add is false if there is no room.
+// add appends a message to the backlog, and returns false if there is no room. The
+// first one starts the goroutine that sends them.
 func (l *Listener) add(ctx context.Context, m Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,7 +210,7 @@ func (l *Listener) add(ctx context.Context, m Message) bool {
 }
 
 // drain sends the messages of the backlog, of which m is the first, until it is
-// empty. At the end of ctx none is accepted any more.
+// empty. Once ctx has ended it refuses them.
 func (l *Listener) drain(ctx context.Context, m Message) {
 	for more := true; more; m, more = l.advance() {
 		problem := ctx.Err()
@@ -222,12 +223,12 @@ func (l *Listener) drain(ctx context.Context, m Message) {
 	}
 }
 
-// advance takes the first message off the backlog and returns the one behind it.
+// advance removes the first message of the backlog and returns the next.
 func (l *Listener) advance() (m Message, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes -= l.backlog[0].size()
-	l.backlog[0] = Message{} // its memory isn't held
+	l.backlog[0] = Message{} // free its memory
 	l.backlog = l.backlog[1:]
 	select {
 	case l.room <- struct{}{}:
@@ -240,29 +241,29 @@ func (l *Listener) advance() (m Message, more bool) {
 	return l.backlog[0], true
 }
 
-// empty returns a channel that is closed when the backlog is empty.
+// empty returns a channel that is closed once the backlog is empty.
 func (l *Listener) empty() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.drained
 }
 
-// join has an address joined, which may take as long as a dial, while the lines behind
-// are obeyed.
+// join joins an address in the background, since a dial may take long, while the lines
+// behind it are executed.
 func (l *Listener) join(ctx context.Context, m Message) error {
 	select {
 	case l.joining <- struct{}{}:
 	case <-ctx.Done():
 		return l.refuse(m, ctx.Err())
 	}
-	m.Line = bytes.Clone(cut(m.Line, maxQuote)) // the line goes with the next one
+	m.Line = bytes.Clone(cut(m.Line, maxQuote)) // the line is overwritten by the next one
 	l.joins.Go(func() {
 		terminal.Guarded(func() {
 			defer func() { <-l.joining }()
 			id, problem := l.node.Join(ctx, m.Join)
 			err := l.refuse(m, problem)
 			if problem == nil {
-				err = l.speaker.Joined(m, id)
+				err = l.front.Joined(m, id)
 			}
 			if err != nil {
 				l.leave(err)
@@ -272,21 +273,21 @@ func (l *Listener) join(ctx context.Context, m Message) error {
 	return nil
 }
 
-// await waits until every line that was read has been done or refused.
+// await waits until every line read so far has been executed or refused.
 func (l *Listener) await() {
 	<-l.empty()
 	l.joins.Wait()
 }
 
-// Settled returns a channel that is closed when the line that is being obeyed,
-// and every message before it, has been accepted or refused. After the end of the
-// context that only takes somebody who reads standard output.
+// Settled returns a channel that is closed once the current line, and every message
+// before it, has been accepted or refused. After the context has ended, only an unread
+// standard output can delay that.
 func (l *Listener) Settled() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.obeying.Lock()
-		defer l.obeying.Unlock()
+		l.executing.Lock()
+		defer l.executing.Unlock()
 		l.await()
 	}()
 	return done

@@ -66,8 +66,8 @@ func (r *repeated) Next() ([]byte, error) {
 
 func BenchmarkListen(b *testing.B) {
 	b.ReportAllocs()
-	speaker := jsonl.New(lines.NewOutput(io.Discard), "")
-	l := lines.NewListener(instant{linestest.New("me")}, speaker, &repeated{[]byte(send("bob", "1234")), b.N}, true, slog.New(slog.DiscardHandler), nil)
+	front := jsonl.New(lines.NewOutput(io.Discard), "")
+	l := lines.NewListener(instant{linestest.New("me")}, front, &repeated{[]byte(send("bob", "1234")), b.N}, true, slog.New(slog.DiscardHandler), nil)
 	if err := l.Listen(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// OutputError: standard output can't be written.
+// OutputError says that standard output can't be written.
 type OutputError struct{ Err error }
 
 func (e *OutputError) Error() string { return "writing to standard output: " + e.Err.Error() }
 func (e *OutputError) Unwrap() error { return e.Err }
 
 // Output is a stream that several goroutines write to, whole lines at a time.
-// After its first error, an [OutputError], everything fails with that error.
+// After the first error, an [OutputError], every write fails with it.
 type Output struct {
 	mu     sync.Mutex
 	w      io.Writer
@@ -20,10 +20,10 @@ type Output struct {
 	closed bool
 }
 
-// NewOutput makes the output that w is.
+// NewOutput returns an output that writes to w.
 func NewOutput(w io.Writer) *Output { return &Output{w: w} }
 
-// Write writes b at once. After Last it does nothing.
+// Write writes b in one piece. After Last it does nothing.
 func (o *Output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,8 +45,7 @@ func (o *Output) write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Last writes the last line: a command that comes to its end late writes nothing
-// behind it.
+// Last writes the last line: a command that finishes late writes nothing after it.
 func (o *Output) Last(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -55,11 +54,11 @@ func (o *Output) Last(b []byte) (int, error) {
 	return n, err
 }
 
-// Redirect sends what is written from now on to w.
+// Redirect sends everything written from now on to w.
 func (o *Output) Redirect(w io.Writer) { o.Switch(w, func() {}) }
 
-// Switch is Redirect, and does something between what went where it went before and
-// what goes to w.
+// Switch is Redirect with something to do between the last write to the old stream and
+// the first to w.
 func (o *Output) Switch(w io.Writer, between func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

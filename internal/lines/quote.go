@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Excerpt is the beginning of a text, on one line, for messages about it.
+// Excerpt returns the beginning of a text, for messages about it.
 func Excerpt(s string) string {
 	const most = 40
 	n := 0
@@ -17,17 +17,17 @@ func Excerpt(s string) string {
 	return s
 }
 
-// maxQuote is how many bytes of a line are kept to be quoted.
+// maxQuote is how many bytes of a line are kept for quoting.
 const maxQuote = 200
 
-// Beginning is the first 200 bytes of a line, less a character that is cut in two;
-// what isn't UTF-8 becomes U+FFFD.
+// Beginning returns the first 200 bytes of a line, without a character that would be
+// cut in two; invalid UTF-8 becomes U+FFFD.
 func Beginning(line []byte) string {
 	b := cut(line, maxQuote)
 	return string(cut(bytes.ToValidUTF8(b, []byte("\uFFFD")), maxQuote))
 }
 
-// cut returns at most n bytes of b, and no character in part.
+// cut returns at most n bytes of b, and only whole characters.
 func cut(b []byte, n int) []byte {
 	if len(b) <= n {
 		return b
@@ -37,7 +37,7 @@ func cut(b []byte, n int) []byte {
 		end--
 	}
 	if !utf8.RuneStart(b[end]) {
-		end = n // no UTF-8 anyway
+		end = n // not UTF-8 anyway
 	}
 	return b[:end]
 }

@@ -7,19 +7,19 @@ import (
 	"io"
 )
 
-// MaxLine is the longest line of input that is obeyed: a body of 1 MiB as JSON,
-// all escaped, is 6 MiB.
+// MaxLine is the longest line that is accepted: a body of 1 MiB, with every byte
+// escaped in JSON, is 6 MiB.
 const MaxLine = 8 << 20
 
-// ErrLong comes with the beginning of a line longer than MaxLine, which has
-// been skipped.
+// ErrLong is returned with the beginning of a line longer than MaxLine, the rest of
+// which has been skipped.
 var ErrLong = errors.New("the line is longer than 8 MiB, and was skipped")
 
-// byteOrderMark is what some programs (PowerShell 5.1) put before the text that they
-// write into a pipe. One at the beginning of the input is skipped.
+// byteOrderMark is skipped at the beginning of the input: some programs (PowerShell
+// 5.1) write one into a pipe.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Reader reads lines without their LF or CRLF. The last one needs none.
+// Reader returns lines without their LF or CRLF. The last line needs neither.
 type Reader struct {
 	r     *bufio.Reader
 	most  int
@@ -27,16 +27,16 @@ type Reader struct {
 	line  []byte
 }
 
-// NewReader reads lines from r.
+// NewReader returns a reader of the lines in r.
 func NewReader(r io.Reader) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, 64<<10), most: MaxLine}
 }
 
-// Next returns the next line, which is valid until the call after. After an
-// [ErrLong] there may be more lines; after any other error there are none.
+// Next returns the next line, valid until the following call. After [ErrLong] there
+// may be more lines; after any other error there are none.
 func (l *Reader) Next() ([]byte, error) {
 	if cap(l.line) > 1<<20 {
-		l.line = nil // one long line isn't to cost its memory for ever
+		l.line = nil // do not keep the memory of one long line forever
 	}
 	l.line = l.line[:0]
 	long := false
@@ -55,7 +55,7 @@ func (l *Reader) Next() ([]byte, error) {
 		case err != nil && len(l.line) == 0:
 			return nil, err
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, err // half a line is no command
+			return nil, err // half a line is not a command
 		}
 		break
 	}

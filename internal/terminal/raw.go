@@ -6,8 +6,8 @@ import (
 	"golang.org/x/term"
 )
 
-// rawMode is the state of the terminal from which this process is used, which
-// outlives the process and is put back whatever ends it.
+// rawMode remembers how the terminal was set before it became raw. The setting
+// outlives the process, so it is restored whatever ends the process.
 type rawMode struct {
 	mu    sync.Mutex
 	fd    int
@@ -16,8 +16,8 @@ type rawMode struct {
 
 var rawTerminal rawMode
 
-// MakeRaw makes the terminal raw: each key is read at once and not shown, and none
-// makes a signal. It stays so until [Restore].
+// MakeRaw makes the terminal raw until [Restore]: keys are read one by one, not
+// echoed, and raise no signals.
 func (s *Stream) MakeRaw() (err error) {
 	r := &rawTerminal
 	r.mu.Lock()
@@ -27,7 +27,7 @@ func (s *Stream) MakeRaw() (err error) {
 	return err
 }
 
-// Restore puts the terminal back as it was, if it was changed.
+// Restore undoes MakeRaw, if it was called.
 func Restore() {
 	rawTerminal.mu.Lock()
 	defer rawTerminal.mu.Unlock()
@@ -37,8 +37,8 @@ func Restore() {
 	}
 }
 
-// Guarded runs f, and puts the terminal back if f panics: nobody can read the
-// message of a panic in raw mode, nor type afterwards.
+// Guarded runs f, and restores the terminal if f panics: in raw mode the panic message
+// would be unreadable, and the shell unusable afterwards.
 func Guarded(f func()) {
 	returned := false
 	defer func() {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// WatchSize calls f whenever the terminal's size has changed, until stop.
+// WatchSize calls f whenever the size of the terminal changes, until stop is called.
 func WatchSize(f func()) (stop func()) {
 	changed := make(chan os.Signal, 1)
 	done := make(chan struct{})

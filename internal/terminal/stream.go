@@ -1,6 +1,6 @@
-// Package terminal holds what belongs to the terminal and the standard streams of the
-// process: raw mode and its end, whatever happens; the size; waiting for a stream that
-// somebody else has made non-blocking.
+// Package terminal handles the terminal and the standard streams of the process: raw
+// mode, which is undone whatever ends the process; the size; and streams that another
+// process has made non-blocking.
 package terminal
 
 import (
@@ -11,10 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Stream is standard input, standard output or standard error. Others may have it as
-// well, and set it to non-blocking (O_NONBLOCK belongs to the open file, not to the
-// process, and Node.js and ssh set it): what then can't be read or written at once is
-// waited for, as it is otherwise by the system.
+// Stream is standard input, output or error. Another process that shares it may set it
+// to non-blocking (O_NONBLOCK belongs to the open file, not to the process; Node.js and
+// ssh set it), so a read or write that would block is waited for here.
 type Stream struct{ File *os.File }
 
 func (s *Stream) Read(b []byte) (int, error) {
@@ -36,13 +35,13 @@ func (s *Stream) Write(b []byte) (written int, err error) {
 	}
 }
 
-// Of returns v as a stream, if it is one that is a terminal.
+// Of returns v as a stream if it is a terminal.
 func Of(v any) (*Stream, bool) {
 	s, ok := v.(*Stream)
 	return s, ok && term.IsTerminal(s.fd())
 }
 
-// Size is that of the terminal, in characters.
+// Size returns the size of the terminal in characters.
 func (s *Stream) Size() (width, height int, err error) { return term.GetSize(s.fd()) }
 
 func (s *Stream) fd() int { return int(s.File.Fd()) }

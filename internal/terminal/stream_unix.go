@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// await waits until something can be read from f, or written to it, or it has failed.
-// It is false where the system can't wait for such a file.
+// await waits until f can be read or written, or has failed. It returns false for files
+// that the system can't wait for.
 func await(f *os.File, write bool) bool {
 	raw, err := f.SyscallConn()
 	if err != nil {

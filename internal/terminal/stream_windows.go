@@ -2,5 +2,5 @@ package terminal
 
 import "os"
 
-// await is never needed: Windows has no such mode of files.
+// await is never needed: Windows has no non-blocking mode for files.
 func await(*os.File, bool) bool { return false }

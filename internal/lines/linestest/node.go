@@ -1,4 +1,4 @@
-// Package linestest has a node without a network, for tests of what speaks with a node.
+// Package linestest provides a node without a network, for tests of the front ends.
 package linestest
 
 import (
@@ -18,17 +18,17 @@ import (
 	"quicpeer/pb"
 )
 
-// Node is a node without a network: it accepts what a node accepts, and its
-// events are what the test says.
+// Node is a node without a network: it accepts what a real node accepts, and the
+// test supplies its events.
 type Node struct {
-	Queue       chan overlay.Event // what happens
+	Queue       chan overlay.Event // events to come
 	Table       []overlay.Peer
 	Waits       []overlay.Waiting
 	Out         []overlay.Outgoing // what can be cancelled
 	Report      overlay.Net
 	Full        chan struct{} // if set, messages wait until it is closed
-	Stuck       certs.ID      // the receiver of those that do; empty: all
-	Undelivered int           // when it leaves
+	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
+	Undelivered int           // what Leave returns
 
 	id     certs.ID
 	mu     sync.Mutex
@@ -38,17 +38,17 @@ type Node struct {
 	stop   chan struct{}
 }
 
-// New makes a node that is ready.
+// New returns a node that is ready.
 func New(id certs.ID) *Node {
 	n := &Node{id: id, Queue: make(chan overlay.Event, 100), stop: make(chan struct{})}
 	n.Queue <- overlay.Ready{ID: id}
 	return n
 }
 
-// Obey has n obey a line that somebody has typed, as the speaker understands it.
-func Obey(t *testing.T, speaker lines.Speaker, n lines.Node, line string) (leave bool, err error) {
+// Execute runs one typed line on n, as front understands it.
+func Execute(t *testing.T, front lines.Frontend, n lines.Node, line string) (leave bool, err error) {
 	input := &single{line: []byte(line)}
-	err = lines.NewListener(n, speaker, input, true, slog.New(slog.DiscardHandler), nil).Listen(t.Context())
+	err = lines.NewListener(n, front, input, true, slog.New(slog.DiscardHandler), nil).Listen(t.Context())
 	return err == nil && input.read == 1, err
 }
 
@@ -65,7 +65,7 @@ func (s *single) Next() ([]byte, error) {
 	return s.line, nil
 }
 
-// Sent is what was sent, each as "to: body".
+// Sent returns what was sent, each message as "to: body".
 func (n *Node) Sent() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -110,7 +110,7 @@ func (n *Node) Err() error {
 	return n.err
 }
 
-// Fail makes the node stop by itself.
+// Fail stops the node with an error.
 func (n *Node) Fail(err error) {
 	n.mu.Lock()
 	n.err = err

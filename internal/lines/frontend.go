@@ -10,7 +10,7 @@ import (
 	"quicpeer/pb"
 )
 
-// Node is what lines need of an [overlay.Node].
+// Node is the part of an [overlay.Node] that lines use.
 type Node interface {
 	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
@@ -22,39 +22,40 @@ type Node interface {
 	Net() overlay.Net
 }
 
-// Speaker is a way of speaking with whoever uses the peer: chat or JSON lines. Each
-// method that writes has written everything when it returns, whole lines at a
-// time, and its error is an [OutputError]. All may be called at the same time.
-type Speaker interface {
+// Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
+// has written everything when it returns, in whole lines, and its error is an
+// [OutputError]. The methods may be called concurrently.
+type Frontend interface {
 	// Show writes an event.
 	Show(overlay.Event) error
-	// Obey does what a line says, but for sending a message or joining a peer, which
-	// it returns (neither if the line says no such thing), and reports whether it is
-	// to leave. The message is valid until the next line is read. The error is an
-	// OutputError, or a [Bad]: then nothing has changed, and Refuse is to say so.
-	Obey(n Node, line []byte) (m Message, leave bool, err error)
-	// Joined says who has let this peer in at the address that a line gave.
+	// Execute carries out a line and reports whether it says to leave. A message to
+	// send or a peer to join is only returned, for the caller to do; m.To and m.Join
+	// are empty if there is neither. m is valid until the next line is read. The error
+	// is an OutputError or a [Bad]; after a Bad nothing has changed, and the caller
+	// reports it with Refuse.
+	Execute(n Node, line []byte) (m Message, leave bool, err error)
+	// Joined reports which peer has answered at the address given by a line.
 	Joined(m Message, id certs.ID) error
-	// Refuse says why a line, or the message that it was, is not accepted.
+	// Refuse says why a line or its message was not accepted.
 	Refuse(m Message, problem error) error
-	// Left is the last line.
+	// Left writes the last line.
 	Left(undelivered int) error
 }
 
-// Message is what a line says to send, or the address that it says to join.
+// Message is a message to send or an address to join, as a line asks for.
 type Message struct {
-	To   certs.ID // overlay.Everyone: a broadcast; empty: the line is no message
-	Join string   // HOST:PORT; empty: it says no such thing
+	To   certs.ID // overlay.Everyone: a broadcast; empty: not a message
+	Join string   // HOST:PORT; empty: not a join
 	Body string
 	Ref  string
-	Line []byte // the line or its beginning, for an error that quotes it
+	Line []byte // the line or its beginning, to be quoted in an error
 
 	number int // of the line
 }
 
 func (m Message) size() int { return len(m.Body) + len(m.Ref) + len(m.Line) }
 
-// send waits until the message is accepted or can't be, or ctx ends.
+// send waits until the message is accepted or refused, or ctx ends.
 func (m Message) send(ctx context.Context, n Node) (err error) {
 	if m.To == overlay.Everyone {
 		_, err = n.Broadcast(ctx, m.Body, m.Ref)
@@ -64,7 +65,7 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 	return err
 }
 
-// Bad is what a line is that means nothing; its text tells the user so.
+// Bad is the error of a line that can't be executed, worded for the user.
 type Bad string
 
 func (e Bad) Error() string { return string(e) }
