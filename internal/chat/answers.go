@@ -11,7 +11,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// peers says who is here.
+// peers answers /peers: who is here.
 func (t *Frontend) peers(peers []overlay.Peer) error {
 	if len(peers) == 0 {
 		return t.say("*", "nobody else is here")
@@ -23,8 +23,8 @@ func (t *Frontend) peers(peers []overlay.Peer) error {
 	return t.say("*", count(len(peers), "peer")+" here: "+strings.Join(names, ", "))
 }
 
-// table shows the routing table. How says how the peer is reached: over a
-// connection, or over which neighbour.
+// table answers /table. The column HOW says whether a peer is reached directly, or
+// through which neighbour.
 func (t *Frontend) table(peers []overlay.Peer) error {
 	if len(peers) == 0 {
 		return t.say("*", "the routing table is empty: nobody else is here")
@@ -48,7 +48,7 @@ func (t *Frontend) table(peers []overlay.Peer) error {
 	return t.block(count(len(peers), "peer")+" in the routing table:", strings.TrimSuffix(b.String(), "\n"))
 }
 
-// buffer says for whom messages wait.
+// buffer answers /buffer: for whom messages wait.
 func (t *Frontend) buffer(waiting []overlay.Waiting) error {
 	if len(waiting) == 0 {
 		return t.say("*", "no messages are waiting")
@@ -60,7 +60,7 @@ func (t *Frontend) buffer(waiting []overlay.Waiting) error {
 	return t.say("*", "waiting: "+strings.Join(items, ", "))
 }
 
-// natMeans says in words what kind of NAT there is.
+// natMeans explains each kind of NAT.
 var natMeans = map[overlay.NAT]string{
 	overlay.NATUnknown:   "not known yet: no peer has said where it sees this one",
 	overlay.NATNone:      "none: others see this peer at an address of its own",
@@ -70,7 +70,8 @@ var natMeans = map[overlay.NAT]string{
 	overlay.NATOpen:      "behind one, with a port that leads in",
 }
 
-// net says how this peer can be reached, how it reaches others, and why not better.
+// net answers /net: how this peer can be reached, how it reaches others, and why not
+// more directly.
 func (t *Frontend) net(n overlay.Net) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "NAT: %s\n", natMeans[n.NAT])

@@ -12,13 +12,12 @@ import (
 	"quicpeer/overlay"
 )
 
-// maxListed is how many messages /cancel lists, the newest: about what a screen shows.
+// maxListed is how many messages /cancel lists, newest first: about a screenful.
 const maxListed = 20
 
-// cancel does what /cancel says. Alone it lists what waits; a number is that of the list
-// that was shown last, so that it means the same message although others have been
-// delivered since; @ID is all for one peer. What becomes of a message is an event, as
-// always.
+// cancel executes /cancel. Alone it lists what waits. A number refers to the list shown
+// last, so that it means the same message even if others have been delivered since; @ID
+// means everything for one peer. The outcome for each message is an event, as always.
 func (t *Frontend) cancel(n lines.Node, what string) error {
 	if what == "" {
 		return t.listOutgoing(n.Outgoing())
@@ -39,7 +38,7 @@ func (t *Frontend) cancel(n lines.Node, what string) error {
 	return nil
 }
 
-// listOutgoing lists messages with the numbers by which they can be withdrawn.
+// listOutgoing lists messages, with the numbers by which they can be withdrawn.
 func (t *Frontend) listOutgoing(list []overlay.Outgoing) error {
 	t.listed = list[:min(len(list), maxListed)]
 	if len(list) == 0 {
@@ -57,7 +56,7 @@ func (t *Frontend) listOutgoing(list []overlay.Outgoing) error {
 	return t.block(count(len(list), "message")+" without a receipt; /cancel N withdraws one:", strings.TrimSuffix(b.String(), "\n"))
 }
 
-// cancelAll withdraws all that waits for one peer.
+// cancelAll withdraws everything that waits for one peer.
 func (t *Frontend) cancelAll(n lines.Node, to string) error {
 	id, err := certs.ParseID(to)
 	if err != nil {
@@ -69,7 +68,7 @@ func (t *Frontend) cancelAll(n lines.Node, to string) error {
 			continue
 		}
 		found = true
-		if err := n.Cancel(m.Message); err != nil && !errors.Is(err, overlay.ErrNotWaiting) { // it is said what became of it
+		if err := n.Cancel(m.Message); err != nil && !errors.Is(err, overlay.ErrNotWaiting) { // an event tells what became of it
 			return lines.Bad(lines.Problem(err, false))
 		}
 	}

@@ -1,5 +1,6 @@
-// Package chat speaks with people: typed lines in, lines to read out, on a terminal or
-// not. What others have written is shown so that it can't pass for anything else.
+// Package chat is the front end for people: typed lines in, readable lines out, on a
+// terminal or not. Text from other peers is shown in such a way that it can't be mistaken
+// for anything else.
 package chat
 
 import (
@@ -13,10 +14,10 @@ import (
 	"quicpeer/overlay"
 )
 
-// Frontend speaks with people: typed lines in, lines to read out. Every line of its
-// own begins with the local time (12:01:05, on a terminal 12:01; without an input,
-// where nobody talks but something is written down, with the date before it), every
-// other one with blanks, so that no text of others can pass for a line of its own:
+// Frontend is the [lines.Frontend] for people. Its own lines begin with the local time:
+// 12:01:05; on a terminal 12:01; without input, when it only keeps a record, with the date
+// before it. All other lines begin with blanks, so that text from others can't pass for one
+// of its own:
 //
 //	12:01:05 * you are bob, SHA256:…, listening on 192.168.1.5:5000
 //	12:01:05 * alice joined              or: * alice joined (via carol)
@@ -33,13 +34,13 @@ import (
 //	12:01:05 ? not sent (why): hello
 //	12:01:05 * left                      or: * left, 2 messages undelivered
 //
-// A text that was sent is known by the ref of its message, which is its beginning.
+// A message that was sent is identified by its ref, which is the beginning of its text.
 type Frontend struct {
 	printer
-	listed []overlay.Outgoing // by /cancel; of the goroutine that obeys
+	listed []overlay.Outgoing // by /cancel; owned by the goroutine that executes lines
 }
 
-// New makes a front that writes to out.
+// New returns a front end that writes to out.
 func New(out *lines.Output, look Look) *Frontend {
 	return &Frontend{printer: printer{out: out, look: look, now: time.Now}}
 }
@@ -71,7 +72,7 @@ func (t *Frontend) Show(event overlay.Event) error {
 	case overlay.Failed:
 		return t.say("!", fmt.Sprintf("not delivered to %s (%s): %s", t.name(e.To), OneLine(e.Error), OneLine(e.Ref)))
 	}
-	return nil // what was sent is on the screen, or known to the writer
+	return nil // the user has seen, or written, what was sent
 }
 
 func (t *Frontend) message(e overlay.Message) error {
@@ -89,8 +90,8 @@ func (t *Frontend) message(e overlay.Message) error {
 	})
 }
 
-// sent says when a message was sent that comes late. A clock that is ahead of ours, or
-// that shows a time before there was such a message, was never set: it tells nothing.
+// sent says when a message was sent, if that was a while ago. It says nothing if the
+// sender's clock is ahead of ours, or before there were any messages, and so wrong.
 func (t *Frontend) sent(now, at time.Time) string {
 	if now.Sub(at) <= time.Minute || at.Before(firstMessage) {
 		return ""
@@ -98,10 +99,10 @@ func (t *Frontend) sent(now, at time.Time) string {
 	return " (sent " + t.since(at) + ")"
 }
 
-// firstMessage is when this protocol was made.
+// firstMessage is when the protocol was created.
 var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Execute does what a typed line says, but for sending.
+// Execute carries out a typed line, except for sending and joining.
 func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	if !utf8.Valid(line) {
 		return lines.Message{}, false, lines.Bad("the line is not UTF-8, nothing was sent")
@@ -134,7 +135,7 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	return lines.Message{}, c.verb == quit, err
 }
 
-// Refuse says why a line, or the message that it was, is not accepted.
+// Refuse says why a line or its message was not accepted.
 func (t *Frontend) Refuse(m lines.Message, problem error) error {
 	if m.To == "" {
 		return t.say("?", OneLine(lines.Problem(problem, false)))
@@ -142,12 +143,12 @@ func (t *Frontend) Refuse(m lines.Message, problem error) error {
 	return t.say("?", fmt.Sprintf("not sent (%s): %s", OneLine(lines.Problem(problem, m.To == overlay.Everyone)), OneLine(m.Ref)))
 }
 
-// Joined says who has let this peer in.
+// Joined reports which peer has answered.
 func (t *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return t.say("*", fmt.Sprintf("joined %s at %s", t.name(id), OneLine(m.Join)))
 }
 
-// Left is the last line.
+// Left writes the last line.
 func (t *Frontend) Left(undelivered int) error {
 	s := "left"
 	if undelivered > 0 {

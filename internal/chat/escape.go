@@ -7,15 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// escape makes a text of somebody else fit to be shown. All that is written is shown
-// as it is, also what is newer than Go's tables of Unicode, and a tab as blanks. What
-// moves the cursor, changes the direction of writing or can't be seen (control and
-// format characters, line separators, bytes that are not UTF-8) is shown as a Go escape
-// such as \x1b or \u202e, unless a script or an emoji needs it where it stands. Line
-// ends stay; [OneLine] escapes them too.
+// escape makes a text from another peer safe to show. Visible characters stay as they
+// are, even those newer than Go's Unicode tables; a tab becomes blanks. Anything that moves
+// the cursor, changes the writing direction or is invisible (control and format characters,
+// line separators, bytes that are not UTF-8) becomes a Go escape such as \x1b or \u202e,
+// unless a script or an emoji needs it in that place. Line ends stay; [OneLine] escapes
+// them too.
 func escape(s string) string { return escapeBut(s, '\n') }
 
-// OneLine is escape for what has to stay on its line.
+// OneLine is escape for a text that must stay on one line.
 func OneLine(s string) string { return escapeBut(s, utf8.RuneError) }
 
 func escapeBut(s string, keep rune) string {
@@ -25,7 +25,7 @@ func escapeBut(s string, keep rune) string {
 	}
 	var b strings.Builder
 	const none = '\n'
-	before := none // the character before, if it is shown as it is
+	before := none // the preceding character, if it was not escaped
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		tags := 0
@@ -36,7 +36,7 @@ func escapeBut(s string, keep rune) string {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
 			before = none
-		case tags > 0: // before stays the symbol
+		case tags > 0: // before is still the symbol
 			b.WriteString(s[i : i+tags])
 			size = tags
 		case r == keep || isWritten(r) || joins(before, r):
@@ -67,9 +67,9 @@ func escaped(r rune) string {
 	return fmt.Sprintf(`\U%08x`, r)
 }
 
-// isWritten is true of what leaves a mark on the paper and nothing else: what Go
-// takes for graphic, the signs that span Arabic numbers, what is for private use, and
-// what nobody had assigned when Go's tables were made, unless that is never to be seen.
+// isWritten reports whether a character is visible and has no other effect: what Go
+// calls graphic, the signs that span Arabic numbers, private use characters, and code
+// points unassigned when Go's tables were made, unless they are reserved to be invisible.
 func isWritten(r rune) bool {
 	if unicode.IsGraphic(r) || unicode.In(r, unicode.Prepended_Concatenation_Mark, unicode.Co) {
 		return true
@@ -77,9 +77,9 @@ func isWritten(r rune) bool {
 	return unicode.Is(unicode.Cn, r) && !unicode.In(r, unicode.Noncharacter_Code_Point, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// joins says whether r, which can't be seen, has to stand behind before: a joiner or
-// non-joiner of a script or an emoji (and hieroglyphs have joiners of their own), or
-// the end of a word where words are written without blanks between them.
+// joins reports whether the invisible character r is legitimate after the character
+// before: a joiner or non-joiner in a script or an emoji (hieroglyphs have joiners of their
+// own), or a word boundary in a script that is written without blanks.
 func joins(before, r rune) bool {
 	switch {
 	case r == '\u200c', r == zeroWidthJoiner, r == '\u180e', r >= 0x13430 && r <= 0x1343f:
@@ -92,8 +92,8 @@ func joins(before, r rune) bool {
 
 const zeroWidthJoiner = '\u200d'
 
-// isSymbol is true of what may carry tags: an emoji, its tone of skin, or the sign
-// that it is to be shown as one.
+// isSymbol reports whether tags may follow r: an emoji, a skin tone, or the selector
+// that asks for emoji presentation.
 func isSymbol(r rune) bool { return unicode.Is(unicode.So, r) || isTone(r) || r == '\ufe0f' }
 
 func isTone(r rune) bool { return r >= 0x1f3fb && r <= 0x1f3ff }
@@ -102,9 +102,9 @@ func isTag(r rune) bool { return r >= 0xe0020 && r <= lastTag }
 
 const lastTag = 0xe007f
 
-// tagsOf is the length of the tags at the beginning of s, which make the flags of
-// Scotland and the like. They end with one of their own (Unicode TS 51); more than
-// maxTags are no flag, but a text that nobody sees.
+// tagsOf returns the length of the tag sequence at the beginning of s, as in the flag of
+// Scotland. It ends with a tag of its own (Unicode TS 51). More than maxTags are not a flag
+// but a hidden text.
 func tagsOf(s string) int {
 	const maxTags = 16 // those in use have 6; a guess
 	n := 0
@@ -119,10 +119,10 @@ func tagsOf(s string) int {
 	return 0
 }
 
-// indent shows a text of somebody else below a prefix: escaped, and with every
-// line but the first set in by margin, so that none of them can look like a line
-// of ours. With a width above 0 longer lines are folded here, since a terminal
-// would go on at its left edge.
+// indent prepares a text from another peer to follow a prefix: it is escaped, and every
+// line but the first is indented by margin, so that none can look like a line of ours.
+// If width is not 0, long lines are folded, since a terminal would continue them at its
+// left edge.
 func indent(s string, margin string, first, width int) string {
 	s = escape(strings.ReplaceAll(s, "\r\n", "\n"))
 	if width > 0 {
@@ -131,9 +131,9 @@ func indent(s string, margin string, first, width int) string {
 	return strings.ReplaceAll(s, "\n", "\n"+margin)
 }
 
-// fold breaks lines at the terminal's width, of which first columns are taken on
-// the first line and margin columns on the others. What belongs together is not torn
-// apart, if it fits on a line at all.
+// fold breaks lines at the terminal's width, of which first columns are used up on the
+// first line and margin columns on the others. It keeps a cluster of characters together
+// if it fits on a line at all.
 func fold(s string, first, margin, width int) string {
 	if margin+2 > width {
 		return s
@@ -155,8 +155,8 @@ func fold(s string, first, margin, width int) string {
 	return b.String()
 }
 
-// cluster is the first character of s with its marks and with what is joined to it,
-// or as much of that as fits into the width; as bytes and as columns.
+// cluster returns the size, in bytes and in columns, of the first character of s with
+// its marks and whatever is joined to it, or of as much of that as fits into the width.
 func cluster(s string, width int) (size, wide int) {
 	r, size := utf8.DecodeRuneInString(s)
 	wide = columns(r)
@@ -171,9 +171,9 @@ func cluster(s string, width int) (size, wide int) {
 	return size, wide
 }
 
-// columns is the most that a terminal gives a character. Everything from the
-// first wide characters on (Hangul Jamo) counts as wide: a line folded too early
-// does no harm, one folded by the terminal may.
+// columns returns the most columns that a terminal may use for a character. Everything
+// from the first wide characters (Hangul Jamo) on counts as wide: folding a line too early
+// is harmless, letting the terminal fold it may not be.
 func columns(r rune) int {
 	if r >= 0x1100 {
 		return 2

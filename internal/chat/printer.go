@@ -11,26 +11,26 @@ import (
 	"quicpeer/internal/lines"
 )
 
-// Look is how the lines look.
+// Look is the style of the lines.
 type Look struct {
-	Terminal bool // short times, and a mark for what was delivered
-	Dated    bool // each line has its date
+	Terminal bool // short times, and a check mark for what was delivered
+	Dated    bool // each line begins with the date
 	Colour   bool
 	Width    func() int // of the terminal, 0 where there is none
 }
 
-// printer writes lines with the time before them, and a line with the date where a new
-// day begins.
+// printer writes lines that begin with the time, and a line with the date when a new day
+// has begun.
 type printer struct {
 	out  *lines.Output
 	look Look
 	now  func() time.Time
 
-	mu  sync.Mutex // held while a line is written, so that the date stands before the first of its day
-	day string     // of the last line
+	mu  sync.Mutex // held while a line is written, so that the date comes before the first line of its day
+	day string     // of the previous line
 }
 
-// since is a local time, with its date where the time alone could be another day's.
+// since formats a local time, with the date if the time alone could mean another day.
 func (p *printer) since(at time.Time) string {
 	if p.now().Sub(at).Abs() < 24*time.Hour {
 		return at.Local().Format("15:04")
@@ -38,7 +38,7 @@ func (p *printer) since(at time.Time) string {
 	return at.Local().Format("2006-01-02 15:04")
 }
 
-// say writes a line of ours.
+// say writes one line.
 func (p *printer) say(mark, s string) error {
 	return p.write(func(_ time.Time, clock string) string { return p.line(clock, mark, s) })
 }
@@ -47,20 +47,20 @@ func (p *printer) line(clock, mark, s string) string {
 	return fmt.Sprintf("%s %s %s\n", p.dim(clock), mark, s)
 }
 
-// block writes a line and, set in, those that belong to it.
+// block writes a line and, indented below it, the lines that belong to it.
 func (p *printer) block(title, lines string) error {
 	return p.write(func(_ time.Time, clock string) string {
 		return p.line(clock, "*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
 	})
 }
 
-// write writes what lines makes of the time.
+// write writes what the function makes of the time.
 func (p *printer) write(lines func(now time.Time, clock string) string) error {
 	return p.put(p.out.Write, lines)
 }
 
-// put writes what lines makes of the time, behind a line with the date if it is
-// another day than that of the line before.
+// put writes what the function makes of the time, after a line with the date if the
+// day has changed since the previous line.
 func (p *printer) put(write func([]byte) (int, error), lines func(now time.Time, clock string) string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,12 +89,12 @@ func (p *printer) dim(s string) string {
 	return "\x1b[2m" + s + "\x1b[0m"
 }
 
-// name is an ID in its colour, which is the same everywhere and always.
+// name returns an ID in its colour, which depends on nothing but the ID.
 func (p *printer) name(id certs.ID) string {
 	if !p.look.Colour {
 		return string(id)
 	}
-	colours := []int{31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96} // all but black, white and greys
+	colours := []int{31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96} // all but black, white and grey
 	h := fnv.New32a()
 	h.Write([]byte(id))
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colours[h.Sum32()%uint32(len(colours))], id)

@@ -11,15 +11,15 @@ import (
 	"quicpeer/internal/terminal"
 )
 
-// Prompt reads typed lines from the terminal, at its bottom. What is written to it
+// Prompt reads typed lines at the bottom of the terminal. Whatever is written to it
 // appears above.
 type Prompt struct {
 	t       *term.Terminal
 	unwatch func()
 }
 
-// OpenPrompt takes over the terminal, which in reads and out writes, until
-// [terminal.Restore]. Its keys make no signals: interrupt is called for Ctrl-C.
+// OpenPrompt takes over the terminal until [terminal.Restore]: in reads from it, out
+// writes to it. Keys raise no signals meanwhile, so Ctrl-C calls interrupt.
 func OpenPrompt(in, out *terminal.Stream, text string, interrupt func()) (*Prompt, error) {
 	if err := in.MakeRaw(); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func OpenPrompt(in, out *terminal.Stream, text string, interrupt func()) (*Promp
 	return p, nil
 }
 
-// Close ends that the prompt follows the terminal's size.
+// Close stops following the terminal's size.
 func (p *Prompt) Close() { p.unwatch() }
 
 // Write writes above the prompt.
@@ -56,9 +56,9 @@ func (p *Prompt) Next() ([]byte, error) {
 	return []byte(line), nil
 }
 
-// keys is what was typed and not yet read. It looks at every key at once, also
-// while nobody reads because too many messages wait to be accepted: raw mode makes
-// no signal of Ctrl-C.
+// keys holds what was typed and not yet read. It looks at every key at once, even while
+// nobody reads because too many messages wait to be accepted: in raw mode Ctrl-C raises no
+// signal.
 type keys struct {
 	mu   sync.Mutex
 	more *sync.Cond
@@ -68,10 +68,10 @@ type keys struct {
 
 const (
 	ctrlC   = 3
-	maxKeys = 1 << 20 // typed ahead, or pasted; then the terminal has to wait
+	maxKeys = 1 << 20 // typed ahead, or pasted; beyond that the terminal waits
 )
 
-// pump reads until r ends. Nothing can end it before, so it may outlive the run.
+// pump reads until r ends. Nothing else can stop it, so it may outlive the run.
 func (k *keys) pump(r io.Reader, interrupt func()) {
 	b := make([]byte, 4096)
 	for {

@@ -11,11 +11,11 @@ import (
 	"quicpeer/internal/nearest"
 )
 
-// typed is what a line asks for.
+// typed is a parsed line.
 type typed struct {
 	verb verb
-	to   certs.ID // of a say to one peer; empty: to everyone
-	text string   // or the address of a join, or what to cancel
+	to   certs.ID // the receiver of a say; empty: everyone
+	text string   // of a say; or the address to join, or what to cancel
 }
 
 type verb int
@@ -42,10 +42,10 @@ var verbs = map[string]verb{
 	"/quit":   quit,
 }
 
-// parseTyped reads a typed line. Only at its beginning are / and @ special, and
-// stand for themselves when doubled. Blanks before them change nothing: nobody is
-// to tell all what was meant for one, because of a blank that can't be seen. The
-// text of a message is taken as it is.
+// parseTyped parses a typed line. / and @ are special only at its beginning, and stand
+// for themselves when doubled. Blanks before them make no difference: an invisible blank
+// must not send to everyone what was meant for one. The text of a message is taken
+// verbatim.
 func parseTyped(line string) (typed, error) {
 	begun := strings.TrimLeftFunc(line, isBlank)
 	switch blanks := line[:len(line)-len(begun)]; {
@@ -82,8 +82,8 @@ func parseTyped(line string) (typed, error) {
 	return typed{verb: verb}, nil
 }
 
-// parseDirect reads what stands behind the @ or /msg of a message to one peer. The
-// ID may end in a colon or a comma, which none has, as in "@bob: hello".
+// parseDirect parses what follows the @ or /msg of a message to one peer. The ID may be
+// followed by a colon or a comma, which no ID contains, as in "@bob: hello".
 func parseDirect(s, form string) (typed, error) {
 	to, text := cutBlank(s)
 	to = strings.TrimRight(to, ":,")
@@ -97,12 +97,11 @@ func parseDirect(s, form string) (typed, error) {
 	return typed{verb: say, to: id, text: text}, nil
 }
 
-// isBlank is true of what nobody sees at the beginning of a line: blanks of all
-// kinds and invisible characters, such as the marks of direction that come along
-// with copied text.
+// isBlank reports whether r is invisible at the beginning of a line: white space, and
+// format characters such as the direction marks that come with copied text.
 func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
-// cutBlank cuts s around its first blank or tab.
+// cutBlank splits s at its first blank or tab.
 func cutBlank(s string) (before, after string) {
 	if i := strings.IndexAny(s, " \t"); i >= 0 {
 		return s[:i], s[i+1:]

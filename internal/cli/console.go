@@ -10,15 +10,15 @@ import (
 	"quicpeer/internal/terminal"
 )
 
-// console is what the process has been started on: a terminal, pipes, files, or
-// a mixture.
+// console is the standard streams of the process, each of which may be a terminal, a pipe
+// or a file.
 type console struct {
 	stdin     io.Reader
 	out       *lines.Output    // standard output
 	log       *lines.Output    // standard error, for logs
-	stdout    *terminal.Stream // where it is a terminal
-	stderr    *terminal.Stream // where it is a terminal
-	prompt    *terminal.Stream // standard input, where there can be a prompt: both ways are a terminal
+	stdout    *terminal.Stream // nil if it is not a terminal
+	stderr    *terminal.Stream // nil if it is not a terminal
+	prompt    *terminal.Stream // standard input, if a prompt is possible: input and output are a terminal
 	interrupt func()
 	typed     bool // standard input is a terminal
 	colour    bool
@@ -45,8 +45,8 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 	return c
 }
 
-// open begins to speak with the user. On a terminal typed text gets a prompt,
-// above which everything else appears.
+// open returns the front end for the user, and its input. On a terminal text is typed at
+// a prompt, above which everything else appears.
 func (c *console) open(o options, self certs.ID, version string) (lines.Frontend, lines.Input) {
 	if o.json {
 		return jsonl.New(c.out, version), lines.NewReader(c.stdin)
@@ -83,7 +83,7 @@ func (c *console) openPrompt(self certs.ID) (err error) {
 	return nil
 }
 
-// restore gives the terminal back. What is written from now on is written plainly.
+// restore gives the terminal back. From now on output goes to it without the prompt.
 func (c *console) restore() {
 	if c.opened == nil {
 		return

@@ -17,7 +17,7 @@ import (
 	"quicpeer/pb"
 )
 
-// The exit statuses, as README.md promises them.
+// The exit statuses promised in README.md.
 const (
 	statusOK          = 0
 	statusFailed      = 1
@@ -27,9 +27,9 @@ const (
 	statusUndelivered = 5
 )
 
-// undeliveredError: the peer has left in good order, but messages have not
-// reached their receivers. They are kept in dir; if that is empty each has been
-// reported as failed and is gone.
+// undeliveredError says that the peer has left in good order, but messages have not
+// reached their receivers. They are kept in dir; if dir is empty, each has been reported
+// as failed and is gone.
 type undeliveredError struct {
 	count int
 	dir   string
@@ -42,10 +42,10 @@ func (e *undeliveredError) Error() string {
 	return fmt.Sprintf("%d messages have not reached their receivers", e.count)
 }
 
-// refusedError: lines of an input that nobody has typed were not done.
+// refusedError says that lines of an input that was not typed were not executed.
 type refusedError struct {
 	lines.Refused
-	outcome error // what the run came to besides
+	outcome error // the result of the run otherwise
 }
 
 func (e *refusedError) Error() string {
@@ -55,9 +55,9 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("%d lines of standard input were refused, the first is line %d (%s): %s", e.Count, e.Number, e.Why, e.Line)
 }
 
-// report writes what ended the run, and what to do about it, and returns the
-// exit status. It is the only place that knows either. No capitals at the
-// beginning, no full stop at the end, and nothing of others unescaped.
+// report writes what ended the run and what to do about it, and returns the exit status;
+// nothing else decides either. Messages begin with a small letter, have no full stop, and
+// show text from other peers escaped.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return statusOK
@@ -68,7 +68,7 @@ func report(stderr io.Writer, err error) int {
 	status, hint := explain(err)
 	line := "quicpeer: " + chat.OneLine(err.Error())
 	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); hint != "" && (ok || status == statusUsage) {
-		line += "; " + hint // one line, for those who search logs for it
+		line += "; " + hint // on one line, so that a search through logs finds both
 		hint = ""
 	}
 	fmt.Fprintln(stderr, line)
@@ -78,7 +78,7 @@ func report(stderr io.Writer, err error) int {
 	return status
 }
 
-// explain returns the exit status of an error, and what the user can do.
+// explain returns the exit status for an error, and what the user can do about it.
 func explain(err error) (status int, hint string) {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return statusUsage, ""
@@ -132,7 +132,7 @@ func explainNetwork(err error) (status int, hint string) {
 	return 0, ""
 }
 
-// obstacleHints say what can be done about each obstacle on the way to a peer to join.
+// obstacleHints say what can be done when a --join peer can't be reached.
 var obstacleHints = map[overlay.Obstacle]string{
 	overlay.ObstacleSilence:  "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever",
 	overlay.ObstacleName:     "is the name written right, and does this machine's name server know it?",
@@ -142,8 +142,8 @@ var obstacleHints = map[overlay.Obstacle]string{
 	overlay.ObstacleFull:     "all places there are taken: join at another peer; --join-timeout 0 tries for ever",
 }
 
-// obstacleHint is that of all obstacles. A peer among others that is this one is none:
-// all may have the same list.
+// obstacleHint joins the hints for all obstacles. This peer's own address counts only if
+// it is the only one: all peers may be started with the same list.
 func obstacleHint(obstacles []overlay.Obstacle) string {
 	var hints []string
 	for _, o := range obstacles {
@@ -187,24 +187,24 @@ func explainState(err error) (status int, hint string) {
 	return 0, ""
 }
 
-// without says how to do without a damaged file of the state directory, and at
-// what price.
+// without says how to go on without a damaged file of the state directory, and what is
+// lost by that.
 func without(path string) string {
 	switch filepath.Base(path) {
 	case "key.pem":
 		return anew(path)
-	case "messages.db", "shown": // either without the other is damage, too
+	case "messages.db", "shown": // one without the other counts as damage, too
 		return "move messages.db and shown away, both: the messages that wait in them are then not sent, and some that were shown before may be shown again"
 	}
 	return "remove this one file; the key and the messages stay"
 }
 
-// anew says how to do without the key at path, and at what price.
+// anew says how to go on without the key at path, and what is lost by that.
 func anew(path string) string {
 	return "remove " + filepath.Dir(path) + " to begin with a new key, which others will see as another peer, and without the messages that wait there"
 }
 
-// hintOfSystem explains what the operating system says.
+// hintOfSystem explains an error of the operating system.
 func hintOfSystem(err error) string {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	_, isFile := errors.AsType[*fs.PathError](err)
@@ -222,7 +222,7 @@ func hintOfSystem(err error) string {
 		return "the file system is read-only; name another --state-dir"
 	case errors.Is(err, fs.ErrPermission) && isSocket:
 		return "this user may not listen there; choose a port above 1023"
-	case errors.Is(err, fs.ErrPermission): // also as a bare errno, from what maps or locks a file
+	case errors.Is(err, fs.ErrPermission): // also as a bare errno, when a file is mapped or locked
 		return "this user may not write there; name another --state-dir"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it took too long; try again"

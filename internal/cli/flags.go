@@ -14,15 +14,15 @@ import (
 	"quicpeer/pb"
 )
 
-// options are what the command line and the environment ask for, checked.
+// options are the checked settings from the command line and the environment.
 type options struct {
 	listen      string
 	join        []string
-	id          certs.ID // empty: none was given
-	stateDir    string   // empty: none was given
-	visitor     bool     // no identity is kept, and no address was given at which to find this peer
+	id          certs.ID // empty: not given
+	stateDir    string   // empty: not given
+	visitor     bool     // neither an ID, a state directory nor an address to listen on was given
 	network     string
-	joinTimeout time.Duration // 0: for ever
+	joinTimeout time.Duration // 0: forever
 	drain       time.Duration
 	noRejoin    bool
 	noCustody   bool
@@ -37,8 +37,8 @@ type options struct {
 	version     bool
 }
 
-// usageError is a wrong command line: one line that says what is wrong and how
-// to put it right.
+// usageError is the error of a wrong command line: one line that says what is wrong and
+// how to correct it.
 type usageError struct{ problem string }
 
 func (e *usageError) Error() string { return e.problem }
@@ -47,14 +47,14 @@ func usagef(format string, args ...any) error {
 	return &usageError{problem: fmt.Sprintf(format, args...)}
 }
 
-// values are the flags as they were given, before any check.
+// values are the flags as given, not checked yet.
 type values struct {
 	options
 	id, logLevel, logFormat string
 }
 
-// newFlagSet declares every flag. The help text is written by hand, in help.go,
-// where a test holds it against this list.
+// newFlagSet declares every flag. The help text in help.go is written by hand; a test
+// checks it against this list.
 func newFlagSet(v *values) *pflag.FlagSet {
 	f := pflag.NewFlagSet("quicpeer", pflag.ContinueOnError)
 	f.SortFlags = false
@@ -87,8 +87,8 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	return f
 }
 
-// parseOptions reads the command line, and the environment for what isn't there.
-// Its errors are usageErrors. Asked for help or the version, it checks nothing else.
+// parseOptions reads the command line, and the environment for flags that are not on it.
+// Its errors are usageErrors. With --help or --version it checks nothing else.
 func parseOptions(args []string, getenv func(string) string) (options, error) {
 	var v values
 	f := newFlagSet(&v)
@@ -131,11 +131,11 @@ func (v *values) parse(f *pflag.FlagSet, args []string, getenv func(string) stri
 	return v.check(f, given)
 }
 
-// hasVariable is true of all flags but two, which ask for something at once: whatever
-// an image sets QUICPEER_VERSION to, it doesn't.
+// hasVariable is false for the two flags that make the command print something and exit:
+// container images set QUICPEER_VERSION for other reasons.
 func hasVariable(flag string) bool { return flag != "version" && flag != "help" }
 
-// fromEnvironment returns the variable of a flag, and its value, empty if unset.
+// fromEnvironment returns the name of a flag's variable and its value, empty if unset.
 func fromEnvironment(flag string, getenv func(string) string) (name, value string) {
 	name = variable(flag)
 	if value = getenv(name); value == "" && flag == "id" {
@@ -145,14 +145,14 @@ func fromEnvironment(flag string, getenv func(string) string) (name, value strin
 	return name, value
 }
 
-// variable is the name of a flag's environment variable.
+// variable returns the name of a flag's environment variable.
 func variable(flag string) string {
 	return "QUICPEER_" + strings.ReplaceAll(strings.ToUpper(flag), "-", "_")
 }
 
-// doubleDashes gives each argument that is one dash and the whole name of a long
-// flag its second dash, and leaves everything else alone: the values of flags,
-// and what follows "--". It walks the arguments exactly as pflag does.
+// doubleDashes adds a second dash to each argument that is one dash and the whole name of
+// a long flag. It leaves everything else alone: the values of flags, and what follows "--".
+// It walks the arguments exactly as pflag does.
 func doubleDashes(f *pflag.FlagSet, args []string) []string {
 	out := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {
@@ -170,7 +170,7 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 				arg = "-" + arg
 				takesNext = longTakesNext(f, name)
 			case strings.HasPrefix(name, "test."):
-				arg = "-" + arg // an unknown flag like any other; pflag would skip it without a word
+				arg = "-" + arg // an unknown flag like any other; pflag would skip it silently
 			default:
 				takesNext = shortsTakeNext(f, name)
 			}
@@ -184,7 +184,7 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 	return out
 }
 
-// longTakesNext reports whether the argument behind --name is its value.
+// longTakesNext reports whether the argument after --name is its value.
 func longTakesNext(f *pflag.FlagSet, name string) bool {
 	if name == "" || strings.Contains(name, "=") {
 		return false
@@ -193,8 +193,8 @@ func longTakesNext(f *pflag.FlagSet, name string) bool {
 	return flag != nil && flag.NoOptDefVal == ""
 }
 
-// shortsTakeNext reports whether the argument behind -shorts is a value: if the
-// last letter is a flag that wants one, and no letter before has taken the rest.
+// shortsTakeNext reports whether the argument after -shorts is a value: the last letter is
+// a flag that needs one, and no letter before it has taken the rest as its own.
 func shortsTakeNext(f *pflag.FlagSet, shorts string) bool {
 	for i := range len(shorts) {
 		flag := f.ShorthandLookup(shorts[i : i+1])
@@ -210,7 +210,7 @@ func shortsTakeNext(f *pflag.FlagSet, shorts string) bool {
 	return false
 }
 
-// unexpected is the error of an argument that is no flag.
+// unexpected is the error for an argument that is not a flag.
 func unexpected(arg string) error {
 	if checkAddress(arg, true) == nil {
 		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
@@ -218,7 +218,7 @@ func unexpected(arg string) error {
 	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
 }
 
-// longFlags are the names of the flags that users know.
+// longFlags returns the names of the documented flags.
 func longFlags(f *pflag.FlagSet) []string {
 	names := []string{"desired-id"}
 	f.VisitAll(func(flag *pflag.Flag) {
@@ -229,8 +229,9 @@ func longFlags(f *pflag.FlagSet) []string {
 	return names
 }
 
-// oneDashMisspelt asks, behind an error, for the long flag that is near to an argument
-// with one dash: pflag takes -lisen for the value "isen" of -l, and says something else.
+// oneDashMisspelt returns a question to append to an error if an argument with one dash is
+// near a long flag: pflag takes -lisen as -l with the value "isen", and complains of
+// something else.
 func oneDashMisspelt(f *pflag.FlagSet, args []string) string {
 	for _, arg := range args {
 		if arg == "--" {
@@ -248,7 +249,7 @@ func oneDashMisspelt(f *pflag.FlagSet, args []string) string {
 	return ""
 }
 
-// flagError says what pflag's error means to the user.
+// flagError rewords pflag's error for the user.
 func flagError(f *pflag.FlagSet, err error) error {
 	var (
 		unknown *pflag.NotExistError
@@ -272,7 +273,7 @@ func flagError(f *pflag.FlagSet, err error) error {
 	return usagef("%v (quicpeer --help lists the flags)", err)
 }
 
-// wanted says what a flag's value is to be.
+// wanted says what the value of a flag should be.
 func wanted(flag *pflag.Flag) string {
 	switch flag.Name {
 	case "listen":

@@ -9,8 +9,8 @@ import (
 	"github.com/lmittmann/tint"
 )
 
-// newLog makes the log that is written to w: for people, coloured if they look
-// at a terminal, or for programs.
+// newLog returns a logger that writes to w: text for people, in colour on a terminal, or
+// JSON for programs.
 func newLog(w io.Writer, o options, colour bool) *slog.Logger {
 	if o.logJSON {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.logLevel}))
@@ -22,21 +22,20 @@ func newLog(w io.Writer, o options, colour bool) *slog.Logger {
 	}))
 }
 
-// maxLogLines is how many lines of the log may wait for whoever reads standard
-// error (a guess); more are dropped and counted.
+// maxLogLines is how many lines of the log may wait for the reader of standard error (a
+// guess); further ones are dropped and counted.
 const maxLogLines = 1024
 
-// logPatience is how long, at the end, the reader of standard error may take for
-// what waits (a guess).
+// logPatience is how long, at the end, to wait for the reader of standard error (a guess).
 const logPatience = time.Second
 
-// logWriter writes the log on a goroutine of its own, so that somebody who has
-// stopped reading standard error stops nothing but the log.
+// logWriter writes the log on a goroutine of its own, so that a reader that has stopped
+// reading standard error stops nothing but the log.
 type logWriter struct {
 	lines   chan []byte
 	end     chan struct{}
 	done    chan struct{}
-	dropped chan int // holds the number, 0 too
+	dropped chan int // always holds one number, possibly 0
 }
 
 func newLogWriter(w io.Writer) *logWriter {
@@ -46,7 +45,7 @@ func newLogWriter(w io.Writer) *logWriter {
 	return l
 }
 
-// Write takes a line. It never waits and never fails.
+// Write accepts a line. It never blocks and never fails.
 func (l *logWriter) Write(line []byte) (int, error) {
 	select {
 	case l.lines <- append([]byte(nil), line...):
@@ -72,7 +71,7 @@ func (l *logWriter) run(w io.Writer) {
 }
 
 func (l *logWriter) write(w io.Writer, line []byte) {
-	// Nobody is left to be told of a failure.
+	// There is nowhere left to report a failure.
 	_, _ = w.Write(line)
 	n := <-l.dropped
 	l.dropped <- 0
@@ -81,8 +80,7 @@ func (l *logWriter) write(w io.Writer, line []byte) {
 	}
 }
 
-// close writes what waits, for at most logPatience. What is written to the log
-// later is lost.
+// close writes the waiting lines, for at most logPatience. Anything logged later is lost.
 func (l *logWriter) close() {
 	close(l.end)
 	select {

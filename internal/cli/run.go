@@ -1,9 +1,8 @@
-// Package cli is the command quicpeer: flags and their environment, one run of a peer from
-// joining to leaving, the log, exit statuses, and every sentence about what went wrong.
+// Package cli is the command quicpeer: flags and environment variables, one run of a peer
+// from joining to leaving, the log, the exit status, and every error message.
 //
-// The flow is in session.go; how lines are obeyed is package lines, the two ways of
-// speaking are packages chat and jsonl; every word about what went wrong, and every exit
-// status, is in exit.go.
+// The flow is in session.go. Package lines executes lines of input; the two front ends
+// are packages chat and jsonl. Error messages, hints and exit statuses are in exit.go.
 package cli
 
 import (
@@ -18,11 +17,11 @@ import (
 	"quicpeer/overlay"
 )
 
-// Main runs the command as this process, and returns the exit status. The version is
-// the one that the linker has set, or empty.
+// Main runs the command as this process, and returns the exit status. version is what
+// the linker has set, or empty.
 func Main(version string) int {
-	// Otherwise a write to a closed standard output kills the process, and nobody
-	// hears a goodbye.
+	// Otherwise a write to a closed standard output kills the process before it can say
+	// goodbye.
 	signal.Ignore(syscall.SIGPIPE)
 	quietBuffers()
 	ctx, interrupt := interruptible()
@@ -39,13 +38,13 @@ func Main(version string) int {
 	return report(stderr, c.run(ctx))
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends, and a
-// function that is as good as a SIGINT. The second one ends the process at once,
-// with the status that a shell gives to a process killed by that signal.
+// interruptible returns a context that ends with the first SIGINT or SIGTERM, and a
+// function that has the same effect as a SIGINT. The second signal ends the process at
+// once, with the status that a shell reports for a process killed by it.
 func interruptible() (context.Context, func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup; otherwise the terminal's end is a reason to leave
+	if !signal.Ignored(syscall.SIGHUP) { // not under nohup: the end of the terminal is a reason to leave
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -62,34 +61,35 @@ func interruptible() (context.Context, func()) {
 	return ctx, func() {
 		select {
 		case signals <- os.Interrupt:
-		default: // enough of them are on their way
+		default: // enough are pending
 		}
 	}
 }
 
 // quietBuffers keeps quic-go from printing to standard error that it could not enlarge
-// the socket's buffers: transport logs it, in the form that the user has chosen. The
-// environment is the process's, so no library sets it. A setting of the user stays.
+// the socket's buffers, which transport logs in the format that the user has chosen. The
+// environment belongs to the process, so this is not for a library to do. A value set by
+// the user stays.
 func quietBuffers() {
 	const name = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
 	if _, set := os.LookupEnv(name); !set {
-		_ = os.Setenv(name, "true") // fails for malformed names only
+		_ = os.Setenv(name, "true") // fails only for malformed names
 	}
 }
 
-// command is what the command is started with.
+// command is what the command gets from the process.
 type command struct {
 	args           []string
 	getenv         func(string) string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	interrupt      func() // what Ctrl-C does on a terminal whose keys make no signals
+	interrupt      func() // called for Ctrl-C on a terminal whose keys raise no signals
 	version        string
 }
 
-// run is the whole command: it returns when the peer has left and everything it
-// has started has ended, but for a read of standard input that can't be stopped.
-// The end of ctx makes the peer leave. The error is for report.
+// run is the whole command. It returns when the peer has left and everything it started
+// has ended, except for a read of standard input, which can't be interrupted. The end of
+// ctx makes the peer leave. The error is for report.
 func (c *command) run(ctx context.Context) error {
 	o, err := parseOptions(c.args, c.getenv)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *command) run(ctx context.Context) error {
 	return s.run(ctx)
 }
 
-// startNode starts the peer that cfg describes.
+// startNode is overlay.Start as a session wants it.
 func startNode(ctx context.Context, cfg overlay.Config) (node, error) {
 	n, err := overlay.Start(ctx, cfg)
 	if err != nil {

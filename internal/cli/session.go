@@ -15,7 +15,7 @@ import (
 	"quicpeer/transport"
 )
 
-// node is what the command needs of an [overlay.Node].
+// node is the part of an [overlay.Node] that the command uses.
 type node interface {
 	lines.Node
 	ID() certs.ID
@@ -28,15 +28,15 @@ type node interface {
 // session is one run of the peer, from joining to leaving.
 type session struct {
 	options options
-	state   *overlay.State // nil: none is kept
+	state   *overlay.State // nil: nothing is kept
 	console *console
 	log     *slog.Logger
 	version string // of the program
 	start   func(context.Context, overlay.Config) (node, error)
 }
 
-// outputPatience is how long, after the goodbye, the reader of standard output
-// may take for what is left. A guess: long enough for a busy one.
+// outputPatience is how long, after the goodbye, to wait for the reader of standard
+// output. A guess: long enough for a busy one.
 const outputPatience = 5 * time.Second
 
 var errOutputStuck = &lines.OutputError{Err: errors.New("nobody has read it for 5 s while leaving")}
@@ -53,8 +53,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 	defer n.Close()
 
-	// leaving ends when it is time to leave: by a signal, by a command, by the
-	// end of input, by a broken output, or because the node has stopped.
+	// leaving ends when it is time to leave: a signal, a command, the end of input, a
+	// failed write to standard output, or because the node has stopped.
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	front, input := s.console.open(s.options, n.ID(), s.version)
@@ -72,7 +72,7 @@ func (s *session) run(ctx context.Context) error {
 		})
 	}
 	select {
-	case err := <-shown: // the node has stopped, or nobody hears us
+	case err := <-shown: // the node has stopped, or standard output has failed
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
@@ -98,7 +98,7 @@ func (s *session) config() (overlay.Config, error) {
 		Log:         s.log,
 	}
 	if o.joinTimeout == 0 {
-		cfg.JoinTimeout = -1 // for ever
+		cfg.JoinTimeout = -1 // forever
 	}
 	if o.cutFile != "" {
 		conn, err := cutSocket(o.listen, o.cutFile)
@@ -110,9 +110,8 @@ func (s *session) config() (overlay.Config, error) {
 	return cfg, nil
 }
 
-// cutSocket is the fault injection of scenario tests (--cut-file, which --help
-// doesn't show): a socket that loses what comes from and goes to the addresses in
-// the file.
+// cutSocket injects faults for scenario tests (--cut-file, which --help doesn't show): it
+// returns a socket that drops packets to and from the addresses in the file.
 func cutSocket(listen, file string) (net.PacketConn, error) {
 	conn, err := transport.Listen(listen)
 	if err != nil {
@@ -121,9 +120,9 @@ func cutSocket(listen, file string) (net.PacketConn, error) {
 	return transport.Cut(conn, file), nil
 }
 
-// join starts the node. A signal that comes before it is there ends the run in
-// good order: no node, no error. The node doesn't live under ctx, since its end
-// is to be a goodbye.
+// join starts the node. A signal before it has started ends the run in good order: no
+// node, no error. The node does not get ctx itself, since at its end it still has to say
+// goodbye.
 func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 	starting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, cancel)()
@@ -151,13 +150,13 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 			return nil, nil
 		}
 		return r.n, nil
-	case <-time.After(time.Second): // it isn't in the network yet: nobody waits for a goodbye
+	case <-time.After(time.Second): // it is not in the network yet, so there is nobody to say goodbye to
 		return nil, nil
 	}
 }
 
-// show writes events until the node has stopped, and closes ready behind the
-// first one. A message whose writing failed isn't acknowledged.
+// show writes events until the node has stopped, and closes ready after the first. A
+// message that could not be written is not acknowledged.
 func show(n node, front lines.Frontend, ready chan<- struct{}) error {
 	first := true
 	for event := range n.Events() {
@@ -172,7 +171,7 @@ func show(n node, front lines.Frontend, ready chan<- struct{}) error {
 	return nil
 }
 
-// ended is what a run came to that nobody asked to end.
+// ended returns the error of a run that ended without being asked to.
 func (s *session) ended(n node, err error) error {
 	if err != nil {
 		return err // n.Close is deferred
@@ -183,7 +182,7 @@ func (s *session) ended(n node, err error) error {
 	return errors.New("the peer has stopped for an unknown reason")
 }
 
-// leave waits for receipts, says goodbye, and writes what is left to write.
+// leave waits for receipts, says goodbye, and writes the remaining output.
 func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause error, shown <-chan error) error {
 	if _, ok := errors.AsType[*lines.OutputError](cause); ok {
 		return cause
@@ -223,7 +222,7 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 	return err
 }
 
-// stateDir is where messages are kept, empty if nowhere.
+// stateDir returns where messages are kept, empty if nowhere.
 func (s *session) stateDir() string {
 	if s.state == nil {
 		return ""

@@ -10,14 +10,14 @@ import (
 	"quicpeer/overlay"
 )
 
-// noHomeError: the user's state directory is not known.
+// noHomeError says that the user's state directory is unknown.
 type noHomeError struct{ variable string }
 
 func (e *noHomeError) Error() string {
 	return fmt.Sprintf("there is no place for the state: %s is not set", e.variable)
 }
 
-// openState opens the state that the options ask for: nil if they ask for none.
+// openState opens the state that the options ask for, or returns nil if they ask for none.
 func openState(o options, getenv func(string) string) (*overlay.State, error) {
 	dir := o.stateDir
 	if dir == "" {
@@ -33,8 +33,8 @@ func openState(o options, getenv func(string) string) (*overlay.State, error) {
 	return overlay.OpenState(dir, o.id)
 }
 
-// userStateDir is where programs keep what should survive a restart: the XDG
-// base directory, or what the system has in its place.
+// userStateDir returns the directory where programs keep what should survive a restart:
+// the XDG state directory, or its equivalent on other systems.
 func userStateDir(goos string, getenv func(string) string) (string, error) {
 	if goos == "windows" {
 		if dir := getenv("LocalAppData"); dir != "" {
@@ -49,7 +49,7 @@ func userStateDir(goos string, getenv func(string) string) (string, error) {
 		}
 		return filepath.Join(home, "Library", "Application Support"), nil
 	}
-	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the standard says to ignore others
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the standard says to ignore relative ones
 		return dir, nil
 	}
 	if home == "" {
@@ -58,8 +58,8 @@ func userStateDir(goos string, getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".local", "state"), nil
 }
 
-// dirName is the name of an ID's directory. An ID may be "..", which as a
-// directory would be another one.
+// dirName returns the directory name for an ID. An ID may be "..", which would name
+// another directory.
 func dirName(id certs.ID) string {
 	if strings.Trim(string(id), ".") == "" {
 		return strings.ReplaceAll(string(id), ".", "%2E")

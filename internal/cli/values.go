@@ -16,8 +16,8 @@ import (
 	"quicpeer/pb"
 )
 
-// check judges the values. given has the name under which each was given, and is
-// what the message names.
+// check validates the values. Error messages call each by the name in given: the flag or
+// the variable.
 func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, error) {
 	o := v.options
 	set := func(name string) bool { return f.Lookup(name).Changed }
@@ -54,8 +54,8 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	return o, v.checkLog(&o, f, given)
 }
 
-// splitLists takes lists with commas apart. A place that is empty is none, unless it is
-// all that there is.
+// splitLists splits comma-separated lists. Empty items are dropped, unless the whole list
+// is empty.
 func splitLists(lists []string) []string {
 	var items []string
 	for _, list := range lists {
@@ -66,7 +66,7 @@ func splitLists(lists []string) []string {
 			}
 		}
 		if len(items) == before {
-			items = append(items, list) // an error to come
+			items = append(items, list) // will be reported as an error
 		}
 	}
 	return items
@@ -86,8 +86,8 @@ func (v *values) checkLog(o *options, f *pflag.FlagSet, given map[string]string)
 	return nil
 }
 
-// levelCritical is above everything that is logged; the line that says why the
-// process ends is no log and always printed.
+// levelCritical is above everything that is logged. The line that says why the process
+// ends is not part of the log, and always printed.
 const levelCritical = slog.Level(12)
 
 var logLevels = map[string]slog.Level{
@@ -99,8 +99,8 @@ var logLevels = map[string]slog.Level{
 	"critical": levelCritical,
 }
 
-// checkAddress judges the form HOST:PORT. An address to dial has a host and a
-// port that is not 0.
+// checkAddress validates HOST:PORT. An address to dial needs a host and a port other
+// than 0.
 func checkAddress(address string, dial bool) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

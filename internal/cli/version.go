@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// development is the version that the source is on the way to.
+// development is the version that this source will become.
 const development = "0.1.0-dev"
 
-// versionOf is the linker's version, that of the module when it was
-// installed as one, or else the development version with the commit it is of.
+// versionOf returns the version set by the linker; else that of the module, if it was
+// installed as one; else the development version with its commit.
 func versionOf(linked string) string {
 	if linked != "" {
 		return linked
@@ -31,7 +31,7 @@ func versionOf(linked string) string {
 	return development
 }
 
-// software is what other peers are told, for their logs.
+// software is how the program introduces itself to other peers, for their logs.
 func software(version string) string {
 	s := "quicpeer/" + version
 	return s[:min(len(s), 64)] // pb.MaxSoftware

@@ -17,7 +17,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// command is a line of JSON that is in order.
+// command is a valid command.
 type command struct {
 	Cmd     string
 	To      certs.ID
@@ -27,8 +27,8 @@ type command struct {
 	Ref     string
 }
 
-// commandFields are the commands, and for each the fields that it has beside cmd
-// and ref. They must be there.
+// commandFields lists the commands, each with the fields that it requires. cmd is in all
+// of them, ref is optional.
 var commandFields = map[string][]string{
 	"send":      {"to", "body"},
 	"broadcast": {"body"},
@@ -40,7 +40,7 @@ var commandFields = map[string][]string{
 	"leave":     {},
 }
 
-// members are the members of a JSON object that may be a command.
+// members are those of a JSON object that should be a command.
 type members struct {
 	Cmd     member `json:"cmd"`
 	To      member `json:"to"`
@@ -52,7 +52,7 @@ type members struct {
 	Others map[string]jsontext.Value `json:",embed"`
 }
 
-// member is a string, if it is there.
+// member is a string that may be absent.
 type member struct {
 	text  string
 	given bool
@@ -60,7 +60,7 @@ type member struct {
 
 var errNotString = errors.New("not a string")
 
-// UnmarshalJSONFrom takes strings alone, and no null.
+// UnmarshalJSONFrom accepts strings only, and not null.
 func (m *member) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	token, err := d.ReadToken()
 	switch {
@@ -73,8 +73,8 @@ func (m *member) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
-// parseCommand reads a command strictly: what is doubtful is an error. With an
-// error only Ref is set, if it could be read.
+// parseCommand parses strictly: anything doubtful is an error. With an error only Ref is
+// set, if it could be read.
 func parseCommand(line []byte) (command, error) {
 	if first := bytes.TrimLeft(line, " \t\r"); len(first) == 0 || first[0] != '{' {
 		return command{}, errors.New("the line is not a JSON object")
@@ -107,7 +107,7 @@ func readCommand(object []byte) (command, error) {
 	return c, nil
 }
 
-// check wants a known command with all of its members and no others.
+// check requires a known command with all of its fields and no others.
 func (m *members) check() error {
 	if !m.Cmd.given {
 		return errors.New(`"cmd" is missing`)
@@ -135,7 +135,7 @@ func (m *members) check() error {
 	return nil
 }
 
-// findRef looks for the ref in a line that is wrong somewhere.
+// findRef looks for the ref in a faulty line.
 func findRef(line []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {

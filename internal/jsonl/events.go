@@ -12,8 +12,8 @@ import (
 	"quicpeer/overlay"
 )
 
-// What is written has the fields of overlay's events and reports, under the names that
-// they declare there. These are the events that have more, or that are only here.
+// Most events have exactly the fields of overlay's events and reports, whose JSON names
+// are declared there. These have more, or exist only here.
 
 type ready struct {
 	overlay.Ready
@@ -49,11 +49,11 @@ type refused struct {
 
 type left struct {
 	Undelivered int    `json:"undelivered"`
-	Ref         string `json:"ref"` // of the command leave, if that was the reason
+	Ref         string `json:"ref"` // of the command leave, if there was one
 }
 
-// encode makes a line of an event that has these fields, a struct. What isn't UTF-8,
-// which the network doesn't let through, would be replaced.
+// encode returns the line of an event with the fields of a struct. Invalid UTF-8, which
+// the network does not let through, would be replaced.
 func encode[T any](event string, at time.Time, fields T) []byte {
 	line := struct {
 		Event  string    `json:"event"`
@@ -68,7 +68,7 @@ func encode[T any](event string, at time.Time, fields T) []byte {
 	return b.Bytes()
 }
 
-// values are how values of overlay's types are written.
+// values says how the types of overlay's fields are written.
 var values = json.JoinOptions(
 	jsontext.AllowInvalidUTF8(true),
 	json.WithMarshalers(json.JoinMarshalers(
@@ -81,8 +81,8 @@ var values = json.JoinOptions(
 	)),
 )
 
-// timestamp is RFC 3339 in UTC, always with a fraction, and null where there is no time.
-// One that it can't express, by a sender's strange clock, becomes the epoch.
+// timestamp is RFC 3339 in UTC, always with a fraction; null for the zero time. A time
+// that RFC 3339 can't express, from a sender whose clock is wrong, becomes the epoch.
 func timestamp(t time.Time) jsontext.Token {
 	if t.IsZero() {
 		return jsontext.Null
@@ -93,7 +93,7 @@ func timestamp(t time.Time) jsontext.Token {
 	return jsontext.String(t.Format("2006-01-02T15:04:05.000000Z"))
 }
 
-// milliseconds is a round trip, null where there is none.
+// milliseconds is the length of a round trip; null where there is none.
 func milliseconds(d time.Duration) jsontext.Token {
 	if d <= 0 {
 		return jsontext.Null

@@ -1,4 +1,4 @@
-// Package jsonl speaks with programs: a JSON object a line, in and out.
+// Package jsonl is the front end for programs: one JSON object per line, in and out.
 package jsonl
 
 import (
@@ -19,8 +19,7 @@ type Frontend struct {
 	leaveRef atomic.Pointer[string] // of the command leave
 }
 
-// New makes a front that writes to out. The version of the program is for the event
-// ready.
+// New returns a front end that writes to out. The event ready names the version.
 func New(out *lines.Output, version string) *Frontend {
 	return &Frontend{out: out, version: version, now: time.Now}
 }
@@ -45,10 +44,10 @@ func (j *Frontend) Show(event overlay.Event) error {
 	case overlay.Failed:
 		return write(j, "failed", e)
 	}
-	return nil // an event that JSON doesn't know
+	return nil // an event without a JSON form
 }
 
-// Execute does what a line says, but for sending.
+// Execute carries out a line, except for sending and joining.
 func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
 	if problem == nil && c.Cmd == "send" {
@@ -80,7 +79,7 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	return lines.Message{}, true, nil
 }
 
-// Refuse says why a line, or the message that it was, is not accepted.
+// Refuse says why a line or its message was not accepted.
 func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
@@ -88,12 +87,12 @@ func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	return write(j, "error", refused{lines.Problem(problem, m.To == overlay.Everyone), lines.Beginning(m.Line), m.Ref})
 }
 
-// Joined says who has let this peer in.
+// Joined reports which peer has answered.
 func (j *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return write(j, "joined", joined{m.Join, id, m.Ref})
 }
 
-// Left is the last line.
+// Left writes the last line.
 func (j *Frontend) Left(undelivered int) error {
 	e := left{Undelivered: undelivered}
 	if ref := j.leaveRef.Load(); ref != nil {
@@ -103,7 +102,7 @@ func (j *Frontend) Left(undelivered int) error {
 	return err
 }
 
-// write writes an event that has these fields, a struct.
+// write writes an event with the fields of a struct.
 func write[T any](j *Frontend, event string, fields T) error {
 	_, err := j.out.Write(encode(event, j.now(), fields))
 	return err

@@ -1,14 +1,14 @@
-// Package nearest finds what somebody meant who has mistyped a word.
+// Package nearest guesses which word was meant by a mistyped one.
 package nearest
 
 import "strings"
 
-// maxWord is the longest word that is looked at, which bounds the work: nothing that
-// has a name here is longer.
+// maxWord is the longest word that is compared, which bounds the work: no name in this
+// program is longer.
 const maxWord = 64
 
-// Question asks, in brackets and behind a blank, for the word that may have been meant;
-// it is empty if none is near.
+// Question returns " (did you mean WORD?)" for the nearest word, or nothing if none is
+// near.
 func Question(typed string, words []string) string {
 	if near := To(typed, words); near != "" {
 		return " (did you mean " + near + "?)"
@@ -16,9 +16,10 @@ func Question(typed string, words []string) string {
 	return ""
 }
 
-// To returns the word that is nearest to what was typed, or nothing if none is near: at
-// least its first three letters, or all but a letter or, from six letters on, two that
-// are wrong, missing, too many or swapped. Capitals are as good as small letters.
+// To returns the word nearest to what was typed, or nothing if none is near. A word is
+// near if what was typed is its beginning, of at least three letters, or differs from it
+// in one letter (from six letters on, two) that is wrong, missing, superfluous or swapped
+// with its neighbour. Case is ignored.
 func To(typed string, words []string) string {
 	if len(typed) < 3 || len(typed) > maxWord {
 		return ""
@@ -40,8 +41,8 @@ func To(typed string, words []string) string {
 	return best
 }
 
-// distance counts the letters of a that are wrong, missing, too many or swapped with
-// their neighbour to make it b (optimal string alignment).
+// distance counts the letters that must be replaced, inserted, deleted or swapped with
+// their neighbour to turn a into b (optimal string alignment distance).
 func distance(a, b string) int {
 	if len(b) > maxWord {
 		return len(b)
