@@ -1,7 +1,6 @@
 package core
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -45,36 +44,6 @@ func TestLinksOfOneKey(t *testing.T) {
 		if r.c.links.linksUp() > mostLinks || r.c.links.degree() != 1 {
 			t.Errorf("%s has %d links and %d places", id, r.c.links.linksUp(), r.c.links.degree())
 		}
-	}
-}
-
-// Two own an ID: the older was cut off and is held as lost by those who could
-// tell, the younger is alone when the cut heals. The one dials the other, and the
-// younger stops.
-func TestTwinsAlone(t *testing.T) {
-	w := newWorld(t, 3, 0)
-	older, bob, younger, carol := w.addNode("twin", 100), w.addNode("bob", 101), w.addNode("twin", 102), w.addNode("carol", 103)
-	older.epoch, younger.epoch = 1000, 2000
-	w.strict = false
-	first := older.start()
-	w.run(time.Second)
-	bob.start(older.address)
-	carol.start(bob.address)
-	w.run(5 * time.Second)
-	for i := range 3 {
-		w.setCut(0, 1+i, true)
-	}
-	w.run(30 * time.Second)
-	second := younger.start(bob.address)
-	w.run(10 * time.Second)
-	bob.process.leave()
-	carol.process.leave()
-	w.run(5 * time.Second)
-	w.heal()
-	w.run(2 * time.Minute)
-	var duplicate *DuplicateIDError
-	if first.err != nil || !errors.As(second.err, &duplicate) {
-		t.Errorf("the older: %v, the younger: %v", first.err, second.err)
 	}
 }
 

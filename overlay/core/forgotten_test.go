@@ -150,7 +150,7 @@ func comeAndGo(r *rig, l LinkID, i int) {
 // nothing in the table that a newcomer takes, and very many at once keep nobody out.
 // (As many as in a day give the same figures: go test -run TestVisitorsOfADay -sim.seeds=5.)
 func TestVisitorsOfADay(t *testing.T) {
-	times := max(1, *simSeeds)
+	times := max(1, *SimSeeds)
 	for _, test := range []struct {
 		name     string
 		visitors int

@@ -204,30 +204,6 @@ func TestJoinAtRunTime(t *testing.T) {
 	}
 }
 
-// TestSimComingHome: the first peer of a network leaves in good order and comes back without
-// an address to join: it finds the others if it remembers them, and else they find it.
-// A network of its own becomes part of this one by one Join.
-func TestSimComingHome(t *testing.T) {
-	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
-		w := newWorld(t, seed, 6)
-		w.build(5, 0)
-		w.settle(30 * time.Second)
-		first := w.nodes[0]
-		first.process.leave()
-		w.run(w.between(time.Second, time.Minute))
-		for _, n := range w.nodes[1 : 1+4*(seed%2)] {
-			first.met = append(first.met, Acquaintance{n.id, n.identity.Key(), []string{n.address}, ""})
-		}
-		first.start()
-		w.settle(time.Minute)
-		w.nodes[5].start() // a network of its own, which knows one of ours by hearsay
-		w.run(10 * time.Second)
-		w.nodes[5].process.core.Step(w.now, Join{Address: w.nodes[3].address})
-		w.nodes[5].process.drain()
-		w.settle(30 * time.Second)
-	})
-}
-
 // TestLostForLong: somebody lost is dialled even when the table has forgotten it: it may be
 // the other part of a network that was cut for days.
 func TestLostForLong(t *testing.T) {

@@ -29,12 +29,4 @@ func TestKindsOfNotes(t *testing.T) {
 	if n := told(r, Violation); n != 1 {
 		t.Errorf("%d violations are told of one", n)
 	}
-	w := newWorld(t, 1, 4)
-	w.build(4, time.Second)
-	w.run(5 * time.Second)
-	w.nodes[3].process.crash()
-	w.settle(10 * time.Second)
-	if w.told[Accusation] == 0 || w.told[Violation] > 0 {
-		t.Errorf("after a crash %d accusations and %d violations are told", w.told[Accusation], w.told[Violation])
-	}
 }

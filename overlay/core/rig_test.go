@@ -1,9 +1,13 @@
 package core
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,6 +179,27 @@ func (r *rig) frames() []*pb.PeerMessage {
 		list = append(list, m)
 	}
 	return list
+}
+
+var (
+	identitiesMu sync.Mutex
+	identities   = make(map[uint64]*certs.Identity)
+)
+
+// testIdentity is the identity of a small number.
+func testIdentity(seed uint64) *certs.Identity {
+	identitiesMu.Lock()
+	defer identitiesMu.Unlock()
+	if identities[seed] == nil {
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, seed))
+		identities[seed] = certs.NewIdentity(sum[:])
+	}
+	return identities[seed]
+}
+
+// decode reads the one frame that data is, as a receiver does.
+func decode(data []byte) (*pb.PeerMessage, error) {
+	return pb.Read(bufio.NewReaderSize(bytes.NewReader(data), 512), pb.MaxControlFrame)
 }
 
 // signed is a record of a test identity.

@@ -1,9 +1,11 @@
-package core
+package core_test
 
 import (
 	"fmt"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
 )
 
 // TestSimBroadcast has peers of all kinds of networks speak while some are frozen, cut
@@ -15,25 +17,25 @@ func TestSimBroadcast(t *testing.T) {
 
 func interrupted(t *testing.T, seed uint64) {
 	w := newWorld(t, seed, 0)
-	s := []shape{shapeFull, shapeFull, shapeRandom, shapeRing, shapeLine}[w.rng.IntN(5)]
-	n := 3 + w.rng.IntN(min(s.widest(), 10)-2)
+	s := []shape{shapeFull, shapeFull, shapeRandom, shapeRing, shapeLine}[w.Rand.IntN(5)]
+	n := 3 + w.Rand.IntN(min(s.widest(), 10)-2)
 	for i := range n {
 		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
 	}
 	w.take(s)
-	w.loss = []float64{0, 0.01, 0.05}[w.rng.IntN(3)]
+	w.Loss = []float64{0, 0.01, 0.05}[w.Rand.IntN(3)]
 	w.strict = false
-	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, n, w.loss))
+	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, n, w.Loss))
 	w.build(n, time.Second)
-	w.chatter(w.between(0, 5*time.Second))
-	for range 2 + w.rng.IntN(2) {
+	w.chatter(w.Between(0, 5*time.Second))
+	for range 2 + w.Rand.IntN(2) {
 		w.interrupt(s == shapeFull)
 		w.heal()
-		w.chatter(w.between(0, 5*time.Second))
+		w.chatter(w.Between(0, 5*time.Second))
 	}
 	w.settle(healedWithin)
 	w.chatter(time.Second)
-	w.run(10 * time.Second)
+	w.Run(10 * time.Second)
 	w.settle(healedWithin)
 	w.checkCaughtUp()
 	w.checkQuiet()
@@ -41,70 +43,70 @@ func interrupted(t *testing.T, seed uint64) {
 
 // interrupt lets something happen to the network for 2 to 30 s.
 func (w *world) interrupt(full bool) {
-	living := w.living()
-	p := living[w.rng.IntN(len(living))]
-	d := w.between(2*time.Second, 30*time.Second)
+	living := w.Living()
+	p := living[w.Rand.IntN(len(living))]
+	d := w.Between(2*time.Second, 30*time.Second)
 	for _, q := range living {
-		q.jumpy = true
+		w.diary(q).jumpy = true
 	}
-	switch w.rng.IntN(4) {
+	switch w.Rand.IntN(4) {
 	case 0:
-		p.freeze(d)
+		p.Freeze(d)
 	case 1:
-		w.note("", "cut off", p.node.id)
+		w.note("", "cut off", p.ID)
 		w.split(func(i int) int {
-			if i == p.node.index {
+			if i == p.Index {
 				return 1
 			}
 			return 0
 		})
 	default:
-		group := make([]int, len(w.nodes))
+		group := make([]int, len(w.Machines))
 		for i := range group {
-			group[i] = w.rng.IntN(2)
+			group[i] = w.Rand.IntN(2)
 		}
 		w.note("", "cut", group)
 		w.split(func(i int) int { return group[i] })
 	}
-	until := w.now + d
-	if full && w.rng.IntN(2) == 0 && len(living) > 3 {
+	until := w.Now + d
+	if full && w.Rand.IntN(2) == 0 && len(living) > 3 {
 		w.chatter(d / 2)
 		w.comeAndGo()
 	}
-	w.chatter(until - w.now)
+	w.chatter(until - w.Now)
 }
 
 // comeAndGo has a peer leave or crash, or come back.
 func (w *world) comeAndGo() {
-	for _, n := range w.nodes {
-		if n.process == nil {
-			n.rejoin()
+	for _, n := range w.Machines {
+		if n.Process == nil {
+			n.Rejoin()
 			return
 		}
 	}
-	living := w.living()
-	p := living[w.rng.IntN(len(living))]
+	living := w.Living()
+	p := living[w.Rand.IntN(len(living))]
 	switch {
-	case p.frozen || !p.isReady:
-	case w.rng.IntN(2) == 0:
-		p.broadcast("last words")
-		p.leave()
+	case p.Frozen || !p.IsReady:
+	case w.Rand.IntN(2) == 0:
+		w.broadcast(p, "last words")
+		p.Leave()
 	default:
-		p.crash()
+		p.Crash()
 	}
 }
 
 // chatter lets time pass in which some say something, now and then much at once.
 func (w *world) chatter(d time.Duration) {
-	for until := w.now + d; w.now < until; {
-		w.run(min(until-w.now, w.between(0, 2*time.Second)))
-		living := w.living()
-		p := living[w.rng.IntN(len(living))]
-		if p.frozen || !p.isReady {
+	for until := w.Now + d; w.Now < until; {
+		w.Run(min(until-w.Now, w.Between(0, 2*time.Second)))
+		living := w.Living()
+		p := living[w.Rand.IntN(len(living))]
+		if p.Frozen || !p.IsReady {
 			continue
 		}
-		for range 1 + w.rng.IntN(20)/19*w.rng.IntN(40) {
-			p.broadcast(fmt.Sprintf("at %v", w.now))
+		for range 1 + w.Rand.IntN(20)/19*w.Rand.IntN(40) {
+			w.broadcast(p, fmt.Sprintf("at %v", w.Now))
 		}
 	}
 }
@@ -115,8 +117,8 @@ func (w *world) checkCaughtUp() {
 	w.t.Helper()
 	for _, b := range w.sent {
 		for _, p := range b.knows {
-			if p.got[b.id] != 1 && p.node.process == p && !p.leaving && b.author.node.process == b.author && !b.author.leaving {
-				w.fatal("%s did not get the broadcast of %s at %v", p.node.id, b.author.node.id, b.at)
+			if w.diary(p).got[b.id] != 1 && p.Process == p && !p.Leaving && b.author.Process == b.author && !b.author.Leaving {
+				w.fatal("%s did not get the broadcast of %s at %v", p.ID, b.author.ID, b.at)
 			}
 		}
 	}
@@ -128,27 +130,27 @@ func TestSimLastWordsMissed(t *testing.T) {
 	eachSeed(t, 40, 6, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%5))
 		w.strict = false
-		w.loss = float64(seed%3) / 50
-		w.build(len(w.nodes), time.Second)
-		w.run(w.between(5*time.Second, 10*time.Second))
-		frozen, author := w.nodes[1].process, w.nodes[2].process
-		d := w.between(8*time.Second, 30*time.Second)
-		frozen.freeze(d)
-		w.run(6 * time.Second)
-		author.broadcast("one")
-		w.run(500 * time.Millisecond)
-		author.broadcast("two")
-		w.run(200 * time.Millisecond)
+		w.Loss = float64(seed%3) / 50
+		w.build(len(w.Machines), time.Second)
+		w.Run(w.Between(5*time.Second, 10*time.Second))
+		frozen, author := w.Machines[1].Process, w.Machines[2].Process
+		d := w.Between(8*time.Second, 30*time.Second)
+		frozen.Freeze(d)
+		w.Run(6 * time.Second)
+		w.broadcast(author, "one")
+		w.Run(500 * time.Millisecond)
+		w.broadcast(author, "two")
+		w.Run(200 * time.Millisecond)
 		if seed%2 == 0 {
-			author.crash()
+			author.Crash()
 		} else {
-			author.leave()
+			author.Leave()
 		}
-		w.run(d - 6*time.Second)
+		w.Run(d - 6*time.Second)
 		w.settle(healedWithin)
-		w.run(holdLonger) // in which see would complain of what comes after the end
+		w.Run(core.HoldLonger) // in which see would complain of what comes after the end
 		for _, b := range w.sent {
-			if frozen.got[b.id] != 1 {
+			if w.diary(frozen).got[b.id] != 1 {
 				w.fatal("the frozen one did not get what was said at %v", b.at)
 			}
 		}

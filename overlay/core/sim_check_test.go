@@ -1,4 +1,4 @@
-package core
+package core_test
 
 import (
 	"bytes"
@@ -6,52 +6,54 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 )
 
 // right says whether every table holds exactly the living, and if not what is wrong.
 func (w *world) right() (why string) {
-	living := w.living()
+	living := w.Living()
 	for _, p := range living {
-		if !p.isReady {
-			return fmt.Sprintf("%s is not ready", p.node.id)
+		if !p.IsReady {
+			return fmt.Sprintf("%s is not ready", p.ID)
 		}
-		if why := p.knows(living); why != "" {
+		if why := w.knows(p, living); why != "" {
 			return why
 		}
 		// Of more keys for an ID than a table holds the peers may hold different ones.
-		if !w.anyHostile() && !bytes.Equal(p.core.table.digest(), living[0].core.table.digest()) {
-			return fmt.Sprintf("the tables of %s and %s differ", p.node.id, living[0].node.id)
+		if w.hostile == nil && !bytes.Equal(p.Core.Digest(), living[0].Core.Digest()) {
+			return fmt.Sprintf("the tables of %s and %s differ", p.ID, living[0].ID)
 		}
 	}
 	return ""
 }
 
 // knows says whether the peer's table and its events hold exactly the living.
-func (p *process) knows(living []*process) (why string) {
+func (w *world) knows(p *process, living []*process) (why string) {
 	want := make(map[certs.ID]*process)
 	for _, q := range living {
 		if q != p {
-			want[q.node.id] = q
+			want[q.ID] = q
 		}
 	}
-	peers := p.core.Peers()
+	peers := p.Core.Peers()
 	for _, peer := range peers {
 		q := want[peer.ID]
 		switch {
 		case q == nil:
-			return fmt.Sprintf("%s thinks %s is here", p.node.id, peer.ID)
-		case peer.Key != q.node.identity.Key():
-			return fmt.Sprintf("%s has another key for %s", p.node.id, peer.ID)
+			return fmt.Sprintf("%s thinks %s is here", p.ID, peer.ID)
+		case peer.Key != q.Key:
+			return fmt.Sprintf("%s has another key for %s", p.ID, peer.ID)
 		case peer.Suspect:
-			return fmt.Sprintf("%s suspects %s", p.node.id, peer.ID)
-		case p.core.table.get(peer.ID, peer.Key).record.Epoch != q.epoch:
-			return fmt.Sprintf("%s knows another run of %s", p.node.id, peer.ID)
-		case p.there[peer.ID] != peer.Key:
-			return fmt.Sprintf("%s has %s in the table, not in the events", p.node.id, peer.ID)
+			return fmt.Sprintf("%s suspects %s", p.ID, peer.ID)
+		case p.Core.EpochOf(peer.ID, peer.Key) != q.Epoch:
+			return fmt.Sprintf("%s knows another run of %s", p.ID, peer.ID)
+		}
+		if key, ok := p.KeyOf(peer.ID); !ok || key != peer.Key {
+			return fmt.Sprintf("%s has %s in the table, not in the events", p.ID, peer.ID)
 		}
 	}
-	if len(peers) != len(want) || len(p.there) != len(want) {
-		return fmt.Sprintf("%s knows %d and has shown %d of %d", p.node.id, len(peers), len(p.there), len(want))
+	if len(peers) != len(want) || p.Others() != len(want) {
+		return fmt.Sprintf("%s knows %d and has shown %d of %d", p.ID, len(peers), p.Others(), len(want))
 	}
 	return ""
 }
@@ -72,24 +74,24 @@ func (w *world) checkQuiet() {
 	w.t.Helper()
 	const span = 20 * time.Second
 	events := 0
-	for _, p := range w.living() {
-		events -= len(p.log)
+	for _, p := range w.Living() {
+		events -= len(w.diary(p).log)
 	}
-	before := w.frames
-	w.run(span)
-	for _, p := range w.living() {
-		events += len(p.log)
+	before := w.Count.Frames
+	w.Run(span)
+	for _, p := range w.Living() {
+		events += len(w.diary(p).log)
 	}
 	if _, ok := w.runUntil(time.Second, func() bool { return w.right() == "" }); !ok {
 		w.fatal("was right and is not any more: %s", w.right()) // a suspect may refute
 	}
-	if events != 0 && !w.anyHostile() {
+	if events != 0 && w.hostile == nil {
 		w.fatal("%d events while nothing happened", events)
 	}
 	// A ping each 10 s, over several links there and back, a comparison of tables a
 	// minute, and where there are fewer neighbours than wanted requests.
-	if most := 60 * len(w.living()); w.frames-before > most && !w.anyHostile() {
-		w.fatal("%d frames in %v while nothing happened, not at most %d", w.frames-before, span, most)
+	if most := int64(60 * len(w.Living())); w.Count.Frames-before > most && w.hostile == nil {
+		w.fatal("%d frames in %v while nothing happened, not at most %d", w.Count.Frames-before, span, most)
 	}
 	if _, ok := w.runUntil(time.Second, func() bool { return w.linked() == "" }); !ok {
 		w.fatal("%s", w.linked())
@@ -99,20 +101,22 @@ func (w *world) checkQuiet() {
 // linked says what is wrong with the links: neighbourhood is mutual and nobody
 // is linked twice.
 func (w *world) linked() (why string) {
-	for _, p := range w.living() {
+	for _, p := range w.Living() {
 		seen := make(map[certs.PublicKey]bool)
-		for _, e := range p.ends {
-			l := p.core.links.link(e.id)
-			if l == nil || l.state != linkUp {
+		for _, e := range p.Ends {
+			l := p.Core.View(e.ID)
+			if !l.Up {
 				continue
 			}
-			if seen[l.key] {
-				return fmt.Sprintf("%s has two links to %s", p.node.id, l.peer)
+			if seen[l.Key] {
+				return fmt.Sprintf("%s has two links to %s", p.ID, l.Peer)
 			}
-			seen[l.key] = true
-			m := e.other.process.core.links.link(e.other.id)
-			if !e.other.process.dead && m != nil && m.state == linkUp && m.neighbour != l.neighbour {
-				return fmt.Sprintf("%s and %s do not agree on being neighbours", p.node.id, l.peer)
+			seen[l.Key] = true
+			if e.Other.Process.Dead {
+				continue
+			}
+			if m := e.Other.Process.Core.View(e.Other.ID); m.Up && m.Neighbour != l.Neighbour {
+				return fmt.Sprintf("%s and %s do not agree on being neighbours", p.ID, l.Peer)
 			}
 		}
 	}
@@ -124,63 +128,62 @@ func (w *world) linked() (why string) {
 // was about to join may be seen or not.
 func (w *world) checkEvents() {
 	w.t.Helper()
-	for _, n := range w.nodes {
-		for _, o := range n.runs {
-			if !o.isReady || o.jumpy || o.crashed || o.err != nil {
+	for _, n := range w.Machines {
+		for _, o := range n.Runs {
+			if !o.IsReady || w.diary(o).jumpy || o.Crashed || o.Err != nil {
 				continue
 			}
-			for _, subject := range w.nodes {
+			for _, subject := range w.Machines {
 				if subject != n {
-					o.checkSubject(subject)
+					w.checkSubject(o, subject)
 				}
 			}
 		}
 	}
 }
 
-func (p *process) checkSubject(subject *node) {
-	w := p.node.world
+func (w *world) checkSubject(p *process, subject *node) {
 	w.t.Helper()
-	until := w.now
-	if p.leaving {
-		until = p.stopped
+	until := w.Now
+	if p.Leaving {
+		until = p.Stopped
 	}
 	want := 0
-	for _, r := range subject.runs {
-		if !r.isReady || r.jumpy || r.stopped > 0 && r.stopped+12*time.Second >= p.started && r.stopped < p.ready+12*time.Second || r.started+5*time.Second > until {
+	for _, r := range subject.Runs {
+		if !r.IsReady || w.diary(r).jumpy || r.Stopped > 0 && r.Stopped+12*time.Second >= p.Started && r.Stopped < p.Ready+12*time.Second || r.Started+5*time.Second > until {
 			return // not to be judged
 		}
-		if r.stopped == 0 || r.stopped > p.ready {
+		if r.Stopped == 0 || r.Stopped > p.Ready {
 			want++
 		}
 	}
-	var ends []seen
+	var ends []shown
 	joined := 0
-	for _, s := range p.log {
+	for _, s := range w.diary(p).log {
 		switch e := s.event.(type) {
-		case Joined:
-			if e.ID == subject.id {
+		case core.Joined:
+			if e.ID == subject.ID {
 				joined++
 			}
-		case Left:
-			if e.ID == subject.id {
+		case core.Left:
+			if e.ID == subject.ID {
 				ends = append(ends, s)
 			}
 		}
 	}
 	if joined != want {
-		w.fatal("%s saw %s join %d times, not %d", p.node.id, subject.id, joined, want)
+		w.fatal("%s saw %s join %d times, not %d", p.ID, subject.ID, joined, want)
 	}
-	for _, r := range subject.runs {
-		if r.stopped == 0 || r.stopped < p.ready || r.stopped+12*time.Second > until {
+	for _, r := range subject.Runs {
+		if r.Stopped == 0 || r.Stopped < p.Ready || r.Stopped+12*time.Second > until {
 			continue
 		}
 		if len(ends) == 0 {
-			w.fatal("%s never saw %s go", p.node.id, subject.id)
+			w.fatal("%s never saw %s go", p.ID, subject.ID)
 		}
-		took := ends[0].at - r.stopped
-		if farewell := ends[0].event.(Left).Farewell; took < 0 || took > 10*time.Second || farewell == r.crashed {
-			w.fatal("%s saw %s go %v after it did, farewell %v, crashed %v", p.node.id, subject.id, took, farewell, r.crashed)
+		took := ends[0].at - r.Stopped
+		if farewell := ends[0].event.(core.Left).Farewell; took < 0 || took > 10*time.Second || farewell == r.Crashed {
+			w.fatal("%s saw %s go %v after it did, farewell %v, crashed %v", p.ID, subject.ID, took, farewell, r.Crashed)
 		}
 		ends = ends[1:]
 	}
@@ -192,9 +195,9 @@ func (w *world) checkBroadcasts() {
 	w.t.Helper()
 	for _, b := range w.sent {
 		for _, p := range b.must {
-			gone := p.stopped > 0 && p.stopped < b.at+3*time.Second
-			if p.got[b.id] != 1 && !gone && !p.jumpy && !b.author.jumpy {
-				w.fatal("%s did not get the broadcast of %s at %v", p.node.id, b.author.node.id, b.at)
+			gone := p.Stopped > 0 && p.Stopped < b.at+3*time.Second
+			if w.diary(p).got[b.id] != 1 && !gone && !w.diary(p).jumpy && !w.diary(b.author).jumpy {
+				w.fatal("%s did not get the broadcast of %s at %v", p.ID, b.author.ID, b.at)
 			}
 		}
 	}
@@ -204,7 +207,7 @@ func (w *world) checkBroadcasts() {
 // stand (overlay false), or by the links between neighbours.
 func (w *world) connected(without *process, overlay bool) bool {
 	var list []*process
-	for _, p := range w.living() {
+	for _, p := range w.Living() {
 		if p != without {
 			list = append(list, p)
 		}
@@ -212,26 +215,16 @@ func (w *world) connected(without *process, overlay bool) bool {
 	if len(list) == 0 {
 		return true
 	}
+	if overlay {
+		return len(w.Piece(list[0], without)) == len(list)
+	}
 	seen := map[*process]bool{list[0]: true}
 	ahead := list[:1:1]
-	for len(ahead) > 0 {
-		p := ahead[0]
-		ahead = ahead[1:]
-		visit := func(q *process) {
-			if q != without && !q.dead && !q.leaving && !seen[q] && w.reach(p.node.index, q.node.index) {
+	for i := 0; i < len(ahead); i++ {
+		for _, q := range list {
+			if !seen[q] && w.Reach(ahead[i].Machine, q.Machine) {
 				seen[q] = true
 				ahead = append(ahead, q)
-			}
-		}
-		if !overlay {
-			for _, q := range list {
-				visit(q)
-			}
-			continue
-		}
-		for _, e := range p.ends {
-			if l := p.core.links.link(e.id); l != nil && l.neighbour {
-				visit(e.other.process)
 			}
 		}
 	}

@@ -1,10 +1,11 @@
-package core
+package core_test
 
 import (
 	"fmt"
 	"testing"
 	"time"
 
+	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -18,7 +19,7 @@ func TestSimCustody(t *testing.T) {
 // TestSimCustodyRepeats: the same seed gives the same trace.
 func TestSimCustodyRepeats(t *testing.T) {
 	eachSeed(t, 3, 1, func(t *testing.T, seed uint64) {
-		if a, b := custodied(t, seed).trace.Sum64(), custodied(t, seed).trace.Sum64(); a != b {
+		if a, b := custodied(t, seed).Trace, custodied(t, seed).Trace; a != b {
 			t.Fatalf("two runs of seed %d differ: %x and %x", seed, a, b)
 		}
 	})
@@ -26,52 +27,52 @@ func TestSimCustodyRepeats(t *testing.T) {
 
 func custodied(t *testing.T, seed uint64) *world {
 	w := newWorld(t, seed, 0)
-	s := []shape{shapeFull, shapeRandom, shapeRandom}[w.rng.IntN(3)]
-	for i := range 4 + w.rng.IntN(6) {
+	s := []shape{shapeFull, shapeRandom, shapeRandom}[w.Rand.IntN(3)]
+	for i := range 4 + w.Rand.IntN(6) {
 		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
 	}
 	w.take(s)
-	w.loss = []float64{0, 0.01, 0.05}[w.rng.IntN(3)]
-	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, len(w.nodes), w.loss))
-	w.build(len(w.nodes), w.between(0, 3*time.Second))
-	w.run(w.between(0, 20*time.Second))
+	w.Loss = []float64{0, 0.01, 0.05}[w.Rand.IntN(3)]
+	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, len(w.Machines), w.Loss))
+	w.build(len(w.Machines), w.Between(0, 3*time.Second))
+	w.Run(w.Between(0, 20*time.Second))
 	author, receiver := w.twoApart()
-	if author == nil || !w.spare(receiver.process, false) {
+	if author == nil || !w.spare(receiver.Process, false) {
 		return w
 	}
 	w.goes(receiver)
-	letters := 1 + w.rng.IntN(6)
+	letters := 1 + w.Rand.IntN(6)
 	for i := range letters {
-		author.process.leaveWithOthers(receiver, i, []int{100, 5000, pb.MaxDeposit}[w.rng.IntN(3)])
-		w.run(w.between(0, 300*time.Millisecond))
+		author.Process.LeaveFor(receiver, i, []int{100, 5000, pb.MaxDeposit}[w.Rand.IntN(3)])
+		w.Run(w.Between(0, 300*time.Millisecond))
 	}
-	if _, ok := w.runUntil(20*time.Second, func() bool { return !author.process.core.DepositsPending() }); !ok {
+	if _, ok := w.runUntil(20*time.Second, func() bool { return !author.Process.Core.DepositsPending() }); !ok {
 		w.fatal("deposits are pending for ever")
 	}
-	if n := w.checkKept(author, receiver); n == 0 || n > wantHolders {
+	if n := w.checkKept(author, receiver); n == 0 || n > core.WantHolders {
 		w.fatal("%d keep it", n)
 	}
-	if !w.spare(author.process, false) {
+	if !w.spare(author.Process, false) {
 		return w
 	}
 	w.goes(author)
-	if w.rng.IntN(2) == 0 {
+	if w.Rand.IntN(2) == 0 {
 		w.restartHolder()
 	}
-	w.run(w.between(0, time.Minute))
-	receiver.rejoin()
-	if took, ok := w.runUntil(20*time.Second, func() bool { return receiver.hasLetters(author, letters) }); !ok {
-		w.fatal("%s has %d of %d letters after %v", receiver.id, len(receiver.disk.letters), letters, took)
+	w.Run(w.Between(0, time.Minute))
+	receiver.Rejoin()
+	if took, ok := w.runUntil(20*time.Second, func() bool { return receiver.Letters(author, letters) == letters }); !ok {
+		w.fatal("%s has %d of %d letters after %v", receiver.ID, receiver.Letters(author, letters), letters, took)
 	}
-	w.run(w.between(0, 10*time.Second))
-	author.rejoin()
-	if took, ok := w.runUntil(20*time.Second, func() bool { return author.hasReceipts(receiver, letters) }); !ok {
-		w.fatal("%s has %d of %d receipts after %v", author.id, len(author.disk.receipts), letters, took)
+	w.Run(w.Between(0, 10*time.Second))
+	author.Rejoin()
+	if took, ok := w.runUntil(20*time.Second, func() bool { return author.Receipts(receiver, letters) == letters }); !ok {
+		w.fatal("%s has %d of %d receipts after %v", author.ID, author.Receipts(receiver, letters), letters, took)
 	}
 	kept := func() (n int) {
-		for _, n := range w.nodes {
-			if len(n.disk.kept) > 0 {
-				return len(n.disk.kept)
+		for _, n := range w.Machines {
+			if n.Keeps() > 0 {
+				return n.Keeps()
 			}
 		}
 		return 0
@@ -84,24 +85,40 @@ func custodied(t *testing.T, seed uint64) *world {
 	return w
 }
 
+// checkKept looks whether what the living keep for a peer has no hole: 0, 1, 2, ...
+func (w *world) checkKept(from, to *node) (holders int) {
+	for _, n := range w.Machines {
+		kept := n.KeptFor(from, to)
+		for i, number := range kept {
+			if number != i {
+				w.fatal("%s keeps number %d behind %d", n.ID, number, i-1)
+			}
+		}
+		if len(kept) > 0 {
+			holders++
+		}
+	}
+	return holders
+}
+
 // twoApart are two machines of which each has a way to the others without the other.
 func (w *world) twoApart() (author, receiver *node) {
 	for range 100 {
-		a, r := w.rng.IntN(len(w.nodes)), w.rng.IntN(len(w.nodes))
+		a, r := w.Rand.IntN(len(w.Machines)), w.Rand.IntN(len(w.Machines))
 		if a == r {
 			continue
 		}
 		edges := [2]int{}
-		for i := range w.nodes {
-			if i != a && i != r && w.reach(a, i) {
+		for i := range w.Machines {
+			if i != a && i != r && w.Reach(w.Machines[a], w.Machines[i]) {
 				edges[0]++
 			}
-			if i != a && i != r && w.reach(r, i) {
+			if i != a && i != r && w.Reach(w.Machines[r], w.Machines[i]) {
 				edges[1]++
 			}
 		}
 		if edges[0] > 0 && edges[1] > 0 && w.connectedWithout(a, r) {
-			return w.nodes[a], w.nodes[r]
+			return w.Machines[a], w.Machines[r]
 		}
 	}
 	return nil, nil
@@ -113,43 +130,43 @@ func (w *world) connectedWithout(a, b int) bool {
 	var visit func(i int)
 	visit = func(i int) {
 		seen[i] = true
-		for j := range w.nodes {
-			if j != a && j != b && !seen[j] && w.reach(i, j) {
+		for j := range w.Machines {
+			if j != a && j != b && !seen[j] && w.Reach(w.Machines[i], w.Machines[j]) {
 				visit(j)
 			}
 		}
 	}
-	for i := range w.nodes {
+	for i := range w.Machines {
 		if i != a && i != b {
 			visit(i)
 			break
 		}
 	}
-	return len(seen) == len(w.nodes)-2
+	return len(seen) == len(w.Machines)-2
 }
 
 // goes has the process of a machine leave or crash, and waits until all know.
 func (w *world) goes(n *node) {
-	if w.rng.IntN(2) == 0 {
-		n.process.leave()
+	if w.Rand.IntN(2) == 0 {
+		n.Process.Leave()
 	} else {
-		n.process.crash()
+		n.Process.Crash()
 	}
-	w.run(4 * time.Second)
+	w.Run(4 * time.Second)
 	w.settle(30 * time.Second)
 }
 
 // restartHolder kills one that keeps something, if the others can do without, and starts
 // it again.
 func (w *world) restartHolder() {
-	for _, i := range w.rng.Perm(len(w.nodes)) {
-		n := w.nodes[i]
-		if n.process == nil || len(n.disk.kept) == 0 || !w.spare(n.process, false) {
+	for _, i := range w.Rand.Perm(len(w.Machines)) {
+		n := w.Machines[i]
+		if n.Process == nil || n.Keeps() == 0 || !w.spare(n.Process, false) {
 			continue
 		}
-		n.process.crash()
-		w.run(w.between(0, 20*time.Second))
-		n.rejoin()
+		n.Process.Crash()
+		w.Run(w.Between(0, 20*time.Second))
+		n.Rejoin()
 		return
 	}
 }

@@ -1,10 +1,12 @@
-package core
+package core_test
 
 import (
 	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
 )
 
 // TestSimDuplicates has an ID claimed twice in every way that there is, at random
@@ -14,17 +16,17 @@ import (
 func TestSimDuplicates(t *testing.T) {
 	eachSeed(t, 500, 40, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 2+w0(seed, 7))
-		w.loss = float64(seed%3) / 50
+		w.Loss = float64(seed%3) / 50
 		w.strict = false
-		sameKey := w.rng.IntN(3) == 0
+		sameKey := w.Rand.IntN(3) == 0
 		key := [2]uint64{1 << 32, 1<<32 + 1}
 		if sameKey {
 			key[1] = key[0]
 		}
 		first, second := w.addNode("twin", key[0]), w.addNode("twin", key[1])
-		second.epoch = first.epoch + w.rng.Uint64N(4) - 1 // clocks differ
+		second.Epoch = first.Epoch + w.Rand.Uint64N(4) - 1 // clocks differ
 		var list [2]*process
-		switch w.rng.IntN(3) {
+		switch w.Rand.IntN(3) {
 		case 0:
 			list = w.twoDoors(first, second)
 		case 1:
@@ -34,7 +36,7 @@ func TestSimDuplicates(t *testing.T) {
 		}
 		w.settle(healedWithin)
 		w.checkOneStays(list, sameKey)
-		w.run(w.between(0, 5*time.Second))
+		w.Run(w.Between(0, 5*time.Second))
 		w.settle(time.Second)
 	})
 }
@@ -44,43 +46,43 @@ func w0(seed uint64, n int) int { return int(seed*2654435761>>8) % n }
 
 // twoDoors starts both within moments.
 func (w *world) twoDoors(first, second *node) (list [2]*process) {
-	n := len(w.nodes) - 2
+	n := len(w.Machines) - 2
 	w.build(n, time.Second)
-	w.run(w.between(0, 3*time.Second))
+	w.Run(w.Between(0, 3*time.Second))
 	for i, machine := range []*node{first, second} {
-		door := w.nodes[w.rng.IntN(n)].address
-		w.at(w.now+w.between(0, 300*time.Millisecond), func() { list[i] = machine.start(door) })
+		door := w.Machines[w.Rand.IntN(n)].Address
+		w.At(w.Now+w.Between(0, 300*time.Millisecond), func() { list[i] = machine.Start(door) })
 	}
-	w.run(400 * time.Millisecond)
+	w.Run(400 * time.Millisecond)
 	return list
 }
 
 // twoNetworks lets each live in a network of its own, until somebody joins both.
 func (w *world) twoNetworks(first, second *node) (list [2]*process) {
-	n := len(w.nodes) - 2
+	n := len(w.Machines) - 2
 	half := max(1, n/2)
-	list[0] = first.start()
-	w.run(w.between(0, time.Second))
-	list[1] = second.start()
-	for i, machine := range w.nodes[:n] {
+	list[0] = first.Start()
+	w.Run(w.Between(0, time.Second))
+	list[1] = second.Start()
+	for i, machine := range w.Machines[:n] {
 		door := first
 		if i >= half {
 			door = second
 		}
-		w.at(w.now+w.between(0, time.Second), func() { machine.start(door.address) })
+		w.At(w.Now+w.Between(0, time.Second), func() { machine.Start(door.Address) })
 	}
-	w.run(w.between(time.Second, 5*time.Second))
+	w.Run(w.Between(time.Second, 5*time.Second))
 	guest := w.addNode(fmt.Sprintf("n%02d", n), 1<<33)
-	guest.start(first.address, second.address)
-	w.run(400 * time.Millisecond)
+	guest.Start(first.Address, second.Address)
+	w.Run(400 * time.Millisecond)
 	return list
 }
 
 // twoHalves starts them on either side of a cut, which then heals.
 func (w *world) twoHalves(first, second *node) (list [2]*process) {
-	n := len(w.nodes) - 2
+	n := len(w.Machines) - 2
 	w.build(n, time.Second)
-	w.run(w.between(0, 3*time.Second))
+	w.Run(w.Between(0, 3*time.Second))
 	half := max(1, n/2)
 	w.split(func(i int) int {
 		if i >= n {
@@ -88,36 +90,36 @@ func (w *world) twoHalves(first, second *node) (list [2]*process) {
 		}
 		return i / half % 2
 	})
-	w.run(w.between(0, 10*time.Second))
-	list[0] = first.start(w.nodes[0].address)
-	w.run(w.between(0, time.Second))
-	list[1] = second.start(w.nodes[half].address)
-	w.run(w.between(0, 20*time.Second))
+	w.Run(w.Between(0, 10*time.Second))
+	list[0] = first.Start(w.Machines[0].Address)
+	w.Run(w.Between(0, time.Second))
+	list[1] = second.Start(w.Machines[half].Address)
+	w.Run(w.Between(0, 20*time.Second))
 	w.heal()
-	w.run(400 * time.Millisecond)
+	w.Run(400 * time.Millisecond)
 	return list
 }
 
 // checkOneStays looks at how the two have ended.
 func (w *world) checkOneStays(list [2]*process, sameKey bool) {
 	stayed, lost := list[0], list[1]
-	if stayed.err != nil {
+	if stayed.Err != nil {
 		stayed, lost = lost, stayed
 	}
-	if stayed.err != nil || lost.err == nil {
-		w.fatal("one ends with %v, the other with %v", stayed.err, lost.err)
+	if stayed.Err != nil || lost.Err == nil {
+		w.fatal("one ends with %v, the other with %v", stayed.Err, lost.Err)
 	}
 	var (
-		duplicate *DuplicateIDError
-		elsewhere *StartedElsewhereError
+		duplicate *core.DuplicateIDError
+		elsewhere *core.StartedElsewhereError
 	)
 	switch {
-	case sameKey && errors.As(lost.err, &elsewhere):
-		if stayed.epoch < lost.epoch {
-			w.fatal("the older run stays: epoch %d, not %d", stayed.epoch, lost.epoch)
+	case sameKey && errors.As(lost.Err, &elsewhere):
+		if stayed.Epoch < lost.Epoch {
+			w.fatal("the older run stays: epoch %d, not %d", stayed.Epoch, lost.Epoch)
 		}
-	case !sameKey && errors.As(lost.err, &duplicate) && duplicate.Holder == stayed.node.identity.Key():
+	case !sameKey && errors.As(lost.Err, &duplicate) && duplicate.Holder == stayed.Key:
 	default:
-		w.fatal("the loser ends with %v", lost.err)
+		w.fatal("the loser ends with %v", lost.Err)
 	}
 }

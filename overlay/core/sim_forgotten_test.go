@@ -1,10 +1,11 @@
-package core
+package core_test
 
 import (
 	"testing"
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 )
 
 // TestSimForgotten: whoever was stopped for longer than the leaving are remembered, or cut
@@ -16,41 +17,41 @@ func TestSimForgotten(t *testing.T) {
 		w := newWorld(t, seed, n+4) // two that leave, two that come later
 		w.strict = false
 		w.build(n+2, time.Second)
-		w.run(20 * time.Second)
+		w.Run(20 * time.Second)
 		left := map[certs.ID]time.Duration{}
 		leave := func(i int) {
-			left[w.nodes[i].id] = w.now
-			w.nodes[i].process.leave()
-			w.run(time.Second)
+			left[w.Machines[i].ID] = w.Now
+			w.Machines[i].Process.Leave()
+			w.Run(time.Second)
 		}
-		away := rememberLeft + w.between(time.Minute, 20*time.Minute)
+		away := core.RememberLeft + w.Between(time.Minute, 20*time.Minute)
 		if seed%2 == 0 {
 			for i := range 1 + int(seed%3) {
-				w.nodes[i].process.freeze(away)
+				w.Machines[i].Process.Freeze(away)
 			}
-			w.run(w.between(0, time.Minute))
+			w.Run(w.Between(0, time.Minute))
 			leave(n)
 			leave(n + 1)
-			w.run(away - 2*time.Minute)
+			w.Run(away - 2*time.Minute)
 		} else {
 			w.split(func(i int) int { return i % 2 })
-			w.run(w.between(0, time.Minute))
+			w.Run(w.Between(0, time.Minute))
 			leave(n)
 			leave(n + 1)
-			w.run(away)
+			w.Run(away)
 		}
 		for i := range 2 {
-			w.nodes[n+2+i].start(w.nodes[n-1-2*i].address)
+			w.Machines[n+2+i].Start(w.Machines[n-1-2*i].Address)
 		}
-		w.run(2 * time.Minute)
+		w.Run(2 * time.Minute)
 		w.heal()
 		w.settle(healedWithin)
-		w.run(5 * time.Minute)
+		w.Run(5 * time.Minute)
 		w.settle(10 * time.Second)
-		for _, p := range w.living() {
-			for _, s := range p.log {
-				if j, ok := s.event.(Joined); ok && left[j.ID] > 0 && s.at > left[j.ID]+time.Second && s.at > p.ready {
-					w.fatal("%s sees %s, who has left, at %v", p.node.id, j.ID, s.at)
+		for _, p := range w.Living() {
+			for _, s := range w.diary(p).log {
+				if j, ok := s.event.(core.Joined); ok && left[j.ID] > 0 && s.at > left[j.ID]+time.Second && s.at > p.Ready {
+					w.fatal("%s sees %s, who has left, at %v", p.ID, j.ID, s.at)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package core
+package core_test
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
 )
 
@@ -30,12 +32,12 @@ func inventRecord(r *pb.Record) {
 		}
 		r.SealingKey = make([]byte, 1216)
 	}
-	r.ProtoReflect().SetUnknown(inventedField(200))
+	r.ProtoReflect().SetUnknown(core.InventedField(200))
 }
 
 // decorate adds an invented field to a message and to all in it.
 func decorate(m protoreflect.Message) {
-	m.SetUnknown(append(slices.Clone(m.GetUnknown()), inventedField(3)...))
+	m.SetUnknown(append(slices.Clone(m.GetUnknown()), core.InventedField(3)...))
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
 		case field.Message() == nil:
@@ -59,14 +61,19 @@ func inventedFrame(kind, number int) []byte {
 
 // newer is what the peers of the version to come have said.
 type newer struct {
-	count  int
-	routed map[string]bool // the invented contents on their way, and whether they have come
-	named  int             // frames that were only for who knows them, as they came
+	count    int
+	machines map[*node]bool
+	routed   map[string]bool // the invented contents on their way, and whether they have come
+	named    int             // frames that were only for who knows them, as they came
 }
 
+func newNewer() newer { return newer{machines: make(map[*node]bool)} }
+
 // newFrames is what a newer peer sends in the place of a frame.
-func (p *process) newFrames(f Frame) [][]byte {
-	w := p.node.world
+func (w *world) newFrames(e *coretest.End, f core.Frame) [][]byte {
+	if !w.newer.machines[e.Process.Machine] {
+		return [][]byte{f.Data}
+	}
 	m := new(pb.PeerMessage)
 	_, n := protowire.ConsumeVarint(f.Data)
 	if err := proto.Unmarshal(f.Data[n:], m); err != nil {
@@ -78,41 +85,40 @@ func (p *process) newFrames(f Frame) [][]byte {
 		w.fatal("%v", err)
 	}
 	list := [][]byte{data}
-	l := p.core.links.link(f.Link)
-	if l == nil || l.state != linkUp {
+	c := e.Process.Core
+	if !c.View(f.Link).Up {
 		return append(list, inventedFrame(903, 0)) // also beside the handshake
 	}
-	if l.foreign.knows(inventedFeature) && w.rng.IntN(4) == 0 {
+	if c.Knows(f.Link, inventedFeature) && w.Rand.IntN(4) == 0 {
 		list = append(list, inventedFrame(inventedFeature, 0))
 	}
-	if w.rng.IntN(4) > 0 {
+	if w.Rand.IntN(4) > 0 {
 		return list
 	}
-	for _, content := range p.inventions(l) {
-		list = append(list, encode(content))
+	for _, content := range w.inventions(e.Process, c.View(f.Link)) {
+		list = append(list, core.Encode(content))
 	}
 	return append(list, inventedFrame(903, 0), inventedFrame(int(pb.PeerMessageType_SYNC), 0))
 }
 
 // inventions are frames with values, forms and contents that this version does not know.
-func (p *process) inventions(l *link) []proto.Message {
-	w := p.node.world
-	odd := proto.CloneOf(p.core.gossip.announcement(p.core.table.self))
+func (w *world) inventions(p *process, l core.LinkView) []proto.Message {
+	odd := proto.CloneOf(p.Core.Said())
 	odd.Type = 99
-	large := proto.CloneOf(p.core.gossip.announcement(p.core.table.self))
+	large := proto.CloneOf(p.Core.Said())
 	large.Record.Signature = make([]byte, 3309)
 	list := []proto.Message{
-		&pb.Neighbour{Type: 99}, &pb.Observed{Address: "quic://relay.example/x"}, propagation(odd, large, p.core.gossip.announcement(p.core.table.self)),
+		&pb.Neighbour{Type: 99}, &pb.Observed{Address: "quic://relay.example/x"}, &pb.PropagationMessage{Announcements: []*pb.Announcement{odd, large, p.Core.Said()}},
 		&pb.Broadcast{Content: &pb.Signed{Payload: []byte("a broadcast of another kind"), Signature: make([]byte, 3309)}},
 	}
-	to := w.living()[w.rng.IntN(len(w.living()))].node
-	m := &pb.Routed{From: string(p.node.id), To: string(to.id), Passed: []string{string(p.node.id)}, Parents: []byte{0}}
-	if to == p.node || l.peer == to.id || !l.neighbour {
+	to := w.Living()[w.Rand.IntN(len(w.Living()))].Machine
+	m := &pb.Routed{From: string(p.ID), To: string(to.ID), Passed: []string{string(p.ID)}, Parents: []byte{0}}
+	if to == p.Machine || l.Peer == to.ID || !l.Neighbour {
 		return list
 	}
 	w.newer.count++
-	name := fmt.Sprint(p.node.id, " to ", to.id, " ", w.newer.count)
-	if to.newer && w.newer.routed != nil {
+	name := fmt.Sprint(p.ID, " to ", to.ID, " ", w.newer.count)
+	if w.newer.machines[to] && w.newer.routed != nil {
 		w.newer.routed[name] = false
 	}
 	m.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 902, protowire.BytesType), name))
@@ -120,21 +126,21 @@ func (p *process) inventions(l *link) []proto.Message {
 }
 
 // skipped is a frame that this version does not know.
-func (p *process) skipped(data []byte) {
+func (w *world) skipped(p *process, data []byte) {
 	_, n := protowire.ConsumeVarint(data)
 	_, _, tag := protowire.ConsumeTag(data[n:])
 	if kind, _ := protowire.ConsumeVarint(data[n+tag:]); kind == inventedFeature {
-		if !p.node.newer {
-			p.node.world.fatal("%s, who has not named it, gets what is only for who knows it", p.node.id)
+		if !w.newer.machines[p.Machine] {
+			w.fatal("%s, who has not named it, gets what is only for who knows it", p.ID)
 		}
-		p.node.world.newer.named++
+		w.newer.named++
 	}
 }
 
 // arrived notes a content of a newer peer that has come to another.
 func (n *newer) arrived(m *pb.Routed, at *node) {
 	unknown := m.ProtoReflect().GetUnknown()
-	if m.GetTo() != string(at.id) || m.GetContent() != nil || n.routed == nil {
+	if m.GetTo() != string(at.ID) || m.GetContent() != nil || n.routed == nil {
 		return
 	}
 	for name := range n.routed {
@@ -153,25 +159,27 @@ func TestSimNewer(t *testing.T) {
 		s := []shape{shapeFull, shapeRandom, shapeRing}[seed%3]
 		const n = 9
 		for i := range n {
-			w.addNode(fmt.Sprintf("n%02d", i), uint64(i)).newer = i%3 == 1
+			n := w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
+			w.newer.machines[n] = i%3 == 1
 		}
 		w.take(s)
-		w.loss = 0.01
+		w.Rewrite, w.Skipped = w.newFrames, w.skipped
+		w.Loss = 0.01
 		w.build(n, 3*time.Second)
-		w.run(10 * time.Second)
+		w.Run(10 * time.Second)
 		w.newer.routed = make(map[string]bool)
 		letters := 0
 		for range 59 {
-			p := w.living()[w.rng.IntN(n)]
-			p.broadcast(fmt.Sprintf("at %v", w.now))
+			p := w.Living()[w.Rand.IntN(n)]
+			w.broadcast(p, fmt.Sprintf("at %v", w.Now))
 			w.writeTo(letters, 1000, 6)
 			letters++
-			w.run(time.Minute)
-			if w.now > 30*time.Minute && w.now < 31*time.Minute { // one of each kind starts anew
+			w.Run(time.Minute)
+			if w.Now > 30*time.Minute && w.Now < 31*time.Minute { // one of each kind starts anew
 				for _, i := range []int{1, 2} {
-					w.nodes[i].process.leave()
-					w.run(3 * time.Second)
-					w.nodes[i].rejoin()
+					w.Machines[i].Process.Leave()
+					w.Run(3 * time.Second)
+					w.Machines[i].Rejoin()
 				}
 			}
 			if why := w.right(); why != "" {
@@ -191,7 +199,7 @@ func TestSimNewer(t *testing.T) {
 		if w.newer.named == 0 && s == shapeFull {
 			w.fatal("no frame went to who knows it")
 		}
-		t.Logf("%v: %d frames, %d invented contents of which %d arrived, %d frames for who knows them", s, w.frames, len(w.newer.routed), arrived, w.newer.named)
+		t.Logf("%v: %d frames, %d invented contents of which %d arrived, %d frames for who knows them", s, w.Count.Frames, len(w.newer.routed), arrived, w.newer.named)
 		w.settle(30 * time.Second)
 		w.checkEvents()
 		w.checkBroadcasts()

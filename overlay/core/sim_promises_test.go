@@ -1,8 +1,10 @@
-package core
+package core_test
 
 import (
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
 )
 
 // TestSimDependants has one peer that all can reach, and thirty that can reach
@@ -12,17 +14,17 @@ func TestSimDependants(t *testing.T) {
 	eachSeed(t, 10, 3, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 31)
 		w.take(shapeStar)
-		w.loss = float64(seed%3) / 50
-		w.build(len(w.nodes), 2*time.Second)
-		w.run(time.Minute)
+		w.Loss = float64(seed%3) / 50
+		w.build(len(w.Machines), 2*time.Second)
+		w.Run(time.Minute)
 		w.settle(time.Second)
-		hub := w.nodes[0].process.core
-		if n := hub.links.neighbours() - hub.links.dependants(); n > maxNeighbours || hub.links.dependants() == 0 {
-			w.fatal("the hub has %d neighbours and %d dependants", n, hub.links.dependants())
+		hub := w.Machines[0].Process.Core
+		if n, dependants := hub.Degree(); n > core.MaxNeighbours || dependants == 0 {
+			w.fatal("the hub has %d neighbours and %d dependants", n, dependants)
 		}
-		w.living()[7].broadcast("to all")
-		w.run(2 * time.Second)
-		w.nodes[20].process.crash()
+		w.broadcast(w.Living()[7], "to all")
+		w.Run(2 * time.Second)
+		w.Machines[20].Process.Crash()
 		w.settle(10 * time.Second)
 		w.checkBroadcasts()
 	})
@@ -38,16 +40,16 @@ func TestSimLongCut(t *testing.T) {
 		w := newWorld(t, seed, n)
 		w.strict = false
 		w.build(n, time.Second)
-		w.run(10 * time.Second)
+		w.Run(10 * time.Second)
 		w.split(func(i int) int { return i % 2 })
 		if seed == 2 {
-			w.run(time.Hour)
+			w.Run(time.Hour)
 		} else {
-			w.run(2 * time.Minute)
+			w.Run(2 * time.Minute)
 		}
-		for _, p := range w.living() {
-			if len(p.there) != (n+1-p.node.index%2)/2-1 {
-				w.fatal("%s has %d others on its side", p.node.id, len(p.there))
+		for _, p := range w.Living() {
+			if p.Others() != (n+1-p.Index%2)/2-1 {
+				w.fatal("%s has %d others on its side", p.ID, p.Others())
 			}
 		}
 		w.heal()

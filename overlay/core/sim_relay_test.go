@@ -1,4 +1,4 @@
-package core
+package core_test
 
 import (
 	"fmt"
@@ -17,30 +17,30 @@ func TestSimRelay(t *testing.T) {
 
 func relayed(t *testing.T, seed uint64) {
 	w := newWorld(t, seed, 0)
-	s := []shape{shapeRandom, shapeRandom, shapeRing, shapeLine, shapeStar}[w.rng.IntN(5)]
-	for i := range 4 + w.rng.IntN(s.widest()-3) {
+	s := []shape{shapeRandom, shapeRandom, shapeRing, shapeLine, shapeStar}[w.Rand.IntN(5)]
+	for i := range 4 + w.Rand.IntN(s.widest()-3) {
 		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
 	}
 	w.take(s)
-	w.loss = []float64{0, 0.01, 0.05}[w.rng.IntN(3)]
+	w.Loss = []float64{0, 0.01, 0.05}[w.Rand.IntN(3)]
 	if s == shapeLine || s == shapeRing {
-		w.loss /= 5
+		w.Loss /= 5
 	}
-	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, len(w.nodes), w.loss))
-	w.build(len(w.nodes), w.between(0, 3*time.Second))
-	w.run(w.between(2*time.Second, 10*time.Second))
+	w.note("", fmt.Sprintf("a %v of %d, loss %v", s, len(w.Machines), w.Loss))
+	w.build(len(w.Machines), w.Between(0, 3*time.Second))
+	w.Run(w.Between(2*time.Second, 10*time.Second))
 	number := 0
 	for range 3 {
-		w.writeTo(number, 1000+w.rng.IntN(50_000), 1)
+		w.writeTo(number, 1000+w.Rand.IntN(50_000), 1)
 		number++
 	}
 	w.writeTo(number, pb.MaxBody+4<<10, 1)
 	number++
-	if p := w.living()[w.rng.IntN(len(w.nodes))]; w.spare(p, false) {
-		p.crash()
+	if p := w.Living()[w.Rand.IntN(len(w.Machines))]; w.spare(p, false) {
+		p.Crash()
 		w.writeTo(number, 1000, 6)
 		number++
-		w.run(4 * time.Second)
+		w.Run(4 * time.Second)
 		w.settle(30 * time.Second)
 		w.writeTo(number, 100_000, 1)
 	}
@@ -50,20 +50,20 @@ func relayed(t *testing.T, seed uint64) {
 // such, at most so many times, and waits for its receipt.
 func (w *world) writeTo(number, size, times int) {
 	w.t.Helper()
-	living := w.living()
+	living := w.Living()
 	var from, to *process
 	for range 50 {
-		from, to = living[w.rng.IntN(len(living))], living[w.rng.IntN(len(living))]
-		if from != to && !w.reach(from.node.index, to.node.index) {
+		from, to = living[w.Rand.IntN(len(living))], living[w.Rand.IntN(len(living))]
+		if from != to && !w.Reach(from.Machine, to.Machine) {
 			break
 		}
 	}
 	if from == to {
 		return
 	}
-	from.write(to.node, number, size, times)
-	took, ok := w.runUntil(time.Duration(times)*2*time.Second+2*time.Second, func() bool { return from.node.disk.receipts[fmt.Sprint(to.node.id, number)] })
+	from.Relay(to.Machine, number, size, times)
+	took, ok := w.runUntil(time.Duration(times)*2*time.Second+2*time.Second, func() bool { return from.HasReceipt(to.Machine, number) })
 	if !ok {
-		w.fatal("no receipt of %s for number %d of %s in %v", to.node.id, number, from.node.id, took)
+		w.fatal("no receipt of %s for number %d of %s in %v", to.ID, number, from.ID, took)
 	}
 }

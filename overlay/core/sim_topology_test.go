@@ -1,6 +1,10 @@
-package core
+package core_test
 
-import "time"
+import (
+	"time"
+
+	"quicpeer/overlay/core"
+)
 
 // shape is who can reach whom.
 type shape int
@@ -20,7 +24,7 @@ func (s shape) String() string {
 
 // widest is how many peers a shape may have here. An accusation is shown after
 // suspectFor, so it must cross the network and come back in that time; and
-// nobody may depend on a peer that has maxNeighbours already.
+// nobody may depend on a peer that has core.MaxNeighbours already.
 func (s shape) widest() int {
 	switch s {
 	case shapeLine:
@@ -28,7 +32,7 @@ func (s shape) widest() int {
 	case shapeRing:
 		return 14
 	case shapeStar:
-		return maxNeighbours + 1
+		return core.MaxNeighbours + 1
 	case shapeRandom:
 		return 16
 	}
@@ -38,7 +42,7 @@ func (s shape) widest() int {
 // take gives the network a shape. A random one is a tree of small depth with
 // more edges.
 func (w *world) take(s shape) {
-	n := len(w.nodes)
+	n := len(w.Machines)
 	w.setEdges(func(a, b int) bool {
 		switch s {
 		case shapeFull:
@@ -50,52 +54,37 @@ func (w *world) take(s shape) {
 		case shapeStar:
 			return b == 0
 		}
-		return b == a/2 || w.rng.IntN(4) == 0
+		return b == a/2 || w.Rand.IntN(4) == 0
 	})
 }
 
 // setEdges sets them for each pair a > b.
 func (w *world) setEdges(edge func(a, b int) bool) {
-	for a := range w.nodes {
+	for a := range w.Machines {
 		for b := range a {
-			w.edge[a][b] = edge(a, b)
-			w.edge[b][a] = w.edge[a][b]
+			w.Sever(w.Machines[a], w.Machines[b], !edge(a, b))
 		}
 	}
-}
-
-// doors are addresses that the machine can join at: some of the running ones
-// that it can reach, at most three, none if there are none.
-func (n *node) doors() []string {
-	w := n.world
-	var list []string
-	for _, i := range w.rng.Perm(len(w.nodes)) {
-		p := w.nodes[i].process
-		if p != nil && !p.leaving && w.reach(n.index, i) && len(list) < 3 {
-			list = append(list, p.node.address)
-		}
-	}
-	return list
 }
 
 // build starts all machines within span: the first is the network, each other
 // joins at some of those before it that it can reach, be they up yet or not.
 func (w *world) build(count int, span time.Duration) {
-	begun := w.now
+	begun := w.Now
 	started := 0
 	for i := range count {
-		n := w.nodes[i]
+		n := w.Machines[i]
 		var join []string
-		for _, j := range w.rng.Perm(i) {
-			if w.edge[i][j] && len(join) < 2 {
-				join = append(join, w.nodes[j].address)
+		for _, j := range w.Rand.Perm(i) {
+			if w.Reach(n, w.Machines[j]) && len(join) < 2 {
+				join = append(join, w.Machines[j].Address)
 			}
 		}
 		at := begun
 		if i > 0 {
-			at = w.now + w.between(0, span)
+			at = w.Now + w.Between(0, span)
 		}
-		w.at(at, func() { started++; n.start(join...) })
+		w.At(at, func() { started++; n.Start(join...) })
 	}
 	w.runUntil(span+time.Second, func() bool { return started == count })
 	w.settle(60 * time.Second)

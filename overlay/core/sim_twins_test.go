@@ -1,9 +1,11 @@
-package core
+package core_test
 
 import (
 	"errors"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
 )
 
 // TestSimTwins starts two peers with one ID and two keys at the same instant at
@@ -16,46 +18,46 @@ func TestSimTwins(t *testing.T) {
 func twins(t *testing.T, seed uint64) {
 	n := 2 + int(seed%13)
 	w := newWorld(t, seed, n)
-	w.loss = float64(seed%3) / 50
+	w.Loss = float64(seed%3) / 50
 	w.build(n, time.Second)
 	if seed%2 == 0 {
-		w.run(10 * time.Second)
+		w.Run(10 * time.Second)
 	}
 	w.strict = false
 	var list []*process
 	for i := range 2 {
 		machine := w.addNode("twin", 1<<32+uint64(i))
 		if seed%3 == 0 {
-			machine.epoch += w.rng.Uint64N(3) // the clocks differ
+			machine.Epoch += w.Rand.Uint64N(3) // the clocks differ
 		}
-		door := w.nodes[(i*int(1+seed))%n]
+		door := w.Machines[(i*int(1+seed))%n]
 		if seed%5 == 0 {
-			door = w.nodes[0]
+			door = w.Machines[0]
 		}
-		at := w.between(0, 30*time.Millisecond)
-		w.at(w.now+at, func() { list = append(list, machine.start(door.address)) })
+		at := w.Between(0, 30*time.Millisecond)
+		w.At(w.Now+at, func() { list = append(list, machine.Start(door.Address)) })
 	}
-	w.run(30 * time.Millisecond)
+	w.Run(30 * time.Millisecond)
 	w.settle(10 * time.Second)
 	stayed, lost := list[0], list[1]
-	if stayed.err != nil {
+	if stayed.Err != nil {
 		stayed, lost = lost, stayed
 	}
-	var duplicate *DuplicateIDError
-	if stayed.err != nil || !errors.As(lost.err, &duplicate) || duplicate.Holder != stayed.node.identity.Key() {
-		w.fatal("of two twins one ends with %v, the other with %v", stayed.err, lost.err)
+	var duplicate *core.DuplicateIDError
+	if stayed.Err != nil || !errors.As(lost.Err, &duplicate) || duplicate.Holder != stayed.Key {
+		w.fatal("of two twins one ends with %v, the other with %v", stayed.Err, lost.Err)
 	}
-	w.run(3 * time.Second)
+	w.Run(3 * time.Second)
 	w.settle(time.Second)
 	w.checkQuiet()
 
-	for i := range w.living() {
+	for i := range w.Living() {
 		third := w.addNode("twin", 1<<33+uint64(i))
-		third.epoch = uint64(i) // a smaller epoch does not help
-		p := third.start(w.living()[i].node.address)
-		w.run(2 * time.Second)
-		if !errors.As(p.err, &duplicate) || duplicate.Holder != stayed.node.identity.Key() {
-			w.fatal("a third twin at the door of %s: %v", w.living()[i].node.id, p.err)
+		third.Epoch = uint64(i) // a smaller epoch does not help
+		p := third.Start(w.Living()[i].Address)
+		w.Run(2 * time.Second)
+		if !errors.As(p.Err, &duplicate) || duplicate.Holder != stayed.Key {
+			w.fatal("a third twin at the door of %s: %v", w.Living()[i].ID, p.Err)
 		}
 	}
 	w.settle(time.Second)
@@ -66,16 +68,16 @@ func twins(t *testing.T, seed uint64) {
 func TestSimStartedElsewhere(t *testing.T) {
 	eachSeed(t, 20, 5, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 3+int(seed%5))
-		w.build(len(w.nodes), time.Second)
+		w.build(len(w.Machines), time.Second)
 		w.strict = false
-		older := w.nodes[1].process
+		older := w.Machines[1].Process
 		newer := w.addNode("n01", 1)
-		newer.epoch = older.epoch
-		p := newer.start(w.nodes[0].address, w.nodes[2].address)
-		w.run(2 * time.Second)
-		var elsewhere *StartedElsewhereError
-		if p.err != nil || !errors.As(older.err, &elsewhere) {
-			w.fatal("the older ends with %v, the newer with %v", older.err, p.err)
+		newer.Epoch = older.Epoch
+		p := newer.Start(w.Machines[0].Address, w.Machines[2].Address)
+		w.Run(2 * time.Second)
+		var elsewhere *core.StartedElsewhereError
+		if p.Err != nil || !errors.As(older.Err, &elsewhere) {
+			w.fatal("the older ends with %v, the newer with %v", older.Err, p.Err)
 		}
 		w.settle(time.Second)
 	})
@@ -86,29 +88,29 @@ func TestSimStartedElsewhere(t *testing.T) {
 func TestSimRestart(t *testing.T) {
 	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 3+int(seed%9))
-		w.resets = seed%2 == 0
-		w.build(len(w.nodes), time.Second)
-		n := w.nodes[w.rng.IntN(len(w.nodes))]
-		old := n.process
-		if !old.isReady {
+		w.NoResets = seed%2 != 0
+		w.build(len(w.Machines), time.Second)
+		n := w.Machines[w.Rand.IntN(len(w.Machines))]
+		old := n.Process
+		if !old.IsReady {
 			w.fatal("not ready")
 		}
-		old.crash()
-		w.run(w.between(10*time.Millisecond, time.Second))
-		epoch := n.epoch + 1
+		old.Crash()
+		w.Run(w.Between(10*time.Millisecond, time.Second))
+		epoch := n.Epoch + 1
 		switch seed % 3 {
 		case 0:
-			epoch = n.epoch - 5
+			epoch = n.Epoch - 5
 		case 1:
-			epoch = n.epoch
+			epoch = n.Epoch
 		}
-		p := n.startAt(epoch, n.doors()...)
-		w.run(2 * time.Second)
-		if p.epoch <= old.epoch || p.err != nil {
-			w.fatal("runs in epoch %d after %d: %v", p.epoch, old.epoch, p.err)
+		p := n.StartAt(epoch, n.Doors()...)
+		w.Run(2 * time.Second)
+		if p.Epoch <= old.Epoch || p.Err != nil {
+			w.fatal("runs in epoch %d after %d: %v", p.Epoch, old.Epoch, p.Err)
 		}
 		w.settle(time.Second)
-		w.run(30 * time.Second)
+		w.Run(30 * time.Second)
 		w.checkQuiet()
 		w.checkEvents()
 	})

@@ -1,4 +1,4 @@
-package core
+package core_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core"
 )
 
 // TestSimVisitors: visitors come through all doors, and go in all ways. Those who leave, or
@@ -17,62 +18,62 @@ func TestSimVisitors(t *testing.T) {
 		members := 3 + int(seed%8)
 		const visitors = 12
 		w := newWorld(t, seed, members+visitors)
-		w.loss = float64(seed%2) / 100
+		w.Loss = float64(seed%2) / 100
 		w.build(members, time.Second)
-		w.run(20 * time.Second)
+		w.Run(20 * time.Second)
 		w.settle(5 * time.Second)
-		digest := w.living()[0].core.Digest()
+		digest := w.Living()[0].Core.Digest()
 		knows := map[certs.ID]map[*node]bool{} // those who may; true: those who must
 		for i := range visitors {
-			n := w.nodes[members+i]
-			door, friend := w.nodes[w.rng.IntN(members)], w.nodes[w.rng.IntN(members)]
-			n.visitor = true
-			p := n.start(door.address)
-			if _, ok := w.runUntil(5*time.Second, func() bool { return p.isReady }); !ok {
-				w.fatal("%s is not ready", n.id)
+			n := w.Machines[members+i]
+			door, friend := w.Machines[w.Rand.IntN(members)], w.Machines[w.Rand.IntN(members)]
+			w.visitors[n] = true
+			p := n.Start(door.Address)
+			if _, ok := w.runUntil(5*time.Second, func() bool { return p.IsReady }); !ok {
+				w.fatal("%s is not ready", n.ID)
 			}
-			knows[n.id] = map[*node]bool{door: true}
+			knows[n.ID] = map[*node]bool{door: true}
 			switch how := i % 6; how {
 			case 0, 1, 2:
 				if how > 0 && friend != door {
-					p.core.Step(w.now, Want{To: friend.id})
-					p.drain()
-					knows[n.id][friend] = false
+					p.Core.Step(w.Now, core.Want{To: friend.ID})
+					p.Drain()
+					knows[n.ID][friend] = false
 				}
-				w.run(w.between(0, time.Second))
+				w.Run(w.Between(0, time.Second))
 				if how == 2 {
-					p.crash()
+					p.Crash()
 				} else {
-					p.leave()
+					p.Leave()
 				}
 			case 3:
-				p.broadcast("by a visitor")
-				w.run(w.between(0, time.Second))
-				p.leave()
-				knows[n.id] = nil
+				w.broadcast(p, "by a visitor")
+				w.Run(w.Between(0, time.Second))
+				p.Leave()
+				knows[n.ID] = nil
 			case 4:
-				w.run(w.between(visitFor+time.Second, 20*time.Second))
-				p.leave()
-				knows[n.id] = nil
+				w.Run(w.Between(core.VisitFor+time.Second, 20*time.Second))
+				p.Leave()
+				knows[n.ID] = nil
 			case 5:
-				knows[n.id] = nil
+				knows[n.ID] = nil
 			}
-			w.run(w.between(0, 3*time.Second))
+			w.Run(w.Between(0, 3*time.Second))
 		}
-		w.run(10 * time.Second)
+		w.Run(10 * time.Second)
 		w.settle(10 * time.Second)
 		for i := range visitors {
-			n := w.nodes[members+i]
-			w.checkVisitor(n, knows[n.id])
+			n := w.Machines[members+i]
+			w.checkVisitor(n, knows[n.ID])
 		}
-		for _, n := range w.nodes[members:] { // so that tables can be compared with those of before
-			if n.process != nil {
-				n.process.leave()
+		for _, n := range w.Machines[members:] { // so that tables can be compared with those of before
+			if n.Process != nil {
+				n.Process.Leave()
 			}
 		}
-		w.run(rememberLeft + time.Minute)
+		w.Run(core.RememberLeft + time.Minute)
 		w.settle(5 * time.Second)
-		if string(w.living()[0].core.Digest()) != string(digest) {
+		if string(w.Living()[0].Core.Digest()) != string(digest) {
 			w.fatal("the tables are not as they were")
 		}
 		w.checkQuiet()
@@ -83,24 +84,24 @@ func TestSimVisitors(t *testing.T) {
 // checkVisitor looks who has seen a visitor: knows, or if nil everybody.
 func (w *world) checkVisitor(n *node, knows map[*node]bool) {
 	w.t.Helper()
-	run := n.runs[0]
-	for _, o := range w.nodes {
-		for _, p := range o.runs {
-			if o == n || !p.isReady || p.stopped > 0 && p.stopped < run.started+30*time.Second || p.ready > run.started {
+	run := n.Runs[0]
+	for _, o := range w.Machines {
+		for _, p := range o.Runs {
+			if o == n || !p.IsReady || p.Stopped > 0 && p.Stopped < run.Started+30*time.Second || p.Ready > run.Started {
 				continue
 			}
 			var saw []string
-			for _, s := range p.log {
+			for _, s := range w.diary(p).log {
 				switch e := s.event.(type) {
-				case Joined:
-					if e.ID == n.id {
+				case core.Joined:
+					if e.ID == n.ID {
 						saw = append(saw, "joined")
 					}
-				case Left:
-					if e.ID == n.id {
+				case core.Left:
+					if e.ID == n.ID {
 						saw = append(saw, fmt.Sprint("left ", e.Farewell))
-						if late := s.at - run.stopped; late > guestSilent+2*time.Second {
-							w.fatal("%s saw %s go after %v", p.node.id, n.id, late)
+						if late := s.at - run.Stopped; late > core.GuestSilent+2*time.Second {
+							w.fatal("%s saw %s go after %v", p.ID, n.ID, late)
 						}
 					}
 				}
@@ -111,12 +112,12 @@ func (w *world) checkVisitor(n *node, knows map[*node]bool) {
 			switch {
 			case !must && !may:
 				want = "[]"
-			case run.stopped > 0:
-				want = fmt.Sprintf("[joined left %v]", !run.crashed)
+			case run.Stopped > 0:
+				want = fmt.Sprintf("[joined left %v]", !run.Crashed)
 			}
 			// Who was dialled may not have been reached in time, or just so.
 			if got := fmt.Sprint(saw); got != want && (must || got != "[]" && got != "[joined left false]") {
-				w.fatal("%s saw %s %v, not %v", p.node.id, n.id, got, want)
+				w.fatal("%s saw %s %v, not %v", p.ID, n.ID, got, want)
 			}
 		}
 	}

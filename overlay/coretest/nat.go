@@ -25,7 +25,7 @@ const holeFor = 30 * time.Second
 func (m *Machine) PutBehind(nat NAT) {
 	m.NAT = nat
 	if m.World.holes == nil {
-		m.World.holes = make(map[[2]int32]time.Duration)
+		m.World.holes = make(map[[2]int]time.Duration)
 	}
 	if nat != NoNAT {
 		m.setAddress(fmt.Sprintf("203.0.113.%d:5000", m.Index+1))
@@ -69,9 +69,9 @@ func (w *World) enters(from, to *Machine, address string) bool {
 		return true
 	}
 	if to.NAT != Symmetric {
-		w.holes[[2]int32{from.Index, to.Index}] = w.Now
+		w.holes[[2]int{from.Index, to.Index}] = w.Now
 	}
-	at, made := w.holes[[2]int32{to.Index, from.Index}]
+	at, made := w.holes[[2]int{to.Index, from.Index}]
 	expected := made && w.Now < at+holeFor
 	switch to.NAT {
 	case NoNAT, ConeNAT:

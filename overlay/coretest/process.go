@@ -21,7 +21,7 @@ const network = "sim"
 // Machine is an address, a key and a disk. It runs at most one process at a time.
 type Machine struct {
 	World    *World
-	Index    int32
+	Index    int
 	ID       certs.ID
 	Identity *certs.Identity
 	Key      certs.PublicKey

@@ -232,16 +232,16 @@ func (w *World) Settle(limit time.Duration) time.Duration {
 // neighbours, but for one that may be nil.
 func (w *World) Piece(from, without *Process) []*Process {
 	var seen Set
-	seen.Add(from.Index)
+	seen.Add(int32(from.Index))
 	list := []*Process{from}
 	for i := 0; i < len(list); i++ {
 		for _, id := range list[i].Core.Neighbours() {
 			for _, number := range w.names.byID[id] {
 				m := w.names.list[number].machine
-				if m == nil || seen.Has(m.Index) || !m.Process.Living() || m.Process == without || !w.Reach(list[i].Machine, m) {
+				if m == nil || seen.Has(int32(m.Index)) || !m.Process.Living() || m.Process == without || !w.Reach(list[i].Machine, m) {
 					continue
 				}
-				seen.Add(m.Index)
+				seen.Add(int32(m.Index))
 				list = append(list, m.Process)
 			}
 		}
@@ -253,12 +253,12 @@ func (w *World) Piece(from, without *Process) []*Process {
 func (w *World) Component() (largest int) {
 	var seen Set
 	for _, p := range w.Living() {
-		if seen.Has(p.Index) {
+		if seen.Has(int32(p.Index)) {
 			continue
 		}
 		piece := w.Piece(p, nil)
 		for _, q := range piece {
-			seen.Add(q.Index)
+			seen.Add(int32(q.Index))
 		}
 		largest = max(largest, len(piece))
 	}

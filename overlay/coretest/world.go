@@ -75,8 +75,8 @@ type World struct {
 	names     names
 	processes int
 	doubted   []*Machine // see judgeDoubted
-	severed   map[[2]int32]bool
-	holes     map[[2]int32]time.Duration // when one has sent to another; nil: there are no NATs
+	severed   map[[2]int]bool
+	holes     map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
 }
 
 // Hooks let whoever runs a world look on and interfere. All but Odd may be nil.
@@ -112,7 +112,7 @@ func NewWorld(seed uint64, loss float64, hooks Hooks) *World {
 	return &World{
 		Hooks: hooks, Seed: seed, Rand: rand.New(rand.NewPCG(seed, 1)), Loss: loss, queue: newQueue(), memory: newMemory(),
 		driver: effects[:], Obeyed: make([]int64, len(effects)),
-		addresses: make(map[string]*Machine), names: newNames(), severed: make(map[[2]int32]bool),
+		addresses: make(map[string]*Machine), names: newNames(), severed: make(map[[2]int]bool),
 	}
 }
 
@@ -124,7 +124,7 @@ func Identity(number uint64) *certs.Identity {
 
 // Add adds a machine that every other can reach, and that runs nothing yet.
 func (w *World) Add(id certs.ID, identity *certs.Identity, epoch uint64) *Machine {
-	i := int32(len(w.Machines))
+	i := len(w.Machines)
 	m := &Machine{World: w, Index: i, ID: id, Identity: identity, Key: identity.Key(), Epoch: epoch}
 	m.number = w.names.of(m.ID, m.Key)
 	w.names.list[m.number].machine = m
@@ -187,7 +187,9 @@ func Latency(seed uint64, a, b int32) time.Duration {
 	return LeastLatency + time.Duration(h%uint64(MostLatency-LeastLatency))
 }
 
-func (w *World) latency(a, b *Machine) time.Duration { return Latency(w.Seed, a.Index, b.Index) }
+func (w *World) latency(a, b *Machine) time.Duration {
+	return Latency(w.Seed, int32(a.Index), int32(b.Index))
+}
 
 // packetSize is what QUIC puts into a packet of the smallest size that it relies on.
 const packetSize = 1200
@@ -235,7 +237,7 @@ func (w *World) Reach(a, b *Machine) bool {
 	return a.side == b.side && (len(w.severed) == 0 || !w.severed[pairOf(a, b)])
 }
 
-func pairOf(a, b *Machine) [2]int32 { return [2]int32{min(a.Index, b.Index), max(a.Index, b.Index)} }
+func pairOf(a, b *Machine) [2]int { return [2]int{min(a.Index, b.Index), max(a.Index, b.Index)} }
 
 // Cut puts each machine on the side that f names: packets cross no border.
 func (w *World) Cut(side func(i int) uint8) {

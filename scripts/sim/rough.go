@@ -67,7 +67,7 @@ func minority(s settings) []row {
 func (w *world) sides(far []*peer) func(i int) uint8 {
 	var there coretest.Set
 	for _, p := range far {
-		there.Add(p.Index)
+		there.Add(int32(p.Index))
 	}
 	return func(i int) uint8 {
 		if there.Has(int32(i)) {

@@ -1,0 +1,88 @@
+package core
+
+import (
+	"flag"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// What the simulations, which are of package core_test, see of the inside of a core.
+
+// SimSeeds makes simulations longer.
+var SimSeeds = flag.Int("sim.seeds", 0, "run each simulation with so many seeds")
+
+const (
+	MaxNeighbours = maxNeighbours
+	WantHolders   = wantHolders
+	QuietAfter    = quietAfter
+	HealEvery     = healEvery
+	LostBackoff   = lostBackoff
+	DialTimeout   = dialTimeout
+	RememberLeft  = rememberLeft
+	VisitFor      = visitFor
+	GuestSilent   = guestSilent
+	HoldLonger    = holdLonger
+)
+
+// LinkView is a link.
+type LinkView struct {
+	Peer          certs.ID
+	Key           certs.PublicKey
+	Up, Neighbour bool
+}
+
+// View is one of the links; nothing if there is none of this number.
+func (c *Core) View(id LinkID) LinkView {
+	l := c.links.link(id)
+	if l == nil {
+		return LinkView{}
+	}
+	return LinkView{l.peer, l.key, l.state == linkUp, l.neighbour}
+}
+
+// Degree counts neighbours, and apart from them those that depend on this peer.
+func (c *Core) Degree() (neighbours, dependants int) {
+	return c.links.neighbours() - c.links.dependants(), c.links.dependants()
+}
+
+func (c *Core) Linked(key certs.PublicKey) bool { return c.links.linkTo(key) != nil }
+func (c *Core) HasWay(id certs.ID) bool         { return c.routes.nextHop(id, nil) != nil }
+
+// EntryView is an entry of the table.
+type EntryView struct {
+	*Record
+	Alive bool
+}
+
+func (c *Core) Entries() (list []EntryView) {
+	for _, e := range c.table.entries {
+		list = append(list, EntryView{e.record, e.alive()})
+	}
+	return list
+}
+
+// EpochOf is that of the run of a peer which the table holds.
+func (c *Core) EpochOf(id certs.ID, key certs.PublicKey) uint64 {
+	if e := c.table.get(id, key); e != nil {
+		return e.record.Epoch
+	}
+	return 0
+}
+
+// Said is what the peer says of itself.
+func (c *Core) Said() *pb.Announcement { return c.gossip.announcement(c.table.self) }
+
+// Invent makes a peer one of a version to come.
+func (c *Config) Invent(feature uint32, record func(*pb.Record)) {
+	c.features, c.invent = []uint32{feature}, record
+}
+
+// Knows says that the peer at the other end of a link has named a feature.
+func (c *Core) Knows(id LinkID, feature uint32) bool { return c.links.link(id).foreign.knows(feature) }
+
+func Encode(content proto.Message) []byte { return encode(content) }
+
+func InventedField(size int) []byte { return inventedField(size) }
