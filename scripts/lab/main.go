@@ -49,7 +49,7 @@ func main() {
 		os.Exit(1)
 	}
 	if flag.NArg() > 0 {
-		if err := standing(flag.Args()); err != nil {
+		if err := standing(flag.Arg(0), flag.Args()[1:]); err != nil {
 			fatal(err)
 		}
 		return

@@ -5,76 +5,60 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
 	"strconv"
+	"strings"
 	"syscall"
 
 	"quicpeer/scripts/netlab"
 )
 
-const help = `An internet that stays, for tries of one's own. It takes root.
+// An internet that stays, for tries of one's own.
 
-  lab up [KIND_A [KIND_B]]   build it (restricted restricted)
-  lab down                   take it away, with all that runs there
-  lab exec HOST COMMAND...   run a command on a host
-  lab nat ROUTER KIND [LO-HI]  make a router another one; its mappings stay
-  lab flush ROUTER           forget all mappings, as a reboot does
-  lab rebind ROUTER KIND     the same, and new mappings get other ports
-  lab timeouts ROUTER SECONDS  how long an idle mapping lives
-  lab loss PORT PERCENT      lose UDP both ways; PORT is a router, pub, n1, n2
-  lab readdr HOST ADDRESS/BITS  give a host behind a router another address
+// command is one to that internet.
+type command struct {
+	usage, about string
+	least, most  int // words behind its name
+	do           func(i *netlab.Internet, words []string) error
+}
 
-Several stand side by side by NATLAB_PREFIX (nl).
+// prefix is that of the names of the namespaces: several stand side by side.
+var prefix = cmp.Or(os.Getenv("NATLAB_PREFIX"), "nl")
 
-`
+var commands = []command{
+	{"up [KIND_A [KIND_B]]", "build it (restricted restricted)", 0, 2, func(_ *netlab.Internet, w []string) error { return up(append(w, "restricted", "restricted")) }},
+	{"down", "take it away, with all that runs there", 0, 0, func(*netlab.Internet, []string) error { return netlab.Remove(prefix) }},
+	{"exec HOST COMMAND...", "run a command on a host", 2, 1000, execute},
+	{"nat ROUTER KIND [LO-HI]", "make a router another one; its mappings stay", 2, 3, func(i *netlab.Internet, w []string) error { return i.Translate(w[0], w[1], append(w, "")[2]) }},
+	{"flush ROUTER", "forget all mappings, as a reboot does", 1, 1, func(i *netlab.Internet, w []string) error { return i.Flush(w[0]) }},
+	{"rebind ROUTER KIND", "the same, and new mappings get other ports", 2, 2, func(i *netlab.Internet, w []string) error { return i.Rebind(w[0], w[1]) }},
+	{"timeouts ROUTER SECONDS", "how long an idle mapping lives", 2, 2, func(i *netlab.Internet, w []string) error { return i.Timeouts(w[0], w[1]) }},
+	{"loss PORT PERCENT", "lose UDP both ways; PORT is a router, pub, n1, n2", 2, 2, lose},
+	{"readdr HOST ADDRESS/BITS", "give a host behind a router another address", 2, 2, func(i *netlab.Internet, w []string) error { return i.Readdress(w[0], w[1]) }},
+}
 
-// standing does a command to the internet that stays.
-func standing(words []string) error {
-	prefix := cmp.Or(os.Getenv("NATLAB_PREFIX"), "nl")
-	i := netlab.Kept(prefix)
-	argument := func(n int, otherwise string) string {
-		if n < len(words) {
-			return words[n]
+// standing does a command.
+func standing(name string, words []string) error {
+	if name == "help" {
+		fmt.Print("An internet that stays, for tries of one's own. It takes root.\n\n")
+		for _, c := range commands {
+			fmt.Printf("  lab %-24s  %s\n", c.usage, c.about)
 		}
-		return otherwise
-	}
-	switch verb := words[0]; {
-	case verb == "up" && len(words) <= 3:
-		return up(prefix, argument(1, "restricted"), argument(2, "restricted"))
-	case verb == "down" && len(words) == 1:
-		return netlab.Remove(prefix)
-	case verb == "exec" && len(words) >= 3:
-		host, err := i.Host(words[1])
-		if err != nil {
-			return err
-		}
-		cmd := host.Command(words[2:]...)
-		return cmp.Or(cmd.Err, syscall.Exec(cmd.Path, cmd.Args, os.Environ()))
-	case verb == "nat" && (len(words) == 3 || len(words) == 4):
-		return i.Translate(words[1], words[2], argument(3, ""))
-	case verb == "flush" && len(words) == 2:
-		return i.Flush(words[1])
-	case verb == "rebind" && len(words) == 3:
-		return i.Rebind(words[1], words[2])
-	case verb == "timeouts" && len(words) == 3:
-		return i.Timeouts(words[1], words[2])
-	case verb == "loss" && len(words) == 3:
-		percent, err := strconv.Atoi(words[2])
-		if err != nil || percent < 0 || percent > 100 {
-			return errors.New("the loss is a number of percent")
-		}
-		return i.Lose(words[1], percent)
-	case verb == "readdr" && len(words) == 3:
-		return i.Readdress(words[1], words[2])
-	case verb == "help":
-		fmt.Print(help, netlab.Plan)
+		fmt.Print("\nSeveral stand side by side by NATLAB_PREFIX (nl).\n\n", netlab.Plan)
 		return nil
 	}
-	return fmt.Errorf("%q is not a command of lab: see lab help", words)
+	for _, c := range commands {
+		if verb, _, _ := strings.Cut(c.usage, " "); verb == name {
+			if len(words) < c.least || len(words) > c.most {
+				return errors.New("usage: lab " + c.usage)
+			}
+			return c.do(netlab.Kept(prefix), words)
+		}
+	}
+	return fmt.Errorf("%s is not a command of lab: see lab help", name)
 }
 
 // up builds it anew.
-func up(prefix, kindA, kindB string) error {
+func up(kinds []string) error {
 	if err := netlab.Missing("nft"); err != nil {
 		return fmt.Errorf("it can't be built here: it needs %w", err)
 	}
@@ -84,10 +68,28 @@ func up(prefix, kindA, kindB string) error {
 	if err := netlab.Remove(prefix); err != nil {
 		return err
 	}
-	i, err := netlab.NewInternet(kindA, kindB)
+	i, err := netlab.NewInternet(kinds[0], kinds[1])
 	if err != nil {
 		return err
 	}
 	defer i.Close()
 	return i.Keep(prefix)
+}
+
+// execute becomes a program on a host.
+func execute(i *netlab.Internet, words []string) error {
+	host, err := i.Host(words[0])
+	if err != nil {
+		return err
+	}
+	cmd := host.Command(words[1:]...)
+	return cmp.Or(cmd.Err, syscall.Exec(cmd.Path, cmd.Args, os.Environ()))
+}
+
+func lose(i *netlab.Internet, words []string) error {
+	percent, err := strconv.Atoi(words[1])
+	if err != nil || percent < 0 || percent > 100 {
+		return errors.New("the loss is a number of percent")
+	}
+	return i.Lose(words[0], percent)
 }
