@@ -22,7 +22,7 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := short
-	s.seed = 2 // in which every kind of trouble comes, cuts of all links aside
+	s.seed = 3 // in which every kind of trouble comes
 	var report strings.Builder
 	ok, err := s.play(t.Context(), harness.HasRaceDetector(), &report)
 	if err != nil {
