@@ -12,7 +12,7 @@ type mailbox struct {
 	ended  chan struct{} // closed when the loop has ended
 }
 
-// newMailbox makes one. Who posts more than it holds waits for the loop, which never waits.
+// newMailbox makes one. When it is full, post waits for the loop, which itself never waits.
 func newMailbox() mailbox {
 	return mailbox{inputs: make(chan input, 256), ended: make(chan struct{})}
 }

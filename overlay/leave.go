@@ -100,11 +100,11 @@ func (n *Node) awaitQueues(ctx context.Context) {
 	}
 }
 
-// The wait for the last links at the end is bounded: a link closes itself 500 ms after its
-// goodbye, should nobody answer that. Who wants to wait no longer waits for that alone.
+// How long to wait for the last links at the end: a link closes itself 500 ms after its
+// goodbye, should the peer not answer that.
 const (
 	goodbyeTime = 2 * time.Second
-	hurriedTime = 1 * time.Second
+	hurriedTime = 1 * time.Second // once the caller's ctx has ended
 )
 
 // awaitGoodbyes waits until the links have closed.

@@ -14,8 +14,8 @@ type reach struct {
 	mapper    *portmap.Mapper      // nil: not wanted
 }
 
-// startReach begins to look for peers on the LAN, and to ask the router for a port. That
-// neither works is no reason not to start.
+// startReach begins to look for peers on the LAN, and to ask the router for a port. The
+// node starts although neither may work.
 func (n *Node) startReach() {
 	port := n.endpoint.Addr().Port()
 	if n.cfg.Discover {

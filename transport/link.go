@@ -93,11 +93,12 @@ func (l *Link) LastBytes() (put, written uint64) { return l.queue.lastBytes() }
 // Queued is how many bytes of frames are not written yet; none are after the end.
 func (l *Link) Queued() int { return l.queue.length() }
 
-// Drained is closed as soon as Queued is no more than limit.
+// Drained is closed as soon as Queued is at most limit.
 func (l *Link) Drained(limit int) <-chan struct{} { return l.queue.drained(limit) }
 
 // Receive waits for the next frame of the control stream; those that this version does
-// not know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that breaks the protocol closes the link;
+// not know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that
+// breaks the protocol closes the link;
 // the error then is pb.ErrMalformed. After any error there is nothing more to
 // receive.
 func (l *Link) Receive() (*pb.PeerMessage, error) {
@@ -127,8 +128,8 @@ func (l *Link) Receive() (*pb.PeerMessage, error) {
 
 // Shut says goodbye and returns at once: what is queued is written, the control
 // stream ended, the peer's answer awaited, the connection closed with code and
-// reason. After 500 ms it is closed in any case. Who has received the peer's
-// goodbye answers it with Shut too. Answers on message streams that are still on
+// reason. After 500 ms it is closed in any case. A goodbye of the peer's is answered
+// with Shut too. Answers on message streams that are still on
 // their way when the link closes are lost: wait for them before.
 func (l *Link) Shut(code Code, reason string) {
 	deadline := time.Now().Add(goodbyeTime)
@@ -228,9 +229,9 @@ func (l *Link) writeFailed(err error) ending {
 }
 
 // goodbye ends the control stream and waits until the connection can be closed
-// without loss, and returns how to close it. Who is first to say goodbye closes on
-// the answer, when it has all the peer had to say. Who answers leaves the closing
-// to the other side, which may not have read the answer yet.
+// without loss, and returns how to close it. The side that says goodbye first closes on
+// the answer, when it has all the peer had to say. The side that answers leaves the closing
+// to the other, which may not have read the answer yet.
 func (l *Link) goodbye(how ending) ending {
 	answer := l.peerBye
 	select {

@@ -41,10 +41,10 @@ type ending struct {
 	deadline time.Time // of the goodbye
 }
 
-// drain is somebody who waits until no more than so many bytes wait.
+// drain is a wait for the queue to become short enough.
 type drain struct {
-	limit int
-	done  chan struct{}
+	limit int           // bytes
+	done  chan struct{} // closed then
 }
 
 func (q *queue) init() { q.wake = make(chan struct{}, 1) }
@@ -132,13 +132,13 @@ func (q *queue) takeLast(taken []byte) []byte {
 	return taken
 }
 
-// drained is closed as soon as no more than limit bytes wait.
+// drained is closed as soon as at most limit bytes wait.
 func (q *queue) drained(limit int) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range q.drains {
 		if d.limit == limit {
-			return d.done // so that there are no more than limits, whoever gives up waiting
+			return d.done // shared: waits that were given up take no room
 		}
 	}
 	d := drain{limit, make(chan struct{})}
@@ -147,7 +147,7 @@ func (q *queue) drained(limit int) <-chan struct{} {
 	return d.done
 }
 
-// tellDrained tells those who wait for it. q.mu is held.
+// tellDrained ends the waits that are over. q.mu is held.
 func (q *queue) tellDrained() {
 	q.drains = slices.DeleteFunc(q.drains, func(d drain) bool {
 		if q.size > d.limit {
