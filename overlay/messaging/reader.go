@@ -17,8 +17,9 @@ type reader struct {
 	engine   *Engine
 	link     *Link
 	sender   *sender
-	receipts chan receipt
-	wake     chan struct{} // more of the sender's messages are safe
+	receipts chan receipt   // that are due; nil before the first message
+	writer   sync.WaitGroup // of them
+	wake     chan struct{}  // more of the sender's messages are safe
 
 	epoch  uint64 // of the last message
 	nonce  uint64
@@ -40,18 +41,18 @@ const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
 func (e *Engine) receive(l *Link) {
-	in := &reader{engine: e, link: l, receipts: make(chan receipt, maxReceipts), wake: make(chan struct{}, 1)}
+	in := &reader{engine: e, link: l, wake: make(chan struct{}, 1)}
 	if in.sender = e.senderOf(l.key, in); in.sender == nil {
 		l.Abort(transport.CodeInternal, "too many peers write at once")
 		return
 	}
-	var writer sync.WaitGroup
-	writer.Go(in.writeReceipts)
 	if err := in.readStreams(); err != nil {
 		e.violation(l, err)
 	}
-	close(in.receipts)
-	writer.Wait()
+	if in.receipts != nil {
+		close(in.receipts)
+		in.writer.Wait()
+	}
 	in.sender.mu.Lock()
 	delete(in.sender.wakes, in)
 	in.sender.mu.Unlock()
@@ -68,6 +69,10 @@ func (in *reader) readStreams() error {
 			return nil
 		}
 		in.link.touch(in.engine.now())
+		if in.receipts == nil { // many links never carry a message
+			in.receipts = make(chan receipt, maxReceipts)
+			in.writer.Go(in.writeReceipts)
+		}
 		switch err := in.readMessages(stream); {
 		case err == nil:
 			in.cut.WentWell()
