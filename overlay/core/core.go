@@ -146,7 +146,7 @@ const (
 const (
 	wantNeighbours    = 5   // asked for; the study measured a mean degree of 9.0 with these two
 	enoughNeighbours  = 8   // not asked for more
-	maxNeighbours     = 12  // granted
+	MaxNeighbours     = 12  // granted
 	maxDependants     = 64  // granted above that to peers that have nobody else
 	maxLinks          = 256 // then newcomers are told FULL
 	maxKeysPerID      = 4

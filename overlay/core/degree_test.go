@@ -13,10 +13,10 @@ import (
 func full(t *testing.T) (*rig, []LinkID) {
 	r := newRig(t, nil)
 	var links []LinkID
-	for i := range uint64(maxNeighbours) {
+	for i := range uint64(MaxNeighbours) {
 		links = append(links, r.neighbour(20+i, fmt.Sprint("n", i)))
 	}
-	if r.c.links.neighbours() != maxNeighbours {
+	if r.c.links.neighbours() != MaxNeighbours {
 		t.Fatalf("%d neighbours", r.c.links.neighbours())
 	}
 	return r, links
@@ -112,14 +112,14 @@ func TestNeighboursAreTold(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	r, links := full(t)
 	crowd := []string{"self"}
-	for i := range maxNeighbours - 1 {
+	for i := range MaxNeighbours - 1 {
 		crowd = append(crowd, fmt.Sprint("x", i))
 	}
 	has := make(map[string]int)
 	for i, l := range links {
 		list := crowd // full, us included
 		if i%2 == 0 {
-			list = crowd[:maxNeighbours-1-i%3]
+			list = crowd[:MaxNeighbours-1-i%3]
 		}
 		r.receive(l, &pb.NeighbourList{Ids: list})
 		has[fmt.Sprint("n", i)] = len(list)
@@ -127,7 +127,7 @@ func TestRefusal(t *testing.T) {
 	asker := r.linked(1, "asker")
 	r.receive(asker, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Have: wantNeighbours})
 	answer := r.neighbourWords()[asker]
-	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.links.neighbours() != maxNeighbours {
+	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.links.neighbours() != MaxNeighbours {
 		t.Fatalf("answers %v, has %d neighbours", answer, r.c.links.neighbours())
 	}
 	var want []string
@@ -185,7 +185,7 @@ func TestDependants(t *testing.T) {
 			t.Fatalf("answers %v to the dependant %d", answer, i)
 		}
 	}
-	if r.c.links.degree() != maxNeighbours || r.c.links.dependants() != maxDependants {
+	if r.c.links.degree() != MaxNeighbours || r.c.links.dependants() != maxDependants {
 		t.Errorf("has %d neighbours and %d dependants", r.c.links.degree(), r.c.links.dependants())
 	}
 	first := links[len(links)-1] + 1
@@ -303,9 +303,9 @@ func TestWordsThatCross(t *testing.T) {
 // TestBehindADependant: who is reached over a dependant alone is reached.
 func TestBehindADependant(t *testing.T) {
 	w := newWire(t)
-	w.network(maxNeighbours + 3)
-	hub, dependant, far := w.peers[0], w.peers[maxNeighbours+1], w.peers[maxNeighbours+2]
-	for _, p := range w.peers[1 : maxNeighbours+1] {
+	w.network(MaxNeighbours + 3)
+	hub, dependant, far := w.peers[0], w.peers[MaxNeighbours+1], w.peers[MaxNeighbours+2]
+	for _, p := range w.peers[1 : MaxNeighbours+1] {
 		w.connect(hub, p)
 	}
 	w.link(dependant, hub)

@@ -39,7 +39,7 @@ type entry struct {
 	missing bool
 	told    uint8                // the distance that the neighbours have been told
 	stale   bool                 // that is not the distance any more
-	hops    [maxNeighbours]uint8 // the distance of the neighbour in each slot from it
+	hops    [MaxNeighbours]uint8 // the distance of the neighbour in each slot from it
 }
 
 // dealings are what we have to do with a peer.

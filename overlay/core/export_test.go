@@ -15,16 +15,15 @@ import (
 var SimSeeds = flag.Int("sim.seeds", 0, "run each simulation with so many seeds")
 
 const (
-	MaxNeighbours = maxNeighbours
-	WantHolders   = wantHolders
-	QuietAfter    = quietAfter
-	HealEvery     = healEvery
-	LostBackoff   = lostBackoff
-	DialTimeout   = dialTimeout
-	RememberLeft  = rememberLeft
-	VisitFor      = visitFor
-	GuestSilent   = guestSilent
-	HoldLonger    = holdLonger
+	WantHolders  = wantHolders
+	QuietAfter   = quietAfter
+	HealEvery    = healEvery
+	LostBackoff  = lostBackoff
+	DialTimeout  = dialTimeout
+	RememberLeft = rememberLeft
+	VisitFor     = visitFor
+	GuestSilent  = guestSilent
+	HoldLonger   = holdLonger
 )
 
 // LinkView is a link.

@@ -52,7 +52,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	if gone := !fz.c.table.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.broadcasts.early) > maxEarly || len(fz.c.broadcasts.recent) > maxRecent {
 		t.Fatal("out of bounds")
 	}
-	if n := fz.c.links.degree(); n > maxNeighbours {
+	if n := fz.c.links.degree(); n > MaxNeighbours {
 		t.Fatalf("%d neighbours", n)
 	}
 	for _, p := range fz.c.Peers() {

@@ -172,7 +172,7 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	}
 	// Whom we have dialled without knowing that it lives is in another network,
 	// or in the other half of ours: as neighbours we make them one.
-	if c.links.degree() < wantNeighbours || stranger && l.dial != nil && c.links.degree() < maxNeighbours {
+	if c.links.degree() < wantNeighbours || stranger && l.dial != nil && c.links.degree() < MaxNeighbours {
 		c.neighbourhood.askNeighbour(l, false)
 	}
 }

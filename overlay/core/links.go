@@ -276,7 +276,7 @@ func (ls *links) unroute(e *entry) { e.forgetRoutes() }
 // takeSlot gives a new neighbour a place in the vectors, or -1 if there is none:
 // a peer above the usual number depends on us and leads nowhere.
 func (ls *links) takeSlot() int {
-	var taken [maxNeighbours]bool
+	var taken [MaxNeighbours]bool
 	for _, l := range ls.list {
 		if l.neighbour && l.slot >= 0 {
 			taken[l.slot] = true

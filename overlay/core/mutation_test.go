@@ -82,9 +82,9 @@ var mutations = []mutation{
 	{"what does not fit into an answer is forgotten", "receiveWanted", "sendHeld(_)", "", "TestLongAnswer"},
 
 	// Neighbours and links.
-	{"everybody is granted neighbourhood", "receiveRequest", "degree() < maxNeighbours", "true", "TestCrowdedDoor"},
+	{"everybody is granted neighbourhood", "receiveRequest", "standing().HasRoom()", "true", "TestCrowdedDoor"},
 	{"no place is given up", "receiveRequest", "giveUpOne()", "false", "TestGivingUpOne"},
-	{"a place is given up for anybody", "receiveRequest", "GetHave() < wantNeighbours", "true", "TestGivingUpOne"},
+	{"a place is given up for anybody", "receiveRequest", "MakesRoom(_)", "true", "TestGivingUpOne"},
 	{"nobody may depend on us", "receiveRequest", "_ < maxDependants", "false", "TestDependants"},
 	{"dependants take the places of others", "degree", "!dependant", "true", "TestDependants"},
 	{"new neighbours are not compared", "receiveNeighbour", "compareTables(_)", "", "TestJoin$"},
@@ -93,7 +93,7 @@ var mutations = []mutation{
 	{"more than enough are sought at once", "seekNeighbours", "extras.take(_)", "true", "TestSeeking"},
 	{"the lost are not redialled", "heal", "len(lost) > 0", "false", "TestHalvesMeet"},
 	{"only the granted count", "up", "_c.degree() < wantNeighbours", "_c.neighbours() < wantNeighbours", "TestCrowdedDoor"},
-	{"strangers do not become neighbours", "up", "degree() < maxNeighbours", "false", "TestHalvesMeet"},
+	{"strangers do not become neighbours", "up", "degree() < MaxNeighbours", "false", "TestHalvesMeet"},
 	{"two links to one peer stay", "chooseLink", "ID < peer || kept > mostLinks", "false", "TestTwoLinks"},
 	{"both sides choose between two links", "chooseLink", "ID < peer || kept > mostLinks", "true", "TestTwoLinks"},
 	{"unused links stay", "checkPromises", "now > opened+unusedAfter", "false", "TestSilence"},

@@ -25,17 +25,14 @@ type neighbourhood struct {
 	nextHeal   time.Duration
 }
 
-// seekNeighbours asks for neighbours, of the living at random, until it has five; and
-// then, in no hurry, until it has eight or has gained five by asking, or those who
-// come and go would leave all with five. It asks over a link that stands, else over a
-// new one, several at once but then two a second: in a network that grows most are
-// full. Without any neighbour for a while it asks to be taken above the usual number.
+// seekNeighbours asks for neighbours, of the living at random: for those that are missing
+// (see Standing), over a link that stands, else over a new one, several at once but then
+// two a second: in a network that grows most are full. Without any neighbour for a while it asks to be taken above the usual number.
 func (nb *neighbourhood) seekNeighbours() {
 	nb.leanOnOthers()
-	degree := nb.links.degree()
-	missing := wantNeighbours - degree - nb.reach.seeking
-	if degree >= wantNeighbours && degree < enoughNeighbours && nb.links.gained() < wantNeighbours && nb.reach.seeking == 0 &&
-		nb.doubt.lag < doubtLate && nb.extras.take(nb.now, 1, extraEvery) {
+	standing := nb.standing()
+	missing := standing.Short() - nb.reach.seeking
+	if standing.TakesMore() && nb.reach.seeking == 0 && nb.doubt.lag < doubtLate && nb.extras.take(nb.now, 1, extraEvery) {
 		missing = 1
 	}
 	for _, l := range nb.links.list { // those that stand cost nothing
@@ -55,6 +52,10 @@ func (nb *neighbourhood) seekNeighbours() {
 			nb.reach.dialFor(e, toSeek)
 		}
 	}
+}
+
+func (nb *neighbourhood) standing() Standing {
+	return Standing{nb.links.degree(), nb.links.gained()}
 }
 
 // pickNeighbour chooses whom to ask: who has been suggested, else anybody.
@@ -150,7 +151,7 @@ func (nb *neighbourhood) receiveNeighbour(l *link, m *pb.Neighbour) {
 // has lost sight of it.
 func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
 	switch {
-	case l.neighbour || l.asked || nb.links.degree() < maxNeighbours || m.GetHave() < wantNeighbours && nb.giveUpOne():
+	case l.neighbour || l.asked || nb.standing().HasRoom() || MakesRoom(int(m.GetHave())) && nb.giveUpOne():
 		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 		nb.becomeNeighbour(l, false)
 	case m.GetAlone() && nb.links.dependants() < maxDependants:
@@ -164,23 +165,24 @@ func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
 // giveUpOne makes room by ending with the neighbour that, by what it has said, has
 // most, if that is more than enough.
 func (nb *neighbourhood) giveUpOne() bool {
-	var richest *link
-	most := enoughNeighbours
+	var choice []*link
+	var degrees []int
 	for _, l := range nb.links.list {
-		if e := l.entry; l.neighbour && l.slot >= 0 && e != nil && len(e.our().neighbours)+1 > most {
-			richest, most = l, len(e.our().neighbours)+1
+		if e := l.entry; l.neighbour && l.slot >= 0 && e != nil {
+			choice, degrees = append(choice, l), append(degrees, len(e.our().neighbours)+1)
 		}
 	}
-	if richest == nil {
+	richest := Richest(degrees)
+	if richest < 0 {
 		return false
 	}
 	for _, l := range nb.links.list {
-		if l.neighbour && l.key == richest.key {
+		if l.neighbour && l.key == choice[richest].key {
 			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 			nb.links.endNeighbour(l)
 		}
 	}
-	return nb.links.degree() < maxNeighbours
+	return nb.standing().HasRoom()
 }
 
 // withRoom names neighbours of ours that, by what they have said, have room for
@@ -190,7 +192,7 @@ func (nb *neighbourhood) withRoom(asker *link) []string {
 	var open []*entry
 	for _, l := range nb.links.list {
 		e := l.entry
-		if l.neighbour && l.key != asker.key && e != nil && len(e.our().neighbours)+1 < maxNeighbours {
+		if l.neighbour && l.key != asker.key && e != nil && (Standing{Degree: len(e.our().neighbours) + 1}).HasRoom() {
 			open = append(open, e)
 		}
 	}

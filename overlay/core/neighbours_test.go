@@ -39,7 +39,7 @@ func TestCrowdedDoor(t *testing.T) {
 			granted++
 		}
 	}
-	if granted != maxNeighbours || r.c.links.neighbours() != maxNeighbours {
+	if granted != MaxNeighbours || r.c.links.neighbours() != MaxNeighbours {
 		t.Errorf("grants %d and has %d", granted, r.c.links.neighbours())
 	}
 }

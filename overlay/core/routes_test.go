@@ -75,7 +75,7 @@ func drawGraph(rt *rapid.T, least, most int) *graph {
 func (g *graph) draw(rt *rapid.T, n int) {
 	for range n {
 		a, b := rapid.IntRange(0, g.n-1).Draw(rt, "a"), rapid.IntRange(0, g.n-1).Draw(rt, "b")
-		if a != b && !g.has(a, b) && g.degree(a) < maxNeighbours && g.degree(b) < maxNeighbours {
+		if a != b && !g.has(a, b) && g.degree(a) < MaxNeighbours && g.degree(b) < MaxNeighbours {
 			g.add(a, b)
 		}
 	}
@@ -98,7 +98,7 @@ func (g *graph) join(rt *rapid.T) {
 	for !g.connected() {
 		far := slices.Index(g.distances(0), -1)
 		for near := rapid.IntRange(0, g.n-1).Draw(rt, "near"); ; near = (near + 1) % g.n {
-			if g.distances(0)[near] >= 0 && g.degree(near) < maxNeighbours {
+			if g.distances(0)[near] >= 0 && g.degree(near) < MaxNeighbours {
 				g.add(far, near)
 				break
 			}

@@ -132,7 +132,7 @@ func TestGivingUpOne(t *testing.T) {
 	if got := asks(wantNeighbours - 1); got != pb.NeighbourType_ACCEPT || !r.c.links.link(asker).neighbour {
 		t.Fatalf("who has not gets %v", got)
 	}
-	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.neighbours() != maxNeighbours {
+	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.neighbours() != MaxNeighbours {
 		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.links.neighbours())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"quicpeer/overlay/core"
 	"quicpeer/overlay/coretest"
 )
 
@@ -56,32 +57,130 @@ type graph struct {
 	from, to []int32
 }
 
-// randomGraph lets each of n peers in turn ask random others until it has 5
-// neighbours, who grant it up to 12: the rule of the core.
-func randomGraph(n int, seed uint64) *graph {
-	const ask, grant = 5, 12
-	rng := rand.New(rand.NewPCG(seed, 2))
-	adjacent := make([][grant]int32, n)
-	degree := make([]uint8, n)
-	for i := range n {
-		// The first find nobody yet: they ask among a few that come with them.
-		pool := max(i, min(n, 64))
-		for tries := 0; degree[i] < ask && tries < 1000; tries++ {
-			j := rng.IntN(pool)
-			if j == i || degree[j] >= grant || slices.Contains(adjacent[i][:degree[i]], int32(j)) {
-				continue
-			}
-			adjacent[i][degree[i]], adjacent[j][degree[j]] = int32(j), int32(i)
-			degree[i]++
-			degree[j]++
+// mostPlaces are those of a peer among its neighbours.
+const mostPlaces = core.MaxNeighbours
+
+// growing is a network that peers join one after the other. It knows who is whose
+// neighbour, and nothing else; how many each has is decided by the rule of the core.
+type growing struct {
+	rng   *rand.Rand
+	peers []places
+}
+
+// places are the neighbours of a peer, and which of them it has asked for itself.
+type places struct {
+	list   [mostPlaces]int32
+	gained [mostPlaces]bool
+	n      int
+}
+
+func (p *places) standing() core.Standing {
+	s := core.Standing{Degree: p.n}
+	for _, gained := range p.gained[:p.n] {
+		if gained {
+			s.Gained++
 		}
 	}
-	g := &graph{from: make([]int32, n+1)}
+	return s
+}
+
+func (p *places) has(j int32) bool { return slices.Contains(p.list[:p.n], j) }
+
+func (p *places) add(j int32, gained bool) {
+	p.list[p.n], p.gained[p.n] = j, gained
+	p.n++
+}
+
+func (p *places) remove(j int32) {
+	i := slices.Index(p.list[:p.n], j)
+	p.n--
+	p.list[i], p.gained[i] = p.list[p.n], p.gained[p.n]
+}
+
+// randomGraph grows a network of n peers.
+func randomGraph(n int, seed uint64) *graph {
+	g := &growing{rng: rand.New(rand.NewPCG(seed, 2)), peers: make([]places, n)}
 	for i := range n {
-		g.to = append(g.to, adjacent[i][:degree[i]]...)
-		g.from[i+1] = int32(len(g.to))
+		// Whoever comes finds those who are here, the first hardly anybody; meanwhile
+		// others go on to ask for more, each about once in the time in which a few come.
+		g.seek(int32(i), i+1, true)
+		for range 3 {
+			g.seek(int32(g.rng.IntN(i+1)), i+1, false)
+		}
 	}
-	return g
+	for range 3 * core.MaxNeighbours { // until nobody takes more
+		for i := range n {
+			g.seek(int32(i), n, false)
+		}
+	}
+	list := &graph{from: make([]int32, n+1)}
+	for i := range n {
+		list.to = append(list.to, g.peers[i].list[:g.peers[i].n]...)
+		list.from[i+1] = int32(len(list.to))
+	}
+	return list
+}
+
+// seek has a peer ask until it is not short of neighbours, or else for one more if it
+// takes more. Of those who are here it asks one at random, and whom that suggests.
+func (g *growing) seek(i int32, here int, short bool) {
+	p := &g.peers[i]
+	for tries := 0; tries < 20; tries++ {
+		s := p.standing()
+		if short && s.Short() <= 0 || !short && s.Short() <= 0 && !s.TakesMore() {
+			return
+		}
+		j := int32(g.rng.IntN(here))
+		for range 2 { // the second is whom a peer without room has suggested
+			if j < 0 || j == i || p.has(j) {
+				break
+			}
+			if g.grants(j, i) {
+				p.add(j, true)
+				g.peers[j].add(i, false)
+				break
+			}
+			j = g.suggested(j, i)
+		}
+		if !short {
+			return
+		}
+	}
+}
+
+// grants says that a peer takes another one, and makes room for it if it has to.
+func (g *growing) grants(j, asker int32) bool {
+	q := &g.peers[j]
+	if q.standing().HasRoom() {
+		return true
+	}
+	if !core.MakesRoom(g.peers[asker].n) {
+		return false
+	}
+	var degrees []int
+	for _, k := range q.list[:q.n] {
+		degrees = append(degrees, g.peers[k].n)
+	}
+	i := core.Richest(degrees)
+	if i < 0 {
+		return false
+	}
+	k := q.list[i]
+	q.remove(k)
+	g.peers[k].remove(j) // which still has more than it needs
+	return true
+}
+
+// suggested is the neighbour of a peer without room that has fewest, -1 if all are full.
+func (g *growing) suggested(j, asker int32) int32 {
+	best := int32(-1)
+	q := &g.peers[j]
+	for _, k := range q.list[:q.n] {
+		if k != asker && g.peers[k].standing().HasRoom() && (best < 0 || g.peers[k].n < g.peers[best].n) {
+			best = k
+		}
+	}
+	return best
 }
 
 func (g *graph) size() int     { return len(g.from) - 1 }

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"math"
+	"testing"
+)
+
+// TestKernelIsOfTheCore: a network that the kernel grows has the degrees of one of real cores.
+func TestKernelIsOfTheCore(t *testing.T) {
+	const n = 150
+	s := settings{seed: 1}
+	cores, kernel := s.grownDegree(n), randomGraph(n, 1)
+	if math.Abs(cores-kernel.mean()) > 0.5 {
+		t.Errorf("mean degree %.2f, of real cores %.2f", kernel.mean(), cores)
+	}
+	t.Logf("mean degree %.2f, of real cores %.2f", kernel.mean(), cores)
+}
