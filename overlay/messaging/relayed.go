@@ -88,7 +88,8 @@ func (l *relayedLane) flying() int { return l.r.box.FlyingBytes(delivery.Relayed
 
 // end is the end of the lane for now. What is still on it may arrive.
 func (l *relayedLane) end() {
-	*l = relayedLane{r: l.r, running: l.running}
+	// All but running, and r, which the goroutine reads without the lock.
+	l.begin, l.again, l.tries, l.noDirect, l.sent, l.rate, l.last = 0, 0, 0, false, 0, 0, departure{}
 	l.r.box.Rewind(delivery.Relayed)
 }
 
