@@ -5,8 +5,14 @@
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
 
+# These start no goroutine, as scripts/arch sees to: their simulations run in full without
+# the race detector, and as an example with it. So do overlay's tests of hours.
+PURE = ./overlay/core/... ./overlay/messaging/delivery
+
 # The limit is against tests that hang, on a machine that has other things to do as well.
-test: ## run all tests with the race detector, the multi-peer scenarios among them
+test: ## run all tests, the multi-peer scenarios among them
+	go test -timeout 30m $(PURE)
+	go test -timeout 30m -run '^TestLong' ./overlay
 	go test -race -timeout 30m ./...
 
 check: ## check format, lint, vulnerabilities, generated code, cross builds

@@ -13,11 +13,15 @@ import (
 )
 
 // Who broadcasts more than the network carries waits, and nobody is cut off for it.
-func TestBurstOfBroadcasts(t *testing.T) {
+func TestLongBurstOfBroadcasts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
+		many := 300
+		if raceDetector {
+			many = 100
+		}
 		peers := w.network("alice", "bob", "carol")
 		author := w.start("author", "alice")
-		want := author.burst(300)
+		want := author.burst(many)
 		for _, p := range peers {
 			p.awaitBodies(10*time.Second, "author", want...)
 		}

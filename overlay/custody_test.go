@@ -134,7 +134,8 @@ func TestLongBodiesAreNotLeft(t *testing.T) {
 // Two messages are left with others, the second 20 hours after the first, and their author
 // goes; the receiver comes after 30. Both are still kept: the second alone would make the
 // first come too late.
-func TestDepositsOfMoreThanADay(t *testing.T) {
+func TestLongDeposits(t *testing.T) {
+	long(t)
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.withoutBob()
 		alice.send("bob", "A")

@@ -23,7 +23,8 @@ import (
 
 // A reader stops for more than an hour, with its queue full of others' messages: what comes
 // over others waits for room, and is not taken for missing.
-func TestReceiverThatStopsForHours(t *testing.T) {
+func TestLongStopOfAReceiver(t *testing.T) {
+	long(t)
 	simulate(t, func(t *testing.T, w *world) {
 		w.Cut("alice", "bob")
 		carol := w.start("carol")
@@ -112,7 +113,8 @@ func TestLetterInOurOwnName(t *testing.T) {
 }
 
 // Letters of many unknown authors that wait for earlier ones share one bound.
-func TestEarlyLettersAreBounded(t *testing.T) {
+func TestLongRowOfEarlyLetters(t *testing.T) {
+	long(t)
 	simulate(t, func(t *testing.T, w *world) {
 		bob := w.start("bob")
 		body := strings.Repeat("x", pb.MaxBody)

@@ -74,12 +74,12 @@ func TestRepeatsAfterARestart(t *testing.T) {
 	})
 }
 
-// TestCrashesAtEveryWrite: two peers with state directories write to each other, and are
+// TestLongRowOfCrashes: two peers with state directories write to each other, and are
 // killed at writes of their disks, before and after. Nothing is lost, doubled or out of
 // order; a line is repeated at most once for each kill of its receiver.
-func TestCrashesAtEveryWrite(t *testing.T) {
+func TestLongRowOfCrashes(t *testing.T) {
 	seeds := uint64(5)
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		seeds = 2
 	}
 	for seed := range seeds {

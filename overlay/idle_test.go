@@ -25,6 +25,7 @@ func TestIdleLinksAreClosed(t *testing.T) {
 		if link == 0 {
 			t.Fatal("there is no link")
 		}
+		time.Sleep(time.Minute - 2*time.Second)
 		for p.linkTo(q.Key()) == link && time.Since(start) < 2*time.Minute {
 			time.Sleep(5 * time.Millisecond)
 		}

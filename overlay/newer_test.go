@@ -47,10 +47,10 @@ func inventions(from *peer, to certs.ID) []byte {
 // A peer that says what this version does not know lives among ordinary ones for an
 // hour: on control streams, on message streams, and in the midst of its messages. Nobody
 // is cut off, and all messages arrive.
-func TestNewerPeerAmongOthers(t *testing.T) {
+func TestLongLifeOfANewerPeer(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		rounds := 60
-		if testing.Short() {
+		if testing.Short() || raceDetector {
 			rounds = 10
 		}
 		peers := w.network("alice", "bob", "carol", "newer")
