@@ -87,7 +87,7 @@ func TestReadyIsToldBehindTheJoins(t *testing.T) {
 		}
 		l.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
 		<-n.ready
-		if _, here := n.messages.KeyOf("bob"); !here {
+		if _, here := n.messages.Directory().KeyOf("bob"); !here {
 			t.Error("bob is not found")
 		}
 	})

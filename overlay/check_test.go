@@ -10,7 +10,7 @@ import (
 
 // prefix is how the IDs of the messages of this run begin.
 func (p *peer) prefix() [8]byte {
-	epoch, nonce := p.messages.Run()
+	epoch, nonce := p.messages.IDs().Run()
 	return certs.MessagePrefix(p.Key(), epoch, nonce)
 }
 

@@ -74,7 +74,7 @@ func (n *Node) keptForOthers() (list []core.Kept, err error) {
 		return cmp.Or(cmp.Compare(a.GetTaken(), b.GetTaken()), cmp.Compare(a.GetSince(), b.GetSince()))
 	})
 	for _, s := range stored {
-		k := core.Kept{Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()), Age: -n.disk.Since(s.GetTaken())}
+		k := core.Kept{Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()), Age: -n.disk.TimeOf(s.GetTaken())}
 		copy(k.DepositorKey[:], s.GetDepositorKey())
 		list = append(list, k)
 	}

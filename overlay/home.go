@@ -58,7 +58,7 @@ func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
 		return
 	}
 	where := messaging.Reached{Epoch: r.Epoch, Address: address, At: time.Now().UnixNano()}
-	if !n.messages.Reach(up.ID, up.Key, where) {
+	if !n.messages.Directory().Reach(up.ID, up.Key, where) {
 		return
 	}
 	if op, err := storePeer(r, where); err == nil { // the record was read from the wire

@@ -81,7 +81,7 @@ func (n *Node) meet(r *core.Record) {
 	if r == nil {
 		return
 	}
-	met := n.messages.Meet(contactOf(r, messaging.Reached{}))
+	met := n.messages.Directory().Meet(contactOf(r, messaging.Reached{}))
 	if !met.New || r.Visitor {
 		return
 	}

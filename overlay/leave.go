@@ -26,7 +26,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 		return n.undelivered, n.Err()
 	}
 	defer close(n.left)
-	n.messages.Refuse()
+	n.messages.TakeNoMore()
 	n.messages.AwaitReceipts(ctx)
 	n.awaitCustody(ctx)
 	n.messages.AwaitAnswers(ctx)
@@ -43,7 +43,7 @@ func (n *Node) stop() {
 	n.reach.stop()
 	n.endpoint.Close()
 	n.wg.Wait()
-	n.undelivered = n.messages.Stop()
+	n.undelivered = n.messages.Shutdown()
 }
 
 // Close is Leave with a ctx that has ended: it says goodbye and waits for nobody. What Sent

@@ -205,7 +205,7 @@ func (l *loop) apply(out core.Effects) {
 	}
 	if out.Epoch != 0 {
 		l.epoch = out.Epoch
-		n.messages.SetRun(out.Epoch)
+		n.messages.IDs().Begin(n.Key(), out.Epoch)
 	}
 	for _, w := range out.Custody {
 		n.keep(w)
@@ -262,7 +262,7 @@ func (l *loop) happened(event core.Event) {
 	n := l.node
 	switch e := event.(type) {
 	case core.Ready:
-		n.messages.SetRun(l.epoch)
+		n.messages.IDs().Begin(n.Key(), l.epoch)
 		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own)})
 	case core.Joined:
 		n.messages.Queue().Push(PeerJoined(e))

@@ -19,7 +19,7 @@ import (
 
 // epoch is that of a peer's messages.
 func (p *peer) epoch() uint64 {
-	epoch, _ := p.messages.Run()
+	epoch, _ := p.messages.IDs().Run()
 	return epoch
 }
 
@@ -232,7 +232,7 @@ func TestRestoredMemory(t *testing.T) {
 
 // goBack has a peer use the numbers behind one again.
 func goBack(p *peer, counter uint64) {
-	p.messages.SetCounter(counter)
+	p.messages.IDs().SetCounter(counter)
 }
 
 // What the program of before has stored, without a nonce, is delivered once: bob has shown

@@ -80,7 +80,7 @@ func TestWaitingCountsOverRuns(t *testing.T) {
 			if len(list) == 0 {
 				t.Fatal("nothing waits")
 			}
-			got := p.messages.Waited(list[len(list)-1].Message)
+			got := p.messages.Holding().Oldest
 			if got > want+time.Second || got < want-less {
 				t.Errorf("it has waited for %v, and not for %v", got, want)
 			}

@@ -20,21 +20,26 @@ type answer struct {
 const maxAnswers = 1024
 
 // answers are those that wait to be sealed.
-type answers struct{ waiting chan answer }
+type answers struct {
+	engine  *Engine
+	waiting chan answer
+}
 
 // due queues an answer.
-func (e *Engine) due(a answer) {
+func (list *answers) due(a answer) {
+	e := list.engine
 	e.unanswered.change(1)
 	select {
-	case e.answers.waiting <- a:
+	case list.waiting <- a:
 	default:
 		e.unanswered.change(-1)
 		e.log.Debug("too many receipts wait, dropped", "peer", string(a.to.ID))
 	}
 }
 
-// answerAll seals and sends the answers, those to one sender together.
-func (e *Engine) answerAll() {
+// run seals and sends the answers, those to one sender together.
+func (list *answers) run() {
+	e := list.engine
 	var next *answer
 	for {
 		var a answer
@@ -42,7 +47,7 @@ func (e *Engine) answerAll() {
 			a, next = *next, nil
 		} else {
 			select {
-			case a = <-e.answers.waiting:
+			case a = <-list.waiting:
 			case <-e.ctx.Done():
 				return
 			}
@@ -50,7 +55,7 @@ func (e *Engine) answerAll() {
 		deposits, answers := [][]byte{a.deposit}, 1
 		for more := true; more; {
 			select {
-			case b := <-e.answers.waiting:
+			case b := <-list.waiting:
 				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
 					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
 					answers++
@@ -61,12 +66,14 @@ func (e *Engine) answerAll() {
 				more = false
 			}
 		}
-		e.sendAnswer(a, deposits)
+		list.send(a, deposits)
 		e.unanswered.change(-answers)
 	}
 }
 
-func (e *Engine) sendAnswer(a answer, deposits [][]byte) {
+// send seals and sends an answer.
+func (list *answers) send(a answer, deposits [][]byte) {
+	e := list.engine
 	var sealed []byte
 	if len(a.receipts) > 0 && a.to.Sealing != (certs.SealingKey{}) {
 		var err error

@@ -111,6 +111,17 @@ func keyOfMessage(p delivery.Position) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
 }
 
+// forgetMessage takes a message off the disk when the program has been told what became of
+// it, in no hurry: should it be sent again, its receiver knows it, and the program is told
+// again.
+func (d *Disk) forgetMessage(m *delivery.Outgoing) {
+	key := keyOfMessage(m.Position)
+	if m.Cancelled {
+		key = keyOfWord(m.Position)
+	}
+	d.Write(nil, store.Op{Bucket: store.Outbox, Key: key})
+}
+
 // keyOfWord is where the last word of a message is kept: behind its own place.
 func keyOfWord(p delivery.Position) []byte { return append(keyOfMessage(p), 'w') }
 

@@ -241,7 +241,7 @@ func (d *directLane) readReceipts(l *Link, written <-chan writtenStream) {
 		default:
 			failed = true
 			if errors.Is(err, pb.ErrMalformed) {
-				d.r.engine.violation(l, fmt.Errorf("receipts: %w", err))
+				l.violation(d.r.engine.log, fmt.Errorf("receipts: %w", err))
 			}
 			w.stream.Cancel(transport.CodeProtocol)
 		}

@@ -30,8 +30,8 @@ type Reached struct {
 	At      int64  // nanoseconds since 1970: only the order counts
 }
 
-// directory is who is here, who was met, and to whom we write.
-type directory struct {
+// Directory is who is here, who was met, and to whom we write.
+type Directory struct {
 	mu        sync.Mutex
 	present   map[certs.ID]certs.PublicKey
 	met       map[certs.ID]Contact
@@ -43,7 +43,7 @@ type directory struct {
 	idle chan struct{} // an outbox has become empty, or its receiver has gone
 }
 
-func (d *directory) init(met []Contact) {
+func (d *Directory) init(met []Contact) {
 	d.present = make(map[certs.ID]certs.PublicKey)
 	d.met = make(map[certs.ID]Contact)
 	d.receivers = make(map[certs.ID]*receiver)
@@ -54,7 +54,7 @@ func (d *directory) init(met []Contact) {
 }
 
 // put enters a receiver. d.mu is held.
-func (d *directory) put(r *receiver, present bool) {
+func (d *Directory) put(r *receiver, present bool) {
 	d.receivers[r.to] = r
 	if !present {
 		d.absent++
@@ -63,7 +63,7 @@ func (d *directory) put(r *receiver, present bool) {
 
 // forget makes room for another receiver if nothing waits any more for one that is not
 // here.
-func (d *directory) forget(r *receiver) {
+func (d *Directory) forget(r *receiver) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, present := d.present[r.to]; present || d.receivers[r.to] != r || !r.discard() {
@@ -74,13 +74,13 @@ func (d *directory) forget(r *receiver) {
 }
 
 // existing is the receiver of an ID, nil if there is none.
-func (d *directory) existing(to certs.ID) *receiver {
+func (d *Directory) existing(to certs.ID) *receiver {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.receivers[to]
 }
 
-func (d *directory) all() []*receiver {
+func (d *Directory) all() []*receiver {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := make([]*receiver, 0, len(d.receivers))
@@ -90,14 +90,14 @@ func (d *directory) all() []*receiver {
 	return list
 }
 
-func (d *directory) isLeaving() bool {
+func (d *Directory) isLeaving() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.leaving
 }
 
 // noteIdle wakes AwaitReceipts.
-func (d *directory) noteIdle() {
+func (d *Directory) noteIdle() {
 	select {
 	case d.idle <- struct{}{}:
 	default:
@@ -106,8 +106,7 @@ func (d *directory) noteIdle() {
 
 // KeyOf is the key that an ID stands for: of who has it in the table, else of who
 // had it when it was met.
-func (e *Engine) KeyOf(id certs.ID) (certs.PublicKey, bool) {
-	d := &e.directory
+func (d *Directory) KeyOf(id certs.ID) (certs.PublicKey, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if key, ok := d.present[id]; ok {
@@ -125,8 +124,7 @@ type Met struct {
 
 // Meet remembers a peer that has joined. The link to it that stood last is not known any
 // more, if it is new.
-func (e *Engine) Meet(c Contact) (m Met) {
-	d := &e.directory
+func (d *Directory) Meet(c Contact) (m Met) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if was := d.met[c.ID]; was.Key == c.Key && was.Sealing == c.Sealing || c.Visitor && len(d.met) >= maxMet {
@@ -145,8 +143,7 @@ func (e *Engine) Meet(c Contact) (m Met) {
 
 // Reach remembers where the link to a peer stands; false says that it did already, or that
 // the peer was not met.
-func (e *Engine) Reach(id certs.ID, key certs.PublicKey, where Reached) bool {
-	d := &e.directory
+func (d *Directory) Reach(id certs.ID, key certs.PublicKey, where Reached) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c, ok := d.met[id]
@@ -160,7 +157,7 @@ func (e *Engine) Reach(id certs.ID, key certs.PublicKey, where Reached) bool {
 
 // forgettable is a peer that was met and is not here, should one be found soon. Where
 // nearly all are here there may be a few more than maxMet. d.mu is held.
-func (d *directory) forgettable() (certs.ID, bool) {
+func (d *Directory) forgettable() (certs.ID, bool) {
 	seen := 0
 	for id := range d.met {
 		if _, here := d.present[id]; !here {
@@ -171,4 +168,14 @@ func (d *directory) forgettable() (certs.ID, bool) {
 		}
 	}
 	return "", false
+}
+
+// onTheirWay says that messages to somebody who is here have no receipt.
+func (d *Directory) onTheirWay() bool {
+	for _, r := range d.all() {
+		if count, present := r.count(); count > 0 && present {
+			return true
+		}
+	}
+	return false
 }

@@ -9,7 +9,7 @@ import (
 
 // Where nearly all who were met are here, whom to forget is not looked for among all.
 func TestForgettingTheMetLooksAtFew(t *testing.T) {
-	d := &directory{met: map[certs.ID]Contact{}, present: map[certs.ID]certs.PublicKey{}}
+	d := &Directory{met: map[certs.ID]Contact{}, present: map[certs.ID]certs.PublicKey{}}
 	d.met["gone"] = Contact{}
 	if id, ok := d.forgettable(); !ok || id != "gone" {
 		t.Errorf("found %q, %v", id, ok)

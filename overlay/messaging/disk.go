@@ -2,7 +2,9 @@ package messaging
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -39,6 +41,20 @@ func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	}
 	d.store = s
 	return d, d.loadUptime()
+}
+
+// loadUptime takes up the clock where the last run has left it.
+func (d *Disk) loadUptime() error {
+	if d.store == nil {
+		d.uptime.next = uptimeEvery
+		return nil
+	}
+	before, err := d.store.Number("uptime")
+	if before > math.MaxInt64 {
+		err = damaged("uptime", fmt.Errorf("%d nanoseconds", before))
+	}
+	d.uptime = uptime{before: time.Duration(before), next: uptimeEvery}
+	return err
 }
 
 // Keeps says that there is a state directory.
@@ -178,3 +194,6 @@ func (u *users) stop() bool {
 	u.stopped = true
 	return u.loops == 0
 }
+
+// damaged is a record that was stored whole and makes no sense.
+func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }

@@ -21,21 +21,19 @@
 //
 // They are taken in this order, and none is held while waiting for anything else:
 //
-//	directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
+//	Directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
 //
 // The owner's Fail, Config.Fail, may be called under any of them.
 package messaging
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
-	"quicpeer/transport"
 )
 
 // Config is what an engine is made of.
@@ -68,9 +66,9 @@ type Engine struct {
 
 	events     *EventQueue
 	disk       *Disk
-	ids        messageIDs
+	ids        MessageIDs
 	held       budget // bytes in all outboxes
-	directory  directory
+	directory  Directory
 	senders    senders
 	letters    letters
 	answers    answers
@@ -101,18 +99,9 @@ func (e *Engine) hasBegun() bool {
 	}
 }
 
-// violation ends a link whose peer has broken the protocol on a message stream.
-func (e *Engine) violation(l *Link, why error) {
-	e.log.Warn("peer breaks the protocol", "peer", string(l.peer), "address", l.RemoteAddr().String(), "why", why)
-	l.Abort(transport.CodeProtocol, why.Error())
-}
-
 // NewMessage gives a message its ID and position.
 func (e *Engine) NewMessage(body, ref string) *delivery.Outgoing {
 	m := e.ids.next()
 	m.Body, m.Ref, m.SentAt, m.Taken = body, ref, time.Now(), e.now()
 	return m
 }
-
-// damaged is a record that was stored whole and makes no sense.
-func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }

@@ -83,7 +83,7 @@ func (q *EventQueue) pushItem(it item) {
 	default:
 		q.own++
 	}
-	q.add(it)
+	q.enqueue(it)
 	if q.membership > q.collapseAt {
 		q.collapse()
 	}
@@ -97,7 +97,7 @@ func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
-	q.add(item{event: m, author: author, stamp: p})
+	q.enqueue(item{event: m, author: author, stamp: p})
 	return true
 }
 
@@ -109,7 +109,7 @@ func broadcastSize(m Message) int { return len(m.Body) + 512 }
 func (q *EventQueue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Stamp) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.wait(ctx, func() bool { return q.fits(m) && q.here(m.From, from.key) }) {
+	if !q.wait(ctx, func() bool { return q.hasRoom(m) && q.here(m.From, from.key) }) {
 		return false
 	}
 	q.addMessage(m, from, p)
@@ -122,15 +122,15 @@ func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
-	if q.closed || !q.fits(m) || !q.here(m.From, from.key) && (present || !kept) {
+	if q.closed || !q.hasRoom(m) || !q.here(m.From, from.key) && (present || !kept) {
 		return false
 	}
 	q.addMessage(m, from, p)
 	return true
 }
 
-// fits says that there is room for a direct message.
-func (q *EventQueue) fits(m Message) bool {
+// hasRoom says that there is room for a direct message.
+func (q *EventQueue) hasRoom(m Message) bool {
 	return q.incoming < MaxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
 }
 
@@ -142,7 +142,7 @@ func (q *EventQueue) here(id certs.ID, key certs.PublicKey) bool {
 func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.add(item{event: m, stamp: p, sender: from})
+	q.enqueue(item{event: m, stamp: p, sender: from})
 }
 
 // incomingNow is how many direct messages are not handled.
@@ -185,7 +185,7 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
-func (q *EventQueue) add(it item) {
+func (q *EventQueue) enqueue(it item) {
 	q.items = append(q.items, it)
 	select {
 	case q.wake <- struct{}{}:
@@ -241,8 +241,8 @@ func (q *EventQueue) handled(it item) {
 	}
 }
 
-// close lets take return what is left and then end.
-func (q *EventQueue) close() {
+// end lets take return what is left and then end.
+func (q *EventQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {

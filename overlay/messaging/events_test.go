@@ -145,7 +145,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *EventQueue) {}},
 		{"from somebody who is not here", "x", 0, func(q *EventQueue) { q.Push(bobLeaves) }},
 		{"from another who had the ID", "x", 0, func(q *EventQueue) { q.Push(PeerJoined{ID: "bob", Key: secondKey}) }},
-		{"after the end", "x", 0, func(q *EventQueue) { q.close() }},
+		{"after the end", "x", 0, func(q *EventQueue) { q.end() }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 	if n < 1000 || n > 100_000 { // each takes some hundred bytes, too
 		t.Errorf("%d empty broadcasts fit", n)
 	}
-	if q.close(); q.PushBroadcast(m, bobsKey, at(1)) {
+	if q.end(); q.PushBroadcast(m, bobsKey, at(1)) {
 		t.Error("a broadcast is taken after the end")
 	}
 }
@@ -253,7 +253,7 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
 		}
-		q.close()
+		q.end()
 		if err := q.WaitOwn(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
 		}
@@ -270,7 +270,7 @@ func TestQueuePutsBack(t *testing.T) {
 	q.Push(Sent{Ref: "4"})
 	q.handled(items[0])
 	q.putBack(items[1:])
-	q.close()
+	q.end()
 	q.Push(Sent{Ref: "too late"})
 	var got []string
 	for {

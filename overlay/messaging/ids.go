@@ -8,9 +8,9 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// messageIDs gives the messages of this run their IDs and positions, once it is in the
+// MessageIDs gives the messages of this run their IDs and positions, once it is in the
 // network.
-type messageIDs struct {
+type MessageIDs struct {
 	nonce uint64 // of the run
 
 	mu      sync.Mutex
@@ -19,16 +19,16 @@ type messageIDs struct {
 	counter uint64
 }
 
-// begin fixes how the IDs begin. A peer that has begun alone may raise its epoch when it
+// Begin fixes how the IDs begin. A peer that has begun alone may raise its epoch when it
 // finds its network; the next messages are of the later one.
-func (m *messageIDs) begin(key certs.PublicKey, epoch uint64) {
+func (m *MessageIDs) Begin(key certs.PublicKey, epoch uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch, m.prefix = epoch, certs.MessagePrefix(key, epoch, m.nonce)
 }
 
 // next is the next message, without what it says.
-func (m *messageIDs) next() *delivery.Outgoing {
+func (m *MessageIDs) next() *delivery.Outgoing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.counter++
@@ -38,14 +38,16 @@ func (m *messageIDs) next() *delivery.Outgoing {
 	}
 }
 
-// run is the epoch and the nonce of the next message.
-func (m *messageIDs) run() (epoch, nonce uint64) {
+// Run is the epoch and the nonce of the next message.
+func (m *MessageIDs) Run() (epoch, nonce uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.epoch, m.nonce
 }
 
-func (m *messageIDs) setCounter(counter uint64) {
+// SetCounter has the next message follow the one of that counter, as in a machine that was
+// put back with its memory. It is for tests.
+func (m *MessageIDs) SetCounter(counter uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.counter = counter

@@ -21,8 +21,9 @@ var leftLimits = delivery.Limits{Messages: 128, Bytes: MaxLeftBody, FlightBytes:
 
 // custodian leaves messages with others, on a goroutine of its own.
 type custodian struct {
-	wake  chan struct{}
-	asked chan chan struct{} // who waits for another round, closed when it is over
+	engine *Engine
+	wake   chan struct{}
+	asked  chan chan struct{} // who waits for another round, closed when it is over
 }
 
 // look has it look whether there is something to leave.
@@ -33,8 +34,9 @@ func (c *custodian) look() {
 	}
 }
 
-// leaveWithOthers is the custodian's goroutine.
-func (e *Engine) leaveWithOthers() {
+// run is the custodian's goroutine.
+func (c *custodian) run() {
+	e := c.engine
 	select {
 	case <-e.begun:
 	case <-e.ctx.Done():
@@ -51,8 +53,8 @@ func (e *Engine) leaveWithOthers() {
 			done = nil
 		}
 		select {
-		case <-e.custodian.wake:
-		case done = <-e.custodian.asked:
+		case <-c.wake:
+		case done = <-c.asked:
 		case <-e.ctx.Done():
 			return
 		}

@@ -24,6 +24,7 @@ type Letter struct {
 
 // letters are those that wait to be opened.
 type letters struct {
+	engine  *Engine
 	waiting chan Letter
 	bytes   atomic.Int64
 }
@@ -42,9 +43,10 @@ func (e *Engine) TakeLetter(l Letter) {
 	e.log.Debug("too many letters wait to be opened, dropped", "over", string(l.From))
 }
 
-// openLetters opens what has come over others, one after the other, off the loop:
+// run opens what has come over others, one after the other, off the loop:
 // it takes some 150 µs for each.
-func (e *Engine) openLetters() {
+func (list *letters) run() {
+	e := list.engine
 	select {
 	case <-e.begun: // nothing is shown before
 	case <-e.ctx.Done():
@@ -52,8 +54,8 @@ func (e *Engine) openLetters() {
 	}
 	for {
 		select {
-		case l := <-e.letters.waiting:
-			e.letters.bytes.Add(-int64(len(l.Sealed)))
+		case l := <-list.waiting:
+			list.bytes.Add(-int64(len(l.Sealed)))
 			if err := e.OpenLetter(l); err != nil {
 				e.log.Debug("a letter over others is not taken", "over", string(l.From), "why", err)
 			}
@@ -74,7 +76,7 @@ func (e *Engine) OpenLetter(letter Letter) error {
 	if key := l.GetSealingKey(); len(key) == len(author.Sealing) { // else nothing can be sealed to it
 		author.Sealing = certs.SealingKey(key)
 	}
-	if key, known := e.KeyOf(author.ID); known && key != author.Key {
+	if key, known := e.directory.KeyOf(author.ID); known && key != author.Key {
 		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)
 	}
 	var holder certs.ID
@@ -95,11 +97,11 @@ func (e *Engine) OpenLetter(letter Letter) error {
 			Messages: l.GetMessages(), After: delivery.Position{Epoch: l.GetAfterEpoch(), Counter: l.GetAfterCounter()},
 			Answer: holder, Deposit: deposit,
 		}
-		if s := e.senderOf(author.Key, nil); s != nil {
+		if s := e.senders.of(author.Key, nil); s != nil {
 			s.offer(p, author)
 		}
 	} else if holder != "" {
-		e.due(answer{to: author, holder: holder, deposit: deposit})
+		e.answers.due(answer{to: author, holder: holder, deposit: deposit})
 	}
 	return nil
 }

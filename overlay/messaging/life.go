@@ -19,23 +19,23 @@ import (
 func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, begun: make(chan struct{}), events: newEventQueue(), disk: cfg.Disk,
-		ids: messageIDs{nonce: cfg.Nonce}, links: make(map[uint64]*Link),
-		letters:   letters{waiting: make(chan Letter, maxLetters)},
-		answers:   answers{waiting: make(chan answer, maxAnswers)},
-		custodian: custodian{wake: make(chan struct{}, 1), asked: make(chan chan struct{})},
+		ids: MessageIDs{nonce: cfg.Nonce}, links: make(map[uint64]*Link),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.letters = letters{engine: e, waiting: make(chan Letter, maxLetters)}
+	e.answers = answers{engine: e, waiting: make(chan answer, maxAnswers)}
+	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
 	e.directory.init(cfg.Met)
-	e.senders.init(e.disk.marks())
+	e.senders.init(e, e.disk.marks())
 	return e, e.disk.Load(store.Outbox, e.loadMessage)
 }
 
 // Start starts its goroutines.
 func (e *Engine) Start() {
-	e.wg.Go(e.openLetters)
-	e.wg.Go(e.answerAll)
+	e.wg.Go(e.letters.run)
+	e.wg.Go(e.answers.run)
 	if !e.cfg.NoCustody {
-		e.wg.Go(e.leaveWithOthers)
+		e.wg.Go(e.custodian.run)
 	}
 }
 
@@ -53,7 +53,7 @@ func (e *Engine) loadMessage(key, value []byte) error {
 	to := certs.ID(m.GetReceiver())
 	out := &delivery.Outgoing{
 		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
-		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.Since(s.GetTaken()), Stored: true, Waits: fromBefore,
+		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.TimeOf(s.GetTaken()), Stored: true, Waits: fromBefore,
 	}
 	if out.Cancelled = len(key) > keySize; out.Cancelled {
 		e.words = append(e.words, lastWord{to, out})
@@ -70,10 +70,6 @@ func (e *Engine) loadMessage(key, value []byte) error {
 	return nil
 }
 
-// SetRun fixes the epoch of the messages that follow. It is called on the loop, before Begin
-// and when a peer that has begun alone raises its epoch.
-func (e *Engine) SetRun(epoch uint64) { e.ids.begin(e.cfg.Identity.Key(), epoch) }
-
 // Begin says that the peer is in the network, and tells the program what it was not told in
 // the last run. It is called once, on the loop, behind Ready.
 func (e *Engine) Begin() {
@@ -83,10 +79,11 @@ func (e *Engine) Begin() {
 
 // Holding is what an engine holds in memory.
 type Holding struct {
-	Outboxes int64 // bytes in all outboxes
-	Early    int64 // bytes of letters that wait for earlier ones
-	Busy     int   // peers that write to us with whom something is going on
-	Incoming int   // direct messages that the program has not handled
+	Outboxes int64         // bytes in all outboxes
+	Early    int64         // bytes of letters that wait for earlier ones
+	Busy     int           // peers that write to us with whom something is going on
+	Incoming int           // direct messages that the program has not handled
+	Oldest   time.Duration // how long the oldest message of ours has waited
 }
 
 // Holding tells what it holds now.
@@ -97,25 +94,18 @@ func (e *Engine) Holding() Holding {
 			h.Busy++
 		}
 	}
+	for _, r := range e.directory.all() {
+		h.Oldest = max(h.Oldest, r.waited())
+	}
 	return h
 }
 
-// Waited is how long a message of ours has waited; 0 if it does not.
-func (e *Engine) Waited(id MessageID) time.Duration {
-	for _, r := range e.directory.all() {
-		if taken, ok := r.takenAt(id); ok {
-			return e.now() - taken
-		}
-	}
-	return 0
-}
+// IDs is what gives our messages their IDs and positions. Its Begin is called on the loop,
+// before the engine's and when a peer that has begun alone raises its epoch.
+func (e *Engine) IDs() *MessageIDs { return &e.ids }
 
-// Run is the epoch of the next message, and the nonce of this run.
-func (e *Engine) Run() (epoch, nonce uint64) { return e.ids.run() }
-
-// SetCounter has the next message follow the one of that counter, as in a machine that was
-// put back with its memory. It is for tests.
-func (e *Engine) SetCounter(counter uint64) { e.ids.setCounter(counter) }
+// Directory is who is here and who was met.
+func (e *Engine) Directory() *Directory { return &e.directory }
 
 // Queue is where events wait for the program.
 func (e *Engine) Queue() *EventQueue { return e.events }
@@ -158,22 +148,11 @@ func (e *Engine) Events() iter.Seq[Event] {
 func (e *Engine) noteHandled(it item) {
 	switch {
 	case it.settled != nil:
-		e.forgetMessage(it.settled)
+		e.disk.forgetMessage(it.settled)
 	case it.author != certs.PublicKey{}:
 		e.unanswered.change(1)
 		e.disk.noteShown(broadcastMark(it.author), it.stamp, func(bool) { e.unanswered.change(-1) })
 	}
-}
-
-// forgetMessage takes a message off the disk when the program has been told what became of
-// it, in no hurry: should it be sent again, its receiver knows it, and the program is told
-// again.
-func (e *Engine) forgetMessage(m *delivery.Outgoing) {
-	key := keyOfMessage(m.Position)
-	if m.Cancelled {
-		key = keyOfWord(m.Position)
-	}
-	e.disk.Write(nil, store.Op{Bucket: store.Outbox, Key: key})
 }
 
 // broadcastMark is the name under which it is noted how many broadcasts of a peer were
@@ -188,8 +167,8 @@ func (e *Engine) ShownBroadcasts(author certs.PublicKey) []delivery.Run {
 	return e.senders.marks[broadcastMark(author)].Runs
 }
 
-// Refuse has no more messages taken.
-func (e *Engine) Refuse() {
+// TakeNoMore has no more messages taken.
+func (e *Engine) TakeNoMore() {
 	e.directory.mu.Lock()
 	defer e.directory.mu.Unlock()
 	e.directory.leaving = true
@@ -197,22 +176,13 @@ func (e *Engine) Refuse() {
 
 // AwaitReceipts waits until no message is on its way to a peer that is here, or ctx ends.
 func (e *Engine) AwaitReceipts(ctx context.Context) {
-	for e.onTheirWay() {
+	for e.directory.onTheirWay() {
 		select {
 		case <-e.directory.idle:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-func (e *Engine) onTheirWay() bool {
-	for _, r := range e.directory.all() {
-		if count, present := r.count(); count > 0 && present {
-			return true
-		}
-	}
-	return false
 }
 
 // answerPatience is how long whoever leaves waits for the receipts over others of what it
@@ -227,20 +197,20 @@ func (e *Engine) AwaitAnswers(ctx context.Context) {
 	e.unanswered.awaitNone(ctx)
 }
 
-// Stop ends the engine, whose links have ended, and waits for it. What is undelivered
+// Shutdown ends the engine, whose links have ended, and waits for it. What is undelivered
 // stays on the disk, or is reported. It returns how many messages of this run that is; what
 // earlier runs had left is not counted.
-func (e *Engine) Stop() (undelivered int) {
-	e.Refuse()
+func (e *Engine) Shutdown() (undelivered int) {
+	e.TakeNoMore()
 	e.cancel()
 	for _, r := range e.directory.all() {
-		r.close()
+		r.end()
 	}
 	e.wg.Wait()
 	e.disk.Write(nil, UptimeOp(e.disk.uptime.before+e.now()))
 	e.disk.Flush(context.Background())
 	for _, r := range e.directory.all() {
-		for _, m := range r.close() {
+		for _, m := range r.end() {
 			if m.Nonce == e.ids.nonce {
 				undelivered++
 			}
@@ -249,7 +219,7 @@ func (e *Engine) Stop() (undelivered int) {
 			}
 		}
 	}
-	e.events.close()
+	e.events.end()
 	if e.disk.users.stop() {
 		if err := e.disk.Close(); err != nil {
 			e.log.Warn("closing the state directory", "error", err)

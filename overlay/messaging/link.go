@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -52,3 +53,9 @@ func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
 
 // usable says that it can be given to who sends to its peer.
 func (l *Link) usable() bool { return l.ctx.Err() == nil && !l.retired.Load() }
+
+// violation ends a link whose peer has broken the protocol on a message stream.
+func (l *Link) violation(log *slog.Logger, why error) {
+	log.Warn("peer breaks the protocol", "peer", string(l.peer), "address", l.RemoteAddr().String(), "why", why)
+	l.Abort(transport.CodeProtocol, why.Error())
+}

@@ -19,13 +19,12 @@ const ExpireEvery = time.Minute
 const relayAfter = 150 * time.Millisecond
 
 // Joined notes that a peer is in the table; Match is then due.
-func (e *Engine) Joined(id certs.ID, key certs.PublicKey) { e.setPresent(id, key, true) }
+func (e *Engine) Joined(id certs.ID, key certs.PublicKey) { e.directory.setPresent(id, key, true) }
 
 // Left notes that a peer is not in the table any more; Match is then due.
-func (e *Engine) Left(id certs.ID) { e.setPresent(id, certs.PublicKey{}, false) }
+func (e *Engine) Left(id certs.ID) { e.directory.setPresent(id, certs.PublicKey{}, false) }
 
-func (e *Engine) setPresent(id certs.ID, key certs.PublicKey, present bool) {
-	d := &e.directory
+func (d *Directory) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	d.mu.Lock()
 	_, was := d.present[id]
 	if present {
@@ -83,7 +82,7 @@ func (r *receiver) setPresent(c Contact, present bool) {
 func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
 	l.peer, l.epoch = peer, epoch
 	e.links[l.number] = l
-	e.wg.Go(func() { e.receive(l) })
+	e.wg.Go(func() { receive(e, l) })
 }
 
 // LinkDown is the end of a link that was up; Match is then due.
@@ -113,6 +112,13 @@ func (e *Engine) Match(id certs.ID) (wanted bool) {
 	}
 	e.Bypass(best)
 	return false
+}
+
+// wanting says that messages wait and there is no link over which the peer is heard.
+func (r *receiver) wanting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.direct.works() && r.box.Len() > 0
 }
 
 // attach gives the receiver a link if it has none; true says that it was taken and

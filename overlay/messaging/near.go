@@ -26,8 +26,7 @@ type guess struct {
 }
 
 // whyAway is why a message to somebody who is not here waits; empty for who is here.
-func (e *Engine) whyAway(to certs.ID) string {
-	d := &e.directory
+func (d *Directory) whyAway(to certs.ID) string {
 	d.mu.Lock()
 	_, here := d.present[to]
 	_, met := d.met[to]
@@ -60,7 +59,7 @@ type name struct {
 }
 
 // metNames are the IDs that were met. d.mu is held.
-func (d *directory) metNames() []name {
+func (d *Directory) metNames() []name {
 	list := make([]name, 0, min(len(d.met), maxNear))
 	for id := range d.met {
 		if len(list) == maxNear {

@@ -40,14 +40,14 @@ type receipt struct {
 const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
-func (e *Engine) receive(l *Link) {
+func receive(e *Engine, l *Link) {
 	in := &reader{engine: e, link: l, wake: make(chan struct{}, 1)}
-	if in.sender = e.senderOf(l.key, in); in.sender == nil {
+	if in.sender = e.senders.of(l.key, in); in.sender == nil {
 		l.Abort(transport.CodeInternal, "too many peers write at once")
 		return
 	}
 	if err := in.readStreams(); err != nil {
-		e.violation(l, err)
+		l.violation(e.log, err)
 	}
 	if in.receipts != nil {
 		close(in.receipts)

@@ -151,8 +151,8 @@ func (r *receiver) tellAllWait(reason string) {
 	}
 }
 
-// close ends the receiver and returns what is undelivered.
-func (r *receiver) close() []*delivery.Outgoing {
+// end ends the receiver and returns what is undelivered.
+func (r *receiver) end() []*delivery.Outgoing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
@@ -165,13 +165,6 @@ func (r *receiver) count() (n int, present bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.box.Len(), r.present
-}
-
-// wanting says that messages wait and there is no link over which the peer is heard.
-func (r *receiver) wanting() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.direct.works() && r.box.Len() > 0
 }
 
 // discard closes the receiver if it is of no use now.
@@ -197,15 +190,14 @@ func (r *receiver) waiting() Waiting {
 	return w
 }
 
-// takenAt is when a message that waits was taken.
-func (r *receiver) takenAt(id MessageID) (time.Duration, bool) {
+// waited is how long the oldest message has waited; 0 if there is none.
+func (r *receiver) waited() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p, ok := r.box.PositionOf(id)
-	if !ok {
-		return 0, false
+	if m := r.box.Oldest(); m != nil {
+		return r.engine.now() - m.Taken
 	}
-	return r.box.At(p).Taken, true
+	return 0
 }
 
 // addressee is whom letters are sealed to. r.mu is held.

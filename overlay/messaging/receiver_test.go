@@ -180,7 +180,7 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		synctest.Wait()
-		if rest := r.close(); len(rest) != 32 {
+		if rest := r.end(); len(rest) != 32 {
 			t.Errorf("%d messages are undelivered", len(rest))
 		}
 		if err := <-waited; !errors.Is(err, ErrClosed) {

@@ -30,11 +30,11 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (Messa
 		return MessageID{}, err
 	}
 	for {
-		r, err := e.receiverOf(to)
+		r, err := e.directory.receiverOf(to, e)
 		if err != nil {
 			return MessageID{}, err
 		}
-		id, err := r.add(ctx, body, ref, e.whyAway(to))
+		id, err := r.add(ctx, body, ref, e.directory.whyAway(to))
 		if err != nil {
 			e.directory.forget(r)
 		}
@@ -70,8 +70,7 @@ func (e *Engine) Waiting() []Waiting {
 
 // receiverOf returns the receiver of an ID, new if there is none. There is always room
 // for one who is here: of these there are no more than the table holds.
-func (e *Engine) receiverOf(to certs.ID) (*receiver, error) {
-	d := &e.directory
+func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving {

@@ -36,13 +36,16 @@ const (
 
 // senders are those that are remembered.
 type senders struct {
+	engine *Engine
+
 	mu    sync.Mutex
 	byKey map[certs.PublicKey]*sender
 	marks map[certs.PublicKey]delivery.Mark // of others, from this run and earlier ones
 	early atomic.Int64                      // bytes of letters that wait for earlier ones
 }
 
-func (list *senders) init(marks map[certs.PublicKey]delivery.Mark) {
+func (list *senders) init(e *Engine, marks map[certs.PublicKey]delivery.Mark) {
+	list.engine = e
 	list.byKey = make(map[certs.PublicKey]*sender)
 	list.marks = marks
 	if marks == nil {
@@ -50,10 +53,9 @@ func (list *senders) init(marks map[certs.PublicKey]delivery.Mark) {
 	}
 }
 
-// senderOf returns what is remembered of a peer; in, if there is one, is woken when
+// of returns what is remembered of a peer; in, if there is one, is woken when
 // more of its messages are safe. Nil: too much is going on with others.
-func (e *Engine) senderOf(key certs.PublicKey, in *reader) *sender {
-	list := &e.senders
+func (list *senders) of(key certs.PublicKey, in *reader) *sender {
 	list.mu.Lock()
 	defer list.mu.Unlock()
 	s := list.byKey[key]
@@ -61,7 +63,7 @@ func (e *Engine) senderOf(key certs.PublicKey, in *reader) *sender {
 		if len(list.byKey) >= maxSenders && !list.forgetOne() {
 			return nil
 		}
-		s = newSender(e, key, list.marks[key])
+		s = newSender(list.engine, key, list.marks[key])
 		list.byKey[key] = s
 	}
 	if in != nil {
@@ -257,7 +259,7 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.engine.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
+	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
 }
 
 // handle notes that the program has handled the messages up to one: in the state

@@ -1,8 +1,6 @@
 package messaging
 
 import (
-	"fmt"
-	"math"
 	"time"
 
 	"quicpeer/overlay/messaging/store"
@@ -28,23 +26,9 @@ type uptime struct {
 // UptimeAt is the uptime at a time since the start, as it is stored.
 func (d *Disk) UptimeAt(since time.Duration) int64 { return int64(d.uptime.before + since) }
 
-// Since is the reverse for what an earlier run has stored, and so before the start. What
+// TimeOf is the reverse for what an earlier run has stored, and so before the start. What
 // a killed run had stored may be ahead of the uptime that it had noted.
-func (d *Disk) Since(at int64) time.Duration { return min(time.Duration(at)-d.uptime.before, 0) }
-
-// loadUptime takes up the clock where the last run has left it.
-func (d *Disk) loadUptime() error {
-	if d.store == nil {
-		d.uptime.next = uptimeEvery
-		return nil
-	}
-	before, err := d.store.Number("uptime")
-	if before > math.MaxInt64 {
-		err = damaged("uptime", fmt.Errorf("%d nanoseconds", before))
-	}
-	d.uptime = uptime{before: time.Duration(before), next: uptimeEvery}
-	return err
-}
+func (d *Disk) TimeOf(at int64) time.Duration { return min(time.Duration(at)-d.uptime.before, 0) }
 
 // noteUptime notes it now and then.
 func (d *Disk) noteUptime(now time.Duration) {
