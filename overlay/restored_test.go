@@ -266,7 +266,7 @@ func TestStoredBeforeNonces(t *testing.T) {
 				t.Fatal(err)
 			}
 			put("alice", func(s *store.Store, done func(error)) {
-				s.Write(done, store.Op{Bucket: store.Outbox, Key: storedKey(p), Value: value})
+				s.Write(done, store.Op{Bucket: store.Unsettled, Key: storedKey(p), Value: value})
 			})
 		}
 		put("bob", func(s *store.Store, done func(error)) {

@@ -130,7 +130,7 @@ func TestStoredBeforeUptimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(store.Op{Bucket: store.Outbox, Key: storedKey(delivery.Position{Epoch: 1, Counter: 1}), Value: value})
+		put(store.Op{Bucket: store.Unsettled, Key: storedKey(delivery.Position{Epoch: 1, Counter: 1}), Value: value})
 		alice := w.start("alice")
 		time.Sleep(2 * messaging.ExpireEvery)
 		if list := alice.Waiting(); len(list) != 1 || len(all[Failed](alice)) != 0 {

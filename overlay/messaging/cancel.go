@@ -68,7 +68,7 @@ func (r *receiver) cancel(id MessageID) (found bool, err error) {
 	m.Cancelled = true
 	r.left.full = true // until it has been taken out
 	if !again && e.disk.Keeps() {
-		e.disk.Write(func() { r.takeOut(m) }, store.Op{Bucket: store.Outbox, Key: keyOfMessage(p)}, r.wordOf(m))
+		e.disk.Write(func() { r.takeOut(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(p)}, r.wordOf(m))
 	}
 	r.mu.Unlock()
 	if !e.disk.Keeps() {
@@ -119,7 +119,7 @@ func (d *Disk) forgetMessage(m *delivery.Outgoing) {
 	if m.Cancelled {
 		key = keyOfWord(m.Position)
 	}
-	d.Write(nil, store.Op{Bucket: store.Outbox, Key: key})
+	d.Write(nil, store.Op{Bucket: store.Unsettled, Key: key})
 }
 
 // keyOfWord is where the last word of a message is kept: behind its own place.
@@ -133,7 +133,7 @@ func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}
-	return store.Op{Bucket: store.Outbox, Key: keyOfWord(m.Position), Value: value}
+	return store.Op{Bucket: store.Unsettled, Key: keyOfWord(m.Position), Value: value}
 }
 
 // lastWord is what the program is still to be told of a message of an earlier run.

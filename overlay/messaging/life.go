@@ -27,7 +27,7 @@ func New(cfg Config) (*Engine, error) {
 	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
 	e.directory.init(cfg.Met)
 	e.senders.init(e, e.disk.marks())
-	return e, e.disk.Load(store.Outbox, e.loadMessage)
+	return e, e.disk.Load(store.Unsettled, e.loadMessage)
 }
 
 // Start starts its goroutines.

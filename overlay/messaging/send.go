@@ -151,7 +151,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}
-	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Outbox, Key: keyOfMessage(m.Position), Value: value})
+	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
 // stored is the news that a message is on the disk.

@@ -42,25 +42,25 @@ type Limits struct {
 	Flight      int // messages on their way, this batch included
 }
 
-// Way is how messages travel. On each way they go in order, and each way is at its
+// Lane is how messages travel. On each lane they go in order, and each lane is at its
 // own message.
-type Way int
+type Lane int
 
-// The ways.
+// The lanes.
 const (
-	Direct  Way = iota // over a connection to the receiver
-	Relayed            // over other peers
-	Left               // left with others, for when it comes
-	ways
+	Direct  Lane = iota // over a connection to the receiver
+	Relayed             // over other peers
+	Left                // left with others, for when it comes
+	lanes
 )
 
 // Outbox holds the messages to one receiver that are not settled, by position. Its
 // zero value is empty.
 type Outbox struct {
 	queue  []*Outgoing
-	flight [ways]int // so many of the first are on this way
-	flown  [ways]int // bytes of their bodies
-	bytes  int       // of all
+	flight [lanes]int // so many of the first are on this lane
+	flown  [lanes]int // bytes of their bodies
+	bytes  int        // of all
 }
 
 // Len is how many messages are not settled.
@@ -69,14 +69,14 @@ func (o *Outbox) Len() int { return len(o.queue) }
 // Bytes is what their bodies and refs take.
 func (o *Outbox) Bytes() int { return o.bytes }
 
-// Flying is how many are on a way.
-func (o *Outbox) Flying(w Way) int { return o.flight[w] }
+// Flying is how many are on a lane.
+func (o *Outbox) Flying(w Lane) int { return o.flight[w] }
 
 // FlyingBytes is what the bodies of those take.
-func (o *Outbox) FlyingBytes(w Way) int { return o.flown[w] }
+func (o *Outbox) FlyingBytes(w Lane) int { return o.flown[w] }
 
-// Next is the message that is next on a way, nil if there is none.
-func (o *Outbox) Next(w Way) *Outgoing {
+// Next is the message that is next on a lane, nil if there is none.
+func (o *Outbox) Next(w Lane) *Outgoing {
 	if o.flight[w] == len(o.queue) {
 		return nil
 	}
@@ -109,14 +109,14 @@ func (o *Outbox) Add(m *Outgoing) {
 }
 
 // Fits says whether Take would give anything.
-func (o *Outbox) Fits(w Way, l Limits) bool {
+func (o *Outbox) Fits(w Lane, l Limits) bool {
 	m := o.Next(w)
 	return m != nil && (o.flight[w] == 0 || o.flight[w] < l.Flight && o.flown[w]+len(m.Body) <= l.FlightBytes)
 }
 
-// Take sends the next messages on a way, and returns them with the position of the
+// Take sends the next messages on a lane, and returns them with the position of the
 // unsettled message before them.
-func (o *Outbox) Take(w Way, l Limits) (batch []*Outgoing, after Position) {
+func (o *Outbox) Take(w Lane, l Limits) (batch []*Outgoing, after Position) {
 	if !o.Fits(w, l) {
 		return nil, Position{}
 	}
@@ -138,15 +138,15 @@ func (o *Outbox) Take(w Way, l Limits) (batch []*Outgoing, after Position) {
 }
 
 // Untake takes back the last of what Take has given.
-func (o *Outbox) Untake(w Way, rest []*Outgoing) {
+func (o *Outbox) Untake(w Lane, rest []*Outgoing) {
 	o.flight[w] -= len(rest)
 	for _, m := range rest {
 		o.flown[w] -= len(m.Body)
 	}
 }
 
-// Rewind is the end of a way: what was on it is to go again.
-func (o *Outbox) Rewind(w Way) { o.flight[w], o.flown[w] = 0, 0 }
+// Rewind is the end of a lane for now: what was on it is to go again.
+func (o *Outbox) Rewind(w Lane) { o.flight[w], o.flown[w] = 0, 0 }
 
 // Settle takes a message out that has its receipt; nil if there is none at that
 // position, as for a second receipt.
@@ -156,7 +156,7 @@ func (o *Outbox) Settle(p Position) *Outgoing {
 		return nil
 	}
 	m := o.queue[i]
-	for w := range ways {
+	for w := range lanes {
 		if i < o.flight[w] {
 			o.flight[w]--
 			o.flown[w] -= len(m.Body)

@@ -32,7 +32,7 @@ func BenchmarkWrite(b *testing.B) {
 					b.Error(err)
 				}
 				dones.Done()
-			}, Op{Outbox, number(i), value}, Op{Outbox, number(i - group), nil})
+			}, Op{Unsettled, number(i), value}, Op{Unsettled, number(i - group), nil})
 		}
 		dones.Wait()
 	}

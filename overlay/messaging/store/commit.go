@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"go.etcd.io/bbolt"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 )
@@ -82,7 +80,7 @@ func (s *Store) SetGaps(sender certs.PublicKey, gaps []delivery.Gap, done func(e
 }
 
 func (s *Store) queue(j job) {
-	if s.dead.Load() {
+	if s.isDead() {
 		return
 	}
 	s.mu.Lock()
@@ -104,9 +102,9 @@ func (s *Store) commitJobs() {
 		if jobs == nil {
 			return
 		}
-		err := s.update(func(t *transaction) error { return t.apply(jobs) })
+		err := s.update(func(t *transaction) error { return apply(t, jobs) })
 		for _, j := range jobs {
-			if s.dead.Load() {
+			if s.isDead() {
 				return
 			}
 			if j.done != nil {
@@ -174,15 +172,8 @@ func (s *Store) failWriting(err error) error {
 	return s.fail(err)
 }
 
-// transaction is a transaction of bbolt that keeps the digests.
-type transaction struct {
-	tx      *bbolt.Tx
-	path    string
-	digests map[Bucket]digest // of buckets that were used
-	changed bool
-}
-
-func (t *transaction) apply(jobs []job) error {
+// apply does what jobs want, but for those that were refused.
+func apply(t *transaction, jobs []job) error {
 	for _, j := range jobs {
 		if j.err != nil {
 			continue
@@ -192,75 +183,4 @@ func (t *transaction) apply(jobs []job) error {
 		}
 	}
 	return nil
-}
-
-// get returns the value of a key, nil if there is none; it is valid until the next
-// change.
-func (t *transaction) get(b Bucket, key []byte) ([]byte, error) {
-	record := t.tx.Bucket([]byte(b)).Get(key)
-	if record == nil {
-		return nil, nil
-	}
-	value, err := unseal(key, record)
-	if err != nil {
-		return nil, &DamagedError{Path: t.path, Err: err}
-	}
-	return value, nil
-}
-
-// put sets a record, and deletes it where value is nil.
-func (t *transaction) put(b Bucket, key, value []byte) error {
-	d, err := t.digest(b)
-	if err != nil {
-		return err
-	}
-	bucket := t.tx.Bucket([]byte(b))
-	old := bucket.Get(key)
-	if old == nil && value == nil {
-		return nil
-	}
-	t.changed = true
-	if old != nil {
-		d = d.remove(old)
-	}
-	if value == nil {
-		t.digests[b] = d
-		return bucket.Delete(key)
-	}
-	record := seal(key, value)
-	t.digests[b] = d.add(record)
-	return bucket.Put(key, record)
-}
-
-func (t *transaction) digest(b Bucket) (digest, error) {
-	if d, ok := t.digests[b]; ok {
-		return d, nil
-	}
-	value, err := t.get(about, []byte(b))
-	if err != nil {
-		return digest{}, err
-	}
-	d, err := decodeDigest(value)
-	if err != nil {
-		return digest{}, &DamagedError{Path: t.path, Err: err}
-	}
-	t.digests[b] = d
-	return d, nil
-}
-
-func (t *transaction) putAbout() error {
-	for b, d := range t.digests {
-		if err := putAbout(t.tx, string(b), d.encode()); err != nil {
-			return err
-		}
-	}
-	return putTransaction(t.tx)
-}
-
-func putTransaction(tx *bbolt.Tx) error {
-	return putAbout(tx, transactionKey, encodeNumber(uint64(tx.ID())))
-}
-
-func putAbout(tx *bbolt.Tx, key string, value []byte) error {
-	return tx.Bucket([]byte(about)).Put([]byte(key), seal([]byte(key), value))
 }

@@ -128,8 +128,8 @@ func (c *crash) done(t *testing.T, f func()) func(error) {
 func (c *crash) write(t *testing.T, s *Store, n int) chan struct{} {
 	written := make(chan struct{})
 	s.Write(c.done(t, func() { c.written = n; close(written) }),
-		op(Outbox, fmt.Sprint(n), "x"), op(Custody, fmt.Sprint(n), "x"), op(Peers, "last", fmt.Sprint(n)),
-		deletion(Outbox, fmt.Sprint(n-1)), deletion(Custody, fmt.Sprint(n-1)))
+		op(Unsettled, fmt.Sprint(n), "x"), op(Custody, fmt.Sprint(n), "x"), op(Peers, "last", fmt.Sprint(n)),
+		deletion(Unsettled, fmt.Sprint(n-1)), deletion(Custody, fmt.Sprint(n-1)))
 	return written
 }
 
@@ -258,7 +258,7 @@ func TestCommitIsCut(t *testing.T) {
 	for round := range 20 {
 		var ops []Op
 		for range 30 {
-			ops = append(ops, op(Outbox, fmt.Sprint(random.IntN(300)), fmt.Sprint(round)), deletion(Outbox, fmt.Sprint(random.IntN(300))))
+			ops = append(ops, op(Unsettled, fmt.Sprint(random.IntN(300)), fmt.Sprint(round)), deletion(Unsettled, fmt.Sprint(random.IntN(300))))
 		}
 		write(t, s, ops[:30]...)
 		want := contentOf(t, s).records

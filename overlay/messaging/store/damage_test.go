@@ -27,7 +27,7 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	s := mustOpen(t, dir)
 	var ops []Op
 	for i := range 300 {
-		ops = append(ops, op(Outbox, fmt.Sprintf("%064d", i), strings.Repeat("m", 10+i%50)))
+		ops = append(ops, op(Unsettled, fmt.Sprintf("%064d", i), strings.Repeat("m", 10+i%50)))
 	}
 	write(t, s, ops...)
 	write(t, s, op(Custody, "long", strings.Repeat("x", 10000)), op(Peers, "p", "q"))
@@ -38,7 +38,7 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	s = mustOpen(t, dir)
 	s.SetGaps(key(2), make([]delivery.Gap, 2), nil)
 	// The last transaction is one whose loss the journal would not make up for.
-	write(t, s, op(Outbox, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
+	write(t, s, op(Unsettled, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
 	mustClose(t, s)
 	full = imageOf(t, dir)
 	s = mustOpen(t, dir)
@@ -175,7 +175,7 @@ func TestOldMeta(t *testing.T) {
 	s := mustOpen(t, dir)
 	var images []image
 	for i := range 5 {
-		write(t, s, op(Outbox, "n", fmt.Sprint(i)))
+		write(t, s, op(Unsettled, "n", fmt.Sprint(i)))
 		images = append(images, imageOf(t, dir))
 	}
 	c := contentOf(t, s)

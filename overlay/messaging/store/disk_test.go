@@ -39,7 +39,7 @@ func TestFirstErrorIsKept(t *testing.T) {
 	}{
 		databaseFile: {
 			func(s *Store) error { return s.db.Close() },
-			func(s *Store, done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
+			func(s *Store, done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 		},
 		journalFile: {
 			func(s *Store) error { return s.journal.file.Close() },
@@ -49,7 +49,7 @@ func TestFirstErrorIsKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := mustOpen(t, dir)
-			write(t, s, op(Outbox, "a", "1"))
+			write(t, s, op(Unsettled, "a", "1"))
 			note(t, s, key(1), shown(1, 1))
 			if err := test.take(s); err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestFirstErrorIsKept(t *testing.T) {
 			}
 			for range 2 * fewSlots {
 				for what, call := range map[string]func(func(error)){
-					"Write":   func(done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
+					"Write":   func(done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 					"Note":    func(done func(error)) { s.Note(key(1), shown(1, 2), done) },
 					"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 				} {

@@ -46,7 +46,7 @@ func (s *Store) openFiles(dir string) error {
 	case !hasJournal && hasDatabase:
 		return &DamagedError{Path: j.path, Err: errors.New("it is missing")}
 	case !hasJournal:
-		if err := s.makeFile(dir, journalFile, j.make); err != nil {
+		if err := s.makeFile(dir, journalFile, j.create); err != nil {
 			return err
 		}
 	}
@@ -208,4 +208,20 @@ func openDatabase(path string) (*bbolt.DB, error) {
 	}
 	db.AllocSize = growStep
 	return db, nil
+}
+
+// isRegular returns fs.ErrNotExist if there is nothing of that name, not even a
+// link to nowhere.
+func isRegular(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
+	}
+	return nil
 }

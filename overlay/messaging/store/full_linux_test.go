@@ -37,7 +37,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal("the disk doesn't get full")
 		}
 		err = await(func(done func(error)) {
-			s.Write(done, op(Outbox, "last", strings.Repeat("n", written)), op(Custody, strings.Repeat("k", written+1), strings.Repeat("x", 10000)))
+			s.Write(done, op(Unsettled, "last", strings.Repeat("n", written)), op(Custody, strings.Repeat("k", written+1), strings.Repeat("x", 10000)))
 		})
 		if err != nil {
 			break

@@ -50,7 +50,7 @@ func fill(t *testing.T, s *Store) {
 	t.Helper()
 	var ops []Op
 	for i := range 50 {
-		ops = append(ops, op(Outbox, string(rune('A'+i)), strings.Repeat("x", 1000)))
+		ops = append(ops, op(Unsettled, string(rune('A'+i)), strings.Repeat("x", 1000)))
 	}
 	write(t, s, ops...)
 }
@@ -82,7 +82,7 @@ func overwrite(t *testing.T, path string) error {
 func TestMeddling(t *testing.T) {
 	for name, m := range meddling {
 		for what, call := range map[string]func(*Store, func(error)){
-			"Write":   func(s *Store, done func(error)) { s.Write(done, op(Outbox, "b", "2")) },
+			"Write":   func(s *Store, done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 			"nothing": func(s *Store, done func(error)) { s.Write(done) },
 			"Note":    func(s *Store, done func(error)) { s.Note(key(1), shown(1, 2), done) },
 			"SetGaps": func(s *Store, done func(error)) { s.SetGaps(key(1), nil, done) },
@@ -103,10 +103,10 @@ func TestMeddling(t *testing.T) {
 				}
 				first := await(func(done func(error)) { call(s, done) })
 				wantMeddled(t, first, m.removed, dir)
-				if err := await(func(done func(error)) { s.Write(done, op(Outbox, "c", "3")) }); !errors.Is(err, first) {
+				if err := await(func(done func(error)) { s.Write(done, op(Unsettled, "c", "3")) }); !errors.Is(err, first) {
 					t.Errorf("then: %v", err)
 				}
-				if err := s.Load(Outbox, func(_, _ []byte) error { return nil }); !errors.Is(err, first) {
+				if err := s.Load(Unsettled, func(_, _ []byte) error { return nil }); !errors.Is(err, first) {
 					t.Errorf("Load: %v", err)
 				}
 				if err := s.Close(); !errors.Is(err, first) {
@@ -131,7 +131,7 @@ func TestMeddlingWhileLoading(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	fill(t, s)
-	err := s.Load(Outbox, func(_, _ []byte) error { return os.Truncate(filepath.Join(dir, databaseFile), 8192) })
+	err := s.Load(Unsettled, func(_, _ []byte) error { return os.Truncate(filepath.Join(dir, databaseFile), 8192) })
 	wantMeddled(t, err, false, dir)
 }
 
@@ -155,7 +155,7 @@ func TestMeddlingUnderLoad(t *testing.T) {
 					for i := 0; ; i++ {
 						err := await(func(done func(error)) {
 							if w%2 == 0 {
-								s.Write(done, op(Outbox, string(rune('A'+i%100)), strings.Repeat("x", 1000)))
+								s.Write(done, op(Unsettled, string(rune('A'+i%100)), strings.Repeat("x", 1000)))
 							} else {
 								s.Note(key(w), shown(1, uint64(i)), done)
 							}
@@ -193,7 +193,7 @@ func TestBugsAreNotBlamedOnTheDatabase(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_ = s.Load(Outbox, func(_, _ []byte) error { return nil })
-	write(t, s, op(Outbox, "a", "1"))
-	_ = s.Load(Outbox, func(_, _ []byte) error { panic("a bug") })
+	_ = s.Load(Unsettled, func(_, _ []byte) error { return nil })
+	write(t, s, op(Unsettled, "a", "1"))
+	_ = s.Load(Unsettled, func(_, _ []byte) error { panic("a bug") })
 }

@@ -55,9 +55,9 @@ func (j *journal) init(path string, slots int) {
 	j.noted.L, j.folded.L = &j.mu, &j.mu
 }
 
-// make writes an empty journal that is not in use, all of it, so that there is room
+// create writes an empty journal that is not in use, all of it, so that there is room
 // for what is noted later.
-func (j *journal) make(path string) error {
+func (j *journal) create(path string) error {
 	b := make([]byte, (j.slots+1)*slotSize)
 	j.header(b, false)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -194,19 +194,19 @@ func offset(slot int) int64 { return int64(slot+1) * slotSize }
 func (s *Store) Note(sender certs.PublicKey, shown delivery.Stamp, done func(error)) {
 	j := &s.journal
 	j.mu.Lock()
-	for j.folding[j.half()] && !j.closed && s.Err() == nil && !s.dead.Load() {
+	for j.folding[j.half()] && !j.closed && s.Err() == nil && !s.isDead() {
 		j.folded.Wait()
 	}
 	closed := j.closed
 	if !closed {
 		s.write(sender, shown)
-		if done != nil && !s.dead.Load() {
+		if done != nil && !s.isDead() {
 			j.pending = append(j.pending, done)
 			j.noted.Signal()
 		}
 	}
 	j.mu.Unlock()
-	if closed && done != nil && !s.dead.Load() {
+	if closed && done != nil && !s.isDead() {
 		done(fs.ErrClosed)
 	}
 }
@@ -246,7 +246,7 @@ func (s *Store) write(sender certs.PublicKey, shown delivery.Stamp) {
 func (s *Store) fold(half int) {
 	j := &s.journal
 	_, err := s.foldNotes(half*j.slots/2, (half+1)*j.slots/2)
-	if err != nil && !s.dead.Load() {
+	if err != nil && !s.isDead() {
 		s.fail(err)
 	}
 	j.mu.Lock()
@@ -274,7 +274,7 @@ func (s *Store) syncNotes() {
 		}
 		err := s.sync()
 		for i, done := range waiting {
-			if s.dead.Load() {
+			if s.isDead() {
 				return
 			}
 			waiting[i] = nil

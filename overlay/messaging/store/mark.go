@@ -20,29 +20,6 @@ const (
 	keptMarks = maxMarks * 15 / 16
 )
 
-// Marks hands over the marks as of Open, of database and journal: the map is the
-// caller's. A later call returns nil.
-func (s *Store) Marks() map[certs.PublicKey]delivery.Mark {
-	s.marksMu.Lock()
-	defer s.marksMu.Unlock()
-	m := s.marks
-	s.marks = nil
-	return m
-}
-
-func (s *Store) readMarks() (map[certs.PublicKey]delivery.Mark, error) {
-	all := make(map[certs.PublicKey]delivery.Mark)
-	err := s.each(marks, func(key, value []byte) error {
-		m, _, err := decodeMark(value)
-		if err != nil {
-			return &DamagedError{Path: s.path, Err: err}
-		}
-		all[certs.PublicKey(key)] = m
-		return nil
-	})
-	return all, err
-}
-
 // today is the number of days since 1970.
 func today() uint32 { return uint32(time.Now().Unix() / (24 * 60 * 60)) }
 

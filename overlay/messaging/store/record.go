@@ -12,19 +12,19 @@ type Bucket string
 
 // What is kept. Who writes a bucket decides what its keys and values are.
 const (
-	Outbox  Bucket = "Outbox"  // messages without a receipt
-	Custody Bucket = "Custody" // messages kept for others
-	Peers   Bucket = "Peers"   // records of peers met
-	Self    Bucket = "Self"    // what this peer has to remember of itself
+	Unsettled Bucket = "Outbox"  // messages without a receipt
+	Custody   Bucket = "Custody" // messages kept for others
+	Peers     Bucket = "Peers"   // records of peers met
+	Self      Bucket = "Self"    // what this peer has to remember of itself
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
-var contents = []Bucket{Outbox, Custody, Peers, Self, marks}
+var contents = []Bucket{Unsettled, Custody, Peers, Self, marks}
 
 // known says that b is one that callers may name.
-func (b Bucket) known() bool { return b == Outbox || b == Custody || b == Peers || b == Self }
+func (b Bucket) known() bool { return b == Unsettled || b == Custody || b == Peers || b == Self }
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender;

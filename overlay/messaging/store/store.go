@@ -23,8 +23,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -34,9 +32,6 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 )
-
-// ErrKilled is what [OpenWith] returns when its step function ended the store.
-var ErrKilled = errors.New("the store was ended at a step, as if the process had been killed")
 
 // Store is the messages of a peer on disk. It is safe for use by several goroutines.
 type Store struct {
@@ -133,8 +128,8 @@ func (s *Store) close() error {
 	s.queued.Broadcast()
 	s.mu.Unlock()
 	s.committer.Wait()
-	if s.Err() == nil && !s.dead.Load() {
-		if _, err := s.foldNotes(0, s.journal.slots); !s.dead.Load() {
+	if s.Err() == nil && !s.isDead() {
+		if _, err := s.foldNotes(0, s.journal.slots); !s.isDead() {
 			s.fail(err)
 		}
 	}
@@ -159,40 +154,10 @@ func (s *Store) release() (err error) {
 	return err
 }
 
-// Err is the first error of writing, with the path and the system's error in it;
-// nil while there was none. After it nothing more is written, and every done
-// function gets it.
-func (s *Store) Err() error {
-	if err := s.failure.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
 // Torn is how many slots of the journal were found to be neither empty nor valid
 // by Open: what a crash of the machine leaves of notes whose done functions had not
 // been called.
 func (s *Store) Torn() int { return s.journal.torn }
-
-// fail keeps the first error, and returns it.
-func (s *Store) fail(err error) error {
-	if err != nil {
-		s.failure.CompareAndSwap(nil, &err)
-	}
-	return s.Err()
-}
-
-// reach says that the store may go on at this step.
-func (s *Store) reach(step string) bool {
-	if s.dead.Load() {
-		return false
-	}
-	if s.step != nil && !s.step(step) {
-		s.dead.Store(true)
-		return false
-	}
-	return true
-}
 
 // Load calls f for each record of b that is committed, in the order of the keys.
 // The slices are valid during the call only. f may not call the store: what is
@@ -219,6 +184,29 @@ func (s *Store) Number(name string) (number uint64, err error) {
 	return number, err
 }
 
+// Marks hands over the marks as of Open, of database and journal: the map is the
+// caller's. A later call returns nil.
+func (s *Store) Marks() map[certs.PublicKey]delivery.Mark {
+	s.marksMu.Lock()
+	defer s.marksMu.Unlock()
+	m := s.marks
+	s.marks = nil
+	return m
+}
+
+func (s *Store) readMarks() (map[certs.PublicKey]delivery.Mark, error) {
+	all := make(map[certs.PublicKey]delivery.Mark)
+	err := s.each(marks, func(key, value []byte) error {
+		m, _, err := decodeMark(value)
+		if err != nil {
+			return &DamagedError{Path: s.path, Err: err}
+		}
+		all[certs.PublicKey(key)] = m
+		return nil
+	})
+	return all, err
+}
+
 func (s *Store) each(b Bucket, f func(key, value []byte) error) error {
 	return s.touch(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
@@ -231,20 +219,4 @@ func (s *Store) each(b Bucket, f func(key, value []byte) error) error {
 			})
 		})
 	})
-}
-
-// isRegular returns fs.ErrNotExist if there is nothing of that name, not even a
-// link to nowhere.
-func isRegular(path string) error {
-	if _, err := os.Lstat(path); err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil || !info.Mode().IsRegular() {
-		return &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
-	}
-	return nil
 }

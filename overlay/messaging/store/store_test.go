@@ -21,7 +21,7 @@ import (
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	write(t, s, op(Outbox, "a", "1"))
+	write(t, s, op(Unsettled, "a", "1"))
 	mustClose(t, s)
 	if err := s.Close(); err != nil {
 		t.Errorf("the second Close: %v", err)
@@ -44,13 +44,13 @@ func TestFiles(t *testing.T) {
 func TestWriteAndLoad(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	write(t, s, op(Outbox, "b", "2"), op(Outbox, "a", "1"), op(Peers, "a", ""), op(Custody, "c", "gone"))
-	write(t, s, deletion(Custody, "c"), deletion(Custody, "never"), op(Outbox, "b", "3"))
+	write(t, s, op(Unsettled, "b", "2"), op(Unsettled, "a", "1"), op(Peers, "a", ""), op(Custody, "c", "gone"))
+	write(t, s, deletion(Custody, "c"), deletion(Custody, "never"), op(Unsettled, "b", "3"))
 	long := strings.Repeat("x", 1<<20)
 	write(t, s, op(Custody, "long", long))
 	for range 2 {
 		var got []string
-		if err := s.Load(Outbox, func(key, value []byte) error {
+		if err := s.Load(Unsettled, func(key, value []byte) error {
 			got = append(got, string(key)+string(value))
 			return nil
 		}); err != nil || !slices.Equal(got, []string{"a1", "b3"}) {
@@ -68,7 +68,7 @@ func TestWriteAndLoad(t *testing.T) {
 		s = mustOpen(t, dir)
 	}
 	stop := errors.New("enough")
-	if err := s.Load(Outbox, func(_, _ []byte) error { return stop }); !errors.Is(err, stop) {
+	if err := s.Load(Unsettled, func(_, _ []byte) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Load: %v", err)
 	}
 	if err := s.Load("Marks", nil); err == nil {
@@ -91,7 +91,7 @@ func TestDoneInOrder(t *testing.T) {
 			written = append(written, i)
 			s.Note(key(1), shown(1, uint64(i)), func(error) { all.Done() })
 			all.Done()
-		}, op(Outbox, fmt.Sprint(i), "x"))
+		}, op(Unsettled, fmt.Sprint(i), "x"))
 		s.Write(nil, op(Custody, "x", "x"))
 		s.Note(key(0), shown(1, uint64(i)), func(err error) {
 			if err != nil {
@@ -115,10 +115,10 @@ func TestRefused(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	var all sync.WaitGroup
 	for name, ops := range map[string][]Op{
-		"bucket":   {op(Outbox, "a", "1"), op("Other", "a", "1")},
+		"bucket":   {op(Unsettled, "a", "1"), op("Other", "a", "1")},
 		"marks":    {op(marks, "a", "1")},
-		"no key":   {op(Outbox, "", "1")},
-		"long key": {op(Outbox, strings.Repeat("k", maxKey+1), "1")},
+		"no key":   {op(Unsettled, "", "1")},
+		"long key": {op(Unsettled, strings.Repeat("k", maxKey+1), "1")},
 	} {
 		all.Add(2)
 		s.Write(func(err error) {
@@ -147,7 +147,7 @@ func TestAfterClose(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	mustClose(t, s)
 	for name, call := range map[string]func(func(error)){
-		"Write":   func(done func(error)) { s.Write(done, op(Outbox, "a", "1")) },
+		"Write":   func(done func(error)) { s.Write(done, op(Unsettled, "a", "1")) },
 		"Note":    func(done func(error)) { s.Note(key(1), shown(1, 1), done) },
 		"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 	} {
@@ -258,11 +258,11 @@ func TestConcurrent(t *testing.T) {
 					}
 					dones.Done()
 				}
-				s.Write(done, op(Outbox, fmt.Sprint(c, " ", i), "x"), op(Custody, fmt.Sprint(c), fmt.Sprint(i)))
+				s.Write(done, op(Unsettled, fmt.Sprint(c, " ", i), "x"), op(Custody, fmt.Sprint(c), fmt.Sprint(i)))
 				s.Note(key(c), shown(1, uint64(i)), done)
 				s.SetGaps(key(c+100), []delivery.Gap{{To: delivery.Position{Epoch: 1, Counter: uint64(i)}}}, done)
 				if i%50 == 0 {
-					if err := s.Load(Outbox, func(_, _ []byte) error { return nil }); err != nil {
+					if err := s.Load(Unsettled, func(_, _ []byte) error { return nil }); err != nil {
 						t.Error(err)
 					}
 				}
@@ -295,7 +295,7 @@ func TestRandom(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	want := map[string]string{}
-	buckets := []Bucket{Outbox, Custody, Peers}
+	buckets := []Bucket{Unsettled, Custody, Peers}
 	for range 60 {
 		var ops []Op
 		deletes := random.IntN(3)
@@ -327,7 +327,7 @@ func TestCompaction(t *testing.T) {
 	s := mustOpen(t, dir)
 	write(t, s, op(Custody, "large", strings.Repeat("x", 2*compactAbove)), op(Peers, "p", "1"))
 	note(t, s, key(1), shown(1, 1))
-	write(t, s, deletion(Custody, "large"), op(Outbox, "kept", strings.Repeat("x", 64<<10)))
+	write(t, s, deletion(Custody, "large"), op(Unsettled, "kept", strings.Repeat("x", 64<<10)))
 	want := contentOf(t, s).records
 	mustClose(t, s)
 	size := func() int64 {

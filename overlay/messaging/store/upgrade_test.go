@@ -26,7 +26,7 @@ func oldStore(t *testing.T) image {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	write(t, s, op(Outbox, "waits", "message"))
+	write(t, s, op(Unsettled, "waits", "message"))
 	note(t, s, key(1), shown(5, 9)) // not folded
 	kill(s)
 	journal := imageOf(t, dir)[journalFile]
