@@ -20,10 +20,7 @@ const (
 // tooLarge are the types and folders above the limits, by what is counted. Whoever makes
 // one smaller lowers its number here, or takes it out; none grows, and none is added.
 var tooLarge = map[string]int{
-	"methods of overlay/messaging.Engine":       58,
-	"pairs of files of overlay/coretest":        11,
-	"pairs of files of overlay/messaging":       10,
-	"pairs of files of overlay/messaging/store": 10,
+	"pairs of files of overlay/coretest": 11,
 }
 
 // TestShape compares the sizes of types, and how many pairs of files of a folder call
