@@ -190,10 +190,26 @@ func (bc *broadcasts) expireBroadcasts() {
 	bc.askOffered()
 }
 
+// told is the end of one run, and the beginning of the next.
+func (bc *broadcasts) told(ch change) {
+	if !ch.begins() {
+		return
+	}
+	e := ch.entry
+	switch {
+	case ch.old != nil:
+		bc.lastWords(e)
+		bc.arrived(e, ch.said)
+	case ch.news.state == pb.AnnouncementType_JOIN:
+		bc.arrived(e, e.said)
+	}
+	bc.beginRun(e, ch.news.broadcasts)
+}
+
 // arrived notes a run that has just begun, see repeatBroadcasts.
-func (bc *broadcasts) arrived(e *entry) {
+func (bc *broadcasts) arrived(e *entry, at time.Duration) {
 	if bc.ready && len(bc.arrivals) < maxArrivals {
-		bc.arrivals = append(bc.arrivals, arrival{e, e.said})
+		bc.arrivals = append(bc.arrivals, arrival{e, at})
 	}
 }
 

@@ -22,7 +22,10 @@ type (
 	// missed: nobody knows anything of a peer.
 	missed struct{ entry *entry }
 	// accused: we have found a peer to be lost.
-	accused struct{ entry *entry }
+	accused struct {
+		entry *entry
+		proof []*pb.Signed // the testimonies
+	}
 	// failed: this peer can't go on.
 	failed struct{ why error }
 	// targetEnded: the dial of an address to join is over.
@@ -35,35 +38,27 @@ type (
 		batch *batch
 		valid []bool // each of its claims
 	}
+	// departed: a guest has gone, and has left the table.
+	departed struct{ entry *entry }
 	// isolated: nobody is reached any more.
 	isolated struct{}
 	// awayLong: we were away for so long that others may have forgotten who has left.
 	awayLong struct{}
 )
 
-func (staying) isHappening() {}
-
-func (relocated) isHappening() {}
-
-func (doorLost) isHappening() {}
-
-func (tableTaken) isHappening() {}
-
-func (foundAgain) isHappening() {}
-
-func (missed) isHappening() {}
-
-func (accused) isHappening() {}
-
-func (isolated) isHappening() {}
-
-func (failed) isHappening() {}
-
-func (judged) isHappening() {}
-
+func (staying) isHappening()     {}
+func (relocated) isHappening()   {}
+func (doorLost) isHappening()    {}
+func (tableTaken) isHappening()  {}
+func (foundAgain) isHappening()  {}
+func (missed) isHappening()      {}
+func (accused) isHappening()     {}
+func (departed) isHappening()    {}
+func (failed) isHappening()      {}
 func (targetEnded) isHappening() {}
-
-func (awayLong) isHappening() {}
+func (judged) isHappening()      {}
+func (isolated) isHappening()    {}
+func (awayLong) isHappening()    {}
 
 // settle passes on what has happened, until nothing more follows from it.
 func (c *Core) settle() {
@@ -94,9 +89,13 @@ func (c *Core) follow(what happening) {
 	case missed:
 		c.view.miss(what.entry)
 	case accused:
-		c.roll.bury(what.entry, true)
 		c.detect.alarm()
-		c.gossip.flood(nil, what.entry)
+		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, proof: what.proof, ours: true}
+		if ch, ok := c.roll.merge(nil, n); ok {
+			c.inform(ch)
+		}
+	case departed:
+		c.dropped(what.entry)
 		c.view.refresh(what.entry.record.ID)
 	case failed:
 		c.fail(what.why)
@@ -145,28 +144,51 @@ func (c *Core) accept(from *link, n news) {
 	if e != nil && c.broadcasts.awaitLastWords(e, n) {
 		return
 	}
-	refuted := e != nil && e.state == pb.AnnouncementType_LOST && n.state == pb.AnnouncementType_JOIN
-	if e == nil {
-		if e = c.roll.makeEntry(from, n); e == nil {
-			return
+	if ch, ok := c.roll.merge(from, n); ok {
+		c.inform(ch)
+	}
+}
+
+// inform lets each machine know what the table has learnt, in this order.
+func (c *Core) inform(ch change) {
+	if out := ch.evicted; out != nil {
+		c.dropped(out)
+		if !out.alive() {
+			c.join.remember(out)
 		}
-	} else {
-		c.roll.change(e, n)
 	}
-	if from != nil {
-		c.links.setHops(e, from, n.hops)
+	c.broadcasts.told(ch)
+	c.inquiries.told(ch)
+	c.neighbourhood.told(ch)
+	c.reach.told(ch)
+	c.join.told(ch)
+	c.links.told(ch)
+	c.visit.told(ch)
+	if !c.gossip.told(ch) && ch.news.state == pb.AnnouncementType_LOST {
+		c.own.warn(ch.entry, ch.news) // it shall refute, though others are not told yet
 	}
-	c.links.reroute(e)
-	c.visit.welcome(e)
-	switch {
-	case e.isGuest():
-	case refuted || c.gossip.mayFlood(e):
-		c.gossip.flood(from, e)
-	case n.state == pb.AnnouncementType_LOST:
-		c.own.warn(e, n) // it shall refute, though others are not told yet
+	c.view.told(ch)
+	c.own.checkOwnID(ch.entry)
+}
+
+// dropped lets the machines know that an entry has left the table.
+func (c *Core) dropped(e *entry) {
+	c.links.detach(e)
+	if e.shown != nil {
+		c.broadcasts.showGone(e)
 	}
-	c.view.refresh(r.ID)
-	c.own.checkOwnID(e)
+}
+
+// forget drops what is over.
+func (c *Core) forget() {
+	for _, e := range c.roll.expire() {
+		shown := e.shown != nil
+		c.dropped(e)
+		c.join.remember(e)
+		if shown {
+			c.view.refresh(e.record.ID) // another key of the ID may live
+		}
+	}
 }
 
 // merge takes over a batch whose signatures have been judged, also when its link has

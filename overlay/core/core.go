@@ -301,11 +301,11 @@ func assemble(en *env) *Core {
 	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, inquiries: iq}
 	sy := &syncer{env: en, table: t, links: ls, gossip: g, batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
 	jn := &joiner{env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
-	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, doubt: db, reach: re, broadcasts: bc, sync: sy}
+	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, gossip: g, doubt: db, reach: re, broadcasts: bc, sync: sy}
 	ow := &own{env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
 	v := &view{env: en, table: t, links: ls, custody: cu, broadcasts: bc}
-	ro := &roll{env: en, table: t, links: ls, gossip: g, reach: re, broadcasts: bc, inquiries: iq, join: jn, own: ow, view: v}
-	vs := &visit{env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, view: v, roll: ro}
+	ro := &roll{env: en, table: t}
+	vs := &visit{env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, inquiries: iq,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{env: en, table: t, links: ls},
@@ -336,7 +336,8 @@ func (c *Core) tick() {
 	c.view.showLost()
 	c.own.refute()
 	c.own.passAccusations()
-	c.roll.forget()
+	c.own.renew()
+	c.forget()
 	c.view.becomeSure()
 	c.broadcasts.expireBroadcasts()
 	for _, n := range c.broadcasts.leavesDue() {

@@ -36,6 +36,7 @@ type news struct {
 	proof  []*pb.Signed
 	// witnesses are the keys of those who have signed the proof.
 	witnesses []*pb.Testimony
+	ours      bool // we have found it out
 	// broadcasts is how many of the run the sender has had.
 	broadcasts uint64
 }
@@ -248,4 +249,17 @@ func (g *gossip) floodHeldBack() {
 // show somebody to a single peer by calling it a visitor of it.
 func (n *news) credible(from *link) bool {
 	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
+}
+
+// told passes on what has changed, but for guests and what changes too often: then it
+// returns false.
+func (g *gossip) told(ch change) bool {
+	if ch.entry.isGuest() {
+		return true
+	}
+	if !ch.news.ours && !ch.refutes() && !g.mayFlood(ch.entry) {
+		return false
+	}
+	g.flood(ch.from, ch.entry)
+	return true
 }

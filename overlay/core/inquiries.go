@@ -380,18 +380,14 @@ func (iq *inquiries) accuse(q *inquiry) {
 			proof = append(proof, w.said)
 		}
 	}
-	iq.table.set(e, e.record, pb.AnnouncementType_LOST)
-	d := e.with()
-	d.proof, e.said = proof, iq.now
-	d.failures, d.nextDial = 0, iq.now+firstBackoff
-	iq.happen(accused{e})
+	iq.happen(accused{e, proof})
 }
 
 // countRefuted remembers who has accused a peer that has refuted at once: who is
 // refuted so several times is not believed for a while. A refutation that comes
 // later may be true as the accusation was: the peer was cut off.
-func (iq *inquiries) countRefuted(e *entry) {
-	if iq.now > e.said+refutedAtOnce {
+func (iq *inquiries) countRefuted(e *entry, said time.Duration) {
+	if iq.now > said+refutedAtOnce {
 		return
 	}
 	for _, signed := range e.our().proof {
@@ -412,5 +408,21 @@ func (iq *inquiries) countRefuted(e *entry) {
 			d.ignoredTill = iq.now + ignoreFor
 			iq.note(Info, "its accusations are not believed for a while", "peer", t.GetWitness(), "refuted", d.refuted)
 		}
+	}
+}
+
+// told keeps what stands behind a LOST, and what became of it.
+func (iq *inquiries) told(ch change) {
+	e := ch.entry
+	if ch.refutes() && !ch.begins() {
+		iq.countRefuted(e, ch.said)
+		d := e.with()
+		if iq.now > d.revivedAt+patienceFor {
+			d.revived = 0
+		}
+		d.revived, d.revivedAt = min(d.revived+1, 5), iq.now
+	}
+	if ch.news.proof != nil || e.side != nil {
+		e.with().proof = ch.news.proof
 	}
 }

@@ -509,3 +509,17 @@ func (jn *joiner) obstacles() []Obstacle {
 func (jn *joiner) mayBeHere(t *target, address string) bool {
 	return !parseAddress(address).Addr().IsLoopback() || t.found != "" || t.metAt == address || jn.where.hereAlone()
 }
+
+// told keeps those who have left among the acquaintances.
+func (jn *joiner) told(ch change) {
+	if ch.old != nil && ch.news.state == pb.AnnouncementType_LEAVE {
+		jn.rememberGone(ch.old, ch.entry.our().lastAddress)
+	}
+}
+
+// remember keeps somebody whom the table holds no more.
+func (jn *joiner) remember(e *entry) {
+	if !e.isGuest() {
+		jn.rememberGone(e.record, e.our().lastAddress)
+	}
+}

@@ -345,3 +345,19 @@ func (ls *links) blame(l *link, kind Kind, text, why string) {
 		e.with().nextDial = ls.now + ls.backoff(many, maxBackoff)
 	}
 }
+
+// told lets the links know the entry of their peer, and forgets the ways to one that is
+// gone.
+func (ls *links) told(ch change) {
+	e := ch.entry
+	switch {
+	case ch.old == nil:
+		ls.attach(e)
+	case e.buried():
+		ls.unroute(e)
+	}
+	if ch.from != nil {
+		ls.setHops(e, ch.from, ch.news.hops)
+	}
+	ls.reroute(e)
+}

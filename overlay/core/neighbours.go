@@ -13,6 +13,7 @@ type neighbourhood struct {
 	table      *table
 	links      *links
 	routes     *routes
+	gossip     *gossip
 	doubt      *doubt
 	reach      *reach
 	broadcasts *broadcasts
@@ -292,4 +293,25 @@ func (nb *neighbourhood) redialable() []*entry {
 		}
 	}
 	return list
+}
+
+// told ends what held with a run that is over, and with somebody who is called lost. A
+// link to such a peer that is silent stays until QUIC gives it up, but as no neighbour's:
+// should the peer live after all, as one that was stopped for a while, it hears by this
+// very link what was said, and needs no new one.
+func (nb *neighbourhood) told(ch change) {
+	e := ch.entry
+	if ch.old != nil && ch.begins() {
+		e.with().neighbours = nil
+	}
+	if ch.old == nil || ch.news.state != pb.AnnouncementType_LOST {
+		return
+	}
+	for _, l := range nb.links.list {
+		if l.neighbour && l.key == e.record.Key && nb.now-l.heard > freshWithin {
+			nb.gossip.announceTo(l, e)
+			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.endNeighbour(l)
+		}
+	}
 }

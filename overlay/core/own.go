@@ -191,3 +191,12 @@ func (ow *own) renewAddresses() {
 		}
 	}
 }
+
+// renew prolongs our lease.
+func (ow *own) renew() {
+	if ow.now >= ow.renewAt && !ow.leaving {
+		ow.renewAt = ow.now + renewEvery
+		ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.self.record.Seq+1)
+		ow.gossip.flood(nil, ow.table.self)
+	}
+}

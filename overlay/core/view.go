@@ -2,6 +2,7 @@ package core
 
 import (
 	"quicpeer/certs"
+	"quicpeer/pb"
 	"slices"
 	"time"
 )
@@ -128,4 +129,26 @@ func sortedByID(entries []*entry) []*entry {
 		return 0
 	})
 	return list
+}
+
+// told shows what has changed. A peer that is called lost has some time to refute before
+// users see it.
+func (v *view) told(ch change) {
+	e := ch.entry
+	if e.state == pb.AnnouncementType_LOST {
+		v.table.addGone(e)
+	}
+	if ch.old != nil && e.side != nil && e.state == pb.AnnouncementType_JOIN {
+		e.side.doomed = 0
+	}
+	if e.state == pb.AnnouncementType_LOST && ch.wasAlive {
+		wait := suspectFor
+		if v.now-e.said >= oldAfter {
+			wait = suspectOld
+		}
+		e.with().doomed = v.now + wait
+		v.doomed = append(v.doomed, e)
+		v.wake(v.now + wait)
+	}
+	v.refresh(e.record.ID)
 }

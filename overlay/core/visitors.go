@@ -38,7 +38,6 @@ type visit struct {
 	gossip        *gossip
 	neighbourhood *neighbourhood
 	own           *own
-	view          *view
 	roll          *roll
 
 	until  time.Duration // then we stay; 0: not ready yet
@@ -101,12 +100,13 @@ func (vs *visit) checkVisits() {
 		}
 		vs.note(Debug, "a visitor is not heard any more", "peer", string(e.record.ID))
 		vs.roll.evict(e)
-		vs.view.refresh(e.record.ID)
+		vs.happen(departed{e})
 	}
 }
 
-// welcome notes a guest, or that one stays.
-func (vs *visit) welcome(e *entry) {
+// told notes a guest, or that one stays.
+func (vs *visit) told(ch change) {
+	e := ch.entry
 	if e.isGuest() && !e.buried() && !slices.ContainsFunc(vs.guests, func(g guest) bool { return g.entry == e }) {
 		vs.guests = append(vs.guests, guest{e, vs.now})
 	}
