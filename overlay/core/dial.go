@@ -270,19 +270,3 @@ func (re *reach) keepsOlder(old, l *link) bool {
 	}
 	return (old.dial == nil) != (l.dial == nil)
 }
-
-// told has a peer dialled anew that has something new to say, or that we have found lost.
-func (re *reach) told(ch change) {
-	e, d := ch.entry, ch.entry.side
-	switch {
-	case ch.old == nil:
-	case ch.news.ours:
-		d = e.with()
-		d.failures, d.nextDial = 0, re.now+firstBackoff
-	case ch.news.state == pb.AnnouncementType_JOIN:
-		if d != nil {
-			d.failures, d.nextDial = 0, re.now
-		}
-		re.leaveAddresses(e, ch.old)
-	}
-}

@@ -6,6 +6,22 @@ import (
 	"slices"
 )
 
+// told has a peer dialled anew that has something new to say, or that we have found lost.
+func (re *reach) told(ch change) {
+	e, d := ch.entry, ch.entry.side
+	switch {
+	case ch.old == nil:
+	case ch.news.ours:
+		d = e.with()
+		d.failures, d.nextDial = 0, re.now+firstBackoff
+	case ch.news.state == pb.AnnouncementType_JOIN:
+		if d != nil {
+			d.failures, d.nextDial = 0, re.now
+		}
+		re.leaveAddresses(e, ch.old)
+	}
+}
+
 // moved is Moved.
 func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
 	old := re.where.own
