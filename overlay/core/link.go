@@ -94,9 +94,13 @@ func Slowness(roundTrip, jitter time.Duration) time.Duration {
 // What a newer version says that this one doesn't know: see "How the wire grows" in
 // pb/quicpeer.proto.
 
-// maxFeatures is how many of the features that the other side of a link names are
-// remembered (a guess).
-const maxFeatures = 64
+// Bounds of it, guesses: how many of the features that the other side of a link names are
+// remembered, and how much of what it sends may be unreadable before the link is closed.
+const (
+	maxFeatures = 64
+	unreadBurst = 8192
+	unreadEvery = 10 * time.Millisecond
+)
 
 // foreign is what the other side of a link has of its own.
 type foreign struct {
@@ -120,11 +124,17 @@ func (l *link) tooManyGos(now time.Duration, e *entry) bool {
 
 func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
 
-// mayIntroduce bounds how many unknown peers a link can put into our table: a
-// network that joins as a whole comes at once, a member that invents peers needs a
-// quarter of an hour to fill the table, while its inventions are found out (a guess).
+// How many unknown peers a link may announce: at once, and then one in every. Guesses: a
+// network that joins as a whole comes at once, and a member that invents peers needs a
+// quarter of an hour to fill the table, while its inventions are found out.
+const (
+	introducedBurst = 8192
+	introducedEvery = 10 * time.Millisecond
+)
+
+// mayIntroduce bounds how many unknown peers a link can put into our table.
 func (l *link) mayIntroduce(now time.Duration) bool {
-	return l.introduced.take(now, 8192, 10*time.Millisecond)
+	return l.introduced.take(now, introducedBurst, introducedEvery)
 }
 
 // leadsToGuest says that at the other end of the link is a visitor.

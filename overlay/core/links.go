@@ -4,7 +4,6 @@ import (
 	"quicpeer/certs"
 	"quicpeer/pb"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -322,7 +321,7 @@ func (ls *links) skip(l *link, why error) bool {
 	if l == nil {
 		return true
 	}
-	if !l.foreign.unread.take(ls.now, 8192, 10*time.Millisecond) {
+	if !l.foreign.unread.take(ls.now, unreadBurst, unreadEvery) {
 		ls.violation(l, "too much that can't be read")
 		return false
 	}

@@ -23,9 +23,19 @@ const (
 	relayLook = 250 * time.Millisecond // for whether a letter has left our queue
 )
 
-// relayLimits are those of messages over others (guesses; 32 KiB fit into one part
-// of an envelope).
-var relayLimits = delivery.Limits{Messages: 128, Bytes: 30 << 10, FlightBytes: 256 << 10, Flight: 512}
+// Bounds of a letter, and of what is on its way over others (guesses; 32 KiB fit into one
+// part of an envelope).
+const (
+	maxLetterMessages = 128
+	maxLetterBody     = 30 << 10
+	maxRelayed        = 512
+	maxRelayedBytes   = 256 << 10
+)
+
+// relayLimits are those of messages over others.
+var relayLimits = delivery.Limits{
+	Messages: maxLetterMessages, Bytes: maxLetterBody, FlightBytes: maxRelayedBytes, Flight: maxRelayed,
+}
 
 // relayedLane sends a receiver's messages over others. The receiver's lock guards it.
 type relayedLane struct {
