@@ -1,5 +1,6 @@
-// Package arch checks that the code keeps to the architecture of docs/design.md:
-// who may import whom, and a few habits that a reader relies on. It has tests only.
+// Package arch checks that the code keeps to the architecture of docs/house.md: who may
+// import whom, and a few habits that a reader relies on; and that the limits in docs are
+// those of the code. It has tests only.
 package arch
 
 import (

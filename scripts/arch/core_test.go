@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/importer"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -131,42 +133,49 @@ func unordered(info *types.Info, x ast.Expr) string {
 	return ""
 }
 
-// typed parses and type-checks the files of a package, without its tests, with
-// what the compiler has made of its imports.
-func typed(t *testing.T, dir string) (*token.FileSet, []*ast.File, *types.Info) {
-	t.Helper()
-	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".")
-	list.Dir = dir
+// exports are the files in which the compiler has noted what the packages of the product,
+// and those that they import, offer to others.
+var exports = sync.OnceValues(func() (map[string]string, error) {
+	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".", "./internal/...", "./overlay/...", "./transport/...")
+	list.Dir = root
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()
 	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+		return nil, fmt.Errorf("go list: %w\n%s", err, stderr.Bytes())
 	}
-	exports := map[string]string{}
+	files := map[string]string{}
 	for l := range strings.Lines(string(out)) {
 		p, export, _ := strings.Cut(strings.TrimSpace(l), " ")
-		exports[p] = export
+		files[p] = export
+	}
+	return files, nil
+})
+
+// typed parses and type-checks the files of a package that are built here, without its
+// tests, with what the compiler has made of its imports.
+func typed(t *testing.T, dir string) (*token.FileSet, []*ast.File, *types.Info) {
+	t.Helper()
+	compiled, err := exports()
+	if err != nil {
+		t.Fatal(err)
 	}
 	set := token.NewFileSet()
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil || len(names) == 0 {
-		t.Fatal("no Go files in", dir, err)
+	built, err := build.ImportDir(dir, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
 	var files []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+	for _, name := range built.GoFiles {
+		f, err := parser.ParseFile(set, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, f)
 	}
-	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}
+	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}}
 	config := types.Config{Importer: importer.ForCompiler(set, "gc", func(p string) (io.ReadCloser, error) {
-		return os.Open(exports[p])
+		return os.Open(compiled[p])
 	})}
 	if _, err := config.Check(dir, set, files, info); err != nil {
 		t.Fatal(err)
