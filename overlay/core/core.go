@@ -2,15 +2,45 @@
 // the table, whom it links to, what it passes on, who is gone. It is a state
 // machine without I/O, clock, goroutines, locks or randomness of its own:
 //
-//   - What happens comes in as method calls (Connected, Receive, Disconnected,
-//     DialFailed, Heard, Jitter, Stuck, Verified, Want, Broadcast, Route, Deposit, Collect,
-//     Found, Join, Moved, Mapped, Seen, Leave, Slept, Tick), each with the time.
-//   - What the core wants comes out as data, by [Core.Drain] after each call.
-//   - It asks to be woken by [Core.Next].
+//   - What happens comes in as an [Input], by [Core.Step] with the time.
+//   - What the core wants comes out as data, by [Core.Drain] after each step.
+//   - It asks for the next [Tick] by [Core.Next].
 //
 // So the binary and the simulator run the very same code, and the same seed
 // gives the same trace. Time is a duration since an arbitrary start and never
 // runs backwards. A Core is not safe for concurrent use.
+//
+// # The machines
+//
+// Core itself decides little: it hands each input to the machine that it is for, and what
+// comes of it to the others. Each machine has a file, or a few, with its own state:
+//
+//	env              what all share: the configuration, the time, the effects so far
+//	table            who is known: records, versions, tombstones, digests
+//	links            the connections, and how far others are over each (RIP's distance vectors)
+//	routes           frames for peers that have no link
+//	where            the addresses at which we are reached, and those at which others may be
+//	doubt            whether it may be us who hears nothing (Lifeguard's awareness)
+//	gossip           announcements: what is news, and who is told
+//	reach            dials, simultaneous opens through NATs (as DCUtR), the choice between links
+//	relay            sealed batches for peers that can't be dialled
+//	custody          mailboxes: what we keep for others, and what others keep for us
+//	broadcasts       messages to everyone, in the order of each author
+//	inquiries        indirect probes (SWIM): does anybody still hear a peer?
+//	detect           which links are silent, and whom to probe
+//	sync             taking a table, and comparing two
+//	join             doors, acquaintances, coming home
+//	neighbourhood    whom to exchange announcements with (as HyParView's active view)
+//	own              what we say of ourselves; refutations
+//	roll             merging news into the table, and forgetting
+//	view             what the user has been shown
+//	visit            visitors and guests
+//	door             who may come in
+//
+// A machine calls only those above it in this list. What others have to know leaves it in
+// one of two ways: a change of the table is returned by roll.merge, and Core.inform tells
+// everybody once, in an order that it shows; anything else is a happening (changes.go),
+// which Core passes on when the machine has returned.
 //
 // # The protocol in short
 //
