@@ -11,7 +11,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// outgoing are so many messages, the newest first.
+// outgoing returns n messages, newest first.
 func outgoing(n int) (list []overlay.Outgoing) {
 	for i := range n {
 		list = append(list, overlay.Outgoing{
@@ -22,7 +22,7 @@ func outgoing(n int) (list []overlay.Outgoing) {
 	return list
 }
 
-// A number is that of the list that was shown last, whatever has been delivered since.
+// A number refers to the list shown last, whatever has been delivered since.
 func TestTextCancels(t *testing.T) {
 	n := linestest.New("me")
 	n.Out = outgoing(3)

@@ -18,12 +18,12 @@ func newTestText(b *strings.Builder) *Frontend {
 	return x
 }
 
-// local is a time of March 2026.
+// local returns a time in March 2026.
 func local(day, hour, minute, second int) time.Time {
 	return time.Date(2026, 3, day, hour, minute, second, 0, time.Local)
 }
 
-// A new day gets a line with its date, before its first line.
+// A new day begins with a line that shows its date.
 func TestTextDays(t *testing.T) {
 	var b strings.Builder
 	x := newTestText(&b)
@@ -57,7 +57,7 @@ func TestTextDays(t *testing.T) {
 	}
 }
 
-// Without input the lines are for a file, and carry their date.
+// With Dated every line carries the date.
 func TestTextDated(t *testing.T) {
 	var b strings.Builder
 	x := newTestText(&b)
@@ -76,7 +76,7 @@ func TestTextDated(t *testing.T) {
 	}
 }
 
-// The lines of the text mode, as the comment at its type lists them.
+// The lines that the comment at Frontend lists.
 func TestTextLines(t *testing.T) {
 	key := certs.NewIdentity(make([]byte, 32)).Key()
 	for _, test := range []struct {
@@ -160,8 +160,8 @@ func TestTextObeys(t *testing.T) {
 	}
 }
 
-// On a terminal: short times, dim or coloured, and lines folded at its width
-// before it would fold them itself.
+// On a terminal: short times, dim or coloured, and lines folded at its width before the
+// terminal would do it.
 func TestTextOnTerminal(t *testing.T) {
 	var b strings.Builder
 	x := newTestText(&b)

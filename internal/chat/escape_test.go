@@ -10,7 +10,7 @@ import (
 
 const scotland = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
 
-// hidden is a text in tags, which nobody sees.
+// hidden is a text made of invisible tags.
 var hidden = strings.Repeat("\U000e0061", 17)
 
 func TestEscape(t *testing.T) {
@@ -29,7 +29,7 @@ func TestEscape(t *testing.T) {
 		"\ufffd":                               "\ufffd",
 		"a\nb":                                 "a\nb",
 		"\treturn 1":                           "    return 1",
-		// What scripts need.
+		// Needed by scripts.
 		"می\u200cخواهم":             "می\u200cخواهم",
 		"क्\u200dष क्\u200d":        "क्\u200dष क्\u200d",
 		"ᠠ\u180eᠡ":                  "ᠠ\u180eᠡ",
@@ -42,7 +42,7 @@ func TestEscape(t *testing.T) {
 		"a\u202e\u200db":            `a\u202e\u200db`,
 		"ab\u00adc\u2066\u200fd":    `ab\xadc\u2066\u200fd`,
 		"\u2028می\u200c\u202eخواهم": `\u2028می` + "\u200c" + `\u202eخواهم`,
-		// What emoji need.
+		// Needed by emoji.
 		"👩\u200d💻 ❤\ufe0f 👍🏽":            "👩\u200d💻 ❤\ufe0f 👍🏽",
 		"👩🏻\u200d❤\ufe0f\u200d💋\u200d👨🏿": "👩🏻\u200d❤\ufe0f\u200d💋\u200d👨🏿",
 		scotland:                    scotland,
@@ -52,7 +52,7 @@ func TestEscape(t *testing.T) {
 		"🏴\U000e0067":               "🏴" + `\U000e0067`,
 		"🏴\U000e007f":               "🏴" + `\U000e007f`,
 		"🏴" + hidden + "\U000e007f": "🏴" + strings.Repeat(`\U000e0061`, 17) + `\U000e007f`,
-		// What is newer than Go's tables, or nobody's: seen. What would never be: not.
+		// Newer than Go's tables, or unassigned: shown. Reserved to be invisible: escaped.
 		"\U0001fae9\u200d\U0001fae9":   "\U0001fae9\u200d\U0001fae9",
 		"\u0378\U000323b0\uf8ff":       "\u0378\U000323b0\uf8ff",
 		"\u2065\ufff0\ufffe\U000e0080": `\u2065\ufff0\ufffe\U000e0080`,
@@ -69,8 +69,8 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// However a text looks: nothing in it moves the cursor, each of its lines but
-// the first is set in, and none is wider than the terminal.
+// Whatever a text contains: nothing in it moves the cursor, every line but the first is
+// indented, and none is wider than the terminal.
 func TestNobodyForgesALine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z \n\r\t\x1b\x{202e}一]{0,60}`),
@@ -95,7 +95,7 @@ func TestNobodyForgesALine(t *testing.T) {
 	})
 }
 
-// Lines are broken between characters, and not within one that fits on a line.
+// Lines are broken between clusters, never within one that fits on a line.
 func TestFold(t *testing.T) {
 	const family = "👩\u200d👩\u200d👧" // 10 columns at most
 	for _, test := range []struct {

@@ -29,7 +29,7 @@ func TestParseTyped(t *testing.T) {
 		"@bob.: hello":    {say, "bob.", "hello"},
 		"/msg bob: hello": {say, "bob", "hello"},
 		"/msg  bob hi":    {say, "bob", "hi"},
-		// What can't be seen before it changes nothing.
+		// Invisible characters before it make no difference.
 		" @bob secret":            {say, "bob", "secret"},
 		"\t@bob secret":           {say, "bob", "secret"},
 		"\u3000@bob secret":       {say, "bob", "secret"},
@@ -69,7 +69,7 @@ func TestParseTyped(t *testing.T) {
 	}
 }
 
-// A command that is near to one is asked for.
+// A mistyped command gets a "did you mean".
 func TestDidYouMeanTheCommand(t *testing.T) {
 	for line, want := range map[string]string{
 		"/peer":     "(did you mean /peers?)",
@@ -83,8 +83,8 @@ func TestDidYouMeanTheCommand(t *testing.T) {
 	}
 }
 
-// FuzzTypedLine: a text typed as the help says arrives as it was, and a line is
-// a message, a command or an error, never two of them.
+// FuzzTypedLine checks that a text typed as the help says arrives unchanged, and that a
+// line is exactly one of a message, a command and an error.
 func FuzzTypedLine(f *testing.F) {
 	f.Add("hello", "bob")
 	f.Add("/quit", "al.ice")

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// environment makes a getenv of "NAME=value" items.
+// environment returns a getenv for "NAME=value" items.
 func environment(items ...string) func(string) string {
 	return func(name string) string {
 		for _, item := range items {
@@ -66,7 +66,7 @@ func TestDoubleDashes(t *testing.T) {
 
 func TestParseOptions(t *testing.T) {
 	defaults := options{listen: ":0", joinTimeout: 10 * time.Second, drain: 5 * time.Second, visitor: true}
-	// Who has a name, keeps anything, or is to be found at an address, is no visitor.
+	// A peer with a name, a state directory or an address of its own is not a visitor.
 	with := func(change func(*options)) options {
 		o := defaults
 		change(&o)
@@ -224,8 +224,8 @@ func TestHelpIsComplete(t *testing.T) {
 	}
 }
 
-// FuzzFlags: rewriting touches dashes alone, nothing behind "--", and no value;
-// and pflag reads from the rewritten line what the walk saw in it.
+// FuzzFlags checks that rewriting changes only dashes, nothing after "--" and no value,
+// and that pflag understands the rewritten line as the walk did.
 func FuzzFlags(f *testing.F) {
 	f.Add("-listen\n:5000\n-join\nhost:5000")
 	f.Add("--id\n-listen\n--\n-json")
@@ -250,7 +250,7 @@ func FuzzFlags(f *testing.F) {
 		if rest := doubleDashes(set, marked); rest[0] != "--json" || !slices.Equal(rest[1:], marked[1:]) {
 			t.Fatalf("behind --: %q became %q", marked, rest)
 		}
-		// What pflag takes for values, the walk has left alone.
+		// The walk has left alone whatever pflag takes as a value.
 		var taken []string
 		_ = set.ParseAll(got, func(_ *pflag.Flag, value string) error {
 			taken = append(taken, value)

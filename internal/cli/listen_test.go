@@ -18,7 +18,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// running is a session whose input the test writes, in JSON unless text is set.
+// running is a session whose input the test writes.
 type running struct {
 	n      *linestest.Node
 	in     *io.PipeWriter
@@ -39,14 +39,13 @@ func startSession(t *testing.T, n *linestest.Node, text bool) *running {
 	return run
 }
 
-// write writes lines as far as they are read, and goes on with the rest as there
-// is room.
+// write writes lines, as far as they are read at once, and the rest in the background.
 func (r *running) write(lines ...string) {
 	go io.WriteString(r.in, strings.Join(lines, "\n")+"\n")
 	synctest.Wait()
 }
 
-// refs are the events with a ref, as "name ref", since the last call.
+// refs returns the events with a ref since the last call, as "name ref".
 func (r *running) refs() string {
 	synctest.Wait()
 	var out []string
@@ -63,8 +62,8 @@ func send(to, ref string) string {
 	return fmt.Sprintf(`{"cmd":"send","to":%q,"body":"b %s","ref":%q}`, to, ref, ref)
 }
 
-// A message that isn't accepted holds up what sends nothing for a moment only,
-// and further messages until it is accepted.
+// A message that isn't accepted delays other commands only for a moment, and further
+// messages until it is accepted.
 func TestListenGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -118,8 +117,8 @@ func TestListenGoesOn(t *testing.T) {
 	})
 }
 
-// The backlog is bounded by messages and by bytes; then reading stops, and goes on
-// with the first that is accepted.
+// The backlog is bounded in messages and in bytes. When it is full, reading stops, and
+// resumes as soon as one message has been accepted.
 func TestListenStopsReading(t *testing.T) {
 	for name, test := range map[string]struct{ size, wait int }{
 		"messages": {0, lines.MaxBacklog},
@@ -159,7 +158,7 @@ func TestListenStopsReading(t *testing.T) {
 	}
 }
 
-// The end of input waits for as long as it takes until all was accepted.
+// The end of input waits until everything has been accepted, however long that takes.
 func TestListenEndOfInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -189,7 +188,7 @@ func TestListenEndOfInput(t *testing.T) {
 	})
 }
 
-// Leaving refuses each message that waits, in order and before the last line.
+// On leaving, all waiting messages are refused, in order and before the last line.
 func TestListenLeaves(t *testing.T) {
 	for name, leave := range map[string]func(*running){
 		"by a command": func(r *running) { r.write(`{"cmd":"leave","ref":"l"}`) },
@@ -241,7 +240,7 @@ func TestListenLeaves(t *testing.T) {
 	}
 }
 
-// So is the one for which there was no room.
+// That includes the one for which the backlog had no room.
 func TestListenLeavesWithFullBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -314,8 +313,8 @@ func (n hesitant) Broadcast(ctx context.Context, body, ref string) (overlay.Mess
 	return n.Node.Broadcast(ctx, body, ref)
 }
 
-// However long a node takes: every line is obeyed once, messages in their order,
-// and everything that is answered in its own.
+// However long a node takes, every line is executed once; messages keep their order, and
+// so do answers.
 func TestListenKeepsTheOrder(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
@@ -359,8 +358,8 @@ func TestListenKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// A line that joins a peer says who has let this one in; the lines behind it don't wait for
-// that, and the end of input does.
+// A join reports which peer has let this one in. The lines behind it don't wait for that;
+// the end of input does.
 func TestJoinLines(t *testing.T) {
 	for _, test := range []struct {
 		json  bool

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// Somebody who has stopped reading standard error holds up nobody, and is told
-// later how much was dropped.
+// A reader of standard error that has stopped reading blocks nothing, and is told later
+// how much was dropped.
 func TestLogWriterNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
@@ -36,7 +36,7 @@ func TestLogWriterNeverWaits(t *testing.T) {
 	})
 }
 
-// At the end a reader that does not come back is not waited for without end.
+// Closing does not wait forever for a reader that has stopped reading.
 func TestLogWriterEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()

@@ -18,9 +18,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakFree{m}, map[string]func(){"quicpeer": func() { os.Exit(Main("")) }})
 }
 
-// leakFree are tests that fail if a goroutine is left over. Go code of theirs runs on one
-// processor: more can crash the race detector in bubbles with timers
-// (https://go.dev/issue/78156, seen with Go 1.26). The programs that they start have all.
+// leakFree runs tests, and fails if a goroutine is left over. They run on one processor:
+// more can crash the race detector in bubbles with timers (https://go.dev/issue/78156, seen
+// with Go 1.26). The processes that they start use all processors.
 type leakFree struct{ m *testing.M }
 
 func (l leakFree) Run() int {
@@ -35,12 +35,12 @@ func (l leakFree) Run() int {
 	return code
 }
 
-// The scripts run the command itself. They have a command of their own:
+// The scripts run the command itself. They have one more command:
 //
 //	status N program args...
 //
-// runs the program and fails unless it exits with status N; and a condition,
-// [root], that holds for who may write everywhere.
+// runs the program and fails unless it exits with status N; and the condition [root],
+// which holds for a user who may write everywhere.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -78,7 +78,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// A closed standard output is a failure like others, and not the end by a signal.
+// A closed standard output is a failure like any other, not death by a signal.
 func TestClosedOutput(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// rest reads to the end, and returns what was still written and the exit status.
+// rest reads to the end, and returns the remaining output and the exit status.
 func (p *process) rest() (output string, status int) {
 	p.t.Helper()
 	var b strings.Builder
@@ -18,8 +18,8 @@ func (p *process) rest() (output string, status int) {
 	return b.String(), p.status()
 }
 
-// A state directory that goes while it is in use is noticed at the next write: nothing is
-// said to be safe, or to be kept, that isn't.
+// A state directory that disappears while in use is noticed at the next write: nothing is
+// reported as sent or kept that isn't.
 func TestStateDirectoryRemoved(t *testing.T) {
 	const send = `{"cmd":"send","to":"nobody","body":"hello","ref":"r"}` + "\n"
 	for name, test := range map[string]struct {
@@ -66,7 +66,7 @@ func TestStateDirectoryRemoved(t *testing.T) {
 	}
 }
 
-// A database that somebody else cuts short while it is mapped is an error like another.
+// A database that is truncated while it is mapped gives an ordinary error.
 func TestDatabaseCutShort(t *testing.T) {
 	for _, size := range []int64{0, 8192, 20000} {
 		dir := t.TempDir()

@@ -16,7 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// process is the command, running.
+// process is a running command.
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -25,11 +25,10 @@ type process struct {
 	errors strings.Builder
 }
 
-// start starts the command, which is killed with the test if it still runs then,
-// or if it says nothing for a minute.
+// start starts the command, which is killed after a minute, or at the end of the test.
 func start(t *testing.T, args ...string) *process { return startWithErrors(t, nil, args...) }
 
-// startWithErrors is start with another place for standard error than p.errors.
+// startWithErrors is start with standard error going elsewhere than to p.errors.
 func startWithErrors(t *testing.T, stderr io.Writer, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -175,7 +174,7 @@ func TestInterruptedWhileJoining(t *testing.T) {
 	}
 }
 
-// A second signal ends a peer at once that waits for receipts.
+// A second signal ends at once a peer that is waiting for receipts.
 func TestInterruptedTwice(t *testing.T) {
 	alice := start(t, "--json", "-listen", "127.0.0.1:0", "--id", "alice", "--state-dir", t.TempDir(), "--drain", "1h")
 	address := alice.event("ready").Listen[0]

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// readmeCommands are the commands of a shell in README.md that start a peer, in their
-// order, but for those of the NAT laboratory.
+// readmeCommands returns the shell commands in README.md that start a peer, in order,
+// except for those of the NAT laboratory.
 func readmeCommands(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
@@ -36,8 +36,8 @@ func readmeCommands(t *testing.T) []string {
 	return commands
 }
 
-// Who tries all examples one after the other, and ends none, finds no name and no port
-// taken by the one before.
+// The examples can be tried one after the other without ending any: none uses a name or a
+// port of an earlier one.
 func TestReadmeNamesAreFree(t *testing.T) {
 	taken := map[string]string{}
 	for _, command := range readmeCommands(t) {
@@ -50,8 +50,8 @@ func TestReadmeNamesAreFree(t *testing.T) {
 	}
 }
 
-// The examples work as they stand there, in their order and in a home where nothing is.
-// Those that ask the whole LAN or a router are not tried, and the ports are others.
+// The examples work as written, in order and in an empty home directory. Those that ask the
+// whole LAN or a router are not tried, and the ports are replaced by free ones.
 func TestReadmeExamples(t *testing.T) {
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -105,8 +105,8 @@ func TestReadmeExamples(t *testing.T) {
 	}
 }
 
-// startExample starts a peer that stays, and waits until it is in the network. What it
-// prints goes to heard, if that has room, until its end.
+// startExample starts a peer that stays, and waits until it is in the network. Its output
+// goes to heard as long as that has room.
 func startExample(t *testing.T, cmd *exec.Cmd, heard chan<- string) {
 	t.Helper()
 	stdin, err := cmd.StdinPipe()
@@ -150,7 +150,7 @@ func startExample(t *testing.T, cmd *exec.Cmd, heard chan<- string) {
 	}
 }
 
-// freePort is a port that was free a moment ago, as :PORT.
+// freePort returns a port that was free a moment ago, as :PORT.
 func freePort(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

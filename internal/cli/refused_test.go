@@ -12,8 +12,8 @@ import (
 	"quicpeer/overlay"
 )
 
-// Each line that is refused, by whatever it may be, makes the run fail, with the
-// first of them named; all others are done.
+// A line that is refused for any reason makes the run fail, naming the first such line;
+// all others are executed.
 func TestRefusedLines(t *testing.T) {
 	long := strings.Repeat("x", 1<<20+1)
 	for name, test := range map[string]struct {
@@ -71,7 +71,7 @@ func TestRefusedLines(t *testing.T) {
 	}
 }
 
-// One that is refused behind a message that waits counts as well.
+// A message that is refused later, from the backlog, counts as well.
 func TestRefusedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -86,7 +86,7 @@ func TestRefusedLater(t *testing.T) {
 	})
 }
 
-// Who types on a terminal has seen what was refused.
+// A user at a terminal has seen what was refused.
 func TestRefusedOnTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out buffer

@@ -19,7 +19,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// buffer is a stream that may be written and read at the same time.
+// buffer is a stream that may be written and read concurrently.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -37,8 +37,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// newTestSession is a session with n for a node, in JSON, with everything it
-// writes and logs in the returned buffers.
+// newTestSession returns a JSON session that runs on n, and the buffer with its log.
 func newTestSession(n *linestest.Node, stdin io.Reader, stdout io.Writer) (s *session, logs *buffer) {
 	logs = &buffer{}
 	s = &session{
@@ -50,7 +49,7 @@ func newTestSession(n *linestest.Node, stdin io.Reader, stdout io.Writer) (s *se
 	return s, logs
 }
 
-// names are the events in JSON lines.
+// names returns the names of the events in JSON lines.
 func names(lines string) string {
 	var out []string
 	for line := range strings.Lines(lines) {
@@ -113,7 +112,7 @@ func TestSessionLeaves(t *testing.T) {
 	}
 }
 
-// A signal leaves also while a command waits to be accepted, which is then refused.
+// A signal also works while a command waits to be accepted; the command is then refused.
 func TestSessionInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -137,8 +136,8 @@ func TestSessionInterrupted(t *testing.T) {
 	})
 }
 
-// A signal while joining ends the run in good order, with nothing written, even
-// if the start takes its time to end.
+// A signal while joining ends the run in good order, with nothing written, even if
+// starting can't be stopped quickly.
 func TestSessionInterruptedWhileJoining(t *testing.T) {
 	for name, linger := range map[string]time.Duration{"at once": 0, "slowly": time.Minute} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +245,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// A join timeout of 0 is for ever.
+// A join timeout of 0 means forever.
 func TestSessionConfig(t *testing.T) {
 	s := &session{options: options{join: []string{"a:1"}, id: "bob", listen: ":1", network: "n", noCustody: true, discover: true, mapPort: true}}
 	cfg, err := s.config()
@@ -259,7 +258,7 @@ func TestSessionConfig(t *testing.T) {
 	}
 }
 
-// Without input the lines are for a file, and carry their date.
+// Without input the output is a record, and every line carries the date.
 func TestSessionWithoutInputIsDated(t *testing.T) {
 	var out buffer
 	front, _ := newConsole(nil, &out, io.Discard, environment(), nil).open(options{noInput: true}, "me", "")

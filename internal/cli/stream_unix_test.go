@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shared is a command whose standard input, output and error are pipes that this
-// test has as well, with all ends, and can set to non-blocking after the start.
+// shared is a command whose standard input, output and error are pipes of which the test
+// holds both ends, so that it can set them to non-blocking after the start.
 type shared struct {
 	cmd                      *exec.Cmd
 	stdin, stdout, stderr    *os.File // our ends
@@ -64,7 +64,7 @@ func (s *shared) setNonblock(t *testing.T, on bool) {
 	}
 }
 
-// control uses a file's descriptor. File.Fd would make it blocking.
+// control uses a file's descriptor without File.Fd, which would make it blocking.
 func control(t *testing.T, f *os.File, do func(fd int) error) {
 	t.Helper()
 	raw, err := f.SyscallConn()
@@ -77,7 +77,7 @@ func control(t *testing.T, f *os.File, do func(fd int) error) {
 	}
 }
 
-// awaitFull waits until nothing more fits into a pipe to which the process writes.
+// awaitFull waits until a pipe to which the process writes is full.
 func (s *shared) awaitFull(t *testing.T, pipe *os.File) {
 	t.Helper()
 	var fd int32
@@ -97,8 +97,8 @@ func (s *shared) awaitFull(t *testing.T, pipe *os.File) {
 	}
 }
 
-// Somebody else sets standard input, output and error to non-blocking: the peer waits
-// for its input, and loses nothing of what it writes.
+// When another process sets standard input, output and error to non-blocking, the peer
+// still waits for its input, and loses none of its output.
 func TestNonBlockingByOthers(t *testing.T) {
 	s := startShared(t, "--json", "--listen", "127.0.0.1:0", "--log-level", "debug")
 	out := bufio.NewReader(s.stdout)

@@ -87,9 +87,9 @@ func TestParseCommandRefuses(t *testing.T) {
 	}
 }
 
-// FuzzJSONCommand: a command that is accepted is the same when it is written
-// anew, and what isn't UTF-8 never is; what is quoted of a line is always
-// UTF-8, at most 200 bytes, and the line's own beginning if that is UTF-8.
+// FuzzJSONCommand checks that an accepted command survives being written again, that
+// invalid UTF-8 is never accepted, and that the quoted part of a line is valid UTF-8, at most
+// 200 bytes, and for a valid line its own beginning.
 func FuzzJSONCommand(f *testing.F) {
 	f.Add([]byte(`{"cmd":"send","to":"bob","body":"hi","ref":"1"}`))
 	f.Add([]byte(`{"cmd":"broadcast","body":"\ud83d\ude00"}`))

@@ -23,8 +23,8 @@ func send(to, ref string) string {
 	return fmt.Sprintf(`{"cmd":"send","to":%q,"body":"b %s","ref":%q}`, to, ref, ref)
 }
 
-// A standard output that turns out to be broken when a waiting message is refused
-// is a reason to leave.
+// When the refusal of a waiting message can't be written to standard output, the peer
+// leaves.
 func TestListenBrokenOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := linestest.New("me")
@@ -43,14 +43,14 @@ func TestListenBrokenOutput(t *testing.T) {
 	})
 }
 
-// instant is a node that takes everything at once and tells nothing.
+// instant is a node that accepts everything at once and reports nothing.
 type instant struct{ *linestest.Node }
 
 func (instant) Send(context.Context, certs.ID, string, string) (overlay.MessageID, error) {
 	return overlay.MessageID{}, nil
 }
 
-// repeated is a line, left so many times.
+// repeated is an input of one line, many times over.
 type repeated struct {
 	line []byte
 	left int

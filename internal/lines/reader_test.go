@@ -53,7 +53,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// A line without end is skipped in bounded memory.
+// An endless line is skipped in bounded memory.
 func TestReaderIsBounded(t *testing.T) {
 	l := NewReader(io.MultiReader(io.LimitReader(zeros{}, 64<<20), strings.NewReader("\nb\n")))
 	line, err := l.Next()
