@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -231,4 +232,48 @@ func TestDiskThatFails(t *testing.T) {
 			t.Error("a message was reported as sent that is nowhere")
 		}
 	})
+}
+
+// Leaving keeps to its ctx while a disk answers nothing: then it takes a second for the
+// goodbyes and 5 s for the disk. What Sent has reported is there afterwards.
+func TestLeaveWithAStuckDisk(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"Leave": time.Second, "Close": 0} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.keeping("alice")
+				var stuck atomic.Bool
+				answers := make(chan struct{})
+				w.steps = func(step string) bool {
+					if step == "commit" && stuck.Load() {
+						<-answers
+					}
+					return true
+				}
+				carol := w.start("carol")
+				alice := w.start("alice", "carol")
+				w.steps = nil
+				talk(alice, carol)
+				id := alice.send("bob", "on the disk")
+				awaitEvent(alice, time.Second, func(s Sent) bool { return s.Message == id })
+				stuck.Store(true)
+				alice.send("bob", "not on the disk")
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if _, err := alice.Leave(ctx); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took > patience+hurriedTime+5*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				awaitEvent(carol, time.Second, func(l PeerLeft) bool { return l.ID == "alice" && l.Reason == ReasonLeft })
+				close(answers)
+				<-alice.done
+				again := w.start("alice", "carol")
+				if list := again.Waiting(); len(list) != 1 || list[0].Count < 1 {
+					t.Errorf("waiting: %v", list)
+				}
+			})
+		})
+	}
 }

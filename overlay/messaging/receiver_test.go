@@ -257,3 +257,79 @@ func TestReceiverIsDiscardedWhenIdle(t *testing.T) {
 		t.Errorf("then: %v", err)
 	}
 }
+
+// Whoever waits for room in all outboxes together gets it the moment that another gives some
+// back, and waits no longer than its receiver is here.
+func TestReceiversShareRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := box(t.Context())
+		add(t, r, "first") // now it is not the first one any more
+		others := int64(maxHeld) - r.engine.held.inUse()
+		r.engine.held.force(others)
+		start := time.Now()
+		waited := make(chan error, 1)
+		wait := func() {
+			go func() {
+				_, err := r.add(t.Context(), "second", "", "")
+				waited <- err
+			}()
+			synctest.Wait()
+			select {
+			case err := <-waited:
+				t.Fatalf("without room: %v", err)
+			default:
+			}
+		}
+		wait()
+		r.engine.held.force(-1000)
+		if err := <-waited; err != nil || time.Since(start) != 0 {
+			t.Errorf("with room: %v, after %v", err, time.Since(start))
+		}
+		r.engine.held.force(int64(maxHeld) - r.engine.held.inUse())
+		wait()
+		r.setPresent(Contact{}, false)
+		if err := <-waited; !errors.Is(err, ErrOutboxFull) {
+			t.Errorf("to one who has left: %v", err)
+		}
+		r.setPresent(Contact{Key: bobsKey}, true)
+		wait()
+		r.end()
+		if err := <-waited; !errors.Is(err, ErrClosed) {
+			t.Errorf("at the end: %v", err)
+		}
+		if n := r.engine.held.inUse(); n != maxHeld {
+			t.Errorf("%d bytes are counted, not %d", n, int64(maxHeld))
+		}
+	})
+}
+
+// A tally is waited for until nothing is under way.
+func TestTally(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n tally
+		if !n.awaitNone(t.Context()) {
+			t.Error("nothing is waited for")
+		}
+		n.change(2)
+		done := make(chan bool, 1)
+		go func() { done <- n.awaitNone(t.Context()) }()
+		synctest.Wait()
+		n.change(-1)
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Error("one is under way")
+		default:
+		}
+		n.change(-1)
+		if !<-done {
+			t.Error("nothing is under way")
+		}
+		n.change(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if n.awaitNone(ctx) {
+			t.Error("one is under way")
+		}
+	})
+}
