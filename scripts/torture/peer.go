@@ -24,6 +24,7 @@ type peer struct {
 	run     *run // of the process
 	running bool
 	doomed  doom             // what is to end the process
+	deaf    harness.Deadline // until when its process may not hear signals yet
 	leaving harness.Deadline // until when it may take to stop
 	busy    bool             // something is being done to it
 	frozen  bool

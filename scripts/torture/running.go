@@ -19,6 +19,7 @@ func (d *driver) start(p *peer) error {
 			join = append(join, q.address)
 		}
 	}
+	p.deaf = d.pace.In(deafness)
 	return p.start(d.settings, d.history, join)
 }
 
@@ -26,8 +27,20 @@ func (d *driver) start(p *peer) error {
 // program.
 const stopLimit = 30 * time.Second
 
-// stop tells a peer to leave.
+// deafness is how long a process may take to hear signals; before, one just ends it.
+const deafness = time.Second
+
+// stop tells a peer to leave, as soon as it can hear that.
 func (d *driver) stop(p *peer) {
+	if !d.history.isReady(p) && p.deaf.Left() > 0 {
+		old := p.process
+		d.agenda.plan(time.Now().Add(tick), func(time.Time) {
+			if p.process == old && p.running {
+				d.stop(p)
+			}
+		})
+		return
+	}
 	p.doomed, p.leaving = toStop, d.pace.In(stopLimit)
 	p.process.Signal("stop") // an error says that it has ended, which reap sees
 }
