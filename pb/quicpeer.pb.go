@@ -14,38 +14,37 @@
 // most 1 MiB + 4 KiB. The streams of one connection are read in the order of
 // their numbers, which keeps one sender's messages in order.
 //
-// A message stream that is cancelled, or ends within a frame, is void, and the
-// connection lives. Its receiver has taken what stood before, and takes nothing behind
-// it until its sender has begun again: with all that has no receipt, from the oldest
-// on, on new streams. It cancels other streams with code 9, until one begins with a
-// message that it has taken, or with one that is not behind the first that it refused
-// since. So a sender goes on one stream at a time until one has all its receipts.
+// A message stream that is cancelled, or ends within a frame, is void; the connection
+// lives. The receiver has taken the messages before the cut, and takes nothing after it
+// until the sender has begun again on new streams, from the oldest message without a
+// receipt. Until then it cancels streams with code 9; a stream begins again if its first
+// message was taken already, or does not come after the first one refused since. So a
+// sender uses one stream at a time until one has all its receipts.
 //
-// What is signed travels as the very bytes that were signed (Signed.payload).
-// pb.Check says what a well-formed frame is; a frame that is not ends the connection.
+// Signed things travel as the very bytes that were signed (Signed.payload). pb.Check
+// defines well-formed frames; a malformed one ends the connection.
 //
 // # How the wire grows
 //
-// Field and enum numbers are only ever added, and what a peer does not know costs
-// nobody a connection:
+// Field and enum numbers are only ever added, and nothing unknown costs a connection:
 //
-//   - A frame whose content or type is not known is skipped. So that it need not be,
-//     both handshake frames name the features that a side knows, and a new frame is only
-//     sent to who has named it. Many such frames end a connection: 4 MiB at once, then
-//     64 KiB a second, where each counts 1 KiB more than it has.
-//   - An unknown field is ignored. Within a Routed on its way to another peer it is
-//     carried on as it came, and so is a content that is not known, or in a form that is
-//     not known: only the receiver judges the content. Within a Signed.payload it stays,
-//     since the bytes do. Everywhere else, in Announcement and Broadcast too, it is not
-//     passed on: what shall reach everybody belongs into the signed payload.
-//   - An unknown value of an enum means what is said at the enum.
-//   - An announcement or a broadcast that can't be read (a key, a signature or a state of
-//     another kind, more than fits) is dropped and not passed on; the others of its frame
-//     count. Many from one connection end it: 8192 at once, then 100 a second.
-//   - Of a record's addresses those that can be read count, at most the first 16 (4 of
-//     observed). To a peer whose sealing key is of another kind nothing is sealed.
-//   - HandshakeStart has its version in this place for ever. It is looked at first: where
-//     it is another, the rest may be anything, and the answer is VERSION.
+//   - A frame of unknown content or type is skipped. To avoid that, both handshake frames
+//     name the features a side knows, and a new frame is only sent to peers that have
+//     named its feature. Many unknown frames end a connection: 4 MiB at once, then 64 KiB
+//     a second, where each counts 1 KiB more than its size.
+//   - An unknown field is ignored. Within a Routed under way to another peer it is
+//     carried on as it came, and so is content that is unknown or of an unknown form:
+//     only the receiver judges the content. Within a Signed.payload it stays, since the
+//     bytes do. Everywhere else, in Announcement and Broadcast too, it is not passed on:
+//     whatever shall reach everybody belongs in the signed payload.
+//   - An unknown value of an enum has the meaning given at the enum.
+//   - An unreadable announcement or broadcast (a key, signature or state of another kind,
+//     more than fits) is dropped and not passed on; the others of its frame count. Many
+//     from one connection end it: 8192 at once, then 100 a second.
+//   - Of a record's addresses only the readable ones count, at most the first 16 (4 of
+//     observed). Nothing is sealed to a sealing key of another kind.
+//   - HandshakeStart keeps its version in this place for ever. It is judged first: with
+//     another version the rest may be anything, and the answer is VERSION.
 //
 // An ID has the same form in all peers of version 1.
 //
@@ -55,8 +54,8 @@
 //
 //   0 goodbye           the peer leaves, or the connection is not needed; dial again if
 //                       it is still in the table
-//   1 protocol broken   by what was sent; the same will end the same, so dial again, but
-//                       more and more seldom
+//   1 protocol broken   by the other side; a repetition will end the same way, so dial
+//                       again, but more and more seldom
 //   2 refused           see HandshakeCode
 //   3 duplicate link    another connection between the two is used; dial if there is none
 //   4 too slow          the other side did not read; dial again
@@ -66,9 +65,9 @@
 //   7 shutdown          the process stops without a goodbye; dial again, it may be back
 //   8 internal error    on the closing side; dial again
 //   9 begin again       of a message stream: an earlier one of this connection did not
-//                       come whole; send all that has no receipt again, from the oldest on
+//                       arrive whole; send again, from the oldest message without a receipt
 //
-// A code that is not known is taken as 8.
+// An unknown code counts as 8.
 
 // Code generated by protoc-gen-go. DO NOT EDIT.
 // versions:
@@ -93,8 +92,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// PeerMessageType says what a PeerMessage is about. It must agree with the
-// content that is set. A frame of a type that is not known is skipped.
+// PeerMessageType is the subject of a PeerMessage. It must agree with the content that
+// is set. A frame of unknown type is skipped.
 type PeerMessageType int32
 
 const (
@@ -182,9 +181,9 @@ func (PeerMessageType) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{0}
 }
 
-// ReceiptCode is the receiver's answer to a message. A code that is not known, 0
-// too, settles nothing: the message waits and is sent again, more and more seldom, and
-// what follows it on this connection behind it.
+// ReceiptCode is the receiver's answer to a message. An unknown code, 0 included, settles
+// nothing: the message waits and is sent again, more and more seldom, and the ones behind
+// it on this connection wait with it.
 type ReceiptCode int32
 
 const (
@@ -236,17 +235,17 @@ func (ReceiptCode) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{1}
 }
 
-// AnnouncementType is a state of a peer, in rising order: of two statements with
-// the same epoch and sequence the later in this list wins. An announcement, or a
-// record, of a state that is not known is dropped and not passed on.
+// AnnouncementType is a state of a peer, in rising order: of two statements with the same
+// epoch and sequence the later in this list wins. An announcement, or a record, of an
+// unknown state is dropped and not passed on.
 type AnnouncementType int32
 
 const (
 	AnnouncementType_ANNOUNCEMENT_TYPE_UNSPECIFIED AnnouncementType = 0
 	// The peer is here. Signed by it.
 	AnnouncementType_JOIN AnnouncementType = 1
-	// Two members or more testify that they can't reach the peer any more. It
-	// refutes by a JOIN with a higher sequence; nobody else can.
+	// Two or more members testify that they can't reach the peer. It refutes with a JOIN of
+	// a higher sequence, which nobody else can sign.
 	AnnouncementType_LOST AnnouncementType = 2
 	// The peer said goodbye. Signed by it.
 	AnnouncementType_LEAVE AnnouncementType = 3
@@ -295,8 +294,8 @@ func (AnnouncementType) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{2}
 }
 
-// HandshakeCode is the answer to HandshakeStart. A code that is not known, 0 too,
-// is a refusal for good, with its reason.
+// HandshakeCode is the answer to HandshakeStart. An unknown code, 0 included, is a final
+// refusal, with its reason.
 type HandshakeCode int32
 
 const (
@@ -315,8 +314,8 @@ const (
 	// No more connections here; candidates are other peers to try.
 	HandshakeCode_FULL HandshakeCode = 6
 	// The network knows a newer run of this identity, or another one of the same epoch;
-	// record is that run's, or epoch if it has left long ago. A peer whose clock went back, or
-	// whose state was put back, raises its epoch above it and dials again.
+	// record is that run's, or epoch if it left long ago. A peer whose clock went back, or
+	// whose state was restored, raises its epoch above it and dials again.
 	HandshakeCode_STALE HandshakeCode = 7
 	// The peer is about to leave.
 	HandshakeCode_LEAVING HandshakeCode = 8
@@ -375,9 +374,8 @@ func (HandshakeCode) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{3}
 }
 
-// NeighbourType is a step in becoming neighbours: peers that pass
-// announcements to each other. A connection alone does not make neighbours. A step
-// that is not known is ignored.
+// NeighbourType is a step in becoming neighbours, which pass announcements to each other.
+// A connection alone does not make neighbours. An unknown step is ignored.
 type NeighbourType int32
 
 const (
@@ -870,10 +868,10 @@ type Message struct {
 	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the sender's
 	// key, its epoch and, if there is one, its nonce (8 bytes each, big-endian), then a
 	// counter (8 bytes, big-endian) from 1 to 2^63-1 that rises from message to message;
-	// with another it is refused. A
-	// receiver that has shown a later position of the same run has shown this message, as
-	// far as it remembers: it acknowledges and does not show it. So a sender must send in
-	// the order of the positions, and a repeat is the same bytes.
+	// with a counter outside this range it is refused. A receiver that has shown a later
+	// position of the same run takes this message for one that it has shown: it acknowledges
+	// and does not show it. So a sender must send in the order of the positions, and a repeat must
+	// have the same bytes.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ID of the peer at the other end of the connection; nothing else is accepted.
 	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -887,10 +885,10 @@ type Message struct {
 	// messages that wait outlive their run. (epoch, counter) is the message's position
 	// among those of its sender; positions rise from message to message.
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// Record.nonce of that run. A state that was put back from a backup may lead to an
-	// epoch that was used before; by the nonce a receiver knows that this is no repeat. It
-	// refuses a message at a position that another run has reached (REJECTED), and one that
-	// has other content than the one that it has shown there.
+	// Record.nonce of that run. A state restored from a backup may lead to an epoch that was
+	// used before; the nonce tells the receiver that such a message is not a repeat. It
+	// rejects a message at a position that another run has reached (REJECTED), and one whose
+	// content differs from the one it has shown there.
 	Nonce         uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,12 +1036,14 @@ func (x *Receipt) GetReason() string {
 	return ""
 }
 
-// Signed carries bytes and an Ed25519 signature over a purpose, a zero byte and
-// these bytes. The purpose ("quicpeer record", "quicpeer broadcast") keeps one
-// kind of signed thing from passing as another.
+// Signed carries bytes and an Ed25519 signature over a purpose, a zero byte and these
+// bytes. The purpose keeps one kind of signed thing from passing as another. There are
+// five: "quicpeer record", "quicpeer testimony", "quicpeer broadcast", "quicpeer letter"
+// and "quicpeer collected".
 type Signed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 4 KiB for a record, 66 KiB for a broadcast.
+	// At most 4 KiB for a record, 256 bytes for a testimony, 66 KiB for a broadcast, 8 KiB for
+	// CollectedContent; a letter is bounded by the parts of its Envelope.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
 	// 64 bytes.
 	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -1095,8 +1095,8 @@ func (x *Signed) GetSignature() []byte {
 	return nil
 }
 
-// Record is what a peer says of itself; its bytes are the payload of a Signed
-// with the purpose "quicpeer record".
+// Record is a peer's statement about itself. Its bytes are the payload of a Signed with
+// the purpose "quicpeer record".
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// JOIN or LEAVE.
@@ -1107,28 +1107,28 @@ type Record struct {
 	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// The network's name, at most 64 bytes of printable UTF-8.
 	Network string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
-	// UDP addresses to dial, IP:PORT, at most 16: those of the peer's interfaces, and
-	// what leads to it from outside (a port that its router maps to it). Loopback ones are
-	// named where the peer has no others, and are to be dialled only on its own host.
+	// UDP addresses to dial, IP:PORT, at most 16: those of the peer's interfaces, and one that
+	// leads in from outside (such as a port that its router maps). Loopback addresses are
+	// listed where the peer has no others, and are to be dialled only on its own host.
 	Addresses []string `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// When this run of the peer asked to join, in ms since 1970 by its own clock,
 	// raised above every earlier one of the key.
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Rises with every statement of one epoch.
 	Seq uint32 `protobuf:"varint,7,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The X25519 public key (32 bytes) to which what goes over other peers is sealed.
-	// JOIN; without it, or with one of another length, only direct messages reach the peer.
+	// JOIN: the X25519 public key (32 bytes) to which letters are sealed. Without it, or with
+	// one of another length, only direct messages reach the peer.
 	SealingKey []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
-	// Where others see the peer, if that is none of its own addresses: it is behind a NAT,
-	// and nothing gets in there that the peer does not expect. To be dialled only after a
-	// Go. At most 4.
+	// Where others see the peer (its reflexive addresses), if that is not one of its own: it is
+	// behind a NAT, which lets in only what the peer expects. To be dialled only after a Go.
+	// At most 4.
 	Observed []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
-	// Random, chosen once by each run: two runs of one epoch are not the same. 0: none, in
-	// runs of before there was this.
+	// Random, chosen once by each run, to tell two runs of one epoch apart. 0: none, in runs of
+	// programs from before this field.
 	Nonce uint64 `protobuf:"fixed64,10,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	// The peer is a visitor: it keeps no identity and may be gone in a moment. Such a record
-	// is taken from its subject alone, over its own link, and passed on to nobody, be it a
-	// JOIN or a LEAVE. One that stays says so by a record without this, with a higher seq.
+	// The peer is a visitor: it keeps no identity and may be gone in a moment. Such a record,
+	// JOIN or LEAVE, is accepted only from its subject, over its own link, and is not passed
+	// on. A visitor that stays publishes a record without this mark and with a higher seq.
 	Visitor       bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1241,15 +1241,15 @@ func (x *Record) GetVisitor() bool {
 	return false
 }
 
-// Testimony is what a member says of another that it can't reach. Its bytes are
-// the payload of a Signed with the purpose "quicpeer testimony".
+// Testimony is a member's signed word that it can't reach another. Its bytes are the
+// payload of a Signed with the purpose "quicpeer testimony".
 type Testimony struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key of the peer that is not reached, and the version that is meant.
+	// The key of the peer that can't be reached, and its version.
 	Subject []byte `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	Epoch   uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint32 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Who says so.
+	// The witness and its key.
 	Witness       string `protobuf:"bytes,4,opt,name=witness,proto3" json:"witness,omitempty"`
 	Key           []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1324,18 +1324,19 @@ func (x *Testimony) GetKey() []byte {
 // Announcement is one peer's state, on its way through the network.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// JOIN and LEAVE say what the record says. LOST is said of a JOIN record.
+	// JOIN and LEAVE repeat the record's type. LOST is about a JOIN record.
 	Type   AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	Record *Signed          `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
 	// The distance of the sender from the subject, in links: 0 from the subject itself.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
-	// Milliseconds since this was first said, as far as the sender knows. A JOIN holds for
-	// 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and by nobody's clock.
+	// Milliseconds since this was first announced, as far as the sender knows. A JOIN holds
+	// for 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and not by any
+	// wall clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the testimonies of different members, at least 2, at most 4.
 	Testimonies []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
-	// How many broadcasts of this run the sender has had, without a gap: who hears of the
-	// run by this expects the next ones, in their order. Nobody has signed it.
+	// How many broadcasts of this run the sender has had, without a gap. A peer that first
+	// hears of the run this way expects the next ones, in their order. It is not signed.
 	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1413,9 +1414,9 @@ func (x *Announcement) GetBroadcasts() uint64 {
 	return 0
 }
 
-// PropagationMessage carries announcements from neighbour to neighbour. Who
-// learns something new from one passes it on to all other neighbours; who holds
-// something newer answers with it.
+// PropagationMessage carries announcements from neighbour to neighbour. The receiver
+// passes news on to all its other neighbours, and answers older news with the newer
+// announcement it holds.
 type PropagationMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 64.
@@ -1472,13 +1473,13 @@ type HandshakeStart struct {
 	Record *Signed `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
 	// Name and version of the program, for logs; at most 64 bytes.
 	Software string `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
-	// How many broadcasts the dialer has said in this run.
+	// How many broadcasts the dialer has sent in this run.
 	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
-	// The address that the dialer has reached the other side at, IP:PORT. It is only a
-	// claim, as every word about where somebody is seen.
+	// The address at which the dialer has reached the other side, IP:PORT. Like every report
+	// of where a peer is seen it is only a claim.
 	Observed string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
-	// The features beyond version 1 that the dialer knows, by numbers that are given here;
-	// there are none yet. The first 64 count.
+	// The features beyond version 1 that the dialer knows, by numbers assigned here; there are
+	// none yet. The first 64 count.
 	Features      []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1582,14 +1583,14 @@ type HandshakeResponse struct {
 	// FULL: records of other peers to try, at most 8.
 	Candidates []*Signed `protobuf:"bytes,4,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	Software   string    `protobuf:"bytes,5,opt,name=software,proto3" json:"software,omitempty"`
-	// How many broadcasts the answering peer has said in this run.
+	// How many broadcasts the answering peer has sent in this run.
 	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	// OK: the address that the dialer's packets come from, IP:PORT.
 	Observed string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
 	// As HandshakeStart.features, of the answering peer.
 	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
-	// STALE without a record: the epoch of the last run of this identity, which has left
-	// and of which nothing else is remembered. Nobody proves it; at most 2^53.
+	// STALE without a record: the epoch of the last run of this identity, which has left and
+	// of which nothing else is remembered. It is not proved; at most 2^53.
 	Epoch         uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1692,13 +1693,13 @@ func (x *HandshakeResponse) GetEpoch() uint64 {
 type Neighbour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  NeighbourType          `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.NeighbourType" json:"type,omitempty"`
-	// REQUEST: I have no neighbour at all. It is granted above the usual number,
-	// and ended by the asker once it has others.
+	// REQUEST: I have no neighbour at all. The request is granted above the usual number, and
+	// ended by the asker once it has others.
 	Alone bool `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
 	// REFUSE: IDs of peers that may have room, at most 8.
 	Candidates []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	// REQUEST: how many neighbours the asker has. Who has few is granted in the place
-	// of one that has many.
+	// REQUEST: how many neighbours the asker has. An asker with few replaces a neighbour that
+	// has many.
 	Have          uint32 `protobuf:"varint,4,opt,name=have,proto3" json:"have,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1762,8 +1763,8 @@ func (x *Neighbour) GetHave() uint32 {
 	return 0
 }
 
-// NeighbourList tells the neighbours who else is one, so that they know whom to
-// ask when the sender falls silent. Sent when it has changed.
+// NeighbourList names the sender's neighbours to each of them, so that they know whom to
+// ask when the sender falls silent. Sent whenever it has changed.
 type NeighbourList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 16 IDs.
@@ -1809,14 +1810,14 @@ func (x *NeighbourList) GetIds() []string {
 	return nil
 }
 
-// Routes tells a neighbour how far the sender is from others: all of them when
-// the two have become neighbours, then what has changed.
+// Routes tells a neighbour how far the sender is from others: from all of them when the
+// two have become neighbours, later only the changes.
 type Routes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first 4 bytes of the SHA-256 of each peer's ID, at most 16384. A collision makes
 	// one route wrong, which costs a detour.
 	Peers []uint32 `protobuf:"fixed32,1,rep,packed,name=peers,proto3" json:"peers,omitempty"`
-	// As many bytes: the distance in links, 16 or more for "no way".
+	// As many bytes: the distance in links; 16 or more means unreachable.
 	Hops          []byte `protobuf:"bytes,2,opt,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1866,13 +1867,13 @@ func (x *Routes) GetHops() []byte {
 	return nil
 }
 
-// SyncRequest asks for the table of the other side, a piece at a time: a newcomer
-// asks one peer, and another one if that is slow. The answer are SyncReply frames, whose
-// entries lie behind each other in the order of the table, which is that of (the first 8 bytes
-// of the SHA-256 of the ID, ID, key); what does not go on so breaks the protocol.
+// SyncRequest asks for the other side's table, a piece at a time: a newcomer asks one peer,
+// and another one if that is slow. The answer is a series of SyncReply frames with the entries
+// in the order of the table, which is that of (the first 8 bytes of the SHA-256 of the ID, ID,
+// key); entries out of order break the protocol.
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The piece begins behind this entry, in the order of the table; empty for the first.
+	// The piece begins after this entry in the order of the table; empty for the first.
 	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
 	AfterKey      []byte `protobuf:"bytes,3,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1924,8 +1925,8 @@ func (x *SyncRequest) GetAfterKey() []byte {
 }
 
 // SyncDigest begins the comparison of two tables, when two peers have become
-// neighbours and about once a minute on one link. The answer is a SyncReply that
-// is done if the tables are equal, else SyncBuckets.
+// neighbours and about once a minute on one link. The answer is a SyncReply with done set
+// if the tables are equal, else SyncBuckets.
 type SyncDigest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 over the sender's whole table (see table.digest in overlay/core).
@@ -2018,9 +2019,9 @@ func (x *SyncBuckets) GetHashes() []uint64 {
 	return nil
 }
 
-// SyncVersions says what the sender holds in the buckets that differ. The answer
-// are SyncReply frames with what the sender lacks; if the last of them is not done the
-// same is asked again.
+// SyncVersions lists the sender's versions in the buckets that differ. The answer is a
+// series of SyncReply frames with the entries the sender lacks; if the last of them is not
+// done the question is repeated.
 type SyncVersions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many buckets there are: 64 to 4096, a power of 2.
@@ -2093,7 +2094,7 @@ type SyncReply struct {
 	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	// This frame is the last of the answer to one request; done implies it.
 	Last bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
-	// Of SyncVersions.versions, what the sender of this lacks and wants announced,
+	// Those of SyncVersions.versions that the sender of this frame lacks and wants announced,
 	// at most 8192.
 	Wants         []uint64 `protobuf:"fixed64,4,rep,packed,name=wants,proto3" json:"wants,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2158,16 +2159,16 @@ func (x *SyncReply) GetWants() []uint64 {
 	return nil
 }
 
-// Routed goes from neighbour to neighbour to a peer that the sender has no link to.
-// Each passes it to the neighbour nearest to the receiver that it has not
-// passed yet; where there is none it goes back the way it came, for another one to be tried.
-// What is in it is for the receiver alone: the others carry what they don't know as it is.
+// Routed travels from neighbour to neighbour to a peer that the sender has no link to. Each
+// passes it to the neighbour nearest to the receiver that it has not passed yet; where none
+// is left it goes back the way it came, for another one to be tried. Its content is for the
+// receiver alone: the others carry unknown content unchanged.
 type Routed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	To    string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
-	// Who has had it, in the order in which it came to them, at most 16; and for
-	// each whom it came from, as an index into this list (of the first its own).
+	// The peers it has passed, in order, at most 16; and for each the one it came from, as an
+	// index into this list (for the first its own).
 	Passed  []string `protobuf:"bytes,3,rep,name=passed,proto3" json:"passed,omitempty"`
 	Parents []byte   `protobuf:"bytes,4,opt,name=parents,proto3" json:"parents,omitempty"`
 	// Types that are valid to be assigned to Content:
@@ -2373,7 +2374,7 @@ type Routed_Pong struct {
 }
 
 type Routed_Accusation struct {
-	// To the accused: a LOST that the sender does not believe, for it to refute.
+	// To the accused: a LOST that the sender does not believe or pass on yet, to be refuted.
 	Accusation *Announcement `protobuf:"bytes,9,opt,name=accusation,proto3,oneof"`
 }
 
@@ -2390,8 +2391,8 @@ type Routed_Collected struct {
 }
 
 type Routed_Call struct {
-	// The three steps of a meeting that no common neighbour arranges: call, the same
-	// back, and a time later go. The caller takes the time in between.
+	// The three steps of a meeting without a common neighbour: call, called in return, and
+	// go. The caller measures the round trip in between.
 	Call *Call `protobuf:"bytes,13,opt,name=call,proto3,oneof"`
 }
 
@@ -2425,8 +2426,8 @@ func (*Routed_Called) isRouted_Content() {}
 
 func (*Routed_Go) isRouted_Content() {}
 
-// Observed tells the other side of a connection that its packets come from another
-// address than before.
+// Observed tells the other side of a connection that its packets now come from another
+// address.
 type Observed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// IP:PORT
@@ -2472,15 +2473,16 @@ func (x *Observed) GetAddress() string {
 	return ""
 }
 
-// Call asks a neighbour to have the sender and another neighbour of it dial each other
-// at the same moment, since at least one of the two is behind a NAT: each one's first
-// packet opens its own NAT for the other's. The answer is a Go to both, or a Refusal to
-// the caller. Routed to the other itself it asks for the same without anybody between.
+// Call asks a neighbour to have the sender and another of its neighbours dial each other at
+// the same moment (a simultaneous open), since at least one of the two is behind a NAT:
+// each side's first packet opens its own NAT for the other's. The answer is a Go to both,
+// or a Refusal to the caller. Routed to the peer itself it asks for the same without a
+// coordinator.
 type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random; named in the answer.
 	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Who is called, its ID and key; routed: who calls.
+	// ID and key of the called peer; when routed, of the caller.
 	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2538,16 +2540,16 @@ func (x *Call) GetKey() []byte {
 	return nil
 }
 
-// Go says: dial this peer now. It does the same in this moment.
+// Go tells the receiver to dial a peer now, which does the same at this moment.
 type Go struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Call.number
 	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Who is to be dialled.
+	// The peer to dial.
 	Id  string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// Where the sender sees that peer, IP:PORT; empty if it has no link to it. Only an
-	// address whose IP the peer has signed in its record is dialled.
+	// Where the sender sees that peer, IP:PORT; empty if it has no link to it. The address is
+	// dialled only if the peer has signed its IP in its record.
 	Observed      string `protobuf:"bytes,4,opt,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2611,9 +2613,8 @@ func (x *Go) GetObserved() string {
 	return ""
 }
 
-// Envelope is a part of something sealed on its way to the only peer that can open
-// it. Who passes it on sees to whom and from whom it goes, its size and when, and
-// nothing else.
+// Envelope is a part of something sealed on its way to the only peer that can open it.
+// Carriers see the sender, the receiver, the size and the time, and nothing else.
 type Envelope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the whole; random.
@@ -2687,9 +2688,9 @@ func (x *Envelope) GetSealed() []byte {
 	return nil
 }
 
-// Letter is what is sealed. Its bytes are the payload of a Signed with the purpose
-// "quicpeer letter", by the author. It names the receiver, so that the one who has
-// opened it can't seal it to somebody else.
+// Letter is the content of an envelope. Its bytes are the payload of a Signed with the
+// purpose "quicpeer letter", by the author. It names the receiver, so that the receiver
+// can't seal it to another peer as if it were meant for that one.
 type Letter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The author's ID and key.
@@ -2700,14 +2701,14 @@ type Letter struct {
 	Network     string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
 	// In the order of their positions, at most 256.
 	Messages []*Message `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
-	// The position of the author's message to this receiver before the first of these,
-	// which has to be shown before them; 0, 0 if there is none that has not been settled.
+	// The position of the author's previous unsettled message to this receiver, which has to
+	// be shown before these; 0, 0 if all have been settled.
 	AfterEpoch   uint64 `protobuf:"varint,6,opt,name=after_epoch,json=afterEpoch,proto3" json:"after_epoch,omitempty"`
 	AfterCounter uint64 `protobuf:"varint,7,opt,name=after_counter,json=afterCounter,proto3" json:"after_counter,omitempty"`
 	// Receipts for messages of the receiver, at most 256.
 	Receipts []*Receipt `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	// The author's X25519 public key, for the answer; one of another length can't be
-	// answered over others.
+	// The author's X25519 public key, for the answer; with a key of another length no answer
+	// can go over others.
 	SealingKey    []byte `protobuf:"bytes,9,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2806,7 +2807,7 @@ func (x *Letter) GetSealingKey() []byte {
 	return nil
 }
 
-// Refusal tells the sender of an Envelope that somebody on the way does not carry it.
+// Refusal tells the sender of an Envelope that a peer on the path does not carry it.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Envelope.number
@@ -2861,12 +2862,12 @@ func (x *Refusal) GetReason() string {
 	return ""
 }
 
-// Deposit leaves something sealed with a neighbour, for a peer that is not here. It
-// is handed over as an Envelope when that peer comes, for 24 h after the last of its
-// depositor.
+// Deposit leaves something sealed with a neighbour, for an absent peer. The holder hands it
+// over as an Envelope when that peer comes, and keeps it until 24 h after the depositor's
+// last deposit for that peer.
 type Deposit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who shall have it.
+	// The peer it is for.
 	Receiver    string `protobuf:"bytes,1,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	ReceiverKey []byte `protobuf:"bytes,2,opt,name=receiver_key,json=receiverKey,proto3" json:"receiver_key,omitempty"`
 	// All parts of an Envelope together, at most 100 KiB.
@@ -2989,15 +2990,14 @@ func (x *DepositAnswer) GetReason() string {
 	return ""
 }
 
-// Collected tells the holder of deposits that their receiver has what was in them, or
-// will never take it.
+// Collected tells the holder of deposits that their receiver has taken the contents, or
+// never will.
 type Collected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// CollectedContent, by the receiver, with the purpose "quicpeer collected".
 	Content *Signed `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
-	// Receipts for the depositor, sealed to it: all parts of an Envelope together, at most
-	// 100 KiB. The holder passes them on, and keeps them for it while it is not here. May
-	// be empty.
+	// Receipts sealed to the depositor: all parts of an Envelope together, at most 100 KiB. The
+	// holder passes them on, and keeps them while the depositor is absent. May be empty.
 	Receipts      []byte `protobuf:"bytes,2,opt,name=receipts,proto3" json:"receipts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3047,7 +3047,7 @@ func (x *Collected) GetReceipts() []byte {
 	return nil
 }
 
-// CollectedContent is what the receiver signs.
+// CollectedContent is the signed part of Collected.
 type CollectedContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in DepositAnswer, 1 to 256.
@@ -3101,10 +3101,10 @@ func (x *CollectedContent) GetKey() []byte {
 	return nil
 }
 
-// Question asks a member when it has last heard of a peer.
+// Question asks a member when it has last heard a peer (SWIM's ping-req).
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key of the peer, its ID, and the version that is meant.
+	// The peer's key, ID and version.
 	Subject       []byte `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Epoch         uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -3177,7 +3177,7 @@ type Answer struct {
 	Subject []byte                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	Epoch   uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint32                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The peer has been heard just now. Without it there is a testimony.
+	// The peer has just been heard. If not, testimony is set.
 	Fresh         bool    `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	Testimony     *Signed `protobuf:"bytes,5,opt,name=testimony,proto3" json:"testimony,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3253,7 +3253,7 @@ func (x *Answer) GetTestimony() *Signed {
 type Ping struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Who is meant: another key of the same ID does not answer.
+	// The key that is to answer; another key of the same ID does not.
 	Key           []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3310,8 +3310,8 @@ type Broadcast struct {
 	Content *Signed `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
 	// How many links it has crossed: 0 from the author itself.
 	Hops uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
-	// Milliseconds since it was said, as far as the sender knows: who catches up on it
-	// later does not pass it on to those who came after that.
+	// Milliseconds since it was sent by its author, as far as the sender knows. It is not
+	// passed on to peers that came after that.
 	Age           uint32 `protobuf:"varint,3,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3368,8 +3368,8 @@ func (x *Broadcast) GetAge() uint32 {
 	return 0
 }
 
-// BroadcastRange is some broadcasts of one run of a peer, by their numbers: the counter
-// in BroadcastContent.id without its highest bit, from 1 on.
+// BroadcastRange is a range of broadcasts of one run of a peer, by their numbers: the
+// counter in BroadcastContent.id without its highest bit, starting at 1.
 type BroadcastRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first 8 bytes of the SHA-256 of the author's ID, and those of BroadcastContent.id,
@@ -3440,10 +3440,10 @@ func (x *BroadcastRange) GetLast() uint64 {
 	return 0
 }
 
-// BroadcastsHeld tells a neighbour which broadcasts of the last minutes it can have. It
-// comes when the two have become neighbours, when the sender has caught up on some
-// itself, and behind an answer to BroadcastsWanted that was too long for all. The
-// sender may not have all of a range.
+// BroadcastsHeld offers a neighbour the broadcasts of the last minutes. It is sent when the
+// two have become neighbours, when the sender has caught up on some itself, and after an
+// answer to BroadcastsWanted that could not hold them all. The sender may lack some of a
+// range.
 type BroadcastsHeld struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1024.
@@ -3489,8 +3489,8 @@ func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
 	return nil
 }
 
-// BroadcastsWanted asks a neighbour for broadcasts. The answer are Broadcast frames,
-// those of one author in their order.
+// BroadcastsWanted asks a neighbour for broadcasts. The answer is a series of Broadcast
+// frames, each author's in their order.
 type BroadcastsWanted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1024.
@@ -3536,11 +3536,11 @@ func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
 	return nil
 }
 
-// BroadcastContent is what the author signs.
+// BroadcastContent is the part of a broadcast that the author signs.
 type BroadcastContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As Message.id, with epoch and nonce of the author's record; the counter is one of
-	// broadcasts alone, with its highest bit set.
+	// As Message.id, with epoch and nonce of the author's record; the counter counts
+	// broadcasts only and has its highest bit set.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The author's ID and key.
 	Sender  string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
@@ -3626,14 +3626,14 @@ func (x *BroadcastContent) GetSentAt() int64 {
 	return 0
 }
 
-// StoredMessage is a message that waits for its receiver.
+// StoredMessage is a message waiting for its receiver.
 type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// The program's word for it, any bytes.
+	// The program's own reference, any bytes.
 	Ref []byte `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
-	// When it was taken, by the uptime of the peer: nanoseconds in which it was running, in
-	// all its runs together. 0 in what was stored before there was this.
+	// When it was taken, by the peer's uptime: nanoseconds of running, in all its runs
+	// together. 0 in messages stored before this field existed.
 	Taken         int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3690,7 +3690,7 @@ func (x *StoredMessage) GetTaken() int64 {
 	return 0
 }
 
-// StoredPeer is a peer that was met: its record, as a Signed, and where it was reached.
+// StoredPeer is a peer met earlier: its record, as a Signed, and where it was reached.
 type StoredPeer struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Payload   []byte                 `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -3761,15 +3761,15 @@ func (x *StoredPeer) GetLinkedAt() int64 {
 	return 0
 }
 
-// StoredDeposit is a deposit that is kept for others.
+// StoredDeposit is a deposit kept for another peer.
 type StoredDeposit struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Deposit *Deposit               `protobuf:"bytes,1,opt,name=deposit,proto3" json:"deposit,omitempty"`
-	// Whose it is; the receipts go there.
+	// The depositor, which gets the receipts.
 	Depositor    string `protobuf:"bytes,2,opt,name=depositor,proto3" json:"depositor,omitempty"`
 	DepositorKey []byte `protobuf:"bytes,3,opt,name=depositor_key,json=depositorKey,proto3" json:"depositor_key,omitempty"`
-	// No longer written: when it was taken, in nanoseconds since 1970. Of what has no other
-	// time it says the order.
+	// No longer written: when it was taken, in nanoseconds since 1970. It orders deposits
+	// without the other time.
 	Since int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
 	// As StoredMessage.taken.
 	Taken         int64 `protobuf:"varint,5,opt,name=taken,proto3" json:"taken,omitempty"`
