@@ -108,7 +108,7 @@ func TestLongLifeOfANewerPeer(t *testing.T) {
 			}
 		}
 		inventing.Wait()
-		if strings.Contains(w.log.String(), "breaks the protocol") {
+		if strings.Contains(w.log.String(), brokenProtocol) {
 			t.Error("somebody is said to break the protocol")
 		}
 	})

@@ -219,7 +219,14 @@ func (s *stranger) expectClosed(limit time.Duration, code transport.Code, words 
 		s.t.Errorf("the link has ended with %v, not with %v: …%s…", err, code, words)
 	}
 	s.expectLogged(words)
+	if code == transport.CodeProtocol {
+		s.expectLogged(brokenProtocol)
+	}
 }
+
+// brokenProtocol is in what the log says of each peer that breaks the protocol. Tests that
+// want nobody to be said to rely on those that want somebody to be.
+const brokenProtocol = "breaks the protocol"
 
 // expectLogged waits for a line of the log, at least of level INFO, with these words.
 func (s *stranger) expectLogged(words string) {

@@ -3,7 +3,6 @@ package coretest
 import (
 	"time"
 
-	"quicpeer/overlay/core"
 	"quicpeer/pb"
 )
 
@@ -36,6 +35,12 @@ type alive struct {
 // begin is the end of the handshake.
 func (a *alive) begin(now time.Duration) {
 	*a = alive{heard: now, ping: now + pb.KeepaliveEvery, pinged: Never, acked: Never}
+}
+
+// reaches says that packets of the other side get here, and are looked at.
+func (e *End) reaches() bool {
+	p, q := e.Process, e.Other.Process
+	return !p.Frozen && !q.Frozen && p.World.Reach(p.Machine, q.Machine)
 }
 
 // due is when something happens to this side next.
@@ -167,19 +172,15 @@ func (e *End) resetOther() {
 	}
 }
 
-// listen tells the core when the link was last heard. It returns false if the
-// link has ended: by a reset, or because QUIC gives it up.
-func (e *End) listen() bool {
+// listen looks when the link was last heard, and says why it has ended if it has: by a
+// reset, or because QUIC gives it up.
+func (e *End) listen() (ended string) {
 	e.advance()
-	w, a := e.Process.World, &e.alive
-	switch {
-	case a.resetAt != 0 && w.Now >= a.resetAt:
-		e.finish(false, "stateless reset")
-		return false
-	case w.Now > a.heard+pb.KeepaliveEvery+pb.IdleTimeout:
-		e.finish(false, "idle timeout")
-		return false
+	switch a, now := e.alive, e.Process.World.Now; {
+	case a.resetAt != 0 && now >= a.resetAt:
+		return "stateless reset"
+	case now > a.heard+pb.KeepaliveEvery+pb.IdleTimeout:
+		return "idle timeout"
 	}
-	e.Process.Core.Step(w.Now, core.Heard{Link: e.ID, Heard: a.heard})
-	return true
+	return ""
 }

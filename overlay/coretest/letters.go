@@ -11,7 +11,7 @@ import (
 	"quicpeer/pb"
 )
 
-// What the pretend driver does with messages: it seals nothing, so that a letter is its
+// The pretend driver's part for messages: it seals nothing, so that a letter is its
 // heading and padding, keeps what is to be kept on the machine's disk, and answers each
 // letter by a receipt, the way that it has come.
 
@@ -155,13 +155,6 @@ func (p *Process) linkUp(up core.LinkUp) {
 
 func (e *End) sendLetter(l *letter) {
 	e.send(&parcel{kind: carriesMessage, data: sealed("letter", e.Process.ID, l.to.ID, l.number, l.size)})
-}
-
-// takeMessage is a letter or a receipt that has come over a link.
-func (p *Process) takeMessage(e *End, data []byte) {
-	if receipt := p.open(data); receipt != nil {
-		e.send(&parcel{kind: carriesMessage, data: receipt})
-	}
 }
 
 // takeEnvelope is one that has come over others.

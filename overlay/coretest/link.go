@@ -24,6 +24,7 @@ type End struct {
 	last    time.Duration // when the last parcel on its way here arrives: nothing overtakes
 	held    []*parcel     // what a cut, or a frozen process, holds back
 	alive   alive
+	hand    func(*parcel) // is arrive
 }
 
 // Ending says that one of the two sides has ended the connection, or will.
@@ -55,6 +56,7 @@ func connect(p, q *Process, dial core.DialID) {
 	a := &End{Process: p, dial: dial}
 	b := &End{Process: q}
 	a.Other, b.Other = b, a
+	a.hand, b.hand = a.arrive, b.arrive
 	p.Ends, q.Ends = append(p.Ends, a), append(q.Ends, b)
 	oneWay := w.latency(p.Machine, q.Machine)
 	// The answer holds certificates and a key of ML-KEM: three packets (measured with quic-go).
@@ -72,7 +74,7 @@ func connect(p, q *Process, dial core.DialID) {
 // push puts a parcel on its way to the end.
 func (e *End) push(at time.Duration, x *parcel) {
 	e.last = max(e.last, at)
-	e.Process.World.queue.push(event{at: e.last, end: e, parcel: x})
+	e.Process.World.queue.push(event{at: e.last, hand: e.hand, parcel: x})
 }
 
 // send puts a parcel on its way to the other end.
@@ -91,12 +93,6 @@ func (e *End) send(x *parcel) {
 
 // Inject sends a frame that no core has asked for.
 func (e *End) Inject(data []byte) { e.send(e.Process.World.memory.frame(data)) }
-
-// reaches says that packets of the other side get here, and are looked at.
-func (e *End) reaches() bool {
-	p, q := e.Process, e.Other.Process
-	return !p.Frozen && !q.Frozen && p.World.Reach(p.Machine, q.Machine)
-}
 
 // arrive hands over a parcel. Cut off, it waits; of a sender that has died since
 // its last try nothing comes.
@@ -154,7 +150,7 @@ func (e *End) take(x *parcel) {
 		if x.reason == core.CloseProtocol {
 			p.Expelled = w.Now
 		}
-		// Who leaves has said so before; any other end is no sign of going.
+		// A peer that leaves has said so before; any other end is no sign of going.
 		e.finish(x.reason != core.CloseBye, "closed by the peer: "+string(x.data))
 	case carriesMessage:
 		e.heard()

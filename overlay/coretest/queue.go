@@ -12,11 +12,11 @@ const (
 	buckets = 1 << 17 // 13 s; what is further away is put off when that is over
 )
 
-// event is something that will happen: a parcel reaches an end, or else do.
+// event is something that will happen: a parcel is handed over, or else something is done.
 type event struct {
 	at     time.Duration
 	do     func()
-	end    *End
+	hand   func(*parcel)
 	parcel *parcel
 	next   int32 // in the chain, or in the list of free slots; -1: the last
 }

@@ -15,13 +15,13 @@
 //   - Each packet is lost with some probability. A frame is one packet for each 1200 bytes;
 //     what is lost comes one probe timeout later, the next time after twice that, and
 //     nothing overtakes it on its link (link.go).
-//   - A connection stands after one round trip. Who does not answer a dial lets it run into
+//   - A connection stands after one round trip. A dial that nobody answers runs into
 //     its timeout (dial.go), and NATs let in whom they expect (nat.go). A process that dies
 //     is not noticed: its links fall silent.
 //   - Keepalives are sent, lost, repeated and acknowledged as by quic-go (keepalive.go).
 //   - A restarted process answers packets to its forerunner by a stateless reset.
 //
-// What it leaves out: bandwidth and queues, processing time but for the judging of
+// It leaves out bandwidth and queues, processing time but for the judging of
 // signatures, changing latency, and loss in bursts.
 package coretest
 
@@ -154,7 +154,7 @@ func (w *World) Run(d time.Duration) {
 		if e.do != nil {
 			e.do()
 		} else {
-			e.end.arrive(e.parcel)
+			e.hand(e.parcel)
 		}
 	}
 	w.Now = until
@@ -239,50 +239,7 @@ func (w *World) Reach(a, b *Machine) bool {
 
 func pairOf(a, b *Machine) [2]int { return [2]int{min(a.Index, b.Index), max(a.Index, b.Index)} }
 
-// Cut puts each machine on the side that f names: packets cross no border.
-func (w *World) Cut(side func(i int) uint8) {
-	w.change(func() {
-		for i, m := range w.Machines {
-			m.side = side(i)
-		}
-	})
-}
-
-// Sides are the machines on either side of a cut.
-func (m *Machine) Side() uint8 { return m.side }
-
-// Sever cuts two machines from each other for ever, or ends that.
-func (w *World) Sever(a, b *Machine, cut bool) {
-	w.change(func() { w.severed[pairOf(a, b)] = cut })
-}
-
-// Heal ends cuts, but those of Sever.
-func (w *World) Heal() { w.Cut(func(int) uint8 { return 0 }) }
-
-// change changes who reaches whom. What was held back comes with the next probe of QUIC,
-// at most 2 s later.
-func (w *World) change(do func()) {
-	for _, m := range w.Machines {
-		if m.Process != nil {
-			for _, e := range m.Process.Ends {
-				e.advance()
-			}
-		}
-	}
-	do()
-	for _, m := range w.Machines {
-		if m.Process == nil {
-			continue
-		}
-		for _, e := range m.Process.Ends {
-			if len(e.held) > 0 && w.Reach(m, e.Other.Process.Machine) {
-				w.At(w.Now+w.Between(0, 2*time.Second), e.release)
-			}
-		}
-	}
-}
-
-// What is hashed.
+// Kinds of things that are hashed.
 const (
 	traceEvent = iota
 	traceFrame
@@ -295,4 +252,11 @@ const (
 func (w *World) hash(what, a, b uint64) {
 	w.Trace = Mix(w.Trace ^ uint64(w.Now)<<8 ^ what)
 	w.Trace = Mix(w.Trace ^ a<<32 ^ b)
+}
+
+// tell adds to the story of the machine.
+func (p *Process) tell(what string, args ...any) {
+	if p.World.Story != nil {
+		p.World.Story(p.Machine, what, args...)
+	}
 }

@@ -1,0 +1,46 @@
+package coretest
+
+import "time"
+
+// Cut puts each machine on the side that f names: packets cross no border.
+func (w *World) Cut(side func(i int) uint8) {
+	w.change(func() {
+		for i, m := range w.Machines {
+			m.side = side(i)
+		}
+	})
+}
+
+// Sides are the machines on either side of a cut.
+func (m *Machine) Side() uint8 { return m.side }
+
+// Sever cuts two machines from each other for ever, or ends that.
+func (w *World) Sever(a, b *Machine, cut bool) {
+	w.change(func() { w.severed[pairOf(a, b)] = cut })
+}
+
+// Heal ends cuts, but those of Sever.
+func (w *World) Heal() { w.Cut(func(int) uint8 { return 0 }) }
+
+// change changes who reaches whom. All that was held back comes with the next probe of QUIC,
+// at most 2 s later.
+func (w *World) change(do func()) {
+	for _, m := range w.Machines {
+		if m.Process != nil {
+			for _, e := range m.Process.Ends {
+				e.advance()
+			}
+		}
+	}
+	do()
+	for _, m := range w.Machines {
+		if m.Process == nil {
+			continue
+		}
+		for _, e := range m.Process.Ends {
+			if len(e.held) > 0 && w.Reach(m, e.Other.Process.Machine) {
+				w.At(w.Now+w.Between(0, 2*time.Second), e.release)
+			}
+		}
+	}
+}
