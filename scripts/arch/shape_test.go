@@ -20,7 +20,6 @@ const (
 // tooLarge are the types and folders above the limits, by what is counted. Whoever makes
 // one smaller lowers its number here, or takes it out; none grows, and none is added.
 var tooLarge = map[string]int{
-	"pairs of files of overlay/coretest": 11,
 }
 
 // TestShape compares the sizes of types, and how many pairs of files of a folder call
