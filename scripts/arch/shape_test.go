@@ -19,8 +19,7 @@ const (
 
 // tooLarge are the types and folders above the limits, by what is counted. Whoever makes
 // one smaller lowers its number here, or takes it out; none grows, and none is added.
-var tooLarge = map[string]int{
-}
+var tooLarge = map[string]int{}
 
 // TestShape compares the sizes of types, and how many pairs of files of a folder call
 // each other, with the limits. A type or a folder above them is more than one idea.
