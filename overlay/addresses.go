@@ -21,11 +21,11 @@ func (i hostInterface) equal(j hostInterface) bool {
 	return i.name == j.name && i.loopback == j.loopback && slices.Equal(i.prefixes, j.prefixes)
 }
 
-// hostInterfaces are those of this host now, in the order of the system.
+// hostInterfaces lists the interfaces of this host that are up, in the order of the system.
 func hostInterfaces() []hostInterface {
 	list, err := net.Interfaces()
 	if err != nil {
-		return nil // others say where they see us
+		return nil // other peers still say where they see us
 	}
 	var out []hostInterface
 	for _, i := range list {
@@ -44,12 +44,14 @@ func hostInterfaces() []hostInterface {
 	return out
 }
 
-// farAway are addresses that stand for the internet and for the private networks of a company
-// (RFC 5737, 3849, 1918; nobody has them). The address that the system would use as source for
-// a packet there is on the interface that leads to others, whatever its name is.
+// farAway has addresses that stand for the internet and for the private networks of a company
+// (RFC 5737, 3849, 1918; no host has them). The address that the system would use as the
+// source of a packet to one of them is on the interface that leads to other hosts, whatever
+// its name.
 var farAway = []string{"192.0.2.1:9", "[2001:db8::1]:9", "10.255.255.254:9", "172.31.255.254:9", "192.168.255.254:9"}
 
-// sources are those addresses of this host, for a socket on all of them. No packet is sent.
+// sources returns the source addresses that the system would use towards farAway, for a socket
+// on all addresses. No packet is sent.
 func sources(socket netip.AddrPort) []netip.Addr {
 	if !socket.Addr().IsUnspecified() {
 		return nil
@@ -58,7 +60,7 @@ func sources(socket netip.AddrPort) []netip.Addr {
 	for _, far := range farAway {
 		conn, err := net.Dial("udp", far)
 		if err != nil {
-			continue // no way leads there
+			continue // no route leads there
 		}
 		if a, ok := conn.LocalAddr().(*net.UDPAddr); ok {
 			list = append(list, a.AddrPort().Addr().Unmap())
@@ -74,15 +76,15 @@ func ownAddresses(socket netip.AddrPort) (own []netip.AddrPort, near []netip.Pre
 	return chooseAddresses(socket, hostInterfaces(), sources(socket))
 }
 
-// maxOwnAddresses bounds what is known of a host with very many: more than the 110 pods that
-// Kubernetes has a host run, each with an interface. A guess.
+// maxOwnAddresses bounds the addresses kept of a host with very many: more than the 110 pods
+// that Kubernetes has a host run, each with an interface. A guess.
 const maxOwnAddresses = 256
 
-// chooseAddresses is the choice that ownAddresses makes of what the system says. A socket on
-// all addresses is at those of every interface but the loopback ones, which mean nothing to
-// others, and those of IPv6 that are link-local, which lack a zone there. Where there are no
-// others it is at those of loopback: then all who can be met are on this host. First come
-// those that lead to others: see rank.
+// chooseAddresses makes the choice of ownAddresses from what the system reports. A socket on
+// all addresses is at those of every interface, except loopback ones, which mean nothing to
+// other hosts, and link-local ones of IPv6, which lack a zone there. If there are no others it
+// is at those of loopback: then every peer it can meet is on this host. Addresses that lead to
+// other hosts come first: see rank.
 func chooseAddresses(socket netip.AddrPort, interfaces []hostInterface, sources []netip.Addr) (own []netip.AddrPort, near []netip.Prefix) {
 	type ranked struct {
 		prefix netip.Prefix
@@ -122,9 +124,9 @@ func chooseAddresses(socket netip.AddrPort, interfaces []hostInterface, sources 
 	return own, near
 }
 
-// rank orders the addresses: those that the system itself would use, in their order, what else
-// is on their interfaces, then by the interface's name, then those of IPv4 that a host has
-// given itself for want of others (RFC 3927), at last those of bridges of containers and
+// rank orders the addresses: first those that the system itself would use, in their order;
+// then the rest of their interfaces; then by the interface's name; then IPv4 addresses that a
+// host has given itself for want of others (RFC 3927); last those of bridges of containers and
 // virtual machines.
 func (i hostInterface) rank(ip netip.Addr, sources []netip.Addr) int {
 	if n := slices.Index(sources, ip); n >= 0 {
@@ -144,8 +146,8 @@ func (i hostInterface) rank(ip netip.Addr, sources []netip.Addr) int {
 	return n + 2
 }
 
-// What interfaces are called: cards by Linux, the BSDs, macOS and Windows; bridges of
-// containers and virtual machines by those who make them.
+// The usual names of interfaces: of cards by Linux, the BSDs, macOS and Windows; of bridges by
+// the makers of containers and virtual machines.
 var (
 	cards   = []string{"en", "eth", "wl", "ww", "usb", "em", "igb", "re", "bge", "Ethernet", "Wi-Fi", "WLAN", "LAN"}
 	bridges = []string{
@@ -158,14 +160,14 @@ func hasPrefix(name string, list []string) bool {
 	return slices.ContainsFunc(list, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// addresses are those of this host, as they were at the last look.
+// addresses holds the addresses of this host as of the last look.
 type addresses struct {
 	own  []netip.AddrPort // where the socket can be dialled
 	near []netip.Prefix   // the subnets that it is in
 }
 
-// listening is where the user is told that the peer can be dialled, who may also want to
-// join from this very machine.
+// listening lists the addresses to show the user, at which the peer can be dialled; 127.0.0.1
+// is among them, since the user may want to join from this very machine.
 func listening(socket netip.AddrPort, own []netip.AddrPort) []string {
 	var list []string
 	for _, a := range own[:min(len(own), core.MaxOwnAddresses)] {
@@ -178,11 +180,11 @@ func listening(socket netip.AddrPort, own []netip.AddrPort) []string {
 	return list
 }
 
-// movedEvery is how often a node looks whether its host's addresses have changed.
+// movedEvery is how often a node checks whether its host's addresses have changed.
 const movedEvery = time.Second
 
-// watchAddresses looks whether the addresses of the host change, until the node ends. Only a
-// socket on all of them can be somewhere else then.
+// watchAddresses reports changes of the host's addresses until the node ends. Only a socket on
+// all addresses can be somewhere else then.
 func (n *Node) watchAddresses(last []netip.AddrPort) {
 	socket := n.endpoint.Addr()
 	if !socket.Addr().IsUnspecified() {
@@ -209,7 +211,7 @@ func (n *Node) watchAddresses(last []netip.AddrPort) {
 	}
 }
 
-// foundAddresses are where to dial a peer that was found at an address. One of this very
+// foundAddresses lists where to dial a peer that was found at an address. A peer on this very
 // host may listen on loopback alone, which multicast does not say.
 func foundAddresses(a netip.AddrPort) []string {
 	list := []string{a.String()}

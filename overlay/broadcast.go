@@ -10,9 +10,9 @@ import (
 	"quicpeer/pb"
 )
 
-// Broadcast sends a message to every peer that is in the network now: UTF-8 of
-// at most 64 KiB (pb.MaxBroadcast). There are no receipts. It waits while more than
-// 256 KiB wait to be written to a neighbour. Errors as of Send.
+// Broadcast sends a message to every peer that is in the network now: UTF-8 of at most 64 KiB
+// (pb.MaxBroadcast). There are no receipts. It blocks while more than 256 KiB are queued for a
+// neighbour. Its errors are those of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
 	if err := messaging.CheckBody(body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err
@@ -36,14 +36,14 @@ func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, erro
 	}
 }
 
-// broadcast asks for something to be said to everyone.
+// broadcast asks the loop to send a message to everyone.
 type broadcast struct{ body, ref string }
 
-// broadcastReply is what became of it.
+// broadcastReply is the result of a broadcast.
 type broadcastReply struct {
 	id   MessageID
 	err  error
-	busy <-chan struct{} // nothing yet: too much waits on a link; closed when that is over
+	busy <-chan struct{} // not sent: too much is queued on a link; closed when that is over
 }
 
 func (b broadcast) answer(l *loop) broadcastReply {

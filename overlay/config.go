@@ -15,11 +15,11 @@ import (
 	"quicpeer/pb"
 )
 
-// Config is how to start a node. The zero value is a peer with a random ID that
-// starts a network on a free port.
+// Config says how to start a node. The zero value is a peer with a random ID that starts a
+// network on a free port.
 type Config struct {
-	// State is who the peer is. Nil: a new key, kept nowhere, under ID. The node
-	// uses it until it has ended; the caller closes it.
+	// State is the peer's identity and directory. Nil: a new key under ID, kept nowhere. The
+	// node uses it until it has ended; the caller closes it.
 	State *State
 	// ID is the peer's ID where State is nil. Empty: a random one.
 	ID certs.ID
@@ -29,42 +29,43 @@ type Config struct {
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.
 	Conn net.PacketConn
-	// Join are the addresses HOST:PORT of peers to join, all tried at once; while none lets
-	// this one in, the peers that State's directory remembers are tried as well. Empty: the
-	// node is ready at once, as a network of its own, and looks for those in the background.
+	// Join lists the addresses HOST:PORT of peers to join, all tried at once; until one of
+	// them lets this peer in, the peers that State's directory remembers are tried as well.
+	// Empty: the node is ready at once, as a network of its own, and looks for the remembered
+	// peers in the background.
 	Join []string
-	// NoRejoin: it doesn't look for the peers that the state directory remembers.
+	// NoRejoin: the node doesn't look for the peers that the state directory remembers.
 	NoRejoin bool
-	// JoinTimeout is how long to try them. 0: 10 s; negative: for ever. While the network's
-	// table comes in it is not over.
+	// JoinTimeout is how long to try the addresses of Join. 0: 10 s; negative: for ever. It
+	// does not end while the network's table is coming in.
 	JoinTimeout time.Duration
-	// Discover: peers on the LAN are found, and find this one, by multicast DNS. Without
-	// Join the node joins what is there, or begins a network if nobody answers within 2 s.
+	// Discover: peers on the LAN find each other by multicast DNS. Without Join the node joins
+	// the peers it finds, or begins a network if none answers within 2 s.
 	Discover bool
-	// MapPort: the router is asked to lead a port to this peer from outside (PCP, NAT-PMP
-	// or UPnP). It is given back at the end.
+	// MapPort: the node asks the router to map an outside port to it (PCP, NAT-PMP or UPnP),
+	// and gives the port back at the end.
 	MapPort bool
-	// Network is the name of the network, at most 64 bytes of printable UTF-8;
-	// peers of another one are refused, and so is a State whose directory was first in
-	// another one. Not a secret.
+	// Network is the name of the network, at most 64 bytes of printable UTF-8. Peers of
+	// another network are refused, and so is a State whose directory was first used in another
+	// one. The name is not a secret.
 	Network string
-	// Visitor: the peer may be gone in a moment, and nobody will look for it. Only whom it
-	// speaks to, and whom it joins by, are told of it, until it has been here for 2 s,
-	// broadcasts, or sends what can't go directly; then it is a member as any other. It
-	// must not have a State that is kept. Who begins a network is never a visitor.
+	// Visitor: the peer may be gone in a moment, and no peer is to look for it then. Only the
+	// peers it speaks to, and those it joins by, hear of it, until it has been here for 2 s,
+	// broadcasts, or sends something that can't go directly; from then on it is a member like
+	// any other. It must not have a State that is kept. A peer that begins a network is never
+	// a visitor.
 	Visitor bool
-	// NoCustody: messages for peers that are not here are left with nobody, and
-	// nothing is kept for others.
+	// NoCustody: the node leaves messages for absent peers with no other peer, and keeps none
+	// for others.
 	NoCustody bool
-	// Software is the program's name and version, told to other peers for their
-	// logs, at most 64 bytes.
+	// Software is the program's name and version, which other peers log; at most 64 bytes.
 	Software string
-	// Log receives what happens, nil is silent.
+	// Log receives the node's log; nil is silent.
 	Log *slog.Logger
 
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
-	recording *replay.Recording                                            // for tests: what the core is told; nil: none
+	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 }
 
 // withDefaults fills in what is not set, on a copy.

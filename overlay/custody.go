@@ -13,8 +13,7 @@ import (
 	"quicpeer/pb"
 )
 
-// awaitCustody waits until what is for peers that are not here is left with others, or ctx
-// ends.
+// awaitCustody waits until the messages for absent peers are left with others, or ctx ends.
 func (n *Node) awaitCustody(ctx context.Context) {
 	if n.cfg.NoCustody {
 		return
@@ -36,12 +35,12 @@ func (n *Node) awaitCustody(ctx context.Context) {
 	}
 }
 
-// awaitDecided: somebody waits until no deposit is pending.
+// awaitDecided: a caller waits until no deposit is pending.
 type awaitDecided struct{ done chan struct{} }
 
 func (a awaitDecided) handle(l *loop) { l.undecided = append(l.undecided, a.done) }
 
-// tellDecided tells those who wait for it that no deposit is pending.
+// tellDecided releases the callers that wait, once no deposit is pending.
 func (l *loop) tellDecided() {
 	if len(l.undecided) > 0 && !l.core.DepositsPending() {
 		for _, done := range l.undecided {
@@ -51,8 +50,8 @@ func (l *loop) tellDecided() {
 	}
 }
 
-// keptForOthers is what was kept for others when the last run ended, in the order in which it was
-// taken.
+// keptForOthers returns the deposits kept for others when the last run ended, in the order in
+// which they were taken.
 func (n *Node) keptForOthers() (list []core.Kept, err error) {
 	if n.cfg.NoCustody {
 		return nil, nil
@@ -69,7 +68,7 @@ func (n *Node) keptForOthers() (list []core.Kept, err error) {
 		stored = append(stored, s)
 		return nil
 	})
-	// Those that were stored before uptimes were have the clock on the wall alone.
+	// Deposits stored before uptimes were introduced have the wall clock alone.
 	slices.SortFunc(stored, func(a, b *pb.StoredDeposit) int {
 		return cmp.Or(cmp.Compare(a.GetTaken(), b.GetTaken()), cmp.Compare(a.GetSince(), b.GetSince()))
 	})
@@ -81,7 +80,7 @@ func (n *Node) keptForOthers() (list []core.Kept, err error) {
 	return list, err
 }
 
-// keep stores what is kept for others, or forgets it.
+// keep stores a deposit for others, or deletes it.
 func (n *Node) keep(w core.CustodyWrite) {
 	op := store.Op{Bucket: store.Custody, Key: w.ID[:]}
 	if k := w.Kept; k != nil {

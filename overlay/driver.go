@@ -12,8 +12,8 @@ import (
 	"quicpeer/pb"
 )
 
-// driver is all that touches the core: it tells it one thing after the other, each with its
-// time, and keeps the last of them for the log.
+// driver is the only code that touches the core: it steps it with one input after the other,
+// each with its time, and keeps the last inputs for the log.
 type driver struct {
 	clock
 	core      *core.Core
@@ -21,7 +21,7 @@ type driver struct {
 	recording *replay.Recording // of everything, in tests; else nil
 }
 
-// step tells the core that something happens.
+// step gives the core an input.
 func (d *driver) step(in core.Input) core.Reply {
 	now := d.now()
 	d.trail.remember(now, in)
@@ -32,7 +32,7 @@ func (d *driver) step(in core.Input) core.Reply {
 	return reply
 }
 
-// drain is what the core wants now.
+// drain takes the core's pending effects.
 func (d *driver) drain() core.Effects {
 	out := d.core.Drain()
 	if d.recording != nil {
@@ -41,23 +41,23 @@ func (d *driver) drain() core.Effects {
 	return out
 }
 
-// told is an input for the core, as it is.
+// told is an input that goes to the core unchanged.
 type told struct{ core.Input }
 
 func (t told) handle(l *loop) { l.step(t.Input) }
 
-// Bounds of what is kept for the log: so many inputs, and so many bytes of what is in them.
-// Of an input with more than trailPart of these only the size is kept, and nothing of Heard,
-// of which there are very many. Guesses.
+// Bounds of what is kept for the log: the number of inputs, and the bytes of their contents.
+// Of an input with more than trailPart bytes only the size is kept, and nothing of Heard,
+// which comes very often. Guesses.
 const (
 	trailInputs = 256
 	trailBytes  = 64 << 10
 	trailPart   = 8 << 10
 	trailLine   = 400 // characters of a line in the log
-	trailShort  = 16  // lines, where nothing is wrong with us
+	trailShort  = 16  // lines, when the fault is not ours
 )
 
-// trail is the last that the core was told.
+// trail holds the last inputs of the core.
 type trail struct {
 	steps []trailStep
 	bytes int
@@ -90,7 +90,7 @@ func (t *trail) remember(at time.Duration, in core.Input) {
 	}
 }
 
-// inputBytes is about what an input holds beside its few fields.
+// inputBytes estimates the size of an input's contents, beside its few fields.
 func inputBytes(in core.Input) int {
 	switch in := in.(type) {
 	case core.Received:
@@ -109,7 +109,7 @@ func inputBytes(in core.Input) int {
 	return 0
 }
 
-// tail is a line for each of the last inputs. What people have said to everyone is left out.
+// tail prints a line for each of the last inputs, without the text of broadcasts.
 func (t *trail) tail(most int) string {
 	var b strings.Builder
 	for _, s := range t.steps[max(0, len(t.steps)-most):] {

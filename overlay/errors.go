@@ -24,11 +24,11 @@ func (e *DuplicateIDError) Error() string {
 	return fmt.Sprintf("the ID %s is in use by the peer with key %v (this one's is %v)", e.ID, e.Holder, e.Own)
 }
 
-// ErrStartedElsewhere: a newer run of this very identity is in the network, or what was to be
-// joined is another run of it (of a copy of the state directory) and nobody else.
+// ErrStartedElsewhere: a newer run of this very identity is in the network, or the only peer
+// found at the addresses to join is another run of it (of a copy of the state directory).
 var ErrStartedElsewhere = errors.New("this identity has been started elsewhere")
 
-// RefusedError: the peers to join have refused us, for good.
+// RefusedError: the peers to join have refused this one for good.
 type RefusedError struct {
 	Address string // of one of them
 	Code    pb.HandshakeCode
@@ -45,20 +45,21 @@ type nameError struct{ err error }
 func (e *nameError) Error() string { return "the name can't be resolved: " + e.err.Error() }
 func (e *nameError) Unwrap() error { return e.err }
 
-// UnreachableError: none of the peers to join could be reached in time and has given us
-// the network's table, or all were full.
+// UnreachableError: none of the peers to join could be reached in time and has sent the
+// network's table, or all were full.
 type UnreachableError struct {
 	Failures  []string   // "HOST:PORT: why", one for each
-	Obstacles []Obstacle // what their dials came upon, each once
+	Obstacles []Obstacle // of their dials, each kind once
 }
 
-// Obstacle is what a dial to a peer to join came upon, as far as it tells what can be
+// Obstacle is the kind of failure of a dial to a peer to join, as far as it tells what can be
 // done about it.
 type Obstacle = core.Obstacle
 
-// The obstacles: nobody is there, or what is sent does not get there; the name can't be
-// resolved; it is this peer itself; it speaks another protocol, or version of it; all
-// places there are taken; it has let this peer in, and the network's table did not come.
+// The obstacles: no answer, because no peer is there or packets do not get there; the name
+// can't be resolved; the address is this peer's own; the other side speaks another protocol,
+// or version of it; it has no place left; it let this peer in, but the network's table did not
+// come.
 const (
 	ObstacleSilence  = core.ObstacleSilence
 	ObstacleName     = core.ObstacleName
@@ -68,7 +69,7 @@ const (
 	ObstacleTable    = core.ObstacleTable
 )
 
-// obstacleOf is what the error of a dial says of it.
+// obstacleOf classifies the error of a dial.
 func obstacleOf(err error) Obstacle {
 	if _, ok := errors.AsType[*nameError](err); ok {
 		return ObstacleName
@@ -92,7 +93,7 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast and Cancel, to be asked for with errors.Is.
+// Errors of Send, Broadcast and Cancel, to be tested with errors.Is.
 var (
 	ErrToSelf     = messaging.ErrToSelf
 	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
@@ -100,11 +101,11 @@ var (
 	ErrOutboxFull = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
-	// ErrClosed is what they say after the node has left. It is net.ErrClosed.
+	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = messaging.ErrClosed
 )
 
-// TooLongError: a message of so many Bytes is longer than its Limit. It is ErrTooLong.
+// TooLongError: a message has more Bytes than its Limit. It is ErrTooLong.
 type TooLongError = messaging.TooLongError
 
 // explain turns an error of the core into one of this package.
@@ -127,5 +128,5 @@ func (n *Node) explain(err error) error {
 	return err
 }
 
-// damaged is a record that was stored whole and makes no sense.
+// damaged reports a record that was stored whole but makes no sense.
 func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }

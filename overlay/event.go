@@ -7,8 +7,8 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// Event is what happens at a node: one of Ready, PeerJoined, PeerLeft, Message, Sent,
-// Delivered, Buffered and Failed.
+// Event is one event of a node: Ready, PeerJoined, PeerLeft, Message, Sent, Delivered,
+// Buffered or Failed.
 //
 // The JSON names there, and in [Peer], [Waiting] and [Net], are those of the command's
 // JSON lines (README.md), which package jsonl writes.
@@ -16,12 +16,12 @@ type Event = messaging.Event
 
 // The events of the network.
 type (
-	// Ready is the first event: the socket is bound, and with addresses to join the
-	// network's table has been received. It has our ID and Key, and Listen, each
-	// HOST:PORT that others can dial.
+	// Ready is the first event: the socket is bound, and with addresses to join the network's
+	// table has been received. It has our ID and Key, and Listen, each HOST:PORT that others
+	// can dial.
 	Ready = messaging.Ready
-	// PeerJoined: a peer, with ID and Key, is in the table that wasn't. Via is the
-	// neighbour that told us; empty when direct.
+	// PeerJoined: a peer, with ID and Key, is new in the table. Via is the neighbour it was
+	// heard from; empty when direct.
 	PeerJoined = messaging.PeerJoined
 	// PeerLeft: a peer, with its ID, has left the table, for a Reason.
 	PeerLeft = messaging.PeerLeft
@@ -35,15 +35,15 @@ const (
 	ReasonLost = messaging.ReasonLost // it crashed or can't be reached
 )
 
-// The events of messages. Those of our own name them by Message, their ID, To, their
-// receiver, and Ref, which Send or Broadcast was given.
+// The events of messages. An event of our own message has its ID in Message, its receiver in
+// To, and in Ref the value that Send or Broadcast was given.
 type (
-	// Message is a message for us, shown once: its ID, From, To (our own ID, or Everyone),
-	// Body, SentAt by the sender's clock, and Path. Its sender gets the receipt when the
-	// loop over [Node.Events] comes back for the next event.
+	// Message is a message to this peer, shown once: its ID, From, To (our own ID, or
+	// Everyone), Body, SentAt by the sender's clock, and Path. Its sender gets the receipt
+	// when the loop over [Node.Events] comes back for the next event.
 	Message = messaging.Message
-	// Sent: a Send or Broadcast of ours was accepted. It precedes every other event
-	// of its message.
+	// Sent: a Send or Broadcast of ours was accepted. It precedes every other event of its
+	// message.
 	Sent = messaging.Sent
 	// Delivered: the receiver itself has acknowledged that it has the message, over a Path.
 	// RTT is the time from Send to the receipt; 0 if the message had to wait for its receiver.
@@ -69,25 +69,25 @@ type MessageID = messaging.MessageID
 // ParseMessageID reads what MessageID.String gives.
 func ParseMessageID(s string) (MessageID, error) { return messaging.ParseMessageID(s) }
 
-// Everyone is what Message.To and Sent.To hold for a broadcast.
+// Everyone is the value of Message.To and Sent.To for a broadcast.
 const Everyone = messaging.Everyone
 
-// What is asked of a node about messages of ours without a receipt.
+// Our messages that have no receipt yet, as Node.Waiting and Node.Outgoing list them.
 type (
-	// Waiting says how many there are for one peer, To: Count, Bytes of their bodies and
-	// refs, and Since when, by the sending of the oldest.
+	// Waiting sums up those to one peer, To: their Count, the Bytes of their bodies and refs,
+	// and the time Since which the oldest has been under way, by its SentAt.
 	Waiting = messaging.Waiting
 	// Outgoing is one of them: Message, its ID, To, Ref, Body and SentAt.
 	Outgoing = messaging.Outgoing
 )
 
-// PeerState is what the table holds of a peer that has not left it.
+// PeerState is the state of a peer in the table.
 type PeerState string
 
 // The states of a peer.
 const (
 	StateAlive   PeerState = "alive"
-	StateSuspect PeerState = "suspect" // somebody can't reach it; it has a moment to answer
+	StateSuspect PeerState = "suspect" // some peer can't reach it; it has a moment to answer
 )
 
 // Peer is a row of the routing table.

@@ -18,11 +18,11 @@ import (
 	"quicpeer/pb"
 )
 
-// What a node does to find its network again: it keeps where it had links to, gives that
-// to the core at its next start, and dials one more address where the program says so.
+// How a node finds its network again: it stores where it had links, gives that to the core at
+// its next start, and dials one more address where the program asks for it.
 
-// acquaintances are the peers that are looked for at a start: first those to whom a link
-// stood last, then those that were only heard of.
+// acquaintances lists the peers to look for at a start: first those with the most recent
+// links, then those that were only heard of.
 func acquaintances(list []acquaintance) []core.Acquaintance {
 	slices.SortStableFunc(list, func(a, b acquaintance) int {
 		return cmp.Or(-cmp.Compare(a.reached.At, b.reached.At), cmp.Compare(a.record.ID, b.record.ID))
@@ -44,7 +44,7 @@ type acquaintance struct {
 	reached messaging.Reached
 }
 
-// storePeer is how a peer is kept.
+// storePeer encodes a peer for the state directory.
 func storePeer(r *core.Record, where messaging.Reached) (store.Op, error) {
 	value, err := proto.Marshal(&pb.StoredPeer{
 		Payload: r.Signed.GetPayload(), Signature: r.Signed.GetSignature(), Address: where.Address, LinkedAt: where.At,
@@ -52,7 +52,7 @@ func storePeer(r *core.Record, where messaging.Reached) (store.Op, error) {
 	return store.Op{Bucket: store.Peers, Key: []byte(r.ID), Value: value}, err
 }
 
-// noteLink keeps where a peer was reached, for later starts.
+// noteLink stores where a peer was reached, for later starts.
 func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
 	if !n.disk.Keeps() || r == nil || r.Key != up.Key || r.Visitor {
 		return
@@ -66,11 +66,11 @@ func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
 	}
 }
 
-// Join dials the peer at HOST:PORT and returns its ID once that has let this one in; the
-// two networks, if they were two, become one in the seconds that follow. The address is
-// then looked after like one of Config.Join. The error says why nobody was reached, or
-// why this peer was refused; it is ErrClosed after the end, and ctx's own if that ends
-// first, when the dial goes on.
+// Join dials the peer at HOST:PORT and returns its ID once it has let this peer in; two
+// separate networks become one in the seconds that follow. From then on the address is retried
+// like one of Config.Join. The error says why no peer was reached, or why this one was
+// refused; it is ErrClosed after the end, and ctx's own if ctx ends first, in which case the
+// dial goes on.
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	if err := checkHostPort(address); err != nil {
 		return "", err
@@ -90,7 +90,7 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	}
 }
 
-// join: the program wants an address joined.
+// join: the program wants to join at an address.
 type join struct {
 	address string
 	done    chan core.Joining // it has room for one
@@ -101,10 +101,10 @@ func (j join) handle(l *loop) {
 	l.step(core.Join{Address: j.address})
 }
 
-// joins are those who wait for a Join, by its address.
+// joins holds the callers that wait for a Join, by its address.
 type joins map[string][]chan core.Joining
 
-// end tells them what became of it.
+// end gives the result to the callers that wait for it.
 func (s joins) end(j core.Joining) {
 	for _, done := range s[j.Address] {
 		done <- j
@@ -112,7 +112,7 @@ func (s joins) end(j core.Joining) {
 	delete(s, j.Address)
 }
 
-// checkHostPort says what is wrong with an address that is to be joined.
+// checkHostPort reports why an address can't be joined.
 func checkHostPort(address string) error {
 	_, service, err := net.SplitHostPort(address)
 	if err == nil {

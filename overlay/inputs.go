@@ -2,17 +2,18 @@ package overlay
 
 import "time"
 
-// input is something for the loop to do next. Its types have a name each, and stand beside
-// the code that they call; those that are for the core alone are in package core, see told.
+// input is the next piece of work for the loop. Each kind has a named type beside the code
+// that it calls; inputs that are for the core alone are in package core, see told.
 type input interface{ handle(l *loop) }
 
-// mailbox is how all other goroutines reach the loop.
+// mailbox carries inputs from all other goroutines to the loop.
 type mailbox struct {
 	inputs chan input
 	ended  chan struct{} // closed when the loop has ended
 }
 
-// newMailbox makes one. When it is full, post waits for the loop, which itself never waits.
+// newMailbox makes a mailbox. When it is full, post waits for the loop, which itself never
+// waits.
 func newMailbox() mailbox {
 	return mailbox{inputs: make(chan input, 256), ended: make(chan struct{})}
 }
@@ -25,7 +26,7 @@ func (m *mailbox) post(in input) {
 	}
 }
 
-// question is something that only the loop knows.
+// question asks for something that only the loop knows.
 type question[T any] interface{ answer(l *loop) T }
 
 // asked is a question on its way.
@@ -36,7 +37,8 @@ type asked[T any] struct {
 
 func (a asked[T]) handle(l *loop) { a.reply <- a.question.answer(l) }
 
-// ask puts a question to the loop and waits for the answer; false is the loop's end.
+// ask puts a question to the loop and waits for the answer; ok is false once the loop has
+// ended.
 func ask[T any](m *mailbox, q question[T]) (answer T, ok bool) {
 	reply := make(chan T, 1)
 	m.post(asked[T]{q, reply})

@@ -10,17 +10,17 @@ import (
 	"quicpeer/pb"
 )
 
-// What a node keeps in its state directory, and finds there when it starts.
+// The state directory: what a node stores there, and loads when it starts.
 
-// kept is what earlier runs have left for the core.
+// kept is what earlier runs have stored for the core.
 type kept struct {
 	met     []core.Acquaintance // to be looked for
 	custody []core.Kept
 	shown   map[core.ShownBroadcasts]uint64
 }
 
-// openDisk opens the state directory, if there is one, and has the messages take up what
-// it holds of them.
+// openDisk opens the state directory, if there is one, and starts the messages from its
+// contents.
 func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	n.disk, err = messaging.OpenDisk(messaging.DiskConfig{State: n.cfg.State, Step: n.cfg.step, Fail: n.fail, Log: n.log})
 	if err != nil {
@@ -76,7 +76,7 @@ func contactOf(r *core.Record, where messaging.Reached) messaging.Contact {
 	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, Visitor: r.Visitor, Reached: where}
 }
 
-// meet remembers a peer that has joined.
+// meet stores a peer that has joined.
 func (n *Node) meet(r *core.Record) {
 	if r == nil {
 		return
@@ -96,7 +96,7 @@ func (n *Node) meet(r *core.Record) {
 	n.disk.Write(nil, append(ops, op)...)
 }
 
-// stampOfBroadcast is what is noted of a broadcast.
+// stampOfBroadcast is the stamp under which a broadcast is remembered.
 func stampOfBroadcast(b core.Broadcasted) delivery.Stamp {
 	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: b.Epoch, Counter: b.Number}, Nonce: b.Nonce}}
 }

@@ -7,15 +7,16 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// Leave takes no more messages, waits until those on their way to peers in the
-// network have their receipts, and those for others are left with somebody, or ctx
-// ends, says goodbye and closes everything. Once ctx has ended that takes at most a second
-// for the goodbyes, and 5 s for a disk that is slow to take what was written. It returns
-// how many messages of this run have not reached their receivers: with a state directory they are kept there, as are those
-// that earlier runs have left, without one each has been reported by Failed. Events go on until the loop over them has seen the last;
-// until then the state directory is in use. The error is Err's: why the node had
-// already stopped by itself. Later calls, and one after such a stop, only wait for the
-// end.
+// Leave shuts the node down in order. It accepts no more messages, waits until those on their
+// way to peers in the network have their receipts and those for absent peers are left with
+// others, says goodbye and closes everything. When ctx ends it stops waiting: then it takes at
+// most a second more for the goodbyes, and 5 s for a slow disk to finish its writes.
+//
+// It returns how many messages of this run have not reached their receivers. With a state
+// directory they are kept there, as are those that earlier runs have left; without one each
+// has been reported by Failed. Events go on until the loop over them has seen the last; until
+// then the state directory is in use. The error is Err's: why the node had already stopped by
+// itself. Later calls, and a call after such a stop, only wait for the end.
 func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	n.mu.Lock()
 	again := n.leaving
@@ -46,9 +47,10 @@ func (n *Node) stop() {
 	n.undelivered = n.messages.Shutdown()
 }
 
-// Close is Leave with a ctx that has ended: it says goodbye and waits for nobody. What Sent
-// has reported is on the disk, and what was shown is noted there. No goroutine of the node is left
-// when it returns and no loop over Events runs. It is also due when the node has stopped by itself.
+// Close is Leave with a ctx that has ended: it says goodbye and waits for no receiver.
+// Messages reported by Sent are on the disk, and so is the note of those that were shown. No
+// goroutine of the node is left when it returns and no loop over Events runs. Call it also
+// when the node has stopped by itself.
 func (n *Node) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -73,7 +75,7 @@ func (n *Node) fail(err error) {
 	if n.leaving {
 		return // it stops anyway
 	}
-	go n.Close() // it waits for the loop, which is here; who closes the node waits for it
+	go n.Close() // it waits for the loop, which is here; the caller of Leave or Close waits for it
 }
 
 // Err says why the node has stopped by itself: *DuplicateIDError and
@@ -85,7 +87,7 @@ func (n *Node) Err() error {
 	return n.err
 }
 
-// awaitQueues waits until what was broadcast has been written.
+// awaitQueues waits until queued broadcasts have been written.
 func (n *Node) awaitQueues(ctx context.Context) {
 	list, _ := ask(&n.mailbox, openLinks{})
 	for _, l := range list {
@@ -100,8 +102,8 @@ func (n *Node) awaitQueues(ctx context.Context) {
 	}
 }
 
-// How long to wait for the last links at the end: a link closes itself 500 ms after its
-// goodbye, should the peer not answer that.
+// How long to wait for the last links at the end. A link closes itself 500 ms after its
+// goodbye if the peer does not answer it.
 const (
 	goodbyeTime = 2 * time.Second
 	hurriedTime = 1 * time.Second // once the caller's ctx has ended

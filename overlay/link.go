@@ -14,26 +14,25 @@ import (
 	"quicpeer/transport"
 )
 
-// What may wait to be written to a link, of the 4 MiB at which it is cut off
-// (guesses): who broadcasts waits above the first, and what is relayed is dropped
-// above the second.
+// How many bytes may be queued on a link, of the 4 MiB at which it is cut off (guesses): above
+// the first, Broadcast blocks; above the second, relayed frames are dropped.
 const (
 	maxQueuedSending  = 256 << 10
 	maxQueuedRelaying = 3 << 20
 )
 
-// silentAfter is how long a link may be silent before messages go over others as
-// well: keepalives come each 500 ms, as a rule, and what was written at the moment
-// at which the way broke shall not wait for 2 s. The core looks into silence then too.
+// silentAfter is how long a link may be silent before its messages also go over other peers.
+// Keepalives come each 500 ms, as a rule, and what was written at the moment at which the path
+// broke should not wait for 2 s. After the same time the core looks into the silence.
 const silentAfter = 1400 * time.Millisecond
 
-// links are the connections that stand, as the loop knows them.
+// links holds the open connections, as the loop knows them.
 type links struct {
 	all  map[core.LinkID]*nodeLink
 	last core.LinkID
 }
 
-// nodeLink is one of them.
+// nodeLink is an open connection.
 type nodeLink struct {
 	*messaging.Link
 	id       core.LinkID
@@ -43,7 +42,7 @@ type nodeLink struct {
 	heard    time.Duration // when that had grown
 }
 
-// busiest is the link on which most waits to be written; nil without links.
+// busiest returns the link with the most bytes queued; nil without links.
 func (s *links) busiest() (most *nodeLink) {
 	for _, l := range s.all {
 		if most == nil || l.Queued() > most.Queued() {
@@ -53,7 +52,7 @@ func (s *links) busiest() (most *nodeLink) {
 	return most
 }
 
-// openLinks asks for the links that there are.
+// openLinks asks for the open links.
 type openLinks struct{}
 
 func (openLinks) answer(l *loop) (list []*transport.Link) {
@@ -63,7 +62,7 @@ func (openLinks) answer(l *loop) (list []*transport.Link) {
 	return list
 }
 
-// accept takes the links that others dial.
+// accept takes the links that other peers dial.
 func (n *Node) accept() {
 	for {
 		l, err := n.endpoint.Accept(n.ctx)
@@ -77,13 +76,13 @@ func (n *Node) accept() {
 	}
 }
 
-// connected: a connection stands.
+// connected: a connection is established.
 type connected struct {
 	link *transport.Link
 	dial core.DialID // 0: the other side has dialled
 }
 
-// handle gives the link its number, tells the core and begins to read.
+// handle numbers the link, tells the core and begins to read.
 func (c connected) handle(l *loop) {
 	n := l.node
 	l.links.last++
@@ -97,7 +96,7 @@ func (c connected) handle(l *loop) {
 	n.wg.Go(func() { n.read(nl) })
 }
 
-// read gives the frames of a control stream to the core until the link ends.
+// read hands the frames of a control stream to the core until the link ends.
 func (n *Node) read(l *nodeLink) {
 	var end error
 	for end == nil {
@@ -130,7 +129,7 @@ type disconnected struct {
 	err      error
 }
 
-// handle takes the link out of the books.
+// handle removes the link.
 func (d disconnected) handle(l *loop) {
 	nl := l.links.all[d.link]
 	delete(l.links.all, d.link)
@@ -145,9 +144,9 @@ func (d disconnected) handle(l *loop) {
 	}
 }
 
-// friendly says that the end of a link does not mean that its peer is going: the
-// peer has closed it, or we have, because it broke the protocol. A goodbye at the
-// end of the control stream is friendly too: who leaves has said LEAVE before it.
+// friendly says that the end of a link does not mean that its peer is going: the peer has
+// closed it, or we have, because the peer broke the protocol. A goodbye at the end of the
+// control stream is friendly too: a peer that leaves has announced LEAVE before it.
 func friendly(err error) bool {
 	var closed *transport.ClosedError
 	if !errors.As(err, &closed) {
@@ -163,7 +162,7 @@ func friendly(err error) bool {
 	return true
 }
 
-// codes are what the peer is told of the core's reasons to close a link.
+// codes translates the core's reasons to close a link into those that the peer sees.
 var codes = [...]transport.Code{
 	core.CloseBye:       transport.CodeBye,
 	core.CloseProtocol:  transport.CodeProtocol,
@@ -174,8 +173,7 @@ var codes = [...]transport.Code{
 	core.CloseDead:      transport.CodeDuplicateLink, // to a peer that lives after all: dial again
 }
 
-// closeLink closes a link for a reason of the core's. There is no goodbye to
-// somebody dead.
+// closeLink closes a link for the core's reason. A dead peer gets no goodbye.
 func (l *loop) closeLink(c core.Close) {
 	nl := l.links.all[c.Link]
 	switch {
@@ -189,8 +187,8 @@ func (l *loop) closeLink(c core.Close) {
 	}
 }
 
-// sendFrame queues a frame on its link. A broadcast that is passed on is dropped
-// for a link that is so busy that announcements could not be queued any more.
+// sendFrame queues a frame on its link. It drops a relayed broadcast or letter if the link is
+// so busy that announcements might soon find no room.
 func (l *loop) sendFrame(f core.Frame) {
 	nl := l.links.all[f.Link]
 	switch {
@@ -206,7 +204,7 @@ func (l *loop) sendFrame(f core.Frame) {
 	}
 }
 
-// drops counts broadcasts that were dropped, and says so at most once a second.
+// drops counts dropped broadcasts, and logs the count at most once a second.
 type drops struct {
 	count int
 	next  time.Time
@@ -220,7 +218,7 @@ func (d *drops) warn(log *slog.Logger, text string, args ...any) {
 	}
 }
 
-// listen tells the core what was heard on a link.
+// listen reports to the core what was heard on a link.
 func (l *loop) listen(nl *nodeLink) {
 	now, stats := l.now(), nl.Stats()
 	if stats.Received != nl.received {
@@ -250,7 +248,8 @@ func (l *loop) linkUp(up core.LinkUp) {
 	l.match(up.ID)
 }
 
-// match has messages use the newest link to a peer, and wishes for one if there is none.
+// match has messages use the newest link to a peer, and asks the core for a link if they need
+// one and have none.
 func (l *loop) match(id certs.ID) {
 	if l.node.messages.Match(id) {
 		l.node.messages.Dialling(id, l.step(core.Want{To: id}).OK)

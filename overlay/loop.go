@@ -11,20 +11,19 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// hearEvery is how old the core's knowledge of what links have heard may be when
-// it is asked about it; sleptAbove is a jump of the clock on the wall that is no
-// adjustment (guesses).
+// hearEvery is how old the core's knowledge of what links have heard may be when it handles an
+// input; sleptAbove is a jump of the wall clock too large for an adjustment (guesses).
 const (
 	hearEvery  = 100 * time.Millisecond
 	sleptAbove = 2 * time.Second
 )
 
-// maxWithheld is how many effects may wait for the disk before the loop waits for it too (a
-// guess: of some seconds in which much happens).
+// maxWithheld is how many effects may wait for the disk before the loop takes no more inputs
+// (a guess: some seconds of heavy traffic).
 const maxWithheld = 4096
 
-// loop gives the core one input after the other and does what it wants. All of it belongs to
-// one goroutine, which never waits: whatever may take its time is done elsewhere, and its
+// loop gives the core one input after the other and carries out its effects. All of it belongs
+// to one goroutine, which never waits: anything that may take time is done elsewhere, and its
 // result comes back as an input.
 type loop struct {
 	driver
@@ -35,13 +34,13 @@ type loop struct {
 	joins     joins
 	verifier  verifier
 	awaken    *time.Timer
-	heardAt   time.Duration // when the links were looked at last
-	ahead     time.Duration // of the clock on the wall, since the start
+	heardAt   time.Duration // when the links were last looked at
+	ahead     time.Duration // of the wall clock, since the start
 	dropped   drops
 
-	epoch    uint64         // what the disk knows of it
-	withheld []core.Effects // of which the disk has to know something first, and what followed
-	saved    chan error     // the disk knows it
+	epoch    uint64         // the last one on disk
+	withheld []core.Effects // effects of which something must be on disk first, and those that followed
+	saved    chan error     // the result of save
 
 	undecided []chan struct{} // closed when no deposit is pending
 }
@@ -97,7 +96,7 @@ func (l *loop) run() {
 	}
 }
 
-// logPanic says what the core was told last before a fault of ours ends the process.
+// logPanic logs the core's last inputs before a fault of ours ends the process.
 func (l *loop) logPanic() {
 	if fault := recover(); fault != nil {
 		l.node.log.Error("a fault in the core; please report this", "fault", fault, "last inputs", l.trail.tail(trailInputs))
@@ -105,8 +104,8 @@ func (l *loop) logPanic() {
 	}
 }
 
-// inputsWaiting takes the inputs that have come meanwhile, so that under load what
-// the core wants to announce goes out together.
+// inputsWaiting handles the inputs that have come meanwhile, so that under load the core's
+// announcements go out together.
 func (l *loop) inputsWaiting() {
 	for range cap(l.node.inputs) {
 		select {
@@ -118,7 +117,7 @@ func (l *loop) inputsWaiting() {
 	}
 }
 
-// settle does what the core wants until it wants nothing more.
+// settle carries out the core's effects until there are none left.
 func (l *loop) settle() {
 	for {
 		out := l.drain()
@@ -136,13 +135,13 @@ func (l *loop) settle() {
 	}
 }
 
-// isToBeSaved says that the disk has to know something before anything of this is done:
-// another epoch, or what network this peer is in.
+// isToBeSaved says that something of these effects must be on disk before any of them is
+// carried out: a new epoch, or the network that this peer is in.
 func isToBeSaved(out core.Effects) bool { return out.Epoch != 0 || isReady(out) }
 
 func isReady(out core.Effects) bool { return len(out.Events) > 0 && out.Events[0] == core.Ready{} }
 
-// save has the disk know it, off the loop.
+// save writes it to disk, off the loop.
 func (l *loop) save(out core.Effects) {
 	n := l.node
 	n.wg.Go(func() {
@@ -157,14 +156,14 @@ func (l *loop) save(out core.Effects) {
 	})
 }
 
-// release does what was withheld, up to what is to be saved next.
+// release carries out the withheld effects, up to the next ones that must be saved first.
 func (l *loop) release(err error) {
 	out := l.withheld[0]
 	switch {
 	case err == nil:
 		l.apply(out)
 	default:
-		l.node.fail(err) // and nothing of this run goes out that the disk does not know
+		l.node.fail(err) // and nothing goes out that is not on disk
 	}
 	for l.withheld = l.withheld[1:]; len(l.withheld) > 0; l.withheld = l.withheld[1:] {
 		if out = l.withheld[0]; isToBeSaved(out) {
@@ -175,7 +174,7 @@ func (l *loop) release(err error) {
 	}
 }
 
-// hear tells the core which links have been heard since the last time.
+// hear reports to the core which links have been heard since the last time.
 func (l *loop) hear() {
 	l.heardAt = l.now()
 	l.noticeSleep()
@@ -185,9 +184,9 @@ func (l *loop) hear() {
 	}
 }
 
-// noticeSleep tells the core when the machine was asleep: the clock on the wall has
-// run on, the one that measures durations may not have. A clock that is set right
-// by hand looks the same, and does no harm.
+// noticeSleep tells the core when the machine was asleep: the wall clock has run on, while the
+// monotonic clock may have stopped. A wall clock that is set by hand looks the same, and does
+// no harm.
 func (l *loop) noticeSleep() {
 	ahead := time.Now().Round(0).Sub(l.start.Round(0)) - l.now()
 	if ahead > l.ahead+sleptAbove {
@@ -196,7 +195,7 @@ func (l *loop) noticeSleep() {
 	l.ahead = ahead
 }
 
-// apply does what the core wants, in the order that it asks for.
+// apply carries out effects of the core, in the order that they require.
 func (l *loop) apply(out core.Effects) {
 	n := l.node
 	for _, note := range out.Notes {
@@ -279,7 +278,7 @@ func (l *loop) happened(event core.Event) {
 	}
 }
 
-// setPresent tells the messages that a peer has come or gone.
+// setPresent tells the messages that a peer has joined or left.
 func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	n := l.node
 	if present {
@@ -291,7 +290,7 @@ func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	l.match(id)
 }
 
-// wished: the messages want something of the network.
+// wished: package messaging wants something from the network.
 type wished struct{ messaging.Wish }
 
 func (w wished) handle(l *loop) {

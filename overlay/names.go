@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// names turns HOST:PORT into the addresses behind it. What a name meant last is remembered,
-// for when it can't be resolved: a laptop comes home before its name server does.
+// names resolves HOST:PORT. It remembers the last addresses of a name for when it can't be
+// resolved: a laptop comes home before its name server does.
 type names struct {
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
@@ -21,28 +21,28 @@ type names struct {
 	last map[string]answered // by HOST:PORT
 }
 
-// answered is what is known of a name.
+// answered is the last result for a name.
 type answered struct {
-	list []netip.AddrPort // what it meant last
+	list []netip.AddrPort // its last addresses
 	err  error            // why it could not be resolved, if that was the last answer
 }
 
-// Bounds of it.
+// Limits of resolving.
 const (
-	// lookupTime is for three name servers of which the last answers, as resolv.conf(5) can
-	// name: each is waited for for 5 s.
+	// lookupTime suffices for three name servers of which only the last answers, as many as
+	// resolv.conf(5) can name: the resolver waits 5 s for each.
 	lookupTime = 16 * time.Second
-	// lookupMargin is how long before the end of the time to join it is said that a name is not
-	// resolved, so that the error can say it. A guess.
+	// lookupMargin is how long before the end of the time to join an unanswered name counts as
+	// not resolved, so that the error can say so. A guess.
 	lookupMargin = 200 * time.Millisecond
-	// maxNames are remembered, and of each answer so many addresses are dialled, atOnce at a
-	// time. Guesses.
+	// maxNames is how many names are remembered, maxBehind how many addresses of one answer
+	// are dialled, atOnce how many of them at a time. Guesses.
 	maxNames  = 64
 	maxBehind = 128
 	atOnce    = 16
 )
 
-// lookupIP asks the system.
+// lookupIP asks the system's resolver.
 func lookupIP(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
@@ -53,7 +53,7 @@ func literal(address string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), err == nil && a.Port() != 0
 }
 
-// remembered are the addresses that a name had last.
+// remembered returns the last addresses of a name.
 func (n *names) remembered(address string) []netip.AddrPort {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -75,14 +75,14 @@ func (n *names) note(address string, list []netip.AddrPort, err error) {
 	n.last[address] = last
 }
 
-// lastError is why a name could not be resolved last.
+// lastError is why the last attempt to resolve a name failed.
 func (n *names) lastError(address string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.last[address].err
 }
 
-// resolve asks for the addresses behind HOST:PORT, and takes at most the time for it.
+// resolve looks up the addresses behind HOST:PORT, within the given time.
 func (n *names) resolve(ctx context.Context, address string, most time.Duration) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// Net is how this peer can be reached and how it reaches others: what to look at when
+// Net says how this peer can be reached and how it reaches others: what to look at when
 // messages go over other peers and should not.
 type Net struct {
 	NAT       NAT          `json:"nat"`
 	Addresses []OwnAddress `json:"addresses"`
-	PortMap   string       `json:"port_map"` // what became of Config.MapPort, for people; empty without it
+	PortMap   string       `json:"port_map"` // the state of Config.MapPort, for people; empty without it
 	Peers     []Way        `json:"peers"`    // in the order of the IDs
 }
 
-// What core says of it.
+// Parts of Net that package core reports.
 type (
 	NAT        = core.NAT
 	OwnAddress = core.OwnAddress
@@ -33,32 +33,32 @@ const (
 	NATOpen      = core.NATOpen
 )
 
-// How says what way leads to a peer.
+// How is the kind of path to a peer.
 type How string
 
-// The ways to a peer.
+// The kinds of path to a peer.
 const (
 	HowLAN     How = "lan"     // a connection within the LAN or this host
 	HowDialled How = "dialled" // a connection to or from an address that anybody can dial
-	HowPunched How = "punched" // a connection through a NAT, which both sides have dialled at once
+	HowPunched How = "punched" // a connection through a NAT, by simultaneous open
 	HowRelayed How = "relayed" // over other peers
-	HowNone    How = "none"    // none is known now
+	HowNone    How = "none"    // no path is known now
 )
 
-// Way is how one peer is reached, and what has been tried.
+// Way says how one peer is reached, and what has been tried.
 type Way struct {
 	ID      certs.ID  `json:"id"`
 	How     How       `json:"how"`
 	Address string    `json:"address"`    // IP:PORT of the connection
-	Since   time.Time `json:"since"`      // it stands
+	Since   time.Time `json:"since"`      // of the connection
 	Via     certs.ID  `json:"via"`        // relayed: the neighbour nearest to the peer
 	Behind  bool      `json:"behind_nat"` // the peer is behind a NAT
-	Tries   int       `json:"tries"`      // to connect, that have failed in a row
-	Error   string    `json:"error"`      // of the last one
-	Next    time.Time `json:"next_try"`   // the next try is not before, if any is wanted; zero: one is under way or none has failed
+	Tries   int       `json:"tries"`      // attempts to connect that have failed in a row
+	Error   string    `json:"error"`      // of the last attempt
+	Next    time.Time `json:"next_try"`   // the earliest time of the next attempt, if one is wanted; zero: one is under way or none has failed
 }
 
-// Net reports it; empty after the end.
+// Net reports how this peer and the others are reached; it is empty after the end.
 func (n *Node) Net() Net {
 	r, _ := ask(&n.mailbox, netQuestion{})
 	return r
@@ -93,8 +93,8 @@ func (netQuestion) answer(l *loop) Net {
 	return r
 }
 
-// Peers is the routing table in the order of the IDs, this peer itself not in
-// it; empty after the end.
+// Peers returns the routing table in the order of the IDs, without this peer itself; empty
+// after the end.
 func (n *Node) Peers() []Peer {
 	list, _ := ask(&n.mailbox, peersQuestion{})
 	return list

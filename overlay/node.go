@@ -9,21 +9,21 @@
 //	                      closes, events                      ◀── stream ◀── peer
 //	        ◀──────────── letters, wishes ─────────▶
 //
-// Every decision about the network is made by package core, on one goroutine,
-// the loop. Direct messages do not pass through it: package messaging writes them to the
-// link that the loop has given it for their receiver, and puts what comes on a link into
-// the queue that Events reads.
+// Package core makes every decision about the network, on one goroutine, the loop. Direct
+// messages do not pass through it: package messaging writes them to the link that the loop has
+// given it for their receiver, and puts messages that arrive on a link into the queue that
+// Events reads.
 //
 // # Delivery
 //
-// A message that Sent reports is in the state directory, if there is one, until the
-// program has been told by Delivered or Failed what became of it. It goes over a
-// connection to its receiver, else sealed over other peers, and to a receiver that is
-// not here it is also left, sealed, with up to three others. Whatever way it comes, the
-// receiver shows each message once, in the order of its sender, and its receipt says
-// that it has noted that: the program has come back from the message to the loop over
-// Events. So a program that stops looking withholds the receipts from those who write
-// to it, and from nobody else anything. Package delivery has the rules.
+// A message that Sent reports is in the state directory, if there is one, until Delivered or
+// Failed has told the program how it ended. It goes over a connection to its receiver, or else
+// sealed over other peers; for a receiver that is not here it is also left, sealed, with up to
+// three others. Whichever path it takes, the receiver shows each message once, in the order of
+// its sender. Its receipt says that the receiver has noted that: its program has come back
+// from the message to the loop over Events. So a program that stops reading its events
+// withholds receipts from the peers that write to it, and holds up nobody else. Package
+// delivery has the rules.
 package overlay
 
 import (
@@ -43,8 +43,8 @@ import (
 	"quicpeer/transport"
 )
 
-// Node is a running peer. Its methods may be called from any goroutine, the loop
-// over Events by one at a time.
+// Node is a running peer. Its methods may be called from any goroutine; only one goroutine at
+// a time may loop over Events.
 type Node struct {
 	cfg      Config
 	id       certs.ID
@@ -61,7 +61,7 @@ type Node struct {
 	ready  chan struct{} // closed when the node is in the network
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex // not held by anybody who calls something of messages
+	mu      sync.Mutex // not held while calling messages
 	leaving bool
 	err     error
 
@@ -69,13 +69,11 @@ type Node struct {
 	undelivered int
 }
 
-// Start starts a node and joins the network: with addresses to join it returns
-// when the network's table has been received, or with the reason why not
-// (*DuplicateIDError, *RefusedError, *UnreachableError, ErrStartedElsewhere, or
-// an error of the socket or the state directory, *DamagedError and
-// *OtherNetworkError among them). The
-// node runs until Leave or Close, or until it stops by itself, see Err. ctx is for the
-// joining alone.
+// Start starts a node and joins the network. With addresses to join it returns when the
+// network's table has been received, or with the reason why it was not: *DuplicateIDError,
+// *RefusedError, *UnreachableError, ErrStartedElsewhere, or an error of the socket or the
+// state directory (*DamagedError and *OtherNetworkError among them). The node runs until Leave
+// or Close, or until it stops by itself, see Err. ctx is for the joining alone.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if cfg.Conn != nil {
 		defer func() {
@@ -153,36 +151,37 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	return n, nil
 }
 
-// Events yields what happens, in order, Ready first, until the node has stopped.
-// An event counts as handled when the loop comes back for the next one: then the
-// sender of a message gets its receipt. The event at which a loop breaks is the
-// first of the next loop. One loop at a time.
+// Events yields the node's events in order, Ready first, until the node has stopped. An event
+// counts as handled when the loop comes back for the next one; only then does the sender of a
+// message get its receipt. The event at which a loop breaks is the first of the next loop.
+// Only one loop may run at a time.
 func (n *Node) Events() iter.Seq[Event] { return n.messages.Events() }
 
-// Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which
-// arrives byte for byte as it is. ref comes back in each event of the message, also
-// after a restart. To a peer that is not in the network the message waits for it, for 7
-// days in which this one runs (delivery.Lifetime), and with a state directory over restarts.
+// Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which arrives byte for
+// byte. ref comes back in each event of the message, also after a restart. If the receiver is
+// not in the network the message waits for it, for 7 days in which this peer runs
+// (delivery.Lifetime), and with a state directory over restarts.
 //
-// Send returns when the message has its ID, before it is on its way or safe: that is
-// what Sent says. It waits while 16,384 messages or 32 MiB to this receiver have no
-// receipt, or 64 MiB to all, or 65,536 events of one's own wait in Events: a program
-// that sends very much from within its loop over Events should give it a ctx. To a
-// receiver that isn't here it does not wait: ErrOutboxFull. Errors: ErrToSelf,
-// ErrTooLong, ErrNotUTF8, ErrOutboxFull, ErrClosed, of a malformed ID, of ctx.
+// Send returns when the message has its ID, before it is on its way or safe: the event Sent
+// says that it is. It blocks while 16,384 messages or 32 MiB to this receiver have no receipt,
+// or 64 MiB to all, or 65,536 events of our own messages wait in Events: a program that sends
+// very much from within its loop over Events should give it a ctx. For a receiver that isn't
+// here it does not block but returns ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
+// ErrOutboxFull, ErrClosed, that of a malformed ID, that of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
 	return n.messages.Send(ctx, to, body, ref)
 }
 
-// Cancel withdraws a message that has no receipt yet, also one of an earlier run: this
-// peer neither sends nor keeps it any more. Failed says when that is done. A copy that is
-// on its way by then, or that others keep for the receiver, may still arrive.
-// ErrNotWaiting: there is no such message, or what became of it has been said; ErrClosed:
-// this peer has left.
+// Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer
+// neither sends nor keeps it any more. Failed reports when that is done. A copy that is on its
+// way by then, or that others keep for the receiver, may still arrive. ErrNotWaiting: the
+// message is not known, or its end has been reported already; ErrClosed: this peer has left.
 func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
 
-// Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
+// Waiting lists the receivers, in the order of their IDs, with messages that wait or are on
+// their way.
 func (n *Node) Waiting() []Waiting { return n.messages.Waiting() }
 
-// Outgoing lists what is on its way or waits, of earlier runs too, the newest first.
+// Outgoing lists the messages that wait or are on their way, of earlier runs too, the newest
+// first.
 func (n *Node) Outgoing() []Outgoing { return n.messages.Outgoing() }

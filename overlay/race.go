@@ -13,7 +13,7 @@ import (
 	"quicpeer/transport"
 )
 
-// dials are the races of dials that are under way.
+// dials holds the races that are under way.
 type dials struct {
 	races    map[core.DialID]*race // the loop's own
 	names    names
@@ -25,9 +25,8 @@ type dials struct {
 	joinTime time.Duration // how long the node may take to join
 }
 
-// race dials the addresses of one peer side by side; the first to connect is used. The
-// core can add addresses to it while it runs. It is over when one has connected or all
-// have failed.
+// race dials the addresses of one peer in parallel; the first to connect is used. The core can
+// add addresses while it runs. It is over when one has connected or all have failed.
 type race struct {
 	*dials
 	dial   core.DialID
@@ -40,10 +39,10 @@ type race struct {
 	running  int // candidates
 	over     bool
 	won      bool
-	err      error // of those that have failed, the one that says most
+	err      error // the most telling error of the failed candidates
 }
 
-// race begins a race, or adds to one.
+// race begins a race, or adds candidates to one.
 func (s *dials) race(d core.Dial) {
 	r := s.races[d.ID]
 	if r == nil || !r.extend(len(d.Candidates)) {
@@ -56,14 +55,14 @@ func (s *dials) race(d core.Dial) {
 	}
 }
 
-// giveUp ends a race that is not wanted any more.
+// giveUp ends a race that is no longer wanted.
 func (s *dials) giveUp(id core.DialID) {
 	if r := s.races[id]; r != nil {
 		r.cancel()
 	}
 }
 
-// extend takes more candidates in, unless it is over.
+// extend adds candidates; false if the race is over.
 func (r *race) extend(candidates int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +93,7 @@ func (r *race) dialWhenDue(c core.Candidate, timeout time.Duration) {
 		r.tryAll([]netip.AddrPort{address}, timeout-c.After)
 		return
 	}
-	// A name has its own time, and what it meant last need not wait for it.
+	// The time to resolve a name does not count, and its last addresses are tried meanwhile.
 	var group sync.WaitGroup
 	defer group.Wait()
 	last := r.names.remembered(c.Address)
@@ -106,8 +105,8 @@ func (r *race) dialWhenDue(c core.Candidate, timeout time.Duration) {
 	r.tryAll(slices.DeleteFunc(list, func(a netip.AddrPort) bool { return slices.Contains(last, a) }), timeout)
 }
 
-// lookupTime is how long to wait for a name now: while the node joins, no longer than that
-// may take.
+// lookupTime is how long to wait for a name now: while the node joins, no longer than is left
+// for joining.
 func (s *dials) lookupTime() time.Duration {
 	if rest := s.joinTime - s.clock.now() - lookupMargin; rest > 0 {
 		return min(rest, lookupTime)
@@ -133,7 +132,7 @@ func (r *race) tryAll(list []netip.AddrPort, timeout time.Duration) {
 	}
 }
 
-// take says whether an address is not being dialled.
+// take reserves an address; false if it is being dialled already.
 func (r *race) take(address netip.AddrPort) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,7 +182,8 @@ type raceOver struct {
 	err  error // why they failed
 }
 
-// handle tells the core, if nobody has won. A race that has followed it meanwhile decides.
+// handle reports the failure to the core, unless a candidate has won or another race for the
+// same dial has followed and decides.
 func (o raceOver) handle(l *loop) {
 	r, err := o.race, o.err
 	r.cancel()
@@ -191,7 +191,7 @@ func (o raceOver) handle(l *loop) {
 		return
 	}
 	delete(l.dials.races, r.dial)
-	if r.won { // nobody writes that any more
+	if r.won { // final: no candidate runs any more
 		return
 	}
 	if err == nil {
@@ -200,8 +200,8 @@ func (o raceOver) handle(l *loop) {
 	l.step(core.DialFailed{Dial: r.dial, Obstacle: obstacleOf(err), Self: errors.Is(err, certs.ErrSelf), Why: err.Error()})
 }
 
-// worse chooses of two failures the one that says more: that we run elsewhere, then anything
-// rather than silence, the first of equals.
+// worse returns the more telling of two failures: that we run elsewhere, then anything rather
+// than silence; the first of equals.
 func worse(a, b error) error {
 	if a == nil || errors.Is(b, certs.ErrTwin) || silence(a) && !silence(b) {
 		return b

@@ -8,14 +8,14 @@ import (
 	"quicpeer/transport/portmap"
 )
 
-// reach is what a node does, if its user wants it, to be found and reached.
+// reach holds the optional means by which a node is found and reached from outside.
 type reach struct {
 	discovery *discovery.Discovery // nil: not wanted
 	mapper    *portmap.Mapper      // nil: not wanted
 }
 
-// startReach begins to look for peers on the LAN, and to ask the router for a port. The
-// node starts although neither may work.
+// startReach begins to look for peers on the LAN, and to ask the router for a port. The node
+// starts even if neither works.
 func (n *Node) startReach() {
 	port := n.endpoint.Addr().Port()
 	if n.cfg.Discover {
@@ -43,7 +43,7 @@ func (m moved) handle(l *loop) {
 	l.node.reach.refresh()
 }
 
-// refresh is due when the addresses of the host have changed.
+// refresh must be called when the addresses of the host have changed.
 func (r *reach) refresh() {
 	if r.discovery != nil {
 		r.discovery.Refresh()
@@ -53,7 +53,7 @@ func (r *reach) refresh() {
 	}
 }
 
-// stop ends it.
+// stop ends both.
 func (r *reach) stop() {
 	if r.discovery != nil {
 		r.discovery.Close()
@@ -63,7 +63,7 @@ func (r *reach) stop() {
 	}
 }
 
-// portMap says what became of the wish for a port on the router.
+// portMap describes the state of the port on the router, for people.
 func (r *reach) portMap() string {
 	if r.mapper == nil {
 		return ""

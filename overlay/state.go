@@ -5,15 +5,15 @@ import (
 	"quicpeer/overlay/messaging/store"
 )
 
-// State is who a peer is: its ID, its Identity, and Dir, the directory where it is kept
+// State is a peer's identity: its ID, its Identity, and Dir, the directory where it is kept
 // with the messages that wait; empty: nowhere. It is safe for use by several goroutines.
 type State = store.State
 
-// OpenState opens the state directory dir, making it and what is in it where
-// there is nothing yet, and holds it until Close: [ErrStateInUse] if another
-// process does. With an empty id the peer is the stored ID, or else a random one
-// that is then kept; another stored ID than id is an [OtherIDError]. Damage is
-// reported, never mended: a new key would make this peer somebody else.
+// OpenState opens the state directory dir, creating it and its contents if there are none yet,
+// and holds it until Close: [ErrStateInUse] if another process does. With an empty id the peer
+// gets the stored ID, or else a random one that is then kept; an id other than the stored one
+// is an [OtherIDError]. Damage is reported, never repaired: a new key would make this peer
+// another one.
 func OpenState(dir string, id certs.ID) (*State, error) { return store.OpenState(dir, id) }
 
 // NewState is the state of a peer that keeps nothing.
@@ -22,7 +22,7 @@ func NewState(id certs.ID, identity *certs.Identity) *State { return store.NewSt
 // ErrStateInUse: another process holds the state directory.
 var ErrStateInUse = store.ErrStateInUse
 
-// What may be wrong with a state directory.
+// Errors of a state directory.
 type (
 	// OtherIDError: the state directory Dir is that of another ID, Stored and not Wanted.
 	OtherIDError = store.OtherIDError
@@ -36,6 +36,7 @@ type (
 	RemovedError = store.RemovedError
 	// KeyMissingError: the state directory was in use, and its key, at Path, is gone.
 	KeyMissingError = store.KeyMissingError
-	// KeyExposedError: others than its owner may read or write the key at Path, by its Mode.
+	// KeyExposedError: the key at Path can be read or written by others than its owner, by its
+	// Mode.
 	KeyExposedError = store.KeyExposedError
 )

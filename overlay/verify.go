@@ -8,14 +8,14 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// verifier judges signatures in bulk, off the loop, which they would stall for seconds in a
+// verifier verifies signatures in bulk, off the loop, which they would stall for seconds in a
 // network of thousands.
 type verifier struct {
 	ctx     context.Context
 	group   *sync.WaitGroup
 	mailbox *mailbox
-	// turns are taken by who judges: half of the processors, so that a large table does not
-	// keep links from being heard, by which others would take us for dead.
+	// turns limits the goroutines that verify at once to half of the processors: a large table
+	// must not keep links from being heard, or others would take us for dead.
 	turns chan struct{}
 }
 
@@ -23,10 +23,11 @@ func newVerifier(n *Node) verifier {
 	return verifier{n.ctx, &n.wg, &n.mailbox, make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
-// yieldEvery is after how many signatures, of 50 µs each, others may run (a guess).
+// yieldEvery is how many signatures, of 50 µs each, are verified before other goroutines may
+// run (a guess).
 const yieldEvery = 16
 
-// verify judges a part of a table. The core bounds how many parts there are at a time.
+// verify verifies a part of a table. The core bounds how many parts are under way.
 func (v *verifier) verify(wish core.Verify) {
 	v.group.Go(func() {
 		select {
@@ -38,7 +39,7 @@ func (v *verifier) verify(wish core.Verify) {
 		for i, claim := range wish.Claims {
 			valid[i] = claim.Valid()
 			if i%yieldEvery == 0 {
-				runtime.Gosched() // whoever waits for a packet goes first
+				runtime.Gosched() // a goroutine that waits for a packet goes first
 			}
 		}
 		<-v.turns
