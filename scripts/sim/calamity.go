@@ -12,7 +12,7 @@ func split(s settings) []row {
 }
 
 // hour does so for an hour, in a network of half the size for the sake of its length.
-// Links that are over can't help any more then. Since there is no loss, keepalives are spared.
+// Links that are over can't help any more then. Without loss, keepalives are spared.
 func hour(s settings) []row {
 	return s.cutFor(s.n/2, pick(s, 5*time.Minute, time.Hour), false)
 }

@@ -1,6 +1,6 @@
 // Command sim runs networks of up to 10,000 real cores (quicpeer/overlay/core, the
-// code of the binary) over a pretended network, and prints what users would see: how
-// long until everybody knows, what is said that is not true, and what it costs.
+// code of the binary) over a simulated network, and prints what users would see: how
+// long until everybody knows, how much of it is false, and what it costs.
 //
 //	go run ./scripts/sim                       # or: make sim
 //	go run ./scripts/sim -only crash,join -seed 7
@@ -9,18 +9,18 @@
 //
 // # How it works
 //
-// The network, and how the cores in it are driven, are those of quicpeer/overlay/coretest,
-// where it says what is modelled and what is left out. The same seed gives the same run
-// to the last byte.
+// The network and the driver of its cores are those of quicpeer/overlay/coretest, whose
+// package comment says what is modelled and what is left out. The same seed gives the
+// same run to the last byte.
 //
-// "All tables are right" means that each living peer's events show exactly the other living
-// peers. Each scenario prints its figures beside a bar, the most that the design allows; the
-// exit status is 1 if one is missed. Beside them stands what hashicorp/memberlist does
-// with its defaults for a LAN, as far as it is known (rivals.go).
+// "All tables are right" means that each living peer's events show exactly the other
+// living peers. Each scenario prints its figures beside a bar, the limit that the design
+// allows; the exit status is 1 if one is missed. Beside them stands what
+// hashicorp/memberlist does with its defaults for a LAN, as far as it is known (rivals.go).
 //
-// The largest networks that can be asked about, 100,000 peers, are beyond real cores with
-// full tables. kernel.go has the two mechanisms that matter there, flood and
-// comparison of tables, without the rest.
+// The largest networks, of 100,000 peers, are beyond real cores with full tables.
+// kernel.go simulates the two mechanisms that matter there, flood and comparison of
+// tables, without the rest.
 package main
 
 import (

@@ -1,7 +1,7 @@
-// Command torture lets real quicpeer processes write to each other while they are
-// killed, frozen, stopped and cut off from each other at random, and then judges
-// what each has printed: every message that was accepted is shown exactly once and
-// in order, or is failed.
+// Command torture has real quicpeer processes write to each other while they are
+// killed, frozen, stopped and cut off from each other at random. Then it judges their
+// output: every accepted message must have been shown exactly once and in order, or
+// have failed.
 //
 //	go run ./scripts/torture                    # or: make torture
 //	go run ./scripts/torture -short -seed 7 -v
@@ -9,33 +9,31 @@
 //
 // # How it works
 //
-// The peers run on 127.0.0.1, each with its state directory and its cut file
-// (quicpeer --cut-file). About a third of all pairs can never reach each other
-// directly (topology.go), so their messages have to go over others. One goroutine
-// does everything that is done to the peers, when the agenda says so: the traffic
-// (traffic.go) writes commands to their standard input, the driver (driver.go)
-// disturbs them (chaos.go, cuts.go) and starts them again. All that is drawn by lot
-// comes from one seed; what the processes make of it depends on the clock as well, so
-// the same seed gives a similar run and not the same. On a machine that has other
-// things to do, what is waited for may take longer by as much as that slows it down.
+// The peers run on 127.0.0.1, each with its own state directory and cut file
+// (quicpeer --cut-file). About a third of all pairs can never reach each other directly
+// (topology.go), so their messages have to go over others. One goroutine does everything
+// to the peers, when the agenda says so: the traffic (traffic.go) writes commands to
+// their standard input, the driver (driver.go) disturbs them (chaos.go, cuts.go) and
+// restarts them. All random choices come from one seed. The processes' behaviour depends
+// on the clock as well, so the same seed gives a similar run, not the same. On a busy
+// machine timeouts are stretched by as much as it is slowed down.
 //
-// A goroutine for each peer reads its output and keeps it in the history
-// (history.go), on which the judge (judge.go) works when all is over. Each
-// body says from whom, to whom and the how-manieth it is, and has a checksum.
+// A goroutine for each peer reads its output into the history (history.go), which the
+// judge (judge.go) examines when all is over. Each body names its sender, its receiver
+// and its number, and has a checksum.
 //
-//   - A command is accepted when its sent event has been read. One that was not
-//     answered before its process ended is unknown: shown once or not at all.
-//   - A message is shown when its line has been read from the pipe, which is read to
-//     its end after a kill. Part of a line is nothing.
-//   - The last message that a killed process has shown may be shown once more by a
-//     later run: between showing it and noting that there is a moment. That is
-//     counted apart.
-//   - Of broadcasts none may be doubled or out of order. All have to arrive where
-//     nothing was the matter for the 5 s before and after: neither with the author
-//     nor with the receiver, nor was the network in parts.
+//   - A command is accepted once its sent event has been read. One that was not answered
+//     before its process ended is unknown: it may be shown once or not at all.
+//   - A message is shown once its line has been read from the pipe, which is read to its
+//     end after a kill. A partial line counts as nothing.
+//   - The last message shown by a killed process may be shown once more by a later run,
+//     since there is a moment between showing and noting it. That is counted separately.
+//   - No broadcast may be doubled or out of order. All must arrive where nothing was wrong
+//     for 5 s before and after: neither with the author nor with the receiver, and the
+//     network was whole.
 //
 // The exit status is 1 if anything is wrong. Then the directory with the states, the
-// logs and the beginnings of all events is kept, and its name printed.
+// logs and the first of all events is kept, and its name printed.
 package main
 
 import (
