@@ -31,7 +31,7 @@ type reach struct {
 	lastDial DialID
 	seeking  int      // dials under way that seek a neighbour
 	wanted   []*entry // messages wait for them
-	checks   allowance
+	checks   limiter
 	hosts    hosts
 	punch    punches
 }

@@ -47,8 +47,8 @@ type dealings struct {
 	dialing     DialID        // 0: none is under way
 	lastAddress string        // that a link to it had
 	met         time.Duration // when we dialled it since it did the same; 0: never
-	gos         allowance     // to do so on the word of a neighbour
-	answers     allowance     // and on that of a call over the overlay
+	gos         limiter       // to do so on the word of a neighbour
+	answers     limiter       // and on that of a call over the overlay
 	why         string        // the last dial has failed
 	failures    int           // dials in a row that reached nobody
 	flaps       int           // links in a row that ended as soon as they stood

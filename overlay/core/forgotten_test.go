@@ -165,7 +165,7 @@ func TestVisitorsOfADay(t *testing.T) {
 			l := r.neighbour(1, "bob")
 			steps := max(int(test.over/time.Minute), 8)
 			for i := range test.visitors {
-				r.c.links.link(l).introduced = allowance{} // they have come by several
+				r.c.links.link(l).introduced = limiter{} // they have come by several
 				comeAndGo(r, l, i)
 				if i%(test.visitors/steps) == 0 {
 					if test.over > time.Minute {

@@ -13,7 +13,7 @@ type hosts struct{ list []hostDials }
 
 type hostDials struct {
 	prefix netip.Prefix
-	spent  allowance
+	spent  limiter
 	last   time.Duration
 }
 

@@ -330,7 +330,7 @@ type Acquaintance struct {
 // home is what is needed to find those who are not here.
 type home struct {
 	searchFrom time.Duration
-	pace       allowance     // of the search
+	pace       limiter       // of the search
 	nextAbsent time.Duration // no dial to somebody absent before
 }
 

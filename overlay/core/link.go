@@ -70,15 +70,15 @@ type exchange struct {
 
 // budgets bound what the other side may have us do.
 type budgets struct {
-	routed        allowance
-	carried       allowance // see mayCarry
-	refusals      allowance
+	routed        limiter
+	carried       limiter // see mayCarry
+	refusals      limiter
 	offered       int // bytes of deposits that it has not answered
-	introduced    allowance
-	summaries     allowance // of broadcasts
-	answers       allowance
-	calls, called allowance // see receiveCall
-	gos           allowance // see receiveGo
+	introduced    limiter
+	summaries     limiter // of broadcasts
+	answers       limiter
+	calls, called limiter // see receiveCall
+	gos           limiter // see receiveGo
 }
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
@@ -105,7 +105,7 @@ const (
 // foreign is what the other side of a link has of its own.
 type foreign struct {
 	features []uint32 // that it knows
-	unread   allowance
+	unread   limiter
 	noted    bool // something could not be read
 }
 

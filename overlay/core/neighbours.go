@@ -20,8 +20,8 @@ type neighbourhood struct {
 	sync       *syncer
 
 	suggested  []certs.ID // by peers that have no room
-	seeks      allowance
-	extras     allowance
+	seeks      limiter
+	extras     limiter
 	aloneSince time.Duration
 	nextHeal   time.Duration
 }

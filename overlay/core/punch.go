@@ -92,7 +92,7 @@ type punches struct {
 	calls    []*call
 	delayed  []delayed
 	answered []answeredCall
-	answers  allowance // from, in a routed frame, is nobody's word: these leave the Gos of neighbours alone
+	answers  limiter // from, in a routed frame, is nobody's word: these leave the Gos of neighbours alone
 }
 
 // mustMeet says that a peer is not simply dialled.

@@ -62,7 +62,7 @@ type relay struct {
 	links  *links
 	routes *routes
 
-	carried  allowance // over all links
+	carried  limiter // over all links
 	partials []*partial
 	bytes    int // in them
 }

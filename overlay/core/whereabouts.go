@@ -39,7 +39,7 @@ type whereabouts struct {
 	forwarded netip.AddrPort   // a stranger has reached us there from outside
 	seen      []observation    // the newest last
 	nextRenew time.Duration
-	relinks   allowance
+	relinks   limiter
 	pending   bool // our record may have to be renewed, and could not be yet
 }
 
