@@ -84,15 +84,13 @@ func (e *entry) with() *dealings {
 	return e.side
 }
 
-// noDealings are those with a peer that we never had to do with.
-var noDealings dealings
-
-// our returns the dealings for reading.
-func (e *entry) our() *dealings {
+// our returns a copy of the dealings, for reading; all zero with a peer that we never had
+// to do with.
+func (e *entry) our() dealings {
 	if e.side == nil {
-		return &noDealings
+		return dealings{}
 	}
-	return e.side
+	return *e.side
 }
 
 func (e *entry) version() version {
