@@ -52,9 +52,9 @@ func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.Handshake
 		refusal.Record = owner.record.Signed
 		return nil, refusal
 	}
-	if held == nil && do.table.forgotten.covers(record) {
+	if held == nil && do.table.tombstones.covers(record) {
 		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity, which has left")
-		refusal.Epoch = do.table.forgotten.over(id, l.key)
+		refusal.Epoch = do.table.tombstones.over(id, l.key)
 		return nil, refusal
 	}
 	if held == nil {

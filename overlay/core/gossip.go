@@ -140,7 +140,7 @@ func (g *gossip) knownClaim(n news, claim Claim) bool {
 // isNews compares an announcement with what we hold.
 func (g *gossip) isNews(from *link, n news) bool {
 	held := g.table.lookup(n.record.tag, n.record.ID, n.record.Key)
-	if !n.credible(from) || g.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && g.table.forgotten.covers(n.record) {
+	if !n.credible(from) || g.expired(n, held != nil) || n.state != pb.AnnouncementType_LOST && g.table.tombstones.covers(n.record) {
 		return false
 	}
 	if held == nil {

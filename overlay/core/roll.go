@@ -44,7 +44,7 @@ func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 func (ro *roll) evict(e *entry) {
 	ro.table.remove(e)
 	if !e.alive() && !e.isGuest() {
-		ro.table.forgotten.add(e.record)
+		ro.table.tombstones.add(e.record)
 	}
 }
 

@@ -28,7 +28,7 @@ type table struct {
 	entries      []*entry
 	gone         int       // entries that are buried
 	left         []goodbye // of these those who have left, see firstLeft
-	forgotten    forgotten
+	tombstones   tombstones
 	hash         []byte // the digest, nil when it has to be computed
 }
 

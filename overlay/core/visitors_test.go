@@ -106,8 +106,8 @@ func TestGuest(t *testing.T) {
 		if len(r.tells("guest")) > 0 || !bytes.Equal(r.c.table.digest(), before) || len(r.c.table.of("guest")) > 0 {
 			t.Errorf("%s: something is left of it", name)
 		}
-		if len(r.c.table.forgotten.ring) != 2 { // six and seven
-			t.Errorf("%s: %d runs are remembered", name, len(r.c.table.forgotten.ring))
+		if len(r.c.table.tombstones.ring) != 2 { // six and seven
+			t.Errorf("%s: %d runs are remembered", name, len(r.c.table.tombstones.ring))
 		}
 	}
 }

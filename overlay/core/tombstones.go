@@ -25,46 +25,46 @@ const (
 )
 
 // forgotten is which runs are over, of peers that the table holds no more.
-type forgotten struct {
+type tombstones struct {
 	epochs map[uint64]uint64 // of the last such run, by the hash of (ID, key)
-	ring   []endedRun        // in the order in which they came
+	ring   []tombstone       // in the order in which they came
 	next   int               // place in the ring, once it is full
 }
 
-type endedRun struct{ name, epoch uint64 }
+type tombstone struct{ name, epoch uint64 }
 
 func nameOf(id certs.ID, key certs.PublicKey) uint64 {
 	return hash64(append(append([]byte(id), 0), key[:]...))
 }
 
-func (f *forgotten) add(r *Record) {
-	if f.epochs == nil {
-		f.epochs = make(map[uint64]uint64)
+func (t *tombstones) add(r *Record) {
+	if t.epochs == nil {
+		t.epochs = make(map[uint64]uint64)
 	}
-	run := endedRun{nameOf(r.ID, r.Key), r.Epoch}
-	if len(f.ring) < maxForgotten {
-		f.ring = append(f.ring, run)
+	run := tombstone{nameOf(r.ID, r.Key), r.Epoch}
+	if len(t.ring) < maxForgotten {
+		t.ring = append(t.ring, run)
 	} else {
-		if old := f.ring[f.next]; f.epochs[old.name] == old.epoch {
-			delete(f.epochs, old.name)
+		if old := t.ring[t.next]; t.epochs[old.name] == old.epoch {
+			delete(t.epochs, old.name)
 		}
-		f.ring[f.next] = run
-		f.next = (f.next + 1) % maxForgotten
+		t.ring[t.next] = run
+		t.next = (t.next + 1) % maxForgotten
 	}
-	f.epochs[run.name] = max(f.epochs[run.name], run.epoch)
+	t.epochs[run.name] = max(t.epochs[run.name], run.epoch)
 }
 
 // over returns the last run of the peer that is known to be over, 0 if none is.
-func (f *forgotten) over(id certs.ID, key certs.PublicKey) (epoch uint64) {
-	if len(f.epochs) == 0 {
+func (t *tombstones) over(id certs.ID, key certs.PublicKey) (epoch uint64) {
+	if len(t.epochs) == 0 {
 		return 0
 	}
-	return f.epochs[nameOf(id, key)]
+	return t.epochs[nameOf(id, key)]
 }
 
 // covers says that a record is of a run that is over.
-func (f *forgotten) covers(r *Record) bool {
-	last := f.over(r.ID, r.Key)
+func (t *tombstones) covers(r *Record) bool {
+	last := t.over(r.ID, r.Key)
 	return last > 0 && r.Epoch <= last
 }
 

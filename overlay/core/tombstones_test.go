@@ -83,7 +83,7 @@ func TestForgottenAtTheDoor(t *testing.T) {
 
 // TestForgottenBound: of runs that are over the last are remembered.
 func TestForgottenBound(t *testing.T) {
-	var f forgotten
+	var f tombstones
 	record := func(i, epoch uint64) *Record { return &Record{ID: wireID(int(i)), Epoch: epoch} }
 	for epoch := range uint64(10) {
 		f.add(record(0, epoch+1))
