@@ -136,7 +136,7 @@ func (c *Core) accept(from *link, n news) {
 		c.own.learnOfSelf(from, n)
 		return
 	}
-	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.inquiries.believes(n) {
+	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.probes.believes(n) {
 		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
 		c.own.warn(e, n)
 		return
@@ -158,7 +158,7 @@ func (c *Core) inform(ch change) {
 		}
 	}
 	c.broadcasts.told(ch)
-	c.inquiries.told(ch)
+	c.probes.told(ch)
 	c.neighbourhood.told(ch)
 	c.reach.told(ch)
 	c.join.told(ch)

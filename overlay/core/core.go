@@ -26,7 +26,7 @@
 //	relay            sealed batches for peers that can't be dialled
 //	custody          mailboxes: what we keep for others, and what others keep for us
 //	broadcasts       messages to everyone, in the order of each author
-//	inquiries        indirect probes (SWIM): does anybody still hear a peer?
+//	probes        indirect probes (SWIM): does anybody still hear a peer?
 //	detect           which links are silent, and whom to probe
 //	sync             taking a table, and comparing two
 //	join             doors, acquaintances, coming home
@@ -135,7 +135,7 @@ const (
 	alarmFor        = 10 * time.Second        // after a peer was found lost, probes come often
 	pingTimeout     = 700 * time.Millisecond
 	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
-	inquiryTime     = 20 * time.Second
+	probeTime       = 20 * time.Second
 	patienceFor     = 10 * time.Minute // with a peer that was called lost and refuted
 	mostPatience    = 8 * time.Second  // the study's figure
 	lagWeight       = 8                // silence is measured so much more leniently than we are late
@@ -184,7 +184,7 @@ const (
 	maxTombstones     = 16_384  // buried entries that we have not known in life; those who have left
 	maxDials          = 64      // at once
 	maxChecks         = 4       // dials in a row that only look whether somebody is here
-	maxInquiries      = 256     // at once
+	maxProbes         = 256     // at once
 	maxAskers         = 16      // who wait for the end of one
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
 	maxAccusations    = 1024
@@ -261,7 +261,7 @@ type Core struct {
 	relay         *relay
 	custody       *custody
 	broadcasts    *broadcasts
-	inquiries     *inquiries
+	probes        *probes
 	detect        *detector
 	sync          *syncer
 	join          *joiner
@@ -327,8 +327,8 @@ func assemble(en *env) *Core {
 	rl := &relay{env: en, table: t, links: ls, routes: rt}
 	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
 	bc := &broadcasts{env: en, table: t, links: ls, doubt: db, runs: make(map[uint64]*run)}
-	iq := &inquiries{env: en, table: t, links: ls, routes: rt, doubt: db, gossip: g, reach: re}
-	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, inquiries: iq}
+	pr := &probes{env: en, table: t, links: ls, routes: rt, doubt: db, gossip: g, reach: re}
+	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, probes: pr}
 	sy := &syncer{env: en, table: t, links: ls, gossip: g, batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
 	jn := &joiner{env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
 	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, gossip: g, doubt: db, reach: re, broadcasts: bc, sync: sy}
@@ -337,7 +337,7 @@ func assemble(en *env) *Core {
 	ro := &roll{env: en, table: t}
 	vs := &visit{env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
 	return &Core{
-		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, inquiries: iq,
+		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{env: en, table: t, links: ls},
 	}
 }
@@ -379,7 +379,7 @@ func (c *Core) tick() {
 		c.own.renewAddresses()
 	}
 	if c.ready && !c.leaving {
-		c.inquiries.pursue()
+		c.probes.pursue()
 		c.settle()
 		if !c.visiting {
 			c.neighbourhood.seekNeighbours()

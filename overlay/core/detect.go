@@ -18,11 +18,11 @@ import (
 // detector finds out who is gone.
 type detector struct {
 	*env
-	table     *table
-	links     *links
-	doubt     *doubt
-	reach     *reach
-	inquiries *inquiries
+	table  *table
+	links  *links
+	doubt  *doubt
+	reach  *reach
+	probes *probes
 
 	alarmTill time.Duration
 	nextProbe time.Duration
@@ -112,11 +112,11 @@ func (dt *detector) linkSilent(l *link) {
 	if e == nil || !e.alive() || dt.links.linkTo(l.key) != l {
 		return
 	}
-	if dt.inquiries.inquiryFor(e) == nil {
+	if dt.probes.of(e) == nil {
 		dt.note(Debug, "link silent", "peer", string(l.peer), "address", l.address)
-		if q := dt.inquiries.inquire(e, true); q != nil {
+		if q := dt.probes.start(e, true); q != nil {
 			q.own = true
-			dt.inquiries.askNeighbours(q)
+			dt.probes.askNeighbours(q)
 		}
 	}
 	if dt.doubt.storm {
@@ -135,10 +135,10 @@ func (dt *detector) checkOrphans(e *entry) {
 	for _, id := range list[:min(len(list), orphansChecked)] {
 		f := dt.table.owner(id, dt.now)
 		if f != nil && f != dt.table.self && f.alive() && dt.links.linkTo(f.record.Key) == nil {
-			dt.inquiries.inquire(f, true)
+			dt.probes.start(f, true)
 		}
 	}
-	if q := dt.inquiries.inquiryFor(e); q != nil && len(q.witnesses) == 0 {
+	if q := dt.probes.of(e); q != nil && len(q.witnesses) == 0 {
 		q.addWitnesses(list)
 	}
 }
@@ -148,8 +148,8 @@ func (dt *detector) linkBroken(e *entry) {
 	if e.isGuest() {
 		return // see checkVisits
 	}
-	if q := dt.inquiries.inquire(e, true); q != nil {
-		dt.inquiries.askNeighbours(q)
+	if q := dt.probes.start(e, true); q != nil {
+		dt.probes.askNeighbours(q)
 	}
 	dt.reach.dialEntry(e)
 }
@@ -160,7 +160,7 @@ func (dt *detector) linkBroken(e *entry) {
 func (dt *detector) probe() {
 	for range min(len(dt.doubted), doubtedAtOnce) {
 		if e := dt.doubted[0]; e.alive() && dt.links.linkTo(e.record.Key) == nil {
-			dt.inquiries.inquire(e, true)
+			dt.probes.start(e, true)
 		}
 		dt.doubted = dt.doubted[1:]
 	}
@@ -173,10 +173,10 @@ func (dt *detector) probe() {
 	}
 	dt.nextProbe = dt.now + every/2 + time.Duration(dt.cfg.Rand.Int64N(int64(every)))
 	e := dt.table.pick(func(e *entry) bool {
-		return e.alive() && e != dt.table.self && !e.isGuest() && dt.links.linkTo(e.record.Key) == nil && dt.inquiries.inquiryFor(e) == nil
+		return e.alive() && e != dt.table.self && !e.isGuest() && dt.links.linkTo(e.record.Key) == nil && dt.probes.of(e) == nil
 	})
 	if e != nil {
-		dt.inquiries.inquire(e, dt.now < dt.alarmTill)
+		dt.probes.start(e, dt.now < dt.alarmTill)
 	}
 }
 
@@ -214,7 +214,7 @@ func (dt *detector) forgiveSilence() {
 			l.comparing.updated = dt.now
 		}
 	}
-	for _, q := range dt.inquiries.list {
+	for _, q := range dt.probes.list {
 		q.ended = true
 	}
 }

@@ -108,9 +108,9 @@ func (c *Core) receiveContent(m *pb.Routed) {
 	}
 	switch content := m.GetContent().(type) {
 	case *pb.Routed_Question:
-		c.inquiries.receiveQuestion(from, content.Question)
+		c.probes.receiveQuestion(from, content.Question)
 	case *pb.Routed_Answer:
-		c.inquiries.receiveAnswer(from, content.Answer)
+		c.probes.receiveAnswer(from, content.Answer)
 	case *pb.Routed_Accusation:
 		c.own.receiveAccusation(content.Accusation)
 	case *pb.Routed_Ping:
@@ -118,7 +118,7 @@ func (c *Core) receiveContent(m *pb.Routed) {
 			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
-		c.inquiries.receivePong(from, content.Pong)
+		c.probes.receivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.receiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Refusal:

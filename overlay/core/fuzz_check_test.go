@@ -70,7 +70,7 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 	t.Helper()
 	c := fz.c
 	for what, have := range map[string][2]int{
-		"inquiries":       {len(c.inquiries.list), maxInquiries},
+		"probes":          {len(c.probes.list), maxProbes},
 		"accusations":     {len(c.own.accusations), maxAccusations},
 		"dependants":      {c.links.dependants(), maxDependants},
 		"suggestions":     {len(c.neighbourhood.suggested), pb.MaxCandidates},
@@ -85,7 +85,7 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 		}
 	}
 	fz.checkCustody(t)
-	for _, q := range c.inquiries.list {
+	for _, q := range c.probes.list {
 		if len(q.askers) > maxAskers {
 			t.Fatalf("%d askers", len(q.askers))
 		}

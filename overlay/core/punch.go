@@ -337,7 +337,7 @@ func (re *reach) receiveCalled(from certs.ID, m *pb.Call) {
 // receiveRoutedGo is the end of a call that we have answered.
 func (re *reach) receiveRoutedGo(from certs.ID, m *pb.Go) {
 	i := slices.IndexFunc(re.punch.answered, func(a answeredCall) bool {
-		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && re.now < a.at+inquiryTime
+		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && re.now < a.at+probeTime
 	})
 	e := re.table.get(from, certs.PublicKey(m.GetKey()))
 	if i < 0 || e == nil || !e.alive() || re.leaving {

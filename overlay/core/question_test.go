@@ -147,9 +147,9 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// TestInquiriesAreBounded: however many fall silent at once.
-func TestInquiriesAreBounded(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxInquiries) })
+// TestProbesAreBounded: however many fall silent at once.
+func TestProbesAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxProbes) })
 	l := r.neighbour(1, "one")
 	for i, e := range slices.Clone(r.c.table.entries) {
 		if e.record.ID == "one" || e == r.c.table.self {
@@ -159,20 +159,20 @@ func TestInquiriesAreBounded(t *testing.T) {
 		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
 			Question: &pb.Question{Subject: key[:], Id: string(e.record.ID), Epoch: e.record.Epoch},
 		}}))
-		if len(r.c.inquiries.list) > maxInquiries {
-			t.Fatalf("%d inquiries after %d questions", len(r.c.inquiries.list), i)
+		if len(r.c.probes.list) > maxProbes {
+			t.Fatalf("%d probes after %d questions", len(r.c.probes.list), i)
 		}
 	}
 	for i := range 2 * maxAskers {
-		key := r.c.inquiries.list[0].subject.record.Key
+		key := r.c.probes.list[0].subject.record.Key
 		r.receive(l, &pb.Routed{
 			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
 			Content: &pb.Routed_Question{Question: &pb.Question{
-				Subject: key[:], Id: string(r.c.inquiries.list[0].subject.record.ID), Epoch: r.c.inquiries.list[0].subject.record.Epoch,
+				Subject: key[:], Id: string(r.c.probes.list[0].subject.record.ID), Epoch: r.c.probes.list[0].subject.record.Epoch,
 			}},
 		})
 	}
-	if n := len(r.c.inquiries.list[0].askers); n > maxAskers {
+	if n := len(r.c.probes.list[0].askers); n > maxAskers {
 		t.Errorf("%d askers", n)
 	}
 }

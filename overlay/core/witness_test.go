@@ -212,7 +212,7 @@ func TestAccusation(t *testing.T) {
 	}
 }
 
-// TestHeardAgain: an inquiry ends when the peer is heard, or found to have been
+// TestHeardAgain: a probe ends when the peer is heard, or found to have been
 // heard by somebody, who is then asked again.
 func TestHeardAgain(t *testing.T) {
 	w := watching(t, "a", "b", "c")
@@ -222,7 +222,7 @@ func TestHeardAgain(t *testing.T) {
 	w.c.Step(w.now, Heard{Link: w.subject, Heard: w.now})
 	w.quiet(2 * tickEvery)
 	w.answer("c", nil)
-	if len(w.lost()) > 0 || len(w.c.inquiries.list) > 0 {
+	if len(w.lost()) > 0 || len(w.c.probes.list) > 0 {
 		t.Errorf("is called lost, or is looked for")
 	}
 
@@ -266,7 +266,7 @@ func TestWitnessesThatDoNotAnswer(t *testing.T) {
 
 	w = watching(t, "gone", "far")
 	asked := make(map[string]bool)
-	for began := w.now; w.now < began+quietAfter+inquiryTime; {
+	for began := w.now; w.now < began+quietAfter+probeTime; {
 		w.quiet(time.Second)
 		for _, id := range w.asked() {
 			asked[id] = true
@@ -292,7 +292,7 @@ func TestStrangers(t *testing.T) {
 	r.neighbour(1, "one")
 	r.pass(tickEvery)
 	subject := r.c.table.pick(func(e *entry) bool { return e != r.c.table.self && r.c.links.linkTo(e.record.Key) == nil })
-	r.c.inquiries.inquire(subject, true)
+	r.c.probes.start(subject, true)
 	var asked []int
 	for range 3 { // a ping; a second one, and the strangers when it is not answered
 		r.pass(pingTimeout)
@@ -315,7 +315,7 @@ func TestUnknownToAll(t *testing.T) {
 	w := watching(t, "gone")
 	w.c.Step(w.now, Disconnected{Link: w.subject, Why: "broken"})
 	w.drain()
-	for began := w.now; w.now < began+inquiryTime+2*time.Second; {
+	for began := w.now; w.now < began+probeTime+2*time.Second; {
 		w.quiet(time.Second)
 		if len(w.lost()) > 0 {
 			t.Fatal("accuses it alone")
