@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// parseAddress is an IP:PORT of somebody's word; the zero AddrPort if it is none that a
-// packet can be sent to.
+// parseAddress reads an IP:PORT that somebody else has written. The result is the zero AddrPort
+// if no packet can be sent there.
 func parseAddress(text string) netip.AddrPort {
 	a, err := netip.ParseAddrPort(text)
 	ip := a.Addr().Unmap()
@@ -27,15 +27,15 @@ func texts(list []netip.AddrPort) []string {
 	return out
 }
 
-// isGlobal says that an address means the same everywhere. 100.64.0.0/10 is what
-// providers use behind their own NATs (RFC 6598).
+// isGlobal reports whether an address means the same everywhere. Providers use 100.64.0.0/10
+// behind their own NATs (RFC 6598).
 func isGlobal(ip netip.Addr) bool {
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
 }
 
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// signedHost says that a peer has named the IP in its record.
+// signedHost reports whether a peer has named the IP in its record.
 func signedHost(r *Record, ip netip.Addr) bool {
 	for _, list := range [][]string{r.Addresses, r.Observed} {
 		for _, text := range list {

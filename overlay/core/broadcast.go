@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Bounds of what waits for a record (guesses): long enough for one to come by
+// Bounds of the broadcasts that wait for a record, guesses: long enough for one to come by
 // another way.
 const (
 	recentFor   = 5 * time.Second
@@ -17,8 +17,7 @@ const (
 	broadcastID = 1 << 63 // the counters of broadcasts have this bit
 )
 
-// broadcasts passes on what is said to everyone, and brings it into the order of each
-// author.
+// broadcasts floods messages to everyone, and shows those of each author once and in its order.
 type broadcasts struct {
 	*env
 	table *table
@@ -26,13 +25,13 @@ type broadcasts struct {
 	doubt *doubt
 
 	said        uint64             // by us
-	runs        map[uint64]*run    // of which broadcasts are remembered, by name
+	runs        map[uint64]*run    // with remembered broadcasts, by name
 	recent      []*recentBroadcast // in the order in which they came
 	recentBytes int
-	holding     []*run // broadcasts are held back
-	caughtUp    []*run // on some of them, and the neighbours are not told
-	leaves      []*run // their authors have left, and nobody is told yet
-	lateRuns    []*run // of authors that have gone, and are here for what they had said
+	holding     []*run // with broadcasts held back
+	caughtUp    []*run // runs whose missed broadcasts have come, not yet offered to the neighbours
+	leaves      []*run // of authors whose LEAVE is held back
+	lateRuns    []*run // of authors that have gone, shown as here again for their last broadcasts
 	offers      []broadcastOffer
 	early       []earlyBroadcast
 	arrivals    []arrival
@@ -46,13 +45,13 @@ type earlyBroadcast struct {
 	message *pb.Broadcast
 }
 
-// arrival is when a run began, in our eyes: it gets no broadcast of before.
+// arrival is when we first saw a run: it is sent no broadcast from before.
 type arrival struct {
 	entry *entry
 	at    time.Duration
 }
 
-// say is Broadcast.
+// say handles Broadcast.
 func (bc *broadcasts) say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	bc.said++
 	key := bc.cfg.Identity.Key()
@@ -69,8 +68,8 @@ func (bc *broadcasts) say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	return [pb.MessageIDSize]byte(id)
 }
 
-// spread sends a broadcast to all neighbours, and guests, but the one it came from. Who has
-// no neighbour yet uses what links there are.
+// spread sends a broadcast to all neighbours and guests except the one that it came from. A peer
+// without neighbours uses whatever links it has.
 func (bc *broadcasts) spread(from *link, content *pb.Signed, hops uint32, said time.Duration) {
 	if hops > pb.MaxHops {
 		return
@@ -89,8 +88,8 @@ func (bc *broadcasts) spread(from *link, content *pb.Signed, hops uint32, said t
 	}
 }
 
-// receiveBroadcast takes a broadcast. What is new is kept, passed on at once, and
-// shown when it is its turn.
+// receiveBroadcast takes a broadcast: a new one is kept, passed on at once, and shown when its
+// turn comes.
 func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 	content, err := pb.ParseBroadcast(m.GetContent())
 	if err != nil {
@@ -107,7 +106,7 @@ func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 	}
 	e := bc.table.get(id, key)
 	if e == nil || [8]byte(content.GetId()[:8]) != certs.MessagePrefix(key, e.record.Epoch, e.record.Nonce) {
-		// Nobody knows whether a run that we don't know is over or is about to be announced.
+		// A run that we don't know may be over, or about to be announced.
 		if len(bc.early) < maxEarly {
 			bc.early = append(bc.early, earlyBroadcast{bc.now, l.id, id, m})
 		}
@@ -135,8 +134,8 @@ func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 	bc.keepBounds(r)
 }
 
-// releaseEarly is called when the user has been shown that the author is here: its
-// broadcasts follow, those that came before its record and those that were held back.
+// releaseEarly is called once the user has been shown that the author is here: the broadcasts
+// that came before its record, and those held back, follow.
 func (bc *broadcasts) releaseEarly(author certs.ID) {
 	waiting := bc.early
 	bc.early = nil
@@ -154,8 +153,8 @@ func (bc *broadcasts) releaseEarly(author certs.ID) {
 	}
 }
 
-// repeatBroadcasts sends what we have just said to a link that is no neighbour's, so
-// that our goodbye overtakes nothing.
+// repeatBroadcasts sends our latest broadcasts over a link to a peer that is not our neighbour,
+// so that our goodbye overtakes none of them.
 func (bc *broadcasts) repeatBroadcasts(l *link) {
 	since := bc.arrivedAt(l)
 	for _, b := range bc.recent {
@@ -165,7 +164,7 @@ func (bc *broadcasts) repeatBroadcasts(l *link) {
 	}
 }
 
-// arrivedAt is when the run at the other end of a link came; 0 if that is long ago.
+// arrivedAt is when the run at the other end of a link began; 0 if long ago.
 func (bc *broadcasts) arrivedAt(l *link) (since time.Duration) {
 	for _, a := range bc.arrivals {
 		if a.entry.record.Key == l.key {
@@ -175,7 +174,7 @@ func (bc *broadcasts) arrivedAt(l *link) (since time.Duration) {
 	return since
 }
 
-// expireBroadcasts forgets what was kept long enough, and goes on with catching up.
+// expireBroadcasts forgets broadcasts whose time is over, and continues catching up.
 func (bc *broadcasts) expireBroadcasts() {
 	for len(bc.recent) > 0 && bc.now > bc.recent[0].at+memoryFor {
 		bc.forgetBroadcast(bc.recent[0])
@@ -190,7 +189,7 @@ func (bc *broadcasts) expireBroadcasts() {
 	bc.askOffered()
 }
 
-// told is the end of one run, and the beginning of the next.
+// told ends the old run of a peer and begins the new one.
 func (bc *broadcasts) told(ch change) {
 	if !ch.begins() {
 		return
@@ -206,14 +205,14 @@ func (bc *broadcasts) told(ch change) {
 	bc.beginRun(e, ch.news.broadcasts)
 }
 
-// arrived notes a run that has just begun, see repeatBroadcasts.
+// arrived records a run that has just begun, see repeatBroadcasts.
 func (bc *broadcasts) arrived(e *entry, at time.Duration) {
 	if bc.ready && len(bc.arrivals) < maxArrivals {
 		bc.arrivals = append(bc.arrivals, arrival{e, at})
 	}
 }
 
-// runOf returns the run of a peer that its record is of.
+// runOf returns the run that the record of a peer belongs to.
 func (bc *broadcasts) runOf(e *entry) *run {
 	d := e.with()
 	if d.run == nil || !d.run.isOf(e.record) {
@@ -229,11 +228,11 @@ func (bc *broadcasts) runOf(e *entry) *run {
 	return d.run
 }
 
-// beginRun notes what a neighbour says of a run that is new to us: how many broadcasts
-// it has had. Those that we have been offered we can have.
+// beginRun records how many broadcasts a run new to us has had, as a neighbour says. Those that
+// we have been offered we can still get.
 func (bc *broadcasts) beginRun(e *entry, broadcasts uint64) {
 	if broadcasts == 0 {
-		return // and the first is 1
+		return // numbers begin at 1
 	}
 	r := bc.runOf(e)
 	if r.heard || len(r.recent) > 0 {
@@ -247,7 +246,7 @@ func (bc *broadcasts) beginRun(e *entry, broadcasts uint64) {
 	}
 }
 
-// showBroadcasts shows what is next of a run.
+// showBroadcasts shows the next broadcasts of a run.
 func (bc *broadcasts) showBroadcasts(r *run) {
 	for b := r.held(); b != nil && b.number == r.next && bc.reachesUser(r); b = r.held() {
 		bc.out.Events = append(bc.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
@@ -260,9 +259,9 @@ func (bc *broadcasts) showBroadcasts(r *run) {
 	}
 }
 
-// reachesUser says that broadcasts of the run can be shown. Its author has to be here;
-// if our user was cut off, and so has not heard what it said before it went, it joins
-// again for the moment that it takes.
+// reachesUser reports whether broadcasts of the run can be shown. The author has to be here. If
+// our user was cut off and so missed what the author said before it left, the author is shown as
+// joined again for that moment.
 func (bc *broadcasts) reachesUser(r *run) bool {
 	switch {
 	case r.here():
@@ -278,14 +277,14 @@ func (bc *broadcasts) reachesUser(r *run) bool {
 	return true
 }
 
-// late says that a run is over that our user has been shown, and nobody else has its ID.
+// late reports whether the run is over, our user has seen it, and its ID has no other owner.
 func (bc *broadcasts) late(r *run) bool {
 	e := r.entry
 	return bc.ready && !bc.leaving && !r.here() && e.buried() && !e.suspect(bc.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
 		bc.table.shown(e.record.ID) == nil && bc.table.owner(e.record.ID, bc.now) == nil
 }
 
-// dismissLate has those go again who were here for what they had said.
+// dismissLate shows those authors as gone again who were back only for their last broadcasts.
 func (bc *broadcasts) dismissLate() {
 	bc.lateRuns = slices.DeleteFunc(bc.lateRuns, func(r *run) bool {
 		switch {
@@ -299,8 +298,8 @@ func (bc *broadcasts) dismissLate() {
 	})
 }
 
-// passOver gives up waiting for what is missing before the held ones up to a number.
-// They are shown, or never will be if their author is not here.
+// passOver stops waiting for the broadcasts missing below a number. The held ones up to it are
+// shown now, or never if their author is not here.
 func (bc *broadcasts) passOver(r *run, number uint64) {
 	advanced := r.advanced
 	for b := r.held(); b != nil && b.number <= number; b = r.held() {
@@ -316,23 +315,23 @@ func (bc *broadcasts) passOver(r *run, number uint64) {
 	r.advanced = advanced // the next gap does not begin now
 }
 
-// lastWords shows what is held back of a run that has ended. Who is lost may come back,
-// and so may what is missing.
+// lastWords shows the broadcasts held back of a run that has ended. A lost author may come back,
+// and so may the missing broadcasts.
 func (bc *broadcasts) lastWords(e *entry) {
 	if r := e.our().run; r != nil && r.here() {
 		bc.passOver(r, pb.MaxNumber)
 	}
 }
 
-// showHeld looks at those that are held back: what is missing is asked for, and after
-// holdFor passed over.
+// showHeld asks for the broadcasts that those held back wait for, and passes them over after
+// holdFor.
 func (bc *broadcasts) showHeld() {
 	bc.holding = slices.DeleteFunc(bc.holding, func(r *run) bool {
 		bc.showBroadcasts(r) // its author may have gone meanwhile
 		b := r.held()
 		switch {
 		case bc.doubt.deaf:
-			r.advanced = bc.now // nothing can come
+			r.advanced = bc.now // no link, so nothing can come
 		case b != nil && (r.here() || bc.late(r)):
 			hold := holdFor
 			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
@@ -361,7 +360,8 @@ func (bc *broadcasts) remember(b *recentBroadcast) {
 	bc.runs[r.name] = r
 }
 
-// keepBounds forgets the oldest where there are too many. Nobody takes more than half.
+// keepBounds forgets the oldest broadcasts when there are too many. No author takes more than
+// half of the room.
 func (bc *broadcasts) keepBounds(r *run) {
 	for len(r.recent) > maxOfOne || r.bytes > maxOfOneB {
 		bc.forgetBroadcast(r.recent[0])
@@ -402,50 +402,51 @@ func (bc *broadcasts) showGone(e *entry) {
 	bc.out.Events = append(bc.out.Events, Left{e.record.ID, farewell})
 }
 
-// How who was cut off gets the broadcasts that it has missed: from its neighbours, which
-// remember those of the last minutes, be their author still there or not.
+// Catching up: a peer that was cut off gets the broadcasts it has missed from its neighbours,
+// which remember those of the last minutes, whether their author is still there or not.
 //
 //	BroadcastsHeld ──▶              when the two have become neighbours
 //	               ◀── BroadcastsWanted
 //	Broadcast ... ──▶, and BroadcastsHeld of the rest if that was not all
 //
-// Nothing is lost on a link that stands, whether its peer was frozen or the network cut
-// for a while; and who was called lost, and so is flooded nothing any more, has to become
-// a neighbour again. So that is the one moment at which there is something to catch up
-// on. A link that is overloaded may go without some broadcasts: then they are found
-// missing when the next of their author has come by another way, and asked for.
+// A link that stands loses nothing, even if its peer was frozen or the network cut for a while;
+// and a peer that was called lost, and is therefore flooded nothing more, has to become a
+// neighbour again. So that is the one moment at which there is something to catch up on. An
+// overloaded link may skip some broadcasts: the receiver notices when the next one of the author
+// comes by another way, and asks.
 //
-// What was caught up on is not passed on but offered to the other neighbours: most of
-// them have it. So it goes from neighbour to neighbour until nobody lacks it.
+// Broadcasts obtained this way are not flooded but offered to the other neighbours, most of which
+// have them, as Plumtree's lazy push does (Leitão, Pereira, Rodrigues 2007). So they go from
+// neighbour to neighbour until nobody lacks them.
 //
-// Tables are compared behind that, so who has left meanwhile is as a rule shown to go
+// Tables are compared afterwards, so a peer that has left meanwhile is as a rule shown as gone
 // after its last words.
 
-// Guesses, if not said otherwise.
+// Guesses unless said otherwise.
 const (
-	offerAfter   = 50 * time.Millisecond // in which more is caught up on
-	offerFor     = 10 * time.Second      // an offer of somebody whose record is not here yet, or whom another is asked for
-	askAgain     = 2 * time.Second       // without an answer: another neighbour
-	missAfter    = 1 * time.Second       // one is held back: somebody is asked for what is missing
+	offerAfter   = 50 * time.Millisecond // to collect what else comes
+	offerFor     = 10 * time.Second      // how long an offer waits for its author's record, or for another neighbour's answer
+	askAgain     = 2 * time.Second       // without an answer, from another neighbour
+	missAfter    = 1 * time.Second       // after one is held back, before the missing ones are asked for
 	maxOffers    = 4096
 	offersAtOnce = 512       // looked at in a tick
 	answerB      = 256 << 10 // bytes in an answer, a small part of what may wait on a link
-	answerMost   = 256       // broadcasts in an answer: to verify them takes 13 ms
+	answerMost   = 256       // broadcasts in an answer, which take 13 ms to verify
 
-	// What a link may have us do: to take all there is at once, and some after that.
+	// Rate limit of a link's questions: everything there is at once, and a little afterwards.
 	summaryBurst = 64
 	summaryEvery = 100 * time.Millisecond
 )
 
-// broadcastOffer is what a neighbour has and we lack, or may come to lack.
+// broadcastOffer lists broadcasts that a neighbour has and we lack, or may come to lack.
 type broadcastOffer struct {
 	link  LinkID
 	what  *pb.BroadcastRange
 	until time.Duration
 }
 
-// offerBroadcasts tells a neighbour what it can have: all, or of the runs that we have
-// caught up on, but nothing from before it came, and nothing of its own.
+// offerBroadcasts tells a neighbour which broadcasts it can have: all, or only those of runs that
+// we have caught up on; never its own, nor any from before it came.
 func (bc *broadcasts) offerBroadcasts(l *link, all bool) {
 	since := bc.arrivedAt(l)
 	listed := make(map[*run]bool)
@@ -465,7 +466,7 @@ func (bc *broadcasts) sendHeld(l *link, list []*pb.BroadcastRange) {
 	}
 }
 
-// receiveHeld takes an offer. It is also the end of an answer that was not all.
+// receiveHeld takes an offer. An offer also ends an answer that was cut short.
 func (bc *broadcasts) receiveHeld(l *link, m *pb.BroadcastsHeld) {
 	if !l.summaries.take(bc.now, summaryBurst, summaryEvery) {
 		return
@@ -492,7 +493,7 @@ func (bc *broadcasts) receiveHeld(l *link, m *pb.BroadcastsHeld) {
 	bc.askFor(wants)
 }
 
-// runNamed is the run that is meant, of a peer that we know, or that our user knew.
+// runNamed finds the run that an offer names, of a peer that we know or that our user knew.
 func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
 	i, _ := slices.BinarySearch(bc.table.tags, o.GetAuthor())
 	for ; i < len(bc.table.tags) && bc.table.tags[i] == o.GetAuthor(); i++ {
@@ -507,8 +508,7 @@ func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
 	return nil
 }
 
-// askOffered goes on with the offers that could not be used at once, a part of them in
-// each tick.
+// askOffered tries again the offers that could not be used at once, some in each tick.
 func (bc *broadcasts) askOffered() {
 	n := min(len(bc.offers), offersAtOnce)
 	looked := slices.Clone(bc.offers[:n])
@@ -522,9 +522,9 @@ func (bc *broadcasts) askOffered() {
 	bc.askFor(wants)
 }
 
-// useOffer has asked for what is offered and we lack, and says whether the offer is of no
-// more use: of each run one neighbour is asked at a time, and the next one after askAgain
-// without an answer. An offer is good for one question.
+// useOffer asks for the offered broadcasts that we lack, and reports whether the offer is used
+// up. For each run one neighbour is asked at a time, and the next one after askAgain without an
+// answer. An offer is good for one question.
 func (bc *broadcasts) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
 	l := bc.links.link(o.link)
 	if l == nil || l.state != linkUp || bc.now >= o.until {
@@ -555,7 +555,8 @@ func (bc *broadcasts) askFor(wants map[LinkID][]*pb.BroadcastRange) {
 	}
 }
 
-// awaitsAnswer says that somebody is asked for broadcasts of the run and may answer.
+// awaitsAnswer reports whether a neighbour has been asked for broadcasts of the run and may still
+// answer.
 func (bc *broadcasts) awaitsAnswer(r *run) bool {
 	l := bc.links.link(r.asked)
 	return bc.now < r.askedTill && l != nil && l.state == linkUp
@@ -579,8 +580,8 @@ func (bc *broadcasts) askAnybody(r *run, last uint64) {
 	}})
 }
 
-// awaitLastWords holds back for askAgain at most that the author of a run has left, while
-// somebody is asked for what it said before: another may have been faster.
+// awaitLastWords holds back the LEAVE of an author, for at most askAgain, while a neighbour is
+// asked for its earlier broadcasts: the LEAVE may have taken a faster way.
 func (bc *broadcasts) awaitLastWords(e *entry, n news) bool {
 	r := e.our().run
 	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || bc.now >= r.askedTill {
@@ -594,7 +595,8 @@ func (bc *broadcasts) awaitLastWords(e *entry, n news) bool {
 	return bc.now < r.leaveTill
 }
 
-// leavesDue are those held back whose last words have come, or don't come.
+// leavesDue returns the LEAVEs held back whose authors' last broadcasts have come, or will not
+// come.
 func (bc *broadcasts) leavesDue() (list []news) {
 	var due []*run
 	bc.leaves = slices.DeleteFunc(bc.leaves, func(r *run) bool {
@@ -614,8 +616,8 @@ func (bc *broadcasts) leavesDue() (list []news) {
 	return list
 }
 
-// answered says that a broadcast is the answer of a link to a question, and notes that
-// others may lack it too.
+// answered reports whether a broadcast answers a question that we put to this link. If so, others
+// may lack it too.
 func (bc *broadcasts) answered(l *link, r *run, number uint64) bool {
 	if r.asked != l.id || number > r.askedLast || bc.now >= r.askedTill {
 		return false
@@ -648,7 +650,7 @@ func (bc *broadcasts) offerCaughtUp() {
 	bc.caughtUp = nil
 }
 
-// receiveWanted sends what a peer lacks, as much as an answer holds; what is left is
+// receiveWanted sends broadcasts that a peer lacks, as many as one answer holds; the rest is
 // offered once more.
 func (bc *broadcasts) receiveWanted(l *link, m *pb.BroadcastsWanted) {
 	if !l.answers.take(bc.now, summaryBurst, summaryEvery) {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// change is what the table has learnt of a peer.
+// change is one update of the table, told to every machine.
 type change struct {
 	entry *entry
 	news  news
-	from  *link // that it came by; nil: none
+	from  *link // it came by; nil: none
 
-	// What the table had before; of a peer that it did not have, nothing.
+	// The entry before the update; zero if there was none.
 	old      *Record
 	was      version
 	said     time.Duration
@@ -20,10 +20,10 @@ type change struct {
 	evicted *entry // that had to make room; nil: none
 }
 
-// begins says that the run is new to us.
+// begins reports whether the run is new to us.
 func (ch *change) begins() bool { return ch.old == nil || ch.news.record.Epoch > ch.was.epoch }
 
-// refutes says that the peer was called lost and is here.
+// refutes reports whether a peer that was called lost is here.
 func (ch *change) refutes() bool {
 	return ch.was.state == pb.AnnouncementType_LOST && ch.news.state == pb.AnnouncementType_JOIN
 }

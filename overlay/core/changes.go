@@ -6,27 +6,27 @@ import (
 )
 
 type (
-	// staying: a visitor does something that only a member does.
+	// staying: a visitor does something that only members do.
 	staying struct{}
-	// relocated: we may be reached at other addresses than our record says.
+	// relocated: our addresses may differ from those in our record.
 	relocated struct{}
-	// doorLost: the link to a door that has let us in is at its end.
+	// doorLost: the link to a door that has let us in has ended.
 	doorLost struct {
 		door *target
 		did  string // the door, for people
 	}
-	// tableTaken: we have the whole table of a door, or nobody else is here.
+	// tableTaken: we have the whole table of a door, or are alone.
 	tableTaken struct{}
 	// foundAgain: a peer that was missing is here.
 	foundAgain struct{ entry *entry }
-	// missed: nobody knows anything of a peer.
+	// missed: no witness knows anything about a peer.
 	missed struct{ entry *entry }
-	// accused: we have found a peer to be lost.
+	// accused: a probe of ours has found a peer lost.
 	accused struct {
 		entry *entry
 		proof []*pb.Signed // the testimonies
 	}
-	// failed: this peer can't go on.
+	// failed: this peer has to stop.
 	failed struct{ why error }
 	// targetEnded: the dial of an address to join is over.
 	targetEnded struct {
@@ -38,11 +38,11 @@ type (
 		batch *batch
 		valid []bool // each of its claims
 	}
-	// departed: a guest has gone, and has left the table.
+	// departed: a guest has gone and left the table.
 	departed struct{ entry *entry }
-	// isolated: nobody is reached any more.
+	// isolated: we reach no peer any more.
 	isolated struct{}
-	// awayLong: we were away for so long that others may have forgotten who has left.
+	// awayLong: we were away for so long that other peers may have forgotten who left meanwhile.
 	awayLong struct{}
 )
 
@@ -60,7 +60,7 @@ func (judged) isHappening()      {}
 func (isolated) isHappening()    {}
 func (awayLong) isHappening()    {}
 
-// settle passes on what has happened, until nothing more follows from it.
+// settle passes on what has happened until nothing more follows.
 func (c *Core) settle() {
 	for len(c.events) > 0 {
 		what := c.events[0]
@@ -70,7 +70,7 @@ func (c *Core) settle() {
 	c.events = nil
 }
 
-// follow has the machines do what follows from something that has happened.
+// follow lets the machines react to something that has happened.
 func (c *Core) follow(what happening) {
 	switch what := what.(type) {
 	case staying:
@@ -111,9 +111,8 @@ func (c *Core) follow(what happening) {
 	}
 }
 
-// learn takes an announcement that was flooded. What is new goes to all other
-// neighbours; who sends something older is told what we hold. It returns false if
-// the link had to be closed for it.
+// learn takes a flooded announcement. News goes to all other neighbours; a peer that sends
+// something older is sent what we hold. It returns false if the link had to be closed for it.
 func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	n, ok := c.gossip.open(from, a)
 	if n.record == nil || !ok || !c.gossip.isNews(from, n) || c.sync.isJudged(n) {
@@ -128,7 +127,7 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 	return !c.ended
 }
 
-// accept merges verified news into the table, passes them on and shows what they change.
+// accept merges verified news into the table, passes them on, and shows what they change.
 func (c *Core) accept(from *link, n news) {
 	r := n.record
 	e := c.table.lookup(r.tag, r.ID, r.Key)
@@ -149,7 +148,7 @@ func (c *Core) accept(from *link, n news) {
 	}
 }
 
-// inform lets each machine know what the table has learnt, in this order.
+// inform tells each machine about an update of the table, in this order.
 func (c *Core) inform(ch change) {
 	if out := ch.evicted; out != nil {
 		c.dropped(out)
@@ -165,13 +164,13 @@ func (c *Core) inform(ch change) {
 	c.links.told(ch)
 	c.visit.told(ch)
 	if !c.gossip.told(ch) && ch.news.state == pb.AnnouncementType_LOST {
-		c.own.warn(ch.entry, ch.news) // it shall refute, though others are not told yet
+		c.own.warn(ch.entry, ch.news) // so that it refutes, even before others hear of it
 	}
 	c.view.told(ch)
 	c.own.checkOwnID(ch.entry)
 }
 
-// dropped lets the machines know that an entry has left the table.
+// dropped tells the machines that an entry has left the table.
 func (c *Core) dropped(e *entry) {
 	c.links.detach(e)
 	if e.shown != nil {
@@ -179,7 +178,7 @@ func (c *Core) dropped(e *entry) {
 	}
 }
 
-// forget drops what is over.
+// forget drops expired entries.
 func (c *Core) forget() {
 	for _, e := range c.roll.expire() {
 		shown := e.shown != nil
@@ -191,8 +190,8 @@ func (c *Core) forget() {
 	}
 }
 
-// merge takes over a batch whose signatures have been judged, also when its link has
-// ended meanwhile: what is signed is true whoever brought it.
+// merge takes a batch whose signatures have been judged, even if its link has ended meanwhile: a
+// signed statement is true whoever brought it.
 func (c *Core) merge(b *batch, valid []bool) {
 	l := c.links.link(b.link)
 	if l != nil && l.state != linkUp {
@@ -219,7 +218,7 @@ func (c *Core) merge(b *batch, valid []bool) {
 	}
 }
 
-// becomeReady ends the joining: the user sees who is there.
+// becomeReady ends the joining: the user is shown who is here.
 func (c *Core) becomeReady() {
 	if c.ready {
 		return
@@ -245,7 +244,7 @@ func (c *Core) leave() {
 	c.closeAll()
 }
 
-// closeAll ends all links, with our last word.
+// closeAll ends all links, each with our last announcement.
 func (c *Core) closeAll() {
 	c.leaving = true
 	for _, l := range c.links.list {

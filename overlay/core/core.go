@@ -12,21 +12,21 @@
 //
 // # The machines
 //
-// Core itself decides little: it hands each input to the machine that it is for, and what
-// comes of it to the others. Each machine has a file, or a few, with its own state:
+// Core itself decides little: it hands each input to the machine responsible for it, and the
+// outcome to the others. Each machine has its own state, in a file or a few:
 //
-//	env              what all share: the configuration, the time, the effects so far
+//	env              shared by all: the configuration, the time, the effects so far
 //	table            who is known: records, versions, tombstones, digests
 //	links            the connections, and how far others are over each (RIP's distance vectors)
 //	routes           frames for peers that have no link
 //	where            the addresses at which we are reached, and those at which others may be
-//	doubt            whether it may be us who hears nothing (Lifeguard's awareness)
-//	gossip           announcements: what is news, and who is told
+//	doubt            whether the fault may be ours (Lifeguard's local health awareness)
+//	gossip           announcements: which are news, and where they go
 //	reach            dials, simultaneous opens through NATs (as DCUtR), the choice between links
 //	relay            sealed batches for peers that can't be dialled
 //	custody          mailboxes: what we keep for others, and what others keep for us
 //	broadcasts       messages to everyone, in the order of each author
-//	probes        indirect probes (SWIM): does anybody still hear a peer?
+//	probes           direct and indirect probes (SWIM): does anybody still hear a peer?
 //	detect           which links are silent, and whom to probe
 //	sync             taking a table, and comparing two
 //	join             doors, acquaintances, coming home
@@ -37,10 +37,10 @@
 //	visit            visitors and guests
 //	door             who may come in
 //
-// A machine calls only those above it in this list. What others have to know leaves it in
-// one of two ways: a change of the table is returned by roll.merge, and Core.inform tells
-// everybody once, in an order that it shows; anything else is a happening (changes.go),
-// which Core passes on when the machine has returned.
+// A machine calls only those above it in this list. It reports downwards in one of two ways:
+// roll.merge returns an update of the table, which Core.inform tells each machine once, in a
+// fixed order; anything else is a happening (changes.go), which Core passes on when the machine
+// has returned.
 //
 // # The protocol in short
 //
@@ -70,22 +70,22 @@
 // with a JOIN of a higher seq, and users see nothing if that comes within
 // suspectFor.
 //
-// Who has a link that falls silent asks the other neighbours of the peer, whom that
-// has named itself (NeighbourList), when they have heard it:
+// Failures are detected as in SWIM (Das, Gupta, Motivala 2002), with links instead of periodic
+// pings. A peer whose link falls silent asks the silent peer's other neighbours, which that peer
+// has listed itself (NeighbourList), when they last heard it:
 //
 //	accuser                  witnesses               everyone else
 //	   | Question ------------->|                           |
 //	   |<------------- Answer(testimony), of three          |
 //	   | LOST, with two testimonies ----------------------->| flooded
 //
-// Answer(fresh) of one keeps the peer. Questions and answers are Routed over peers
-// in between, by the distances that neighbours tell each other (Routes).
+// One Answer(fresh) keeps the peer. Questions and answers are Routed over peers in between, by
+// the distances that neighbours tell each other (Routes).
 //
-// What is sealed to a peer that can't be dialled goes over others as well, as an
-// Envelope in parts, by [Core.Route]; who passes it on bounds it by bytes and says so
-// (Refusal). For a peer that is not here it is left with up to three others for a day
-// (Deposit). The core does not look into it; the driver seals and opens, confirms, and
-// sends again what is not confirmed:
+// A sealed batch for a peer that can't be dialled goes over others too, as an Envelope in parts,
+// by [Core.Route]; a peer that passes it on limits it by bytes and says so (Refusal). For a peer
+// that is away it is left with up to three others for a day (Deposit). The core never opens it;
+// the driver seals and opens, confirms, and sends again until it is confirmed:
 //
 //	depositor              holder                  receiver, later
 //	   | Deposit ------------>|                           |
@@ -94,11 +94,11 @@
 //	   |                      |<----- Collected(receipts) | it has signed for it
 //	   |<----------- Envelope | when the depositor is here
 //
-// A broadcast is flooded as an announcement is, numbered by its author and shown in that
-// order, once. Each peer remembers those of the last minutes, and who becomes its
-// neighbour asks for what it has missed:
+// A broadcast is flooded like an announcement, numbered by its author and shown in that order,
+// once. Each peer remembers those of the last minutes, and a new neighbour asks for those it has
+// missed:
 //
-//	neighbour                who was cut off             its other neighbours
+//	neighbour                peer that was cut off       its other neighbours
 //	   | BroadcastsHeld ------->|                           |
 //	   |<----- BroadcastsWanted |                           |
 //	   | Broadcast ... -------->| BroadcastsHeld ---------->|
@@ -116,36 +116,36 @@ import (
 	"quicpeer/pb"
 )
 
-// Times of detection. The first four are those of the faster set of the membership
-// study of the design, which with them called nobody living lost in 464 node-hours of
-// 1000 peers at 20 % loss; our own figures are in docs/figures.md.
+// Times of detection. The first four are those of the faster set of the membership study of the
+// design: with them no living peer was called lost in 464 node-hours of 1000 peers at 20 % loss.
+// Our own figures are in docs/figures.md.
 const (
-	quietAfter      = 1400 * time.Millisecond // without a packet: the peer's other neighbours are asked
-	freshWithin     = 1000 * time.Millisecond // who has heard it so lately contradicts
-	witnessRound    = 800 * time.Millisecond  // for an answer; after two the witness does not count
+	quietAfter      = 1400 * time.Millisecond // without a packet, before the peer's other neighbours are asked
+	freshWithin     = 1000 * time.Millisecond // a witness that has heard the peer so lately contradicts
+	witnessRound    = 800 * time.Millisecond  // for an answer; after two a witness no longer counts
 	enoughWitnesses = 3                       // silent ones, where there are so many
 	minTestimonies  = 2                       // of an accusation: the accuser's and another
 	suspectFor      = 300 * time.Millisecond  // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
-	suspectOld      = 3 * time.Second         // if it was said some time ago: a network that was cut meets again, and many refute at once
-	oldAfter        = 3 * time.Second         // then
-	isolatedAfter   = 3 * time.Second         // hearing nobody: all are shown as lost
+	suspectOld      = 3 * time.Second         // for an old LOST: two halves of a network meet again, and many refute at once
+	oldAfter        = 3 * time.Second         // from this age on
+	isolatedAfter   = 3 * time.Second         // without hearing anybody, before all are shown as lost
 	doubtLate       = 300 * time.Millisecond  // a tick so late: we may be deaf ourselves
 	stoppedAfter    = 1 * time.Second         // a tick so late: this process was stopped
-	stormLinks      = 2                       // silent at once: others may have died unseen
+	stormLinks      = 2                       // silent at once, before others are suspected to have died unseen
 	alarmFor        = 10 * time.Second        // after a peer was found lost, probes come often
 	pingTimeout     = 700 * time.Millisecond
 	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
 	probeTime       = 20 * time.Second
-	patienceFor     = 10 * time.Minute // with a peer that was called lost and refuted
+	patienceFor     = 10 * time.Minute // with a peer that has refuted a LOST
 	mostPatience    = 8 * time.Second  // the study's figure
-	lagWeight       = 8                // silence is measured so much more leniently than we are late
-	lagFades        = 32               // ticks: half of it in 6 s
-	refutedAtOnce   = 3 * time.Second  // by somebody who was never gone
+	lagWeight       = 8                // patience added for each unit of our own lateness
+	lagFades        = 32               // in ticks: half of the lag in 6 s
+	refutedAtOnce   = 3 * time.Second  // by a peer that was never gone
 	refutedOften    = 4
 	ignoreFor       = time.Minute
 )
 
-// Other times, guesses unless said otherwise.
+// Other durations, guesses unless said otherwise.
 const (
 	tickEvery        = 250 * time.Millisecond
 	handshakeTimeout = 5 * time.Second        // then the connection is closed
@@ -153,22 +153,22 @@ const (
 	askTimeout       = 10 * time.Second       // for the answer to a request for neighbourhood
 	dialTimeout      = 3 * time.Second        // of one dial
 	refuteEvery      = 200 * time.Millisecond // well below suspectFor
-	probeEvery       = 10 * time.Second       // a random peer without a link; the study's figure
+	probeEvery       = 10 * time.Second       // of a random peer without a link; the study's figure
 	probeAlarmed     = 1 * time.Second
-	healEvery        = 1 * time.Second        // a lost peer is redialled by somebody
+	healEvery        = 1 * time.Second        // between two dials of a lost peer by the network as a whole
 	shortLived       = 10 * time.Second       // a link that ends before; see Disconnected
-	idleAfter        = 60 * time.Second       // a link over which messages went, and go no more
-	unusedAfter      = 5 * time.Second        // a link that has never served anything
+	idleAfter        = 60 * time.Second       // for a link that has carried messages
+	unusedAfter      = 5 * time.Second        // for a link that has never been used
 	seekEvery        = 500 * time.Millisecond // a dial for a neighbour, after the first five
-	extraEvery       = 3 * time.Second        // one neighbour more than is needed
-	checkEvery       = 1 * time.Second        // a dial that looks whether somebody is here
-	refusedFor       = 30 * time.Second       // no second request for neighbourhood
-	aloneAfter       = 2 * time.Second        // without a neighbour: asks to be taken above the number
-	compareEvery     = time.Minute            // tables on one random link, should a flood have missed us
-	warnEvery        = 2 * time.Second        // a peer of an accusation
+	extraEvery       = 3 * time.Second        // a dial for a neighbour beyond the first five
+	checkEvery       = 1 * time.Second        // a dial that only checks whether a peer is here
+	refusedFor       = 30 * time.Second       // before a second request for neighbourhood
+	aloneAfter       = 2 * time.Second        // without a neighbour, before asking to be taken as a dependant
+	compareEvery     = time.Minute            // of tables with one random neighbour, in case a flood has missed us
+	warnEvery        = 2 * time.Second        // between two warnings of an accused peer
 	changeEvery      = 10 * time.Second       // six announcements a minute of one peer
 	lease            = 24 * time.Hour         // a JOIN that is not renewed
-	rememberFor      = 25 * time.Hour         // who is lost: longer than the JOIN that is buried
+	rememberFor      = 25 * time.Hour         // of a lost peer: longer than the lease of the JOIN that is buried
 	renewEvery       = 8 * time.Hour
 )
 
@@ -177,15 +177,15 @@ const (
 	wantNeighbours    = 5   // asked for; the study measured a mean degree of 9.0 with these two
 	enoughNeighbours  = 8   // not asked for more
 	MaxNeighbours     = 12  // granted
-	maxDependants     = 64  // granted above that to peers that have nobody else
-	maxLinks          = 256 // then newcomers are told FULL
+	maxDependants     = 64  // granted above that to peers without any other neighbour
+	maxLinks          = 256 // beyond which newcomers are refused with FULL
 	maxKeysPerID      = 4
 	maxEntries        = 100_000 // above, the full table itself is the wrong design
 	maxTombstones     = 16_384  // buried entries that we have not known in life; those who have left
 	maxDials          = 64      // at once
-	maxChecks         = 4       // dials in a row that only look whether somebody is here
+	maxChecks         = 4       // dials in a row that only check whether a peer is here
 	maxProbes         = 256     // at once
-	maxAskers         = 16      // who wait for the end of one
+	maxAskers         = 16      // peers that wait for the end of a probe
 	maxStrangerRounds = 5       // of witnesses that have no link to the subject
 	maxAccusations    = 1024
 	changesAtOnce     = 6
@@ -201,7 +201,7 @@ type LinkID uint64
 // DialID names a wish to dial.
 type DialID uint64
 
-// Config is who the peer is and what it starts from.
+// Config says who the peer is and what it starts from.
 type Config struct {
 	ID       certs.ID
 	Identity *certs.Identity
@@ -218,24 +218,23 @@ type Config struct {
 	// Discover says that Found will be called. Without addresses to join, a network is
 	// begun if that finds nobody within 2 s.
 	Discover bool
-	// Met are peers of earlier runs, those that are likeliest to be found first: they are
-	// looked for from the start on. At most 256 are.
+	// Met are peers of earlier runs, at most 256, the likeliest to be found first. They are
+	// looked for from the start.
 	Met  []Acquaintance
 	Rand *rand.Rand
-	// Members, if there are any, are the others of a network that the peer has been
-	// in for long: it starts with them in its table. So a simulation begins with a
-	// network that stands.
+	// Members, if any, are the other members of a network that the peer has been in for long:
+	// they are in its table from the start. So a simulation can begin with a network that stands.
 	Members []*Record
-	// Visitor says that this peer keeps no identity: it is announced to nobody unless it
-	// stays, see visitors.go. Who begins a network stays at once.
+	// Visitor says that this peer keeps no identity: it is announced to nobody unless it stays,
+	// see visitors.go. A visitor that begins a network stays at once.
 	Visitor bool
-	// NoCustody says that nothing is kept for others and nothing left with others.
+	// NoCustody says that we keep nothing for others and leave nothing with others.
 	NoCustody bool
-	// Custody is what was kept for others when the last run ended, those of one age in
-	// the order in which they were taken.
+	// Custody holds the deposits kept for others when the last run ended, those of one age in the
+	// order in which they were taken.
 	Custody []Kept
-	// Shown is how many broadcasts of a run this peer had shown when it last ended: they
-	// are not shown again. It is looked into, and not changed; may be nil.
+	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
+	// shown again. The core only reads it; may be nil.
 	Shown map[ShownBroadcasts]uint64
 	// Open and Verify replace OpenRecord and Claim.Valid. A simulation remembers
 	// their results for all its peers.
@@ -246,9 +245,8 @@ type Config struct {
 	invent   func(*pb.Record) // for tests of what newer versions may put into their records
 }
 
-// Core is the state machine. It owns the machines that decide, each about one thing:
-// it gives each input to those that it concerns, and tells the others what came of it
-// (changes.go). A machine calls only those above it in this list.
+// Core is the state machine. It owns the machines that decide, each about one subject: it gives
+// each input to those concerned, and tells the others the outcome (changes.go).
 type Core struct {
 	*env
 	table         *table
@@ -284,7 +282,7 @@ func New(cfg Config, now time.Duration) *Core {
 	}
 	c := assemble(&env{cfg: cfg, now: now, nextTick: now})
 	c.doubt.lastHeard, c.neighbourhood.aloneSince = now, now
-	c.neighbourhood.extras.next = now + 5*extraEvery // first everybody shall have what is needed
+	c.neighbourhood.extras.next = now + 5*extraEvery // first let everybody have what it needs
 	c.detect.nextProbe, c.neighbourhood.nextHeal, c.sync.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
 	c.own.renewAt = now + renewEvery - c.jitter(time.Hour)
 	c.where.own, c.where.near = cfg.Addresses, cfg.Near
@@ -315,7 +313,7 @@ func New(cfg Config, now time.Duration) *Core {
 	return c
 }
 
-// assemble makes the machines of a core, and lets each know those that it needs.
+// assemble makes the machines of a core and connects each to those that it calls.
 func assemble(en *env) *Core {
 	t := &table{env: en}
 	ls := &links{env: en, table: t}

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// What is kept for others: something sealed to a peer that is not here, left by somebody
-// with a link to us (Deposit). It goes to its receiver as an envelope when that is here,
-// again and again until the receiver has signed that it has it (Collected). The receipts
-// that come with that word go back in the same way to whoever left the deposit.
-// custody_own.go is the other side: what we leave with others.
+// Custody for others: a peer with a link to us leaves something sealed for a peer that is away
+// (Deposit). We send it to the receiver as an envelope when that is here, again and again until
+// the receiver has signed that it has it (Collected). The receipts that come with that signature
+// go back to the depositor in the same way. custody_own.go is the other side: our own deposits
+// with others.
 //
-// What one depositor leaves for one receiver has an order, and the receiver waits long
-// for what is missing in it. So it gets no hole by its age: it is dropped all at once, a
-// day after the last of it was taken. The depositor begins anew before that can be, and
-// need not know what is still there of before.
+// The deposits of one depositor for one receiver are ordered, and the receiver waits long for a
+// missing one. So they must not expire one by one: all are dropped together, a day after the last
+// was taken. The depositor starts over before that can happen, and need not know which ones are
+// still there.
 
 // Bounds of custody, all guesses.
 const (
 	custodyFor      = 24 * time.Hour // after the last that one depositor has left for a receiver
-	custodyBehind   = 7 * custodyFor // then nothing is taken behind it: no message waits longer at its author
+	custodyBehind   = 7 * custodyFor // after the first, nothing more is taken behind it: no message waits longer at its author
 	maxKept         = 4096           // deposits
 	maxKeptB        = 32 << 20
 	maxKeptOfOne    = 1024 // left by one key
@@ -33,12 +33,12 @@ const (
 	maxKeptForOneB  = 16 << 20
 	handWindow      = 256 << 10       // bytes of one depositor on their way to one receiver
 	handMost        = 1 << 20         // of all, handed over within handAgain
-	handAgain       = 2 * time.Second // what is not collected, twice as long each time
+	handAgain       = 2 * time.Second // pause before an uncollected deposit is sent again; doubles each time
 	handAgainAtMost = 30 * time.Second
 )
 
-// Kept is a deposit that is kept for its receiver. Depositor is who left it and gets
-// the receipts; empty for receipts, for which there are none.
+// Kept is a deposit that we keep for its receiver. Depositor left it and gets the receipts; it is
+// empty for receipts, for which there are none.
 type Kept struct {
 	Deposit      *pb.Deposit
 	Depositor    certs.ID
@@ -46,7 +46,7 @@ type Kept struct {
 	Age          time.Duration // since it was taken
 }
 
-// CustodyWrite says that a deposit is kept from now on or, without Kept, no more.
+// CustodyWrite stores that a deposit is kept from now on or, without Kept, is not kept any more.
 type CustodyWrite struct {
 	ID   [pb.DepositIDSize]byte
 	Kept *Kept
@@ -63,7 +63,7 @@ func EnvelopeNumber(deposit [pb.DepositIDSize]byte) uint64 {
 	return binary.BigEndian.Uint64(deposit[:8])
 }
 
-// custody is what a core keeps for others and leaves with others.
+// custody is the mailbox: it keeps deposits for others, and leaves ours with others.
 type custody struct {
 	*env
 	table  *table
@@ -82,23 +82,23 @@ type shelf struct {
 	receiver certs.ID
 	key      certs.PublicKey
 	deposits []*kept
-	epoch    uint64 // the run of the receiver that they are handed over to; 0: it is not here
+	epoch    uint64 // the run of the receiver that is here; 0: none
 }
 
 type kept struct {
 	Kept
 	id    [pb.DepositIDSize]byte
 	since time.Duration
-	left  time.Duration // since, or when it was left once more
+	left  time.Duration // when it was left, or left again
 	next  time.Duration // when it is handed over, while the receiver is here
 	turn  time.Duration // the same, or later because of those before it
 	pause time.Duration
 }
 
-// size is what it counts while it is on its way.
+// size is how much it counts while it is on its way.
 func (k *kept) size() int { return carryBase + len(k.Deposit.GetSealed()) }
 
-// loadCustody takes what was kept in the last run.
+// loadCustody takes over the deposits of the last run.
 func (cu *custody) loadCustody() {
 	list := slices.Clone(cu.cfg.Custody)
 	cu.cfg.Custody = nil
@@ -125,14 +125,14 @@ func (cu *custody) shelve(k *kept) {
 	cu.shelves[i].deposits = append(cu.shelves[i].deposits, k)
 }
 
-// wakeCustody is for the news that somebody is here: something may wait for it.
+// wakeCustody asks for a tick, since a peer has come for which something may wait.
 func (cu *custody) wakeCustody() {
 	if len(cu.shelves)+len(cu.absentees) > 0 {
 		cu.wake(cu.now)
 	}
 }
 
-// receiveDeposit takes what a peer leaves with us, or says why not.
+// receiveDeposit takes what a peer leaves with us, or refuses it with a reason.
 func (cu *custody) receiveDeposit(l *link, d *pb.Deposit) {
 	l.used = cu.now
 	k := &kept{Kept: Kept{Deposit: d, Depositor: l.peer, DepositorKey: l.key}, id: DepositID(d.GetSealed()), since: cu.now}
@@ -143,8 +143,8 @@ func (cu *custody) receiveDeposit(l *link, d *pb.Deposit) {
 	cu.links.send(l, &pb.DepositAnswer{Deposit: k.id[:], Kept: reason == "", Reason: reason})
 }
 
-// keep keeps a deposit, or says why not. Who leaves the same again is told that it is
-// kept, and it is for a day from then on. Receipts, which nobody has left, count for their
+// keep stores a deposit, or returns the reason why not. A deposit that we already have is
+// accepted again, for a day from now on. Receipts, which have no depositor, count for their
 // receiver only.
 func (cu *custody) keep(k *kept) (reason string) {
 	own, d := cu.cfg.Identity.Key(), k.Deposit
@@ -199,7 +199,7 @@ func (cu *custody) keep(k *kept) (reason string) {
 	return ""
 }
 
-// follows says that two deposits are of one depositor. Receipts have none.
+// follows reports whether two deposits are of one depositor. Receipts have none.
 func (k *kept) follows(other *kept) bool {
 	return k.Depositor != "" && other.Depositor != "" && k.DepositorKey == other.DepositorKey
 }
@@ -211,12 +211,12 @@ func (t *tally) add(bytes int) { t.number, t.bytes = t.number+1, t.bytes+bytes }
 
 func (t *tally) above(number, bytes int) bool { return t.number > number || t.bytes > bytes }
 
-// handOver sends the receivers that are here what is kept for them.
+// handOver sends to each receiver that is here the deposits kept for it.
 func (cu *custody) handOver() {
 	cu.expireKept()
 	for _, s := range cu.shelves {
 		epoch := cu.table.shownEpoch(s.receiver, s.key)
-		if epoch != s.epoch { // a new run of it, or none
+		if epoch != s.epoch { // another run of it, or it has gone
 			for _, k := range s.deposits {
 				k.next, k.pause = 0, 0
 			}
@@ -227,8 +227,8 @@ func (cu *custody) handOver() {
 	}
 }
 
-// expireKept forgets what has been kept long enough: of a depositor all, when the last is
-// a day old, and receipts each by itself.
+// expireKept drops old deposits: all of one depositor together, when the last is a day old, and
+// receipts one by one.
 func (cu *custody) expireKept() {
 	for _, s := range cu.shelves {
 		if cu.now < s.deposits[0].since+custodyFor {
@@ -253,9 +253,9 @@ func (cu *custody) clearShelves() {
 	cu.shelves = slices.DeleteFunc(cu.shelves, func(s *shelf) bool { return len(s.deposits) == 0 })
 }
 
-// handOverTo sends what is due, of each depositor the oldest, as many as may be on their
-// way, so that what the receiver does not collect is in the way of that depositor's alone.
-// What has waited longest goes first, and what was never sent before that.
+// handOverTo sends the deposits that are due, each depositor's oldest first, within a window per
+// depositor: so uncollected ones delay only their own depositor's. Deposits never sent before
+// come first, then those that have waited longest.
 func (cu *custody) handOverTo(s *shelf) {
 	onTheWay := 0
 	var due []*kept
@@ -296,20 +296,20 @@ func (cu *custody) handOverTo(s *shelf) {
 	}
 }
 
-// collect is Collect.
+// collect handles Collect.
 func (cu *custody) collect(holder certs.ID, collected *pb.Collected) {
 	if holder != cu.cfg.ID {
 		cu.routes.sendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
 	}
 }
 
-// receiveCollected is the word of a receiver. Its signature is looked at only if it is
-// about something that we keep, so that the same word said again costs little. The
-// receipts go to the depositor of the first of the deposits named that has one.
+// receiveCollected takes a receiver's signed list of collected deposits. The signature is checked
+// only if the list names something that we keep, so that the same list sent again costs little.
+// The receipts go to the depositor of the first deposit named that has one.
 func (cu *custody) receiveCollected(m *pb.Collected) {
 	content, err := pb.ParseCollected(m.GetContent())
 	if err != nil {
-		return // who is to blame is not known
+		return // routed, so the culprit is not known
 	}
 	key := certs.PublicKey(content.GetKey())
 	named := make(map[[pb.DepositIDSize]byte]int) // and at which place
@@ -343,10 +343,10 @@ func (cu *custody) receiveCollected(m *pb.Collected) {
 	}
 	cu.clearShelves()
 	cu.keepReceipts(first, m.GetReceipts())
-	cu.wake(cu.now) // for what waits behind them
+	cu.wake(cu.now) // for those that wait behind
 }
 
-// keepReceipts keeps what a receiver has sealed to the one who left something for it.
+// keepReceipts stores what a receiver has sealed to the depositor of something collected.
 func (cu *custody) keepReceipts(of *kept, receipts []byte) {
 	if of == nil || len(receipts) == 0 {
 		return
