@@ -8,39 +8,39 @@ import (
 	"quicpeer/pb"
 )
 
-// What we leave with others: up to three holders among the peers that we have a link to
-// keep it for a peer that is not here. A holder gets the deposits for one receiver in
-// their order and without a hole, so that whoever comes first to the receiver with
-// something brings what belongs before it as well: there is one question at a time, and
-// who refuses one, or does not answer, gets none behind it. Nor do we take anything behind
-// what we have refused ourselves. All is given up when the receiver is here: then the
-// driver sends it what it has not confirmed. And all is given up when the first is old,
-// before any holder can drop it: then the driver leaves what is not confirmed anew.
+// Custody of ours: up to three holders, peers that we have a link to, keep our deposits for a
+// peer that is away. A holder gets the deposits for one receiver in order and without a gap, so
+// that the holder that meets the receiver first brings everything that belongs before. There is
+// one question at a time, and a holder that refuses a deposit, or does not answer, gets none
+// behind it. Nor do we take anything behind one that we have refused ourselves. Everything is
+// dropped when the receiver is here: the driver then sends it what it has not confirmed. And
+// everything is dropped when the first deposit is old, before any holder can drop it: then the
+// driver deposits the unconfirmed ones anew.
 
-// Bounds of what is left with others, all guesses.
+// Bounds of our deposits with others, all guesses.
 const (
 	wantHolders    = 3
-	leftFor        = custodyFor - time.Hour // counted from the first; no link is slower, and no clock so wrong
+	leftFor        = custodyFor - time.Hour // since the first; the hour covers any slow link and any wrong clock
 	depositTimeout = 5 * time.Second        // for an answer
-	refusesFor     = time.Minute            // a holder that has refused, for the same receiver
-	offerWindow    = 256 << 10              // bytes of deposits on a link that are not answered
+	refusesFor     = time.Minute            // before a holder that has refused is asked again for the same receiver
+	offerWindow    = 256 << 10              // bytes of unanswered deposits on a link
 	maxAbsentees   = 1024
-	maxRefusals    = 256 // remembered for a receiver
+	maxRefusals    = 256 // remembered for each receiver
 	maxOwnForOne   = 1024
 	maxOwnForOneB  = 2 << 20
 	maxOwn         = 4096
-	withdrawPause  = time.Second // until the rest is left anew: withdrawals come in numbers
+	withdrawPause  = time.Second // before the rest is deposited anew, since withdrawals come several at a time
 	maxOwnB        = 16 << 20
 )
 
-// absentee is a peer that is not here, and what we leave for it.
+// absentee is a peer that is away, with our deposits for it.
 type absentee struct {
 	receiver certs.ID
 	key      certs.PublicKey
 	deposits []ownDeposit
 	bytes    int
-	full     bool          // something was not taken, and so nothing is that follows it
-	anew     time.Duration // when what remains after a withdrawal is to be left anew; 0: there was none
+	full     bool          // a deposit was refused, so those that follow it are too
+	anew     time.Duration // when the rest after a withdrawal is to be deposited anew; 0: no withdrawal
 	holders  []*holder
 	refusals []holderRefusal
 }
@@ -51,13 +51,13 @@ type ownDeposit struct {
 	since time.Duration
 }
 
-// holder is a peer that keeps deposits for an absentee: the first few.
+// holder is a peer that keeps the first few deposits for an absentee.
 type holder struct {
 	id      certs.ID
 	key     certs.PublicKey
 	epoch   uint64
 	has     int
-	asked   LinkID // over which it was asked to keep the next; 0: it was not
+	asked   LinkID // over which it was asked to keep the next; 0: no question is open
 	askedAt time.Duration
 	size    int // of that
 }
@@ -67,12 +67,12 @@ type holderRefusal struct {
 	until time.Duration
 }
 
-// canLeave says that anything can be left with others.
+// canLeave reports whether anything can be left with others.
 func (cu *custody) canLeave(d *pb.Deposit) bool {
 	return !cu.cfg.NoCustody && !cu.leaving && !cu.ended && pb.Check(pb.Wrap(d)) == nil
 }
 
-// deposit leaves with others what canLeave.
+// deposit leaves with others something that canLeave has allowed.
 func (cu *custody) deposit(d *pb.Deposit) bool {
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
 	if cu.table.isHere(receiver, key) || key == cu.cfg.Identity.Key() {
@@ -101,7 +101,7 @@ func (cu *custody) deposit(d *pb.Deposit) bool {
 	return true
 }
 
-// withdraw is Withdraw.
+// withdraw handles Withdraw.
 func (cu *custody) withdraw(receiver certs.ID, rest bool) {
 	found := false
 	cu.absentees = slices.DeleteFunc(cu.absentees, func(a *absentee) bool {
@@ -121,7 +121,7 @@ func (cu *custody) withdraw(receiver certs.ID, rest bool) {
 	}
 }
 
-// absentee finds what is left for a peer, or begins with it; nil if there is no room.
+// absentee finds the deposits for a peer, or begins with them; nil if there is no room.
 func (cu *custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	for _, a := range cu.absentees {
 		if a.key == key && a.receiver == receiver {
@@ -136,7 +136,7 @@ func (cu *custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	return a
 }
 
-// depositsPending is DepositsPending.
+// depositsPending answers DepositsPending.
 func (cu *custody) depositsPending() bool {
 	if cu.leaving || !cu.ready {
 		return false
@@ -160,7 +160,7 @@ func (cu *custody) depositsPending() bool {
 	return false
 }
 
-// leaveDeposits does for all absentees what is due.
+// leaveDeposits does what is due for each absentee.
 func (cu *custody) leaveDeposits() {
 	cu.absentees = slices.DeleteFunc(cu.absentees, func(a *absentee) bool {
 		switch {
@@ -180,7 +180,7 @@ func (cu *custody) leaveDeposits() {
 	})
 }
 
-// giveUp forgets what is left for a peer.
+// giveUp drops our deposits for a peer.
 func (cu *custody) giveUp(a *absentee) {
 	cu.dismissHolders(a)
 	cu.own -= len(a.deposits)
@@ -195,8 +195,8 @@ func (cu *custody) dismissHolders(a *absentee) {
 	a.holders = nil
 }
 
-// leaveAnew leaves all once more, since we have been asleep, nobody knows for how long:
-// it is kept for a day from now on.
+// leaveAnew deposits everything once more, for a day from now on: we have slept, for an unknown
+// time.
 func (cu *custody) leaveAnew() {
 	for _, a := range cu.absentees {
 		cu.dismissHolders(a)
@@ -204,8 +204,8 @@ func (cu *custody) leaveAnew() {
 	cu.wakeCustody()
 }
 
-// leaveFor looks after the holders of what is left for a peer, chooses new ones, and
-// offers each what it lacks.
+// leaveFor checks the holders of an absentee's deposits, chooses new ones, and offers each what
+// it lacks.
 func (cu *custody) leaveFor(a *absentee) {
 	a.holders = slices.DeleteFunc(a.holders, func(h *holder) bool { return !cu.holds(a, h) })
 	if missing := wantHolders - len(a.holders); missing > 0 && len(a.deposits) > 0 {
@@ -221,7 +221,7 @@ func (cu *custody) leaveFor(a *absentee) {
 	}
 }
 
-// rank has neighbours chosen first, whose links last.
+// rank prefers neighbours as holders, since their links last.
 func rank(l *link) int {
 	if l.neighbour {
 		return 0
@@ -229,9 +229,9 @@ func rank(l *link) int {
 	return 1
 }
 
-// holds says that a holder still counts: the run of it that was chosen is here, answers,
-// and has everything or a link over which it gets the rest. Who has lost its link keeps
-// what it has, but another is chosen for what comes after that.
+// holds reports whether a holder still counts: the chosen run of it is here, answers, and has
+// everything or a link over which it gets the rest. A holder without a link keeps what it has,
+// but another is chosen for what follows.
 func (cu *custody) holds(a *absentee, h *holder) bool {
 	switch l := cu.links.link(h.asked); {
 	case h.asked == 0:
@@ -252,7 +252,7 @@ func (cu *custody) holds(a *absentee, h *holder) bool {
 
 func usable(l *link) bool { return l != nil && !l.quiet }
 
-// possibleHolders are links to peers that may keep something for the absentee.
+// possibleHolders returns links to peers that may keep something for the absentee.
 func (cu *custody) possibleHolders(a *absentee) []*link {
 	var list []*link
 	for _, l := range cu.links.list {
@@ -295,7 +295,7 @@ func (cu *custody) offer(a *absentee, h *holder) {
 	cu.links.send(l, d)
 }
 
-// settle ends a question, answered or not.
+// settle closes a question, answered or not.
 func (cu *custody) settle(h *holder) {
 	if l := cu.links.link(h.asked); h.asked != 0 && l != nil {
 		l.offered -= h.size
@@ -303,8 +303,8 @@ func (cu *custody) settle(h *holder) {
 	h.asked = 0
 }
 
-// receiveDepositAnswer takes the word of a holder. One that was not asked for, or comes
-// too late, is nothing.
+// receiveDepositAnswer takes a holder's answer. It ignores one that was not asked for, or comes
+// too late.
 func (cu *custody) receiveDepositAnswer(l *link, m *pb.DepositAnswer) {
 	if l.offered == 0 {
 		return

@@ -1,31 +1,33 @@
 package core
 
-// The rule by which peers choose how many neighbours they have, apart from links and
-// messages: networks that are too large to be simulated whole are grown by it too.
+// The rule by which peers choose how many neighbours they have, kept apart from links and
+// messages so that networks too large to simulate whole can be grown by it too. The neighbours
+// are what HyParView calls the active view (Leitão, Pereira, Rodrigues 2007).
 
-// Standing is how a peer is off for neighbours.
+// Standing is how many neighbours a peer has.
 type Standing struct {
-	Degree int // neighbours, and those that are asked to become some
-	Gained int // of the neighbours, those that it has asked for
+	Degree int // neighbours, including requests under way
+	Gained int // neighbours that it has gained by asking
 }
 
 // Short is how many neighbours the peer asks for at once; not above 0 if it has enough.
 func (s Standing) Short() int { return wantNeighbours - s.Degree }
 
-// TakesMore says that the peer asks for one more, in no hurry: until it has eight, or has
-// gained five by asking, or those who come and go would leave all with five.
+// TakesMore reports whether the peer asks for one more, in no hurry: until it has eight, or has
+// gained five by asking. Without the latter, peers that come and go would leave everybody with
+// five.
 func (s Standing) TakesMore() bool {
 	return s.Degree >= wantNeighbours && s.Degree < enoughNeighbours && s.Gained < wantNeighbours
 }
 
-// HasRoom says that the peer grants neighbourhood to whoever asks.
+// HasRoom reports whether the peer grants neighbourhood to anybody who asks.
 func (s Standing) HasRoom() bool { return s.Degree < MaxNeighbours }
 
-// MakesRoom says that it gives up a neighbour for somebody who asks, and has so many.
+// MakesRoom reports whether a full peer drops a neighbour for one that asks and has so few.
 func MakesRoom(have int) bool { return have < wantNeighbours }
 
-// Richest is the place of the neighbour that is given up: by what they have said, it has
-// most, and more than enough. None has if it is -1.
+// Richest is the index of the neighbour to drop, by the degrees that they have named: the one
+// with the most, if that is more than enough; -1 if none has.
 func Richest(degrees []int) int {
 	richest, most := -1, enoughNeighbours
 	for i, n := range degrees {

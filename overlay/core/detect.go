@@ -4,18 +4,17 @@ import (
 	"time"
 )
 
-// How a crash is found out. A link that is silent for quietAfter makes its owner
-// ask the peer's other neighbours, whom the peer itself has named, when they last
-// heard it (witness.go). Nobody is called lost by one peer alone: LOST carries the
-// testimony of the accuser and of another member. Users see it suspectFor later, unless
-// the accused refutes. A random peer without a link is sent a ping now and then,
-// so that an entry whose neighbours have all gone is found out too.
+// Failure detection, after SWIM. When a link is silent for quietAfter, its owner asks the peer's
+// other neighbours, which the peer itself has named, when they last heard it (probes.go). No peer
+// is called lost by one other alone: LOST carries the testimonies of the accuser and of another
+// member. Users see it suspectFor later, unless the accused refutes it. Now and then a random
+// peer without a link is pinged, so that an entry whose neighbours have all gone is noticed too.
 //
-// Who may be deaf itself accuses nobody: who hears nobody at all, who was stopped
-// or came late to its own work. Who hears nobody for isolatedAfter shows all as
-// lost to its user, and tells nobody (show.go).
+// A peer that may be deaf itself accuses nobody, as in Lifeguard (Dadgar, Phillips, Currey 2018):
+// one that hears nobody, was stopped, or is late to its own work. A peer that hears nobody for
+// isolatedAfter shows everybody as lost to its user, and tells no other peer (view.go).
 
-// detector finds out who is gone.
+// detector finds the peers that are gone.
 type detector struct {
 	*env
 	table  *table
@@ -26,10 +25,10 @@ type detector struct {
 
 	alarmTill time.Duration
 	nextProbe time.Duration
-	doubted   []*entry // found again by the word of others; to be probed first
+	doubted   []*entry // found again by what others say; to be probed first
 }
 
-// checkLinks looks for links that are silent, or serve nothing.
+// checkLinks looks for links that are silent or unused.
 func (dt *detector) checkLinks() {
 	healthy, silent := 0, 0
 	for _, l := range dt.links.list {
@@ -70,8 +69,8 @@ func (dt *detector) checkLinks() {
 	}
 }
 
-// checkPromises closes links whose peer does not do what it is asked to, or that
-// serve nothing. Who is far, or behind a slow line, is given longer.
+// checkPromises closes links whose peer does not do what it was asked to, or that are not used. A
+// far peer, or one behind a slow line, gets longer.
 func (dt *detector) checkPromises(l *link) {
 	slow := l.slowness()
 	switch {
@@ -88,8 +87,8 @@ func (dt *detector) checkPromises(l *link) {
 	}
 }
 
-// listenAnew is for who hears nobody: it dials those whom it had links to, and when
-// that fails as well it takes itself to be cut off.
+// listenAnew is for a peer that hears nobody: it dials the peers that it had links to, and if
+// that fails too, it considers itself cut off.
 func (dt *detector) listenAnew() {
 	if dt.now >= dt.doubt.lastHeard+isolatedAfter+dt.doubt.leniency() && dt.now >= dt.doubt.doubtTill && (dt.doubt.deafProven || len(dt.reach.dials) == 0) {
 		dt.happen(isolated{})
@@ -102,7 +101,7 @@ func (dt *detector) listenAnew() {
 	}
 }
 
-// linkSilent has a silent link looked into: the peer's neighbours are asked.
+// linkSilent starts a probe of a silent link's peer: its neighbours are asked.
 func (dt *detector) linkSilent(l *link) {
 	e := l.entry
 	if newer := dt.links.linkTo(l.key); newer != l && !newer.quiet {
@@ -124,9 +123,9 @@ func (dt *detector) linkSilent(l *link) {
 	}
 }
 
-// checkOrphans looks into neighbours of a peer that has fallen silent while others
-// have as well: if they died with it, nobody may be left to notice. All who had a
-// link to the peer do the same, so each looks at some of them.
+// checkOrphans probes neighbours of a peer that has fallen silent together with others: if they
+// died with it, nobody may be left to notice. All who had a link to the peer do the same, so each
+// probes some of them.
 func (dt *detector) checkOrphans(e *entry) {
 	d := e.with()
 	list := d.neighbours
@@ -143,7 +142,7 @@ func (dt *detector) checkOrphans(e *entry) {
 	}
 }
 
-// linkBroken has the end of a link looked into that was not said.
+// linkBroken starts a probe after a link has ended without a goodbye.
 func (dt *detector) linkBroken(e *entry) {
 	if e.isGuest() {
 		return // see checkVisits
@@ -154,9 +153,9 @@ func (dt *detector) linkBroken(e *entry) {
 	dt.reach.dialEntry(e)
 }
 
-// probe sends one random living peer without a link a ping now and then; and soon
-// those that were missing and are here again by the word of others, who may have been
-// cut off together with us.
+// probe starts a probe of one random living peer without a link now and then; and soon of those
+// that were missing and are here again by what others say, since they may have been cut off
+// together with us.
 func (dt *detector) probe() {
 	for range min(len(dt.doubted), doubtedAtOnce) {
 		if e := dt.doubted[0]; e.alive() && dt.links.linkTo(e.record.Key) == nil {
@@ -180,7 +179,7 @@ func (dt *detector) probe() {
 	}
 }
 
-// alarm has random peers probed more often for a while, since somebody was found dead.
+// alarm makes random probes more frequent for a while, since a peer was found dead.
 func (dt *detector) alarm() {
 	if dt.now >= dt.alarmTill {
 		dt.nextProbe = min(dt.nextProbe, dt.now+probeAlarmed)
@@ -188,8 +187,8 @@ func (dt *detector) alarm() {
 	dt.alarmTill = dt.now + alarmFor
 }
 
-// cameLate notes that this process was not run for a while: what it should have
-// heard meanwhile may lie in its queues. Who was stopped for long hears anew.
+// cameLate is called when this process has not run for a while: the packets that it should have
+// heard may wait in its queues. After a long stop all links count as heard just now.
 func (dt *detector) cameLate(by time.Duration) {
 	dt.doubt.doubtTill = max(dt.doubt.doubtTill, dt.now+min(by, quietAfter))
 	if by > stoppedAfter {
@@ -200,7 +199,8 @@ func (dt *detector) cameLate(by time.Duration) {
 	}
 }
 
-// forgiveSilence is for a peer that was stopped itself: nobody was silent, it was deaf.
+// forgiveSilence counts all links as heard just now: this process was stopped, so it was deaf and
+// no peer was silent.
 func (dt *detector) forgiveSilence() {
 	dt.note(Debug, "this process was stopped for a while")
 	dt.doubt.lastHeard = dt.now

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Backoff between dials in a row that reach nobody (guesses).
+// Backoff after failed dials in a row (guesses).
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 30 * time.Second
-	lostBackoff  = 2 * time.Second // of the lost; how often they are dialled at all, see heal
+	lostBackoff  = 2 * time.Second // for lost peers; heal decides how often they are dialled at all
 	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
 )
 
-// reach gets us links: it dials others, through NATs as well, and chooses among several
-// links to one peer.
+// reach gets us links: it dials others, through NATs as well, and chooses among several links to
+// one peer.
 type reach struct {
 	*env
 	table  *table
@@ -36,16 +36,16 @@ type reach struct {
 	punch    punches
 }
 
-// dial is a wish for a connection, on its way: to a target of the join or to an entry.
+// dial is a connection that we try to make, to a target of the join or to an entry.
 type dial struct {
 	id      DialID
 	target  *target
 	peer    certs.ID
 	key     certs.PublicKey
 	seeking bool   // a neighbour
-	racing  bool   // addresses are being dialled
-	call    *call  // and the peer is asked to do the same; nil: it is not
-	why     string // the dialled addresses have failed
+	racing  bool   // its addresses are being dialled
+	call    *call  // the peer is asked to dial us too; nil: it is not
+	why     string // why the dialled addresses have failed
 }
 
 // purpose is why a peer is dialled.
@@ -57,25 +57,26 @@ const (
 	toRelink                // since a link leads to nowhere, or is stuck
 )
 
-// startDial wishes for a connection.
+// startDial gives a dial its number.
 func (re *reach) startDial(d *dial) {
 	re.lastDial++
 	d.id = re.lastDial
 	re.dials[d.id] = d
 }
 
-// race has addresses dialled, those that are being dialled already once.
+// race dials several addresses at once; an address that is being dialled already is not dialled
+// twice.
 func (re *reach) race(d *dial, list []Candidate) {
 	d.racing = true
 	re.note(Debug, "dialling", "peer", string(d.peer), "candidates", list)
 	timeout := dialTimeout
 	if re.doubt.deaf && re.ready {
-		timeout = isolatedAfter - quietAfter // so that it is known by then
+		timeout = isolatedAfter - quietAfter // so that the result is known by then
 	}
 	re.out.Dials = append(re.out.Dials, Dial{ID: d.id, Key: d.key, Candidates: list, Timeout: timeout})
 }
 
-// newDial begins with a wish for a connection to a peer.
+// newDial begins a dial to a peer.
 func (re *reach) newDial(e *entry, why purpose) *dial {
 	wish := &dial{peer: e.record.ID, key: e.record.Key, seeking: why == toSeek}
 	if wish.seeking {
@@ -86,11 +87,11 @@ func (re *reach) newDial(e *entry, why purpose) *dial {
 	return wish
 }
 
-// dialEntry dials a peer, unless that is under way or it was tried just now.
+// dialEntry dials a peer, unless a dial is under way or has just failed.
 func (re *reach) dialEntry(e *entry) { re.dialFor(e, toCheck) }
 
-// dialFor is dialEntry for a purpose. Who is behind a NAT is called as well (punch.go).
-// If it has no address, and nobody can call it, the dial has failed already.
+// dialFor is dialEntry for a purpose. A peer behind a NAT is called as well (punch.go). Without
+// any address, and without a way to call it, the dial fails at once.
 func (re *reach) dialFor(e *entry, why purpose) {
 	d := e.with()
 	if d.dialing != 0 || re.leaving || re.now < d.nextDial || len(re.dials) >= maxDials {
@@ -110,7 +111,7 @@ func (re *reach) dialFor(e *entry, why purpose) {
 	}
 }
 
-// dialFailed is DialFailed.
+// dialFailed handles DialFailed.
 func (re *reach) dialFailed(id DialID, self bool, why string) {
 	d := re.dials[id]
 	if d == nil {
@@ -125,8 +126,7 @@ func (re *reach) dialFailed(id DialID, self bool, why string) {
 	}
 }
 
-// dialEnded takes a dial out of the books. reached says that the peer answered,
-// be it with a refusal.
+// dialEnded closes a dial. reached says that the peer answered, if only with a refusal.
 func (re *reach) dialEnded(d *dial, why string, reached bool) {
 	if re.dials[d.id] == nil {
 		return
@@ -160,7 +160,7 @@ func (re *reach) dialEnded(d *dial, why string, reached bool) {
 	}
 }
 
-// superfluous ends the dial of a peer to whom a link stands that it has made itself.
+// superfluous ends our dial to a peer that has made a link to us itself.
 func (re *reach) superfluous(l *link) {
 	d := re.dials[l.entry.our().dialing]
 	if d == nil || d == l.dial {
@@ -195,7 +195,7 @@ func (re *reach) entryNotReached(e *entry, why string) {
 	}
 }
 
-// want is Want.
+// want handles Want.
 func (re *reach) want(id certs.ID) (soon bool) {
 	e := re.table.owner(id, re.now)
 	if e == nil || e == re.table.self || re.leaving || re.links.linkTo(e.record.Key) != nil {
@@ -212,7 +212,7 @@ func (re *reach) want(id certs.ID) (soon bool) {
 	return d.failures == 0 && !re.mustMeet(e)
 }
 
-// dialWanted dials again the peers for whom messages wait.
+// dialWanted redials the peers for which messages wait.
 func (re *reach) dialWanted() {
 	re.wanted = slices.DeleteFunc(re.wanted, func(e *entry) bool {
 		d := e.with()
@@ -226,20 +226,20 @@ func (re *reach) dialWanted() {
 	})
 }
 
-// Of several links to one peer one is kept.
+// Of several links to one peer, one is kept.
 
-// mostLinks to one peer wait for the side that chooses, a guess: both may dial two or three
-// addresses of the other before they know that it is one.
+// mostLinks is how many links to one peer wait for the side that chooses, a guess: both may dial
+// two or three addresses of the other before they know that it is one peer.
 const mostLinks = 6
 
-// chooseLink deals with earlier links to the peer of a new one. Those of an earlier run
-// are dead, and so is one that was silent, or stuck. Else the side with the smaller ID keeps one,
-// and the other side uses any until they are closed, so that the two never close different
-// ones: it hears of links in another order, and of silence at another time. It closes one
-// only where the smaller can't keep that: a silent one long after which the new one came,
-// or one of more than mostLinks. Of two that came up together the one within the LAN is
-// kept, else the first, which serves already, if both sides have dialled. In all other
-// cases somebody had a reason to dial again, and the newest is.
+// chooseLink decides what becomes of earlier links to the peer of a new one. Links to an earlier
+// run are dead, and so are silent or stuck ones. Otherwise the side with the smaller ID keeps
+// one, and the other side uses any until they are closed: so the two never close different ones,
+// though they hear of links in another order and of silence at another time. The larger side
+// closes one only where the smaller can't keep it: a silent one that is much older than the new
+// one, or one beyond mostLinks. Of two that came up together the one within the LAN is kept;
+// else, if both sides have dialled, the first, which is in use already. In all other cases
+// somebody had a reason to dial again, and the newest is kept.
 func (re *reach) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(re.links.list) {
@@ -260,7 +260,7 @@ func (re *reach) chooseLink(l *link) {
 	}
 }
 
-// keepsOlder says that of two living links to one peer the older is kept.
+// keepsOlder reports whether of two living links to one peer the older is kept.
 func (re *reach) keepsOlder(old, l *link) bool {
 	if l.opened >= old.opened+simultaneous {
 		return false

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// receive hands a frame that came over a link to the machine that it is for.
+// receive hands a frame to the machine responsible for it.
 func (c *Core) receive(l *link, m *pb.PeerMessage) {
 	switch m := m.GetContent().(type) {
 	case *pb.PeerMessage_Propagation:
@@ -59,7 +59,7 @@ func (c *Core) receive(l *link, m *pb.PeerMessage) {
 	}
 }
 
-// receiveRouted takes a routed frame: it is for us, or is passed on.
+// receiveRouted takes a routed frame, which is for us or is passed on.
 func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 	if certs.ID(m.GetTo()) == c.cfg.ID {
 		if m := c.openRouted(l, m); m != nil {
@@ -90,8 +90,8 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 	}
 }
 
-// openRouted opens what has been routed to us; nil if it can't be read, for which
-// nobody is to blame.
+// openRouted opens a frame routed to us; nil if it can't be read, for which no link can be
+// blamed.
 func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
 	opened, err := pb.OpenRouted(m)
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
 	return opened
 }
 
-// receiveContent takes what has been routed to us.
+// receiveContent takes the content of a frame routed to us.
 func (c *Core) receiveContent(m *pb.Routed) {
 	from := certs.ID(m.GetFrom())
 	if c.leaving || from == c.cfg.ID {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// door judges who may come in.
+// door decides who is let in.
 type door struct {
 	*env
 	table *table
 	links *links
 }
 
-// judge returns the dialer's record, or the refusal that it gets.
+// judge returns the dialer's record, or the refusal to send it.
 func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeResponse) {
 	refuse := func(code pb.HandshakeCode, format string, args ...any) (*Record, *pb.HandshakeResponse) {
 		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
@@ -44,8 +44,8 @@ func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.Handshake
 		refusal.Record = held.record.Signed
 		return nil, refusal
 	}
-	// A member that comes back with the epoch that we know is no newcomer: who of
-	// two members owns an ID is decided by the table.
+	// A member that comes back with the epoch that we know is not a newcomer: the table decides
+	// which of two members owns an ID.
 	member := held != nil && held.record.Epoch == record.Epoch
 	if owner := do.table.owner(id, do.now); owner != nil && owner.record.Key != l.key && !member && !do.isYounger(owner, record) {
 		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.record.Key)
@@ -72,15 +72,14 @@ func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.Handshake
 	return record, nil
 }
 
-// isYounger says that it is we who hold the ID, that no door has let us in either, and
-// that the newcomer is older: then the rule decides, or two who join each other would both
-// be refused.
+// isYounger reports whether we hold the ID, no door has let us in either, and the newcomer is
+// older. Then the rule decides: otherwise two peers that join each other would both be refused.
 func (do *door) isYounger(owner *entry, newcomer *Record) bool {
 	return !do.accepted && owner == do.table.self && (&entry{record: newcomer}).older(do.table.self)
 }
 
-// openRecord opens a JOIN record that the other side of a link shows as its own;
-// an empty id stands for any.
+// openRecord opens the JOIN record that the other side of a link shows as its own; an empty id
+// stands for any.
 func (do *door) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, error) {
 	r, err := do.cfg.Open(signed)
 	switch {
@@ -100,8 +99,8 @@ func (do *door) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, er
 	return r, nil
 }
 
-// others are peers to try instead, up to pb.MaxCandidates at random: those that can be
-// dialled by whoever is in no network yet.
+// others returns peers to try instead, up to pb.MaxCandidates at random, which a newcomer can
+// dial without any help.
 func (do *door) others() []*pb.Signed {
 	var list []*pb.Signed
 	for range 4 * pb.MaxCandidates {

@@ -4,26 +4,25 @@ import (
 	"time"
 )
 
-// doubt is whether it may be us who can't hear, and for how much longer than others we
-// wait because of that.
+// doubt judges whether we may be the one who can't hear, and how much longer we therefore wait
+// for others. It is Lifeguard's local health awareness, by the lateness of our own ticks.
 type doubt struct {
 	*env
-	lastHeard time.Duration // anybody
+	lastHeard time.Duration // from any peer
 	deaf      bool          // no link is heard
-	// deafProven: a dial has failed since no link is heard.
+	// deafProven: a dial has failed since the last link fell silent.
 	deafProven bool
 	storm      bool          // several links are silent
 	lag        time.Duration // by how much ticks come late, the worst of the last seconds
 	doubtTill  time.Duration
 }
 
-// leniency is what we add to all silence because we come late to our own work: so may
-// what we should have heard. Without it a machine with too much to do calls the living
-// lost, and the floods and links that follow leave it even more to do.
+// leniency is added to all allowed silence while we are late to our own work, since packets may
+// then wait in our queues. Without it an overloaded machine calls the living lost, and the floods
+// and links that follow give it even more to do.
 func (db *doubt) leniency() time.Duration { return min(lagWeight*db.lag, mostPatience) }
 
-// patience is how long a link may be silent. It grows with each time that the peer was
-// called lost and was not.
+// patience is how long a link may be silent. It grows each time the peer has refuted a LOST.
 func (db *doubt) patience(l *link) time.Duration {
 	p := quietAfter
 	if e := l.entry; e != nil && e.our().revived > 0 && db.now < e.our().revivedAt+patienceFor {
@@ -34,5 +33,5 @@ func (db *doubt) patience(l *link) time.Duration {
 	return min(p, mostPatience) + db.leniency() + l.slowness()
 }
 
-// doubtful says that it may be us who can't hear.
+// doubtful reports whether we may be the one who can't hear.
 func (db *doubt) doubtful() bool { return db.deaf || db.now < db.doubtTill }

@@ -7,44 +7,44 @@ import (
 	"quicpeer/pb"
 )
 
-// Effects is what the core wants done, in the order of the fields; within a
-// field in the order of the slice.
+// Effects is what the core wants done, in the order of the fields; within a field in the order of
+// the slice.
 type Effects struct {
-	// Epoch, if not 0, is to be stored before anything else is done.
+	// Epoch, if not 0, has to be stored before anything else is done.
 	Epoch uint64
 	// Events are for the user.
 	Events []Event
-	// Custody is to be stored, in this order: what is kept for others from now on, or
-	// no more.
+	// Custody has to be stored, in this order: deposits kept for others from now on, or not any
+	// more.
 	Custody []CustodyWrite
 	// Up are links over which direct messages may flow from now on.
 	Up []LinkUp
-	// Frames are to be queued on their links.
+	// Frames have to be queued on their links.
 	Frames []Frame
 	// Closes are links to be closed once their frames are written. The driver
 	// reports each by Disconnected.
 	Closes []Close
 	// Dials are to be answered by Connected or DialFailed.
 	Dials []Dial
-	// Cancels are dials that are not wanted any more; they need no answer.
+	// Cancels are dials not wanted any more; they need no answer.
 	Cancels []DialID
-	// Verify are signatures to be judged elsewhere, in their order, and answered by
+	// Verify are batches of signatures to be judged elsewhere, in their order, and answered by
 	// Verified.
 	Verify []Verify
-	// Unreachable are peers of the table for whom messages wait and whom a dial
-	// has just not reached.
+	// Unreachable are peers of the table that a dial has just not reached and for which messages
+	// wait.
 	Unreachable []certs.ID
 	// Envelopes are for us, to be opened.
 	Envelopes []Envelope
-	// Refused are those of ours that did not go all the way.
+	// Refused are envelopes of ours that did not go all the way.
 	Refused []Refused
-	// Releave are peers that are still not here, for whom what is left with others will
-	// soon be kept no more. What they have not confirmed is to be left anew, from the first.
+	// Releave names peers that are still away, and whose deposits with others will soon expire.
+	// The driver leaves what they have not confirmed anew, from the first.
 	Releave []certs.ID
-	// Joined is what became of the addresses that Join was called with.
+	// Joined reports the outcome for addresses given to Join.
 	Joined []Joining
-	// Withdrawn are peers for whom something was withdrawn (see Core.Withdraw). What else
-	// there is for them is to be left anew, from the first.
+	// Withdrawn names peers for which something was withdrawn (see Withdraw). The driver leaves
+	// the rest for them anew, from the first.
 	Withdrawn []certs.ID
 	// Notes are for the log.
 	Notes []Note
@@ -56,16 +56,16 @@ type Effects struct {
 type Frame struct {
 	Link LinkID
 	Data []byte
-	// Relayed says that it carries a broadcast that is passed on or sent again, which a
-	// link that is very busy may go without: it comes by others, or is asked for.
+	// Relayed marks a broadcast that is passed on or sent again. A very busy link may skip it: it
+	// comes by other links, or is asked for.
 	Relayed bool
-	// Envelope says that it carries something sealed, or the word that such has been
-	// collected. Both are sent again by who misses the answer, so they go behind all other
-	// frames, and a link on which very much waits may go without.
+	// Envelope marks something sealed, or a Collected for it. The sender repeats both until they
+	// are answered, so they go behind all other frames, and a link with a long queue may skip
+	// them.
 	Envelope bool
 }
 
-// Verify is a wish to have signatures judged.
+// Verify asks to have signatures judged.
 type Verify struct {
 	ID     VerifyID
 	Claims []Claim
@@ -79,7 +79,7 @@ type LinkUp struct {
 	Epoch uint64
 }
 
-// Dial is a wish for a connection to one peer.
+// Dial asks for a connection to one peer.
 type Dial struct {
 	ID  DialID
 	Key certs.PublicKey // who must answer; zero: anyone
@@ -98,12 +98,12 @@ const (
 	CloseProtocol                     // the peer broke the protocol
 	CloseRefused                      // the handshake was refused
 	CloseDuplicate                    // another link to the peer is used
-	CloseIdle                         // it served nothing
+	CloseIdle                         // it was not used
 	CloseTimeout                      // the handshake did not come
 	CloseDead                         // it was silent, or its peer was restarted
 )
 
-// Close is a wish to close a link.
+// Close asks to close a link.
 type Close struct {
 	Link   LinkID
 	Reason CloseReason
@@ -116,14 +116,14 @@ type Event interface{ isEvent() }
 // Ready: the peer is in the network.
 type Ready struct{}
 
-// Joined: a peer is there that wasn't.
+// Joined: a peer has come.
 type Joined struct {
 	ID  certs.ID
 	Key certs.PublicKey
 	Via certs.ID // who told us; empty when direct
 }
 
-// Left: a peer is there no more.
+// Left: a peer has gone.
 type Left struct {
 	ID       certs.ID
 	Farewell bool // it said goodbye; else it is lost
@@ -160,8 +160,8 @@ const (
 	Warn
 )
 
-// Kind says what a note tells, where programs and not only people must know: who watches
-// a network counts these, and no wording of the log matters to it.
+// Kind says what a note means where a program has to know: whoever watches a network counts
+// these, whatever the wording of the log.
 type Kind int
 
 // The kinds of notes.
@@ -180,8 +180,7 @@ type Note struct {
 	Args  []any // pairs, as for slog
 }
 
-// Drain returns what the core wants since the last call and forgets it. It is to
-// be called after each input.
+// Drain returns what the core wants since the last call and forgets it. Call it after each input.
 func (c *Core) Drain() Effects {
 	c.settle()
 	c.links.flushAnnouncements()
@@ -190,7 +189,7 @@ func (c *Core) Drain() Effects {
 	return out
 }
 
-// Empty says that nothing is wanted.
+// Empty reports whether nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+

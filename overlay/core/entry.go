@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// appendVersion adds what the digests cover of an entry.
+// appendVersion appends the part of an entry that the digests cover.
 func (e *entry) appendVersion(b []byte) []byte {
 	b = append(b, e.record.ID...)
 	b = append(b, 0)
@@ -23,43 +23,43 @@ func (e *entry) appendVersion(b []byte) []byte {
 // versionHash names an entry and its version in a comparison.
 func (e *entry) versionHash() uint64 { return hash64(e.appendVersion(nil)) }
 
-// entry is what is known of one (ID, key). There is one for each peer of the
-// network, so it is small; what only few have is in dealings.
+// entry is what we know of one (ID, key). There is one for each peer of the network, so it is
+// small; what only few have is in dealings.
 type entry struct {
 	record *Record
-	shown  *Record // the run that events have shown as here; nil: none
+	shown  *Record // the run that the user has been shown as here; nil: none
 	side   *dealings
-	seen   uint64 // the epoch of the last run that events have shown as here
-	// said is when this was first said, as far as is known: JOIN, when it was
-	// signed; LOST and LEAVE, when it was buried.
+	seen   uint64 // the epoch of the last run that the user has been shown
+	// said is when this was first said, as far as known: for JOIN when it was signed, for LOST
+	// and LEAVE when the entry was buried.
 	said  time.Duration
 	state pb.AnnouncementType
-	// missing says that we alone think it gone, since we reach nobody: shown as
-	// lost, told to nobody, and forgotten when anybody else knows better.
+	// missing says that we alone think the peer gone, since we reach nobody: it is shown as lost,
+	// told to no other peer, and found again as soon as another peer knows better.
 	missing bool
 	told    uint8                // the distance that the neighbours have been told
-	stale   bool                 // that is not the distance any more
+	stale   bool                 // the distance has changed since
 	hops    [MaxNeighbours]uint8 // the distance of the neighbour in each slot from it
 }
 
-// dealings are what we have to do with a peer.
+// dealings are our own dealings with a peer: dials, links, accusations.
 type dealings struct {
 	dialing     DialID        // 0: none is under way
-	lastAddress string        // that a link to it had
-	met         time.Duration // when we dialled it since it did the same; 0: never
-	gos         limiter       // to do so on the word of a neighbour
-	answers     limiter       // and on that of a call over the overlay
-	why         string        // the last dial has failed
+	lastAddress string        // the address of the last link to it
+	met         time.Duration // when we last dialled it while it dialled us; 0: never
+	gos         limiter       // limits dials on a neighbour's Go
+	answers     limiter       // limits dials on a call over the overlay
+	why         string        // why the last dial has failed
 	failures    int           // dials in a row that reached nobody
 	flaps       int           // links in a row that ended as soon as they stood
 	nextDial    time.Duration // not before
 	wanted      bool          // messages wait for it
 	refusedTill time.Duration // it has refused neighbourhood
-	neighbours  []certs.ID    // what it has told us of its neighbours
-	doomed      time.Duration // LOST, but until then shown as here: it may refute
+	neighbours  []certs.ID    // its neighbours, as it has told us
+	doomed      time.Duration // LOST, but shown as here until then, since it may refute
 	proof       []*pb.Signed  // LOST: the testimonies
 	run         *run          // its broadcasts, see runOf
-	revived     int           // times that it was called lost and was not
+	revived     int           // times that it has refuted a LOST
 	revivedAt   time.Duration
 
 	pace     time.Duration // see Core.mayFlood
@@ -67,7 +67,7 @@ type dealings struct {
 
 	refuted     int           // testimonies of this peer that were refuted at once
 	refutedAt   time.Duration // the last one
-	ignoredTill time.Duration // its testimonies count for nothing
+	ignoredTill time.Duration // its testimonies do not count before
 }
 
 func newEntry(r *Record, state pb.AnnouncementType, said time.Duration) *entry {
@@ -84,8 +84,7 @@ func (e *entry) with() *dealings {
 	return e.side
 }
 
-// our returns a copy of the dealings, for reading; all zero with a peer that we never had
-// to do with.
+// our returns a copy of the dealings, for reading; all zero if there were none.
 func (e *entry) our() dealings {
 	if e.side == nil {
 		return dealings{}
@@ -105,13 +104,13 @@ func (e *entry) suspect(now time.Duration) bool {
 	return e.state == pb.AnnouncementType_LOST && now < e.our().doomed
 }
 
-// older says that e has the smaller (epoch, key).
+// older reports whether e has the smaller (epoch, key).
 func (e *entry) older(f *entry) bool {
 	return cmp.Or(cmp.Compare(e.record.Epoch, f.record.Epoch), bytes.Compare(e.record.Key[:], f.record.Key[:])) < 0
 }
 
-// expendable says which of two buried entries goes first: who has left before who
-// is lost, then the older.
+// expendable reports whether e goes before f, both buried: a peer that has left before a lost
+// one, then the older.
 func (e *entry) expendable(f *entry) bool {
 	if e.state != f.state {
 		return e.state == pb.AnnouncementType_LEAVE
@@ -126,8 +125,8 @@ func (e *entry) forgetRoutes() {
 	e.told = noWay
 }
 
-// isGuest says that the entry is of a visitor, of whom nobody else is told.
+// isGuest reports whether the entry is of a visitor, which is told to nobody.
 func (e *entry) isGuest() bool { return e.record.Visitor }
 
-// public says that others are told of an entry.
+// public reports whether other peers are told of the entry.
 func (e *entry) public() bool { return !e.missing && !e.isGuest() }

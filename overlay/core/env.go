@@ -4,17 +4,17 @@ import (
 	"time"
 )
 
-// What one machine finds out and others have to know is a happening: Core passes it on
+// A happening is something that one machine finds out and others have to know. Core passes it on
 // when the machine has returned, so that no machine calls one below it.
 
 // happening is one of the types below.
 type happening interface{ isHappening() }
 
-// happen notes something that others have to know.
+// happen records something that other machines have to know.
 func (en *env) happen(what happening) { en.events = append(en.events, what) }
 
-// env is what the machines of a core share: who the peer is, how far it has come, the
-// time of the input that is being dealt with, and what has come of it.
+// env is shared by the machines of a core: who the peer is, how far it has come, the time of the
+// current input, and the effects so far.
 type env struct {
 	cfg      Config
 	now      time.Duration
@@ -25,22 +25,22 @@ type env struct {
 	accepted bool          // a door has let us in, or we are the network
 	ready    bool          // the user has been shown who is here
 	leaving  bool          // we have said goodbye
-	ended    bool          // nothing is wanted any more
+	ended    bool          // this peer has stopped
 	visiting bool          // we are a visitor, see visitors.go
 	joinBy   time.Duration // when to give up joining; 0: never
-	// untried says that we have begun as a network of our own, and nobody has judged our
-	// epoch yet: a later run of ours that others know is one of before the clock went back.
+	// untried says that we have begun as a network of our own and nobody has judged our epoch
+	// yet: a later run of ours that others know is then one from before the clock went back.
 	untried bool
 }
 
-// begin notes the time of an input.
+// begin sets the time of an input.
 func (en *env) begin(now time.Duration) {
 	if now > en.now {
 		en.now = now
 	}
 }
 
-// wake asks for a tick then, if that is sooner than the next.
+// wake asks for a tick at that time, if it is sooner than the next.
 func (en *env) wake(at time.Duration) { en.nextTick = min(en.nextTick, max(at, en.now)) }
 
 // jitter is a random part of a duration, so that peers that start together do not
@@ -51,7 +51,7 @@ func (en *env) jitter(d time.Duration) time.Duration {
 
 func (en *env) note(level Level, text string, args ...any) { en.tell(level, Remark, text, args...) }
 
-// tell is note, of something that is counted.
+// tell is note for events that are counted.
 func (en *env) tell(level Level, kind Kind, text string, args ...any) {
 	en.out.Notes = append(en.out.Notes, Note{level, kind, text, args})
 }

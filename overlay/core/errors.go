@@ -11,15 +11,15 @@ type JoinError struct {
 	Failures []string // "ADDRESS: why"
 	// Refusal is set if a peer has refused us for another reason than being full.
 	Refusal *pb.HandshakeResponse
-	Address string // who did
-	// Obstacles are what the dials came upon, each once.
+	Address string // of that peer
+	// Obstacles are the causes that the dials met, each once.
 	Obstacles []Obstacle
 }
 
 func (e *JoinError) Error() string { return fmt.Sprintf("could not join: %v", e.Failures) }
 
-// StartedElsewhereError: a newer run of this very identity is in the network, or what was to
-// be joined is another run of it and nobody else.
+// StartedElsewhereError: the network has a newer run of this very identity, or the only peer at
+// the addresses to join is another run of it.
 type StartedElsewhereError struct{}
 
 func (*StartedElsewhereError) Error() string { return "this identity has been started elsewhere" }
