@@ -82,9 +82,9 @@ const maxOwnAddresses = 256
 
 // chooseAddresses makes the choice of ownAddresses from what the system reports. A socket on
 // all addresses is at those of every interface, except loopback ones, which mean nothing to
-// other hosts, and link-local ones of IPv6, which lack a zone there. If there are no others it
-// is at those of loopback: then every peer it can meet is on this host. Addresses that lead to
-// other hosts come first: see rank.
+// other hosts, and link-local ones of IPv6, which lack a zone there. With only loopback left
+// it is at that: then every peer it can meet is on this host. Addresses that lead to other
+// hosts come first: see rank.
 func chooseAddresses(socket netip.AddrPort, interfaces []hostInterface, sources []netip.Addr) (own []netip.AddrPort, near []netip.Prefix) {
 	type ranked struct {
 		prefix netip.Prefix

@@ -25,7 +25,7 @@ func pretendHost(text string) []hostInterface {
 	return list
 }
 
-// What a host says of where it is, by the interfaces that it has.
+// The addresses that a host reports, by the interfaces that it has.
 func TestChooseAddresses(t *testing.T) {
 	const lo = "lo 127.0.0.1/8 ::1/128\n"
 	many := lo

@@ -15,7 +15,7 @@ import (
 	"quicpeer/transport"
 )
 
-// answers reads what comes back on a stream: the receipts, and how it ends.
+// answers reads the receipts that come back on a stream, and how it ends.
 func (s *stranger) answers(stream *transport.Stream) (codes []pb.ReceiptCode, end error) {
 	s.t.Helper()
 	stream.SetDeadline(time.Now().Add(5 * time.Second))
@@ -65,8 +65,8 @@ func (s *stranger) wantAnswers(stream *transport.Stream, n int) {
 	}
 }
 
-// A stream that is cut off costs that stream. What was behind it is refused until its
-// sender has begun again, so nothing is lost and nothing comes twice.
+// A stream that is cut off costs that stream alone. The streams behind it are refused until
+// its sender has begun again, so no message is lost and none comes twice.
 func TestStreamCutOff(t *testing.T) {
 	for how, cut := range map[string]func(*transport.Stream){
 		"cancelled": func(s *transport.Stream) { s.Cancel(transport.CodeInternal) },
@@ -94,14 +94,16 @@ func TestStreamCutOff(t *testing.T) {
 				s.wantAnswers(s.whole(alice, 3, 4), 2)
 				s.wantAnswers(s.whole(alice, 5, 6), 2)
 				s.wantAnswers(s.whole(alice, 7), 1)
-				// Nothing follows: the beginning itself is the first that is refused.
+				// Nothing was taken before: the first message itself is the first to be
+				// refused.
 				cut(s.write(encoded(s.message(alice, 8, nil))[:20]))
 				s.wantAgain(s.whole(alice, 8))
 				s.wantAnswers(s.whole(alice, 8), 1)
-				// Who begins with what was taken has begun again.
+				// A stream that begins with a message that was taken is a fresh start.
 				cut(s.write(encoded(s.message(alice, 9, nil))[:20]))
 				s.wantAnswers(s.whole(alice, 8, 9), 2)
-				// The beginning is cut off as well: what follows it is not the beginning.
+				// The fresh start is cut off as well: a stream that follows it is not a fresh
+				// start.
 				cut(s.write(encoded(s.message(alice, 10, nil))[:20]))
 				s.wantAgain(s.whole(alice, 12))
 				cut(s.write(encoded(s.message(alice, 10, nil))[:20]))
@@ -118,8 +120,8 @@ func TestStreamCutOff(t *testing.T) {
 	}
 }
 
-// A node whose streams are cut off again and again, by a receiver that takes what the
-// rule lets it take, sends all that it has to send, in order.
+// A node whose streams are cut off again and again, by a receiver that takes only what the
+// rule allows, sends all its messages in order.
 func TestSenderBeginsAgain(t *testing.T) {
 	for seed := range uint64(4) {
 		simulate(t, func(t *testing.T, w *world) {
@@ -188,8 +190,8 @@ func TestSenderBeginsAgain(t *testing.T) {
 	}
 }
 
-// Streams are cut off in the midst of those of two nodes that talk. Everything arrives,
-// once and in order, over the same link.
+// Streams are cut off in the middle of a conversation of two nodes. Everything arrives, once
+// and in order, over the same link.
 func TestStreamsCutOffInTheMidst(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
@@ -238,8 +240,8 @@ func TestStreamsCutOffInTheMidst(t *testing.T) {
 	})
 }
 
-// A receipt of a code that is not known settles nothing: the link stays, the message is
-// repeated, more and more seldom, and what follows it goes on.
+// A receipt with an unknown code settles nothing: the link stays, the message is repeated at
+// growing intervals, and messages behind it go on.
 func TestUnknownReceipt(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -296,7 +298,7 @@ func TestUnknownReceipt(t *testing.T) {
 	})
 }
 
-// A message without a place among those of its sender is refused, and says why.
+// A message without a position among those of its sender is refused, with a reason.
 func TestImpossibleCounter(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")

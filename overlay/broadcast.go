@@ -11,8 +11,8 @@ import (
 )
 
 // Broadcast sends a message to every peer that is in the network now: UTF-8 of at most 64 KiB
-// (pb.MaxBroadcast). There are no receipts. It blocks while more than 256 KiB are queued for a
-// neighbour. Its errors are those of Send.
+// (pb.MaxBroadcast). Broadcasts have no receipts. It blocks while more than 256 KiB are queued
+// for a neighbour. Its errors are those of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
 	if err := messaging.CheckBody(body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err

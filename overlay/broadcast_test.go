@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Who was cut off gets what it has missed, in order and once, also from an author that
-// has gone meanwhile, and then sees that one come and go.
+// A peer that was cut off gets the broadcasts that it missed, in order and once. Those of an
+// author that has gone meanwhile come too, and then that author is seen to come and go.
 func TestBroadcastsOfWhoHasGone(t *testing.T) {
 	for name, goes := range map[string]func(w *world, p *peer){
 		"left":    func(w *world, p *peer) { w.leave(p) },
@@ -44,8 +44,8 @@ func TestBroadcastsOfWhoHasGone(t *testing.T) {
 	}
 }
 
-// A peer that starts anew shows no broadcast again, whoever offers it: also one that a
-// neighbour comes to have only then.
+// A peer that restarts shows no broadcast again, whichever neighbour offers it, even one that
+// gets the broadcast only then.
 func TestBroadcastsAreNotShownAgain(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("bob")

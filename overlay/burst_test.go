@@ -12,7 +12,8 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// Who broadcasts more than the network carries waits, and nobody is cut off for it.
+// A peer that broadcasts more than the network carries is made to wait, and no link is cut off
+// for it.
 func TestLongBurstOfBroadcasts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		many := 300
@@ -28,7 +29,7 @@ func TestLongBurstOfBroadcasts(t *testing.T) {
 	})
 }
 
-// Who leaves waits until what it has said has been written, here for longer than a
+// A peer that leaves waits until its broadcasts have been written, here for longer than a
 // goodbye would take.
 func TestLeavingWaitsForBroadcasts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
@@ -54,7 +55,7 @@ func TestLeavingWaitsForBroadcasts(t *testing.T) {
 
 const burstBody = 40_000 // bytes of a broadcast, about
 
-// burst broadcasts one after the other as fast as it may.
+// burst sends broadcasts as fast as it may.
 func (p *peer) burst(n int) (bodies []string) {
 	for i := range n {
 		body := fmt.Sprintf("%d %s", i, strings.Repeat("x", burstBody))
@@ -66,7 +67,7 @@ func (p *peer) burst(n int) (bodies []string) {
 	return bodies
 }
 
-// Whoever has been told that the node is ready finds the peers of the table.
+// Once a node is ready, its program can send to the peers of the table.
 func TestReadyIsToldBehindTheJoins(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		other := w.start("alice")

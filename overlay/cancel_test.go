@@ -12,7 +12,7 @@ import (
 
 const wasCancelled = "it was cancelled"
 
-// cancel withdraws a message and waits for the word of it.
+// cancel withdraws a message and waits for the event that confirms it.
 func (p *peer) cancel(id MessageID) Failed {
 	p.t.Helper()
 	if err := p.Cancel(id); err != nil {
@@ -21,8 +21,8 @@ func (p *peer) cancel(id MessageID) Failed {
 	return awaitEvent(p, time.Second, func(f Failed) bool { return f.Message == id })
 }
 
-// What was withdrawn is not sent, neither in this run nor in the next one; what stands
-// before and behind it is.
+// A withdrawn message is sent neither in this run nor in the next; those before and behind it
+// are.
 func TestCancel(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -83,7 +83,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// One that was withdrawn before it was safe is sent first, and then failed.
+// A message withdrawn before it was safe is reported as sent first, and then as failed.
 func TestCancelAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -102,8 +102,8 @@ func TestCancelAtOnce(t *testing.T) {
 	})
 }
 
-// Whoever is killed before it has told of a withdrawal tells it when it starts again; the
-// message stays withdrawn.
+// A node that is killed before it has reported a withdrawal reports it when it starts again;
+// the message stays withdrawn.
 func TestCancelledBeforeACrash(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -116,7 +116,7 @@ func TestCancelledBeforeACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Crash("alice")
-		_ = alice.Close() // nobody has looked at its events
+		_ = alice.Close() // its events were never read
 
 		again := w.start("alice")
 		f := awaitEvent(again, time.Second, func(f Failed) bool { return f.Message == id })
@@ -135,8 +135,8 @@ func TestCancelledBeforeACrash(t *testing.T) {
 	})
 }
 
-// What is withdrawn before anybody has taken it is left with nobody; what else waits for
-// the same receiver is.
+// A message withdrawn before any holder has taken it is left with none; the others for the
+// same receiver are.
 func TestCancelledIsNotLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -147,7 +147,7 @@ func TestCancelledIsNotLeft(t *testing.T) {
 		first := alice.send("bob", "first")
 		alice.send("bob", "second")
 		third := alice.send("bob", "third")
-		time.Sleep(time.Second) // they wait for somebody who keeps them
+		time.Sleep(time.Second) // they wait for a holder
 		alice.cancel(first)
 		alice.cancel(third)
 		w.start("carol", "alice")
@@ -161,7 +161,8 @@ func TestCancelledIsNotLeft(t *testing.T) {
 	})
 }
 
-// One that others keep already may still come; what stands behind it is not held up.
+// A withdrawn message that others keep already may still come; it does not hold up those
+// behind it.
 func TestCancelledAfterItWasLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -184,7 +185,8 @@ func TestCancelledAfterItWasLeft(t *testing.T) {
 	})
 }
 
-// One that is on its way over a connection may arrive; its receipt says nothing any more.
+// A withdrawn message that is on its way over a connection may arrive; its receipt has no
+// effect any more.
 func TestCancelOnTheWay(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -207,7 +209,7 @@ func TestCancelOnTheWay(t *testing.T) {
 	})
 }
 
-// Leave counts what it has taken itself, and not what earlier runs have left.
+// Leave counts the messages of its own run, and not those that earlier runs have left.
 func TestLeaveCountsThisRun(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -227,7 +229,7 @@ func TestLeaveCountsThisRun(t *testing.T) {
 	})
 }
 
-// A receiver for whom all was withdrawn takes no place among those who are away.
+// A receiver whose messages were all withdrawn takes no place among the absent ones.
 func TestCancelMakesRoom(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")

@@ -8,25 +8,25 @@ import (
 	"quicpeer/certs"
 )
 
-// prefix is how the IDs of the messages of this run begin.
+// prefix is the common beginning of the message IDs of this run.
 func (p *peer) prefix() [8]byte {
 	epoch, nonce := p.messages.IDs().Run()
 	return certs.MessagePrefix(p.Key(), epoch, nonce)
 }
 
-// checkEvents checks what holds for every sequence of events.
+// checkEvents checks the rules that every sequence of events keeps.
 func (p *peer) checkEvents() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	here := map[certs.ID]bool{}
 	shown := map[MessageID]bool{}
-	sent := map[MessageID]string{} // how it stands with a message of ours
+	sent := map[MessageID]string{} // the last event of each message of ours
 	complain := func(i int, why string) {
 		p.t.Errorf("%s: event %d, %T%+v: %s", p.ID(), i, p.events[i], clipped(p.events[i]), why)
 	}
 	expect := func(i int, m MessageID, next string) {
 		old, ok := sent[m]
-		earlier := p.disk.Keeps() && [8]byte(m[:8]) != p.prefix() // kept by another run, which has told of it
+		earlier := p.disk.Keeps() && [8]byte(m[:8]) != p.prefix() // of another run, which has reported it as sent
 		if !ok && !earlier || old == "delivered" || old == "failed" || old == next {
 			complain(i, fmt.Sprintf("after %q", old))
 		}
@@ -71,7 +71,7 @@ func (p *peer) checkEvents() {
 	}
 }
 
-// summary tells of the events, for a failed test.
+// summary describes the events of a failed test.
 func (p *peer) summary() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

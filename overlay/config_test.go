@@ -105,7 +105,7 @@ func TestFoundAddresses(t *testing.T) {
 	own, _ := ownAddresses(netip.MustParseAddrPort("[::]:5000"))
 	for _, a := range own {
 		if a.Addr().IsLoopback() {
-			continue // a host with nothing else
+			continue // a host with loopback alone
 		}
 		if got := foundAddresses(a); !slices.Equal(got, []string{a.String(), "127.0.0.1:5000"}) {
 			t.Errorf("here: %v", got)
@@ -140,8 +140,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// A state directory belongs to the network that its peer was first in. One from which that
-// is not known, as in those of before, takes that of its next start.
+// A state directory belongs to the network that its peer was first in. One that does not say
+// which, as those of earlier versions, takes the network of its next start.
 func TestStateOfAnotherNetwork(t *testing.T) {
 	dir := t.TempDir()
 	start := func(network string, join ...string) (*Node, error) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestCustody: a message to somebody who is not here arrives when that one comes, though
-// its sender has gone; and the receipt finds its way when the sender is back.
+// TestCustody: a message to an absent peer arrives when that peer comes, even though its
+// sender has gone; the receipt reaches the sender when it is back.
 func TestCustody(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kept on disk %v", kept), func(t *testing.T) {
@@ -82,7 +82,8 @@ func TestCustodyAndSenderAtOnce(t *testing.T) {
 	})
 }
 
-// TestNoCustody: neither side does what it has been told not to do.
+// TestNoCustody: neither side leaves messages with others or keeps them for others when its
+// configuration forbids that.
 func TestNoCustody(t *testing.T) {
 	for _, who := range []string{"alice", "carol"} {
 		t.Run(who, func(t *testing.T) {
@@ -112,8 +113,8 @@ func TestNoCustody(t *testing.T) {
 	}
 }
 
-// TestLongBodiesAreNotLeft: a body that is too long for a deposit, and what comes behind
-// it, wait for the sender.
+// TestLongBodiesAreNotLeft: a body too long for a deposit, and the messages behind it, wait
+// for the sender.
 func TestLongBodiesAreNotLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.withoutBob()
@@ -132,8 +133,8 @@ func TestLongBodiesAreNotLeft(t *testing.T) {
 }
 
 // Two messages are left with others, the second 20 hours after the first, and their author
-// goes; the receiver comes after 30. Both are still kept: the second alone would make the
-// first come too late.
+// goes; the receiver comes after 30. Both are still kept: if only the second were, the first
+// would come too late.
 func TestLongDeposits(t *testing.T) {
 	long(t)
 	simulate(t, func(t *testing.T, w *world) {
@@ -154,8 +155,8 @@ func TestLongDeposits(t *testing.T) {
 	})
 }
 
-// withoutBob starts carol, and alice, who has met bob; he has left. Alice and bob have
-// state directories.
+// withoutBob starts carol and alice; alice has met bob, who has left. Alice and bob have state
+// directories.
 func (w *world) withoutBob() (alice *peer) {
 	w.t.Helper()
 	w.keeping("alice", "bob")
@@ -168,7 +169,7 @@ func (w *world) withoutBob() (alice *peer) {
 	return alice
 }
 
-// leave has a peer leave in good order, and returns how much is undelivered.
+// leave has a peer leave in good order, and returns how many messages are undelivered.
 func (w *world) leave(p *peer) int {
 	w.t.Helper()
 	n, err := p.Leave(within(w.t, 5*time.Second))

@@ -21,8 +21,8 @@ import (
 	"quicpeer/pb"
 )
 
-// A reader stops for more than an hour, with its queue full of others' messages: what comes
-// over others waits for room, and is not taken for missing.
+// A program stops reading for more than an hour, with its queue full of others' messages:
+// messages that come over other peers wait for room, and don't count as missing.
 func TestLongStopOfAReceiver(t *testing.T) {
 	long(t)
 	simulate(t, func(t *testing.T, w *world) {
@@ -67,7 +67,7 @@ func TestReceiverOverOthersStartsAnew(t *testing.T) {
 	})
 }
 
-// A receipt over others from somebody who claims an ID that was never met.
+// A receipt comes over other peers from an author whose ID was never met.
 func TestForgedReceiptForAnIDNeverMet(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -90,7 +90,7 @@ func TestForgedReceiptForAnIDNeverMet(t *testing.T) {
 	})
 }
 
-// A letter whose author claims our own ID, under another key.
+// A letter comes from an author that claims our own ID, under another key.
 func TestLetterInOurOwnName(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		bob := w.start("bob")
@@ -142,7 +142,7 @@ func TestLongRowOfEarlyLetters(t *testing.T) {
 	})
 }
 
-// A disk that fails while the node leaves is no secret.
+// A disk that fails while the node leaves is reported.
 func TestDiskFailsWhileLeaving(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -155,7 +155,7 @@ func TestDiskFailsWhileLeaving(t *testing.T) {
 			for !alice.isLeaving() {
 				time.Sleep(time.Microsecond)
 			}
-			alice.fail(broken) // what stored does with the error of the write
+			alice.fail(broken) // as stored does when the write fails
 		}()
 		_, err := alice.Leave(within(t, time.Second))
 		if !errors.Is(err, broken) {
@@ -164,7 +164,7 @@ func TestDiskFailsWhileLeaving(t *testing.T) {
 	})
 }
 
-// What was kept is loaded in the order in which it was taken.
+// Deposits are loaded in the order in which they were taken.
 func TestKeptOrder(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(dir)
@@ -213,8 +213,8 @@ func TestKeptOrder(t *testing.T) {
 	}
 }
 
-// Receivers that are away, and for whom as much waits as may, do not hold up a message to
-// one that is here.
+// Absent receivers with as many messages as may wait don't hold up a message to a peer that is
+// here.
 func TestAbsentDoNotHoldUpPresent(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")

@@ -20,7 +20,7 @@ func (s *stranger) welcome() {
 	s.await(func(m *pb.PeerMessage) bool { return m.GetSyncRequest() != nil })
 }
 
-// startFirstAt starts a node that is let in by the stranger, and by alice a bit later.
+// startFirstAt starts a node that is let in by the stranger, and a bit later by alice.
 func (w *world) startFirstAt(s *stranger, cfg Config) <-chan started {
 	w.t.Helper()
 	w.Cut("alice", "bob")
@@ -30,7 +30,7 @@ func (w *world) startFirstAt(s *stranger, cfg Config) <-chan started {
 	return results
 }
 
-// One door lets in and never sends its table; the other one is good.
+// One door lets the node in and never sends its table; the other one behaves.
 func TestOneDoorIsStuck(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -108,7 +108,7 @@ func TestTableOverASlowLine(t *testing.T) {
 	})
 }
 
-// The only door does not send its table: the error does not speak of who can't be reached.
+// The only door does not send its table: the error does not call it unreachable.
 func TestDoorWithoutTableIsNamed(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		s := w.stranger("mallory")

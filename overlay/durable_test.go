@@ -13,7 +13,8 @@ import (
 	"quicpeer/certs"
 )
 
-// TestMessagesOutliveTheirSender: what waits is there after a restart, and its ref too.
+// TestMessagesOutliveTheirSender: waiting messages are still there after a restart, and their
+// refs too.
 func TestMessagesOutliveTheirSender(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -75,8 +76,8 @@ func TestRepeatsAfterARestart(t *testing.T) {
 	})
 }
 
-// TestLongRowOfCrashes: two peers with state directories write to each other, and are
-// killed at writes of their disks, before and after. Nothing is lost, doubled or out of
+// TestLongRowOfCrashes: two peers with state directories write to each other, and are killed
+// at writes of their disks, before and after them. No message is lost, doubled or out of
 // order; a line is repeated at most once for each kill of its receiver.
 func TestLongRowOfCrashes(t *testing.T) {
 	seeds := uint64(5)
@@ -90,7 +91,7 @@ func TestLongRowOfCrashes(t *testing.T) {
 	}
 }
 
-// ledger is what several runs of a peer were told.
+// ledger collects the events of several runs of a peer.
 type ledger struct {
 	sent  []MessageID // of its own, as reported
 	shown []Message
@@ -165,7 +166,7 @@ func crashes(t *testing.T, w *world, random *rand.Rand) {
 	}
 }
 
-// judge holds what one has sent against what the other was shown.
+// judge compares what one peer has sent with what the other was shown.
 func judge(t *testing.T, who string, from, to *ledger) {
 	shown := map[MessageID]int{}
 	repeats := 0
@@ -191,8 +192,8 @@ func judge(t *testing.T, who string, from, to *ledger) {
 	}
 }
 
-// TestEpochOutlivesItsFile: who has lost the file of the epoch, and whose clock went back,
-// is no earlier run.
+// TestEpochOutlivesItsFile: a peer that has lost the file of its epoch, and whose clock went
+// back, does not pass as an earlier run.
 func TestEpochOutlivesItsFile(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")
@@ -206,14 +207,14 @@ func TestEpochOutlivesItsFile(t *testing.T) {
 		dir := w.states["alice"].Dir
 		w.states["alice"] = state("alice", "alice")
 		w.states["alice"].Dir = dir
-		w.leave(bob) // nobody of the network remembers it
+		w.leave(bob) // no peer that remembers it is left
 		alice = w.start("alice")
 		bob = w.start("bob", "alice")
 		talk(alice, bob)
 	})
 }
 
-// TestDiskThatFails: a node whose disk fails stops, and says nothing is safe that isn't.
+// TestDiskThatFails: a node whose disk fails stops, and reports no message as safe that isn't.
 func TestDiskThatFails(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")

@@ -9,7 +9,7 @@ import (
 	"quicpeer/transport"
 )
 
-// noticed is how long a crash or a cut may stay unknown.
+// noticed is how long a crash or a cut may go unnoticed.
 const noticed = 10 * time.Second
 
 func TestLossOfPackets(t *testing.T) {
@@ -58,8 +58,8 @@ func TestCutAndHealed(t *testing.T) {
 	})
 }
 
-// Two of three can't reach each other any more; the third can reach both, so
-// that nobody is lost, and what the two write to each other goes over it.
+// Two of three peers can't reach each other any more. The third reaches both, so no peer is
+// lost, and messages of the two go over it.
 func TestCutBetweenTwoOfThree(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -112,8 +112,8 @@ func TestCrash(t *testing.T) {
 	})
 }
 
-// A peer crashes and is back before it was missed: it leaves and joins at once,
-// and what was sent meanwhile arrives.
+// A peer crashes and is back before it was missed: it leaves and joins at once, and messages
+// sent meanwhile arrive.
 func TestRestart(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -152,8 +152,8 @@ func TestLeaveIsNoLoss(t *testing.T) {
 	})
 }
 
-// A link is cut in the middle of a burst: too briefly to be noticed, long enough
-// for the link to be given up, and for the peer to be lost.
+// A link is cut in the middle of a burst: too briefly for the cut to be noticed, then long
+// enough for the link to be given up and the peer to be lost.
 func TestCutInABurst(t *testing.T) {
 	for _, cut := range []time.Duration{500 * time.Millisecond, 4 * time.Second, 25 * time.Second} {
 		t.Run(cut.String(), func(t *testing.T) {
@@ -219,7 +219,7 @@ func (p *peer) breakLinks(politely bool) {
 	}))
 }
 
-// Broadcasts reach everybody once, also while links break.
+// Broadcasts reach every peer once, even while links break.
 func TestBroadcastWhileLinksBreak(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol", "dave", "eve")

@@ -18,7 +18,7 @@ import (
 	"quicpeer/transport/simtest"
 )
 
-// latency is that of the tests' networks: 40 ms round trip.
+// latency is the one-way latency of the tests' networks: 40 ms round trip.
 const latency = 20 * time.Millisecond
 
 // simulate runs a test in a bubble, on a simulated network.
@@ -33,7 +33,7 @@ type world struct {
 	log    *logBuffer
 	states map[string]*State
 
-	noCustody string            // the node that is started so
+	noCustody string            // the name of a node to start with NoCustody
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
 	dead      *atomic.Bool      // set by steps when it ends the node
 	reported  bool
@@ -49,7 +49,7 @@ func (w *world) keeping(names ...string) {
 	}
 }
 
-// kill ends a node without a goodbye; what it was shown until then counts.
+// kill ends a node without a goodbye; the events that it has shown until then count.
 func (w *world) kill(p *peer) {
 	w.t.Helper()
 	w.Crash(string(p.ID()))
@@ -71,8 +71,8 @@ func (w *world) report() {
 	}
 }
 
-// config is that of the node of this name, which is its ID too. It joins the
-// others. A second node of the name is a restart of the first.
+// config returns the configuration of the node with this name, which is its ID too. It joins
+// the others. A second node of the name is a restart of the first.
 func (w *world) config(name string, join ...string) Config {
 	if w.states[name] == nil {
 		w.states[name] = state(name, name)
@@ -90,7 +90,7 @@ func (w *world) config(name string, join ...string) Config {
 	return cfg
 }
 
-// state is that of a peer whose key follows from the seed.
+// state returns the state of a peer whose key follows from the seed.
 func state(id, seed string) *State {
 	return NewState(certs.ID(id), certs.NewIdentity([]byte(strings.Repeat(seed+" ", 32)[:32])))
 }
@@ -103,7 +103,7 @@ func (w *world) start(name string, join ...string) *peer {
 	return p
 }
 
-// startDeaf starts a node that does not look at its events before listen.
+// startDeaf starts a node that does not read its events before listen.
 func (w *world) startDeaf(name string, join ...string) *peer {
 	w.t.Helper()
 	n, err := Start(w.t.Context(), w.config(name, join...))
@@ -115,8 +115,7 @@ func (w *world) startDeaf(name string, join ...string) *peer {
 	return p
 }
 
-// network starts these nodes, all joining the first, and waits until everybody
-// knows everybody.
+// network starts these nodes, all joining the first, and waits until each knows all others.
 func (w *world) network(names ...string) []*peer {
 	w.t.Helper()
 	var peers []*peer
@@ -134,7 +133,7 @@ type peer struct {
 	*Node
 	t    *testing.T
 	done chan struct{} // closed when Events has ended; nil before listen
-	dead *atomic.Bool  // a write of its disk was the end of its process; may be nil
+	dead *atomic.Bool  // its process has ended at a write of its disk; may be nil
 	// putBack: its memory was put back, and it uses numbers again.
 	putBack bool
 
@@ -147,7 +146,7 @@ func (w *world) peer(n *Node) *peer {
 	p := &peer{Node: n, t: w.t, changed: make(chan struct{})}
 	w.t.Cleanup(func() {
 		w.report()
-		_ = p.Close() // a test that expects an error has looked at Err
+		_ = p.Close() // a test that expects an error has checked Err
 		if p.done == nil {
 			p.listen()
 		}
@@ -166,7 +165,7 @@ func (p *peer) listen() {
 		defer close(p.done)
 		for e := range p.Events() {
 			if p.dead != nil && p.dead.Load() {
-				continue // nobody sees it any more
+				continue // no program would see it any more
 			}
 			p.mu.Lock()
 			p.events = append(p.events, e)
@@ -190,7 +189,7 @@ func all[E Event](p *peer) []E {
 	return list
 }
 
-// here is who is here according to the events.
+// here lists the peers that are present according to the events.
 func (p *peer) here() []certs.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,7 +266,7 @@ func (p *peer) awaitBodies(limit time.Duration, from certs.ID, want ...string) {
 	}
 }
 
-// send sends a message that is taken.
+// send sends a message that must be accepted.
 func (p *peer) send(to certs.ID, body string) MessageID {
 	p.t.Helper()
 	id, err := p.Send(p.t.Context(), to, body, "")
@@ -277,7 +276,7 @@ func (p *peer) send(to certs.ID, body string) MessageID {
 	return id
 }
 
-// talk fails unless messages go both ways between the two at once.
+// talk fails unless messages go both ways between the two without delay.
 func talk(p, q *peer) {
 	p.t.Helper()
 	for _, d := range [][2]*peer{{p, q}, {q, p}} {
@@ -287,7 +286,7 @@ func talk(p, q *peer) {
 	}
 }
 
-// onLoop is an input that does something on the loop's goroutine.
+// onLoop is an input that runs a function on the loop's goroutine.
 type onLoop func(l *loop)
 
 func (f onLoop) handle(l *loop) { f(l) }
@@ -315,7 +314,7 @@ func numbers(n int) []string {
 	return list
 }
 
-// within is a context of so much time.
+// within returns a context that ends after this time.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)

@@ -8,7 +8,7 @@ import (
 	"quicpeer/certs"
 )
 
-// knows waits until the peer has exactly these others.
+// knows waits until exactly these other peers are in the peer's table.
 func (p *peer) knows(limit time.Duration, others ...certs.ID) {
 	p.t.Helper()
 	p.eventually(limit, "it knows all", func() bool {
@@ -26,9 +26,8 @@ func (p *peer) knows(limit time.Duration, others ...certs.ID) {
 	})
 }
 
-// TestFirstPeerComesHome: the first peer of a network, which has no address to join, finds
-// it again after a clean restart by what its state directory remembers, at a new
-// address of its own as well.
+// TestFirstPeerComesHome: the first peer of a network, which has no address to join, finds it
+// again after a clean restart from its state directory, even at a new address of its own.
 func TestFirstPeerComesHome(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("a")
@@ -46,7 +45,7 @@ func TestFirstPeerComesHome(t *testing.T) {
 	})
 }
 
-// TestNoRejoin: it stays alone if it is told to.
+// TestNoRejoin: with NoRejoin the peer stays alone.
 func TestNoRejoin(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("a")
@@ -70,8 +69,8 @@ func TestNoRejoin(t *testing.T) {
 	})
 }
 
-// TestDoorComesBackAnew: a first peer that keeps nothing is another one after its restart,
-// and is found by those who were told to join there.
+// TestDoorComesBackAnew: a first peer that keeps nothing has a new identity after its restart,
+// and is found by the peers whose address to join it is.
 func TestDoorComesBackAnew(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("a", "b", "c")
@@ -83,7 +82,8 @@ func TestDoorComesBackAnew(t *testing.T) {
 	})
 }
 
-// TestDoorsDead: where the address to join is dead, a peer of an earlier run is a door.
+// TestDoorsDead: if no peer answers at the address to join, a peer of an earlier run is a
+// door.
 func TestDoorsDead(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("c")
@@ -96,8 +96,8 @@ func TestDoorsDead(t *testing.T) {
 	})
 }
 
-// TestJoinTwoNetworks: one Join makes one network of two; what is wrong with an address,
-// and who does not answer, is told.
+// TestJoinTwoNetworks: one Join makes one network of two. Its error says what is wrong with an
+// address, or that no peer answers there.
 func TestJoinTwoNetworks(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		a, b := w.start("a"), w.start("b", "a")

@@ -14,7 +14,7 @@ import (
 	"quicpeer/transport"
 )
 
-// What a stranger says first, and how the door answers.
+// A stranger's first frames, and the door's answers.
 func TestHostileHandshakes(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -79,7 +79,7 @@ func TestHostileHandshakes(t *testing.T) {
 	}
 }
 
-// What is no handshake at all, before it.
+// First frames that are not a handshake at all.
 func TestHostileBeginnings(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -117,7 +117,7 @@ func TestHostileBeginnings(t *testing.T) {
 	}
 }
 
-// A stranger that was let in breaks the protocol, and is cut off.
+// A stranger that was let in breaks the protocol, and is disconnected.
 func TestHostileMembers(t *testing.T) {
 	announce := func(s *stranger, what pb.AnnouncementType, record *pb.Signed) {
 		s.say(&pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: what, Record: record}}})
@@ -236,7 +236,7 @@ func TestHostileMembers(t *testing.T) {
 	}
 }
 
-// A door that answers with nonsense lets nobody in, and does no harm.
+// A door that answers with nonsense lets no peer in, and does no harm.
 func TestHostileDoor(t *testing.T) {
 	welcome := func(record *pb.Signed) []proto.Message {
 		return []proto.Message{&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record}}

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Links for direct messages alone are closed when idle, and made again when
-// needed, also at the very moment at which they are being closed.
+// Links that serve direct messages alone are closed when idle, and made again when needed,
+// even at the very moment at which they are being closed.
 func TestIdleLinksAreClosed(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13")
 		time.Sleep(time.Minute) // then all have the neighbours that they want, and seek no more
 		p, q := unlinked(t, peers)
-		// Each round begins with a link, in the same distance from the next tick.
+		// Each round begins with a link, at the same distance from the next tick.
 		begin := time.Now()
 		round := func() (start time.Time) {
 			talk(p, q)
@@ -41,7 +41,7 @@ func TestIdleLinksAreClosed(t *testing.T) {
 	})
 }
 
-// tick is how often links are looked at.
+// tick is how often the loop looks at its links.
 const tick = 250 * time.Millisecond
 
 // unlinked waits until some two peers have no link to each other.

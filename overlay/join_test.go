@@ -78,7 +78,7 @@ func TestDeadAddressIsUnreachable(t *testing.T) {
 	})
 }
 
-// The peer to join comes up late: as long as there is time it is tried again.
+// The peer to join comes up late: it is tried again as long as there is time.
 func TestPeerToJoinComesLate(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		results := startAll(t.Context(), w.config("bob", "nobody", "alice"))
@@ -117,7 +117,7 @@ func TestJoinOneself(t *testing.T) {
 }
 
 // A copy of a state directory is to join its original, whose address answers with the very
-// same key. The original goes on.
+// same key. The copy fails, and the original goes on.
 func TestJoinOriginal(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -134,8 +134,8 @@ func TestJoinOriginal(t *testing.T) {
 	})
 }
 
-// Both dial at once and have two connections; in the end one remains, and no
-// message is lost or doubled on the way there.
+// Both peers dial at once and have two connections; in the end one remains, and no message is
+// lost or doubled on the way there.
 func TestBothDialAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		results := startAll(t.Context(), w.config("alice", "bob"), w.config("bob", "alice"))
@@ -242,7 +242,7 @@ func TestStartedElsewhere(t *testing.T) {
 	})
 }
 
-// started is what came of a Start.
+// started is the result of a Start.
 type started struct {
 	node *Node
 	err  error

@@ -214,7 +214,7 @@ func (l *loop) apply(out core.Effects) {
 	}
 	if isReady(out) {
 		n.messages.Begin()
-		close(n.ready) // behind the joins: whoever sends now finds them
+		close(n.ready) // behind the joins, so that a caller of Send finds the peers
 	}
 	for _, up := range out.Up {
 		l.linkUp(up)

@@ -10,8 +10,8 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// While the disk is slow to take what has to be on it first, nothing goes out that follows;
-// the core goes on, and the links live.
+// While the disk is slow, nothing goes out that must follow a write; the core goes on, and the
+// links live.
 func TestNothingOvertakesTheDisk(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
@@ -32,7 +32,8 @@ func TestNothingOvertakesTheDisk(t *testing.T) {
 	})
 }
 
-// A loop that withholds very much waits for the disk, and then does it all, in order.
+// A loop that withholds very many effects waits for the disk, and then carries out all of
+// them, in order.
 func TestWithheldIsBounded(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.network("alice", "bob")[0]
@@ -64,7 +65,7 @@ type howMuchIsWithheld struct{}
 
 func (howMuchIsWithheld) answer(l *loop) int { return len(l.withheld) }
 
-// A disk that does not take it ends the node.
+// A failed write ends the node.
 func TestDiskFailsBeforeEffects(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.network("alice", "bob")[0]
@@ -80,7 +81,7 @@ func TestDiskFailsBeforeEffects(t *testing.T) {
 	})
 }
 
-// A fault in the core is logged with what it was told last, and still ends the process.
+// A fault in the core is logged with the last inputs, and still ends the process.
 func TestFaultOfTheCore(t *testing.T) {
 	log := new(logBuffer)
 	l := &loop{node: &Node{log: slog.New(slog.NewTextHandler(log, nil))}}

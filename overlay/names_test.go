@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// nameServers are what a name means, and how long it takes to be told.
+// nameServers is the answer to a name, and how long it takes to come.
 type nameServers struct {
 	mu     sync.Mutex
 	delay  time.Duration
-	list   []netip.Addr // empty: nobody knows the name
+	list   []netip.Addr // empty: no server knows the name
 	silent bool
 	asked  int
 }
@@ -55,7 +55,7 @@ func (w *world) byName(name string, s *nameServers) Config {
 	return cfg
 }
 
-// The first name server is dead, so the second one is asked after 5 s: longer than a dial may
+// The first name server is dead, so the second one answers after 5 s: longer than a dial may
 // take.
 func TestNameTakesItsTime(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
@@ -91,7 +91,8 @@ func TestNameOfTheThirdServer(t *testing.T) {
 	})
 }
 
-// All that a name means is tried, also if it is very much and the last one is right.
+// All addresses of a name are tried, even if there are very many and only the last one is
+// right.
 func TestAllAnswersAreTried(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -110,7 +111,7 @@ func TestAllAnswersAreTried(t *testing.T) {
 	})
 }
 
-// When the error comes it says that the name is at fault, however little time there was.
+// The error says that the name is at fault, however little time there was.
 func TestNameIsNotResolved(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		for _, test := range []struct {
@@ -135,7 +136,7 @@ func TestNameIsNotResolved(t *testing.T) {
 	})
 }
 
-// What a name meant last is used when it can't be resolved any more.
+// The last addresses of a name are used when it can't be resolved any more.
 func TestNameIsRemembered(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.start("alice")

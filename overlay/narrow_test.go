@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// narrow makes three peers, or two, whose sockets look for the largest packet, and the path
-// between two of them narrower once they have found it.
+// narrow starts three peers, or two, whose sockets probe for the largest packet, and narrows
+// the path between two of them once they have found it.
 func (w *world) narrow(bytes int, names ...string) []*peer {
 	w.t.Helper()
 	w.Search()
@@ -34,9 +34,9 @@ func TestNarrowFromTheStart(t *testing.T) {
 	}
 }
 
-// TestPathGetsNarrow: where large packets begin to vanish while small ones come and go, a
-// long text goes over others or over a new link within seconds, once, and in order. With
-// two peers alone it is the new link.
+// TestPathGetsNarrow: when large packets begin to vanish while small ones come and go, a long
+// text goes over other peers or over a new link within seconds, once, and in order. With two
+// peers alone it is the new link.
 func TestPathGetsNarrow(t *testing.T) {
 	for name, names := range map[string][]string{"two": {"alice", "bob"}, "three": {"alice", "bob", "carol"}} {
 		for _, from := range []int{0, 1} {
@@ -71,8 +71,8 @@ func TestPathGetsNarrow(t *testing.T) {
 	}
 }
 
-// TestPathGetsTooNarrow: over a path that is too narrow for QUIC altogether no new link
-// comes about, and everything goes over others.
+// TestPathGetsTooNarrow: if a path is too narrow for QUIC altogether no new link is possible,
+// and everything goes over other peers.
 func TestPathGetsTooNarrow(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.narrow(1000, "alice", "bob", "carol")
@@ -88,8 +88,8 @@ func TestPathGetsTooNarrow(t *testing.T) {
 	})
 }
 
-// TestStuckProgram: a receiver that does not look at what came is not taken for one that
-// nothing gets through to: its link stays, and nothing goes over others.
+// TestStuckProgram: a receiver whose program does not read its events is not taken for one
+// with a broken path: its link stays, and nothing goes over other peers.
 func TestStuckProgram(t *testing.T) {
 	for _, loss := range []float64{0, 0.2} {
 		simulate(t, func(t *testing.T, w *world) {

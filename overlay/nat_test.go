@@ -12,8 +12,8 @@ import (
 	"quicpeer/transport/simtest"
 )
 
-// homes is a network with carol in the open and alice and bob behind routers, 50 ms round
-// trip between any two, so 100 ms from alice to bob by way of carol. All know of each other.
+// homes is a network with carol in the open and alice and bob behind routers, 50 ms round trip
+// between any two, so 100 ms from alice to bob through carol. All know each other.
 func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world, alice, bob, carol *peer) {
 	w = &world{Network: simtest.New(seed, 25*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{}}
 	t.Cleanup(w.Close)
@@ -30,8 +30,7 @@ func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world
 	return w, alice, bob, carol
 }
 
-// linked waits until both have a connection to the other that serves; false says that it
-// does not come.
+// linked waits until both have a working connection to the other; false says that none comes.
 func linked(p, q *peer, limit time.Duration) bool {
 	serves := func(p, q *peer) bool {
 		return slices.ContainsFunc(p.Net().Peers, func(w Way) bool { return w.ID == q.ID() && !w.Since.IsZero() })
@@ -46,7 +45,7 @@ func linked(p, q *peer, limit time.Duration) bool {
 
 var logLine = regexp.MustCompile(`time=(\S+) .* msg="?([^"]*?)"? at=(\w+) peer=(\w+)`)
 
-// logged is when a peer first logged this of another; zero: it did not.
+// logged returns when a peer first logged this of another; zero: never.
 func (w *world) logged(at, message, peer string) time.Time {
 	for _, line := range strings.Split(w.log.String(), "\n") {
 		if m := logLine.FindStringSubmatch(line); m != nil && m[3] == at && m[4] == peer && strings.HasPrefix(m[2], message) {
@@ -57,8 +56,8 @@ func (w *world) logged(at, message, peer string) time.Time {
 	return time.Time{}
 }
 
-// TestPunchTime: from the call of the one that begins until both have a connection that
-// serves. The bars, without loss: 130 ms for half of all, 300 ms for 95 %.
+// TestPunchTime: the time from the caller's first message until both have a working
+// connection. The bars, without loss: 130 ms for half of all, 300 ms for 95 %.
 func TestPunchTime(t *testing.T) {
 	seeds := 40
 	if testing.Short() {
@@ -99,8 +98,8 @@ func punchTime(t *testing.T, seed uint64, loss float64) time.Duration {
 	return end.Sub(begin)
 }
 
-// TestNATMatrix: who can have a connection gets one, with loss as well, and messages flow
-// over carol until then and where there is none, each once and in order.
+// TestNATMatrix: every pair that can have a connection gets one, with packet loss as well.
+// Until then, and where none is possible, messages flow over carol, each once and in order.
 func TestNATMatrix(t *testing.T) {
 	kinds := map[simtest.Kind]string{simtest.Open: "open", simtest.FullCone: "cone", simtest.Restricted: "restricted", simtest.Symmetric: "symmetric", simtest.Firewall: "firewall"}
 	for a := simtest.Open; a <= simtest.Firewall; a++ {
@@ -130,8 +129,8 @@ func meet(t *testing.T, a, b simtest.Kind, loss float64) {
 	limit := 2 * time.Second
 	switch {
 	case loss > 0 && can && a == simtest.Open && b != simtest.FullCone:
-		// A packet or a Go that is lost spoils the port of an open router, see punch.go: it
-		// heals when two tries are further apart than the router remembers.
+		// A lost packet or Go spoils the port of an open router, see punch.go. It recovers
+		// when two attempts are further apart than the router remembers.
 		limit = 20 * time.Minute
 	case loss > 0:
 		limit = 5 * time.Second
@@ -152,7 +151,7 @@ func meet(t *testing.T, a, b simtest.Kind, loss float64) {
 	w.report()
 }
 
-// TestSameHome: two behind one NAT talk within their LAN, whatever the NAT does.
+// TestSameHome: two peers behind one NAT talk within their LAN, whatever the NAT does.
 func TestSameHome(t *testing.T) {
 	for _, kind := range []simtest.Kind{simtest.Open, simtest.FullCone, simtest.Restricted, simtest.Symmetric} {
 		synctest.Test(t, func(t *testing.T) {
@@ -171,8 +170,8 @@ func TestSameHome(t *testing.T) {
 	}
 }
 
-// TestIncidents: what happens to NATs, hosts and coordinators in the middle of a
-// conversation delays it, and no more.
+// TestIncidents: trouble with NATs, hosts and coordinators in the middle of a conversation
+// delays it, and no more.
 func TestIncidents(t *testing.T) {
 	for name, happens := range map[string]func(*world){
 		"a router forgets its mappings": func(w *world) { w.Flush("a") },

@@ -7,8 +7,8 @@ import (
 	"quicpeer/certs"
 )
 
-// Of a message to an ID that nobody has and had, the reason says so, and whom it may be
-// meant for; also where something waits for it from an earlier run.
+// The reason given for a message to an ID that never existed says so, and which peer may be
+// meant; also when messages of an earlier run wait for that ID.
 func TestUnknownReceivers(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("carol")

@@ -12,7 +12,7 @@ import (
 	"quicpeer/scripts/netlab"
 )
 
-// host runs lines of ip on the host of the test.
+// host runs lines of the command ip on the host of the test.
 func host(t *testing.T, lines ...string) {
 	t.Helper()
 	if err := netlab.Here.IP(lines...); err != nil {
@@ -20,10 +20,10 @@ func host(t *testing.T, lines ...string) {
 	}
 }
 
-// card is the line that makes an interface, whose cable leads to nobody.
+// card is the line that makes an interface whose cable leads nowhere.
 func card(name string) string { return "link add " + name + " type veth peer name " + name + "x" }
 
-// realPeer is a node on a real socket, and what it has heard.
+// realPeer is a node on a real socket, with the events it has had.
 type realPeer struct {
 	*Node
 	t      *testing.T
@@ -58,7 +58,7 @@ func realStart(t *testing.T, id certs.ID, join ...string) *realPeer {
 	return p
 }
 
-// until waits for something that no event tells.
+// until waits for a condition that no event reports.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	look := time.NewTicker(20 * time.Millisecond)
@@ -73,7 +73,7 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// row is what a peer's table says of another.
+// row is a peer's table entry of another.
 func (p *realPeer) row(of *realPeer) Peer {
 	list := p.Peers()
 	i := slices.IndexFunc(list, func(row Peer) bool { return row.ID == of.ID() })
@@ -83,7 +83,7 @@ func (p *realPeer) row(of *realPeer) Peer {
 	return list[i]
 }
 
-// isAt waits until a peer knows of another that it is at this IP, and at no other but ::1.
+// isAt waits until a peer knows that another is at this IP, and at no other but ::1.
 func (p *realPeer) isAt(of *realPeer, want string) {
 	p.t.Helper()
 	until(p.t, string(of.ID())+" is at "+want, func() bool {
@@ -97,7 +97,7 @@ func (p *realPeer) isAt(of *realPeer, want string) {
 	})
 }
 
-// tells sends a message that goes over a connection of the two.
+// tells sends a message that must go over a connection of the two.
 func (p *realPeer) tells(to *realPeer, body string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
@@ -117,8 +117,9 @@ func (p *realPeer) tells(to *realPeer, body string) {
 
 func port(a string) string { return a[strings.LastIndexByte(a, ':'):] }
 
-// A host with nothing but lo: peers that joined by localhost link to each other, and go on when
-// the first one leaves. When the host gets a network their records say so, and change back.
+// On a host with nothing but lo, peers that joined by localhost link to each other, and go on
+// when the first one leaves. When the host gets a network their records say so, and change
+// back when it is gone.
 func TestNothingButLoopback(t *testing.T) {
 	if !netlab.Alone(t) {
 		return
@@ -161,12 +162,12 @@ func TestLANBehindManyInterfaces(t *testing.T) {
 		lines = append(lines, card(name), "address add "+net.String()+"/24 dev "+name, "link set "+name+"x up", "link set "+name+" up")
 	}
 	host(t, lines...)
-	// Its name says nothing; that the default route leads over it does.
+	// The name of the interface says nothing; the default route leads over it.
 	host(t, card("lan0"), "address add 192.168.7.5/24 dev lan0", "link set lan0x up", "link set lan0 up", "route add default via 192.168.7.1")
 	reachedAt(t, "192.168.7.5")
 }
 
-// IPv4 link-local addresses and nothing else: a cable between two laptops.
+// The host has only IPv4 link-local addresses: a cable between two laptops.
 func TestLinkLocalAlone(t *testing.T) {
 	if !netlab.Alone(t) {
 		return
@@ -175,7 +176,8 @@ func TestLinkLocalAlone(t *testing.T) {
 	reachedAt(t, "169.254.7.5")
 }
 
-// reachedAt has peers join each other at an address of the host, and looks what they say of it.
+// reachedAt has peers join each other at an address of the host, and checks the addresses that
+// they announce.
 func reachedAt(t *testing.T, address string) {
 	t.Helper()
 	alice := realStart(t, "alice")

@@ -15,18 +15,18 @@ import (
 	"quicpeer/transport"
 )
 
-// invented is a field that nobody knows.
+// invented is a field that no version knows.
 func invented(number protowire.Number, size int) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), make([]byte, size))
 }
 
-// inventedFrame is a frame that nobody knows.
+// inventedFrame is a frame that no version knows.
 func inventedFrame(size int) []byte {
 	b := append(protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 900), invented(901, size)...)
 	return append(protowire.AppendVarint(nil, uint64(len(b))), b...)
 }
 
-// inventions is what a peer of a version to come says on a control stream.
+// inventions are frames of a future version on a control stream.
 func inventions(from *peer, to certs.ID) []byte {
 	unreadable := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: make([]byte, 5000), Signature: make([]byte, 3309)}}
 	routed := &pb.Routed{From: string(from.ID()), To: string(to), Passed: []string{string(from.ID())}, Parents: []byte{0}}
@@ -44,9 +44,9 @@ func inventions(from *peer, to certs.ID) []byte {
 	return append(frames, inventedFrame(0)...)
 }
 
-// A peer that says what this version does not know lives among ordinary ones for an
-// hour: on control streams, on message streams, and in the midst of its messages. Nobody
-// is cut off, and all messages arrive.
+// A peer that speaks a future version lives among ordinary ones for an hour, with unknown
+// fields and frames on control streams, on message streams, and in the midst of its messages.
+// No link is cut off, and all messages arrive.
 func TestLongLifeOfANewerPeer(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		rounds := 60

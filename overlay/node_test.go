@@ -117,7 +117,7 @@ func TestRefComesBack(t *testing.T) {
 	})
 }
 
-// The nodes stand in a line: each reaches its two neighbours alone.
+// The nodes form a line: each reaches its two neighbours alone.
 func TestBroadcastReachesEverybodyOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		names := []string{"p0", "p1", "p2", "p3", "p4", "p5"}
@@ -142,7 +142,7 @@ func TestBroadcastReachesEverybodyOnce(t *testing.T) {
 		for _, p := range line[1:] {
 			p.awaitBodies(time.Second, "p0", want...)
 		}
-		time.Sleep(time.Minute) // dials fail, accusations are refuted: nobody sees that
+		time.Sleep(time.Minute) // dials fail and accusations are refuted without any event
 		for i, p := range line {
 			if left := all[PeerLeft](p); len(left) > 0 {
 				t.Errorf("%s was told of %v", p.ID(), left)
@@ -202,7 +202,7 @@ func TestWhatSendRefuses(t *testing.T) {
 	})
 }
 
-// Any goroutine may send; what one sends to one receiver stays in order.
+// Any goroutine may send; messages of one goroutine to one receiver stay in order.
 func TestManySenders(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")

@@ -9,8 +9,7 @@ import (
 	"quicpeer/transport"
 )
 
-// A stranger says that a living peer is lost. That one refutes it, and users see
-// nothing.
+// A stranger claims that a living peer is lost. The peer refutes it, and users see nothing.
 func TestLossOfALivingPeerIsRefuted(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -56,7 +55,7 @@ func TestStalledStreams(t *testing.T) {
 	})
 }
 
-// A stranger sends again and again, and reads no receipt.
+// A stranger sends again and again, and reads no receipts.
 func TestReceiptsThatNobodyReads(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
@@ -81,7 +80,7 @@ func TestReceiptsThatNobodyReads(t *testing.T) {
 	})
 }
 
-// What comes back on a stream of ours is judged too.
+// Frames that come back on a stream of ours are checked too.
 func TestHostileReceipts(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -146,10 +145,9 @@ func TestRejectedMessage(t *testing.T) {
 	})
 }
 
-// A stranger has taken an ID at one door while its owner came in at another, and
-// does not go when the table decides for the owner. What is for the ID goes to
-// the owner, also what was on its way to the stranger, and the stranger's
-// messages are not shown as the owner's.
+// A stranger has taken an ID at one door while its owner came in at another, and does not go
+// when the table decides for the owner. Messages to the ID go to the owner, also those that
+// were on their way to the stranger, and the stranger's messages are not shown as the owner's.
 func TestLoserOfAnIDThatStays(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")

@@ -55,7 +55,7 @@ func (s *dials) race(d core.Dial) {
 	}
 }
 
-// giveUp ends a race that is no longer wanted.
+// giveUp ends a race, which is not wanted any more.
 func (s *dials) giveUp(id core.DialID) {
 	if r := s.races[id]; r != nil {
 		r.cancel()

@@ -2,5 +2,5 @@
 
 package overlay
 
-// raceDetector says that the tests are built with the race detector.
+// raceDetector says whether the tests are built with the race detector.
 const raceDetector = true

@@ -14,7 +14,7 @@ import (
 	"quicpeer/pb"
 )
 
-// author is a peer as the author of letters.
+// author is a peer that writes letters.
 func author(p *peer) delivery.Author {
 	return delivery.Author{ID: p.ID(), Identity: p.cfg.State.Identity, Network: p.cfg.Network}
 }
@@ -74,8 +74,8 @@ func TestRelayed(t *testing.T) {
 	})
 }
 
-// TestRelayDies: when somebody on the way crashes another way is found, and nothing is
-// lost, doubled or overtaken.
+// TestRelayDies: when a relay crashes another path is found, and no message is lost, doubled
+// or overtaken.
 func TestRelayDies(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.Cut("alice", "dave")
@@ -94,7 +94,7 @@ func TestRelayDies(t *testing.T) {
 	})
 }
 
-// TestWaysChangeInABurst: the way changes between direct and relayed again and again.
+// TestWaysChangeInABurst: the path changes between direct and relayed again and again.
 func TestWaysChangeInABurst(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.Lose(0.05)
@@ -127,8 +127,8 @@ func TestWaysChangeInABurst(t *testing.T) {
 	})
 }
 
-// TestHostileLetters: somebody on the way alters, repeats, redirects, forges and
-// misattributes what it passes on. Nothing of that is shown.
+// TestHostileLetters: a relay alters, repeats, redirects, forges and misattributes the letters
+// it passes on. None of that is shown.
 func TestHostileLetters(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
@@ -156,7 +156,7 @@ func TestHostileLetters(t *testing.T) {
 		if bytes.Contains(good, []byte("good")) || bytes.Contains(good, []byte("alice")) {
 			t.Error("what is sealed can be read")
 		}
-		for i := range 3 { // replayed, also by somebody else
+		for i := range 3 { // replayed, also by another peer
 			if err := bob.messages.OpenLetter(messaging.Letter{From: certs.ID([]string{"alice", "eve", "zoe"}[i]), Sealed: good}); err != nil {
 				t.Errorf("a repeat is an error: %v", err)
 			}
@@ -168,7 +168,7 @@ func TestHostileLetters(t *testing.T) {
 				t.Errorf("altered at byte %d it is taken", i)
 			}
 		}
-		// By mallory in alice's name: under its own key, and with a message ID of alice's.
+		// Mallory writes in alice's name: under its own key, and with a message ID of alice's.
 		forger := delivery.Author{ID: "alice", Identity: mallory, Network: author.Network}
 		own := message("forged")
 		prefix := certs.MessagePrefix(mallory.Key(), own.Epoch, own.Nonce)
@@ -208,7 +208,8 @@ func TestHostileLetters(t *testing.T) {
 	})
 }
 
-// TestForgedReceipts: a receipt over others counts only from the receiver itself.
+// TestForgedReceipts: a receipt that comes over other peers counts only if the receiver itself
+// has signed it.
 func TestForgedReceipts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -241,8 +242,8 @@ func TestForgedReceipts(t *testing.T) {
 	})
 }
 
-// TestStuckReceiverOverOthers: who does not look holds up its senders over others too,
-// in bounded memory, and gets everything in the end.
+// TestStuckReceiverOverOthers: a program that does not read its events holds up its senders
+// over other peers too, in bounded memory, and gets everything in the end.
 func TestStuckReceiverOverOthers(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.Cut("alice", "bob")

@@ -11,8 +11,8 @@ import (
 	"quicpeer/pb"
 )
 
-// What a node's core is told makes another core want the same, also read from a file: there
-// is nothing else that it decides by.
+// The recorded inputs of a node's core, also read from a file, make another core have the same
+// effects: its decisions depend on nothing else.
 func TestReplay(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		recordings := make([]*replay.Recording, 3)
@@ -80,7 +80,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// The last inputs are kept within bounds, and told without what people have said.
+// The last inputs are kept within bounds, and logged without the text of broadcasts.
 func TestTrail(t *testing.T) {
 	var l trail
 	for i := range 10_000 {

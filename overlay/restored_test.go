@@ -17,18 +17,18 @@ import (
 	"quicpeer/pb"
 )
 
-// epoch is that of a peer's messages.
+// epoch is the epoch of a peer's messages.
 func (p *peer) epoch() uint64 {
 	epoch, _ := p.messages.IDs().Run()
 	return epoch
 }
 
-// storedKey is where a message is stored.
+// storedKey is the key under which a message is stored.
 func storedKey(p delivery.Position) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
 }
 
-// restore puts a state directory back to a copy of it that was made earlier.
+// restore replaces a state directory by an earlier copy.
 func (w *world) restore(name, backup string) {
 	w.t.Helper()
 	dir := w.t.TempDir()
@@ -49,10 +49,10 @@ func (w *world) backup(name string) string {
 	return dir
 }
 
-// Once the clock was ahead, so each run has the epoch after the last one; then alice's state
-// is put back from a backup, while nobody runs who remembers that epoch. What she sends
-// under numbers that were used before is not shown twice, not out of order, and is never
-// called delivered without having been shown.
+// Once the clock was ahead, so each run has the epoch after the last one. Then alice's state
+// is restored from a backup, while no peer runs that remembers that epoch. Messages that she
+// sends under numbers used before are not shown twice, not out of order, and never reported as
+// delivered without having been shown.
 func TestRestoredBackup(t *testing.T) {
 	for _, relayed := range []bool{false, true} {
 		t.Run(fmt.Sprint("relayed ", relayed), func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestRestoredBackup(t *testing.T) {
 						t.Errorf("failed: %+v", f)
 					}
 				}
-				// And after restarts on both sides.
+				// The same after restarts on both sides.
 				part(alice, bob)
 				alice, bob = meet()
 				send(alice, "quattro")
@@ -127,7 +127,7 @@ func TestRestoredBackup(t *testing.T) {
 	}
 }
 
-// What a restored author says to everyone is not taken for what was shown before.
+// The broadcasts of a restored author are not taken for those that were shown before.
 func TestRestoredBroadcasts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")
@@ -153,8 +153,8 @@ func TestRestoredBroadcasts(t *testing.T) {
 	})
 }
 
-// Peers that run remember the epoch: there the restored one takes a later one at the door,
-// and nothing fails.
+// Running peers remember the epoch: the restored peer takes a later one at the door, and
+// nothing fails.
 func TestRestoredBackupIsTold(t *testing.T) {
 	for _, end := range []string{"leaves", "is killed", "leaves and is not told whom to join", "is killed and is not told whom to join"} {
 		t.Run(end, func(t *testing.T) {
@@ -193,8 +193,9 @@ func TestRestoredBackupIsTold(t *testing.T) {
 	}
 }
 
-// A machine that is put back with its memory goes on with the same run and numbers that were
-// used. The last ones are known by what they say; also after a restart, the very last one.
+// A machine that is restored with its memory goes on with the same run and with numbers that
+// were used. The last ones are recognized by their contents; after a restart too, the very
+// last one.
 func TestRestoredMemory(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")
@@ -230,13 +231,13 @@ func TestRestoredMemory(t *testing.T) {
 	})
 }
 
-// goBack has a peer use the numbers behind one again.
+// goBack has a peer use the numbers after a given one again.
 func goBack(p *peer, counter uint64) {
 	p.messages.IDs().SetCounter(counter)
 }
 
-// What the program of before has stored, without a nonce, is delivered once: bob has shown
-// the first of two messages, and alice has not heard of it.
+// A message that an earlier version has stored, without a nonce, is delivered once: bob has
+// shown the first of two messages, and alice has not heard of it.
 func TestStoredBeforeNonces(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")

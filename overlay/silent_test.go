@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// soon is how long a line may take to somebody whose link has fallen silent, if
-// somebody else reaches both.
+// soon is how long a line may take to a peer whose link has fallen silent, if another peer
+// reaches both.
 const soon = 2 * time.Second
 
-// TestSilentLink: a line to somebody whose link has fallen silent goes over others at
-// once, whenever it is written and whether or not anything was ever written before.
+// TestSilentLink: a line to a peer whose link has fallen silent goes over others at once,
+// whenever it is written and whether or not anything was ever written before.
 func TestSilentLink(t *testing.T) {
 	for name, test := range map[string]struct {
 		before bool // they have talked

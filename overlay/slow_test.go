@@ -7,8 +7,8 @@ import (
 )
 
 // TestSlowLine: a peer behind a slow line, with a queue of 64 KiB before it, is slow and
-// nothing else. What is written to it and what it writes arrives about when the line allows,
-// and nobody is called lost meanwhile.
+// nothing worse. Messages in both directions arrive about when the line allows, and no peer is
+// called lost meanwhile.
 func TestSlowLine(t *testing.T) {
 	alone, three, four := []string{"alice"}, []string{"alice", "bob"}, []string{"alice", "bob", "carol"}
 	for name, test := range map[string]struct {

@@ -41,7 +41,7 @@ func (w *world) stranger(name string) *stranger {
 	return s
 }
 
-// dial makes the link. Until the first word the node knows nothing of it.
+// dial makes the link. The node does not know of it until the first frame.
 func (s *stranger) dial(to *peer) {
 	s.t.Helper()
 	l, err := s.endpoint.Dial(s.t.Context(), s.w.Addr(string(to.ID())), to.Key())
@@ -98,7 +98,7 @@ func (s *stranger) record(change func(*pb.Record)) *pb.Signed {
 	return s.state.Identity.SignRecord(r)
 }
 
-// hello is the stranger's handshake.
+// hello returns the stranger's handshake.
 func (s *stranger) hello() *pb.HandshakeStart {
 	return &pb.HandshakeStart{Version: pb.Version, Id: string(s.state.ID), Record: s.record(nil)}
 }
@@ -152,7 +152,7 @@ func (s *stranger) await(match func(*pb.PeerMessage) bool) *pb.PeerMessage {
 	return nil
 }
 
-// knows waits until the stranger has been told of a peer, and returns its record.
+// knows waits until the stranger has heard of a peer, and returns its record.
 func (s *stranger) knows(id certs.ID) *pb.Signed {
 	s.t.Helper()
 	s.say(&pb.SyncRequest{})
@@ -168,7 +168,7 @@ func (s *stranger) knows(id certs.ID) *pb.Signed {
 	return found
 }
 
-// testimony is what the witness says: that it does not reach the peer.
+// testimony is the witness's statement that it does not reach the peer.
 func (s *stranger) testimony(subject certs.ID, witness string, of *State) *pb.Signed {
 	s.t.Helper()
 	r, err := pb.ParseRecord(s.knows(subject))
@@ -205,8 +205,8 @@ func (s *stranger) write(frames []byte) *transport.Stream {
 	return stream
 }
 
-// expectClosed waits for the node to close the link, with this code and a reason
-// that has these words in it, which the node's log has too.
+// expectClosed waits for the node to close the link with this code and a reason that contains
+// these words, which the node's log has too.
 func (s *stranger) expectClosed(limit time.Duration, code transport.Code, words string) {
 	s.t.Helper()
 	select {

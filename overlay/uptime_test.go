@@ -15,7 +15,7 @@ import (
 	"quicpeer/pb"
 )
 
-// A clock that is set right between two runs, and a peer that is off for a month, look the
+// A clock that is corrected between two runs, and a peer that is off for a month, look the
 // same to a program: neither costs a message that waits.
 func TestTimeOffCostsNoMessage(t *testing.T) {
 	for _, end := range []string{"leaves", "is killed"} {
@@ -45,7 +45,7 @@ func TestTimeOffCostsNoMessage(t *testing.T) {
 	}
 }
 
-// The same for what is kept for others.
+// The same for deposits kept for others.
 func TestTimeOffCostsNoDeposit(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob", "carol")
@@ -70,7 +70,7 @@ func TestTimeOffCostsNoDeposit(t *testing.T) {
 	})
 }
 
-// How long a message has waited is the time that its sender was running, in all its runs.
+// The time that a message has waited is the time that its sender was running, in all its runs.
 func TestWaitingCountsOverRuns(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -106,8 +106,8 @@ func TestWaitingCountsOverRuns(t *testing.T) {
 	})
 }
 
-// What was stored before uptimes were waits for seven days from then on, whatever the clock
-// said when it was sent; and these seven days end.
+// Messages stored before uptimes were introduced wait for seven days from then on, whatever
+// the clock said when they were sent; and these seven days end.
 func TestStoredBeforeUptimes(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")

@@ -24,7 +24,7 @@ func (w *world) startVisitor(name string, join ...string) *peer {
 	return p
 }
 
-// holds says whether a node's table has anything of an ID, and what its digest is.
+// holds says whether a node's table has an entry of an ID, and what its digest is.
 func (p *peer) holds(id certs.ID) (held bool, digest []byte) {
 	done := make(chan struct{})
 	p.post(onLoop(func(l *loop) {
@@ -35,7 +35,7 @@ func (p *peer) holds(id certs.ID) (held bool, digest []byte) {
 	return held, digest
 }
 
-// saw lists what a node was shown of another.
+// saw lists the events of one node about another.
 func (p *peer) saw(id certs.ID) (list []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,8 +58,8 @@ func (p *peer) saw(id certs.ID) (list []string) {
 	return list
 }
 
-// A script that says a line and leaves is seen by whom it speaks to and by its door, and
-// nobody else hears of it. It can be answered while it is here.
+// A script that says a line and leaves is seen by the peer it speaks to and by its door, and
+// no other hears of it. It can be answered while it is here.
 func TestVisitor(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob", "carol")
@@ -97,8 +97,8 @@ func TestVisitor(t *testing.T) {
 	})
 }
 
-// A visitor hears what is said to all from the beginning; one that speaks to all, or stays,
-// is a member: everybody is shown that it joins before it is shown what it says.
+// A visitor hears broadcasts from the beginning. One that broadcasts itself, or stays, becomes
+// a member: every peer shows its joining before its broadcast.
 func TestVisitorStays(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -131,7 +131,7 @@ func TestVisitorStays(t *testing.T) {
 	})
 }
 
-// What a visitor can't send directly goes over others: it is a member then.
+// A visitor's message that can't go directly goes over others: it is a member then.
 func TestVisitorWithoutAWay(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
@@ -151,7 +151,7 @@ func TestVisitorWithoutAWay(t *testing.T) {
 	})
 }
 
-// A visitor that dies is gone for those who knew it, and nobody is told.
+// A visitor that dies is gone for the peers that knew it, and no other hears of it.
 func TestVisitorDies(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")

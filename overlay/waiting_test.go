@@ -12,8 +12,8 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// A peer that does not look at its events holds up those who write to it, and
-// nobody else. When it looks, everything arrives.
+// A peer that does not read its events holds up the peers that write to it, and no others.
+// When it reads, everything arrives.
 func TestPeerThatDoesNotLook(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -119,7 +119,7 @@ func TestMessagesWaitForTheirReceiver(t *testing.T) {
 	})
 }
 
-// To a receiver that is not here Send does not wait for room.
+// Send does not wait for room for a receiver that is not here.
 func TestOutboxOfAnAbsentPeerIsFull(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -133,7 +133,7 @@ func TestOutboxOfAnAbsentPeerIsFull(t *testing.T) {
 	})
 }
 
-// Outboxes of receivers for whom nothing waits make room for others.
+// Outboxes without messages make room for others.
 func TestOutboxesAreBounded(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -153,8 +153,8 @@ func TestOutboxesAreBounded(t *testing.T) {
 	})
 }
 
-// However many absent receivers something waits for, who is here can be written to, also
-// after a restart; and who has gone takes no place when nothing waits for it.
+// However many absent receivers have messages waiting, peers that are here can be written to,
+// also after a restart; and a peer that has gone takes no place when nothing waits for it.
 func TestAbsentReceiversDontHoldUpThePresent(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
@@ -220,7 +220,7 @@ func TestLeaveReportsWhatIsUndelivered(t *testing.T) {
 		ids := []MessageID{alice.send("nobody", "1"), alice.send("nobody", "2"), alice.send("bob", "3"), alice.send("bob", "4")}
 		time.Sleep(time.Second)
 		start := time.Now()
-		n, err := alice.Leave(within(t, 5*time.Second)) // bob is here and may yet look
+		n, err := alice.Leave(within(t, 5*time.Second)) // bob is here and may yet read
 		if d := time.Since(start); n != 4 || err != nil || d < 5*time.Second || d > 8*time.Second {
 			t.Errorf("Leave: %d, %v after %v", n, err, d)
 		}
@@ -237,7 +237,7 @@ func TestLeaveReportsWhatIsUndelivered(t *testing.T) {
 	})
 }
 
-// Who leaves as soon as it has handled a message has acknowledged it.
+// A peer that leaves as soon as it has handled a message has acknowledged it.
 func TestReceiverLeavesAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
@@ -268,7 +268,7 @@ func TestReceiverLeavesAtOnce(t *testing.T) {
 	})
 }
 
-// Who leaves does not wait for a receiver that is not here, or goes meanwhile.
+// A peer that leaves does not wait for a receiver that is not here, or that goes meanwhile.
 func TestLeaveDoesNotWaitForTheAbsent(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
