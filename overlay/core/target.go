@@ -28,7 +28,7 @@ type target struct {
 	broken    int             // times that it has let us in and we did not get its table
 	given     bool            // at the start
 	asked     bool            // by Join, which is to be answered
-	met       bool            // an acquaintance, see home.go
+	met       bool            // an acquaintance, see join.go
 	metAt     string          // where a link to it stood
 	peer      certs.ID        // it, or who has let us in
 	peerKey   certs.PublicKey

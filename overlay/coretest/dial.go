@@ -21,7 +21,7 @@ type dialling struct {
 }
 
 // handshakeProbe is quic-go's probe timeout before it has measured a round trip:
-// twice DefaultInitialRTT of 100 ms (internal/utils/rtt_stats.go, v0.65.0).
+// twice DefaultInitialRTT of 100 ms (quic-go/internal/utils/rtt_stats.go, v0.65.0).
 const handshakeProbe = 200 * time.Millisecond
 
 // dial sends the first packets; they are repeated until the deadline.

@@ -6,7 +6,7 @@ import (
 	"quicpeer/pb"
 )
 
-// Keepalives as quic-go sends them (connection.go, v0.65.0). A side that has heard
+// Keepalives as quic-go sends them (quic-go/connection.go, v0.65.0). A side that has heard
 // nothing for pb.KeepaliveEvery sends a PING, which the other acknowledges after at most
 // ackDelay, or at once if two have come. Without an acknowledgement two more go
 // after a probe timeout, which doubles. Each packet that comes, PING,

@@ -8,8 +8,8 @@
 // there are no goroutines within a network. So the same seed gives the same run to the
 // last byte, and whatever goes wrong can be looked at again by its seed.
 //
-// A machine runs the driver's part for its core (process.go): it hands over connections,
-// frames and time, and obeys every effect (obey.go). Between machines lies a model of QUIC:
+// A machine runs the driver's part for its core (driver.go): it hands over connections,
+// frames and time, and obeys every effect. Between machines lies a model of QUIC:
 //
 //   - Latency, one way, is 5 to 50 ms, by a hash of the pair.
 //   - Each packet is lost with some probability. A frame is one packet for each 1200 bytes;

@@ -33,7 +33,7 @@
 //     network was whole.
 //
 // The exit status is 1 if anything is wrong. Then the directory with the states, the
-// logs and the first of all events is kept, and its name printed.
+// logs and the beginning of each event is kept, and its name printed.
 package main
 
 import (
