@@ -154,6 +154,27 @@ func elsewhere(name string, known map[string]*types.Const) string {
 // constants are the numbers of the product's packages, by package and name.
 func constants(t *testing.T) map[string]*types.Const {
 	t.Helper()
+	known := map[string]*types.Const{}
+	for name, info := range product(t) {
+		for _, o := range info.Defs {
+			c, ok := o.(*types.Const)
+			if ok && c.Parent() == c.Pkg().Scope() && c.Val().Kind() == constant.Int {
+				known[name+"."+c.Name()] = c
+			}
+		}
+	}
+	return known
+}
+
+// checked is what product has found; tests run one after the other.
+var checked map[string]*types.Info
+
+// product are the packages of the program, by their names.
+func product(t *testing.T) map[string]*types.Info {
+	t.Helper()
+	if checked != nil {
+		return checked
+	}
 	dirs := map[string]string{}
 	for _, f := range goFiles(t) {
 		name := f.syntax.Name.Name
@@ -165,17 +186,11 @@ func constants(t *testing.T) map[string]*types.Const {
 		}
 		dirs[name] = f.dir
 	}
-	known := map[string]*types.Const{}
+	checked = map[string]*types.Info{}
 	for name, dir := range dirs {
-		_, _, info := typed(t, filepath.Join(root, dir))
-		for _, o := range info.Defs {
-			c, ok := o.(*types.Const)
-			if ok && c.Parent() == c.Pkg().Scope() && c.Val().Kind() == constant.Int {
-				known[name+"."+c.Name()] = c
-			}
-		}
+		_, _, checked[name] = typed(t, filepath.Join(root, dir))
 	}
-	return known
+	return checked
 }
 
 // pretended are the folders of packages that are for tests alone.

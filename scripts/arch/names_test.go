@@ -46,3 +46,41 @@ func TestNamedFilesExist(t *testing.T) {
 		}
 	}
 }
+
+// thing is something in the code that docs name: `package.name`, or a field or method of it.
+var thing = regexp.MustCompile("`([a-z]+)\\.([A-Za-z]\\w*)(?:\\.([A-Za-z]\\w*))?`")
+
+// TestNamedThingsExist wants what docs name to be defined in the package that they say.
+func TestNamedThingsExist(t *testing.T) {
+	defined := map[string]map[string]bool{} // by package
+	for name, info := range product(t) {
+		defined[name] = map[string]bool{"": true}
+		for id := range info.Defs {
+			defined[name][id.Name] = true
+		}
+	}
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range thing.FindAllStringSubmatch(string(text), -1) {
+			names := defined[m[1]]
+			if names == nil || m[2] == "go" || m[2] == "proto" {
+				continue // a file, or another program's
+			}
+			found++
+			if !names[m[2]] || !names[m[3]] {
+				t.Errorf("docs/%s names %s, which is not there", filepath.Base(page), m[0])
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("only %d things found in docs", found)
+	}
+}
