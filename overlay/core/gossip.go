@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// announcements says what we hold of the entries.
+// announcements returns announcements of the entries, as we hold them.
 func (g *gossip) announcements(list []*entry) []*pb.Announcement {
 	out := make([]*pb.Announcement, 0, len(list))
 	for _, e := range list {
@@ -18,13 +18,13 @@ func (g *gossip) announcements(list []*entry) []*pb.Announcement {
 	return out
 }
 
-// gossip is what announcements say: it opens and judges those that come, and queues
-// those that go out.
+// gossip handles announcements: it opens and judges those that come, and queues those that go
+// out.
 type gossip struct {
 	*env
 	table    *table
 	links    *links
-	heldBack []*entry // they change too often
+	heldBack []*entry // entries that change too often to be announced at once
 }
 
 // news is an announcement that has been opened.
@@ -36,14 +36,14 @@ type news struct {
 	proof  []*pb.Signed
 	// witnesses are the keys of those who have signed the proof.
 	witnesses []*pb.Testimony
-	ours      bool // we have found it out
-	// broadcasts is how many of the run the sender has had.
+	ours      bool // found by a probe of our own
+	// broadcasts is how many broadcasts of the run the sender has had.
 	broadcasts uint64
 }
 
 func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
 
-// claims are the signatures on which it stands.
+// claims returns the signatures that the announcement rests on.
 func (n *news) claims() []Claim {
 	list := make([]Claim, 0, 1+len(n.proof))
 	list = append(list, Claim{Key: n.record.Key, Signed: n.record.Signed})
@@ -53,9 +53,9 @@ func (n *news) claims() []Claim {
 	return list
 }
 
-// open checks an announcement by itself. One that can't be read is dropped: n.record
-// is nil. ok is false if the link had to be closed for it. Signatures are checked later,
-// and of news alone.
+// open checks an announcement by itself. One that can't be read is dropped: n.record is nil. ok
+// is false if the link had to be closed for it. Signatures are checked later, and only if it is
+// news.
 func (g *gossip) open(from *link, a *pb.Announcement) (n news, ok bool) {
 	err := pb.CheckAnnouncement(a)
 	var r *Record
@@ -100,7 +100,7 @@ func parseTestimonies(list []*pb.Signed) (words []*pb.Testimony, err error) {
 	return words, nil
 }
 
-// judgeProof says what is wrong with the testimonies of a LOST: two at least, of
+// judgeProof says what is wrong with the testimonies of a LOST: it takes at least two, of
 // different members, about this version.
 func (n *news) judgeProof() (why string) {
 	if len(n.witnesses) < minTestimonies {
@@ -128,7 +128,7 @@ func (g *gossip) signed(n news) bool {
 	return true
 }
 
-// knownClaim says that the very same record stands in the table, verified.
+// knownClaim reports whether the very same record is in the table, verified.
 func (g *gossip) knownClaim(n news, claim Claim) bool {
 	if claim.Testimony {
 		return false
@@ -159,14 +159,14 @@ func (g *gossip) isNews(from *link, n news) bool {
 	return order > 0
 }
 
-// answerOlder tells who sent an older statement what we hold.
+// answerOlder sends what we hold to a peer that has announced something older.
 func (g *gossip) answerOlder(to *link, held *entry) {
 	if to != nil && (held != g.table.self || !g.leaving) {
 		g.announceTo(to, held)
 	}
 }
 
-// flood queues an announcement for all neighbours, and guests, but the one it came from.
+// flood queues an announcement for all neighbours and guests except the one that it came from.
 func (g *gossip) flood(from *link, e *entry) {
 	a := g.announcement(e)
 	for _, l := range g.links.list {
@@ -181,7 +181,7 @@ func (g *gossip) announceTo(l *link, e *entry) {
 	l.pending = append(l.pending, g.announcement(e))
 }
 
-// announcement says what we hold of a peer.
+// announcement returns what we hold of a peer.
 func (g *gossip) announcement(e *entry) *pb.Announcement {
 	a := &pb.Announcement{
 		Type: e.state, Record: e.record.Signed, Hops: uint32(g.links.distance(e)),
@@ -193,11 +193,11 @@ func (g *gossip) announcement(e *entry) *pb.Announcement {
 	return a
 }
 
-// expired says that an announcement is too old to be taken: a JOIN holds for a
-// lease unless it is renewed, and who is lost is remembered for longer, so that no
-// JOIN that it buries outlives it. A LEAVE is remembered for minutes, and taken later
-// only by somebody who still holds what it buries. Ages travel with announcements and run
-// on each peer's own clock; no clock on the wall matters.
+// expired reports whether an announcement is too old to be taken. A JOIN holds for a lease unless
+// it is renewed; a lost peer is remembered for longer, so that no JOIN outlives the LOST that
+// buries it. A LEAVE is remembered for minutes, and later taken only by a peer that still holds
+// the JOIN it buries. Ages travel with announcements and grow by each peer's own clock; the time
+// of day does not matter.
 func (g *gossip) expired(n news, held bool) bool {
 	age := g.now - n.said
 	switch {
@@ -209,13 +209,12 @@ func (g *gossip) expired(n news, held bool) bool {
 	return age >= rememberFor
 }
 
-// mayFlood paces what is passed on of others: a peer that changes more than six
-// times a minute is announced once in ten seconds, as it is then. Who relays a flood
-// so is bounded whatever its source does. Refutations are not held back: there is one
-// for each LOST at most.
+// mayFlood limits what is passed on of others: a peer that changes more than six times a minute
+// is announced once in ten seconds, as it is then. So relaying a flood is bounded whatever its
+// source does. Refutations are not held back, since there is at most one for each LOST.
 func (g *gossip) mayFlood(e *entry) bool {
 	if e.side == nil && e.record.Seq == 0 && !e.buried() {
-		return true // its first word
+		return true // its first announcement
 	}
 	d := e.with()
 	d.pace = max(d.pace, g.now)
@@ -230,7 +229,7 @@ func (g *gossip) mayFlood(e *entry) bool {
 	return true
 }
 
-// floodHeldBack announces those that had changed too often.
+// floodHeldBack announces the entries that had changed too often.
 func (g *gossip) floodHeldBack() {
 	g.heldBack = slices.DeleteFunc(g.heldBack, func(e *entry) bool {
 		d := e.with()
@@ -245,14 +244,15 @@ func (g *gossip) floodHeldBack() {
 	})
 }
 
-// credible says that an announcement of a visitor is its own; all others are. Nobody can
-// show somebody to a single peer by calling it a visitor of it.
+// credible reports whether an announcement of a visitor comes from the visitor itself; all others
+// are credible. So no peer can make another one visible to a single peer by calling it that
+// peer's visitor.
 func (n *news) credible(from *link) bool {
 	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
 }
 
-// told passes on what has changed, but for guests and what changes too often: then it
-// returns false.
+// told floods what has changed, except guests and entries that change too often: then it returns
+// false.
 func (g *gossip) told(ch change) bool {
 	if ch.entry.isGuest() {
 		return true

@@ -19,7 +19,7 @@ func (c *Core) receiveHandshake(l *link, m *pb.PeerMessage) {
 	c.links.violation(l, fmt.Sprintf("a frame of type %v before the handshake", m.GetType()))
 }
 
-// receiveStart is the door: it lets the dialer in or says why not.
+// receiveStart is the door's side: it lets the dialer in or refuses it with a reason.
 func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 	l.foreign.name(start.GetFeatures())
 	record, refusal := c.door.judge(l, start)
@@ -46,7 +46,7 @@ func (c *Core) receiveStart(l *link, start *pb.HandshakeStart) {
 	}
 }
 
-// receiveResponse is the answer of a door.
+// receiveResponse takes the answer of a door.
 func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 	if response.GetCode() == pb.HandshakeCode_OK {
 		record, err := c.door.openRecord(l, response.GetRecord(), "")
@@ -57,7 +57,7 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 		l.foreign.name(response.GetFeatures())
 		c.accepted = true
 		if c.cfg.Visitor && !c.visiting && l.opened <= c.visit.stayed {
-			c.gossip.announceTo(l, c.table.self) // it was told that we are a visitor
+			c.gossip.announceTo(l, c.table.self) // the handshake said that we are a visitor
 		}
 		c.up(l, record, response.GetBroadcasts())
 		if l.state == linkUp {
@@ -74,12 +74,12 @@ func (c *Core) receiveResponse(l *link, response *pb.HandshakeResponse) {
 	c.receiveRefusal(l, d, response)
 }
 
-// receiveRefusal draws the consequences of a refusal.
+// receiveRefusal reacts to a refusal.
 func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) {
 	switch last := response.GetEpoch(); response.GetCode() {
 	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_STALE:
 		if response.GetRecord() == nil && (!c.accepted || c.untried) && last >= c.cfg.Epoch && last <= pb.MaxToldEpoch {
-			c.own.raiseEpoch(last) // at the worst it is a lie: our epochs rise, as they may
+			c.own.raiseEpoch(last) // if it is a lie, our epoch has only risen, as it may
 			if d.target != nil {
 				d.target.next = c.now
 			}
@@ -103,9 +103,9 @@ func (c *Core) receiveRefusal(l *link, d *dial, response *pb.HandshakeResponse) 
 	}
 }
 
-// receiveHolder takes the proof that our ID, or a newer run of ourselves, is in
-// the network. To a peer that no door has let in this is the end, unless another door
-// lets it in, or a reason to raise its epoch; for a member the table's rule decides.
+// receiveHolder takes the proof that our ID, or a newer run of ourselves, is in the network. A
+// peer that no door has let in stops, unless another door lets it in, or raises its epoch; for a
+// member the rule of the table decides.
 func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 	own := c.cfg.Identity.Key()
 	switch {
@@ -127,8 +127,8 @@ func (c *Core) receiveHolder(l *link, d *dial, holder *Record) {
 	}
 }
 
-// up is the end of a successful handshake: the peer at the other end is known, and how
-// many broadcasts it has said.
+// up completes a handshake: the peer at the other end is known, and how many broadcasts it has
+// sent.
 func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	l.state, l.peer, l.epoch, l.upSince = linkUp, r.ID, r.Epoch, c.now
 	c.untried = false
@@ -162,7 +162,7 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 		c.links.reroute(e)
 		d := e.with()
 		d.wanted, d.failures, d.why, d.lastAddress = false, 0, "", l.address
-		if l.dial != nil { // who dials us pays nothing for us
+		if l.dial != nil { // a dial of theirs does not pay for ours
 			c.reach.hosts.answered(parseAddress(l.address).Addr())
 		}
 		c.reach.superfluous(l)
@@ -170,8 +170,8 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	if !c.ready {
 		c.sync.requestTable()
 	}
-	// Whom we have dialled without knowing that it lives is in another network,
-	// or in the other half of ours: as neighbours we make them one.
+	// A peer that we have dialled without knowing that it lives is in another network, or in the
+	// other half of ours: becoming neighbours joins the two.
 	if c.links.degree() < wantNeighbours || stranger && l.dial != nil && c.links.degree() < MaxNeighbours {
 		c.neighbourhood.askNeighbour(l, false)
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// hosts bounds how often anything is dialled at one IP (in IPv6 a /64) that does not
-// answer: members can name any address as their own, and must not make others send
-// packets to somebody who is none. A dial that is answered is given back.
+// hosts bounds how often we dial one IP (in IPv6 a /64) that does not answer: members can name
+// any address as their own, and must not make others send packets to a victim. A dial that is
+// answered does not count.
 type hosts struct{ list []hostDials }
 
 type hostDials struct {
@@ -17,8 +17,8 @@ type hostDials struct {
 	last   time.Duration
 }
 
-// Bounds of it, guesses: a dial that is not answered in 3 s is up to ten datagrams of
-// 1280 bytes, so one in 2 s is 50 kbit/s.
+// Bounds of dials, guesses: an unanswered dial is up to ten datagrams of 1280 bytes in 3 s, so
+// one in 2 s is 50 kbit/s.
 const (
 	maxHosts      = 512
 	dialsOfHost   = 32 // at once
@@ -34,7 +34,7 @@ func hostOf(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-// take counts a dial.
+// take counts a dial, or refuses it.
 func (h *hosts) take(ip netip.Addr, now time.Duration) bool {
 	if ip.IsLoopback() {
 		return true
@@ -52,7 +52,7 @@ func (h *hosts) take(ip netip.Addr, now time.Duration) bool {
 	return h.list[i].spent.take(now, dialsOfHost-1, hostDialEvery)
 }
 
-// makeRoom forgets, of the hosts that may be dialled freely, the one that was not for longest.
+// makeRoom forgets the host that was dialled least recently of those that may be dialled freely.
 func (h *hosts) makeRoom(now time.Duration) bool {
 	oldest := -1
 	for i, d := range h.list {
@@ -67,7 +67,7 @@ func (h *hosts) makeRoom(now time.Duration) bool {
 	return true
 }
 
-// answered gives a dial back.
+// answered takes a dial back off the count.
 func (h *hosts) answered(ip netip.Addr) {
 	p := hostOf(ip)
 	for i := range h.list {
@@ -77,7 +77,7 @@ func (h *hosts) answered(ip netip.Addr) {
 	}
 }
 
-// dialled says that something was dialled there since then.
+// dialled reports whether anything was dialled at the host since then.
 func (h *hosts) dialled(ip netip.Addr, since time.Duration) bool {
 	p := hostOf(ip)
 	return slices.ContainsFunc(h.list, func(d hostDials) bool { return d.prefix == p && d.last >= since })

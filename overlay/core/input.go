@@ -9,18 +9,18 @@ import (
 	"quicpeer/pb"
 )
 
-// Input is something that happens to a peer, as data: one of the types below. So what a
-// core was told can be kept, logged, and told to another one (see package replay).
+// Input is something that happens to a peer, as data: one of the types below. So the inputs of a
+// core can be stored, logged, and replayed to another one (see package replay).
 type Input interface{ apply(c *Core) Reply }
 
-// Reply is what the core answers at once. Most inputs are answered by effects alone.
+// Reply is the immediate answer of the core. Most inputs are answered by effects alone.
 type Reply struct {
 	Message [pb.MessageIDSize]byte // the ID of a Broadcast
-	Over    LinkID                 // the link that a Route goes out on, 0 if on none
-	OK      bool                   // a Deposit is taken; for a Want there may soon be a link
+	Over    LinkID                 // the link that a Route goes out on; 0: none
+	OK      bool                   // a Deposit was taken; a Want may soon lead to a link
 }
 
-// Step tells the core that something happens, and when. Drain it afterwards.
+// Step gives the core an input and its time. Drain it afterwards.
 func (c *Core) Step(now time.Duration, in Input) Reply {
 	c.begin(now)
 	reply := in.apply(c)
@@ -30,8 +30,7 @@ func (c *Core) Step(now time.Duration, in Input) Reply {
 
 // The inputs.
 type (
-	// Connected is a connection whose TLS handshake is done: one of our dials, or one of
-	// somebody else's.
+	// Connected is a connection whose TLS handshake is done, by our dial or the other side's.
 	Connected struct {
 		Link    LinkID
 		Dial    DialID          // 0: the other side has dialled
@@ -41,7 +40,7 @@ type (
 	// Disconnected is the end of a link.
 	Disconnected struct {
 		Link     LinkID
-		Friendly bool   // the other side closed it in so many words, so it lives
+		Friendly bool   // the other side closed it explicitly, so it is alive
 		Why      string // for people
 	}
 	// Received is a frame that has passed pb.Check.
@@ -55,9 +54,9 @@ type (
 		Link                           LinkID
 		Heard, Used, RoundTrip, Jitter time.Duration
 	}
-	// Stuck says that a link is heard, and yet what we write on it does not get through, or
-	// that it does again. The peer is dialled anew, and until that succeeds everything that
-	// can goes over others.
+	// Stuck says that what we write on a link does not get through although the link is heard, or
+	// that it does so again. The peer is redialled, and until that succeeds everything that can
+	// goes over others.
 	Stuck struct {
 		Link  LinkID
 		Stuck bool
@@ -67,83 +66,79 @@ type (
 		Link    LinkID
 		Address string
 	}
-	// DialFailed says that a dial has reached nobody, and what it came upon.
+	// DialFailed says that a dial has reached nobody, and what it met instead.
 	DialFailed struct {
 		Dial     DialID
 		Obstacle Obstacle
 		Self     bool   // we answer there ourselves
 		Why      string // for people
 	}
-	// Verified is the answer to Effects.Verify, in the order of the wishes: which of the
-	// claims are valid.
+	// Verified answers Effects.Verify, in the same order: which of the claims are valid.
 	Verified struct {
 		ID    VerifyID
 		Valid []bool
 	}
-	// Want says that messages wait for a peer: it is dialled until there is a link, or it
-	// is gone. The reply is not OK if that will take a while, since the peer has to be met,
-	// or was not reached: then messages had better go over others at once.
+	// Want says that messages wait for a peer: it is dialled until there is a link or the peer is
+	// gone. The reply is not OK if that will take a while, since the peer has to be met or could
+	// not be reached: then messages had better go over others at once.
 	Want struct{ To certs.ID }
 	// Broadcast sends a message to everyone. The reply is its ID.
 	Broadcast struct {
 		Body   string // UTF-8, at most pb.MaxBroadcast bytes
 		SentAt int64  // nanoseconds since 1970
 	}
-	// Route sends something sealed to a peer of the table, or one that has a link, over
-	// others. The reply is the link that it goes out on, 0 if there is nowhere to send it
-	// now. A link promises nothing.
+	// Route sends something sealed over others, to a peer of the table or one that has a link.
+	// The reply is the link that it goes out on, 0 if there is no way now. A link does not mean
+	// that it will arrive.
 	Route struct {
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
 	}
-	// Deposit leaves something sealed with up to three peers that have a link, after what
-	// was left for the same receiver before. It is forgotten when the receiver is here,
-	// when this peer ends, and after 23 h, see Effects.Releave.
+	// Deposit leaves something sealed with up to three peers that have a link, behind earlier
+	// deposits for the same receiver. It is dropped when the receiver is here, when this peer
+	// ends, and after 23 h, see Effects.Releave.
 	//
-	// The reply is not OK if it is not taken: the receiver is here, nothing is left any
-	// more or at all, or there is no room. Then nothing that follows it may be left either,
-	// since the receiver would wait for this one, and nothing is taken for that receiver
-	// until all that was left for it before is forgotten. The caller then begins with the
-	// first again.
+	// The reply is not OK if the deposit is refused: the receiver is here, no more can be left,
+	// or there is no room. Then nothing that follows may be left either, since the receiver would
+	// wait for this one: deposits for that receiver are refused until all earlier ones are
+	// dropped. The caller then begins with the first again.
 	Deposit struct{ Deposit *pb.Deposit } // which is kept
-	// Withdraw says that a message that may be in what was left for a peer is not to be
-	// sent any more: nothing of that is offered to anybody from now on. A peer that keeps
-	// something already goes on keeping it. If there are other messages for that peer,
-	// Effects.Withdrawn says soon that they are to be left anew; until then nothing is taken
-	// for it.
+	// Withdraw says that a message that may be in our deposits for a peer must not be sent any
+	// more: none of those deposits is offered from now on. A peer that keeps one already goes on
+	// keeping it. If there are other messages for that peer, Effects.Withdrawn soon asks to leave
+	// them anew; until then nothing is taken for it.
 	Withdraw struct {
 		Receiver certs.ID
-		Rest     bool // there are others
+		Rest     bool // there are other messages
 	}
-	// Collect sends a holder of deposits the word of this peer that it has them, or will
-	// never take them. It may get lost: then they come again.
+	// Collect sends a holder our signature that we have its deposits, or will never take them. It
+	// may get lost: then they come again.
 	Collect struct {
 		Holder    certs.ID
 		Collected *pb.Collected
 	}
-	// Found is a peer on the LAN, by what it says of itself.
+	// Found is a peer on the LAN, as it describes itself.
 	Found struct {
 		ID          certs.ID
 		Fingerprint string   // of its key
 		Addresses   []string // IP:PORT
 	}
-	// Join dials one more address HOST:PORT. What comes of it is told by Effects.Joined,
-	// once; a peer that has let us in is looked for from then on as if the address had been
-	// given at the start.
+	// Join dials one more address HOST:PORT. Effects.Joined reports the outcome, once. If a peer
+	// there lets us in, the address counts from then on as if given at the start.
 	Join struct{ Address string }
 	// Moved says that the addresses of our interfaces have changed; see Config.
 	Moved struct {
 		Own  []netip.AddrPort
 		Near []netip.Prefix
 	}
-	// Mapped is the address that a router leads to us; the zero address: none does.
+	// Mapped is the address that a router forwards to us; zero if none does.
 	Mapped struct{ Address netip.AddrPort }
-	// Slept says that the whole machine was asleep, for as long as the clock on the wall
-	// says; its clock for durations may not have run on.
+	// Slept says that the whole machine was asleep, and for how long by the time of day; its
+	// clock for durations may have stopped meanwhile.
 	Slept struct{ For time.Duration }
-	// Leave says goodbye: LEAVE goes out on every link, behind what was broadcast last so
-	// that it overtakes none of that, then each is closed. The driver may stop once they are.
+	// Leave says goodbye: LEAVE goes out on every link, behind the latest broadcasts so that it
+	// overtakes none of them, and then each link is closed. The driver may stop once they are.
 	Leave struct{}
 	// Tick does what is due: timeouts, detection, neighbours, redials. It is due at Next.
 	Tick struct{}
@@ -157,7 +152,7 @@ func (in Connected) apply(c *Core) (r Reply) {
 	case c.ended || c.leaving && in.Dial != 0 || in.Dial != 0 && l.dial == nil:
 		c.links.close(l, CloseBye, "leaving")
 	case l.dial != nil && l.dial.target != nil && l.dial.target.found != "" && l.dial.target.found != in.Key.String():
-		c.links.close(l, CloseBye, "another peer was looked for") // the answers of a LAN are anybody's word
+		c.links.close(l, CloseBye, "another peer was looked for") // anybody on the LAN could have answered
 	case l.dial != nil:
 		c.links.send(l, &pb.HandshakeStart{
 			Version: pb.Version, Network: c.cfg.Network, Id: string(c.cfg.ID), Features: c.cfg.features,

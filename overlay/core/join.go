@@ -18,14 +18,14 @@ type joiner struct {
 	sync  *syncer
 
 	targets    []*target
-	discoverBy time.Duration // when to begin a network; 0: never
-	heldBy     time.Duration // when to believe that our ID is in use; 0: nobody has said so
+	discoverBy time.Duration // when to begin a network of our own; 0: never
+	heldBy     time.Duration // when to believe that our ID is in use; 0: no door says so
 	home       home
 }
 
-// dialTargets dials every address to join that is due and has not let us in yet,
-// so that peers that join each other while starting do not stay an island;
-// without any link all of them.
+// dialTargets dials every address to join that is due and has not let us in yet, so that peers
+// that join each other while starting do not remain an island. Without any link it dials all of
+// them.
 func (jn *joiner) dialTargets() {
 	alone := jn.links.linksUp() == 0
 	for _, t := range jn.targets {
@@ -35,14 +35,15 @@ func (jn *joiner) dialTargets() {
 	}
 }
 
-// isTried says that a target is dialled as soon as it is due. The others are seekAbsent's.
+// isTried reports whether a target is dialled as soon as it is due. The others are left to
+// seekAbsent.
 func (jn *joiner) isTried(t *target, alone bool) bool {
 	switch {
 	case t.met:
 		return false
 	case t.found != "":
 		return t.failures < foundTries && !t.reached && !jn.table.isMember(t.foundID, t.found)
-	case t.key != (certs.PublicKey{}): // a door among others
+	case t.key != (certs.PublicKey{}): // a candidate that a full door has named
 		return alone || !jn.ready && !t.reached
 	}
 	if !jn.ready && t.broken > 0 && jn.links.linkTo(t.peerKey) == nil {
@@ -62,8 +63,8 @@ func (jn *joiner) dialTarget(t *target) {
 	}
 }
 
-// targetCandidates are its addresses. What a user has written is dialled as it is; what
-// others have named, as what members name.
+// targetCandidates returns the addresses of a target. Those given by the user are dialled as they
+// are; those named by others are restricted like those of members.
 func (jn *joiner) targetCandidates(t *target) []Candidate {
 	var list []Candidate
 	for _, a := range t.addresses[:min(len(t.addresses), MaxCandidates)] {
@@ -78,7 +79,7 @@ func (jn *joiner) targetCandidates(t *target) []Candidate {
 	return list
 }
 
-// targetEnded is the end of a dial of the target, whatever its success.
+// targetEnded takes the end of a dial of the target, successful or not.
 func (jn *joiner) targetEnded(t *target, why string) {
 	t.dialing, t.tried = false, true
 	t.failures++
@@ -91,23 +92,23 @@ func (jn *joiner) targetEnded(t *target, why string) {
 	}
 	t.next = jn.now + jn.backoff(t.failures, most)
 	if why != "" {
-		if !t.reached { // what a door has done that let us in says more
+		if !t.reached { // the behaviour of a door that let us in says more
 			t.why, t.refusal = why, nil
 		}
 		jn.joinEnded(t, "", why)
 	}
 }
 
-// doorOpened notes that the peer at the other end of the link has let us in.
+// doorOpened is called when the peer at the other end of the link has let us in.
 func (jn *joiner) doorOpened(t *target, l *link) {
 	t.failures, t.why, t.refusal, t.reached = 0, "", nil, true
 	t.peer, t.peerKey = l.peer, l.key
 	jn.joinEnded(t, l.peer, "")
 }
 
-// heldElsewhere notes that a door has proved that somebody else has our ID, which it can have
-// made up: others may let us in all the same. It is the end once all have been tried, or have
-// had the time of a dial for it.
+// heldElsewhere is called when a door has proved that another peer has our ID. It may have made
+// that up, so others may still let us in: we stop once all have been tried, or have had the time
+// of a dial.
 func (jn *joiner) heldElsewhere(t *target, holder certs.PublicKey) {
 	t.holder, t.hopeless = holder, true
 	if jn.heldBy == 0 {
@@ -116,7 +117,7 @@ func (jn *joiner) heldElsewhere(t *target, holder certs.PublicKey) {
 	}
 }
 
-// checkHolder ends a newcomer whose ID is in use, and says whether it has.
+// checkHolder stops a newcomer whose ID is in use, and reports whether it has.
 func (jn *joiner) checkHolder() (over bool) {
 	holder, open := certs.PublicKey{}, false
 	for _, t := range jn.targets {
@@ -132,7 +133,7 @@ func (jn *joiner) checkHolder() (over bool) {
 	return false
 }
 
-// addCandidates adds the peers that a full one has named.
+// addCandidates adds the peers that a full door has named.
 func (jn *joiner) addCandidates(list []*pb.Signed) {
 	for _, signed := range list {
 		record, err := jn.cfg.Open(signed)
@@ -151,7 +152,7 @@ func (jn *joiner) addCandidates(list []*pb.Signed) {
 	jn.dialTargets()
 }
 
-// doors is how many targets there are beside the acquaintances.
+// doors counts the targets without the acquaintances.
 func (jn *joiner) doors() int {
 	n := 0
 	for _, t := range jn.targets {
@@ -162,8 +163,7 @@ func (jn *joiner) doors() int {
 	return n
 }
 
-// checkJoining tries again, or gives up when the time is over or no address is
-// left to hope for.
+// checkJoining tries again, or fails when the time is up or no address is left to hope for.
 func (jn *joiner) checkJoining() {
 	if jn.ready || jn.ended || jn.leaving {
 		return
@@ -235,17 +235,17 @@ func (jn *joiner) joinError() *JoinError {
 	return e
 }
 
-// Discovery on the LAN is the driver's; what it finds is dialled as an address to join
-// is. Who has none given, and finds nobody in time, begins a network; networks that find
-// each other later become one, as the halves of one do.
+// Discovery on the LAN is the driver's task; what it finds is dialled like an address to join. A
+// peer that was given no address and finds nobody in time begins a network; networks that find
+// each other later become one, as the halves of a cut network do.
 
 const (
 	discoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
 	maxFound    = 32              // of the targets
-	foundTries  = 5               // dials in a row that fail, then it has to be found again
+	foundTries  = 5               // failed dials in a row before it has to be found again
 )
 
-// foundOnLAN is Found.
+// foundOnLAN handles Found.
 func (jn *joiner) foundOnLAN(id certs.ID, fingerprint string, addresses []string) {
 	if jn.ended || jn.leaving || len(addresses) == 0 || jn.table.isMember(id, fingerprint) {
 		return
@@ -272,7 +272,7 @@ func (jn *joiner) foundOnLAN(id certs.ID, fingerprint string, addresses []string
 	}
 }
 
-// stopDiscovering begins a network where nobody on the LAN has let us in.
+// stopDiscovering begins a network if nobody on the LAN has let us in.
 func (jn *joiner) stopDiscovering() bool {
 	if jn.discoverBy == 0 || jn.now < jn.discoverBy {
 		return false
@@ -286,8 +286,8 @@ func (jn *joiner) stopDiscovering() bool {
 	return true
 }
 
-// doorEnded is the end of a link to a door that has let us in, if that was before we had a
-// table. One that does not give us any is dialled again, more and more seldom.
+// doorEnded takes the end of a link to a door that has let us in, before we had a table. A door
+// that does not send its table is redialled more and more seldom.
 func (jn *joiner) doorEnded(t *target, did string) {
 	if jn.ready || jn.ended {
 		return
@@ -297,26 +297,26 @@ func (jn *joiner) doorEnded(t *target, did string) {
 	t.why = "let us in, and " + did
 }
 
-// Coming home. A peer that starts again looks for those it had links to in earlier
-// runs, whatever has become of the network meanwhile: at once, beside the addresses that
-// it was given to join or, without such, as a network of one. And everybody now and then
-// dials whoever is not here any more, though it was not called lost: those who have left,
-// and the doors that let us in. So the first peer of a network finds it after a clean
-// restart, and two parts of one network that nobody linked become one as soon as one of
-// all these dials is answered. (The lost are dialled by heal.)
+// Coming home. A peer that starts again looks for the peers it had links to in earlier runs,
+// whatever has become of the network meanwhile: at once, besides the addresses that it was given
+// to join or, without any, while it is a network of one. And every peer now and then dials those
+// that are gone without having been called lost: peers that have left, and the doors that let us
+// in. So the first peer of a network finds it again after a clean restart, and two parts of a
+// network that nobody linked become one as soon as one of all these dials is answered. (heal
+// dials the lost.)
 
-// Bounds of it, guesses but for those derived here. A search dials eight at once and four
-// a second, which is over within a minute. Afterwards each peer dials one in absentEvery
-// or, if that is more, in a second for each member: so the network as a whole dials about
-// once a second, however large it is.
+// Bounds of that search, guesses except those derived here. A search dials eight at once and four
+// a second, so it is over within a minute. Afterwards each peer dials one in absentEvery or, if
+// that is longer, in as many seconds as there are members: so the whole network dials about once
+// a second, however large it is.
 const (
 	maxAcquaintances = 256
-	searchAfter      = 1 * time.Second // of joining: the doors that the user has given go first
+	searchAfter      = 1 * time.Second // after joining begins: the doors given by the user go first
 	searchAtOnce     = 8
 	searchEach       = 250 * time.Millisecond
 	absentEvery      = 15 * time.Second
 	maxAbsentBackoff = 5 * time.Minute
-	givenTries       = 8 // of an address that never let us in, at the pace of a join: 20 to 40 s
+	givenTries       = 8 // of a given address that never let us in, at the pace of a join: 20 to 40 s
 )
 
 // Acquaintance is a peer that was met in an earlier run, and where it may be now.
@@ -324,24 +324,24 @@ type Acquaintance struct {
 	ID        certs.ID
 	Key       certs.PublicKey
 	Addresses []string // IP:PORT, the likeliest first
-	Address   string   // of these, the one that a link to it had; empty: there was none
+	Address   string   // the one of these that a link to it had; empty: none
 }
 
-// home is what is needed to find those who are not here.
+// home is the schedule of the search for peers that are not here.
 type home struct {
 	searchFrom time.Duration
 	pace       limiter       // of the search
-	nextAbsent time.Duration // no dial to somebody absent before
+	nextAbsent time.Duration // no dial to an absent peer before
 }
 
-// Joining is what became of a Join.
+// Joining is the outcome of a Join.
 type Joining struct {
 	Address string
-	ID      certs.ID // who has let us in; empty: nobody
-	Why     string   // then
+	ID      certs.ID // the peer that has let us in; empty: none
+	Why     string   // why none has
 }
 
-// meetAgain takes the acquaintances of earlier runs for targets.
+// meetAgain makes targets of the acquaintances of earlier runs.
 func (jn *joiner) meetAgain(list []Acquaintance) {
 	for _, a := range list[:min(len(list), maxAcquaintances)] {
 		if len(a.Addresses) > 0 && a.Key != jn.cfg.Identity.Key() {
@@ -355,8 +355,8 @@ func (jn *joiner) meetAgain(list []Acquaintance) {
 	jn.home.nextAbsent = jn.now + absentEvery/2 + jn.jitter(absentEvery)
 }
 
-// rememberGone keeps somebody who had a link to us, and is to be in the table no more,
-// among the acquaintances. Who was dialled in vain most often makes room for it.
+// rememberGone makes an acquaintance of a peer that had a link to us and is about to leave the
+// table. The acquaintance with the most failed dials makes room.
 func (jn *joiner) rememberGone(r *Record, lastAddress string) {
 	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == jn.cfg.Identity.Key() {
 		return
@@ -388,7 +388,7 @@ func (jn *joiner) rememberGone(r *Record, lastAddress string) {
 	})
 }
 
-// withoutRepeats are the addresses of an acquaintance, the one that worked first.
+// withoutRepeats returns the addresses of an acquaintance, the one that worked first.
 func withoutRepeats(first string, more ...[]string) []string {
 	list := []string{first}
 	for _, a := range slices.Concat(more...) {
@@ -399,14 +399,14 @@ func withoutRepeats(first string, more ...[]string) []string {
 	return list
 }
 
-// absent says that whoever was met at a target is in the table no more, or as somebody
-// who has left. The lost and the missing are heal's.
+// absent reports whether the peer met at a target is not in the table any more, or has left. heal
+// looks for the lost and the missing.
 func (jn *joiner) absent(t *target) bool {
 	e := jn.table.get(t.peer, t.peerKey)
 	return e == nil || e.state == pb.AnnouncementType_LEAVE
 }
 
-// seekAbsent dials those who are to be looked for and are due.
+// seekAbsent dials the absent peers that are due.
 func (jn *joiner) seekAbsent() {
 	if jn.now < jn.home.searchFrom || jn.leaving {
 		return
@@ -435,7 +435,7 @@ func (jn *joiner) seekAbsent() {
 	jn.dialTarget(longest)
 }
 
-// joinAddress is Join.
+// joinAddress handles Join.
 func (jn *joiner) joinAddress(address string) {
 	var t *target
 	given := 0
@@ -464,8 +464,8 @@ func (jn *joiner) joinAddress(address string) {
 	}
 }
 
-// joinEnded tells what became of a Join. A target that has never let us in is not
-// tried again: whoever asked has been told.
+// joinEnded reports the outcome of a Join. A target that has never let us in is not tried again,
+// since the caller knows.
 func (jn *joiner) joinEnded(t *target, id certs.ID, why string) {
 	if !t.asked {
 		return
@@ -477,7 +477,7 @@ func (jn *joiner) joinEnded(t *target, id certs.ID, why string) {
 	}
 }
 
-// hindered is Hindered.
+// hindered records what a dial met instead of a peer.
 func (jn *joiner) hindered(id DialID, by Obstacle) {
 	if d := jn.reach.dials[id]; d != nil && d.target != nil {
 		d.target.obstacle = by
@@ -485,8 +485,8 @@ func (jn *joiner) hindered(id DialID, by Obstacle) {
 	}
 }
 
-// obstacles are those in the way of the peers to join, each once. Acquaintances are
-// nobody's wish.
+// obstacles returns the causes that keep us from the peers to join, each once. Acquaintances do
+// not count: nobody asked for them.
 func (jn *joiner) obstacles() []Obstacle {
 	var list []Obstacle
 	for _, t := range jn.targets {
@@ -504,20 +504,20 @@ func (jn *joiner) obstacles() []Obstacle {
 	return list
 }
 
-// mayBeHere says that an address of a target that others have named may be dialled, should it
-// be one of loopback.
+// mayBeHere reports whether an address of a target that others have named may be dialled, should
+// it be a loopback address.
 func (jn *joiner) mayBeHere(t *target, address string) bool {
 	return !parseAddress(address).Addr().IsLoopback() || t.found != "" || t.metAt == address || jn.where.hereAlone()
 }
 
-// told keeps those who have left among the acquaintances.
+// told makes acquaintances of peers that have left.
 func (jn *joiner) told(ch change) {
 	if ch.old != nil && ch.news.state == pb.AnnouncementType_LEAVE {
 		jn.rememberGone(ch.old, ch.entry.our().lastAddress)
 	}
 }
 
-// remember keeps somebody whom the table holds no more.
+// remember makes an acquaintance of a peer that the table has dropped.
 func (jn *joiner) remember(e *entry) {
 	if !e.isGuest() {
 		jn.rememberGone(e.record, e.our().lastAddress)

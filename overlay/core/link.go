@@ -21,8 +21,8 @@ type link struct {
 	id      LinkID
 	key     certs.PublicKey // from TLS
 	address string          // of the other end, for the log
-	dial    *dial           // the wish that it fulfils; nil: the other side dialled
-	door    *target         // that it leads to, and has let us in; nil: none, or that is over
+	dial    *dial           // the dial that made it; nil: the other side dialled
+	door    *target         // the door at its end, if it has let us in and we need its table
 	opened  time.Duration
 	state   linkState
 
@@ -36,7 +36,7 @@ type link struct {
 	roundTrip time.Duration
 	jitter    time.Duration // mean deviation of the round trips
 	quiet     bool          // silent for quietAfter
-	stuck     bool          // heard, and good for little
+	stuck     bool          // heard, but what we write does not get through
 	punched   bool          // both sides have dialled, through a NAT
 	within    bool          // the other side is on this host: one of the two sees the other at loopback
 	bond
@@ -46,34 +46,34 @@ type link struct {
 	pending []*pb.Announcement
 }
 
-// bond is whether the peers at both ends are neighbours.
+// bond says whether the peers at both ends are neighbours.
 type bond struct {
 	neighbour bool
-	slot      int  // of a neighbour in the distance vectors, see takeSlot
+	slot      int  // the neighbour's place in the distance vectors, see takeSlot
 	dependant bool // a neighbour above the usual number: it has nobody else
-	asked     bool // for neighbourhood, and no answer yet
+	asked     bool // we have asked for neighbourhood, without an answer yet
 	askedAt   time.Duration
 	everAsked bool
 	gained    bool // it is a neighbour because we asked
-	leaning   bool // we asked for it as somebody who has nobody else
-	// leanRefused: and were refused.
+	leaning   bool // we asked to be a dependant, having no neighbour
+	// leanRefused: that was refused.
 	leanRefused bool
 }
 
-// exchange is how far the tables of both ends have been taken or compared.
+// exchange is how far the peers at both ends have exchanged or compared their tables.
 type exchange struct {
-	fetch       *fetch // of its whole table; nil: it is not taken
+	fetch       *fetch // of its whole table; nil: none
 	compareThen bool
 	comparing   *comparison // of its table with ours
 	verifying   int         // batches of its table whose signatures are being judged
 }
 
-// budgets bound what the other side may have us do.
+// budgets limit what the other side can make us do.
 type budgets struct {
 	routed        limiter
 	carried       limiter // see mayCarry
 	refusals      limiter
-	offered       int // bytes of deposits that it has not answered
+	offered       int // bytes of our deposits that it has not answered
 	introduced    limiter
 	summaries     limiter // of broadcasts
 	answers       limiter
@@ -83,59 +83,58 @@ type budgets struct {
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
 
-// Slowness is how much more silence than others a link of long round trips, or such that
-// differ much, is allowed: QUIC's keepalive comes after one and a half of its probe timeouts
-// (a round trip and four mean deviations, RFC 9002, 6.2.1), if that is more than the 500 ms
-// that are asked for, and takes another round trip and a half to be answered.
+// Slowness is how much more silence is allowed on a link whose round trips are long or vary.
+// QUIC's keepalive comes after one and a half of its probe timeouts (a round trip and four mean
+// deviations each, RFC 9002, 6.2.1), if that is more than the 500 ms asked for, and takes another
+// round trip and a half to be answered.
 func Slowness(roundTrip, jitter time.Duration) time.Duration {
 	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
 }
 
-// What a newer version says that this one doesn't know: see "How the wire grows" in
-// pb/quicpeer.proto.
+// Frames and fields of newer versions: see "How the wire grows" in pb/quicpeer.proto.
 
-// Bounds of it, guesses: how many of the features that the other side of a link names are
-// remembered, and how much of what it sends may be unreadable before the link is closed.
+// Bounds of them, guesses: how many features of the other side are remembered, and how much of
+// what it sends may be unreadable before the link is closed.
 const (
 	maxFeatures = 64
 	unreadBurst = 8192
 	unreadEvery = 10 * time.Millisecond
 )
 
-// foreign is what the other side of a link has of its own.
+// foreign is what the other side of a link has that this version may not know.
 type foreign struct {
 	features []uint32 // that it knows
 	unread   limiter
 	noted    bool // something could not be read
 }
 
-// name takes the features that the other side knows.
+// name stores the features that the other side knows.
 func (f *foreign) name(features []uint32) {
 	f.features = slices.Clone(features[:min(len(features), maxFeatures)])
 }
 
-// knows says that the other side has named a feature: what is new may be sent to it.
+// knows reports whether the other side has named a feature, so that it can be used.
 func (f *foreign) knows(feature uint32) bool { return slices.Contains(f.features, feature) }
 
-// tooManyGos bounds what we dial on the word of a neighbour.
+// tooManyGos limits what we dial on a neighbour's Go.
 func (l *link) tooManyGos(now time.Duration, e *entry) bool {
 	return !l.gos.take(now, gosAtOnce-1, goEvery) || !e.with().gos.take(now, gosOfPeer-1, goOfPeerEvery)
 }
 
 func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
 
-// How many unknown peers a link may announce: at once, and then one in every. Guesses: a
-// network that joins as a whole comes at once, and a member that invents peers needs a
+// Limits of the unknown peers that a link may announce: so many at once, then one in every.
+// Guesses: a network that joins as a whole comes at once, and a member that invents peers needs a
 // quarter of an hour to fill the table, while its inventions are found out.
 const (
 	introducedBurst = 8192
 	introducedEvery = 10 * time.Millisecond
 )
 
-// mayIntroduce bounds how many unknown peers a link can put into our table.
+// mayIntroduce limits how many unknown peers a link can put into our table.
 func (l *link) mayIntroduce(now time.Duration) bool {
 	return l.introduced.take(now, introducedBurst, introducedEvery)
 }
 
-// leadsToGuest says that at the other end of the link is a visitor.
+// leadsToGuest reports whether the peer at the other end is a visitor.
 func (l *link) leadsToGuest() bool { return l.entry != nil && l.entry.isGuest() }

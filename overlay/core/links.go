@@ -8,13 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// links are the connections to other peers, and how far everybody is over each.
+// links are the connections to other peers, and the distance of every peer over each.
 type links struct {
 	*env
 	table    *table
 	list     []*link  // in the order of their numbers
-	changed  bool     // others are neighbours than those that were told of
-	stale    []*entry // the neighbours don't know the distance
+	changed  bool     // the neighbours differ from those last announced
+	stale    []*entry // entries whose new distance the neighbours don't know
 	offences offences
 
 	encodedList []*pb.Announcement // the last that were encoded
@@ -24,13 +24,13 @@ type links struct {
 // violation ends a link whose peer has broken the protocol.
 func (ls *links) violation(l *link, why string) {
 	if l == nil {
-		return // it was routed to us: who is to blame is not known
+		return // it was routed to us, so the culprit is not known
 	}
 	ls.blame(l, Violation, "peer breaks the protocol", why)
 	ls.close(l, CloseProtocol, why)
 }
 
-// attach lets the links to a peer know its new entry, detach that it is gone.
+// attach connects the links to a peer with its new entry; detach ends that.
 func (ls *links) attach(e *entry) {
 	for _, l := range ls.list {
 		if l.state == linkUp && l.key == e.record.Key && l.peer == e.record.ID {
@@ -47,7 +47,7 @@ func (ls *links) detach(e *entry) {
 	}
 }
 
-// close asks the driver to close the link and forgets what it was good for.
+// close asks the driver to close the link, and ends all that it was used for.
 func (ls *links) close(l *link, reason CloseReason, text string) {
 	if l.state == linkClosing {
 		return
@@ -55,7 +55,7 @@ func (ls *links) close(l *link, reason CloseReason, text string) {
 	ls.endNeighbour(l)
 	switch reason {
 	case CloseDuplicate:
-		l.door = nil // another link leads there
+		l.door = nil // another link serves it
 	case CloseProtocol:
 		ls.leaveDoor(l, "broke the protocol: "+text)
 	default:
@@ -101,7 +101,7 @@ func (ls *links) linksUp() int {
 	return n
 }
 
-// leaveDoor notes that a link to a door that has let us in is at its end.
+// leaveDoor reports that the link to a door that has let us in has ended.
 func (ls *links) leaveDoor(l *link, did string) {
 	if t := l.door; t != nil {
 		l.door = nil
@@ -109,13 +109,13 @@ func (ls *links) leaveDoor(l *link, did string) {
 	}
 }
 
-// checkHandshakes closes links whose handshake does not come.
+// checkHandshakes closes links whose handshake takes too long.
 func (ls *links) checkHandshakes() {
 	for _, l := range ls.list {
 		if l.state == linkOpening && ls.now >= l.opened+handshakeTimeout {
 			level := Warn
 			if l.dial != nil {
-				level = Debug // its failure is told by whoever wanted it
+				level = Debug // whoever asked for the dial reports the failure
 			}
 			ls.note(level, "handshake did not come", "address", l.address)
 			ls.close(l, CloseTimeout, "handshake did not come in time")
@@ -149,7 +149,7 @@ func (ls *links) flushLink(l *link) {
 	l.pending = nil
 }
 
-// encodeBatch encodes announcements, once for all links that are sent the same.
+// encodeBatch encodes announcements, once for all links that get the same.
 func (ls *links) encodeBatch(list []*pb.Announcement) []byte {
 	if !slices.Equal(list, ls.encodedList) {
 		ls.encodedList = slices.Clone(list)
@@ -169,8 +169,8 @@ func (ls *links) neighbours() int {
 	return n
 }
 
-// degree counts the neighbours and those who may grant what we have asked for.
-// A peer with two links counts once, one that depends on us not at all.
+// degree counts the neighbours and the requests under way. A peer with two links counts once, a
+// dependant not at all.
 func (ls *links) degree() int {
 	var keys []certs.PublicKey
 	for _, l := range ls.list {
@@ -202,7 +202,7 @@ func (ls *links) gained() int {
 	return n
 }
 
-// endNeighbour closes the link to announcements.
+// endNeighbour ends the exchange of announcements over the link.
 func (ls *links) endNeighbour(l *link) {
 	if l.neighbour {
 		l.neighbour, l.dependant, l.leaning, l.gained = false, false, false, false
@@ -212,8 +212,7 @@ func (ls *links) endNeighbour(l *link) {
 	}
 }
 
-// via is the neighbour nearest to the peer; empty when there is a link to it or
-// the way is not known.
+// via is the neighbour nearest to the peer; empty if there is a link to it or no known route.
 func (ls *links) via(e *entry) certs.ID {
 	if ls.linkTo(e.record.Key) != nil {
 		return ""
@@ -250,7 +249,7 @@ func (ls *links) distance(e *entry) uint8 {
 	return best
 }
 
-// setHops notes how far a neighbour is from a peer.
+// setHops stores how far a neighbour is from a peer.
 func (ls *links) setHops(e *entry, from *link, hops uint32) {
 	if from == nil || !from.neighbour || from.slot < 0 || e == ls.table.self {
 		return
@@ -261,7 +260,7 @@ func (ls *links) setHops(e *entry, from *link, hops uint32) {
 	}
 }
 
-// reroute has the neighbours told if the distance has changed.
+// reroute queues the entry for the neighbours if its distance has changed.
 func (ls *links) reroute(e *entry) {
 	if !e.stale && e != ls.table.self && !e.isGuest() && !e.buried() && ls.distance(e) != e.told {
 		e.stale = true
@@ -269,11 +268,11 @@ func (ls *links) reroute(e *entry) {
 	}
 }
 
-// unroute forgets the ways to a peer that is gone.
+// unroute forgets the routes to a peer that is gone.
 func (ls *links) unroute(e *entry) { e.forgetRoutes() }
 
-// takeSlot gives a new neighbour a place in the vectors, or -1 if there is none:
-// a peer above the usual number depends on us and leads nowhere.
+// takeSlot gives a new neighbour a place in the distance vectors, or -1 if there is none: a
+// dependant leads nowhere.
 func (ls *links) takeSlot() int {
 	var taken [MaxNeighbours]bool
 	for _, l := range ls.list {
@@ -289,7 +288,7 @@ func (ls *links) takeSlot() int {
 	return -1
 }
 
-// freeSlot forgets the distances of a neighbour that is one no more.
+// freeSlot forgets the distances of a former neighbour.
 func (ls *links) freeSlot(slot int) {
 	if slot < 0 {
 		return
@@ -302,8 +301,8 @@ func (ls *links) freeSlot(slot int) {
 	}
 }
 
-// toldBy is the neighbour that an event names: the nearest, or, for a newcomer that
-// has the table of a door which is no neighbour of its yet, that door.
+// toldBy is the neighbour that an event names: the nearest one; or, for a newcomer that has the
+// table of a door that is not its neighbour yet, that door.
 func (ls *links) toldBy(e *entry) certs.ID {
 	via := ls.via(e)
 	for _, l := range ls.list {
@@ -314,9 +313,9 @@ func (ls *links) toldBy(e *entry) certs.ID {
 	return via
 }
 
-// skip drops an announcement or a broadcast that can't be read: a newer peer has made
-// it, and who has sent it to us need not be that one. False says that there are so many
-// that the link is closed: more than a network brings together (guesses).
+// skip drops an announcement or a broadcast that can't be read: a newer peer has made it, which
+// need not be the one that sent it to us. It returns false if the link is closed for it, since
+// more came than a network brings together (guesses).
 func (ls *links) skip(l *link, why error) bool {
 	if l == nil {
 		return true
@@ -332,7 +331,7 @@ func (ls *links) skip(l *link, why error) bool {
 	return true
 }
 
-// blame notes that the peer of a link has not done what it must.
+// blame logs a fault of the peer of a link, and counts it.
 func (ls *links) blame(l *link, kind Kind, text, why string) {
 	many, again := ls.offences.note(l.key, why, ls.now)
 	level := Warn
@@ -345,7 +344,7 @@ func (ls *links) blame(l *link, kind Kind, text, why string) {
 	}
 }
 
-// told lets the links know the entry of their peer, and forgets the ways to one that is
+// told gives the links the new entry of their peer, and forgets the routes to a peer that is
 // gone.
 func (ls *links) told(ch change) {
 	e := ch.entry
