@@ -22,7 +22,7 @@ type link struct {
 	key     certs.PublicKey // from TLS
 	address string          // of the other end, for the log
 	dial    *dial           // the dial that made it; nil: the other side dialled
-	door    *target         // the door at its end, if it has let us in and we need its table
+	door    *target         // the target at its end that has let us in; nil: none, or not any more
 	opened  time.Duration
 	state   linkState
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// told has a peer dialled anew that has something new to say, or that we have found lost.
+// told redials a peer that announces something new, or that we have found lost.
 func (re *reach) told(ch change) {
 	e, d := ch.entry, ch.entry.side
 	switch {
@@ -22,7 +22,7 @@ func (re *reach) told(ch change) {
 	}
 }
 
-// moved is Moved.
+// moved handles Moved.
 func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
 	old := re.where.own
 	re.where.own, re.where.near = own, near
@@ -36,7 +36,7 @@ func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
 	re.note(Info, "the addresses of this host have changed", "addresses", re.where.own)
 	if gone {
 		re.where.forwarded = netip.AddrPort{}
-		// What was our own and is no more is nobody's, and without a network nobody sees us.
+		// A former address of ours is not ours any more, and without a network nobody sees us.
 		re.where.seen = slices.DeleteFunc(re.where.seen, func(o observation) bool {
 			return re.links.link(o.link) == nil || slices.Contains(old, o.addr) || onlyLoopback(own)
 		})
@@ -45,13 +45,13 @@ func (re *reach) moved(own []netip.AddrPort, near []netip.Prefix) {
 	re.addressesChanged()
 }
 
-// mappedTo is Mapped.
+// mappedTo handles Mapped.
 func (re *reach) mappedTo(addr netip.AddrPort) {
 	re.where.mapped = addr
 	re.addressesChanged()
 }
 
-// seenAt is Seen.
+// seenAt handles Seen.
 func (re *reach) seenAt(id LinkID, address string) {
 	l := re.links.link(id)
 	if l == nil || l.state == linkClosing {
@@ -64,7 +64,7 @@ func (re *reach) seenAt(id LinkID, address string) {
 	}
 }
 
-// observe takes how the peer of a link sees us.
+// observe takes our reflexive address: how the peer of a link sees us.
 func (re *reach) observe(l *link, address string) {
 	addr := parseAddress(address)
 	l.within = l.within || addr.Addr().IsLoopback()
@@ -92,10 +92,10 @@ func (re *reach) observe(l *link, address string) {
 	re.happen(relocated{})
 }
 
-// reachedByStranger notes that a stranger has reached us from outside at the address that it
-// names, and nothing of ours has gone to its IP before: strangers can dial us there. That
-// it is an address of our router others have to say, for as long as it is one: a stranger
-// could name anybody's.
+// reachedByStranger records that a stranger has reached us from outside, at the address that it
+// names, though nothing of ours has gone to its IP before: so strangers can dial us there. Others
+// have to confirm, for as long as it holds, that this is an address of our router: a stranger
+// could name any.
 func (re *reach) reachedByStranger(l *link, claimed string) {
 	from, addr := parseAddress(l.address), parseAddress(claimed)
 	if !from.IsValid() || !addr.IsValid() || re.where.isNear(from.Addr()) || re.hosts.dialled(from.Addr(), re.now-strangerAfter) ||
@@ -107,8 +107,8 @@ func (re *reach) reachedByStranger(l *link, claimed string) {
 	re.happen(relocated{})
 }
 
-// addressesChanged renews our record if need be, and gives whoever could not be reached
-// another chance.
+// addressesChanged renews our record if necessary, and allows new dials to peers that could not
+// be reached.
 func (re *reach) addressesChanged() {
 	re.happen(relocated{})
 	for _, e := range re.wanted {
@@ -118,8 +118,8 @@ func (re *reach) addressesChanged() {
 	re.wake(re.now)
 }
 
-// leaveAddresses is what follows when a peer has given up an address that we have dialled:
-// our link to it leads to nowhere, since the side that has dialled follows nobody.
+// leaveAddresses closes our link to a peer that has given up the address that we dialled: the
+// link leads nowhere, since a QUIC client does not follow its server.
 func (re *reach) leaveAddresses(e *entry, old *Record) {
 	for _, l := range slices.Clone(re.links.list) {
 		if l.state != linkUp || l.entry != e || l.dial == nil || !old.names(l.address) || e.record.names(l.address) {
@@ -133,8 +133,8 @@ func (re *reach) leaveAddresses(e *entry, old *Record) {
 	}
 }
 
-// relink dials the peers anew that have dialled us: the links that they made lead to where
-// we were. Those that we have made follow us (RFC 9000, 9: the server follows the client).
+// relink redials the peers that have dialled us, whose links lead to where we were. Links that we
+// have made ourselves follow us (RFC 9000, 9: the server follows the client).
 func (re *reach) relink() {
 	for _, l := range re.links.list {
 		if e := l.entry; l.state == linkUp && l.dial == nil && e != nil && e.alive() && re.links.linkTo(l.key) == l {

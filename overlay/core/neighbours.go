@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// neighbourhood decides with whom announcements are exchanged.
+// neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
 type neighbourhood struct {
 	*env
 	table      *table
@@ -19,16 +19,17 @@ type neighbourhood struct {
 	broadcasts *broadcasts
 	sync       *syncer
 
-	suggested  []certs.ID // by peers that have no room
+	suggested  []certs.ID // named by peers that have no room
 	seeks      limiter
 	extras     limiter
 	aloneSince time.Duration
 	nextHeal   time.Duration
 }
 
-// seekNeighbours asks for neighbours, of the living at random: for those that are missing
-// (see Standing), over a link that stands, else over a new one, several at once but then
-// two a second: in a network that grows most are full. Without any neighbour for a while it asks to be taken above the usual number.
+// seekNeighbours asks random living peers for neighbourhood, for as many as we lack (see
+// Standing): over a link that stands, else over a new one. It dials several at once but then only
+// two a second, since in a network that grows most peers are full. Without any neighbour for a
+// while it asks to be taken above the usual number.
 func (nb *neighbourhood) seekNeighbours() {
 	nb.leanOnOthers()
 	standing := nb.standing()
@@ -36,7 +37,7 @@ func (nb *neighbourhood) seekNeighbours() {
 	if standing.TakesMore() && nb.reach.seeking == 0 && nb.doubt.lag < doubtLate && nb.extras.take(nb.now, 1, extraEvery) {
 		missing = 1
 	}
-	for _, l := range nb.links.list { // those that stand cost nothing
+	for _, l := range nb.links.list { // links that stand cost nothing
 		if e := l.entry; missing > 0 && l.state == linkUp && !l.quiet && e != nil && nb.mayAsk(e) {
 			nb.askNeighbour(l, false)
 			missing--
@@ -59,7 +60,7 @@ func (nb *neighbourhood) standing() Standing {
 	return Standing{nb.links.degree(), nb.links.gained()}
 }
 
-// pickNeighbour chooses whom to ask: who has been suggested, else anybody.
+// pickNeighbour chooses a peer to ask: one that was suggested, else any.
 func (nb *neighbourhood) pickNeighbour() *entry {
 	for len(nb.suggested) > 0 {
 		e := nb.table.owner(nb.suggested[0], nb.now)
@@ -71,7 +72,7 @@ func (nb *neighbourhood) pickNeighbour() *entry {
 	return nb.table.pick(nb.mayAsk)
 }
 
-// mayAsk says that the peer can be asked for neighbourhood.
+// mayAsk reports whether the peer can be asked for neighbourhood.
 func (nb *neighbourhood) mayAsk(e *entry) bool {
 	d := e.our()
 	if e == nb.table.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || nb.now < d.refusedTill || nb.now < d.nextDial {
@@ -81,8 +82,8 @@ func (nb *neighbourhood) mayAsk(e *entry) bool {
 	return l == nil || !l.neighbour && !l.asked
 }
 
-// leanOnOthers asks to be taken as a dependant when nobody has taken us as a
-// neighbour for a while, and ends that when others have.
+// leanOnOthers asks to be taken as a dependant when no peer has been our neighbour for a while,
+// and ends that when some are.
 func (nb *neighbourhood) leanOnOthers() {
 	switch n := nb.links.neighbours(); {
 	case n > 0:
@@ -147,9 +148,8 @@ func (nb *neighbourhood) receiveNeighbour(l *link, m *pb.Neighbour) {
 	}
 }
 
-// receiveRequest grants neighbourhood or refuses it and names others. Two requests
-// that cross are an agreement of their own, and the one who asks for what stands
-// has lost sight of it.
+// receiveRequest grants neighbourhood, or refuses it and names others. Two requests that cross
+// are agreed. A peer that asks for neighbourhood it already has has lost sight of it.
 func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
 	switch {
 	case l.neighbour || l.asked || nb.standing().HasRoom() || MakesRoom(int(m.GetHave())) && nb.giveUpOne():
@@ -163,8 +163,8 @@ func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
 	}
 }
 
-// giveUpOne makes room by ending with the neighbour that, by what it has said, has
-// most, if that is more than enough.
+// giveUpOne makes room: it drops the neighbour that has the most neighbours, as it has told us,
+// if that is more than enough.
 func (nb *neighbourhood) giveUpOne() bool {
 	var choice []*link
 	var degrees []int
@@ -186,9 +186,9 @@ func (nb *neighbourhood) giveUpOne() bool {
 	return nb.standing().HasRoom()
 }
 
-// withRoom names neighbours of ours that, by what they have said, have room for
-// another, those with the fewest neighbours first. In a network that grows the old
-// are full and the young are not, so most who ask at random are refused once.
+// withRoom names neighbours of ours that have room for another, as they have told us, those with
+// the fewest first. In a network that grows the old peers are full and the young are not, so most
+// who ask at random are refused once.
 func (nb *neighbourhood) withRoom(asker *link) []string {
 	var open []*entry
 	for _, l := range nb.links.list {
@@ -206,8 +206,8 @@ func (nb *neighbourhood) withRoom(asker *link) []string {
 	return ids
 }
 
-// becomeNeighbour opens the link to announcements, and tells the new neighbour
-// how far others are and what it can have of the last minutes' broadcasts.
+// becomeNeighbour begins the exchange of announcements over the link, and tells the new neighbour
+// our distances and which recent broadcasts it can have.
 func (nb *neighbourhood) becomeNeighbour(l *link, dependant bool) {
 	l.asked = false
 	if l.neighbour {
@@ -223,7 +223,7 @@ func (nb *neighbourhood) becomeNeighbour(l *link, dependant bool) {
 	nb.broadcasts.offerBroadcasts(l, true)
 }
 
-// tellNeighbours lets the neighbours know who else is one.
+// tellNeighbours tells the neighbours who the others are.
 func (nb *neighbourhood) tellNeighbours() {
 	if !nb.links.changed {
 		return
@@ -256,12 +256,11 @@ func (nb *neighbourhood) receiveNeighbourList(l *link, m *pb.NeighbourList) {
 	}
 }
 
-// heal dials one lost entry now and then, so that the halves of a network that
-// was cut meet again; who reaches nobody dials several at once, and the addresses
-// of the join too. Each lost peer is dialled by the network as a whole about once
-// in healEvery, so that a partition of half of the network ends within a second.
-// Who is short of neighbours dials one each time, since it may be the only one on
-// its side that can reach the other.
+// heal dials one lost peer now and then, so that the halves of a network that was cut meet again;
+// a peer that reaches nobody dials several at once, and the addresses to join too. The network as
+// a whole dials each lost peer about once in healEvery, so a cut in halves ends within a second.
+// A peer short of neighbours dials one each time, since it may be the only one on its side that
+// can reach the other.
 func (nb *neighbourhood) heal() {
 	if nb.now < nb.nextHeal {
 		return
@@ -281,13 +280,13 @@ func (nb *neighbourhood) heal() {
 	}
 }
 
-// redialable lists the lost and the missing that may be dialled now.
+// redialable returns the lost and missing peers that may be dialled now.
 func (nb *neighbourhood) redialable() []*entry {
 	var list []*entry
 	nb.table.lost = slices.DeleteFunc(nb.table.lost, func(e *entry) bool { return e.state != pb.AnnouncementType_LOST && !e.missing })
 	for _, e := range nb.table.lost {
 		l := nb.links.linkTo(e.record.Key)
-		heard := e.missing && l != nil && !l.quiet // it will be found by that link, see checkLinks
+		heard := e.missing && l != nil && !l.quiet // checkLinks will find it by that link
 		if d := e.our(); d.dialing == 0 && nb.now >= d.nextDial && !heard {
 			list = append(list, e)
 		}
@@ -295,10 +294,10 @@ func (nb *neighbourhood) redialable() []*entry {
 	return list
 }
 
-// told ends what held with a run that is over, and with somebody who is called lost. A
-// link to such a peer that is silent stays until QUIC gives it up, but as no neighbour's:
-// should the peer live after all, as one that was stopped for a while, it hears by this
-// very link what was said, and needs no new one.
+// told ends the neighbourhood with a run that is over, or with a peer that is called lost. A
+// silent link to such a peer stays until QUIC's idle timeout, but not as a neighbour's: should
+// the peer live after all, having been stopped for a while, it hears the LOST over this very link
+// and needs no new one.
 func (nb *neighbourhood) told(ch change) {
 	e := ch.entry
 	if ch.old != nil && ch.begins() {

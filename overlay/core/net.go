@@ -8,7 +8,7 @@ import (
 	"quicpeer/certs"
 )
 
-// Net is how we can be reached and how we reach others, for people who ask why.
+// Net is how we can be reached and how we reach others, for users who want to know why.
 type Net struct {
 	NAT       NAT
 	Addresses []OwnAddress
@@ -28,9 +28,9 @@ type Source string
 // The sources of an address.
 const (
 	SourceInterface Source = "interface" // of this host
-	SourceObserved  Source = "observed"  // others see it there
-	SourceMapped    Source = "mapped"    // the router leads it here, since it was asked to
-	SourceForwarded Source = "forwarded" // somebody who was not expected has come in there
+	SourceObserved  Source = "observed"  // others see us there
+	SourceMapped    Source = "mapped"    // the router forwards it here, at our request
+	SourceForwarded Source = "forwarded" // a stranger has reached us there
 )
 
 // Way is how one peer is reached.
@@ -42,14 +42,14 @@ type Way struct {
 	Since   time.Duration // when the link came up
 	Address string        // of the link
 	Via     certs.ID      // without a link: the neighbour nearest to it
-	Behind  bool          // it is behind a NAT: it has to be met
+	Behind  bool          // it is behind a NAT and has to be met
 	Tries   int           // dials in a row that have failed
 	Why     string        // the last one
 	Next    time.Duration // no dial before
 	Now     bool          // it is being dialled
 }
 
-// Net reports it, the peers in the order of their IDs.
+// Net reports how peers are reached, in the order of their IDs.
 func (c *Core) Net() Net {
 	w := c.where
 	n := Net{NAT: c.where.nat()}

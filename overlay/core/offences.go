@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Who breaks the protocol, by a fault or on purpose, does it again when it is linked again. So
-// it is told to the log once, and dialled more and more seldom.
+// A peer that breaks the protocol, by a fault or on purpose, does so again over the next link. So
+// it is logged once, and dialled more and more seldom.
 
 // Bounds of it, guesses.
 const (
@@ -16,7 +16,7 @@ const (
 	offencesTold = 4         // different ones of one peer
 )
 
-// offences are those who have broken the protocol lately, the last one at the end.
+// offences records the peers that have broken the protocol lately, the last one at the end.
 type offences struct{ list []offence }
 
 type offence struct {
@@ -26,8 +26,8 @@ type offence struct {
 	many int
 }
 
-// note counts an offence. many is how often it is, with the earlier ones, and again says that
-// the log has this very one, or enough.
+// note counts an offence. many is how often the peer has offended so far, and again says that the
+// log has this very offence already, or enough of this peer.
 func (o *offences) note(key certs.PublicKey, why string, now time.Duration) (many int, again bool) {
 	f := offence{key: key}
 	if i := slices.IndexFunc(o.list, func(f offence) bool { return f.key == key }); i >= 0 {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// own is what we say of ourselves.
+// own handles what we announce about ourselves.
 type own struct {
 	*env
 	table  *table
@@ -15,10 +15,10 @@ type own struct {
 	where  *whereabouts
 	gossip *gossip
 
-	accusations []*accusation // of which the accused are told
+	accusations []*accusation // sent to the accused
 	refuting    bool
-	refuteTo    LinkID // who said last that we are lost; 0: nobody in particular
-	refuteAbove uint32 // the seq of which that was said
+	refuteTo    LinkID // the link that last brought a LOST of us; 0: none in particular
+	refuteAbove uint32 // the seq that it named
 	nextRefute  time.Duration
 	renewAt     time.Duration
 }
@@ -48,10 +48,10 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	ow.table.self.said = ow.now
 }
 
-// learnOfSelf takes a statement about ourselves that we have not made, or not in
-// this run, and that is greater than ours. Said to be lost, we raise our seq. A later
-// epoch is a newer run, to a member; else one of before the clock went back. Who said
-// it is answered even if it is no neighbour.
+// learnOfSelf takes a statement about ourselves that is greater than ours, and not ours or not of
+// this run. To a LOST we answer by a higher seq, SWIM's incarnation. A later epoch is a newer run
+// if we are a member already; else a run from before the clock went back. The sender is answered
+// even if it is not a neighbour.
 func (ow *own) learnOfSelf(from *link, n news) {
 	if ow.leaving {
 		return
@@ -78,8 +78,8 @@ func (ow *own) learnOfSelf(from *link, n news) {
 	}
 }
 
-// accusation is a LOST that the accused may not hear by the flood. It is told until
-// it refutes.
+// accusation is a LOST that the accused may not hear by the flood. It is sent to the accused
+// until that refutes.
 type accusation struct {
 	entry *entry
 	about version // the version of the entry that we hold
@@ -87,8 +87,7 @@ type accusation struct {
 	next  time.Duration
 }
 
-// warn has a peer told that it is called lost: by a LOST that we don't take, or that
-// we don't pass on yet.
+// warn tells a peer that it is called lost, by a LOST that we don't take, or don't pass on yet.
 func (ow *own) warn(e *entry, n news) {
 	for _, a := range ow.accusations {
 		if a.entry == e && a.about == e.version() {
@@ -102,7 +101,7 @@ func (ow *own) warn(e *entry, n news) {
 	}
 }
 
-// passAccusations tells the accused.
+// passAccusations sends the accusations to the accused.
 func (ow *own) passAccusations() {
 	ow.accusations = slices.DeleteFunc(ow.accusations, func(a *accusation) bool {
 		if a.entry.version() != a.about {
@@ -116,7 +115,7 @@ func (ow *own) passAccusations() {
 	})
 }
 
-// receiveAccusation takes what passAccusations sends.
+// receiveAccusation takes an accusation from passAccusations.
 func (ow *own) receiveAccusation(a *pb.Announcement) {
 	n, ok := ow.gossip.open(nil, a)
 	if ok && n.record != nil && n.record.Key == ow.cfg.Identity.Key() && n.record.ID == ow.cfg.ID &&
@@ -125,8 +124,8 @@ func (ow *own) receiveAccusation(a *pb.Announcement) {
 	}
 }
 
-// refute says that we are here after all, at most once in refuteEvery: who says
-// LOST without end must not make us flood without end.
+// refute announces that we are alive, at most once in refuteEvery: a peer that says LOST without
+// end must not make us flood without end.
 func (ow *own) refute() {
 	if !ow.refuting || ow.leaving {
 		return
@@ -146,15 +145,14 @@ func (ow *own) refute() {
 	}
 }
 
-// raiseEpoch makes this run a later one than that of the epoch.
+// raiseEpoch makes this run later than the given epoch.
 func (ow *own) raiseEpoch(above uint64) {
 	ow.cfg.Epoch = above + 1
 	ow.out.Epoch = ow.cfg.Epoch
 	ow.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
-// checkOwnID stops this peer if another living key owns its ID, and tells the
-// other if we do.
+// checkOwnID stops this peer if another living key owns its ID, and warns the other if we own it.
 func (ow *own) checkOwnID(e *entry) {
 	if e.record.ID != ow.cfg.ID || !e.alive() || ow.leaving {
 		return
@@ -168,7 +166,7 @@ func (ow *own) checkOwnID(e *entry) {
 	ow.gossip.flood(nil, ow.table.self)
 }
 
-// renewAddresses says anew where we are, if that has changed.
+// renewAddresses announces our addresses if they have changed.
 func (ow *own) renewAddresses() {
 	ow.where.pending = !ow.accepted
 	if ow.table.self == nil || ow.ended || ow.leaving || !ow.accepted {
@@ -185,14 +183,14 @@ func (ow *own) renewAddresses() {
 	}
 	ow.where.nextRenew = ow.now + renewPause
 	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.self.record.Seq+1)
-	for _, l := range ow.links.list { // who is no neighbour dials us as well
+	for _, l := range ow.links.list { // peers that are not neighbours dial us as well
 		if l.state == linkUp {
 			ow.gossip.announceTo(l, ow.table.self)
 		}
 	}
 }
 
-// renew prolongs our lease.
+// renew prolongs the lease of our JOIN.
 func (ow *own) renew() {
 	if ow.now >= ow.renewAt && !ow.leaving {
 		ow.renewAt = ow.now + renewEvery

@@ -33,7 +33,7 @@ func (c *Core) Peers() []Peer {
 	return list
 }
 
-// Record is what the owner of an ID has signed of itself; nil if nobody is shown as here.
+// Record is the signed record of the owner of an ID; nil if nobody is shown as here.
 func (c *Core) Record(id certs.ID) *Record {
 	if e := c.table.shown(id); e != nil {
 		return e.record
@@ -41,7 +41,7 @@ func (c *Core) Record(id certs.ID) *Record {
 	return nil
 }
 
-// Neighbours lists the peers with whom announcements are exchanged.
+// Neighbours lists the peers that we exchange announcements with.
 func (c *Core) Neighbours() []certs.ID {
 	var list []certs.ID
 	for _, l := range c.links.list {
@@ -58,6 +58,6 @@ func (c *Core) Digest() []byte { return c.table.digest() }
 // Epoch is the epoch of this run; it can rise until the peer is in the network.
 func (c *Core) Epoch() uint64 { return c.cfg.Epoch }
 
-// DepositsPending says that somebody is still to be asked to keep something, or to
-// answer that. A peer that leaves waits for it, but not for ever: links may be slow.
+// DepositsPending reports whether a peer is still to be asked to keep something, or to answer. A
+// peer that leaves waits for it, but not for ever, since links may be slow.
 func (c *Core) DepositsPending() bool { return c.custody.depositsPending() }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// probes finds out whether others are still here, by asking those who should hear them.
+// probes finds out whether peers are alive, as SWIM does: it pings them, and asks witnesses that
+// should hear them.
 type probes struct {
 	*env
 	table  *table
@@ -19,8 +20,8 @@ type probes struct {
 	list   []*probe
 }
 
-// probe is how far we are in finding out whether a peer is here. It ends when
-// the peer is heard, when somebody has heard it, or with LOST.
+// probe is the state of finding out whether one peer is alive. It ends when we or a witness hear
+// the peer, or with LOST.
 type probe struct {
 	subject *entry
 	about   version
@@ -28,7 +29,7 @@ type probe struct {
 	urgent  bool // pings are repeated at once
 	ended   bool
 
-	// Our own evidence: a silent link, or pings and a dial that reached nobody.
+	// Our own evidence: a silent link, or pings and a dial without an answer.
 	own    bool
 	number uint64 // of the pings
 	tries  int
@@ -36,22 +37,22 @@ type probe struct {
 
 	witnesses []witness
 	nextRound time.Duration
-	asked     int        // times that they were
-	rounds    int        // of strangers asked
-	askers    []certs.ID // who want to know as well
+	asked     int        // rounds of questions so far
+	rounds    int        // rounds of strangers so far
+	askers    []certs.ID // peers that wait for the outcome
 	fresh     time.Duration
 	testimony *pb.Signed // our own
 }
 
-// witness is somebody who is asked about a peer.
+// witness is a peer that is asked about another.
 type witness struct {
 	id         certs.ID
 	unanswered int // questions in a row
 	said       *pb.Signed
 }
 
-// start begins a probe; nil if one is under way or there are too many. Of
-// somebody lost it serves those who do not believe that yet.
+// start begins a probe; nil if one is under way or there are too many. A probe of a lost peer
+// serves those that do not believe it lost yet.
 func (pr *probes) start(e *entry, urgent bool) *probe {
 	if pr.of(e) != nil || len(pr.list) >= maxProbes || e == pr.table.self || e.isGuest() || pr.visiting || pr.leaving {
 		return nil
@@ -71,9 +72,9 @@ func (pr *probes) of(e *entry) *probe {
 	return nil
 }
 
-// pursue takes all probes a step further.
+// pursue advances all probes.
 func (pr *probes) pursue() {
-	for i := 0; i < len(pr.list); i++ { // what a step adds comes behind
+	for i := 0; i < len(pr.list); i++ { // a step may append
 		if p := pr.list[i]; !p.ended {
 			pr.step(p)
 		}
@@ -91,7 +92,7 @@ func (pr *probes) step(p *probe) {
 	case pr.now > p.began+probeTime:
 		p.ended = true
 		if l == nil && p.own && e.alive() && p.fresh < 0 {
-			pr.happen(missed{e}) // nobody else knows anything of it
+			pr.happen(missed{e}) // no witness knows anything about it
 		}
 		return
 	}
@@ -114,7 +115,7 @@ func (pr *probes) step(p *probe) {
 	}
 }
 
-// try looks for evidence of our own: a ping, then a second one and a dial.
+// try gathers evidence of our own: a ping, then a second one and a dial.
 func (pr *probes) try(p *probe) {
 	if pr.now < p.next {
 		pr.wake(p.next)
@@ -154,7 +155,7 @@ func (pr *probes) receivePong(from certs.ID, m *pb.Ping) {
 	}
 }
 
-// heardOf ends a probe: the peer is here. Who has asked is told.
+// heardOf ends a probe, since the peer is alive, and answers those that have asked.
 func (pr *probes) heardOf(p *probe) {
 	p.ended = true
 	for _, asker := range p.askers {
@@ -162,8 +163,8 @@ func (pr *probes) heardOf(p *probe) {
 	}
 }
 
-// weigh asks the witnesses, round after round, until enough of them have not heard
-// the peer either and none has.
+// weigh asks the witnesses, round by round, until enough of them have not heard the peer either
+// and none has.
 func (pr *probes) weigh(p *probe) {
 	quiet, counted := 0, 0
 	for _, w := range p.witnesses {
@@ -177,7 +178,7 @@ func (pr *probes) weigh(p *probe) {
 	switch {
 	case pr.now-p.fresh < freshWithin:
 		pr.wake(p.fresh + freshWithin)
-		return // somebody hears it: it is our link that is silent
+		return // a witness hears it, so the fault lies with our link
 	case quiet > 0 && quiet >= min(enoughWitnesses, counted):
 		pr.accuse(p)
 		return
@@ -185,7 +186,7 @@ func (pr *probes) weigh(p *probe) {
 		pr.wake(p.nextRound)
 		return
 	}
-	if counted == quiet { // nobody is left to be asked
+	if counted == quiet { // no witness is left to ask
 		pr.askStrangers(p)
 	}
 	pr.askAll(p)
@@ -206,16 +207,16 @@ func (p *probe) addWitnesses(list []certs.ID) {
 	}
 }
 
-// strangersAsked are those of a round. After a cut in halves all of three are on the far side
-// one time in eight, and the round is lost, which costs 1.6 s: that is the tail of the time
-// in which a cut is known. Each more begins a probe of its own, and at 20 % loss that calls
-// more of the living lost than the tail is worth (rough, 300 peers, seeds 1 to 3, pairs of
-// peers: 0, 0, 48 with three; 42, 7, 43 with four; 34, 64, 112 with six).
+// strangersAsked is how many strangers are asked in a round. After a cut in halves all three are
+// on the far side one time in eight, and the round is lost, which costs 1.6 s: that is the tail
+// of the time until a cut is known. Each stranger more begins a probe of its own, which at 20 %
+// loss calls more of the living lost than the tail is worth (rough, 300 peers, seeds 1 to 3,
+// pairs of peers: 0, 0, 48 with three; 42, 7, 43 with four; 34, 64, 112 with six).
 const strangersAsked = 3
 
-// askStrangers adds peers that have no link to the subject, as far as we know:
-// they look for evidence of their own. They are taken at random, and not from our
-// neighbours, whose ways are ours.
+// askStrangers adds peers that have no link to the subject, as far as we know: they gather
+// evidence of their own. They are taken at random and not from our neighbours, whose paths are
+// ours.
 func (pr *probes) askStrangers(p *probe) {
 	if p.rounds >= maxStrangerRounds {
 		return
@@ -235,7 +236,7 @@ func (pr *probes) askStrangers(p *probe) {
 	}
 }
 
-// askAll asks the witnesses that have not said anything: some, then all.
+// askAll asks the witnesses that have not answered: some of them, in the next round all.
 func (pr *probes) askAll(p *probe) {
 	p.nextRound = pr.now + witnessRound
 	pr.wake(p.nextRound)
@@ -259,12 +260,11 @@ func (pr *probes) askAll(p *probe) {
 	}
 }
 
-// receiveQuestion answers by what we hear of the peer ourselves: over a link, or
-// after a probe of our own.
+// receiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
 func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 	e := pr.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
 	if e == nil || e.state == pb.AnnouncementType_LEAVE || e.record.Epoch != m.GetEpoch() || e.record.Seq != m.GetSeq() || pr.doubt.doubtful() {
-		return // who has later news hears it by the flood, who has none can't know
+		return // the flood brings later news to the asker; without the entry we can't know
 	}
 	l := pr.links.linkTo(e.record.Key)
 	switch {
@@ -298,7 +298,7 @@ func (pr *probes) testify(p *probe, to certs.ID) {
 	pr.routes.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: p.answer(pr.ownTestimony(p))}}, p.subject.record.ID)
 }
 
-// ownTestimony signs, once for each probe, what we say.
+// ownTestimony signs our testimony, once for each probe.
 func (pr *probes) ownTestimony(p *probe) *pb.Signed {
 	if p.testimony == nil {
 		r, key := p.subject.record, pr.cfg.Identity.Key()
@@ -314,7 +314,7 @@ func (p *probe) answer(testimony *pb.Signed) *pb.Answer {
 	return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: testimony == nil, Testimony: testimony}
 }
 
-// receiveAnswer takes what a witness says.
+// receiveAnswer takes the answer of a witness.
 func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 	i := slices.IndexFunc(pr.list, func(p *probe) bool {
 		r := p.subject.record
@@ -352,13 +352,13 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 	pr.step(p)
 }
 
-// mayTestify says that the witness is a member whose word counts.
+// mayTestify reports whether the witness is a member whose testimony counts.
 func (pr *probes) mayTestify(t *pb.Testimony) bool {
 	e := pr.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
 	return e != nil && pr.now >= e.our().ignoredTill
 }
 
-// believes says that enough members whose word counts stand behind a LOST.
+// believes reports whether a LOST has testimonies of enough such members.
 func (pr *probes) believes(n news) bool {
 	count := 0
 	for _, t := range n.witnesses {
@@ -369,7 +369,7 @@ func (pr *probes) believes(n news) bool {
 	return count >= minTestimonies
 }
 
-// accuse says that the peer is lost, with our testimony and that of a witness.
+// accuse announces that the peer is lost, with our testimony and that of a witness.
 func (pr *probes) accuse(p *probe) {
 	p.ended = true
 	e := p.subject
@@ -383,9 +383,9 @@ func (pr *probes) accuse(p *probe) {
 	pr.happen(accused{e, proof})
 }
 
-// countRefuted remembers who has accused a peer that has refuted at once: who is
-// refuted so several times is not believed for a while. A refutation that comes
-// later may be true as the accusation was: the peer was cut off.
+// countRefuted records who has accused a peer that refuted at once: a peer refuted several times
+// is not believed for a while. After a later refutation the accusation may have been true, since
+// the peer may have been cut off.
 func (pr *probes) countRefuted(e *entry, said time.Duration) {
 	if pr.now > said+refutedAtOnce {
 		return
@@ -411,7 +411,7 @@ func (pr *probes) countRefuted(e *entry, said time.Duration) {
 	}
 }
 
-// told keeps what stands behind a LOST, and what became of it.
+// told stores the testimonies of a LOST, and counts what became of it.
 func (pr *probes) told(ch change) {
 	e := ch.entry
 	if ch.refutes() && !ch.begins() {

@@ -8,35 +8,34 @@ import (
 	"time"
 )
 
-// Through NATs. Whoever is behind one is dialled only at the same moment at which it dials
-// itself: then the first packet of each side opens its own NAT for what comes from the
-// other, and QUIC's repetition of that packet does the rest. A neighbour that both have
-// (the coordinator) tells them to go:
+// Hole punching, as DCUtR (libp2p) does it. A peer behind a NAT is dialled only at the moment at
+// which it dials too: the first packet of each side opens its own NAT for the other's packets,
+// and QUIC's retransmission of that packet does the rest. A common neighbour, the coordinator,
+// tells both to go:
 //
 //	caller                   coordinator                 called
 //	   | Call ---------------->|                           |
 //	   |<----------------- Go  |  Go --------------------->|  so that both have it at once
 //	   | Initial ------------------------>|<---------------- Initial
 //
-// If both dials succeed the side with the smaller ID keeps one connection (chooseLink).
-// Who has no common neighbour with the other calls it over the overlay, takes the time
-// that this takes, says Go and dials half of that later. A packet that came earlier could
-// spoil a NAT that lets strangers' packets make entries (a bare Linux masquerade does), so
-// nobody is dialled at an observed address before the Go, except where no way at all
-// leads to the peer: then nobody can say it.
+// If both dials succeed, the side with the smaller ID keeps one connection (chooseLink). A peer
+// without a common neighbour calls the other over the overlay, measures the round trip, says Go
+// and dials half a round trip later. An earlier packet could spoil a NAT at which strangers'
+// packets make entries (a bare Linux masquerade is one), so nobody is dialled at an observed
+// address before the Go, unless no route at all leads to the peer: then nobody can say Go.
 //
 // A Go makes us send packets to addresses that others have named. So it counts only from a
-// neighbour, for a peer of the table, at IPs which that has signed in its record; a link
-// that serves stays; and all of it is bounded, here and in hosts.
+// neighbour, for a peer of the table, and at IPs that this peer has signed in its record; it
+// never replaces a link in use; and all of it is limited, here and in hosts.
 
 // Bounds and times, guesses unless said otherwise.
 const (
 	callTimeout   = 1 * time.Second // for the Go: several round trips
-	simultaneous  = 2 * time.Second // two links that come up in this time are of the same meeting
+	simultaneous  = 2 * time.Second // two links that come up within it are of the same meeting
 	punchBackoff  = 2 * time.Minute // at most, between two tries at a peer behind a NAT
-	callsAtOnce   = 32              // that a neighbour may have us arrange
+	callsAtOnce   = 32              // calls that a neighbour may have us arrange
 	callEvery     = 1 * time.Second // then
-	gosAtOnce     = 32              // that we follow on the word of one neighbour, or of those who call over the overlay
+	gosAtOnce     = 32              // Gos that we follow of one neighbour, or of all callers over the overlay
 	goEvery       = 1 * time.Second
 	gosOfPeer     = 6 // of these, to one peer
 	goOfPeerEvery = 10 * time.Second
@@ -44,7 +43,7 @@ const (
 	maxAnswered   = 32 // calls over the overlay that wait for their Go
 )
 
-// call is a wish to be brought together with a peer.
+// call is a request to be brought together with a peer.
 type call struct {
 	number uint64
 	dial   *dial
@@ -53,7 +52,7 @@ type call struct {
 	sent   time.Duration // the last try
 }
 
-// delayed is something that is to be done a little later.
+// delayed is an action put off for a moment.
 type delayed struct {
 	at   time.Duration
 	what deferred
@@ -68,7 +67,7 @@ type (
 		to, about LinkID
 		number    uint64
 	}
-	// meetCalled dials a peer that has answered our call, and hears the Go now.
+	// meetCalled dials a peer that has answered our call and hears the Go now.
 	meetCalled struct{ call *call }
 	// meetSilent dials a peer anew if its link has stayed silent.
 	meetSilent struct {
@@ -87,21 +86,21 @@ type answeredCall struct {
 	at     time.Duration
 }
 
-// punches is what a core has to do with NATs of others and its own.
+// punches is the state of hole punching, for other peers and for ourselves.
 type punches struct {
 	calls    []*call
 	delayed  []delayed
 	answered []answeredCall
-	answers  limiter // from, in a routed frame, is nobody's word: these leave the Gos of neighbours alone
+	answers  limiter // a limit apart from that of neighbours' Gos, since the sender of a routed frame is not signed
 }
 
-// mustMeet says that a peer is not simply dialled.
+// mustMeet reports whether dialling the peer takes a simultaneous open.
 func (re *reach) mustMeet(e *entry) bool {
 	d := e.our()
 	return e.alive() && (len(e.record.Observed) > 0 || d.wanted && d.failures > 0)
 }
 
-// callFor has the peer of a dial told to dial us; false says that nobody can.
+// callFor asks others to tell the peer of a dial to dial us; false if nobody can.
 func (re *reach) callFor(d *dial, e *entry) bool {
 	k := &call{number: re.cfg.Rand.Uint64(), dial: d}
 	if !re.callOnce(k, e) {
@@ -138,7 +137,7 @@ func (re *reach) callOnce(k *call, e *entry) bool {
 	return re.routes.sendRouted(e.record.ID, &pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Number: k.number, Id: string(re.cfg.ID), Key: own[:]}}})
 }
 
-// again tries the next way of a call, or gives it up.
+// again tries the next way of a call, or ends it.
 func (re *reach) again(k *call, why string) {
 	e := re.table.get(k.dial.peer, k.dial.key)
 	if e != nil && re.callOnce(k, e) {
@@ -158,7 +157,7 @@ func (re *reach) endCall(k *call) {
 	re.punch.calls = slices.DeleteFunc(re.punch.calls, func(other *call) bool { return other == k })
 }
 
-// expireCalls takes the next step where no Go comes, and does what was put off.
+// expireCalls takes the next step of calls without a Go, and does what was put off.
 func (re *reach) expireCalls() {
 	for _, k := range slices.Clone(re.punch.calls) {
 		if re.now >= k.sent+callTimeout {
@@ -178,7 +177,8 @@ func (re *reach) expireCalls() {
 	}
 }
 
-// later does something then; at once if that is within a millisecond, or if too much waits.
+// later does something at a time; at once if that is within a millisecond or too much waits
+// already.
 func (re *reach) later(d delayed) {
 	if d.at <= re.now+time.Millisecond || len(re.punch.delayed) >= maxDelayed {
 		d.what.do(re)
@@ -210,8 +210,8 @@ func (d meetSilent) do(re *reach) {
 	}
 }
 
-// receiveCall has two neighbours dial each other: the nearer one is told later, so that
-// both hear it at the same time.
+// receiveCall has two neighbours dial each other: the nearer one is told later, so that both get
+// the Go at the same time.
 func (re *reach) receiveCall(l *link, m *pb.Call) {
 	refuse := func(why string) {
 		re.note(Debug, "a call is refused", "from", string(l.peer), "to", m.GetId(), "why", why)
@@ -242,7 +242,7 @@ func (re *reach) receiveCallRefused(l *link, m *pb.Refusal) {
 	}
 }
 
-// receiveGo dials a peer that does the same at this moment.
+// receiveGo dials a peer that dials us at this moment.
 func (re *reach) receiveGo(l *link, m *pb.Go) {
 	e := re.table.get(certs.ID(m.GetId()), certs.PublicKey(m.GetKey()))
 	if e == nil || e == re.table.self || !e.alive() || re.leaving {
@@ -263,14 +263,14 @@ func (re *reach) receiveGo(l *link, m *pb.Go) {
 	re.meet(e, seen)
 }
 
-// meet dials a peer that expects it; seen is where the coordinator sees it. A link that
-// serves is not given up on somebody's word: only when nothing has come over it for a
-// moment, as over that of a peer that has moved away.
+// meet dials a peer that expects it; seen is where the coordinator sees it. A link in use is not
+// replaced because somebody else says so, unless nothing has come over it for a moment, as when
+// its peer has moved away.
 func (re *reach) meet(e *entry, seen netip.AddrPort) {
 	l := re.links.linkTo(e.record.Key)
 	switch {
 	case l != nil && re.now < l.opened+simultaneous:
-		return // the other has been faster
+		return // the other side was faster
 	case l == nil || re.dials[e.our().dialing] != nil:
 		re.meetNow(e, seen)
 	default:
@@ -300,7 +300,7 @@ func (re *reach) meetNow(e *entry, seen netip.AddrPort) {
 	}
 }
 
-// nowhere is why a dial fails that has nothing to dial.
+// nowhere is the error of a dial without an address.
 const nowhere = "it has no address that can be dialled now"
 
 // receiveRoutedCall answers a call that came over the overlay.
@@ -318,7 +318,8 @@ func (re *reach) receiveRoutedCall(from certs.ID, m *pb.Call) {
 	re.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Number: m.GetNumber(), Id: string(re.cfg.ID), Key: own[:]}}})
 }
 
-// receiveCalled says Go to a peer that has answered our call, and dials it when it hears that.
+// receiveCalled says Go to a peer that has answered our call, and dials at the moment at which
+// the Go arrives.
 func (re *reach) receiveCalled(from certs.ID, m *pb.Call) {
 	for _, k := range re.punch.calls {
 		e := re.table.get(k.dial.peer, k.dial.key)
@@ -334,7 +335,7 @@ func (re *reach) receiveCalled(from certs.ID, m *pb.Call) {
 	}
 }
 
-// receiveRoutedGo is the end of a call that we have answered.
+// receiveRoutedGo follows the Go for a call that we have answered.
 func (re *reach) receiveRoutedGo(from certs.ID, m *pb.Go) {
 	i := slices.IndexFunc(re.punch.answered, func(a answeredCall) bool {
 		return a.number == m.GetNumber() && a.key == certs.PublicKey(m.GetKey()) && re.now < a.at+probeTime
@@ -347,7 +348,7 @@ func (re *reach) receiveRoutedGo(from certs.ID, m *pb.Go) {
 	re.meet(e, netip.AddrPort{})
 }
 
-// punched notes, for people, that a link stands after a meeting.
+// punched logs that a link has come up by a meeting.
 func (re *reach) punched(l *link) {
 	if e := l.entry; e != nil && e.our().met > 0 && re.now < e.our().met+dialTimeout+callTimeout && !re.where.isNear(parseAddress(l.address).Addr()) {
 		l.punched = true

@@ -10,18 +10,18 @@ import (
 	"slices"
 )
 
-// names says that a peer has said that it is at the address.
+// names reports whether the peer says that it is at the address.
 func (r *Record) names(address string) bool {
 	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
 }
 
-// compareNames orders a table: by tag, ID, key.
+// compareNames is the order of the table: by tag, ID, key.
 func compareNames(a, b *Record) int {
 	return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
 }
 
-// Record is what a peer has signed about itself, opened. It is never changed,
-// and entries, tables and simulated peers share it.
+// Record is a peer's signed record of itself, parsed. It is never changed, and entries, tables
+// and simulated peers share it.
 type Record struct {
 	ID        certs.ID
 	Key       certs.PublicKey
@@ -59,15 +59,14 @@ func newRecord(r *pb.Record, signed *pb.Signed) *Record {
 	}
 }
 
-// tagOf is where an ID stands in a table: the first 8 bytes of its SHA-256. So
-// entries spread evenly over the buckets of a comparison, whatever people call
-// their peers.
+// tagOf is the place of an ID in the table: the first 8 bytes of its SHA-256. So entries spread
+// evenly over the buckets of a comparison, whatever people call their peers.
 func tagOf(id certs.ID) uint64 {
 	sum := sha256.Sum256([]byte(id))
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// shortTag is how Routes name a peer.
+// shortTag names a peer in Routes.
 func shortTag(tag uint64) uint32 { return uint32(tag >> 32) }
 
 // Claim is a signature to be judged.
@@ -89,8 +88,8 @@ func (c Claim) Valid() bool {
 	return certs.VerifyRecord(c.Key, c.Signed)
 }
 
-// version orders the statements about one entry. The tie is for a key that has been
-// started twice in the same millisecond: all hold the statement of the same one.
+// version orders the statements about one entry. The tie is for a key that has been started twice
+// in the same millisecond: all peers then hold the same one.
 type version struct {
 	epoch uint64
 	seq   uint32

@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// What is sealed to a peer that can't be dialled goes to it over others, as any Routed
-// frame does, in parts of pb.MaxPart. Who passes such parts on bounds them by bytes, and
-// tells the sender when it carries no more. Nothing here knows whether something has
-// arrived: the receiver's answer comes by the same way, and who misses it sends again.
+// A sealed batch for a peer that can't be dialled goes to it over others like any Routed frame,
+// in parts of pb.MaxPart. A peer that passes such parts on limits them by bytes, and tells the
+// sender when it carries no more. Nothing here knows whether a batch has arrived: the receiver's
+// answer comes by the same way, and a sender that misses it sends again.
 //
-// Routed.from is not signed. Whoever is on the way can put any name there, and so can
-// take the places of another's parts here; who has really written what is inside is
-// known only once it is opened.
+// Routed.from is not signed. Anybody on the way can put any name there, and can occupy the places
+// of another sender's parts; the true author is known only once the batch is opened.
 
-// Bounds of what is carried, all guesses.
+// Bounds of relaying, all guesses.
 const (
 	carryLink    = 8 << 20 // bytes that a link may have us carry in a second, and at once
 	carryAll     = 16 << 20
-	carryBase    = 512                    // what each frame costs beside its bytes
+	carryBase    = 512                    // what each frame costs in addition to its bytes
 	maxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
 	refusalEvery = 100 * time.Millisecond // for each link
 	partialFor   = 30 * time.Second       // without another part
@@ -29,23 +28,23 @@ const (
 	partialsOfID = 4
 )
 
-// Envelope is something sealed that has come over others, whole. Nobody has vouched
-// for From. It may come before Ready, and more than once.
+// Envelope is something sealed that has come over others, complete. Nobody has vouched for From.
+// It may come before Ready, and more than once.
 type Envelope struct {
 	From   certs.ID
 	Number uint64
 	Sealed []byte
 }
 
-// Refused: what we have sent, by this number, is not carried further. By is our own ID
-// if no way is left. It is not signed, so it is a hint and no proof.
+// Refused: an envelope of ours, by its number, is not carried further. By is our own ID if no way
+// is left. It is not signed, so it is a hint and not a proof.
 type Refused struct {
 	By     certs.ID
 	Number uint64
 	Reason string
 }
 
-// partial is an envelope of which parts have come.
+// partial is an envelope of which some parts have come.
 type partial struct {
 	from   certs.ID
 	number uint64
@@ -55,7 +54,7 @@ type partial struct {
 	last   time.Duration // when the last of them came
 }
 
-// relay is what a core has to do with envelopes.
+// relay carries envelopes: our own, those of others, and those for us.
 type relay struct {
 	*env
 	table  *table
@@ -67,13 +66,13 @@ type relay struct {
 	bytes    int // in them
 }
 
-// canRoute says that something can be sent to a peer.
+// canRoute reports whether something can be sent to a peer.
 func (rl *relay) canRoute(to certs.ID, sealed []byte) bool {
 	known := rl.table.owner(to, rl.now) != nil || rl.links.linkToID(to) != nil
 	return known && to != rl.cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
 }
 
-// route sends something sealed that canRoute.
+// route sends something that canRoute has allowed.
 func (rl *relay) route(to certs.ID, number uint64, sealed []byte) (over LinkID) {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
@@ -88,7 +87,7 @@ func (rl *relay) route(to certs.ID, number uint64, sealed []byte) (over LinkID) 
 	return over
 }
 
-// mayCarry bounds what a link, and all together, can have us carry or keep for others.
+// mayCarry limits what one link, and all together, can have us carry or keep for others.
 func (rl *relay) mayCarry(l *link, bytes int) bool {
 	cost := func(rate int) time.Duration { return time.Duration(bytes) * time.Second / time.Duration(rate) }
 	return l.carried.spend(rl.now, time.Second, cost(carryLink)) && rl.carried.spend(rl.now, time.Second, cost(carryAll))
@@ -106,7 +105,7 @@ func (rl *relay) refuseToCarry(l *link, m *pb.Routed, reason string) {
 	}
 }
 
-// foundNoWay notes that an envelope of ours has come back from everybody.
+// foundNoWay reports that every peer has sent an envelope of ours back.
 func (rl *relay) foundNoWay(m *pb.Routed) {
 	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == rl.cfg.ID {
 		rl.out.Refused = append(rl.out.Refused, Refused{rl.cfg.ID, e.GetNumber(), "no way to it is known"})
@@ -117,7 +116,7 @@ func (rl *relay) receiveRefusalOf(by certs.ID, m *pb.Refusal) {
 	rl.out.Refused = append(rl.out.Refused, Refused{by, m.GetNumber(), m.GetReason()})
 }
 
-// receiveEnvelope takes a part that is for us. All parts but the last are full.
+// receiveEnvelope takes a part of an envelope for us. All parts but the last are full.
 func (rl *relay) receiveEnvelope(from certs.ID, m *pb.Envelope) {
 	last := m.GetPart() == m.GetParts()-1
 	switch {
@@ -132,7 +131,7 @@ func (rl *relay) receiveEnvelope(from certs.ID, m *pb.Envelope) {
 	if p == nil || p.parts[m.GetPart()] != nil {
 		return
 	}
-	i := slices.Index(rl.partials, p) // those that have waited longest stay the first
+	i := slices.Index(rl.partials, p) // the list is in the order of the latest parts
 	rl.partials = append(slices.Delete(rl.partials, i, i+1), p)
 	p.parts[m.GetPart()] = m.GetSealed()
 	p.last = rl.now
@@ -148,7 +147,8 @@ func (rl *relay) receiveEnvelope(from certs.ID, m *pb.Envelope) {
 	}
 }
 
-// partialOf finds the others of a part, or begins with it; nil if it contradicts them.
+// partialOf finds the partial that a part belongs to, or begins one; nil if the part contradicts
+// the others.
 func (rl *relay) partialOf(from certs.ID, m *pb.Envelope) *partial {
 	oldest, ofID := -1, 0
 	for i, p := range rl.partials {
@@ -181,7 +181,7 @@ func (rl *relay) dropPartial(i int) {
 	rl.partials = slices.Delete(rl.partials, i, i+1)
 }
 
-// expirePartials drops those whose other parts do not come.
+// expirePartials drops partials whose other parts do not come.
 func (rl *relay) expirePartials() {
 	for len(rl.partials) > 0 && rl.now >= rl.partials[0].last+partialFor {
 		rl.dropPartial(0)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// roll merges what is heard into the table, and takes out of it what is over. What has
-// changed it returns, for Core to inform the other machines.
+// roll merges news into the table, and drops from it what has expired. It returns each update,
+// which Core passes on to the other machines.
 type roll struct {
 	*env
 	table      *table
@@ -39,8 +39,8 @@ func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 	return ch, true
 }
 
-// evict takes an entry out of the table. A run that is over does not come back; a guest
-// may, and of it nobody else could know.
+// evict takes an entry out of the table. A run that is over must not come back; a guest may, and
+// no other peer knows of it.
 func (ro *roll) evict(e *entry) {
 	ro.table.remove(e)
 	if !e.alive() && !e.isGuest() {
@@ -48,8 +48,8 @@ func (ro *roll) evict(e *entry) {
 	}
 }
 
-// expire takes out of the table those who have left, in time or when there are too many,
-// and now and then all that has expired.
+// expire drops the entries of peers that have left, in time or when there are too many, and once
+// a minute everything that has expired.
 func (ro *roll) expire() (out []*entry) {
 	for e := ro.table.firstLeft(); e != nil && e != ro.table.self; e = ro.table.firstLeft() {
 		if ro.now-e.said < rememberLeft && len(ro.table.left) <= maxTombstones {

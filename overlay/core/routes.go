@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// carriedBytes is what a routed frame costs of the bytes that we carry, 0 if it is one
-// of the small ones that we know.
+// carriedBytes is how many bytes a routed frame counts for as carried; 0 for the small frames
+// that we know.
 func carriedBytes(m *pb.Routed) int {
 	size := proto.Size(m)
 	switch m.GetContent().(type) {
@@ -23,15 +23,15 @@ func carriedBytes(m *pb.Routed) int {
 	return 0
 }
 
-// What a link may have us pass on (a guess: a crash of half of 1000 peers needs
-// some 800 frames of each survivor within seconds).
+// Limit of the frames that a link may have us pass on (a guess: a crash of half of 1000 peers
+// needs some 800 frames of each survivor within seconds).
 const (
 	routedBurst = 2000
 	routedEvery = 5 * time.Millisecond
 )
 
-// sendRouted sends something to a peer that may be far away. Peers in avoid are
-// not passed. It returns false if there is nowhere to send it.
+// sendRouted sends something to a peer that may be far away, and not by way of the peers in
+// avoid. It returns false if there is no way.
 func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
 	content.From, content.To = string(rt.cfg.ID), string(to)
 	content.Passed, content.Parents = []string{string(rt.cfg.ID)}, []byte{0}
@@ -41,9 +41,9 @@ func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID)
 	return rt.forward(content)
 }
 
-// forward passes a frame to the usable link nearest to the receiver among those
-// that it has not passed, else back to where it came from. So it visits peers as a
-// depth-first search does, each once, the promising ones first.
+// forward passes a frame to the usable link nearest to the receiver among those that it has not
+// passed, else back to where it came from. So it visits peers as a depth-first search does, each
+// once, the promising ones first.
 func (rt *routes) forward(m *pb.Routed) bool {
 	l := rt.nextHop(certs.ID(m.GetTo()), m.GetPassed())
 	if l == nil {
@@ -58,7 +58,7 @@ func (rt *routes) forward(m *pb.Routed) bool {
 	return true
 }
 
-// nextHop is the link over which a frame goes on, nil if there is none.
+// nextHop is the next link for a frame, nil if there is none.
 func (rt *routes) nextHop(to certs.ID, passed []string) *link {
 	var best *link
 	bestHops := uint8(0)
@@ -87,28 +87,26 @@ func (rt *routes) nextHop(to certs.ID, passed []string) *link {
 	return best
 }
 
-// Routes are distance vectors, as in RIP: each peer tells its neighbours how far
-// it is from every other, and takes the neighbour that is nearest. An announcement
-// carries the distance of whoever sends it, so a flood lays the first routes; what
-// changes afterwards, since a shorter way was found or a link came or went, is told
-// once a second. Who dies is buried within seconds, so nobody counts to infinity
-// for long; and a routed frame never passes a peer twice, whatever the tables say.
+// Routes are distance vectors, as in RIP (RFC 2453): each peer tells its neighbours how far it is
+// from every other, and uses the neighbour that is nearest. An announcement carries its sender's
+// distance, so a flood lays the first routes; later changes, by a shorter way or a link that came
+// or went, are sent once a second. A dead peer is buried within seconds, so nobody counts to
+// infinity for long; and a routed frame never passes a peer twice, whatever the vectors say.
 
 const (
-	noWay      = pb.MaxPassed // a distance that no routed frame can go
+	noWay      = pb.MaxPassed // the infinity of these vectors: farther than any routed frame goes
 	routeEvery = time.Second  // between two updates: a guess, a link lives for minutes
 )
 
-// routes tells the neighbours how far others are, and passes on what goes over several
-// links.
+// routes tells the neighbours our distances, and passes on frames that cross several links.
 type routes struct {
 	*env
 	table    *table
 	links    *links
-	nextTold time.Duration // the neighbours are told of no change before
+	nextTold time.Duration // when changes may be sent next
 }
 
-// tellRoutes sends the neighbours what has changed.
+// tellRoutes sends the changed distances to the neighbours.
 func (rt *routes) tellRoutes() {
 	if len(rt.links.stale) == 0 || rt.now < rt.nextTold {
 		return
@@ -130,7 +128,7 @@ func (rt *routes) tellRoutes() {
 	}
 }
 
-// tellAllRoutes is what a new neighbour hears first.
+// tellAllRoutes sends all distances to a new neighbour.
 func (rt *routes) tellAllRoutes(l *link) {
 	all := &pb.Routes{}
 	for _, e := range rt.table.entries {
@@ -153,7 +151,7 @@ func (rt *routes) sendRoutes(l *link, r *pb.Routes) {
 	rt.links.send(l, r)
 }
 
-// receiveRoutes takes what a neighbour says of its distances.
+// receiveRoutes takes a neighbour's distances.
 func (rt *routes) receiveRoutes(l *link, m *pb.Routes) {
 	for i, short := range m.GetPeers() {
 		for _, e := range rt.table.named(short) {
