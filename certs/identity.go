@@ -1,10 +1,10 @@
-// Package certs says who we are and whom we speak to.
+// Package certs holds a peer's identity and authenticates the peers it speaks to.
 //
-// A peer is its Ed25519 key: the key of the self-signed certificate that it
-// shows in TLS, and the key that signs what it says of itself (records) and what
-// it says to everyone (broadcasts). The ID is the name that people type; a
-// signed record binds it to the key. With an ID the key is kept in a state
-// directory ([OpenState]), without one it lives as long as the process.
+// A peer is identified by its Ed25519 key: the key of the self-signed certificate that it
+// shows in TLS, and the key that signs its records, testimonies, letters, broadcasts and
+// acknowledgements of deposits. The ID is the name that people type; a signed record binds it
+// to the key. With an ID the key is kept in a state directory (package store), without one it
+// lives as long as the process.
 package certs
 
 import (
@@ -34,7 +34,7 @@ func ParseID(s string) (ID, error) {
 	return ID(s), nil
 }
 
-// PublicKey is a peer's Ed25519 public key: its identity. The zero value is nobody.
+// PublicKey is a peer's Ed25519 public key: its identity. The zero value stands for no peer.
 type PublicKey [ed25519.PublicKeySize]byte
 
 // String returns the fingerprint: "SHA256:" and the unpadded base64 of the
@@ -59,11 +59,11 @@ type Identity struct {
 	private ed25519.PrivateKey
 	public  PublicKey
 	sealing hpke.PrivateKey
-	run     *big.Int // a random number, which tells this run's certificate from those of others with the key
+	run     *big.Int // a random serial number, which tells this run's certificate from those of other runs with the key
 }
 
-// NewIdentity makes the identity of a seed of 32 random bytes
-// (ed25519.SeedSize); it panics on another length.
+// NewIdentity makes the identity of a seed of 32 random bytes (ed25519.SeedSize); it panics on
+// another length.
 func NewIdentity(seed []byte) *Identity {
 	private := ed25519.NewKeyFromSeed(seed)
 	i := &Identity{private: private, public: PublicKey(private.Public().(ed25519.PublicKey))}
@@ -81,11 +81,11 @@ func (i *Identity) Key() PublicKey { return i.public }
 // String is the fingerprint of the public half.
 func (i *Identity) String() string { return i.public.String() }
 
-// ResetKey is a secret derived from the key, for QUIC's stateless resets: the
-// same after a restart of the peer.
+// ResetKey is a secret derived from the key, for QUIC's stateless resets: it is the same after
+// a restart of the peer.
 func (i *Identity) ResetKey() [32]byte { return i.derive("quicpeer stateless reset") }
 
-// derive makes another secret of the private key.
+// derive makes a secret for another purpose from the private key.
 func (i *Identity) derive(purpose string) [32]byte {
 	key, err := hkdf.Key(sha256.New, i.private.Seed(), nil, purpose, 32)
 	if err != nil {
@@ -121,8 +121,8 @@ func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed {
 	return &pb.Signed{Payload: payload, Signature: ed25519.Sign(i.private, signedBytes(purpose, payload))}
 }
 
-// VerifyRecord reports whether the key has signed s as a record. The payload is
-// to be parsed by [pb.ParseRecord].
+// VerifyRecord reports whether the key has signed s as a record. Its payload is parsed by
+// [pb.ParseRecord].
 func VerifyRecord(key PublicKey, s *pb.Signed) bool { return verify(key, purposeRecord, s) }
 
 // VerifyBroadcast reports whether the key has signed s as a broadcast.
@@ -134,7 +134,7 @@ func VerifyTestimony(key PublicKey, s *pb.Signed) bool { return verify(key, purp
 // VerifyLetter reports whether the key has signed s as a letter.
 func VerifyLetter(key PublicKey, s *pb.Signed) bool { return verify(key, purposeLetter, s) }
 
-// VerifyCollected reports whether the key has signed s as the word of a receiver.
+// VerifyCollected reports whether the key has signed s as a receiver's CollectedContent.
 func VerifyCollected(key PublicKey, s *pb.Signed) bool { return verify(key, purposeCollected, s) }
 
 func verify(key PublicKey, purpose string, s *pb.Signed) bool {
@@ -148,9 +148,8 @@ func signedBytes(purpose string, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// RandomID is an ID for a peer that was given none: short enough to be typed by
-// others. It reads 6 bytes of r, and panics if r can't give them (crypto/rand's
-// Reader always can).
+// RandomID makes an ID for a peer that was given none: short enough for others to type. It
+// reads 6 bytes of r, and panics if r can't give them (crypto/rand's Reader always can).
 func RandomID(r io.Reader) ID {
 	const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 	var b [6]byte

@@ -8,8 +8,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSigned: what is signed for one purpose passes for no other, nor under
-// another key, nor changed by a bit.
+// TestSigned: a signature for one purpose is not valid for another, nor under another key, nor
+// for changed bytes.
 func TestSigned(t *testing.T) {
 	identity, stranger := NewIdentity(make([]byte, 32)), NewIdentity([]byte("................................"))
 	key := identity.Key()

@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// MessagePrefix is the first 8 bytes of the IDs of all messages of one run of a
-// peer: a hash of its key, epoch and nonce, so that a message of another run does
-// not pass as one of this. Runs of before there were nonces have 0.
+// MessagePrefix is the first 8 bytes of the IDs of all messages of one run of a peer: a hash
+// of its key, epoch and nonce, so that a message of another run does not pass as one of this.
+// Runs of versions without nonces have 0.
 func MessagePrefix(key PublicKey, epoch, nonce uint64) [8]byte {
 	b := binary.BigEndian.AppendUint64(append([]byte("quicpeer message\x00"), key[:]...), epoch)
 	if nonce != 0 {

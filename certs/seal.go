@@ -11,8 +11,8 @@ import (
 	"quicpeer/pb"
 )
 
-// SealingKey is the X25519 public key to which things are sealed for a peer. It is
-// in the peer's record. The zero value is none.
+// SealingKey is the X25519 public key for sealing letters to a peer. It is in the peer's
+// record. The zero value means none.
 type SealingKey [32]byte
 
 // The cipher suite of [Seal] (RFC 9180): the one that needs no particular processor.
@@ -31,12 +31,12 @@ func newSealing(secret [32]byte) hpke.PrivateKey {
 	return key
 }
 
-// SealingKey is the key to which things are sealed for this identity. It is derived
-// from the private key, and so as lasting.
+// SealingKey is the key for sealing letters to this identity. It is derived from the private
+// key, and so lasts as long.
 func (i *Identity) SealingKey() SealingKey { return SealingKey(i.sealing.PublicKey().Bytes()) }
 
-// Seal encrypts s so that the holder of the key alone can open it. It takes some
-// 60 µs and fails for a key that is none.
+// Seal encrypts s so that only the holder of the key can open it. It takes some 60 µs and
+// fails for an invalid key.
 func Seal(to SealingKey, s *pb.Signed) ([]byte, error) {
 	key, err := sealingKEM.NewPublicKey(to[:])
 	if err != nil {
@@ -53,11 +53,11 @@ func Seal(to SealingKey, s *pb.Signed) ([]byte, error) {
 	return sealed, nil
 }
 
-// ErrNotForUs: something sealed was not sealed to this identity, or was altered.
+// ErrNotForUs: the sealed bytes were not sealed to this identity, or were altered.
 var ErrNotForUs = errors.New("sealed to another key, or altered")
 
-// Open decrypts what [Seal] made for this identity: ErrNotForUs, or pb.ErrMalformed
-// if there is something else in it than a Signed. The signature is not checked.
+// Open decrypts bytes that [Seal] made for this identity. The error is ErrNotForUs, or
+// pb.ErrMalformed if their content is not a Signed. It does not check the signature.
 func (i *Identity) Open(sealed []byte) (*pb.Signed, error) {
 	plain, err := hpke.Open(i.sealing, sealingKDF, sealingAEAD, sealingInfo, sealed)
 	if err != nil {

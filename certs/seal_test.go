@@ -8,8 +8,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSeal: what is sealed to a key is opened by it as it was, by no other, and not
-// with a single bit changed or cut off.
+// TestSeal: bytes sealed to a key are opened by it unchanged, by no other key, and not with a
+// single bit changed or cut off.
 func TestSeal(t *testing.T) {
 	alice, bob, eve := NewIdentity(bytes.Repeat([]byte{1}, 32)), NewIdentity(bytes.Repeat([]byte{2}, 32)), NewIdentity(bytes.Repeat([]byte{3}, 32))
 	if NewIdentity(bytes.Repeat([]byte{2}, 32)).SealingKey() != bob.SealingKey() || bob.SealingKey() == eve.SealingKey() {
@@ -43,7 +43,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestSealRefuses: keys that would give a secret that everybody knows.
+// TestSealRefuses: no sealing to keys that would give a secret known to everybody.
 func TestSealRefuses(t *testing.T) {
 	if _, err := Seal(SealingKey{}, &pb.Signed{Payload: []byte("x")}); err == nil {
 		t.Error("sealed to the zero key")

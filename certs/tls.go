@@ -12,15 +12,15 @@ import (
 // ALPN names the protocol and its version in TLS.
 const ALPN = "quicpeer/1"
 
-// ErrSelf is the end of a handshake with ourselves, ErrTwin of one with another process
-// that has our key: the two show certificates of different serial numbers, which each run
-// draws for itself (and which tell strangers nothing: TLS 1.3 encrypts certificates).
+// ErrSelf ends a handshake with ourselves, ErrTwin one with another process that has our key:
+// the two show certificates with different serial numbers, which each run draws for itself
+// (and which tell strangers nothing: TLS 1.3 encrypts certificates).
 var (
 	ErrSelf = errors.New("this is our own address")
 	ErrTwin = errors.New("another process runs there with the key of this one, as a copy of the state directory would")
 )
 
-// WrongKeyError is the end of a handshake with another peer than the one dialled.
+// WrongKeyError ends a handshake with a peer other than the one dialled.
 type WrongKeyError struct{ Want, Got PublicKey }
 
 func (e *WrongKeyError) Error() string {
@@ -44,9 +44,9 @@ func (i *Identity) Certificate() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: i.private}, nil
 }
 
-// TLS returns the configuration of a connection. With a want that is not zero
-// only the peer with that key is accepted. The peer is checked in
-// VerifyConnection, which unlike VerifyPeerCertificate runs in every handshake.
+// TLS returns the configuration of a connection. If want is not zero, only the peer with that
+// key is accepted. VerifyConnection checks the peer: unlike VerifyPeerCertificate it runs in
+// every handshake.
 func (i *Identity) TLS(want PublicKey) (*tls.Config, error) {
 	certificate, err := i.Certificate()
 	if err != nil {
@@ -76,8 +76,8 @@ func (i *Identity) TLS(want PublicKey) (*tls.Config, error) {
 	}, nil
 }
 
-// PeerKey is the key of the other side of a TLS connection: that of its only
-// certificate, Ed25519 and not expired. TLS has proved that the other side owns it.
+// PeerKey returns the key of the other side of a TLS connection: that of its only certificate,
+// which must be Ed25519 and not expired. TLS has proved that the other side owns it.
 func PeerKey(state tls.ConnectionState) (PublicKey, error) {
 	if len(state.PeerCertificates) != 1 {
 		return PublicKey{}, fmt.Errorf("the peer shows %d certificates, not one", len(state.PeerCertificates))

@@ -152,8 +152,8 @@ func TestLeaveIsNoLoss(t *testing.T) {
 	})
 }
 
-// A link is cut in the middle of a burst: too briefly for the cut to be noticed, then long
-// enough for the link to be given up and the peer to be lost.
+// A link is cut in the middle of a burst: too briefly to be noticed, or long enough for the
+// link to be given up, or for the peer to be lost.
 func TestCutInABurst(t *testing.T) {
 	for _, cut := range []time.Duration{500 * time.Millisecond, 4 * time.Second, 25 * time.Second} {
 		t.Run(cut.String(), func(t *testing.T) {

@@ -224,8 +224,8 @@ func (s *stranger) expectClosed(limit time.Duration, code transport.Code, words 
 	}
 }
 
-// brokenProtocol is in what the log says of each peer that breaks the protocol. Tests that
-// want nobody to be said to rely on those that want somebody to be.
+// brokenProtocol is part of the log's line about a peer that breaks the protocol. Tests that
+// want no peer accused of that rely on those that want one accused.
 const brokenProtocol = "breaks the protocol"
 
 // expectLogged waits for a line of the log, at least of level INFO, with these words.

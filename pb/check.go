@@ -20,13 +20,13 @@ const (
 	MaxReason        = 256
 	MaxAddresses     = 16      // entries in Record.addresses
 	MaxObserved      = 4       // entries in Record.observed
-	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: no clock comes there, and epochs go on above it
+	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: beyond any clock, with room for epochs above it
 	MaxAnnouncements = 64      // entries in a frame
 	MaxCandidates    = 8       // entries in a refusal
 	MaxHops          = 64      // first arrival takes up to 22 hops at 100,000 peers; three times that
 	MaxTestimonies   = 4       // entries in an announcement of LOST
 	MaxNeighbours    = 16      // entries in a list of neighbours
-	MaxPassed        = 16      // peers that a routed frame passes; a bound of the design
+	MaxPassed        = 16      // peers that a routed frame visits; a bound of the design
 	MaxRoutes        = 16 << 10
 	MaxVersions      = 8 << 10 // entries in SyncVersions and in the wants of its answer
 	MaxAskedBuckets  = 64      // entries in SyncVersions.buckets
@@ -47,8 +47,8 @@ const (
 	maxAddress       = 64 // "[…]:65535" with an IPv6 address and a zone name
 )
 
-// CheckID reports why id can't be the ID of a peer: 1 to 64 of letters (a-z,
-// A-Z), digits, '.', '_' and '-'.
+// CheckID reports why id is not a valid ID of a peer: 1 to 64 of letters (a-z, A-Z), digits,
+// '.', '_' and '-'.
 func CheckID(id string) error {
 	if id == "" {
 		return fmt.Errorf("an ID can't be empty")
@@ -65,7 +65,7 @@ func CheckID(id string) error {
 	return nil
 }
 
-// CheckNetwork reports why name can't be a network's name: at most 64 bytes of
+// CheckNetwork reports why name is not a valid name of a network: at most 64 bytes of
 // printable UTF-8.
 func CheckNetwork(name string) error {
 	if len(name) > MaxNetwork {
@@ -86,19 +86,19 @@ func checkPrintable(what, s string) error {
 	return nil
 }
 
-// DepositID names a deposit: the first bytes of the SHA-256 of what is sealed.
+// DepositID is the ID of a deposit: the first bytes of the SHA-256 of its sealed letter.
 func DepositID(sealed []byte) [DepositIDSize]byte {
 	sum := sha256.Sum256(sealed)
 	return [DepositIDSize]byte(sum[:DepositIDSize])
 }
 
-// Check is the gate: it returns nil if m is well formed, *[UnknownError] if m is to be
-// skipped, else an error that is [ErrMalformed] and says what is wrong. It looks at
-// sizes, ranges and required fields, and judges neither signatures nor payloads of
-// Signed, which [ParseRecord] and [ParseBroadcast] open. What one peer passes on of
-// another, who may be newer than both, is judged by itself, so that it costs nobody the
-// connection: announcements by [CheckAnnouncement], broadcasts by ParseBroadcast, what is
-// routed, by its receiver, by [OpenRouted].
+// Check is the gate for every received frame. It returns nil if m is well formed,
+// *[UnknownError] if m is to be skipped, else an error that is [ErrMalformed] and says what is
+// wrong. It checks sizes, ranges and required fields, but neither signatures nor payloads of
+// Signed, which [ParseRecord] and [ParseBroadcast] open. Things that one peer passes on for
+// another, who may be newer than both, are checked one by one, so that they cost no peer its
+// connection: announcements by [CheckAnnouncement], broadcasts by ParseBroadcast, routed
+// content, by its receiver, by [OpenRouted].
 func Check(m *PeerMessage) error {
 	if _, known := PeerMessageType_name[int32(m.GetType())]; !known {
 		return &UnknownError{Type: m.GetType()}
@@ -224,9 +224,8 @@ func checkReceipt(r *Receipt) error {
 // Version is HandshakeStart.version.
 const Version = 1
 
-// checkHandshakeStart leaves the version, the ID and the network's name to the
-// handshake, which answers with a reason; the sizes alone are judged here, and nothing
-// of another version.
+// checkHandshakeStart checks the sizes alone, and nothing of another version. The handshake
+// itself judges the version, the ID and the network's name, since it answers with a reason.
 func checkHandshakeStart(h *HandshakeStart) error {
 	if h.GetVersion() != Version {
 		return nil
@@ -246,8 +245,8 @@ func checkHandshakeStart(h *HandshakeStart) error {
 	return checkSigned(h.GetRecord(), maxRecord)
 }
 
-// checkHandshakeResponse judges the answering peer's own record alone: those of others
-// can be of any kind.
+// checkHandshakeResponse checks only the answering peer's own record: those of others can be
+// of any kind.
 func checkHandshakeResponse(h *HandshakeResponse) error {
 	if err := cmp.Or(
 		checkAtMost("reason", len(h.GetReason()), MaxReason),

@@ -8,11 +8,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// checkRouted judges what all must be able to read who carry the frame.
+// checkRouted checks the parts of the frame that every relay must be able to read.
 func checkRouted(r *Routed) error {
 	for i, parent := range r.GetParents() {
 		if int(parent) > i {
-			return fmt.Errorf("a way that is none")
+			return fmt.Errorf("the path is not valid")
 		}
 	}
 	return cmp.Or(
@@ -23,8 +23,8 @@ func checkRouted(r *Routed) error {
 	)
 }
 
-// OpenRouted is for the receiver of something routed: it returns r without what this
-// version does not know of it. The error is why the content can't be read.
+// OpenRouted opens a routed frame for its receiver: it returns r without the fields that this
+// version does not know. The error says why the content can't be read.
 func OpenRouted(r *Routed) (*Routed, error) {
 	if hasUnknown(r.ProtoReflect()) {
 		b, err := proto.Marshal(r)
@@ -42,12 +42,12 @@ func OpenRouted(r *Routed) (*Routed, error) {
 	return r, nil
 }
 
-// hasUnknown says that fields are in m, at any depth, that this version does not know.
+// hasUnknown says whether m has fields, at any depth, that this version does not know.
 func hasUnknown(m protoreflect.Message) bool {
 	found := len(m.GetUnknown()) > 0
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
-		case field.Message() == nil: // its elements are no messages
+		case field.Message() == nil: // not a field of messages
 		case field.IsList():
 			for i := range value.List().Len() {
 				found = found || hasUnknown(value.List().Get(i).Message())

@@ -15,7 +15,7 @@ import (
 	"quicpeer/pb"
 )
 
-// signed is a Signed in good form around a message.
+// signed wraps a message in a well-formed Signed.
 func signed(m proto.Message) *pb.Signed {
 	payload, err := proto.Marshal(m)
 	if err != nil {
@@ -51,7 +51,7 @@ func goodCollected() *pb.CollectedContent {
 	return &pb.CollectedContent{Key: make([]byte, 32), Deposits: slices.Repeat([][]byte{make([]byte, pb.DepositIDSize)}, pb.MaxLetter)}
 }
 
-// wellFormed is one of each kind of message.
+// wellFormed has one message of each kind.
 func wellFormed() []*pb.PeerMessage {
 	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600, Broadcasts: 7}
 	lost := &pb.Announcement{
@@ -134,7 +134,8 @@ func TestCheckAccepts(t *testing.T) {
 	}
 }
 
-// judge is what is wrong with a content: to the gate, or to whoever opens its parts.
+// judge reports what is wrong with a content, in the view of the gate or of the code that
+// opens its parts.
 func judge(m proto.Message) error {
 	if err := pb.Check(pb.Wrap(m)); err != nil {
 		return err

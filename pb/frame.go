@@ -23,8 +23,8 @@ const (
 	MaxMessageFrame = MaxBody + 4<<10
 )
 
-// ErrMalformed is what [Read] and [Check] say of a frame that breaks the
-// protocol; the connection it came from must be closed.
+// ErrMalformed is the error of [Read] and [Check] for a frame that breaks the protocol; the
+// connection it came from must be closed.
 var ErrMalformed = errors.New("malformed frame")
 
 // Append adds m to b as one frame. It fails only for text that is not UTF-8.
@@ -33,8 +33,8 @@ func Append(b []byte, m *PeerMessage) ([]byte, error) {
 	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 }
 
-// UnknownError is what [Read] and [Check] say of a frame that this version does not
-// know, be it its type or its content. It is to be skipped.
+// UnknownError is the error of [Read] and [Check] for a frame whose type or content this
+// version does not know. Such a frame is to be skipped.
 type UnknownError struct {
 	Type  PeerMessageType
 	Bytes int // of the frame; 0 from Check
@@ -62,9 +62,9 @@ func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	// Fields that this version does not know are dropped: they would be kept in the
-	// table and passed on, without anybody having checked their size. What is routed
-	// keeps them, since most only carry it; see OpenRouted.
+	// Fields that this version does not know are dropped: otherwise they would be kept in the
+	// table and passed on, although no check has bounded their size. A routed frame keeps
+	// them, since most peers only carry it; see OpenRouted.
 	m := new(PeerMessage)
 	err = proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
 	if err == nil && m.GetRouted() != nil {
@@ -100,7 +100,7 @@ func readSize(r *bufio.Reader) (size uint64, err error) {
 	return 0, fmt.Errorf("%w: a length without end", ErrMalformed)
 }
 
-// Wrap puts a content into the PeerMessage of its type. It panics on anything else than a
+// Wrap puts a content into the PeerMessage of its type. It panics if content can't be the
 // content of a PeerMessage.
 func Wrap(content proto.Message) *PeerMessage {
 	m := new(PeerMessage)

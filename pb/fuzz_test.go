@@ -14,8 +14,8 @@ import (
 	"quicpeer/pb"
 )
 
-// FuzzRead: whatever comes over a stream is read, or refused with one of the
-// documented errors; what is read can be written and read again.
+// FuzzRead: any bytes of a stream are read, or refused with one of the documented errors; what
+// was read can be written and read again.
 func FuzzRead(f *testing.F) {
 	for _, m := range wellFormed() {
 		frame, err := pb.Append(nil, m)
@@ -48,8 +48,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzCheck: what Check accepts can be written and read again, and its parts can
-// be opened or are refused.
+// FuzzCheck: a frame that Check accepts can be written and read again, and its parts can be
+// opened or are refused.
 func FuzzCheck(f *testing.F) {
 	for _, m := range wellFormed() {
 		b, err := proto.Marshal(m)
@@ -94,7 +94,7 @@ func FuzzCheck(f *testing.F) {
 			}
 			for i, parent := range r.GetParents() {
 				if int(parent) > i || len(r.GetPassed()) <= i {
-					t.Fatalf("a way that is none: %v", r)
+					t.Fatalf("a path that is not valid: %v", r)
 				}
 			}
 		}
@@ -105,7 +105,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// checkOpened looks at what was routed to us: nothing that is not known is left in it.
+// checkOpened checks that nothing unknown is left in an opened routed frame.
 func checkOpened(t *testing.T, r *pb.Routed) {
 	t.Helper()
 	checkTestimony(t, r.GetAnswer().GetTestimony())
@@ -119,7 +119,7 @@ func checkOpened(t *testing.T, r *pb.Routed) {
 	}
 }
 
-// checkRecord looks at what is used of a record.
+// checkRecord checks the parts of a record that are used.
 func checkRecord(t *testing.T, r *pb.Record) {
 	t.Helper()
 	if len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil || len(r.GetAddresses()) > pb.MaxAddresses ||
@@ -133,8 +133,8 @@ func checkRecord(t *testing.T, r *pb.Record) {
 	}
 }
 
-// checkSealed looks at what goes over others: within its bounds, and what is signed in
-// it, taken for anything that is signed, is well formed or refused.
+// checkSealed checks an envelope: it is within its bounds, and its content, taken for any kind
+// of signed thing, is well formed or refused.
 func checkSealed(t *testing.T, m *pb.PeerMessage) {
 	t.Helper()
 	e, d := m.GetRouted().GetEnvelope(), m.GetDeposit()

@@ -35,8 +35,8 @@ func read(b []byte) (*pb.PeerMessage, error) {
 	return pb.Read(bufio.NewReader(bytes.NewReader(b)), pb.MaxControlFrame)
 }
 
-// TestUnknownFrames: a frame of another type or content is skipped, and what follows is
-// read; one without anything is none.
+// TestUnknownFrames: a frame of an unknown type or content is skipped, and the next one is
+// read; a frame without type and content is malformed.
 func TestUnknownFrames(t *testing.T) {
 	kind := func(number int32) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(number))
@@ -74,8 +74,8 @@ func TestUnknownFrames(t *testing.T) {
 	}
 }
 
-// TestUnknownFields: they are left out of what is kept and passed on, and kept in what is
-// routed until its receiver opens it.
+// TestUnknownFields: unknown fields are removed from things that are kept and passed on, and
+// stay in a routed frame until its receiver opens it.
 func TestUnknownFields(t *testing.T) {
 	a := withUnknown(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: withUnknown(signed(goodRecord()))})
 	routed := &pb.Routed{
@@ -108,7 +108,7 @@ func TestUnknownFields(t *testing.T) {
 	}
 }
 
-// TestCarriedContent: who carries a frame need not know what is in it.
+// TestCarriedContent: a relay need not know the content of the frame.
 func TestCarriedContent(t *testing.T) {
 	routed := func(m *pb.Routed) *pb.Routed {
 		m.From, m.To, m.Passed, m.Parents = "alice", "bob", []string{"alice"}, []byte{0}
@@ -133,8 +133,8 @@ func TestCarriedContent(t *testing.T) {
 	}
 }
 
-// TestUnreadableParts: what others have said, in a form that this version can't read,
-// does not make the frame of who passes it on a bad one.
+// TestUnreadableParts: statements of other peers in a form that this version can't read don't
+// make the frame of the peer that passes them on malformed.
 func TestUnreadableParts(t *testing.T) {
 	long := &pb.Signed{Payload: make([]byte, 5000), Signature: make([]byte, 3309)} // an ML-DSA signature
 	for name, m := range map[string]proto.Message{
@@ -160,8 +160,8 @@ func TestUnreadableParts(t *testing.T) {
 	}
 }
 
-// TestRecordOfTomorrow: what can be read of a record counts, the rest is left out, and
-// the record is taken.
+// TestRecordOfTomorrow: the readable parts of a record count, the rest is left out, and the
+// record is accepted.
 func TestRecordOfTomorrow(t *testing.T) {
 	var many []string
 	for i := range 30 {

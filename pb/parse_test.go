@@ -11,7 +11,7 @@ import (
 	"quicpeer/pb"
 )
 
-// garbage is signed, and nothing else.
+// garbage is well signed and has no valid content.
 var garbage = &pb.Signed{Payload: []byte{0xff}, Signature: make([]byte, 64)}
 
 func TestParseRecord(t *testing.T) {

@@ -50,18 +50,18 @@
 //
 // # Codes
 //
-// Why a connection was closed (CONNECTION_CLOSE, application) or a stream was cancelled:
+// The reasons for closing a connection (CONNECTION_CLOSE, application) or cancelling a stream:
 //
 //   0 goodbye           the peer leaves, or the connection is not needed; dial again if
 //                       it is still in the table
 //   1 protocol broken   by the other side; a repetition will end the same way, so dial
-//                       again, but more and more seldom
+//                       again, but at growing intervals
 //   2 refused           see HandshakeCode
 //   3 duplicate link    another connection between the two is used; dial if there is none
 //   4 too slow          the other side did not read; dial again
 //   5 idle              the connection served nothing; dial when there is a reason to
 //   6 too late          a handshake, table, comparison or answer did not come in time;
-//                       dial again, more and more seldom
+//                       dial again at growing intervals
 //   7 shutdown          the process stops without a goodbye; dial again, it may be back
 //   8 internal error    on the closing side; dial again
 //   9 begin again       of a message stream: an earlier one of this connection did not
@@ -182,8 +182,8 @@ func (PeerMessageType) EnumDescriptor() ([]byte, []int) {
 }
 
 // ReceiptCode is the receiver's answer to a message. An unknown code, 0 included, settles
-// nothing: the message waits and is sent again, more and more seldom, and the ones behind
-// it on this connection wait with it.
+// nothing: the message waits and is sent again at growing intervals, and the ones behind
+// it on this connection go behind it.
 type ReceiptCode int32
 
 const (
@@ -306,7 +306,7 @@ const (
 	HandshakeCode_VERSION HandshakeCode = 2
 	// Another network.
 	HandshakeCode_NETWORK HandshakeCode = 3
-	// Not a handshake at all, or a record that its key has not signed.
+	// The frame is not a handshake, or the record is not signed by its key.
 	HandshakeCode_MALFORMED HandshakeCode = 4
 	// The ID is in use by another key; record is the holder's. Another door may let the
 	// dialer in all the same.
@@ -435,7 +435,7 @@ func (NeighbourType) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{4}
 }
 
-// PeerMessage is the root of everything that travels.
+// PeerMessage is the content of every frame.
 type PeerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  PeerMessageType        `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.PeerMessageType" json:"type,omitempty"`
@@ -867,10 +867,10 @@ type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes: the first 8 of SHA-256 over "quicpeer message", a zero byte, the sender's
 	// key, its epoch and, if there is one, its nonce (8 bytes each, big-endian), then a
-	// counter (8 bytes, big-endian) from 1 to 2^63-1 that rises from message to message;
-	// with a counter outside this range it is refused. A receiver that has shown a later
-	// position of the same run takes this message for one that it has shown: it acknowledges
-	// and does not show it. So a sender must send in the order of the positions, and a repeat must
+	// counter (8 bytes, big-endian) from 1 to 2^63-1 that rises from message to message. A
+	// message with any other ID is refused. A receiver that has shown a later position of
+	// the same run takes this message for one that it has shown: it acknowledges it and does
+	// not show it. So a sender must send in the order of the positions, and a repeat must
 	// have the same bytes.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The ID of the peer at the other end of the connection; nothing else is accepted.
@@ -881,9 +881,9 @@ type Message struct {
 	Content string `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
 	// When it was sent, by the sender's clock: nanoseconds since 1970, UTC.
 	SentAt int64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
-	// The epoch of the run of the sender that took the message, which may be over:
-	// messages that wait outlive their run. (epoch, counter) is the message's position
-	// among those of its sender; positions rise from message to message.
+	// The epoch of the sender's run that accepted the message. That run may be over, since
+	// waiting messages outlive it. (epoch, counter) is the message's position among those of
+	// its sender; positions rise from message to message.
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Record.nonce of that run. A state restored from a backup may lead to an epoch that was
 	// used before; the nonce tells the receiver that such a message is not a repeat. It
@@ -1693,8 +1693,8 @@ func (x *HandshakeResponse) GetEpoch() uint64 {
 type Neighbour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  NeighbourType          `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.NeighbourType" json:"type,omitempty"`
-	// REQUEST: I have no neighbour at all. The request is granted above the usual number, and
-	// ended by the asker once it has others.
+	// REQUEST: I have no neighbour at all. The request is granted even above the usual number
+	// of neighbours; the asker ends the neighbourhood once it has others.
 	Alone bool `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
 	// REFUSE: IDs of peers that may have room, at most 8.
 	Candidates []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
@@ -2090,7 +2090,7 @@ type SyncReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64.
 	Announcements []*Announcement `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
-	// Nothing is left to send: this was the end of the table, or of the difference.
+	// Nothing is left to send: this is the end of the table, or of the difference.
 	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	// This frame is the last of the answer to one request; done implies it.
 	Last bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
@@ -2540,7 +2540,7 @@ func (x *Call) GetKey() []byte {
 	return nil
 }
 
-// Go tells the receiver to dial a peer now, which does the same at this moment.
+// Go tells the receiver to dial a peer now; that peer dials at the same moment.
 type Go struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Call.number
@@ -3697,7 +3697,7 @@ type StoredPeer struct {
 	Signature []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
 	// Where the last link to it stood, IP:PORT; empty if there was none.
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	// When that came up, by this peer's clock: nanoseconds since 1970.
+	// When that link came up, by this peer's clock: nanoseconds since 1970.
 	LinkedAt      int64 `protobuf:"varint,4,opt,name=linked_at,json=linkedAt,proto3" json:"linked_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

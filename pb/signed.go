@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ParseRecord opens the payload of a Signed record and checks it as [Check]
-// does a frame. Addresses of a form that is not known, those beyond the limit, and a
-// sealing key of another kind are left out. It does not check the signature.
+// ParseRecord opens the payload of a Signed record and checks it as [Check] does a frame.
+// Addresses of an unknown form, those beyond the limit, and a sealing key of another kind are
+// left out. It does not check the signature.
 func ParseRecord(s *Signed) (*Record, error) {
 	r := new(Record)
 	if err := unmarshal(s, maxRecord, r); err != nil {
@@ -47,7 +47,7 @@ func checkRecord(r *Record) error {
 	return nil
 }
 
-// readable are the addresses that this version can read, at most so many.
+// readable returns the addresses that this version can read, at most so many.
 func readable(list []string, most int) []string {
 	list = slices.DeleteFunc(list, func(a string) bool {
 		ap, err := netip.ParseAddrPort(a)
