@@ -78,18 +78,17 @@
 //
 // # Expectations
 //
-// Each waits, up to D where it takes "within D" (1m without), and fails with
-// what the peer printed instead. The deadline is a bound, not a pause, and D counts
-// from the last line that does something: after a kill "within 4s" is the same
-// moment for all who are to learn of it, whichever is asked first. FIELD is
-// name=value (exact; an absent field is empty, a list is compact JSON) or
-// name~regexp.
+// Each waits, for D at most where it takes "within D" (1m without), and fails with
+// what the peer printed instead. The deadline is a bound, not a pause. D counts from
+// the last line that did something: after a kill, "within 4s" is the same moment for
+// all peers that must learn of it, whichever is asked first. FIELD is name=value
+// (exact; an absent field is empty, a list is compact JSON) or name~regexp.
 //
-// D is time on a machine that has nothing else to do. How slow this one is, is measured
-// all the time by a small piece of work, and every deadline stretched by it: if that
-// takes three times as long as it might, "within 4s" ends after 12 s. So a bar can be as
-// tight as users need it, and a busy machine fails no scenario. What must not happen "for
-// D" is watched for just D, by the clock on the wall.
+// D is time on an idle machine. A small piece of work measures continuously how slow this
+// one is, and every deadline is stretched accordingly: if the work takes three times as
+// long as it should, "within 4s" ends after 12 s. So bars can be as tight as users need
+// them, and a busy machine fails no scenario. Events that must not come "for D" are
+// watched for exactly D of wall time.
 //
 //	expect NAME EVENT [FIELD...] [within D]
 //
