@@ -8,10 +8,10 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Accept waits for the next link that another peer has dialled. Its peer is
-// authenticated and has begun to speak on the control stream. Links that are not
-// accepted in time keep newcomers out, so the owner calls Accept all the time. The
-// error is that of ctx, or net.ErrClosed after Close, or what broke the socket.
+// Accept waits for the next link that another peer has dialled. Its peer is authenticated and
+// has begun to speak on the control stream. Links that are not accepted in time keep newcomers
+// out, so the owner must call Accept all the time. The error is that of ctx, or net.ErrClosed
+// after Close, or the fault of the socket.
 func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	select {
 	case l := <-e.accepted:
@@ -23,9 +23,9 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	}
 }
 
-// acceptConnections takes authenticated connections from quic-go until the
-// listener is closed or the socket breaks, and then ends the endpoint. How many
-// admissions run at once is bounded by the gate.
+// acceptConnections takes authenticated connections from quic-go until the listener is closed
+// or the socket breaks, and then ends the endpoint. The gate bounds how many admissions run at
+// once.
 func (e *Endpoint) acceptConnections() {
 	for {
 		conn, err := e.listener.Accept(context.Background())
@@ -37,7 +37,7 @@ func (e *Endpoint) acceptConnections() {
 	}
 }
 
-// admit makes a connection a link and hands it to Accept.
+// admit turns a connection into a link and hands it to Accept.
 func (e *Endpoint) admit(conn *quic.Conn) {
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
 	defer cancel()

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// OwnSubnet says that an address is in a subnet of this host's interfaces, as they are now:
-// what claims to be on the LAN and is elsewhere is not believed.
+// OwnSubnet says whether an address is in a subnet of this host's interfaces, as they are now.
+// A peer elsewhere that claims to be on the LAN is not believed.
 func OwnSubnet(ip netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
@@ -20,12 +20,12 @@ func OwnSubnet(ip netip.Addr) bool {
 	return false
 }
 
-// Addr is the address of the socket; its IP is unspecified if the socket listens
-// on all.
+// Addr is the address of the socket; its IP is unspecified if the socket listens on all
+// addresses.
 func (e *Endpoint) Addr() netip.AddrPort { return addrPort(e.conn.LocalAddr()) }
 
-// addrPort is the address of a packet or a socket; IPv4 addresses appear as such
-// and not as IPv6 ones, as a dual-stack socket gives them.
+// addrPort converts the address of a packet or a socket; IPv4 addresses become such, and not
+// IPv6 ones as a dual-stack socket gives them.
 func addrPort(a net.Addr) netip.AddrPort {
 	u, ok := a.(*net.UDPAddr)
 	if !ok {

@@ -2,11 +2,11 @@ package transport
 
 import "fmt"
 
-// Code is why a link or a stream was closed, told to the other side.
+// Code is the reason for closing a link or a stream, as the other side sees it.
 type Code uint64
 
-// The codes. They are part of the wire, and pb/quicpeer.proto says which of them mean
-// to dial again: numbers are only ever added.
+// The codes are part of the wire: numbers are only ever added. pb/quicpeer.proto says which of
+// them mean to dial again.
 const (
 	CodeBye              Code = 0 // goodbye; nothing is wrong
 	CodeProtocol         Code = 1 // the peer broke the protocol
@@ -17,7 +17,7 @@ const (
 	CodeHandshakeTimeout Code = 6 // the first frame did not come in time
 	CodeShutdown         Code = 7 // the process stops without a goodbye
 	CodeInternal         Code = 8 // a fault on the closing side
-	CodeAgain            Code = 9 // of a stream: an earlier one was lost, send again from the oldest on
+	CodeAgain            Code = 9 // of a stream: an earlier one was lost, send again from the oldest message on
 )
 
 var codeNames = [...]string{

@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// cutPeriod is how often at most the file of a [Cut] is read again: often enough
-// for a script, and nothing beside the cost of the packets.
+// cutPeriod is the shortest time between two reads of the file of a [Cut]: short enough for a
+// script, and cheap beside the cost of the packets.
 const cutPeriod = 50 * time.Millisecond
 
-// Cut wraps a socket so that it silently drops datagrams to and from the UDP
-// addresses listed in the file: IP:PORT, or PORT alone for that port of any IP, one
-// a line. It is how test scripts cut peers off from each other without being
-// root. The file may change at any time (best by renaming another one over it) and
-// is looked at when packets come and go. Without the file, or with lines that are
-// no addresses, nothing is cut.
+// Cut wraps a socket so that it silently drops datagrams to and from the UDP addresses listed
+// in the file: IP:PORT, or PORT alone for that port of any IP, one a line. Test scripts use it
+// to cut peers off from each other without being root. The file may change at any time (best
+// by renaming another one over it) and is checked when packets come and go. Without the file,
+// or with lines that are not valid addresses, nothing is cut.
 //
-// The wrapped socket sends packets one by one, without the help of the kernel.
+// The wrapped socket sends packets one by one, without offload to the kernel.
 func Cut(conn net.PacketConn, file string) net.PacketConn {
 	return &cutConn{PacketConn: conn, file: file}
 }

@@ -13,23 +13,21 @@ import (
 	"quicpeer/certs"
 )
 
-// How long to wait before a refused dial is repeated: a random time up to this,
-// doubled each time up to the maximum. A full accept queue is empty again after
-// some 30 handshakes, 30 ms. Guesses.
+// The wait before a refused dial is repeated: a random time up to this, doubled each time up
+// to the maximum. A full accept queue is empty again after some 30 handshakes, 30 ms. Guesses.
 const (
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = time.Second
 )
 
-// Dial connects to the peer at addr; want is its key, zero is anyone. The other
-// side knows nothing of the link before the first [Link.Send], which should
-// follow at once: it waits 5 s. That the peer accepts us is known only when its
-// first frame comes.
+// Dial connects to the peer at addr; want is its key, zero accepts any. The other side does
+// not see the link before the first [Link.Send], which should follow at once: it waits 5 s.
+// Only the peer's first frame shows that it accepts us.
 //
-// It gives up after 5 s without an answer. A peer that refuses because it has too
-// many connections at this moment is dialled again until ctx ends, so ctx should
-// have a deadline. Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf, certs.ErrTwin,
-// *certs.WrongKeyError, context.Canceled, net.ErrClosed after Close, and texts.
+// It gives up after 5 s without an answer. A peer that refuses because it has too many
+// connections at this moment is dialled again until ctx ends, so ctx should have a deadline.
+// Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf, certs.ErrTwin, *certs.WrongKeyError,
+// context.Canceled, net.ErrClosed after Close, and others with a text only.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -69,7 +67,7 @@ func (e *Endpoint) dialOnce(ctx context.Context, addr netip.AddrPort, want certs
 	return l, nil
 }
 
-// discard closes a connection that becomes no link, and returns why.
+// discard closes a connection that does not become a link, and returns why.
 func (e *Endpoint) discard(conn *quic.Conn, code Code, err error) error {
 	err = explain(err)
 	_ = conn.CloseWithError(quic.ApplicationErrorCode(code), cut(err.Error())) // never fails

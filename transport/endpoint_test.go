@@ -103,8 +103,8 @@ func TestContexts(t *testing.T) {
 	})
 }
 
-// All of a crowd that dials at once get in, more than the gate holds, and none
-// that has dialled in vain believes it connected.
+// A crowd of more peers than the gate holds dials at once: all get in, and none that has
+// dialled in vain believes it connected.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -118,7 +118,7 @@ func TestCrowd(t *testing.T) {
 				defer cancel()
 				for ctx.Err() == nil {
 					l, err := e.Dial(ctx, w.Addr("b"), identity("b").Key())
-					if err == transport.ErrNoAnswer { // quic-go does not answer all whom it refuses
+					if err == transport.ErrNoAnswer { // quic-go does not answer all peers that it refuses
 						continue
 					}
 					if err != nil {
@@ -210,7 +210,7 @@ func hasIPv6() bool {
 	return true
 }
 
-// A packet that the kernel does not take is lost, and no more.
+// A packet that the kernel refuses is lost, and nothing else is.
 func TestPassingErrors(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the address is refused on Linux")

@@ -14,7 +14,7 @@ import (
 	"quicpeer/pb"
 )
 
-// What Dial and links end with, beside [ClosedError], [ResetError], certs.ErrSelf,
+// Errors of Dial and of links, beside [ClosedError], [ResetError], certs.ErrSelf,
 // certs.ErrTwin and *certs.WrongKeyError. The texts are for users.
 var (
 	// ErrNoAnswer: the dialled address is silent. It is a timeout.
@@ -26,7 +26,7 @@ var (
 	ErrSilent error = timeoutError(fmt.Sprintf("the peer is silent for %v", pb.IdleTimeout))
 	// ErrRestarted: the peer has restarted and knows nothing of the link.
 	ErrRestarted = errors.New("the peer has restarted")
-	// ErrProtocol: what answers there does not speak our protocol, or this version of it.
+	// ErrProtocol: the other side does not speak our protocol, or this version of it.
 	ErrProtocol = errors.New("the other side does not speak " + certs.ALPN)
 	// ErrQueueFull: the peer does not read its control stream; the link is closed.
 	ErrQueueFull = errors.New("the peer does not read")
@@ -39,12 +39,11 @@ func (e timeoutError) Error() string   { return string(e) }
 func (e timeoutError) Timeout() bool   { return true }
 func (e timeoutError) Temporary() bool { return false }
 
-// ClosedError is the end of a link that one of the two sides has closed. It is
-// net.ErrClosed.
+// ClosedError: one of the two sides has closed the link. It is net.ErrClosed.
 type ClosedError struct {
 	Remote bool // the peer has closed it
 	Code   Code
-	Reason string // what the closing side says; foreign text, but printable
+	Reason string // the closing side's words; foreign text, but printable
 }
 
 func (e *ClosedError) Error() string {
@@ -61,7 +60,7 @@ func (e *ClosedError) Error() string {
 // Unwrap makes it net.ErrClosed.
 func (e *ClosedError) Unwrap() error { return net.ErrClosed }
 
-// ResetError is the end of a stream that one of the two sides has cancelled.
+// ResetError: one of the two sides has cancelled the stream.
 type ResetError struct {
 	Remote bool // the peer has cancelled it
 	Code   Code
@@ -126,7 +125,7 @@ func explain(err error) error {
 	return err
 }
 
-// explainTransport explains what QUIC itself, or TLS within it, has found wrong.
+// explainTransport explains the faults that QUIC itself, or TLS within it, reports.
 func explainTransport(err *quic.TransportError) error {
 	// TLS alerts, RFC 8446, 6. Not all implementations say no common ALPN by the last.
 	const handshakeFailure, badCertificate, protocolVersion, noProtocol = 0x100 + 40, 0x100 + 42, 0x100 + 70, 0x100 + 120

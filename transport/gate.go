@@ -15,28 +15,27 @@ import (
 
 // Bounds of the gate.
 const (
-	// How many strangers may be on their way in: in the handshake, or before their
-	// control stream. Each costs 54 KB (measured), up to 2 MiB more if it fills its
-	// window (see linkWindow), and lasts at most 15 s. A core does some 450
-	// handshakes a second, so 96 are its work for a fifth of a second. A guess
-	// beyond that.
+	// The limit of strangers on their way in: in the handshake, or before their control
+	// stream. Each costs 54 KB (measured), up to 2 MiB more if it fills its window (see
+	// linkWindow), and lasts at most 15 s. A core does some 450 handshakes a second, so 96 are
+	// its work for a fifth of a second. A guess beyond that.
 	maxHalfOpen = 96
-	// How many of them from one address, so that one host can't shut the door for
-	// everybody. A NAT or a test may well bring dozens.
+	// The limit for one address, which keeps one host from shutting the door for all others. A
+	// NAT or a test may well bring dozens.
 	maxHalfOpenPerHost = maxHalfOpen / 3
-	// From here on a stranger must show that packets reach the address it claims
+	// From this number on a stranger must show that packets reach the address it claims
 	// (QUIC's Retry, one more round trip): forged addresses can't take all places.
 	doubtfulHalfOpen = maxHalfOpen / 2
-	// At most one log line about turning away in this time.
+	// The shortest time between two log lines about strangers turned away.
 	refusalLogPeriod = time.Second
 )
 
-// gate bounds what strangers can take before they are a link. A stranger is
-// counted from its first packet, before any work for TLS, until the owner of the
-// endpoint has taken its link or the connection has ended.
+// gate bounds the resources of strangers before they have a link. A stranger counts from its
+// first packet, before any work for TLS, until the owner of the endpoint has taken its link or
+// the connection has ended.
 type gate struct {
 	log    *slog.Logger
-	leaves sync.WaitGroup // one for each stranger that is to be told to the gate as ended
+	leaves sync.WaitGroup // one for each stranger whose end is still to be reported
 
 	mu      sync.Mutex
 	open    map[*stranger]struct{}
@@ -48,7 +47,7 @@ type gate struct {
 // stranger is a connection on its way in.
 type stranger struct {
 	addr   netip.AddrPort
-	forget func() bool // takes back that the gate is told of its end
+	forget func() bool // cancels the report of its end
 }
 
 // strangerKey is the key of the *stranger in the context of an accepted connection.
@@ -60,7 +59,7 @@ func (g *gate) init(log *slog.Logger) {
 	g.perHost = map[netip.Prefix]int{}
 }
 
-// host is what counts as one address: in IPv6 a /64, the least a customer gets.
+// host is the unit that counts as one address: in IPv6 a /64, the least that a customer gets.
 func host(a netip.Addr) netip.Prefix {
 	bits := 32
 	if a.Is6() {
@@ -102,7 +101,7 @@ func (g *gate) count(s *stranger) bool {
 	return true
 }
 
-// logRefusal logs, seldom, that strangers are turned away.
+// logRefusal logs, at long intervals, that strangers are turned away.
 func (g *gate) logRefusal(s *stranger) {
 	g.mu.Lock()
 	g.refused++
@@ -139,14 +138,13 @@ func (g *gate) leave(s *stranger, cause error) {
 	if counted && cause != nil {
 		level := slog.LevelInfo
 		if closed, ok := errors.AsType[*ClosedError](reasonOf(cause)); ok && closed.Remote && closed.Code == CodeDuplicateLink {
-			level = slog.LevelDebug // who dials several of our addresses uses one
+			level = slog.LevelDebug // a peer that dials several of our addresses uses one
 		}
 		g.log.Log(context.Background(), level, "a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
 	}
 }
 
-// reasonOf keeps for the log what TLS says, which explain turns into words for
-// the dialling side.
+// reasonOf keeps the words of TLS for the log; for the dialling side explain replaces them.
 func reasonOf(cause error) error {
 	var t *quic.TransportError
 	if errors.As(cause, &t) {

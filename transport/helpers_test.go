@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// latency is that of the tests' networks: 40 ms round trip.
+// latency is the one-way latency of the tests' networks: 40 ms round trip.
 const latency = 20 * time.Millisecond
 
 // world is a simulated network with endpoints, made in a bubble.
@@ -101,7 +101,7 @@ func frame(content proto.Message) []byte {
 	return b
 }
 
-// numbered is a control frame of some size that can be told from others.
+// numbered is a control frame of some size that can be told from the others.
 func numbered(i, size int) []byte {
 	payload := append([]byte{byte(i >> 8), byte(i)}, make([]byte, size)...)
 	return frame(&pb.Broadcast{Content: &pb.Signed{Payload: payload, Signature: make([]byte, 64)}})

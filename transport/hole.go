@@ -7,15 +7,15 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// hole finds out that a path has become narrower than the packets that QUIC sends over it:
-// those vanish without a word, while the small ones, keepalives and acknowledgements, still
-// come and go. quic-go looks once for the largest packet that passes, and has no detection
-// of such black holes (RFC 8899, 4.3).
+// hole detects that a path has become narrower than the packets that QUIC sends over it: those
+// vanish silently, while small ones, keepalives and acknowledgements, still come and go.
+// quic-go looks once for the largest packet that passes, and has no detection of such black
+// holes (RFC 8899, 4.3).
 //
-// It is not seen by what is not answered: a peer that does not read answers nothing either.
-// But QUIC sends again what is not acknowledged, and a peer that does not read does
-// acknowledge. So a link is in a hole when it is heard, hardly anything new is written on
-// it, and large packets go out all the same, again and again.
+// Missing answers don't show it: a peer that does not read answers nothing either. But QUIC
+// repeats data that is not acknowledged, and a peer that does not read does acknowledge. So a
+// link is in a hole when it is heard, hardly anything new is written on it, and large packets
+// go out all the same, again and again.
 type hole struct {
 	written atomic.Uint64 // bytes of streams that QUIC has sent for the first time
 
@@ -26,7 +26,7 @@ type hole struct {
 	stuck  bool
 }
 
-// passed is what has passed through a link.
+// passed counts the traffic of a link.
 type passed struct {
 	at                      time.Time
 	written, sent           uint64
@@ -39,19 +39,20 @@ const (
 	holeLooks = 2                       // bad ones: so that a burst of losses is none
 	holeFades = 20                      // looks without repeats, and the count begins anew: the pauses between repeats double
 	holeEnds  = 2 * time.Minute         // without any: two of QUIC's longest probe timeouts
-	// holeYoung is how long quic-go looks for the largest packet of a new link, by packets
+	// holeYoung is how long quic-go looks for the largest packet of a new link, with packets
 	// that may get lost: some ten, one in five round trips.
 	holeYoung     = 10 * time.Second
 	holeYoungRTTs = 60
-	// holeFew bytes of streams in a look are hardly anything, and holeRepeats are a large
-	// packet and more. smallPacket is what a packet takes besides, or an acknowledgement.
+	// holeFew is how many bytes of streams in a look are hardly anything; holeRepeats is a
+	// large packet and more; smallPacket is the size of a small packet, such as an
+	// acknowledgement.
 	holeFew     = 1 << 10
 	holeRepeats = 1500
 	smallPacket = 60
 )
 
-// Stuck says that large packets are not acknowledged any more although the peer is heard,
-// so that the link is good for little. It is to be asked now and then, by one goroutine.
+// Stuck says that the peer is heard but no longer acknowledges large packets, so that the link
+// is of little use. One goroutine must call it now and then.
 func (l *Link) Stuck() bool {
 	s := l.conn.ConnectionStats()
 	now := passed{time.Now(), l.hole.written.Load(), s.BytesSent, s.PacketsSent, s.PacketsReceived}
@@ -74,7 +75,7 @@ func (h *hole) look(now passed, rtt, deviation time.Duration) bool {
 	case written > holeFew || young:
 		h.bad, h.others, h.stuck = 0, 0, false
 	case now.packetsBack == h.last.packetsBack:
-		h.bad = 0 // nobody is there
+		h.bad = 0 // the peer is silent altogether
 	case repeats >= holeRepeats:
 		h.bad, h.others = h.bad+1, 0
 		h.stuck = h.stuck || h.bad >= holeLooks

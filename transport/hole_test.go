@@ -12,8 +12,8 @@ import (
 	"quicpeer/transport"
 )
 
-// TestNarrowPath: links come about over a path that takes no more than QUIC's smallest
-// packet, and one that was wider.
+// TestNarrowPath: links can be made over a path that takes no more than QUIC's smallest
+// packet, and over one that was wider.
 func TestNarrowPath(t *testing.T) {
 	for _, bytes := range []int{1228, 1280, 1307, 1500} {
 		synctest.Test(t, func(t *testing.T) {
@@ -30,8 +30,8 @@ func TestNarrowPath(t *testing.T) {
 	}
 }
 
-// TestStuck: a link whose path has become narrower than its packets is known to be good
-// for little within seconds, at the side that writes, and no other link is.
+// TestStuck: a link whose path has become narrower than its packets is recognized within
+// seconds, at the side that writes, and no other link is.
 func TestStuck(t *testing.T) {
 	never := time.Duration(0)
 	for name, test := range map[string]struct {

@@ -253,8 +253,8 @@ func TestNoControlStream(t *testing.T) {
 	})
 }
 
-// Of 10,000 streams a peer gets its few at a time, whether they are read or not,
-// and they do not add up in memory.
+// A peer that opens 10,000 streams gets a few at a time, whether they are read or not, and
+// they do not add up in memory.
 func TestManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHostileWorld(t)
@@ -364,7 +364,7 @@ func TestGarbage(t *testing.T) {
 		w := newHostileWorld(t)
 		conn := w.Node("hostile")
 		defer conn.Close()
-		go func() { // what is answered is read and thrown away
+		go func() { // answers are read and thrown away
 			b := make([]byte, 2000)
 			for {
 				if _, _, err := conn.ReadFrom(b); err != nil {
@@ -442,8 +442,8 @@ func TestCrowdAtTheGate(t *testing.T) {
 	}
 }
 
-// TestGoneBeforeItsStream: a peer that ends its connection as soon as it stands, as one does
-// whose other connection has won a race, harms nobody.
+// TestGoneBeforeItsStream: a peer that ends its connection as soon as it is established,
+// because another one of its connections has won a race, does no harm.
 func TestGoneBeforeItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHostileWorld(t)

@@ -29,7 +29,7 @@ func TestQueue(t *testing.T) {
 	if string(taken) != "onetwo" || how != nil {
 		t.Fatalf("took %q, %v", taken, how)
 	}
-	// What is taken and not yet written still counts.
+	// Frames that are taken and not yet written still count.
 	if err := q.put(make([]byte, maxQueued-5)); err != ErrQueueFull {
 		t.Errorf("above the limit: %v", err)
 	}
@@ -51,7 +51,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// What goes last is written when nothing else waits, a part at a time, in its order.
+// Frames of SendLast are written when nothing else waits, a part at a time, in their order.
 func TestQueueLast(t *testing.T) {
 	var q queue
 	q.init()
@@ -74,7 +74,7 @@ func TestQueueLast(t *testing.T) {
 		if done := []uint64{0, 0, 4, 4 + lastPart, 6 + lastPart}[i]; put != 6+lastPart || written != done {
 			t.Errorf("%d bytes are put last, %d of them written, not %d", put, written, done)
 		}
-		if i == 1 { // what comes meanwhile goes before the rest
+		if i == 1 { // frames that come meanwhile go before the rest
 			_ = q.put([]byte("between"))
 			if taken, _ = q.take(taken); string(taken) != "between" {
 				t.Errorf("took %d bytes", len(taken))
@@ -186,7 +186,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// What the gate lets in depends on who is in, and everybody who leaves makes room.
+// The gate's limits depend on the strangers that are in, and each one that leaves makes room.
 func TestGate(t *testing.T) {
 	var log strings.Builder
 	var g gate
@@ -242,7 +242,8 @@ func (g *gate) inside() int {
 	return len(g.open)
 }
 
-// Who waits for a queue to drain is told when it has, or when the link has ended.
+// A caller that waits for a queue to drain is released when it has drained, or when the link
+// has ended.
 func TestDrained(t *testing.T) {
 	q := new(queue)
 	q.init()

@@ -22,11 +22,11 @@ import (
 // and some more for a lost packet.
 const goodbyeTime = 500 * time.Millisecond
 
-// Link is a connection to an authenticated peer. Its methods may be called from
-// any goroutine, Receive and AcceptStream from one at a time.
+// Link is a connection to an authenticated peer. Its methods may be called from any goroutine,
+// but Receive and AcceptStream by only one at a time.
 //
-// The owner calls Receive until it fails, also after Shut: only so is the peer's
-// goodbye seen.
+// The owner must call Receive until it fails, also after Shut: otherwise the peer's goodbye
+// goes unseen.
 type Link struct {
 	conn     *quic.Conn
 	control  *quic.Stream
@@ -43,17 +43,17 @@ type Link struct {
 	peerOnce sync.Once
 }
 
-// Peer is the key of the other side.
+// Peer is the public key of the other side.
 func (l *Link) Peer() certs.PublicKey { return l.peer }
 
 // RemoteAddr is the address that the peer's packets come from. If the peer has
 // dialled, it can change.
 func (l *Link) RemoteAddr() netip.AddrPort { return addrPort(l.conn.RemoteAddr()) }
 
-// Stats is what a link has seen.
+// Stats describes the traffic that a link has seen.
 type Stats struct {
-	// Received counts packets. A living peer sends at least one each second, so a
-	// number that stands still is a peer that is silent.
+	// Received counts packets. A living peer sends at least one each second, so a number that
+	// stands still means a silent peer.
 	Received uint64
 	// RTT is the smoothed round trip time; 0 before it is known.
 	RTT time.Duration
@@ -61,21 +61,20 @@ type Stats struct {
 	Jitter time.Duration
 }
 
-// Stats may be called at any time, also after the end.
+// Stats returns the figures of the link, also after its end.
 func (l *Link) Stats() Stats {
 	s := l.conn.ConnectionStats()
 	return Stats{Received: s.PacketsReceived, RTT: s.SmoothedRTT, Jitter: s.MeanDeviation}
 }
 
-// Send queues a frame, encoded by [pb.Append], for the control stream. It never
-// blocks; frames are written in the order of the calls. The frame is copied. A
-// peer that leaves 4 MiB unread, or reads nothing for 10 s, is cut off: ErrQueueFull.
-// On a link that is
-// ending the error is net.ErrClosed.
+// Send queues a frame, encoded by [pb.Append], for the control stream. It never blocks; frames
+// are written in the order of the calls. The frame is copied. A peer that leaves 4 MiB unread,
+// or reads nothing for 10 s, is cut off: ErrQueueFull. On a link that is ending the error is
+// net.ErrClosed.
 func (l *Link) Send(frame []byte) error { return l.queued(l.queue.put(frame)) }
 
-// SendLast is Send for a frame that goes behind all those of Send, also behind later ones,
-// as long as it is not being written. The frame is kept and must not be changed.
+// SendLast is Send for a frame that gives way to all frames of Send, even to later ones, until
+// it is being written. The frame is kept and must not be changed.
 func (l *Link) SendLast(frame []byte) error { return l.queued(l.queue.putLast(frame)) }
 
 func (l *Link) queued(err error) error {
@@ -86,21 +85,20 @@ func (l *Link) queued(err error) error {
 	return err
 }
 
-// LastBytes says how many bytes SendLast was ever given, and how many of them are written:
+// LastBytes returns how many bytes SendLast was ever given, and how many of them are written:
 // handed to QUIC, which sends them as the path allows.
 func (l *Link) LastBytes() (put, written uint64) { return l.queue.lastBytes() }
 
-// Queued is how many bytes of frames are not written yet; none are after the end.
+// Queued returns how many bytes of frames are not written yet; 0 after the end.
 func (l *Link) Queued() int { return l.queue.length() }
 
 // Drained is closed as soon as Queued is at most limit.
 func (l *Link) Drained(limit int) <-chan struct{} { return l.queue.drained(limit) }
 
-// Receive waits for the next frame of the control stream; those that this version does
-// not know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that
-// breaks the protocol closes the link;
-// the error then is pb.ErrMalformed. After any error there is nothing more to
-// receive.
+// Receive waits for the next frame of the control stream; frames that this version does not
+// know are skipped. io.EOF is the peer's goodbye: answer it with Shut. A frame that breaks the
+// protocol closes the link; the error then is pb.ErrMalformed. After any error there is
+// nothing more to receive.
 func (l *Link) Receive() (*pb.PeerMessage, error) {
 	m, err := l.unknowns.read(l.reader, pb.MaxControlFrame)
 	if t := m.GetType(); err == nil && (t == pb.PeerMessageType_MESSAGE || t == pb.PeerMessageType_RECEIPT) {
@@ -126,11 +124,11 @@ func (l *Link) Receive() (*pb.PeerMessage, error) {
 	return nil, explain(err)
 }
 
-// Shut says goodbye and returns at once: what is queued is written, the control
-// stream ended, the peer's answer awaited, the connection closed with code and
-// reason. After 500 ms it is closed in any case. A goodbye of the peer's is answered
-// with Shut too. Answers on message streams that are still on
-// their way when the link closes are lost: wait for them before.
+// Shut says goodbye and returns at once. The link then writes what is queued, ends the control
+// stream, waits for the peer's answer and closes the connection with code and reason; after
+// 500 ms it closes it in any case. Shut is also the answer to a goodbye of the peer. Answers
+// on message streams that are still on their way when the link closes are lost: wait for them
+// before.
 func (l *Link) Shut(code Code, reason string) {
 	deadline := time.Now().Add(goodbyeTime)
 	if l.queue.end(ending{code: code, reason: reason, goodbye: true, deadline: deadline}) {
@@ -141,7 +139,8 @@ func (l *Link) Shut(code Code, reason string) {
 // Abort closes the connection without a goodbye, and returns at once.
 func (l *Link) Abort(code Code, reason string) {
 	if l.queue.end(ending{code: code, reason: reason}) {
-		// Frees the link's goroutine from a Write that waits for the peer. Never fails.
+		// This frees the link's goroutine from a Write that waits for the peer. It never
+		// fails.
 		_ = l.control.SetWriteDeadline(time.Now())
 	}
 }
@@ -161,11 +160,11 @@ func (l *Link) run() {
 		how = l.goodbye(how)
 	}
 	l.queue.finish(how)
-	// Of an ended connection it does nothing; it never fails.
+	// On an ended connection this does nothing; it never fails.
 	_ = l.conn.CloseWithError(quic.ApplicationErrorCode(how.code), cut(how.reason))
 }
 
-// write writes frames until the link is to end, and returns how.
+// write writes frames until the link is to end, and returns how to end it.
 func (l *Link) write() ending {
 	var batch []byte
 	for {
@@ -188,15 +187,15 @@ func (l *Link) write() ending {
 	}
 }
 
-// writePatience is how long a peer may take nothing at all of what is written to it (a
-// guess), and patientRTTs the round trips that it has beside: on a slow line all links
-// share the queue, and each may have but a few packets in it.
+// writePatience is how long a peer may take no bytes at all of the control stream (a guess),
+// and patientRTTs the round trips that it has beside: on a slow line all links share the
+// queue, and each may have only a few packets in it.
 const (
 	writePatience = 10 * time.Second
 	patientRTTs   = 3
 )
 
-// writeBatch writes what was queued. A peer that has stopped reading is cut off, also when
+// writeBatch writes the queued frames. A peer that has stopped reading is cut off, even if
 // little is queued; one that takes a byte now and then is not: its line may be slow.
 func (l *Link) writeBatch(batch []byte) error {
 	for len(batch) > 0 {
@@ -228,10 +227,10 @@ func (l *Link) writeFailed(err error) ending {
 	return ending{code: CodeInternal, reason: explain(err).Error()} // the connection has ended
 }
 
-// goodbye ends the control stream and waits until the connection can be closed
-// without loss, and returns how to close it. The side that says goodbye first closes on
-// the answer, when it has all the peer had to say. The side that answers leaves the closing
-// to the other, which may not have read the answer yet.
+// goodbye ends the control stream, waits until the connection can be closed without loss, and
+// returns how to close it. The side that says goodbye first closes on the answer, when it has
+// all that the peer had to send. The side that answers leaves the closing to the other, which
+// may not have read the answer yet.
 func (l *Link) goodbye(how ending) ending {
 	answer := l.peerBye
 	select {

@@ -78,7 +78,7 @@ func TestGoodbye(t *testing.T) {
 	}
 }
 
-// What is queued before a goodbye arrives, in both directions.
+// Frames queued before a goodbye arrive, in both directions.
 func TestGoodbyeAfterFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -175,7 +175,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestRacesAreQuiet: that a dialer uses another of its connections is nothing to tell people.
+// TestRacesAreQuiet: nothing is logged for people when a dialer uses another of its
+// connections.
 func TestRacesAreQuiet(t *testing.T) {
 	for code, told := range map[transport.Code]bool{transport.CodeDuplicateLink: false, transport.CodeInternal: true} {
 		synctest.Test(t, func(t *testing.T) {

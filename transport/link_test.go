@@ -130,15 +130,14 @@ func TestBothDialAtOnce(t *testing.T) {
 	})
 }
 
-// A cut shows as a number of packets that stands still, and then ends the link on
-// both sides.
+// A cut shows as a count of packets that stands still, and then ends the link on both sides.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		a, b := w.endpoint("a"), w.endpoint("b")
 		dialed, accepted := w.connect(a, b, "b")
 		links := []*transport.Link{dialed, accepted}
-		for range 10 { // both hear each other all the time, though nobody speaks
+		for range 10 { // both hear each other all the time, though neither sends frames
 			before := []uint64{dialed.Stats().Received, accepted.Stats().Received}
 			time.Sleep(1500 * time.Millisecond)
 			for i, l := range links {
@@ -185,7 +184,7 @@ func TestCutAndHealed(t *testing.T) {
 	})
 }
 
-// A peer that crashes and comes back tells those who still write to it.
+// A peer that crashes and comes back tells the peers that still write to it.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -242,8 +241,8 @@ func TestQueueFull(t *testing.T) {
 	})
 }
 
-// A peer behind a slow line takes little at a time, for long, and is not cut off for that;
-// and what goes last stands behind everything else.
+// A peer behind a slow line takes little at a time, for long, and is not cut off for that; and
+// frames of SendLast stand behind all others.
 func TestSlowPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)

@@ -8,22 +8,22 @@ import (
 	"syscall"
 )
 
-// bufferSize is what quic-go wants of a socket's buffers (its desiredBufferSize).
-// Linux gives 208 KiB unless told otherwise (net.core.rmem_max), which is ample
-// for chat; more helps when many peers speak at once.
+// bufferSize is the size that quic-go wants of a socket's buffers (its desiredBufferSize).
+// Linux gives 208 KiB unless configured otherwise (net.core.rmem_max), which is ample for
+// chat; more helps when many peers speak at once.
 const bufferSize = 7 << 20
 
-// Listen opens the UDP socket for an address HOST:PORT. The host may be a name, or
-// empty for all addresses of IPv4 and IPv6; port 0 is a free one.
+// Listen opens the UDP socket for an address HOST:PORT. The host may be a name, or empty for
+// all addresses of IPv4 and IPv6; port 0 chooses a free one.
 //
-// quic-go ends a connection whose packet the kernel did not take (its issue
-// #2809), so a moment without network would end them all. The returned socket
-// takes such a packet for sent: it is lost like any other, and sent again.
+// quic-go ends a connection if the kernel does not take one of its packets (its issue #2809),
+// so a moment without network would end them all. The returned socket takes such a packet for
+// sent: it is lost like any other, and sent again.
 //
-// Where the kernel gives the socket smaller buffers than quic-go wants, an Endpoint logs
-// it. quic-go itself prints a warning to standard error as well, once in a process, unless
-// QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING is true in the environment. That is the
-// program's to set, before it listens.
+// If the kernel gives the socket smaller buffers than quic-go wants, an Endpoint logs that.
+// quic-go itself prints a warning to standard error as well, once in a process, unless
+// QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING is true in the environment. The program must set that
+// before it listens.
 func Listen(address string) (net.PacketConn, error) {
 	addr, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -39,9 +39,9 @@ func Listen(address string) (net.PacketConn, error) {
 	return &socket{conn}, nil
 }
 
-// socket embeds the connection, so that quic-go still finds the methods it needs
-// for GSO, ECN and packet information. It overrides the two that quic-go sends
-// with: WriteMsgUDP, and WriteTo where there is no such information (Windows).
+// socket embeds the connection, so that quic-go still finds the methods it needs for GSO, ECN
+// and packet information. It overrides the two methods by which quic-go sends: WriteMsgUDP,
+// and WriteTo on systems without packet information (Windows).
 type socket struct{ *net.UDPConn }
 
 func (s *socket) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
@@ -64,9 +64,9 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-// passing reports whether err is of the kind that goes away by itself or when the
-// network comes back. EMSGSIZE and EIO are not: by them quic-go learns the size of
-// packets and that there is no GSO.
+// passing reports whether err is of the kind that goes away by itself or when the network
+// comes back. EMSGSIZE and EIO are not: from them quic-go learns the size of packets and the
+// lack of GSO.
 func passing(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && slices.Contains(passingErrors, errno)

@@ -23,7 +23,7 @@ var passingErrors = []syscall.Errno{
 	syscall.EINVAL,
 }
 
-// bufferSizes reads the sizes of a socket's buffers; 0 where it can't.
+// bufferSizes reads the sizes of a socket's buffers; 0 if it can't.
 func bufferSizes(raw syscall.RawConn) (receive, send int) {
 	// The errors leave the sizes 0.
 	_ = raw.Control(func(fd uintptr) {

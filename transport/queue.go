@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// maxQueued bounds what waits for a peer that reads too slowly: the table of a
-// network of 10,000 peers, or 60 of the largest broadcasts. A guess.
+// maxQueued bounds the bytes queued for a peer that reads too slowly: the table of a network
+// of 10,000 peers, or 60 of the largest broadcasts. A guess.
 const maxQueued = 4 << 20
 
 // maxSpare is the largest buffer that an idle link keeps.
 const maxSpare = 64 << 10
 
-// lastPart is how much of what goes last is taken at once, a whole frame at least: what
-// comes meanwhile and goes first waits for it. A guess.
+// lastPart is how many bytes of last frames are taken at once, a whole frame at least: frames
+// of Send that come meanwhile wait for them. A guess.
 const lastPart = 16 << 10
 
-// queue is what a link has still to write, and how it is to end. Any goroutine
-// puts, the link's goroutine takes.
+// queue holds what a link has still to write, and how it is to end. Any goroutine puts, the
+// link's goroutine takes.
 type queue struct {
 	wake chan struct{} // holds a token when there may be something to take
 
 	mu     sync.Mutex
 	frames []byte
-	last   [][]byte // frames that go behind those
-	size   int      // bytes in both and in what was taken and is not yet written
+	last   [][]byte // frames that go after those
+	size   int      // bytes in both and in the frames that were taken and are not yet written
 	ending *ending
 	drains []drain
 
 	lastPut, lastTaken, lastWritten uint64 // bytes that have passed through last
 }
 
-// ending is how a link is to end.
+// ending says how a link is to end.
 type ending struct {
 	code     Code
 	reason   string
-	goodbye  bool      // after what is queued, and politely
+	goodbye  bool      // after the queued frames, and with a goodbye
 	deadline time.Time // of the goodbye
 }
 
@@ -78,8 +78,8 @@ func (q *queue) admit(frame []byte, f func()) error {
 	return nil
 }
 
-// end says how the link is to end, and reports whether that is news: the first
-// word counts, but a link that is saying goodbye can still be ended at once.
+// end sets how the link is to end, and reports whether that changes anything: the first call
+// counts, but a link that is saying goodbye can still be ended at once.
 func (q *queue) end(how ending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -98,9 +98,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take takes all frames, or some of those that go last if there are no others, giving the
-// queue the buffer written before for the next ones, and says how the link is to end, nil
-// if it isn't.
+// take takes all frames, or some of the last ones if the others are gone, and gives the queue
+// the previous buffer for the next frames. It says how the link is to end; nil if it isn't.
 func (q *queue) take(written []byte) ([]byte, *ending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -147,7 +146,7 @@ func (q *queue) drained(limit int) <-chan struct{} {
 	return d.done
 }
 
-// tellDrained ends the waits that are over. q.mu is held.
+// tellDrained ends the waits whose limit is reached. q.mu is held.
 func (q *queue) tellDrained() {
 	q.drains = slices.DeleteFunc(q.drains, func(d drain) bool {
 		if q.size > d.limit {
@@ -158,23 +157,23 @@ func (q *queue) tellDrained() {
 	})
 }
 
-// finish is the end: nothing is written any more, so nothing waits.
+// finish ends the queue: nothing is written any more, so nothing waits.
 func (q *queue) finish(how ending) {
-	q.end(how) // news if the connection has ended by itself: put fails from now on
+	q.end(how) // counts if the connection has ended by itself: put fails from now on
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.frames, q.last, q.size = nil, nil, 0
 	q.tellDrained()
 }
 
-// lastBytes says how many bytes have ever been put last, and how many of them are written.
+// lastBytes returns how many bytes have ever been put last, and how many of them are written.
 func (q *queue) lastBytes() (put, written uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.lastPut, q.lastWritten
 }
 
-// how is how the link is to end, nil if it isn't.
+// how returns how the link is to end, nil if it isn't.
 func (q *queue) how() *ending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -190,7 +189,7 @@ func (q *queue) unlessEnding(f func()) {
 	}
 }
 
-// length is how many bytes are not written yet.
+// length returns how many bytes are not written yet.
 func (q *queue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 	"quicpeer/pb"
 )
 
-// Stream is a message stream: frames, FIN; back come frames, FIN. One goroutine
-// may write while another reads. Both directions must come to an end: read until
-// io.EOF and CloseWrite, or Cancel. A stream that is left otherwise keeps its place
-// as long as the link lives.
+// Stream is a message stream: frames, FIN; back come frames, FIN. One goroutine may write
+// while another reads. Both directions must come to an end: read until io.EOF and CloseWrite,
+// or Cancel. A stream that is left in any other state keeps its place as long as the link
+// lives.
 type Stream struct {
 	stream   *quic.Stream
 	reader   *bufio.Reader
@@ -25,18 +25,16 @@ type Stream struct {
 	leave    sync.Once     // gives the slot back
 }
 
-// newStream wraps a stream. Streams are read by the other side in the order of
-// their numbers; so they are also sent in this order and not in turns, which is
-// QUIC's default.
+// newStream wraps a stream. The other side reads streams in the order of their numbers; so
+// they are also sent in this order, and not in turns as is QUIC's default.
 func (l *Link) newStream(s *quic.Stream, slots chan struct{}) *Stream {
 	s.SetPriority(3, false) // 3 is the default urgency (RFC 9218, 4.1)
 	return &Stream{stream: s, reader: bufio.NewReader(s), unknowns: &l.unknowns, hole: &l.hole, slots: slots}
 }
 
-// OpenStream opens a message stream. The peer sees it when something is written on
-// it. At most 8 of ours are open on a link, more wait here until one has been read
-// to io.EOF or cancelled: messages that come while all are busy belong together on
-// the next one.
+// OpenStream opens a message stream. The peer sees it once something is written on it. At most
+// 8 of ours are open on a link; further calls wait here until one has been read to io.EOF or
+// cancelled: messages that come while all are busy belong together on the next one.
 func (l *Link) OpenStream(ctx context.Context) (*Stream, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -85,8 +83,7 @@ func (s *Stream) free() {
 	}
 }
 
-// Write writes frames, encoded by [pb.Append]. It waits while the peer does not
-// read.
+// Write writes frames, encoded by [pb.Append]. It waits while the peer does not read.
 func (s *Stream) Write(frames []byte) error {
 	_, err := s.hole.write(s.stream, frames)
 	return explain(err)
@@ -95,10 +92,10 @@ func (s *Stream) Write(frames []byte) error {
 // CloseWrite ends our direction. It must not run beside a Write.
 func (s *Stream) CloseWrite() error { return explain(s.stream.Close()) }
 
-// Read reads the next frame of at most limit bytes; those that this version does not
-// know are skipped. io.EOF is the end of the
-// peer's direction, between two frames. What breaks the protocol is pb.ErrMalformed
-// or io.ErrUnexpectedEOF; to close the link for it is the caller's business.
+// Read reads the next frame of at most limit bytes; frames that this version does not know are
+// skipped. io.EOF is the end of the peer's direction, between two frames. A frame that breaks
+// the protocol is pb.ErrMalformed or io.ErrUnexpectedEOF; it is up to the caller to close the
+// link for it.
 func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
 	m, err := s.unknowns.read(s.reader, limit)
 	if err == io.EOF {

@@ -68,8 +68,7 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// Streams that nobody reads hold up neither the control stream nor the stream
-// that is being read.
+// Unread streams hold up neither the control stream nor the stream that is being read.
 func TestStreamsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -103,7 +102,7 @@ func TestStreamsDoNotWaitForEachOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			order[streams-1-i] = s // the hardest order
+			order[streams-1-i] = s // the worst order
 		}
 		for i, s := range order {
 			s.SetDeadline(time.Now().Add(time.Minute))

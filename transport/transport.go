@@ -1,13 +1,13 @@
-// Package transport connects authenticated peers over QUIC. It is the only
-// package that knows quic-go, and it knows nothing of the network of peers: what
-// a frame says, whom to dial and which of two links to keep is decided above.
+// Package transport connects authenticated peers over QUIC. It is the only package that uses
+// quic-go, and it does not know the network of peers: callers decide what a frame says, whom
+// to dial and which of two links to keep.
 //
 // # How connections work here
 //
-// An [Endpoint] has one UDP socket ([Listen]) on which it both listens and dials,
-// so that the address that others see is the address they can dial. A connection
-// between two peers is a [Link]. Both sides have shown the certificate of their
-// key in TLS, so a Link has a peer ([Link.Peer]) from the start.
+// An [Endpoint] has one UDP socket ([Listen]) on which it both listens and dials, so the
+// address that others see is the address they can dial. A connection between two peers is a
+// [Link]. Both sides have shown the certificate of their key in TLS, so a Link has a peer
+// ([Link.Peer]) from the start.
 //
 //	dialer                                        the other side
 //	Dial ───────── TLS, both ways ─────────────▶  (not seen yet)
@@ -35,9 +35,8 @@
 // fill, nobody else's, and is cut off. Message streams carry the rest, and there
 // the writer waits for the reader.
 //
-// A peer that breaks the protocol is told why (code and reason) and its link
-// ends. What happens to strangers before they have a link is bounded by the gate
-// in gate.go.
+// A peer that breaks the protocol gets a code and a reason, and its link ends. The gate in
+// gate.go bounds strangers before they have a link.
 package transport
 
 import (
@@ -56,15 +55,15 @@ import (
 	"quicpeer/pb"
 )
 
-// Numbers of QUIC. What is measured is measured with quic-go v0.65.0.
+// Parameters of QUIC. Figures called measured are of quic-go v0.65.0.
 const (
-	// A handshake takes one round trip; quic-go's default, and long enough for five
-	// retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
+	// The limit of a handshake, which takes one round trip; quic-go's default, and long enough
+	// for five retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
 	handshakeTimeout = 5 * time.Second
-	// The smallest packet that QUIC allows (RFC 9000, 14), 1228 bytes with the headers of
-	// IPv4 and UDP, 1248 with those of IPv6. With quic-go's 1280 nobody gets through a
-	// tunnel of 1280 behind a router (Tailscale, WireGuard, 6in4). Where there is room for
-	// more, quic-go finds it.
+	// The smallest packet that QUIC allows (RFC 9000, 14), 1228 bytes with the headers of IPv4
+	// and UDP, 1248 with those of IPv6. With quic-go's 1280 no packet gets through a tunnel of
+	// 1280 behind a router (Tailscale, WireGuard, 6in4). If there is room for more, quic-go
+	// finds it.
 	packetSize = 1200
 	// Streams that a peer may have open in the eyes of QUIC, where a stream counts
 	// until its last packet is acknowledged, up to 25 ms after both sides are done
@@ -84,31 +83,31 @@ const (
 	streamWindow = 160 << 10
 	linkWindow   = 2 << 20
 
-	// How many goroutines take connections from quic-go. Its queue holds 32, and what
-	// does not fit is refused when its dialer already believes it connected (of 1000
-	// dials at once one goroutine lost 10 to 31 %, measured). These and the queue
-	// together hold all that the gate lets in, so that never happens.
+	// How many goroutines take connections from quic-go. Its queue holds 32, and it refuses
+	// further connections when their dialers already believe them established (of 1000 dials
+	// at once one goroutine lost 10 to 31 %, measured). These and the queue together hold all
+	// that the gate lets in, so that never happens.
 	acceptors = maxHalfOpen - 32
-	// How long the opened control stream may take after the handshake: one round
-	// trip and retransmissions, as for the handshake.
+	// The limit for opening the control stream after the handshake: one round trip and
+	// retransmissions, as for the handshake.
 	controlTimeout = 5 * time.Second
-	// How long a closed endpoint repeats its notices of closing to peers that have
-	// missed them and still send. A guess: a round trip and a bit.
+	// How long a closed endpoint repeats its notices of closing to peers that have missed them
+	// and still send. A guess: a round trip and a bit.
 	closeGrace = 100 * time.Millisecond
 )
 
-// Config is what an [Endpoint] is made of.
+// Config is the configuration of an [Endpoint].
 type Config struct {
-	// Conn is the socket, from [Listen] or of a simulated network. The endpoint
-	// owns it and closes it.
+	// Conn is the socket, from [Listen] or of a simulated network. The endpoint owns it and
+	// closes it.
 	Conn net.PacketConn
-	// Identity is who we are. Required.
+	// Identity is this peer's identity. Required.
 	Identity *certs.Identity
-	// ResetKey makes the stateless resets by which a peer learns at once that we
-	// have restarted and know nothing of its connection. It must be secret and the
-	// same after a restart. Zero: no resets; the peer waits for its idle timeout.
+	// ResetKey makes the stateless resets by which a peer learns at once that we have
+	// restarted and have lost its connection. It must be secret and the same after a restart.
+	// Zero: no resets; the peer waits for its idle timeout.
 	ResetKey [32]byte
-	// Log receives who was refused and why. Nil is silent.
+	// Log receives the refusals and their reasons. Nil is silent.
 	Log *slog.Logger
 }
 
@@ -133,8 +132,8 @@ type Endpoint struct {
 	links  map[*Link]struct{}
 }
 
-// NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn,
-// also if it fails.
+// NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn, even if it
+// fails.
 func NewEndpoint(cfg Config) (*Endpoint, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -178,9 +177,9 @@ func (e *Endpoint) listen() error {
 	return err
 }
 
-// quicConfig is the configuration of every connection, dialled or accepted.
-// Datagrams and 0-RTT are off by default, and so stay what can be replayed or
-// forged without a connection.
+// quicConfig is the configuration of every connection, dialled or accepted. Datagrams and
+// 0-RTT are off by default and stay off: they could be replayed or forged without a
+// connection.
 func quicConfig() *quic.Config {
 	return &quic.Config{
 		Versions:                       []quic.Version{quic.Version1},
@@ -197,11 +196,10 @@ func quicConfig() *quic.Config {
 	}
 }
 
-// Close ends the endpoint: what still runs is closed with CodeShutdown, Dial and
-// Accept return an error that is [net.ErrClosed]. Say goodbye to links
-// ([Link.Shut]) and wait for them ([Link.Done]) before, or their peers lose what
-// is on its way. When Close returns, no goroutine of the endpoint is left. It may
-// be called twice.
+// Close ends the endpoint: open links are closed with CodeShutdown, Dial and Accept return an
+// error that is [net.ErrClosed]. Before it, say goodbye to links ([Link.Shut]) and wait for
+// them ([Link.Done]), or their peers lose what is on its way. When Close returns, no goroutine
+// of the endpoint is left. It may be called twice.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	again := e.closed
@@ -228,7 +226,7 @@ func (e *Endpoint) Close() error {
 	return errors.Join(err, e.conn.Close())
 }
 
-// newLink makes a connection with its control stream a link and starts it.
+// newLink turns a connection with its control stream into a link and starts it.
 func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error) {
 	peer, err := certs.PeerKey(conn.ConnectionState().TLS)
 	if err != nil {
@@ -253,7 +251,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 	return l, nil
 }
 
-// add makes a link known and starts its goroutine, unless the endpoint is closed.
+// add registers a link and starts its goroutine, unless the endpoint is closed.
 func (e *Endpoint) add(l *Link) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

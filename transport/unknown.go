@@ -11,16 +11,16 @@ import (
 	"quicpeer/pb"
 )
 
-// Bounds of the frames on a link that this version does not know, on all its streams
-// together (guesses): a newer peer sends most of what is new only to who knows it.
+// Bounds of the unknown frames of a link, on all its streams together (guesses): a newer peer
+// sends most new frames only to peers that know them.
 const (
 	unknownAtOnce = 4 << 20 // bytes
 	unknownRate   = 64 << 10
 	unknownCost   = 1 << 10 // what a frame counts beside its bytes
 )
 
-// unknowns are these frames of a link. They are skipped, and a flood of them breaks the
-// protocol.
+// unknowns counts the unknown frames of a link. They are skipped, and a flood of them breaks
+// the protocol.
 type unknowns struct {
 	log *slog.Logger
 

@@ -15,7 +15,7 @@ import (
 	"quicpeer/transport"
 )
 
-// unknown is a frame of so many bytes, about, that nobody knows.
+// unknown is a frame of about so many bytes that no version knows.
 func unknown(size int) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 900)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 900, protowire.BytesType), make([]byte, size))
@@ -48,7 +48,7 @@ func TestUnknownFramesAreSkipped(t *testing.T) {
 		if err != nil || m.GetMessage().GetContent() != "hi" || end != io.EOF {
 			t.Errorf("on a message stream: %v, %v, %v", m, err, end)
 		}
-		// Of those that come now and then there may be any number.
+		// Any number of unknown frames may come if they come slowly.
 		go func() {
 			for range 200 { // 6 MB
 				send(t, dialed, unknown(30_000))
@@ -60,7 +60,7 @@ func TestUnknownFramesAreSkipped(t *testing.T) {
 	})
 }
 
-// A flood of them ends the link, whether of many or of large ones.
+// A flood of unknown frames ends the link, whether of many or of large ones.
 func TestUnknownFramesAreBounded(t *testing.T) {
 	for size, most := range map[int]int{1: 4096, 100_000: 45} {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,14 +1,13 @@
 // Package discovery finds peers on the LAN, and lets them find this one, by multicast DNS
 // service discovery (RFC 6762, RFC 6763), service _quicpeer._udp.
 //
-// Who starts asks at once, and whoever is there answers within milliseconds. So the later
-// of two finds the earlier one, and needs no announcement of its own. It asks again a few
-// times in the first seconds, should a packet be lost, and then once a minute, should a
-// cable have been plugged in elsewhere.
+// A peer asks at once when it starts, and the peers that are there answer within milliseconds.
+// So the later of two finds the earlier one, and needs no announcement of its own. It asks
+// again a few times in the first seconds, in case a packet was lost, and then once a minute,
+// in case a cable was plugged in elsewhere.
 //
-// Anybody on the LAN can answer anything. So what is found is a hint and no more: the
-// addresses must be of our own subnets, and who answers there shows its key in the
-// handshake like everybody else.
+// Any host on the LAN can answer anything, so an answer is only a hint: its addresses must be
+// in our own subnets, and the peer there shows its key in the handshake like every other.
 package discovery
 
 import (
@@ -35,29 +34,29 @@ import (
 
 const service = "_quicpeer._udp"
 
-// askAt is when the LAN is asked, after the start and after the last time.
+// askAt is when to ask the LAN, after the start and after the previous time.
 var askAt = []time.Duration{0, 250 * time.Millisecond, 750 * time.Millisecond, 2 * time.Second}
 
-// askEvery is how often it is asked then (RFC 6762, 5.2, allows up to an hour); neverAsk
-// keeps the library from asking in a rhythm of its own.
+// askEvery is how often to ask from then on (RFC 6762, 5.2, allows up to an hour); neverAsk
+// keeps the library from asking at intervals of its own.
 const (
 	askEvery = time.Minute
 	neverAsk = 24 * time.Hour
 )
 
-// Config is who we are and whom to tell.
+// Config describes this peer, and the function that receives the peers found.
 type Config struct {
 	ID      certs.ID
 	Key     certs.PublicKey
-	Network string // others are not found
+	Network string // peers of others are not found
 	Port    uint16 // UDP
-	// Found is told of each peer that answers, again each time that the LAN is asked. It
-	// may be called by several goroutines, and not after Close.
+	// Found is called for each peer that answers, again each time that the LAN is asked.
+	// Several goroutines may call it, but none after Close.
 	Found func(Peer)
 	Log   *slog.Logger
 }
 
-// Peer is somebody on the LAN, by its own word.
+// Peer is a peer on the LAN, by its own word.
 type Peer struct {
 	ID      certs.ID
 	Key     string // the fingerprint
@@ -67,15 +66,15 @@ type Peer struct {
 // Discovery is a running search.
 type Discovery struct {
 	cfg    Config
-	run    string // random; who restarts is found again
+	run    string // random, so that a peer that restarts is found again
 	cancel context.CancelFunc
 	anew   chan struct{}
-	alone  atomic.Bool // only loopback is here, so what is found there counts
+	alone  atomic.Bool // only loopback is here, so peers found there count
 	done   sync.WaitGroup
 }
 
-// Start begins to ask and to answer, to be ended by Close. Where no interface can do
-// multicast that is logged, and tried again after Refresh and once a minute.
+// Start begins to ask and to answer; Close ends it. If no interface can do multicast it logs
+// that, and tries again after Refresh and once a minute.
 func Start(cfg Config) *Discovery {
 	d := &Discovery{cfg: cfg, anew: make(chan struct{}, 1)}
 	d.run = fmt.Sprintf("%08x", rand.Uint32())
@@ -89,7 +88,7 @@ func Start(cfg Config) *Discovery {
 	return d
 }
 
-// Refresh is to be called when the host's interfaces have changed.
+// Refresh must be called when the host's interfaces have changed.
 func (d *Discovery) Refresh() {
 	select {
 	case d.anew <- struct{}{}:
@@ -97,7 +96,7 @@ func (d *Discovery) Refresh() {
 	}
 }
 
-// Close ends it. Found is not called after it has returned.
+// Close ends the search. Found is not called after it has returned.
 func (d *Discovery) Close() {
 	d.cancel()
 	d.done.Wait()
@@ -108,7 +107,7 @@ func (d *Discovery) keepAsking(ctx context.Context, conn *mdns.Conn) {
 	for ctx.Err() == nil {
 		if conn != nil {
 			d.ask(ctx, conn)
-			_ = conn.Close() // of multicast sockets; what it says changes nothing
+			_ = conn.Close() // of multicast sockets; an error would change nothing
 		} else {
 			d.pause(ctx, askEvery)
 		}
@@ -145,7 +144,7 @@ func (d *Discovery) ask(ctx context.Context, conn *mdns.Conn) {
 	}
 }
 
-// pause waits; true says that it was cut short.
+// pause waits; true says that the wait was cut short.
 func (d *Discovery) pause(ctx context.Context, t time.Duration) bool {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
@@ -159,8 +158,8 @@ func (d *Discovery) pause(ctx context.Context, t time.Duration) bool {
 	}
 }
 
-// listen joins the multicast group on all interfaces, by IPv4, or by IPv6 where there is
-// no IPv4; over loopback if there is nothing else.
+// listen joins the multicast group on all interfaces, by IPv4, or by IPv6 on hosts without
+// IPv4; over loopback on hosts without another interface.
 func (d *Discovery) listen() (conn *mdns.Conn, err error) {
 	for _, loopback := range []bool{false, true} {
 		for _, open := range []func() (*ipv4.PacketConn, *ipv6.PacketConn, error){listen4, listen6} {
@@ -226,14 +225,15 @@ func (d *Discovery) options(loopback bool) []mdns.ServerOption {
 	}
 }
 
-// found takes an answer.
+// found handles an answer.
 func (d *Discovery) found(e mdns.ServiceEvent) {
 	p, err := parse(e, d.cfg.Network)
 	switch {
 	case err != nil:
 		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
 	case p.Key == d.cfg.Key.String(): // our own
-	// Multicast does not leave the LAN, so whoever answers with another address means somebody else.
+	// Multicast does not leave the LAN, so an answer with an address elsewhere is about
+	// another host.
 	case !transport.OwnSubnet(p.Address.Addr()), p.Address.Addr().IsLoopback() && !d.alone.Load():
 		d.cfg.Log.Debug("an answer of the LAN with an address elsewhere is ignored", "address", p.Address)
 	default:
@@ -241,7 +241,7 @@ func (d *Discovery) found(e mdns.ServiceEvent) {
 	}
 }
 
-// parse checks what an answer says.
+// parse checks the contents of an answer.
 func parse(e mdns.ServiceEvent, network string) (Peer, error) {
 	text := map[string]string{}
 	for _, t := range e.Instance.Text {
@@ -264,7 +264,7 @@ func parse(e mdns.ServiceEvent, network string) (Peer, error) {
 	return Peer{ID: id, Key: text["key"], Address: netip.AddrPortFrom(ip, e.Instance.Port)}, nil
 }
 
-// checkFingerprint says what is wrong with the text of a key's fingerprint, see
+// checkFingerprint reports what is wrong with the text of a key's fingerprint, see
 // certs.PublicKey.String.
 func checkFingerprint(s string) error {
 	hash, ok := strings.CutPrefix(s, "SHA256:")

@@ -25,7 +25,7 @@ func answer(id, key, network, ip string, port uint16) mdns.ServiceEvent {
 	}}}
 }
 
-// TestParse: what anybody on the LAN may answer.
+// TestParse: answers that any host on the LAN may give.
 func TestParse(t *testing.T) {
 	p, err := parse(answer("bob", fingerprint, "team", "192.168.1.7", 5000), "team")
 	if err != nil || p != (Peer{"bob", fingerprint, netip.MustParseAddrPort("192.168.1.7:5000")}) {
@@ -55,8 +55,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// onLAN runs the test in a network namespace of its own that has an interface: so multicast
-// leaves nothing but that.
+// onLAN runs the test in a network namespace of its own that has one interface, so that
+// multicast stays there.
 func onLAN(t *testing.T) (inside bool) {
 	t.Helper()
 	if !netlab.Alone(t) {
@@ -85,8 +85,8 @@ func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discove
 	return found, d
 }
 
-// TestFound: the later of two finds the earlier one, at its address and port; itself, and
-// those of another network, nobody finds.
+// TestFound: the later of two peers finds the earlier one, at its address and port; it finds
+// neither itself nor peers of another network.
 func TestFound(t *testing.T) {
 	if !onLAN(t) {
 		return
@@ -142,7 +142,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestFoundOnceThereIsANetwork: a peer that starts without any is found when there is one.
+// TestFoundOnceThereIsANetwork: a peer that starts without any network is found once there is
+// one.
 func TestFoundOnceThereIsANetwork(t *testing.T) {
 	if !onLAN(t) {
 		return

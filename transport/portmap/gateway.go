@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// gateway finds the router: by the default route where the system has a file that says it
-// (Linux), else by the guess that it has the first address of a private subnet of ours,
-// as most home routers do. The zero address: none.
+// gateway finds the router: from the file with the default route, if the system has one
+// (Linux), else by the guess that it has the first address of a private subnet of ours, as
+// most home routers do. It returns the zero address if there is none.
 func gateway() netip.Addr {
 	if f, err := os.Open("/proc/net/route"); err == nil {
 		defer f.Close()

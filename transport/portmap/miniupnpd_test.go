@@ -14,7 +14,7 @@ import (
 )
 
 // TestMiniupnpd asks the router program of many homes, by each protocol. It runs in a network
-// namespace of its own, in which this host is the router's LAN as well.
+// namespace of its own, in which this host is also the router's LAN.
 func TestMiniupnpd(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs Linux and root")

@@ -10,7 +10,7 @@ import (
 	natpmp "github.com/jackpal/go-nat-pmp"
 )
 
-// natPMPTime is how long an answer is waited for: the library knows no context.
+// natPMPTime is how long to wait for an answer: the library takes no context.
 const natPMPTime = time.Second
 
 // natPMP asks by NAT-PMP, RFC 6886.

@@ -13,13 +13,13 @@ import (
 
 var errNoGateway = errors.New("there is no route to a router")
 
-// controlPort is that of PCP and NAT-PMP servers.
+// controlPort is the port of PCP and NAT-PMP servers.
 const controlPort = 5351
 
 // pcp asks by the Port Control Protocol, RFC 6887.
 type pcp struct {
 	gateway netip.Addr // for tests; zero: the system's
-	nonce   [12]byte   // names our mapping, so that nobody else renews or deletes it
+	nonce   [12]byte   // names our mapping, so that no other host renews or deletes it
 }
 
 // Sizes and numbers of RFC 6887, 7 and 11.1.
@@ -51,8 +51,9 @@ func (p *pcp) ask(ctx context.Context, port uint16) (*mapping, error) {
 	}}, nil
 }
 
-// exchange sends a request until the answer comes: after 0.25, 0.5 and 1 s again, then it
-// gives up. RFC 6887, 8.1.1, begins with 3 s, which is too slow for who has other ways.
+// exchange sends a request until the answer comes: again after 0.25, 0.5 and 1 s, then it
+// gives up. RFC 6887, 8.1.1, begins with 3 s, which is too slow for a peer that has other ways
+// in.
 func (p *pcp) exchange(ctx context.Context, router netip.Addr, port uint16, lifetime time.Duration) (netip.AddrPort, time.Duration, error) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(router, controlPort)))
 	if err != nil {
@@ -94,12 +95,12 @@ func (p *pcp) request(local netip.Addr, port uint16, lifetime time.Duration) []b
 	b = append(b, p.nonce[:]...)
 	b = append(b, pcpUDP, 0, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, port)
-	b = binary.BigEndian.AppendUint16(b, port) // the wish
+	b = binary.BigEndian.AppendUint16(b, port) // the suggested external port
 	any4 := netip.IPv4Unspecified().As16()
 	return append(b, any4[:]...)
 }
 
-// parse reads an answer; ours says that it is one to our request, granted or not.
+// parse reads an answer; ours says that it answers our request, granted or not.
 func (p *pcp) parse(b []byte, port uint16) (external netip.AddrPort, granted time.Duration, ours bool, err error) {
 	if len(b) >= 4 && b[0] != pcpVersion {
 		return external, 0, true, fmt.Errorf("the router speaks version %d", b[0])

@@ -1,11 +1,11 @@
 // Package portmap asks the router for a UDP port that leads in from outside, keeps it, and
-// gives it back. Three protocols are tried in turn: PCP (RFC 6887) and NAT-PMP (RFC 6886),
+// gives it back. It tries three protocols in turn: PCP (RFC 6887) and NAT-PMP (RFC 6886),
 // which answer in milliseconds, and UPnP (IGD:1 and 2), which takes seconds.
 //
 //	port 5000 of this host ◀── router ◀── its address:port, for anybody
 //
-// Whatever the router says is checked: an address that is not one of the internet is no
-// use, since then the router is behind a NAT itself.
+// The router's answers are checked: an address outside the internet's ranges is of no use,
+// since then the router is behind a NAT itself.
 package portmap
 
 import (
@@ -20,38 +20,38 @@ import (
 )
 
 const (
-	// How long a mapping is asked for. RFC 6886, 3.3, recommends two hours; with one the
-	// hole of a peer that has crashed is closed sooner.
+	// The lease to ask for. RFC 6886, 3.3, recommends two hours; with one hour the hole of a
+	// peer that has crashed is closed sooner.
 	lease = time.Hour
-	// How often it is renewed at the least. So a router that has restarted, or has got
-	// another address, is noticed within this time. A guess.
+	// The longest time until a mapping is renewed, and so until it is noticed that a router
+	// has restarted or has got another address. A guess.
 	renewEvery = 5 * time.Minute
-	// Between two tries that fail, at first and at most. Guesses.
+	// The pause after a failed attempt, at first and at most. Guesses.
 	firstPause = time.Minute
 	mostPause  = 15 * time.Minute
-	// How long one try may take: UPnP waits 2 s for answers, for three kinds of service.
+	// The limit of one attempt: UPnP waits 2 s for answers, for three kinds of service.
 	tryTime = 15 * time.Second
-	// How long giving back may take: the user waits.
+	// The limit of giving a mapping back: the user waits.
 	releaseTime = time.Second
 )
 
-// Config is what is to be mapped.
+// Config says which port to map.
 type Config struct {
 	Port uint16 // UDP, of this host; the router is asked for the same one
-	// Changed is told the address that leads in from outside, and the zero address when
-	// none does any more. It is called by one goroutine, and not after Close.
+	// Changed receives the address that leads in from outside, and the zero address when there
+	// is none any more. One goroutine calls it, and not after Close.
 	Changed func(netip.AddrPort)
 	Log     *slog.Logger
 }
 
-// mapping is what a router has granted.
+// mapping is a mapping that a router has granted.
 type mapping struct {
 	external netip.AddrPort
 	lease    time.Duration // 0: for ever
 	release  func(context.Context) error
 }
 
-// way is a protocol. ask also renews what it has been granted before.
+// way is a protocol. ask also renews a mapping that it was granted before.
 type way struct {
 	name string
 	ask  func(ctx context.Context, port uint16) (*mapping, error)
@@ -86,8 +86,8 @@ func start(cfg Config, ways []way) *Mapper {
 	return m
 }
 
-// Refresh is to be called when the host's interfaces have changed: the router may be
-// another one.
+// Refresh must be called when the host's interfaces have changed: the router may be another
+// one.
 func (m *Mapper) Refresh() {
 	select {
 	case m.anew <- struct{}{}:
@@ -95,13 +95,13 @@ func (m *Mapper) Refresh() {
 	}
 }
 
-// Close gives the mapping back, which takes a second at most, and ends the asking.
+// Close gives the mapping back, which takes a second at most, and ends the Mapper.
 func (m *Mapper) Close() {
 	m.cancel()
 	m.done.Wait()
 }
 
-// State says, for people, what is mapped by what, or why nothing is.
+// State describes, for people, what is mapped by which protocol, or why nothing is.
 func (m *Mapper) State() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -150,8 +150,8 @@ func (m *Mapper) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// try asks by one way after the other: a router that knows several keeps one list of
-// mappings for all, and what is given back by one would be gone for the other.
+// try asks by one protocol after the other, never at once: a router that knows several keeps
+// one list of mappings for all, and a mapping given back by one would be gone for the other.
 func (m *Mapper) try(ctx context.Context) (way, *mapping, error) {
 	var failed []string
 	for _, w := range m.ways {
@@ -214,8 +214,8 @@ func (m *Mapper) giveBack(w way, granted *mapping) {
 	}
 }
 
-// global says that an address is one of the internet. The ranges are those that a router
-// behind another one has: RFC 1918, RFC 6598 (providers' NATs).
+// global says whether an address is one of the internet. The other ranges are those of a
+// router behind another one: RFC 1918, RFC 6598 (providers' NATs).
 func global(ip netip.Addr) bool {
 	return ip.Is4() && ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
 }

@@ -56,14 +56,14 @@ func (f *fakeWay) ask(context.Context, uint16) (*mapping, error) {
 	}}, nil
 }
 
-// times is how often it was asked.
+// times is how often the protocol was asked.
 func (f *fakeWay) times() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked
 }
 
-// told collects what Changed is told.
+// told collects the addresses that Changed receives.
 type told struct {
 	mu   sync.Mutex
 	list []netip.AddrPort
@@ -84,7 +84,8 @@ func (c *told) last() netip.AddrPort {
 	return c.list[len(c.list)-1]
 }
 
-// TestMapper: a mapping is kept, renewed, lost, found again by another way, and given back.
+// TestMapper: a mapping is kept, renewed, lost, found again by another protocol, and given
+// back.
 func TestMapper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := &fakeWay{err: errors.New("no answer")}, &fakeWay{external: outside, lease: time.Hour}
@@ -137,7 +138,7 @@ func TestBehindAnother(t *testing.T) {
 	}
 }
 
-// TestPause: who is refused asks more and more seldom.
+// TestPause: the intervals between refused requests grow.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &fakeWay{err: errors.New("no")}
@@ -189,7 +190,7 @@ func granting(request []byte) []byte {
 	return b
 }
 
-// checkGranted wants a mapping that was asked for an hour, and that is given back.
+// checkGranted wants a mapping that was asked for an hour and then given back.
 func checkGranted(t *testing.T, granted *mapping, err error, lifetimes <-chan uint32) {
 	t.Helper()
 	if err != nil || granted.external != netip.MustParseAddrPort("203.0.113.9:6000") || granted.lease != lease {
@@ -214,7 +215,7 @@ func TestPCP(t *testing.T) {
 	checkGranted(t, granted, err, lifetimes)
 }
 
-// TestPCPRefused: what a router may answer, or somebody in its place.
+// TestPCPRefused: answers that a router may give, or another host in its place.
 func TestPCPRefused(t *testing.T) {
 	change := func(at int, value byte) func([]byte) []byte {
 		return func(request []byte) []byte {

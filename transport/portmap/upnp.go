@@ -17,8 +17,8 @@ import (
 	"quicpeer/transport"
 )
 
-// upnp asks by UPnP: a router that answers a multicast on the LAN is told what to do by
-// SOAP over HTTP.
+// upnp asks by UPnP: the router answers a multicast on the LAN, and takes commands by SOAP
+// over HTTP.
 type upnp struct {
 	find func(context.Context) (igd, error) // for tests; nil: on the LAN
 
@@ -35,7 +35,7 @@ type igd interface {
 	DeletePortMappingCtx(ctx context.Context, remote string, external uint16, protocol string) error
 }
 
-// Bounds of what is read of a device (guesses; a description has some 10 KiB).
+// Bounds of what is read from a device (guesses; a description has some 10 KiB).
 const maxUPnPBody = 1 << 20
 
 func (u *upnp) ask(ctx context.Context, port uint16) (*mapping, error) {
@@ -60,7 +60,7 @@ func (u *upnp) ask(ctx context.Context, port uint16) (*mapping, error) {
 	return granted, err
 }
 
-// portTries is how many external ports are tried, should another host have the first.
+// portTries is how many external ports are tried, in case another host has the first.
 const portTries = 4
 
 func mapUPnP(ctx context.Context, device igd, port uint16) (*mapping, error) {
@@ -133,8 +133,8 @@ var useGuard = sync.OnceFunc(func() {
 	goupnp.HTTPClientDefault = &http.Client{Transport: guarded, Timeout: 3 * time.Second}
 })
 
-// guarded speaks HTTP with hosts of our own subnets alone: anybody on the LAN can answer
-// a search, and must not make us fetch from elsewhere. It reads so much and no more.
+// guarded speaks HTTP with hosts of our own subnets alone: any host on the LAN can answer a
+// search, and must not make us fetch from elsewhere. It reads so many bytes and no more.
 var guarded http.RoundTripper = guard{&http.Transport{
 	Proxy: nil,
 	DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

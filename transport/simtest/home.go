@@ -24,13 +24,13 @@ func (n *Network) Router(name string, kind Kind) {
 	n.routers[name] = r
 }
 
-// arrival is where packets arrive at a router from outside.
+// arrival receives the packets that come to a router from outside.
 type arrival struct {
 	network *Network
 	router  *router
 }
 
-// RecvPacket hands a packet on to who gets it, at once: the LAN takes no time. A node that
+// RecvPacket hands a packet on to its receiver at once: the LAN takes no time. A node that
 // does not read holds up all of its LAN.
 func (a arrival) RecvPacket(p simnet.Packet) {
 	from, to, err := addresses(p)
@@ -51,7 +51,7 @@ func (a arrival) RecvPacket(p simnet.Packet) {
 	}
 }
 
-// sender is the node that a packet comes from, by the address that it seems to come from.
+// sender finds the node that has sent a packet, by the address that it seems to come from.
 func (n *Network) sender(from netip.AddrPort) string {
 	r := n.nat(from.Addr())
 	if r != nil {
@@ -89,7 +89,7 @@ func (n *Network) Behind(name string, nodes ...string) {
 	}
 }
 
-// newPrivate is an address of the router's LAN that no node has had.
+// newPrivate returns an address of the router's LAN that no node has had.
 func (n *Network) newPrivate(r *router) netip.AddrPort {
 	r.given++
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, 1, r.given + 1}), Port)
@@ -117,7 +117,7 @@ func (n *Network) Flush(name string) {
 	n.router(name).reset()
 }
 
-// Rebind is Flush, and new mappings get other ports than the old ones.
+// Rebind is Flush, and new mappings get ports other than the old ones.
 func (n *Network) Rebind(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -126,8 +126,8 @@ func (n *Network) Rebind(name string) {
 	r.shift += 1000
 }
 
-// Move gives a node another address, where its packets come from and go to from now on. Its
-// socket knows nothing of that, as one on all addresses does.
+// Move gives a node another address for its packets in both directions from now on. Its socket
+// does not notice, as one on all addresses doesn't.
 func (n *Network) Move(node string) netip.AddrPort {
 	n.mu.Lock()
 	defer n.mu.Unlock()

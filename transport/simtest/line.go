@@ -20,20 +20,20 @@ type line struct {
 	up, down    direction
 }
 
-// direction of a line: when it will have sent what waits.
+// direction is one way of a line: the time at which it will have sent all that waits.
 type direction struct{ free time.Time }
 
-// Line gives a node that is not behind a NAT an access line of so many bits a second each
-// way, with a queue of so many bytes before each: what doesn't fit is lost. It holds for
-// what is sent from now on.
+// Line gives a node that is not behind a NAT an access line of so many bits a second each way,
+// with a queue of so many bytes before each: packets that don't fit are lost. It applies to
+// packets sent from now on.
 func (n *Network) Line(node string, bitsPerSecond, queue int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lines[node] = &line{rate: bitsPerSecond, queue: queue}
 }
 
-// out takes a packet into the queue upwards, if it fits, and says when it is sent. A nil
-// line has no bounds.
+// out puts a packet into the queue upwards, if it fits, and says when it is sent. A nil line
+// has no bounds.
 func (l *line) out(size int) (wait time.Duration, fits bool) {
 	if l == nil {
 		return 0, true
@@ -60,7 +60,7 @@ func (l *line) take(d *direction, size int) (wait time.Duration, fits bool) {
 	return wait, true
 }
 
-// takes is how long the line takes for so many bytes.
+// takes is how long the line needs for so many bytes.
 func (l *line) takes(bytes int) time.Duration {
 	return time.Duration(bytes) * 8 * time.Second / time.Duration(l.rate)
 }
@@ -74,8 +74,8 @@ func after(wait time.Duration, f func()) {
 	time.AfterFunc(wait, f)
 }
 
-// Narrow makes the path of two nodes without NATs drop packets of more than so many bytes,
-// headers included, without a word.
+// Narrow makes the path of two nodes without NATs silently drop packets of more than so many
+// bytes, headers included.
 func (n *Network) Narrow(a, b string, bytes int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,16 +83,16 @@ func (n *Network) Narrow(a, b string, bytes int) {
 	n.narrow[[2]string{b, a}] = bytes
 }
 
-// Search makes nodes that are started from now on search for the largest packet that a path
-// takes, as QUIC does where a socket can forbid fragmentation.
+// Search makes nodes that are started from now on probe for the largest packet that a path
+// takes, as QUIC does if a socket can forbid fragmentation.
 func (n *Network) Search() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.search = true
 }
 
-// searching is the node's socket with the option that forbids fragmentation: of a real
-// socket beside it, which nothing is sent from.
+// searching is the node's socket with the option that forbids fragmentation: that of a real
+// socket beside it, which sends nothing.
 func (d *node) searching() net.PacketConn {
 	real, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -38,8 +38,8 @@ func exchange(n *Network, sizes ...int) []time.Duration {
 	return came
 }
 
-// TestLine: packets wait for each other before a slow line, at either end, and what doesn't
-// fit into its queue is lost.
+// TestLine: packets queue before a slow line, at either end, and those that don't fit into its
+// queue are lost.
 func TestLine(t *testing.T) {
 	for _, slow := range []string{"a", "b"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,14 +8,14 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
 
-// Kind is how a router treats packets.
+// Kind is a way in which routers treat packets.
 type Kind int
 
 // The kinds of router (RFC 4787 has the long names: mapping, then filtering).
 const (
-	// Open is a bare Linux masquerade: a mapping for each pair of source and
-	// destination, which keeps the port. What nobody expects ends at the router, and
-	// leaves an entry: a later packet from within to where it came from gets another port.
+	// Open is a bare Linux masquerade: a mapping for each pair of source and destination,
+	// which keeps the port. An unexpected packet ends at the router, and leaves an entry: a
+	// later packet from within to its sender gets another port.
 	Open Kind = iota
 	// FullCone: endpoint-independent mapping and filtering; also from its own LAN.
 	FullCone
@@ -24,7 +24,7 @@ const (
 	Restricted
 	// Symmetric: a mapping for each destination, with a port by chance.
 	Symmetric
-	// Firewall translates nothing, and lets in what was sent to.
+	// Firewall translates nothing, and lets in packets from addresses that were sent to.
 	Firewall
 )
 
@@ -32,11 +32,11 @@ const (
 // Timeout says otherwise.
 const mappingLife = 2 * time.Minute
 
-// unansweredLife is how long other mappings live, and what nobody expected is remembered:
+// unansweredLife is how long other mappings live, and unexpected packets are remembered:
 // Linux's timeout for UDP that is not answered (nf_conntrack_udp_timeout).
 const unansweredLife = 30 * time.Second
 
-// router is a NAT, or a firewall: it decides about one packet after the other.
+// router is a NAT or a firewall. It decides about one packet after the other.
 type router struct {
 	kind    Kind
 	wan     netip.Addr
@@ -46,26 +46,26 @@ type router struct {
 	given   byte   // addresses of its LAN
 	link    *simnet.SimulatedLink
 	entries []*mapping
-	strays  map[flow]time.Time // Open: what came unexpected
+	strays  map[flow]time.Time // Open: unexpected packets
 }
 
-// mapping is what a router remembers of packets from within.
+// mapping is a router's memory of packets from within.
 type mapping struct {
 	inner    netip.AddrPort
 	outer    uint16
 	remote   netip.AddrPort // of a mapping for one destination; else zero
 	used     time.Time
-	sent     map[netip.AddrPort]time.Time // to whom
+	sent     map[netip.AddrPort]time.Time // by destination
 	answered bool
 }
 
-// flow is a port of the router and somebody outside.
+// flow is a port of the router and an address outside.
 type flow struct {
 	port   uint16
 	remote netip.AddrPort
 }
 
-// forget drops what has been idle for too long.
+// forget drops entries that have been idle for too long.
 func (r *router) forget(now time.Time) {
 	kept := r.entries[:0]
 	for _, m := range r.entries {
@@ -136,7 +136,7 @@ func (r *router) taken(port uint16, to netip.AddrPort) bool {
 	return false
 }
 
-// in finds who within gets a packet from outside; false: nobody.
+// in finds the node within that gets a packet from outside; false: none does.
 func (r *router) in(now time.Time, from, to netip.AddrPort) (inner netip.AddrPort, ok bool) {
 	r.forget(now)
 	for _, m := range r.entries {

@@ -19,12 +19,13 @@ func newRouter(kind Kind) *router {
 	return &router{kind: kind, wan: netip.MustParseAddr("203.0.113.1"), life: time.Minute, rand: rand.New(rand.NewPCG(1, 2)), strays: map[flow]time.Time{}}
 }
 
-// TestRouter: whom each kind lets in, and at which port it shows one host to two others.
+// TestRouter: which senders each kind lets in, and at which port it shows one host to two
+// others.
 func TestRouter(t *testing.T) {
 	now := time.Unix(0, 0)
 	for _, test := range []struct {
 		kind                     Kind
-		stranger, port, expected bool // get in: anybody, another port of whom was sent to, who was sent to
+		stranger, port, expected bool // get in: any address, another port of a host that was sent to, an address that was sent to
 		even, keeps              bool // the same port to all, the inner one
 	}{
 		{Open, false, false, true, true, true},
@@ -73,7 +74,7 @@ func TestRouter(t *testing.T) {
 	}
 }
 
-// TestPoisoned: what comes unexpected to an open router spoils the port for that sender.
+// TestPoisoned: an unexpected packet to an open router spoils the port for its sender.
 func TestPoisoned(t *testing.T) {
 	now := time.Unix(0, 0)
 	r := newRouter(Open)

@@ -123,8 +123,8 @@ func (n *Network) addr(name string) netip.AddrPort {
 	return addr
 }
 
-// newPublic is an address that nobody has: of the internet, or where there are no routers of
-// one large LAN.
+// newPublic returns an unused address: one of the internet, or, without routers, one of a
+// single large LAN.
 func (n *Network) newPublic() netip.Addr {
 	n.public++
 	i := n.public
@@ -155,9 +155,9 @@ func (n *Network) setCut(a, b string, cut bool) {
 	n.cut[[2]string{b, a}] = cut
 }
 
-// Crash takes the node from the network without a word: its socket fails, nothing
-// that it sends arrives any more, nothing reaches it. What used the socket is
-// still to be closed. It does nothing to a node that does not run.
+// Crash takes the node from the network without notice: its socket fails, nothing that it
+// sends arrives any more, nothing reaches it. The user of the socket must still be closed. It
+// does nothing to a node that does not run.
 func (n *Network) Crash(name string) {
 	n.mu.Lock()
 	crashed := n.nodes[name]
@@ -191,9 +191,8 @@ func (n *Network) Close() {
 	}
 }
 
-// SendPacket is called by the node's link (simnet.Router). Unless the node has a line that
-// is slow the packet leaves at once; what holds it up on its way is the link of the
-// receiver, or of its router.
+// SendPacket is called by the node's link (simnet.Router). Unless the node has a slow line the
+// packet leaves at once; the link of the receiver, or of its router, delays it.
 func (d *node) SendPacket(p simnet.Packet) error {
 	n := d.network
 	n.mu.Lock()
@@ -224,9 +223,9 @@ func (d *node) forward(p simnet.Packet) {
 	}
 }
 
-// route takes a packet as far as to the link that leads to the receiver, or to its NAT: nil
-// if there is none. It returns where the packet seems to come from, and the receiver unless
-// that is for the NAT to say. n.mu is held.
+// route finds the link that leads to the receiver, or to its NAT: nil if there is none. It
+// returns where the packet seems to come from, and the receiver unless that is for the NAT to
+// say. n.mu is held.
 func (n *Network) route(d *node, to netip.AddrPort, size int) (from netip.AddrPort, link *simnet.SimulatedLink, receiver string) {
 	from = n.addr(d.name)
 	if n.nodes[d.name] != d {
@@ -239,7 +238,7 @@ func (n *Network) route(d *node, to netip.AddrPort, size int) (from netip.AddrPo
 		case inside != nil && site.kind != Firewall && n.passes(d.name, inside.name, size):
 			return from, inside.link, inside.name // within the LAN
 		case site.wan == to.Addr() && site.kind != FullCone:
-			return from, nil, "" // no way back in
+			return from, nil, "" // no path back in
 		}
 		from = site.out(time.Now(), from, to)
 	}
@@ -254,14 +253,14 @@ func (n *Network) route(d *node, to netip.AddrPort, size int) (from netip.AddrPo
 	return from, nil, ""
 }
 
-// passes says that nothing on the way of two nodes drops a packet of that size.
+// passes says whether a packet of that size passes between two nodes.
 func (n *Network) passes(from, to string, size int) bool {
 	way := [2]string{from, to}
 	largest, narrow := n.narrow[way]
 	return !n.cut[way] && (!narrow || size+headers <= largest)
 }
 
-// RecvPacket is what the node's link hands over when its time has come.
+// RecvPacket is called by the node's link for a packet whose time has come.
 func (d *node) RecvPacket(p simnet.Packet) {
 	from, to, err := addresses(p)
 	n := d.network
@@ -278,7 +277,7 @@ func (d *node) RecvPacket(p simnet.Packet) {
 	}
 }
 
-// at is the node of a LAN that has the address.
+// at returns the node of a LAN that has the address.
 func (n *Network) at(site *router, addr netip.AddrPort) *node {
 	for name, d := range n.nodes {
 		if n.sites[name] == site && n.addrs[name] == addr {
@@ -288,7 +287,7 @@ func (n *Network) at(site *router, addr netip.AddrPort) *node {
 	return nil
 }
 
-// nat is the router that has the address.
+// nat returns the router that has the address.
 func (n *Network) nat(addr netip.Addr) *router {
 	for _, r := range n.routers {
 		if r.kind != Firewall && r.wan == addr {
@@ -298,7 +297,7 @@ func (n *Network) nat(addr netip.Addr) *router {
 	return nil
 }
 
-// AddNode is required of a simnet.Router; Network.Node does what is to be done.
+// AddNode is required of a simnet.Router; Network.Node does its work.
 func (d *node) AddNode(net.Addr, simnet.PacketReceiver) {}
 
 func addresses(p simnet.Packet) (from, to netip.AddrPort, err error) {
