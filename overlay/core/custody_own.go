@@ -121,7 +121,7 @@ func (cu *custody) withdraw(receiver certs.ID, rest bool) {
 	}
 }
 
-// absentee finds the deposits for a peer, or begins with them; nil if there is no room.
+// absentee finds the deposits for a peer, or begins with them; nil if too many peers are away.
 func (cu *custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	for _, a := range cu.absentees {
 		if a.key == key && a.receiver == receiver {

@@ -88,8 +88,8 @@ type (
 		SentAt int64  // nanoseconds since 1970
 	}
 	// Route sends something sealed over others, to a peer of the table or one that has a link.
-	// The reply is the link that it goes out on, 0 if there is no way now. A link does not mean
-	// that it will arrive.
+	// The reply is the link that it goes out on, 0 without any way. A link does not mean that it
+	// will arrive.
 	Route struct {
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
@@ -100,8 +100,8 @@ type (
 	// ends, and after 23 h, see Effects.Releave.
 	//
 	// The reply is not OK if the deposit is refused: the receiver is here, no more can be left,
-	// or there is no room. Then nothing that follows may be left either, since the receiver would
-	// wait for this one: deposits for that receiver are refused until all earlier ones are
+	// or the room is used up. Then nothing that follows may be left either, since the receiver
+	// would wait for this one: deposits for that receiver are refused until all earlier ones are
 	// dropped. The caller then begins with the first again.
 	Deposit struct{ Deposit *pb.Deposit } // which is kept
 	// Withdraw says that a message that may be in our deposits for a peer must not be sent any

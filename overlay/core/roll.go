@@ -13,7 +13,7 @@ type roll struct {
 	nextForget time.Duration
 }
 
-// merge puts news into the table; false: there is no room.
+// merge puts news into the table; false if it is full.
 func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 	r := n.record
 	ch = change{news: n, from: from, entry: ro.table.lookup(r.tag, r.ID, r.Key)}

@@ -31,7 +31,7 @@ const (
 )
 
 // sendRouted sends something to a peer that may be far away, and not by way of the peers in
-// avoid. It returns false if there is no way.
+// avoid. It returns false if no link can take it.
 func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
 	content.From, content.To = string(rt.cfg.ID), string(to)
 	content.Passed, content.Parents = []string{string(rt.cfg.ID)}, []byte{0}

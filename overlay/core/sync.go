@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Sizes of answers (guesses): so many announcements answer one request, in frames
-// of pb.MaxAnnouncements; so many buckets are asked about at once.
+// Sizes of answers (guesses): how many announcements answer one request, in frames of
+// pb.MaxAnnouncements, and how many buckets are asked about at once.
 const (
 	maxAnswer    = 512
 	askedBuckets = 32
@@ -19,7 +19,7 @@ const (
 	maxVerifying = 8 // batches on their way for a link; then a newcomer asks for no more
 )
 
-// syncer takes the table of another peer, and compares ours with those of neighbours.
+// syncer synchronizes tables: a newcomer takes a whole one, and neighbours compare theirs.
 type syncer struct {
 	*env
 	table  *table
@@ -33,11 +33,10 @@ type syncer struct {
 	compareAll  bool // with every neighbour, now
 }
 
-// comparison is how far two tables have been compared over a link, on the side
-// that asks.
+// comparison is how far two tables have been compared over a link, on the side that asks.
 type comparison struct {
 	of      int      // buckets
-	differ  []uint32 // buckets that are still to be compared, those asked about first
+	differ  []uint32 // buckets still to be compared, beginning with those asked about
 	asked   int      // of these
 	repeats int      // of the same question, since the answer was too long
 	read    bool     // something in the answer could be read
@@ -49,9 +48,9 @@ type comparison struct {
 //
 //	SyncRequest ──▶  ◀── SyncReply ... SyncReply(last)  and so on until done
 //
-// Two that have become neighbours, and once a minute two that are, find out what
-// differs. The one who asks is the one whose request for neighbourhood was
-// accepted: then both flood to each other, so what changes meanwhile is not lost.
+// Two new neighbours, and once a minute two old ones, find out what differs. The peer whose
+// request for neighbourhood was accepted asks: by then both flood to each other, so no change
+// meanwhile is lost.
 //
 //	SyncDigest   ──▶  ◀── SyncReply(done): equal; else
 //	                  ◀── SyncBuckets
@@ -59,8 +58,7 @@ type comparison struct {
 //	                      versions that the other side lacks
 //	Propagation  ──▶      these
 //
-// An entry that both hold in different versions is sent by both; the merge takes
-// the greater.
+// An entry that both hold in different versions is sent by both; the merge takes the greater.
 
 // receiveSyncRequest sends the next part of our table.
 func (sy *syncer) receiveSyncRequest(l *link, request *pb.SyncRequest) {
@@ -151,7 +149,7 @@ func (sy *syncer) askVersions(l *link) {
 			}
 		}
 	}
-	if p.asked == 0 { // a bucket that is too full to be compared
+	if p.asked == 0 { // a bucket too full to compare
 		p.differ = p.differ[1:]
 		sy.askVersions(l)
 		return
@@ -188,15 +186,15 @@ func (sy *syncer) receiveSyncVersions(l *link, m *pb.SyncVersions) {
 	sy.answer(l, sy.gossip.announcements(part), len(part) == len(lacking), wants)
 }
 
-// receiveSyncReply takes a part of a table. What is new in it is verified off the
-// loop, so that a large table stalls nothing, and then merged.
+// receiveSyncReply takes a part of a table. News in it is verified off the loop, so that a large
+// table stalls nothing, and then merged.
 func (sy *syncer) receiveSyncReply(l *link, reply *pb.SyncReply) {
 	if l.fetch == nil && l.comparing == nil {
 		sy.links.violation(l, "a table that was not asked for")
 		return
 	}
 	b := &batch{link: l.id}
-	read := false // anything that can be
+	read := false // whether anything could be read
 	for _, a := range reply.GetAnnouncements() {
 		n, ok := sy.gossip.open(l, a)
 		if !ok {
@@ -242,7 +240,7 @@ func (sy *syncer) receiveCompared(l *link, reply *pb.SyncReply, read bool) {
 	}
 }
 
-// sendWanted announces what the other side has found out to lack.
+// sendWanted announces the entries that the other side has found missing.
 func (sy *syncer) sendWanted(l *link, wants []uint64) {
 	if len(wants) == 0 {
 		return
@@ -259,7 +257,7 @@ func (sy *syncer) sendWanted(l *link, wants []uint64) {
 	}
 }
 
-// batch is news from a table on its way to be verified.
+// batch is news from a table that is being verified.
 type batch struct {
 	link   LinkID
 	news   []news
@@ -271,7 +269,7 @@ func (b *batch) add(n news) {
 	b.claims = append(b.claims, n.claims()...)
 }
 
-// VerifyID names a wish to verify.
+// VerifyID names a batch.
 type VerifyID uint64
 
 // verify has the signatures of a batch judged, off the loop.
@@ -291,7 +289,7 @@ func (sy *syncer) verify(l *link, b *batch) {
 	sy.out.Verify = append(sy.out.Verify, Verify{sy.lastVerify, b.claims})
 }
 
-// verified ends the wish to have a batch judged; nil if there is none of that name.
+// verified takes a batch whose signatures have been judged; nil if the name is not known.
 func (sy *syncer) verified(id VerifyID) *batch {
 	b := sy.batches[id]
 	if b == nil {
@@ -304,7 +302,7 @@ func (sy *syncer) verified(id VerifyID) *batch {
 	return b
 }
 
-// isJudged says that the very same statement is being verified: a newcomer hears
+// isJudged reports whether the very same statement is being verified already: a newcomer hears
 // everything from several sides at once.
 func (sy *syncer) isJudged(n news) bool {
 	r := sy.judged[n.record.tie]
@@ -322,8 +320,8 @@ func (sy *syncer) continueSync(l *link) {
 	}
 }
 
-// compareNow compares tables with one random neighbour now and then, should a
-// flood have missed us, and with all when we have found peers that were missing.
+// compareNow compares tables with one random neighbour now and then, in case a flood has missed
+// us, and with all of them after we have found missing peers.
 func (sy *syncer) compareNow() {
 	var list []*link
 	for _, l := range sy.links.list {
@@ -344,15 +342,15 @@ func (sy *syncer) compareNow() {
 	}
 }
 
-// A newcomer takes the whole table of one peer, a piece at a time. A door that is slow, or
-// stuck, or worse, must not keep it from another that is none of these: so the next door is
-// asked when those that were asked bring nothing, or are long at it, and the first table that
-// is whole is enough. What came of the others is kept: it is signed.
+// A newcomer takes the whole table of one peer, a piece at a time. A slow, stuck or hostile door
+// must not keep it from a good one: so the next door is asked when those asked so far bring
+// nothing, or take long, and the first complete table is enough. The pieces of the others are
+// kept, since they are signed.
 
-// Times of it. The first is what a user notices; the others are guesses.
+// Times of that. The user notices the first; the others are guesses.
 const (
-	stuckAfter   = 2 * time.Second  // without a piece: the next door is asked
-	longAtIt     = 10 * time.Second // then the next is asked as well; after twice that the third, and so on
+	stuckAfter   = 2 * time.Second  // without a piece, before the next door is asked
+	longAtIt     = 10 * time.Second // before a second door is asked as well; after twice that a third, and so on
 	mostOvertime = 10 * time.Minute // above the time to join, while a table comes: 35 MB at 512 kbit/s
 )
 
@@ -368,14 +366,14 @@ type fetch struct {
 	asked   time.Duration   // for the first piece
 	moved   time.Duration   // when an entry came
 	last    *Record         // the last entry that came; nil: none yet
-	after   *Record         // behind which the piece is that was asked for last
+	after   *Record         // the latest request was for the entries behind this one
 	entries int             // that came
-	next    *pb.SyncRequest // to be sent when less waits to be verified
+	next    *pb.SyncRequest // to be sent once fewer entries wait to be verified
 	all     bool            // the last piece has come
 }
 
-// follows notes the next entry that comes, and says whether it lies behind all before it in
-// the order of tables: who sends the same again and again gets nowhere.
+// follows takes the next entry, and reports whether it lies behind all earlier ones in the order
+// of tables: a door that repeats itself gets nowhere.
 func (f *fetch) follows(r *Record, now time.Duration) bool {
 	if f.last != nil && compareNames(r, f.last) <= 0 || f.entries == maxFetched {
 		return false
@@ -385,9 +383,9 @@ func (f *fetch) follows(r *Record, now time.Duration) bool {
 	return true
 }
 
-// requestTable asks for the whole table: one door, and the next one when that is due. Who has
-// dialled us comes after those that we have dialled: it may be a newcomer like us. When the
-// time to join is over all are asked.
+// requestTable asks one door for its whole table, and the next one when that is due. Peers that
+// have dialled us come after those that we have dialled, since they may be newcomers too. When
+// the time to join is over all are asked.
 func (sy *syncer) requestTable() {
 	for {
 		next, asked, stuck := (*link)(nil), 0, true
@@ -412,7 +410,7 @@ func (sy *syncer) requestTable() {
 	}
 }
 
-// fetchFrom is the taking of a peer's table, over whichever link to it; nil: it is not taken.
+// fetchFrom is the fetch of a peer's table, over whichever link to it; nil if none is under way.
 func (sy *syncer) fetchFrom(key certs.PublicKey) *fetch {
 	for _, l := range sy.links.list {
 		if l.key == key && l.state == linkUp && l.fetch != nil {
@@ -422,8 +420,8 @@ func (sy *syncer) fetchFrom(key certs.PublicKey) *fetch {
 	return nil
 }
 
-// tableComes says that a table is on its way to us, fast enough to be waited for although the
-// time to join is over.
+// tableComes reports whether a table is coming fast enough to wait for it although the time to
+// join is over.
 func (sy *syncer) tableComes() bool {
 	for _, l := range sy.links.list {
 		f := l.fetch
@@ -442,8 +440,8 @@ func (sy *syncer) tableComes() bool {
 	return false
 }
 
-// receiveFetched notes what to ask for next of a whole table: what is behind the last that
-// could be read. Where nothing in an answer could be, the rest can't be asked for.
+// receiveFetched decides what to ask for next of a whole table: the entries behind the last that
+// could be read. If none of an answer could be read, the rest can't be asked for.
 func (sy *syncer) receiveFetched(l *link, reply *pb.SyncReply) {
 	f := l.fetch
 	n := len(reply.GetAnnouncements())
@@ -459,8 +457,8 @@ func (sy *syncer) receiveFetched(l *link, reply *pb.SyncReply) {
 	}
 }
 
-// continueFetch asks for more of a whole table, now that some of it is merged. With all of it
-// a newcomer is ready, and takes no other to its end.
+// continueFetch asks for more of a whole table, now that some of it is merged. With all of it a
+// newcomer is ready, and takes no other table to its end.
 func (sy *syncer) continueFetch(l *link) {
 	f := l.fetch
 	switch {
@@ -479,7 +477,7 @@ func (sy *syncer) continueFetch(l *link) {
 	}
 }
 
-// tableSoFar says to people what a door that has let us in has done since then.
+// tableSoFar describes, for the user, what a door has done since it let us in.
 func (sy *syncer) tableSoFar(t *target) string {
 	for _, l := range sy.links.list {
 		if l.state != linkUp || l.door != t {

@@ -11,23 +11,24 @@ import (
 	"time"
 )
 
-// isStranger says that we never had a link to a peer: no hole is left that it comes by.
+// isStranger reports whether we never had a link to a peer: then no NAT of ours has a hole left
+// that it could come through.
 func (t *table) isStranger(id certs.ID, key certs.PublicKey) bool {
 	e := t.get(id, key)
 	return e == nil || e.our().lastAddress == ""
 }
 
-// table holds the entries in the order of (tag, ID, key). No map is ever ranged
-// over, so that a run repeats by its seed.
+// table holds the entries in the order of (tag, ID, key). No map is ever ranged over, so that a
+// run repeats by its seed.
 type table struct {
 	*env
 	self         *entry        // our own
-	missingSince time.Duration // when all were found missing last
+	missingSince time.Duration // when all were last found missing
 	lost         []*entry      // called lost, or missing: some are redialled
 	tags         []uint64      // of the entries, for the search
 	entries      []*entry
 	gone         int       // entries that are buried
-	left         []goodbye // of these those who have left, see firstLeft
+	left         []goodbye // those of them that have left, see firstLeft
 	tombstones   tombstones
 	hash         []byte // the digest, nil when it has to be computed
 }
@@ -52,7 +53,7 @@ func (t *table) insert(e *entry) {
 	t.changed()
 }
 
-// noteBuried counts an entry that is buried from now on.
+// noteBuried counts an entry that has just been buried.
 func (t *table) noteBuried(e *entry) {
 	if e.buried() {
 		t.gone++
@@ -87,7 +88,7 @@ func (t *table) remove(e *entry) {
 	}
 }
 
-// set changes what an entry says.
+// set changes the record and the state of an entry.
 func (t *table) set(e *entry, r *Record, state pb.AnnouncementType) {
 	if e.buried() {
 		t.gone--
@@ -136,9 +137,9 @@ func (t *table) after(id certs.ID, key certs.PublicKey) []*entry {
 	return t.entries[i:]
 }
 
-// owner is whose an ID is: among the living entries the one with the smallest
-// (epoch, key), nil if there is none. A suspect, who still has time to refute,
-// counts as living, so that saying LOST of somebody does not make room for another.
+// owner is the owner of an ID: among its living entries the one with the smallest (epoch, key),
+// nil without any. A suspect, which can still refute, counts as living, so that a LOST of a peer
+// does not make room for another.
 func (t *table) owner(id certs.ID, now time.Duration) *entry {
 	var best *entry
 	for _, e := range t.of(id) {
@@ -152,7 +153,7 @@ func (t *table) owner(id certs.ID, now time.Duration) *entry {
 	return best
 }
 
-// shown is the entry of an ID that events have shown as here.
+// shown is the entry of an ID that the user is shown as here.
 func (t *table) shown(id certs.ID) *entry {
 	for _, e := range t.of(id) {
 		if e.shown != nil {
@@ -162,21 +163,20 @@ func (t *table) shown(id certs.ID) *entry {
 	return nil
 }
 
-// changed is to be called when the version of an entry has.
+// changed has to be called when the version of an entry has changed.
 func (t *table) changed() { t.hash = nil }
 
-// full says that the table takes no more: all are living, or may be.
+// full reports whether the table can take no more: all entries are living, or may be.
 func (t *table) full(now time.Duration) bool {
 	return len(t.entries) >= maxEntries && t.firstLeft() == nil && (t.gone == 0 || t.firstLost(now) == nil)
 }
 
-// room makes room for a new entry, or says that there is none: there are at most
-// maxEntries, of an ID at most maxKeysPerID keys, and of buried entries that we have not
-// known in life maxTombstones. Somebody living pushes out somebody buried: who has left
-// before who is lost; where an ID has too many keys, else somebody younger.
-// Who was pushed out after it was buried does not come back with the same epoch,
-// or news of the living and the buried would chase each other round the network
-// for ever. What finds no room is not passed on either, so that a flood of it ends.
+// room makes room for a new entry, or refuses it: the table has at most maxEntries, of an ID at
+// most maxKeysPerID keys, and at most maxTombstones buried entries that we have not known in
+// life. A living peer displaces a buried one, first those that have left, then the lost; where an
+// ID has too many keys, else a younger peer. A buried peer that was displaced does not come back
+// with the same epoch, or news of the living and the buried would chase each other round the
+// network for ever. A refused entry is not passed on either, so that a flood of them ends.
 func (t *table) room(r *Record, state pb.AnnouncementType, self *entry, now time.Duration) (evicted *entry, ok bool) {
 	buried := state != pb.AnnouncementType_JOIN
 	if list := t.of(r.ID); len(list) >= maxKeysPerID {
@@ -194,7 +194,7 @@ func (t *table) room(r *Record, state pb.AnnouncementType, self *entry, now time
 	return evicted, evicted != nil
 }
 
-// keyRoom is room for another key of an ID that has as many as it may.
+// keyRoom is room for one more key of an ID that has as many as allowed.
 func keyRoom(list []*entry, r *Record, state pb.AnnouncementType, self *entry, now time.Duration) (evicted *entry, ok bool) {
 	if state != pb.AnnouncementType_JOIN {
 		return nil, false
@@ -217,7 +217,7 @@ func keyRoom(list []*entry, r *Record, state pb.AnnouncementType, self *entry, n
 	return evicted, evicted != newcomer
 }
 
-// found ends that a peer was missing.
+// found takes a peer off the missing.
 func (t *table) found(e *entry) {
 	if e.missing {
 		e.missing = false
@@ -226,10 +226,10 @@ func (t *table) found(e *entry) {
 	}
 }
 
-// isHere says that the peer is shown as here to our user.
+// isHere reports whether the user is shown the peer as here.
 func (t *table) isHere(id certs.ID, key certs.PublicKey) bool { return t.shownEpoch(id, key) != 0 }
 
-// shownEpoch is the run of a peer that is shown as here, 0 if none is.
+// shownEpoch is the run of a peer that the user is shown as here, 0 if none.
 func (t *table) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
 	if e := t.get(id, key); e != nil && e.shown != nil {
 		return e.shown.Epoch
@@ -237,8 +237,8 @@ func (t *table) shownEpoch(id certs.ID, key certs.PublicKey) uint64 {
 	return 0
 }
 
-// pick returns a random entry that meets the condition, nil if none does. Where
-// few do, those behind a gap are a little more likely.
+// pick returns a random entry that meets the condition, nil if none does. If few do, those behind
+// a gap are a little more likely.
 func (t *table) pick(ok func(*entry) bool) *entry {
 	n := len(t.entries)
 	for range min(n, 16) {
@@ -255,8 +255,8 @@ func (t *table) pick(ok func(*entry) bool) *entry {
 	return nil
 }
 
-// digest is a hash over every entry's version; equal tables have equal digests.
-// What is missing is our own opinion and not in it, and guests are ours alone.
+// digest is a hash over the versions of all entries; equal tables have equal digests. Missing
+// peers count as present, since that is our own opinion; guests are left out.
 func (t *table) digest() []byte {
 	if t.hash != nil {
 		return t.hash
@@ -273,9 +273,9 @@ func (t *table) digest() []byte {
 	return t.hash
 }
 
-// bucketCount is into how many buckets a table of n entries is divided: about 16
-// entries each, which costs the fewest bytes where few differ (measured for the
-// design: 10 among 10,000 in 17 kB, 8 of them for the hashes).
+// bucketCount is the number of buckets for a table of n entries: about 16 entries each, which
+// costs the fewest bytes where few differ (measured for the design: 10 among 10,000 in 17 kB, 8
+// of them for the hashes).
 func bucketCount(n int) int {
 	return min(max(1<<bits.Len(uint(n)/16), pb.MinBuckets), pb.MaxBuckets)
 }
@@ -291,7 +291,7 @@ func (t *table) bucket(i, of int) []*entry {
 	return t.entries[from:to]
 }
 
-// bucketHashes has a hash over each bucket.
+// bucketHashes returns a hash over each bucket.
 func (t *table) bucketHashes(of int) []uint64 {
 	hashes := make([]uint64, of)
 	var b []byte
@@ -307,13 +307,13 @@ func (t *table) bucketHashes(of int) []uint64 {
 	return hashes
 }
 
-// isMember says that the peer is in our network already, or ourselves.
+// isMember reports whether the peer is in our network already, or is ourselves.
 func (t *table) isMember(id certs.ID, fingerprint string) bool {
 	return slices.ContainsFunc(t.of(id), func(e *entry) bool { return e.alive() && e.record.Key.String() == fingerprint })
 }
 
-// noteLeft remembers when the entry is to be forgotten: goodbyes are kept in the order in
-// which they were said, and come nearly so.
+// noteLeft records when an entry was left by its peer: goodbyes are kept in the order in which
+// they were said, and arrive nearly so.
 func (t *table) noteLeft(e *entry) {
 	i := len(t.left)
 	for i > 0 && t.left[i-1].said > e.said {
@@ -322,7 +322,7 @@ func (t *table) noteLeft(e *entry) {
 	t.left = slices.Insert(t.left, i, goodbye{e, e.said})
 }
 
-// firstLeft is the entry whose goodbye is the oldest, nil if there is none.
+// firstLeft is the entry with the oldest goodbye, nil if none.
 func (t *table) firstLeft() *entry {
 	for ; len(t.left) > 0; t.left = t.left[1:] {
 		g := t.left[0]
@@ -333,7 +333,7 @@ func (t *table) firstLeft() *entry {
 	return nil
 }
 
-// firstLost is who was lost the longest, nil if nobody is, or all may still refute.
+// firstLost is the entry that was lost the longest, nil if none is, or all may still refute.
 func (t *table) firstLost(now time.Duration) *entry {
 	var first *entry
 	for _, e := range t.entries {
@@ -344,7 +344,7 @@ func (t *table) firstLost(now time.Duration) *entry {
 	return first
 }
 
-// addGone notes somebody lost or missing.
+// addGone records a lost or missing peer.
 func (t *table) addGone(e *entry) {
 	if (e.state == pb.AnnouncementType_LOST || e.missing) && !slices.Contains(t.lost, e) {
 		t.lost = append(t.lost, e)

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// target is an address to join: one that the user gave, or a candidate that a
-// full peer named.
+// target is an address to join by: given by the user, found on the LAN, named by a full door, or
+// known from earlier runs.
 type target struct {
 	address   string // for people
 	addresses []string
 	key       certs.PublicKey // of a candidate; zero: anyone
 	foundID   certs.ID        // on the LAN
-	found     string          // with the key of that fingerprint; empty: the user has given it
+	found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
 	dialing   bool
 	next      time.Duration
 	failures  int
@@ -22,42 +22,42 @@ type target struct {
 	why       string // of the last failure
 	obstacle  Obstacle
 	refusal   *pb.HandshakeResponse
-	holder    certs.PublicKey // who has our ID, it says; zero: it has not said so
+	holder    certs.PublicKey // of our ID, as the door says; zero: it says nothing of the kind
 	hopeless  bool            // refused for good, or our own address
 	reached   bool            // it has let us in once
-	broken    int             // times that it has let us in and we did not get its table
-	given     bool            // at the start
-	asked     bool            // by Join, which is to be answered
+	broken    int             // times that it let us in and did not send its table
+	given     bool            // by the configuration
+	asked     bool            // by a Join that is not answered yet
 	met       bool            // an acquaintance, see join.go
 	metAt     string          // where a link to it stood
-	peer      certs.ID        // it, or who has let us in
+	peer      certs.ID        // the peer there, or the one that has let us in
 	peerKey   certs.PublicKey
 }
 
-// maxTargets bounds the candidates that full peers can make us dial.
+// maxTargets limits the candidates that full doors can make us dial.
 const maxTargets = 64
 
-// isUsers says that the user has given the target.
+// isUsers reports whether the user has given the target.
 func (t *target) isUsers() bool { return t.found == "" && t.key == (certs.PublicKey{}) }
 
-// refused notes the answer of a door that did not open.
+// refused takes the refusal of a door.
 func (t *target) refused(response *pb.HandshakeResponse) {
 	t.refusal = response
 	t.why = "refused: " + refusalText(response)
 	switch response.GetCode() {
 	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
-	default: // a code that is not known among them
+	default: // also for codes that we don't know
 		t.hopeless = true
 	}
 }
 
-// refusalText is a refusal for people.
+// refusalText words a refusal for users.
 func refusalText(response *pb.HandshakeResponse) string {
 	return fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
 }
 
-// isSought says that a target is one for seekAbsent: somebody met; or, once we are in the
-// network, an address of the user's that has let us in, or did not for long.
+// isSought reports whether seekAbsent looks for the target: an acquaintance; or, once we are in
+// the network, an address of the user's that has let us in, or has not for long.
 func (t *target) isSought(ready bool) bool {
 	return t.met || ready && t.isUsers() && (t.reached || t.failures >= givenTries)
 }

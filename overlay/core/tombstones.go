@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// Whoever comes and goes leaves little behind. A LEAVE stands in the tables for
-// rememberLeft, long enough for everybody to hear of it. Then those who have heard it keep
-// a few bytes that nobody is told: which run of which peer is over. By these they know old
-// news of it, be it brought by somebody who was stopped for hours, and neither take nor
-// pass it on; who came later hears the old news from nobody but such a one, and that one
-// asks others first whether those it knew are still here (see unsure).
+// Peers that come and go leave little behind. A LEAVE stays in the tables for rememberLeft, long
+// enough for everybody to hear of it. Afterwards those that heard it keep a tombstone of a few
+// bytes, told to nobody: which run of which peer is over. By it they recognize old news of that
+// run, perhaps from a peer that was stopped for hours, and neither take it nor pass it on. Later
+// newcomers hear the old news from such a peer only, and that one first asks others whether the
+// peers it knew are still here (see unsure).
 
 const (
-	// rememberLeft is twice as long as broadcasts can be caught up on (memoryFor), so
-	// whoever is told what somebody said also hears that it has left. A guess otherwise.
+	// rememberLeft is twice as long as broadcasts can be caught up on (memoryFor), so a peer that
+	// gets somebody's broadcasts also hears that the author has left. A guess otherwise.
 	rememberLeft = 10 * time.Minute
-	// maxForgotten runs: at 40 bytes each some 3 MB, and a day of one goodbye each second
-	// and a half. A guess.
+	// maxForgotten is how many tombstones are kept: at 40 bytes each some 3 MB, and a day of one
+	// goodbye each second and a half. A guess.
 	maxForgotten = 65_536
-	// sureAfter is how long somebody who was away asks others (a guess: a comparison of
-	// tables takes two round trips, a new link first some more).
+	// sureAfter is how long a peer that was away asks others (a guess: a comparison of tables
+	// takes two round trips, a new link first some more).
 	sureAfter = 5 * time.Second
 )
 
-// forgotten is which runs are over, of peers that the table holds no more.
+// tombstones are the runs that are over, of peers that the table holds no more.
 type tombstones struct {
-	epochs map[uint64]uint64 // of the last such run, by the hash of (ID, key)
+	epochs map[uint64]uint64 // of the last such run of each peer, by the hash of (ID, key)
 	ring   []tombstone       // in the order in which they came
 	next   int               // place in the ring, once it is full
 }
@@ -54,7 +54,7 @@ func (t *tombstones) add(r *Record) {
 	t.epochs[run.name] = max(t.epochs[run.name], run.epoch)
 }
 
-// over returns the last run of the peer that is known to be over, 0 if none is.
+// over returns the last run of the peer known to be over, 0 if none.
 func (t *tombstones) over(id certs.ID, key certs.PublicKey) (epoch uint64) {
 	if len(t.epochs) == 0 {
 		return 0
@@ -62,14 +62,14 @@ func (t *tombstones) over(id certs.ID, key certs.PublicKey) (epoch uint64) {
 	return t.epochs[nameOf(id, key)]
 }
 
-// covers says that a record is of a run that is over.
+// covers reports whether a record belongs to a run that is over.
 func (t *tombstones) covers(r *Record) bool {
 	last := t.over(r.ID, r.Key)
 	return last > 0 && r.Epoch <= last
 }
 
-// goodbye is an entry that was buried by a LEAVE, and when that was said. If the entry
-// says something else by now it means nothing any more.
+// goodbye is an entry buried by a LEAVE, and when that was said. It means nothing any more once
+// the entry says something else.
 type goodbye struct {
 	entry *entry
 	said  time.Duration

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// unsure is for somebody who was away for so long that others may have forgotten who has
-// left meanwhile: what it holds of others it tells nobody until another says it too. To its
-// own user those are gone whom nobody has named in time.
+// unsure makes a peer that was away for long careful, since others may have forgotten which peers
+// left meanwhile: it tells nobody of the peers it holds until another peer names them too. Its
+// own user is shown those as gone that nobody has named in time.
 func (v *view) unsure() {
 	v.note(Debug, "away for long: asking others who is still here")
 	for _, e := range v.table.entries {
@@ -22,7 +22,7 @@ func (v *view) unsure() {
 	v.table.missingSince, v.unsureTill = v.now, v.now+sureAfter
 }
 
-// becomeSure ends that.
+// becomeSure ends unsure.
 func (v *view) becomeSure() {
 	if v.unsureTill != 0 && v.now >= v.unsureTill {
 		v.unsureTill = 0
@@ -30,7 +30,7 @@ func (v *view) becomeSure() {
 	}
 }
 
-// showMissing shows those who are missing as gone.
+// showMissing shows the missing peers as gone.
 func (v *view) showMissing() {
 	for _, e := range slices.Clone(v.table.entries) {
 		if e.missing && e.shown != nil {
@@ -46,7 +46,7 @@ type view struct {
 	links      *links
 	custody    *custody
 	broadcasts *broadcasts
-	doomed     []*entry      // called lost, and not shown yet
+	doomed     []*entry      // called lost, but not shown as lost yet
 	unsureTill time.Duration // see unsure
 }
 
@@ -71,7 +71,7 @@ func (v *view) refresh(id certs.ID) {
 	}
 }
 
-// showLost shows those whose time to refute is over.
+// showLost shows the lost peers whose time to refute is over.
 func (v *view) showLost() {
 	v.doomed = slices.DeleteFunc(v.doomed, func(e *entry) bool {
 		if e.suspect(v.now) {
@@ -85,9 +85,8 @@ func (v *view) showLost() {
 	})
 }
 
-// isolate is what follows when nobody is reached any more: to our user all are
-// lost. It may as well be us, so nobody is accused: the table keeps them, and who
-// is found again is shown again.
+// isolate shows all peers as lost, since we reach nobody any more. The fault may as well be ours,
+// so nobody is accused: the table keeps them, and a peer that is found again is shown again.
 func (v *view) isolate() {
 	first := true
 	for _, e := range v.table.entries {
@@ -131,8 +130,8 @@ func sortedByID(entries []*entry) []*entry {
 	return list
 }
 
-// told shows what has changed. A peer that is called lost has some time to refute before
-// users see it.
+// told shows what has changed. A peer that is called lost can refute for a moment before users
+// see it (suspicion in SWIM).
 func (v *view) told(ch change) {
 	e := ch.entry
 	if e.state == pb.AnnouncementType_LOST {

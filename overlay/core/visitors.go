@@ -6,30 +6,29 @@ import (
 	"time"
 )
 
-// A visitor keeps no identity, so nobody will look for it once it has gone: a script that
-// says a line and leaves. It is announced to nobody. Its door, and whom it speaks to, hold
-// it as a guest: an entry that their users see come and go as any other, and of which they
-// tell nobody: no flood, table, digest, distance or list of neighbours has it, and only the
-// visitor itself can say that it is one. It hears what is flooded from those whose guest it
-// is, and is nobody's neighbour.
+// A visitor keeps no identity, so nobody will look for it once it has gone: a script that says a
+// line and leaves. It is not announced. Its door, and the peers it speaks to, hold it as a guest:
+// an entry that their users see come and go like any other, but that no flood, table, digest,
+// distance or list of neighbours mentions; and only the visitor itself can say that it is one.
+// Its hosts flood announcements to it, but it is nobody's neighbour.
 //
 //	visitor                       door                     everyone else
 //	   | HandshakeStart(visitor) -->|                           |
 //	   |<-- table, announcements, broadcasts                    |
 //	   | JOIN, when it stays ------>|-------------------------->|  flooded
 //
-// It stays when it is still here after a while, as soon as it broadcasts, when what it
-// sends can't go directly, and when somebody comes in through it. Then it says so by a new
-// record, over all its links, and is a member as any other; so everybody is shown that it
-// has joined before it is shown anything that it says.
+// It stays when it is still here after a while, when it broadcasts, when what it sends can't go
+// directly, and when somebody comes in through it. Then it says so by a new record, over all its
+// links, and is a member like any other; so everybody is shown that it has joined before anything
+// that it says.
 const (
-	visitFor = 2 * time.Second // a guess: a script that says a line and leaves is gone by then
-	// guestSilent is how long a guest may be silent before it is taken to be gone: nobody
-	// else can be asked. A guess: as long as it takes to believe that nobody is heard.
+	visitFor = 2 * time.Second // a guess: a script is gone by then
+	// guestSilent is how long a guest may be silent before it counts as gone: nobody else can be
+	// asked about it. A guess: as long as it takes to believe that we hear nobody.
 	guestSilent = isolatedAfter
 )
 
-// visit is what a core has to do with visitors.
+// visit handles visitors: whether we are one, and those that are our guests.
 type visit struct {
 	*env
 	table         *table
@@ -41,7 +40,7 @@ type visit struct {
 	roll          *roll
 
 	until  time.Duration // then we stay; 0: not ready yet
-	stayed time.Duration // when we did
+	stayed time.Duration // when we began to stay
 	guests []guest
 }
 
@@ -51,7 +50,7 @@ type guest struct {
 	heard time.Duration
 }
 
-// stay makes a member of a visitor.
+// stay makes a visitor a member.
 func (vs *visit) stay() {
 	if !vs.visiting || vs.leaving || vs.ended {
 		return
@@ -72,8 +71,8 @@ func (vs *visit) stay() {
 	}
 }
 
-// checkVisits has us stay when it is time, and drops guests that are not heard any more.
-// A guest that lives and has lost its link says soon that it stays.
+// checkVisits lets us stay when it is time, and drops guests that have fallen silent. A guest
+// that lives but has lost its link says soon that it stays.
 func (vs *visit) checkVisits() {
 	if vs.visiting && vs.ready {
 		if vs.now >= vs.until || vs.links.linksUp() == 0 {
@@ -104,7 +103,7 @@ func (vs *visit) checkVisits() {
 	}
 }
 
-// told notes a guest, or that one stays.
+// told records a guest, or that one stays.
 func (vs *visit) told(ch change) {
 	e := ch.entry
 	if e.isGuest() && !e.buried() && !slices.ContainsFunc(vs.guests, func(g guest) bool { return g.entry == e }) {

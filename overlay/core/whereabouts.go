@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Where we can be reached ourselves. Our interfaces' addresses are known; whether we are
-// behind a NAT, and how that shows us, only others can say, and each new link begins
-// with it. What results is in our record, which is renewed and flooded when it changes.
+// Our own addresses. Those of our interfaces are known; whether we are behind a NAT, and what our
+// reflexive address is, only others can say, and each new link begins with it. The result is in
+// our record, which is renewed and flooded when it changes.
 
 // Bounds of it, guesses.
 const (
@@ -18,15 +18,15 @@ const (
 	renewPause      = 1 * time.Second // between two records for new addresses
 	observedFor     = 30 * time.Minute
 	strangerAfter   = 5 * time.Minute // we have dialled nothing at its IP for so long
-	relinksAtOnce   = 3               // because others see us elsewhere, which anybody can say
+	relinksAtOnce   = 3               // because of a new reflexive address, which anybody can claim
 	relinkEvery     = 30 * time.Second
 )
 
 // MaxOwnAddresses is how many of our interfaces' addresses our record has. It leaves room for
-// what routers and others say.
+// those that routers and other peers name.
 const MaxOwnAddresses = pb.MaxAddresses - 2
 
-// whereabouts is what a peer knows of where it is.
+// whereabouts is what a peer knows of its own addresses, and of where others may be reached.
 type whereabouts struct {
 	*env
 	table *table
@@ -34,16 +34,16 @@ type whereabouts struct {
 
 	own       []netip.AddrPort // of our interfaces
 	near      []netip.Prefix   // the subnets of these
-	before    []netip.AddrPort // where loopback is all there is: what was there before
+	before    []netip.AddrPort // if only loopback is left: the addresses before
 	mapped    netip.AddrPort   // a port that our router leads to us
 	forwarded netip.AddrPort   // a stranger has reached us there from outside
 	seen      []observation    // the newest last
 	nextRenew time.Duration
 	relinks   limiter
-	pending   bool // our record may have to be renewed, and could not be yet
+	pending   bool // our record may have to be renewed, once that is possible
 }
 
-// observation is how one peer sees us.
+// observation is our reflexive address: where one peer sees us.
 type observation struct {
 	link LinkID
 	by   string // its fingerprint
@@ -51,7 +51,7 @@ type observation struct {
 	addr netip.AddrPort
 }
 
-// current are the observations that hold now: of those we are linked to, or else were.
+// current returns the observations that count: of linked peers, or else of former ones.
 func (wh *whereabouts) current() []observation {
 	list := slices.DeleteFunc(slices.Clone(wh.seen), func(o observation) bool { return wh.links.link(o.link) == nil })
 	if len(list) == 0 {
@@ -60,7 +60,8 @@ func (wh *whereabouts) current() []observation {
 	return list
 }
 
-// isSeenAt says that most of those who see us, by that version of IP, do it at this one.
+// isSeenAt reports whether most of those that see us, by that version of IP, see us at this
+// address.
 func (wh *whereabouts) isSeenAt(ip netip.Addr) bool {
 	n := 0
 	for _, o := range wh.current() {
@@ -74,7 +75,7 @@ func (wh *whereabouts) isSeenAt(ip netip.Addr) bool {
 	return n > 0
 }
 
-// reachable is what our record says: where to dial us, and where we are seen.
+// reachable returns the addresses for our record: where to dial us, and where we are seen.
 func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
 	w := wh
 	addresses = slices.Clone(w.own[:min(len(w.own), MaxOwnAddresses)])
@@ -86,10 +87,10 @@ func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
 	return addresses, wh.observedAddresses()
 }
 
-// observedAddresses are those that are not our own, one of each IP: what most see, and
-// of equals what we have said before, since behind a symmetric NAT everybody sees another
-// port. Of many IPs those count where most linked peers see us. Who can be dialled from
-// outside has none.
+// observedAddresses returns the reflexive addresses that are not our own, one for each IP: the
+// one that most peers see, and of equals the one in our record, since behind a symmetric NAT
+// every peer sees another port. Of many IPs those count where most linked peers see us. A peer
+// that can be dialled from outside names none.
 func (wh *whereabouts) observedAddresses() []netip.AddrPort {
 	w := wh
 	var list []netip.AddrPort
@@ -130,11 +131,11 @@ func (wh *whereabouts) observedAddresses() []netip.AddrPort {
 	return list
 }
 
-// NAT says what is known of how a peer's packets get out.
+// NAT says what is known of the NAT in front of a peer.
 type NAT string
 
-// The kinds of NAT. Whether one lets strangers in is not looked for: that takes a peer
-// that has never been spoken to.
+// The kinds of NAT. Whether one lets strangers in is not tested: that takes a peer to which we
+// have never sent anything.
 const (
 	NATUnknown   NAT = "unknown"   // no peer has said where it sees this one
 	NATNone      NAT = "none"      // it is seen at an address of its own
@@ -186,7 +187,7 @@ type Candidate struct {
 // MaxCandidates is how many addresses of a peer are dialled at once.
 const MaxCandidates = 8
 
-// kind orders the addresses of a peer: the near ones first.
+// kind ranks the addresses of a peer, the near ones first.
 type kind int
 
 const (
@@ -199,10 +200,10 @@ const (
 	useless  // our own, or no address at all
 )
 
-// headStart is how long a kind is alone in the race before the next one begins. A LAN
-// answers in 4 to 12 ms (measured), and a way over the router and back must not win; of
-// the two versions of IP the newer one gets a bit; the unlikely ones wait for all that
-// may take a round trip. Guesses in that frame.
+// headStart is how long a kind is alone in the race before the next one begins. A LAN answers in
+// 4 to 12 ms (measured), and the path over the router and back must not win; IPv6 gets a small
+// advantage; the unlikely ones wait for everything that may take a round trip. Guesses within
+// that frame.
 var headStart = [...]time.Duration{
 	loopback: 20 * time.Millisecond,
 	lan:      100 * time.Millisecond,
@@ -211,9 +212,9 @@ var headStart = [...]time.Duration{
 	observed: 250 * time.Millisecond,
 }
 
-// candidates are the addresses at which the peer is dialled; met says that it knows and
-// does the same, or can't be told, and more is where it is seen by who has told us. Before
-// that only those count at which it may well answer.
+// candidates returns the addresses to dial a peer at. met says that the peer dials us too, or
+// can't be told to; more is where the peer that told us sees it. Without met only addresses count
+// at which the peer may well answer.
 func (wh *whereabouts) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
 	type ranked struct {
 		address netip.AddrPort
@@ -291,8 +292,8 @@ func (wh *whereabouts) kindOf(a netip.AddrPort, e *entry) kind {
 	return unlikely
 }
 
-// sameSite says whether we and the peer are seen behind the same address, as far as that
-// is known: the private addresses of two homes are often the same.
+// sameSite reports whether we and the peer are seen behind the same address, as far as known: the
+// private addresses of two homes are often the same.
 func (wh *whereabouts) sameSite(e *entry) (same, known bool) {
 	ours, theirs := wh.table.self.record.Observed, e.record.Observed
 	for _, o := range ours {
@@ -305,7 +306,7 @@ func (wh *whereabouts) sameSite(e *entry) (same, known bool) {
 	return false, len(ours) > 0 && len(theirs) > 0
 }
 
-// sameHost says that all of the peer's addresses are ours too.
+// sameHost reports whether all addresses of the peer are ours too.
 func (wh *whereabouts) sameHost(e *entry) bool {
 	for _, text := range e.record.Addresses {
 		if !wh.isOwnIP(parseAddress(text).Addr()) {
@@ -324,12 +325,12 @@ func (wh *whereabouts) isOwnIP(ip netip.Addr) bool {
 	return slices.ContainsFunc(wh.own, func(a netip.AddrPort) bool { return a.Addr() == ip })
 }
 
-// isUseless says that nobody else answers there, or too many.
+// isUseless reports whether no other peer, or too many hosts, would answer at the address.
 func (wh *whereabouts) isUseless(a netip.AddrPort) bool {
 	return !a.IsValid() || wh.isOwn(a) || wh.isBroadcast(a.Addr())
 }
 
-// isBroadcast says that all hosts of a subnet of ours would get a packet to the address.
+// isBroadcast reports whether all hosts of a subnet of ours would get a packet to the address.
 func (wh *whereabouts) isBroadcast(ip netip.Addr) bool {
 	return ip.Is4() && slices.ContainsFunc(wh.near, func(p netip.Prefix) bool {
 		// The last address: the next one is outside. A /31 and a /32 have none (RFC 3021).
@@ -337,7 +338,7 @@ func (wh *whereabouts) isBroadcast(ip netip.Addr) bool {
 	})
 }
 
-// isNear says that an address is in a subnet of ours.
+// isNear reports whether an address is in a subnet of ours.
 func (wh *whereabouts) isNear(ip netip.Addr) bool {
 	return slices.ContainsFunc(wh.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
 }
@@ -347,21 +348,21 @@ func (re *reach) affordable(list []Candidate) []Candidate {
 	return slices.DeleteFunc(list, func(a Candidate) bool { return !re.hosts.take(parseAddress(a.Address).Addr(), re.now) })
 }
 
-// nearLink says that a link stays within the LAN or the host.
+// nearLink reports whether a link stays within the LAN or the host.
 func (wh *whereabouts) nearLink(l *link) bool {
 	ip := parseAddress(l.address).Addr()
 	return ip.IsLoopback() || wh.isNear(ip)
 }
 
-// A host that has no network has loopback addresses alone, and then its peers name these, so
-// that they find each other. To everybody else they mean nothing, or worse, somebody else: a
-// peer must not dial its own host because of such a record. So the loopback address of another
-// peer counts only for who was met over loopback, for what a neighbour says that was (see
-// receiveGo), and for a peer that has no other addresses itself and no way out: whoever it
-// hears of is here too. (What this can't tell is a network over link-local addresses of IPv6
-// alone, with several peers on each host. Who is dialled shows its key there as everywhere.)
+// A host without a network has loopback addresses only, and then its peers name these, so that
+// they find each other. To other hosts they mean nothing, or worse, somebody else: a peer must
+// not dial its own host because of such a record. So the loopback address of another peer counts
+// only if that peer was met over loopback, if a neighbour says so (see receiveGo), or if we have
+// no other addresses ourselves and no way out: then every peer that we hear of is here too. (This
+// fails only in a network over IPv6 link-local addresses alone, with several peers on each host.
+// As everywhere, the peer dialled shows its key.)
 
-// hereAlone says that whoever we hear of is on this host.
+// hereAlone reports whether every peer that we hear of is on this host.
 func (wh *whereabouts) hereAlone() bool {
 	if !onlyLoopback(wh.own) {
 		return false
@@ -369,7 +370,7 @@ func (wh *whereabouts) hereAlone() bool {
 	return !slices.ContainsFunc(wh.links.list, func(l *link) bool { return l.state == linkUp && !l.quiet && !l.within })
 }
 
-// hereBefore is where a peer may be now that was on this host when it still had a network: at
+// hereBefore is where a peer may be now that was on this host while it still had a network: at
 // the same port.
 func (wh *whereabouts) hereBefore(a netip.AddrPort) netip.AddrPort {
 	was := slices.ContainsFunc(wh.before, func(b netip.AddrPort) bool { return a.Addr() == b.Addr() })
