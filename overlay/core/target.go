@@ -22,7 +22,7 @@ type target struct {
 	why       string // of the last failure
 	obstacle  Obstacle
 	refusal   *pb.HandshakeResponse
-	holder    certs.PublicKey // of our ID, as the door says; zero: it says nothing of the kind
+	holder    certs.PublicKey // the key that has our ID, as the door says; zero: it does not say so
 	hopeless  bool            // refused for good, or our own address
 	reached   bool            // it has let us in once
 	broken    int             // times that it let us in and did not send its table

@@ -10,7 +10,7 @@ import (
 	"quicpeer/pb"
 )
 
-// testWorld is a network of n machines, in which nothing may be odd.
+// testWorld is a network of n machines in which anything wrong fails the test.
 func testWorld(t *testing.T, loss float64, n int) *World {
 	w := NewWorld(1, loss, Hooks{Odd: func(format string, args ...any) { t.Errorf(format, args...) }})
 	for i := range n {
@@ -44,9 +44,9 @@ func TestQueueKeepsOrder(t *testing.T) {
 	}
 }
 
-// TestKeepalivesUnderLoss holds the model to what the study measured of such
-// links: without loss none is ever silent for long; at 20 % one is for 2 s about
-// once an hour, and much more often for one second.
+// TestKeepalivesUnderLoss compares the model with what the study measured of such links: without
+// loss none is ever silent for long; at 20 % a link is silent for 2 s about once an hour, and for
+// one second much more often.
 func TestKeepalivesUnderLoss(t *testing.T) {
 	const hours = 20
 	silences := func(loss float64, most time.Duration) int {

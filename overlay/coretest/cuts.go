@@ -2,7 +2,7 @@ package coretest
 
 import "time"
 
-// Cut puts each machine on the side that f names: packets cross no border.
+// Cut puts each machine on the side that side returns: no packet crosses a border.
 func (w *World) Cut(side func(i int) uint8) {
 	w.change(func() {
 		for i, m := range w.Machines {
@@ -11,19 +11,19 @@ func (w *World) Cut(side func(i int) uint8) {
 	})
 }
 
-// Sides are the machines on either side of a cut.
+// Side is the machine's side of the last cut.
 func (m *Machine) Side() uint8 { return m.side }
 
-// Sever cuts two machines from each other for ever, or ends that.
+// Sever separates two machines for good, or ends that.
 func (w *World) Sever(a, b *Machine, cut bool) {
 	w.change(func() { w.severed[pairOf(a, b)] = cut })
 }
 
-// Heal ends cuts, but those of Sever.
+// Heal ends all cuts except those of Sever.
 func (w *World) Heal() { w.Cut(func(int) uint8 { return 0 }) }
 
-// change changes who reaches whom. All that was held back comes with the next probe of QUIC,
-// at most 2 s later.
+// change changes which machines reach each other. Everything held back comes with QUIC's next
+// probe, at most 2 s later.
 func (w *World) change(do func()) {
 	for _, m := range w.Machines {
 		if m.Process != nil {

@@ -7,11 +7,11 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// race is a wish to dial, with all that was added to it under the same number: the first
-// who answers ends it, and so does the core.
+// race is a dial with all candidates added under its number: the first to answer ends it, and so
+// can the core.
 type race struct{ running int }
 
-// dialling is some candidates of a race, dialled together.
+// dialling is a group of candidates of a race that are dialled together.
 type dialling struct {
 	process  *Process
 	race     *race
@@ -57,11 +57,11 @@ func (p *Process) dial(wish core.Dial) {
 	}
 }
 
-// attempt is the arrival of a first packet at each candidate.
+// attempt delivers a first packet to each candidate.
 func (d *dialling) attempt() {
 	p, w := d.process, d.process.World
 	if p.Dead || p.races[d.wish.ID] != d.race {
-		return // it is over, or was cancelled
+		return // the race is over, or was cancelled
 	}
 	switch q, wrong := d.answers(); {
 	case w.Now >= d.deadline:
@@ -78,8 +78,8 @@ func (d *dialling) attempt() {
 	}
 }
 
-// answers is the nearest of those who answer with the right key; wrong says that all
-// others do.
+// answers returns the nearest process that answers with the right key; wrong says that only
+// others answer.
 func (d *dialling) answers() (best *Process, wrong bool) {
 	p, w := d.process, d.process.World
 	others := 0
@@ -97,7 +97,7 @@ func (d *dialling) answers() (best *Process, wrong bool) {
 	return best, others == len(d.wish.Candidates)
 }
 
-// fail is the end of these candidates; the core is told when all of the race have failed.
+// fail ends these candidates; the core hears of it when the whole race has failed.
 func (d *dialling) fail(self bool, why string) {
 	p := d.process
 	if p.Dead || p.races[d.wish.ID] != d.race {

@@ -11,10 +11,11 @@ import (
 	"quicpeer/pb"
 )
 
-// exitWithin is how long a process that leaves waits for its links to close, as the driver does.
+// exitWithin is how long a process that leaves waits for its links to close, as the real driver
+// does.
 const exitWithin = 3 * time.Second
 
-// network is the name of the simulated one.
+// network is the name of the simulated network.
 const network = "sim"
 
 // Machine is an address, a key and a disk. It runs at most one process at a time.
@@ -34,25 +35,25 @@ type Machine struct {
 	side     uint8 // of a cut
 }
 
-// Process is one run of a peer: its core, and what the driver does for it.
+// Process is one run of a peer: its core, and the driver's part for it.
 type Process struct {
 	*Machine
 	Core   *core.Core // nil when it is dead
 	Number int        // of all processes of the world
 	Epoch  uint64
-	Ends   []*End // in the order in which they came to be
+	Ends   []*End // in the order in which they were made
 
 	Started  time.Duration
 	Ready    time.Duration
 	Stopped  time.Duration // when it crashed or began to leave
-	LetIn    time.Duration // when a door said OK to it; 0: none has
-	Expelled time.Duration // when a link of it was ended last since it broke the protocol
+	LetIn    time.Duration // when a door let it in; 0: none has
+	Expelled time.Duration // when one of its links was last ended for a breach of the protocol
 	IsReady  bool
 	Crashed  bool
 	Leaving  bool
 	Dead     bool
 	Frozen   bool
-	Hostile  bool // it may send what is refused
+	Hostile  bool // it may send invalid frames
 	Err      error
 	Joined   []core.Joining
 
@@ -60,11 +61,11 @@ type Process struct {
 	races         map[core.DialID]*race
 	lastLink      core.LinkID
 	tickAt        time.Duration
-	inbox         []func() // what waits for a frozen process
-	owesDrain     bool     // what was obeyed has given the core something to do
+	inbox         []func() // inputs that wait while the process is frozen
+	owesDrain     bool     // obeying the last effects has led to new ones
 }
 
-// Start runs a peer on the machine that joins by these addresses, or begins a network.
+// Start runs a peer on the machine that joins at these addresses, or begins a network.
 func (m *Machine) Start(join ...string) *Process { return m.StartAt(m.Epoch+1, join...) }
 
 // StartAt is Start in an epoch.
@@ -73,7 +74,7 @@ func (m *Machine) StartAt(epoch uint64, join ...string) *Process {
 	return m.begin(core.Config{Join: join})
 }
 
-// begin starts a process with the configuration that lacks what all have in common.
+// begin starts a process, and completes its configuration.
 func (m *Machine) begin(cfg core.Config) *Process {
 	w := m.World
 	if m.Process != nil {
@@ -99,10 +100,10 @@ func (m *Machine) begin(cfg core.Config) *Process {
 	return p
 }
 
-// nonce is that of the process that runs or ran last, or of the first.
+// nonce is the nonce of the latest process, or of the first to come.
 func (m *Machine) nonce() uint64 { return uint64(m.Index+1)<<32 | uint64(max(1, len(m.Runs))) }
 
-// input does what happens to the process, later if it is frozen and never if it is dead.
+// input gives the process an input: later if it is frozen, never if it is dead.
 func (p *Process) input(do func()) {
 	switch {
 	case p.Dead:
@@ -132,7 +133,7 @@ func (p *Process) planTick(late time.Duration) {
 	})
 }
 
-// tick is the driver's timer: what was heard of the links is told, then the core ticks.
+// tick is the driver's timer: it reports what the links have heard, then ticks the core.
 func (p *Process) tick() {
 	w := p.World
 	var start time.Time
@@ -166,7 +167,7 @@ func (p *Process) tick() {
 	}
 }
 
-// receive is a frame, as it left the reader of the link.
+// receive takes a frame from the reader of a link.
 func (p *Process) receive(e *End, m *pb.PeerMessage) {
 	w := p.World
 	w.Count.Received++
@@ -182,7 +183,7 @@ func (p *Process) receive(e *End, m *pb.PeerMessage) {
 	p.obey(&out)
 }
 
-// Drain does what the core wants. Whoever calls a method of it calls this next.
+// Drain obeys the core's effects. Call it after every method of the core.
 func (p *Process) Drain() {
 	if p.Dead {
 		return
@@ -201,7 +202,7 @@ func (p *Process) End(id core.LinkID) *End {
 	return nil
 }
 
-// stop is the end of the process. Packets on their way arrive.
+// stop ends the process. Packets on their way still arrive.
 func (p *Process) stop() {
 	for _, e := range p.Ends {
 		e.advance()
@@ -222,7 +223,7 @@ func (p *Process) Crash() {
 	p.stop()
 }
 
-// Leave is a graceful end.
+// Leave ends the process gracefully.
 func (p *Process) Leave() {
 	p.Core.Step(p.World.Now, core.Leave{})
 	p.Drain()
@@ -270,7 +271,7 @@ func (p *Process) Freeze(d time.Duration) {
 	w.At(w.Now+d, p.thaw)
 }
 
-// thaw is the end of that: what has waited comes at once.
+// thaw ends a freeze: everything that has waited comes at once.
 func (p *Process) thaw() {
 	if p.Dead {
 		return
@@ -294,8 +295,8 @@ func (p *Process) thaw() {
 	}
 }
 
-// Doors are addresses that the machine can join at: some of the running ones that it
-// can reach, at most three, none if there are none.
+// Doors returns addresses that the machine can join at: up to three of the running machines that
+// it can reach.
 func (m *Machine) Doors() []string {
 	w := m.World
 	var list []string
@@ -307,29 +308,29 @@ func (m *Machine) Doors() []string {
 	return list
 }
 
-// Rejoin starts a machine again if there is a door for it.
+// Rejoin starts a machine again if it has a door.
 func (m *Machine) Rejoin() {
 	if doors := m.Doors(); m.Process == nil && len(doors) > 0 {
 		m.Start(doors...)
 	}
 }
 
-// takeMessage is a letter or a receipt that has come over a link.
+// takeMessage takes a letter or a receipt that has come over a link.
 func (p *Process) takeMessage(e *End, data []byte) {
 	if receipt := p.open(data); receipt != nil {
 		e.send(&parcel{kind: carriesMessage, data: receipt})
 	}
 }
 
-// effect is one kind of what a core wants, and what the pretend driver does for it.
+// effect is one kind of effect of a core, and how the pretend driver obeys it.
 type effect struct {
 	name string // of the field of core.Effects
-	// obey does it, and says how many there were.
+	// obey does it, and returns how many there were.
 	obey func(p *Process, out *core.Effects) int
 }
 
-// effects are all of them, in the order of the fields, in which they are to be obeyed. A
-// test compares the names, and wants each of them to occur.
+// effects lists all kinds in the order of the fields, in which they have to be obeyed. A test
+// compares the names, and requires each kind to occur.
 var effects = [...]effect{
 	{"Epoch", func(p *Process, out *core.Effects) int {
 		if out.Epoch == 0 {
@@ -451,7 +452,7 @@ var effects = [...]effect{
 	}},
 }
 
-// obey does what the core wants, and whatever follows from that at once.
+// obey does what the core wants, and at once whatever follows from that.
 func (p *Process) obey(out *core.Effects) {
 	for i, kind := range p.World.driver {
 		if p.Dead {
@@ -468,7 +469,7 @@ func (p *Process) obey(out *core.Effects) {
 	}
 }
 
-// sendFrames puts frames on their links. One for many links is read once.
+// sendFrames puts frames on their links. A frame for many links is parsed once.
 func (p *Process) sendFrames(list []core.Frame) {
 	w := p.World
 	var last []byte

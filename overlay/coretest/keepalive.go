@@ -12,9 +12,8 @@ import (
 // after a probe timeout, which doubles. Each packet that comes, PING,
 // acknowledgement or frame, counts as heard; a frame is acknowledged too.
 //
-// There are some 30,000 such packets a second in a network of 1000, so they are no
-// events: what has happened on a connection since it was last looked at is worked
-// out when somebody looks, which each side does in each of its ticks.
+// A network of 1000 sends some 30,000 such packets a second, so they are not events: each side
+// works out, in each of its ticks, what has happened on a connection since the last look.
 const (
 	ackDelay = 25 * time.Millisecond // RFC 9000's default, and quic-go's
 
@@ -22,7 +21,7 @@ const (
 	Never = time.Duration(1 << 62)
 )
 
-// alive is what one side knows of the other's being there.
+// alive is what one side knows of the other side's being alive.
 type alive struct {
 	heard   time.Duration // the last packet that has come
 	ping    time.Duration // when it sends the next PING, or the next probe
@@ -32,12 +31,12 @@ type alive struct {
 	resetAt time.Duration // when a stateless reset comes; 0: none
 }
 
-// begin is the end of the handshake.
+// begin starts the keepalives after the handshake.
 func (a *alive) begin(now time.Duration) {
 	*a = alive{heard: now, ping: now + pb.KeepaliveEvery, pinged: Never, acked: Never}
 }
 
-// reaches says that packets of the other side get here, and are looked at.
+// reaches reports whether packets of the other side get here and are read.
 func (e *End) reaches() bool {
 	p, q := e.Process, e.Other.Process
 	return !p.Frozen && !q.Frozen && p.World.Reach(p.Machine, q.Machine)
@@ -75,7 +74,7 @@ func (e *End) advance() {
 	}
 }
 
-// step is the next thing that happens to this side.
+// step does the next thing that happens to this side.
 func (e *End) step(t time.Duration) {
 	a := &e.alive
 	switch t {
@@ -90,7 +89,7 @@ func (e *End) step(t time.Duration) {
 	}
 }
 
-// hear is a packet that comes.
+// hear takes a packet.
 func (a *alive) hear(t time.Duration, ack bool) {
 	a.heard = max(a.heard, t)
 	if ack {
@@ -141,8 +140,7 @@ func (e *End) sendPing(t time.Duration) {
 	}
 }
 
-// heard is a frame, or the handshake, that has come: the other side is owed an
-// acknowledgement.
+// heard takes a frame or the handshake: the other side is owed an acknowledgement.
 func (e *End) heard() {
 	e.advance()
 	w, a, b := e.Process.World, &e.alive, &e.Other.alive
@@ -161,9 +159,8 @@ func (e *End) heard() {
 	}
 }
 
-// resetOther is a packet that has come to a process that is dead. If another runs
-// there now it answers by a stateless reset, its key being derived from the identity;
-// else nobody does.
+// resetOther takes a packet for a dead process. Another process that runs there now answers by a
+// stateless reset, whose key is derived from the identity; otherwise nothing answers.
 func (e *End) resetOther() {
 	w, there := e.Process.World, &e.Other.alive
 	now := e.Process.Machine.Process
@@ -172,8 +169,8 @@ func (e *End) resetOther() {
 	}
 }
 
-// listen looks when the link was last heard, and says why it has ended if it has: by a
-// reset, or because QUIC gives it up.
+// listen returns why the link has ended, if it has: by a reset, or by QUIC's idle timeout. Else
+// it updates when the link was last heard.
 func (e *End) listen() (ended string) {
 	e.advance()
 	switch a, now := e.alive, e.Process.World.Now; {

@@ -11,14 +11,14 @@ import (
 	"quicpeer/pb"
 )
 
-// The pretend driver's part for messages: it seals nothing, so that a letter is its
-// heading and padding, keeps what is to be kept on the machine's disk, and answers each
-// letter by a receipt, the way that it has come.
+// The pretend driver's part for messages. It seals nothing, so a letter is its heading and
+// padding; it stores on the machine's disk; and it answers each letter by a receipt, the way that
+// the letter has come.
 
-// disk is what outlives the processes of a machine.
+// disk outlives the processes of a machine.
 type disk struct {
 	kept     []onDisk
-	outbox   []*letter // without a receipt
+	outbox   []*letter // letters without a receipt
 	letters  map[string]bool
 	receipts map[string]bool
 }
@@ -29,7 +29,7 @@ type onDisk struct {
 	since time.Duration
 }
 
-// letter is one that somebody has written.
+// letter is a letter that a machine has written.
 type letter struct {
 	to           *Machine
 	number, size int
@@ -45,20 +45,20 @@ const (
 	left               // with others, for a receiver that is not here
 )
 
-// sealed is a letter, or the receipt for one, of a size.
+// sealed returns a letter, or its receipt, of a size.
 func sealed(kind string, from, to certs.ID, n, size int) []byte {
 	b := fmt.Appendf(nil, "%s %s %s %d\n", kind, from, to, n)
 	return append(b, make([]byte, max(0, size-len(b)))...)
 }
 
-// heading is what it says.
+// heading parses the heading.
 func heading(sealed []byte) (kind string, from, to certs.ID, n int) {
 	line, _, _ := bytes.Cut(sealed, []byte("\n"))
 	fmt.Sscanf(string(line), "%s %s %s %d", &kind, &from, &to, &n)
 	return kind, from, to, n
 }
 
-// Send writes a message that goes over a link, once there is one.
+// Send writes a message that goes over a link, as soon as there is one.
 func (p *Process) Send(to *Machine, number, size int) {
 	l := p.write(to, number, size, direct)
 	if i := slices.IndexFunc(p.Ends, func(e *End) bool { return e.Up == to.ID }); i >= 0 {
@@ -69,8 +69,8 @@ func (p *Process) Send(to *Machine, number, size int) {
 	p.Drain()
 }
 
-// Relay writes a letter that goes over others, at most so many times, one each two
-// seconds until its receipt has come.
+// Relay writes a letter that goes over others, at most so many times, once every two seconds
+// until its receipt has come.
 func (p *Process) Relay(to *Machine, number, size, times int) {
 	w, l := p.World, p.write(to, number, size, relayed)
 	var try func()
@@ -86,14 +86,13 @@ func (p *Process) Relay(to *Machine, number, size, times int) {
 	try()
 }
 
-// LeaveFor writes a letter that is left with others.
+// LeaveFor writes a letter that is deposited with others.
 func (p *Process) LeaveFor(to *Machine, number, size int) {
 	p.deposit(p.write(to, number, size, left))
 	p.Drain()
 }
 
-// Withdraw takes back a letter that was left with others, and says whether the core is to
-// have the rest left anew.
+// Withdraw takes back a deposited letter, and says whether the core has to deposit the rest anew.
 func (p *Process) Withdraw(to *Machine, number int) {
 	rest := false
 	p.disk.outbox = slices.DeleteFunc(p.disk.outbox, func(l *letter) bool {
@@ -121,7 +120,7 @@ func (p *Process) deposit(l *letter) {
 	}})
 }
 
-// again gives the core what has no receipt of the letters to a peer that go this way.
+// again gives the core the letters to a peer that go this way and have no receipt.
 func (p *Process) again(id certs.ID, by way) {
 	for _, l := range p.disk.outbox {
 		switch {
@@ -157,7 +156,7 @@ func (e *End) sendLetter(l *letter) {
 	e.send(&parcel{kind: carriesMessage, data: sealed("letter", e.Process.ID, l.to.ID, l.number, l.size)})
 }
 
-// takeEnvelope is one that has come over others.
+// takeEnvelope takes an envelope that has come over others.
 func (p *Process) takeEnvelope(e core.Envelope) {
 	w := p.World
 	w.hash(traceLetter, e.Number, uint64(len(e.Sealed)))
@@ -176,7 +175,7 @@ func (p *Process) takeEnvelope(e core.Envelope) {
 	p.owesDrain = true
 }
 
-// open reads what has come. A letter gives a receipt.
+// open reads a letter or a receipt. A letter gives a receipt.
 func (p *Process) open(data []byte) (receipt []byte) {
 	kind, from, to, number := heading(data)
 	if to != p.ID {
@@ -198,7 +197,7 @@ func (p *Process) open(data []byte) (receipt []byte) {
 	return nil
 }
 
-// kept is what the last run of the machine has kept for others.
+// kept returns the deposits that the machine's last run kept for others.
 func (m *Machine) kept() []core.Kept {
 	var list []core.Kept
 	for _, d := range m.disk.kept {
@@ -208,7 +207,7 @@ func (m *Machine) kept() []core.Kept {
 	return list
 }
 
-// store writes what the core wants kept.
+// store writes a change of the deposits to the disk.
 func (m *Machine) store(c core.CustodyWrite) {
 	m.World.hash(traceLetter, uint64(m.Index), uint64(len(m.disk.kept)))
 	had := len(m.disk.kept)
@@ -223,7 +222,7 @@ func (m *Machine) store(c core.CustodyWrite) {
 	}
 }
 
-// Keeps is how many deposits are on the disk.
+// Keeps counts the deposits on the disk.
 func (m *Machine) Keeps() int { return len(m.disk.kept) }
 
 // KeptFor lists the numbers of the letters from one to another that are on the disk.
@@ -236,13 +235,13 @@ func (m *Machine) KeptFor(from, to *Machine) (numbers []int) {
 	return numbers
 }
 
-// Letters counts those of somebody that have come, of the first n.
+// Letters counts the letters of a machine that have come, of its first n.
 func (m *Machine) Letters(from *Machine, n int) int { return count(m.disk.letters, from.ID, n) }
 
-// Receipts counts those of somebody that have come, for the first n letters.
+// Receipts counts the receipts of a machine that have come, for the first n letters.
 func (m *Machine) Receipts(of *Machine, n int) int { return count(m.disk.receipts, of.ID, n) }
 
-// HasReceipt says that somebody has got a letter.
+// HasReceipt reports whether a machine has confirmed a letter.
 func (m *Machine) HasReceipt(of *Machine, number int) bool {
 	return m.disk.receipts[fmt.Sprint(of.ID, number)]
 }

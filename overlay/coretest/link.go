@@ -22,20 +22,20 @@ type End struct {
 	gone    bool        // its end has come on this side, or its process has died
 	crashed time.Duration
 	last    time.Duration // when the last parcel on its way here arrives: nothing overtakes
-	held    []*parcel     // what a cut, or a frozen process, holds back
+	held    []*parcel     // parcels held back by a cut, or by a frozen process
 	alive   alive
 	hand    func(*parcel) // is arrive
 }
 
-// Ending says that one of the two sides has ended the connection, or will.
+// Ending reports whether one of the two sides has ended the connection, or will.
 func (e *End) Ending() bool { return e.gone || e.closing }
 
-// parcel is something on its way to an end. A frame's is shared by all that it goes to.
+// parcel is something on its way to an end. One frame's parcel is shared by all its receivers.
 type parcel struct {
 	kind    carries
 	reason  core.CloseReason
 	sum     uint32
-	data    []byte // of a frame, a direct message or the word of the end
+	data    []byte // of a frame, a direct message or the reason of the end
 	message *pb.PeerMessage
 	err     error // why the frame can't be read
 }
@@ -49,8 +49,8 @@ const (
 	carriesClosed
 )
 
-// connect makes a connection whose first flights have got through: the dialer has
-// it when the answer is there, the other side when the dialer's next packet is.
+// connect makes a connection whose first flights have got through: the dialer has it when the
+// answer arrives, the other side when the dialer's next packet does.
 func connect(p, q *Process, dial core.DialID) {
 	w := p.World
 	a := &End{Process: p, dial: dial}
@@ -71,17 +71,17 @@ func connect(p, q *Process, dial core.DialID) {
 	b.push(there+w.travel(oneWay, handshakeProbe, 1), &parcel{kind: carriesConnected})
 }
 
-// push puts a parcel on its way to the end.
+// push sends a parcel towards the end.
 func (e *End) push(at time.Duration, x *parcel) {
 	e.last = max(e.last, at)
 	e.Process.World.queue.push(event{at: e.last, hand: e.hand, parcel: x})
 }
 
-// send puts a parcel on its way to the other end.
+// send sends a parcel towards the other end.
 func (e *End) send(x *parcel) {
 	w, to := e.Process.World, e.Other
 	if to.gone && to.crashed == 0 {
-		return // it has been closed: its packets are thrown away
+		return // closed: its packets are thrown away
 	}
 	packets := (len(x.data) + packetSize - 1) / packetSize
 	if x.kind == carriesClosed {
@@ -91,11 +91,11 @@ func (e *End) send(x *parcel) {
 	to.push(w.Now+w.travel(oneWay, pto(oneWay), packets), x)
 }
 
-// Inject sends a frame that no core has asked for.
+// Inject sends a frame that the core has not asked for.
 func (e *End) Inject(data []byte) { e.send(e.Process.World.memory.frame(data)) }
 
-// arrive hands over a parcel. Cut off, it waits; of a sender that has died since
-// its last try nothing comes.
+// arrive hands over a parcel. During a cut it waits; if its sender has died since the last try,
+// it is lost.
 func (e *End) arrive(x *parcel) {
 	p, w := e.Process, e.Process.World
 	if e.gone {
@@ -115,7 +115,7 @@ func (e *End) arrive(x *parcel) {
 	e.take(x)
 }
 
-// release hands over what has been held back.
+// release hands over the parcels held back.
 func (e *End) release() {
 	w := e.Process.World
 	if e.gone || e.Process.Frozen || !w.Reach(e.Process.Machine, e.Other.Process.Machine) {
@@ -127,13 +127,13 @@ func (e *End) release() {
 		if e.gone {
 			return
 		}
-		if e.Other.crashed == 0 || x.kind == carriesConnected && e.dial != 0 { // else nobody repeats it
+		if e.Other.crashed == 0 || x.kind == carriesConnected && e.dial != 0 { // else it is not repeated any more
 			e.take(x)
 		}
 	}
 }
 
-// take is the arrival of a parcel.
+// take takes a parcel that has arrived.
 func (e *End) take(x *parcel) {
 	p, w := e.Process, e.Process.World
 	switch x.kind {
@@ -150,7 +150,7 @@ func (e *End) take(x *parcel) {
 		if x.reason == core.CloseProtocol {
 			p.Expelled = w.Now
 		}
-		// A peer that leaves has said so before; any other end is no sign of going.
+		// A peer that leaves has said so before; any other end does not mean going.
 		e.finish(x.reason != core.CloseBye, "closed by the peer: "+string(x.data))
 	case carriesMessage:
 		e.heard()
@@ -165,7 +165,7 @@ func (e *End) take(x *parcel) {
 	}
 }
 
-// read gives the core a frame, if it is one that passes the gate.
+// read gives a frame to the core if it passes the checks.
 func (e *End) read(x *parcel) {
 	p, w := e.Process, e.Process.World
 	switch {
@@ -186,7 +186,7 @@ func (e *End) read(x *parcel) {
 	}
 }
 
-// finish is the end of the connection on this side.
+// finish ends the connection on this side.
 func (e *End) finish(friendly bool, why string) {
 	if e.gone {
 		return
@@ -204,15 +204,15 @@ func (e *End) finish(friendly bool, why string) {
 	}
 }
 
-// died is the end of the process on this side: nobody answers any more.
+// died ends the process on this side: nothing answers any more.
 func (e *End) died(now time.Duration) {
 	if !e.gone {
 		e.gone, e.Open, e.held, e.crashed = true, false, nil, now
 	}
 }
 
-// close is the core's wish: what is queued goes first, then the word of it, and
-// a round trip later the connection is over here too.
+// close obeys the core: queued frames go first, then the reason, and a round trip later the
+// connection is over on this side too.
 func (e *End) close(reason core.CloseReason, why string) {
 	if e.closing || e.gone {
 		return

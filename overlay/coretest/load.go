@@ -10,8 +10,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Load starts all machines as a network that has stood for long: all tables are full, but
-// there is no link yet.
+// Load starts all machines as a network that has stood for long: all tables are full, but links
+// are still to be made.
 func (w *World) Load() {
 	records := make([]*core.Record, len(w.Machines))
 	for i, m := range w.Machines {

@@ -9,9 +9,9 @@ import (
 	"quicpeer/pb"
 )
 
-// memory is what the peers of a world share so that a thing is computed once and not by
-// each of 10,000: frames that were decoded, signatures that were judged, records that were
-// opened. Cores never change any of these, so that it changes no result.
+// memory is shared by the peers of a world, so that a thing is computed once and not by each of
+// 10,000: parsed frames, judged signatures, opened records. Cores never change any of these, so
+// it changes no result.
 type memory struct {
 	frames  []*parcel
 	table   *crc32.Table
@@ -24,7 +24,7 @@ type memory struct {
 // signature names what was signed: Ed25519 signatures differ if anything does.
 type signature [64]byte
 
-// verdict is what was found of a signature.
+// verdict is the result for a signature.
 type verdict struct {
 	claim core.Claim
 	ok    bool
@@ -81,7 +81,7 @@ func (m *memory) verify(c core.Claim) bool {
 	return valid
 }
 
-// nameOf is false where there is no signature of the usual length.
+// nameOf names a signature; false unless it has the usual length.
 func nameOf(s *pb.Signed) (name signature, ok bool) {
 	return name, copy(name[:], s.GetSignature()) == len(name) && len(s.GetSignature()) == len(name)
 }

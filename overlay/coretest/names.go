@@ -27,7 +27,7 @@ func (s Set) Remove(i int32) {
 // Len counts its members.
 func (s Set) Len() int { return s.differences(nil) }
 
-// differences counts what is in one of the two only.
+// differences counts the members of only one of the two sets.
 func (s Set) differences(t Set) int {
 	n := 0
 	for i := range max(len(s), len(t)) {
@@ -43,8 +43,8 @@ func (s Set) differences(t Set) int {
 	return n
 }
 
-// names numbers all pairs of an ID and a key that machines have, or that events have
-// named, so that what each of 10,000 peers shows as here takes a bit for each other.
+// names numbers all pairs of an ID and a key that machines have, or that events have named, so
+// that which of 10,000 peers each of them shows as here takes a bit per pair.
 type names struct {
 	list []named
 	byID map[certs.ID][]int32
@@ -53,12 +53,12 @@ type names struct {
 type named struct {
 	id      certs.ID
 	key     certs.PublicKey
-	machine *Machine // the last one; nil: somebody has made it up
+	machine *Machine // the last one; nil: the pair was made up
 }
 
 func newNames() names { return names{byID: make(map[certs.ID][]int32)} }
 
-// of is the number of a pair.
+// of returns the number of a pair.
 func (n *names) of(id certs.ID, key certs.PublicKey) int32 {
 	for _, i := range n.byID[id] {
 		if n.list[i].key == key {

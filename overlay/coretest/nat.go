@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// NAT is what a machine is behind. How real ones behave, to the packet, is simulated by
-// transport/simtest; here it is enough who gets in.
+// NAT is the kind of NAT in front of a machine. transport/simtest simulates real ones to the
+// packet; here it only matters which packets get in.
 type NAT uint8
 
 const (
 	NoNAT     NAT = iota
-	ConeNAT       // whoever knows the address gets in
-	StrictNAT     // only what was sent to
-	Symmetric     // the same, and another port to each
+	ConeNAT       // lets in anybody who knows the address
+	StrictNAT     // lets in only those that it has sent to
+	Symmetric     // the same, with another port towards each
 	NATKinds
 )
 
-// holeFor is how long a NAT lets in what it expects: Linux's timeout.
+// holeFor is how long a NAT lets in an answer: Linux's timeout.
 const holeFor = 30 * time.Second
 
 // PutBehind puts the machine behind a NAT.
@@ -32,7 +32,8 @@ func (m *Machine) PutBehind(nat NAT) {
 	}
 }
 
-// interfaceAddress is the one that the machine sees itself. Behind NATs all are of one subnet.
+// interfaceAddress is the address that the machine sees itself. All machines behind NATs are in
+// one subnet.
 func (m *Machine) interfaceAddress() string {
 	if m.NAT == NoNAT {
 		return m.Address
@@ -40,7 +41,7 @@ func (m *Machine) interfaceAddress() string {
 	return fmt.Sprintf("192.168.1.%d:5000", m.Index%3+2)
 }
 
-// seenBy is where another machine sees this one.
+// seenBy is the address at which another machine sees this one.
 func (m *Machine) seenBy(other *Machine) string {
 	if m.NAT != Symmetric {
 		return m.Address
@@ -49,7 +50,7 @@ func (m *Machine) seenBy(other *Machine) string {
 	return netip.AddrPortFrom(a.Addr(), 20000+uint16(other.Index)).String()
 }
 
-// byAddress finds the machine that packets to an address come to, or to its NAT.
+// byAddress finds the machine whose address, or whose NAT's, it is.
 func (w *World) byAddress(address string) *Machine {
 	m := w.addresses[address]
 	if m == nil && w.holes != nil {
@@ -62,8 +63,8 @@ func (w *World) byAddress(address string) *Machine {
 	return m
 }
 
-// enters says that a packet which is sent now to the address of a machine will get in, and
-// notes that the sender's NAT expects an answer.
+// enters reports whether a packet sent now to the address of a machine gets in, and opens the
+// sender's NAT for the answer.
 func (w *World) enters(from, to *Machine, address string) bool {
 	if w.holes == nil {
 		return true

@@ -8,8 +8,8 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestEveryEffectIsKnown: the pretend driver has a part for each kind of effect, in the
-// order in which they are to be obeyed.
+// TestEveryEffectIsKnown: the pretend driver handles each kind of effect, in the order in which
+// they have to be obeyed.
 func TestEveryEffectIsKnown(t *testing.T) {
 	fields := reflect.VisibleFields(reflect.TypeFor[core.Effects]())
 	for i, f := range fields {
@@ -18,12 +18,12 @@ func TestEveryEffectIsKnown(t *testing.T) {
 		}
 	}
 	if len(effects) != len(fields) {
-		t.Errorf("the driver obeys %s, which is no effect any more", effects[len(fields)].name)
+		t.Errorf("the driver obeys %s, which is not an effect any more", effects[len(fields)].name)
 	}
 }
 
-// TestEveryEffectOccurs has a network do all that there is, so that each kind of effect is
-// wanted, and looks at what comes of those that other simulations don't look at.
+// TestEveryEffectOccurs lets a network do everything there is, so that each kind of effect
+// occurs, and checks the outcome of those that other simulations don't look at.
 func TestEveryEffectOccurs(t *testing.T) {
 	w := testWorld(t, 0, 6)
 	m := w.Machines
@@ -40,7 +40,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 		}
 	}
 
-	// Over a link, and over others where there is none.
+	// Over a link, and over others without one.
 	first.Send(m[1], 0, 1000)
 	arrives("a message over a link", func() bool { return m[0].HasReceipt(m[1], 0) })
 	w.Sever(m[2], m[3], true)
@@ -48,7 +48,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	m[2].Process.Send(m[3], 0, 1000)
 	arrives("a message to whom no dial reaches", func() bool { return m[2].HasReceipt(m[3], 0) })
 
-	// For whom is not here; then something of it is withdrawn, and the rest left anew.
+	// For an absent peer; then one is withdrawn, and the rest is deposited anew.
 	m[4].Process.Leave()
 	w.Run(5 * time.Second)
 	for i := range 3 {
@@ -60,7 +60,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	m[4].Start(m[1].Address)
 	arrives("a letter that was left anew", func() bool { return m[0].HasReceipt(m[4], 2) })
 
-	// More than anybody carries.
+	// More than any peer carries.
 	for i := range 20 {
 		m[2].Process.Relay(m[3], 1+i, 1<<20, 1)
 	}
@@ -71,7 +71,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	first.Drain()
 	w.Run(time.Minute)
 	if len(first.Joined) != 1 || first.Joined[0].Why == "" {
-		t.Errorf("a Join of nobody ends with %+v", first.Joined)
+		t.Errorf("a Join at a dead address ends with %+v", first.Joined)
 	}
 	m[3].Process.Crash()
 	again := m[3].StartAt(1, m[0].Address)
@@ -82,7 +82,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	w.Add("m1", Identity(99), 1000).Start(m[0].Address)
 	w.Run(time.Minute)
 
-	// For whom stays away until what others keep for it expires.
+	// For a peer that stays away until its deposits expire.
 	for _, n := range m[1:] {
 		if n.Process != nil && n != m[1] {
 			n.Process.Leave()
@@ -93,7 +93,7 @@ func TestEveryEffectOccurs(t *testing.T) {
 	w.Oracle = true
 	w.Run(24*time.Hour + time.Minute)
 	if kept := m[1].KeptFor(m[0], m[4]); len(kept) != 1 {
-		t.Errorf("after a day the other keeps the letters %v, not one that was left anew", kept)
+		t.Errorf("after a day the other keeps the letters %v, not one that was deposited anew", kept)
 	}
 	for i, kind := range effects {
 		if w.Obeyed[i] == 0 {

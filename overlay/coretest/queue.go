@@ -2,17 +2,17 @@ package coretest
 
 import "time"
 
-// The queue holds what will happen: a ring of buckets of grain each, in each a
-// chain of events in the order in which they were planned. Times are rounded up
-// to the grain, which is a fiftieth of the shortest latency, so events of one bucket
-// happen in the order of the chain and nothing is ever sorted: 133 ns an event
-// with a million pending, against 894 ns of container/heap (measured for the design).
+// The queue of future events is a ring of buckets of one grain each, and a bucket is a chain of
+// events in the order in which they were planned. Times are rounded up to the grain, a fiftieth
+// of the shortest latency, so the events of a bucket happen in the order of the chain and nothing
+// is ever sorted: 133 ns an event with a million pending, against 894 ns of container/heap
+// (measured for the design).
 const (
 	grain   = 100 * time.Microsecond
-	buckets = 1 << 17 // 13 s; what is further away is put off when that is over
+	buckets = 1 << 17 // 13 s; later events go round the ring again
 )
 
-// event is something that will happen: a parcel is handed over, or else something is done.
+// event is a parcel to hand over, or something else to do.
 type event struct {
 	at     time.Duration
 	do     func()
@@ -21,13 +21,13 @@ type event struct {
 	next   int32 // in the chain, or in the list of free slots; -1: the last
 }
 
-// queue is the ring. Slots are reused, so that its memory is that of the most
-// events that were ever pending.
+// queue is the ring. Slots are reused, so its memory is that of the most events that were ever
+// pending.
 type queue struct {
 	first, last []int32 // of each bucket; -1: empty
 	slots       []event
 	free        int32
-	bucket      int64 // the one that is being emptied
+	bucket      int64 // the one being emptied
 }
 
 func newQueue() queue {
@@ -68,7 +68,7 @@ func (q *queue) pop(until time.Duration) (event, time.Duration, bool) {
 		i := q.first[at]
 		if i < 0 {
 			if q.bucket == limit {
-				break // more may yet be planned for now
+				break // more events may still be planned for now
 			}
 			q.bucket++
 			continue
@@ -79,7 +79,7 @@ func (q *queue) pop(until time.Duration) (event, time.Duration, bool) {
 		q.free = i
 		now := time.Duration(q.bucket) * grain
 		if e.at > now {
-			q.push(e) // it was beyond the ring
+			q.push(e) // it lies beyond the ring
 			continue
 		}
 		return e, now, true

@@ -7,10 +7,10 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// Living says that it runs and means to stay.
+// Living reports whether the process runs and means to stay.
 func (p *Process) Living() bool { return p != nil && !p.Dead && !p.Leaving }
 
-// shows finds whom a process shows as the owner of an ID.
+// shows returns the owner of an ID as the process shows it.
 func (p *Process) shows(id certs.ID) (number int32, ok bool) {
 	for _, i := range p.World.names.byID[id] {
 		if p.there.Has(i) {
@@ -20,7 +20,7 @@ func (p *Process) shows(id certs.ID) (number int32, ok bool) {
 	return 0, false
 }
 
-// Key is that of the peer which the process shows as here by an ID.
+// KeyOf is the key of the peer that the process shows as here by an ID.
 func (p *Process) KeyOf(id certs.ID) (key certs.PublicKey, ok bool) {
 	i, ok := p.shows(id)
 	if ok {
@@ -29,14 +29,14 @@ func (p *Process) KeyOf(id certs.ID) (key certs.PublicKey, ok bool) {
 	return key, ok
 }
 
-// Shows says that the process shows the machine's peer as here.
+// Shows reports whether the process shows the machine's peer as here.
 func (p *Process) Shows(m *Machine) bool { return p.there.Has(m.number) }
 
-// Others is how many peers the process shows as here.
+// Others counts the peers that the process shows as here.
 func (p *Process) Others() int { return p.there.Len() }
 
-// see notes an event and judges it: nobody comes twice or goes twice, and nobody is
-// said to be lost who lives.
+// see takes an event and judges it: no peer comes or goes twice, and no living peer is shown as
+// lost.
 func (p *Process) see(event core.Event) {
 	w := p.World
 	switch e := event.(type) {
@@ -80,8 +80,8 @@ func (p *Process) see(event core.Event) {
 	}
 }
 
-// judgeDoubted looks at those who live and were said to be lost, once all events of
-// the moment are known: who is back with the next word was restarted.
+// judgeDoubted judges living peers that were shown as lost, once all events of the moment are
+// known: a peer shown again by the next event was restarted.
 func (p *Process) judgeDoubted() {
 	for _, m := range p.World.doubted {
 		if !p.there.Has(m.number) && p.World.Lost != nil {
@@ -91,7 +91,7 @@ func (p *Process) judgeDoubted() {
 	p.World.doubted = p.World.doubted[:0]
 }
 
-// isGone notes for all who show the peer that its run has ended.
+// isGone records, for all that show the peer, that its run has ended.
 func (w *World) isGone(gone *Process) {
 	for _, m := range w.Machines {
 		if p := m.Process; p != nil && p.there.Has(gone.number) {
@@ -100,7 +100,7 @@ func (w *World) isGone(gone *Process) {
 	}
 }
 
-// Living lists the processes that are in the network, or want to be.
+// Living lists the processes that are in the network or want to be.
 func (w *World) Living() []*Process {
 	var list []*Process
 	for _, m := range w.Machines {
@@ -111,9 +111,9 @@ func (w *World) Living() []*Process {
 	return list
 }
 
-// Wrong counts what is wrong in all tables as their users see them: who is shown
-// and is not there, who is there and not shown, and runs that are over. Across a
-// cut nobody is there. It stops counting at most.
+// Wrong counts the errors in all tables as their users see them: peers shown that are gone, peers
+// there but not shown, and runs that are over. Nobody is there across a cut. It stops counting at
+// most.
 func (w *World) Wrong(most int) (n int) {
 	var sides Set
 	for _, m := range w.Machines {
@@ -125,7 +125,7 @@ func (w *World) Wrong(most int) (n int) {
 	return n
 }
 
-// WrongOn counts it for one side of a cut.
+// WrongOn counts them for one side of a cut.
 func (w *World) WrongOn(side uint8, most int) int {
 	var want Set
 	for _, m := range w.Machines {
@@ -152,11 +152,11 @@ func (w *World) WrongOn(side uint8, most int) int {
 	return n
 }
 
-// Right says that all tables are.
+// Right reports whether all tables are right.
 func (w *World) Right() bool { return w.Wrong(1) == 0 }
 
-// Settle waits until all tables are right, and says how long the last change to
-// any took from now; Never if they are not right after limit.
+// Settle waits until all tables are right, and returns how long from now the last change to any
+// took; Never if they are not right within limit.
 func (w *World) Settle(limit time.Duration) time.Duration {
 	start := w.Now
 	if !w.Until(50*time.Millisecond, limit, w.Right) {
@@ -165,8 +165,8 @@ func (w *World) Settle(limit time.Duration) time.Duration {
 	return max(0, w.LastSeen-start)
 }
 
-// Piece lists the living that can be got at from one of them over links between
-// neighbours, but for one that may be nil.
+// Piece lists the living processes that can be reached from one of them over links between
+// neighbours, without passing a given one, which may be nil.
 func (w *World) Piece(from, without *Process) []*Process {
 	var seen Set
 	seen.Add(int32(from.Index))

@@ -2,14 +2,14 @@
 // code of the binary) over a pretended network: for core's own simulations, and for
 // scripts/sim, which measures.
 //
-// It is a discrete-event simulation. Nothing waits: there is a queue of events (queue.go),
-// and time is the time of the event at hand. One generator of random numbers serves the
-// network and each peer has its own, all from one seed, no map is ever ranged over, and
-// there are no goroutines within a network. So the same seed gives the same run to the
-// last byte, and whatever goes wrong can be looked at again by its seed.
+// It is a discrete-event simulation. Nothing waits: it keeps a queue of events (queue.go), and
+// time is the time of the current event. One generator of random numbers serves the network and
+// each peer has its own, all from one seed; no map is ever ranged over, and a network has no
+// goroutines. So the same seed gives the same run to the last byte, and any failure can be
+// repeated by its seed.
 //
-// A machine runs the driver's part for its core (driver.go): it hands over connections,
-// frames and time, and obeys every effect. Between machines lies a model of QUIC:
+// A machine does the driver's part for its core (driver.go): it hands over connections, frames
+// and time, and obeys every effect. Between machines lies a model of QUIC:
 //
 //   - Latency, one way, is 5 to 50 ms, by a hash of the pair.
 //   - Each packet is lost with some probability. A frame is one packet for each 1200 bytes;
@@ -21,8 +21,8 @@
 //   - Keepalives are sent, lost, repeated and acknowledged as by quic-go (keepalive.go).
 //   - A restarted process answers packets to its forerunner by a stateless reset.
 //
-// It leaves out bandwidth and queues, processing time but for the judging of
-// signatures, changing latency, and loss in bursts.
+// The model leaves out bandwidth and queues, processing time except for judging signatures,
+// changing latency, and loss in bursts.
 package coretest
 
 import (
@@ -37,8 +37,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Latency of a pair of machines, one way: that of the study in which the
-// protocol's constants were chosen. A guess at machines of one continent.
+// Latency of a pair of machines, one way, as in the study in which the protocol's constants were
+// chosen: a guess at machines of one continent.
 const (
 	LeastLatency = 5 * time.Millisecond
 	MostLatency  = 50 * time.Millisecond
@@ -52,20 +52,20 @@ type World struct {
 	Now      time.Duration
 	Machines []*Machine
 	Loss     float64 // of a packet
-	// MostLosses bounds how often in a row a packet is lost; 0: nothing does.
+	// MostLosses limits how often in a row a packet is lost; 0: no limit.
 	MostLosses int
 	// DriverDelay is how late a driver may be to report a connection that it has made.
 	DriverDelay time.Duration
-	// NoResets: nobody answers packets to a dead process.
+	// NoResets: packets to a dead process stay unanswered.
 	NoResets bool
-	// Oracle spares the work of keepalives: a link is heard while its other end
-	// lives and can be reached.
+	// Oracle saves the work of keepalives: a link is heard as long as its other end lives and can
+	// be reached.
 	Oracle bool
 	// Timed measures the time that cores take.
 	Timed    bool
 	Count    Counters
-	Obeyed   []int64       // how many effects of each kind
-	Trace    uint64        // a hash over all that was sent and shown
+	Obeyed   []int64       // the number of effects of each kind
+	Trace    uint64        // a hash over everything sent and shown
 	LastSeen time.Duration // the last event of any peer
 
 	queue     queue
@@ -79,23 +79,23 @@ type World struct {
 	holes     map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
 }
 
-// Hooks let whoever runs a world look on and interfere. All but Odd may be nil.
+// Hooks let the user of a world watch and interfere. All but Odd may be nil.
 type Hooks struct {
-	Odd       func(format string, args ...any)              // something is that must not be
+	Odd       func(format string, args ...any)              // something is wrong
 	Configure func(*Machine, *core.Config)                  // before a process starts
 	Shown     func(*Process, core.Event)                    // an event
-	Lost      func(observer, subject *Process)              // who lives was shown as lost
+	Lost      func(observer, subject *Process)              // a living peer was shown as lost
 	Noted     func(*Process, core.Note)                     // a line for the log
 	Ended     func(*Process)                                // its core ends with an error
 	Ticked    func(*Process)                                // the timer, after all that it brings
 	Sent      func(from *End, m *pb.PeerMessage, bytes int) // a frame goes out
-	Rewrite   func(from *End, f core.Frame) [][]byte        // what goes out in its place
+	Rewrite   func(from *End, f core.Frame) [][]byte        // the frames that go out in its place
 	Arrived   func(at *End, m *pb.PeerMessage)              // a frame has come
-	Skipped   func(at *Process, data []byte)                // one that this version does not know has
-	Story     func(who *Machine, what string, args ...any)  // all of it, for people
+	Skipped   func(at *Process, data []byte)                // an unknown frame has come
+	Story     func(who *Machine, what string, args ...any)  // everything, for people
 }
 
-// Counters are what is added up while time passes.
+// Counters are totals that grow while time passes.
 type Counters struct {
 	Frames    int64
 	Bytes     int64 // of frames; keepalives apart
@@ -116,7 +116,7 @@ func NewWorld(seed uint64, loss float64, hooks Hooks) *World {
 	}
 }
 
-// Identity is one of a number, the same each time.
+// Identity returns the identity of a number, the same each time.
 func Identity(number uint64) *certs.Identity {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, number))
 	return certs.NewIdentity(sum[:])
@@ -139,10 +139,10 @@ func (m *Machine) setAddress(address string) {
 	m.World.addresses[address] = m
 }
 
-// At plans something.
+// At plans an action.
 func (w *World) At(when time.Duration, do func()) { w.queue.push(event{at: max(when, w.Now), do: do}) }
 
-// Run lets so much time pass.
+// Run lets time pass.
 func (w *World) Run(d time.Duration) {
 	until := w.Now + d
 	for {
@@ -160,7 +160,7 @@ func (w *World) Run(d time.Duration) {
 	w.Now = until
 }
 
-// Until lets time pass until ok, which is asked each step, and gives up after limit.
+// Until lets time pass until ok, which is asked after each step, and stops after limit.
 func (w *World) Until(step, limit time.Duration, ok func() bool) bool {
 	end := w.Now + limit
 	for !ok() {
@@ -179,7 +179,7 @@ func Mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// Latency is that of a pair, the same in both directions. It is computed, not stored:
+// Latency is the latency of a pair, the same in both directions. It is computed, not stored:
 // 10,000 machines have 50 million pairs.
 func Latency(seed uint64, a, b int32) time.Duration {
 	lo, hi := uint64(min(a, b)), uint64(max(a, b))
@@ -191,19 +191,19 @@ func (w *World) latency(a, b *Machine) time.Duration {
 	return Latency(w.Seed, int32(a.Index), int32(b.Index))
 }
 
-// packetSize is what QUIC puts into a packet of the smallest size that it relies on.
+// packetSize is the payload of a QUIC packet of the smallest size that the protocol relies on.
 const packetSize = 1200
 
-// pto is quic-go's probe timeout on a measured way: smoothed round trip, four times its
-// deviation and 25 ms of delayed acknowledgement, here 1.5 round trips and 25 ms.
+// pto is quic-go's probe timeout on a path with a measured round trip: the smoothed round trip,
+// four times its deviation and 25 ms of delayed acknowledgement, here 1.5 round trips and 25 ms.
 func pto(oneWay time.Duration) time.Duration { return 3*oneWay + ackDelay }
 
-// Travel is the time that one packet takes on a measured way.
+// Travel is the time that one packet takes on such a path.
 func (w *World) Travel(oneWay time.Duration) time.Duration { return w.travel(oneWay, pto(oneWay), 1) }
 
-// travel is the time until the last of so many packets has arrived. The last of them is
-// sent again after a probe timeout, which doubles; one before it already when its
-// successors have been acknowledged, 9/8 of a round trip after it was sent (RFC 9002, 6.1.2).
+// travel is the time until the last of several packets has arrived. The last is sent again after
+// a probe timeout, which doubles; an earlier one as soon as its successors have been
+// acknowledged, 9/8 of a round trip after it was sent (RFC 9002, 6.1.2).
 func (w *World) travel(oneWay, probe time.Duration, packets int) time.Duration {
 	if w.Loss == 0 {
 		return oneWay
@@ -232,14 +232,14 @@ func (w *World) Between(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.Rand.Int64N(int64(most-least)+1))
 }
 
-// Reach says whether packets go from one machine to the other.
+// Reach reports whether packets go from one machine to the other.
 func (w *World) Reach(a, b *Machine) bool {
 	return a.side == b.side && (len(w.severed) == 0 || !w.severed[pairOf(a, b)])
 }
 
 func pairOf(a, b *Machine) [2]int { return [2]int{min(a.Index, b.Index), max(a.Index, b.Index)} }
 
-// Kinds of things that are hashed.
+// Kinds of hashed things.
 const (
 	traceEvent = iota
 	traceFrame
