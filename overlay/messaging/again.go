@@ -8,9 +8,9 @@ import (
 	"quicpeer/transport"
 )
 
-// A message stream that is cancelled, or ends in the middle of something, costs that
-// stream and not the link. Positions rise, and who has shown a later one has shown all
-// before it; so nothing behind a lost stream may be taken until what was lost has come.
+// A message stream that is cancelled, or ends in the middle of a frame, costs that stream and
+// not the link. Positions rise, and a receiver that has shown a later one has shown all before
+// it; so it may take nothing behind a lost stream until the lost messages have come.
 //
 //	sender                                   receiver
 //	7 8 ──▶ cut off behind 7                 has taken 7, waits for the sender
@@ -31,7 +31,7 @@ var (
 	errNotAgain = errors.New("an earlier message stream was cut off")
 )
 
-// Pauses before what was cut off, or got an answer that settles nothing, goes again
+// Pauses before messages that were cut off, or got a receipt that settles nothing, go again
 // (guesses): from the first, doubling, to the last.
 const (
 	againFirst  = 50 * time.Millisecond
@@ -39,18 +39,18 @@ const (
 	repeatFirst = time.Second
 )
 
-// again is how a lane goes on with a link on which a stream was cut off, or with a
-// message whose receipt has a code that is not known.
+// again is the state of a lane after a stream of its link was cut off, or a message got a
+// receipt with an unknown code.
 type again struct {
 	round    int           // streams of earlier rounds are void
 	failures int           // rounds in a row that were cut off
 	at       time.Duration // when the next begins
 
-	repeats  int           // of what is not settled by its receipt
-	repeatAt time.Duration // when it goes again; 0: there is nothing of that kind
+	repeats  int           // of messages whose receipt settles nothing
+	repeatAt time.Duration // when they go again; 0: there are none
 }
 
-// next is when something goes again, 0 if nothing does.
+// next is when messages go again, 0 if none do.
 func (a *again) next(now time.Duration) time.Duration {
 	switch {
 	case a.failures > 0 && now < a.at && (a.repeatAt == 0 || a.at < a.repeatAt):

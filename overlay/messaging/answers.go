@@ -6,12 +6,12 @@ import (
 	"quicpeer/pb"
 )
 
-// answer is a batch of receipts that is due to the sender of what came over others,
-// or to who has handed it over.
+// answer is a batch of receipts due to the sender of messages that came over others, or to the
+// holder that has handed them over.
 type answer struct {
 	to       delivery.Addressee // the sender
-	holder   certs.ID           // who has handed it over; empty: the sender itself
-	deposit  []byte             // what was handed over
+	holder   certs.ID           // the peer that has handed them over; empty: the sender itself
+	deposit  []byte             // the ID of the deposit handed over
 	receipts []*pb.Receipt      // none: the deposit was receipts itself
 }
 
@@ -19,7 +19,7 @@ type answer struct {
 // due again when the message is repeated.
 const maxAnswers = 1024
 
-// answers are those that wait to be sealed.
+// answers holds the answers that wait to be sealed.
 type answers struct {
 	engine  *Engine
 	waiting chan answer

@@ -12,14 +12,15 @@ import (
 	"quicpeer/pb"
 )
 
-// Messages of ours that are withdrawn. In the state directory the last word takes the
-// place of the message, and stays until the program has been told: so a message that was
-// withdrawn does not come back after a crash, and the word of it isn't lost.
+// Withdrawing our messages. In the state directory a last word takes the place of the message,
+// and stays until the program has had the event: so a withdrawn message does not come back
+// after a crash, and its event isn't lost.
 
 // wasCancelled is the last word of a message that was withdrawn.
 const wasCancelled = "it was cancelled"
 
-// Outgoing lists what is on its way or waits, of earlier runs too, the newest first.
+// Outgoing lists the messages that wait or are on their way, of earlier runs too, the newest
+// first.
 func (e *Engine) Outgoing() []Outgoing {
 	var list []Outgoing
 	for _, r := range e.directory.all() {
@@ -38,11 +39,10 @@ func (r *receiver) appendOutgoing(list []Outgoing) []Outgoing {
 	return list
 }
 
-// Cancel withdraws a message that has no receipt yet, also one of an earlier run: this
-// peer neither sends nor keeps it any more. Failed says when that is done. A copy that is
-// on its way by then, or that others keep for the receiver, may still arrive.
-// ErrNotWaiting: there is no such message, or what became of it has been said; ErrClosed:
-// this peer has left.
+// Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer
+// neither sends nor keeps it any more. Failed reports when that is done. A copy that is on its
+// way by then, or that others keep for the receiver, may still arrive. ErrNotWaiting: the
+// message is not known, or its end has been reported already; ErrClosed: this peer has left.
 func (e *Engine) Cancel(id MessageID) error {
 	for _, r := range e.directory.all() {
 		if found, err := r.cancel(id); found {
@@ -52,9 +52,9 @@ func (e *Engine) Cancel(id MessageID) error {
 	return ErrNotWaiting
 }
 
-// cancel withdraws a message if it is one of this receiver. It keeps its place among the
-// others until the disk knows: if one behind it went on its way without waiting for it,
-// and it came back after a crash, it would pass for a repeat.
+// cancel withdraws a message if it is one of this receiver. The message keeps its place among
+// the others until its withdrawal is on disk: if one behind it went out earlier, and the
+// message came back after a crash, it would pass for a repeat.
 func (r *receiver) cancel(id MessageID) (found bool, err error) {
 	e := r.engine
 	r.mu.Lock()
@@ -77,7 +77,7 @@ func (r *receiver) cancel(id MessageID) (found bool, err error) {
 	return true, nil
 }
 
-// takeOut takes a message out that was withdrawn, unless it is out already.
+// takeOut takes a withdrawn message out of the outbox, unless it is out already.
 func (r *receiver) takeOut(m *delivery.Outgoing) {
 	e := r.engine
 	r.mu.Lock()
@@ -98,7 +98,7 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 		e.custodian.look()
 	}
 	e.directory.forget(r)
-	e.directory.noteIdle() // who leaves need not wait for it
+	e.directory.noteIdle() // leaving need not wait for it
 }
 
 func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
@@ -111,9 +111,9 @@ func keyOfMessage(p delivery.Position) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
 }
 
-// forgetMessage takes a message off the disk when the program has been told what became of
-// it, in no hurry: should it be sent again, its receiver knows it, and the program is told
-// again.
+// forgetMessage deletes a message from the disk when the program has had its last event. This
+// may be delayed: if the message is sent again, its receiver knows it, and the program gets
+// the event again.
 func (d *Disk) forgetMessage(m *delivery.Outgoing) {
 	key := keyOfMessage(m.Position)
 	if m.Cancelled {
@@ -122,7 +122,7 @@ func (d *Disk) forgetMessage(m *delivery.Outgoing) {
 	d.Write(nil, store.Op{Bucket: store.Unsettled, Key: key})
 }
 
-// keyOfWord is where the last word of a message is kept: behind its own place.
+// keyOfWord is the key of a message's last word: right after the key of the message.
 func keyOfWord(p delivery.Position) []byte { return append(keyOfMessage(p), 'w') }
 
 // wordOf stores that a message was withdrawn.
@@ -136,14 +136,14 @@ func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {
 	return store.Op{Bucket: store.Unsettled, Key: keyOfWord(m.Position), Value: value}
 }
 
-// lastWord is what the program is still to be told of a message of an earlier run.
+// lastWord is an event of an earlier run's message that the program has not had yet.
 type lastWord struct {
 	to certs.ID
 	m  *delivery.Outgoing
 }
 
-// tellWords tells the program what it was not told in the last run. It is called once, on
-// the loop, behind Ready.
+// tellWords reports the last words of earlier runs to the program. It is called once, on the
+// loop, after Ready.
 func (e *Engine) tellWords() {
 	for _, w := range e.words {
 		e.events.pushSettled(cancelled(w.m, w.to), w.m)

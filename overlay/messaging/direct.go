@@ -14,30 +14,30 @@ import (
 	"quicpeer/transport"
 )
 
-// Bounds of what is on its way over a connection (guesses).
+// Bounds of the messages on their way over a connection (guesses).
 const (
 	maxBatch       = 128 // messages on one stream
 	maxBatchBytes  = 64 << 10
 	maxFlightBytes = 256 << 10
-	maxLoneBytes   = 1000 // of a message that Send writes itself: below a packet, so that QUIC takes it at once
+	maxLoneBytes   = 1000 // of a message that Send writes itself: less than a packet, so that QUIC takes it at once
 	// MaxStreams is how many streams of messages are on their way at once on a link:
 	// about as many as the other side allows, see transport.Link.OpenStream.
 	MaxStreams = 8
 )
 
-// directLimits are those of a connection.
+// directLimits are the limits of a connection.
 var directLimits = delivery.Limits{Messages: maxBatch, Bytes: maxBatchBytes, FlightBytes: maxFlightBytes, Flight: MaxWaiting}
 
-// directLane sends a receiver's messages over a connection to it. The receiver's lock
-// guards it, but for what belongs to whoever writes.
+// directLane sends a receiver's messages over a connection to it. The receiver's lock guards
+// it, except for the fields of the writer.
 type directLane struct {
 	r     *receiver
 	link  *Link // nil: there is none
 	again again // on the link
 
-	// Who writes to the link: send, or Send for a lone message. Whoever sets
-	// writing has the fields below to itself until it is unset. ended says that the link
-	// takes no more messages, and nobody writes again.
+	// The right to write to the link: of send, or of Send for a lone message. The goroutine
+	// that sets writing has the fields below to itself until it unsets it. ended says that the
+	// link takes no more messages, and no writer follows.
 	writing bool
 	ended   bool
 	written chan writtenStream
@@ -53,7 +53,7 @@ type writtenStream struct {
 	err    error // the receiver has cut it off
 }
 
-// works says that there is a link over which the receiver is heard, and hears us.
+// works says that the lane has a link over which the receiver is heard, and hears us.
 func (d *directLane) works() bool { return d.link != nil && d.link.Works() }
 
 // attach gives the lane a link. The caller is to run send on it, and holds r.mu.
@@ -84,8 +84,8 @@ func (d *directLane) keepLink(now time.Duration) {
 	}
 }
 
-// send writes the messages to the link until it ends: what waits goes
-// on one short-lived stream together. A lone message is written by Send itself.
+// send writes the messages to the link until it ends: all that wait go on one short-lived
+// stream together. Send writes a lone message itself.
 func (d *directLane) send(l *Link) {
 	r := d.r
 	var reader sync.WaitGroup
@@ -145,8 +145,9 @@ func (d *directLane) unfit(l *Link) bool {
 	return !l.usable() || d.r.present && l.key != d.r.key
 }
 
-// takeLone takes the one waiting message and the right to write, if it is small, nothing
-// is on its way before it, nobody writes and the link takes a stream at once. r.mu is held.
+// takeLone takes the only waiting message and the right to write, if the message is small,
+// none is on its way before it, no other goroutine writes, and the link takes a stream at
+// once. r.mu is held.
 func (d *directLane) takeLone() lone {
 	box := &d.r.box
 	if !d.works() || d.writing || d.ended || d.again.failures > 0 || box.Len() != 1 || box.Flying(delivery.Direct) > 0 ||
@@ -205,7 +206,7 @@ func (d *directLane) encode(frames []byte, batch []*delivery.Outgoing) []byte {
 	return frames
 }
 
-// retire stops the use of a link; false says that nothing is on its way on it.
+// retire stops the use of a link; false says that no message is on its way on it.
 func (d *directLane) retire(l *Link) bool {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
@@ -279,8 +280,8 @@ func (d *directLane) readAnswers(l *Link, w writtenStream) error {
 	return err
 }
 
-// mayWrite says that a stream with messages may be written to the link. After one that
-// was cut off they go one at a time. r.mu is held.
+// mayWrite says that a stream with messages may be written to the link. After a stream was cut
+// off they go one at a time. r.mu is held.
 func (d *directLane) mayWrite() bool {
 	now, box := d.r.engine.now(), &d.r.box
 	if d.again.repeatAt != 0 && now >= d.again.repeatAt {
@@ -291,7 +292,7 @@ func (d *directLane) mayWrite() bool {
 		(d.again.failures == 0 || now >= d.again.at && box.Flying(delivery.Direct) == 0)
 }
 
-// awaitChange waits until something has changed, or is to go again. r.mu is held.
+// awaitChange waits until the state changes, or messages are due to go again. r.mu is held.
 func (d *directLane) awaitChange() {
 	now := d.r.engine.now()
 	if next := d.again.next(now); next > now {
@@ -308,7 +309,7 @@ func (d *directLane) counts(w writtenStream) bool {
 	return w.round == d.again.round
 }
 
-// beginAgain is the end of a round: all that has no receipt goes again.
+// beginAgain ends a round: all messages without a receipt go again.
 func (d *directLane) beginAgain() {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
@@ -332,8 +333,8 @@ func (d *directLane) wentWell() {
 	}
 }
 
-// unsettled takes a receipt of a code that is not known: the message waits, and goes
-// again, more and more seldom. It holds up nothing.
+// unsettled takes a receipt with an unknown code: the message waits, and goes again at growing
+// intervals. It holds up no other.
 func (d *directLane) unsettled(m *delivery.Outgoing, word *pb.Receipt) {
 	r := d.r
 	r.engine.log.Debug("a receipt that is not known settles nothing", "peer", string(r.to), "code", word.GetCode().String(), "reason", word.GetReason())

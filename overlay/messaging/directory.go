@@ -6,15 +6,15 @@ import (
 	"quicpeer/certs"
 )
 
-// maxMet bounds the peers that are remembered, metSeen how many of them are looked at
-// to find one that can be forgotten (guesses): this is done on the loop, and where very
-// many are here, walking over them all for each that joins took seconds.
+// maxMet bounds the peers that are remembered, metSeen how many of them are considered to find
+// one that can be forgotten (guesses). The loop does this, and with very many peers here,
+// walking over them all for each that joins took seconds.
 const (
 	maxMet  = 16384
 	metSeen = 64
 )
 
-// Contact is what is remembered of a peer that was met.
+// Contact is the memory of a peer that was met.
 type Contact struct {
 	ID      certs.ID
 	Key     certs.PublicKey
@@ -30,7 +30,7 @@ type Reached struct {
 	At      int64  // nanoseconds since 1970: only the order counts
 }
 
-// Directory is who is here, who was met, and to whom we write.
+// Directory knows the peers that are here, those that were met, and those that we write to.
 type Directory struct {
 	mu        sync.Mutex
 	present   map[certs.ID]certs.PublicKey
@@ -38,7 +38,7 @@ type Directory struct {
 	receivers map[certs.ID]*receiver
 	absent    int   // receivers that are not here
 	guess     guess // the last for an ID that was not met
-	leaving   bool  // no more messages are taken
+	leaving   bool  // no more messages are accepted
 
 	idle chan struct{} // an outbox has become empty, or its receiver has gone
 }
@@ -61,8 +61,7 @@ func (d *Directory) put(r *receiver, present bool) {
 	}
 }
 
-// forget makes room for another receiver if nothing waits any more for one that is not
-// here.
+// forget makes room for another receiver by forgetting absent ones for which nothing waits.
 func (d *Directory) forget(r *receiver) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,8 +103,8 @@ func (d *Directory) noteIdle() {
 	}
 }
 
-// KeyOf is the key that an ID stands for: of who has it in the table, else of who
-// had it when it was met.
+// KeyOf is the key of an ID: of the peer that has it in the table, else of the peer that had
+// it when it was met.
 func (d *Directory) KeyOf(id certs.ID) (certs.PublicKey, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,11 +118,11 @@ func (d *Directory) KeyOf(id certs.ID) (certs.PublicKey, bool) {
 // Met is what Meet has changed.
 type Met struct {
 	New       bool     // the peer is remembered, and was not, or was another
-	Forgotten certs.ID // somebody who is not remembered any more; empty: nobody
+	Forgotten certs.ID // a peer forgotten in its place; empty: none
 }
 
-// Meet remembers a peer that has joined. The link to it that stood last is not known any
-// more, if it is new.
+// Meet remembers a peer that has joined. If it is new the last place of a link to it is
+// forgotten.
 func (d *Directory) Meet(c Contact) (m Met) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -141,8 +140,8 @@ func (d *Directory) Meet(c Contact) (m Met) {
 	return m
 }
 
-// Reach remembers where the link to a peer stands; false says that it did already, or that
-// the peer was not met.
+// Reach remembers where the link to a peer stands; false says that it was there already, or
+// that the peer was not met.
 func (d *Directory) Reach(id certs.ID, key certs.PublicKey, where Reached) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,8 +154,8 @@ func (d *Directory) Reach(id certs.ID, key certs.PublicKey, where Reached) bool 
 	return true
 }
 
-// forgettable is a peer that was met and is not here, should one be found soon. Where
-// nearly all are here there may be a few more than maxMet. d.mu is held.
+// forgettable returns a peer that was met and is not here, if one is found soon. When nearly
+// all are here, a few more than maxMet may be kept. d.mu is held.
 func (d *Directory) forgettable() (certs.ID, bool) {
 	seen := 0
 	for id := range d.met {
@@ -170,7 +169,7 @@ func (d *Directory) forgettable() (certs.ID, bool) {
 	return "", false
 }
 
-// onTheirWay says that messages to somebody who is here have no receipt.
+// onTheirWay says that messages to peers that are here have no receipt.
 func (d *Directory) onTheirWay() bool {
 	for _, r := range d.all() {
 		if count, present := r.count(); count > 0 && present {

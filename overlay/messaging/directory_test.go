@@ -7,7 +7,8 @@ import (
 	"quicpeer/certs"
 )
 
-// Where nearly all who were met are here, whom to forget is not looked for among all.
+// When nearly all peers that were met are here, the search for one to forget does not look at
+// all of them.
 func TestForgettingTheMetLooksAtFew(t *testing.T) {
 	d := &Directory{met: map[certs.ID]Contact{}, present: map[certs.ID]certs.PublicKey{}}
 	d.met["gone"] = Contact{}

@@ -13,9 +13,8 @@ import (
 	"quicpeer/overlay/messaging/store"
 )
 
-// Disk is what a peer keeps in its state directory over restarts. Without a directory it
-// keeps nothing, and what is to be stored is as safe as it gets at once. Its first error is
-// the end of the peer.
+// Disk stores a peer's messages in its state directory over restarts. Without a directory it
+// stores nothing, and writes count as safe at once. Its first error ends the peer.
 type Disk struct {
 	store  *store.Store // nil: nothing is kept
 	fail   func(error)
@@ -24,15 +23,15 @@ type Disk struct {
 	users  users
 }
 
-// DiskConfig is what a disk is opened with.
+// DiskConfig is the configuration of a disk.
 type DiskConfig struct {
-	State *store.State      // without a directory nothing is kept
+	State *store.State      // without a directory nothing is stored
 	Step  func(string) bool // for tests of crashes, see store.OpenWith
-	Fail  func(error)       // is told the first error
+	Fail  func(error)       // receives the first error
 	Log   *slog.Logger
 }
 
-// OpenDisk opens a disk. It is to be closed, also after an error.
+// OpenDisk opens a disk. The caller must close it, even after an error.
 func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	d := &Disk{fail: cfg.Fail, log: cfg.Log}
 	s, err := cfg.State.OpenMessages(cfg.Step, cfg.Fail)
@@ -43,7 +42,7 @@ func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	return d, d.loadUptime()
 }
 
-// loadUptime takes up the clock where the last run has left it.
+// loadUptime sets the clock to where the last run has left it.
 func (d *Disk) loadUptime() error {
 	if d.store == nil {
 		d.uptime.next = uptimeEvery
@@ -79,7 +78,7 @@ func (d *Disk) Write(done func(), ops ...store.Op) {
 	d.store.Write(d.then(done), ops...)
 }
 
-// then calls done if there was no error.
+// then calls done if err is nil.
 func (d *Disk) then(done func()) func(error) {
 	return func(err error) {
 		switch {
@@ -91,7 +90,7 @@ func (d *Disk) then(done func()) func(error) {
 	}
 }
 
-// noteShown notes that the messages of a sender up to one have been shown, and calls done
+// noteShown stores that the messages of a sender up to one have been shown, and calls done
 // when that is safe, or has failed.
 func (d *Disk) noteShown(key certs.PublicKey, s delivery.Stamp, done func(ok bool)) {
 	if d.store == nil {
@@ -106,8 +105,8 @@ func (d *Disk) noteShown(key certs.PublicKey, s delivery.Stamp, done func(ok boo
 	})
 }
 
-// noteGaps notes which messages of a sender were passed over, and calls done when that
-// is safe.
+// noteGaps stores which messages of a sender were passed over, and calls done when that is
+// safe.
 func (d *Disk) noteGaps(key certs.PublicKey, gaps []delivery.Gap, done func()) {
 	if d.store == nil {
 		done()
@@ -124,12 +123,11 @@ func (d *Disk) marks() map[certs.PublicKey]delivery.Mark {
 	return d.store.Marks()
 }
 
-// diskPatience is how long whoever leaves waits for a disk that does not answer (a guess).
+// diskPatience is how long leaving waits for a disk that does not answer (a guess).
 const diskPatience = 5 * time.Second
 
-// Flush waits until everything that was written is safe, or has failed; at most for 5 s, or
-// until ctx ends. It fails, too, if the state directory is not there any more, though
-// nothing was to be written.
+// Flush waits until all writes are safe, or have failed; at most for 5 s, or until ctx ends.
+// It also fails if the state directory is gone, even with no write to wait for.
 func (d *Disk) Flush(ctx context.Context) {
 	if d.store == nil {
 		return
@@ -159,9 +157,9 @@ func (d *Disk) Close() error {
 	return d.store.Close()
 }
 
-// users are those for whom a disk is open: the engine, and the loops over Events, which may
-// go on after the engine has stopped: what is shown then is noted as well. So the store is
-// closed by whichever of them ends last.
+// users counts the users of an open disk: the engine, and the loops over Events, which may go
+// on after the engine has stopped and still note the messages that they show. The last of them
+// to end closes the store.
 type users struct {
 	mu      sync.Mutex
 	loops   int
@@ -195,5 +193,5 @@ func (u *users) stop() bool {
 	return u.loops == 0
 }
 
-// damaged is a record that was stored whole and makes no sense.
+// damaged reports a record that was stored whole but makes no sense.
 func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }

@@ -8,18 +8,18 @@
 //	link ──────▶ reader ──▶ sender ──▶ EventQueue ──▶ the program
 //	letter ───────────────▶           (handled: noted on the disk, then receipts)
 //
-// The words: a [delivery.Outbox] is the messages to one peer without a receipt; the
-// receiver is what the engine knows and does about that peer, on three lanes; a
-// [delivery.Inbox] is what is remembered of a peer that writes to us, the sender; a
-// reader reads the message streams of one link.
+// The words: a [delivery.Outbox] holds the messages to one peer without a receipt; the
+// receiver is the engine's side towards that peer, with three lanes; a [delivery.Inbox] is the
+// memory of a peer that writes to us, the sender; a reader reads the message streams of one
+// link.
 //
-// An [Engine] does not know the network. What it wants of it goes out as a [Wish], which
-// the owner grants on its loop; what it has to know comes in as method calls, of which
-// those that say so are made on the loop, one after the other.
+// An [Engine] does not know the network. Its requests to the network go out as [Wish]es, which
+// the owner grants on its loop; facts about the network come in as method calls, some of
+// which, as their comments say, are made on the loop, one after the other.
 //
 // # Locks
 //
-// They are taken in this order, and none is held while waiting for anything else:
+// Locks are taken in this order, and none is held while waiting for anything else:
 //
 //	Directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
 //
@@ -36,7 +36,7 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// Config is what an engine is made of.
+// Config is the configuration of an engine.
 type Config struct {
 	ID        certs.ID
 	Identity  *certs.Identity
@@ -47,15 +47,15 @@ type Config struct {
 	Disk      *Disk
 	Met       []Contact // in earlier runs
 	Log       *slog.Logger
-	// Wish has the owner's loop grant a wish; it may wait for the loop, and after the loop's
-	// end does nothing.
+	// Wish passes a wish to the owner's loop; it may wait for the loop, and does nothing after
+	// the loop's end.
 	Wish func(Wish)
-	// Fail tells the owner why it has to end. It may not call the engine.
+	// Fail reports to the owner why it has to end. It may not call the engine.
 	Fail func(error)
 }
 
-// Engine is the direct messages of a peer. Its methods may be called by any goroutine
-// but for those that are the loop's.
+// Engine sends and receives the direct messages of a peer. Its methods may be called by any
+// goroutine, except those that belong to the loop.
 type Engine struct {
 	cfg    Config
 	log    *slog.Logger
@@ -72,7 +72,7 @@ type Engine struct {
 	senders    senders
 	letters    letters
 	answers    answers
-	unanswered tally // messages shown of which that is not safe, and answers that are not sent
+	unanswered tally // shown messages whose note is not safe yet, and answers that are not sent
 	custodian  custodian
 
 	// The loop's own.
@@ -84,7 +84,7 @@ type Engine struct {
 // now is the engine's time.
 func (e *Engine) now() time.Duration { return time.Since(e.cfg.Start) }
 
-// author is who writes our letters.
+// author is this peer as the author of letters.
 func (e *Engine) author() delivery.Author {
 	return delivery.Author{ID: e.cfg.ID, Identity: e.cfg.Identity, Network: e.cfg.Network}
 }

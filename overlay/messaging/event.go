@@ -24,7 +24,7 @@ func ParseMessageID(s string) (id MessageID, err error) {
 	return MessageID(b), nil
 }
 
-// Everyone is what Message.To and Sent.To hold for a broadcast.
+// Everyone is the value of Message.To and Sent.To for a broadcast.
 const Everyone certs.ID = "*"
 
 // Path says how a message came.
@@ -36,8 +36,7 @@ const (
 	PathRelayed Path = "relayed" // over other peers
 )
 
-// Event is what happens at a node: one of the types below that have an
-// isEvent method.
+// Event is one event of a node: one of the types below that have an isEvent method.
 //
 // The JSON names here and in [Waiting] are those of the command's JSON lines (README.md),
 // which package jsonl writes.
@@ -51,11 +50,11 @@ type Ready struct {
 	Listen []string        `json:"listen"` // HOST:PORT that others can dial
 }
 
-// PeerJoined: a peer is in the table that wasn't.
+// PeerJoined: a peer is new in the table.
 type PeerJoined struct {
 	ID  certs.ID        `json:"id"`
 	Key certs.PublicKey `json:"key"`
-	Via certs.ID        `json:"via"` // the neighbour that told us; empty when direct
+	Via certs.ID        `json:"via"` // the neighbour it was heard from; empty when direct
 }
 
 // Reason is why a peer has left the table.
@@ -73,8 +72,8 @@ type PeerLeft struct {
 	Reason Reason   `json:"reason"`
 }
 
-// Message is a message for us, shown once. Its sender gets the receipt when the
-// loop over [Engine.Events] comes back for the next event.
+// Message is a message to this peer, shown once. Its sender gets the receipt when the loop
+// over [Engine.Events] comes back for the next event.
 type Message struct {
 	ID     MessageID `json:"message"`
 	From   certs.ID  `json:"from"`

@@ -8,8 +8,8 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// Bounds of what waits for the program's loop over Events (guesses; the first
-// two are what a peer that does not look can be made to hold).
+// Bounds of the events that wait for the program's loop over Events (guesses; the first two
+// bound the memory of a peer whose program does not read).
 const (
 	MaxIncoming      = 1024     // direct messages not handled yet
 	maxIncomingBytes = 4 << 20  // their bodies
@@ -18,11 +18,10 @@ const (
 	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
 )
 
-// EventQueue holds the events between the node and the program. Who pushes what:
-// joins and leaves never wait and collapse to their net change when very many
-// wait; direct messages wait for room, and with them their senders; broadcasts
-// beyond their bound are dropped; the events of our own messages never wait, but
-// Send does while very many of them do.
+// EventQueue holds the events between the node and the program. Joins and leaves never wait,
+// and collapse to their net change when there are very many. Direct messages wait for room,
+// and with them their senders. Broadcasts beyond their bound are dropped. The events of our
+// own messages never wait, but Send does while there are very many of them.
 type EventQueue struct {
 	mu      sync.Mutex
 	changed sync.Cond // room was made, a peer joined, or the end came
@@ -39,14 +38,14 @@ type EventQueue struct {
 	closed         bool
 }
 
-// item is an event and what follows when it has been handled.
+// item is an event, with the work that follows when it has been handled.
 type item struct {
 	event   Event
 	stamp   delivery.Stamp     // of a message
 	author  certs.PublicKey    // of a broadcast
-	sender  *sender            // whom a receipt is due to; nil: none
+	sender  *sender            // the peer that gets a receipt; nil: none
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
-	settled *delivery.Outgoing // a message of ours of which this is the last word
+	settled *delivery.Outgoing // a message of ours whose last event this is
 }
 
 func newEventQueue() *EventQueue {
@@ -58,8 +57,8 @@ func newEventQueue() *EventQueue {
 // Push adds an event that never waits.
 func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
 
-// pushSettled is Push for the last word of a message of ours, which is kept until the
-// program has handled it.
+// pushSettled is Push for the last event of a message of ours, which is kept until the program
+// has handled it.
 func (q *EventQueue) pushSettled(event Event, m *delivery.Outgoing) {
 	q.pushItem(item{event: event, settled: m})
 }
@@ -101,7 +100,7 @@ func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery
 	return true
 }
 
-// broadcastSize is what a waiting broadcast takes: its text and, about, the event.
+// broadcastSize is the size of a waiting broadcast: its text and, about, the event.
 func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
 // pushMessage adds a direct message. It waits for room, and for its sender to
@@ -116,8 +115,8 @@ func (q *EventQueue) pushMessage(ctx context.Context, m Message, from *sender, p
 	return true
 }
 
-// tryMessage is pushMessage without waiting. One that was kept by others is shown
-// although its sender is not here.
+// tryMessage is pushMessage without waiting. A message that others have kept is shown although
+// its sender is not here.
 func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -129,7 +128,7 @@ func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept 
 	return true
 }
 
-// hasRoom says that there is room for a direct message.
+// hasRoom says whether a direct message fits.
 func (q *EventQueue) hasRoom(m Message) bool {
 	return q.incoming < MaxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
 }
@@ -210,7 +209,7 @@ func (q *EventQueue) take() ([]item, bool) {
 	}
 }
 
-// putBack returns what was taken and not handled.
+// putBack returns events that were taken and not handled.
 func (q *EventQueue) putBack(items []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -241,7 +240,7 @@ func (q *EventQueue) handled(it item) {
 	}
 }
 
-// end lets take return what is left and then end.
+// end lets take return the remaining events and then end.
 func (q *EventQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

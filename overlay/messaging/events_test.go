@@ -31,7 +31,7 @@ func queued(q *EventQueue) []Event {
 	return list
 }
 
-// bobWrites is what a node that keeps nothing remembers of bob.
+// bobWrites is the sender bob of a node that stores nothing.
 func bobWrites() *sender {
 	return newSender(&Engine{disk: new(Disk)}, bobsKey, delivery.Mark{})
 }
@@ -109,7 +109,8 @@ func take(q *EventQueue) ([]item, bool) {
 	return q.take()
 }
 
-// However many come and go, what waits is bounded by who is there.
+// However many peers come and go, the number of waiting events is bounded by the peers that
+// are there.
 func TestQueueCollapsesByItself(t *testing.T) {
 	q := newEventQueue()
 	for i := range 100_000 {
@@ -170,7 +171,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 	}
 }
 
-// A message that waits for room, or for its sender to join, comes when there is.
+// A message that waits for room, or for its sender to join, comes when it may.
 func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newEventQueue()
@@ -260,7 +261,7 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 	})
 }
 
-// What is put back comes first, and what is left at the end still comes.
+// Events that are put back come first, and those left at the end still come.
 func TestQueuePutsBack(t *testing.T) {
 	q := newEventQueue()
 	for i := range 4 {

@@ -9,24 +9,24 @@ import (
 	"quicpeer/pb"
 )
 
-// A message to a peer that is not here is left, sealed, with others, should we be
-// gone when it comes. The network chooses with whom.
+// A message to an absent peer is also left, sealed, with others, in case we are gone when it
+// comes. The network chooses the holders.
 
-// MaxLeftBody bounds what is left with others (a guess; pb.MaxDeposit holds it). What
-// comes behind a longer body isn't left either: it would have to wait for that one.
+// MaxLeftBody bounds the bodies left with others (a guess; pb.MaxDeposit holds it). Messages
+// behind a longer body aren't left either: they would have to wait for it.
 const MaxLeftBody = 64 << 10
 
-// leftLimits are those of one deposit.
+// leftLimits are the limits of one deposit.
 var leftLimits = delivery.Limits{Messages: 128, Bytes: MaxLeftBody, FlightBytes: maxWaitingBytes, Flight: MaxWaiting}
 
 // custodian leaves messages with others, on a goroutine of its own.
 type custodian struct {
 	engine *Engine
 	wake   chan struct{}
-	asked  chan chan struct{} // who waits for another round, closed when it is over
+	asked  chan chan struct{} // from callers that wait for another round, closed when it is over
 }
 
-// look has it look whether there is something to leave.
+// look has the custodian check whether there is something to leave.
 func (c *custodian) look() {
 	select {
 	case c.wake <- struct{}{}:
@@ -42,7 +42,7 @@ func (c *custodian) run() {
 	case <-e.ctx.Done():
 		return
 	}
-	var done chan struct{} // of who waits for this round
+	var done chan struct{} // of the caller that waits for this round
 	for {
 		for _, r := range e.directory.all() {
 			for r.left.leaveSome() {
@@ -61,8 +61,8 @@ func (c *custodian) run() {
 	}
 }
 
-// AwaitLeft waits until all that can be left with others has been handed to the network
-// for that; false is the end of ctx.
+// AwaitLeft waits until all messages that can be left with others have been handed to the
+// network; false is the end of ctx.
 func (e *Engine) AwaitLeft(ctx context.Context) bool {
 	if e.cfg.NoCustody {
 		return true
@@ -118,9 +118,9 @@ func (l *leftLane) leaveSome() bool {
 	}
 }
 
-// refused notes that what was taken to be left with others, and so what comes behind it,
-// is not, until everything is left anew. True says to look again: a message that was
-// cancelled meanwhile is out, and all is left anew as it is.
+// refused notes that the messages taken to be left with others, and so those behind them, are
+// not left until everything is left anew. True says to look again: a message that was
+// cancelled meanwhile is out, and the rest is left anew.
 func (l *leftLane) refused(batch []*delivery.Outgoing) bool {
 	r := l.r
 	r.mu.Lock()
@@ -132,7 +132,7 @@ func (l *leftLane) refused(batch []*delivery.Outgoing) bool {
 	return false
 }
 
-// anew has everything that is not settled left with others again.
+// anew has all unsettled messages left with others again.
 func (l *leftLane) anew() {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
@@ -141,8 +141,8 @@ func (l *leftLane) anew() {
 	l.r.engine.custodian.look()
 }
 
-// later has nothing left with others until anew, if there is anything; else what comes
-// next may be.
+// later stops leaving messages with others until anew, if there are any; if not, the next ones
+// may be left.
 func (l *leftLane) later() bool {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()

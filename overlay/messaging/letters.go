@@ -18,11 +18,11 @@ const (
 
 // Letter is a sealed letter that has come over others.
 type Letter struct {
-	From   certs.ID // who has sent it off: its author, or somebody who has kept it
+	From   certs.ID // the peer that has sent it: its author, or a holder
 	Sealed []byte
 }
 
-// letters are those that wait to be opened.
+// letters holds the letters that wait to be opened.
 type letters struct {
 	engine  *Engine
 	waiting chan Letter
@@ -43,8 +43,8 @@ func (e *Engine) TakeLetter(l Letter) {
 	e.log.Debug("too many letters wait to be opened, dropped", "over", string(l.From))
 }
 
-// run opens what has come over others, one after the other, off the loop:
-// it takes some 150 µs for each.
+// run opens the letters that have come over others, one after the other, off the loop: each
+// takes some 150 µs.
 func (list *letters) run() {
 	e := list.engine
 	select {
@@ -65,8 +65,8 @@ func (list *letters) run() {
 	}
 }
 
-// OpenLetter takes the messages and receipts of a letter. Whoever passed it on, or
-// has kept it, is not trusted: the author's signature says who wrote it.
+// OpenLetter takes the messages and receipts of a letter. Neither relays nor holders are
+// trusted: the author's signature proves who wrote it.
 func (e *Engine) OpenLetter(letter Letter) error {
 	l, err := e.author().Open(letter.Sealed)
 	if err != nil {

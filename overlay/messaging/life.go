@@ -14,8 +14,8 @@ import (
 	"quicpeer/pb"
 )
 
-// New makes an engine and takes up what its disk holds of earlier runs. Nothing runs yet,
-// and until it has begun there is no need to stop it.
+// New makes an engine and loads the messages of earlier runs from its disk. It starts no
+// goroutine, so an engine that has not begun need not be stopped.
 func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, begun: make(chan struct{}), events: newEventQueue(), disk: cfg.Disk,
@@ -39,8 +39,8 @@ func (e *Engine) Start() {
 	}
 }
 
-// loadMessage takes up a message of an earlier run. Of one that was withdrawn there is
-// the last word alone.
+// loadMessage loads a message of an earlier run. Of a withdrawn message only the last word is
+// stored.
 func (e *Engine) loadMessage(key, value []byte) error {
 	s := new(pb.StoredMessage)
 	if err := proto.Unmarshal(value, s); err != nil {
@@ -70,14 +70,14 @@ func (e *Engine) loadMessage(key, value []byte) error {
 	return nil
 }
 
-// Begin says that the peer is in the network, and tells the program what it was not told in
-// the last run. It is called once, on the loop, behind Ready.
+// Begin says that the peer is in the network, and reports to the program the events that the
+// last run could not. It is called once, on the loop, after Ready.
 func (e *Engine) Begin() {
 	e.tellWords()
 	close(e.begun)
 }
 
-// Holding is what an engine holds in memory.
+// Holding describes what an engine holds in memory.
 type Holding struct {
 	Outboxes int64         // bytes in all outboxes
 	Early    int64         // bytes of letters that wait for earlier ones
@@ -86,7 +86,7 @@ type Holding struct {
 	Oldest   time.Duration // how long the oldest message of ours has waited
 }
 
-// Holding tells what it holds now.
+// Holding returns what the engine holds now.
 func (e *Engine) Holding() Holding {
 	h := Holding{Outboxes: e.held.inUse(), Early: e.senders.early.Load(), Incoming: e.events.incomingNow()}
 	for _, s := range e.senders.all() {
@@ -100,27 +100,27 @@ func (e *Engine) Holding() Holding {
 	return h
 }
 
-// IDs is what gives our messages their IDs and positions. Its Begin is called on the loop,
-// before the engine's and when a peer that has begun alone raises its epoch.
+// IDs gives our messages their IDs and positions. Its Begin is called on the loop, before the
+// engine's and when a peer that has begun alone raises its epoch.
 func (e *Engine) IDs() *MessageIDs { return &e.ids }
 
-// Directory is who is here and who was met.
+// Directory knows the peers that are here and those that were met.
 func (e *Engine) Directory() *Directory { return &e.directory }
 
 // Queue is where events wait for the program.
 func (e *Engine) Queue() *EventQueue { return e.events }
 
-// Events yields what waits in the queue and what comes, until that has ended; see the Events
-// of package overlay's Node.
+// Events yields the queued events and those that come, until the queue has ended; see the
+// Events of package overlay's Node.
 func (e *Engine) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		if e.disk.Keeps() {
 			if !e.disk.users.begin() {
-				return // what is shown now could not be noted
+				return // a message shown now could not be noted
 			}
 			defer func() {
 				if e.disk.users.end() {
-					_ = e.disk.Close() // whoever has stopped the engine is not waiting any more
+					_ = e.disk.Close() // the caller that has stopped the engine is not waiting any more
 				}
 			}()
 		}
@@ -141,10 +141,9 @@ func (e *Engine) Events() iter.Seq[Event] {
 	}
 }
 
-// noteHandled notes on the disk what follows from the program's having handled an event:
-// a message of ours of which that was the last word is not kept any more, and a broadcast
-// is not to be shown again after a restart. (Of direct messages the receipt depends on
-// that, see sender.)
+// noteHandled stores the consequences of an event that the program has handled: after the last
+// event of a message of ours the message is deleted, and a broadcast is not shown again after
+// a restart. (For direct messages the receipt depends on that, see sender.)
 func (e *Engine) noteHandled(it item) {
 	switch {
 	case it.settled != nil:
@@ -155,8 +154,8 @@ func (e *Engine) noteHandled(it item) {
 	}
 }
 
-// broadcastMark is the name under which it is noted how many broadcasts of a peer were
-// shown, beside its direct messages.
+// broadcastMark is the name of the mark for the broadcasts of a peer that were shown, beside
+// that of its direct messages.
 func broadcastMark(author certs.PublicKey) certs.PublicKey {
 	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
 }
@@ -167,7 +166,7 @@ func (e *Engine) ShownBroadcasts(author certs.PublicKey) []delivery.Run {
 	return e.senders.marks[broadcastMark(author)].Runs
 }
 
-// TakeNoMore has no more messages taken.
+// TakeNoMore stops accepting messages.
 func (e *Engine) TakeNoMore() {
 	e.directory.mu.Lock()
 	defer e.directory.mu.Unlock()
@@ -185,21 +184,21 @@ func (e *Engine) AwaitReceipts(ctx context.Context) {
 	}
 }
 
-// answerPatience is how long whoever leaves waits for the receipts over others of what it
-// has shown to be on their way (a guess: they take some milliseconds).
+// answerPatience is how long leaving waits until the receipts for messages that came over
+// others are on their way (a guess: they take some milliseconds).
 const answerPatience = time.Second
 
-// AwaitAnswers waits until what the program has handled is noted, and the receipts for
-// what came over others have been sent; at most for a second, or until ctx ends.
+// AwaitAnswers waits until all handled messages are noted, and the receipts for those that
+// came over others have been sent; at most for a second, or until ctx ends.
 func (e *Engine) AwaitAnswers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	e.unanswered.awaitNone(ctx)
 }
 
-// Shutdown ends the engine, whose links have ended, and waits for it. What is undelivered
-// stays on the disk, or is reported. It returns how many messages of this run that is; what
-// earlier runs had left is not counted.
+// Shutdown ends the engine, whose links have ended, and waits for it. Undelivered messages
+// stay on the disk, or are reported. It returns how many of this run those are, without those
+// that earlier runs had left.
 func (e *Engine) Shutdown() (undelivered int) {
 	e.TakeNoMore()
 	e.cancel()

@@ -10,7 +10,7 @@ import (
 	"quicpeer/transport"
 )
 
-// Link is a link as messages use it.
+// Link is a link as this package uses it.
 type Link struct {
 	*transport.Link
 	number uint64
@@ -21,9 +21,9 @@ type Link struct {
 	epoch uint64
 
 	last   atomic.Int64 // when a direct message last went or came, in nanoseconds of the engine's time
-	silent atomic.Bool  // nothing has been heard for a while
-	stuck  atomic.Bool  // what is written does not get through
-	// retired: nothing new is sent on it, and it ends when what is on its way has been
+	silent atomic.Bool  // no packet has been heard for a while
+	stuck  atomic.Bool  // large packets do not get through
+	// retired: no new messages are sent on it, and it ends when those on their way have been
 	// answered.
 	retired atomic.Bool
 }
@@ -39,11 +39,11 @@ func NewLink(l *transport.Link, number uint64, now time.Duration) *Link {
 // Works says that the peer is heard and hears us.
 func (l *Link) Works() bool { return !l.silent.Load() && !l.stuck.Load() }
 
-// SetSilent says whether nothing has been heard for a while.
+// SetSilent sets whether the link has been silent for a while.
 func (l *Link) SetSilent(silent bool) { l.silent.Store(silent) }
 
-// SetStuck says whether what is written does not get through, and returns whether that is
-// news.
+// SetStuck sets whether large packets do not get through, and returns whether that has
+// changed.
 func (l *Link) SetStuck(stuck bool) (news bool) { return stuck != l.stuck.Swap(stuck) }
 
 // LastUsed is when a direct message last went or came.
@@ -51,7 +51,7 @@ func (l *Link) LastUsed() time.Duration { return time.Duration(l.last.Load()) }
 
 func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
 
-// usable says that it can be given to who sends to its peer.
+// usable says that it can carry messages to its peer.
 func (l *Link) usable() bool { return l.ctx.Err() == nil && !l.retired.Load() }
 
 // violation ends a link whose peer has broken the protocol on a message stream.

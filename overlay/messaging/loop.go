@@ -8,14 +8,14 @@ import (
 	"quicpeer/transport"
 )
 
-// What the owner's loop tells an engine: who is here, which links are up, what became of a
-// dial, and the time. These methods are called by the loop alone.
+// Inputs of the engine from its owner's loop: who is here, which links are up, how a dial
+// ended, and the time. Only the loop calls these methods.
 
-// ExpireEvery is how often messages are looked at that have waited too long.
+// ExpireEvery is how often to look for messages that have waited too long.
 const ExpireEvery = time.Minute
 
-// relayAfter is how long messages wait for a connection to be made before they go over
-// others: it takes 5 ms on a LAN, two round trips elsewhere.
+// relayAfter is how long messages wait for a connection to be made before they go over others:
+// that takes 5 ms on a LAN, two round trips elsewhere.
 const relayAfter = 150 * time.Millisecond
 
 // Joined notes that a peer is in the table; Match is then due.
@@ -52,7 +52,7 @@ func (d *Directory) setPresent(id certs.ID, key certs.PublicKey, present bool) {
 	}
 	r.setPresent(c, present)
 	d.forget(r)
-	d.noteIdle() // who leaves need not wait for a receiver that has gone
+	d.noteIdle() // leaving need not wait for a receiver that has gone
 }
 
 // setPresent notes that the peer has joined the table or left it.
@@ -63,7 +63,7 @@ func (r *receiver) setPresent(c Contact, present bool) {
 	r.notify()
 	if present {
 		if r.key != c.Key {
-			r.box.Rewind(delivery.Relayed) // what is on its way goes to who had the ID before
+			r.box.Rewind(delivery.Relayed) // those on their way go to the previous owner of the ID
 		}
 		r.key, r.sealing = c.Key, c.Sealing
 		r.left.full = false
@@ -88,8 +88,8 @@ func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
 // LinkDown is the end of a link that was up; Match is then due.
 func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 
-// Match gives the receiver of an ID its newest link if it has none. True says that a link
-// is wanted and there is none: then Dialling is due.
+// Match gives the receiver of an ID its newest link if it has none. True says that a link is
+// wanted and missing: then Dialling is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
 	key, present := e.directory.present[id]
@@ -114,15 +114,15 @@ func (e *Engine) Match(id certs.ID) (wanted bool) {
 	return false
 }
 
-// wanting says that messages wait and there is no link over which the peer is heard.
+// wanting says that messages wait and the peer is not heard over any link.
 func (r *receiver) wanting() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !r.direct.works() && r.box.Len() > 0
 }
 
-// attach gives the receiver a link if it has none; true says that it was taken and
-// that the caller is to run send on it. What is on its way over others goes again.
+// attach gives the receiver a link if it has none; true says that it was taken and that the
+// caller must run send on it. Messages on their way over others go again.
 func (r *receiver) attach(l *Link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,8 +155,7 @@ func (e *Engine) Unreachable(id certs.ID) {
 	}
 }
 
-// Bypass has what waits for the peer of a link that is silent or stuck go over others as
-// well.
+// Bypass makes messages for the peer of a silent or stuck link go over others as well.
 func (e *Engine) Bypass(l *Link) {
 	if l.peer == "" || l.Works() {
 		return
@@ -166,11 +165,11 @@ func (e *Engine) Bypass(l *Link) {
 	}
 }
 
-// retireTime is how long a link that is used no more waits for receipts: less than the
-// 500 ms in which the other side wants its goodbye answered.
+// retireTime is how long a link that is used no more waits for receipts: less than the 500 ms
+// in which the other side wants its goodbye answered.
 const retireTime = 300 * time.Millisecond
 
-// Retire has a link end once what is on its way on it has been answered.
+// Retire ends a link once the messages on their way on it have been answered.
 func (e *Engine) Retire(l *Link, code transport.Code, why string) {
 	if r := e.directory.existing(l.peer); r == nil || !r.direct.retire(l) {
 		l.Shut(code, why)
@@ -187,7 +186,7 @@ func (e *Engine) Retire(l *Link, code transport.Code, why string) {
 	})
 }
 
-// LeaveAnew has everything for these peers left with others again.
+// LeaveAnew has all messages for these peers left with others again.
 func (e *Engine) LeaveAnew(to ...certs.ID) {
 	for _, id := range to {
 		if r := e.directory.existing(id); r != nil {
@@ -203,16 +202,15 @@ func (e *Engine) LeaveAllAnew() {
 	}
 }
 
-// LeaveLater has nothing for a peer left with others until LeaveAnew; false says that there
-// is nothing for it.
+// LeaveLater stops leaving messages for a peer with others until LeaveAnew; false says that
+// none are waiting for it.
 func (e *Engine) LeaveLater(to certs.ID) bool {
 	r := e.directory.existing(to)
 	return r != nil && r.left.later()
 }
 
-// Tick is called about each 100 ms. Once the engine has begun it gives up what has waited
-// too long: messages of ours for their receivers, and of others for those that should have
-// come before them.
+// Tick is called about each 100 ms. Once the engine has begun it gives up on messages that
+// have waited too long: ours for their receivers, and those of others for earlier ones.
 func (e *Engine) Tick(now time.Duration) {
 	receivers := e.directory.all()
 	for _, r := range receivers {

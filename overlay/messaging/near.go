@@ -8,24 +8,24 @@ import (
 	"quicpeer/internal/nearest"
 )
 
-// What is said of a message to an ID that nobody has and nobody had: such a peer may be
-// yet to come, but as a rule it was mistyped.
+// Hints about a message to an ID that never existed: such a peer may be yet to come, but as a
+// rule the ID was mistyped.
 
 const noSuchPeer = "no peer of that name is known"
 
-// maxNear is how many IDs are looked at for one that is like another (a guess: some 20 ms
-// of whoever sends, and 1 ms in which others wait for the lock).
+// maxNear is how many IDs are compared to find one that is similar (a guess: some 20 ms of the
+// sending goroutine, and 1 ms in which others wait for the lock).
 const maxNear = 16384
 
-// guess is what was found for an ID that was not met, so that many messages to it are not
-// as many searches.
+// guess caches the result for an ID that was not met, so that many messages to it are not as
+// many searches.
 type guess struct {
 	to  certs.ID
 	met int // how many peers were known then
 	why string
 }
 
-// whyAway is why a message to somebody who is not here waits; empty for who is here.
+// whyAway is why a message to an absent peer waits; empty if the peer is here.
 func (d *Directory) whyAway(to certs.ID) string {
 	d.mu.Lock()
 	_, here := d.present[to]
@@ -58,7 +58,7 @@ type name struct {
 	here bool
 }
 
-// metNames are the IDs that were met. d.mu is held.
+// metNames lists the IDs that were met. d.mu is held.
 func (d *Directory) metNames() []name {
 	list := make([]name, 0, min(len(d.met), maxNear))
 	for id := range d.met {
@@ -71,8 +71,8 @@ func (d *Directory) metNames() []name {
 	return list
 }
 
-// nearestName is the name that may have been meant; empty if none is like it. Of equals
-// one who is here is preferred, then the first by the alphabet.
+// nearestName is the ID that may have been meant; empty if none is similar. Among equals a
+// peer that is here comes first, then the alphabet decides.
 func nearestName(to certs.ID, names []name) string {
 	slices.SortFunc(names, func(a, b name) int {
 		switch {

@@ -17,7 +17,7 @@ type reader struct {
 	engine   *Engine
 	link     *Link
 	sender   *sender
-	receipts chan receipt   // that are due; nil before the first message
+	receipts chan receipt   // those that are due; nil before the first message
 	writer   sync.WaitGroup // of them
 	wake     chan struct{}  // more of the sender's messages are safe
 
@@ -27,8 +27,8 @@ type reader struct {
 	cut    delivery.Interruption
 }
 
-// receipt is one that is due on a stream once the message has been shown, and that is
-// safe; the last of a stream is its end.
+// receipt is a receipt due on a stream once the message has been shown, and that is safe; the
+// last of a stream marks its end.
 type receipt struct {
 	stream  *transport.Stream
 	message *pb.Message // without its content
@@ -58,10 +58,10 @@ func receive(e *Engine, l *Link) {
 	in.sender.mu.Unlock()
 }
 
-// readStreams takes the message streams one after the other, which keeps the
-// messages in the order in which they were written. An error is a breach of the
-// protocol; the end of the link is nil. What comes behind a stream that was cut off is
-// refused until its sender has begun again, see again.go.
+// readStreams takes the message streams one after the other, which keeps the messages in the
+// order in which they were written. An error is a breach of the protocol; the end of the link
+// is nil. Streams behind one that was cut off are refused until the sender has begun again,
+// see again.go.
 func (in *reader) readStreams() error {
 	for {
 		stream, err := in.link.AcceptStream(in.link.ctx)
@@ -129,7 +129,7 @@ func (in *reader) readMessages(stream *transport.Stream) error {
 	}
 }
 
-// judge says what is wrong with a message for this peer from the other end.
+// judge checks a message for this peer from the other end, and returns why it is refused.
 func (in *reader) judge(m *pb.Message) error {
 	switch {
 	case m == nil:
@@ -146,7 +146,7 @@ func (in *reader) judge(m *pb.Message) error {
 	return nil
 }
 
-// prefixOf is how the IDs of a run of the peer begin.
+// prefixOf is the beginning of the message IDs of a run of the peer.
 func (in *reader) prefixOf(epoch, nonce uint64) [8]byte {
 	if in.epoch != epoch || in.nonce != nonce || in.prefix == [8]byte{} {
 		in.epoch, in.nonce, in.prefix = epoch, nonce, certs.MessagePrefix(in.link.key, epoch, nonce)
@@ -164,8 +164,8 @@ func (in *reader) owe(r receipt) error {
 	}
 }
 
-// writeReceipts writes the receipts that are due, in order, as soon as their
-// messages have been handled: what is due at once goes out together.
+// writeReceipts writes the receipts in order, as soon as their messages have been handled:
+// those due at once go out together.
 func (in *reader) writeReceipts() {
 	var (
 		frames []byte

@@ -9,18 +9,18 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// Bounds of what waits for receivers, and of what is on its way to one (guesses;
-// what is on its way when a link breaks is sent twice).
+// Bounds of the messages that wait for receivers, and of those on their way to one (guesses;
+// messages on their way when a link breaks are sent twice).
 const (
 	MaxWaiting      = 16384    // messages to one receiver
-	MaxOutboxes     = 4096     // receivers that are not here, with something waiting
+	MaxOutboxes     = 4096     // receivers that are not here, with messages waiting
 	maxWaitingBytes = 32 << 20 // their bodies and refs
 	maxHeld         = 64 << 20 // bytes of all messages of the engine, with messageCost for each
 	maxHeldForFirst = 80 << 20 // with the first messages to receivers that are here
 	messageCost     = 256      // about what a message takes beside its body and ref
 )
 
-// Why a message waits, for the program.
+// The reasons why a message waits, for the program.
 const (
 	notHere    = "the peer is not in the network now"
 	hasLeft    = "the peer has left the network"
@@ -38,9 +38,9 @@ type receiver struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	room    chan struct{}    // closed when something has changed; nil: nobody waits for room
+	room    chan struct{}    // closed when the state has changed; nil: no caller waits for room
 	present bool             // the peer is in the table, with this key
-	key     certs.PublicKey  // of who has the ID, or had it last; zero if it was never met
+	key     certs.PublicKey  // of the peer that has the ID, or had it last; zero if it was never met
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	box     delivery.Outbox
 	closed  bool
@@ -57,7 +57,7 @@ func newReceiver(e *Engine, to certs.ID, c Contact, present bool) *receiver {
 	return r
 }
 
-// notify wakes whoever waits for a change. r.mu is held.
+// notify wakes the goroutines that wait for a change. r.mu is held.
 func (r *receiver) notify() {
 	r.changed.Broadcast()
 	if r.room != nil {
@@ -125,7 +125,7 @@ func (r *receiver) fits(size int) bool {
 // limit is how much all may hold with another message to this one.
 func (r *receiver) limit() int64 {
 	if r.box.Len() == 0 && r.present {
-		return maxHeldForFirst + messageCost // those who are away don't hold up those who are here
+		return maxHeldForFirst + messageCost // absent receivers don't hold up those that are here
 	}
 	return maxHeld + messageCost
 }
@@ -151,7 +151,7 @@ func (r *receiver) tellAllWait(reason string) {
 	}
 }
 
-// end ends the receiver and returns what is undelivered.
+// end ends the receiver and returns its undelivered messages.
 func (r *receiver) end() []*delivery.Outgoing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,7 +179,7 @@ func (r *receiver) discard() bool {
 	return true
 }
 
-// waiting is what /buffer tells of it.
+// waiting describes the outbox for the command /buffer.
 func (r *receiver) waiting() Waiting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,7 +200,7 @@ func (r *receiver) waited() time.Duration {
 	return 0
 }
 
-// addressee is whom letters are sealed to. r.mu is held.
+// addressee is the peer that letters are sealed to. r.mu is held.
 func (r *receiver) addressee() delivery.Addressee {
 	return delivery.Addressee{ID: r.to, Key: r.key, Sealing: r.sealing}
 }

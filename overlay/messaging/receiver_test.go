@@ -103,7 +103,7 @@ func TestReceiverBatches(t *testing.T) {
 	}
 }
 
-// What has no receipt when the link ends goes out again, before what is new.
+// Messages without a receipt when the link ends go out again, before new ones.
 func TestReceiverSendsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -189,7 +189,7 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 	})
 }
 
-// The program is told once that a message waits.
+// The program gets one event that a message waits.
 func TestReceiverTellsWhatWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, l := box(ctx)
@@ -258,8 +258,8 @@ func TestReceiverIsDiscardedWhenIdle(t *testing.T) {
 	}
 }
 
-// Whoever waits for room in all outboxes together gets it the moment that another gives some
-// back, and waits no longer than its receiver is here.
+// A caller that waits for room in all outboxes together gets it the moment that another outbox
+// gives some back, and waits no longer than its receiver is here.
 func TestReceiversShareRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := box(t.Context())
@@ -303,7 +303,7 @@ func TestReceiversShareRoom(t *testing.T) {
 	})
 }
 
-// A tally is waited for until nothing is under way.
+// Waiting for a tally ends when its count is 0.
 func TestTally(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n tally

@@ -8,23 +8,22 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// Messages over other peers, to a receiver that is here and to whom there is no
-// connection, or one on which it has fallen silent. They go as sealed letters, which the
-// core routes; what is lost on the way is sent again when nothing has been heard for a
-// while: a second, and as long as what is on its way may take on a slow line, twice as long
-// each time. That time runs from when the first copy has left our own queues, so that
-// copies never crowd out the first.
+// Messages go over other peers to a receiver that is here without a connection, or with one on
+// which it has fallen silent. They go as sealed letters, which the core routes; lost ones are
+// sent again when no receipt has come for a while: a second, plus the time that those on their
+// way may take on a slow line, twice as long each time. That time runs from when the first
+// copy has left our own queues, so that copies never crowd out the first.
 const (
 	relayRetry = 1 * time.Second // without a receipt: again from the oldest
 	relayTries = 3               // doublings of that
-	// relayRate is how many bytes a way carries in a second, unless it was seen to carry
+	// relayRate is how many bytes the path carries in a second, unless it was seen to carry
 	// more: a line of 128 kbit/s (a guess).
 	relayRate = 16 << 10
 	relayLook = 250 * time.Millisecond // for whether a letter has left our queue
 )
 
-// Bounds of a letter, and of what is on its way over others (guesses; 32 KiB fit into one
-// part of an envelope).
+// Bounds of a letter, and of the messages on their way over others (guesses; 32 KiB fit into
+// one part of an envelope).
 const (
 	maxLetterMessages = 128
 	maxLetterBody     = 30 << 10
@@ -32,7 +31,7 @@ const (
 	maxRelayedBytes   = 256 << 10
 )
 
-// relayLimits are those of messages over others.
+// relayLimits are the limits of messages over others.
 var relayLimits = delivery.Limits{
 	Messages: maxLetterMessages, Bytes: maxLetterBody, FlightBytes: maxRelayedBytes, Flight: maxRelayed,
 }
@@ -43,7 +42,7 @@ type relayedLane struct {
 
 	running  bool          // a goroutine runs relay
 	begin    time.Duration // not before; 0: not wanted yet
-	again    time.Duration // when what is on its way is given up
+	again    time.Duration // when messages on their way count as lost
 	tries    int           // in a row that were
 	noDirect bool          // a dial has failed
 	sent     time.Duration // the first of what is on its way, or the last receipt came
@@ -51,7 +50,7 @@ type relayedLane struct {
 	last     departure     // of the last letter
 }
 
-// departure is where a letter leaves us: it has left when so many bytes are written there.
+// departure tells when a letter has left us: when so many bytes are written on a link.
 type departure struct {
 	routing bool  // that is not known yet
 	link    *Link // nil: nowhere
@@ -69,7 +68,7 @@ func (d departure) waits() bool {
 
 func (d departure) lost() bool { return d.link != nil && d.link.ctx.Err() != nil }
 
-// patience is how long what is on its way may take, so many bytes.
+// patience is how long so many bytes on their way may take.
 func (l *relayedLane) patience(bytes int) time.Duration {
 	p := relayRetry + takes(bytes, max(relayRate, l.rate/4))
 	if l.last.link != nil {
@@ -96,14 +95,14 @@ func (l *relayedLane) progress(bytes int) {
 // flying is how many bytes are on their way over others.
 func (l *relayedLane) flying() int { return l.r.box.FlyingBytes(delivery.Relayed) }
 
-// end is the end of the lane for now. What is still on it may arrive.
+// end ends the use of the lane for now. Messages still on it may arrive.
 func (l *relayedLane) end() {
 	// All but running, and r, which the goroutine reads without the lock.
 	l.begin, l.again, l.tries, l.noDirect, l.sent, l.rate, l.last = 0, 0, 0, false, 0, 0, departure{}
 	l.r.box.Rewind(delivery.Relayed)
 }
 
-// start has messages go over others, from so much later on.
+// start makes messages go over others, after so much time.
 func (l *relayedLane) start(after time.Duration) {
 	r := l.r
 	r.mu.Lock()
@@ -126,7 +125,7 @@ func (l *relayedLane) start(after time.Duration) {
 	r.engine.wg.Go(l.run)
 }
 
-// run sends what waits over others, until there is a link or the receiver has gone.
+// run sends waiting messages over others, until there is a link or the receiver has gone.
 func (l *relayedLane) run() {
 	e := l.r.engine
 	stop := context.AfterFunc(e.ctx, l.r.wakeAll)
@@ -146,7 +145,7 @@ func (l *relayedLane) run() {
 	}
 }
 
-// departs notes where a letter leaves us.
+// departs notes over which link a letter leaves us.
 func (l *relayedLane) departs(d departure) {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
@@ -195,8 +194,8 @@ func (l *relayedLane) nextLetter() (batch []*delivery.Outgoing, after delivery.P
 	}
 }
 
-// unreachable notes that a dial has failed. Without a way over others the program is
-// told that the messages wait: now, or once that way has failed too.
+// unreachable notes that a dial has failed. Without a path over others the program gets the
+// event that the messages wait: now, or once that path has failed too.
 func (l *relayedLane) unreachable() {
 	r := l.r
 	r.mu.Lock()

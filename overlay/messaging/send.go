@@ -15,7 +15,7 @@ import (
 	"quicpeer/transport"
 )
 
-// Send takes a message to a peer; see the Send of package overlay's Node.
+// Send accepts a message to a peer; see the Send of package overlay's Node.
 func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
 	if _, err := certs.ParseID(string(to)); err != nil {
 		return MessageID{}, err
@@ -45,7 +45,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (Messa
 	}
 }
 
-// CheckBody says what is wrong with the body of a message.
+// CheckBody reports what is wrong with the body of a message.
 func CheckBody(body string, limit int) error {
 	if len(body) > limit {
 		return &TooLongError{Bytes: len(body), Limit: limit}
@@ -56,7 +56,8 @@ func CheckBody(body string, limit int) error {
 	return nil
 }
 
-// Waiting lists, in the order of the IDs, for whom messages wait or are on their way.
+// Waiting lists the receivers, in the order of their IDs, with messages that wait or are on
+// their way.
 func (e *Engine) Waiting() []Waiting {
 	var list []Waiting
 	for _, r := range e.directory.all() {
@@ -68,8 +69,8 @@ func (e *Engine) Waiting() []Waiting {
 	return list
 }
 
-// receiverOf returns the receiver of an ID, new if there is none. There is always room
-// for one who is here: of these there are no more than the table holds.
+// receiverOf returns the receiver of an ID, new if it was not known. A receiver that is here
+// always finds room: the table bounds their number.
 func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,8 +89,8 @@ func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
 	return r, nil
 }
 
-// add takes a message. To a receiver that is here it waits for room, to another
-// one it fails without it; away is why the message waits then, if that was known before.
+// add accepts a message. For a receiver that is here it waits for room, for another one it
+// fails without room; away is why the message waits then, if that was known before.
 func (r *receiver) add(ctx context.Context, body, ref, away string) (MessageID, error) {
 	a, err := r.accept(ctx, body, ref, away)
 	switch {
@@ -101,15 +102,15 @@ func (r *receiver) add(ctx context.Context, body, ref, away string) (MessageID, 
 	return a.id, err
 }
 
-// accepted is a message that was taken, and what is to be done next.
+// accepted is an accepted message, and the next step for it.
 type accepted struct {
 	id     MessageID
-	lonely bool // there is no link over which the peer is heard
-	lone        // to be written now; without a stream: nothing is
+	lonely bool // the peer is not heard over any link
+	lone        // to be written now; without a stream: none
 }
 
-// lone is a lone small message, and the right to write it: it saves such a message the way
-// over another goroutine, a tenth of its time on loopback.
+// lone is a lone small message, with the right to write it: this saves it the detour over
+// another goroutine, a tenth of its time on loopback.
 type lone struct {
 	link   *Link
 	stream *transport.Stream
@@ -154,7 +155,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
-// stored is the news that a message is on the disk.
+// stored is called when a message is on the disk.
 func (r *receiver) stored(m *delivery.Outgoing) {
 	r.mu.Lock()
 	m.Stored = true

@@ -11,13 +11,13 @@ import (
 	"quicpeer/pb"
 )
 
-// sender is what a receiver remembers of a peer that writes to it, over whatever way
-// and in whatever run. delivery.Inbox decides what is new.
+// sender is a receiver's memory of a peer that writes to it, over any path and in any run.
+// delivery.Inbox decides which messages are new.
 type sender struct {
 	engine *Engine
 	key    certs.PublicKey
-	// taking holds a token while messages are put into the queue: the ways from one
-	// sender take turns.
+	// taking holds a token while messages are put into the queue: the paths from one sender
+	// take turns.
 	taking chan struct{}
 
 	mu      sync.Mutex
@@ -27,14 +27,14 @@ type sender struct {
 	wakes   map[*reader]struct{}
 }
 
-// Bounds of what is remembered of those who write (guesses).
+// Bounds of the memory of peers that write to us (guesses).
 const (
-	maxSenders  = 1 << 16  // with whom something is going on; of as many others a mark is kept
+	maxSenders  = 1 << 16  // busy senders; of as many others a mark is kept
 	MaxEarly    = 16 << 20 // bytes of letters of all senders that wait for earlier ones
 	sendersSeen = 64       // looked at to find one that can be forgotten
 )
 
-// senders are those that are remembered.
+// senders holds the senders that are remembered.
 type senders struct {
 	engine *Engine
 
@@ -53,8 +53,8 @@ func (list *senders) init(e *Engine, marks map[certs.PublicKey]delivery.Mark) {
 	}
 }
 
-// of returns what is remembered of a peer; in, if there is one, is woken when
-// more of its messages are safe. Nil: too much is going on with others.
+// of returns the sender of a peer; in, if not nil, is woken when more of its messages are
+// safe. Nil: too many other senders are busy.
 func (list *senders) of(key certs.PublicKey, in *reader) *sender {
 	list.mu.Lock()
 	defer list.mu.Unlock()
@@ -120,21 +120,21 @@ func (list *senders) keepMark(key certs.PublicKey, mark delivery.Mark) {
 	list.marks[key] = mark
 }
 
-// forgettable is the mark of a sender with whom nothing is going on.
+// forgettable returns the mark of a sender that is not busy.
 func (s *sender) forgettable() (delivery.Mark, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inbox.Mark(), len(s.wakes) == 0 && s.inbox.Idle()
 }
 
-// busy says that something of this sender waits, or its receipt does.
+// busy says that messages of this sender wait, or their receipts do.
 func (s *sender) busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.inbox.Idle()
 }
 
-// early counts what waits of this sender among that of all. s.mu is held.
+// early adds the waiting bytes of this sender to those of all. s.mu is held.
 func (s *sender) early() {
 	held := s.inbox.HeldBytes()
 	s.engine.senders.early.Add(int64(held - s.counted))
@@ -180,7 +180,7 @@ func (s *sender) judge(stamp delivery.Stamp) (fresh bool, refused string) {
 	return fresh, refused
 }
 
-// taken is how far messages have been taken.
+// taken is the position up to which messages have been taken.
 func (s *sender) taken() delivery.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,8 +214,7 @@ func (s *sender) offer(p *delivery.Parcel, author delivery.Addressee) {
 	}
 }
 
-// takeHeld takes parcels that have waited for what has come now. The caller holds the
-// token.
+// takeHeld takes parcels whose missing messages have come now. The caller holds the token.
 func (s *sender) takeHeld() {
 	for {
 		s.mu.Lock()
@@ -262,8 +261,8 @@ func (s *sender) answer(p *delivery.Parcel) {
 	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
 }
 
-// handle notes that the program has handled the messages up to one: in the state
-// directory first, where there is one.
+// handle notes that the program has handled the messages up to one: first in the state
+// directory, if there is one.
 func (s *sender) handle(stamp delivery.Stamp) {
 	e := s.engine
 	e.unanswered.change(1)
@@ -301,8 +300,8 @@ func (s *sender) receipt(r receipt) *pb.Receipt {
 	return delivery.AnswerTo(r.message, r.refused)
 }
 
-// passOver gives up waiting for what has been missing since before the given time.
-// Nothing is taken until that is noted.
+// passOver gives up on messages that have been missing since before the given time. No message
+// is taken until that is stored.
 func (s *sender) passOver(before time.Duration) {
 	select {
 	case s.taking <- struct{}{}:

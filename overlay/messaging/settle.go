@@ -8,11 +8,11 @@ import (
 	"quicpeer/pb"
 )
 
-// What becomes of a message of ours in the end: it has a receipt, or it has waited too
-// long. (Or it is cancelled, see cancel.go.)
+// The end of a message of ours: it has a receipt, or it has waited too long. (Or it is
+// cancelled, see cancel.go.)
 
-// receipt settles a message and tells the program. One that is settled already is
-// left alone: it came by two ways.
+// receipt settles a message and reports that to the program. A message that is settled already
+// is left alone: its receipt came twice, by two paths.
 func (r *receiver) receipt(p delivery.Position, word delivery.Receipt) {
 	r.mu.Lock()
 	if r.closed {
@@ -20,7 +20,7 @@ func (r *receiver) receipt(p delivery.Position, word delivery.Receipt) {
 		return // it was reported as undelivered
 	}
 	m := r.box.At(p)
-	if m == nil || m.Cancelled { // what comes of one that was withdrawn is not told any more
+	if m == nil || m.Cancelled { // a receipt for a withdrawn message is not reported any more
 		r.mu.Unlock()
 		return
 	}
@@ -45,7 +45,7 @@ func (r *receiver) receipt(p delivery.Position, word delivery.Receipt) {
 	}
 }
 
-// settled tells the program what became of a message.
+// settled reports the end of a message to the program.
 func (r *receiver) settled(m *delivery.Outgoing, word delivery.Receipt) {
 	events := r.engine.events
 	if word.Refused {
@@ -62,12 +62,12 @@ func (r *receiver) settled(m *delivery.Outgoing, word delivery.Receipt) {
 	events.pushSettled(d, m)
 }
 
-// settles says that we know what the code of a receipt means.
+// settles says that the code of a receipt is known.
 func settles(r *pb.Receipt) bool {
 	return r.GetCode() == pb.ReceiptCode_DELIVERED || r.GetCode() == pb.ReceiptCode_REJECTED
 }
 
-// receiptOf is a receipt as it has come, of a code that settles.
+// receiptOf converts a receipt with a code that settles.
 func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
 	return delivery.Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// budget bounds something that many share. Whoever finds no room waits for Freed.
+// budget bounds a resource that many share. A caller that finds no room waits for Freed.
 type budget struct {
 	mu    sync.Mutex
 	used  int64
@@ -50,7 +50,7 @@ func (b *budget) inUse() int64 {
 	return b.used
 }
 
-// tally counts what is under way, so that one can wait until nothing is.
+// tally counts tasks under way, so that one can wait until there are none.
 type tally struct {
 	mu    sync.Mutex
 	count int
@@ -67,7 +67,7 @@ func (t *tally) change(by int) {
 	}
 }
 
-// awaitNone waits until nothing is under way; false is the end of ctx.
+// awaitNone waits until the count is 0; false is the end of ctx.
 func (t *tally) awaitNone(ctx context.Context) bool {
 	t.mu.Lock()
 	if t.count == 0 {

@@ -8,8 +8,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Wish is what an engine wants of the network: one of the types below. They are granted
-// on the owner's loop, in the order in which they come.
+// Wish is a request of an engine to the network: one of the types below. They are granted on
+// the owner's loop, in the order in which they come.
 type Wish interface{ isWish() }
 
 // LinkWish: messages wait for a peer without a link, or its link has ended: the owner
@@ -31,7 +31,7 @@ type AnswerWish struct {
 	Sealed []byte
 }
 
-// CollectWish: whoever has handed over what it kept for us is to be told that it has come.
+// CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {
 	Holder certs.ID
 	Word   *pb.Collected
@@ -47,8 +47,8 @@ type DepositWish struct {
 	taken chan bool // has room for the answer
 }
 
-// WithdrawWish: others are to keep nothing any more for a peer. What else there is for it
-// is left anew, if [Engine.LeaveLater] says that there is anything.
+// WithdrawWish: holders must drop all deposits for a peer. The remaining messages for it are
+// left anew, if [Engine.LeaveLater] says that there are any.
 type WithdrawWish struct{ To certs.ID }
 
 func (LinkWish) isWish()     {}

@@ -9,19 +9,19 @@ import (
 	"quicpeer/pb"
 )
 
-// Gap is a range of positions that were passed over: behind From, and up to To. They
+// Gap is a range of positions that were passed over: after From, and up to To. Messages there
 // are refused when they come late.
 type Gap struct{ From, To Position }
 
-// Run is how far the messages of one run of a sender have come. The nonce tells two runs
-// of one epoch apart, as there are when a sender's state was put back from a backup.
+// Run says how far the messages of one run of a sender have come. The nonce tells two runs of
+// one epoch apart, which exist when a sender's state was restored from a backup.
 type Run struct {
 	Position
 	Nonce uint64
 }
 
-// Stamp is what is remembered of a message: where it stands, of which run it is, and a
-// hash of what it says and when, 0 if that is not known.
+// Stamp is the memory of a message: its position, its run, and a hash of its content and time,
+// 0 if that is not known.
 type Stamp struct {
 	Run
 	Hash uint32
@@ -45,12 +45,12 @@ type lately struct {
 	hash    uint32
 }
 
-// Bounds of what one sender can make us remember (guesses).
+// Bounds of the memory that one sender can take (guesses).
 const (
 	MaxGaps      = 64 // in a mark
 	MaxRuns      = 64
 	maxLately    = 32
-	maxHeld      = 64      // parcels that wait for an earlier one
+	maxHeld      = 64      // parcels that wait for an earlier message
 	maxHeldBytes = 2 << 20 // of these
 	maxOwed      = 1024    // messages in parcels whose receipts wait for them to be shown
 	messageCost  = 300     // about what a message takes beside its text
@@ -60,7 +60,8 @@ const (
 type Parcel struct {
 	Messages []*pb.Message // by position, at least one
 	After    Position      // to be shown before
-	// Answer is to whom the receipts go: the sender, or who has handed it over.
+	// Answer is the peer that gets the receipts: the sender, or the holder that has handed it
+	// over.
 	Answer  certs.ID
 	Deposit []byte // the deposit's ID where it was handed over; nil from the sender itself
 	since   time.Duration
@@ -103,15 +104,15 @@ func (p *Parcel) Size() (n int) {
 	return n
 }
 
-// Inbox is what a receiver remembers of one sender. Its zero value is that of a
-// sender who has not been heard of.
+// Inbox is a receiver's memory of one sender. Its zero value is that of a sender who has not
+// been heard of.
 type Inbox struct {
 	taken Position // the program has been given all up to here
 	shown Position // it has shown them, and that is safe from a crash
 	// runs says how far each run was taken, in the order in which they began. The last is the
-	// present one; of one before it nothing is taken any more. A sender sends first what is
-	// left of earlier runs, so what comes of them later is from a process that should not be
-	// there any more. It is not shown, and must not pass for a repeat of something that was.
+	// present one; of earlier ones no message is taken any more. A sender first sends the
+	// messages left over from earlier runs, so one that comes later is from a process that
+	// should be gone. It is not shown, and must not pass for a repeat of a message that was.
 	runs   []Run
 	lately []lately // the last of the present run
 	gaps   []Gap
@@ -121,7 +122,7 @@ type Inbox struct {
 	owing  int       // messages in owed
 }
 
-// NewInbox is that of a sender of whom so much had been shown when the last run ended.
+// NewInbox makes the inbox of a sender that was shown this far when the last run ended.
 func NewInbox(m Mark) Inbox {
 	in := Inbox{runs: slices.Clone(m.Runs), gaps: slices.Clone(m.Gaps), shown: m.Position()}
 	if len(m.Runs) > 0 && m.Hash != 0 {
@@ -131,19 +132,19 @@ func NewInbox(m Mark) Inbox {
 	return in
 }
 
-// Why a message is refused, for its sender.
+// The reasons for refusing a message, for its sender.
 const (
-	// TooLate: it was passed over, or it is of a run that was over.
+	// TooLate: the message was passed over, or is of a run that was over.
 	TooLate = "a later message was shown before it came"
-	// Impossible: it stands where none can.
+	// Impossible: the message has a position that none can have.
 	Impossible = "the counter of a message is at least 1 and below 2^63"
-	// Reused: its position was another message's.
+	// Reused: the position was another message's.
 	Reused = "another message was shown under its number, as happens when the sender's state was put back from a backup; send it again"
 )
 
-// Judge says what becomes of a message: it is fresh and is to be taken, or there is a reason
-// why it is refused, or else it is a repeat of one that was taken. Nothing is called a
-// repeat that can be known not to be one.
+// Judge decides about a message: it is fresh and is to be taken, or is refused for a reason,
+// or else is a repeat of one that was taken. A message counts as a repeat only if nothing
+// shows that it differs.
 func (in *Inbox) Judge(s Stamp) (fresh bool, refused string) {
 	if !s.possible() {
 		return false, Impossible
@@ -174,13 +175,13 @@ func (in *Inbox) judgeLately(s Stamp) (refused string) {
 	case found && in.lately[i].hash != s.Hash:
 		return Reused
 	case !found && i > 0:
-		return TooLate // what stands behind it came before it
+		return TooLate // a message behind it came before it
 	}
 	return ""
 }
 
-// Take notes that the program is given a message, and with it that everything before has
-// been settled. A direct message is taken if it is fresh.
+// Take notes that the program gets a message, and that with it all earlier ones are settled. A
+// direct message is taken if it is fresh.
 func (in *Inbox) Take(s Stamp) {
 	if !in.taken.Before(s.Position) {
 		return
@@ -197,13 +198,13 @@ func (in *Inbox) Take(s Stamp) {
 	in.settle(s.Position)
 }
 
-// Taken is how far the program has been given messages.
+// Taken is the position up to which the program has had messages.
 func (in *Inbox) Taken() Position { return in.taken }
 
-// HeldBytes is what the parcels that wait take in memory.
+// HeldBytes is the memory of the waiting parcels.
 func (in *Inbox) HeldBytes() int { return in.bytes }
 
-// settle notes that everything up to p is settled, gaps that begin there included.
+// settle notes that all messages up to p are settled, including gaps that begin there.
 func (in *Inbox) settle(p Position) {
 	in.taken = later(in.taken, p)
 	for _, g := range in.gaps { // they rise
@@ -220,8 +221,8 @@ func later(p, q Position) Position {
 	return p
 }
 
-// Settled says that a message that was taken, or is a repeat, has been shown, and that
-// this is safe from a crash: its receipt is due.
+// Settled says that a message that was taken, or is a repeat, has been shown, and that this is
+// safe from a crash: its receipt is due.
 func (in *Inbox) Settled(p Position) bool { return p.Compare(in.shown) <= 0 }
 
 // Idle says that nothing waits.
@@ -245,10 +246,9 @@ func (in *Inbox) Mark() Mark {
 	return m
 }
 
-// Offer takes a parcel: true says that the messages in it that are fresh are to be
-// taken now, in order, and then Owe is to be called. Otherwise it is kept until Next
-// gives it, or, where too much waits or there is no room, forgotten; its sender repeats
-// it.
+// Offer takes a parcel: true says that its fresh messages are to be taken now, in order, and
+// then Owe is to be called. Otherwise it is kept until Next gives it, or, if too much waits
+// already, forgotten; its sender repeats it.
 func (in *Inbox) Offer(p *Parcel, now time.Duration, room bool) bool {
 	if in.ready(p) {
 		return true
@@ -271,7 +271,7 @@ func (in *Inbox) holds(p *Parcel) bool {
 	})
 }
 
-// Next gives a parcel that need wait no more, nil if there is none.
+// Next gives a parcel that need not wait any more, nil if there are none.
 func (in *Inbox) Next() *Parcel {
 	for i, p := range in.held {
 		if in.ready(p) {
@@ -283,17 +283,17 @@ func (in *Inbox) Next() *Parcel {
 	return nil
 }
 
-// Postpone has everything that waits wait anew: what it waits for is here, and only
-// lacks room.
+// Postpone makes all waiting parcels wait anew: the messages they wait for are here, and only
+// lack room.
 func (in *Inbox) Postpone(now time.Duration) {
 	for _, p := range in.held {
 		p.since = now
 	}
 }
 
-// Overdue is the gap before the first parcel, if any has waited since before the given
-// time; false if none has. It is to be stored (WithGap), and then passed over; until
-// then nothing may be taken.
+// Overdue is the gap before the first parcel, if any has waited since before the given time;
+// false if none has. The caller must store it (WithGap), and then pass it over; until then no
+// message may be taken.
 func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
 	var first *Parcel
 	overdue := false
@@ -365,7 +365,8 @@ func (p *Parcel) Receipts() []*pb.Receipt {
 	return list
 }
 
-// AnswerTo is the receipt of a message that was refused for a reason, or else shown.
+// AnswerTo is the receipt of a message that was refused for this reason, or shown if it is
+// empty.
 func AnswerTo(m *pb.Message, refused string) *pb.Receipt {
 	if refused != "" {
 		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: refused}

@@ -28,7 +28,7 @@ func shownAll(p Position) Inbox {
 	return in
 }
 
-// TestInboxJudges: what is new, a repeat or too late when so much has been shown.
+// TestInboxJudges: which messages are new, repeats or too late, given how far was shown.
 func TestInboxJudges(t *testing.T) {
 	twoRuns := shownAll(Position{1, 5})
 	twoRuns.Show(stamp(2, 3))
@@ -66,7 +66,7 @@ func TestInboxJudges(t *testing.T) {
 	}
 }
 
-// verdict is Judge's in a word.
+// verdict names Judge's decision.
 func verdict(in *Inbox, s Stamp) string {
 	fresh, refused := in.Judge(s)
 	switch {
@@ -85,8 +85,8 @@ func ofRun(nonce, epoch, counter uint64) Stamp {
 	return StampOf(m)
 }
 
-// TestInboxKnowsRuns: what another run says under a number that was used is no repeat, and
-// nothing that was shown is refused for it.
+// TestInboxKnowsRuns: a message of another run under a number that was used does not pass for
+// a repeat, and no message that was shown is refused for it.
 func TestInboxKnowsRuns(t *testing.T) {
 	for _, restarts := range []bool{false, true} {
 		var in Inbox
@@ -137,8 +137,8 @@ func TestInboxKnowsRuns(t *testing.T) {
 	}
 }
 
-// TestInboxRemembersLately: what was said lately is known by its content, and what was not
-// said then is no repeat.
+// TestInboxRemembersLately: recent messages are recognized by their content, and one with
+// other content does not pass for a repeat.
 func TestInboxRemembersLately(t *testing.T) {
 	var in Inbox
 	if got := verdict(&in, stamp(1, 0)); got != Impossible {
@@ -168,7 +168,7 @@ func TestInboxRemembersLately(t *testing.T) {
 	}
 }
 
-// TestInboxHolds: parcels wait for what comes before them, in bounded memory.
+// TestInboxHolds: parcels wait for the messages before them, in bounded memory.
 func TestInboxHolds(t *testing.T) {
 	in := shownAll(Position{1, 1})
 	third, second := parcel(Position{1, 2}, sent(1, 3)), parcel(Position{1, 1}, sent(1, 2))
@@ -204,7 +204,7 @@ func TestInboxHolds(t *testing.T) {
 	}
 }
 
-// TestInboxPassesOver: what does not come is given up after a while, and not before.
+// TestInboxPassesOver: a missing message is given up after a while, and not before.
 func TestInboxPassesOver(t *testing.T) {
 	in := shownAll(Position{1, 1})
 	p := parcel(Position{1, 4}, sent(1, 5))
@@ -231,8 +231,8 @@ func TestInboxPassesOver(t *testing.T) {
 	}
 }
 
-// TestInboxKeepsWhatIsInTheHand: giving up what one parcel has waited for too long does not
-// refuse those that wait for less.
+// TestInboxKeepsWhatIsInTheHand: giving up on a message that one parcel has waited for too
+// long does not refuse parcels that wait for less.
 func TestInboxKeepsWhatIsInTheHand(t *testing.T) {
 	in := shownAll(Position{1, 3})
 	in.Offer(parcel(Position{1, 9}, sent(1, 10)), 0, true)
@@ -248,7 +248,8 @@ func TestInboxKeepsWhatIsInTheHand(t *testing.T) {
 	}
 }
 
-// TestInboxShownBeforeTaken: the program may be quicker than who gives it a message.
+// TestInboxShownBeforeTaken: the program may be quicker than the goroutine that gives it a
+// message.
 func TestInboxShownBeforeTaken(t *testing.T) {
 	in := shownAll(Position{1, 5})
 	in.Show(stamp(2, 1))
@@ -261,8 +262,8 @@ func TestInboxShownBeforeTaken(t *testing.T) {
 	}
 }
 
-// TestOutboxWays: each way is at its own message, and a receipt that comes by one is
-// good for all.
+// TestOutboxWays: each lane is at its own message, and a receipt that comes by one is good for
+// all.
 func TestOutboxWays(t *testing.T) {
 	var o Outbox
 	for i := range uint64(6) {

@@ -3,9 +3,10 @@ package delivery
 // MaxCutOff is how many streams in a row may be cut off on a link (a guess).
 const MaxCutOff = 1024
 
-// Interruption is what the receiver on a link knows of streams that were cut off. Positions
-// rise, and who has shown a later one has shown all before it; so nothing behind a lost
-// stream may be taken until what was lost has come. The zero value: none was cut off.
+// Interruption is the receiver's memory of streams on a link that were cut off. Positions
+// rise, and a receiver that has shown a later one has shown all before it; so it may take
+// nothing behind a lost stream until the lost messages have come. The zero value: none was cut
+// off.
 type Interruption struct {
 	waits   bool     // for the sender to begin again
 	refused Position // the first message that was refused since; zero: none was
@@ -19,10 +20,10 @@ func (i *Interruption) CutOff() bool {
 	return i.row <= MaxCutOff
 }
 
-// Admits says that a stream is to be read that begins with the message at p, where all
-// up to taken has been taken. While the sender has not begun again, positions rise from
-// stream to stream. So one that does not is the beginning, and has the oldest message in
-// it that was lost; and nothing is lost before what was taken.
+// Admits says whether to read a stream that begins with the message at p, when all up to taken
+// has been taken. While the sender has not begun again, positions rise from stream to stream.
+// So a stream that does not rise is the new beginning, and contains the oldest lost message;
+// none up to taken is lost.
 func (i *Interruption) Admits(p, taken Position) bool {
 	if i.waits && i.refused == (Position{}) && taken.Before(p) {
 		i.refused = p

@@ -8,14 +8,14 @@ import (
 	"quicpeer/pb"
 )
 
-// Author is who writes and opens letters.
+// Author is a peer that writes and opens letters.
 type Author struct {
 	ID       certs.ID
 	Identity *certs.Identity
 	Network  string
 }
 
-// Addressee is whom a letter is sealed to.
+// Addressee is the peer that a letter is sealed to.
 type Addressee struct {
 	ID      certs.ID
 	Key     certs.PublicKey
@@ -29,8 +29,8 @@ func (a Author) Message(m *Outgoing, to certs.ID) *pb.Message {
 	}
 }
 
-// SealMessages writes, signs and seals a letter of messages. It takes some 100 µs, and
-// fails for a sealing key that is none.
+// SealMessages writes, signs and seals a letter of messages. It takes some 100 µs, and fails
+// for an invalid sealing key.
 func (a Author) SealMessages(to Addressee, batch []*Outgoing, after Position) ([]byte, error) {
 	l := &pb.Letter{AfterEpoch: after.Epoch, AfterCounter: after.Counter}
 	for _, m := range batch {
@@ -51,10 +51,10 @@ func (a Author) seal(to Addressee, l *pb.Letter) ([]byte, error) {
 	return certs.Seal(to.Sealing, a.Identity.SignLetter(l))
 }
 
-// Open opens a letter and checks everything that can be checked of it alone: that it
-// was sealed to us, signed by its author for us and in this network, and that its
-// messages are the author's own. Whether the author's ID is really that key's is left
-// to who knows the table.
+// Open opens a letter and checks all that can be checked of it alone: that it was sealed to
+// us, signed by its author for us and in this network, and that its messages are the author's
+// own. Whether the author's ID really belongs to that key is for the caller to check, who
+// knows the table.
 func (a Author) Open(sealed []byte) (*pb.Letter, error) {
 	signed, err := a.Identity.Open(sealed)
 	if err != nil {

@@ -25,7 +25,7 @@ func (a Author) outgoing(counter byte, body string) *Outgoing {
 	return m
 }
 
-// TestLetter: what is sealed comes out as it was, for its receiver alone.
+// TestLetter: a sealed letter opens unchanged, and for its receiver alone.
 func TestLetter(t *testing.T) {
 	alice, bob, eve := authorOf("alice"), authorOf("bob"), authorOf("eve")
 	batch := []*Outgoing{alice.outgoing(3, "three"), alice.outgoing(5, "five")}
@@ -51,7 +51,8 @@ func TestLetter(t *testing.T) {
 	}
 }
 
-// TestLetterThatLies: signed and sealed, and still not what a peer may say.
+// TestLetterThatLies: a letter that is signed and sealed, but whose content a peer may not
+// send.
 func TestLetterThatLies(t *testing.T) {
 	alice, bob := authorOf("alice"), authorOf("bob")
 	key, sealing := alice.Identity.Key(), alice.Identity.SealingKey()
@@ -87,7 +88,7 @@ func TestLetterThatLies(t *testing.T) {
 	}
 }
 
-// FuzzLetter opens what somebody who knows the receiver's key has sealed.
+// FuzzLetter opens letters sealed by a peer that knows the receiver's key.
 func FuzzLetter(f *testing.F) {
 	alice, bob := authorOf("alice"), authorOf("bob")
 	sealed, err := alice.SealMessages(bob.addressee(), []*Outgoing{alice.outgoing(1, "a")}, Position{})

@@ -2,15 +2,15 @@ package delivery
 
 import "slices"
 
-// Mark says how far the messages of a sender have been shown: of each of its last runs,
-// but for the gaps.
+// Mark says how far the messages of each of a sender's last runs have been shown, apart from
+// the gaps.
 type Mark struct {
 	Runs []Run  // the positions rise
 	Hash uint32 // of the last message, 0 if it is not known
 	Gaps []Gap  // they rise
 }
 
-// Position is that of the last message that was shown.
+// Position is the position of the last message that was shown.
 func (m Mark) Position() (p Position) {
 	if n := len(m.Runs); n > 0 {
 		p = m.Runs[n-1].Position
@@ -18,8 +18,8 @@ func (m Mark) Position() (p Position) {
 	return p
 }
 
-// Raise notes that the messages of a run have been shown up to one, and says whether that
-// is new. The order of the calls does not matter, nor that one is repeated.
+// Raise notes that the messages of a run have been shown up to one, and says whether that is
+// new. Neither the order of the calls nor repeats matter.
 func (m *Mark) Raise(s Stamp) bool {
 	i := slices.IndexFunc(m.Runs, func(r Run) bool { return r.Epoch == s.Epoch && r.Nonce == s.Nonce })
 	switch {

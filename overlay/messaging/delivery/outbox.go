@@ -8,24 +8,24 @@ import (
 // Outgoing is a message that has no receipt yet.
 type Outgoing struct {
 	Position
-	Nonce  uint64 // of the run that took it
+	Nonce  uint64 // of the run that accepted it
 	ID     [16]byte
 	Body   string
 	Ref    string
-	SentAt time.Time     // by the clock on the wall, for the receiver
-	Taken  time.Duration // when it was taken; negative for one of an earlier run
-	// Stored says that it is safe from a crash, as far as it is going to be.
+	SentAt time.Time     // by the wall clock, for the receiver
+	Taken  time.Duration // when it was accepted; negative for one of an earlier run
+	// Stored says that it is as safe from a crash as it gets.
 	Stored bool
-	// Waits is why the program is told, or was told, that it waits; empty if it isn't.
+	// Waits is the reason for waiting that the program gets, or has got; empty if it has none.
 	Waits string
-	// Cancelled says that it was withdrawn: it is to be taken out as soon as that is safe
-	// from a crash.
+	// Cancelled says that it was withdrawn: it must be taken out as soon as that is safe from
+	// a crash.
 	Cancelled bool
 	// Receipt is a receipt that has come before the message was stored.
 	Receipt *Receipt
 }
 
-// Receipt is the receiver's word for a message.
+// Receipt is the receiver's answer to a message.
 type Receipt struct {
 	Refused bool
 	Reason  string // of the refusal
@@ -34,7 +34,7 @@ type Receipt struct {
 
 func (m *Outgoing) size() int { return len(m.Body) + len(m.Ref) }
 
-// Limits bound what is taken out of an outbox at once.
+// Limits bound how much is taken out of an outbox at once.
 type Limits struct {
 	Messages    int // of one batch
 	Bytes       int // of one batch, unless it is one message
@@ -42,7 +42,7 @@ type Limits struct {
 	Flight      int // messages on their way, this batch included
 }
 
-// Lane is how messages travel. On each lane they go in order, and each lane is at its
+// Lane is a way for messages to travel. On each lane they go in order, and each lane is at its
 // own message.
 type Lane int
 
@@ -54,8 +54,7 @@ const (
 	lanes
 )
 
-// Outbox holds the messages to one receiver that are not settled, by position. Its
-// zero value is empty.
+// Outbox holds the unsettled messages to one receiver, by position. Its zero value is empty.
 type Outbox struct {
 	queue  []*Outgoing
 	flight [lanes]int // so many of the first are on this lane
@@ -66,16 +65,16 @@ type Outbox struct {
 // Len is how many messages are not settled.
 func (o *Outbox) Len() int { return len(o.queue) }
 
-// Bytes is what their bodies and refs take.
+// Bytes is the size of their bodies and refs.
 func (o *Outbox) Bytes() int { return o.bytes }
 
 // Flying is how many are on a lane.
 func (o *Outbox) Flying(w Lane) int { return o.flight[w] }
 
-// FlyingBytes is what the bodies of those take.
+// FlyingBytes is the size of their bodies.
 func (o *Outbox) FlyingBytes(w Lane) int { return o.flown[w] }
 
-// Next is the message that is next on a lane, nil if there is none.
+// Next is the next message on a lane, nil if there are none.
 func (o *Outbox) Next(w Lane) *Outgoing {
 	if o.flight[w] == len(o.queue) {
 		return nil
@@ -83,7 +82,7 @@ func (o *Outbox) Next(w Lane) *Outgoing {
 	return o.queue[o.flight[w]]
 }
 
-// Oldest is the first message, nil if there is none.
+// Oldest is the first message, nil if there are none.
 func (o *Outbox) Oldest() *Outgoing {
 	if len(o.queue) == 0 {
 		return nil
@@ -137,7 +136,7 @@ func (o *Outbox) Take(w Lane, l Limits) (batch []*Outgoing, after Position) {
 	return slices.Clone(o.queue[first : first+n]), after
 }
 
-// Untake takes back the last of what Take has given.
+// Untake takes back the last message that Take has given.
 func (o *Outbox) Untake(w Lane, rest []*Outgoing) {
 	o.flight[w] -= len(rest)
 	for _, m := range rest {
@@ -145,7 +144,7 @@ func (o *Outbox) Untake(w Lane, rest []*Outgoing) {
 	}
 }
 
-// Rewind is the end of a lane for now: what was on it is to go again.
+// Rewind ends the use of a lane for now: its messages go again.
 func (o *Outbox) Rewind(w Lane) { o.flight[w], o.flown[w] = 0, 0 }
 
 // Settle takes a message out that has its receipt; nil if there is none at that
@@ -172,8 +171,8 @@ func (o *Outbox) Settle(p Position) *Outgoing {
 	return m
 }
 
-// Expire takes out what was taken before the given time. What is being written to a
-// connection is left.
+// Expire takes out the messages accepted before the given time, except those being written to
+// a connection.
 func (o *Outbox) Expire(before time.Duration) []*Outgoing {
 	var list []*Outgoing
 	for o.flight[Direct] == 0 && len(o.queue) > 0 && o.queue[0].Taken < before {

@@ -41,7 +41,7 @@ func (p *simPeer) start() {
 	p.w.note("%s starts with %d messages", p.id, len(positions))
 }
 
-// kill ends the process here and now.
+// kill ends the process at this point.
 func (p *simPeer) kill() {
 	p.w.note("%s is killed", p.id)
 	p.w.kills++
@@ -53,7 +53,7 @@ func (p *simPeer) kill() {
 	}
 }
 
-// breakLink is the end of the link to a receiver: what is on it is lost.
+// breakLink ends the link to a receiver: messages on it are lost.
 func (p *simPeer) breakLink(to int) {
 	if p.p.link[to] != nil {
 		p.p.link[to] = nil
@@ -117,8 +117,9 @@ func (p *simPeer) settled(m *Outgoing, _ int, r Receipt) {
 		p.w.reused++
 	}
 	q := p.w.peers[s.to]
-	// The receiver can't know that it has shown it, or has refused it, when its disk was another;
-	// and what was withdrawn before the disk was put back goes behind what came after it.
+	// The receiver can't know that it has shown it, or has refused it, if its disk was
+	// restored since; and a message that was withdrawn before the disk was restored goes
+	// behind later ones.
 	forgotten := q.unnoted[s.id] || q.restored
 	undone := refused && q.restored || s.cancelled && p.restored
 	if r.Refused && s.shown > 0 && !forgotten || !r.Refused && s.shown == 0 && !undone {
@@ -127,8 +128,8 @@ func (p *simPeer) settled(m *Outgoing, _ int, r Receipt) {
 	p.write(func() { delete(p.disk.outbox, m.Position) })
 }
 
-// cancel withdraws one of the messages to somebody. It keeps its place until that is on
-// the disk; then what is left with holders is left anew, without it.
+// cancel withdraws one of the messages to a receiver. It keeps its place until that is on the
+// disk; then the messages left with holders are left anew, without it.
 func (p *simPeer) cancel(to int) {
 	o := p.p.outbox[to]
 	if o.Len() == 0 {
@@ -256,7 +257,7 @@ func (m simMark) with(s Stamp) simMark {
 	return simMark{runs[max(0, len(runs)-MaxRuns):], s.Hash}
 }
 
-// knows says that a message was shown by what the mark says.
+// knows says whether a message was shown, according to the mark.
 func (m simMark) knows(at Position, nonce uint64) bool {
 	return slices.ContainsFunc(m.runs, func(r Run) bool {
 		return r.Epoch == at.Epoch && r.Nonce == nonce && at.Counter <= r.Counter
@@ -273,8 +274,8 @@ func (p *simPeer) save() {
 	p.w.note("the disk of %s is saved", p.id)
 }
 
-// restore puts the disk back to the last backup. The epochs go back with it: the clock is
-// no help.
+// restore puts the disk back to the last backup. The epochs go back with it, and the clock
+// does not help.
 func (p *simPeer) restore() {
 	w := p.w
 	w.restores++

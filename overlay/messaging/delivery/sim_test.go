@@ -11,18 +11,17 @@ import (
 	"quicpeer/pb"
 )
 
-// The simulator runs the two machines of several peers over pretended ways: links
-// that break in the middle of a batch, others that lose, repeat and overtake, holders;
-// and over a pretended disk. Processes are killed between any two writes, at any
-// moment in between, and start again from what was written, or from what was on the disk
-// some time ago. Everything follows from the seed.
+// The simulator runs the two machines of several peers over pretended paths: links that break
+// in the middle of a batch, others that lose, repeat and overtake, and holders; and over a
+// pretended disk. Processes are killed between any two writes, at any moment in between, and
+// start again from the disk, or from an earlier state of it. Everything follows from the seed.
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed alone")
 	simSeeds = flag.Uint64("sim.seeds", seedsByDefault, "how many seeds to run")
 )
 
-// world is the peers, the ways between them and what has happened.
+// world is the peers, the paths between them and the history.
 type world struct {
 	t     *testing.T
 	seed  uint64
@@ -57,7 +56,7 @@ type simMessage struct {
 	// cancelled was reported; a copy may be on its way, or left with a holder.
 	cancelled bool
 	ended     bool // delivered, failed or cancelled was reported
-	// When a disk was put back: nothing is promised of a message that its sender lost by it,
+	// When a disk was restored: no promise holds for a message that its sender has lost by it,
 	// and one that its receiver has forgotten is shown again.
 	abandoned bool
 	again     int
@@ -75,9 +74,9 @@ type simPeer struct {
 	saved *backup // nil: none was made
 	p     *simProcess
 	last  map[int]Position // by sender: the last shown in all runs
-	// unnoted are lines behind which a kill came, before they were noted.
+	// unnoted are lines that a kill followed before they were noted.
 	unnoted map[[16]byte]bool
-	// undone are those that a disk that was put back does not know of.
+	// undone are those that a restored disk has no note of.
 	undone   map[[16]byte]bool
 	restored bool
 }
@@ -122,7 +121,7 @@ type heldParcel struct {
 	parcel           Parcel
 }
 
-// simProcess is what a kill takes away.
+// simProcess is the state that a kill destroys.
 type simProcess struct {
 	counter uint64
 	outbox  []*Outbox // by receiver
@@ -182,7 +181,7 @@ func (w *world) fatal(format string, args ...any) {
 	w.t.Fatalf("seed %d (-sim.seed=%d): %s", w.seed, w.seed, fmt.Sprintf(format, args...))
 }
 
-// settle lets everything end well: no kills, no cuts.
+// settle lets the run end well: no kills, no cuts.
 func (w *world) settle() {
 	for i := range w.cut {
 		clear(w.cut[i])
@@ -215,7 +214,7 @@ func (w *world) open() string {
 
 func (w *world) done() bool { return w.open() == "" }
 
-// check holds what has happened against the promise.
+// check compares the history with the promise.
 func (w *world) check() {
 	repeats := 0
 	for _, s := range w.order {
@@ -242,9 +241,9 @@ func (w *world) check() {
 	}
 }
 
-// TestSimulation: whatever is killed, cut, lost, doubled and overtaken, each message is
-// shown once, in order, or has failed, or was withdrawn; what stands behind one that was
-// withdrawn is not held up, or it would not end; a line is repeated at most once for each kill.
+// TestSimulation: whatever is killed, cut, lost, doubled and overtaken, each message is shown
+// once, in order, or has failed, or was withdrawn; messages behind a withdrawn one are not
+// held up, or the run would not end; a line is repeated at most once for each kill.
 func TestSimulation(t *testing.T) {
 	first, last := uint64(1), *simSeeds
 	if *simSeed != 0 {

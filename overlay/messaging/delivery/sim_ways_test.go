@@ -7,7 +7,7 @@ import (
 	"quicpeer/pb"
 )
 
-// step is one thing that happens.
+// step is one event of the simulation.
 func (w *world) step(chaos bool) {
 	w.now += time.Duration(w.rng.Int64N(int64(20 * time.Millisecond)))
 	p := w.peers[w.rng.IntN(len(w.peers))]
@@ -56,7 +56,7 @@ func (w *world) step(chaos bool) {
 	}
 }
 
-// flush has the next write reach the disk; a kill may come before or behind it.
+// flush lets the next write reach the disk; a kill may come before or after it.
 func (p *simPeer) flush(chaos bool) {
 	if len(p.p.writes) == 0 {
 		return
@@ -133,7 +133,7 @@ func (p *simPeer) relay(q *simPeer) {
 	}
 }
 
-// leave leaves messages for somebody who is not here with a holder, which may forget.
+// leave leaves messages for an absent peer with a holder, which may forget.
 func (p *simPeer) leave(q *simPeer, chaos bool) {
 	w := p.w
 	o := p.p.outbox[q.index]
@@ -153,7 +153,7 @@ func (p *simPeer) leave(q *simPeer, chaos bool) {
 	w.held = append(w.held, heldParcel{holder, p.index, q.index, Parcel{Messages: []*pb.Message{p.message(batch[0], q.index)}, After: after}})
 }
 
-// handOver has a holder hand over what it keeps for somebody who is here.
+// handOver makes a holder hand over the messages it keeps for a peer that is here.
 func (w *world) handOver() {
 	if len(w.held) == 0 {
 		return
@@ -167,7 +167,7 @@ func (w *world) handOver() {
 	w.put(envelope{from: h.from, to: h.to, parcel: &parcel, relayed: true}, false)
 }
 
-// deliver has something arrive that went over others.
+// deliver delivers something that went over others.
 func (w *world) deliver() {
 	for i, e := range w.bag {
 		if e.at > w.now && w.rng.IntN(3) > 0 {
@@ -191,7 +191,7 @@ func (w *world) deliver() {
 	}
 }
 
-// passOver gives up what has been missing.
+// passOver gives up on missing messages.
 func (p *simPeer) passOver(from int) {
 	in := p.p.inbox[from]
 	g, ok := in.Overdue(p.w.now - 2*time.Second)

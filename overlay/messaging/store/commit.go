@@ -17,7 +17,7 @@ type Op struct {
 	Key, Value []byte // Key has 1 to 32,768 bytes
 }
 
-// job is what a transaction does for one call.
+// job is the part of a transaction that serves one call.
 type job struct {
 	apply func(*transaction) error
 	err   error // it was refused, and apply is not called
@@ -125,9 +125,9 @@ func (s *Store) takeJobs() []job {
 	return jobs
 }
 
-// update runs change in a transaction, commits it, and looks whether the files are still
-// there, also where nothing has changed. The first error is the last that is tried: bbolt
-// can't know what is on disk after it.
+// update runs change in a transaction, commits it, and checks that the files are still there,
+// even if nothing has changed. After the first error it tries no more: bbolt can't know what
+// is on disk after it.
 func (s *Store) update(change func(*transaction) error) error {
 	return s.touch(func() error {
 		if err := s.commit(change); err != nil {
@@ -172,7 +172,7 @@ func (s *Store) failWriting(err error) error {
 	return s.fail(err)
 }
 
-// apply does what jobs want, but for those that were refused.
+// apply carries out jobs, except those that were refused.
 func apply(t *transaction, jobs []job) error {
 	for _, j := range jobs {
 		if j.err != nil {

@@ -50,8 +50,8 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 
 func (o Op) deleted() Op { return Op{o.Bucket, o.Key, nil} }
 
-// openDamaged opens an image, and says whether it was refused as damaged. What is
-// not refused must have the content c.
+// openDamaged opens an image, and says whether it was refused as damaged. An image that is not
+// refused must have the content c.
 func openDamaged(t *testing.T, dir string, i image, c content, what string) bool {
 	t.Helper()
 	i.put(t, dir)

@@ -83,8 +83,8 @@ func (s *Store) openFiles(dir string) error {
 	return s.useJournal()
 }
 
-// upgrade gives a database the present format, before anything is written that older
-// programs can't read. What is there is read as it is.
+// upgrade gives a database the present format, before any write that older programs can't
+// read. Existing records are read as they are.
 func (s *Store) upgrade() error {
 	return s.update(func(t *transaction) error {
 		t.changed = true

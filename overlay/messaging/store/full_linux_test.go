@@ -23,8 +23,8 @@ func fullDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// A disk that gets full takes nothing of what was safe, and what it refuses is
-// said to be refused.
+// A disk that gets full loses nothing that was safe, and the writes that it refuses are
+// reported as refused.
 func TestFullDisk(t *testing.T) {
 	dir := fullDisk(t, "1m")
 	s, err := open(dir, nil, fewSlots)
@@ -53,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 	if got := s.Close(); !errors.Is(got, err) {
 		t.Errorf("Close: %v", got)
 	}
-	// The marks in the journal are to be folded, for which there is no room either.
+	// The marks in the journal have to be folded, for which the disk has no room either.
 	if s, err := open(dir, nil, fewSlots); err == nil {
 		s.Close()
 	} else if !errors.Is(err, syscall.ENOSPC) {

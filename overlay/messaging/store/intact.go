@@ -7,10 +7,10 @@ import (
 	"runtime/debug"
 )
 
-// What others do to the files while they are in use: they remove them, move them away,
-// put others in their place, cut them short, write into them. The system says nothing of
-// that to whoever has them open, so what is written is as good as gone, although each
-// write goes well. It is looked for before anything is called safe.
+// Damage by others to files in use: they remove them, move them away, put others in their
+// place, cut them short, or write into them. The system does not report that to a process that
+// has them open, so writes are as good as lost, although each goes well. This is checked
+// before anything is called safe.
 
 // place is a file as it was when it was opened.
 type place struct {

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// What somebody else can do to the files of a store, and what the store then says.
+// The ways in which another program can damage the files of a store, and the errors that
+// follow.
 var meddling = map[string]struct {
 	do      func(t *testing.T, dir string) error
 	removed bool // else damaged
@@ -77,8 +78,8 @@ func overwrite(t *testing.T, path string) error {
 	return err
 }
 
-// TestMeddling: whatever is done to the files while they are in use, what comes next is
-// refused, with an error that says so, and Close comes to its end.
+// TestMeddling: whatever is done to the files while they are in use, the next call is refused,
+// with an error that says so, and Close comes to its end.
 func TestMeddling(t *testing.T) {
 	for name, m := range meddling {
 		for what, call := range map[string]func(*Store, func(error)){
@@ -126,7 +127,7 @@ func wantMeddled(t *testing.T, err error, removed bool, dir string) {
 	}
 }
 
-// TestMeddlingWhileLoading: who reads a map that has been cut short gets an error.
+// TestMeddlingWhileLoading: reading a map that has been cut short gives an error.
 func TestMeddlingWhileLoading(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
@@ -135,8 +136,8 @@ func TestMeddlingWhileLoading(t *testing.T) {
 	wantMeddled(t, err, false, dir)
 }
 
-// TestMeddlingUnderLoad: with many writers at once everybody is told, and nobody waits
-// for ever.
+// TestMeddlingUnderLoad: with many writers at once each gets the error, and none waits for
+// ever.
 func TestMeddlingUnderLoad(t *testing.T) {
 	for name, m := range meddling {
 		if strings.Contains(name, "cut by one") {

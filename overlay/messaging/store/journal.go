@@ -182,15 +182,14 @@ func parseNotes(b []byte) notes {
 func offset(slot int) int64 { return int64(slot+1) * slotSize }
 
 // Note notes that the messages of a run of sender have been shown up to one. When it returns
-// the note survives the end of the process, and done is called, if it isn't nil,
-// when the note is safe from a crash of the machine too: by a goroutine of the
-// store, in the order of the calls, after one fdatasync for all notes that wait.
-// With an error it may be lost, and so will be all later ones. done may call the
-// store, but not [Store.Close]; while it runs no fdatasync does. Note waits for the
-// database only when the whole ring was written faster than a half was folded. A
-// message before one of its run that was noted earlier changes nothing. What waits for done
-// has no bound here: it is no more than what callers let wait. After Close done is
-// called by Note itself, with [fs.ErrClosed].
+// the note survives the end of the process, and done is called, if it isn't nil, when the note
+// is safe from a crash of the machine too: by a goroutine of the store, in the order of the
+// calls, after one fdatasync for all notes that wait. With an error it may be lost, and so
+// will be all later ones. done may call the store, but not [Store.Close]; no fdatasync runs
+// meanwhile. Note waits for the database only if the whole ring was written faster than a half
+// was folded. A note of a message before one of its run that was noted earlier changes
+// nothing. The queue for done is bounded only by its callers. After Close done is called by
+// Note itself, with [fs.ErrClosed].
 func (s *Store) Note(sender certs.PublicKey, shown delivery.Stamp, done func(error)) {
 	j := &s.journal
 	j.mu.Lock()

@@ -10,13 +10,12 @@ import (
 	"os"
 )
 
-// bbolt trusts its file: a damaged one makes it panic, or touch memory that is not
-// there, in goroutines of its own where nobody can recover. So the pages are read
-// and checked here before bbolt maps them. What is known of them: integers are in
-// the machine's order; all pages have the same size and may overflow into the next
-// ones; the first two are the metas, of the latest transaction and of the one
-// before; the root bucket's tree holds the other buckets, each of which is a tree
-// too, or a page within its entry if it is small.
+// bbolt trusts its file: a damaged one makes it panic, or touch memory that does not exist, in
+// goroutines of its own where nobody can recover. So the pages are read and checked here
+// before bbolt maps them. Their format: integers are in the machine's order; all pages have
+// the same size and may overflow into the next ones; the first two are the metas, of the
+// latest transaction and of the one before; the root bucket's tree holds the other buckets,
+// each of which is a tree too, or a page within its entry if it is small.
 const (
 	magic        = 0xED0CDAED
 	boltVersion  = 2
@@ -171,8 +170,8 @@ func (p *pages) records(bucket []byte, f func(key, record []byte) error) error {
 
 type visitor func(flags uint32, key, value []byte) error
 
-// walk calls visit for all in the tree below a page. Keys rise, from the first to
-// before the limit; nil is no bound.
+// walk calls visit for all elements of the tree below a page. Keys rise, from first to before
+// limit; nil means unbounded.
 func (p *pages) walk(id uint64, depth int, first, limit []byte, visit visitor) error {
 	page, err := p.read(id)
 	if err != nil {

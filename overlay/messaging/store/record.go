@@ -10,12 +10,12 @@ import (
 // Bucket is a part of the database; its name is the bucket's in the file.
 type Bucket string
 
-// What is kept. Who writes a bucket decides what its keys and values are.
+// The buckets. Their writers define the keys and values.
 const (
 	Unsettled Bucket = "Outbox"  // messages without a receipt
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
-	Self      Bucket = "Self"    // what this peer has to remember of itself
+	Self      Bucket = "Self"    // numbers that this peer remembers of itself
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets

@@ -70,7 +70,7 @@ type KeyMissingError struct{ Path string }
 
 func (e *KeyMissingError) Error() string { return fmt.Sprintf("the key %s is missing", e.Path) }
 
-// KeyExposedError: others than its owner may read or write the key's file.
+// KeyExposedError: the key's file can be read or written by others than its owner.
 type KeyExposedError struct {
 	Path string
 	Mode fs.FileMode

@@ -19,17 +19,17 @@ import (
 	"quicpeer/pb"
 )
 
-// What a state directory holds. Each file is replaced as a whole, under the lock.
+// The files of a state directory. Each is replaced as a whole, under the lock.
 const (
 	keyFile     = "key.pem" // the private key, PKCS#8, for its owner's eyes only
 	idFile      = "id"      // the ID, a line
 	networkFile = "network" // the name of the network it was first in, a line, empty for the one without a name
 	epochFile   = "epoch"   // the last epoch used, a line in decimal
-	lockFile    = "lock"    // empty; whoever holds the kernel's lock on it owns the directory
+	lockFile    = "lock"    // empty; the process that holds the kernel's lock on it owns the directory
 )
 
-// State is who a peer is: its ID, its identity, and the epochs it has used. It
-// is safe for use by several goroutines.
+// State is a peer's identity: its ID, its key, and the epochs it has used. It is safe for use
+// by several goroutines.
 type State struct {
 	ID       certs.ID
 	Identity *certs.Identity
@@ -50,11 +50,11 @@ func NewState(id certs.ID, identity *certs.Identity) *State {
 	return &State{ID: id, Identity: identity}
 }
 
-// OpenState opens the state directory dir, making it and what is in it where
-// there is nothing yet, and holds it until Close: [ErrStateInUse] if another
-// process does. With an empty id the peer is the stored ID, or else a random one
-// that is then kept; another stored ID than id is an [OtherIDError]. Damage is
-// reported, never mended: a new key would make this peer somebody else.
+// OpenState opens the state directory dir, creating it and its contents if there are none yet,
+// and holds it until Close: [ErrStateInUse] if another process does. With an empty id the peer
+// gets the stored ID, or else a random one that is then kept; an id other than the stored one
+// is an [OtherIDError]. Damage is reported, never repaired: a new key would make this peer
+// another one.
 func OpenState(dir string, id certs.ID) (state *State, err error) {
 	if id != "" {
 		if _, err := certs.ParseID(string(id)); err != nil {
@@ -87,9 +87,9 @@ func OpenState(dir string, id certs.ID) (state *State, err error) {
 	return state, nil
 }
 
-// load reads the directory, and makes what isn't there. A new key is written
-// before the ID, so that a crash in between leaves a directory that can be
-// opened, and not one whose key seems to be gone.
+// load reads the directory, and makes the missing files. A new key is written before the ID,
+// so that a crash in between leaves a directory that can be opened, and not one whose key
+// seems to be gone.
 func (s *State) load(want certs.ID) error {
 	stored, err := readID(s.Dir)
 	if err != nil {
@@ -149,11 +149,11 @@ func (s *State) OpenMessages(step func(string) bool, fail func(error)) (*Store, 
 	return messages, nil
 }
 
-// NextEpoch is the epoch of a new attempt to join: the greater of least and the
-// successor of the last one, which it never gives again. With a directory it is
-// kept there, safe from a crash, before NextEpoch returns; and a second time with the
-// messages, if these are open. Whoever lost it and came back with an earlier one would be
-// taken for an older run, whose messages come too late.
+// NextEpoch is the epoch of a new attempt to join: the greater of least and the successor of
+// the last one, which it never gives again. With a directory it is kept there, safe from a
+// crash, before NextEpoch returns; and a second time with the messages, if these are open. A
+// peer that lost it and came back with an earlier one would be taken for an older run, whose
+// messages come too late.
 func (s *State) NextEpoch(least uint64) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,8 +182,8 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 	return epoch, nil
 }
 
-// CheckNetwork returns an [OtherNetworkError] if the directory is that of another network:
-// what waits in it is for peers of that one, and not for whoever has their IDs here.
+// CheckNetwork returns an [OtherNetworkError] if the directory is that of another network: its
+// waiting messages are for peers of that one, and not for the peers that have their IDs here.
 func (s *State) CheckNetwork(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,8 +212,8 @@ func (s *State) EnterNetwork(name string) error {
 	return nil
 }
 
-// Close gives the directory free. The state has no further epochs. A second
-// Close does nothing.
+// Close releases the directory. The state gives no further epochs. A second Close does
+// nothing.
 func (s *State) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,7 @@ func mustOpenState(t *testing.T, dir string, id certs.ID) *State {
 	return s
 }
 
-// put writes a file of a state directory as somebody else might.
+// put writes a file of a state directory as another program might.
 func put(t *testing.T, dir, name, content string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -297,7 +297,7 @@ func TestStrangeKeyFiles(t *testing.T) {
 	}
 }
 
-// Who was somebody and has lost the key isn't made somebody else.
+// A peer that has lost its key does not become another one.
 func TestMissingKey(t *testing.T) {
 	for _, name := range []string{idFile, epochFile} {
 		dir := t.TempDir()

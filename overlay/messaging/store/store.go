@@ -15,9 +15,9 @@
 // wait until an fdatasync has made a whole group of notes safe from a crash of the
 // machine. Notes are folded into the database when half of the ring is full.
 //
-// Neither file is ever mended or made anew: what is not as it was written is a
-// [DamagedError], also while the store is open. If one of them is removed or
-// replaced meanwhile, that is a [RemovedError], before anything more is called safe.
+// Neither file is ever repaired or made anew: content that is not as it was written is a
+// [DamagedError], also while the store is open. If one of them is removed or replaced
+// meanwhile, that is a [RemovedError], before anything more is called safe.
 package store
 
 import (
@@ -33,7 +33,7 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// Store is the messages of a peer on disk. It is safe for use by several goroutines.
+// Store keeps the messages of a peer on disk. It is safe for use by several goroutines.
 type Store struct {
 	path    string // of the database
 	db      *bbolt.DB
