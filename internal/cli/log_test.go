@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// A reader of standard error that has stopped reading blocks nothing, and is told later
-// how much was dropped.
+// A reader of standard error that has stopped reading blocks nothing, and learns later how
+// much was dropped.
 func TestLogWriterNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()

@@ -191,8 +191,8 @@ func (l *Listener) wait(ctx context.Context, m Message) {
 	}
 }
 
-// add appends a message to the backlog, and returns false if there is no room. The
-// first one starts the goroutine that sends them.
+// add appends a message to the backlog, and returns false if the backlog is full. The first
+// one starts the goroutine that sends them.
 func (l *Listener) add(ctx context.Context, m Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,8 +21,8 @@ import (
 
 const module = "quicpeer"
 
-// may are the packages of this module that each may import. Packages below
-// scripts may import all.
+// may lists the packages of this module that each package may import. Packages below scripts
+// may import all.
 var may = map[string][]string{
 	".":                        {"internal/cli"},
 	"internal/cli":             {"internal/chat", "internal/jsonl", "internal/lines", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
@@ -48,10 +48,10 @@ var may = map[string][]string{
 	"pb":                         {},
 }
 
-// quicUsers may import quic-go, besides tests.
+// quicUsers are the packages that may import quic-go, besides tests.
 var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages"}
 
-// A file above these lengths holds two ideas. Tests have more room, as their
+// Limits of the length of a file: a longer one holds two ideas. Tests have more room, as their
 // cases are read one by one.
 const (
 	maxLines     = 700
@@ -137,7 +137,7 @@ func TestImportsGoDown(t *testing.T) {
 	}
 }
 
-// TestPackageComments wants each package to be explained in exactly one place.
+// TestPackageComments checks that each package is explained in exactly one place.
 func TestPackageComments(t *testing.T) {
 	comments := map[string][]string{}
 	for _, f := range goFiles(t) {
@@ -187,9 +187,9 @@ func TestNothingIsUnfinished(t *testing.T) {
 	}
 }
 
-// TestTestsDontSleep wants tests to wait for what they wait for. In a bubble of
-// synctest a sleep takes no time: a file may sleep that makes bubbles, or calls
-// what a file of its package declares that does.
+// TestTestsDontSleep checks that tests don't sleep but wait for a condition. In a bubble of
+// synctest a sleep takes no time: a file may sleep that makes bubbles, or calls a function of
+// its package that does.
 func TestTestsDontSleep(t *testing.T) {
 	files := goFiles(t)
 	makers := map[string]bool{} // directory and name of such functions

@@ -19,20 +19,20 @@ import (
 	"testing"
 )
 
-// impurePackages are what a machine without I/O, clock, goroutines and locks has
-// no use for.
+// impurePackages are the packages that a machine without I/O, clock, goroutines and locks does
+// not need.
 var impurePackages = []string{
 	"context", "io", "io/fs", "log", "log/slog", "net", "net/http", "os", "os/signal", "runtime",
 	"sync", "sync/atomic", "syscall", "time/tzdata", "unsafe", "crypto/rand",
 }
 
-// clock are the functions and types of package time that know what time it is.
-// Durations and times as values are fine.
+// clock lists the functions and types of package time that read the clock. Durations and times
+// as values are fine.
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "Timer", "Ticker", "NewTimer", "NewTicker"}
 
-// TestCoreIsPure holds the machines to what makes them reproducible: their outputs
-// are a function of their inputs and of the generator that they were given. (What
-// overlay/messaging/delivery seals differs each time; no decision depends on it.)
+// TestCoreIsPure checks what makes the machines reproducible: their outputs are a function of
+// their inputs and of the generator that they were given. (The sealed bytes of
+// overlay/messaging/delivery differ each time; no decision depends on them.)
 func TestCoreIsPure(t *testing.T) {
 	for _, dir := range []string{"overlay/core", "overlay/messaging/delivery"} {
 		for _, problem := range impurities(t, filepath.Join(root, dir)) {
@@ -41,7 +41,7 @@ func TestCoreIsPure(t *testing.T) {
 	}
 }
 
-// TestImpuritiesAreFound shows that the check above can fail.
+// TestImpuritiesAreFound checks that the check above can fail.
 func TestImpuritiesAreFound(t *testing.T) {
 	got := strings.Join(impurities(t, "testdata/impure"), "\n")
 	for _, want := range []string{
@@ -57,7 +57,7 @@ func TestImpuritiesAreFound(t *testing.T) {
 	}
 }
 
-// impurities lists what the package in dir does that a pure one doesn't.
+// impurities lists the operations of the package in dir that a pure one must not have.
 func impurities(t *testing.T, dir string) (problems []string) {
 	t.Helper()
 	set, files, info := typed(t, dir)
@@ -112,7 +112,7 @@ func impure(o types.Object) string {
 	return ""
 }
 
-// unordered names what is ranged over if it is a map or an iterator over one.
+// unordered names the operand of a range if it is a map or an iterator over one.
 func unordered(info *types.Info, x ast.Expr) string {
 	if t := info.TypeOf(x); t != nil {
 		if _, isMap := t.Underlying().(*types.Map); isMap {
@@ -133,8 +133,8 @@ func unordered(info *types.Info, x ast.Expr) string {
 	return ""
 }
 
-// exports are the files in which the compiler has noted what the packages of the product,
-// and those that they import, offer to others.
+// exports are the files in which the compiler has recorded the exported names of the product's
+// packages, and of those that they import.
 var exports = sync.OnceValues(func() (map[string]string, error) {
 	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".", "./internal/...", "./overlay/...", "./transport/...")
 	list.Dir = root
@@ -152,8 +152,8 @@ var exports = sync.OnceValues(func() (map[string]string, error) {
 	return files, nil
 })
 
-// typed parses and type-checks the files of a package that are built here, without its
-// tests, with what the compiler has made of its imports.
+// typed parses and type-checks the files of a package that are built here, without its tests,
+// using the compiler's output for its imports.
 func typed(t *testing.T, dir string) (*token.FileSet, []*ast.File, *types.Info) {
 	t.Helper()
 	compiled, err := exports()

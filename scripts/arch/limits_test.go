@@ -39,7 +39,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestWrongLimitsAreFound shows that the check above can fail.
+// TestWrongLimitsAreFound checks that the check above can fail.
 func TestWrongLimitsAreFound(t *testing.T) {
 	known := map[string]*types.Const{}
 	for name, value := range map[string]any{"core.maxLinks": int64(256), "core.lease": 24 * time.Hour, "pb.MaxBody": int64(1 << 20), "core.maxDials": int64(64)} {
@@ -151,7 +151,7 @@ func elsewhere(name string, known map[string]*types.Const) string {
 	return ", but " + strings.Join(list, ", ")
 }
 
-// constants are the numbers of the product's packages, by package and name.
+// constants lists the numeric constants of the product's packages, by package and name.
 func constants(t *testing.T) map[string]*types.Const {
 	t.Helper()
 	known := map[string]*types.Const{}
@@ -204,7 +204,7 @@ var units = map[string]float64{
 	"day": float64(24 * time.Hour), "days": float64(24 * time.Hour),
 }
 
-// means says that a value, as people write it, is that of the constant.
+// means says whether a value, as people write it, is that of the constant.
 func means(value string, c *types.Const) bool {
 	m := quantity.FindStringSubmatch(value)
 	if m == nil {

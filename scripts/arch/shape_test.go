@@ -17,8 +17,8 @@ const (
 	maxMutualPairings = 3
 )
 
-// tooLarge are the types and folders above the limits, by what is counted. Whoever makes
-// one smaller lowers its number here, or takes it out; none grows, and none is added.
+// tooLarge lists the types and folders above the limits, by the count. When one becomes
+// smaller, lower its number here, or take it out; none grows, and none is added.
 var tooLarge = map[string]int{}
 
 // TestShape compares the sizes of types, and how many pairs of files of a folder call

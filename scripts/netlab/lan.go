@@ -24,7 +24,7 @@ type Host struct {
 	Name    string
 	Address netip.Addr
 	port    string // of the switch
-	refuses bool   // somebody, see Refuse
+	refuses bool   // packets of some host, see Refuse
 }
 
 // NewLAN builds a LAN with hosts of these names. The error says what is missing for that.

@@ -51,7 +51,7 @@ func (c *contract) see(l *line) {
 		}
 		delete(c.present, id)
 	case "message":
-		// One that somebody kept on the way may come when its author has gone.
+		// A message that a holder kept on the way may come when its author has gone.
 		if from := l.Field("from"); !c.present[from] && l.Field("path") == "direct" {
 			breach("a message from a peer that isn't there")
 		}

@@ -57,7 +57,7 @@ start a
 type a '{"event":"x","n":1}'
 type a '{"event":"x","n":2}'
 next a x n=2
-`, `the next is no x n=2 but`},
+`, `the next is not x n=2 but`},
 	{"never passes", `
 start a
 expect a ready

@@ -63,7 +63,7 @@ func (s *scenario) next(p *process, args []string, by harness.Deadline) error {
 		return err
 	}
 	if !pat.matches(l) {
-		return fmt.Errorf("the next is no %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
+		return fmt.Errorf("the next is not %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
 	s.take(p, l)
 	return nil

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// fakeVariable makes this test binary a peer that does what it is told, for the
-// tests of the engine.
+// fakeVariable makes this test binary a peer that obeys the test, for the tests of the engine.
 const fakeVariable = "SCENARIO_FAKE_PEER"
 
 // fakePeer prints ready, and then does what its input says: an event is printed,

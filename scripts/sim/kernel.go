@@ -12,9 +12,9 @@ import (
 	"quicpeer/overlay/coretest"
 )
 
-// What 100,000 peers would see, without their cores: full tables of that size, 10^10
-// entries, fit into no machine. What matters there are two mechanisms that need no table
-// of who knows what: the flood of one announcement, and the comparison of two tables.
+// The kernel estimates the experience of 100,000 peers without their cores: full tables of
+// that size, 10^10 entries, fit into no machine. Two mechanisms matter at that size, and
+// neither needs the tables: the flood of one announcement, and the comparison of two tables.
 
 // grain is the step of the time of a flood.
 const grain = 100 * time.Microsecond
@@ -52,7 +52,7 @@ func kernel(s settings) []row {
 	return append(rows, info("wall time", "%.1f s", time.Since(start).Seconds()))
 }
 
-// graph is who is whose neighbour: the neighbours of i are to[from[i]:from[i+1]].
+// graph lists the neighbours of each peer: those of i are to[from[i]:from[i+1]].
 type graph struct {
 	from, to []int32
 }
@@ -60,8 +60,8 @@ type graph struct {
 // mostPlaces are those of a peer among its neighbours.
 const mostPlaces = core.MaxNeighbours
 
-// growing is a network that peers join one after the other. It knows who is whose
-// neighbour, and nothing else; how many each has is decided by the rule of the core.
+// growing is a network that peers join one after the other. It knows the neighbours of each
+// peer, and nothing else; the rule of the core decides how many each has.
 type growing struct {
 	rng   *rand.Rand
 	peers []places
@@ -101,14 +101,14 @@ func (p *places) remove(j int32) {
 func randomGraph(n int, seed uint64) *graph {
 	g := &growing{rng: rand.New(rand.NewPCG(seed, 2)), peers: make([]places, n)}
 	for i := range n {
-		// Whoever comes finds those who are here, the first hardly anybody; meanwhile
+		// A newcomer finds the peers that are here, the first ones hardly any; meanwhile
 		// others go on to ask for more, each about once in the time in which a few come.
 		g.seek(int32(i), i+1, true)
 		for range 3 {
 			g.seek(int32(g.rng.IntN(i+1)), i+1, false)
 		}
 	}
-	for range 3 * core.MaxNeighbours { // until nobody takes more
+	for range 3 * core.MaxNeighbours { // until no peer takes more
 		for i := range n {
 			g.seek(int32(i), n, false)
 		}
@@ -121,8 +121,8 @@ func randomGraph(n int, seed uint64) *graph {
 	return list
 }
 
-// seek has a peer ask until it is not short of neighbours, or else for one more if it
-// takes more. Of those who are here it asks one at random, and whom that suggests.
+// seek makes a peer ask until it is not short of neighbours, or else for one more if it takes
+// more. It asks one of the present peers at random, and the one that this suggests.
 func (g *growing) seek(i int32, here int, short bool) {
 	p := &g.peers[i]
 	for tries := 0; tries < 20; tries++ {
@@ -131,7 +131,7 @@ func (g *growing) seek(i int32, here int, short bool) {
 			return
 		}
 		j := int32(g.rng.IntN(here))
-		for range 2 { // the second is whom a peer without room has suggested
+		for range 2 { // the second is the one that a peer without room has suggested
 			if j < 0 || j == i || p.has(j) {
 				break
 			}
@@ -194,7 +194,7 @@ func (g *graph) most() int {
 	return int(most)
 }
 
-// flooded is how a flood went.
+// flooded is the result of a flood.
 type flooded struct {
 	copies       float64 // that a peer received, on average
 	nearly, last time.Duration
@@ -254,10 +254,10 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 // merged are the bytes of a comparison.
 type merged struct{ hashes, versions, records int }
 
-// compare counts what two tables of n that differ in some entries send to find that
-// out: a hash of 8 bytes over each bucket, then for the buckets that differ one of 8
-// bytes over each entry; then the records that are newer. The rule of the core:
-// buckets of about 16 entries, 64 to 4096 of them.
+// compare counts the bytes that two tables of n with some different entries send to find the
+// difference: a hash of 8 bytes over each bucket, then for the buckets that differ one of 8
+// bytes over each entry; then the records that are newer. The rule of the core: buckets of
+// about 16 entries, 64 to 4096 of them.
 func compare(n, differ int, seed uint64) merged {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	of := min(max(1<<bits.Len(uint(n)/16), 64), 4096)

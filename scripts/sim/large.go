@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// large takes everybody through the usual life at ten times the usual size. Keepalives
-// are spared: at this size they would be most of the work, and they do not depend
-// on the size of the network.
+// large takes all peers through the usual life at ten times the usual size. It spares
+// keepalives: at this size they would be most of the work, and they do not depend on the size
+// of the network.
 func large(s settings) []row {
 	start := time.Now()
 	n := pick(s, 300, 10*s.n)
@@ -70,8 +70,8 @@ func large(s settings) []row {
 	return append(rows, w.oddities()...)
 }
 
-// peakMemory is the most that the process had resident, in bytes; where the
-// system does not say, what Go has got from it.
+// peakMemory is the largest resident size of the process, in bytes; on systems that don't
+// report it, the memory that Go has got from the system.
 func peakMemory() uint64 {
 	if status, err := os.ReadFile("/proc/self/status"); err == nil {
 		for line := range strings.Lines(string(status)) {

@@ -26,9 +26,9 @@ type peer = coretest.Machine
 type world struct {
 	*coretest.World
 	count counters
-	// saw, if set, is told of each event of a living peer.
+	// saw, if set, is called for each event of a living peer.
 	saw func(observer, subject *peer, joined bool)
-	// each, if set, is asked each 50 ms of a wait, until it says that it has seen enough.
+	// each, if set, is called every 50 ms of a wait, until it returns that it has seen enough.
 	each   func() (enough bool)
 	marked time.Duration // see watchMarks
 }
@@ -90,7 +90,7 @@ func (w *world) counted() counters {
 	return w.count
 }
 
-// odd notes something that should not be, for people.
+// odd notes something that should not happen, for people.
 func (w *world) odd(format string, args ...any) {
 	if len(w.count.first) < 20 {
 		w.count.first = append(w.count.first, fmt.Sprintf("%.3f s: ", w.Now.Seconds())+fmt.Sprintf(format, args...))
@@ -121,7 +121,7 @@ func (w *world) lost(p, q *coretest.Process) {
 	}
 }
 
-// noted counts what a core says to its log.
+// noted counts the log lines of a core.
 func (w *world) noted(p *coretest.Process, n core.Note) {
 	switch n.Kind {
 	case core.Refutation:

@@ -72,7 +72,7 @@ func reasons(out io.Writer, counts map[string]int) {
 	}
 }
 
-// few is how many faults of a kind are told one by one, unless all are asked for.
+// few is how many faults of a kind are printed one by one, unless all are asked for.
 const few = 5
 
 func (d *driver) reportFaults(out io.Writer, v *verdict) (ok bool) {

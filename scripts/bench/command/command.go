@@ -1,4 +1,4 @@
-// Package command is what the command lines of the benchmarks share.
+// Package command is shared by the command lines of the benchmarks.
 package command
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ErrMissed is the end of a benchmark that has measured all, but not what it wants to see.
+// ErrMissed ends a benchmark that has measured everything but has missed a bar.
 var ErrMissed = errors.New("quicpeer has missed a bar")
 
 // Main is a benchmark's main: it parses the flags and ends the program with status 0 or 1.
@@ -45,7 +45,7 @@ func (d *Dir) Run(run func(dir string) error) error {
 	return run(dir)
 }
 
-// Machine is what a table of figures begins with.
+// Machine is the heading of a table of figures.
 func Machine() string {
 	return fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }

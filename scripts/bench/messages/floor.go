@@ -15,10 +15,9 @@ import (
 	"quicpeer/certs"
 )
 
-// The floor: what bare quic-go does, with the TLS of quicpeer.
+// The floor: the speed of bare quic-go with the TLS of quicpeer.
 
-// acknowledgement is what the floor answers with; its length is that of the
-// design's measurement.
+// acknowledgement is the floor's answer; its length is that of the design's measurement.
 const acknowledgement = 9
 
 var floorConfig = &quic.Config{MaxIncomingStreams: 1024, KeepAlivePeriod: time.Second}

@@ -33,7 +33,7 @@ import (
 	"quicpeer/scripts/bench/command"
 )
 
-// body is what a message carries, in bytes.
+// body is the size of a message's text, in bytes.
 const body = 100
 
 // storedBar is the least rate of stored, as a part of quicpeer's, with many in flight.
@@ -45,7 +45,7 @@ type client interface {
 	close()
 }
 
-// kind is something that is measured. dir is for its files.
+// kind is one of the measured programs. dir is for its files.
 type kind struct {
 	name  string
 	start func(dir string) (client, error)

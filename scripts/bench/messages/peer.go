@@ -51,7 +51,7 @@ func (o peerOptions) start() (*overlay.Node, error) {
 	return overlay.Start(context.Background(), cfg)
 }
 
-// serve is a peer that prints its address and takes what comes.
+// serve runs a peer that prints its address and receives messages.
 func (o peerOptions) serve() error {
 	node, err := o.start()
 	if err != nil {

@@ -50,7 +50,7 @@ func printHead() {
 	fmt.Printf("%-13s %8s %11s %11s   %6s %6s   %6s %6s\n", "in flight", "msg/s", "p50", "p99", "rate", "p50", "rate", "p50")
 }
 
-// printRows prints what the kinds came to with so many in flight.
+// printRows prints the figures of the kinds with so many in flight.
 func printRows(inFlight int, trials [][]trial) {
 	for i, list := range trials {
 		fmt.Printf("%3d %-9s %8.0f %11v %11v", inFlight, kinds[i].name, medianOf(list, rateOf),

@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// census knows who is a member, from those who start and end members, and who
-// knows whom, from what the members report. The network is complete when
-// everybody knows exactly all the others. All methods may be called from any
-// goroutine.
+// census knows the members, from the code that starts and ends them, and their tables, from
+// their reports. The network is complete when every member knows exactly all the others. All
+// methods may be called from any goroutine.
 type census struct {
 	mu      sync.Mutex
 	tables  map[string]map[string]bool // of each living member: whom it knows
@@ -27,8 +26,7 @@ func newCensus() *census {
 	return &census{tables: map[string]map[string]bool{}, changed: make(chan struct{}, 1)}
 }
 
-// born says that there are new members, who know nobody. Names are never used
-// again.
+// born adds new members, whose tables are empty. Names are never used again.
 func (c *census) born(names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,8 +36,8 @@ func (c *census) born(names ...string) {
 	c.count()
 }
 
-// died says that members are dead, or about to go: from now on nobody should know
-// them, and what they say doesn't matter.
+// died removes members that are dead, or about to go: from now on no member should know them,
+// and their reports don't matter.
 func (c *census) died(names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +91,7 @@ func (c *census) stopped(at string, err error) {
 	}
 }
 
-// slanders is how often a living member was said to be gone.
+// slanders counts reports of a living member as gone.
 func (c *census) slanders() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +148,7 @@ func (c *census) await(limit time.Duration) (time.Time, error) {
 	}
 }
 
-// incompleteError says what is missing when a wait is over.
+// incompleteError says what was missing when a wait ended.
 type incompleteError struct {
 	limit time.Duration
 	gaps  string

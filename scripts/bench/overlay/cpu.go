@@ -16,8 +16,8 @@ func processTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// competition watches how much of the machine other programs take. All nodes
-// share what they leave: what looks like a slow network may be a busy machine.
+// competition watches how much of the machine other programs take. All nodes share the rest:
+// an apparently slow network may be a busy machine.
 type competition struct {
 	begin     time.Time
 	busy, own time.Duration

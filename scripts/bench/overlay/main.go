@@ -9,9 +9,9 @@
 //
 //	joining    all at once; later one more
 //	leaving    with a goodbye
-//	crashing   one; a tenth of all at once. Nothing is said: quicpeer's socket goes
-//	           deaf and dumb, memberlist is shut down without Leave
-//	idling     what everybody spends on knowing that everybody is still there
+//	crashing   one; a tenth of all at once. Without a goodbye: quicpeer's socket
+//	           goes deaf and dumb, memberlist is shut down without Leave
+//	idling     the cost for each node of knowing that the others are still there
 //
 // Two cores do the work of all nodes, so times in which they compute, joining at
 // once above all, are far above those of nodes that have their own machines. The
@@ -144,7 +144,7 @@ func (o options) measure() (all samples, err error) {
 	return all, nil
 }
 
-// one runs one network and tells who waits what came out.
+// one runs one network and reports the results.
 func (o options) one(s system, n, round int, full bool) samples {
 	// This one is not to pay for the garbage of the one before.
 	runtime.GC()

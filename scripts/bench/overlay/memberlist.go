@@ -61,9 +61,8 @@ func (g *gossiper) leave(ctx context.Context) error {
 	return g.list.Shutdown()
 }
 
-// kill closes the sockets without a word. A prober's connection, by which it
-// tries TCP when UDP is silent, is refused at once: as when a process dies and
-// its machine lives on.
+// kill closes the sockets without a goodbye. A prober's connection, by which it tries TCP when
+// UDP is silent, is refused at once: as when a process dies and its machine lives on.
 func (g *gossiper) kill() {
 	g.list.Shutdown() // returns no errors, see its source
 }
@@ -95,8 +94,8 @@ const (
 	connectionBytes = connectionPackets * (20 + 20 + 12)
 )
 
-// newCounted takes a port that is free for TCP. Somebody may have it for UDP;
-// then it takes another, as memberlist does with its own transports.
+// newCounted takes a port that is free for TCP. Another program may have it for UDP; then it
+// takes another, as memberlist does with its own transports.
 func newCounted(sent *traffic) (*counted, error) {
 	var problem error
 	for range 10 { // as often as memberlist

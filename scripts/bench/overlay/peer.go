@@ -60,7 +60,7 @@ func (p *peer) leave(ctx context.Context) error {
 	return err
 }
 
-// kill cuts the wire first, so nobody hears the goodbye.
+// kill cuts the wire first, so no peer hears the goodbye.
 func (p *peer) kill() {
 	p.wire.cut()
 	p.node.Close() // its error is Err's, which watch has reported

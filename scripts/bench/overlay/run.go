@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// loopback is where everything happens.
+// loopback is the address of all nodes.
 const loopback = "127.0.0.1"
 
 // Pauses, in which nothing is measured.
@@ -21,8 +21,8 @@ const (
 	settling = 5 * time.Second
 	// Between single joins and leaves.
 	breath = time.Second
-	// Between crashes: for 10 s after a link of its own fell silent quicpeer looks
-	// at others more often, which would make the second crash look cheaper.
+	// Between crashes: for 10 s after a link of its own fell silent quicpeer probes others
+	// more often, which would make the second crash look cheaper.
 	calming = 12 * time.Second
 )
 
@@ -82,7 +82,7 @@ func (r *run) names(count int) []string {
 	return list
 }
 
-// complete waits until all know what has happened since the start and notes the
+// complete waits until all tables are right after the changes since the start, and notes the
 // time that it took.
 func (r *run) complete(measure string, start time.Time) error {
 	whole, err := r.seen.await(patience)
@@ -119,8 +119,7 @@ func (r *run) start(names []string, door string) error {
 	return nil
 }
 
-// door is the first member, through whom all others come. It is there until the
-// crashes.
+// door is the first member, through which all others join. It is there until the crashes.
 func (r *run) door() string { return r.members["n0"].address() }
 
 func (r *run) joinAll() error {
@@ -166,8 +165,8 @@ func (r *run) joinOne() error {
 	return err
 }
 
-// leaveOne lets anybody leave but the door, so that the network has its size
-// again when as many have left as have come.
+// leaveOne makes any member but the door leave, so that the network has its size again when as
+// many have left as have come.
 func (r *run) leaveOne() error {
 	name := r.anybody(1, "n0")[0]
 	m := r.members[name]
@@ -211,7 +210,7 @@ func (r *run) anybody(count int, but string) []string {
 	return list[:count]
 }
 
-// end kills who is left, which is quicker than 300 goodbyes that 300 must hear.
+// end kills the remaining members, which is quicker than 300 goodbyes that 300 must hear.
 func (r *run) end() {
 	for name := range r.members {
 		r.seen.died(name)

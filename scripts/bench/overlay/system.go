@@ -25,8 +25,8 @@ type member interface {
 	address() string
 	// leave says goodbye and ends the member.
 	leave(ctx context.Context) error
-	// kill ends the member as a crash would: from now on it says nothing. It
-	// returns when nothing is left of it.
+	// kill ends the member as a crash would: from now on it sends nothing. It returns when
+	// nothing is left of it.
 	kill()
 }
 

@@ -11,10 +11,10 @@ import (
 	"quicpeer/transport"
 )
 
-// wire is a peer's socket that can be cut, and that counts. A cut wire takes what
-// is sent and throws it away, and so it does with what comes: to others it looks
-// like the process of a peer that was killed. Only that the kernel would answer
-// them with ICMP differs, which sockets that are not connected never hear of.
+// wire is a peer's socket that can be cut, and that counts. A cut wire throws away all packets
+// in both directions: to others it looks like the process of a peer that was killed. The only
+// difference is that the kernel would answer them with ICMP, which unconnected sockets never
+// hear of.
 //
 // quic-go sends many packets with one call and reads eight with one, but only on
 // sockets that have the methods of *net.UDPConn. A wire has them, and the two that

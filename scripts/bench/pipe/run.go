@@ -10,7 +10,7 @@ import (
 	"quicpeer/scripts/bench/program"
 )
 
-// result is what a run came to.
+// result is the result of a run.
 type result struct {
 	time             time.Duration // from the first line to the end of the sender
 	sender, receiver int64         // the most memory in bytes
@@ -76,8 +76,8 @@ func write(input io.WriteCloser, lines int) {
 	}
 }
 
-// watch looks at the memory of both until the end: the kernel keeps the most, but only
-// as long as the process lives.
+// watch reads the memory of both until the end: the kernel keeps the maximum, but only as long
+// as the process lives.
 func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -91,7 +91,7 @@ func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
 	}
 }
 
-// arrivals judges what the receiver prints.
+// arrivals judges the receiver's output.
 type arrivals struct {
 	mute  time.Duration // before the first message is looked at
 	next  int           // the number of the next

@@ -48,8 +48,8 @@ func Start(path, dir, id, join string, each func(line []byte)) (*Peer, error) {
 	return p, nil
 }
 
-// Wait waits for the end of the peer and of what it has printed. An error has what it
-// logged, and says that its exit status was neither 0 nor one of those wanted.
+// Wait waits for the end of the peer and of its output. An error contains the peer's log, and
+// says if its exit status was neither 0 nor one of those wanted.
 func (p *Peer) Wait(wanted ...string) error {
 	<-p.Gone()
 	status := p.State().Status

@@ -16,7 +16,7 @@ const (
 	holders  = 3
 )
 
-// patience is how long anything may take before it is a failure (a guess).
+// patience is the limit of each wait (a guess).
 const patience = time.Minute
 
 // undelivered is the exit status of a peer that keeps messages for its next run.
@@ -31,7 +31,7 @@ type network struct {
 	door      string
 }
 
-// peer is a peer with what it has printed and nobody has looked at.
+// peer is a peer with its output that has not been read yet.
 type peer struct {
 	*program.Peer
 	id    string
@@ -46,7 +46,7 @@ type printed struct {
 // result is how long the last message took.
 type result struct{ fromStart, fromReady time.Duration }
 
-// start starts all, lets the sender meet the receiver, and ends that one.
+// start starts all peers, lets the sender meet the receiver, and ends the receiver.
 func (n *network) start() error {
 	for i := range holders {
 		if err := n.run(fmt.Sprintf("holder-%d", i)); err != nil {
@@ -85,7 +85,7 @@ func (n *network) run(id string) error {
 	return nil
 }
 
-// end has a peer leave.
+// end makes a peer leave.
 func (n *network) end(id string) error {
 	p := n.peers[id]
 	delete(n.peers, id)
@@ -103,8 +103,8 @@ func (n *network) kill() {
 	}
 }
 
-// round measures once. In a network of its own: a peer that comes and goes again and
-// again is told of less and less often.
+// round measures once, in a network of its own: a peer that comes and goes again and again is
+// announced less and less often.
 func (o options) round(path, dir string, senderGone bool) (r result, err error) {
 	n := &network{path: path, dir: dir, messages: o.messages, pace: o.pace, peers: make(map[string]*peer)}
 	defer n.kill()
@@ -130,7 +130,7 @@ func (o options) round(path, dir string, senderGone bool) (r result, err error) 
 	return r, n.settle()
 }
 
-// send has the sender take messages for the receiver, who is not here.
+// send makes the sender accept messages for the receiver, who is not here.
 func (n *network) send() error {
 	p := n.peers[sender]
 	w := bufio.NewWriter(p.Input)

@@ -40,8 +40,8 @@ func TestSlowness(t *testing.T) {
 	})
 }
 
-// TestWaitIsStretched: what comes later than its deadline is in time on a machine that is as
-// slow as that, also if it becomes so while somebody waits.
+// TestWaitIsStretched: output that comes later than its deadline is in time on a machine that
+// is as slow as that, also if it becomes so during the wait.
 func TestWaitIsStretched(t *testing.T) {
 	for _, test := range []struct {
 		slowness float64

@@ -33,7 +33,7 @@ type Spec struct {
 }
 
 // Process is a running process. Its goroutines (input, output, errors and the wait for its
-// end) change the fields below mu and then wake whoever waits.
+// end) change the fields below mu and then wake the callers that wait.
 type Process struct {
 	Input io.WriteCloser // standard input
 
@@ -189,8 +189,8 @@ func (p *Process) waitUnmuted() {
 	}
 }
 
-// Look calls f under the lock of the process, which guards what its owner keeps of its
-// lines as well. Change does so too, and then wakes whoever waits.
+// Look calls f under the lock of the process, which also guards its owner's data about its
+// lines. Change does so too, and then wakes the callers that wait.
 func (p *Process) Look(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

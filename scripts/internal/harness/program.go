@@ -64,8 +64,8 @@ func Environment(home string) []string {
 }
 
 // FreeAddresses finds n addresses on 127.0.0.1 whose UDP ports are free. They are below the
-// ports that systems give to those who ask for any, or somebody might take the one of a
-// peer that is down.
+// ports that systems give to programs that ask for any, or another program might take the one
+// of a peer that is down.
 func FreeAddresses(n int) ([]string, error) {
 	const lowest, highest, tries = 10000, 32000, 1000
 	var found []string
