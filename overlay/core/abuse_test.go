@@ -9,8 +9,8 @@ import (
 	"quicpeer/pb"
 )
 
-// What a frame carries beside the fields of this version is not passed on: it
-// would grow beyond the limit on the way, and honest peers would be cut off for it.
+// Unknown fields of a frame are not passed on: it would grow beyond the limit on the way, and
+// honest peers would be cut off for it.
 func TestUnknownFieldsAreDropped(t *testing.T) {
 	junk := func(s *pb.Signed) {
 		n := pb.MaxControlFrame - 1000
@@ -32,8 +32,8 @@ func TestUnknownFieldsAreDropped(t *testing.T) {
 	}
 }
 
-// One key has a few links at most, whoever has the smaller ID, and one place among
-// the neighbours.
+// A key has few links at most, whichever side has the smaller ID, and one place among the
+// neighbours.
 func TestLinksOfOneKey(t *testing.T) {
 	for _, id := range []string{"-smaller", "z-larger"} {
 		r := newRig(t, nil)
@@ -47,7 +47,7 @@ func TestLinksOfOneKey(t *testing.T) {
 	}
 }
 
-// A peer that ends its links as soon as they stand is dialled more and more seldom.
+// A peer that ends its links as soon as they are up is dialled more and more seldom.
 func TestFlapping(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "bob")
@@ -71,8 +71,8 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
-// Who says LOST without end makes us refute five times a second at most, and the
-// last word is ours.
+// A peer that says LOST without end makes us refute five times a second at most, and the last
+// word is ours.
 func TestRefutationsArePaced(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "liar")
@@ -94,7 +94,7 @@ func TestRefutationsArePaced(t *testing.T) {
 	}
 }
 
-// A receiver that refuses us is as good as one that can't be reached.
+// A receiver that refuses us counts as one that can't be reached.
 func TestRefusedReceiver(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "bob")
@@ -105,6 +105,6 @@ func TestRefusedReceiver(t *testing.T) {
 	o := r.outbound(e.our().dialing, 2)
 	r.receive(o, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})
 	if len(r.out.Unreachable) != 1 {
-		t.Errorf("told: %v", r.out.Unreachable)
+		t.Errorf("reported as unreachable: %v", r.out.Unreachable)
 	}
 }

@@ -17,8 +17,8 @@ func mustRecord(t *testing.T, a *pb.Announcement) *pb.Record {
 	return r
 }
 
-// TestBelief: a LOST is believed by the word of two members; what is not believed
-// changes nothing, is no offence of who passes it on, and is told to the accused.
+// TestBelief: a LOST takes the testimonies of two members. One that is not believed changes
+// nothing, is not blamed on the peer that passes it on, and is sent to the accused.
 func TestBelief(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -63,8 +63,8 @@ func TestBelief(t *testing.T) {
 	}
 }
 
-// TestToldOfAnAccusation: who is told of an accusation refutes it, if it is one
-// that others may believe.
+// TestToldOfAnAccusation: an accused peer refutes, if it is an accusation that others may
+// believe.
 func TestToldOfAnAccusation(t *testing.T) {
 	accused := func(a *pb.Announcement) *pb.Routed {
 		return routedFrom("one", &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a}})
@@ -96,9 +96,9 @@ func TestToldOfAnAccusation(t *testing.T) {
 	}
 }
 
-// TestAccuserIsIgnored: who has had a part in some accusations that were refuted at
-// once is not believed for a while, by which time its words count again; refutations
-// that take longer are no shame, the peer may have been cut off.
+// TestAccuserIsIgnored: a member whose testimony was refuted at once several times is not
+// believed for a while, and then counts again. Slower refutations do not count against it, since
+// the peer may have been cut off.
 func TestAccuserIsIgnored(t *testing.T) {
 	for _, test := range []struct {
 		name    string

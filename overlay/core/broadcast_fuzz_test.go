@@ -8,7 +8,7 @@ import (
 	"quicpeer/pb"
 )
 
-// ranges are of broadcasts of some of the peers.
+// ranges returns ranges of broadcasts of some of the peers.
 func (fz *fuzzer) ranges() []*pb.BroadcastRange {
 	var list []*pb.BroadcastRange
 	for range 1 + fz.next()%3 {
@@ -21,7 +21,7 @@ func (fz *fuzzer) ranges() []*pb.BroadcastRange {
 	return list
 }
 
-// checkBroadcasts looks at what is remembered, and whether all are shown in order.
+// checkBroadcasts checks the remembered broadcasts, and that all are shown in order.
 func (fz *fuzzer) checkBroadcasts(t *testing.T, events []Event) {
 	t.Helper()
 	c := fz.c

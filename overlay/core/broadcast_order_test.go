@@ -9,8 +9,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestBroadcastOrder: one that comes before its predecessor waits for it, but not for
-// ever, and what was passed over is not shown any more. It is passed on at once.
+// TestBroadcastOrder: a broadcast that comes before its predecessor waits for it, but not for
+// ever; one that was passed over is never shown. All are passed on at once.
 func TestBroadcastOrder(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -39,14 +39,14 @@ func TestBroadcastOrder(t *testing.T) {
 	r.receive(two, saidBroadcast(1, "one", 1000, 4, "4"))
 	expect()
 	if len(r.out.Frames) != 0 {
-		t.Errorf("takes what it has passed over: %v", r.frames())
+		t.Errorf("takes a broadcast that it has passed over: %v", r.frames())
 	}
 	say(6)
 	expect("6")
 }
 
-// TestLastWords: what is held back is shown before its author is shown to go, if it
-// said so or has been restarted; else it waits for the author to come back.
+// TestLastWords: broadcasts held back are shown before their author is shown as gone, if it said
+// goodbye or was restarted; else they wait for it to come back.
 func TestLastWords(t *testing.T) {
 	for name, then := range map[string]*pb.Announcement{
 		"it leaves":       say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1),
@@ -79,8 +79,8 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// TestFirstBroadcast: who comes later begins with what its neighbour has not had, be it
-// told so or shown by what comes first.
+// TestFirstBroadcast: a newcomer begins with the broadcasts that its neighbour has not had,
+// whether the neighbour says so or the first that comes shows it.
 func TestFirstBroadcast(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -96,7 +96,7 @@ func TestFirstBroadcast(t *testing.T) {
 		t.Errorf("shows %q", r.texts())
 	}
 	six := say(pb.AnnouncementType_JOIN, 6, "six", 1, 0)
-	six.Broadcasts = pb.MaxNumber // which is a lie
+	six.Broadcasts = pb.MaxNumber // a lie
 	r.receive(l, propagation(six))
 	r.receive(l, saidBroadcast(6, "six", 1, 3, "3"))
 	if !slices.Equal(r.texts(), []string{"3"}) {

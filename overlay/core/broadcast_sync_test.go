@@ -13,13 +13,13 @@ import (
 	"quicpeer/pb"
 )
 
-// rangeOf names broadcasts of a test identity.
+// rangeOf is a range of broadcasts of a test identity.
 func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.BroadcastRange {
 	prefix := certs.MessagePrefix(testIdentity(identity).Key(), epoch, 0)
 	return &pb.BroadcastRange{Author: tagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
 }
 
-// wanted are the ranges that the last input has asked a link for.
+// wanted returns the ranges that the last input has asked a link for.
 func (r *rig) wanted(l LinkID) []*pb.BroadcastRange {
 	var list []*pb.BroadcastRange
 	for i, m := range r.frames() {
@@ -30,13 +30,13 @@ func (r *rig) wanted(l LinkID) []*pb.BroadcastRange {
 	return list
 }
 
-// is says whether a list is this one range.
+// is reports whether a list is this one range.
 func is(list []*pb.BroadcastRange, first, last uint64) bool {
 	return len(list) == 1 && list[0].GetFirst() == first && list[0].GetLast() == last
 }
 
-// TestCatchingUp: of what is offered the missing is asked for, once, of the next
-// neighbour if the first does not answer. It is not flooded but offered on.
+// TestCatchingUp: missing broadcasts that are offered are asked for, once, and of the next
+// neighbour if the first does not answer. They are not flooded but offered on.
 func TestCatchingUp(t *testing.T) {
 	r := newRig(t, nil)
 	one, two, three := r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")
@@ -75,8 +75,8 @@ func TestCatchingUp(t *testing.T) {
 	}
 }
 
-// TestOfferOfAStranger: what is offered of a peer that is not known yet is asked for
-// when it is, and comes before what it says then.
+// TestOfferOfAStranger: broadcasts offered of an unknown peer are asked for when the peer becomes
+// known, and come before those that it sends then.
 func TestOfferOfAStranger(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -97,7 +97,7 @@ func TestOfferOfAStranger(t *testing.T) {
 	}
 }
 
-// TestBroadcastMissed: what has not come on an overloaded link is asked for.
+// TestBroadcastMissed: broadcasts that an overloaded link has skipped are asked for.
 func TestBroadcastMissed(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
@@ -140,8 +140,8 @@ func TestLongAnswer(t *testing.T) {
 	}
 }
 
-// TestLyingOffers: who offers what it has not, of whomever, makes us ask seldom and
-// remember little.
+// TestLyingOffers: a peer that offers broadcasts it does not have, of any author, makes us ask
+// seldom and remember little.
 func TestLyingOffers(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -172,7 +172,7 @@ func TestLyingOffers(t *testing.T) {
 	}
 }
 
-// naiveLacking is lacking, one number after the other.
+// naiveLacking is lacking by checking one number after the other.
 func naiveLacking(r *run, o *pb.BroadcastRange) (first, last uint64) {
 	first, last = max(o.GetFirst(), r.next), o.GetLast()
 	for first <= last && r.has(first) {
@@ -184,8 +184,8 @@ func naiveLacking(r *run, o *pb.BroadcastRange) (first, last uint64) {
 	return first, last
 }
 
-// TestLacking: the first and the last that are missing are found, with few looks at what
-// is held back.
+// TestLacking: the first and the last missing number are found by examining few of those held
+// back.
 func TestLacking(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := &run{next: rapid.Uint64Range(1, 12).Draw(t, "next"), heard: rapid.Bool().Draw(t, "heard")}
@@ -208,8 +208,8 @@ func TestLacking(t *testing.T) {
 	}
 }
 
-// TestOffersSaidOften: what a frame says of the same broadcasts again is not looked at, and
-// an answer does not carry them twice.
+// TestOffersSaidOften: a frame's repeated offers of the same broadcasts are skipped, and an
+// answer does not carry a broadcast twice.
 func TestOffersSaidOften(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -233,7 +233,7 @@ func TestOffersSaidOften(t *testing.T) {
 	}
 }
 
-// TestManyOffers: of those that wait a part is looked at in a tick, in turn; what is new is
+// TestManyOffers: some of the offers that wait are examined in each tick, in turn; a new one is
 // used at once.
 func TestManyOffers(t *testing.T) {
 	r := newRig(t, nil)
@@ -258,8 +258,8 @@ func TestManyOffers(t *testing.T) {
 	}
 }
 
-// TestLeaveWaitsForLastWords: that somebody has left is held back while another is asked for
-// what it said before, for two seconds at most, and once.
+// TestLeaveWaitsForLastWords: a LEAVE is held back while a neighbour is asked for the author's
+// earlier broadcasts, for two seconds at most, and once.
 func TestLeaveWaitsForLastWords(t *testing.T) {
 	for name, answers := range map[string]bool{"answered": true, "not answered": false} {
 		r := newRig(t, nil)
@@ -288,8 +288,8 @@ func TestLeaveWaitsForLastWords(t *testing.T) {
 	}
 }
 
-// TestMemory: of broadcasts the last are remembered, by number, bytes, author and age;
-// what is held back and has to go is shown.
+// TestMemory: the latest broadcasts are remembered, within bounds of number, bytes, author and
+// age; one that is held back and has to go is shown.
 func TestMemory(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -322,8 +322,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestCaughtUpLate: what a peer catches up on is not for those who came after it was said,
-// though they came before that peer had it.
+// TestCaughtUpLate: a broadcast that a peer catches up on is not for peers that came after it was
+// sent, even if they came before that peer had it.
 func TestCaughtUpLate(t *testing.T) {
 	for _, age := range []time.Duration{0, 5 * time.Second, 15 * time.Second} {
 		r := newRig(t, nil)
@@ -340,7 +340,7 @@ func TestCaughtUpLate(t *testing.T) {
 			offered = offered || m.GetBroadcastsHeld() != nil
 		}
 		if after := age < 10*time.Second; offered != after {
-			t.Errorf("said %v ago it is offered to somebody who came 10 s ago: %v", age, offered)
+			t.Errorf("sent %v ago: offered to a peer that came 10 s ago: %v", age, offered)
 		}
 		if a := r.c.broadcasts.recent[0]; toAge(r.now-a.said) != toAge(age) {
 			t.Errorf("passed on with the age %v, not %v", r.now-a.said, age)

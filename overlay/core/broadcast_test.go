@@ -8,7 +8,7 @@ import (
 	"quicpeer/pb"
 )
 
-// texts are the broadcasts among the events of the last input.
+// texts returns the broadcasts among the events of the last input.
 func (r *rig) texts() []string {
 	var list []string
 	for _, e := range r.out.Events {
@@ -19,7 +19,7 @@ func (r *rig) texts() []string {
 	return list
 }
 
-// held are the offers among the frames of the last input.
+// held returns the offers among the frames of the last input.
 func (r *rig) held() []*pb.BroadcastRange {
 	var list []*pb.BroadcastRange
 	for _, m := range r.frames() {
@@ -28,7 +28,7 @@ func (r *rig) held() []*pb.BroadcastRange {
 	return list
 }
 
-// sentTexts are the broadcasts that the last input has sent over a link.
+// sentTexts returns the broadcasts that the last input has sent over a link.
 func (r *rig) sentTexts(l LinkID) []string {
 	var list []string
 	for i, m := range r.frames() {
@@ -43,7 +43,7 @@ func (r *rig) sentTexts(l LinkID) []string {
 	return list
 }
 
-// TestBroadcastOnce: shown and passed on the first time only.
+// TestBroadcastOnce: a broadcast is shown and passed on the first time only.
 func TestBroadcastOnce(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -66,8 +66,8 @@ func TestBroadcastOnce(t *testing.T) {
 	}
 }
 
-// TestBroadcastEarly: one that comes before its author's record, or before the
-// record of its author's new run, waits for it.
+// TestBroadcastEarly: a broadcast that comes before its author's record, or before the record of
+// its author's new run, waits for it.
 func TestBroadcastEarly(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
@@ -93,8 +93,8 @@ func TestBroadcastEarly(t *testing.T) {
 	}
 }
 
-// TestBroadcastOffered: a new neighbour gets what was sent while it was becoming one,
-// and nothing from before it came.
+// TestBroadcastOffered: a new neighbour gets the broadcasts sent while it was becoming one, and
+// none from before it came.
 func TestBroadcastOffered(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
@@ -115,11 +115,11 @@ func TestBroadcastOffered(t *testing.T) {
 	}
 	three := r.neighbour(1, "one")
 	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.links.link(three) == nil {
-		t.Errorf("who was here before is offered %v", offer)
+		t.Errorf("a peer that was here before is offered %v", offer)
 	}
 }
 
-// TestGoodbyeAfterBroadcast: nobody sees an author go before what it has said last.
+// TestGoodbyeAfterBroadcast: nobody sees an author go before its last broadcast.
 func TestGoodbyeAfterBroadcast(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")

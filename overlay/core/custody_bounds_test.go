@@ -8,7 +8,7 @@ import (
 	"quicpeer/pb"
 )
 
-// Bounds of what is kept, and who is refused.
+// The bounds of custody, and the peers that are refused.
 func TestCustodyIsBounded(t *testing.T) {
 	// All but the last ten are put there at once: to judge each takes a look at all others.
 	fill := func(r *rig, depositors, receivers, size, most int) (taken int, last string) {
@@ -67,7 +67,7 @@ func TestDepositsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A flood of deposits is refused at the pace of everything that is carried.
+// A flood of deposits is refused at the rate at which everything is carried.
 func TestDepositFlood(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")

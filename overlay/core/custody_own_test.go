@@ -18,7 +18,7 @@ func (r *rig) leave(d *pb.Deposit) bool {
 	return taken
 }
 
-// offered are the deposits of the last input, and on which link.
+// offered returns the deposits of the last input, and their links.
 func (r *rig) offered() (links []LinkID, list []*pb.Deposit) {
 	for i, m := range r.frames() {
 		if d := m.GetDeposit(); d != nil {
@@ -28,13 +28,13 @@ func (r *rig) offered() (links []LinkID, list []*pb.Deposit) {
 	return links, list
 }
 
-// answer is what a holder says.
+// answer is a holder's answer.
 func (r *rig) answer(l LinkID, sealed []byte, kept bool) {
 	id := DepositID(sealed)
 	r.receive(l, &pb.DepositAnswer{Deposit: id[:], Kept: kept, Reason: "why"})
 }
 
-// crowd are neighbours named a, b, ...
+// crowd makes neighbours named a, b, ...
 func (r *rig) crowd(n int) []LinkID {
 	var list []LinkID
 	for i := range n {
@@ -62,7 +62,7 @@ var (
 	oneSealed, twoSealed, threeSealed = []byte("one"), []byte("two"), []byte("three")
 )
 
-// Three holders get everything, in its order, one after the other.
+// Three holders get everything, in order, one deposit after the other.
 func TestDepositing(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(6)
@@ -84,7 +84,7 @@ func TestDepositing(t *testing.T) {
 		if next := r.wantOffers(1, twoSealed); next[0] != holders[i] {
 			t.Error("offered to another")
 		}
-		r.answer(l, oneSealed, true) // said twice
+		r.answer(l, oneSealed, true) // the same answer twice
 		r.wantOffers(0, nil)
 	}
 	for _, l := range holders {
@@ -105,8 +105,8 @@ func TestDepositing(t *testing.T) {
 	}
 }
 
-// Who refuses, or does not answer, gets nothing more for a minute. Another gets all from
-// the first.
+// A holder that refuses, or does not answer, gets nothing more for a minute. Another gets
+// everything from the first on.
 func TestHoldersThatRefuse(t *testing.T) {
 	for name, quiet := range map[string]bool{"refuses": false, "is silent": true} {
 		r := newRig(t, nil)
@@ -137,7 +137,7 @@ func TestHoldersThatRefuse(t *testing.T) {
 		}
 		r.answer(fourth, twoSealed, false)
 		if r.wantOffers(0, nil); r.c.DepositsPending() {
-			t.Errorf("%s: pending, and nobody is left to ask", name)
+			t.Errorf("%s: pending without anybody left to ask", name)
 		}
 		r.pass(refusesFor + time.Second)
 		if links, _ := r.offered(); len(links) != 1 {
@@ -146,8 +146,8 @@ func TestHoldersThatRefuse(t *testing.T) {
 	}
 }
 
-// A holder whose link has ended keeps what it has; one that has gone counts no more, nor
-// does another run of it.
+// A holder whose link has ended keeps its deposits; one that has gone does not count any more,
+// nor does another run of it.
 func TestHoldersThatGo(t *testing.T) {
 	for name, x := range map[string]struct {
 		happens func(*rig, LinkID, certs.ID, uint64)
@@ -213,7 +213,8 @@ func TestDepositOverAnotherLink(t *testing.T) {
 	}
 }
 
-// When the receiver is here all is forgotten; who is the receiver, or is here, is left nothing.
+// When the receiver is here everything is dropped; nothing is left for ourselves, nor for a peer
+// that is here.
 func TestReceiverIsHere(t *testing.T) {
 	r := newRig(t, nil)
 	links := r.crowd(2)
@@ -229,10 +230,10 @@ func TestReceiverIsHere(t *testing.T) {
 	}
 	r.answer(links[1], oneSealed, true)
 	if r.leave(deposit(9, "zoe", twoSealed)) || r.leave(deposit(0, "self", twoSealed)) {
-		t.Error("taken for somebody who is here")
+		t.Error("taken for a peer that is here")
 	}
 	if r.wantOffers(0, nil); len(r.c.custody.absentees) != 0 {
-		t.Error("left for somebody who is here")
+		t.Error("left for a peer that is here")
 	}
 	r.receive(zoe, propagation(say(pb.AnnouncementType_LEAVE, 9, "zoe", 1000, 5)))
 	r.leave(deposit(9, "zoe", oneSealed))
@@ -243,7 +244,7 @@ func TestReceiverIsHere(t *testing.T) {
 	}
 }
 
-// Where custody is off nothing is left with others; nor does anybody who leaves begin.
+// With custody off nothing is left with others; and a peer that leaves leaves nothing.
 func TestNothingIsLeft(t *testing.T) {
 	off := newRig(t, func(c *Config) { c.NoCustody = true })
 	leaving := newRig(t, nil)
@@ -264,7 +265,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// What is left has no hole: behind one that is not taken nothing is, until all is forgotten.
+// Deposits have no gap: behind a refused one none is taken, until all are dropped.
 func TestNothingIsLeftBehindARefusal(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(4)
@@ -278,20 +279,20 @@ func TestNothingIsLeftBehindARefusal(t *testing.T) {
 		t.Error("taken above the bound")
 	}
 	if r.leave(deposit(9, "zoe", oneSealed)) {
-		t.Error("taken behind one that was not, since it is small enough")
+		t.Error("a small one is taken behind a refused one")
 	}
 	if !r.leave(deposit(9, "zoe", sealedBytes(0, size))) || !r.leave(deposit(8, "yan", oneSealed)) {
-		t.Error("what is left already is not, or nothing for another")
+		t.Error("a known deposit is refused, or one for another receiver")
 	}
 	zoe := r.neighbour(9, "zoe")
 	r.pass(time.Millisecond)
 	r.receive(zoe, propagation(say(pb.AnnouncementType_LEAVE, 9, "zoe", 1000, 5)))
 	if !r.leave(deposit(9, "zoe", oneSealed)) {
-		t.Error("not taken when all is forgotten")
+		t.Error("not taken after all were dropped")
 	}
 }
 
-// What was left long ago is forgotten before its holders drop it, and left anew.
+// Old deposits are dropped before their holders drop them, and left anew.
 func TestLeftAnew(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(1)
@@ -314,12 +315,12 @@ func TestLeftAnew(t *testing.T) {
 	r.neighbour(9, "zoe")
 	r.now += leftFor + time.Minute
 	if r.pass(time.Second); len(r.out.Releave) != 0 {
-		t.Error("to be left anew for somebody who is here")
+		t.Error("to be left anew for a peer that is here")
 	}
 }
 
-// What was withdrawn is offered to nobody any more, and what remains is left anew, soon
-// and once for several withdrawals.
+// A withdrawn deposit is not offered any more, and the rest is left anew, soon and once for
+// several withdrawals.
 func TestWithdrawn(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.crowd(1)[0]
@@ -338,7 +339,7 @@ func TestWithdrawn(t *testing.T) {
 		t.Errorf("after a late answer: %+v", r.out.Withdrawn)
 	}
 	if r.leave(deposit(9, "zoe", threeSealed)) {
-		t.Error("something is taken before all is left anew")
+		t.Error("a deposit is taken before the rest is left anew")
 	}
 	r.neighbour(30, "new")
 	r.pass(withdrawPause / 2)
@@ -359,18 +360,18 @@ func TestWithdrawn(t *testing.T) {
 		t.Errorf("after the last was withdrawn: %v", r.out.Withdrawn)
 	}
 	if withdraw("zoe", true); !slices.Equal(r.out.Withdrawn, []certs.ID{"zoe"}) {
-		t.Errorf("of what the core has not got: %v", r.out.Withdrawn)
+		t.Errorf("after withdrawing an unknown deposit: %v", r.out.Withdrawn)
 	}
 	r.leave(deposit(9, "zoe", oneSealed))
 	withdraw("zoe", true)
 	r.neighbour(9, "zoe")
 	if r.pass(2 * withdrawPause); len(r.out.Withdrawn) != 0 || len(r.c.custody.absentees) != 0 {
-		t.Errorf("to be left anew for somebody who is here: %v", r.out.Withdrawn)
+		t.Errorf("to be left anew for a peer that is here: %v", r.out.Withdrawn)
 	}
 }
 
-// Who was asleep does not know how long its holders have kept what they have, and leaves
-// all once more.
+// After a sleep a peer does not know how long its holders have kept its deposits, and leaves all
+// once more.
 func TestLeftAgainAfterSleep(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(1)
@@ -388,7 +389,7 @@ func TestLeftAgainAfterSleep(t *testing.T) {
 	}
 }
 
-// What we leave is bounded, and so is what waits on a link.
+// Our deposits are bounded, and so are those that wait on a link.
 func TestOwnDepositsAreBounded(t *testing.T) {
 	for name, x := range map[string]struct{ receivers, size, kept int }{
 		"for one":       {1, 10, maxOwnForOne},

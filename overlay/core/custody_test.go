@@ -9,13 +9,13 @@ import (
 	"quicpeer/pb"
 )
 
-// deposit is one for a test identity.
+// deposit is a deposit for a test identity.
 func deposit(identity uint64, id string, sealed []byte) *pb.Deposit {
 	key := testIdentity(identity).Key()
 	return &pb.Deposit{Receiver: id, ReceiverKey: key[:], Sealed: sealed}
 }
 
-// collected is the word of a test identity that it has what was sealed.
+// collected is the signature of a test identity that it has these deposits.
 func collected(identity uint64, receipts []byte, sealed ...[]byte) *pb.Routed {
 	key := testIdentity(identity).Key()
 	content := &pb.CollectedContent{Key: key[:]}
@@ -28,7 +28,7 @@ func collected(identity uint64, receipts []byte, sealed ...[]byte) *pb.Routed {
 	}}
 }
 
-// answered is the answer to a deposit of the last input.
+// answered returns the answer to a deposit in the last input.
 func (r *rig) answered() *pb.DepositAnswer {
 	r.t.Helper()
 	for _, m := range r.frames() {
@@ -40,7 +40,7 @@ func (r *rig) answered() *pb.DepositAnswer {
 	return nil
 }
 
-// handed are the envelopes of the last input on a link, whole.
+// handed returns the complete envelopes of the last input on a link.
 func (r *rig) handed(l LinkID) [][]byte {
 	var list [][]byte
 	for _, m := range r.sentOver(l) {
@@ -58,14 +58,14 @@ func (r *rig) handed(l LinkID) [][]byte {
 	return list
 }
 
-// comes is a peer that joins: it has a link and is a neighbour.
+// comes lets a peer join, with a link, as a neighbour.
 func (r *rig) comes(identity uint64, id string) LinkID {
 	l := r.neighbour(identity, id)
 	r.pass(time.Millisecond)
 	return l
 }
 
-// stored applies what is to be stored.
+// stored applies the writes to a store.
 func stored(store map[[pb.DepositIDSize]byte]Kept, writes []CustodyWrite) {
 	for _, w := range writes {
 		if w.Kept == nil {
@@ -76,8 +76,8 @@ func stored(store map[[pb.DepositIDSize]byte]Kept, writes []CustodyWrite) {
 	}
 }
 
-// A deposit is kept until its receiver is here and has signed for it; the receipts go to
-// whoever left it.
+// A deposit is kept until its receiver is here and has signed for it; the receipts go to the
+// depositor.
 func TestCustody(t *testing.T) {
 	r := newRig(t, nil)
 	store := make(map[[pb.DepositIDSize]byte]Kept)
@@ -94,7 +94,7 @@ func TestCustody(t *testing.T) {
 		t.Fatalf("stored: %v", store)
 	}
 	if r.pass(time.Minute); len(r.out.Frames) > 200 || len(r.out.Custody) > 0 {
-		t.Error("not at rest")
+		t.Error("not idle")
 	}
 	carol := r.comes(2, "carol")
 	if list := r.handed(carol); len(list) != 2 || !bytes.Equal(list[0], first) || !bytes.Equal(list[1], second) {
@@ -125,8 +125,8 @@ func TestCustody(t *testing.T) {
 	}
 }
 
-// What is left for a peer that is here is handed over at once, and receipts for somebody
-// who has gone wait for it.
+// A deposit for a peer that is here is handed over at once; receipts for a depositor that has
+// gone wait for it.
 func TestCustodyOfThoseWhoAreHere(t *testing.T) {
 	r := newRig(t, nil)
 	bob, carol := r.neighbour(1, "bob"), r.neighbour(2, "carol")
@@ -160,7 +160,7 @@ func TestCustodyOfANewRun(t *testing.T) {
 	}
 }
 
-// So much may be on its way to a receiver; the rest follows when that is collected.
+// A window limits the bytes on their way to a receiver; the rest follows when they are collected.
 func TestHandWindow(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
@@ -187,8 +187,8 @@ func TestHandWindow(t *testing.T) {
 	}
 }
 
-// What a receiver does not collect is in the way of its depositor's alone, and not for
-// ever in the way of receipts.
+// Deposits that a receiver does not collect delay only those of the same depositor, and receipts
+// not for ever.
 func TestHandingOverGarbage(t *testing.T) {
 	r := newRig(t, nil)
 	mallory, alice := r.neighbour(3, "mallory"), r.neighbour(1, "alice")
@@ -246,7 +246,7 @@ func TestHandingOverGarbage(t *testing.T) {
 	}
 }
 
-// The receipts that come with a word are for who left the first that was left by anybody.
+// Receipts go to the depositor of the first deposit named that has one.
 func TestReceiptsAmongReceipts(t *testing.T) {
 	r := newRig(t, nil)
 	store := make(map[[pb.DepositIDSize]byte]Kept)
@@ -264,7 +264,7 @@ func TestReceiptsAmongReceipts(t *testing.T) {
 	}
 }
 
-// What was kept in the last run is kept on, in its order and by its age.
+// Deposits of the last run are kept on, in order and by age.
 func TestCustodyOfTheLastRun(t *testing.T) {
 	var last []Kept
 	for i := range uint64(10) {
@@ -308,8 +308,8 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 	}
 }
 
-// What a depositor has left goes all at once, a day after the last of it was taken or left
-// again: the receiver would wait for what is missing. Receipts go each by itself.
+// A depositor's deposits are dropped together, a day after the last was taken or left again: the
+// receiver would wait for a missing one. Receipts are dropped one by one.
 func TestDepositsExpireTogether(t *testing.T) {
 	const kept, dropped = true, false
 	r := newRig(t, nil)
@@ -355,16 +355,15 @@ func TestDepositsExpireTogether(t *testing.T) {
 	for days := range 8 {
 		at(100 + 23*float64(days))
 		if !leave(alice, sealedBytes(uint64(100+days), 10)) {
-			t.Error("refused though what is before it is young")
+			t.Error("refused though the ones before it are young")
 		}
 	}
 	if at(100 + 7*24 + 0.1); leave(alice, sealed[4]) || !leave(bob, sealed[4]) {
-		t.Error("taken behind what has been kept for a week, or not taken of another")
+		t.Error("taken behind one kept for a week, or not taken of another depositor")
 	}
 }
 
-// The word that something was collected counts if the receiver has signed it, for what
-// is kept for it, and once.
+// A Collected counts if the receiver has signed it, for deposits kept for it, and once.
 func TestFalseCollected(t *testing.T) {
 	sealed, other, receipts := sealedBytes(1, 10), sealedBytes(2, 10), sealedBytes(3, 10)
 	word := func(change func(*pb.Collected)) *pb.Routed {

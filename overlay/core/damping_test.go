@@ -9,7 +9,7 @@ import (
 	"quicpeer/pb"
 )
 
-// announced lists the seqs of a peer that the frames of the last input tell a link.
+// announced returns the seqs of a peer in the frames of the last input to a link.
 func (r *rig) announced(to LinkID, id string) []uint32 {
 	r.t.Helper()
 	var list []uint32
@@ -27,9 +27,9 @@ func (r *rig) announced(to LinkID, id string) []uint32 {
 	return list
 }
 
-// TestDamping: of a peer that changes all the time six changes a minute are passed
-// on; the others wait, and the last of them wins. Our own table has it at once, and
-// other peers are not held back for it.
+// TestDamping: of a peer that changes all the time six changes a minute are passed on; the others
+// wait, and the last of them wins. Our own table has it at once, and other peers are not held
+// back.
 func TestDamping(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -44,7 +44,7 @@ func TestDamping(t *testing.T) {
 	for seq := range uint32(20) {
 		passed = append(passed, change(seq)...)
 	}
-	if n := len(passed); n < changesAtOnce || n > changesAtOnce+1 || passed[n-1] != uint32(n-1) { // the first word is none of the changes
+	if n := len(passed); n < changesAtOnce || n > changesAtOnce+1 || passed[n-1] != uint32(n-1) { // the first announcement is not a change
 		t.Errorf("of 20 changes passes on %v", passed)
 	}
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
@@ -64,8 +64,8 @@ func TestDamping(t *testing.T) {
 	}
 }
 
-// TestDampedRate: however long a peer goes on, not more than six changes a minute
-// and those at the beginning are passed on; after a quiet time it has six again.
+// TestDampedRate: however long a peer goes on, only six changes a minute and the first few are
+// passed on; after a quiet time it has six again.
 func TestDampedRate(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -93,8 +93,7 @@ func TestDampedRate(t *testing.T) {
 	}
 }
 
-// TestRefutationsAreNotDamped: what says that somebody lives after all goes on at
-// once, however often it was said.
+// TestRefutationsAreNotDamped: a refutation is passed on at once, however many there were.
 func TestRefutationsAreNotDamped(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")

@@ -22,7 +22,7 @@ func full(t *testing.T) (*rig, []LinkID) {
 	return r, links
 }
 
-// neighbourWords lists what the last input says about neighbourhood, by link.
+// neighbourWords returns the Neighbour frames of the last input, by link.
 func (r *rig) neighbourWords() map[LinkID]*pb.Neighbour {
 	words := make(map[LinkID]*pb.Neighbour)
 	for i, m := range r.frames() {
@@ -33,13 +33,13 @@ func (r *rig) neighbourWords() map[LinkID]*pb.Neighbour {
 	return words
 }
 
-// asksFor has a peer ask for neighbourhood and returns the answer.
+// asksFor lets a peer ask for neighbourhood and returns the answer.
 func (r *rig) asksFor(l LinkID, alone bool) *pb.Neighbour {
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone})
 	return r.neighbourWords()[l]
 }
 
-// listsTold are the neighbours that the frames of the last input tell a link.
+// listsTold returns the neighbour lists in the frames of the last input to a link.
 func (r *rig) listsTold(to LinkID) [][]string {
 	var lists [][]string
 	for i, m := range r.frames() {
@@ -50,8 +50,8 @@ func (r *rig) listsTold(to LinkID) [][]string {
 	return lists
 }
 
-// TestEnd: who ends neighbourhood keeps its link, hears no announcements any more
-// and leads nowhere; what it said before comes to no harm, and it may ask again.
+// TestEnd: a peer that ends neighbourhood keeps its link, hears no more announcements and leads
+// nowhere; frames that cross do no harm, and it may ask again.
 func TestEnd(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -73,42 +73,42 @@ func TestEnd(t *testing.T) {
 	r.receive(one, &pb.Routes{Peers: []uint32{shortTag(tagOf("five"))}, Hops: []byte{1}})
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 7, "seven", 10, 0)))
 	if !r.has("seven") || r.c.links.distance(r.c.table.of("five")[0]) != noWay || r.c.links.link(one).state != linkUp {
-		t.Error("what it says afterwards is an offence, or a way")
+		t.Error("its later frames are an offence, or a route")
 	}
 	if answer := r.asksFor(one, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.neighbours() != 2 {
 		t.Errorf("asked again answers %v", answer)
 	}
 }
 
-// TestNeighboursAreTold: each neighbour knows who the others are, soon after that
-// has changed, and is not told the same twice.
+// TestNeighboursAreTold: each neighbour learns who the others are, soon after a change, and only
+// once.
 func TestNeighboursAreTold(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
 	r.neighbour(2, "two")
 	r.pass(2 * tickEvery)
 	if got := r.listsTold(one); len(got) != 1 || !slices.Equal(got[0], []string{"one", "two"}) {
-		t.Errorf("is told %v", got)
+		t.Errorf("sent the list %v", got)
 	}
 	r.pass(time.Minute / 2)
 	if got := r.listsTold(one); len(got) > 0 {
-		t.Errorf("without a change is told %v", got)
+		t.Errorf("without a change sent the list %v", got)
 	}
 	r.receive(2, &pb.Neighbour{Type: pb.NeighbourType_END})
 	r.pass(2 * tickEvery)
 	if got := r.listsTold(one); len(got) != 1 || !slices.Equal(got[0], []string{"one"}) {
-		t.Errorf("after an end is told %v", got)
+		t.Errorf("after an end sent the list %v", got)
 	}
 	r.neighbour(3, "three")
 	three := r.last
 	r.pass(2 * tickEvery)
 	if got := r.listsTold(three); len(got) != 1 || !slices.Equal(got[0], []string{"one", "three"}) {
-		t.Errorf("a new one is told %v", got)
+		t.Errorf("a new one is sent the list %v", got)
 	}
 }
 
-// TestRefusal: who is full names neighbours that have room, by their own word, and
-// not who asks.
+// TestRefusal: a full peer names neighbours that have said to have room, and not the peer that
+// asks.
 func TestRefusal(t *testing.T) {
 	r, links := full(t)
 	crowd := []string{"self"}
@@ -146,8 +146,8 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestCandidatesAreTried: who is refused tries those that were named, if they are
-// members, and does not ask the same peer again soon.
+// TestCandidatesAreTried: a refused peer tries the peers that were named, if they are members,
+// and does not soon ask the same peer again.
 func TestCandidatesAreTried(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.linked(1, "one")
@@ -168,8 +168,8 @@ func TestCandidatesAreTried(t *testing.T) {
 	}
 }
 
-// TestDependants: who has nobody else is granted what others are refused, up to a
-// number of its own; it takes nobody's place, hears all and leads nowhere.
+// TestDependants: a peer without any other neighbour is granted what others are refused, up to a
+// separate limit; it takes nobody's place, hears everything and leads nowhere.
 func TestDependants(t *testing.T) {
 	r, links := full(t)
 	for i := range uint64(maxDependants + 3) {
@@ -216,8 +216,8 @@ func TestDependants(t *testing.T) {
 	}
 }
 
-// TestLeaning: who is refused by all asks to be taken as a dependant after a while,
-// by all links, and ends that when it has others.
+// TestLeaning: a peer that all have refused asks to be taken as a dependant after a while, over
+// all links, and ends that when it has others.
 func TestLeaning(t *testing.T) {
 	r := newRig(t, nil)
 	refuse := func(l LinkID) { r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE}) }
@@ -236,7 +236,7 @@ func TestLeaning(t *testing.T) {
 	refuse(links[1])
 	r.pass(2 * tickEvery)
 	if words := r.neighbourWords(); len(words) > 0 {
-		t.Errorf("to who has refused that it says %v", words)
+		t.Errorf("sends %v to a peer that has refused", words)
 	}
 	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 	if !r.c.links.link(links[0]).neighbour {
@@ -256,8 +256,8 @@ func TestLeaning(t *testing.T) {
 	}
 }
 
-// TestRefusedLeaningIsOver: who was refused as a dependant and is asked by the same
-// peer later has a neighbour like any other, which it keeps.
+// TestRefusedLeaningIsOver: a peer refused as a dependant, and later asked by the same peer, has
+// an ordinary neighbour, which it keeps.
 func TestRefusedLeaningIsOver(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.linked(1, "one")
@@ -277,8 +277,8 @@ func TestRefusedLeaningIsOver(t *testing.T) {
 	}
 }
 
-// TestWordsThatCross: an answer to a request for neighbourhood that comes when that
-// has been agreed and ended is no offence.
+// TestWordsThatCross: a late answer to a request for neighbourhood, after that was agreed and
+// ended, is not an offence.
 func TestWordsThatCross(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.linked(1, "one")
@@ -300,7 +300,7 @@ func TestWordsThatCross(t *testing.T) {
 	}
 }
 
-// TestBehindADependant: who is reached over a dependant alone is reached.
+// TestBehindADependant: a peer that is linked to a dependant only can be reached.
 func TestBehindADependant(t *testing.T) {
 	w := newWire(t)
 	w.network(MaxNeighbours + 3)

@@ -13,7 +13,7 @@ import (
 	"quicpeer/pb"
 )
 
-// manyMembers are n records as a peer with a few interfaces has them.
+// manyMembers returns n records, as peers with a few interfaces have them.
 func manyMembers(n int) []*Record {
 	list := make([]*Record, n)
 	for i := range list {
@@ -31,13 +31,13 @@ func manyMember(i int, seq uint32) *Record {
 	})
 }
 
-// difference says how the tables of two peers are made to differ: by how many
-// entries that only one has, and how many of which it has a newer version.
+// difference is how the tables of two peers differ: by how many entries that only one has, and
+// how many of which it has a newer version.
 type difference struct{ onlyLeft, onlyRight, newerLeft, newerRight int }
 
 func (d difference) total() int { return d.onlyLeft + d.onlyRight + d.newerLeft + d.newerRight }
 
-// tables are n members, and as many with the difference.
+// tables returns two tables of n members with the difference.
 func (d difference) tables(n int) (left, right []*Record) {
 	left, right = manyMembers(n), manyMembers(n)
 	place := func(k int) int { return k * (n / max(d.total(), 1)) } // spread over the table
@@ -67,8 +67,8 @@ func pair(t testing.TB, left, right []*Record) (w *wire, p, q *wired, size *int)
 	return w, p, q, size
 }
 
-// compared has two peers with these tables compare them once, and returns the
-// bytes that this took.
+// compared lets two peers with these tables compare them once, and returns the bytes that this
+// took.
 func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
 	w, p, q, bytes := pair(t, left, right)
 	for _, d := range [][2]*wired{{p, q}, {q, p}} { // a link without a handshake: nothing else is said
@@ -88,8 +88,8 @@ func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
 	return p, q, *bytes
 }
 
-// TestBytesCompared: what differs is found at the cost of the difference and not
-// of the table: 10 among 10,000 in at most 25 kB, and nothing in a few bytes.
+// TestBytesCompared: a comparison costs as much as the difference and not as the table: 10 among
+// 10,000 in at most 25 kB, and equal tables a few bytes.
 func TestBytesCompared(t *testing.T) {
 	for _, test := range []struct {
 		n    int
@@ -118,8 +118,8 @@ func TestBytesCompared(t *testing.T) {
 	}
 }
 
-// TestBytesOfNeighbours: two that become neighbours pay no more than twice that,
-// since both may have asked.
+// TestBytesOfNeighbours: two new neighbours pay no more than twice that, since both may have
+// asked.
 func TestBytesOfNeighbours(t *testing.T) {
 	const n = 10_000
 	left, right := difference{3, 2, 3, 2}.tables(n)
@@ -131,8 +131,8 @@ func TestBytesOfNeighbours(t *testing.T) {
 	}
 }
 
-// TestTablesBecomeEqual: whatever two tables hold, after a comparison both hold the
-// greater of each entry; also when one is empty, or more differs than an answer holds.
+// TestTablesBecomeEqual: whatever two tables hold, after a comparison both hold the greater of
+// each entry; also if one is empty, or more differs than an answer holds.
 func TestTablesBecomeEqual(t *testing.T) {
 	check := func(t testing.TB, n int, d difference) {
 		left, right := d.tables(n)
@@ -163,8 +163,8 @@ func TestTablesBecomeEqual(t *testing.T) {
 	})
 }
 
-// TestManyInOneBucket: more entries in the buckets that are asked about at once
-// than one answer holds are had by asking again.
+// TestManyInOneBucket: if the buckets asked about at once have more entries than an answer holds,
+// the question is repeated.
 func TestManyInOneBucket(t *testing.T) {
 	all := manyMembers(8000)
 	for name, tables := range map[string][2][]*Record{
@@ -178,8 +178,7 @@ func TestManyInOneBucket(t *testing.T) {
 	}
 }
 
-// TestBurialsAreCompared: who is buried in one table is buried in both, with the
-// testimonies that it takes.
+// TestBurialsAreCompared: an entry buried in one table is buried in both, with its testimonies.
 func TestBurialsAreCompared(t *testing.T) {
 	w := newWire(t)
 	w.network(6)
@@ -213,8 +212,8 @@ func TestBurialsAreCompared(t *testing.T) {
 	}
 }
 
-// TestBucketsAreParts: the buckets are the table, each entry in one, in every
-// number that may be asked for.
+// TestBucketsAreParts: for every number of buckets, the table is divided so that each entry is in
+// one.
 func TestBucketsAreParts(t *testing.T) {
 	var tab table
 	tab.load(manyMembers(1000), 0)
@@ -234,8 +233,8 @@ func TestBucketsAreParts(t *testing.T) {
 	}
 }
 
-// TestMissingIsOurs: who is missing to us alone makes no difference to tables, is
-// given to nobody, and is there again when the other side has it.
+// TestMissingIsOurs: a peer missing to us alone makes no difference between tables, is told to
+// nobody, and is back when the other side has it.
 func TestMissingIsOurs(t *testing.T) {
 	all := manyMembers(1000)
 	w := newWire(t)
@@ -243,7 +242,7 @@ func TestMissingIsOurs(t *testing.T) {
 	p.c.view.isolate()
 	w.drain(p)
 	if alone := newWire(t).add(0, nil); !bytes.Equal(p.c.Digest(), alone.c.Digest()) {
-		t.Error("the digest is not that of who has nobody")
+		t.Error("the digest is not that of a peer alone")
 	}
 	w.link(p, q)
 	w.link(q, p)
@@ -259,8 +258,8 @@ func TestMissingIsOurs(t *testing.T) {
 	}
 }
 
-// TestNewcomerTakesTheTable: a newcomer that becomes a neighbour at once takes a
-// table of many pieces, is ready when it has the whole of it, and loses no link.
+// TestNewcomerTakesTheTable: a newcomer that becomes a neighbour at once takes a table of many
+// pieces, is ready when it has them all, and loses no link.
 func TestNewcomerTakesTheTable(t *testing.T) {
 	for _, n := range []int{600, 5000, 10_000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) { takeTable(t, manyMembers(n)) })
@@ -283,8 +282,8 @@ func takeTable(t *testing.T, all []*Record) {
 	}
 }
 
-// TestTableIsJudgedFirst: a newcomer is ready when the signatures of the table have
-// been judged, and takes nothing of a piece in which one is not valid.
+// TestTableIsJudgedFirst: a newcomer is ready once the signatures of the table have been judged,
+// and takes nothing of a piece with an invalid one.
 func TestTableIsJudgedFirst(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l := joining(t)
@@ -303,8 +302,8 @@ func TestTableIsJudgedFirst(t *testing.T) {
 	}
 }
 
-// TestIsolatedDoor: a peer that reaches nobody, and so has no member to hand
-// over, is a door all the same.
+// TestIsolatedDoor: a peer that reaches nobody, and so has no member to hand over, is a door all
+// the same.
 func TestIsolatedDoor(t *testing.T) {
 	w := newWire(t)
 	door := w.add(0, func(c *Config) { c.Members = manyMembers(2000) })
@@ -317,8 +316,8 @@ func TestIsolatedDoor(t *testing.T) {
 	}
 }
 
-// TestMissingDoNotFillAnswers: who has many that are missing still says all that it
-// knows of the others.
+// TestMissingDoNotFillAnswers: a peer with many missing entries still sends all that it knows of
+// the others.
 func TestMissingDoNotFillAnswers(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Verify = func(Claim) bool { return true } })
 	l := r.neighbour(1, "one")

@@ -12,7 +12,7 @@ import (
 
 func looking(t *testing.T) *rig { return newRig(t, func(c *Config) { c.Discover = true }) }
 
-// begun says that the peer has become ready in the last input.
+// begun reports whether the peer has become ready in the last input.
 func (r *rig) begun() bool {
 	for _, e := range r.out.Events {
 		if _, ok := e.(Ready); ok {
@@ -22,7 +22,8 @@ func (r *rig) begun() bool {
 	return false
 }
 
-// TestDiscover: who finds nobody within two seconds is a network; who is found is joined.
+// TestDiscover: a peer that finds nobody within two seconds begins a network; a peer that is
+// found is joined.
 func TestDiscover(t *testing.T) {
 	r := looking(t)
 	if r.begun() {
@@ -50,8 +51,8 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-// TestFoundAgain: members are not dialled again, nor ourselves, nor without end who does
-// not answer; and all of it is bounded.
+// TestFoundAgain: members and ourselves are not dialled again, nor without end a peer that does
+// not answer; and everything is bounded.
 func TestFoundAgain(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
@@ -72,7 +73,7 @@ func TestFoundAgain(t *testing.T) {
 		r.pass(time.Second)
 	}
 	if dials != foundTries {
-		t.Errorf("who does not answer is dialled %d times", dials)
+		t.Errorf("a silent peer is dialled %d times", dials)
 	}
 	for i := range 200 {
 		r.c.Step(r.now, Found{ID: "x", Fingerprint: fmt.Sprint("SHA256:", i), Addresses: []string{fmt.Sprintf("10.9.9.7:%d", i+1)}})
@@ -82,7 +83,7 @@ func TestFoundAgain(t *testing.T) {
 	}
 }
 
-// TestTwoLookForEachOther: of two with one ID that join each other the younger gives way.
+// TestTwoLookForEachOther: of two peers with one ID that join each other, the younger gives way.
 func TestTwoLookForEachOther(t *testing.T) {
 	for epoch, stays := range map[uint64]bool{500: false, 2000: true} { // of the other; ours is 1000
 		r := looking(t)

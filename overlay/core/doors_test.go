@@ -13,7 +13,7 @@ import (
 	"quicpeer/pb"
 )
 
-// welcome has a door with the key of that number let the rig in.
+// welcome lets the door with the key of that number let the rig in.
 func (r *rig) welcome(dial DialID, identity uint64) LinkID {
 	r.t.Helper()
 	l := r.outbound(dial, identity)
@@ -22,7 +22,7 @@ func (r *rig) welcome(dial DialID, identity uint64) LinkID {
 	return l
 }
 
-// letIn is a rig that the doors 1 and 2 have let in, which was to join them.
+// letIn is a rig with addresses of two doors, 1 and 2, that have let it in.
 func letIn(t *testing.T, change func(*Config)) (r *rig, first, second LinkID) {
 	r = newRig(t, func(c *Config) {
 		c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second
@@ -57,7 +57,7 @@ func inOrder(n int) []*pb.Announcement {
 	return out
 }
 
-// asksTable says whether a piece of the link's table was asked for by the last input.
+// asksTable reports whether the last input has asked for a piece of the link's table.
 func (r *rig) asksTable(l LinkID) bool {
 	r.t.Helper()
 	for i, m := range r.frames() {
@@ -70,8 +70,8 @@ func (r *rig) asksTable(l LinkID) bool {
 
 func isReady(r *rig) bool { return slices.Contains(r.out.Events, Event(Ready{})) }
 
-// TestDoorWithoutTable: of two doors that let us in the one that is asked first never sends its
-// table. The other one does.
+// TestDoorWithoutTable: two doors let us in, and the one asked first never sends its table. The
+// other one does.
 func TestDoorWithoutTable(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"in time": 10 * time.Second, "for ever": 0, "at the last moment": time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -94,8 +94,8 @@ func TestDoorWithoutTable(t *testing.T) {
 	}
 }
 
-// TestDoorThatRepeats: a piece that does not go on behind the last is no progress, and breaks
-// the protocol.
+// TestDoorThatRepeats: a piece that does not continue behind the last one breaks the protocol,
+// and makes no progress.
 func TestDoorThatRepeats(t *testing.T) {
 	table := inOrder(6)
 	for name, pieces := range map[string][]*pb.SyncReply{
@@ -131,7 +131,7 @@ func TestDoorThatRepeats(t *testing.T) {
 	}
 }
 
-// TestDoorThatTrickles: one that sends its table as slowly as it can must not keep us from
+// TestDoorThatTrickles: a door that sends its table as slowly as it can must not keep us from
 // another, nor for ever.
 func TestDoorThatTrickles(t *testing.T) {
 	table := inOrder(200)
@@ -159,7 +159,7 @@ func TestDoorThatTrickles(t *testing.T) {
 	}
 }
 
-// TestTableTakesItsTime: while a table comes it is waited for, however short the time to join.
+// TestTableTakesItsTime: while a table comes we wait for it, however short the time to join.
 func TestTableTakesItsTime(t *testing.T) {
 	table := inOrder(320)
 	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
@@ -176,7 +176,7 @@ func TestTableTakesItsTime(t *testing.T) {
 		}
 	}
 
-	// What does not come any more is not waited for.
+	// A table that has stopped coming is not waited for.
 	table = inOrder(64)
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	r.receive(r.welcome(r.out.Dials[0].ID, 1), &pb.SyncReply{Announcements: table})
@@ -191,7 +191,7 @@ func TestTableTakesItsTime(t *testing.T) {
 		t.Errorf("%q, not %q", join.Failures[0], want)
 	}
 
-	// Nor without end.
+	// Nor is a table without end.
 	table = inOrder(16 * 130)
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door = r.welcome(r.out.Dials[0].ID, 1)
@@ -205,7 +205,7 @@ func TestTableTakesItsTime(t *testing.T) {
 	}
 }
 
-// TestWhatEachDoorDid: the error of who can't join names what each door has done.
+// TestWhatEachDoorDid: the error of a failed join names what each door has done.
 func TestWhatEachDoorDid(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second
@@ -241,11 +241,12 @@ func TestWhatEachDoorDid(t *testing.T) {
 		}
 	}
 	if !slices.Contains(join.Obstacles, ObstacleTable) {
-		t.Error("it is not said that somebody has let us in")
+		t.Error("the error does not say that a door has let us in")
 	}
 }
 
-// TestBrokenDoor is dialled more and more seldom, and the log has it once.
+// TestBrokenDoor: a door that breaks the protocol is dialled more and more seldom, and logged
+// once.
 func TestBrokenDoor(t *testing.T) {
 	forged := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
 	forged.Record.Signature[0] ^= 1
@@ -282,8 +283,8 @@ func TestBrokenDoor(t *testing.T) {
 	}
 }
 
-// TestDoorIsLost: the link to a good door ends before its table has come. It is dialled again,
-// though a door that never sends its table is linked.
+// TestDoorIsLost: the link to a good door ends before its table has come. The door is dialled
+// again, though another that never sends its table has a link.
 func TestDoorIsLost(t *testing.T) {
 	r, _, second := letIn(t, nil)
 	r.c.Step(r.now, Disconnected{Link: second, Why: "the peer is silent"})
@@ -305,8 +306,8 @@ func TestDoorIsLost(t *testing.T) {
 	}
 }
 
-// TestDoorSaysDuplicate: one door says that our ID is in use, by a record that it has just
-// made. Another one lets us in.
+// TestDoorSaysDuplicate: one door says that our ID is in use, by a record that it has just made.
+// Another one lets us in.
 func TestDoorSaysDuplicate(t *testing.T) {
 	refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_DUPLICATE_ID, Record: signed(5, "self", pb.AnnouncementType_JOIN, 1, 0)}
 	begin := func() (*rig, []Dial) {
@@ -314,7 +315,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 		dials := r.out.Dials
 		r.receive(r.outbound(dials[0].ID, 1), refusal)
 		if r.out.Err != nil {
-			t.Fatalf("ends at one door's word: %v", r.out.Err)
+			t.Fatalf("stops because one door says so: %v", r.out.Err)
 		}
 		return r, dials
 	}
@@ -355,7 +356,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 	duplicate(r, 13*time.Second)
 }
 
-// TestRefusalsNameTheCode is for the texts that people search logs for.
+// TestRefusalsNameTheCode protects the texts that users search logs for.
 func TestRefusalsNameTheCode(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING, Reason: "this peer is leaving"})

@@ -9,7 +9,7 @@ import (
 	"quicpeer/pb"
 )
 
-// What the simulations, which are of package core_test, see of the inside of a core.
+// The parts of a core that the simulations, which are of package core_test, look into.
 
 // SimSeeds makes simulations longer.
 var SimSeeds = flag.Int("sim.seeds", 0, "run each simulation with so many seeds")
@@ -33,7 +33,7 @@ type LinkView struct {
 	Up, Neighbour bool
 }
 
-// View is one of the links; nothing if there is none of this number.
+// View is one of the links; zero if the number is not known.
 func (c *Core) View(id LinkID) LinkView {
 	l := c.links.link(id)
 	if l == nil {
@@ -63,7 +63,7 @@ func (c *Core) Entries() (list []EntryView) {
 	return list
 }
 
-// EpochOf is that of the run of a peer which the table holds.
+// EpochOf is the epoch of the run of a peer in the table.
 func (c *Core) EpochOf(id certs.ID, key certs.PublicKey) uint64 {
 	if e := c.table.get(id, key); e != nil {
 		return e.record.Epoch
@@ -71,15 +71,15 @@ func (c *Core) EpochOf(id certs.ID, key certs.PublicKey) uint64 {
 	return 0
 }
 
-// Said is what the peer says of itself.
+// Said is what the peer announces about itself.
 func (c *Core) Said() *pb.Announcement { return c.gossip.announcement(c.table.self) }
 
-// Invent makes a peer one of a version to come.
+// Invent makes a peer one of a future version.
 func (c *Config) Invent(feature uint32, record func(*pb.Record)) {
 	c.features, c.invent = []uint32{feature}, record
 }
 
-// Knows says that the peer at the other end of a link has named a feature.
+// Knows reports whether the peer at the other end of a link has named a feature.
 func (c *Core) Knows(id LinkID, feature uint32) bool { return c.links.link(id).foreign.knows(feature) }
 
 func Encode(content proto.Message) []byte { return encode(content) }

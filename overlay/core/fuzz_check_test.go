@@ -7,7 +7,7 @@ import (
 	"quicpeer/pb"
 )
 
-// check looks at what always holds.
+// check checks the invariants.
 func (fz *fuzzer) check(t *testing.T) {
 	t.Helper()
 	out := fz.c.Drain()
@@ -48,7 +48,7 @@ func (fz *fuzzer) check(t *testing.T) {
 			t.Fatalf("%d keys for an ID", n)
 		}
 	}
-	// Who was started elsewhere goes without a farewell: its identity stays.
+	// A peer started elsewhere goes without a goodbye, since its identity stays.
 	if gone := !fz.c.table.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.broadcasts.early) > maxEarly || len(fz.c.broadcasts.recent) > maxRecent {
 		t.Fatal("out of bounds")
 	}
@@ -65,7 +65,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	fz.checkBroadcasts(t, out.Events)
 }
 
-// checkBounds looks at what others can make us hold.
+// checkBounds checks the bounds of everything that others can make us hold.
 func (fz *fuzzer) checkBounds(t *testing.T) {
 	t.Helper()
 	c := fz.c
@@ -92,8 +92,8 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 	}
 }
 
-// checkCustody looks at what is kept for others, and left with others: what is to be
-// stored is what is kept, and what is counted is there.
+// checkCustody checks the deposits kept for others and left with others: those stored are those
+// kept, and the counts are right.
 func (fz *fuzzer) checkCustody(t *testing.T) {
 	t.Helper()
 	c := fz.c
@@ -147,7 +147,7 @@ func (fz *fuzzer) checkCustody(t *testing.T) {
 	}
 }
 
-// checkBooks looks at what is kept in two places.
+// checkBooks checks what is stored in two places.
 func (fz *fuzzer) checkBooks(t *testing.T) {
 	t.Helper()
 	c := fz.c
@@ -157,7 +157,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 		case l.neighbour && l.state != linkUp:
 			t.Fatal("a neighbour whose link is not up")
 		case l.slot >= 0 && (!l.neighbour || slots[l.slot]):
-			t.Fatalf("slot %d is taken twice, or by nobody", l.slot)
+			t.Fatalf("slot %d is taken twice, or not at all", l.slot)
 		}
 		if l.slot >= 0 {
 			slots[l.slot] = true
@@ -173,7 +173,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 		}
 		for slot, hops := range e.hops {
 			if hops < noWay && !slots[slot] {
-				t.Fatalf("the way to %s leads over a neighbour that is none", e.record.ID)
+				t.Fatalf("the route to %s leads over a peer that is not a neighbour", e.record.ID)
 			}
 		}
 	}

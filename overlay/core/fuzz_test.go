@@ -14,9 +14,9 @@ import (
 	"quicpeer/pb"
 )
 
-// FuzzReceive makes a life for a core out of bytes: connections come and go, time
-// passes, and frames arrive on links in all states, well made ones and whatever
-// passes pb.Read. All signatures are believed, so that everything can be said.
+// FuzzReceive makes a life for a core out of bytes: connections come and go, time passes, and
+// frames arrive on links in all states, both well-formed ones and anything else that passes
+// pb.Read. All signatures count as valid, so that everything can be said.
 func FuzzReceive(f *testing.F) {
 	f.Add([]byte{})
 	for seed := range uint64(20) {
@@ -142,7 +142,7 @@ func (fz *fuzzer) step() {
 	}
 }
 
-// judge answers a wish to have signatures judged, not always in their order.
+// judge answers a request to judge signatures, not always in order.
 func (fz *fuzzer) judge() {
 	if len(fz.wishes) == 0 {
 		fz.c.Step(fz.now, Verified{ID: VerifyID(fz.next()), Valid: nil})
@@ -159,7 +159,7 @@ func (fz *fuzzer) judge() {
 	fz.c.Step(fz.now, Verified{ID: v.ID, Valid: valid})
 }
 
-// content is a frame in good form.
+// content is a well-formed frame.
 func (fz *fuzzer) content() proto.Message {
 	switch fz.next() % 23 {
 	case 18, 19:
@@ -235,7 +235,7 @@ func (fz *fuzzer) content() proto.Message {
 	return &pb.PropagationMessage{Announcements: fz.announcements()}
 }
 
-// id is one of four.
+// id is one of four IDs.
 func (fz *fuzzer) id() certs.ID { return certs.ID(fmt.Sprint("p", fz.next()%4)) }
 
 func (fz *fuzzer) ids(most int) []string {
@@ -246,14 +246,14 @@ func (fz *fuzzer) ids(most int) []string {
 	return list
 }
 
-// digest is that of our own table, or another.
+// digest is our own table's digest, or another.
 func (fz *fuzzer) digest() []byte {
 	root := slices.Clone(fz.c.Digest())
 	root[0] ^= fz.next() % 2
 	return root
 }
 
-// routed is a routed frame, from somebody over somebody to somebody.
+// routed is a routed frame from some peer over another to a third.
 func (fz *fuzzer) routed() *pb.Routed {
 	m := &pb.Routed{From: string(fz.id()), To: string(fz.id())}
 	if fz.next()%2 == 0 {
@@ -267,7 +267,7 @@ func (fz *fuzzer) routed() *pb.Routed {
 	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
 	switch fz.next() % 11 {
 	case 10:
-		m.ProtoReflect().SetUnknown(inventedField(int(fz.next()))) // a content that nobody knows
+		m.ProtoReflect().SetUnknown(inventedField(int(fz.next()))) // an unknown content
 	case 6, 7:
 		parts := 1 + uint32(fz.next())%3
 		size := 1 + int(fz.next())
@@ -303,18 +303,18 @@ func (fz *fuzzer) routed() *pb.Routed {
 	return m
 }
 
-// deposit is one of some, for one of some.
+// deposit is one of a few deposits, for one of a few receivers.
 func (fz *fuzzer) deposit() *pb.Deposit {
 	return deposit(uint64(fz.next()%6), string(fz.id()), []byte{fz.next() % 16})
 }
 
-// collected is the word of a peer about some of them, signed.
+// collected is a receiver's signature for some of them.
 func (fz *fuzzer) collected() *pb.Collected {
 	b := fz.next()
 	return collected(uint64(b%6), make([]byte, b/64), fz.deposit().GetSealed(), fz.deposit().GetSealed()).GetCollected()
 }
 
-// testimony is one about the subject; nobody judges its signature.
+// testimony is a testimony about the subject; its signature is not judged.
 func (fz *fuzzer) testimony(subject, epoch uint64, seq uint32) *pb.Signed {
 	of, key := testIdentity(subject).Key(), testIdentity(uint64(fz.next()%6)).Key()
 	payload, err := proto.Marshal(&pb.Testimony{Subject: of[:], Epoch: epoch, Seq: seq, Witness: string(fz.id()), Key: key[:]})

@@ -14,20 +14,20 @@ import (
 	"quicpeer/pb"
 )
 
-// inventedField is a field that nobody knows, with so many bytes in it.
+// inventedField is an unknown field of so many bytes.
 func inventedField(size int) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, 900, protowire.BytesType), make([]byte, size))
 }
 
-// unreadable is an announcement of a kind of record that this version can't read.
+// unreadable is an announcement with a kind of record that this version can't read.
 func unreadable() *pb.Announcement {
 	a := say(pb.AnnouncementType_JOIN, 7, "seven", 1000, 0)
 	a.Record.Signature = make([]byte, 3309)
 	return a
 }
 
-// TestUnreadableIsDropped: what can't be read is dropped and passed on to nobody, and
-// the link of who has passed it on stays; what is beside it counts.
+// TestUnreadableIsDropped: unreadable announcements are dropped and not passed on, the link that
+// brought them stays, and everything next to them counts.
 func TestUnreadableIsDropped(t *testing.T) {
 	first := testimony(901, "w1", 2, 1000, 0)
 	kind := func(a *pb.Announcement, change func(*pb.Announcement)) *pb.Announcement {
@@ -91,7 +91,7 @@ func TestUnreadableIsDropped(t *testing.T) {
 	}
 }
 
-// TestTooMuchUnreadable: a flood of it ends the link.
+// TestTooMuchUnreadable: a flood of them ends the link.
 func TestTooMuchUnreadable(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
@@ -115,8 +115,8 @@ func TestTooMuchUnreadable(t *testing.T) {
 	}
 }
 
-// TestTableWithUnreadable: a newcomer takes what it can read of a table, whatever of it is
-// unreadable, and is not sent in circles.
+// TestTableWithUnreadable: a newcomer takes what it can read of a table, whatever part of it is
+// unreadable, and does not ask in circles.
 func TestTableWithUnreadable(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
@@ -141,7 +141,7 @@ func TestTableWithUnreadable(t *testing.T) {
 	if len(r.out.Closes) != 0 {
 		t.Errorf("closes %v", r.out.Closes)
 	}
-	// Of an answer in a comparison of which nothing can be read the question is not repeated.
+	// After a comparison's answer without anything readable the question is not repeated.
 	r = newRig(t, nil)
 	one := r.linked(1, "one")
 	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
@@ -154,8 +154,8 @@ func TestTableWithUnreadable(t *testing.T) {
 	}
 }
 
-// TestUnknownRefusal: a refusal that this version doesn't know is one for good, with its
-// reason, and not a peer that can't be reached.
+// TestUnknownRefusal: a refusal that this version doesn't know is final, with its reason, and
+// does not count as a peer that can't be reached.
 func TestUnknownRefusal(t *testing.T) {
 	for _, code := range []pb.HandshakeCode{0, 99} {
 		r, l := joining(t)
@@ -171,8 +171,8 @@ func TestUnknownRefusal(t *testing.T) {
 	}
 }
 
-// TestFeatures: each side is told what the other knows, and what is new goes to who has
-// named it.
+// TestFeatures: each side learns which features the other knows, and uses one only with peers
+// that have named it.
 func TestFeatures(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.inbound(1), r.linked(2, "two")
@@ -180,7 +180,7 @@ func TestFeatures(t *testing.T) {
 	s.Features = []uint32{900, 7}
 	r.receive(one, s)
 	if !r.c.links.link(one).foreign.knows(900) || !r.c.links.link(one).foreign.knows(7) || r.c.links.link(one).foreign.knows(8) || r.c.links.link(two).foreign.knows(900) {
-		t.Error("what they know is not as they have named it")
+		t.Error("their features are not those that they have named")
 	}
 	s = start(3, "three", 1000)
 	for i := range uint32(10_000) {
@@ -194,7 +194,7 @@ func TestFeatures(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0), Features: []uint32{900}})
 	if !r.c.links.link(l).foreign.knows(900) {
-		t.Error("what the door knows is not noted")
+		t.Error("the features of the door are not stored")
 	}
 	r = newRig(t, func(c *Config) { c.features = []uint32{900}; c.Join = []string{"door:1"} })
 	r.outbound(r.out.Dials[0].ID, 1)
@@ -207,8 +207,8 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// TestUnknownIsCarried: what is routed to another goes on as it came, whatever is in it,
-// within the bytes that a link may have us carry; to us it is dropped.
+// TestUnknownIsCarried: a frame routed to another peer is passed on as it came, whatever is in
+// it, within the bytes that a link may have us carry; one for us is dropped.
 func TestUnknownIsCarried(t *testing.T) {
 	routed := func(to string, m *pb.Routed) *pb.Routed {
 		m.From, m.To, m.Passed, m.Parents = "from", to, []string{"from", "bob"}, []byte{0, 0}
@@ -263,7 +263,7 @@ func TestUnknownIsCarried(t *testing.T) {
 			t.Errorf("%s: %d bytes are carried at once", name, carried)
 		}
 	}
-	// What an accusation brings beside what is known is not kept and told to others.
+	// Unknown parts of an accusation are not kept or passed on.
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
 	a := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
@@ -276,7 +276,7 @@ func TestUnknownIsCarried(t *testing.T) {
 	for i, m := range r.frames() {
 		refuted = refuted || len(m.GetPropagation().GetAnnouncements()) > 0
 		if bytes.Contains(r.out.Frames[i].Data, inventedField(1000)) {
-			t.Errorf("%v is told with what is not known", m)
+			t.Errorf("%v is passed on with unknown parts", m)
 		}
 	}
 	if !refuted {
@@ -284,8 +284,8 @@ func TestUnknownIsCarried(t *testing.T) {
 	}
 }
 
-// TestRecordOfANewerPeer: a peer whose record has more in it than this version knows is
-// let in, shown, passed on byte for byte, and dialled where it can be.
+// TestRecordOfANewerPeer: a peer whose record has more in it than this version knows is let in,
+// shown, passed on byte for byte, and dialled at the addresses that are known.
 func TestRecordOfANewerPeer(t *testing.T) {
 	r := newRig(t, nil)
 	two := r.neighbour(2, "two")

@@ -244,7 +244,7 @@ func TestJoinFails(t *testing.T) {
 	}
 }
 
-// TestJoin is the way of a newcomer, frame by frame.
+// TestJoin follows a newcomer frame by frame.
 func TestJoin(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
@@ -261,7 +261,7 @@ func TestJoin(t *testing.T) {
 		t.Fatalf("after a piece: %v", frames)
 	}
 	r.receive(l, &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_LOST, 3, "three", 1, 0)}})
-	want := []Event{ // the door is no neighbour yet, but it is who has told us
+	want := []Event{ // the door is not a neighbour yet, but we know it all from the door
 		Ready{}, Joined{ID: "door", Key: testIdentity(1).Key()},
 		Joined{ID: "four", Key: testIdentity(4).Key(), Via: "door"}, Joined{ID: "two", Key: testIdentity(2).Key(), Via: "door"},
 	}

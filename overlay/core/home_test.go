@@ -16,7 +16,7 @@ func acquaintance(identity uint64, id string, addresses ...string) Acquaintance 
 	return Acquaintance{ID: certs.ID(id), Key: testIdentity(identity).Key(), Addresses: addresses}
 }
 
-// dialledTo are the first addresses of the dials of the last input.
+// dialledTo returns the first addresses of the dials of the last input.
 func (r *rig) dialledTo() []string {
 	var list []string
 	for _, d := range r.out.Dials {
@@ -25,7 +25,7 @@ func (r *rig) dialledTo() []string {
 	return list
 }
 
-// TestComingHome: who begins without an address to join is ready at once, looks for its
+// TestComingHome: a peer that begins without an address to join is ready at once, looks for its
 // acquaintances by their keys, and becomes one network with the first that answers.
 func TestComingHome(t *testing.T) {
 	r := newRig(t, func(c *Config) {
@@ -45,12 +45,12 @@ func TestComingHome(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
 	asked := slices.ContainsFunc(r.frames(), func(m *pb.PeerMessage) bool { return m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST })
 	if !r.has("one") || !asked {
-		t.Error("the other's network is not made one with ours")
+		t.Error("the two networks do not become one")
 	}
 }
 
-// TestSearchPace: however many acquaintances there are, eight are dialled at once and
-// four a second; each of them once, and then more and more seldom.
+// TestSearchPace: however many acquaintances there are, eight are dialled at once and four a
+// second; each of them once, and then more and more seldom.
 func TestSearchPace(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		for i := range maxAcquaintances + 10 {
@@ -82,8 +82,8 @@ func TestSearchPace(t *testing.T) {
 	}
 }
 
-// TestAcquaintancesAsDoors: while the addresses to join are silent, those met before are
-// doors as well.
+// TestAcquaintancesAsDoors: while the addresses to join are silent, acquaintances are doors as
+// well.
 func TestAcquaintancesAsDoors(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
@@ -105,7 +105,7 @@ func TestAcquaintancesAsDoors(t *testing.T) {
 	}
 }
 
-// TestAcquaintancesDead: where no acquaintance answers either, the error counts them.
+// TestAcquaintancesDead: if acquaintances do not answer either, the error counts them.
 func TestAcquaintancesDead(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
@@ -126,9 +126,9 @@ func TestAcquaintancesDead(t *testing.T) {
 	}
 }
 
-// TestLeaverIsLookedFor: who had a link to us and said goodbye is dialled again now and
-// then, and so is the door that the user gave; the network as a whole does so about
-// once a second.
+// TestLeaverIsLookedFor: a peer that had a link to us and said goodbye is dialled again now and
+// then, and so is the door that the user gave; the network as a whole does so about once a
+// second.
 func TestLeaverIsLookedFor(t *testing.T) {
 	for _, members := range []int{2, 200} {
 		r := newRig(t, nil)
@@ -159,9 +159,8 @@ func TestLeaverIsLookedFor(t *testing.T) {
 	}
 }
 
-// TestClockBackAlone: a peer that comes home with an epoch of before, since its clock and
-// its state went back, raises its epoch and comes in, though it is a network of its own
-// already.
+// TestClockBackAlone: a peer comes home with an earlier epoch, since its clock and its state went
+// back. It raises its epoch and comes in, though it is a network of its own already.
 func TestClockBackAlone(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
 	l := r.outbound(r.out.Dials[0].ID, 1)
@@ -177,8 +176,8 @@ func TestClockBackAlone(t *testing.T) {
 	}
 }
 
-// TestJoinAtRunTime: the outcome of a Join is told once; an address that did not let us in
-// is forgotten, one that did is looked for when whoever was there has gone.
+// TestJoinAtRunTime: the outcome of a Join is reported once; an address that did not let us in is
+// dropped, and one that did is looked for once the peer there has gone.
 func TestJoinAtRunTime(t *testing.T) {
 	r := newRig(t, nil)
 	r.c.Step(r.now, Join{Address: "dead:1"})
@@ -186,14 +185,14 @@ func TestJoinAtRunTime(t *testing.T) {
 	r.c.Step(r.now, DialFailed{Dial: r.out.Dials[0].ID, Why: "no answer"})
 	r.drain()
 	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.join.targets) != 0 {
-		t.Fatalf("told %+v, %d targets left", r.out.Joined, len(r.c.join.targets))
+		t.Fatalf("reported %+v, %d targets left", r.out.Joined, len(r.c.join.targets))
 	}
 	r.c.Step(r.now, Join{Address: "door:1"})
 	r.drain()
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
 	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"door:1", "one", ""}) {
-		t.Fatalf("told %+v", r.out.Joined)
+		t.Fatalf("reported %+v", r.out.Joined)
 	}
 	r.neighbour(2, "two")
 	r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 1, "one", 7, 1)))
@@ -204,8 +203,8 @@ func TestJoinAtRunTime(t *testing.T) {
 	}
 }
 
-// TestLostForLong: somebody lost is dialled even when the table has forgotten it: it may be
-// the other part of a network that was cut for days.
+// TestLostForLong: a lost peer is dialled even after the table has dropped it: it may be in the
+// other part of a network that was cut for days.
 func TestLostForLong(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -230,8 +229,8 @@ func TestLostForLong(t *testing.T) {
 	t.Error("nobody dials it any more")
 }
 
-// TestToldEpoch: a refusal that names no record raises the epoch of a peer that comes home,
-// but not to where nothing could be above it: nobody proves that word.
+// TestToldEpoch: a refusal without a record raises the epoch of a peer that comes home, but never
+// so high that no later one would fit, since it is not proved.
 func TestToldEpoch(t *testing.T) {
 	for _, test := range []struct{ told, want uint64 }{
 		{999, 0}, {1000, 1001}, {pb.MaxToldEpoch, pb.MaxToldEpoch + 1}, {pb.MaxToldEpoch + 1, 0}, {1<<64 - 1, 0},

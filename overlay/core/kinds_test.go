@@ -7,7 +7,7 @@ import (
 	"quicpeer/pb"
 )
 
-// TestKindsOfNotes: what the simulators count is told as what it is.
+// TestKindsOfNotes: notes that the simulators count have the right kind.
 func TestKindsOfNotes(t *testing.T) {
 	told := func(r *rig, kind Kind) (n int) {
 		for _, note := range r.out.Notes {
