@@ -246,7 +246,7 @@ func TestLeaning(t *testing.T) {
 		l := r.linked(10+i, fmt.Sprint("more", i))
 		r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 		if !r.c.links.link(l).neighbour {
-			t.Fatalf("%d is no neighbour", i)
+			t.Fatalf("%d is not a neighbour", i)
 		}
 		r.receive(l, &pb.SyncReply{Last: true, Done: true})
 		r.pass(2 * tickEvery)

@@ -7,7 +7,7 @@ import (
 	"quicpeer/pb"
 )
 
-// jump lets time go by in steps of a minute, in which all links are heard.
+// jump lets time pass in steps of a minute, while all links are heard.
 func (r *rig) jump(d time.Duration) {
 	var all Effects
 	for until := r.now + d; r.now < until; {
@@ -34,8 +34,8 @@ func aged(a *pb.Announcement, age time.Duration) *pb.Announcement {
 	return a
 }
 
-// TestLease: a JOIN holds for 24 hours from when it was said, whoever says it how
-// often; then its peer is gone, unless it has said so anew.
+// TestLease: a JOIN holds for 24 hours from when it was signed, however often and by whomever it
+// is repeated; then its peer is gone, unless it has renewed it.
 func TestLease(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "bob")
@@ -43,7 +43,7 @@ func TestLease(t *testing.T) {
 		r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq), age)))
 		r.drain()
 	}
-	// Whether it is still there is a question of the table alone: nobody answers pings.
+	// Only the table knows whether the peer is still there, since pings stay unanswered.
 	holds := func() bool { return len(r.c.table.of("five")) > 0 }
 	join(0, lease)
 	if holds() {
@@ -54,7 +54,7 @@ func TestLease(t *testing.T) {
 		t.Fatal("a JOIN of 23 hours ago is not taken")
 	}
 	r.jump(30 * time.Minute)
-	join(0, 0) // by somebody who makes it young again
+	join(0, 0) // by a peer that makes it look young again
 	if !holds() {
 		t.Error("gone before its time")
 	}
@@ -71,7 +71,7 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// TestLeaseOfAPeerThatIsHere: who is shown when its lease ends is shown as lost.
+// TestLeaseOfAPeerThatIsHere: a peer that is shown when its lease ends is shown as lost.
 func TestLeaseOfAPeerThatIsHere(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "bob")
@@ -86,8 +86,7 @@ func TestLeaseOfAPeerThatIsHere(t *testing.T) {
 	}
 }
 
-// TestRenewal: a peer says three times a day that it is here, which makes its
-// record young, and all its neighbours hear it.
+// TestRenewal: a peer renews its JOIN three times a day, and all its neighbours hear it.
 func TestRenewal(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -114,8 +113,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestBurialOutlives: whoever brings back an old JOIN, and when: who has left
-// stays away, since what is buried is remembered for longer than a JOIN holds.
+// TestBurialOutlives: an old JOIN brings no peer back, whenever it comes, since a burial is
+// remembered for longer than a JOIN holds.
 func TestBurialOutlives(t *testing.T) {
 	for _, kind := range []pb.AnnouncementType{pb.AnnouncementType_LEAVE, pb.AnnouncementType_LOST} {
 		r := newRig(t, nil)
@@ -143,8 +142,8 @@ func TestBurialOutlives(t *testing.T) {
 	}
 }
 
-// TestClocks: a clock that is wrong by decades keeps nobody out: the epoch of a run
-// is compared with others of its key alone, and no age is computed from it.
+// TestClocks: a clock that is wrong by decades does not keep a peer out: the epoch of a run is
+// only compared with others of its key, and ages are not computed from it.
 func TestClocks(t *testing.T) {
 	for _, epoch := range []uint64{1, 1000, 1 << 62} {
 		r := newRig(t, nil)

@@ -11,16 +11,16 @@ import (
 	"quicpeer/pb"
 )
 
-// What peers that lie, and answers that lie, can't do to links, dials and records.
+// Lies of peers, and forged answers, can't do harm to links, dials and records.
 
-// accept is the end of a dial that is let in.
+// accept completes a dial that is let in.
 func (r *rig) accept(dial DialID, identity uint64, id string) LinkID {
 	l := r.outbound(dial, identity)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(identity, id, pb.AnnouncementType_JOIN, 1000, 0)})
 	return l
 }
 
-// TestSilentLinkIsKept: silence of one direction is no reason for the larger side to choose.
+// TestSilentLinkIsKept: the larger side does not choose because of silence in one direction.
 func TestSilentLinkIsKept(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.ID = "zzz" })
 	r.neighbour(1, "mmm")
@@ -32,8 +32,8 @@ func TestSilentLinkIsKept(t *testing.T) {
 	}
 }
 
-// TestGoLeavesWhatServes: a Go about a peer to whom a good link stands does nothing, until
-// nothing comes over that any more.
+// TestGoLeavesWhatServes: a Go about a peer with a good link does nothing until the link falls
+// silent.
 func TestGoLeavesWhatServes(t *testing.T) {
 	r := newRig(t, nil)
 	mid, good := r.neighbour(1, "mid"), r.neighbour(2, "zed")
@@ -52,8 +52,8 @@ func TestGoLeavesWhatServes(t *testing.T) {
 	}
 }
 
-// TestForwardedIsSeen: what a stranger says it has dialled is ours only while others see us
-// at that IP.
+// TestForwardedIsSeen: the address at which a stranger claims to have dialled us counts only
+// while others see us at that IP.
 func TestForwardedIsSeen(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "203.0.113.1:4001")
@@ -85,7 +85,7 @@ func TestForwardedIsSeen(t *testing.T) {
 	}
 }
 
-// inboundFrom is a connection that comes from there.
+// inboundFrom makes an inbound connection from an address.
 func (r *rig) inboundFrom(identity uint64, address string) LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: address})
@@ -93,8 +93,8 @@ func (r *rig) inboundFrom(identity uint64, address string) LinkID {
 	return r.last
 }
 
-// TestMovesAreForgotten: what ended links have seen is over with a move, and is no port of a
-// symmetric NAT.
+// TestMovesAreForgotten: after a move the observations of ended links are dropped, and do not
+// make the NAT symmetric.
 func TestMovesAreForgotten(t *testing.T) {
 	r := newRig(t, nil)
 	stay := r.seeing(1, "stay", "203.0.113.1:4001")
@@ -127,7 +127,7 @@ func TestMovesAreForgotten(t *testing.T) {
 	}
 }
 
-// TestDoorNamesVictims: the candidates of a full peer count if they are signed, and their
+// TestDoorNamesVictims: the candidates of a full peer count only if they are signed, and their
 // hosts are dialled as seldom as any.
 func TestDoorNamesVictims(t *testing.T) {
 	for _, forged := range []bool{true, false} {
@@ -170,8 +170,8 @@ func TestDoorNamesVictims(t *testing.T) {
 	}
 }
 
-// TestFoundIsAnother: who answers where somebody else was found is left alone, and is not
-// dialled again and again.
+// TestFoundIsAnother: a peer that answers in the place of another is left alone, and not dialled
+// again and again.
 func TestFoundIsAnother(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "zed")
@@ -184,7 +184,7 @@ func TestFoundIsAnother(t *testing.T) {
 			dials++
 			l := r.accept(d.ID, 1, "zed")
 			if got := r.c.links.link(l).state; got == linkUp {
-				t.Fatal("a link to somebody else stands")
+				t.Fatal("a link to another peer stands")
 			}
 			r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "closed"})
 		}
@@ -195,7 +195,7 @@ func TestFoundIsAnother(t *testing.T) {
 	}
 }
 
-// TestFoundAndGone: a LAN on which many have come and gone is joined by more.
+// TestFoundAndGone: new peers of a LAN are joined even after many have come and gone.
 func TestFoundAndGone(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range uint64(maxFound + 3) {
@@ -213,7 +213,7 @@ func TestFoundAndGone(t *testing.T) {
 	}
 }
 
-// TestHostsMakeRoom: one host that is dialled all the time does not keep others away.
+// TestHostsMakeRoom: a host that is dialled all the time does not keep others away.
 func TestHostsMakeRoom(t *testing.T) {
 	var h hosts
 	for range dialsOfHost {
@@ -227,7 +227,7 @@ func TestHostsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestOnlyDialsAreGivenBack: who dials us does not pay for our dials at its IP.
+// TestOnlyDialsAreGivenBack: an inbound link does not pay for our dials at its IP.
 func TestOnlyDialsAreGivenBack(t *testing.T) {
 	r := newRig(t, nil)
 	dials := 0
@@ -245,7 +245,7 @@ func TestOnlyDialsAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestSubnetIsNotDialled: nobody has all hosts of a subnet dialled.
+// TestSubnetIsNotDialled: a record can't make us dial all hosts of a subnet.
 func TestSubnetIsNotDialled(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} })
 	mid := r.neighbour(1, "mid")

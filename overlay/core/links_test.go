@@ -40,8 +40,7 @@ func TestTwoLinks(t *testing.T) {
 	}
 }
 
-// TestLateWords: what is said about a link that has ended, or of a dial that is
-// over, changes nothing.
+// TestLateWords: late inputs about an ended link or dial change nothing.
 func TestLateWords(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -69,7 +68,7 @@ func TestEndedTicksOn(t *testing.T) {
 	}
 }
 
-// TestNetOfALinkedPeer: what failed before a link stood is not said of it any more.
+// TestNetOfALinkedPeer: earlier failures are not reported once a link stands.
 func TestNetOfALinkedPeer(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
@@ -80,8 +79,8 @@ func TestNetOfALinkedPeer(t *testing.T) {
 	}
 }
 
-// TestStuckLink: over a link on which nothing gets through nothing is sent that can go
-// another way, its peer is dialled anew, and the new link replaces it.
+// TestStuckLink: a stuck link carries nothing that can go another way, its peer is redialled, and
+// the new link replaces it.
 func TestStuckLink(t *testing.T) {
 	for _, id := range []certs.ID{"aaa", "zzz"} {
 		r := newRig(t, func(c *Config) { c.ID = id })

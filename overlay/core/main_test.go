@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestMain has rapid draw the same each time, so that a failure is of the change that
-// was made and of no lot; make fuzz draws anew. With the race detector a tenth is enough.
-// And rapid leaves no file in testdata for a failure: it prints the seed that repeats it.
+// TestMain makes rapid draw the same each time, so that a failure comes from the change at hand
+// and not from chance; make fuzz draws anew. With the race detector a tenth is enough. Nor does
+// rapid leave a file in testdata for a failure: it prints the seed that repeats it.
 func TestMain(m *testing.M) {
 	rapid := map[string]string{"rapid.nofailfile": "true", "rapid.seed": "1"}
 	if Race {

@@ -11,7 +11,7 @@ import (
 	"quicpeer/pb"
 )
 
-// everyStatement is what can be said of a few peers.
+// everyStatement returns all statements about a few peers.
 func everyStatement() []*pb.Announcement {
 	var list []*pb.Announcement
 	for key := range uint64(3) {
@@ -28,8 +28,8 @@ func everyStatement() []*pb.Announcement {
 	return list
 }
 
-// TestMergeOrder: whatever the order in which statements arrive and however often,
-// the table is the same; and with all said again nothing is passed on.
+// TestMergeOrder: whatever the order in which statements arrive and however often, the table is
+// the same; and repeated statements are not passed on.
 func TestMergeOrder(t *testing.T) {
 	all := everyStatement()
 	trusting := func(c *Config) {
@@ -68,7 +68,7 @@ func TestMergeOrder(t *testing.T) {
 	})
 }
 
-// TestOlderIsAnswered: who says something older is told what is held.
+// TestOlderIsAnswered: a peer that sends something older is sent what we hold.
 func TestOlderIsAnswered(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.linked(1, "teller")
@@ -109,12 +109,12 @@ func TestFloodEnds(t *testing.T) {
 	far.Hops = pb.MaxHops
 	r.receive(links[0], propagation(far))
 	if len(r.out.Frames) != 2 || !r.has("six") || r.frames()[0].GetPropagation().GetAnnouncements()[0].GetHops() != noWay {
-		t.Errorf("what has come from far goes on as %v", r.frames())
+		t.Errorf("an announcement from far away goes on as %v", r.frames())
 	}
 }
 
-// TestManyKeys: of the keys of one ID the best four are held, in whatever order
-// they come, and what was thrown out does not come in again.
+// TestManyKeys: of the keys of one ID the best four are held, in whatever order they come, and a
+// displaced one does not come back.
 func TestManyKeys(t *testing.T) {
 	const keys = 60
 	for _, order := range []string{"better and better", "worse and worse"} {
@@ -154,8 +154,8 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// TestKeysInTurn: one key after the other has an ID, as when nobody keeps it.
-// Each finds room; who has gone does not come back.
+// TestKeysInTurn: one key after the other has an ID, as when the peer never keeps its key. Each
+// finds room; those that have gone do not come back.
 func TestKeysInTurn(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -182,8 +182,8 @@ func TestKeysInTurn(t *testing.T) {
 	}
 }
 
-// TestSuspectKeepsItsPlace: who may still refute is not pushed out by others who
-// claim its ID.
+// TestSuspectKeepsItsPlace: a suspect that may still refute is not displaced by others that claim
+// its ID.
 func TestSuspectKeepsItsPlace(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -198,8 +198,8 @@ func TestSuspectKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestKeysChaseEachOther: in a ring of tables that each tell the next whatever is
-// news to them, what is said of more keys than a table holds comes to an end.
+// TestKeysChaseEachOther: in a ring of tables that each pass their news to the next, statements
+// about more keys than a table holds come to an end.
 func TestKeysChaseEachOther(t *testing.T) {
 	trusting := func(c *Config) { c.Verify = func(Claim) bool { return true } }
 	var said []*pb.Announcement
@@ -262,8 +262,8 @@ func TestOwnKeyKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestBatches: what is pending goes out in frames that a receiver takes, each as
-// full as may be.
+// TestBatches: pending announcements go out in frames that a receiver takes, each as full as
+// possible.
 func TestBatches(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var list []*pb.Announcement

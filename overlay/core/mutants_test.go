@@ -106,8 +106,8 @@ func buildMutants(t *testing.T) []*program {
 	return programs
 }
 
-// source is a file of the core, and what the mutations insert into it. They take
-// nothing away: so one may be within what another replaces.
+// source is a file of the core, with the insertions of the mutations. They delete nothing, so one
+// may lie within another.
 type source struct {
 	name       string
 	text       []byte
@@ -116,7 +116,7 @@ type source struct {
 	insertions []insertion
 }
 
-// insertion is the two halves of what is written around a part of a file.
+// insertion is the two halves of the text written around a part of a file.
 type insertion struct {
 	from, to      int
 	before, after string
@@ -160,8 +160,8 @@ func (s *source) textOf(n ast.Node) string {
 	return string(s.text[s.offset(n.Pos()):s.offset(n.End())])
 }
 
-// mutated is the file with all that was inserted. Where several begin, the longest is
-// the outermost; of the same part it is the last.
+// mutated is the file with all insertions. Where several begin, the longest is the outermost; of
+// the same part the last is.
 func (s *source) mutated() []byte {
 	type half struct {
 		at, length int
@@ -194,7 +194,7 @@ func (s *source) mutated() []byte {
 	return b.Bytes()
 }
 
-// place is where a pattern was found: the nodes from the function to what matches.
+// place is where a pattern matched: the nodes from the function down to the match.
 type place struct {
 	source *source
 	path   []ast.Node
@@ -246,7 +246,7 @@ func apply(m mutation, sources []*source) error {
 	return nil
 }
 
-// isCondition says whether an expression is true or false by its form alone.
+// isCondition reports whether an expression is boolean by its form alone.
 func isCondition(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.ParenExpr:
@@ -266,7 +266,7 @@ func isConditionText(text string) bool {
 	return err == nil && isCondition(x)
 }
 
-// canChoose says whether a node can be written twice, of which one is taken.
+// canChoose reports whether a node can be written twice, to choose one of the two.
 func canChoose(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.AssignStmt:
@@ -277,7 +277,7 @@ func canChoose(n ast.Node) bool {
 	return isCondition(n)
 }
 
-// parsePattern parses an expression or, if it is none, a statement.
+// parsePattern parses an expression or, failing that, a statement.
 func parsePattern(text string) (ast.Node, error) {
 	if x, err := parser.ParseExpr(text); err == nil {
 		return x, nil
@@ -289,8 +289,7 @@ func parsePattern(text string) (ast.Node, error) {
 	return f.Decls[0].(*ast.FuncDecl).Body.List[0], nil
 }
 
-// find searches a function for what matches a pattern: for statements alone, if so
-// wished.
+// find searches a function for matches of a pattern, optionally among statements only.
 func find(s *source, body *ast.BlockStmt, pattern ast.Node, statements bool) (places []place) {
 	if x, ok := pattern.(ast.Expr); ok && statements {
 		pattern = &ast.ExprStmt{X: x}
@@ -319,7 +318,7 @@ func find(s *source, body *ast.BlockStmt, pattern ast.Node, statements bool) (pl
 	return places
 }
 
-// fill is a replacement with what its wildcards stand for: _ is all that was found.
+// fill is a replacement with the wildcards filled in: _ is the whole match.
 func (p *place) fill(text string) string {
 	return wildcard.ReplaceAllStringFunc(text, func(name string) string {
 		n := p.bound[name]

@@ -8,7 +8,7 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// mutation takes one thing away from the core, which tests are to notice.
+// mutation is a change of the core that breaks one thing, which tests have to notice.
 type mutation struct {
 	name string
 	// in is the function or method that the mutation changes, in this package or one
@@ -17,7 +17,7 @@ type mutation struct {
 	// old is the pattern of an expression or a statement, which the function has once:
 	// see match. new takes its place; a statement goes if new is empty.
 	old, new string
-	// tests, a pattern, are those to notice it: few, so that it takes no time.
+	// tests is a pattern of the tests that have to notice it: few, so that it is quick.
 	tests string
 }
 
@@ -185,9 +185,9 @@ var mutations = []mutation{
 	{"what is said again is looked at again", "rising", "_ <= last[_]", "false", "TestOffersSaidOften"},
 }
 
-// TestMutations shows that the tests bite: with any of the mutations those fail that
-// pass without it. All are compiled into one program of each package that has tests,
-// where the environment chooses.
+// TestMutations shows that the tests bite: each mutation makes tests fail that pass without it.
+// All mutations are compiled into one program for each package that has tests, where the
+// environment chooses one.
 func TestMutations(t *testing.T) {
 	if testing.Short() || core.Race {
 		t.Skip("compiles the package once more, and without the race detector")

@@ -8,7 +8,7 @@ import (
 	"quicpeer/pb"
 )
 
-// asks says whether the frames of the last input ask for neighbourhood.
+// asks reports whether the frames of the last input ask for neighbourhood.
 func (r *rig) asks() bool {
 	for _, m := range r.frames() {
 		if m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST {
@@ -18,8 +18,8 @@ func (r *rig) asks() bool {
 	return false
 }
 
-// TestCrowdedDoor: a door asks for as many neighbours as it wants, also when
-// nobody has answered yet, and grants no more than it may have.
+// TestCrowdedDoor: a door asks for as many neighbours as it wants, even before any has answered,
+// and grants no more than allowed.
 func TestCrowdedDoor(t *testing.T) {
 	r := newRig(t, nil)
 	asked := 0
@@ -44,9 +44,9 @@ func TestCrowdedDoor(t *testing.T) {
 	}
 }
 
-// TestHalvesMeet: who has reached a lost peer becomes its neighbour, though it has
-// enough of them, so that the two halves of a network become one; and it is told
-// what was said of it, and its refutation is passed on.
+// TestHalvesMeet: a peer that has reached a lost one becomes its neighbour even if it has enough,
+// so that the two halves of a network become one; the lost peer gets the accusation, and its
+// refutation is passed on.
 func TestHalvesMeet(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range uint64(wantNeighbours) {
@@ -76,8 +76,7 @@ func TestHalvesMeet(t *testing.T) {
 	}
 }
 
-// TestRefuted: an accusation of ourselves is answered to all neighbours and to who
-// made it.
+// TestRefuted: we answer an accusation of ourselves to all neighbours and to its sender.
 func TestRefuted(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
@@ -96,7 +95,7 @@ func TestRefuted(t *testing.T) {
 	}
 }
 
-// TestStopped: a process that was stopped does not think that the others were.
+// TestStopped: a process that was stopped does not take the others to be silent.
 func TestStopped(t *testing.T) {
 	for _, stopped := range []time.Duration{4 * time.Second, time.Hour} {
 		r := newRig(t, nil)
@@ -113,8 +112,8 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestFoundBeforeDoor: a peer whose clock has gone back is dialled by somebody who
-// knows its earlier run, before a door has told it: it is the later run.
+// TestFoundBeforeDoor: a peer whose clock has gone back is dialled by a peer that knows its
+// earlier run, before any door has corrected its epoch: it is the later run.
 func TestFoundBeforeDoor(t *testing.T) {
 	r, _ := joining(t)
 	l := r.linked(2, "two")
@@ -128,8 +127,8 @@ func TestFoundBeforeDoor(t *testing.T) {
 	}
 }
 
-// TestNoAddress: who has no address to dial is lost when its link breaks. Here it
-// was the only one, so nobody else can say so.
+// TestNoAddress: a peer without an address to dial is lost when its link breaks. Here it was the
+// only one, so nobody else can say so.
 func TestNoAddress(t *testing.T) {
 	r := newRig(t, nil)
 	key := testIdentity(1).Key()

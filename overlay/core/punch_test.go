@@ -12,7 +12,7 @@ import (
 	"quicpeer/pb"
 )
 
-// natted is the record of a test identity that is seen at observed addresses.
+// natted is the record of a test identity with reflexive addresses.
 func natted(identity uint64, id string, seq uint32, own string, observed ...string) *pb.Signed {
 	key := testIdentity(identity).Key()
 	return testIdentity(identity).SignRecord(&pb.Record{
@@ -21,7 +21,7 @@ func natted(identity uint64, id string, seq uint32, own string, observed ...stri
 	})
 }
 
-// tell has a link announce a peer behind a NAT, so many links away from its peer.
+// tell lets a link announce a peer behind a NAT, so many links away from its peer.
 func (r *rig) tell(l LinkID, hops uint32, record *pb.Signed) {
 	r.t.Helper()
 	r.receive(l, propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: record, Hops: hops}))
@@ -70,7 +70,7 @@ func withNATted(t *testing.T) (r *rig, mid LinkID) {
 	return r, mid
 }
 
-// TestCall: who is behind a NAT is dialled there after the Go, and not before.
+// TestCall: a peer behind a NAT is dialled after the Go, and not before.
 func TestCall(t *testing.T) {
 	r, mid := withNATted(t)
 	soon := r.c.Step(r.now, Want{To: "far"}).OK
@@ -94,13 +94,13 @@ func TestCall(t *testing.T) {
 	r.c.Step(r.now, DialFailed{Dial: first, Why: "no answer"})
 	r.drain()
 	if n := r.c.Net(); n.Peers[0].Tries != 1 || !strings.Contains(n.Peers[0].Why, "both sides have dialled") {
-		t.Errorf("what is said of it: %+v", n.Peers[0])
+		t.Errorf("reported as %+v", n.Peers[0])
 	}
 }
 
-// TestCallWays: a neighbour that refuses, or does not answer, is followed by the next one,
-// and at last by the peer itself over the overlay. Where nobody leads to it, and so nobody
-// can tell it, it is dialled at once at all its addresses.
+// TestCallWays: a neighbour that refuses, or does not answer, is followed by the next, and at
+// last by the peer itself over the overlay. If no route leads to the peer, so that it can't be
+// told, it is dialled at once at all its addresses.
 func TestCallWays(t *testing.T) {
 	r, mid := withNATted(t)
 	other := r.neighbour(3, "other")
@@ -137,8 +137,8 @@ func TestCallWays(t *testing.T) {
 	}
 }
 
-// TestRoutedCall: without a common neighbour the caller takes the time to the other and
-// begins half of it after its Go.
+// TestRoutedCall: without a common neighbour the caller measures the round trip to the other and
+// dials half of it after its Go.
 func TestRoutedCall(t *testing.T) {
 	r := newRig(t, nil)
 	mid := r.neighbour(1, "mid")
@@ -181,8 +181,8 @@ func TestRoutedCall(t *testing.T) {
 	}
 }
 
-// TestCoordinator: both are told so that they hear it at the same time; for neighbours
-// alone, and so often.
+// TestCoordinator: a coordinator sends the Go so that both get it at the same time; for
+// neighbours only, and at a limited rate.
 func TestCoordinator(t *testing.T) {
 	r := newRig(t, nil)
 	a, b, stranger := r.neighbour(1, "a"), r.neighbour(2, "b"), r.linked(3, "stranger")
@@ -222,7 +222,7 @@ func TestCoordinator(t *testing.T) {
 	}
 }
 
-// meeting has a call answered by a Go, and returns the dial that follows.
+// meeting answers a call by a Go, and returns the dial that follows.
 func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 	r.t.Helper()
 	r.c.Step(r.now, Want{To: id})
@@ -235,9 +235,8 @@ func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 	return r.out.Dials[0].ID
 }
 
-// TestNomination: of two links that both sides have dialled at once the side with the
-// smaller ID keeps the first, but rather the one within the LAN; later the newest. The
-// other side keeps both.
+// TestNomination: of two links made by dials of both sides at once, the side with the smaller ID
+// keeps the first, but prefers one within the LAN; later the newest. The other side keeps both.
 func TestNomination(t *testing.T) {
 	for _, test := range []struct {
 		id            certs.ID

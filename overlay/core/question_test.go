@@ -12,7 +12,7 @@ import (
 	"quicpeer/pb"
 )
 
-// TestQuestions: how a question is answered, over whatever link it comes.
+// TestQuestions: the answers to questions, over whatever link they come.
 func TestQuestions(t *testing.T) {
 	question := func(identity uint64, id string, epoch uint64, seq uint32) *pb.Routed {
 		key := testIdentity(identity).Key()
@@ -52,8 +52,7 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// answers says what the frames of the last input answer to somebody: "fresh",
-// "quiet" or nothing.
+// answers is the answer to a peer in the frames of the last input: "fresh", "quiet" or nothing.
 func (r *rig) answers(to string) string {
 	said := ""
 	for _, m := range r.frames() {
@@ -73,8 +72,8 @@ func (r *rig) answers(to string) string {
 	return said
 }
 
-// TestQuestionWithoutLink: asked about somebody without a link we look ourselves:
-// pings and a dial, and all who have asked are told what comes of it.
+// TestQuestionWithoutLink: a question about a peer without a link starts a probe of our own, by
+// pings and a dial, and all that have asked get the outcome.
 func TestQuestionWithoutLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -106,7 +105,7 @@ func TestQuestionWithoutLink(t *testing.T) {
 				if r := m.GetRouted(); r.GetPing() != nil && r.GetTo() == "far" {
 					pings = append(pings, r)
 					if w.out.Frames[i].Link != w.links["b"] {
-						t.Error("pings not by the way that is known")
+						t.Error("does not ping over the known route")
 					}
 				}
 			}
@@ -131,7 +130,7 @@ func TestQuestionWithoutLink(t *testing.T) {
 	}
 }
 
-// TestPings: who is sent a ping sends the same back, if its key is meant.
+// TestPings: a peer answers a ping by the same number, if its key is meant.
 func TestPings(t *testing.T) {
 	own, other := testIdentity(0).Key(), testIdentity(9).Key()
 	for _, test := range []struct {
@@ -147,7 +146,7 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// TestProbesAreBounded: however many fall silent at once.
+// TestProbesAreBounded: the number of probes is limited, however many peers fall silent at once.
 func TestProbesAreBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxProbes) })
 	l := r.neighbour(1, "one")

@@ -14,7 +14,7 @@ import (
 	"quicpeer/pb"
 )
 
-// sealedBytes are n bytes that look like something sealed.
+// sealedBytes returns n bytes that look sealed.
 func sealedBytes(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	src := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)})
@@ -22,7 +22,7 @@ func sealedBytes(seed uint64, n int) []byte {
 	return b
 }
 
-// sentOver are the routed frames of the last input on a link.
+// sentOver returns the routed frames of the last input on a link.
 func (r *rig) sentOver(l LinkID) []*pb.Routed {
 	r.t.Helper()
 	var list []*pb.Routed
@@ -38,7 +38,7 @@ func (r *rig) sentOver(l LinkID) []*pb.Routed {
 	return list
 }
 
-// envelopePart is a part on its way from somebody over bob.
+// envelopePart is a part of an envelope on its way over bob.
 func envelopePart(from, to string, number uint64, part, parts int, sealed []byte) *pb.Routed {
 	return &pb.Routed{
 		From: from, To: to, Passed: []string{from, "bob"}, Parents: []byte{0, 0},
@@ -53,7 +53,7 @@ func (r *rig) route(to certs.ID, number uint64, sealed []byte) bool {
 	return over != 0
 }
 
-// What is routed comes whole, in whatever order its parts come.
+// An envelope comes complete, in whatever order its parts come.
 func TestRoute(t *testing.T) {
 	for _, size := range []int{1, pb.MaxPart - 1, pb.MaxPart, pb.MaxPart + 1, pb.MaxBody + 4<<10, pb.MaxPart * pb.MaxParts} {
 		r := newRig(t, nil)
@@ -87,7 +87,7 @@ func TestRoute(t *testing.T) {
 func TestRouteNowhere(t *testing.T) {
 	r := newRig(t, nil)
 	if r.route("bob", 1, []byte("x")) {
-		t.Error("to somebody unknown, without a link")
+		t.Error("to an unknown peer without a link")
 	}
 	bob := r.neighbour(1, "bob")
 	for _, to := range []certs.ID{"nobody", "self"} {
@@ -103,8 +103,8 @@ func TestRouteNowhere(t *testing.T) {
 	}
 }
 
-// An envelope that comes back from everybody is told to its sender, and so is one that
-// somebody on the way does not carry; whose that was is the driver's to know.
+// An envelope that comes back from everybody is reported to its sender, and so is one that a peer
+// on the way does not carry; the driver knows whose it was.
 func TestEnvelopesRefused(t *testing.T) {
 	r := newRig(t, nil)
 	bob, carol := r.neighbour(1, "bob"), r.neighbour(3, "carol")
@@ -129,8 +129,8 @@ func TestEnvelopesRefused(t *testing.T) {
 	}
 }
 
-// A link may have us carry so many bytes in a second, and all together twice that; the
-// sender hears of it, now and then. Small routed frames are not counted with them.
+// A link may have us carry so many bytes a second, and all together twice that; the sender gets a
+// refusal now and then. Small routed frames do not count.
 func TestCarryingIsBounded(t *testing.T) {
 	r := newRig(t, nil)
 	links := []LinkID{r.neighbour(1, "bob"), r.neighbour(2, "carol"), r.neighbour(3, "dave")}
@@ -166,7 +166,7 @@ func TestCarryingIsBounded(t *testing.T) {
 	}
 	m.Content = &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(1, "bob", pb.AnnouncementType_JOIN, 1, 0)}}
 	if r.receive(links[0], m); len(r.sentOver(eve)) != 0 {
-		t.Error("what was collected is not counted")
+		t.Error("a Collected does not count")
 	}
 	r.pass(2 * time.Second)
 	if carried, _ := carry(links[2], "dave"); carried < carryLink-2*(pb.MaxPart+carryBase) {
@@ -174,7 +174,7 @@ func TestCarryingIsBounded(t *testing.T) {
 	}
 }
 
-// Parts that others send cost a bounded memory for a bounded time, whatever they are.
+// Parts of any kind cost a bounded memory for a bounded time.
 func TestPartialsAreBounded(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
@@ -217,8 +217,8 @@ func TestPartialsAreBounded(t *testing.T) {
 	}
 }
 
-// Parts that lie about what they are part of don't make a wrong whole, and come from
-// nobody but those who say so.
+// Parts with false headings never make a wrong whole, and count only for the sender that they
+// name.
 func TestPartsThatLie(t *testing.T) {
 	full := sealedBytes(1, pb.MaxPart)
 	for name, parts := range map[string][]*pb.Routed{
@@ -247,8 +247,8 @@ func TestPartsThatLie(t *testing.T) {
 	}
 }
 
-// Frames under forged names are as others: a refusal goes to whoever is named, and what
-// claims to be ours and has come back makes a hint for the driver.
+// Frames under forged names are treated like others: a refusal goes to the peer named, and a
+// frame that claims to be ours and has come back becomes a hint for the driver.
 func TestForgedSender(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")

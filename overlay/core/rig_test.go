@@ -17,7 +17,7 @@ import (
 	"quicpeer/pb"
 )
 
-// rig is one core by itself, and a test that plays all the others.
+// rig is one core alone, with a test that plays all other peers.
 type rig struct {
 	t    *testing.T
 	c    *Core
@@ -58,11 +58,10 @@ func (r *rig) drain() {
 	}
 }
 
-// pass lets time go by. All links are heard, and whoever is asked to compare
-// tables says that they are equal.
+// pass lets time pass. All links are heard, and every comparison of tables ends as equal.
 func (r *rig) pass(d time.Duration) { r.passWith(d, func(LinkID) bool { return true }) }
 
-// passWith is pass, and says which links are heard.
+// passWith is pass with a choice of the links that are heard.
 func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 	var all Effects
 	for until := r.now + d; r.now < until; {
@@ -86,7 +85,7 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 	r.out = all
 }
 
-// add puts what was wanted later behind.
+// add appends later effects.
 func (e *Effects) add(more Effects) {
 	e.Events = append(e.Events, more.Events...)
 	e.Frames = append(e.Frames, more.Frames...)
@@ -105,7 +104,7 @@ func (e *Effects) add(more Effects) {
 	}
 }
 
-// inbound is a connection that somebody has made to us.
+// inbound makes an inbound connection.
 func (r *rig) inbound(identity uint64) LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: "somewhere"})
@@ -113,7 +112,7 @@ func (r *rig) inbound(identity uint64) LinkID {
 	return r.last
 }
 
-// outbound is the success of a dial.
+// outbound completes a dial.
 func (r *rig) outbound(dial DialID, identity uint64) LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: dial, Key: testIdentity(identity).Key(), Address: "somewhere"})
@@ -121,7 +120,7 @@ func (r *rig) outbound(dial DialID, identity uint64) LinkID {
 	return r.last
 }
 
-// receive is a frame on a link.
+// receive delivers a frame on a link.
 func (r *rig) receive(id LinkID, content proto.Message) {
 	r.t.Helper()
 	m, err := decode(encode(content))
@@ -133,7 +132,7 @@ func (r *rig) receive(id LinkID, content proto.Message) {
 	r.drain()
 }
 
-// knowWitnesses has those who testify in say be members of the past.
+// knowWitnesses makes those that testify in a frame members that have gone.
 func (r *rig) knowWitnesses(content proto.Message) {
 	data := encode(content)
 	for i, name := range []string{"w1", "w2"} {
@@ -167,7 +166,7 @@ func (r *rig) neighbour(identity uint64, id string) LinkID {
 	return l
 }
 
-// frames are the contents of the frames of the last input.
+// frames returns the contents of the frames of the last input.
 func (r *rig) frames() []*pb.PeerMessage {
 	r.t.Helper()
 	var list []*pb.PeerMessage
@@ -216,7 +215,7 @@ func start(identity uint64, id string, epoch uint64) *pb.HandshakeStart {
 	return &pb.HandshakeStart{Version: 1, Network: "net", Id: id, Record: signed(identity, id, pb.AnnouncementType_JOIN, epoch, 0)}
 }
 
-// say is an announcement: LOST is said of a JOIN record.
+// say is an announcement; a LOST buries a JOIN record.
 func say(kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq uint32) *pb.Announcement {
 	record := kind
 	if kind == pb.AnnouncementType_LOST {
@@ -229,7 +228,7 @@ func say(kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq
 	return a
 }
 
-// testimony is what a witness says of a peer that it does not reach.
+// testimony is a witness's testimony that it does not reach a peer.
 func testimony(witness uint64, id string, subject, epoch uint64, seq uint32) *pb.Signed {
 	key, of := testIdentity(witness).Key(), testIdentity(subject).Key()
 	return testIdentity(witness).SignTestimony(&pb.Testimony{Subject: of[:], Epoch: epoch, Seq: seq, Witness: id, Key: key[:]})

@@ -11,7 +11,7 @@ import (
 	"quicpeer/pb"
 )
 
-// graph says who of a number of peers is linked to whom.
+// graph is which of a number of peers are linked.
 type graph struct {
 	n     int
 	links [][2]int
@@ -33,7 +33,7 @@ func (g *graph) degree(a int) int {
 	return n
 }
 
-// distances are those of all peers from one, -1 where there is no path.
+// distances returns the distances of all peers from one, -1 for those without a path.
 func (g *graph) distances(from int) []int {
 	d := make([]int, g.n)
 	for i := range d {
@@ -55,7 +55,7 @@ func (g *graph) distances(from int) []int {
 
 func (g *graph) connected() bool { return !slices.Contains(g.distances(0), -1) }
 
-// drawGraph draws a connected graph: a tree, and some links more.
+// drawGraph draws a connected graph: a tree with some more links.
 func drawGraph(rt *rapid.T, least, most int) *graph {
 	g := &graph{n: rapid.IntRange(least, most).Draw(rt, "peers")}
 	for i := 1; i < g.n; i++ {
@@ -71,7 +71,7 @@ func drawGraph(rt *rapid.T, least, most int) *graph {
 	return g
 }
 
-// draw adds so many links where there are none, as far as there is room.
+// draw adds so many new links, as far as possible.
 func (g *graph) draw(rt *rapid.T, n int) {
 	for range n {
 		a, b := rapid.IntRange(0, g.n-1).Draw(rt, "a"), rapid.IntRange(0, g.n-1).Draw(rt, "b")
@@ -93,7 +93,7 @@ func (g *graph) change(rt *rapid.T) *graph {
 	return h
 }
 
-// join adds the links that it takes to be in one piece.
+// join adds the links needed to connect the graph.
 func (g *graph) join(rt *rapid.T) {
 	for !g.connected() {
 		far := slices.Index(g.distances(0), -1)
@@ -120,7 +120,7 @@ func (w *wire) become(was, g *graph) {
 	}
 }
 
-// pings is a test's own pings on the wire: whether they arrive, and how they go.
+// pings records a test's own pings on the wire: whether and how they arrive.
 type pings struct {
 	w       *wire
 	number  uint64
@@ -163,7 +163,7 @@ func (p *pings) see(_, to *wired, m *pb.PeerMessage, _ int) {
 	}
 }
 
-// goes sends a ping and says whether it arrives.
+// goes sends a ping and reports whether it arrives.
 func (p *pings) goes(from, to *wired) bool {
 	p.number++
 	key := to.c.cfg.Identity.Key()
@@ -173,9 +173,8 @@ func (p *pings) goes(from, to *wired) bool {
 	return p.arrived[p.number] == string(to.id)
 }
 
-// TestRoutedWhateverTheLinks: right after any 30 % of the links have changed, before
-// anybody has said what is where now, a routed frame arrives wherever a path
-// exists, and passes nobody twice.
+// TestRoutedWhateverTheLinks: right after any 30 % of the links have changed, before any distance
+// has been updated, a routed frame arrives wherever a path exists, and passes no peer twice.
 func TestRoutedWhateverTheLinks(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := drawGraph(rt, 2, 14)
@@ -233,13 +232,12 @@ func (w *wire) checkVias(g *graph, fail func(string, ...any)) {
 	}
 }
 
-// converge lets so much time pass as the distances need: each link that has gone
-// can make them be counted up to noWay, a second for each.
+// converge lets enough time pass for the distances: each link that has gone can make them count
+// up to noWay, one step a second.
 func (w *wire) converge() { w.pass((noWay + 2) * routeEvery) }
 
-// TestNearestVia: in a network of any shape each peer's via is a neighbour nearest
-// to it, after 30 % of the links have changed too; then every ping arrives by the
-// shortest way.
+// TestNearestVia: in a network of any shape each peer's via is a neighbour nearest to it, also
+// after 30 % of the links have changed; then every ping takes the shortest path.
 func TestNearestVia(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := drawGraph(rt, 12, 32)
@@ -267,9 +265,9 @@ func TestNearestVia(t *testing.T) {
 	})
 }
 
-// TestViaOfNewcomers: the way to somebody who has joined is known to all who have
-// heard of it by the flood, also those that it came through first: when the link
-// breaks over which it came, the other way is taken.
+// TestViaOfNewcomers: every peer that a newcomer's flood has reached knows the route to it,
+// including those that it passed first: when the link over which it came breaks, the other route
+// is taken.
 func TestViaOfNewcomers(t *testing.T) {
 	w := newWire(t)
 	w.network(4)
@@ -291,8 +289,8 @@ func TestViaOfNewcomers(t *testing.T) {
 	w.checkVias(third, t.Fatalf)
 }
 
-// TestRoutesAreTold: a neighbour hears of a change of distance within a second, once,
-// and of none that is none; a new one hears all that are known.
+// TestRoutesAreTold: a neighbour hears of a changed distance within a second, once, and of none
+// that is the same; a new one hears all that are known.
 func TestRoutesAreTold(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
@@ -342,21 +340,21 @@ func TestRoutesAreTold(t *testing.T) {
 	}
 	three := r.neighbour(3, "three")
 	if got := told(); !slices.Equal(got[three], []byte{1 + 1}) && !slices.Equal(got[three], []byte{1}) {
-		t.Errorf("a new neighbour is told %v", got)
+		t.Errorf("a new neighbour is sent %v", got)
 	}
 	r.c.Step(r.now, Disconnected{Link: one, Friendly: true, Why: "over"})
 	r.drain()
 	if d := r.c.links.distance(five); d != noWay {
-		t.Errorf("the way over a link that has ended is still %d long", d)
+		t.Errorf("the route over an ended link is still %d long", d)
 	}
 	r.pass(routeEvery + tickEvery)
 	if got := told(); !slices.Equal(got[two], []byte{noWay}) || !slices.Equal(got[three], []byte{noWay}) {
-		t.Errorf("that the way has gone is told as %v", got)
+		t.Errorf("the end of the route is announced as %v", got)
 	}
 }
 
-// TestRoutedBounds: what a frame says of its way is believed as far as it can be;
-// no frame passes more than MaxPassed peers, and one link has no more passed on than a bound.
+// TestRoutedBounds: a frame's list of passed peers is believed as far as possible; no frame
+// passes more than MaxPassed peers, and what one link has passed on is limited.
 func TestRoutedBounds(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")

@@ -10,8 +10,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestOldAccusation: who was called lost a while ago, as in the other half of a network
-// that was cut, has longer to refute that.
+// TestOldAccusation: a peer that was called lost a while ago, as in the other half of a cut
+// network, has longer to refute.
 func TestOldAccusation(t *testing.T) {
 	for _, test := range []struct {
 		age time.Duration
@@ -32,8 +32,8 @@ func TestOldAccusation(t *testing.T) {
 	}
 }
 
-// TestJudgedOnce: a statement that is being judged is not judged again, whoever else
-// brings it, and counts also if who brought it has gone meanwhile.
+// TestJudgedOnce: a statement that is being judged is not judged again, whoever else brings it,
+// and counts even if the peer that brought it has gone meanwhile.
 func TestJudgedOnce(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l, l2 := letIn(t, nil)
@@ -62,7 +62,7 @@ func TestJudgedOnce(t *testing.T) {
 	}
 }
 
-// TestJudgedLost: while it is judged whether somebody is lost, its JOIN is news as ever.
+// TestJudgedLost: while a LOST is being judged, the JOIN of its subject is still news.
 func TestJudgedLost(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
@@ -76,8 +76,8 @@ func TestJudgedLost(t *testing.T) {
 	}
 }
 
-// TestTie: of two statements with one version, as when a key is started twice in the
-// same millisecond, all hold the same one.
+// TestTie: of two statements with one version, as when a key is started twice in the same
+// millisecond, all peers hold the same one.
 func TestTie(t *testing.T) {
 	key := testIdentity(5).Key()
 	var said []*pb.Announcement
@@ -101,8 +101,8 @@ func TestTie(t *testing.T) {
 	}
 }
 
-// TestGivingUpOne: who is full ends with the neighbour that has most, if that is more
-// than enough, to take one that has less than it needs.
+// TestGivingUpOne: to take a peer that has less than it needs, a full one drops the neighbour
+// that has most, if that is more than enough.
 func TestGivingUpOne(t *testing.T) {
 	r, links := full(t)
 	tells := func(l LinkID, n int) {
@@ -121,23 +121,23 @@ func TestGivingUpOne(t *testing.T) {
 		tells(l, enoughNeighbours-1)
 	}
 	if got := asks(0); got != pb.NeighbourType_REFUSE {
-		t.Fatalf("where nobody has more than enough answers %v", got)
+		t.Fatalf("without a neighbour that has more than enough answers %v", got)
 	}
 	tells(links[3], enoughNeighbours)
 	tells(links[5], enoughNeighbours+2)
 	tells(links[7], enoughNeighbours+1)
 	if got := asks(wantNeighbours); got != pb.NeighbourType_REFUSE {
-		t.Fatalf("who has enough gets %v", got)
+		t.Fatalf("a peer that has enough gets %v", got)
 	}
 	if got := asks(wantNeighbours - 1); got != pb.NeighbourType_ACCEPT || !r.c.links.link(asker).neighbour {
-		t.Fatalf("who has not gets %v", got)
+		t.Fatalf("a peer that has not gets %v", got)
 	}
 	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.neighbours() != MaxNeighbours {
 		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.links.neighbours())
 	}
 }
 
-// sought counts the dials for a neighbour in some time; none reaches anybody.
+// sought counts the dials for a neighbour in some time; all fail.
 func (r *rig) sought(d time.Duration) int {
 	n := 0
 	for until := r.now + d; r.now < until; {
@@ -152,8 +152,8 @@ func (r *rig) sought(d time.Duration) int {
 	return n
 }
 
-// TestSeeking: neighbours that are needed are sought at once and then two a second;
-// more than that only after a while, and one at a time.
+// TestSeeking: needed neighbours are sought at once and then two a second; further ones only
+// after a while, one at a time.
 func TestSeeking(t *testing.T) {
 	members := func(c *Config) { c.Members = manyMembers(500) }
 	r := newRig(t, members)
@@ -176,7 +176,7 @@ func TestSeeking(t *testing.T) {
 	}
 }
 
-// TestDeaf: who hears nobody takes itself to be cut off when a dial has failed as well.
+// TestDeaf: a peer that hears nobody considers itself cut off when a dial has failed too.
 func TestDeaf(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
@@ -197,7 +197,7 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
-// TestLag: who comes late to its own work takes it that others do.
+// TestLag: a peer that is late to its own work allows others as much.
 func TestLag(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(0)
@@ -217,7 +217,7 @@ func TestLag(t *testing.T) {
 	}
 }
 
-// TestPatience: who was called lost and was not may be silent for longer.
+// TestPatience: a peer that has refuted a LOST may be silent for longer.
 func TestPatience(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)))
@@ -232,8 +232,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestDoubted: who was missing and is here again by the word of others is looked for
-// before anybody else.
+// TestDoubted: a missing peer that is here again by what others say is probed before any other.
 func TestDoubted(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
@@ -258,6 +257,6 @@ func TestDoubted(t *testing.T) {
 		t.Errorf("looks for %v", looked)
 	}
 	if e := r.c.table.get(certs.ID("p8"), testIdentity(108).Key()); !e.missing {
-		t.Error("one of whom nobody has spoken is here")
+		t.Error("a peer that nobody has named is here")
 	}
 }
