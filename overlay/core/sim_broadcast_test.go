@@ -8,9 +8,9 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestSimBroadcast has peers of all kinds of networks speak while some are frozen, cut
-// off, or a network is in halves, and while others come and go. At the end each peer
-// has been shown once, and in the author's order, what those said who are still here.
+// TestSimBroadcast lets peers of all kinds of networks broadcast while some are frozen, cut off,
+// or a network is in halves, and while others come and go. At the end each peer has been shown
+// every broadcast of the authors that are still here, once and in order.
 func TestSimBroadcast(t *testing.T) {
 	eachSeed(t, 36, 8, interrupted)
 }
@@ -76,7 +76,7 @@ func (w *world) interrupt(full bool) {
 	w.chatter(until - w.Now)
 }
 
-// comeAndGo has a peer leave or crash, or come back.
+// comeAndGo lets a peer leave or crash, or come back.
 func (w *world) comeAndGo() {
 	for _, n := range w.Machines {
 		if n.Process == nil {
@@ -96,7 +96,7 @@ func (w *world) comeAndGo() {
 	}
 }
 
-// chatter lets time pass in which some say something, now and then much at once.
+// chatter lets time pass in which some peers broadcast, now and then much at once.
 func (w *world) chatter(d time.Duration) {
 	for until := w.Now + d; w.Now < until; {
 		w.Run(min(until-w.Now, w.Between(0, 2*time.Second)))
@@ -111,8 +111,8 @@ func (w *world) chatter(d time.Duration) {
 	}
 }
 
-// checkCaughtUp looks whether each peer has got what those said who are still here,
-// and knew it then.
+// checkCaughtUp checks that each peer has got the broadcasts of the authors that are still here
+// and that it knew then.
 func (w *world) checkCaughtUp() {
 	w.t.Helper()
 	for _, b := range w.sent {
@@ -124,8 +124,8 @@ func (w *world) checkCaughtUp() {
 	}
 }
 
-// TestSimLastWordsMissed freezes a peer, which has been called lost by then, while another
-// says its last and crashes, or leaves: the first gets that before it is shown the end.
+// TestSimLastWordsMissed freezes a peer until it has been called lost, while another sends its
+// last broadcast and crashes, or leaves: the first gets the broadcast before it is shown the end.
 func TestSimLastWordsMissed(t *testing.T) {
 	eachSeed(t, 40, 6, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%5))
@@ -148,7 +148,7 @@ func TestSimLastWordsMissed(t *testing.T) {
 		}
 		w.Run(d - 6*time.Second)
 		w.settle(healedWithin)
-		w.Run(core.HoldLonger) // in which see would complain of what comes after the end
+		w.Run(core.HoldLonger) // see would complain of a broadcast after the end
 		for _, b := range w.sent {
 			if w.diary(frozen).got[b.id] != 1 {
 				w.fatal("the frozen one did not get what was said at %v", b.at)

@@ -9,7 +9,7 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// right says whether every table holds exactly the living, and if not what is wrong.
+// right reports whether every table holds exactly the living, and if not what is wrong.
 func (w *world) right() (why string) {
 	living := w.Living()
 	for _, p := range living {
@@ -19,7 +19,7 @@ func (w *world) right() (why string) {
 		if why := w.knows(p, living); why != "" {
 			return why
 		}
-		// Of more keys for an ID than a table holds the peers may hold different ones.
+		// If an ID has more keys than a table holds, the peers may hold different ones.
 		if w.hostile == nil && !bytes.Equal(p.Core.Digest(), living[0].Core.Digest()) {
 			return fmt.Sprintf("the tables of %s and %s differ", p.ID, living[0].ID)
 		}
@@ -27,7 +27,7 @@ func (w *world) right() (why string) {
 	return ""
 }
 
-// knows says whether the peer's table and its events hold exactly the living.
+// knows reports whether the peer's table and its events hold exactly the living.
 func (w *world) knows(p *process, living []*process) (why string) {
 	want := make(map[certs.ID]*process)
 	for _, q := range living {
@@ -68,8 +68,8 @@ func (w *world) settle(limit time.Duration) time.Duration {
 	return took
 }
 
-// checkQuiet lets time pass in which nothing happens: no event, few frames, and
-// everything stays right.
+// checkQuiet lets time pass without anything happening: no event, few frames, and everything
+// stays right.
 func (w *world) checkQuiet() {
 	w.t.Helper()
 	const span = 20 * time.Second
@@ -88,8 +88,8 @@ func (w *world) checkQuiet() {
 	if events != 0 && w.hostile == nil {
 		w.fatal("%d events while nothing happened", events)
 	}
-	// A ping each 10 s, over several links there and back, a comparison of tables a
-	// minute, and where there are fewer neighbours than wanted requests.
+	// Per minute: pings over several links there and back, a comparison of tables and, with fewer
+	// neighbours than wanted, requests.
 	if most := int64(60 * len(w.Living())); w.Count.Frames-before > most && w.hostile == nil {
 		w.fatal("%d frames in %v while nothing happened, not at most %d", w.Count.Frames-before, span, most)
 	}
@@ -98,8 +98,8 @@ func (w *world) checkQuiet() {
 	}
 }
 
-// linked says what is wrong with the links: neighbourhood is mutual and nobody
-// is linked twice.
+// linked reports what is wrong with the links: neighbourhood is mutual, and no two peers keep two
+// links.
 func (w *world) linked() (why string) {
 	for _, p := range w.Living() {
 		seen := make(map[certs.PublicKey]bool)
@@ -123,9 +123,9 @@ func (w *world) linked() (why string) {
 	return ""
 }
 
-// checkEvents looks whether everybody saw each run of everybody else begin once
-// and end once, in the right way and in time. Runs that ended while the observer
-// was about to join may be seen or not.
+// checkEvents checks that everybody saw each run of everybody else begin once and end once, in
+// the right way and in time. Runs that ended while the observer was about to join may be seen or
+// not.
 func (w *world) checkEvents() {
 	w.t.Helper()
 	for _, n := range w.Machines {
@@ -189,8 +189,8 @@ func (w *world) checkSubject(p *process, subject *node) {
 	}
 }
 
-// checkBroadcasts looks whether all who were there all the time have got each
-// broadcast; that nobody got one twice is checked as they come.
+// checkBroadcasts checks that all that were there all the time have got each broadcast; that
+// nobody got one twice is checked as they come.
 func (w *world) checkBroadcasts() {
 	w.t.Helper()
 	for _, b := range w.sent {
@@ -203,8 +203,8 @@ func (w *world) checkBroadcasts() {
 	}
 }
 
-// connected says whether the living without p are one piece: by the edges that
-// stand (overlay false), or by the links between neighbours.
+// connected reports whether the living without p are one piece: by the edges that stand (overlay
+// false), or by the links between neighbours.
 func (w *world) connected(without *process, overlay bool) bool {
 	var list []*process
 	for _, p := range w.Living() {

@@ -9,8 +9,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSimChurn lets peers come, go, crash, restart and freeze in networks of
-// all shapes. At no time may somebody who is there be shown as lost.
+// TestSimChurn lets peers come, go, crash, restart and freeze in networks of all shapes. No
+// living peer may be shown as lost at any time.
 func TestSimChurn(t *testing.T) {
 	eachSeed(t, 200, 20, func(t *testing.T, seed uint64) { churn(t, seed) })
 }
@@ -72,7 +72,7 @@ func churn(t *testing.T, seed uint64) *world {
 	return w
 }
 
-// something does one thing of a network's life.
+// something lets one thing of a network's life happen.
 func (w *world) something(full bool) {
 	living := w.Living()
 	p := living[w.Rand.IntN(len(living))]
@@ -105,8 +105,8 @@ func (w *world) something(full bool) {
 			}
 		}
 	case 5:
-		// One failed dial is enough while somebody else has just died, and a stopped
-		// process can't refute. Where some can't reach it, it must always be able to.
+		// One failed dial is enough to lose a peer while another has just died, and a stopped
+		// process can't refute. In networks where some can't reach it, it must always be able to.
 		if full {
 			p.Freeze(w.Between(10*time.Millisecond, core.QuietAfter-pb.KeepaliveEvery-100*time.Millisecond))
 		}
@@ -120,8 +120,8 @@ func (w *world) something(full bool) {
 	}
 }
 
-// spare says that the others stay one network without p, and waits a while for
-// the links that make it so.
+// spare reports whether the others stay one network without p, and waits a while for the links
+// that make it so.
 func (w *world) spare(p *process, full bool) bool {
 	if len(w.Living()) < 3 || !w.connected(p, false) {
 		return false

@@ -9,9 +9,9 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSimCustody: what was left for a peer that had gone reaches it when it comes back,
-// though its author has left or crashed meanwhile and a holder was restarted; the author
-// gets the receipts when it comes back itself, and nothing is kept in the end.
+// TestSimCustody: deposits for a peer that had gone reach it when it comes back, though their
+// author has left or crashed meanwhile and a holder was restarted; the author gets the receipts
+// when it comes back itself, and nothing is kept in the end.
 func TestSimCustody(t *testing.T) {
 	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) { custodied(t, seed) })
 }
@@ -85,7 +85,7 @@ func custodied(t *testing.T, seed uint64) *world {
 	return w
 }
 
-// checkKept looks whether what the living keep for a peer has no hole: 0, 1, 2, ...
+// checkKept checks that the deposits that the living keep for a peer have no gap: 0, 1, 2, ...
 func (w *world) checkKept(from, to *node) (holders int) {
 	for _, n := range w.Machines {
 		kept := n.KeptFor(from, to)
@@ -101,7 +101,7 @@ func (w *world) checkKept(from, to *node) (holders int) {
 	return holders
 }
 
-// twoApart are two machines of which each has a way to the others without the other.
+// twoApart returns two machines that each have a path to the others without the other.
 func (w *world) twoApart() (author, receiver *node) {
 	for range 100 {
 		a, r := w.Rand.IntN(len(w.Machines)), w.Rand.IntN(len(w.Machines))
@@ -124,7 +124,7 @@ func (w *world) twoApart() (author, receiver *node) {
 	return nil, nil
 }
 
-// connectedWithout says that the other machines are one piece.
+// connectedWithout reports whether the other machines are one piece.
 func (w *world) connectedWithout(a, b int) bool {
 	seen := map[int]bool{}
 	var visit func(i int)
@@ -145,7 +145,7 @@ func (w *world) connectedWithout(a, b int) bool {
 	return len(seen) == len(w.Machines)-2
 }
 
-// goes has the process of a machine leave or crash, and waits until all know.
+// goes lets the process of a machine leave or crash, and waits until all know.
 func (w *world) goes(n *node) {
 	if w.Rand.IntN(2) == 0 {
 		n.Process.Leave()
@@ -156,8 +156,7 @@ func (w *world) goes(n *node) {
 	w.settle(30 * time.Second)
 }
 
-// restartHolder kills one that keeps something, if the others can do without, and starts
-// it again.
+// restartHolder kills a holder, if the others can do without it, and starts it again.
 func (w *world) restartHolder() {
 	for _, i := range w.Rand.Perm(len(w.Machines)) {
 		n := w.Machines[i]

@@ -9,10 +9,10 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestSimDuplicates has an ID claimed twice in every way that there is, at random
-// moments: at two doors of a network, in two networks that then meet, in two halves
-// of one that was cut, and by one key that is started twice. One of the claimants
-// stays, the same in all tables; the other stops and says why.
+// TestSimDuplicates claims an ID twice in every possible way, at random moments: at two doors of
+// a network, in two networks that then meet, in two halves of a network that was cut, and by one
+// key that is started twice. One of the claimants stays, the same in all tables; the other stops
+// and says why.
 func TestSimDuplicates(t *testing.T) {
 	eachSeed(t, 500, 40, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 2+w0(seed, 7))
@@ -100,7 +100,7 @@ func (w *world) twoHalves(first, second *node) (list [2]*process) {
 	return list
 }
 
-// checkOneStays looks at how the two have ended.
+// checkOneStays checks how the two have ended.
 func (w *world) checkOneStays(list [2]*process, sameKey bool) {
 	stayed, lost := list[0], list[1]
 	if stayed.Err != nil {

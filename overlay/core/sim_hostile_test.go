@@ -13,14 +13,14 @@ import (
 	"quicpeer/pb"
 )
 
-// hostilePeers is what those have who lie.
+// hostilePeers are the liars of a network, with the material of their lies.
 type hostilePeers struct {
 	said        []*pb.Announcement // what they may replay
 	last        int
 	accomplices []*node // the liar itself included
 }
 
-// arrived is a frame that comes to somebody.
+// arrived sees each frame that arrives at a peer.
 func (w *world) arrived(e *coretest.End, m *pb.PeerMessage) {
 	if w.hostile != nil {
 		w.overhear(m)
@@ -70,7 +70,7 @@ func (w *world) lie(p *process, every time.Duration, proven bool) {
 	again()
 }
 
-// aLie makes up a frame. Proven lies cost the liar its link.
+// aLie makes up a frame. A lie that can be proved costs the liar its link.
 func (w *world) aLie(p *process, proven bool) proto.Message {
 	entries := p.Core.Entries()
 	victim := entries[w.Rand.IntN(len(entries))]
@@ -91,11 +91,11 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 				}
 			}
 			return propagate(list...)
-		case 1: // what was once true
+		case 1: // a statement that was once true
 			if len(w.hostile.said) > 0 {
 				return propagate(w.hostile.said[w.Rand.IntN(len(w.hostile.said))])
 			}
-		case 2: // another key for somebody's ID, from a later epoch
+		case 2: // another key for a member's ID, from a later epoch
 			key := coretest.Identity(1<<40 + uint64(w.Rand.IntN(6)))
 			k := key.Key()
 			return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: key.SignRecord(&pb.Record{
@@ -110,18 +110,18 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 		w.fatal("%v", err)
 	}
 	switch w.Rand.IntN(5) {
-	case 0: // somebody leaves
+	case 0: // a member leaves
 		forged.Type, forged.Addresses, forged.Seq = pb.AnnouncementType_LEAVE, nil, forged.GetSeq()+1
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_LEAVE, Record: own.SignRecord(forged)})
-	case 1: // somebody was restarted, elsewhere
+	case 1: // a member was restarted elsewhere
 		forged.Epoch++
 		forged.Type, forged.Addresses = pb.AnnouncementType_JOIN, []string{p.Address}
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: own.SignRecord(forged)})
-	case 2: // somebody is lost, with a signature that nobody can check later
+	case 2: // a member is lost, with a signature that can't be checked later
 		broken := proto.CloneOf(victim.Signed)
 		broken.Signature[3] ^= 1
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: broken})
-	case 3: // somebody who never was
+	case 3: // a peer that never existed
 		k := coretest.Identity(1 << 41).Key()
 		return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: own.SignRecord(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: "nobody", Key: k[:], Network: "sim", Epoch: 5,
@@ -134,7 +134,7 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 	})}
 }
 
-// twoTestimonies are the liar's own, and one of a peer that it runs beside.
+// twoTestimonies returns the liar's own testimony, and one of its accomplice.
 func (w *world) twoTestimonies(e core.EntryView) []*pb.Signed {
 	var list []*pb.Signed
 	for _, n := range w.hostile.accomplices {
@@ -146,9 +146,9 @@ func (w *world) twoTestimonies(e core.EntryView) []*pb.Signed {
 	return list
 }
 
-// TestSimHostile has a member that forges records, claims the IDs of others,
-// replays what was, and says of all that they are lost. Peers come and go
-// meanwhile, and the honest must be right all the time.
+// TestSimHostile has a member that forges records, claims the IDs of others, replays old
+// statements, and calls everybody lost. Peers come and go meanwhile, and the honest must be right
+// all the time.
 func TestSimHostile(t *testing.T) {
 	eachSeed(t, 16, 4, hostile)
 }
@@ -205,6 +205,6 @@ func hostile(t *testing.T, seed uint64) {
 	}
 	w.checkBroadcasts()
 	liar.Crash()
-	// Peers that it made up go as all without a link go: by two failing probes.
+	// Peers that it made up go like all peers without a link: by two failing probes.
 	w.settle(3 * time.Minute)
 }

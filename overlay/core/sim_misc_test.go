@@ -10,9 +10,9 @@ import (
 	"quicpeer/overlay/coretest"
 )
 
-// TestSimComingHome: the first peer of a network leaves in good order and comes back without
-// an address to join: it finds the others if it remembers them, and else they find it.
-// A network of its own becomes part of this one by one Join.
+// TestSimComingHome: the first peer of a network leaves in good order and comes back without an
+// address to join: it finds the others if it remembers them, and otherwise they find it. A
+// separate network becomes part of this one by one Join.
 func TestSimComingHome(t *testing.T) {
 	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 6)
@@ -34,14 +34,14 @@ func TestSimComingHome(t *testing.T) {
 	})
 }
 
-// joined says that some link is up on both sides.
+// joined reports whether some link is up on both sides.
 func joined(a *node) bool {
 	return slices.ContainsFunc(a.Process.Ends, func(e *coretest.End) bool {
 		return a.Process.Core.View(e.ID).Up && !e.Other.Ending()
 	})
 }
 
-// linked says that some link is up.
+// linked reports whether some link is up.
 func linked(a *node) bool {
 	return slices.ContainsFunc(a.Process.Ends, func(e *coretest.End) bool { return a.Process.Core.View(e.ID).Up })
 }
@@ -72,9 +72,8 @@ func TestNeverBothClosed(t *testing.T) {
 	}
 }
 
-// Two own an ID: the older was cut off and is held as lost by those who could
-// tell, the younger is alone when the cut heals. The one dials the other, and the
-// younger stops.
+// Two peers own an ID: the older was cut off and is held as lost by the peers that could tell,
+// and the younger is alone when the cut heals. One dials the other, and the younger stops.
 func TestTwinsAlone(t *testing.T) {
 	w := newWorld(t, 3, 0)
 	older, bob, younger, carol := w.addNode("twin", 100), w.addNode("bob", 101), w.addNode("twin", 102), w.addNode("carol", 103)
@@ -102,7 +101,7 @@ func TestTwinsAlone(t *testing.T) {
 	}
 }
 
-// TestSimAccusation: that a peer has called another one lost is told as that.
+// TestSimAccusation: the note of an accusation has that kind.
 func TestSimAccusation(t *testing.T) {
 	w := newWorld(t, 1, 4)
 	w.build(4, time.Second)

@@ -9,7 +9,7 @@ import (
 	"quicpeer/overlay/coretest"
 )
 
-// canPunch says that two machines can have a link at all.
+// canPunch reports whether two machines can have a link at all.
 func canPunch(a, b *node) bool {
 	if a.NAT == coretest.NoNAT || b.NAT == coretest.NoNAT || a.NAT == coretest.ConeNAT || b.NAT == coretest.ConeNAT {
 		return true
@@ -17,16 +17,16 @@ func canPunch(a, b *node) bool {
 	return a.NAT == coretest.StrictNAT && b.NAT == coretest.StrictNAT
 }
 
-// withNATs puts the machines but the first ones behind NATs.
+// withNATs puts all machines but the first few behind NATs.
 func (w *world) withNATs(open int) {
 	for _, n := range w.Machines[open:] {
 		n.PutBehind(coretest.NAT(w.Rand.IntN(int(coretest.NATKinds))))
 	}
 }
 
-// TestSimNATs: a network of which most are behind NATs is a network like any other; who
-// can have a link gets one when messages wait, and the rest goes over others. When the
-// open ones die, those who are linked go on.
+// TestSimNATs: a network with most peers behind NATs is a network like any other. Two peers that
+// can have a link get one when messages wait, and the rest goes over others. When the open ones
+// die, those with links go on.
 func TestSimNATs(t *testing.T) {
 	eachSeed(t, 24, 8, func(t *testing.T, seed uint64) {
 		n := 6 + int(seed%14)
@@ -63,7 +63,7 @@ func TestSimNATs(t *testing.T) {
 	})
 }
 
-// TestSimOrphans: the peers behind NATs go on when all who let them in have died.
+// TestSimOrphans: the peers behind NATs go on when all doors that let them in have died.
 func TestSimOrphans(t *testing.T) {
 	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%9))
@@ -90,7 +90,7 @@ func TestSimOrphans(t *testing.T) {
 	})
 }
 
-// checkOneNetwork wants the living to be connected by links over which they hear each other.
+// checkOneNetwork requires the living to be connected by links over which they hear each other.
 func (w *world) checkOneNetwork() {
 	living := w.Living()
 	seen := []*process{living[0]}

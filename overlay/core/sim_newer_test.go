@@ -16,13 +16,13 @@ import (
 	"quicpeer/pb"
 )
 
-// A peer of a version to come, built of this one: it adds to all that it says what this
+// A peer of a future version, made from this one: everything it sends has additions that this
 // version does not know.
 
-// inventedFeature is known to newer peers alone, and with it a frame of that type.
+// inventedFeature is known to newer peers only, and with it a frame of that type.
 const inventedFeature = 900
 
-// inventRecord is what a newer peer has in its record beside what this version knows.
+// inventRecord adds to a record what a newer peer may have in it.
 func inventRecord(r *pb.Record) {
 	if r.Type == pb.AnnouncementType_JOIN {
 		own := r.Addresses
@@ -35,7 +35,7 @@ func inventRecord(r *pb.Record) {
 	r.ProtoReflect().SetUnknown(core.InventedField(200))
 }
 
-// decorate adds an invented field to a message and to all in it.
+// decorate adds an invented field to a message and to all messages in it.
 func decorate(m protoreflect.Message) {
 	m.SetUnknown(append(slices.Clone(m.GetUnknown()), core.InventedField(3)...))
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -52,24 +52,24 @@ func decorate(m protoreflect.Message) {
 	})
 }
 
-// inventedFrame is one of a type that is not known, with a number in it.
+// inventedFrame is a frame of an unknown type, with a number in it.
 func inventedFrame(kind, number int) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(kind))
 	b = protowire.AppendBytes(protowire.AppendTag(b, 901, protowire.BytesType), fmt.Append(nil, number))
 	return append(protowire.AppendVarint(nil, uint64(len(b))), b...)
 }
 
-// newer is what the peers of the version to come have said.
+// newer records what the peers of the future version have sent.
 type newer struct {
 	count    int
 	machines map[*node]bool
 	routed   map[string]bool // the invented contents on their way, and whether they have come
-	named    int             // frames that were only for who knows them, as they came
+	named    int             // frames only for peers that know them, as they came
 }
 
 func newNewer() newer { return newer{machines: make(map[*node]bool)} }
 
-// newFrames is what a newer peer sends in the place of a frame.
+// newFrames returns the frames that a newer peer sends in the place of one.
 func (w *world) newFrames(e *coretest.End, f core.Frame) [][]byte {
 	if !w.newer.machines[e.Process.Machine] {
 		return [][]byte{f.Data}
@@ -101,7 +101,7 @@ func (w *world) newFrames(e *coretest.End, f core.Frame) [][]byte {
 	return append(list, inventedFrame(903, 0), inventedFrame(int(pb.PeerMessageType_SYNC), 0))
 }
 
-// inventions are frames with values, forms and contents that this version does not know.
+// inventions returns frames with values, forms and contents that this version does not know.
 func (w *world) inventions(p *process, l core.LinkView) []proto.Message {
 	odd := proto.CloneOf(p.Core.Said())
 	odd.Type = 99
@@ -125,7 +125,7 @@ func (w *world) inventions(p *process, l core.LinkView) []proto.Message {
 	return append(list, m)
 }
 
-// skipped is a frame that this version does not know.
+// skipped takes a frame that this version does not know.
 func (w *world) skipped(p *process, data []byte) {
 	_, n := protowire.ConsumeVarint(data)
 	_, _, tag := protowire.ConsumeTag(data[n:])
@@ -137,7 +137,7 @@ func (w *world) skipped(p *process, data []byte) {
 	}
 }
 
-// arrived notes a content of a newer peer that has come to another.
+// arrived records a content of a newer peer that has come to another.
 func (n *newer) arrived(m *pb.Routed, at *node) {
 	unknown := m.ProtoReflect().GetUnknown()
 	if m.GetTo() != string(at.ID) || m.GetContent() != nil || n.routed == nil {
@@ -150,9 +150,9 @@ func (n *newer) arrived(m *pb.Routed, at *node) {
 	}
 }
 
-// TestSimNewer has peers of a version to come among ordinary ones for an hour: in a full
-// mesh, and where some can only reach others over the rest. Nobody is cut off, tables are
-// right, and all broadcasts, letters and invented contents arrive.
+// TestSimNewer mixes peers of a future version with ordinary ones for an hour: in a full mesh,
+// and where some can only reach others over the rest. Nobody is cut off, tables are right, and
+// all broadcasts, letters and invented contents arrive.
 func TestSimNewer(t *testing.T) {
 	eachSeed(t, 2, 1, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 0)
@@ -192,14 +192,14 @@ func TestSimNewer(t *testing.T) {
 				arrived++
 			}
 		}
-		// What is on its way when a link ends, or over a way that does not hold still, is lost.
+		// Frames on their way are lost when a link ends or a route changes.
 		if arrived < len(w.newer.routed)*95/100 || arrived == 0 {
 			w.fatal("%d of %d invented contents arrived", arrived, len(w.newer.routed))
 		}
 		if w.newer.named == 0 && s == shapeFull {
 			w.fatal("no frame went to who knows it")
 		}
-		t.Logf("%v: %d frames, %d invented contents of which %d arrived, %d frames for who knows them", s, w.Count.Frames, len(w.newer.routed), arrived, w.newer.named)
+		t.Logf("%v: %d frames, %d invented contents of which %d arrived, %d frames for peers that know them", s, w.Count.Frames, len(w.newer.routed), arrived, w.newer.named)
 		w.settle(30 * time.Second)
 		w.checkEvents()
 		w.checkBroadcasts()

@@ -8,8 +8,8 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// healedWithin is how long it may take until a network that was cut is right
-// everywhere: a lost peer is redialled at least every maxBackoff.
+// healedWithin is how long a cut network may take until it is right everywhere: a lost peer is
+// redialled at least every maxBackoff.
 const healedWithin = core.LostBackoff + 2*core.HealEvery + core.DialTimeout + 15*time.Second
 
 // TestSimPartition cuts networks into pieces for a while and heals them.
@@ -63,8 +63,8 @@ func partition(t *testing.T, seed uint64) {
 	w.checkQuiet()
 }
 
-// TestSimBrokenPaths cuts pairs from each other, never so many that the network
-// is in pieces: they accuse each other and are refuted, and nobody sees anything.
+// TestSimBrokenPaths cuts pairs from each other, never so many that the network falls apart: they
+// accuse each other and are refuted, and users see nothing.
 func TestSimBrokenPaths(t *testing.T) {
 	eachSeed(t, 40, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 4+int(seed%9))

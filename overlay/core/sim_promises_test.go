@@ -7,9 +7,9 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestSimDependants has one peer that all can reach, and thirty that can reach
-// nobody else: all are in every table, above the usual number of neighbours, and
-// somebody who crashes is missed by all.
+// TestSimDependants has one peer that all can reach, and thirty that can reach nobody else: all
+// are in every table, above the usual number of neighbours, and every peer misses one that
+// crashes.
 func TestSimDependants(t *testing.T) {
 	eachSeed(t, 10, 3, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 31)
@@ -30,10 +30,10 @@ func TestSimDependants(t *testing.T) {
 	})
 }
 
-// TestSimLongCut cuts a network in half for an hour: when it is whole again, all
-// tables are right within the three seconds that are promised, and nothing was
-// done by hand. One seed shows that time makes no difference; after two minutes, in
-// which the others end, all pauses between dials are as long as they get.
+// TestSimLongCut cuts a network in half for an hour: when it is whole again, all tables are right
+// within the promised three seconds, without any help. One seed shows that time makes no
+// difference; after two minutes, as with the other seeds, all pauses between dials have reached
+// their maximum.
 func TestSimLongCut(t *testing.T) {
 	eachSeed(t, 10, 2, func(t *testing.T, seed uint64) {
 		n := 4 + int(seed*8%29)

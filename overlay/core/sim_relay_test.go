@@ -8,9 +8,9 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSimRelay: in networks in which some can't reach each other a letter arrives
-// whenever there is a way that holds still, one of 1 MiB as well; and when a peer on the
-// way crashes it takes another one.
+// TestSimRelay: in networks in which some peers can't reach each other a letter arrives whenever
+// a stable path exists, one of 1 MiB as well; and when a peer on the path crashes it takes
+// another.
 func TestSimRelay(t *testing.T) {
 	eachSeed(t, 40, 8, relayed)
 }
@@ -46,8 +46,8 @@ func relayed(t *testing.T, seed uint64) {
 	}
 }
 
-// writeTo sends a letter from somebody to somebody whom it can't reach, if there are
-// such, at most so many times, and waits for its receipt.
+// writeTo sends a letter between two peers that can't reach each other, if any, at most so many
+// times, and waits for its receipt.
 func (w *world) writeTo(number, size, times int) {
 	w.t.Helper()
 	living := w.Living()

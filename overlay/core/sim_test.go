@@ -14,8 +14,8 @@ import (
 	"quicpeer/pb"
 )
 
-// The simulations run networks of package coretest and hold them to what must be so at
-// every moment, and once all has come to rest (sim_check_test.go).
+// The simulations run networks of package coretest, and check what must hold at every moment and
+// once everything has come to rest (sim_check_test.go).
 
 var simSeed = flag.Uint64("sim.seed", 0, "run the simulations with this seed only")
 
@@ -46,7 +46,7 @@ func eachSeed(t *testing.T, seeds, short int, simulate func(t *testing.T, seed u
 // Bounds of a simulation.
 const (
 	simMostFrames = 200_000   // those that end well need half
-	simMostLines  = 1_000_000 // of the story that are kept for people
+	simMostLines  = 1_000_000 // of the story, for people
 )
 
 type (
@@ -54,11 +54,11 @@ type (
 	process = coretest.Process
 )
 
-// world is a network, and what its peers have seen.
+// world is a network with what its peers have seen.
 type world struct {
 	*coretest.World
 	t        testing.TB
-	strict   bool // nobody who lives may be shown as lost
+	strict   bool // no living peer may be shown as lost
 	diaries  []*diary
 	sent     []*sentBroadcast
 	told     [core.Refutation + 1]int // notes of each kind
@@ -71,7 +71,7 @@ type world struct {
 	storyEnd int
 }
 
-// diary is what a process has been shown.
+// diary records what a process has been shown.
 type diary struct {
 	log  []shown
 	got  map[[pb.MessageIDSize]byte]int
@@ -86,13 +86,13 @@ type shown struct {
 	event core.Event
 }
 
-// sentBroadcast is a broadcast, and who must get it.
+// sentBroadcast is a broadcast, and the peers that must get it.
 type sentBroadcast struct {
 	id     [pb.MessageIDSize]byte
 	at     time.Duration
 	author *process
 	must   []*process
-	// knows are those whose run the author knew, be they here to it or not.
+	// knows are the runs that the author knew, whether or not it showed them as here.
 	knows []*process
 }
 
@@ -122,8 +122,8 @@ func newWorld(t testing.TB, seed uint64, n int) *world {
 		Arrived: w.arrived,
 		Story:   func(who *node, what string, args ...any) { w.note(who.ID, what, args...) },
 	})
-	// A third loss in a row is not pretended: it takes longer than the time to refute, and
-	// so is seen by users, as it must be.
+	// More than two losses in a row are not simulated: they take longer than the time to refute,
+	// so users would rightly see them.
 	w.MostLosses = 2
 	w.DriverDelay = 50 * time.Millisecond
 	w.NoResets = true
@@ -152,7 +152,7 @@ func (w *world) diary(p *process) *diary {
 	return w.diaries[p.Number]
 }
 
-// shown notes an event and checks that broadcasts come once and in the order of their author.
+// shown takes an event, and checks that broadcasts come once and in the order of their author.
 func (w *world) shown(p *process, event core.Event) {
 	d := w.diary(p)
 	d.log = append(d.log, shown{w.Now, event})
@@ -175,9 +175,9 @@ func (w *world) shown(p *process, event core.Event) {
 	d.last[prefix] = counter
 }
 
-// lost judges that somebody who lives is shown as lost: nobody is whom nothing has ever cut off.
+// lost judges a living peer shown as lost: that must not happen to a peer that was never cut off.
 func (w *world) lost(p, q *process) {
-	// Whose links have just been ended for its lies misses what was said meanwhile.
+	// A peer whose links were just ended for its lies misses the news of that moment.
 	expelled := p.Hostile && p.Expelled > 0 && w.Now < p.Expelled+time.Second
 	if w.strict && !w.diary(p).jumpy && !expelled && !w.diary(q).jumpy && !q.Hostile && len(q.Runs) == 1 {
 		w.fatal("%s shows %s as lost, who is there", p.ID, q.ID)
@@ -191,8 +191,8 @@ func (w *world) noted(p *process, n core.Note) {
 	}
 }
 
-// runUntil lets time pass until ok, which is asked ten times a second, and
-// returns how much has; it gives up after limit.
+// runUntil lets time pass until ok, which is asked ten times a second, or until limit, and
+// returns how long that was.
 func (w *world) runUntil(limit time.Duration, ok func() bool) (time.Duration, bool) {
 	start := w.Now
 	came := w.Until(100*time.Millisecond, limit, ok)
@@ -219,7 +219,7 @@ func (w *world) heal() {
 	w.Heal()
 }
 
-// broadcast sends a message to everyone and notes who must get it.
+// broadcast sends a message to everyone and records the peers that must get it.
 func (w *world) broadcast(p *process, body string) {
 	id := p.Core.Step(w.Now, core.Broadcast{Body: body, SentAt: int64(w.Now)}).Message
 	b := &sentBroadcast{id: id, at: w.Now, author: p}

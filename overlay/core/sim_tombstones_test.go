@@ -8,9 +8,9 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestSimForgotten: whoever was stopped for longer than the leaving are remembered, or cut
-// off with others, brings back nobody who left meanwhile: neither to those who have heard
-// and forgotten it nor to those who came later.
+// TestSimForgotten: a peer that was stopped for longer than goodbyes are remembered, or cut off
+// with others, brings back no peer that left meanwhile: neither to peers that have heard and
+// dropped the goodbye nor to those that came later.
 func TestSimForgotten(t *testing.T) {
 	eachSeed(t, 8, 2, func(t *testing.T, seed uint64) {
 		n := 6 + int(seed%6)

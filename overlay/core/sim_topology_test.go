@@ -6,7 +6,7 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// shape is who can reach whom.
+// shape is which peers can reach each other.
 type shape int
 
 const (
@@ -22,9 +22,9 @@ func (s shape) String() string {
 	return [...]string{"full mesh", "random graph", "ring", "star", "line"}[s]
 }
 
-// widest is how many peers a shape may have here. An accusation is shown after
-// suspectFor, so it must cross the network and come back in that time; and
-// nobody may depend on a peer that has core.MaxNeighbours already.
+// widest is how many peers a shape may have here. An accusation is shown after suspectFor, so it
+// must cross the network and come back in that time; and a peer that has core.MaxNeighbours
+// already must not be the only one that another can reach.
 func (s shape) widest() int {
 	switch s {
 	case shapeLine:

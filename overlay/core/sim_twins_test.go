@@ -83,8 +83,8 @@ func TestSimStartedElsewhere(t *testing.T) {
 	})
 }
 
-// TestSimRestart kills a peer and starts it again at once, with a clock that runs
-// on or that has gone back, or from a state that was put back: everybody sees it lost and joined once, at once.
+// TestSimRestart kills a peer and starts it again at once, with a clock that runs on or that has
+// gone back, or from a state that was restored: everybody sees it lost and joined once, at once.
 func TestSimRestart(t *testing.T) {
 	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 3+int(seed%9))

@@ -9,10 +9,10 @@ import (
 	"quicpeer/overlay/core"
 )
 
-// TestSimVisitors: visitors come through all doors, and go in all ways. Those who leave, or
-// die, before they stay are shown to their door and to whom they have dialled, and to nobody
-// else, come and go in turn there, and leave nothing; all others are members: everybody
-// sees them come before they say anything, and go.
+// TestSimVisitors: visitors come through all doors, and go in all ways. Those that leave or die
+// before they stay are shown to their door and to the peers that they have dialled, and to no
+// others; they come and go in order there, and leave nothing. All other visitors become members:
+// everybody sees them come before they say anything, and go.
 func TestSimVisitors(t *testing.T) {
 	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
 		members := 3 + int(seed%8)
@@ -23,7 +23,7 @@ func TestSimVisitors(t *testing.T) {
 		w.Run(20 * time.Second)
 		w.settle(5 * time.Second)
 		digest := w.Living()[0].Core.Digest()
-		knows := map[certs.ID]map[*node]bool{} // those who may; true: those who must
+		knows := map[certs.ID]map[*node]bool{} // the peers that may see it; true: that must
 		for i := range visitors {
 			n := w.Machines[members+i]
 			door, friend := w.Machines[w.Rand.IntN(members)], w.Machines[w.Rand.IntN(members)]
@@ -66,7 +66,7 @@ func TestSimVisitors(t *testing.T) {
 			n := w.Machines[members+i]
 			w.checkVisitor(n, knows[n.ID])
 		}
-		for _, n := range w.Machines[members:] { // so that tables can be compared with those of before
+		for _, n := range w.Machines[members:] { // so that the tables can be compared with the earlier ones
 			if n.Process != nil {
 				n.Process.Leave()
 			}
@@ -81,7 +81,7 @@ func TestSimVisitors(t *testing.T) {
 	})
 }
 
-// checkVisitor looks who has seen a visitor: knows, or if nil everybody.
+// checkVisitor checks which peers have seen a visitor: those in knows, or if nil all.
 func (w *world) checkVisitor(n *node, knows map[*node]bool) {
 	w.t.Helper()
 	run := n.Runs[0]
@@ -115,7 +115,7 @@ func (w *world) checkVisitor(n *node, knows map[*node]bool) {
 			case run.Stopped > 0:
 				want = fmt.Sprintf("[joined left %v]", !run.Crashed)
 			}
-			// Who was dialled may not have been reached in time, or just so.
+			// A dialled peer may have been reached only just in time, or not.
 			if got := fmt.Sprint(saw); got != want && (must || got != "[]" && got != "[joined left false]") {
 				w.fatal("%s saw %s %v, not %v", p.ID, n.ID, got, want)
 			}

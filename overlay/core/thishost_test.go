@@ -11,7 +11,7 @@ import (
 	"quicpeer/pb"
 )
 
-// at are addresses of ours.
+// at parses addresses of ours, with their subnets.
 func at(list string) (own []netip.AddrPort, near []netip.Prefix) {
 	for _, a := range strings.Fields(list) {
 		ap := netip.MustParseAddrPort(a)
@@ -29,8 +29,8 @@ func rigAt(t *testing.T, list string) *rig {
 	return newRig(t, func(c *Config) { c.Addresses, c.Near = at(list) })
 }
 
-// told has the rig be told of a peer, by a neighbour whose link has the address, and want a
-// link to it. It returns the addresses that are dialled for it.
+// told lets a neighbour, whose link has the given address, tell the rig of a peer that it wants a
+// link to. It returns the addresses dialled.
 func (r *rig) told(neighbour, addresses string) []string {
 	r.t.Helper()
 	r.last++
@@ -50,7 +50,7 @@ func (r *rig) told(neighbour, addresses string) []string {
 	return append(list, dialled(r, 7)...)
 }
 
-// dialled are the addresses that the last input has dialled of an identity.
+// dialled returns the addresses of an identity that the last input has dialled.
 func dialled(r *rig, identity uint64) []string {
 	var list []string
 	for _, d := range r.out.Dials {
@@ -63,8 +63,8 @@ func dialled(r *rig, identity uint64) []string {
 	return list
 }
 
-// TestLoopbackOfOthers: the loopback address of a record is dialled by those alone who are on
-// that host as far as they can tell.
+// TestLoopbackOfOthers: only peers that are on the same host, as far as they can tell, dial the
+// loopback address of a record.
 func TestLoopbackOfOthers(t *testing.T) {
 	const here, lan, elsewhere = "127.0.0.1:4001", "192.168.7.5:4001", "[fe80::1%eth0]:4001"
 	for _, test := range []struct {
@@ -82,8 +82,7 @@ func TestLoopbackOfOthers(t *testing.T) {
 	}
 }
 
-// TestFullDoorNamesLoopback: a door that names others to a newcomer can't have it dial its own
-// host.
+// TestFullDoorNamesLoopback: a door that names others can't make a newcomer dial its own host.
 func TestFullDoorNamesLoopback(t *testing.T) {
 	for own, want := range map[string]int{"192.168.7.2:5000": 0, "127.0.0.1:5000": 1} {
 		r := newRig(t, func(c *Config) { c.Addresses, c.Near = at(own); c.Join = []string{"door:1"} })
@@ -98,9 +97,9 @@ func TestFullDoorNamesLoopback(t *testing.T) {
 	}
 }
 
-// TestLosingTheNetwork: when all of its network is gone a host's peers name loopback, and find
-// each other there although they knew each other by addresses that are gone; when it is back
-// they name that again.
+// TestLosingTheNetwork: when a host has lost all of its network its peers name loopback, and find
+// each other there although they knew each other by addresses that are gone; when it is back they
+// name the network again.
 func TestLosingTheNetwork(t *testing.T) {
 	r := rigAt(t, "192.168.7.2:5000")
 	one := r.neighbour(1, "one")

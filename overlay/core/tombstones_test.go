@@ -11,8 +11,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Who left is forgotten after some minutes, counted from when it left and not from when
-// we heard of it; and what is said of that run later is old news.
+// A goodbye is dropped after some minutes, counted from when it was said and not from when we
+// heard it; later statements about that run are old news.
 func TestForgetting(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "bob")
@@ -32,7 +32,7 @@ func TestForgetting(t *testing.T) {
 	}
 	told(join, 12, 5, time.Hour)
 	if told(leave, 12, 5, time.Hour); !holds(long) || r.c.table.of(long)[0].state != leave {
-		t.Error("the goodbye of somebody who is thought to be here is too old")
+		t.Error("the goodbye of a peer thought to be here is too old")
 	}
 	r.jump(rememberLeft/2 + time.Minute)
 	if !holds(now) || holds(before) || holds(long) {
@@ -46,7 +46,7 @@ func TestForgetting(t *testing.T) {
 			t.Errorf("%v of a run that is over is taken, or passed on", kind)
 		}
 	}
-	// Those who were cut off from it hold it as lost, and their tables and ours shall agree.
+	// Peers that were cut off from it hold it as lost, and our tables have to agree.
 	told(lost, 10, 5, 11*time.Minute)
 	if told(join, 10, 5, 0); !holds(now) || r.has(now) {
 		t.Error("it is not lost, or back")
@@ -56,8 +56,8 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
-// TestForgottenAtTheDoor: an identity whose clock went back, and whose last run is
-// forgotten, is told the epoch alone, and comes in above it.
+// TestForgottenAtTheDoor: an identity whose clock went back, and whose last run only has a
+// tombstone, gets the epoch alone, and comes in above it.
 func TestForgottenAtTheDoor(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "bob")
@@ -81,7 +81,7 @@ func TestForgottenAtTheDoor(t *testing.T) {
 	}
 }
 
-// TestForgottenBound: of runs that are over the last are remembered.
+// TestForgottenBound: the latest tombstones are kept.
 func TestForgottenBound(t *testing.T) {
 	var f tombstones
 	record := func(i, epoch uint64) *Record { return &Record{ID: wireID(int(i)), Epoch: epoch} }
@@ -100,8 +100,8 @@ func TestForgottenBound(t *testing.T) {
 	}
 }
 
-// TestLivingFirst: where the table is full somebody living takes the place of who has
-// left, then of who is lost; who is buried takes that of nobody who is not.
+// TestLivingFirst: in a full table a living peer takes the place of one that has left, then of a
+// lost one; a buried one takes the place of buried ones only.
 func TestLivingFirst(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(maxEntries - 8) })
 	l := r.neighbour(1, "bob")
@@ -133,7 +133,7 @@ func TestLivingFirst(t *testing.T) {
 	}
 }
 
-// comeAndGo is somebody who comes and leaves in good order at once.
+// comeAndGo lets a peer come and leave in good order at once.
 func comeAndGo(r *rig, l LinkID, i int) {
 	key := make([]byte, pb.KeySize)
 	rand.NewChaCha8([32]byte{byte(i), byte(i >> 8), byte(i >> 16)}).Read(key)
@@ -146,9 +146,9 @@ func comeAndGo(r *rig, l LinkID, i int) {
 	r.drain()
 }
 
-// TestVisitorsOfADay: those who come, say a line and leave, 50,000 in a day, leave next to
-// nothing in the table that a newcomer takes, and very many at once keep nobody out.
-// (As many as in a day give the same figures: go test -run TestVisitorsOfADay -sim.seeds=5.)
+// TestVisitorsOfADay: peers that come, say a line and leave, 50,000 in a day, leave next to
+// nothing in the table that a newcomer takes, and very many at once do not keep others out. (As
+// many as in a day give the same figures: go test -run TestVisitorsOfADay -sim.seeds=5.)
 func TestVisitorsOfADay(t *testing.T) {
 	times := max(1, *SimSeeds)
 	for _, test := range []struct {
@@ -205,8 +205,8 @@ func TestVisitorsOfADay(t *testing.T) {
 	}
 }
 
-// TestAwayForLong: who was stopped for longer than the leaving are remembered tells nobody
-// of those whom nobody else names, and shows them as gone.
+// TestAwayForLong: a peer that was stopped for longer than goodbyes are remembered announces none
+// of the peers that no other names, and shows them as gone.
 func TestAwayForLong(t *testing.T) {
 	for name, away := range map[string]func(*rig){
 		"stopped": func(r *rig) { r.now += time.Hour; r.c.Step(r.now, Tick{}) },
@@ -230,7 +230,7 @@ func TestAwayForLong(t *testing.T) {
 			}
 		}
 		if slices.Sort(ids); fmt.Sprint(ids) != "[newcomer self six]" {
-			t.Errorf("%s: a newcomer is told of %v", name, ids)
+			t.Errorf("%s: a newcomer is sent %v", name, ids)
 		}
 		r.pass(sureAfter + time.Second)
 		if !r.has("bob") || !r.has("six") || r.has("five") {
@@ -238,7 +238,7 @@ func TestAwayForLong(t *testing.T) {
 		}
 		r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0), time.Hour)))
 		if !r.has("five") {
-			t.Errorf("%s: who is named later is not back", name)
+			t.Errorf("%s: a peer that is named later is not back", name)
 		}
 	}
 }

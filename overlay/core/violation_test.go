@@ -9,8 +9,8 @@ import (
 	"quicpeer/pb"
 )
 
-// TestViolations: who breaks the protocol loses its link; the others keep theirs
-// and the table is as before.
+// TestViolations: a peer that breaks the protocol loses its link; the others keep theirs, and the
+// table is unchanged.
 func TestViolations(t *testing.T) {
 	forged := func(kind pb.AnnouncementType) *pb.PropagationMessage {
 		a := say(kind, 2, "two", 1000, 5)
@@ -145,7 +145,7 @@ func TestSilence(t *testing.T) {
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
 		t.Errorf("no table: closes %v", r.out.Closes)
 	}
-	// With so many neighbours no other is asked.
+	// With enough neighbours no other peer is asked.
 	for _, used := range []bool{false, true} {
 		r = newRig(t, nil)
 		for i := range uint64(enoughNeighbours) {

@@ -31,7 +31,7 @@ func (r *rig) guest(identity uint64, id string) LinkID {
 	return l
 }
 
-// tells lists the links that frames of the last input tell of a peer, in whatever way.
+// tells returns the links with frames of the last input that mention a peer in any way.
 func (r *rig) tells(id string) []LinkID {
 	var list []LinkID
 	for i, m := range r.frames() {
@@ -43,8 +43,8 @@ func (r *rig) tells(id string) []LinkID {
 	return list
 }
 
-// TestGuest: a visitor is let in, and its door tells nobody of it, neither while it is here
-// nor when it goes, in good order or not. It hears what others hear.
+// TestGuest: a visitor is let in, and its door announces it to nobody, neither while it is here
+// nor when it goes, in good order or not. It hears everything that others hear.
 func TestGuest(t *testing.T) {
 	for name, goes := range map[string]func(r *rig, l LinkID){
 		"leaves": func(r *rig, l LinkID) {
@@ -112,7 +112,7 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// TestGuestStays: a guest that says so is announced as any other.
+// TestGuestStays: a guest that says that it stays is announced like any other peer.
 func TestGuestStays(t *testing.T) {
 	r := newRig(t, nil)
 	bob, carol := r.neighbour(1, "bob"), r.neighbour(2, "carol")
@@ -125,7 +125,7 @@ func TestGuestStays(t *testing.T) {
 	if r.receive(newcomer, &pb.SyncRequest{}); len(r.tells("guest")) == 0 {
 		t.Error("it is not in the table")
 	}
-	// One that was not heard for a while and has been dropped is back by others.
+	// A guest that fell silent and was dropped comes back by others.
 	late := r.guest(6, "late")
 	r.passWith(2*guestSilent, func(id LinkID) bool { return id != late })
 	if r.has("late") {
@@ -136,7 +136,7 @@ func TestGuestStays(t *testing.T) {
 	}
 }
 
-// TestVisitorsSpeakForThemselves: nobody can say of anybody else that it is a visitor.
+// TestVisitorsSpeakForThemselves: no peer can call another one a visitor.
 func TestVisitorsSpeakForThemselves(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
@@ -178,7 +178,8 @@ func visiting(t *testing.T) *rig {
 	return r
 }
 
-// says lists what the frames of the last input say on the link: of ourselves, and asks.
+// says returns the statements about ourselves, and the requests, in the frames of the last input
+// on the link.
 func (r *rig) says(l LinkID) (list []string) {
 	for i, m := range r.frames() {
 		if r.out.Frames[i].Link != l {
@@ -205,7 +206,7 @@ func (r *rig) says(l LinkID) (list []string) {
 	return list
 }
 
-// TestVisitor: what makes a visitor a member, and what it says then.
+// TestVisitor: the reasons for which a visitor becomes a member, and its announcements then.
 func TestVisitor(t *testing.T) {
 	member := []string{"JOIN", "REQUEST"}
 	for name, test := range map[string]struct {
@@ -253,15 +254,15 @@ func TestVisitor(t *testing.T) {
 	}
 	alone := newRig(t, func(c *Config) { c.Visitor = true })
 	if alone.c.table.self.record.Visitor {
-		t.Error("who begins a network is a visitor")
+		t.Error("a visitor that begins a network remains one")
 	}
 	found := newRig(t, func(c *Config) { c.Visitor, c.Discover = true, true })
 	if found.pass(discoverFor + time.Second); found.c.table.self.record.Visitor || !found.c.ready {
-		t.Error("who finds nobody is a visitor")
+		t.Error("a visitor that finds nobody remains one")
 	}
 }
 
-// fail has all dials of the last input fail.
+// fail makes all dials of the last input fail.
 func (r *rig) fail(why string) {
 	for _, d := range r.out.Dials {
 		r.c.Step(r.now, DialFailed{Dial: d.ID, Why: why})
@@ -269,8 +270,8 @@ func (r *rig) fail(why string) {
 	r.drain()
 }
 
-// TestVisitorStaysWhileJoining: a link whose handshake was under way when a visitor became
-// a member is told as well.
+// TestVisitorStaysWhileJoining: a visitor that becomes a member during a handshake says so over
+// that link too.
 func TestVisitorStaysWhileJoining(t *testing.T) {
 	r := visiting(t)
 	r.c.Step(r.now, Want{To: "bob"})

@@ -12,17 +12,17 @@ import (
 	"quicpeer/pb"
 )
 
-// TestGoIsNotAWeapon: a Go counts only from a neighbour, for a peer of the table, at IPs
-// that this has signed, and so often.
+// TestGoIsNotAWeapon: a Go counts only from a neighbour, for a peer of the table, at IPs that
+// this peer has signed, and at a limited rate.
 func TestGoIsNotAWeapon(t *testing.T) {
 	r, mid := withNATted(t)
 	stranger := r.linked(3, "stranger")
 	for what, f := range map[string]func(){
-		"from a stranger":             func() { r.receive(stranger, goFor(2, "far", 1, "203.0.113.2:4001")) },
-		"for nobody":                  func() { r.receive(mid, goFor(7, "nobody", 1, "203.0.113.2:4001")) },
-		"for another key":             func() { r.receive(mid, goFor(7, "far", 1, "203.0.113.2:4001")) },
-		"for ourselves":               func() { r.receive(mid, goFor(0, "self", 1, "203.0.113.2:4001")) },
-		"about somebody who is there": func() { r.receive(mid, goFor(3, "stranger", 1, "10.1.1.1:5000")) },
+		"from a stranger":          func() { r.receive(stranger, goFor(2, "far", 1, "203.0.113.2:4001")) },
+		"for nobody":               func() { r.receive(mid, goFor(7, "nobody", 1, "203.0.113.2:4001")) },
+		"for another key":          func() { r.receive(mid, goFor(7, "far", 1, "203.0.113.2:4001")) },
+		"for ourselves":            func() { r.receive(mid, goFor(0, "self", 1, "203.0.113.2:4001")) },
+		"about a peer with a link": func() { r.receive(mid, goFor(3, "stranger", 1, "10.1.1.1:5000")) },
 	} {
 		if f(); len(r.out.Dials) != 0 {
 			t.Errorf("a Go %s dials %v", what, r.dialled())
@@ -61,7 +61,8 @@ func TestGoIsNotAWeapon(t *testing.T) {
 	}
 }
 
-// TestOneHostIsDialledSoOften: however many members say that they are there.
+// TestOneHostIsDialledSoOften: a host is dialled at a limited rate, however many members claim to
+// be there.
 func TestOneHostIsDialledSoOften(t *testing.T) {
 	for name, lie := range map[string]func(i int) *pb.Signed{
 		"addresses": func(i int) *pb.Signed {
@@ -118,7 +119,7 @@ func TestGoWithNothingToDial(t *testing.T) {
 	}
 }
 
-// TestHosts: what is answered is not counted, and time makes room.
+// TestHosts: an answered dial does not count, and time makes room.
 func TestHosts(t *testing.T) {
 	var h hosts
 	ip := netip.MustParseAddr("198.51.100.7")

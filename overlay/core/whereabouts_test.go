@@ -9,7 +9,7 @@ import (
 	"quicpeer/pb"
 )
 
-// own is our record as it was announced last on a link, nil if it was not.
+// own is our record in the last announcement on a link, nil without one.
 func (r *rig) own(l LinkID) *pb.Record {
 	var last *pb.Record
 	for i, m := range r.frames() {
@@ -22,7 +22,7 @@ func (r *rig) own(l LinkID) *pb.Record {
 	return last
 }
 
-// seeing is a link that we have made to a door, which says where it sees us.
+// seeing makes a link to a door, which says where it sees us.
 func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 	r.t.Helper()
 	d := &dial{peer: "x", key: testIdentity(identity).Key()}
@@ -37,8 +37,8 @@ func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 	return r.last
 }
 
-// TestObserved: where others see us is in our record if it is none of our own addresses,
-// and who is linked to us hears of it at once.
+// TestObserved: a reflexive address that is not our own is in our record, and linked peers hear
+// of it at once.
 func TestObserved(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "10.9.9.9:5000")
@@ -60,14 +60,14 @@ func TestObserved(t *testing.T) {
 		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.where.nat())
 	}
 
-	// A NAT that is another one to everybody.
+	// A NAT with another mapping for each peer.
 	r.pass(time.Second)
 	l := r.seeing(4, "four", "203.0.113.1:5001")
 	if r.own(l) != nil || r.c.where.nat() != NATSymmetric {
 		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.where.nat())
 	}
 
-	// Two see us elsewhere now: that is what most say only with a third.
+	// Two peers see us elsewhere now: only with a third are they the majority.
 	for i, l := range []LinkID{second, l} {
 		r.pass(2 * time.Second)
 		r.receive(l, &pb.Observed{Address: "203.0.113.1:6001"})
@@ -80,8 +80,8 @@ func TestObserved(t *testing.T) {
 	}
 }
 
-// TestSymmetric: behind a NAT that shows us at another port to each, what we have said
-// stays as long as anybody bears it out.
+// TestSymmetric: behind a symmetric NAT the address that we have announced stays as long as any
+// peer confirms it.
 func TestSymmetric(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "203.0.113.1:4001")
@@ -94,8 +94,8 @@ func TestSymmetric(t *testing.T) {
 	}
 }
 
-// TestObservedNonsense: what nobody can be seen at is ignored, and what comes in
-// numbers is bounded.
+// TestObservedNonsense: addresses at which nobody can be seen are ignored, and floods of them are
+// bounded.
 func TestObservedNonsense(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.seeing(1, "one", "10.9.9.9:5000")
@@ -125,8 +125,8 @@ func TestObservedNonsense(t *testing.T) {
 	}
 }
 
-// TestMoved: a host with another address says so at once, and dials those anew whose
-// links lead to where it was: those that they have made.
+// TestMoved: a host with a new address announces it at once, and redials the peers whose links
+// lead to the old one: the links that those peers have made.
 func TestMoved(t *testing.T) {
 	r := newRig(t, nil)
 	made := r.seeing(1, "made", "10.9.9.9:5000")
@@ -143,7 +143,7 @@ func TestMoved(t *testing.T) {
 	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(2).Key() {
 		t.Errorf("it dials %v", r.out.Dials)
 	}
-	// One more address is no reason to dial.
+	// An additional address does not cause dials.
 	r.pass(3 * time.Second)
 	r.c.Step(r.now, Moved{Own: append(now, netip.MustParseAddrPort("10.7.7.7:5000")), Near: nil})
 	r.drain()
@@ -152,7 +152,7 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestRemapped: a NAT that shows us at another port is as good as a move.
+// TestRemapped: a new mapping of our NAT counts as a move.
 func TestRemapped(t *testing.T) {
 	r := newRig(t, nil)
 	made := r.seeing(1, "made", "203.0.113.1:4001")
@@ -165,7 +165,7 @@ func TestRemapped(t *testing.T) {
 	if len(r.out.Dials) != 1 || r.out.Dials[0].Key != testIdentity(2).Key() {
 		t.Errorf("it dials %v", r.out.Dials)
 	}
-	// A peer that has moved is told where it is seen.
+	// A peer that has moved learns where it is seen.
 	r.c.Step(r.now, Seen{Link: made, Address: "198.51.100.2:5000"})
 	r.drain()
 	if m := r.frames(); len(m) != 1 || m[0].GetObserved().GetAddress() != "198.51.100.2:5000" {
@@ -173,7 +173,7 @@ func TestRemapped(t *testing.T) {
 	}
 }
 
-// TestRemappedWithoutEnd: a peer that sees us elsewhere each time does not have us dial the
+// TestRemappedWithoutEnd: a peer that sees us elsewhere each time does not make us redial the
 // others without end.
 func TestRemappedWithoutEnd(t *testing.T) {
 	r := newRig(t, nil)
@@ -194,7 +194,7 @@ func TestRemappedWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestMapped: with a port that leads in from outside we are dialled like anybody.
+// TestMapped: with a mapped port we are dialled like any open peer.
 func TestMapped(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.seeing(1, "one", "203.0.113.1:4001")
@@ -212,8 +212,8 @@ func TestMapped(t *testing.T) {
 	}
 }
 
-// TestForwarded: if a stranger comes in from outside there is a way in; not if we have
-// dialled its IP before, or it is of our LAN.
+// TestForwarded: a stranger that comes in from outside shows that a port is open; not if we have
+// dialled its IP before, or it is in our LAN.
 func TestForwarded(t *testing.T) {
 	come := func(r *rig, from, claims string) *pb.Record {
 		r.t.Helper()
@@ -247,9 +247,9 @@ func TestForwarded(t *testing.T) {
 	}
 	r := newRig(t, near)
 	r.seeing(1, "one", "203.0.113.1:4001")
-	r.linked(2, "two") // whom we know: a hole may be left
+	r.linked(2, "two") // we know it, so a hole may be left
 	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
-		t.Errorf("somebody we know: %v", record)
+		t.Errorf("a peer that we know: %v", record)
 	}
 	r = newRig(t, near)
 	r.seeing(1, "one", "203.0.113.1:4001")
@@ -259,7 +259,7 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-// ownRecord is what our record says, as others read it.
+// ownRecord is our record, as others read it.
 func (r *rig) ownRecord() *pb.Record {
 	record, _ := pb.ParseRecord(r.c.table.self.record.Signed)
 	return record

@@ -12,8 +12,8 @@ import (
 	"quicpeer/pb"
 )
 
-// wire joins cores by links that lose nothing and take no time. What the test
-// links is linked: nobody has an address, so no core dials by itself.
+// wire connects cores by links that lose nothing and take no time. Only the test makes links:
+// peers have no address, so no core dials by itself.
 type wire struct {
 	t     testing.TB
 	now   time.Duration
@@ -32,7 +32,7 @@ type wired struct {
 	events []Event
 	closes []Close
 	err    error
-	deaf   bool // nothing arrives here, and nothing goes out
+	deaf   bool // nothing comes in or goes out
 }
 
 type wireEnd struct {
@@ -51,13 +51,13 @@ func newWire(t testing.TB) *wire { return &wire{t: t} }
 // wireID is the ID of the peer of this number.
 func wireID(i int) certs.ID { return certs.ID(fmt.Sprintf("p%d", i)) }
 
-// wireRecord is the JOIN of the peer of this number, which nobody judges.
+// wireRecord is the JOIN of the peer of this number, whose signature is not judged.
 func wireRecord(i int) *Record {
 	key := testIdentity(uint64(i)).Key()
 	return unsigned(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: string(wireID(i)), Key: key[:], Network: "net", Epoch: 1000})
 }
 
-// unsigned is a record with a signature that is none.
+// unsigned is a record with a made-up signature.
 func unsigned(r *pb.Record) *Record {
 	payload, err := proto.Marshal(r)
 	if err != nil {
@@ -92,7 +92,7 @@ func (w *wire) network(n int) {
 	}
 }
 
-// connect makes a link, and of the two neighbours.
+// connect makes a link, and the two neighbours.
 func (w *wire) connect(p, q *wired) {
 	w.link(p, q)
 	p.c.neighbourhood.askNeighbour(p.c.links.linkTo(q.c.cfg.Identity.Key()), false)
@@ -100,7 +100,7 @@ func (w *wire) connect(p, q *wired) {
 	w.deliver()
 }
 
-// link makes a link that p has dialled; the handshake is done.
+// link makes a link that p has dialled, with a complete handshake.
 func (w *wire) link(p, q *wired) {
 	d := &dial{peer: q.id, key: q.c.cfg.Identity.Key()}
 	p.c.reach.startDial(d)
@@ -177,7 +177,7 @@ func (w *wire) drain(p *wired) {
 	}
 }
 
-// deliver hands over what is on its way, and what follows from it.
+// deliver hands over the frames under way, and those that follow from them.
 func (w *wire) deliver() {
 	for n := 0; len(w.way) > 0; n++ {
 		f := w.way[0]
@@ -220,7 +220,7 @@ func (w *wire) pass(d time.Duration) {
 	}
 }
 
-// there says whether a peer is shown as here.
+// there reports whether a peer is shown as here.
 func (p *wired) there(id certs.ID) bool {
 	there := false
 	for _, e := range p.events {

@@ -30,12 +30,12 @@ func watching(t *testing.T, named ...string) *watcher {
 	return w
 }
 
-// quiet lets time go by in which only the subject is silent.
+// quiet lets time pass while only the subject is silent.
 func (w *watcher) quiet(d time.Duration) {
 	w.passWith(d, func(l LinkID) bool { return l != w.subject })
 }
 
-// asked lists who has been sent a question, by the frames of the last input.
+// asked returns the peers asked by the frames of the last input.
 func (w *watcher) asked() []string {
 	var list []string
 	for _, m := range w.frames() {
@@ -47,7 +47,7 @@ func (w *watcher) asked() []string {
 	return list
 }
 
-// lost lists who is called lost by the frames of the last input, once for each frame.
+// lost returns the LOSTs in the frames of the last input, once for each frame.
 func (r *rig) lost() []*pb.Announcement {
 	var list []*pb.Announcement
 	for _, m := range r.frames() {
@@ -66,7 +66,7 @@ func routedFrom(from certs.ID, content *pb.Routed) *pb.Routed {
 	return content
 }
 
-// answered is what a witness says of the subject: that it is quiet, or fresh.
+// answered is a witness's answer about the subject: quiet, or fresh.
 func answered(from certs.ID, change func(*pb.Answer)) *pb.Routed {
 	subject := watcherIdentity["subject"]
 	key := testIdentity(subject).Key()
@@ -79,13 +79,13 @@ func answered(from certs.ID, change func(*pb.Answer)) *pb.Routed {
 
 func fresh(a *pb.Answer) { a.Fresh, a.Testimony = true, nil }
 
-// answer has a witness say something over its own link.
+// answer lets a witness answer over its own link.
 func (w *watcher) answer(from certs.ID, change func(*pb.Answer)) {
 	w.receive(w.links[from], answered(from, change))
 }
 
-// TestSilentLinkIsLookedInto: when somebody falls silent its other neighbours are
-// asked, by ways that do not lead over it; nobody is accused.
+// TestSilentLinkIsLookedInto: when a peer falls silent its other neighbours are asked, by routes
+// that avoid it; nobody is accused.
 func TestSilentLinkIsLookedInto(t *testing.T) {
 	w := watching(t, "self", "a", "b", "c", "far")
 	w.quiet(quietAfter - 2*tickEvery)
@@ -115,14 +115,14 @@ func TestSilentLinkIsLookedInto(t *testing.T) {
 	}
 }
 
-// TestWitnesses: what the witnesses say, one after the other, and whether that is
-// enough to call the subject lost: three of them where there are so many, all that
-// answer where there are less, none that has heard it, and never nobody.
+// TestWitnesses: the answers of the witnesses, one after the other, and whether they are enough
+// to call the subject lost: three if there are so many, all that answer if there are fewer, none
+// that has heard it, and at least one.
 func TestWitnesses(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		named []string
-		says  string // who says that it is quiet, in capitals that it is fresh
+		says  string // the witnesses that say it is quiet; in capitals: fresh
 		lost  bool
 	}{
 		{"three", []string{"a", "b", "c", "d", "e"}, "abc", true},
@@ -162,9 +162,9 @@ func TestWitnesses(t *testing.T) {
 	}
 }
 
-// TestAccusation is what follows when the witnesses agree: LOST goes to all
-// neighbours with testimonies that others believe, to the lost one too should it
-// hear it, which is a neighbour no more; and users see it when the time to refute is over.
+// TestAccusation: when the witnesses agree, LOST goes to all neighbours with testimonies that
+// others believe; also to the lost peer, in case it hears it, which is not a neighbour any more.
+// Users see it when the time to refute is over.
 func TestAccusation(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(quietAfter + tickEvery)
@@ -212,8 +212,8 @@ func TestAccusation(t *testing.T) {
 	}
 }
 
-// TestHeardAgain: a probe ends when the peer is heard, or found to have been
-// heard by somebody, who is then asked again.
+// TestHeardAgain: a probe ends when we hear the peer; if only a witness has heard it, the
+// witnesses are asked again.
 func TestHeardAgain(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(quietAfter + tickEvery)
@@ -248,9 +248,9 @@ func TestHeardAgain(t *testing.T) {
 	}
 }
 
-// TestWitnessesThatDoNotAnswer: who does not answer twice does not count, so one
-// that does is enough; where nobody does, strangers are asked, and if they know
-// nothing either the peer is hidden from our user, and accused to nobody.
+// TestWitnessesThatDoNotAnswer: a witness that does not answer twice does not count, so one that
+// answers is enough; if none does, strangers are asked, and if they know nothing either the peer
+// is hidden from our user, and not accused.
 func TestWitnessesThatDoNotAnswer(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(quietAfter + tickEvery)
@@ -261,7 +261,7 @@ func TestWitnessesThatDoNotAnswer(t *testing.T) {
 	}
 	w.quiet(witnessRound)
 	if len(w.lost()) == 0 {
-		t.Error("one silent witness is not enough where no other answers")
+		t.Error("one quiet answer is not enough though no other witness answers")
 	}
 
 	w = watching(t, "gone", "far")
@@ -309,8 +309,8 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestUnknownToAll: whom we can't reach, and of whom nobody knows anything, is
-// hidden from our user after a while; what we tell others does not change.
+// TestUnknownToAll: a peer that we can't reach, and that nobody knows anything about, is hidden
+// from our user after a while; our announcements do not change.
 func TestUnknownToAll(t *testing.T) {
 	w := watching(t, "gone")
 	w.c.Step(w.now, Disconnected{Link: w.subject, Why: "broken"})
@@ -330,8 +330,8 @@ func TestUnknownToAll(t *testing.T) {
 	}
 }
 
-// TestTestimoniesThatDoNotCount: only the word of a member that was asked, about
-// this very run and state, signed by the key that the table knows it by.
+// TestTestimoniesThatDoNotCount: a testimony counts only of a member that was asked, about this
+// very run and state, signed by the key that the table has for it.
 func TestTestimoniesThatDoNotCount(t *testing.T) {
 	subject := testIdentity(5).Key()
 	by := func(witness uint64, id string, of, epoch uint64, seq uint32) func(*pb.Answer) {
@@ -378,7 +378,7 @@ func TestTestimoniesThatDoNotCount(t *testing.T) {
 		}
 		w.answer("a", nil)
 		if a := w.lost(); len(a) == 0 || certs.PublicKey(mustRecord(t, a[0]).GetKey()) != subject {
-			t.Errorf("after %s the word of a witness does not count", test.name)
+			t.Errorf("after %s the testimony of a witness does not count", test.name)
 		}
 	}
 }
