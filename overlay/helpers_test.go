@@ -344,6 +344,19 @@ func (l *logBuffer) tail(lines int) string {
 	return strings.Join(list[max(0, len(list)-lines):], "\n")
 }
 
+// stuckTo says that what is written on a link to a peer does not get through.
+func (p *peer) stuckTo(key certs.PublicKey) bool {
+	answer := make(chan bool, 1)
+	p.post(onLoop(func(l *loop) {
+		stuck := false
+		for _, nl := range l.links.all {
+			stuck = stuck || nl.Peer() == key && nl.Stuck()
+		}
+		answer <- stuck
+	}))
+	return <-answer
+}
+
 // linkTo is the number of the node's newest link to a peer, 0 without one.
 func (p *peer) linkTo(key certs.PublicKey) core.LinkID {
 	newest := make(chan core.LinkID, 1)
