@@ -97,7 +97,7 @@ func askMiniupnpd(t *testing.T) {
 	})
 	rules := func() string { return run("", "nft", "list", "table", "inet", "nat") }
 	lan := netip.MustParseAddr("10.7.0.1")
-	for _, w := range []way{{"PCP", (&pcp{gateway: lan}).ask}, {"NAT-PMP", (&natPMP{gateway: lan}).ask}, {"UPnP", (&upnp{}).ask}} {
+	for _, w := range []protocol{{"PCP", (&pcp{gateway: lan}).ask}, {"NAT-PMP", (&natPMP{gateway: lan}).ask}, {"UPnP", (&upnp{}).ask}} {
 		var granted *mapping
 		err := fmt.Errorf("not asked")
 		begin := time.Now()

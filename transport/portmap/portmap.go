@@ -51,19 +51,19 @@ type mapping struct {
 	release  func(context.Context) error
 }
 
-// way is a protocol. ask also renews a mapping that it was granted before.
-type way struct {
+// protocol is a way to ask the router for a mapping. ask also renews a mapping that it was granted before.
+type protocol struct {
 	name string
 	ask  func(ctx context.Context, port uint16) (*mapping, error)
 }
 
 // Mapper keeps a mapping.
 type Mapper struct {
-	cfg    Config
-	ways   []way
-	cancel context.CancelFunc
-	anew   chan struct{}
-	done   sync.WaitGroup
+	cfg       Config
+	protocols []protocol
+	cancel    context.CancelFunc
+	anew      chan struct{}
+	done      sync.WaitGroup
 
 	mu    sync.Mutex
 	state string
@@ -71,15 +71,15 @@ type Mapper struct {
 
 // Start begins to ask.
 func Start(cfg Config) *Mapper {
-	return start(cfg, []way{
+	return start(cfg, []protocol{
 		{"PCP", (&pcp{}).ask},
 		{"NAT-PMP", (&natPMP{}).ask},
 		{"UPnP", (&upnp{}).ask},
 	})
 }
 
-func start(cfg Config, ways []way) *Mapper {
-	m := &Mapper{cfg: cfg, ways: ways, anew: make(chan struct{}, 1), state: "the router is being asked"}
+func start(cfg Config, protocols []protocol) *Mapper {
+	m := &Mapper{cfg: cfg, protocols: protocols, anew: make(chan struct{}, 1), state: "the router is being asked"}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	m.done.Go(func() { m.run(ctx) })
@@ -117,10 +117,10 @@ func (m *Mapper) setState(format string, args ...any) {
 func (m *Mapper) run(ctx context.Context) {
 	pause := firstPause
 	for ctx.Err() == nil {
-		w, granted, err := m.try(ctx)
+		p, granted, err := m.try(ctx)
 		if err == nil {
 			pause = firstPause
-			m.keep(ctx, w, granted)
+			m.keep(ctx, p, granted)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -152,41 +152,41 @@ func (m *Mapper) wait(ctx context.Context, d time.Duration) bool {
 
 // try asks by one protocol after the other, never at once: a router that knows several keeps
 // one list of mappings for all, and a mapping given back by one would be gone for the other.
-func (m *Mapper) try(ctx context.Context) (way, *mapping, error) {
+func (m *Mapper) try(ctx context.Context) (protocol, *mapping, error) {
 	var failed []string
-	for _, w := range m.ways {
-		granted, err := m.askOne(ctx, w)
+	for _, p := range m.protocols {
+		granted, err := m.askOne(ctx, p)
 		if err == nil {
-			return w, granted, nil
+			return p, granted, nil
 		}
-		failed = append(failed, w.name+": "+err.Error())
+		failed = append(failed, p.name+": "+err.Error())
 	}
-	return way{}, nil, errors.New(strings.Join(failed, "; "))
+	return protocol{}, nil, errors.New(strings.Join(failed, "; "))
 }
 
-func (m *Mapper) askOne(ctx context.Context, w way) (*mapping, error) {
+func (m *Mapper) askOne(ctx context.Context, p protocol) (*mapping, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	granted, err := w.ask(ctx, m.cfg.Port)
+	granted, err := p.ask(ctx, m.cfg.Port)
 	if err == nil && !global(granted.external.Addr()) {
-		m.giveBack(w, granted)
+		m.giveBack(p, granted)
 		err = fmt.Errorf("the router is behind a NAT itself: its address is %v", granted.external.Addr())
 	}
 	return granted, err
 }
 
 // keep renews what was granted until that fails, the interfaces change or ctx ends.
-func (m *Mapper) keep(ctx context.Context, w way, granted *mapping) {
-	m.cfg.Log.Info("the router leads a port to this peer", "address", granted.external, "by", w.name)
+func (m *Mapper) keep(ctx context.Context, p protocol, granted *mapping) {
+	m.cfg.Log.Info("the router leads a port to this peer", "address", granted.external, "by", p.name)
 	m.cfg.Changed(granted.external)
 	defer func() {
-		m.giveBack(w, granted)
+		m.giveBack(p, granted)
 		if ctx.Err() == nil {
 			m.cfg.Changed(netip.AddrPort{})
 		}
 	}()
 	for {
-		m.setState("%v by %s", granted.external, w.name)
+		m.setState("%v by %s", granted.external, p.name)
 		pause := renewEvery
 		if granted.lease > 0 {
 			pause = max(time.Second, min(granted.lease/2, renewEvery))
@@ -194,9 +194,9 @@ func (m *Mapper) keep(ctx context.Context, w way, granted *mapping) {
 		if m.wait(ctx, pause) {
 			return
 		}
-		renewed, err := m.askOne(ctx, w)
+		renewed, err := m.askOne(ctx, p)
 		if err != nil {
-			m.cfg.Log.Info("the router does not renew the port", "by", w.name, "error", err)
+			m.cfg.Log.Info("the router does not renew the port", "by", p.name, "error", err)
 			return
 		}
 		if renewed.external != granted.external {
@@ -206,11 +206,11 @@ func (m *Mapper) keep(ctx context.Context, w way, granted *mapping) {
 	}
 }
 
-func (m *Mapper) giveBack(w way, granted *mapping) {
+func (m *Mapper) giveBack(p protocol, granted *mapping) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
 	if err := granted.release(ctx); err != nil {
-		m.cfg.Log.Debug("giving a port back", "by", w.name, "error", err)
+		m.cfg.Log.Debug("giving a port back", "by", p.name, "error", err)
 	}
 }
 

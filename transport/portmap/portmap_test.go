@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var outside = netip.MustParseAddrPort("203.0.113.9:5000")
 
-// fakeWay is a way that a test plays.
-type fakeWay struct {
+// fakeProtocol is a protocol that a test plays.
+type fakeProtocol struct {
 	mu       sync.Mutex
 	external netip.AddrPort
 	lease    time.Duration
@@ -34,13 +34,13 @@ type fakeWay struct {
 	released []netip.AddrPort
 }
 
-func (f *fakeWay) set(external netip.AddrPort, err error) {
+func (f *fakeProtocol) set(external netip.AddrPort, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.external, f.err = external, err
 }
 
-func (f *fakeWay) ask(context.Context, uint16) (*mapping, error) {
+func (f *fakeProtocol) ask(context.Context, uint16) (*mapping, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
@@ -57,7 +57,7 @@ func (f *fakeWay) ask(context.Context, uint16) (*mapping, error) {
 }
 
 // times is how often the protocol was asked.
-func (f *fakeWay) times() int {
+func (f *fakeProtocol) times() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked
@@ -88,9 +88,9 @@ func (c *told) last() netip.AddrPort {
 // back.
 func TestMapper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second := &fakeWay{err: errors.New("no answer")}, &fakeWay{external: outside, lease: time.Hour}
+		first, second := &fakeProtocol{err: errors.New("no answer")}, &fakeProtocol{external: outside, lease: time.Hour}
 		var c told
-		m := start(Config{Port: 5000, Changed: c.changed, Log: slog.New(slog.DiscardHandler)}, []way{{"first", first.ask}, {"second", second.ask}})
+		m := start(Config{Port: 5000, Changed: c.changed, Log: slog.New(slog.DiscardHandler)}, []protocol{{"first", first.ask}, {"second", second.ask}})
 		synctest.Wait()
 		if c.last() != outside || !strings.Contains(m.State(), "203.0.113.9:5000 by second") {
 			t.Fatalf("mapped at %v: %s", c.last(), m.State())
@@ -125,9 +125,9 @@ func TestMapper(t *testing.T) {
 func TestBehindAnother(t *testing.T) {
 	for _, address := range []string{"10.0.0.1:5000", "192.168.1.1:5000", "100.64.1.1:5000", "127.0.0.1:5000", "0.0.0.0:5000", "224.0.0.1:5000", "169.254.1.1:5000"} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &fakeWay{external: netip.MustParseAddrPort(address), lease: time.Hour}
+			w := &fakeProtocol{external: netip.MustParseAddrPort(address), lease: time.Hour}
 			var c told
-			m := start(Config{Port: 5000, Changed: c.changed, Log: slog.New(slog.DiscardHandler)}, []way{{"way", w.ask}})
+			m := start(Config{Port: 5000, Changed: c.changed, Log: slog.New(slog.DiscardHandler)}, []protocol{{"way", w.ask}})
 			synctest.Wait()
 			state := m.State()
 			m.Close()
@@ -141,8 +141,8 @@ func TestBehindAnother(t *testing.T) {
 // TestPause: the intervals between refused requests grow.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &fakeWay{err: errors.New("no")}
-		m := start(Config{Port: 1, Changed: func(netip.AddrPort) {}, Log: slog.New(slog.DiscardHandler)}, []way{{"way", w.ask}})
+		w := &fakeProtocol{err: errors.New("no")}
+		m := start(Config{Port: 1, Changed: func(netip.AddrPort) {}, Log: slog.New(slog.DiscardHandler)}, []protocol{{"way", w.ask}})
 		time.Sleep(24 * time.Hour)
 		if n := w.times(); n < 90 || n > 110 {
 			t.Errorf("asked %d times in a day", n)
