@@ -41,10 +41,10 @@ func (d *driver) drain() core.Effects {
 	return out
 }
 
-// told is an input that goes to the core unchanged.
-type told struct{ core.Input }
+// coreInput is an input that goes to the core unchanged.
+type coreInput struct{ core.Input }
 
-func (t told) handle(l *loop) { l.step(t.Input) }
+func (c coreInput) handle(l *loop) { l.step(c.Input) }
 
 // Bounds of what is kept for the log: the number of inputs, and the bytes of their contents.
 // Of an input with more than trailPart bytes only the size is kept, and nothing of Heard,

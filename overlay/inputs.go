@@ -3,7 +3,7 @@ package overlay
 import "time"
 
 // input is the next piece of work for the loop. Each kind has a named type beside the code
-// that it calls; inputs that are for the core alone are in package core, see told.
+// that it calls; inputs that are for the core alone are in package core, see coreInput.
 type input interface{ handle(l *loop) }
 
 // mailbox carries inputs from all other goroutines to the loop.

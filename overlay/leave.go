@@ -32,7 +32,7 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	n.awaitCustody(ctx)
 	n.messages.AwaitAnswers(ctx)
 	n.awaitQueues(ctx)
-	n.post(told{core.Leave{}})
+	n.post(coreInput{core.Leave{}})
 	n.awaitGoodbyes(ctx)
 	n.stop()
 	return n.undelivered, n.Err()

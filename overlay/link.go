@@ -102,7 +102,7 @@ func (n *Node) read(l *nodeLink) {
 	for end == nil {
 		var m *pb.PeerMessage
 		if m, end = l.Receive(); end == nil {
-			n.post(told{core.Received{Link: l.id, Frame: m}})
+			n.post(coreInput{core.Received{Link: l.id, Frame: m}})
 		}
 	}
 	if end == io.EOF {

@@ -22,14 +22,14 @@ func (n *Node) startReach() {
 		n.reach.discovery = discovery.Start(discovery.Config{
 			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
-				n.post(told{core.Found{ID: p.ID, Fingerprint: p.Key, Addresses: foundAddresses(p.Address)}})
+				n.post(coreInput{core.Found{ID: p.ID, Fingerprint: p.Key, Addresses: foundAddresses(p.Address)}})
 			},
 		})
 	}
 	if n.cfg.MapPort {
 		n.reach.mapper = portmap.Start(portmap.Config{
 			Port: port, Log: n.log,
-			Changed: func(a netip.AddrPort) { n.post(told{core.Mapped{Address: a}}) },
+			Changed: func(a netip.AddrPort) { n.post(coreInput{core.Mapped{Address: a}}) },
 		})
 	}
 }

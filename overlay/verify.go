@@ -43,6 +43,6 @@ func (v *verifier) verify(wish core.Verify) {
 			}
 		}
 		<-v.turns
-		v.mailbox.post(told{core.Verified{ID: wish.ID, Valid: valid}})
+		v.mailbox.post(coreInput{core.Verified{ID: wish.ID, Valid: valid}})
 	})
 }
