@@ -66,7 +66,7 @@ func (w *world) endpoint(name string) *transport.Endpoint {
 	return e
 }
 
-// dial connects and says hello; the other endpoint is called to or nobody.
+// dial connects to the endpoint of the name to, and says hello.
 func (w *world) dial(from *transport.Endpoint, to string) *transport.Link {
 	w.t.Helper()
 	l, err := from.Dial(w.t.Context(), w.Addr(to), identity(to).Key())

@@ -28,7 +28,7 @@ type EventQueue struct {
 	wake    chan struct{}
 	items   []item
 
-	present        map[certs.ID]certs.PublicKey // whom the events so far say is here
+	present        map[certs.ID]certs.PublicKey // the peers that are here according to the events so far
 	membership     int                          // joins and leaves waiting
 	collapseAt     int
 	incoming       int

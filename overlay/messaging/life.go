@@ -81,7 +81,7 @@ func (e *Engine) Begin() {
 type Holding struct {
 	Outboxes int64         // bytes in all outboxes
 	Early    int64         // bytes of letters that wait for earlier ones
-	Busy     int           // peers that write to us with whom something is going on
+	Busy     int           // busy senders
 	Incoming int           // direct messages that the program has not handled
 	Oldest   time.Duration // how long the oldest message of ours has waited
 }

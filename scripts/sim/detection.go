@@ -70,7 +70,7 @@ func marks(p, other *peer) bool {
 	return true
 }
 
-// falseLost lets nothing happen for long under loss: nobody may be said to be lost.
+// falseLost lets a network rest for long under loss: no peer may be shown as lost.
 func falseLost(s settings) []row {
 	n := s.n
 	w := s.network(n, lossy)

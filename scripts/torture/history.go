@@ -10,8 +10,7 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-// history is what the peers were told to do, what was done to them, and what they
-// have printed.
+// history records the orders to the peers, the troubles done to them, and their output.
 type history struct {
 	mu       sync.Mutex
 	commands []*command         // in the order in which they were given
@@ -20,7 +19,7 @@ type history struct {
 	over     time.Time          // the end of the chaos
 }
 
-// command is a message that a peer was told to send.
+// command is an order to a peer to send a message.
 type command struct {
 	ref string // unique
 	stamp

@@ -132,7 +132,7 @@ func (h *history) judge() *verdict {
 	return j.verdict
 }
 
-// answers takes what a sender was told about its commands.
+// answers takes a sender's answers to its commands.
 func (j *judge) answers(peer string) {
 	for _, r := range j.runs[peer] {
 		for _, f := range r.facts {

@@ -33,7 +33,7 @@ type peer struct {
 	bodies  map[string]int // of these, different bodies to each receiver
 }
 
-// doom is how a process was told to end.
+// doom is the way in which a process was ordered to end.
 type doom int
 
 const (
@@ -42,7 +42,7 @@ const (
 	toStop
 )
 
-// accounts reports whether the process ended as it was told to.
+// accounts reports whether the process ended as ordered.
 func (d doom) accounts(status string) bool {
 	switch d {
 	case toBeKilled:

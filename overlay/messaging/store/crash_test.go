@@ -13,7 +13,8 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 )
 
-// crash is a run of a store that ends at a step, and what it was told until then.
+// crash is a run of a store that ends at a step, with the results that the store has given
+// until then.
 type crash struct {
 	dir  string
 	left int           // steps until the end

@@ -129,8 +129,9 @@ func (s *State) load(want certs.ID) error {
 	return nil
 }
 
-// OpenMessages opens the messages of the directory, see [OpenWith]; nil where nothing is
-// kept. The caller closes them before the state. fail is told if they can't keep an epoch.
+// OpenMessages opens the messages of the directory, see [OpenWith]; it returns nil if the
+// state has no directory. The caller closes them before the state. fail gets the error if they
+// can't keep an epoch.
 func (s *State) OpenMessages(step func(string) bool, fail func(error)) (*Store, error) {
 	if s.Dir == "" {
 		return nil, nil

@@ -1,19 +1,19 @@
 // Package store owns a peer's state directory: its key, ID, epoch and network, a small
 // file each, under a lock ([State]); and its messages, in two files more ([Store]).
 //
-// messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of what
-// was shown, what is in custody for others, and the records of peers met. bbolt
-// because it is one file, is safe from crashes by copy-on-write rather than by
-// repairs, is a single dependency that others (etcd) rely on, and is made for
-// many small records. The grouping of writes into transactions is ours.
+// messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of shown messages, the
+// deposits kept for others, and the records of peers met. bbolt because it is one file, is
+// safe from crashes by copy-on-write rather than by repairs, is a single dependency that
+// others (etcd) rely on, and is made for many small records. The grouping of writes into
+// transactions is ours.
 //
-// shown is a journal of marks, which say of each run of a sender how far it was shown. A message counts as shown the moment its line was
-// written, and a process killed between showing a line and noting it may repeat
-// that ONE message, so each note is in the kernel's hands before the next line:
-// a write(2) into a fixed ring of slots, of about a microsecond, where a
-// transaction with its two fdatasyncs would take a hundred times as long. Receipts
-// wait until an fdatasync has made a whole group of notes safe from a crash of the
-// machine. Notes are folded into the database when half of the ring is full.
+// shown is a journal of marks, which record how far each run of a sender was shown. A message
+// counts as shown the moment its line was written, and a process killed between showing a line
+// and noting it may repeat that ONE message, so each note is in the kernel's hands before the
+// next line: a write(2) into a fixed ring of slots, of about a microsecond, where a
+// transaction with its two fdatasyncs would take a hundred times as long. Receipts wait until
+// an fdatasync has made a whole group of notes safe from a crash of the machine. Notes are
+// folded into the database when half of the ring is full.
 //
 // Neither file is ever repaired or made anew: content that is not as it was written is a
 // [DamagedError], also while the store is open. If one of them is removed or replaced

@@ -96,8 +96,8 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestRuns: of each run of a sender it is known how far it was shown, in whatever order it
-// is noted; the oldest are forgotten.
+// TestRuns: a mark knows how far each run of a sender was shown, in whatever order the notes
+// come; the oldest runs are forgotten.
 func TestRuns(t *testing.T) {
 	var m delivery.Mark
 	for i, test := range []struct {

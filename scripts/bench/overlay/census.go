@@ -16,7 +16,7 @@ type census struct {
 	tables  map[string]map[string]bool // of each living member: whom it knows
 	right   int                        // entries of living members, in all tables
 	wrong   int                        // entries of the dead
-	slander int                        // how often a living member was said to be gone
+	slander int                        // how often a living member was reported as gone
 	whole   time.Time                  // since when the network is complete; zero: it isn't
 	trouble error                      // a member has stopped by itself
 	changed chan struct{}              // has something when whole or trouble was set

@@ -198,7 +198,7 @@ func (r *run) crash(measure string, count int) error {
 	return r.complete(measure, begin)
 }
 
-// anybody picks so many members at random, but not this one.
+// anybody picks so many members at random, except this one.
 func (r *run) anybody(count int, but string) []string {
 	var list []string
 	for name := range r.members {
