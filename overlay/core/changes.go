@@ -31,7 +31,7 @@ type (
 	// targetEnded: the dial of an address to join is over.
 	targetEnded struct {
 		target *target
-		why    string // it has failed; empty: somebody has answered
+		why    string // why it has failed; empty: a peer has answered
 	}
 	// judged: signatures of a piece of a table have been judged.
 	judged struct {

@@ -239,7 +239,7 @@ const mostLinks = 6
 // closes one only where the smaller can't keep it: a silent one that is much older than the new
 // one, or one beyond mostLinks. Of two that came up together the one within the LAN is kept;
 // else, if both sides have dialled, the first, which is in use already. In all other cases
-// somebody had a reason to dial again, and the newest is kept.
+// one side had a reason to dial again, and the newest is kept.
 func (re *reach) chooseLink(l *link) {
 	kept := 1
 	for _, old := range slices.Backward(re.links.list) {

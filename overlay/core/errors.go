@@ -6,7 +6,7 @@ import (
 	"quicpeer/pb"
 )
 
-// JoinError: nobody has let us in.
+// JoinError: no door has let us in.
 type JoinError struct {
 	Failures []string // "ADDRESS: why"
 	// Refusal is set if a peer has refused us for another reason than being full.

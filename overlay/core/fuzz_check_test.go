@@ -22,7 +22,7 @@ func (fz *fuzzer) check(t *testing.T) {
 	for _, frame := range out.Frames {
 		m, err := decode(frame.Data)
 		if err != nil {
-			t.Fatalf("sends what nobody reads: %v", err)
+			t.Fatalf("sends an invalid frame: %v", err)
 		}
 		if ping := m.GetRouted().GetPing(); ping != nil && m.GetRouted().GetFrom() == "p1" {
 			fz.pings = append(fz.pings, ping)

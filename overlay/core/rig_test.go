@@ -173,7 +173,7 @@ func (r *rig) frames() []*pb.PeerMessage {
 	for _, f := range r.out.Frames {
 		m, err := decode(f.Data)
 		if err != nil {
-			r.t.Fatalf("sends what nobody reads: %v", err)
+			r.t.Fatalf("sends an invalid frame: %v", err)
 		}
 		list = append(list, m)
 	}

@@ -312,8 +312,8 @@ func (t *table) isMember(id certs.ID, fingerprint string) bool {
 	return slices.ContainsFunc(t.of(id), func(e *entry) bool { return e.alive() && e.record.Key.String() == fingerprint })
 }
 
-// noteLeft records when an entry was left by its peer: goodbyes are kept in the order in which
-// they were said, and arrive nearly so.
+// noteLeft queues the entry of a peer that has left, to be dropped in time: goodbyes are kept in
+// the order in which they were said, and arrive nearly so.
 func (t *table) noteLeft(e *entry) {
 	i := len(t.left)
 	for i > 0 && t.left[i-1].said > e.said {

@@ -118,14 +118,14 @@ func TestLivingFirst(t *testing.T) {
 	}
 	for i, goes := range []certs.ID{"gone-1", "gone-3", "w1", "w2", "gone-0", "gone-2"} { // the w are the witnesses
 		if r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 30, "buried", 5, 1))); len(r.c.table.of("buried")) > 0 {
-			t.Error("somebody buried has taken a place")
+			t.Error("a buried peer has taken a place")
 		}
 		if !join(uint64(i)) || len(r.c.table.of(goes)) > 0 || len(r.c.table.entries) != maxEntries {
 			t.Fatalf("%d: %s is still there", i, goes)
 		}
 	}
 	if join(6) || r.c.table.gone != 0 {
-		t.Error("somebody living has gone")
+		t.Error("a living peer has gone")
 	}
 	r.receive(r.inbound(40), start(40, "late", 5))
 	if answer := r.frames()[0].GetHandshakeResponse(); answer.GetCode() != pb.HandshakeCode_FULL || answer.GetReason() != "the table is full: the network has 100000 peers" {

@@ -187,7 +187,7 @@ func (w *wire) deliver() {
 		}
 		m, err := decode(f.data)
 		if err != nil {
-			w.t.Fatalf("%s sends what nobody reads: %v", f.from.id, err)
+			w.t.Fatalf("%s sends an invalid frame: %v", f.from.id, err)
 		}
 		if w.watch != nil {
 			w.watch(f.from, f.to, m, len(f.data))
