@@ -71,16 +71,16 @@ func (c *console) width() int {
 	return width
 }
 
-// openPrompt takes over the terminal until restore.
-func (c *console) openPrompt(self certs.ID) (err error) {
-	if c.opened, err = chat.OpenPrompt(c.prompt, c.stdout, string(self)+"> ", c.interrupt); err != nil {
-		return err
-	}
-	c.out.Redirect(c.opened)
-	if c.stderr != nil {
-		c.log.Redirect(c.opened)
-	}
-	return nil
+// openPrompt takes over the terminal until restore. Nothing is written meanwhile: a raw
+// terminal does not begin a new line at the left.
+func (c *console) openPrompt(self certs.ID) error {
+	return c.switchTo(func() (io.Writer, io.Writer, error) {
+		p, err := chat.OpenPrompt(c.prompt, c.stdout, string(self)+"> ", c.interrupt)
+		if err == nil {
+			c.opened = p
+		}
+		return p, p, err
+	})
 }
 
 // restore gives the terminal back. From now on output goes to it without the prompt.
@@ -90,15 +90,27 @@ func (c *console) restore() {
 	}
 	c.opened.Close()
 	c.opened = nil
-	plainly := func() {
-		c.out.Switch(c.stdout, func() {
-			terminal.Restore()
-			io.WriteString(c.stdout, "\r\x1b[K") // instead of the prompt
+	_ = c.switchTo(func() (io.Writer, io.Writer, error) { // it can't fail
+		terminal.Restore()
+		io.WriteString(c.stdout, "\r\x1b[K") // instead of the prompt
+		return c.stdout, c.stderr, nil
+	})
+}
+
+// switchTo has change say where standard output and, if it is a terminal, standard error go
+// from now on.
+func (c *console) switchTo(change func() (out, log io.Writer, err error)) error {
+	if c.stderr == nil {
+		return c.out.Switch(func() (io.Writer, error) {
+			out, _, err := change()
+			return out, err
 		})
 	}
-	if c.stderr == nil {
-		plainly()
-		return
-	}
-	c.log.Switch(c.stderr, plainly)
+	return c.log.Switch(func() (log io.Writer, err error) {
+		err = c.out.Switch(func() (out io.Writer, err error) {
+			out, log, err = change()
+			return out, err
+		})
+		return log, err
+	})
 }

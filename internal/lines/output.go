@@ -54,14 +54,14 @@ func (o *Output) Last(b []byte) (int, error) {
 	return n, err
 }
 
-// Redirect sends everything written from now on to w.
-func (o *Output) Redirect(w io.Writer) { o.Switch(w, func() {}) }
-
-// Switch is Redirect with something to do between the last write to the old stream and
-// the first to w.
-func (o *Output) Switch(w io.Writer, between func()) {
+// Switch has change say, between two writes, where the next ones go. If it fails nothing
+// changes.
+func (o *Output) Switch(change func() (io.Writer, error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	between()
-	o.w = w
+	w, err := change()
+	if err == nil {
+		o.w = w
+	}
+	return err
 }
