@@ -216,7 +216,7 @@ func TestTooLong(t *testing.T) {
 func TestNetAsJSON(t *testing.T) {
 	const at = `"time":"2026-03-04T11:01:05.250000Z"`
 	n := linestest.New("me")
-	n.Report = someNet(noon)
+	n.Report = linestest.Net(noon)
 	for _, test := range []struct {
 		n          *linestest.Node
 		line, want string
@@ -232,20 +232,6 @@ func TestNetAsJSON(t *testing.T) {
 		if leave, err := linestest.Execute(t, j, test.n, test.line); leave || err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
-	}
-}
-
-func someNet(at time.Time) overlay.Net {
-	return overlay.Net{
-		NAT: overlay.NATEven, PortMap: "none: PCP: no answer",
-		Addresses: []overlay.OwnAddress{
-			{Address: "192.168.1.2:5000", Source: "interface"},
-			{Address: "203.0.113.1:5000", Source: "observed", By: []certs.ID{"bob", "pub"}},
-		},
-		Peers: []overlay.Way{
-			{ID: "bob", How: overlay.HowPunched, Address: "203.0.113.2:5000", Since: at, Behind: true},
-			{ID: "carol", How: overlay.HowRelayed, Via: "pub", Behind: true, Tries: 2, Error: "no\x1b answer", Next: at},
-		},
 	}
 }
 

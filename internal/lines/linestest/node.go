@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"quicpeer/certs"
@@ -191,4 +192,20 @@ func (n *Node) Close() error {
 		close(n.stop)
 	}
 	return nil
+}
+
+// Net is a report with a peer reached through a NAT and one reached over another; the error
+// has a character in it that no front end may show as it is.
+func Net(at time.Time) overlay.Net {
+	return overlay.Net{
+		NAT: overlay.NATEven, PortMap: "none: PCP: no answer",
+		Addresses: []overlay.OwnAddress{
+			{Address: "192.168.1.2:5000", Source: "interface"},
+			{Address: "203.0.113.1:5000", Source: "observed", By: []certs.ID{"bob", "pub"}},
+		},
+		Peers: []overlay.Way{
+			{ID: "bob", How: overlay.HowPunched, Address: "203.0.113.2:5000", Since: at, Behind: true},
+			{ID: "carol", How: overlay.HowRelayed, Via: "pub", Behind: true, Tries: 2, Error: "no\x1b answer", Next: at},
+		},
+	}
 }
