@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core/replay"
+	"quicpeer/overlay/replay"
 	"quicpeer/pb"
 )
 

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/replay"
+	"quicpeer/overlay/replay"
 	"quicpeer/pb"
 )
 

@@ -7,8 +7,8 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/replay"
 	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/replay"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when it handles an

@@ -38,8 +38,8 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/replay"
 	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/replay"
 	"quicpeer/transport"
 )
 

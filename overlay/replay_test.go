@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/replay"
+	"quicpeer/overlay/replay"
 	"quicpeer/pb"
 )
 

@@ -33,10 +33,10 @@ var may = map[string][]string{
 	"internal/terminal":        {},
 	"internal/nearest":         {},
 
-	"overlay":                    {"overlay/core", "overlay/core/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay":                    {"overlay/core", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
 	"overlay/core":               {"certs", "pb"},
 	"overlay/coretest":           {"overlay/core", "certs", "pb"},
-	"overlay/core/replay":        {"overlay/core", "pb"},
+	"overlay/replay":             {"overlay/core", "pb"},
 	"overlay/messaging":          {"overlay/messaging/delivery", "overlay/messaging/store", "transport", "certs", "pb", "internal/nearest"},
 	"overlay/messaging/delivery": {"certs", "pb"},
 	"overlay/messaging/store":    {"overlay/messaging/delivery", "certs", "pb"},

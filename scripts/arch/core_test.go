@@ -34,12 +34,18 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 // their inputs and of the generator that they were given. (The sealed bytes of
 // overlay/messaging/delivery differ each time; no decision depends on them.)
 func TestCoreIsPure(t *testing.T) {
-	for _, dir := range []string{"overlay/core", "overlay/messaging/delivery"} {
+	for dir := range may {
+		if !within(dir, "overlay/core") && !within(dir, "overlay/messaging/delivery") {
+			continue
+		}
 		for _, problem := range impurities(t, filepath.Join(root, dir)) {
 			t.Error(problem)
 		}
 	}
 }
+
+// within reports whether a package is the one in dir, or below it.
+func within(pkg, dir string) bool { return pkg == dir || strings.HasPrefix(pkg, dir+"/") }
 
 // TestImpuritiesAreFound checks that the check above can fail.
 func TestImpuritiesAreFound(t *testing.T) {
