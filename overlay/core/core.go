@@ -116,83 +116,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Times of detection. The first four are those of the faster set of the membership study of the
-// design: with them no living peer was called lost in 464 node-hours of 1000 peers at 20 % loss.
-// Our own figures are in docs/figures.md.
-const (
-	quietAfter      = 1400 * time.Millisecond // without a packet, before the peer's other neighbours are asked
-	freshWithin     = 1000 * time.Millisecond // a witness that has heard the peer so lately contradicts
-	witnessRound    = 800 * time.Millisecond  // for an answer; after two a witness no longer counts
-	enoughWitnesses = 3                       // silent ones, where there are so many
-	minTestimonies  = 2                       // of an accusation: the accuser's and another
-	suspectFor      = 300 * time.Millisecond  // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
-	suspectOld      = 3 * time.Second         // for an old LOST: two halves of a network meet again, and many refute at once
-	oldAfter        = 3 * time.Second         // from this age on
-	isolatedAfter   = 3 * time.Second         // without hearing anybody, before all are shown as lost
-	doubtLate       = 300 * time.Millisecond  // a tick so late: we may be deaf ourselves
-	stoppedAfter    = 1 * time.Second         // a tick so late: this process was stopped
-	stormLinks      = 2                       // silent at once, before others are suspected to have died unseen
-	alarmFor        = 10 * time.Second        // after a peer was found lost, probes come often
-	pingTimeout     = 700 * time.Millisecond
-	pingAgain       = 3 * time.Second // the second of a probe that nothing has prompted
-	probeTime       = 20 * time.Second
-	patienceFor     = 10 * time.Minute // with a peer that has refuted a LOST
-	mostPatience    = 8 * time.Second  // the study's figure
-	lagWeight       = 8                // patience added for each unit of our own lateness
-	lagFades        = 32               // in ticks: half of the lag in 6 s
-	refutedAtOnce   = 3 * time.Second  // by a peer that was never gone
-	refutedOften    = 4
-	ignoreFor       = time.Minute
-)
-
-// Other durations, guesses unless said otherwise.
-const (
-	tickEvery        = 250 * time.Millisecond
-	handshakeTimeout = 5 * time.Second        // then the connection is closed
-	syncTimeout      = 10 * time.Second       // for each part of a table
-	askTimeout       = 10 * time.Second       // for the answer to a request for neighbourhood
-	dialTimeout      = 3 * time.Second        // of one dial
-	refuteEvery      = 200 * time.Millisecond // well below suspectFor
-	probeEvery       = 10 * time.Second       // of a random peer without a link; the study's figure
-	probeAlarmed     = 1 * time.Second
-	healEvery        = 1 * time.Second        // between two dials of a lost peer by the network as a whole
-	shortLived       = 10 * time.Second       // a link that ends before; see Disconnected
-	idleAfter        = 60 * time.Second       // for a link that has carried messages
-	unusedAfter      = 5 * time.Second        // for a link that has never been used
-	seekEvery        = 500 * time.Millisecond // a dial for a neighbour, after the first five
-	extraEvery       = 3 * time.Second        // a dial for a neighbour beyond the first five
-	checkEvery       = 1 * time.Second        // a dial that only checks whether a peer is here
-	refusedFor       = 30 * time.Second       // before a second request for neighbourhood
-	aloneAfter       = 2 * time.Second        // without a neighbour, before asking to be taken as a dependant
-	compareEvery     = time.Minute            // of tables with one random neighbour, in case a flood has missed us
-	warnEvery        = 2 * time.Second        // between two warnings of an accused peer
-	changeEvery      = 10 * time.Second       // six announcements a minute of one peer
-	lease            = 24 * time.Hour         // a JOIN that is not renewed
-	rememberFor      = 25 * time.Hour         // of a lost peer: longer than the lease of the JOIN that is buried
-	renewEvery       = 8 * time.Hour
-)
-
-// Numbers.
-const (
-	wantNeighbours    = 5   // asked for; the study measured a mean degree of 9.0 with these two
-	enoughNeighbours  = 8   // not asked for more
-	MaxNeighbours     = 12  // granted
-	maxDependants     = 64  // granted above that to peers without any other neighbour
-	maxLinks          = 256 // beyond which newcomers are refused with FULL
-	maxKeysPerID      = 4
-	maxEntries        = 100_000 // above, the full table itself is the wrong design
-	maxTombstones     = 16_384  // buried entries that we have not known in life; those who have left
-	maxDials          = 64      // at once
-	maxChecks         = 4       // dials in a row that only check whether a peer is here
-	maxProbes         = 256     // at once
-	maxAskers         = 16      // peers that wait for the end of a probe
-	maxStrangerRounds = 5       // of witnesses that have no link to the subject
-	maxAccusations    = 1024
-	changesAtOnce     = 6
-	doubtedAtOnce     = 3 // probed in a tick
-	askedAtOnce       = 8 // witnesses in the first round; all in the next
-	orphansChecked    = 3 // of the neighbours of each peer that fell silent in a storm
-)
+// tickEvery is the pace of everything that is not due at a time of its own.
+const tickEvery = 250 * time.Millisecond
 
 // LinkID names a connection. The driver gives out rising numbers and never uses
 // one again, so that a late word of a dead link can't touch its successor.

@@ -1,5 +1,12 @@
 package core
 
+// Numbers of neighbours.
+const (
+	wantNeighbours   = 5  // asked for; the study measured a mean degree of 9.0 with these two
+	enoughNeighbours = 8  // not asked for more
+	maxDependants    = 64 // granted above that to peers without any other neighbour
+)
+
 // The rule by which peers choose how many neighbours they have, kept apart from links and
 // messages so that networks too large to simulate whole can be grown by it too. The neighbours
 // are what HyParView calls the active view (Leitão, Pereira, Rodrigues 2007).

@@ -4,6 +4,20 @@ import (
 	"time"
 )
 
+// Bounds of detection, guesses unless said otherwise.
+const (
+	stoppedAfter   = 1 * time.Second  // a tick so late: this process was stopped
+	stormLinks     = 2                // silent at once, before others are suspected to have died unseen
+	alarmFor       = 10 * time.Second // after a peer was found lost, probes come often
+	probeEvery     = 10 * time.Second // of a random peer without a link; the study's figure
+	probeAlarmed   = 1 * time.Second
+	idleAfter      = 60 * time.Second // for a link that has carried messages
+	unusedAfter    = 5 * time.Second  // for a link that has never been used
+	askTimeout     = 10 * time.Second // for the answer to a request for neighbourhood
+	doubtedAtOnce  = 3                // probed in a tick
+	orphansChecked = 3                // of the neighbours of each peer that fell silent in a storm
+)
+
 // Failure detection, after SWIM. When a link is silent for quietAfter, its owner asks the peer's
 // other neighbours, which the peer itself has named, when they last heard it (probes.go). No peer
 // is called lost by one other alone: LOST carries the testimonies of the accuser and of another

@@ -8,6 +8,15 @@ import (
 	"time"
 )
 
+// Bounds of dials, guesses.
+const (
+	dialTimeout = 3 * time.Second  // of one dial
+	shortLived  = 10 * time.Second // a link that ends before; see Disconnected
+	checkEvery  = 1 * time.Second  // a dial that only checks whether a peer is here
+	maxDials    = 64               // at once
+	maxChecks   = 4                // dials in a row that only check whether a peer is here
+)
+
 // Backoff after failed dials in a row (guesses).
 const (
 	firstBackoff = 250 * time.Millisecond

@@ -4,6 +4,16 @@ import (
 	"time"
 )
 
+// Bounds of our patience, guesses unless said otherwise.
+const (
+	isolatedAfter = 3 * time.Second        // without hearing anybody, before all are shown as lost
+	doubtLate     = 300 * time.Millisecond // a tick so late: we may be deaf ourselves
+	patienceFor   = 10 * time.Minute       // with a peer that has refuted a LOST
+	mostPatience  = 8 * time.Second        // the study's figure
+	lagWeight     = 8                      // patience added for each unit of our own lateness
+	lagFades      = 32                     // in ticks: half of the lag in 6 s
+)
+
 // doubt judges whether we may be the one who can't hear, and how much longer we therefore wait
 // for others. It is Lifeguard's local health awareness, by the lateness of our own ticks.
 type doubt struct {

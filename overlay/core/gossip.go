@@ -9,6 +9,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// How often the news of one peer is passed on, guesses.
+const (
+	changeEvery   = 10 * time.Second // six announcements a minute of one peer
+	changesAtOnce = 6
+)
+
 // announcements returns announcements of the entries, as we hold them.
 func (g *gossip) announcements(list []*entry) []*pb.Announcement {
 	out := make([]*pb.Announcement, 0, len(list))

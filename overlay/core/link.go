@@ -7,6 +7,14 @@ import (
 	"time"
 )
 
+// Silence, from the faster set of the membership study of the design: with it no living peer was
+// called lost in 464 node-hours of 1000 peers at 20 % loss. Our own figures are in
+// docs/figures.md.
+const (
+	quietAfter  = 1400 * time.Millisecond // without a packet, before the peer's other neighbours are asked
+	freshWithin = 1000 * time.Millisecond // a witness that has heard the peer so lately contradicts
+)
+
 // linkState is how far a connection has come.
 type linkState int
 

@@ -4,9 +4,13 @@ import (
 	"quicpeer/certs"
 	"quicpeer/pb"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 )
+
+// handshakeTimeout is how long a connection may go without a handshake, a guess.
+const handshakeTimeout = 5 * time.Second // then the connection is closed
 
 // links are the connections to other peers, and the distance of every peer over each.
 type links struct {

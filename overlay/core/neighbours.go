@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// Times of the search for neighbours, guesses.
+const (
+	seekEvery  = 500 * time.Millisecond // a dial for a neighbour, after the first five
+	extraEvery = 3 * time.Second        // a dial for a neighbour beyond the first five
+	refusedFor = 30 * time.Second       // before a second request for neighbourhood
+	aloneAfter = 2 * time.Second        // without a neighbour, before asking to be taken as a dependant
+	healEvery  = 1 * time.Second        // between two dials of a lost peer by the network as a whole
+)
+
 // neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
 type neighbourhood struct {
 	*env

@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+// Bounds of what we say of ourselves and to the accused, guesses unless said otherwise.
+const (
+	refuteEvery    = 200 * time.Millisecond // well below suspectFor
+	warnEvery      = 2 * time.Second        // between two warnings of an accused peer
+	renewEvery     = 8 * time.Hour
+	maxAccusations = 1024
+)
+
 // own handles what we announce about ourselves.
 type own struct {
 	*env

@@ -7,6 +7,24 @@ import (
 	"time"
 )
 
+// Times and numbers of probes. Those of witnesses are of the membership study of the design; the
+// others are guesses.
+const (
+	witnessRound      = 800 * time.Millisecond // for an answer; after two a witness no longer counts
+	enoughWitnesses   = 3                      // silent ones, where there are so many
+	minTestimonies    = 2                      // of an accusation: the accuser's and another
+	pingTimeout       = 700 * time.Millisecond
+	pingAgain         = 3 * time.Second // the second of a probe that nothing has prompted
+	probeTime         = 20 * time.Second
+	refutedAtOnce     = 3 * time.Second // by a peer that was never gone
+	refutedOften      = 4
+	ignoreFor         = time.Minute
+	maxProbes         = 256 // at once
+	maxAskers         = 16  // peers that wait for the end of a probe
+	maxStrangerRounds = 5   // of witnesses that have no link to the subject
+	askedAtOnce       = 8   // witnesses in the first round; all in the next
+)
+
 // probes finds out whether peers are alive, as SWIM does: it pings them, and asks witnesses that
 // should hear them.
 type probes struct {

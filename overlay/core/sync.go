@@ -16,7 +16,9 @@ const (
 	maxAnswer    = 512
 	askedBuckets = 32
 	maxRepeats   = 64
-	maxVerifying = 8 // batches on their way for a link; then a newcomer asks for no more
+	syncTimeout  = 10 * time.Second // for each part of a table
+	compareEvery = time.Minute      // of tables with one random neighbour, in case a flood has missed us
+	maxVerifying = 8                // batches on their way for a link; then a newcomer asks for no more
 )
 
 // syncer synchronizes tables: a newcomer takes a whole one, and neighbours compare theirs.

@@ -11,6 +11,12 @@ import (
 	"time"
 )
 
+// Bounds of the table, guesses unless said otherwise.
+const (
+	maxKeysPerID = 4
+	maxEntries   = 100_000 // above, the full table itself is the wrong design
+)
+
 // isStranger reports whether we never had a link to a peer: then no NAT of ours has a hole left
 // that it could come through.
 func (t *table) isStranger(id certs.ID, key certs.PublicKey) bool {

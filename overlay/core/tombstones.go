@@ -5,6 +5,14 @@ import (
 	"time"
 )
 
+// How long statements hold, and how many tombstones there are at most, guesses unless said
+// otherwise.
+const (
+	lease         = 24 * time.Hour // a JOIN that is not renewed
+	rememberFor   = 25 * time.Hour // of a lost peer: longer than the lease of the JOIN that is buried
+	maxTombstones = 16_384         // buried entries that we have not known in life; those who have left
+)
+
 // Peers that come and go leave little behind. A LEAVE stays in the tables for rememberLeft, long
 // enough for everybody to hear of it. Afterwards those that heard it keep a tombstone of a few
 // bytes, told to nobody: which run of which peer is over. By it they recognize old news of that

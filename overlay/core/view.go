@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// How long a peer that is called lost is shown as here, since it may refute.
+const (
+	suspectFor = 300 * time.Millisecond // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
+	suspectOld = 3 * time.Second        // for an old LOST: two halves of a network meet again, and many refute at once
+	oldAfter   = 3 * time.Second        // from this age on
+)
+
 // unsure makes a peer that was away for long careful, since others may have forgotten which peers
 // left meanwhile: it tells nobody of the peers it holds until another peer names them too. Its
 // own user is shown those as gone that nobody has named in time.
