@@ -52,7 +52,7 @@ var mutations = []mutation{
 	{"the accused are not told", "passAccusations", "sendRouted(_)", "", "TestBelief"},
 	{"goodbye overtakes broadcasts", "closeAll", "repeatBroadcasts(_)", "", "TestGoodbyeAfterBroadcast"},
 	{"accusations are shown at once", "suspect", "now < doomed", "false", "TestAccusation"},
-	{"a suspect loses its ID", "owner", "!suspect(_)", "true", "TestDoor"},
+	{"a suspect loses its ID", "owner", "!suspect(_)", "true", "TestConversations"},
 	{"a displaced peer comes back", "evict", "!alive()", "false", "TestKeysChaseEachOther|TestKeysInTurn"},
 	{"goodbyes are never dropped", "expire", "e != nil && _", "false", "TestForgetting"},
 	{"a forgotten run comes back", "covers", "last > 0", "false", "TestForgetting"},
@@ -65,7 +65,7 @@ var mutations = []mutation{
 	{"visitors stay visitors", "checkVisits", "now >= until || _", "false", "TestVisitor$"},
 	{"a peer that was away for long is sure of all", "cameLate", "happen(_)", "", "TestAwayForLong"},
 	{"a suspect is pushed out", "keyRoom", "!suspect(_)", "true", "TestSuspectKeepsItsPlace"},
-	{"doors do not look for the ID", "judge", "!member", "false", "TestDoor"},
+	{"doors do not look for the ID", "judge", "!member", "false", "TestConversations"},
 
 	// Broadcasts.
 	{"broadcasts are taken each time", "receiveBroadcast", "has(_)", "false", "TestBroadcastOnce"},
@@ -87,7 +87,7 @@ var mutations = []mutation{
 	{"a full peer makes room for any peer", "receiveRequest", "MakesRoom(_)", "true", "TestGivingUpOne"},
 	{"nobody may depend on us", "receiveRequest", "_ < maxDependants", "false", "TestDependants"},
 	{"dependants take the places of others", "degree", "!dependant", "true", "TestDependants"},
-	{"new neighbours are not compared", "receiveNeighbour", "compareTables(_)", "", "TestJoin$"},
+	{"new neighbours are not compared", "receiveNeighbour", "compareTables(_)", "", "TestConversations"},
 	{"new neighbours hear of no ways", "becomeNeighbour", "tellAllRoutes(_)", "", "TestRoutesAreTold"},
 	{"neighbours are sought without pause", "seekNeighbours", "seeks.take(_)", "true", "TestSeeking"},
 	{"more than enough are sought at once", "seekNeighbours", "extras.take(_)", "true", "TestSeeking"},

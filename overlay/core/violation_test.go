@@ -92,46 +92,16 @@ func TestViolations(t *testing.T) {
 	}
 }
 
-// TestFirstFrame: before the handshake nothing else is taken, on either side.
-func TestFirstFrame(t *testing.T) {
-	for _, content := range []proto.Message{
-		&pb.Neighbour{Type: pb.NeighbourType_REQUEST}, &pb.SyncRequest{},
-		propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)), &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING},
-	} {
-		r := newRig(t, nil)
-		r.receive(r.inbound(1), content)
-		if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol || len(r.c.Peers()) != 0 {
-			t.Errorf("%T: closes %v", content, r.out.Closes)
-		}
-	}
-	r, l := joining(t)
-	r.receive(l, start(1, "door", 1))
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol {
-		t.Errorf("HandshakeStart to the dialer: closes %v", r.out.Closes)
-	}
-	r, l = joining(t)
-	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(2, "door", pb.AnnouncementType_JOIN, 1, 0)})
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseProtocol {
-		t.Errorf("OK with the record of another key: closes %v", r.out.Closes)
-	}
-}
-
 // TestSilence: links on which the other side does nothing are closed.
 func TestSilence(t *testing.T) {
 	r := newRig(t, nil)
-	l := r.inbound(1)
-	r.pass(handshakeTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0] != (Close{l, CloseTimeout, "handshake did not come in time"}) {
-		t.Errorf("no handshake: closes %v", r.out.Closes)
-	}
-	r = newRig(t, nil)
 	r.linked(1, "one") // it was asked for neighbourhood
 	r.pass(askTimeout + 2*tickEvery)
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
 		t.Errorf("no answer: closes %v", r.out.Closes)
 	}
 	r = newRig(t, nil)
-	l = r.linked(1, "one")
+	l := r.linked(1, "one")
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 	r.pass(syncTimeout + 2*tickEvery)
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {

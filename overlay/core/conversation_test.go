@@ -1,0 +1,601 @@
+package core
+
+import (
+	"cmp"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// Conversations are golden tests that can be read as a description of the protocol: each file of
+// testdata is a dialogue in which unindented lines are commands and the indented ones behind
+// each are what follows from it, compared word for word (as etcd's raft does in its
+// interaction tests). To have them written anew, and then read the difference:
+//
+//	go test ./overlay/core -run TestConversations -args -rewrite
+//
+// The commands are in dialogue.obey. Peers that were started are cores; all others are played by
+// the file, which says each of their frames. Packets take 10 ms.
+
+var rewrite = flag.Bool("rewrite", false, "write what happens into the conversations of testdata")
+
+const (
+	oneWay = 10 * time.Millisecond
+	indent = "    "
+)
+
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no conversations:", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out []string
+			d := newDialogue(t)
+			for n, line := range strings.Split(string(text), "\n") {
+				if strings.HasPrefix(line, indent) {
+					continue
+				}
+				out = append(out, line)
+				if line != "" && line[0] != '#' {
+					d.where = fmt.Sprintf("%s:%d: %s", file, n+1, line)
+					d.command(line)
+				} else if strings.HasPrefix(line, "##") { // another scene
+					filter := d.filter
+					d = newDialogue(t)
+					d.filter = filter
+				}
+				out = append(out, d.said...)
+				d.said = nil
+			}
+			got, want := strings.Join(out, "\n"), string(text)
+			if *rewrite {
+				err = os.WriteFile(file, []byte(got), 0o644)
+			} else if got != want {
+				err = fmt.Errorf("%s differs:\n%s", file, firstDifference(want, got))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// firstDifference is the first lines in which two texts differ.
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	i := 0
+	for i < min(len(w), len(g)) && w[i] == g[i] {
+		i++
+	}
+	return fmt.Sprintf("line %d\nwant:\n%s\ngot:\n%s", i+1, strings.Join(w[i:min(i+8, len(w))], "\n"), strings.Join(g[i:min(i+8, len(g))], "\n"))
+}
+
+// actor is a peer. Its name is its ID; bob/2 is a peer of the ID bob with another key.
+type actor struct {
+	name     string
+	number   byte
+	identity *certs.Identity
+	core     *Core // nil: played by the file
+	epoch    uint64
+	silent   bool // nothing is heard of it
+}
+
+func (a *actor) id() certs.ID { return certs.ID(strings.Split(a.name, "/")[0]) }
+
+func (a *actor) address() string { return fmt.Sprintf("10.0.0.%d:5000", a.number) }
+
+// cable is a connection; its number is the same at both ends.
+type cable struct {
+	id   LinkID
+	ends [2]*actor // the dialer first
+	open [2]bool
+}
+
+type dialogue struct {
+	t       *testing.T
+	where   string // the command, for errors
+	now     time.Duration
+	actors  []*actor
+	wires   []*cable
+	dials   []*dialling
+	plans   []plan
+	cut     map[[2]*actor]bool
+	filter  []string // kinds of lines: the only ones shown or, behind "hide", the hidden ones
+	said    []string
+	aliases map[string]string // see raw
+	opaque  int
+}
+
+type plan struct {
+	at time.Duration
+	do func()
+}
+
+// dialling is a dial of a peer that is played by the file, or is not there.
+type dialling struct {
+	by *actor
+	Dial
+}
+
+func newDialogue(t *testing.T) *dialogue {
+	return &dialogue{t: t, cut: make(map[[2]*actor]bool), aliases: make(map[string]string)}
+}
+
+// find is the peer of a name, nil if there is none yet.
+func (d *dialogue) find(name string) *actor {
+	i := slices.IndexFunc(d.actors, func(a *actor) bool { return a.name == name })
+	if i < 0 {
+		return nil
+	}
+	return d.actors[i]
+}
+
+func (d *dialogue) actor(name string) *actor {
+	if a := d.find(name); a != nil {
+		return a
+	}
+	seed := fnv.New64()
+	seed.Write([]byte(name))
+	a := &actor{name: name, number: byte(len(d.actors) + 1), identity: testIdentity(seed.Sum64()), epoch: 1000}
+	d.actors = append(d.actors, a)
+	return a
+}
+
+// at is the peer at an address, or at a name given as an address to join.
+func (d *dialogue) at(address string) *actor {
+	i := slices.IndexFunc(d.actors, func(a *actor) bool { return a.address() == address })
+	if i < 0 {
+		return nil
+	}
+	return d.actors[i]
+}
+
+func (d *dialogue) nameOf(key certs.PublicKey) string {
+	for _, a := range d.actors {
+		if a.identity.Key() == key {
+			return a.name
+		}
+	}
+	return key.String()
+}
+
+// tell adds a line if one of its kinds is shown.
+func (d *dialogue) tell(kinds []string, format string, args ...any) {
+	hide := len(d.filter) > 0 && d.filter[0] == "hide"
+	hit := slices.ContainsFunc(kinds, func(k string) bool { return slices.Contains(d.filter, k) })
+	if len(d.filter) == 0 || hit != hide {
+		d.said = append(d.said, fmt.Sprintf(indent+"%-7v ", d.now.Round(time.Millisecond))+fmt.Sprintf(format, args...))
+	}
+}
+
+func (d *dialogue) plan(after time.Duration, do func()) {
+	d.plans = append(d.plans, plan{d.now + after, do})
+	slices.SortStableFunc(d.plans, func(a, b plan) int { return cmp.Compare(a.at, b.at) })
+}
+
+// step gives a core an input and obeys what it wants.
+func (d *dialogue) step(a *actor, in Input) Reply {
+	if a.core == nil {
+		return Reply{}
+	}
+	reply := a.core.Step(d.now, in)
+	d.drain(a)
+	return reply
+}
+
+func (d *dialogue) drain(a *actor) {
+	for out := a.core.Drain(); !out.Empty(); out = a.core.Drain() {
+		for _, v := range out.Verify {
+			valid := make([]bool, len(v.Claims))
+			for i, claim := range v.Claims {
+				valid[i] = claim.Valid()
+			}
+			a.core.Step(d.now, Verified{ID: v.ID, Valid: valid})
+		}
+		d.obeyCore(a, out)
+	}
+}
+
+func (d *dialogue) obeyCore(a *actor, out Effects) {
+	if out.Epoch != 0 {
+		d.tell([]string{"epoch"}, "%s: epoch %d", a.name, out.Epoch)
+	}
+	for _, e := range out.Events {
+		switch e := e.(type) {
+		case Ready:
+			d.tell([]string{"events"}, "%s: ready", a.name)
+		case Joined:
+			via := ""
+			if e.Via != "" {
+				via = " via " + string(e.Via)
+			}
+			d.tell([]string{"events"}, "%s: joined %s%s", a.name, d.nameOf(e.Key), via)
+		case Left:
+			d.tell([]string{"events"}, "%s: %s %s", a.name, map[bool]string{true: "left", false: "lost"}[e.Farewell], string(e.ID))
+		case Broadcasted:
+			d.tell([]string{"events"}, "%s: %s says %q", a.name, e.Content.GetSender(), e.Content.GetContent())
+		}
+	}
+	for _, w := range out.Custody {
+		if w.Kept == nil {
+			d.tell([]string{"custody"}, "%s: drops %s", a.name, d.alias(w.ID[:]))
+		} else {
+			text := d.seal(w.Kept.Deposit.GetSealed())
+			d.tell([]string{"custody"}, "%s: keeps %s of %s for %s", a.name, text, w.Kept.Depositor, w.Kept.Deposit.GetReceiver())
+		}
+	}
+	for len(out.Frames) > 0 {
+		data, to := string(out.Frames[0].Data), []string(nil)
+		m, err := decode(out.Frames[0].Data)
+		if err != nil {
+			d.t.Fatalf("%s: %s sends an invalid frame: %v", d.where, a.name, err)
+		}
+		out.Frames = slices.DeleteFunc(out.Frames, func(f Frame) bool {
+			if string(f.Data) != data {
+				return false
+			}
+			to = append(to, d.carry(f.Link, a, m))
+			return true
+		})
+		slices.Sort(to)
+		frame := m.ProtoReflect()
+		content := frame.Get(frame.WhichOneof(frame.Descriptor().Oneofs().Get(0))).Message()
+		kinds := []string{string(content.Descriptor().Name()), "frames"}
+		if r, ok := content.Interface().(*pb.Routed); ok {
+			if fd := content.WhichOneof(r.ProtoReflect().Descriptor().Oneofs().Get(0)); fd != nil {
+				kinds = append(kinds, string(fd.Name()))
+			}
+		}
+		d.tell(kinds, "%s -> %s %s%s", a.name, strings.Join(to, ", "), kinds[0], d.show(content))
+	}
+	for _, c := range out.Closes {
+		d.tell([]string{"closes"}, "%s closes %s: %s", a.name, d.far(c.Link, a), c.Text)
+		w := d.cable(c.Link)
+		d.plan(2*oneWay, func() { d.end(w, a, false, "closed") })
+		d.plan(oneWay, func() { d.end(w, w.other(a), c.Reason != CloseBye, c.Text) })
+	}
+	for _, dial := range out.Dials {
+		d.dial(a, dial)
+	}
+	for _, id := range out.Cancels {
+		d.dials = slices.DeleteFunc(d.dials, func(x *dialling) bool { return x.by == a && x.ID == id })
+	}
+	for _, e := range out.Envelopes {
+		d.tell([]string{"custody"}, "%s: an envelope of %s: %s", a.name, e.From, d.seal(e.Sealed))
+	}
+	for _, r := range out.Refused {
+		d.tell([]string{"custody"}, "%s: %s is refused by %s: %s", a.name, d.alias(binary.BigEndian.AppendUint64(nil, r.Number)), r.By, r.Reason)
+	}
+	for _, l := range []struct {
+		what string
+		ids  []certs.ID
+	}{{"leave anew for", out.Releave}, {"leave the rest anew for", out.Withdrawn}, {"unreachable:", out.Unreachable}} {
+		for _, id := range l.ids {
+			d.tell([]string{"custody"}, "%s: %s %s", a.name, l.what, id)
+		}
+	}
+	for _, j := range out.Joined {
+		d.tell([]string{"events"}, "%s: join %s: %s", a.name, j.Address, cmp.Or(string(j.ID), j.Why))
+	}
+	if out.Err != nil {
+		d.tell([]string{"events"}, "%s ends: %s", a.name, d.named(out.Err.Error()))
+	}
+}
+
+// named puts the names of peers into a text in place of their keys and addresses.
+func (d *dialogue) named(text string) string {
+	for _, a := range d.actors {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, a.identity.Key().String(), a.name), a.address(), "@"+a.name)
+	}
+	return text
+}
+
+func (w *cable) other(a *actor) *actor { return w.ends[1-w.side(a)] }
+
+func (w *cable) side(a *actor) int { return slices.Index(w.ends[:], a) }
+
+func (d *dialogue) cable(id LinkID) *cable { return d.wires[id-1] }
+
+// far names the other end of a link; the second link of a pair is NAME:2.
+func (d *dialogue) far(id LinkID, a *actor) string {
+	b, n := d.cable(id).other(a), 0
+	for _, w := range d.wires[:id] {
+		if w.side(a) >= 0 && w.side(b) >= 0 {
+			n++
+		}
+	}
+	if n > 1 {
+		return fmt.Sprintf("%s:%d", b.name, n)
+	}
+	return b.name
+}
+
+// between is a link of two peers: the last one, or the one numbered in NAME:2.
+func (d *dialogue) between(name string, b *actor) *cable {
+	name, number, _ := strings.Cut(name, ":")
+	want, _ := strconv.Atoi(number)
+	a, n, last := d.actor(name), 0, (*cable)(nil)
+	for _, w := range d.wires {
+		if w.side(a) >= 0 && w.side(b) >= 0 {
+			if n++; n == want || want == 0 {
+				last = w
+			}
+		}
+	}
+	if last == nil {
+		d.t.Fatalf("%s: no link", d.where)
+	}
+	return last
+}
+
+// connect makes a link.
+func (d *dialogue) connect(a, b *actor, dial DialID) *cable {
+	w := &cable{LinkID(len(d.wires) + 1), [2]*actor{a, b}, [2]bool{true, true}}
+	d.wires = append(d.wires, w)
+	d.step(a, Connected{Link: w.id, Dial: dial, Key: b.identity.Key(), Address: b.address()})
+	d.step(b, Connected{Link: w.id, Key: a.identity.Key(), Address: a.address()})
+	return w
+}
+
+// end ends a link on one side.
+func (d *dialogue) end(w *cable, a *actor, friendly bool, why string) {
+	if i := w.side(a); w.open[i] {
+		w.open[i] = false
+		d.step(a, Disconnected{Link: w.id, Friendly: friendly, Why: why})
+	}
+}
+
+// hears reports whether packets of a link come to one of its ends.
+func (d *dialogue) hears(w *cable, a *actor) bool {
+	b := w.other(a)
+	return w.open[0] && w.open[1] && !b.silent && !d.cut[[2]*actor{a, b}]
+}
+
+// carry brings a frame to the other end of a link, if that is a core, and names that end. The
+// comparisons of a peer that the file plays end as equal.
+func (d *dialogue) carry(id LinkID, from *actor, m *pb.PeerMessage) string {
+	w := d.cable(id)
+	to := w.other(from)
+	if to.core == nil && m.GetSyncDigest() != nil && !to.silent {
+		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})}) })
+	}
+	var arrive func()
+	arrive = func() {
+		switch {
+		case d.cut[[2]*actor{from, to}]:
+			d.plan(10*oneWay, arrive)
+		case w.open[w.side(to)]:
+			d.step(to, Received{Link: id, Frame: m})
+		}
+	}
+	d.plan(oneWay, arrive)
+	return d.far(id, from)
+}
+
+// dial lets a core dial: another core answers if it is there, a peer of the file when it says so.
+func (d *dialogue) dial(by *actor, dial Dial) {
+	var names []string
+	for _, c := range dial.Candidates {
+		name := c.Address
+		if at := d.at(c.Address); at != nil {
+			name = at.name
+		}
+		names = append(names, name)
+	}
+	d.tell([]string{"dials"}, "%s dials %s", by.name, strings.Join(names, ", "))
+	x := &dialling{by, dial}
+	d.dials = append(d.dials, x)
+	for _, name := range names {
+		if a := d.find(name); a != nil && a.core != nil && a != by && !a.silent && !d.cut[[2]*actor{by, a}] {
+			d.plan(2*oneWay, func() { d.answer(x, a) })
+		}
+	}
+	d.plan(dial.Timeout, func() { d.fail(x, "no answer") })
+}
+
+func (d *dialogue) over(x *dialling) bool {
+	i := slices.Index(d.dials, x)
+	if i >= 0 {
+		d.dials = slices.Delete(d.dials, i, i+1)
+	}
+	return i < 0
+}
+
+func (d *dialogue) answer(x *dialling, a *actor) {
+	if !d.over(x) {
+		d.connect(x.by, a, x.ID)
+	}
+}
+
+func (d *dialogue) fail(x *dialling, why string) {
+	if !d.over(x) {
+		d.step(x.by, DialFailed{Dial: x.ID, Why: why})
+	}
+}
+
+// wait lets time pass.
+func (d *dialogue) wait(t time.Duration) {
+	for until := d.now + t; ; {
+		next, due := until, (*actor)(nil)
+		for _, a := range d.actors {
+			if a.core != nil && a.core.Next() < next {
+				next, due = a.core.Next(), a
+			}
+		}
+		switch {
+		case len(d.plans) > 0 && d.plans[0].at <= next:
+			p := d.plans[0]
+			d.plans = d.plans[1:]
+			d.now = max(d.now, p.at)
+			p.do()
+		case due == nil:
+			d.now = until
+			return
+		default:
+			d.now = max(d.now, next)
+			for _, w := range d.wires {
+				if w.side(due) >= 0 && d.hears(w, due) {
+					due.core.Step(d.now, Heard{Link: w.id, Heard: d.now})
+				}
+			}
+			d.step(due, Tick{})
+		}
+	}
+}
+
+// command obeys a line of a file.
+func (d *dialogue) command(line string) {
+	if from, rest, ok := strings.Cut(line, " -> "); ok { // bob -> alice Name{...}: bob is played
+		to, frame, _ := strings.Cut(rest, " ")
+		w := d.between(from, d.actor(to))
+		m, err := decode(encode(d.read(frame)))
+		if err != nil {
+			d.t.Fatalf("%s: %v", d.where, err)
+		}
+		d.step(d.actor(to), Received{Link: w.id, Frame: m})
+		return
+	}
+	words := strings.Fields(line)
+	switch words[0] {
+	case "show", "hide": // only these lines; all but these
+		d.filter = words[1:]
+		if words[0] == "hide" {
+			d.filter = words
+		}
+	case "start": // start PEER [EPOCH] [join PEER...]: a core
+		d.start(d.actor(words[1]), words[2:])
+	case "wait":
+		t, err := time.ParseDuration(words[1])
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.wait(t)
+	case "dial", "hello": // bob, who is played, dials alice; hello bob alice 1000: and begins, in that epoch
+		w := d.connect(d.actor(words[1]), d.actor(words[2]), 0)
+		if words[0] == "hello" {
+			d.hello(w, words[3])
+		}
+	case "neighbours", "links": // neighbours alice bob carol: the others have become neighbours of alice
+		filter := d.filter
+		d.filter = []string{"nothing"}
+		for _, name := range expand(words[2:]) {
+			a, b := d.actor(words[1]), d.actor(name)
+			w := d.connect(b, a, 0)
+			d.hello(w, "1000")
+			if words[0] == "neighbours" {
+				d.step(a, Received{Link: w.id, Frame: pb.Wrap(&pb.Neighbour{Type: pb.NeighbourType_REQUEST})})
+			}
+		}
+		d.filter = filter
+	case "accept": // accept bob: the oldest dial of bob stands
+		for _, x := range d.dials {
+			if slices.ContainsFunc(x.Candidates, func(c Candidate) bool { return d.at(c.Address) == d.actor(words[1]) || c.Address == words[1] }) {
+				d.answer(x, d.actor(words[1]))
+				return
+			}
+		}
+		d.t.Fatalf("%s: nobody dials", d.where)
+	case "ends": // ends bob alice: bob ends the link
+		w := d.between(words[1], d.actor(words[2]))
+		d.end(w, d.actor(words[2]), true, "closed by the peer")
+	case "silence":
+		d.actor(words[1]).silent = true
+	case "crash":
+		a := d.actor(words[1])
+		a.silent, a.core = true, nil
+	case "cut", "heal":
+		a, b := d.actor(words[1]), d.actor(words[2])
+		d.cut[[2]*actor{a, b}], d.cut[[2]*actor{b, a}] = words[0] == "cut", words[0] == "cut"
+	case "say": // say alice TEXT: a broadcast
+		d.step(d.actor(words[1]), Broadcast{Body: strings.Join(words[2:], " ")})
+	case "want":
+		d.step(d.actor(words[1]), Want{To: certs.ID(words[2])})
+	case "route": // route alice carol TEXT: sealed, over others
+		id := DepositID([]byte(words[3]))
+		d.seal([]byte(words[3]))
+		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
+			d.tell([]string{"custody"}, "no way")
+		}
+	case "deposit": // deposit alice carol TEXT: sealed, with others
+		key := d.actor(words[2]).identity.Key()
+		if !d.step(d.actor(words[1]), Deposit{&pb.Deposit{Receiver: words[2], ReceiverKey: key[:], Sealed: []byte(words[3])}}).OK {
+			d.tell([]string{"custody"}, "not taken")
+		}
+	case "leave":
+		d.step(d.actor(words[1]), Leave{})
+	case "join":
+		d.step(d.actor(words[1]), Join{Address: words[2]})
+	case "table":
+		for _, e := range sortedByID(d.actor(words[1]).core.table.entries) {
+			r := e.record
+			text := fmt.Sprintf("%v(%s %d.%d)", e.state, d.nameOf(r.Key), r.Epoch, r.Seq)
+			d.said = append(d.said, indent+text)
+		}
+	default:
+		d.t.Fatalf("%s: no such command", d.where)
+	}
+}
+
+// hello begins the handshake of a link whose dialer is played.
+func (d *dialogue) hello(w *cable, epoch string) {
+	a := w.ends[0]
+	record := d.sign("JOIN", []string{a.name, epoch + ".0"})
+	d.step(w.ends[1], Received{Link: w.id, Frame: pb.Wrap(&pb.HandshakeStart{Version: 1, Network: "net", Id: string(a.id()), Record: record})})
+}
+
+func (d *dialogue) start(a *actor, words []string) {
+	a.silent = false
+	cfg := Config{
+		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: a.epoch,
+		Addresses: []netip.AddrPort{netip.MustParseAddrPort(a.address())}, Rand: rand.New(rand.NewPCG(1, uint64(a.number))),
+	}
+	for i, word := range words {
+		switch {
+		case word == "join":
+			cfg.Join, cfg.JoinTimeout = words[i+1:], 10*time.Second
+		case word == "visitor":
+			cfg.Visitor = true
+		case word[0] <= '9':
+			cfg.Epoch, _ = strconv.ParseUint(word, 10, 64)
+		}
+	}
+	a.core = New(cfg, d.now)
+	d.drain(a)
+}
+
+// expand replaces p1..3 by p1, p2, p3.
+func expand(words []string) (list []string) {
+	for _, word := range words {
+		first, last, ok := strings.Cut(word, "..")
+		if !ok {
+			list = append(list, word)
+			continue
+		}
+		name := strings.TrimRight(first, "0123456789")
+		from, _ := strconv.Atoi(first[len(name):])
+		to, _ := strconv.Atoi(last)
+		for ; from <= to; from++ {
+			list = append(list, fmt.Sprint(name, from))
+		}
+	}
+	return list
+}

@@ -1,0 +1,467 @@
+package core
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/scanner"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// The text form of frames in conversations, read and written by the descriptors of the proto:
+// Name{VALUE_OF_AN_ENUM flag field=value list=[a b]}. Keys, addresses and tags are written as
+// the names of their peers, signed statements as JOIN(carol 1000.2); of what is random, the
+// first is #1.
+
+// plain are fields that the text leaves out where they are as always.
+var plain = map[protoreflect.Name]bool{"software": true, "sealing_key": true, "nonce": true, "sent_at": true, "parents": true}
+
+// show is the text of a message without its name.
+func (d *dialogue) show(m protoreflect.Message) string {
+	if a, ok := m.Interface().(*pb.Announcement); ok {
+		text := d.statement("", a.GetRecord())
+		rest := proto.CloneOf(a)
+		if rest.Type, rest.Record = 0, nil; a.GetType() == pb.AnnouncementType_LOST {
+			by := " by"
+			for _, t := range a.GetTestimonies() {
+				w, _ := pb.ParseTestimony(t)
+				by += " " + w.GetWitness()
+			}
+			text, rest.Testimonies = strings.TrimSuffix(strings.Replace(text, "JOIN", "LOST", 1), ")")+by+")", nil
+		}
+		return text + strings.TrimSuffix(d.fields(rest.ProtoReflect()), "{}")
+	}
+	return d.fields(m)
+}
+
+func (d *dialogue) fields(m protoreflect.Message) string {
+	var words []string
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if !m.Has(fd) || plain[fd.Name()] || fd.Name() == "network" && m.Get(fd).String() == "net" || fd.Name() == "version" && m.Get(fd).Uint() == 1 {
+			continue
+		}
+		text := ""
+		if v := m.Get(fd); fd.IsList() {
+			var list []string
+			for j := range v.List().Len() {
+				list = append(list, d.value(fd, v.List().Get(j)))
+			}
+			text = "[" + strings.Join(list, " ") + "]"
+		} else {
+			text = d.value(fd, v)
+		}
+		switch {
+		case fd.Kind() == protoreflect.EnumKind:
+			words = append(words, text)
+		case fd.Kind() == protoreflect.BoolKind:
+			words = append(words, string(fd.Name()))
+		case strings.HasPrefix(text, "{"):
+			words = append(words, string(fd.Name())+text)
+		default:
+			words = append(words, string(fd.Name())+"="+text)
+		}
+	}
+	return "{" + strings.Join(words, " ") + "}"
+}
+
+func (d *dialogue) value(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		if s, ok := v.Message().Interface().(*pb.Signed); ok {
+			return d.statement(fd.FullName(), s)
+		}
+		return d.show(v.Message())
+	case protoreflect.EnumKind:
+		if e := fd.Enum().Values().ByNumber(v.Enum()); e != nil {
+			return string(e.Name())
+		}
+	case protoreflect.StringKind:
+		return d.quote(v.String())
+	case protoreflect.BytesKind:
+		return d.bytes(fd.Name(), v.Bytes())
+	case protoreflect.Fixed32Kind:
+		for _, a := range d.actors {
+			if shortTag(tagOf(a.id())) == uint32(v.Uint()) {
+				return string(a.id())
+			}
+		}
+	case protoreflect.Fixed64Kind:
+		for _, a := range d.actors {
+			if tagOf(a.id()) == v.Uint() {
+				return string(a.id())
+			}
+		}
+		return d.alias(binary.BigEndian.AppendUint64(nil, v.Uint()))
+	}
+	if fd.Name() == "age" {
+		return (time.Duration(v.Uint()) * time.Millisecond).String()
+	}
+	return v.String()
+}
+
+// quote writes a text, without quotation marks if it is one word.
+func (d *dialogue) quote(s string) string {
+	s = d.named(s)
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !isWord(r, 0) }) < 0 {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+func (d *dialogue) bytes(field protoreflect.Name, b []byte) string {
+	for _, a := range d.actors {
+		if key := a.identity.Key(); bytes.Equal(key[:], b) {
+			return a.name
+		}
+	}
+	switch {
+	case field == "hops":
+		return fmt.Sprint(b)
+	case field == "sealed" || field == "receipts":
+		return d.seal(b)
+	}
+	return d.alias(b)
+}
+
+// seal writes something sealed, whose number in envelopes and deposits is then id:TEXT.
+func (d *dialogue) seal(b []byte) string {
+	text := string(b)
+	if len(b) > 16 {
+		text = text[:8] + fmt.Sprint("-", len(b))
+	}
+	id := DepositID(b)
+	d.aliases[string(id[:])] = "id:" + text
+	d.aliases[string(binary.BigEndian.AppendUint64(nil, EnvelopeNumber(id)))] = "id:" + text
+	return strconv.Quote(text)
+}
+
+// alias names an opaque value by the order in which the dialogue meets it.
+func (d *dialogue) alias(b []byte) string {
+	if d.aliases[string(b)] == "" {
+		d.opaque++
+		d.aliases[string(b)] = fmt.Sprint("#", d.opaque)
+	}
+	return d.aliases[string(b)]
+}
+
+// statement writes something signed, as the field that holds it is to be read.
+func (d *dialogue) statement(in protoreflect.FullName, s *pb.Signed) string {
+	text, key, valid := "JUNK", certs.PublicKey{}, certs.VerifyRecord
+	switch in {
+	case "quicpeer.v1.Broadcast.content":
+		if c, err := pb.ParseBroadcast(s); err == nil {
+			key, valid = certs.PublicKey(c.GetKey()), certs.VerifyBroadcast
+			text = fmt.Sprintf("SAID(%s %d %s)", d.nameOf(key), binary.BigEndian.Uint64(c.GetId()[8:])&^(1<<63), d.quote(c.GetContent()))
+		}
+	case "quicpeer.v1.Collected.content":
+		if c, err := pb.ParseCollected(s); err == nil {
+			key, valid = certs.PublicKey(c.GetKey()), certs.VerifyCollected
+			text = "COLLECTED(" + d.nameOf(key)
+			for _, id := range c.GetDeposits() {
+				text += " " + d.alias(id)
+			}
+			text += ")"
+		}
+	case "quicpeer.v1.Announcement.testimonies", "quicpeer.v1.Answer.testimony":
+		if w, err := pb.ParseTestimony(s); err == nil {
+			key, valid = certs.PublicKey(w.GetKey()), certs.VerifyTestimony
+			text = fmt.Sprintf("TESTIMONY(%s %s %d.%d)", w.GetWitness(), d.nameOf(certs.PublicKey(w.GetSubject())), w.GetEpoch(), w.GetSeq())
+		}
+	default:
+		if r, err := pb.ParseRecord(s); err == nil {
+			key = certs.PublicKey(r.GetKey())
+			text = fmt.Sprintf("%v(%s %d.%d", r.GetType(), d.nameOf(key), r.GetEpoch(), r.GetSeq())
+			if r.GetVisitor() {
+				text += " visitor"
+			}
+			for _, a := range r.GetAddresses() {
+				if at := d.at(a); at == nil || at.identity.Key() != key {
+					text += " " + d.quote(a)
+				}
+			}
+			for _, a := range r.GetObserved() {
+				text += " observed=" + d.quote(a)
+			}
+			text += ")"
+		}
+	}
+	if !valid(key, s) {
+		text = "forged " + text
+	}
+	return text
+}
+
+// reader reads the text of a frame.
+type reader struct {
+	scanner.Scanner
+	d        *dialogue
+	word     string   // the current one
+	args, by []string // of the last statement, and its witnesses
+}
+
+func isWord(r rune, _ int) bool {
+	return r == '_' || r == '-' || r == '.' || r == ':' || r == '/' || r == '#' || r == '@' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
+
+func (d *dialogue) read(text string) proto.Message {
+	r := &reader{d: d}
+	r.Init(strings.NewReader(text))
+	r.Mode, r.IsIdentRune = scanner.ScanIdents|scanner.ScanStrings, isWord
+	r.Error = func(_ *scanner.Scanner, msg string) { d.t.Fatalf("%s: %s", text, msg) }
+	r.next()
+	fields := (&pb.PeerMessage{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if fd := fields.Get(i); fd.Message() != nil && string(fd.Message().Name()) == r.word {
+			m := (&pb.PeerMessage{}).ProtoReflect().NewField(fd).Message()
+			r.next()
+			r.fill(m)
+			return m.Interface()
+		}
+	}
+	d.t.Fatalf("%s: no such frame", text)
+	return nil
+}
+
+func (r *reader) next() string {
+	last := r.word
+	r.Scan()
+	r.word = r.TokenText()
+	return last
+}
+
+// fill reads the fields of a message in braces.
+func (r *reader) fill(m protoreflect.Message) {
+	r.expect("{")
+	for r.word != "}" {
+		fields := m.Descriptor().Fields()
+		fd := fields.ByName(protoreflect.Name(r.word))
+		bare := fd == nil
+		for i := 0; fd == nil && i < fields.Len(); i++ {
+			switch f := fields.Get(i); {
+			case f.Kind() == protoreflect.EnumKind && f.Enum().Values().ByName(protoreflect.Name(r.word)) != nil,
+				f.Kind() == protoreflect.MessageKind && (f.Message().Name() == "Signed" || f.Message().Name() == "Announcement"):
+				fd = f
+			}
+		}
+		if fd == nil {
+			r.d.t.Fatalf("%s has no %q", m.Descriptor().Name(), r.word)
+		}
+		if !bare {
+			r.next()
+		}
+		if r.word == "=" {
+			r.next()
+		}
+		switch {
+		case fd.Kind() == protoreflect.BoolKind:
+			m.Set(fd, protoreflect.ValueOfBool(true))
+		case !fd.IsList():
+			m.Set(fd, r.value(m.NewField(fd), fd))
+		case r.word == "[":
+			for r.next(); r.word != "]"; {
+				list := m.Mutable(fd).List()
+				list.Append(r.value(list.NewElement(), fd))
+			}
+			r.next()
+		default:
+			list := m.Mutable(fd).List()
+			list.Append(r.value(list.NewElement(), fd))
+		}
+	}
+	r.next()
+	switch m := m.Interface().(type) { // what is as always
+	case *pb.Routed:
+		for i := len(m.Parents); i < len(m.Passed); i++ {
+			m.Parents = append(m.Parents, byte(max(0, i-1)))
+		}
+	case *pb.HandshakeStart:
+		m.Version, m.Network = cmp.Or(m.Version, 1), cmp.Or(m.Network, "net")
+	}
+}
+
+func (r *reader) expect(word string) {
+	if r.next() != word {
+		r.d.t.Fatalf("%q instead of %q", r.word, word)
+	}
+}
+
+// value reads one value of a field.
+func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) protoreflect.Value {
+	if fd.Kind() == protoreflect.MessageKind {
+		switch m := v.Message().Interface().(type) {
+		case *pb.Signed:
+			proto.Merge(m, r.statement())
+		case *pb.Announcement:
+			kind := r.word
+			if kind == "forged" {
+				kind = "JOIN"
+			}
+			m.Type = pb.AnnouncementType(pb.AnnouncementType_value[kind])
+			m.Record = r.statement()
+			for _, witness := range r.by {
+				m.Testimonies = append(m.Testimonies, r.d.sign("TESTIMONY", append([]string{witness}, r.args...)))
+			}
+			if r.word == "{" {
+				r.fill(v.Message())
+			}
+		default:
+			r.fill(v.Message())
+		}
+		return v
+	}
+	word := r.next()
+	text, err := strconv.Unquote(word)
+	a := r.d.find(word)
+	switch fd.Kind() {
+	case protoreflect.StringKind:
+		if strings.HasPrefix(word, "@") {
+			return protoreflect.ValueOfString(r.d.actor(word[1:]).address())
+		} else if err != nil {
+			text = word
+		}
+		return protoreflect.ValueOfString(text)
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(fd.Enum().Values().ByName(protoreflect.Name(word)).Number())
+	case protoreflect.BytesKind:
+		if word == "[" {
+			var b []byte
+			for r.word != "]" {
+				n, _ := strconv.Atoi(r.next())
+				b = append(b, byte(n))
+			}
+			r.next()
+			return protoreflect.ValueOfBytes(b)
+		} else if err == nil {
+			r.d.bytes(fd.Name(), []byte(text))
+			return protoreflect.ValueOfBytes([]byte(text))
+		} else if a != nil {
+			key := a.identity.Key()
+			return protoreflect.ValueOfBytes(key[:])
+		}
+		return protoreflect.ValueOfBytes(r.d.raw(word, pb.MessageIDSize))
+	case protoreflect.Fixed32Kind:
+		return protoreflect.ValueOfUint32(shortTag(tagOf(r.d.actor(word).id())))
+	case protoreflect.Fixed64Kind:
+		if a != nil {
+			return protoreflect.ValueOfUint64(tagOf(a.id()))
+		}
+		return protoreflect.ValueOfUint64(binary.BigEndian.Uint64(r.d.raw(word, 8)))
+	}
+	n, err := strconv.ParseUint(word, 10, 64)
+	if age, wrong := time.ParseDuration(word); err != nil && wrong == nil {
+		n, err = uint64(age.Milliseconds()), nil
+	}
+	if err != nil {
+		r.d.t.Fatalf("%s: %v", fd.Name(), err)
+	}
+	if fd.Kind() == protoreflect.Uint32Kind {
+		return protoreflect.ValueOfUint32(uint32(n))
+	}
+	return protoreflect.ValueOfUint64(n)
+}
+
+// raw is the opaque value of a name: one that the dialogue has met, or else a new one.
+func (d *dialogue) raw(name string, size int) []byte {
+	for b, known := range d.aliases {
+		if known == name && len(b) == size {
+			return []byte(b)
+		}
+	}
+	sum := sha256.Sum256([]byte(name))
+	d.aliases[string(sum[:size])] = name
+	return sum[:size]
+}
+
+// statement reads something signed: JOIN(carol 1000.2) and the like.
+func (r *reader) statement() *pb.Signed {
+	forged := r.word == "forged"
+	if forged {
+		r.next()
+	}
+	kind := r.next()
+	r.expect("(")
+	var args []string
+	for r.word != ")" {
+		args = append(args, r.next())
+	}
+	r.next()
+	if r.by = nil; slices.Contains(args, "by") {
+		i := slices.Index(args, "by")
+		args, r.by = args[:i], args[i+1:]
+	}
+	r.args = args
+	s := r.d.sign(kind, args)
+	if forged {
+		s.Signature[5] ^= 1
+	}
+	return s
+}
+
+// version reads 1000.2: the epoch and the sequence.
+func versionIn(word string) (epoch uint64, seq uint32) {
+	fmt.Sscanf(word, "%d.%d", &epoch, &seq)
+	return epoch, seq
+}
+
+// sign makes something signed by the peer named first.
+func (d *dialogue) sign(kind string, args []string) *pb.Signed {
+	a := d.actor(args[0])
+	key, args := a.identity.Key(), args[1:]
+	switch kind {
+	case "JOIN", "LEAVE", "LOST":
+		r := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: string(a.id()), Key: key[:], Network: "net"}
+		if kind == "LEAVE" {
+			r.Type = pb.AnnouncementType_LEAVE
+		}
+		r.Epoch, r.Seq = versionIn(args[0])
+		for _, arg := range args[1:] {
+			switch name, value, _ := strings.Cut(arg, "="); name {
+			case "visitor":
+				r.Visitor = true
+			case "network":
+				r.Network = value
+			default:
+				r.Addresses = append(r.Addresses, arg)
+			}
+		}
+		if len(r.Addresses) == 0 && kind != "LEAVE" {
+			r.Addresses = []string{a.address()}
+		}
+		return a.identity.SignRecord(r)
+	case "SAID":
+		n, _ := strconv.ParseUint(args[0], 10, 64)
+		prefix := certs.MessagePrefix(key, a.epoch, 0)
+		text, err := strconv.Unquote(args[1])
+		if err != nil {
+			text = args[1]
+		}
+		return a.identity.SignBroadcast(&pb.BroadcastContent{
+			Id: binary.BigEndian.AppendUint64(prefix[:], 1<<63|n), Sender: string(a.id()), Key: key[:], Network: "net", Content: text,
+		})
+	case "COLLECTED":
+		c := &pb.CollectedContent{Key: key[:]}
+		for _, arg := range args {
+			c.Deposits = append(c.Deposits, d.raw(arg, pb.DepositIDSize))
+		}
+		return a.identity.SignCollected(c)
+	case "TESTIMONY":
+		of := d.actor(args[0]).identity.Key()
+		w := &pb.Testimony{Subject: of[:], Witness: string(a.id()), Key: key[:]}
+		w.Epoch, w.Seq = versionIn(args[1])
+		return a.identity.SignTestimony(w)
+	}
+	return &pb.Signed{Payload: []byte("junk"), Signature: make([]byte, 64)}
+}
