@@ -37,7 +37,9 @@
 // -no-listen leave these out. "-join NAME" stands for the address of that peer, running
 // or gone, and waits until it is known; "-join NAME,NAME" for several. A peer that has
 // ended can be started
-// again: it finds its state directory, and begins with no events.
+// again: it finds its state directory, and begins with no events. It tries to join for as
+// long as the scenario waits, since only the scenario knows how slow the machine is;
+// --join-timeout says otherwise.
 //
 //	type NAME LINE             write a line to the peer's standard input
 //	send NAME TO BODY [REF]    the JSON line of a direct message

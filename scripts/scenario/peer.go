@@ -102,7 +102,8 @@ func (s *scenario) start(args []string) error {
 		return errUsage
 	}
 	name, args := args[0], args[1:]
-	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), s.engine.env...)
+	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "QUICPEER_JOIN_TIMEOUT=0")
+	env = append(env, s.engine.env...)
 	for len(args) > 0 && envWord.MatchString(args[0]) {
 		env, args = append(env, args[0]), args[1:]
 	}
