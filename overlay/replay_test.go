@@ -97,7 +97,7 @@ func TestTrail(t *testing.T) {
 			t.Fatalf("%d inputs of %d bytes, counted as %d", len(l.steps), sum, l.bytes)
 		}
 	}
-	l.remember(0, core.Received{Link: 7, Frame: pb.Wrap(&pb.Call{Id: "bob"})})
+	l.remember(0, core.Received{Link: 7, Frame: pb.Wrap(&pb.Observed{Address: "bob"})})
 	l.remember(0, core.Received{Link: 8, Frame: pb.Wrap(&pb.Broadcast{Content: &pb.Signed{Payload: []byte("secret")}})})
 	if text := l.tail(3); strings.Count(text, "\n") != 3 || !strings.Contains(text, "Link:7") || !strings.Contains(text, `"bob"`) {
 		t.Error(text)

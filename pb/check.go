@@ -137,7 +137,7 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_ROUTED
 	case *PeerMessage_Deposit, *PeerMessage_DepositAnswer:
 		return PeerMessageType_CUSTODY
-	case *PeerMessage_Observed, *PeerMessage_Call, *PeerMessage_CallRefused, *PeerMessage_Go:
+	case *PeerMessage_Observed:
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
@@ -185,12 +185,6 @@ func checkFields(content isPeerMessage_Content) error {
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
 	case *PeerMessage_Observed:
 		return nil
-	case *PeerMessage_Call:
-		return checkName(c.Call.GetId(), c.Call.GetKey())
-	case *PeerMessage_CallRefused:
-		return checkAtMost("reason", len(c.CallRefused.GetReason()), MaxReason)
-	case *PeerMessage_Go:
-		return checkName(c.Go.GetId(), c.Go.GetKey())
 	case *PeerMessage_Broadcast:
 		return checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)
 	case *PeerMessage_BroadcastsHeld:

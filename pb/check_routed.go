@@ -83,18 +83,16 @@ func checkContent(r *Routed) error {
 		return cmp.Or(
 			checkSigned(c.Collected.GetContent(), maxCollected),
 			checkAtMost("receipts", len(c.Collected.GetReceipts()), MaxDeposit))
-	case *Routed_Call:
-		return checkName(c.Call.GetId(), c.Call.GetKey())
-	case *Routed_Called:
-		return checkName(c.Called.GetId(), c.Called.GetKey())
-	case *Routed_Go:
-		return checkName(c.Go.GetId(), c.Go.GetKey())
+	case *Routed_Connect:
+		return checkConnect(c.Connect)
+	case *Routed_Sync:
+		return checkConnect(c.Sync)
 	}
 	return fmt.Errorf("a content that is not known")
 }
 
-func checkName(id string, key []byte) error {
-	return cmp.Or(CheckID(id), checkLength("key", key, KeySize))
+func checkConnect(c *Connect) error {
+	return cmp.Or(checkLength("key", c.GetKey(), KeySize), checkAtMost("addresses", len(c.GetObserved()), MaxObserved))
 }
 
 func checkEnvelope(e *Envelope) error {

@@ -145,12 +145,6 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_DepositAnswer{c}
 	case *Observed:
 		m.Content = &PeerMessage_Observed{c}
-	case *Call:
-		m.Content = &PeerMessage_Call{c}
-	case *Refusal:
-		m.Content = &PeerMessage_CallRefused{c}
-	case *Go:
-		m.Content = &PeerMessage_Go{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}

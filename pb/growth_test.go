@@ -147,7 +147,6 @@ func TestUnreadableParts(t *testing.T) {
 		"another version":               &pb.HandshakeStart{Version: 2, Id: strings.Repeat("x", 1000)},
 		"features":                      &pb.HandshakeStart{Version: 1, Record: signed(goodRecord()), Features: make([]uint32, 1000)},
 		"an address of another kind":    &pb.Observed{Address: strings.Repeat("x", 100)},
-		"a go to one":                   &pb.Go{Id: "bob", Key: make([]byte, 32), Observed: "quic://relay.example/bob"},
 		"a handshake with one":          &pb.HandshakeStart{Version: 1, Record: signed(goodRecord()), Observed: strings.Repeat("x", 100)},
 		"a large announcement":          &pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: long}}},
 		"a new state":                   &pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: 99, Record: signed(goodRecord())}}},

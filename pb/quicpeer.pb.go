@@ -118,7 +118,7 @@ const (
 	PeerMessageType_ROUTED PeerMessageType = 9
 	// deposit, deposit_answer
 	PeerMessageType_CUSTODY PeerMessageType = 10
-	// observed, call, call_refused, go
+	// observed
 	PeerMessageType_REACH PeerMessageType = 11
 )
 
@@ -461,9 +461,6 @@ type PeerMessage struct {
 	//	*PeerMessage_Deposit
 	//	*PeerMessage_DepositAnswer
 	//	*PeerMessage_Observed
-	//	*PeerMessage_Call
-	//	*PeerMessage_CallRefused
-	//	*PeerMessage_Go
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -693,33 +690,6 @@ func (x *PeerMessage) GetObserved() *Observed {
 	return nil
 }
 
-func (x *PeerMessage) GetCall() *Call {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_Call); ok {
-			return x.Call
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetCallRefused() *Refusal {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_CallRefused); ok {
-			return x.CallRefused
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetGo() *Go {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_Go); ok {
-			return x.Go
-		}
-	}
-	return nil
-}
-
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -804,18 +774,6 @@ type PeerMessage_Observed struct {
 	Observed *Observed `protobuf:"bytes,21,opt,name=observed,proto3,oneof"`
 }
 
-type PeerMessage_Call struct {
-	Call *Call `protobuf:"bytes,22,opt,name=call,proto3,oneof"`
-}
-
-type PeerMessage_CallRefused struct {
-	CallRefused *Refusal `protobuf:"bytes,23,opt,name=call_refused,json=callRefused,proto3,oneof"`
-}
-
-type PeerMessage_Go struct {
-	Go *Go `protobuf:"bytes,24,opt,name=go,proto3,oneof"`
-}
-
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -855,12 +813,6 @@ func (*PeerMessage_Deposit) isPeerMessage_Content() {}
 func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
 
 func (*PeerMessage_Observed) isPeerMessage_Content() {}
-
-func (*PeerMessage_Call) isPeerMessage_Content() {}
-
-func (*PeerMessage_CallRefused) isPeerMessage_Content() {}
-
-func (*PeerMessage_Go) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -1120,7 +1072,7 @@ type Record struct {
 	// one of another length, only direct messages reach the peer.
 	SealingKey []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
 	// Where others see the peer (its reflexive addresses), if that is not one of its own: it is
-	// behind a NAT, which lets in only what the peer expects. To be dialled only after a Go.
+	// behind a NAT, which lets in only what the peer expects. To be dialled after a SYNC (see Connect).
 	// At most 4.
 	Observed []string `protobuf:"bytes,9,rep,name=observed,proto3" json:"observed,omitempty"`
 	// Random, chosen once by each run, to tell two runs of one epoch apart. 0: none, in runs of
@@ -2181,9 +2133,8 @@ type Routed struct {
 	//	*Routed_Envelope
 	//	*Routed_Refusal
 	//	*Routed_Collected
-	//	*Routed_Call
-	//	*Routed_Called
-	//	*Routed_Go
+	//	*Routed_Connect
+	//	*Routed_Sync
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2326,28 +2277,19 @@ func (x *Routed) GetCollected() *Collected {
 	return nil
 }
 
-func (x *Routed) GetCall() *Call {
+func (x *Routed) GetConnect() *Connect {
 	if x != nil {
-		if x, ok := x.Content.(*Routed_Call); ok {
-			return x.Call
+		if x, ok := x.Content.(*Routed_Connect); ok {
+			return x.Connect
 		}
 	}
 	return nil
 }
 
-func (x *Routed) GetCalled() *Call {
+func (x *Routed) GetSync() *Connect {
 	if x != nil {
-		if x, ok := x.Content.(*Routed_Called); ok {
-			return x.Called
-		}
-	}
-	return nil
-}
-
-func (x *Routed) GetGo() *Go {
-	if x != nil {
-		if x, ok := x.Content.(*Routed_Go); ok {
-			return x.Go
+		if x, ok := x.Content.(*Routed_Sync); ok {
+			return x.Sync
 		}
 	}
 	return nil
@@ -2390,18 +2332,13 @@ type Routed_Collected struct {
 	Collected *Collected `protobuf:"bytes,12,opt,name=collected,proto3,oneof"`
 }
 
-type Routed_Call struct {
-	// The three steps of a meeting without a common neighbour: call, called in return, and
-	// go. The caller measures the round trip in between.
-	Call *Call `protobuf:"bytes,13,opt,name=call,proto3,oneof"`
+type Routed_Connect struct {
+	// CONNECT, and CONNECT in return; then SYNC: dial now.
+	Connect *Connect `protobuf:"bytes,13,opt,name=connect,proto3,oneof"`
 }
 
-type Routed_Called struct {
-	Called *Call `protobuf:"bytes,14,opt,name=called,proto3,oneof"`
-}
-
-type Routed_Go struct {
-	Go *Go `protobuf:"bytes,15,opt,name=go,proto3,oneof"`
+type Routed_Sync struct {
+	Sync *Connect `protobuf:"bytes,14,opt,name=sync,proto3,oneof"`
 }
 
 func (*Routed_Question) isRouted_Content() {}
@@ -2420,11 +2357,9 @@ func (*Routed_Refusal) isRouted_Content() {}
 
 func (*Routed_Collected) isRouted_Content() {}
 
-func (*Routed_Call) isRouted_Content() {}
+func (*Routed_Connect) isRouted_Content() {}
 
-func (*Routed_Called) isRouted_Content() {}
-
-func (*Routed_Go) isRouted_Content() {}
+func (*Routed_Sync) isRouted_Content() {}
 
 // Observed tells the other side of a connection that its packets now come from another
 // address.
@@ -2473,36 +2408,42 @@ func (x *Observed) GetAddress() string {
 	return ""
 }
 
-// Call asks a neighbour to have the sender and another of its neighbours dial each other at
-// the same moment (a simultaneous open), since at least one of the two is behind a NAT:
-// each side's first packet opens its own NAT for the other's. The answer is a Go to both,
-// or a Refusal to the caller. Routed to the peer itself it asks for the same without a
-// coordinator.
-type Call struct {
+// Connect is a step of the meeting of two peers of which at least one is behind a NAT, as in
+// libp2p's DCUtR: they dial each other at the same moment (a simultaneous open), so that the
+// first packet of each opens its NAT for the other's. It goes over others, never over a link
+// that its sender has to the receiver, since that may be what shall be replaced. A peer answers
+// CONNECT with a CONNECT of its own. The first one measures the round trip, sends SYNC, and
+// dials half a round trip later; the other one dials when it gets the SYNC.
+type Connect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Random; named in the answer.
+	// CONNECT: random, to be named by what answers it.
 	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// ID and key of the called peer; when routed, of the caller.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// The number of the CONNECT that this one, or a SYNC, answers; 0 in the first. A number
+	// counts once, and only as an answer of the peer that it was sent to.
+	Answers uint64 `protobuf:"fixed64,2,opt,name=answers,proto3" json:"answers,omitempty"`
+	// The key of the sender.
+	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// In what answers: where the sender is seen now, as Record.observed, at most 4. Such an
+	// address is dialled only if the sender has signed its IP in its record.
+	Observed      []string `protobuf:"bytes,4,rep,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Call) Reset() {
-	*x = Call{}
+func (x *Connect) Reset() {
+	*x = Connect{}
 	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Call) String() string {
+func (x *Connect) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Call) ProtoMessage() {}
+func (*Connect) ProtoMessage() {}
 
-func (x *Call) ProtoReflect() protoreflect.Message {
+func (x *Connect) ProtoReflect() protoreflect.Message {
 	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2514,103 +2455,37 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Call.ProtoReflect.Descriptor instead.
-func (*Call) Descriptor() ([]byte, []int) {
+// Deprecated: Use Connect.ProtoReflect.Descriptor instead.
+func (*Connect) Descriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *Call) GetNumber() uint64 {
+func (x *Connect) GetNumber() uint64 {
 	if x != nil {
 		return x.Number
 	}
 	return 0
 }
 
-func (x *Call) GetId() string {
+func (x *Connect) GetAnswers() uint64 {
 	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Call) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-// Go tells the receiver to dial a peer now; that peer dials at the same moment.
-type Go struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Call.number
-	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// The peer to dial.
-	Id  string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// Where the sender sees that peer, IP:PORT; empty if it has no link to it. The address is
-	// dialled only if the peer has signed its IP in its record.
-	Observed      string `protobuf:"bytes,4,opt,name=observed,proto3" json:"observed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Go) Reset() {
-	*x = Go{}
-	mi := &file_quicpeer_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Go) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Go) ProtoMessage() {}
-
-func (x *Go) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Go.ProtoReflect.Descriptor instead.
-func (*Go) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *Go) GetNumber() uint64 {
-	if x != nil {
-		return x.Number
+		return x.Answers
 	}
 	return 0
 }
 
-func (x *Go) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Go) GetKey() []byte {
+func (x *Connect) GetKey() []byte {
 	if x != nil {
 		return x.Key
 	}
 	return nil
 }
 
-func (x *Go) GetObserved() string {
+func (x *Connect) GetObserved() []string {
 	if x != nil {
 		return x.Observed
 	}
-	return ""
+	return nil
 }
 
 // Envelope is a part of something sealed on its way to the only peer that can open it.
@@ -2632,7 +2507,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2519,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2532,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2716,7 +2591,7 @@ type Letter struct {
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +2603,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +2616,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Letter) GetSender() string {
@@ -2820,7 +2695,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2707,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2720,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Refusal) GetNumber() uint64 {
@@ -2878,7 +2753,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +2765,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +2778,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2941,7 +2816,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +2828,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +2841,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -3005,7 +2880,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +2892,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +2905,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -3059,7 +2934,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3071,7 +2946,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3084,7 +2959,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -3115,7 +2990,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3002,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3015,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -3186,7 +3061,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3073,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3086,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -3261,7 +3136,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3148,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3161,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -3319,7 +3194,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3331,7 +3206,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3344,7 +3219,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3384,7 +3259,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3271,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3284,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3454,7 +3329,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3341,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3354,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3501,7 +3376,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3388,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +3401,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3556,7 +3431,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3443,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3456,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3641,7 +3516,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3528,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3541,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3705,7 +3580,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3592,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3605,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3779,7 +3654,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3666,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3679,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3846,7 +3721,8 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x9d\v\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x96\n" +
+	"\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -3871,10 +3747,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x11broadcasts_wanted\x18\x12 \x01(\v2\x1d.quicpeer.v1.BroadcastsWantedH\x00R\x10broadcastsWanted\x120\n" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
-	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
-	"\x04call\x18\x16 \x01(\v2\x11.quicpeer.v1.CallH\x00R\x04call\x129\n" +
-	"\fcall_refused\x18\x17 \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\vcallRefused\x12!\n" +
-	"\x02go\x18\x18 \x01(\v2\x0f.quicpeer.v1.GoH\x00R\x02goB\t\n" +
+	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobservedB\t\n" +
 	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -3975,7 +3848,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xf4\x04\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xd9\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3991,22 +3864,17 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\benvelope\x18\n" +
 	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
 	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
-	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x12'\n" +
-	"\x04call\x18\r \x01(\v2\x11.quicpeer.v1.CallH\x00R\x04call\x12+\n" +
-	"\x06called\x18\x0e \x01(\v2\x11.quicpeer.v1.CallH\x00R\x06called\x12!\n" +
-	"\x02go\x18\x0f \x01(\v2\x0f.quicpeer.v1.GoH\x00R\x02goB\t\n" +
+	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x120\n" +
+	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12*\n" +
+	"\x04sync\x18\x0e \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\x04syncB\t\n" +
 	"\acontent\"$\n" +
 	"\bObserved\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"@\n" +
-	"\x04Call\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
-	"\x03key\x18\x03 \x01(\fR\x03key\"Z\n" +
-	"\x02Go\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"i\n" +
+	"\aConnect\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x18\n" +
+	"\aanswers\x18\x02 \x01(\x06R\aanswers\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x1a\n" +
-	"\bobserved\x18\x04 \x01(\tR\bobserved\"d\n" +
+	"\bobserved\x18\x04 \x03(\tR\bobserved\"d\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
@@ -4148,7 +4016,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4175,26 +4043,25 @@ var file_quicpeer_proto_goTypes = []any{
 	(*SyncReply)(nil),          // 22: quicpeer.v1.SyncReply
 	(*Routed)(nil),             // 23: quicpeer.v1.Routed
 	(*Observed)(nil),           // 24: quicpeer.v1.Observed
-	(*Call)(nil),               // 25: quicpeer.v1.Call
-	(*Go)(nil),                 // 26: quicpeer.v1.Go
-	(*Envelope)(nil),           // 27: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 28: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 29: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 30: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 31: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 32: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 33: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 34: quicpeer.v1.Question
-	(*Answer)(nil),             // 35: quicpeer.v1.Answer
-	(*Ping)(nil),               // 36: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 37: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 38: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 39: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 40: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 41: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 42: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 43: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 44: quicpeer.v1.StoredDeposit
+	(*Connect)(nil),            // 25: quicpeer.v1.Connect
+	(*Envelope)(nil),           // 26: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 27: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 28: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 29: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 30: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 31: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 32: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 33: quicpeer.v1.Question
+	(*Answer)(nil),             // 34: quicpeer.v1.Answer
+	(*Ping)(nil),               // 35: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 36: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 37: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 38: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 39: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 40: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 41: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 42: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 43: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4206,58 +4073,54 @@ var file_quicpeer_proto_depIdxs = []int32{
 	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	18, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
 	22, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	37, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	36, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	19, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
 	20, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
 	21, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
 	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	39, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	40, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	30, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	31, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	38, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	39, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	29, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	30, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	24, // 20: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	25, // 21: quicpeer.v1.PeerMessage.call:type_name -> quicpeer.v1.Call
-	29, // 22: quicpeer.v1.PeerMessage.call_refused:type_name -> quicpeer.v1.Refusal
-	26, // 23: quicpeer.v1.PeerMessage.go:type_name -> quicpeer.v1.Go
-	1,  // 24: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 25: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 26: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 27: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	8,  // 28: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
-	11, // 29: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 30: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 34: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	11, // 35: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	34, // 36: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	35, // 37: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	36, // 38: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	36, // 39: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	11, // 40: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
-	27, // 41: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	29, // 42: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	32, // 43: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	25, // 44: quicpeer.v1.Routed.call:type_name -> quicpeer.v1.Call
-	25, // 45: quicpeer.v1.Routed.called:type_name -> quicpeer.v1.Call
-	26, // 46: quicpeer.v1.Routed.go:type_name -> quicpeer.v1.Go
-	6,  // 47: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	7,  // 48: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	8,  // 49: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	8,  // 50: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 51: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	38, // 52: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	38, // 53: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	6,  // 54: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	30, // 55: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	1,  // 21: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 22: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 23: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	8,  // 24: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	8,  // 25: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
+	11, // 26: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 27: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 28: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 29: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 30: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 31: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	11, // 32: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	33, // 33: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	34, // 34: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	35, // 35: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	35, // 36: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	11, // 37: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
+	26, // 38: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	28, // 39: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	31, // 40: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	25, // 41: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	25, // 42: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
+	6,  // 43: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	7,  // 44: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	8,  // 45: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	8,  // 46: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
+	8,  // 47: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	37, // 48: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	37, // 49: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	6,  // 50: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	29, // 51: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -4286,9 +4149,6 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_Deposit)(nil),
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
-		(*PeerMessage_Call)(nil),
-		(*PeerMessage_CallRefused)(nil),
-		(*PeerMessage_Go)(nil),
 	}
 	file_quicpeer_proto_msgTypes[18].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -4299,9 +4159,8 @@ func file_quicpeer_proto_init() {
 		(*Routed_Envelope)(nil),
 		(*Routed_Refusal)(nil),
 		(*Routed_Collected)(nil),
-		(*Routed_Call)(nil),
-		(*Routed_Called)(nil),
-		(*Routed_Go)(nil),
+		(*Routed_Connect)(nil),
+		(*Routed_Sync)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4309,7 +4168,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   40,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

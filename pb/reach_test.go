@@ -17,13 +17,10 @@ func TestReachRefused(t *testing.T) {
 		return m
 	}
 	for what, m := range map[string]proto.Message{
-		"a call of nobody":        &pb.Call{Key: key},
-		"a call without a key":    &pb.Call{Id: "bob"},
-		"a go to a short key":     &pb.Go{Id: "bob", Key: key[:31]},
-		"a long refusal":          &pb.Refusal{Reason: strings.Repeat("x", pb.MaxReason+1)},
-		"a routed call of nobody": routed(&pb.Routed{Content: &pb.Routed_Call{Call: &pb.Call{Key: key}}}),
-		"a routed answer to it":   routed(&pb.Routed{Content: &pb.Routed_Called{Called: &pb.Call{Id: "bob"}}}),
-		"a routed go to nobody":   routed(&pb.Routed{Content: &pb.Routed_Go{Go: &pb.Go{}}}),
+		"a CONNECT without a key":    routed(&pb.Routed{Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: 1}}}),
+		"a SYNC with a short key":    routed(&pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Answers: 1, Key: key[:31]}}}),
+		"a SYNC with many addresses": routed(&pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Key: key, Observed: make([]string, pb.MaxObserved+1)}}}),
+		"a long refusal":             routed(&pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Reason: strings.Repeat("x", pb.MaxReason+1)}}}),
 	} {
 		if err := judge(m); err == nil {
 			t.Errorf("%s is taken", what)

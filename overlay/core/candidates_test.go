@@ -60,15 +60,15 @@ func TestCandidates(t *testing.T) {
 		}), pb.AnnouncementType_JOIN, 0)
 		e.with().lastAddress = test.last
 		var got []string
-		for _, c := range r.c.where.candidates(e, true, netip.AddrPort{}) {
+		for _, c := range r.c.where.candidates(e, true, nil) {
 			got = append(got, fmt.Sprintf("%s+%d", c.Address, c.After.Milliseconds()))
 		}
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s:\n  got  %s\n  want %s", test.name, strings.Join(got, " "), test.want)
 		}
-		for _, c := range r.c.where.candidates(e, false, netip.AddrPort{}) {
+		for _, c := range r.c.where.candidates(e, false, nil) {
 			if test.observed != "" && c.Address == test.observed {
-				t.Errorf("%s: %s before a Go", test.name, c.Address)
+				t.Errorf("%s: %s before a SYNC", test.name, c.Address)
 			}
 		}
 	}

@@ -297,7 +297,7 @@ func (c *Core) tick() {
 		c.accept(nil, n)
 	}
 	c.relay.expirePartials()
-	c.reach.expireCalls()
+	c.reach.keepMeetings()
 	if c.where.pending {
 		c.own.renewAddresses()
 	}

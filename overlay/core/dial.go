@@ -1,7 +1,6 @@
 package core
 
 import (
-	"net/netip"
 	"quicpeer/certs"
 	"quicpeer/pb"
 	"slices"
@@ -42,7 +41,7 @@ type reach struct {
 	wanted   []*entry // messages wait for them
 	checks   limiter
 	hosts    hosts
-	punch    punches
+	meetings []*dial // that wait for an answer, or for the moment
 }
 
 // dial is a connection that we try to make, to a target of the join or to an entry.
@@ -51,10 +50,10 @@ type dial struct {
 	target  *target
 	peer    certs.ID
 	key     certs.PublicKey
-	seeking bool   // a neighbour
-	racing  bool   // its addresses are being dialled
-	call    *call  // the peer is asked to dial us too; nil: it is not
-	why     string // why the dialled addresses have failed
+	seeking bool     // a neighbour
+	racing  bool     // its addresses are being dialled
+	meeting *meeting // the peer is asked to dial us too; nil: it is not
+	why     string   // why the dialled addresses have failed
 }
 
 // purpose is why a peer is dialled.
@@ -99,8 +98,8 @@ func (re *reach) newDial(e *entry, why purpose) *dial {
 // dialEntry dials a peer, unless a dial is under way or has just failed.
 func (re *reach) dialEntry(e *entry) { re.dialFor(e, toCheck) }
 
-// dialFor is dialEntry for a purpose. A peer behind a NAT is called as well (punch.go). Without
-// any address, and without a way to call it, the dial fails at once.
+// dialFor is dialEntry for a purpose. A peer behind a NAT is asked to dial us as well (punch.go);
+// if no path leads to it, all its addresses are dialled at once.
 func (re *reach) dialFor(e *entry, why purpose) {
 	d := e.with()
 	if d.dialing != 0 || re.leaving || re.now < d.nextDial || len(re.dials) >= maxDials {
@@ -111,12 +110,22 @@ func (re *reach) dialFor(e *entry, why purpose) {
 	}
 	meets := re.mustMeet(e)
 	wish := re.newDial(e, why)
-	called := meets && re.callFor(wish, e)
-	list := re.affordable(re.where.candidates(e, !called, netip.AddrPort{}))
-	if len(list) > 0 {
-		re.race(wish, list)
-	} else if !called {
-		re.dialEnded(wish, nowhere, false)
+	asked := meets && re.connect(wish)
+	re.raceTo(wish, e, !asked, nil)
+}
+
+// nowhere is the error of a dial without an address.
+const nowhere = "it has no address that can be dialled now"
+
+// raceTo races the addresses of a peer. The dial fails if there is none, unless it has others in
+// the race or waits for a meeting.
+func (re *reach) raceTo(d *dial, e *entry, met bool, seen []string) {
+	list := re.affordable(re.where.candidates(e, met, seen))
+	switch {
+	case len(list) > 0:
+		re.race(d, list)
+	case !d.racing && d.meeting == nil:
+		re.dialEnded(d, nowhere, false)
 	}
 }
 
@@ -130,7 +139,7 @@ func (re *reach) dialFailed(id DialID, self bool, why string) {
 		d.target.hopeless = true
 	}
 	d.racing, d.why = false, why
-	if d.call == nil {
+	if d.meeting == nil {
 		re.dialEnded(d, why, false)
 	}
 }
@@ -141,9 +150,7 @@ func (re *reach) dialEnded(d *dial, why string, reached bool) {
 		return
 	}
 	delete(re.dials, d.id)
-	if d.call != nil {
-		re.endCall(d.call)
-	}
+	re.endMeeting(d)
 	if d.seeking {
 		re.seeking--
 	}
@@ -186,7 +193,7 @@ func (re *reach) entryNotReached(e *entry, why string) {
 	if d.wanted {
 		re.happen(staying{})
 	}
-	if d.met > 0 && re.now < d.met+dialTimeout+callTimeout {
+	if d.met > 0 && re.now < d.met+dialTimeout+connectTimeout {
 		d.why = "both sides have dialled, and nothing came through: " + why
 	}
 	re.doubt.deafProven = re.doubt.deafProven || re.doubt.deaf

@@ -48,12 +48,6 @@ func (c *Core) receive(l *link, m *pb.PeerMessage) {
 		c.custody.receiveDepositAnswer(l, m.DepositAnswer)
 	case *pb.PeerMessage_Observed:
 		c.reach.observe(l, m.Observed.GetAddress())
-	case *pb.PeerMessage_Call:
-		c.reach.receiveCall(l, m.Call)
-	case *pb.PeerMessage_CallRefused:
-		c.reach.receiveCallRefused(l, m.CallRefused)
-	case *pb.PeerMessage_Go:
-		c.reach.receiveGo(l, m.Go)
 	default:
 		c.links.violation(l, "a handshake after the handshake")
 	}
@@ -63,7 +57,7 @@ func (c *Core) receive(l *link, m *pb.PeerMessage) {
 func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 	if certs.ID(m.GetTo()) == c.cfg.ID {
 		if m := c.openRouted(l, m); m != nil {
-			c.receiveContent(m)
+			c.receiveContent(l, m)
 		}
 		return
 	}
@@ -100,8 +94,8 @@ func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
 	return opened
 }
 
-// receiveContent takes the content of a frame routed to us.
-func (c *Core) receiveContent(m *pb.Routed) {
+// receiveContent takes the content of a frame routed to us, which came over the link.
+func (c *Core) receiveContent(l *link, m *pb.Routed) {
 	from := certs.ID(m.GetFrom())
 	if c.leaving || from == c.cfg.ID {
 		return
@@ -125,11 +119,9 @@ func (c *Core) receiveContent(m *pb.Routed) {
 		c.relay.receiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
 		c.custody.receiveCollected(content.Collected)
-	case *pb.Routed_Call:
-		c.reach.receiveRoutedCall(from, content.Call)
-	case *pb.Routed_Called:
-		c.reach.receiveCalled(from, content.Called)
-	case *pb.Routed_Go:
-		c.reach.receiveRoutedGo(from, content.Go)
+	case *pb.Routed_Connect:
+		c.reach.receiveConnect(from, content.Connect)
+	case *pb.Routed_Sync:
+		c.reach.receiveSync(l, from, content.Sync)
 	}
 }

@@ -50,8 +50,8 @@ type dealings struct {
 	dialing     DialID        // 0: none is under way
 	lastAddress string        // the address of the last link to it
 	met         time.Duration // when we last dialled it while it dialled us; 0: never
-	gos         limiter       // limits dials on a neighbour's Go
-	answers     limiter       // limits dials on a call over the overlay
+	invited     uint64        // the number of our answer to its CONNECT; 0: there is none, or it has been used
+	meetings    limiter       // see receiveSync
 	why         string        // why the last dial has failed
 	failures    int           // dials in a row that reached nobody
 	flaps       int           // links in a row that ended as soon as they stood

@@ -48,7 +48,9 @@ func (c *Core) Degree() (neighbours, dependants int) {
 }
 
 func (c *Core) Linked(key certs.PublicKey) bool { return c.links.linkTo(key) != nil }
-func (c *Core) HasWay(id certs.ID) bool         { return c.routes.nextHop(id, nil) != nil }
+func (c *Core) HasWay(id certs.ID) bool {
+	return c.routes.nextHop(&pb.Routed{To: string(id)}) != nil
+}
 
 // EntryView is an entry of the table.
 type EntryView struct {

@@ -265,7 +265,19 @@ func (fz *fuzzer) routed() *pb.Routed {
 	identity := uint64(fz.next() % 6)
 	key := testIdentity(identity).Key()
 	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
-	switch fz.next() % 11 {
+	switch fz.next() % 13 {
+	case 11, 12:
+		connect := &pb.Connect{Number: uint64(fz.next()), Answers: uint64(fz.next()), Key: key[:], Observed: []string{fmt.Sprintf("10.0.0.%d:4001", fz.next()%8)}}
+		if e := fz.c.table.get(certs.ID(m.From), certs.PublicKey(key)); e != nil && fz.next()%4 > 0 {
+			connect.Answers = e.our().invited
+			if d := fz.c.reach.dials[e.our().dialing]; d != nil && d.meeting != nil {
+				connect.Answers = d.meeting.number
+			}
+		}
+		m.Content = &pb.Routed_Connect{Connect: connect}
+		if fz.next()%2 == 0 {
+			m.Content = &pb.Routed_Sync{Sync: connect}
+		}
 	case 10:
 		m.ProtoReflect().SetUnknown(inventedField(int(fz.next()))) // an unknown content
 	case 6, 7:

@@ -315,7 +315,7 @@ func TestRecordOfANewerPeer(t *testing.T) {
 	if e.record.Sealing != [32]byte{} || len(e.record.Addresses) != pb.MaxAddresses || e.record.Addresses[0] != "192.0.2.0:5000" {
 		t.Errorf("of its record %v is used", e.record)
 	}
-	if list := r.c.where.candidates(e, true, r.c.where.mapped); len(list) == 0 {
+	if list := r.c.where.candidates(e, true, []string{r.c.where.mapped.String()}); len(list) == 0 {
 		t.Error("it can't be dialled")
 	}
 }

@@ -32,22 +32,21 @@ func TestSilentLinkIsKept(t *testing.T) {
 	}
 }
 
-// TestGoLeavesWhatServes: a Go about a peer with a good link does nothing until the link falls
-// silent.
-func TestGoLeavesWhatServes(t *testing.T) {
+// TestSyncLeavesWhatServes: a SYNC of a peer with a good link does nothing; if the link is silent,
+// since the peer has moved, it is followed.
+func TestSyncLeavesWhatServes(t *testing.T) {
 	r := newRig(t, nil)
 	mid, good := r.neighbour(1, "mid"), r.neighbour(2, "zed")
 	r.pass(5 * time.Second)
-	for i := range 10 {
-		r.receive(mid, goFor(2, "zed", uint64(i), ""))
+	for range 10 {
+		r.receive(mid, syncOf(2, "zed", r.invited(mid, 2, "zed")))
 		dials := len(r.out.Dials)
 		if r.pass(2 * time.Second); dials+len(r.out.Dials) != 0 {
 			t.Fatal("it dials a peer whose link serves")
 		}
 	}
-	r.pass(time.Minute)
-	r.receive(mid, goFor(2, "zed", 99, ""))
-	if r.passWith(freshWithin+100*time.Millisecond, func(l LinkID) bool { return l != good }); len(r.out.Dials) == 0 {
+	r.passWith(freshWithin+100*time.Millisecond, func(l LinkID) bool { return l != good })
+	if r.receive(mid, syncOf(2, "zed", r.invited(mid, 2, "zed"))); len(r.out.Dials) == 0 {
 		t.Error("it does not dial a peer that has moved away")
 	}
 }

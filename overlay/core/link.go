@@ -78,15 +78,14 @@ type exchange struct {
 
 // budgets limit what the other side can make us do.
 type budgets struct {
-	routed        limiter
-	carried       limiter // see mayCarry
-	refusals      limiter
-	offered       int // bytes of our deposits that it has not answered
-	introduced    limiter
-	summaries     limiter // of broadcasts
-	answers       limiter
-	calls, called limiter // see receiveCall
-	gos           limiter // see receiveGo
+	routed     limiter
+	carried    limiter // see mayCarry
+	refusals   limiter
+	offered    int // bytes of our deposits that it has not answered
+	introduced limiter
+	summaries  limiter // of broadcasts
+	answers    limiter
+	meetings   limiter // that it brings about, see receiveSync
 }
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
@@ -123,11 +122,6 @@ func (f *foreign) name(features []uint32) {
 
 // knows reports whether the other side has named a feature, so that it can be used.
 func (f *foreign) knows(feature uint32) bool { return slices.Contains(f.features, feature) }
-
-// tooManyGos limits what we dial on a neighbour's Go.
-func (l *link) tooManyGos(now time.Duration, e *entry) bool {
-	return !l.gos.take(now, gosAtOnce-1, goEvery) || !e.with().gos.take(now, gosOfPeer-1, goOfPeerEvery)
-}
 
 func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
 

@@ -27,14 +27,12 @@ func (r *rig) tell(l LinkID, hops uint32, record *pb.Signed) {
 	r.receive(l, propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: record, Hops: hops}))
 }
 
-// calls lists the calls among the frames of the last input, by link.
-func (r *rig) calls() (list []string, number uint64) {
+// asked lists the peers among the frames of the last input that are asked to connect, by link,
+// and the number of the last CONNECT.
+func (r *rig) asked() (list []string, number uint64) {
 	for i, m := range r.frames() {
-		if c := m.GetCall(); c != nil {
-			list, number = append(list, fmt.Sprintf("%d: %s", r.out.Frames[i].Link, c.GetId())), c.GetNumber()
-		}
-		if c := m.GetRouted().GetCall(); c != nil {
-			list, number = append(list, "routed: "+m.GetRouted().GetTo()), c.GetNumber()
+		if c := m.GetRouted().GetConnect(); c != nil && c.GetAnswers() == 0 {
+			list, number = append(list, fmt.Sprintf("%d: %s", r.out.Frames[i].Link, m.GetRouted().GetTo())), c.GetNumber()
 		}
 	}
 	return list, number
@@ -50,14 +48,26 @@ func (r *rig) dialled() (list []string) {
 	return list
 }
 
-func goFor(identity uint64, id string, number uint64, observed string) *pb.Go {
+// connectOf is a CONNECT of a peer, or the answer to one.
+func connectOf(identity uint64, id certs.ID, number, answers uint64, observed ...string) *pb.Routed {
 	key := testIdentity(identity).Key()
-	return &pb.Go{Number: number, Id: id, Key: key[:], Observed: observed}
+	return routedFrom(id, &pb.Routed{Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: number, Answers: answers, Key: key[:], Observed: observed}}})
 }
 
-func callTo(identity uint64, id string, number uint64) *pb.Call {
+func syncOf(identity uint64, id certs.ID, answers uint64, observed ...string) *pb.Routed {
 	key := testIdentity(identity).Key()
-	return &pb.Call{Number: number, Id: id, Key: key[:]}
+	return routedFrom(id, &pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Answers: answers, Key: key[:], Observed: observed}}})
+}
+
+// invited lets a peer send CONNECT, and returns the number of the answer; 0: there is none.
+func (r *rig) invited(mid LinkID, identity uint64, id certs.ID) uint64 {
+	r.receive(mid, connectOf(identity, id, 7, 0))
+	for _, m := range r.frames() {
+		if c := m.GetRouted().GetConnect(); c.GetAnswers() == 7 && m.GetRouted().GetTo() == string(id) {
+			return c.GetNumber()
+		}
+	}
+	return 0
 }
 
 // withNATted is a rig with a neighbour "mid", which has a link to "far", a peer behind a
@@ -70,26 +80,41 @@ func withNATted(t *testing.T) (r *rig, mid LinkID) {
 	return r, mid
 }
 
-// TestCall: a peer behind a NAT is dialled after the Go, and not before.
-func TestCall(t *testing.T) {
+// TestConnect: a peer behind a NAT is dialled half a round trip after the SYNC, and not before.
+func TestConnect(t *testing.T) {
 	r, mid := withNATted(t)
 	soon := r.c.Step(r.now, Want{To: "far"}).OK
 	r.drain()
-	calls, number := r.calls()
-	if soon || len(calls) != 1 || calls[0] != "1: far" {
-		t.Fatalf("calls %v; soon: %v", calls, soon)
+	asked, number := r.asked()
+	if soon || !slices.Equal(asked, []string{"1: far"}) {
+		t.Fatalf("asks %v to connect; soon: %v", asked, soon)
 	}
 	if got := r.dialled(); len(got) > 0 {
-		t.Errorf("before the Go it dials %v", got)
+		t.Errorf("before the SYNC it dials %v", got)
 	}
-	r.receive(mid, goFor(2, "far", number, "203.0.113.2:7777"))
+	r.now += 100 * time.Millisecond
+	if r.receive(mid, connectOf(2, "far", 5, number+1)); len(r.out.Frames) != 0 {
+		t.Errorf("to an answer to another CONNECT it says %v", r.frames())
+	}
+	for i := range 2 {
+		r.receive(mid, connectOf(2, "far", 5, number, "203.0.113.2:7777"))
+		f := r.frames()
+		if synced := len(f) == 1 && f[0].GetRouted().GetSync().GetAnswers() == 5; synced != (i == 0) || len(r.out.Dials) != 0 {
+			t.Fatalf("to the answer, %d, it says %v and dials %v", i, f, r.out.Dials)
+		}
+	}
+	r.pass(49 * time.Millisecond)
+	if len(r.out.Dials) != 0 {
+		t.Error("dials too early")
+	}
+	r.pass(2 * time.Millisecond)
 	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:7777", "203.0.113.2:4001", "192.168.1.5:4001"}) {
-		t.Errorf("after the Go it dials %v", r.out.Dials)
+		t.Fatalf("after the SYNC it dials %v", r.out.Dials)
 	}
 	first := r.out.Dials[0].ID
-	r.pass(callTimeout + time.Second)
-	if calls, _ := r.calls(); len(calls) > 0 {
-		t.Errorf("calls again: %v", calls)
+	r.pass(connectTimeout + time.Second)
+	if asked, _ := r.asked(); len(asked) > 0 {
+		t.Errorf("asks again: %v", asked)
 	}
 	r.c.Step(r.now, DialFailed{Dial: first, Why: "no answer"})
 	r.drain()
@@ -98,33 +123,42 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// TestCallWays: a neighbour that refuses, or does not answer, is followed by the next, and at
-// last by the peer itself over the overlay. If no route leads to the peer, so that it can't be
-// told, it is dialled at once at all its addresses.
-func TestCallWays(t *testing.T) {
+// TestConnected: the other side answers a CONNECT, and dials when it gets the SYNC.
+func TestConnected(t *testing.T) {
 	r, mid := withNATted(t)
-	other := r.neighbour(3, "other")
-	r.tell(other, 1, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.c.Step(r.now, Heard{Link: mid, Heard: r.now, Used: r.now, RoundTrip: 50 * time.Millisecond})
-	r.c.Step(r.now, Heard{Link: other, Heard: r.now, Used: r.now, RoundTrip: 20 * time.Millisecond})
+	number := r.invited(mid, 2, "far")
+	if number == 0 || len(r.out.Dials) != 0 {
+		t.Fatalf("to a CONNECT it says %v and dials %v", r.frames(), r.out.Dials)
+	}
+	if again := r.invited(mid, 2, "far"); again != number {
+		t.Error("a second CONNECT voids the first answer")
+	}
+	r.receive(mid, syncOf(2, "far", number, "203.0.113.2:7777", "198.51.100.9:9"))
+	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:7777", "203.0.113.2:4001", "192.168.1.5:4001"}) {
+		t.Errorf("at the SYNC it dials %v", got)
+	}
+}
+
+// TestConnectUnanswered: without an answer the dial fails and is tried again. If no path leads to
+// the peer, so that it can't be asked, it is dialled at once at all its addresses.
+func TestConnectUnanswered(t *testing.T) {
+	r, mid := withNATted(t)
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	calls, number := r.calls()
-	if len(calls) != 1 || calls[0] != "2: far" {
-		t.Fatalf("the nearest is not called first: %v", calls)
+	if r.pass(connectTimeout + 10*time.Millisecond); len(r.c.reach.dials) != 0 || r.c.Net().Peers[0].Tries != 1 {
+		t.Fatalf("%d dials are left; %+v", len(r.c.reach.dials), r.c.Net().Peers[0])
 	}
-	r.receive(other, &pb.Refusal{Number: number + 1, Reason: "another call"})
-	if calls, _ := r.calls(); len(calls) > 0 {
-		t.Fatalf("calls after the refusal of another call: %v", calls)
+	again := false
+	for range 10 {
+		r.pass(50 * time.Millisecond)
+		asked, _ := r.asked()
+		again = again || len(asked) > 0
 	}
-	r.receive(other, &pb.Refusal{Number: number, Reason: "no"})
-	if calls, _ := r.calls(); !slices.Equal(calls, []string{"1: far"}) {
-		t.Fatalf("after a refusal it calls %v", calls)
+	if !again {
+		t.Error("it does not ask again")
 	}
-	r.pass(callTimeout + 10*time.Millisecond)
-	if calls, _ := r.calls(); !slices.Equal(calls, []string{"routed: far"}) {
-		t.Fatalf("after silence it calls %v", calls)
-	}
+	r.c.Step(r.now, Disconnected{Link: mid, Friendly: true, Why: "gone"})
+	r.pass(5 * time.Second)
 
 	r = newRig(t, nil)
 	only := r.neighbour(1, "only")
@@ -137,100 +171,38 @@ func TestCallWays(t *testing.T) {
 	}
 }
 
-// TestRoutedCall: without a common neighbour the caller measures the round trip to the other and
-// dials half of it after its Go.
-func TestRoutedCall(t *testing.T) {
+// TestConnectGoesAround: a link to the peer that may lead nowhere is not the way of a CONNECT, nor
+// of its answer; peers in between use theirs.
+func TestConnectGoesAround(t *testing.T) {
 	r := newRig(t, nil)
-	mid := r.neighbour(1, "mid")
-	r.tell(mid, 3, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.c.Step(r.now, Want{To: "far"})
+	mid, far := r.neighbour(1, "mid"), r.neighbour(2, "far")
+	r.tell(mid, 1, natted(2, "far", 1, "192.168.1.5:4001", "203.0.113.2:4001"))
+	r.c.Step(r.now, Moved{Own: []netip.AddrPort{netip.MustParseAddrPort("10.1.0.5:5000")}})
 	r.drain()
-	calls, number := r.calls()
-	if !slices.Equal(calls, []string{"routed: far"}) {
-		t.Fatalf("calls %v", calls)
+	if asked, _ := r.asked(); !slices.Equal(asked, []string{fmt.Sprintf("%d: far", mid)}) {
+		t.Errorf("asks %v to connect", asked)
 	}
-	r.now += 100 * time.Millisecond
-	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Called{Called: callTo(2, "far", number)}}))
-	if len(r.frames()) != 1 || r.frames()[0].GetRouted().GetGo().GetNumber() != number || len(r.out.Dials) != 0 {
-		t.Fatalf("to the answer it says %v and dials %v", r.frames(), r.out.Dials)
+	if r.invited(mid, 2, "far"); len(r.out.Frames) != 1 || r.out.Frames[0].Link != mid {
+		t.Errorf("answers %v", r.out.Frames)
 	}
-	r.pass(49 * time.Millisecond)
-	if len(r.out.Dials) != 0 {
-		t.Error("dials too early")
-	}
-	r.pass(2 * time.Millisecond)
-	if !slices.Contains(r.dialled(), "203.0.113.2:4001") {
-		t.Errorf("dials %v", r.dialled())
-	}
-
-	// The called side.
-	r = newRig(t, nil)
-	mid = r.neighbour(1, "mid")
-	r.tell(mid, 3, natted(2, "far", 0, "192.168.1.5:4001", "203.0.113.2:4001"))
-	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Go{Go: goFor(2, "far", 7, "")}}))
-	if len(r.out.Dials) != 0 {
-		t.Fatal("dials at a Go without a call")
-	}
-	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Call{Call: callTo(2, "far", 7)}}))
-	if len(r.frames()) != 1 || r.frames()[0].GetRouted().GetCalled().GetNumber() != 7 || len(r.out.Dials) != 0 {
-		t.Fatalf("to a call it says %v and dials %v", r.frames(), r.out.Dials)
-	}
-	r.receive(mid, routedFrom("far", &pb.Routed{Content: &pb.Routed_Go{Go: goFor(2, "far", 7, "198.51.100.9:9")}}))
-	if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:4001", "192.168.1.5:4001"}) {
-		t.Errorf("at the Go it dials %v", got)
+	between := connectOf(3, "eve", 1, 0)
+	between.To, between.Passed, between.Parents = "far", []string{"eve", "mid"}, []byte{0, 0}
+	if r.receive(mid, between); len(r.out.Frames) != 1 || r.out.Frames[0].Link != far {
+		t.Errorf("passes it on to %v", r.out.Frames)
 	}
 }
 
-// TestCoordinator: a coordinator sends the Go so that both get it at the same time; for
-// neighbours only, and at a limited rate.
-func TestCoordinator(t *testing.T) {
-	r := newRig(t, nil)
-	a, b, stranger := r.neighbour(1, "a"), r.neighbour(2, "b"), r.linked(3, "stranger")
-	r.c.Step(r.now, Heard{Link: a, Heard: r.now, Used: r.now, RoundTrip: 20 * time.Millisecond})
-	r.c.Step(r.now, Heard{Link: b, Heard: r.now, Used: r.now, RoundTrip: 120 * time.Millisecond})
-	r.receive(a, callTo(2, "b", 5))
-	if m := r.frames(); len(m) != 1 || r.out.Frames[0].Link != b || m[0].GetGo().GetId() != "a" || m[0].GetGo().GetNumber() != 5 {
-		t.Fatalf("the farther one hears %v first", m)
-	}
-	begin := r.now
-	for r.now < begin+time.Second && !slices.ContainsFunc(r.frames(), func(m *pb.PeerMessage) bool { return m.GetGo().GetId() == "b" }) {
-		r.pass(time.Millisecond)
-	}
-	if waited := r.now - begin; waited < 49*time.Millisecond || waited > 52*time.Millisecond {
-		t.Errorf("the nearer one hears it %v later", waited)
-	}
-	refused := func(l LinkID, m *pb.Call, why string) {
-		t.Helper()
-		r.receive(l, m)
-		if f := r.frames(); len(f) != 1 || r.out.Frames[0].Link != l || !strings.Contains(f[0].GetCallRefused().GetReason(), why) {
-			t.Errorf("a call to %s, not to be served since %s: %v", m.GetId(), why, f)
-		}
-	}
-	refused(stranger, callTo(2, "b", 6), "the caller is not a neighbour")
-	refused(a, callTo(3, "stranger", 6), "the called one is not a neighbour")
-	refused(a, callTo(1, "a", 6), "the called one is not a neighbour")
-	refused(a, callTo(9, "nobody", 6), "the called one is not a neighbour")
-	refused(a, callTo(2, "another", 6), "the called one is not a neighbour")
-	for range callsAtOnce - 1 {
-		r.receive(a, callTo(2, "b", 7))
-	}
-	refused(a, callTo(2, "b", 8), "too many")
-	r.pass(callEvery)
-	r.receive(a, callTo(2, "b", 9))
-	if f := r.frames(); len(f) != 2 || f[0].GetGo() == nil || f[1].GetGo() == nil {
-		t.Errorf("after a while: %v", f)
-	}
-}
-
-// meeting answers a call by a Go, and returns the dial that follows.
+// meeting answers a CONNECT, and returns the dial that follows.
 func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 	r.t.Helper()
 	r.c.Step(r.now, Want{To: id})
 	r.drain()
-	_, number := r.calls()
-	r.receive(mid, goFor(identity, string(id), number, ""))
-	if len(r.out.Dials) != 1 {
-		r.t.Fatalf("at a Go it dials %v", r.out.Dials)
+	_, number := r.asked()
+	answer := connectOf(identity, id, 5, number)
+	answer.To = string(r.c.cfg.ID)
+	r.receive(mid, answer)
+	if r.pass(time.Millisecond); len(r.out.Dials) != 1 {
+		r.t.Fatalf("after a SYNC it dials %v", r.out.Dials)
 	}
 	return r.out.Dials[0].ID
 }
@@ -280,7 +252,7 @@ func TestNomination(t *testing.T) {
 	}
 }
 
-// TestDialIsOver: a link that the other side has made ends our dial and our call.
+// TestDialIsOver: a link that the other side has made ends our dial and our CONNECT.
 func TestDialIsOver(t *testing.T) {
 	comes := func(r *rig) {
 		l := r.inbound(2)
@@ -289,16 +261,16 @@ func TestDialIsOver(t *testing.T) {
 	r, _ := withNATted(t)
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	if comes(r); len(r.c.reach.dials) != 0 || len(r.c.reach.punch.calls) != 0 {
-		t.Errorf("%d dials, %d calls are left", len(r.c.reach.dials), len(r.c.reach.punch.calls))
+	if comes(r); len(r.c.reach.dials) != 0 || len(r.c.reach.meetings) != 0 {
+		t.Errorf("%d dials, %d meetings are left", len(r.c.reach.dials), len(r.c.reach.meetings))
 	}
 	r, mid := withNATted(t)
 	dial := r.meeting(mid, 2, "far")
 	if comes(r); !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.reach.dials) != 0 {
 		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.reach.dials))
 	}
-	r.receive(mid, goFor(2, "far", 9, "203.0.113.2:4001"))
+	r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far")))
 	if len(r.out.Dials) != 0 {
-		t.Errorf("a late Go dials %v", r.dialled())
+		t.Errorf("a late SYNC dials %v", r.dialled())
 	}
 }

@@ -45,7 +45,7 @@ func (rt *routes) sendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID)
 // passed, else back to where it came from. So it visits peers as a depth-first search does, each
 // once, the promising ones first.
 func (rt *routes) forward(m *pb.Routed) bool {
-	l := rt.nextHop(certs.ID(m.GetTo()), m.GetPassed())
+	l := rt.nextHop(m)
 	if l == nil {
 		own := slices.Index(m.GetPassed(), string(rt.cfg.ID))
 		parent := m.GetPassed()[m.GetParents()[own]]
@@ -58,8 +58,11 @@ func (rt *routes) forward(m *pb.Routed) bool {
 	return true
 }
 
-// nextHop is the next link for a frame, nil if there is none.
-func (rt *routes) nextHop(to certs.ID, passed []string) *link {
+// nextHop is the next link for a frame, nil if there is none. The sender of a CONNECT or a SYNC
+// doesn't use a link of its own to the receiver, since that may be what shall be replaced.
+func (rt *routes) nextHop(m *pb.Routed) *link {
+	to, passed := certs.ID(m.GetTo()), m.GetPassed()
+	around := len(passed) == 1 && (m.GetConnect() != nil || m.GetSync() != nil)
 	var best *link
 	bestHops := uint8(0)
 	entries := rt.table.of(to)
@@ -67,10 +70,10 @@ func (rt *routes) nextHop(to certs.ID, passed []string) *link {
 		if l.state != linkUp || l.stuck || rt.now-l.heard > freshWithin+l.slowness() || slices.Contains(passed, string(l.peer)) {
 			continue
 		}
-		if l.peer == to {
+		if l.peer == to && !around {
 			return l
 		}
-		if !l.neighbour || len(passed) >= pb.MaxPassed {
+		if l.peer == to || !l.neighbour || len(passed) >= pb.MaxPassed {
 			continue
 		}
 		hops := uint8(noWay + 1)

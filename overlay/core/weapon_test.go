@@ -12,32 +12,45 @@ import (
 	"quicpeer/pb"
 )
 
-// TestGoIsNotAWeapon: a Go counts only from a neighbour, for a peer of the table, at IPs that
-// this peer has signed, and at a limited rate.
-func TestGoIsNotAWeapon(t *testing.T) {
+// TestSyncIsNotAWeapon: a SYNC counts only from a peer of the table that had our answer, once, at
+// IPs that this peer has signed, and at a limited rate.
+func TestSyncIsNotAWeapon(t *testing.T) {
 	r, mid := withNATted(t)
 	stranger := r.linked(3, "stranger")
+	number := r.invited(mid, 2, "far")
 	for what, f := range map[string]func(){
-		"from a stranger":          func() { r.receive(stranger, goFor(2, "far", 1, "203.0.113.2:4001")) },
-		"for nobody":               func() { r.receive(mid, goFor(7, "nobody", 1, "203.0.113.2:4001")) },
-		"for another key":          func() { r.receive(mid, goFor(7, "far", 1, "203.0.113.2:4001")) },
-		"for ourselves":            func() { r.receive(mid, goFor(0, "self", 1, "203.0.113.2:4001")) },
-		"about a peer with a link": func() { r.receive(mid, goFor(3, "stranger", 1, "10.1.1.1:5000")) },
+		"without a CONNECT":       func() { r.receive(mid, syncOf(1, "mid", number)) },
+		"without our answer":      func() { r.receive(mid, syncOf(2, "far", number+1)) },
+		"that answers nothing":    func() { r.receive(mid, syncOf(2, "far", 0)) },
+		"of nobody":               func() { r.receive(mid, syncOf(7, "nobody", number)) },
+		"of another key":          func() { r.receive(mid, syncOf(7, "far", number)) },
+		"of ourselves":            func() { r.receive(mid, syncOf(0, "self", number)) },
+		"of a peer with a link":   func() { r.receive(stranger, syncOf(3, "stranger", r.invited(mid, 3, "stranger"))) },
+		"in answer to an unasked": func() { r.receive(mid, connectOf(2, "far", 8, 9)) },
 	} {
 		if f(); len(r.out.Dials) != 0 {
-			t.Errorf("a Go %s dials %v", what, r.dialled())
+			t.Errorf("a SYNC %s dials %v", what, r.dialled())
+		}
+	}
+	if r.receive(mid, connectOf(7, "nobody", 1, 0)); len(r.out.Frames) != 0 {
+		t.Errorf("it answers a peer that is not in its table: %v", r.frames())
+	}
+	for i := range 2 {
+		r.receive(mid, syncOf(2, "far", number))
+		if (len(r.out.Dials) != 0) != (i == 0) {
+			t.Errorf("the same SYNC, %d, dials %v", i, r.dialled())
 		}
 	}
 	for _, address := range []string{"198.51.100.1:4001", "0.0.0.0:80", "255.255.255.255:80", "224.0.0.1:80", "127.0.0.1:80", "x", "203.0.113.2"} {
 		r, mid := withNATted(t)
-		r.receive(mid, goFor(2, "far", 1, address))
+		r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), address))
 		if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:4001", "192.168.1.5:4001"}) {
-			t.Errorf("a Go to %s dials %v", address, got)
+			t.Errorf("a SYNC with %s dials %v", address, got)
 		}
 	}
-	count := func(r *rig, g func(i int)) (n int) {
+	count := func(r *rig, f func(i int)) (n int) {
 		for i := range 200 {
-			g(i)
+			f(i)
 			for _, d := range r.out.Dials {
 				n++
 				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
@@ -47,17 +60,17 @@ func TestGoIsNotAWeapon(t *testing.T) {
 		return n
 	}
 	r, mid = withNATted(t)
-	if n := count(r, func(i int) { r.receive(mid, goFor(2, "far", uint64(i), "203.0.113.2:4001")) }); n != gosOfPeer {
-		t.Errorf("%d Gos for one peer are followed", n)
+	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), "203.0.113.2:4001")) }); n != meetingsOfPeer {
+		t.Errorf("%d SYNCs of one peer are followed", n)
 	}
 	r = newRig(t, nil)
 	mid = r.neighbour(1, "mid")
 	if n := count(r, func(i int) {
-		id := fmt.Sprintf("far%d", i)
-		r.tell(mid, 1, natted(100+uint64(i), id, 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
-		r.receive(mid, goFor(100+uint64(i), id, 1, ""))
-	}); n != gosAtOnce {
-		t.Errorf("%d Gos in all are followed", n)
+		id := certs.ID(fmt.Sprintf("far%d", i))
+		r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
+		r.receive(mid, syncOf(100+uint64(i), id, r.invited(mid, 100+uint64(i), id)))
+	}); n != meetingsAtOnce {
+		t.Errorf("%d SYNCs of one link are followed", n)
 	}
 }
 
@@ -79,8 +92,9 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 			r.tell(mid, 1, lie(i))
 			r.c.Step(r.now, Want{To: certs.ID(fmt.Sprintf("liar%d", i))})
 			r.drain()
-			if _, number := r.calls(); number != 0 {
-				r.receive(mid, goFor(100+uint64(i), fmt.Sprintf("liar%d", i), number, ""))
+			if _, number := r.asked(); number != 0 {
+				r.receive(mid, connectOf(100+uint64(i), certs.ID(fmt.Sprintf("liar%d", i)), 5, number))
+				r.pass(time.Millisecond)
 			}
 			for _, d := range r.out.Dials {
 				for _, c := range d.Candidates {
@@ -102,9 +116,9 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 	}
 }
 
-// TestGoWithNothingToDial: a meeting at a host that was dialled too often fails at once, and
+// TestNothingToDial: a meeting at a host that was dialled too often fails at once, and
 // is tried again later.
-func TestGoWithNothingToDial(t *testing.T) {
+func TestNothingToDial(t *testing.T) {
 	r, mid := withNATted(t)
 	for _, ip := range []string{"203.0.113.2", "192.168.1.5"} {
 		for r.c.reach.hosts.take(netip.MustParseAddr(ip), r.now) {
@@ -112,8 +126,9 @@ func TestGoWithNothingToDial(t *testing.T) {
 	}
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	_, number := r.calls()
-	r.receive(mid, goFor(2, "far", number, "203.0.113.2:4001"))
+	_, number := r.asked()
+	r.receive(mid, connectOf(2, "far", 5, number, "203.0.113.2:4001"))
+	r.pass(time.Millisecond)
 	if len(r.out.Dials) != 0 || len(r.c.reach.dials) != 0 || r.c.Net().Peers[0].Why == "" {
 		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.reach.dials), r.c.Net().Peers[0])
 	}

@@ -213,9 +213,9 @@ var headStart = [...]time.Duration{
 }
 
 // candidates returns the addresses to dial a peer at. met says that the peer dials us too, or
-// can't be told to; more is where the peer that told us sees it. Without met only addresses count
-// at which the peer may well answer.
-func (wh *whereabouts) candidates(e *entry, met bool, more netip.AddrPort) []Candidate {
+// can't be told to; seen is where others see it now, as it says itself. Without met only addresses
+// count at which the peer may well answer.
+func (wh *whereabouts) candidates(e *entry, met bool, seen []string) []Candidate {
 	type ranked struct {
 		address netip.AddrPort
 		kind    kind
@@ -238,18 +238,8 @@ func (wh *whereabouts) candidates(e *entry, met bool, more netip.AddrPort) []Can
 		}
 	}
 	if met {
-		if more.IsValid() {
-			k := wh.kindOf(more, e)
-			switch {
-			case more.Addr().IsLoopback() && !wh.isUseless(more):
-				k = loopback
-			case k == global4 || k == global6:
-				k = observed
-			}
-			add(more, k)
-		}
-		for _, text := range e.record.Observed {
-			if a := parseAddress(text); a.IsValid() && !wh.isOwn(a) {
+		for _, text := range slices.Concat(seen, e.record.Observed) {
+			if a := parseAddress(text); signedHost(e.record, a.Addr()) && wh.kindOf(a, e) != useless {
 				add(a, observed)
 			}
 		}
@@ -357,7 +347,7 @@ func (wh *whereabouts) nearLink(l *link) bool {
 // A host without a network has loopback addresses only, and then its peers name these, so that
 // they find each other. To other hosts they mean nothing, or worse, somebody else: a peer must
 // not dial its own host because of such a record. So the loopback address of another peer counts
-// only if that peer was met over loopback, if a neighbour says so (see receiveGo), or if we have
+// only if that peer was met over loopback, or if we have
 // no other addresses ourselves and no way out: then every peer that we hear of is here too. (This
 // fails only in a network over IPv6 link-local addresses alone, with several peers on each host.
 // As everywhere, the peer dialled shows its key.)
