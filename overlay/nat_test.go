@@ -57,7 +57,8 @@ func (w *world) logged(at, message, peer string) time.Time {
 }
 
 // TestPunchTime: the time from the caller's first message until both have a working
-// connection. The bars, without loss: 130 ms for half of all, 300 ms for 95 %.
+// connection. The bars, without loss: 230 ms for half of all, 300 ms for 95 %. One and a half round
+// trips over carol take 150 ms, and a handshake 75 ms.
 func TestPunchTime(t *testing.T) {
 	seeds := 40
 	if testing.Short() {
@@ -71,7 +72,7 @@ func TestPunchTime(t *testing.T) {
 		slices.Sort(took)
 		p50, p95 := took[len(took)/2], took[len(took)*95/100]
 		t.Logf("loss %v: both have a connection after %v (median), %v (95 %%), %v (longest)", loss, p50, p95, took[len(took)-1])
-		if loss == 0 && (p50 > 130*time.Millisecond || p95 > 300*time.Millisecond) {
+		if loss == 0 && (p50 > 230*time.Millisecond || p95 > 300*time.Millisecond) {
 			t.Errorf("half after %v, 95 %% after %v", p50, p95)
 		}
 	}
@@ -170,7 +171,7 @@ func TestSameHome(t *testing.T) {
 	}
 }
 
-// TestIncidents: trouble with NATs, hosts and coordinators in the middle of a conversation
+// TestIncidents: trouble with NATs, hosts and the peer in between in the middle of a conversation
 // delays it, and no more.
 func TestIncidents(t *testing.T) {
 	for name, happens := range map[string]func(*world){
@@ -178,7 +179,7 @@ func TestIncidents(t *testing.T) {
 		"a router makes new mappings":   func(w *world) { w.Rebind("a") },
 		"the other one does":            func(w *world) { w.Rebind("b") },
 		"a host gets another address":   func(w *world) { w.Move("alice") },
-		"the coordinator crashes":       func(w *world) { w.Crash("carol") },
+		"the peer between crashes":      func(w *world) { w.Crash("carol") },
 		"all routers reboot":            func(w *world) { w.Rebind("a"); w.Flush("b") },
 	} {
 		for _, kind := range []simtest.Kind{simtest.Restricted, simtest.FullCone} {

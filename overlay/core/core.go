@@ -246,7 +246,7 @@ func assemble(en *env) *Core {
 	wh := &whereabouts{env: en, table: t, links: ls}
 	db := &doubt{env: en}
 	g := &gossip{env: en, table: t, links: ls}
-	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, dials: make(map[DialID]*dial)}
+	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, dials: make(map[DialID]*dial)}
 	rl := &relay{env: en, table: t, links: ls, routes: rt}
 	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
 	bc := &broadcasts{env: en, table: t, links: ls, doubt: db, runs: make(map[uint64]*run)}

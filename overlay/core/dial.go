@@ -33,7 +33,6 @@ type reach struct {
 	routes *routes
 	where  *whereabouts
 	doubt  *doubt
-	gossip *gossip
 
 	dials    map[DialID]*dial
 	lastDial DialID

@@ -72,7 +72,7 @@ func (re *reach) connect(d *dial) bool {
 // step makes a step of a meeting.
 func (re *reach) step(number, answers uint64) *pb.Connect {
 	own := re.cfg.Identity.Key()
-	return &pb.Connect{Number: number, Answers: answers, Key: own[:], Observed: texts(re.where.observedAddresses())}
+	return &pb.Connect{Number: number, Answers: answers, Key: own[:], Observed: re.where.latest()}
 }
 
 // receiveConnect answers a CONNECT; or it says SYNC to a peer that has answered ours, and dials at

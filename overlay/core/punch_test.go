@@ -192,6 +192,21 @@ func TestConnectGoesAround(t *testing.T) {
 	}
 }
 
+// TestConnectNamesTheLatest: whoever answers a CONNECT says where it was seen last, even if most
+// others have seen it elsewhere before.
+func TestConnectNamesTheLatest(t *testing.T) {
+	r, mid := withNATted(t)
+	for i := range uint64(3) {
+		r.seeing(10+i, fmt.Sprint("x", i), "203.0.113.1:4001")
+	}
+	r.receive(mid, &pb.Observed{Address: "203.0.113.1:7777"})
+	r.pass(2 * time.Second)
+	r.receive(mid, connectOf(2, "far", 7, 0))
+	if got := r.frames()[0].GetRouted().GetConnect().GetObserved(); !slices.Equal(got, []string{"203.0.113.1:7777"}) {
+		t.Errorf("says that it is seen at %v", got)
+	}
+}
+
 // meeting answers a CONNECT, and returns the dial that follows.
 func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
 	r.t.Helper()

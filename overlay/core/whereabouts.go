@@ -77,9 +77,8 @@ func (wh *whereabouts) isSeenAt(ip netip.Addr) bool {
 
 // reachable returns the addresses for our record: where to dial us, and where we are seen.
 func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
-	w := wh
-	addresses = slices.Clone(w.own[:min(len(w.own), MaxOwnAddresses)])
-	for _, a := range []netip.AddrPort{w.mapped, w.forwarded} {
+	addresses = slices.Clone(wh.own[:min(len(wh.own), MaxOwnAddresses)])
+	for _, a := range []netip.AddrPort{wh.mapped, wh.forwarded} {
 		if a.IsValid() && !slices.Contains(addresses, a) {
 			addresses = append(addresses[:min(len(addresses), pb.MaxAddresses-1)], a)
 		}
@@ -92,13 +91,12 @@ func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
 // every peer sees another port. Of many IPs those count where most linked peers see us. A peer
 // that can be dialled from outside names none.
 func (wh *whereabouts) observedAddresses() []netip.AddrPort {
-	w := wh
 	var list []netip.AddrPort
-	if w.mapped.IsValid() || w.forwarded.IsValid() {
+	if wh.mapped.IsValid() || wh.forwarded.IsValid() {
 		return nil
 	}
 	count := func(a netip.AddrPort) (n int) {
-		for _, o := range w.seen {
+		for _, o := range wh.seen {
 			if o.addr == a {
 				n += 2
 			}
@@ -109,8 +107,8 @@ func (wh *whereabouts) observedAddresses() []netip.AddrPort {
 		return n
 	}
 	namers := map[netip.Addr]int{}
-	for _, o := range w.seen {
-		if slices.Contains(w.own, o.addr) {
+	for _, o := range wh.seen {
+		if slices.Contains(wh.own, o.addr) {
 			continue
 		}
 		if wh.links.link(o.link) != nil {
@@ -131,6 +129,18 @@ func (wh *whereabouts) observedAddresses() []netip.AddrPort {
 	return list
 }
 
+// latest is where we were seen last, at each IP. Our record may be older: it follows the most, and
+// those count whose links lead nowhere now.
+func (wh *whereabouts) latest() (list []string) {
+	var hosts []netip.Addr
+	for _, o := range slices.Backward(wh.seen) {
+		if !slices.Contains(wh.own, o.addr) && !slices.Contains(hosts, o.addr.Addr()) && len(list) < pb.MaxObserved {
+			hosts, list = append(hosts, o.addr.Addr()), append(list, o.addr.String())
+		}
+	}
+	return list
+}
+
 // NAT says what is known of the NAT in front of a peer.
 type NAT string
 
@@ -146,11 +156,10 @@ const (
 )
 
 func (wh *whereabouts) nat() NAT {
-	w := wh
 	var outside []netip.AddrPort
 	agree := 0 // of the pairs that see the same IP; those that see another port count against it
 	for _, o := range wh.current() {
-		if slices.Contains(w.own, o.addr) || !o.addr.Addr().Is4() {
+		if slices.Contains(wh.own, o.addr) || !o.addr.Addr().Is4() {
 			continue
 		}
 		for _, a := range outside {
@@ -164,9 +173,9 @@ func (wh *whereabouts) nat() NAT {
 		outside = append(outside, o.addr)
 	}
 	switch {
-	case w.mapped.IsValid() || w.forwarded.IsValid():
+	case wh.mapped.IsValid() || wh.forwarded.IsValid():
 		return NATOpen
-	case len(w.seen) == 0:
+	case len(wh.seen) == 0:
 		return NATUnknown
 	case len(outside) == 0:
 		return NATNone
@@ -307,8 +316,7 @@ func (wh *whereabouts) sameHost(e *entry) bool {
 }
 
 func (wh *whereabouts) isOwn(a netip.AddrPort) bool {
-	w := wh
-	return slices.Contains(w.own, a) || a == w.mapped || a == w.forwarded
+	return slices.Contains(wh.own, a) || a == wh.mapped || a == wh.forwarded
 }
 
 func (wh *whereabouts) isOwnIP(ip netip.Addr) bool {
