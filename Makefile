@@ -5,15 +5,22 @@
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
 
-# These start no goroutine, as scripts/arch sees to: their simulations run in full without
-# the race detector, and as an example with it. So do overlay's tests of hours.
-PURE = ./overlay/core/... ./overlay/messaging/delivery
+# A network of these is simulated by one goroutine: their simulations run in full without the
+# race detector, and as an example with it. So do overlay's tests of hours.
+PURE = ./overlay/core/... ./overlay/coretest ./overlay/messaging/delivery ./scripts/sim
 
-# The limit is against tests that hang, on a machine that has other things to do as well.
+# Those that wait for real processes, which wait for time to pass, while others compute.
+WAITING = ./scripts/scenario ./scripts/torture ./scripts/lab
+
+# go vet is part of make check, and would compile everything twice more here, down to the
+# standard library. The limit is against tests that hang, on a machine that has other things to
+# do as well. With -p 4 the processors have work while up to three packages wait.
+GOTEST = go test -vet=off -timeout 30m
+
 test: ## run all tests, the multi-peer scenarios among them
-	go test -timeout 30m $(PURE)
-	go test -timeout 30m -run '^TestLong' ./overlay
-	go test -race -timeout 30m ./...
+	$(GOTEST) $(PURE)
+	$(GOTEST) -run '^TestLong' ./overlay
+	$(GOTEST) -race -p 4 $(WAITING) ./...
 
 check: ## check format, lint, vulnerabilities, generated code, cross builds
 	scripts/check.sh
@@ -33,9 +40,8 @@ bench-pipe: ## pipe a million lines through two peers: time, memory; FLAGS=-help
 bench-waiting: ## how soon who comes back has what waited for it; FLAGS=-help
 	go -C scripts/bench run ./waiting $(FLAGS)
 
-# Files that FLAGS names are those of this directory, not of the benchmark's.
 bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
-	go -C scripts/bench run -exec 'env -C "$(CURDIR)"' ./overlay $(FLAGS)
+	go -C scripts/bench run ./overlay $(FLAGS)
 
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)

@@ -25,6 +25,9 @@ func TestEveryEffectIsKnown(t *testing.T) {
 // TestEveryEffectOccurs lets a network do everything there is, so that each kind of effect
 // occurs, and checks the outcome of those that other simulations don't look at.
 func TestEveryEffectOccurs(t *testing.T) {
+	if raceDetector {
+		t.Skip("takes most of a minute with the race detector, which sees one goroutine: make test runs it without")
+	}
 	w := testWorld(t, 0, 6)
 	m := w.Machines
 	first := m[0].Start()

@@ -19,9 +19,10 @@ type lab struct {
 	pace    *harness.Pace
 }
 
-// newLab builds the program; dir is for what the lab writes.
+// newLab builds the program, with the race detector if the lab has it; dir is for what the
+// lab writes.
 func newLab(dir string) (*lab, error) {
-	program, err := harness.Build(dir, false)
+	program, err := harness.Build(dir, harness.HasRaceDetector())
 	return &lab{program: program, dir: dir, pace: harness.NewPace()}, err
 }
 

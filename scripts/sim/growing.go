@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"time"
 )
 
@@ -12,34 +10,24 @@ var sizes = []int{10, 30, 100, 300, 1000, 3000, 10_000}
 
 // grown are the figures of one size.
 type grown struct {
-	n            int
-	crash        time.Duration // known by all, median
-	join         time.Duration // the same
-	flood        float64       // bytes of announcements per peer and join
-	idle         float64       // kB/s per peer, keepalives apart
-	tick, frame  time.Duration // of processor time of a core, each
-	ticks, reads float64       // how many of these a second and peer, idle
+	crash       time.Duration // known by all, median
+	join        time.Duration // the same
+	flood       float64       // bytes of announcements per peer and join
+	idle        float64       // kB/s per peer, keepalives apart
+	tick, frame time.Duration // of processor time of a core, each
 }
 
 // growth measures the same in networks of growing size, up to ten times the usual.
 func growth(s settings) []row {
 	var rows []row
-	var lines strings.Builder
-	fmt.Fprintln(&lines, "n,measure,value") // the form that scripts/bench/overlay plots
 	for _, n := range pick(s, sizes[:3], sizes) {
 		if n > 10*s.n {
 			break
 		}
 		g := s.grow(n)
-		fmt.Fprintf(&lines, "%d,crash_one_s,%.3f\n%d,join_one_s,%.3f\n", n, g.crash.Seconds(), n, g.join.Seconds())
 		rows = append(rows, info(fmt.Sprintf("%d peers", n),
 			"crash %s, join %s, %.0f B a join, idle %.2f kB/s, tick %.1f µs, frame %.1f µs",
 			seconds(g.crash), seconds(g.join), g.flood, g.idle, micros(g.tick), micros(g.frame)))
-	}
-	if s.growth != "" {
-		if err := os.WriteFile(s.growth, []byte(lines.String()), 0o644); err != nil {
-			rows = append(rows, must("figures written to a file", false, "%v", err))
-		}
 	}
 	return rows
 }
@@ -48,9 +36,6 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // grow measures one size. The largest does without keepalives, see large.
 func (s settings) grow(n int) grown {
-	if s.largest.n == n {
-		return *s.largest
-	}
 	w := s.world(0)
 	w.Oracle = n > 3000
 	w.load(n)
@@ -63,7 +48,7 @@ func (s settings) grow(n int) grown {
 // measure looks at a network at rest for so long, and then has so many peers join and crash.
 func (w *world) measure(repeats int, d time.Duration) grown {
 	n := len(w.Living())
-	g := grown{n: n}
+	var g grown
 	before := w.counted()
 	w.Timed = true
 	w.Run(d)
@@ -71,7 +56,6 @@ func (w *world) measure(repeats int, d time.Duration) grown {
 	c := w.counted()
 	g.idle = perPeer(c.Bytes-before.Bytes, d, n) / 1000
 	g.tick = (c.Ticking - before.Ticking) / time.Duration(max(1, c.Ticks-before.Ticks))
-	g.ticks, g.reads = perPeer(c.Ticks-before.Ticks, d, n), perPeer(c.Received-before.Received, d, n)
 
 	var joins, crashes times
 	before = w.counted()

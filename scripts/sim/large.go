@@ -28,11 +28,6 @@ func large(s settings) []row {
 	}
 	times("setting up", start)
 	began := time.Now()
-	if s.growth != "" {
-		*s.largest = w.measure(2, 20*time.Second)
-		times("measuring for growth", began)
-		began = time.Now()
-	}
 	each, _, ready := w.arrival(30 * time.Second)
 	rows = append(rows, within("join known by all", each.max(), 2*time.Second, ""), info("newcomer ready", "%s", seconds(ready)))
 	leaver := w.someone()

@@ -4,7 +4,6 @@
 //
 //	go run ./scripts/sim                       # or: make sim
 //	go run ./scripts/sim -only crash,join -seed 7
-//	go run ./scripts/sim -only growth -growth growth.csv
 //	go run ./scripts/sim -only half -seed 3 -follow p000583
 //
 // # How it works
@@ -42,12 +41,8 @@ type settings struct {
 	hours  float64
 	quick  bool
 	only   string
-	growth string // file
 	follow string // an ID
 	log    io.Writer
-
-	// largest are the figures of the largest network, for the scenario "growth" if "large" has been run.
-	largest *grown
 }
 
 // memoryLimit makes the collector work harder before the bar of the largest scenario is reached.
@@ -60,7 +55,6 @@ func main() {
 	flag.Float64Var(&s.hours, "hours", 1, "hours of quiet in the scenario \"false\"")
 	flag.BoolVar(&s.quick, "quick", false, "small networks, short times, few repeats; the bars mean little")
 	flag.StringVar(&s.only, "only", "", "run these scenarios only: "+strings.Join(names(), ","))
-	flag.StringVar(&s.growth, "growth", "", "write the figures of the scenario \"growth\" to this file, as CSV")
 	flag.StringVar(&s.follow, "follow", "", "print to standard error what the peer with this ID does and what others say of it")
 	flag.Parse()
 	s.log = os.Stderr
@@ -80,7 +74,6 @@ func main() {
 
 // run runs scenarios and returns their figures.
 func (s settings) run(list []scenario) []row {
-	s.largest = new(grown)
 	results := make([][]row, len(list))
 	// Two networks at once, each on one processor, the longest first; then those that
 	// measure the time of single steps, one after the other.

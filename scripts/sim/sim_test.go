@@ -2,10 +2,11 @@ package main
 
 import (
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // life is everything that can happen to a small network, in short.
@@ -25,7 +26,16 @@ func life(seed uint64) *world {
 	return w
 }
 
+// withoutRaceDetector skips a simulation in whose network there is one goroutine: TestQuick
+// shows the detector two networks beside each other, and make test runs this one without it.
+func withoutRaceDetector(t *testing.T) {
+	if harness.HasRaceDetector() {
+		t.Skip("takes twenty times as long with the race detector")
+	}
+}
+
 func TestSameSeedSameTrace(t *testing.T) {
+	withoutRaceDetector(t)
 	a, b, c := life(1), life(1), life(2)
 	if a.Trace != b.Trace || a.Count.Bytes != b.Count.Bytes || a.Count.Pings != b.Count.Pings {
 		t.Errorf("two runs of one seed differ: traces %x and %x, %d and %d bytes", a.Trace, b.Trace, a.Count.Bytes, b.Count.Bytes)
@@ -35,21 +45,25 @@ func TestSameSeedSameTrace(t *testing.T) {
 	}
 }
 
-// TestQuick runs every scenario in small. Its bars are not judged, but that tables
-// come right is, in all scenarios that end in rest.
+// TestQuick runs every scenario in small, with the race detector three in very small. Its bars
+// are not judged, but that tables come right is, in all scenarios that end in rest.
 func TestQuick(t *testing.T) {
-	s := settings{seed: 1, n: 100, quick: true, log: io.Discard}
+	s, list := settings{seed: 1, n: 100, quick: true, log: io.Discard}, scenarios
+	if harness.HasRaceDetector() {
+		s.n = 20
+		list, _ = chosen("crash,join,split")
+	}
 	said := make(map[string]bool)
-	for _, r := range s.run(scenarios) {
+	for _, r := range s.run(list) {
 		t.Log(r)
 		said[r.scenario] = true
 		if r.tables && r.missed {
 			t.Errorf("%s: %s: %s", r.scenario, r.measure, r.figure)
 		}
 	}
-	for _, name := range names() {
-		if !said[name] {
-			t.Errorf("nothing is said of the scenario %q", name)
+	for _, sc := range list {
+		if !said[sc.name] {
+			t.Errorf("nothing is said of the scenario %q", sc.name)
 		}
 	}
 }
@@ -61,12 +75,17 @@ func TestUnknownScenario(t *testing.T) {
 }
 
 // TestBars holds the rows that cost little to their bars: crash, join and split, in a
-// network of 300. The race detector would make it take minutes, and within a network there
-// is one goroutine: so the program is built without.
+// network of 300.
 func TestBars(t *testing.T) {
-	out, err := exec.Command("go", "run", ".", "-quick", "-n", "300", "-only", "crash,join,split").CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil || !strings.Contains(string(out), "\nsplit ") {
-		t.Errorf("a bar is missed: %v", err)
+	withoutRaceDetector(t)
+	s := settings{seed: 1, n: 300, quick: true, log: io.Discard}
+	list, err := chosen("crash,join,split")
+	if err != nil {
+		t.Fatal(err)
 	}
+	var table strings.Builder
+	if !print(&table, s.seed, s.run(list)) || !strings.Contains(table.String(), "\nsplit ") {
+		t.Error("a bar is missed")
+	}
+	t.Log(table.String())
 }

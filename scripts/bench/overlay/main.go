@@ -18,7 +18,7 @@
 // ratio of the two systems, and how each grows, hold.
 //
 //	make bench-overlay
-//	make bench-overlay FLAGS='-n 10,100 -csv growth.csv -plot growth.svg -sim sim.csv'
+//	make bench-overlay FLAGS='-n 10,100'
 //	make bench-overlay FLAGS='-alone -rounds 0 -runs 10 -n 100'   # joining, ten times
 //
 // The exit status is 1 if quicpeer misses one of its bars.
@@ -31,7 +31,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -45,8 +44,6 @@ type options struct {
 	rounds, runs int
 	idle         time.Duration
 	alone        bool
-
-	from, csv, sim, plot, profile string
 }
 
 func main() {
@@ -59,12 +56,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 0, "how often all nodes of quicpeer join at once, if more often than -rounds")
 	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long an idle network is watched")
 	flag.BoolVar(&o.alone, "alone", false, "quicpeer without memberlist")
-	flag.StringVar(&o.csv, "csv", "", "write each value to this `file`")
-	flag.StringVar(&o.from, "from", "", "measure nothing, take the values from this `file` that -csv has written")
-	flag.StringVar(&o.sim, "sim", "", "simulated values for the plot, a CSV `file` with the columns n,measure,value")
-	flag.StringVar(&o.plot, "plot", "", "write a plot of the growth to this `file.svg`")
-	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
-	command.Main("bench-overlay", func() error { return o.do() })
+	command.Main("bench-overlay", o.do)
 }
 
 // tolerable is how much of the CPUs others may have without a warning. A guess:
@@ -85,47 +77,14 @@ func parseSizes(s string) ([]int, error) {
 }
 
 func (o options) do() error {
-	var all, fromSim samples
-	var err error
-	if o.sim != "" { // first, so that a wrong file doesn't show after half an hour
-		if fromSim, err = readCSV(o.sim, simulatedColumns); err != nil {
-			return err
-		}
+	if missed := report(os.Stdout, o.measure()); missed {
+		return fmt.Errorf("%w: see the lines with \"missed\"", command.ErrMissed)
 	}
-	if o.from != "" {
-		all, err = readCSV(o.from, measuredColumns)
-	} else {
-		all, err = o.measure()
-	}
-	if err != nil {
-		return err
-	}
-	missed := report(os.Stdout, all)
-	if o.csv != "" {
-		err = writeCSV(o.csv, all)
-	}
-	if o.plot != "" {
-		err = errors.Join(err, drawGrowth(o.plot, append(all, fromSim...)))
-	}
-	if err == nil && missed {
-		err = fmt.Errorf("%w: see the lines with \"missed\"", command.ErrMissed)
-	}
-	return err
+	return nil
 }
 
 // measure runs all networks.
-func (o options) measure() (all samples, err error) {
-	if o.profile != "" {
-		f, err := os.Create(o.profile)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
-		defer pprof.StopCPUProfile()
-	}
+func (o options) measure() (all samples) {
 	fmt.Printf("%s; %d rounds, idle for %v\n", command.Machine(), o.rounds, o.idle)
 	systems := []system{ours, theirs}
 	if o.alone {
@@ -141,7 +100,7 @@ func (o options) measure() (all samples, err error) {
 			}
 		}
 	}
-	return all, nil
+	return all
 }
 
 // one runs one network and reports the results.

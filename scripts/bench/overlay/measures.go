@@ -9,7 +9,7 @@ import (
 	"quicpeer/scripts/bench/command"
 )
 
-// The measures, by the names that they have in CSV files.
+// The measures, by their names.
 const (
 	joinAll   = "join_all_s"
 	joinCPU   = "join_cpu_ms"
@@ -66,14 +66,6 @@ var measures = []measure{
 	{idlePacks, "idle: sent by each", "packets/s", nil, false},
 }
 
-func measureNamed(name string) (measure, bool) {
-	i := slices.IndexFunc(measures, func(m measure) bool { return m.name == name })
-	if i < 0 {
-		return measure{}, false
-	}
-	return measures[i], true
-}
-
 // promise is the bar at a size.
 func (m measure) promise(n int) float64 {
 	if m.bar == nil || n > 300 {
@@ -82,7 +74,7 @@ func (m measure) promise(n int) float64 {
 	return m.bar(n)
 }
 
-// sample is one value of one measure, as in a line of a CSV file. What didn't
+// sample is one value of one measure. What didn't
 // happen within patience is infinite.
 type sample struct {
 	system  string
