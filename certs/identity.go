@@ -1,7 +1,7 @@
 // Package certs holds a peer's identity and authenticates the peers it speaks to.
 //
 // A peer is identified by its Ed25519 key: the key of the self-signed certificate that it
-// shows in TLS, and the key that signs its records, testimonies, letters, broadcasts and
+// shows in TLS, and the key that signs its records, letters, broadcasts and
 // acknowledgements of deposits. The ID is the name that people type; a signed record binds it
 // to the key. With an ID the key is kept in a state directory (package store), without one it
 // lives as long as the process.
@@ -48,7 +48,6 @@ func (k PublicKey) String() string {
 const (
 	purposeRecord    = "quicpeer record"
 	purposeBroadcast = "quicpeer broadcast"
-	purposeTestimony = "quicpeer testimony"
 	purposeLetter    = "quicpeer letter"
 	purposeCollected = "quicpeer collected"
 )
@@ -102,9 +101,6 @@ func (i *Identity) SignBroadcast(c *pb.BroadcastContent) *pb.Signed {
 	return i.sign(purposeBroadcast, c)
 }
 
-// SignTestimony signs t as it is.
-func (i *Identity) SignTestimony(t *pb.Testimony) *pb.Signed { return i.sign(purposeTestimony, t) }
-
 // SignLetter signs l as it is.
 func (i *Identity) SignLetter(l *pb.Letter) *pb.Signed { return i.sign(purposeLetter, l) }
 
@@ -127,9 +123,6 @@ func VerifyRecord(key PublicKey, s *pb.Signed) bool { return verify(key, purpose
 
 // VerifyBroadcast reports whether the key has signed s as a broadcast.
 func VerifyBroadcast(key PublicKey, s *pb.Signed) bool { return verify(key, purposeBroadcast, s) }
-
-// VerifyTestimony reports whether the key has signed s as a testimony.
-func VerifyTestimony(key PublicKey, s *pb.Signed) bool { return verify(key, purposeTestimony, s) }
 
 // VerifyLetter reports whether the key has signed s as a letter.
 func VerifyLetter(key PublicKey, s *pb.Signed) bool { return verify(key, purposeLetter, s) }

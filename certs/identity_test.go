@@ -14,12 +14,12 @@ func TestSigned(t *testing.T) {
 	identity, stranger := NewIdentity(make([]byte, 32)), NewIdentity([]byte("................................"))
 	key := identity.Key()
 	verifiers := map[string]func(PublicKey, *pb.Signed) bool{
-		"record": VerifyRecord, "broadcast": VerifyBroadcast, "testimony": VerifyTestimony,
+		"record": VerifyRecord, "broadcast": VerifyBroadcast, "collected": VerifyCollected,
 	}
 	for purpose, signed := range map[string]*pb.Signed{
 		"record":    identity.SignRecord(&pb.Record{Id: "alice", Key: key[:]}),
 		"broadcast": identity.SignBroadcast(&pb.BroadcastContent{Sender: "alice", Key: key[:]}),
-		"testimony": identity.SignTestimony(&pb.Testimony{Witness: "alice", Key: key[:]}),
+		"collected": identity.SignCollected(&pb.CollectedContent{Key: key[:]}),
 	} {
 		for as, verify := range verifiers {
 			if verify(key, signed) != (as == purpose) {

@@ -168,19 +168,6 @@ func (s *stranger) knows(id certs.ID) *pb.Signed {
 	return found
 }
 
-// testimony is the witness's statement that it does not reach the peer.
-func (s *stranger) testimony(subject certs.ID, witness string, of *State) *pb.Signed {
-	s.t.Helper()
-	r, err := pb.ParseRecord(s.knows(subject))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	key := of.Identity.Key()
-	return of.Identity.SignTestimony(&pb.Testimony{
-		Subject: r.GetKey(), Epoch: r.GetEpoch(), Seq: r.GetSeq(), Witness: witness, Key: key[:],
-	})
-}
-
 // message is a direct message with the counter, with changes.
 func (s *stranger) message(to *peer, counter byte, change func(*pb.Message)) *pb.Message {
 	prefix := certs.MessagePrefix(s.state.Identity.Key(), s.epoch, 0)

@@ -24,7 +24,6 @@ const (
 	MaxAnnouncements = 64      // entries in a frame
 	MaxCandidates    = 8       // entries in a refusal
 	MaxHops          = 64      // first arrival takes up to 22 hops at 100,000 peers; three times that
-	MaxTestimonies   = 4       // entries in an announcement of LOST
 	MaxNeighbours    = 16      // entries in a list of neighbours
 	MaxPassed        = 16      // peers that a routed frame visits; a bound of the design
 	MaxRoutes        = 16 << 10
@@ -41,7 +40,6 @@ const (
 	KeySize          = 32 // ed25519.PublicKeySize
 	signatureSize    = 64 // ed25519.SignatureSize
 	maxRecord        = 4 << 10
-	maxTestimony     = 256
 	maxCollected     = 8 << 10
 	maxBroadcastSize = MaxBroadcast + 2<<10
 	maxAddress       = 64 // "[…]:65535" with an IPv6 address and a zone name
@@ -269,10 +267,9 @@ func CheckAnnouncement(a *Announcement) error {
 		checkAtMost("hops", int(a.GetHops()), MaxHops),
 		checkNumber(a.GetBroadcasts()),
 		checkSigned(a.GetRecord(), maxRecord),
-		checkAtMost("testimonies", len(a.GetTestimonies()), MaxTestimonies),
 	)
-	for _, t := range a.GetTestimonies() {
-		err = cmp.Or(err, checkSigned(t, maxTestimony))
+	if a.GetType() == AnnouncementType_LOST {
+		err = cmp.Or(err, CheckID(a.GetAccuser()))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: announcement: %v", ErrMalformed, err)

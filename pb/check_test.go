@@ -35,10 +35,6 @@ func goodContent() *pb.BroadcastContent {
 	return &pb.BroadcastContent{Id: make([]byte, 16), Sender: "alice", Key: make([]byte, 32), Network: "net", Content: "hello", SentAt: 1}
 }
 
-func goodTestimony() *pb.Testimony {
-	return &pb.Testimony{Subject: make([]byte, 32), Epoch: 1, Seq: 2, Witness: "bob", Key: make([]byte, 32)}
-}
-
 func goodLetter() *pb.Letter {
 	return &pb.Letter{
 		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
@@ -54,10 +50,7 @@ func goodCollected() *pb.CollectedContent {
 // wellFormed has one message of each kind.
 func wellFormed() []*pb.PeerMessage {
 	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600, Broadcasts: 7}
-	lost := &pb.Announcement{
-		Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()),
-		Testimonies: []*pb.Signed{signed(goodTestimony()), signed(goodTestimony())},
-	}
+	lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()), Accuser: "bob"}
 	routed := func(m *pb.Routed) *pb.Routed {
 		m.From, m.To, m.Passed, m.Parents = "alice", "bob", []string{"alice", "carol", "dave"}, []byte{0, 0, 1}
 		return m
@@ -90,8 +83,7 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.SyncReply{Done: true},
 		routed(&pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: make([]byte, 32), Id: "eve", Epoch: 1, Seq: 2}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Fresh: true}}}),
-		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Testimony: signed(goodTestimony())}}}),
-		routed(&pb.Routed{Content: &pb.Routed_Accusation{Accusation: lost}}),
+		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Number: 1, Parts: 1, Sealed: []byte("x")}}}),
@@ -167,8 +159,8 @@ func TestCheckRefuses(t *testing.T) {
 		return &pb.PropagationMessage{Announcements: []*pb.Announcement{a}}
 	}
 	good := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord())}
-	lost := func(testimonies ...*pb.Signed) *pb.PropagationMessage {
-		return announce(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: good.Record, Testimonies: testimonies})
+	lost := func(accuser string) *pb.PropagationMessage {
+		return announce(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: good.Record, Accuser: accuser})
 	}
 	key := make([]byte, 32)
 	routed := func(change func(*pb.Routed)) *pb.Routed {
@@ -217,9 +209,9 @@ func TestCheckRefuses(t *testing.T) {
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: big}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Hops: pb.MaxHops + 1}),
-		lost(slices.Repeat([]*pb.Signed{signed(goodTestimony())}, pb.MaxTestimonies+1)...),
-		lost(short),
-		lost(signed(goodTestimony()), big),
+		lost(""),
+		lost("a b"),
+		lost(long(65)),
 		&pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: []string{"a b"}},
 		&pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: slices.Repeat([]string{"a"}, pb.MaxCandidates+1)},
 		&pb.NeighbourList{Ids: []string{""}},
@@ -257,10 +249,6 @@ func TestCheckRefuses(t *testing.T) {
 		question(&pb.Question{Subject: key}),
 		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Number: 1}} }),
 		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Pong{Pong: &pb.Ping{Key: key[:31]}} }),
-		routed(func(m *pb.Routed) { m.Content = &pb.Routed_Accusation{} }),
-		routed(func(m *pb.Routed) {
-			m.Content = &pb.Routed_Accusation{Accusation: &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: short}}
-		}),
 		envelope(nil),
 		envelope(&pb.Envelope{Sealed: []byte("x")}),
 		envelope(&pb.Envelope{Parts: 1}),
@@ -283,9 +271,7 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.DepositAnswer{Deposit: key},
 		&pb.DepositAnswer{Deposit: key[:pb.DepositIDSize], Reason: long(pb.MaxReason + 1)},
 		answer(&pb.Answer{Fresh: true}),
-		answer(&pb.Answer{Subject: key}),
-		answer(&pb.Answer{Subject: key, Testimony: short}),
-		answer(&pb.Answer{Subject: key, Testimony: &pb.Signed{Payload: make([]byte, 257), Signature: make([]byte, 64)}}),
+		answer(&pb.Answer{Subject: key[:31]}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Broadcasts: pb.MaxNumber + 1}),
 		&pb.BroadcastsHeld{},
 		&pb.BroadcastsHeld{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 1, Last: 1}}, pb.MaxRanges+1)},

@@ -57,28 +57,6 @@ func TestParseBroadcast(t *testing.T) {
 	}
 }
 
-func TestParseTestimony(t *testing.T) {
-	for i, change := range []func(*pb.Testimony){
-		func(m *pb.Testimony) { m.Subject = nil },
-		func(m *pb.Testimony) { m.Subject = m.Subject[:31] },
-		func(m *pb.Testimony) { m.Key = append(m.Key, 0) },
-		func(m *pb.Testimony) { m.Witness = "" },
-		func(m *pb.Testimony) { m.Witness = "a b" },
-	} {
-		m := goodTestimony()
-		change(m)
-		if _, err := pb.ParseTestimony(signed(m)); !errors.Is(err, pb.ErrMalformed) {
-			t.Errorf("%d: accepted: %v", i, err)
-		}
-	}
-	if m, err := pb.ParseTestimony(signed(goodTestimony())); err != nil || !proto.Equal(m, goodTestimony()) {
-		t.Errorf("%v: %v", m, err)
-	}
-	if _, err := pb.ParseTestimony(garbage); !errors.Is(err, pb.ErrMalformed) {
-		t.Errorf("nonsense: %v", err)
-	}
-}
-
 func TestParseLetter(t *testing.T) {
 	for i, change := range []func(*pb.Letter){
 		func(m *pb.Letter) { m.Sender = "a b" },

@@ -244,8 +244,8 @@ const (
 	AnnouncementType_ANNOUNCEMENT_TYPE_UNSPECIFIED AnnouncementType = 0
 	// The peer is here. Signed by it.
 	AnnouncementType_JOIN AnnouncementType = 1
-	// Two or more members testify that they can't reach the peer. It refutes with a JOIN of
-	// a higher sequence, which nobody else can sign.
+	// A member can't reach the peer, nor can the witnesses it has asked. The others suspect the
+	// peer, which refutes with a JOIN of a higher sequence that nobody else can sign.
 	AnnouncementType_LOST AnnouncementType = 2
 	// The peer said goodbye. Signed by it.
 	AnnouncementType_LEAVE AnnouncementType = 3
@@ -990,12 +990,11 @@ func (x *Receipt) GetReason() string {
 
 // Signed carries bytes and an Ed25519 signature over a purpose, a zero byte and these
 // bytes. The purpose keeps one kind of signed thing from passing as another. There are
-// five: "quicpeer record", "quicpeer testimony", "quicpeer broadcast", "quicpeer letter"
-// and "quicpeer collected".
+// four: "quicpeer record", "quicpeer broadcast", "quicpeer letter" and "quicpeer collected".
 type Signed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 4 KiB for a record, 256 bytes for a testimony, 66 KiB for a broadcast, 8 KiB for
-	// CollectedContent; a letter is bounded by the parts of its Envelope.
+	// At most 4 KiB for a record, 66 KiB for a broadcast, 8 KiB for CollectedContent; a letter is
+	// bounded by the parts of its Envelope.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
 	// 64 bytes.
 	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -1193,86 +1192,6 @@ func (x *Record) GetVisitor() bool {
 	return false
 }
 
-// Testimony is a member's signed word that it can't reach another. Its bytes are the
-// payload of a Signed with the purpose "quicpeer testimony".
-type Testimony struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key of the peer that can't be reached, and its version.
-	Subject []byte `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	Epoch   uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Seq     uint32 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The witness and its key.
-	Witness       string `protobuf:"bytes,4,opt,name=witness,proto3" json:"witness,omitempty"`
-	Key           []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Testimony) Reset() {
-	*x = Testimony{}
-	mi := &file_quicpeer_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Testimony) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Testimony) ProtoMessage() {}
-
-func (x *Testimony) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Testimony.ProtoReflect.Descriptor instead.
-func (*Testimony) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *Testimony) GetSubject() []byte {
-	if x != nil {
-		return x.Subject
-	}
-	return nil
-}
-
-func (x *Testimony) GetEpoch() uint64 {
-	if x != nil {
-		return x.Epoch
-	}
-	return 0
-}
-
-func (x *Testimony) GetSeq() uint32 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *Testimony) GetWitness() string {
-	if x != nil {
-		return x.Witness
-	}
-	return ""
-}
-
-func (x *Testimony) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
 // Announcement is one peer's state, on its way through the network.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1285,8 +1204,9 @@ type Announcement struct {
 	// for 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and not by any
 	// wall clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
-	// LOST: the testimonies of different members, at least 2, at most 4.
-	Testimonies []*Signed `protobuf:"bytes,5,rep,name=testimonies,proto3" json:"testimonies,omitempty"`
+	// LOST: the ID of the member that does not reach the peer. It is not signed. An accuser that
+	// is not in the receiver's table does not count.
+	Accuser string `protobuf:"bytes,5,opt,name=accuser,proto3" json:"accuser,omitempty"`
 	// How many broadcasts of this run the sender has had, without a gap. A peer that first
 	// hears of the run this way expects the next ones, in their order. It is not signed.
 	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
@@ -1296,7 +1216,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1228,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1241,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+	return file_quicpeer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Announcement) GetType() AnnouncementType {
@@ -1352,11 +1272,11 @@ func (x *Announcement) GetAge() uint32 {
 	return 0
 }
 
-func (x *Announcement) GetTestimonies() []*Signed {
+func (x *Announcement) GetAccuser() string {
 	if x != nil {
-		return x.Testimonies
+		return x.Accuser
 	}
-	return nil
+	return ""
 }
 
 func (x *Announcement) GetBroadcasts() uint64 {
@@ -1368,7 +1288,7 @@ func (x *Announcement) GetBroadcasts() uint64 {
 
 // PropagationMessage carries announcements from neighbour to neighbour. The receiver
 // passes news on to all its other neighbours, and answers older news with the newer
-// announcement it holds.
+// announcement it holds. A LOST that it has by one accuser is news once more by another.
 type PropagationMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 64.
@@ -1379,7 +1299,7 @@ type PropagationMessage struct {
 
 func (x *PropagationMessage) Reset() {
 	*x = PropagationMessage{}
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1311,7 @@ func (x *PropagationMessage) String() string {
 func (*PropagationMessage) ProtoMessage() {}
 
 func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1324,7 @@ func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PropagationMessage.ProtoReflect.Descriptor instead.
 func (*PropagationMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{7}
+	return file_quicpeer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PropagationMessage) GetAnnouncements() []*Announcement {
@@ -1439,7 +1359,7 @@ type HandshakeStart struct {
 
 func (x *HandshakeStart) Reset() {
 	*x = HandshakeStart{}
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1371,7 @@ func (x *HandshakeStart) String() string {
 func (*HandshakeStart) ProtoMessage() {}
 
 func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1384,7 @@ func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeStart.ProtoReflect.Descriptor instead.
 func (*HandshakeStart) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{8}
+	return file_quicpeer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HandshakeStart) GetVersion() uint32 {
@@ -1550,7 +1470,7 @@ type HandshakeResponse struct {
 
 func (x *HandshakeResponse) Reset() {
 	*x = HandshakeResponse{}
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1482,7 @@ func (x *HandshakeResponse) String() string {
 func (*HandshakeResponse) ProtoMessage() {}
 
 func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1495,7 @@ func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeResponse.ProtoReflect.Descriptor instead.
 func (*HandshakeResponse) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{9}
+	return file_quicpeer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HandshakeResponse) GetCode() HandshakeCode {
@@ -1659,7 +1579,7 @@ type Neighbour struct {
 
 func (x *Neighbour) Reset() {
 	*x = Neighbour{}
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1591,7 @@ func (x *Neighbour) String() string {
 func (*Neighbour) ProtoMessage() {}
 
 func (x *Neighbour) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1604,7 @@ func (x *Neighbour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
 func (*Neighbour) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{10}
+	return file_quicpeer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Neighbour) GetType() NeighbourType {
@@ -1727,7 +1647,7 @@ type NeighbourList struct {
 
 func (x *NeighbourList) Reset() {
 	*x = NeighbourList{}
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1659,7 @@ func (x *NeighbourList) String() string {
 func (*NeighbourList) ProtoMessage() {}
 
 func (x *NeighbourList) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1672,7 @@ func (x *NeighbourList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighbourList.ProtoReflect.Descriptor instead.
 func (*NeighbourList) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{11}
+	return file_quicpeer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NeighbourList) GetIds() []string {
@@ -1777,7 +1697,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1709,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1722,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{12}
+	return file_quicpeer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Routes) GetPeers() []uint32 {
@@ -1834,7 +1754,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +1766,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +1779,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{13}
+	return file_quicpeer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SyncRequest) GetAfterId() string {
@@ -1889,7 +1809,7 @@ type SyncDigest struct {
 
 func (x *SyncDigest) Reset() {
 	*x = SyncDigest{}
-	mi := &file_quicpeer_proto_msgTypes[14]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +1821,7 @@ func (x *SyncDigest) String() string {
 func (*SyncDigest) ProtoMessage() {}
 
 func (x *SyncDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[14]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +1834,7 @@ func (x *SyncDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncDigest.ProtoReflect.Descriptor instead.
 func (*SyncDigest) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{14}
+	return file_quicpeer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SyncDigest) GetRoot() []byte {
@@ -1936,7 +1856,7 @@ type SyncBuckets struct {
 
 func (x *SyncBuckets) Reset() {
 	*x = SyncBuckets{}
-	mi := &file_quicpeer_proto_msgTypes[15]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +1868,7 @@ func (x *SyncBuckets) String() string {
 func (*SyncBuckets) ProtoMessage() {}
 
 func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[15]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +1881,7 @@ func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncBuckets.ProtoReflect.Descriptor instead.
 func (*SyncBuckets) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{15}
+	return file_quicpeer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SyncBuckets) GetHashes() []uint64 {
@@ -1988,7 +1908,7 @@ type SyncVersions struct {
 
 func (x *SyncVersions) Reset() {
 	*x = SyncVersions{}
-	mi := &file_quicpeer_proto_msgTypes[16]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +1920,7 @@ func (x *SyncVersions) String() string {
 func (*SyncVersions) ProtoMessage() {}
 
 func (x *SyncVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[16]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +1933,7 @@ func (x *SyncVersions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncVersions.ProtoReflect.Descriptor instead.
 func (*SyncVersions) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{16}
+	return file_quicpeer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SyncVersions) GetOf() uint32 {
@@ -2055,7 +1975,7 @@ type SyncReply struct {
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +1987,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2000,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{17}
+	return file_quicpeer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SyncReply) GetAnnouncements() []*Announcement {
@@ -2129,7 +2049,6 @@ type Routed struct {
 	//	*Routed_Answer
 	//	*Routed_Ping
 	//	*Routed_Pong
-	//	*Routed_Accusation
 	//	*Routed_Envelope
 	//	*Routed_Refusal
 	//	*Routed_Collected
@@ -2142,7 +2061,7 @@ type Routed struct {
 
 func (x *Routed) Reset() {
 	*x = Routed{}
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2073,7 @@ func (x *Routed) String() string {
 func (*Routed) ProtoMessage() {}
 
 func (x *Routed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2086,7 @@ func (x *Routed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routed.ProtoReflect.Descriptor instead.
 func (*Routed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{18}
+	return file_quicpeer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Routed) GetFrom() string {
@@ -2241,15 +2160,6 @@ func (x *Routed) GetPong() *Ping {
 	return nil
 }
 
-func (x *Routed) GetAccusation() *Announcement {
-	if x != nil {
-		if x, ok := x.Content.(*Routed_Accusation); ok {
-			return x.Accusation
-		}
-	}
-	return nil
-}
-
 func (x *Routed) GetEnvelope() *Envelope {
 	if x != nil {
 		if x, ok := x.Content.(*Routed_Envelope); ok {
@@ -2315,11 +2225,6 @@ type Routed_Pong struct {
 	Pong *Ping `protobuf:"bytes,8,opt,name=pong,proto3,oneof"`
 }
 
-type Routed_Accusation struct {
-	// To the accused: a LOST that the sender does not believe or pass on yet, to be refuted.
-	Accusation *Announcement `protobuf:"bytes,9,opt,name=accusation,proto3,oneof"`
-}
-
 type Routed_Envelope struct {
 	Envelope *Envelope `protobuf:"bytes,10,opt,name=envelope,proto3,oneof"`
 }
@@ -2349,8 +2254,6 @@ func (*Routed_Ping) isRouted_Content() {}
 
 func (*Routed_Pong) isRouted_Content() {}
 
-func (*Routed_Accusation) isRouted_Content() {}
-
 func (*Routed_Envelope) isRouted_Content() {}
 
 func (*Routed_Refusal) isRouted_Content() {}
@@ -2373,7 +2276,7 @@ type Observed struct {
 
 func (x *Observed) Reset() {
 	*x = Observed{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2288,7 @@ func (x *Observed) String() string {
 func (*Observed) ProtoMessage() {}
 
 func (x *Observed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2301,7 @@ func (x *Observed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observed.ProtoReflect.Descriptor instead.
 func (*Observed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Observed) GetAddress() string {
@@ -2432,7 +2335,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2347,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2360,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Connect) GetNumber() uint64 {
@@ -2507,7 +2410,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2422,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2435,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2591,7 +2494,7 @@ type Letter struct {
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2506,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2519,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Letter) GetSender() string {
@@ -2695,7 +2598,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2610,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2623,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Refusal) GetNumber() uint64 {
@@ -2753,7 +2656,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2668,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2681,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2816,7 +2719,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2731,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2744,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2880,7 +2783,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2795,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2808,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2934,7 +2837,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +2849,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +2862,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2990,7 +2893,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +2905,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +2918,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -3052,16 +2955,15 @@ type Answer struct {
 	Subject []byte                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	Epoch   uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint32                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The peer has just been heard. If not, testimony is set.
-	Fresh         bool    `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
-	Testimony     *Signed `protobuf:"bytes,5,opt,name=testimony,proto3" json:"testimony,omitempty"`
+	// The peer has just been heard. If not, the witness does not reach it either.
+	Fresh         bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +2975,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +2988,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -3117,13 +3019,6 @@ func (x *Answer) GetFresh() bool {
 	return false
 }
 
-func (x *Answer) GetTestimony() *Signed {
-	if x != nil {
-		return x.Testimony
-	}
-	return nil
-}
-
 // Ping asks for a pong with the same content.
 type Ping struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -3136,7 +3031,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3043,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3056,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -3194,7 +3089,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3101,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3114,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3259,7 +3154,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3166,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3179,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3329,7 +3224,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3236,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3249,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3376,7 +3271,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3283,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3296,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3431,7 +3326,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3338,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3351,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3516,7 +3411,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3423,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3436,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3580,7 +3475,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3487,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3500,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3654,7 +3549,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3666,7 +3561,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3679,7 +3574,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3777,19 +3672,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bobserved\x18\t \x03(\tR\bobserved\x12\x14\n" +
 	"\x05nonce\x18\n" +
 	" \x01(\x06R\x05nonce\x12\x18\n" +
-	"\avisitor\x18\v \x01(\bR\avisitor\"y\n" +
-	"\tTestimony\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x18\n" +
-	"\awitness\x18\x04 \x01(\tR\awitness\x12\x10\n" +
-	"\x03key\x18\x05 \x01(\fR\x03key\"\xeb\x01\n" +
+	"\avisitor\x18\v \x01(\bR\avisitor\"\xce\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
 	"\x04hops\x18\x03 \x01(\rR\x04hops\x12\x10\n" +
-	"\x03age\x18\x04 \x01(\rR\x03age\x125\n" +
-	"\vtestimonies\x18\x05 \x03(\v2\x13.quicpeer.v1.SignedR\vtestimonies\x12\x1e\n" +
+	"\x03age\x18\x04 \x01(\rR\x03age\x12\x18\n" +
+	"\aaccuser\x18\x05 \x01(\tR\aaccuser\x12\x1e\n" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\"U\n" +
@@ -3848,7 +3737,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\xd9\x04\n" +
+	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\x9c\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3857,10 +3746,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +
-	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pong\x12;\n" +
-	"\n" +
-	"accusation\x18\t \x01(\v2\x19.quicpeer.v1.AnnouncementH\x00R\n" +
-	"accusation\x123\n" +
+	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pong\x123\n" +
 	"\benvelope\x18\n" +
 	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
 	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
@@ -3913,13 +3799,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\x04 \x01(\rR\x03seq\"\x93\x01\n" +
+	"\x03seq\x18\x04 \x01(\rR\x03seq\"`\n" +
 	"\x06Answer\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\rR\x03seq\x12\x14\n" +
-	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x121\n" +
-	"\ttestimony\x18\x05 \x01(\v2\x13.quicpeer.v1.SignedR\ttestimony\"0\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"0\n" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\"`\n" +
@@ -4016,7 +3901,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4028,99 +3913,95 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Receipt)(nil),            // 7: quicpeer.v1.Receipt
 	(*Signed)(nil),             // 8: quicpeer.v1.Signed
 	(*Record)(nil),             // 9: quicpeer.v1.Record
-	(*Testimony)(nil),          // 10: quicpeer.v1.Testimony
-	(*Announcement)(nil),       // 11: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 12: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 13: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 14: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 15: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 16: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 17: quicpeer.v1.Routes
-	(*SyncRequest)(nil),        // 18: quicpeer.v1.SyncRequest
-	(*SyncDigest)(nil),         // 19: quicpeer.v1.SyncDigest
-	(*SyncBuckets)(nil),        // 20: quicpeer.v1.SyncBuckets
-	(*SyncVersions)(nil),       // 21: quicpeer.v1.SyncVersions
-	(*SyncReply)(nil),          // 22: quicpeer.v1.SyncReply
-	(*Routed)(nil),             // 23: quicpeer.v1.Routed
-	(*Observed)(nil),           // 24: quicpeer.v1.Observed
-	(*Connect)(nil),            // 25: quicpeer.v1.Connect
-	(*Envelope)(nil),           // 26: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 27: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 28: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 29: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 30: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 31: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 32: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 33: quicpeer.v1.Question
-	(*Answer)(nil),             // 34: quicpeer.v1.Answer
-	(*Ping)(nil),               // 35: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 36: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 37: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 38: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 39: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 40: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 41: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 42: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 43: quicpeer.v1.StoredDeposit
+	(*Announcement)(nil),       // 10: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 11: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 12: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 13: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 14: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 15: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 16: quicpeer.v1.Routes
+	(*SyncRequest)(nil),        // 17: quicpeer.v1.SyncRequest
+	(*SyncDigest)(nil),         // 18: quicpeer.v1.SyncDigest
+	(*SyncBuckets)(nil),        // 19: quicpeer.v1.SyncBuckets
+	(*SyncVersions)(nil),       // 20: quicpeer.v1.SyncVersions
+	(*SyncReply)(nil),          // 21: quicpeer.v1.SyncReply
+	(*Routed)(nil),             // 22: quicpeer.v1.Routed
+	(*Observed)(nil),           // 23: quicpeer.v1.Observed
+	(*Connect)(nil),            // 24: quicpeer.v1.Connect
+	(*Envelope)(nil),           // 25: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 26: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 27: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 28: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 29: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 30: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 31: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 32: quicpeer.v1.Question
+	(*Answer)(nil),             // 33: quicpeer.v1.Answer
+	(*Ping)(nil),               // 34: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 35: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 36: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 37: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 38: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 39: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 40: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 41: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 42: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
 	6,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
 	7,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	13, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	14, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	18, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
-	22, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	36, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	19, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
-	20, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
-	21, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
-	16, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	17, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	23, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	38, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	39, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	29, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	30, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	24, // 20: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	12, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	13, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	11, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	14, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	17, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
+	21, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
+	35, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	18, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
+	19, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
+	20, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
+	15, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	16, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	22, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	37, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	38, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	28, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	29, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	23, // 20: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
 	1,  // 21: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
 	2,  // 22: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
 	2,  // 23: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
 	8,  // 24: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	8,  // 25: quicpeer.v1.Announcement.testimonies:type_name -> quicpeer.v1.Signed
-	11, // 26: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 27: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 28: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 29: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 30: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 31: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	11, // 32: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	33, // 33: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	34, // 34: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	35, // 35: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	35, // 36: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	11, // 37: quicpeer.v1.Routed.accusation:type_name -> quicpeer.v1.Announcement
-	26, // 38: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	28, // 39: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	31, // 40: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	25, // 41: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	25, // 42: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
-	6,  // 43: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	7,  // 44: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	8,  // 45: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	8,  // 46: quicpeer.v1.Answer.testimony:type_name -> quicpeer.v1.Signed
-	8,  // 47: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	37, // 48: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	37, // 49: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	6,  // 50: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	29, // 51: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	10, // 25: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	8,  // 26: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 27: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	8,  // 28: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	8,  // 29: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 30: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	10, // 31: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
+	32, // 32: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	33, // 33: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	34, // 34: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	34, // 35: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	25, // 36: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	27, // 37: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	30, // 38: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	24, // 39: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	24, // 40: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
+	6,  // 41: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	7,  // 42: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	8,  // 43: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	8,  // 44: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	36, // 45: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	36, // 46: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	6,  // 47: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	28, // 48: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -4150,12 +4031,11 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
 	}
-	file_quicpeer_proto_msgTypes[18].OneofWrappers = []any{
+	file_quicpeer_proto_msgTypes[17].OneofWrappers = []any{
 		(*Routed_Question)(nil),
 		(*Routed_Answer)(nil),
 		(*Routed_Ping)(nil),
 		(*Routed_Pong)(nil),
-		(*Routed_Accusation)(nil),
 		(*Routed_Envelope)(nil),
 		(*Routed_Refusal)(nil),
 		(*Routed_Collected)(nil),
@@ -4168,7 +4048,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   39,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -85,23 +85,6 @@ func checkBroadcastContent(c *BroadcastContent) error {
 	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
 }
 
-// ParseTestimony opens the payload of a signed testimony and checks it. It does
-// not check the signature.
-func ParseTestimony(s *Signed) (*Testimony, error) {
-	t := new(Testimony)
-	if err := unmarshal(s, maxTestimony, t); err != nil {
-		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
-	}
-	if err := cmp.Or(
-		checkLength("subject", t.GetSubject(), KeySize),
-		checkLength("key", t.GetKey(), KeySize),
-		CheckID(t.GetWitness()),
-	); err != nil {
-		return nil, fmt.Errorf("%w: testimony: %v", ErrMalformed, err)
-	}
-	return t, nil
-}
-
 // ParseLetter opens the payload of a signed letter and checks it. It does not check
 // the signature.
 func ParseLetter(s *Signed) (*Letter, error) {

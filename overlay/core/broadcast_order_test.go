@@ -60,7 +60,7 @@ func TestLastWords(t *testing.T) {
 		r.receive(l, propagation(then))
 		lost := name == "it is lost"
 		if lost {
-			r.pass(2 * suspectFor)
+			r.pass(suspectAlone + tickEvery)
 		}
 		if len(r.out.Events) == 0 || len(r.texts()) == 1 == lost {
 			t.Fatalf("%s: %v", name, r.out.Events)

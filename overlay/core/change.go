@@ -17,7 +17,8 @@ type change struct {
 	said     time.Duration
 	wasAlive bool // or suspect
 
-	evicted *entry // that had to make room; nil: none
+	waiting []LinkID // those that wait for a refutation, see tellAccused
+	evicted *entry   // that had to make room; nil: none
 }
 
 // begins reports whether the run is new to us.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"quicpeer/pb"
-	"slices"
 )
 
 type (
@@ -21,11 +20,8 @@ type (
 	foundAgain struct{ entry *entry }
 	// missed: no witness knows anything about a peer.
 	missed struct{ entry *entry }
-	// accused: a probe of ours has found a peer lost.
-	accused struct {
-		entry *entry
-		proof []*pb.Signed // the testimonies
-	}
+	// accused: we have found a peer lost, before others or after them.
+	accused struct{ entry *entry }
 	// failed: this peer has to stop.
 	failed struct{ why error }
 	// targetEnded: the dial of an address to join is over.
@@ -89,8 +85,12 @@ func (c *Core) follow(what happening) {
 	case missed:
 		c.view.miss(what.entry)
 	case accused:
+		if !what.entry.alive() {
+			c.gossip.confirm(nil, what.entry, c.cfg.ID)
+			break
+		}
 		c.detect.alarm()
-		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, proof: what.proof, ours: true}
+		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, accuser: c.cfg.ID, ours: true}
 		if ch, ok := c.roll.merge(nil, n); ok {
 			c.inform(ch)
 		}
@@ -119,7 +119,7 @@ func (c *Core) learn(from *link, a *pb.Announcement) bool {
 		return ok
 	}
 	if !c.gossip.signed(n) {
-		c.links.violation(from, "an announcement that its subject, or a witness, has not signed")
+		c.links.violation(from, "an announcement that its subject has not signed")
 		return false
 	}
 	c.accept(from, n)
@@ -135,9 +135,9 @@ func (c *Core) accept(from *link, n news) {
 		c.own.learnOfSelf(from, n)
 		return
 	}
-	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.probes.believes(n) {
-		c.note(Debug, "an accusation that is not believed", "peer", string(r.ID))
-		c.own.warn(e, n)
+	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.gossip.mayAccuse(from, e, n.accuser) {
+		c.note(Debug, "an accusation that does not count", "peer", string(r.ID), "accuser", string(n.accuser))
+		c.gossip.tellAccused(from, e, n)
 		return
 	}
 	if e != nil && c.broadcasts.awaitLastWords(e, n) {
@@ -156,6 +156,7 @@ func (c *Core) inform(ch change) {
 			c.join.remember(out)
 		}
 	}
+	ch.suspectFrom(c.now)
 	c.broadcasts.told(ch)
 	c.probes.told(ch)
 	c.neighbourhood.told(ch)
@@ -163,9 +164,7 @@ func (c *Core) inform(ch change) {
 	c.join.told(ch)
 	c.links.told(ch)
 	c.visit.told(ch)
-	if !c.gossip.told(ch) && ch.news.state == pb.AnnouncementType_LOST {
-		c.own.warn(ch.entry, ch.news) // so that it refutes, even before others hear of it
-	}
+	c.gossip.told(ch)
 	c.view.told(ch)
 	c.own.checkOwnID(ch.entry)
 }
@@ -200,15 +199,12 @@ func (c *Core) merge(b *batch, valid []bool) {
 	if l != nil {
 		l.verifying--
 	}
-	for _, n := range b.news {
-		k := len(n.claims())
-		bad := slices.Contains(valid[:k], false)
-		valid = valid[k:]
-		if bad && l != nil {
-			c.links.violation(l, "an announcement that its subject, or a witness, has not signed")
+	for i, n := range b.news {
+		if !valid[i] && l != nil {
+			c.links.violation(l, "an announcement that its subject has not signed")
 			l = nil
 		}
-		if !bad && !c.ended && c.gossip.isNews(l, n) {
+		if valid[i] && !c.ended && c.gossip.isNews(l, n) {
 			c.accept(l, n)
 			c.settle()
 		}

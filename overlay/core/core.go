@@ -65,10 +65,9 @@
 // The table holds an entry for each (ID, key). Entries merge by the greater
 // (epoch, seq, JOIN < LOST < LEAVE), so the order in which announcements arrive
 // does not matter, and a flood ends where nothing is new. JOIN and LEAVE are
-// signed by their subject. LOST carries the signed JOIN that it buries and the
-// testimonies of two members who don't reach the subject; the subject refutes it
-// with a JOIN of a higher seq, and users see nothing if that comes within
-// suspectFor.
+// signed by their subject. LOST carries the signed JOIN that it buries and names
+// its accuser; the subject refutes it with a JOIN of a higher seq, and users see
+// nothing if that comes in time (suspicion.go).
 //
 // Failures are detected as in SWIM (Das, Gupta, Motivala 2002), with links instead of periodic
 // pings. A peer whose link falls silent asks the silent peer's other neighbours, which that peer
@@ -76,8 +75,9 @@
 //
 //	accuser                  witnesses               everyone else
 //	   | Question ------------->|                           |
-//	   |<------------- Answer(testimony), of three          |
-//	   | LOST, with two testimonies ----------------------->| flooded
+//	   |<------------- Answer(not heard), of three          |
+//	   | LOST --------------------------------------------->| flooded
+//	   |                        | LOST, by another accuser->| flooded: sooner shown
 //
 // One Answer(fresh) keeps the peer. Questions and answers are Routed over peers in between, by
 // the distances that neighbours tell each other (Routes).
@@ -245,7 +245,7 @@ func assemble(en *env) *Core {
 	rt := &routes{env: en, table: t, links: ls}
 	wh := &whereabouts{env: en, table: t, links: ls}
 	db := &doubt{env: en}
-	g := &gossip{env: en, table: t, links: ls}
+	g := &gossip{env: en, table: t, links: ls, routes: rt}
 	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, dials: make(map[DialID]*dial)}
 	rl := &relay{env: en, table: t, links: ls, routes: rt}
 	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
@@ -288,7 +288,6 @@ func (c *Core) tick() {
 	c.visit.checkVisits()
 	c.view.showLost()
 	c.own.refute()
-	c.own.passAccusations()
 	c.own.renew()
 	c.forget()
 	c.view.becomeSure()

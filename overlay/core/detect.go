@@ -19,9 +19,8 @@ const (
 )
 
 // Failure detection, after SWIM. When a link is silent for quietAfter, its owner asks the peer's
-// other neighbours, which the peer itself has named, when they last heard it (probes.go). No peer
-// is called lost by one other alone: LOST carries the testimonies of the accuser and of another
-// member. Users see it suspectFor later, unless the accused refutes it. Now and then a random
+// other neighbours, which the peer itself has named, when they last heard it (probes.go). If none
+// of them hears it either, it is suspected of being lost (suspicion.go). Now and then a random
 // peer without a link is pinged, so that an entry whose neighbours have all gone is noticed too.
 //
 // A peer that may be deaf itself accuses nobody, as in Lifeguard (Dadgar, Phillips, Currey 2018):
@@ -122,7 +121,13 @@ func (dt *detector) linkSilent(l *link) {
 		dt.links.close(l, CloseDead, "another connection lives")
 		return
 	}
-	if e == nil || !e.alive() || dt.links.linkTo(l.key) != l {
+	switch {
+	case e == nil || dt.links.linkTo(l.key) != l:
+		return
+	case !e.alive():
+		if e.suspect(dt.now) && !dt.doubt.doubtful() {
+			dt.happen(accused{e})
+		}
 		return
 	}
 	if dt.probes.of(e) == nil {

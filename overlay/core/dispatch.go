@@ -105,8 +105,6 @@ func (c *Core) receiveContent(l *link, m *pb.Routed) {
 		c.probes.receiveQuestion(from, content.Question)
 	case *pb.Routed_Answer:
 		c.probes.receiveAnswer(from, content.Answer)
-	case *pb.Routed_Accusation:
-		c.own.receiveAccusation(content.Accusation)
 	case *pb.Routed_Ping:
 		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
 			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})

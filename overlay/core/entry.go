@@ -59,8 +59,6 @@ type dealings struct {
 	wanted      bool          // messages wait for it
 	refusedTill time.Duration // it has refused neighbourhood
 	neighbours  []certs.ID    // its neighbours, as it has told us
-	doomed      time.Duration // LOST, but shown as here until then, since it may refute
-	proof       []*pb.Signed  // LOST: the testimonies
 	run         *run          // its broadcasts, see runOf
 	revived     int           // times that it has refuted a LOST
 	revivedAt   time.Duration
@@ -68,9 +66,7 @@ type dealings struct {
 	pace     time.Duration // see Core.mayFlood
 	heldBack bool
 
-	refuted     int           // testimonies of this peer that were refuted at once
-	refutedAt   time.Duration // the last one
-	ignoredTill time.Duration // its testimonies do not count before
+	suspicion
 }
 
 func newEntry(r *Record, state pb.AnnouncementType, said time.Duration) *entry {
@@ -102,10 +98,6 @@ func (e *entry) version() version {
 func (e *entry) alive() bool { return e.state == pb.AnnouncementType_JOIN && !e.missing }
 
 func (e *entry) buried() bool { return e.state != pb.AnnouncementType_JOIN }
-
-func (e *entry) suspect(now time.Duration) bool {
-	return e.state == pb.AnnouncementType_LOST && now < e.our().doomed
-}
 
 // older reports whether e has the smaller (epoch, key).
 func (e *entry) older(f *entry) bool {

@@ -71,7 +71,6 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 	c := fz.c
 	for what, have := range map[string][2]int{
 		"probes":          {len(c.probes.list), maxProbes},
-		"accusations":     {len(c.own.accusations), maxAccusations},
 		"dependants":      {c.links.dependants(), maxDependants},
 		"suggestions":     {len(c.neighbourhood.suggested), pb.MaxCandidates},
 		"dials":           {len(c.reach.dials), maxDials},

@@ -296,11 +296,7 @@ func (fz *fuzzer) routed() *pb.Routed {
 	case 0, 1:
 		m.Content = &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: string(fz.id()), Epoch: epoch, Seq: seq}}
 	case 2:
-		a := &pb.Answer{Subject: key[:], Epoch: epoch, Seq: seq, Fresh: fz.next()%3 == 0}
-		if !a.Fresh {
-			a.Testimony = fz.testimony(identity, epoch, seq)
-		}
-		m.Content = &pb.Routed_Answer{Answer: a}
+		m.Content = &pb.Routed_Answer{Answer: &pb.Answer{Subject: key[:], Epoch: epoch, Seq: seq, Fresh: fz.next()%3 == 0}}
 	case 3:
 		m.Content = &pb.Routed_Ping{Ping: &pb.Ping{Number: uint64(fz.next()), Key: key[:]}}
 	case 4:
@@ -309,8 +305,6 @@ func (fz *fuzzer) routed() *pb.Routed {
 			pong = fz.pings[len(fz.pings)-1]
 		}
 		m.Content = &pb.Routed_Pong{Pong: pong}
-	case 5:
-		m.Content = &pb.Routed_Accusation{Accusation: fz.announcements()[0]}
 	}
 	return m
 }
@@ -324,16 +318,6 @@ func (fz *fuzzer) deposit() *pb.Deposit {
 func (fz *fuzzer) collected() *pb.Collected {
 	b := fz.next()
 	return collected(uint64(b%6), make([]byte, b/64), fz.deposit().GetSealed(), fz.deposit().GetSealed()).GetCollected()
-}
-
-// testimony is a testimony about the subject; its signature is not judged.
-func (fz *fuzzer) testimony(subject, epoch uint64, seq uint32) *pb.Signed {
-	of, key := testIdentity(subject).Key(), testIdentity(uint64(fz.next()%6)).Key()
-	payload, err := proto.Marshal(&pb.Testimony{Subject: of[:], Epoch: epoch, Seq: seq, Witness: string(fz.id()), Key: key[:]})
-	if err != nil {
-		panic(err)
-	}
-	return &pb.Signed{Payload: payload, Signature: make([]byte, 64)}
 }
 
 func (fz *fuzzer) announcements() []*pb.Announcement {
@@ -350,17 +334,7 @@ func (fz *fuzzer) announcements() []*pb.Announcement {
 			a.Age = uint32(fz.next()) * 600_000 // up to 42 hours
 		}
 		if kind == pb.AnnouncementType_LOST {
-			r, err := pb.ParseRecord(a.Record)
-			if err != nil {
-				panic(err)
-			}
-			subject := uint64(0)
-			for key := testIdentity(subject).Key(); string(key[:]) != string(r.GetKey()); key = testIdentity(subject).Key() {
-				subject++
-			}
-			for range fz.next() % 4 {
-				a.Testimonies = append(a.Testimonies, fz.testimony(subject, r.GetEpoch(), r.GetSeq()))
-			}
+			a.Accuser = string(fz.id())
 		}
 		switch b % 32 { // as of a newer version
 		case 13:

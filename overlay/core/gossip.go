@@ -30,6 +30,7 @@ type gossip struct {
 	*env
 	table    *table
 	links    *links
+	routes   *routes
 	heldBack []*entry // entries that change too often to be announced at once
 }
 
@@ -39,25 +40,16 @@ type news struct {
 	state  pb.AnnouncementType
 	hops   uint32
 	said   time.Duration
-	proof  []*pb.Signed
-	// witnesses are the keys of those who have signed the proof.
-	witnesses []*pb.Testimony
-	ours      bool // found by a probe of our own
+	// accuser is the member that does not reach a lost peer.
+	accuser certs.ID
+	ours    bool // found by a probe of our own
 	// broadcasts is how many broadcasts of the run the sender has had.
 	broadcasts uint64
 }
 
 func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
 
-// claims returns the signatures that the announcement rests on.
-func (n *news) claims() []Claim {
-	list := make([]Claim, 0, 1+len(n.proof))
-	list = append(list, Claim{Key: n.record.Key, Signed: n.record.Signed})
-	for i, t := range n.witnesses {
-		list = append(list, Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: n.proof[i]})
-	}
-	return list
-}
+func (n *news) claim() Claim { return Claim{Key: n.record.Key, Signed: n.record.Signed} }
 
 // open checks an announcement by itself. One that can't be read is dropped: n.record is nil. ok
 // is false if the link had to be closed for it. Signatures are checked later, and only if it is
@@ -68,16 +60,11 @@ func (g *gossip) open(from *link, a *pb.Announcement) (n news, ok bool) {
 	if err == nil {
 		r, err = g.cfg.Open(a.GetRecord())
 	}
-	lost := a.GetType() == pb.AnnouncementType_LOST
-	var words []*pb.Testimony
-	if lost && err == nil {
-		words, err = parseTestimonies(a.GetTestimonies())
-	}
 	if err != nil {
 		return n, g.links.skip(from, err)
 	}
-	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: g.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
-	if n.state != r.Type && (!lost || r.Type != pb.AnnouncementType_JOIN) {
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: g.now - fromAge(a.GetAge()), accuser: certs.ID(a.GetAccuser()), broadcasts: a.GetBroadcasts()}
+	if n.state != r.Type && (n.state != pb.AnnouncementType_LOST || r.Type != pb.AnnouncementType_JOIN) {
 		g.links.violation(from, "an announcement that its record does not bear out")
 		return n, false
 	}
@@ -85,62 +72,14 @@ func (g *gossip) open(from *link, a *pb.Announcement) (n news, ok bool) {
 		g.links.violation(from, "an announcement of another network")
 		return n, false
 	}
-	if lost {
-		n.proof, n.witnesses = a.GetTestimonies(), words
-		if why := n.judgeProof(); why != "" {
-			g.links.violation(from, why)
-			return n, false
-		}
-	}
 	return n, true
 }
 
-func parseTestimonies(list []*pb.Signed) (words []*pb.Testimony, err error) {
-	for _, signed := range list {
-		t, err := pb.ParseTestimony(signed)
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, t)
-	}
-	return words, nil
-}
-
-// judgeProof says what is wrong with the testimonies of a LOST: it takes at least two, of
-// different members, about this version.
-func (n *news) judgeProof() (why string) {
-	if len(n.witnesses) < minTestimonies {
-		return "somebody is called lost without testimonies"
-	}
-	var keys [][]byte
-	for _, t := range n.witnesses {
-		switch {
-		case certs.PublicKey(t.GetSubject()) != n.record.Key || t.GetEpoch() != n.record.Epoch || t.GetSeq() != n.record.Seq:
-			return "a testimony about somebody else"
-		case certs.PublicKey(t.GetKey()) == n.record.Key || slices.ContainsFunc(keys, func(k []byte) bool { return string(k) == string(t.GetKey()) }):
-			return "testimonies of the same peer, or of the lost one"
-		}
-		keys = append(keys, t.GetKey())
-	}
-	return ""
-}
-
+// signed reports whether the subject has signed its record: the very same record may be in the
+// table, verified.
 func (g *gossip) signed(n news) bool {
-	for _, claim := range n.claims() {
-		if !g.knownClaim(n, claim) && !g.cfg.Verify(claim) {
-			return false
-		}
-	}
-	return true
-}
-
-// knownClaim reports whether the very same record is in the table, verified.
-func (g *gossip) knownClaim(n news, claim Claim) bool {
-	if claim.Testimony {
-		return false
-	}
 	held := g.table.lookup(n.record.tag, n.record.ID, n.record.Key)
-	return held != nil && (held.record == n.record || proto.Equal(held.record.Signed, n.record.Signed))
+	return held != nil && (held.record == n.record || proto.Equal(held.record.Signed, n.record.Signed)) || g.cfg.Verify(n.claim())
 }
 
 // isNews compares an announcement with what we hold.
@@ -159,6 +98,7 @@ func (g *gossip) isNews(from *link, n news) bool {
 		fallthrough
 	case order == 0:
 		g.links.setHops(held, from, n.hops)
+		g.confirm(from, held, n.accuser)
 	case order < 0 && !held.missing:
 		g.answerOlder(from, held)
 	}
@@ -173,8 +113,9 @@ func (g *gossip) answerOlder(to *link, held *entry) {
 }
 
 // flood queues an announcement for all neighbours and guests except the one that it came from.
-func (g *gossip) flood(from *link, e *entry) {
-	a := g.announcement(e)
+func (g *gossip) flood(from *link, e *entry) { g.spread(from, g.announcement(e)) }
+
+func (g *gossip) spread(from *link, a *pb.Announcement) {
 	for _, l := range g.links.list {
 		if l != from && (l.neighbour || l.leadsToGuest()) {
 			l.pending = append(l.pending, a)
@@ -194,7 +135,7 @@ func (g *gossip) announcement(e *entry) *pb.Announcement {
 		Age: toAge(g.now - e.said), Broadcasts: broadcastsOf(e),
 	}
 	if e.state == pb.AnnouncementType_LOST {
-		a.Testimonies = e.our().proof
+		a.Accuser = string(e.our().accuser)
 	}
 	return a
 }
@@ -223,16 +164,20 @@ func (g *gossip) mayFlood(e *entry) bool {
 		return true // its first announcement
 	}
 	d := e.with()
-	d.pace = max(d.pace, g.now)
-	if d.heldBack || d.pace-g.now > (changesAtOnce-1)*changeEvery {
+	if g.changesTooOften(e) {
 		if !d.heldBack {
 			d.heldBack = true
 			g.heldBack = append(g.heldBack, e)
 		}
 		return false
 	}
-	d.pace += changeEvery
+	d.pace = max(d.pace, g.now) + changeEvery
 	return true
+}
+
+func (g *gossip) changesTooOften(e *entry) bool {
+	d := e.our()
+	return d.heldBack || d.pace-g.now > (changesAtOnce-1)*changeEvery
 }
 
 // floodHeldBack announces the entries that had changed too often.
@@ -257,15 +202,61 @@ func (n *news) credible(from *link) bool {
 	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
 }
 
-// told floods what has changed, except guests and entries that change too often: then it returns
-// false.
-func (g *gossip) told(ch change) bool {
-	if ch.entry.isGuest() {
-		return true
+// told floods what has changed, except guests. An entry that changes too often is told only where
+// its refutation is waited for; a loss that we have found out ourselves is flooded all the same
+// and, since others may not have taken it, once more later.
+func (g *gossip) told(ch change) {
+	e := ch.entry
+	if e.isGuest() {
+		return
 	}
-	if !ch.news.ours && !ch.refutes() && !g.mayFlood(ch.entry) {
-		return false
+	if ch.refutes() || g.mayFlood(e) || ch.news.ours {
+		g.flood(ch.from, e)
+		return
 	}
-	g.flood(ch.from, ch.entry)
-	return true
+	for _, l := range g.links.list {
+		if slices.Contains(ch.waiting, l.id) && l.state == linkUp {
+			g.announceTo(l, e)
+		}
+	}
+}
+
+// tellAccused passes an accusation that does not count here to the accused, by the shortest way.
+// Others may have taken it, and the refutation has to find back to them.
+func (g *gossip) tellAccused(from *link, e *entry, n news) {
+	d := e.with()
+	if from == nil || slices.Contains(d.waiting, from.id) || len(d.waiting) >= maxLinks {
+		return
+	}
+	d.waiting = append(d.waiting, from.id)
+	if l := g.routes.nextHop(&pb.Routed{To: string(e.record.ID), Passed: []string{string(g.cfg.ID), string(from.peer)}}); l != nil {
+		l.pending = append(l.pending, &pb.Announcement{
+			Type: n.state, Record: n.record.Signed, Hops: uint32(g.links.distance(e)), Age: toAge(g.now - n.said), Accuser: string(n.accuser),
+		})
+	}
+}
+
+// mayAccuse reports whether an accusation of a living peer counts: its accuser has to be a
+// member, a peer that keeps refuting is left alone for a while, and a link has so many losses
+// taken, and so many unknown peers.
+func (g *gossip) mayAccuse(from *link, e *entry, accuser certs.ID) bool {
+	return g.isMember(accuser, e) && !g.changesTooOften(e) && (from == nil || from.mayIntroduce(g.now))
+}
+
+func (g *gossip) isMember(accuser certs.ID, subject *entry) bool {
+	return accuser != subject.record.ID && slices.ContainsFunc(g.table.of(accuser), func(e *entry) bool { return !e.isGuest() })
+}
+
+// confirm takes the word of a second accuser of a suspect, and passes it on.
+func (g *gossip) confirm(from *link, e *entry, accuser certs.ID) {
+	if !e.suspect(g.now) || e.side.confirmed || accuser == e.side.accuser || !g.isMember(accuser, e) {
+		return
+	}
+	e.side.confirmed, e.side.until = true, e.side.since+suspectFor
+	g.wake(e.side.until)
+	if !e.side.heldBack {
+		a := g.announcement(e)
+		a.Accuser = string(accuser)
+		g.spread(from, a)
+	}
 }

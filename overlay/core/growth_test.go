@@ -29,7 +29,6 @@ func unreadable() *pb.Announcement {
 // TestUnreadableIsDropped: unreadable announcements are dropped and not passed on, the link that
 // brought them stays, and everything next to them counts.
 func TestUnreadableIsDropped(t *testing.T) {
-	first := testimony(901, "w1", 2, 1000, 0)
 	kind := func(a *pb.Announcement, change func(*pb.Announcement)) *pb.Announcement {
 		change(a)
 		return a
@@ -44,10 +43,9 @@ func TestUnreadableIsDropped(t *testing.T) {
 		"another key": {Type: pb.AnnouncementType_JOIN, Record: testIdentity(2).SignRecord(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: "two", Key: make([]byte, 1952), Network: "net", Epoch: 2000,
 		})},
-		"garbage":                  {Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
-		"a word of another kind":   {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: []*pb.Signed{first, {Payload: []byte("x"), Signature: make([]byte, 64)}}},
-		"a word signed otherwise":  {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: []*pb.Signed{first, {Payload: first.Payload, Signature: make([]byte, 3309)}}},
-		"more words than there be": {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Testimonies: slices.Repeat([]*pb.Signed{first}, 9)},
+		"garbage":                    {Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
+		"a loss without an accuser":  {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0)},
+		"an accuser of another kind": {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Accuser: "a b"},
 	} {
 		for _, table := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " in a table ", table), func(t *testing.T) {
@@ -268,10 +266,9 @@ func TestUnknownIsCarried(t *testing.T) {
 	bob := r.neighbour(1, "bob")
 	a := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
 	a.Record = proto.CloneOf(r.c.table.self.record.Signed)
-	a.Testimonies = []*pb.Signed{testimony(901, "w1", 0, 1000, r.c.table.self.record.Seq), testimony(902, "w2", 0, 1000, r.c.table.self.record.Seq)}
 	a.ProtoReflect().SetUnknown(inventedField(1000))
 	a.Record.ProtoReflect().SetUnknown(inventedField(1000))
-	r.receive(bob, routed("self", &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a}}))
+	r.receive(bob, propagation(a))
 	refuted := false
 	for i, m := range r.frames() {
 		refuted = refuted || len(m.GetPropagation().GetAnnouncements()) > 0

@@ -121,7 +121,7 @@ func TestBurialOutlives(t *testing.T) {
 		l := r.neighbour(1, "bob")
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
 		r.receive(l, propagation(say(kind, 5, "five", 10, 0)))
-		r.pass(2 * suspectFor)
+		r.pass(suspectAlone + tickEvery)
 		if r.has("five") {
 			t.Fatalf("%v: still here", kind)
 		}

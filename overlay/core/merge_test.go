@@ -169,7 +169,7 @@ func TestKeysInTurn(t *testing.T) {
 			gone = pb.AnnouncementType_LOST
 		}
 		r.receive(l, propagation(say(gone, 1000+i, "turn", 100+i, 1)))
-		r.pass(2 * suspectFor)
+		r.pass(suspectAlone + tickEvery)
 		if r.has("turn") {
 			t.Fatalf("key %d is still here", i)
 		}

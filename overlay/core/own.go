@@ -6,12 +6,10 @@ import (
 	"time"
 )
 
-// Bounds of what we say of ourselves and to the accused, guesses unless said otherwise.
+// Bounds of what we say of ourselves, guesses unless said otherwise.
 const (
-	refuteEvery    = 200 * time.Millisecond // well below suspectFor
-	warnEvery      = 2 * time.Second        // between two warnings of an accused peer
-	renewEvery     = 8 * time.Hour
-	maxAccusations = 1024
+	refuteEvery = 200 * time.Millisecond // well below suspectFor
+	renewEvery  = 8 * time.Hour
 )
 
 // own handles what we announce about ourselves.
@@ -23,7 +21,6 @@ type own struct {
 	where  *whereabouts
 	gossip *gossip
 
-	accusations []*accusation // sent to the accused
 	refuting    bool
 	refuteTo    LinkID // the link that last brought a LOST of us; 0: none in particular
 	refuteAbove uint32 // the seq that it named
@@ -83,52 +80,6 @@ func (ow *own) learnOfSelf(from *link, n news) {
 			ow.refuteTo = from.id
 		}
 		ow.refute()
-	}
-}
-
-// accusation is a LOST that the accused may not hear by the flood. It is sent to the accused
-// until that refutes.
-type accusation struct {
-	entry *entry
-	about version // the version of the entry that we hold
-	what  *pb.Announcement
-	next  time.Duration
-}
-
-// warn tells a peer that it is called lost, by a LOST that we don't take, or don't pass on yet.
-func (ow *own) warn(e *entry, n news) {
-	for _, a := range ow.accusations {
-		if a.entry == e && a.about == e.version() {
-			return
-		}
-	}
-	if len(ow.accusations) < maxAccusations {
-		what := &pb.Announcement{Type: n.state, Record: n.record.Signed, Testimonies: n.proof}
-		ow.accusations = append(ow.accusations, &accusation{e, e.version(), what, ow.now})
-		ow.passAccusations()
-	}
-}
-
-// passAccusations sends the accusations to the accused.
-func (ow *own) passAccusations() {
-	ow.accusations = slices.DeleteFunc(ow.accusations, func(a *accusation) bool {
-		if a.entry.version() != a.about {
-			return true
-		}
-		if ow.now >= a.next {
-			a.next = ow.now + warnEvery
-			ow.routes.sendRouted(a.entry.record.ID, &pb.Routed{Content: &pb.Routed_Accusation{Accusation: a.what}})
-		}
-		return false
-	})
-}
-
-// receiveAccusation takes an accusation from passAccusations.
-func (ow *own) receiveAccusation(a *pb.Announcement) {
-	n, ok := ow.gossip.open(nil, a)
-	if ok && n.record != nil && n.record.Key == ow.cfg.Identity.Key() && n.record.ID == ow.cfg.ID &&
-		n.version().compare(ow.table.self.version()) > 0 && ow.gossip.signed(n) {
-		ow.learnOfSelf(nil, n)
 	}
 }
 

@@ -12,13 +12,9 @@ import (
 const (
 	witnessRound      = 800 * time.Millisecond // for an answer; after two a witness no longer counts
 	enoughWitnesses   = 3                      // silent ones, where there are so many
-	minTestimonies    = 2                      // of an accusation: the accuser's and another
 	pingTimeout       = 700 * time.Millisecond
 	pingAgain         = 3 * time.Second // the second of a probe that nothing has prompted
 	probeTime         = 20 * time.Second
-	refutedAtOnce     = 3 * time.Second // by a peer that was never gone
-	refutedOften      = 4
-	ignoreFor         = time.Minute
 	maxProbes         = 256 // at once
 	maxAskers         = 16  // peers that wait for the end of a probe
 	maxStrangerRounds = 5   // of witnesses that have no link to the subject
@@ -42,7 +38,7 @@ type probes struct {
 // the peer, or with LOST.
 type probe struct {
 	subject *entry
-	about   version
+	about   *Record
 	began   time.Duration
 	urgent  bool // pings are repeated at once
 	ended   bool
@@ -59,14 +55,13 @@ type probe struct {
 	rounds    int        // rounds of strangers so far
 	askers    []certs.ID // peers that wait for the outcome
 	fresh     time.Duration
-	testimony *pb.Signed // our own
 }
 
 // witness is a peer that is asked about another.
 type witness struct {
 	id         certs.ID
-	unanswered int // questions in a row
-	said       *pb.Signed
+	unanswered int  // questions in a row
+	quiet      bool // it does not reach the peer either
 }
 
 // start begins a probe; nil if one is under way or there are too many. A probe of a lost peer
@@ -75,7 +70,7 @@ func (pr *probes) start(e *entry, urgent bool) *probe {
 	if pr.of(e) != nil || len(pr.list) >= maxProbes || e == pr.table.self || e.isGuest() || pr.visiting || pr.leaving {
 		return nil
 	}
-	p := &probe{subject: e, about: e.version(), began: pr.now, urgent: urgent, number: pr.cfg.Rand.Uint64(), fresh: -freshWithin}
+	p := &probe{subject: e, about: e.record, began: pr.now, urgent: urgent, number: pr.cfg.Rand.Uint64(), fresh: -freshWithin}
 	pr.list = append(pr.list, p)
 	pr.wake(pr.now)
 	return p
@@ -104,7 +99,7 @@ func (pr *probes) step(p *probe) {
 	e := p.subject
 	l := pr.links.linkTo(e.record.Key)
 	switch {
-	case e.version() != p.about || pr.leaving:
+	case e.record.tie != p.about.tie || e.state == pb.AnnouncementType_LEAVE || pr.leaving:
 		p.ended = true
 		return
 	case pr.now > p.began+probeTime:
@@ -128,8 +123,9 @@ func (pr *probes) step(p *probe) {
 	case !p.own:
 	case e.alive():
 		pr.weigh(p)
-	default:
+	default: // another has been quicker
 		p.ended = true
+		pr.happen(accused{e})
 	}
 }
 
@@ -151,10 +147,7 @@ func (pr *probes) try(p *probe) {
 		pr.reach.dialEntry(p.subject)
 	default:
 		p.own = true
-		for _, asker := range p.askers {
-			pr.testify(p, asker)
-		}
-		p.askers = nil
+		pr.answerAll(p, false)
 	}
 	p.tries++
 	p.next = pr.now + pause
@@ -176,9 +169,7 @@ func (pr *probes) receivePong(from certs.ID, m *pb.Ping) {
 // heardOf ends a probe, since the peer is alive, and answers those that have asked.
 func (pr *probes) heardOf(p *probe) {
 	p.ended = true
-	for _, asker := range p.askers {
-		pr.routes.sendRouted(asker, &pb.Routed{Content: &pb.Routed_Answer{Answer: p.answer(nil)}})
-	}
+	pr.answerAll(p, true)
 }
 
 // weigh asks the witnesses, round by round, until enough of them have not heard the peer either
@@ -186,10 +177,10 @@ func (pr *probes) heardOf(p *probe) {
 func (pr *probes) weigh(p *probe) {
 	quiet, counted := 0, 0
 	for _, w := range p.witnesses {
-		if w.said != nil {
+		if w.quiet {
 			quiet++
 		}
-		if w.said != nil || w.unanswered < 2 || pr.now < p.nextRound {
+		if w.quiet || w.unanswered < 2 || pr.now < p.nextRound {
 			counted++
 		}
 	}
@@ -198,7 +189,9 @@ func (pr *probes) weigh(p *probe) {
 		pr.wake(p.fresh + freshWithin)
 		return // a witness hears it, so the fault lies with our link
 	case quiet > 0 && quiet >= min(enoughWitnesses, counted):
-		pr.accuse(p)
+		p.ended = true
+		pr.tell(Debug, Accusation, "lost", "peer", string(p.subject.record.ID), "key", p.subject.record.Key.String())
+		pr.happen(accused{p.subject})
 		return
 	case pr.now < p.nextRound:
 		pr.wake(p.nextRound)
@@ -264,7 +257,7 @@ func (pr *probes) askAll(p *probe) {
 	}
 	for i := range p.witnesses {
 		w := &p.witnesses[i]
-		if w.said != nil || w.unanswered >= 2 {
+		if w.quiet || w.unanswered >= 2 {
 			continue
 		}
 		if most--; most < 0 {
@@ -287,11 +280,9 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 	l := pr.links.linkTo(e.record.Key)
 	switch {
 	case e == pr.table.self || l != nil && pr.now-l.heard <= freshWithin+pr.doubt.leniency()+l.slowness():
-		a := &pb.Answer{Subject: m.Subject, Epoch: m.Epoch, Seq: m.Seq, Fresh: true}
-		pr.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Answer{Answer: a}})
+		pr.answer(from, e.record, true)
 	case l != nil:
-		p := &probe{subject: e}
-		pr.testify(p, from)
+		pr.answer(from, e.record, false)
 	default:
 		p := pr.of(e)
 		if p == nil {
@@ -300,7 +291,7 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 		switch {
 		case p == nil:
 		case p.own:
-			pr.testify(p, from)
+			pr.answer(from, e.record, false)
 		case len(p.askers) < maxAskers && !slices.Contains(p.askers, from):
 			p.askers = append(p.askers, from)
 			if !p.urgent {
@@ -311,25 +302,23 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 	}
 }
 
-// testify answers that we don't reach the peer either.
-func (pr *probes) testify(p *probe, to certs.ID) {
-	pr.routes.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: p.answer(pr.ownTestimony(p))}}, p.subject.record.ID)
-}
-
-// ownTestimony signs our testimony, once for each probe.
-func (pr *probes) ownTestimony(p *probe) *pb.Signed {
-	if p.testimony == nil {
-		r, key := p.subject.record, pr.cfg.Identity.Key()
-		p.testimony = pr.cfg.Identity.SignTestimony(&pb.Testimony{
-			Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Witness: string(pr.cfg.ID), Key: key[:],
-		})
+// answer tells a peer that has asked whether we hear the subject.
+func (pr *probes) answer(to certs.ID, r *Record, fresh bool) {
+	var avoid []certs.ID
+	if !fresh {
+		avoid = append(avoid, r.ID)
 	}
-	return p.testimony
+	pr.routes.sendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
+		Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: fresh,
+	}}}, avoid...)
 }
 
-func (p *probe) answer(testimony *pb.Signed) *pb.Answer {
-	r := p.subject.record
-	return &pb.Answer{Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: testimony == nil, Testimony: testimony}
+// answerAll answers all that wait for the outcome of a probe.
+func (pr *probes) answerAll(p *probe, fresh bool) {
+	for _, asker := range p.askers {
+		pr.answer(asker, p.subject.record, fresh)
+	}
+	p.askers = nil
 }
 
 // receiveAnswer takes the answer of a witness.
@@ -347,9 +336,8 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 		return // we have not asked
 	}
 	w := &p.witnesses[k]
-	w.unanswered = 0
+	w.unanswered, w.quiet = 0, !m.GetFresh()
 	if m.GetFresh() {
-		w.said = nil
 		p.fresh = pr.now
 		if pr.links.linkTo(p.subject.record.Key) == nil {
 			pr.heardOf(p)
@@ -358,89 +346,21 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 		}
 		return
 	}
-	t, err := pb.ParseTestimony(m.GetTestimony())
-	if err != nil || certs.ID(t.GetWitness()) != from || string(t.GetSubject()) != string(m.GetSubject()) ||
-		t.GetEpoch() != m.GetEpoch() || t.GetSeq() != m.GetSeq() {
-		return
-	}
-	if !pr.mayTestify(t) || !pr.cfg.Verify(Claim{Testimony: true, Key: certs.PublicKey(t.GetKey()), Signed: m.GetTestimony()}) {
-		return
-	}
-	w.said = m.GetTestimony()
 	pr.step(p)
 }
 
-// mayTestify reports whether the witness is a member whose testimony counts.
-func (pr *probes) mayTestify(t *pb.Testimony) bool {
-	e := pr.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
-	return e != nil && pr.now >= e.our().ignoredTill
-}
-
-// believes reports whether a LOST has testimonies of enough such members.
-func (pr *probes) believes(n news) bool {
-	count := 0
-	for _, t := range n.witnesses {
-		if pr.mayTestify(t) {
-			count++
-		}
-	}
-	return count >= minTestimonies
-}
-
-// accuse announces that the peer is lost, with our testimony and that of a witness.
-func (pr *probes) accuse(p *probe) {
-	p.ended = true
-	e := p.subject
-	pr.tell(Debug, Accusation, "lost", "peer", string(e.record.ID), "key", e.record.Key.String())
-	proof := []*pb.Signed{pr.ownTestimony(p)}
-	for _, w := range p.witnesses {
-		if w.said != nil && len(proof) < minTestimonies {
-			proof = append(proof, w.said)
-		}
-	}
-	pr.happen(accused{e, proof})
-}
-
-// countRefuted records who has accused a peer that refuted at once: a peer refuted several times
-// is not believed for a while. After a later refutation the accusation may have been true, since
-// the peer may have been cut off.
-func (pr *probes) countRefuted(e *entry, said time.Duration) {
-	if pr.now > said+refutedAtOnce {
-		return
-	}
-	for _, signed := range e.our().proof {
-		t, err := pb.ParseTestimony(signed)
-		if err != nil {
-			continue // open has judged it
-		}
-		accuser := pr.table.get(certs.ID(t.GetWitness()), certs.PublicKey(t.GetKey()))
-		if accuser == nil {
-			continue
-		}
-		d := accuser.with()
-		if pr.now > d.refutedAt+ignoreFor {
-			d.refuted = 0
-		}
-		d.refuted, d.refutedAt = d.refuted+1, pr.now
-		if d.refuted >= refutedOften {
-			d.ignoredTill = pr.now + ignoreFor
-			pr.note(Info, "its accusations are not believed for a while", "peer", t.GetWitness(), "refuted", d.refuted)
-		}
-	}
-}
-
-// told stores the testimonies of a LOST, and counts what became of it.
+// told lets our own evidence confirm that a peer is lost, and counts how often it has refuted
+// that.
 func (pr *probes) told(ch change) {
 	e := ch.entry
+	if e.suspect(pr.now) && pr.of(e) != nil {
+		pr.wake(pr.now)
+	}
 	if ch.refutes() && !ch.begins() {
-		pr.countRefuted(e, ch.said)
 		d := e.with()
 		if pr.now > d.revivedAt+patienceFor {
 			d.revived = 0
 		}
 		d.revived, d.revivedAt = min(d.revived+1, 5), pr.now
-	}
-	if ch.news.proof != nil || e.side != nil {
-		e.with().proof = ch.news.proof
 	}
 }

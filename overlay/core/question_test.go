@@ -62,10 +62,6 @@ func (r *rig) answers(to string) string {
 		case a.GetFresh():
 			said += "fresh"
 		default:
-			t, err := pb.ParseTestimony(a.GetTestimony())
-			if err != nil || t.GetWitness() != "self" || !certs.VerifyTestimony(testIdentity(0).Key(), a.GetTestimony()) {
-				r.t.Errorf("testifies by %v: %v", t, err)
-			}
 			said += "quiet"
 		}
 	}

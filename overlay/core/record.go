@@ -71,18 +71,14 @@ func shortTag(tag uint64) uint32 { return uint32(tag >> 32) }
 
 // Claim is a signature to be judged.
 type Claim struct {
-	Testimony bool
-	Broadcast bool // if neither: a record
+	Broadcast bool // else a record
 	Key       certs.PublicKey
 	Signed    *pb.Signed
 }
 
 // Valid judges it. It takes some 50 µs, and may be called from any goroutine.
 func (c Claim) Valid() bool {
-	switch {
-	case c.Testimony:
-		return certs.VerifyTestimony(c.Key, c.Signed)
-	case c.Broadcast:
+	if c.Broadcast {
 		return certs.VerifyBroadcast(c.Key, c.Signed)
 	}
 	return certs.VerifyRecord(c.Key, c.Signed)

@@ -10,28 +10,6 @@ import (
 	"quicpeer/pb"
 )
 
-// TestOldAccusation: a peer that was called lost a while ago, as in the other half of a cut
-// network, has longer to refute.
-func TestOldAccusation(t *testing.T) {
-	for _, test := range []struct {
-		age time.Duration
-		has bool
-	}{{0, false}, {oldAfter - time.Second, false}, {oldAfter, true}, {time.Hour, true}} {
-		r := newRig(t, nil)
-		l := r.neighbour(1, "one")
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-		r.receive(l, propagation(aged(say(pb.AnnouncementType_LOST, 5, "five", 10, 0), test.age)))
-		r.pass(suspectFor + tickEvery)
-		if r.has("five") != test.has {
-			t.Errorf("said %v ago: then it is here: %v", test.age, !test.has)
-		}
-		r.pass(suspectOld)
-		if r.has("five") {
-			t.Errorf("said %v ago: it is here for ever", test.age)
-		}
-	}
-}
-
 // TestJudgedOnce: a statement that is being judged is not judged again, whoever else brings it,
 // and counts even if the peer that brought it has gone meanwhile.
 func TestJudgedOnce(t *testing.T) {
@@ -67,7 +45,7 @@ func TestJudgedLost(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	lost := say(pb.AnnouncementType_LOST, 2, "two", 1, 0)
-	lost.Testimonies[0].Signature[0] ^= 1
+	lost.Record.Signature[0] ^= 1
 	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{lost}})})
 	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
 	r.drain()

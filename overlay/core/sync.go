@@ -268,7 +268,7 @@ type batch struct {
 
 func (b *batch) add(n news) {
 	b.news = append(b.news, n)
-	b.claims = append(b.claims, n.claims()...)
+	b.claims = append(b.claims, n.claim())
 }
 
 // VerifyID names a batch.

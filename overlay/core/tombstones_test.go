@@ -103,7 +103,7 @@ func TestForgottenBound(t *testing.T) {
 // TestLivingFirst: in a full table a living peer takes the place of one that has left, then of a
 // lost one; a buried one takes the place of buried ones only.
 func TestLivingFirst(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(maxEntries - 8) })
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(maxEntries - 7) })
 	l := r.neighbour(1, "bob")
 	for i, kind := range []pb.AnnouncementType{pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
 		r.receive(l, propagation(aged(say(kind, 10+uint64(i), fmt.Sprintf("gone-%d", i), 5, 1), time.Duration(4-i)*time.Minute)))
@@ -116,7 +116,7 @@ func TestLivingFirst(t *testing.T) {
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 20+i, id, 5, 1)))
 		return len(r.c.table.of(certs.ID(id))) > 0
 	}
-	for i, goes := range []certs.ID{"gone-1", "gone-3", "w1", "w2", "gone-0", "gone-2"} { // the w are the witnesses
+	for i, goes := range []certs.ID{"gone-1", "gone-3", "w1", "gone-0", "gone-2"} { // w1 is the accuser
 		if r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 30, "buried", 5, 1))); len(r.c.table.of("buried")) > 0 {
 			t.Error("a buried peer has taken a place")
 		}
@@ -124,7 +124,7 @@ func TestLivingFirst(t *testing.T) {
 			t.Fatalf("%d: %s is still there", i, goes)
 		}
 	}
-	if join(6) || r.c.table.gone != 0 {
+	if join(5) || r.c.table.gone != 0 {
 		t.Error("a living peer has gone")
 	}
 	r.receive(r.inbound(40), start(40, "late", 5))

@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// How long a peer that is called lost is shown as here, since it may refute.
-const (
-	suspectFor = 300 * time.Millisecond // between LOST and its being shown: a flood there and back takes 270 ms in 1000 peers
-	suspectOld = 3 * time.Second        // for an old LOST: two halves of a network meet again, and many refute at once
-	oldAfter   = 3 * time.Second        // from this age on
-)
-
 // unsure makes a peer that was away for long careful, since others may have forgotten which peers
 // left meanwhile: it tells nobody of the peers it holds until another peer names them too. Its
 // own user is shown those as gone that nobody has named in time.
@@ -82,7 +75,7 @@ func (v *view) refresh(id certs.ID) {
 func (v *view) showLost() {
 	v.doomed = slices.DeleteFunc(v.doomed, func(e *entry) bool {
 		if e.suspect(v.now) {
-			v.wake(e.side.doomed)
+			v.wake(e.side.until)
 			return false
 		}
 		if e.shown != nil {
@@ -137,24 +130,15 @@ func sortedByID(entries []*entry) []*entry {
 	return list
 }
 
-// told shows what has changed. A peer that is called lost can refute for a moment before users
-// see it (suspicion in SWIM).
+// told shows what has changed.
 func (v *view) told(ch change) {
 	e := ch.entry
 	if e.state == pb.AnnouncementType_LOST {
 		v.table.addGone(e)
 	}
-	if ch.old != nil && e.side != nil && e.state == pb.AnnouncementType_JOIN {
-		e.side.doomed = 0
-	}
-	if e.state == pb.AnnouncementType_LOST && ch.wasAlive {
-		wait := suspectFor
-		if v.now-e.said >= oldAfter {
-			wait = suspectOld
-		}
-		e.with().doomed = v.now + wait
+	if e.suspect(v.now) {
 		v.doomed = append(v.doomed, e)
-		v.wake(v.now + wait)
+		v.wake(e.side.until)
 	}
 	v.refresh(e.record.ID)
 }

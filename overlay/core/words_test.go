@@ -33,12 +33,7 @@ func (d *dialogue) show(m protoreflect.Message) string {
 		text := d.statement("", a.GetRecord())
 		rest := proto.CloneOf(a)
 		if rest.Type, rest.Record = 0, nil; a.GetType() == pb.AnnouncementType_LOST {
-			by := " by"
-			for _, t := range a.GetTestimonies() {
-				w, _ := pb.ParseTestimony(t)
-				by += " " + w.GetWitness()
-			}
-			text, rest.Testimonies = strings.TrimSuffix(strings.Replace(text, "JOIN", "LOST", 1), ")")+by+")", nil
+			text, rest.Accuser = strings.TrimSuffix(strings.Replace(text, "JOIN", "LOST", 1), ")")+" by "+a.GetAccuser()+")", ""
 		}
 		return text + strings.TrimSuffix(d.fields(rest.ProtoReflect()), "{}")
 	}
@@ -175,11 +170,6 @@ func (d *dialogue) statement(in protoreflect.FullName, s *pb.Signed) string {
 			}
 			text += ")"
 		}
-	case "quicpeer.v1.Announcement.testimonies", "quicpeer.v1.Answer.testimony":
-		if w, err := pb.ParseTestimony(s); err == nil {
-			key, valid = certs.PublicKey(w.GetKey()), certs.VerifyTestimony
-			text = fmt.Sprintf("TESTIMONY(%s %s %d.%d)", w.GetWitness(), d.nameOf(certs.PublicKey(w.GetSubject())), w.GetEpoch(), w.GetSeq())
-		}
 	default:
 		if r, err := pb.ParseRecord(s); err == nil {
 			key = certs.PublicKey(r.GetKey())
@@ -207,9 +197,9 @@ func (d *dialogue) statement(in protoreflect.FullName, s *pb.Signed) string {
 // reader reads the text of a frame.
 type reader struct {
 	scanner.Scanner
-	d        *dialogue
-	word     string   // the current one
-	args, by []string // of the last statement, and its witnesses
+	d    *dialogue
+	word string // the current one
+	by   string // the accuser of the last statement
 }
 
 func isWord(r rune, _ int) bool {
@@ -311,9 +301,7 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 			}
 			m.Type = pb.AnnouncementType(pb.AnnouncementType_value[kind])
 			m.Record = r.statement()
-			for _, witness := range r.by {
-				m.Testimonies = append(m.Testimonies, r.d.sign("TESTIMONY", append([]string{witness}, r.args...)))
-			}
+			m.Accuser = r.by
 			if r.word == "{" {
 				r.fill(v.Message())
 			}
@@ -398,11 +386,10 @@ func (r *reader) statement() *pb.Signed {
 		args = append(args, r.next())
 	}
 	r.next()
-	if r.by = nil; slices.Contains(args, "by") {
-		i := slices.Index(args, "by")
-		args, r.by = args[:i], args[i+1:]
+	r.by = ""
+	if i := slices.Index(args, "by"); i >= 0 {
+		args, r.by = args[:i], args[i+1]
 	}
-	r.args = args
 	s := r.d.sign(kind, args)
 	if forged {
 		s.Signature[5] ^= 1
@@ -457,11 +444,6 @@ func (d *dialogue) sign(kind string, args []string) *pb.Signed {
 			c.Deposits = append(c.Deposits, d.raw(arg, pb.DepositIDSize))
 		}
 		return a.identity.SignCollected(c)
-	case "TESTIMONY":
-		of := d.actor(args[0]).identity.Key()
-		w := &pb.Testimony{Subject: of[:], Witness: string(a.id()), Key: key[:]}
-		w.Epoch, w.Seq = versionIn(args[1])
-		return a.identity.SignTestimony(w)
 	}
 	return &pb.Signed{Payload: []byte("junk"), Signature: make([]byte, 64)}
 }

@@ -1,0 +1,169 @@
+package core
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+)
+
+// lostBy is a LOST of a watcher's subject by an accuser.
+func lostBy(accuser string) *pb.PropagationMessage {
+	a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)
+	a.Accuser = accuser
+	return propagation(a)
+}
+
+// accusers returns the accusers named in the frames of the last input to a link.
+func (w *watcher) accusers(to certs.ID) []string {
+	var list []string
+	for i, m := range w.frames() {
+		for _, a := range m.GetPropagation().GetAnnouncements() {
+			if a.GetType() == pb.AnnouncementType_LOST && w.out.Frames[i].Link == w.links[to] {
+				list = append(list, a.GetAccuser())
+			}
+		}
+	}
+	return list
+}
+
+// TestAccusers: the accusers of a peer, how soon it is shown as lost, and whose word is passed
+// on. A second accuser shortens the time to refute; one that is not a member, or is the accused
+// itself, does not count, and no link is blamed for it.
+func TestAccusers(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		accusers []string
+		shown    time.Duration // 0: not at all
+		passed   []string
+	}{
+		{"one", []string{"a"}, suspectAlone, []string{"a"}},
+		{"two", []string{"a", "b"}, suspectFor, []string{"a", "b"}},
+		{"three", []string{"a", "b", "c"}, suspectFor, []string{"a", "b"}},
+		{"the same twice", []string{"a", "a"}, suspectAlone, []string{"a"}},
+		{"a stranger", []string{"x"}, 0, nil},
+		{"a stranger, then two", []string{"x", "a", "b"}, suspectFor, []string{"a", "b"}},
+		{"one and a stranger", []string{"a", "x"}, suspectAlone, []string{"a"}},
+		{"one and the accused", []string{"a", "subject"}, suspectAlone, []string{"a"}},
+		{"the accused", []string{"subject"}, 0, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := watching(t)
+			began := w.now
+			var passed []string
+			for _, accuser := range test.accusers {
+				w.receive(w.links["e"], lostBy(accuser))
+				passed = append(passed, w.accusers("d")...)
+				if len(w.out.Closes) > 0 {
+					t.Errorf("closes %v", w.out.Closes)
+				}
+			}
+			if !slices.Equal(passed, test.passed) {
+				t.Errorf("passes on %v", passed)
+			}
+			shown := time.Duration(0)
+			for shown == 0 && w.now < began+2*suspectAlone {
+				w.pass(tickEvery / 5)
+				if !w.has("subject") {
+					shown = w.now - began
+				}
+			}
+			if shown < test.shown || shown > test.shown+tickEvery || (shown == 0) != (test.shown == 0) {
+				t.Errorf("shows it after %v, not %v", shown, test.shown)
+			}
+		})
+	}
+}
+
+// TestOwnSilenceConfirms: a peer to which the accused is silent too says so, once; one that hears
+// it does not.
+func TestOwnSilenceConfirms(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		w := watching(t, "a", "b", "c")
+		goOn := w.pass
+		if silent {
+			goOn = w.quiet
+		}
+		goOn(quietAfter - tickEvery)
+		w.receive(w.links["e"], lostBy("e"))
+		var passed []string
+		for range 8 {
+			goOn(tickEvery)
+			passed = append(passed, w.accusers("d")...)
+		}
+		if want := []string{"self"}; silent != slices.Equal(passed, want) || !silent && len(passed) > 0 {
+			t.Errorf("silent %v: confirms as %v", silent, passed)
+		}
+		if w.has("subject") == silent {
+			t.Errorf("silent %v: shown %v", silent, w.has("subject"))
+		}
+	}
+}
+
+// TestOwnProbeConfirms: a peer that has found another unreachable by pings, without a link to it,
+// confirms that it is lost.
+func TestOwnProbeConfirms(t *testing.T) {
+	w := watching(t)
+	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_JOIN, 7, "far", 10, 0)))
+	key := testIdentity(7).Key()
+	w.receive(w.links["b"], routedFrom("b", &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: "far", Epoch: 10}}}))
+	w.pass(2*pingTimeout + 2*tickEvery)
+	lost := say(pb.AnnouncementType_LOST, 7, "far", 10, 0)
+	lost.Accuser = "b"
+	w.receive(w.links["b"], propagation(lost))
+	w.pass(tickEvery)
+	if got := w.accusers("d"); !slices.Equal(got, []string{"self"}) {
+		t.Errorf("confirms as %v", got)
+	}
+}
+
+// TestSlandered: however often a member says that a living peer is lost, in the name of whoever
+// it likes, the peer is shown all the time if it refutes, the losses are passed on at a limited
+// rate, and later a true one counts.
+func TestSlandered(t *testing.T) {
+	w := watching(t)
+	seq, passed, start := uint32(0), 0, w.now
+	lose := func() {
+		for _, accuser := range []string{"a", "b"} {
+			a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, seq)
+			a.Accuser = accuser
+			w.receive(w.links["e"], propagation(a))
+			passed += len(w.accusers("d"))
+		}
+	}
+	for w.now < start+time.Minute {
+		lose()
+		w.pass(suspectFor - 50*time.Millisecond)
+		if !w.c.table.of("subject")[0].alive() {
+			seq++
+			w.receive(w.subject, propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, seq)))
+		}
+		if !w.has("subject") || len(w.out.Closes) > 0 {
+			t.Fatalf("after %v it is shown: %v; closes %v", w.now-start, w.has("subject"), w.out.Closes)
+		}
+	}
+	if most := 2 * (changesAtOnce + int(time.Minute/changeEvery) + 1); passed > most || passed < most/2 {
+		t.Errorf("passes on %d losses in a minute, not at most %d", passed, most)
+	}
+	w.pass(changeEvery)
+	lose()
+	if w.pass(suspectFor + tickEvery); w.has("subject") {
+		t.Error("is never shown as lost again")
+	}
+}
+
+// TestLinkOfLosses: a link has so many losses taken at once, and then so many a second.
+func TestLinkOfLosses(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(introducedBurst + 1000) })
+	liar := r.neighbour(1, "liar")
+	for _, e := range slices.Clone(r.c.table.entries) {
+		if e != r.c.table.self && e.record.ID != "liar" {
+			r.c.accept(r.c.links.link(liar), news{record: e.record, state: pb.AnnouncementType_LOST, said: r.now, accuser: "liar"})
+		}
+	}
+	if n := r.c.table.gone; n < introducedBurst || n > introducedBurst+1 {
+		t.Errorf("%d losses are taken at once", n)
+	}
+}
