@@ -109,7 +109,7 @@ func (d *dialogue) value(fd protoreflect.FieldDescriptor, v protoreflect.Value) 
 
 // quote writes a text, without quotation marks if it is one word.
 func (d *dialogue) quote(s string) string {
-	s = d.named(s)
+	s = strings.ReplaceAll(d.named(s), "\u00a0", " ") // protobuf varies its errors from build to build
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !isWord(r, 0) }) < 0 {
 		return s
 	}
