@@ -155,8 +155,6 @@ func checkFields(content isPeerMessage_Content) error {
 		return checkHandshakeResponse(c.HandshakeResponse)
 	case *PeerMessage_Propagation:
 		return checkPropagation(c.Propagation)
-	case *PeerMessage_Neighbour:
-		return checkIDs("candidates", c.Neighbour.GetCandidates(), MaxCandidates)
 	case *PeerMessage_SyncRequest:
 		return checkSyncRequest(c.SyncRequest)
 	case *PeerMessage_SyncReply:
@@ -181,7 +179,7 @@ func checkFields(content isPeerMessage_Content) error {
 		return cmp.Or(
 			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
-	case *PeerMessage_Observed:
+	case *PeerMessage_Neighbour, *PeerMessage_Observed:
 		return nil
 	case *PeerMessage_Broadcast:
 		return checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)

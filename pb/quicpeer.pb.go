@@ -1565,14 +1565,9 @@ func (x *HandshakeResponse) GetEpoch() uint64 {
 type Neighbour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  NeighbourType          `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.NeighbourType" json:"type,omitempty"`
-	// REQUEST: I have no neighbour at all. The request is granted even above the usual number
-	// of neighbours; the asker ends the neighbourhood once it has others.
-	Alone bool `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
-	// REFUSE: IDs of peers that may have room, at most 8.
-	Candidates []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	// REQUEST: how many neighbours the asker has. An asker with few replaces a neighbour that
-	// has many.
-	Have          uint32 `protobuf:"varint,4,opt,name=have,proto3" json:"have,omitempty"`
+	// REQUEST: you have refused, and nobody else is my neighbour. It is granted even above the
+	// usual number of neighbours.
+	Priority      bool `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1614,25 +1609,11 @@ func (x *Neighbour) GetType() NeighbourType {
 	return NeighbourType_NEIGHBOUR_TYPE_UNSPECIFIED
 }
 
-func (x *Neighbour) GetAlone() bool {
+func (x *Neighbour) GetPriority() bool {
 	if x != nil {
-		return x.Alone
+		return x.Priority
 	}
 	return false
-}
-
-func (x *Neighbour) GetCandidates() []string {
-	if x != nil {
-		return x.Candidates
-	}
-	return nil
-}
-
-func (x *Neighbour) GetHave() uint32 {
-	if x != nil {
-		return x.Have
-	}
-	return 0
 }
 
 // NeighbourList names the sender's neighbours to each of them, so that they know whom to
@@ -3708,14 +3689,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x12\x1a\n" +
 	"\bobserved\x18\a \x01(\tR\bobserved\x12\x1a\n" +
 	"\bfeatures\x18\b \x03(\rR\bfeatures\x12\x14\n" +
-	"\x05epoch\x18\v \x01(\x04R\x05epoch\"\x85\x01\n" +
+	"\x05epoch\x18\v \x01(\x04R\x05epoch\"W\n" +
 	"\tNeighbour\x12.\n" +
-	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x14\n" +
-	"\x05alone\x18\x02 \x01(\bR\x05alone\x12\x1e\n" +
-	"\n" +
-	"candidates\x18\x03 \x03(\tR\n" +
-	"candidates\x12\x12\n" +
-	"\x04have\x18\x04 \x01(\rR\x04have\"!\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\bR\bpriority\"!\n" +
 	"\rNeighbourList\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"2\n" +
 	"\x06Routes\x12\x14\n" +

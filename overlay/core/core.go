@@ -57,8 +57,8 @@
 //
 // A [link] is a connection whose handshake is done. Links over which
 // announcements flow are neighbours: each peer asks for neighbourhood until it
-// has 5, then without haste until it has 8, and grants it until it has 12. All
-// other links are for direct messages. Only a newcomer takes a whole table
+// has 7, and grants it until it has 10. All other links are for direct
+// messages. Only a newcomer takes a whole table
 // (SyncRequest); neighbours compare theirs by hashes (SyncDigest, SyncBuckets,
 // SyncVersions) when they have become neighbours and about once a minute.
 //
@@ -206,8 +206,7 @@ func New(cfg Config, now time.Duration) *Core {
 		cfg.Verify = Claim.Valid
 	}
 	c := assemble(&env{cfg: cfg, now: now, nextTick: now})
-	c.doubt.lastHeard, c.neighbourhood.aloneSince = now, now
-	c.neighbourhood.extras.next = now + 5*extraEvery // first let everybody have what it needs
+	c.doubt.lastHeard = now
 	c.detect.nextProbe, c.neighbourhood.nextHeal, c.sync.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
 	c.own.renewAt = now + renewEvery - c.jitter(time.Hour)
 	c.where.own, c.where.near = cfg.Addresses, cfg.Near
@@ -254,7 +253,7 @@ func assemble(en *env) *Core {
 	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, probes: pr}
 	sy := &syncer{env: en, table: t, links: ls, gossip: g, batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
 	jn := &joiner{env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
-	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, gossip: g, doubt: db, reach: re, broadcasts: bc, sync: sy}
+	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, gossip: g, reach: re, broadcasts: bc, sync: sy}
 	ow := &own{env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
 	v := &view{env: en, table: t, links: ls, custody: cu, broadcasts: bc}
 	ro := &roll{env: en, table: t}

@@ -34,8 +34,8 @@ func (r *rig) neighbourWords() map[LinkID]*pb.Neighbour {
 }
 
 // asksFor lets a peer ask for neighbourhood and returns the answer.
-func (r *rig) asksFor(l LinkID, alone bool) *pb.Neighbour {
-	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone})
+func (r *rig) asksFor(l LinkID, priority bool) *pb.Neighbour {
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
 	return r.neighbourWords()[l]
 }
 
@@ -107,86 +107,40 @@ func TestNeighboursAreTold(t *testing.T) {
 	}
 }
 
-// TestRefusal: a full peer names neighbours that have said to have room, and not the peer that
-// asks.
-func TestRefusal(t *testing.T) {
-	r, links := full(t)
-	crowd := []string{"self"}
-	for i := range MaxNeighbours - 1 {
-		crowd = append(crowd, fmt.Sprint("x", i))
-	}
-	has := make(map[string]int)
-	for i, l := range links {
-		list := crowd // full, us included
-		if i%2 == 0 {
-			list = crowd[:MaxNeighbours-1-i%3]
-		}
-		r.receive(l, &pb.NeighbourList{Ids: list})
-		has[fmt.Sprint("n", i)] = len(list)
-	}
-	asker := r.linked(1, "asker")
-	r.receive(asker, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Have: wantNeighbours})
-	answer := r.neighbourWords()[asker]
-	if answer.GetType() != pb.NeighbourType_REFUSE || r.c.links.neighbours() != MaxNeighbours {
-		t.Fatalf("answers %v, has %d neighbours", answer, r.c.links.neighbours())
-	}
-	var want []string
-	for i := range links {
-		if i%2 == 0 {
-			want = append(want, fmt.Sprint("n", i))
-		}
-	}
-	if !slices.IsSortedFunc(answer.GetCandidates(), func(a, b string) int { return has[a] - has[b] }) {
-		t.Errorf("names %v, who have %v", answer.GetCandidates(), has)
-	}
-	got := slices.Sorted(slices.Values(answer.GetCandidates()))
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("names %v, not %v", got, want)
-	}
-}
-
-// TestCandidatesAreTried: a refused peer tries the peers that were named, if they are members,
-// and does not soon ask the same peer again.
-func TestCandidatesAreTried(t *testing.T) {
+// TestRefusedNeighbourhood: a peer that has refused is not soon asked again, while another is our neighbour.
+func TestRefusedNeighbourhood(t *testing.T) {
 	r := newRig(t, nil)
+	r.neighbour(2, "two")
 	l := r.linked(1, "one")
-	for i := range uint64(40) {
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 100+i, fmt.Sprint("p", i), 10, 0)))
-	}
-	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: []string{"p7", "nobody", "self", "p9"}})
-	r.pass(2 * tickEvery)
-	dialled := func(i uint64) bool {
-		return slices.ContainsFunc(r.out.Dials, func(d Dial) bool { return d.Key == testIdentity(100+i).Key() })
-	}
-	if !dialled(7) || !dialled(9) || len(r.out.Dials) > wantNeighbours {
-		t.Errorf("dials %v", r.out.Dials)
-	}
-	r.pass(refusedFor - time.Second)
-	if n := r.neighbourWords()[l]; n.GetType() == pb.NeighbourType_REQUEST && !n.GetAlone() {
-		t.Error("asks again")
+	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+	for until := r.now + refusedFor - time.Second; r.now < until; {
+		r.pass(tickEvery)
+		if n := r.neighbourWords()[l]; n != nil {
+			t.Fatalf("says %v", n)
+		}
+		r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now})
 	}
 }
 
-// TestDependants: a peer without any other neighbour is granted what others are refused, up to a
-// separate limit; it takes nobody's place, hears everything and leads nowhere.
-func TestDependants(t *testing.T) {
+// TestPriority: a peer without any other neighbour is granted what others are refused, up to a
+// higher bound; it hears everything and leads nowhere.
+func TestPriority(t *testing.T) {
 	r, links := full(t)
-	for i := range uint64(maxDependants + 3) {
+	for i := range uint64(mostNeighbours - MaxNeighbours + 3) {
 		l := r.linked(100+i, fmt.Sprint("d", i))
 		if answer := r.asksFor(l, false); answer.GetType() != pb.NeighbourType_REFUSE {
-			t.Fatalf("answers %v to one that is not alone", answer)
+			t.Fatalf("answers %v to one without priority", answer)
 		}
 		want := pb.NeighbourType_ACCEPT
-		if i >= maxDependants {
+		if i >= mostNeighbours-MaxNeighbours {
 			want = pb.NeighbourType_REFUSE
 		}
 		if answer := r.asksFor(l, true); answer.GetType() != want {
-			t.Fatalf("answers %v to the dependant %d", answer, i)
+			t.Fatalf("answers %v to the one with priority %d", answer, i)
 		}
 	}
-	if r.c.links.degree() != MaxNeighbours || r.c.links.dependants() != maxDependants {
-		t.Errorf("has %d neighbours and %d dependants", r.c.links.degree(), r.c.links.dependants())
+	if n := r.c.links.degree(); n != mostNeighbours {
+		t.Errorf("has %d neighbours", n)
 	}
 	first := links[len(links)-1] + 1
 	r.receive(links[0], propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
@@ -196,84 +150,84 @@ func TestDependants(t *testing.T) {
 			told++
 		}
 	}
-	if told != maxDependants {
-		t.Errorf("tells %d of its dependants", told)
+	if told != mostNeighbours-MaxNeighbours {
+		t.Errorf("tells %d of them", told)
 	}
 	r.pass(2 * tickEvery)
 	lists := r.listsTold(first)
 	if len(lists) != 1 || len(lists[0]) > pb.MaxNeighbours {
-		t.Errorf("tells a dependant of %v", lists)
+		t.Errorf("tells one of %v", lists)
 	}
 	r.receive(first, &pb.Neighbour{Type: pb.NeighbourType_END})
 	l := r.linked(500, "late")
 	if answer := r.asksFor(l, true); answer.GetType() != pb.NeighbourType_ACCEPT {
 		t.Errorf("the place that one has left is not granted: %v", answer)
 	}
-	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_END})
-	l = r.linked(501, "later")
-	if answer := r.asksFor(l, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.link(l).dependant {
-		t.Errorf("the place of a neighbour is not granted: %v", answer)
-	}
 }
 
-// TestLeaning: a peer that all have refused asks to be taken as a dependant after a while, over
-// all links, and ends that when it has others.
-func TestLeaning(t *testing.T) {
+// TestAskingWithPriority: a peer that all have refused soon asks them again, with priority, as
+// long as it has no neighbour.
+func TestAskingWithPriority(t *testing.T) {
 	r := newRig(t, nil)
 	refuse := func(l LinkID) { r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE}) }
 	links := []LinkID{r.linked(1, "one"), r.linked(2, "two")}
 	for _, l := range links {
 		refuse(l)
 	}
-	r.pass(aloneAfter / 2)
-	if len(r.neighbourWords()) > 0 {
-		t.Errorf("soon says %v", r.neighbourWords())
+	for range 2 { // as often as it takes
+		r.pass(refusedAlone / 2)
+		if len(r.neighbourWords()) > 0 {
+			t.Errorf("soon says %v", r.neighbourWords())
+		}
+		r.pass(refusedAlone)
+		if words := r.neighbourWords(); len(words) != 2 || !words[links[0]].GetPriority() || !words[links[1]].GetPriority() {
+			t.Fatalf("then says %v", words)
+		}
+		for _, l := range links {
+			refuse(l)
+			r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now})
+		}
 	}
-	r.pass(aloneAfter)
-	if words := r.neighbourWords(); len(words) != 2 || !words[links[0]].GetAlone() || !words[links[1]].GetAlone() {
-		t.Fatalf("then says %v", words)
-	}
-	refuse(links[1])
-	r.pass(2 * tickEvery)
-	if words := r.neighbourWords(); len(words) > 0 {
-		t.Errorf("sends %v to a peer that has refused", words)
-	}
+	r.pass(2 * refusedAlone)
 	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	refuse(links[1])
 	if !r.c.links.link(links[0]).neighbour {
 		t.Fatal("no neighbour")
 	}
-	for i := range uint64(3) {
-		l := r.linked(10+i, fmt.Sprint("more", i))
-		r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		if !r.c.links.link(l).neighbour {
-			t.Fatalf("%d is not a neighbour", i)
-		}
-		r.receive(l, &pb.SyncReply{Last: true, Done: true})
-		r.pass(2 * tickEvery)
-		if n, ended := r.neighbourWords()[links[0]], !r.c.links.link(links[0]).neighbour; (n.GetType() == pb.NeighbourType_END) != (i == 1) || ended != (i >= 1) {
-			t.Errorf("with %d others says %v, has ended it: %v", i+1, n, ended)
-		}
+	r.pass(2 * refusedAlone)
+	if words := r.neighbourWords(); len(words) > 0 {
+		t.Errorf("with a neighbour says %v", words)
+	}
+	r.linked(3, "three")
+	if words := r.neighbourWords(); words[r.last].GetType() != pb.NeighbourType_REQUEST || words[r.last].GetPriority() {
+		t.Errorf("says %v to another", words)
 	}
 }
 
-// TestRefusedLeaningIsOver: a peer refused as a dependant, and later asked by the same peer, has
-// an ordinary neighbour, which it keeps.
-func TestRefusedLeaningIsOver(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.linked(1, "one")
-	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	r.pass(2 * aloneAfter)
-	if !r.neighbourWords()[one].GetAlone() {
-		t.Fatal("does not ask alone")
+// TestAboveTheUsual: a peer with more neighbours than usual ends it with those that can spare it.
+func TestAboveTheUsual(t *testing.T) {
+	r, _ := full(t)
+	var more []LinkID
+	for i := range uint64(3) {
+		l := r.linked(100+i, fmt.Sprint("d", i))
+		r.asksFor(l, true)
+		more = append(more, l)
 	}
-	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	r.asksFor(one, false)
-	for i := range uint64(4) {
-		r.neighbour(10+i, fmt.Sprint("more", i))
-		r.pass(2 * tickEvery)
+	tells := func(l LinkID, n int) {
+		list := []string{"self"}
+		for i := range n - 1 {
+			list = append(list, fmt.Sprint("x", i))
+		}
+		r.receive(l, &pb.NeighbourList{Ids: list})
 	}
-	if !r.c.links.link(one).neighbour {
-		t.Error("ends what it has granted")
+	tells(more[0], wantNeighbours)
+	tells(more[1], wantNeighbours+1)
+	r.pass(2 * tickEvery)
+	if words := r.neighbourWords(); len(words) != 1 || words[more[1]].GetType() != pb.NeighbourType_END {
+		t.Errorf("says %v", words)
+	}
+	if n := r.c.links.neighbours(); n != MaxNeighbours+2 {
+		t.Errorf("has %d neighbours", n)
 	}
 }
 
@@ -281,46 +235,34 @@ func TestRefusedLeaningIsOver(t *testing.T) {
 // ended, is not an offence.
 func TestWordsThatCross(t *testing.T) {
 	r := newRig(t, nil)
-	one := r.linked(1, "one")
-	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	r.pass(2 * aloneAfter) // asks alone
-	for i := range uint64(3) {
-		l := r.linked(10+i, fmt.Sprint("more", i))
-		r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		r.receive(l, &pb.SyncReply{Last: true, Done: true})
-	}
-	r.asksFor(one, false) // and is asked, before the answer
-	r.pass(2 * tickEvery)
-	if r.neighbourWords()[one].GetType() != pb.NeighbourType_END {
-		t.Fatal("does not end it")
-	}
+	one := r.linked(1, "one") // is asked
+	r.asksFor(one, false)     // and asks, before the answer
+	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_END})
 	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	if len(r.out.Closes) > 0 {
-		t.Errorf("closes %v", r.out.Closes)
+	if len(r.out.Closes) > 0 || r.neighbourWords()[one].GetType() != pb.NeighbourType_END {
+		t.Errorf("closes %v, says %v", r.out.Closes, r.neighbourWords())
 	}
 }
 
-// TestBehindADependant: a peer that is linked to a dependant only can be reached.
-func TestBehindADependant(t *testing.T) {
+// TestBehindOneAboveTheUsual: a peer that is linked only to one without a place in the distance
+// vectors can be reached.
+func TestBehindOneAboveTheUsual(t *testing.T) {
 	w := newWire(t)
 	w.network(MaxNeighbours + 3)
-	hub, dependant, far := w.peers[0], w.peers[MaxNeighbours+1], w.peers[MaxNeighbours+2]
+	hub, above, far := w.peers[0], w.peers[MaxNeighbours+1], w.peers[MaxNeighbours+2]
 	for _, p := range w.peers[1 : MaxNeighbours+1] {
 		w.connect(hub, p)
 	}
-	w.link(dependant, hub)
-	dependant.c.neighbourhood.askNeighbour(dependant.c.links.linkTo(hub.c.cfg.Identity.Key()), true)
-	w.drain(dependant)
-	w.deliver()
-	w.pass(aloneAfter + time.Second)
-	if hub.c.links.dependants() != 1 {
-		t.Fatalf("%d dependants", hub.c.links.dependants())
+	w.link(above, hub)
+	w.pass(refusedAlone + time.Second)
+	if n := hub.c.links.degree(); n != MaxNeighbours+1 {
+		t.Fatalf("%d neighbours", n)
 	}
-	w.connect(far, dependant)
+	w.connect(far, above)
 	w.pass(4 * routeEvery)
 	p := watchPings(w, t.Fatalf)
-	if !p.goes(w.peers[1], dependant) {
-		t.Error("a ping to the dependant does not arrive")
+	if !p.goes(w.peers[1], above) {
+		t.Error("a ping to it does not arrive")
 	}
 	if !p.goes(far, w.peers[1]) || !p.goes(w.peers[1], far) {
 		t.Errorf("a ping to or from behind it does not arrive: %v", p.arrived)

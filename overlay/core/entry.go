@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// MaxNeighbours is how many neighbours a peer grants.
-const MaxNeighbours = 12 // granted
-
 // appendVersion appends the part of an entry that the digests cover.
 func (e *entry) appendVersion(b []byte) []byte {
 	b = append(b, e.record.ID...)

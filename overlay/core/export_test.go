@@ -42,9 +42,10 @@ func (c *Core) View(id LinkID) LinkView {
 	return LinkView{l.peer, l.key, l.state == linkUp, l.neighbour}
 }
 
-// Degree counts neighbours, and apart from them those that depend on this peer.
-func (c *Core) Degree() (neighbours, dependants int) {
-	return c.links.neighbours() - c.links.dependants(), c.links.dependants()
+// Degree counts neighbours; crowded says that they are more than usual although one can be spared.
+func (c *Core) Degree() (neighbours int, crowded bool) {
+	n := c.links.degree()
+	return n, n > MaxNeighbours && c.neighbourhood.spare() != nil
 }
 
 func (c *Core) Linked(key certs.PublicKey) bool { return c.links.linkTo(key) != nil }

@@ -212,7 +212,7 @@ func (fz *fuzzer) content() proto.Message {
 		}
 	case 4:
 		b := fz.next()
-		return &pb.Neighbour{Type: pb.NeighbourType(b % 6), Alone: b&4 != 0, Candidates: fz.ids(pb.MaxCandidates)}
+		return &pb.Neighbour{Type: pb.NeighbourType(b % 6), Priority: b&4 != 0}
 	case 5:
 		if b := fz.next(); b%2 == 0 {
 			key := testIdentity(uint64(b % 6)).Key()

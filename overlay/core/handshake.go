@@ -172,7 +172,7 @@ func (c *Core) up(l *link, r *Record, broadcasts uint64) {
 	}
 	// A peer that we have dialled without knowing that it lives is in another network, or in the
 	// other half of ours: becoming neighbours joins the two.
-	if c.links.degree() < wantNeighbours || stranger && l.dial != nil && c.links.degree() < MaxNeighbours {
-		c.neighbourhood.askNeighbour(l, false)
+	if Short(c.links.degree()) > 0 || stranger && l.dial != nil && c.links.degree() < MaxNeighbours {
+		c.neighbourhood.askNeighbour(l)
 	}
 }

@@ -58,14 +58,9 @@ type link struct {
 type bond struct {
 	neighbour bool
 	slot      int  // the neighbour's place in the distance vectors, see takeSlot
-	dependant bool // a neighbour above the usual number: it has nobody else
 	asked     bool // we have asked for neighbourhood, without an answer yet
 	askedAt   time.Duration
 	everAsked bool
-	gained    bool // it is a neighbour because we asked
-	leaning   bool // we asked to be a dependant, having no neighbour
-	// leanRefused: that was refused.
-	leanRefused bool
 }
 
 // exchange is how far the peers at both ends have exchanged or compared their tables.

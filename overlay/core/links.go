@@ -173,43 +173,21 @@ func (ls *links) neighbours() int {
 	return n
 }
 
-// degree counts the neighbours and the requests under way. A peer with two links counts once, a
-// dependant not at all.
+// degree counts the neighbours and the requests under way. A peer with two links counts once.
 func (ls *links) degree() int {
 	var keys []certs.PublicKey
 	for _, l := range ls.list {
-		if (l.neighbour || l.asked) && !l.dependant && !slices.Contains(keys, l.key) {
+		if (l.neighbour || l.asked) && !slices.Contains(keys, l.key) {
 			keys = append(keys, l.key)
 		}
 	}
 	return len(keys)
 }
 
-func (ls *links) dependants() int {
-	n := 0
-	for _, l := range ls.list {
-		if l.neighbour && l.dependant {
-			n++
-		}
-	}
-	return n
-}
-
-// gained counts the neighbours that we have asked for.
-func (ls *links) gained() int {
-	n := 0
-	for _, l := range ls.list {
-		if l.neighbour && l.gained {
-			n++
-		}
-	}
-	return n
-}
-
 // endNeighbour ends the exchange of announcements over the link.
 func (ls *links) endNeighbour(l *link) {
 	if l.neighbour {
-		l.neighbour, l.dependant, l.leaning, l.gained = false, false, false, false
+		l.neighbour = false
 		ls.freeSlot(l.slot)
 		l.slot = -1
 		ls.changed = true
@@ -275,8 +253,8 @@ func (ls *links) reroute(e *entry) {
 // unroute forgets the routes to a peer that is gone.
 func (ls *links) unroute(e *entry) { e.forgetRoutes() }
 
-// takeSlot gives a new neighbour a place in the distance vectors, or -1 if there is none: a
-// dependant leads nowhere.
+// takeSlot gives a new neighbour a place in the distance vectors, or -1 if there is none: one
+// above the usual number leads nowhere.
 func (ls *links) takeSlot() int {
 	var taken [MaxNeighbours]bool
 	for _, l := range ls.list {

@@ -9,11 +9,10 @@ import (
 
 // Times of the search for neighbours, guesses.
 const (
-	seekEvery  = 500 * time.Millisecond // a dial for a neighbour, after the first five
-	extraEvery = 3 * time.Second        // a dial for a neighbour beyond the first five
-	refusedFor = 30 * time.Second       // before a second request for neighbourhood
-	aloneAfter = 2 * time.Second        // without a neighbour, before asking to be taken as a dependant
-	healEvery  = 1 * time.Second        // between two dials of a lost peer by the network as a whole
+	seekEvery    = 500 * time.Millisecond // a dial for a neighbour, after the first ones
+	refusedFor   = 30 * time.Second       // before a second request for neighbourhood
+	refusedAlone = 2 * time.Second        // the same of a peer without any neighbour
+	healEvery    = 1 * time.Second        // between two dials of a lost peer by the network as a whole
 )
 
 // neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
@@ -23,104 +22,61 @@ type neighbourhood struct {
 	links      *links
 	routes     *routes
 	gossip     *gossip
-	doubt      *doubt
 	reach      *reach
 	broadcasts *broadcasts
 	sync       *syncer
 
-	suggested  []certs.ID // named by peers that have no room
-	seeks      limiter
-	extras     limiter
-	aloneSince time.Duration
-	nextHeal   time.Duration
+	seeks    limiter
+	nextHeal time.Duration
 }
 
-// seekNeighbours asks random living peers for neighbourhood, for as many as we lack (see
-// Standing): over a link that stands, else over a new one. It dials several at once but then only
-// two a second, since in a network that grows most peers are full. Without any neighbour for a
-// while it asks to be taken above the usual number.
+// seekNeighbours asks random living peers for neighbourhood, for as many as we lack (see Short):
+// over a link that stands, else over a new one. It dials several at once but then only two a
+// second. One above the usual number that can spare us is given up.
 func (nb *neighbourhood) seekNeighbours() {
-	nb.leanOnOthers()
-	standing := nb.standing()
-	missing := standing.Short() - nb.reach.seeking
-	if standing.TakesMore() && nb.reach.seeking == 0 && nb.doubt.lag < doubtLate && nb.extras.take(nb.now, 1, extraEvery) {
-		missing = 1
+	for nb.links.degree() > MaxNeighbours && nb.giveUp(nb.spare()) {
 	}
+	missing := Short(nb.links.degree()) - nb.reach.seeking
 	for _, l := range nb.links.list { // links that stand cost nothing
 		if e := l.entry; missing > 0 && l.state == linkUp && !l.quiet && e != nil && nb.mayAsk(e) {
-			nb.askNeighbour(l, false)
+			nb.askNeighbour(l)
 			missing--
 		}
 	}
 	for ; missing > 0; missing-- {
-		e := nb.pickNeighbour()
+		e := nb.table.pick(nb.mayAsk)
 		if e == nil {
 			return
 		}
 		if l := nb.links.linkTo(e.record.Key); l != nil {
-			nb.askNeighbour(l, false)
+			nb.askNeighbour(l)
 		} else if nb.seeks.take(nb.now, wantNeighbours, seekEvery) {
 			nb.reach.dialFor(e, toSeek)
 		}
 	}
 }
 
-func (nb *neighbourhood) standing() Standing {
-	return Standing{nb.links.degree(), nb.links.gained()}
-}
-
-// pickNeighbour chooses a peer to ask: one that was suggested, else any.
-func (nb *neighbourhood) pickNeighbour() *entry {
-	for len(nb.suggested) > 0 {
-		e := nb.table.owner(nb.suggested[0], nb.now)
-		nb.suggested = nb.suggested[1:]
-		if e != nil && nb.mayAsk(e) {
-			return e
-		}
-	}
-	return nb.table.pick(nb.mayAsk)
-}
-
-// mayAsk reports whether the peer can be asked for neighbourhood.
+// mayAsk reports whether the peer can be asked for neighbourhood. One that has refused is asked
+// again after a while, and soon if nobody else is our neighbour.
 func (nb *neighbourhood) mayAsk(e *entry) bool {
 	d := e.our()
-	if e == nb.table.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || nb.now < d.refusedTill || nb.now < d.nextDial {
+	if e == nb.table.self || e.isGuest() || !e.alive() && !e.missing || d.dialing != 0 || nb.now < d.nextDial {
+		return false
+	}
+	if nb.now < d.refusedTill && (nb.links.neighbours() > 0 || nb.now < d.refusedTill-refusedFor+refusedAlone) {
 		return false
 	}
 	l := nb.links.linkTo(e.record.Key)
 	return l == nil || !l.neighbour && !l.asked
 }
 
-// leanOnOthers asks to be taken as a dependant when no peer has been our neighbour for a while,
-// and ends that when some are.
-func (nb *neighbourhood) leanOnOthers() {
-	switch n := nb.links.neighbours(); {
-	case n > 0:
-		nb.aloneSince = nb.now
-	case nb.now >= nb.aloneSince+aloneAfter:
-		for _, l := range slices.Backward(nb.links.list) {
-			if l.state == linkUp && !l.asked && !l.quiet && !l.leanRefused && !l.leadsToGuest() {
-				nb.askNeighbour(l, true)
-				return
-			}
-		}
-	}
-	if nb.links.neighbours() <= 2 {
-		return
-	}
-	for _, l := range nb.links.list {
-		if l.neighbour && l.leaning {
-			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			nb.links.endNeighbour(l)
-			return
-		}
-	}
-}
-
-func (nb *neighbourhood) askNeighbour(l *link, alone bool) {
+// askNeighbour asks for neighbourhood: with priority if the peer has refused, and nobody else has
+// become our neighbour.
+func (nb *neighbourhood) askNeighbour(l *link) {
 	if !l.neighbour && !l.asked && !nb.visiting && !l.leadsToGuest() {
-		l.asked, l.everAsked, l.askedAt, l.leaning = true, true, nb.now, alone
-		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Alone: alone, Have: uint32(nb.links.neighbours())})
+		l.asked, l.everAsked, l.askedAt = true, true, nb.now
+		priority := l.entry != nil && nb.now < l.entry.our().refusedTill && nb.links.neighbours() == 0
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
 	}
 }
 
@@ -129,7 +85,7 @@ func (nb *neighbourhood) receiveNeighbour(l *link, m *pb.Neighbour) {
 	case what < pb.NeighbourType_REQUEST || what > pb.NeighbourType_END:
 		nb.note(Debug, "a step in becoming neighbours that is not known, ignored", "peer", string(l.peer), "type", what.String())
 	case what == pb.NeighbourType_REQUEST:
-		nb.receiveRequest(l, m)
+		nb.receiveRequest(l, m.GetPriority())
 	case what == pb.NeighbourType_END:
 		if l.neighbour {
 			nb.links.endNeighbour(l)
@@ -141,92 +97,69 @@ func (nb *neighbourhood) receiveNeighbour(l *link, m *pb.Neighbour) {
 			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 		}
 	case what == pb.NeighbourType_ACCEPT:
-		l.gained = l.gained || l.asked
-		nb.becomeNeighbour(l, false)
+		nb.becomeNeighbour(l)
 		nb.sync.compareTables(l)
 	case what == pb.NeighbourType_REFUSE:
-		l.asked, l.leanRefused, l.leaning = false, l.leaning, false
+		l.asked = false
 		if e := l.entry; e != nil {
 			e.with().refusedTill = nb.now + refusedFor
 		}
-		for _, id := range m.GetCandidates() {
-			if len(nb.suggested) < pb.MaxCandidates {
-				nb.suggested = append(nb.suggested, certs.ID(id))
-			}
-		}
 	}
 }
 
-// receiveRequest grants neighbourhood, or refuses it and names others. Two requests that cross
-// are agreed. A peer that asks for neighbourhood it already has has lost sight of it.
-func (nb *neighbourhood) receiveRequest(l *link, m *pb.Neighbour) {
-	switch {
-	case l.neighbour || l.asked || nb.standing().HasRoom() || MakesRoom(int(m.GetHave())) && nb.giveUpOne():
-		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		nb.becomeNeighbour(l, false)
-	case m.GetAlone() && nb.links.dependants() < maxDependants:
-		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-		nb.becomeNeighbour(l, true)
-	default:
-		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE, Candidates: nb.withRoom(l)})
+// receiveRequest grants neighbourhood, or refuses it. Two requests that cross are agreed. A peer
+// that asks for neighbourhood it already has has lost sight of it.
+func (nb *neighbourhood) receiveRequest(l *link, priority bool) {
+	grants := l.neighbour || l.asked || Grants(nb.links.degree(), false)
+	if !grants {
+		nb.giveUp(nb.spare())
+		grants = Grants(nb.links.degree(), priority)
 	}
+	if !grants {
+		nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+		return
+	}
+	nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	nb.becomeNeighbour(l)
 }
 
-// giveUpOne makes room: it drops the neighbour that has the most neighbours, as it has told us,
-// if that is more than enough.
-func (nb *neighbourhood) giveUpOne() bool {
+// spare is the neighbour that can spare us best, nil if none can (see Richest): of those without
+// a slot, if there are such.
+func (nb *neighbourhood) spare() *link {
 	var choice []*link
 	var degrees []int
+	above := nb.links.degree() > MaxNeighbours
 	for _, l := range nb.links.list {
-		if e := l.entry; l.neighbour && l.slot >= 0 && e != nil {
+		if e := l.entry; l.neighbour && l.slot < 0 == above && e != nil {
 			choice, degrees = append(choice, l), append(degrees, len(e.our().neighbours)+1)
 		}
 	}
-	richest := Richest(degrees)
-	if richest < 0 {
-		return false
+	if i := Richest(degrees); i >= 0 {
+		return choice[i]
 	}
+	return nil
+}
+
+// giveUp ends the neighbourhood with a peer, over all its links; false without one.
+func (nb *neighbourhood) giveUp(one *link) bool {
 	for _, l := range nb.links.list {
-		if l.neighbour && l.key == choice[richest].key {
+		if one != nil && l.neighbour && l.key == one.key {
 			nb.links.send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 			nb.links.endNeighbour(l)
 		}
 	}
-	return nb.standing().HasRoom()
-}
-
-// withRoom names neighbours of ours that have room for another, as they have told us, those with
-// the fewest first. In a network that grows the old peers are full and the young are not, so most
-// who ask at random are refused once.
-func (nb *neighbourhood) withRoom(asker *link) []string {
-	var open []*entry
-	for _, l := range nb.links.list {
-		e := l.entry
-		if l.neighbour && l.key != asker.key && e != nil && (Standing{Degree: len(e.our().neighbours) + 1}).HasRoom() {
-			open = append(open, e)
-		}
-	}
-	nb.cfg.Rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
-	slices.SortStableFunc(open, func(a, b *entry) int { return len(a.our().neighbours) - len(b.our().neighbours) })
-	var ids []string
-	for _, e := range open[:min(len(open), pb.MaxCandidates)] {
-		ids = append(ids, string(e.record.ID))
-	}
-	return ids
+	return one != nil
 }
 
 // becomeNeighbour begins the exchange of announcements over the link, and tells the new neighbour
 // our distances and which recent broadcasts it can have.
-func (nb *neighbourhood) becomeNeighbour(l *link, dependant bool) {
+func (nb *neighbourhood) becomeNeighbour(l *link) {
 	l.asked = false
 	if l.neighbour {
 		return
 	}
-	l.slot = -1
-	if !dependant {
-		l.slot = nb.links.takeSlot()
-	}
-	l.neighbour, l.dependant = true, dependant
+	l.slot = nb.links.takeSlot()
+	l.neighbour = true
 	nb.links.changed = true
 	nb.routes.tellAllRoutes(l)
 	nb.broadcasts.offerBroadcasts(l, true)

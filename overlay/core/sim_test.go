@@ -110,7 +110,7 @@ func newWorld(t testing.TB, seed uint64, n int) *world {
 	w.World = coretest.NewWorld(seed, 0, coretest.Hooks{
 		Odd: w.fatal, Configure: w.configure, Shown: w.shown, Lost: w.lost, Noted: w.noted,
 		Ticked: func(p *process) {
-			if n, _ := p.Core.Degree(); n > core.MaxNeighbours {
+			if n, crowded := p.Core.Degree(); crowded {
 				w.fatal("%s has %d neighbours", p.ID, n)
 			}
 		},

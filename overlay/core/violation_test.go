@@ -52,7 +52,7 @@ func TestViolations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
-			for i := range uint64(5) {
+			for i := range uint64(wantNeighbours) {
 				r.neighbour(20+i, string(rune('a'+i)))
 			}
 			two := r.neighbour(2, "two")
@@ -103,7 +103,7 @@ func TestSilence(t *testing.T) {
 	// With enough neighbours no other peer is asked.
 	for _, used := range []bool{false, true} {
 		r = newRig(t, nil)
-		for i := range uint64(enoughNeighbours) {
+		for i := range uint64(wantNeighbours) {
 			r.neighbour(20+i, string(rune('a'+i)))
 		}
 		l, patience := r.linked(1, "one"), unusedAfter

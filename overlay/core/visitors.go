@@ -58,15 +58,14 @@ func (vs *visit) stay() {
 	vs.visiting, vs.stayed = false, vs.now
 	vs.note(Debug, "stays, and is announced to all")
 	vs.own.setOwnRecord(pb.AnnouncementType_JOIN, vs.table.self.record.Seq+1)
-	vs.neighbourhood.aloneSince = vs.now
 	for _, l := range vs.links.list {
 		if l.state == linkUp {
 			vs.gossip.announceTo(l, vs.table.self)
 		}
 	}
 	for _, l := range vs.links.list {
-		if l.state == linkUp && !l.quiet && !l.leadsToGuest() && vs.links.degree() < wantNeighbours {
-			vs.neighbourhood.askNeighbour(l, false)
+		if l.state == linkUp && !l.quiet && !l.leadsToGuest() && Short(vs.links.degree()) > 0 {
+			vs.neighbourhood.askNeighbour(l)
 		}
 	}
 }

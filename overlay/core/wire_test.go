@@ -95,7 +95,7 @@ func (w *wire) network(n int) {
 // connect makes a link, and the two neighbours.
 func (w *wire) connect(p, q *wired) {
 	w.link(p, q)
-	p.c.neighbourhood.askNeighbour(p.c.links.linkTo(q.c.cfg.Identity.Key()), false)
+	p.c.neighbourhood.askNeighbour(p.c.links.linkTo(q.c.cfg.Identity.Key()))
 	w.drain(p)
 	w.deliver()
 }

@@ -67,51 +67,33 @@ type growing struct {
 	peers []places
 }
 
-// places are the neighbours of a peer, and which of them it has asked for itself.
+// places are the neighbours of a peer.
 type places struct {
-	list   [mostPlaces]int32
-	gained [mostPlaces]bool
-	n      int
-}
-
-func (p *places) standing() core.Standing {
-	s := core.Standing{Degree: p.n}
-	for _, gained := range p.gained[:p.n] {
-		if gained {
-			s.Gained++
-		}
-	}
-	return s
+	list [mostPlaces]int32
+	n    int
 }
 
 func (p *places) has(j int32) bool { return slices.Contains(p.list[:p.n], j) }
 
-func (p *places) add(j int32, gained bool) {
-	p.list[p.n], p.gained[p.n] = j, gained
+func (p *places) add(j int32) {
+	p.list[p.n] = j
 	p.n++
 }
 
 func (p *places) remove(j int32) {
 	i := slices.Index(p.list[:p.n], j)
 	p.n--
-	p.list[i], p.gained[i] = p.list[p.n], p.gained[p.n]
+	p.list[i] = p.list[p.n]
 }
 
 // randomGraph grows a network of n peers.
 func randomGraph(n int, seed uint64) *graph {
 	g := &growing{rng: rand.New(rand.NewPCG(seed, 2)), peers: make([]places, n)}
-	for i := range n {
-		// A newcomer finds the peers that are here, the first ones hardly any; meanwhile
-		// others go on to ask for more, each about once in the time in which a few come.
-		g.seek(int32(i), i+1, true)
-		for range 3 {
-			g.seek(int32(g.rng.IntN(i+1)), i+1, false)
-		}
+	for i := range n { // a newcomer finds the peers that are here
+		g.seek(int32(i), i+1)
 	}
-	for range 3 * core.MaxNeighbours { // until no peer takes more
-		for i := range n {
-			g.seek(int32(i), n, false)
-		}
+	for i := range n {
+		g.seek(int32(i), n)
 	}
 	list := &graph{from: make([]int32, n+1)}
 	for i := range n {
@@ -121,41 +103,23 @@ func randomGraph(n int, seed uint64) *graph {
 	return list
 }
 
-// seek makes a peer ask until it is not short of neighbours, or else for one more if it takes
-// more. It asks one of the present peers at random, and the one that this suggests.
-func (g *growing) seek(i int32, here int, short bool) {
+// seek makes a peer ask some of those present at random, until it is not short of neighbours.
+func (g *growing) seek(i int32, here int) {
 	p := &g.peers[i]
-	for tries := 0; tries < 20; tries++ {
-		s := p.standing()
-		if short && s.Short() <= 0 || !short && s.Short() <= 0 && !s.TakesMore() {
-			return
-		}
-		j := int32(g.rng.IntN(here))
-		for range 2 { // the second is the one that a peer without room has suggested
-			if j < 0 || j == i || p.has(j) {
-				break
-			}
-			if g.grants(j, i) {
-				p.add(j, true)
-				g.peers[j].add(i, false)
-				break
-			}
-			j = g.suggested(j, i)
-		}
-		if !short {
-			return
+	for tries := 0; tries < 20 && core.Short(p.n) > 0; tries++ {
+		if j := int32(g.rng.IntN(here)); j != i && !p.has(j) && g.grants(j) {
+			p.add(j)
+			g.peers[j].add(i)
 		}
 	}
 }
 
-// grants says that a peer takes another one, and makes room for it if it has to.
-func (g *growing) grants(j, asker int32) bool {
+// grants says that a peer takes another one, and makes room for it if it has to. Nobody needs
+// priority where all can reach each other.
+func (g *growing) grants(j int32) bool {
 	q := &g.peers[j]
-	if q.standing().HasRoom() {
+	if core.Grants(q.n, false) {
 		return true
-	}
-	if !core.MakesRoom(g.peers[asker].n) {
-		return false
 	}
 	var degrees []int
 	for _, k := range q.list[:q.n] {
@@ -167,20 +131,8 @@ func (g *growing) grants(j, asker int32) bool {
 	}
 	k := q.list[i]
 	q.remove(k)
-	g.peers[k].remove(j) // which still has more than it needs
+	g.peers[k].remove(j) // which still has as many as it wants
 	return true
-}
-
-// suggested is the neighbour of a peer without room that has fewest, -1 if all are full.
-func (g *growing) suggested(j, asker int32) int32 {
-	best := int32(-1)
-	q := &g.peers[j]
-	for _, k := range q.list[:q.n] {
-		if k != asker && g.peers[k].standing().HasRoom() && (best < 0 || g.peers[k].n < g.peers[best].n) {
-			best = k
-		}
-	}
-	return best
 }
 
 func (g *graph) size() int     { return len(g.from) - 1 }
