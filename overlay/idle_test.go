@@ -7,7 +7,11 @@ import (
 
 // Links that serve direct messages alone are closed when idle, and made again when needed,
 // even at the very moment at which they are being closed.
-func TestIdleLinksAreClosed(t *testing.T) {
+func TestLongIdleLinksAreClosed(t *testing.T) {
+	rounds := 4
+	if raceDetector {
+		rounds = 1
+	}
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13")
 		time.Sleep(time.Minute) // then all have the neighbours that they want, and seek no more
@@ -33,7 +37,7 @@ func TestIdleLinksAreClosed(t *testing.T) {
 		if gone < time.Minute-time.Second || gone > time.Minute+time.Second {
 			t.Fatalf("the link was closed after %v", gone)
 		}
-		for before := range 4 {
+		for before := range rounds {
 			time.Sleep(gone - time.Since(round()) - time.Duration(before)*20*time.Millisecond)
 			id := p.send(q.ID(), "still there?")
 			awaitEvent(p, time.Second, func(d Delivered) bool { return d.Message == id })

@@ -5,10 +5,12 @@ import (
 	"testing"
 )
 
-// long begins a test of hours in a bubble, or of many megabytes, whose concurrency shorter
-// tests also show to the race detector: with it the test would take a minute, without it a few
-// seconds. `make test` runs the tests whose names begin with TestLong a second time, without
-// the detector, and so in full.
+// `make test` runs the tests whose names begin with TestLong a second time without the race
+// detector, where they take a tenth of the time. With it they show it an example: fewer seeds,
+// rounds or cases.
+
+// long begins a test that has no part of that size, of hours in a bubble or of many megabytes,
+// and whose concurrency shorter tests also show to the race detector.
 func long(t *testing.T) {
 	if !strings.HasPrefix(t.Name(), "TestLong") {
 		t.Fatal("make test does not find it: its name is to begin with TestLong")

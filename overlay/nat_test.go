@@ -56,12 +56,12 @@ func (w *world) logged(at, message, peer string) time.Time {
 	return time.Time{}
 }
 
-// TestPunchTime: the time from the caller's first message until both have a working
+// TestLongPunchTime: the time from the caller's first message until both have a working
 // connection. The bars, without loss: 230 ms for half of all, 300 ms for 95 %. One and a half round
 // trips over carol take 150 ms, and a handshake 75 ms.
-func TestPunchTime(t *testing.T) {
+func TestLongPunchTime(t *testing.T) {
 	seeds := 40
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		seeds = 10
 	}
 	for _, loss := range []float64{0, 0.1} {
@@ -99,13 +99,17 @@ func punchTime(t *testing.T, seed uint64, loss float64) time.Duration {
 	return end.Sub(begin)
 }
 
-// TestNATMatrix: every pair that can have a connection gets one, with packet loss as well.
+// TestLongNATMatrix: every pair that can have a connection gets one, with packet loss as well.
 // Until then, and where none is possible, messages flow over carol, each once and in order.
-func TestNATMatrix(t *testing.T) {
+func TestLongNATMatrix(t *testing.T) {
+	losses := []float64{0.1, 0}
+	if raceDetector {
+		losses = losses[:1]
+	}
 	kinds := map[simtest.Kind]string{simtest.Open: "open", simtest.FullCone: "cone", simtest.Restricted: "restricted", simtest.Symmetric: "symmetric", simtest.Firewall: "firewall"}
 	for a := simtest.Open; a <= simtest.Firewall; a++ {
 		for b := a; b <= simtest.Firewall; b++ {
-			for _, loss := range []float64{0, 0.1} {
+			for _, loss := range losses {
 				t.Run(fmt.Sprintf("%s-%s/%v", kinds[a], kinds[b], loss), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { meet(t, a, b, loss) })
 				})
@@ -171,9 +175,13 @@ func TestSameHome(t *testing.T) {
 	}
 }
 
-// TestIncidents: trouble with NATs, hosts and the peer in between in the middle of a conversation
+// TestLongIncidents: trouble with NATs, hosts and the peer in between in the middle of a conversation
 // delays it, and no more.
-func TestIncidents(t *testing.T) {
+func TestLongIncidents(t *testing.T) {
+	kinds := []simtest.Kind{simtest.Restricted, simtest.FullCone}
+	if raceDetector {
+		kinds = kinds[:1]
+	}
 	for name, happens := range map[string]func(*world){
 		"a router forgets its mappings": func(w *world) { w.Flush("a") },
 		"a router makes new mappings":   func(w *world) { w.Rebind("a") },
@@ -182,7 +190,7 @@ func TestIncidents(t *testing.T) {
 		"the peer between crashes":      func(w *world) { w.Crash("carol") },
 		"all routers reboot":            func(w *world) { w.Rebind("a"); w.Flush("b") },
 	} {
-		for _, kind := range []simtest.Kind{simtest.Restricted, simtest.FullCone} {
+		for _, kind := range kinds {
 			t.Run(fmt.Sprint(name, " ", kind), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w, alice, bob, _ := homes(t, 1, kind, simtest.Restricted, 0)

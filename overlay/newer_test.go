@@ -51,7 +51,7 @@ func TestLongLifeOfANewerPeer(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		rounds := 60
 		if testing.Short() || raceDetector {
-			rounds = 10
+			rounds = 3
 		}
 		peers := w.network("alice", "bob", "carol", "newer")
 		newer := peers[len(peers)-1]

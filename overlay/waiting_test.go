@@ -14,7 +14,8 @@ import (
 
 // A peer that does not read its events holds up the peers that write to it, and no others.
 // When it reads, everything arrives.
-func TestPeerThatDoesNotLook(t *testing.T) {
+func TestLongQueueForADeafPeer(t *testing.T) {
+	long(t)
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		carol := w.start("carol", "alice")
