@@ -17,7 +17,7 @@ func (s *stranger) welcome() {
 	s.t.Helper()
 	s.accept(5 * time.Second)
 	s.say(&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: s.record(nil)})
-	s.await(func(m *pb.PeerMessage) bool { return m.GetSyncRequest() != nil })
+	s.await(func(m *pb.PeerMessage) bool { return m.GetReconcile() != nil })
 }
 
 // startFirstAt starts a node that is let in by the stranger, and a bit later by alice.
@@ -54,7 +54,7 @@ func TestOneDoorRepeats(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		s := w.stranger("mallory")
-		piece := &pb.SyncReply{Last: true, Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: s.record(nil)}}}
+		piece := &pb.Reconcile{Answer: true, Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: s.record(nil)}}}
 		start := time.Now()
 		results := w.startFirstAt(s, w.config("bob", "mallory", "alice"))
 		go func() {
@@ -89,13 +89,13 @@ func TestTableOverASlowLine(t *testing.T) {
 		s.welcome()
 		for piece := range slices.Chunk(table, pb.MaxAnnouncements) {
 			time.Sleep(600 * time.Millisecond)
-			reply := &pb.SyncReply{}
+			reply := &pb.Reconcile{Answer: true}
 			for _, r := range piece {
 				reply.Announcements = append(reply.Announcements, &pb.Announcement{Type: r.GetType(), Record: s.state.Identity.SignRecord(r)})
 			}
-			reply.Done = piece[len(piece)-1] == table[len(table)-1]
 			s.say(reply)
 		}
+		s.say(&pb.Reconcile{Answer: true})
 		r := <-results
 		if r.err != nil {
 			t.Fatalf("after %v: %v", time.Since(start), r.err)

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -140,10 +141,7 @@ func TestHostileMembers(t *testing.T) {
 	}{
 		{"a second handshake", func(s *stranger, alice *peer) { s.say(s.hello()) }, "a handshake after the handshake"},
 		{"garbage", func(s *stranger, alice *peer) { s.sayBytes([]byte{3, 0xff, 0xff, 0xff}) }, "malformed"},
-		{"a table never asked for", func(s *stranger, alice *peer) { s.say(&pb.SyncReply{Done: true}) }, "not asked for"},
-		{"hashes never asked for", func(s *stranger, alice *peer) {
-			s.say(&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)})
-		}, "not asked for"},
+		{"a table never asked for", func(s *stranger, alice *peer) { s.say(&pb.Reconcile{Answer: true}) }, "not asked for"},
 
 		{"a forged farewell of another", func(s *stranger, alice *peer) {
 			r, _ := pb.ParseRecord(s.knows("bob"))
@@ -242,9 +240,9 @@ func TestHostileDoor(t *testing.T) {
 		{"a record of another network", func(s *stranger) []proto.Message {
 			return welcome(s.record(func(r *pb.Record) { r.Network = "other" }))
 		}, "of another network"},
-		{"an empty piece of its table", func(s *stranger) []proto.Message {
-			return append(welcome(s.record(nil)), &pb.SyncReply{Last: true})
-		}, "an empty piece"},
+		{"a table that it only describes", func(s *stranger) []proto.Message {
+			return append(welcome(s.record(nil)), &pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{Last: math.MaxUint64}}})
+		}, "not asked about"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -155,10 +156,10 @@ func (s *stranger) await(match func(*pb.PeerMessage) bool) *pb.PeerMessage {
 // knows waits until the stranger has heard of a peer, and returns its record.
 func (s *stranger) knows(id certs.ID) *pb.Signed {
 	s.t.Helper()
-	s.say(&pb.SyncRequest{})
+	s.say(&pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_HELD}}})
 	var found *pb.Signed
 	s.await(func(m *pb.PeerMessage) bool {
-		for _, a := range m.GetSyncReply().GetAnnouncements() {
+		for _, a := range m.GetReconcile().GetAnnouncements() {
 			if r, err := pb.ParseRecord(a.GetRecord()); err == nil && r.GetId() == string(id) {
 				found = a.GetRecord()
 			}

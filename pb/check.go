@@ -27,10 +27,8 @@ const (
 	MaxNeighbours    = 16      // entries in a list of neighbours
 	MaxPassed        = 16      // peers that a routed frame visits; a bound of the design
 	MaxRoutes        = 16 << 10
-	MaxVersions      = 8 << 10 // entries in SyncVersions and in the wants of its answer
-	MaxAskedBuckets  = 64      // entries in SyncVersions.buckets
-	MinBuckets       = 64
-	MaxBuckets       = 4096
+	MaxTableRanges   = 512      // in a Reconcile
+	MaxHashes        = 16       // of a TableRange
 	MaxPart          = 32 << 10 // Envelope.sealed
 	MaxParts         = 40       // parts of an Envelope: a letter with a message of MaxBody and some room
 	MaxDeposit       = 100 << 10
@@ -127,7 +125,7 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_ANNOUNCEMENT
 	case *PeerMessage_Neighbour:
 		return PeerMessageType_NEIGHBOUR
-	case *PeerMessage_SyncRequest, *PeerMessage_SyncReply, *PeerMessage_SyncDigest, *PeerMessage_SyncBuckets, *PeerMessage_SyncVersions:
+	case *PeerMessage_Reconcile:
 		return PeerMessageType_SYNC
 	case *PeerMessage_NeighbourList, *PeerMessage_Routes:
 		return PeerMessageType_ROUTES
@@ -155,18 +153,8 @@ func checkFields(content isPeerMessage_Content) error {
 		return checkHandshakeResponse(c.HandshakeResponse)
 	case *PeerMessage_Propagation:
 		return checkPropagation(c.Propagation)
-	case *PeerMessage_SyncRequest:
-		return checkSyncRequest(c.SyncRequest)
-	case *PeerMessage_SyncReply:
-		return cmp.Or(
-			checkAtMost("announcements", len(c.SyncReply.GetAnnouncements()), MaxAnnouncements),
-			checkAtMost("wants", len(c.SyncReply.GetWants()), MaxVersions))
-	case *PeerMessage_SyncDigest:
-		return checkLength("digest", c.SyncDigest.GetRoot(), 32)
-	case *PeerMessage_SyncBuckets:
-		return checkBuckets(len(c.SyncBuckets.GetHashes()))
-	case *PeerMessage_SyncVersions:
-		return checkSyncVersions(c.SyncVersions)
+	case *PeerMessage_Reconcile:
+		return checkReconcile(c.Reconcile)
 	case *PeerMessage_NeighbourList:
 		return checkIDs("neighbours", c.NeighbourList.GetIds(), MaxNeighbours)
 	case *PeerMessage_Routes:
@@ -282,31 +270,30 @@ func checkAnnouncementType(t AnnouncementType) error {
 	return nil
 }
 
-func checkSyncRequest(r *SyncRequest) error {
-	if r.GetAfterId() == "" && len(r.GetAfterKey()) == 0 {
-		return nil
-	}
-	return cmp.Or(checkLength("key", r.GetAfterKey(), KeySize), CheckID(r.GetAfterId()))
-}
-
-func checkBuckets(n int) error {
-	if n < MinBuckets || n > MaxBuckets || n&(n-1) != 0 {
-		return fmt.Errorf("%d buckets", n)
-	}
-	return nil
-}
-
-func checkSyncVersions(v *SyncVersions) error {
-	for _, b := range v.GetBuckets() {
-		if b >= v.GetOf() {
-			return fmt.Errorf("bucket %d of %d", b, v.GetOf())
+func checkReconcile(m *Reconcile) error {
+	ranges, said, parts := m.GetRanges(), len(m.GetAnnouncements()), 0
+	for i, r := range ranges {
+		n := len(r.GetHashes())
+		if r.GetFirst() > r.GetLast() || i > 0 && r.GetFirst() <= ranges[i-1].GetLast() {
+			return fmt.Errorf("ranges of a table out of order")
 		}
+		if err := checkAtMost("hashes of a range", n, MaxHashes); err != nil {
+			return err
+		}
+		if r.GetKind() != RangeKind_FINGERPRINTS {
+			n = 1
+		} else if n == 0 || n > 1 && r.GetLast()-r.GetFirst() < uint64(n) {
+			return fmt.Errorf("%d parts of a range", n)
+		}
+		parts += n
 	}
-	return cmp.Or(
-		checkBuckets(int(v.GetOf())),
-		checkAtMost("buckets", len(v.GetBuckets()), MaxAskedBuckets),
-		checkAtMost("versions", len(v.GetVersions()), MaxVersions),
-	)
+	switch {
+	case said > 0 && (len(ranges) > 0 || !m.GetAnswer()):
+		return fmt.Errorf("announcements beside ranges")
+	case !m.GetAnswer() && (parts == 0 || parts >= MaxTableRanges):
+		return fmt.Errorf("a question about %d ranges", parts)
+	}
+	return cmp.Or(checkAtMost("announcements", said, MaxAnnouncements), checkAtMost("ranges", len(ranges), MaxTableRanges))
 }
 
 func checkRoutes(r *Routes) error {

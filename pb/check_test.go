@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -70,16 +71,14 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.NeighbourList{Ids: slices.Repeat([]string{"carol"}, pb.MaxNeighbours)},
 		&pb.Routes{},
 		&pb.Routes{Peers: make([]uint32, pb.MaxRoutes), Hops: make([]byte, pb.MaxRoutes)},
-		&pb.SyncRequest{},
-		&pb.SyncRequest{AfterId: "alice", AfterKey: make([]byte, 32)},
-		&pb.SyncDigest{Root: make([]byte, 32)},
-		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
-		&pb.SyncBuckets{Hashes: make([]uint64, pb.MaxBuckets)},
-		&pb.SyncVersions{Of: 128, Buckets: []uint32{0, 127}, Versions: []uint64{1, 2}},
-		&pb.SyncVersions{Of: pb.MaxBuckets, Buckets: make([]uint32, pb.MaxAskedBuckets), Versions: make([]uint64, pb.MaxVersions)},
-		&pb.SyncReply{Announcements: []*pb.Announcement{join}, Last: true, Done: true},
-		&pb.SyncReply{Last: true, Wants: make([]uint64, pb.MaxVersions)},
-		&pb.SyncReply{Done: true},
+		&pb.Reconcile{Ranges: tableRanges(1, 1, pb.RangeKind_HELD, pb.MaxHashes)},
+		&pb.Reconcile{Ranges: tableRanges(pb.MaxTableRanges-1, 0, pb.RangeKind_OPEN, 0)},
+		&pb.Reconcile{Ranges: tableRanges(1, pb.MaxHashes, pb.RangeKind_FINGERPRINTS, pb.MaxHashes)},
+		&pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_FINGERPRINTS, Hashes: []uint64{1}}}},
+		&pb.Reconcile{Answer: true, Ranges: tableRanges(pb.MaxTableRanges, 16, pb.RangeKind_FINGERPRINTS, pb.MaxHashes)},
+		&pb.Reconcile{Answer: true, Ranges: tableRanges(2, 0, 99, 3)},
+		&pb.Reconcile{Answer: true, Announcements: []*pb.Announcement{join}},
+		&pb.Reconcile{Answer: true},
 		routed(&pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: make([]byte, 32), Id: "eve", Epoch: 1, Seq: 2}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1, Fresh: true}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{Subject: make([]byte, 32), Epoch: 1}}}),
@@ -134,7 +133,7 @@ func judge(m proto.Message) error {
 				return err
 			}
 		}
-	case *pb.SyncReply:
+	case *pb.Reconcile:
 		for _, a := range m.GetAnnouncements() {
 			if err := pb.CheckAnnouncement(a); err != nil {
 				return err
@@ -216,22 +215,23 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.Routes{Peers: make([]uint32, 2), Hops: make([]byte, 1)},
 		&pb.Routes{Hops: make([]byte, 1)},
 		&pb.Routes{Peers: make([]uint32, pb.MaxRoutes+1), Hops: make([]byte, pb.MaxRoutes+1)},
-		&pb.SyncRequest{AfterId: "a"},
-		&pb.SyncRequest{AfterKey: key},
-		&pb.SyncRequest{AfterId: "a b", AfterKey: key},
-		&pb.SyncDigest{},
-		&pb.SyncDigest{Root: make([]byte, 31)},
-		&pb.SyncBuckets{},
-		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets/2)},
-		&pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets+1)},
-		&pb.SyncBuckets{Hashes: make([]uint64, 2*pb.MaxBuckets)},
-		&pb.SyncVersions{Buckets: []uint32{0}},
-		&pb.SyncVersions{Of: 100},
-		&pb.SyncVersions{Of: 64, Buckets: []uint32{64}},
-		&pb.SyncVersions{Of: 64, Buckets: make([]uint32, pb.MaxAskedBuckets+1)},
-		&pb.SyncVersions{Of: 64, Versions: make([]uint64, pb.MaxVersions+1)},
-		&pb.SyncReply{Announcements: slices.Repeat([]*pb.Announcement{good}, pb.MaxAnnouncements+1)},
-		&pb.SyncReply{Wants: make([]uint64, pb.MaxVersions+1)},
+		&pb.Reconcile{},
+		&pb.Reconcile{Ranges: tableRanges(pb.MaxTableRanges, 0, pb.RangeKind_HELD, 0)},
+		&pb.Reconcile{Ranges: tableRanges(pb.MaxTableRanges/16, 16, pb.RangeKind_FINGERPRINTS, 16)},
+		&pb.Reconcile{Ranges: tableRanges(1, 1, pb.RangeKind_HELD, pb.MaxHashes+1)},
+		&pb.Reconcile{Ranges: tableRanges(1, 1, pb.RangeKind_WANTED, pb.MaxHashes+1)},
+		&pb.Reconcile{Ranges: tableRanges(1, 1, 99, pb.MaxHashes+1)},
+		&pb.Reconcile{Ranges: tableRanges(1, 20, pb.RangeKind_FINGERPRINTS, pb.MaxHashes+1)},
+		&pb.Reconcile{Ranges: tableRanges(1, 20, pb.RangeKind_FINGERPRINTS, 0)},
+		&pb.Reconcile{Ranges: tableRanges(1, 3, pb.RangeKind_FINGERPRINTS, 4)},
+		&pb.Reconcile{Ranges: []*pb.TableRange{{First: 2, Last: 1}}},
+		&pb.Reconcile{Ranges: []*pb.TableRange{{First: 5, Last: 9}, {First: 9, Last: 10}}},
+		&pb.Reconcile{Ranges: []*pb.TableRange{{First: 5, Last: 9}, {First: 1, Last: 2}}},
+		&pb.Reconcile{Ranges: tableRanges(1, 1, pb.RangeKind_HELD, 1), Announcements: []*pb.Announcement{good}},
+		&pb.Reconcile{Announcements: []*pb.Announcement{good}},
+		&pb.Reconcile{Answer: true, Ranges: tableRanges(1, 1, pb.RangeKind_HELD, 1), Announcements: []*pb.Announcement{good}},
+		&pb.Reconcile{Answer: true, Ranges: tableRanges(pb.MaxTableRanges+1, 0, pb.RangeKind_OPEN, 0)},
+		&pb.Reconcile{Answer: true, Announcements: slices.Repeat([]*pb.Announcement{good}, pb.MaxAnnouncements+1)},
 		routed(func(m *pb.Routed) { m.Content = nil }),
 		routed(func(m *pb.Routed) { m.From = "" }),
 		routed(func(m *pb.Routed) { m.To = "b c" }),
@@ -342,3 +342,13 @@ func TestReadErrors(t *testing.T) {
 type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) { return 0, f.err }
+
+// tableRanges are so many ranges of one kind, each with so many hashes and from first to
+// first+width.
+func tableRanges(n int, width uint64, kind pb.RangeKind, hashes int) (list []*pb.TableRange) {
+	for i := range uint64(n) {
+		first := i * (width + 1)
+		list = append(list, &pb.TableRange{First: first, Last: first + width, Kind: kind, Hashes: make([]uint64, hashes)})
+	}
+	return list
+}

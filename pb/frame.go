@@ -117,18 +117,10 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_Propagation{c}
 	case *Neighbour:
 		m.Content = &PeerMessage_Neighbour{c}
-	case *SyncRequest:
-		m.Content = &PeerMessage_SyncRequest{c}
-	case *SyncReply:
-		m.Content = &PeerMessage_SyncReply{c}
+	case *Reconcile:
+		m.Content = &PeerMessage_Reconcile{c}
 	case *Broadcast:
 		m.Content = &PeerMessage_Broadcast{c}
-	case *SyncDigest:
-		m.Content = &PeerMessage_SyncDigest{c}
-	case *SyncBuckets:
-		m.Content = &PeerMessage_SyncBuckets{c}
-	case *SyncVersions:
-		m.Content = &PeerMessage_SyncVersions{c}
 	case *NeighbourList:
 		m.Content = &PeerMessage_NeighbourList{c}
 	case *Routes:

@@ -149,7 +149,8 @@ func TestUnreadableParts(t *testing.T) {
 		"a handshake with one":          &pb.HandshakeStart{Version: 1, Record: signed(goodRecord()), Observed: strings.Repeat("x", 100)},
 		"a large announcement":          &pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: long}}},
 		"a new state":                   &pb.PropagationMessage{Announcements: []*pb.Announcement{{Type: 99, Record: signed(goodRecord())}}},
-		"a table with both":             &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: long}, {Type: 99}}},
+		"a table with both":             &pb.Reconcile{Answer: true, Announcements: []*pb.Announcement{{Type: pb.AnnouncementType_JOIN, Record: long}, {Type: 99}}},
+		"a range of a new kind":         &pb.Reconcile{Ranges: []*pb.TableRange{{First: 1, Last: 2, Kind: 99}}},
 		"a broadcast signed otherwise":  &pb.Broadcast{Content: long},
 	} {
 		if err := pb.Check(pb.Wrap(m)); err != nil {

@@ -108,7 +108,7 @@ const (
 	PeerMessageType_ANNOUNCEMENT PeerMessageType = 4
 	// neighbour
 	PeerMessageType_NEIGHBOUR PeerMessageType = 5
-	// sync_request, sync_reply
+	// reconcile
 	PeerMessageType_SYNC PeerMessageType = 6
 	// broadcast, broadcasts_held, broadcasts_wanted
 	PeerMessageType_BROADCAST PeerMessageType = 7
@@ -435,6 +435,65 @@ func (NeighbourType) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{4}
 }
 
+// RangeKind says what the hashes of a TableRange are. A range of an unknown kind is ignored.
+type RangeKind int32
+
+const (
+	// There are none: the range has not been compared yet. Only the answering side says so, of
+	// what was left when it had announced 512 entries or more.
+	RangeKind_OPEN RangeKind = 0
+	// Fingerprints of as many equal parts of the range, 1 to 16. A part is as many tags as
+	// (last - first) divided by their number, rounded down; the last part has the rest too.
+	RangeKind_FINGERPRINTS RangeKind = 1
+	// The versions of all entries that the sender has in the range, at most 16.
+	RangeKind_HELD RangeKind = 2
+	// Those named as HELD that the sender lacks, to be announced.
+	RangeKind_WANTED RangeKind = 3
+)
+
+// Enum value maps for RangeKind.
+var (
+	RangeKind_name = map[int32]string{
+		0: "OPEN",
+		1: "FINGERPRINTS",
+		2: "HELD",
+		3: "WANTED",
+	}
+	RangeKind_value = map[string]int32{
+		"OPEN":         0,
+		"FINGERPRINTS": 1,
+		"HELD":         2,
+		"WANTED":       3,
+	}
+)
+
+func (x RangeKind) Enum() *RangeKind {
+	p := new(RangeKind)
+	*p = x
+	return p
+}
+
+func (x RangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_quicpeer_proto_enumTypes[5].Descriptor()
+}
+
+func (RangeKind) Type() protoreflect.EnumType {
+	return &file_quicpeer_proto_enumTypes[5]
+}
+
+func (x RangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RangeKind.Descriptor instead.
+func (RangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+}
+
 // PeerMessage is the content of every frame.
 type PeerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -447,12 +506,8 @@ type PeerMessage struct {
 	//	*PeerMessage_HandshakeResponse
 	//	*PeerMessage_Propagation
 	//	*PeerMessage_Neighbour
-	//	*PeerMessage_SyncRequest
-	//	*PeerMessage_SyncReply
+	//	*PeerMessage_Reconcile
 	//	*PeerMessage_Broadcast
-	//	*PeerMessage_SyncDigest
-	//	*PeerMessage_SyncBuckets
-	//	*PeerMessage_SyncVersions
 	//	*PeerMessage_NeighbourList
 	//	*PeerMessage_Routes
 	//	*PeerMessage_Routed
@@ -564,19 +619,10 @@ func (x *PeerMessage) GetNeighbour() *Neighbour {
 	return nil
 }
 
-func (x *PeerMessage) GetSyncRequest() *SyncRequest {
+func (x *PeerMessage) GetReconcile() *Reconcile {
 	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_SyncRequest); ok {
-			return x.SyncRequest
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetSyncReply() *SyncReply {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_SyncReply); ok {
-			return x.SyncReply
+		if x, ok := x.Content.(*PeerMessage_Reconcile); ok {
+			return x.Reconcile
 		}
 	}
 	return nil
@@ -586,33 +632,6 @@ func (x *PeerMessage) GetBroadcast() *Broadcast {
 	if x != nil {
 		if x, ok := x.Content.(*PeerMessage_Broadcast); ok {
 			return x.Broadcast
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetSyncDigest() *SyncDigest {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_SyncDigest); ok {
-			return x.SyncDigest
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetSyncBuckets() *SyncBuckets {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_SyncBuckets); ok {
-			return x.SyncBuckets
-		}
-	}
-	return nil
-}
-
-func (x *PeerMessage) GetSyncVersions() *SyncVersions {
-	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_SyncVersions); ok {
-			return x.SyncVersions
 		}
 	}
 	return nil
@@ -718,28 +737,12 @@ type PeerMessage_Neighbour struct {
 	Neighbour *Neighbour `protobuf:"bytes,7,opt,name=neighbour,proto3,oneof"`
 }
 
-type PeerMessage_SyncRequest struct {
-	SyncRequest *SyncRequest `protobuf:"bytes,8,opt,name=sync_request,json=syncRequest,proto3,oneof"`
-}
-
-type PeerMessage_SyncReply struct {
-	SyncReply *SyncReply `protobuf:"bytes,9,opt,name=sync_reply,json=syncReply,proto3,oneof"`
+type PeerMessage_Reconcile struct {
+	Reconcile *Reconcile `protobuf:"bytes,8,opt,name=reconcile,proto3,oneof"`
 }
 
 type PeerMessage_Broadcast struct {
 	Broadcast *Broadcast `protobuf:"bytes,10,opt,name=broadcast,proto3,oneof"`
-}
-
-type PeerMessage_SyncDigest struct {
-	SyncDigest *SyncDigest `protobuf:"bytes,11,opt,name=sync_digest,json=syncDigest,proto3,oneof"`
-}
-
-type PeerMessage_SyncBuckets struct {
-	SyncBuckets *SyncBuckets `protobuf:"bytes,12,opt,name=sync_buckets,json=syncBuckets,proto3,oneof"`
-}
-
-type PeerMessage_SyncVersions struct {
-	SyncVersions *SyncVersions `protobuf:"bytes,13,opt,name=sync_versions,json=syncVersions,proto3,oneof"`
 }
 
 type PeerMessage_NeighbourList struct {
@@ -786,17 +789,9 @@ func (*PeerMessage_Propagation) isPeerMessage_Content() {}
 
 func (*PeerMessage_Neighbour) isPeerMessage_Content() {}
 
-func (*PeerMessage_SyncRequest) isPeerMessage_Content() {}
-
-func (*PeerMessage_SyncReply) isPeerMessage_Content() {}
+func (*PeerMessage_Reconcile) isPeerMessage_Content() {}
 
 func (*PeerMessage_Broadcast) isPeerMessage_Content() {}
-
-func (*PeerMessage_SyncDigest) isPeerMessage_Content() {}
-
-func (*PeerMessage_SyncBuckets) isPeerMessage_Content() {}
-
-func (*PeerMessage_SyncVersions) isPeerMessage_Content() {}
 
 func (*PeerMessage_NeighbourList) isPeerMessage_Content() {}
 
@@ -1720,33 +1715,37 @@ func (x *Routes) GetHops() []byte {
 	return nil
 }
 
-// SyncRequest asks for the other side's table, a piece at a time: a newcomer asks one peer,
-// and another one if that is slow. The answer is a series of SyncReply frames with the entries
-// in the order of the table, which is that of (the first 8 bytes of the SHA-256 of the ID, ID,
-// key); entries out of order break the protocol.
-type SyncRequest struct {
+// TableRange describes a part of the sender's table. The order of tables is that of (tag, ID,
+// key), where the tag of an entry is the first 8 bytes of the SHA-256 of its ID as a big-endian
+// number; a range is that from one tag to another. An entry's version is named by the first 8
+// bytes of the SHA-256 of its ID, a zero byte, its key, epoch (8 bytes), seq (4 bytes), the
+// first 8 bytes of the record's signature and the state (1 byte). A fingerprint is the same
+// hash over all entries in their order.
+type TableRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The piece begins after this entry in the order of the table; empty for the first.
-	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
-	AfterKey      []byte `protobuf:"bytes,3,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"`
+	// The tags at both ends, which belong to it.
+	First         uint64    `protobuf:"fixed64,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          uint64    `protobuf:"fixed64,2,opt,name=last,proto3" json:"last,omitempty"`
+	Kind          RangeKind `protobuf:"varint,3,opt,name=kind,proto3,enum=quicpeer.v1.RangeKind" json:"kind,omitempty"`
+	Hashes        []uint64  `protobuf:"fixed64,4,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SyncRequest) Reset() {
-	*x = SyncRequest{}
+func (x *TableRange) Reset() {
+	*x = TableRange{}
 	mi := &file_quicpeer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SyncRequest) String() string {
+func (x *TableRange) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SyncRequest) ProtoMessage() {}
+func (*TableRange) ProtoMessage() {}
 
-func (x *SyncRequest) ProtoReflect() protoreflect.Message {
+func (x *TableRange) ProtoReflect() protoreflect.Message {
 	mi := &file_quicpeer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1758,150 +1757,75 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
-func (*SyncRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use TableRange.ProtoReflect.Descriptor instead.
+func (*TableRange) Descriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *SyncRequest) GetAfterId() string {
+func (x *TableRange) GetFirst() uint64 {
 	if x != nil {
-		return x.AfterId
+		return x.First
 	}
-	return ""
+	return 0
 }
 
-func (x *SyncRequest) GetAfterKey() []byte {
+func (x *TableRange) GetLast() uint64 {
 	if x != nil {
-		return x.AfterKey
+		return x.Last
 	}
-	return nil
+	return 0
 }
 
-// SyncDigest begins the comparison of two tables, when two peers have become
-// neighbours and about once a minute on one link. The answer is a SyncReply with done set
-// if the tables are equal, else SyncBuckets.
-type SyncDigest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// SHA-256 over the sender's whole table (see table.digest in overlay/core).
-	Root          []byte `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SyncDigest) Reset() {
-	*x = SyncDigest{}
-	mi := &file_quicpeer_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SyncDigest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SyncDigest) ProtoMessage() {}
-
-func (x *SyncDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[13]
+func (x *TableRange) GetKind() RangeKind {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Kind
 	}
-	return mi.MessageOf(x)
+	return RangeKind_OPEN
 }
 
-// Deprecated: Use SyncDigest.ProtoReflect.Descriptor instead.
-func (*SyncDigest) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *SyncDigest) GetRoot() []byte {
-	if x != nil {
-		return x.Root
-	}
-	return nil
-}
-
-// SyncBuckets has a hash over each bucket of the sender's table. The number of
-// buckets is a power of 2; the bucket of an entry is the first bits of the SHA-256 of its ID.
-type SyncBuckets struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 64 to 4096.
-	Hashes        []uint64 `protobuf:"fixed64,1,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SyncBuckets) Reset() {
-	*x = SyncBuckets{}
-	mi := &file_quicpeer_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SyncBuckets) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SyncBuckets) ProtoMessage() {}
-
-func (x *SyncBuckets) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SyncBuckets.ProtoReflect.Descriptor instead.
-func (*SyncBuckets) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *SyncBuckets) GetHashes() []uint64 {
+func (x *TableRange) GetHashes() []uint64 {
 	if x != nil {
 		return x.Hashes
 	}
 	return nil
 }
 
-// SyncVersions lists the sender's versions in the buckets that differ. The answer is a
-// series of SyncReply frames with the entries the sender lacks; if the last of them is not
-// done the question is repeated.
-type SyncVersions struct {
+// Reconcile makes two tables equal (range-based set reconciliation, Meyer 2022). One side asks
+// about ranges, first about all tags; the other answers each that differs: a fingerprint with
+// HELD if it has at most 16 entries there, else with FINGERPRINTS of 16 parts; HELD with what
+// the asker lacks, and WANTED; WANTED with these. The asker announces what the other lacks,
+// and asks about the ranges of the answer in the same way until an answer has none.
+//
+// A newcomer has next to nothing, so its first question is HELD, and it is sent everything.
+type Reconcile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many buckets there are: 64 to 4096, a power of 2.
-	Of uint32 `protobuf:"varint,1,opt,name=of,proto3" json:"of,omitempty"`
-	// Numbers of some of them, at most 64.
-	Buckets []uint32 `protobuf:"varint,2,rep,packed,name=buckets,proto3" json:"buckets,omitempty"`
-	// A hash over each entry in these and its version, at most 8192.
-	Versions      []uint64 `protobuf:"fixed64,3,rep,packed,name=versions,proto3" json:"versions,omitempty"`
+	// An answer is as many frames with announcements as it takes, then one with its ranges.
+	Answer bool `protobuf:"varint,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Ascending and apart, at most 512. Those of a question have fewer than 512 parts, where
+	// a range without fingerprints counts as one. Those of an answer lie within them.
+	Ranges []*TableRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// Entries that the asker lacks, tombstones included, in the order of the table and within
+	// the ranges asked about, at most 64. A frame with announcements has no ranges.
+	Announcements []*Announcement `protobuf:"bytes,3,rep,name=announcements,proto3" json:"announcements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SyncVersions) Reset() {
-	*x = SyncVersions{}
-	mi := &file_quicpeer_proto_msgTypes[15]
+func (x *Reconcile) Reset() {
+	*x = Reconcile{}
+	mi := &file_quicpeer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SyncVersions) String() string {
+func (x *Reconcile) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SyncVersions) ProtoMessage() {}
+func (*Reconcile) ProtoMessage() {}
 
-func (x *SyncVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[15]
+func (x *Reconcile) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,102 +1836,28 @@ func (x *SyncVersions) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SyncVersions.ProtoReflect.Descriptor instead.
-func (*SyncVersions) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{15}
+// Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
+func (*Reconcile) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *SyncVersions) GetOf() uint32 {
+func (x *Reconcile) GetAnswer() bool {
 	if x != nil {
-		return x.Of
+		return x.Answer
 	}
-	return 0
+	return false
 }
 
-func (x *SyncVersions) GetBuckets() []uint32 {
+func (x *Reconcile) GetRanges() []*TableRange {
 	if x != nil {
-		return x.Buckets
-	}
-	return nil
-}
-
-func (x *SyncVersions) GetVersions() []uint64 {
-	if x != nil {
-		return x.Versions
+		return x.Ranges
 	}
 	return nil
 }
 
-// SyncReply is a piece of the table, tombstones included.
-type SyncReply struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 64.
-	Announcements []*Announcement `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
-	// Nothing is left to send: this is the end of the table, or of the difference.
-	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
-	// This frame is the last of the answer to one request; done implies it.
-	Last bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
-	// Those of SyncVersions.versions that the sender of this frame lacks and wants announced,
-	// at most 8192.
-	Wants         []uint64 `protobuf:"fixed64,4,rep,packed,name=wants,proto3" json:"wants,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SyncReply) Reset() {
-	*x = SyncReply{}
-	mi := &file_quicpeer_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SyncReply) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SyncReply) ProtoMessage() {}
-
-func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
-func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *SyncReply) GetAnnouncements() []*Announcement {
+func (x *Reconcile) GetAnnouncements() []*Announcement {
 	if x != nil {
 		return x.Announcements
-	}
-	return nil
-}
-
-func (x *SyncReply) GetDone() bool {
-	if x != nil {
-		return x.Done
-	}
-	return false
-}
-
-func (x *SyncReply) GetLast() bool {
-	if x != nil {
-		return x.Last
-	}
-	return false
-}
-
-func (x *SyncReply) GetWants() []uint64 {
-	if x != nil {
-		return x.Wants
 	}
 	return nil
 }
@@ -2042,7 +1892,7 @@ type Routed struct {
 
 func (x *Routed) Reset() {
 	*x = Routed{}
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +1904,7 @@ func (x *Routed) String() string {
 func (*Routed) ProtoMessage() {}
 
 func (x *Routed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +1917,7 @@ func (x *Routed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routed.ProtoReflect.Descriptor instead.
 func (*Routed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{17}
+	return file_quicpeer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Routed) GetFrom() string {
@@ -2257,7 +2107,7 @@ type Observed struct {
 
 func (x *Observed) Reset() {
 	*x = Observed{}
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2119,7 @@ func (x *Observed) String() string {
 func (*Observed) ProtoMessage() {}
 
 func (x *Observed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2132,7 @@ func (x *Observed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observed.ProtoReflect.Descriptor instead.
 func (*Observed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{18}
+	return file_quicpeer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Observed) GetAddress() string {
@@ -2316,7 +2166,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2178,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2191,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Connect) GetNumber() uint64 {
@@ -2391,7 +2241,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2253,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2266,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2475,7 +2325,7 @@ type Letter struct {
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2337,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2350,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Letter) GetSender() string {
@@ -2579,7 +2429,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2441,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2454,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refusal) GetNumber() uint64 {
@@ -2637,7 +2487,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2499,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2512,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2700,7 +2550,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2562,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2575,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2764,7 +2614,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2626,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2639,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2818,7 +2668,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +2680,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +2693,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2874,7 +2724,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +2736,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +2749,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2944,7 +2794,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +2806,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +2819,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -3012,7 +2862,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +2874,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +2887,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -3070,7 +2920,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +2932,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +2945,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3135,7 +2985,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +2997,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3010,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3205,7 +3055,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3067,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3080,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3252,7 +3102,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3114,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3127,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3307,7 +3157,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3169,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +3182,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3392,7 +3242,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3254,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3267,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3456,7 +3306,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3318,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3331,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3530,7 +3380,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3542,7 +3392,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3555,7 +3405,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3597,8 +3447,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x96\n" +
-	"\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x99\b\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -3606,16 +3455,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x0fhandshake_start\x18\x04 \x01(\v2\x1b.quicpeer.v1.HandshakeStartH\x00R\x0ehandshakeStart\x12O\n" +
 	"\x12handshake_response\x18\x05 \x01(\v2\x1e.quicpeer.v1.HandshakeResponseH\x00R\x11handshakeResponse\x12C\n" +
 	"\vpropagation\x18\x06 \x01(\v2\x1f.quicpeer.v1.PropagationMessageH\x00R\vpropagation\x126\n" +
-	"\tneighbour\x18\a \x01(\v2\x16.quicpeer.v1.NeighbourH\x00R\tneighbour\x12=\n" +
-	"\fsync_request\x18\b \x01(\v2\x18.quicpeer.v1.SyncRequestH\x00R\vsyncRequest\x127\n" +
-	"\n" +
-	"sync_reply\x18\t \x01(\v2\x16.quicpeer.v1.SyncReplyH\x00R\tsyncReply\x126\n" +
+	"\tneighbour\x18\a \x01(\v2\x16.quicpeer.v1.NeighbourH\x00R\tneighbour\x126\n" +
+	"\treconcile\x18\b \x01(\v2\x16.quicpeer.v1.ReconcileH\x00R\treconcile\x126\n" +
 	"\tbroadcast\x18\n" +
-	" \x01(\v2\x16.quicpeer.v1.BroadcastH\x00R\tbroadcast\x12:\n" +
-	"\vsync_digest\x18\v \x01(\v2\x17.quicpeer.v1.SyncDigestH\x00R\n" +
-	"syncDigest\x12=\n" +
-	"\fsync_buckets\x18\f \x01(\v2\x18.quicpeer.v1.SyncBucketsH\x00R\vsyncBuckets\x12@\n" +
-	"\rsync_versions\x18\r \x01(\v2\x19.quicpeer.v1.SyncVersionsH\x00R\fsyncVersions\x12C\n" +
+	" \x01(\v2\x16.quicpeer.v1.BroadcastH\x00R\tbroadcast\x12C\n" +
 	"\x0eneighbour_list\x18\x0e \x01(\v2\x1a.quicpeer.v1.NeighbourListH\x00R\rneighbourList\x12-\n" +
 	"\x06routes\x18\x0f \x01(\v2\x13.quicpeer.v1.RoutesH\x00R\x06routes\x12-\n" +
 	"\x06routed\x18\x10 \x01(\v2\x13.quicpeer.v1.RoutedH\x00R\x06routed\x12F\n" +
@@ -3697,24 +3540,17 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"2\n" +
 	"\x06Routes\x12\x14\n" +
 	"\x05peers\x18\x01 \x03(\aR\x05peers\x12\x12\n" +
-	"\x04hops\x18\x02 \x01(\fR\x04hops\"K\n" +
-	"\vSyncRequest\x12\x19\n" +
-	"\bafter_id\x18\x02 \x01(\tR\aafterId\x12\x1b\n" +
-	"\tafter_key\x18\x03 \x01(\fR\bafterKeyJ\x04\b\x01\x10\x02\" \n" +
+	"\x04hops\x18\x02 \x01(\fR\x04hops\"z\n" +
 	"\n" +
-	"SyncDigest\x12\x12\n" +
-	"\x04root\x18\x01 \x01(\fR\x04root\"%\n" +
-	"\vSyncBuckets\x12\x16\n" +
-	"\x06hashes\x18\x01 \x03(\x06R\x06hashes\"T\n" +
-	"\fSyncVersions\x12\x0e\n" +
-	"\x02of\x18\x01 \x01(\rR\x02of\x12\x18\n" +
-	"\abuckets\x18\x02 \x03(\rR\abuckets\x12\x1a\n" +
-	"\bversions\x18\x03 \x03(\x06R\bversions\"\x8a\x01\n" +
-	"\tSyncReply\x12?\n" +
-	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05wants\x18\x04 \x03(\x06R\x05wants\"\x9c\x04\n" +
+	"TableRange\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x06R\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x06R\x04last\x12*\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x16.quicpeer.v1.RangeKindR\x04kind\x12\x16\n" +
+	"\x06hashes\x18\x04 \x03(\x06R\x06hashes\"\x95\x01\n" +
+	"\tReconcile\x12\x16\n" +
+	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
+	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9c\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3863,7 +3699,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ACCEPT\x10\x02\x12\n" +
 	"\n" +
 	"\x06REFUSE\x10\x03\x12\a\n" +
-	"\x03END\x10\x04B\rZ\vquicpeer/pbb\x06proto3"
+	"\x03END\x10\x04*=\n" +
+	"\tRangeKind\x12\b\n" +
+	"\x04OPEN\x10\x00\x12\x10\n" +
+	"\fFINGERPRINTS\x10\x01\x12\b\n" +
+	"\x04HELD\x10\x02\x12\n" +
+	"\n" +
+	"\x06WANTED\x10\x03B\rZ\vquicpeer/pbb\x06proto3"
 
 var (
 	file_quicpeer_proto_rawDescOnce sync.Once
@@ -3877,108 +3719,104 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 	return file_quicpeer_proto_rawDescData
 }
 
-var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
 	(AnnouncementType)(0),      // 2: quicpeer.v1.AnnouncementType
 	(HandshakeCode)(0),         // 3: quicpeer.v1.HandshakeCode
 	(NeighbourType)(0),         // 4: quicpeer.v1.NeighbourType
-	(*PeerMessage)(nil),        // 5: quicpeer.v1.PeerMessage
-	(*Message)(nil),            // 6: quicpeer.v1.Message
-	(*Receipt)(nil),            // 7: quicpeer.v1.Receipt
-	(*Signed)(nil),             // 8: quicpeer.v1.Signed
-	(*Record)(nil),             // 9: quicpeer.v1.Record
-	(*Announcement)(nil),       // 10: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 11: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 12: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 13: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 14: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 15: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 16: quicpeer.v1.Routes
-	(*SyncRequest)(nil),        // 17: quicpeer.v1.SyncRequest
-	(*SyncDigest)(nil),         // 18: quicpeer.v1.SyncDigest
-	(*SyncBuckets)(nil),        // 19: quicpeer.v1.SyncBuckets
-	(*SyncVersions)(nil),       // 20: quicpeer.v1.SyncVersions
-	(*SyncReply)(nil),          // 21: quicpeer.v1.SyncReply
-	(*Routed)(nil),             // 22: quicpeer.v1.Routed
-	(*Observed)(nil),           // 23: quicpeer.v1.Observed
-	(*Connect)(nil),            // 24: quicpeer.v1.Connect
-	(*Envelope)(nil),           // 25: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 26: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 27: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 28: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 29: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 30: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 31: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 32: quicpeer.v1.Question
-	(*Answer)(nil),             // 33: quicpeer.v1.Answer
-	(*Ping)(nil),               // 34: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 35: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 36: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 37: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 38: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 39: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 40: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 41: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 42: quicpeer.v1.StoredDeposit
+	(RangeKind)(0),             // 5: quicpeer.v1.RangeKind
+	(*PeerMessage)(nil),        // 6: quicpeer.v1.PeerMessage
+	(*Message)(nil),            // 7: quicpeer.v1.Message
+	(*Receipt)(nil),            // 8: quicpeer.v1.Receipt
+	(*Signed)(nil),             // 9: quicpeer.v1.Signed
+	(*Record)(nil),             // 10: quicpeer.v1.Record
+	(*Announcement)(nil),       // 11: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 12: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 13: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 14: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 15: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 16: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 17: quicpeer.v1.Routes
+	(*TableRange)(nil),         // 18: quicpeer.v1.TableRange
+	(*Reconcile)(nil),          // 19: quicpeer.v1.Reconcile
+	(*Routed)(nil),             // 20: quicpeer.v1.Routed
+	(*Observed)(nil),           // 21: quicpeer.v1.Observed
+	(*Connect)(nil),            // 22: quicpeer.v1.Connect
+	(*Envelope)(nil),           // 23: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 24: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 25: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 26: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 27: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 28: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 29: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 30: quicpeer.v1.Question
+	(*Answer)(nil),             // 31: quicpeer.v1.Answer
+	(*Ping)(nil),               // 32: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 33: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 34: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 35: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 36: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 37: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 38: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 39: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
-	6,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
-	7,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	12, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	13, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	11, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	14, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	17, // 7: quicpeer.v1.PeerMessage.sync_request:type_name -> quicpeer.v1.SyncRequest
-	21, // 8: quicpeer.v1.PeerMessage.sync_reply:type_name -> quicpeer.v1.SyncReply
-	35, // 9: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	18, // 10: quicpeer.v1.PeerMessage.sync_digest:type_name -> quicpeer.v1.SyncDigest
-	19, // 11: quicpeer.v1.PeerMessage.sync_buckets:type_name -> quicpeer.v1.SyncBuckets
-	20, // 12: quicpeer.v1.PeerMessage.sync_versions:type_name -> quicpeer.v1.SyncVersions
-	15, // 13: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	16, // 14: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	22, // 15: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	37, // 16: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	38, // 17: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	28, // 18: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	29, // 19: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	23, // 20: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	1,  // 21: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 22: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 23: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	8,  // 24: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	10, // 25: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	8,  // 26: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 27: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	8,  // 28: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	8,  // 29: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 30: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	10, // 31: quicpeer.v1.SyncReply.announcements:type_name -> quicpeer.v1.Announcement
-	32, // 32: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	33, // 33: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	34, // 34: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	34, // 35: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	25, // 36: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	27, // 37: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	30, // 38: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	24, // 39: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	24, // 40: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
-	6,  // 41: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	7,  // 42: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	8,  // 43: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	8,  // 44: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	36, // 45: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	36, // 46: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	6,  // 47: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	28, // 48: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	7,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
+	8,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
+	13, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	14, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	19, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
+	33, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	16, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	17, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	20, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	35, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	36, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	26, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	27, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	21, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	1,  // 17: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 18: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 19: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	9,  // 20: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	11, // 21: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	9,  // 22: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 23: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	9,  // 24: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	9,  // 25: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 26: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 27: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	18, // 28: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	11, // 29: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	30, // 30: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	31, // 31: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	32, // 32: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	32, // 33: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	23, // 34: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	25, // 35: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	28, // 36: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	22, // 37: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	22, // 38: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
+	7,  // 39: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	8,  // 40: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	9,  // 41: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	9,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	34, // 43: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	34, // 44: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	7,  // 45: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	26, // 46: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3993,12 +3831,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_HandshakeResponse)(nil),
 		(*PeerMessage_Propagation)(nil),
 		(*PeerMessage_Neighbour)(nil),
-		(*PeerMessage_SyncRequest)(nil),
-		(*PeerMessage_SyncReply)(nil),
+		(*PeerMessage_Reconcile)(nil),
 		(*PeerMessage_Broadcast)(nil),
-		(*PeerMessage_SyncDigest)(nil),
-		(*PeerMessage_SyncBuckets)(nil),
-		(*PeerMessage_SyncVersions)(nil),
 		(*PeerMessage_NeighbourList)(nil),
 		(*PeerMessage_Routes)(nil),
 		(*PeerMessage_Routed)(nil),
@@ -4008,7 +3842,7 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
 	}
-	file_quicpeer_proto_msgTypes[17].OneofWrappers = []any{
+	file_quicpeer_proto_msgTypes[14].OneofWrappers = []any{
 		(*Routed_Question)(nil),
 		(*Routed_Answer)(nil),
 		(*Routed_Ping)(nil),
@@ -4024,8 +3858,8 @@ func file_quicpeer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   38,
+			NumEnums:      6,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

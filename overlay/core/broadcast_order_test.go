@@ -107,9 +107,9 @@ func TestFirstBroadcast(t *testing.T) {
 		t.Errorf("shows %q", r.texts())
 	}
 	three := r.neighbour(3, "three")
-	r.receive(three, &pb.SyncRequest{})
+	r.receive(three, allHeld())
 	for _, m := range r.frames() {
-		for _, a := range m.GetSyncReply().GetAnnouncements() {
+		for _, a := range m.GetReconcile().GetAnnouncements() {
 			record, err := pb.ParseRecord(a.GetRecord())
 			if err != nil || a.GetBroadcasts() != map[string]uint64{"five": 9, "six": 3}[record.GetId()] {
 				t.Errorf("says %v: %v", a, err)

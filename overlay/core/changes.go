@@ -77,6 +77,7 @@ func (c *Core) follow(what happening) {
 		c.join.doorEnded(what.door, what.did)
 	case tableTaken:
 		c.becomeReady()
+		c.sync.compareNow()
 	case foundAgain:
 		c.sync.compareAll = true
 		c.detect.doubted = append(c.detect.doubted, what.entry)

@@ -375,8 +375,8 @@ func (d *dialogue) hears(w *cable, a *actor) bool {
 func (d *dialogue) carry(id LinkID, from *actor, m *pb.PeerMessage) string {
 	w := d.cable(id)
 	to := w.other(from)
-	if to.core == nil && m.GetSyncDigest() != nil && !to.silent {
-		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})}) })
+	if to.core == nil && isQuestion(m) && from.core.ready && !to.silent {
+		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(piece())}) })
 	}
 	var arrive func()
 	arrive = func() {

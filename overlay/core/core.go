@@ -16,7 +16,7 @@
 // outcome to the others. Each machine has its own state, in a file or a few:
 //
 //	env              shared by all: the configuration, the time, the effects so far
-//	table            who is known: records, versions, tombstones, digests
+//	table            who is known: records, versions, tombstones, fingerprints
 //	links            the connections, and how far others are over each (RIP's distance vectors)
 //	routes           frames for peers that have no link
 //	where            the addresses at which we are reached, and those at which others may be
@@ -48,19 +48,18 @@
 //	   | HandshakeStart ------->|                           |
 //	   |<------ HandshakeResponse (OK, or a refusal)        |
 //	   |                        | JOIN of the newcomer ---->| flooded, once over each link
-//	   | SyncRequest ---------->|                           |
-//	   |<------ SyncReply ... SyncReply(done): ready        |
+//	   | Reconcile ------------>| what it has: next to nothing
+//	   |<------ Reconcile(answer) ... with all else: ready  |
 //	   | Neighbour(REQUEST) --->|                           |
 //	   |<------ Neighbour(ACCEPT): both flood to each other from now on
-//	   | SyncDigest ----------->|                           |
-//	   |<------ SyncReply(done): the tables are equal; else they find out what differs
+//	   | Reconcile ------------>| the fingerprint of its table
+//	   |<------ Reconcile(answer): the tables are equal; else they find out what differs
 //
 // A [link] is a connection whose handshake is done. Links over which
 // announcements flow are neighbours: each peer asks for neighbourhood until it
 // has 7, and grants it until it has 10. All other links are for direct
-// messages. Only a newcomer takes a whole table
-// (SyncRequest); neighbours compare theirs by hashes (SyncDigest, SyncBuckets,
-// SyncVersions) when they have become neighbours and about once a minute.
+// messages. A newcomer takes a whole table; neighbours find out where theirs differ
+// when they have become neighbours and about once a minute. Both are the same exchange (sync.go).
 //
 // The table holds an entry for each (ID, key). Entries merge by the greater
 // (epoch, seq, JOIN < LOST < LEAVE), so the order in which announcements arrive

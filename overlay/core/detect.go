@@ -87,14 +87,14 @@ func (dt *detector) checkLinks() {
 func (dt *detector) checkPromises(l *link) {
 	slow := l.slowness()
 	switch {
-	case l.fetch != nil && l.verifying == 0 && dt.now > l.fetch.moved+syncTimeout+slow:
-		dt.links.blame(l, Remark, "peer does not do what it must", "its table did not come")
+	case l.exchange != nil && l.verifying == 0 && dt.now > l.exchange.moved+syncTimeout+slow:
+		if !dt.ready {
+			dt.links.blame(l, Remark, "peer does not do what it must", "its table did not come")
+		}
 		dt.links.close(l, CloseTimeout, "its table did not come")
-	case l.comparing != nil && l.verifying == 0 && dt.now > l.comparing.updated+syncTimeout+slow:
-		dt.links.close(l, CloseTimeout, "a comparison of tables was not answered")
 	case l.asked && dt.now > l.askedAt+askTimeout+slow:
 		dt.links.close(l, CloseTimeout, "a request for neighbourhood was not answered")
-	case l.neighbour || l.asked || l.fetch != nil || l.verifying > 0 || !dt.ready:
+	case l.neighbour || l.asked || l.exchange != nil || l.verifying > 0 || !dt.ready:
 	case l.used > l.opened && dt.now > l.used+idleAfter, l.used <= l.opened && dt.now > l.opened+unusedAfter:
 		dt.links.close(l, CloseIdle, "not used")
 	}
@@ -226,11 +226,8 @@ func (dt *detector) forgiveSilence() {
 	for _, l := range dt.links.list {
 		l.heard, l.opened = dt.now, max(l.opened, dt.now-handshakeTimeout/2)
 		l.askedAt = dt.now
-		if l.fetch != nil {
-			l.fetch.moved = dt.now
-		}
-		if l.comparing != nil {
-			l.comparing.updated = dt.now
+		if l.exchange != nil {
+			l.exchange.moved = dt.now
 		}
 	}
 	for _, q := range dt.probes.list {

@@ -45,7 +45,7 @@ func TestDiscover(t *testing.T) {
 	}
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 1000, 0)})
-	r.receive(l, &pb.SyncReply{Done: true, Last: true})
+	r.brings(l)
 	if !r.begun() {
 		t.Error("it has not joined")
 	}

@@ -26,16 +26,8 @@ func (c *Core) receive(l *link, m *pb.PeerMessage) {
 		c.routes.receiveRoutes(l, m.Routes)
 	case *pb.PeerMessage_Routed:
 		c.receiveRouted(l, m.Routed)
-	case *pb.PeerMessage_SyncRequest:
-		c.sync.receiveSyncRequest(l, m.SyncRequest)
-	case *pb.PeerMessage_SyncDigest:
-		c.sync.receiveSyncDigest(l, m.SyncDigest)
-	case *pb.PeerMessage_SyncBuckets:
-		c.sync.receiveSyncBuckets(l, m.SyncBuckets)
-	case *pb.PeerMessage_SyncVersions:
-		c.sync.receiveSyncVersions(l, m.SyncVersions)
-	case *pb.PeerMessage_SyncReply:
-		c.sync.receiveSyncReply(l, m.SyncReply)
+	case *pb.PeerMessage_Reconcile:
+		c.sync.receiveReconcile(l, m.Reconcile)
 	case *pb.PeerMessage_Broadcast:
 		c.broadcasts.receiveBroadcast(l, m.Broadcast)
 	case *pb.PeerMessage_BroadcastsHeld:

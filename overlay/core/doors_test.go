@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func inOrder(n int) []*pb.Announcement {
 func (r *rig) asksTable(l LinkID) bool {
 	r.t.Helper()
 	for i, m := range r.frames() {
-		if m.GetSyncRequest() != nil && r.out.Frames[i].Link == l {
+		if isQuestion(m) && r.out.Frames[i].Link == l {
 			return true
 		}
 	}
@@ -81,11 +82,11 @@ func TestDoorWithoutTable(t *testing.T) {
 					t.Fatalf("the second door is not asked after %v, %v", r.now, r.out.Err)
 				}
 			}
-			r.receive(second, &pb.SyncReply{Done: true, Announcements: inOrder(3)})
+			r.brings(second, inOrder(3)...)
 			if !isReady(r) {
 				t.Fatalf("not ready: %v", r.out)
 			}
-			r.receive(second, &pb.SyncReply{Last: true, Done: true}) // to the comparison
+			r.brings(second) // to the comparison
 			r.pass(syncTimeout + time.Second)
 			if r.out.Err != nil || r.c.links.list[0].state == linkUp || r.c.links.list[1].state != linkUp {
 				t.Errorf("the door that owes its table is not left: %v, %v", r.out.Err, r.out.Closes)
@@ -98,16 +99,17 @@ func TestDoorWithoutTable(t *testing.T) {
 // and makes no progress.
 func TestDoorThatRepeats(t *testing.T) {
 	table := inOrder(6)
-	for name, pieces := range map[string][]*pb.SyncReply{
-		"the same again":      {{Last: true, Announcements: table[:2]}, {Last: true, Announcements: table[:2]}},
-		"an older one":        {{Last: true, Announcements: table[2:4]}, {Last: true, Announcements: table[:1]}},
-		"the last entry":      {{Last: true, Announcements: table[:2]}, {Last: true, Announcements: table[1:3]}},
-		"one within a frame":  {{Last: true, Announcements: []*pb.Announcement{table[1], table[1]}}},
-		"out of order":        {{Last: true, Announcements: []*pb.Announcement{table[1], table[0]}}},
-		"an empty one":        {{Last: true, Announcements: table[:2]}, {Last: true}},
-		"an empty first one":  {{Last: true}},
-		"in the last piece":   {{Last: true, Announcements: table[:2]}, {Done: true, Last: true, Announcements: table[:3]}},
-		"without being asked": {{Last: true, Announcements: table[:2]}, {Announcements: table[:2]}},
+	for name, pieces := range map[string][]*pb.Reconcile{
+		"the same again":        {piece(table[:2]...), piece(table[:2]...)},
+		"an older one":          {piece(table[2:4]...), piece(table[:1]...)},
+		"the last entry":        {piece(table[:2]...), piece(table[1:3]...)},
+		"one within a frame":    {piece(table[1], table[1])},
+		"out of order":          {piece(table[1], table[0])},
+		"left open too early":   {piece(table[:2]...), leftFrom(table[1])},
+		"nothing but left open": {leftFrom(table[1])},
+		"described all the same": {{Answer: true, Ranges: []*pb.TableRange{
+			{Last: math.MaxUint64, Kind: pb.RangeKind_FINGERPRINTS, Hashes: make([]uint64, pb.MaxHashes)},
+		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, first, second := letIn(t, nil)
@@ -123,7 +125,7 @@ func TestDoorThatRepeats(t *testing.T) {
 			if r.pass(2 * tickEvery); !r.asksTable(second) {
 				t.Fatal("the second door is not asked")
 			}
-			r.receive(second, &pb.SyncReply{Done: true, Announcements: table})
+			r.brings(second, table...)
 			if !isReady(r) || !r.has("p5") {
 				t.Errorf("not ready: %v", r.out.Events)
 			}
@@ -138,7 +140,7 @@ func TestDoorThatTrickles(t *testing.T) {
 	r, first, second := letIn(t, func(c *Config) { c.JoinTimeout = 0 })
 	asked := time.Duration(0)
 	for i := 0; asked == 0; i++ {
-		r.receive(first, &pb.SyncReply{Last: true, Announcements: table[i : i+1]})
+		r.receive(first, piece(table[i]))
 		if r.pass(time.Second); r.asksTable(second) {
 			asked = r.now
 		}
@@ -150,7 +152,7 @@ func TestDoorThatTrickles(t *testing.T) {
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 10*time.Second })
 	first = r.welcome(r.out.Dials[0].ID, 1)
 	for i := 0; r.out.Err == nil && i < len(table); i++ {
-		r.receive(first, &pb.SyncReply{Last: true, Announcements: table[i : i+1]})
+		r.receive(first, piece(table[i]))
 		r.pass(time.Second)
 	}
 	var join *JoinError
@@ -165,8 +167,10 @@ func TestTableTakesItsTime(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door := r.welcome(r.out.Dials[0].ID, 1)
 	for len(table) > 0 {
-		r.receive(door, &pb.SyncReply{Last: len(table) == 64, Done: len(table) == 64, Announcements: table[:64]})
-		table = table[64:]
+		r.receive(door, piece(table[:64]...))
+		if table = table[64:]; len(table) == 0 {
+			r.receive(door, piece())
+		}
 		ready := isReady(r)
 		if r.pass(5 * time.Second); r.out.Err != nil {
 			t.Fatalf("gives up after %v: %v", r.now, r.out.Err)
@@ -179,7 +183,7 @@ func TestTableTakesItsTime(t *testing.T) {
 	// A table that has stopped coming is not waited for.
 	table = inOrder(64)
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
-	r.receive(r.welcome(r.out.Dials[0].ID, 1), &pb.SyncReply{Announcements: table})
+	r.receive(r.welcome(r.out.Dials[0].ID, 1), piece(table...))
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(tickEvery)
 	}
@@ -196,7 +200,7 @@ func TestTableTakesItsTime(t *testing.T) {
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door = r.welcome(r.out.Dials[0].ID, 1)
 	for r.out.Err == nil && len(table) > 0 {
-		r.receive(door, &pb.SyncReply{Announcements: table[:16]})
+		r.receive(door, piece(table[:16]...))
 		table = table[16:]
 		r.pass(5 * time.Second)
 	}
@@ -218,9 +222,9 @@ func TestWhatEachDoorDid(t *testing.T) {
 	r.receive(r.outbound(dials[4].ID, 3), &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "this peer has 256 connections"})
 	bad := r.welcome(dials[5].ID, 4)
 	r.pass(stuckAfter + tickEvery) // the next is asked
-	r.receive(slow, &pb.SyncReply{Announcements: inOrder(2)})
+	r.receive(slow, piece(inOrder(2)...))
 	r.pass(stuckAfter + tickEvery)
-	r.receive(bad, &pb.SyncReply{Last: true})
+	r.receive(bad, leftFrom(inOrder(1)[0]))
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(tickEvery)
 	}
@@ -234,7 +238,7 @@ func TestWhatEachDoorDid(t *testing.T) {
 		"c:1: no answer",
 		"d:1: no answer",
 		"e:1: refused: FULL: this peer has 256 connections",
-		"f:1: let us in, and broke the protocol: an empty piece of a table that is not the last",
+		"f:1: let us in, and broke the protocol: a range of a table that was not asked about",
 	} {
 		if join.Failures[i] != want {
 			t.Errorf("%q, not %q", join.Failures[i], want)
@@ -251,9 +255,9 @@ func TestBrokenDoor(t *testing.T) {
 	forged := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
 	forged.Record.Signature[0] ^= 1
 	for name, bad := range map[string]proto.Message{
-		"a forged record": &pb.SyncReply{Done: true, Announcements: []*pb.Announcement{forged}},
-		"an empty piece":  &pb.SyncReply{Last: true},
-		"a wrong frame":   &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
+		"a forged record":    piece(forged),
+		"a table left open":  leftFrom(forged),
+		"a second handshake": start(1, "door1", 7),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Join = []string{"a:1"} })
@@ -300,7 +304,7 @@ func TestDoorIsLost(t *testing.T) {
 			t.Fatal("it is not asked for its table")
 		}
 	}
-	r.receive(second, &pb.SyncReply{Done: true, Announcements: inOrder(3)})
+	r.brings(second, inOrder(3)...)
 	if !isReady(r) {
 		t.Error("not ready")
 	}
@@ -331,7 +335,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 	}
 
 	r, dials := begin()
-	r.receive(r.welcome(dials[1].ID, 2), &pb.SyncReply{Done: true, Announcements: inOrder(2)})
+	r.brings(r.welcome(dials[1].ID, 2), inOrder(2)...)
 	if !isReady(r) {
 		t.Errorf("not ready: %v", r.out.Err)
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -167,25 +168,12 @@ func (fz *fuzzer) content() proto.Message {
 	case 20:
 		id := DepositID(fz.deposit().GetSealed())
 		return &pb.DepositAnswer{Deposit: id[:], Kept: fz.next()%4 > 0}
-	case 10:
-		return &pb.SyncDigest{Root: fz.digest()}
-	case 11:
-		n := pb.MinBuckets << (fz.next() % 3)
-		hashes := fz.c.table.bucketHashes(n)
-		for range fz.next() % 8 {
-			hashes[int(fz.next())%n]++
-		}
-		return &pb.SyncBuckets{Hashes: hashes}
+	case 5, 10, 11:
+		return &pb.Reconcile{Ranges: fz.tableRanges()}
+	case 6:
+		return piece(fz.announcements()...)
 	case 12:
-		v := &pb.SyncVersions{Of: pb.MinBuckets << (fz.next() % 3)}
-		for range fz.next() % 8 {
-			i := uint32(fz.next()) % v.Of
-			v.Buckets = append(v.Buckets, i)
-			for _, e := range fz.c.table.bucket(int(i), int(v.Of)) {
-				v.Versions = append(v.Versions, e.versionHash()+uint64(fz.next()%2))
-			}
-		}
-		return v
+		return &pb.Reconcile{Answer: true, Ranges: fz.tableRanges()}
 	case 13:
 		return &pb.NeighbourList{Ids: fz.ids(pb.MaxNeighbours)}
 	case 14:
@@ -213,21 +201,6 @@ func (fz *fuzzer) content() proto.Message {
 	case 4:
 		b := fz.next()
 		return &pb.Neighbour{Type: pb.NeighbourType(b % 6), Priority: b&4 != 0}
-	case 5:
-		if b := fz.next(); b%2 == 0 {
-			key := testIdentity(uint64(b % 6)).Key()
-			return &pb.SyncRequest{AfterId: string(fz.id()), AfterKey: key[:]}
-		}
-		return &pb.SyncRequest{}
-	case 6:
-		b := fz.next()
-		reply := &pb.SyncReply{Announcements: fz.announcements(), Last: b%2 == 0, Done: b%4 == 0}
-		for _, e := range fz.c.table.entries {
-			if fz.next()%2 == 1 {
-				reply.Wants = append(reply.Wants, e.versionHash())
-			}
-		}
-		return reply
 	case 7:
 		b := fz.next()
 		return saidBroadcast(uint64(b%6), fmt.Sprint("p", b/8%4), uint64(1+b/32%4), uint64(b%8), "text")
@@ -246,11 +219,30 @@ func (fz *fuzzer) ids(most int) []string {
 	return list
 }
 
-// digest is our own table's digest, or another.
-func (fz *fuzzer) digest() []byte {
-	root := slices.Clone(fz.c.Digest())
-	root[0] ^= fz.next() % 2
-	return root
+// tableRanges are descriptions of parts of our own table, with faults in some.
+func (fz *fuzzer) tableRanges() (list []*pb.TableRange) {
+	const step = math.MaxUint64/256 + 1
+	for first := uint64(fz.next() % 2); len(list) < 8; {
+		size := fz.next()
+		last := first + uint64(size)*step
+		if size%4 == 0 || last <= first {
+			last = math.MaxUint64
+		}
+		r := fz.c.table.describe(first, last)
+		if first == 0 && last == math.MaxUint64 && size%8 == 0 {
+			r = fz.c.table.everything()
+		}
+		if b := fz.next(); b%4 == 0 && len(r.Hashes) > 0 {
+			r.Hashes[int(b/4)%len(r.Hashes)]++
+		} else if b%4 == 1 {
+			r.Kind = pb.RangeKind(b / 4 % 5)
+		}
+		if list = append(list, r); last == math.MaxUint64 {
+			break
+		}
+		first = last + 1 + uint64(fz.next()%2)
+	}
+	return list
 }
 
 // routed is a routed frame from some peer over another to a third.

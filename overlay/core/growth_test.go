@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -54,8 +55,8 @@ func TestUnreadableIsDropped(t *testing.T) {
 				one := r.linked(1, "one")
 				list := []*pb.Announcement{a, say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0), a}
 				if table {
-					r.c.links.link(one).fetch = &fetch{}
-					r.receive(one, &pb.SyncReply{Announcements: list, Last: true, Done: true})
+					r.c.links.link(one).exchange = asking()
+					r.brings(one, list...)
 				} else {
 					r.receive(one, propagation(list...))
 				}
@@ -118,38 +119,32 @@ func TestTooMuchUnreadable(t *testing.T) {
 func TestTableWithUnreadable(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-	asked := func() (last *pb.SyncRequest) {
-		for _, m := range r.frames() {
-			if m.GetSyncRequest() != nil {
-				last = m.GetSyncRequest()
-			}
-		}
-		return last
-	}
 	nine := say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)
-	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{nine, unreadable()}})
-	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable()}, Last: true})
-	if s := asked(); s.GetAfterId() != "nine" {
-		t.Fatalf("it goes on with %v", s)
+	r.receive(l, piece(nine, unreadable()))
+	for range maxAnswer {
+		r.receive(l, piece(unreadable()))
 	}
-	r.receive(l, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable(), unreadable()}, Last: true})
-	if s := asked(); s != nil || !slices.Contains(r.out.Events, Event(Ready{})) || !r.has("nine") {
-		t.Errorf("asks for %v, events %v", s, r.out.Events)
+	r.receive(l, leftFrom(nine))
+	frames := r.frames()
+	if len(frames) != 1 || !proto.Equal(frames[0].GetReconcile().GetRanges()[0], r.c.table.describe(tagOf("nine")+1, math.MaxUint64)) {
+		t.Fatalf("it goes on with %v", frames)
+	}
+	r.brings(l, unreadable(), unreadable())
+	if len(r.out.Frames) != 0 || !slices.Contains(r.out.Events, Event(Ready{})) || !r.has("nine") {
+		t.Errorf("asks for %v, events %v", r.frames(), r.out.Events)
 	}
 	if len(r.out.Closes) != 0 {
 		t.Errorf("closes %v", r.out.Closes)
 	}
-	// After a comparison's answer without anything readable the question is not repeated.
-	r = newRig(t, nil)
-	one := r.linked(1, "one")
-	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	r.receive(one, &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)})
-	for range pb.MinBuckets / askedBuckets {
-		r.receive(one, &pb.SyncReply{Announcements: []*pb.Announcement{unreadable()}, Last: true})
+}
+
+// leftFrom ends an answer that leaves open what lies behind an entry.
+func leftFrom(a *pb.Announcement) *pb.Reconcile {
+	record, err := OpenRecord(a.Record)
+	if err != nil {
+		panic(err)
 	}
-	if r.c.links.link(one).comparing != nil || len(r.out.Closes) != 0 {
-		t.Errorf("it goes on comparing, closes %v", r.out.Closes)
-	}
+	return &pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{First: record.tag + 1, Last: math.MaxUint64}}}
 }
 
 // TestUnknownRefusal: a refusal that this version doesn't know is final, with its reason, and

@@ -98,7 +98,7 @@ func TestAcquaintancesAsDoors(t *testing.T) {
 	}
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
-	r.receive(l, &pb.SyncReply{Done: true, Last: true, Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 1, "one", 7, 0)}})
+	r.brings(l, say(pb.AnnouncementType_JOIN, 1, "one", 7, 0))
 	r.pass(tickEvery)
 	if !r.c.ready {
 		t.Error("the acquaintance is not a door")

@@ -19,8 +19,8 @@ func (r *rig) jump(d time.Duration) {
 		r.c.Step(r.now, Tick{})
 		r.drain()
 		for i, m := range r.frames() {
-			if m.GetSyncDigest() != nil {
-				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})})
+			if isQuestion(m) && r.c.ready {
+				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
 		all.add(r.out)

@@ -48,7 +48,7 @@ type link struct {
 	punched   bool          // both sides have dialled, through a NAT
 	within    bool          // the other side is on this host: one of the two sees the other at loopback
 	bond
-	exchange
+	tables
 	budgets
 	foreign foreign
 	pending []*pb.Announcement
@@ -63,12 +63,11 @@ type bond struct {
 	everAsked bool
 }
 
-// exchange is how far the peers at both ends have exchanged or compared their tables.
-type exchange struct {
-	fetch       *fetch // of its whole table; nil: none
-	compareThen bool
-	comparing   *comparison // of its table with ours
-	verifying   int         // batches of its table whose signatures are being judged
+// tables is how the tables of the peers at both ends are made equal.
+type tables struct {
+	exchange  *exchange // that we have begun; nil: none
+	due       bool      // another one is to begin
+	verifying int       // batches of its table whose signatures are being judged
 }
 
 // budgets limit what the other side can make us do.
@@ -78,6 +77,7 @@ type budgets struct {
 	refusals   limiter
 	offered    int // bytes of our deposits that it has not answered
 	introduced limiter
+	compared   limiter // see answer
 	summaries  limiter // of broadcasts
 	answers    limiter
 	meetings   limiter // that it brings about, see receiveSync

@@ -300,27 +300,25 @@ func TestBigTable(t *testing.T) {
 	const peers = 1300
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(peers) })
 	asker := r.linked(2, "two")
-	request := &pb.SyncRequest{}
+	request := allHeld()
 	var got []*Record
 	pieces := 0
-	for done := false; !done; pieces++ {
+	for ; len(request.Ranges) > 0; pieces++ {
 		r.receive(asker, request)
 		frames := r.frames()
 		for i, m := range frames {
-			reply := m.GetSyncReply()
+			reply := m.GetReconcile()
 			for _, a := range reply.GetAnnouncements() {
 				record, err := OpenRecord(a.GetRecord())
 				if err != nil {
 					t.Fatal(err)
 				}
 				got = append(got, record)
-				request.AfterId, request.AfterKey = string(record.ID), record.Key[:]
 			}
-			last := i == len(frames)-1
-			if reply.GetLast() != last || !last && len(reply.GetAnnouncements()) != pb.MaxAnnouncements {
-				t.Errorf("piece %d, frame %d of %d: %d announcements, last %v", pieces, i, len(frames), len(reply.GetAnnouncements()), reply.GetLast())
+			request.Ranges = withNothing(reply.GetRanges())
+			if n := len(reply.GetAnnouncements()); i < len(frames)-2 && n != pb.MaxAnnouncements || i == len(frames)-1 && n != 0 {
+				t.Errorf("piece %d, frame %d of %d: %d announcements", pieces, i, len(frames), n)
 			}
-			done = reply.GetDone()
 		}
 	}
 	if len(got) != peers+2 || pieces != 3 || !slices.IsSortedFunc(got, compareNames) {

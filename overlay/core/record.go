@@ -60,7 +60,7 @@ func newRecord(r *pb.Record, signed *pb.Signed) *Record {
 }
 
 // tagOf is the place of an ID in the table: the first 8 bytes of its SHA-256. So entries spread
-// evenly over the buckets of a comparison, whatever people call their peers.
+// evenly over the ranges of a comparison, whatever people call their peers.
 func tagOf(id certs.ID) uint64 {
 	sum := sha256.Sum256([]byte(id))
 	return binary.BigEndian.Uint64(sum[:8])

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -75,8 +76,8 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 		r.drain()
 		all.add(r.out)
 		for i, m := range r.frames() {
-			if m.GetSyncDigest() != nil && heard(r.out.Frames[i].Link) {
-				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})})
+			if isQuestion(m) && r.c.ready && heard(r.out.Frames[i].Link) {
+				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
 		r.drain()
@@ -253,4 +254,43 @@ func mustRecord(t *testing.T, a *pb.Announcement) *pb.Record {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// piece is a part of an answer about tables; without announcements it ends the answer, and
+// leaves nothing open.
+func piece(list ...*pb.Announcement) *pb.Reconcile {
+	return &pb.Reconcile{Answer: true, Announcements: list}
+}
+
+// allHeld is the question of a peer with so many versions in its table.
+func allHeld(versions ...uint64) *pb.Reconcile {
+	return &pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_HELD, Hashes: versions}}}
+}
+
+// asking is an exchange that has asked for everything.
+func asking() *exchange { return &exchange{asked: allHeld().Ranges} }
+
+func isQuestion(m *pb.PeerMessage) bool {
+	return m.GetReconcile() != nil && !m.GetReconcile().GetAnswer()
+}
+
+// brings answers a question about tables with these entries, at most 64, and leaves nothing open.
+func (r *rig) brings(l LinkID, list ...*pb.Announcement) {
+	r.t.Helper()
+	var all Effects
+	if len(list) > 0 {
+		r.receive(l, piece(list...))
+		all = r.out
+	}
+	r.receive(l, piece())
+	all.add(r.out)
+	r.out = all
+}
+
+// withNothing answers the ranges of an answer as a peer whose table is empty.
+func withNothing(list []*pb.TableRange) (held []*pb.TableRange) {
+	for _, r := range list {
+		held = append(held, &pb.TableRange{First: r.GetFirst(), Last: r.GetLast(), Kind: pb.RangeKind_HELD})
+	}
+	return held
 }

@@ -23,7 +23,7 @@ func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 		ro.table.set(e, r, n.state)
 		return ch, true
 	}
-	if from != nil && from.fetch == nil && !from.mayIntroduce(ro.now) {
+	if from != nil && (ro.ready || from.exchange == nil) && !from.mayIntroduce(ro.now) {
 		ro.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
 		return ch, false
 	}

@@ -15,19 +15,19 @@ import (
 func TestJudgedOnce(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l, l2 := letIn(t, nil)
-		r.c.links.link(l2).fetch = &fetch{}
+		r.c.links.link(l2).exchange = asking()
 		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
-		piece := pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{two}})
-		r.c.Step(r.now, Received{Link: l, Frame: piece})
+		brought := pb.Wrap(piece(two))
+		r.c.Step(r.now, Received{Link: l, Frame: brought})
 		first := r.c.Drain().Verify
-		r.c.Step(r.now, Received{Link: l2, Frame: piece})
+		r.c.Step(r.now, Received{Link: l2, Frame: brought})
 		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(two))})
 		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.of("two")) > 0 {
 			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
 		}
 		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
-		r.c.links.link(l2).fetch = &fetch{}
-		r.c.Step(r.now, Received{Link: l2, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{other}})})
+		r.c.links.link(l2).exchange = asking()
+		r.c.Step(r.now, Received{Link: l2, Frame: pb.Wrap(piece(other))})
 		if len(r.c.Drain().Verify) != 1 {
 			t.Error("a later statement is not judged")
 		}
@@ -46,7 +46,7 @@ func TestJudgedLost(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	lost := say(pb.AnnouncementType_LOST, 2, "two", 1, 0)
 	lost.Record.Signature[0] ^= 1
-	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{lost}})})
+	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(piece(lost))})
 	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
 	r.drain()
 	if list := r.c.table.of("two"); len(list) != 1 || !list[0].alive() {

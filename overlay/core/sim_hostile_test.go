@@ -42,7 +42,7 @@ func (w *world) overhear(m *pb.PeerMessage) {
 	for _, a := range m.GetPropagation().GetAnnouncements() {
 		keep(a)
 	}
-	for _, a := range m.GetSyncReply().GetAnnouncements() {
+	for _, a := range m.GetReconcile().GetAnnouncements() {
 		keep(a)
 	}
 }

@@ -3,8 +3,7 @@ package core
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"math/bits"
+	"math"
 	"quicpeer/certs"
 	"quicpeer/pb"
 	"slices"
@@ -134,13 +133,14 @@ func (t *table) named(short uint32) []*entry {
 	return t.entries[i:n]
 }
 
-// after returns the entries behind (id, key).
-func (t *table) after(id certs.ID, key certs.PublicKey) []*entry {
-	i, found := t.find(tagOf(id), id, key)
-	if found {
-		i++
+// in returns the entries with the tags from the first to the last.
+func (t *table) in(first, last uint64) []*entry {
+	from, _ := slices.BinarySearch(t.tags, first)
+	to := len(t.tags)
+	if last < math.MaxUint64 {
+		to, _ = slices.BinarySearch(t.tags, last+1)
 	}
-	return t.entries[i:]
+	return t.entries[from:to]
 }
 
 // owner is the owner of an ID: among its living entries the one with the smallest (epoch, key),
@@ -259,58 +259,6 @@ func (t *table) pick(ok func(*entry) bool) *entry {
 		}
 	}
 	return nil
-}
-
-// digest is a hash over the versions of all entries; equal tables have equal digests. Missing
-// peers count as present, since that is our own opinion; guests are left out.
-func (t *table) digest() []byte {
-	if t.hash != nil {
-		return t.hash
-	}
-	h := sha256.New()
-	var b []byte
-	for _, e := range t.entries {
-		if e.public() {
-			b = e.appendVersion(b[:0])
-			h.Write(b)
-		}
-	}
-	t.hash = h.Sum(nil)
-	return t.hash
-}
-
-// bucketCount is the number of buckets for a table of n entries: about 16 entries each, which
-// costs the fewest bytes where few differ (measured for the design: 10 among 10,000 in 17 kB, 8
-// of them for the hashes).
-func bucketCount(n int) int {
-	return min(max(1<<bits.Len(uint(n)/16), pb.MinBuckets), pb.MaxBuckets)
-}
-
-// bucket returns the entries of one of so many buckets.
-func (t *table) bucket(i, of int) []*entry {
-	shift := 64 - bits.Len(uint(of-1))
-	from, _ := slices.BinarySearch(t.tags, uint64(i)<<shift)
-	to := len(t.tags)
-	if i < of-1 {
-		to, _ = slices.BinarySearch(t.tags, uint64(i+1)<<shift)
-	}
-	return t.entries[from:to]
-}
-
-// bucketHashes returns a hash over each bucket.
-func (t *table) bucketHashes(of int) []uint64 {
-	hashes := make([]uint64, of)
-	var b []byte
-	for i := range hashes {
-		b = b[:0]
-		for _, e := range t.bucket(i, of) {
-			if e.public() {
-				b = e.appendVersion(b)
-			}
-		}
-		hashes[i] = hash64(b)
-	}
-	return hashes
 }
 
 // isMember reports whether the peer is in our network already, or is ourselves.

@@ -181,19 +181,13 @@ func TestVisitorsOfADay(t *testing.T) {
 				t.Fatal("a newcomer is not let in")
 			}
 			bytes, entries := 0, 0
-			for request := (&pb.SyncRequest{}); request != nil; {
-				r.receive(newcomer, request)
-				request = nil
+			for ask := allHeld(); len(ask.Ranges) > 0; {
+				r.receive(newcomer, ask)
 				for i, m := range r.frames() {
-					reply := m.GetSyncReply()
-					if reply == nil {
-						continue
-					}
-					bytes += len(r.out.Frames[i].Data)
-					list := reply.GetAnnouncements()
-					if entries += len(list); reply.GetLast() && !reply.GetDone() {
-						last := mustRecord(t, list[len(list)-1])
-						request = &pb.SyncRequest{AfterId: last.GetId(), AfterKey: last.GetKey()}
+					if reply := m.GetReconcile(); reply != nil {
+						bytes += len(r.out.Frames[i].Data)
+						entries += len(reply.GetAnnouncements())
+						ask.Ranges = withNothing(reply.GetRanges())
 					}
 				}
 			}
@@ -222,10 +216,10 @@ func TestAwayForLong(t *testing.T) {
 		}
 		r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0), time.Hour)))
 		newcomer := r.linked(7, "newcomer")
-		r.receive(newcomer, &pb.SyncRequest{})
+		r.receive(newcomer, allHeld())
 		var ids []string
 		for _, m := range r.frames() {
-			for _, a := range m.GetSyncReply().GetAnnouncements() {
+			for _, a := range m.GetReconcile().GetAnnouncements() {
 				ids = append(ids, mustRecord(t, a).GetId())
 			}
 		}

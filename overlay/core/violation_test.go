@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -30,25 +31,24 @@ func TestViolations(t *testing.T) {
 	broadcast := saidBroadcast(2, "two", 1000, 1, "x")
 	broadcast.Content.Signature[0] ^= 1
 	for name, content := range map[string]proto.Message{
-		"a second handshake":                 start(1, "one", 1000),
-		"an answer that nobody asked for":    &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 1000, 0)},
-		"a message on the control stream":    &pb.Message{Id: make([]byte, 16), Sender: "one", Receiver: "self"},
-		"a forged JOIN":                      forged(pb.AnnouncementType_JOIN),
-		"a forged LEAVE":                     forged(pb.AnnouncementType_LEAVE),
-		"a forged LOST":                      forged(pb.AnnouncementType_LOST),
-		"LOST with a broken signature":       propagation(known),
-		"LEAVE with a JOIN record":           propagation(mixed),
-		"LOST with a LEAVE record":           propagation(lostLeave),
-		"another network":                    propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: other}),
-		"a table that was not asked for":     &pb.SyncReply{Done: true},
-		"ACCEPT without a request":           &pb.Neighbour{Type: pb.NeighbourType_ACCEPT},
-		"REFUSE without a request":           &pb.Neighbour{Type: pb.NeighbourType_REFUSE},
-		"a forged broadcast":                 broadcast,
-		"a broadcast of another network":     &pb.Broadcast{Content: testIdentity(2).SignBroadcast(&pb.BroadcastContent{Id: make([]byte, 16), Sender: "two", Key: foreign[:], Network: "other"})},
-		"news, then a forged announcement":   propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 0), forged(pb.AnnouncementType_JOIN).GetAnnouncements()[0]),
-		"a forged announcement in a table":   &pb.SyncReply{Announcements: forged(pb.AnnouncementType_JOIN).GetAnnouncements(), Done: true},
-		"a piece of a table that has no end": &pb.SyncReply{},
-		"hashes that were not asked for":     &pb.SyncBuckets{Hashes: make([]uint64, pb.MinBuckets)},
+		"a second handshake":               start(1, "one", 1000),
+		"an answer that nobody asked for":  &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 1000, 0)},
+		"a message on the control stream":  &pb.Message{Id: make([]byte, 16), Sender: "one", Receiver: "self"},
+		"a forged JOIN":                    forged(pb.AnnouncementType_JOIN),
+		"a forged LEAVE":                   forged(pb.AnnouncementType_LEAVE),
+		"a forged LOST":                    forged(pb.AnnouncementType_LOST),
+		"LOST with a broken signature":     propagation(known),
+		"LEAVE with a JOIN record":         propagation(mixed),
+		"LOST with a LEAVE record":         propagation(lostLeave),
+		"another network":                  propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: other}),
+		"a table that was not asked for":   piece(),
+		"ACCEPT without a request":         &pb.Neighbour{Type: pb.NeighbourType_ACCEPT},
+		"REFUSE without a request":         &pb.Neighbour{Type: pb.NeighbourType_REFUSE},
+		"a forged broadcast":               broadcast,
+		"a broadcast of another network":   &pb.Broadcast{Content: testIdentity(2).SignBroadcast(&pb.BroadcastContent{Id: make([]byte, 16), Sender: "two", Key: foreign[:], Network: "other"})},
+		"news, then a forged announcement": propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1000, 0), forged(pb.AnnouncementType_JOIN).GetAnnouncements()[0]),
+		"a forged announcement in a table": piece(forged(pb.AnnouncementType_JOIN).GetAnnouncements()...),
+		"a table left open too early":      &pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{First: 5, Last: math.MaxUint64}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -57,8 +57,8 @@ func TestViolations(t *testing.T) {
 			}
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
-			if _, sync := content.(*pb.SyncReply); sync && name != "a table that was not asked for" {
-				r.c.links.link(one).fetch = &fetch{}
+			if _, sync := content.(*pb.Reconcile); sync && name != "a table that was not asked for" {
+				r.c.links.link(one).exchange = asking()
 			}
 			r.knowAccuser(content)
 			before := string(r.c.table.digest())

@@ -71,7 +71,7 @@ func TestGuest(t *testing.T) {
 				t.Errorf("%s: it is asked for neighbourhood", name)
 			}
 		}
-		if r.receive(l, &pb.SyncRequest{}); len(r.frames()[0].GetSyncReply().GetAnnouncements()) != 3 {
+		if r.receive(l, allHeld()); len(r.frames()[0].GetReconcile().GetAnnouncements()) != 3 {
 			t.Errorf("%s: gets the table %v", name, r.frames())
 		}
 		r.receive(bob, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 1000, 0)))
@@ -84,7 +84,7 @@ func TestGuest(t *testing.T) {
 		}
 		r.receive(bob, propagation(say(pb.AnnouncementType_LEAVE, 6, "six", 1000, 1)))
 		newcomer := r.linked(7, "seven")
-		if r.receive(newcomer, &pb.SyncRequest{}); len(r.tells("guest")) > 0 {
+		if r.receive(newcomer, allHeld()); len(r.tells("guest")) > 0 {
 			t.Errorf("%s: a newcomer gets it", name)
 		}
 		if r.c.door.others(); slices.ContainsFunc(r.c.door.others(), func(s *pb.Signed) bool { return bytes.Contains(s.Payload, []byte("guest")) }) {
@@ -122,7 +122,7 @@ func TestGuestStays(t *testing.T) {
 		t.Errorf("told to %v, events %v", told, r.out.Events)
 	}
 	newcomer := r.linked(7, "seven")
-	if r.receive(newcomer, &pb.SyncRequest{}); len(r.tells("guest")) == 0 {
+	if r.receive(newcomer, allHeld()); len(r.tells("guest")) == 0 {
 		t.Error("it is not in the table")
 	}
 	// A guest that fell silent and was dropped comes back by others.
@@ -169,9 +169,7 @@ func visiting(t *testing.T) *rig {
 			t.Error("a visitor asks for neighbourhood")
 		}
 	}
-	r.receive(l, &pb.SyncReply{Last: true, Done: true, Announcements: []*pb.Announcement{
-		say(pb.AnnouncementType_JOIN, 1, "door", 1000, 0), say(pb.AnnouncementType_JOIN, 2, "bob", 1000, 0),
-	}})
+	r.brings(l, say(pb.AnnouncementType_JOIN, 1, "door", 1000, 0), say(pb.AnnouncementType_JOIN, 2, "bob", 1000, 0))
 	if !r.c.ready {
 		t.Fatal("not ready")
 	}
@@ -291,7 +289,7 @@ func TestDoorWithGuests(t *testing.T) {
 	l := r.guest(5, "guest")
 	r.pass(visitFor)
 	for _, m := range r.frames() {
-		if m.GetNeighbour() != nil || m.GetRouted() != nil || m.GetSyncDigest() != nil {
+		if m.GetNeighbour() != nil || m.GetRouted() != nil || m.GetReconcile() != nil {
 			t.Errorf("says %v", m)
 		}
 	}

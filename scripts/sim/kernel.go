@@ -3,13 +3,14 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/coretest"
+	"quicpeer/pb"
 )
 
 // The kernel estimates the experience of 100,000 peers without their cores: full tables of
@@ -45,8 +46,8 @@ func kernel(s settings) []row {
 	for _, differ := range []int{10, 100, 1000} {
 		m := compare(n, differ, s.seed)
 		rows = append(rows, info(fmt.Sprintf("two tables that differ in %d", differ),
-			"%.0f kB to find out which (hashes of buckets %.0f, of entries %.0f), %.0f kB of records; whole tables are %.0f MB each",
-			float64(m.hashes+m.versions)/1000, float64(m.hashes)/1000, float64(m.versions)/1000,
+			"%.0f kB to find out which (fingerprints %.0f, versions %.0f), %.0f kB of records; whole tables are %.0f MB each",
+			float64(m.fingerprints+m.versions)/1000, float64(m.fingerprints)/1000, float64(m.versions)/1000,
 			float64(m.records)/1000, float64(n*recordSize)/1e6))
 	}
 	return append(rows, info("wall time", "%.1f s", time.Since(start).Seconds()))
@@ -204,27 +205,53 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 }
 
 // merged are the bytes of a comparison.
-type merged struct{ hashes, versions, records int }
+type merged struct{ fingerprints, versions, records int }
+
+// rangeSize is what a range costs besides its hashes.
+const rangeSize = 24
 
 // compare counts the bytes that two tables of n with some different entries send to find the
-// difference: a hash of 8 bytes over each bucket, then for the buckets that differ one of 8
-// bytes over each entry; then the records that are newer. The rule of the core: buckets of
-// about 16 entries, 64 to 4096 of them.
+// difference, by the rule of the core: where the fingerprints of a range differ, those of its
+// parts follow, or the versions of its entries; then the records that are newer.
 func compare(n, differ int, seed uint64) merged {
 	rng := rand.New(rand.NewPCG(seed, 4))
-	of := min(max(1<<bits.Len(uint(n)/16), 64), 4096)
-	bucket := func(i uint64) uint64 {
-		return coretest.Mix(binary.LittleEndian.Uint64(seedOf(seed, i))) >> (64 - bits.Len(uint(of-1)))
+	tags := make([]uint64, n)
+	for i := range tags {
+		tags[i] = coretest.Mix(binary.LittleEndian.Uint64(seedOf(seed, uint64(i))))
 	}
-	differs := make([]bool, of)
-	for range differ {
-		differs[bucket(uint64(rng.IntN(n)))] = true
+	slices.Sort(tags)
+	differs := make([]uint64, differ)
+	for i := range differs {
+		differs[i] = tags[rng.IntN(n)]
 	}
-	m := merged{hashes: 8 * of, records: differ * recordSize}
-	for i := range uint64(n) {
-		if differs[bucket(i)] {
-			m.versions += 8
+	slices.Sort(differs)
+	m := merged{fingerprints: rangeSize + 8, records: differ * recordSize}
+	m.describe(tags, differs, 0, math.MaxUint64)
+	return m
+}
+
+// describe counts what is said about a range in which the tables differ.
+func (m *merged) describe(tags, differs []uint64, first, last uint64) {
+	tags, differs = inRange(tags, first, last), inRange(differs, first, last)
+	switch {
+	case len(differs) == 0:
+	case core.IsListed(first, last, len(tags)):
+		m.versions += 2*rangeSize + 8*len(tags) + 8*len(differs) // held, and wanted
+	default:
+		m.fingerprints += rangeSize + 8*pb.MaxHashes
+		for i := range pb.MaxHashes {
+			from, to := core.Part(first, last, i, pb.MaxHashes)
+			m.describe(tags, differs, from, to)
 		}
 	}
-	return m
+}
+
+// inRange returns the tags of a range.
+func inRange(tags []uint64, first, last uint64) []uint64 {
+	from, _ := slices.BinarySearch(tags, first)
+	to := len(tags)
+	if last < math.MaxUint64 {
+		to, _ = slices.BinarySearch(tags, last+1)
+	}
+	return tags[from:to]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -67,23 +68,28 @@ func pair(t testing.TB, left, right []*Record) (w *wire, p, q *wired, size *int)
 	return w, p, q, size
 }
 
+// makeNeighbours makes neighbours of two peers without a handshake, so that nothing else is said.
+func makeNeighbours(p, q *wired) (l *link) {
+	for _, d := range [][2]*wired{{q, p}, {p, q}} {
+		d[0].c.accept(nil, news{record: d[1].c.table.self.record, state: pb.AnnouncementType_JOIN})
+		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
+		d[0].c.Step(0, Connected{Link: 1, Dial: 0, Key: d[1].c.cfg.Identity.Key(), Address: ""})
+		l = d[0].c.links.link(1)
+		l.state, l.peer, l.neighbour = linkUp, d[1].id, true
+	}
+	return l
+}
+
 // compared lets two peers with these tables compare them once, and returns the bytes that this
 // took.
 func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
 	w, p, q, bytes := pair(t, left, right)
-	for _, d := range [][2]*wired{{p, q}, {q, p}} { // a link without a handshake: nothing else is said
-		d[0].c.accept(nil, news{record: d[1].c.table.self.record, state: pb.AnnouncementType_JOIN})
-		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
-		d[0].c.Step(0, Connected{Link: 1, Dial: 0, Key: d[1].c.cfg.Identity.Key(), Address: ""})
-		l := d[0].c.links.link(1)
-		l.state, l.peer = linkUp, d[1].id
-	}
-	l := p.c.links.link(1)
+	l := makeNeighbours(p, q)
 	p.c.sync.compareTables(l)
 	w.drain(p)
 	w.deliver()
-	if l.comparing != nil || len(p.closes)+len(q.closes) > 0 {
-		t.Fatalf("the comparison ends as %+v, closes %v %v", l.comparing, p.closes, q.closes)
+	if l.exchange != nil || len(p.closes)+len(q.closes) > 0 {
+		t.Fatalf("the comparison ends as %+v, closes %v %v", l.exchange, p.closes, q.closes)
 	}
 	return p, q, *bytes
 }
@@ -163,9 +169,9 @@ func TestTablesBecomeEqual(t *testing.T) {
 	})
 }
 
-// TestManyInOneBucket: if the buckets asked about at once have more entries than an answer holds,
-// the question is repeated.
-func TestManyInOneBucket(t *testing.T) {
+// TestManyInOneRange: if the ranges asked about have more entries than an answer holds, the rest is
+// asked for.
+func TestManyInOneRange(t *testing.T) {
 	all := manyMembers(8000)
 	for name, tables := range map[string][2][]*Record{
 		"a small table asks": {all[:20], all},
@@ -212,25 +218,24 @@ func TestBurialsAreCompared(t *testing.T) {
 	}
 }
 
-// TestBucketsAreParts: for every number of buckets, the table is divided so that each entry is in
-// one.
-func TestBucketsAreParts(t *testing.T) {
-	var tab table
-	tab.load(manyMembers(1000), 0)
-	for of := pb.MinBuckets; of <= pb.MaxBuckets; of *= 2 {
-		var all []*entry
+// TestParts: the parts of a range follow each other and make it up.
+func TestParts(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		first := rapid.Uint64().Draw(rt, "first")
+		of := rapid.IntRange(1, pb.MaxHashes).Draw(rt, "of")
+		last := rapid.Uint64Range(first, math.MaxUint64).Draw(rt, "last")
+		if of > 1 && last-first < uint64(of) {
+			rt.Skip() // not divided
+		}
+		next := first
 		for i := range of {
-			all = append(all, tab.bucket(i, of)...)
+			from, to := Part(first, last, i, of)
+			if from != next || to < from || i == of-1 != (to == last) {
+				rt.Fatalf("part %d of %d of %d to %d is %d to %d", i, of, first, last, from, to)
+			}
+			next = to + 1
 		}
-		if !slices.Equal(all, tab.entries) {
-			t.Errorf("%d buckets have %d entries", of, len(all))
-		}
-	}
-	for n, want := range map[int]int{0: 64, 1000: 64, 1024: 128, 10_000: 1024, 100_000: 4096, 1 << 30: 4096} {
-		if got := bucketCount(n); got != want {
-			t.Errorf("%d entries are compared in %d buckets, not %d", n, got, want)
-		}
-	}
+	})
 }
 
 // TestMissingIsOurs: a peer missing to us alone makes no difference between tables, is told to
@@ -247,7 +252,9 @@ func TestMissingIsOurs(t *testing.T) {
 	w.link(p, q)
 	w.link(q, p)
 	for _, side := range []*wired{p, q} {
-		side.c.sync.compareTables(side.c.links.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key()))
+		l := side.c.links.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key())
+		l.neighbour, l.slot = true, -1
+		side.c.sync.compareTables(l)
 		w.drain(side)
 		w.deliver()
 	}
@@ -288,8 +295,8 @@ func TestTableIsJudgedFirst(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Announcements: []*pb.Announcement{say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)}})})
-		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(&pb.SyncReply{Last: true, Done: true})}) // with nothing to be judged
+		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(piece(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
+		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(piece())}) // with nothing to be judged
 		out := r.c.Drain()
 		if len(out.Verify) != 1 || len(out.Verify[0].Claims) != 1 || len(out.Events) > 0 {
 			t.Fatalf("wants judged %v, shows %v", out.Verify, out.Events)
@@ -327,15 +334,11 @@ func TestMissingDoNotFillAnswers(t *testing.T) {
 	for i, e := range r.c.table.entries {
 		e.missing = e != r.c.table.self && i%20 != 0
 	}
-	ask := &pb.SyncVersions{Of: pb.MinBuckets}
-	for b := range uint32(pb.MinBuckets) {
-		ask.Buckets = append(ask.Buckets, b)
-	}
-	r.receive(l, ask)
-	said, done := 0, false
+	r.receive(l, allHeld())
+	said, left := 0, 0
 	for _, m := range r.frames() {
-		said += len(m.GetSyncReply().GetAnnouncements())
-		done = done || m.GetSyncReply().GetDone()
+		said += len(m.GetReconcile().GetAnnouncements())
+		left += len(m.GetReconcile().GetRanges())
 	}
 	want := 0
 	for _, e := range r.c.table.entries {
@@ -343,7 +346,47 @@ func TestMissingDoNotFillAnswers(t *testing.T) {
 			want++
 		}
 	}
-	if said != want || !done {
-		t.Errorf("says %d of %d, done %v", said, want, done)
+	if said != want || left > 0 {
+		t.Errorf("says %d of %d, leaves %d ranges", said, want, left)
+	}
+}
+
+// TestQuestionsAreBounded: a link that never stops asking gets no more answers, and another link does.
+func TestQuestionsAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Members = manyMembers(1000) })
+	one, two := r.linked(1, "one"), r.linked(2, "two")
+	question := &pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_FINGERPRINTS, Hashes: []uint64{1}}}}
+	answered := 0
+	for range 2 * comparedBurst / 1000 {
+		r.receive(one, question)
+		answered += len(r.out.Frames)
+	}
+	if answered < comparedBurst/1003 || answered > comparedBurst/1000+1 || len(r.out.Closes) > 0 {
+		t.Errorf("%d are answered, closes %v", answered, r.out.Closes)
+	}
+	if r.receive(two, question); len(r.out.Frames) != 1 {
+		t.Error("another link is not answered")
+	}
+}
+
+// TestLeftOpenTwice: what an answer leaves open lies behind all that it has announced.
+func TestLeftOpenTwice(t *testing.T) {
+	table := inOrder(maxAnswer)
+	for name, test := range map[string]struct {
+		left   *pb.Reconcile
+		closed bool
+	}{
+		"behind the last": {leftFrom(table[maxAnswer-1]), false},
+		"before it":       {leftFrom(table[maxAnswer-2]), true},
+	} {
+		r, l := joining(t)
+		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+		for part := range slices.Chunk(table, pb.MaxAnnouncements) {
+			r.receive(l, piece(part...))
+		}
+		r.receive(l, test.left)
+		if closed := len(r.out.Closes) > 0; closed != test.closed || len(r.out.Events) > 0 {
+			t.Errorf("%s: closes %v, events %v", name, r.out.Closes, r.out.Events)
+		}
 	}
 }
