@@ -240,13 +240,10 @@ func (l *loop) apply(out core.Effects) {
 	for _, e := range out.Envelopes {
 		n.messages.TakeLetter(messaging.Letter{From: e.From, Sealed: e.Sealed})
 	}
-	if len(out.Releave) > 0 {
-		n.messages.LeaveAllAnew() // there may be room for others as well
-	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
-	n.messages.LeaveAnew(out.Withdrawn...)
+	n.messages.LeaveAnew(out.Releave...)
 	for _, r := range out.Refused {
 		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
 	}

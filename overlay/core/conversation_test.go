@@ -288,7 +288,7 @@ func (d *dialogue) obeyCore(a *actor, out Effects) {
 	for _, l := range []struct {
 		what string
 		ids  []certs.ID
-	}{{"leave anew for", out.Releave}, {"leave the rest anew for", out.Withdrawn}, {"unreachable:", out.Unreachable}} {
+	}{{"leave anew for", out.Releave}, {"unreachable:", out.Unreachable}} {
 		for _, id := range l.ids {
 			d.tell([]string{"custody"}, "%s: %s %s", a.name, l.what, id)
 		}

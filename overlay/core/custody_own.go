@@ -14,13 +14,13 @@ import (
 // one question at a time, and a holder that refuses a deposit, or does not answer, gets none
 // behind it. Nor do we take anything behind one that we have refused ourselves. Everything is
 // dropped when the receiver is here: the driver then sends it what it has not confirmed. And
-// everything is dropped when the first deposit is old, before any holder can drop it: then the
-// driver deposits the unconfirmed ones anew.
+// everything is dropped after a while, before any holder can drop it, and when something is
+// withdrawn: then the driver deposits the rest anew.
 
 // Bounds of our deposits with others, all guesses.
 const (
 	wantHolders    = 3
-	leftFor        = custodyFor - time.Hour // since the first; the hour covers any slow link and any wrong clock
+	leftFor        = custodyFor - time.Hour // then all is deposited anew; the hour covers any slow link and any wrong clock
 	depositTimeout = 5 * time.Second        // for an answer
 	refusesFor     = time.Minute            // before a holder that has refused is asked again for the same receiver
 	offerWindow    = 256 << 10              // bytes of unanswered deposits on a link
@@ -40,15 +40,14 @@ type absentee struct {
 	deposits []ownDeposit
 	bytes    int
 	full     bool          // a deposit was refused, so those that follow it are too
-	anew     time.Duration // when the rest after a withdrawal is to be deposited anew; 0: no withdrawal
+	anew     time.Duration // when all is to be deposited anew
 	holders  []*holder
 	refusals []holderRefusal
 }
 
 type ownDeposit struct {
-	what  *pb.Deposit
-	id    [pb.DepositIDSize]byte
-	since time.Duration
+	what *pb.Deposit
+	id   [pb.DepositIDSize]byte
 }
 
 // holder is a peer that keeps the first few deposits for an absentee.
@@ -93,7 +92,7 @@ func (cu *custody) deposit(d *pb.Deposit) bool {
 		cu.note(Debug, "no more is left with others", "for", d.GetReceiver())
 		return false
 	}
-	a.deposits = append(a.deposits, ownDeposit{d, id, cu.now})
+	a.deposits = append(a.deposits, ownDeposit{d, id})
 	a.bytes += size
 	cu.own++
 	cu.ownBytes += size
@@ -111,13 +110,11 @@ func (cu *custody) withdraw(receiver certs.ID, rest bool) {
 		found = true
 		cu.giveUp(a)
 		a.full = true
-		if a.anew == 0 {
-			a.anew = cu.now + withdrawPause
-		}
+		a.anew = min(a.anew, cu.now+withdrawPause)
 		return !rest
 	})
 	if rest && !found {
-		cu.out.Withdrawn = append(cu.out.Withdrawn, receiver)
+		cu.out.Releave = append(cu.out.Releave, receiver)
 	}
 }
 
@@ -131,7 +128,7 @@ func (cu *custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 	if len(cu.absentees) >= maxAbsentees {
 		return nil
 	}
-	a := &absentee{receiver: receiver, key: key}
+	a := &absentee{receiver: receiver, key: key, anew: cu.now + leftFor}
 	cu.absentees = append(cu.absentees, a)
 	return a
 }
@@ -142,7 +139,7 @@ func (cu *custody) depositsPending() bool {
 		return false
 	}
 	for _, a := range cu.absentees {
-		if cu.table.isHere(a.receiver, a.key) {
+		if cu.table.isHere(a.receiver, a.key) || len(a.deposits) == 0 && cu.now+withdrawPause < a.anew {
 			continue
 		}
 		complete, waits := 0, len(cu.possibleHolders(a)) > 0
@@ -163,16 +160,12 @@ func (cu *custody) depositsPending() bool {
 // leaveDeposits does what is due for each absentee.
 func (cu *custody) leaveDeposits() {
 	cu.absentees = slices.DeleteFunc(cu.absentees, func(a *absentee) bool {
-		switch {
-		case cu.table.isHere(a.receiver, a.key):
-		case cu.now < a.anew:
-			return false
-		case a.anew > 0:
-			cu.out.Withdrawn = append(cu.out.Withdrawn, a.receiver)
-		case len(a.deposits) > 0 && cu.now < a.deposits[0].since+leftFor:
+		here := cu.table.isHere(a.receiver, a.key)
+		if !here && cu.now < a.anew {
 			cu.leaveFor(a)
 			return false
-		case len(a.deposits) > 0:
+		}
+		if !here {
 			cu.out.Releave = append(cu.out.Releave, a.receiver)
 		}
 		cu.giveUp(a)
@@ -180,28 +173,22 @@ func (cu *custody) leaveDeposits() {
 	})
 }
 
-// giveUp drops our deposits for a peer.
-func (cu *custody) giveUp(a *absentee) {
-	cu.dismissHolders(a)
-	cu.own -= len(a.deposits)
-	cu.ownBytes -= a.bytes
-	a.deposits, a.bytes = nil, 0
+// slept counts the time for which we were asleep, since the holders were not.
+func (cu *custody) slept(d time.Duration) {
+	for _, a := range cu.absentees {
+		a.anew -= d
+	}
+	cu.wakeCustody()
 }
 
-func (cu *custody) dismissHolders(a *absentee) {
+// giveUp drops our deposits for a peer.
+func (cu *custody) giveUp(a *absentee) {
 	for _, h := range a.holders {
 		cu.settle(h)
 	}
-	a.holders = nil
-}
-
-// leaveAnew deposits everything once more, for a day from now on: we have slept, for an unknown
-// time.
-func (cu *custody) leaveAnew() {
-	for _, a := range cu.absentees {
-		cu.dismissHolders(a)
-	}
-	cu.wakeCustody()
+	cu.own -= len(a.deposits)
+	cu.ownBytes -= a.bytes
+	a.holders, a.deposits, a.bytes = nil, nil, 0
 }
 
 // leaveFor checks the holders of an absentee's deposits, chooses new ones, and offers each what

@@ -335,8 +335,8 @@ func TestWithdrawn(t *testing.T) {
 	if r.c.custody.own != 0 || r.c.custody.ownBytes != 0 || r.c.links.link(l).offered != 0 || !r.c.DepositsPending() {
 		t.Errorf("after a withdrawal: %+v", r.c.custody)
 	}
-	if r.answer(l, twoSealed, true); r.c.custody.own != 0 || len(r.out.Withdrawn) != 0 {
-		t.Errorf("after a late answer: %+v", r.out.Withdrawn)
+	if r.answer(l, twoSealed, true); r.c.custody.own != 0 || len(r.out.Releave) != 0 {
+		t.Errorf("after a late answer: %+v", r.out.Releave)
 	}
 	if r.leave(deposit(9, "zoe", threeSealed)) {
 		t.Error("a deposit is taken before the rest is left anew")
@@ -344,48 +344,61 @@ func TestWithdrawn(t *testing.T) {
 	r.neighbour(30, "new")
 	r.pass(withdrawPause / 2)
 	withdraw("zoe", true)
-	if _, list := r.offered(); len(list) != 0 || len(r.out.Withdrawn) != 0 {
-		t.Errorf("offered at once: %v, to be left anew: %v", list, r.out.Withdrawn)
+	if _, list := r.offered(); len(list) != 0 || len(r.out.Releave) != 0 {
+		t.Errorf("offered at once: %v, to be left anew: %v", list, r.out.Releave)
 	}
 	r.pass(withdrawPause/2 + time.Second/4)
-	if !slices.Equal(r.out.Withdrawn, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 {
-		t.Errorf("to be left anew: %v", r.out.Withdrawn)
+	if !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || len(r.c.custody.absentees) != 0 {
+		t.Errorf("to be left anew: %v", r.out.Releave)
 	}
 	if !r.leave(deposit(9, "zoe", threeSealed)) {
 		t.Error("not taken when it is left anew")
 	}
 	r.wantOffers(2, threeSealed)
 
-	if withdraw("zoe", false); len(r.c.custody.absentees) != 0 || len(r.out.Withdrawn) != 0 {
-		t.Errorf("after the last was withdrawn: %v", r.out.Withdrawn)
+	if withdraw("zoe", false); len(r.c.custody.absentees) != 0 || len(r.out.Releave) != 0 {
+		t.Errorf("after the last was withdrawn: %v", r.out.Releave)
 	}
-	if withdraw("zoe", true); !slices.Equal(r.out.Withdrawn, []certs.ID{"zoe"}) {
-		t.Errorf("after withdrawing an unknown deposit: %v", r.out.Withdrawn)
+	if withdraw("zoe", true); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) {
+		t.Errorf("after withdrawing an unknown deposit: %v", r.out.Releave)
 	}
 	r.leave(deposit(9, "zoe", oneSealed))
 	withdraw("zoe", true)
 	r.neighbour(9, "zoe")
-	if r.pass(2 * withdrawPause); len(r.out.Withdrawn) != 0 || len(r.c.custody.absentees) != 0 {
-		t.Errorf("to be left anew for a peer that is here: %v", r.out.Withdrawn)
+	if r.pass(2 * withdrawPause); len(r.out.Releave) != 0 || len(r.c.custody.absentees) != 0 {
+		t.Errorf("to be left anew for a peer that is here: %v", r.out.Releave)
 	}
 }
 
-// After a sleep a peer does not know how long its holders have kept its deposits, and leaves all
-// once more.
+// The time of a sleep counts, since the holders were awake: after a long one all is left anew.
 func TestLeftAgainAfterSleep(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(1)
 	r.leave(deposit(9, "zoe", oneSealed))
 	l := r.wantOffers(1, oneSealed)[0]
 	r.answer(l, oneSealed, true)
-	r.leave(deposit(9, "zoe", twoSealed))
 	r.c.Step(r.now, Slept{For: time.Hour})
-	r.pass(time.Millisecond)
-	r.wantOffers(1, oneSealed)
-	r.answer(l, oneSealed, true)
-	r.wantOffers(1, twoSealed)
-	if offered := r.c.links.link(l).offered; offered != carryBase+len(twoSealed) {
-		t.Errorf("%d bytes are offered", offered)
+	if r.pass(time.Second); len(r.out.Releave) != 0 {
+		t.Errorf("after an hour to be left anew: %v", r.out.Releave)
+	}
+	r.c.Step(r.now, Slept{For: leftFor - time.Hour})
+	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) {
+		t.Errorf("to be left anew: %v", r.out.Releave)
+	}
+}
+
+// A receiver for which nothing could be left has its turn again, and nobody waits for it on leaving.
+func TestRefusedIsLeftAnew(t *testing.T) {
+	r := newRig(t, nil)
+	r.crowd(1)
+	r.c.custody.own = maxOwn
+	if r.leave(deposit(9, "zoe", oneSealed)) || r.c.DepositsPending() {
+		t.Error("taken, or pending")
+	}
+	r.c.custody.own = 0
+	r.now += leftFor
+	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || !r.leave(deposit(9, "zoe", oneSealed)) {
+		t.Errorf("to be left anew: %v", r.out.Releave)
 	}
 }
 

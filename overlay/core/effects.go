@@ -38,14 +38,12 @@ type Effects struct {
 	Envelopes []Envelope
 	// Refused are envelopes of ours that did not go all the way.
 	Refused []Refused
-	// Releave names peers that are still away, and whose deposits with others will soon expire.
-	// The driver leaves what they have not confirmed anew, from the first.
+	// Releave names peers that are still away, whose deposits with others will soon expire or of
+	// whose deposits something was withdrawn (see Withdraw). The driver leaves what they have not
+	// confirmed anew, from the first.
 	Releave []certs.ID
 	// Joined reports the outcome for addresses given to Join.
 	Joined []Joining
-	// Withdrawn names peers for which something was withdrawn (see Withdraw). The driver leaves
-	// the rest for them anew, from the first.
-	Withdrawn []certs.ID
 	// Notes are for the log.
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
@@ -193,5 +191,5 @@ func (c *Core) Drain() Effects {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Refused)+len(e.Releave)+len(e.Withdrawn)+len(e.Joined) == 0
+		len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
 }

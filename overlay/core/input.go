@@ -106,7 +106,7 @@ type (
 	Deposit struct{ Deposit *pb.Deposit } // which is kept
 	// Withdraw says that a message that may be in our deposits for a peer must not be sent any
 	// more: none of those deposits is offered from now on. A peer that keeps one already goes on
-	// keeping it. If there are other messages for that peer, Effects.Withdrawn soon asks to leave
+	// keeping it. If there are other messages for that peer, Effects.Releave soon asks to leave
 	// them anew; until then nothing is taken for it.
 	Withdraw struct {
 		Receiver certs.ID
@@ -312,7 +312,7 @@ func (in Mapped) apply(c *Core) (r Reply) {
 func (in Slept) apply(c *Core) (r Reply) {
 	c.detect.cameLate(max(in.For, quietAfter))
 	c.detect.forgiveSilence()
-	c.custody.leaveAnew()
+	c.custody.slept(in.For)
 	return r
 }
 

@@ -189,7 +189,7 @@ var mutations = []mutation{
 	{"all is handed over at once", "handOverTo", "onTheWay > 0", "false", "TestHandingOverGarbage"},
 	{"receipts go to a deposit without a depositor", "receiveCollected", `Depositor != ""`, "true", "TestReceiptsAmongReceipts"},
 	{"deposits are taken behind a refused one", "deposit", "full || _x", "_x", "TestNothingIsLeftBehindARefusal"},
-	{"old deposits are not left anew", "leaveDeposits", "now < since+leftFor", "true", "TestLeftAnew"},
+	{"old deposits are not left anew", "leaveDeposits", "now < anew", "true", "TestLeftAnew"},
 	{"a holder is asked for more than the next", "offer", "asked != 0", "false", "TestDepositing"},
 	{"a holder that has refused stays one", "receiveDepositAnswer", "holders = Delete(_)", "", "TestHoldersThatRefuse"},
 

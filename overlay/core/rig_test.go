@@ -99,7 +99,6 @@ func (e *Effects) add(more Effects) {
 	e.Refused = append(e.Refused, more.Refused...)
 	e.Releave = append(e.Releave, more.Releave...)
 	e.Joined = append(e.Joined, more.Joined...)
-	e.Withdrawn = append(e.Withdrawn, more.Withdrawn...)
 	if more.Err != nil {
 		e.Err = more.Err
 	}

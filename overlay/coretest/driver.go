@@ -413,7 +413,7 @@ var effects = [...]effect{
 	}},
 	{"Releave", func(p *Process, out *core.Effects) int {
 		for _, id := range out.Releave {
-			p.tell("leaves anew what has expired", id)
+			p.tell("leaves the rest anew", id)
 			p.again(id, left)
 		}
 		return len(out.Releave)
@@ -421,13 +421,6 @@ var effects = [...]effect{
 	{"Joined", func(p *Process, out *core.Effects) int {
 		p.Joined = append(p.Joined, out.Joined...)
 		return len(out.Joined)
-	}},
-	{"Withdrawn", func(p *Process, out *core.Effects) int {
-		for _, id := range out.Withdrawn {
-			p.tell("leaves anew what stands behind a withdrawn one", id)
-			p.again(id, left)
-		}
-		return len(out.Withdrawn)
 	}},
 	{"Notes", func(p *Process, out *core.Effects) int {
 		for _, n := range out.Notes {

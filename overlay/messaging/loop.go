@@ -195,13 +195,6 @@ func (e *Engine) LeaveAnew(to ...certs.ID) {
 	}
 }
 
-// LeaveAllAnew is LeaveAnew for all.
-func (e *Engine) LeaveAllAnew() {
-	for _, r := range e.directory.all() {
-		r.left.anew()
-	}
-}
-
 // LeaveLater stops leaving messages for a peer with others until LeaveAnew; false says that
 // none are waiting for it.
 func (e *Engine) LeaveLater(to certs.ID) bool {
