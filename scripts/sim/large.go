@@ -2,11 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // large takes all peers through the usual life at ten times the usual size. It spares
@@ -58,27 +57,15 @@ func large(s settings) []row {
 		atMost("living peers shown as lost, not by the 1 %", float64(w.count.falseLost), 0, "", ""),
 	)
 	times("the cut", began)
+	memory := harness.PeakMemory("self")
+	if memory == 0 { // what Go has got from the system, where that does not tell
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		memory = int64(m.Sys)
+	}
 	rows = append(rows,
 		atMost("wall time without setting up", (time.Since(start)-setup).Minutes(), 10, "min", ""),
-		atMost("memory at its peak", float64(peakMemory())/(1<<30), 12, "GiB", ""),
+		atMost("memory at its peak", float64(memory)/(1<<30), 12, "GiB", ""),
 	)
 	return append(rows, w.oddities()...)
-}
-
-// peakMemory is the largest resident size of the process, in bytes; on systems that don't
-// report it, the memory that Go has got from the system.
-func peakMemory() uint64 {
-	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		for line := range strings.Lines(string(status)) {
-			if kB, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-				n, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kB), "kB")), 10, 64)
-				if err == nil {
-					return n << 10
-				}
-			}
-		}
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Sys
 }

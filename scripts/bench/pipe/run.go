@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quicpeer/scripts/bench/program"
+	"quicpeer/scripts/internal/harness"
 )
 
 // result is the result of a run.
@@ -82,7 +83,7 @@ func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r.sender, r.receiver = max(r.sender, from.Peak()), max(r.receiver, to.Peak())
+		r.sender, r.receiver = max(r.sender, peak(from)), max(r.receiver, peak(to))
 		select {
 		case <-tick.C:
 		case <-ended:
@@ -90,6 +91,8 @@ func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
 		}
 	}
 }
+
+func peak(p *program.Peer) int64 { return harness.PeakMemory(strconv.Itoa(p.Pid())) }
 
 // arrivals judges the receiver's output.
 type arrivals struct {

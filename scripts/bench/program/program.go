@@ -6,11 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"quicpeer/scripts/internal/harness"
 )
@@ -57,19 +55,6 @@ func (p *Peer) Wait(wanted ...string) error {
 		return nil
 	}
 	return fmt.Errorf("exit status %s: %s", status, p.warnings.Bytes())
-}
-
-// Peak is the most memory in bytes that the peer has had, its part of mapped files
-// included; 0 where there is no /proc, or no peer any more.
-func (p *Peer) Peak() int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
-	kilobytes, _, _ := bytes.Cut(rest, []byte("kB"))
-	n, _ := strconv.ParseInt(string(bytes.TrimSpace(kilobytes)), 10, 64)
-	return n << 10
 }
 
 // EventOf is the name of the event that a line tells of.

@@ -6,6 +6,7 @@ package harness
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -291,4 +292,17 @@ func (p *Process) Signal(name string) error {
 func (p *Process) Kill() {
 	p.Mute(false)
 	killGroup(p.spec.Cmd.Process)
+}
+
+// PeakMemory is the most memory in bytes that a running process has had, its part of mapped
+// files included; "self" is this one. 0 where there is no /proc, or no process any more.
+func PeakMemory(pid string) int64 {
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	kilobytes, _, _ := bytes.Cut(rest, []byte("kB"))
+	n, _ := strconv.ParseInt(string(bytes.TrimSpace(kilobytes)), 10, 64)
+	return n << 10
 }
