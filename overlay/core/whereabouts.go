@@ -91,34 +91,29 @@ func (wh *whereabouts) reachable() (addresses, observed []netip.AddrPort) {
 // every peer sees another port. Of many IPs those count where most linked peers see us. A peer
 // that can be dialled from outside names none.
 func (wh *whereabouts) observedAddresses() []netip.AddrPort {
-	var list []netip.AddrPort
 	if wh.mapped.IsValid() || wh.forwarded.IsValid() {
 		return nil
 	}
-	count := func(a netip.AddrPort) (n int) {
-		for _, o := range wh.seen {
-			if o.addr == a {
-				n += 2
-			}
-		}
-		if n > 0 && wh.table.self != nil && slices.Contains(wh.table.self.record.Observed, a.String()) {
-			n++
-		}
-		return n
-	}
-	namers := map[netip.Addr]int{}
+	weights, namers := map[netip.AddrPort]int{}, map[netip.Addr]int{}
 	for _, o := range wh.seen {
-		if slices.Contains(wh.own, o.addr) {
-			continue
-		}
+		weights[o.addr] += 2
 		if wh.links.link(o.link) != nil {
 			namers[o.addr.Addr()]++
 		}
+	}
+	if wh.table.self != nil {
+		for _, text := range wh.table.self.record.Observed {
+			weights[parseAddress(text)]++
+		}
+	}
+	var list []netip.AddrPort
+	for _, o := range wh.seen {
 		i := slices.IndexFunc(list, func(a netip.AddrPort) bool { return a.Addr() == o.addr.Addr() })
 		switch {
+		case slices.Contains(wh.own, o.addr):
 		case i < 0:
 			list = append(list, o.addr)
-		case count(o.addr) > count(list[i]):
+		case weights[o.addr] > weights[list[i]]:
 			list[i] = o.addr
 		}
 	}
