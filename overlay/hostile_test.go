@@ -157,7 +157,7 @@ func TestHostileMembers(t *testing.T) {
 			r, _ := pb.ParseRecord(s.knows("bob"))
 			r.Seq++
 			s.say(&pb.PropagationMessage{Announcements: []*pb.Announcement{
-				{Type: pb.AnnouncementType_LOST, Record: s.state.Identity.SignRecord(r), Accuser: "mallory"},
+				{Type: pb.AnnouncementType_LOST, Record: s.state.Identity.SignRecord(r), Accusers: []string{"mallory"}},
 			}})
 		}, "has not signed"},
 		{"a farewell made of a JOIN", func(s *stranger, alice *peer) {

@@ -21,6 +21,7 @@ const (
 	MaxAddresses     = 16      // entries in Record.addresses
 	MaxObserved      = 4       // entries in Record.observed
 	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: beyond any clock, with room for epochs above it
+	MaxAccusers      = 2       // of a LOST
 	MaxAnnouncements = 64      // entries in a frame
 	MaxCandidates    = 8       // entries in a refusal
 	MaxHops          = 64      // first arrival takes up to 22 hops at 100,000 peers; three times that
@@ -255,7 +256,10 @@ func CheckAnnouncement(a *Announcement) error {
 		checkSigned(a.GetRecord(), maxRecord),
 	)
 	if a.GetType() == AnnouncementType_LOST {
-		err = cmp.Or(err, CheckID(a.GetAccuser()))
+		err = cmp.Or(err, checkIDs("accusers", a.GetAccusers(), MaxAccusers))
+		if err == nil && len(a.GetAccusers()) == 0 {
+			err = fmt.Errorf("no accuser")
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w: announcement: %v", ErrMalformed, err)

@@ -51,7 +51,7 @@ func goodCollected() *pb.CollectedContent {
 // wellFormed has one message of each kind.
 func wellFormed() []*pb.PeerMessage {
 	join := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord()), Hops: 1, Age: 3600, Broadcasts: 7}
-	lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()), Accuser: "bob"}
+	lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: signed(goodRecord()), Accusers: []string{"bob", "carol"}}
 	routed := func(m *pb.Routed) *pb.Routed {
 		m.From, m.To, m.Passed, m.Parents = "alice", "bob", []string{"alice", "carol", "dave"}, []byte{0, 0, 1}
 		return m
@@ -157,8 +157,8 @@ func TestCheckRefuses(t *testing.T) {
 		return &pb.PropagationMessage{Announcements: []*pb.Announcement{a}}
 	}
 	good := &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: signed(goodRecord())}
-	lost := func(accuser string) *pb.PropagationMessage {
-		return announce(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: good.Record, Accuser: accuser})
+	lost := func(accusers ...string) *pb.PropagationMessage {
+		return announce(&pb.Announcement{Type: pb.AnnouncementType_LOST, Record: good.Record, Accusers: accusers})
 	}
 	key := make([]byte, 32)
 	routed := func(change func(*pb.Routed)) *pb.Routed {
@@ -207,7 +207,9 @@ func TestCheckRefuses(t *testing.T) {
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: big}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Hops: pb.MaxHops + 1}),
-		lost(""),
+		lost(),
+		lost("a", "b", "c"),
+		lost("a", ""),
 		lost("a b"),
 		lost(long(65)),
 		&pb.NeighbourList{Ids: []string{""}},

@@ -80,7 +80,7 @@ func FuzzCheck(f *testing.F) {
 			if r, err := pb.ParseRecord(a.GetRecord()); err == nil {
 				checkRecord(t, r)
 			}
-			if err := pb.CheckAnnouncement(a); err == nil && (len(a.GetRecord().GetSignature()) != 64 || a.GetType() == pb.AnnouncementType_LOST && pb.CheckID(a.GetAccuser()) != nil) {
+			if err := pb.CheckAnnouncement(a); err == nil && (len(a.GetRecord().GetSignature()) != 64 || a.GetType() == pb.AnnouncementType_LOST && (len(a.GetAccusers()) == 0 || len(a.GetAccusers()) > pb.MaxAccusers)) {
 				t.Fatalf("an announcement in bad form: %v", a)
 			}
 		}

@@ -1199,9 +1199,9 @@ type Announcement struct {
 	// for 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and not by any
 	// wall clock.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
-	// LOST: the ID of the member that does not reach the peer. It is not signed. An accuser that
-	// is not in the receiver's table does not count.
-	Accuser string `protobuf:"bytes,5,opt,name=accuser,proto3" json:"accuser,omitempty"`
+	// LOST: the IDs of one or two members that do not reach the peer. They are not signed. An
+	// accuser that is not in the receiver's table does not count.
+	Accusers []string `protobuf:"bytes,5,rep,name=accusers,proto3" json:"accusers,omitempty"`
 	// How many broadcasts of this run the sender has had, without a gap. A peer that first
 	// hears of the run this way expects the next ones, in their order. It is not signed.
 	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
@@ -1267,11 +1267,11 @@ func (x *Announcement) GetAge() uint32 {
 	return 0
 }
 
-func (x *Announcement) GetAccuser() string {
+func (x *Announcement) GetAccusers() []string {
 	if x != nil {
-		return x.Accuser
+		return x.Accusers
 	}
-	return ""
+	return nil
 }
 
 func (x *Announcement) GetBroadcasts() uint64 {
@@ -1283,7 +1283,7 @@ func (x *Announcement) GetBroadcasts() uint64 {
 
 // PropagationMessage carries announcements from neighbour to neighbour. The receiver
 // passes news on to all its other neighbours, and answers older news with the newer
-// announcement it holds. A LOST that it has by one accuser is news once more by another.
+// announcement it holds. A LOST that it has by one accuser is news once more by two.
 type PropagationMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 64.
@@ -3496,13 +3496,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bobserved\x18\t \x03(\tR\bobserved\x12\x14\n" +
 	"\x05nonce\x18\n" +
 	" \x01(\x06R\x05nonce\x12\x18\n" +
-	"\avisitor\x18\v \x01(\bR\avisitor\"\xce\x01\n" +
+	"\avisitor\x18\v \x01(\bR\avisitor\"\xd0\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
 	"\x04hops\x18\x03 \x01(\rR\x04hops\x12\x10\n" +
-	"\x03age\x18\x04 \x01(\rR\x03age\x12\x18\n" +
-	"\aaccuser\x18\x05 \x01(\tR\aaccuser\x12\x1e\n" +
+	"\x03age\x18\x04 \x01(\rR\x03age\x12\x1a\n" +
+	"\baccusers\x18\x05 \x03(\tR\baccusers\x12\x1e\n" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\"U\n" +

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -91,7 +92,7 @@ func (c *Core) follow(what happening) {
 			break
 		}
 		c.detect.alarm()
-		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, accuser: c.cfg.ID, ours: true}
+		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, accusers: []certs.ID{c.cfg.ID}, ours: true}
 		if ch, ok := c.roll.merge(nil, n); ok {
 			c.inform(ch)
 		}
@@ -136,10 +137,14 @@ func (c *Core) accept(from *link, n news) {
 		c.own.learnOfSelf(from, n)
 		return
 	}
-	if n.state == pb.AnnouncementType_LOST && e != nil && e.alive() && !c.gossip.mayAccuse(from, e, n.accuser) {
-		c.note(Debug, "an accusation that does not count", "peer", string(r.ID), "accuser", string(n.accuser))
-		c.gossip.tellAccused(from, e, n)
-		return
+	if n.state == pb.AnnouncementType_LOST && e != nil && (e.alive() || e.suspect(c.now)) {
+		members := c.gossip.members(n.accusers, e)
+		if len(members) == 0 || !c.gossip.mayAccuse(from, e) {
+			c.note(Debug, "an accusation that does not count", "peer", string(r.ID))
+			c.gossip.tellAccused(from, e, n)
+			return
+		}
+		n.accusers = members
 	}
 	if e != nil && c.broadcasts.awaitLastWords(e, n) {
 		return

@@ -326,7 +326,7 @@ func (fz *fuzzer) announcements() []*pb.Announcement {
 			a.Age = uint32(fz.next()) * 600_000 // up to 42 hours
 		}
 		if kind == pb.AnnouncementType_LOST {
-			a.Accuser = string(fz.id())
+			a.Accusers = []string{string(fz.id()), string(fz.id())}[:1+b%2]
 		}
 		switch b % 32 { // as of a newer version
 		case 13:

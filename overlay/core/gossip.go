@@ -36,13 +36,12 @@ type gossip struct {
 
 // news is an announcement that has been opened.
 type news struct {
-	record *Record
-	state  pb.AnnouncementType
-	hops   uint32
-	said   time.Duration
-	// accuser is the member that does not reach a lost peer.
-	accuser certs.ID
-	ours    bool // found by a probe of our own
+	record   *Record
+	state    pb.AnnouncementType
+	hops     uint32
+	said     time.Duration
+	accusers []certs.ID // members that do not reach a lost peer
+	ours     bool       // found by a probe of our own
 	// broadcasts is how many broadcasts of the run the sender has had.
 	broadcasts uint64
 }
@@ -63,7 +62,10 @@ func (g *gossip) open(from *link, a *pb.Announcement) (n news, ok bool) {
 	if err != nil {
 		return n, g.links.skip(from, err)
 	}
-	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: g.now - fromAge(a.GetAge()), accuser: certs.ID(a.GetAccuser()), broadcasts: a.GetBroadcasts()}
+	n = news{record: r, state: a.GetType(), hops: a.GetHops(), said: g.now - fromAge(a.GetAge()), broadcasts: a.GetBroadcasts()}
+	for _, id := range a.GetAccusers() {
+		n.accusers = append(n.accusers, certs.ID(id))
+	}
 	if n.state != r.Type && (n.state != pb.AnnouncementType_LOST || r.Type != pb.AnnouncementType_JOIN) {
 		g.links.violation(from, "an announcement that its record does not bear out")
 		return n, false
@@ -98,7 +100,7 @@ func (g *gossip) isNews(from *link, n news) bool {
 		fallthrough
 	case order == 0:
 		g.links.setHops(held, from, n.hops)
-		g.confirm(from, held, n.accuser)
+		g.confirm(from, held, n.accusers...)
 	case order < 0 && !held.missing:
 		g.answerOlder(from, held)
 	}
@@ -113,9 +115,8 @@ func (g *gossip) answerOlder(to *link, held *entry) {
 }
 
 // flood queues an announcement for all neighbours and guests except the one that it came from.
-func (g *gossip) flood(from *link, e *entry) { g.spread(from, g.announcement(e)) }
-
-func (g *gossip) spread(from *link, a *pb.Announcement) {
+func (g *gossip) flood(from *link, e *entry) {
+	a := g.announcement(e)
 	for _, l := range g.links.list {
 		if l != from && (l.neighbour || l.leadsToGuest()) {
 			l.pending = append(l.pending, a)
@@ -135,7 +136,7 @@ func (g *gossip) announcement(e *entry) *pb.Announcement {
 		Age: toAge(g.now - e.said), Broadcasts: broadcastsOf(e),
 	}
 	if e.state == pb.AnnouncementType_LOST {
-		a.Accuser = string(e.our().accuser)
+		a.Accusers = names(e.our().accusers)
 	}
 	return a
 }
@@ -231,32 +232,50 @@ func (g *gossip) tellAccused(from *link, e *entry, n news) {
 	d.waiting = append(d.waiting, from.id)
 	if l := g.routes.nextHop(&pb.Routed{To: string(e.record.ID), Passed: []string{string(g.cfg.ID), string(from.peer)}}); l != nil {
 		l.pending = append(l.pending, &pb.Announcement{
-			Type: n.state, Record: n.record.Signed, Hops: uint32(g.links.distance(e)), Age: toAge(g.now - n.said), Accuser: string(n.accuser),
+			Type: n.state, Record: n.record.Signed, Hops: uint32(g.links.distance(e)), Age: toAge(g.now - n.said), Accusers: names(n.accusers),
 		})
 	}
 }
 
-// mayAccuse reports whether an accusation of a living peer counts: its accuser has to be a
-// member, a peer that keeps refuting is left alone for a while, and a link has so many losses
-// taken, and so many unknown peers.
-func (g *gossip) mayAccuse(from *link, e *entry, accuser certs.ID) bool {
-	return g.isMember(accuser, e) && !g.changesTooOften(e) && (from == nil || from.mayIntroduce(g.now))
+// mayAccuse reports whether another accusation of a living peer may count: a peer that keeps
+// refuting is left alone for a while, and a link has so many losses taken, and so many unknown
+// peers.
+func (g *gossip) mayAccuse(from *link, e *entry) bool {
+	return !g.changesTooOften(e) && (from == nil || from.mayIntroduce(g.now))
 }
 
-func (g *gossip) isMember(accuser certs.ID, subject *entry) bool {
-	return accuser != subject.record.ID && slices.ContainsFunc(g.table.of(accuser), func(e *entry) bool { return !e.isGuest() })
+// members are the accusers of a peer that count.
+func (g *gossip) members(accusers []certs.ID, of *entry) (list []certs.ID) {
+	for _, id := range accusers {
+		if id != of.record.ID && !slices.Contains(list, id) && slices.ContainsFunc(g.table.of(id), func(e *entry) bool { return !e.isGuest() }) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+func names(ids []certs.ID) []string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, string(id))
+	}
+	return list
 }
 
 // confirm takes the word of a second accuser of a suspect, and passes it on.
-func (g *gossip) confirm(from *link, e *entry, accuser certs.ID) {
-	if !e.suspect(g.now) || e.side.confirmed || accuser == e.side.accuser || !g.isMember(accuser, e) {
+func (g *gossip) confirm(from *link, e *entry, accusers ...certs.ID) {
+	if !e.suspect(g.now) {
 		return
 	}
-	e.side.confirmed, e.side.until = true, e.side.since+suspectFor
-	g.wake(e.side.until)
-	if !e.side.heldBack {
-		a := g.announcement(e)
-		a.Accuser = string(accuser)
-		g.spread(from, a)
+	for _, id := range g.members(accusers, e) {
+		if len(e.side.accusers) >= pb.MaxAccusers || slices.Contains(e.side.accusers, id) {
+			continue
+		}
+		e.side.accusers = append(slices.Clone(e.side.accusers), id)
+		e.giveTime()
+		g.wake(e.side.until)
+		if !e.side.heldBack {
+			g.flood(from, e)
+		}
 	}
 }

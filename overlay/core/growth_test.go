@@ -46,7 +46,7 @@ func TestUnreadableIsDropped(t *testing.T) {
 		})},
 		"garbage":                    {Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: []byte("x"), Signature: make([]byte, 64)}},
 		"a loss without an accuser":  {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0)},
-		"an accuser of another kind": {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Accuser: "a b"},
+		"an accuser of another kind": {Type: pb.AnnouncementType_LOST, Record: signed(2, "two", pb.AnnouncementType_JOIN, 1000, 0), Accusers: []string{"a b"}},
 	} {
 		for _, table := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " in a table ", table), func(t *testing.T) {

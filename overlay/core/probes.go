@@ -279,7 +279,7 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 	}
 	l := pr.links.linkTo(e.record.Key)
 	switch {
-	case e == pr.table.self || l != nil && pr.now-l.heard <= freshWithin+pr.doubt.leniency()+l.slowness():
+	case e == pr.table.self || l != nil && pr.hears(l):
 		pr.answer(from, e.record, true)
 	case l != nil:
 		pr.answer(from, e.record, false)
@@ -300,6 +300,11 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 			}
 		}
 	}
+}
+
+// hears reports whether a link's peer was heard just now.
+func (pr *probes) hears(l *link) bool {
+	return pr.now-l.heard <= freshWithin+pr.doubt.leniency()+l.slowness()
 }
 
 // answer tells a peer that has asked whether we hear the subject.
@@ -353,7 +358,9 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 // that.
 func (pr *probes) told(ch change) {
 	e := ch.entry
-	if e.suspect(pr.now) && pr.of(e) != nil {
+	if l := pr.links.linkTo(e.record.Key); e.suspect(pr.now) && l != nil && !pr.hears(l) && !pr.doubt.doubtful() {
+		pr.happen(accused{e})
+	} else if e.suspect(pr.now) && pr.of(e) != nil {
 		pr.wake(pr.now)
 	}
 	if ch.refutes() && !ch.begins() {

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
 )
 
@@ -184,7 +185,7 @@ func TestManyInOneRange(t *testing.T) {
 	}
 }
 
-// TestBurialsAreCompared: an entry buried in one table is buried in both, and has the same accuser.
+// TestBurialsAreCompared: an entry buried in one table is buried in both, and has the same accusers.
 func TestBurialsAreCompared(t *testing.T) {
 	w := newWire(t)
 	w.network(6)
@@ -192,7 +193,7 @@ func TestBurialsAreCompared(t *testing.T) {
 	bury := func(p *wired, i int, kind pb.AnnouncementType) {
 		a := say(kind, uint64(i), string(wireID(i)), 1000, 1)
 		if kind == pb.AnnouncementType_LOST {
-			a.Accuser = string(wireID(4))
+			a.Accusers = []string{string(wireID(4)), string(wireID(5))}
 		}
 		n, ok := p.c.gossip.open(nil, a)
 		if !ok {
@@ -211,8 +212,8 @@ func TestBurialsAreCompared(t *testing.T) {
 			}
 			if e := side.c.table.of(wireID(i))[0]; e.state != want {
 				t.Errorf("%s holds %s as %v", side.id, wireID(i), e.state)
-			} else if lost := want == pb.AnnouncementType_LOST; lost != (e.our().accuser == wireID(4)) {
-				t.Errorf("%s holds %s as called lost by %q", side.id, wireID(i), e.our().accuser)
+			} else if lost := want == pb.AnnouncementType_LOST; lost != slices.Equal(e.our().accusers, []certs.ID{wireID(4), wireID(5)}) {
+				t.Errorf("%s holds %s as called lost by %q", side.id, wireID(i), e.our().accusers)
 			}
 		}
 	}

@@ -219,7 +219,7 @@ func say(kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq
 	}
 	a := &pb.Announcement{Type: kind, Record: signed(identity, id, record, epoch, seq)}
 	if kind == pb.AnnouncementType_LOST {
-		a.Accuser = "w1"
+		a.Accusers = []string{"w1"}
 	}
 	return a
 }

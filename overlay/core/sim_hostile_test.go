@@ -84,10 +84,10 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 		switch w.Rand.IntN(3) {
 		case 0: // everybody is lost
 			var list []*pb.Announcement
-			accuser := entries[w.Rand.IntN(len(entries))].ID // the liar, or a member that it slanders
+			accusers := []string{string(entries[w.Rand.IntN(len(entries))].ID), string(entries[w.Rand.IntN(len(entries))].ID)} // whoever is slandered
 			for _, e := range entries {
 				if e.Alive && len(list) < pb.MaxAnnouncements {
-					list = append(list, &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: e.Signed, Hops: 1, Accuser: string(accuser)})
+					list = append(list, &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: e.Signed, Hops: 1, Accusers: accusers})
 				}
 			}
 			return propagate(list...)

@@ -18,10 +18,9 @@ const (
 // (Lifeguard, section IV-B, with one confirmation): most of a dead peer's neighbours find it
 // silent within a moment, but few have a bad path to the same living one.
 type suspicion struct {
-	accuser   certs.ID // the first that we have heard of
-	confirmed bool     // by a second
-	since     time.Duration
-	until     time.Duration // it counts as here
+	accusers []certs.ID // the first two that we have heard of
+	since    time.Duration
+	until    time.Duration // it counts as here
 	// waiting are links over which accusations came that do not count here.
 	waiting []LinkID
 }
@@ -31,15 +30,26 @@ func (e *entry) suspect(now time.Duration) bool {
 	return e.state == pb.AnnouncementType_LOST && now < e.our().until
 }
 
+// giveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
+// where two halves of a network meet there are many suspects, who all refute at once.
+func (e *entry) giveTime() {
+	e.side.until = e.side.since + suspectAlone
+	if len(e.side.accusers) > 1 && e.side.since < e.said+suspectAlone {
+		e.side.until = e.side.since + suspectFor
+	}
+}
+
 // suspectFrom begins the suspicion of a peer that is called lost, and ends that of others.
 func (ch *change) suspectFrom(now time.Duration) {
 	e := ch.entry
 	ch.waiting = e.our().waiting
 	switch lost := e.state == pb.AnnouncementType_LOST; {
-	case lost && ch.wasAlive:
-		e.with().suspicion = suspicion{accuser: ch.news.accuser, since: now, until: now + suspectAlone}
 	case lost:
-		e.with().suspicion = suspicion{accuser: ch.news.accuser}
+		e.with().suspicion = suspicion{accusers: ch.news.accusers}
+		if ch.wasAlive {
+			e.side.since = now
+			e.giveTime()
+		}
 	case e.side != nil:
 		e.side.suspicion = suspicion{}
 	}

@@ -12,17 +12,17 @@ import (
 // lostBy is a LOST of a watcher's subject by an accuser.
 func lostBy(accuser string) *pb.PropagationMessage {
 	a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)
-	a.Accuser = accuser
+	a.Accusers = []string{accuser}
 	return propagation(a)
 }
 
-// accusers returns the accusers named in the frames of the last input to a link.
+// accusers returns the last accuser of each LOST in the frames of the last input to a link.
 func (w *watcher) accusers(to certs.ID) []string {
 	var list []string
 	for i, m := range w.frames() {
 		for _, a := range m.GetPropagation().GetAnnouncements() {
 			if a.GetType() == pb.AnnouncementType_LOST && w.out.Frames[i].Link == w.links[to] {
-				list = append(list, a.GetAccuser())
+				list = append(list, a.GetAccusers()[len(a.GetAccusers())-1])
 			}
 		}
 	}
@@ -77,27 +77,55 @@ func TestAccusers(t *testing.T) {
 	}
 }
 
-// TestOwnSilenceConfirms: a peer to which the accused is silent too says so, once; one that hears
-// it does not.
+// TestTwoAccusersAtOnce: a LOST that comes by two accusers, as in a table, is shown as soon as by
+// the two one after the other; an old one, as in the other half of a cut network, as late as by
+// one.
+func TestTwoAccusersAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		accusers []string
+		age      time.Duration
+		soon     bool
+	}{
+		{[]string{"a", "b"}, 0, true},
+		{[]string{"a", "b"}, suspectAlone - time.Second, true},
+		{[]string{"a", "b"}, suspectAlone, false},
+		{[]string{"a", "b"}, time.Hour, false},
+		{[]string{"a", "a"}, 0, false},
+		{[]string{"a", "x"}, 0, false},
+	} {
+		w := watching(t)
+		a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)
+		a.Accusers = test.accusers
+		w.receive(w.links["e"], propagation(aged(a, test.age)))
+		if w.pass(suspectFor + tickEvery); w.has("subject") == test.soon {
+			t.Errorf("%v, %v ago: then it is here: %v", test.accusers, test.age, !test.soon)
+		}
+		if w.pass(suspectAlone); w.has("subject") {
+			t.Errorf("%v, %v ago: it is here for ever", test.accusers, test.age)
+		}
+	}
+}
+
+// TestOwnSilenceConfirms: a peer that has not heard the accused lately says so, once: at once, or
+// when its link falls silent too. One that hears it does not.
 func TestOwnSilenceConfirms(t *testing.T) {
-	for _, silent := range []bool{false, true} {
+	for silent, want := range map[time.Duration][2][]string{
+		0:                       {{"e"}, nil},
+		freshWithin - tickEvery: {{"e"}, {"self"}},
+		freshWithin + tickEvery: {{"e", "self"}, nil},
+	} {
 		w := watching(t, "a", "b", "c")
-		goOn := w.pass
-		if silent {
-			goOn = w.quiet
+		goOn := w.quiet
+		if silent == 0 {
+			goOn = w.pass
 		}
-		goOn(quietAfter - tickEvery)
+		goOn(silent)
 		w.receive(w.links["e"], lostBy("e"))
-		var passed []string
-		for range 8 {
-			goOn(tickEvery)
-			passed = append(passed, w.accusers("d")...)
+		if got := w.accusers("d"); !slices.Equal(got, want[0]) {
+			t.Errorf("after %v of silence accuses as %v", silent, got)
 		}
-		if want := []string{"self"}; silent != slices.Equal(passed, want) || !silent && len(passed) > 0 {
-			t.Errorf("silent %v: confirms as %v", silent, passed)
-		}
-		if w.has("subject") == silent {
-			t.Errorf("silent %v: shown %v", silent, w.has("subject"))
+		if goOn(8 * tickEvery); !slices.Equal(w.accusers("d"), want[1]) || w.has("subject") != (silent == 0) {
+			t.Errorf("after %v of silence then accuses as %v, shows it: %v", silent, w.accusers("d"), w.has("subject"))
 		}
 	}
 }
@@ -111,7 +139,7 @@ func TestOwnProbeConfirms(t *testing.T) {
 	w.receive(w.links["b"], routedFrom("b", &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: "far", Epoch: 10}}}))
 	w.pass(2*pingTimeout + 2*tickEvery)
 	lost := say(pb.AnnouncementType_LOST, 7, "far", 10, 0)
-	lost.Accuser = "b"
+	lost.Accusers = []string{"b"}
 	w.receive(w.links["b"], propagation(lost))
 	w.pass(tickEvery)
 	if got := w.accusers("d"); !slices.Equal(got, []string{"self"}) {
@@ -128,7 +156,7 @@ func TestSlandered(t *testing.T) {
 	lose := func() {
 		for _, accuser := range []string{"a", "b"} {
 			a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, seq)
-			a.Accuser = accuser
+			a.Accusers = []string{accuser}
 			w.receive(w.links["e"], propagation(a))
 			passed += len(w.accusers("d"))
 		}
@@ -160,7 +188,7 @@ func TestLinkOfLosses(t *testing.T) {
 	liar := r.neighbour(1, "liar")
 	for _, e := range slices.Clone(r.c.table.entries) {
 		if e != r.c.table.self && e.record.ID != "liar" {
-			r.c.accept(r.c.links.link(liar), news{record: e.record, state: pb.AnnouncementType_LOST, said: r.now, accuser: "liar"})
+			r.c.accept(r.c.links.link(liar), news{record: e.record, state: pb.AnnouncementType_LOST, said: r.now, accusers: []certs.ID{"liar"}})
 		}
 	}
 	if n := r.c.table.gone; n < introducedBurst || n > introducedBurst+1 {

@@ -27,7 +27,7 @@ func TestViolations(t *testing.T) {
 	mixed := say(pb.AnnouncementType_JOIN, 2, "two", 1000, 5)
 	mixed.Type = pb.AnnouncementType_LEAVE
 	lostLeave := say(pb.AnnouncementType_LEAVE, 2, "two", 1000, 5)
-	lostLeave.Type, lostLeave.Accuser = pb.AnnouncementType_LOST, "w1"
+	lostLeave.Type, lostLeave.Accusers = pb.AnnouncementType_LOST, []string{"w1"}
 	broadcast := saidBroadcast(2, "two", 1000, 1, "x")
 	broadcast.Content.Signature[0] ^= 1
 	for name, content := range map[string]proto.Message{

@@ -191,8 +191,8 @@ func TestAccusation(t *testing.T) {
 	if e := other.c.table.of("subject")[0]; e.state != pb.AnnouncementType_LOST || len(other.out.Closes) != 0 {
 		t.Errorf("others hold it as %v, closes %v", e.state, other.out.Closes)
 	}
-	if by := said[0].GetAccuser(); by != "self" {
-		t.Errorf("the accuser is %q", by)
+	if by := said[0].GetAccusers(); !slices.Equal(by, []string{"self"}) {
+		t.Errorf("the accusers are %q", by)
 	}
 	w.pass(suspectAlone + tickEvery)
 	if !slices.Contains(w.out.Events, Event(Left{ID: "subject"})) {

@@ -33,7 +33,7 @@ func (d *dialogue) show(m protoreflect.Message) string {
 		text := d.statement("", a.GetRecord())
 		rest := proto.CloneOf(a)
 		if rest.Type, rest.Record = 0, nil; a.GetType() == pb.AnnouncementType_LOST {
-			text, rest.Accuser = strings.TrimSuffix(strings.Replace(text, "JOIN", "LOST", 1), ")")+" by "+a.GetAccuser()+")", ""
+			text, rest.Accusers = strings.TrimSuffix(strings.Replace(text, "JOIN", "LOST", 1), ")")+" by "+strings.Join(a.GetAccusers(), " ")+")", nil
 		}
 		return text + strings.TrimSuffix(d.fields(rest.ProtoReflect()), "{}")
 	}
@@ -198,8 +198,8 @@ func (d *dialogue) statement(in protoreflect.FullName, s *pb.Signed) string {
 type reader struct {
 	scanner.Scanner
 	d    *dialogue
-	word string // the current one
-	by   string // the accuser of the last statement
+	word string   // the current one
+	by   []string // the accusers of the last statement
 }
 
 func isWord(r rune, _ int) bool {
@@ -301,7 +301,7 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 			}
 			m.Type = pb.AnnouncementType(pb.AnnouncementType_value[kind])
 			m.Record = r.statement()
-			m.Accuser = r.by
+			m.Accusers = r.by
 			if r.word == "{" {
 				r.fill(v.Message())
 			}
@@ -386,9 +386,9 @@ func (r *reader) statement() *pb.Signed {
 		args = append(args, r.next())
 	}
 	r.next()
-	r.by = ""
+	r.by = nil
 	if i := slices.Index(args, "by"); i >= 0 {
-		args, r.by = args[:i], args[i+1]
+		args, r.by = args[:i], args[i+1:]
 	}
 	s := r.d.sign(kind, args)
 	if forged {
