@@ -2,8 +2,10 @@ package overlay
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +89,7 @@ func TestTableOverASlowLine(t *testing.T) {
 		start := time.Now()
 		results := startAll(t.Context(), w.config("bob", "mallory"))
 		s.welcome()
+		i := 0
 		for piece := range slices.Chunk(table, pb.MaxAnnouncements) {
 			time.Sleep(600 * time.Millisecond)
 			reply := &pb.Reconcile{Answer: true}
@@ -94,6 +97,11 @@ func TestTableOverASlowLine(t *testing.T) {
 				reply.Announcements = append(reply.Announcements, &pb.Announcement{Type: r.GetType(), Record: s.state.Identity.SignRecord(r)})
 			}
 			s.say(reply)
+			if i%8 == 7 {
+				first := binary.BigEndian.Uint64([]byte(tag(piece[len(piece)-1]))) + 1
+				s.say(&pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{First: first, Last: math.MaxUint64}}})
+			}
+			i++
 		}
 		s.say(&pb.Reconcile{Answer: true})
 		r := <-results

@@ -440,7 +440,8 @@ type RangeKind int32
 
 const (
 	// There are none: the range has not been compared yet. Only the answering side says so, of
-	// what was left when it had announced 512 entries or more.
+	// what was left when it had announced 512 entries or a few more; an answer with more than
+	// 1024 breaks the protocol.
 	RangeKind_OPEN RangeKind = 0
 	// Fingerprints of as many equal parts of the range, 1 to 16. A part is as many tags as
 	// (last - first) divided by their number, rounded down; the last part has the rest too.

@@ -112,14 +112,17 @@ func (t *table) compare(r *pb.TableRange, room int) (lacks []*entry, back []*pb.
 	case pb.RangeKind_HELD:
 		wanted, tag := slices.Clone(theirs), first
 		for _, e := range t.in(first, last) {
+			if !e.public() {
+				continue
+			}
 			if len(lacks) >= room && e.record.tag > tag {
 				back, last = append(back, &pb.TableRange{First: e.record.tag, Last: last}), e.record.tag-1
 				break
 			}
 			tag = e.record.tag
-			if i := slices.Index(wanted, e.versionHash()); i >= 0 && e.public() {
+			if i := slices.Index(wanted, e.versionHash()); i >= 0 {
 				wanted = slices.Delete(wanted, i, i+1)
-			} else if e.public() {
+			} else {
 				lacks = append(lacks, e)
 			}
 		}

@@ -370,7 +370,8 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestLeftOpenTwice: what an answer leaves open lies behind all that it has announced.
+// TestLeftOpenTwice: what an answer leaves open lies behind all that it has announced, which has
+// an end.
 func TestLeftOpenTwice(t *testing.T) {
 	table := inOrder(maxAnswer)
 	for name, test := range map[string]struct {
@@ -388,6 +389,13 @@ func TestLeftOpenTwice(t *testing.T) {
 		r.receive(l, test.left)
 		if closed := len(r.out.Closes) > 0; closed != test.closed || len(r.out.Events) > 0 {
 			t.Errorf("%s: closes %v, events %v", name, r.out.Closes, r.out.Events)
+		}
+	}
+	r, l := joining(t)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
+	for n := 1; len(r.out.Closes) == 0; n++ {
+		if r.receive(l, piece(unreadable())); (len(r.out.Closes) > 0) != (n == 2*maxAnswer+1) {
+			t.Fatalf("after %d: closes %v", n, r.out.Closes)
 		}
 	}
 }

@@ -27,8 +27,9 @@ import (
 // first has not brought.
 //
 // An exchange ends whatever the other side says: an answer may describe only parts of what was
-// asked about, and may leave something open only behind maxAnswer announcements, of which
-// there are at most maxFetched, each behind the last in the order of tables.
+// asked about, and leave something open only behind maxAnswer announcements. It has at most
+// twice as many, each behind the last in the order of tables, and an exchange maxFetched. No
+// more is asked for until most of them are verified.
 type syncer struct {
 	*env
 	table  *table
@@ -113,14 +114,16 @@ func (sy *syncer) receiveReconcile(l *link, m *pb.Reconcile) {
 		}
 	}
 	x.moved, x.piece = sy.now, x.piece+len(m.GetAnnouncements())
-	if len(m.GetAnnouncements()) == 0 {
-		if !slices.ContainsFunc(m.GetRanges(), x.isForeign) {
-			x.open = slices.Concat(m.GetRanges(), x.open)
-			x.asked, x.last, x.piece = nil, nil, 0
-		} else {
-			sy.links.violation(l, "a range of a table that was not asked about")
-			return
-		}
+	switch {
+	case x.piece > 2*maxAnswer:
+		sy.links.violation(l, "a piece of a table that has no end")
+		return
+	case slices.ContainsFunc(m.GetRanges(), x.isForeign):
+		sy.links.violation(l, "a range of a table that was not asked about")
+		return
+	case len(m.GetAnnouncements()) == 0:
+		x.open = slices.Concat(m.GetRanges(), x.open)
+		x.asked, x.last, x.piece = nil, nil, 0
 	}
 	sy.verify(l, b)
 }
@@ -362,13 +365,9 @@ func (sy *syncer) tableComes() bool {
 		x := l.exchange
 		switch {
 		case l.state != linkUp || x == nil || sy.now >= sy.joinBy+mostOvertime:
-		case l.verifying > 0:
+		case l.verifying > 0, x.entries == 0 && sy.now < x.began+stuckAfter:
 			return true
-		case x.entries == 0:
-			if sy.now < x.began+stuckAfter {
-				return true
-			}
-		case sy.now < x.moved+syncTimeout && x.entries >= minPace*int((sy.now-x.began)/time.Second):
+		case x.entries > 0 && sy.now < x.moved+syncTimeout && x.entries >= minPace*int((sy.now-x.began)/time.Second):
 			return true
 		}
 	}
