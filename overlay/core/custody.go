@@ -91,7 +91,6 @@ type kept struct {
 	since time.Duration
 	left  time.Duration // when it was left, or left again
 	next  time.Duration // when it is handed over, while the receiver is here
-	turn  time.Duration // the same, or later because of those before it
 	pause time.Duration
 }
 
@@ -260,27 +259,22 @@ func (cu *custody) handOverTo(s *shelf) {
 	onTheWay := 0
 	var due []*kept
 	windows := make(map[certs.PublicKey]int) // bytes
-	turns := make(map[certs.PublicKey]time.Duration)
 	for _, k := range s.deposits {
-		turn := k.next
 		if k.Depositor != "" {
 			before := windows[k.DepositorKey]
 			windows[k.DepositorKey] += k.size()
 			if before > 0 && before+k.size() > handWindow {
 				continue
 			}
-			turn = max(turn, turns[k.DepositorKey]) // not before what is before it
-			turns[k.DepositorKey] = turn
 		}
 		switch {
 		case cu.now >= k.next:
-			k.turn = turn
 			due = append(due, k)
 		case cu.now < k.next-k.pause+handAgain:
 			onTheWay += k.size()
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *kept) int { return cmp.Compare(a.turn, b.turn) })
+	slices.SortStableFunc(due, func(a, b *kept) int { return cmp.Compare(a.next, b.next) })
 	for _, k := range due {
 		if onTheWay > 0 && onTheWay+k.size() > handMost {
 			return
