@@ -222,7 +222,7 @@ func New(cfg Config, now time.Duration) *Core {
 		c.cfg.Members = nil
 		c.untried = len(cfg.Met) > 0
 		c.join.meetAgain(cfg.Met)
-		c.join.seekAbsent()
+		c.join.dialTargets()
 		return c
 	}
 	if cfg.JoinTimeout > 0 {
@@ -307,7 +307,6 @@ func (c *Core) tick() {
 		c.reach.dialWanted()
 		c.detect.probe()
 		c.join.dialTargets()
-		c.join.seekAbsent()
 		c.neighbourhood.heal()
 		c.sync.compareNow()
 		c.custody.handOver()

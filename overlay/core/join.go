@@ -23,26 +23,44 @@ type joiner struct {
 	home       home
 }
 
-// dialTargets dials every address to join that is due and has not let us in yet, so that peers
-// that join each other while starting do not remain an island. Without any link it dials all of
-// them.
+// dialTargets dials the targets that are due: those that are tried at once, so that peers that
+// join each other while starting do not remain an island; of the absent, those that are searched
+// for at the pace of a search, and of the rest one now and then.
 func (jn *joiner) dialTargets() {
 	alone := jn.links.linksUp() == 0
+	var longest *target // of the rest, the one that has waited longest
 	for _, t := range jn.targets {
-		if !t.dialing && !t.hopeless && jn.now >= t.next && jn.isTried(t, alone) {
-			jn.dialTarget(t)
+		if t.dialing || t.hopeless || jn.now < t.next {
+			continue
 		}
+		switch {
+		case jn.isTried(t, alone):
+			jn.dialTarget(t)
+		case jn.now < jn.home.searchFrom || !t.isSought(jn.ready) || !jn.absent(t):
+		case alone || !jn.ready || t.failures == 0 && !t.reached:
+			if jn.home.pace.take(jn.now, searchAtOnce-1, searchEach) {
+				jn.dialTarget(t)
+			}
+		case longest == nil || t.next < longest.next:
+			longest = t
+		}
+	}
+	if longest != nil && jn.now >= jn.home.nextAbsent {
+		living := len(jn.table.entries) - jn.table.gone
+		every := max(absentEvery, time.Duration(living)*time.Second)
+		jn.home.nextAbsent = jn.now + every/2 + jn.jitter(every)
+		jn.dialTarget(longest)
 	}
 }
 
-// isTried reports whether a target is dialled as soon as it is due. The others are left to
-// seekAbsent.
+// isTried reports whether a target is dialled as soon as it is due, and not only while its peer
+// is absent. Without any link all but the acquaintances are.
 func (jn *joiner) isTried(t *target, alone bool) bool {
 	switch {
 	case t.met:
 		return false
 	case t.found != "":
-		return t.failures < foundTries && !t.reached && !jn.table.isMember(t.foundID, t.found)
+		return t.failures < foundTries && !t.reached && !jn.table.isMember(t.peer, t.found)
 	case t.key != (certs.PublicKey{}): // a candidate that a full door has named
 		return alone || !jn.ready && !t.reached
 	}
@@ -81,7 +99,7 @@ func (jn *joiner) targetCandidates(t *target) []Candidate {
 
 // targetEnded takes the end of a dial of the target, successful or not.
 func (jn *joiner) targetEnded(t *target, why string) {
-	t.dialing, t.tried = false, true
+	t.dialing = false
 	t.failures++
 	most := joinBackoff
 	switch {
@@ -124,7 +142,7 @@ func (jn *joiner) checkHolder() (over bool) {
 		if t.holder != (certs.PublicKey{}) {
 			holder = t.holder
 		}
-		open = open || !t.tried && !t.met
+		open = open || t.failures == 0 && !t.reached && !t.met
 	}
 	if holder != (certs.PublicKey{}) && !jn.accepted && !jn.ended && (!open || jn.now >= jn.heldBy) {
 		jn.happen(failed{&DuplicateIDError{Holder: holder}})
@@ -188,7 +206,6 @@ func (jn *joiner) checkJoining() {
 		return
 	}
 	jn.dialTargets()
-	jn.seekAbsent()
 }
 
 // joinFailure is why we are not in the network.
@@ -267,7 +284,7 @@ func (jn *joiner) foundOnLAN(id certs.ID, fingerprint string, addresses []string
 	}
 	if n < maxFound {
 		jn.note(Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
-		jn.targets = append(jn.targets, &target{address: addresses[0], addresses: addresses[:min(len(addresses), MaxCandidates)], foundID: id, found: fingerprint})
+		jn.targets = append(jn.targets, &target{address: addresses[0], addresses: addresses[:min(len(addresses), MaxCandidates)], peer: id, found: fingerprint})
 		jn.dialTargets()
 	}
 }
@@ -404,35 +421,6 @@ func withoutRepeats(first string, more ...[]string) []string {
 func (jn *joiner) absent(t *target) bool {
 	e := jn.table.get(t.peer, t.peerKey)
 	return e == nil || e.state == pb.AnnouncementType_LEAVE
-}
-
-// seekAbsent dials the absent peers that are due.
-func (jn *joiner) seekAbsent() {
-	if jn.now < jn.home.searchFrom || jn.leaving {
-		return
-	}
-	alone := jn.links.linksUp() == 0
-	var longest *target
-	for _, t := range jn.targets {
-		if !t.isSought(jn.ready) || t.dialing || t.hopeless || jn.now < t.next || !jn.absent(t) {
-			continue
-		}
-		if alone || !jn.ready || t.failures == 0 && !t.reached {
-			if !jn.home.pace.take(jn.now, searchAtOnce-1, searchEach) {
-				return
-			}
-			jn.dialTarget(t)
-		} else if longest == nil || t.next < longest.next {
-			longest = t
-		}
-	}
-	if longest == nil || jn.now < jn.home.nextAbsent || !jn.ready {
-		return
-	}
-	living := len(jn.table.entries) - jn.table.gone
-	every := max(absentEvery, time.Duration(living)*time.Second)
-	jn.home.nextAbsent = jn.now + every/2 + jn.jitter(every)
-	jn.dialTarget(longest)
 }
 
 // joinAddress handles Join.

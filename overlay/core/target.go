@@ -13,12 +13,10 @@ type target struct {
 	address   string // for people
 	addresses []string
 	key       certs.PublicKey // of a candidate; zero: anyone
-	foundID   certs.ID        // on the LAN
 	found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
 	dialing   bool
 	next      time.Duration
 	failures  int
-	tried     bool   // a dial of it has ended
 	why       string // of the last failure
 	obstacle  Obstacle
 	refusal   *pb.HandshakeResponse
@@ -56,7 +54,7 @@ func refusalText(response *pb.HandshakeResponse) string {
 	return fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
 }
 
-// isSought reports whether seekAbsent looks for the target: an acquaintance; or, once we are in
+// isSought reports whether the target is looked for while its peer is absent: an acquaintance; or, once we are in
 // the network, an address of the user's that has let us in, or has not for long.
 func (t *target) isSought(ready bool) bool {
 	return t.met || ready && t.isUsers() && (t.reached || t.failures >= givenTries)
