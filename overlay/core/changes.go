@@ -162,7 +162,10 @@ func (c *Core) inform(ch change) {
 			c.join.remember(out)
 		}
 	}
-	ch.suspectFrom(c.now)
+	if ch.refutes() && ch.entry.our().ours {
+		c.doubt.atLeast(c.doubt.score + 1)
+	}
+	ch.suspectFrom(c.doubt)
 	c.broadcasts.told(ch)
 	c.probes.told(ch)
 	c.neighbourhood.told(ch)

@@ -243,7 +243,7 @@ func assemble(en *env) *Core {
 	rt := &routes{env: en, table: t, links: ls}
 	wh := &whereabouts{env: en, table: t, links: ls}
 	db := &doubt{env: en}
-	g := &gossip{env: en, table: t, links: ls, routes: rt}
+	g := &gossip{env: en, table: t, links: ls, routes: rt, doubt: db}
 	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, dials: make(map[DialID]*dial)}
 	rl := &relay{env: en, table: t, links: ls, routes: rt}
 	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
@@ -273,8 +273,8 @@ func (c *Core) tick() {
 	if c.ended {
 		return
 	}
-	c.doubt.lag = max(late, c.doubt.lag-c.doubt.lag/lagFades)
-	if late > doubtLate {
+	c.doubt.recover()
+	if late > stoppedAfter {
 		c.detect.cameLate(late)
 		c.settle()
 	}

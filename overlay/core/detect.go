@@ -23,8 +23,8 @@ const (
 // of them hears it either, it is suspected of being lost (suspicion.go). Now and then a random
 // peer without a link is pinged, so that an entry whose neighbours have all gone is noticed too.
 //
-// A peer that may be deaf itself accuses nobody, as in Lifeguard (Dadgar, Phillips, Currey 2018):
-// one that hears nobody, was stopped, or is late to its own work. A peer that hears nobody for
+// A peer that may be deaf itself allows others more time, as in Lifeguard (Dadgar, Phillips, Currey
+// 2018), and at worst accuses nobody (doubt.go). A peer that hears nobody for
 // isolatedAfter shows everybody as lost to its user, and tells no other peer (view.go).
 
 // detector finds the peers that are gone.
@@ -103,7 +103,7 @@ func (dt *detector) checkPromises(l *link) {
 // listenAnew is for a peer that hears nobody: it dials the peers that it had links to, and if
 // that fails too, it considers itself cut off.
 func (dt *detector) listenAnew() {
-	if dt.now >= dt.doubt.lastHeard+isolatedAfter+dt.doubt.leniency() && dt.now >= dt.doubt.doubtTill && (dt.doubt.deafProven || len(dt.reach.dials) == 0) {
+	if dt.now >= dt.doubt.lastHeard+dt.doubt.stretch(isolatedAfter) && (dt.doubt.deafProven || len(dt.reach.dials) == 0) {
 		dt.happen(isolated{})
 		return
 	}
@@ -206,13 +206,10 @@ func (dt *detector) alarm() {
 	dt.alarmTill = dt.now + alarmFor
 }
 
-// cameLate is called when this process has not run for a while: the packets that it should have
-// heard may wait in its queues. After a long stop all links count as heard just now.
+// cameLate is called when this process has not run for long.
 func (dt *detector) cameLate(by time.Duration) {
-	dt.doubt.doubtTill = max(dt.doubt.doubtTill, dt.now+min(by, quietAfter))
-	if by > stoppedAfter {
-		dt.forgiveSilence()
-	}
+	dt.doubt.atLeast(worstHealth)
+	dt.forgiveSilence()
 	if by > rememberLeft {
 		dt.happen(awayLong{})
 	}

@@ -4,44 +4,50 @@ import (
 	"time"
 )
 
-// Bounds of our patience, guesses unless said otherwise.
+// Bounds of our awareness, guesses unless said otherwise.
 const (
 	isolatedAfter = 3 * time.Second        // without hearing anybody, before all are shown as lost
-	doubtLate     = 300 * time.Millisecond // a tick so late: we may be deaf ourselves
-	patienceFor   = 10 * time.Minute       // with a peer that has refuted a LOST
-	mostPatience  = 8 * time.Second        // the study's figure
-	lagWeight     = 8                      // patience added for each unit of our own lateness
-	lagFades      = 32                     // in ticks: half of the lag in 6 s
+	lateStep      = 100 * time.Millisecond // we are so late: one worse
+	worstHealth   = 6                      // with it 9.8 s of silence are allowed; the study had 9.4 s
+	betterEvery   = time.Second            // one better
 )
 
-// doubt judges whether we may be the one who can't hear, and how much longer we therefore wait
-// for others. It is Lifeguard's local health awareness, by the lateness of our own ticks.
+// doubt judges whether we may be the one who can't hear. Its score is Lifeguard's local health
+// multiplier: all times that we allow others are longer by as much. It grows when we come late to
+// our own work, since packets may then wait in our queues, and when others contradict us; else it
+// shrinks. Without it an overloaded machine calls the living lost, and the floods and links that
+// follow give it even more to do.
 type doubt struct {
 	*env
+	score  int           // 0: we are well
+	better time.Duration // when it shrinks
+
 	lastHeard time.Duration // from any peer
 	deaf      bool          // no link is heard
 	// deafProven: a dial has failed since the last link fell silent.
 	deafProven bool
-	storm      bool          // several links are silent
-	lag        time.Duration // by how much ticks come late, the worst of the last seconds
-	doubtTill  time.Duration
+	storm      bool // several links are silent
 }
 
-// leniency is added to all allowed silence while we are late to our own work, since packets may
-// then wait in our queues. Without it an overloaded machine calls the living lost, and the floods
-// and links that follow give it even more to do.
-func (db *doubt) leniency() time.Duration { return min(lagWeight*db.lag, mostPatience) }
+// stretch is a time that we allow others.
+func (db *doubt) stretch(d time.Duration) time.Duration { return d * time.Duration(1+db.score) }
 
-// patience is how long a link may be silent. It grows each time the peer has refuted a LOST.
-func (db *doubt) patience(l *link) time.Duration {
-	p := quietAfter
-	if e := l.entry; e != nil && e.our().revived > 0 && db.now < e.our().revivedAt+patienceFor {
-		for range e.our().revived {
-			p += p / 2
-		}
+// atLeast worsens the score to the given one.
+func (db *doubt) atLeast(score int) {
+	if score > 0 && score >= db.score {
+		db.score, db.better = min(score, worstHealth), db.now+betterEvery
 	}
-	return min(p, mostPatience) + db.leniency() + l.slowness()
 }
 
-// doubtful reports whether we may be the one who can't hear.
-func (db *doubt) doubtful() bool { return db.deaf || db.now < db.doubtTill }
+// recover lets the score shrink with time.
+func (db *doubt) recover() {
+	if db.score > 0 && db.now >= db.better {
+		db.score, db.better = db.score-1, db.now+betterEvery
+	}
+}
+
+// patience is how long a link may be silent.
+func (db *doubt) patience(l *link) time.Duration { return db.stretch(quietAfter) + l.slowness() }
+
+// doubtful reports whether we may be the one who can't hear, and so had better not judge others.
+func (db *doubt) doubtful() bool { return db.deaf || db.score >= worstHealth }

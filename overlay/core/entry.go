@@ -57,8 +57,6 @@ type dealings struct {
 	refusedTill time.Duration // it has refused neighbourhood
 	neighbours  []certs.ID    // its neighbours, as it has told us
 	run         *run          // its broadcasts, see runOf
-	revived     int           // times that it has refuted a LOST
-	revivedAt   time.Duration
 
 	pace     time.Duration // see Core.mayFlood
 	heldBack bool

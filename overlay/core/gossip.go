@@ -31,6 +31,7 @@ type gossip struct {
 	table    *table
 	links    *links
 	routes   *routes
+	doubt    *doubt
 	heldBack []*entry // entries that change too often to be announced at once
 }
 
@@ -272,7 +273,7 @@ func (g *gossip) confirm(from *link, e *entry, accusers ...certs.ID) {
 			continue
 		}
 		e.side.accusers = append(slices.Clone(e.side.accusers), id)
-		e.giveTime()
+		e.giveTime(g.doubt)
 		g.wake(e.side.until)
 		if !e.side.heldBack {
 			g.flood(from, e)

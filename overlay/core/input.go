@@ -23,6 +23,7 @@ type Reply struct {
 // Step gives the core an input and its time. Drain it afterwards.
 func (c *Core) Step(now time.Duration, in Input) Reply {
 	c.begin(now)
+	c.doubt.atLeast(int((c.now - c.nextTick) / lateStep))
 	reply := in.apply(c)
 	c.settle()
 	return reply
@@ -310,8 +311,7 @@ func (in Mapped) apply(c *Core) (r Reply) {
 }
 
 func (in Slept) apply(c *Core) (r Reply) {
-	c.detect.cameLate(max(in.For, quietAfter))
-	c.detect.forgiveSilence()
+	c.detect.cameLate(in.For)
 	c.custody.slept(in.For)
 	return r
 }

@@ -150,7 +150,7 @@ func (pr *probes) try(p *probe) {
 		pr.answerAll(p, false)
 	}
 	p.tries++
-	p.next = pr.now + pause
+	p.next = pr.now + pr.doubt.stretch(pause)
 	pr.wake(p.next)
 }
 
@@ -249,7 +249,7 @@ func (pr *probes) askStrangers(p *probe) {
 
 // askAll asks the witnesses that have not answered: some of them, in the next round all.
 func (pr *probes) askAll(p *probe) {
-	p.nextRound = pr.now + witnessRound
+	p.nextRound = pr.now + pr.doubt.stretch(witnessRound)
 	pr.wake(p.nextRound)
 	most := len(p.witnesses)
 	if p.asked++; p.asked == 1 {
@@ -304,7 +304,7 @@ func (pr *probes) receiveQuestion(from certs.ID, m *pb.Question) {
 
 // hears reports whether a link's peer was heard just now.
 func (pr *probes) hears(l *link) bool {
-	return pr.now-l.heard <= freshWithin+pr.doubt.leniency()+l.slowness()
+	return pr.now-l.heard <= pr.doubt.stretch(freshWithin)+l.slowness()
 }
 
 // answer tells a peer that has asked whether we hear the subject.
@@ -343,6 +343,9 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 	w := &p.witnesses[k]
 	w.unanswered, w.quiet = 0, !m.GetFresh()
 	if m.GetFresh() {
+		if p.own && p.fresh < 0 {
+			pr.doubt.atLeast(pr.doubt.score + 1)
+		}
 		p.fresh = pr.now
 		if pr.links.linkTo(p.subject.record.Key) == nil {
 			pr.heardOf(p)
@@ -354,20 +357,12 @@ func (pr *probes) receiveAnswer(from certs.ID, m *pb.Answer) {
 	pr.step(p)
 }
 
-// told lets our own evidence confirm that a peer is lost, and counts how often it has refuted
-// that.
+// told lets our own evidence confirm that a peer is lost.
 func (pr *probes) told(ch change) {
 	e := ch.entry
 	if l := pr.links.linkTo(e.record.Key); e.suspect(pr.now) && l != nil && !pr.hears(l) && !pr.doubt.doubtful() {
 		pr.happen(accused{e})
 	} else if e.suspect(pr.now) && pr.of(e) != nil {
 		pr.wake(pr.now)
-	}
-	if ch.refutes() && !ch.begins() {
-		d := e.with()
-		if pr.now > d.revivedAt+patienceFor {
-			d.revived = 0
-		}
-		d.revived, d.revivedAt = min(d.revived+1, 5), pr.now
 	}
 }

@@ -184,18 +184,40 @@ func TestLag(t *testing.T) {
 	}
 }
 
-// TestPatience: a peer that has refuted a LOST may be silent for longer.
-func TestPatience(t *testing.T) {
-	w := watching(t, "a", "b", "c")
-	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)))
-	w.receive(w.subject, propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 1)))
-	w.quiet(quietAfter + tickEvery)
-	if len(w.asked()) > 0 {
-		t.Errorf("asks %v", w.asked())
+// TestContradicted: a peer that was wrong about another, or whose silent link others contradict,
+// allows all others more time.
+func TestContradicted(t *testing.T) {
+	for name, contradict := range map[string]func(w *watcher){
+		"refuted": func(w *watcher) {
+			w.answer("a", nil)
+			w.receive(w.subject, propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 1)))
+		},
+		"heard by a witness": func(w *watcher) { w.answer("a", fresh) },
+	} {
+		w := watching(t, "a")
+		w.quiet(quietAfter + tickEvery)
+		if contradict(w); w.c.doubt.patience(&link{}) != 2*quietAfter {
+			t.Errorf("%s: a link may be silent for %v", name, w.c.doubt.patience(&link{}))
+		}
+		w.pass(2 * betterEvery)
+		if w.c.doubt.score != 0 {
+			t.Errorf("%s: it is never forgotten", name)
+		}
 	}
-	w.quiet(quietAfter/2 + tickEvery)
-	if len(w.asked()) == 0 {
-		t.Error("waits for ever")
+}
+
+// TestLateToReadRefutations: a peer whose inputs have waited allows a suspect more time, since
+// the refutation may wait behind them.
+func TestLateToReadRefutations(t *testing.T) {
+	w := watching(t)
+	w.now = w.c.Next() + 3*lateStep
+	w.receive(w.links["e"], lostBy("a"))
+	w.receive(w.links["e"], lostBy("b"))
+	if w.pass(3 * suspectFor); !w.has("subject") {
+		t.Fatal("is shown as lost as if we were in time")
+	}
+	if w.pass(suspectFor + tickEvery); w.has("subject") {
+		t.Error("is never shown as lost")
 	}
 }
 

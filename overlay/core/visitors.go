@@ -87,7 +87,7 @@ func (vs *visit) checkVisits() {
 		if !e.isGuest() || e.buried() || vs.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e {
 			continue
 		}
-		patience := guestSilent + vs.doubt.leniency()
+		patience := vs.doubt.stretch(guestSilent)
 		if l := vs.links.linkTo(e.record.Key); l != nil {
 			g.heard = max(g.heard, l.heard)
 			patience += l.slowness()
