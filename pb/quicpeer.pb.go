@@ -3042,10 +3042,11 @@ func (x *BroadcastRange) GetLast() uint64 {
 	return 0
 }
 
-// BroadcastsHeld offers a neighbour the broadcasts of the last minutes. It is sent when the
-// two have become neighbours, when the sender has caught up on some itself, and after an
-// answer to BroadcastsWanted that could not hold them all. The sender may lack some of a
-// range.
+// BroadcastsHeld says how far the sender has come in each run that has spoken in the last
+// minutes: the last broadcast that it has had, and the first that it can still give to the
+// receiver, which gets none from before it came. It may lack some between. Neighbours send it
+// when they have become neighbours, and now and then; and it ends each answer to
+// BroadcastsWanted, for the runs asked for.
 type BroadcastsHeld struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1024.
@@ -3091,8 +3092,8 @@ func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
 	return nil
 }
 
-// BroadcastsWanted asks a neighbour for broadcasts. The answer is a series of Broadcast
-// frames, each author's in their order.
+// BroadcastsWanted asks for broadcasts that the sender lacks. The answer is a series of
+// Broadcast frames, each author's in their order, and BroadcastsHeld.
 type BroadcastsWanted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1024.

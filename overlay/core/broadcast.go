@@ -8,12 +8,54 @@ import (
 	"time"
 )
 
-// Bounds of the broadcasts that wait for a record, guesses: long enough for one to come by
-// another way.
+// How broadcasts reach everybody, once and in the order of their author.
+//
+// The author numbers them from 1 on. A new one is passed on at once, over links that keep the
+// order: as long as no link comes or goes everybody gets an author's broadcasts in order, since a
+// peer that passes one on has passed on those before it over the same links. Each peer remembers
+// those of the last minutes.
+//
+//	BroadcastsHeld ──▶                 how far I have come in each run
+//	               ◀── BroadcastsWanted   the next ones, from the peer that is behind
+//	Broadcast ... ──▶, BroadcastsHeld
+//
+// Two peers tell each other their positions when they have become neighbours, and now and then
+// after that; the one that is behind pulls what it lacks. So do the peers of Scuttlebutt (van
+// Renesse, Dumitriu, Gough, Thomas 2008), by the highest number of each author. A peer that finds
+// a hole asks a random neighbour. Pulled broadcasts are not flooded, since most have them: the
+// other neighbours are told the new positions, as by Plumtree's lazy push (Leitão, Pereira,
+// Rodrigues 2007).
+//
+// One that comes before its predecessors is held back until they have come, or for holdFor since
+// the last that did; then they are passed over and never shown. A lost author may come back, and
+// with it the missing ones: they are waited for as long as there is memory. Nobody signs a
+// position, so it decides only what is waited for.
+
+// Bounds, all guesses.
 const (
-	recentFor   = 5 * time.Second
-	maxEarly    = 64
-	maxArrivals = 4096
+	memoryFor  = 5 * time.Minute
+	maxRecent  = 4096
+	maxRecentB = 8 << 20 // bytes; a broadcast held back takes twice its size
+	maxOfOne   = maxRecent / 2
+	maxOfOneB  = maxRecentB / 2
+	holdFor    = 7 * time.Second // many round trips; by then a peer that was cut off is called lost
+
+	recentFor = 5 * time.Second // how long a broadcast waits for a record, which may come by another way
+	maxEarly  = 64
+
+	askAgain     = 1 * time.Second       // without an answer, or for a hole to close by itself
+	tellAfter    = 50 * time.Millisecond // to collect what else is pulled
+	tellAgain    = 2 * time.Second       // to a new neighbour, which has all records by then as a rule
+	tellEvery    = time.Minute
+	lastWordsFor = 2 * time.Second // how long the end of a peer is not shown while some are missing
+	answerB      = 256 << 10       // bytes in an answer, a small part of what may wait on a link
+	answerMost   = 256             // broadcasts in an answer, which take 13 ms to verify
+
+	// Rate limit of a link's positions and questions: everything there is at once, and a little
+	// afterwards.
+	positionBurst = 64
+	positionEvery = 100 * time.Millisecond
+
 	broadcastID = 1 << 63 // the counters of broadcasts have this bit
 )
 
@@ -28,13 +70,8 @@ type broadcasts struct {
 	runs        map[uint64]*run    // with remembered broadcasts, by name
 	recent      []*recentBroadcast // in the order in which they came
 	recentBytes int
-	holding     []*run // with broadcasts held back
-	caughtUp    []*run // runs whose missed broadcasts have come, not yet offered to the neighbours
-	leaves      []*run // of authors whose LEAVE is held back
-	lateRuns    []*run // of authors that have gone, shown as here again for their last broadcasts
-	offers      []broadcastOffer
+	behind      []*run // that lack some, or hold some back
 	early       []earlyBroadcast
-	arrivals    []arrival
 }
 
 // earlyBroadcast waits for its author's record.
@@ -43,12 +80,6 @@ type earlyBroadcast struct {
 	link    LinkID
 	author  certs.ID
 	message *pb.Broadcast
-}
-
-// arrival is when we first saw a run: it is sent no broadcast from before.
-type arrival struct {
-	entry *entry
-	at    time.Duration
 }
 
 // say handles Broadcast.
@@ -61,7 +92,7 @@ func (bc *broadcasts) say(body string, sentAt int64) [pb.MessageIDSize]byte {
 		Id: id, Sender: string(bc.cfg.ID), Key: key[:], Network: bc.cfg.Network, Content: body, SentAt: sentAt,
 	})
 	r := bc.runOf(bc.table.self)
-	r.next, r.heard = bc.said+1, true
+	r.next, r.known, r.heard = bc.said+1, bc.said, true
 	bc.remember(&recentBroadcast{run: r, number: bc.said, at: bc.now, said: bc.now, signed: content})
 	bc.keepBounds(r)
 	bc.spread(nil, content, 0, bc.now)
@@ -123,11 +154,11 @@ func (bc *broadcasts) receiveBroadcast(l *link, m *pb.Broadcast) {
 		return
 	}
 	hops, said := min(m.GetHops()+1, pb.MaxHops), bc.now-min(fromAge(m.GetAge()), memoryFor)
-	r.await(number)
 	bc.remember(&recentBroadcast{
 		run: r, number: number, at: bc.now, said: said, signed: m.GetContent(), hops: hops, content: content, direct: l.key == key,
 	})
-	if !bc.answered(l, r, number) {
+	r.await(number)
+	if !bc.answers(l, r, number) {
 		bc.spread(l, m.GetContent(), m.GetHops()+1, said)
 	}
 	bc.showBroadcasts(r)
@@ -148,7 +179,7 @@ func (bc *broadcasts) releaseEarly(author certs.ID) {
 	}
 	if e := bc.table.shown(author); e != nil && e.our().run != nil {
 		r := e.our().run
-		r.advanced = bc.now
+		r.advanced = bc.now // what is missing may come with its author
 		bc.showBroadcasts(r)
 	}
 }
@@ -156,7 +187,7 @@ func (bc *broadcasts) releaseEarly(author certs.ID) {
 // repeatBroadcasts sends our latest broadcasts over a link to a peer that is not our neighbour,
 // so that our goodbye overtakes none of them.
 func (bc *broadcasts) repeatBroadcasts(l *link) {
-	since := bc.arrivedAt(l)
+	since := l.since()
 	for _, b := range bc.recent {
 		if b.run.entry == bc.table.self && b.said >= since && bc.now <= b.at+recentFor {
 			bc.links.send(l, &pb.Broadcast{Content: b.signed, Age: toAge(bc.now - b.said)})
@@ -164,51 +195,33 @@ func (bc *broadcasts) repeatBroadcasts(l *link) {
 	}
 }
 
-// arrivedAt is when the run at the other end of a link began; 0 if long ago.
-func (bc *broadcasts) arrivedAt(l *link) (since time.Duration) {
-	for _, a := range bc.arrivals {
-		if a.entry.record.Key == l.key {
-			since = a.at
-		}
-	}
-	return since
-}
-
-// expireBroadcasts forgets broadcasts whose time is over, and continues catching up.
+// expireBroadcasts forgets broadcasts whose time is over, pulls what is lacking, and tells the
+// neighbours how far we have come.
 func (bc *broadcasts) expireBroadcasts() {
 	for len(bc.recent) > 0 && bc.now > bc.recent[0].at+memoryFor {
 		bc.forgetBroadcast(bc.recent[0])
 	}
-	for len(bc.arrivals) > 0 && bc.now > bc.arrivals[0].at+memoryFor {
-		bc.arrivals = bc.arrivals[1:]
-	}
 	bc.early = slices.DeleteFunc(bc.early, func(b earlyBroadcast) bool { return bc.now > b.at+recentFor })
-	bc.showHeld()
-	bc.dismissLate()
-	bc.offerCaughtUp()
-	bc.askOffered()
+	bc.behind = slices.DeleteFunc(bc.behind, func(r *run) bool { return !bc.pursue(r) })
+	for _, l := range bc.links.list {
+		if l.neighbour && bc.now >= l.tellAt {
+			bc.tell(l)
+		}
+	}
 }
 
-// told ends the old run of a peer and begins the new one.
+// told ends the old run of a peer and begins the new one, at the number that the sender says.
 func (bc *broadcasts) told(ch change) {
 	if !ch.begins() {
 		return
 	}
-	e := ch.entry
-	switch {
-	case ch.old != nil:
-		bc.lastWords(e)
-		bc.arrived(e, ch.said)
-	case ch.news.state == pb.AnnouncementType_JOIN:
-		bc.arrived(e, e.said)
+	if ch.old != nil {
+		bc.lastWords(ch.entry)
 	}
-	bc.beginRun(e, ch.news.broadcasts)
-}
-
-// arrived records a run that has just begun, see repeatBroadcasts.
-func (bc *broadcasts) arrived(e *entry, at time.Duration) {
-	if bc.ready && len(bc.arrivals) < maxArrivals {
-		bc.arrivals = append(bc.arrivals, arrival{e, at})
+	if n := ch.news.broadcasts; n > 0 {
+		if r := bc.runOf(ch.entry); !r.heard && len(r.recent) == 0 {
+			r.next = max(n, r.floor) + 1
+		}
 	}
 }
 
@@ -228,74 +241,57 @@ func (bc *broadcasts) runOf(e *entry) *run {
 	return d.run
 }
 
-// beginRun records how many broadcasts a run new to us has had, as a neighbour says. Those that
-// we have been offered we can still get.
-func (bc *broadcasts) beginRun(e *entry, broadcasts uint64) {
-	if broadcasts == 0 {
-		return // numbers begin at 1
-	}
-	r := bc.runOf(e)
-	if r.heard || len(r.recent) > 0 {
-		return
-	}
-	r.next = max(broadcasts, r.floor) + 1
-	for _, o := range bc.offers {
-		if o.what.GetRun() == r.name {
-			r.await(o.what.GetFirst())
-		}
-	}
-}
-
 // showBroadcasts shows the next broadcasts of a run.
 func (bc *broadcasts) showBroadcasts(r *run) {
-	for b := r.held(); b != nil && b.number == r.next && bc.reachesUser(r); b = r.held() {
+	for b := r.held(); b != nil && b.number == r.next && bc.reachesUser(b); b = r.held() {
 		bc.out.Events = append(bc.out.Events, Broadcasted{b.content, b.direct, r.epoch, r.nonce, b.number})
 		b.content = nil
 		r.next, r.heard, r.advanced = r.next+1, true, bc.now
 	}
-	if !r.holding && r.held() != nil {
-		r.holding = true
-		bc.holding = append(bc.holding, r)
+	if r.held() != nil {
+		bc.fallBehind(r)
 	}
 }
 
-// reachesUser reports whether broadcasts of the run can be shown. The author has to be here. If
-// our user was cut off and so missed what the author said before it left, the author is shown as
-// joined again for that moment.
-func (bc *broadcasts) reachesUser(r *run) bool {
+// reachesUser reports whether a broadcast can be shown: its author has to be here. One that has
+// gone may have said it while our user was cut off: then it is shown after its author has left,
+// or once the author, called lost, has not come back for a while.
+func (bc *broadcasts) reachesUser(b *recentBroadcast) bool {
+	r, e := b.run, b.run.entry
+	gone := e.state == pb.AnnouncementType_LEAVE || e.state == pb.AnnouncementType_LOST && bc.now >= b.at+holdFor && !e.suspect(bc.now)
+	return r.here() || bc.ready && gone && e.seen == r.epoch && r.isOf(e.record) && bc.table.owner(e.record.ID, bc.now) == nil
+}
+
+// fallBehind puts a run among those that lack some.
+func (bc *broadcasts) fallBehind(r *run) {
+	if !r.behind {
+		r.behind, r.advanced = true, bc.now
+		bc.behind = append(bc.behind, r)
+	}
+}
+
+// pursue asks for what a run lacks, and passes it over after holdFor. It reports whether the run
+// still lacks something.
+func (bc *broadcasts) pursue(r *run) bool {
+	bc.showBroadcasts(r) // its author may have gone meanwhile
+	b, since := r.held(), r.advanced
+	if b != nil {
+		since = max(since, b.at)
+	}
 	switch {
-	case r.here():
-	case bc.late(r):
-		e := r.entry
-		e.shown = e.record
-		bc.out.Events = append(bc.out.Events, Joined{e.record.ID, e.record.Key, bc.links.toldBy(e)})
-		bc.lateRuns = append(bc.lateRuns, r)
-	default:
-		return false
+	case bc.doubt.deaf:
+		r.advanced = bc.now // no link, so nothing can come
+	case bc.now < since+askAgain: // what is missing may be on its way
+	case bc.now < since+holdFor:
+		bc.askAnybody(r)
+	case b == nil:
+		r.known = 0 // nobody had what somebody said to have
+	case r.here() || r.entry.state == pb.AnnouncementType_LEAVE:
+		bc.passOver(r, b.number)
 	}
-	r.lateTill = bc.now + lateFor
-	return true
-}
-
-// late reports whether the run is over, our user has seen it, and its ID has no other owner.
-func (bc *broadcasts) late(r *run) bool {
-	e := r.entry
-	return bc.ready && !bc.leaving && !r.here() && e.buried() && !e.suspect(bc.now) && e.seen == r.epoch && e.record.Epoch == r.epoch &&
-		bc.table.shown(e.record.ID) == nil && bc.table.owner(e.record.ID, bc.now) == nil
-}
-
-// dismissLate shows those authors as gone again who were back only for their last broadcasts.
-func (bc *broadcasts) dismissLate() {
-	bc.lateRuns = slices.DeleteFunc(bc.lateRuns, func(r *run) bool {
-		switch {
-		case !r.here() || !r.entry.buried():
-			return true // gone, or really back
-		case bc.now < r.lateTill || bc.awaitsAnswer(r):
-			return false
-		}
-		bc.showGone(r.entry)
-		return true
-	})
+	first, last := r.lack(0, pb.MaxNumber)
+	r.behind = r.held() != nil || first <= last
+	return r.behind
 }
 
 // passOver stops waiting for the broadcasts missing below a number. The held ones up to it are
@@ -321,32 +317,6 @@ func (bc *broadcasts) lastWords(e *entry) {
 	if r := e.our().run; r != nil && r.here() {
 		bc.passOver(r, pb.MaxNumber)
 	}
-}
-
-// showHeld asks for the broadcasts that those held back wait for, and passes them over after
-// holdFor.
-func (bc *broadcasts) showHeld() {
-	bc.holding = slices.DeleteFunc(bc.holding, func(r *run) bool {
-		bc.showBroadcasts(r) // its author may have gone meanwhile
-		b := r.held()
-		switch {
-		case bc.doubt.deaf:
-			r.advanced = bc.now // no link, so nothing can come
-		case b != nil && (r.here() || bc.late(r)):
-			hold := holdFor
-			if p := r.promised; p != nil && p.GetLast() >= r.next && p.GetFirst() < b.number {
-				hold = holdLonger
-			}
-			switch since := max(b.at, r.advanced); {
-			case bc.now >= since+hold:
-				bc.passOver(r, b.number)
-			case bc.now >= since+missAfter:
-				bc.askAnybody(r, b.number-1)
-			}
-		}
-		r.holding = r.held() != nil
-		return !r.holding
-	})
 }
 
 // remember keeps a broadcast.
@@ -402,59 +372,21 @@ func (bc *broadcasts) showGone(e *entry) {
 	bc.out.Events = append(bc.out.Events, Left{e.record.ID, farewell})
 }
 
-// Catching up: a peer that was cut off gets the broadcasts it has missed from its neighbours,
-// which remember those of the last minutes, whether their author is still there or not.
-//
-//	BroadcastsHeld ──▶              when the two have become neighbours
-//	               ◀── BroadcastsWanted
-//	Broadcast ... ──▶, and BroadcastsHeld of the rest if that was not all
-//
-// A link that stands loses nothing, even if its peer was frozen or the network cut for a while;
-// and a peer that was called lost, and is therefore flooded nothing more, has to become a
-// neighbour again. So that is the one moment at which there is something to catch up on. An
-// overloaded link may skip some broadcasts: the receiver notices when the next one of the author
-// comes by another way, and asks.
-//
-// Broadcasts obtained this way are not flooded but offered to the other neighbours, most of which
-// have them, as Plumtree's lazy push does (Leitão, Pereira, Rodrigues 2007). So they go from
-// neighbour to neighbour until nobody lacks them.
-//
-// Tables are compared afterwards, so a peer that has left meanwhile is as a rule shown as gone
-// after its last words.
-
-// Guesses unless said otherwise.
-const (
-	offerAfter   = 50 * time.Millisecond // to collect what else comes
-	offerFor     = 10 * time.Second      // how long an offer waits for its author's record, or for another neighbour's answer
-	askAgain     = 2 * time.Second       // without an answer, from another neighbour
-	missAfter    = 1 * time.Second       // after one is held back, before the missing ones are asked for
-	maxOffers    = 4096
-	offersAtOnce = 512       // looked at in a tick
-	answerB      = 256 << 10 // bytes in an answer, a small part of what may wait on a link
-	answerMost   = 256       // broadcasts in an answer, which take 13 ms to verify
-
-	// Rate limit of a link's questions: everything there is at once, and a little afterwards.
-	summaryBurst = 64
-	summaryEvery = 100 * time.Millisecond
-)
-
-// broadcastOffer lists broadcasts that a neighbour has and we lack, or may come to lack.
-type broadcastOffer struct {
-	link  LinkID
-	what  *pb.BroadcastRange
-	until time.Duration
+// greet tells a new neighbour how far we have come.
+func (bc *broadcasts) greet(l *link) {
+	bc.tell(l)
+	l.tellAt = bc.now + tellAgain
 }
 
-// offerBroadcasts tells a neighbour which broadcasts it can have: all, or only those of runs that
-// we have caught up on; never its own, nor any from before it came.
-func (bc *broadcasts) offerBroadcasts(l *link, all bool) {
-	since := bc.arrivedAt(l)
-	listed := make(map[*run]bool)
+// tell tells a neighbour how far we have come in the runs of others, but for what was said before
+// it came.
+func (bc *broadcasts) tell(l *link) {
+	l.tellAt = bc.now + tellEvery
+	since := l.since()
 	var list []*pb.BroadcastRange
 	for _, b := range bc.recent {
-		if r := b.run; !listed[r] && r.entry.record.Key != l.key && (all || r.caughtUp) {
-			listed[r] = true
-			list = r.appendRanges(list, since)
+		if r := b.run; b == r.recent[0] && r.entry.record.Key != l.key {
+			list = r.appendPosition(list, since)
 		}
 	}
 	bc.sendHeld(l, list)
@@ -466,34 +398,31 @@ func (bc *broadcasts) sendHeld(l *link, list []*pb.BroadcastRange) {
 	}
 }
 
-// receiveHeld takes an offer. An offer also ends an answer that was cut short.
+// receiveHeld takes a peer's positions, and pulls what we lack. They also end an answer: if it
+// has brought something, the rest can be asked for.
 func (bc *broadcasts) receiveHeld(l *link, m *pb.BroadcastsHeld) {
-	if !l.summaries.take(bc.now, summaryBurst, summaryEvery) {
+	if !l.positions.take(bc.now, positionBurst, positionEvery) {
 		return
 	}
-	list := rising(m.GetRanges())
-	for _, o := range list {
-		if r := bc.runNamed(o); r != nil && r.asked == l.id {
+	var wants []*pb.BroadcastRange
+	for _, o := range rising(m.GetRanges()) {
+		r := bc.runNamed(o)
+		if r == nil {
+			continue
+		}
+		r.await(o.GetFirst())
+		r.known = max(r.known, o.GetLast())
+		if l.answered && r.asked == l.id {
 			r.askedTill = 0
 		}
+		wants = bc.question(wants, l, r, o.GetFirst(), o.GetLast())
+		bc.showBroadcasts(r)
 	}
-	wants := make(map[LinkID][]*pb.BroadcastRange)
-	for _, o := range list {
-		if r := bc.runNamed(o); r != nil {
-			r.await(o.GetFirst())
-			if lack := r.lacking(o); lack != nil {
-				r.promised = lack
-			}
-		}
-		offer := broadcastOffer{l.id, o, bc.now + offerFor}
-		if !bc.useOffer(offer, wants) && len(bc.offers) < maxOffers {
-			bc.offers = append(bc.offers, offer)
-		}
-	}
-	bc.askFor(wants)
+	l.answered = false
+	bc.ask(l, wants)
 }
 
-// runNamed finds the run that an offer names, of a peer that we know or that our user knew.
+// runNamed finds the run that a position names, of a peer that we know or that our user knew.
 func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
 	i, _ := slices.BinarySearch(bc.table.tags, o.GetAuthor())
 	for ; i < len(bc.table.tags) && bc.table.tags[i] == o.GetAuthor(); i++ {
@@ -508,176 +437,95 @@ func (bc *broadcasts) runNamed(o *pb.BroadcastRange) *run {
 	return nil
 }
 
-// askOffered tries again the offers that could not be used at once, some in each tick.
-func (bc *broadcasts) askOffered() {
-	n := min(len(bc.offers), offersAtOnce)
-	looked := slices.Clone(bc.offers[:n])
-	bc.offers = slices.Delete(bc.offers, 0, n)
-	wants := make(map[LinkID][]*pb.BroadcastRange)
-	for _, o := range looked {
-		if !bc.useOffer(o, wants) {
-			bc.offers = append(bc.offers, o)
-		}
+// question appends what we lack of a run within a range to the questions for a link. One peer is
+// asked at a time, and the next after askAgain without an answer.
+func (bc *broadcasts) question(list []*pb.BroadcastRange, l *link, r *run, from, to uint64) []*pb.BroadcastRange {
+	first, last := r.lack(from, to)
+	if first > last {
+		return list
 	}
-	bc.askFor(wants)
+	bc.fallBehind(r)
+	if asked := bc.links.link(r.asked); bc.now < r.askedTill && asked != nil && asked.state == linkUp {
+		return list
+	}
+	r.asked, r.askedLast, r.askedTill = l.id, last, bc.now+askAgain
+	return append(list, &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: first, Last: last})
 }
 
-// useOffer asks for the offered broadcasts that we lack, and reports whether the offer is used
-// up. For each run one neighbour is asked at a time, and the next one after askAgain without an
-// answer. An offer is good for one question.
-func (bc *broadcasts) useOffer(o broadcastOffer, wants map[LinkID][]*pb.BroadcastRange) (used bool) {
-	l := bc.links.link(o.link)
-	if l == nil || l.state != linkUp || bc.now >= o.until {
-		return true
+func (bc *broadcasts) ask(l *link, list []*pb.BroadcastRange) {
+	if len(list) > 0 {
+		bc.links.send(l, &pb.BroadcastsWanted{Ranges: list})
 	}
-	r := bc.runNamed(o.what)
-	if r == nil {
+}
+
+// awaitsLastWords reports whether the end of a peer is not shown yet because we know that we lack
+// some of its broadcasts: word of its end may have taken a faster way. Each run is waited for
+// once.
+func (bc *broadcasts) awaitsLastWords(e *entry) bool {
+	r := e.our().run
+	if r == nil || !e.buried() || !r.here() || !r.isOf(e.record) {
 		return false
 	}
-	want := r.lacking(o.what)
-	if want == nil {
-		return true
+	first, last := r.lack(0, pb.MaxNumber)
+	if first <= last && r.endTill == 0 {
+		r.endTill = bc.now + lastWordsFor
 	}
-	if bc.awaitsAnswer(r) || len(wants[o.link]) == pb.MaxRanges {
-		return false
-	}
-	r.asked, r.askedLast, r.askedTill = o.link, want.Last, bc.now+askAgain
-	wants[o.link] = append(wants[o.link], want)
-	return true
+	return first <= last && bc.now < r.endTill
 }
 
-// askFor sends the questions.
-func (bc *broadcasts) askFor(wants map[LinkID][]*pb.BroadcastRange) {
-	for _, l := range bc.links.list {
-		if list := wants[l.id]; list != nil {
-			bc.links.send(l, &pb.BroadcastsWanted{Ranges: list})
-		}
-	}
-}
-
-// awaitsAnswer reports whether a neighbour has been asked for broadcasts of the run and may still
-// answer.
-func (bc *broadcasts) awaitsAnswer(r *run) bool {
-	l := bc.links.link(r.asked)
-	return bc.now < r.askedTill && l != nil && l.state == linkUp
-}
-
-// askAnybody asks a random neighbour for what is missing up to a number.
-func (bc *broadcasts) askAnybody(r *run, last uint64) {
+// askAnybody asks a random neighbour for what is missing in a run.
+func (bc *broadcasts) askAnybody(r *run) {
 	var list []*link
 	for _, l := range bc.links.list {
 		if l.neighbour {
 			list = append(list, l)
 		}
 	}
-	if bc.awaitsAnswer(r) || len(list) == 0 {
-		return
+	if len(list) > 0 {
+		l := list[bc.cfg.Rand.IntN(len(list))]
+		bc.ask(l, bc.question(nil, l, r, 0, pb.MaxNumber))
 	}
-	l := list[bc.cfg.Rand.IntN(len(list))]
-	r.asked, r.askedLast, r.askedTill = l.id, last, bc.now+missAfter
-	bc.links.send(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{
-		{Author: r.entry.record.tag, Run: r.name, First: r.next, Last: last},
-	}})
 }
 
-// awaitLastWords holds back the LEAVE of an author, for at most askAgain, while a neighbour is
-// asked for its earlier broadcasts: the LEAVE may have taken a faster way.
-func (bc *broadcasts) awaitLastWords(e *entry, n news) bool {
-	r := e.our().run
-	if n.state != pb.AnnouncementType_LEAVE || r == nil || r.epoch != n.record.Epoch || !r.here() || bc.now >= r.askedTill {
-		return false
-	}
-	if r.leaveTill == 0 {
-		r.leaveTill = bc.now + askAgain
-		bc.leaves = append(bc.leaves, r)
-	}
-	r.leave = &n
-	return bc.now < r.leaveTill
-}
-
-// leavesDue returns the LEAVEs held back whose authors' last broadcasts have come, or will not
-// come.
-func (bc *broadcasts) leavesDue() (list []news) {
-	var due []*run
-	bc.leaves = slices.DeleteFunc(bc.leaves, func(r *run) bool {
-		if bc.now < min(r.leaveTill, r.askedTill) {
-			return false
-		}
-		due = append(due, r)
-		return true
-	})
-	for _, r := range due {
-		n := *r.leave
-		r.leave, r.leaveTill = nil, bc.now // it waits once
-		if e := bc.table.lookup(n.record.tag, n.record.ID, n.record.Key); e != nil && n.version().compare(e.version()) > 0 {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
-// answered reports whether a broadcast answers a question that we put to this link. If so, others
-// may lack it too.
-func (bc *broadcasts) answered(l *link, r *run, number uint64) bool {
+// answers reports whether a broadcast answers a question that we put to this link. If so, others
+// may lack it too, and are told that we have it.
+func (bc *broadcasts) answers(l *link, r *run, number uint64) bool {
 	if r.asked != l.id || number > r.askedLast || bc.now >= r.askedTill {
 		return false
 	}
-	r.askedTill = bc.now + askAgain
-	if number == r.askedLast {
-		r.askedTill = 0
+	l.answered, r.askedTill = true, bc.now+askAgain
+	for _, other := range bc.links.list {
+		other.tellAt = min(other.tellAt, bc.now+tellAfter)
 	}
-	if !r.caughtUp {
-		r.caughtUp = true
-		bc.caughtUp = append(bc.caughtUp, r)
-	}
-	bc.wake(bc.now + offerAfter)
+	bc.wake(bc.now + tellAfter)
 	return true
 }
 
-// offerCaughtUp tells the neighbours what we have caught up on.
-func (bc *broadcasts) offerCaughtUp() {
-	if len(bc.caughtUp) == 0 {
-		return
-	}
-	for _, l := range bc.links.list {
-		if l.neighbour {
-			bc.offerBroadcasts(l, false)
-		}
-	}
-	for _, r := range bc.caughtUp {
-		r.caughtUp = false
-	}
-	bc.caughtUp = nil
-}
-
-// receiveWanted sends broadcasts that a peer lacks, as many as one answer holds; the rest is
-// offered once more.
+// receiveWanted sends broadcasts that a peer lacks, as many as one answer holds, and our
+// positions, which end it.
 func (bc *broadcasts) receiveWanted(l *link, m *pb.BroadcastsWanted) {
-	if !l.answers.take(bc.now, summaryBurst, summaryEvery) {
+	if !l.answers.take(bc.now, positionBurst, positionEvery) {
 		bc.note(Debug, "too many questions for broadcasts from one link, dropped", "peer", string(l.peer))
 		return
 	}
-	since := bc.arrivedAt(l)
+	since := l.since()
 	sent, bytes := 0, 0
-	var rest []*pb.BroadcastRange
+	var list []*pb.BroadcastRange
 	for _, o := range rising(m.GetRanges()) {
 		r := bc.runs[o.GetRun()]
 		if r == nil {
 			continue
 		}
-		for i, _ := r.search(o.GetFirst()); i < len(r.recent) && r.recent[i].number <= o.GetLast(); i++ {
+		list = r.appendPosition(list, since)
+		for i, _ := r.search(o.GetFirst()); i < len(r.recent) && r.recent[i].number <= o.GetLast() && sent < answerMost && bytes <= answerB; i++ {
 			b := r.recent[i]
 			if b.said < since {
 				continue
-			}
-			if sent == answerMost || bytes > answerB {
-				rest = append(rest, &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: b.number, Last: o.GetLast()})
-				break
 			}
 			sent, bytes = sent+1, bytes+len(b.signed.GetPayload())
 			bc.links.send(l, &pb.Broadcast{Content: b.signed, Hops: b.hops, Age: toAge(bc.now - b.said)})
 			bc.out.Frames[len(bc.out.Frames)-1].Relayed = true
 		}
 	}
-	bc.sendHeld(l, rest)
+	bc.sendHeld(l, list)
 }

@@ -59,8 +59,8 @@ func TestLastWords(t *testing.T) {
 		r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
 		r.receive(l, propagation(then))
 		lost := name == "it is lost"
-		if lost {
-			r.pass(suspectAlone + tickEvery)
+		if then.GetType() != pb.AnnouncementType_JOIN {
+			r.pass(suspectAlone + lastWordsFor + 2*tickEvery)
 		}
 		if len(r.out.Events) == 0 || len(r.texts()) == 1 == lost {
 			t.Fatalf("%s: %v", name, r.out.Events)

@@ -35,22 +35,24 @@ func is(list []*pb.BroadcastRange, first, last uint64) bool {
 	return len(list) == 1 && list[0].GetFirst() == first && list[0].GetLast() == last
 }
 
-// TestCatchingUp: missing broadcasts that are offered are asked for, once, and of the next
-// neighbour if the first does not answer. They are not flooded but offered on.
+// TestCatchingUp: what a neighbour has and we lack is pulled, once, and from the next neighbour if
+// the first does not answer. It is not flooded: the neighbours are told that we have it.
 func TestCatchingUp(t *testing.T) {
 	r := newRig(t, nil)
 	one, two, three := r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")
+	r.pass(tellAgain + tickEvery)
 	r.receive(one, saidBroadcast(1, "one", 1000, 1, "1"))
-	offer := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}}
-	r.receive(one, offer)
+	position := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}}
+	r.receive(one, position)
 	if !is(r.wanted(one), 2, 3) {
 		t.Fatalf("asks for %v", r.wanted(one))
 	}
-	r.receive(two, offer)
+	r.receive(two, position)
 	if len(r.out.Frames) != 0 {
 		t.Fatalf("asks twice: %v", r.frames())
 	}
-	r.pass(askAgain + tickEvery)
+	r.now += askAgain
+	r.receive(two, position)
 	if !is(r.wanted(two), 2, 3) || len(r.wanted(one)) != 0 {
 		t.Fatalf("asks for %v", r.wanted(two))
 	}
@@ -61,39 +63,47 @@ func TestCatchingUp(t *testing.T) {
 		}
 	}
 	r.pass(tickEvery)
-	if offer := r.held(); len(offer) != 2 || !is(offer[:1], 1, 3) || !is(offer[1:], 1, 3) {
-		t.Errorf("offers %v", offer) // to two and three, and not to the author
+	if told := r.held(); len(told) != 2 || !is(told[:1], 1, 3) || !is(told[1:], 1, 3) {
+		t.Errorf("tells %v", told) // two and three, and not the author
 	}
 	for i, m := range r.frames() {
 		if m.GetBroadcastsHeld() != nil && r.out.Frames[i].Link != two && r.out.Frames[i].Link != three {
-			t.Errorf("offers to %d", r.out.Frames[i].Link)
+			t.Errorf("tells %d", r.out.Frames[i].Link)
 		}
 	}
-	r.receive(three, offer)
+	r.receive(three, position)
 	if len(r.out.Frames) != 0 {
 		t.Errorf("asks for what it has: %v", r.frames())
 	}
 }
 
-// TestOfferOfAStranger: broadcasts offered of an unknown peer are asked for when the peer becomes
-// known, and come before those that it sends then.
-func TestOfferOfAStranger(t *testing.T) {
+// TestPositionOfAStranger: a new neighbour is told positions once more, since it may not have
+// known the author before; broadcasts that it could not ask for come before those that follow.
+func TestPositionOfAStranger(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
-	r.receive(l, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 2, 3)}})
+	position := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 2, 3)}}
+	r.receive(l, position)
 	if len(r.out.Frames) != 0 {
 		t.Fatalf("%v", r.frames())
 	}
-	five := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
-	five.Broadcasts = 3
-	r.receive(l, propagation(five))
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 	r.receive(l, saidBroadcast(5, "five", 1, 4, "4"))
 	if len(r.texts()) != 0 {
 		t.Errorf("shows %q", r.texts())
 	}
-	r.pass(tickEvery)
+	r.receive(l, position)
 	if !is(r.wanted(l), 2, 3) {
 		t.Errorf("asks for %v", r.wanted(l))
+	}
+	r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
+	r.drain()
+	r.neighbour(2, "two")
+	if len(r.held()) != 2 {
+		t.Errorf("tells its new neighbour %v", r.held())
+	}
+	if r.pass(tellAgain + tickEvery); len(r.held()) < 2 {
+		t.Errorf("tells its new neighbour nothing again")
 	}
 }
 
@@ -102,13 +112,13 @@ func TestBroadcastMissed(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
 	r.receive(one, saidBroadcast(1, "one", 1000, 4, "4"))
-	r.pass(missAfter + 2*tickEvery)
+	r.pass(askAgain + 2*tickEvery)
 	if !is(r.wanted(one), 1, 3) {
 		t.Errorf("asks for %v", r.wanted(one))
 	}
 }
 
-// TestLongAnswer: an answer is bounded, and the rest is offered once more.
+// TestLongAnswer: an answer is bounded, and its end says that there is more.
 func TestLongAnswer(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
@@ -117,22 +127,17 @@ func TestLongAnswer(t *testing.T) {
 		r.c.Step(r.now, Broadcast{Body: fmt.Sprint(i), SentAt: 0})
 	}
 	r.drain()
-	want := []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}
-	for from := range 2 {
-		r.receive(l, &pb.BroadcastsWanted{Ranges: want})
+	for from := range uint64(2) {
+		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1+from*answerMost, all)}})
 		sent := r.sentTexts(l)
-		if len(sent) != min(answerMost, all-from*answerMost) || sent[0] != fmt.Sprint(from*answerMost) {
+		if len(sent) != min(answerMost, all-int(from)*answerMost) || sent[0] != fmt.Sprint(from*answerMost) {
 			t.Fatalf("sends %d, from %s", len(sent), sent[0])
 		}
-		want = r.held()
-		if from == 0 && !is(want, answerMost+1, all) {
-			t.Fatalf("offers %v", want)
+		if !is(r.held(), 1, all) {
+			t.Fatalf("ends with %v", r.held())
 		}
 	}
-	if len(want) != 0 {
-		t.Errorf("offers %v", want)
-	}
-	for range 10 * summaryBurst {
+	for range 10 * positionBurst {
 		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}})
 	}
 	if len(r.out.Frames) != 0 {
@@ -140,9 +145,27 @@ func TestLongAnswer(t *testing.T) {
 	}
 }
 
-// TestLyingOffers: a peer that offers broadcasts it does not have, of any author, makes us ask
-// seldom and remember little.
-func TestLyingOffers(t *testing.T) {
+// TestRestOfAnAnswer: an answer that has brought something is followed by the next question; one
+// that has not is not, or two peers that both lack something would ask each other for ever.
+func TestRestOfAnAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	position := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 9)}}
+	r.receive(one, position)
+	r.receive(one, saidBroadcast(1, "one", 1000, 1, "1"))
+	r.receive(one, position)
+	if !is(r.wanted(one), 2, 9) {
+		t.Errorf("asks for %v", r.wanted(one))
+	}
+	r.receive(one, position)
+	if len(r.out.Frames) != 0 {
+		t.Errorf("asks again: %v", r.frames())
+	}
+}
+
+// TestLyingPositions: a peer that says to have broadcasts it does not have, of any author, makes
+// us ask seldom and remember little.
+func TestLyingPositions(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
 	asked := 0
@@ -152,80 +175,72 @@ func TestLyingOffers(t *testing.T) {
 			lie.Ranges = append(lie.Ranges, &pb.BroadcastRange{Author: n, Run: i, First: 1, Last: 2})
 		}
 		r.receive(one, lie)
-		asked += len(r.wanted(one))
-		if len(r.c.broadcasts.offers) > maxOffers {
-			t.Fatalf("%d offers", len(r.c.broadcasts.offers))
+		asked += len(r.wanted(one)) + len(r.wanted(two))
+		if len(r.c.broadcasts.behind) > 1 {
+			t.Fatalf("%d runs are behind", len(r.c.broadcasts.behind))
 		}
 		r.pass(100 * time.Millisecond)
-		asked += len(r.wanted(one))
+		asked += len(r.wanted(one)) + len(r.wanted(two))
 	}
-	if asked == 0 || asked > 110 {
+	if asked == 0 || asked > 12 {
 		t.Errorf("asks %d times in 10 s", asked)
 	}
 	r.receive(two, saidBroadcast(2, "two", 1000, 1, "1"))
 	if !slices.Equal(r.texts(), []string{"1"}) {
 		t.Errorf("shows %q", r.texts())
 	}
-	r.pass(2 * offerFor)
-	if len(r.c.broadcasts.offers) != 0 {
-		t.Errorf("%d offers", len(r.c.broadcasts.offers))
+	r.pass(2 * holdFor)
+	if len(r.c.broadcasts.behind) != 0 {
+		t.Errorf("%d runs are behind", len(r.c.broadcasts.behind))
 	}
 }
 
-// naiveLacking is lacking by checking one number after the other.
-func naiveLacking(r *run, o *pb.BroadcastRange) (first, last uint64) {
-	first, last = max(o.GetFirst(), r.next), o.GetLast()
-	for first <= last && r.has(first) {
+// naiveLack is lack by checking one number after the other.
+func naiveLack(r *run, from, to uint64) (first, last uint64) {
+	first, to = max(from, r.next), min(to, r.known)
+	for first <= to && r.has(first) {
 		first++
 	}
-	for first <= last && r.has(last) {
-		last--
+	for last = first; last <= to && !r.has(last); last++ {
 	}
-	return first, last
+	return first, last - 1
 }
 
-// TestLacking: the first and the last missing number are found by examining few of those held
-// back.
-func TestLacking(t *testing.T) {
+// TestLack: the first missing numbers are found, whatever is held back.
+func TestLack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := &run{next: rapid.Uint64Range(1, 12).Draw(t, "next"), heard: rapid.Bool().Draw(t, "heard")}
 		for n := range uint64(20) {
 			if rapid.IntRange(0, 2).Draw(t, "held") > 0 {
 				r.recent = append(r.recent, &recentBroadcast{number: n + 1})
+				r.known = n + 1
 			}
 		}
-		o := &pb.BroadcastRange{First: rapid.Uint64Range(1, 24).Draw(t, "first")}
-		o.Last = o.First + rapid.Uint64Range(0, 24).Draw(t, "more")
-		first, last := naiveLacking(r, o)
-		got := r.lacking(o)
-		if first > last && got != nil || first <= last && (got.GetFirst() != first || got.GetLast() != last) {
-			t.Fatalf("%v, not %d to %d", got, first, last)
+		r.known = max(r.known, rapid.Uint64Range(0, 30).Draw(t, "known"))
+		from := rapid.Uint64Range(0, 24).Draw(t, "from")
+		to := from + rapid.Uint64Range(0, 24).Draw(t, "more")
+		first, last := naiveLack(r, from, to)
+		gotFirst, gotLast := r.lack(from, to)
+		if none := first > last; none != (gotFirst > gotLast) || !none && (gotFirst != first || gotLast != last) {
+			t.Fatalf("%d to %d, not %d to %d", gotFirst, gotLast, first, last)
 		}
 	})
-	looks := 0
-	if n := inARow(maxOfOne, func(i int) uint64 { looks++; return uint64(i) }); n != maxOfOne || looks > 12 {
-		t.Errorf("%d in a row, after %d looks", n, looks)
-	}
 }
 
-// TestOffersSaidOften: a frame's repeated offers of the same broadcasts are skipped, and an
-// answer does not carry a broadcast twice.
-func TestOffersSaidOften(t *testing.T) {
+// TestRangesSaidOften: a frame's repeated ranges of a run are skipped, and an answer does not
+// carry a broadcast twice.
+func TestRangesSaidOften(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	r.receive(two, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 9)}})
-	var often []*pb.BroadcastRange
-	for i := range uint64(pb.MaxRanges) {
-		often = append(often, rangeOf(1, "one", 1000, 2+i%2, 5), rangeOf(3, "three", 1000, 1, 1+i))
-	}
-	if r.receive(one, &pb.BroadcastsHeld{Ranges: often[:pb.MaxRanges]}); len(r.c.broadcasts.offers) != 2 {
-		t.Errorf("%d offers are remembered", len(r.c.broadcasts.offers))
+	often := slices.Repeat([]*pb.BroadcastRange{rangeOf(1, "one", 1000, 2, 5), rangeOf(2, "two", 1000, 1, 9)}, pb.MaxRanges/2)
+	if r.receive(two, &pb.BroadcastsHeld{Ranges: often}); len(r.wanted(two)) != 2 {
+		t.Errorf("asks for %v", r.wanted(two))
 	}
 	r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
 	r.drain()
 	r.receive(one, &pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, 1)}, pb.MaxRanges)})
-	if n := len(r.sentTexts(one)); n != 1 {
-		t.Errorf("one broadcast is sent %d times", n)
+	if n := len(r.sentTexts(one)); n != 1 || len(r.held()) != 1 {
+		t.Errorf("one broadcast is sent %d times, with %v", n, r.held())
 	}
 	list := []*pb.BroadcastRange{{Run: 1, First: 1, Last: 3}, {Run: 2, First: 2, Last: 2}, {Run: 1, First: 3, Last: 9}, {Run: 1, First: 4, Last: 4}}
 	if got := rising(list); len(got) != 3 || got[2] != list[3] {
@@ -233,57 +248,55 @@ func TestOffersSaidOften(t *testing.T) {
 	}
 }
 
-// TestManyOffers: some of the offers that wait are examined in each tick, in turn; a new one is
-// used at once.
-func TestManyOffers(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "one")
-	for i := range uint64(maxOffers / pb.MaxRanges) {
-		m := &pb.BroadcastsHeld{}
-		for n := range uint64(pb.MaxRanges) {
-			m.Ranges = append(m.Ranges, &pb.BroadcastRange{Author: n, Run: i*pb.MaxRanges + n + 1, First: 1, Last: 1})
+// TestEndWaitsForLastWords: the end of a peer is not shown while we know that some of its
+// broadcasts are missing, for two seconds at most.
+func TestEndWaitsForLastWords(t *testing.T) {
+	for name, answers := range map[string]bool{"answered": true, "not answered": false} {
+		for _, end := range []*pb.Announcement{say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1), say(pb.AnnouncementType_LOST, 5, "five", 1, 0)} {
+			r := newRig(t, nil)
+			one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
+			r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+			r.receive(one, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 1, 2)}})
+			since, left := r.now, Left{"five", end.Type == pb.AnnouncementType_LEAVE}
+			for r.now < since+lastWordsFor-tickEvery {
+				if r.receive(two, propagation(end)); len(r.out.Events) != 0 {
+					t.Errorf("%s, %v: %v after %v", name, end.Type, r.out.Events, r.now-since)
+				}
+				if r.pass(tickEvery); len(r.out.Events) != 0 {
+					t.Errorf("%s, %v: %v after %v", name, end.Type, r.out.Events, r.now-since)
+				}
+			}
+			for n := uint64(1); n <= 2 && answers; n++ {
+				if r.receive(one, saidBroadcast(5, "five", 1, n, "x")); len(r.texts()) != 1 {
+					t.Errorf("%s, %v: %v", name, end.Type, r.out.Events)
+				}
+			}
+			if r.pass(2*tickEvery + suspectFor); len(r.out.Events) != 1 || r.out.Events[0] != left {
+				t.Errorf("%s, %v: %v at the end", name, end.Type, r.out.Events)
+			}
 		}
-		r.receive(l, m)
-	}
-	for i := range maxOffers/offersAtOnce + 1 {
-		if first := r.c.broadcasts.offers[0].what.GetRun(); len(r.c.broadcasts.offers) != maxOffers || first != uint64(i*offersAtOnce%maxOffers+1) {
-			t.Fatalf("after %d ticks %d offers, of which %d comes next", i, len(r.c.broadcasts.offers), first)
-		}
-		r.c.nextTick = r.now
-		r.c.Step(r.now, Tick{})
-	}
-	r.receive(l, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}})
-	if !is(r.wanted(l), 1, 3) {
-		t.Errorf("asks for %v", r.wanted(l))
 	}
 }
 
-// TestLeaveWaitsForLastWords: a LEAVE is held back while a neighbour is asked for the author's
-// earlier broadcasts, for two seconds at most, and once.
-func TestLeaveWaitsForLastWords(t *testing.T) {
-	for name, answers := range map[string]bool{"answered": true, "not answered": false} {
+// TestWordsOfTheDeparted: what an author said while we were cut off is shown after its end, at
+// once if it said goodbye, else once it has not come back.
+func TestWordsOfTheDeparted(t *testing.T) {
+	for name, end := range map[string]*pb.Announcement{
+		"it has left":   say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1),
+		"it is lost":    say(pb.AnnouncementType_LOST, 5, "five", 1, 0),
+		"it was unseen": say(pb.AnnouncementType_LEAVE, 5, "five", 2, 1),
+	} {
 		r := newRig(t, nil)
-		one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-		r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
-		offer := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 1, 2)}}
-		r.receive(one, offer)
-		for range 2 {
-			if r.receive(two, propagation(say(pb.AnnouncementType_LEAVE, 5, "five", 1, 1))); len(r.out.Events) != 0 {
-				t.Errorf("%s: %v", name, r.out.Events)
-			}
+		one := r.neighbour(1, "one")
+		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+		r.receive(one, propagation(end))
+		r.pass(2 * suspectFor)
+		r.receive(one, saidBroadcast(5, "five", r.c.table.get("five", testIdentity(5).Key()).record.Epoch, 1, "1"))
+		if now := len(r.texts()) == 1; now != (name == "it has left") {
+			t.Errorf("%s: %v", name, r.out.Events)
 		}
-		for n := uint64(1); n <= 2 && answers; n++ {
-			if r.receive(one, saidBroadcast(5, "five", 1, n, "x")); len(r.texts()) != 1 {
-				t.Errorf("%s: %v", name, r.out.Events)
-			}
-		}
-		for since := r.now; !answers && r.now < since+askAgain-tickEvery; r.receive(two, offer) {
-			if r.pass(tickEvery / 2); len(r.out.Events) != 0 {
-				t.Errorf("%s: %v after %v", name, r.out.Events, r.now-since)
-			}
-		}
-		if r.pass(2 * tickEvery); len(r.out.Events) != 1 || r.out.Events[0] != (Left{"five", true}) || len(r.c.broadcasts.leaves) != 0 {
-			t.Errorf("%s: %v at the end", name, r.out.Events)
+		if r.pass(holdFor + tickEvery); (len(r.texts()) == 1) != (name == "it is lost") {
+			t.Errorf("%s: %v in the end", name, r.out.Events)
 		}
 	}
 }

@@ -146,9 +146,6 @@ func (c *Core) accept(from *link, n news) {
 		}
 		n.accusers = members
 	}
-	if e != nil && c.broadcasts.awaitLastWords(e, n) {
-		return
-	}
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
 	}

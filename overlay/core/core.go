@@ -94,8 +94,8 @@
 //	   |<----------- Envelope | when the depositor is here
 //
 // A broadcast is flooded like an announcement, numbered by its author and shown in that order,
-// once. Each peer remembers those of the last minutes, and a new neighbour asks for those it has
-// missed:
+// once. Each peer remembers those of the last minutes. Neighbours tell each other how far they
+// have come in each run, and the one that is behind pulls what it has missed:
 //
 //	neighbour                peer that was cut off       its other neighbours
 //	   | BroadcastsHeld ------->|                           |
@@ -290,9 +290,6 @@ func (c *Core) tick() {
 	c.forget()
 	c.view.becomeSure()
 	c.broadcasts.expireBroadcasts()
-	for _, n := range c.broadcasts.leavesDue() {
-		c.accept(nil, n)
-	}
 	c.relay.expirePartials()
 	c.reach.keepMeetings()
 	if c.where.pending {

@@ -32,7 +32,10 @@ type entry struct {
 	seen   uint64 // the epoch of the last run that the user has been shown
 	// said is when this was first said, as far as known: for JOIN when it was signed, for LOST
 	// and LEAVE when the entry was buried.
-	said  time.Duration
+	said time.Duration
+	// began is when we were told that its run begins, 0 if it may have begun before: it is sent
+	// no broadcast from before.
+	began time.Duration
 	state pb.AnnouncementType
 	// missing says that we alone think the peer gone, since we reach nobody: it is shown as lost,
 	// told to no other peer, and found again as soon as another peer knows better.

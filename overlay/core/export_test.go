@@ -23,7 +23,7 @@ const (
 	RememberLeft = rememberLeft
 	VisitFor     = visitFor
 	GuestSilent  = guestSilent
-	HoldLonger   = holdLonger
+	HoldFor      = holdFor
 )
 
 // LinkView is a link.

@@ -70,8 +70,7 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 		"probes":          {len(c.probes.list), maxProbes},
 		"neighbours":      {c.links.degree(), mostNeighbours},
 		"dials":           {len(c.reach.dials), maxDials},
-		"offers":          {len(c.broadcasts.offers), maxOffers},
-		"arrivals":        {len(c.broadcasts.arrivals), maxArrivals},
+		"runs behind":     {len(c.broadcasts.behind), len(c.table.entries) + maxRecent},
 		"wishes answered": {len(fz.wishes), len(c.sync.batches)},
 		"wishes":          {len(c.sync.batches), len(fz.wishes)},
 	} {

@@ -49,6 +49,14 @@ type news struct {
 
 func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
 
+// began is when the run begins, if this is its first announcement; else 0.
+func (n *news) began() time.Duration {
+	if n.state == pb.AnnouncementType_JOIN && n.record.Seq == 0 {
+		return n.said
+	}
+	return 0
+}
+
 func (n *news) claim() Claim { return Claim{Key: n.record.Key, Signed: n.record.Signed} }
 
 // open checks an announcement by itself. One that can't be read is dropped: n.record is nil. ok

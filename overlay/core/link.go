@@ -49,6 +49,7 @@ type link struct {
 	within    bool          // the other side is on this host: one of the two sees the other at loopback
 	bond
 	tables
+	words
 	budgets
 	foreign foreign
 	pending []*pb.Announcement
@@ -70,6 +71,12 @@ type tables struct {
 	verifying int       // batches of its table whose signatures are being judged
 }
 
+// words is what the peers at both ends have of the broadcasts.
+type words struct {
+	tellAt   time.Duration // when we tell next how far we have come
+	answered bool          // the other side has sent some that we had asked for, since it last told us
+}
+
 // budgets limit what the other side can make us do.
 type budgets struct {
 	routed     limiter
@@ -78,9 +85,17 @@ type budgets struct {
 	offered    int // bytes of our deposits that it has not answered
 	introduced limiter
 	compared   limiter // see answer
-	summaries  limiter // of broadcasts
+	positions  limiter // in broadcasts
 	answers    limiter
 	meetings   limiter // that it brings about, see receiveSync
+}
+
+// since is when the run of the peer at the other end began; 0 if long ago.
+func (l *link) since() time.Duration {
+	if l.entry == nil {
+		return 0
+	}
+	return l.entry.began
 }
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }

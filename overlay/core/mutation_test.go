@@ -80,16 +80,21 @@ var mutations = []mutation{
 	// Broadcasts.
 	{"broadcasts are taken each time", "receiveBroadcast", "has(_)", "false", "TestBroadcastOnce"},
 	{"broadcasts are not verified", "receiveBroadcast", "!Verify(_)", "false", "TestViolations"},
-	{"broadcasts are not offered to new neighbours", "becomeNeighbour", "offerBroadcasts(_)", "", "TestBroadcastOffered"},
+	{"new neighbours are not told positions", "becomeNeighbour", "greet(_)", "", "TestBroadcastOffered"},
+	{"new neighbours are told positions once", "expireBroadcasts", "now >= tellAt", "false", "TestPositionOfAStranger"},
 	{"early broadcasts are dropped", "receiveBroadcast", "_ < maxEarly", "false", "TestBroadcastEarly"},
 	{"broadcasts are shown as they come", "showBroadcasts", "number == next", "true", "TestBroadcastOrder"},
-	{"a gap is waited for without end", "showHeld", "now >= since+hold", "false", "TestBroadcastOrder"},
+	{"a gap is waited for without end", "pursue", "now < since+holdFor", "true", "TestBroadcastOrder"},
 	{"a broadcast passed over is shown late", "has", "found || _ || _", "found || number == 0", "TestBroadcastOrder"},
-	{"missing broadcasts are not asked for", "showHeld", "askAnybody(_)", "", "TestBroadcastMissed"},
-	{"one neighbour after the other is asked at once", "useOffer", "awaitsAnswer(_) || _", "false", "TestCatchingUp"},
-	{"broadcasts caught up on are flooded", "receiveBroadcast", "!answered(_)", "true", "TestCatchingUp"},
-	{"broadcasts caught up on are not offered", "offerCaughtUp", "offerBroadcasts(_)", "", "TestCatchingUp"},
+	{"missing broadcasts are not asked for", "pursue", "askAnybody(_)", "", "TestBroadcastMissed"},
+	{"one neighbour after the other is asked at once", "question", "now < askedTill", "false", "TestCatchingUp"},
+	{"broadcasts caught up on are flooded", "receiveBroadcast", "!answers(_)", "true", "TestCatchingUp"},
+	{"the neighbours are not told what was caught up on", "answers", "tellAt = _", "", "TestCatchingUp"},
 	{"the rest of a long answer is dropped", "receiveWanted", "sendHeld(_)", "", "TestLongAnswer"},
+	{"an answer is not followed by a question", "receiveHeld", "askedTill = 0", "", "TestRestOfAnAnswer"},
+	{"empty answers are followed by a question", "receiveHeld", "answered && _", "true", "TestRestOfAnAnswer"},
+	{"the last words of the departed are not shown", "reachesUser", "here() || _", "here()", "TestWordsOfTheDeparted"},
+	{"words of the lost come before their return", "reachesUser", "now >= at+holdFor", "true", "TestWordsOfTheDeparted"},
 
 	// Neighbours and links.
 	{"everybody is granted neighbourhood", "Grants", "degree < MaxNeighbours", "true", "TestCrowdedDoor"},
@@ -199,8 +204,8 @@ var mutations = []mutation{
 	{"a holder that has refused stays one", "receiveDepositAnswer", "holders = Delete(_)", "", "TestHoldersThatRefuse"},
 
 	// Broadcasts.
-	{"a LEAVE is not held back", "accept", "awaitLastWords(_)", "false", "TestLeaveWaitsForLastWords"},
-	{"repeated ranges are examined again", "rising", "_ <= last[_]", "false", "TestOffersSaidOften"},
+	{"the end of a peer is shown at once", "refresh", "awaitsLastWords(_)", "false", "TestEndWaitsForLastWords"},
+	{"repeated ranges are examined again", "rising", "_ <= last[_]", "false", "TestRangesSaidOften"},
 }
 
 // TestMutations shows that the tests bite: each mutation makes tests fail that pass without it.

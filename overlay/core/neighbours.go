@@ -152,7 +152,7 @@ func (nb *neighbourhood) giveUp(one *link) bool {
 }
 
 // becomeNeighbour begins the exchange of announcements over the link, and tells the new neighbour
-// our distances and which recent broadcasts it can have.
+// our distances and how far we have come in the recent broadcasts.
 func (nb *neighbourhood) becomeNeighbour(l *link) {
 	l.asked = false
 	if l.neighbour {
@@ -162,7 +162,7 @@ func (nb *neighbourhood) becomeNeighbour(l *link) {
 	l.neighbour = true
 	nb.links.changed = true
 	nb.routes.tellAllRoutes(l)
-	nb.broadcasts.offerBroadcasts(l, true)
+	nb.broadcasts.greet(l)
 }
 
 // tellNeighbours tells the neighbours who the others are.

@@ -20,6 +20,9 @@ func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 	if e := ch.entry; e != nil {
 		ch.old, ch.was, ch.said, ch.wasAlive = e.record, e.version(), e.said, e.alive() || e.suspect(ro.now)
 		e.said = n.said
+		if ch.begins() {
+			e.began = n.began()
+		}
 		ro.table.set(e, r, n.state)
 		return ch, true
 	}
@@ -35,6 +38,7 @@ func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
 		ro.evict(ch.evicted)
 	}
 	ch.entry = newEntry(r, n.state, n.said)
+	ch.entry.began = n.began()
 	ro.table.insert(ch.entry)
 	return ch, true
 }

@@ -4,36 +4,7 @@ import (
 	"cmp"
 	"quicpeer/pb"
 	"slices"
-	"sort"
 	"time"
-)
-
-// How broadcasts come out once and in the order of their author.
-//
-// The author numbers them from 1 on. A new broadcast is passed on at once, over links that keep
-// the order, so as long as no link comes or goes everybody gets an author's broadcasts in order:
-// a peer that passes one on has passed on those before it over the same links. After a change of
-// links one may come too early. It is held back until those before it have come, or for holdFor
-// since the last that did, longer if a neighbour has offered them; then they are passed over and
-// never shown. Meanwhile it has been passed on, and the broadcasts of other authors do not wait
-// for it.
-//
-// The first number: the announcement or handshake by which a peer first hears of a run says how
-// many broadcasts its sender had by then, and those that follow come over the same link. That
-// number is not signed, so it only decides what is waited for: the first broadcast that comes is
-// shown after holdFor at the latest, and the order begins there.
-
-// Bounds of the broadcasts remembered, for showing them in order and for peers that catch up. All
-// are guesses.
-const (
-	memoryFor  = 5 * time.Minute
-	maxRecent  = 4096
-	maxRecentB = 8 << 20 // bytes; a broadcast held back takes twice its size
-	maxOfOne   = maxRecent / 2
-	maxOfOneB  = maxRecentB / 2
-	holdFor    = 5 * time.Second  // many round trips of catching up, over several peers
-	holdLonger = 30 * time.Second // for broadcasts that a neighbour has offered; it may be cut off again meanwhile
-	lateFor    = 1 * time.Second  // how long a departed author stays shown after its last broadcast
 )
 
 // recentBroadcast is a broadcast of the last minutes.
@@ -54,37 +25,27 @@ type run struct {
 	epoch uint64
 	nonce uint64
 	name  uint64 // its MessagePrefix
+	floor uint64 // shown up to this number before this peer was restarted
 	// next is the number of the broadcast to show next. All before it have been shown, or never
 	// will be.
 	next uint64
 	// heard: one has been shown or passed over. Until then next is only what others say.
 	heard    bool
-	floor    uint64             // shown up to this number before this peer was restarted
-	advanced time.Duration      // when one was shown last
+	known    uint64             // the last number that has come, or that somebody says to have
+	advanced time.Duration      // when one was shown last, or we began to lack some
 	recent   []*recentBroadcast // by number; from next on they are held back
 	bytes    int
-	holding  bool // it is in Core.holding
+	behind   bool // it is in broadcasts.behind
 
-	caughtUp  bool               // it is in Core.caughtUp
-	promised  *pb.BroadcastRange // the last offer of a neighbour that we lacked
-	asked     LinkID             // the link asked for some, see askOffered
+	// The question for missing ones that is under way.
+	asked     LinkID
 	askedLast uint64
-	askedTill time.Duration
-	lateTill  time.Duration // see Core.reachesUser
-	leave     *news         // of its author, held back for missing broadcasts, see awaitLastWords
-	leaveTill time.Duration
+	askedTill time.Duration // somebody else is asked then
+	endTill   time.Duration // see awaitsLastWords
 }
 
 // isOf reports whether the run is the one of a record.
 func (r *run) isOf(record *Record) bool { return r.epoch == record.Epoch && r.nonce == record.Nonce }
-
-// broadcastsOf is how many broadcasts we say that a peer has sent.
-func broadcastsOf(e *entry) uint64 {
-	if r := e.our().run; r != nil && r.isOf(e.record) {
-		return r.next - 1
-	}
-	return 0
-}
 
 // search returns where the broadcast is, or would be.
 func (r *run) search(number uint64) (int, bool) {
@@ -121,22 +82,40 @@ func (r *run) await(number uint64) {
 	if !r.heard {
 		r.next = min(r.next, max(number, r.floor+1))
 	}
+	r.known = max(r.known, number)
 }
 
-// appendRanges appends the ranges of the run's broadcasts that have come since then.
-func (r *run) appendRanges(list []*pb.BroadcastRange, since time.Duration) []*pb.BroadcastRange {
-	var last *pb.BroadcastRange
-	for _, b := range r.recent {
-		switch {
-		case b.said < since:
-		case last != nil && last.Last+1 == b.number:
-			last.Last++
-		default:
-			last = &pb.BroadcastRange{Author: r.entry.record.tag, Run: r.name, First: b.number, Last: b.number}
-			list = append(list, last)
-		}
+// broadcastsOf is how many broadcasts we say that a peer has sent.
+func broadcastsOf(e *entry) uint64 {
+	if r := e.our().run; r != nil && r.isOf(e.record) {
+		return r.next - 1
 	}
-	return list
+	return 0
+}
+
+// lack returns the first missing numbers of a range; none if first is greater than last.
+func (r *run) lack(from, to uint64) (first, last uint64) {
+	first, last = max(from, r.next), min(to, r.known)
+	i, _ := r.search(first)
+	for ; i < len(r.recent) && r.recent[i].number == first; i++ {
+		first++
+	}
+	if i < len(r.recent) {
+		last = min(last, r.recent[i].number-1)
+	}
+	return first, last
+}
+
+// appendPosition appends how far we have come in a run, for a peer that gets what was said since
+// then; nothing if that is none.
+func (r *run) appendPosition(list []*pb.BroadcastRange, since time.Duration) []*pb.BroadcastRange {
+	i := slices.IndexFunc(r.recent, func(b *recentBroadcast) bool { return b.said >= since })
+	if i < 0 {
+		return list
+	}
+	return append(list, &pb.BroadcastRange{
+		Author: r.entry.record.tag, Run: r.name, First: r.recent[i].number, Last: r.recent[len(r.recent)-1].number,
+	})
 }
 
 // rising returns the ranges of a list that lie behind earlier ones of the same run, as all do in
@@ -150,22 +129,4 @@ func rising(list []*pb.BroadcastRange) []*pb.BroadcastRange {
 		last[o.GetRun()] = o.GetLast()
 		return false
 	})
-}
-
-// lacking is the part of a range that we don't have, nil if we have all of it.
-func (r *run) lacking(o *pb.BroadcastRange) *pb.BroadcastRange {
-	first, last := max(o.GetFirst(), r.next), o.GetLast()
-	i, _ := r.search(first)
-	first += uint64(inARow(len(r.recent)-i, func(n int) uint64 { return r.recent[i+n].number - first }))
-	if first > last {
-		return nil
-	}
-	i, _ = r.search(last + 1)
-	last -= uint64(inARow(i, func(n int) uint64 { return last - r.recent[i-1-n].number }))
-	return &pb.BroadcastRange{Author: o.GetAuthor(), Run: o.GetRun(), First: first, Last: last}
-}
-
-// inARow counts how many of n rising numbers are 0, 1, 2, ...
-func inARow(n int, number func(int) uint64) int {
-	return sort.Search(n, func(i int) bool { return number(i) != uint64(i) })
 }

@@ -148,7 +148,7 @@ func TestSimLastWordsMissed(t *testing.T) {
 		}
 		w.Run(d - 6*time.Second)
 		w.settle(healedWithin)
-		w.Run(core.HoldLonger) // see would complain of a broadcast after the end
+		w.Run(core.HoldFor) // see would complain of a broadcast after the end
 		for _, b := range w.sent {
 			if w.diary(frozen).got[b.id] != 1 {
 				w.fatal("the frozen one did not get what was said at %v", b.at)

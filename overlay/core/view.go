@@ -60,6 +60,9 @@ func (v *view) refresh(id certs.ID) {
 	if was != nil && was == owner && was.shown.Epoch == owner.record.Epoch {
 		return
 	}
+	if was != nil && owner == nil && v.broadcasts.awaitsLastWords(was) {
+		return
+	}
 	if was != nil {
 		v.broadcasts.showGone(was)
 	}
@@ -71,11 +74,14 @@ func (v *view) refresh(id certs.ID) {
 	}
 }
 
-// showLost shows the lost peers whose time to refute is over.
+// showLost shows the peers as gone whose time to refute, or to be heard to the end, is over.
 func (v *view) showLost() {
 	v.doomed = slices.DeleteFunc(v.doomed, func(e *entry) bool {
 		if e.suspect(v.now) {
 			v.wake(e.side.until)
+			return false
+		}
+		if v.broadcasts.awaitsLastWords(e) {
 			return false
 		}
 		if e.shown != nil {
@@ -137,8 +143,10 @@ func (v *view) told(ch change) {
 		v.table.addGone(e)
 	}
 	if e.suspect(v.now) {
-		v.doomed = append(v.doomed, e)
 		v.wake(e.side.until)
+	}
+	if e.suspect(v.now) || v.broadcasts.awaitsLastWords(e) {
+		v.doomed = append(v.doomed, e)
 	}
 	v.refresh(e.record.ID)
 }
