@@ -257,8 +257,12 @@ func TestEndWaitsForLastWords(t *testing.T) {
 			one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
 			r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 			r.receive(one, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 1, 2)}})
+			wait := lastWordsFor
+			if end.Type == pb.AnnouncementType_LOST {
+				wait += suspectAlone
+			}
 			since, left := r.now, Left{"five", end.Type == pb.AnnouncementType_LEAVE}
-			for r.now < since+lastWordsFor-tickEvery {
+			for r.now < since+wait-2*tickEvery {
 				if r.receive(two, propagation(end)); len(r.out.Events) != 0 {
 					t.Errorf("%s, %v: %v after %v", name, end.Type, r.out.Events, r.now-since)
 				}
@@ -271,7 +275,7 @@ func TestEndWaitsForLastWords(t *testing.T) {
 					t.Errorf("%s, %v: %v", name, end.Type, r.out.Events)
 				}
 			}
-			if r.pass(2*tickEvery + suspectFor); len(r.out.Events) != 1 || r.out.Events[0] != left {
+			if r.pass(4 * tickEvery); len(r.out.Events) != 1 || r.out.Events[0] != left {
 				t.Errorf("%s, %v: %v at the end", name, end.Type, r.out.Events)
 			}
 		}
@@ -290,7 +294,7 @@ func TestWordsOfTheDeparted(t *testing.T) {
 		one := r.neighbour(1, "one")
 		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 		r.receive(one, propagation(end))
-		r.pass(2 * suspectFor)
+		r.pass(suspectAlone + 2*tickEvery)
 		r.receive(one, saidBroadcast(5, "five", r.c.table.get("five", testIdentity(5).Key()).record.Epoch, 1, "1"))
 		if now := len(r.texts()) == 1; now != (name == "it has left") {
 			t.Errorf("%s: %v", name, r.out.Events)
