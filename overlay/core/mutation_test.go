@@ -93,7 +93,7 @@ var mutations = []mutation{
 	{"the rest of a long answer is dropped", "receiveWanted", "sendHeld(_)", "", "TestLongAnswer"},
 	{"an answer is not followed by a question", "receiveHeld", "askedTill = 0", "", "TestRestOfAnAnswer"},
 	{"empty answers are followed by a question", "receiveHeld", "answered && _", "true", "TestRestOfAnAnswer"},
-	{"the last words of the departed are not shown", "reachesUser", "here() || _", "here()", "TestWordsOfTheDeparted"},
+	{"the last words of the departed are not shown", "reachesUser", "here() || _", "false", "TestWordsOfTheDeparted"},
 	{"words of the lost come before their return", "reachesUser", "now >= at+holdFor", "true", "TestWordsOfTheDeparted"},
 
 	// Neighbours and links.
