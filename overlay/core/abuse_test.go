@@ -71,29 +71,6 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
-// A peer that says LOST without end makes us refute five times a second at most, and the last
-// word is ours.
-func TestRefutationsArePaced(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "liar")
-	refutations := 0
-	for range 1000 {
-		lost := say(pb.AnnouncementType_LOST, 0, "self", 1000, r.c.table.self.record.Seq)
-		lost.Record = r.c.table.self.record.Signed
-		before := r.c.table.self.record.Seq
-		r.receive(l, propagation(lost))
-		refutations += int(r.c.table.self.record.Seq - before)
-	}
-	if refutations != 1 {
-		t.Errorf("%d refutations at once", refutations)
-	}
-	before := r.c.table.self.record.Seq
-	r.pass(time.Second)
-	if r.c.table.self.record.Seq == before || !r.c.table.self.alive() {
-		t.Error("the last LOST is not refuted")
-	}
-}
-
 // A receiver that refuses us counts as one that can't be reached.
 func TestRefusedReceiver(t *testing.T) {
 	r := newRig(t, nil)

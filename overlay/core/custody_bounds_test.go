@@ -46,27 +46,6 @@ func TestCustodyIsBounded(t *testing.T) {
 	}
 }
 
-func TestDepositsThatAreRefused(t *testing.T) {
-	for name, d := range map[string]*pb.Deposit{
-		"for ourselves":     deposit(0, "self", []byte("x")),
-		"for our key":       deposit(0, "other", []byte("x")),
-		"for our ID":        deposit(5, "self", []byte("x")),
-		"for somebody else": deposit(3, "dave", []byte("known")),
-	} {
-		r := newRig(t, nil)
-		bob := r.neighbour(1, "bob")
-		r.receive(bob, deposit(2, "carol", []byte("known")))
-		if r.receive(bob, d); r.answered().GetKept() || r.answered().GetReason() == "" || len(r.out.Custody) != 0 {
-			t.Errorf("%s: %v", name, r.answered())
-		}
-	}
-	r := newRig(t, func(c *Config) { c.NoCustody = true })
-	bob := r.neighbour(1, "bob")
-	if r.receive(bob, deposit(2, "carol", []byte("x"))); r.answered().GetKept() || len(r.c.custody.shelves) != 0 {
-		t.Error("kept without custody")
-	}
-}
-
 // A flood of deposits is refused at the rate at which everything is carried.
 func TestDepositFlood(t *testing.T) {
 	r := newRig(t, nil)

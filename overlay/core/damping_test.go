@@ -1,7 +1,6 @@
 package core
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -24,43 +23,6 @@ func (r *rig) announced(to LinkID, id string) []uint32 {
 		}
 	}
 	return list
-}
-
-// TestDamping: of a peer that changes all the time six changes a minute are passed on; the others
-// wait, and the last of them wins. Our own table has it at once, and other peers are not held
-// back.
-func TestDamping(t *testing.T) {
-	r := newRig(t, nil)
-	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	change := func(seq uint32) []uint32 {
-		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
-		if held := r.c.table.of("five")[0].record.Seq; held != seq {
-			t.Fatalf("the table holds %d", held)
-		}
-		return r.announced(two, "five")
-	}
-	var passed []uint32
-	for seq := range uint32(20) {
-		passed = append(passed, change(seq)...)
-	}
-	if n := len(passed); n < changesAtOnce || n > changesAtOnce+1 || passed[n-1] != uint32(n-1) { // the first announcement is not a change
-		t.Errorf("of 20 changes passes on %v", passed)
-	}
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
-	if !slices.Equal(r.announced(two, "six"), []uint32{0}) {
-		t.Error("another peer is held back")
-	}
-	r.pass(changeEvery + 2*tickEvery)
-	if got := r.announced(two, "five"); !slices.Equal(got, []uint32{19}) {
-		t.Errorf("then passes on %v", got)
-	}
-	if got := r.announced(one, "five"); len(got) > 1 {
-		t.Errorf("and to where it came from %v", got)
-	}
-	r.pass(changeEvery + 2*tickEvery)
-	if got := r.announced(two, "five"); len(got) > 0 {
-		t.Errorf("and then, without a change, %v", got)
-	}
 }
 
 // TestDampedRate: however long a peer goes on, only six changes a minute and the first few are

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -80,18 +79,5 @@ func TestFoundAgain(t *testing.T) {
 	}
 	if n := len(r.c.join.targets); n > maxFound {
 		t.Errorf("%d are remembered", n)
-	}
-}
-
-// TestTwoLookForEachOther: of two peers with one ID that join each other, the younger gives way.
-func TestTwoLookForEachOther(t *testing.T) {
-	for epoch, stays := range map[uint64]bool{500: false, 2000: true} { // of the other; ours is 1000
-		r := looking(t)
-		l := r.inbound(1)
-		r.receive(l, start(1, "self", epoch))
-		var duplicate *DuplicateIDError
-		if gone := errors.As(r.out.Err, &duplicate); gone == stays {
-			t.Errorf("the other has epoch %d: %v", epoch, r.out.Err)
-		}
 	}
 }

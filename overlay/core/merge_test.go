@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"quicpeer/pb"
@@ -66,51 +65,6 @@ func TestMergeOrder(t *testing.T) {
 			rt.Fatalf("the order makes a difference")
 		}
 	})
-}
-
-// TestOlderIsAnswered: a peer that sends something older is sent what we hold.
-func TestOlderIsAnswered(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.linked(1, "teller")
-	held := say(pb.AnnouncementType_LEAVE, 5, "five", 10, 3)
-	r.receive(l, propagation(held))
-	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 3), say(pb.AnnouncementType_JOIN, 5, "five", 9, 9)))
-	for _, a := range r.frames()[0].GetPropagation().GetAnnouncements() {
-		if a.GetType() != held.GetType() || !proto.Equal(a.GetRecord(), held.GetRecord()) {
-			t.Errorf("answers %v", a)
-		}
-	}
-	if len(r.out.Frames) != 1 || r.has("five") {
-		t.Errorf("%d frames", len(r.out.Frames))
-	}
-}
-
-// TestFloodEnds: news goes to each neighbour but the one it came from, once.
-func TestFloodEnds(t *testing.T) {
-	r := newRig(t, nil)
-	links := []LinkID{r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")}
-	r.linked(4, "four") // no neighbour
-	news := propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0))
-	r.receive(links[0], news)
-	var to []LinkID
-	for _, f := range r.out.Frames {
-		to = append(to, f.Link)
-	}
-	if !slices.Equal(to, links[1:]) {
-		t.Errorf("goes to %v", to)
-	}
-	for _, l := range links {
-		r.receive(l, news)
-		if len(r.out.Frames) != 0 {
-			t.Errorf("goes on: %v", r.frames())
-		}
-	}
-	far := say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)
-	far.Hops = pb.MaxHops
-	r.receive(links[0], propagation(far))
-	if len(r.out.Frames) != 2 || !r.has("six") || r.frames()[0].GetPropagation().GetAnnouncements()[0].GetHops() != noWay {
-		t.Errorf("an announcement from far away goes on as %v", r.frames())
-	}
 }
 
 // TestManyKeys: of the keys of one ID the best four are held, in whatever order they come, and a
@@ -182,22 +136,6 @@ func TestKeysInTurn(t *testing.T) {
 	}
 }
 
-// TestSuspectKeepsItsPlace: a suspect that may still refute is not displaced by others that claim
-// its ID.
-func TestSuspectKeepsItsPlace(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "one")
-	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-	for i := range uint64(maxKeysPerID - 1) {
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "five", 100+i, 0)))
-	}
-	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, 0), say(pb.AnnouncementType_JOIN, 2000, "five", 50, 0)))
-	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 1)))
-	if owner := r.c.table.owner("five", r.now); owner.record.Key != testIdentity(5).Key() || !owner.alive() || len(r.out.Events) != 0 {
-		t.Errorf("owner %v, events %v", owner.record.Key, r.out.Events)
-	}
-}
-
 // TestKeysChaseEachOther: in a ring of tables that each pass their news to the next, statements
 // about more keys than a table holds come to an end.
 func TestKeysChaseEachOther(t *testing.T) {
@@ -244,22 +182,6 @@ func TestKeysChaseEachOther(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestOwnKeyKeepsItsPlace: claims of our ID never push ourselves out.
-func TestOwnKeyKeepsItsPlace(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "one")
-	for i := range uint64(20) {
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "self", 5000+i, 0)))
-	}
-	if r.c.table.get("self", testIdentity(0).Key()) != r.c.table.self || r.out.Err != nil {
-		t.Errorf("pushed out, or stopped by a later claim: %v", r.out.Err)
-	}
-	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2000, "self", 999, 0)))
-	if _, ok := r.out.Err.(*DuplicateIDError); !ok {
-		t.Errorf("an older holder: %v", r.out.Err)
-	}
 }
 
 // TestBatches: pending announcements go out in frames that a receiver takes, each as full as

@@ -76,25 +76,6 @@ func TestHalvesMeet(t *testing.T) {
 	}
 }
 
-// TestRefuted: we answer an accusation of ourselves to all neighbours and to its sender.
-func TestRefuted(t *testing.T) {
-	r := newRig(t, nil)
-	r.neighbour(1, "one")
-	teller := r.linked(2, "two")
-	r.receive(teller, propagation(say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)))
-	to := make(map[LinkID]uint32)
-	for i, m := range r.frames() {
-		record, err := pb.ParseRecord(m.GetPropagation().GetAnnouncements()[0].GetRecord())
-		if err != nil {
-			t.Fatal(err)
-		}
-		to[r.out.Frames[i].Link] = record.GetSeq()
-	}
-	if len(to) != 2 || to[1] != 1 || to[teller] != 1 {
-		t.Errorf("refutes by %v", to)
-	}
-}
-
 // TestStopped: a process that was stopped does not take the others to be silent.
 func TestStopped(t *testing.T) {
 	for _, stopped := range []time.Duration{4 * time.Second, time.Hour} {
@@ -109,21 +90,6 @@ func TestStopped(t *testing.T) {
 		if len(r.out.Dials) != 0 || len(r.out.Closes) != 0 {
 			t.Errorf("after %v: dials %v, closes %v", stopped, r.out.Dials, r.out.Closes)
 		}
-	}
-}
-
-// TestFoundBeforeDoor: a peer whose clock has gone back is dialled by a peer that knows its
-// earlier run, before any door has corrected its epoch: it is the later run.
-func TestFoundBeforeDoor(t *testing.T) {
-	r, _ := joining(t)
-	l := r.linked(2, "two")
-	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 0, "self", 5000, 7)))
-	if r.out.Err != nil || r.out.Epoch != 5001 || r.c.table.self.record.Epoch != 5001 {
-		t.Errorf("epoch %d, stored %d, %v", r.c.Epoch(), r.out.Epoch, r.out.Err)
-	}
-	record, err := pb.ParseRecord(r.frames()[0].GetPropagation().GetAnnouncements()[0].GetRecord())
-	if err != nil || record.GetEpoch() != 5001 {
-		t.Errorf("answers %v, %v", record, err)
 	}
 }
 

@@ -126,22 +126,6 @@ func TestQuestionWithoutLink(t *testing.T) {
 	}
 }
 
-// TestPings: a peer answers a ping by the same number, if its key is meant.
-func TestPings(t *testing.T) {
-	own, other := testIdentity(0).Key(), testIdentity(9).Key()
-	for _, test := range []struct {
-		key   certs.PublicKey
-		pongs int
-	}{{own, 1}, {other, 0}} {
-		r := newRig(t, nil)
-		one := r.neighbour(1, "one")
-		r.receive(one, routedFrom("one", &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 77, Key: test.key[:]}}}))
-		if len(r.out.Frames) != test.pongs || test.pongs > 0 && r.frames()[0].GetRouted().GetPong().GetNumber() != 77 {
-			t.Errorf("answers %v", r.frames())
-		}
-	}
-}
-
 // TestProbesAreBounded: the number of probes is limited, however many peers fall silent at once.
 func TestProbesAreBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxProbes) })

@@ -84,51 +84,6 @@ func TestRoute(t *testing.T) {
 	}
 }
 
-func TestRouteNowhere(t *testing.T) {
-	r := newRig(t, nil)
-	if r.route("bob", 1, []byte("x")) {
-		t.Error("to an unknown peer without a link")
-	}
-	bob := r.neighbour(1, "bob")
-	for _, to := range []certs.ID{"nobody", "self"} {
-		if r.route(to, 1, []byte("x")) {
-			t.Errorf("to %s", to)
-		}
-	}
-	if r.route("bob", 1, nil) || r.route("bob", 1, make([]byte, pb.MaxPart*pb.MaxParts+1)) || len(r.out.Frames) > 0 {
-		t.Error("nothing, or too much")
-	}
-	if !r.route("bob", 1, []byte("x")) || len(r.sentOver(bob)) != 1 {
-		t.Error("not over the link that stands")
-	}
-}
-
-// An envelope that comes back from everybody is reported to its sender, and so is one that a peer
-// on the way does not carry; the driver knows whose it was.
-func TestEnvelopesRefused(t *testing.T) {
-	r := newRig(t, nil)
-	bob, carol := r.neighbour(1, "bob"), r.neighbour(3, "carol")
-	r.receive(bob, propagation(say(pb.AnnouncementType_JOIN, 2, "dave", 1000, 0)))
-	r.route("dave", 9, []byte("x"))
-	m := r.sentOver(bob)[0]
-	m.Passed, m.Parents = append(m.Passed, "bob"), append(m.Parents, 0)
-	r.receive(bob, m)
-	over := r.sentOver(carol)
-	if len(over) != 1 || len(r.out.Refused) != 0 {
-		t.Fatalf("it is not tried over carol: %v", r.out.Refused)
-	}
-	m = over[0]
-	m.Passed, m.Parents = append(m.Passed, "carol"), append(m.Parents, 0)
-	r.receive(carol, m)
-	if len(r.out.Refused) != 1 || r.out.Refused[0] != (Refused{"self", 9, "no way to it is known"}) {
-		t.Errorf("no way: %v", r.out.Refused)
-	}
-	r.receive(bob, &pb.Routed{From: "eve", To: "self", Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: 9, Reason: "why"}}})
-	if len(r.out.Refused) != 1 || r.out.Refused[0] != (Refused{"eve", 9, "why"}) {
-		t.Errorf("refused: %v", r.out.Refused)
-	}
-}
-
 // A link may have us carry so many bytes a second, and all together twice that; the sender gets a
 // refusal now and then. Small routed frames do not count.
 func TestCarryingIsBounded(t *testing.T) {
@@ -259,15 +214,5 @@ func TestForgedSender(t *testing.T) {
 		if len(r.out.Frames) != 0 || len(r.out.Closes) != 0 || len(r.out.Refused) > 1 {
 			t.Fatalf("%d frames, %v", len(r.out.Frames), r.out.Refused)
 		}
-	}
-}
-
-func TestEnvelopesWhileLeaving(t *testing.T) {
-	r := newRig(t, nil)
-	bob := r.neighbour(1, "bob")
-	r.c.Step(r.now, Leave{})
-	r.drain()
-	if r.receive(bob, envelopePart("carol", "self", 1, 0, 1, []byte("x"))); len(r.out.Envelopes) != 0 {
-		t.Error("taken")
 	}
 }

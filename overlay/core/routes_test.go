@@ -289,118 +289,25 @@ func TestViaOfNewcomers(t *testing.T) {
 	w.checkVias(third, t.Fatalf)
 }
 
-// TestRoutesAreTold: a neighbour hears of a changed distance within a second, once, and of none
-// that is the same; a new one hears all that are known.
-func TestRoutesAreTold(t *testing.T) {
+// TestRoutedIsLimited: what one link has passed on is limited.
+func TestRoutedIsLimited(t *testing.T) {
 	r := newRig(t, nil)
-	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-	r.pass(2 * routeEvery)
-	tag := []uint32{shortTag(tagOf("five"))}
-	told := func() map[LinkID][]byte {
-		list := make(map[LinkID][]byte)
-		for i, m := range r.frames() {
-			for k, peer := range m.GetRoutes().GetPeers() {
-				if peer == tag[0] {
-					list[r.out.Frames[i].Link] = append(list[r.out.Frames[i].Link], m.GetRoutes().GetHops()[k])
-				}
-			}
-		}
-		return list
-	}
-	five := r.c.table.of("five")[0]
-	for _, test := range []struct {
-		from     LinkID
-		hops     byte
-		distance uint8 // then
-		via      string
-		tells    bool
-	}{
-		{one, 4, 5, "one", true},
-		{one, 4, 5, "one", false},
-		{two, 7, 5, "one", false},
-		{two, 2, 3, "two", true},
-		{one, 9, 3, "two", false},
-		{two, 200, 10, "one", true},
-		{one, noWay, noWay, "", true},
-		{one, 0, 1, "one", true},
-	} {
-		r.receive(test.from, &pb.Routes{Peers: tag, Hops: []byte{test.hops}})
-		r.pass(routeEvery + tickEvery)
-		want := map[LinkID][]byte{}
-		if test.tells {
-			want[one], want[two] = []byte{test.distance}, []byte{test.distance}
-		}
-		if got := told(); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("after %+v: tells %v", test, got)
-		}
-		if d, via := r.c.links.distance(five), r.c.links.via(five); d != test.distance || string(via) != test.via {
-			t.Errorf("after %+v: is %d links away via %q", test, d, via)
-		}
-	}
-	three := r.neighbour(3, "three")
-	if got := told(); !slices.Equal(got[three], []byte{1 + 1}) && !slices.Equal(got[three], []byte{1}) {
-		t.Errorf("a new neighbour is sent %v", got)
-	}
-	r.c.Step(r.now, Disconnected{Link: one, Friendly: true, Why: "over"})
-	r.drain()
-	if d := r.c.links.distance(five); d != noWay {
-		t.Errorf("the route over an ended link is still %d long", d)
-	}
-	r.pass(routeEvery + tickEvery)
-	if got := told(); !slices.Equal(got[two], []byte{noWay}) || !slices.Equal(got[three], []byte{noWay}) {
-		t.Errorf("the end of the route is announced as %v", got)
-	}
-}
-
-// TestRoutedBounds: a frame's list of passed peers is believed as far as possible; no frame
-// passes more than MaxPassed peers, and what one link has passed on is limited.
-func TestRoutedBounds(t *testing.T) {
-	r := newRig(t, nil)
-	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	ping := func(passed []string, parents []byte) *pb.Routed {
-		return &pb.Routed{From: "x", To: "far", Passed: passed, Parents: parents, Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}
-	}
-	long := make([]string, pb.MaxPassed)
-	for i := range long {
-		long[i] = fmt.Sprint("p", i)
-	}
-	long[0], long[1] = "x", "one"
-	for _, test := range []struct {
-		name string
-		m    *pb.Routed
-		to   LinkID // 0: nowhere
-	}{
-		{"goes on", ping([]string{"x", "one"}, []byte{0, 0}), two},
-		{"goes back", ping([]string{"x", "one", "two"}, []byte{0, 0, 1}), one},
-		{"has been here", ping([]string{"x", "one", "self"}, []byte{0, 0, 1}), two},
-		{"has been here and everywhere", ping([]string{"x", "one", "self", "two"}, []byte{0, 0, 1, 2}), one},
-		{"has not passed the sender", ping([]string{"x"}, []byte{0}), 0},
-		{"says nothing of its way", ping(nil, nil), 0},
-		{"has passed enough", ping(long, make([]byte, len(long))), 0},
-		{"is ours, they say", ping([]string{"self", "one", "two"}, []byte{0, 0, 0}), 0},
-	} {
-		r.receive(one, test.m)
-		switch {
-		case len(r.out.Closes) > 0:
-			t.Errorf("%s: closes %v", test.name, r.out.Closes)
-		case test.to == 0 && len(r.out.Frames) > 0:
-			t.Errorf("%s: sends %v", test.name, r.frames())
-		case test.to != 0 && (len(r.out.Frames) != 1 || r.out.Frames[0].Link != test.to):
-			t.Errorf("%s: sends %v", test.name, r.frames())
-		}
-	}
+	one := r.neighbour(1, "one")
+	r.neighbour(2, "two")
 	passed := 0
-	for range 2 * routedBurst {
-		r.receive(one, ping([]string{"x", "one"}, []byte{0, 0}))
+	pass := func() {
+		r.receive(one, &pb.Routed{From: "x", To: "far", Passed: []string{"x", "one"}, Parents: []byte{0, 0}, Content: &pb.Routed_Ping{Ping: &pb.Ping{Key: make([]byte, 32)}}})
 		passed += len(r.out.Frames)
+	}
+	for range 2 * routedBurst {
+		pass()
 	}
 	if passed < routedBurst/2 || passed > routedBurst+1 {
 		t.Errorf("passes on %d of %d at once", passed, 2*routedBurst)
 	}
 	r.pass(time.Second)
-	r.receive(one, ping([]string{"x", "one"}, []byte{0, 0}))
-	if len(r.out.Frames) != 1 {
+	passed = 0
+	if pass(); passed != 1 {
 		t.Error("a second later it passes on nothing")
 	}
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -51,31 +50,6 @@ func TestJudgedLost(t *testing.T) {
 	r.drain()
 	if list := r.c.table.of("two"); len(list) != 1 || !list[0].alive() {
 		t.Errorf("holds %v", list)
-	}
-}
-
-// TestTie: of two statements with one version, as when a key is started twice in the same
-// millisecond, all peers hold the same one.
-func TestTie(t *testing.T) {
-	key := testIdentity(5).Key()
-	var said []*pb.Announcement
-	for _, address := range []string{"10.0.0.1:5000", "10.0.0.2:5000"} {
-		record := &pb.Record{
-			Type: pb.AnnouncementType_JOIN, Id: "five", Key: key[:], Network: "net", Epoch: 10, Addresses: []string{address},
-		}
-		said = append(said, &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: testIdentity(5).SignRecord(record)})
-	}
-	var digests [][]byte
-	for _, order := range [][2]int{{0, 1}, {1, 0}} {
-		r := newRig(t, nil)
-		l := r.neighbour(1, "one")
-		for _, i := range order {
-			r.receive(l, propagation(said[i]))
-		}
-		digests = append(digests, r.c.Digest())
-	}
-	if !bytes.Equal(digests[0], digests[1]) {
-		t.Error("the order makes a difference")
 	}
 }
 

@@ -3,83 +3,12 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
-
-// A goodbye is dropped after some minutes, counted from when it was said and not from when we
-// heard it; later statements about that run are old news.
-func TestForgetting(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "bob")
-	holds := func(id certs.ID) bool { return len(r.c.table.of(id)) > 0 }
-	told := func(kind pb.AnnouncementType, identity, epoch uint64, age time.Duration) certs.ID {
-		id := fmt.Sprintf("gone-%d", identity)
-		r.receive(l, propagation(aged(say(kind, identity, id, epoch, 1), age)))
-		return certs.ID(id)
-	}
-	const join, lost, leave = pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE
-	now, before, long := told(leave, 10, 5, 0), told(leave, 11, 5, rememberLeft/2), told(leave, 12, 5, rememberLeft)
-	if !holds(now) || !holds(before) || holds(long) {
-		t.Fatalf("at first: %v %v %v", holds(now), holds(before), holds(long))
-	}
-	if a := r.c.gossip.announcement(r.c.table.of(before)[0]); fromAge(a.GetAge()) < rememberLeft/2 {
-		t.Errorf("passed on with the age %v", a.GetAge())
-	}
-	told(join, 12, 5, time.Hour)
-	if told(leave, 12, 5, time.Hour); !holds(long) || r.c.table.of(long)[0].state != leave {
-		t.Error("the goodbye of a peer thought to be here is too old")
-	}
-	r.jump(rememberLeft/2 + time.Minute)
-	if !holds(now) || holds(before) || holds(long) {
-		t.Errorf("after 6 minutes: %v %v %v", holds(now), holds(before), holds(long))
-	}
-	if r.jump(rememberLeft / 2); holds(now) || len(r.c.table.left) > 0 {
-		t.Error("after 11 minutes it is still there")
-	}
-	for _, kind := range []pb.AnnouncementType{join, leave} {
-		if told(kind, 10, 5, time.Minute); holds(now) || len(r.out.Frames) > 0 {
-			t.Errorf("%v of a run that is over is taken, or passed on", kind)
-		}
-	}
-	// Peers that were cut off from it hold it as lost, and our tables have to agree.
-	told(lost, 10, 5, 11*time.Minute)
-	if told(join, 10, 5, 0); !holds(now) || r.has(now) {
-		t.Error("it is not lost, or back")
-	}
-	if told(join, 10, 6, 0); !r.has(now) {
-		t.Error("its next run is kept out")
-	}
-}
-
-// TestForgottenAtTheDoor: an identity whose clock went back, and whose last run only has a
-// tombstone, gets the epoch alone, and comes in above it.
-func TestForgottenAtTheDoor(t *testing.T) {
-	r := newRig(t, nil)
-	r.neighbour(1, "bob")
-	l := r.inbound(5)
-	r.receive(l, start(5, "five", 2000))
-	r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 5, "five", 2000, 1)))
-	r.jump(rememberLeft + time.Minute)
-	r.receive(r.inbound(5), start(5, "five", 2000))
-	answer := r.frames()[0].GetHandshakeResponse()
-	if answer.GetCode() != pb.HandshakeCode_STALE || answer.GetEpoch() != 2000 {
-		t.Fatalf("answers %v", answer)
-	}
-	five, door := joining(t)
-	five.receive(door, answer)
-	if five.out.Epoch != 2001 || five.c.table.self.record.Epoch != 2001 {
-		t.Errorf("its epoch is %d", five.out.Epoch)
-	}
-	r.receive(r.inbound(5), start(5, "five", 2001))
-	if r.frames()[0].GetHandshakeResponse().GetCode() != pb.HandshakeCode_OK {
-		t.Errorf("with a later epoch: %v", r.frames())
-	}
-}
 
 // TestForgottenBound: the latest tombstones are kept.
 func TestForgottenBound(t *testing.T) {
@@ -196,43 +125,5 @@ func TestVisitorsOfADay(t *testing.T) {
 				t.Errorf("a newcomer takes %d entries", entries)
 			}
 		})
-	}
-}
-
-// TestAwayForLong: a peer that was stopped for longer than goodbyes are remembered announces none
-// of the peers that no other names, and shows them as gone.
-func TestAwayForLong(t *testing.T) {
-	for name, away := range map[string]func(*rig){
-		"stopped": func(r *rig) { r.now += time.Hour; r.c.Step(r.now, Tick{}) },
-		"asleep":  func(r *rig) { r.c.Step(r.now, Slept{For: time.Hour}) },
-	} {
-		r := newRig(t, nil)
-		l := r.neighbour(1, "bob")
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0), say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
-		away(r)
-		r.drain()
-		if len(r.out.Events) > 0 || len(r.out.Closes) > 0 {
-			t.Errorf("%s: at once %v %v", name, r.out.Events, r.out.Closes)
-		}
-		r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0), time.Hour)))
-		newcomer := r.linked(7, "newcomer")
-		r.receive(newcomer, allHeld())
-		var ids []string
-		for _, m := range r.frames() {
-			for _, a := range m.GetReconcile().GetAnnouncements() {
-				ids = append(ids, mustRecord(t, a).GetId())
-			}
-		}
-		if slices.Sort(ids); fmt.Sprint(ids) != "[newcomer self six]" {
-			t.Errorf("%s: a newcomer is sent %v", name, ids)
-		}
-		r.pass(sureAfter + time.Second)
-		if !r.has("bob") || !r.has("six") || r.has("five") {
-			t.Errorf("%s: bob %v, six %v, five %v", name, r.has("bob"), r.has("six"), r.has("five"))
-		}
-		r.receive(l, propagation(aged(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0), time.Hour)))
-		if !r.has("five") {
-			t.Errorf("%s: a peer that is named later is not back", name)
-		}
 	}
 }

@@ -54,7 +54,10 @@ func (d *dialogue) fields(m protoreflect.Message) string {
 			for j := range v.List().Len() {
 				list = append(list, d.value(fd, v.List().Get(j)))
 			}
-			text = "[" + strings.Join(list, " ") + "]"
+			if text = "[" + strings.Join(list, " ") + "]"; fd.Kind() == protoreflect.MessageKind && fd.Message().Name() == "Announcement" {
+				words = append(words, list...) // which need no name
+				continue
+			}
 		} else {
 			text = d.value(fd, v)
 		}
@@ -313,6 +316,9 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 	word := r.next()
 	text, err := strconv.Unquote(word)
 	a := r.d.find(word)
+	if name := string(fd.Name()); a == nil && (strings.HasSuffix(name, "key") || name == "subject") {
+		a = r.d.actor(word)
+	}
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		if strings.HasPrefix(word, "@") {
@@ -363,6 +369,9 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 
 // raw is the opaque value of a name: one that the dialogue has met, or else a new one.
 func (d *dialogue) raw(name string, size int) []byte {
+	if text, ok := strings.CutPrefix(name, "id:"); ok {
+		d.seal([]byte(text))
+	}
 	for b, known := range d.aliases {
 		if known == name && len(b) == size {
 			return []byte(b)
