@@ -5,58 +5,6 @@ import (
 	"quicpeer/pb"
 )
 
-type (
-	// staying: a visitor does something that only members do.
-	staying struct{}
-	// relocated: our addresses may differ from those in our record.
-	relocated struct{}
-	// doorLost: the link to a door that has let us in has ended.
-	doorLost struct {
-		door *target
-		did  string // the door, for people
-	}
-	// tableTaken: we have the whole table of a door, or are alone.
-	tableTaken struct{}
-	// foundAgain: a peer that was missing is here.
-	foundAgain struct{ entry *entry }
-	// missed: no witness knows anything about a peer.
-	missed struct{ entry *entry }
-	// accused: we have found a peer lost, before others or after them.
-	accused struct{ entry *entry }
-	// failed: this peer has to stop.
-	failed struct{ why error }
-	// targetEnded: the dial of an address to join is over.
-	targetEnded struct {
-		target *target
-		why    string // why it has failed; empty: a peer has answered
-	}
-	// judged: signatures of a piece of a table have been judged.
-	judged struct {
-		batch *batch
-		valid []bool // each of its claims
-	}
-	// departed: a guest has gone and left the table.
-	departed struct{ entry *entry }
-	// isolated: we reach no peer any more.
-	isolated struct{}
-	// awayLong: we were away for so long that other peers may have forgotten who left meanwhile.
-	awayLong struct{}
-)
-
-func (staying) isHappening()     {}
-func (relocated) isHappening()   {}
-func (doorLost) isHappening()    {}
-func (tableTaken) isHappening()  {}
-func (foundAgain) isHappening()  {}
-func (missed) isHappening()      {}
-func (accused) isHappening()     {}
-func (departed) isHappening()    {}
-func (failed) isHappening()      {}
-func (targetEnded) isHappening() {}
-func (judged) isHappening()      {}
-func (isolated) isHappening()    {}
-func (awayLong) isHappening()    {}
-
 // settle passes on what has happened until nothing more follows.
 func (c *Core) settle() {
 	for len(c.events) > 0 {
@@ -273,4 +221,13 @@ func (c *Core) fail(err error) {
 	}
 	c.ended = true
 	c.out.Err = err
+}
+
+// Drain returns what the core wants since the last call and forgets it. Call it after each input.
+func (c *Core) Drain() Effects {
+	c.settle()
+	c.links.flushAnnouncements()
+	out := c.out
+	c.out = Effects{}
+	return out
 }

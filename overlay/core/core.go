@@ -107,67 +107,12 @@
 package core
 
 import (
-	"math/rand/v2"
-	"net/netip"
-	"time"
-
-	"quicpeer/certs"
 	"quicpeer/pb"
+	"time"
 )
 
 // tickEvery is the pace of everything that is not due at a time of its own.
 const tickEvery = 250 * time.Millisecond
-
-// LinkID names a connection. The driver gives out rising numbers and never uses
-// one again, so that a late word of a dead link can't touch its successor.
-type LinkID uint64
-
-// DialID names a wish to dial.
-type DialID uint64
-
-// Config says who the peer is and what it starts from.
-type Config struct {
-	ID       certs.ID
-	Identity *certs.Identity
-	Network  string
-	Software string
-	// Addresses are where the interfaces of the host can be dialled, Near their subnets.
-	Addresses []netip.AddrPort
-	Near      []netip.Prefix
-	Epoch     uint64   // see pb.Record
-	Nonce     uint64   // random, of this run
-	Join      []string // addresses to join, opaque to the core; none: a new network
-	// JoinTimeout is how long to try them; 0 or less: for ever.
-	JoinTimeout time.Duration
-	// Discover says that Found will be called. Without addresses to join, a network is
-	// begun if that finds nobody within 2 s.
-	Discover bool
-	// Met are peers of earlier runs, at most 256, the likeliest to be found first. They are
-	// looked for from the start.
-	Met  []Acquaintance
-	Rand *rand.Rand
-	// Members, if any, are the other members of a network that the peer has been in for long:
-	// they are in its table from the start. So a simulation can begin with a network that stands.
-	Members []*Record
-	// Visitor says that this peer keeps no identity: it is announced to nobody unless it stays,
-	// see visitors.go. A visitor that begins a network stays at once.
-	Visitor bool
-	// NoCustody says that we keep nothing for others and leave nothing with others.
-	NoCustody bool
-	// Custody holds the deposits kept for others when the last run ended, those of one age in the
-	// order in which they were taken.
-	Custody []Kept
-	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
-	// shown again. The core only reads it; may be nil.
-	Shown map[ShownBroadcasts]uint64
-	// Open and Verify replace OpenRecord and Claim.Valid. A simulation remembers
-	// their results for all its peers.
-	Open   func(*pb.Signed) (*Record, error)
-	Verify func(Claim) bool
-
-	features []uint32         // that we name; this version has none, tests invent some
-	invent   func(*pb.Record) // for tests of what newer versions may put into their records
-}
 
 // Core is the state machine. It owns the machines that decide, each about one subject: it gives
 // each input to those concerned, and tells the others the outcome (changes.go).

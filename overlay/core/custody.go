@@ -37,21 +37,6 @@ const (
 	handAgainAtMost = 30 * time.Second
 )
 
-// Kept is a deposit that we keep for its receiver. Depositor left it and gets the receipts; it is
-// empty for receipts, for which there are none.
-type Kept struct {
-	Deposit      *pb.Deposit
-	Depositor    certs.ID
-	DepositorKey certs.PublicKey
-	Age          time.Duration // since it was taken
-}
-
-// CustodyWrite stores that a deposit is kept from now on or, without Kept, is not kept any more.
-type CustodyWrite struct {
-	ID   [pb.DepositIDSize]byte
-	Kept *Kept
-}
-
 // DepositID is pb.DepositID.
 func DepositID(sealed []byte) [pb.DepositIDSize]byte {
 	return pb.DepositID(sealed)

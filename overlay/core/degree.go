@@ -1,12 +1,5 @@
 package core
 
-// Numbers of neighbours.
-const (
-	wantNeighbours = 7  // asked for; the mean degree is that of the study, about 9 at most
-	MaxNeighbours  = 10 // granted
-	mostNeighbours = 64 // granted to peers that nobody else has granted it
-)
-
 // The rule by which peers choose how many neighbours they have, kept apart from links and
 // messages so that networks too large to simulate whole can be grown by it too. It is that of
 // HyParView's active view (Leitão, Pereira, Rodrigues 2007): a peer asks while it is short, and a

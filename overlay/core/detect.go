@@ -231,3 +231,9 @@ func (dt *detector) forgiveSilence() {
 		q.ended = true
 	}
 }
+
+// isolated: we reach no peer any more.
+type isolated struct{}
+
+// awayLong: we were away for so long that other peers may have forgotten who left meanwhile.
+type awayLong struct{}

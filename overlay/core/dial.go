@@ -16,14 +16,6 @@ const (
 	maxChecks   = 4                // dials in a row that only check whether a peer is here
 )
 
-// Backoff after failed dials in a row (guesses).
-const (
-	firstBackoff = 250 * time.Millisecond
-	maxBackoff   = 30 * time.Second
-	lostBackoff  = 2 * time.Second // for lost peers; heal decides how often they are dialled at all
-	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
-)
-
 // reach gets us links: it dials others, through NATs as well, and chooses among several links to
 // one peer.
 type reach struct {
@@ -41,18 +33,6 @@ type reach struct {
 	checks   limiter
 	hosts    hosts
 	meetings []*dial // that wait for an answer, or for the moment
-}
-
-// dial is a connection that we try to make, to a target of the join or to an entry.
-type dial struct {
-	id      DialID
-	target  *target
-	peer    certs.ID
-	key     certs.PublicKey
-	seeking bool     // a neighbour
-	racing  bool     // its addresses are being dialled
-	meeting *meeting // the peer is asked to dial us too; nil: it is not
-	why     string   // why the dialled addresses have failed
 }
 
 // purpose is why a peer is dialled.
@@ -284,4 +264,15 @@ func (re *reach) keepsOlder(old, l *link) bool {
 		return near
 	}
 	return (old.dial == nil) != (l.dial == nil)
+}
+
+// targetEnded: the dial of an address to join is over.
+type targetEnded struct {
+	target *target
+	why    string // why it has failed; empty: a peer has answered
+}
+
+// affordable drops the candidates whose host has been dialled too often.
+func (re *reach) affordable(list []Candidate) []Candidate {
+	return slices.DeleteFunc(list, func(a Candidate) bool { return !re.hosts.take(parseAddress(a.Address).Addr(), re.now) })
 }

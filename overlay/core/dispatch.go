@@ -58,7 +58,7 @@ func (c *Core) receiveRouted(l *link, m *pb.Routed) {
 			c.relay.refuseToCarry(l, m, "carries no more for others now")
 			return
 		}
-	} else if !l.mayRoute(c.now) {
+	} else if !c.routes.mayRoute(l) {
 		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
 		return
 	}

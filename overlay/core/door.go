@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// Bounds of the door.
-const maxLinks = 256 // beyond which newcomers are refused with FULL
-
 // door decides who is let in.
 type door struct {
 	*env

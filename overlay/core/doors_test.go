@@ -163,27 +163,27 @@ func TestDoorThatTrickles(t *testing.T) {
 
 // TestTableTakesItsTime: while a table comes we wait for it, however short the time to join.
 func TestTableTakesItsTime(t *testing.T) {
-	table := inOrder(320)
+	rest := inOrder(320)
 	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door := r.welcome(r.out.Dials[0].ID, 1)
-	for len(table) > 0 {
-		r.receive(door, piece(table[:64]...))
-		if table = table[64:]; len(table) == 0 {
+	for len(rest) > 0 {
+		r.receive(door, piece(rest[:64]...))
+		if rest = rest[64:]; len(rest) == 0 {
 			r.receive(door, piece())
 		}
 		ready := isReady(r)
 		if r.pass(5 * time.Second); r.out.Err != nil {
 			t.Fatalf("gives up after %v: %v", r.now, r.out.Err)
 		}
-		if ready != (len(table) == 0) {
-			t.Fatalf("ready %v, %d left", ready, len(table))
+		if ready != (len(rest) == 0) {
+			t.Fatalf("ready %v, %d left", ready, len(rest))
 		}
 	}
 
-	// A table that has stopped coming is not waited for.
-	table = inOrder(64)
+	// A rest that has stopped coming is not waited for.
+	rest = inOrder(64)
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
-	r.receive(r.welcome(r.out.Dials[0].ID, 1), piece(table...))
+	r.receive(r.welcome(r.out.Dials[0].ID, 1), piece(rest...))
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(tickEvery)
 	}
@@ -191,20 +191,20 @@ func TestTableTakesItsTime(t *testing.T) {
 	if !errors.As(r.out.Err, &join) || r.now > syncTimeout+time.Second || !slices.Contains(join.Obstacles, ObstacleTable) {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
-	if want := "a:1: let us in, and sent 64 entries of its table, but not all of it"; join.Failures[0] != want {
+	if want := "a:1: let us in, and sent 64 entries of its rest, but not all of it"; join.Failures[0] != want {
 		t.Errorf("%q, not %q", join.Failures[0], want)
 	}
 
-	// Nor is a table without end.
-	table = inOrder(16 * 130)
+	// Nor is a rest without end.
+	rest = inOrder(16 * 130)
 	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door = r.welcome(r.out.Dials[0].ID, 1)
-	for r.out.Err == nil && len(table) > 0 {
-		r.receive(door, piece(table[:16]...))
-		if len(table)%maxAnswer == 48 { // the 512th, 1024th...
-			r.receive(door, leftFrom(table[15]))
+	for r.out.Err == nil && len(rest) > 0 {
+		r.receive(door, piece(rest[:16]...))
+		if len(rest)%maxAnswer == 48 { // the 512th, 1024th...
+			r.receive(door, leftFrom(rest[15]))
 		}
-		table = table[16:]
+		rest = rest[16:]
 		r.pass(5 * time.Second)
 	}
 	if !errors.As(r.out.Err, &join) || r.now < mostOvertime || r.now > mostOvertime+10*time.Second {

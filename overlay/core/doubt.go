@@ -51,3 +51,12 @@ func (db *doubt) patience(l *link) time.Duration { return db.stretch(quietAfter)
 
 // doubtful reports whether we may be the one who can't hear, and so had better not judge others.
 func (db *doubt) doubtful() bool { return db.deaf || db.score >= worstHealth }
+
+// giveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
+// where two halves of a network meet there are many suspects, who all refute at once.
+func (db *doubt) giveTime(e *entry) {
+	e.side.until = e.side.since + suspectAlone
+	if len(e.side.accusers) > 1 && e.side.since < e.said+suspectAlone {
+		e.side.until = e.side.since + min(db.stretch(suspectFor), suspectAlone)
+	}
+}

@@ -1,10 +1,9 @@
 package core
 
 import (
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/pb"
+	"time"
 )
 
 // Effects is what the core wants done, in the order of the fields; within a field in the order of
@@ -143,9 +142,12 @@ type ShownBroadcasts struct {
 	Nonce  uint64
 }
 
-func (Ready) isEvent()       {}
-func (Joined) isEvent()      {}
-func (Left) isEvent()        {}
+func (Ready) isEvent() {}
+
+func (Joined) isEvent() {}
+
+func (Left) isEvent() {}
+
 func (Broadcasted) isEvent() {}
 
 // Level says how much a note matters.
@@ -178,18 +180,17 @@ type Note struct {
 	Args  []any // pairs, as for slog
 }
 
-// Drain returns what the core wants since the last call and forgets it. Call it after each input.
-func (c *Core) Drain() Effects {
-	c.settle()
-	c.links.flushAnnouncements()
-	out := c.out
-	c.out = Effects{}
-	return out
-}
-
 // Empty reports whether nothing is wanted.
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
 		len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
+}
+
+// Slowness is how much more silence is allowed on a link whose round trips are long or vary.
+// QUIC's keepalive comes after one and a half of its probe timeouts (a round trip and four mean
+// deviations each, RFC 9002, 6.2.1), if that is more than the 500 ms asked for, and takes another
+// round trip and a half to be answered.
+func Slowness(roundTrip, jitter time.Duration) time.Duration {
+	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
 }

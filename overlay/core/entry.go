@@ -9,6 +9,13 @@ import (
 	"time"
 )
 
+// Numbers of neighbours.
+const (
+	wantNeighbours = 7  // asked for; the mean degree is that of the study, about 9 at most
+	MaxNeighbours  = 10 // granted
+	mostNeighbours = 64 // granted to peers that nobody else has granted it
+)
+
 // appendVersion appends the part of an entry that the digests cover.
 func (e *entry) appendVersion(b []byte) []byte {
 	b = append(b, e.record.ID...)
@@ -123,3 +130,14 @@ func (e *entry) isGuest() bool { return e.record.Visitor }
 
 // public reports whether other peers are told of the entry.
 func (e *entry) public() bool { return !e.missing && !e.isGuest() }
+
+// Routes are distance vectors, as in RIP (RFC 2453): each peer tells its neighbours how far it is
+// from every other, and uses the neighbour that is nearest. An announcement carries its sender's
+// distance, so a flood lays the first routes; later changes, by a shorter way or a link that came
+// or went, are sent once a second. A dead peer is buried within seconds, so nobody counts to
+// infinity for long; and a routed frame never passes a peer twice, whatever the vectors say.
+
+const (
+	noWay      = pb.MaxPassed // the infinity of these vectors: farther than any routed frame goes
+	routeEvery = time.Second  // between two updates: a guess, a link lives for minutes
+)

@@ -4,11 +4,19 @@ import (
 	"time"
 )
 
+// Backoff after failed dials in a row (guesses).
+const (
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = 30 * time.Second
+	lostBackoff  = 2 * time.Second // for lost peers; heal decides how often they are dialled at all
+	joinBackoff  = 1 * time.Second // at most, between attempts at an address to join
+)
+
 // A happening is something that one machine finds out and others have to know. Core passes it on
 // when the machine has returned, so that no machine calls one below it.
 
-// happening is one of the types below.
-type happening interface{ isHappening() }
+// happening is a struct, declared beside the machine that finds it out.
+type happening any
 
 // happen records something that other machines have to know.
 func (en *env) happen(what happening) { en.events = append(en.events, what) }
@@ -62,3 +70,12 @@ func (en *env) backoff(failures int, most time.Duration) time.Duration {
 	d := min(firstBackoff<<min(failures-1, 16), most)
 	return d/2 + time.Duration(en.cfg.Rand.Int64N(int64(d/2)+1))
 }
+
+// staying: a visitor does something that only members do.
+type staying struct{}
+
+// tableTaken: we have the whole table of a door, or are alone.
+type tableTaken struct{}
+
+// failed: this peer has to stop.
+type failed struct{ why error }

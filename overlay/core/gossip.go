@@ -35,30 +35,6 @@ type gossip struct {
 	heldBack []*entry // entries that change too often to be announced at once
 }
 
-// news is an announcement that has been opened.
-type news struct {
-	record   *Record
-	state    pb.AnnouncementType
-	hops     uint32
-	said     time.Duration
-	accusers []certs.ID // members that do not reach a lost peer
-	ours     bool       // found by a probe of our own
-	// broadcasts is how many broadcasts of the run the sender has had.
-	broadcasts uint64
-}
-
-func (n *news) version() version { return version{n.record.Epoch, n.record.Seq, n.state, n.record.tie} }
-
-// began is when the run begins, if this is its first announcement; else 0.
-func (n *news) began() time.Duration {
-	if n.state == pb.AnnouncementType_JOIN && n.record.Seq == 0 {
-		return n.said
-	}
-	return 0
-}
-
-func (n *news) claim() Claim { return Claim{Key: n.record.Key, Signed: n.record.Signed} }
-
 // open checks an announcement by itself. One that can't be read is dropped: n.record is nil. ok
 // is false if the link had to be closed for it. Signatures are checked later, and only if it is
 // news.
@@ -205,13 +181,6 @@ func (g *gossip) floodHeldBack() {
 	})
 }
 
-// credible reports whether an announcement of a visitor comes from the visitor itself; all others
-// are credible. So no peer can make another one visible to a single peer by calling it that
-// peer's visitor.
-func (n *news) credible(from *link) bool {
-	return !n.record.Visitor || from != nil && from.key == n.record.Key && n.state != pb.AnnouncementType_LOST
-}
-
 // told floods what has changed, except guests. An entry that changes too often is told only where
 // its refutation is waited for; a loss that we have found out ourselves is flooded all the same
 // and, since others may not have taken it, once more later.
@@ -281,7 +250,7 @@ func (g *gossip) confirm(from *link, e *entry, accusers ...certs.ID) {
 			continue
 		}
 		e.side.accusers = append(slices.Clone(e.side.accusers), id)
-		e.giveTime(g.doubt)
+		g.doubt.giveTime(e)
 		g.wake(e.side.until)
 		if !e.side.heldBack {
 			g.flood(from, e)

@@ -333,29 +333,13 @@ const (
 	searchEach       = 250 * time.Millisecond
 	absentEvery      = 15 * time.Second
 	maxAbsentBackoff = 5 * time.Minute
-	givenTries       = 8 // of a given address that never let us in, at the pace of a join: 20 to 40 s
 )
-
-// Acquaintance is a peer that was met in an earlier run, and where it may be now.
-type Acquaintance struct {
-	ID        certs.ID
-	Key       certs.PublicKey
-	Addresses []string // IP:PORT, the likeliest first
-	Address   string   // the one of these that a link to it had; empty: none
-}
 
 // home is the schedule of the search for peers that are not here.
 type home struct {
 	searchFrom time.Duration
 	pace       limiter       // of the search
 	nextAbsent time.Duration // no dial to an absent peer before
-}
-
-// Joining is the outcome of a Join.
-type Joining struct {
-	Address string
-	ID      certs.ID // the peer that has let us in; empty: none
-	Why     string   // why none has
 }
 
 // meetAgain makes targets of the acquaintances of earlier runs.

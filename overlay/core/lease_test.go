@@ -22,7 +22,7 @@ func (r *rig) jump(d time.Duration) {
 				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
-		all.add(r.out)
+		addTo(&all, r.out)
 	}
 	r.out = all
 }

@@ -64,13 +64,6 @@ type bond struct {
 	everAsked bool
 }
 
-// tables is how the tables of the peers at both ends are made equal.
-type tables struct {
-	exchange  *exchange // that we have begun; nil: none
-	due       bool      // another one is to begin
-	verifying int       // batches of its table whose signatures are being judged
-}
-
 // words is what the peers at both ends have of the broadcasts.
 type words struct {
 	tellAt   time.Duration // when we tell next how far we have come
@@ -100,14 +93,6 @@ func (l *link) since() time.Duration {
 
 func (l *link) slowness() time.Duration { return Slowness(l.roundTrip, l.jitter) }
 
-// Slowness is how much more silence is allowed on a link whose round trips are long or vary.
-// QUIC's keepalive comes after one and a half of its probe timeouts (a round trip and four mean
-// deviations each, RFC 9002, 6.2.1), if that is more than the 500 ms asked for, and takes another
-// round trip and a half to be answered.
-func Slowness(roundTrip, jitter time.Duration) time.Duration {
-	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
-}
-
 // Frames and fields of newer versions: see "How the wire grows" in pb/quicpeer.proto.
 
 // Bounds of them, guesses: how many features of the other side are remembered, and how much of
@@ -132,8 +117,6 @@ func (f *foreign) name(features []uint32) {
 
 // knows reports whether the other side has named a feature, so that it can be used.
 func (f *foreign) knows(feature uint32) bool { return slices.Contains(f.features, feature) }
-
-func (l *link) mayRoute(now time.Duration) bool { return l.routed.take(now, routedBurst, routedEvery) }
 
 // Limits of the unknown peers that a link may announce: so many at once, then one in every.
 // Guesses: a network that joins as a whole comes at once, and a member that invents peers needs a

@@ -9,6 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// Bounds of the door.
+const maxLinks = 256 // beyond which newcomers are refused with FULL
+
 // handshakeTimeout is how long a connection may go without a handshake, a guess.
 const handshakeTimeout = 5 * time.Second // then the connection is closed
 
@@ -340,4 +343,10 @@ func (ls *links) told(ch change) {
 		ls.setHops(e, ch.from, ch.news.hops)
 	}
 	ls.reroute(e)
+}
+
+// doorLost: the link to a door that has let us in has ended.
+type doorLost struct {
+	door *target
+	did  string // the door, for people
 }

@@ -143,3 +143,6 @@ func (re *reach) relink() {
 		}
 	}
 }
+
+// relocated: our addresses may differ from those in our record.
+type relocated struct{}

@@ -1,9 +1,8 @@
 package core
 
 import (
-	"slices"
-
 	"quicpeer/certs"
+	"slices"
 )
 
 // Peer is a row of the routing table as users see it.
@@ -61,3 +60,18 @@ func (c *Core) Epoch() uint64 { return c.cfg.Epoch }
 // DepositsPending reports whether a peer is still to be asked to keep something, or to answer. A
 // peer that leaves waits for it, but not for ever, since links may be slow.
 func (c *Core) DepositsPending() bool { return c.custody.depositsPending() }
+
+// sortedByID lists entries in the order that users see.
+func sortedByID(entries []*entry) []*entry {
+	list := slices.Clone(entries)
+	slices.SortStableFunc(list, func(a, b *entry) int {
+		switch {
+		case a.record.ID < b.record.ID:
+			return -1
+		case a.record.ID > b.record.ID:
+			return 1
+		}
+		return 0
+	})
+	return list
+}

@@ -366,3 +366,9 @@ func (pr *probes) told(ch change) {
 		pr.wake(pr.now)
 	}
 }
+
+// missed: no witness knows anything about a peer.
+type missed struct{ entry *entry }
+
+// accused: we have found a peer lost, before others or after them.
+type accused struct{ entry *entry }

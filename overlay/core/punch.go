@@ -40,15 +40,6 @@ const (
 	meetingOfPeerEvery = 10 * time.Second
 )
 
-// meeting is our CONNECT to a peer.
-type meeting struct {
-	number   uint64
-	sent     time.Duration
-	answered bool
-	due      time.Duration // then both dial; without an answer the meeting has failed
-	observed []string      // where the peer is seen, as it says
-}
-
 // mustMeet reports whether dialling the peer takes a simultaneous open.
 func (re *reach) mustMeet(e *entry) bool {
 	d := e.our()

@@ -373,17 +373,17 @@ func TestQuestionsAreBounded(t *testing.T) {
 // TestLeftOpenTwice: what an answer leaves open lies behind all that it has announced, which has
 // an end.
 func TestLeftOpenTwice(t *testing.T) {
-	table := inOrder(maxAnswer)
+	said := inOrder(maxAnswer)
 	for name, test := range map[string]struct {
 		left   *pb.Reconcile
 		closed bool
 	}{
-		"behind the last": {leftFrom(table[maxAnswer-1]), false},
-		"before it":       {leftFrom(table[maxAnswer-2]), true},
+		"behind the last": {leftFrom(said[maxAnswer-1]), false},
+		"before it":       {leftFrom(said[maxAnswer-2]), true},
 	} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-		for part := range slices.Chunk(table, pb.MaxAnnouncements) {
+		for part := range slices.Chunk(said, pb.MaxAnnouncements) {
 			r.receive(l, piece(part...))
 		}
 		r.receive(l, test.left)

@@ -28,22 +28,6 @@ const (
 	partialsOfID = 4
 )
 
-// Envelope is something sealed that has come over others, complete. Nobody has vouched for From.
-// It may come before Ready, and more than once.
-type Envelope struct {
-	From   certs.ID
-	Number uint64
-	Sealed []byte
-}
-
-// Refused: an envelope of ours, by its number, is not carried further. By is our own ID if no way
-// is left. It is not signed, so it is a hint and not a proof.
-type Refused struct {
-	By     certs.ID
-	Number uint64
-	Reason string
-}
-
 // partial is an envelope of which some parts have come.
 type partial struct {
 	from   certs.ID

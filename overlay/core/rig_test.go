@@ -54,7 +54,7 @@ func (r *rig) drain() {
 			r.c.Step(r.now, Verified{ID: v.ID, Valid: valid})
 		}
 		more := r.c.Drain()
-		r.out.add(more)
+		addTo(&r.out, more)
 		verify = more.Verify
 	}
 }
@@ -74,20 +74,20 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 		}
 		r.c.Step(r.now, Tick{})
 		r.drain()
-		all.add(r.out)
+		addTo(&all, r.out)
 		for i, m := range r.frames() {
 			if isQuestion(m) && r.c.ready && heard(r.out.Frames[i].Link) {
 				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
 		r.drain()
-		all.add(r.out)
+		addTo(&all, r.out)
 	}
 	r.out = all
 }
 
-// add appends later effects.
-func (e *Effects) add(more Effects) {
+// addTo appends later effects.
+func addTo(e *Effects, more Effects) {
 	e.Events = append(e.Events, more.Events...)
 	e.Frames = append(e.Frames, more.Frames...)
 	e.Closes = append(e.Closes, more.Closes...)
@@ -282,7 +282,7 @@ func (r *rig) brings(l LinkID, list ...*pb.Announcement) {
 		all = r.out
 	}
 	r.receive(l, piece())
-	all.add(r.out)
+	addTo(&all, r.out)
 	r.out = all
 }
 

@@ -9,6 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// mayRoute limits the routed frames that come over a link.
+func (rt *routes) mayRoute(l *link) bool { return l.routed.take(rt.now, routedBurst, routedEvery) }
+
 // carriedBytes is how many bytes a routed frame counts for as carried; 0 for the small frames
 // that we know.
 func carriedBytes(m *pb.Routed) int {
@@ -89,17 +92,6 @@ func (rt *routes) nextHop(m *pb.Routed) *link {
 	}
 	return best
 }
-
-// Routes are distance vectors, as in RIP (RFC 2453): each peer tells its neighbours how far it is
-// from every other, and uses the neighbour that is nearest. An announcement carries its sender's
-// distance, so a flood lays the first routes; later changes, by a shorter way or a link that came
-// or went, are sent once a second. A dead peer is buried within seconds, so nobody counts to
-// infinity for long; and a routed frame never passes a peer twice, whatever the vectors say.
-
-const (
-	noWay      = pb.MaxPassed // the infinity of these vectors: farther than any routed frame goes
-	routeEvery = time.Second  // between two updates: a guess, a link lives for minutes
-)
 
 // routes tells the neighbours our distances, and passes on frames that cross several links.
 type routes struct {

@@ -30,28 +30,3 @@ type suspicion struct {
 func (e *entry) suspect(now time.Duration) bool {
 	return e.state == pb.AnnouncementType_LOST && now < e.our().until
 }
-
-// giveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
-// where two halves of a network meet there are many suspects, who all refute at once.
-func (e *entry) giveTime(db *doubt) {
-	e.side.until = e.side.since + suspectAlone
-	if len(e.side.accusers) > 1 && e.side.since < e.said+suspectAlone {
-		e.side.until = e.side.since + min(db.stretch(suspectFor), suspectAlone)
-	}
-}
-
-// suspectFrom begins the suspicion of a peer that is called lost, and ends that of others.
-func (ch *change) suspectFrom(db *doubt) {
-	e := ch.entry
-	ch.waiting = e.our().waiting
-	switch lost := e.state == pb.AnnouncementType_LOST; {
-	case lost:
-		e.with().suspicion = suspicion{accusers: ch.news.accusers, ours: ch.news.ours}
-		if ch.wasAlive {
-			e.side.since = db.now
-			e.giveTime(db)
-		}
-	case e.side != nil:
-		e.side.suspicion = suspicion{}
-	}
-}

@@ -46,23 +46,10 @@ type syncer struct {
 // Bounds of an exchange, and its times (guesses).
 const (
 	maxVerifying  = 8                      // batches; no more is asked for until fewer are being verified
-	maxFetched    = 2 * maxEntries         // entries that come: more than any table has
 	comparedBurst = 10 * maxEntries        // entries of ours in questions of one link, at once
 	comparedEach  = 100 * time.Microsecond // and later
-	syncTimeout   = 10 * time.Second       // for each part of an answer
 	compareEvery  = time.Minute            // with one random neighbour, in case a flood has missed us
 )
-
-// exchange is an exchange over a link that we have begun.
-type exchange struct {
-	asked   []*pb.TableRange // the question that waits for its answer; nil: none does
-	open    []*pb.TableRange // what the other side has described, not compared with ours yet
-	last    *Record          // the last entry in the answer so far; nil: none yet
-	piece   int              // announcements in it
-	entries int              // that came in all
-	began   time.Duration
-	moved   time.Duration // when the other side last answered
-}
 
 // compareTables has our table compared with a neighbour's, once an exchange under way is over.
 func (sy *syncer) compareTables(l *link) {
@@ -126,41 +113,6 @@ func (sy *syncer) receiveReconcile(l *link, m *pb.Reconcile) {
 		x.asked, x.last, x.piece = nil, nil, 0
 	}
 	sy.verify(l, b)
-}
-
-// follows takes the next entry, and reports whether it was asked for and lies behind those
-// before: a door that repeats itself gets nowhere.
-func (x *exchange) follows(r *Record) bool {
-	asked := slices.ContainsFunc(x.asked, func(a *pb.TableRange) bool { return a.GetFirst() <= r.tag && r.tag <= a.GetLast() })
-	if !asked || x.last != nil && compareNames(r, x.last) <= 0 || x.entries == maxFetched {
-		return false
-	}
-	x.last = r
-	x.entries++
-	return true
-}
-
-// isForeign reports whether a range may not be in the answer: it has to lie within a range asked
-// about; within a part if it is to be divided further; and, if it has been left open, behind
-// what was announced.
-func (x *exchange) isForeign(r *pb.TableRange) bool {
-	within := func(first, last uint64) bool { return first <= r.GetFirst() && r.GetLast() <= last }
-	i := slices.IndexFunc(x.asked, func(a *pb.TableRange) bool { return within(a.GetFirst(), a.GetLast()) })
-	switch kind := r.GetKind(); {
-	case i < 0:
-		return true
-	case kind == pb.RangeKind_OPEN:
-		return x.piece < maxAnswer || x.last != nil && r.GetFirst() <= x.last.tag
-	case kind == pb.RangeKind_FINGERPRINTS || kind == pb.RangeKind_HELD:
-		a := x.asked[i]
-		for k := range a.GetHashes() {
-			if a.GetKind() == pb.RangeKind_FINGERPRINTS && within(Part(a.GetFirst(), a.GetLast(), k, len(a.GetHashes()))) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }
 
 // answer answers a question, unless the link has asked too many: then its exchange ends, as the
@@ -244,9 +196,6 @@ func (b *batch) add(n news) {
 	b.news = append(b.news, n)
 	b.claims = append(b.claims, n.claim())
 }
-
-// VerifyID names a batch.
-type VerifyID uint64
 
 // verify has the signatures of a batch judged, off the loop.
 func (sy *syncer) verify(l *link, b *batch) {
@@ -388,4 +337,10 @@ func (sy *syncer) tableSoFar(t *target) string {
 		}
 	}
 	return "let us in, and its table did not come"
+}
+
+// judged: signatures of a piece of a table have been judged.
+type judged struct {
+	batch *batch
+	valid []bool // each of its claims
 }

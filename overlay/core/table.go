@@ -304,3 +304,6 @@ func (t *table) addGone(e *entry) {
 		t.lost = append(t.lost, e)
 	}
 }
+
+// foundAgain: a peer that was missing is here.
+type foundAgain struct{ entry *entry }

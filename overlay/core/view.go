@@ -121,21 +121,6 @@ func (v *view) miss(e *entry) {
 	v.refresh(e.record.ID)
 }
 
-// sortedByID lists entries in the order that users see.
-func sortedByID(entries []*entry) []*entry {
-	list := slices.Clone(entries)
-	slices.SortStableFunc(list, func(a, b *entry) int {
-		switch {
-		case a.record.ID < b.record.ID:
-			return -1
-		case a.record.ID > b.record.ID:
-			return 1
-		}
-		return 0
-	})
-	return list
-}
-
 // told shows what has changed.
 func (v *view) told(ch change) {
 	e := ch.entry

@@ -109,3 +109,6 @@ func (vs *visit) told(ch change) {
 		vs.guests = append(vs.guests, guest{e, vs.now})
 	}
 }
+
+// departed: a guest has gone and left the table.
+type departed struct{ entry *entry }

@@ -22,10 +22,6 @@ const (
 	relinkEvery     = 30 * time.Second
 )
 
-// MaxOwnAddresses is how many of our interfaces' addresses our record has. It leaves room for
-// those that routers and other peers name.
-const MaxOwnAddresses = pb.MaxAddresses - 2
-
 // whereabouts is what a peer knows of its own addresses, and of where others may be reached.
 type whereabouts struct {
 	*env
@@ -136,20 +132,6 @@ func (wh *whereabouts) latest() (list []string) {
 	return list
 }
 
-// NAT says what is known of the NAT in front of a peer.
-type NAT string
-
-// The kinds of NAT. Whether one lets strangers in is not tested: that takes a peer to which we
-// have never sent anything.
-const (
-	NATUnknown   NAT = "unknown"   // no peer has said where it sees this one
-	NATNone      NAT = "none"      // it is seen at an address of its own
-	NATBehind    NAT = "nat"       // it is behind one; which kind takes a second peer outside
-	NATEven      NAT = "even"      // every peer sees it at the same port: holes can be punched
-	NATSymmetric NAT = "symmetric" // each peer sees it at another port: not to everybody
-	NATOpen      NAT = "open"      // behind one, with a port that leads in
-)
-
 func (wh *whereabouts) nat() NAT {
 	var outside []netip.AddrPort
 	agree := 0 // of the pairs that see the same IP; those that see another port count against it
@@ -180,12 +162,6 @@ func (wh *whereabouts) nat() NAT {
 		return NATSymmetric
 	}
 	return NATEven
-}
-
-// Candidate is an address of a peer, and how long after the others' begin it is dialled.
-type Candidate struct {
-	Address string
-	After   time.Duration
 }
 
 // MaxCandidates is how many addresses of a peer are dialled at once.
@@ -334,11 +310,6 @@ func (wh *whereabouts) isBroadcast(ip netip.Addr) bool {
 // isNear reports whether an address is in a subnet of ours.
 func (wh *whereabouts) isNear(ip netip.Addr) bool {
 	return slices.ContainsFunc(wh.near, func(p netip.Prefix) bool { return p.Contains(ip.WithZone("")) })
-}
-
-// affordable drops the candidates whose host has been dialled too often.
-func (re *reach) affordable(list []Candidate) []Candidate {
-	return slices.DeleteFunc(list, func(a Candidate) bool { return !re.hosts.take(parseAddress(a.Address).Addr(), re.now) })
 }
 
 // nearLink reports whether a link stays within the LAN or the host.
