@@ -3,11 +3,10 @@ package overlay
 import (
 	"net"
 	"net/netip"
+	"quicpeer/overlay/core/base"
 	"slices"
 	"strings"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // hostInterface is an interface of this host that is up.
@@ -170,7 +169,7 @@ type addresses struct {
 // is among them, since the user may want to join from this very machine.
 func listening(socket netip.AddrPort, own []netip.AddrPort) []string {
 	var list []string
-	for _, a := range own[:min(len(own), core.MaxOwnAddresses)] {
+	for _, a := range own[:min(len(own), base.MaxOwnAddresses)] {
 		list = append(list, a.String())
 	}
 	here := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), socket.Port()).String()

@@ -2,12 +2,12 @@ package overlay
 
 import (
 	"context"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
+	"time"
 )
 
 // Broadcast sends a message to every peer that is in the network now: UTF-8 of at most 64 KiB
@@ -60,7 +60,7 @@ func (b broadcast) answer(l *loop) broadcastReply {
 }
 
 // heardBroadcast passes a broadcast of another peer on to the program.
-func (l *loop) heardBroadcast(e core.Broadcasted) {
+func (l *loop) heardBroadcast(e base.Broadcasted) {
 	n := l.node
 	m := Message{
 		ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/messaging"
 )
 
 // A peer that broadcasts more than the network carries is made to wait, and no link is cut off
@@ -79,14 +79,14 @@ func TestReadyIsToldBehindTheJoins(t *testing.T) {
 			cfg: other.cfg, id: other.id, log: other.log, endpoint: other.endpoint,
 			messages: messages, ready: make(chan struct{}),
 		}
-		l := &loop{node: n, driver: driver{core: core.New(core.Config{ID: other.id, Identity: other.cfg.State.Identity, Rand: rand.New(rand.NewPCG(1, 2))}, 0)}}
-		l.happened(core.Ready{})
+		l := &loop{node: n, driver: driver{core: core.New(base.Config{ID: other.id, Identity: other.cfg.State.Identity, Rand: rand.New(rand.NewPCG(1, 2))}, 0)}}
+		l.happened(base.Ready{})
 		select {
 		case <-n.ready:
 			t.Error("told before the joins that come with it")
 		default:
 		}
-		l.apply(core.Effects{Events: []core.Event{core.Ready{}, core.Joined{ID: "bob"}}})
+		l.apply(base.Effects{Events: []base.Event{base.Ready{}, base.Joined{ID: "bob"}}})
 		<-n.ready
 		if _, here := n.messages.Directory().KeyOf("bob"); !here {
 			t.Error("bob is not found")

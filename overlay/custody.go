@@ -3,14 +3,13 @@ package overlay
 import (
 	"cmp"
 	"context"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/messaging/store"
-	"quicpeer/pb"
 )
 
 // awaitCustody waits until the messages for absent peers are left with others, or ctx ends.
@@ -52,7 +51,7 @@ func (l *loop) tellDecided() {
 
 // keptForOthers returns the deposits kept for others when the last run ended, in the order in
 // which they were taken.
-func (n *Node) keptForOthers() (list []core.Kept, err error) {
+func (n *Node) keptForOthers() (list []base.Kept, err error) {
 	if n.cfg.NoCustody {
 		return nil, nil
 	}
@@ -73,7 +72,7 @@ func (n *Node) keptForOthers() (list []core.Kept, err error) {
 		return cmp.Or(cmp.Compare(a.GetTaken(), b.GetTaken()), cmp.Compare(a.GetSince(), b.GetSince()))
 	})
 	for _, s := range stored {
-		k := core.Kept{Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()), Age: -n.disk.TimeOf(s.GetTaken())}
+		k := base.Kept{Deposit: s.GetDeposit(), Depositor: certs.ID(s.GetDepositor()), Age: -n.disk.TimeOf(s.GetTaken())}
 		copy(k.DepositorKey[:], s.GetDepositorKey())
 		list = append(list, k)
 	}
@@ -81,7 +80,7 @@ func (n *Node) keptForOthers() (list []core.Kept, err error) {
 }
 
 // keep stores a deposit for others, or deletes it.
-func (n *Node) keep(w core.CustodyWrite) {
+func (n *Node) keep(w base.CustodyWrite) {
 	op := store.Op{Bucket: store.Custody, Key: w.ID[:]}
 	if k := w.Kept; k != nil {
 		s := &pb.StoredDeposit{

@@ -5,6 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
@@ -12,13 +19,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/messaging"
-	"quicpeer/overlay/messaging/delivery"
-	"quicpeer/overlay/messaging/store"
-	"quicpeer/pb"
 )
 
 // A program stops reading for more than an hour, with its queue full of others' messages:
@@ -177,7 +177,7 @@ func TestKeptOrder(t *testing.T) {
 		sealed := []byte(fmt.Sprintf("%03d%s", i, strings.Repeat("x", 60<<10)))
 		v, _ := proto.Marshal(&pb.StoredDeposit{Deposit: &pb.Deposit{Receiver: "bob", ReceiverKey: key, Sealed: sealed},
 			Depositor: "alice", DepositorKey: key, Since: since + int64(i)*int64(100*time.Microsecond)})
-		id := core.DepositID(sealed)
+		id := custody.DepositID(sealed)
 		done := make(chan error)
 		s.Write(func(err error) { done <- err }, store.Op{Bucket: store.Custody, Key: id[:], Value: v})
 		if err := <-done; err != nil {
@@ -197,7 +197,7 @@ func TestKeptOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortStableFunc(list, func(a, b core.Kept) int { return int(b.Age - a.Age) }) // as the core does
+	slices.SortStableFunc(list, func(a, b base.Kept) int { return int(b.Age - a.Age) }) // as the core does
 	wrong := 0
 	for i, k := range list {
 		if string(k.Deposit.Sealed[:3]) != fmt.Sprintf("%03d", i) {

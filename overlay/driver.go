@@ -2,14 +2,14 @@ package overlay
 
 import (
 	"fmt"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/replay"
+	"quicpeer/pb"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/replay"
-	"quicpeer/pb"
 )
 
 // driver is the only code that touches the core: it steps it with one input after the other,
@@ -33,7 +33,7 @@ func (d *driver) step(in core.Input) core.Reply {
 }
 
 // drain takes the core's pending effects.
-func (d *driver) drain() core.Effects {
+func (d *driver) drain() base.Effects {
 	out := d.core.Drain()
 	if d.recording != nil {
 		d.recording.Wanted(out)

@@ -3,14 +3,13 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
+	"slices"
+	"strings"
 )
 
 // DuplicateIDError: another peer of the network has the ID.
@@ -54,19 +53,19 @@ type UnreachableError struct {
 
 // Obstacle is the kind of failure of a dial to a peer to join, as far as it tells what can be
 // done about it.
-type Obstacle = core.Obstacle
+type Obstacle = base.Obstacle
 
 // The obstacles: no answer, because no peer is there or packets do not get there; the name
 // can't be resolved; the address is this peer's own; the other side speaks another protocol,
 // or version of it; it has no place left; it let this peer in, but the network's table did not
 // come.
 const (
-	ObstacleSilence  = core.ObstacleSilence
-	ObstacleName     = core.ObstacleName
-	ObstacleSelf     = core.ObstacleSelf
-	ObstacleProtocol = core.ObstacleProtocol
-	ObstacleFull     = core.ObstacleFull
-	ObstacleTable    = core.ObstacleTable
+	ObstacleSilence  = base.ObstacleSilence
+	ObstacleName     = base.ObstacleName
+	ObstacleSelf     = base.ObstacleSelf
+	ObstacleProtocol = base.ObstacleProtocol
+	ObstacleFull     = base.ObstacleFull
+	ObstacleTable    = base.ObstacleTable
 )
 
 // obstacleOf classifies the error of a dial.
@@ -78,7 +77,7 @@ func obstacleOf(err error) Obstacle {
 	case errors.Is(err, certs.ErrSelf):
 		return ObstacleSelf
 	case errors.Is(err, certs.ErrTwin):
-		return core.ObstacleTwin
+		return base.ObstacleTwin
 	case errors.Is(err, transport.ErrProtocol):
 		return ObstacleProtocol
 	}
@@ -111,9 +110,9 @@ type TooLongError = messaging.TooLongError
 // explain turns an error of the core into one of this package.
 func (n *Node) explain(err error) error {
 	var (
-		duplicate *core.DuplicateIDError
-		elsewhere *core.StartedElsewhereError
-		join      *core.JoinError
+		duplicate *base.DuplicateIDError
+		elsewhere *base.StartedElsewhereError
+		join      *base.JoinError
 	)
 	switch {
 	case errors.As(err, &duplicate):

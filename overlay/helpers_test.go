@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/transport/simtest"
 	"slices"
 	"strings"
 	"sync"
@@ -12,10 +15,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/transport/simtest"
 )
 
 // latency is the one-way latency of the tests' networks: 40 ms round trip.
@@ -292,10 +291,10 @@ type onLoop func(l *loop)
 func (f onLoop) handle(l *loop) { f(l) }
 
 // linkIDs are the numbers of the node's links.
-func (p *peer) linkIDs() []core.LinkID {
-	list := make(chan []core.LinkID, 1)
+func (p *peer) linkIDs() []base.LinkID {
+	list := make(chan []base.LinkID, 1)
 	p.post(onLoop(func(l *loop) {
-		var ids []core.LinkID
+		var ids []base.LinkID
 		for id := range l.links.all {
 			ids = append(ids, id)
 		}
@@ -358,10 +357,10 @@ func (p *peer) stuckTo(key certs.PublicKey) bool {
 }
 
 // linkTo is the number of the node's newest link to a peer, 0 without one.
-func (p *peer) linkTo(key certs.PublicKey) core.LinkID {
-	newest := make(chan core.LinkID, 1)
+func (p *peer) linkTo(key certs.PublicKey) base.LinkID {
+	newest := make(chan base.LinkID, 1)
 	p.post(onLoop(func(l *loop) {
-		var found core.LinkID
+		var found base.LinkID
 		for id, nl := range l.links.all {
 			if nl.Peer() == key {
 				found = max(found, id)

@@ -5,17 +5,17 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
 	"slices"
 	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/messaging"
-	"quicpeer/overlay/messaging/store"
-	"quicpeer/pb"
 )
 
 // How a node finds its network again: it stores where it had links, gives that to the core at
@@ -23,29 +23,29 @@ import (
 
 // acquaintances lists the peers to look for at a start: first those with the most recent
 // links, then those that were only heard of.
-func acquaintances(list []acquaintance) []core.Acquaintance {
+func acquaintances(list []acquaintance) []base.Acquaintance {
 	slices.SortStableFunc(list, func(a, b acquaintance) int {
 		return cmp.Or(-cmp.Compare(a.reached.At, b.reached.At), cmp.Compare(a.record.ID, b.record.ID))
 	})
-	var out []core.Acquaintance
+	var out []base.Acquaintance
 	for _, a := range list {
 		addresses := slices.Concat(a.record.Addresses, a.record.Observed)
 		if a.reached.Address != "" {
 			addresses = append([]string{a.reached.Address}, slices.DeleteFunc(addresses, func(s string) bool { return s == a.reached.Address })...)
 		}
-		out = append(out, core.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses, Address: a.reached.Address})
+		out = append(out, base.Acquaintance{ID: a.record.ID, Key: a.record.Key, Addresses: addresses, Address: a.reached.Address})
 	}
 	return out
 }
 
 // acquaintance is a peer of the state directory.
 type acquaintance struct {
-	record  *core.Record
+	record  *base.Record
 	reached messaging.Reached
 }
 
 // storePeer encodes a peer for the state directory.
-func storePeer(r *core.Record, where messaging.Reached) (store.Op, error) {
+func storePeer(r *base.Record, where messaging.Reached) (store.Op, error) {
 	value, err := proto.Marshal(&pb.StoredPeer{
 		Payload: r.Signed.GetPayload(), Signature: r.Signed.GetSignature(), Address: where.Address, LinkedAt: where.At,
 	})
@@ -53,7 +53,7 @@ func storePeer(r *core.Record, where messaging.Reached) (store.Op, error) {
 }
 
 // noteLink stores where a peer was reached, for later starts.
-func (n *Node) noteLink(r *core.Record, up core.LinkUp, address string) {
+func (n *Node) noteLink(r *base.Record, up base.LinkUp, address string) {
 	if !n.disk.Keeps() || r == nil || r.Key != up.Key || r.Visitor {
 		return
 	}
@@ -75,7 +75,7 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	if err := checkHostPort(address); err != nil {
 		return "", err
 	}
-	done := make(chan core.Joining, 1)
+	done := make(chan base.Joining, 1)
 	n.post(join{address, done})
 	select {
 	case j := <-done:
@@ -93,7 +93,7 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 // join: the program wants to join at an address.
 type join struct {
 	address string
-	done    chan core.Joining // it has room for one
+	done    chan base.Joining // it has room for one
 }
 
 func (j join) handle(l *loop) {
@@ -102,10 +102,10 @@ func (j join) handle(l *loop) {
 }
 
 // joins holds the callers that wait for a Join, by its address.
-type joins map[string][]chan core.Joining
+type joins map[string][]chan base.Joining
 
 // end gives the result to the callers that wait for it.
-func (s joins) end(j core.Joining) {
+func (s joins) end(j base.Joining) {
 	for _, done := range s[j.Address] {
 		done <- j
 	}

@@ -1,22 +1,22 @@
 package overlay
 
 import (
-	"google.golang.org/protobuf/proto"
-
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // The state directory: what a node stores there, and loads when it starts.
 
 // kept is what earlier runs have stored for the core.
 type kept struct {
-	met     []core.Acquaintance // to be looked for
-	custody []core.Kept
-	shown   map[core.ShownBroadcasts]uint64
+	met     []base.Acquaintance // to be looked for
+	custody []base.Kept
+	shown   map[base.ShownBroadcasts]uint64
 }
 
 // openDisk opens the state directory, if there is one, and starts the messages from its
@@ -50,10 +50,10 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err != nil {
 		return k, err
 	}
-	k.shown = make(map[core.ShownBroadcasts]uint64)
+	k.shown = make(map[base.ShownBroadcasts]uint64)
 	for _, c := range met {
 		for _, r := range n.messages.ShownBroadcasts(c.Key) {
-			k.shown[core.ShownBroadcasts{Author: c.Key, Epoch: r.Epoch, Nonce: r.Nonce}] = r.Counter
+			k.shown[base.ShownBroadcasts{Author: c.Key, Epoch: r.Epoch, Nonce: r.Nonce}] = r.Counter
 		}
 	}
 	k.custody, err = n.keptForOthers()
@@ -65,19 +65,19 @@ func openPeer(value []byte) (acquaintance, error) {
 	if err := proto.Unmarshal(value, s); err != nil {
 		return acquaintance{}, damaged("record", err)
 	}
-	r, err := core.OpenRecord(&pb.Signed{Payload: s.GetPayload(), Signature: s.GetSignature()})
+	r, err := base.OpenRecord(&pb.Signed{Payload: s.GetPayload(), Signature: s.GetSignature()})
 	if err != nil {
 		return acquaintance{}, damaged("record", err)
 	}
 	return acquaintance{r, messaging.Reached{Epoch: r.Epoch, Address: s.GetAddress(), At: s.GetLinkedAt()}}, nil
 }
 
-func contactOf(r *core.Record, where messaging.Reached) messaging.Contact {
+func contactOf(r *base.Record, where messaging.Reached) messaging.Contact {
 	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, Visitor: r.Visitor, Reached: where}
 }
 
 // meet stores a peer that has joined.
-func (n *Node) meet(r *core.Record) {
+func (n *Node) meet(r *base.Record) {
 	if r == nil {
 		return
 	}
@@ -97,6 +97,6 @@ func (n *Node) meet(r *core.Record) {
 }
 
 // stampOfBroadcast is the stamp under which a broadcast is remembered.
-func stampOfBroadcast(b core.Broadcasted) delivery.Stamp {
+func stampOfBroadcast(b base.Broadcasted) delivery.Stamp {
 	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: b.Epoch, Counter: b.Number}, Nonce: b.Nonce}}
 }

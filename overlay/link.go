@@ -5,13 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
+	"time"
 )
 
 // How many bytes may be queued on a link, of the 4 MiB at which it is cut off (guesses): above
@@ -28,14 +28,14 @@ const silentAfter = 1400 * time.Millisecond
 
 // links holds the open connections, as the loop knows them.
 type links struct {
-	all  map[core.LinkID]*nodeLink
-	last core.LinkID
+	all  map[base.LinkID]*nodeLink
+	last base.LinkID
 }
 
 // nodeLink is an open connection.
 type nodeLink struct {
 	*messaging.Link
-	id       core.LinkID
+	id       base.LinkID
 	peer     certs.ID // once messages may go over it
 	address  netip.AddrPort
 	received uint64        // packets, at the last look
@@ -79,7 +79,7 @@ func (n *Node) accept() {
 // connected: a connection is established.
 type connected struct {
 	link *transport.Link
-	dial core.DialID // 0: the other side has dialled
+	dial base.DialID // 0: the other side has dialled
 }
 
 // handle numbers the link, tells the core and begins to read.
@@ -124,7 +124,7 @@ func (f farewell) handle(l *loop) {
 
 // disconnected: a link has ended.
 type disconnected struct {
-	link     core.LinkID
+	link     base.LinkID
 	friendly bool
 	err      error
 }
@@ -164,23 +164,23 @@ func friendly(err error) bool {
 
 // codes translates the core's reasons to close a link into those that the peer sees.
 var codes = [...]transport.Code{
-	core.CloseBye:       transport.CodeBye,
-	core.CloseProtocol:  transport.CodeProtocol,
-	core.CloseRefused:   transport.CodeRefused,
-	core.CloseDuplicate: transport.CodeDuplicateLink,
-	core.CloseIdle:      transport.CodeIdle,
-	core.CloseTimeout:   transport.CodeHandshakeTimeout,
-	core.CloseDead:      transport.CodeDuplicateLink, // to a peer that lives after all: dial again
+	base.CloseBye:       transport.CodeBye,
+	base.CloseProtocol:  transport.CodeProtocol,
+	base.CloseRefused:   transport.CodeRefused,
+	base.CloseDuplicate: transport.CodeDuplicateLink,
+	base.CloseIdle:      transport.CodeIdle,
+	base.CloseTimeout:   transport.CodeHandshakeTimeout,
+	base.CloseDead:      transport.CodeDuplicateLink, // to a peer that lives after all: dial again
 }
 
 // closeLink closes a link for the core's reason. A dead peer gets no goodbye.
-func (l *loop) closeLink(c core.Close) {
+func (l *loop) closeLink(c base.Close) {
 	nl := l.links.all[c.Link]
 	switch {
 	case nl == nil:
-	case c.Reason == core.CloseDead:
+	case c.Reason == base.CloseDead:
 		nl.Abort(codes[c.Reason], c.Text)
-	case c.Reason == core.CloseDuplicate:
+	case c.Reason == base.CloseDuplicate:
 		l.node.messages.Retire(nl.Link, codes[c.Reason], c.Text)
 	default:
 		nl.Shut(codes[c.Reason], c.Text)
@@ -189,7 +189,7 @@ func (l *loop) closeLink(c core.Close) {
 
 // sendFrame queues a frame on its link. It drops a relayed broadcast or letter if the link is
 // so busy that announcements might soon find no room.
-func (l *loop) sendFrame(f core.Frame) {
+func (l *loop) sendFrame(f base.Frame) {
 	nl := l.links.all[f.Link]
 	switch {
 	case nl == nil:
@@ -228,7 +228,7 @@ func (l *loop) listen(nl *nodeLink) {
 		nl.address = address
 		l.step(core.Seen{Link: nl.id, Address: address.String()})
 	}
-	nl.SetSilent(now-nl.heard > silentAfter+core.Slowness(stats.RTT, stats.Jitter))
+	nl.SetSilent(now-nl.heard > silentAfter+base.Slowness(stats.RTT, stats.Jitter))
 	if stuck := nl.Stuck(); nl.SetStuck(stuck) {
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
 	}
@@ -237,7 +237,7 @@ func (l *loop) listen(nl *nodeLink) {
 }
 
 // linkUp opens a link to direct messages.
-func (l *loop) linkUp(up core.LinkUp) {
+func (l *loop) linkUp(up base.LinkUp) {
 	nl, n := l.links.all[up.Link], l.node
 	if nl == nil {
 		return

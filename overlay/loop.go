@@ -3,12 +3,12 @@ package overlay
 import (
 	"log/slog"
 	"math/rand/v2"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
+	"time"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when it handles an
@@ -39,7 +39,7 @@ type loop struct {
 	dropped   drops
 
 	epoch    uint64         // the last one on disk
-	withheld []core.Effects // effects of which something must be on disk first, and those that followed
+	withheld []base.Effects // effects of which something must be on disk first, and those that followed
 	saved    chan error     // the result of save
 
 	undecided []chan struct{} // closed when no deposit is pending
@@ -48,10 +48,10 @@ type loop struct {
 // newLoop makes the loop of a node with a new core.
 func newLoop(n *Node, setup replay.Setup, here addresses) *loop {
 	l := &loop{
-		node: n, links: links{all: make(map[core.LinkID]*nodeLink)}, addresses: here, joins: make(joins), verifier: newVerifier(n),
+		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), verifier: newVerifier(n),
 		epoch: setup.Config.Epoch, saved: make(chan error, 1),
 		dials: dials{
-			races: make(map[core.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
+			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
 			endpoint: n.endpoint, mailbox: &n.mailbox, ctx: n.ctx, group: &n.wg, clock: n.clock, joinTime: n.cfg.JoinTimeout,
 		},
 	}
@@ -137,12 +137,12 @@ func (l *loop) settle() {
 
 // isToBeSaved says that something of these effects must be on disk before any of them is
 // carried out: a new epoch, or the network that this peer is in.
-func isToBeSaved(out core.Effects) bool { return out.Epoch != 0 || isReady(out) }
+func isToBeSaved(out base.Effects) bool { return out.Epoch != 0 || isReady(out) }
 
-func isReady(out core.Effects) bool { return len(out.Events) > 0 && out.Events[0] == core.Ready{} }
+func isReady(out base.Effects) bool { return len(out.Events) > 0 && out.Events[0] == base.Ready{} }
 
 // save writes it to disk, off the loop.
-func (l *loop) save(out core.Effects) {
+func (l *loop) save(out base.Effects) {
 	n := l.node
 	n.wg.Go(func() {
 		var err error
@@ -196,10 +196,10 @@ func (l *loop) noticeSleep() {
 }
 
 // apply carries out effects of the core, in the order that they require.
-func (l *loop) apply(out core.Effects) {
+func (l *loop) apply(out base.Effects) {
 	n := l.node
 	for _, note := range out.Notes {
-		level := [...]slog.Level{core.Debug: slog.LevelDebug, core.Info: slog.LevelInfo, core.Warn: slog.LevelWarn}[note.Level]
+		level := [...]slog.Level{base.Debug: slog.LevelDebug, base.Info: slog.LevelInfo, base.Warn: slog.LevelWarn}[note.Level]
 		n.log.Log(n.ctx, level, note.Text, note.Args...)
 	}
 	if out.Epoch != 0 {
@@ -254,23 +254,23 @@ func (l *loop) apply(out core.Effects) {
 }
 
 // happened passes an event of the core on to the program.
-func (l *loop) happened(event core.Event) {
+func (l *loop) happened(event base.Event) {
 	n := l.node
 	switch e := event.(type) {
-	case core.Ready:
+	case base.Ready:
 		n.messages.IDs().Begin(n.Key(), l.epoch)
 		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own)})
-	case core.Joined:
+	case base.Joined:
 		n.messages.Queue().Push(PeerJoined(e))
 		l.setPresent(e.ID, e.Key, true)
-	case core.Left:
+	case base.Left:
 		reason := ReasonLost
 		if e.Farewell {
 			reason = ReasonLeft
 		}
 		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
 		l.setPresent(e.ID, certs.PublicKey{}, false)
-	case core.Broadcasted:
+	case base.Broadcasted:
 		l.heardBroadcast(e)
 	}
 }

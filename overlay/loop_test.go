@@ -3,11 +3,11 @@ package overlay
 import (
 	"errors"
 	"log/slog"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // While the disk is slow, nothing goes out that must follow a write; the core goes on, and the
@@ -16,7 +16,7 @@ func TestNothingOvertakesTheDisk(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
 		alice, bob := peers[0], peers[1]
-		alice.post(onLoop(func(l *loop) { l.withheld = append(l.withheld, core.Effects{Epoch: l.epoch + 1}) }))
+		alice.post(onLoop(func(l *loop) { l.withheld = append(l.withheld, base.Effects{Epoch: l.epoch + 1}) }))
 		if _, err := alice.Broadcast(t.Context(), "hello", ""); err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func TestWithheldIsBounded(t *testing.T) {
 		done := make(chan struct{})
 		alice.post(onLoop(func(l *loop) {
 			for range maxWithheld {
-				l.withheld = append(l.withheld, core.Effects{})
+				l.withheld = append(l.withheld, base.Effects{})
 			}
 			go func() {
 				time.Sleep(time.Second)
@@ -71,7 +71,7 @@ func TestDiskFailsBeforeEffects(t *testing.T) {
 		alice := w.network("alice", "bob")[0]
 		full := errors.New("the disk is full")
 		alice.post(onLoop(func(l *loop) {
-			l.withheld = append(l.withheld, core.Effects{Epoch: l.epoch + 1})
+			l.withheld = append(l.withheld, base.Effects{Epoch: l.epoch + 1})
 			l.saved <- full
 		}))
 		<-alice.done // Events has ended

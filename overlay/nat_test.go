@@ -134,7 +134,7 @@ func meet(t *testing.T, a, b simtest.Kind, loss float64) {
 	limit := 2 * time.Second
 	switch {
 	case loss > 0 && can && a == simtest.Open && b != simtest.FullCone:
-		// A lost packet or SYNC spoils the port of an open router, see overlay/core/punch.go. It recovers
+		// A lost packet or SYNC spoils the port of an open router, see overlay/core/reach/punch.go. It recovers
 		// when two attempts are further apart than the router remembers.
 		limit = 20 * time.Minute
 	case loss > 0:

@@ -1,10 +1,10 @@
 package overlay
 
 import (
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"time"
 )
 
 // Net says how this peer can be reached and how it reaches others: what to look at when
@@ -18,19 +18,19 @@ type Net struct {
 
 // Parts of Net that package core reports.
 type (
-	NAT        = core.NAT
+	NAT        = base.NAT
 	OwnAddress = core.OwnAddress
 	Source     = core.Source
 )
 
 // The kinds of NAT; see package core.
 const (
-	NATUnknown   = core.NATUnknown
-	NATNone      = core.NATNone
-	NATBehind    = core.NATBehind
-	NATEven      = core.NATEven
-	NATSymmetric = core.NATSymmetric
-	NATOpen      = core.NATOpen
+	NATUnknown   = base.NATUnknown
+	NATNone      = base.NATNone
+	NATBehind    = base.NATBehind
+	NATEven      = base.NATEven
+	NATSymmetric = base.NATSymmetric
+	NATOpen      = base.NATOpen
 )
 
 // How is the kind of path to a peer.

@@ -33,14 +33,13 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"sync"
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
 	"quicpeer/transport"
+	"sync"
+	"time"
 )
 
 // Node is a running peer. Its methods may be called from any goroutine; only one goroutine at
@@ -137,7 +136,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	here.own, here.near = ownAddresses(endpoint.Addr())
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
-	setup.Config = core.Config{
+	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,

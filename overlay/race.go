@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/transport"
 	"slices"
 	"sync"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/transport"
 )
 
 // dials holds the races that are under way.
 type dials struct {
-	races    map[core.DialID]*race // the loop's own
+	races    map[base.DialID]*race // the loop's own
 	names    names
 	endpoint *transport.Endpoint
 	mailbox  *mailbox
@@ -29,7 +29,7 @@ type dials struct {
 // add addresses while it runs. It is over when one has connected or all have failed.
 type race struct {
 	*dials
-	dial   core.DialID
+	dial   base.DialID
 	key    certs.PublicKey
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -43,7 +43,7 @@ type race struct {
 }
 
 // race begins a race, or adds candidates to one.
-func (s *dials) race(d core.Dial) {
+func (s *dials) race(d base.Dial) {
 	r := s.races[d.ID]
 	if r == nil || !r.extend(len(d.Candidates)) {
 		r = &race{dials: s, dial: d.ID, key: d.Key, running: len(d.Candidates)}
@@ -56,7 +56,7 @@ func (s *dials) race(d core.Dial) {
 }
 
 // giveUp ends a race, which is not wanted any more.
-func (s *dials) giveUp(id core.DialID) {
+func (s *dials) giveUp(id base.DialID) {
 	if r := s.races[id]; r != nil {
 		r.cancel()
 	}
@@ -74,14 +74,14 @@ func (r *race) extend(candidates int) bool {
 }
 
 // run dials one candidate, when its time has come.
-func (r *race) run(c core.Candidate, timeout time.Duration) {
+func (r *race) run(c base.Candidate, timeout time.Duration) {
 	r.dialWhenDue(c, timeout)
 	if err, last := r.ranOut(); last {
 		r.mailbox.post(raceOver{r, err})
 	}
 }
 
-func (r *race) dialWhenDue(c core.Candidate, timeout time.Duration) {
+func (r *race) dialWhenDue(c base.Candidate, timeout time.Duration) {
 	start := time.NewTimer(c.After)
 	defer start.Stop()
 	select {

@@ -2,10 +2,10 @@ package overlay
 
 import (
 	"context"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"runtime"
 	"sync"
-
-	"quicpeer/overlay/core"
 )
 
 // verifier verifies signatures in bulk, off the loop, which they would stall for seconds in a
@@ -28,7 +28,7 @@ func newVerifier(n *Node) verifier {
 const yieldEvery = 16
 
 // verify verifies a part of a table. The core bounds how many parts are under way.
-func (v *verifier) verify(wish core.Verify) {
+func (v *verifier) verify(wish base.Verify) {
 	v.group.Go(func() {
 		select {
 		case v.turns <- struct{}{}:

@@ -1,12 +1,12 @@
 package core
 
 import (
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/pb"
 )
 
 // Unknown fields of a frame are not passed on: it would grow beyond the limit on the way, and
@@ -41,8 +41,8 @@ func TestLinksOfOneKey(t *testing.T) {
 			l := r.linked(1, id)
 			r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 		}
-		if r.c.links.linksUp() > mostLinks || r.c.links.degree() != 1 {
-			t.Errorf("%s has %d links and %d places", id, r.c.links.linksUp(), r.c.links.degree())
+		if r.c.links.LinksUp() > reach.MostLinks || r.c.links.Degree() != 1 {
+			t.Errorf("%s has %d links and %d places", id, r.c.links.LinksUp(), r.c.links.Degree())
 		}
 	}
 }
@@ -52,7 +52,7 @@ func TestFlapping(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "bob")
 	l := r.neighbour(2, "carol")
-	e := r.c.table.get("carol", testIdentity(2).Key())
+	e := r.c.table.Get("carol", testIdentity(2).Key())
 	dials := 0
 	for until := r.now + time.Minute; r.now < until; r.pass(tickEvery) {
 		if l != 0 {
@@ -60,9 +60,9 @@ func TestFlapping(t *testing.T) {
 			r.drain()
 			l = 0
 		}
-		if e.our().dialing != 0 {
+		if e.Our().Dialing != 0 {
 			dials++
-			l = r.outbound(e.our().dialing, 2)
+			l = r.outbound(e.Our().Dialing, 2)
 			r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(2, "carol", pb.AnnouncementType_JOIN, 1000, 0)})
 		}
 	}
@@ -76,10 +76,10 @@ func TestRefusedReceiver(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "bob")
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 2, "carol", 1000, 0)))
-	e := r.c.table.get("carol", testIdentity(2).Key())
+	e := r.c.table.Get("carol", testIdentity(2).Key())
 	r.c.Step(r.now, Want{To: "carol"})
 	r.drain()
-	o := r.outbound(e.our().dialing, 2)
+	o := r.outbound(e.Our().Dialing, 2)
 	r.receive(o, &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL})
 	if len(r.out.Unreachable) != 1 {
 		t.Errorf("reported as unreachable: %v", r.out.Unreachable)

@@ -2,10 +2,10 @@ package core
 
 import (
 	"encoding/binary"
-	"testing"
-
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
+	"testing"
 )
 
 // ranges returns ranges of broadcasts of some of the peers.
@@ -15,28 +15,28 @@ func (fz *fuzzer) ranges() []*pb.BroadcastRange {
 		prefix := certs.MessagePrefix(testIdentity(uint64(fz.next()%6)).Key(), uint64(1+fz.next()%4), 0)
 		first := uint64(1 + fz.next()%8)
 		list = append(list, &pb.BroadcastRange{
-			Author: tagOf(fz.id()), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: first + uint64(fz.next()%8),
+			Author: base.TagOf(fz.id()), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: first + uint64(fz.next()%8),
 		})
 	}
 	return list
 }
 
 // checkBroadcasts checks the remembered broadcasts, and that all are shown in order.
-func (fz *fuzzer) checkBroadcasts(t *testing.T, events []Event) {
+func (fz *fuzzer) checkBroadcasts(t *testing.T, events []base.Event) {
 	t.Helper()
 	c := fz.c
 	bytes := 0
-	for _, b := range c.broadcasts.recent {
-		if i, found := b.run.search(b.number); !found || b.run.recent[i] != b || c.broadcasts.runs[b.run.name] != b.run {
-			t.Fatalf("broadcast %d is at one place only", b.number)
+	for _, b := range c.broadcasts.Recent {
+		if i, found := b.Run.Search(b.Number); !found || b.Run.Recent[i] != b || c.broadcasts.Runs[b.Run.Name] != b.Run {
+			t.Fatalf("broadcast %d is at one place only", b.Number)
 		}
-		bytes += len(b.signed.GetPayload())
+		bytes += len(b.Signed.GetPayload())
 	}
-	if bytes != c.broadcasts.recentBytes {
-		t.Fatalf("%d bytes are remembered, not %d", bytes, c.broadcasts.recentBytes)
+	if bytes != c.broadcasts.RecentBytes {
+		t.Fatalf("%d bytes are remembered, not %d", bytes, c.broadcasts.RecentBytes)
 	}
 	for _, e := range events {
-		if b, ok := e.(Broadcasted); ok {
+		if b, ok := e.(base.Broadcasted); ok {
 			run, number := string(b.Content.GetId()[:8]), binary.BigEndian.Uint64(b.Content.GetId()[8:])
 			if number <= fz.shown[run] {
 				t.Fatalf("broadcast %d of a run is shown after %d", number, fz.shown[run])

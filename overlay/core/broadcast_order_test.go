@@ -2,11 +2,13 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // TestBroadcastOrder: a broadcast that comes before its predecessor waits for it, but not for
@@ -32,7 +34,7 @@ func TestBroadcastOrder(t *testing.T) {
 	}
 	say(1)
 	expect("1", "2", "3")
-	r.pass(holdFor - time.Second)
+	r.pass(broadcast.HoldFor - time.Second)
 	expect()
 	r.pass(2 * time.Second)
 	expect("5")
@@ -60,12 +62,12 @@ func TestLastWords(t *testing.T) {
 		r.receive(l, propagation(then))
 		lost := name == "it is lost"
 		if then.GetType() != pb.AnnouncementType_JOIN {
-			r.pass(suspectAlone + lastWordsFor + 2*tickEvery)
+			r.pass(table.SuspectAlone + broadcast.LastWordsFor + 2*tickEvery)
 		}
 		if len(r.out.Events) == 0 || len(r.texts()) == 1 == lost {
 			t.Fatalf("%s: %v", name, r.out.Events)
 		}
-		if _, gone := r.out.Events[0].(Left); gone != lost {
+		if _, gone := r.out.Events[0].(base.Left); gone != lost {
 			t.Errorf("%s: %v", name, r.out.Events)
 		}
 		if !lost {

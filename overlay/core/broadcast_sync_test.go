@@ -3,24 +3,26 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // rangeOf is a range of broadcasts of a test identity.
 func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.BroadcastRange {
 	prefix := certs.MessagePrefix(testIdentity(identity).Key(), epoch, 0)
-	return &pb.BroadcastRange{Author: tagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
+	return &pb.BroadcastRange{Author: base.TagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
 }
 
 // wanted returns the ranges that the last input has asked a link for.
-func (r *rig) wanted(l LinkID) []*pb.BroadcastRange {
+func (r *rig) wanted(l base.LinkID) []*pb.BroadcastRange {
 	var list []*pb.BroadcastRange
 	for i, m := range r.frames() {
 		if r.out.Frames[i].Link == l {
@@ -40,7 +42,7 @@ func is(list []*pb.BroadcastRange, first, last uint64) bool {
 func TestCatchingUp(t *testing.T) {
 	r := newRig(t, nil)
 	one, two, three := r.neighbour(1, "one"), r.neighbour(2, "two"), r.neighbour(3, "three")
-	r.pass(tellAgain + tickEvery)
+	r.pass(broadcast.TellAgain + tickEvery)
 	r.receive(one, saidBroadcast(1, "one", 1000, 1, "1"))
 	position := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 3)}}
 	r.receive(one, position)
@@ -51,7 +53,7 @@ func TestCatchingUp(t *testing.T) {
 	if len(r.out.Frames) != 0 {
 		t.Fatalf("asks twice: %v", r.frames())
 	}
-	r.now += askAgain
+	r.now += broadcast.AskAgain
 	r.receive(two, position)
 	if !is(r.wanted(two), 2, 3) || len(r.wanted(one)) != 0 {
 		t.Fatalf("asks for %v", r.wanted(two))
@@ -102,7 +104,7 @@ func TestPositionOfAStranger(t *testing.T) {
 	if len(r.held()) != 2 {
 		t.Errorf("tells its new neighbour %v", r.held())
 	}
-	if r.pass(tellAgain + tickEvery); len(r.held()) < 2 {
+	if r.pass(broadcast.TellAgain + tickEvery); len(r.held()) < 2 {
 		t.Errorf("tells its new neighbour nothing again")
 	}
 }
@@ -112,7 +114,7 @@ func TestBroadcastMissed(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
 	r.receive(one, saidBroadcast(1, "one", 1000, 4, "4"))
-	r.pass(askAgain + 2*tickEvery)
+	r.pass(broadcast.AskAgain + 2*tickEvery)
 	if !is(r.wanted(one), 1, 3) {
 		t.Errorf("asks for %v", r.wanted(one))
 	}
@@ -122,22 +124,22 @@ func TestBroadcastMissed(t *testing.T) {
 func TestLongAnswer(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
-	const all = answerMost + 20
+	const all = broadcast.AnswerMost + 20
 	for i := range all {
 		r.c.Step(r.now, Broadcast{Body: fmt.Sprint(i), SentAt: 0})
 	}
 	r.drain()
 	for from := range uint64(2) {
-		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1+from*answerMost, all)}})
+		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1+from*broadcast.AnswerMost, all)}})
 		sent := r.sentTexts(l)
-		if len(sent) != min(answerMost, all-int(from)*answerMost) || sent[0] != fmt.Sprint(from*answerMost) {
+		if len(sent) != min(broadcast.AnswerMost, all-int(from)*broadcast.AnswerMost) || sent[0] != fmt.Sprint(from*broadcast.AnswerMost) {
 			t.Fatalf("sends %d, from %s", len(sent), sent[0])
 		}
 		if !is(r.held(), 1, all) {
 			t.Fatalf("ends with %v", r.held())
 		}
 	}
-	for range 10 * positionBurst {
+	for range 10 * broadcast.PositionBurst {
 		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}})
 	}
 	if len(r.out.Frames) != 0 {
@@ -176,8 +178,8 @@ func TestLyingPositions(t *testing.T) {
 		}
 		r.receive(one, lie)
 		asked += len(r.wanted(one)) + len(r.wanted(two))
-		if len(r.c.broadcasts.behind) > 1 {
-			t.Fatalf("%d runs are behind", len(r.c.broadcasts.behind))
+		if len(r.c.broadcasts.Behind) > 1 {
+			t.Fatalf("%d runs are behind", len(r.c.broadcasts.Behind))
 		}
 		r.pass(100 * time.Millisecond)
 		asked += len(r.wanted(one)) + len(r.wanted(two))
@@ -189,19 +191,19 @@ func TestLyingPositions(t *testing.T) {
 	if !slices.Equal(r.texts(), []string{"1"}) {
 		t.Errorf("shows %q", r.texts())
 	}
-	r.pass(2 * holdFor)
-	if len(r.c.broadcasts.behind) != 0 {
-		t.Errorf("%d runs are behind", len(r.c.broadcasts.behind))
+	r.pass(2 * broadcast.HoldFor)
+	if len(r.c.broadcasts.Behind) != 0 {
+		t.Errorf("%d runs are behind", len(r.c.broadcasts.Behind))
 	}
 }
 
 // naiveLack is lack by checking one number after the other.
-func naiveLack(r *run, from, to uint64) (first, last uint64) {
-	first, to = max(from, r.next), min(to, r.known)
-	for first <= to && r.has(first) {
+func naiveLack(r *table.Run, from, to uint64) (first, last uint64) {
+	first, to = max(from, r.Next), min(to, r.Known)
+	for first <= to && r.Has(first) {
 		first++
 	}
-	for last = first; last <= to && !r.has(last); last++ {
+	for last = first; last <= to && !r.Has(last); last++ {
 	}
 	return first, last - 1
 }
@@ -209,18 +211,18 @@ func naiveLack(r *run, from, to uint64) (first, last uint64) {
 // TestLack: the first missing numbers are found, whatever is held back.
 func TestLack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &run{next: rapid.Uint64Range(1, 12).Draw(t, "next"), heard: rapid.Bool().Draw(t, "heard")}
+		r := &table.Run{Next: rapid.Uint64Range(1, 12).Draw(t, "next"), Heard: rapid.Bool().Draw(t, "heard")}
 		for n := range uint64(20) {
 			if rapid.IntRange(0, 2).Draw(t, "held") > 0 {
-				r.recent = append(r.recent, &recentBroadcast{number: n + 1})
-				r.known = n + 1
+				r.Recent = append(r.Recent, &table.RecentBroadcast{Number: n + 1})
+				r.Known = n + 1
 			}
 		}
-		r.known = max(r.known, rapid.Uint64Range(0, 30).Draw(t, "known"))
+		r.Known = max(r.Known, rapid.Uint64Range(0, 30).Draw(t, "known"))
 		from := rapid.Uint64Range(0, 24).Draw(t, "from")
 		to := from + rapid.Uint64Range(0, 24).Draw(t, "more")
 		first, last := naiveLack(r, from, to)
-		gotFirst, gotLast := r.lack(from, to)
+		gotFirst, gotLast := r.Lack(from, to)
 		if none := first > last; none != (gotFirst > gotLast) || !none && (gotFirst != first || gotLast != last) {
 			t.Fatalf("%d to %d, not %d to %d", gotFirst, gotLast, first, last)
 		}
@@ -243,7 +245,7 @@ func TestRangesSaidOften(t *testing.T) {
 		t.Errorf("one broadcast is sent %d times, with %v", n, r.held())
 	}
 	list := []*pb.BroadcastRange{{Run: 1, First: 1, Last: 3}, {Run: 2, First: 2, Last: 2}, {Run: 1, First: 3, Last: 9}, {Run: 1, First: 4, Last: 4}}
-	if got := rising(list); len(got) != 3 || got[2] != list[3] {
+	if got := table.Rising(list); len(got) != 3 || got[2] != list[3] {
 		t.Errorf("rising: %v", got)
 	}
 }
@@ -257,11 +259,11 @@ func TestEndWaitsForLastWords(t *testing.T) {
 			one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
 			r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 			r.receive(one, &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(5, "five", 1, 1, 2)}})
-			wait := lastWordsFor
+			wait := broadcast.LastWordsFor
 			if end.Type == pb.AnnouncementType_LOST {
-				wait += suspectAlone
+				wait += table.SuspectAlone
 			}
-			since, left := r.now, Left{"five", end.Type == pb.AnnouncementType_LEAVE}
+			since, left := r.now, base.Left{ID: "five", Farewell: end.Type == pb.AnnouncementType_LEAVE}
 			for r.now < since+wait-2*tickEvery {
 				if r.receive(two, propagation(end)); len(r.out.Events) != 0 {
 					t.Errorf("%s, %v: %v after %v", name, end.Type, r.out.Events, r.now-since)
@@ -294,12 +296,12 @@ func TestWordsOfTheDeparted(t *testing.T) {
 		one := r.neighbour(1, "one")
 		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 		r.receive(one, propagation(end))
-		r.pass(suspectAlone + 2*tickEvery)
-		r.receive(one, saidBroadcast(5, "five", r.c.table.get("five", testIdentity(5).Key()).record.Epoch, 1, "1"))
+		r.pass(table.SuspectAlone + 2*tickEvery)
+		r.receive(one, saidBroadcast(5, "five", r.c.table.Get("five", testIdentity(5).Key()).Record.Epoch, 1, "1"))
 		if now := len(r.texts()) == 1; now != (name == "it has left") {
 			t.Errorf("%s: %v", name, r.out.Events)
 		}
-		if r.pass(holdFor + tickEvery); (len(r.texts()) == 1) != (name == "it is lost") {
+		if r.pass(broadcast.HoldFor + tickEvery); (len(r.texts()) == 1) != (name == "it is lost") {
 			t.Errorf("%s: %v in the end", name, r.out.Events)
 		}
 	}
@@ -312,30 +314,30 @@ func TestMemory(t *testing.T) {
 	l := r.neighbour(1, "one")
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
-	for range maxOfOne + 100 {
+	for range broadcast.MaxOfOne + 100 {
 		r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
 	}
-	if n := len(r.c.broadcasts.recent); n != maxOfOne+1 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
+	if n := len(r.c.broadcasts.Recent); n != broadcast.MaxOfOne+1 || r.c.broadcasts.Recent[0].Run.Entry == r.c.table.Self {
 		t.Errorf("%d are remembered", n)
 	}
 	r.drain()
 	body := string(make([]byte, pb.MaxBroadcast))
-	for range maxOfOneB/pb.MaxBroadcast + 1 {
+	for range broadcast.MaxOfOneB/pb.MaxBroadcast + 1 {
 		r.c.Step(r.now, Broadcast{Body: body, SentAt: 0})
 	}
-	if r.c.broadcasts.recentBytes > maxOfOneB+1000 || r.c.broadcasts.recent[0].run.entry == r.c.table.self {
-		t.Errorf("%d bytes are remembered", r.c.broadcasts.recentBytes)
+	if r.c.broadcasts.RecentBytes > broadcast.MaxOfOneB+1000 || r.c.broadcasts.Recent[0].Run.Entry == r.c.table.Self {
+		t.Errorf("%d bytes are remembered", r.c.broadcasts.RecentBytes)
 	}
 	r.drain()
-	b := r.c.broadcasts.recent[0]
-	r.c.broadcasts.forgetBroadcast(b)
+	b := r.c.broadcasts.Recent[0]
+	r.c.broadcasts.ForgetBroadcast(b)
 	r.drain()
 	if !slices.Equal(r.texts(), []string{"2"}) {
 		t.Errorf("shows %q", r.texts())
 	}
-	r.pass(memoryFor + time.Second)
-	if len(r.c.broadcasts.recent) != 0 || r.c.broadcasts.recentBytes != 0 || len(r.c.broadcasts.runs) != 0 {
-		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.broadcasts.recent), r.c.broadcasts.recentBytes, len(r.c.broadcasts.runs))
+	r.pass(broadcast.MemoryFor + time.Second)
+	if len(r.c.broadcasts.Recent) != 0 || r.c.broadcasts.RecentBytes != 0 || len(r.c.broadcasts.Runs) != 0 {
+		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.broadcasts.Recent), r.c.broadcasts.RecentBytes, len(r.c.broadcasts.Runs))
 	}
 }
 
@@ -349,7 +351,7 @@ func TestCaughtUpLate(t *testing.T) {
 		newcomer := r.linked(2, "two") // its run begins here
 		r.pass(10 * time.Second)
 		late := saidBroadcast(1, "one", 1000, 1, "x")
-		late.Age = toAge(age)
+		late.Age = base.ToAge(age)
 		r.receive(one, late)
 		r.receive(newcomer, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 		offered := false
@@ -359,8 +361,8 @@ func TestCaughtUpLate(t *testing.T) {
 		if after := age < 10*time.Second; offered != after {
 			t.Errorf("sent %v ago: offered to a peer that came 10 s ago: %v", age, offered)
 		}
-		if a := r.c.broadcasts.recent[0]; toAge(r.now-a.said) != toAge(age) {
-			t.Errorf("passed on with the age %v, not %v", r.now-a.said, age)
+		if a := r.c.broadcasts.Recent[0]; base.ToAge(r.now-a.Said) != base.ToAge(age) {
+			t.Errorf("passed on with the age %v, not %v", r.now-a.Said, age)
 		}
 	}
 }

@@ -1,18 +1,19 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // texts returns the broadcasts among the events of the last input.
 func (r *rig) texts() []string {
 	var list []string
 	for _, e := range r.out.Events {
-		if b, ok := e.(Broadcasted); ok {
+		if b, ok := e.(base.Broadcasted); ok {
 			list = append(list, b.Content.GetContent())
 		}
 	}
@@ -29,7 +30,7 @@ func (r *rig) held() []*pb.BroadcastRange {
 }
 
 // sentTexts returns the broadcasts that the last input has sent over a link.
-func (r *rig) sentTexts(l LinkID) []string {
+func (r *rig) sentTexts(l base.LinkID) []string {
 	var list []string
 	for i, m := range r.frames() {
 		if b := m.GetBroadcast(); b != nil && r.out.Frames[i].Link == l {
@@ -50,10 +51,10 @@ func TestBroadcastOnce(t *testing.T) {
 	b := saidBroadcast(1, "one", 1000, 1, "hello")
 	r.receive(one, b)
 	if !slices.Equal(r.texts(), []string{"hello"}) || len(r.out.Frames) != 1 || r.out.Frames[0].Link != two ||
-		r.frames()[0].GetBroadcast().GetHops() != 1 || !r.out.Events[0].(Broadcasted).Direct {
+		r.frames()[0].GetBroadcast().GetHops() != 1 || !r.out.Events[0].(base.Broadcasted).Direct {
 		t.Errorf("%v, %v", r.out.Events, r.frames())
 	}
-	for _, l := range []LinkID{one, two} {
+	for _, l := range []base.LinkID{one, two} {
 		r.receive(l, b)
 		if len(r.out.Events) != 0 || len(r.out.Frames) != 0 {
 			t.Errorf("again: %v, %v", r.out.Events, r.frames())
@@ -77,7 +78,7 @@ func TestBroadcastEarly(t *testing.T) {
 		t.Fatalf("%v", r.out.Events)
 	}
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-	if _, first := r.out.Events[0].(Joined); !first || !slices.Equal(r.texts(), []string{"early"}) {
+	if _, first := r.out.Events[0].(base.Joined); !first || !slices.Equal(r.texts(), []string{"early"}) {
 		t.Errorf("%v", r.out.Events)
 	}
 	r.receive(one, saidBroadcast(5, "five", 11, 1, "of the next run"))
@@ -86,7 +87,7 @@ func TestBroadcastEarly(t *testing.T) {
 		t.Errorf("%v", r.out.Events)
 	}
 	r.receive(one, saidBroadcast(6, "six", 10, 1, "too early"))
-	r.pass(2 * recentFor)
+	r.pass(2 * broadcast.RecentFor)
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
 	if len(r.texts()) != 0 {
 		t.Errorf("%v", r.out.Events)
@@ -114,7 +115,7 @@ func TestBroadcastOffered(t *testing.T) {
 		t.Errorf("sends %q", got)
 	}
 	three := r.neighbour(1, "one")
-	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.links.link(three) == nil {
+	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.links.Link(three) == nil {
 		t.Errorf("a peer that was here before is offered %v", offer)
 	}
 }
@@ -129,7 +130,7 @@ func TestGoodbyeAfterBroadcast(t *testing.T) {
 	r.c.Step(r.now, Broadcast{Body: "last words", SentAt: 0})
 	r.c.Step(r.now, Leave{})
 	r.drain()
-	said := make(map[LinkID]int)
+	said := make(map[base.LinkID]int)
 	for i, m := range r.frames() {
 		l := r.out.Frames[i].Link
 		switch {

@@ -3,10 +3,11 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"strings"
 	"testing"
-
-	"quicpeer/pb"
 )
 
 // TestCandidates: the order in which a peer's addresses are dialled.
@@ -42,7 +43,7 @@ func TestCandidates(t *testing.T) {
 		{"too many", ours, "", "10.0.0.1:1 10.0.0.2:1 10.0.0.3:1 10.0.0.4:1 10.0.0.5:1 10.0.0.6:1 10.0.0.7:1 10.0.0.8:1 10.0.0.9:1 192.168.1.3:1", "", "",
 			"192.168.1.3:1+0 10.0.0.1:1+100 10.0.0.2:1+100 10.0.0.3:1+100 10.0.0.4:1+100 10.0.0.5:1+100 10.0.0.6:1+100 10.0.0.7:1+100"},
 	} {
-		r := newRig(t, func(c *Config) {
+		r := newRig(t, func(c *base.Config) {
 			c.Addresses = nil
 			for _, a := range strings.Fields(test.own) {
 				ap := netip.MustParseAddrPort(a)
@@ -54,19 +55,19 @@ func TestCandidates(t *testing.T) {
 			r.seeing(1, "one", test.seen)
 		}
 		key := testIdentity(2).Key()
-		e := newEntry(unsigned(&pb.Record{
+		e := table.NewEntry(unsigned(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: "peer", Key: key[:], Network: "net", Epoch: 1,
 			Addresses: strings.Fields(test.addresses), Observed: strings.Fields(test.observed),
 		}), pb.AnnouncementType_JOIN, 0)
-		e.with().lastAddress = test.last
+		e.With().LastAddress = test.last
 		var got []string
-		for _, c := range r.c.where.candidates(e, true, nil) {
+		for _, c := range r.c.where.Candidates(e, true, nil) {
 			got = append(got, fmt.Sprintf("%s+%d", c.Address, c.After.Milliseconds()))
 		}
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s:\n  got  %s\n  want %s", test.name, strings.Join(got, " "), test.want)
 		}
-		for _, c := range r.c.where.candidates(e, false, nil) {
+		for _, c := range r.c.where.Candidates(e, false, nil) {
 			if test.observed != "" && c.Address == test.observed {
 				t.Errorf("%s: %s before a SYNC", test.name, c.Address)
 			}

@@ -2,97 +2,103 @@ package core
 
 import (
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
 
 // settle passes on what has happened until nothing more follows.
 func (c *Core) settle() {
-	for len(c.events) > 0 {
-		what := c.events[0]
-		c.events = c.events[1:]
+	for len(c.env.Events) > 0 {
+		what := c.env.Events[0]
+		c.env.Events = c.env.Events[1:]
 		c.follow(what)
 	}
-	c.events = nil
+	c.env.Events = nil
 }
 
 // follow lets the machines react to something that has happened.
-func (c *Core) follow(what happening) {
+func (c *Core) follow(what base.Happening) {
 	switch what := what.(type) {
-	case staying:
+	case base.Staying:
 		c.visit.stay()
-	case relocated:
+	case reach.Relocated:
 		c.own.renewAddresses()
-	case doorLost:
-		c.join.doorEnded(what.door, what.did)
-	case tableTaken:
+	case link.DoorLost:
+		c.join.DoorEnded(what.Door, what.Did)
+	case base.TableTaken:
 		c.becomeReady()
-		c.sync.compareNow()
-	case foundAgain:
-		c.sync.compareAll = true
-		c.detect.doubted = append(c.detect.doubted, what.entry)
-		c.view.refresh(what.entry.record.ID)
-		c.own.checkOwnID(what.entry)
-	case missed:
-		c.view.miss(what.entry)
-	case accused:
-		if !what.entry.alive() {
-			c.gossip.confirm(nil, what.entry, c.cfg.ID)
+		c.sync.CompareNow()
+	case table.FoundAgain:
+		c.sync.CompareAll = true
+		c.detect.Doubted = append(c.detect.Doubted, what.Entry)
+		c.view.refresh(what.Entry.Record.ID)
+		c.own.checkOwnID(what.Entry)
+	case detect.Missed:
+		c.view.miss(what.Entry)
+	case detect.Accused:
+		if !what.Entry.Alive() {
+			c.gossip.Confirm(nil, what.Entry, c.env.Cfg.ID)
 			break
 		}
-		c.detect.alarm()
-		n := news{record: what.entry.record, state: pb.AnnouncementType_LOST, said: c.now, accusers: []certs.ID{c.cfg.ID}, ours: true}
+		c.detect.Alarm()
+		n := link.News{Record: what.Entry.Record, State: pb.AnnouncementType_LOST, Said: c.env.Now, Accusers: []certs.ID{c.env.Cfg.ID}, Ours: true}
 		if ch, ok := c.roll.merge(nil, n); ok {
 			c.inform(ch)
 		}
 	case departed:
 		c.dropped(what.entry)
-		c.view.refresh(what.entry.record.ID)
-	case failed:
-		c.fail(what.why)
-	case targetEnded:
-		c.join.targetEnded(what.target, what.why)
-	case judged:
-		c.merge(what.batch, what.valid)
-	case isolated:
+		c.view.refresh(what.entry.Record.ID)
+	case base.Failed:
+		c.fail(what.Why)
+	case reach.TargetEnded:
+		c.join.TargetEnded(what.Target, what.Why)
+	case reconcile.Judged:
+		c.merge(what.Batch, what.Valid)
+	case detect.Isolated:
 		c.view.isolate()
-	case awayLong:
+	case detect.AwayLong:
 		c.view.unsure()
-		c.sync.compareAll = true
+		c.sync.CompareAll = true
 	}
 }
 
 // learn takes a flooded announcement. News goes to all other neighbours; a peer that sends
 // something older is sent what we hold. It returns false if the link had to be closed for it.
-func (c *Core) learn(from *link, a *pb.Announcement) bool {
-	n, ok := c.gossip.open(from, a)
-	if n.record == nil || !ok || !c.gossip.isNews(from, n) || c.sync.isJudged(n) {
+func (c *Core) learn(from *link.Link, a *pb.Announcement) bool {
+	n, ok := c.gossip.Open(from, a)
+	if n.Record == nil || !ok || !c.gossip.IsNews(from, n) || c.sync.IsJudged(n) {
 		return ok
 	}
-	if !c.gossip.signed(n) {
-		c.links.violation(from, "an announcement that its subject has not signed")
+	if !c.gossip.Signed(n) {
+		c.links.Violation(from, "an announcement that its subject has not signed")
 		return false
 	}
 	c.accept(from, n)
 	c.settle()
-	return !c.ended
+	return !c.env.Ended
 }
 
 // accept merges verified news into the table, passes them on, and shows what they change.
-func (c *Core) accept(from *link, n news) {
-	r := n.record
-	e := c.table.lookup(r.tag, r.ID, r.Key)
-	if e == c.table.self {
+func (c *Core) accept(from *link.Link, n link.News) {
+	r := n.Record
+	e := c.table.Lookup(r.Tag, r.ID, r.Key)
+	if e == c.table.Self {
 		c.own.learnOfSelf(from, n)
 		return
 	}
-	if n.state == pb.AnnouncementType_LOST && e != nil && (e.alive() || e.suspect(c.now)) {
-		members := c.gossip.members(n.accusers, e)
-		if len(members) == 0 || !c.gossip.mayAccuse(from, e) {
-			c.note(Debug, "an accusation that does not count", "peer", string(r.ID))
-			c.gossip.tellAccused(from, e, n)
+	if n.State == pb.AnnouncementType_LOST && e != nil && (e.Alive() || e.Suspect(c.env.Now)) {
+		members := c.gossip.Members(n.Accusers, e)
+		if len(members) == 0 || !c.gossip.MayAccuse(from, e) {
+			c.env.Note(base.Debug, "an accusation that does not count", "peer", string(r.ID))
+			c.gossip.TellAccused(from, e, n)
 			return
 		}
-		n.accusers = members
+		n.Accusers = members
 	}
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
@@ -100,134 +106,134 @@ func (c *Core) accept(from *link, n news) {
 }
 
 // inform tells each machine about an update of the table, in this order.
-func (c *Core) inform(ch change) {
-	if out := ch.evicted; out != nil {
+func (c *Core) inform(ch link.Change) {
+	if out := ch.Evicted; out != nil {
 		c.dropped(out)
-		if !out.alive() {
-			c.join.remember(out)
+		if !out.Alive() {
+			c.join.Remember(out)
 		}
 	}
-	if ch.refutes() && ch.entry.our().ours {
-		c.doubt.atLeast(c.doubt.score + 1)
+	if ch.Refutes() && ch.Entry.Our().Ours {
+		c.doubt.AtLeast(c.doubt.Score + 1)
 	}
-	ch.suspectFrom(c.doubt)
-	c.broadcasts.told(ch)
-	c.probes.told(ch)
-	c.neighbourhood.told(ch)
-	c.reach.told(ch)
-	c.join.told(ch)
-	c.links.told(ch)
+	ch.SuspectFrom(c.doubt)
+	c.broadcasts.Told(ch)
+	c.probes.Told(ch)
+	c.neighbourhood.Told(ch)
+	c.reach.Told(ch)
+	c.join.Told(ch)
+	c.links.Told(ch)
 	c.visit.told(ch)
-	c.gossip.told(ch)
+	c.gossip.Told(ch)
 	c.view.told(ch)
-	c.own.checkOwnID(ch.entry)
+	c.own.checkOwnID(ch.Entry)
 }
 
 // dropped tells the machines that an entry has left the table.
-func (c *Core) dropped(e *entry) {
-	c.links.detach(e)
-	if e.shown != nil {
-		c.broadcasts.showGone(e)
+func (c *Core) dropped(e *table.Entry) {
+	c.links.Detach(e)
+	if e.Shown != nil {
+		c.broadcasts.ShowGone(e)
 	}
 }
 
 // forget drops expired entries.
 func (c *Core) forget() {
 	for _, e := range c.roll.expire() {
-		shown := e.shown != nil
+		shown := e.Shown != nil
 		c.dropped(e)
-		c.join.remember(e)
+		c.join.Remember(e)
 		if shown {
-			c.view.refresh(e.record.ID) // another key of the ID may live
+			c.view.refresh(e.Record.ID) // another key of the ID may live
 		}
 	}
 }
 
 // merge takes a batch whose signatures have been judged, even if its link has ended meanwhile: a
 // signed statement is true whoever brought it.
-func (c *Core) merge(b *batch, valid []bool) {
-	l := c.links.link(b.link)
-	if l != nil && l.state != linkUp {
+func (c *Core) merge(b *reconcile.Batch, valid []bool) {
+	l := c.links.Link(b.Link)
+	if l != nil && l.State != link.LinkUp {
 		l = nil
 	}
 	if l != nil {
-		l.verifying--
+		l.Verifying--
 	}
-	for i, n := range b.news {
+	for i, n := range b.News {
 		if !valid[i] && l != nil {
-			c.links.violation(l, "an announcement that its subject has not signed")
+			c.links.Violation(l, "an announcement that its subject has not signed")
 			l = nil
 		}
-		if valid[i] && !c.ended && c.gossip.isNews(l, n) {
+		if valid[i] && !c.env.Ended && c.gossip.IsNews(l, n) {
 			c.accept(l, n)
 			c.settle()
 		}
 	}
-	if l != nil && l.state == linkUp && !c.ended {
-		c.sync.continueSync(l)
+	if l != nil && l.State == link.LinkUp && !c.env.Ended {
+		c.sync.ContinueSync(l)
 	}
 }
 
 // becomeReady ends the joining: the user is shown who is here.
 func (c *Core) becomeReady() {
-	if c.ready {
+	if c.env.Ready {
 		return
 	}
-	c.ready, c.accepted = true, true
-	c.doubt.lastHeard = c.now
-	c.visit.until = c.now + visitFor
-	c.out.Events = append(c.out.Events, Ready{})
-	if len(c.cfg.Members) > 0 {
+	c.env.Ready, c.env.Accepted = true, true
+	c.doubt.LastHeard = c.env.Now
+	c.visit.until = c.env.Now + visitFor
+	c.env.Out.Events = append(c.env.Out.Events, base.Ready{})
+	if len(c.env.Cfg.Members) > 0 {
 		return // they have been there for long
 	}
-	for _, e := range sortedByID(c.table.entries) {
-		c.view.refresh(e.record.ID)
+	for _, e := range sortedByID(c.table.Entries) {
+		c.view.refresh(e.Record.ID)
 	}
 }
 
 // leave says goodbye.
 func (c *Core) leave() {
-	if c.leaving || c.ended {
+	if c.env.Leaving || c.env.Ended {
 		return
 	}
-	c.own.setOwnRecord(pb.AnnouncementType_LEAVE, c.table.self.record.Seq+1)
+	c.own.setOwnRecord(pb.AnnouncementType_LEAVE, c.table.Self.Record.Seq+1)
 	c.closeAll()
 }
 
 // closeAll ends all links, each with our last announcement.
 func (c *Core) closeAll() {
-	c.leaving = true
-	for _, l := range c.links.list {
-		if l.state == linkUp {
-			if !l.neighbour {
-				c.broadcasts.repeatBroadcasts(l)
+	c.env.Leaving = true
+	for _, l := range c.links.List {
+		if l.State == link.LinkUp {
+			if !l.Neighbour {
+				c.broadcasts.RepeatBroadcasts(l)
 			}
-			c.gossip.announceTo(l, c.table.self)
+			c.gossip.AnnounceTo(l, c.table.Self)
 		}
-		c.links.close(l, CloseBye, "leaving")
+		c.links.Close(l, base.CloseBye, "leaving")
 	}
 }
 
 // fail ends the core: the driver sends what is queued, closes and reports err.
 func (c *Core) fail(err error) {
-	if c.ended {
+	if c.env.Ended {
 		return
 	}
-	switch _, elsewhere := err.(*StartedElsewhereError); {
+	switch _, elsewhere := err.(*base.StartedElsewhereError); {
 	case elsewhere:
 		c.closeAll() // it is not this identity that leaves
-	case c.accepted:
+	case c.env.Accepted:
 		c.leave()
 	}
-	c.ended = true
-	c.out.Err = err
+	c.env.Ended = true
+	c.env.Out.Err = err
 }
 
 // Drain returns what the core wants since the last call and forgets it. Call it after each input.
-func (c *Core) Drain() Effects {
+func (c *Core) Drain() base.Effects {
 	c.settle()
-	c.links.flushAnnouncements()
-	out := c.out
-	c.out = Effects{}
+	c.links.FlushAnnouncements()
+	out := c.env.Out
+	c.env.Out = base.Effects{}
 	return out
 }

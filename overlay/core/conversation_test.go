@@ -10,14 +10,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // Conversations are golden tests that can be read as a description of the protocol: each file of
@@ -108,7 +109,7 @@ func (a *actor) address() string { return fmt.Sprintf("10.0.0.%d:5000", a.number
 
 // cable is a connection; its number is the same at both ends.
 type cable struct {
-	id   LinkID
+	id   base.LinkID
 	ends [2]*actor // the dialer first
 	open [2]bool
 }
@@ -136,7 +137,7 @@ type plan struct {
 // dialling is a dial of a peer that is played by the file, or is not there.
 type dialling struct {
 	by *actor
-	Dial
+	base.Dial
 }
 
 func newDialogue(t *testing.T) *dialogue {
@@ -218,23 +219,23 @@ func (d *dialogue) drain(a *actor) {
 	}
 }
 
-func (d *dialogue) obeyCore(a *actor, out Effects) {
+func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 	if out.Epoch != 0 {
 		d.tell([]string{"epoch"}, "%s: epoch %d", a.name, out.Epoch)
 	}
 	for _, e := range out.Events {
 		switch e := e.(type) {
-		case Ready:
+		case base.Ready:
 			d.tell([]string{"events"}, "%s: ready", a.name)
-		case Joined:
+		case base.Joined:
 			via := ""
 			if e.Via != "" {
 				via = " via " + string(e.Via)
 			}
 			d.tell([]string{"events"}, "%s: joined %s%s", a.name, d.nameOf(e.Key), via)
-		case Left:
+		case base.Left:
 			d.tell([]string{"events"}, "%s: %s %s", a.name, map[bool]string{true: "left", false: "lost"}[e.Farewell], string(e.ID))
-		case Broadcasted:
+		case base.Broadcasted:
 			d.tell([]string{"events"}, "%s: %s says %q", a.name, e.Content.GetSender(), e.Content.GetContent())
 		}
 	}
@@ -252,8 +253,8 @@ func (d *dialogue) obeyCore(a *actor, out Effects) {
 		if err != nil {
 			d.t.Fatalf("%s: %s sends an invalid frame: %v", d.where, a.name, err)
 		}
-		var ahead []LinkID // of other frames, which are not overtaken
-		out.Frames = slices.DeleteFunc(out.Frames, func(f Frame) bool {
+		var ahead []base.LinkID // of other frames, which are not overtaken
+		out.Frames = slices.DeleteFunc(out.Frames, func(f base.Frame) bool {
 			if string(f.Data) != data || slices.Contains(ahead, f.Link) {
 				ahead = append(ahead, f.Link)
 				return false
@@ -279,7 +280,7 @@ func (d *dialogue) obeyCore(a *actor, out Effects) {
 		d.tell([]string{"closes"}, "%s closes %s: %s", a.name, d.far(c.Link, a), c.Text)
 		w := d.cable(c.Link)
 		d.plan(2*oneWay, func() { d.end(w, a, false, "closed") })
-		d.plan(oneWay, func() { d.end(w, w.other(a), c.Reason != CloseBye, c.Text) })
+		d.plan(oneWay, func() { d.end(w, w.other(a), c.Reason != base.CloseBye, c.Text) })
 	}
 	for _, dial := range out.Dials {
 		d.dial(a, dial)
@@ -321,10 +322,10 @@ func (w *cable) other(a *actor) *actor { return w.ends[1-w.side(a)] }
 
 func (w *cable) side(a *actor) int { return slices.Index(w.ends[:], a) }
 
-func (d *dialogue) cable(id LinkID) *cable { return d.wires[id-1] }
+func (d *dialogue) cable(id base.LinkID) *cable { return d.wires[id-1] }
 
 // far names the other end of a link; the second link of a pair is NAME:2.
-func (d *dialogue) far(id LinkID, a *actor) string {
+func (d *dialogue) far(id base.LinkID, a *actor) string {
 	b, n := d.cable(id).other(a), 0
 	for _, w := range d.wires[:id] {
 		if w.side(a) >= 0 && w.side(b) >= 0 {
@@ -356,8 +357,8 @@ func (d *dialogue) between(name string, b *actor) *cable {
 }
 
 // connect makes a link.
-func (d *dialogue) connect(a, b *actor, dial DialID) *cable {
-	w := &cable{LinkID(len(d.wires) + 1), [2]*actor{a, b}, [2]bool{true, true}}
+func (d *dialogue) connect(a, b *actor, dial base.DialID) *cable {
+	w := &cable{base.LinkID(len(d.wires) + 1), [2]*actor{a, b}, [2]bool{true, true}}
 	d.wires = append(d.wires, w)
 	d.step(a, Connected{Link: w.id, Dial: dial, Key: b.identity.Key(), Address: b.address()})
 	d.step(b, Connected{Link: w.id, Key: a.identity.Key(), Address: a.address()})
@@ -380,10 +381,10 @@ func (d *dialogue) hears(w *cable, a *actor) bool {
 
 // carry brings a frame to the other end of a link, if that is a core, and names that end. The
 // comparisons of a peer that the file plays end as equal.
-func (d *dialogue) carry(id LinkID, from *actor, m *pb.PeerMessage) string {
+func (d *dialogue) carry(id base.LinkID, from *actor, m *pb.PeerMessage) string {
 	w := d.cable(id)
 	to := w.other(from)
-	if to.core == nil && isQuestion(m) && from.core.ready && !to.silent {
+	if to.core == nil && isQuestion(m) && from.core.env.Ready && !to.silent {
 		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(piece())}) })
 	}
 	var arrive func()
@@ -400,7 +401,7 @@ func (d *dialogue) carry(id LinkID, from *actor, m *pb.PeerMessage) string {
 }
 
 // dial lets a core dial: another core answers if it is there, a peer of the file when it says so.
-func (d *dialogue) dial(by *actor, dial Dial) {
+func (d *dialogue) dial(by *actor, dial base.Dial) {
 	var names []string
 	for _, c := range dial.Candidates {
 		name := c.Address
@@ -467,7 +468,7 @@ func (d *dialogue) wait(t time.Duration) {
 			}
 			d.step(due, Tick{})
 			if t > 10*time.Minute { // nothing happens in between
-				due.core.nextTick = min(d.now+time.Minute, until)
+				due.core.env.NextTick = min(d.now+time.Minute, until)
 			}
 		}
 	}
@@ -478,7 +479,7 @@ func (d *dialogue) command(line string) {
 	if from, rest, ok := strings.Cut(line, " -> "); ok { // bob -> alice Name{...}: bob is played
 		to, frame, _ := strings.Cut(rest, " ")
 		w := d.between(from, d.actor(to))
-		m, err := decode(encode(d.read(frame)))
+		m, err := decode(base.Encode(d.read(frame)))
 		if err != nil {
 			d.t.Fatalf("%s: %v", d.where, err)
 		}
@@ -525,7 +526,7 @@ func (d *dialogue) command(line string) {
 		d.command("accept " + door.name)
 		d.command(door.name + " -> " + words[1] + " HandshakeResponse{OK record=JOIN(" + door.name + " 1000.0)}")
 		table, names := "", words[2:]
-		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(tagOf(certs.ID(a)), tagOf(certs.ID(b))) })
+		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(base.TagOf(certs.ID(a)), base.TagOf(certs.ID(b))) })
 		for _, name := range names {
 			table += " JOIN(" + name + " 1000.0)"
 		}
@@ -535,7 +536,7 @@ func (d *dialogue) command(line string) {
 	case "accept", "fail": // accept bob: the oldest dial of bob stands
 		a := d.actor(words[1])
 		i := slices.IndexFunc(d.dials, func(x *dialling) bool {
-			return slices.ContainsFunc(x.Candidates, func(c Candidate) bool { return d.at(c.Address) == a || c.Address == a.name })
+			return slices.ContainsFunc(x.Candidates, func(c base.Candidate) bool { return d.at(c.Address) == a || c.Address == a.name })
 		})
 		switch {
 		case i < 0:
@@ -561,9 +562,9 @@ func (d *dialogue) command(line string) {
 	case "want":
 		d.step(d.actor(words[1]), Want{To: certs.ID(words[2])})
 	case "route": // route alice carol TEXT: sealed, over others
-		id := DepositID([]byte(words[3]))
+		id := custody.DepositID([]byte(words[3]))
 		d.seal([]byte(words[3]))
-		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
+		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: custody.EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
 			d.tell([]string{"custody", "relay", "Routed"}, "no way")
 		}
 	case "deposit": // deposit alice carol TEXT: sealed, with others
@@ -585,9 +586,9 @@ func (d *dialogue) command(line string) {
 			d.said = append(d.said, strings.TrimRight(fmt.Sprintf(indent+"%s %s", d.nameOf(p.Key), p.Via), " "))
 		}
 	case "table":
-		for _, e := range sortedByID(d.actor(words[1]).core.table.entries) {
-			r := e.record
-			text := fmt.Sprintf("%v(%s %d.%d)", e.state, d.nameOf(r.Key), r.Epoch, r.Seq)
+		for _, e := range sortedByID(d.actor(words[1]).core.table.Entries) {
+			r := e.Record
+			text := fmt.Sprintf("%v(%s %d.%d)", e.State, d.nameOf(r.Key), r.Epoch, r.Seq)
 			d.said = append(d.said, indent+text)
 		}
 	default:
@@ -604,7 +605,7 @@ func (d *dialogue) hello(w *cable, words ...string) {
 
 func (d *dialogue) start(a *actor, words []string) {
 	a.silent = false
-	cfg := Config{
+	cfg := base.Config{
 		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: a.epoch,
 		Addresses: []netip.AddrPort{netip.MustParseAddrPort(a.address())}, Rand: rand.New(rand.NewPCG(1, uint64(a.number))),
 	}

@@ -13,31 +13,32 @@
 // # The machines
 //
 // Core itself decides little: it hands each input to the machine responsible for it, and the
-// outcome to the others. Each machine has its own state, in a file or a few:
+// outcome to the others. Each machine has its own state. Most are in packages of their own:
 //
-//	env              shared by all: the configuration, the time, the effects so far
-//	table            who is known: records, versions, tombstones, fingerprints
-//	links            the connections, and how far others are over each (RIP's distance vectors)
-//	routes           frames for peers that have no link
-//	where            the addresses at which we are reached, and those at which others may be
-//	doubt            whether the fault may be ours (Lifeguard's local health awareness)
+//	base             shared by all: the configuration, the time, the effects so far, records
+//	table            who is known: entries, versions, tombstones, suspects, fingerprints
+//	link             Links: the connections, and how far others are over each (RIP's distance
+//	                 vectors); Doubt: whether the fault may be ours (Lifeguard)
+//	route            Routes: frames for peers that have no link; Relay: sealed batches for them
 //	gossip           announcements: which are news, and where they go
-//	reach            dials, simultaneous opens through NATs (as DCUtR), the choice between links
-//	relay            sealed batches for peers that can't be dialled
+//	reach            Whereabouts: where we and others are reached; Reach: dials, simultaneous
+//	                 opens through NATs (as DCUtR), the choice between links
 //	custody          mailboxes: what we keep for others, and what others keep for us
-//	broadcasts       messages to everyone, in the order of each author
-//	probes           direct and indirect probes (SWIM): does anybody still hear a peer?
-//	detect           which links are silent, and whom to probe
-//	sync             taking a table, and comparing two
+//	broadcast        messages to everyone, in the order of each author
+//	detect           Probes: does anybody still hear a peer (SWIM)? Detector: whom to probe
+//	reconcile        making two tables equal
 //	join             doors, acquaintances, coming home
-//	neighbourhood    whom to exchange announcements with (as HyParView's active view)
+//	neighbours       whom to exchange announcements with (as HyParView's active view)
+//
+// The last ones, which know most of the others, are files of this package:
+//
 //	own              what we say of ourselves; refutations
 //	roll             merging news into the table, and forgetting
 //	view             what the user has been shown
 //	visit            visitors and guests
 //	door             who may come in
 //
-// A machine calls only those above it in this list. It reports downwards in one of two ways:
+// A machine calls only those above it in these lists. It reports downwards in one of two ways:
 // roll.merge returns an update of the table, which Core.inform tells each machine once, in a
 // fixed order; anything else is a happening (changes.go), which Core passes on when the machine
 // has returned.
@@ -59,14 +60,14 @@
 // announcements flow are neighbours: each peer asks for neighbourhood until it
 // has 7, and grants it until it has 10. All other links are for direct
 // messages. A newcomer takes a whole table; neighbours find out where theirs differ
-// when they have become neighbours and about once a minute. Both are the same exchange (sync.go).
+// when they have become neighbours and about once a minute. Both are the same exchange (overlay/core/reconcile/reconcile.go).
 //
 // The table holds an entry for each (ID, key). Entries merge by the greater
 // (epoch, seq, JOIN < LOST < LEAVE), so the order in which announcements arrive
 // does not matter, and a flood ends where nothing is new. JOIN and LEAVE are
 // signed by their subject. LOST carries the signed JOIN that it buries and names
 // its accuser; the subject refutes it with a JOIN of a higher seq, and users see
-// nothing if that comes in time (suspicion.go).
+// nothing if that comes in time (overlay/core/table/suspicion.go).
 //
 // Failures are detected as in SWIM (Das, Gupta, Motivala 2002), with links instead of periodic
 // pings. A peer whose link falls silent asks the silent peer's other neighbours, which that peer
@@ -107,6 +108,18 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/join"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/neighbours"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 	"time"
 )
@@ -117,22 +130,22 @@ const tickEvery = 250 * time.Millisecond
 // Core is the state machine. It owns the machines that decide, each about one subject: it gives
 // each input to those concerned, and tells the others the outcome (changes.go).
 type Core struct {
-	*env
-	table         *table
-	links         *links
-	routes        *routes
-	where         *whereabouts
-	doubt         *doubt
-	gossip        *gossip
-	reach         *reach
-	relay         *relay
-	custody       *custody
-	broadcasts    *broadcasts
-	probes        *probes
-	detect        *detector
-	sync          *syncer
-	join          *joiner
-	neighbourhood *neighbourhood
+	env           *base.Env
+	table         *table.Table
+	links         *link.Links
+	routes        *route.Routes
+	where         *reach.Whereabouts
+	doubt         *link.Doubt
+	gossip        *gossip.Gossip
+	reach         *reach.Reach
+	relay         *route.Relay
+	custody       *custody.Custody
+	broadcasts    *broadcast.Broadcasts
+	probes        *detect.Probes
+	detect        *detect.Detector
+	sync          *reconcile.Syncer
+	join          *join.Joiner
+	neighbourhood *neighbours.Neighbourhood
 	own           *own
 	view          *view
 	roll          *roll
@@ -142,91 +155,91 @@ type Core struct {
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
 // to dial, and without addresses to join it is ready.
-func New(cfg Config, now time.Duration) *Core {
+func New(cfg base.Config, now time.Duration) *Core {
 	if cfg.Open == nil {
-		cfg.Open = OpenRecord
+		cfg.Open = base.OpenRecord
 	}
 	if cfg.Verify == nil {
-		cfg.Verify = Claim.Valid
+		cfg.Verify = base.Claim.Valid
 	}
-	c := assemble(&env{cfg: cfg, now: now, nextTick: now})
-	c.doubt.lastHeard = now
-	c.detect.nextProbe, c.neighbourhood.nextHeal, c.sync.nextCompare = now+c.jitter(probeEvery), now+c.jitter(healEvery), now+c.jitter(compareEvery)
-	c.own.renewAt = now + renewEvery - c.jitter(time.Hour)
-	c.where.own, c.where.near = cfg.Addresses, cfg.Near
-	c.table.load(cfg.Members, now)
-	c.custody.loadCustody()
-	c.visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
+	c := assemble(&base.Env{Cfg: cfg, Now: now, NextTick: now})
+	c.doubt.LastHeard = now
+	c.detect.NextProbe, c.neighbourhood.NextHeal, c.sync.NextCompare = now+c.env.Jitter(detect.ProbeEvery), now+c.env.Jitter(neighbours.HealEvery), now+c.env.Jitter(reconcile.CompareEvery)
+	c.own.renewAt = now + renewEvery - c.env.Jitter(time.Hour)
+	c.where.Own, c.where.Near = cfg.Addresses, cfg.Near
+	c.table.Load(cfg.Members, now)
+	c.custody.LoadCustody()
+	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	if len(cfg.Join) == 0 && cfg.Discover {
-		c.join.discoverBy = now + discoverFor
-		c.wake(c.join.discoverBy)
+		c.join.DiscoverBy = now + join.DiscoverFor
+		c.env.Wake(c.join.DiscoverBy)
 	} else if len(cfg.Join) == 0 {
-		c.accepted = true
+		c.env.Accepted = true
 		c.becomeReady()
-		c.cfg.Members = nil
-		c.untried = len(cfg.Met) > 0
-		c.join.meetAgain(cfg.Met)
-		c.join.dialTargets()
+		c.env.Cfg.Members = nil
+		c.env.Untried = len(cfg.Met) > 0
+		c.join.MeetAgain(cfg.Met)
+		c.join.DialTargets()
 		return c
 	}
 	if cfg.JoinTimeout > 0 {
-		c.joinBy = now + cfg.JoinTimeout
+		c.env.JoinBy = now + cfg.JoinTimeout
 	}
 	for _, address := range cfg.Join {
-		c.join.targets = append(c.join.targets, &target{address: address, addresses: []string{address}, given: true})
+		c.join.Targets = append(c.join.Targets, &link.Target{Address: address, Addresses: []string{address}, Given: true})
 	}
-	c.join.meetAgain(cfg.Met)
-	c.join.dialTargets()
+	c.join.MeetAgain(cfg.Met)
+	c.join.DialTargets()
 	return c
 }
 
 // assemble makes the machines of a core and connects each to those that it calls.
-func assemble(en *env) *Core {
-	t := &table{env: en}
-	ls := &links{env: en, table: t}
-	rt := &routes{env: en, table: t, links: ls}
-	wh := &whereabouts{env: en, table: t, links: ls}
-	db := &doubt{env: en}
-	g := &gossip{env: en, table: t, links: ls, routes: rt, doubt: db}
-	re := &reach{env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, dials: make(map[DialID]*dial)}
-	rl := &relay{env: en, table: t, links: ls, routes: rt}
-	cu := &custody{env: en, table: t, links: ls, routes: rt, relay: rl}
-	bc := &broadcasts{env: en, table: t, links: ls, doubt: db, runs: make(map[uint64]*run)}
-	pr := &probes{env: en, table: t, links: ls, routes: rt, doubt: db, gossip: g, reach: re}
-	dt := &detector{env: en, table: t, links: ls, doubt: db, reach: re, probes: pr}
-	sy := &syncer{env: en, table: t, links: ls, gossip: g, batches: make(map[VerifyID]*batch), judged: make(map[uint64]*Record)}
-	jn := &joiner{env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
-	nb := &neighbourhood{env: en, table: t, links: ls, routes: rt, gossip: g, reach: re, broadcasts: bc, sync: sy}
-	ow := &own{env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
-	v := &view{env: en, table: t, links: ls, custody: cu, broadcasts: bc}
-	ro := &roll{env: en, table: t}
-	vs := &visit{env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
+func assemble(en *base.Env) *Core {
+	t := &table.Table{Env: en}
+	ls := &link.Links{Env: en, Table: t}
+	rt := &route.Routes{Env: en, Table: t, Links: ls}
+	wh := &reach.Whereabouts{Env: en, Table: t, Links: ls}
+	db := &link.Doubt{Env: en}
+	g := &gossip.Gossip{Env: en, Table: t, Links: ls, Routes: rt, Doubt: db}
+	re := &reach.Reach{Env: en, Table: t, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
+	rl := &route.Relay{Env: en, Table: t, Links: ls, Routes: rt}
+	cu := &custody.Custody{Env: en, Table: t, Links: ls, Routes: rt, Relay: rl}
+	bc := &broadcast.Broadcasts{Env: en, Table: t, Links: ls, Doubt: db, Runs: make(map[uint64]*table.Run)}
+	pr := &detect.Probes{Env: en, Table: t, Links: ls, Routes: rt, Doubt: db, Gossip: g, Reach: re}
+	dt := &detect.Detector{Env: en, Table: t, Links: ls, Doubt: db, Reach: re, Probes: pr}
+	sy := &reconcile.Syncer{Env: en, Table: t, Links: ls, Gossip: g, Batches: make(map[base.VerifyID]*reconcile.Batch), Judged: make(map[uint64]*base.Record)}
+	jn := &join.Joiner{Env: en, Table: t, Links: ls, Where: wh, Reach: re, Sync: sy}
+	nb := &neighbours.Neighbourhood{Env: en, Table: t, Links: ls, Routes: rt, Gossip: g, Reach: re, Broadcasts: bc, Sync: sy}
+	ow := &own{Env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
+	v := &view{Env: en, table: t, links: ls, custody: cu, broadcasts: bc}
+	ro := &roll{Env: en, table: t}
+	vs := &visit{Env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
-		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{env: en, table: t, links: ls},
+		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
 	}
 }
 
 // Next is when Tick wants to be called.
-func (c *Core) Next() time.Duration { return c.nextTick }
+func (c *Core) Next() time.Duration { return c.env.NextTick }
 
 // tick does what is due.
 func (c *Core) tick() {
-	late := c.now - c.nextTick
-	c.nextTick = c.now + tickEvery
-	if c.ended {
+	late := c.env.Now - c.env.NextTick
+	c.env.NextTick = c.env.Now + tickEvery
+	if c.env.Ended {
 		return
 	}
-	c.doubt.recover()
-	if late > stoppedAfter {
-		c.detect.cameLate(late)
+	c.doubt.Recover()
+	if late > detect.StoppedAfter {
+		c.detect.CameLate(late)
 		c.settle()
 	}
-	c.join.checkJoining()
+	c.join.CheckJoining()
 	c.settle()
-	c.links.checkHandshakes()
-	c.detect.checkLinks()
+	c.links.CheckHandshakes()
+	c.detect.CheckLinks()
 	c.settle()
 	c.visit.checkVisits()
 	c.view.showLost()
@@ -234,27 +247,27 @@ func (c *Core) tick() {
 	c.own.renew()
 	c.forget()
 	c.view.becomeSure()
-	c.broadcasts.expireBroadcasts()
-	c.relay.expirePartials()
-	c.reach.keepMeetings()
-	if c.where.pending {
+	c.broadcasts.ExpireBroadcasts()
+	c.relay.ExpirePartials()
+	c.reach.KeepMeetings()
+	if c.where.Pending {
 		c.own.renewAddresses()
 	}
-	if c.ready && !c.leaving {
-		c.probes.pursue()
+	if c.env.Ready && !c.env.Leaving {
+		c.probes.Pursue()
 		c.settle()
-		if !c.visiting {
-			c.neighbourhood.seekNeighbours()
+		if !c.env.Visiting {
+			c.neighbourhood.SeekNeighbours()
 		}
-		c.reach.dialWanted()
-		c.detect.probe()
-		c.join.dialTargets()
-		c.neighbourhood.heal()
-		c.sync.compareNow()
-		c.custody.handOver()
-		c.custody.leaveDeposits()
+		c.reach.DialWanted()
+		c.detect.Probe()
+		c.join.DialTargets()
+		c.neighbourhood.Heal()
+		c.sync.CompareNow()
+		c.custody.HandOver()
+		c.custody.LeaveDeposits()
 	}
-	c.neighbourhood.tellNeighbours()
-	c.routes.tellRoutes()
-	c.gossip.floodHeldBack()
+	c.neighbourhood.TellNeighbours()
+	c.routes.TellRoutes()
+	c.gossip.FloodHeldBack()
 }

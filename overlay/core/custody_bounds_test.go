@@ -2,10 +2,12 @@ package core
 
 import (
 	"fmt"
-	"testing"
-
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
+	"testing"
 )
 
 // The bounds of custody, and the peers that are refused.
@@ -15,14 +17,14 @@ func TestCustodyIsBounded(t *testing.T) {
 		sealed := make([]byte, size)
 		for i := range most + 10 {
 			by, to := byte(i%depositors), uint64(100+i%receivers)
-			k := &kept{
-				Kept: Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by}},
-				id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
+			k := &custody.Kept{
+				Kept: base.Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by}},
+				Id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
 			}
 			if i < most-10 {
-				r.c.custody.shelve(k)
+				r.c.custody.Shelve(k)
 			} else {
-				last = r.c.custody.keep(k)
+				last = r.c.custody.Keep(k)
 			}
 			if last == "" {
 				taken++
@@ -31,13 +33,13 @@ func TestCustodyIsBounded(t *testing.T) {
 		return taken, last
 	}
 	for name, x := range map[string]struct{ depositors, receivers, size, kept int }{
-		"of one":         {1, 100, 10, maxKeptOfOne},
-		"bytes of one":   {1, 100, 64 << 10, maxKeptOfOneB / (64 << 10)},
-		"for one":        {100, 1, 10, maxKeptForOne},
-		"bytes for one":  {100, 1, 64 << 10, maxKeptForOneB / (64 << 10)},
-		"in all":         {100, 100, 10, maxKept},
-		"bytes in all":   {100, 100, 64 << 10, maxKeptB / (64 << 10)},
-		"large, not all": {100, 100, pb.MaxDeposit, maxKeptB / pb.MaxDeposit},
+		"of one":         {1, 100, 10, custody.MaxKeptOfOne},
+		"bytes of one":   {1, 100, 64 << 10, custody.MaxKeptOfOneB / (64 << 10)},
+		"for one":        {100, 1, 10, custody.MaxKeptForOne},
+		"bytes for one":  {100, 1, 64 << 10, custody.MaxKeptForOneB / (64 << 10)},
+		"in all":         {100, 100, 10, custody.MaxKept},
+		"bytes in all":   {100, 100, 64 << 10, custody.MaxKeptB / (64 << 10)},
+		"large, not all": {100, 100, pb.MaxDeposit, custody.MaxKeptB / pb.MaxDeposit},
 	} {
 		r := newRig(t, nil)
 		if kept, reason := fill(r, x.depositors, x.receivers, x.size, x.kept); kept != x.kept || reason == "" {
@@ -59,7 +61,7 @@ func TestDepositFlood(t *testing.T) {
 			r.receive(bob, collected(2, nil, sealed))
 		}
 	}
-	if most := carryLink/(pb.MaxDeposit+carryBase) + 2; kept > most || kept < most-2 || len(r.out.Closes) > 0 {
+	if most := route.CarryLink/(pb.MaxDeposit+route.CarryBase) + 2; kept > most || kept < most-2 || len(r.out.Closes) > 0 {
 		t.Errorf("%d are kept at once, not %d", kept, most)
 	}
 }

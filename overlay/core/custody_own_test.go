@@ -2,12 +2,13 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // leave is Deposit, drained.
@@ -18,7 +19,7 @@ func (r *rig) leave(d *pb.Deposit) bool {
 }
 
 // offered returns the deposits of the last input, and their links.
-func (r *rig) offered() (links []LinkID, list []*pb.Deposit) {
+func (r *rig) offered() (links []base.LinkID, list []*pb.Deposit) {
 	for i, m := range r.frames() {
 		if d := m.GetDeposit(); d != nil {
 			links, list = append(links, r.out.Frames[i].Link), append(list, d)
@@ -28,14 +29,14 @@ func (r *rig) offered() (links []LinkID, list []*pb.Deposit) {
 }
 
 // answer is a holder's answer.
-func (r *rig) answer(l LinkID, sealed []byte, kept bool) {
-	id := DepositID(sealed)
+func (r *rig) answer(l base.LinkID, sealed []byte, kept bool) {
+	id := custody.DepositID(sealed)
 	r.receive(l, &pb.DepositAnswer{Deposit: id[:], Kept: kept, Reason: "why"})
 }
 
 // crowd makes neighbours named a, b, ...
-func (r *rig) crowd(n int) []LinkID {
-	var list []LinkID
+func (r *rig) crowd(n int) []base.LinkID {
+	var list []base.LinkID
 	for i := range n {
 		list = append(list, r.neighbour(20+uint64(i), string(rune('a'+i))))
 	}
@@ -51,7 +52,7 @@ func TestNothingIsLeftBehindARefusal(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(4)
 	const size = 64<<10 - 1
-	for i := range uint64(maxOwnForOneB / size) {
+	for i := range uint64(custody.MaxOwnForOneB / size) {
 		if !r.leave(deposit(9, "zoe", sealedBytes(i, size))) {
 			t.Fatalf("number %d is not taken", i)
 		}
@@ -77,12 +78,12 @@ func TestNothingIsLeftBehindARefusal(t *testing.T) {
 func TestRefusedIsLeftAnew(t *testing.T) {
 	r := newRig(t, nil)
 	r.crowd(1)
-	r.c.custody.own = maxOwn
+	r.c.custody.Own = custody.MaxOwn
 	if r.leave(deposit(9, "zoe", oneSealed)) || r.c.DepositsPending() {
 		t.Error("taken, or pending")
 	}
-	r.c.custody.own = 0
-	r.now += leftFor
+	r.c.custody.Own = 0
+	r.now += custody.LeftFor
 	if r.pass(time.Second); !slices.Equal(r.out.Releave, []certs.ID{"zoe"}) || !r.leave(deposit(9, "zoe", oneSealed)) {
 		t.Errorf("to be left anew: %v", r.out.Releave)
 	}
@@ -91,11 +92,11 @@ func TestRefusedIsLeftAnew(t *testing.T) {
 // Our deposits are bounded, and so are those that wait on a link.
 func TestOwnDepositsAreBounded(t *testing.T) {
 	for name, x := range map[string]struct{ receivers, size, kept int }{
-		"for one":       {1, 10, maxOwnForOne},
-		"bytes for one": {1, 64 << 10, maxOwnForOneB / (64 << 10)},
-		"receivers":     {maxAbsentees + 10, 10, maxAbsentees},
-		"in all":        {20, 10, maxOwn},
-		"bytes in all":  {20, 64 << 10, maxOwnB / (64 << 10)},
+		"for one":       {1, 10, custody.MaxOwnForOne},
+		"bytes for one": {1, 64 << 10, custody.MaxOwnForOneB / (64 << 10)},
+		"receivers":     {custody.MaxAbsentees + 10, 10, custody.MaxAbsentees},
+		"in all":        {20, 10, custody.MaxOwn},
+		"bytes in all":  {20, 64 << 10, custody.MaxOwnB / (64 << 10)},
 	} {
 		r := newRig(t, nil)
 		r.crowd(4)
@@ -106,25 +107,25 @@ func TestOwnDepositsAreBounded(t *testing.T) {
 			r.leave(&pb.Deposit{Receiver: fmt.Sprint("to", to), ReceiverKey: fmt.Appendf(nil, "%032d", to), Sealed: sealed})
 		}
 		have, bytes := 0, 0
-		for _, a := range r.c.custody.absentees {
-			have += len(a.deposits)
-			bytes += a.bytes
+		for _, a := range r.c.custody.Absentees {
+			have += len(a.Deposits)
+			bytes += a.Bytes
 		}
-		if have != x.kept || have != r.c.custody.own || bytes != r.c.custody.ownBytes || bytes != have*x.size {
-			t.Errorf("%s: %d are taken, %d counted, %d bytes", name, have, r.c.custody.own, bytes)
+		if have != x.kept || have != r.c.custody.Own || bytes != r.c.custody.OwnBytes || bytes != have*x.size {
+			t.Errorf("%s: %d are taken, %d counted, %d bytes", name, have, r.c.custody.Own, bytes)
 		}
-		for _, l := range r.c.links.list {
-			if l.offered > offerWindow {
-				t.Errorf("%s: %d bytes on a link", name, l.offered)
+		for _, l := range r.c.links.List {
+			if l.Offered > custody.OfferWindow {
+				t.Errorf("%s: %d bytes on a link", name, l.Offered)
 			}
 		}
-		r.now += custodyFor
-		if r.pass(time.Second); r.c.custody.own != 0 || r.c.custody.ownBytes != 0 {
-			t.Errorf("%s: %d are left after a day", name, r.c.custody.own)
+		r.now += custody.CustodyFor
+		if r.pass(time.Second); r.c.custody.Own != 0 || r.c.custody.OwnBytes != 0 {
+			t.Errorf("%s: %d are left after a day", name, r.c.custody.Own)
 		}
-		for _, l := range r.c.links.list {
-			if l.offered != 0 {
-				t.Errorf("%s: %d bytes are offered after a day", name, l.offered)
+		for _, l := range r.c.links.List {
+			if l.Offered != 0 {
+				t.Errorf("%s: %d bytes are offered after a day", name, l.Offered)
 			}
 		}
 	}

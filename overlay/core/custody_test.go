@@ -2,11 +2,12 @@ package core
 
 import (
 	"bytes"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // deposit is a deposit for a test identity.
@@ -20,7 +21,7 @@ func collected(identity uint64, receipts []byte, sealed ...[]byte) *pb.Routed {
 	key := testIdentity(identity).Key()
 	content := &pb.CollectedContent{Key: key[:]}
 	for _, s := range sealed {
-		id := DepositID(s)
+		id := custody.DepositID(s)
 		content.Deposits = append(content.Deposits, id[:])
 	}
 	return &pb.Routed{From: "whoever", To: "self", Content: &pb.Routed_Collected{
@@ -41,7 +42,7 @@ func (r *rig) answered() *pb.DepositAnswer {
 }
 
 // handed returns the complete envelopes of the last input on a link.
-func (r *rig) handed(l LinkID) [][]byte {
+func (r *rig) handed(l base.LinkID) [][]byte {
 	var list [][]byte
 	for _, m := range r.sentOver(l) {
 		if e := m.GetEnvelope(); e != nil && e.GetPart() == 0 {
@@ -50,7 +51,7 @@ func (r *rig) handed(l LinkID) [][]byte {
 			list[len(list)-1] = append(list[len(list)-1], e.GetSealed()...)
 		}
 		if e := m.GetEnvelope(); e != nil && e.GetPart() == e.GetParts()-1 {
-			if sealed := list[len(list)-1]; EnvelopeNumber(DepositID(sealed)) != e.GetNumber() {
+			if sealed := list[len(list)-1]; custody.EnvelopeNumber(custody.DepositID(sealed)) != e.GetNumber() {
 				r.t.Fatalf("handed over as number %x", e.GetNumber())
 			}
 		}
@@ -59,14 +60,14 @@ func (r *rig) handed(l LinkID) [][]byte {
 }
 
 // comes lets a peer join, with a link, as a neighbour.
-func (r *rig) comes(identity uint64, id string) LinkID {
+func (r *rig) comes(identity uint64, id string) base.LinkID {
 	l := r.neighbour(identity, id)
 	r.pass(time.Millisecond)
 	return l
 }
 
 // stored applies the writes to a store.
-func stored(store map[[pb.DepositIDSize]byte]Kept, writes []CustodyWrite) {
+func stored(store map[[pb.DepositIDSize]byte]base.Kept, writes []base.CustodyWrite) {
 	for _, w := range writes {
 		if w.Kept == nil {
 			delete(store, w.ID)
@@ -113,7 +114,7 @@ func TestHandingOverGarbage(t *testing.T) {
 	}
 	for i := range uint64(13) { // as receipts, which may be garbage too
 		d := deposit(2, "carol", sealedBytes(60+i, pb.MaxDeposit))
-		r.c.custody.keep(&kept{Kept: Kept{Deposit: d}, id: DepositID(d.GetSealed())})
+		r.c.custody.Keep(&custody.Kept{Kept: base.Kept{Deposit: d}, Id: custody.DepositID(d.GetSealed())})
 	}
 	good := [][]byte{sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 10)}
 	for _, sealed := range good {
@@ -129,10 +130,10 @@ func TestHandingOverGarbage(t *testing.T) {
 			}
 		}
 	}
-	if take(); len(got) > handMost/pb.MaxDeposit {
+	if take(); len(got) > custody.HandMost/pb.MaxDeposit {
 		t.Errorf("%d are handed over at once", len(got))
 	}
-	for r.now < since+2*handAgain {
+	for r.now < since+2*custody.HandAgain {
 		r.pass(tickEvery)
 		take()
 	}
@@ -156,7 +157,7 @@ func TestHandingOverGarbage(t *testing.T) {
 		for _, sealed := range r.handed(carol) {
 			bytes += len(sealed)
 		}
-		if bytes > handMost {
+		if bytes > custody.HandMost {
 			t.Fatalf("%d bytes at once", bytes)
 		}
 	}
@@ -164,20 +165,20 @@ func TestHandingOverGarbage(t *testing.T) {
 
 // Deposits of the last run are kept on, in order and by age.
 func TestCustodyOfTheLastRun(t *testing.T) {
-	var last []Kept
+	var last []base.Kept
 	for i := range uint64(10) {
-		k := Kept{deposit(2, "carol", sealedBytes(i, 10)), "bob", testIdentity(1).Key(), time.Duration(i) * time.Hour}
+		k := base.Kept{Deposit: deposit(2, "carol", sealedBytes(i, 10)), Depositor: "bob", DepositorKey: testIdentity(1).Key(), Age: time.Duration(i) * time.Hour}
 		switch {
 		case i == 7:
-			k.Age = custodyFor + time.Hour // and others follow it
+			k.Age = custody.CustodyFor + time.Hour // and others follow it
 		case i >= 8:
-			k.Depositor, k.DepositorKey, k.Age = "dave", testIdentity(3).Key(), custodyFor+time.Second
+			k.Depositor, k.DepositorKey, k.Age = "dave", testIdentity(3).Key(), custody.CustodyFor+time.Second
 		}
 		last = append(last, k)
 	}
 	last[3].Age = last[2].Age // in the order in which they are
-	last = append(last, Kept{Deposit: &pb.Deposit{Receiver: "x", ReceiverKey: []byte("short"), Sealed: []byte("x")}})
-	r := newRig(t, func(c *Config) { c.Custody = last })
+	last = append(last, base.Kept{Deposit: &pb.Deposit{Receiver: "x", ReceiverKey: []byte("short"), Sealed: []byte("x")}})
+	r := newRig(t, func(c *base.Config) { c.Custody = last })
 	if len(r.out.Custody) != 3 || r.out.Custody[0].Kept != nil {
 		t.Errorf("at the start: %v", r.out.Custody)
 	}
@@ -193,15 +194,15 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 	if want := []byte{7, 6, 5, 4, 2, 3, 1, 0}; !bytes.Equal(order, want) {
 		t.Errorf("handed over in the order %v", order)
 	}
-	r.now = custodyFor - 2*time.Second
+	r.now = custody.CustodyFor - 2*time.Second
 	if r.pass(time.Second); len(r.out.Custody) != 0 {
 		t.Errorf("%d are dropped before the last is a day old", len(r.out.Custody))
 	}
 	if r.pass(2 * time.Second); len(r.out.Custody) != 8 {
 		t.Errorf("%d are dropped when the last is a day old", len(r.out.Custody))
 	}
-	off := newRig(t, func(c *Config) { c.Custody, c.NoCustody = last, true })
-	if len(off.out.Custody) != len(last) || len(off.c.custody.shelves) != 0 {
+	off := newRig(t, func(c *base.Config) { c.Custody, c.NoCustody = last, true })
+	if len(off.out.Custody) != len(last) || len(off.c.custody.Shelves) != 0 {
 		t.Error("kept though custody is off")
 	}
 }

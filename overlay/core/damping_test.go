@@ -1,14 +1,15 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/pb"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // announced returns the seqs of a peer in the frames of the last input to a link.
-func (r *rig) announced(to LinkID, id string) []uint32 {
+func (r *rig) announced(to base.LinkID, id string) []uint32 {
 	r.t.Helper()
 	var list []uint32
 	for i, m := range r.frames() {
@@ -39,18 +40,18 @@ func TestDampedRate(t *testing.T) {
 		passed += len(r.announced(two, "five"))
 		seq++
 	}
-	if least, most := 6*minutes-1, 6*minutes+changesAtOnce+1; passed < least || passed > most {
+	if least, most := 6*minutes-1, 6*minutes+gossip.ChangesAtOnce+1; passed < least || passed > most {
 		t.Errorf("in %d minutes passes on %d, not %d to %d", minutes, passed, least, most)
 	}
 	r.pass(2 * time.Minute)
 	again := 0
-	for range changesAtOnce {
+	for range gossip.ChangesAtOnce {
 		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
 		again += len(r.announced(two, "five"))
 		seq++
 	}
-	if again != changesAtOnce {
-		t.Errorf("after a quiet time passes on %d of %d", again, changesAtOnce)
+	if again != gossip.ChangesAtOnce {
+		t.Errorf("after a quiet time passes on %d of %d", again, gossip.ChangesAtOnce)
 	}
 }
 
@@ -73,10 +74,10 @@ func TestRefutationsAreNotDamped(t *testing.T) {
 			t.Errorf("refutation %d is not passed on", seq)
 		}
 	}
-	if lost < changesAtOnce-1 || lost > changesAtOnce || !r.has("five") {
+	if lost < gossip.ChangesAtOnce-1 || lost > gossip.ChangesAtOnce || !r.has("five") {
 		t.Errorf("of 20 losses floods %d", lost)
 	}
-	r.pass(changeEvery + time.Second)
+	r.pass(gossip.ChangeEvery + time.Second)
 	if last := r.announced(other, "five"); len(last) > 1 || len(last) == 1 && last[0] != 20 {
 		t.Errorf("the last state is passed on as %v", last)
 	}

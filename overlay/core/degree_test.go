@@ -2,29 +2,32 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/neighbours"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // full makes a rig with as many neighbours as it grants.
-func full(t *testing.T) (*rig, []LinkID) {
+func full(t *testing.T) (*rig, []base.LinkID) {
 	r := newRig(t, nil)
-	var links []LinkID
-	for i := range uint64(MaxNeighbours) {
+	var links []base.LinkID
+	for i := range uint64(table.MaxNeighbours) {
 		links = append(links, r.neighbour(20+i, fmt.Sprint("n", i)))
 	}
-	if r.c.links.neighbours() != MaxNeighbours {
-		t.Fatalf("%d neighbours", r.c.links.neighbours())
+	if r.c.links.Neighbours() != table.MaxNeighbours {
+		t.Fatalf("%d neighbours", r.c.links.Neighbours())
 	}
 	return r, links
 }
 
 // neighbourWords returns the Neighbour frames of the last input, by link.
-func (r *rig) neighbourWords() map[LinkID]*pb.Neighbour {
-	words := make(map[LinkID]*pb.Neighbour)
+func (r *rig) neighbourWords() map[base.LinkID]*pb.Neighbour {
+	words := make(map[base.LinkID]*pb.Neighbour)
 	for i, m := range r.frames() {
 		if n := m.GetNeighbour(); n != nil {
 			words[r.out.Frames[i].Link] = n
@@ -34,13 +37,13 @@ func (r *rig) neighbourWords() map[LinkID]*pb.Neighbour {
 }
 
 // asksFor lets a peer ask for neighbourhood and returns the answer.
-func (r *rig) asksFor(l LinkID, priority bool) *pb.Neighbour {
+func (r *rig) asksFor(l base.LinkID, priority bool) *pb.Neighbour {
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
 	return r.neighbourWords()[l]
 }
 
 // listsTold returns the neighbour lists in the frames of the last input to a link.
-func (r *rig) listsTold(to LinkID) [][]string {
+func (r *rig) listsTold(to base.LinkID) [][]string {
 	var lists [][]string
 	for i, m := range r.frames() {
 		if list := m.GetNeighbourList(); list != nil && r.out.Frames[i].Link == to {
@@ -56,12 +59,12 @@ func TestEnd(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-	r.pass(2 * routeEvery)
+	r.pass(2 * table.RouteEvery)
 	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_END})
-	if len(r.out.Closes) > 0 || r.c.links.link(one).state != linkUp || r.c.links.neighbours() != 1 {
-		t.Fatalf("closes %v, %d neighbours", r.out.Closes, r.c.links.neighbours())
+	if len(r.out.Closes) > 0 || r.c.links.Link(one).State != link.LinkUp || r.c.links.Neighbours() != 1 {
+		t.Fatalf("closes %v, %d neighbours", r.out.Closes, r.c.links.Neighbours())
 	}
-	if d := r.c.links.distance(r.c.table.of("five")[0]); d != noWay {
+	if d := r.c.links.Distance(r.c.table.Of("five")[0]); d != table.NoWay {
 		t.Errorf("it still leads to others, in %d links", d)
 	}
 	r.receive(two, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
@@ -70,12 +73,12 @@ func TestEnd(t *testing.T) {
 	}
 	r.receive(one, &pb.Neighbour{Type: pb.NeighbourType_END})
 	r.receive(one, &pb.NeighbourList{Ids: []string{"far"}})
-	r.receive(one, &pb.Routes{Peers: []uint32{shortTag(tagOf("five"))}, Hops: []byte{1}})
+	r.receive(one, &pb.Routes{Peers: []uint32{base.ShortTag(base.TagOf("five"))}, Hops: []byte{1}})
 	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 7, "seven", 10, 0)))
-	if !r.has("seven") || r.c.links.distance(r.c.table.of("five")[0]) != noWay || r.c.links.link(one).state != linkUp {
+	if !r.has("seven") || r.c.links.Distance(r.c.table.Of("five")[0]) != table.NoWay || r.c.links.Link(one).State != link.LinkUp {
 		t.Error("its later frames are an offence, or a route")
 	}
-	if answer := r.asksFor(one, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.neighbours() != 2 {
+	if answer := r.asksFor(one, false); answer.GetType() != pb.NeighbourType_ACCEPT || r.c.links.Neighbours() != 2 {
 		t.Errorf("asked again answers %v", answer)
 	}
 }
@@ -113,7 +116,7 @@ func TestRefusedNeighbourhood(t *testing.T) {
 	r.neighbour(2, "two")
 	l := r.linked(1, "one")
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	for until := r.now + refusedFor - time.Second; r.now < until; {
+	for until := r.now + neighbours.RefusedFor - time.Second; r.now < until; {
 		r.pass(tickEvery)
 		if n := r.neighbourWords()[l]; n != nil {
 			t.Fatalf("says %v", n)
@@ -126,20 +129,20 @@ func TestRefusedNeighbourhood(t *testing.T) {
 // higher bound; it hears everything and leads nowhere.
 func TestPriority(t *testing.T) {
 	r, links := full(t)
-	for i := range uint64(mostNeighbours - MaxNeighbours + 3) {
+	for i := range uint64(table.MostNeighbours - table.MaxNeighbours + 3) {
 		l := r.linked(100+i, fmt.Sprint("d", i))
 		if answer := r.asksFor(l, false); answer.GetType() != pb.NeighbourType_REFUSE {
 			t.Fatalf("answers %v to one without priority", answer)
 		}
 		want := pb.NeighbourType_ACCEPT
-		if i >= mostNeighbours-MaxNeighbours {
+		if i >= table.MostNeighbours-table.MaxNeighbours {
 			want = pb.NeighbourType_REFUSE
 		}
 		if answer := r.asksFor(l, true); answer.GetType() != want {
 			t.Fatalf("answers %v to the one with priority %d", answer, i)
 		}
 	}
-	if n := r.c.links.degree(); n != mostNeighbours {
+	if n := r.c.links.Degree(); n != table.MostNeighbours {
 		t.Errorf("has %d neighbours", n)
 	}
 	first := links[len(links)-1] + 1
@@ -150,7 +153,7 @@ func TestPriority(t *testing.T) {
 			told++
 		}
 	}
-	if told != mostNeighbours-MaxNeighbours {
+	if told != table.MostNeighbours-table.MaxNeighbours {
 		t.Errorf("tells %d of them", told)
 	}
 	r.pass(2 * tickEvery)
@@ -169,17 +172,17 @@ func TestPriority(t *testing.T) {
 // long as it has no neighbour.
 func TestAskingWithPriority(t *testing.T) {
 	r := newRig(t, nil)
-	refuse := func(l LinkID) { r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE}) }
-	links := []LinkID{r.linked(1, "one"), r.linked(2, "two")}
+	refuse := func(l base.LinkID) { r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE}) }
+	links := []base.LinkID{r.linked(1, "one"), r.linked(2, "two")}
 	for _, l := range links {
 		refuse(l)
 	}
 	for range 2 { // as often as it takes
-		r.pass(refusedAlone / 2)
+		r.pass(neighbours.RefusedAlone / 2)
 		if len(r.neighbourWords()) > 0 {
 			t.Errorf("soon says %v", r.neighbourWords())
 		}
-		r.pass(refusedAlone)
+		r.pass(neighbours.RefusedAlone)
 		if words := r.neighbourWords(); len(words) != 2 || !words[links[0]].GetPriority() || !words[links[1]].GetPriority() {
 			t.Fatalf("then says %v", words)
 		}
@@ -188,13 +191,13 @@ func TestAskingWithPriority(t *testing.T) {
 			r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now})
 		}
 	}
-	r.pass(2 * refusedAlone)
+	r.pass(2 * neighbours.RefusedAlone)
 	r.receive(links[0], &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 	refuse(links[1])
-	if !r.c.links.link(links[0]).neighbour {
+	if !r.c.links.Link(links[0]).Neighbour {
 		t.Fatal("no neighbour")
 	}
-	r.pass(2 * refusedAlone)
+	r.pass(2 * neighbours.RefusedAlone)
 	if words := r.neighbourWords(); len(words) > 0 {
 		t.Errorf("with a neighbour says %v", words)
 	}
@@ -207,26 +210,26 @@ func TestAskingWithPriority(t *testing.T) {
 // TestAboveTheUsual: a peer with more neighbours than usual ends it with those that can spare it.
 func TestAboveTheUsual(t *testing.T) {
 	r, _ := full(t)
-	var more []LinkID
+	var more []base.LinkID
 	for i := range uint64(3) {
 		l := r.linked(100+i, fmt.Sprint("d", i))
 		r.asksFor(l, true)
 		more = append(more, l)
 	}
-	tells := func(l LinkID, n int) {
+	tells := func(l base.LinkID, n int) {
 		list := []string{"self"}
 		for i := range n - 1 {
 			list = append(list, fmt.Sprint("x", i))
 		}
 		r.receive(l, &pb.NeighbourList{Ids: list})
 	}
-	tells(more[0], wantNeighbours)
-	tells(more[1], wantNeighbours+1)
+	tells(more[0], table.WantNeighbours)
+	tells(more[1], table.WantNeighbours+1)
 	r.pass(2 * tickEvery)
 	if words := r.neighbourWords(); len(words) != 1 || words[more[1]].GetType() != pb.NeighbourType_END {
 		t.Errorf("says %v", words)
 	}
-	if n := r.c.links.neighbours(); n != MaxNeighbours+2 {
+	if n := r.c.links.Neighbours(); n != table.MaxNeighbours+2 {
 		t.Errorf("has %d neighbours", n)
 	}
 }
@@ -248,18 +251,18 @@ func TestWordsThatCross(t *testing.T) {
 // vectors can be reached.
 func TestBehindOneAboveTheUsual(t *testing.T) {
 	w := newWire(t)
-	w.network(MaxNeighbours + 3)
-	hub, above, far := w.peers[0], w.peers[MaxNeighbours+1], w.peers[MaxNeighbours+2]
-	for _, p := range w.peers[1 : MaxNeighbours+1] {
+	w.network(table.MaxNeighbours + 3)
+	hub, above, far := w.peers[0], w.peers[table.MaxNeighbours+1], w.peers[table.MaxNeighbours+2]
+	for _, p := range w.peers[1 : table.MaxNeighbours+1] {
 		w.connect(hub, p)
 	}
 	w.link(above, hub)
-	w.pass(refusedAlone + time.Second)
-	if n := hub.c.links.degree(); n != MaxNeighbours+1 {
+	w.pass(neighbours.RefusedAlone + time.Second)
+	if n := hub.c.links.Degree(); n != table.MaxNeighbours+1 {
 		t.Fatalf("%d neighbours", n)
 	}
 	w.connect(far, above)
-	w.pass(4 * routeEvery)
+	w.pass(4 * table.RouteEvery)
 	p := watchPings(w, t.Fatalf)
 	if !p.goes(w.peers[1], above) {
 		t.Error("a ping to it does not arrive")

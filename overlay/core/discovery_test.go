@@ -2,19 +2,20 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/join"
+	"quicpeer/pb"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
-func looking(t *testing.T) *rig { return newRig(t, func(c *Config) { c.Discover = true }) }
+func looking(t *testing.T) *rig { return newRig(t, func(c *base.Config) { c.Discover = true }) }
 
 // begun reports whether the peer has become ready in the last input.
 func (r *rig) begun() bool {
 	for _, e := range r.out.Events {
-		if _, ok := e.(Ready); ok {
+		if _, ok := e.(base.Ready); ok {
 			return true
 		}
 	}
@@ -28,7 +29,7 @@ func TestDiscover(t *testing.T) {
 	if r.begun() {
 		t.Fatal("it has not looked")
 	}
-	r.pass(discoverFor - 10*time.Millisecond)
+	r.pass(join.DiscoverFor - 10*time.Millisecond)
 	if r.begun() {
 		t.Error("it has given up too early")
 	}
@@ -71,13 +72,13 @@ func TestFoundAgain(t *testing.T) {
 		}
 		r.pass(time.Second)
 	}
-	if dials != foundTries {
+	if dials != join.FoundTries {
 		t.Errorf("a silent peer is dialled %d times", dials)
 	}
 	for i := range 200 {
 		r.c.Step(r.now, Found{ID: "x", Fingerprint: fmt.Sprint("SHA256:", i), Addresses: []string{fmt.Sprintf("10.9.9.7:%d", i+1)}})
 	}
-	if n := len(r.c.join.targets); n > maxFound {
+	if n := len(r.c.join.Targets); n > join.MaxFound {
 		t.Errorf("%d are remembered", n)
 	}
 }

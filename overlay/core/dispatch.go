@@ -2,12 +2,15 @@ package core
 
 import (
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
 	"slices"
 )
 
 // receive hands a frame to the machine responsible for it.
-func (c *Core) receive(l *link, m *pb.PeerMessage) {
+func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
 	switch m := m.GetContent().(type) {
 	case *pb.PeerMessage_Propagation:
 		for _, a := range m.Propagation.GetAnnouncements() {
@@ -19,99 +22,99 @@ func (c *Core) receive(l *link, m *pb.PeerMessage) {
 		if m.Neighbour.GetType() == pb.NeighbourType_REQUEST {
 			c.visit.stay()
 		}
-		c.neighbourhood.receiveNeighbour(l, m.Neighbour)
+		c.neighbourhood.ReceiveNeighbour(l, m.Neighbour)
 	case *pb.PeerMessage_NeighbourList:
-		c.neighbourhood.receiveNeighbourList(l, m.NeighbourList)
+		c.neighbourhood.ReceiveNeighbourList(l, m.NeighbourList)
 	case *pb.PeerMessage_Routes:
-		c.routes.receiveRoutes(l, m.Routes)
+		c.routes.ReceiveRoutes(l, m.Routes)
 	case *pb.PeerMessage_Routed:
 		c.receiveRouted(l, m.Routed)
 	case *pb.PeerMessage_Reconcile:
-		c.sync.receiveReconcile(l, m.Reconcile)
+		c.sync.ReceiveReconcile(l, m.Reconcile)
 	case *pb.PeerMessage_Broadcast:
-		c.broadcasts.receiveBroadcast(l, m.Broadcast)
+		c.broadcasts.ReceiveBroadcast(l, m.Broadcast)
 	case *pb.PeerMessage_BroadcastsHeld:
-		c.broadcasts.receiveHeld(l, m.BroadcastsHeld)
+		c.broadcasts.ReceiveHeld(l, m.BroadcastsHeld)
 	case *pb.PeerMessage_BroadcastsWanted:
-		c.broadcasts.receiveWanted(l, m.BroadcastsWanted)
+		c.broadcasts.ReceiveWanted(l, m.BroadcastsWanted)
 	case *pb.PeerMessage_Deposit:
-		c.custody.receiveDeposit(l, m.Deposit)
+		c.custody.ReceiveDeposit(l, m.Deposit)
 	case *pb.PeerMessage_DepositAnswer:
-		c.custody.receiveDepositAnswer(l, m.DepositAnswer)
+		c.custody.ReceiveDepositAnswer(l, m.DepositAnswer)
 	case *pb.PeerMessage_Observed:
-		c.reach.observe(l, m.Observed.GetAddress())
+		c.reach.Observe(l, m.Observed.GetAddress())
 	default:
-		c.links.violation(l, "a handshake after the handshake")
+		c.links.Violation(l, "a handshake after the handshake")
 	}
 }
 
 // receiveRouted takes a routed frame, which is for us or is passed on.
-func (c *Core) receiveRouted(l *link, m *pb.Routed) {
-	if certs.ID(m.GetTo()) == c.cfg.ID {
+func (c *Core) receiveRouted(l *link.Link, m *pb.Routed) {
+	if certs.ID(m.GetTo()) == c.env.Cfg.ID {
 		if m := c.openRouted(l, m); m != nil {
 			c.receiveContent(l, m)
 		}
 		return
 	}
-	if bytes := carriedBytes(m); bytes > 0 {
-		if !c.relay.mayCarry(l, bytes) {
-			c.relay.refuseToCarry(l, m, "carries no more for others now")
+	if bytes := route.CarriedBytes(m); bytes > 0 {
+		if !c.relay.MayCarry(l, bytes) {
+			c.relay.RefuseToCarry(l, m, "carries no more for others now")
 			return
 		}
-	} else if !c.routes.mayRoute(l) {
-		c.note(Debug, "too many routed frames from one link, dropped", "peer", string(l.peer))
+	} else if !c.routes.MayRoute(l) {
+		c.env.Note(base.Debug, "too many routed frames from one link, dropped", "peer", string(l.Peer))
 		return
 	}
 	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
 	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
-	if !slices.Contains(own.Passed, string(c.cfg.ID)) {
-		parent := slices.Index(own.Passed, string(l.peer))
+	if !slices.Contains(own.Passed, string(c.env.Cfg.ID)) {
+		parent := slices.Index(own.Passed, string(l.Peer))
 		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
 			return
 		}
-		own.Passed, own.Parents = append(own.Passed, string(c.cfg.ID)), append(own.Parents, byte(parent))
+		own.Passed, own.Parents = append(own.Passed, string(c.env.Cfg.ID)), append(own.Parents, byte(parent))
 	}
-	if !c.routes.forward(own) {
-		c.relay.foundNoWay(own)
+	if !c.routes.Forward(own) {
+		c.relay.FoundNoWay(own)
 	}
 }
 
 // openRouted opens a frame routed to us; nil if it can't be read, for which no link can be
 // blamed.
-func (c *Core) openRouted(l *link, m *pb.Routed) *pb.Routed {
+func (c *Core) openRouted(l *link.Link, m *pb.Routed) *pb.Routed {
 	opened, err := pb.OpenRouted(m)
 	if err != nil {
-		c.note(Debug, "something routed to us can't be read, dropped", "from", m.GetFrom(), "peer", string(l.peer), "why", err)
+		c.env.Note(base.Debug, "something routed to us can't be read, dropped", "from", m.GetFrom(), "peer", string(l.Peer), "why", err)
 	}
 	return opened
 }
 
 // receiveContent takes the content of a frame routed to us, which came over the link.
-func (c *Core) receiveContent(l *link, m *pb.Routed) {
+func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	from := certs.ID(m.GetFrom())
-	if c.leaving || from == c.cfg.ID {
+	if c.env.Leaving || from == c.env.Cfg.ID {
 		return
 	}
 	switch content := m.GetContent().(type) {
 	case *pb.Routed_Question:
-		c.probes.receiveQuestion(from, content.Question)
+		c.probes.ReceiveQuestion(from, content.Question)
 	case *pb.Routed_Answer:
-		c.probes.receiveAnswer(from, content.Answer)
+		c.probes.ReceiveAnswer(from, content.Answer)
 	case *pb.Routed_Ping:
-		if certs.PublicKey(content.Ping.GetKey()) == c.cfg.Identity.Key() {
-			c.routes.sendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+		if certs.PublicKey(content.Ping.GetKey()) == c.env.Cfg.Identity.Key() {
+			c.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
-		c.probes.receivePong(from, content.Pong)
+		c.probes.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
-		c.relay.receiveEnvelope(from, content.Envelope)
+		c.relay.ReceiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Refusal:
-		c.relay.receiveRefusalOf(from, content.Refusal)
+		c.relay.ReceiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
-		c.custody.receiveCollected(content.Collected)
+		c.custody.ReceiveCollected(content.Collected)
 	case *pb.Routed_Connect:
-		c.reach.receiveConnect(from, content.Connect)
+		c.reach.ReceiveConnect(from, content.Connect)
 	case *pb.Routed_Sync:
-		c.reach.receiveSync(l, from, content.Sync)
+		c.reach.ReceiveSync(l, from, content.Sync)
 	}
 }

@@ -3,6 +3,9 @@ package core
 import (
 	"fmt"
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 	"slices"
 	"strings"
@@ -10,21 +13,21 @@ import (
 
 // door decides who is let in.
 type door struct {
-	*env
-	table *table
-	links *links
+	*base.Env
+	table *table.Table
+	links *link.Links
 }
 
 // judge returns the dialer's record, or the refusal to send it.
-func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.HandshakeResponse) {
-	refuse := func(code pb.HandshakeCode, format string, args ...any) (*Record, *pb.HandshakeResponse) {
+func (do *door) judge(l *link.Link, start *pb.HandshakeStart) (*base.Record, *pb.HandshakeResponse) {
+	refuse := func(code pb.HandshakeCode, format string, args ...any) (*base.Record, *pb.HandshakeResponse) {
 		return nil, &pb.HandshakeResponse{Code: code, Reason: clip(fmt.Sprintf(format, args...))}
 	}
 	if start.GetVersion() != pb.Version {
 		return refuse(pb.HandshakeCode_VERSION, "this peer speaks version %d of the protocol, not %d", pb.Version, start.GetVersion())
 	}
-	if start.GetNetwork() != do.cfg.Network {
-		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", do.cfg.Network, start.GetNetwork())
+	if start.GetNetwork() != do.Cfg.Network {
+		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", do.Cfg.Network, start.GetNetwork())
 	}
 	id, err := certs.ParseID(start.GetId())
 	if err != nil {
@@ -34,38 +37,38 @@ func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.Handshake
 	if err != nil {
 		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
 	}
-	if do.leaving {
+	if do.Leaving {
 		return refuse(pb.HandshakeCode_LEAVING, "this peer is leaving")
 	}
-	held := do.table.get(id, l.key)
-	if held != nil && (held.record.Epoch > record.Epoch ||
-		held.record.Epoch == record.Epoch && (held.state == pb.AnnouncementType_LEAVE || held.record.Nonce != record.Nonce)) {
+	held := do.table.Get(id, l.Key)
+	if held != nil && (held.Record.Epoch > record.Epoch ||
+		held.Record.Epoch == record.Epoch && (held.State == pb.AnnouncementType_LEAVE || held.Record.Nonce != record.Nonce)) {
 		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity")
-		refusal.Record = held.record.Signed
+		refusal.Record = held.Record.Signed
 		return nil, refusal
 	}
 	// A member that comes back with the epoch that we know is not a newcomer: the table decides
 	// which of two members owns an ID.
-	member := held != nil && held.record.Epoch == record.Epoch
-	if owner := do.table.owner(id, do.now); owner != nil && owner.record.Key != l.key && !member && !do.isYounger(owner, record) {
-		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.record.Key)
-		refusal.Record = owner.record.Signed
+	member := held != nil && held.Record.Epoch == record.Epoch
+	if owner := do.table.Owner(id, do.Now); owner != nil && owner.Record.Key != l.Key && !member && !do.isYounger(owner, record) {
+		_, refusal := refuse(pb.HandshakeCode_DUPLICATE_ID, "the ID %s is in use by the peer with key %v", id, owner.Record.Key)
+		refusal.Record = owner.Record.Signed
 		return nil, refusal
 	}
-	if held == nil && do.table.tombstones.covers(record) {
+	if held == nil && do.table.Tombstones.Covers(record) {
 		_, refusal := refuse(pb.HandshakeCode_STALE, "the network knows a newer run of this identity, which has left")
-		refusal.Epoch = do.table.tombstones.over(id, l.key)
+		refusal.Epoch = do.table.Tombstones.Over(id, l.Key)
 		return nil, refusal
 	}
 	if held == nil {
-		if _, ok := do.table.room(record, pb.AnnouncementType_JOIN, do.table.self, do.now); !ok && do.table.full(do.now) {
-			return refuse(pb.HandshakeCode_FULL, "the table is full: the network has %d peers", maxEntries)
+		if _, ok := do.table.Room(record, pb.AnnouncementType_JOIN, do.table.Self, do.Now); !ok && do.table.Full(do.Now) {
+			return refuse(pb.HandshakeCode_FULL, "the table is full: the network has %d peers", table.MaxEntries)
 		} else if !ok {
 			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
 		}
 	}
-	if do.links.linksUp() >= maxLinks && do.links.linkTo(l.key) == nil {
-		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", maxLinks)
+	if do.links.LinksUp() >= link.MaxLinks && do.links.LinkTo(l.Key) == nil {
+		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", link.MaxLinks)
 		refusal.Candidates = do.others()
 		return nil, refusal
 	}
@@ -74,26 +77,26 @@ func (do *door) judge(l *link, start *pb.HandshakeStart) (*Record, *pb.Handshake
 
 // isYounger reports whether we hold the ID, no door has let us in either, and the newcomer is
 // older. Then the rule decides: otherwise two peers that join each other would both be refused.
-func (do *door) isYounger(owner *entry, newcomer *Record) bool {
-	return !do.accepted && owner == do.table.self && (&entry{record: newcomer}).older(do.table.self)
+func (do *door) isYounger(owner *table.Entry, newcomer *base.Record) bool {
+	return !do.Accepted && owner == do.table.Self && (&table.Entry{Record: newcomer}).Older(do.table.Self)
 }
 
 // openRecord opens the JOIN record that the other side of a link shows as its own; an empty id
 // stands for any.
-func (do *door) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, error) {
-	r, err := do.cfg.Open(signed)
+func (do *door) openRecord(l *link.Link, signed *pb.Signed, id certs.ID) (*base.Record, error) {
+	r, err := do.Cfg.Open(signed)
 	switch {
 	case err != nil:
 		return nil, err
 	case r.Type != pb.AnnouncementType_JOIN:
 		return nil, fmt.Errorf("the record is not a JOIN")
-	case r.Key != l.key:
+	case r.Key != l.Key:
 		return nil, fmt.Errorf("the record is of another key than the certificate")
 	case id != "" && r.ID != id:
 		return nil, fmt.Errorf("the record is of another ID")
-	case r.Network != do.cfg.Network:
+	case r.Network != do.Cfg.Network:
 		return nil, fmt.Errorf("the record is of another network")
-	case !do.cfg.Verify(Claim{Key: r.Key, Signed: signed}):
+	case !do.Cfg.Verify(base.Claim{Key: r.Key, Signed: signed}):
 		return nil, fmt.Errorf("the record is not signed by its key")
 	}
 	return r, nil
@@ -104,9 +107,9 @@ func (do *door) openRecord(l *link, signed *pb.Signed, id certs.ID) (*Record, er
 func (do *door) others() []*pb.Signed {
 	var list []*pb.Signed
 	for range 4 * pb.MaxCandidates {
-		e := do.table.entries[do.cfg.Rand.IntN(len(do.table.entries))]
-		if e.alive() && e != do.table.self && !e.isGuest() && len(e.record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.record.Signed) {
-			list = append(list, e.record.Signed)
+		e := do.table.Entries[do.Cfg.Rand.IntN(len(do.table.Entries))]
+		if e.Alive() && e != do.table.Self && !e.IsGuest() && len(e.Record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.Record.Signed) {
+			list = append(list, e.Record.Signed)
 		}
 	}
 	return list

@@ -4,18 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/pb"
 )
 
 // welcome lets the door with the key of that number let the rig in.
-func (r *rig) welcome(dial DialID, identity uint64) LinkID {
+func (r *rig) welcome(dial base.DialID, identity uint64) base.LinkID {
 	r.t.Helper()
 	l := r.outbound(dial, identity)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(identity, fmt.Sprint("door", identity), pb.AnnouncementType_JOIN, 7, 0)})
@@ -24,8 +28,8 @@ func (r *rig) welcome(dial DialID, identity uint64) LinkID {
 }
 
 // letIn is a rig with addresses of two doors, 1 and 2, that have let it in.
-func letIn(t *testing.T, change func(*Config)) (r *rig, first, second LinkID) {
-	r = newRig(t, func(c *Config) {
+func letIn(t *testing.T, change func(*base.Config)) (r *rig, first, second base.LinkID) {
+	r = newRig(t, func(c *base.Config) {
 		c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second
 		if change != nil {
 			change(c)
@@ -38,19 +42,19 @@ func letIn(t *testing.T, change func(*Config)) (r *rig, first, second LinkID) {
 // inOrder is a table of so many peers, in the order of tables.
 func inOrder(n int) []*pb.Announcement {
 	type named struct {
-		record *Record
+		record *base.Record
 		a      *pb.Announcement
 	}
 	var list []named
 	for i := range uint64(n) {
 		a := say(pb.AnnouncementType_JOIN, 1000+i, fmt.Sprint("p", i), 1, 0)
-		record, err := OpenRecord(a.Record)
+		record, err := base.OpenRecord(a.Record)
 		if err != nil {
 			panic(err)
 		}
 		list = append(list, named{record, a})
 	}
-	slices.SortFunc(list, func(a, b named) int { return compareNames(a.record, b.record) })
+	slices.SortFunc(list, func(a, b named) int { return base.CompareNames(a.record, b.record) })
 	var out []*pb.Announcement
 	for _, e := range list {
 		out = append(out, e.a)
@@ -59,7 +63,7 @@ func inOrder(n int) []*pb.Announcement {
 }
 
 // asksTable reports whether the last input has asked for a piece of the link's table.
-func (r *rig) asksTable(l LinkID) bool {
+func (r *rig) asksTable(l base.LinkID) bool {
 	r.t.Helper()
 	for i, m := range r.frames() {
 		if isQuestion(m) && r.out.Frames[i].Link == l {
@@ -69,14 +73,14 @@ func (r *rig) asksTable(l LinkID) bool {
 	return false
 }
 
-func isReady(r *rig) bool { return slices.Contains(r.out.Events, Event(Ready{})) }
+func isReady(r *rig) bool { return slices.Contains(r.out.Events, base.Event(base.Ready{})) }
 
 // TestDoorWithoutTable: two doors let us in, and the one asked first never sends its table. The
 // other one does.
 func TestDoorWithoutTable(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"in time": 10 * time.Second, "for ever": 0, "at the last moment": time.Second} {
 		t.Run(name, func(t *testing.T) {
-			r, _, second := letIn(t, func(c *Config) { c.JoinTimeout = timeout })
+			r, _, second := letIn(t, func(c *base.Config) { c.JoinTimeout = timeout })
 			for !r.asksTable(second) {
 				if r.pass(tickEvery); r.now > 3*time.Second || r.out.Err != nil {
 					t.Fatalf("the second door is not asked after %v, %v", r.now, r.out.Err)
@@ -87,8 +91,8 @@ func TestDoorWithoutTable(t *testing.T) {
 				t.Fatalf("not ready: %v", r.out)
 			}
 			r.brings(second) // to the comparison
-			r.pass(syncTimeout + time.Second)
-			if r.out.Err != nil || r.c.links.list[0].state == linkUp || r.c.links.list[1].state != linkUp {
+			r.pass(link.SyncTimeout + time.Second)
+			if r.out.Err != nil || r.c.links.List[0].State == link.LinkUp || r.c.links.List[1].State != link.LinkUp {
 				t.Errorf("the door that owes its table is not left: %v, %v", r.out.Err, r.out.Closes)
 			}
 		})
@@ -119,7 +123,7 @@ func TestDoorThatRepeats(t *testing.T) {
 					t.Fatalf("piece %d: closes %v", i, r.out.Closes)
 				}
 			}
-			if r.out.Closes[0].Link != first || r.out.Closes[0].Reason != CloseProtocol {
+			if r.out.Closes[0].Link != first || r.out.Closes[0].Reason != base.CloseProtocol {
 				t.Errorf("closes %v", r.out.Closes)
 			}
 			if r.pass(2 * tickEvery); !r.asksTable(second) {
@@ -137,7 +141,7 @@ func TestDoorThatRepeats(t *testing.T) {
 // another, nor for ever.
 func TestDoorThatTrickles(t *testing.T) {
 	table := inOrder(200)
-	r, first, second := letIn(t, func(c *Config) { c.JoinTimeout = 0 })
+	r, first, second := letIn(t, func(c *base.Config) { c.JoinTimeout = 0 })
 	asked := time.Duration(0)
 	for i := 0; asked == 0; i++ {
 		r.receive(first, piece(table[i]))
@@ -145,18 +149,18 @@ func TestDoorThatTrickles(t *testing.T) {
 			asked = r.now
 		}
 	}
-	if asked < longAtIt || asked > longAtIt+2*time.Second {
+	if asked < reconcile.LongAtIt || asked > reconcile.LongAtIt+2*time.Second {
 		t.Errorf("the second is asked after %v", asked)
 	}
 
-	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 10*time.Second })
+	r = newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 10*time.Second })
 	first = r.welcome(r.out.Dials[0].ID, 1)
 	for i := 0; r.out.Err == nil && i < len(table); i++ {
 		r.receive(first, piece(table[i]))
 		r.pass(time.Second)
 	}
-	var join *JoinError
-	if !errors.As(r.out.Err, &join) || r.now < 10*time.Second || r.now > 12*time.Second || !slices.Contains(join.Obstacles, ObstacleTable) {
+	var join *base.JoinError
+	if !errors.As(r.out.Err, &join) || r.now < 10*time.Second || r.now > 12*time.Second || !slices.Contains(join.Obstacles, base.ObstacleTable) {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
 }
@@ -164,7 +168,7 @@ func TestDoorThatTrickles(t *testing.T) {
 // TestTableTakesItsTime: while a table comes we wait for it, however short the time to join.
 func TestTableTakesItsTime(t *testing.T) {
 	rest := inOrder(320)
-	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	r := newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door := r.welcome(r.out.Dials[0].ID, 1)
 	for len(rest) > 0 {
 		r.receive(door, piece(rest[:64]...))
@@ -182,39 +186,39 @@ func TestTableTakesItsTime(t *testing.T) {
 
 	// A rest that has stopped coming is not waited for.
 	rest = inOrder(64)
-	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	r = newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	r.receive(r.welcome(r.out.Dials[0].ID, 1), piece(rest...))
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(tickEvery)
 	}
-	var join *JoinError
-	if !errors.As(r.out.Err, &join) || r.now > syncTimeout+time.Second || !slices.Contains(join.Obstacles, ObstacleTable) {
+	var join *base.JoinError
+	if !errors.As(r.out.Err, &join) || r.now > link.SyncTimeout+time.Second || !slices.Contains(join.Obstacles, base.ObstacleTable) {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
-	if want := "a:1: let us in, and sent 64 entries of its rest, but not all of it"; join.Failures[0] != want {
+	if want := "a:1: let us in, and sent 64 entries of its table, but not all of it"; join.Failures[0] != want {
 		t.Errorf("%q, not %q", join.Failures[0], want)
 	}
 
 	// Nor is a rest without end.
 	rest = inOrder(16 * 130)
-	r = newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
+	r = newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1"}, 3*time.Second })
 	door = r.welcome(r.out.Dials[0].ID, 1)
 	for r.out.Err == nil && len(rest) > 0 {
 		r.receive(door, piece(rest[:16]...))
-		if len(rest)%maxAnswer == 48 { // the 512th, 1024th...
+		if len(rest)%table.MaxAnswer == 48 { // the 512th, 1024th...
 			r.receive(door, leftFrom(rest[15]))
 		}
 		rest = rest[16:]
 		r.pass(5 * time.Second)
 	}
-	if !errors.As(r.out.Err, &join) || r.now < mostOvertime || r.now > mostOvertime+10*time.Second {
+	if !errors.As(r.out.Err, &join) || r.now < reconcile.MostOvertime || r.now > reconcile.MostOvertime+10*time.Second {
 		t.Errorf("ends after %v: %v", r.now, r.out.Err)
 	}
 }
 
 // TestWhatEachDoorDid: the error of a failed join names what each door has done.
 func TestWhatEachDoorDid(t *testing.T) {
-	r := newRig(t, func(c *Config) {
+	r := newRig(t, func(c *base.Config) {
 		c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second
 	})
 	dials := r.out.Dials
@@ -224,14 +228,14 @@ func TestWhatEachDoorDid(t *testing.T) {
 	r.c.Step(r.now, DialFailed{Dial: dials[3].ID, Why: "no answer"})
 	r.receive(r.outbound(dials[4].ID, 3), &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "this peer has 256 connections"})
 	bad := r.welcome(dials[5].ID, 4)
-	r.pass(stuckAfter + tickEvery) // the next is asked
+	r.pass(reconcile.StuckAfter + tickEvery) // the next is asked
 	r.receive(slow, piece(inOrder(2)...))
-	r.pass(stuckAfter + tickEvery)
+	r.pass(reconcile.StuckAfter + tickEvery)
 	r.receive(bad, leftFrom(inOrder(1)[0]))
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(tickEvery)
 	}
-	var join *JoinError
+	var join *base.JoinError
 	if !errors.As(r.out.Err, &join) {
 		t.Fatalf("ends with %v", r.out.Err)
 	}
@@ -247,7 +251,7 @@ func TestWhatEachDoorDid(t *testing.T) {
 			t.Errorf("%q, not %q", join.Failures[i], want)
 		}
 	}
-	if !slices.Contains(join.Obstacles, ObstacleTable) {
+	if !slices.Contains(join.Obstacles, base.ObstacleTable) {
 		t.Error("the error does not say that a door has let us in")
 	}
 }
@@ -263,7 +267,7 @@ func TestBrokenDoor(t *testing.T) {
 		"a second handshake": start(1, "door1", 7),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Join = []string{"a:1"} })
+			r := newRig(t, func(c *base.Config) { c.Join = []string{"a:1"} })
 			dialled, warnings := 0, 0
 			for r.now < time.Minute {
 				for _, d := range r.out.Dials {
@@ -274,7 +278,7 @@ func TestBrokenDoor(t *testing.T) {
 						t.Fatalf("closes %v", r.out.Closes)
 					}
 					for _, n := range r.out.Notes {
-						if n.Level == Warn {
+						if n.Level == base.Warn {
 							warnings++
 						}
 					}
@@ -317,8 +321,8 @@ func TestDoorIsLost(t *testing.T) {
 // Another one lets us in.
 func TestDoorSaysDuplicate(t *testing.T) {
 	refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_DUPLICATE_ID, Record: signed(5, "self", pb.AnnouncementType_JOIN, 1, 0)}
-	begin := func() (*rig, []Dial) {
-		r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second })
+	begin := func() (*rig, []base.Dial) {
+		r := newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second })
 		dials := r.out.Dials
 		r.receive(r.outbound(dials[0].ID, 1), refusal)
 		if r.out.Err != nil {
@@ -331,7 +335,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 		for r.out.Err == nil && r.now < time.Minute {
 			r.pass(tickEvery)
 		}
-		var e *DuplicateIDError
+		var e *base.DuplicateIDError
 		if !errors.As(r.out.Err, &e) || e.Holder != testIdentity(5).Key() || r.now > most {
 			t.Errorf("ends after %v with %v", r.now, r.out.Err)
 		}
@@ -356,7 +360,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 	duplicate(r, tickEvery)
 
 	r, _ = begin() // it takes very long to find that out
-	duplicate(r, dialTimeout+tickEvery)
+	duplicate(r, reach.DialTimeout+tickEvery)
 
 	r, dials = begin() // the other one lets us in and no more
 	r.welcome(dials[1].ID, 2)
@@ -367,7 +371,7 @@ func TestDoorSaysDuplicate(t *testing.T) {
 func TestRefusalsNameTheCode(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_LEAVING, Reason: "this peer is leaving"})
-	if e := r.c.join.joinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || slices.Contains(e.Obstacles, ObstacleTable) {
+	if e := r.c.join.JoinError(); !strings.HasSuffix(e.Failures[0], ": refused: LEAVING: this peer is leaving") || slices.Contains(e.Obstacles, base.ObstacleTable) {
 		t.Errorf("%+v", e)
 	}
 }

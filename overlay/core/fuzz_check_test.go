@@ -1,10 +1,17 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
-
-	"quicpeer/pb"
 )
 
 // check checks the invariants.
@@ -27,29 +34,29 @@ func (fz *fuzzer) check(t *testing.T) {
 		if ping := m.GetRouted().GetPing(); ping != nil && m.GetRouted().GetFrom() == "p1" {
 			fz.pings = append(fz.pings, ping)
 		}
-		if fz.c.links.link(frame.Link) == nil {
+		if fz.c.links.Link(frame.Link) == nil {
 			t.Fatal("sends to nowhere")
 		}
 	}
 	for i, e := range out.Events {
-		if i > 0 && e == (Ready{}) {
+		if i > 0 && e == (base.Ready{}) {
 			t.Fatalf("Ready is not the first event: %v", out.Events)
 		}
 	}
 	if fz.c.Next() < fz.now {
 		t.Fatalf("wants to be woken at %v, it is %v", fz.c.Next(), fz.now)
 	}
-	entries := fz.c.table.entries
-	if !slices.IsSortedFunc(entries, func(a, b *entry) int { return compareNames(a.record, b.record) }) || fz.c.table.get("p1", testIdentity(0).Key()) != fz.c.table.self {
+	entries := fz.c.table.Entries
+	if !slices.IsSortedFunc(entries, func(a, b *table.Entry) int { return base.CompareNames(a.Record, b.Record) }) || fz.c.table.Get("p1", testIdentity(0).Key()) != fz.c.table.Self {
 		t.Fatal("the table is out of order")
 	}
 	for _, e := range entries {
-		if n := len(fz.c.table.of(e.record.ID)); n > maxKeysPerID {
+		if n := len(fz.c.table.Of(e.Record.ID)); n > table.MaxKeysPerID {
 			t.Fatalf("%d keys for an ID", n)
 		}
 	}
 	// A peer started elsewhere goes without a goodbye, since its identity stays.
-	if gone := !fz.c.table.self.alive(); gone && !fz.c.leaving || !gone && fz.c.leaving && !fz.c.ended || len(fz.c.broadcasts.early) > maxEarly || len(fz.c.broadcasts.recent) > maxRecent {
+	if gone := !fz.c.table.Self.Alive(); gone && !fz.c.env.Leaving || !gone && fz.c.env.Leaving && !fz.c.env.Ended || len(fz.c.broadcasts.Early) > broadcast.MaxEarly || len(fz.c.broadcasts.Recent) > broadcast.MaxRecent {
 		t.Fatal("out of bounds")
 	}
 	for _, p := range fz.c.Peers() {
@@ -67,21 +74,21 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 	t.Helper()
 	c := fz.c
 	for what, have := range map[string][2]int{
-		"probes":          {len(c.probes.list), maxProbes},
-		"neighbours":      {c.links.degree(), mostNeighbours},
-		"dials":           {len(c.reach.dials), maxDials},
-		"runs behind":     {len(c.broadcasts.behind), len(c.table.entries) + maxRecent},
-		"wishes answered": {len(fz.wishes), len(c.sync.batches)},
-		"wishes":          {len(c.sync.batches), len(fz.wishes)},
+		"probes":          {len(c.probes.List), detect.MaxProbes},
+		"neighbours":      {c.links.Degree(), table.MostNeighbours},
+		"dials":           {len(c.reach.Dials), reach.MaxDials},
+		"runs behind":     {len(c.broadcasts.Behind), len(c.table.Entries) + broadcast.MaxRecent},
+		"wishes answered": {len(fz.wishes), len(c.sync.Batches)},
+		"wishes":          {len(c.sync.Batches), len(fz.wishes)},
 	} {
 		if have[0] > have[1] {
 			t.Fatalf("%s: %d, at most %d", what, have[0], have[1])
 		}
 	}
 	fz.checkCustody(t)
-	for _, q := range c.probes.list {
-		if len(q.askers) > maxAskers {
-			t.Fatalf("%d askers", len(q.askers))
+	for _, q := range c.probes.List {
+		if len(q.Askers) > detect.MaxAskers {
+			t.Fatalf("%d askers", len(q.Askers))
 		}
 	}
 }
@@ -102,42 +109,42 @@ func (fz *fuzzer) checkCustody(t *testing.T) {
 			delete(fz.disk, write.ID)
 		}
 	}
-	keeps, own, offered := 0, 0, make(map[LinkID]int)
-	for _, s := range c.custody.shelves {
-		for _, k := range s.deposits {
-			if keeps++; !fz.disk[k.id] {
+	keeps, own, offered := 0, 0, make(map[base.LinkID]int)
+	for _, s := range c.custody.Shelves {
+		for _, k := range s.Deposits {
+			if keeps++; !fz.disk[k.Id] {
 				t.Fatal("kept and not stored")
 			}
 		}
 	}
-	for _, a := range c.custody.absentees {
-		own += len(a.deposits)
-		for _, h := range a.holders {
-			if h.has > len(a.deposits) || h.asked != 0 && h.has == len(a.deposits) {
-				t.Fatalf("a holder has %d of %d", h.has, len(a.deposits))
+	for _, a := range c.custody.Absentees {
+		own += len(a.Deposits)
+		for _, h := range a.Holders {
+			if h.Has > len(a.Deposits) || h.Asked != 0 && h.Has == len(a.Deposits) {
+				t.Fatalf("a holder has %d of %d", h.Has, len(a.Deposits))
 			}
-			if h.asked != 0 {
-				offered[h.asked] += h.size
+			if h.Asked != 0 {
+				offered[h.Asked] += h.Size
 			}
 		}
-		if len(a.holders) > wantHolders {
-			t.Fatalf("%d holders", len(a.holders))
+		if len(a.Holders) > custody.WantHolders {
+			t.Fatalf("%d holders", len(a.Holders))
 		}
 	}
-	if keeps != len(fz.disk) || own != c.custody.own {
-		t.Fatalf("%d are kept and %d stored, %d are our own, counted %d", keeps, len(fz.disk), own, c.custody.own)
+	if keeps != len(fz.disk) || own != c.custody.Own {
+		t.Fatalf("%d are kept and %d stored, %d are our own, counted %d", keeps, len(fz.disk), own, c.custody.Own)
 	}
-	for _, l := range c.links.list {
-		if l.offered != offered[l.id] {
-			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.id], l.offered)
+	for _, l := range c.links.List {
+		if l.Offered != offered[l.Id] {
+			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.Id], l.Offered)
 		}
 	}
 	inParts := 0
-	for _, p := range c.relay.partials {
-		inParts += p.bytes
+	for _, p := range c.relay.Partials {
+		inParts += p.Bytes
 	}
-	if inParts != c.relay.bytes || inParts > maxPartialsB {
-		t.Fatalf("%d bytes in parts, counted %d", inParts, c.relay.bytes)
+	if inParts != c.relay.Bytes || inParts > route.MaxPartialsB {
+		t.Fatalf("%d bytes in parts, counted %d", inParts, c.relay.Bytes)
 	}
 }
 
@@ -146,37 +153,37 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 	t.Helper()
 	c := fz.c
 	slots := make(map[int]bool)
-	for _, l := range c.links.list {
+	for _, l := range c.links.List {
 		switch {
-		case l.neighbour && l.state != linkUp:
+		case l.Neighbour && l.State != link.LinkUp:
 			t.Fatal("a neighbour whose link is not up")
-		case l.slot >= 0 && (!l.neighbour || slots[l.slot]):
-			t.Fatalf("slot %d is taken twice, or not at all", l.slot)
+		case l.Slot >= 0 && (!l.Neighbour || slots[l.Slot]):
+			t.Fatalf("slot %d is taken twice, or not at all", l.Slot)
 		}
-		if l.slot >= 0 {
-			slots[l.slot] = true
+		if l.Slot >= 0 {
+			slots[l.Slot] = true
 		}
 	}
 	buried := 0
-	for i, e := range c.table.entries {
-		if e.buried() {
+	for i, e := range c.table.Entries {
+		if e.Buried() {
 			buried++
 		}
-		if c.table.tags[i] != tagOf(e.record.ID) || e.told > noWay || c.links.distance(e) > noWay {
-			t.Fatalf("the entry of %s is at the wrong place, or too far", e.record.ID)
+		if c.table.Tags[i] != base.TagOf(e.Record.ID) || e.Told > table.NoWay || c.links.Distance(e) > table.NoWay {
+			t.Fatalf("the entry of %s is at the wrong place, or too far", e.Record.ID)
 		}
-		for slot, hops := range e.hops {
-			if hops < noWay && !slots[slot] {
-				t.Fatalf("the route to %s leads over a peer that is not a neighbour", e.record.ID)
+		for slot, hops := range e.Hops {
+			if hops < table.NoWay && !slots[slot] {
+				t.Fatalf("the route to %s leads over a peer that is not a neighbour", e.Record.ID)
 			}
 		}
 	}
-	if buried != c.table.gone {
-		t.Fatalf("%d are buried, not %d", buried, c.table.gone)
+	if buried != c.table.Gone {
+		t.Fatalf("%d are buried, not %d", buried, c.table.Gone)
 	}
-	held := c.table.hash
-	c.table.hash = nil
-	if held != nil && !slices.Equal(held, c.table.digest()) {
+	held := c.table.Hash
+	c.table.Hash = nil
+	if held != nil && !slices.Equal(held, c.table.Digest()) {
 		t.Fatal("the digest is not that of the table")
 	}
 }

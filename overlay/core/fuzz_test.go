@@ -5,14 +5,15 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // FuzzReceive makes a life for a core out of bytes: connections come and go, time passes, and
@@ -34,10 +35,10 @@ func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = data[:min(len(data), 2000)] // a longer life finds no more
 		fz := &fuzzer{shown: make(map[string]uint64), data: data}
-		cfg := Config{
+		cfg := base.Config{
 			ID: "p1", Identity: testIdentity(0), Network: "net", Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Epoch: 2,
 			Rand:   rand.New(rand.NewPCG(1, 2)),
-			Verify: func(Claim) bool { return true },
+			Verify: func(base.Claim) bool { return true },
 		}
 		if fz.next()%2 == 0 {
 			cfg.Join, cfg.JoinTimeout = []string{"a:1", "b:1"}, time.Minute
@@ -55,12 +56,12 @@ type fuzzer struct {
 	data   []byte
 	c      *Core
 	now    time.Duration
-	last   LinkID
-	dials  []DialID
-	wishes []Verify
+	last   base.LinkID
+	dials  []base.DialID
+	wishes []base.Verify
 	pings  []*pb.Ping        // that it has sent
 	shown  map[string]uint64 // the counter of the last broadcast of each run
-	stored []CustodyWrite
+	stored []base.CustodyWrite
 	disk   map[[pb.DepositIDSize]byte]bool // what is stored
 }
 
@@ -73,7 +74,7 @@ func (fz *fuzzer) next() byte {
 	return b
 }
 
-func (fz *fuzzer) link() LinkID { return LinkID(fz.next()) % (fz.last + 2) }
+func (fz *fuzzer) link() base.LinkID { return base.LinkID(fz.next()) % (fz.last + 2) }
 
 func (fz *fuzzer) step() {
 	switch fz.next() % 14 {
@@ -137,7 +138,7 @@ func (fz *fuzzer) step() {
 		fz.data = fz.data[n:]
 	default:
 		l := fz.link()
-		if m, err := decode(encode(fz.content())); err == nil {
+		if m, err := decode(base.Encode(fz.content())); err == nil {
 			fz.c.Step(fz.now, Received{Link: l, Frame: m})
 		}
 	}
@@ -146,7 +147,7 @@ func (fz *fuzzer) step() {
 // judge answers a request to judge signatures, not always in order.
 func (fz *fuzzer) judge() {
 	if len(fz.wishes) == 0 {
-		fz.c.Step(fz.now, Verified{ID: VerifyID(fz.next()), Valid: nil})
+		fz.c.Step(fz.now, Verified{ID: base.VerifyID(fz.next()), Valid: nil})
 		return
 	}
 	b := fz.next()
@@ -166,7 +167,7 @@ func (fz *fuzzer) content() proto.Message {
 	case 18, 19:
 		return fz.deposit()
 	case 20:
-		id := DepositID(fz.deposit().GetSealed())
+		id := custody.DepositID(fz.deposit().GetSealed())
 		return &pb.DepositAnswer{Deposit: id[:], Kept: fz.next()%4 > 0}
 	case 5, 10, 11:
 		return &pb.Reconcile{Ranges: fz.tableRanges()}
@@ -179,7 +180,7 @@ func (fz *fuzzer) content() proto.Message {
 	case 14:
 		r := &pb.Routes{}
 		for range fz.next() % 8 {
-			r.Peers, r.Hops = append(r.Peers, shortTag(tagOf(fz.id()))), append(r.Hops, fz.next())
+			r.Peers, r.Hops = append(r.Peers, base.ShortTag(base.TagOf(fz.id()))), append(r.Hops, fz.next())
 		}
 		return r
 	case 15, 16, 17:
@@ -228,9 +229,9 @@ func (fz *fuzzer) tableRanges() (list []*pb.TableRange) {
 		if size%4 == 0 || last <= first {
 			last = math.MaxUint64
 		}
-		r := fz.c.table.describe(first, last)
+		r := fz.c.table.Describe(first, last)
 		if first == 0 && last == math.MaxUint64 && size%8 == 0 {
-			r = fz.c.table.everything()
+			r = fz.c.table.Everything()
 		}
 		if b := fz.next(); b%4 == 0 && len(r.Hashes) > 0 {
 			r.Hashes[int(b/4)%len(r.Hashes)]++
@@ -260,10 +261,10 @@ func (fz *fuzzer) routed() *pb.Routed {
 	switch fz.next() % 13 {
 	case 11, 12:
 		connect := &pb.Connect{Number: uint64(fz.next()), Answers: uint64(fz.next()), Key: key[:], Observed: []string{fmt.Sprintf("10.0.0.%d:4001", fz.next()%8)}}
-		if e := fz.c.table.get(certs.ID(m.From), certs.PublicKey(key)); e != nil && fz.next()%4 > 0 {
-			connect.Answers = e.our().invited
-			if d := fz.c.reach.dials[e.our().dialing]; d != nil && d.meeting != nil {
-				connect.Answers = d.meeting.number
+		if e := fz.c.table.Get(certs.ID(m.From), certs.PublicKey(key)); e != nil && fz.next()%4 > 0 {
+			connect.Answers = e.Our().Invited
+			if d := fz.c.reach.Dials[e.Our().Dialing]; d != nil && d.Meeting != nil {
+				connect.Answers = d.Meeting.Number
 			}
 		}
 		m.Content = &pb.Routed_Connect{Connect: connect}

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/pb"
 )
 
 // inventedField is an unknown field of so many bytes.
@@ -55,12 +58,12 @@ func TestUnreadableIsDropped(t *testing.T) {
 				one := r.linked(1, "one")
 				list := []*pb.Announcement{a, say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0), a}
 				if table {
-					r.c.links.link(one).exchange = asking()
+					r.c.links.Link(one).Exchange = asking()
 					r.brings(one, list...)
 				} else {
 					r.receive(one, propagation(list...))
 				}
-				if len(r.out.Closes) != 0 || r.c.links.link(one).state != linkUp {
+				if len(r.out.Closes) != 0 || r.c.links.Link(one).State != link.LinkUp {
 					t.Errorf("closes %v", r.out.Closes)
 				}
 				if !r.has("nine") || !r.has("two") || r.has("seven") {
@@ -84,7 +87,7 @@ func TestUnreadableIsDropped(t *testing.T) {
 		&pb.Neighbour{Type: 99}, &pb.Neighbour{}, &pb.Observed{Address: "relay.example/one"}, &pb.Observed{},
 	} {
 		r.receive(one, content)
-		if len(r.out.Closes) != 0 || !r.c.links.link(one).neighbour || len(r.out.Events) != 0 {
+		if len(r.out.Closes) != 0 || !r.c.links.Link(one).Neighbour || len(r.out.Events) != 0 {
 			t.Errorf("%v: closes %v, events %v", content, r.out.Closes, r.out.Events)
 		}
 	}
@@ -99,7 +102,7 @@ func TestTooMuchUnreadable(t *testing.T) {
 	for ; len(r.out.Closes) == 0 && n < 100_000; n += len(frame.Announcements) {
 		r.receive(one, frame)
 	}
-	if n < 8192 || n > 8192+len(frame.Announcements) || r.out.Closes[0].Reason != CloseProtocol {
+	if n < 8192 || n > 8192+len(frame.Announcements) || r.out.Closes[0].Reason != base.CloseProtocol {
 		t.Errorf("after %d: closes %v", n, r.out.Closes)
 	}
 	r = newRig(t, nil)
@@ -107,9 +110,9 @@ func TestTooMuchUnreadable(t *testing.T) {
 	for range 20_000 / len(frame.Announcements) { // 80 a second
 		r.receive(one, frame)
 		r.now += 100 * time.Millisecond
-		r.c.now = r.now
+		r.c.env.Now = r.now
 	}
-	if r.c.links.link(one).state != linkUp {
+	if r.c.links.Link(one).State != link.LinkUp {
 		t.Error("those of an honest network end the link")
 	}
 }
@@ -121,16 +124,16 @@ func TestTableWithUnreadable(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	nine := say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)
 	r.receive(l, piece(nine, unreadable()))
-	for range maxAnswer {
+	for range table.MaxAnswer {
 		r.receive(l, piece(unreadable()))
 	}
 	r.receive(l, leftFrom(nine))
 	frames := r.frames()
-	if len(frames) != 1 || !proto.Equal(frames[0].GetReconcile().GetRanges()[0], r.c.table.describe(tagOf("nine")+1, math.MaxUint64)) {
+	if len(frames) != 1 || !proto.Equal(frames[0].GetReconcile().GetRanges()[0], r.c.table.Describe(base.TagOf("nine")+1, math.MaxUint64)) {
 		t.Fatalf("it goes on with %v", frames)
 	}
 	r.brings(l, unreadable(), unreadable())
-	if len(r.out.Frames) != 0 || !slices.Contains(r.out.Events, Event(Ready{})) || !r.has("nine") {
+	if len(r.out.Frames) != 0 || !slices.Contains(r.out.Events, base.Event(base.Ready{})) || !r.has("nine") {
 		t.Errorf("asks for %v, events %v", r.frames(), r.out.Events)
 	}
 	if len(r.out.Closes) != 0 {
@@ -140,11 +143,11 @@ func TestTableWithUnreadable(t *testing.T) {
 
 // leftFrom ends an answer that leaves open what lies behind an entry.
 func leftFrom(a *pb.Announcement) *pb.Reconcile {
-	record, err := OpenRecord(a.Record)
+	record, err := base.OpenRecord(a.Record)
 	if err != nil {
 		panic(err)
 	}
-	return &pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{First: record.tag + 1, Last: math.MaxUint64}}}
+	return &pb.Reconcile{Answer: true, Ranges: []*pb.TableRange{{First: record.Tag + 1, Last: math.MaxUint64}}}
 }
 
 // TestUnknownRefusal: a refusal that this version doesn't know is final, with its reason, and
@@ -153,11 +156,11 @@ func TestUnknownRefusal(t *testing.T) {
 	for _, code := range []pb.HandshakeCode{0, 99} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: code, Reason: "only by invitation"})
-		if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseRefused {
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseRefused {
 			t.Errorf("code %d: closes %v", code, r.out.Closes)
 		}
 		r.pass(tickEvery)
-		var refused *JoinError
+		var refused *base.JoinError
 		if !errors.As(r.out.Err, &refused) || refused.Refusal.GetCode() != code || refused.Refusal.GetReason() != "only by invitation" {
 			t.Errorf("code %d ends with %v", code, r.out.Err)
 		}
@@ -172,7 +175,7 @@ func TestFeatures(t *testing.T) {
 	s := start(1, "one", 1000)
 	s.Features = []uint32{900, 7}
 	r.receive(one, s)
-	if !r.c.links.link(one).foreign.knows(900) || !r.c.links.link(one).foreign.knows(7) || r.c.links.link(one).foreign.knows(8) || r.c.links.link(two).foreign.knows(900) {
+	if !r.c.links.Link(one).Foreign.Knows(900) || !r.c.links.Link(one).Foreign.Knows(7) || r.c.links.Link(one).Foreign.Knows(8) || r.c.links.Link(two).Foreign.Knows(900) {
 		t.Error("their features are not those that they have named")
 	}
 	s = start(3, "three", 1000)
@@ -181,15 +184,15 @@ func TestFeatures(t *testing.T) {
 	}
 	three := r.inbound(3)
 	r.receive(three, s)
-	if l := r.c.links.link(three); l.state != linkUp || !l.foreign.knows(maxFeatures-1) || l.foreign.knows(maxFeatures) {
-		t.Errorf("of many features %d are kept", len(r.c.links.link(three).foreign.features))
+	if l := r.c.links.Link(three); l.State != link.LinkUp || !l.Foreign.Knows(link.MaxFeatures-1) || l.Foreign.Knows(link.MaxFeatures) {
+		t.Errorf("of many features %d are kept", len(r.c.links.Link(three).Foreign.Features))
 	}
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0), Features: []uint32{900}})
-	if !r.c.links.link(l).foreign.knows(900) {
+	if !r.c.links.Link(l).Foreign.Knows(900) {
 		t.Error("the features of the door are not stored")
 	}
-	r = newRig(t, func(c *Config) { c.features = []uint32{900}; c.Join = []string{"door:1"} })
+	r = newRig(t, func(c *base.Config) { c.Features = []uint32{900}; c.Join = []string{"door:1"} })
 	r.outbound(r.out.Dials[0].ID, 1)
 	if s := r.frames()[0].GetHandshakeStart(); !slices.Equal(s.GetFeatures(), []uint32{900}) {
 		t.Errorf("the dialer names %v", s.GetFeatures())
@@ -236,7 +239,7 @@ func TestUnknownIsCarried(t *testing.T) {
 			t.Errorf("%s: %.200v goes on", name, list)
 		}
 		r.receive(bob, routed("self", content()))
-		if len(r.out.Closes)+len(r.out.Envelopes) != 0 || r.c.links.link(bob).state != linkUp {
+		if len(r.out.Closes)+len(r.out.Envelopes) != 0 || r.c.links.Link(bob).State != link.LinkUp {
 			t.Errorf("%s, to us: closes %v, envelopes %v", name, r.out.Closes, r.out.Envelopes)
 		}
 	}
@@ -252,7 +255,7 @@ func TestUnknownIsCarried(t *testing.T) {
 				carried += 30_000
 			}
 		}
-		if carried < carryLink*9/10 || carried > carryLink {
+		if carried < route.CarryLink*9/10 || carried > route.CarryLink {
 			t.Errorf("%s: %d bytes are carried at once", name, carried)
 		}
 	}
@@ -260,7 +263,7 @@ func TestUnknownIsCarried(t *testing.T) {
 	r := newRig(t, nil)
 	bob := r.neighbour(1, "bob")
 	a := say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)
-	a.Record = proto.CloneOf(r.c.table.self.record.Signed)
+	a.Record = proto.CloneOf(r.c.table.Self.Record.Signed)
 	a.ProtoReflect().SetUnknown(inventedField(1000))
 	a.Record.ProtoReflect().SetUnknown(inventedField(1000))
 	r.receive(bob, propagation(a))
@@ -291,7 +294,7 @@ func TestRecordOfANewerPeer(t *testing.T) {
 	signed := testIdentity(1).SignRecord(record)
 	one := r.inbound(1)
 	r.receive(one, &pb.HandshakeStart{Version: 1, Network: "net", Id: "one", Record: signed})
-	if !r.has("one") || r.c.links.link(one).state != linkUp {
+	if !r.has("one") || r.c.links.Link(one).State != link.LinkUp {
 		t.Fatalf("it is not let in: %v", r.frames())
 	}
 	passed := false
@@ -303,11 +306,11 @@ func TestRecordOfANewerPeer(t *testing.T) {
 	if !passed {
 		t.Error("its record is not passed on as it was signed")
 	}
-	e := r.c.table.get("one", key)
-	if e.record.Sealing != [32]byte{} || len(e.record.Addresses) != pb.MaxAddresses || e.record.Addresses[0] != "192.0.2.0:5000" {
-		t.Errorf("of its record %v is used", e.record)
+	e := r.c.table.Get("one", key)
+	if e.Record.Sealing != [32]byte{} || len(e.Record.Addresses) != pb.MaxAddresses || e.Record.Addresses[0] != "192.0.2.0:5000" {
+		t.Errorf("of its record %v is used", e.Record)
 	}
-	if list := r.c.where.candidates(e, true, []string{r.c.where.mapped.String()}); len(list) == 0 {
+	if list := r.c.where.Candidates(e, true, []string{r.c.where.Mapped.String()}); len(list) == 0 {
 		t.Error("it can't be dialled")
 	}
 }

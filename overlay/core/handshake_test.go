@@ -3,17 +3,18 @@ package core
 import (
 	"errors"
 	"fmt"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // TestFullDoor: a door with as many links as it can hold names other peers to try.
 func TestFullDoor(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range maxLinks {
+	for i := range link.MaxLinks {
 		r.linked(100+uint64(i), fmt.Sprint("p", i))
 	}
 	r.receive(r.inbound(1), start(1, "new", 1000))
@@ -23,8 +24,8 @@ func TestFullDoor(t *testing.T) {
 }
 
 // joining is a rig that has dialled one address, and the link to it.
-func joining(t *testing.T) (*rig, LinkID) {
-	r := newRig(t, func(c *Config) { c.Join, c.JoinTimeout = []string{"door:1"}, 10*time.Second })
+func joining(t *testing.T) (*rig, base.LinkID) {
+	r := newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"door:1"}, 10*time.Second })
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	if s := r.frames()[0].GetHandshakeStart(); s.GetId() != "self" || s.GetNetwork() != "net" {
 		t.Fatalf("begins with %v", s)
@@ -33,8 +34,8 @@ func joining(t *testing.T) (*rig, LinkID) {
 }
 
 func TestJoinFails(t *testing.T) {
-	var join *JoinError
-	two := func(c *Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 4*time.Second }
+	var join *base.JoinError
+	two := func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 4*time.Second }
 
 	r := newRig(t, two)
 	for r.out.Err == nil && r.now < time.Minute {
@@ -50,17 +51,17 @@ func TestJoinFails(t *testing.T) {
 
 	r = newRig(t, two)
 	for _, d := range r.out.Dials {
-		r.c.Step(r.now, DialFailed{Dial: d.ID, Obstacle: ObstacleSelf, Self: true, Why: "that is this peer itself"})
+		r.c.Step(r.now, DialFailed{Dial: d.ID, Obstacle: base.ObstacleSelf, Self: true, Why: "that is this peer itself"})
 	}
 	r.pass(2 * tickEvery)
-	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleSelf}) {
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []base.Obstacle{base.ObstacleSelf}) {
 		t.Errorf("only own addresses: %v", r.out.Err)
 	}
 
 	r = newRig(t, two)
-	for a := ObstacleName; r.out.Err == nil && r.now < time.Minute; a = ObstacleProtocol {
+	for a := base.ObstacleName; r.out.Err == nil && r.now < time.Minute; a = base.ObstacleProtocol {
 		for _, d := range r.out.Dials {
-			by := ObstacleSilence
+			by := base.ObstacleSilence
 			if d.Candidates[0].Address == "a:1" {
 				by = a
 			}
@@ -68,7 +69,7 @@ func TestJoinFails(t *testing.T) {
 		}
 		r.pass(tickEvery)
 	}
-	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleProtocol, ObstacleSilence}) {
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []base.Obstacle{base.ObstacleProtocol, base.ObstacleSilence}) {
 		t.Errorf("the last of each: %v", join.Obstacles)
 	}
 
@@ -77,11 +78,11 @@ func TestJoinFails(t *testing.T) {
 	for r.out.Err == nil && r.now < time.Minute {
 		r.pass(time.Second)
 	}
-	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []Obstacle{ObstacleFull}) {
+	if !errors.As(r.out.Err, &join) || !slices.Equal(join.Obstacles, []base.Obstacle{base.ObstacleFull}) {
 		t.Errorf("full: %v", r.out.Err)
 	}
 
-	r = newRig(t, func(c *Config) { c.Join = []string{"a:1"} })
+	r = newRig(t, func(c *base.Config) { c.Join = []string{"a:1"} })
 	for range 100 {
 		for _, d := range r.out.Dials {
 			r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "timeout"})

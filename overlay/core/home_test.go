@@ -2,18 +2,20 @@ package core
 
 import (
 	"errors"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/join"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // acquaintance is a peer of an earlier run, by its test identity.
-func acquaintance(identity uint64, id string, addresses ...string) Acquaintance {
-	return Acquaintance{ID: certs.ID(id), Key: testIdentity(identity).Key(), Addresses: addresses}
+func acquaintance(identity uint64, id string, addresses ...string) base.Acquaintance {
+	return base.Acquaintance{ID: certs.ID(id), Key: testIdentity(identity).Key(), Addresses: addresses}
 }
 
 // dialledTo returns the first addresses of the dials of the last input.
@@ -28,10 +30,10 @@ func (r *rig) dialledTo() []string {
 // TestComingHome: a peer that begins without an address to join is ready at once, looks for its
 // acquaintances by their keys, and becomes one network with the first that answers.
 func TestComingHome(t *testing.T) {
-	r := newRig(t, func(c *Config) {
-		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000", "10.9.9.9:5000"), acquaintance(2, "two", "10.0.0.2:5000"), acquaintance(3, "none")}
+	r := newRig(t, func(c *base.Config) {
+		c.Met = []base.Acquaintance{acquaintance(1, "one", "10.0.0.1:5000", "10.9.9.9:5000"), acquaintance(2, "two", "10.0.0.2:5000"), acquaintance(3, "none")}
 	})
-	if !slices.Contains(r.out.Events, Event(Ready{})) {
+	if !slices.Contains(r.out.Events, base.Event(base.Ready{})) {
 		t.Fatal("it is not ready at once")
 	}
 	if got := r.dialledTo(); !slices.Equal(got, []string{"10.0.0.1:5000", "10.0.0.2:5000"}) {
@@ -52,22 +54,22 @@ func TestComingHome(t *testing.T) {
 // TestSearchPace: however many acquaintances there are, eight are dialled at once and four a
 // second; each of them once, and then more and more seldom.
 func TestSearchPace(t *testing.T) {
-	r := newRig(t, func(c *Config) {
-		for i := range maxAcquaintances + 10 {
+	r := newRig(t, func(c *base.Config) {
+		for i := range join.MaxAcquaintances + 10 {
 			c.Met = append(c.Met, acquaintance(uint64(1+i%20), string(wireID(i)), "10.0."+string(rune('0'+i%10))+".1:5000"))
 		}
 	})
-	if n := len(r.out.Dials); n != searchAtOnce {
+	if n := len(r.out.Dials); n != join.SearchAtOnce {
 		t.Errorf("%d dials at once", n)
 	}
 	fail := func() {
-		for id := range r.c.reach.dials {
+		for id := range r.c.reach.Dials {
 			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.drain()
 	}
 	fail()
-	total := searchAtOnce
+	total := join.SearchAtOnce
 	for range 60 {
 		r.pass(time.Second)
 		if n := len(r.out.Dials); n > 5 {
@@ -85,14 +87,14 @@ func TestSearchPace(t *testing.T) {
 // TestAcquaintancesAsDoors: while the addresses to join are silent, acquaintances are doors as
 // well.
 func TestAcquaintancesAsDoors(t *testing.T) {
-	r := newRig(t, func(c *Config) {
+	r := newRig(t, func(c *base.Config) {
 		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
-		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
+		c.Met = []base.Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
 	})
 	if got := r.dialledTo(); !slices.Equal(got, []string{"dead:5000"}) {
 		t.Fatalf("it dials %v at first", got)
 	}
-	r.pass(searchAfter + 2*tickEvery)
+	r.pass(join.SearchAfter + 2*tickEvery)
 	if got := r.dialledTo(); !slices.Equal(got, []string{"10.0.0.1:5000"}) {
 		t.Fatalf("it dials %v then", got)
 	}
@@ -100,19 +102,19 @@ func TestAcquaintancesAsDoors(t *testing.T) {
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
 	r.brings(l, say(pb.AnnouncementType_JOIN, 1, "one", 7, 0))
 	r.pass(tickEvery)
-	if !r.c.ready {
+	if !r.c.env.Ready {
 		t.Error("the acquaintance is not a door")
 	}
 }
 
 // TestAcquaintancesDead: if acquaintances do not answer either, the error counts them.
 func TestAcquaintancesDead(t *testing.T) {
-	r := newRig(t, func(c *Config) {
+	r := newRig(t, func(c *base.Config) {
 		c.Join, c.JoinTimeout = []string{"dead:5000"}, 10*time.Second
-		c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
+		c.Met = []base.Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")}
 	})
 	for range 44 {
-		for id := range r.c.reach.dials {
+		for id := range r.c.reach.Dials {
 			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.pass(tickEvery)
@@ -120,7 +122,7 @@ func TestAcquaintancesDead(t *testing.T) {
 			break
 		}
 	}
-	var e *JoinError
+	var e *base.JoinError
 	if !errors.As(r.out.Err, &e) || len(e.Failures) != 2 || !strings.Contains(e.Failures[1], "1 peers") {
 		t.Errorf("it ends with %v", r.out.Err)
 	}
@@ -133,7 +135,7 @@ func TestLeaverIsLookedFor(t *testing.T) {
 	for _, members := range []int{2, 200} {
 		r := newRig(t, nil)
 		l := r.neighbour(1, "one")
-		r.c.table.get("one", testIdentity(1).Key()).with().lastAddress = "10.0.0.1:5000"
+		r.c.table.Get("one", testIdentity(1).Key()).With().LastAddress = "10.0.0.1:5000"
 		keep := r.neighbour(2, "two")
 		for i := range members - 2 {
 			r.receive(keep, propagation(say(pb.AnnouncementType_JOIN, uint64(10+i), string(wireID(i)), 1, 0)))
@@ -162,7 +164,7 @@ func TestLeaverIsLookedFor(t *testing.T) {
 // TestClockBackAlone: a peer comes home with an earlier epoch, since its clock and its state went
 // back. It raises its epoch and comes in, though it is a network of its own already.
 func TestClockBackAlone(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
+	r := newRig(t, func(c *base.Config) { c.Met = []base.Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{
 		Code: pb.HandshakeCode_STALE, Record: signed(0, "self", pb.AnnouncementType_LEAVE, 5000, 3),
@@ -184,14 +186,14 @@ func TestJoinAtRunTime(t *testing.T) {
 	r.drain()
 	r.c.Step(r.now, DialFailed{Dial: r.out.Dials[0].ID, Why: "no answer"})
 	r.drain()
-	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"dead:1", "", "no answer"}) || len(r.c.join.targets) != 0 {
-		t.Fatalf("reported %+v, %d targets left", r.out.Joined, len(r.c.join.targets))
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (base.Joining{Address: "dead:1", ID: "", Why: "no answer"}) || len(r.c.join.Targets) != 0 {
+		t.Fatalf("reported %+v, %d targets left", r.out.Joined, len(r.c.join.Targets))
 	}
 	r.c.Step(r.now, Join{Address: "door:1"})
 	r.drain()
 	l := r.outbound(r.out.Dials[0].ID, 1)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "one", pb.AnnouncementType_JOIN, 7, 0)})
-	if len(r.out.Joined) != 1 || r.out.Joined[0] != (Joining{"door:1", "one", ""}) {
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (base.Joining{Address: "door:1", ID: "one", Why: ""}) {
 		t.Fatalf("reported %+v", r.out.Joined)
 	}
 	r.neighbour(2, "two")
@@ -209,16 +211,16 @@ func TestLostForLong(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "one")
 	r.neighbour(2, "two")
-	e := r.c.table.get("one", testIdentity(1).Key())
-	e.with().lastAddress = "10.0.0.1:5000"
+	e := r.c.table.Get("one", testIdentity(1).Key())
+	e.With().LastAddress = "10.0.0.1:5000"
 	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "cut"})
-	r.receive(2, propagation(aged(say(pb.AnnouncementType_LOST, 1, "one", 1000, 0), rememberFor-time.Second)))
+	r.receive(2, propagation(aged(say(pb.AnnouncementType_LOST, 1, "one", 1000, 0), table.RememberFor-time.Second)))
 	r.pass(2 * time.Minute)
-	if r.c.table.get("one", testIdentity(1).Key()) != nil {
+	if r.c.table.Get("one", testIdentity(1).Key()) != nil {
 		t.Fatal("it is still in the table")
 	}
 	for range 5 {
-		for id := range r.c.reach.dials {
+		for id := range r.c.reach.Dials {
 			r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 		}
 		r.pass(time.Minute)
@@ -235,7 +237,7 @@ func TestToldEpoch(t *testing.T) {
 	for _, test := range []struct{ told, want uint64 }{
 		{999, 0}, {1000, 1001}, {pb.MaxToldEpoch, pb.MaxToldEpoch + 1}, {pb.MaxToldEpoch + 1, 0}, {1<<64 - 1, 0},
 	} {
-		r := newRig(t, func(c *Config) { c.Met = []Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
+		r := newRig(t, func(c *base.Config) { c.Met = []base.Acquaintance{acquaintance(1, "one", "10.0.0.1:5000")} })
 		l := r.outbound(r.out.Dials[0].ID, 1)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_STALE, Epoch: test.told})
 		if r.out.Epoch != test.want || r.out.Err != nil {

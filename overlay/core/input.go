@@ -2,11 +2,13 @@ package core
 
 import (
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // Input is something that happens to a peer, as data: one of the types below. So the inputs of a
@@ -16,14 +18,14 @@ type Input interface{ apply(c *Core) Reply }
 // Reply is the immediate answer of the core. Most inputs are answered by effects alone.
 type Reply struct {
 	Message [pb.MessageIDSize]byte // the ID of a Broadcast
-	Over    LinkID                 // the link that a Route goes out on; 0: none
+	Over    base.LinkID            // the link that a Route goes out on; 0: none
 	OK      bool                   // a Deposit was taken; a Want may soon lead to a link
 }
 
 // Step gives the core an input and its time. Drain it afterwards.
 func (c *Core) Step(now time.Duration, in Input) Reply {
-	c.begin(now)
-	c.doubt.atLeast(int((c.now - c.nextTick) / lateStep))
+	c.env.Begin(now)
+	c.doubt.AtLeast(int((c.env.Now - c.env.NextTick) / link.LateStep))
 	reply := in.apply(c)
 	c.settle()
 	return reply
@@ -33,50 +35,50 @@ func (c *Core) Step(now time.Duration, in Input) Reply {
 type (
 	// Connected is a connection whose TLS handshake is done, by our dial or the other side's.
 	Connected struct {
-		Link    LinkID
-		Dial    DialID          // 0: the other side has dialled
+		Link    base.LinkID
+		Dial    base.DialID     // 0: the other side has dialled
 		Key     certs.PublicKey // of the other side
 		Address string          // where it is, for people
 	}
 	// Disconnected is the end of a link.
 	Disconnected struct {
-		Link     LinkID
+		Link     base.LinkID
 		Friendly bool   // the other side closed it explicitly, so it is alive
 		Why      string // for people
 	}
 	// Received is a frame that has passed pb.Check.
 	Received struct {
-		Link  LinkID
+		Link  base.LinkID
 		Frame *pb.PeerMessage
 	}
 	// Heard is a link's traffic: when the last packet came, when the last direct message
 	// went or came over it, its round trip time (0: not known) and the mean deviation of that.
 	Heard struct {
-		Link                           LinkID
+		Link                           base.LinkID
 		Heard, Used, RoundTrip, Jitter time.Duration
 	}
 	// Stuck says that what we write on a link does not get through although the link is heard, or
 	// that it does so again. The peer is redialled, and until that succeeds everything that can
 	// goes over others.
 	Stuck struct {
-		Link  LinkID
+		Link  base.LinkID
 		Stuck bool
 	}
 	// Seen says that a link's peer sends from another address than before.
 	Seen struct {
-		Link    LinkID
+		Link    base.LinkID
 		Address string
 	}
 	// DialFailed says that a dial has reached nobody, and what it met instead.
 	DialFailed struct {
-		Dial     DialID
-		Obstacle Obstacle
+		Dial     base.DialID
+		Obstacle base.Obstacle
 		Self     bool   // we answer there ourselves
 		Why      string // for people
 	}
 	// Verified answers Effects.Verify, in the same order: which of the claims are valid.
 	Verified struct {
-		ID    VerifyID
+		ID    base.VerifyID
 		Valid []bool
 	}
 	// Want says that messages wait for a peer: it is dialled until there is a link or the peer is
@@ -146,68 +148,68 @@ type (
 )
 
 func (in Connected) apply(c *Core) (r Reply) {
-	l := &link{id: in.Link, key: in.Key, address: in.Address, dial: c.reach.dials[in.Dial], opened: c.now, heard: c.now, used: c.now, bond: bond{slot: -1}}
-	l.within = parseAddress(in.Address).Addr().IsLoopback()
-	c.links.list = append(c.links.list, l)
+	l := &link.Link{Id: in.Link, Key: in.Key, Address: in.Address, Dial: c.reach.Dials[in.Dial], Opened: c.env.Now, Heard: c.env.Now, Used: c.env.Now, Bond: link.Bond{Slot: -1}}
+	l.Within = reach.ParseAddress(in.Address).Addr().IsLoopback()
+	c.links.List = append(c.links.List, l)
 	switch {
-	case c.ended || c.leaving && in.Dial != 0 || in.Dial != 0 && l.dial == nil:
-		c.links.close(l, CloseBye, "leaving")
-	case l.dial != nil && l.dial.target != nil && l.dial.target.found != "" && l.dial.target.found != in.Key.String():
-		c.links.close(l, CloseBye, "another peer was looked for") // anybody on the LAN could have answered
-	case l.dial != nil:
-		c.links.send(l, &pb.HandshakeStart{
-			Version: pb.Version, Network: c.cfg.Network, Id: string(c.cfg.ID), Features: c.cfg.features,
-			Record: c.table.self.record.Signed, Software: c.cfg.Software, Broadcasts: c.broadcasts.said, Observed: in.Address,
+	case c.env.Ended || c.env.Leaving && in.Dial != 0 || in.Dial != 0 && l.Dial == nil:
+		c.links.Close(l, base.CloseBye, "leaving")
+	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Found != "" && l.Dial.Target.Found != in.Key.String():
+		c.links.Close(l, base.CloseBye, "another peer was looked for") // anybody on the LAN could have answered
+	case l.Dial != nil:
+		c.links.Send(l, &pb.HandshakeStart{
+			Version: pb.Version, Network: c.env.Cfg.Network, Id: string(c.env.Cfg.ID), Features: c.env.Cfg.Features,
+			Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: in.Address,
 		})
 	}
 	return r
 }
 
 func (in Disconnected) apply(c *Core) (r Reply) {
-	l := c.links.link(in.Link)
+	l := c.links.Link(in.Link)
 	if l == nil {
 		return r
 	}
-	c.links.endNeighbour(l)
-	c.links.list = slices.DeleteFunc(c.links.list, func(other *link) bool { return other == l })
-	if l.dial != nil {
-		c.reach.dialEnded(l.dial, in.Why, false)
+	c.links.EndNeighbour(l)
+	c.links.List = slices.DeleteFunc(c.links.List, func(other *link.Link) bool { return other == l })
+	if l.Dial != nil {
+		c.reach.DialEnded(l.Dial, in.Why, false)
 	}
-	c.links.leaveDoor(l, "the connection ended: "+in.Why)
-	if c.ended || l.peer == "" {
+	c.links.LeaveDoor(l, "the connection ended: "+in.Why)
+	if c.env.Ended || l.Peer == "" {
 		return r
 	}
-	c.note(Debug, "link ended", "peer", string(l.peer), "address", l.address, "why", in.Why)
-	c.wake(c.now)
-	e := c.table.get(l.peer, l.key)
+	c.env.Note(base.Debug, "link ended", "peer", string(l.Peer), "address", l.Address, "why", in.Why)
+	c.env.Wake(c.env.Now)
+	e := c.table.Get(l.Peer, l.Key)
 	if e == nil {
 		return r
 	}
-	c.links.reroute(e)
-	if !e.alive() || l.state == linkClosing || c.links.linkTo(l.key) != nil {
+	c.links.Reroute(e)
+	if !e.Alive() || l.State == link.LinkClosing || c.links.LinkTo(l.Key) != nil {
 		return r
 	}
-	d := e.with()
-	if c.now < l.opened+shortLived {
+	d := e.With()
+	if c.env.Now < l.Opened+reach.ShortLived {
 		// A peer that ends its links as soon as they stand is dialled more and more seldom.
-		d.flaps++
-		d.nextDial = c.now + c.backoff(d.flaps, maxBackoff)
+		d.Flaps++
+		d.NextDial = c.env.Now + c.env.Backoff(d.Flaps, base.MaxBackoff)
 	} else {
-		d.flaps = 0
+		d.Flaps = 0
 	}
 	if !in.Friendly {
-		c.detect.linkBroken(e)
+		c.detect.LinkBroken(e)
 	}
 	return r
 }
 
 func (in Received) apply(c *Core) (r Reply) {
-	l := c.links.link(in.Link)
-	if l == nil || l.state == linkClosing || c.ended {
+	l := c.links.Link(in.Link)
+	if l == nil || l.State == link.LinkClosing || c.env.Ended {
 		return r
 	}
-	l.heard = c.now
-	if l.state == linkOpening {
+	l.Heard = c.env.Now
+	if l.State == link.LinkOpening {
 		c.receiveHandshake(l, in.Frame)
 		return r
 	}
@@ -216,43 +218,43 @@ func (in Received) apply(c *Core) (r Reply) {
 }
 
 func (in Heard) apply(c *Core) (r Reply) {
-	if l := c.links.link(in.Link); l != nil {
-		l.heard, l.used, l.roundTrip, l.jitter = max(l.heard, in.Heard), max(l.used, in.Used), in.RoundTrip, in.Jitter
+	if l := c.links.Link(in.Link); l != nil {
+		l.Heard, l.Used, l.RoundTrip, l.Jitter = max(l.Heard, in.Heard), max(l.Used, in.Used), in.RoundTrip, in.Jitter
 	}
 	return r
 }
 
 func (in Stuck) apply(c *Core) (r Reply) {
-	l := c.links.link(in.Link)
-	if l == nil || l.stuck == in.Stuck {
+	l := c.links.Link(in.Link)
+	if l == nil || l.Stuck == in.Stuck {
 		return r
 	}
-	l.stuck = in.Stuck
-	c.note(Debug, "link stuck", "peer", string(l.peer), "address", l.address, "stuck", in.Stuck)
-	c.wake(c.now)
+	l.Stuck = in.Stuck
+	c.env.Note(base.Debug, "link stuck", "peer", string(l.Peer), "address", l.Address, "stuck", in.Stuck)
+	c.env.Wake(c.env.Now)
 	return r
 }
 
 func (in Seen) apply(c *Core) (r Reply) {
-	c.reach.seenAt(in.Link, in.Address)
+	c.reach.SeenAt(in.Link, in.Address)
 	return r
 }
 
 func (in DialFailed) apply(c *Core) (r Reply) {
-	c.join.hindered(in.Dial, in.Obstacle)
-	c.reach.dialFailed(in.Dial, in.Self, in.Why)
+	c.join.Hindered(in.Dial, in.Obstacle)
+	c.reach.DialFailed(in.Dial, in.Self, in.Why)
 	return r
 }
 
 func (in Verified) apply(c *Core) (r Reply) {
-	if b := c.sync.verified(in.ID); b != nil {
+	if b := c.sync.Verified(in.ID); b != nil {
 		c.merge(b, in.Valid)
 	}
 	return r
 }
 
 func (in Want) apply(c *Core) (r Reply) {
-	if r.OK = c.reach.want(in.To); !r.OK {
+	if r.OK = c.reach.Want(in.To); !r.OK {
 		c.visit.stay()
 	}
 	return r
@@ -260,59 +262,59 @@ func (in Want) apply(c *Core) (r Reply) {
 
 func (in Broadcast) apply(c *Core) (r Reply) {
 	c.visit.stay()
-	r.Message = c.broadcasts.say(in.Body, in.SentAt)
+	r.Message = c.broadcasts.Say(in.Body, in.SentAt)
 	return r
 }
 
 func (in Route) apply(c *Core) (r Reply) {
-	if c.relay.canRoute(in.To, in.Sealed) {
+	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
-		r.Over = c.relay.route(in.To, in.Number, in.Sealed)
+		r.Over = c.relay.Route(in.To, in.Number, in.Sealed)
 	}
 	return r
 }
 
 func (in Deposit) apply(c *Core) (r Reply) {
-	if c.custody.canLeave(in.Deposit) {
+	if c.custody.CanLeave(in.Deposit) {
 		c.visit.stay()
-		r.OK = c.custody.deposit(in.Deposit)
+		r.OK = c.custody.Deposit(in.Deposit)
 	}
 	return r
 }
 
 func (in Withdraw) apply(c *Core) (r Reply) {
-	c.custody.withdraw(in.Receiver, in.Rest)
+	c.custody.Withdraw(in.Receiver, in.Rest)
 	return r
 }
 
 func (in Collect) apply(c *Core) (r Reply) {
-	c.custody.collect(in.Holder, in.Collected)
+	c.custody.Collect(in.Holder, in.Collected)
 	return r
 }
 
 func (in Found) apply(c *Core) (r Reply) {
-	c.join.foundOnLAN(in.ID, in.Fingerprint, in.Addresses)
+	c.join.FoundOnLAN(in.ID, in.Fingerprint, in.Addresses)
 	return r
 }
 
 func (in Join) apply(c *Core) (r Reply) {
-	c.join.joinAddress(in.Address)
+	c.join.JoinAddress(in.Address)
 	return r
 }
 
 func (in Moved) apply(c *Core) (r Reply) {
-	c.reach.moved(in.Own, in.Near)
+	c.reach.Moved(in.Own, in.Near)
 	return r
 }
 
 func (in Mapped) apply(c *Core) (r Reply) {
-	c.reach.mappedTo(in.Address)
+	c.reach.MappedTo(in.Address)
 	return r
 }
 
 func (in Slept) apply(c *Core) (r Reply) {
-	c.detect.cameLate(in.For)
-	c.custody.slept(in.For)
+	c.detect.CameLate(in.For)
+	c.custody.Slept(in.For)
 	return r
 }
 
@@ -322,7 +324,7 @@ func (Leave) apply(c *Core) (r Reply) {
 }
 
 func (Tick) apply(c *Core) (r Reply) {
-	if c.now >= c.nextTick {
+	if c.env.Now >= c.env.NextTick {
 		c.tick()
 	}
 	return r

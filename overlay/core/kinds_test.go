@@ -1,15 +1,15 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // TestKindsOfNotes: notes that the simulators count have the right kind.
 func TestKindsOfNotes(t *testing.T) {
-	told := func(r *rig, kind Kind) (n int) {
+	told := func(r *rig, kind base.Kind) (n int) {
 		for _, note := range r.out.Notes {
 			if note.Kind == kind {
 				n++
@@ -20,13 +20,13 @@ func TestKindsOfNotes(t *testing.T) {
 	r := newRig(t, nil)
 	l := r.neighbour(1, "a")
 	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 0, "self", 1000, 0)))
-	before := told(r, Refutation)
+	before := told(r, base.Refutation)
 	r.pass(time.Second)
-	if n := before + told(r, Refutation); n != 1 {
+	if n := before + told(r, base.Refutation); n != 1 {
 		t.Errorf("%d refutations are told of one", n)
 	}
 	r.receive(l, start(1, "a", 1000))
-	if n := told(r, Violation); n != 1 {
+	if n := told(r, base.Violation); n != 1 {
 		t.Errorf("%d violations are told of one", n)
 	}
 }

@@ -1,24 +1,24 @@
 package core
 
 import (
-	"time"
-
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
+	"time"
 )
 
 // jump lets time pass in steps of a minute, while all links are heard.
 func (r *rig) jump(d time.Duration) {
-	var all Effects
+	var all base.Effects
 	for until := r.now + d; r.now < until; {
 		r.now = min(until, r.now+time.Minute)
-		for _, l := range r.c.links.list {
-			r.c.Step(r.now, Heard{Link: l.id, Heard: r.now, Used: r.now, RoundTrip: 0})
+		for _, l := range r.c.links.List {
+			r.c.Step(r.now, Heard{Link: l.Id, Heard: r.now, Used: r.now, RoundTrip: 0})
 		}
-		r.c.nextTick = r.now // it has ticked all the time
+		r.c.env.NextTick = r.now // it has ticked all the time
 		r.c.Step(r.now, Tick{})
 		r.drain()
 		for i, m := range r.frames() {
-			if isQuestion(m) && r.c.ready {
+			if isQuestion(m) && r.c.env.Ready {
 				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
@@ -29,6 +29,6 @@ func (r *rig) jump(d time.Duration) {
 
 // aged is an announcement that was first said so long ago.
 func aged(a *pb.Announcement, age time.Duration) *pb.Announcement {
-	a.Age = toAge(age)
+	a.Age = base.ToAge(age)
 	return a
 }

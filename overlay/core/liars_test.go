@@ -3,18 +3,21 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/join"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // Lies of peers, and forged answers, can't do harm to links, dials and records.
 
 // accept completes a dial that is let in.
-func (r *rig) accept(dial DialID, identity uint64, id string) LinkID {
+func (r *rig) accept(dial base.DialID, identity uint64, id string) base.LinkID {
 	l := r.outbound(dial, identity)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(identity, id, pb.AnnouncementType_JOIN, 1000, 0)})
 	return l
@@ -22,12 +25,12 @@ func (r *rig) accept(dial DialID, identity uint64, id string) LinkID {
 
 // TestSilentLinkIsKept: the larger side does not choose because of silence in one direction.
 func TestSilentLinkIsKept(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.ID = "zzz" })
+	r := newRig(t, func(c *base.Config) { c.ID = "zzz" })
 	r.neighbour(1, "mmm")
-	r.passWith(quietAfter+200*time.Millisecond, func(LinkID) bool { return false })
-	d := &dial{peer: "mmm", key: testIdentity(1).Key()}
-	r.c.reach.startDial(d)
-	if r.accept(d.id, 1, "mmm"); len(r.out.Closes) != 0 {
+	r.passWith(link.QuietAfter+200*time.Millisecond, func(base.LinkID) bool { return false })
+	d := &link.Dial{Peer: "mmm", Key: testIdentity(1).Key()}
+	r.c.reach.StartDial(d)
+	if r.accept(d.Id, 1, "mmm"); len(r.out.Closes) != 0 {
 		t.Errorf("it closes %v", r.out.Closes)
 	}
 }
@@ -45,7 +48,7 @@ func TestSyncLeavesWhatServes(t *testing.T) {
 			t.Fatal("it dials a peer whose link serves")
 		}
 	}
-	r.passWith(freshWithin+100*time.Millisecond, func(l LinkID) bool { return l != good })
+	r.passWith(link.FreshWithin+100*time.Millisecond, func(l base.LinkID) bool { return l != good })
 	if r.receive(mid, syncOf(2, "zed", r.invited(mid, 2, "zed"))); len(r.out.Dials) == 0 {
 		t.Error("it does not dial a peer that has moved away")
 	}
@@ -67,16 +70,16 @@ func TestForwardedIsSeen(t *testing.T) {
 		r.pass(2 * time.Second)
 		return now, r.ownRecord()
 	}
-	if record, _ := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.where.nat() == NATOpen {
-		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.where.nat())
+	if record, _ := come(7, "192.0.2.66:53"); slices.Contains(record.GetAddresses(), "192.0.2.66:53") || r.c.where.Nat() == base.NATOpen {
+		t.Errorf("it takes a stranger's word: %v, NAT %v", record, r.c.where.Nat())
 	}
 	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"})
 	r.seeing(3, "three", "203.0.113.1:4001")
 	if _, record := come(8, "203.0.113.1:5000"); !slices.Contains(record.GetAddresses(), "203.0.113.1:5000") {
 		t.Fatalf("a stranger has come in: %v", record)
 	}
-	for _, l := range r.c.links.list {
-		r.receive(l.id, &pb.Observed{Address: "203.0.113.9:4001"})
+	for _, l := range r.c.links.List {
+		r.receive(l.Id, &pb.Observed{Address: "203.0.113.9:4001"})
 	}
 	r.pass(2 * time.Second)
 	if record := r.ownRecord(); slices.Contains(record.GetAddresses(), "203.0.113.1:5000") || !slices.Contains(record.GetObserved(), "203.0.113.9:4001") {
@@ -85,7 +88,7 @@ func TestForwardedIsSeen(t *testing.T) {
 }
 
 // inboundFrom makes an inbound connection from an address.
-func (r *rig) inboundFrom(identity uint64, address string) LinkID {
+func (r *rig) inboundFrom(identity uint64, address string) base.LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: address})
 	r.drain()
@@ -115,13 +118,13 @@ func TestMovesAreForgotten(t *testing.T) {
 	r.c.Step(r.now, Disconnected{Link: x, Friendly: true, Why: "idle"})
 	r.receive(a, &pb.Observed{Address: "203.0.113.1:9001"})
 	r.receive(b, &pb.Observed{Address: "203.0.113.1:9001"})
-	if r.c.where.nat() != NATEven {
-		t.Errorf("all links see the same port: NAT %v", r.c.where.nat())
+	if r.c.where.Nat() != base.NATEven {
+		t.Errorf("all links see the same port: NAT %v", r.c.where.Nat())
 	}
-	for _, l := range []LinkID{a, b} {
+	for _, l := range []base.LinkID{a, b} {
 		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "idle"})
 	}
-	if r.c.where.nat() == NATNone {
+	if r.c.where.Nat() == base.NATNone {
 		t.Error("without a link it is behind no NAT")
 	}
 }
@@ -130,7 +133,7 @@ func TestMovesAreForgotten(t *testing.T) {
 // hosts are dialled as seldom as any.
 func TestDoorNamesVictims(t *testing.T) {
 	for _, forged := range []bool{true, false} {
-		r := newRig(t, func(c *Config) { c.Join = []string{"198.51.100.1:5000"} })
+		r := newRig(t, func(c *base.Config) { c.Join = []string{"198.51.100.1:5000"} })
 		refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL}
 		for i := range pb.MaxCandidates {
 			key := testIdentity(100 + uint64(i)).Key()
@@ -148,8 +151,8 @@ func TestDoorNamesVictims(t *testing.T) {
 		r.receive(l, refusal)
 		packets := len(r.dialled())
 		for range 120 {
-			for id, d := range r.c.reach.dials {
-				if d.racing {
+			for id, d := range r.c.reach.Dials {
+				if d.Racing {
 					r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 				}
 			}
@@ -162,7 +165,7 @@ func TestDoorNamesVictims(t *testing.T) {
 				}
 			}
 		}
-		most := dialsOfHost + int(time.Minute/hostDialEvery) + 1
+		most := reach.DialsOfHost + int(time.Minute/reach.HostDialEvery) + 1
 		if forged && packets != 0 || packets > most || !forged && packets == 0 {
 			t.Errorf("forged %v: a host is dialled %d times in a minute, of %d", forged, packets, most)
 		}
@@ -182,22 +185,22 @@ func TestFoundIsAnother(t *testing.T) {
 		for _, d := range r.out.Dials {
 			dials++
 			l := r.accept(d.ID, 1, "zed")
-			if got := r.c.links.link(l).state; got == linkUp {
+			if got := r.c.links.Link(l).State; got == link.LinkUp {
 				t.Fatal("a link to another peer stands")
 			}
 			r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "closed"})
 		}
 		r.pass(50 * time.Millisecond)
 	}
-	if dials == 0 || dials > 2*foundTries*2 || r.c.links.neighbours() != 1 {
-		t.Errorf("%d dials, %d neighbours", dials, r.c.links.neighbours())
+	if dials == 0 || dials > 2*join.FoundTries*2 || r.c.links.Neighbours() != 1 {
+		t.Errorf("%d dials, %d neighbours", dials, r.c.links.Neighbours())
 	}
 }
 
 // TestFoundAndGone: new peers of a LAN are joined even after many have come and gone.
 func TestFoundAndGone(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range uint64(maxFound + 3) {
+	for i := range uint64(join.MaxFound + 3) {
 		id := fmt.Sprint("p", i)
 		r.c.Step(r.now, Found{ID: certs.ID(id), Fingerprint: testIdentity(100 + i).Key().String(), Addresses: []string{fmt.Sprintf("10.9.9.%d:5000", i+10)}})
 		r.drain()
@@ -214,14 +217,14 @@ func TestFoundAndGone(t *testing.T) {
 
 // TestHostsMakeRoom: a host that is dialled all the time does not keep others away.
 func TestHostsMakeRoom(t *testing.T) {
-	var h hosts
-	for range dialsOfHost {
-		h.take(netip.MustParseAddr("198.51.100.7"), 0)
+	var h reach.Hosts
+	for range reach.DialsOfHost {
+		h.Take(netip.MustParseAddr("198.51.100.7"), 0)
 	}
-	for i := range maxHosts - 1 {
-		h.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Duration(i)*time.Millisecond)
+	for i := range reach.MaxHosts - 1 {
+		h.Take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Duration(i)*time.Millisecond)
 	}
-	if !h.take(netip.MustParseAddr("203.0.113.5"), 20*time.Second) {
+	if !h.Take(netip.MustParseAddr("203.0.113.5"), 20*time.Second) {
 		t.Error("a new host is refused, and all but one are free")
 	}
 }
@@ -231,7 +234,7 @@ func TestOnlyDialsAreGivenBack(t *testing.T) {
 	r := newRig(t, nil)
 	dials := 0
 	for range 100 {
-		for r.c.reach.hosts.take(netip.MustParseAddr("198.51.100.7"), r.now) {
+		for r.c.reach.Hosts.Take(netip.MustParseAddr("198.51.100.7"), r.now) {
 			dials++
 		}
 		l := r.inboundFrom(2, "198.51.100.7:4000")
@@ -239,14 +242,14 @@ func TestOnlyDialsAreGivenBack(t *testing.T) {
 		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "x"})
 		r.drain()
 	}
-	if dials != dialsOfHost {
+	if dials != reach.DialsOfHost {
 		t.Errorf("%d dials at one IP at once", dials)
 	}
 }
 
 // TestSubnetIsNotDialled: a record can't make us dial all hosts of a subnet.
 func TestSubnetIsNotDialled(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} })
+	r := newRig(t, func(c *base.Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} })
 	mid := r.neighbour(1, "mid")
 	for i, address := range []string{"10.9.9.255:1900", "10.9.9.7:1900"} {
 		id := certs.ID(fmt.Sprint("liar", i))

@@ -1,11 +1,12 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // TestTwoLinks: when both sides have dialled, the one with the smaller ID closes
@@ -15,26 +16,26 @@ func TestTwoLinks(t *testing.T) {
 		id     certs.ID
 		epoch  uint64 // of the peer at its second handshake
 		closes bool
-		reason CloseReason
+		reason base.CloseReason
 	}{
-		{"aaa", 1000, true, CloseDuplicate},
+		{"aaa", 1000, true, base.CloseDuplicate},
 		{"zzz", 1000, false, 0},
-		{"aaa", 1001, true, CloseDead},
-		{"zzz", 1001, true, CloseDead},
+		{"aaa", 1001, true, base.CloseDead},
+		{"zzz", 1001, true, base.CloseDead},
 	} {
-		r := newRig(t, func(c *Config) { c.ID = test.id })
+		r := newRig(t, func(c *base.Config) { c.ID = test.id })
 		first := r.neighbour(1, "mmm")
 		second := r.inbound(1)
 		r.receive(second, start(1, "mmm", test.epoch))
 		switch {
-		case r.c.links.link(second).state != linkUp || len(r.out.Up) != 1:
+		case r.c.links.Link(second).State != link.LinkUp || len(r.out.Up) != 1:
 			t.Errorf("%s: the second link is not up", test.id)
 		case !test.closes && len(r.out.Closes) != 0:
 			t.Errorf("%s closes %v", test.id, r.out.Closes)
 		case test.closes && (len(r.out.Closes) != 1 || r.out.Closes[0].Link != first || r.out.Closes[0].Reason != test.reason):
 			t.Errorf("%s closes %v", test.id, r.out.Closes)
 		}
-		if r.c.links.linkTo(testIdentity(1).Key()).id != second {
+		if r.c.links.LinkTo(testIdentity(1).Key()).Id != second {
 			t.Errorf("%s does not use the newest link", test.id)
 		}
 	}
@@ -46,13 +47,13 @@ func TestLateWords(t *testing.T) {
 	l := r.neighbour(1, "one")
 	r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "over"})
 	r.drain()
-	before := string(r.c.table.digest())
+	before := string(r.c.table.Digest())
 	r.receive(l, propagation(say(1, 2, "two", 1, 0)))
 	r.c.Step(r.now, Disconnected{Link: l, Why: "again"})
 	r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now, RoundTrip: 0})
 	r.c.Step(r.now, DialFailed{Dial: 77, Why: "no such dial"})
 	r.drain()
-	if !r.out.Empty() || string(r.c.table.digest()) != before {
+	if !r.out.Empty() || string(r.c.table.Digest()) != before {
 		t.Errorf("%+v", r.out)
 	}
 }
@@ -60,7 +61,7 @@ func TestLateWords(t *testing.T) {
 // TestEndedTicksOn: a core that has ended does not ask to be woken at once for ever.
 func TestEndedTicksOn(t *testing.T) {
 	r := newRig(t, nil)
-	r.c.fail(&StartedElsewhereError{})
+	r.c.fail(&base.StartedElsewhereError{})
 	r.now = r.c.Next()
 	r.c.Step(r.now, Tick{})
 	if r.c.Next() <= r.now {
@@ -72,8 +73,8 @@ func TestEndedTicksOn(t *testing.T) {
 func TestNetOfALinkedPeer(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
-	e := r.c.table.get("one", testIdentity(1).Key())
-	r.c.reach.entryNotReached(e, "no answer")
+	e := r.c.table.Get("one", testIdentity(1).Key())
+	r.c.reach.EntryNotReached(e, "no answer")
 	if p := r.c.Net().Peers[0]; p.Link == 0 || p.Tries != 0 || p.Why != "" || p.Next != 0 {
 		t.Errorf("it says %+v", p)
 	}
@@ -83,7 +84,7 @@ func TestNetOfALinkedPeer(t *testing.T) {
 // the new link replaces it.
 func TestStuckLink(t *testing.T) {
 	for _, id := range []certs.ID{"aaa", "zzz"} {
-		r := newRig(t, func(c *Config) { c.ID = id })
+		r := newRig(t, func(c *base.Config) { c.ID = id })
 		bob, carol := r.neighbour(1, "bob"), r.neighbour(2, "carol")
 		r.pass(20 * time.Second)
 		if !r.route("bob", 1, []byte("x")) || r.out.Frames[0].Link != bob {
@@ -103,7 +104,7 @@ func TestStuckLink(t *testing.T) {
 		}
 		again := r.outbound(dial, 1)
 		r.receive(again, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "bob", pb.AnnouncementType_JOIN, 1000, 0)})
-		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != bob || r.out.Closes[0].Reason != CloseDead {
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != bob || r.out.Closes[0].Reason != base.CloseDead {
 			t.Errorf("%s closes %v", id, r.out.Closes)
 		}
 	}

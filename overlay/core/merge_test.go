@@ -2,12 +2,14 @@ package core
 
 import (
 	"bytes"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"quicpeer/pb"
 )
 
 // everyStatement returns all statements about a few peers.
@@ -31,8 +33,8 @@ func everyStatement() []*pb.Announcement {
 // the same; and repeated statements are not passed on.
 func TestMergeOrder(t *testing.T) {
 	all := everyStatement()
-	trusting := func(c *Config) {
-		c.Verify = func(Claim) bool { return true }
+	trusting := func(c *base.Config) {
+		c.Verify = func(base.Claim) bool { return true }
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		chosen := rapid.SliceOfN(rapid.SampledFrom(all), 1, 30).Draw(rt, "said")
@@ -44,9 +46,9 @@ func TestMergeOrder(t *testing.T) {
 			for _, a := range rapid.Permutation(chosen).Draw(rt, "order") {
 				r.receive(l, propagation(a))
 				if rapid.Bool().Draw(rt, "twice") {
-					before := r.c.table.digest()
+					before := r.c.table.Digest()
 					r.receive(l, propagation(a))
-					if !bytes.Equal(before, r.c.table.digest()) {
+					if !bytes.Equal(before, r.c.table.Digest()) {
 						rt.Fatalf("a second time makes a difference")
 					}
 				}
@@ -59,7 +61,7 @@ func TestMergeOrder(t *testing.T) {
 					}
 				}
 			}
-			digests = append(digests, r.c.table.digest())
+			digests = append(digests, r.c.table.Digest())
 		}
 		if !bytes.Equal(digests[0], digests[1]) {
 			rt.Fatalf("the order makes a difference")
@@ -89,7 +91,7 @@ func TestManyKeys(t *testing.T) {
 			for _, a := range said {
 				r.receive(l, propagation(a))
 				frames += len(r.out.Frames)
-				if n := len(r.c.table.of("crowd")); n > maxKeysPerID {
+				if n := len(r.c.table.Of("crowd")); n > table.MaxKeysPerID {
 					t.Fatalf("%d keys", n)
 				}
 			}
@@ -97,13 +99,13 @@ func TestManyKeys(t *testing.T) {
 		if frames != 0 {
 			t.Errorf("%s: said a third time it causes %d frames", order, frames)
 		}
-		for _, e := range r.c.table.of("crowd") {
-			if e.record.Epoch > maxKeysPerID {
-				t.Errorf("%s: holds epoch %d", order, e.record.Epoch)
+		for _, e := range r.c.table.Of("crowd") {
+			if e.Record.Epoch > table.MaxKeysPerID {
+				t.Errorf("%s: holds epoch %d", order, e.Record.Epoch)
 			}
 		}
-		if owner := r.c.table.owner("crowd", r.now); owner.record.Epoch != 1 {
-			t.Errorf("%s: the owner has epoch %d", order, owner.record.Epoch)
+		if owner := r.c.table.Owner("crowd", r.now); owner.Record.Epoch != 1 {
+			t.Errorf("%s: the owner has epoch %d", order, owner.Record.Epoch)
 		}
 	}
 }
@@ -115,7 +117,7 @@ func TestKeysInTurn(t *testing.T) {
 	l := r.neighbour(1, "one")
 	for i := range uint64(20) {
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 1000+i, "turn", 100+i, 0)))
-		if owner := r.c.table.owner("turn", r.now); owner == nil || owner.record.Epoch != 100+i {
+		if owner := r.c.table.Owner("turn", r.now); owner == nil || owner.Record.Epoch != 100+i {
 			t.Fatalf("no room for key %d", i)
 		}
 		gone := pb.AnnouncementType_LEAVE
@@ -123,7 +125,7 @@ func TestKeysInTurn(t *testing.T) {
 			gone = pb.AnnouncementType_LOST
 		}
 		r.receive(l, propagation(say(gone, 1000+i, "turn", 100+i, 1)))
-		r.pass(suspectAlone + tickEvery)
+		r.pass(table.SuspectAlone + tickEvery)
 		if r.has("turn") {
 			t.Fatalf("key %d is still here", i)
 		}
@@ -139,7 +141,7 @@ func TestKeysInTurn(t *testing.T) {
 // TestKeysChaseEachOther: in a ring of tables that each pass their news to the next, statements
 // about more keys than a table holds come to an end.
 func TestKeysChaseEachOther(t *testing.T) {
-	trusting := func(c *Config) { c.Verify = func(Claim) bool { return true } }
+	trusting := func(c *base.Config) { c.Verify = func(base.Claim) bool { return true } }
 	var said []*pb.Announcement
 	for key := range uint64(7) {
 		for _, kind := range []pb.AnnouncementType{pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
@@ -160,7 +162,7 @@ func TestKeysChaseEachOther(t *testing.T) {
 		}
 		var way []word
 		for _, a := range rapid.SliceOfN(rapid.SampledFrom(said), 1, 25).Draw(rt, "said") {
-			way = append(way, word{rapid.IntRange(0, peers-1).Draw(rt, "to"), 1, encode(propagation(a))})
+			way = append(way, word{rapid.IntRange(0, peers-1).Draw(rt, "to"), 1, base.Encode(propagation(a))})
 		}
 		for n := 0; len(way) > 0; n++ {
 			if n > 20_000 {
@@ -174,10 +176,10 @@ func TestKeysChaseEachOther(t *testing.T) {
 				rt.Fatal(err)
 			}
 			r := ring[next.to]
-			r.c.Step(0, Received{Link: LinkID(next.link), Frame: m})
+			r.c.Step(0, Received{Link: base.LinkID(next.link), Frame: m})
 			r.drain()
 			for _, f := range r.out.Frames { // link 2 leads to the next's link 1
-				step := map[LinkID]int{1: peers - 1, 2: 1}[f.Link]
+				step := map[base.LinkID]int{1: peers - 1, 2: 1}[f.Link]
 				way = append(way, word{(next.to + step) % peers, int(3 - f.Link), f.Data})
 			}
 		}
@@ -195,18 +197,18 @@ func TestBatches(t *testing.T) {
 				Record: &pb.Signed{Payload: make([]byte, size), Signature: make([]byte, 64)}, Hops: pb.MaxHops,
 			})
 		}
-		c := assemble(&env{})
-		l := &link{pending: slices.Clone(list)}
-		c.links.flushLink(l)
+		c := assemble(&base.Env{})
+		l := &link.Link{Pending: slices.Clone(list)}
+		c.links.FlushLink(l)
 		n := 0
-		for i, f := range c.out.Frames {
+		for i, f := range c.env.Out.Frames {
 			m, err := decode(f.Data)
 			if err != nil {
 				rt.Fatalf("frame %d: %v", i, err)
 			}
 			batch := m.GetPropagation().GetAnnouncements()
 			n += len(batch)
-			if i+1 < len(c.out.Frames) && len(batch) < pb.MaxAnnouncements && len(f.Data)+4<<10+100 < maxBatch {
+			if i+1 < len(c.env.Out.Frames) && len(batch) < pb.MaxAnnouncements && len(f.Data)+4<<10+100 < base.MaxBatch {
 				rt.Fatalf("frame %d has %d bytes and could take more", i, len(f.Data))
 			}
 		}
@@ -220,10 +222,10 @@ func TestBatches(t *testing.T) {
 // frames that are full.
 func TestBigTable(t *testing.T) {
 	const peers = 1300
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(peers) })
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(peers) })
 	asker := r.linked(2, "two")
 	request := allHeld()
-	var got []*Record
+	var got []*base.Record
 	pieces := 0
 	for ; len(request.Ranges) > 0; pieces++ {
 		r.receive(asker, request)
@@ -231,7 +233,7 @@ func TestBigTable(t *testing.T) {
 		for i, m := range frames {
 			reply := m.GetReconcile()
 			for _, a := range reply.GetAnnouncements() {
-				record, err := OpenRecord(a.GetRecord())
+				record, err := base.OpenRecord(a.GetRecord())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -243,7 +245,7 @@ func TestBigTable(t *testing.T) {
 			}
 		}
 	}
-	if len(got) != peers+2 || pieces != 3 || !slices.IsSortedFunc(got, compareNames) {
+	if len(got) != peers+2 || pieces != 3 || !slices.IsSortedFunc(got, base.CompareNames) {
 		t.Errorf("%d entries in %d pieces", len(got), pieces)
 	}
 }

@@ -211,7 +211,7 @@ func apply(m mutation, sources []*source) error {
 	functions := 0
 	for _, s := range sources {
 		for _, d := range s.file.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == m.in && f.Body != nil {
+			if f, ok := d.(*ast.FuncDecl); ok && same(m.in, f.Name.Name) && f.Body != nil {
 				functions++
 				places = append(places, find(s, f.Body, pattern, m.new == "")...)
 			}
@@ -339,10 +339,15 @@ var (
 	expressions = reflect.TypeFor[ast.Expr]()
 )
 
+// same reports whether a name is meant by a pattern's, be it exported or not.
+func same(pattern, name string) bool {
+	return pattern != "" && name != "" && pattern[1:] == name[1:] && strings.EqualFold(pattern[:1], name[:1])
+}
+
 // match compares a pattern with a piece of syntax, however that is laid out. So that a
-// pattern outlives moves, a name x in it stands for y.x, too; _ for any expression and,
-// as the only argument of a call, for any arguments; and _x for any, which a
-// replacement may repeat.
+// pattern outlives moves, a name x in it stands for y.x, too, and for X; _ for any
+// expression and, as the only argument of a call, for any arguments; and _x for any,
+// which a replacement may repeat.
 func match(pattern, v reflect.Value, bound map[string]ast.Node) bool {
 	for pattern.Kind() == reflect.Interface {
 		pattern = pattern.Elem()
@@ -370,9 +375,9 @@ func match(pattern, v reflect.Value, bound map[string]ast.Node) bool {
 		}
 		switch x := x.(type) {
 		case *ast.Ident:
-			return x != nil && x.Name == name.Name
+			return x != nil && same(name.Name, x.Name)
 		case *ast.SelectorExpr:
-			return x.Sel.Name == name.Name
+			return same(name.Name, x.Sel.Name)
 		}
 		return false
 	}

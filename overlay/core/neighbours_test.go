@@ -2,10 +2,12 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // asks reports whether the frames of the last input ask for neighbourhood.
@@ -29,18 +31,18 @@ func TestCrowdedDoor(t *testing.T) {
 			asked++
 		}
 	}
-	if asked != wantNeighbours {
+	if asked != table.WantNeighbours {
 		t.Errorf("asks %d", asked)
 	}
 	granted := 0
-	for i := range LinkID(30) {
+	for i := range base.LinkID(30) {
 		r.receive(30-i, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 		if r.frames()[0].GetNeighbour().GetType() == pb.NeighbourType_ACCEPT {
 			granted++
 		}
 	}
-	if granted != MaxNeighbours || r.c.links.neighbours() != MaxNeighbours {
-		t.Errorf("grants %d and has %d", granted, r.c.links.neighbours())
+	if granted != table.MaxNeighbours || r.c.links.Neighbours() != table.MaxNeighbours {
+		t.Errorf("grants %d and has %d", granted, r.c.links.Neighbours())
 	}
 }
 
@@ -49,7 +51,7 @@ func TestCrowdedDoor(t *testing.T) {
 // refutation is passed on.
 func TestHalvesMeet(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range uint64(wantNeighbours) {
+	for i := range uint64(table.WantNeighbours) {
 		r.neighbour(20+i, string(rune('a'+i)))
 	}
 	r.receive(1, propagation(say(pb.AnnouncementType_LOST, 5, "five", 10, 0)))
@@ -71,7 +73,7 @@ func TestHalvesMeet(t *testing.T) {
 		t.Errorf("asks %v, tells %v", r.asks(), told)
 	}
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 1)))
-	if !r.has("five") || len(r.out.Frames) != wantNeighbours {
+	if !r.has("five") || len(r.out.Frames) != table.WantNeighbours {
 		t.Errorf("is back %v, passed on to %d", r.has("five"), len(r.out.Frames))
 	}
 }
@@ -80,7 +82,7 @@ func TestHalvesMeet(t *testing.T) {
 func TestStopped(t *testing.T) {
 	for _, stopped := range []time.Duration{4 * time.Second, time.Hour} {
 		r := newRig(t, nil)
-		for i := range uint64(wantNeighbours) {
+		for i := range uint64(table.WantNeighbours) {
 			r.neighbour(20+i, string(rune('a'+i)))
 		}
 		r.pass(time.Second)
@@ -108,7 +110,7 @@ func TestNoAddress(t *testing.T) {
 	}
 	r.c.Step(r.now, Disconnected{Link: l, Why: "broken"})
 	r.drain()
-	r.pass(isolatedAfter + tickEvery)
+	r.pass(link.IsolatedAfter + tickEvery)
 	if r.has("one") || len(r.out.Dials) != 0 {
 		t.Errorf("is still here, dials %v", r.out.Dials)
 	}

@@ -2,15 +2,16 @@ package core
 
 import (
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
 	"slices"
 	"time"
-
-	"quicpeer/certs"
 )
 
 // Net is how we can be reached and how we reach others, for users who want to know why.
 type Net struct {
-	NAT       NAT
+	NAT       base.NAT
 	Addresses []OwnAddress
 	Peers     []Way
 }
@@ -36,7 +37,7 @@ const (
 // Way is how one peer is reached.
 type Way struct {
 	ID      certs.ID
-	Link    LinkID        // 0: none
+	Link    base.LinkID   // 0: none
 	Near    bool          // the link stays within the LAN, or the host
 	Punched bool          // both sides have dialled, through a NAT
 	Since   time.Duration // when the link came up
@@ -52,48 +53,48 @@ type Way struct {
 // Net reports how peers are reached, in the order of their IDs.
 func (c *Core) Net() Net {
 	w := c.where
-	n := Net{NAT: c.where.nat()}
+	n := Net{NAT: c.where.Nat()}
 	add := func(source Source, a netip.AddrPort, by []certs.ID) {
 		if a.IsValid() {
 			n.Addresses = append(n.Addresses, OwnAddress{a.String(), source, by})
 		}
 	}
-	for _, a := range w.own {
+	for _, a := range w.Own {
 		add(SourceInterface, a, nil)
 	}
-	add(SourceMapped, w.mapped, nil)
-	add(SourceForwarded, w.forwarded, nil)
+	add(SourceMapped, w.Mapped, nil)
+	add(SourceForwarded, w.Forwarded, nil)
 	var shown []netip.AddrPort
-	for _, o := range w.seen {
-		if slices.Contains(w.own, o.addr) || slices.Contains(shown, o.addr) {
+	for _, o := range w.Seen {
+		if slices.Contains(w.Own, o.Addr) || slices.Contains(shown, o.Addr) {
 			continue
 		}
-		shown = append(shown, o.addr)
+		shown = append(shown, o.Addr)
 		var by []certs.ID
-		for _, other := range w.seen {
-			if l := c.links.link(other.link); other.addr == o.addr && l != nil {
-				by = append(by, l.peer)
+		for _, other := range w.Seen {
+			if l := c.links.Link(other.Link); other.Addr == o.Addr && l != nil {
+				by = append(by, l.Peer)
 			}
 		}
 		slices.Sort(by)
-		add(SourceObserved, o.addr, by)
+		add(SourceObserved, o.Addr, by)
 	}
-	for _, e := range sortedByID(c.table.entries) {
-		if e.shown != nil {
+	for _, e := range sortedByID(c.table.Entries) {
+		if e.Shown != nil {
 			n.Peers = append(n.Peers, c.way(e))
 		}
 	}
 	return n
 }
 
-func (c *Core) way(e *entry) Way {
-	d := e.our()
+func (c *Core) way(e *table.Entry) Way {
+	d := e.Our()
 	w := Way{
-		ID: e.record.ID, Via: c.links.via(e), Behind: len(e.record.Observed) > 0,
-		Tries: d.failures, Why: d.why, Next: d.nextDial, Now: d.dialing != 0,
+		ID: e.Record.ID, Via: c.links.Via(e), Behind: len(e.Record.Observed) > 0,
+		Tries: d.Failures, Why: d.Why, Next: d.NextDial, Now: d.Dialing != 0,
 	}
-	if l := c.links.linkTo(e.record.Key); l != nil {
-		w.Link, w.Near, w.Punched, w.Since, w.Address = l.id, c.where.nearLink(l), l.punched, l.upSince, l.address
+	if l := c.links.LinkTo(e.Record.Key); l != nil {
+		w.Link, w.Near, w.Punched, w.Since, w.Address = l.Id, c.where.NearLink(l), l.Punched, l.UpSince, l.Address
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
 	}
 	return w

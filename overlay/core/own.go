@@ -1,6 +1,12 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 	"slices"
 	"time"
@@ -8,76 +14,76 @@ import (
 
 // Bounds of what we say of ourselves, guesses unless said otherwise.
 const (
-	refuteEvery = 200 * time.Millisecond // well below suspectFor
+	refuteEvery = 200 * time.Millisecond // well below SuspectFor
 	renewEvery  = 8 * time.Hour
 )
 
 // own handles what we announce about ourselves.
 type own struct {
-	*env
-	table  *table
-	links  *links
-	routes *routes
-	where  *whereabouts
-	gossip *gossip
+	*base.Env
+	table  *table.Table
+	links  *link.Links
+	routes *route.Routes
+	where  *reach.Whereabouts
+	gossip *gossip.Gossip
 
 	refuting    bool
-	refuteTo    LinkID // the link that last brought a LOST of us; 0: none in particular
-	refuteAbove uint32 // the seq that it named
+	refuteTo    base.LinkID // the link that last brought a LOST of us; 0: none in particular
+	refuteAbove uint32      // the seq that it named
 	nextRefute  time.Duration
 	renewAt     time.Duration
 }
 
 // setOwnRecord signs a new statement about ourselves and puts it into the table.
 func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
-	key := ow.cfg.Identity.Key()
+	key := ow.Cfg.Identity.Key()
 	record := &pb.Record{
-		Type: state, Id: string(ow.cfg.ID), Key: key[:], Network: ow.cfg.Network,
-		Epoch: ow.cfg.Epoch, Nonce: ow.cfg.Nonce, Seq: seq, Visitor: ow.visiting,
+		Type: state, Id: string(ow.Cfg.ID), Key: key[:], Network: ow.Cfg.Network,
+		Epoch: ow.Cfg.Epoch, Nonce: ow.Cfg.Nonce, Seq: seq, Visitor: ow.Visiting,
 	}
 	if state == pb.AnnouncementType_JOIN {
-		addresses, observed := ow.where.reachable()
-		record.Addresses, record.Observed = texts(addresses), texts(observed)
-		sealing := ow.cfg.Identity.SealingKey()
+		addresses, observed := ow.where.Reachable()
+		record.Addresses, record.Observed = reach.Texts(addresses), reach.Texts(observed)
+		sealing := ow.Cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
 	}
-	if ow.cfg.invent != nil {
-		ow.cfg.invent(record)
+	if ow.Cfg.Invent != nil {
+		ow.Cfg.Invent(record)
 	}
-	r := newRecord(record, ow.cfg.Identity.SignRecord(record))
-	if ow.table.self == nil {
-		ow.table.self = newEntry(r, state, ow.now)
-		ow.table.insert(ow.table.self)
+	r := base.NewRecord(record, ow.Cfg.Identity.SignRecord(record))
+	if ow.table.Self == nil {
+		ow.table.Self = table.NewEntry(r, state, ow.Now)
+		ow.table.Insert(ow.table.Self)
 	}
-	ow.table.set(ow.table.self, r, state)
-	ow.table.self.said = ow.now
+	ow.table.Set(ow.table.Self, r, state)
+	ow.table.Self.Said = ow.Now
 }
 
 // learnOfSelf takes a statement about ourselves that is greater than ours, and not ours or not of
 // this run. To a LOST we answer by a higher seq, SWIM's incarnation. A later epoch is a newer run
 // if we are a member already; else a run from before the clock went back. The sender is answered
 // even if it is not a neighbour.
-func (ow *own) learnOfSelf(from *link, n news) {
-	if ow.leaving {
+func (ow *own) learnOfSelf(from *link.Link, n link.News) {
+	if ow.Leaving {
 		return
 	}
-	epoch := n.record.Epoch
-	later := epoch > ow.cfg.Epoch || n.state == pb.AnnouncementType_JOIN || // of this epoch, and not by us
-		ow.untried && n.record.Nonce != ow.cfg.Nonce
+	epoch := n.Record.Epoch
+	later := epoch > ow.Cfg.Epoch || n.State == pb.AnnouncementType_JOIN || // of this epoch, and not by us
+		ow.Untried && n.Record.Nonce != ow.Cfg.Nonce
 	switch {
-	case later && ow.accepted && !ow.untried:
-		ow.happen(failed{&StartedElsewhereError{}})
+	case later && ow.Accepted && !ow.Untried:
+		ow.Happen(base.Failed{Why: &base.StartedElsewhereError{}})
 	case later:
 		ow.raiseEpoch(epoch) // others know of us before a door has let us in
-		ow.gossip.flood(from, ow.table.self)
+		ow.gossip.Flood(from, ow.table.Self)
 		if from != nil {
-			ow.gossip.announceTo(from, ow.table.self)
+			ow.gossip.AnnounceTo(from, ow.table.Self)
 		}
 	default:
-		ow.refuteAbove = max(ow.refuteAbove, n.record.Seq)
+		ow.refuteAbove = max(ow.refuteAbove, n.Record.Seq)
 		ow.refuting = true
 		if from != nil {
-			ow.refuteTo = from.id
+			ow.refuteTo = from.Id
 		}
 		ow.refute()
 	}
@@ -86,74 +92,74 @@ func (ow *own) learnOfSelf(from *link, n news) {
 // refute announces that we are alive, at most once in refuteEvery: a peer that says LOST without
 // end must not make us flood without end.
 func (ow *own) refute() {
-	if !ow.refuting || ow.leaving {
+	if !ow.refuting || ow.Leaving {
 		return
 	}
-	if ow.now < ow.nextRefute {
-		ow.wake(ow.nextRefute)
+	if ow.Now < ow.nextRefute {
+		ow.Wake(ow.nextRefute)
 		return
 	}
-	ow.tell(Debug, Refutation, "refuting")
-	ow.nextRefute = ow.now + refuteEvery
-	ow.setOwnRecord(pb.AnnouncementType_JOIN, max(ow.refuteAbove, ow.table.self.record.Seq)+1)
-	from := ow.links.link(ow.refuteTo)
+	ow.Tell(base.Debug, base.Refutation, "refuting")
+	ow.nextRefute = ow.Now + refuteEvery
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, max(ow.refuteAbove, ow.table.Self.Record.Seq)+1)
+	from := ow.links.Link(ow.refuteTo)
 	ow.refuting, ow.refuteTo = false, 0
-	ow.gossip.flood(from, ow.table.self)
-	if from != nil && from.state == linkUp {
-		ow.gossip.announceTo(from, ow.table.self)
+	ow.gossip.Flood(from, ow.table.Self)
+	if from != nil && from.State == link.LinkUp {
+		ow.gossip.AnnounceTo(from, ow.table.Self)
 	}
 }
 
 // raiseEpoch makes this run later than the given epoch.
 func (ow *own) raiseEpoch(above uint64) {
-	ow.cfg.Epoch = above + 1
-	ow.out.Epoch = ow.cfg.Epoch
+	ow.Cfg.Epoch = above + 1
+	ow.Out.Epoch = ow.Cfg.Epoch
 	ow.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
 // checkOwnID stops this peer if another living key owns its ID, and warns the other if we own it.
-func (ow *own) checkOwnID(e *entry) {
-	if e.record.ID != ow.cfg.ID || !e.alive() || ow.leaving {
+func (ow *own) checkOwnID(e *table.Entry) {
+	if e.Record.ID != ow.Cfg.ID || !e.Alive() || ow.Leaving {
 		return
 	}
-	owner := ow.table.owner(ow.cfg.ID, ow.now)
-	if owner != ow.table.self {
-		ow.note(Warn, "another peer owns this ID", "id", string(e.record.ID), "key", owner.record.Key.String())
-		ow.happen(failed{&DuplicateIDError{Holder: owner.record.Key}})
+	owner := ow.table.Owner(ow.Cfg.ID, ow.Now)
+	if owner != ow.table.Self {
+		ow.Note(base.Warn, "another peer owns this ID", "id", string(e.Record.ID), "key", owner.Record.Key.String())
+		ow.Happen(base.Failed{Why: &base.DuplicateIDError{Holder: owner.Record.Key}})
 		return
 	}
-	ow.gossip.flood(nil, ow.table.self)
+	ow.gossip.Flood(nil, ow.table.Self)
 }
 
 // renewAddresses announces our addresses if they have changed.
 func (ow *own) renewAddresses() {
-	ow.where.pending = !ow.accepted
-	if ow.table.self == nil || ow.ended || ow.leaving || !ow.accepted {
+	ow.where.Pending = !ow.Accepted
+	if ow.table.Self == nil || ow.Ended || ow.Leaving || !ow.Accepted {
 		return
 	}
-	addresses, observed := ow.where.reachable()
-	if slices.Equal(texts(addresses), ow.table.self.record.Addresses) && slices.Equal(texts(observed), ow.table.self.record.Observed) {
+	addresses, observed := ow.where.Reachable()
+	if slices.Equal(reach.Texts(addresses), ow.table.Self.Record.Addresses) && slices.Equal(reach.Texts(observed), ow.table.Self.Record.Observed) {
 		return
 	}
-	if ow.now < ow.where.nextRenew {
-		ow.where.pending = true
-		ow.wake(ow.where.nextRenew)
+	if ow.Now < ow.where.NextRenew {
+		ow.where.Pending = true
+		ow.Wake(ow.where.NextRenew)
 		return
 	}
-	ow.where.nextRenew = ow.now + renewPause
-	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.self.record.Seq+1)
-	for _, l := range ow.links.list { // peers that are not neighbours dial us as well
-		if l.state == linkUp {
-			ow.gossip.announceTo(l, ow.table.self)
+	ow.where.NextRenew = ow.Now + reach.RenewPause
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.Self.Record.Seq+1)
+	for _, l := range ow.links.List { // peers that are not neighbours dial us as well
+		if l.State == link.LinkUp {
+			ow.gossip.AnnounceTo(l, ow.table.Self)
 		}
 	}
 }
 
 // renew prolongs the lease of our JOIN.
 func (ow *own) renew() {
-	if ow.now >= ow.renewAt && !ow.leaving {
-		ow.renewAt = ow.now + renewEvery
-		ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.self.record.Seq+1)
-		ow.gossip.flood(nil, ow.table.self)
+	if ow.Now >= ow.renewAt && !ow.Leaving {
+		ow.renewAt = ow.Now + renewEvery
+		ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.Self.Record.Seq+1)
+		ow.gossip.Flood(nil, ow.table.Self)
 	}
 }

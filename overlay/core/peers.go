@@ -2,6 +2,8 @@ package core
 
 import (
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
 	"slices"
 )
 
@@ -10,7 +12,7 @@ type Peer struct {
 	ID        certs.ID
 	Key       certs.PublicKey
 	Suspect   bool
-	Link      LinkID // 0: none
+	Link      base.LinkID // 0: none
 	Via       certs.ID
 	Addresses []string
 }
@@ -18,14 +20,14 @@ type Peer struct {
 // Peers lists who is here, this peer itself excepted, in the order of the IDs.
 func (c *Core) Peers() []Peer {
 	var list []Peer
-	for _, e := range sortedByID(c.table.entries) {
-		if e.shown == nil {
+	for _, e := range sortedByID(c.table.Entries) {
+		if e.Shown == nil {
 			continue
 		}
-		r := e.record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.alive(), Via: c.links.via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
-		if l := c.links.linkTo(r.Key); l != nil {
-			p.Link = l.id
+		r := e.Record
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
+		if l := c.links.LinkTo(r.Key); l != nil {
+			p.Link = l.Id
 		}
 		list = append(list, p)
 	}
@@ -33,9 +35,9 @@ func (c *Core) Peers() []Peer {
 }
 
 // Record is the signed record of the owner of an ID; nil if nobody is shown as here.
-func (c *Core) Record(id certs.ID) *Record {
-	if e := c.table.shown(id); e != nil {
-		return e.record
+func (c *Core) Record(id certs.ID) *base.Record {
+	if e := c.table.Shown(id); e != nil {
+		return e.Record
 	}
 	return nil
 }
@@ -43,32 +45,32 @@ func (c *Core) Record(id certs.ID) *Record {
 // Neighbours lists the peers that we exchange announcements with.
 func (c *Core) Neighbours() []certs.ID {
 	var list []certs.ID
-	for _, l := range c.links.list {
-		if l.neighbour {
-			list = append(list, l.peer)
+	for _, l := range c.links.List {
+		if l.Neighbour {
+			list = append(list, l.Peer)
 		}
 	}
 	return list
 }
 
 // Digest is a hash over the whole table; equal tables have equal digests.
-func (c *Core) Digest() []byte { return c.table.digest() }
+func (c *Core) Digest() []byte { return c.table.Digest() }
 
 // Epoch is the epoch of this run; it can rise until the peer is in the network.
-func (c *Core) Epoch() uint64 { return c.cfg.Epoch }
+func (c *Core) Epoch() uint64 { return c.env.Cfg.Epoch }
 
 // DepositsPending reports whether a peer is still to be asked to keep something, or to answer. A
 // peer that leaves waits for it, but not for ever, since links may be slow.
-func (c *Core) DepositsPending() bool { return c.custody.depositsPending() }
+func (c *Core) DepositsPending() bool { return c.custody.DepositsPending() }
 
 // sortedByID lists entries in the order that users see.
-func sortedByID(entries []*entry) []*entry {
+func sortedByID(entries []*table.Entry) []*table.Entry {
 	list := slices.Clone(entries)
-	slices.SortStableFunc(list, func(a, b *entry) int {
+	slices.SortStableFunc(list, func(a, b *table.Entry) int {
 		switch {
-		case a.record.ID < b.record.ID:
+		case a.Record.ID < b.Record.ID:
 			return -1
-		case a.record.ID > b.record.ID:
+		case a.Record.ID > b.Record.ID:
 			return 1
 		}
 		return 0

@@ -3,13 +3,14 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // natted is the record of a test identity with reflexive addresses.
@@ -22,7 +23,7 @@ func natted(identity uint64, id string, seq uint32, own string, observed ...stri
 }
 
 // tell lets a link announce a peer behind a NAT, so many links away from its peer.
-func (r *rig) tell(l LinkID, hops uint32, record *pb.Signed) {
+func (r *rig) tell(l base.LinkID, hops uint32, record *pb.Signed) {
 	r.t.Helper()
 	r.receive(l, propagation(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: record, Hops: hops}))
 }
@@ -60,7 +61,7 @@ func syncOf(identity uint64, id certs.ID, answers uint64, observed ...string) *p
 }
 
 // invited lets a peer send CONNECT, and returns the number of the answer; 0: there is none.
-func (r *rig) invited(mid LinkID, identity uint64, id certs.ID) uint64 {
+func (r *rig) invited(mid base.LinkID, identity uint64, id certs.ID) uint64 {
 	r.receive(mid, connectOf(identity, id, 7, 0))
 	for _, m := range r.frames() {
 		if c := m.GetRouted().GetConnect(); c.GetAnswers() == 7 && m.GetRouted().GetTo() == string(id) {
@@ -72,7 +73,7 @@ func (r *rig) invited(mid LinkID, identity uint64, id certs.ID) uint64 {
 
 // withNATted is a rig with a neighbour "mid", which has a link to "far", a peer behind a
 // NAT; messages wait for that.
-func withNATted(t *testing.T) (r *rig, mid LinkID) {
+func withNATted(t *testing.T) (r *rig, mid base.LinkID) {
 	r = newRig(t, nil)
 	mid = r.neighbour(1, "mid")
 	r.pass(time.Second)
@@ -112,7 +113,7 @@ func TestConnect(t *testing.T) {
 		t.Fatalf("after the SYNC it dials %v", r.out.Dials)
 	}
 	first := r.out.Dials[0].ID
-	r.pass(connectTimeout + time.Second)
+	r.pass(reach.ConnectTimeout + time.Second)
 	if asked, _ := r.asked(); len(asked) > 0 {
 		t.Errorf("asks again: %v", asked)
 	}
@@ -145,8 +146,8 @@ func TestConnectUnanswered(t *testing.T) {
 	r, mid := withNATted(t)
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	if r.pass(connectTimeout + 10*time.Millisecond); len(r.c.reach.dials) != 0 || r.c.Net().Peers[0].Tries != 1 {
-		t.Fatalf("%d dials are left; %+v", len(r.c.reach.dials), r.c.Net().Peers[0])
+	if r.pass(reach.ConnectTimeout + 10*time.Millisecond); len(r.c.reach.Dials) != 0 || r.c.Net().Peers[0].Tries != 1 {
+		t.Fatalf("%d dials are left; %+v", len(r.c.reach.Dials), r.c.Net().Peers[0])
 	}
 	again := false
 	for range 10 {
@@ -208,13 +209,13 @@ func TestConnectNamesTheLatest(t *testing.T) {
 }
 
 // meeting answers a CONNECT, and returns the dial that follows.
-func (r *rig) meeting(mid LinkID, identity uint64, id certs.ID) DialID {
+func (r *rig) meeting(mid base.LinkID, identity uint64, id certs.ID) base.DialID {
 	r.t.Helper()
 	r.c.Step(r.now, Want{To: id})
 	r.drain()
 	_, number := r.asked()
 	answer := connectOf(identity, id, 5, number)
-	answer.To = string(r.c.cfg.ID)
+	answer.To = string(r.c.env.Cfg.ID)
 	r.receive(mid, answer)
 	if r.pass(time.Millisecond); len(r.out.Dials) != 1 {
 		r.t.Fatalf("after a SYNC it dials %v", r.out.Dials)
@@ -235,16 +236,16 @@ func TestNomination(t *testing.T) {
 		{"zzz", "203.0.113.2:4001", "203.0.113.2:4001", 0, 0},
 		{"aaa", "203.0.113.2:4001", "10.9.9.5:4001", 0, 1},
 		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", 0, 2},
-		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", simultaneous, 1}, // it has moved
-		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", simultaneous, 1},
+		{"aaa", "10.9.9.5:4001", "203.0.113.2:4001", reach.Simultaneous, 1}, // it has moved
+		{"aaa", "203.0.113.2:4001", "203.0.113.2:4001", reach.Simultaneous, 1},
 	} {
-		r := newRig(t, func(c *Config) {
+		r := newRig(t, func(c *base.Config) {
 			c.ID, c.Near = test.id, []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")}
 		})
 		other := r.neighbour(1, "mid")
 		r.tell(other, 1, natted(2, "mmm", 0, "10.9.9.5:4001", "203.0.113.2:4001"))
 		dial := r.meeting(other, 2, "mmm")
-		connect := func(dial DialID, address string) LinkID {
+		connect := func(dial base.DialID, address string) base.LinkID {
 			r.last++
 			r.c.Step(r.now, Connected{Link: r.last, Dial: dial, Key: testIdentity(2).Key(), Address: address})
 			r.drain()
@@ -259,7 +260,7 @@ func TestNomination(t *testing.T) {
 		r.receive(ours, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: record})
 		closed := 0
 		for _, c := range r.out.Closes {
-			closed = map[LinkID]int{theirs: 1, ours: 2}[c.Link]
+			closed = map[base.LinkID]int{theirs: 1, ours: 2}[c.Link]
 		}
 		if closed != test.closes {
 			t.Errorf("%s, first at %s, second at %s: closes %v", test.id, test.first, test.second, r.out.Closes)
@@ -276,13 +277,13 @@ func TestDialIsOver(t *testing.T) {
 	r, _ := withNATted(t)
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	if comes(r); len(r.c.reach.dials) != 0 || len(r.c.reach.meetings) != 0 {
-		t.Errorf("%d dials, %d meetings are left", len(r.c.reach.dials), len(r.c.reach.meetings))
+	if comes(r); len(r.c.reach.Dials) != 0 || len(r.c.reach.Meetings) != 0 {
+		t.Errorf("%d dials, %d meetings are left", len(r.c.reach.Dials), len(r.c.reach.Meetings))
 	}
 	r, mid := withNATted(t)
 	dial := r.meeting(mid, 2, "far")
-	if comes(r); !slices.Equal(r.out.Cancels, []DialID{dial}) || len(r.c.reach.dials) != 0 {
-		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.reach.dials))
+	if comes(r); !slices.Equal(r.out.Cancels, []base.DialID{dial}) || len(r.c.reach.Dials) != 0 {
+		t.Errorf("cancels %v; %d dials are left", r.out.Cancels, len(r.c.reach.Dials))
 	}
 	r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far")))
 	if len(r.out.Dials) != 0 {

@@ -2,14 +2,16 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // TestQuestions: the answers to questions, over whatever link they come.
@@ -26,8 +28,8 @@ func TestQuestions(t *testing.T) {
 		want   string // "fresh", "quiet", "" for no answer
 	}{
 		{"heard just now", func(w *watcher) { w.pass(5 * time.Second) }, about, "fresh"},
-		{"not heard lately", func(w *watcher) { w.quiet(freshWithin + 100*time.Millisecond) }, about, "quiet"},
-		{"silent", func(w *watcher) { w.quiet(quietAfter + tickEvery) }, about, "quiet"},
+		{"not heard lately", func(w *watcher) { w.quiet(link.FreshWithin + 100*time.Millisecond) }, about, "quiet"},
+		{"silent", func(w *watcher) { w.quiet(link.QuietAfter + tickEvery) }, about, "quiet"},
 		{"ourselves", nil, question(0, "self", 1000, 0), "fresh"},
 		{"an earlier state", nil, question(5, "subject", 1000, 1), ""},
 		{"another run", nil, question(5, "subject", 999, 0), ""},
@@ -37,7 +39,7 @@ func TestQuestions(t *testing.T) {
 			w.receive(w.links["b"], propagation(say(pb.AnnouncementType_LEAVE, 5, "subject", 1000, 0)))
 		}, about, ""},
 		{"in doubt", func(w *watcher) {
-			w.quiet(quietAfter + tickEvery)
+			w.quiet(link.QuietAfter + tickEvery)
 			w.c.Step(w.now, Slept{For: time.Minute})
 		}, about, ""},
 	} {
@@ -128,30 +130,30 @@ func TestQuestionWithoutLink(t *testing.T) {
 
 // TestProbesAreBounded: the number of probes is limited, however many peers fall silent at once.
 func TestProbesAreBounded(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(2 * maxProbes) })
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(2 * detect.MaxProbes) })
 	l := r.neighbour(1, "one")
-	for i, e := range slices.Clone(r.c.table.entries) {
-		if e.record.ID == "one" || e == r.c.table.self {
+	for i, e := range slices.Clone(r.c.table.Entries) {
+		if e.Record.ID == "one" || e == r.c.table.Self {
 			continue
 		}
-		key := e.record.Key
+		key := e.Record.Key
 		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
-			Question: &pb.Question{Subject: key[:], Id: string(e.record.ID), Epoch: e.record.Epoch},
+			Question: &pb.Question{Subject: key[:], Id: string(e.Record.ID), Epoch: e.Record.Epoch},
 		}}))
-		if len(r.c.probes.list) > maxProbes {
-			t.Fatalf("%d probes after %d questions", len(r.c.probes.list), i)
+		if len(r.c.probes.List) > detect.MaxProbes {
+			t.Fatalf("%d probes after %d questions", len(r.c.probes.List), i)
 		}
 	}
-	for i := range 2 * maxAskers {
-		key := r.c.probes.list[0].subject.record.Key
+	for i := range 2 * detect.MaxAskers {
+		key := r.c.probes.List[0].Subject.Record.Key
 		r.receive(l, &pb.Routed{
 			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
 			Content: &pb.Routed_Question{Question: &pb.Question{
-				Subject: key[:], Id: string(r.c.probes.list[0].subject.record.ID), Epoch: r.c.probes.list[0].subject.record.Epoch,
+				Subject: key[:], Id: string(r.c.probes.List[0].Subject.Record.ID), Epoch: r.c.probes.List[0].Subject.Record.Epoch,
 			}},
 		})
 	}
-	if n := len(r.c.probes.list[0].askers); n > maxAskers {
+	if n := len(r.c.probes.List[0].Askers); n > detect.MaxAskers {
 		t.Errorf("%d askers", n)
 	}
 }

@@ -5,26 +5,29 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // manyMembers returns n records, as peers with a few interfaces have them.
-func manyMembers(n int) []*Record {
-	list := make([]*Record, n)
+func manyMembers(n int) []*base.Record {
+	list := make([]*base.Record, n)
 	for i := range list {
 		list[i] = manyMember(i, 0)
 	}
 	return list
 }
 
-func manyMember(i int, seq uint32) *Record {
+func manyMember(i int, seq uint32) *base.Record {
 	key := make([]byte, pb.KeySize)
 	binary.BigEndian.PutUint64(key, uint64(i)+1)
 	return unsigned(&pb.Record{
@@ -40,7 +43,7 @@ type difference struct{ onlyLeft, onlyRight, newerLeft, newerRight int }
 func (d difference) total() int { return d.onlyLeft + d.onlyRight + d.newerLeft + d.newerRight }
 
 // tables returns two tables of n members with the difference.
-func (d difference) tables(n int) (left, right []*Record) {
+func (d difference) tables(n int) (left, right []*base.Record) {
 	left, right = manyMembers(n), manyMembers(n)
 	place := func(k int) int { return k * (n / max(d.total(), 1)) } // spread over the table
 	k := 0
@@ -56,41 +59,41 @@ func (d difference) tables(n int) (left, right []*Record) {
 	for range d.onlyRight {
 		left[place(k)], k = nil, k+1
 	}
-	missing := func(r *Record) bool { return r == nil }
+	missing := func(r *base.Record) bool { return r == nil }
 	return slices.DeleteFunc(left, missing), slices.DeleteFunc(right, missing)
 }
 
 // pair is two peers with these tables, and the bytes of their frames.
-func pair(t testing.TB, left, right []*Record) (w *wire, p, q *wired, size *int) {
+func pair(t testing.TB, left, right []*base.Record) (w *wire, p, q *wired, size *int) {
 	w, size = newWire(t), new(int)
-	p = w.add(0, func(c *Config) { c.Members = left })
-	q = w.add(1, func(c *Config) { c.Members = right })
+	p = w.add(0, func(c *base.Config) { c.Members = left })
+	q = w.add(1, func(c *base.Config) { c.Members = right })
 	w.watch = func(_, _ *wired, _ *pb.PeerMessage, n int) { *size += n }
 	return w, p, q, size
 }
 
 // makeNeighbours makes neighbours of two peers without a handshake, so that nothing else is said.
-func makeNeighbours(p, q *wired) (l *link) {
+func makeNeighbours(p, q *wired) (l *link.Link) {
 	for _, d := range [][2]*wired{{q, p}, {p, q}} {
-		d[0].c.accept(nil, news{record: d[1].c.table.self.record, state: pb.AnnouncementType_JOIN})
+		d[0].c.accept(nil, link.News{Record: d[1].c.table.Self.Record, State: pb.AnnouncementType_JOIN})
 		d[0].last, d[0].ends[1] = 1, wireEnd{d[1], 1}
-		d[0].c.Step(0, Connected{Link: 1, Dial: 0, Key: d[1].c.cfg.Identity.Key(), Address: ""})
-		l = d[0].c.links.link(1)
-		l.state, l.peer, l.neighbour = linkUp, d[1].id, true
+		d[0].c.Step(0, Connected{Link: 1, Dial: 0, Key: d[1].c.env.Cfg.Identity.Key(), Address: ""})
+		l = d[0].c.links.Link(1)
+		l.State, l.Peer, l.Neighbour = link.LinkUp, d[1].id, true
 	}
 	return l
 }
 
 // compared lets two peers with these tables compare them once, and returns the bytes that this
 // took.
-func compared(t testing.TB, left, right []*Record) (p, q *wired, size int) {
+func compared(t testing.TB, left, right []*base.Record) (p, q *wired, size int) {
 	w, p, q, bytes := pair(t, left, right)
 	l := makeNeighbours(p, q)
-	p.c.sync.compareTables(l)
+	p.c.sync.CompareTables(l)
 	w.drain(p)
 	w.deliver()
-	if l.exchange != nil || len(p.closes)+len(q.closes) > 0 {
-		t.Fatalf("the comparison ends as %+v, closes %v %v", l.exchange, p.closes, q.closes)
+	if l.Exchange != nil || len(p.closes)+len(q.closes) > 0 {
+		t.Fatalf("the comparison ends as %+v, closes %v %v", l.Exchange, p.closes, q.closes)
 	}
 	return p, q, *bytes
 }
@@ -147,12 +150,12 @@ func TestTablesBecomeEqual(t *testing.T) {
 		if !bytes.Equal(p.c.Digest(), q.c.Digest()) {
 			t.Fatalf("%d entries that differ as %+v: the tables are not equal", n, d)
 		}
-		if len(p.c.table.entries) != n+2 {
-			t.Fatalf("%d entries that differ as %+v: %d afterwards", n, d, len(p.c.table.entries))
+		if len(p.c.table.Entries) != n+2 {
+			t.Fatalf("%d entries that differ as %+v: %d afterwards", n, d, len(p.c.table.Entries))
 		}
 		newer := 0
-		for _, e := range p.c.table.entries {
-			newer += int(e.record.Seq)
+		for _, e := range p.c.table.Entries {
+			newer += int(e.Record.Seq)
 		}
 		if newer != d.newerLeft+d.newerRight {
 			t.Fatalf("%d entries that differ as %+v: %d of the newer versions are held", n, d, newer)
@@ -174,13 +177,13 @@ func TestTablesBecomeEqual(t *testing.T) {
 // asked for.
 func TestManyInOneRange(t *testing.T) {
 	all := manyMembers(8000)
-	for name, tables := range map[string][2][]*Record{
+	for name, tables := range map[string][2][]*base.Record{
 		"a small table asks": {all[:20], all},
 		"a large table asks": {all, all[:20]},
 	} {
 		p, q, _ := compared(t, tables[0], tables[1])
-		if !bytes.Equal(p.c.Digest(), q.c.Digest()) || len(p.c.table.entries) != len(all)+2 {
-			t.Errorf("%s: %d and %d entries", name, len(p.c.table.entries), len(q.c.table.entries))
+		if !bytes.Equal(p.c.Digest(), q.c.Digest()) || len(p.c.table.Entries) != len(all)+2 {
+			t.Errorf("%s: %d and %d entries", name, len(p.c.table.Entries), len(q.c.table.Entries))
 		}
 	}
 }
@@ -195,7 +198,7 @@ func TestBurialsAreCompared(t *testing.T) {
 		if kind == pb.AnnouncementType_LOST {
 			a.Accusers = []string{string(wireID(4)), string(wireID(5))}
 		}
-		n, ok := p.c.gossip.open(nil, a)
+		n, ok := p.c.gossip.Open(nil, a)
 		if !ok {
 			t.Fatal("not opened")
 		}
@@ -204,16 +207,16 @@ func TestBurialsAreCompared(t *testing.T) {
 	bury(p, 2, pb.AnnouncementType_LOST)
 	bury(q, 3, pb.AnnouncementType_LEAVE)
 	w.connect(p, q)
-	w.pass(suspectAlone + time.Second)
+	w.pass(table.SuspectAlone + time.Second)
 	for _, side := range []*wired{p, q} {
 		for i, want := range map[int]pb.AnnouncementType{2: pb.AnnouncementType_LOST, 3: pb.AnnouncementType_LEAVE, 4: pb.AnnouncementType_JOIN} {
-			if e := side.c.table.owner(wireID(i), w.now); (e != nil) != (want == pb.AnnouncementType_JOIN) {
+			if e := side.c.table.Owner(wireID(i), w.now); (e != nil) != (want == pb.AnnouncementType_JOIN) {
 				t.Errorf("%s: %s has the owner %v", side.id, wireID(i), e)
 			}
-			if e := side.c.table.of(wireID(i))[0]; e.state != want {
-				t.Errorf("%s holds %s as %v", side.id, wireID(i), e.state)
-			} else if lost := want == pb.AnnouncementType_LOST; lost != slices.Equal(e.our().accusers, []certs.ID{wireID(4), wireID(5)}) {
-				t.Errorf("%s holds %s as called lost by %q", side.id, wireID(i), e.our().accusers)
+			if e := side.c.table.Of(wireID(i))[0]; e.State != want {
+				t.Errorf("%s holds %s as %v", side.id, wireID(i), e.State)
+			} else if lost := want == pb.AnnouncementType_LOST; lost != slices.Equal(e.Our().Accusers, []certs.ID{wireID(4), wireID(5)}) {
+				t.Errorf("%s holds %s as called lost by %q", side.id, wireID(i), e.Our().Accusers)
 			}
 		}
 	}
@@ -230,7 +233,7 @@ func TestParts(t *testing.T) {
 		}
 		next := first
 		for i := range of {
-			from, to := Part(first, last, i, of)
+			from, to := table.Part(first, last, i, of)
 			if from != next || to < from || i == of-1 != (to == last) {
 				rt.Fatalf("part %d of %d of %d to %d is %d to %d", i, of, first, last, from, to)
 			}
@@ -244,7 +247,7 @@ func TestParts(t *testing.T) {
 func TestMissingIsOurs(t *testing.T) {
 	all := manyMembers(1000)
 	w := newWire(t)
-	p, q := w.add(0, func(c *Config) { c.Members = all }), w.add(1, func(c *Config) { c.Members = all[:900] })
+	p, q := w.add(0, func(c *base.Config) { c.Members = all }), w.add(1, func(c *base.Config) { c.Members = all[:900] })
 	p.c.view.isolate()
 	w.drain(p)
 	if alone := newWire(t).add(0, nil); !bytes.Equal(p.c.Digest(), alone.c.Digest()) {
@@ -253,14 +256,14 @@ func TestMissingIsOurs(t *testing.T) {
 	w.link(p, q)
 	w.link(q, p)
 	for _, side := range []*wired{p, q} {
-		l := side.c.links.linkTo(w.peers[1-slices.Index(w.peers, side)].c.cfg.Identity.Key())
-		l.neighbour, l.slot = true, -1
-		side.c.sync.compareTables(l)
+		l := side.c.links.LinkTo(w.peers[1-slices.Index(w.peers, side)].c.env.Cfg.Identity.Key())
+		l.Neighbour, l.Slot = true, -1
+		side.c.sync.CompareTables(l)
 		w.drain(side)
 		w.deliver()
 	}
 	for i, r := range all {
-		if mine, theirs := p.there(r.ID), q.c.table.shown(r.ID) != nil; mine != (i < 900) || theirs != (i < 900) {
+		if mine, theirs := p.there(r.ID), q.c.table.Shown(r.ID) != nil; mine != (i < 900) || theirs != (i < 900) {
 			t.Fatalf("entry %d: shown here %v, there %v", i, mine, theirs)
 		}
 	}
@@ -274,19 +277,19 @@ func TestNewcomerTakesTheTable(t *testing.T) {
 	}
 }
 
-func takeTable(t *testing.T, all []*Record) {
+func takeTable(t *testing.T, all []*base.Record) {
 	w := newWire(t)
-	door := w.add(0, func(c *Config) { c.Members = all })
-	newcomer := w.add(1, func(c *Config) { c.Join = []string{"door"} })
+	door := w.add(0, func(c *base.Config) { c.Members = all })
+	newcomer := w.add(1, func(c *base.Config) { c.Join = []string{"door"} })
 	w.watch = func(_, to *wired, m *pb.PeerMessage, _ int) {
-		if to == newcomer && newcomer.c.ready && len(newcomer.c.table.entries) < len(all) {
-			t.Fatalf("ready with %d of %d", len(newcomer.c.table.entries), len(all))
+		if to == newcomer && newcomer.c.env.Ready && len(newcomer.c.table.Entries) < len(all) {
+			t.Fatalf("ready with %d of %d", len(newcomer.c.table.Entries), len(all))
 		}
 	}
-	w.answer(newcomer, door, newcomer.c.reach.lastDial)
+	w.answer(newcomer, door, newcomer.c.reach.LastDial)
 	w.pass(20 * time.Second)
-	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 || !bytes.Equal(newcomer.c.Digest(), door.c.Digest()) {
-		t.Errorf("ready %v with %d of %d, closes %v %v", newcomer.c.ready, len(newcomer.c.table.entries), len(all), newcomer.closes, door.closes)
+	if !newcomer.c.env.Ready || len(newcomer.closes)+len(door.closes) > 0 || !bytes.Equal(newcomer.c.Digest(), door.c.Digest()) {
+		t.Errorf("ready %v with %d of %d, closes %v %v", newcomer.c.env.Ready, len(newcomer.c.table.Entries), len(all), newcomer.closes, door.closes)
 	}
 }
 
@@ -304,7 +307,7 @@ func TestTableIsJudgedFirst(t *testing.T) {
 		}
 		r.c.Step(r.now, Verified{ID: out.Verify[0].ID, Valid: []bool{valid}})
 		r.drain()
-		if ready := slices.Contains(r.out.Events, Event(Ready{})); ready != valid || r.has("two") != valid || (len(r.out.Closes) > 0) == valid {
+		if ready := slices.Contains(r.out.Events, base.Event(base.Ready{})); ready != valid || r.has("two") != valid || (len(r.out.Closes) > 0) == valid {
 			t.Errorf("judged %v: is ready %v, shows %v, closes %v", valid, ready, r.c.Peers(), r.out.Closes)
 		}
 	}
@@ -314,26 +317,26 @@ func TestTableIsJudgedFirst(t *testing.T) {
 // the same.
 func TestIsolatedDoor(t *testing.T) {
 	w := newWire(t)
-	door := w.add(0, func(c *Config) { c.Members = manyMembers(2000) })
+	door := w.add(0, func(c *base.Config) { c.Members = manyMembers(2000) })
 	door.c.view.isolate()
-	newcomer := w.add(1, func(c *Config) { c.Join = []string{"door"} })
-	w.answer(newcomer, door, newcomer.c.reach.lastDial)
+	newcomer := w.add(1, func(c *base.Config) { c.Join = []string{"door"} })
+	w.answer(newcomer, door, newcomer.c.reach.LastDial)
 	w.pass(time.Second)
-	if !newcomer.c.ready || len(newcomer.closes)+len(door.closes) > 0 {
-		t.Errorf("ready %v, closes %v %v", newcomer.c.ready, newcomer.closes, door.closes)
+	if !newcomer.c.env.Ready || len(newcomer.closes)+len(door.closes) > 0 {
+		t.Errorf("ready %v, closes %v %v", newcomer.c.env.Ready, newcomer.closes, door.closes)
 	}
 }
 
 // TestMissingDoNotFillAnswers: a peer with many missing entries still sends all that it knows of
 // the others.
 func TestMissingDoNotFillAnswers(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Verify = func(Claim) bool { return true } })
+	r := newRig(t, func(c *base.Config) { c.Verify = func(base.Claim) bool { return true } })
 	l := r.neighbour(1, "one")
-	for i := range uint64(maxAnswer + 40) {
+	for i := range uint64(table.MaxAnswer + 40) {
 		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 3000+i%50, fmt.Sprintf("p%03d", i), 1, 0)))
 	}
-	for i, e := range r.c.table.entries {
-		e.missing = e != r.c.table.self && i%20 != 0
+	for i, e := range r.c.table.Entries {
+		e.Missing = e != r.c.table.Self && i%20 != 0
 	}
 	r.receive(l, allHeld())
 	said, left := 0, 0
@@ -342,8 +345,8 @@ func TestMissingDoNotFillAnswers(t *testing.T) {
 		left += len(m.GetReconcile().GetRanges())
 	}
 	want := 0
-	for _, e := range r.c.table.entries {
-		if !e.missing {
+	for _, e := range r.c.table.Entries {
+		if !e.Missing {
 			want++
 		}
 	}
@@ -354,15 +357,15 @@ func TestMissingDoNotFillAnswers(t *testing.T) {
 
 // TestQuestionsAreBounded: a link that never stops asking gets no more answers, and another link does.
 func TestQuestionsAreBounded(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(1000) })
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(1000) })
 	one, two := r.linked(1, "one"), r.linked(2, "two")
 	question := &pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_FINGERPRINTS, Hashes: []uint64{1}}}}
 	answered := 0
-	for range 2 * comparedBurst / 1000 {
+	for range 2 * reconcile.ComparedBurst / 1000 {
 		r.receive(one, question)
 		answered += len(r.out.Frames)
 	}
-	if answered < comparedBurst/1003 || answered > comparedBurst/1000+1 || len(r.out.Closes) > 0 {
+	if answered < reconcile.ComparedBurst/1003 || answered > reconcile.ComparedBurst/1000+1 || len(r.out.Closes) > 0 {
 		t.Errorf("%d are answered, closes %v", answered, r.out.Closes)
 	}
 	if r.receive(two, question); len(r.out.Frames) != 1 {
@@ -373,13 +376,13 @@ func TestQuestionsAreBounded(t *testing.T) {
 // TestLeftOpenTwice: what an answer leaves open lies behind all that it has announced, which has
 // an end.
 func TestLeftOpenTwice(t *testing.T) {
-	said := inOrder(maxAnswer)
+	said := inOrder(table.MaxAnswer)
 	for name, test := range map[string]struct {
 		left   *pb.Reconcile
 		closed bool
 	}{
-		"behind the last": {leftFrom(said[maxAnswer-1]), false},
-		"before it":       {leftFrom(said[maxAnswer-2]), true},
+		"behind the last": {leftFrom(said[table.MaxAnswer-1]), false},
+		"before it":       {leftFrom(said[table.MaxAnswer-2]), true},
 	} {
 		r, l := joining(t)
 		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
@@ -394,7 +397,7 @@ func TestLeftOpenTwice(t *testing.T) {
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	for n := 1; len(r.out.Closes) == 0; n++ {
-		if r.receive(l, piece(unreadable())); (len(r.out.Closes) > 0) != (n == 2*maxAnswer+1) {
+		if r.receive(l, piece(unreadable())); (len(r.out.Closes) > 0) != (n == 2*table.MaxAnswer+1) {
 			t.Fatalf("after %d: closes %v", n, r.out.Closes)
 		}
 	}

@@ -3,11 +3,11 @@ package core
 import (
 	"bytes"
 	"math/bits"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"quicpeer/pb"
 )
 
 // TestReconcile: whatever two neighbours hold, and whatever changes on either side while they
@@ -29,16 +29,16 @@ func TestReconcile(t *testing.T) {
 				steps++
 			}
 		}
-		p.c.sync.compareTables(makeNeighbours(p, q))
+		p.c.sync.CompareTables(makeNeighbours(p, q))
 		w.drain(p)
 		changes := rapid.IntRange(0, 20).Draw(rt, "changes")
 		for i := 0; len(w.way) > 0; i++ {
 			if i < changes {
-				change := news{record: manyMember(rapid.IntRange(0, n+1).Draw(rt, "changed"), uint32(10+rapid.IntRange(0, 3).Draw(rt, "seq"))), state: pb.AnnouncementType_JOIN}
+				change := link.News{Record: manyMember(rapid.IntRange(0, n+1).Draw(rt, "changed"), uint32(10+rapid.IntRange(0, 3).Draw(rt, "seq"))), State: pb.AnnouncementType_JOIN}
 				side := w.peers[rapid.IntRange(0, 1).Draw(rt, "side")]
-				if side.c.gossip.isNews(nil, change) {
+				if side.c.gossip.IsNews(nil, change) {
 					side.c.accept(nil, change)
-					side.c.gossip.flood(nil, side.c.table.lookup(change.record.tag, change.record.ID, change.record.Key)) // however often it changes
+					side.c.gossip.Flood(nil, side.c.table.Lookup(change.Record.Tag, change.Record.ID, change.Record.Key)) // however often it changes
 				}
 				w.drain(side)
 			}

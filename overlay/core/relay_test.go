@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/route"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // sealedBytes returns n bytes that look sealed.
@@ -23,12 +24,12 @@ func sealedBytes(seed uint64, n int) []byte {
 }
 
 // sentOver returns the routed frames of the last input on a link.
-func (r *rig) sentOver(l LinkID) []*pb.Routed {
+func (r *rig) sentOver(l base.LinkID) []*pb.Routed {
 	r.t.Helper()
 	var list []*pb.Routed
 	for i, m := range r.frames() {
 		if routed := m.GetRouted(); routed != nil && r.out.Frames[i].Link == l {
-			big := routed.GetEnvelope() != nil || routed.GetCollected() != nil || routed.GetContent() == nil || proto.Size(routed) > maxSmall
+			big := routed.GetEnvelope() != nil || routed.GetCollected() != nil || routed.GetContent() == nil || proto.Size(routed) > route.MaxSmall
 			if r.out.Frames[i].Envelope != big {
 				r.t.Fatalf("%.200v: marked %v", routed, r.out.Frames[i].Envelope)
 			}
@@ -67,7 +68,7 @@ func TestRoute(t *testing.T) {
 		if want := (size + pb.MaxPart - 1) / pb.MaxPart; len(parts) != want || parts[0].GetTo() != "carol" || parts[0].GetFrom() != "self" {
 			t.Fatalf("%d bytes: %d parts, not %d", size, len(parts), want)
 		}
-		q := newRig(t, func(c *Config) { c.ID, c.Identity = "carol", testIdentity(2) })
+		q := newRig(t, func(c *base.Config) { c.ID, c.Identity = "carol", testIdentity(2) })
 		back := q.neighbour(1, "bob")
 		for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(parts)) {
 			if len(q.out.Envelopes) > 0 {
@@ -78,7 +79,7 @@ func TestRoute(t *testing.T) {
 		if len(q.out.Envelopes) != 1 || !bytes.Equal(q.out.Envelopes[0].Sealed, sealed) || q.out.Envelopes[0].From != "self" || q.out.Envelopes[0].Number != 7 {
 			t.Errorf("%d bytes: %d envelopes came", size, len(q.out.Envelopes))
 		}
-		if len(q.c.relay.partials) != 0 || q.c.relay.bytes != 0 {
+		if len(q.c.relay.Partials) != 0 || q.c.relay.Bytes != 0 {
 			t.Errorf("%d bytes: something is left", size)
 		}
 	}
@@ -88,17 +89,17 @@ func TestRoute(t *testing.T) {
 // refusal now and then. Small routed frames do not count.
 func TestCarryingIsBounded(t *testing.T) {
 	r := newRig(t, nil)
-	links := []LinkID{r.neighbour(1, "bob"), r.neighbour(2, "carol"), r.neighbour(3, "dave")}
+	links := []base.LinkID{r.neighbour(1, "bob"), r.neighbour(2, "carol"), r.neighbour(3, "dave")}
 	eve := r.neighbour(4, "eve")
 	part := sealedBytes(1, pb.MaxPart)
-	carry := func(l LinkID, peer string) (carried, refused int) {
+	carry := func(l base.LinkID, peer string) (carried, refused int) {
 		for range 400 { // 12.5 MiB
 			m := envelopePart("from", "eve", 5, 0, 2, part)
 			m.Passed[1] = peer
 			r.receive(l, m)
 			for _, m := range r.sentOver(eve) {
 				if m.GetEnvelope() != nil {
-					carried += len(m.GetEnvelope().GetSealed()) + carryBase
+					carried += len(m.GetEnvelope().GetSealed()) + route.CarryBase
 				}
 			}
 			for _, m := range r.frames() {
@@ -109,8 +110,8 @@ func TestCarryingIsBounded(t *testing.T) {
 		}
 		return carried, refused
 	}
-	for i, most := range []int{carryLink, carryLink, 0} {
-		if carried, refused := carry(links[i], []string{"bob", "carol", "dave"}[i]); carried < most-2*(pb.MaxPart+carryBase) || carried > most+2*(pb.MaxPart+carryBase) || refused != 1 {
+	for i, most := range []int{route.CarryLink, route.CarryLink, 0} {
+		if carried, refused := carry(links[i], []string{"bob", "carol", "dave"}[i]); carried < most-2*(pb.MaxPart+route.CarryBase) || carried > most+2*(pb.MaxPart+route.CarryBase) || refused != 1 {
 			t.Errorf("link %d: %d bytes, %d refusals", i, carried, refused)
 		}
 	}
@@ -124,7 +125,7 @@ func TestCarryingIsBounded(t *testing.T) {
 		t.Error("a Collected does not count")
 	}
 	r.pass(2 * time.Second)
-	if carried, _ := carry(links[2], "dave"); carried < carryLink-2*(pb.MaxPart+carryBase) {
+	if carried, _ := carry(links[2], "dave"); carried < route.CarryLink-2*(pb.MaxPart+route.CarryBase) {
 		t.Errorf("later: %d bytes", carried)
 	}
 }
@@ -137,15 +138,15 @@ func TestPartialsAreBounded(t *testing.T) {
 	bounded := func(what string) {
 		t.Helper()
 		bytes, of := 0, make(map[certs.ID]int)
-		for _, p := range r.c.relay.partials {
-			bytes += p.bytes
-			of[p.from]++
-			if of[p.from] > partialsOfID {
-				t.Fatalf("%s: %d of %s", what, of[p.from], p.from)
+		for _, p := range r.c.relay.Partials {
+			bytes += p.Bytes
+			of[p.From]++
+			if of[p.From] > route.PartialsOfID {
+				t.Fatalf("%s: %d of %s", what, of[p.From], p.From)
 			}
 		}
-		if bytes != r.c.relay.bytes || bytes > maxPartialsB || len(r.c.relay.partials) > maxPartials {
-			t.Fatalf("%s: %d with %d bytes, counted %d", what, len(r.c.relay.partials), bytes, r.c.relay.bytes)
+		if bytes != r.c.relay.Bytes || bytes > route.MaxPartialsB || len(r.c.relay.Partials) > route.MaxPartials {
+			t.Fatalf("%s: %d with %d bytes, counted %d", what, len(r.c.relay.Partials), bytes, r.c.relay.Bytes)
 		}
 	}
 	for i := range 500 {
@@ -166,9 +167,9 @@ func TestPartialsAreBounded(t *testing.T) {
 			t.Errorf("number %d of six of one sender: whole %v", i, whole)
 		}
 	}
-	r.pass(partialFor + time.Second)
-	if len(r.c.relay.partials) != 0 || r.c.relay.bytes != 0 {
-		t.Errorf("%d are kept for ever", len(r.c.relay.partials))
+	r.pass(route.PartialFor + time.Second)
+	if len(r.c.relay.Partials) != 0 || r.c.relay.Bytes != 0 {
+		t.Errorf("%d are kept for ever", len(r.c.relay.Partials))
 	}
 }
 

@@ -8,14 +8,16 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // rig is one core alone, with a test that plays all other peers.
@@ -23,13 +25,13 @@ type rig struct {
 	t    *testing.T
 	c    *Core
 	now  time.Duration
-	last LinkID
-	out  Effects // of the last input
+	last base.LinkID
+	out  base.Effects // of the last input
 }
 
 // newRig starts a peer named "self" with the key testIdentity(0).
-func newRig(t *testing.T, change func(*Config)) *rig {
-	cfg := Config{
+func newRig(t *testing.T, change func(*base.Config)) *rig {
+	cfg := base.Config{
 		ID: "self", Identity: testIdentity(0), Network: "net", Software: "rig",
 		Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Epoch: 1000, Rand: rand.New(rand.NewPCG(1, 2)),
 	}
@@ -49,7 +51,7 @@ func (r *rig) drain() {
 		for _, v := range verify {
 			valid := make([]bool, len(v.Claims))
 			for i, claim := range v.Claims {
-				valid[i] = r.c.cfg.Verify(claim)
+				valid[i] = r.c.env.Cfg.Verify(claim)
 			}
 			r.c.Step(r.now, Verified{ID: v.ID, Valid: valid})
 		}
@@ -60,23 +62,23 @@ func (r *rig) drain() {
 }
 
 // pass lets time pass. All links are heard, and every comparison of tables ends as equal.
-func (r *rig) pass(d time.Duration) { r.passWith(d, func(LinkID) bool { return true }) }
+func (r *rig) pass(d time.Duration) { r.passWith(d, func(base.LinkID) bool { return true }) }
 
 // passWith is pass with a choice of the links that are heard.
-func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
-	var all Effects
+func (r *rig) passWith(d time.Duration, heard func(base.LinkID) bool) {
+	var all base.Effects
 	for until := r.now + d; r.now < until; {
 		r.now = max(r.now, min(until, r.c.Next()))
-		for _, l := range r.c.links.list {
-			if heard(l.id) {
-				r.c.Step(r.now, Heard{Link: l.id, Heard: r.now})
+		for _, l := range r.c.links.List {
+			if heard(l.Id) {
+				r.c.Step(r.now, Heard{Link: l.Id, Heard: r.now})
 			}
 		}
 		r.c.Step(r.now, Tick{})
 		r.drain()
 		addTo(&all, r.out)
 		for i, m := range r.frames() {
-			if isQuestion(m) && r.c.ready && heard(r.out.Frames[i].Link) {
+			if isQuestion(m) && r.c.env.Ready && heard(r.out.Frames[i].Link) {
 				r.c.Step(r.now, Received{Link: r.out.Frames[i].Link, Frame: pb.Wrap(piece())})
 			}
 		}
@@ -87,7 +89,7 @@ func (r *rig) passWith(d time.Duration, heard func(LinkID) bool) {
 }
 
 // addTo appends later effects.
-func addTo(e *Effects, more Effects) {
+func addTo(e *base.Effects, more base.Effects) {
 	e.Events = append(e.Events, more.Events...)
 	e.Frames = append(e.Frames, more.Frames...)
 	e.Closes = append(e.Closes, more.Closes...)
@@ -105,7 +107,7 @@ func addTo(e *Effects, more Effects) {
 }
 
 // inbound makes an inbound connection.
-func (r *rig) inbound(identity uint64) LinkID {
+func (r *rig) inbound(identity uint64) base.LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: 0, Key: testIdentity(identity).Key(), Address: "somewhere"})
 	r.drain()
@@ -113,7 +115,7 @@ func (r *rig) inbound(identity uint64) LinkID {
 }
 
 // outbound completes a dial.
-func (r *rig) outbound(dial DialID, identity uint64) LinkID {
+func (r *rig) outbound(dial base.DialID, identity uint64) base.LinkID {
 	r.last++
 	r.c.Step(r.now, Connected{Link: r.last, Dial: dial, Key: testIdentity(identity).Key(), Address: "somewhere"})
 	r.drain()
@@ -121,9 +123,9 @@ func (r *rig) outbound(dial DialID, identity uint64) LinkID {
 }
 
 // receive delivers a frame on a link.
-func (r *rig) receive(id LinkID, content proto.Message) {
+func (r *rig) receive(id base.LinkID, content proto.Message) {
 	r.t.Helper()
-	m, err := decode(encode(content))
+	m, err := decode(base.Encode(content))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -134,29 +136,29 @@ func (r *rig) receive(id LinkID, content proto.Message) {
 
 // knowAccuser makes the accuser that say names a member that has gone.
 func (r *rig) knowAccuser(content proto.Message) {
-	if len(r.c.table.of("w1")) > 0 || !bytes.Contains(encode(content), []byte("w1")) {
+	if len(r.c.table.Of("w1")) > 0 || !bytes.Contains(base.Encode(content), []byte("w1")) {
 		return
 	}
-	left, err := OpenRecord(signed(901, "w1", pb.AnnouncementType_LEAVE, 1, 1))
+	left, err := base.OpenRecord(signed(901, "w1", pb.AnnouncementType_LEAVE, 1, 1))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.c.table.insert(newEntry(left, pb.AnnouncementType_LEAVE, r.now))
+	r.c.table.Insert(table.NewEntry(left, pb.AnnouncementType_LEAVE, r.now))
 }
 
 // linked is an inbound link whose handshake is done.
-func (r *rig) linked(identity uint64, id string) LinkID {
+func (r *rig) linked(identity uint64, id string) base.LinkID {
 	r.t.Helper()
 	l := r.inbound(identity)
 	r.receive(l, start(identity, id, 1000))
-	if r.c.links.link(l) == nil || r.c.links.link(l).state != linkUp {
+	if r.c.links.Link(l) == nil || r.c.links.Link(l).State != link.LinkUp {
 		r.t.Fatalf("%s was not let in: %v", id, r.frames())
 	}
 	return l
 }
 
 // neighbour is a link that has become a neighbour's.
-func (r *rig) neighbour(identity uint64, id string) LinkID {
+func (r *rig) neighbour(identity uint64, id string) base.LinkID {
 	l := r.linked(identity, id)
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 	return l
@@ -267,16 +269,16 @@ func allHeld(versions ...uint64) *pb.Reconcile {
 }
 
 // asking is an exchange that has asked for everything.
-func asking() *exchange { return &exchange{asked: allHeld().Ranges} }
+func asking() *link.Exchange { return &link.Exchange{Asked: allHeld().Ranges} }
 
 func isQuestion(m *pb.PeerMessage) bool {
 	return m.GetReconcile() != nil && !m.GetReconcile().GetAnswer()
 }
 
 // brings answers a question about tables with these entries, at most 64, and leaves nothing open.
-func (r *rig) brings(l LinkID, list ...*pb.Announcement) {
+func (r *rig) brings(l base.LinkID, list ...*pb.Announcement) {
 	r.t.Helper()
-	var all Effects
+	var all base.Effects
 	if len(list) > 0 {
 		r.receive(l, piece(list...))
 		all = r.out

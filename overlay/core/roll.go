@@ -1,6 +1,9 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
 	"slices"
 	"time"
 )
@@ -8,74 +11,74 @@ import (
 // roll merges news into the table, and drops from it what has expired. It returns each update,
 // which Core passes on to the other machines.
 type roll struct {
-	*env
-	table      *table
+	*base.Env
+	table      *table.Table
 	nextForget time.Duration
 }
 
 // merge puts news into the table; false if it is full.
-func (ro *roll) merge(from *link, n news) (ch change, ok bool) {
-	r := n.record
-	ch = change{news: n, from: from, entry: ro.table.lookup(r.tag, r.ID, r.Key)}
-	if e := ch.entry; e != nil {
-		ch.old, ch.was, ch.said, ch.wasAlive = e.record, e.version(), e.said, e.alive() || e.suspect(ro.now)
-		e.said = n.said
-		if ch.begins() {
-			e.began = n.began()
+func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
+	r := n.Record
+	ch = link.Change{News: n, From: from, Entry: ro.table.Lookup(r.Tag, r.ID, r.Key)}
+	if e := ch.Entry; e != nil {
+		ch.Old, ch.Was, ch.Said, ch.WasAlive = e.Record, e.Version(), e.Said, e.Alive() || e.Suspect(ro.Now)
+		e.Said = n.Said
+		if ch.Begins() {
+			e.Began = n.Began()
 		}
-		ro.table.set(e, r, n.state)
+		ro.table.Set(e, r, n.State)
 		return ch, true
 	}
-	if from != nil && (ro.ready || from.exchange == nil) && !from.mayIntroduce(ro.now) {
-		ro.note(Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.peer))
+	if from != nil && (ro.Ready || from.Exchange == nil) && !from.MayIntroduce(ro.Now) {
+		ro.Note(base.Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.Peer))
 		return ch, false
 	}
-	if ch.evicted, ok = ro.table.room(r, n.state, ro.table.self, ro.now); !ok {
-		ro.note(Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
+	if ch.Evicted, ok = ro.table.Room(r, n.State, ro.table.Self, ro.Now); !ok {
+		ro.Note(base.Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
 		return ch, false
 	}
-	if ch.evicted != nil {
-		ro.evict(ch.evicted)
+	if ch.Evicted != nil {
+		ro.evict(ch.Evicted)
 	}
-	ch.entry = newEntry(r, n.state, n.said)
-	ch.entry.began = n.began()
-	ro.table.insert(ch.entry)
+	ch.Entry = table.NewEntry(r, n.State, n.Said)
+	ch.Entry.Began = n.Began()
+	ro.table.Insert(ch.Entry)
 	return ch, true
 }
 
 // evict takes an entry out of the table. A run that is over must not come back; a guest may, and
 // no other peer knows of it.
-func (ro *roll) evict(e *entry) {
-	ro.table.remove(e)
-	if !e.alive() && !e.isGuest() {
-		ro.table.tombstones.add(e.record)
+func (ro *roll) evict(e *table.Entry) {
+	ro.table.Remove(e)
+	if !e.Alive() && !e.IsGuest() {
+		ro.table.Tombstones.Add(e.Record)
 	}
 }
 
 // expire drops the entries of peers that have left, in time or when there are too many, and once
 // a minute everything that has expired.
-func (ro *roll) expire() (out []*entry) {
-	for e := ro.table.firstLeft(); e != nil && e != ro.table.self; e = ro.table.firstLeft() {
-		if ro.now-e.said < rememberLeft && len(ro.table.left) <= maxTombstones {
+func (ro *roll) expire() (out []*table.Entry) {
+	for e := ro.table.FirstLeft(); e != nil && e != ro.table.Self; e = ro.table.FirstLeft() {
+		if ro.Now-e.Said < table.RememberLeft && len(ro.table.Left) <= table.MaxTombstones {
 			break
 		}
 		ro.evict(e)
 		out = append(out, e)
 	}
-	if ro.now < ro.nextForget {
+	if ro.Now < ro.nextForget {
 		return out
 	}
-	ro.nextForget = ro.now + time.Minute
-	for _, e := range slices.Clone(ro.table.entries) {
-		old := ro.now - e.said
-		if e == ro.table.self || old < lease || e.buried() && old < rememberFor {
+	ro.nextForget = ro.Now + time.Minute
+	for _, e := range slices.Clone(ro.table.Entries) {
+		old := ro.Now - e.Said
+		if e == ro.table.Self || old < table.Lease || e.Buried() && old < table.RememberFor {
 			continue
 		}
-		ro.table.remove(e)
+		ro.table.Remove(e)
 		out = append(out, e)
 	}
-	ro.table.lost = slices.DeleteFunc(ro.table.lost, func(e *entry) bool {
-		return e.alive() || ro.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e
+	ro.table.Lost = slices.DeleteFunc(ro.table.Lost, func(e *table.Entry) bool {
+		return e.Alive() || ro.table.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) != e
 	})
 	return out
 }

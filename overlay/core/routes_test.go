@@ -2,13 +2,15 @@ package core
 
 import (
 	"fmt"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"quicpeer/pb"
 )
 
 // graph is which of a number of peers are linked.
@@ -61,7 +63,7 @@ func drawGraph(rt *rapid.T, least, most int) *graph {
 	for i := 1; i < g.n; i++ {
 		for {
 			j := rapid.IntRange(0, i-1).Draw(rt, "parent")
-			if g.degree(j) < wantNeighbours {
+			if g.degree(j) < table.WantNeighbours {
 				g.add(i, j)
 				break
 			}
@@ -75,7 +77,7 @@ func drawGraph(rt *rapid.T, least, most int) *graph {
 func (g *graph) draw(rt *rapid.T, n int) {
 	for range n {
 		a, b := rapid.IntRange(0, g.n-1).Draw(rt, "a"), rapid.IntRange(0, g.n-1).Draw(rt, "b")
-		if a != b && !g.has(a, b) && g.degree(a) < MaxNeighbours && g.degree(b) < MaxNeighbours {
+		if a != b && !g.has(a, b) && g.degree(a) < table.MaxNeighbours && g.degree(b) < table.MaxNeighbours {
 			g.add(a, b)
 		}
 	}
@@ -98,7 +100,7 @@ func (g *graph) join(rt *rapid.T) {
 	for !g.connected() {
 		far := slices.Index(g.distances(0), -1)
 		for near := rapid.IntRange(0, g.n-1).Draw(rt, "near"); ; near = (near + 1) % g.n {
-			if g.distances(0)[near] >= 0 && g.degree(near) < MaxNeighbours {
+			if g.distances(0)[near] >= 0 && g.degree(near) < table.MaxNeighbours {
 				g.add(far, near)
 				break
 			}
@@ -166,8 +168,8 @@ func (p *pings) see(_, to *wired, m *pb.PeerMessage, _ int) {
 // goes sends a ping and reports whether it arrives.
 func (p *pings) goes(from, to *wired) bool {
 	p.number++
-	key := to.c.cfg.Identity.Key()
-	from.c.routes.sendRouted(to.id, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: key[:]}}})
+	key := to.c.env.Cfg.Identity.Key()
+	from.c.routes.SendRouted(to.id, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: key[:]}}})
 	p.w.drain(from)
 	p.w.deliver()
 	return p.arrived[p.number] == string(to.id)
@@ -181,7 +183,7 @@ func TestRoutedWhateverTheLinks(t *testing.T) {
 		w := newWire(t)
 		w.network(g.n)
 		w.become(&graph{n: g.n}, g)
-		w.pass(2 * routeEvery)
+		w.pass(2 * table.RouteEvery)
 		p := watchPings(w, rt.Fatalf)
 		for range 2 {
 			h := g.change(rt)
@@ -207,18 +209,18 @@ func (w *wire) checkVias(g *graph, fail func(string, ...any)) {
 	for a, p := range w.peers {
 		from := all[a]
 		for b, q := range w.peers {
-			e := p.c.table.owner(q.id, w.now)
+			e := p.c.table.Owner(q.id, w.now)
 			switch {
 			case a == b:
 				continue
-			case e == nil || !e.alive():
+			case e == nil || !e.Alive():
 				fail("%s does not hold %s as living", p.id, q.id)
 			}
-			via, distance := p.c.links.via(e), int(p.c.links.distance(e))
-			if distance != min(from[b], noWay) {
+			via, distance := p.c.links.Via(e), int(p.c.links.Distance(e))
+			if distance != min(from[b], table.NoWay) {
 				fail("%s thinks that %s is %d links away, not %d: %v", p.id, q.id, distance, from[b], g.links)
 			}
-			if from[b] == 1 || from[b] > noWay {
+			if from[b] == 1 || from[b] > table.NoWay {
 				if via != "" {
 					fail("%s goes to %s via %s, %d links away", p.id, q.id, via, from[b])
 				}
@@ -233,8 +235,8 @@ func (w *wire) checkVias(g *graph, fail func(string, ...any)) {
 }
 
 // converge lets enough time pass for the distances: each link that has gone can make them count
-// up to noWay, one step a second.
-func (w *wire) converge() { w.pass((noWay + 2) * routeEvery) }
+// up to NoWay, one step a second.
+func (w *wire) converge() { w.pass((table.NoWay + 2) * table.RouteEvery) }
 
 // TestNearestVia: in a network of any shape each peer's via is a neighbour nearest to it, also
 // after 30 % of the links have changed; then every ping takes the shortest path.
@@ -244,7 +246,7 @@ func TestNearestVia(t *testing.T) {
 		w := newWire(t)
 		w.network(g.n)
 		w.become(&graph{n: g.n}, g)
-		w.pass(time.Duration(g.n) * routeEvery) // a distance goes one link further in each
+		w.pass(time.Duration(g.n) * table.RouteEvery) // a distance goes one link further in each
 		w.checkVias(g, rt.Fatalf)
 		h := g.change(rt)
 		h.join(rt)
@@ -255,7 +257,7 @@ func TestNearestVia(t *testing.T) {
 		for range 50 {
 			a, b := rapid.IntRange(0, g.n-1).Draw(rt, "from"), rapid.IntRange(0, g.n-1).Draw(rt, "to")
 			d := h.distances(a)[b]
-			if a == b || d > noWay {
+			if a == b || d > table.NoWay {
 				continue
 			}
 			if !p.goes(w.peers[a], w.peers[b]) || p.steps[p.number] != d {
@@ -274,8 +276,8 @@ func TestViaOfNewcomers(t *testing.T) {
 	ring := &graph{n: 4, links: [][2]int{{0, 1}, {1, 2}, {2, 3}, {0, 3}}}
 	w.become(&graph{n: 4}, ring)
 	w.converge()
-	newcomer := w.add(4, func(c *Config) { c.Join = []string{"0"} })
-	w.answer(newcomer, w.peers[0], newcomer.c.reach.lastDial)
+	newcomer := w.add(4, func(c *base.Config) { c.Join = []string{"0"} })
+	w.answer(newcomer, w.peers[0], newcomer.c.reach.LastDial)
 	w.converge()
 	first := &graph{n: 5, links: append(slices.Clone(ring.links), [2]int{0, 4})}
 	w.checkVias(first, t.Fatalf)
@@ -299,11 +301,11 @@ func TestRoutedIsLimited(t *testing.T) {
 		r.receive(one, &pb.Routed{From: "x", To: "far", Passed: []string{"x", "one"}, Parents: []byte{0, 0}, Content: &pb.Routed_Ping{Ping: &pb.Ping{Key: make([]byte, 32)}}})
 		passed += len(r.out.Frames)
 	}
-	for range 2 * routedBurst {
+	for range 2 * route.RoutedBurst {
 		pass()
 	}
-	if passed < routedBurst/2 || passed > routedBurst+1 {
-		t.Errorf("passes on %d of %d at once", passed, 2*routedBurst)
+	if passed < route.RoutedBurst/2 || passed > route.RoutedBurst+1 {
+		t.Errorf("passes on %d of %d at once", passed, 2*route.RoutedBurst)
 	}
 	r.pass(time.Second)
 	passed = 0

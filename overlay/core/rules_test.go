@@ -1,12 +1,14 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // TestJudgedOnce: a statement that is being judged is not judged again, whoever else brings it,
@@ -14,18 +16,18 @@ import (
 func TestJudgedOnce(t *testing.T) {
 	for _, valid := range []bool{true, false} {
 		r, l, l2 := letIn(t, nil)
-		r.c.links.link(l2).exchange = asking()
+		r.c.links.Link(l2).Exchange = asking()
 		two := say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)
 		brought := pb.Wrap(piece(two))
 		r.c.Step(r.now, Received{Link: l, Frame: brought})
 		first := r.c.Drain().Verify
 		r.c.Step(r.now, Received{Link: l2, Frame: brought})
 		r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(two))})
-		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.of("two")) > 0 {
-			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.of("two"))
+		if again := r.c.Drain().Verify; len(first) != 1 || len(again) != 0 || len(r.c.table.Of("two")) > 0 {
+			t.Fatalf("wants judged %v, then %v; holds %v", first, again, r.c.table.Of("two"))
 		}
 		other := say(pb.AnnouncementType_JOIN, 2, "two", 1, 1)
-		r.c.links.link(l2).exchange = asking()
+		r.c.links.Link(l2).Exchange = asking()
 		r.c.Step(r.now, Received{Link: l2, Frame: pb.Wrap(piece(other))})
 		if len(r.c.Drain().Verify) != 1 {
 			t.Error("a later statement is not judged")
@@ -33,7 +35,7 @@ func TestJudgedOnce(t *testing.T) {
 		r.c.Step(r.now, Disconnected{Link: l, Friendly: true, Why: "over"})
 		r.c.Step(r.now, Verified{ID: first[0].ID, Valid: []bool{valid}})
 		r.c.Drain()
-		if holds := len(r.c.table.of("two")) > 0; holds != valid {
+		if holds := len(r.c.table.Of("two")) > 0; holds != valid {
 			t.Errorf("judged %v: holds it %v", valid, holds)
 		}
 	}
@@ -48,7 +50,7 @@ func TestJudgedLost(t *testing.T) {
 	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(piece(lost))})
 	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
 	r.drain()
-	if list := r.c.table.of("two"); len(list) != 1 || !list[0].alive() {
+	if list := r.c.table.Of("two"); len(list) != 1 || !list[0].Alive() {
 		t.Errorf("holds %v", list)
 	}
 }
@@ -57,7 +59,7 @@ func TestJudgedLost(t *testing.T) {
 // that one is not short without it.
 func TestGivingUpOne(t *testing.T) {
 	r, links := full(t)
-	tells := func(l LinkID, n int) {
+	tells := func(l base.LinkID, n int) {
 		list := []string{"self"}
 		for i := range n - 1 {
 			list = append(list, string(wireID(i)))
@@ -66,19 +68,19 @@ func TestGivingUpOne(t *testing.T) {
 	}
 	asker := r.linked(1, "asker")
 	for _, l := range links {
-		tells(l, wantNeighbours)
+		tells(l, table.WantNeighbours)
 	}
 	if got := r.asksFor(asker, false).GetType(); got != pb.NeighbourType_REFUSE {
 		t.Fatalf("without a neighbour that can be spared answers %v", got)
 	}
-	tells(links[3], wantNeighbours+1)
-	tells(links[5], wantNeighbours+3)
-	tells(links[7], wantNeighbours+2)
-	if got := r.asksFor(asker, false).GetType(); got != pb.NeighbourType_ACCEPT || !r.c.links.link(asker).neighbour {
+	tells(links[3], table.WantNeighbours+1)
+	tells(links[5], table.WantNeighbours+3)
+	tells(links[7], table.WantNeighbours+2)
+	if got := r.asksFor(asker, false).GetType(); got != pb.NeighbourType_ACCEPT || !r.c.links.Link(asker).Neighbour {
 		t.Fatalf("a peer that is short gets %v", got)
 	}
-	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.neighbours() != MaxNeighbours {
-		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.links.neighbours())
+	if end := r.neighbourWords()[links[5]]; end == nil || end.GetType() != pb.NeighbourType_END || r.c.links.Neighbours() != table.MaxNeighbours {
+		t.Errorf("says %v, has %d neighbours", r.neighbourWords(), r.c.links.Neighbours())
 	}
 }
 
@@ -88,7 +90,7 @@ func (r *rig) sought(d time.Duration) int {
 	for until := r.now + d; r.now < until; {
 		r.pass(tickEvery)
 		for _, wish := range r.out.Dials {
-			if r.c.reach.dials[wish.ID].seeking {
+			if r.c.reach.Dials[wish.ID].Seeking {
 				n++
 			}
 			r.c.Step(r.now, DialFailed{Dial: wish.ID, Why: "timeout"})
@@ -99,17 +101,17 @@ func (r *rig) sought(d time.Duration) int {
 
 // TestSeeking: neighbours are sought at once and then two a second, as long as some are missing.
 func TestSeeking(t *testing.T) {
-	members := func(c *Config) { c.Members = manyMembers(500) }
+	members := func(c *base.Config) { c.Members = manyMembers(500) }
 	r := newRig(t, members)
 	r.neighbour(1, "one")
-	if n := r.sought(time.Second); n < wantNeighbours-1 || n > wantNeighbours+3 {
+	if n := r.sought(time.Second); n < table.WantNeighbours-1 || n > table.WantNeighbours+3 {
 		t.Errorf("in the first second %d dials", n)
 	}
 	if n := r.sought(10 * time.Second); n < 18 || n > 22 {
 		t.Errorf("in ten seconds %d dials", n)
 	}
 	r = newRig(t, members)
-	for i := range uint64(wantNeighbours) {
+	for i := range uint64(table.WantNeighbours) {
 		r.neighbour(20+i, string(rune('a'+i)))
 	}
 	if n := r.sought(time.Minute); n != 0 {
@@ -122,8 +124,8 @@ func TestDeaf(t *testing.T) {
 	r := newRig(t, nil)
 	r.neighbour(1, "one")
 	r.neighbour(2, "two")
-	nobody := func(LinkID) bool { return false }
-	r.passWith(isolatedAfter+2*tickEvery, nobody)
+	nobody := func(base.LinkID) bool { return false }
+	r.passWith(link.IsolatedAfter+2*tickEvery, nobody)
 	dials := r.out.Dials
 	if len(dials) != 2 || !r.has("one") || !r.has("two") {
 		t.Fatalf("dials %v, shows %v", dials, r.c.Peers())
@@ -133,7 +135,7 @@ func TestDeaf(t *testing.T) {
 	if r.has("one") || r.has("two") || len(r.lost()) > 0 {
 		t.Errorf("then shows %v, says %v", r.c.Peers(), r.lost())
 	}
-	if e := r.c.table.of("one")[0]; e.buried() || !e.missing {
+	if e := r.c.table.Of("one")[0]; e.Buried() || !e.Missing {
 		t.Error("does more than to hide whom it does not reach")
 	}
 }
@@ -143,16 +145,16 @@ func TestLag(t *testing.T) {
 	w := watching(t, "a", "b", "c")
 	w.quiet(0)
 	w.now = w.c.Next() + 200*time.Millisecond
-	for _, l := range w.c.links.list {
-		w.c.Step(w.now, Heard{Link: l.id, Heard: w.now})
+	for _, l := range w.c.links.List {
+		w.c.Step(w.now, Heard{Link: l.Id, Heard: w.now})
 	}
 	w.c.Step(w.now, Tick{})
 	w.drain()
-	w.quiet(quietAfter + tickEvery)
+	w.quiet(link.QuietAfter + tickEvery)
 	if len(w.asked()) > 0 {
 		t.Errorf("asks %v", w.asked())
 	}
-	w.quiet(2 * quietAfter)
+	w.quiet(2 * link.QuietAfter)
 	if len(w.asked()) == 0 {
 		t.Error("waits for ever")
 	}
@@ -169,12 +171,12 @@ func TestContradicted(t *testing.T) {
 		"heard by a witness": func(w *watcher) { w.answer("a", fresh) },
 	} {
 		w := watching(t, "a")
-		w.quiet(quietAfter + tickEvery)
-		if contradict(w); w.c.doubt.patience(&link{}) != 2*quietAfter {
-			t.Errorf("%s: a link may be silent for %v", name, w.c.doubt.patience(&link{}))
+		w.quiet(link.QuietAfter + tickEvery)
+		if contradict(w); w.c.doubt.Patience(&link.Link{}) != 2*link.QuietAfter {
+			t.Errorf("%s: a link may be silent for %v", name, w.c.doubt.Patience(&link.Link{}))
 		}
-		w.pass(2 * betterEvery)
-		if w.c.doubt.score != 0 {
+		w.pass(2 * link.BetterEvery)
+		if w.c.doubt.Score != 0 {
 			t.Errorf("%s: it is never forgotten", name)
 		}
 	}
@@ -184,13 +186,13 @@ func TestContradicted(t *testing.T) {
 // the refutation may wait behind them.
 func TestLateToReadRefutations(t *testing.T) {
 	w := watching(t)
-	w.now = w.c.Next() + 3*lateStep
+	w.now = w.c.Next() + 3*link.LateStep
 	w.receive(w.links["e"], lostBy("a"))
 	w.receive(w.links["e"], lostBy("b"))
-	if w.pass(3 * suspectFor); !w.has("subject") {
+	if w.pass(3 * table.SuspectFor); !w.has("subject") {
 		t.Fatal("is shown as lost as if we were in time")
 	}
-	if w.pass(suspectFor + tickEvery); w.has("subject") {
+	if w.pass(table.SuspectFor + tickEvery); w.has("subject") {
 		t.Error("is never shown as lost")
 	}
 }
@@ -219,7 +221,7 @@ func TestDoubted(t *testing.T) {
 	if !slices.Equal(looked, again) {
 		t.Errorf("looks for %v", looked)
 	}
-	if e := r.c.table.get(certs.ID("p8"), testIdentity(108).Key()); !e.missing {
+	if e := r.c.table.Get(certs.ID("p8"), testIdentity(108).Key()); !e.Missing {
 		t.Error("a peer that nobody has named is here")
 	}
 }

@@ -3,10 +3,9 @@ package core_test
 import (
 	"bytes"
 	"fmt"
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"time"
 )
 
 // right reports whether every table holds exactly the living, and if not what is wrong.
@@ -161,11 +160,11 @@ func (w *world) checkSubject(p *process, subject *node) {
 	joined := 0
 	for _, s := range w.diary(p).log {
 		switch e := s.event.(type) {
-		case core.Joined:
+		case base.Joined:
 			if e.ID == subject.ID {
 				joined++
 			}
-		case core.Left:
+		case base.Left:
 			if e.ID == subject.ID {
 				ends = append(ends, s)
 			}
@@ -182,7 +181,7 @@ func (w *world) checkSubject(p *process, subject *node) {
 			w.fatal("%s never saw %s go", p.ID, subject.ID)
 		}
 		took := ends[0].at - r.Stopped
-		if farewell := ends[0].event.(core.Left).Farewell; took < 0 || took > 10*time.Second || farewell == r.Crashed {
+		if farewell := ends[0].event.(base.Left).Farewell; took < 0 || took > 10*time.Second || farewell == r.Crashed {
 			w.fatal("%s saw %s go %v after it did, farewell %v, crashed %v", p.ID, subject.ID, took, farewell, r.Crashed)
 		}
 		ends = ends[1:]

@@ -3,10 +3,9 @@ package core_test
 import (
 	"errors"
 	"fmt"
+	"quicpeer/overlay/core/base"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // TestSimDuplicates claims an ID twice in every possible way, at random moments: at two doors of
@@ -110,8 +109,8 @@ func (w *world) checkOneStays(list [2]*process, sameKey bool) {
 		w.fatal("one ends with %v, the other with %v", stayed.Err, lost.Err)
 	}
 	var (
-		duplicate *core.DuplicateIDError
-		elsewhere *core.StartedElsewhereError
+		duplicate *base.DuplicateIDError
+		elsewhere *base.StartedElsewhereError
 	)
 	switch {
 	case sameKey && errors.As(lost.Err, &elsewhere):

@@ -2,15 +2,15 @@ package core_test
 
 import (
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
+	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/coretest"
-	"quicpeer/pb"
 )
 
 // hostilePeers are the liars of a network, with the material of their lies.
@@ -184,7 +184,7 @@ func hostile(t *testing.T, seed uint64) {
 			w.fatal("%s believes a forged record", p.ID)
 		}
 		for _, s := range w.diary(p).log {
-			if b, ok := s.event.(core.Broadcasted); ok && b.Content.GetContent() == "forged" {
+			if b, ok := s.event.(base.Broadcasted); ok && b.Content.GetContent() == "forged" {
 				w.fatal("%s believes a forged broadcast", p.ID)
 			}
 		}

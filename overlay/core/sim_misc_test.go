@@ -2,12 +2,12 @@ package core_test
 
 import (
 	"errors"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/coretest"
 )
 
 // TestSimComingHome: the first peer of a network leaves in good order and comes back without an
@@ -22,7 +22,7 @@ func TestSimComingHome(t *testing.T) {
 		first.Process.Leave()
 		w.Run(w.Between(time.Second, time.Minute))
 		for _, n := range w.Machines[1 : 1+4*(seed%2)] {
-			w.met[first] = append(w.met[first], core.Acquaintance{n.ID, n.Key, []string{n.Address}, ""})
+			w.met[first] = append(w.met[first], base.Acquaintance{ID: n.ID, Key: n.Key, Addresses: []string{n.Address}, Address: ""})
 		}
 		first.Start()
 		w.settle(time.Minute)
@@ -95,7 +95,7 @@ func TestTwinsAlone(t *testing.T) {
 	w.Run(5 * time.Second)
 	w.heal()
 	w.Run(2 * time.Minute)
-	var duplicate *core.DuplicateIDError
+	var duplicate *base.DuplicateIDError
 	if first.Err != nil || !errors.As(second.Err, &duplicate) {
 		t.Errorf("the older: %v, the younger: %v", first.Err, second.Err)
 	}
@@ -108,7 +108,7 @@ func TestSimAccusation(t *testing.T) {
 	w.Run(5 * time.Second)
 	w.Machines[3].Process.Crash()
 	w.settle(10 * time.Second)
-	if w.told[core.Accusation] == 0 || w.told[core.Violation] > 0 {
-		t.Errorf("after a crash %d accusations and %d violations are told", w.told[core.Accusation], w.told[core.Violation])
+	if w.told[base.Accusation] == 0 || w.told[base.Violation] > 0 {
+		t.Errorf("after a crash %d accusations and %d violations are told", w.told[base.Accusation], w.told[base.Violation])
 	}
 }

@@ -3,6 +3,10 @@ package core_test
 import (
 	"bytes"
 	"fmt"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
@@ -10,10 +14,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/coretest"
-	"quicpeer/pb"
 )
 
 // A peer of a future version, made from this one: everything it sends has additions that this
@@ -70,7 +70,7 @@ type newer struct {
 func newNewer() newer { return newer{machines: make(map[*node]bool)} }
 
 // newFrames returns the frames that a newer peer sends in the place of one.
-func (w *world) newFrames(e *coretest.End, f core.Frame) [][]byte {
+func (w *world) newFrames(e *coretest.End, f base.Frame) [][]byte {
 	if !w.newer.machines[e.Process.Machine] {
 		return [][]byte{f.Data}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // healedWithin is how long a cut network may take until it is right everywhere: a lost peer is
-// redialled at least every maxBackoff.
+// redialled at least every MaxBackoff.
 const healedWithin = core.LostBackoff + 2*core.HealEvery + core.DialTimeout + 15*time.Second
 
 // TestSimPartition cuts networks into pieces for a while and heals them.

@@ -4,14 +4,14 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
+	"quicpeer/pb"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/coretest"
-	"quicpeer/pb"
 )
 
 // The simulations run networks of package coretest, and check what must hold at every moment and
@@ -61,10 +61,10 @@ type world struct {
 	strict   bool // no living peer may be shown as lost
 	diaries  []*diary
 	sent     []*sentBroadcast
-	told     [core.Refutation + 1]int // notes of each kind
+	told     [base.Refutation + 1]int // notes of each kind
 	cuts     [][2]*node
 	visitors map[*node]bool
-	met      map[*node][]core.Acquaintance // in earlier runs
+	met      map[*node][]base.Acquaintance // in earlier runs
 	hostile  *hostilePeers                 // nil: there are none
 	newer    newer
 	story    []storyLine
@@ -83,7 +83,7 @@ type diary struct {
 // shown is an event and its time.
 type shown struct {
 	at    time.Duration
-	event core.Event
+	event base.Event
 }
 
 // sentBroadcast is a broadcast, and the peers that must get it.
@@ -106,7 +106,7 @@ type storyLine struct {
 // newWorld makes a network of n machines named n00, n01, ..., all down, each of
 // which can reach every other.
 func newWorld(t testing.TB, seed uint64, n int) *world {
-	w := &world{t: t, strict: true, visitors: make(map[*node]bool), met: make(map[*node][]core.Acquaintance), newer: newNewer()}
+	w := &world{t: t, strict: true, visitors: make(map[*node]bool), met: make(map[*node][]base.Acquaintance), newer: newNewer()}
 	w.World = coretest.NewWorld(seed, 0, coretest.Hooks{
 		Odd: w.fatal, Configure: w.configure, Shown: w.shown, Lost: w.lost, Noted: w.noted,
 		Ticked: func(p *process) {
@@ -138,10 +138,10 @@ func (w *world) addNode(id string, keySeed uint64) *node {
 	return w.Add(certs.ID(id), coretest.Identity(keySeed), 1000)
 }
 
-func (w *world) configure(n *node, cfg *core.Config) {
+func (w *world) configure(n *node, cfg *base.Config) {
 	cfg.Visitor, cfg.Met = w.visitors[n], w.met[n]
 	if w.newer.machines[n] {
-		cfg.Invent(inventedFeature, inventRecord)
+		cfg.Features, cfg.Invent = []uint32{inventedFeature}, inventRecord
 	}
 }
 
@@ -153,10 +153,10 @@ func (w *world) diary(p *process) *diary {
 }
 
 // shown takes an event, and checks that broadcasts come once and in the order of their author.
-func (w *world) shown(p *process, event core.Event) {
+func (w *world) shown(p *process, event base.Event) {
 	d := w.diary(p)
 	d.log = append(d.log, shown{w.Now, event})
-	e, ok := event.(core.Broadcasted)
+	e, ok := event.(base.Broadcasted)
 	if !ok {
 		return
 	}
@@ -184,9 +184,9 @@ func (w *world) lost(p, q *process) {
 	}
 }
 
-func (w *world) noted(p *process, n core.Note) {
+func (w *world) noted(p *process, n base.Note) {
 	w.told[n.Kind]++
-	if n.Kind == core.Violation && w.hostile == nil {
+	if n.Kind == base.Violation && w.hostile == nil {
 		w.fatal("%s: %s %v", p.ID, n.Text, n.Args)
 	}
 }

@@ -1,11 +1,11 @@
 package core_test
 
 import (
-	"testing"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"testing"
+	"time"
 )
 
 // TestSimForgotten: a peer that was stopped for longer than goodbyes are remembered, or cut off
@@ -50,7 +50,7 @@ func TestSimForgotten(t *testing.T) {
 		w.settle(10 * time.Second)
 		for _, p := range w.Living() {
 			for _, s := range w.diary(p).log {
-				if j, ok := s.event.(core.Joined); ok && left[j.ID] > 0 && s.at > left[j.ID]+time.Second && s.at > p.Ready {
+				if j, ok := s.event.(base.Joined); ok && left[j.ID] > 0 && s.at > left[j.ID]+time.Second && s.at > p.Ready {
 					w.fatal("%s sees %s, who has left, at %v", p.ID, j.ID, s.at)
 				}
 			}

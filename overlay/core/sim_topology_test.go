@@ -1,9 +1,8 @@
 package core_test
 
 import (
+	"quicpeer/overlay/core/table"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // shape is which peers can reach each other.
@@ -22,7 +21,7 @@ func (s shape) String() string {
 	return [...]string{"full mesh", "random graph", "ring", "star", "line"}[s]
 }
 
-// widest is how many peers a shape may have here. An accusation is shown after suspectFor, so it
+// widest is how many peers a shape may have here. An accusation is shown after SuspectFor, so it
 // must cross the network and come back in that time; and a peer that has core.MaxNeighbours
 // already must not be the only one that another can reach.
 func (s shape) widest() int {
@@ -32,7 +31,7 @@ func (s shape) widest() int {
 	case shapeRing:
 		return 14
 	case shapeStar:
-		return core.MaxNeighbours + 1
+		return table.MaxNeighbours + 1
 	case shapeRandom:
 		return 16
 	}

@@ -2,10 +2,9 @@ package core_test
 
 import (
 	"errors"
+	"quicpeer/overlay/core/base"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // TestSimTwins starts two peers with one ID and two keys at the same instant at
@@ -43,7 +42,7 @@ func twins(t *testing.T, seed uint64) {
 	if stayed.Err != nil {
 		stayed, lost = lost, stayed
 	}
-	var duplicate *core.DuplicateIDError
+	var duplicate *base.DuplicateIDError
 	if stayed.Err != nil || !errors.As(lost.Err, &duplicate) || duplicate.Holder != stayed.Key {
 		w.fatal("of two twins one ends with %v, the other with %v", stayed.Err, lost.Err)
 	}
@@ -75,7 +74,7 @@ func TestSimStartedElsewhere(t *testing.T) {
 		newer.Epoch = older.Epoch
 		p := newer.Start(w.Machines[0].Address, w.Machines[2].Address)
 		w.Run(2 * time.Second)
-		var elsewhere *core.StartedElsewhereError
+		var elsewhere *base.StartedElsewhereError
 		if p.Err != nil || !errors.As(older.Err, &elsewhere) {
 			w.fatal("the older ends with %v, the newer with %v", older.Err, p.Err)
 		}

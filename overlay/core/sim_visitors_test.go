@@ -2,11 +2,11 @@ package core_test
 
 import (
 	"fmt"
-	"testing"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"testing"
+	"time"
 )
 
 // TestSimVisitors: visitors come through all doors, and go in all ways. Those that leave or die
@@ -93,11 +93,11 @@ func (w *world) checkVisitor(n *node, knows map[*node]bool) {
 			var saw []string
 			for _, s := range w.diary(p).log {
 				switch e := s.event.(type) {
-				case core.Joined:
+				case base.Joined:
 					if e.ID == n.ID {
 						saw = append(saw, "joined")
 					}
-				case core.Left:
+				case base.Left:
 					if e.ID == n.ID {
 						saw = append(saw, fmt.Sprint("left ", e.Farewell))
 						if late := s.at - run.Stopped; late > core.GuestSilent+2*time.Second {

@@ -1,12 +1,16 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // lostBy is a LOST of a watcher's subject by an accuser.
@@ -39,14 +43,14 @@ func TestAccusers(t *testing.T) {
 		shown    time.Duration // 0: not at all
 		passed   []string
 	}{
-		{"one", []string{"a"}, suspectAlone, []string{"a"}},
-		{"two", []string{"a", "b"}, suspectFor, []string{"a", "b"}},
-		{"three", []string{"a", "b", "c"}, suspectFor, []string{"a", "b"}},
-		{"the same twice", []string{"a", "a"}, suspectAlone, []string{"a"}},
+		{"one", []string{"a"}, table.SuspectAlone, []string{"a"}},
+		{"two", []string{"a", "b"}, table.SuspectFor, []string{"a", "b"}},
+		{"three", []string{"a", "b", "c"}, table.SuspectFor, []string{"a", "b"}},
+		{"the same twice", []string{"a", "a"}, table.SuspectAlone, []string{"a"}},
 		{"a stranger", []string{"x"}, 0, nil},
-		{"a stranger, then two", []string{"x", "a", "b"}, suspectFor, []string{"a", "b"}},
-		{"one and a stranger", []string{"a", "x"}, suspectAlone, []string{"a"}},
-		{"one and the accused", []string{"a", "subject"}, suspectAlone, []string{"a"}},
+		{"a stranger, then two", []string{"x", "a", "b"}, table.SuspectFor, []string{"a", "b"}},
+		{"one and a stranger", []string{"a", "x"}, table.SuspectAlone, []string{"a"}},
+		{"one and the accused", []string{"a", "subject"}, table.SuspectAlone, []string{"a"}},
 		{"the accused", []string{"subject"}, 0, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,7 +68,7 @@ func TestAccusers(t *testing.T) {
 				t.Errorf("passes on %v", passed)
 			}
 			shown := time.Duration(0)
-			for shown == 0 && w.now < began+2*suspectAlone {
+			for shown == 0 && w.now < began+2*table.SuspectAlone {
 				w.pass(tickEvery / 5)
 				if !w.has("subject") {
 					shown = w.now - began
@@ -87,8 +91,8 @@ func TestTwoAccusersAtOnce(t *testing.T) {
 		soon     bool
 	}{
 		{[]string{"a", "b"}, 0, true},
-		{[]string{"a", "b"}, suspectAlone - time.Second, true},
-		{[]string{"a", "b"}, suspectAlone, false},
+		{[]string{"a", "b"}, table.SuspectAlone - time.Second, true},
+		{[]string{"a", "b"}, table.SuspectAlone, false},
 		{[]string{"a", "b"}, time.Hour, false},
 		{[]string{"a", "a"}, 0, false},
 		{[]string{"a", "x"}, 0, false},
@@ -97,10 +101,10 @@ func TestTwoAccusersAtOnce(t *testing.T) {
 		a := say(pb.AnnouncementType_LOST, 5, "subject", 1000, 0)
 		a.Accusers = test.accusers
 		w.receive(w.links["e"], propagation(aged(a, test.age)))
-		if w.pass(suspectFor + tickEvery); w.has("subject") == test.soon {
+		if w.pass(table.SuspectFor + tickEvery); w.has("subject") == test.soon {
 			t.Errorf("%v, %v ago: then it is here: %v", test.accusers, test.age, !test.soon)
 		}
-		if w.pass(suspectAlone); w.has("subject") {
+		if w.pass(table.SuspectAlone); w.has("subject") {
 			t.Errorf("%v, %v ago: it is here for ever", test.accusers, test.age)
 		}
 	}
@@ -110,9 +114,9 @@ func TestTwoAccusersAtOnce(t *testing.T) {
 // when its link falls silent too. One that hears it does not.
 func TestOwnSilenceConfirms(t *testing.T) {
 	for silent, want := range map[time.Duration][2][]string{
-		0:                       {{"e"}, nil},
-		freshWithin - tickEvery: {{"e"}, {"self"}},
-		freshWithin + tickEvery: {{"e", "self"}, nil},
+		0:                            {{"e"}, nil},
+		link.FreshWithin - tickEvery: {{"e"}, {"self"}},
+		link.FreshWithin + tickEvery: {{"e", "self"}, nil},
 	} {
 		w := watching(t, "a", "b", "c")
 		goOn := w.quiet
@@ -137,7 +141,7 @@ func TestOwnProbeConfirms(t *testing.T) {
 	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_JOIN, 7, "far", 10, 0)))
 	key := testIdentity(7).Key()
 	w.receive(w.links["b"], routedFrom("b", &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{Subject: key[:], Id: "far", Epoch: 10}}}))
-	w.pass(2*pingTimeout + 2*tickEvery)
+	w.pass(2*detect.PingTimeout + 2*tickEvery)
 	lost := say(pb.AnnouncementType_LOST, 7, "far", 10, 0)
 	lost.Accusers = []string{"b"}
 	w.receive(w.links["b"], propagation(lost))
@@ -163,8 +167,8 @@ func TestSlandered(t *testing.T) {
 	}
 	for w.now < start+time.Minute {
 		lose()
-		w.pass(suspectFor - 50*time.Millisecond)
-		if !w.c.table.of("subject")[0].alive() {
+		w.pass(table.SuspectFor - 50*time.Millisecond)
+		if !w.c.table.Of("subject")[0].Alive() {
 			seq++
 			w.receive(w.subject, propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, seq)))
 		}
@@ -172,26 +176,26 @@ func TestSlandered(t *testing.T) {
 			t.Fatalf("after %v it is shown: %v; closes %v", w.now-start, w.has("subject"), w.out.Closes)
 		}
 	}
-	if most := 2 * (changesAtOnce + int(time.Minute/changeEvery) + 1); passed > most || passed < most/2 {
+	if most := 2 * (gossip.ChangesAtOnce + int(time.Minute/gossip.ChangeEvery) + 1); passed > most || passed < most/2 {
 		t.Errorf("passes on %d losses in a minute, not at most %d", passed, most)
 	}
-	w.pass(changeEvery)
+	w.pass(gossip.ChangeEvery)
 	lose()
-	if w.pass(suspectFor + tickEvery); w.has("subject") {
+	if w.pass(table.SuspectFor + tickEvery); w.has("subject") {
 		t.Error("is never shown as lost again")
 	}
 }
 
 // TestLinkOfLosses: a link has so many losses taken at once, and then so many a second.
 func TestLinkOfLosses(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(introducedBurst + 1000) })
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(link.IntroducedBurst + 1000) })
 	liar := r.neighbour(1, "liar")
-	for _, e := range slices.Clone(r.c.table.entries) {
-		if e != r.c.table.self && e.record.ID != "liar" {
-			r.c.accept(r.c.links.link(liar), news{record: e.record, state: pb.AnnouncementType_LOST, said: r.now, accusers: []certs.ID{"liar"}})
+	for _, e := range slices.Clone(r.c.table.Entries) {
+		if e != r.c.table.Self && e.Record.ID != "liar" {
+			r.c.accept(r.c.links.Link(liar), link.News{Record: e.Record, State: pb.AnnouncementType_LOST, Said: r.now, Accusers: []certs.ID{"liar"}})
 		}
 	}
-	if n := r.c.table.gone; n < introducedBurst || n > introducedBurst+1 {
+	if n := r.c.table.Gone; n < link.IntroducedBurst || n > link.IntroducedBurst+1 {
 		t.Errorf("%d losses are taken at once", n)
 	}
 }

@@ -3,12 +3,12 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // at parses addresses of ours, with their subnets.
@@ -26,7 +26,7 @@ func at(list string) (own []netip.AddrPort, near []netip.Prefix) {
 
 // rigAt is a rig with these addresses.
 func rigAt(t *testing.T, list string) *rig {
-	return newRig(t, func(c *Config) { c.Addresses, c.Near = at(list) })
+	return newRig(t, func(c *base.Config) { c.Addresses, c.Near = at(list) })
 }
 
 // told lets a neighbour, whose link has the given address, tell the rig of a peer that it wants a
@@ -85,7 +85,7 @@ func TestLoopbackOfOthers(t *testing.T) {
 // TestFullDoorNamesLoopback: a door that names others can't make a newcomer dial its own host.
 func TestFullDoorNamesLoopback(t *testing.T) {
 	for own, want := range map[string]int{"192.168.7.2:5000": 0, "127.0.0.1:5000": 1} {
-		r := newRig(t, func(c *Config) { c.Addresses, c.Near = at(own); c.Join = []string{"door:1"} })
+		r := newRig(t, func(c *base.Config) { c.Addresses, c.Near = at(own); c.Join = []string{"door:1"} })
 		key := testIdentity(7).Key()
 		record := testIdentity(7).SignRecord(&pb.Record{
 			Type: pb.AnnouncementType_JOIN, Id: "seven", Key: key[:], Network: "net", Epoch: 1, Addresses: []string{"127.0.0.1:4002"},
@@ -117,11 +117,11 @@ func TestLosingTheNetwork(t *testing.T) {
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"127.0.0.1:5000", "[::1]:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("without a network it says %v", record)
 	}
-	for _, l := range r.c.links.list { // they lead to nowhere now
-		l.quiet = true
+	for _, l := range r.c.links.List { // they lead to nowhere now
+		l.Quiet = true
 	}
-	e := r.c.table.owner("seven", r.now)
-	if got := r.c.where.candidates(e, false, nil); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
+	e := r.c.table.Owner("seven", r.now)
+	if got := r.c.where.Candidates(e, false, nil); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
 		t.Errorf("a peer of this host is looked for at %v", got)
 	}
 	r.pass(2 * time.Second)
@@ -131,7 +131,7 @@ func TestLosingTheNetwork(t *testing.T) {
 	if record := r.own(one); !slices.Equal(record.GetAddresses(), []string{"192.168.7.9:5000"}) || len(record.GetObserved()) != 0 {
 		t.Errorf("with a network again it says %v", record)
 	}
-	if got := r.c.where.candidates(e, false, nil); slices.ContainsFunc(got, func(c Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
+	if got := r.c.where.Candidates(e, false, nil); slices.ContainsFunc(got, func(c base.Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
 		t.Errorf("with a network again it dials %v", got)
 	}
 }
@@ -145,10 +145,10 @@ func TestManyAddresses(t *testing.T) {
 	r := rigAt(t, list)
 	r.seeing(1, "one", "10.139.0.1:5000")
 	r.seeing(2, "two", "10.139.0.1:5000")
-	if addresses, observed := r.c.where.reachable(); len(addresses) != MaxOwnAddresses || len(observed) != 0 {
+	if addresses, observed := r.c.where.Reachable(); len(addresses) != base.MaxOwnAddresses || len(observed) != 0 {
 		t.Errorf("it says %v, %v", addresses, observed)
 	}
-	if nat := r.c.where.nat(); nat != NATNone {
+	if nat := r.c.where.Nat(); nat != base.NATNone {
 		t.Errorf("NAT %v", nat)
 	}
 }
@@ -163,7 +163,7 @@ func TestLinkLocalCable(t *testing.T) {
 	hello.Observed = "169.254.7.5:5000"
 	r.receive(r.last, hello)
 	n := r.c.Net()
-	if n.NAT != NATNone || len(n.Peers) != 1 || !n.Peers[0].Near || len(n.Addresses) != 1 || n.Addresses[0].Source != SourceInterface {
+	if n.NAT != base.NATNone || len(n.Peers) != 1 || !n.Peers[0].Near || len(n.Addresses) != 1 || n.Addresses[0].Source != SourceInterface {
 		t.Errorf("%+v", n)
 	}
 }

@@ -2,6 +2,11 @@ package core
 
 import (
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 	"slices"
 	"time"
@@ -11,20 +16,20 @@ import (
 // left meanwhile: it tells nobody of the peers it holds until another peer names them too. Its
 // own user is shown those as gone that nobody has named in time.
 func (v *view) unsure() {
-	v.note(Debug, "away for long: asking others who is still here")
-	for _, e := range v.table.entries {
-		if e != v.table.self && e.alive() {
-			e.missing = true
-			v.table.addGone(e)
+	v.Note(base.Debug, "away for long: asking others who is still here")
+	for _, e := range v.table.Entries {
+		if e != v.table.Self && e.Alive() {
+			e.Missing = true
+			v.table.AddGone(e)
 		}
 	}
-	v.table.changed()
-	v.table.missingSince, v.unsureTill = v.now, v.now+sureAfter
+	v.table.Changed()
+	v.table.MissingSince, v.unsureTill = v.Now, v.Now+table.SureAfter
 }
 
 // becomeSure ends unsure.
 func (v *view) becomeSure() {
-	if v.unsureTill != 0 && v.now >= v.unsureTill {
+	if v.unsureTill != 0 && v.Now >= v.unsureTill {
 		v.unsureTill = 0
 		v.showMissing()
 	}
@@ -32,60 +37,60 @@ func (v *view) becomeSure() {
 
 // showMissing shows the missing peers as gone.
 func (v *view) showMissing() {
-	for _, e := range slices.Clone(v.table.entries) {
-		if e.missing && e.shown != nil {
-			v.refresh(e.record.ID)
+	for _, e := range slices.Clone(v.table.Entries) {
+		if e.Missing && e.Shown != nil {
+			v.refresh(e.Record.ID)
 		}
 	}
 }
 
 // view is what the user has been shown.
 type view struct {
-	*env
-	table      *table
-	links      *links
-	custody    *custody
-	broadcasts *broadcasts
-	doomed     []*entry      // called lost, but not shown as lost yet
-	unsureTill time.Duration // see unsure
+	*base.Env
+	table      *table.Table
+	links      *link.Links
+	custody    *custody.Custody
+	broadcasts *broadcast.Broadcasts
+	doomed     []*table.Entry // called lost, but not shown as lost yet
+	unsureTill time.Duration  // see unsure
 }
 
 // refresh tells the user what has changed about an ID.
 func (v *view) refresh(id certs.ID) {
-	if !v.ready || id == v.cfg.ID {
+	if !v.Ready || id == v.Cfg.ID {
 		return
 	}
-	was := v.table.shown(id)
-	owner := v.table.owner(id, v.now)
-	if was != nil && was == owner && was.shown.Epoch == owner.record.Epoch {
+	was := v.table.Shown(id)
+	owner := v.table.Owner(id, v.Now)
+	if was != nil && was == owner && was.Shown.Epoch == owner.Record.Epoch {
 		return
 	}
-	if was != nil && owner == nil && v.broadcasts.awaitsLastWords(was) {
+	if was != nil && owner == nil && v.broadcasts.AwaitsLastWords(was) {
 		return
 	}
 	if was != nil {
-		v.broadcasts.showGone(was)
+		v.broadcasts.ShowGone(was)
 	}
 	if owner != nil {
-		owner.shown, owner.seen = owner.record, owner.record.Epoch
-		v.out.Events = append(v.out.Events, Joined{id, owner.record.Key, v.links.toldBy(owner)})
-		v.broadcasts.releaseEarly(id)
-		v.custody.wakeCustody()
+		owner.Shown, owner.Seen = owner.Record, owner.Record.Epoch
+		v.Out.Events = append(v.Out.Events, base.Joined{ID: id, Key: owner.Record.Key, Via: v.links.ToldBy(owner)})
+		v.broadcasts.ReleaseEarly(id)
+		v.custody.WakeCustody()
 	}
 }
 
 // showLost shows the peers as gone whose time to refute, or to be heard to the end, is over.
 func (v *view) showLost() {
-	v.doomed = slices.DeleteFunc(v.doomed, func(e *entry) bool {
-		if e.suspect(v.now) {
-			v.wake(e.side.until)
+	v.doomed = slices.DeleteFunc(v.doomed, func(e *table.Entry) bool {
+		if e.Suspect(v.Now) {
+			v.Wake(e.Side.Until)
 			return false
 		}
-		if v.broadcasts.awaitsLastWords(e) {
+		if v.broadcasts.AwaitsLastWords(e) {
 			return false
 		}
-		if e.shown != nil {
-			v.refresh(e.record.ID)
+		if e.Shown != nil {
+			v.refresh(e.Record.ID)
 		}
 		return true
 	})
@@ -95,43 +100,43 @@ func (v *view) showLost() {
 // so nobody is accused: the table keeps them, and a peer that is found again is shown again.
 func (v *view) isolate() {
 	first := true
-	for _, e := range v.table.entries {
-		if e == v.table.self || !e.alive() {
+	for _, e := range v.table.Entries {
+		if e == v.table.Self || !e.Alive() {
 			continue
 		}
 		if first {
-			v.note(Info, "nobody is reached any more")
+			v.Note(base.Info, "nobody is reached any more")
 			first = false
 		}
-		e.missing = true
-		v.table.addGone(e)
-		v.table.changed()
+		e.Missing = true
+		v.table.AddGone(e)
+		v.table.Changed()
 	}
 	if !first {
-		v.table.missingSince = v.now
+		v.table.MissingSince = v.Now
 		v.showMissing()
 	}
 }
 
 // miss hides a peer that we alone know and don't reach.
-func (v *view) miss(e *entry) {
-	e.missing = true
-	v.table.addGone(e)
-	v.table.changed()
-	v.refresh(e.record.ID)
+func (v *view) miss(e *table.Entry) {
+	e.Missing = true
+	v.table.AddGone(e)
+	v.table.Changed()
+	v.refresh(e.Record.ID)
 }
 
 // told shows what has changed.
-func (v *view) told(ch change) {
-	e := ch.entry
-	if e.state == pb.AnnouncementType_LOST {
-		v.table.addGone(e)
+func (v *view) told(ch link.Change) {
+	e := ch.Entry
+	if e.State == pb.AnnouncementType_LOST {
+		v.table.AddGone(e)
 	}
-	if e.suspect(v.now) {
-		v.wake(e.side.until)
+	if e.Suspect(v.Now) {
+		v.Wake(e.Side.Until)
 	}
-	if e.suspect(v.now) || v.broadcasts.awaitsLastWords(e) {
+	if e.Suspect(v.Now) || v.broadcasts.AwaitsLastWords(e) {
 		v.doomed = append(v.doomed, e)
 	}
-	v.refresh(e.record.ID)
+	v.refresh(e.Record.ID)
 }

@@ -2,12 +2,15 @@ package core
 
 import (
 	"math"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/pb"
 )
 
 // TestViolations: a peer that breaks the protocol loses its link; the others keep theirs, and the
@@ -52,21 +55,21 @@ func TestViolations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
-			for i := range uint64(wantNeighbours) {
+			for i := range uint64(table.WantNeighbours) {
 				r.neighbour(20+i, string(rune('a'+i)))
 			}
 			two := r.neighbour(2, "two")
 			one := r.linked(1, "one")
 			if _, sync := content.(*pb.Reconcile); sync && name != "a table that was not asked for" {
-				r.c.links.link(one).exchange = asking()
+				r.c.links.Link(one).Exchange = asking()
 			}
 			r.knowAccuser(content)
-			before := string(r.c.table.digest())
+			before := string(r.c.table.Digest())
 			r.receive(one, content)
-			if len(r.out.Closes) != 1 || r.out.Closes[0].Link != one || r.out.Closes[0].Reason != CloseProtocol {
+			if len(r.out.Closes) != 1 || r.out.Closes[0].Link != one || r.out.Closes[0].Reason != base.CloseProtocol {
 				t.Errorf("closes %v", r.out.Closes)
 			}
-			if string(r.c.table.digest()) != before || len(r.out.Events) != 0 || !r.c.links.link(two).neighbour {
+			if string(r.c.table.Digest()) != before || len(r.out.Events) != 0 || !r.c.links.Link(two).Neighbour {
 				t.Errorf("makes a difference: %v", r.out.Events)
 			}
 			r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 9, "nine", 1, 0)))
@@ -81,43 +84,43 @@ func TestViolations(t *testing.T) {
 func TestSilence(t *testing.T) {
 	r := newRig(t, nil)
 	r.linked(1, "one") // it was asked for neighbourhood
-	r.pass(askTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+	r.pass(detect.AskTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
 		t.Errorf("no answer: closes %v", r.out.Closes)
 	}
 	r = newRig(t, nil)
 	l := r.linked(1, "one")
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	r.pass(syncTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+	r.pass(link.SyncTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
 		t.Errorf("no comparison: closes %v", r.out.Closes)
 	}
 	r, l = joining(t)
-	r.c.joinBy = 0 // it does not give up before
+	r.c.env.JoinBy = 0 // it does not give up before
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
 	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	r.pass(syncTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != CloseTimeout {
+	r.pass(link.SyncTimeout + 2*tickEvery)
+	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
 		t.Errorf("no table: closes %v", r.out.Closes)
 	}
 	// With enough neighbours no other peer is asked.
 	for _, used := range []bool{false, true} {
 		r = newRig(t, nil)
-		for i := range uint64(wantNeighbours) {
+		for i := range uint64(table.WantNeighbours) {
 			r.neighbour(20+i, string(rune('a'+i)))
 		}
-		l, patience := r.linked(1, "one"), unusedAfter
+		l, patience := r.linked(1, "one"), detect.UnusedAfter
 		if used {
 			r.pass(time.Second)
 			r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now, RoundTrip: 0})
-			patience = idleAfter
+			patience = detect.IdleAfter
 		}
 		r.pass(patience - time.Second)
 		if len(r.out.Closes) != 0 {
 			t.Errorf("used %v: closes %v", used, r.out.Closes)
 		}
 		r.pass(2 * time.Second)
-		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != l || r.out.Closes[0].Reason != CloseIdle {
+		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != l || r.out.Closes[0].Reason != base.CloseIdle {
 			t.Errorf("used %v and then not: closes %v", used, r.out.Closes)
 		}
 	}

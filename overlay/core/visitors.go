@@ -1,6 +1,11 @@
 package core
 
 import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/neighbours"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 	"slices"
 	"time"
@@ -25,17 +30,17 @@ const (
 	visitFor = 2 * time.Second // a guess: a script is gone by then
 	// guestSilent is how long a guest may be silent before it counts as gone: nobody else can be
 	// asked about it. A guess: as long as it takes to believe that we hear nobody.
-	guestSilent = isolatedAfter
+	guestSilent = link.IsolatedAfter
 )
 
 // visit handles visitors: whether we are one, and those that are our guests.
 type visit struct {
-	*env
-	table         *table
-	links         *links
-	doubt         *doubt
-	gossip        *gossip
-	neighbourhood *neighbourhood
+	*base.Env
+	table         *table.Table
+	links         *link.Links
+	doubt         *link.Doubt
+	gossip        *gossip.Gossip
+	neighbourhood *neighbours.Neighbourhood
 	own           *own
 	roll          *roll
 
@@ -46,26 +51,26 @@ type visit struct {
 
 // guest is a visitor that has a link to us, or had one just now.
 type guest struct {
-	entry *entry
+	entry *table.Entry
 	heard time.Duration
 }
 
 // stay makes a visitor a member.
 func (vs *visit) stay() {
-	if !vs.visiting || vs.leaving || vs.ended {
+	if !vs.Visiting || vs.Leaving || vs.Ended {
 		return
 	}
-	vs.visiting, vs.stayed = false, vs.now
-	vs.note(Debug, "stays, and is announced to all")
-	vs.own.setOwnRecord(pb.AnnouncementType_JOIN, vs.table.self.record.Seq+1)
-	for _, l := range vs.links.list {
-		if l.state == linkUp {
-			vs.gossip.announceTo(l, vs.table.self)
+	vs.Visiting, vs.stayed = false, vs.Now
+	vs.Note(base.Debug, "stays, and is announced to all")
+	vs.own.setOwnRecord(pb.AnnouncementType_JOIN, vs.table.Self.Record.Seq+1)
+	for _, l := range vs.links.List {
+		if l.State == link.LinkUp {
+			vs.gossip.AnnounceTo(l, vs.table.Self)
 		}
 	}
-	for _, l := range vs.links.list {
-		if l.state == linkUp && !l.quiet && !l.leadsToGuest() && Short(vs.links.degree()) > 0 {
-			vs.neighbourhood.askNeighbour(l)
+	for _, l := range vs.links.List {
+		if l.State == link.LinkUp && !l.Quiet && !l.LeadsToGuest() && neighbours.Short(vs.links.Degree()) > 0 {
+			vs.neighbourhood.AskNeighbour(l)
 		}
 	}
 }
@@ -73,42 +78,42 @@ func (vs *visit) stay() {
 // checkVisits lets us stay when it is time, and drops guests that have fallen silent. A guest
 // that lives but has lost its link says soon that it stays.
 func (vs *visit) checkVisits() {
-	if vs.visiting && vs.ready {
-		if vs.now >= vs.until || vs.links.linksUp() == 0 {
+	if vs.Visiting && vs.Ready {
+		if vs.Now >= vs.until || vs.links.LinksUp() == 0 {
 			vs.stay()
 		} else {
-			vs.wake(vs.until)
+			vs.Wake(vs.until)
 		}
 	}
 	guests := vs.guests
 	vs.guests = nil
 	for _, g := range guests {
 		e := g.entry
-		if !e.isGuest() || e.buried() || vs.table.lookup(e.record.tag, e.record.ID, e.record.Key) != e {
+		if !e.IsGuest() || e.Buried() || vs.table.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) != e {
 			continue
 		}
-		patience := vs.doubt.stretch(guestSilent)
-		if l := vs.links.linkTo(e.record.Key); l != nil {
-			g.heard = max(g.heard, l.heard)
-			patience += l.slowness()
+		patience := vs.doubt.Stretch(guestSilent)
+		if l := vs.links.LinkTo(e.Record.Key); l != nil {
+			g.heard = max(g.heard, l.Heard)
+			patience += l.Slowness()
 		}
-		if vs.doubt.doubtful() || vs.now-g.heard < patience {
+		if vs.doubt.Doubtful() || vs.Now-g.heard < patience {
 			vs.guests = append(vs.guests, g)
 			continue
 		}
-		vs.note(Debug, "a visitor is not heard any more", "peer", string(e.record.ID))
+		vs.Note(base.Debug, "a visitor is not heard any more", "peer", string(e.Record.ID))
 		vs.roll.evict(e)
-		vs.happen(departed{e})
+		vs.Happen(departed{e})
 	}
 }
 
 // told records a guest, or that one stays.
-func (vs *visit) told(ch change) {
-	e := ch.entry
-	if e.isGuest() && !e.buried() && !slices.ContainsFunc(vs.guests, func(g guest) bool { return g.entry == e }) {
-		vs.guests = append(vs.guests, guest{e, vs.now})
+func (vs *visit) told(ch link.Change) {
+	e := ch.Entry
+	if e.IsGuest() && !e.Buried() && !slices.ContainsFunc(vs.guests, func(g guest) bool { return g.entry == e }) {
+		vs.guests = append(vs.guests, guest{e, vs.Now})
 	}
 }
 
 // departed: a guest has gone and left the table.
-type departed struct{ entry *entry }
+type departed struct{ entry *table.Entry }

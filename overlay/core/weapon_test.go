@@ -3,13 +3,13 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // TestSyncIsNotAWeapon: a SYNC counts only from a peer of the table that had our answer, once, at
@@ -60,7 +60,7 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 		return n
 	}
 	r, mid = withNATted(t)
-	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), "203.0.113.2:4001")) }); n != meetingsOfPeer {
+	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), "203.0.113.2:4001")) }); n != reach.MeetingsOfPeer {
 		t.Errorf("%d SYNCs of one peer are followed", n)
 	}
 	r = newRig(t, nil)
@@ -69,7 +69,7 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 		id := certs.ID(fmt.Sprintf("far%d", i))
 		r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
 		r.receive(mid, syncOf(100+uint64(i), id, r.invited(mid, 100+uint64(i), id)))
-	}); n != meetingsAtOnce {
+	}); n != reach.MeetingsAtOnce {
 		t.Errorf("%d SYNCs of one link are followed", n)
 	}
 }
@@ -105,12 +105,12 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 			}
 			r.drain()
-			for id := range r.c.reach.dials {
+			for id := range r.c.reach.Dials {
 				r.c.Step(r.now, DialFailed{Dial: id, Why: "no answer"})
 			}
 			r.drain()
 		}
-		if packets == 0 || packets > dialsOfHost {
+		if packets == 0 || packets > reach.DialsOfHost {
 			t.Errorf("%s: one host is dialled %d times at once", name, packets)
 		}
 	}
@@ -121,7 +121,7 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 func TestNothingToDial(t *testing.T) {
 	r, mid := withNATted(t)
 	for _, ip := range []string{"203.0.113.2", "192.168.1.5"} {
-		for r.c.reach.hosts.take(netip.MustParseAddr(ip), r.now) {
+		for r.c.reach.Hosts.Take(netip.MustParseAddr(ip), r.now) {
 		}
 	}
 	r.c.Step(r.now, Want{To: "far"})
@@ -129,45 +129,45 @@ func TestNothingToDial(t *testing.T) {
 	_, number := r.asked()
 	r.receive(mid, connectOf(2, "far", 5, number, "203.0.113.2:4001"))
 	r.pass(time.Millisecond)
-	if len(r.out.Dials) != 0 || len(r.c.reach.dials) != 0 || r.c.Net().Peers[0].Why == "" {
-		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.reach.dials), r.c.Net().Peers[0])
+	if len(r.out.Dials) != 0 || len(r.c.reach.Dials) != 0 || r.c.Net().Peers[0].Why == "" {
+		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.reach.Dials), r.c.Net().Peers[0])
 	}
 }
 
 // TestHosts: an answered dial does not count, and time makes room.
 func TestHosts(t *testing.T) {
-	var h hosts
+	var h reach.Hosts
 	ip := netip.MustParseAddr("198.51.100.7")
 	take := func(now time.Duration) (n int) {
-		for n < 1000 && h.take(ip, now) {
+		for n < 1000 && h.Take(ip, now) {
 			n++
 		}
 		return n
 	}
-	if n := take(0); n != dialsOfHost {
+	if n := take(0); n != reach.DialsOfHost {
 		t.Errorf("%d at once", n)
 	}
-	if n := take(5 * hostDialEvery); n != 5 {
+	if n := take(5 * reach.HostDialEvery); n != 5 {
 		t.Errorf("%d after five periods", n)
 	}
-	h.answered(ip)
-	if n := take(5 * hostDialEvery); n != 1 {
+	h.Answered(ip)
+	if n := take(5 * reach.HostDialEvery); n != 1 {
 		t.Errorf("%d after an answer", n)
 	}
-	for i := range 2 * maxHosts {
-		h.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Hour)
+	for i := range 2 * reach.MaxHosts {
+		h.Take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Hour)
 	}
-	if len(h.list) > maxHosts {
-		t.Errorf("%d hosts are remembered", len(h.list))
+	if len(h.List) > reach.MaxHosts {
+		t.Errorf("%d hosts are remembered", len(h.List))
 	}
-	if !h.take(netip.MustParseAddr("127.0.0.1"), 0) {
+	if !h.Take(netip.MustParseAddr("127.0.0.1"), 0) {
 		t.Error("our own host is counted")
 	}
 	six := func(s string) netip.Addr { return netip.MustParseAddr(s) }
-	h = hosts{}
-	for h.take(six("2001:db8::1"), 0) {
+	h = reach.Hosts{}
+	for h.Take(six("2001:db8::1"), 0) {
 	}
-	if h.take(six("2001:db8::2"), 0) || !h.take(six("2001:db8:1::1"), 0) {
+	if h.Take(six("2001:db8::2"), 0) || !h.Take(six("2001:db8:1::1"), 0) {
 		t.Error("in IPv6 a /64 is one host")
 	}
 }

@@ -2,15 +2,17 @@ package core
 
 import (
 	"net/netip"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/pb"
 )
 
 // own is our record in the last announcement on a link, nil without one.
-func (r *rig) own(l LinkID) *pb.Record {
+func (r *rig) own(l base.LinkID) *pb.Record {
 	var last *pb.Record
 	for i, m := range r.frames() {
 		for _, a := range m.GetPropagation().GetAnnouncements() {
@@ -23,12 +25,12 @@ func (r *rig) own(l LinkID) *pb.Record {
 }
 
 // seeing makes a link to a door, which says where it sees us.
-func (r *rig) seeing(identity uint64, id, observed string) LinkID {
+func (r *rig) seeing(identity uint64, id, observed string) base.LinkID {
 	r.t.Helper()
-	d := &dial{peer: "x", key: testIdentity(identity).Key()}
-	r.c.reach.startDial(d)
+	d := &link.Dial{Peer: "x", Key: testIdentity(identity).Key()}
+	r.c.reach.StartDial(d)
 	r.last++
-	r.c.Step(r.now, Connected{Link: r.last, Dial: d.id, Key: testIdentity(identity).Key(), Address: "198.51.100.1:5000"})
+	r.c.Step(r.now, Connected{Link: r.last, Dial: d.Id, Key: testIdentity(identity).Key(), Address: "198.51.100.1:5000"})
 	r.drain()
 	r.receive(r.last, &pb.HandshakeResponse{
 		Code: pb.HandshakeCode_OK, Observed: observed,
@@ -42,41 +44,41 @@ func (r *rig) seeing(identity uint64, id, observed string) LinkID {
 func TestObserved(t *testing.T) {
 	r := newRig(t, nil)
 	first := r.seeing(1, "one", "10.9.9.9:5000")
-	if r.own(first) != nil || r.c.where.nat() != NATNone {
-		t.Fatalf("seen at its own address it says %v, NAT %v", r.own(first), r.c.where.nat())
+	if r.own(first) != nil || r.c.where.Nat() != base.NATNone {
+		t.Fatalf("seen at its own address it says %v, NAT %v", r.own(first), r.c.where.Nat())
 	}
 	second := r.seeing(2, "two", "203.0.113.1:4001")
-	for _, l := range []LinkID{first, second} {
+	for _, l := range []base.LinkID{first, second} {
 		if record := r.own(l); !slices.Equal(record.GetObserved(), []string{"203.0.113.1:4001"}) || !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000"}) {
 			t.Errorf("it says %v", record)
 		}
 	}
-	if r.c.where.nat() != NATBehind {
-		t.Errorf("NAT %v", r.c.where.nat())
+	if r.c.where.Nat() != base.NATBehind {
+		t.Errorf("NAT %v", r.c.where.Nat())
 	}
 	r.pass(time.Second)
 	r.seeing(3, "three", "203.0.113.1:4001")
-	if r.own(second) != nil || r.c.where.nat() != NATEven {
-		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.where.nat())
+	if r.own(second) != nil || r.c.where.Nat() != base.NATEven {
+		t.Errorf("seen there again it says %v, NAT %v", r.own(second), r.c.where.Nat())
 	}
 
 	// A NAT with another mapping for each peer.
 	r.pass(time.Second)
 	l := r.seeing(4, "four", "203.0.113.1:5001")
-	if r.own(l) != nil || r.c.where.nat() != NATSymmetric {
-		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.where.nat())
+	if r.own(l) != nil || r.c.where.Nat() != base.NATSymmetric {
+		t.Errorf("seen at another port it says %v, NAT %v", r.own(l), r.c.where.Nat())
 	}
 
 	// Two peers see us elsewhere now: only with a third are they the majority.
-	for i, l := range []LinkID{second, l} {
+	for i, l := range []base.LinkID{second, l} {
 		r.pass(2 * time.Second)
 		r.receive(l, &pb.Observed{Address: "203.0.113.1:6001"})
 		if record := r.own(first); (record != nil) != (i == 1) {
 			t.Errorf("after %d: %v", i+1, record)
 		}
 	}
-	if !slices.Equal(r.c.table.self.record.Observed, []string{"203.0.113.1:6001"}) {
-		t.Errorf("its record says %v", r.c.table.self.record.Observed)
+	if !slices.Equal(r.c.table.Self.Record.Observed, []string{"203.0.113.1:6001"}) {
+		t.Errorf("its record says %v", r.c.table.Self.Record.Observed)
 	}
 }
 
@@ -89,8 +91,8 @@ func TestSymmetric(t *testing.T) {
 	r.seeing(2, "two", "203.0.113.1:5001")
 	r.pass(2 * time.Second)
 	r.receive(first, &pb.Observed{Address: "203.0.113.1:4001"}) // again, and later than two
-	if record := r.own(first); record != nil || !slices.Equal(r.c.table.self.record.Observed, []string{"203.0.113.1:4001"}) {
-		t.Errorf("it says %v", r.c.table.self.record.Observed)
+	if record := r.own(first); record != nil || !slices.Equal(r.c.table.Self.Record.Observed, []string{"203.0.113.1:4001"}) {
+		t.Errorf("it says %v", r.c.table.Self.Record.Observed)
 	}
 }
 
@@ -102,8 +104,8 @@ func TestObservedNonsense(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:5000", "0.0.0.0:5000", "224.0.0.251:5353", "255.255.255.255:1", "203.0.113.1:0", "[fe80::1]:5000", "203.0.113.1", "nonsense"} {
 		r.pass(2 * time.Second)
 		r.receive(l, &pb.Observed{Address: address})
-		if r.own(l) != nil || len(r.c.table.self.record.Observed) != 0 {
-			t.Errorf("%s: it says %v", address, r.c.table.self.record.Observed)
+		if r.own(l) != nil || len(r.c.table.Self.Record.Observed) != 0 {
+			t.Errorf("%s: it says %v", address, r.c.table.Self.Record.Observed)
 		}
 	}
 	changes := 0
@@ -113,15 +115,15 @@ func TestObservedNonsense(t *testing.T) {
 			changes++
 		}
 	}
-	if changes > 1 || len(r.c.where.seen) > maxObservations {
-		t.Errorf("%d records in a moment, %d observations", changes, len(r.c.where.seen))
+	if changes > 1 || len(r.c.where.Seen) > reach.MaxObservations {
+		t.Errorf("%d records in a moment, %d observations", changes, len(r.c.where.Seen))
 	}
 	for i := range 20 { // many of them
 		r.pass(2 * time.Second)
 		r.seeing(10+uint64(i), "p"+string(rune('a'+i)), netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 114, byte(i)}), 1).String())
 	}
-	if n := len(r.c.table.self.record.Observed); n == 0 || n > pb.MaxObserved || len(r.c.where.seen) > maxObservations {
-		t.Errorf("%d observed addresses, %d observations", n, len(r.c.where.seen))
+	if n := len(r.c.table.Self.Record.Observed); n == 0 || n > pb.MaxObserved || len(r.c.where.Seen) > reach.MaxObservations {
+		t.Errorf("%d observed addresses, %d observations", n, len(r.c.where.Seen))
 	}
 }
 
@@ -135,7 +137,7 @@ func TestMoved(t *testing.T) {
 	now := []netip.AddrPort{netip.MustParseAddrPort("10.8.8.8:5000")}
 	r.c.Step(r.now, Moved{Own: now, Near: []netip.Prefix{netip.MustParsePrefix("10.8.8.0/24")}})
 	r.drain()
-	for _, l := range []LinkID{made, taken} {
+	for _, l := range []base.LinkID{made, taken} {
 		if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.8.8.8:5000"}) {
 			t.Errorf("it says %v", record)
 		}
@@ -189,7 +191,7 @@ func TestRemappedWithoutEnd(t *testing.T) {
 		}
 		r.drain()
 	}
-	if dials != relinksAtOnce {
+	if dials != reach.RelinksAtOnce {
 		t.Errorf("it dials %d times", dials)
 	}
 }
@@ -201,8 +203,8 @@ func TestMapped(t *testing.T) {
 	r.pass(2 * time.Second)
 	r.c.Step(r.now, Mapped{Address: netip.MustParseAddrPort("203.0.113.1:5000")})
 	r.drain()
-	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.where.nat() != NATOpen {
-		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.where.nat())
+	if record := r.own(l); !slices.Equal(record.GetAddresses(), []string{"10.9.9.9:5000", "203.0.113.1:5000"}) || len(record.GetObserved()) != 0 || r.c.where.Nat() != base.NATOpen {
+		t.Errorf("with a mapped port it says %v, NAT %v", record, r.c.where.Nat())
 	}
 	r.pass(2 * time.Second)
 	r.c.Step(r.now, Mapped{Address: netip.AddrPort{}})
@@ -226,7 +228,7 @@ func TestForwarded(t *testing.T) {
 		r.receive(r.last, hello)
 		return r.ownRecord()
 	}
-	near := func(c *Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} }
+	near := func(c *base.Config) { c.Near = []netip.Prefix{netip.MustParsePrefix("10.9.9.0/24")} }
 	for _, test := range []struct {
 		from, claims string
 		open         bool
@@ -253,7 +255,7 @@ func TestForwarded(t *testing.T) {
 	}
 	r = newRig(t, near)
 	r.seeing(1, "one", "203.0.113.1:4001")
-	r.c.reach.hosts.take(netip.MustParseAddr("198.51.100.77"), r.now)
+	r.c.reach.Hosts.Take(netip.MustParseAddr("198.51.100.77"), r.now)
 	if record := come(r, "198.51.100.77:6000", "203.0.113.1:5000"); len(record.GetObserved()) == 0 {
 		t.Errorf("the answer to our own packet: %v", record)
 	}
@@ -261,6 +263,6 @@ func TestForwarded(t *testing.T) {
 
 // ownRecord is our record, as others read it.
 func (r *rig) ownRecord() *pb.Record {
-	record, _ := pb.ParseRecord(r.c.table.self.record.Signed)
+	record, _ := pb.ParseRecord(r.c.table.Self.Record.Signed)
 	return record
 }

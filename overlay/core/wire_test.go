@@ -3,13 +3,14 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // wire connects cores by links that lose nothing and take no time. Only the test makes links:
@@ -27,22 +28,22 @@ type wire struct {
 type wired struct {
 	c      *Core
 	id     certs.ID
-	last   LinkID
-	ends   map[LinkID]wireEnd
-	events []Event
-	closes []Close
+	last   base.LinkID
+	ends   map[base.LinkID]wireEnd
+	events []base.Event
+	closes []base.Close
 	err    error
 	deaf   bool // nothing comes in or goes out
 }
 
 type wireEnd struct {
 	to   *wired
-	link LinkID
+	link base.LinkID
 }
 
 type wireFrame struct {
 	from, to *wired
-	link     LinkID // of to
+	link     base.LinkID // of to
 	data     []byte
 }
 
@@ -52,30 +53,30 @@ func newWire(t testing.TB) *wire { return &wire{t: t} }
 func wireID(i int) certs.ID { return certs.ID(fmt.Sprintf("p%d", i)) }
 
 // wireRecord is the JOIN of the peer of this number, whose signature is not judged.
-func wireRecord(i int) *Record {
+func wireRecord(i int) *base.Record {
 	key := testIdentity(uint64(i)).Key()
 	return unsigned(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: string(wireID(i)), Key: key[:], Network: "net", Epoch: 1000})
 }
 
 // unsigned is a record with a made-up signature.
-func unsigned(r *pb.Record) *Record {
+func unsigned(r *pb.Record) *base.Record {
 	payload, err := proto.Marshal(r)
 	if err != nil {
 		panic(err)
 	}
-	return newRecord(r, &pb.Signed{Payload: payload, Signature: make([]byte, 64)})
+	return base.NewRecord(r, &pb.Signed{Payload: payload, Signature: make([]byte, 64)})
 }
 
 // add starts the core of the peer of this number.
-func (w *wire) add(i int, change func(*Config)) *wired {
-	cfg := Config{
+func (w *wire) add(i int, change func(*base.Config)) *wired {
+	cfg := base.Config{
 		ID: wireID(i), Identity: testIdentity(uint64(i)), Network: "net", Epoch: 1000,
-		Rand: rand.New(rand.NewPCG(uint64(i), 7)), Verify: func(Claim) bool { return true },
+		Rand: rand.New(rand.NewPCG(uint64(i), 7)), Verify: func(base.Claim) bool { return true },
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	p := &wired{c: New(cfg, w.now), id: cfg.ID, ends: make(map[LinkID]wireEnd)}
+	p := &wired{c: New(cfg, w.now), id: cfg.ID, ends: make(map[base.LinkID]wireEnd)}
 	w.peers = append(w.peers, p)
 	w.drain(p)
 	return p
@@ -83,45 +84,45 @@ func (w *wire) add(i int, change func(*Config)) *wired {
 
 // network starts n peers that know each other and have no links.
 func (w *wire) network(n int) {
-	records := make([]*Record, n)
+	records := make([]*base.Record, n)
 	for i := range records {
 		records[i] = wireRecord(i)
 	}
 	for i := range n {
-		w.add(i, func(c *Config) { c.Members = append(append(c.Members, records[:i]...), records[i+1:]...) })
+		w.add(i, func(c *base.Config) { c.Members = append(append(c.Members, records[:i]...), records[i+1:]...) })
 	}
 }
 
 // connect makes a link, and the two neighbours.
 func (w *wire) connect(p, q *wired) {
 	w.link(p, q)
-	p.c.neighbourhood.askNeighbour(p.c.links.linkTo(q.c.cfg.Identity.Key()))
+	p.c.neighbourhood.AskNeighbour(p.c.links.LinkTo(q.c.env.Cfg.Identity.Key()))
 	w.drain(p)
 	w.deliver()
 }
 
 // link makes a link that p has dialled, with a complete handshake.
 func (w *wire) link(p, q *wired) {
-	d := &dial{peer: q.id, key: q.c.cfg.Identity.Key()}
-	p.c.reach.startDial(d)
-	p.c.out.Dials = nil
-	w.answer(p, q, d.id)
+	d := &link.Dial{Peer: q.id, Key: q.c.env.Cfg.Identity.Key()}
+	p.c.reach.StartDial(d)
+	p.c.env.Out.Dials = nil
+	w.answer(p, q, d.Id)
 }
 
 // answer makes the link that a dial has asked for.
-func (w *wire) answer(p, q *wired, dial DialID) {
+func (w *wire) answer(p, q *wired, dial base.DialID) {
 	p.last++
 	q.last++
 	p.ends[p.last], q.ends[q.last] = wireEnd{q, q.last}, wireEnd{p, p.last}
-	q.c.Step(w.now, Connected{Link: q.last, Dial: 0, Key: p.c.cfg.Identity.Key(), Address: string(p.id)})
-	p.c.Step(w.now, Connected{Link: p.last, Dial: dial, Key: q.c.cfg.Identity.Key(), Address: string(q.id)})
+	q.c.Step(w.now, Connected{Link: q.last, Dial: 0, Key: p.c.env.Cfg.Identity.Key(), Address: string(p.id)})
+	p.c.Step(w.now, Connected{Link: p.last, Dial: dial, Key: q.c.env.Cfg.Identity.Key(), Address: string(q.id)})
 	w.drain(q)
 	w.drain(p)
 	w.deliver()
 }
 
 // between returns the number that the link between two has at p, 0 if there is none.
-func (w *wire) between(p, q *wired) LinkID {
+func (w *wire) between(p, q *wired) base.LinkID {
 	for l := p.last; l > 0; l-- {
 		if p.ends[l].to == q {
 			return l
@@ -137,7 +138,7 @@ func (w *wire) disconnect(p, q *wired) {
 	}
 }
 
-func (w *wire) end(p *wired, l LinkID, friendly bool) {
+func (w *wire) end(p *wired, l base.LinkID, friendly bool) {
 	e, ok := p.ends[l]
 	if !ok {
 		return
@@ -166,14 +167,14 @@ func (w *wire) drain(p *wired) {
 	for _, v := range out.Verify {
 		valid := make([]bool, len(v.Claims))
 		for i, claim := range v.Claims {
-			valid[i] = p.c.cfg.Verify(claim)
+			valid[i] = p.c.env.Cfg.Verify(claim)
 		}
 		p.c.Step(w.now, Verified{ID: v.ID, Valid: valid})
 		w.drain(p)
 	}
 	for _, c := range out.Closes {
 		w.deliver()
-		w.end(p, c.Link, c.Reason != CloseBye)
+		w.end(p, c.Link, c.Reason != base.CloseBye)
 	}
 }
 
@@ -230,9 +231,9 @@ func (p *wired) there(id certs.ID) bool {
 	there := false
 	for _, e := range p.events {
 		switch e := e.(type) {
-		case Joined:
+		case base.Joined:
 			there = there || e.ID == id
-		case Left:
+		case base.Left:
 			there = there && e.ID != id
 		}
 	}

@@ -1,19 +1,22 @@
 package core
 
 import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // watcher is a rig with a neighbour whose link has fallen silent, and others.
 type watcher struct {
 	*rig
-	subject LinkID
-	links   map[certs.ID]LinkID // of the others
+	subject base.LinkID
+	links   map[certs.ID]base.LinkID // of the others
 }
 
 // The identities of a watcher's peers.
@@ -21,7 +24,7 @@ var watcherIdentity = map[certs.ID]uint64{"subject": 5, "a": 21, "b": 22, "c": 2
 
 // watching makes a watcher whose subject has named these neighbours.
 func watching(t *testing.T, named ...string) *watcher {
-	w := &watcher{rig: newRig(t, nil), links: make(map[certs.ID]LinkID)}
+	w := &watcher{rig: newRig(t, nil), links: make(map[certs.ID]base.LinkID)}
 	for _, id := range []certs.ID{"a", "b", "c", "d", "e"} {
 		w.links[id] = w.neighbour(watcherIdentity[id], string(id))
 	}
@@ -32,7 +35,7 @@ func watching(t *testing.T, named ...string) *watcher {
 
 // quiet lets time pass while only the subject is silent.
 func (w *watcher) quiet(d time.Duration) {
-	w.passWith(d, func(l LinkID) bool { return l != w.subject })
+	w.passWith(d, func(l base.LinkID) bool { return l != w.subject })
 }
 
 // asked returns the peers asked by the frames of the last input.
@@ -88,7 +91,7 @@ func (w *watcher) answer(from certs.ID, change func(*pb.Answer)) {
 // that avoid it; nobody is accused.
 func TestSilentLinkIsLookedInto(t *testing.T) {
 	w := watching(t, "self", "a", "b", "c", "far")
-	w.quiet(quietAfter - 2*tickEvery)
+	w.quiet(link.QuietAfter - 2*tickEvery)
 	if len(w.asked()) > 0 || len(w.out.Dials) > 0 {
 		t.Errorf("before its time asks %v, dials %v", w.asked(), w.out.Dials)
 	}
@@ -139,7 +142,7 @@ func TestWitnesses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := watching(t, test.named...)
-			w.quiet(quietAfter + tickEvery)
+			w.quiet(link.QuietAfter + tickEvery)
 			var said []*pb.Announcement
 			for i, who := range test.says {
 				change := fresh
@@ -155,8 +158,8 @@ func TestWitnesses(t *testing.T) {
 			if (len(said) > 0) != test.lost {
 				t.Fatalf("is called lost: %v", said)
 			}
-			if e := w.c.table.of("subject")[0]; e.alive() == test.lost {
-				t.Errorf("is alive: %v", e.alive())
+			if e := w.c.table.Of("subject")[0]; e.Alive() == test.lost {
+				t.Errorf("is alive: %v", e.Alive())
 			}
 		})
 	}
@@ -167,13 +170,13 @@ func TestWitnesses(t *testing.T) {
 // refute is over.
 func TestAccusation(t *testing.T) {
 	w := watching(t, "a", "b", "c")
-	w.quiet(quietAfter + tickEvery)
+	w.quiet(link.QuietAfter + tickEvery)
 	for _, id := range []certs.ID{"a", "b", "c"} {
 		w.answer(id, nil)
 	}
 	said := w.lost()
-	if len(said) != len(w.links)+1 || w.c.links.link(w.subject).neighbour {
-		t.Fatalf("says it to %d, is still its neighbour: %v", len(said), w.c.links.link(w.subject).neighbour)
+	if len(said) != len(w.links)+1 || w.c.links.Link(w.subject).Neighbour {
+		t.Fatalf("says it to %d, is still its neighbour: %v", len(said), w.c.links.Link(w.subject).Neighbour)
 	}
 	if len(w.out.Events) != 0 {
 		t.Errorf("shows %v at once", w.out.Events)
@@ -183,19 +186,19 @@ func TestAccusation(t *testing.T) {
 	for _, a := range []*pb.Announcement{
 		say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 0), say(pb.AnnouncementType_JOIN, 0, "self", 1000, 0),
 	} {
-		other.c.cfg.ID = "another" // the rigs have one identity
-		n, _ := other.c.gossip.open(nil, a)
-		other.c.table.insert(newEntry(n.record, n.state, 0))
+		other.c.env.Cfg.ID = "another" // the rigs have one identity
+		n, _ := other.c.gossip.Open(nil, a)
+		other.c.table.Insert(table.NewEntry(n.Record, n.State, 0))
 	}
 	other.receive(l, propagation(said[0]))
-	if e := other.c.table.of("subject")[0]; e.state != pb.AnnouncementType_LOST || len(other.out.Closes) != 0 {
-		t.Errorf("others hold it as %v, closes %v", e.state, other.out.Closes)
+	if e := other.c.table.Of("subject")[0]; e.State != pb.AnnouncementType_LOST || len(other.out.Closes) != 0 {
+		t.Errorf("others hold it as %v, closes %v", e.State, other.out.Closes)
 	}
 	if by := said[0].GetAccusers(); !slices.Equal(by, []string{"self"}) {
 		t.Errorf("the accusers are %q", by)
 	}
-	w.pass(suspectAlone + tickEvery)
-	if !slices.Contains(w.out.Events, Event(Left{ID: "subject"})) {
+	w.pass(table.SuspectAlone + tickEvery)
+	if !slices.Contains(w.out.Events, base.Event(base.Left{ID: "subject"})) {
 		t.Errorf("then shows %v", w.out.Events)
 	}
 }
@@ -204,25 +207,25 @@ func TestAccusation(t *testing.T) {
 // witnesses are asked again.
 func TestHeardAgain(t *testing.T) {
 	w := watching(t, "a", "b", "c")
-	w.quiet(quietAfter + tickEvery)
+	w.quiet(link.QuietAfter + tickEvery)
 	w.answer("a", nil)
 	w.answer("b", nil)
 	w.c.Step(w.now, Heard{Link: w.subject, Heard: w.now})
 	w.quiet(2 * tickEvery)
 	w.answer("c", nil)
-	if len(w.lost()) > 0 || len(w.c.probes.list) > 0 {
+	if len(w.lost()) > 0 || len(w.c.probes.List) > 0 {
 		t.Errorf("is called lost, or is looked for")
 	}
 
 	w = watching(t, "a", "b", "c")
-	w.quiet(quietAfter + tickEvery)
+	w.quiet(link.QuietAfter + tickEvery)
 	w.answer("a", fresh)
 	if len(w.out.Dials) != 1 || w.out.Dials[0].Key != testIdentity(5).Key() {
 		t.Errorf("the path to it may have changed: dials %v", w.out.Dials)
 	}
 	w.answer("b", nil)
 	w.answer("c", nil)
-	w.quiet(freshWithin - 2*tickEvery)
+	w.quiet(link.FreshWithin - 2*tickEvery)
 	if len(w.asked()) > 0 {
 		t.Errorf("asks %v soon after it was heard", w.asked())
 	}
@@ -243,20 +246,20 @@ func TestHeardAgain(t *testing.T) {
 // is hidden from our user, and not accused.
 func TestWitnessesThatDoNotAnswer(t *testing.T) {
 	w := watching(t, "a", "b", "c")
-	w.quiet(quietAfter + tickEvery)
+	w.quiet(link.QuietAfter + tickEvery)
 	w.answer("a", nil)
-	w.quiet(witnessRound + tickEvery)
+	w.quiet(detect.WitnessRound + tickEvery)
 	if got := w.asked(); !slices.Equal(got, []string{"b", "c"}) || len(w.lost()) > 0 {
 		t.Errorf("in the second round asks %v, says %v", got, w.lost())
 	}
-	w.quiet(witnessRound)
+	w.quiet(detect.WitnessRound)
 	if len(w.lost()) == 0 {
 		t.Error("one quiet answer is not enough though no other witness answers")
 	}
 
 	w = watching(t, "gone", "far")
 	asked := make(map[string]bool)
-	for began := w.now; w.now < began+quietAfter+probeTime; {
+	for began := w.now; w.now < began+link.QuietAfter+detect.ProbeTime; {
 		w.quiet(time.Second)
 		for _, id := range w.asked() {
 			asked[id] = true
@@ -271,30 +274,30 @@ func TestWitnessesThatDoNotAnswer(t *testing.T) {
 		}
 	}
 	w.quiet(time.Second)
-	if e := w.c.table.of("subject")[0]; e.buried() || len(w.lost()) > 0 {
-		t.Errorf("at last it is held as %v", e.state)
+	if e := w.c.table.Of("subject")[0]; e.Buried() || len(w.lost()) > 0 {
+		t.Errorf("at last it is held as %v", e.State)
 	}
 }
 
 // TestStrangers: three are asked at once, and only after two pings.
 func TestStrangers(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Members = manyMembers(300) })
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(300) })
 	r.neighbour(1, "one")
 	r.pass(tickEvery)
-	subject := r.c.table.pick(func(e *entry) bool { return e != r.c.table.self && r.c.links.linkTo(e.record.Key) == nil })
-	r.c.probes.start(subject, true)
+	subject := r.c.table.Pick(func(e *table.Entry) bool { return e != r.c.table.Self && r.c.links.LinkTo(e.Record.Key) == nil })
+	r.c.probes.Start(subject, true)
 	var asked []int
 	for range 3 { // a ping; a second one, and the strangers when it is not answered
-		r.pass(pingTimeout)
+		r.pass(detect.PingTimeout)
 		n := 0
 		for _, m := range r.frames() {
-			if question := m.GetRouted().GetQuestion(); question.GetId() == string(subject.record.ID) {
+			if question := m.GetRouted().GetQuestion(); question.GetId() == string(subject.Record.ID) {
 				n++
 			}
 		}
 		asked = append(asked, n)
 	}
-	if !slices.Equal(asked, []int{0, strangersAsked, 0}) {
+	if !slices.Equal(asked, []int{0, detect.StrangersAsked, 0}) {
 		t.Errorf("asks %v", asked)
 	}
 }
@@ -305,17 +308,17 @@ func TestUnknownToAll(t *testing.T) {
 	w := watching(t, "gone")
 	w.c.Step(w.now, Disconnected{Link: w.subject, Why: "broken"})
 	w.drain()
-	for began := w.now; w.now < began+probeTime+2*time.Second; {
+	for began := w.now; w.now < began+detect.ProbeTime+2*time.Second; {
 		w.quiet(time.Second)
 		if len(w.lost()) > 0 {
 			t.Fatal("accuses it alone")
 		}
 	}
-	if e := w.c.table.of("subject")[0]; w.has("subject") || e.buried() {
-		t.Errorf("is shown: %v, held as %v", w.has("subject"), e.state)
+	if e := w.c.table.Of("subject")[0]; w.has("subject") || e.Buried() {
+		t.Errorf("is shown: %v, held as %v", w.has("subject"), e.State)
 	}
 	w.receive(w.links["a"], propagation(say(pb.AnnouncementType_JOIN, 5, "subject", 1000, 0)))
-	if !slices.ContainsFunc(w.out.Events, func(e Event) bool { j, ok := e.(Joined); return ok && j.ID == "subject" }) {
+	if !slices.ContainsFunc(w.out.Events, func(e base.Event) bool { j, ok := e.(base.Joined); return ok && j.ID == "subject" }) {
 		t.Errorf("found again: events %v", w.out.Events)
 	}
 }
@@ -338,7 +341,7 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		{"of the subject itself", "subject", nil},
 	} {
 		w := watching(t, "a")
-		w.quiet(quietAfter + tickEvery)
+		w.quiet(link.QuietAfter + tickEvery)
 		w.receive(w.links["e"], &pb.Routed{
 			From: string(test.from), To: "self", Passed: []string{string(test.from), "e"}, Parents: []byte{0, 0},
 			Content: answered(test.from, test.change).GetContent(),

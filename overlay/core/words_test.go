@@ -6,6 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +18,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // The text form of frames in conversations, read and written by the descriptors of the proto:
@@ -92,13 +93,13 @@ func (d *dialogue) value(fd protoreflect.FieldDescriptor, v protoreflect.Value) 
 		return d.bytes(fd.Name(), v.Bytes())
 	case protoreflect.Fixed32Kind:
 		for _, a := range d.actors {
-			if shortTag(tagOf(a.id())) == uint32(v.Uint()) {
+			if base.ShortTag(base.TagOf(a.id())) == uint32(v.Uint()) {
 				return string(a.id())
 			}
 		}
 	case protoreflect.Fixed64Kind:
 		for _, a := range d.actors {
-			if tagOf(a.id()) == v.Uint() {
+			if base.TagOf(a.id()) == v.Uint() {
 				return string(a.id())
 			}
 		}
@@ -140,9 +141,9 @@ func (d *dialogue) seal(b []byte) string {
 	if len(b) > 16 {
 		text = text[:8] + fmt.Sprint("-", len(b))
 	}
-	id := DepositID(b)
+	id := custody.DepositID(b)
 	d.aliases[string(id[:])] = "id:" + text
-	d.aliases[string(binary.BigEndian.AppendUint64(nil, EnvelopeNumber(id)))] = "id:" + text
+	d.aliases[string(binary.BigEndian.AppendUint64(nil, custody.EnvelopeNumber(id)))] = "id:" + text
 	return strconv.Quote(text)
 }
 
@@ -347,10 +348,10 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 		}
 		return protoreflect.ValueOfBytes(r.d.raw(word, pb.MessageIDSize))
 	case protoreflect.Fixed32Kind:
-		return protoreflect.ValueOfUint32(shortTag(tagOf(r.d.actor(word).id())))
+		return protoreflect.ValueOfUint32(base.ShortTag(base.TagOf(r.d.actor(word).id())))
 	case protoreflect.Fixed64Kind:
 		if a != nil {
-			return protoreflect.ValueOfUint64(tagOf(a.id()))
+			return protoreflect.ValueOfUint64(base.TagOf(a.id()))
 		}
 		return protoreflect.ValueOfUint64(binary.BigEndian.Uint64(r.d.raw(word, 8)))
 	}

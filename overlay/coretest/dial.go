@@ -1,10 +1,10 @@
 package coretest
 
 import (
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"time"
 )
 
 // race is a dial with all candidates added under its number: the first to answer ends it, and so
@@ -15,7 +15,7 @@ type race struct{ running int }
 type dialling struct {
 	process  *Process
 	race     *race
-	wish     core.Dial
+	wish     base.Dial
 	deadline time.Duration
 	probe    time.Duration
 }
@@ -25,7 +25,7 @@ type dialling struct {
 const handshakeProbe = 200 * time.Millisecond
 
 // dial sends the first packets; they are repeated until the deadline.
-func (p *Process) dial(wish core.Dial) {
+func (p *Process) dial(wish base.Dial) {
 	w := p.World
 	w.Count.Dials++
 	r := p.races[wish.ID]

@@ -3,12 +3,12 @@ package coretest
 import (
 	"math/rand/v2"
 	"net/netip"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // exitWithin is how long a process that leaves waits for its links to close, as the real driver
@@ -55,11 +55,11 @@ type Process struct {
 	Frozen   bool
 	Hostile  bool // it may send invalid frames
 	Err      error
-	Joined   []core.Joining
+	Joined   []base.Joining
 
 	there, behind Set
-	races         map[core.DialID]*race
-	lastLink      core.LinkID
+	races         map[base.DialID]*race
+	lastLink      base.LinkID
 	tickAt        time.Duration
 	inbox         []func() // inputs that wait while the process is frozen
 	owesDrain     bool     // obeying the last effects has led to new ones
@@ -71,16 +71,16 @@ func (m *Machine) Start(join ...string) *Process { return m.StartAt(m.Epoch+1, j
 // StartAt is Start in an epoch.
 func (m *Machine) StartAt(epoch uint64, join ...string) *Process {
 	m.Epoch = epoch
-	return m.begin(core.Config{Join: join})
+	return m.begin(base.Config{Join: join})
 }
 
 // begin starts a process, and completes its configuration.
-func (m *Machine) begin(cfg core.Config) *Process {
+func (m *Machine) begin(cfg base.Config) *Process {
 	w := m.World
 	if m.Process != nil {
 		panic("coretest: it runs already")
 	}
-	p := &Process{Machine: m, Number: w.processes, Epoch: m.Epoch, Started: w.Now, races: make(map[core.DialID]*race)}
+	p := &Process{Machine: m, Number: w.processes, Epoch: m.Epoch, Started: w.Now, races: make(map[base.DialID]*race)}
 	w.processes++
 	m.Process, m.Runs = p, append(m.Runs, p)
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = m.ID, m.Identity, network, "sim"
@@ -193,7 +193,7 @@ func (p *Process) Drain() {
 }
 
 // End finds a link by its number.
-func (p *Process) End(id core.LinkID) *End {
+func (p *Process) End(id base.LinkID) *End {
 	for _, e := range p.Ends {
 		if e.Open && e.ID == id {
 			return e
@@ -242,7 +242,7 @@ func (p *Process) exit() {
 	}
 	p.Leaving, p.Stopped = true, w.Now
 	for _, e := range slices.Clone(p.Ends) {
-		e.close(core.CloseBye, "exit")
+		e.close(base.CloseBye, "exit")
 	}
 	deadline := w.Now + exitWithin
 	var look func()
@@ -326,43 +326,43 @@ func (p *Process) takeMessage(e *End, data []byte) {
 type effect struct {
 	name string // of the field of core.Effects
 	// obey does it, and returns how many there were.
-	obey func(p *Process, out *core.Effects) int
+	obey func(p *Process, out *base.Effects) int
 }
 
 // effects lists all kinds in the order of the fields, in which they have to be obeyed. A test
 // compares the names, and requires each kind to occur.
 var effects = [...]effect{
-	{"Epoch", func(p *Process, out *core.Effects) int {
+	{"Epoch", func(p *Process, out *base.Effects) int {
 		if out.Epoch == 0 {
 			return 0
 		}
 		p.Epoch, p.Machine.Epoch = out.Epoch, out.Epoch
 		return 1
 	}},
-	{"Events", func(p *Process, out *core.Effects) int {
+	{"Events", func(p *Process, out *base.Effects) int {
 		for _, e := range out.Events {
 			p.see(e)
 		}
 		p.judgeDoubted()
 		return len(out.Events)
 	}},
-	{"Custody", func(p *Process, out *core.Effects) int {
+	{"Custody", func(p *Process, out *base.Effects) int {
 		for _, c := range out.Custody {
 			p.store(c)
 		}
 		return len(out.Custody)
 	}},
-	{"Up", func(p *Process, out *core.Effects) int {
+	{"Up", func(p *Process, out *base.Effects) int {
 		for _, up := range out.Up {
 			p.linkUp(up)
 		}
 		return len(out.Up)
 	}},
-	{"Frames", func(p *Process, out *core.Effects) int {
+	{"Frames", func(p *Process, out *base.Effects) int {
 		p.sendFrames(out.Frames)
 		return len(out.Frames)
 	}},
-	{"Closes", func(p *Process, out *core.Effects) int {
+	{"Closes", func(p *Process, out *base.Effects) int {
 		for _, c := range out.Closes {
 			p.World.hash(traceClose, uint64(p.Index), uint64(c.Link))
 			if e := p.End(c.Link); e != nil {
@@ -372,7 +372,7 @@ var effects = [...]effect{
 		}
 		return len(out.Closes)
 	}},
-	{"Dials", func(p *Process, out *core.Effects) int {
+	{"Dials", func(p *Process, out *base.Effects) int {
 		for _, d := range out.Dials {
 			p.World.hash(traceDial, uint64(p.Index), uint64(d.ID))
 			p.tell("dials", d.ID, d.Candidates)
@@ -380,49 +380,49 @@ var effects = [...]effect{
 		}
 		return len(out.Dials)
 	}},
-	{"Cancels", func(p *Process, out *core.Effects) int {
+	{"Cancels", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Cancels {
 			p.tell("cancels", id)
 			delete(p.races, id)
 		}
 		return len(out.Cancels)
 	}},
-	{"Verify", func(p *Process, out *core.Effects) int {
+	{"Verify", func(p *Process, out *base.Effects) int {
 		p.verify(out.Verify)
 		return len(out.Verify)
 	}},
-	{"Unreachable", func(p *Process, out *core.Effects) int {
+	{"Unreachable", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Unreachable {
 			p.tell("does not reach", id)
 			p.again(id, direct)
 		}
 		return len(out.Unreachable)
 	}},
-	{"Envelopes", func(p *Process, out *core.Effects) int {
+	{"Envelopes", func(p *Process, out *base.Effects) int {
 		for _, e := range out.Envelopes {
 			p.takeEnvelope(e)
 		}
 		return len(out.Envelopes)
 	}},
-	{"Refused", func(p *Process, out *core.Effects) int {
+	{"Refused", func(p *Process, out *base.Effects) int {
 		for _, r := range out.Refused {
 			p.World.hash(traceLetter, uint64(p.Index), r.Number)
 			p.tell("is refused", r.By, r.Number, r.Reason)
 		}
 		return len(out.Refused)
 	}},
-	{"Releave", func(p *Process, out *core.Effects) int {
+	{"Releave", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Releave {
 			p.tell("leaves the rest anew", id)
 			p.again(id, left)
 		}
 		return len(out.Releave)
 	}},
-	{"Joined", func(p *Process, out *core.Effects) int {
+	{"Joined", func(p *Process, out *base.Effects) int {
 		p.Joined = append(p.Joined, out.Joined...)
 		return len(out.Joined)
 	}},
-	{"Notes", func(p *Process, out *core.Effects) int {
+	{"Notes", func(p *Process, out *base.Effects) int {
 		for _, n := range out.Notes {
 			p.tell(n.Text, n.Args...)
 			if p.World.Noted != nil {
@@ -431,7 +431,7 @@ var effects = [...]effect{
 		}
 		return len(out.Notes)
 	}},
-	{"Err", func(p *Process, out *core.Effects) int {
+	{"Err", func(p *Process, out *base.Effects) int {
 		if out.Err == nil {
 			return 0
 		}
@@ -446,7 +446,7 @@ var effects = [...]effect{
 }
 
 // obey does what the core wants, and at once whatever follows from that.
-func (p *Process) obey(out *core.Effects) {
+func (p *Process) obey(out *base.Effects) {
 	for i, kind := range p.World.driver {
 		if p.Dead {
 			return
@@ -463,7 +463,7 @@ func (p *Process) obey(out *core.Effects) {
 }
 
 // sendFrames puts frames on their links. A frame for many links is parsed once.
-func (p *Process) sendFrames(list []core.Frame) {
+func (p *Process) sendFrames(list []base.Frame) {
 	w := p.World
 	var last []byte
 	var shared *parcel
@@ -483,7 +483,7 @@ func (p *Process) sendFrames(list []core.Frame) {
 	}
 }
 
-func (p *Process) sendFrame(link core.LinkID, x *parcel) {
+func (p *Process) sendFrame(link base.LinkID, x *parcel) {
 	w := p.World
 	w.hash(traceFrame, uint64(p.Index)<<16|uint64(link), uint64(x.sum))
 	e := p.End(link)
@@ -505,7 +505,7 @@ func (p *Process) sendFrame(link core.LinkID, x *parcel) {
 const judging = 55 * time.Microsecond
 
 // verify has signatures judged, one after the other, beside the loop.
-func (p *Process) verify(wishes []core.Verify) {
+func (p *Process) verify(wishes []base.Verify) {
 	n := 0
 	for _, v := range wishes {
 		n += len(v.Claims)

@@ -3,12 +3,13 @@ package coretest
 import (
 	"bytes"
 	"fmt"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // The pretend driver's part for messages. It seals nothing, so a letter is its heading and
@@ -25,7 +26,7 @@ type disk struct {
 
 type onDisk struct {
 	id    [pb.DepositIDSize]byte
-	kept  core.Kept
+	kept  base.Kept
 	since time.Duration
 }
 
@@ -136,7 +137,7 @@ func (p *Process) again(id certs.ID, by way) {
 }
 
 // linkUp lets messages flow over a link.
-func (p *Process) linkUp(up core.LinkUp) {
+func (p *Process) linkUp(up base.LinkUp) {
 	e := p.End(up.Link)
 	if e == nil {
 		return
@@ -157,11 +158,11 @@ func (e *End) sendLetter(l *letter) {
 }
 
 // takeEnvelope takes an envelope that has come over others.
-func (p *Process) takeEnvelope(e core.Envelope) {
+func (p *Process) takeEnvelope(e base.Envelope) {
 	w := p.World
 	w.hash(traceLetter, e.Number, uint64(len(e.Sealed)))
-	id := core.DepositID(e.Sealed)
-	deposited := core.EnvelopeNumber(id) == e.Number
+	id := custody.DepositID(e.Sealed)
+	deposited := custody.EnvelopeNumber(id) == e.Number
 	p.tell("gets an envelope", e.From, e.Number, deposited)
 	receipt := p.open(e.Sealed)
 	_, from, _, _ := heading(e.Sealed)
@@ -198,8 +199,8 @@ func (p *Process) open(data []byte) (receipt []byte) {
 }
 
 // kept returns the deposits that the machine's last run kept for others.
-func (m *Machine) kept() []core.Kept {
-	var list []core.Kept
+func (m *Machine) kept() []base.Kept {
+	var list []base.Kept
 	for _, d := range m.disk.kept {
 		d.kept.Age = m.World.Now - d.since
 		list = append(list, d.kept)
@@ -208,7 +209,7 @@ func (m *Machine) kept() []core.Kept {
 }
 
 // store writes a change of the deposits to the disk.
-func (m *Machine) store(c core.CustodyWrite) {
+func (m *Machine) store(c base.CustodyWrite) {
 	m.World.hash(traceLetter, uint64(m.Index), uint64(len(m.disk.kept)))
 	had := len(m.disk.kept)
 	m.disk.kept = slices.DeleteFunc(m.disk.kept, func(d onDisk) bool { return d.id == c.ID })

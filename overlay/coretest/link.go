@@ -2,22 +2,22 @@ package coretest
 
 import (
 	"errors"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // End is one side of a connection.
 type End struct {
 	Process *Process
 	Other   *End
-	ID      core.LinkID // 0: not connected yet
+	ID      base.LinkID // 0: not connected yet
 	Open    bool        // between Connected and Disconnected
 	Up      certs.ID    // the peer to which messages may flow; empty: not yet
-	dial    core.DialID // 0: the other side has dialled
+	dial    base.DialID // 0: the other side has dialled
 	closing bool        // the core has asked for its end
 	gone    bool        // its end has come on this side, or its process has died
 	crashed time.Duration
@@ -33,7 +33,7 @@ func (e *End) Ending() bool { return e.gone || e.closing }
 // parcel is something on its way to an end. One frame's parcel is shared by all its receivers.
 type parcel struct {
 	kind    carries
-	reason  core.CloseReason
+	reason  base.CloseReason
 	sum     uint32
 	data    []byte // of a frame, a direct message or the reason of the end
 	message *pb.PeerMessage
@@ -51,7 +51,7 @@ const (
 
 // connect makes a connection whose first flights have got through: the dialer has it when the
 // answer arrives, the other side when the dialer's next packet does.
-func connect(p, q *Process, dial core.DialID) {
+func connect(p, q *Process, dial base.DialID) {
 	w := p.World
 	a := &End{Process: p, dial: dial}
 	b := &End{Process: q}
@@ -147,11 +147,11 @@ func (e *End) take(x *parcel) {
 		p.Core.Step(w.Now, core.Connected{Link: e.ID, Dial: e.dial, Key: e.Other.Process.Key, Address: e.Other.Process.seenBy(p.Machine)})
 		p.Drain()
 	case carriesClosed:
-		if x.reason == core.CloseProtocol {
+		if x.reason == base.CloseProtocol {
 			p.Expelled = w.Now
 		}
 		// A peer that leaves has said so before; any other end does not mean going.
-		e.finish(x.reason != core.CloseBye, "closed by the peer: "+string(x.data))
+		e.finish(x.reason != base.CloseBye, "closed by the peer: "+string(x.data))
 	case carriesMessage:
 		e.heard()
 		if e.Open && !e.closing {
@@ -177,7 +177,7 @@ func (e *End) read(x *parcel) {
 		if !e.Other.Process.Hostile {
 			w.Odd("%s sends a frame that is refused: %v", e.Other.Process.ID, x.err)
 		}
-		e.close(core.CloseProtocol, x.err.Error())
+		e.close(base.CloseProtocol, x.err.Error())
 	default:
 		if w.Arrived != nil {
 			w.Arrived(e, x.message)
@@ -213,7 +213,7 @@ func (e *End) died(now time.Duration) {
 
 // close obeys the core: queued frames go first, then the reason, and a round trip later the
 // connection is over on this side too.
-func (e *End) close(reason core.CloseReason, why string) {
+func (e *End) close(reason base.CloseReason, why string) {
 	if e.closing || e.gone {
 		return
 	}

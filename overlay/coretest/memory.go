@@ -4,8 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"hash/crc32"
-
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
 )
 
@@ -18,7 +17,7 @@ type memory struct {
 	input   bytes.Reader
 	reader  *bufio.Reader
 	judged  map[signature]verdict
-	records map[signature]*core.Record
+	records map[signature]*base.Record
 }
 
 // signature names what was signed: Ed25519 signatures differ if anything does.
@@ -26,7 +25,7 @@ type signature [64]byte
 
 // verdict is the result for a signature.
 type verdict struct {
-	claim core.Claim
+	claim base.Claim
 	ok    bool
 }
 
@@ -37,7 +36,7 @@ const frameSlots = 1 << 13
 func newMemory() *memory {
 	return &memory{
 		frames: make([]*parcel, frameSlots), table: crc32.MakeTable(crc32.Castagnoli), reader: bufio.NewReaderSize(nil, 512),
-		judged: make(map[signature]verdict), records: make(map[signature]*core.Record),
+		judged: make(map[signature]verdict), records: make(map[signature]*base.Record),
 	}
 }
 
@@ -55,12 +54,12 @@ func (m *memory) frame(data []byte) *parcel {
 }
 
 // open is core.OpenRecord with a memory.
-func (m *memory) open(s *pb.Signed) (*core.Record, error) {
+func (m *memory) open(s *pb.Signed) (*base.Record, error) {
 	name, ok := nameOf(s)
 	if r := m.records[name]; ok && r != nil && string(r.Signed.GetPayload()) == string(s.GetPayload()) {
 		return r, nil
 	}
-	r, err := core.OpenRecord(s)
+	r, err := base.OpenRecord(s)
 	if ok && err == nil {
 		m.records[name] = r
 	}
@@ -68,7 +67,7 @@ func (m *memory) open(s *pb.Signed) (*core.Record, error) {
 }
 
 // verify is core.Claim.Valid with a memory.
-func (m *memory) verify(c core.Claim) bool {
+func (m *memory) verify(c base.Claim) bool {
 	name, ok := nameOf(c.Signed)
 	if v, known := m.judged[name]; ok && known && v.claim.Key == c.Key &&
 		v.claim.Broadcast == c.Broadcast && string(v.claim.Signed.GetPayload()) == string(c.Signed.GetPayload()) {

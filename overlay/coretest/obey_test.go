@@ -1,17 +1,17 @@
 package coretest
 
 import (
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"reflect"
 	"testing"
 	"time"
-
-	"quicpeer/overlay/core"
 )
 
 // TestEveryEffectIsKnown: the pretend driver handles each kind of effect, in the order in which
 // they have to be obeyed.
 func TestEveryEffectIsKnown(t *testing.T) {
-	fields := reflect.VisibleFields(reflect.TypeFor[core.Effects]())
+	fields := reflect.VisibleFields(reflect.TypeFor[base.Effects]())
 	for i, f := range fields {
 		if i >= len(effects) || effects[i].name != f.Name {
 			t.Fatalf("the driver does not obey Effects.%s, or not in its turn", f.Name)

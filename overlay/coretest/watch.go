@@ -1,10 +1,9 @@
 package coretest
 
 import (
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"time"
 )
 
 // Living reports whether the process runs and means to stay.
@@ -37,15 +36,15 @@ func (p *Process) Others() int { return p.there.Len() }
 
 // see takes an event and judges it: no peer comes or goes twice, and no living peer is shown as
 // lost.
-func (p *Process) see(event core.Event) {
+func (p *Process) see(event base.Event) {
 	w := p.World
 	switch e := event.(type) {
-	case core.Ready:
+	case base.Ready:
 		if p.IsReady {
 			w.Odd("%s is ready twice", p.ID)
 		}
 		p.IsReady, p.Ready = true, w.Now
-	case core.Joined:
+	case base.Joined:
 		i := w.names.of(e.ID, e.Key)
 		w.hash(traceEvent, uint64(p.Index)<<1, uint64(i))
 		if _, ok := p.shows(e.ID); ok || !p.IsReady || e.ID == p.ID {
@@ -56,7 +55,7 @@ func (p *Process) see(event core.Event) {
 			p.behind.Add(i) // old news
 		}
 		w.LastSeen = w.Now
-	case core.Left:
+	case base.Left:
 		i, ok := p.shows(e.ID)
 		w.hash(traceEvent, uint64(p.Index)<<1|1, uint64(i))
 		if !ok {
@@ -69,7 +68,7 @@ func (p *Process) see(event core.Event) {
 		p.there.Remove(i)
 		p.behind.Remove(i)
 		w.LastSeen = w.Now
-	case core.Broadcasted:
+	case base.Broadcasted:
 		w.hash(traceEvent, uint64(p.Index), e.Number)
 	}
 	if w.Story != nil {

@@ -30,11 +30,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
+	"time"
 )
 
 // Latency of a pair of machines, one way, as in the study in which the protocol's constants were
@@ -82,14 +81,14 @@ type World struct {
 // Hooks let the user of a world watch and interfere. All but Odd may be nil.
 type Hooks struct {
 	Odd       func(format string, args ...any)              // something is wrong
-	Configure func(*Machine, *core.Config)                  // before a process starts
-	Shown     func(*Process, core.Event)                    // an event
+	Configure func(*Machine, *base.Config)                  // before a process starts
+	Shown     func(*Process, base.Event)                    // an event
 	Lost      func(observer, subject *Process)              // a living peer was shown as lost
-	Noted     func(*Process, core.Note)                     // a line for the log
+	Noted     func(*Process, base.Note)                     // a line for the log
 	Ended     func(*Process)                                // its core ends with an error
 	Ticked    func(*Process)                                // the timer, after all that it brings
 	Sent      func(from *End, m *pb.PeerMessage, bytes int) // a frame goes out
-	Rewrite   func(from *End, f core.Frame) [][]byte        // the frames that go out in its place
+	Rewrite   func(from *End, f base.Frame) [][]byte        // the frames that go out in its place
 	Arrived   func(at *End, m *pb.PeerMessage)              // a frame has come
 	Skipped   func(at *Process, data []byte)                // an unknown frame has come
 	Story     func(who *Machine, what string, args ...any)  // everything, for people

@@ -14,18 +14,18 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"quicpeer/overlay/core"
-	"quicpeer/pb"
 )
 
 // Setup is what a core begins with.
 type Setup struct {
-	Config core.Config // without Rand
+	Config base.Config // without Rand
 	Seed   [32]byte    // of that
 	Start  time.Duration
 }
@@ -56,11 +56,11 @@ func (r *Recording) Told(at time.Duration, in core.Input, reply core.Reply) {
 }
 
 // Wanted notes what came of a Drain, before anything is done with it.
-func (r *Recording) Wanted(out core.Effects) {
+func (r *Recording) Wanted(out base.Effects) {
 	r.Steps = append(r.Steps, Step{Wants: inWords(out)})
 }
 
-func inWords(out core.Effects) string {
+func inWords(out base.Effects) string {
 	if out.Empty() {
 		return ""
 	}

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
-	"time"
-
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/neighbours"
+	"quicpeer/overlay/core/table"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // The kernel estimates the experience of 100,000 peers without their cores: full tables of
@@ -59,7 +59,7 @@ type graph struct {
 }
 
 // mostPlaces are those of a peer among its neighbours.
-const mostPlaces = core.MaxNeighbours
+const mostPlaces = table.MaxNeighbours
 
 // growing is a network that peers join one after the other. It knows the neighbours of each
 // peer, and nothing else; the rule of the core decides how many each has.
@@ -107,7 +107,7 @@ func randomGraph(n int, seed uint64) *graph {
 // seek makes a peer ask some of those present at random, until it is not short of neighbours.
 func (g *growing) seek(i int32, here int) {
 	p := &g.peers[i]
-	for tries := 0; tries < 20 && core.Short(p.n) > 0; tries++ {
+	for tries := 0; tries < 20 && neighbours.Short(p.n) > 0; tries++ {
 		if j := int32(g.rng.IntN(here)); j != i && !p.has(j) && g.grants(j) {
 			p.add(j)
 			g.peers[j].add(i)
@@ -119,14 +119,14 @@ func (g *growing) seek(i int32, here int) {
 // priority where all can reach each other.
 func (g *growing) grants(j int32) bool {
 	q := &g.peers[j]
-	if core.Grants(q.n, false) {
+	if neighbours.Grants(q.n, false) {
 		return true
 	}
 	var degrees []int
 	for _, k := range q.list[:q.n] {
 		degrees = append(degrees, g.peers[k].n)
 	}
-	i := core.Richest(degrees)
+	i := neighbours.Richest(degrees)
 	if i < 0 {
 		return false
 	}
@@ -235,12 +235,12 @@ func (m *merged) describe(tags, differs []uint64, first, last uint64) {
 	tags, differs = inRange(tags, first, last), inRange(differs, first, last)
 	switch {
 	case len(differs) == 0:
-	case core.IsListed(first, last, len(tags)):
+	case table.IsListed(first, last, len(tags)):
 		m.versions += 2*rangeSize + 8*len(tags) + 8*len(differs) // held, and wanted
 	default:
 		m.fingerprints += rangeSize + 8*pb.MaxHashes
 		for i := range pb.MaxHashes {
-			from, to := core.Part(first, last, i, pb.MaxHashes)
+			from, to := table.Part(first, last, i, pb.MaxHashes)
 			m.describe(tags, differs, from, to)
 		}
 	}

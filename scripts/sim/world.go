@@ -5,13 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"slices"
-	"time"
-
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
+	"slices"
+	"time"
 )
 
 // never is a time that does not come.
@@ -76,9 +75,9 @@ func newWorld(seed uint64, loss float64, follow certs.ID) *world {
 // isAbout says that a part of a story is about the peer.
 func isAbout(a any, id certs.ID) bool {
 	switch a := a.(type) {
-	case core.Joined:
+	case base.Joined:
 		return a.ID == id
-	case core.Left:
+	case base.Left:
 		return a.ID == id
 	}
 	return a == string(id) || a == id
@@ -97,14 +96,14 @@ func (w *world) odd(format string, args ...any) {
 	}
 }
 
-func (w *world) shown(p *coretest.Process, event core.Event) {
+func (w *world) shown(p *coretest.Process, event base.Event) {
 	if w.saw == nil {
 		return
 	}
 	switch e := event.(type) {
-	case core.Joined:
+	case base.Joined:
 		w.saw(p.Machine, w.byID(e.ID), true)
-	case core.Left:
+	case base.Left:
 		w.saw(p.Machine, w.byID(e.ID), false)
 	}
 }
@@ -122,13 +121,13 @@ func (w *world) lost(p, q *coretest.Process) {
 }
 
 // noted counts the log lines of a core.
-func (w *world) noted(p *coretest.Process, n core.Note) {
+func (w *world) noted(p *coretest.Process, n base.Note) {
 	switch n.Kind {
-	case core.Refutation:
+	case base.Refutation:
 		w.count.refuted++
-	case core.Accusation:
+	case base.Accusation:
 		w.count.accused++
-	case core.Violation:
+	case base.Violation:
 		w.count.violations++
 		w.odd("%s: %s %v", p.ID, n.Text, n.Args)
 	}

@@ -1,0 +1,196 @@
+package base
+
+import (
+	"quicpeer/certs"
+	"quicpeer/pb"
+	"time"
+)
+
+// Effects is what the core wants done, in the order of the fields; within a field in the order of
+// the slice.
+type Effects struct {
+	// Epoch, if not 0, has to be stored before anything else is done.
+	Epoch uint64
+	// Events are for the user.
+	Events []Event
+	// Custody has to be stored, in this order: deposits kept for others from now on, or not any
+	// more.
+	Custody []CustodyWrite
+	// Up are links over which direct messages may flow from now on.
+	Up []LinkUp
+	// Frames have to be queued on their links.
+	Frames []Frame
+	// Closes are links to be closed once their frames are written. The driver
+	// reports each by Disconnected.
+	Closes []Close
+	// Dials are to be answered by Connected or DialFailed.
+	Dials []Dial
+	// Cancels are dials not wanted any more; they need no answer.
+	Cancels []DialID
+	// Verify are batches of signatures to be judged elsewhere, in their order, and answered by
+	// Verified.
+	Verify []Verify
+	// Unreachable are peers of the table that a dial has just not reached and for which messages
+	// wait.
+	Unreachable []certs.ID
+	// Envelopes are for us, to be opened.
+	Envelopes []Envelope
+	// Refused are envelopes of ours that did not go all the way.
+	Refused []Refused
+	// Releave names peers that are still away, whose deposits with others will soon expire or of
+	// whose deposits something was withdrawn (see Withdraw). The driver leaves what they have not
+	// confirmed anew, from the first.
+	Releave []certs.ID
+	// Joined reports the outcome for addresses given to Join.
+	Joined []Joining
+	// Notes are for the log.
+	Notes []Note
+	// Err, if not nil, is the end of this peer: one of the error types of this package.
+	Err error
+}
+
+// Frame is an encoded frame for a link. Its bytes are shared and never changed.
+type Frame struct {
+	Link LinkID
+	Data []byte
+	// Relayed marks a broadcast that is passed on or sent again. A very busy link may skip it: it
+	// comes by other links, or is asked for.
+	Relayed bool
+	// Envelope marks something sealed, or a Collected for it. The sender repeats both until they
+	// are answered, so they go behind all other frames, and a link with a long queue may skip
+	// them.
+	Envelope bool
+}
+
+// Verify asks to have signatures judged.
+type Verify struct {
+	ID     VerifyID
+	Claims []Claim
+}
+
+// LinkUp is a link and the peer at its other end.
+type LinkUp struct {
+	Link  LinkID
+	ID    certs.ID
+	Key   certs.PublicKey
+	Epoch uint64
+}
+
+// Dial asks for a connection to one peer.
+type Dial struct {
+	ID  DialID
+	Key certs.PublicKey // who must answer; zero: anyone
+	// Candidates race; the first to connect is used. Another Dial of the same ID, before
+	// the answer to the first, adds to the race.
+	Candidates []Candidate
+	Timeout    time.Duration
+}
+
+// CloseReason says why a link is closed.
+type CloseReason int
+
+// The reasons to close a link.
+const (
+	CloseBye       CloseReason = iota // one of the two leaves
+	CloseProtocol                     // the peer broke the protocol
+	CloseRefused                      // the handshake was refused
+	CloseDuplicate                    // another link to the peer is used
+	CloseIdle                         // it was not used
+	CloseTimeout                      // the handshake did not come
+	CloseDead                         // it was silent, or its peer was restarted
+)
+
+// Close asks to close a link.
+type Close struct {
+	Link   LinkID
+	Reason CloseReason
+	Text   string
+}
+
+// Event is something for the user: one of the types below.
+type Event interface{ isEvent() }
+
+// Ready: the peer is in the network.
+type Ready struct{}
+
+// Joined: a peer has come.
+type Joined struct {
+	ID  certs.ID
+	Key certs.PublicKey
+	Via certs.ID // who told us; empty when direct
+}
+
+// Left: a peer has gone.
+type Left struct {
+	ID       certs.ID
+	Farewell bool // it said goodbye; else it is lost
+}
+
+// Broadcasted: a message to everyone, for us.
+type Broadcasted struct {
+	Content *pb.BroadcastContent
+	Direct  bool   // it came from its author
+	Epoch   uint64 // of its author's run
+	Nonce   uint64 // of the same
+	Number  uint64 // among those of the run
+}
+
+// ShownBroadcasts names the broadcasts of one run of a peer.
+type ShownBroadcasts struct {
+	Author certs.PublicKey
+	Epoch  uint64
+	Nonce  uint64
+}
+
+func (Ready) isEvent() {}
+
+func (Joined) isEvent() {}
+
+func (Left) isEvent() {}
+
+func (Broadcasted) isEvent() {}
+
+// Level says how much a note matters.
+type Level int
+
+// The levels of notes.
+const (
+	Debug Level = iota
+	Info
+	Warn
+)
+
+// Kind says what a note means where a program has to know: whoever watches a network counts
+// these, whatever the wording of the log.
+type Kind int
+
+// The kinds of notes.
+const (
+	Remark     Kind = iota // for people only
+	Violation              // the peer at the other end of a link has broken the protocol
+	Accusation             // this peer has called another one lost
+	Refutation             // this peer has answered that it was called lost
+)
+
+// Note is a line for the log.
+type Note struct {
+	Level Level
+	Kind  Kind
+	Text  string
+	Args  []any // pairs, as for slog
+}
+
+// Empty reports whether nothing is wanted.
+func (e *Effects) Empty() bool {
+	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
+		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
+		len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
+}
+
+// Slowness is how much more silence is allowed on a link whose round trips are long or vary.
+// QUIC's keepalive comes after one and a half of its probe timeouts (a round trip and four mean
+// deviations each, RFC 9002, 6.2.1), if that is more than the 500 ms asked for, and takes another
+// round trip and a half to be answered.
+func Slowness(roundTrip, jitter time.Duration) time.Duration {
+	return max(0, 3*roundTrip+6*jitter-500*time.Millisecond)
+}

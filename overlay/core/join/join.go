@@ -1,0 +1,504 @@
+// Package join gets us into a network, and back into it: the addresses to join by, what is found
+// on the LAN, and the peers of earlier runs.
+package join
+
+import (
+	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+	"slices"
+	"time"
+)
+
+// Joiner gets us into a network, and back into it.
+type Joiner struct {
+	*base.Env
+	Table *table.Table
+	Links *link.Links
+	Where *reach.Whereabouts
+	Reach *reach.Reach
+	Sync  *reconcile.Syncer
+
+	Targets    []*link.Target
+	DiscoverBy time.Duration // when to begin a network of our own; 0: never
+	heldBy     time.Duration // when to believe that our ID is in use; 0: no door says so
+	home       home
+}
+
+// DialTargets dials the targets that are due: those that are tried at once, so that peers that
+// join each other while starting do not remain an island; of the absent, those that are searched
+// for at the pace of a search, and of the rest one now and then.
+func (jn *Joiner) DialTargets() {
+	alone := jn.Links.LinksUp() == 0
+	var longest *link.Target // of the rest, the one that has waited longest
+	for _, t := range jn.Targets {
+		if t.Dialing || t.Hopeless || jn.Now < t.Next {
+			continue
+		}
+		switch {
+		case jn.isTried(t, alone):
+			jn.dialTarget(t)
+		case jn.Now < jn.home.searchFrom || !t.IsSought(jn.Ready) || !jn.absent(t):
+		case alone || !jn.Ready || t.Failures == 0 && !t.Reached:
+			if jn.home.pace.Take(jn.Now, SearchAtOnce-1, searchEach) {
+				jn.dialTarget(t)
+			}
+		case longest == nil || t.Next < longest.Next:
+			longest = t
+		}
+	}
+	if longest != nil && jn.Now >= jn.home.nextAbsent {
+		living := len(jn.Table.Entries) - jn.Table.Gone
+		every := max(absentEvery, time.Duration(living)*time.Second)
+		jn.home.nextAbsent = jn.Now + every/2 + jn.Jitter(every)
+		jn.dialTarget(longest)
+	}
+}
+
+// isTried reports whether a target is dialled as soon as it is due, and not only while its peer
+// is absent. Without any link all but the acquaintances are.
+func (jn *Joiner) isTried(t *link.Target, alone bool) bool {
+	switch {
+	case t.Met:
+		return false
+	case t.Found != "":
+		return t.Failures < FoundTries && !t.Reached && !jn.Table.IsMember(t.Peer, t.Found)
+	case t.Key != (certs.PublicKey{}): // a candidate that a full door has named
+		return alone || !jn.Ready && !t.Reached
+	}
+	if !jn.Ready && t.Broken > 0 && jn.Links.LinkTo(t.PeerKey) == nil {
+		return true // we have no table yet, and another door may have none for us
+	}
+	return alone || !t.Reached && (!jn.Ready || t.Failures < link.GivenTries)
+}
+
+func (jn *Joiner) dialTarget(t *link.Target) {
+	t.Dialing = true
+	d := &link.Dial{Target: t, Key: t.Key}
+	jn.Reach.StartDial(d)
+	if list := jn.targetCandidates(t); len(list) > 0 {
+		jn.Reach.Race(d, list)
+	} else {
+		jn.Reach.DialEnded(d, reach.Nowhere, false)
+	}
+}
+
+// targetCandidates returns the addresses of a target. Those given by the user are dialled as they
+// are; those named by others are restricted like those of members.
+func (jn *Joiner) targetCandidates(t *link.Target) []base.Candidate {
+	var list []base.Candidate
+	for _, a := range t.Addresses[:min(len(t.Addresses), reach.MaxCandidates)] {
+		list = append(list, base.Candidate{Address: a})
+	}
+	if !t.IsUsers() {
+		list = slices.DeleteFunc(list, func(a base.Candidate) bool {
+			return jn.Where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
+		})
+		list = jn.Reach.Affordable(list)
+	}
+	return list
+}
+
+// TargetEnded takes the end of a dial of the target, successful or not.
+func (jn *Joiner) TargetEnded(t *link.Target, why string) {
+	t.Dialing = false
+	t.Failures++
+	most := base.JoinBackoff
+	switch {
+	case t.Met:
+		most = maxAbsentBackoff
+	case jn.Ready:
+		most = base.MaxBackoff
+	}
+	t.Next = jn.Now + jn.Backoff(t.Failures, most)
+	if why != "" {
+		if !t.Reached { // the behaviour of a door that let us in says more
+			t.Why, t.Refusal = why, nil
+		}
+		jn.joinEnded(t, "", why)
+	}
+}
+
+// DoorOpened is called when the peer at the other end of the link has let us in.
+func (jn *Joiner) DoorOpened(t *link.Target, l *link.Link) {
+	t.Failures, t.Why, t.Refusal, t.Reached = 0, "", nil, true
+	t.Peer, t.PeerKey = l.Peer, l.Key
+	jn.joinEnded(t, l.Peer, "")
+}
+
+// HeldElsewhere is called when a door has proved that another peer has our ID. It may have made
+// that up, so others may still let us in: we stop once all have been tried, or have had the time
+// of a dial.
+func (jn *Joiner) HeldElsewhere(t *link.Target, holder certs.PublicKey) {
+	t.Holder, t.Hopeless = holder, true
+	if jn.heldBy == 0 {
+		jn.heldBy = jn.Now + reach.DialTimeout
+		jn.Wake(jn.heldBy)
+	}
+}
+
+// CheckHolder stops a newcomer whose ID is in use, and reports whether it has.
+func (jn *Joiner) CheckHolder() (over bool) {
+	holder, open := certs.PublicKey{}, false
+	for _, t := range jn.Targets {
+		if t.Holder != (certs.PublicKey{}) {
+			holder = t.Holder
+		}
+		open = open || t.Failures == 0 && !t.Reached && !t.Met
+	}
+	if holder != (certs.PublicKey{}) && !jn.Accepted && !jn.Ended && (!open || jn.Now >= jn.heldBy) {
+		jn.Happen(base.Failed{Why: &base.DuplicateIDError{Holder: holder}})
+		return true
+	}
+	return false
+}
+
+// AddCandidates adds the peers that a full door has named.
+func (jn *Joiner) AddCandidates(list []*pb.Signed) {
+	for _, signed := range list {
+		record, err := jn.Cfg.Open(signed)
+		if err != nil || jn.doors() >= maxTargets {
+			continue
+		}
+		key := record.Key
+		known := key == jn.Cfg.Identity.Key() || len(record.Addresses) == 0
+		for _, t := range jn.Targets {
+			known = known || t.Key == key
+		}
+		if !known && jn.Cfg.Verify(base.Claim{Key: key, Signed: record.Signed}) {
+			jn.Targets = append(jn.Targets, &link.Target{Address: record.Addresses[0], Addresses: record.Addresses, Key: key})
+		}
+	}
+	jn.DialTargets()
+}
+
+// doors counts the targets without the acquaintances.
+func (jn *Joiner) doors() int {
+	n := 0
+	for _, t := range jn.Targets {
+		if !t.Met {
+			n++
+		}
+	}
+	return n
+}
+
+// CheckJoining tries again, or fails when the time is up or no address is left to hope for.
+func (jn *Joiner) CheckJoining() {
+	if jn.Ready || jn.Ended || jn.Leaving {
+		return
+	}
+	if jn.stopDiscovering() {
+		return
+	}
+	if jn.CheckHolder() {
+		return
+	}
+	jn.Sync.RequestTable()
+	hope := jn.DiscoverBy != 0
+	for _, t := range jn.Targets {
+		hope = hope || !t.Hopeless && !t.Met
+	}
+	for _, l := range jn.Links.List {
+		hope = hope || l.State == link.LinkUp
+	}
+	late := jn.JoinBy != 0 && jn.Now >= jn.JoinBy && jn.DiscoverBy == 0 && !jn.Sync.TableComes()
+	if late || !hope {
+		jn.Happen(base.Failed{Why: jn.joinFailure()})
+		return
+	}
+	jn.DialTargets()
+}
+
+// joinFailure is why we are not in the network.
+func (jn *Joiner) joinFailure() error {
+	for _, t := range jn.Targets {
+		if t.Obstacle == base.ObstacleTwin {
+			return &base.StartedElsewhereError{}
+		}
+		if t.Holder != (certs.PublicKey{}) {
+			return &base.DuplicateIDError{Holder: t.Holder}
+		}
+	}
+	return jn.JoinError()
+}
+
+func (jn *Joiner) JoinError() *base.JoinError {
+	e := &base.JoinError{Obstacles: jn.obstacles()}
+	met := 0
+	for _, t := range jn.Targets {
+		if t.Met {
+			if t.Failures > 0 {
+				met++
+			}
+			continue
+		}
+		why := t.Why
+		switch {
+		case why == "" && t.Reached:
+			why = jn.Sync.TableSoFar(t)
+		case why == "":
+			why = "no answer"
+		}
+		if t.Found != "" {
+			why += " (found on the LAN)"
+		}
+		e.Failures = append(e.Failures, t.Address+": "+why)
+		if t.Refusal != nil && t.Refusal.GetCode() != pb.HandshakeCode_FULL && e.Refusal == nil {
+			e.Refusal, e.Address = t.Refusal, t.Address
+		}
+	}
+	if met > 0 {
+		e.Failures = append(e.Failures, fmt.Sprintf("nor does any of %d peers answer that were met before", met))
+	}
+	return e
+}
+
+// Discovery on the LAN is the driver's task; what it finds is dialled like an address to join. A
+// peer that was given no address and finds nobody in time begins a network; networks that find
+// each other later become one, as the halves of a cut network do.
+
+const (
+	DiscoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
+	MaxFound    = 32              // of the targets
+	FoundTries  = 5               // failed dials in a row before it has to be found again
+)
+
+// FoundOnLAN handles Found.
+func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string) {
+	if jn.Ended || jn.Leaving || len(addresses) == 0 || jn.Table.IsMember(id, fingerprint) {
+		return
+	}
+	jn.Targets = slices.DeleteFunc(jn.Targets, func(t *link.Target) bool {
+		return t.Found != "" && !t.Dialing && (t.Hopeless || t.Reached || t.Failures >= FoundTries)
+	})
+	n := 0
+	for _, t := range jn.Targets {
+		if t.Found == fingerprint {
+			if !t.Dialing {
+				t.Addresses = addresses[:min(len(addresses), reach.MaxCandidates)]
+			}
+			return // it is dialled when it is due
+		}
+		if t.Found != "" {
+			n++
+		}
+	}
+	if n < MaxFound {
+		jn.Note(base.Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
+		jn.Targets = append(jn.Targets, &link.Target{Address: addresses[0], Addresses: addresses[:min(len(addresses), reach.MaxCandidates)], Peer: id, Found: fingerprint})
+		jn.DialTargets()
+	}
+}
+
+// stopDiscovering begins a network if nobody on the LAN has let us in.
+func (jn *Joiner) stopDiscovering() bool {
+	if jn.DiscoverBy == 0 || jn.Now < jn.DiscoverBy {
+		return false
+	}
+	waiting := slices.ContainsFunc(jn.Links.List, func(l *link.Link) bool { return l.State == link.LinkUp })
+	if waiting && (jn.JoinBy == 0 || jn.Now < jn.JoinBy || jn.Sync.TableComes()) {
+		return false // its table is on the way
+	}
+	jn.Note(base.Info, "nobody has answered on the LAN: this is a new network")
+	jn.Happen(base.TableTaken{})
+	return true
+}
+
+// DoorEnded takes the end of a link to a door that has let us in, before we had a table. A door
+// that does not send its table is redialled more and more seldom.
+func (jn *Joiner) DoorEnded(t *link.Target, did string) {
+	if jn.Ready || jn.Ended {
+		return
+	}
+	t.Broken++
+	t.Next = jn.Now + jn.Backoff(t.Broken, base.MaxBackoff)
+	t.Why = "let us in, and " + did
+}
+
+// Coming home. A peer that starts again looks for the peers it had links to in earlier runs,
+// whatever has become of the network meanwhile: at once, besides the addresses that it was given
+// to join or, without any, while it is a network of one. And every peer now and then dials those
+// that are gone without having been called lost: peers that have left, and the doors that let us
+// in. So the first peer of a network finds it again after a clean restart, and two parts of a
+// network that nobody linked become one as soon as one of all these dials is answered. (heal
+// dials the lost.)
+
+// Bounds of that search, guesses except those derived here. A search dials eight at once and four
+// a second, so it is over within a minute. Afterwards each peer dials one in absentEvery or, if
+// that is longer, in as many seconds as there are members: so the whole network dials about once
+// a second, however large it is.
+const (
+	MaxAcquaintances = 256
+	SearchAfter      = 1 * time.Second // after joining begins: the doors given by the user go first
+	SearchAtOnce     = 8
+	searchEach       = 250 * time.Millisecond
+	absentEvery      = 15 * time.Second
+	maxAbsentBackoff = 5 * time.Minute
+)
+
+// home is the schedule of the search for peers that are not here.
+type home struct {
+	searchFrom time.Duration
+	pace       base.Limiter  // of the search
+	nextAbsent time.Duration // no dial to an absent peer before
+}
+
+// MeetAgain makes targets of the acquaintances of earlier runs.
+func (jn *Joiner) MeetAgain(list []base.Acquaintance) {
+	for _, a := range list[:min(len(list), MaxAcquaintances)] {
+		if len(a.Addresses) > 0 && a.Key != jn.Cfg.Identity.Key() {
+			jn.Targets = append(jn.Targets, &link.Target{Address: a.Addresses[0], Addresses: a.Addresses, Key: a.Key, Met: true, MetAt: a.Address, Peer: a.ID, PeerKey: a.Key})
+		}
+	}
+	jn.home.searchFrom = jn.Now
+	if !jn.Ready {
+		jn.home.searchFrom += SearchAfter
+	}
+	jn.home.nextAbsent = jn.Now + absentEvery/2 + jn.Jitter(absentEvery)
+}
+
+// rememberGone makes an acquaintance of a peer that had a link to us and is about to leave the
+// table. The acquaintance with the most failed dials makes room.
+func (jn *Joiner) rememberGone(r *base.Record, lastAddress string) {
+	if lastAddress == "" || r.Visitor || len(r.Addresses)+len(r.Observed) == 0 || r.Key == jn.Cfg.Identity.Key() {
+		return
+	}
+	addresses := withoutRepeats(lastAddress, r.Addresses, r.Observed)
+	next := jn.Now + absentEvery/2 + jn.Jitter(absentEvery)
+	count, worst := 0, -1
+	for i, t := range jn.Targets {
+		if !t.Met {
+			continue
+		}
+		if t.PeerKey == r.Key {
+			t.Peer, t.Address, t.Addresses, t.MetAt, t.Failures, t.Next = r.ID, addresses[0], addresses, lastAddress, 1, next
+			return
+		}
+		count++
+		if !t.Dialing && (worst < 0 || t.Failures > jn.Targets[worst].Failures) {
+			worst = i
+		}
+	}
+	if count >= MaxAcquaintances {
+		if worst < 0 {
+			return
+		}
+		jn.Targets = slices.Delete(jn.Targets, worst, worst+1)
+	}
+	jn.Targets = append(jn.Targets, &link.Target{
+		Address: addresses[0], Addresses: addresses, Key: r.Key, Met: true, MetAt: lastAddress, Peer: r.ID, PeerKey: r.Key, Failures: 1, Next: next,
+	})
+}
+
+// withoutRepeats returns the addresses of an acquaintance, the one that worked first.
+func withoutRepeats(first string, more ...[]string) []string {
+	list := []string{first}
+	for _, a := range slices.Concat(more...) {
+		if !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// absent reports whether the peer met at a target is not in the table any more, or has left. heal
+// looks for the lost and the missing.
+func (jn *Joiner) absent(t *link.Target) bool {
+	e := jn.Table.Get(t.Peer, t.PeerKey)
+	return e == nil || e.State == pb.AnnouncementType_LEAVE
+}
+
+// JoinAddress handles Join.
+func (jn *Joiner) JoinAddress(address string) {
+	var t *link.Target
+	given := 0
+	for _, other := range jn.Targets {
+		if other.IsUsers() {
+			given++
+			if other.Address == address {
+				t = other
+			}
+		}
+	}
+	switch {
+	case jn.Ended || jn.Leaving || !jn.Ready:
+		jn.Out.Joined = append(jn.Out.Joined, base.Joining{Address: address, Why: "this peer is not in a network now"})
+		return
+	case t == nil && given >= maxTargets:
+		jn.Out.Joined = append(jn.Out.Joined, base.Joining{Address: address, Why: "too many addresses were given to join already"})
+		return
+	case t == nil:
+		t = &link.Target{Address: address, Addresses: []string{address}}
+		jn.Targets = append(jn.Targets, t)
+	}
+	t.Asked, t.Hopeless, t.Failures = true, false, 0
+	if !t.Dialing {
+		jn.dialTarget(t)
+	}
+}
+
+// joinEnded reports the outcome of a Join. A target that has never let us in is not tried again,
+// since the caller knows.
+func (jn *Joiner) joinEnded(t *link.Target, id certs.ID, why string) {
+	if !t.Asked {
+		return
+	}
+	t.Asked = false
+	jn.Out.Joined = append(jn.Out.Joined, base.Joining{Address: t.Address, ID: id, Why: why})
+	if id == "" && !t.Reached && !t.Given {
+		jn.Targets = slices.DeleteFunc(jn.Targets, func(other *link.Target) bool { return other == t })
+	}
+}
+
+// Hindered records what a dial met instead of a peer.
+func (jn *Joiner) Hindered(id base.DialID, by base.Obstacle) {
+	if d := jn.Reach.Dials[id]; d != nil && d.Target != nil {
+		d.Target.Obstacle = by
+		d.Target.Hopeless = d.Target.Hopeless || by == base.ObstacleTwin
+	}
+}
+
+// obstacles returns the causes that keep us from the peers to join, each once. Acquaintances do
+// not count: nobody asked for them.
+func (jn *Joiner) obstacles() []base.Obstacle {
+	var list []base.Obstacle
+	for _, t := range jn.Targets {
+		by := t.Obstacle
+		switch {
+		case t.Refusal != nil:
+			by = base.ObstacleFull
+		case t.Reached:
+			by = base.ObstacleTable
+		}
+		if (!t.Met || t.Reached) && !slices.Contains(list, by) {
+			list = append(list, by)
+		}
+	}
+	return list
+}
+
+// mayBeHere reports whether an address of a target that others have named may be dialled, should
+// it be a loopback address.
+func (jn *Joiner) mayBeHere(t *link.Target, address string) bool {
+	return !reach.ParseAddress(address).Addr().IsLoopback() || t.Found != "" || t.MetAt == address || jn.Where.HereAlone()
+}
+
+// Told makes acquaintances of peers that have left.
+func (jn *Joiner) Told(ch link.Change) {
+	if ch.Old != nil && ch.News.State == pb.AnnouncementType_LEAVE {
+		jn.rememberGone(ch.Old, ch.Entry.Our().LastAddress)
+	}
+}
+
+// Remember makes an acquaintance of a peer that the table has dropped.
+func (jn *Joiner) Remember(e *table.Entry) {
+	if !e.IsGuest() {
+		jn.rememberGone(e.Record, e.Our().LastAddress)
+	}
+}

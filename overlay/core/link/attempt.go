@@ -1,0 +1,83 @@
+package link
+
+import (
+	"fmt"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
+	"time"
+)
+
+// GivenTries bounds of a given address that never let us in, at the pace of a join: 20 to 40 s.
+const GivenTries = 8
+
+// Dial is a connection that we try to make, to a target of the join or to an entry.
+type Dial struct {
+	Id      base.DialID
+	Target  *Target
+	Peer    certs.ID
+	Key     certs.PublicKey
+	Seeking bool     // a neighbour
+	Racing  bool     // its addresses are being dialled
+	Meeting *Meeting // the peer is asked to dial us too; nil: it is not
+	Why     string   // why the dialled addresses have failed
+}
+
+// Meeting is our CONNECT to a peer.
+type Meeting struct {
+	Number   uint64
+	Sent     time.Duration
+	Answered bool
+	Due      time.Duration // then both dial; without an answer the meeting has failed
+	Observed []string      // where the peer is seen, as it says
+}
+
+// Target is an address to join by: given by the user, found on the LAN, named by a full door, or
+// known from earlier runs.
+type Target struct {
+	Address   string // for people
+	Addresses []string
+	Key       certs.PublicKey // of a candidate; zero: anyone
+	Found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
+	Dialing   bool
+	Next      time.Duration
+	Failures  int
+	Why       string // of the last failure
+	Obstacle  base.Obstacle
+	Refusal   *pb.HandshakeResponse
+	Holder    certs.PublicKey // the key that has our ID, as the door says; zero: it does not say so
+	Hopeless  bool            // refused for good, or our own address
+	Reached   bool            // it has let us in once
+	Broken    int             // times that it let us in and did not send its table
+	Given     bool            // by the configuration
+	Asked     bool            // by a Join that is not answered yet
+	Met       bool            // an acquaintance, see overlay/core/join
+	MetAt     string          // where a link to it stood
+	Peer      certs.ID        // the peer there, or the one that has let us in
+	PeerKey   certs.PublicKey
+}
+
+// IsUsers reports whether the user has given the target.
+func (t *Target) IsUsers() bool { return t.Found == "" && t.Key == (certs.PublicKey{}) }
+
+// Refused takes the refusal of a door.
+func (t *Target) Refused(response *pb.HandshakeResponse) {
+	t.Refusal = response
+	t.Why = "refused: " + RefusalText(response)
+	switch response.GetCode() {
+	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
+	default: // also for codes that we don't know
+		t.Hopeless = true
+	}
+}
+
+// RefusalText words a refusal for users.
+func RefusalText(response *pb.HandshakeResponse) string {
+	return fmt.Sprintf("%v: %s", response.GetCode(), response.GetReason())
+}
+
+// IsSought reports whether the target is looked for while its peer is absent: an acquaintance; or, once we are in
+// the network, an address of the user's that has let us in, or has not for long.
+func (t *Target) IsSought(ready bool) bool {
+	return t.Met || ready && t.IsUsers() && (t.Reached || t.Failures >= GivenTries)
+}

@@ -1,0 +1,64 @@
+package link
+
+import (
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
+	"time"
+)
+
+// Bounds of our awareness, guesses unless said otherwise.
+const (
+	IsolatedAfter = 3 * time.Second        // without hearing anybody, before all are shown as lost
+	LateStep      = 100 * time.Millisecond // we are so late: one worse
+	WorstHealth   = 6                      // with it 9.8 s of silence are allowed; the study had 9.4 s
+	BetterEvery   = time.Second            // one better
+)
+
+// Doubt judges whether we may be the one who can't hear. Its score is Lifeguard's local health
+// multiplier: all times that we allow others are longer by as much. It grows when we come late to
+// our own work, since packets may then wait in our queues, and when others contradict us; else it
+// shrinks. Without it an overloaded machine calls the living lost, and the floods and links that
+// follow give it even more to do.
+type Doubt struct {
+	*base.Env
+	Score  int           // 0: we are well
+	better time.Duration // when it shrinks
+
+	LastHeard time.Duration // from any peer
+	Deaf      bool          // no link is heard
+	// DeafProven: a dial has failed since the last link fell silent.
+	DeafProven bool
+	Storm      bool // several links are silent
+}
+
+// Stretch is a time that we allow others.
+func (db *Doubt) Stretch(d time.Duration) time.Duration { return d * time.Duration(1+db.Score) }
+
+// AtLeast worsens the score to the given one.
+func (db *Doubt) AtLeast(score int) {
+	if score > 0 && score >= db.Score {
+		db.Score, db.better = min(score, WorstHealth), db.Now+BetterEvery
+	}
+}
+
+// Recover lets the score shrink with time.
+func (db *Doubt) Recover() {
+	if db.Score > 0 && db.Now >= db.better {
+		db.Score, db.better = db.Score-1, db.Now+BetterEvery
+	}
+}
+
+// Patience is how long a link may be silent.
+func (db *Doubt) Patience(l *Link) time.Duration { return db.Stretch(QuietAfter) + l.Slowness() }
+
+// Doubtful reports whether we may be the one who can't hear, and so had better not judge others.
+func (db *Doubt) Doubtful() bool { return db.Deaf || db.Score >= WorstHealth }
+
+// GiveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
+// where two halves of a network meet there are many suspects, who all refute at once.
+func (db *Doubt) GiveTime(e *table.Entry) {
+	e.Side.Until = e.Side.Since + table.SuspectAlone
+	if len(e.Side.Accusers) > 1 && e.Side.Since < e.Said+table.SuspectAlone {
+		e.Side.Until = e.Side.Since + min(db.Stretch(table.SuspectFor), table.SuspectAlone)
+	}
+}

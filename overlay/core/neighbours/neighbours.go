@@ -1,0 +1,267 @@
+// Package neighbours decides with whom we exchange announcements: HyParView's active view.
+package neighbours
+
+import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+	"slices"
+	"time"
+)
+
+// Times of the search for neighbours, guesses.
+const (
+	seekEvery    = 500 * time.Millisecond // a dial for a neighbour, after the first ones
+	RefusedFor   = 30 * time.Second       // before a second request for neighbourhood
+	RefusedAlone = 2 * time.Second        // the same of a peer without any neighbour
+	HealEvery    = 1 * time.Second        // between two dials of a lost peer by the network as a whole
+)
+
+// Neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
+type Neighbourhood struct {
+	*base.Env
+	Table      *table.Table
+	Links      *link.Links
+	Routes     *route.Routes
+	Gossip     *gossip.Gossip
+	Reach      *reach.Reach
+	Broadcasts *broadcast.Broadcasts
+	Sync       *reconcile.Syncer
+
+	seeks    base.Limiter
+	NextHeal time.Duration
+}
+
+// SeekNeighbours asks random living peers for neighbourhood, for as many as we lack (see Short):
+// over a link that stands, else over a new one. It dials several at once but then only two a
+// second. One above the usual number that can spare us is given up.
+func (nb *Neighbourhood) SeekNeighbours() {
+	for nb.Links.Degree() > table.MaxNeighbours && nb.giveUp(nb.Spare()) {
+	}
+	missing := Short(nb.Links.Degree()) - nb.Reach.Seeking
+	for _, l := range nb.Links.List { // links that stand cost nothing
+		if e := l.Entry; missing > 0 && l.State == link.LinkUp && !l.Quiet && e != nil && nb.mayAsk(e) {
+			nb.AskNeighbour(l)
+			missing--
+		}
+	}
+	for ; missing > 0; missing-- {
+		e := nb.Table.Pick(nb.mayAsk)
+		if e == nil {
+			return
+		}
+		if l := nb.Links.LinkTo(e.Record.Key); l != nil {
+			nb.AskNeighbour(l)
+		} else if nb.seeks.Take(nb.Now, table.WantNeighbours, seekEvery) {
+			nb.Reach.DialFor(e, reach.ToSeek)
+		}
+	}
+}
+
+// mayAsk reports whether the peer can be asked for neighbourhood. One that has refused is asked
+// again after a while, and soon if nobody else is our neighbour.
+func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
+	d := e.Our()
+	if e == nb.Table.Self || e.IsGuest() || !e.Alive() && !e.Missing || d.Dialing != 0 || nb.Now < d.NextDial {
+		return false
+	}
+	if nb.Now < d.RefusedTill && (nb.Links.Neighbours() > 0 || nb.Now < d.RefusedTill-RefusedFor+RefusedAlone) {
+		return false
+	}
+	l := nb.Links.LinkTo(e.Record.Key)
+	return l == nil || !l.Neighbour && !l.Asked
+}
+
+// AskNeighbour asks for neighbourhood: with priority if the peer has refused, and nobody else has
+// become our neighbour.
+func (nb *Neighbourhood) AskNeighbour(l *link.Link) {
+	if !l.Neighbour && !l.Asked && !nb.Visiting && !l.LeadsToGuest() {
+		l.Asked, l.EverAsked, l.AskedAt = true, true, nb.Now
+		priority := l.Entry != nil && nb.Now < l.Entry.Our().RefusedTill && nb.Links.Neighbours() == 0
+		nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
+	}
+}
+
+func (nb *Neighbourhood) ReceiveNeighbour(l *link.Link, m *pb.Neighbour) {
+	switch what := m.GetType(); {
+	case what < pb.NeighbourType_REQUEST || what > pb.NeighbourType_END:
+		nb.Note(base.Debug, "a step in becoming neighbours that is not known, ignored", "peer", string(l.Peer), "type", what.String())
+	case what == pb.NeighbourType_REQUEST:
+		nb.receiveRequest(l, m.GetPriority())
+	case what == pb.NeighbourType_END:
+		if l.Neighbour {
+			nb.Links.EndNeighbour(l)
+		}
+	case !l.EverAsked && !l.Neighbour:
+		nb.Links.Violation(l, "an answer to no request for neighbourhood")
+	case !l.Asked && !l.Neighbour: // it has been ended meanwhile
+		if what == pb.NeighbourType_ACCEPT {
+			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+		}
+	case what == pb.NeighbourType_ACCEPT:
+		nb.becomeNeighbour(l)
+		nb.Sync.CompareTables(l)
+	case what == pb.NeighbourType_REFUSE:
+		l.Asked = false
+		if e := l.Entry; e != nil {
+			e.With().RefusedTill = nb.Now + RefusedFor
+		}
+	}
+}
+
+// receiveRequest grants neighbourhood, or refuses it. Two requests that cross are agreed. A peer
+// that asks for neighbourhood it already has has lost sight of it.
+func (nb *Neighbourhood) receiveRequest(l *link.Link, priority bool) {
+	grants := l.Neighbour || l.Asked || Grants(nb.Links.Degree(), false)
+	if !grants {
+		nb.giveUp(nb.Spare())
+		grants = Grants(nb.Links.Degree(), priority)
+	}
+	if !grants {
+		nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+		return
+	}
+	nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	nb.becomeNeighbour(l)
+}
+
+// Spare is the neighbour that can spare us best, nil if none can (see Richest): of those without
+// a slot, if there are such.
+func (nb *Neighbourhood) Spare() *link.Link {
+	var choice []*link.Link
+	var degrees []int
+	above := nb.Links.Degree() > table.MaxNeighbours
+	for _, l := range nb.Links.List {
+		if e := l.Entry; l.Neighbour && l.Slot < 0 == above && e != nil {
+			choice, degrees = append(choice, l), append(degrees, len(e.Our().Neighbours)+1)
+		}
+	}
+	if i := Richest(degrees); i >= 0 {
+		return choice[i]
+	}
+	return nil
+}
+
+// giveUp ends the neighbourhood with a peer, over all its links; false without one.
+func (nb *Neighbourhood) giveUp(one *link.Link) bool {
+	for _, l := range nb.Links.List {
+		if one != nil && l.Neighbour && l.Key == one.Key {
+			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.Links.EndNeighbour(l)
+		}
+	}
+	return one != nil
+}
+
+// becomeNeighbour begins the exchange of announcements over the link, and tells the new neighbour
+// our distances and how far we have come in the recent broadcasts.
+func (nb *Neighbourhood) becomeNeighbour(l *link.Link) {
+	l.Asked = false
+	if l.Neighbour {
+		return
+	}
+	l.Slot = nb.Links.TakeSlot()
+	l.Neighbour = true
+	nb.Links.Changed = true
+	nb.Routes.TellAllRoutes(l)
+	nb.Broadcasts.Greet(l)
+}
+
+// TellNeighbours tells the neighbours who the others are.
+func (nb *Neighbourhood) TellNeighbours() {
+	if !nb.Links.Changed {
+		return
+	}
+	nb.Links.Changed = false
+	list := &pb.NeighbourList{}
+	for _, l := range nb.Links.List {
+		if l.Neighbour && len(list.Ids) < pb.MaxNeighbours {
+			list.Ids = append(list.Ids, string(l.Peer))
+		}
+	}
+	for _, l := range nb.Links.List {
+		if l.Neighbour {
+			nb.Links.Send(l, list)
+		}
+	}
+}
+
+func (nb *Neighbourhood) ReceiveNeighbourList(l *link.Link, m *pb.NeighbourList) {
+	e := l.Entry
+	if e == nil || !l.Neighbour {
+		return
+	}
+	d := e.With()
+	d.Neighbours = nil
+	for _, id := range m.GetIds() {
+		if certs.ID(id) != nb.Cfg.ID {
+			d.Neighbours = append(d.Neighbours, certs.ID(id))
+		}
+	}
+}
+
+// Heal dials one lost peer now and then, so that the halves of a network that was cut meet again;
+// a peer that reaches nobody dials several at once, and the addresses to join too. The network as
+// a whole dials each lost peer about once in HealEvery, so a cut in halves ends within a second.
+// A peer short of neighbours dials one each time, since it may be the only one on its side that
+// can reach the other.
+func (nb *Neighbourhood) Heal() {
+	if nb.Now < nb.NextHeal {
+		return
+	}
+	alone := nb.Links.LinksUp() == 0
+	nb.NextHeal = nb.Now + HealEvery
+	if alone {
+		nb.NextHeal = nb.Now + base.FirstBackoff
+	}
+	living := len(nb.Table.Entries) - nb.Table.Gone
+	eager := alone || nb.Links.Degree() < table.WantNeighbours
+	if !eager && nb.Cfg.Rand.IntN(max(living, len(nb.Table.Lost), 1)) >= len(nb.Table.Lost) {
+		return
+	}
+	if lost := nb.redialable(); len(lost) > 0 {
+		nb.Reach.DialEntry(lost[nb.Cfg.Rand.IntN(len(lost))])
+	}
+}
+
+// redialable returns the lost and missing peers that may be dialled now.
+func (nb *Neighbourhood) redialable() []*table.Entry {
+	var list []*table.Entry
+	nb.Table.Lost = slices.DeleteFunc(nb.Table.Lost, func(e *table.Entry) bool { return e.State != pb.AnnouncementType_LOST && !e.Missing })
+	for _, e := range nb.Table.Lost {
+		l := nb.Links.LinkTo(e.Record.Key)
+		heard := e.Missing && l != nil && !l.Quiet // CheckLinks will find it by that link
+		if d := e.Our(); d.Dialing == 0 && nb.Now >= d.NextDial && !heard {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// Told ends the neighbourhood with a run that is over, or with a peer that is called lost. A
+// silent link to such a peer stays until QUIC's idle timeout, but not as a neighbour's: should
+// the peer live after all, having been stopped for a while, it hears the LOST over this very link
+// and needs no new one.
+func (nb *Neighbourhood) Told(ch link.Change) {
+	e := ch.Entry
+	if ch.Old != nil && ch.Begins() {
+		e.With().Neighbours = nil
+	}
+	if ch.Old == nil || ch.News.State != pb.AnnouncementType_LOST {
+		return
+	}
+	for _, l := range nb.Links.List {
+		if l.Neighbour && l.Key == e.Record.Key && nb.Now-l.Heard > link.FreshWithin {
+			nb.Gossip.AnnounceTo(l, e)
+			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.Links.EndNeighbour(l)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package route
+
+import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+	"slices"
+	"time"
+)
+
+// A sealed batch for a peer that can't be dialled goes to it over others like any Routed frame,
+// in parts of pb.MaxPart. A peer that passes such parts on limits them by bytes, and tells the
+// sender when it carries no more. Nothing here knows whether a batch has arrived: the receiver's
+// answer comes by the same way, and a sender that misses it sends again.
+//
+// Routed.from is not signed. Anybody on the way can put any name there, and can occupy the places
+// of another sender's parts; the true author is known only once the batch is opened.
+
+// Bounds of relaying, all guesses.
+const (
+	CarryLink    = 8 << 20 // bytes that a link may have us carry in a second, and at once
+	carryAll     = 16 << 20
+	CarryBase    = 512                    // what each frame costs in addition to its bytes
+	MaxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
+	refusalEvery = 100 * time.Millisecond // for each link
+	PartialFor   = 30 * time.Second       // without another part
+	MaxPartials  = 256
+	MaxPartialsB = 8 << 20
+	PartialsOfID = 4
+)
+
+// partial is an envelope of which some parts have come.
+type partial struct {
+	From   certs.ID
+	number uint64
+	parts  [][]byte
+	have   int
+	Bytes  int
+	last   time.Duration // when the last of them came
+}
+
+// Relay carries envelopes: our own, those of others, and those for us.
+type Relay struct {
+	*base.Env
+	Table  *table.Table
+	Links  *link.Links
+	Routes *Routes
+
+	carried  base.Limiter // over all links
+	Partials []*partial
+	Bytes    int // in them
+}
+
+// CanRoute reports whether something can be sent to a peer.
+func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
+	known := rl.Table.Owner(to, rl.Now) != nil || rl.Links.LinkToID(to) != nil
+	return known && to != rl.Cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
+}
+
+// Route sends something that CanRoute has allowed.
+func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) (over base.LinkID) {
+	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
+	for i := range parts {
+		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
+		if !rl.Routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
+		}}}) {
+			return 0
+		}
+		over = rl.Out.Frames[len(rl.Out.Frames)-1].Link
+	}
+	return over
+}
+
+// MayCarry limits what one link, and all together, can have us carry or keep for others.
+func (rl *Relay) MayCarry(l *link.Link, bytes int) bool {
+	cost := func(rate int) time.Duration { return time.Duration(bytes) * time.Second / time.Duration(rate) }
+	return l.Carried.Spend(rl.Now, time.Second, cost(CarryLink)) && rl.carried.Spend(rl.Now, time.Second, cost(carryAll))
+}
+
+// RefuseToCarry tells the sender of an envelope why it goes no further.
+func (rl *Relay) RefuseToCarry(l *link.Link, m *pb.Routed, reason string) {
+	e := m.GetEnvelope()
+	if e == nil || !l.Refusals.Take(rl.Now, 0, refusalEvery) {
+		return
+	}
+	rl.Note(base.Debug, "an envelope is not carried", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.Peer), "why", reason)
+	if from := certs.ID(m.GetFrom()); from != rl.Cfg.ID {
+		rl.Routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
+	}
+}
+
+// FoundNoWay reports that every peer has sent an envelope of ours back.
+func (rl *Relay) FoundNoWay(m *pb.Routed) {
+	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == rl.Cfg.ID {
+		rl.Out.Refused = append(rl.Out.Refused, base.Refused{By: rl.Cfg.ID, Number: e.GetNumber(), Reason: "no way to it is known"})
+	}
+}
+
+func (rl *Relay) ReceiveRefusalOf(by certs.ID, m *pb.Refusal) {
+	rl.Out.Refused = append(rl.Out.Refused, base.Refused{By: by, Number: m.GetNumber(), Reason: m.GetReason()})
+}
+
+// ReceiveEnvelope takes a part of an envelope for us. All parts but the last are full.
+func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
+	last := m.GetPart() == m.GetParts()-1
+	switch {
+	case m.GetParts() == 1:
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: m.GetNumber(), Sealed: m.GetSealed()})
+		return
+	case !last && len(m.GetSealed()) != pb.MaxPart:
+		return
+	}
+	rl.ExpirePartials()
+	p := rl.partialOf(from, m)
+	if p == nil || p.parts[m.GetPart()] != nil {
+		return
+	}
+	i := slices.Index(rl.Partials, p) // the list is in the order of the latest parts
+	rl.Partials = append(slices.Delete(rl.Partials, i, i+1), p)
+	p.parts[m.GetPart()] = m.GetSealed()
+	p.last = rl.Now
+	p.have++
+	p.Bytes += len(m.GetSealed())
+	rl.Bytes += len(m.GetSealed())
+	if p.have == len(p.parts) {
+		rl.dropPartial(slices.Index(rl.Partials, p))
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: p.number, Sealed: slices.Concat(p.parts...)})
+	}
+	for rl.Bytes > MaxPartialsB {
+		rl.dropPartial(0)
+	}
+}
+
+// partialOf finds the partial that a part belongs to, or begins one; nil if the part contradicts
+// the others.
+func (rl *Relay) partialOf(from certs.ID, m *pb.Envelope) *partial {
+	oldest, ofID := -1, 0
+	for i, p := range rl.Partials {
+		if p.From != from {
+			continue
+		}
+		if p.number == m.GetNumber() {
+			if len(p.parts) != int(m.GetParts()) {
+				return nil
+			}
+			return p
+		}
+		if ofID++; oldest < 0 {
+			oldest = i
+		}
+	}
+	switch {
+	case ofID >= PartialsOfID:
+		rl.dropPartial(oldest)
+	case len(rl.Partials) >= MaxPartials:
+		rl.dropPartial(0)
+	}
+	p := &partial{From: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts())}
+	rl.Partials = append(rl.Partials, p)
+	return p
+}
+
+func (rl *Relay) dropPartial(i int) {
+	rl.Bytes -= rl.Partials[i].Bytes
+	rl.Partials = slices.Delete(rl.Partials, i, i+1)
+}
+
+// ExpirePartials drops partials whose other parts do not come.
+func (rl *Relay) ExpirePartials() {
+	for len(rl.Partials) > 0 && rl.Now >= rl.Partials[0].last+PartialFor {
+		rl.dropPartial(0)
+	}
+}

@@ -1,0 +1,162 @@
+// Package route carries frames to peers that have no link to us, over others: by the distances
+// that neighbours tell each other (RIP, RFC 2453), and by a depth-first search where these fail.
+// Sealed batches go in parts, and whoever passes them on limits them by bytes.
+package route
+
+import (
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// MayRoute limits the routed frames that come over a link.
+func (rt *Routes) MayRoute(l *link.Link) bool { return l.Routed.Take(rt.Now, RoutedBurst, routedEvery) }
+
+// CarriedBytes is how many bytes a routed frame counts for as carried; 0 for the small frames
+// that we know.
+func CarriedBytes(m *pb.Routed) int {
+	size := proto.Size(m)
+	switch m.GetContent().(type) {
+	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
+		return CarryBase + size
+	}
+	if size > MaxSmall {
+		return CarryBase + size
+	}
+	return 0
+}
+
+// Limit of the frames that a link may have us pass on (a guess: a crash of half of 1000 peers
+// needs some 800 frames of each survivor within seconds).
+const (
+	RoutedBurst = 2000
+	routedEvery = 5 * time.Millisecond
+)
+
+// SendRouted sends something to a peer that may be far away, and not by way of the peers in
+// avoid. It returns false if no link can take it.
+func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
+	content.From, content.To = string(rt.Cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(rt.Cfg.ID)}, []byte{0}
+	for _, id := range avoid {
+		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
+	}
+	return rt.Forward(content)
+}
+
+// Forward passes a frame to the usable link nearest to the receiver among those that it has not
+// passed, else back to where it came from. So it visits peers as a depth-first search does, each
+// once, the promising ones first.
+func (rt *Routes) Forward(m *pb.Routed) bool {
+	l := rt.NextHop(m)
+	if l == nil {
+		own := slices.Index(m.GetPassed(), string(rt.Cfg.ID))
+		parent := m.GetPassed()[m.GetParents()[own]]
+		if l = rt.Links.LinkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
+			return false
+		}
+	}
+	rt.Links.Send(l, m)
+	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = CarriedBytes(m) > 0
+	return true
+}
+
+// NextHop is the next link for a frame, nil if there is none. The sender of a CONNECT or a SYNC
+// doesn't use a link of its own to the receiver, since that may be what shall be replaced.
+func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
+	to, passed := certs.ID(m.GetTo()), m.GetPassed()
+	around := len(passed) == 1 && (m.GetConnect() != nil || m.GetSync() != nil)
+	var best *link.Link
+	bestHops := uint8(0)
+	entries := rt.Table.Of(to)
+	for _, l := range rt.Links.List {
+		if l.State != link.LinkUp || l.Stuck || rt.Now-l.Heard > link.FreshWithin+l.Slowness() || slices.Contains(passed, string(l.Peer)) {
+			continue
+		}
+		if l.Peer == to && !around {
+			return l
+		}
+		if l.Peer == to || !l.Neighbour || len(passed) >= pb.MaxPassed {
+			continue
+		}
+		hops := uint8(table.NoWay + 1)
+		if l.Slot >= 0 {
+			hops = table.NoWay
+			for _, e := range entries {
+				hops = min(hops, e.Hops[l.Slot])
+			}
+		}
+		if best == nil || hops < bestHops {
+			best, bestHops = l, hops
+		}
+	}
+	return best
+}
+
+// Routes tells the neighbours our distances, and passes on frames that cross several links.
+type Routes struct {
+	*base.Env
+	Table    *table.Table
+	Links    *link.Links
+	nextTold time.Duration // when changes may be sent next
+}
+
+// TellRoutes sends the changed distances to the neighbours.
+func (rt *Routes) TellRoutes() {
+	if len(rt.Links.Stale) == 0 || rt.Now < rt.nextTold {
+		return
+	}
+	rt.nextTold = rt.Now + table.RouteEvery
+	update := &pb.Routes{}
+	for _, e := range rt.Links.Stale {
+		e.Stale = false
+		if d := rt.Links.Distance(e); d != e.Told && !e.Buried() {
+			e.Told = d
+			update.Peers, update.Hops = append(update.Peers, base.ShortTag(e.Record.Tag)), append(update.Hops, d)
+		}
+	}
+	rt.Links.Stale = rt.Links.Stale[:0]
+	for _, l := range rt.Links.List {
+		if l.Neighbour && len(update.Peers) > 0 {
+			rt.sendRoutes(l, update)
+		}
+	}
+}
+
+// TellAllRoutes sends all distances to a new neighbour.
+func (rt *Routes) TellAllRoutes(l *link.Link) {
+	all := &pb.Routes{}
+	for _, e := range rt.Table.Entries {
+		d := e.Told
+		if e == rt.Table.Self {
+			d = 0
+		}
+		if d < table.NoWay && e.Record.Key != l.Key {
+			all.Peers, all.Hops = append(all.Peers, base.ShortTag(e.Record.Tag)), append(all.Hops, d)
+		}
+	}
+	rt.sendRoutes(l, all)
+}
+
+func (rt *Routes) sendRoutes(l *link.Link, r *pb.Routes) {
+	for len(r.Peers) > pb.MaxRoutes {
+		rt.Links.Send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
+		r = &pb.Routes{Peers: r.Peers[pb.MaxRoutes:], Hops: r.Hops[pb.MaxRoutes:]}
+	}
+	rt.Links.Send(l, r)
+}
+
+// ReceiveRoutes takes a neighbour's distances.
+func (rt *Routes) ReceiveRoutes(l *link.Link, m *pb.Routes) {
+	for i, short := range m.GetPeers() {
+		for _, e := range rt.Table.Named(short) {
+			rt.Links.SetHops(e, l, uint32(m.GetHops()[i]))
+		}
+	}
+}

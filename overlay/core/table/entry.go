@@ -1,0 +1,144 @@
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
+	"time"
+)
+
+// Numbers of neighbours.
+const (
+	WantNeighbours = 7  // asked for; the mean degree is that of the study, about 9 at most
+	MaxNeighbours  = 10 // granted
+	MostNeighbours = 64 // granted to peers that nobody else has granted it
+)
+
+// appendVersion appends the part of an entry that the digests cover.
+func (e *Entry) appendVersion(b []byte) []byte {
+	b = append(b, e.Record.ID...)
+	b = append(b, 0)
+	b = append(b, e.Record.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, e.Record.Epoch)
+	b = binary.BigEndian.AppendUint32(b, e.Record.Seq)
+	b = binary.BigEndian.AppendUint64(b, e.Record.Tie)
+	return append(b, byte(e.State))
+}
+
+// versionHash names an entry and its version in a comparison.
+func (e *Entry) versionHash() uint64 { return base.Hash64(e.appendVersion(nil)) }
+
+// Entry is what we know of one (ID, key). There is one for each peer of the network, so it is
+// small; what only few have is in dealings.
+type Entry struct {
+	Record *base.Record
+	Shown  *base.Record // the run that the user has been shown as here; nil: none
+	Side   *dealings
+	Seen   uint64 // the epoch of the last run that the user has been shown
+	// Said is when this was first said, as far as known: for JOIN when it was signed, for LOST
+	// and LEAVE when the entry was buried.
+	Said time.Duration
+	// Began is when we were told that its run begins, 0 if it may have begun before: it is sent
+	// no broadcast from before.
+	Began time.Duration
+	State pb.AnnouncementType
+	// Missing says that we alone think the peer gone, since we reach nobody: it is shown as lost,
+	// told to no other peer, and found again as soon as another peer knows better.
+	Missing bool
+	Told    uint8                // the distance that the neighbours have been told
+	Stale   bool                 // the distance has changed since
+	Hops    [MaxNeighbours]uint8 // the distance of the neighbour in each slot from it
+}
+
+// dealings are our own dealings with a peer: dials, links, accusations.
+type dealings struct {
+	Dialing     base.DialID   // 0: none is under way
+	LastAddress string        // the address of the last link to it
+	Met         time.Duration // when we last dialled it while it dialled us; 0: never
+	Invited     uint64        // the number of our answer to its CONNECT; 0: there is none, or it has been used
+	Meetings    base.Limiter  // see ReceiveSync
+	Why         string        // why the last dial has failed
+	Failures    int           // dials in a row that reached nobody
+	Flaps       int           // links in a row that ended as soon as they stood
+	NextDial    time.Duration // not before
+	Wanted      bool          // messages wait for it
+	RefusedTill time.Duration // it has refused neighbourhood
+	Neighbours  []certs.ID    // its neighbours, as it has told us
+	Run         *Run          // its broadcasts, see runOf
+
+	Pace     time.Duration // see Core.mayFlood
+	HeldBack bool
+
+	Suspicion
+}
+
+func NewEntry(r *base.Record, state pb.AnnouncementType, said time.Duration) *Entry {
+	e := &Entry{Record: r, State: state, Said: said}
+	e.ForgetRoutes()
+	return e
+}
+
+// With returns the dealings for writing.
+func (e *Entry) With() *dealings {
+	if e.Side == nil {
+		e.Side = &dealings{}
+	}
+	return e.Side
+}
+
+// Our returns a copy of the dealings, for reading; all zero if there were none.
+func (e *Entry) Our() dealings {
+	if e.Side == nil {
+		return dealings{}
+	}
+	return *e.Side
+}
+
+func (e *Entry) Version() base.Version {
+	return base.Version{Epoch: e.Record.Epoch, Seq: e.Record.Seq, State: e.State, Tie: e.Record.Tie}
+}
+
+func (e *Entry) Alive() bool { return e.State == pb.AnnouncementType_JOIN && !e.Missing }
+
+func (e *Entry) Buried() bool { return e.State != pb.AnnouncementType_JOIN }
+
+// Older reports whether e has the smaller (epoch, key).
+func (e *Entry) Older(f *Entry) bool {
+	return cmp.Or(cmp.Compare(e.Record.Epoch, f.Record.Epoch), bytes.Compare(e.Record.Key[:], f.Record.Key[:])) < 0
+}
+
+// expendable reports whether e goes before f, both buried: a peer that has left before a lost
+// one, then the older.
+func (e *Entry) expendable(f *Entry) bool {
+	if e.State != f.State {
+		return e.State == pb.AnnouncementType_LEAVE
+	}
+	return e.Older(f)
+}
+
+func (e *Entry) ForgetRoutes() {
+	for i := range e.Hops {
+		e.Hops[i] = NoWay
+	}
+	e.Told = NoWay
+}
+
+// IsGuest reports whether the entry is of a visitor, which is told to nobody.
+func (e *Entry) IsGuest() bool { return e.Record.Visitor }
+
+// public reports whether other peers are told of the entry.
+func (e *Entry) public() bool { return !e.Missing && !e.IsGuest() }
+
+// Routes are distance vectors, as in RIP (RFC 2453): each peer tells its neighbours how far it is
+// from every other, and uses the neighbour that is nearest. An announcement carries its sender's
+// distance, so a flood lays the first routes; later changes, by a shorter way or a link that came
+// or went, are sent once a second. A dead peer is buried within seconds, so nobody counts to
+// infinity for long; and a routed frame never passes a peer twice, whatever the vectors say.
+
+const (
+	NoWay      = pb.MaxPassed // the infinity of these vectors: farther than any routed frame goes
+	RouteEvery = time.Second  // between two updates: a guess, a link lives for minutes
+)

@@ -1,0 +1,315 @@
+// Package table is who is known: an entry for each (ID, key), with its record, its state and our
+// own dealings with it, in one order; tombstones of runs that are over; and how the table is
+// described to another peer, range by range, so that the two can be made equal.
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
+	"slices"
+	"time"
+)
+
+// Bounds of the table, guesses unless said otherwise.
+const (
+	MaxKeysPerID = 4
+	MaxEntries   = 100_000 // above, the full table itself is the wrong design
+)
+
+// IsStranger reports whether we never had a link to a peer: then no NAT of ours has a hole left
+// that it could come through.
+func (t *Table) IsStranger(id certs.ID, key certs.PublicKey) bool {
+	e := t.Get(id, key)
+	return e == nil || e.Our().LastAddress == ""
+}
+
+// Table holds the entries in the order of (tag, ID, key). No map is ever ranged over, so that a
+// run repeats by its seed.
+type Table struct {
+	*base.Env
+	Self         *Entry        // our own
+	MissingSince time.Duration // when all were last found missing
+	Lost         []*Entry      // called lost, or missing: some are redialled
+	Tags         []uint64      // of the entries, for the search
+	Entries      []*Entry
+	Gone         int       // entries that are buried
+	Left         []goodbye // those of them that have left, see FirstLeft
+	Tombstones   Tombstones
+	Hash         []byte // the digest, nil when it has to be computed
+}
+
+// find returns where the entry is, or would be.
+func (t *Table) find(tag uint64, id certs.ID, key certs.PublicKey) (int, bool) {
+	i, _ := slices.BinarySearch(t.Tags, tag)
+	for ; i < len(t.Tags) && t.Tags[i] == tag; i++ {
+		r := t.Entries[i].Record
+		if order := cmp.Or(cmp.Compare(r.ID, id), bytes.Compare(r.Key[:], key[:])); order >= 0 {
+			return i, order == 0
+		}
+	}
+	return i, false
+}
+
+func (t *Table) Insert(e *Entry) {
+	i, _ := t.find(e.Record.Tag, e.Record.ID, e.Record.Key)
+	t.Tags = slices.Insert(t.Tags, i, e.Record.Tag)
+	t.Entries = slices.Insert(t.Entries, i, e)
+	t.noteBuried(e)
+	t.Changed()
+}
+
+// noteBuried counts an entry that has just been buried.
+func (t *Table) noteBuried(e *Entry) {
+	if e.Buried() {
+		t.Gone++
+	}
+	if e.State == pb.AnnouncementType_LEAVE {
+		t.noteLeft(e)
+	}
+}
+
+// Load fills an empty table.
+func (t *Table) Load(records []*base.Record, now time.Duration) {
+	slab := make([]Entry, len(records))
+	for i, r := range records {
+		slab[i] = Entry{Record: r, Shown: r, Seen: r.Epoch, State: pb.AnnouncementType_JOIN, Said: now}
+		slab[i].ForgetRoutes()
+		t.Entries = append(t.Entries, &slab[i])
+	}
+	slices.SortFunc(t.Entries, func(a, b *Entry) int { return base.CompareNames(a.Record, b.Record) })
+	for _, e := range t.Entries {
+		t.Tags = append(t.Tags, e.Record.Tag)
+	}
+}
+
+func (t *Table) Remove(e *Entry) {
+	if i, ok := t.find(e.Record.Tag, e.Record.ID, e.Record.Key); ok {
+		t.Tags = slices.Delete(t.Tags, i, i+1)
+		t.Entries = slices.Delete(t.Entries, i, i+1)
+		if e.Buried() {
+			t.Gone--
+		}
+		t.Changed()
+	}
+}
+
+// Set changes the record and the state of an entry.
+func (t *Table) Set(e *Entry, r *base.Record, state pb.AnnouncementType) {
+	if e.Buried() {
+		t.Gone--
+	}
+	e.Record, e.State, e.Missing = r, state, false
+	t.noteBuried(e)
+	t.Changed()
+}
+
+func (t *Table) Get(id certs.ID, key certs.PublicKey) *Entry {
+	return t.Lookup(base.TagOf(id), id, key)
+}
+
+func (t *Table) Lookup(tag uint64, id certs.ID, key certs.PublicKey) *Entry {
+	i, ok := t.find(tag, id, key)
+	if !ok {
+		return nil
+	}
+	return t.Entries[i]
+}
+
+// Of returns the entries of an ID.
+func (t *Table) Of(id certs.ID) []*Entry {
+	i, _ := t.find(base.TagOf(id), id, certs.PublicKey{})
+	n := i
+	for n < len(t.Entries) && t.Entries[n].Record.ID == id {
+		n++
+	}
+	return t.Entries[i:n]
+}
+
+// Named returns the entries with the short tag, as a rule one.
+func (t *Table) Named(short uint32) []*Entry {
+	i, _ := slices.BinarySearch(t.Tags, uint64(short)<<32)
+	n := i
+	for n < len(t.Tags) && base.ShortTag(t.Tags[n]) == short {
+		n++
+	}
+	return t.Entries[i:n]
+}
+
+// In returns the entries with the tags from the first to the last.
+func (t *Table) In(first, last uint64) []*Entry {
+	from, _ := slices.BinarySearch(t.Tags, first)
+	to := len(t.Tags)
+	if last < math.MaxUint64 {
+		to, _ = slices.BinarySearch(t.Tags, last+1)
+	}
+	return t.Entries[from:to]
+}
+
+// Owner is the owner of an ID: among its living entries the one with the smallest (epoch, key),
+// nil without any. A suspect, which can still refute, counts as living, so that a LOST of a peer
+// does not make room for another.
+func (t *Table) Owner(id certs.ID, now time.Duration) *Entry {
+	var best *Entry
+	for _, e := range t.Of(id) {
+		if !e.Alive() && !e.Suspect(now) {
+			continue
+		}
+		if best == nil || e.Older(best) {
+			best = e
+		}
+	}
+	return best
+}
+
+// Shown is the entry of an ID that the user is shown as here.
+func (t *Table) Shown(id certs.ID) *Entry {
+	for _, e := range t.Of(id) {
+		if e.Shown != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// Changed has to be called when the version of an entry has changed.
+func (t *Table) Changed() { t.Hash = nil }
+
+// Full reports whether the table can take no more: all entries are living, or may be.
+func (t *Table) Full(now time.Duration) bool {
+	return len(t.Entries) >= MaxEntries && t.FirstLeft() == nil && (t.Gone == 0 || t.firstLost(now) == nil)
+}
+
+// Room makes room for a new entry, or refuses it: the table has at most MaxEntries, of an ID at
+// most MaxKeysPerID keys, and at most MaxTombstones buried entries that we have not known in
+// life. A living peer displaces a buried one, first those that have left, then the lost; where an
+// ID has too many keys, else a younger peer. A buried peer that was displaced does not come back
+// with the same epoch, or news of the living and the buried would chase each other round the
+// network for ever. A refused entry is not passed on either, so that a flood of them ends.
+func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
+	buried := state != pb.AnnouncementType_JOIN
+	if list := t.Of(r.ID); len(list) >= MaxKeysPerID {
+		return keyRoom(list, r, state, self, now)
+	}
+	switch full := len(t.Entries) >= MaxEntries; {
+	case !full && (!buried || t.Gone < MaxTombstones):
+		return nil, true
+	case full && buried:
+		return nil, false
+	}
+	if evicted = t.FirstLeft(); evicted == nil && !buried && t.Gone > 0 {
+		evicted = t.firstLost(now)
+	}
+	return evicted, evicted != nil
+}
+
+// keyRoom is room for one more key of an ID that has as many as allowed.
+func keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
+	if state != pb.AnnouncementType_JOIN {
+		return nil, false
+	}
+	for _, f := range list {
+		if !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
+			evicted = f
+		}
+	}
+	if evicted != nil {
+		return evicted, true
+	}
+	newcomer := &Entry{Record: r, State: state}
+	evicted = newcomer
+	for _, f := range list {
+		if f != self && f.Alive() && evicted.Older(f) {
+			evicted = f
+		}
+	}
+	return evicted, evicted != newcomer
+}
+
+// Found takes a peer off the missing.
+func (t *Table) Found(e *Entry) {
+	if e.Missing {
+		e.Missing = false
+		t.Changed()
+		t.Happen(FoundAgain{e})
+	}
+}
+
+// IsHere reports whether the user is shown the peer as here.
+func (t *Table) IsHere(id certs.ID, key certs.PublicKey) bool { return t.ShownEpoch(id, key) != 0 }
+
+// ShownEpoch is the run of a peer that the user is shown as here, 0 if none.
+func (t *Table) ShownEpoch(id certs.ID, key certs.PublicKey) uint64 {
+	if e := t.Get(id, key); e != nil && e.Shown != nil {
+		return e.Shown.Epoch
+	}
+	return 0
+}
+
+// Pick returns a random entry that meets the condition, nil if none does. If few do, those behind
+// a gap are a little more likely.
+func (t *Table) Pick(ok func(*Entry) bool) *Entry {
+	n := len(t.Entries)
+	for range min(n, 16) {
+		if e := t.Entries[t.Cfg.Rand.IntN(n)]; ok(e) {
+			return e
+		}
+	}
+	start := t.Cfg.Rand.IntN(max(n, 1))
+	for i := range n {
+		if e := t.Entries[(start+i)%n]; ok(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+// IsMember reports whether the peer is in our network already, or is ourselves.
+func (t *Table) IsMember(id certs.ID, fingerprint string) bool {
+	return slices.ContainsFunc(t.Of(id), func(e *Entry) bool { return e.Alive() && e.Record.Key.String() == fingerprint })
+}
+
+// noteLeft queues the entry of a peer that has left, to be dropped in time: goodbyes are kept in
+// the order in which they were said, and arrive nearly so.
+func (t *Table) noteLeft(e *Entry) {
+	i := len(t.Left)
+	for i > 0 && t.Left[i-1].said > e.Said {
+		i--
+	}
+	t.Left = slices.Insert(t.Left, i, goodbye{e, e.Said})
+}
+
+// FirstLeft is the entry with the oldest goodbye, nil if none.
+func (t *Table) FirstLeft() *Entry {
+	for ; len(t.Left) > 0; t.Left = t.Left[1:] {
+		g := t.Left[0]
+		if e := g.entry; e.State == pb.AnnouncementType_LEAVE && e.Said == g.said && t.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) == e {
+			return e
+		}
+	}
+	return nil
+}
+
+// firstLost is the entry that was lost the longest, nil if none is, or all may still refute.
+func (t *Table) firstLost(now time.Duration) *Entry {
+	var first *Entry
+	for _, e := range t.Entries {
+		if e.State == pb.AnnouncementType_LOST && !e.Suspect(now) && (first == nil || e.Said < first.Said) {
+			first = e
+		}
+	}
+	return first
+}
+
+// AddGone records a lost or missing peer.
+func (t *Table) AddGone(e *Entry) {
+	if (e.State == pb.AnnouncementType_LOST || e.Missing) && !slices.Contains(t.Lost, e) {
+		t.Lost = append(t.Lost, e)
+	}
+}
+
+// FoundAgain: a peer that was missing is here.
+type FoundAgain struct{ Entry *Entry }

@@ -1,4 +1,0 @@
-package core
-
-// maxTargets limits the candidates that full doors can make us dial.
-const maxTargets = 64
