@@ -74,6 +74,7 @@ var mutations = []mutation{
 	{"guests stay for ever", "checkVisits", "_ < patience", "true", "TestConversations"},
 	{"visitors stay visitors", "checkVisits", "now >= until || _", "false", "TestConversations"},
 	{"a peer that was away for long is sure of all", "cameLate", "happen(_)", "", "TestConversations"},
+	{"a missing peer is not found by news", "merge", "found(_)", "", "TestFoundByRefutation"},
 	{"a suspect is pushed out", "keyRoom", "!suspect(_)", "true", "TestConversations"},
 	{"doors do not look for the ID", "judge", "!member", "false", "TestConversations"},
 

@@ -4,6 +4,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 	"slices"
 	"time"
 )
@@ -25,6 +26,9 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 		e.Said = n.Said
 		if ch.Begins() {
 			e.Began = n.Began()
+		}
+		if n.State == pb.AnnouncementType_JOIN {
+			ro.table.Found(e)
 		}
 		ro.table.Set(e, r, n.State)
 		return ch, true
