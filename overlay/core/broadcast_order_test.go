@@ -119,3 +119,23 @@ func TestFirstBroadcast(t *testing.T) {
 		}
 	}
 }
+
+// TestRunBegunSince: a peer that was here when a run began lacks what its neighbour has had of it,
+// if that may still be remembered; a peer that came later does not.
+func TestRunBegunSince(t *testing.T) {
+	for age, lacks := range map[time.Duration]bool{time.Second: true, 30 * time.Second: false, 2 * memoryFor: false} {
+		r := newRig(t, nil)
+		r.pass(20 * time.Second)
+		if age > memoryFor {
+			r.pass(2 * age)
+		}
+		l := r.neighbour(1, "one")
+		five := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
+		five.Broadcasts, five.Age = 1, toAge(age)
+		r.receive(l, propagation(five))
+		r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
+		if waits := len(r.texts()) == 0; waits != lacks {
+			t.Errorf("begun %v ago: waits for the first: %v", age, waits)
+		}
+	}
+}

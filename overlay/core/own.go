@@ -57,6 +57,9 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	}
 	ow.table.Set(ow.table.Self, r, state)
 	ow.table.Self.Said = ow.Now
+	if seq == 0 {
+		ow.table.Self.Began = ow.Now
+	}
 }
 
 // learnOfSelf takes a statement about ourselves that is greater than ours, and not ours or not of

@@ -215,7 +215,8 @@ func (bc *Broadcasts) ExpireBroadcasts() {
 	}
 }
 
-// Told ends the old run of a peer and begins the new one, at the number that the sender says.
+// Told ends the old run of a peer and begins the new one: at the number that the sender says, or
+// at the first if we were here when the run began and all of it may still be remembered.
 func (bc *Broadcasts) Told(ch link.Change) {
 	if !ch.Begins() {
 		return
@@ -223,7 +224,8 @@ func (bc *Broadcasts) Told(ch link.Change) {
 	if ch.Old != nil {
 		bc.lastWords(ch.Entry)
 	}
-	if n := ch.News.Broadcasts; n > 0 {
+	began := ch.Entry.Began
+	if n := ch.News.Broadcasts; n > 0 && (began <= bc.Table.Self.Began || bc.Now > began+MemoryFor) {
 		if r := bc.runOf(ch.Entry); !r.Heard && len(r.Recent) == 0 {
 			r.Next = max(n, r.Floor) + 1
 		}
