@@ -139,3 +139,24 @@ func TestRunBegunSince(t *testing.T) {
 		}
 	}
 }
+
+// TestSilentAuthor: the missing broadcasts of an author that is called lost are not passed over
+// before its end is shown, nor as soon as it is back.
+func TestSilentAuthor(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
+	r.pass(holdFor - tickEvery)
+	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 5, "five", 1, 0)))
+	r.pass(suspectAlone - tickEvery)
+	if len(r.texts()) != 0 {
+		t.Fatalf("shows %q", r.texts())
+	}
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 1)))
+	r.pass(2 * tickEvery)
+	r.receive(l, saidBroadcast(5, "five", 1, 1, "1"))
+	if !slices.Equal(r.texts(), []string{"1", "2"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+}

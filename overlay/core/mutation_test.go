@@ -91,6 +91,8 @@ var mutations = []mutation{
 	{"one neighbour after the other is asked at once", "question", "now < askedTill", "false", "TestCatchingUp"},
 	{"a run begun since is taken from its middle", "told", "n > 0 && _", "n > 0", "TestRunBegunSince"},
 	{"a run begun long ago is waited for", "told", "now > began+memoryFor", "false", "TestRunBegunSince"},
+	{"a suspect's broadcasts are passed over", "pursue", "!buried()", "true", "TestSilentAuthor"},
+	{"a suspect's broadcasts are passed over on its return", "told", "advanced = now", "", "TestSilentAuthor"},
 	{"broadcasts caught up on are flooded", "receiveBroadcast", "!answers(_)", "true", "TestCatchingUp"},
 	{"the neighbours are not told what was caught up on", "answers", "tellAt = _", "", "TestCatchingUp"},
 	{"the rest of a long answer is dropped", "receiveWanted", "sendHeld(_)", "", "TestLongAnswer"},

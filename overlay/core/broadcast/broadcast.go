@@ -219,6 +219,9 @@ func (bc *Broadcasts) ExpireBroadcasts() {
 // at the first if we were here when the run began and all of it may still be remembered.
 func (bc *Broadcasts) Told(ch link.Change) {
 	if !ch.Begins() {
+		if r := ch.Entry.Our().Run; r != nil && ch.Refutes() {
+			r.Advanced = bc.Now // what is missing may come with its author
+		}
 		return
 	}
 	if ch.Old != nil {
@@ -293,8 +296,8 @@ func (bc *Broadcasts) pursue(r *table.Run) bool {
 		bc.askAnybody(r)
 	case b == nil:
 		r.Known = 0 // nobody had what somebody said to have
-	case r.Here() || r.Entry.State == pb.AnnouncementType_LEAVE:
-		bc.passOver(r, b.Number)
+	case r.Entry.State == pb.AnnouncementType_LEAVE || r.Here() && !r.Entry.Buried():
+		bc.passOver(r, b.Number) // but of a lost author, which may come back
 	}
 	first, last := r.Lack(0, pb.MaxNumber)
 	r.Behind = r.Held() != nil || first <= last
