@@ -3043,10 +3043,10 @@ func (x *BroadcastRange) GetLast() uint64 {
 }
 
 // BroadcastsHeld says how far the sender has come in each run that has spoken in the last
-// minutes: the last broadcast that it has had, and the first that it can still give to the
-// receiver, which gets none from before it came. It may lack some between. Neighbours send it
-// when they have become neighbours, and now and then; and it ends each answer to
-// BroadcastsWanted, for the runs asked for.
+// minutes: a range for each stretch of broadcasts that it can still give to the receiver, which
+// gets none from before it came. The ranges of a run rise; it may lack some in the last of them.
+// Neighbours send it when they have become neighbours, and now and then; and it ends each answer
+// to BroadcastsWanted, for the runs asked for.
 type BroadcastsHeld struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1024.

@@ -120,6 +120,28 @@ func TestBroadcastMissed(t *testing.T) {
 	}
 }
 
+// TestHolesInPositions: a position names the stretches that we have, since nobody can have the
+// holes from us; the last of too many takes in the rest. An answer tells it once for each run.
+func TestHolesInPositions(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	for n := range uint64(2 * maxStretches) {
+		r.receive(one, saidBroadcast(1, "one", 1000, 2*n+1, "x"))
+	}
+	r.neighbour(2, "two")
+	list := r.held()
+	if len(list) != maxStretches || !is(list[:1], 1, 1) || !is(list[maxStretches-1:], 2*maxStretches-1, 4*maxStretches-1) {
+		t.Errorf("tells %v", list)
+	}
+	all := &pb.BroadcastsWanted{}
+	for n := range uint64(pb.MaxRanges) {
+		all.Ranges = append(all.Ranges, rangeOf(1, "one", 1000, n+1, n+1))
+	}
+	if r.receive(2, all); len(r.held()) != maxStretches {
+		t.Errorf("answers with %d ranges", len(r.held()))
+	}
+}
+
 // TestLongAnswer: an answer is bounded, and its end says that there is more.
 func TestLongAnswer(t *testing.T) {
 	r := newRig(t, nil)

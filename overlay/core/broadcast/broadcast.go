@@ -521,12 +521,15 @@ func (bc *Broadcasts) ReceiveWanted(l *link.Link, m *pb.BroadcastsWanted) {
 	since := l.Since()
 	sent, bytes := 0, 0
 	var list []*pb.BroadcastRange
+	told := make(map[*table.Run]bool)
 	for _, o := range table.Rising(m.GetRanges()) {
 		r := bc.Runs[o.GetRun()]
 		if r == nil {
 			continue
 		}
-		list = r.AppendPosition(list, since)
+		if !told[r] {
+			told[r], list = true, r.AppendPosition(list, since)
+		}
 		for i, _ := r.Search(o.GetFirst()); i < len(r.Recent) && r.Recent[i].Number <= o.GetLast() && sent < AnswerMost && bytes <= answerB; i++ {
 			b := r.Recent[i]
 			if b.Said < since {

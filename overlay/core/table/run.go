@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// MaxStretches is how many ranges of a run a position has, a guess.
+const MaxStretches = 16
+
 // RecentBroadcast is a broadcast of the last minutes.
 type RecentBroadcast struct {
 	Run     *Run
@@ -100,7 +103,7 @@ func BroadcastsOf(e *Entry) uint64 {
 func (r *Run) Lack(from, to uint64) (first, last uint64) {
 	first, last = max(from, r.Next), min(to, r.Known)
 	i, _ := r.Search(first)
-	for ; i < len(r.Recent) && r.Recent[i].Number == first; i++ {
+	for ; i < len(r.Recent) && r.Recent[i].Number == first && first <= last; i++ {
 		first++
 	}
 	if i < len(r.Recent) {
@@ -110,15 +113,23 @@ func (r *Run) Lack(from, to uint64) (first, last uint64) {
 }
 
 // AppendPosition appends how far we have come in a run, for a peer that gets what was said since
-// then; nothing if that is none.
+// then: a range for each stretch without a hole, since nobody can have the holes from us. The last
+// of many takes in all that follow.
 func (r *Run) AppendPosition(list []*pb.BroadcastRange, since time.Duration) []*pb.BroadcastRange {
-	i := slices.IndexFunc(r.Recent, func(b *RecentBroadcast) bool { return b.Said >= since })
-	if i < 0 {
-		return list
+	var stretch *pb.BroadcastRange
+	stretches := 0
+	for _, b := range r.Recent {
+		switch {
+		case b.Said < since:
+		case stretch != nil && (b.Number == stretch.Last+1 || stretches == MaxStretches):
+			stretch.Last = b.Number
+		default:
+			stretch = &pb.BroadcastRange{Author: r.Entry.Record.Tag, Run: r.Name, First: b.Number, Last: b.Number}
+			stretches++
+			list = append(list, stretch)
+		}
 	}
-	return append(list, &pb.BroadcastRange{
-		Author: r.Entry.Record.Tag, Run: r.Name, First: r.Recent[i].Number, Last: r.Recent[len(r.Recent)-1].Number,
-	})
+	return list
 }
 
 // Rising returns the ranges of a list that lie behind earlier ones of the same run, as all do in
