@@ -142,6 +142,28 @@ func TestHolesInPositions(t *testing.T) {
 	}
 }
 
+// TestGuess: who says to have what we lack is asked at once, although we are asking another that
+// may have it; but once.
+func TestGuess(t *testing.T) {
+	r := newRig(t, nil)
+	one := r.neighbour(1, "one")
+	r.receive(one, saidBroadcast(1, "one", 1000, 4, "4"))
+	r.pass(askAgain + 2*tickEvery)
+	if !is(r.wanted(one), 1, 3) {
+		t.Fatalf("asks for %v", r.wanted(one))
+	}
+	two := r.neighbour(2, "two")
+	position := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(1, "one", 1000, 1, 4)}}
+	if r.receive(two, position); !is(r.wanted(two), 1, 3) {
+		t.Errorf("asks the one that has them for %v", r.wanted(two))
+	}
+	for range 8 {
+		if r.receive(two, position); len(r.wanted(two)) != 0 {
+			t.Errorf("asks again for %v", r.wanted(two))
+		}
+	}
+}
+
 // TestLongAnswer: an answer is bounded, and its end says that there is more.
 func TestLongAnswer(t *testing.T) {
 	r := newRig(t, nil)

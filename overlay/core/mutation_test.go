@@ -92,6 +92,8 @@ var mutations = []mutation{
 	{"positions hide holes", "appendPosition", "number == Last+1", "true", "TestHolesInPositions"},
 	{"positions name all holes", "appendPosition", "stretches == maxStretches", "false", "TestHolesInPositions"},
 	{"an answer tells a position for each range", "receiveWanted", "!told[r]", "true", "TestHolesInPositions"},
+	{"a guess keeps a holder from being asked", "question", "asked == sayer", "true", "TestGuess"},
+	{"a holder is asked each time it says so", "question", "id == sayer", "false", "TestGuess|TestLyingPositions"},
 	{"a run begun since is taken from its middle", "told", "n > 0 && _", "n > 0", "TestRunBegunSince"},
 	{"a run begun long ago is waited for", "told", "now > began+memoryFor", "false", "TestRunBegunSince"},
 	{"a suspect's broadcasts are passed over", "pursue", "!buried()", "true", "TestSilentAuthor"},

@@ -425,7 +425,7 @@ func (bc *Broadcasts) ReceiveHeld(l *link.Link, m *pb.BroadcastsHeld) {
 		if l.Answered && r.Asked == l.Id {
 			r.AskedTill = 0
 		}
-		wants = bc.question(wants, l, r, o.GetFirst(), o.GetLast())
+		wants = bc.question(wants, l, r, o.GetFirst(), o.GetLast(), true)
 		bc.showBroadcasts(r)
 	}
 	l.Answered = false
@@ -448,17 +448,21 @@ func (bc *Broadcasts) runNamed(o *pb.BroadcastRange) *table.Run {
 }
 
 // question appends what we lack of a run within a range to the questions for a link. One peer is
-// asked at a time, and the next after AskAgain without an answer.
-func (bc *Broadcasts) question(list []*pb.BroadcastRange, l *link.Link, r *table.Run, from, to uint64) []*pb.BroadcastRange {
+// asked at a time, and the next after AskAgain without an answer; but one that says to have it at
+// once, if a guess is under way, unless it has said so before.
+func (bc *Broadcasts) question(list []*pb.BroadcastRange, l *link.Link, r *table.Run, from, to uint64, says bool) []*pb.BroadcastRange {
 	first, last := r.Lack(from, to)
 	if first > last {
 		return list
 	}
 	bc.fallBehind(r)
-	if asked := bc.Links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp {
+	if asked := bc.Links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp && (!says || r.Asked == r.Sayer || l.Id == r.Sayer) {
 		return list
 	}
 	r.Asked, r.AskedLast, r.AskedTill = l.Id, last, bc.Now+AskAgain
+	if says {
+		r.Sayer = l.Id
+	}
 	return append(list, &pb.BroadcastRange{Author: r.Entry.Record.Tag, Run: r.Name, First: first, Last: last})
 }
 
@@ -493,7 +497,7 @@ func (bc *Broadcasts) askAnybody(r *table.Run) {
 	}
 	if len(list) > 0 {
 		l := list[bc.Cfg.Rand.IntN(len(list))]
-		bc.ask(l, bc.question(nil, l, r, 0, pb.MaxNumber))
+		bc.ask(l, bc.question(nil, l, r, 0, pb.MaxNumber, false))
 	}
 }
 

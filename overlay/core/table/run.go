@@ -45,6 +45,7 @@ type Run struct {
 	Asked     base.LinkID
 	AskedLast uint64
 	AskedTill time.Duration // somebody else is asked then
+	Sayer     base.LinkID   // that was last asked because it says to have them; others are guesses
 	EndTill   time.Duration // see AwaitsLastWords
 }
 
