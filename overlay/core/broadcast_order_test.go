@@ -123,15 +123,15 @@ func TestFirstBroadcast(t *testing.T) {
 // TestRunBegunSince: a peer that was here when a run began lacks what its neighbour has had of it,
 // if that may still be remembered; a peer that came later does not.
 func TestRunBegunSince(t *testing.T) {
-	for age, lacks := range map[time.Duration]bool{time.Second: true, 30 * time.Second: false, 2 * memoryFor: false} {
+	for age, lacks := range map[time.Duration]bool{time.Second: true, 30 * time.Second: false, 2 * broadcast.MemoryFor: false} {
 		r := newRig(t, nil)
 		r.pass(20 * time.Second)
-		if age > memoryFor {
+		if age > broadcast.MemoryFor {
 			r.pass(2 * age)
 		}
 		l := r.neighbour(1, "one")
 		five := say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)
-		five.Broadcasts, five.Age = 1, toAge(age)
+		five.Broadcasts, five.Age = 1, base.ToAge(age)
 		r.receive(l, propagation(five))
 		r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
 		if waits := len(r.texts()) == 0; waits != lacks {
@@ -147,9 +147,9 @@ func TestSilentAuthor(t *testing.T) {
 	l := r.neighbour(1, "one")
 	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
 	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
-	r.pass(holdFor - tickEvery)
+	r.pass(broadcast.HoldFor - tickEvery)
 	r.receive(l, propagation(say(pb.AnnouncementType_LOST, 5, "five", 1, 0)))
-	r.pass(suspectAlone - tickEvery)
+	r.pass(table.SuspectAlone - tickEvery)
 	if len(r.texts()) != 0 {
 		t.Fatalf("shows %q", r.texts())
 	}

@@ -125,19 +125,19 @@ func TestBroadcastMissed(t *testing.T) {
 func TestHolesInPositions(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
-	for n := range uint64(2 * maxStretches) {
+	for n := range uint64(2 * table.MaxStretches) {
 		r.receive(one, saidBroadcast(1, "one", 1000, 2*n+1, "x"))
 	}
 	r.neighbour(2, "two")
 	list := r.held()
-	if len(list) != maxStretches || !is(list[:1], 1, 1) || !is(list[maxStretches-1:], 2*maxStretches-1, 4*maxStretches-1) {
+	if len(list) != table.MaxStretches || !is(list[:1], 1, 1) || !is(list[table.MaxStretches-1:], 2*table.MaxStretches-1, 4*table.MaxStretches-1) {
 		t.Errorf("tells %v", list)
 	}
 	all := &pb.BroadcastsWanted{}
 	for n := range uint64(pb.MaxRanges) {
 		all.Ranges = append(all.Ranges, rangeOf(1, "one", 1000, n+1, n+1))
 	}
-	if r.receive(2, all); len(r.held()) != maxStretches {
+	if r.receive(2, all); len(r.held()) != table.MaxStretches {
 		t.Errorf("answers with %d ranges", len(r.held()))
 	}
 }
@@ -148,7 +148,7 @@ func TestGuess(t *testing.T) {
 	r := newRig(t, nil)
 	one := r.neighbour(1, "one")
 	r.receive(one, saidBroadcast(1, "one", 1000, 4, "4"))
-	r.pass(askAgain + 2*tickEvery)
+	r.pass(broadcast.AskAgain + 2*tickEvery)
 	if !is(r.wanted(one), 1, 3) {
 		t.Fatalf("asks for %v", r.wanted(one))
 	}

@@ -19,7 +19,7 @@ func TestCustodyIsBounded(t *testing.T) {
 			by, to := byte(i%depositors), uint64(100+i%receivers)
 			k := &custody.Kept{
 				Kept: base.Kept{Deposit: deposit(to, fmt.Sprint("to", to), sealed), Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by}},
-				Id:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
+				ID:   [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
 			}
 			if i < most-10 {
 				r.c.custody.Shelve(k)

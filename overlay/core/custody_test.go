@@ -114,7 +114,7 @@ func TestHandingOverGarbage(t *testing.T) {
 	}
 	for i := range uint64(13) { // as receipts, which may be garbage too
 		d := deposit(2, "carol", sealedBytes(60+i, pb.MaxDeposit))
-		r.c.custody.Keep(&custody.Kept{Kept: base.Kept{Deposit: d}, Id: custody.DepositID(d.GetSealed())})
+		r.c.custody.Keep(&custody.Kept{Kept: base.Kept{Deposit: d}, ID: custody.DepositID(d.GetSealed())})
 	}
 	good := [][]byte{sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 10)}
 	for _, sealed := range good {

@@ -112,7 +112,7 @@ func (fz *fuzzer) checkCustody(t *testing.T) {
 	keeps, own, offered := 0, 0, make(map[base.LinkID]int)
 	for _, s := range c.custody.Shelves {
 		for _, k := range s.Deposits {
-			if keeps++; !fz.disk[k.Id] {
+			if keeps++; !fz.disk[k.ID] {
 				t.Fatal("kept and not stored")
 			}
 		}
@@ -135,8 +135,8 @@ func (fz *fuzzer) checkCustody(t *testing.T) {
 		t.Fatalf("%d are kept and %d stored, %d are our own, counted %d", keeps, len(fz.disk), own, c.custody.Own)
 	}
 	for _, l := range c.links.List {
-		if l.Offered != offered[l.Id] {
-			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.Id], l.Offered)
+		if l.Offered != offered[l.ID] {
+			t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.ID], l.Offered)
 		}
 	}
 	inParts := 0

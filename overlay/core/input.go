@@ -148,7 +148,7 @@ type (
 )
 
 func (in Connected) apply(c *Core) (r Reply) {
-	l := &link.Link{Id: in.Link, Key: in.Key, Address: in.Address, Dial: c.reach.Dials[in.Dial], Opened: c.env.Now, Heard: c.env.Now, Used: c.env.Now, Bond: link.Bond{Slot: -1}}
+	l := &link.Link{ID: in.Link, Key: in.Key, Address: in.Address, Dial: c.reach.Dials[in.Dial], Opened: c.env.Now, Heard: c.env.Now, Used: c.env.Now, Bond: link.Bond{Slot: -1}}
 	l.Within = reach.ParseAddress(in.Address).Addr().IsLoopback()
 	c.links.List = append(c.links.List, l)
 	switch {

@@ -12,7 +12,7 @@ func (r *rig) jump(d time.Duration) {
 	for until := r.now + d; r.now < until; {
 		r.now = min(until, r.now+time.Minute)
 		for _, l := range r.c.links.List {
-			r.c.Step(r.now, Heard{Link: l.Id, Heard: r.now, Used: r.now, RoundTrip: 0})
+			r.c.Step(r.now, Heard{Link: l.ID, Heard: r.now, Used: r.now, RoundTrip: 0})
 		}
 		r.c.env.NextTick = r.now // it has ticked all the time
 		r.c.Step(r.now, Tick{})

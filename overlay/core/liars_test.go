@@ -30,7 +30,7 @@ func TestSilentLinkIsKept(t *testing.T) {
 	r.passWith(link.QuietAfter+200*time.Millisecond, func(base.LinkID) bool { return false })
 	d := &link.Dial{Peer: "mmm", Key: testIdentity(1).Key()}
 	r.c.reach.StartDial(d)
-	if r.accept(d.Id, 1, "mmm"); len(r.out.Closes) != 0 {
+	if r.accept(d.ID, 1, "mmm"); len(r.out.Closes) != 0 {
 		t.Errorf("it closes %v", r.out.Closes)
 	}
 }
@@ -79,7 +79,7 @@ func TestForwardedIsSeen(t *testing.T) {
 		t.Fatalf("a stranger has come in: %v", record)
 	}
 	for _, l := range r.c.links.List {
-		r.receive(l.Id, &pb.Observed{Address: "203.0.113.9:4001"})
+		r.receive(l.ID, &pb.Observed{Address: "203.0.113.9:4001"})
 	}
 	r.pass(2 * time.Second)
 	if record := r.ownRecord(); slices.Contains(record.GetAddresses(), "203.0.113.1:5000") || !slices.Contains(record.GetObserved(), "203.0.113.9:4001") {

@@ -35,7 +35,7 @@ func TestTwoLinks(t *testing.T) {
 		case test.closes && (len(r.out.Closes) != 1 || r.out.Closes[0].Link != first || r.out.Closes[0].Reason != test.reason):
 			t.Errorf("%s closes %v", test.id, r.out.Closes)
 		}
-		if r.c.links.LinkTo(testIdentity(1).Key()).Id != second {
+		if r.c.links.LinkTo(testIdentity(1).Key()).ID != second {
 			t.Errorf("%s does not use the newest link", test.id)
 		}
 	}

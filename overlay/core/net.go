@@ -94,7 +94,7 @@ func (c *Core) way(e *table.Entry) Way {
 		Tries: d.Failures, Why: d.Why, Next: d.NextDial, Now: d.Dialing != 0,
 	}
 	if l := c.links.LinkTo(e.Record.Key); l != nil {
-		w.Link, w.Near, w.Punched, w.Since, w.Address = l.Id, c.where.NearLink(l), l.Punched, l.UpSince, l.Address
+		w.Link, w.Near, w.Punched, w.Since, w.Address = l.ID, c.where.NearLink(l), l.Punched, l.UpSince, l.Address
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
 	}
 	return w

@@ -86,7 +86,7 @@ func (ow *own) learnOfSelf(from *link.Link, n link.News) {
 		ow.refuteAbove = max(ow.refuteAbove, n.Record.Seq)
 		ow.refuting = true
 		if from != nil {
-			ow.refuteTo = from.Id
+			ow.refuteTo = from.ID
 		}
 		ow.refute()
 	}

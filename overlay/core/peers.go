@@ -27,7 +27,7 @@ func (c *Core) Peers() []Peer {
 		r := e.Record
 		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
 		if l := c.links.LinkTo(r.Key); l != nil {
-			p.Link = l.Id
+			p.Link = l.ID
 		}
 		list = append(list, p)
 	}

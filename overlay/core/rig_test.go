@@ -70,8 +70,8 @@ func (r *rig) passWith(d time.Duration, heard func(base.LinkID) bool) {
 	for until := r.now + d; r.now < until; {
 		r.now = max(r.now, min(until, r.c.Next()))
 		for _, l := range r.c.links.List {
-			if heard(l.Id) {
-				r.c.Step(r.now, Heard{Link: l.Id, Heard: r.now})
+			if heard(l.ID) {
+				r.c.Step(r.now, Heard{Link: l.ID, Heard: r.now})
 			}
 		}
 		r.c.Step(r.now, Tick{})

@@ -146,7 +146,7 @@ func TestLag(t *testing.T) {
 	w.quiet(0)
 	w.now = w.c.Next() + 200*time.Millisecond
 	for _, l := range w.c.links.List {
-		w.c.Step(w.now, Heard{Link: l.Id, Heard: w.now})
+		w.c.Step(w.now, Heard{Link: l.ID, Heard: w.now})
 	}
 	w.c.Step(w.now, Tick{})
 	w.drain()

@@ -30,7 +30,7 @@ func (r *rig) seeing(identity uint64, id, observed string) base.LinkID {
 	d := &link.Dial{Peer: "x", Key: testIdentity(identity).Key()}
 	r.c.reach.StartDial(d)
 	r.last++
-	r.c.Step(r.now, Connected{Link: r.last, Dial: d.Id, Key: testIdentity(identity).Key(), Address: "198.51.100.1:5000"})
+	r.c.Step(r.now, Connected{Link: r.last, Dial: d.ID, Key: testIdentity(identity).Key(), Address: "198.51.100.1:5000"})
 	r.drain()
 	r.receive(r.last, &pb.HandshakeResponse{
 		Code: pb.HandshakeCode_OK, Observed: observed,

@@ -106,7 +106,7 @@ func (w *wire) link(p, q *wired) {
 	d := &link.Dial{Peer: q.id, Key: q.c.env.Cfg.Identity.Key()}
 	p.c.reach.StartDial(d)
 	p.c.env.Out.Dials = nil
-	w.answer(p, q, d.Id)
+	w.answer(p, q, d.ID)
 }
 
 // answer makes the link that a dial has asked for.

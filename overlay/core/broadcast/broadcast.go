@@ -120,7 +120,7 @@ func (bc *Broadcasts) spread(from *link.Link, content *pb.Signed, hops uint32, s
 		if data == nil {
 			data = base.Encode(&pb.Broadcast{Content: content, Hops: hops, Age: base.ToAge(bc.Now - said)})
 		}
-		bc.Out.Frames = append(bc.Out.Frames, base.Frame{Link: l.Id, Data: data, Relayed: from != nil})
+		bc.Out.Frames = append(bc.Out.Frames, base.Frame{Link: l.ID, Data: data, Relayed: from != nil})
 	}
 }
 
@@ -144,7 +144,7 @@ func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 	if e == nil || [8]byte(content.GetId()[:8]) != certs.MessagePrefix(key, e.Record.Epoch, e.Record.Nonce) {
 		// A run that we don't know may be over, or about to be announced.
 		if len(bc.Early) < MaxEarly {
-			bc.Early = append(bc.Early, earlyBroadcast{bc.Now, l.Id, id, m})
+			bc.Early = append(bc.Early, earlyBroadcast{bc.Now, l.ID, id, m})
 		}
 		return
 	}
@@ -422,7 +422,7 @@ func (bc *Broadcasts) ReceiveHeld(l *link.Link, m *pb.BroadcastsHeld) {
 		}
 		r.Await(o.GetFirst())
 		r.Known = max(r.Known, o.GetLast())
-		if l.Answered && r.Asked == l.Id {
+		if l.Answered && r.Asked == l.ID {
 			r.AskedTill = 0
 		}
 		wants = bc.question(wants, l, r, o.GetFirst(), o.GetLast(), true)
@@ -456,12 +456,12 @@ func (bc *Broadcasts) question(list []*pb.BroadcastRange, l *link.Link, r *table
 		return list
 	}
 	bc.fallBehind(r)
-	if asked := bc.Links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp && (!says || r.Asked == r.Sayer || l.Id == r.Sayer) {
+	if asked := bc.Links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp && (!says || r.Asked == r.Sayer || l.ID == r.Sayer) {
 		return list
 	}
-	r.Asked, r.AskedLast, r.AskedTill = l.Id, last, bc.Now+AskAgain
+	r.Asked, r.AskedLast, r.AskedTill = l.ID, last, bc.Now+AskAgain
 	if says {
-		r.Sayer = l.Id
+		r.Sayer = l.ID
 	}
 	return append(list, &pb.BroadcastRange{Author: r.Entry.Record.Tag, Run: r.Name, First: first, Last: last})
 }
@@ -504,7 +504,7 @@ func (bc *Broadcasts) askAnybody(r *table.Run) {
 // answers reports whether a broadcast answers a question that we put to this link. If so, others
 // may lack it too, and are told that we have it.
 func (bc *Broadcasts) answers(l *link.Link, r *table.Run, number uint64) bool {
-	if r.Asked != l.Id || number > r.AskedLast || bc.Now >= r.AskedTill {
+	if r.Asked != l.ID || number > r.AskedLast || bc.Now >= r.AskedTill {
 		return false
 	}
 	l.Answered, r.AskedTill = true, bc.Now+AskAgain

@@ -78,7 +78,7 @@ type shelf struct {
 
 type Kept struct {
 	base.Kept
-	Id    [pb.DepositIDSize]byte
+	ID    [pb.DepositIDSize]byte
 	since time.Duration
 	left  time.Duration // when it was left, or left again
 	next  time.Duration // when it is handed over, while the receiver is here
@@ -94,9 +94,9 @@ func (cu *Custody) LoadCustody() {
 	cu.Cfg.Custody = nil
 	slices.SortStableFunc(list, func(a, b base.Kept) int { return cmp.Compare(b.Age, a.Age) })
 	for _, was := range list {
-		k := &Kept{Kept: was, Id: DepositID(was.Deposit.GetSealed()), since: cu.Now - max(was.Age, 0)}
+		k := &Kept{Kept: was, ID: DepositID(was.Deposit.GetSealed()), since: cu.Now - max(was.Age, 0)}
 		if cu.Cfg.NoCustody || pb.Check(pb.Wrap(was.Deposit)) != nil {
-			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.Id})
+			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
 			continue
 		}
 		cu.Shelve(k)
@@ -125,12 +125,12 @@ func (cu *Custody) WakeCustody() {
 // ReceiveDeposit takes what a peer leaves with us, or refuses it with a reason.
 func (cu *Custody) ReceiveDeposit(l *link.Link, d *pb.Deposit) {
 	l.Used = cu.Now
-	k := &Kept{Kept: base.Kept{Deposit: d, Depositor: l.Peer, DepositorKey: l.Key}, Id: DepositID(d.GetSealed()), since: cu.Now}
+	k := &Kept{Kept: base.Kept{Deposit: d, Depositor: l.Peer, DepositorKey: l.Key}, ID: DepositID(d.GetSealed()), since: cu.Now}
 	reason := "takes no more at once"
 	if cu.Relay.MayCarry(l, route.CarryBase+len(d.GetSealed())) {
 		reason = cu.Keep(k)
 	}
-	cu.Links.Send(l, &pb.DepositAnswer{Deposit: k.Id[:], Kept: reason == "", Reason: reason})
+	cu.Links.Send(l, &pb.DepositAnswer{Deposit: k.ID[:], Kept: reason == "", Reason: reason})
 }
 
 // Keep stores a deposit, or returns the reason why not. A deposit that we already have is
@@ -153,13 +153,13 @@ func (cu *Custody) Keep(k *Kept) (reason string) {
 	for _, s := range cu.Shelves {
 		mine := bytes.Equal(s.key[:], d.GetReceiverKey())
 		for _, other := range s.Deposits {
-			if other.Id == k.Id && mine && string(s.receiver) == d.GetReceiver() {
+			if other.ID == k.ID && mine && string(s.receiver) == d.GetReceiver() {
 				if k.follows(other) {
 					other.left = cu.Now
 				}
 				return ""
 			}
-			if other.Id == k.Id {
+			if other.ID == k.ID {
 				return "keeps it for somebody else"
 			}
 			if mine && k.follows(other) && cu.Now >= other.since+custodyBehind {
@@ -184,7 +184,7 @@ func (cu *Custody) Keep(k *Kept) (reason string) {
 		return "keeps no more for that peer"
 	}
 	cu.Shelve(k)
-	cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.Id, Kept: &k.Kept})
+	cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID, Kept: &k.Kept})
 	cu.Wake(cu.Now) // the receiver may be here
 	return ""
 }
@@ -232,7 +232,7 @@ func (cu *Custody) expireKept() {
 			if k.Depositor != "" && lives[k.DepositorKey] || cu.Now < k.left+CustodyFor {
 				return false
 			}
-			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.Id})
+			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
 			return true
 		})
 	}
@@ -277,7 +277,7 @@ func (cu *Custody) handOverTo(s *shelf) {
 			continue
 		}
 		cu.Happen(base.Staying{})
-		cu.Relay.Route(s.receiver, EnvelopeNumber(k.Id), k.Deposit.GetSealed())
+		cu.Relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed())
 	}
 }
 
@@ -305,11 +305,11 @@ func (cu *Custody) ReceiveCollected(m *pb.Collected) {
 	var first *Kept
 	for _, s := range cu.Shelves {
 		for _, k := range s.Deposits {
-			at, ok := named[k.Id]
+			at, ok := named[k.ID]
 			if !ok || s.key != key {
 				continue
 			}
-			if known = true; k.Depositor != "" && (first == nil || at < named[first.Id]) {
+			if known = true; k.Depositor != "" && (first == nil || at < named[first.ID]) {
 				first = k
 			}
 		}
@@ -319,9 +319,9 @@ func (cu *Custody) ReceiveCollected(m *pb.Collected) {
 	}
 	for _, s := range cu.Shelves {
 		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *Kept) bool {
-			_, ok := named[k.Id]
+			_, ok := named[k.ID]
 			if ok = ok && s.key == key; ok {
-				cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.Id})
+				cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
 			}
 			return ok
 		})
@@ -337,7 +337,7 @@ func (cu *Custody) keepReceipts(of *Kept, receipts []byte) {
 		return
 	}
 	d := &pb.Deposit{Receiver: string(of.Depositor), ReceiverKey: of.DepositorKey[:], Sealed: receipts}
-	if why := cu.Keep(&Kept{Kept: base.Kept{Deposit: d}, Id: DepositID(receipts), since: cu.Now}); why != "" {
+	if why := cu.Keep(&Kept{Kept: base.Kept{Deposit: d}, ID: DepositID(receipts), since: cu.Now}); why != "" {
 		cu.Note(base.Debug, "receipts are not kept", "for", d.GetReceiver(), "why", why)
 	}
 }

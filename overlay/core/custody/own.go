@@ -278,7 +278,7 @@ func (cu *Custody) offer(a *absentee, h *holder) {
 	if l.Offered > 0 && l.Offered+size > OfferWindow {
 		return
 	}
-	h.Asked, h.askedAt, h.Size = l.Id, cu.Now, size
+	h.Asked, h.askedAt, h.Size = l.ID, cu.Now, size
 	l.Offered += size
 	l.Used = cu.Now
 	cu.Links.Send(l, d)
@@ -300,7 +300,7 @@ func (cu *Custody) ReceiveDepositAnswer(l *link.Link, m *pb.DepositAnswer) {
 	}
 	id := [pb.DepositIDSize]byte(m.GetDeposit())
 	for _, a := range cu.Absentees {
-		i := slices.IndexFunc(a.Holders, func(h *holder) bool { return h.Asked == l.Id && a.Deposits[h.Has].id == id })
+		i := slices.IndexFunc(a.Holders, func(h *holder) bool { return h.Asked == l.ID && a.Deposits[h.Has].id == id })
 		if i < 0 {
 			continue
 		}

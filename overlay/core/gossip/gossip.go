@@ -199,7 +199,7 @@ func (g *Gossip) Told(ch link.Change) {
 		return
 	}
 	for _, l := range g.Links.List {
-		if slices.Contains(ch.Waiting, l.Id) && l.State == link.LinkUp {
+		if slices.Contains(ch.Waiting, l.ID) && l.State == link.LinkUp {
 			g.AnnounceTo(l, e)
 		}
 	}
@@ -209,10 +209,10 @@ func (g *Gossip) Told(ch link.Change) {
 // Others may have taken it, and the refutation has to find back to them.
 func (g *Gossip) TellAccused(from *link.Link, e *table.Entry, n link.News) {
 	d := e.With()
-	if from == nil || slices.Contains(d.Waiting, from.Id) || len(d.Waiting) >= link.MaxLinks {
+	if from == nil || slices.Contains(d.Waiting, from.ID) || len(d.Waiting) >= link.MaxLinks {
 		return
 	}
-	d.Waiting = append(d.Waiting, from.Id)
+	d.Waiting = append(d.Waiting, from.ID)
 	if l := g.Routes.NextHop(&pb.Routed{To: string(e.Record.ID), Passed: []string{string(g.Cfg.ID), string(from.Peer)}}); l != nil {
 		l.Pending = append(l.Pending, &pb.Announcement{
 			Type: n.State, Record: n.Record.Signed, Hops: uint32(g.Links.Distance(e)), Age: base.ToAge(g.Now - n.Said), Accusers: names(n.Accusers),

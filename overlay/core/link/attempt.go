@@ -13,7 +13,7 @@ const GivenTries = 8
 
 // Dial is a connection that we try to make, to a target of the join or to an entry.
 type Dial struct {
-	Id      base.DialID
+	ID      base.DialID
 	Target  *Target
 	Peer    certs.ID
 	Key     certs.PublicKey

@@ -28,7 +28,7 @@ const (
 
 // Link is a connection to an authenticated peer.
 type Link struct {
-	Id      base.LinkID
+	ID      base.LinkID
 	Key     certs.PublicKey // from TLS
 	Address string          // of the other end, for the log
 	Dial    *Dial           // the dial that made it; nil: the other side dialled

@@ -74,18 +74,18 @@ func (ls *Links) Close(l *Link, reason base.CloseReason, text string) {
 	}
 	l.State, l.Asked = LinkClosing, false
 	ls.Wake(ls.Now)
-	ls.Out.Closes = append(ls.Out.Closes, base.Close{Link: l.Id, Reason: reason, Text: text})
+	ls.Out.Closes = append(ls.Out.Closes, base.Close{Link: l.ID, Reason: reason, Text: text})
 }
 
 // Send queues a frame on the link, behind the announcements that wait for it.
 func (ls *Links) Send(l *Link, content proto.Message) {
 	ls.FlushLink(l)
-	ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.Id, Data: base.Encode(content)})
+	ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(content)})
 }
 
 // Link finds a link by its number.
 func (ls *Links) Link(id base.LinkID) *Link {
-	i, ok := slices.BinarySearchFunc(ls.List, id, func(l *Link, id base.LinkID) int { return int(l.Id) - int(id) })
+	i, ok := slices.BinarySearchFunc(ls.List, id, func(l *Link, id base.LinkID) int { return int(l.ID) - int(id) })
 	if !ok {
 		return nil
 	}
@@ -154,7 +154,7 @@ func (ls *Links) FlushAnnouncements() {
 func (ls *Links) FlushLink(l *Link) {
 	for len(l.Pending) > 0 {
 		n := base.TakeBatch(l.Pending)
-		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.Id, Data: ls.encodeBatch(l.Pending[:n])})
+		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: ls.encodeBatch(l.Pending[:n])})
 		l.Pending = l.Pending[n:]
 	}
 	l.Pending = nil

@@ -53,8 +53,8 @@ const (
 // StartDial gives a dial its number.
 func (re *Reach) StartDial(d *link.Dial) {
 	re.LastDial++
-	d.Id = re.LastDial
-	re.Dials[d.Id] = d
+	d.ID = re.LastDial
+	re.Dials[d.ID] = d
 }
 
 // Race dials several addresses at once; an address that is being dialled already is not dialled
@@ -66,7 +66,7 @@ func (re *Reach) Race(d *link.Dial, list []base.Candidate) {
 	if re.Doubt.Deaf && re.Ready {
 		timeout = link.IsolatedAfter - link.QuietAfter // so that the result is known by then
 	}
-	re.Out.Dials = append(re.Out.Dials, base.Dial{ID: d.Id, Key: d.Key, Candidates: list, Timeout: timeout})
+	re.Out.Dials = append(re.Out.Dials, base.Dial{ID: d.ID, Key: d.Key, Candidates: list, Timeout: timeout})
 }
 
 // newDial begins a dial to a peer.
@@ -76,7 +76,7 @@ func (re *Reach) newDial(e *table.Entry, why purpose) *link.Dial {
 		re.Seeking++
 	}
 	re.StartDial(wish)
-	e.With().Dialing = wish.Id
+	e.With().Dialing = wish.ID
 	return wish
 }
 
@@ -131,10 +131,10 @@ func (re *Reach) DialFailed(id base.DialID, self bool, why string) {
 
 // DialEnded closes a dial. reached says that the peer answered, if only with a refusal.
 func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
-	if re.Dials[d.Id] == nil {
+	if re.Dials[d.ID] == nil {
 		return
 	}
-	delete(re.Dials, d.Id)
+	delete(re.Dials, d.ID)
 	re.endMeeting(d)
 	if d.Seeking {
 		re.Seeking--
@@ -167,7 +167,7 @@ func (re *Reach) Superfluous(l *link.Link) {
 	if d == nil || d == l.Dial {
 		return
 	}
-	re.Out.Cancels = append(re.Out.Cancels, d.Id)
+	re.Out.Cancels = append(re.Out.Cancels, d.ID)
 	re.DialEnded(d, "", true)
 }
 

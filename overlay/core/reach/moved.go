@@ -78,13 +78,13 @@ func (re *Reach) Observe(l *link.Link, address string) {
 	moved := false
 	by := l.Key.String()
 	w.Seen = slices.DeleteFunc(w.Seen, func(o observation) bool {
-		moved = moved || o.by == by && o.Link == l.Id && o.Addr != addr
+		moved = moved || o.by == by && o.Link == l.ID && o.Addr != addr
 		return o.by == by || re.Now > o.at+observedFor && re.Links.Link(o.Link) == nil
 	})
 	if len(w.Seen) == MaxObservations {
 		w.Seen = slices.Delete(w.Seen, 0, 1)
 	}
-	w.Seen = append(w.Seen, observation{l.Id, by, re.Now, addr})
+	w.Seen = append(w.Seen, observation{l.ID, by, re.Now, addr})
 	if !re.Where.isSeenAt(w.Forwarded.Addr()) {
 		w.Forwarded = netip.AddrPort{}
 	}

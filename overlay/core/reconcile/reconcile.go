@@ -89,7 +89,7 @@ func (sy *Syncer) ReceiveReconcile(l *link.Link, m *pb.Reconcile) {
 		sy.Links.Violation(l, "a table that was not asked for")
 		return
 	}
-	b := &Batch{Link: l.Id}
+	b := &Batch{Link: l.ID}
 	for _, a := range m.GetAnnouncements() {
 		n, ok := sy.Gossip.Open(l, a)
 		if !ok {
