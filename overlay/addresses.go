@@ -3,10 +3,11 @@ package overlay
 import (
 	"net"
 	"net/netip"
-	"quicpeer/overlay/core/base"
 	"slices"
 	"strings"
 	"time"
+
+	"quicpeer/overlay/core/base"
 )
 
 // hostInterface is an interface of this host that is up.

@@ -2,12 +2,13 @@ package overlay
 
 import (
 	"context"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
-	"time"
 )
 
 // Broadcast sends a message to every peer that is in the network now: UTF-8 of at most 64 KiB

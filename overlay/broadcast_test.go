@@ -6,7 +6,7 @@ import (
 )
 
 // A peer that was cut off gets the broadcasts that it missed, in order and once. Those of an
-// author that has gone meanwhile come too, after its end.
+// author that has gone meanwhile come too, and then that author is seen to come and go.
 func TestBroadcastsOfWhoHasGone(t *testing.T) {
 	for name, goes := range map[string]func(w *world, p *peer){
 		"left":    func(w *world, p *peer) { w.leave(p) },

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/messaging"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
 )
 
 // A peer that broadcasts more than the network carries is made to wait, and no link is cut off

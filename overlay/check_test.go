@@ -18,7 +18,7 @@ func (p *peer) prefix() [8]byte {
 func (p *peer) checkEvents() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	here, met := map[certs.ID]bool{}, map[certs.ID]bool{}
+	here := map[certs.ID]bool{}
 	shown := map[MessageID]bool{}
 	sent := map[MessageID]string{} // the last event of each message of ours
 	complain := func(i int, why string) {
@@ -41,14 +41,14 @@ func (p *peer) checkEvents() {
 			if here[e.ID] {
 				complain(i, "it was here already")
 			}
-			here[e.ID], met[e.ID] = true, true
+			here[e.ID] = true
 		case PeerLeft:
 			if !here[e.ID] {
 				complain(i, "it was not here")
 			}
 			delete(here, e.ID)
 		case Message:
-			kept := e.Path == PathRelayed && (e.To != Everyone || met[e.From]) // others may have kept it, its sender has gone
+			kept := e.Path == PathRelayed && e.To != Everyone // others may have kept it, its sender has gone
 			if !here[e.From] && !kept {
 				complain(i, "its sender is not here")
 			}

@@ -3,13 +3,14 @@ package overlay
 import (
 	"cmp"
 	"context"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
-	"slices"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // awaitCustody waits until the messages for absent peers are left with others, or ctx ends.

@@ -2,11 +2,12 @@ package overlay
 
 import (
 	"fmt"
-	"quicpeer/overlay/messaging"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/messaging"
 )
 
 // TestCustody: a message to an absent peer arrives when that peer comes, even though its

@@ -5,13 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
-	"quicpeer/overlay/messaging"
-	"quicpeer/overlay/messaging/delivery"
-	"quicpeer/overlay/messaging/store"
-	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +12,14 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
 )
 
 // A program stops reading for more than an hour, with its queue full of others' messages:

@@ -2,14 +2,15 @@ package overlay
 
 import (
 	"fmt"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/replay"
-	"quicpeer/pb"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/replay"
+	"quicpeer/pb"
 )
 
 // driver is the only code that touches the core: it steps it with one input after the other,

@@ -3,13 +3,14 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
-	"slices"
-	"strings"
 )
 
 // DuplicateIDError: another peer of the network has the ID.

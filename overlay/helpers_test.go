@@ -5,9 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/transport/simtest"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +12,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/transport/simtest"
 )
 
 // latency is the one-way latency of the tests' networks: 40 ms round trip.

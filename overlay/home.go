@@ -5,17 +5,18 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
-	"slices"
-	"strconv"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // How a node finds its network again: it stores where it had links, gives that to the core at

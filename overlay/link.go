@@ -5,13 +5,14 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 	"quicpeer/transport"
-	"time"
 )
 
 // How many bytes may be queued on a link, of the 4 MiB at which it is cut off (guesses): above

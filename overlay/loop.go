@@ -3,12 +3,13 @@ package overlay
 import (
 	"log/slog"
 	"math/rand/v2"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
-	"time"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when it handles an

@@ -3,11 +3,12 @@ package overlay
 import (
 	"errors"
 	"log/slog"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 )
 
 // While the disk is slow, nothing goes out that must follow a write; the core goes on, and the

@@ -1,10 +1,11 @@
 package overlay
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
-	"time"
 )
 
 // Net says how this peer can be reached and how it reaches others: what to look at when

@@ -33,13 +33,14 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
 	"quicpeer/transport"
-	"sync"
-	"time"
 )
 
 // Node is a running peer. Its methods may be called from any goroutine; only one goroutine at

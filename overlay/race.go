@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/transport"
-	"slices"
-	"sync"
-	"time"
 )
 
 // dials holds the races that are under way.

@@ -2,10 +2,11 @@ package overlay
 
 import (
 	"context"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
 	"runtime"
 	"sync"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 )
 
 // verifier verifies signatures in bulk, off the loop, which they would stall for seconds in a

@@ -1,12 +1,13 @@
 package core
 
 import (
-	"quicpeer/overlay/core/reach"
-	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 )
 
 // Unknown fields of a frame are not passed on: it would grow beyond the limit on the way, and

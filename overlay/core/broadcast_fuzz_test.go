@@ -2,10 +2,11 @@ package core
 
 import (
 	"encoding/binary"
+	"testing"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"testing"
 )
 
 // ranges returns ranges of broadcasts of some of the peers.

@@ -2,13 +2,14 @@ package core
 
 import (
 	"fmt"
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // TestBroadcastOrder: a broadcast that comes before its predecessor waits for it, but not for

@@ -3,16 +3,17 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/broadcast"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // rangeOf is a range of broadcasts of a test identity.
@@ -345,8 +346,18 @@ func TestWordsOfTheDeparted(t *testing.T) {
 		if now := len(r.texts()) == 1; now != (name == "it has left") {
 			t.Errorf("%s: %v", name, r.out.Events)
 		}
+		shown := slices.Clone(r.out.Events)
 		if r.pass(broadcast.HoldFor + tickEvery); (len(r.texts()) == 1) != (name == "it is lost") {
 			t.Errorf("%s: %v in the end", name, r.out.Events)
+		}
+		shown = append(shown, r.out.Events...)
+		r.pass(2 * time.Second)
+		kinds := ""
+		for _, e := range append(shown, r.out.Events...) {
+			kinds += fmt.Sprintf("%T ", e)
+		}
+		if want := "base.Joined base.Broadcasted base.Left "; kinds != want && name != "it was unseen" || name == "it was unseen" && kinds != "" {
+			t.Errorf("%s: its user sees %s", name, kinds)
 		}
 	}
 }

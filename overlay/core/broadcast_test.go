@@ -1,12 +1,13 @@
 package core
 
 import (
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/broadcast"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
+	"quicpeer/pb"
 )
 
 // texts returns the broadcasts among the events of the last input.

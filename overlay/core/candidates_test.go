@@ -3,11 +3,12 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"strings"
+	"testing"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"strings"
-	"testing"
 )
 
 // TestCandidates: the order in which a peer's addresses are dialled.

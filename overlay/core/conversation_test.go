@@ -10,15 +10,16 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
-	"quicpeer/pb"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 )
 
 // Conversations are golden tests that can be read as a description of the protocol: each file of

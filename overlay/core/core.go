@@ -108,6 +108,8 @@
 package core
 
 import (
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/custody"
@@ -121,7 +123,6 @@ import (
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"time"
 )
 
 // tickEvery is the pace of everything that is not due at a time of its own.

@@ -2,12 +2,13 @@ package core
 
 import (
 	"fmt"
+	"testing"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/custody"
 	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
-	"testing"
 )
 
 // The bounds of custody, and the peers that are refused.

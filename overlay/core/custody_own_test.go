@@ -2,13 +2,14 @@ package core
 
 import (
 	"fmt"
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/custody"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // leave is Deposit, drained.
@@ -16,22 +17,6 @@ func (r *rig) leave(d *pb.Deposit) bool {
 	taken := r.c.Step(r.now, Deposit{Deposit: d}).OK
 	r.drain()
 	return taken
-}
-
-// offered returns the deposits of the last input, and their links.
-func (r *rig) offered() (links []base.LinkID, list []*pb.Deposit) {
-	for i, m := range r.frames() {
-		if d := m.GetDeposit(); d != nil {
-			links, list = append(links, r.out.Frames[i].Link), append(list, d)
-		}
-	}
-	return links, list
-}
-
-// answer is a holder's answer.
-func (r *rig) answer(l base.LinkID, sealed []byte, kept bool) {
-	id := custody.DepositID(sealed)
-	r.receive(l, &pb.DepositAnswer{Deposit: id[:], Kept: kept, Reason: "why"})
 }
 
 // crowd makes neighbours named a, b, ...
@@ -43,9 +28,7 @@ func (r *rig) crowd(n int) []base.LinkID {
 	return list
 }
 
-var (
-	oneSealed, twoSealed, threeSealed = []byte("one"), []byte("two"), []byte("three")
-)
+var oneSealed = []byte("one")
 
 // Deposits have no gap: behind a refused one none is taken, until all are dropped.
 func TestNothingIsLeftBehindARefusal(t *testing.T) {

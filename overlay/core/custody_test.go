@@ -2,12 +2,13 @@ package core
 
 import (
 	"bytes"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 )
 
 // deposit is a deposit for a test identity.
@@ -64,17 +65,6 @@ func (r *rig) comes(identity uint64, id string) base.LinkID {
 	l := r.neighbour(identity, id)
 	r.pass(time.Millisecond)
 	return l
-}
-
-// stored applies the writes to a store.
-func stored(store map[[pb.DepositIDSize]byte]base.Kept, writes []base.CustodyWrite) {
-	for _, w := range writes {
-		if w.Kept == nil {
-			delete(store, w.ID)
-		} else {
-			store[w.ID] = *w.Kept
-		}
-	}
 }
 
 // A window limits the bytes on their way to a receiver; the rest follows when they are collected.

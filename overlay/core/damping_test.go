@@ -1,11 +1,12 @@
 package core
 
 import (
+	"testing"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/pb"
-	"testing"
-	"time"
 )
 
 // announced returns the seqs of a peer in the frames of the last input to a link.

@@ -2,14 +2,15 @@ package core
 
 import (
 	"fmt"
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // full makes a rig with as many neighbours as it grants.

@@ -2,12 +2,13 @@ package core
 
 import (
 	"fmt"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/join"
 	"quicpeer/pb"
-	"testing"
-	"time"
 )
 
 func looking(t *testing.T) *rig { return newRig(t, func(c *base.Config) { c.Discover = true }) }

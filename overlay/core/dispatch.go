@@ -1,12 +1,13 @@
 package core
 
 import (
+	"slices"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
-	"slices"
 )
 
 // receive hands a frame to the machine responsible for it.

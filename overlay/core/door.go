@@ -2,13 +2,14 @@ package core
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"strings"
 )
 
 // door decides who is let in.

@@ -4,18 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/reach"
-	"quicpeer/overlay/core/reconcile"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/reconcile"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // welcome lets the door with the key of that number let the rig in.

@@ -2,6 +2,9 @@ package core
 
 import (
 	"flag"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
@@ -11,8 +14,6 @@ import (
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // The parts of a core that the simulations, which are of package core_test, look into.

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"slices"
+	"testing"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/custody"
@@ -10,8 +13,6 @@ import (
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
 )
 
 // check checks the invariants.

@@ -5,15 +5,16 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 )
 
 // FuzzReceive makes a life for a core out of bytes: connections come and go, time passes, and

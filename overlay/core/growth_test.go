@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/route"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // inventedField is an unknown field of so many bytes.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"

@@ -3,12 +3,13 @@ package core
 import (
 	"errors"
 	"fmt"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 )
 
 // TestFullDoor: a door with as many links as it can hold names other peers to try.

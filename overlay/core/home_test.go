@@ -2,15 +2,16 @@ package core
 
 import (
 	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"strings"
-	"testing"
-	"time"
 )
 
 // acquaintance is a peer of an earlier run, by its test identity.

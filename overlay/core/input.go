@@ -2,13 +2,14 @@ package core
 
 import (
 	"net/netip"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Input is something that happens to a peer, as data: one of the types below. So the inputs of a

@@ -1,10 +1,11 @@
 package core
 
 import (
-	"quicpeer/overlay/core/base"
-	"quicpeer/pb"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // TestKindsOfNotes: notes that the simulators count have the right kind.

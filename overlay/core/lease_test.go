@@ -1,9 +1,10 @@
 package core
 
 import (
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"time"
 )
 
 // jump lets time pass in steps of a minute, while all links are heard.

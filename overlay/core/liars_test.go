@@ -3,15 +3,16 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // Lies of peers, and forged answers, can't do harm to links, dials and records.

@@ -1,12 +1,13 @@
 package core
 
 import (
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/pb"
-	"testing"
-	"time"
 )
 
 // TestTwoLinks: when both sides have dialled, the one with the smaller ID closes

@@ -2,14 +2,15 @@ package core
 
 import (
 	"bytes"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // everyStatement returns all statements about a few peers.

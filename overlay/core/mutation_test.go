@@ -93,7 +93,7 @@ var mutations = []mutation{
 	{"positions name all holes", "appendPosition", "stretches == maxStretches", "false", "TestHolesInPositions"},
 	{"an answer tells a position for each range", "receiveWanted", "!told[r]", "true", "TestHolesInPositions"},
 	{"a guess keeps a holder from being asked", "question", "asked == sayer", "true", "TestGuess"},
-	{"a holder is asked each time it says so", "question", "id == sayer", "false", "TestGuess|TestLyingPositions"},
+	{"a holder is asked each time it says so", "question", "ID == sayer", "false", "TestGuess|TestLyingPositions"},
 	{"a run begun since is taken from its middle", "told", "n > 0 && _", "n > 0", "TestRunBegunSince"},
 	{"a run begun long ago is waited for", "told", "now > began+memoryFor", "false", "TestRunBegunSince"},
 	{"a suspect's broadcasts are passed over", "pursue", "!buried()", "true", "TestSilentAuthor"},
@@ -103,7 +103,9 @@ var mutations = []mutation{
 	{"the rest of a long answer is dropped", "receiveWanted", "sendHeld(_)", "", "TestLongAnswer"},
 	{"an answer is not followed by a question", "receiveHeld", "askedTill = 0", "", "TestRestOfAnAnswer"},
 	{"empty answers are followed by a question", "receiveHeld", "answered && _", "true", "TestRestOfAnAnswer"},
-	{"the last words of the departed are not shown", "reachesUser", "here() || _", "false", "TestWordsOfTheDeparted"},
+	{"the last words of the departed are not shown", "reachesUser", "!ready || _", "true", "TestWordsOfTheDeparted"},
+	{"an author that has gone comes back for good", "reachesUser", "late = append(_)", "", "TestWordsOfTheDeparted"},
+	{"an author that has gone is not seen to come", "reachesUser", "out.Events = append(_)", "", "TestWordsOfTheDeparted"},
 	{"words of the lost come before their return", "reachesUser", "now >= at+holdFor", "true", "TestWordsOfTheDeparted"},
 
 	// Neighbours and links.

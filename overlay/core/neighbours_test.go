@@ -2,12 +2,13 @@ package core
 
 import (
 	"fmt"
+	"testing"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"testing"
-	"time"
 )
 
 // asks reports whether the frames of the last input ask for neighbourhood.

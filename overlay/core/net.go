@@ -2,11 +2,12 @@ package core
 
 import (
 	"net/netip"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
-	"slices"
-	"time"
 )
 
 // Net is how we can be reached and how we reach others, for users who want to know why.

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
@@ -8,8 +11,6 @@ import (
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Bounds of what we say of ourselves, guesses unless said otherwise.

@@ -1,10 +1,11 @@
 package core
 
 import (
+	"slices"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
-	"slices"
 )
 
 // Peer is a row of the routing table as users see it.

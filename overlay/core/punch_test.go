@@ -3,14 +3,15 @@ package core
 import (
 	"fmt"
 	"net/netip"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/reach"
-	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 )
 
 // natted is the record of a test identity with reflexive addresses.

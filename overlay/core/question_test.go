@@ -2,16 +2,17 @@ package core
 
 import (
 	"fmt"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/detect"
-	"quicpeer/overlay/core/link"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 )
 
 // TestQuestions: the answers to questions, over whatever link they come.

@@ -5,17 +5,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reconcile"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
-
-	"pgregory.net/rapid"
 )
 
 // manyMembers returns n records, as peers with a few interfaces have them.

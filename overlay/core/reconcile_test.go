@@ -3,11 +3,12 @@ package core
 import (
 	"bytes"
 	"math/bits"
-	"quicpeer/overlay/core/link"
-	"quicpeer/pb"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 )
 
 // TestReconcile: whatever two neighbours hold, and whatever changes on either side while they

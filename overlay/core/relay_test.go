@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/route"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/route"
+	"quicpeer/pb"
 )
 
 // sealedBytes returns n bytes that look sealed.

@@ -8,16 +8,17 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // rig is one core alone, with a test that plays all other peers.
@@ -246,15 +247,6 @@ func (r *rig) has(id certs.ID) bool {
 		}
 	}
 	return false
-}
-
-func mustRecord(t *testing.T, a *pb.Announcement) *pb.Record {
-	t.Helper()
-	r, err := pb.ParseRecord(a.GetRecord())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // piece is a part of an answer about tables; without announcements it ends the answer, and

@@ -1,12 +1,13 @@
 package core
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // roll merges news into the table, and drops from it what has expired. It returns each update,

@@ -2,15 +2,16 @@ package core
 
 import (
 	"fmt"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/route"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // graph is which of a number of peers are linked.

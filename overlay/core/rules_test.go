@@ -1,14 +1,15 @@
 package core
 
 import (
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // TestJudgedOnce: a statement that is being judged is not judged again, whoever else brings it,

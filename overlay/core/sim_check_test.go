@@ -3,9 +3,10 @@ package core_test
 import (
 	"bytes"
 	"fmt"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"time"
 )
 
 // right reports whether every table holds exactly the living, and if not what is wrong.

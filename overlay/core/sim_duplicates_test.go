@@ -3,9 +3,10 @@ package core_test
 import (
 	"errors"
 	"fmt"
-	"quicpeer/overlay/core/base"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
 )
 
 // TestSimDuplicates claims an ID twice in every possible way, at random moments: at two doors of

@@ -2,15 +2,16 @@ package core_test
 
 import (
 	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
-	"testing"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // hostilePeers are the liars of a network, with the material of their lies.

@@ -2,12 +2,13 @@ package core_test
 
 import (
 	"errors"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/coretest"
 	"slices"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
 )
 
 // TestSimComingHome: the first peer of a network leaves in good order and comes back without an

@@ -3,10 +3,6 @@ package core_test
 import (
 	"bytes"
 	"fmt"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/coretest"
-	"quicpeer/pb"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +10,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
+	"quicpeer/pb"
 )
 
 // A peer of a future version, made from this one: everything it sends has additions that this

@@ -4,14 +4,15 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"strings"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
-	"strings"
-	"testing"
-	"time"
 )
 
 // The simulations run networks of package coretest, and check what must hold at every moment and
@@ -160,7 +161,7 @@ func (w *world) shown(p *process, event base.Event) {
 	if !ok {
 		return
 	}
-	if _, ok := p.KeyOf(certs.ID(e.Content.GetSender())); !ok && !d.jumpy {
+	if _, ok := p.KeyOf(certs.ID(e.Content.GetSender())); !ok {
 		w.fatal("%s gets a broadcast of %s, who is not there", p.ID, e.Content.GetSender())
 	}
 	id := [pb.MessageIDSize]byte(e.Content.GetId())

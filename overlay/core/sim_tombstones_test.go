@@ -1,11 +1,12 @@
 package core_test
 
 import (
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
-	"testing"
-	"time"
 )
 
 // TestSimForgotten: a peer that was stopped for longer than goodbyes are remembered, or cut off

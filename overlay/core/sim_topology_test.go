@@ -1,8 +1,9 @@
 package core_test
 
 import (
-	"quicpeer/overlay/core/table"
 	"time"
+
+	"quicpeer/overlay/core/table"
 )
 
 // shape is which peers can reach each other.

@@ -2,9 +2,10 @@ package core_test
 
 import (
 	"errors"
-	"quicpeer/overlay/core/base"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
 )
 
 // TestSimTwins starts two peers with one ID and two keys at the same instant at

@@ -2,11 +2,12 @@ package core_test
 
 import (
 	"fmt"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
-	"testing"
-	"time"
 )
 
 // TestSimVisitors: visitors come through all doors, and go in all ways. Those that leave or die

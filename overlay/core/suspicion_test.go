@@ -1,6 +1,10 @@
 package core
 
 import (
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/detect"
@@ -8,9 +12,6 @@ import (
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // lostBy is a LOST of a watcher's subject by an accuser.

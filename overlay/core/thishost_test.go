@@ -3,12 +3,13 @@ package core
 import (
 	"fmt"
 	"net/netip"
-	"quicpeer/overlay/core/base"
-	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // at parses addresses of ours, with their subnets.

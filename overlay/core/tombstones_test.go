@@ -3,12 +3,13 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"testing"
-	"time"
 )
 
 // TestForgottenBound: the latest tombstones are kept.

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
@@ -8,8 +11,6 @@ import (
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // unsure makes a peer that was away for long careful, since others may have forgotten which peers

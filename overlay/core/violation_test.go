@@ -2,15 +2,16 @@ package core
 
 import (
 	"math"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/detect"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"testing"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // TestViolations: a peer that breaks the protocol loses its link; the others keep theirs, and the

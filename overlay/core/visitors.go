@@ -1,14 +1,15 @@
 package core
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // A visitor keeps no identity, so nobody will look for it once it has gone: a script that says a

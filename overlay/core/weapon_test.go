@@ -3,13 +3,14 @@ package core
 import (
 	"fmt"
 	"net/netip"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/reach"
-	"quicpeer/pb"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/reach"
+	"quicpeer/pb"
 )
 
 // TestSyncIsNotAWeapon: a SYNC counts only from a peer of the table that had our answer, once, at

@@ -2,13 +2,14 @@ package core
 
 import (
 	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // own is our record in the last announcement on a link, nil without one.

@@ -3,14 +3,15 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
-	"quicpeer/pb"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
 )
 
 // wire connects cores by links that lose nothing and take no time. Only the test makes links:

@@ -1,15 +1,16 @@
 package core
 
 import (
+	"slices"
+	"testing"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/detect"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"testing"
-	"time"
 )
 
 // watcher is a rig with a neighbour whose link has fallen silent, and others.

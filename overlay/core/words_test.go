@@ -6,10 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
-	"quicpeer/pb"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +14,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/pb"
 )
 
 // The text form of frames in conversations, read and written by the descriptors of the proto:

@@ -1,10 +1,11 @@
 package coretest
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
-	"time"
 )
 
 // race is a dial with all candidates added under its number: the first to answer ends it, and so

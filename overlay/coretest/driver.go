@@ -3,12 +3,13 @@ package coretest
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // exitWithin is how long a process that leaves waits for its links to close, as the real driver

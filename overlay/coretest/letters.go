@@ -3,13 +3,14 @@ package coretest
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/custody"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // The pretend driver's part for messages. It seals nothing, so a letter is its heading and

@@ -2,12 +2,13 @@ package coretest
 
 import (
 	"errors"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // End is one side of a connection.

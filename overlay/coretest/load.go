@@ -3,10 +3,11 @@ package coretest
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"slices"
 )
 
 // Load starts all machines as a network that has stood for long: all tables are full, but links

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"hash/crc32"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
 )

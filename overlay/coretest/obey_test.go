@@ -1,11 +1,12 @@
 package coretest
 
 import (
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
 	"reflect"
 	"testing"
 	"time"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
 )
 
 // TestEveryEffectIsKnown: the pretend driver handles each kind of effect, in the order in which

@@ -1,9 +1,10 @@
 package coretest
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"time"
 )
 
 // Living reports whether the process runs and means to stay.

@@ -30,10 +30,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"time"
 )
 
 // Latency of a pair of machines, one way, as in the study in which the protocol's constants were

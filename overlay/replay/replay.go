@@ -14,13 +14,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"quicpeer/overlay/core"
-	"quicpeer/overlay/core/base"
-	"quicpeer/pb"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // Setup is what a core begins with.

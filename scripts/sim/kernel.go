@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/neighbours"
 	"quicpeer/overlay/core/table"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // The kernel estimates the experience of 100,000 peers without their cores: full tables of

@@ -5,12 +5,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // never is a time that does not come.

@@ -3,9 +3,10 @@ package base
 import (
 	"math/rand/v2"
 	"net/netip"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
-	"time"
 )
 
 // LinkID names a connection. The driver gives out rising numbers and never uses

@@ -1,9 +1,10 @@
 package base
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
-	"time"
 )
 
 // Effects is what the core wants done, in the order of the fields; within a field in the order of

@@ -2,6 +2,7 @@ package base
 
 import (
 	"fmt"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
 )

@@ -2,10 +2,11 @@ package base
 
 import (
 	"math"
-	"quicpeer/pb"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/pb"
 )
 
 // MaxBatch keeps a frame of announcements below pb.MaxControlFrame, in bytes.

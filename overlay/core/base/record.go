@@ -5,9 +5,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
-	"slices"
 )
 
 // Names reports whether the peer says that it is at the address.

@@ -4,13 +4,14 @@ package broadcast
 
 import (
 	"encoding/binary"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // How broadcasts reach everybody, once and in the order of their author.
@@ -53,6 +54,7 @@ const (
 	TellAgain    = 2 * time.Second       // to a new neighbour, which has all records by then as a rule
 	tellEvery    = time.Minute
 	LastWordsFor = 2 * time.Second // how long the end of a peer is not shown while some are missing
+	lateFor      = 1 * time.Second // how long an author that has gone is shown as here after a late one
 	answerB      = 256 << 10       // bytes in an answer, a small part of what may wait on a link
 	AnswerMost   = 256             // broadcasts in an answer, which take 13 ms to verify
 
@@ -77,6 +79,7 @@ type Broadcasts struct {
 	RecentBytes int
 	Behind      []*table.Run // that lack some, or hold some back
 	Early       []earlyBroadcast
+	late        []*table.Run // of authors that have gone, shown as here again for their last broadcasts
 }
 
 // earlyBroadcast waits for its author's record.
@@ -208,6 +211,7 @@ func (bc *Broadcasts) ExpireBroadcasts() {
 	}
 	bc.Early = slices.DeleteFunc(bc.Early, func(b earlyBroadcast) bool { return bc.Now > b.at+RecentFor })
 	bc.Behind = slices.DeleteFunc(bc.Behind, func(r *table.Run) bool { return !bc.pursue(r) })
+	bc.dismissLate()
 	for _, l := range bc.Links.List {
 		if l.Neighbour && bc.Now >= l.TellAt {
 			bc.tell(l)
@@ -264,12 +268,33 @@ func (bc *Broadcasts) showBroadcasts(r *table.Run) {
 }
 
 // reachesUser reports whether a broadcast can be shown: its author has to be here. One that has
-// gone may have said it while our user was cut off: then it is shown after its author has left,
-// or once the author, called lost, has not come back for a while.
+// gone may have said it while our user was cut off. Then the author is shown as here again until
+// lateFor after the last of them: once it has left or, called lost, has not come back for a while.
 func (bc *Broadcasts) reachesUser(b *table.RecentBroadcast) bool {
 	r, e := b.Run, b.Run.Entry
-	gone := e.State == pb.AnnouncementType_LEAVE || e.State == pb.AnnouncementType_LOST && bc.Now >= b.At+HoldFor && !e.Suspect(bc.Now)
-	return r.Here() || bc.Ready && gone && e.Seen == r.Epoch && r.IsOf(e.Record) && bc.Table.Owner(e.Record.ID, bc.Now) == nil
+	if !r.Here() {
+		gone := e.State == pb.AnnouncementType_LEAVE || e.State == pb.AnnouncementType_LOST && bc.Now >= b.At+HoldFor && !e.Suspect(bc.Now)
+		if !bc.Ready || !gone || e.Seen != r.Epoch || !r.IsOf(e.Record) || bc.Table.Owner(e.Record.ID, bc.Now) != nil {
+			return false
+		}
+		e.Shown = e.Record
+		bc.Out.Events = append(bc.Out.Events, base.Joined{ID: e.Record.ID, Key: e.Record.Key, Via: bc.Links.ToldBy(e)})
+		bc.late = append(bc.late, r)
+	}
+	r.LateTill = bc.Now + lateFor
+	return true
+}
+
+// dismissLate shows the authors as gone whose late broadcasts have been shown.
+func (bc *Broadcasts) dismissLate() {
+	bc.late = slices.DeleteFunc(bc.late, func(r *table.Run) bool {
+		over := !r.Here() || !r.Entry.Buried() // gone again, or really back
+		if !over && bc.Now >= r.LateTill {
+			bc.ShowGone(r.Entry)
+			over = true
+		}
+		return over
+	})
 }
 
 // fallBehind puts a run among those that lack some.

@@ -6,14 +6,15 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Custody for others: a peer with a link to us leaves something sealed for a peer that is away

@@ -1,13 +1,14 @@
 package custody
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Custody of ours: up to three holders, peers that we have a link to, keep our deposits for a

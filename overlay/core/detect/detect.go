@@ -3,11 +3,12 @@
 package detect
 
 import (
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/table"
-	"time"
 )
 
 // Bounds of detection, guesses unless said otherwise.

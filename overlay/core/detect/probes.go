@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
@@ -9,8 +12,6 @@ import (
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Times and numbers of probes. Those of witnesses are of the membership study of the design; the

@@ -2,16 +2,17 @@
 package gossip
 
 import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // How often the news of one peer is passed on, guesses.

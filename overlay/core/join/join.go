@@ -4,6 +4,9 @@ package join
 
 import (
 	"fmt"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -11,8 +14,6 @@ import (
 	"quicpeer/overlay/core/reconcile"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Joiner gets us into a network, and back into it.

@@ -2,10 +2,11 @@ package link
 
 import (
 	"fmt"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"time"
 )
 
 // GivenTries bounds of a given address that never let us in, at the pace of a join: 20 to 40 s.

@@ -1,11 +1,12 @@
 package link
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"time"
 )
 
 // Change is one update of the table, told to every machine.

@@ -1,9 +1,10 @@
 package link
 
 import (
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
-	"time"
 )
 
 // Bounds of our awareness, guesses unless said otherwise.

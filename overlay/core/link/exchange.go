@@ -1,11 +1,12 @@
 package link
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // SyncTimeout bounds for each part of an answer.

@@ -1,12 +1,13 @@
 package link
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Silence, from the faster set of the membership study of the design: with it no living peer was

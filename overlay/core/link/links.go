@@ -3,14 +3,15 @@
 package link
 
 import (
-	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // Bounds of the door.

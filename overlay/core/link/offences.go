@@ -1,9 +1,10 @@
 package link
 
 import (
-	"quicpeer/certs"
 	"slices"
 	"time"
+
+	"quicpeer/certs"
 )
 
 // A peer that breaks the protocol, by a fault or on purpose, does so again over the next link. So

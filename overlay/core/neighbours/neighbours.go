@@ -2,6 +2,9 @@
 package neighbours
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
@@ -12,8 +15,6 @@ import (
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Times of the search for neighbours, guesses.

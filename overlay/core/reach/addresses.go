@@ -2,8 +2,9 @@ package reach
 
 import (
 	"net/netip"
-	"quicpeer/overlay/core/base"
 	"slices"
+
+	"quicpeer/overlay/core/base"
 )
 
 // ParseAddress reads an IP:PORT that somebody else has written. The result is the zero AddrPort

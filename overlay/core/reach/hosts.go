@@ -2,9 +2,10 @@ package reach
 
 import (
 	"net/netip"
-	"quicpeer/overlay/core/base"
 	"slices"
 	"time"
+
+	"quicpeer/overlay/core/base"
 )
 
 // Hosts bounds how often we dial one IP (in IPv6 a /64) that does not answer: members can name

@@ -2,11 +2,12 @@ package reach
 
 import (
 	"net/netip"
+	"slices"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
 )
 
 // Told redials a peer that announces something new, or that we have found lost.

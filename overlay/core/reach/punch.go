@@ -2,13 +2,14 @@ package reach
 
 import (
 	"cmp"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Hole punching, as DCUtR of libp2p does it (Seemann, Inden, Vyzovitis: Decentralized Hole

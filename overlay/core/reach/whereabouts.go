@@ -2,12 +2,13 @@ package reach
 
 import (
 	"net/netip"
+	"slices"
+	"time"
+
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Our own addresses. Those of our interfaces are known; whether we are behind a NAT, and what our

@@ -5,16 +5,17 @@ package reconcile
 import (
 	"fmt"
 	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // Syncer makes tables equal, range by range (see overlay/core/table/ranges.go), over the links to other peers:

@@ -1,13 +1,14 @@
 package route
 
 import (
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // A sealed batch for a peer that can't be dialled goes to it over others like any Routed frame,

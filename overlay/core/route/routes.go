@@ -4,15 +4,16 @@
 package route
 
 import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"slices"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // MayRoute limits the routed frames that come over a link.

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"time"
 )
 
 // Numbers of neighbours.

@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
-	"quicpeer/pb"
 	"slices"
+
+	"quicpeer/pb"
 )
 
 // Range-based set reconciliation (Meyer 2022), the part that needs no link: how one table is

@@ -2,10 +2,11 @@ package table
 
 import (
 	"cmp"
-	"quicpeer/overlay/core/base"
-	"quicpeer/pb"
 	"slices"
 	"time"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // MaxStretches is how many ranges of a run a position has, a guess.
@@ -47,6 +48,7 @@ type Run struct {
 	AskedTill time.Duration // somebody else is asked then
 	Sayer     base.LinkID   // that was last asked because it says to have them; others are guesses
 	EndTill   time.Duration // see AwaitsLastWords
+	LateTill  time.Duration // an author that has gone is shown as here until then
 }
 
 // IsOf reports whether the run is the one of a record.

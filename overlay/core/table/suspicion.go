@@ -1,10 +1,11 @@
 package table
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"time"
 )
 
 // How long a suspect may refute that it is lost before users are shown it, by the number of its

@@ -7,11 +7,12 @@ import (
 	"bytes"
 	"cmp"
 	"math"
+	"slices"
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
-	"slices"
-	"time"
 )
 
 // Bounds of the table, guesses unless said otherwise.

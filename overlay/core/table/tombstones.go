@@ -1,9 +1,10 @@
 package table
 
 import (
+	"time"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"time"
 )
 
 // How long statements hold, and how many tombstones there are at most, guesses unless said

@@ -12,10 +12,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"quicpeer/certs"
 	"runtime"
 	"strings"
 	"syscall"
+
+	"quicpeer/certs"
 )
 
 // ErrStateInUse: another process holds the state directory.

@@ -12,12 +12,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"quicpeer/certs"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"quicpeer/certs"
 )
 
 func mustOpenState(t *testing.T, dir string, id certs.ID) *State {
