@@ -170,7 +170,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 		if e.Buried() {
 			buried++
 		}
-		if c.table.Tags[i] != base.TagOf(e.Record.ID) || e.Told > table.NoWay || c.links.Distance(e) > table.NoWay {
+		if c.table.Tags[i] != base.TagOf(e.Record.ID) || e.Told() > table.NoWay || c.links.Distance(e) > table.NoWay {
 			t.Fatalf("the entry of %s is at the wrong place, or too far", e.Record.ID)
 		}
 		for slot, hops := range e.Hops {

@@ -183,7 +183,7 @@ var mutations = []mutation{
 	{"a frame passes a peer twice", "nextHop", "Contains(passed, _)", "false", "TestConversations"},
 	{"a frame does not go back", "forward", "_ == nil || _ == own", "true", "TestConversations"},
 	{"the ways over a link outlive it", "freeSlot", "hops[slot] = noWay", "", "TestConversations"},
-	{"longer ways are not told", "tellRoutes", "_d != _e.told", "_d < _e.Told", "TestConversations"},
+	{"longer ways are not told", "tellRoutes", "_d != _t && _x", "_d < _t && _x", "TestConversations"},
 	{"via is any neighbour", "via", "best == nil || _", "true", "TestConversations"},
 	{"a table that is not merged yet is enough", "continueSync", "verifying == 0", "true", "TestTableIsJudgedFirst"},
 	{"entries beyond one answer are skipped", "receiveReconcile", "open = Concat(_)", "", "TestManyInOneRange"},

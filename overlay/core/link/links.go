@@ -252,8 +252,8 @@ func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
 
 // Reroute queues the entry for the neighbours if its distance has changed.
 func (ls *Links) Reroute(e *table.Entry) {
-	if !e.Stale && e != ls.Table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told {
-		e.Stale = true
+	if !e.Stale() && e != ls.Table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told() {
+		e.SetStale()
 		ls.Stale = append(ls.Stale, e)
 	}
 }

@@ -116,9 +116,10 @@ func (rt *Routes) TellRoutes() {
 	rt.nextTold = rt.Now + table.RouteEvery
 	update := &pb.Routes{}
 	for _, e := range rt.Links.Stale {
-		e.Stale = false
-		if d := rt.Links.Distance(e); d != e.Told && !e.Buried() {
-			e.Told = d
+		told := e.Told()
+		e.SetTold(told)
+		if d := rt.Links.Distance(e); d != told && !e.Buried() {
+			e.SetTold(d)
 			update.Peers, update.Hops = append(update.Peers, base.ShortTag(e.Record.Tag)), append(update.Hops, d)
 		}
 	}
@@ -134,7 +135,7 @@ func (rt *Routes) TellRoutes() {
 func (rt *Routes) TellAllRoutes(l *link.Link) {
 	all := &pb.Routes{}
 	for _, e := range rt.Table.Entries {
-		d := e.Told
+		d := e.Told()
 		if e == rt.Table.Self {
 			d = 0
 		}

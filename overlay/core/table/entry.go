@@ -49,10 +49,25 @@ type Entry struct {
 	// Missing says that we alone think the peer gone, since we reach nobody: it is shown as lost,
 	// told to no other peer, and found again as soon as another peer knows better.
 	Missing bool
-	Told    uint8                // the distance that the neighbours have been told
-	Stale   bool                 // the distance has changed since
+	told    uint8                // see Told; the highest bit: see Stale
 	Hops    [MaxNeighbours]uint8 // the distance of the neighbour in each slot from it
 }
+
+// stale marks a distance that has changed. It has no field of its own: an entry fills 64 bytes,
+// and one more would cost 16, in each of the n² entries of a simulation.
+const stale = 1 << 7
+
+// Told is the distance that the neighbours have been told.
+func (e *Entry) Told() uint8 { return e.told &^ stale }
+
+// Stale reports whether the distance has changed since it was told.
+func (e *Entry) Stale() bool { return e.told&stale != 0 }
+
+// SetStale records that the distance has changed.
+func (e *Entry) SetStale() { e.told |= stale }
+
+// SetTold records what the neighbours are told now.
+func (e *Entry) SetTold(hops uint8) { e.told = hops }
 
 // dealings are our own dealings with a peer: dials, links, accusations.
 type dealings struct {
@@ -124,7 +139,7 @@ func (e *Entry) ForgetRoutes() {
 	for i := range e.Hops {
 		e.Hops[i] = NoWay
 	}
-	e.Told = NoWay
+	e.told = e.told&stale | NoWay
 }
 
 // IsGuest reports whether the entry is of a visitor, which is told to nobody.
