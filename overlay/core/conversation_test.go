@@ -442,8 +442,9 @@ func (d *dialogue) fail(x *dialling, why string) {
 	}
 }
 
-// wait lets time pass.
+// wait lets time pass. A core that asks for tick after tick without an end fails.
 func (d *dialogue) wait(t time.Duration) {
+	ticks, since := 0, d.now
 	for until := d.now + t; ; {
 		next, due := until, (*actor)(nil)
 		for _, a := range d.actors {
@@ -462,6 +463,11 @@ func (d *dialogue) wait(t time.Duration) {
 			return
 		default:
 			d.now = max(d.now, next)
+			if ticks++; d.now > since {
+				ticks, since = 0, d.now
+			} else if ticks > 1000 {
+				d.t.Fatalf("%s: %s does not rest at %v", d.where, due.name, d.now)
+			}
 			for _, w := range d.wires {
 				if w.side(due) >= 0 && d.hears(w, due) {
 					due.core.Step(d.now, Heard{Link: w.id, Heard: d.now})

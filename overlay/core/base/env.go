@@ -73,11 +73,11 @@ func (en *Env) Backoff(failures int, most time.Duration) time.Duration {
 	return d/2 + time.Duration(en.Cfg.Rand.Int64N(int64(d/2)+1))
 }
 
-// staying: a visitor does something that only members do.
+// Staying: a visitor does something that only members do.
 type Staying struct{}
 
 // TableTaken: we have the whole table of a door, or are alone.
 type TableTaken struct{}
 
-// failed: this peer has to stop.
+// Failed: this peer has to stop.
 type Failed struct{ Why error }

@@ -239,7 +239,7 @@ func (dt *Detector) forgiveSilence() {
 	}
 }
 
-// isolated: we reach no peer any more.
+// Isolated: we reach no peer any more.
 type Isolated struct{}
 
 // AwayLong: we were away for so long that other peers may have forgotten who left meanwhile.

@@ -374,8 +374,8 @@ func (pr *Probes) Told(ch link.Change) {
 	}
 }
 
-// missed: no witness knows anything about a peer.
+// Missed: no witness knows anything about a peer.
 type Missed struct{ Entry *table.Entry }
 
-// accused: we have found a peer lost, before others or after them.
+// Accused: we have found a peer lost, before others or after them.
 type Accused struct{ Entry *table.Entry }

@@ -148,5 +148,5 @@ func (re *Reach) relink() {
 	}
 }
 
-// relocated: our addresses may differ from those in our record.
+// Relocated: our addresses may differ from those in our record.
 type Relocated struct{}

@@ -346,7 +346,7 @@ func (sy *Syncer) TableSoFar(t *link.Target) string {
 	return "let us in, and its table did not come"
 }
 
-// judged: signatures of a piece of a table have been judged.
+// Judged: signatures of a piece of a table have been judged.
 type Judged struct {
 	Batch *Batch
 	Valid []bool // each of its claims

@@ -34,7 +34,7 @@ type Run struct {
 	// Next is the number of the broadcast to show next. All before it have been shown, or never
 	// will be.
 	Next uint64
-	// heard: one has been shown or passed over. Until then next is only what others say.
+	// Heard: one has been shown or passed over. Until then next is only what others say.
 	Heard    bool
 	Known    uint64             // the last number that has come, or that somebody says to have
 	Advanced time.Duration      // when one was shown last, or we began to lack some
