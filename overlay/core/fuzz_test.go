@@ -305,13 +305,21 @@ func (fz *fuzzer) routed() *pb.Routed {
 
 // deposit is one of a few deposits, for one of a few receivers.
 func (fz *fuzzer) deposit() *pb.Deposit {
-	return deposit(uint64(fz.next()%6), string(fz.id()), []byte{fz.next() % 16})
+	key := testIdentity(uint64(fz.next() % 6)).Key()
+	return &pb.Deposit{Receiver: string(fz.id()), ReceiverKey: key[:], Sealed: []byte{fz.next() % 16}}
 }
 
 // collected is a receiver's signature for some of them.
 func (fz *fuzzer) collected() *pb.Collected {
 	b := fz.next()
-	return collected(uint64(b%6), make([]byte, b/64), fz.deposit().GetSealed(), fz.deposit().GetSealed()).GetCollected()
+	by := testIdentity(uint64(b % 6))
+	key := by.Key()
+	content := &pb.CollectedContent{Key: key[:]}
+	for range 2 {
+		id := custody.DepositID(fz.deposit().GetSealed())
+		content.Deposits = append(content.Deposits, id[:])
+	}
+	return &pb.Collected{Content: by.SignCollected(content), Receipts: make([]byte, b/64)}
 }
 
 func (fz *fuzzer) announcements() []*pb.Announcement {

@@ -12,15 +12,27 @@ import (
 	"quicpeer/pb"
 )
 
-// TestFullDoor: a door with as many links as it can hold names other peers to try.
+// TestFullDoor: a door with as many links as it can hold names other peers to try, but none of its
+// guests.
 func TestFullDoor(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range link.MaxLinks {
-		r.linked(100+uint64(i), fmt.Sprint("p", i))
+	for i := range uint64(link.MaxLinks) {
+		key := testIdentity(100 + i).Key()
+		record := &pb.Record{
+			Type: pb.AnnouncementType_JOIN, Id: fmt.Sprint("p", i), Key: key[:], Network: "net", Epoch: 1000,
+			Addresses: []string{"10.1.1.1:5000"}, Visitor: i%2 == 0,
+		}
+		r.receive(r.inbound(100+i), &pb.HandshakeStart{Version: 1, Network: "net", Id: record.Id, Record: testIdentity(100 + i).SignRecord(record)})
 	}
 	r.receive(r.inbound(1), start(1, "new", 1000))
-	if a := r.frames()[0].GetHandshakeResponse(); a.GetCode() != pb.HandshakeCode_FULL || len(a.GetCandidates()) != pb.MaxCandidates {
+	a := r.frames()[0].GetHandshakeResponse()
+	if a.GetCode() != pb.HandshakeCode_FULL || len(a.GetCandidates()) != pb.MaxCandidates {
 		t.Errorf("answers %v", a)
+	}
+	for _, signed := range a.GetCandidates() {
+		if record, err := pb.ParseRecord(signed); err != nil || record.GetVisitor() {
+			t.Errorf("names %v: %v", record, err)
+		}
 	}
 }
 
