@@ -1,14 +1,9 @@
-package core
+package reach
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
-
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 )
 
 // TestCandidates: the order in which a peer's addresses are dialled.
@@ -44,34 +39,53 @@ func TestCandidates(t *testing.T) {
 		{"too many", ours, "", "10.0.0.1:1 10.0.0.2:1 10.0.0.3:1 10.0.0.4:1 10.0.0.5:1 10.0.0.6:1 10.0.0.7:1 10.0.0.8:1 10.0.0.9:1 192.168.1.3:1", "", "",
 			"192.168.1.3:1+0 10.0.0.1:1+100 10.0.0.2:1+100 10.0.0.3:1+100 10.0.0.4:1+100 10.0.0.5:1+100 10.0.0.6:1+100 10.0.0.7:1+100"},
 	} {
-		r := newRig(t, func(c *base.Config) {
-			c.Addresses = nil
-			for _, a := range strings.Fields(test.own) {
-				ap := netip.MustParseAddrPort(a)
-				prefix, _ := ap.Addr().Prefix(24)
-				c.Addresses, c.Near = append(c.Addresses, ap), append(c.Near, prefix)
-			}
-		})
+		r := newRig(t, test.own)
 		if test.seen != "" {
-			r.seeing(1, "one", test.seen)
+			r.seeing("one", test.seen)
 		}
-		key := testIdentity(2).Key()
-		e := table.NewEntry(unsigned(&pb.Record{
-			Type: pb.AnnouncementType_JOIN, Id: "peer", Key: key[:], Network: "net", Epoch: 1,
-			Addresses: strings.Fields(test.addresses), Observed: strings.Fields(test.observed),
-		}), pb.AnnouncementType_JOIN, 0)
+		e := r.peer("peer", test.addresses, strings.Fields(test.observed)...)
 		e.With().LastAddress = test.last
 		var got []string
-		for _, c := range r.c.where.Candidates(e, true, nil) {
+		for _, c := range r.Where.Candidates(e, true, nil) {
 			got = append(got, fmt.Sprintf("%s+%d", c.Address, c.After.Milliseconds()))
 		}
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s:\n  got  %s\n  want %s", test.name, strings.Join(got, " "), test.want)
 		}
-		for _, c := range r.c.where.Candidates(e, false, nil) {
+		for _, c := range r.Where.Candidates(e, false, nil) {
 			if test.observed != "" && c.Address == test.observed {
 				t.Errorf("%s: %s before a SYNC", test.name, c.Address)
 			}
+		}
+	}
+}
+
+// TestLoopbackOfOthers: only peers that are on the same host, as far as they can tell, dial the
+// loopback address of a record.
+func TestLoopbackOfOthers(t *testing.T) {
+	const here, lan, elsewhere = "127.0.0.1:4001", "192.168.7.5:4001", "[fe80::1%eth0]:4001"
+	for _, test := range []struct {
+		name, own, neighbour, record, want string
+	}{
+		{"nobody has a network", "127.0.0.1:5000 [::1]:5000", here, "127.0.0.1:4002 [::1]:4002", "127.0.0.1:4002 [::1]:4002"},
+		{"we have one", "192.168.7.2:5000", lan, "127.0.0.1:4002 [::1]:4002", ""},
+		{"we have one, and were told by a neighbour on this host", "192.168.7.2:5000", here, "127.0.0.1:4002", ""},
+		{"we have one, and so has the other", "192.168.7.2:5000", lan, "127.0.0.1:4002 192.168.7.3:4002", "192.168.7.3:4002"},
+		{"we have a way out", "127.0.0.1:5000", elsewhere, "127.0.0.1:4002", ""},
+	} {
+		r := newRig(t, test.own)
+		r.linked("one", test.neighbour, nil)
+		r.peer("seven", test.record)
+		r.Want("seven")
+		r.settle()
+		var got []string
+		for _, d := range r.out.Dials {
+			for _, c := range d.Candidates {
+				got = append(got, c.Address)
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: dials %q, not %q", test.name, got, test.want)
 		}
 	}
 }
