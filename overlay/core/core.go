@@ -198,20 +198,20 @@ func New(cfg base.Config, now time.Duration) *Core {
 // assemble makes the machines of a core and connects each to those that it calls.
 func assemble(en *base.Env) *Core {
 	t := &table.Table{Env: en}
-	ls := &link.Links{Env: en, Table: t}
-	rt := &route.Routes{Env: en, Table: t, Links: ls}
+	ls := link.NewLinks(en, t)
+	rt := route.NewRoutes(en, t, ls)
 	wh := &reach.Whereabouts{Env: en, Table: t, Links: ls}
 	db := &link.Doubt{Env: en}
-	g := &gossip.Gossip{Env: en, Table: t, Links: ls, Routes: rt, Doubt: db}
+	g := gossip.New(en, t, ls, rt, db)
 	re := &reach.Reach{Env: en, Table: t, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
-	rl := &route.Relay{Env: en, Table: t, Links: ls, Routes: rt}
+	rl := route.NewRelay(en, t, ls, rt)
 	cu := &custody.Custody{Env: en, Table: t, Links: ls, Routes: rt, Relay: rl}
 	bc := &broadcast.Broadcasts{Env: en, Table: t, Links: ls, Doubt: db, Runs: make(map[uint64]*table.Run)}
-	pr := &detect.Probes{Env: en, Table: t, Links: ls, Routes: rt, Doubt: db, Gossip: g, Reach: re}
-	dt := &detect.Detector{Env: en, Table: t, Links: ls, Doubt: db, Reach: re, Probes: pr}
-	sy := &reconcile.Syncer{Env: en, Table: t, Links: ls, Gossip: g, Batches: make(map[base.VerifyID]*reconcile.Batch), Judged: make(map[uint64]*base.Record)}
+	pr := detect.NewProbes(en, t, ls, rt, db, re)
+	dt := detect.NewDetector(en, t, ls, db, re, pr)
+	sy := reconcile.New(en, t, ls, g)
 	jn := &join.Joiner{Env: en, Table: t, Links: ls, Where: wh, Reach: re, Sync: sy}
-	nb := &neighbours.Neighbourhood{Env: en, Table: t, Links: ls, Routes: rt, Gossip: g, Reach: re, Broadcasts: bc, Sync: sy}
+	nb := neighbours.New(en, t, ls, rt, g, re, bc, sy)
 	ow := &own{Env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
 	v := &view{Env: en, table: t, links: ls, custody: cu, broadcasts: bc}
 	ro := &roll{Env: en, table: t}

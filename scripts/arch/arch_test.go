@@ -43,7 +43,7 @@ var may = map[string][]string{
 	"overlay/core/reach":         {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "certs", "pb"},
 	"overlay/core/custody":       {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "certs", "pb"},
 	"overlay/core/broadcast":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "certs", "pb"},
-	"overlay/core/detect":        {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "certs", "pb"},
+	"overlay/core/detect":        {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/reach", "certs", "pb"},
 	"overlay/core/reconcile":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/gossip", "certs", "pb"},
 	"overlay/core/join":          {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/reach", "overlay/core/reconcile", "certs", "pb"},
 	"overlay/core/neighbours":    {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/broadcast", "overlay/core/reconcile", "certs", "pb"},

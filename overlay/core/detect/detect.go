@@ -37,54 +37,59 @@ const (
 // Detector finds the peers that are gone.
 type Detector struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Doubt  *link.Doubt
-	Reach  *reach.Reach
-	Probes *Probes
+	table  *table.Table
+	links  *link.Links
+	doubt  *link.Doubt
+	reach  *reach.Reach
+	probes *Probes
 
 	alarmTill time.Duration
 	NextProbe time.Duration
 	Doubted   []*table.Entry // found again by what others say; to be probed first
 }
 
+// NewDetector returns a detector that asks by these probes.
+func NewDetector(en *base.Env, t *table.Table, ls *link.Links, db *link.Doubt, re *reach.Reach, pr *Probes) *Detector {
+	return &Detector{Env: en, table: t, links: ls, doubt: db, reach: re, probes: pr}
+}
+
 // CheckLinks looks for links that are silent or unused.
 func (dt *Detector) CheckLinks() {
 	healthy, silent := 0, 0
-	for _, l := range dt.Links.List {
+	for _, l := range dt.links.List {
 		if l.State != link.LinkUp {
 			continue
 		}
-		dt.Doubt.LastHeard = max(dt.Doubt.LastHeard, l.Heard)
-		patience := dt.Doubt.Patience(l)
+		dt.doubt.LastHeard = max(dt.doubt.LastHeard, l.Heard)
+		patience := dt.doubt.Patience(l)
 		l.Quiet = dt.Now-l.Heard >= patience
 		if l.Quiet {
 			silent++
 		} else {
 			healthy++
 			dt.Wake(l.Heard + patience)
-			if e := l.Entry; e != nil && e.Missing && l.Heard > dt.Table.MissingSince {
-				dt.Table.Found(e)
+			if e := l.Entry; e != nil && e.Missing && l.Heard > dt.table.MissingSince {
+				dt.table.Found(e)
 			}
 		}
 		dt.checkPromises(l)
 	}
-	if dt.Doubt.Deaf = healthy == 0; !dt.Doubt.Deaf {
-		dt.Doubt.DeafProven = false
+	if dt.doubt.Deaf = healthy == 0; !dt.doubt.Deaf {
+		dt.doubt.DeafProven = false
 	}
-	dt.Doubt.Storm = silent >= stormLinks
-	if dt.Doubt.Storm {
+	dt.doubt.Storm = silent >= stormLinks
+	if dt.doubt.Storm {
 		dt.alarmTill = dt.Now + alarmFor
 	}
-	for _, l := range dt.Links.List {
+	for _, l := range dt.links.List {
 		if l.State == link.LinkUp && l.Quiet {
 			dt.linkSilent(l)
 		}
-		if e := l.Entry; l.State == link.LinkUp && l.Stuck && e != nil && e.Alive() && dt.Links.LinkTo(l.Key) == l {
-			dt.Reach.DialFor(e, reach.ToRelink)
+		if e := l.Entry; l.State == link.LinkUp && l.Stuck && e != nil && e.Alive() && dt.links.LinkTo(l.Key) == l {
+			dt.reach.DialFor(e, reach.ToRelink)
 		}
 	}
-	if dt.Ready && !dt.Leaving && dt.Doubt.Deaf {
+	if dt.Ready && !dt.Leaving && dt.doubt.Deaf {
 		dt.listenAnew()
 	}
 }
@@ -96,27 +101,27 @@ func (dt *Detector) checkPromises(l *link.Link) {
 	switch {
 	case l.Exchange != nil && l.Verifying == 0 && dt.Now > l.Exchange.Moved+link.SyncTimeout+slow:
 		if !dt.Ready {
-			dt.Links.Blame(l, base.Remark, "peer does not do what it must", "its table did not come")
+			dt.links.Blame(l, base.Remark, "peer does not do what it must", "its table did not come")
 		}
-		dt.Links.Close(l, base.CloseTimeout, "its table did not come")
+		dt.links.Close(l, base.CloseTimeout, "its table did not come")
 	case l.Asked && dt.Now > l.AskedAt+AskTimeout+slow:
-		dt.Links.Close(l, base.CloseTimeout, "a request for neighbourhood was not answered")
+		dt.links.Close(l, base.CloseTimeout, "a request for neighbourhood was not answered")
 	case l.Neighbour || l.Asked || l.Exchange != nil || l.Verifying > 0 || !dt.Ready:
 	case l.Used > l.Opened && dt.Now > l.Used+IdleAfter, l.Used <= l.Opened && dt.Now > l.Opened+UnusedAfter:
-		dt.Links.Close(l, base.CloseIdle, "not used")
+		dt.links.Close(l, base.CloseIdle, "not used")
 	}
 }
 
 // listenAnew is for a peer that hears nobody: it dials the peers that it had links to, and if
 // that fails too, it considers itself cut off.
 func (dt *Detector) listenAnew() {
-	if dt.Now >= dt.Doubt.LastHeard+dt.Doubt.Stretch(link.IsolatedAfter) && (dt.Doubt.DeafProven || len(dt.Reach.Dials) == 0) {
+	if dt.Now >= dt.doubt.LastHeard+dt.doubt.Stretch(link.IsolatedAfter) && (dt.doubt.DeafProven || len(dt.reach.Dials) == 0) {
 		dt.Happen(Isolated{})
 		return
 	}
-	for _, l := range dt.Links.List {
+	for _, l := range dt.links.List {
 		if e := l.Entry; l.State == link.LinkUp && e != nil && e.Alive() && dt.Now >= e.Our().NextDial {
-			dt.Reach.DialEntry(e)
+			dt.reach.DialEntry(e)
 		}
 	}
 }
@@ -124,27 +129,27 @@ func (dt *Detector) listenAnew() {
 // linkSilent starts a probe of a silent link's peer: its neighbours are asked.
 func (dt *Detector) linkSilent(l *link.Link) {
 	e := l.Entry
-	if newer := dt.Links.LinkTo(l.Key); newer != l && !newer.Quiet {
-		dt.Links.Close(l, base.CloseDead, "another connection lives")
+	if newer := dt.links.LinkTo(l.Key); newer != l && !newer.Quiet {
+		dt.links.Close(l, base.CloseDead, "another connection lives")
 		return
 	}
 	switch {
-	case e == nil || dt.Links.LinkTo(l.Key) != l:
+	case e == nil || dt.links.LinkTo(l.Key) != l:
 		return
 	case !e.Alive():
-		if e.Suspect(dt.Now) && !dt.Doubt.Doubtful() {
+		if e.Suspect(dt.Now) && !dt.doubt.Doubtful() {
 			dt.Happen(Accused{e})
 		}
 		return
 	}
-	if dt.Probes.of(e) == nil {
+	if dt.probes.of(e) == nil {
 		dt.Note(base.Debug, "link silent", "peer", string(l.Peer), "address", l.Address)
-		if q := dt.Probes.Start(e, true); q != nil {
+		if q := dt.probes.Start(e, true); q != nil {
 			q.own = true
-			dt.Probes.askNeighbours(q)
+			dt.probes.askNeighbours(q)
 		}
 	}
-	if dt.Doubt.Storm {
+	if dt.doubt.Storm {
 		dt.checkOrphans(e)
 	}
 }
@@ -158,12 +163,12 @@ func (dt *Detector) checkOrphans(e *table.Entry) {
 	d.Neighbours = nil
 	dt.Cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, id := range list[:min(len(list), orphansChecked)] {
-		f := dt.Table.Owner(id, dt.Now)
-		if f != nil && f != dt.Table.Self && f.Alive() && dt.Links.LinkTo(f.Record.Key) == nil {
-			dt.Probes.Start(f, true)
+		f := dt.table.Owner(id, dt.Now)
+		if f != nil && f != dt.table.Self && f.Alive() && dt.links.LinkTo(f.Record.Key) == nil {
+			dt.probes.Start(f, true)
 		}
 	}
-	if q := dt.Probes.of(e); q != nil && len(q.witnesses) == 0 {
+	if q := dt.probes.of(e); q != nil && len(q.witnesses) == 0 {
 		q.addWitnesses(list)
 	}
 }
@@ -173,10 +178,10 @@ func (dt *Detector) LinkBroken(e *table.Entry) {
 	if e.IsGuest() {
 		return // see checkVisits
 	}
-	if q := dt.Probes.Start(e, true); q != nil {
-		dt.Probes.askNeighbours(q)
+	if q := dt.probes.Start(e, true); q != nil {
+		dt.probes.askNeighbours(q)
 	}
-	dt.Reach.DialEntry(e)
+	dt.reach.DialEntry(e)
 }
 
 // Probe starts a probe of one random living peer without a link now and then; and soon of those
@@ -184,8 +189,8 @@ func (dt *Detector) LinkBroken(e *table.Entry) {
 // together with us.
 func (dt *Detector) Probe() {
 	for range min(len(dt.Doubted), doubtedAtOnce) {
-		if e := dt.Doubted[0]; e.Alive() && dt.Links.LinkTo(e.Record.Key) == nil {
-			dt.Probes.Start(e, true)
+		if e := dt.Doubted[0]; e.Alive() && dt.links.LinkTo(e.Record.Key) == nil {
+			dt.probes.Start(e, true)
 		}
 		dt.Doubted = dt.Doubted[1:]
 	}
@@ -197,11 +202,11 @@ func (dt *Detector) Probe() {
 		every = probeAlarmed
 	}
 	dt.NextProbe = dt.Now + every/2 + time.Duration(dt.Cfg.Rand.Int64N(int64(every)))
-	e := dt.Table.Pick(func(e *table.Entry) bool {
-		return e.Alive() && e != dt.Table.Self && !e.IsGuest() && dt.Links.LinkTo(e.Record.Key) == nil && dt.Probes.of(e) == nil
+	e := dt.table.Pick(func(e *table.Entry) bool {
+		return e.Alive() && e != dt.table.Self && !e.IsGuest() && dt.links.LinkTo(e.Record.Key) == nil && dt.probes.of(e) == nil
 	})
 	if e != nil {
-		dt.Probes.Start(e, dt.Now < dt.alarmTill)
+		dt.probes.Start(e, dt.Now < dt.alarmTill)
 	}
 }
 
@@ -215,7 +220,7 @@ func (dt *Detector) Alarm() {
 
 // CameLate is called when this process has not run for long.
 func (dt *Detector) CameLate(by time.Duration) {
-	dt.Doubt.AtLeast(link.WorstHealth)
+	dt.doubt.AtLeast(link.WorstHealth)
 	dt.forgiveSilence()
 	if by > table.RememberLeft {
 		dt.Happen(AwayLong{})
@@ -226,15 +231,15 @@ func (dt *Detector) CameLate(by time.Duration) {
 // no peer was silent.
 func (dt *Detector) forgiveSilence() {
 	dt.Note(base.Debug, "this process was stopped for a while")
-	dt.Doubt.LastHeard = dt.Now
-	for _, l := range dt.Links.List {
+	dt.doubt.LastHeard = dt.Now
+	for _, l := range dt.links.List {
 		l.Heard, l.Opened = dt.Now, max(l.Opened, dt.Now-link.HandshakeTimeout/2)
 		l.AskedAt = dt.Now
 		if l.Exchange != nil {
 			l.Exchange.Moved = dt.Now
 		}
 	}
-	for _, q := range dt.Probes.List {
+	for _, q := range dt.probes.List {
 		q.ended = true
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/route"
@@ -32,13 +31,17 @@ const (
 // should hear them.
 type Probes struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Routes *route.Routes
-	Doubt  *link.Doubt
-	Gossip *gossip.Gossip
-	Reach  *reach.Reach
+	table  *table.Table
+	links  *link.Links
+	routes *route.Routes
+	doubt  *link.Doubt
+	reach  *reach.Reach
 	List   []*probe
+}
+
+// NewProbes returns probes, of which none is under way.
+func NewProbes(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, db *link.Doubt, re *reach.Reach) *Probes {
+	return &Probes{Env: en, table: t, links: ls, routes: rt, doubt: db, reach: re}
 }
 
 // probe is the state of finding out whether one peer is alive. It ends when we or a witness hear
@@ -74,7 +77,7 @@ type witness struct {
 // Start begins a probe; nil if one is under way or there are too many. A probe of a lost peer
 // serves those that do not believe it lost yet.
 func (pr *Probes) Start(e *table.Entry, urgent bool) *probe {
-	if pr.of(e) != nil || len(pr.List) >= MaxProbes || e == pr.Table.Self || e.IsGuest() || pr.Visiting || pr.Leaving {
+	if pr.of(e) != nil || len(pr.List) >= MaxProbes || e == pr.table.Self || e.IsGuest() || pr.Visiting || pr.Leaving {
 		return nil
 	}
 	p := &probe{Subject: e, about: e.Record, began: pr.Now, urgent: urgent, number: pr.Cfg.Rand.Uint64(), fresh: -link.FreshWithin}
@@ -104,7 +107,7 @@ func (pr *Probes) Pursue() {
 
 func (pr *Probes) step(p *probe) {
 	e := p.Subject
-	l := pr.Links.LinkTo(e.Record.Key)
+	l := pr.links.LinkTo(e.Record.Key)
 	switch {
 	case e.Record.Tie != p.about.Tie || e.State == pb.AnnouncementType_LEAVE || pr.Leaving:
 		p.ended = true
@@ -120,7 +123,7 @@ func (pr *Probes) step(p *probe) {
 		pr.heardOf(p)
 		return
 	}
-	if pr.Doubt.Doubtful() {
+	if pr.doubt.Doubtful() {
 		return
 	}
 	if !p.own {
@@ -151,18 +154,18 @@ func (pr *Probes) try(p *probe) {
 		}
 	case 1:
 		pr.ping(p)
-		pr.Reach.DialEntry(p.Subject)
+		pr.reach.DialEntry(p.Subject)
 	default:
 		p.own = true
 		pr.answerAll(p, false)
 	}
 	p.tries++
-	p.next = pr.Now + pr.Doubt.Stretch(pause)
+	p.next = pr.Now + pr.doubt.Stretch(pause)
 	pr.Wake(p.next)
 }
 
 func (pr *Probes) ping(p *probe) {
-	pr.Routes.SendRouted(p.Subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.Subject.Record.Key[:]}}})
+	pr.routes.SendRouted(p.Subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.Subject.Record.Key[:]}}})
 }
 
 func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
@@ -240,12 +243,12 @@ func (pr *Probes) askStrangers(p *probe) {
 		return
 	}
 	if p.rounds == 0 {
-		pr.Reach.DialEntry(p.Subject)
+		pr.reach.DialEntry(p.Subject)
 	}
 	p.rounds++
 	for range StrangersAsked {
-		e := pr.Table.Pick(func(e *table.Entry) bool {
-			return e.Alive() && e != pr.Table.Self && !e.IsGuest() && e != p.Subject && pr.of(e) == nil &&
+		e := pr.table.Pick(func(e *table.Entry) bool {
+			return e.Alive() && e != pr.table.Self && !e.IsGuest() && e != p.Subject && pr.of(e) == nil &&
 				!slices.ContainsFunc(p.witnesses, func(w witness) bool { return w.id == e.Record.ID })
 		})
 		if e != nil {
@@ -256,7 +259,7 @@ func (pr *Probes) askStrangers(p *probe) {
 
 // askAll asks the witnesses that have not answered: some of them, in the next round all.
 func (pr *Probes) askAll(p *probe) {
-	p.nextRound = pr.Now + pr.Doubt.Stretch(WitnessRound)
+	p.nextRound = pr.Now + pr.doubt.Stretch(WitnessRound)
 	pr.Wake(p.nextRound)
 	most := len(p.witnesses)
 	if p.asked++; p.asked == 1 {
@@ -272,7 +275,7 @@ func (pr *Probes) askAll(p *probe) {
 		}
 		w.unanswered++
 		r := p.Subject.Record
-		pr.Routes.SendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
+		pr.routes.SendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
 			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
 		}}}, r.ID)
 	}
@@ -280,13 +283,13 @@ func (pr *Probes) askAll(p *probe) {
 
 // ReceiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
 func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
-	e := pr.Table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
-	if e == nil || e.State == pb.AnnouncementType_LEAVE || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.Doubt.Doubtful() {
+	e := pr.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
+	if e == nil || e.State == pb.AnnouncementType_LEAVE || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
 		return // the flood brings later news to the asker; without the entry we can't know
 	}
-	l := pr.Links.LinkTo(e.Record.Key)
+	l := pr.links.LinkTo(e.Record.Key)
 	switch {
-	case e == pr.Table.Self || l != nil && pr.hears(l):
+	case e == pr.table.Self || l != nil && pr.hears(l):
 		pr.answer(from, e.Record, true)
 	case l != nil:
 		pr.answer(from, e.Record, false)
@@ -311,7 +314,7 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 
 // hears reports whether a link's peer was heard just now.
 func (pr *Probes) hears(l *link.Link) bool {
-	return pr.Now-l.Heard <= pr.Doubt.Stretch(link.FreshWithin)+l.Slowness()
+	return pr.Now-l.Heard <= pr.doubt.Stretch(link.FreshWithin)+l.Slowness()
 }
 
 // answer tells a peer that has asked whether we hear the subject.
@@ -320,7 +323,7 @@ func (pr *Probes) answer(to certs.ID, r *base.Record, fresh bool) {
 	if !fresh {
 		avoid = append(avoid, r.ID)
 	}
-	pr.Routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
+	pr.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
 		Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: fresh,
 	}}}, avoid...)
 }
@@ -351,13 +354,13 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 	w.unanswered, w.quiet = 0, !m.GetFresh()
 	if m.GetFresh() {
 		if p.own && p.fresh < 0 {
-			pr.Doubt.AtLeast(pr.Doubt.Score + 1)
+			pr.doubt.AtLeast(pr.doubt.Score + 1)
 		}
 		p.fresh = pr.Now
-		if pr.Links.LinkTo(p.Subject.Record.Key) == nil {
+		if pr.links.LinkTo(p.Subject.Record.Key) == nil {
 			pr.heardOf(p)
 		} else {
-			pr.Reach.DialEntry(p.Subject) // the path to it may have changed
+			pr.reach.DialEntry(p.Subject) // the path to it may have changed
 		}
 		return
 	}
@@ -367,7 +370,7 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 // Told lets our own evidence confirm that a peer is lost.
 func (pr *Probes) Told(ch link.Change) {
 	e := ch.Entry
-	if l := pr.Links.LinkTo(e.Record.Key); e.Suspect(pr.Now) && l != nil && !pr.hears(l) && !pr.Doubt.Doubtful() {
+	if l := pr.links.LinkTo(e.Record.Key); e.Suspect(pr.Now) && l != nil && !pr.hears(l) && !pr.doubt.Doubtful() {
 		pr.Happen(Accused{e})
 	} else if e.Suspect(pr.Now) && pr.of(e) != nil {
 		pr.Wake(pr.Now)

@@ -34,11 +34,16 @@ func (g *Gossip) Announcements(list []*table.Entry) []*pb.Announcement {
 // out.
 type Gossip struct {
 	*base.Env
-	Table    *table.Table
-	Links    *link.Links
-	Routes   *route.Routes
-	Doubt    *link.Doubt
+	table    *table.Table
+	links    *link.Links
+	routes   *route.Routes
+	doubt    *link.Doubt
 	heldBack []*table.Entry // entries that change too often to be announced at once
+}
+
+// New returns the gossip over these links.
+func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, db *link.Doubt) *Gossip {
+	return &Gossip{Env: en, table: t, links: ls, routes: rt, doubt: db}
 }
 
 // Open checks an announcement by itself. One that can't be read is dropped: n.record is nil. ok
@@ -51,18 +56,18 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 		r, err = g.Cfg.Open(a.GetRecord())
 	}
 	if err != nil {
-		return n, g.Links.Skip(from, err)
+		return n, g.links.Skip(from, err)
 	}
 	n = link.News{Record: r, State: a.GetType(), Hops: a.GetHops(), Said: g.Now - base.FromAge(a.GetAge()), Broadcasts: a.GetBroadcasts()}
 	for _, id := range a.GetAccusers() {
 		n.Accusers = append(n.Accusers, certs.ID(id))
 	}
 	if n.State != r.Type && (n.State != pb.AnnouncementType_LOST || r.Type != pb.AnnouncementType_JOIN) {
-		g.Links.Violation(from, "an announcement that its record does not bear out")
+		g.links.Violation(from, "an announcement that its record does not bear out")
 		return n, false
 	}
 	if r.Network != g.Cfg.Network {
-		g.Links.Violation(from, "an announcement of another network")
+		g.links.Violation(from, "an announcement of another network")
 		return n, false
 	}
 	return n, true
@@ -71,14 +76,14 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 // Signed reports whether the subject has signed its record: the very same record may be in the
 // table, verified.
 func (g *Gossip) Signed(n link.News) bool {
-	held := g.Table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
+	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
 	return held != nil && (held.Record == n.Record || proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(n.Claim())
 }
 
 // IsNews compares an announcement with what we hold.
 func (g *Gossip) IsNews(from *link.Link, n link.News) bool {
-	held := g.Table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
-	if !n.Credible(from) || g.expired(n, held != nil) || n.State != pb.AnnouncementType_LOST && g.Table.Tombstones.Covers(n.Record) {
+	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
+	if !n.Credible(from) || g.expired(n, held != nil) || n.State != pb.AnnouncementType_LOST && g.table.Tombstones.Covers(n.Record) {
 		return false
 	}
 	if held == nil {
@@ -87,10 +92,10 @@ func (g *Gossip) IsNews(from *link.Link, n link.News) bool {
 	order := n.Version().Compare(held.Version())
 	switch {
 	case order == 0 && held.Missing:
-		g.Table.Found(held)
+		g.table.Found(held)
 		fallthrough
 	case order == 0:
-		g.Links.SetHops(held, from, n.Hops)
+		g.links.SetHops(held, from, n.Hops)
 		g.Confirm(from, held, n.Accusers...)
 	case order < 0 && !held.Missing:
 		g.answerOlder(from, held)
@@ -100,7 +105,7 @@ func (g *Gossip) IsNews(from *link.Link, n link.News) bool {
 
 // answerOlder sends what we hold to a peer that has announced something older.
 func (g *Gossip) answerOlder(to *link.Link, held *table.Entry) {
-	if to != nil && (held != g.Table.Self || !g.Leaving) {
+	if to != nil && (held != g.table.Self || !g.Leaving) {
 		g.AnnounceTo(to, held)
 	}
 }
@@ -108,7 +113,7 @@ func (g *Gossip) answerOlder(to *link.Link, held *table.Entry) {
 // Flood queues an announcement for all neighbours and guests except the one that it came from.
 func (g *Gossip) Flood(from *link.Link, e *table.Entry) {
 	a := g.Announcement(e)
-	for _, l := range g.Links.List {
+	for _, l := range g.links.List {
 		if l != from && (l.Neighbour || l.LeadsToGuest()) {
 			l.Pending = append(l.Pending, a)
 		}
@@ -123,7 +128,7 @@ func (g *Gossip) AnnounceTo(l *link.Link, e *table.Entry) {
 // Announcement returns what we hold of a peer.
 func (g *Gossip) Announcement(e *table.Entry) *pb.Announcement {
 	a := &pb.Announcement{
-		Type: e.State, Record: e.Record.Signed, Hops: uint32(g.Links.Distance(e)),
+		Type: e.State, Record: e.Record.Signed, Hops: uint32(g.links.Distance(e)),
 		Age: base.ToAge(g.Now - e.Said), Broadcasts: table.BroadcastsOf(e),
 	}
 	if e.State == pb.AnnouncementType_LOST {
@@ -180,7 +185,7 @@ func (g *Gossip) FloodHeldBack() {
 			return false
 		}
 		d.HeldBack = false
-		if g.Table.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) == e && !e.Missing && g.mayFlood(e) {
+		if g.table.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) == e && !e.Missing && g.mayFlood(e) {
 			g.Flood(nil, e)
 		}
 		return true
@@ -199,7 +204,7 @@ func (g *Gossip) Told(ch link.Change) {
 		g.Flood(ch.From, e)
 		return
 	}
-	for _, l := range g.Links.List {
+	for _, l := range g.links.List {
 		if slices.Contains(ch.Waiting, l.ID) && l.State == link.LinkUp {
 			g.AnnounceTo(l, e)
 		}
@@ -214,9 +219,9 @@ func (g *Gossip) TellAccused(from *link.Link, e *table.Entry, n link.News) {
 		return
 	}
 	d.Waiting = append(d.Waiting, from.ID)
-	if l := g.Routes.NextHop(&pb.Routed{To: string(e.Record.ID), Passed: []string{string(g.Cfg.ID), string(from.Peer)}}); l != nil {
+	if l := g.routes.NextHop(&pb.Routed{To: string(e.Record.ID), Passed: []string{string(g.Cfg.ID), string(from.Peer)}}); l != nil {
 		l.Pending = append(l.Pending, &pb.Announcement{
-			Type: n.State, Record: n.Record.Signed, Hops: uint32(g.Links.Distance(e)), Age: base.ToAge(g.Now - n.Said), Accusers: names(n.Accusers),
+			Type: n.State, Record: n.Record.Signed, Hops: uint32(g.links.Distance(e)), Age: base.ToAge(g.Now - n.Said), Accusers: names(n.Accusers),
 		})
 	}
 }
@@ -231,7 +236,7 @@ func (g *Gossip) MayAccuse(from *link.Link, e *table.Entry) bool {
 // Members are the accusers of a peer that count.
 func (g *Gossip) Members(accusers []certs.ID, of *table.Entry) (list []certs.ID) {
 	for _, id := range accusers {
-		if id != of.Record.ID && !slices.Contains(list, id) && slices.ContainsFunc(g.Table.Of(id), func(e *table.Entry) bool { return !e.IsGuest() }) {
+		if id != of.Record.ID && !slices.Contains(list, id) && slices.ContainsFunc(g.table.Of(id), func(e *table.Entry) bool { return !e.IsGuest() }) {
 			list = append(list, id)
 		}
 	}
@@ -256,7 +261,7 @@ func (g *Gossip) Confirm(from *link.Link, e *table.Entry, accusers ...certs.ID) 
 			continue
 		}
 		e.Side.Accusers = append(slices.Clone(e.Side.Accusers), id)
-		g.Doubt.GiveTime(e)
+		g.doubt.GiveTime(e)
 		g.Wake(e.Side.Until)
 		if !e.Side.HeldBack {
 			g.Flood(from, e)

@@ -23,7 +23,7 @@ const HandshakeTimeout = 5 * time.Second // then the connection is closed
 // Links are the connections to other peers, and the distance of every peer over each.
 type Links struct {
 	*base.Env
-	Table    *table.Table
+	table    *table.Table
 	List     []*Link        // in the order of their numbers
 	Changed  bool           // the neighbours differ from those last announced
 	Stale    []*table.Entry // entries whose new distance the neighbours don't know
@@ -32,6 +32,9 @@ type Links struct {
 	encodedList []*pb.Announcement // the last that were encoded
 	encoded     []byte
 }
+
+// NewLinks returns the connections of a peer with this table.
+func NewLinks(en *base.Env, t *table.Table) *Links { return &Links{Env: en, table: t} }
 
 // Violation ends a link whose peer has broken the protocol.
 func (ls *Links) Violation(l *Link, why string) {
@@ -222,7 +225,7 @@ func (ls *Links) Via(e *table.Entry) certs.ID {
 // Distance is how far the peer is, in links.
 func (ls *Links) Distance(e *table.Entry) uint8 {
 	switch {
-	case e == ls.Table.Self:
+	case e == ls.table.Self:
 		return 0
 	case e.Buried():
 		return table.NoWay
@@ -241,7 +244,7 @@ func (ls *Links) Distance(e *table.Entry) uint8 {
 
 // SetHops stores how far a neighbour is from a peer.
 func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
-	if from == nil || !from.Neighbour || from.Slot < 0 || e == ls.Table.Self {
+	if from == nil || !from.Neighbour || from.Slot < 0 || e == ls.table.Self {
 		return
 	}
 	if h := uint8(min(hops, table.NoWay)); e.Hops[from.Slot] != h {
@@ -252,7 +255,7 @@ func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
 
 // Reroute queues the entry for the neighbours if its distance has changed.
 func (ls *Links) Reroute(e *table.Entry) {
-	if !e.Stale() && e != ls.Table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told() {
+	if !e.Stale() && e != ls.table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told() {
 		e.SetStale()
 		ls.Stale = append(ls.Stale, e)
 	}
@@ -283,7 +286,7 @@ func (ls *Links) freeSlot(slot int) {
 	if slot < 0 {
 		return
 	}
-	for _, e := range ls.Table.Entries {
+	for _, e := range ls.table.Entries {
 		if e.Hops[slot] != table.NoWay {
 			e.Hops[slot] = table.NoWay
 			ls.Reroute(e)
@@ -329,7 +332,7 @@ func (ls *Links) Blame(l *Link, kind base.Kind, text, why string) {
 		level = base.Debug
 	}
 	ls.Tell(level, kind, text, "peer", string(l.Peer), "address", l.Address, "key", l.Key.String(), "why", why)
-	if e := ls.Table.Get(l.Peer, l.Key); e != nil {
+	if e := ls.table.Get(l.Peer, l.Key); e != nil {
 		e.With().NextDial = ls.Now + ls.Backoff(many, base.MaxBackoff)
 	}
 }

@@ -28,40 +28,45 @@ const (
 // Neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
 type Neighbourhood struct {
 	*base.Env
-	Table      *table.Table
-	Links      *link.Links
-	Routes     *route.Routes
-	Gossip     *gossip.Gossip
-	Reach      *reach.Reach
-	Broadcasts *broadcast.Broadcasts
-	Sync       *reconcile.Syncer
+	table      *table.Table
+	links      *link.Links
+	routes     *route.Routes
+	gossip     *gossip.Gossip
+	reach      *reach.Reach
+	broadcasts *broadcast.Broadcasts
+	sync       *reconcile.Syncer
 
 	seeks    base.Limiter
 	NextHeal time.Duration
+}
+
+// New returns the neighbourhood of a peer, which has no neighbours yet.
+func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, g *gossip.Gossip, re *reach.Reach, bc *broadcast.Broadcasts, sy *reconcile.Syncer) *Neighbourhood {
+	return &Neighbourhood{Env: en, table: t, links: ls, routes: rt, gossip: g, reach: re, broadcasts: bc, sync: sy}
 }
 
 // SeekNeighbours asks random living peers for neighbourhood, for as many as we lack (see Short):
 // over a link that stands, else over a new one. It dials several at once but then only two a
 // second. One above the usual number that can spare us is given up.
 func (nb *Neighbourhood) SeekNeighbours() {
-	for nb.Links.Degree() > table.MaxNeighbours && nb.giveUp(nb.Spare()) {
+	for nb.links.Degree() > table.MaxNeighbours && nb.giveUp(nb.Spare()) {
 	}
-	missing := Short(nb.Links.Degree()) - nb.Reach.Seeking
-	for _, l := range nb.Links.List { // links that stand cost nothing
+	missing := Short(nb.links.Degree()) - nb.reach.Seeking
+	for _, l := range nb.links.List { // links that stand cost nothing
 		if e := l.Entry; missing > 0 && l.State == link.LinkUp && !l.Quiet && e != nil && nb.mayAsk(e) {
 			nb.AskNeighbour(l)
 			missing--
 		}
 	}
 	for ; missing > 0; missing-- {
-		e := nb.Table.Pick(nb.mayAsk)
+		e := nb.table.Pick(nb.mayAsk)
 		if e == nil {
 			return
 		}
-		if l := nb.Links.LinkTo(e.Record.Key); l != nil {
+		if l := nb.links.LinkTo(e.Record.Key); l != nil {
 			nb.AskNeighbour(l)
 		} else if nb.seeks.Take(nb.Now, table.WantNeighbours, seekEvery) {
-			nb.Reach.DialFor(e, reach.ToSeek)
+			nb.reach.DialFor(e, reach.ToSeek)
 		}
 	}
 }
@@ -70,13 +75,13 @@ func (nb *Neighbourhood) SeekNeighbours() {
 // again after a while, and soon if nobody else is our neighbour.
 func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
 	d := e.Our()
-	if e == nb.Table.Self || e.IsGuest() || !e.Alive() && !e.Missing || d.Dialing != 0 || nb.Now < d.NextDial {
+	if e == nb.table.Self || e.IsGuest() || !e.Alive() && !e.Missing || d.Dialing != 0 || nb.Now < d.NextDial {
 		return false
 	}
-	if nb.Now < d.RefusedTill && (nb.Links.Neighbours() > 0 || nb.Now < d.RefusedTill-RefusedFor+RefusedAlone) {
+	if nb.Now < d.RefusedTill && (nb.links.Neighbours() > 0 || nb.Now < d.RefusedTill-RefusedFor+RefusedAlone) {
 		return false
 	}
-	l := nb.Links.LinkTo(e.Record.Key)
+	l := nb.links.LinkTo(e.Record.Key)
 	return l == nil || !l.Neighbour && !l.Asked
 }
 
@@ -85,8 +90,8 @@ func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
 func (nb *Neighbourhood) AskNeighbour(l *link.Link) {
 	if !l.Neighbour && !l.Asked && !nb.Visiting && !l.LeadsToGuest() {
 		l.Asked, l.EverAsked, l.AskedAt = true, true, nb.Now
-		priority := l.Entry != nil && nb.Now < l.Entry.Our().RefusedTill && nb.Links.Neighbours() == 0
-		nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
+		priority := l.Entry != nil && nb.Now < l.Entry.Our().RefusedTill && nb.links.Neighbours() == 0
+		nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REQUEST, Priority: priority})
 	}
 }
 
@@ -98,17 +103,17 @@ func (nb *Neighbourhood) ReceiveNeighbour(l *link.Link, m *pb.Neighbour) {
 		nb.receiveRequest(l, m.GetPriority())
 	case what == pb.NeighbourType_END:
 		if l.Neighbour {
-			nb.Links.EndNeighbour(l)
+			nb.links.EndNeighbour(l)
 		}
 	case !l.EverAsked && !l.Neighbour:
-		nb.Links.Violation(l, "an answer to no request for neighbourhood")
+		nb.links.Violation(l, "an answer to no request for neighbourhood")
 	case !l.Asked && !l.Neighbour: // it has been ended meanwhile
 		if what == pb.NeighbourType_ACCEPT {
-			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
 		}
 	case what == pb.NeighbourType_ACCEPT:
 		nb.becomeNeighbour(l)
-		nb.Sync.CompareTables(l)
+		nb.sync.CompareTables(l)
 	case what == pb.NeighbourType_REFUSE:
 		l.Asked = false
 		if e := l.Entry; e != nil {
@@ -120,16 +125,16 @@ func (nb *Neighbourhood) ReceiveNeighbour(l *link.Link, m *pb.Neighbour) {
 // receiveRequest grants neighbourhood, or refuses it. Two requests that cross are agreed. A peer
 // that asks for neighbourhood it already has has lost sight of it.
 func (nb *Neighbourhood) receiveRequest(l *link.Link, priority bool) {
-	grants := l.Neighbour || l.Asked || Grants(nb.Links.Degree(), false)
+	grants := l.Neighbour || l.Asked || Grants(nb.links.Degree(), false)
 	if !grants {
 		nb.giveUp(nb.Spare())
-		grants = Grants(nb.Links.Degree(), priority)
+		grants = Grants(nb.links.Degree(), priority)
 	}
 	if !grants {
-		nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+		nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
 		return
 	}
-	nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
+	nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
 	nb.becomeNeighbour(l)
 }
 
@@ -138,8 +143,8 @@ func (nb *Neighbourhood) receiveRequest(l *link.Link, priority bool) {
 func (nb *Neighbourhood) Spare() *link.Link {
 	var choice []*link.Link
 	var degrees []int
-	above := nb.Links.Degree() > table.MaxNeighbours
-	for _, l := range nb.Links.List {
+	above := nb.links.Degree() > table.MaxNeighbours
+	for _, l := range nb.links.List {
 		if e := l.Entry; l.Neighbour && l.Slot < 0 == above && e != nil {
 			choice, degrees = append(choice, l), append(degrees, len(e.Our().Neighbours)+1)
 		}
@@ -152,10 +157,10 @@ func (nb *Neighbourhood) Spare() *link.Link {
 
 // giveUp ends the neighbourhood with a peer, over all its links; false without one.
 func (nb *Neighbourhood) giveUp(one *link.Link) bool {
-	for _, l := range nb.Links.List {
+	for _, l := range nb.links.List {
 		if one != nil && l.Neighbour && l.Key == one.Key {
-			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			nb.Links.EndNeighbour(l)
+			nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.EndNeighbour(l)
 		}
 	}
 	return one != nil
@@ -168,28 +173,28 @@ func (nb *Neighbourhood) becomeNeighbour(l *link.Link) {
 	if l.Neighbour {
 		return
 	}
-	l.Slot = nb.Links.TakeSlot()
+	l.Slot = nb.links.TakeSlot()
 	l.Neighbour = true
-	nb.Links.Changed = true
-	nb.Routes.TellAllRoutes(l)
-	nb.Broadcasts.Greet(l)
+	nb.links.Changed = true
+	nb.routes.TellAllRoutes(l)
+	nb.broadcasts.Greet(l)
 }
 
 // TellNeighbours tells the neighbours who the others are.
 func (nb *Neighbourhood) TellNeighbours() {
-	if !nb.Links.Changed {
+	if !nb.links.Changed {
 		return
 	}
-	nb.Links.Changed = false
+	nb.links.Changed = false
 	list := &pb.NeighbourList{}
-	for _, l := range nb.Links.List {
+	for _, l := range nb.links.List {
 		if l.Neighbour && len(list.Ids) < pb.MaxNeighbours {
 			list.Ids = append(list.Ids, string(l.Peer))
 		}
 	}
-	for _, l := range nb.Links.List {
+	for _, l := range nb.links.List {
 		if l.Neighbour {
-			nb.Links.Send(l, list)
+			nb.links.Send(l, list)
 		}
 	}
 }
@@ -217,27 +222,27 @@ func (nb *Neighbourhood) Heal() {
 	if nb.Now < nb.NextHeal {
 		return
 	}
-	alone := nb.Links.LinksUp() == 0
+	alone := nb.links.LinksUp() == 0
 	nb.NextHeal = nb.Now + HealEvery
 	if alone {
 		nb.NextHeal = nb.Now + base.FirstBackoff
 	}
-	living := len(nb.Table.Entries) - nb.Table.Gone
-	eager := alone || nb.Links.Degree() < table.WantNeighbours
-	if !eager && nb.Cfg.Rand.IntN(max(living, len(nb.Table.Lost), 1)) >= len(nb.Table.Lost) {
+	living := len(nb.table.Entries) - nb.table.Gone
+	eager := alone || nb.links.Degree() < table.WantNeighbours
+	if !eager && nb.Cfg.Rand.IntN(max(living, len(nb.table.Lost), 1)) >= len(nb.table.Lost) {
 		return
 	}
 	if lost := nb.redialable(); len(lost) > 0 {
-		nb.Reach.DialEntry(lost[nb.Cfg.Rand.IntN(len(lost))])
+		nb.reach.DialEntry(lost[nb.Cfg.Rand.IntN(len(lost))])
 	}
 }
 
 // redialable returns the lost and missing peers that may be dialled now.
 func (nb *Neighbourhood) redialable() []*table.Entry {
 	var list []*table.Entry
-	nb.Table.Lost = slices.DeleteFunc(nb.Table.Lost, func(e *table.Entry) bool { return e.State != pb.AnnouncementType_LOST && !e.Missing })
-	for _, e := range nb.Table.Lost {
-		l := nb.Links.LinkTo(e.Record.Key)
+	nb.table.Lost = slices.DeleteFunc(nb.table.Lost, func(e *table.Entry) bool { return e.State != pb.AnnouncementType_LOST && !e.Missing })
+	for _, e := range nb.table.Lost {
+		l := nb.links.LinkTo(e.Record.Key)
 		heard := e.Missing && l != nil && !l.Quiet // CheckLinks will find it by that link
 		if d := e.Our(); d.Dialing == 0 && nb.Now >= d.NextDial && !heard {
 			list = append(list, e)
@@ -258,11 +263,11 @@ func (nb *Neighbourhood) Told(ch link.Change) {
 	if ch.Old == nil || ch.News.State != pb.AnnouncementType_LOST {
 		return
 	}
-	for _, l := range nb.Links.List {
+	for _, l := range nb.links.List {
 		if l.Neighbour && l.Key == e.Record.Key && nb.Now-l.Heard > link.FreshWithin {
-			nb.Gossip.AnnounceTo(l, e)
-			nb.Links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
-			nb.Links.EndNeighbour(l)
+			nb.gossip.AnnounceTo(l, e)
+			nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_END})
+			nb.links.EndNeighbour(l)
 		}
 	}
 }

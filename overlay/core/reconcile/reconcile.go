@@ -39,15 +39,20 @@ import (
 // more is asked for until most of them are verified.
 type Syncer struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Gossip *gossip.Gossip
+	table  *table.Table
+	links  *link.Links
+	gossip *gossip.Gossip
 
 	Batches     map[base.VerifyID]*Batch // what is being verified
-	Judged      map[uint64]*base.Record  // the records in them, by tie
+	judged      map[uint64]*base.Record  // the records in them, by tie
 	lastVerify  base.VerifyID
 	NextCompare time.Duration
 	CompareAll  bool // with every neighbour, now
+}
+
+// New returns a syncer of this table, with no exchange under way.
+func New(en *base.Env, t *table.Table, ls *link.Links, g *gossip.Gossip) *Syncer {
+	return &Syncer{Env: en, table: t, links: ls, gossip: g, Batches: make(map[base.VerifyID]*Batch), judged: make(map[uint64]*base.Record)}
 }
 
 // Bounds of an exchange, and its times (guesses).
@@ -68,14 +73,14 @@ func (sy *Syncer) beginDue(l *link.Link) {
 	if l.Due && l.Neighbour && sy.Ready && l.Exchange == nil {
 		l.Due = false
 		l.Exchange = &link.Exchange{Began: sy.Now, Moved: sy.Now}
-		sy.put(l, sy.Table.Everything())
+		sy.put(l, sy.table.Everything())
 	}
 }
 
 // put asks a question.
 func (sy *Syncer) put(l *link.Link, ranges ...*pb.TableRange) {
 	l.Exchange.Asked = ranges
-	sy.Links.Send(l, &pb.Reconcile{Ranges: ranges})
+	sy.links.Send(l, &pb.Reconcile{Ranges: ranges})
 }
 
 // ReceiveReconcile takes a question, or a part of an answer. News in it is verified off the
@@ -87,12 +92,12 @@ func (sy *Syncer) ReceiveReconcile(l *link.Link, m *pb.Reconcile) {
 	}
 	x := l.Exchange
 	if x == nil || x.Asked == nil {
-		sy.Links.Violation(l, "a table that was not asked for")
+		sy.links.Violation(l, "a table that was not asked for")
 		return
 	}
 	b := &Batch{Link: l.ID}
 	for _, a := range m.GetAnnouncements() {
-		n, ok := sy.Gossip.Open(l, a)
+		n, ok := sy.gossip.Open(l, a)
 		if !ok {
 			return
 		}
@@ -100,20 +105,20 @@ func (sy *Syncer) ReceiveReconcile(l *link.Link, m *pb.Reconcile) {
 			continue
 		}
 		if !x.Follows(n.Record) {
-			sy.Links.Violation(l, "a piece of a table that does not go on")
+			sy.links.Violation(l, "a piece of a table that does not go on")
 			return
 		}
-		if sy.Gossip.IsNews(l, n) && !sy.IsJudged(n) {
+		if sy.gossip.IsNews(l, n) && !sy.IsJudged(n) {
 			b.add(n)
 		}
 	}
 	x.Moved, x.Piece = sy.Now, x.Piece+len(m.GetAnnouncements())
 	switch {
 	case x.Piece > 2*table.MaxAnswer:
-		sy.Links.Violation(l, "a piece of a table that has no end")
+		sy.links.Violation(l, "a piece of a table that has no end")
 		return
 	case slices.ContainsFunc(m.GetRanges(), x.IsForeign):
-		sy.Links.Violation(l, "a range of a table that was not asked about")
+		sy.links.Violation(l, "a range of a table that was not asked about")
 		return
 	case len(m.GetAnnouncements()) == 0:
 		x.Open = slices.Concat(m.GetRanges(), x.Open)
@@ -128,7 +133,7 @@ func (sy *Syncer) answer(l *link.Link, ranges []*pb.TableRange) {
 	hashed := 0
 	for _, r := range ranges {
 		if r.GetKind() != pb.RangeKind_HELD { // of which few are looked at
-			hashed += len(sy.Table.In(r.GetFirst(), r.GetLast()))
+			hashed += len(sy.table.In(r.GetFirst(), r.GetLast()))
 		}
 	}
 	if !l.Compared.Spend(sy.Now, ComparedBurst*comparedEach, time.Duration(hashed)*comparedEach) {
@@ -142,16 +147,16 @@ func (sy *Syncer) answer(l *link.Link, ranges []*pb.TableRange) {
 			end.Ranges = append(end.Ranges, &pb.TableRange{First: r.GetFirst(), Last: r.GetLast()})
 			continue
 		}
-		lacks, back := sy.Table.Compare(r, table.MaxAnswer-len(list))
+		lacks, back := sy.table.Compare(r, table.MaxAnswer-len(list))
 		list, end.Ranges = append(list, lacks...), append(end.Ranges, back...)
 	}
-	said := sy.Gossip.Announcements(list)
+	said := sy.gossip.Announcements(list)
 	for len(said) > 0 {
 		n := base.TakeBatch(said)
-		sy.Links.Send(l, &pb.Reconcile{Answer: true, Announcements: said[:n]})
+		sy.links.Send(l, &pb.Reconcile{Answer: true, Announcements: said[:n]})
 		said = said[n:]
 	}
-	sy.Links.Send(l, end)
+	sy.links.Send(l, end)
 }
 
 // ContinueSync goes on with an exchange, now that some of what came is merged: it asks about the
@@ -164,15 +169,15 @@ func (sy *Syncer) ContinueSync(l *link.Link) {
 	}
 	var ask []*pb.TableRange
 	for said, parts := 0, 0; len(x.Open) > 0 && parts < pb.MaxTableRanges/2 && (said < table.MaxAnswer || parts == 0); {
-		lacks, back := sy.Table.Compare(x.Open[0], table.MaxAnswer-said)
+		lacks, back := sy.table.Compare(x.Open[0], table.MaxAnswer-said)
 		x.Open = x.Open[1:]
 		for _, e := range lacks {
-			sy.Gossip.AnnounceTo(l, e)
+			sy.gossip.AnnounceTo(l, e)
 		}
 		said += len(lacks)
 		for _, r := range back {
 			if r.GetKind() == pb.RangeKind_OPEN {
-				r = sy.Table.Describe(r.GetFirst(), r.GetLast())
+				r = sy.table.Describe(r.GetFirst(), r.GetLast())
 			}
 			ask = append(ask, r)
 			if parts++; r.GetKind() == pb.RangeKind_FINGERPRINTS {
@@ -213,7 +218,7 @@ func (sy *Syncer) verify(l *link.Link, b *Batch) {
 	}
 	for _, n := range b.News {
 		if n.State == n.Record.Type { // a LOST is not the JOIN that it carries
-			sy.Judged[n.Record.Tie] = n.Record
+			sy.judged[n.Record.Tie] = n.Record
 		}
 	}
 	sy.lastVerify++
@@ -229,7 +234,7 @@ func (sy *Syncer) Verified(id base.VerifyID) *Batch {
 	}
 	delete(sy.Batches, id)
 	for _, n := range b.News {
-		delete(sy.Judged, n.Record.Tie)
+		delete(sy.judged, n.Record.Tie)
 	}
 	return b
 }
@@ -237,7 +242,7 @@ func (sy *Syncer) Verified(id base.VerifyID) *Batch {
 // IsJudged reports whether the very same statement is being verified already: a newcomer hears
 // everything from several sides at once.
 func (sy *Syncer) IsJudged(n link.News) bool {
-	r := sy.Judged[n.Record.Tie]
+	r := sy.judged[n.Record.Tie]
 	return r != nil && n.State == r.Type && (r == n.Record || proto.Equal(r.Signed, n.Record.Signed))
 }
 
@@ -245,7 +250,7 @@ func (sy *Syncer) IsJudged(n link.News) bool {
 // us, with all of them after we have found missing peers, and with those due.
 func (sy *Syncer) CompareNow() {
 	var list []*link.Link
-	for _, l := range sy.Links.List {
+	for _, l := range sy.links.List {
 		if l.Neighbour {
 			l.Due = l.Due || sy.CompareAll
 			list = append(list, l)
@@ -284,7 +289,7 @@ func (sy *Syncer) RequestTable() {
 	for {
 		next, asked, stuck := (*link.Link)(nil), 0, true
 		newest := time.Duration(0)
-		for _, l := range sy.Links.List {
+		for _, l := range sy.links.List {
 			switch x := l.Exchange; {
 			case l.State != link.LinkUp:
 			case x != nil:
@@ -300,13 +305,13 @@ func (sy *Syncer) RequestTable() {
 			return
 		}
 		next.Exchange = &link.Exchange{Began: sy.Now, Moved: sy.Now}
-		sy.put(next, sy.Table.Describe(0, math.MaxUint64))
+		sy.put(next, sy.table.Describe(0, math.MaxUint64))
 	}
 }
 
 // exchangeWith is the exchange with a peer, over whichever link to it; nil if none is under way.
 func (sy *Syncer) exchangeWith(key certs.PublicKey) *link.Exchange {
-	for _, l := range sy.Links.List {
+	for _, l := range sy.links.List {
 		if l.Key == key && l.State == link.LinkUp && l.Exchange != nil {
 			return l.Exchange
 		}
@@ -317,7 +322,7 @@ func (sy *Syncer) exchangeWith(key certs.PublicKey) *link.Exchange {
 // TableComes reports whether a table is coming fast enough to wait for it although the time to
 // join is over.
 func (sy *Syncer) TableComes() bool {
-	for _, l := range sy.Links.List {
+	for _, l := range sy.links.List {
 		x := l.Exchange
 		switch {
 		case l.State != link.LinkUp || x == nil || sy.Now >= sy.JoinBy+MostOvertime:
@@ -332,7 +337,7 @@ func (sy *Syncer) TableComes() bool {
 
 // TableSoFar describes, for the user, what a door has done since it let us in.
 func (sy *Syncer) TableSoFar(t *link.Target) string {
-	for _, l := range sy.Links.List {
+	for _, l := range sy.links.List {
 		if l.State != link.LinkUp || l.Door != t {
 			continue
 		}

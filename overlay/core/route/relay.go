@@ -45,18 +45,23 @@ type partial struct {
 // Relay carries envelopes: our own, those of others, and those for us.
 type Relay struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Routes *Routes
+	table  *table.Table
+	links  *link.Links
+	routes *Routes
 
 	carried  base.Limiter // over all links
 	Partials []*partial
 	Bytes    int // in them
 }
 
+// NewRelay returns a relay that sends by these routes.
+func NewRelay(en *base.Env, t *table.Table, ls *link.Links, rt *Routes) *Relay {
+	return &Relay{Env: en, table: t, links: ls, routes: rt}
+}
+
 // CanRoute reports whether something can be sent to a peer.
 func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
-	known := rl.Table.Owner(to, rl.Now) != nil || rl.Links.LinkToID(to) != nil
+	known := rl.table.Owner(to, rl.Now) != nil || rl.links.LinkToID(to) != nil
 	return known && to != rl.Cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
 }
 
@@ -65,7 +70,7 @@ func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) (over base.Lin
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if !rl.Routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		if !rl.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
 		}}}) {
 			return 0
@@ -89,7 +94,7 @@ func (rl *Relay) RefuseToCarry(l *link.Link, m *pb.Routed, reason string) {
 	}
 	rl.Note(base.Debug, "an envelope is not carried", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.Peer), "why", reason)
 	if from := certs.ID(m.GetFrom()); from != rl.Cfg.ID {
-		rl.Routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
+		rl.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
 	}
 }
 

@@ -59,11 +59,11 @@ func (rt *Routes) Forward(m *pb.Routed) bool {
 	if l == nil {
 		own := slices.Index(m.GetPassed(), string(rt.Cfg.ID))
 		parent := m.GetPassed()[m.GetParents()[own]]
-		if l = rt.Links.LinkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
+		if l = rt.links.LinkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
 			return false
 		}
 	}
-	rt.Links.Send(l, m)
+	rt.links.Send(l, m)
 	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = CarriedBytes(m) > 0
 	return true
 }
@@ -75,8 +75,8 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	around := len(passed) == 1 && (m.GetConnect() != nil || m.GetSync() != nil)
 	var best *link.Link
 	bestHops := uint8(0)
-	entries := rt.Table.Of(to)
-	for _, l := range rt.Links.List {
+	entries := rt.table.Of(to)
+	for _, l := range rt.links.List {
 		if l.State != link.LinkUp || l.Stuck || rt.Now-l.Heard > link.FreshWithin+l.Slowness() || slices.Contains(passed, string(l.Peer)) {
 			continue
 		}
@@ -103,28 +103,33 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 // Routes tells the neighbours our distances, and passes on frames that cross several links.
 type Routes struct {
 	*base.Env
-	Table    *table.Table
-	Links    *link.Links
+	table    *table.Table
+	links    *link.Links
 	nextTold time.Duration // when changes may be sent next
+}
+
+// NewRoutes returns the ways over these links.
+func NewRoutes(en *base.Env, t *table.Table, ls *link.Links) *Routes {
+	return &Routes{Env: en, table: t, links: ls}
 }
 
 // TellRoutes sends the changed distances to the neighbours.
 func (rt *Routes) TellRoutes() {
-	if len(rt.Links.Stale) == 0 || rt.Now < rt.nextTold {
+	if len(rt.links.Stale) == 0 || rt.Now < rt.nextTold {
 		return
 	}
 	rt.nextTold = rt.Now + table.RouteEvery
 	update := &pb.Routes{}
-	for _, e := range rt.Links.Stale {
+	for _, e := range rt.links.Stale {
 		told := e.Told()
 		e.SetTold(told)
-		if d := rt.Links.Distance(e); d != told && !e.Buried() {
+		if d := rt.links.Distance(e); d != told && !e.Buried() {
 			e.SetTold(d)
 			update.Peers, update.Hops = append(update.Peers, base.ShortTag(e.Record.Tag)), append(update.Hops, d)
 		}
 	}
-	rt.Links.Stale = rt.Links.Stale[:0]
-	for _, l := range rt.Links.List {
+	rt.links.Stale = rt.links.Stale[:0]
+	for _, l := range rt.links.List {
 		if l.Neighbour && len(update.Peers) > 0 {
 			rt.sendRoutes(l, update)
 		}
@@ -134,9 +139,9 @@ func (rt *Routes) TellRoutes() {
 // TellAllRoutes sends all distances to a new neighbour.
 func (rt *Routes) TellAllRoutes(l *link.Link) {
 	all := &pb.Routes{}
-	for _, e := range rt.Table.Entries {
+	for _, e := range rt.table.Entries {
 		d := e.Told()
-		if e == rt.Table.Self {
+		if e == rt.table.Self {
 			d = 0
 		}
 		if d < table.NoWay && e.Record.Key != l.Key {
@@ -148,17 +153,17 @@ func (rt *Routes) TellAllRoutes(l *link.Link) {
 
 func (rt *Routes) sendRoutes(l *link.Link, r *pb.Routes) {
 	for len(r.Peers) > pb.MaxRoutes {
-		rt.Links.Send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
+		rt.links.Send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
 		r = &pb.Routes{Peers: r.Peers[pb.MaxRoutes:], Hops: r.Hops[pb.MaxRoutes:]}
 	}
-	rt.Links.Send(l, r)
+	rt.links.Send(l, r)
 }
 
 // ReceiveRoutes takes a neighbour's distances.
 func (rt *Routes) ReceiveRoutes(l *link.Link, m *pb.Routes) {
 	for i, short := range m.GetPeers() {
-		for _, e := range rt.Table.Named(short) {
-			rt.Links.SetHops(e, l, uint32(m.GetHops()[i]))
+		for _, e := range rt.table.Named(short) {
+			rt.links.SetHops(e, l, uint32(m.GetHops()[i]))
 		}
 	}
 }

@@ -28,10 +28,10 @@ const MaxAnswer = 512
 // Digest is a hash over the versions of all entries; equal tables have equal digests. Missing
 // peers count as present, since that is our own opinion; guests are left out.
 func (t *Table) Digest() []byte {
-	if t.Hash == nil {
-		t.Hash = hashOf(t.Entries)
+	if t.hash == nil {
+		t.hash = hashOf(t.Entries)
 	}
-	return t.Hash
+	return t.hash
 }
 
 func (t *Table) fingerprint(first, last uint64) uint64 {

@@ -40,7 +40,7 @@ type Table struct {
 	Gone         int       // entries that are buried
 	Left         []goodbye // those of them that have left, see FirstLeft
 	Tombstones   Tombstones
-	Hash         []byte // the digest, nil when it has to be computed
+	hash         []byte // the digest, nil when it has to be computed
 }
 
 // find returns where the entry is, or would be.
@@ -177,7 +177,7 @@ func (t *Table) Shown(id certs.ID) *Entry {
 }
 
 // Changed has to be called when the version of an entry has changed.
-func (t *Table) Changed() { t.Hash = nil }
+func (t *Table) Changed() { t.hash = nil }
 
 // Full reports whether the table can take no more: all entries are living, or may be.
 func (t *Table) Full(now time.Duration) bool {
