@@ -70,47 +70,6 @@ func TestMergeOrder(t *testing.T) {
 	})
 }
 
-// TestManyKeys: of the keys of one ID the best four are held, in whatever order they come, and a
-// displaced one does not come back.
-func TestManyKeys(t *testing.T) {
-	const keys = 60
-	for _, order := range []string{"better and better", "worse and worse"} {
-		r := newRig(t, nil)
-		l := r.neighbour(1, "one")
-		r.neighbour(2, "two")
-		said := make([]*pb.Announcement, keys)
-		for i := range said {
-			epoch := uint64(i + 1)
-			if order == "better and better" {
-				epoch = uint64(keys - i)
-			}
-			said[i] = say(pb.AnnouncementType_JOIN, 1000+uint64(i), "crowd", epoch, 0)
-		}
-		frames := 0
-		for range 3 {
-			frames = 0
-			for _, a := range said {
-				r.receive(l, propagation(a))
-				frames += len(r.out.Frames)
-				if n := len(r.c.table.Of("crowd")); n > table.MaxKeysPerID {
-					t.Fatalf("%d keys", n)
-				}
-			}
-		}
-		if frames != 0 {
-			t.Errorf("%s: said a third time it causes %d frames", order, frames)
-		}
-		for _, e := range r.c.table.Of("crowd") {
-			if e.Record.Epoch > table.MaxKeysPerID {
-				t.Errorf("%s: holds epoch %d", order, e.Record.Epoch)
-			}
-		}
-		if owner := r.c.table.Owner("crowd", r.now); owner.Record.Epoch != 1 {
-			t.Errorf("%s: the owner has epoch %d", order, owner.Record.Epoch)
-		}
-	}
-}
-
 // TestKeysInTurn: one key after the other has an ID, as when the peer never keeps its key. Each
 // finds room; those that have gone do not come back.
 func TestKeysInTurn(t *testing.T) {

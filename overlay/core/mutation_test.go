@@ -188,7 +188,7 @@ var mutations = []mutation{
 	{"entries beyond one answer are skipped", "receiveReconcile", "open = Concat(_)", "", "TestManyInOneRange"},
 	{"entries that the other side lacks are not sent", "continueSync", "announceTo(_)", "", "TestManyInOneRange"},
 	{"entries that we lack are not asked for", "compare", "len(wanted) > 0", "false", "TestTablesBecomeEqual"},
-	{"a long answer has no end", "compare", "len(lacks) >= room && _", "false", "TestBigTable"},
+	{"a long answer has no end", "compare", "len(lacks) >= room && _", "false", "TestLongAnswer"},
 	{"a table of more than one piece is cut off", "continueSync", "_ || verifying >= maxVerifying", "true", "TestNewcomerTakesTheTable"},
 	{"questions cost nothing", "answer", "!spend(_)", "false", "TestQuestionsAreBounded"},
 	{"a stuck door keeps us from the next", "requestTable", "asked == 0 || stuck", "asked == 0", "TestDoorWithoutTable"},
@@ -199,7 +199,7 @@ var mutations = []mutation{
 	{"each breach of the protocol is logged", "note", "_ || many >= offencesTold", "false", "TestBrokenDoor"},
 	{"a table that comes is not waited for", "checkJoining", "!tableComes()", "true", "TestTableTakesItsTime"},
 	{"one door alone can stop us", "checkHolder", "!open", "true", "TestDoorSaysDuplicate"},
-	{"the missing are in the digest", "hashOf", "public()", "true", "TestMissingIsOurs"},
+	{"the missing are in the digest", "hashOf", "public()", "true", "TestDigest"},
 
 	// Over others, and in custody.
 	{"carrying is not bounded", "mayCarry", "spend(_) && spend(_)", "true", "TestCarryingIsBounded"},

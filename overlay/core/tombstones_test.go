@@ -6,58 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
 
-// TestForgottenBound: the latest tombstones are kept.
-func TestForgottenBound(t *testing.T) {
-	var f table.Tombstones
-	record := func(i, epoch uint64) *base.Record { return &base.Record{ID: wireID(int(i)), Epoch: epoch} }
-	for epoch := range uint64(10) {
-		f.Add(record(0, epoch+1))
-	}
-	for i := range uint64(table.MaxForgotten) - 1 {
-		f.Add(record(i+1, 5))
-	}
-	if !f.Covers(record(0, 10)) || f.Covers(record(0, 11)) || f.Covers(record(1, 6)) || !f.Covers(record(table.MaxForgotten-1, 5)) {
-		t.Error("the last are not remembered")
-	}
-	f.Add(record(table.MaxForgotten, 5))
-	if f.Covers(record(0, 10)) || !f.Covers(record(1, 5)) || len(f.Ring) != table.MaxForgotten || len(f.Epochs) != table.MaxForgotten {
-		t.Errorf("%d and %d are remembered", len(f.Ring), len(f.Epochs))
-	}
-}
-
-// TestLivingFirst: in a full table a living peer takes the place of one that has left, then of a
-// lost one; a buried one takes the place of buried ones only.
-func TestLivingFirst(t *testing.T) {
-	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(table.MaxEntries - 7) })
-	l := r.neighbour(1, "bob")
-	for i, kind := range []pb.AnnouncementType{pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
-		r.receive(l, propagation(aged(say(kind, 10+uint64(i), fmt.Sprintf("gone-%d", i), 5, 1), time.Duration(4-i)*time.Minute)))
-	}
-	if n := len(r.c.table.Entries); n != table.MaxEntries {
-		t.Fatalf("%d entries", n)
-	}
-	join := func(i uint64) bool {
-		id := fmt.Sprintf("new-%d", i)
-		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 20+i, id, 5, 1)))
-		return len(r.c.table.Of(certs.ID(id))) > 0
-	}
-	for i, goes := range []certs.ID{"gone-1", "gone-3", "w1", "gone-0", "gone-2"} { // w1 is the accuser
-		if r.receive(l, propagation(say(pb.AnnouncementType_LEAVE, 30, "buried", 5, 1))); len(r.c.table.Of("buried")) > 0 {
-			t.Error("a buried peer has taken a place")
-		}
-		if !join(uint64(i)) || len(r.c.table.Of(goes)) > 0 || len(r.c.table.Entries) != table.MaxEntries {
-			t.Fatalf("%d: %s is still there", i, goes)
-		}
-	}
-	if join(5) || r.c.table.Gone != 0 {
-		t.Error("a living peer has gone")
-	}
+// TestFullTable: a door whose table is full of the living says so.
+func TestFullTable(t *testing.T) {
+	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(table.MaxEntries - 1) })
 	r.receive(r.inbound(40), start(40, "late", 5))
 	if answer := r.frames()[0].GetHandshakeResponse(); answer.GetCode() != pb.HandshakeCode_FULL || answer.GetReason() != "the table is full: the network has 100000 peers" {
 		t.Errorf("the door says %v", answer)

@@ -25,8 +25,8 @@ import (
 // (a guess; part of the protocol).
 const MaxAnswer = 512
 
-// Digest is a hash over the versions of all entries; equal tables have equal digests. Missing
-// peers count as present, since that is our own opinion; guests are left out.
+// Digest is a hash over the versions of all entries that others are told of; equal tables have
+// equal digests. Guests are left out, and the peers that only we miss.
 func (t *Table) Digest() []byte {
 	if t.hash == nil {
 		t.hash = hashOf(t.Entries)

@@ -36,8 +36,8 @@ const (
 
 // Tombstones are the runs that are over, of peers that the table holds no more.
 type Tombstones struct {
-	Epochs map[uint64]uint64 // of the last such run of each peer, by the hash of (ID, key)
-	Ring   []tombstone       // in the order in which they came
+	epochs map[uint64]uint64 // of the last such run of each peer, by the hash of (ID, key)
+	ring   []tombstone       // in the order in which they came
 	next   int               // place in the ring, once it is full
 }
 
@@ -48,28 +48,28 @@ func nameOf(id certs.ID, key certs.PublicKey) uint64 {
 }
 
 func (t *Tombstones) Add(r *base.Record) {
-	if t.Epochs == nil {
-		t.Epochs = make(map[uint64]uint64)
+	if t.epochs == nil {
+		t.epochs = make(map[uint64]uint64)
 	}
 	run := tombstone{nameOf(r.ID, r.Key), r.Epoch}
-	if len(t.Ring) < MaxForgotten {
-		t.Ring = append(t.Ring, run)
+	if len(t.ring) < MaxForgotten {
+		t.ring = append(t.ring, run)
 	} else {
-		if old := t.Ring[t.next]; t.Epochs[old.name] == old.epoch {
-			delete(t.Epochs, old.name)
+		if old := t.ring[t.next]; t.epochs[old.name] == old.epoch {
+			delete(t.epochs, old.name)
 		}
-		t.Ring[t.next] = run
+		t.ring[t.next] = run
 		t.next = (t.next + 1) % MaxForgotten
 	}
-	t.Epochs[run.name] = max(t.Epochs[run.name], run.epoch)
+	t.epochs[run.name] = max(t.epochs[run.name], run.epoch)
 }
 
 // Over returns the last run of the peer known to be over, 0 if none.
 func (t *Tombstones) Over(id certs.ID, key certs.PublicKey) (epoch uint64) {
-	if len(t.Epochs) == 0 {
+	if len(t.epochs) == 0 {
 		return 0
 	}
-	return t.Epochs[nameOf(id, key)]
+	return t.epochs[nameOf(id, key)]
 }
 
 // Covers reports whether a record belongs to a run that is over.
