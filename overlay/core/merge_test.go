@@ -177,35 +177,3 @@ func TestBatches(t *testing.T) {
 		}
 	})
 }
-
-// TestBigTable hands a table of many pieces to a newcomer, in its order and in
-// frames that are full.
-func TestBigTable(t *testing.T) {
-	const peers = 1300
-	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(peers) })
-	asker := r.linked(2, "two")
-	request := allHeld()
-	var got []*base.Record
-	pieces := 0
-	for ; len(request.Ranges) > 0; pieces++ {
-		r.receive(asker, request)
-		frames := r.frames()
-		for i, m := range frames {
-			reply := m.GetReconcile()
-			for _, a := range reply.GetAnnouncements() {
-				record, err := base.OpenRecord(a.GetRecord())
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = append(got, record)
-			}
-			request.Ranges = withNothing(reply.GetRanges())
-			if n := len(reply.GetAnnouncements()); i < len(frames)-2 && n != pb.MaxAnnouncements || i == len(frames)-1 && n != 0 {
-				t.Errorf("piece %d, frame %d of %d: %d announcements", pieces, i, len(frames), n)
-			}
-		}
-	}
-	if len(got) != peers+2 || pieces != 3 || !slices.IsSortedFunc(got, base.CompareNames) {
-		t.Errorf("%d entries in %d pieces", len(got), pieces)
-	}
-}

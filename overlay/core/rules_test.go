@@ -42,20 +42,6 @@ func TestJudgedOnce(t *testing.T) {
 	}
 }
 
-// TestJudgedLost: while a LOST is being judged, the JOIN of its subject is still news.
-func TestJudgedLost(t *testing.T) {
-	r, l := joining(t)
-	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-	lost := say(pb.AnnouncementType_LOST, 2, "two", 1, 0)
-	lost.Record.Signature[0] ^= 1
-	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(piece(lost))})
-	r.c.Step(r.now, Received{Link: l, Frame: pb.Wrap(propagation(say(pb.AnnouncementType_JOIN, 2, "two", 1, 0)))})
-	r.drain()
-	if list := r.c.table.Of("two"); len(list) != 1 || !list[0].Alive() {
-		t.Errorf("holds %v", list)
-	}
-}
-
 // TestGivingUpOne: to take a peer that is short, a full one drops the neighbour that has most, if
 // that one is not short without it.
 func TestGivingUpOne(t *testing.T) {

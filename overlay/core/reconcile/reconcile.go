@@ -58,7 +58,7 @@ func New(en *base.Env, t *table.Table, ls *link.Links, g *gossip.Gossip) *Syncer
 // Bounds of an exchange, and its times (guesses).
 const (
 	maxVerifying  = 8                      // batches; no more is asked for until fewer are being verified
-	ComparedBurst = 10 * table.MaxEntries  // entries of ours in questions of one link, at once
+	comparedBurst = 10 * table.MaxEntries  // entries of ours in questions of one link, at once
 	comparedEach  = 100 * time.Microsecond // and later
 	CompareEvery  = time.Minute            // with one random neighbour, in case a flood has missed us
 )
@@ -136,7 +136,7 @@ func (sy *Syncer) answer(l *link.Link, ranges []*pb.TableRange) {
 			hashed += len(sy.table.In(r.GetFirst(), r.GetLast()))
 		}
 	}
-	if !l.Compared.Spend(sy.Now, ComparedBurst*comparedEach, time.Duration(hashed)*comparedEach) {
+	if !l.Compared.Spend(sy.Now, comparedBurst*comparedEach, time.Duration(hashed)*comparedEach) {
 		sy.Note(base.Debug, "too many questions about our table from one link, dropped", "peer", string(l.Peer))
 		return
 	}
