@@ -247,28 +247,3 @@ func TestWordsThatCross(t *testing.T) {
 		t.Errorf("closes %v, says %v", r.out.Closes, r.neighbourWords())
 	}
 }
-
-// TestBehindOneAboveTheUsual: a peer that is linked only to one without a place in the distance
-// vectors can be reached.
-func TestBehindOneAboveTheUsual(t *testing.T) {
-	w := newWire(t)
-	w.network(table.MaxNeighbours + 3)
-	hub, above, far := w.peers[0], w.peers[table.MaxNeighbours+1], w.peers[table.MaxNeighbours+2]
-	for _, p := range w.peers[1 : table.MaxNeighbours+1] {
-		w.connect(hub, p)
-	}
-	w.link(above, hub)
-	w.pass(neighbours.RefusedAlone + time.Second)
-	if n := hub.c.links.Degree(); n != table.MaxNeighbours+1 {
-		t.Fatalf("%d neighbours", n)
-	}
-	w.connect(far, above)
-	w.pass(4 * table.RouteEvery)
-	p := watchPings(w, t.Fatalf)
-	if !p.goes(w.peers[1], above) {
-		t.Error("a ping to it does not arrive")
-	}
-	if !p.goes(far, w.peers[1]) || !p.goes(w.peers[1], far) {
-		t.Errorf("a ping to or from behind it does not arrive: %v", p.arrived)
-	}
-}

@@ -1,12 +1,9 @@
 package core
 
 import (
-	"slices"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/route"
 	"quicpeer/pb"
 )
 
@@ -49,45 +46,19 @@ func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
 	}
 }
 
-// receiveRouted takes a routed frame, which is for us or is passed on.
+// receiveRouted takes a routed frame, which is for us or is passed on. One for us that can't be
+// read is dropped, and no link can be blamed for it.
 func (c *Core) receiveRouted(l *link.Link, m *pb.Routed) {
-	if certs.ID(m.GetTo()) == c.env.Cfg.ID {
-		if m := c.openRouted(l, m); m != nil {
-			c.receiveContent(l, m)
-		}
+	if certs.ID(m.GetTo()) != c.env.Cfg.ID {
+		c.relay.PassOn(l, m)
 		return
 	}
-	if bytes := route.CarriedBytes(m); bytes > 0 {
-		if !c.relay.MayCarry(l, bytes) {
-			c.relay.RefuseToCarry(l, m, "carries no more for others now")
-			return
-		}
-	} else if !c.routes.MayRoute(l) {
-		c.env.Note(base.Debug, "too many routed frames from one link, dropped", "peer", string(l.Peer))
-		return
-	}
-	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
-	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
-	if !slices.Contains(own.Passed, string(c.env.Cfg.ID)) {
-		parent := slices.Index(own.Passed, string(l.Peer))
-		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
-			return
-		}
-		own.Passed, own.Parents = append(own.Passed, string(c.env.Cfg.ID)), append(own.Parents, byte(parent))
-	}
-	if !c.routes.Forward(own) {
-		c.relay.FoundNoWay(own)
-	}
-}
-
-// openRouted opens a frame routed to us; nil if it can't be read, for which no link can be
-// blamed.
-func (c *Core) openRouted(l *link.Link, m *pb.Routed) *pb.Routed {
 	opened, err := pb.OpenRouted(m)
 	if err != nil {
 		c.env.Note(base.Debug, "something routed to us can't be read, dropped", "from", m.GetFrom(), "peer", string(l.Peer), "why", err)
+		return
 	}
-	return opened
+	c.receiveContent(l, opened)
 }
 
 // receiveContent takes the content of a frame routed to us, which came over the link.

@@ -86,8 +86,33 @@ func (rl *Relay) MayCarry(l *link.Link, bytes int) bool {
 	return l.Carried.Spend(rl.Now, time.Second, cost(CarryLink)) && rl.carried.Spend(rl.Now, time.Second, cost(carryAll))
 }
 
-// RefuseToCarry tells the sender of an envelope why it goes no further.
-func (rl *Relay) RefuseToCarry(l *link.Link, m *pb.Routed, reason string) {
+// PassOn sends a frame for another peer on, within what a link may have us carry.
+func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
+	if bytes := carriedBytes(m); bytes > 0 {
+		if !rl.MayCarry(l, bytes) {
+			rl.refuseToCarry(l, m, "carries no more for others now")
+			return
+		}
+	} else if !rl.routes.mayRoute(l) {
+		rl.Note(base.Debug, "too many routed frames from one link, dropped", "peer", string(l.Peer))
+		return
+	}
+	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
+	if !slices.Contains(own.Passed, string(rl.Cfg.ID)) {
+		parent := slices.Index(own.Passed, string(l.Peer))
+		if parent < 0 || len(own.Passed) >= pb.MaxPassed {
+			return
+		}
+		own.Passed, own.Parents = append(own.Passed, string(rl.Cfg.ID)), append(own.Parents, byte(parent))
+	}
+	if !rl.routes.forward(own) {
+		rl.foundNoWay(own)
+	}
+}
+
+// refuseToCarry tells the sender of an envelope why it goes no further.
+func (rl *Relay) refuseToCarry(l *link.Link, m *pb.Routed, reason string) {
 	e := m.GetEnvelope()
 	if e == nil || !l.Refusals.Take(rl.Now, 0, refusalEvery) {
 		return
@@ -98,8 +123,8 @@ func (rl *Relay) RefuseToCarry(l *link.Link, m *pb.Routed, reason string) {
 	}
 }
 
-// FoundNoWay reports that every peer has sent an envelope of ours back.
-func (rl *Relay) FoundNoWay(m *pb.Routed) {
+// foundNoWay reports that every peer has sent an envelope of ours back.
+func (rl *Relay) foundNoWay(m *pb.Routed) {
 	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == rl.Cfg.ID {
 		rl.Out.Refused = append(rl.Out.Refused, base.Refused{By: rl.Cfg.ID, Number: e.GetNumber(), Reason: "no way to it is known"})
 	}

@@ -16,12 +16,12 @@ import (
 	"quicpeer/pb"
 )
 
-// MayRoute limits the routed frames that come over a link.
-func (rt *Routes) MayRoute(l *link.Link) bool { return l.Routed.Take(rt.Now, RoutedBurst, routedEvery) }
+// mayRoute limits the routed frames that come over a link.
+func (rt *Routes) mayRoute(l *link.Link) bool { return l.Routed.Take(rt.Now, routedBurst, routedEvery) }
 
-// CarriedBytes is how many bytes a routed frame counts for as carried; 0 for the small frames
+// carriedBytes is how many bytes a routed frame counts for as carried; 0 for the small frames
 // that we know.
-func CarriedBytes(m *pb.Routed) int {
+func carriedBytes(m *pb.Routed) int {
 	size := proto.Size(m)
 	switch m.GetContent().(type) {
 	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
@@ -36,7 +36,7 @@ func CarriedBytes(m *pb.Routed) int {
 // Limit of the frames that a link may have us pass on (a guess: a crash of half of 1000 peers
 // needs some 800 frames of each survivor within seconds).
 const (
-	RoutedBurst = 2000
+	routedBurst = 2000
 	routedEvery = 5 * time.Millisecond
 )
 
@@ -48,13 +48,13 @@ func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID)
 	for _, id := range avoid {
 		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
 	}
-	return rt.Forward(content)
+	return rt.forward(content)
 }
 
-// Forward passes a frame to the usable link nearest to the receiver among those that it has not
+// forward passes a frame to the usable link nearest to the receiver among those that it has not
 // passed, else back to where it came from. So it visits peers as a depth-first search does, each
 // once, the promising ones first.
-func (rt *Routes) Forward(m *pb.Routed) bool {
+func (rt *Routes) forward(m *pb.Routed) bool {
 	l := rt.NextHop(m)
 	if l == nil {
 		own := slices.Index(m.GetPassed(), string(rt.Cfg.ID))
@@ -64,7 +64,7 @@ func (rt *Routes) Forward(m *pb.Routed) bool {
 		}
 	}
 	rt.links.Send(l, m)
-	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = CarriedBytes(m) > 0
+	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = carriedBytes(m) > 0
 	return true
 }
 
