@@ -108,12 +108,12 @@ var mutations = []mutation{
 	{"words of the lost come before their return", "reachesUser", "now >= at+holdFor", "true", "TestWordsOfTheDeparted"},
 
 	// Neighbours and links.
-	{"everybody is granted neighbourhood", "Grants", "degree < MaxNeighbours", "true", "TestCrowdedDoor"},
+	{"everybody is granted neighbourhood", "Grants", "degree < MaxNeighbours", "true", "TestRule"},
 	{"a full peer never makes room", "receiveRequest", "giveUp(_)", "", "TestGivingUpOne"},
 	{"a full peer gives up one that is short", "Richest", "n > most", "true", "TestGivingUpOne"},
 	{"nobody has priority", "Grants", "priority && _", "false", "TestPriority"},
 	{"priority has no bound", "Grants", "degree < mostNeighbours", "true", "TestPriority"},
-	{"a peer refused by all gives up", "mayAsk", "neighbours() > 0", "true", "TestAskingWithPriority"},
+	{"a peer refused by all gives up", "mayAsk", "neighbours() > 0", "true", "TestAskingAgain"},
 	{"more than the usual number stay", "seekNeighbours", "degree() > MaxNeighbours", "false", "TestAboveTheUsual"},
 	{"new neighbours are not compared", "receiveNeighbour", "compareTables(_)", "", "TestConversations/join"},
 	{"new neighbours hear of no ways", "becomeNeighbour", "tellAllRoutes(_)", "", "TestConversations/routed"},

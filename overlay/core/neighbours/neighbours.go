@@ -20,8 +20,8 @@ import (
 // Times of the search for neighbours, guesses.
 const (
 	seekEvery    = 500 * time.Millisecond // a dial for a neighbour, after the first ones
-	RefusedFor   = 30 * time.Second       // before a second request for neighbourhood
-	RefusedAlone = 2 * time.Second        // the same of a peer without any neighbour
+	refusedFor   = 30 * time.Second       // before a second request for neighbourhood
+	refusedAlone = 2 * time.Second        // the same of a peer without any neighbour
 	HealEvery    = 1 * time.Second        // between two dials of a lost peer by the network as a whole
 )
 
@@ -78,7 +78,7 @@ func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
 	if e == nb.table.Self || e.IsGuest() || !e.Alive() && !e.Missing || d.Dialing != 0 || nb.Now < d.NextDial {
 		return false
 	}
-	if nb.Now < d.RefusedTill && (nb.links.Neighbours() > 0 || nb.Now < d.RefusedTill-RefusedFor+RefusedAlone) {
+	if nb.Now < d.RefusedTill && (nb.links.Neighbours() > 0 || nb.Now < d.RefusedTill-refusedFor+refusedAlone) {
 		return false
 	}
 	l := nb.links.LinkTo(e.Record.Key)
@@ -117,7 +117,7 @@ func (nb *Neighbourhood) ReceiveNeighbour(l *link.Link, m *pb.Neighbour) {
 	case what == pb.NeighbourType_REFUSE:
 		l.Asked = false
 		if e := l.Entry; e != nil {
-			e.With().RefusedTill = nb.Now + RefusedFor
+			e.With().RefusedTill = nb.Now + refusedFor
 		}
 	}
 }
