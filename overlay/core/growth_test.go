@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -94,30 +93,6 @@ func TestUnreadableIsDropped(t *testing.T) {
 	}
 }
 
-// TestTooMuchUnreadable: a flood of them ends the link.
-func TestTooMuchUnreadable(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.neighbour(1, "one")
-	frame := propagation(slices.Repeat([]*pb.Announcement{unreadable()}, pb.MaxAnnouncements/8)...)
-	n := 0
-	for ; len(r.out.Closes) == 0 && n < 100_000; n += len(frame.Announcements) {
-		r.receive(one, frame)
-	}
-	if n < 8192 || n > 8192+len(frame.Announcements) || r.out.Closes[0].Reason != base.CloseProtocol {
-		t.Errorf("after %d: closes %v", n, r.out.Closes)
-	}
-	r = newRig(t, nil)
-	one = r.neighbour(1, "one")
-	for range 20_000 / len(frame.Announcements) { // 80 a second
-		r.receive(one, frame)
-		r.now += 100 * time.Millisecond
-		r.c.env.Now = r.now
-	}
-	if r.c.links.Link(one).State != link.LinkUp {
-		t.Error("those of an honest network end the link")
-	}
-}
-
 // TestTableWithUnreadable: a newcomer takes what it can read of a table, whatever part of it is
 // unreadable, and does not ask in circles.
 func TestTableWithUnreadable(t *testing.T) {
@@ -178,15 +153,6 @@ func TestFeatures(t *testing.T) {
 	r.receive(one, s)
 	if !r.c.links.Link(one).Foreign.Knows(900) || !r.c.links.Link(one).Foreign.Knows(7) || r.c.links.Link(one).Foreign.Knows(8) || r.c.links.Link(two).Foreign.Knows(900) {
 		t.Error("their features are not those that they have named")
-	}
-	s = start(3, "three", 1000)
-	for i := range uint32(10_000) {
-		s.Features = append(s.Features, i)
-	}
-	three := r.inbound(3)
-	r.receive(three, s)
-	if l := r.c.links.Link(three); l.State != link.LinkUp || !l.Foreign.Knows(link.MaxFeatures-1) || l.Foreign.Knows(link.MaxFeatures) {
-		t.Errorf("of many features %d are kept", len(r.c.links.Link(three).Foreign.Features))
 	}
 	r, l := joining(t)
 	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0), Features: []uint32{900}})

@@ -8,7 +8,6 @@ import (
 	"pgregory.net/rapid"
 
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
@@ -142,38 +141,6 @@ func TestKeysChaseEachOther(t *testing.T) {
 				step := map[base.LinkID]int{1: peers - 1, 2: 1}[f.Link]
 				way = append(way, word{(next.to + step) % peers, int(3 - f.Link), f.Data})
 			}
-		}
-	})
-}
-
-// TestBatches: pending announcements go out in frames that a receiver takes, each as full as
-// possible.
-func TestBatches(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		var list []*pb.Announcement
-		for _, size := range rapid.SliceOfN(rapid.IntRange(1, 4<<10), 1, 200).Draw(rt, "sizes") {
-			list = append(list, &pb.Announcement{
-				Type:   pb.AnnouncementType_JOIN,
-				Record: &pb.Signed{Payload: make([]byte, size), Signature: make([]byte, 64)}, Hops: pb.MaxHops,
-			})
-		}
-		c := assemble(&base.Env{})
-		l := &link.Link{Pending: slices.Clone(list)}
-		c.links.FlushLink(l)
-		n := 0
-		for i, f := range c.env.Out.Frames {
-			m, err := decode(f.Data)
-			if err != nil {
-				rt.Fatalf("frame %d: %v", i, err)
-			}
-			batch := m.GetPropagation().GetAnnouncements()
-			n += len(batch)
-			if i+1 < len(c.env.Out.Frames) && len(batch) < pb.MaxAnnouncements && len(f.Data)+4<<10+100 < base.MaxBatch {
-				rt.Fatalf("frame %d has %d bytes and could take more", i, len(f.Data))
-			}
-		}
-		if n != len(list) {
-			rt.Fatalf("%d of %d", n, len(list))
 		}
 	})
 }

@@ -101,25 +101,25 @@ func (l *Link) Slowness() time.Duration { return base.Slowness(l.RoundTrip, l.Ji
 // Bounds of them, guesses: how many features of the other side are remembered, and how much of
 // what it sends may be unreadable before the link is closed.
 const (
-	MaxFeatures = 64
+	maxFeatures = 64
 	unreadBurst = 8192
 	unreadEvery = 10 * time.Millisecond
 )
 
 // foreign is what the other side of a link has that this version may not know.
 type foreign struct {
-	Features []uint32 // that it knows
+	features []uint32 // that it knows
 	unread   base.Limiter
 	noted    bool // something could not be read
 }
 
 // Name stores the features that the other side knows.
 func (f *foreign) Name(features []uint32) {
-	f.Features = slices.Clone(features[:min(len(features), MaxFeatures)])
+	f.features = slices.Clone(features[:min(len(features), maxFeatures)])
 }
 
 // Knows reports whether the other side has named a feature, so that it can be used.
-func (f *foreign) Knows(feature uint32) bool { return slices.Contains(f.Features, feature) }
+func (f *foreign) Knows(feature uint32) bool { return slices.Contains(f.features, feature) }
 
 // Limits of the unknown peers that a link may announce: so many at once, then one in every.
 // Guesses: a network that joins as a whole comes at once, and a member that invents peers needs a

@@ -1,0 +1,118 @@
+package link
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+)
+
+// TestDoubt: the score grows with what speaks against us, up to a bound, and shrinks by one a
+// second otherwise; all times that we allow grow with it.
+func TestDoubt(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		db := &Doubt{Env: &base.Env{}}
+		score, shrinks := 0, time.Duration(0)
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 2).Draw(rt, "step") {
+			case 0:
+				if least := rapid.IntRange(-1, WorstHealth+2).Draw(rt, "least"); least > 0 && least >= score {
+					score, shrinks = min(least, WorstHealth), db.Now+BetterEvery
+					db.AtLeast(least)
+				} else {
+					db.AtLeast(least)
+				}
+			case 1:
+				db.Now += time.Duration(rapid.Int64Range(0, int64(2*BetterEvery)).Draw(rt, "passes"))
+			default:
+				if db.Recover(); score > 0 && db.Now >= shrinks {
+					score, shrinks = score-1, db.Now+BetterEvery
+				}
+			}
+			if db.Score != score || db.Stretch(time.Second) != time.Duration(1+score)*time.Second || db.Doubtful() != (score == WorstHealth) {
+				rt.Fatalf("the score is %d, not %d; a second is %v", db.Score, score, db.Stretch(time.Second))
+			}
+		}
+		if db.Deaf = true; !db.Doubtful() {
+			rt.Fatal("a deaf peer does not doubt itself")
+		}
+	})
+}
+
+// TestPatience: a link may be silent for as long as our score and its round trips make it.
+func TestPatience(t *testing.T) {
+	for _, test := range []struct {
+		score             int
+		roundTrip, jitter time.Duration
+		want              time.Duration
+	}{
+		{0, 0, 0, QuietAfter},
+		{0, 100 * time.Millisecond, 20 * time.Millisecond, QuietAfter},
+		{0, 300 * time.Millisecond, 50 * time.Millisecond, QuietAfter + 700*time.Millisecond},
+		{2, 300 * time.Millisecond, 50 * time.Millisecond, 3*QuietAfter + 700*time.Millisecond},
+		{WorstHealth, 0, 0, 7 * QuietAfter},
+	} {
+		db := &Doubt{Env: &base.Env{}, Score: test.score}
+		if got := db.Patience(&Link{RoundTrip: test.roundTrip, Jitter: test.jitter}); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
+// TestGiveTime: how long a suspect may refute, by its accusers, the age of the LOST and our score.
+func TestGiveTime(t *testing.T) {
+	const began = time.Hour
+	for _, test := range []struct {
+		accusers int
+		age      time.Duration
+		score    int
+		want     time.Duration
+	}{
+		{1, 0, 0, table.SuspectAlone},
+		{2, 0, 0, table.SuspectFor},
+		{2, table.SuspectAlone - 1, 0, table.SuspectFor},
+		{2, table.SuspectAlone, 0, table.SuspectAlone},
+		{1, 0, 5, table.SuspectAlone},
+		{2, 0, 2, 3 * table.SuspectFor},
+		{2, 0, WorstHealth, 7 * table.SuspectFor},
+		{2, 0, 99, table.SuspectAlone},
+	} {
+		e := table.NewEntry(recordOf(1), pb.AnnouncementType_LOST, began-test.age)
+		e.With().Suspicion = table.Suspicion{Accusers: make([]certs.ID, test.accusers), Since: began}
+		db := &Doubt{Env: &base.Env{}, Score: test.score}
+		if db.GiveTime(e); e.Our().Until != began+test.want {
+			t.Errorf("%+v: until %v after it began", test, e.Our().Until-began)
+		}
+	}
+}
+
+// TestSuspectFrom: a suspicion begins when a living peer is called lost, and is over when it is
+// here; one more LOST gives no more time.
+func TestSuspectFrom(t *testing.T) {
+	db := &Doubt{Env: &base.Env{Now: time.Hour}}
+	e := table.NewEntry(recordOf(1), pb.AnnouncementType_JOIN, 0)
+	say := func(state pb.AnnouncementType, wasAlive bool) *Change {
+		e.State, e.Said = state, db.Now
+		ch := &Change{Entry: e, WasAlive: wasAlive, News: News{Record: e.Record, State: state, Accusers: []certs.ID{"a"}}}
+		ch.SuspectFrom(db)
+		return ch
+	}
+	if say(pb.AnnouncementType_JOIN, true); e.Side != nil {
+		t.Error("a peer that nobody suspects has dealings")
+	}
+	if say(pb.AnnouncementType_LOST, true); !e.Suspect(db.Now+table.SuspectAlone-1) || e.Suspect(db.Now+table.SuspectAlone) {
+		t.Errorf("may refute until %v", e.Our().Until)
+	}
+	e.Side.Waiting = []base.LinkID{7}
+	if ch := say(pb.AnnouncementType_JOIN, true); len(ch.Waiting) != 1 || len(e.Our().Accusers) > 0 || len(e.Our().Waiting) > 0 || e.Our().Until != 0 {
+		t.Errorf("refuted: waiting are %v, held are %+v", ch.Waiting, e.Our().Suspicion)
+	}
+	if say(pb.AnnouncementType_LOST, false); e.Suspect(db.Now) {
+		t.Error("a peer that was gone may refute anew")
+	}
+}
