@@ -1,10 +1,12 @@
 package core
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/pb"
@@ -21,127 +23,114 @@ func (r *rig) texts() []string {
 	return list
 }
 
-// held returns the offers among the frames of the last input.
-func (r *rig) held() []*pb.BroadcastRange {
-	var list []*pb.BroadcastRange
-	for _, m := range r.frames() {
-		list = append(list, m.GetBroadcastsHeld().GetRanges()...)
-	}
-	return list
+// rangeOf is a range of broadcasts of a test identity.
+func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.BroadcastRange {
+	prefix := certs.MessagePrefix(testIdentity(identity).Key(), epoch, 0)
+	return &pb.BroadcastRange{Author: base.TagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
 }
 
-// sentTexts returns the broadcasts that the last input has sent over a link.
-func (r *rig) sentTexts(l base.LinkID) []string {
-	var list []string
-	for i, m := range r.frames() {
-		if b := m.GetBroadcast(); b != nil && r.out.Frames[i].Link == l {
-			content, err := pb.ParseBroadcast(b.GetContent())
-			if err != nil {
-				r.t.Fatal(err)
+// TestLongAnswer: an answer is bounded, and its end says that there is more.
+func TestLongAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	const all = broadcast.AnswerMost + 20
+	for range all {
+		r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
+	}
+	r.drain()
+	for from := range uint64(2) {
+		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1+from*broadcast.AnswerMost, all)}})
+		var ids []uint64
+		var held []*pb.BroadcastRange
+		for _, m := range r.frames() {
+			if b := m.GetBroadcast(); b != nil {
+				content, _ := pb.ParseBroadcast(b.GetContent())
+				ids = append(ids, binary.BigEndian.Uint64(content.GetId()[8:])&^(1<<63))
 			}
-			list = append(list, content.GetContent())
+			held = append(held, m.GetBroadcastsHeld().GetRanges()...)
+		}
+		if len(ids) != min(broadcast.AnswerMost, all-int(from)*broadcast.AnswerMost) || ids[0] != 1+from*broadcast.AnswerMost {
+			t.Fatalf("sends %d, from %d", len(ids), ids[0])
+		}
+		if len(held) != 1 || held[0].GetFirst() != 1 || held[0].GetLast() != all {
+			t.Fatalf("ends with %v", held)
 		}
 	}
-	return list
+	for range 10 * broadcast.PositionBurst {
+		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}})
+	}
+	if len(r.out.Frames) != 0 {
+		t.Errorf("answers without end")
+	}
 }
 
-// TestBroadcastOnce: a broadcast is shown and passed on the first time only.
-func TestBroadcastOnce(t *testing.T) {
+// TestLyingPositions: a peer that says to have broadcasts it does not have, of any author, makes
+// us ask seldom and remember little.
+func TestLyingPositions(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	b := saidBroadcast(1, "one", 1000, 1, "hello")
-	r.receive(one, b)
-	if !slices.Equal(r.texts(), []string{"hello"}) || len(r.out.Frames) != 1 || r.out.Frames[0].Link != two ||
-		r.frames()[0].GetBroadcast().GetHops() != 1 || !r.out.Events[0].(base.Broadcasted).Direct {
-		t.Errorf("%v, %v", r.out.Events, r.frames())
-	}
-	for _, l := range []base.LinkID{one, two} {
-		r.receive(l, b)
-		if len(r.out.Events) != 0 || len(r.out.Frames) != 0 {
-			t.Errorf("again: %v, %v", r.out.Events, r.frames())
+	asked := 0
+	count := func() {
+		for _, m := range r.frames() {
+			asked += len(m.GetBroadcastsWanted().GetRanges())
 		}
 	}
-	r.receive(two, saidBroadcast(1, "one", 999, 2, "of an earlier run"))
-	r.receive(two, saidBroadcast(0, "self", 1000, 1, "our own"))
-	if len(r.out.Events) != 0 || len(r.out.Frames) != 0 || len(r.out.Closes) != 0 {
-		t.Errorf("%v", r.out)
-	}
-}
-
-// TestBroadcastEarly: a broadcast that comes before its author's record, or before the record of
-// its author's new run, waits for it.
-func TestBroadcastEarly(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.neighbour(1, "one")
-	r.neighbour(2, "two")
-	r.receive(one, saidBroadcast(5, "five", 10, 1, "early"))
-	if len(r.out.Events) != 0 {
-		t.Fatalf("%v", r.out.Events)
-	}
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, 0)))
-	if _, first := r.out.Events[0].(base.Joined); !first || !slices.Equal(r.texts(), []string{"early"}) {
-		t.Errorf("%v", r.out.Events)
-	}
-	r.receive(one, saidBroadcast(5, "five", 11, 1, "of the next run"))
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 11, 0)))
-	if !slices.Equal(r.texts(), []string{"of the next run"}) {
-		t.Errorf("%v", r.out.Events)
-	}
-	r.receive(one, saidBroadcast(6, "six", 10, 1, "too early"))
-	r.pass(2 * broadcast.RecentFor)
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 6, "six", 10, 0)))
-	if len(r.texts()) != 0 {
-		t.Errorf("%v", r.out.Events)
-	}
-}
-
-// TestBroadcastOffered: a new neighbour gets the broadcasts sent while it was becoming one, and
-// none from before it came.
-func TestBroadcastOffered(t *testing.T) {
-	r := newRig(t, nil)
-	r.neighbour(1, "one")
-	r.c.Step(r.now, Broadcast{Body: "before", SentAt: 0})
-	r.pass(time.Second)
-	two := r.linked(2, "two")
-	r.c.Step(r.now, Broadcast{Body: "between", SentAt: 0})
-	r.drain()
-	r.receive(two, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
-	offer := r.held()
-	if len(offer) != 1 || offer[0].GetFirst() != 2 || offer[0].GetLast() != 2 {
-		t.Fatalf("offers %v", offer)
-	}
-	offer[0].First = 1
-	r.receive(two, &pb.BroadcastsWanted{Ranges: offer})
-	if got := r.sentTexts(two); !slices.Equal(got, []string{"between"}) {
-		t.Errorf("sends %q", got)
-	}
-	three := r.neighbour(1, "one")
-	if offer := r.held(); len(offer) != 1 || offer[0].GetFirst() != 1 || r.c.links.Link(three) == nil {
-		t.Errorf("a peer that was here before is offered %v", offer)
-	}
-}
-
-// TestGoodbyeAfterBroadcast: nobody sees an author go before its last broadcast.
-func TestGoodbyeAfterBroadcast(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.neighbour(1, "one")
-	for i := range uint64(6) {
-		r.linked(10+i, string(rune('a'+i)))
-	}
-	r.c.Step(r.now, Broadcast{Body: "last words", SentAt: 0})
-	r.c.Step(r.now, Leave{})
-	r.drain()
-	said := make(map[base.LinkID]int)
-	for i, m := range r.frames() {
-		l := r.out.Frames[i].Link
-		switch {
-		case m.GetBroadcast() != nil:
-			said[l]++
-		case m.GetPropagation() != nil && said[l] == 0:
-			t.Errorf("link %d hears LEAVE and not the broadcast", l)
+	for i := range uint64(100) {
+		lie := &pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{rangeOf(2, "two", 1000, 1, pb.MaxNumber)}}
+		for n := range uint64(pb.MaxRanges - 1) {
+			lie.Ranges = append(lie.Ranges, &pb.BroadcastRange{Author: n, Run: i, First: 1, Last: 2})
 		}
+		r.receive(one, lie)
+		count()
+		if len(r.c.broadcasts.Behind) > 1 {
+			t.Fatalf("%d runs are behind", len(r.c.broadcasts.Behind))
+		}
+		r.pass(100 * time.Millisecond)
+		count()
 	}
-	if said[one] != 1 || len(r.out.Closes) != 7 {
-		t.Errorf("%v, closes %v", said, r.out.Closes)
+	if asked == 0 || asked > 12 {
+		t.Errorf("asks %d times in 10 s", asked)
+	}
+	r.receive(two, saidBroadcast(2, "two", 1000, 1, "1"))
+	if !slices.Equal(r.texts(), []string{"1"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.pass(2 * broadcast.HoldFor)
+	if len(r.c.broadcasts.Behind) != 0 {
+		t.Errorf("%d runs are behind", len(r.c.broadcasts.Behind))
+	}
+}
+
+// TestMemory: the latest broadcasts are remembered, within bounds of number, bytes, author and
+// age; one that is held back and has to go is shown.
+func TestMemory(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.neighbour(1, "one")
+	r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 1, 0)))
+	r.receive(l, saidBroadcast(5, "five", 1, 2, "2"))
+	for range broadcast.MaxOfOne + 100 {
+		r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
+	}
+	if n := len(r.c.broadcasts.Recent); n != broadcast.MaxOfOne+1 || r.c.broadcasts.Recent[0].Run.Entry == r.c.table.Self {
+		t.Errorf("%d are remembered", n)
+	}
+	r.drain()
+	body := string(make([]byte, pb.MaxBroadcast))
+	for range broadcast.MaxOfOneB/pb.MaxBroadcast + 1 {
+		r.c.Step(r.now, Broadcast{Body: body, SentAt: 0})
+	}
+	if r.c.broadcasts.RecentBytes > broadcast.MaxOfOneB+1000 || r.c.broadcasts.Recent[0].Run.Entry == r.c.table.Self {
+		t.Errorf("%d bytes are remembered", r.c.broadcasts.RecentBytes)
+	}
+	r.drain()
+	b := r.c.broadcasts.Recent[0]
+	r.c.broadcasts.ForgetBroadcast(b)
+	r.drain()
+	if !slices.Equal(r.texts(), []string{"2"}) {
+		t.Errorf("shows %q", r.texts())
+	}
+	r.pass(broadcast.MemoryFor + time.Second)
+	if len(r.c.broadcasts.Recent) != 0 || r.c.broadcasts.RecentBytes != 0 || len(r.c.broadcasts.Runs) != 0 {
+		t.Errorf("%d are remembered, %d bytes, %d runs", len(r.c.broadcasts.Recent), r.c.broadcasts.RecentBytes, len(r.c.broadcasts.Runs))
 	}
 }

@@ -100,8 +100,7 @@ type actor struct {
 	number   byte
 	identity *certs.Identity
 	core     *Core // nil: played by the file
-	epoch    uint64
-	silent   bool // nothing is heard of it
+	silent   bool  // nothing is heard of it
 }
 
 func (a *actor) id() certs.ID { return certs.ID(strings.Split(a.name, "/")[0]) }
@@ -126,7 +125,8 @@ type dialogue struct {
 	cut     map[[2]*actor]bool
 	filter  []string // kinds of lines: the only ones shown or, behind "hide", the hidden ones
 	said    []string
-	aliases map[string]string // see raw
+	aliases map[string]string  // see raw
+	runs    map[[8]byte]string // of broadcasts, see run
 	opaque  int
 }
 
@@ -142,7 +142,7 @@ type dialling struct {
 }
 
 func newDialogue(t *testing.T) *dialogue {
-	return &dialogue{t: t, cut: make(map[[2]*actor]bool), aliases: map[string]string{"\xff\xff\xff\xff\xff\xff\xff\xff": "end"}}
+	return &dialogue{t: t, cut: make(map[[2]*actor]bool), runs: make(map[[8]byte]string), aliases: map[string]string{"\xff\xff\xff\xff\xff\xff\xff\xff": "end"}}
 }
 
 // find is the peer of a name, nil if there is none yet.
@@ -160,8 +160,9 @@ func (d *dialogue) actor(name string) *actor {
 	}
 	seed := fnv.New64()
 	seed.Write([]byte(name))
-	a := &actor{name: name, number: byte(len(d.actors) + 1), identity: testIdentity(seed.Sum64()), epoch: 1000}
+	a := &actor{name: name, number: byte(len(d.actors) + 1), identity: testIdentity(seed.Sum64())}
 	d.actors = append(d.actors, a)
+	d.run(a, 1000)
 	return a
 }
 
@@ -237,7 +238,7 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 		case base.Left:
 			d.tell([]string{"events"}, "%s: %s %s", a.name, map[bool]string{true: "left", false: "lost"}[e.Farewell], string(e.ID))
 		case base.Broadcasted:
-			d.tell([]string{"events"}, "%s: %s says %q", a.name, e.Content.GetSender(), e.Content.GetContent())
+			d.tell([]string{"events"}, "%s: %s says %q%s", a.name, e.Content.GetSender(), e.Content.GetContent(), map[bool]string{true: " directly"}[e.Direct])
 		}
 	}
 	for _, w := range out.Custody {
@@ -266,16 +267,24 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 		slices.Sort(to)
 		frame := m.ProtoReflect()
 		content := frame.Get(frame.WhichOneof(frame.Descriptor().Oneofs().Get(0))).Message()
-		kinds := []string{string(content.Descriptor().Name()), "frames"}
-		if r, ok := content.Interface().(*pb.Routed); ok {
-			if fd := content.WhichOneof(r.ProtoReflect().Descriptor().Oneofs().Get(0)); fd != nil {
-				kinds = append(kinds, string(fd.Name()))
+		from, kinds, text := a.name, []string{string(content.Descriptor().Name()), "frames"}, string(content.Descriptor().Name())+d.show(content)
+		if r := m.GetRouted(); r.GetContent() != nil {
+			fd := content.WhichOneof(content.Descriptor().Oneofs().Get(0))
+			kinds = append(kinds, string(fd.Name()))
+			if peer, _, _ := strings.Cut(to[0], ":"); r.GetFrom() == string(a.id()) && len(r.GetPassed()) > 0 && r.GetPassed()[0] == r.GetFrom() {
+				text = string(fd.Name()) + d.show(content.Get(fd).Message())
+				if around := r.GetPassed()[1:]; len(around) > 0 {
+					text += " around " + strings.Join(around, " ")
+				}
+				if r.GetTo() != string(d.actor(peer).id()) {
+					from, to[0] = from+" over "+to[0], r.GetTo()
+				}
 			}
 		}
 		if r := m.GetReconcile(); r != nil {
-			kinds = append(kinds, map[bool]string{true: "answer", false: "question"}[r.GetAnswer()])
+			kinds = append(kinds, map[bool]string{true: "table", false: "comparison"}[r.GetAnswer()])
 		}
-		d.tell(kinds, "%s -> %s %s%s", a.name, strings.Join(to, ", "), kinds[0], d.show(content))
+		d.tell(kinds, "%s -> %s %s", from, strings.Join(to, ", "), text)
 	}
 	for _, c := range out.Closes {
 		d.tell([]string{"closes"}, "%s closes %s: %s", a.name, d.far(c.Link, a), c.Text)
@@ -483,9 +492,20 @@ func (d *dialogue) wait(t time.Duration) {
 
 // command obeys a line of a file.
 func (d *dialogue) command(line string) {
-	if from, rest, ok := strings.Cut(line, " -> "); ok { // bob -> alice Name{...}: bob is played
+	if from, rest, ok := strings.Cut(line, " -> "); ok { // bob -> alice Name{...}: bob is played; dave over bob -> alice ping{...}
 		to, frame, _ := strings.Cut(rest, " ")
-		w := d.between(from, d.actor(to))
+		first, last, over := strings.Cut(from, " over ")
+		if !over {
+			last = first
+		}
+		w := d.between(last, d.actor(to))
+		if frame[0] >= 'a' { // what is Routed
+			last = string(w.other(d.actor(to)).id())
+			if !over {
+				first = last
+			}
+			frame = fmt.Sprintf("Routed{from=%s to=%s passed=[%s] %s}", first, to, strings.TrimSuffix(first+" "+last, " "+first), frame)
+		}
 		m, err := decode(base.Encode(d.read(frame)))
 		if err != nil {
 			d.t.Fatalf("%s: %v", d.where, err)
@@ -502,20 +522,27 @@ func (d *dialogue) command(line string) {
 		}
 	case "start": // start PEER [EPOCH] [join PEER...]: a core
 		d.start(d.actor(words[1]), words[2:])
-	case "wait":
+	case "wait", "stall": // time passes; while no core gets to run
 		t, err := time.ParseDuration(words[1])
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		d.wait(t)
+		if words[0] == "stall" {
+			d.now += t
+		} else {
+			d.wait(t)
+		}
 	case "dial", "hello": // bob, who is played, dials alice; hello bob alice EPOCH [visitor]: and begins
 		w := d.connect(d.actor(words[1]), d.actor(words[2]), 0)
 		if words[0] == "hello" {
 			d.hello(w, words[3:]...)
 		}
-	case "neighbours", "links": // neighbours alice bob carol: the others have become neighbours of alice
+	case "neighbours", "links": // neighbours alice bob carol: the others have become neighbours of alice, who is started
 		filter := d.filter
 		d.filter = []string{"nothing"}
+		if a := d.actor(words[1]); a.core == nil {
+			d.start(a, nil)
+		}
 		for _, name := range expand(words[2:]) {
 			a, b := d.actor(words[1]), d.actor(name)
 			w := d.connect(b, a, 0)
@@ -543,7 +570,7 @@ func (d *dialogue) command(line string) {
 	case "accept", "fail": // accept bob: the oldest dial of bob stands
 		a := d.actor(words[1])
 		i := slices.IndexFunc(d.dials, func(x *dialling) bool {
-			return slices.ContainsFunc(x.Candidates, func(c base.Candidate) bool { return d.at(c.Address) == a || c.Address == a.name })
+			return x.Key == a.identity.Key() || slices.ContainsFunc(x.Candidates, func(c base.Candidate) bool { return d.at(c.Address) == a || c.Address == a.name })
 		})
 		switch {
 		case i < 0:
@@ -553,11 +580,11 @@ func (d *dialogue) command(line string) {
 		default:
 			d.fail(d.dials[i], cmp.Or(strings.Join(words[2:], " "), "no answer"))
 		}
-	case "ends": // ends bob alice: bob ends the link
+	case "ends", "breaks": // ends bob alice: bob ends the link
 		w := d.between(words[1], d.actor(words[2]))
-		d.end(w, d.actor(words[2]), true, "closed by the peer")
-	case "silence":
-		d.actor(words[1]).silent = true
+		d.end(w, d.actor(words[2]), words[0] == "ends", "closed by the peer")
+	case "silence", "hear": // nothing is heard of a peer; it is heard again
+		d.actor(words[1]).silent = words[0] == "silence"
 	case "crash":
 		a := d.actor(words[1])
 		a.silent, a.core = true, nil
@@ -579,6 +606,8 @@ func (d *dialogue) command(line string) {
 		if !d.step(d.actor(words[1]), Deposit{&pb.Deposit{Receiver: words[2], ReceiverKey: key[:], Sealed: []byte(words[3])}}).OK {
 			d.tell([]string{"custody"}, "not taken")
 		}
+	case "move": // move alice ADDRESS: its interface has another one
+		d.step(d.actor(words[1]), Moved{Own: []netip.AddrPort{netip.MustParseAddrPort(words[2])}})
 	case "sleep": // sleep alice 1h: its machine was asleep
 		t, _ := time.ParseDuration(words[2])
 		d.step(d.actor(words[1]), Slept{t})
@@ -589,8 +618,12 @@ func (d *dialogue) command(line string) {
 	case "join":
 		d.step(d.actor(words[1]), Join{Address: words[2]})
 	case "peers":
-		for _, p := range d.actor(words[1]).core.Peers() {
-			d.said = append(d.said, strings.TrimRight(fmt.Sprintf(indent+"%s %s", d.nameOf(p.Key), p.Via), " "))
+		for _, p := range d.actor(words[1]).core.Net().Peers {
+			text := strings.TrimSpace(fmt.Sprintf("%s %s", p.ID, p.Via))
+			if p.Tries > 0 {
+				text += fmt.Sprintf(", tried %d: %s", p.Tries, p.Why)
+			}
+			d.said = append(d.said, indent+text)
 		}
 	case "table":
 		for _, e := range sortedByID(d.actor(words[1]).core.table.Entries) {
@@ -613,7 +646,7 @@ func (d *dialogue) hello(w *cable, words ...string) {
 func (d *dialogue) start(a *actor, words []string) {
 	a.silent = false
 	cfg := base.Config{
-		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: a.epoch,
+		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: 1000,
 		Addresses: []netip.AddrPort{netip.MustParseAddrPort(a.address())}, Rand: rand.New(rand.NewPCG(1, uint64(a.number))),
 	}
 	for i, word := range words {
@@ -628,6 +661,7 @@ func (d *dialogue) start(a *actor, words []string) {
 			cfg.Epoch, _ = strconv.ParseUint(word, 10, 64)
 		}
 	}
+	d.run(a, cfg.Epoch)
 	a.core = New(cfg, d.now)
 	d.drain(a)
 }

@@ -36,25 +36,6 @@ func TestSilentLinkIsKept(t *testing.T) {
 	}
 }
 
-// TestSyncLeavesWhatServes: a SYNC of a peer with a good link does nothing; if the link is silent,
-// since the peer has moved, it is followed.
-func TestSyncLeavesWhatServes(t *testing.T) {
-	r := newRig(t, nil)
-	mid, good := r.neighbour(1, "mid"), r.neighbour(2, "zed")
-	r.pass(5 * time.Second)
-	for range 10 {
-		r.receive(mid, syncOf(2, "zed", r.invited(mid, 2, "zed")))
-		dials := len(r.out.Dials)
-		if r.pass(2 * time.Second); dials+len(r.out.Dials) != 0 {
-			t.Fatal("it dials a peer whose link serves")
-		}
-	}
-	r.passWith(link.FreshWithin+100*time.Millisecond, func(l base.LinkID) bool { return l != good })
-	if r.receive(mid, syncOf(2, "zed", r.invited(mid, 2, "zed"))); len(r.out.Dials) == 0 {
-		t.Error("it does not dial a peer that has moved away")
-	}
-}
-
 // TestForwardedIsSeen: the address at which a stranger claims to have dialled us counts only
 // while others see us at that IP.
 func TestForwardedIsSeen(t *testing.T) {

@@ -39,8 +39,38 @@ func (d *dialogue) show(m protoreflect.Message) string {
 		}
 		return text + strings.TrimSuffix(d.fields(rest.ProtoReflect()), "{}")
 	}
+	if o, ok := m.Interface().(*pb.BroadcastRange); ok {
+		name, known := d.runs[[8]byte(binary.BigEndian.AppendUint64(nil, o.GetRun()))]
+		if author := m.Descriptor().Fields().ByName("author"); known {
+			return strings.TrimSuffix(fmt.Sprintf("%s %s%d-%d", d.value(author, m.Get(author)), name, o.GetFirst(), o.GetLast()), fmt.Sprint("-", o.GetFirst()))
+		}
+	}
 	return d.fields(m)
 }
+
+// run is the name of a peer's run in its broadcasts, whose numbers are then written as 2000.1,
+// or without the epoch if that is 1000.
+func (d *dialogue) run(a *actor, epoch uint64) [8]byte {
+	prefix := certs.MessagePrefix(a.identity.Key(), epoch, 0)
+	d.runs[prefix] = fmt.Sprint(epoch, ".")
+	if epoch == 1000 {
+		d.runs[prefix] = ""
+	}
+	return prefix
+}
+
+// numbered reads what run writes.
+func (d *dialogue) numbered(a *actor, word string) (run [8]byte, number string) {
+	epoch, number, ok := strings.Cut(word, ".")
+	if !ok {
+		epoch, number = "1000", word
+	}
+	n, _ := strconv.ParseUint(epoch, 10, 64)
+	return d.run(a, n), number
+}
+
+// bare are the messages that need no name of a field.
+var bare = map[protoreflect.Name]bool{"Announcement": true, "BroadcastRange": true, "Signed": true}
 
 func (d *dialogue) fields(m protoreflect.Message) string {
 	var words []string
@@ -56,8 +86,8 @@ func (d *dialogue) fields(m protoreflect.Message) string {
 			for j := range v.List().Len() {
 				list = append(list, d.value(fd, v.List().Get(j)))
 			}
-			if text = "[" + strings.Join(list, " ") + "]"; fd.Kind() == protoreflect.MessageKind && fd.Message().Name() == "Announcement" {
-				words = append(words, list...) // which need no name
+			if text = "[" + strings.Join(list, " ") + "]"; fd.Kind() == protoreflect.MessageKind && bare[fd.Message().Name()] {
+				words = append(words, list...)
 				continue
 			}
 		} else {
@@ -68,6 +98,8 @@ func (d *dialogue) fields(m protoreflect.Message) string {
 			words = append(words, text)
 		case fd.Kind() == protoreflect.BoolKind:
 			words = append(words, string(fd.Name()))
+		case fd.Name() == "content":
+			words = append(words, text)
 		case strings.HasPrefix(text, "{"):
 			words = append(words, string(fd.Name())+text)
 		default:
@@ -164,7 +196,7 @@ func (d *dialogue) statement(in protoreflect.FullName, s *pb.Signed) string {
 	case "quicpeer.v1.Broadcast.content":
 		if c, err := pb.ParseBroadcast(s); err == nil {
 			key, valid = certs.PublicKey(c.GetKey()), certs.VerifyBroadcast
-			text = fmt.Sprintf("SAID(%s %d %s)", d.nameOf(key), binary.BigEndian.Uint64(c.GetId()[8:])&^(1<<63), d.quote(c.GetContent()))
+			text = fmt.Sprintf("SAID(%s %s%d %s)", d.nameOf(key), d.runs[[8]byte(c.GetId())], binary.BigEndian.Uint64(c.GetId()[8:])&^(1<<63), d.quote(c.GetContent()))
 		}
 	case "quicpeer.v1.Collected.content":
 		if c, err := pb.ParseCollected(s); err == nil {
@@ -243,18 +275,18 @@ func (r *reader) fill(m protoreflect.Message) {
 	for r.word != "}" {
 		fields := m.Descriptor().Fields()
 		fd := fields.ByName(protoreflect.Name(r.word))
-		bare := fd == nil
+		nameless := fd == nil
 		for i := 0; fd == nil && i < fields.Len(); i++ {
 			switch f := fields.Get(i); {
 			case f.Kind() == protoreflect.EnumKind && f.Enum().Values().ByName(protoreflect.Name(r.word)) != nil,
-				f.Kind() == protoreflect.MessageKind && (f.Message().Name() == "Signed" || f.Message().Name() == "Announcement"):
+				f.Kind() == protoreflect.MessageKind && bare[f.Message().Name()]:
 				fd = f
 			}
 		}
 		if fd == nil {
 			r.d.t.Fatalf("%s has no %q", m.Descriptor().Name(), r.word)
 		}
-		if !bare {
+		if !nameless {
 			r.next()
 		}
 		if r.word == "=" {
@@ -310,6 +342,14 @@ func (r *reader) value(v protoreflect.Value, fd protoreflect.FieldDescriptor) pr
 			if r.word == "{" {
 				r.fill(v.Message())
 			}
+		case *pb.BroadcastRange:
+			a := r.d.actor(r.next())
+			m.Author = base.TagOf(a.id())
+			run, numbers := r.d.numbered(a, r.next())
+			m.Run = binary.BigEndian.Uint64(run[:])
+			first, last, _ := strings.Cut(numbers, "-")
+			m.First, _ = strconv.ParseUint(first, 10, 64)
+			m.Last, _ = strconv.ParseUint(cmp.Or(last, first), 10, 64)
 		default:
 			r.fill(v.Message())
 		}
@@ -394,7 +434,11 @@ func (r *reader) statement() *pb.Signed {
 	r.expect("(")
 	var args []string
 	for r.word != ")" {
-		args = append(args, r.next())
+		if word := r.next(); word == "=" {
+			args[len(args)-1] += "=" + r.next()
+		} else {
+			args = append(args, word)
+		}
 	}
 	r.next()
 	r.by = nil
@@ -425,12 +469,15 @@ func (d *dialogue) sign(kind string, args []string) *pb.Signed {
 			r.Type = pb.AnnouncementType_LEAVE
 		}
 		r.Epoch, r.Seq = versionIn(args[0])
+		d.run(a, r.Epoch)
 		for _, arg := range args[1:] {
 			switch name, value, _ := strings.Cut(arg, "="); name {
 			case "visitor":
 				r.Visitor = true
 			case "network":
 				r.Network = value
+			case "observed":
+				r.Observed = append(r.Observed, value)
 			default:
 				r.Addresses = append(r.Addresses, arg)
 			}
@@ -440,14 +487,14 @@ func (d *dialogue) sign(kind string, args []string) *pb.Signed {
 		}
 		return a.identity.SignRecord(r)
 	case "SAID":
-		n, _ := strconv.ParseUint(args[0], 10, 64)
-		prefix := certs.MessagePrefix(key, a.epoch, 0)
+		run, number := d.numbered(a, args[0])
+		n, _ := strconv.ParseUint(number, 10, 64)
 		text, err := strconv.Unquote(args[1])
 		if err != nil {
 			text = args[1]
 		}
 		return a.identity.SignBroadcast(&pb.BroadcastContent{
-			Id: binary.BigEndian.AppendUint64(prefix[:], 1<<63|n), Sender: string(a.id()), Key: key[:], Network: "net", Content: text,
+			Id: binary.BigEndian.AppendUint64(run[:], 1<<63|n), Sender: string(a.id()), Key: key[:], Network: "net", Content: text,
 		})
 	case "COLLECTED":
 		c := &pb.CollectedContent{Key: key[:]}
