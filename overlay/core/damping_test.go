@@ -27,35 +27,6 @@ func (r *rig) announced(to base.LinkID, id string) []uint32 {
 	return list
 }
 
-// TestDampedRate: however long a peer goes on, only six changes a minute and the first few are
-// passed on; after a quiet time it has six again.
-func TestDampedRate(t *testing.T) {
-	r := newRig(t, nil)
-	one, two := r.neighbour(1, "one"), r.neighbour(2, "two")
-	const minutes = 5
-	passed, seq := 0, uint32(0)
-	for range minutes * 60 {
-		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
-		passed += len(r.announced(two, "five"))
-		r.pass(time.Second)
-		passed += len(r.announced(two, "five"))
-		seq++
-	}
-	if least, most := 6*minutes-1, 6*minutes+gossip.ChangesAtOnce+1; passed < least || passed > most {
-		t.Errorf("in %d minutes passes on %d, not %d to %d", minutes, passed, least, most)
-	}
-	r.pass(2 * time.Minute)
-	again := 0
-	for range gossip.ChangesAtOnce {
-		r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 5, "five", 10, seq)))
-		again += len(r.announced(two, "five"))
-		seq++
-	}
-	if again != gossip.ChangesAtOnce {
-		t.Errorf("after a quiet time passes on %d of %d", again, gossip.ChangesAtOnce)
-	}
-}
-
 // TestRefutationsAreNotDamped: of many losses of a peer some are flooded, the others passed on by
 // one way to the accused. Each refutation is passed on at once to all that have heard of the loss.
 func TestRefutationsAreNotDamped(t *testing.T) {
