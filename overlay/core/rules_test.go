@@ -3,12 +3,10 @@ package core
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
 
