@@ -22,15 +22,14 @@ func (s settings) cutFor(n int, d time.Duration, keepalives bool) []row {
 	w.Oracle = !keepalives
 	before := w.counted()
 	apart, together, early, late := w.apart(w.some(n/2), d)
-	rows := []row{
+	return w.figures(
 		within("all tables right after the cut", apart, 6*time.Second, rivalCrash),
 		within("all tables right after the heal", together, 3*time.Second, rivalHeal),
 		info("cut for", "%v", d),
 		info("bytes per peer in all", "%.0f kB", float64(w.Count.Bytes-before.Bytes)/float64(n)/1000),
 		tables("still right 5 s later", w.Right(), w.Wrong(1<<30)),
 		info("own half shown as lost, at the cut and after the heal", "%d, %d", early, late),
-	}
-	return append(rows, w.oddities()...)
+	)
 }
 
 // half kills every second peer at once.
@@ -48,11 +47,10 @@ func half(s settings) []row {
 		info("bytes per survivor", "%.0f kB", float64(w.Count.Bytes-before.Bytes)/float64(n-n/2)/1000),
 	}
 	whole := w.until(100*time.Millisecond, time.Minute, func() bool { return w.Component() == n-n/2 })
-	rows = append(rows,
+	return w.figures(append(rows,
 		must("one piece", whole, "%d of %d after %s", w.Component(), n-n/2, seconds(w.Now-start)),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
-	)
-	return append(rows, w.oddities()...)
+	)...)
 }
 
 // restart restarts half of the peers within ten seconds; half of these with a clock
@@ -89,12 +87,11 @@ func restart(s settings) []row {
 		took = w.Now - start
 	}
 	w.Run(10 * time.Second)
-	rows := []row{
+	return w.figures(
 		within("all tables right after the last restart", took, 15*time.Second, rivalRestart),
 		info("bytes per peer", "%.0f kB", float64(w.Count.Bytes)/float64(n)/1000),
 		info("living peers shown as lost, until then and later", "%d, %d", before.falseLost, w.count.falseLost-before.falseLost),
 		info("refutations", "%d", w.count.refuted),
 		tables("still right 10 s later", w.Right(), w.Wrong(1<<30)),
-	}
-	return append(rows, w.oddities()...)
+	)
 }

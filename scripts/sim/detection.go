@@ -20,16 +20,14 @@ func crash(s settings) []row {
 		marked = append(marked, w.marked)
 		w.Run(w.Between(2*time.Second, 5*time.Second))
 	}
-	rows := []row{
+	return w.figures(
 		within("crash known by all, median", last.percentile(0.5), 2200*time.Millisecond, rivalCrash),
 		within("the same, longest", last.max(), 3*time.Second, ""),
-		info("known by the first, median and longest", "%s, %s", seconds(first.percentile(0.5)), seconds(first.max())),
-		info("in the tables as lost (20 observers), median and longest", "%s, %s",
-			seconds(marked.percentile(0.5)), seconds(marked.max())),
+		first.spread("known by the first"),
+		marked.spread("in the tables as lost (20 observers)"),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
 		info("crashes, accusations, refutations", "%d, %d, %d", len(last), w.count.accused, w.count.refuted),
-	}
-	return append(rows, w.oddities()...)
+	)
 }
 
 // watchMarks prepares to look each 50 ms whether some observers have marked the
@@ -77,13 +75,12 @@ func falseLost(s settings) []row {
 	d := time.Duration(pick(s, 0.05, s.hours) * float64(time.Hour))
 	w.Run(d)
 	hours := d.Hours() * float64(n)
-	rows := []row{
+	return w.figures(
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
 		info("node-hours", "%.0f", hours),
 		info("accusations, refutations", "%d, %d", w.count.accused, w.count.refuted),
 		info("dials per node-hour", "%.1f", float64(w.Count.Dials)/hours),
 		info("control bytes per peer, keepalives apart", "%.2f kB/s", perPeer(w.Count.Bytes, d, n)/1000),
 		info("keepalives per peer", "%.1f packets/s", perPeer(w.Count.Pings, d, n)),
-	}
-	return append(rows, w.oddities()...)
+	)
 }

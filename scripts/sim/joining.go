@@ -16,16 +16,13 @@ func (s settings) joins(loss float64, bar time.Duration, what, rival string) []r
 		each, dials, readies = append(each, e...), append(dials, d), append(readies, r)
 		w.Run(w.Between(time.Second, 2*time.Second))
 	}
-	rows := []row{
+	return w.figures(
 		within("join known, 99th percentile of pairs, "+what, each.percentile(0.99), bar, rival),
-		info("the same, median and longest", "%s, %s", seconds(each.percentile(0.5)), seconds(each.max())),
-		info("known by all from the dial, median and longest", "%s, %s",
-			seconds(dials.percentile(0.5)), seconds(dials.max())),
-		info("newcomer ready from the dial, median and longest", "%s, %s",
-			seconds(readies.percentile(0.5)), seconds(readies.max())),
+		each.spread("the same"),
+		dials.spread("known by all from the dial"),
+		readies.spread("newcomer ready from the dial"),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
-	}
-	return append(rows, w.oddities()...)
+	)
 }
 
 // churn has sessions of an hour in a network of the usual size, and counts bytes.
@@ -46,12 +43,11 @@ func churn(s settings) []row {
 		}
 	}
 	ok := w.Settle(10*time.Second) < never
-	rows = append(rows,
+	return w.figures(append(rows,
 		info("sessions ended", "%d in %v", ended, d),
 		tables("all tables right in the end", ok, w.Wrong(1<<30)),
 		atMost("living peers shown as lost", float64(w.count.falseLost), 0, "", ""),
-	)
-	return append(rows, w.oddities()...)
+	)...)
 }
 
 // degrees has a network churn fast, a third of it by crashes, and counts neighbours.
@@ -62,15 +58,14 @@ func degrees(s settings) []row {
 	w.Run(30 * time.Second)
 	least, mean, most := w.degrees()
 	grown := s.grownDegree(len(w.Living()))
-	rows := []row{
+	return w.figures(
 		must("mean degree is 8 to 10", mean >= 8 && mean <= 10, "%.2f", mean),
 		atMost("greatest degree", float64(most), 12, "", ""),
 		info("least degree", "%d", least),
 		info("mean degree of a network grown one by one", "%.2f", grown),
 		must("one piece", w.Component() == len(w.Living()), "%d of %d", w.Component(), len(w.Living())),
 		tables("all tables right in the end", ok, w.Wrong(1<<30)),
-	}
-	return append(rows, w.oddities()...)
+	)
 }
 
 // grownDegree is the mean degree of a network that n peers have joined one after the

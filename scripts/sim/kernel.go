@@ -30,7 +30,8 @@ func kernel(s settings) []row {
 	n := pick(s, 10_000, kernelPeers)
 	start := time.Now()
 	g := randomGraph(n, s.seed)
-	rows := []row{info(fmt.Sprintf("%d peers", n), "mean degree %.2f, greatest %d", g.mean(), g.most())}
+	mean, most := g.degrees()
+	rows := []row{info(fmt.Sprintf("%d peers", n), "mean degree %.2f, greatest %d", mean, most)}
 	for _, loss := range []float64{0, lossy} {
 		var copies float64
 		var nearly, last times
@@ -54,98 +55,70 @@ func kernel(s settings) []row {
 	return append(rows, info("wall time", "%.1f s", time.Since(start).Seconds()))
 }
 
-// graph lists the neighbours of each peer: those of i are to[from[i]:from[i+1]].
-type graph struct {
-	from, to []int32
-}
-
-// mostPlaces are those of a peer among its neighbours.
-const mostPlaces = table.MaxNeighbours
-
-// growing is a network that peers join one after the other. It knows the neighbours of each
+// graph is a network that peers join one after the other. It knows the neighbours of each
 // peer, and nothing else; the rule of the core decides how many each has.
-type growing struct {
-	rng   *rand.Rand
-	peers []places
-}
-
-// places are the neighbours of a peer.
-type places struct {
-	list [mostPlaces]int32
-	n    int
-}
-
-func (p *places) has(j int32) bool { return slices.Contains(p.list[:p.n], j) }
-
-func (p *places) add(j int32) {
-	p.list[p.n] = j
-	p.n++
-}
-
-func (p *places) remove(j int32) {
-	i := slices.Index(p.list[:p.n], j)
-	p.n--
-	p.list[i] = p.list[p.n]
+type graph struct {
+	rng        *rand.Rand
+	neighbours [][]int32 // of each peer
 }
 
 // randomGraph grows a network of n peers.
 func randomGraph(n int, seed uint64) *graph {
-	g := &growing{rng: rand.New(rand.NewPCG(seed, 2)), peers: make([]places, n)}
+	g := &graph{rng: rand.New(rand.NewPCG(seed, 2)), neighbours: make([][]int32, n)}
 	for i := range n { // a newcomer finds the peers that are here
 		g.seek(int32(i), i+1)
 	}
 	for i := range n {
 		g.seek(int32(i), n)
 	}
-	list := &graph{from: make([]int32, n+1)}
-	for i := range n {
-		list.to = append(list.to, g.peers[i].list[:g.peers[i].n]...)
-		list.from[i+1] = int32(len(list.to))
-	}
-	return list
+	return g
 }
 
 // seek makes a peer ask some of those present at random, until it is not short of neighbours.
-func (g *growing) seek(i int32, here int) {
-	p := &g.peers[i]
-	for tries := 0; tries < 20 && neighbours.Short(p.n) > 0; tries++ {
-		if j := int32(g.rng.IntN(here)); j != i && !p.has(j) && g.grants(j) {
-			p.add(j)
-			g.peers[j].add(i)
+func (g *graph) seek(i int32, here int) {
+	for tries := 0; tries < 20 && neighbours.Short(len(g.neighbours[i])) > 0; tries++ {
+		if j := int32(g.rng.IntN(here)); j != i && !slices.Contains(g.neighbours[i], j) && g.grants(j) {
+			g.neighbours[i] = append(g.neighbours[i], j)
+			g.neighbours[j] = append(g.neighbours[j], i)
 		}
 	}
 }
 
 // grants says that a peer takes another one, and makes room for it if it has to. Nobody needs
 // priority where all can reach each other.
-func (g *growing) grants(j int32) bool {
-	q := &g.peers[j]
-	if neighbours.Grants(q.n, false) {
+func (g *graph) grants(j int32) bool {
+	if neighbours.Grants(len(g.neighbours[j]), false) {
 		return true
 	}
 	var degrees []int
-	for _, k := range q.list[:q.n] {
-		degrees = append(degrees, g.peers[k].n)
+	for _, k := range g.neighbours[j] {
+		degrees = append(degrees, len(g.neighbours[k]))
 	}
 	i := neighbours.Richest(degrees)
 	if i < 0 {
 		return false
 	}
-	k := q.list[i]
-	q.remove(k)
-	g.peers[k].remove(j) // which still has as many as it wants
+	k := g.neighbours[j][i]
+	g.remove(j, k)
+	g.remove(k, j) // which still has as many as it wants
 	return true
 }
 
-func (g *graph) size() int     { return len(g.from) - 1 }
-func (g *graph) mean() float64 { return float64(len(g.to)) / float64(g.size()) }
+// remove takes one of a peer's neighbours away; the last one takes its place.
+func (g *graph) remove(i, neighbour int32) {
+	list := g.neighbours[i]
+	last := len(list) - 1
+	list[slices.Index(list, neighbour)] = list[last]
+	g.neighbours[i] = list[:last]
+}
 
-func (g *graph) most() int {
-	most := int32(0)
-	for i := range g.size() {
-		most = max(most, g.from[i+1]-g.from[i])
+// degrees are the mean and the greatest number of neighbours.
+func (g *graph) degrees() (mean float64, most int) {
+	sum := 0
+	for _, list := range g.neighbours {
+		sum, most = sum+len(list), max(most, len(list))
 	}
-	return int(most)
+	return float64(sum) / float64(len(g.neighbours)), most
 }
 
 // flooded is the result of a flood.
@@ -159,7 +132,7 @@ type flooded struct {
 func (g *graph) flood(loss float64, seed, number uint64) flooded {
 	rng := rand.New(rand.NewPCG(seed, 3+number))
 	net := coretest.World{Loss: loss, Rand: rng}
-	n := g.size()
+	n := len(g.neighbours)
 	seen := make(coretest.Set, n/64+1)
 	type copied struct{ to, from, next int32 }
 	var arena []copied
@@ -190,7 +163,7 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 			if known == (n*99+99)/100 {
 				f.nearly = now
 			}
-			for _, to := range g.to[g.from[c.to]:g.from[c.to+1]] {
+			for _, to := range g.neighbours[c.to] {
 				if to != c.from {
 					oneWay := coretest.Latency(seed, c.to, to)
 					send(at+int((net.Travel(oneWay)+grain-1)/grain), to, c.to)

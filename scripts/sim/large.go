@@ -63,9 +63,8 @@ func large(s settings) []row {
 		runtime.ReadMemStats(&m)
 		memory = int64(m.Sys)
 	}
-	rows = append(rows,
+	return w.figures(append(rows,
 		atMost("wall time without setting up", (time.Since(start)-setup).Minutes(), 10, "min", ""),
 		atMost("memory at its peak", float64(memory)/(1<<30), 12, "GiB", ""),
-	)
-	return append(rows, w.oddities()...)
+	)...)
 }

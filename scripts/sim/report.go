@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,16 +29,12 @@ func info(measure, format string, args ...any) row {
 
 // within is a time that must not be above the bar. never means that it did not come to that.
 func within(measure string, d, bar time.Duration, rival string) row {
-	return row{
-		measure: measure, figure: seconds(d), bar: "≤ " + seconds(bar), missed: d > bar, rival: rival,
-	}
+	return row{measure: measure, figure: seconds(d), bar: "≤ " + seconds(bar), missed: d > bar, rival: rival}
 }
 
 // atMost is a number that must not be above the bar.
 func atMost(measure string, x, bar float64, unit, rival string) row {
-	return row{
-		measure: measure, figure: number(x, unit), bar: "≤ " + number(bar, unit), missed: x > bar, rival: rival,
-	}
+	return row{measure: measure, figure: number(x, unit), bar: "≤ " + number(bar, unit), missed: x > bar, rival: rival}
 }
 
 // must is something that has to be so.
@@ -67,10 +64,7 @@ func number(x float64, unit string) string {
 	if x == float64(int64(x)) && x < 1e9 {
 		text = fmt.Sprintf("%d", int64(x))
 	}
-	if unit != "" {
-		text += " " + unit
-	}
-	return text
+	return strings.TrimSpace(text + " " + unit)
 }
 
 // print writes the table and returns false if a bar is missed.
@@ -113,13 +107,16 @@ func (t times) percentile(p float64) time.Duration {
 
 func (t times) max() time.Duration { return t.percentile(1) }
 
-// oddities are rows for what should not be.
-func (w *world) oddities() []row {
-	var rows []row
+// spread is the median of the sample and the longest.
+func (t times) spread(measure string) row {
+	return info(measure+", median and longest", "%s, %s", seconds(t.percentile(0.5)), seconds(t.max()))
+}
+
+// figures are these rows, and others for what should not be.
+func (w *world) figures(rows ...row) []row {
 	for i, text := range w.count.first {
 		if i == 5 {
-			rows = append(rows, info("odd", "... (seed %d)", w.Seed))
-			break
+			return append(rows, info("odd", "... (seed %d)", w.Seed))
 		}
 		rows = append(rows, info("odd", "%s", text))
 	}

@@ -27,12 +27,11 @@ func rough(s settings) []row {
 
 	w = s.network(n, lossy)
 	ended := w.replace(2*time.Minute, 4*time.Minute, 0.5)
-	rows = append(rows,
+	return w.figures(append(rows,
 		within("20 % loss, fast churn: all tables right after the last", w.Settle(time.Minute), 4*time.Second, ""),
 		info("sessions ended, half of them by a crash", "%d", ended),
 		atMost("living peers shown as lost, but for the heal", float64(lost+w.count.falseLost), 0, "", ""),
-	)
-	return append(rows, w.oddities()...)
+	)...)
 }
 
 // minority cuts a tenth off for two minutes. To those few most peers are lost, and few
@@ -53,14 +52,13 @@ func minority(s settings) []row {
 	w.Run(max(0, began+2*time.Minute-w.Now))
 	w.Heal()
 	together := w.Settle(time.Minute)
-	rows := []row{
+	return w.figures(
 		within("nine tenths right after a tenth is cut off", most, 6*time.Second, rivalCrash),
 		within("the tenth right", fewRight, 40*time.Second, rivalCrash),
 		info("entries wrong there in the end", "%d of %d", wrong, len(few)*(n-1)),
 		within("all tables right after the heal", together, 3*time.Second, rivalHeal),
 		atMost("living peers shown as lost by the nine tenths", float64(w.count.falseLost), 0, "", ""),
-	}
-	return append(rows, w.oddities()...)
+	)
 }
 
 // sides puts these peers on the far side of a cut.

@@ -19,11 +19,6 @@ type census struct {
 	slander int                        // how often a living member was reported as gone
 	whole   time.Time                  // since when the network is complete; zero: it isn't
 	trouble error                      // a member has stopped by itself
-	changed chan struct{}              // has something when whole or trouble was set
-}
-
-func newCensus() *census {
-	return &census{tables: map[string]map[string]bool{}, changed: make(chan struct{}, 1)}
 }
 
 // born adds new members, whose tables are empty. Names are never used again.
@@ -87,7 +82,6 @@ func (c *census) stopped(at string, err error) {
 	defer c.mu.Unlock()
 	if c.tables[at] != nil && c.trouble == nil {
 		c.trouble = fmt.Errorf("%s has stopped: %w", at, err)
-		c.signal()
 	}
 }
 
@@ -114,48 +108,20 @@ func (c *census) count() {
 		c.whole = time.Time{}
 	case c.whole.IsZero():
 		c.whole = time.Now()
-		c.signal()
 	}
 }
 
-func (c *census) signal() {
-	select {
-	case c.changed <- struct{}{}:
-	default:
-	}
-}
-
-// await waits until the network is complete and returns since when. It gives up
-// after the limit, with an *incompleteError. One caller at a time.
-func (c *census) await(limit time.Duration) (time.Time, error) {
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	for over := false; ; {
+// await waits until the network is complete and returns since when.
+func (c *census) await(limit time.Duration) (whole time.Time, err error) {
+	for begin := time.Now(); whole.IsZero() && err == nil; time.Sleep(5 * time.Millisecond) {
 		c.mu.Lock()
-		whole, err := c.whole, c.trouble
-		if whole.IsZero() && err == nil && over {
-			err = &incompleteError{limit, c.gaps()}
+		whole, err = c.whole, c.trouble
+		if whole.IsZero() && err == nil && time.Since(begin) > limit {
+			err = fmt.Errorf("not complete within %v: %s", limit, c.gaps())
 		}
 		c.mu.Unlock()
-		if err != nil || !whole.IsZero() {
-			return whole, err
-		}
-		select {
-		case <-c.changed:
-		case <-late.C:
-			over = true
-		}
 	}
-}
-
-// incompleteError says what was missing when a wait ended.
-type incompleteError struct {
-	limit time.Duration
-	gaps  string
-}
-
-func (e *incompleteError) Error() string {
-	return fmt.Sprintf("not complete within %v: %s", e.limit, e.gaps)
+	return whole, err
 }
 
 // gaps describes up to three tables that are not as they should be.

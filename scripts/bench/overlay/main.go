@@ -56,7 +56,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 0, "how often all nodes of quicpeer join at once, if more often than -rounds")
 	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long an idle network is watched")
 	flag.BoolVar(&o.alone, "alone", false, "quicpeer without memberlist")
-	command.Main("bench-overlay", o.do)
+	command.Main("bench-overlay", func() error { return o.do() })
 }
 
 // tolerable is how much of the CPUs others may have without a warning. A guess:
@@ -77,14 +77,15 @@ func parseSizes(s string) ([]int, error) {
 }
 
 func (o options) do() error {
-	if missed := report(os.Stdout, o.measure()); missed {
+	if missed := o.report(os.Stdout, o.measure()); missed {
 		return fmt.Errorf("%w: see the lines with \"missed\"", command.ErrMissed)
 	}
 	return nil
 }
 
 // measure runs all networks.
-func (o options) measure() (all samples) {
+func (o options) measure() samples {
+	all := samples{}
 	fmt.Printf("%s; %d rounds, idle for %v\n", command.Machine(), o.rounds, o.idle)
 	systems := []system{ours, theirs}
 	if o.alone {
@@ -95,7 +96,7 @@ func (o options) measure() (all samples) {
 		for _, n := range o.sizes {
 			for _, s := range systems {
 				if full || s.name == ours.name {
-					all = append(all, o.one(s, n, round, full)...)
+					o.one(s, n, round, full, all)
 				}
 			}
 		}
@@ -103,19 +104,19 @@ func (o options) measure() (all samples) {
 	return all
 }
 
-// one runs one network and reports the results.
-func (o options) one(s system, n, round int, full bool) samples {
+// one runs one network, reports its results and adds them to all.
+func (o options) one(s system, n, round int, full bool, all samples) {
 	// This one is not to pay for the garbage of the one before.
 	runtime.GC()
 	debug.FreeOSMemory()
 	others := watchOthers()
-	r := &run{system: s, n: n, idle: o.idle}
+	r := &run{system: s, n: n, idle: o.idle, result: samples{}}
 	err := r.measure(full)
 	share := others.share()
 	fmt.Fprintf(os.Stderr, "%d %s %d:", round+1, s.name, n)
 	for _, m := range measures {
 		if list := r.result.of(s.name, n, m.name); len(list) > 0 {
-			fmt.Fprintf(os.Stderr, " %s %s", m.name, m.format(command.Median(list)))
+			fmt.Fprintf(os.Stderr, " %s %s", m.name, format(command.Median(list)))
 		}
 	}
 	fmt.Fprintf(os.Stderr, "; others had %.0f %% of the CPUs\n", 100*share)
@@ -125,5 +126,7 @@ func (o options) one(s system, n, round int, full bool) samples {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%d %s %d: given up: %v\n", round+1, s.name, n, err)
 	}
-	return r.result
+	for of, values := range r.result {
+		all[of] = append(all[of], values...)
+	}
 }

@@ -23,129 +23,82 @@ const (
 	idlePacks = "idle_packets_s"
 )
 
-// measure is something that is measured of a network of n members.
+// measure is something that is measured of a network.
 type measure struct {
 	name, title, unit string
-	// bar is what quicpeer promises, nil if nothing. Above is nothing promised for
-	// a network of this size.
-	bar func(n int) float64
-	// worst says that each run has to keep to the bar, not their median alone.
-	worst bool
+	bars              bars
+	worst             bool // each run has to keep to the bar, not their median alone
 }
+
+// bars are what quicpeer promises for networks of up to 100 members, and of up to 300.
+type bars [2]float64
 
 // none is the bar where nothing is promised.
 var none = math.Inf(1)
 
-func always(bar float64) func(int) float64 {
-	return func(int) float64 { return bar }
+// The bars are the design's goals for two cores. They hold up to 300 nodes, the
+// most that two cores carry in one process; beyond, nobody has measured. What all
+// nodes compute when they join at once grows with n².
+var measures = []measure{
+	{joinAll, "all join at once through one door: start to last table complete", "s", bars{3, 12}, true},
+	{joinCPU, "of that, CPU time for each", "ms", bars{none, none}, false},
+	{joinOne, "one more joins: start to known by all", "s", bars{0.3, 0.3}, false},
+	{leave, "one leaves: start to known by all", "s", bars{0.3, 0.3}, false},
+	{crashOne, "one is killed: known by all survivors", "s", bars{3.5, 3.5}, false},
+	{crashMany, "a tenth is killed at once: known by all survivors", "s", bars{6, 6}, false},
+	{slander, "living members said to be lost", "", bars{0, 0}, true},
+	{idleCPU, "idle: CPU of each", "% of a core", bars{none, none}, false},
+	{idleKB, "idle: sent by each, headers included", "kB/s", bars{none, none}, false},
+	{idlePacks, "idle: sent by each", "packets/s", bars{none, none}, false},
 }
 
-// joinBar is for all nodes on two cores: what they compute grows with n².
-func joinBar(n int) float64 {
+// promise is the bar for a network of n members.
+func (m measure) promise(n int) float64 {
 	switch {
 	case n <= 100:
-		return 3
+		return m.bars[0]
 	case n <= 300:
-		return 12
+		return m.bars[1]
 	}
 	return none
 }
 
-// The bars are the design's goals for two cores. They hold up to 300 nodes, the
-// most that two cores carry in one process; beyond, nobody has measured.
-var measures = []measure{
-	{joinAll, "all join at once through one door: start to last table complete", "s", joinBar, true},
-	{joinCPU, "of that, CPU time for each", "ms", nil, false},
-	{joinOne, "one more joins: start to known by all", "s", always(0.3), false},
-	{leave, "one leaves: start to known by all", "s", always(0.3), false},
-	{crashOne, "one is killed: known by all survivors", "s", always(3.5), false},
-	{crashMany, "a tenth is killed at once: known by all survivors", "s", always(6), false},
-	{slander, "living members said to be lost", "", always(0), true},
-	{idleCPU, "idle: CPU of each", "% of a core", nil, false},
-	{idleKB, "idle: sent by each, headers included", "kB/s", nil, false},
-	{idlePacks, "idle: sent by each", "packets/s", nil, false},
-}
-
-// promise is the bar at a size.
-func (m measure) promise(n int) float64 {
-	if m.bar == nil || n > 300 {
-		return none
-	}
-	return m.bar(n)
-}
-
-// sample is one value of one measure. What didn't
-// happen within patience is infinite.
-type sample struct {
-	system  string
-	n       int
-	measure string
-	value   float64
-}
-
-// samples are the results so far.
-type samples []sample
-
-// of selects the values of a measure, the smallest first.
-func (s samples) of(system string, n int, measure string) []float64 {
-	var list []float64
-	for _, x := range s {
-		if x.system == system && x.n == n && x.measure == measure {
-			list = append(list, x.value)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// sizes are the sizes of the networks, the smallest first.
-func (s samples) sizes() []int {
-	var list []int
-	for _, x := range s {
-		list = append(list, x.n)
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// systems are the names of what was measured, in the order of their first sample.
-func (s samples) systems() []string {
-	var list []string
-	for _, x := range s {
-		if !slices.Contains(list, x.system) {
-			list = append(list, x.system)
-		}
-	}
-	return list
-}
-
-// verdict compares quicpeer's values with the promise: "ok", "missed", or "" where
-// there is nothing to compare.
-func (m measure) verdict(n int, sorted []float64) string {
-	bar := m.promise(n)
-	if len(sorted) == 0 || math.IsInf(bar, 1) {
+// verdict compares quicpeer's values, the smallest first, with the promise: "ok", "missed",
+// or "" where there is nothing to compare.
+func (m measure) verdict(n int, values []float64) string {
+	if len(values) == 0 || m.promise(n) == none {
 		return ""
 	}
-	value := command.Median(sorted)
+	value := command.Median(values)
 	if m.worst {
-		value = sorted[len(sorted)-1]
+		value = slices.Max(values)
 	}
-	if value > bar {
+	if value > m.promise(n) {
 		return "missed"
 	}
 	return "ok"
 }
 
-// format is a value with three digits.
-func (m measure) format(value float64) string {
-	if math.IsInf(value, 1) {
-		return fmt.Sprintf("not in %v", patience)
-	}
-	return digits(value)
+// subject is what a value was measured of.
+type subject struct {
+	system  string
+	n       int
+	measure string
 }
 
-func digits(value float64) string {
+// samples are the results so far. What didn't happen within patience is infinite.
+type samples map[subject][]float64
+
+// of are the values of a measure, the smallest first.
+func (s samples) of(system string, n int, measure string) []float64 {
+	return slices.Sorted(slices.Values(s[subject{system, n, measure}]))
+}
+
+// format is a value with three digits.
+func format(value float64) string {
 	switch {
+	case value == none:
+		return fmt.Sprintf("not in %v", patience)
 	case value == math.Trunc(value) || value >= 100:
 		return fmt.Sprintf("%.0f", value)
 	case value >= 10:

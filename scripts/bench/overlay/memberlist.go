@@ -17,6 +17,7 @@ import (
 // unless told to, which it isn't.
 type gossiper struct {
 	name string
+	seen *census
 	list *memberlist.Memberlist
 }
 
@@ -25,6 +26,7 @@ func startMemberlist(_ context.Context, name, door string, seen *census, sent *t
 	if err != nil {
 		return nil, err
 	}
+	g := &gossiper{name: name, seen: seen}
 	cfg := memberlist.DefaultLANConfig()
 	cfg.Name = name
 	cfg.LogOutput = io.Discard
@@ -32,15 +34,13 @@ func startMemberlist(_ context.Context, name, door string, seen *census, sent *t
 	cfg.BindAddr = loopback
 	cfg.BindPort = transport.GetAutoBindPort()
 	cfg.AdvertisePort = cfg.BindPort
-	cfg.Events = &watcher{name, seen}
-	list, err := memberlist.Create(cfg)
-	if err != nil {
+	cfg.Events = g
+	if g.list, err = memberlist.Create(cfg); err != nil {
 		transport.Shutdown()
 		return nil, err
 	}
-	g := &gossiper{name, list}
 	if door != "" {
-		if _, err := list.Join([]string{door}); err != nil {
+		if _, err := g.list.Join([]string{door}); err != nil {
 			g.kill()
 			return nil, err
 		}
@@ -48,14 +48,15 @@ func startMemberlist(_ context.Context, name, door string, seen *census, sent *t
 	return g, nil
 }
 
+// memberlist tells what the node sees by these.
+func (g *gossiper) NotifyJoin(n *memberlist.Node)  { g.seen.joined(g.name, n.Name) }
+func (g *gossiper) NotifyLeave(n *memberlist.Node) { g.seen.left(g.name, n.Name) }
+func (g *gossiper) NotifyUpdate(*memberlist.Node)  {}
+
 func (g *gossiper) address() string { return g.list.LocalNode().Address() }
 
-func (g *gossiper) leave(ctx context.Context) error {
-	limit := patience
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = time.Until(deadline)
-	}
-	if err := g.list.Leave(limit); err != nil {
+func (g *gossiper) leave() error {
+	if err := g.list.Leave(patience); err != nil {
 		return err
 	}
 	return g.list.Shutdown()
@@ -66,16 +67,6 @@ func (g *gossiper) leave(ctx context.Context) error {
 func (g *gossiper) kill() {
 	g.list.Shutdown() // returns no errors, see its source
 }
-
-// watcher reports what a node sees.
-type watcher struct {
-	name string
-	seen *census
-}
-
-func (w *watcher) NotifyJoin(n *memberlist.Node)  { w.seen.joined(w.name, n.Name) }
-func (w *watcher) NotifyLeave(n *memberlist.Node) { w.seen.left(w.name, n.Name) }
-func (w *watcher) NotifyUpdate(*memberlist.Node)  {}
 
 // counted is memberlist's own transport, which also counts what it sends: UDP
 // exactly, of TCP the data in both directions as the dialer sees it, and a lump
@@ -95,19 +86,18 @@ const (
 )
 
 // newCounted takes a port that is free for TCP. Another program may have it for UDP; then it
-// takes another, as memberlist does with its own transports.
-func newCounted(sent *traffic) (*counted, error) {
-	var problem error
-	for range 10 { // as often as memberlist
-		transport, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+// takes another, as memberlist does with its own transports, and as often.
+func newCounted(sent *traffic) (c *counted, err error) {
+	c = &counted{sent: sent}
+	for range 10 {
+		c.NetTransport, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
 			BindAddrs: []string{loopback}, Logger: log.New(io.Discard, "", 0),
 		})
 		if err == nil {
-			return &counted{transport, sent}, nil
+			return c, nil
 		}
-		problem = err
 	}
-	return nil, fmt.Errorf("no port for memberlist: %w", problem)
+	return nil, fmt.Errorf("no port for memberlist: %w", err)
 }
 
 func (c *counted) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {

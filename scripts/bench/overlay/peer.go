@@ -54,7 +54,9 @@ func (p *peer) watch() {
 
 func (p *peer) address() string { return p.wire.LocalAddr().String() }
 
-func (p *peer) leave(ctx context.Context) error {
+func (p *peer) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	_, err := p.node.Leave(ctx)
 	p.done.Wait()
 	return err

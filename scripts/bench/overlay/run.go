@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -43,32 +43,30 @@ type run struct {
 
 // takes notes a value.
 func (r *run) takes(measure string, value float64) {
-	r.result = append(r.result, sample{r.system.name, r.n, measure, value})
+	of := subject{r.system.name, r.n, measure}
+	r.result[of] = append(r.result[of], value)
 }
 
 // measure runs the network: all join, and if full is set all the rest. A wait
 // that ends without the network being complete is a value, infinity, and the end of
 // the run; err then says what was missing.
 func (r *run) measure(full bool) (err error) {
-	r.seen = newCensus()
+	r.seen = &census{tables: map[string]map[string]bool{}}
 	r.members = map[string]member{}
 	defer r.end()
 	defer func() { r.takes(slander, float64(r.seen.slanders())) }()
 	steps := []func() error{r.joinAll}
 	if full {
-		steps = append(steps, r.stayIdle)
-		steps = append(steps, slices.Repeat([]func() error{r.joinOne}, each)...)
-		steps = append(steps, slices.Repeat([]func() error{r.leaveOne}, each)...)
-		steps = append(steps,
-			func() error { return r.crash(crashOne, 1) },
-			func() error { return r.crash(crashMany, max(1, r.n/10)) })
+		steps = slices.Concat(steps, []func() error{r.stayIdle},
+			slices.Repeat([]func() error{r.joinOne}, each), slices.Repeat([]func() error{r.leaveOne}, each),
+			[]func() error{r.crashOne, r.crashMany})
 	}
 	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
+		if err == nil {
+			err = step()
 		}
 	}
-	return nil
+	return err
 }
 
 // names are those of the next members. They are not used again, as news of the
@@ -83,11 +81,14 @@ func (r *run) names(count int) []string {
 }
 
 // complete waits until all tables are right after the changes since the start, and notes the
-// time that it took.
-func (r *run) complete(measure string, start time.Time) error {
-	whole, err := r.seen.await(patience)
+// time that it took. It is given up if err says so.
+func (r *run) complete(measure string, start time.Time, err error) error {
+	var whole time.Time
+	if err == nil {
+		whole, err = r.seen.await(patience)
+	}
 	if err != nil {
-		r.takes(measure, math.Inf(1))
+		r.takes(measure, none)
 		return fmt.Errorf("%s: %w", measure, err)
 	}
 	r.takes(measure, whole.Sub(start).Seconds())
@@ -95,50 +96,57 @@ func (r *run) complete(measure string, start time.Time) error {
 }
 
 // start starts members, all at once.
-func (r *run) start(names []string, door string) error {
+func (r *run) start(door string, names ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	started := make([]member, len(names))
-	problems := make([]error, len(names))
-	var group sync.WaitGroup
-	for i, name := range names {
-		group.Go(func() { started[i], problems[i] = r.system.start(ctx, name, door, r.seen, &r.sent) })
+	var (
+		group  sync.WaitGroup
+		mu     sync.Mutex
+		failed []error
+	)
+	r.seen.born(names...)
+	for _, name := range names {
+		group.Go(func() {
+			m, err := r.system.start(ctx, name, door, r.seen, &r.sent)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", name, err))
+				return
+			}
+			r.members[name] = m
+		})
 	}
 	group.Wait()
-	var failed []error
-	for i, name := range names {
-		if problems[i] == nil {
-			r.members[name] = started[i]
-		} else {
-			failed = append(failed, fmt.Errorf("%s: %w", name, problems[i]))
-		}
-	}
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d don't start, among them %w", len(failed), len(names), failed[0])
 	}
 	return nil
 }
 
-// door is the first member, through which all others join. It is there until the crashes.
-func (r *run) door() string { return r.members["n0"].address() }
+// join has members join through the first one, which is there until the crashes.
+func (r *run) join(measure string, names ...string) error {
+	begin := time.Now()
+	return r.complete(measure, begin, r.start(r.members["n0"].address(), names...))
+}
 
 func (r *run) joinAll() error {
 	names := r.names(r.n)
-	r.seen.born(names[0])
-	if err := r.start(names[:1], ""); err != nil {
+	if err := r.start("", names[0]); err != nil {
 		return err
 	}
-	r.seen.born(names[1:]...)
-	cpu, begin := processTime(), time.Now()
-	if err := r.start(names[1:], r.door()); err != nil {
-		r.takes(joinAll, math.Inf(1))
-		return fmt.Errorf("%s: %w", joinAll, err)
-	}
-	if err := r.complete(joinAll, begin); err != nil {
+	cpu := processTime()
+	if err := r.join(joinAll, names[1:]...); err != nil {
 		return err
 	}
 	r.takes(joinCPU, float64((processTime()-cpu).Microseconds())/1000/float64(r.n))
 	return nil
+}
+
+func (r *run) joinOne() error {
+	err := r.join(joinOne, r.names(1)...)
+	time.Sleep(breath)
+	return err
 }
 
 func (r *run) stayIdle() error {
@@ -152,36 +160,24 @@ func (r *run) stayIdle() error {
 	return nil
 }
 
-func (r *run) joinOne() error {
-	names := r.names(1)
-	r.seen.born(names...)
-	begin := time.Now()
-	if err := r.start(names, r.door()); err != nil {
-		r.takes(joinOne, math.Inf(1))
-		return fmt.Errorf("%s: %w", joinOne, err)
-	}
-	err := r.complete(joinOne, begin)
-	time.Sleep(breath)
-	return err
-}
-
 // leaveOne makes any member but the door leave, so that the network has its size again when as
 // many have left as have come.
 func (r *run) leaveOne() error {
 	name := r.anybody(1, "n0")[0]
 	m := r.members[name]
 	delete(r.members, name)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	r.seen.died(name)
 	begin := time.Now()
 	gone := make(chan error, 1)
-	go func() { gone <- m.leave(ctx) }()
-	err := r.complete(leave, begin)
+	go func() { gone <- m.leave() }()
+	err := r.complete(leave, begin, nil)
 	err = errors.Join(err, <-gone)
 	time.Sleep(breath)
 	return err
 }
+
+func (r *run) crashOne() error  { return r.crash(crashOne, 1) }
+func (r *run) crashMany() error { return r.crash(crashMany, max(1, r.n/10)) }
 
 // crash kills so many at once, the door perhaps among them.
 func (r *run) crash(measure string, count int) error {
@@ -195,7 +191,7 @@ func (r *run) crash(measure string, count int) error {
 		group.Go(r.members[name].kill)
 		delete(r.members, name)
 	}
-	return r.complete(measure, begin)
+	return r.complete(measure, begin, nil)
 }
 
 // anybody picks so many members at random, except this one.
@@ -212,10 +208,8 @@ func (r *run) anybody(count int, but string) []string {
 
 // end kills the remaining members, which is quicker than 300 goodbyes that 300 must hear.
 func (r *run) end() {
-	for name := range r.members {
-		r.seen.died(name)
-	}
 	var group sync.WaitGroup
+	r.seen.died(slices.Collect(maps.Keys(r.members))...)
 	for _, m := range r.members {
 		group.Go(m.kill)
 	}

@@ -23,8 +23,8 @@ var (
 type member interface {
 	// address is where others join through it.
 	address() string
-	// leave says goodbye and ends the member.
-	leave(ctx context.Context) error
+	// leave says goodbye and ends the member, within patience.
+	leave() error
 	// kill ends the member as a crash would: from now on it sends nothing. It returns when
 	// nothing is left of it.
 	kill()
