@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"quicpeer/scripts/internal/harness"
 	"quicpeer/scripts/netlab"
 )
 
@@ -53,15 +54,9 @@ type trial struct {
 
 // begin builds an internet for a pair and lets its peers join.
 func (l *lab) begin(p pair, loss int) (t *trial, err error) {
-	kindA, kindB := p.kindA, p.kindB
-	if kindA == "" {
-		kindA = "restricted"
-	}
-	if kindB == "" {
-		kindB = "restricted"
-	}
+	const any = "restricted"
 	t = &trial{}
-	if t.net, err = netlab.NewInternet(kindA, kindB); err != nil {
+	if t.net, err = netlab.NewInternet(cmp.Or(p.kindA, any), cmp.Or(p.kindB, any)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -78,7 +73,7 @@ func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	if t.pub, err = l.start(t.net, "pub", "pub", "--listen", ":5000"); err != nil {
 		return t, err
 	}
-	if _, err = t.pub.await("ready", func(e *harness.Event) bool { return e.Name == "ready" }); err != nil {
+	if _, err = t.pub.await("ready", "id", "pub"); err != nil {
 		return t, err
 	}
 	const join = "203.0.113.10:5000"
@@ -88,15 +83,19 @@ func (l *lab) begin(p pair, loss int) (t *trial, err error) {
 	if t.b, err = l.start(t.net, p.hostB, "b", "--listen", ":4001", "--join", join); err != nil {
 		return t, err
 	}
-	for _, who := range []*peer{t.a, t.b} {
-		other := map[*peer]string{t.a: "b", t.b: "a"}[who]
-		if _, err = who.await(other, func(e *harness.Event) bool { return e.Name == "peer_joined" && e.Field("id") == other }); err != nil {
+	for _, way := range t.ways() {
+		if _, err = way.to.await("peer_joined", "id", way.from.id); err != nil {
 			return t, err
 		}
 	}
 	t.began = time.Now()
 	return t, nil
 }
+
+// way is one of the two ways of messages.
+type way struct{ from, to *peer }
+
+func (t *trial) ways() []way { return []way{{t.a, t.b}, {t.b, t.a}} }
 
 // end kills the peers and takes the internet away.
 func (t *trial) end() {
@@ -117,10 +116,9 @@ func (t *trial) awaitDirect(limit time.Duration) (since time.Time, err error) {
 			return since, err
 		}
 		b, err := t.b.since(t.a)
-		if err != nil {
-			return since, err
-		}
 		switch {
+		case err != nil:
+			return since, err
 		case a.IsZero() || b.IsZero():
 		case a.After(b):
 			return a, nil
@@ -136,32 +134,31 @@ func (t *trial) awaitDirect(limit time.Duration) (since time.Time, err error) {
 func (t *trial) exchange(name string, n int, pause time.Duration) (path string, err error) {
 	var sent []string
 	for i := range n {
-		body := fmt.Sprintf("%s %d", name, i)
-		sent = append(sent, body)
-		for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
-			if err := way[0].send(way[1], body); err != nil {
+		sent = append(sent, fmt.Sprintf("%s %d", name, i))
+		for _, w := range t.ways() {
+			if err := w.from.send(w.to, sent[i]); err != nil {
 				return "", err
 			}
 		}
 		time.Sleep(pause)
 	}
-	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
+	for _, w := range t.ways() {
 		for _, body := range sent {
-			e, err := way[0].delivered(body)
+			e, err := w.from.await("delivered", "ref", body)
 			if err != nil {
 				return "", err
 			}
 			path = e.Field("path")
 		}
-		last := sent[n-1]
-		_, err := way[1].await(last, func(e *harness.Event) bool {
-			return e.Name == "message" && e.Field("from") == way[0].id && e.Field("body") == last
-		})
-		if err != nil {
+		if _, err := w.to.await("message", "body", sent[n-1]); err != nil {
 			return "", err
 		}
-		if got := way[1].shown(way[0]); !slices.Equal(got[max(0, len(got)-n):], sent) {
-			return "", fmt.Errorf("%s has shown %q of %s", way[1].id, got, way[0].id)
+		var shown []string
+		for _, e := range w.to.shown(w.from) {
+			shown = append(shown, e.Field("body"))
+		}
+		if !slices.Equal(shown[max(0, len(shown)-n):], sent) {
+			return "", fmt.Errorf("%s has shown %q of %s", w.to.id, shown, w.from.id)
 		}
 	}
 	return path, nil
@@ -190,15 +187,13 @@ func (l *lab) measure(p pair, loss int) (r result) {
 	if r.err = t.a.send(t.b, "first"); r.err != nil {
 		return r
 	}
-	e, err := t.a.delivered("first")
+	e, err := t.a.await("delivered", "ref", "first")
 	if err != nil {
-		r.err = err
-		return r
+		return result{direct: -1, err: err}
 	}
 	r.first, r.firstPath = e.At.Sub(t.began), e.Field("path")
-	since, err := t.awaitDirect(directLimit)
-	if err != nil {
-		r.err = err
+	var since time.Time
+	if since, r.err = t.awaitDirect(directLimit); r.err != nil {
 		return r
 	}
 	if !since.IsZero() {
@@ -250,7 +245,7 @@ func (l *lab) live(in incident) (r result) {
 	defer t.end()
 	since, err := t.awaitDirect(directLimit)
 	if err == nil && since.IsZero() {
-		err = fmt.Errorf("no connection before the incident")
+		err = errors.New("no connection before the incident")
 	}
 	if err != nil {
 		return result{err: err}
@@ -261,13 +256,10 @@ func (l *lab) live(in incident) (r result) {
 	if err := <-happened; err != nil {
 		r.err = err
 	}
-	for _, way := range [][2]*peer{{t.a, t.b}, {t.b, t.a}} {
-		var last time.Time
-		for _, e := range way[1].happened(func(e *harness.Event) bool { return e.Name == "message" && e.Field("from") == way[0].id }) {
-			if !last.IsZero() {
-				r.first = max(r.first, e.At.Sub(last))
-			}
-			last = e.At
+	for _, w := range t.ways() {
+		shown := w.to.shown(w.from)
+		for i := 1; i < len(shown); i++ {
+			r.first = max(r.first, shown[i].At.Sub(shown[i-1].At))
 		}
 	}
 	return r

@@ -83,56 +83,45 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) (ok bool, err e
 		return false, err
 	}
 	l.debug = verbose
-	ok = l.table(l.matrix(loss), pattern, repeat)
-	if loss == 0 {
-		ok = l.table(l.incidents(), pattern, repeat) && ok
+	ok = true
+	try := func(t *table, name string, once func() result, verdict func(result) string) {
+		if pattern.MatchString(name) {
+			ok = l.try(t, name, repeat, once, verdict) && ok
+		}
+	}
+	t := &table{head: []string{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 2, 3, 4, 5}}
+	for _, p := range pairs() {
+		try(t, p.name, func() result { return l.measure(p, loss) }, func(r result) string { return r.verdict(p, loss) })
+	}
+	if loss > 0 {
+		return ok, nil
+	}
+	t = &table{head: []string{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 4, 5}}
+	for _, in := range incidents() {
+		try(t, in.name, func() result { return l.live(in) }, in.verdict)
 	}
 	return ok, nil
 }
 
-// matrix tries the pairs.
-func (l *lab) matrix(loss int) table {
-	t := table{head: []string{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 2, 3, 4, 5}}
-	for _, p := range pairs() {
-		t.rows = append(t.rows, experiment{p.name, func() result { return l.measure(p, loss) }, func(r result) string { return r.verdict(p, loss) }})
-	}
-	return t
-}
-
-// incidents lets them happen.
-func (l *lab) incidents() table {
-	t := table{head: []string{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 4, 5}}
-	for _, in := range incidents() {
-		t.rows = append(t.rows, experiment{in.name, func() result { return l.live(in) }, in.verdict})
-	}
-	return t
-}
-
-// table does the experiments that the pattern names, and prints what came of them.
-func (l *lab) table(t table, pattern *regexp.Regexp, repeat int) (ok bool) {
-	ok = true
-	for _, e := range t.rows {
-		if !pattern.MatchString(e.name) {
-			continue
+// try does an experiment so often, and prints a line of what came of it. The verdict is what
+// is wrong with a result; empty: nothing.
+func (l *lab) try(t *table, name string, repeat int, once func() result, verdict func(result) string) (ok bool) {
+	var results []result
+	var faults []string
+	for range repeat {
+		r := once()
+		fault := verdict(r)
+		if fault != "" {
+			faults = append(faults, fault)
 		}
-		var results []result
-		var faults []string
-		for range repeat {
-			r := e.once()
-			fault := e.verdict(r)
-			if fault != "" {
-				faults = append(faults, fault)
-			}
-			if fault != "" || l.debug {
-				l.showLogs(os.Stderr)
-			}
-			results = append(results, r)
-			l.forget()
+		if fault != "" || l.debug {
+			l.showLogs(os.Stderr)
 		}
-		ok = ok && len(faults) == 0
-		t.print(e.name, results, faults)
+		results = append(results, r)
+		l.forget()
 	}
-	return ok
+	t.print(name, results, faults)
+	return len(faults) == 0
 }
 
 // forget removes the state of a trial's peers.

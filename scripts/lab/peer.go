@@ -29,10 +29,9 @@ func newLab(dir string) (*lab, error) {
 // peer is a quicpeer process on a host of an internet.
 type peer struct {
 	*harness.Process
-	lab    *lab
-	id     string
-	events []harness.Event // guarded by Look and Change
-	asked  int
+	id    string
+	pace  *harness.Pace
+	asked int
 }
 
 // patience is how long anything is waited for.
@@ -44,7 +43,7 @@ func (l *lab) start(net *netlab.Internet, host, id string, flags ...string) (*pe
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{lab: l, id: id}
+	p := &peer{id: id, pace: l.pace}
 	cmd := place.Command(append([]string{l.program, "--json", "--id", id,
 		"--state-dir", filepath.Join(l.dir, "state-"+id), "--log-level", "debug"}, flags...)...)
 	cmd.Env = harness.Environment(l.dir)
@@ -54,13 +53,7 @@ func (l *lab) start(net *netlab.Internet, host, id string, flags ...string) (*pe
 	}
 	defer log.Close() // the process has its own
 	cmd.Stderr = log
-	started := make(chan struct{})
-	defer close(started)
-	p.Process, err = harness.Start(harness.Spec{Cmd: cmd, Line: func(raw []byte) {
-		<-started
-		e := harness.ParseEvent(string(raw))
-		p.Change(func() { p.events = append(p.events, e) })
-	}})
+	p.Process, err = harness.Start(harness.Spec{Cmd: cmd})
 	return p, err
 }
 
@@ -70,34 +63,17 @@ func (p *peer) end() {
 	<-p.Gone()
 }
 
-// await waits for an event.
-func (p *peer) await(what string, wanted func(*harness.Event) bool) (e harness.Event, err error) {
-	seen := 0
-	err = p.Wait(p.lab.pace.In(patience), func(harness.State) (bool, error) {
-		for ; seen < len(p.events); seen++ {
-			if wanted(&p.events[seen]) {
-				e = p.events[seen]
-				return true, nil
-			}
-		}
-		return false, nil
-	})
+// await waits for an event with this value in a field.
+func (p *peer) await(name, field, value string) (*harness.Event, error) {
+	found, err := p.Await(p.pace.In(patience), 1, is(name, field, value))
 	if err != nil {
-		err = fmt.Errorf("%s: %s did not come", p.id, what)
+		return nil, fmt.Errorf("%s: %s of %s did not come", p.id, name, value)
 	}
-	return e, err
+	return found[0], nil
 }
 
-// happened lists the events so far that are wanted.
-func (p *peer) happened(wanted func(*harness.Event) bool) (list []harness.Event) {
-	p.Look(func() {
-		for i := range p.events {
-			if wanted(&p.events[i]) {
-				list = append(list, p.events[i])
-			}
-		}
-	})
-	return list
+func is(name, field, value string) func(*harness.Event) bool {
+	return func(e *harness.Event) bool { return e.Name == name && e.Field(field) == value }
 }
 
 // say writes a command.
@@ -113,11 +89,6 @@ func (p *peer) send(to *peer, body string) error {
 	return p.say(map[string]any{"cmd": "send", "to": to.id, "body": body, "ref": body})
 }
 
-// delivered waits for the receipt of what was sent with the body.
-func (p *peer) delivered(body string) (harness.Event, error) {
-	return p.await("the receipt of "+body, func(e *harness.Event) bool { return e.Name == "delivered" && e.Field("ref") == body })
-}
-
 // since is when its connection to another came up, by its own net; zero: it has none.
 func (p *peer) since(other *peer) (time.Time, error) {
 	p.asked++
@@ -125,7 +96,7 @@ func (p *peer) since(other *peer) (time.Time, error) {
 	if err := p.say(map[string]any{"cmd": "net", "ref": ref}); err != nil {
 		return time.Time{}, err
 	}
-	e, err := p.await("an answer", func(e *harness.Event) bool { return e.Name == "net" && e.Field("ref") == ref })
+	e, err := p.await("net", "ref", ref)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -144,10 +115,8 @@ func (p *peer) since(other *peer) (time.Time, error) {
 	return time.Time{}, err
 }
 
-// shown are the bodies that the peer has shown of another, in their order.
-func (p *peer) shown(from *peer) (bodies []string) {
-	for _, e := range p.happened(func(e *harness.Event) bool { return e.Name == "message" && e.Field("from") == from.id }) {
-		bodies = append(bodies, e.Field("body"))
-	}
-	return bodies
+// shown are the messages of another that the peer has shown so far, in their order.
+func (p *peer) shown(from *peer) []*harness.Event {
+	messages, _ := p.Await(p.pace.In(0), 0, is("message", "from", from.id)) // it doesn't wait
+	return messages
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -52,32 +53,25 @@ func (in incident) verdict(r result) string {
 	return ""
 }
 
-// experiment is a line of a table: what is tried, and what is wrong with its result.
-type experiment struct {
-	name    string
-	once    func() result
-	verdict func(result) string // empty: nothing
-}
-
-// table is a table of experiments. columns are those of its head, of all that a result has.
+// table is a table of experiments, with those columns of its head that a result has.
 type table struct {
 	head    []string
 	columns []int
-	rows    []experiment
 	begun   bool
 }
 
 // spread is the median of durations and the longest, in milliseconds.
 func spread(list []time.Duration) string {
-	if len(list) == 0 {
-		return "–"
-	}
 	slices.Sort(list)
 	ms := func(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond).Milliseconds()) }
-	if len(list) == 1 {
+	switch n := len(list); n {
+	case 0:
+		return "–"
+	case 1:
 		return ms(list[0])
+	default:
+		return ms(list[n/2]) + " / " + ms(list[n-1])
 	}
-	return ms(list[len(list)/2]) + " / " + ms(list[len(list)-1])
 }
 
 // print prints a line, the first with the head above it.
@@ -91,10 +85,7 @@ func (t *table) print(name string, results []result, faults []string) {
 		}
 		firstPaths, paths = append(firstPaths, r.firstPath), append(paths, r.path)
 	}
-	verdict := "yes"
-	if len(faults) > 0 {
-		verdict = strings.Join(faults, "; ")
-	}
+	verdict := cmp.Or(strings.Join(faults, "; "), "yes")
 	all := []string{name, spread(first), distinct(firstPaths), spread(direct), distinct(paths), verdict}
 	var cells []string
 	for _, i := range t.columns {
@@ -114,12 +105,9 @@ func distinct(list []string) string {
 
 // showLogs writes the end of what the peers have logged.
 func (l *lab) showLogs(w io.Writer) {
-	const lines = 40
 	for _, id := range []string{"pub", "a", "b"} {
-		data, err := os.ReadFile(l.dir + "/" + id + ".log")
-		if err != nil {
-			continue
+		if data, err := os.ReadFile(l.dir + "/" + id + ".log"); err == nil {
+			fmt.Fprintf(w, "--- %s\n%s\n", id, harness.Tail(string(data), 40))
 		}
-		fmt.Fprintf(w, "--- %s\n%s\n", id, harness.Tail(string(data), lines))
 	}
 }

@@ -31,15 +31,11 @@ const mostInput = 10000
 // launch starts a command whose Args and Env are set.
 func launch(name string, text bool, cmd *exec.Cmd, sh *show) (p *process, err error) {
 	p = &process{name: name, text: text}
-	// Held until Process is set, which the first line needs.
-	started := make(chan struct{})
-	defer close(started)
 	p.Process, err = harness.Start(harness.Spec{
 		Cmd: cmd, Queue: mostInput,
-		Line: func(raw []byte) {
-			<-started
+		Line: func(running *harness.Process, raw []byte) {
 			l := newLine(strings.TrimRight(string(raw), "\r\n"), text)
-			p.Change(func() {
+			running.Change(func() {
 				p.lines = append(p.lines, l)
 				if !text {
 					p.check.see(l)
@@ -49,9 +45,8 @@ func launch(name string, text bool, cmd *exec.Cmd, sh *show) (p *process, err er
 				sh.saw(name, l.Raw)
 			}
 		},
-		Complaint: func(raw []byte) {
-			<-started
-			p.Change(func() { p.stderr = append(p.stderr, raw...) })
+		Complaint: func(running *harness.Process, raw []byte) {
+			running.Change(func() { p.stderr = append(p.stderr, raw...) })
 			sh.complained(name, strings.TrimRight(string(raw), "\r\n"))
 		},
 	})

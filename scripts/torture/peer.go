@@ -88,7 +88,7 @@ func (p *peer) start(s settings, h *history, join []string) error {
 	}
 	r := h.begin(p.name)
 	fmt.Fprintf(log, "---- %s run %d\n", time.Now().Format("15:04:05.000"), r.number)
-	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(line []byte) {
+	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(_ *harness.Process, line []byte) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			return // the process was killed in the middle of it
 		}

@@ -25,7 +25,7 @@ func start(flags ...string) (*process, error) {
 	cmd := exec.Command(self, flags...)
 	cmd.Stderr = os.Stderr
 	p := &process{}
-	p.Process, p.address, err = harness.StartReady(harness.Spec{Cmd: cmd, Line: func([]byte) {}},
+	p.Process, p.address, err = harness.StartReady(harness.Spec{Cmd: cmd, Line: func(*harness.Process, []byte) {}},
 		func(line []byte) string { return strings.TrimSpace(string(line)) })
 	return p, err
 }

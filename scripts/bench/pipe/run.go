@@ -34,7 +34,7 @@ func run(path, dir string, lines int, mute time.Duration) (result, error) {
 	}
 	defer to.Kill()
 	told := make(map[string]int) // events of the sender
-	from, err := program.Start(path, dir, "sender", to.Address, func(line []byte) { told[program.EventOf(line)]++ })
+	from, err := program.Start(path, dir, "sender", to.Address, func(_ *harness.Process, line []byte) { told[program.EventOf(line)]++ })
 	if err != nil {
 		return result{}, err
 	}
@@ -101,7 +101,7 @@ type arrivals struct {
 	fault string        // the first line that was not the next message
 }
 
-func (a *arrivals) take(line []byte) {
+func (a *arrivals) take(_ *harness.Process, line []byte) {
 	if program.EventOf(line) != "message" || a.fault != "" {
 		return
 	}

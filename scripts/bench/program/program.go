@@ -22,9 +22,8 @@ type Peer struct {
 
 // Start starts a peer on a free port of loopback, with a state directory of its
 // name in dir, and waits until it is ready. join is the address of another peer or
-// empty. Each line that it prints, the first one included, is handed to each, on one
-// goroutine; while that takes its time nothing else is read. Wait is due afterwards.
-func Start(path, dir, id, join string, each func(line []byte)) (*Peer, error) {
+// empty. Each line that it prints is handed to each, as by Spec.Line. Wait is due afterwards.
+func Start(path, dir, id, join string, each func(p *harness.Process, line []byte)) (*Peer, error) {
 	words := []string{"--json", "--id", id, "--state-dir", filepath.Join(dir, id), "--listen", "127.0.0.1:0", "--log-level", "warn", "--drain", "1m"}
 	if join != "" {
 		words = append(words, "--join", join)

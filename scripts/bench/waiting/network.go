@@ -2,18 +2,19 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
 	"quicpeer/scripts/bench/program"
+	"quicpeer/scripts/internal/harness"
 )
 
-// The peers. All join through the first of the holders.
+// The peers, beside three that hold messages for others.
 const (
 	sender   = "sender"
 	receiver = "receiver"
-	holders  = 3
 )
 
 // patience is the limit of each wait (a guess).
@@ -24,23 +25,10 @@ const undelivered = "5"
 
 // network are the peers that run, by their IDs.
 type network struct {
+	options
 	path, dir string // of the program, and for the state directories
-	messages  int
-	pace      time.Duration
-	peers     map[string]*peer
+	peers     map[string]*program.Peer
 	door      string
-}
-
-// peer is a peer with its output that has not been read yet.
-type peer struct {
-	*program.Peer
-	id    string
-	lines chan printed
-}
-
-type printed struct {
-	at   time.Time
-	line []byte
 }
 
 // result is how long the last message took.
@@ -48,41 +36,29 @@ type result struct{ fromStart, fromReady time.Duration }
 
 // start starts all peers, lets the sender meet the receiver, and ends the receiver.
 func (n *network) start() error {
-	for i := range holders {
-		if err := n.run(fmt.Sprintf("holder-%d", i)); err != nil {
+	for _, id := range []string{"holder-0", "holder-1", "holder-2", receiver, sender} {
+		if err := n.run(id); err != nil {
 			return err
 		}
 	}
-	if err := n.run(receiver); err != nil {
-		return err
-	}
-	if err := n.run(sender); err != nil {
-		return err
-	}
-	if err := n.peers[sender].awaitPeer("peer_joined", receiver); err != nil {
+	if _, err := n.await(sender, "peer_joined", "id", receiver, 1); err != nil {
 		return err
 	}
 	if err := n.end(receiver); err != nil {
 		return err
 	}
-	return n.peers[sender].awaitPeer("peer_left", receiver)
+	_, err := n.await(sender, "peer_left", "id", receiver, 1)
+	return err
 }
 
-// run starts a peer.
-func (n *network) run(id string) error {
-	p := &peer{id: id, lines: make(chan printed, 64*n.messages)}
-	var err error
-	p.Peer, err = program.Start(n.path, n.dir, id, n.door, func(line []byte) {
-		p.lines <- printed{time.Now(), append([]byte(nil), line...)}
-	})
-	if err != nil {
-		return err
+// run starts a peer. All join through the first.
+func (n *network) run(id string) (err error) {
+	p, err := program.Start(n.path, n.dir, id, n.door, nil)
+	if err == nil {
+		n.door = cmp.Or(n.door, p.Address)
+		n.peers[id] = p
 	}
-	if n.door == "" {
-		n.door = p.Address
-	}
-	n.peers[id] = p
-	return nil
+	return err
 }
 
 // end makes a peer leave.
@@ -106,7 +82,7 @@ func (n *network) kill() {
 // round measures once, in a network of its own: a peer that comes and goes again and again is
 // announced less and less often.
 func (o options) round(path, dir string, senderGone bool) (r result, err error) {
-	n := &network{path: path, dir: dir, messages: o.messages, pace: o.pace, peers: make(map[string]*peer)}
+	n := &network{options: o, path: path, dir: dir, peers: map[string]*program.Peer{}}
 	defer n.kill()
 	if err := n.start(); err != nil {
 		return r, err
@@ -147,7 +123,8 @@ func (n *network) send() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return p.await("buffered", n.messages, func(printed) error { return nil })
+	_, err := n.await(sender, "buffered", "to", receiver, n.messages)
+	return err
 }
 
 // bodyOf is the text of the i-th message: 100 bytes.
@@ -159,75 +136,55 @@ func (n *network) receive() (r result, err error) {
 	if err := n.run(receiver); err != nil {
 		return r, err
 	}
-	p := n.peers[receiver]
-	var ready, last time.Time
-	if err := p.await("ready", 1, func(l printed) error { ready = l.at; return nil }); err != nil {
+	ready, err := n.await(receiver, "ready", "id", receiver, 1)
+	if err != nil {
 		return r, err
 	}
-	next := 0
-	err = p.await("message", n.messages, func(l printed) error {
-		if string(program.BodyOf(l.line)) != bodyOf(next) {
-			return fmt.Errorf("message %d was to be shown, and not %s", next, l.line)
+	messages, err := n.await(receiver, "message", "from", sender, n.messages)
+	if err != nil {
+		return r, err
+	}
+	for i, e := range messages {
+		if e.Field("body") != bodyOf(i) {
+			return r, fmt.Errorf("message %d was to be shown, and not %s", i, e.Raw)
 		}
-		next++
-		last = l.at
-		return nil
-	})
-	return result{last.Sub(began), last.Sub(ready)}, err
+	}
+	last := messages[n.messages-1].At
+	return result{last.Sub(began), last.Sub(ready[0].At)}, nil
 }
 
 // settle waits until the sender has all receipts, and ends the receiver, who must
 // have shown nothing else.
 func (n *network) settle() error {
-	if err := n.peers[sender].await("delivered", n.messages, func(printed) error { return nil }); err != nil {
+	if _, err := n.await(sender, "delivered", "to", receiver, n.messages); err != nil {
 		return err
 	}
 	p := n.peers[receiver]
 	if err := n.end(receiver); err != nil {
 		return err
 	}
-	close(p.lines)
-	for l := range p.lines {
-		if program.EventOf(l.line) == "message" {
-			return fmt.Errorf("shown again: %s", l.line)
-		}
+	shown, err := p.Await(harness.NewPace().In(patience), n.messages, func(e *harness.Event) bool { return e.Name == "message" })
+	if err == nil && len(shown) > n.messages {
+		err = fmt.Errorf("shown again: %s", shown[n.messages].Raw)
 	}
-	return nil
+	return err
 }
 
-// awaitPeer waits until the peer tells that another one has come or gone.
-func (p *peer) awaitPeer(event, id string) error {
-	found := false
-	for !found {
-		err := p.await(event, 1, func(l printed) error {
-			found = strings.Contains(string(l.line), `"id":"`+id+`"`)
-			return nil
-		})
-		if err != nil {
-			return err
+// await waits until a peer has printed so many events of a name with this value in a field.
+// One of a message that has failed, or of a wrong command, is an error.
+func (n *network) await(id, name, field, value string, count int) ([]*harness.Event, error) {
+	var fault *harness.Event
+	found, err := n.peers[id].Await(harness.NewPace().In(patience), count, func(e *harness.Event) bool {
+		if fault == nil && (e.Name == "failed" || e.Name == "error") {
+			fault = e
 		}
+		return e.Name == name && e.Field(field) == value
+	})
+	switch {
+	case fault != nil:
+		return nil, fmt.Errorf("%s: %s", id, fault.Raw)
+	case err != nil:
+		return nil, fmt.Errorf("%s has printed %d %s events in %v, not %d", id, len(found), name, patience, count)
 	}
-	return nil
-}
-
-// await waits for so many events of a name, lets others pass, and hands each to take.
-func (p *peer) await(event string, count int, take func(printed) error) error {
-	late := time.After(patience)
-	for seen := 0; seen < count; {
-		select {
-		case l := <-p.lines:
-			switch name := program.EventOf(l.line); name {
-			case event:
-				if err := take(l); err != nil {
-					return err
-				}
-				seen++
-			case "failed", "error":
-				return fmt.Errorf("%s: %s", p.id, l.line)
-			}
-		case <-late:
-			return fmt.Errorf("%s has printed %d %s events in %v, not %d", p.id, seen, event, patience, count)
-		}
-	}
-	return nil
+	return found, nil
 }

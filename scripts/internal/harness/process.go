@@ -23,10 +23,11 @@ type Spec struct {
 	Cmd *exec.Cmd // with Args, Dir and Env; standard error as the caller wants it, see Complaint
 
 	// Line gets each line of standard output with its newline, which the last may lack. It
-	// is called on one goroutine, and while it takes its time nothing else is read.
-	Line func(line []byte)
+	// is called on one goroutine, and while it takes its time nothing else is read. nil: the
+	// lines are kept as events, see Await.
+	Line func(p *Process, line []byte)
 	// Complaint gets each line of standard error likewise; nil: Cmd.Stderr gets it.
-	Complaint func(line []byte)
+	Complaint func(p *Process, line []byte)
 
 	// Queue is how many lines of input may wait for a process that doesn't read. With 0 the
 	// caller writes to Process.Input, and waits as long as the process lets it.
@@ -46,6 +47,7 @@ type Process struct {
 	changed chan struct{} // closed and replaced at each change
 	readers int           // of standard output and error that have not come to the end
 	state   State
+	events  []*Event // where Spec has no Line
 }
 
 // State is how a process is.
@@ -57,40 +59,39 @@ type State struct {
 
 // Start starts a process.
 func Start(spec Spec) (p *Process, err error) {
-	p = &Process{spec: spec, queue: make(chan []byte, spec.Queue), gone: make(chan struct{}), changed: make(chan struct{}), readers: 1}
+	p = &Process{spec: spec, queue: make(chan []byte, spec.Queue), gone: make(chan struct{}), changed: make(chan struct{})}
 	if p.Input, err = spec.Cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+	var wg sync.WaitGroup
 	// Pipes of our own: the process's end is noticed even while one is not read.
-	output, outputEnd, err := os.Pipe()
+	pipe := func(each func(line []byte)) (end *os.File, err error) {
+		from, end, err := os.Pipe()
+		if err == nil {
+			p.Change(func() { p.readers++ })
+			wg.Go(func() { p.read(from, each) })
+		}
+		return end, err
+	}
+	output, err := pipe(func(line []byte) { p.waitUnmuted(); spec.line()(p, line) })
 	if err != nil {
 		return nil, err
 	}
-	defer outputEnd.Close()
-	spec.Cmd.Stdout = outputEnd
-	var complaints *os.File
+	defer output.Close()
+	spec.Cmd.Stdout = output
 	if spec.Complaint != nil {
-		var complaintsEnd *os.File
-		if complaints, complaintsEnd, err = os.Pipe(); err != nil {
-			output.Close()
+		complaints, err := pipe(func(line []byte) { spec.Complaint(p, line) })
+		if err != nil {
 			return nil, err
 		}
-		defer complaintsEnd.Close()
-		spec.Cmd.Stderr = complaintsEnd
-		p.readers++
+		defer complaints.Close()
+		spec.Cmd.Stderr = complaints
 	}
 	OwnGroup(spec.Cmd)
 	if err := spec.Cmd.Start(); err != nil {
-		output.Close()
-		complaints.Close() // of nil it is an error
 		return nil, err
 	}
 	ended := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { p.read(output, func(line []byte) { p.waitUnmuted(); spec.Line(line) }) })
-	if complaints != nil {
-		wg.Go(func() { p.read(complaints, spec.Complaint) })
-	}
 	wg.Go(func() { p.write(ended) })
 	wg.Go(func() {
 		err := spec.Cmd.Wait()
@@ -104,16 +105,24 @@ func Start(spec Spec) (p *Process, err error) {
 	return p, nil
 }
 
+func (s Spec) line() func(p *Process, line []byte) {
+	if s.Line != nil {
+		return s.Line
+	}
+	return func(p *Process, line []byte) {
+		e := ParseEvent(string(line))
+		p.Change(func() { p.events = append(p.events, &e) })
+	}
+}
+
 // StartReady starts a process and waits for its first line, in which find finds what is
 // wanted. An empty string says that the process is not ready, and is an error.
 func StartReady(spec Spec, find func(line []byte) string) (p *Process, found string, err error) {
-	each, first, seen := spec.Line, make(chan string, 1), false
-	spec.Line = func(line []byte) {
-		if !seen {
-			seen = true
-			first <- find(line)
-		}
-		each(line)
+	each, first := spec.line(), make(chan string, 1)
+	var once sync.Once
+	spec.Line = func(p *Process, line []byte) {
+		once.Do(func() { first <- find(line) })
+		each(p, line)
 	}
 	if p, err = Start(spec); err != nil {
 		return nil, "", err
@@ -234,6 +243,22 @@ func (p *Process) Wait(deadline Deadline, check func(State) (done bool, err erro
 			timer.Reset(left)
 		}
 	}
+}
+
+// Await waits until so many of the events that the process has printed are wanted, and returns
+// those. With 0 it doesn't wait.
+func (p *Process) Await(deadline Deadline, count int, wanted func(*Event) bool) (found []*Event, err error) {
+	seen := 0
+	err = p.Wait(deadline, func(State) (bool, error) {
+		for _, e := range p.events[seen:] {
+			if wanted(e) {
+				found = append(found, e)
+			}
+		}
+		seen = len(p.events)
+		return len(found) >= count, nil
+	})
+	return found, err
 }
 
 // ErrFull says that a process has not read what waits for it.
