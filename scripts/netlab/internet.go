@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -70,69 +71,51 @@ func NewInternet(kindA, kindB string) (i *Internet, err error) {
 	}
 	i.places["inet"] = inet
 	for _, name := range places[1:] {
-		if i.places[name], err = inet.New(); err != nil {
-			delete(i.places, name)
+		ns, err := inet.New()
+		if err != nil {
 			return i, err
 		}
+		i.places[name] = ns
 	}
-	if err := inet.IP("link add internet type bridge", "link set internet up"); err != nil {
-		return i, err
-	}
-	if err := inet.set("bridge/bridge-nf-call-iptables=0"); err != nil {
-		return i, err
-	}
+	err = cmp.Or(inet.IP("link add internet type bridge", "link set internet up"), inet.set("bridge/bridge-nf-call-iptables=0"))
 	for name, r := range routers {
-		if err := i.connect("nat"+name, r); err != nil {
-			return i, err
-		}
+		err = cmp.Or(err, i.connect("nat"+name, r))
 	}
-	for _, host := range places[3:] {
-		if err := i.plug(host, plugs[host]); err != nil {
-			return i, err
-		}
+	for host, at := range plugs {
+		err = cmp.Or(err, i.plug(host, at))
 	}
-	return i, errors.Join(i.Translate("A", kindA, ""), i.Translate("B", kindB, ""))
+	return i, cmp.Or(err, i.Translate("A", kindA, ""), i.Translate("B", kindB, ""))
 }
 
 // connect makes a router's interfaces.
 func (i *Internet) connect(name string, r router) error {
 	ns := i.places[name]
-	if err := i.cable("inet", "internet", name, "wan"); err != nil {
-		return err
-	}
-	if err := ns.set("ipv4/ip_forward=1", "ipv4/conf/all/rp_filter=0", "ipv4/conf/all/send_redirects=0",
-		"bridge/bridge-nf-call-iptables=0", "bridge/bridge-nf-call-ip6tables=0"); err != nil {
-		return err
-	}
 	lines := []string{"link set lo up", "addr add " + r.address + "/24 dev wan", "link set wan up"}
 	for n, lan := range r.lans {
 		bridge := fmt.Sprintf("lan%d", n+1)
 		lines = append(lines, "link add "+bridge+" type bridge", fmt.Sprintf("addr add 10.0.%d.1/24 dev %s", lan, bridge), "link set "+bridge+" up")
 	}
-	return ns.IP(lines...)
+	return cmp.Or(
+		i.cable("inet", "internet", name, "wan"),
+		ns.set("ipv4/ip_forward=1", "ipv4/conf/all/rp_filter=0", "ipv4/conf/all/send_redirects=0",
+			"bridge/bridge-nf-call-iptables=0", "bridge/bridge-nf-call-ip6tables=0"),
+		ns.IP(lines...))
 }
 
 // plug connects a host, at eth0.
 func (i *Internet) plug(host string, at [4]string) error {
-	ns := i.places[host]
-	if err := i.cable(at[0], at[1], host, "eth0"); err != nil {
-		return err
-	}
 	lines := []string{"link set lo up", "addr add " + at[2] + " dev eth0", "link set eth0 up"}
 	if at[3] != "" {
 		lines = append(lines, "route add default via "+at[3])
 	}
-	return ns.IP(lines...)
+	return cmp.Or(i.cable(at[0], at[1], host, "eth0"), i.places[host].IP(lines...))
 }
 
 // cable connects a bridge to an interface of another place. Its end at the bridge has the name
 // of that place.
 func (i *Internet) cable(at, bridge, place, name string) error {
 	ns := i.places[at]
-	if err := ns.Connect(place, i.places[place], name); err != nil {
-		return err
-	}
-	return ns.IP("link set " + place + " master " + bridge + " up")
+	return cmp.Or(ns.Connect(place, i.places[place], name), ns.IP("link set "+place+" master "+bridge+" up"))
 }
 
 // Close takes an Internet of NewInternet away.

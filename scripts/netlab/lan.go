@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -64,23 +65,15 @@ func (n *LAN) add(name string) error {
 	number := len(n.Hosts) + 1
 	h := &Host{Namespace: ns, Name: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(number)}), port: "port" + strconv.Itoa(number)}
 	n.Hosts = append(n.Hosts, h)
-	if err := n.bridge.Connect(h.port, ns, "eth0"); err != nil {
-		return err
-	}
-	if err := n.bridge.IP(fmt.Sprintf("link set %s master switch up", h.port)); err != nil {
-		return err
-	}
-	if err := n.bridge.batch("tc", []string{fmt.Sprintf("qdisc add dev %s clsact", h.port)}); err != nil {
-		return err
-	}
-	err = h.IP(
-		"link set dev lo up",
-		"link set dev eth0 addrgenmode none", // no IPv6, of which the cuts know nothing
-		fmt.Sprintf("addr add %s/24 dev eth0", h.Address))
-	if err != nil {
-		return err
-	}
-	return n.Link(h, "up")
+	return cmp.Or(
+		n.bridge.Connect(h.port, ns, "eth0"),
+		n.bridge.IP(fmt.Sprintf("link set %s master switch up", h.port)),
+		n.bridge.batch("tc", []string{fmt.Sprintf("qdisc add dev %s clsact", h.port)}),
+		h.IP(
+			"link set dev lo up",
+			"link set dev eth0 addrgenmode none", // no IPv6, of which the cuts know nothing
+			fmt.Sprintf("addr add %s/24 dev eth0", h.Address)),
+		n.Link(h, "up"))
 }
 
 // Host is the host of a name.

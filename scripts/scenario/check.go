@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -129,34 +130,25 @@ func didYouMean(word string, words []string) string {
 	return ""
 }
 
+var (
+	quotedPart = regexp.MustCompile(`'(?:[^']|'')*'`)
+	scriptWord = regexp.MustCompile(`#.*|(?:` + quotedPart.String() + `|[^' \t\r#])+|'`)
+)
+
 // commandOf splits a line as testscript does, variables aside, and takes conditions and
 // the ! off its beginning. It returns nothing for a line of which testscript will complain.
 func commandOf(line string) []string {
 	var words []string
-	word, within, quoted := "", false, false
-	for i := 0; i < len(line); i++ {
-		switch b := line[i]; {
-		case quoted && b == '\'' && strings.HasPrefix(line[i+1:], "'"):
-			word += "'"
-			i++
-		case b == '\'':
-			quoted, within = !quoted, true
-		case quoted, b != ' ' && b != '\t' && b != '\r' && b != '#':
-			word, within = word+string(b), true
-		default:
-			if within {
-				words = append(words, word)
-			}
-			if word, within = "", false; b == '#' {
-				i = len(line)
-			}
+	for _, word := range scriptWord.FindAllString(line, -1) {
+		if word == "'" {
+			return nil // without an end
 		}
-	}
-	if quoted {
-		return nil
-	}
-	if within {
-		words = append(words, word)
+		if word[0] == '#' {
+			break
+		}
+		words = append(words, quotedPart.ReplaceAllStringFunc(word, func(part string) string {
+			return strings.ReplaceAll(part[1:len(part)-1], "''", "'")
+		}))
 	}
 	for len(words) > 0 && (words[0] == "!" || strings.HasPrefix(words[0], "[") && strings.HasSuffix(words[0], "]")) {
 		words = words[1:]

@@ -32,10 +32,8 @@ type engine struct {
 	events map[string][]string // that the peers print, with their fields; nil: not known
 	names  *strings.Replacer   // writes in a report what the user has written
 
-	pace *harness.Pace
-
-	mu      sync.Mutex
-	running map[*process]struct{}
+	pace    *harness.Pace
+	running sync.Map // each *process
 }
 
 // params are what testscript needs to play the files, which prepare has made.
@@ -153,26 +151,10 @@ func (e *engine) prepare(files []string, dir string) (copies []string, err error
 	return copies, nil
 }
 
-func (e *engine) add(p *process) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.running == nil {
-		e.running = map[*process]struct{}{}
-	}
-	e.running[p] = struct{}{}
-}
-
-func (e *engine) remove(p *process) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.running, p)
-}
-
 // killAll is for an end of the engine in the middle of a scenario.
 func (e *engine) killAll() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for p := range e.running {
-		p.kill()
-	}
+	e.running.Range(func(p, _ any) bool {
+		p.(*process).kill()
+		return true
+	})
 }

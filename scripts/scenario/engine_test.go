@@ -377,9 +377,9 @@ func play(t *testing.T, script string) (failed bool, text string) {
 	var out strings.Builder
 	r := &report{out: &out, names: e.names, counts: &counts{}}
 	testscript.RunT(r, e.params(files))
-	if e.mu.Lock(); len(e.running) > 0 {
-		t.Errorf("%d processes are left", len(e.running))
-	}
-	e.mu.Unlock()
+	e.running.Range(func(p, _ any) bool {
+		t.Errorf("%s is left", p.(*process).name)
+		return true
+	})
 	return r.counts.failed > 0, out.String()
 }

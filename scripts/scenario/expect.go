@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -170,26 +169,18 @@ func (s *scenario) exit(p *process, args []string, by harness.Deadline) error {
 }
 
 func (s *scenario) log(p *process, args []string, by harness.Deadline) error {
-	re, err := regexp.Compile("(?m)" + args[0])
-	if err != nil {
-		return err
+	at, err := p.complaint(args[0], by)
+	if err == nil && at == nil {
+		err = fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
 	}
-	if p.Wait(by, func(harness.State) (bool, error) { return re.Match(p.stderr), nil }) != nil {
-		return fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
-	}
-	return nil
+	return err
 }
 
 // notLog is ! log.
 func (s *scenario) notLog(p *process, args []string, _ harness.Deadline) error {
-	re, err := regexp.Compile("(?m)" + args[0])
-	if err != nil {
-		return err
+	at, err := p.complaint(args[0], harness.NewPace().In(0))
+	if err == nil && at != nil {
+		err = fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe(25))
 	}
-	var at []byte
-	p.Look(func() { at = re.Find(p.stderr) })
-	if at != nil {
-		return fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe(25))
-	}
-	return nil
+	return err
 }

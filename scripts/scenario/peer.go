@@ -6,21 +6,19 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"quicpeer/scripts/internal/harness"
 	"quicpeer/scripts/netlab"
 )
 
-// peer is a name in a scenario, with the runs it has had.
+// peer is a name in a scenario.
 type peer struct {
 	name    string
 	dir     string // state directory
 	cutFile string
-	fixed   string // address to listen on, where it must be known before the start
-	runs    []*process
-	process *process // the last of runs
+	fixed   string   // address to listen on, where it must be known before the start
+	process *process // the last that it has had
 }
 
 var (
@@ -31,15 +29,14 @@ var (
 // flags is the command line of a peer, as far as the harness has to know it.
 type flags struct {
 	words []string
-	given map[string]bool // long names
-	// The harness's own words.
-	noID, noState, noListen bool
+	given map[string]bool // long names, and the harness's own words
 }
 
-// aliases are the names of flags that the harness looks at.
+// aliases are the names of flags that the harness looks at, and its own words.
 var aliases = map[string]string{
 	"l": "listen", "listen": "listen", "j": "join", "join": "join",
 	"i": "id", "id": "id", "desired-id": "id", "state-dir": "state-dir", "json": "json",
+	"no-id": "no-id", "no-state": "no-state", "no-listen": "no-listen",
 }
 
 // parseFlags reads a command line as the program will, and replaces the values of
@@ -49,32 +46,24 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		name, value, inline := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		switch {
-		case word == "--no-id" || word == "-no-id":
-			f.noID = true
-			continue
-		case word == "--no-state" || word == "-no-state":
-			f.noState = true
-			continue
-		case word == "--no-listen" || word == "-no-listen":
-			f.noListen = true
-			continue
-		case !strings.HasPrefix(word, "-"):
-			f.words = append(f.words, word)
+		long := ""
+		if strings.HasPrefix(word, "-") {
+			long = aliases[name]
+			f.given[long] = true
+		}
+		if strings.HasPrefix(long, "no-") {
 			continue
 		}
-		long := aliases[name]
-		f.given[long] = true
+		f.words = append(f.words, word)
 		if long != "join" {
-			f.words = append(f.words, word)
 			continue
 		}
 		if !inline {
-			f.words = append(f.words, word)
 			if i++; i == len(words) {
 				break // the program will say that a value is missing
 			}
 			value = words[i]
+			f.words = append(f.words, value)
 		}
 		places := strings.Split(value, ",")
 		for i, place := range places {
@@ -83,11 +72,8 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 				return f, err
 			}
 		}
-		to := strings.Join(places, ",")
-		if inline {
-			to = strings.TrimSuffix(word, value) + to
-		}
-		f.words = append(f.words, to)
+		last := &f.words[len(f.words)-1]
+		*last = strings.TrimSuffix(*last, value) + strings.Join(places, ",")
 	}
 	return f, nil
 }
@@ -142,12 +128,12 @@ func (s *scenario) start(args []string) error {
 	if err != nil {
 		return err
 	}
-	p.process, p.runs = run, append(p.runs, run)
-	s.engine.add(run)
+	p.process, s.runs = run, append(s.runs, run)
+	s.engine.running.Store(run, nil)
 	return nil
 }
 
-func (f flags) needsAddress() bool { return !f.given["listen"] && !f.noListen }
+func (f flags) needsAddress() bool { return !f.given["listen"] && !f.given["no-listen"] }
 
 // complete are the words of the line and those that it leaves to the harness.
 func (f flags) complete(p *peer, text bool) []string {
@@ -155,10 +141,10 @@ func (f flags) complete(p *peer, text bool) []string {
 	if !text && !f.given["json"] {
 		words = append(words, "--json")
 	}
-	if !f.given["id"] && !f.noID {
+	if !f.given["id"] && !f.given["no-id"] {
 		words = append(words, "--id", p.name)
 	}
-	if !f.given["state-dir"] && !f.noState && !f.noID {
+	if !f.given["state-dir"] && !f.given["no-state"] && !f.given["no-id"] {
 		words = append(words, "--state-dir", p.dir)
 	}
 	if f.needsAddress() {
@@ -178,11 +164,11 @@ func (s *scenario) hasCut() bool {
 
 // joinAddress is the address of a peer if there is one of that name, else the value itself.
 func (s *scenario) joinAddress(value string) (string, error) {
-	i := slices.IndexFunc(s.peers, func(p *peer) bool { return p.name == value && p.process != nil })
-	if i < 0 {
+	p := s.find(value)
+	if p == nil || p.process == nil {
 		return value, nil
 	}
-	addresses, err := s.peers[i].addresses(s.pace)
+	addresses, err := p.addresses(s.pace)
 	if err != nil {
 		return "", fmt.Errorf("to join %s: %w", value, err)
 	}

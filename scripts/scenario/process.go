@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,21 +55,19 @@ func launch(name string, text bool, cmd *exec.Cmd, sh *show) (p *process, err er
 }
 
 // enqueue gives the process a line.
-func (p *process) enqueue(text string) error {
-	return p.feed(func() error { return p.Write([]byte(text + "\n")) })
-}
+func (p *process) enqueue(text string) error { return p.feed(p.Write([]byte(text + "\n"))) }
 
 // endInput gives it the end of its input.
-func (p *process) endInput() error { return p.feed(p.CloseInput) }
+func (p *process) endInput() error { return p.feed(p.CloseInput()) }
 
-func (p *process) feed(give func() error) error {
+func (p *process) feed(err error) error {
 	if p.State().Status != "" {
 		return fmt.Errorf("%s has ended\n%s", p.name, p.describe(25))
 	}
-	if err := give(); err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", p.name, err)
 	}
-	return nil
+	return err
 }
 
 // kill ends the process if it runs.
@@ -94,6 +93,15 @@ func (p *process) find(pat pattern, by harness.Deadline, all bool) (found *line,
 		err = fmt.Errorf("%s printed no %s within %v\n%s", p.name, pat, by, p.describe(25))
 	}
 	return found, err
+}
+
+// complaint waits for what standard error has that matches; nil: nothing has come.
+func (p *process) complaint(pattern string, by harness.Deadline) (at []byte, err error) {
+	re, err := regexp.Compile("(?m)" + pattern)
+	if err == nil {
+		p.Wait(by, func(harness.State) (bool, error) { at = re.Find(p.stderr); return at != nil, nil })
+	}
+	return at, err
 }
 
 // tablePause is between two questions for the routing table.

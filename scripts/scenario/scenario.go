@@ -20,6 +20,7 @@ type scenario struct {
 	t      testscript.T
 	work   string
 	peers  []*peer
+	runs   []*process // of all peers, the old ones too
 	cuts   map[pair]bool
 
 	lan   *netlab.LAN   // where the peers live; nil: on this machine's loopback
@@ -54,20 +55,25 @@ func (s *scenario) do(v verb, neg bool, args []string) (err error) {
 
 // running finds the process of a peer that has been started.
 func (s *scenario) running(name string) (*process, error) {
-	for _, p := range s.peers {
-		if p.name == name && p.process != nil {
-			return p.process, nil
-		}
+	if p := s.find(name); p != nil && p.process != nil {
+		return p.process, nil
 	}
 	return nil, fmt.Errorf("no peer %s has been started", name)
 }
 
-// place is the peer of a name, made when first named.
-func (s *scenario) place(name string) *peer {
+func (s *scenario) find(name string) *peer {
 	for _, p := range s.peers {
 		if p.name == name {
 			return p
 		}
+	}
+	return nil
+}
+
+// place is the peer of a name, made when first named.
+func (s *scenario) place(name string) *peer {
+	if p := s.find(name); p != nil {
+		return p
 	}
 	p := &peer{name: name, dir: filepath.Join(s.work, name), cutFile: filepath.Join(s.work, name+".cut")}
 	s.peers = append(s.peers, p)
@@ -93,29 +99,23 @@ func (s *scenario) others(args []string) string {
 // may do, whatever the scenario looked at.
 func (s *scenario) end() {
 	var complaints []string
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			if c := r.unexpectedEnd(); c != "" {
-				complaints = append(complaints, fmt.Sprintf("%s %s\n%s", p.name, c, r.describe(25)))
-			}
+	for _, r := range s.runs {
+		if c := r.unexpectedEnd(); c != "" {
+			complaints = append(complaints, fmt.Sprintf("%s %s\n%s", r.name, c, r.describe(25)))
 		}
 	}
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			r.kill()
-		}
+	for _, r := range s.runs {
+		r.kill()
 	}
-	for _, p := range s.peers {
-		for _, r := range p.runs {
-			select {
-			case <-r.Gone():
-			case <-time.After(patience):
-				complaints = append(complaints, fmt.Sprintf("%s (process %d) doesn't go away", p.name, r.Pid()))
-			}
-			s.engine.remove(r)
-			for _, b := range r.breaches() {
-				complaints = append(complaints, p.name+": "+b)
-			}
+	for _, r := range s.runs {
+		select {
+		case <-r.Gone():
+		case <-time.After(patience):
+			complaints = append(complaints, fmt.Sprintf("%s (process %d) doesn't go away", r.name, r.Pid()))
+		}
+		s.engine.running.Delete(r)
+		for _, b := range r.breaches() {
+			complaints = append(complaints, r.name+": "+b)
 		}
 	}
 	if s.lan != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -30,6 +31,14 @@ func newShow(out *os.File) *show {
 // palette are colours that can be read on dark and on light.
 var palette = []string{"36", "33", "35", "32", "34"}
 
+func (s *show) started(name string, flags []string) {
+	s.print(name, "$", "2", "quicpeer "+strings.Join(visible(flags), " "))
+}
+
+func (s *show) typed(name, text string)      { s.print(name, ">", "1", text) }
+func (s *show) saw(name, text string)        { s.print(name, "│", "", text) }
+func (s *show) complained(name, text string) { s.print(name, "!", "31", text) }
+
 func (s *show) heading(text string) {
 	if s == nil {
 		return
@@ -39,25 +48,15 @@ func (s *show) heading(text string) {
 	fmt.Fprintf(s.out, "\n%s\n", s.paint("1", text))
 }
 
-func (s *show) started(name string, flags []string) {
-	s.print(name, "$", "2", "quicpeer "+strings.Join(visible(flags), " "))
-}
-
-func (s *show) typed(name, text string)      { s.print(name, ">", "1", text) }
-func (s *show) saw(name, text string)        { s.print(name, "│", "", text) }
-func (s *show) complained(name, text string) { s.print(name, "!", "31", text) }
-
 func (s *show) print(name, mark, style, text string) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := 0
-	for i < len(s.names) && s.names[i] != name {
-		i++
-	}
-	if i == len(s.names) {
+	i := slices.Index(s.names, name)
+	if i < 0 {
+		i = len(s.names)
 		s.names = append(s.names, name)
 	}
 	who := s.paint(palette[i%len(palette)], fmt.Sprintf("%8s %s", name, mark))

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// agenda is what is planned, for the one goroutine that does it.
+// agenda is what is planned, the earliest first, for the one goroutine that does it.
 type agenda struct{ tasks []task }
 
 // task is something to do at a time. A task that comes again plans by its own
@@ -16,7 +16,10 @@ type task struct {
 }
 
 // plan adds a task.
-func (a *agenda) plan(at time.Time, do func(at time.Time)) { a.tasks = append(a.tasks, task{at, do}) }
+func (a *agenda) plan(at time.Time, do func(at time.Time)) {
+	a.tasks = append(a.tasks, task{at, do})
+	slices.SortStableFunc(a.tasks, func(a, b task) int { return a.at.Compare(b.at) })
+}
 
 // hasten makes all that is planned due now: at the end of the chaos what is frozen,
 // cut or down is only waiting for its time to be healed.
@@ -27,26 +30,10 @@ func (a *agenda) hasten() {
 	}
 }
 
-// due takes what is due, in the order of time.
-func (a *agenda) due(now time.Time) []task {
-	var due []task
-	a.tasks = slices.DeleteFunc(a.tasks, func(t task) bool {
-		if t.at.After(now) {
-			return false
-		}
-		due = append(due, t)
-		return true
-	})
-	slices.SortStableFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
-	return due
-}
-
-// next is the time of the next task, or until if that is earlier.
-func (a *agenda) next(until time.Time) time.Time {
-	for _, t := range a.tasks {
-		if t.at.Before(until) {
-			until = t.at
-		}
+// due takes what is due.
+func (a *agenda) due(now time.Time) (due []task) {
+	for len(a.tasks) > 0 && !a.tasks[0].at.After(now) {
+		due, a.tasks = append(due, a.tasks[0]), a.tasks[1:]
 	}
-	return until
+	return due
 }

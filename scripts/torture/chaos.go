@@ -64,14 +64,10 @@ func (d *driver) disturb(at time.Time) {
 // just then: from the peer, to it, and in its pipe.
 func (d *driver) kill(p *peer) {
 	if d.chaos.IntN(2) == 0 {
-		d.traffic.burst(p, d.otherThan(p))
-		d.traffic.burst(d.otherThan(p), p)
+		d.traffic.burst(p, d.traffic.otherThan(p, d.chaos))
+		d.traffic.burst(d.traffic.otherThan(p, d.chaos), p)
 	}
 	d.after(d.between(0, 30*time.Millisecond), func() { d.killNow(p) })
-}
-
-func (d *driver) otherThan(p *peer) *peer {
-	return d.peers[(p.number+1+d.chaos.IntN(len(d.peers)-1))%len(d.peers)]
 }
 
 // freeze stops a peer's process and lets it go on, or kills it as it is.

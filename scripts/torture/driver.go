@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -19,7 +20,8 @@ type driver struct {
 	pace    *harness.Pace
 	history *history
 	peers   []*peer
-	cuts    *cuts
+	forever map[pair]int // the pairs that can never reach each other directly
+	cuts    map[pair]int // how often each is held apart, now
 	agenda  *agenda
 	traffic *traffic
 	chaos   *rand.Rand
@@ -35,23 +37,29 @@ type tally struct {
 }
 
 func newDriver(s settings, pace *harness.Pace, out io.Writer) (*driver, error) {
-	peers, err := newPeers(s.peers)
+	peers, err := newPeers(s.peers, s.dir)
 	if err != nil {
 		return nil, err
 	}
 	// A generator each: more of the one doesn't change the other.
 	lot := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, n)) }
-	d := &driver{settings: s, out: out, pace: pace, history: newHistory(), peers: peers, agenda: &agenda{}, chaos: lot(2)}
+	d := &driver{settings: s, out: out, pace: pace, history: newHistory(), peers: peers, agenda: &agenda{}, chaos: lot(2), forever: topology(s.peers, lot(3))}
 	d.traffic = &traffic{settings: s, peers: peers, history: d.history, agenda: d.agenda, lot: lot(1)}
-	d.cuts = newCuts(s.dir, peers, topology(s.peers, lot(3)))
-	return d, d.cuts.write()
+	d.cuts = maps.Clone(d.forever)
+	d.writeCuts()
+	return d, nil
+}
+
+// fault notes that a process, or the driver, has failed.
+func (d *driver) fault(format string, args ...any) {
+	d.faults = append(d.faults, fmt.Sprintf(format, args...))
 }
 
 // torture is the whole run. When it returns no process is left.
 func (d *driver) torture(ctx context.Context) error {
 	defer d.killAll()
 	fmt.Fprintf(d.out, "seed %d: %d peers, %d of %d pairs never reach each other directly, %d messages in %v of chaos\n",
-		d.seed, len(d.peers), len(d.cuts.forever), len(pairs(len(d.peers))), d.messages, d.time)
+		d.seed, len(d.peers), len(d.forever), len(pairs(len(d.peers))), d.messages, d.time)
 	if err := d.startAll(ctx); err != nil {
 		return err
 	}
@@ -63,18 +71,18 @@ func (d *driver) torture(ctx context.Context) error {
 	d.agenda.plan(began.Add(time.Second), d.disturb)
 	d.agenda.plan(began.Add(time.Second), d.cutLinks)
 	d.agenda.plan(began.Add(10*time.Second), d.progress)
-	if err := d.loop(ctx, d.end, nil); err != nil {
+	if _, err := d.loop(ctx, harness.NewPace().In(d.time), func() bool { return false }); err != nil {
 		return err
 	}
 	d.agenda.hasten()
 	d.history.over = time.Now()
-	if err := d.until(ctx, d.settle, d.settled()); err != nil {
+	if _, err := d.loop(ctx, d.pace.In(d.settle), d.settled()); err != nil {
 		return err
 	}
 	for _, p := range d.peers {
 		if !d.history.isReady(p) {
-			d.faults = append(d.faults, fmt.Sprintf("%s isn't ready %v after the chaos; its log ends:\n%s", p.name,
-				time.Since(d.history.over).Round(time.Second), p.logEnd(d.dir, 10)))
+			d.fault("%s isn't ready %v after the chaos; its log ends:\n%s", p.name,
+				time.Since(d.history.over).Round(time.Second), harness.Tail(p.log(), 10))
 		}
 	}
 	return d.stopAll(ctx)
@@ -101,42 +109,33 @@ func (d *driver) startAll(ctx context.Context) error {
 // tick is how often the driver looks at what it isn't told.
 const tick = 20 * time.Millisecond
 
-// loop does what is planned until a time, or until done says so.
-func (d *driver) loop(ctx context.Context, until time.Time, done func() bool) error {
+// loop does what is planned until a deadline, or until it has come to what done asks for.
+func (d *driver) loop(ctx context.Context, by harness.Deadline, done func() bool) (came bool, err error) {
 	for {
-		now := time.Now()
 		d.reap()
 		d.watch()
-		for _, t := range d.agenda.due(now) {
+		for _, t := range d.agenda.due(time.Now()) {
 			t.do(t.at)
 		}
-		if !now.Before(until) || done != nil && done() {
-			return nil
+		left := by.Left()
+		if came = done(); came || left <= 0 {
+			return came, nil
+		}
+		wait := min(left, tick)
+		if len(d.agenda.tasks) > 0 {
+			wait = min(wait, time.Until(d.agenda.tasks[0].at))
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(time.Until(d.agenda.next(until)), tick)):
+			return false, ctx.Err()
+		case <-time.After(wait):
 		}
 	}
 }
 
-// until is loop for as long as within is on this machine.
-func (d *driver) until(ctx context.Context, within time.Duration, done func() bool) error {
-	came := false
-	for by := d.pace.In(within); !came && by.Left() > 0; {
-		err := d.loop(ctx, time.Now().Add(by.Left()), func() bool { came = done(); return came })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// await is until, and wants to see something.
+// await is loop, and wants to see something.
 func (d *driver) await(ctx context.Context, within time.Duration, problem string, done func() bool) error {
-	came := false
-	err := d.until(ctx, within, func() bool { came = done(); return came || len(d.faults) > 0 })
+	came, err := d.loop(ctx, d.pace.In(within), func() bool { return done() || len(d.faults) > 0 })
 	switch {
 	case err != nil:
 		return err
@@ -155,7 +154,7 @@ func (d *driver) watch() {
 	for _, p := range d.peers {
 		out[p.number] = p.frozen || !d.history.isReady(p)
 	}
-	whole := connected(len(d.peers), d.cuts.now(), out)
+	whole := connected(len(d.peers), d.cuts, out)
 	switch {
 	case whole && d.apart != nil:
 		d.apart()
@@ -204,9 +203,10 @@ func (d *driver) stopAll(ctx context.Context) error {
 	for _, p := range d.peers {
 		d.stop(p)
 	}
-	return d.until(ctx, 2*stopLimit, func() bool {
+	_, err := d.loop(ctx, d.pace.In(2*stopLimit), func() bool {
 		return !slices.ContainsFunc(d.peers, func(p *peer) bool { return p.running })
 	})
+	return err
 }
 
 // killAll leaves no process behind.

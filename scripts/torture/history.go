@@ -40,6 +40,7 @@ type run struct {
 // fact is one event that a peer has printed, as far as it matters here.
 type fact struct {
 	event
+	run   *run
 	at    time.Time // when it was read
 	stamp           // of the body
 	whole bool      // the body is as it was
@@ -115,7 +116,7 @@ func (h *history) trouble(peers ...string) (over func()) {
 
 // see takes a line of a run.
 func (h *history) see(r *run, line []byte) {
-	f := &fact{at: time.Now()}
+	f := &fact{at: time.Now(), run: r}
 	if err := json.Unmarshal(line, &f.event); err != nil {
 		f.event = event{Event: "garbage", Error: beginning(line)}
 	}

@@ -72,14 +72,7 @@ type message struct {
 	accepted          *fact  // nil: not answered by sent
 	refused           *fact
 	delivered, failed *fact
-	showings          map[string][]showing // by peer
-}
-
-// showing is a message shown by a peer.
-type showing struct {
-	run  *run
-	fact *fact
-	last bool // no other message was shown by that run after it
+	showings          map[string][]*fact // by peer
 }
 
 // judge works on the messages of a history.
@@ -105,7 +98,7 @@ func (h *history) judge() *verdict {
 		unknown: map[stamp][]*message{}, bodies: map[stamp]bool{},
 	}
 	for i, c := range h.commands {
-		m := &message{command: c, number: i, showings: map[string][]showing{}}
+		m := &message{command: c, number: i, showings: map[string][]*fact{}}
 		j.messages = append(j.messages, m)
 		j.byRef[c.ref] = m
 		j.bodies[c.stamp] = true
@@ -171,7 +164,6 @@ func (j *judge) answers(peer string) {
 func (j *judge) shows(peer string) {
 	latest := map[stamp]*message{} // by sender and receiver
 	for _, r := range j.runs[peer] {
-		last := r.lastMessage()
 		for _, f := range r.facts {
 			if f.Event != "message" {
 				continue
@@ -180,7 +172,7 @@ func (j *judge) shows(peer string) {
 			if m == nil {
 				continue
 			}
-			m.showings[peer] = append(m.showings[peer], showing{r, f, f == last})
+			m.showings[peer] = append(m.showings[peer], f)
 			if len(m.showings[peer]) > 1 {
 				continue // a repeat says nothing about order
 			}
@@ -194,14 +186,14 @@ func (j *judge) shows(peer string) {
 	}
 }
 
-// lastMessage is the last that the run has shown, to it or to everyone; nil if none.
-func (r *run) lastMessage() *fact {
-	for _, f := range slices.Backward(r.facts) {
-		if f.Event == "message" {
-			return f
+// isLast says that the run has shown no other message after it.
+func (f *fact) isLast() bool {
+	for _, later := range slices.Backward(f.run.facts) {
+		if later.Event == "message" {
+			return later == f
 		}
 	}
-	return nil
+	return false
 }
 
 // identify finds the message of a showing. Without one there is a fault.
@@ -266,8 +258,8 @@ func (j *judge) direct(m *message) {
 		j.end(m)
 	}
 	if len(showings) > 0 {
-		j.paths[showings[0].fact.Path]++
-		j.lastShown = later(j.lastShown, showings[0].fact.at)
+		j.paths[showings[0].Path]++
+		j.lastShown = later(j.lastShown, showings[0].at)
 	}
 	if m.delivered == nil {
 		return
@@ -303,18 +295,18 @@ func (j *judge) end(m *message) {
 	}
 	if m.delivered == nil && m.failed == nil {
 		j.open++
-	}
-	if m.delivered == nil && m.failed == nil && !shown {
-		j.fault(lost, m, nil, "accepted at %s", clock(m.accepted.at))
+		if !shown {
+			j.fault(lost, m, nil, "accepted at %s", clock(m.accepted.at))
+		}
 	}
 }
 
 // again judges showings after the first. A killed run may have shown its last
 // message without having noted it.
-func (j *judge) again(m *message, peer string, showings []showing) {
+func (j *judge) again(m *message, peer string, showings []*fact) {
 	for i := 1; i < len(showings); i++ {
 		before, s := showings[i-1], showings[i]
-		if before.run.killed && before.last {
+		if before.run.killed && before.isLast() {
 			j.repeated++
 			continue
 		}
@@ -322,8 +314,8 @@ func (j *judge) again(m *message, peer string, showings []showing) {
 		if m.to == everyone && before.run != s.run {
 			kind = outlived
 		}
-		j.fault(kind, m, s.fact, "shown by %s at %s in run %d, and at %s in run %d", peer,
-			clock(before.fact.at), before.run.number, clock(s.fact.at), s.run.number)
+		j.fault(kind, m, s, "shown by %s at %s in run %d, and at %s in run %d", peer,
+			clock(before.at), before.run.number, clock(s.at), s.run.number)
 	}
 }
 

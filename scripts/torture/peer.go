@@ -20,6 +20,7 @@ type peer struct {
 	name    string
 	number  int
 	address string // fixed, so that cuts know it
+	path    string // of its files, but for their endings
 	process *harness.Process
 	run     *run // of the process
 	running bool
@@ -54,40 +55,39 @@ func (d doom) accounts(status string) bool {
 	}
 }
 
-// newPeers makes n peers with addresses that are free.
-func newPeers(n int) (peers []*peer, err error) {
+// newPeers makes n peers with addresses that are free, and files in dir.
+func newPeers(n int, dir string) (peers []*peer, err error) {
 	addresses, err := harness.FreeAddresses(n)
 	for i, address := range addresses {
-		peers = append(peers, &peer{name: fmt.Sprintf("p%02d", i), number: i, address: address, bodies: map[string]int{}})
+		name := fmt.Sprintf("p%02d", i)
+		peers = append(peers, &peer{name: name, number: i, address: address, path: filepath.Join(dir, name), bodies: map[string]int{}})
 	}
 	return peers, err
 }
 
-func (p *peer) file(dir, ending string) string { return filepath.Join(dir, p.name+ending) }
-
 // start starts the peer's next run. join are addresses.
 func (p *peer) start(s settings, h *history, join []string) error {
 	words := []string{
-		"--json", "--id", p.name, "--state-dir", p.file(s.dir, ".state"), "--listen", p.address,
-		"--cut-file", p.file(s.dir, ".cuts"), "--log-level", "warn", "--join-timeout", "0",
+		"--json", "--id", p.name, "--state-dir", p.path + ".state", "--listen", p.address,
+		"--cut-file", p.path + ".cuts", "--log-level", "warn", "--join-timeout", "0",
 	}
 	for _, address := range join {
 		words = append(words, "--join", address)
 	}
 	cmd := exec.Command(s.program, words...)
 	cmd.Env = harness.Environment(s.dir)
-	log, err := os.OpenFile(p.file(s.dir, ".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := p.open(".log")
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the process has its own
 	cmd.Stderr = log
-	events, err := os.OpenFile(p.file(s.dir, ".events"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	events, err := p.open(".events")
 	if err != nil {
 		return err
 	}
 	r := h.begin(p.name)
-	fmt.Fprintf(log, "---- %s run %d\n", time.Now().Format("15:04:05.000"), r.number)
+	fmt.Fprintf(log, "---- %s run %d\n", clock(time.Now()), r.number)
 	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(_ *harness.Process, line []byte) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			return // the process was killed in the middle of it
@@ -107,14 +107,16 @@ func (p *peer) start(s settings, h *history, join []string) error {
 	return nil
 }
 
+// open opens one of the peer's files, to write at its end.
+func (p *peer) open(ending string) (*os.File, error) {
+	return os.OpenFile(p.path+ending, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
+
 // log is all that the peer has logged.
-func (p *peer) log(dir string) string {
-	b, err := os.ReadFile(p.file(dir, ".log"))
+func (p *peer) log() string {
+	b, err := os.ReadFile(p.path + ".log")
 	if err != nil {
 		return err.Error()
 	}
 	return string(b)
 }
-
-// logEnd is the last lines of the peer's log.
-func (p *peer) logEnd(dir string, most int) string { return harness.Tail(p.log(dir), most) }

@@ -15,8 +15,8 @@ import (
 func (d *driver) report(out io.Writer) (ok bool) {
 	v := d.history.judge()
 	for _, p := range d.peers {
-		if text := harness.Crash(p.log(d.dir)); text != "" {
-			d.faults = append(d.faults, p.name+" complains:\n"+text)
+		if text := harness.Crash(p.log()); text != "" {
+			d.fault("%s complains:\n%s", p.name, text)
 		}
 	}
 	row := func(what string, n int) { fmt.Fprintf(out, "  %-44s %7d\n", what, n) }
@@ -113,7 +113,7 @@ func (d *driver) reportFault(out io.Writer, f fault) {
 	}
 	for _, p := range d.peers {
 		if p.name == m.from || p.name == m.to {
-			fmt.Fprintf(out, "        %s, ends of its runs: %s; its log ends:\n          %s\n", p.name, d.ends(p.name), indent(p.logEnd(d.dir, 5)))
+			fmt.Fprintf(out, "        %s, ends of its runs: %s; its log ends:\n          %s\n", p.name, d.ends(p.name), indent(harness.Tail(p.log(), 5)))
 		}
 	}
 }

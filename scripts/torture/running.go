@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"quicpeer/scripts/internal/harness"
@@ -14,7 +13,7 @@ func (d *driver) start(p *peer) error {
 	var join []string
 	first := p.process == nil
 	for _, q := range d.peers {
-		open := q != p && !d.cuts.forever[pairOf(p.number, q.number)]
+		open := q != p && d.forever[pairOf(p.number, q.number)] == 0
 		if open && (q.number < doors || p.number < doors && !first) && !(first && p.number == 0) {
 			join = append(join, q.address)
 		}
@@ -71,7 +70,7 @@ func (d *driver) replace(p *peer, old *harness.Process) {
 		return
 	}
 	if err := d.start(p); err != nil {
-		d.faults = append(d.faults, fmt.Sprintf("%s can't be started: %v", p.name, err))
+		d.fault("%s can't be started: %v", p.name, err)
 		return
 	}
 	d.done.restarts++
@@ -99,8 +98,8 @@ func (d *driver) reap() {
 			continue
 		}
 		how := [...]string{"nobody has ended it", "it was killed", "it was told to stop"}[p.doomed]
-		d.faults = append(d.faults, fmt.Sprintf("%s run %d ended with status %s at %s, and %s; its log ends:\n%s", p.name,
-			p.run.number, status, clock(time.Now()), how, p.logEnd(d.dir, 10)))
+		d.fault("%s run %d ended with status %s at %s, and %s; its log ends:\n%s", p.name,
+			p.run.number, status, clock(time.Now()), how, harness.Tail(p.log(), 10))
 		if p.doomed == notDoomed {
 			old := p.process
 			d.agenda.plan(time.Now().Add(time.Second), func(time.Time) { d.replace(p, old) })

@@ -1,6 +1,9 @@
 package main
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // pair is two peers by their numbers, the smaller first.
 type pair [2]int
@@ -25,15 +28,15 @@ const doors = 2
 // there may be, so that all can reach each other over others. The doors reach each
 // other, each peer reaches a door, and each reaches two others at least, so that
 // there is more than one way.
-func topology(n int, lot *rand.Rand) map[pair]bool {
+func topology(n int, lot *rand.Rand) map[pair]int {
 	all := pairs(n)
 	lot.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	apart := map[pair]bool{}
+	apart := map[pair]int{}
 	for _, p := range all {
 		if len(apart) == len(all)/3 {
 			break
 		}
-		apart[p] = true
+		apart[p] = 1
 		if p == (pair{0, 1}) || !reaches(p[0], n, apart) || !reaches(p[1], n, apart) || !connected(n, apart, nil) {
 			delete(apart, p)
 		}
@@ -42,10 +45,10 @@ func topology(n int, lot *rand.Rand) map[pair]bool {
 }
 
 // reaches reports whether a peer has a door and two others at least.
-func reaches(a, n int, apart map[pair]bool) bool {
+func reaches(a, n int, apart map[pair]int) bool {
 	door, others := a < doors, 0
 	for b := range n {
-		if b != a && !apart[pairOf(a, b)] {
+		if b != a && apart[pairOf(a, b)] == 0 {
 			others++
 			door = door || b < doors
 		}
@@ -55,31 +58,25 @@ func reaches(a, n int, apart map[pair]bool) bool {
 
 // connected reports whether all peers that are not out reach each other, over any
 // number of the others, when the pairs in apart can't do so directly.
-func connected(n int, apart map[pair]bool, out map[int]bool) bool {
-	group := make([]int, n) // each joins the group of those that it reaches
-	for i := range group {
-		group[i] = i
-	}
-	for _, p := range pairs(n) {
-		a, b := group[p[0]], group[p[1]]
-		if a == b || apart[p] || out[p[0]] || out[p[1]] {
-			continue
+func connected(n int, apart map[pair]int, out map[int]bool) bool {
+	var unreached []int
+	for p := range n {
+		if !out[p] {
+			unreached = append(unreached, p)
 		}
-		for i := range group {
-			if group[i] == b {
-				group[i] = a
+	}
+	var reached []int
+	if len(unreached) > 0 {
+		reached, unreached = unreached[:1:1], unreached[1:]
+	}
+	for i := 0; i < len(reached); i++ {
+		unreached = slices.DeleteFunc(unreached, func(p int) bool {
+			open := apart[pairOf(reached[i], p)] == 0
+			if open {
+				reached = append(reached, p)
 			}
-		}
+			return open
+		})
 	}
-	first := -1
-	for i, g := range group {
-		switch {
-		case out[i]:
-		case first < 0:
-			first = g
-		case g != first:
-			return false
-		}
-	}
-	return true
+	return len(unreached) == 0
 }

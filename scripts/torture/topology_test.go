@@ -41,9 +41,9 @@ func TestConnected(t *testing.T) {
 		{"the middle is out", []pair{{0, 1}, {1, 2}, {2, 3}}, []int{1}, false},
 		{"all are out", nil, []int{0, 1, 2, 3}, true},
 	} {
-		apart := map[pair]bool{}
+		apart := map[pair]int{}
 		for _, p := range pairs(4) {
-			apart[p] = true
+			apart[p] = 1
 		}
 		for _, p := range test.open {
 			delete(apart, p)

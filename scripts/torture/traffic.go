@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -52,20 +53,23 @@ func (t *traffic) talk(at time.Time) {
 	if next := at.Add(time.Duration(t.lot.ExpFloat64() * mean)); next.Before(t.end) {
 		t.agenda.plan(next, t.talk)
 	}
-	from := t.peers[t.lot.IntN(len(t.peers))]
-	to := t.peers[t.lot.IntN(len(t.peers))]
-	for !t.canSend(from) || from == to {
-		if !t.canSendAny() {
-			t.skipped++
-			return
-		}
-		from, to = t.peers[t.lot.IntN(len(t.peers))], t.peers[t.lot.IntN(len(t.peers))]
+	able := slices.DeleteFunc(slices.Clone(t.peers), func(p *peer) bool { return !t.canSend(p) })
+	if len(able) == 0 {
+		t.skipped++
+		return
 	}
+	from := able[t.lot.IntN(len(able))]
+	to := t.otherThan(from, t.lot)
 	if t.lot.IntN(burstShare) == 0 {
 		t.burst(from, to)
 	} else {
 		t.write(from, to)
 	}
+}
+
+// otherThan draws one of the other peers.
+func (t *traffic) otherThan(p *peer, lot *rand.Rand) *peer {
+	return t.peers[(p.number+1+lot.IntN(len(t.peers)-1))%len(t.peers)]
 }
 
 // burst sends many messages one after the other, if the peer can send.
@@ -79,10 +83,10 @@ func (t *traffic) burst(from, to *peer) {
 
 // write sends a message, now and then the same text twice.
 func (t *traffic) write(from, to *peer) {
-	message := t.body(from, to.name, longestMessage)
-	t.say(from, message)
+	what, body := t.body(from, to.name, longestMessage)
+	t.say(from, what, body)
 	if t.lot.IntN(twinShare) == 0 {
-		t.say(from, message)
+		t.say(from, what, body)
 	}
 }
 
@@ -93,7 +97,8 @@ func (t *traffic) shout(at time.Time) {
 		t.agenda.plan(next, t.shout)
 	}
 	if from := t.peers[t.lot.IntN(len(t.peers))]; t.canSend(from) {
-		t.say(from, t.body(from, everyone, longestBroadcast))
+		what, body := t.body(from, everyone, longestBroadcast)
+		t.say(from, what, body)
 	}
 }
 
@@ -103,32 +108,17 @@ func (t *traffic) canSend(p *peer) bool {
 	return p.doomed == notDoomed && t.history.isReady(p) && p.process.Unread() < mostInput/2
 }
 
-func (t *traffic) canSendAny() bool {
-	for _, p := range t.peers {
-		if t.canSend(p) {
-			return true
-		}
-	}
-	return false
-}
-
-// text is a body with what it says.
-type text struct {
-	stamp
-	body string
-}
-
 // body makes a new text from one peer to another or to everyone.
-func (t *traffic) body(from *peer, to string, longest int) text {
+func (t *traffic) body(from *peer, to string, longest int) (what stamp, body string) {
 	from.bodies[to]++
-	s := stamp{from.name, to, from.bodies[to]}
-	return text{s, s.body(size(t.lot, longest), t.lot)}
+	what = stamp{from.name, to, from.bodies[to]}
+	return what, what.body(size(t.lot, longest), t.lot)
 }
 
 // say gives a peer the command to send a text. One that reads too slowly is spared.
-func (t *traffic) say(from *peer, what text) {
+func (t *traffic) say(from *peer, what stamp, body string) {
 	from.ordered++
-	o := order{Cmd: "send", To: what.to, Body: what.body, Ref: fmt.Sprintf("%s-%06d", from.name, from.ordered)}
+	o := order{Cmd: "send", To: what.to, Body: body, Ref: fmt.Sprintf("%s-%06d", from.name, from.ordered)}
 	if what.to == everyone {
 		o.Cmd, o.To = "broadcast", ""
 	}
@@ -140,5 +130,5 @@ func (t *traffic) say(from *peer, what text) {
 		t.skipped++
 		return
 	}
-	t.history.command(&command{ref: o.Ref, stamp: what.stamp, at: time.Now(), run: from.run})
+	t.history.command(&command{ref: o.Ref, stamp: what, at: time.Now(), run: from.run})
 }

@@ -65,7 +65,7 @@ type floorClient struct {
 }
 
 func startFloor(string) (client, error) {
-	p, err := start("-serve", "floor")
+	p, err := start(peerOptions{})
 	if err != nil {
 		return nil, err
 	}

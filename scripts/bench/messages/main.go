@@ -25,6 +25,7 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -75,23 +76,21 @@ type options struct {
 
 func main() {
 	var o options
-	var other peerOptions
+	var other *peerOptions
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each kind")
 	flag.DurationVar(&o.length, "time", time.Second, "time of each run")
 	o.Flag()
-	serve := flag.String("serve", "", "internal: be another process, \"floor\" or \"peer\", which is as the flags below say")
-	flag.StringVar(&other.id, "id", "", "internal")
-	flag.StringVar(&other.join, "join", "", "internal")
-	flag.StringVar(&other.state, "state", "", "internal")
-	flag.StringVar(&other.cuts, "cuts", "", "internal")
+	flag.Func("serve", "internal: be another process, which is as this says", func(role string) error {
+		return json.Unmarshal([]byte(role), &other)
+	})
 	command.Main("bench", func() error {
-		switch *serve {
-		case "floor":
-			return serveFloor()
-		case "peer":
-			return other.serve()
-		default:
+		switch {
+		case other == nil:
 			return o.Run(o.bench)
+		case other.ID == "":
+			return serveFloor()
+		default:
+			return other.serve()
 		}
 	})
 }

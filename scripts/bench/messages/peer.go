@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/scripts/internal/harness"
 	"quicpeer/transport"
 )
 
@@ -18,35 +18,31 @@ const server certs.ID = "server"
 
 // peerOptions say how a peer is started.
 type peerOptions struct {
-	id    string
-	join  string // an address; empty: none
-	state string // its state directory; empty: none
-	cuts  string // the file of those that it can't reach; empty: it reaches all
-}
-
-func (o peerOptions) flags() []string {
-	return []string{"-serve", "peer", "-id", o.id, "-join", o.join, "-state", o.state, "-cuts", o.cuts}
+	ID    string
+	Join  string // an address; empty: none
+	State string // its state directory; empty: none
+	Cuts  string // the file of those that it can't reach; empty: it reaches all
 }
 
 // start starts a peer in this process. The directory is in use until the end of
 // the process.
 func (o peerOptions) start() (*overlay.Node, error) {
-	cfg := overlay.Config{ID: certs.ID(o.id), Listen: "127.0.0.1:0"}
-	if o.join != "" {
-		cfg.Join = []string{o.join}
+	cfg := overlay.Config{ID: certs.ID(o.ID), Listen: "127.0.0.1:0"}
+	if o.Join != "" {
+		cfg.Join = []string{o.Join}
 	}
 	var err error
-	if o.state != "" {
-		if cfg.State, err = overlay.OpenState(o.state, cfg.ID); err != nil {
+	if o.State != "" {
+		if cfg.State, err = overlay.OpenState(o.State, cfg.ID); err != nil {
 			return nil, err
 		}
 	}
-	if o.cuts != "" {
+	if o.Cuts != "" {
 		conn, err := transport.Listen(cfg.Listen)
 		if err != nil {
 			return nil, err
 		}
-		cfg.Conn = transport.Cut(conn, o.cuts)
+		cfg.Conn = transport.Cut(conn, o.Cuts)
 	}
 	return overlay.Start(context.Background(), cfg)
 }
@@ -79,42 +75,38 @@ type peerClient struct {
 // startLine starts a server, so many hops and a client, each of which reaches only
 // the next.
 func startLine(dir string, hops int, stored bool) (client, error) {
+	ids := []string{string(server)}
+	for i := range hops {
+		ids = append(ids, fmt.Sprintf("hop-%d", i+1))
+	}
 	c := &peerClient{relayed: hops > 0}
 	var addresses []string
-	next := func(id string) (peerOptions, error) {
-		o := peerOptions{id: id}
+	var o peerOptions
+	for i, id := range append(ids, "client") {
+		o = peerOptions{ID: id}
 		if stored {
-			o.state = filepath.Join(dir, id)
+			o.State = filepath.Join(dir, id)
 		}
-		if n := len(addresses); n > 0 {
-			o.join = addresses[n-1]
-		}
-		if n := len(addresses); n > 1 {
-			o.cuts = filepath.Join(dir, id+".cuts")
-			return o, os.WriteFile(o.cuts, []byte(strings.Join(addresses[:n-1], "\n")), 0o600)
-		}
-		return o, nil
-	}
-	for i := range hops + 1 {
-		id := string(server)
 		if i > 0 {
-			id = fmt.Sprintf("hop-%d", i)
+			o.Join = addresses[i-1]
 		}
-		o, err := next(id)
-		if err != nil {
-			return nil, err
+		if i > 1 {
+			o.Cuts = filepath.Join(dir, id+".cuts")
+			if err := harness.WriteCuts(o.Cuts, addresses[:i-1]); err != nil {
+				return nil, err
+			}
 		}
-		p, err := start(o.flags()...)
+		if id == "client" {
+			break // it is in this process
+		}
+		p, err := start(o)
 		if err != nil {
 			return nil, err
 		}
 		c.processes = append(c.processes, p)
 		addresses = append(addresses, p.address)
 	}
-	o, err := next("client")
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	c.node, err = o.start()
 	return c, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -16,13 +17,17 @@ type process struct {
 	address string // which it has printed
 }
 
-// start starts another process.
-func start(flags ...string) (*process, error) {
+// start starts another process, to be a peer with these options; without an ID, the floor.
+func start(o peerOptions) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, flags...)
+	role, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "-serve", string(role))
 	cmd.Stderr = os.Stderr
 	p := &process{}
 	p.Process, p.address, err = harness.StartReady(harness.Spec{Cmd: cmd, Line: func(*harness.Process, []byte) {}},
