@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -115,19 +114,16 @@ func (s *scenario) count(p *process, args []string, _ harness.Deadline) error {
 
 func (s *scenario) table(p *process, args []string, by harness.Deadline) error {
 	want := slices.Sorted(slices.Values(args))
-	var got []string
-	err := p.untilTable(s.pace, by, func(entries []tableEntry) bool {
-		got = nil
+	return p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+		var got []string
 		for _, e := range entries {
 			got = append(got, e.ID)
 		}
-		slices.Sort(got)
-		return slices.Equal(got, want)
+		if slices.Sort(got); slices.Equal(got, want) {
+			return ""
+		}
+		return fmt.Sprintf("%s's table has %q, not %q", p.name, got, want)
 	})
-	if errors.Is(err, harness.ErrTooLate) {
-		return fmt.Errorf("%s's table has %q, not %q, after %v\n%s", p.name, got, want, by, p.describe(25))
-	}
-	return err
 }
 
 func (s *scenario) direct(p *process, args []string, by harness.Deadline) error {
@@ -135,20 +131,18 @@ func (s *scenario) direct(p *process, args []string, by harness.Deadline) error 
 	if err != nil {
 		return errUsage
 	}
-	got := 0
-	err = p.untilTable(s.pace, by, func(entries []tableEntry) bool {
-		got = 0
+	return p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+		got := 0
 		for _, e := range entries {
 			if e.Direct {
 				got++
 			}
 		}
-		return got >= want
+		if got >= want {
+			return ""
+		}
+		return fmt.Sprintf("%s has links to %d, not to %d", p.name, got, want)
 	})
-	if errors.Is(err, harness.ErrTooLate) {
-		return fmt.Errorf("%s has links to %d, not to %d, after %v\n%s", p.name, got, want, by, p.describe(25))
-	}
-	return err
 }
 
 func (s *scenario) exit(p *process, args []string, by harness.Deadline) error {

@@ -120,9 +120,9 @@ type tableEntry struct {
 	Direct bool
 }
 
-// untilTable asks for the routing table until it is right, or for the last time at the
-// deadline; then the error is harness.ErrTooLate.
-func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, right func([]tableEntry) bool) error {
+// untilTable asks for the routing table until there is no problem with it, or for the last
+// time at the deadline.
+func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, check func([]tableEntry) (problem string)) error {
 	if p.text {
 		return fmt.Errorf("%s has typed lines, a table needs --json", p.name)
 	}
@@ -138,7 +138,7 @@ func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, right func
 		}
 		l, err := p.find(pattern{event: "table", fields: []fieldPattern{{name: "ref", exact: ref}}}, answer, false)
 		if err != nil {
-			return harness.ErrTooLate
+			return err
 		}
 		// The scenario has not asked, so it isn't shown the answer.
 		p.Change(func() { p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l }) })
@@ -146,12 +146,12 @@ func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, right func
 		if err := json.Unmarshal([]byte(l.Raw), &table); err != nil {
 			return err
 		}
-		if right(table.Peers) {
+		problem, left := check(table.Peers), by.Left()
+		switch {
+		case problem == "":
 			return nil
-		}
-		left := by.Left()
-		if left < 0 {
-			return harness.ErrTooLate
+		case left < 0:
+			return fmt.Errorf("%s, after %v\n%s", problem, by, p.describe(25))
 		}
 		<-time.After(min(tablePause, left))
 	}

@@ -37,9 +37,9 @@ func kernel(s settings) []row {
 		var nearly, last times
 		const floods = 5
 		for i := range uint64(floods) {
-			f := g.flood(loss, s.seed, i)
-			copies += f.copies / floods
-			nearly, last = append(nearly, f.nearly), append(last, f.last)
+			received, near, end := g.flood(loss, s.seed, i)
+			copies += received / floods
+			nearly, last = append(nearly, near), append(last, end)
 		}
 		rows = append(rows, info(fmt.Sprintf("flood, %.0f %% loss", loss*100),
 			"%.2f copies a peer, %.1f kB; 99 %% in %s, all in %s", copies, copies*recordSize/1000,
@@ -121,15 +121,11 @@ func (g *graph) degrees() (mean float64, most int) {
 	return float64(sum) / float64(len(g.neighbours)), most
 }
 
-// flooded is the result of a flood.
-type flooded struct {
-	copies       float64 // that a peer received, on average
-	nearly, last time.Duration
-}
-
 // flood sends one announcement from a random peer to all: each passes on the first
-// copy to all neighbours but the one it came from. Packets that are lost come later, as in world.
-func (g *graph) flood(loss float64, seed, number uint64) flooded {
+// copy to all neighbours but the one it came from. Packets that are lost come later, as in
+// world. It returns how many copies a peer received, on average, and when nearly all and all
+// had one.
+func (g *graph) flood(loss float64, seed, number uint64) (copies float64, nearly, last time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 3+number))
 	net := coretest.World{Loss: loss, Rand: rng}
 	n := len(g.neighbours)
@@ -147,7 +143,6 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 	}
 	source := int32(rng.IntN(n))
 	send(0, source, -1)
-	var f flooded
 	known := 0
 	for at := range ring {
 		for i := ring[at]; i >= 0; i = ring[at] {
@@ -159,9 +154,9 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 			seen.Add(c.to)
 			known++
 			now := time.Duration(at) * grain
-			f.last = now
+			last = now
 			if known == (n*99+99)/100 {
-				f.nearly = now
+				nearly = now
 			}
 			for _, to := range g.neighbours[c.to] {
 				if to != c.from {
@@ -171,11 +166,10 @@ func (g *graph) flood(loss float64, seed, number uint64) flooded {
 			}
 		}
 	}
-	f.copies = float64(len(arena)-1) / float64(n)
 	if known < n {
-		f.last = never
+		last = never
 	}
-	return f
+	return float64(len(arena)-1) / float64(n), nearly, last
 }
 
 // merged are the bytes of a comparison.

@@ -49,7 +49,7 @@ func (o options) bench(dir string) error {
 	if err != nil {
 		return err
 	}
-	var here, gone []result
+	results := map[bool][]result{} // by whether the sender had gone
 	for range o.rounds {
 		for _, senderGone := range []bool{false, true} {
 			place, err := os.MkdirTemp(dir, "")
@@ -60,19 +60,15 @@ func (o options) bench(dir string) error {
 			if err != nil {
 				return err
 			}
-			if senderGone {
-				gone = append(gone, r)
-			} else {
-				here = append(here, r)
-			}
+			results[senderGone] = append(results[senderGone], r)
 		}
 	}
 	fmt.Printf("%s; %d messages of %d bytes wait, sent %v apart, medians and longest of %d rounds,\nstate directories in %s\n\n",
 		command.Machine(), o.messages, len(bodyOf(0)), o.pace, o.rounds, o.Name)
 	fmt.Printf("%-12s   %-17s   %-17s\n", "", "from the start", "from ready")
 	fmt.Printf("%-12s   %8s %8s   %8s %8s\n", "sender", "median", "longest", "median", "longest")
-	missed := print("here", here) > bar
-	if print("gone", gone) > bar || missed {
+	missed := print("here", results[false]) > bar
+	if print("gone", results[true]) > bar || missed {
 		return command.ErrMissed
 	}
 	return nil

@@ -41,13 +41,13 @@ func (n *network) start() error {
 			return err
 		}
 	}
-	if _, err := n.await(sender, "peer_joined", "id", receiver, 1); err != nil {
-		return err
+	_, err := n.await(sender, "peer_joined", "id", receiver, 1)
+	if err == nil {
+		err = n.end(receiver)
 	}
-	if err := n.end(receiver); err != nil {
-		return err
+	if err == nil {
+		_, err = n.await(sender, "peer_left", "id", receiver, 1)
 	}
-	_, err := n.await(sender, "peer_left", "id", receiver, 1)
 	return err
 }
 
@@ -84,26 +84,18 @@ func (n *network) kill() {
 func (o options) round(path, dir string, senderGone bool) (r result, err error) {
 	n := &network{options: o, path: path, dir: dir, peers: map[string]*program.Peer{}}
 	defer n.kill()
-	if err := n.start(); err != nil {
-		return r, err
-	}
-	if err := n.send(); err != nil {
-		return r, err
-	}
+	receive := func() (err error) { r, err = n.receive(); return err }
+	steps := []func() error{n.start, n.send, receive, n.settle}
 	if senderGone {
-		if err := n.end(sender); err != nil {
-			return r, err
+		end, run := func() error { return n.end(sender) }, func() error { return n.run(sender) }
+		steps = []func() error{n.start, n.send, end, receive, run, n.settle}
+	}
+	for _, step := range steps {
+		if err == nil {
+			err = step()
 		}
 	}
-	if r, err = n.receive(); err != nil {
-		return r, err
-	}
-	if senderGone {
-		if err := n.run(sender); err != nil {
-			return r, err
-		}
-	}
-	return r, n.settle()
+	return r, err
 }
 
 // send makes the sender accept messages for the receiver, who is not here.
