@@ -5,17 +5,15 @@
 //	make lab FLAGS='-pairs symmetric -repeat 5'
 //	make lab FLAGS='-loss 10'
 //
-// For each pair of NATs it starts three peers: one with a public address, through which the
-// other two join. It measures the time until the receipt of the first message from one to
-// the other, and until they have a connection, both from the moment each knows of the
-// other. Then 20 messages each way must be shown, once and in order. Incidents follow, each
-// in the middle of a conversation: a router that forgets its mappings, one that makes
-// others, a host that gets another address, and the death of the public peer. There it
-// measures the longest silence between two messages.
+// For each pair of NATs it starts three peers: one with a public address, through which the other
+// two join. It measures the time until the receipt of the first message from one to the other, and
+// until they have a connection, both from the moment each knows of the other. Then 20 messages each
+// way must be shown, once and in order. Incidents follow, each in the middle of a conversation: a
+// router that forgets its mappings, one that makes others, a host that gets another address, and
+// the death of the public peer. There it measures the longest silence between two messages.
 //
-// It takes Linux with iproute2 and nftables, and root or the right to make user
-// namespaces. Nothing is left over, however it ends. The exit status is 1 if a bar is
-// missed.
+// It takes Linux with iproute2 and nftables, and root or the right to make user namespaces. Nothing
+// is left over, however it ends. The exit status is 1 if a bar is missed.
 //
 // For experiments of your own it builds such an internet that stays, which takes root:
 //

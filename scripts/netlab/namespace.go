@@ -22,9 +22,8 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-// Namespace is a network namespace. Those that New makes have no name: they live as long
-// as a cat in them does, and the cat as long as its standard input, a pipe from this
-// program, is open.
+// Namespace is a network namespace. Those that New makes have no name: they live as long as a cat
+// in them does, and the cat as long as its standard input, a pipe from this program, is open.
 type Namespace struct {
 	enter []string // the words before a command that is to run in it
 	cat   *exec.Cmd
@@ -37,8 +36,7 @@ var Here = &Namespace{}
 // packages are where the tools come from.
 var packages = map[string]string{"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "tc": "iproute2", "nft": "nftables"}
 
-// Missing says what is missing here for namespaces and these tools to work in them; nil:
-// nothing.
+// Missing says what is missing here for namespaces and these tools to work in them; nil: nothing.
 func Missing(tools ...string) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("a Linux system, this is %s", runtime.GOOS)
@@ -140,8 +138,7 @@ func (ns *Namespace) Run(input string, words ...string) (output string, err erro
 // IP gives ip many lines at once.
 func (ns *Namespace) IP(lines ...string) error { return ns.batch("ip", lines) }
 
-// Connect makes an interface that is connected to one in another namespace of New. Neither
-// is up.
+// Connect makes an interface that is connected to one in another namespace of New. Neither is up.
 func (ns *Namespace) Connect(name string, other *Namespace, there string) error {
 	return ns.IP(fmt.Sprintf("link add %s type veth peer name %s netns %d", name, there, other.cat.Process.Pid))
 }

@@ -7,8 +7,7 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-// contract holds the lines of one --json peer against what every reader may
-// rely on.
+// contract holds the lines of one --json peer against what every reader may rely on.
 type contract struct {
 	seen     int
 	left     bool

@@ -1,6 +1,5 @@
-// Command scenario plays scenarios: files that start real quicpeer processes,
-// type into them, cut them off from each other, freeze and kill them, and say
-// what each must see. Run one by
+// Command scenario plays scenarios: files that start real quicpeer processes, type into them, cut
+// them off from each other, freeze and kill them, and say what each must see. Run one by
 //
 //	make scenario FILE=scripts/scenarios/seed.txtar
 //
@@ -21,25 +20,22 @@
 //	kill bob
 //	expect alice peer_left id=bob reason=lost within 10s
 //
-// The files are those of [testscript]: '#' begins a comment that is a heading in
-// the report, words are split at spaces, 'single quotes' keep a word together
-// and $NAME is replaced outside of them. Its own commands (exec, cmp, grep, env,
-// skip, and conditions such as [linux] or [!windows]) work too; [ipv6] holds
-// where the machine has ::1.
+// The files are those of [testscript]: '#' begins a comment that is a heading in the report, words
+// are split at spaces, 'single quotes' keep a word together and $NAME is replaced outside of them.
+// Its own commands (exec, cmp, grep, env, skip, and conditions such as [linux] or [!windows]) work
+// too; [ipv6] holds where the machine has ::1.
 //
 // # Peers
 //
 //	start [-text] NAME [QUICPEER_X=VALUE...] [FLAG...]
 //
-// starts a process with the flags of the command line, without waiting for it.
-// Unless the flags say otherwise these are added: --json (typed lines with -text), --id
-// NAME, --listen 127.0.0.1:0 and --state-dir $WORK/NAME. The words -no-id, -no-state and
-// -no-listen leave these out. "-join NAME" stands for the address of that peer, running
-// or gone, and waits until it is known; "-join NAME,NAME" for several. A peer that has
-// ended can be started
-// again: it finds its state directory, and begins with no events. It tries to join for as
-// long as the scenario waits, since only the scenario knows how slow the machine is;
-// --join-timeout says otherwise.
+// starts a process with the flags of the command line, without waiting for it. Unless the flags say
+// otherwise these are added: --json (typed lines with -text), --id NAME, --listen 127.0.0.1:0 and
+// --state-dir $WORK/NAME. The words -no-id, -no-state and -no-listen leave these out. "-join NAME"
+// stands for the address of that peer, running or gone, and waits until it is known; "-join
+// NAME,NAME" for several. A peer that has ended can be started again: it finds its state directory,
+// and begins with no events. It tries to join for as long as the scenario waits, since only the
+// scenario knows how slow the machine is; --join-timeout says otherwise.
 //
 //	type NAME LINE             write a line to the peer's standard input
 //	send NAME TO BODY [REF]    the JSON line of a direct message
@@ -66,13 +62,12 @@
 //	narrow NAME BYTES          the way to it drops larger packets without a word
 //	refuse A B                 the two answer each other's packets by ICMP: prohibited
 //
-// netns comes first, and names all who will be started. The first of them is at
-// 10.0.0.1:5000, the next at 10.0.0.2:5000 (or where its --listen says), each in a
-// network namespace of its own behind one switch. There cut is what the switch
-// does, by a filter in the kernel, and the peers know nothing of it. This takes
-// Linux with util-linux and iproute2, and root or the right to make user
-// namespaces; elsewhere the scenario is skipped, and says what is missing. Nothing
-// has to be cleaned up, however it ends.
+// netns comes first, and names all who will be started. The first of them is at 10.0.0.1:5000, the
+// next at 10.0.0.2:5000 (or where its --listen says), each in a network namespace of its own behind
+// one switch. There cut is what the switch does, by a filter in the kernel, and the peers know
+// nothing of it. This takes Linux with util-linux and iproute2, and root or the right to make user
+// namespaces; elsewhere the scenario is skipped, and says what is missing. Nothing has to be
+// cleaned up, however it ends.
 //
 //	port VAR                   $VAR becomes 127.0.0.1:PORT with a port that is free
 //	fill VAR BYTES             $VAR becomes a text of so many bytes
@@ -86,19 +81,17 @@
 // all peers that must learn of it, whichever is asked first. FIELD is name=value
 // (exact; an absent field is empty, a list is compact JSON) or name~regexp.
 //
-// D is time on an idle machine. A small piece of work measures continuously how slow this
-// one is, and every deadline is stretched accordingly: if the work takes three times as
-// long as it should, "within 4s" ends after 12 s. So bars can be as tight as users need
-// them, and a busy machine fails no scenario. Events that must not come "for D" are
-// watched for exactly D of wall time.
+// D is time on an idle machine. A small piece of work measures continuously how slow this one is,
+// and every deadline is stretched accordingly: if the work takes three times as long as it should,
+// "within 4s" ends after 12 s. So bars can be as tight as users need them, and a busy machine fails
+// no scenario. Events that must not come "for D" are watched for exactly D of wall time.
 //
 //	expect NAME EVENT [FIELD...] [within D]
 //
-// takes the first event that matches among those not yet taken: the order
-// between events of different lines of the scenario is not checked, and one
-// event can't satisfy two expectations. Each short field of it becomes a
-// variable, as ${bob.sent.message}, or ${bob.ready.key@R} quoted for a regexp.
-// For a peer of typed lines: expect NAME REGEXP, on lines of its standard output.
+// takes the first event that matches among those not yet taken: the order between events of
+// different lines of the scenario is not checked, and one event can't satisfy two expectations.
+// Each short field of it becomes a variable, as ${bob.sent.message}, or ${bob.ready.key@R} quoted
+// for a regexp. For a peer of typed lines: expect NAME REGEXP, on lines of its standard output.
 //
 //	next NAME EVENT [FIELD...] [within D]
 //
@@ -116,11 +109,10 @@
 // Before anything is played, misspelt words are reported with the line of the file: verbs,
 // events, fields, and peers that no line starts.
 //
-// Every line of a --json peer is held against the contract: a JSON object with
-// event and time, ready first, left last, joins and leaves of an ID in turn, no
-// message twice, none from a stranger. At the end of the scenario every peer
-// must be free of data races and panics, and one that ended with another status
-// than 0 must have had its exit or kill. Then all are killed.
+// Every line of a --json peer is held against the contract: a JSON object with event and time,
+// ready first, left last, joins and leaves of an ID in turn, no message twice, none from a
+// stranger. At the end of the scenario every peer must be free of data races and panics, and one
+// that ended with another status than 0 must have had its exit or kill. Then all are killed.
 //
 // [testscript]: https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript
 package main

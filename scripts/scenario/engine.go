@@ -112,9 +112,8 @@ func registered(verb string) string {
 	return verb
 }
 
-// prepare checks the files, copies them into dir as testscript is to see them, and
-// returns the copies. It notes who needs --cut-file: with it the socket is not the one
-// that users have.
+// prepare checks the files, copies them into dir as testscript is to see them, and returns the
+// copies. It notes who needs --cut-file: with it the socket is not the one that users have.
 func (e *engine) prepare(files []string, dir string) (copies []string, err error) {
 	e.cutting = map[string]bool{}
 	names := []string{registered("kill"), "kill", registered("stop"), "stop"}

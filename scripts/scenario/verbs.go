@@ -16,9 +16,8 @@ import (
 
 var errUsage = errors.New("usage")
 
-// verb is a word of a scenario; the package comment documents each. One that begins with
-// the name of a running peer is done on its process, with the words behind the name; the
-// others have do.
+// verb is a word of a scenario; the package comment documents each. One that begins with the name
+// of a running peer is done on its process, with the words behind the name; the others have do.
 type verb struct {
 	usage       string
 	least, most int  // words, without "within D"
@@ -139,8 +138,7 @@ func (s *scenario) say(args []string) error {
 	return nil
 }
 
-// take marks a line as one that an expectation has found, and makes variables of its short
-// fields.
+// take marks a line as one that an expectation has found, and makes variables of its short fields.
 func (s *scenario) take(p *process, l *line) {
 	p.Change(func() { l.taken = true })
 	for _, field := range slices.Sorted(maps.Keys(l.Fields)) {

@@ -121,10 +121,9 @@ func (g *graph) degrees() (mean float64, most int) {
 	return float64(sum) / float64(len(g.neighbours)), most
 }
 
-// flood sends one announcement from a random peer to all: each passes on the first
-// copy to all neighbours but the one it came from. Packets that are lost come later, as in
-// world. It returns how many copies a peer received, on average, and when nearly all and all
-// had one.
+// flood sends one announcement from a random peer to all: each passes on the first copy to all
+// neighbours but the one it came from. Packets that are lost come later, as in world. It returns
+// how many copies a peer received, on average, and when nearly all and all had one.
 func (g *graph) flood(loss float64, seed, number uint64) (copies float64, nearly, last time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 3+number))
 	net := coretest.World{Loss: loss, Rand: rng}

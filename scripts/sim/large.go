@@ -8,9 +8,8 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-// large takes all peers through the usual life at ten times the usual size. It spares
-// keepalives: at this size they would be most of the work, and they do not depend on the size
-// of the network.
+// large takes all peers through the usual life at ten times the usual size. It spares keepalives:
+// at this size they would be most of the work, and they do not depend on the size of the network.
 func large(s settings) []row {
 	start := time.Now()
 	n := pick(s, 300, 10*s.n)

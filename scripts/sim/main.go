@@ -17,9 +17,8 @@
 // allows; the exit status is 1 if one is missed. Beside them stands what
 // hashicorp/memberlist does with its defaults for a LAN, as far as it is known (rivals.go).
 //
-// The largest networks, of 100,000 peers, are beyond real cores with full tables.
-// kernel.go simulates the two mechanisms that matter there, flood and comparison of
-// tables, without the rest.
+// The largest networks, of 100,000 peers, are beyond real cores with full tables. kernel.go
+// simulates the two mechanisms that matter there, flood and comparison of tables, without the rest.
 package main
 
 import (

@@ -2,9 +2,8 @@ package main
 
 import "time"
 
-// The times of the chaos are guesses at what is rough and still leaves a network
-// in which most is well: at most a third of the peers, or 3, are disturbed at a time,
-// each about once in 8 s.
+// The times of the chaos are guesses at what is rough and still leaves a network in which most is
+// well: at most a third of the peers, or 3, are disturbed at a time, each about once in 8 s.
 const (
 	disturbance = 8 * time.Second  // between two disturbances of one peer, on average
 	linkCut     = 12 * time.Second // between two cuts at one peer, on average
@@ -24,8 +23,7 @@ func (d *driver) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.chaos.Int64N(int64(most-least)+1))
 }
 
-// again plans a task that comes at random, all peers together as often as the mean
-// for one says.
+// again plans a task that comes at random, all peers together as often as the mean for one says.
 func (d *driver) again(at time.Time, mean time.Duration, do func(time.Time)) {
 	wait := time.Duration(d.chaos.ExpFloat64() * float64(mean) / float64(len(d.peers)))
 	if next := at.Add(wait); next.Before(d.end) {
@@ -33,8 +31,7 @@ func (d *driver) again(at time.Time, mean time.Duration, do func(time.Time)) {
 	}
 }
 
-// disturb does something to one peer, unless a third of them, and 3, are disturbed
-// already.
+// disturb does something to one peer, unless a third of them, and 3, are disturbed already.
 func (d *driver) disturb(at time.Time) {
 	d.again(at, disturbance, d.disturb)
 	var idle []*peer

@@ -98,8 +98,7 @@ func (h *history) command(c *command) {
 	h.commands = append(h.commands, c)
 }
 
-// trouble notes that something begins to be the matter with peers; the caller says
-// when it is over.
+// trouble notes that something begins to be the matter with peers; the caller says when it is over.
 func (h *history) trouble(peers ...string) (over func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

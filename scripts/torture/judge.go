@@ -354,8 +354,7 @@ func (j *judge) broadcast(m *message) {
 	}
 }
 
-// wellAt reports whether a peer was up and nothing was the matter with it around a
-// time.
+// wellAt reports whether a peer was up and nothing was the matter with it around a time.
 func (j *judge) wellAt(peer string, at time.Time) bool {
 	return j.quiet(peer, at) && slices.ContainsFunc(j.runs[peer], func(r *run) bool { return r.upAround(at) })
 }

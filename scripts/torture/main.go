@@ -1,7 +1,6 @@
-// Command torture has real quicpeer processes write to each other while they are
-// killed, frozen, stopped and cut off from each other at random. Then it judges their
-// output: every accepted message must have been shown exactly once and in order, or
-// have failed.
+// Command torture has real quicpeer processes write to each other while they are killed, frozen,
+// stopped and cut off from each other at random. Then it judges their output: every accepted
+// message must have been shown exactly once and in order, or have failed.
 //
 //	go run ./scripts/torture                    # or: make torture
 //	go run ./scripts/torture -short -seed 7 -v
@@ -9,14 +8,13 @@
 //
 // # How it works
 //
-// The peers run on 127.0.0.1, each with its own state directory and cut file
-// (quicpeer --cut-file). About a third of all pairs can never reach each other directly
-// (topology.go), so their messages have to go over others. One goroutine does everything
-// to the peers, when the agenda says so: the traffic (traffic.go) writes commands to
-// their standard input, the driver (driver.go) disturbs them (chaos.go, cuts.go) and
-// restarts them. All random choices come from one seed. The processes' behaviour depends
-// on the clock as well, so the same seed gives a similar run, not the same. On a busy
-// machine timeouts are stretched by as much as it is slowed down.
+// The peers run on 127.0.0.1, each with its own state directory and cut file (quicpeer --cut-file).
+// About a third of all pairs can never reach each other directly (topology.go), so their messages
+// have to go over others. One goroutine does everything to the peers, when the agenda says so: the
+// traffic (traffic.go) writes commands to their standard input, the driver (driver.go) disturbs
+// them (chaos.go, cuts.go) and restarts them. All random choices come from one seed. The processes'
+// behaviour depends on the clock as well, so the same seed gives a similar run, not the same. On a
+// busy machine timeouts are stretched by as much as it is slowed down.
 //
 // A goroutine for each peer reads its output into the history (history.go), which the
 // judge (judge.go) examines when all is over. Each body names its sender, its receiver
@@ -114,8 +112,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (s
 	return 0
 }
 
-// play builds what is missing, tortures and prints the report. Without faults
-// nothing is left over.
+// play builds what is missing, tortures and prints the report. Without faults nothing is left over.
 func (s settings) play(ctx context.Context, race bool, out io.Writer) (ok bool, err error) {
 	if s.seed == 0 {
 		s.seed = rand.Uint64N(1_000_000) + 1 // short, since it is to be typed

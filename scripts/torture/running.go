@@ -22,8 +22,7 @@ func (d *driver) start(p *peer) error {
 	return p.start(d.settings, d.history, join)
 }
 
-// stopLimit is how long a peer may take to leave: 5 s for receipts, the rest for a slow
-// program.
+// stopLimit is how long a peer may take to leave: 5 s for receipts, the rest for a slow program.
 const stopLimit = 30 * time.Second
 
 // deafness is how long a process may take to hear signals; before, one just ends it.
@@ -59,8 +58,7 @@ func (d *driver) restart(p *peer, over func()) {
 	d.after(d.between(0, 5*time.Second), func() { over(); d.replace(p, old) })
 }
 
-// replace starts a peer as soon as its old process has ended, unless that has been
-// done.
+// replace starts a peer as soon as its old process has ended, unless that has been done.
 func (d *driver) replace(p *peer, old *harness.Process) {
 	switch {
 	case p.process != old:
@@ -81,8 +79,7 @@ func (d *driver) replace(p *peer, old *harness.Process) {
 	p.busy = false
 }
 
-// reap notices the ends of processes. One that nobody has ended is a fault, and is
-// started again.
+// reap notices the ends of processes. One that nobody has ended is a fault, and is started again.
 func (d *driver) reap() {
 	for _, p := range d.peers {
 		if p.running && p.doomed == toStop && p.leaving.Left() < 0 {

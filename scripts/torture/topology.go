@@ -24,10 +24,9 @@ func pairs(n int) []pair {
 // doors are the peers through which all join: number 0 and number 1.
 const doors = 2
 
-// topology draws who can never reach whom: a third of the pairs, or as many as
-// there may be, so that all can reach each other over others. The doors reach each
-// other, each peer reaches a door, and each reaches two others at least, so that
-// there is more than one way.
+// topology draws who can never reach whom: a third of the pairs, or as many as there may be, so
+// that all can reach each other over others. The doors reach each other, each peer reaches a door,
+// and each reaches two others at least, so that there is more than one way.
 func topology(n int, lot *rand.Rand) map[pair]int {
 	all := pairs(n)
 	lot.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })

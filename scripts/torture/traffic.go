@@ -15,9 +15,8 @@ const (
 	longestBroadcast = 64 << 10
 )
 
-// The mix of messages: one in burstShare times it is a burst, one text in twinShare is
-// sent twice, and for broadcastShare direct messages there is a broadcast. All are guesses
-// at what finds most.
+// The mix of messages: one in burstShare times it is a burst, one text in twinShare is sent twice,
+// and for broadcastShare direct messages there is a broadcast. All are guesses at what finds most.
 const (
 	burst          = 20
 	burstShare     = 100
@@ -47,8 +46,7 @@ type traffic struct {
 // talk sends a direct message, and plans the next. Sometimes it is a text twice,
 // or many texts one after the other.
 func (t *traffic) talk(at time.Time) {
-	// As many on average as there are to be, also with those that come in bursts
-	// and twice.
+	// As many on average as there are to be, also with those that come in bursts and twice.
 	mean := float64(t.time) / float64(t.messages) * (1 + float64(burst-1)/burstShare) * (1 + 1.0/twinShare)
 	if next := at.Add(time.Duration(t.lot.ExpFloat64() * mean)); next.Before(t.end) {
 		t.agenda.plan(next, t.talk)
@@ -102,8 +100,7 @@ func (t *traffic) shout(at time.Time) {
 	}
 }
 
-// canSend reports whether a peer runs, has joined, and has read most of what it was
-// given.
+// canSend reports whether a peer runs, has joined, and has read most of what it was given.
 func (t *traffic) canSend(p *peer) bool {
 	return p.doomed == notDoomed && t.history.isReady(p) && p.process.Unread() < mostInput/2
 }

@@ -12,10 +12,9 @@
 // All run in turn, so that a ratio holds on a machine whose speed drifts; figures
 // are medians over the rounds. Ratios are of the kinds of one round.
 //
-// transport.Cut keeps peers from reaching each other; its packets go out one by one,
-// without the help that the kernel gives to others. All peers of a line share
-// the processors of this machine: on machines of their own they do not wait for
-// each other.
+// transport.Cut keeps peers from reaching each other; its packets go out one by one, without the
+// help that the kernel gives to others. All peers of a line share the processors of this machine:
+// on machines of their own they do not wait for each other.
 //
 //	make bench
 //	make bench FLAGS='-rounds 9 -time 2s -dir /mnt/disk'

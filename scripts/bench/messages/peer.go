@@ -24,8 +24,7 @@ type peerOptions struct {
 	Cuts  string // the file of those that it can't reach; empty: it reaches all
 }
 
-// start starts a peer in this process. The directory is in use until the end of
-// the process.
+// start starts a peer in this process. The directory is in use until the end of the process.
 func (o peerOptions) start() (*overlay.Node, error) {
 	cfg := overlay.Config{ID: certs.ID(o.ID), Listen: "127.0.0.1:0"}
 	if o.Join != "" {
@@ -72,8 +71,7 @@ type peerClient struct {
 	relayed   bool // messages go over others, which they may have to wait for
 }
 
-// startLine starts a server, so many hops and a client, each of which reaches only
-// the next.
+// startLine starts a server, so many hops and a client, each of which reaches only the next.
 func startLine(dir string, hops int, stored bool) (client, error) {
 	ids := []string{string(server)}
 	for i := range hops {

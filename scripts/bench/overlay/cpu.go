@@ -25,8 +25,7 @@ type competition struct {
 
 func watchOthers() competition { return competition{time.Now(), machineTime(), processTime()} }
 
-// share is the part of all CPUs that others have had since, 0 if that can't be
-// known.
+// share is the part of all CPUs that others have had since, 0 if that can't be known.
 func (c competition) share() float64 {
 	others := machineTime() - c.busy - (processTime() - c.own)
 	all := time.Since(c.begin) * time.Duration(runtime.NumCPU())

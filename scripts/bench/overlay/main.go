@@ -1,11 +1,10 @@
 // Command overlay measures what it costs to know who is in the network, and how
 // that grows with the network: quicpeer beside memberlist.
 //
-// All nodes of a network run in this process and talk over loopback, each with a
-// socket of its own. Those of quicpeer are real ones: keys, TLS, QUIC, events. All
-// join through one node, and a measure is over when all tables are right: everybody
-// knows exactly the others. The two systems take turns, since a machine's speed
-// drifts; figures are medians over the rounds.
+// All nodes of a network run in this process and talk over loopback, each with a socket of its own.
+// Those of quicpeer are real ones: keys, TLS, QUIC, events. All join through one node, and a
+// measure is over when all tables are right: everybody knows exactly the others. The two systems
+// take turns, since a machine's speed drifts; figures are medians over the rounds.
 //
 //	joining    all at once; later one more
 //	leaving    with a goodbye

@@ -109,6 +109,5 @@ func format(value float64) string {
 	return fmt.Sprintf("%.3f", value)
 }
 
-// patience bounds each wait: several times what the slowest takes, memberlist at
-// 300 nodes.
+// patience bounds each wait: several times what the slowest takes, memberlist at 300 nodes.
 const patience = time.Minute

@@ -11,10 +11,9 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// gossiper is a node of memberlist, hashicorp's implementation of SWIM (Das,
-// Gupta, Motivala, 2002) with the changes of Lifeguard, configured as its authors
-// do for local networks. Unlike quicpeer it neither authenticates nor encrypts
-// unless told to, which it isn't.
+// gossiper is a node of memberlist, hashicorp's implementation of SWIM (Das, Gupta, Motivala, 2002)
+// with the changes of Lifeguard, configured as its authors do for local networks. Unlike quicpeer
+// it neither authenticates nor encrypts unless told to, which it isn't.
 type gossiper struct {
 	name string
 	seen *census

@@ -30,8 +30,7 @@ type member interface {
 	kill()
 }
 
-// traffic is what all members of a network send, headers of IP and UDP or TCP
-// included.
+// traffic is what all members of a network send, headers of IP and UDP or TCP included.
 type traffic struct{ packets, bytes atomic.Int64 }
 
 // headers are the bytes before the data of a UDP packet: 20 of IPv4, 8 of UDP.

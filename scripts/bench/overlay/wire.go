@@ -16,12 +16,11 @@ import (
 // difference is that the kernel would answer them with ICMP, which unconnected sockets never
 // hear of.
 //
-// quic-go sends many packets with one call and reads eight with one, but only on
-// sockets that have the methods of *net.UDPConn. A wire has them, and the two that
-// quic-go works with go through here: WriteMsgUDP, and ReadBatch, which quic-go
-// otherwise would put around the socket by itself. So the calls to the kernel are
-// those of a peer without a wire. Packets are counted where they arrive, because
-// one call may send twenty. (The kernel's own counters of lo take these for one;
+// quic-go sends many packets with one call and reads eight with one, but only on sockets that have
+// the methods of *net.UDPConn. A wire has them, and the two that quic-go works with go through
+// here: WriteMsgUDP, and ReadBatch, which quic-go otherwise would put around the socket by itself.
+// So the calls to the kernel are those of a peer without a wire. Packets are counted where they
+// arrive, because one call may send twenty. (The kernel's own counters of lo take these for one;
 // but for their headers the bytes are the same.)
 type wire struct {
 	socket

@@ -1,6 +1,5 @@
-// Command pipe pipes a million lines into a quicpeer that sends each as a message to
-// another one, whose standard output it reads. Both are real processes with state
-// directories.
+// Command pipe pipes a million lines into a quicpeer that sends each as a message to another one,
+// whose standard output it reads. Both are real processes with state directories.
 //
 //	make bench-pipe
 //	make bench-pipe FLAGS='-lines 100000 -mute 0,30s'

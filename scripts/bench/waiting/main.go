@@ -1,14 +1,12 @@
-// Command waiting measures how soon a peer that comes back has the messages that
-// have waited for it, when their sender is there and when it has gone and others
-// keep them. All are real processes with state directories: a sender, a receiver,
-// and three others.
+// Command waiting measures how soon a peer that comes back has the messages that have waited for
+// it, when their sender is there and when it has gone and others keep them. All are real processes
+// with state directories: a sender, a receiver, and three others.
 //
 //	make bench-waiting
 //	make bench-waiting FLAGS='-rounds 9 -pace 5ms'
 //
-// The time is counted from the start of the receiver's process, and from the moment
-// at which it has joined (ready), to the last message. Figures are medians over the
-// rounds, and the longest.
+// The time is counted from the start of the receiver's process, and from the moment at which it has
+// joined (ready), to the last message. Figures are medians over the rounds, and the longest.
 //
 // The exit status is 1 if a message was lost, doubled or out of order, or if a
 // median from the start is above 2 s.

@@ -59,10 +59,9 @@ func (p *Pace) Slowness() float64 {
 	return p.slowness
 }
 
-// The work of a sample: parts of a fifth of a millisecond or so, which is less than the
-// kernel lets a process run before others have their turn. So the fastest part shows how
-// fast an idle machine would be, however busy this one is, and the time that all parts
-// take together shows how busy.
+// The work of a sample: parts of a fifth of a millisecond or so, which is less than the kernel lets
+// a process run before others have their turn. So the fastest part shows how fast an idle machine
+// would be, however busy this one is, and the time that all parts take together shows how busy.
 const (
 	sampleEvery = 300 * time.Millisecond
 	sampleParts = 40
