@@ -37,7 +37,7 @@ func newNode(seed uint64) *node {
 		Rand: rand.New(rand.NewPCG(seed, 1)), Verify: func(base.Claim) bool { return true },
 	}, Ready: true}
 	tb := &table.Table{Env: en}
-	ls := &link.Links{Env: en, Table: tb}
+	ls := link.NewLinks(en, tb)
 	n := &node{Broadcasts: &Broadcasts{Env: en, Table: tb, Links: ls, Doubt: &link.Doubt{Env: en}, Runs: make(map[uint64]*table.Run)}}
 	tb.Self = n.peer("self", en.Cfg.Identity.Key())
 	n.author = n.linked("author")

@@ -32,9 +32,9 @@ func newBox(t *testing.T, change func(*base.Config)) *box {
 		change(&en.Cfg)
 	}
 	tb := &table.Table{Env: en}
-	ls := &link.Links{Env: en, Table: tb}
-	rt := &route.Routes{Env: en, Table: tb, Links: ls}
-	b := &box{t: t, Custody: &Custody{Env: en, Table: tb, Links: ls, Routes: rt, Relay: &route.Relay{Env: en, Table: tb, Links: ls, Routes: rt}}}
+	ls := link.NewLinks(en, tb)
+	rt := route.NewRoutes(en, tb, ls)
+	b := &box{t: t, Custody: &Custody{Env: en, Table: tb, Links: ls, Routes: rt, Relay: route.NewRelay(en, tb, ls, rt)}}
 	b.LoadCustody()
 	b.drain()
 	return b

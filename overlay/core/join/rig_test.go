@@ -36,13 +36,13 @@ func newRig(t *testing.T, given []string, met ...base.Acquaintance) *rig {
 		Now: time.Hour, Ready: given == nil, Accepted: given == nil,
 	}
 	tb := &table.Table{Env: en}
-	ls := &link.Links{Env: en, Table: tb}
-	rt := &route.Routes{Env: en, Table: tb, Links: ls}
+	ls := link.NewLinks(en, tb)
+	rt := route.NewRoutes(en, tb, ls)
 	wh := &reach.Whereabouts{Env: en, Table: tb, Links: ls, Own: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}}
 	db := &link.Doubt{Env: en}
-	gs := &gossip.Gossip{Env: en, Table: tb, Links: ls, Routes: rt, Doubt: db}
+	gs := gossip.New(en, tb, ls, rt, db)
 	re := &reach.Reach{Env: en, Table: tb, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
-	sy := &reconcile.Syncer{Env: en, Table: tb, Links: ls, Gossip: gs}
+	sy := reconcile.New(en, tb, ls, gs)
 	r := &rig{Joiner: &Joiner{Env: en, Table: tb, Links: ls, Where: wh, Reach: re, Sync: sy}}
 	tb.Self = r.member("self")
 	for _, address := range given {

@@ -28,8 +28,8 @@ type rig struct {
 func newRig(t *testing.T, own string) *rig {
 	en := &base.Env{Cfg: base.Config{ID: "self", Rand: rand.New(rand.NewPCG(1, 2))}, Ready: true, Accepted: true}
 	tb := &table.Table{Env: en}
-	ls := &link.Links{Env: en, Table: tb}
-	rt := &route.Routes{Env: en, Table: tb, Links: ls}
+	ls := link.NewLinks(en, tb)
+	rt := route.NewRoutes(en, tb, ls)
 	wh := &Whereabouts{Env: en, Table: tb, Links: ls}
 	wh.Own, wh.Near = at(own)
 	r := &rig{t: t, Reach: &Reach{

@@ -15,7 +15,7 @@ import (
 func TestCanRoute(t *testing.T) {
 	en := &base.Env{Cfg: base.Config{ID: "self"}}
 	tb := &table.Table{Env: en}
-	rl := &Relay{Env: en, Table: tb, Links: &link.Links{Env: en, Table: tb}}
+	rl := &Relay{Env: en, table: tb, links: link.NewLinks(en, tb)}
 	for _, id := range []certs.ID{"self", "bob"} {
 		tb.Insert(table.NewEntry(&base.Record{ID: id, Tag: base.TagOf(id)}, pb.AnnouncementType_JOIN, 0))
 	}
