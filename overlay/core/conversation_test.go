@@ -520,7 +520,7 @@ func (d *dialogue) command(line string) {
 		if words[0] == "hide" {
 			d.filter = words
 		}
-	case "start": // start PEER [EPOCH] [join PEER...]: a core
+	case "start": // start PEER [EPOCH] [within 1s] [join PEER...]: a core
 		d.start(d.actor(words[1]), words[2:])
 	case "wait", "stall": // time passes; while no core gets to run
 		t, err := time.ParseDuration(words[1])
@@ -583,8 +583,10 @@ func (d *dialogue) command(line string) {
 	case "ends", "breaks": // ends bob alice: bob ends the link
 		w := d.between(words[1], d.actor(words[2]))
 		d.end(w, d.actor(words[2]), words[0] == "ends", "closed by the peer")
-	case "silence", "hear": // nothing is heard of a peer; it is heard again
-		d.actor(words[1]).silent = words[0] == "silence"
+	case "silence", "hear": // nothing is heard of peers; they are heard again
+		for _, name := range expand(words[1:]) {
+			d.actor(name).silent = words[0] == "silence"
+		}
 	case "crash":
 		a := d.actor(words[1])
 		a.silent, a.core = true, nil
@@ -646,13 +648,15 @@ func (d *dialogue) hello(w *cable, words ...string) {
 func (d *dialogue) start(a *actor, words []string) {
 	a.silent = false
 	cfg := base.Config{
-		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: 1000,
+		ID: a.id(), Identity: a.identity, Network: "net", Software: "test", Epoch: 1000, JoinTimeout: 10 * time.Second,
 		Addresses: []netip.AddrPort{netip.MustParseAddrPort(a.address())}, Rand: rand.New(rand.NewPCG(1, uint64(a.number))),
 	}
 	for i, word := range words {
 		switch {
+		case word == "within":
+			cfg.JoinTimeout, _ = time.ParseDuration(words[i+1])
 		case word == "join":
-			cfg.Join, cfg.JoinTimeout = words[i+1:], 10*time.Second
+			cfg.Join = words[i+1:]
 		case word == "visitor":
 			cfg.Visitor = true
 		case word == "nocustody":

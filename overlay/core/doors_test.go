@@ -13,7 +13,6 @@ import (
 
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/reconcile"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
@@ -75,30 +74,6 @@ func (r *rig) asksTable(l base.LinkID) bool {
 }
 
 func isReady(r *rig) bool { return slices.Contains(r.out.Events, base.Event(base.Ready{})) }
-
-// TestDoorWithoutTable: two doors let us in, and the one asked first never sends its table. The
-// other one does.
-func TestDoorWithoutTable(t *testing.T) {
-	for name, timeout := range map[string]time.Duration{"in time": 10 * time.Second, "for ever": 0, "at the last moment": time.Second} {
-		t.Run(name, func(t *testing.T) {
-			r, _, second := letIn(t, func(c *base.Config) { c.JoinTimeout = timeout })
-			for !r.asksTable(second) {
-				if r.pass(tickEvery); r.now > 3*time.Second || r.out.Err != nil {
-					t.Fatalf("the second door is not asked after %v, %v", r.now, r.out.Err)
-				}
-			}
-			r.brings(second, inOrder(3)...)
-			if !isReady(r) {
-				t.Fatalf("not ready: %v", r.out)
-			}
-			r.brings(second) // to the comparison
-			r.pass(link.SyncTimeout + time.Second)
-			if r.out.Err != nil || r.c.links.List[0].State == link.LinkUp || r.c.links.List[1].State != link.LinkUp {
-				t.Errorf("the door that owes its table is not left: %v, %v", r.out.Err, r.out.Closes)
-			}
-		})
-	}
-}
 
 // TestDoorThatRepeats: a piece that does not continue behind the last one breaks the protocol,
 // and makes no progress.
@@ -217,46 +192,6 @@ func TestTableTakesItsTime(t *testing.T) {
 	}
 }
 
-// TestWhatEachDoorDid: the error of a failed join names what each door has done.
-func TestWhatEachDoorDid(t *testing.T) {
-	r := newRig(t, func(c *base.Config) {
-		c.Join, c.JoinTimeout = []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"}, 5*time.Second
-	})
-	dials := r.out.Dials
-	r.welcome(dials[0].ID, 1) // and no table
-	slow := r.welcome(dials[1].ID, 2)
-	// c: no answer
-	r.c.Step(r.now, DialFailed{Dial: dials[3].ID, Why: "no answer"})
-	r.receive(r.outbound(dials[4].ID, 3), &pb.HandshakeResponse{Code: pb.HandshakeCode_FULL, Reason: "this peer has 256 connections"})
-	bad := r.welcome(dials[5].ID, 4)
-	r.pass(reconcile.StuckAfter + tickEvery) // the next is asked
-	r.receive(slow, piece(inOrder(2)...))
-	r.pass(reconcile.StuckAfter + tickEvery)
-	r.receive(bad, leftFrom(inOrder(1)[0]))
-	for r.out.Err == nil && r.now < time.Minute {
-		r.pass(tickEvery)
-	}
-	var join *base.JoinError
-	if !errors.As(r.out.Err, &join) {
-		t.Fatalf("ends with %v", r.out.Err)
-	}
-	for i, want := range []string{
-		"a:1: let us in, and its table did not come",
-		"b:1: let us in, and sent 2 entries of its table, but not all of it",
-		"c:1: no answer",
-		"d:1: no answer",
-		"e:1: refused: FULL: this peer has 256 connections",
-		"f:1: let us in, and broke the protocol: a range of a table that was not asked about",
-	} {
-		if join.Failures[i] != want {
-			t.Errorf("%q, not %q", join.Failures[i], want)
-		}
-	}
-	if !slices.Contains(join.Obstacles, base.ObstacleTable) {
-		t.Error("the error does not say that a door has let us in")
-	}
-}
-
 // TestBrokenDoor: a door that breaks the protocol is dialled more and more seldom, and logged
 // once.
 func TestBrokenDoor(t *testing.T) {
@@ -293,79 +228,6 @@ func TestBrokenDoor(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestDoorIsLost: the link to a good door ends before its table has come. The door is dialled
-// again, though another that never sends its table has a link.
-func TestDoorIsLost(t *testing.T) {
-	r, _, second := letIn(t, nil)
-	r.c.Step(r.now, Disconnected{Link: second, Why: "the peer is silent"})
-	r.drain()
-	for dials := r.out.Dials; len(dials) == 0; dials = r.out.Dials {
-		if r.pass(tickEvery); r.now > 2*time.Second {
-			t.Fatal("it is not dialled again")
-		}
-	}
-	second = r.welcome(r.out.Dials[0].ID, 2)
-	for !r.asksTable(second) {
-		if r.pass(tickEvery); r.now > 4*time.Second {
-			t.Fatal("it is not asked for its table")
-		}
-	}
-	r.brings(second, inOrder(3)...)
-	if !isReady(r) {
-		t.Error("not ready")
-	}
-}
-
-// TestDoorSaysDuplicate: one door says that our ID is in use, by a record that it has just made.
-// Another one lets us in.
-func TestDoorSaysDuplicate(t *testing.T) {
-	refusal := &pb.HandshakeResponse{Code: pb.HandshakeCode_DUPLICATE_ID, Record: signed(5, "self", pb.AnnouncementType_JOIN, 1, 0)}
-	begin := func() (*rig, []base.Dial) {
-		r := newRig(t, func(c *base.Config) { c.Join, c.JoinTimeout = []string{"a:1", "b:1"}, 10*time.Second })
-		dials := r.out.Dials
-		r.receive(r.outbound(dials[0].ID, 1), refusal)
-		if r.out.Err != nil {
-			t.Fatalf("stops because one door says so: %v", r.out.Err)
-		}
-		return r, dials
-	}
-	duplicate := func(r *rig, most time.Duration) {
-		t.Helper()
-		for r.out.Err == nil && r.now < time.Minute {
-			r.pass(tickEvery)
-		}
-		var e *base.DuplicateIDError
-		if !errors.As(r.out.Err, &e) || e.Holder != testIdentity(5).Key() || r.now > most {
-			t.Errorf("ends after %v with %v", r.now, r.out.Err)
-		}
-	}
-
-	r, dials := begin()
-	r.brings(r.welcome(dials[1].ID, 2), inOrder(2)...)
-	if !isReady(r) {
-		t.Errorf("not ready: %v", r.out.Err)
-	}
-	if r.pass(time.Minute); r.out.Err != nil {
-		t.Errorf("ends with %v", r.out.Err)
-	}
-
-	r, dials = begin() // the other one says so too
-	r.receive(r.outbound(dials[1].ID, 2), refusal)
-	duplicate(r, 0)
-
-	r, dials = begin() // nobody is there
-	r.c.Step(r.now, DialFailed{Dial: dials[1].ID, Why: "no answer"})
-	r.drain()
-	duplicate(r, tickEvery)
-
-	r, _ = begin() // it takes very long to find that out
-	duplicate(r, reach.DialTimeout+tickEvery)
-
-	r, dials = begin() // the other one lets us in and no more
-	r.welcome(dials[1].ID, 2)
-	duplicate(r, 13*time.Second)
 }
 
 // TestRefusalsNameTheCode protects the texts that users search logs for.

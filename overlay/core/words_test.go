@@ -472,6 +472,7 @@ func (d *dialogue) sign(kind string, args []string) *pb.Signed {
 		d.run(a, r.Epoch)
 		for _, arg := range args[1:] {
 			switch name, value, _ := strings.Cut(arg, "="); name {
+			case "nowhere": // no address
 			case "visitor":
 				r.Visitor = true
 			case "network":
@@ -482,7 +483,7 @@ func (d *dialogue) sign(kind string, args []string) *pb.Signed {
 				r.Addresses = append(r.Addresses, arg)
 			}
 		}
-		if len(r.Addresses) == 0 && kind != "LEAVE" {
+		if len(r.Addresses) == 0 && kind != "LEAVE" && !slices.Contains(args, "nowhere") {
 			r.Addresses = []string{a.address()}
 		}
 		return a.identity.SignRecord(r)
