@@ -123,7 +123,7 @@ var mutations = []mutation{
 	{"strangers do not become neighbours", "up", "degree() < MaxNeighbours", "false", "TestConversations/neighbourhood"},
 	{"two links to one peer stay", "chooseLink", "ID < peer || kept > mostLinks", "false", "TestTwoLinks"},
 	{"both sides choose between two links", "chooseLink", "ID < peer || kept > mostLinks", "true", "TestTwoLinks"},
-	{"unused links stay", "checkPromises", "now > opened+unusedAfter", "false", "TestSilence"},
+	{"unused links stay", "checkPromises", "now > opened+unusedAfter", "false", "TestPromises"},
 
 	// Reach.
 	{"a peer behind a NAT is dialled before the SYNC", "dialFor", "connect(_)", "_ && false", "TestConversations/meetings"},

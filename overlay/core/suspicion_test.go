@@ -1,14 +1,12 @@
 package core
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/detect"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
@@ -76,34 +74,4 @@ func TestLinkOfLosses(t *testing.T) {
 func routedFrom(from certs.ID, content *pb.Routed) *pb.Routed {
 	content.From, content.To, content.Passed, content.Parents = string(from), "self", []string{string(from)}, []byte{0}
 	return content
-}
-
-// TestProbesAreBounded: the number of probes is limited, however many peers fall silent at once.
-func TestProbesAreBounded(t *testing.T) {
-	r := newRig(t, func(c *base.Config) { c.Members = manyMembers(2 * detect.MaxProbes) })
-	l := r.neighbour(1, "one")
-	for i, e := range slices.Clone(r.c.table.Entries) {
-		if e.Record.ID == "one" || e == r.c.table.Self {
-			continue
-		}
-		key := e.Record.Key
-		r.receive(l, routedFrom("one", &pb.Routed{Content: &pb.Routed_Question{
-			Question: &pb.Question{Subject: key[:], Id: string(e.Record.ID), Epoch: e.Record.Epoch},
-		}}))
-		if len(r.c.probes.List) > detect.MaxProbes {
-			t.Fatalf("%d probes after %d questions", len(r.c.probes.List), i)
-		}
-	}
-	for i := range 2 * detect.MaxAskers {
-		key := r.c.probes.List[0].Subject.Record.Key
-		r.receive(l, &pb.Routed{
-			From: fmt.Sprint("asker-", i), To: "self", Passed: []string{fmt.Sprint("asker-", i), "one"}, Parents: []byte{0, 0},
-			Content: &pb.Routed_Question{Question: &pb.Question{
-				Subject: key[:], Id: string(r.c.probes.List[0].Subject.Record.ID), Epoch: r.c.probes.List[0].Subject.Record.Epoch,
-			}},
-		})
-	}
-	if n := len(r.c.probes.List[0].Askers); n > detect.MaxAskers {
-		t.Errorf("%d askers", n)
-	}
 }

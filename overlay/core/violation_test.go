@@ -3,13 +3,10 @@ package core
 import (
 	"math"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/detect"
-	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
@@ -78,51 +75,5 @@ func TestViolations(t *testing.T) {
 				t.Errorf("is still heard")
 			}
 		})
-	}
-}
-
-// TestSilence: links on which the other side does nothing are closed.
-func TestSilence(t *testing.T) {
-	r := newRig(t, nil)
-	r.linked(1, "one") // it was asked for neighbourhood
-	r.pass(detect.AskTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
-		t.Errorf("no answer: closes %v", r.out.Closes)
-	}
-	r = newRig(t, nil)
-	l := r.linked(1, "one")
-	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_ACCEPT})
-	r.pass(link.SyncTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
-		t.Errorf("no comparison: closes %v", r.out.Closes)
-	}
-	r, l = joining(t)
-	r.c.env.JoinBy = 0 // it does not give up before
-	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(1, "door", pb.AnnouncementType_JOIN, 7, 0)})
-	r.receive(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
-	r.pass(link.SyncTimeout + 2*tickEvery)
-	if len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseTimeout {
-		t.Errorf("no table: closes %v", r.out.Closes)
-	}
-	// With enough neighbours no other peer is asked.
-	for _, used := range []bool{false, true} {
-		r = newRig(t, nil)
-		for i := range uint64(table.WantNeighbours) {
-			r.neighbour(20+i, string(rune('a'+i)))
-		}
-		l, patience := r.linked(1, "one"), detect.UnusedAfter
-		if used {
-			r.pass(time.Second)
-			r.c.Step(r.now, Heard{Link: l, Heard: r.now, Used: r.now, RoundTrip: 0})
-			patience = detect.IdleAfter
-		}
-		r.pass(patience - time.Second)
-		if len(r.out.Closes) != 0 {
-			t.Errorf("used %v: closes %v", used, r.out.Closes)
-		}
-		r.pass(2 * time.Second)
-		if len(r.out.Closes) != 1 || r.out.Closes[0].Link != l || r.out.Closes[0].Reason != base.CloseIdle {
-			t.Errorf("used %v and then not: closes %v", used, r.out.Closes)
-		}
 	}
 }

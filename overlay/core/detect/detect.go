@@ -18,9 +18,9 @@ const (
 	alarmFor       = 10 * time.Second // after a peer was found lost, probes come often
 	ProbeEvery     = 10 * time.Second // of a random peer without a link; the study's figure
 	probeAlarmed   = 1 * time.Second
-	IdleAfter      = 60 * time.Second // for a link that has carried messages
-	UnusedAfter    = 5 * time.Second  // for a link that has never been used
-	AskTimeout     = 10 * time.Second // for the answer to a request for neighbourhood
+	idleAfter      = 60 * time.Second // for a link that has carried messages
+	unusedAfter    = 5 * time.Second  // for a link that has never been used
+	askTimeout     = 10 * time.Second // for the answer to a request for neighbourhood
 	doubtedAtOnce  = 3                // probed in a tick
 	orphansChecked = 3                // of the neighbours of each peer that fell silent in a storm
 )
@@ -104,10 +104,10 @@ func (dt *Detector) checkPromises(l *link.Link) {
 			dt.links.Blame(l, base.Remark, "peer does not do what it must", "its table did not come")
 		}
 		dt.links.Close(l, base.CloseTimeout, "its table did not come")
-	case l.Asked && dt.Now > l.AskedAt+AskTimeout+slow:
+	case l.Asked && dt.Now > l.AskedAt+askTimeout+slow:
 		dt.links.Close(l, base.CloseTimeout, "a request for neighbourhood was not answered")
 	case l.Neighbour || l.Asked || l.Exchange != nil || l.Verifying > 0 || !dt.Ready:
-	case l.Used > l.Opened && dt.Now > l.Used+IdleAfter, l.Used <= l.Opened && dt.Now > l.Opened+UnusedAfter:
+	case l.Used > l.Opened && dt.Now > l.Used+idleAfter, l.Used <= l.Opened && dt.Now > l.Opened+unusedAfter:
 		dt.links.Close(l, base.CloseIdle, "not used")
 	}
 }

@@ -16,11 +16,11 @@ import (
 // Times and numbers of probes. Those of witnesses are of the membership study of the design; the
 // others are guesses.
 const (
-	WitnessRound      = 800 * time.Millisecond // for an answer; after two a witness no longer counts
+	witnessRound      = 800 * time.Millisecond // for an answer; after two a witness no longer counts
 	enoughWitnesses   = 3                      // silent ones, where there are so many
-	PingTimeout       = 700 * time.Millisecond
+	pingTimeout       = 700 * time.Millisecond
 	pingAgain         = 3 * time.Second // the second of a probe that nothing has prompted
-	ProbeTime         = 20 * time.Second
+	probeTime         = 20 * time.Second
 	MaxProbes         = 256 // at once
 	MaxAskers         = 16  // peers that wait for the end of a probe
 	maxStrangerRounds = 5   // of witnesses that have no link to the subject
@@ -112,7 +112,7 @@ func (pr *Probes) step(p *probe) {
 	case e.Record.Tie != p.about.Tie || e.State == pb.AnnouncementType_LEAVE || pr.Leaving:
 		p.ended = true
 		return
-	case pr.Now > p.began+ProbeTime:
+	case pr.Now > p.began+probeTime:
 		p.ended = true
 		if l == nil && p.own && e.Alive() && p.fresh < 0 {
 			pr.Happen(Missed{e}) // no witness knows anything about it
@@ -145,7 +145,7 @@ func (pr *Probes) try(p *probe) {
 		pr.Wake(p.next)
 		return
 	}
-	pause := PingTimeout
+	pause := pingTimeout
 	switch p.tries {
 	case 0:
 		pr.ping(p)
@@ -228,12 +228,12 @@ func (p *probe) addWitnesses(list []certs.ID) {
 	}
 }
 
-// StrangersAsked is how many strangers are asked in a round. After a cut in halves all three are
+// strangersAsked is how many strangers are asked in a round. After a cut in halves all three are
 // on the far side one time in eight, and the round is lost, which costs 1.6 s: that is the tail
 // of the time until a cut is known. Each stranger more begins a probe of its own, which at 20 %
 // loss calls more of the living lost than the tail is worth (rough, 300 peers, seeds 1 to 3,
 // pairs of peers: 0, 0, 48 with three; 42, 7, 43 with four; 34, 64, 112 with six).
-const StrangersAsked = 3
+const strangersAsked = 3
 
 // askStrangers adds peers that have no link to the subject, as far as we know: they gather
 // evidence of their own. They are taken at random and not from our neighbours, whose paths are
@@ -246,7 +246,7 @@ func (pr *Probes) askStrangers(p *probe) {
 		pr.reach.DialEntry(p.Subject)
 	}
 	p.rounds++
-	for range StrangersAsked {
+	for range strangersAsked {
 		e := pr.table.Pick(func(e *table.Entry) bool {
 			return e.Alive() && e != pr.table.Self && !e.IsGuest() && e != p.Subject && pr.of(e) == nil &&
 				!slices.ContainsFunc(p.witnesses, func(w witness) bool { return w.id == e.Record.ID })
@@ -259,7 +259,7 @@ func (pr *Probes) askStrangers(p *probe) {
 
 // askAll asks the witnesses that have not answered: some of them, in the next round all.
 func (pr *Probes) askAll(p *probe) {
-	p.nextRound = pr.Now + pr.doubt.Stretch(WitnessRound)
+	p.nextRound = pr.Now + pr.doubt.Stretch(witnessRound)
 	pr.Wake(p.nextRound)
 	most := len(p.witnesses)
 	if p.asked++; p.asked == 1 {
