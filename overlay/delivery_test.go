@@ -15,7 +15,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
@@ -178,7 +177,7 @@ func TestKeptOrder(t *testing.T) {
 		sealed := []byte(fmt.Sprintf("%03d%s", i, strings.Repeat("x", 60<<10)))
 		v, _ := proto.Marshal(&pb.StoredDeposit{Deposit: &pb.Deposit{Receiver: "bob", ReceiverKey: key, Sealed: sealed},
 			Depositor: "alice", DepositorKey: key, Since: since + int64(i)*int64(100*time.Microsecond)})
-		id := custody.DepositID(sealed)
+		id := pb.DepositID(sealed)
 		done := make(chan error)
 		s.Write(func(err error) { done <- err }, store.Op{Bucket: store.Custody, Key: id[:], Value: v})
 		if err := <-done; err != nil {

@@ -598,7 +598,7 @@ func (d *dialogue) command(line string) {
 	case "want":
 		d.step(d.actor(words[1]), Want{To: certs.ID(words[2])})
 	case "route": // route alice carol TEXT: sealed, over others
-		id := custody.DepositID([]byte(words[3]))
+		id := pb.DepositID([]byte(words[3]))
 		d.seal([]byte(words[3]))
 		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: custody.EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
 			d.tell([]string{"custody", "relay", "Routed"}, "no way")

@@ -167,31 +167,16 @@ func New(cfg base.Config, now time.Duration) *Core {
 	c.doubt.LastHeard = now
 	c.detect.NextProbe, c.neighbourhood.NextHeal, c.sync.NextCompare = now+c.env.Jitter(detect.ProbeEvery), now+c.env.Jitter(neighbours.HealEvery), now+c.env.Jitter(reconcile.CompareEvery)
 	c.own.renewAt = now + renewEvery - c.env.Jitter(time.Hour)
-	c.where.Own, c.where.Near = cfg.Addresses, cfg.Near
 	c.table.Load(cfg.Members, now)
-	c.custody.LoadCustody()
 	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
-	if len(cfg.Join) == 0 && cfg.Discover {
-		c.join.DiscoverBy = now + join.DiscoverFor
-		c.env.Wake(c.join.DiscoverBy)
-	} else if len(cfg.Join) == 0 {
+	if len(cfg.Join) == 0 && !cfg.Discover {
 		c.env.Accepted = true
 		c.becomeReady()
 		c.env.Cfg.Members = nil
 		c.env.Untried = len(cfg.Met) > 0
-		c.join.MeetAgain(cfg.Met)
-		c.join.DialTargets()
-		return c
 	}
-	if cfg.JoinTimeout > 0 {
-		c.env.JoinBy = now + cfg.JoinTimeout
-	}
-	for _, address := range cfg.Join {
-		c.join.Targets = append(c.join.Targets, &link.Target{Address: address, Addresses: []string{address}, Given: true})
-	}
-	c.join.MeetAgain(cfg.Met)
-	c.join.DialTargets()
+	c.join.Begin()
 	return c
 }
 
@@ -200,17 +185,17 @@ func assemble(en *base.Env) *Core {
 	t := &table.Table{Env: en}
 	ls := link.NewLinks(en, t)
 	rt := route.NewRoutes(en, t, ls)
-	wh := &reach.Whereabouts{Env: en, Table: t, Links: ls}
+	wh := reach.NewWhereabouts(en, t, ls)
 	db := &link.Doubt{Env: en}
 	g := gossip.New(en, t, ls, rt, db)
-	re := &reach.Reach{Env: en, Table: t, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
+	re := reach.New(en, t, ls, rt, wh, db)
 	rl := route.NewRelay(en, t, ls, rt)
-	cu := &custody.Custody{Env: en, Table: t, Links: ls, Routes: rt, Relay: rl}
-	bc := &broadcast.Broadcasts{Env: en, Table: t, Links: ls, Doubt: db, Runs: make(map[uint64]*table.Run)}
+	cu := custody.New(en, t, ls, rt, rl)
+	bc := broadcast.New(en, t, ls, db)
 	pr := detect.NewProbes(en, t, ls, rt, db, re)
 	dt := detect.NewDetector(en, t, ls, db, re, pr)
 	sy := reconcile.New(en, t, ls, g)
-	jn := &join.Joiner{Env: en, Table: t, Links: ls, Where: wh, Reach: re, Sync: sy}
+	jn := join.New(en, t, ls, wh, re, sy)
 	nb := neighbours.New(en, t, ls, rt, g, re, bc, sy)
 	ow := &own{Env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
 	v := &view{Env: en, table: t, links: ls, custody: cu, broadcasts: bc}
@@ -251,7 +236,7 @@ func (c *Core) tick() {
 	c.broadcasts.ExpireBroadcasts()
 	c.relay.ExpirePartials()
 	c.reach.KeepMeetings()
-	if c.where.Pending {
+	if c.own.pending {
 		c.own.renewAddresses()
 	}
 	if c.env.Ready && !c.env.Leaving {

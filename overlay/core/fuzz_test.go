@@ -13,7 +13,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/custody"
 	"quicpeer/pb"
 )
 
@@ -168,7 +167,7 @@ func (fz *fuzzer) content() proto.Message {
 	case 18, 19:
 		return fz.deposit()
 	case 20:
-		id := custody.DepositID(fz.deposit().GetSealed())
+		id := pb.DepositID(fz.deposit().GetSealed())
 		return &pb.DepositAnswer{Deposit: id[:], Kept: fz.next()%4 > 0}
 	case 5, 10, 11:
 		return &pb.Reconcile{Ranges: fz.tableRanges()}
@@ -316,7 +315,7 @@ func (fz *fuzzer) collected() *pb.Collected {
 	key := by.Key()
 	content := &pb.CollectedContent{Key: key[:]}
 	for range 2 {
-		id := custody.DepositID(fz.deposit().GetSealed())
+		id := pb.DepositID(fz.deposit().GetSealed())
 		content.Deposits = append(content.Deposits, id[:])
 	}
 	return &pb.Collected{Content: by.SignCollected(content), Receipts: make([]byte, b/64)}

@@ -17,6 +17,7 @@ import (
 const (
 	refuteEvery = 200 * time.Millisecond // well below SuspectFor
 	renewEvery  = 8 * time.Hour
+	renewPause  = 1 * time.Second // between two records for new addresses
 )
 
 // own handles what we announce about ourselves.
@@ -33,6 +34,8 @@ type own struct {
 	refuteAbove uint32      // the seq that it named
 	nextRefute  time.Duration
 	renewAt     time.Duration
+	addressesAt time.Duration // when our addresses may be announced next
+	pending     bool          // they may have to be, once that is possible
 }
 
 // setOwnRecord signs a new statement about ourselves and puts it into the table.
@@ -137,7 +140,7 @@ func (ow *own) checkOwnID(e *table.Entry) {
 
 // renewAddresses announces our addresses if they have changed.
 func (ow *own) renewAddresses() {
-	ow.where.Pending = !ow.Accepted
+	ow.pending = !ow.Accepted
 	if ow.table.Self == nil || ow.Ended || ow.Leaving || !ow.Accepted {
 		return
 	}
@@ -145,12 +148,12 @@ func (ow *own) renewAddresses() {
 	if slices.Equal(reach.Texts(addresses), ow.table.Self.Record.Addresses) && slices.Equal(reach.Texts(observed), ow.table.Self.Record.Observed) {
 		return
 	}
-	if ow.Now < ow.where.NextRenew {
-		ow.where.Pending = true
-		ow.Wake(ow.where.NextRenew)
+	if ow.Now < ow.addressesAt {
+		ow.pending = true
+		ow.Wake(ow.addressesAt)
 		return
 	}
-	ow.where.NextRenew = ow.Now + reach.RenewPause
+	ow.addressesAt = ow.Now + renewPause
 	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.Self.Record.Seq+1)
 	for _, l := range ow.links.List { // peers that are not neighbours dial us as well
 		if l.State == link.LinkUp {

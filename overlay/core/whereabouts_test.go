@@ -9,7 +9,6 @@ import (
 
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
-	"quicpeer/overlay/core/reach"
 	"quicpeer/pb"
 )
 
@@ -61,7 +60,7 @@ func TestAddressesAreAnnounced(t *testing.T) {
 		{"none any more", step(Mapped{}), home, nat},
 		{"moved", step(Moved{Own: []netip.AddrPort{netip.MustParseAddrPort(away)}}), away, nat},
 	} {
-		r.pass(reach.RenewPause)
+		r.pass(renewPause)
 		test.do()
 		for _, l := range []base.LinkID{linked, neighbour} {
 			record := r.own(l)
@@ -70,7 +69,7 @@ func TestAddressesAreAnnounced(t *testing.T) {
 			}
 		}
 	}
-	r.pass(reach.RenewPause)
+	r.pass(renewPause)
 	changes := 0
 	for i := range 100 {
 		seenAt(fmt.Sprintf("203.0.113.%d:1", i))()
@@ -81,7 +80,7 @@ func TestAddressesAreAnnounced(t *testing.T) {
 	if changes != 1 {
 		t.Errorf("%d records in a moment", changes)
 	}
-	if r.pass(reach.RenewPause + tickEvery); !slices.Equal(r.own(neighbour).GetObserved(), []string{"203.0.113.99:1"}) {
+	if r.pass(renewPause + tickEvery); !slices.Equal(r.own(neighbour).GetObserved(), []string{"203.0.113.99:1"}) {
 		t.Errorf("in the end it says %v", r.own(neighbour))
 	}
 	r.c.Step(r.now, Seen{Link: neighbour, Address: "198.51.100.2:5000"})

@@ -174,7 +174,7 @@ func (d *dialogue) seal(b []byte) string {
 	if len(b) > 16 {
 		text = text[:8] + fmt.Sprint("-", len(b))
 	}
-	id := custody.DepositID(b)
+	id := pb.DepositID(b)
 	d.aliases[string(id[:])] = "id:" + text
 	d.aliases[string(binary.BigEndian.AppendUint64(nil, custody.EnvelopeNumber(id)))] = "id:" + text
 	return strconv.Quote(text)

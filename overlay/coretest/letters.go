@@ -162,7 +162,7 @@ func (e *End) sendLetter(l *letter) {
 func (p *Process) takeEnvelope(e base.Envelope) {
 	w := p.World
 	w.hash(traceLetter, e.Number, uint64(len(e.Sealed)))
-	id := custody.DepositID(e.Sealed)
+	id := pb.DepositID(e.Sealed)
 	deposited := custody.EnvelopeNumber(id) == e.Number
 	p.tell("gets an envelope", e.From, e.Number, deposited)
 	receipt := p.open(e.Sealed)

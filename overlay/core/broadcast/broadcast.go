@@ -69,9 +69,9 @@ const (
 // Broadcasts floods messages to everyone, and shows those of each author once and in its order.
 type Broadcasts struct {
 	*base.Env
-	Table *table.Table
-	Links *link.Links
-	Doubt *link.Doubt
+	table *table.Table
+	links *link.Links
+	doubt *link.Doubt
 
 	Said        uint64                   // by us
 	Runs        map[uint64]*table.Run    // with remembered broadcasts, by name
@@ -80,6 +80,11 @@ type Broadcasts struct {
 	Behind      []*table.Run // that lack some, or hold some back
 	Early       []earlyBroadcast
 	late        []*table.Run // of authors that have gone, shown as here again for their last broadcasts
+}
+
+// New returns the broadcasts of a peer that has heard none.
+func New(en *base.Env, t *table.Table, ls *link.Links, db *link.Doubt) *Broadcasts {
+	return &Broadcasts{Env: en, table: t, links: ls, doubt: db, Runs: make(map[uint64]*table.Run)}
 }
 
 // earlyBroadcast waits for its author's record.
@@ -99,7 +104,7 @@ func (bc *Broadcasts) Say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	content := bc.Cfg.Identity.SignBroadcast(&pb.BroadcastContent{
 		Id: id, Sender: string(bc.Cfg.ID), Key: key[:], Network: bc.Cfg.Network, Content: body, SentAt: sentAt,
 	})
-	r := bc.runOf(bc.Table.Self)
+	r := bc.runOf(bc.table.Self)
 	r.Next, r.Known, r.Heard = bc.Said+1, bc.Said, true
 	bc.remember(&table.RecentBroadcast{Run: r, Number: bc.Said, At: bc.Now, Said: bc.Now, Signed: content})
 	bc.keepBounds(r)
@@ -113,13 +118,13 @@ func (bc *Broadcasts) spread(from *link.Link, content *pb.Signed, hops uint32, s
 	if hops > pb.MaxHops {
 		return
 	}
-	alone := bc.Links.Neighbours() == 0
+	alone := bc.links.Neighbours() == 0
 	var data []byte
-	for _, l := range bc.Links.List {
+	for _, l := range bc.links.List {
 		if l == from || l.State != link.LinkUp || !l.Neighbour && !l.LeadsToGuest() && !alone {
 			continue
 		}
-		bc.Links.FlushLink(l)
+		bc.links.FlushLink(l)
 		if data == nil {
 			data = base.Encode(&pb.Broadcast{Content: content, Hops: hops, Age: base.ToAge(bc.Now - said)})
 		}
@@ -132,18 +137,18 @@ func (bc *Broadcasts) spread(from *link.Link, content *pb.Signed, hops uint32, s
 func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 	content, err := pb.ParseBroadcast(m.GetContent())
 	if err != nil {
-		bc.Links.Skip(l, err)
+		bc.links.Skip(l, err)
 		return
 	}
 	if content.GetNetwork() != bc.Cfg.Network {
-		bc.Links.Violation(l, "a broadcast of another network")
+		bc.links.Violation(l, "a broadcast of another network")
 		return
 	}
 	id, key := certs.ID(content.GetSender()), certs.PublicKey(content.GetKey())
 	if key == bc.Cfg.Identity.Key() {
 		return
 	}
-	e := bc.Table.Get(id, key)
+	e := bc.table.Get(id, key)
 	if e == nil || [8]byte(content.GetId()[:8]) != certs.MessagePrefix(key, e.Record.Epoch, e.Record.Nonce) {
 		// A run that we don't know may be over, or about to be announced.
 		if len(bc.Early) < MaxEarly {
@@ -158,7 +163,7 @@ func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 		return
 	}
 	if !bc.Cfg.Verify(base.Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
-		bc.Links.Violation(l, "a broadcast that its author has not signed")
+		bc.links.Violation(l, "a broadcast that its author has not signed")
 		return
 	}
 	hops, said := min(m.GetHops()+1, pb.MaxHops), bc.Now-min(base.FromAge(m.GetAge()), MemoryFor)
@@ -181,11 +186,11 @@ func (bc *Broadcasts) ReleaseEarly(author certs.ID) {
 	for _, b := range waiting {
 		if b.author != author {
 			bc.Early = append(bc.Early, b)
-		} else if l := bc.Links.Link(b.link); l != nil && l.State == link.LinkUp {
+		} else if l := bc.links.Link(b.link); l != nil && l.State == link.LinkUp {
 			bc.ReceiveBroadcast(l, b.message)
 		}
 	}
-	if e := bc.Table.Shown(author); e != nil && e.Our().Run != nil {
+	if e := bc.table.Shown(author); e != nil && e.Our().Run != nil {
 		r := e.Our().Run
 		r.Advanced = bc.Now // what is missing may come with its author
 		bc.showBroadcasts(r)
@@ -197,8 +202,8 @@ func (bc *Broadcasts) ReleaseEarly(author certs.ID) {
 func (bc *Broadcasts) RepeatBroadcasts(l *link.Link) {
 	since := l.Since()
 	for _, b := range bc.Recent {
-		if b.Run.Entry == bc.Table.Self && b.Said >= since && bc.Now <= b.At+RecentFor {
-			bc.Links.Send(l, &pb.Broadcast{Content: b.Signed, Age: base.ToAge(bc.Now - b.Said)})
+		if b.Run.Entry == bc.table.Self && b.Said >= since && bc.Now <= b.At+RecentFor {
+			bc.links.Send(l, &pb.Broadcast{Content: b.Signed, Age: base.ToAge(bc.Now - b.Said)})
 		}
 	}
 }
@@ -212,7 +217,7 @@ func (bc *Broadcasts) ExpireBroadcasts() {
 	bc.Early = slices.DeleteFunc(bc.Early, func(b earlyBroadcast) bool { return bc.Now > b.at+RecentFor })
 	bc.Behind = slices.DeleteFunc(bc.Behind, func(r *table.Run) bool { return !bc.pursue(r) })
 	bc.dismissLate()
-	for _, l := range bc.Links.List {
+	for _, l := range bc.links.List {
 		if l.Neighbour && bc.Now >= l.TellAt {
 			bc.tell(l)
 		}
@@ -232,7 +237,7 @@ func (bc *Broadcasts) Told(ch link.Change) {
 		bc.lastWords(ch.Entry)
 	}
 	began := ch.Entry.Began
-	if n := ch.News.Broadcasts; n > 0 && (began <= bc.Table.Self.Began || bc.Now > began+MemoryFor) {
+	if n := ch.News.Broadcasts; n > 0 && (began <= bc.table.Self.Began || bc.Now > began+MemoryFor) {
 		if r := bc.runOf(ch.Entry); !r.Heard && len(r.Recent) == 0 {
 			r.Next = max(n, r.Floor) + 1
 		}
@@ -274,11 +279,11 @@ func (bc *Broadcasts) reachesUser(b *table.RecentBroadcast) bool {
 	r, e := b.Run, b.Run.Entry
 	if !r.Here() {
 		gone := e.State == pb.AnnouncementType_LEAVE || e.State == pb.AnnouncementType_LOST && bc.Now >= b.At+HoldFor && !e.Suspect(bc.Now)
-		if !bc.Ready || !gone || e.Seen != r.Epoch || !r.IsOf(e.Record) || bc.Table.Owner(e.Record.ID, bc.Now) != nil {
+		if !bc.Ready || !gone || e.Seen != r.Epoch || !r.IsOf(e.Record) || bc.table.Owner(e.Record.ID, bc.Now) != nil {
 			return false
 		}
 		e.Shown = e.Record
-		bc.Out.Events = append(bc.Out.Events, base.Joined{ID: e.Record.ID, Key: e.Record.Key, Via: bc.Links.ToldBy(e)})
+		bc.Out.Events = append(bc.Out.Events, base.Joined{ID: e.Record.ID, Key: e.Record.Key, Via: bc.links.ToldBy(e)})
 		bc.late = append(bc.late, r)
 	}
 	r.LateTill = bc.Now + lateFor
@@ -314,7 +319,7 @@ func (bc *Broadcasts) pursue(r *table.Run) bool {
 		since = max(since, b.At)
 	}
 	switch {
-	case bc.Doubt.Deaf:
+	case bc.doubt.Deaf:
 		r.Advanced = bc.Now // no link, so nothing can come
 	case bc.Now < since+AskAgain: // what is missing may be on its way
 	case bc.Now < since+HoldFor:
@@ -429,7 +434,7 @@ func (bc *Broadcasts) tell(l *link.Link) {
 
 func (bc *Broadcasts) sendHeld(l *link.Link, list []*pb.BroadcastRange) {
 	for part := range slices.Chunk(list, pb.MaxRanges) {
-		bc.Links.Send(l, &pb.BroadcastsHeld{Ranges: part})
+		bc.links.Send(l, &pb.BroadcastsHeld{Ranges: part})
 	}
 }
 
@@ -459,10 +464,10 @@ func (bc *Broadcasts) ReceiveHeld(l *link.Link, m *pb.BroadcastsHeld) {
 
 // runNamed finds the run that a position names, of a peer that we know or that our user knew.
 func (bc *Broadcasts) runNamed(o *pb.BroadcastRange) *table.Run {
-	i, _ := slices.BinarySearch(bc.Table.Tags, o.GetAuthor())
-	for ; i < len(bc.Table.Tags) && bc.Table.Tags[i] == o.GetAuthor(); i++ {
-		e := bc.Table.Entries[i]
-		if e == bc.Table.Self {
+	i, _ := slices.BinarySearch(bc.table.Tags, o.GetAuthor())
+	for ; i < len(bc.table.Tags) && bc.table.Tags[i] == o.GetAuthor(); i++ {
+		e := bc.table.Entries[i]
+		if e == bc.table.Self {
 			continue
 		}
 		if r := bc.runOf(e); r.Name == o.GetRun() && r.Audible() {
@@ -481,7 +486,7 @@ func (bc *Broadcasts) question(list []*pb.BroadcastRange, l *link.Link, r *table
 		return list
 	}
 	bc.fallBehind(r)
-	if asked := bc.Links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp && (!says || r.Asked == r.Sayer || l.ID == r.Sayer) {
+	if asked := bc.links.Link(r.Asked); bc.Now < r.AskedTill && asked != nil && asked.State == link.LinkUp && (!says || r.Asked == r.Sayer || l.ID == r.Sayer) {
 		return list
 	}
 	r.Asked, r.AskedLast, r.AskedTill = l.ID, last, bc.Now+AskAgain
@@ -493,7 +498,7 @@ func (bc *Broadcasts) question(list []*pb.BroadcastRange, l *link.Link, r *table
 
 func (bc *Broadcasts) ask(l *link.Link, list []*pb.BroadcastRange) {
 	if len(list) > 0 {
-		bc.Links.Send(l, &pb.BroadcastsWanted{Ranges: list})
+		bc.links.Send(l, &pb.BroadcastsWanted{Ranges: list})
 	}
 }
 
@@ -515,7 +520,7 @@ func (bc *Broadcasts) AwaitsLastWords(e *table.Entry) bool {
 // askAnybody asks a random neighbour for what is missing in a run.
 func (bc *Broadcasts) askAnybody(r *table.Run) {
 	var list []*link.Link
-	for _, l := range bc.Links.List {
+	for _, l := range bc.links.List {
 		if l.Neighbour {
 			list = append(list, l)
 		}
@@ -533,7 +538,7 @@ func (bc *Broadcasts) answers(l *link.Link, r *table.Run, number uint64) bool {
 		return false
 	}
 	l.Answered, r.AskedTill = true, bc.Now+AskAgain
-	for _, other := range bc.Links.List {
+	for _, other := range bc.links.List {
 		other.TellAt = min(other.TellAt, bc.Now+tellAfter)
 	}
 	bc.Wake(bc.Now + tellAfter)
@@ -565,7 +570,7 @@ func (bc *Broadcasts) ReceiveWanted(l *link.Link, m *pb.BroadcastsWanted) {
 				continue
 			}
 			sent, bytes = sent+1, bytes+len(b.Signed.GetPayload())
-			bc.Links.Send(l, &pb.Broadcast{Content: b.Signed, Hops: b.Hops, Age: base.ToAge(bc.Now - b.Said)})
+			bc.links.Send(l, &pb.Broadcast{Content: b.Signed, Hops: b.Hops, Age: base.ToAge(bc.Now - b.Said)})
 			bc.Out.Frames[len(bc.Out.Frames)-1].Relayed = true
 		}
 	}

@@ -38,7 +38,7 @@ func newNode(seed uint64) *node {
 	}, Ready: true}
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
-	n := &node{Broadcasts: &Broadcasts{Env: en, Table: tb, Links: ls, Doubt: &link.Doubt{Env: en}, Runs: make(map[uint64]*table.Run)}}
+	n := &node{Broadcasts: New(en, tb, ls, &link.Doubt{Env: en})}
 	tb.Self = n.peer("self", en.Cfg.Identity.Key())
 	n.author = n.linked("author")
 	n.author.Neighbour = false // so that what one of the two hears does not go to the author
@@ -50,15 +50,15 @@ func (n *node) peer(name string, key certs.PublicKey) *table.Entry {
 	id := certs.ID(name)
 	e := table.NewEntry(&base.Record{ID: id, Key: key, Epoch: 1, Tag: base.TagOf(id)}, pb.AnnouncementType_JOIN, n.Now)
 	e.Shown, e.Seen = e.Record, 1
-	n.Table.Insert(e)
+	n.table.Insert(e)
 	return e
 }
 
 // linked makes a link to a neighbour.
 func (n *node) linked(name string) *link.Link {
 	e := n.peer(name, keyOf(name))
-	l := &link.Link{ID: base.LinkID(len(n.Links.List) + 1), Key: e.Record.Key, Peer: e.Record.ID, Entry: e, State: link.LinkUp, Bond: link.Bond{Neighbour: true}}
-	n.Links.List = append(n.Links.List, l)
+	l := &link.Link{ID: base.LinkID(len(n.links.List) + 1), Key: e.Record.Key, Peer: e.Record.ID, Entry: e, State: link.LinkUp, Bond: link.Bond{Neighbour: true}}
+	n.links.List = append(n.links.List, l)
 	return l
 }
 
@@ -103,7 +103,7 @@ func (n *node) receive(m *pb.PeerMessage) {
 		if err != nil {
 			panic(err)
 		}
-		if number := binary.BigEndian.Uint64(content.GetId()[8:]) &^ broadcastID; n.Table.Of("author")[0].Our().Run.Has(number) {
+		if number := binary.BigEndian.Uint64(content.GetId()[8:]) &^ broadcastID; n.table.Of("author")[0].Our().Run.Has(number) {
 			n.again++
 		}
 		n.ReceiveBroadcast(n.other, m.Broadcast)
@@ -209,7 +209,7 @@ func TestPositionsAreBounded(t *testing.T) {
 	}
 	n.take(t)
 	ask := func(last uint64) []*pb.PeerMessage {
-		n.ReceiveWanted(n.other, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{Run: n.Table.Of("author")[0].Our().Run.Name, First: 1, Last: last}}})
+		n.ReceiveWanted(n.other, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{Run: n.table.Of("author")[0].Our().Run.Name, First: 1, Last: last}}})
 		return n.take(t)
 	}
 	if frames := ask(pb.MaxNumber); len(frames) != AnswerMost+1 || frames[AnswerMost].GetBroadcastsHeld() == nil {

@@ -34,8 +34,7 @@ func newBox(t *testing.T, change func(*base.Config)) *box {
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
-	b := &box{t: t, Custody: &Custody{Env: en, Table: tb, Links: ls, Routes: rt, Relay: route.NewRelay(en, tb, ls, rt)}}
-	b.LoadCustody()
+	b := &box{t: t, Custody: New(en, tb, ls, rt, route.NewRelay(en, tb, ls, rt))}
 	b.drain()
 	return b
 }
@@ -52,7 +51,7 @@ func (b *box) drain() { b.out, b.Out = b.Out, base.Effects{} }
 // pass lets time pass, with a tick at its end. All links are heard.
 func (b *box) pass(d time.Duration) {
 	b.Now += d
-	for _, l := range b.Links.List {
+	for _, l := range b.links.List {
 		l.Heard = b.Now
 	}
 	b.HandOver()
@@ -64,16 +63,16 @@ func (b *box) pass(d time.Duration) {
 func (b *box) comes(name string, epoch uint64) *link.Link {
 	key := identity(name).Key()
 	r := &base.Record{ID: certs.ID(name), Key: key, Epoch: epoch, Tag: base.TagOf(certs.ID(name))}
-	e := b.Table.Get(r.ID, key)
+	e := b.table.Get(r.ID, key)
 	if e == nil {
 		e = table.NewEntry(r, pb.AnnouncementType_JOIN, b.Now)
-		b.Table.Insert(e)
+		b.table.Insert(e)
 	}
-	b.Table.Set(e, r, pb.AnnouncementType_JOIN)
+	b.table.Set(e, r, pb.AnnouncementType_JOIN)
 	e.Shown = r
 	b.last++
 	l := &link.Link{ID: b.last, Key: key, Peer: r.ID, Entry: e, State: link.LinkUp, Heard: b.Now, Bond: link.Bond{Neighbour: true, Slot: -1}}
-	b.Links.List = append(b.Links.List, l)
+	b.links.List = append(b.links.List, l)
 	return l
 }
 
@@ -81,11 +80,11 @@ func (b *box) comes(name string, epoch uint64) *link.Link {
 func (b *box) goes(l *link.Link) {
 	b.ends(l)
 	l.Entry.Shown = nil
-	b.Table.Set(l.Entry, l.Entry.Record, pb.AnnouncementType_LEAVE)
+	b.table.Set(l.Entry, l.Entry.Record, pb.AnnouncementType_LEAVE)
 }
 
 func (b *box) ends(l *link.Link) {
-	b.Links.List = slices.DeleteFunc(b.Links.List, func(other *link.Link) bool { return other == l })
+	b.links.List = slices.DeleteFunc(b.links.List, func(other *link.Link) bool { return other == l })
 }
 
 // sent returns the frames of the last input on a link.
@@ -117,7 +116,7 @@ func (b *box) handed(l *link.Link) (list [][]byte) {
 		}
 		last := &list[len(list)-1]
 		*last = append(*last, e.GetSealed()...)
-		if e.GetPart() == e.GetParts()-1 && EnvelopeNumber(DepositID(*last)) != e.GetNumber() {
+		if e.GetPart() == e.GetParts()-1 && EnvelopeNumber(pb.DepositID(*last)) != e.GetNumber() {
 			b.t.Fatalf("handed over as number %x", e.GetNumber())
 		}
 	}
@@ -138,7 +137,7 @@ func (b *box) takes(from *link.Link, d *pb.Deposit) (refusal string) {
 	b.drain()
 	frames := b.sent(from)
 	answer := frames[len(frames)-1].GetDepositAnswer()
-	if id := DepositID(d.GetSealed()); !bytes.Equal(answer.GetDeposit(), id[:]) || answer.GetKept() != (answer.GetReason() == "") {
+	if id := pb.DepositID(d.GetSealed()); !bytes.Equal(answer.GetDeposit(), id[:]) || answer.GetKept() != (answer.GetReason() == "") {
 		b.t.Fatalf("the answer is %v", answer)
 	}
 	return answer.GetReason()
@@ -155,7 +154,7 @@ func collectedBy(name string, sealed ...[]byte) *pb.Collected {
 	key := identity(name).Key()
 	content := &pb.CollectedContent{Key: key[:]}
 	for _, s := range sealed {
-		id := DepositID(s)
+		id := pb.DepositID(s)
 		content.Deposits = append(content.Deposits, id[:])
 	}
 	return &pb.Collected{Content: identity(name).SignCollected(content)}

@@ -30,24 +30,19 @@ import (
 
 // Bounds of custody, all guesses.
 const (
-	CustodyFor      = 24 * time.Hour // after the last that one depositor has left for a receiver
-	custodyBehind   = 7 * CustodyFor // after the first, nothing more is taken behind it: no message waits longer at its author
-	MaxKept         = 4096           // deposits
-	MaxKeptB        = 32 << 20
-	MaxKeptOfOne    = 1024 // left by one key
-	MaxKeptOfOneB   = 8 << 20
-	MaxKeptForOne   = 2048 // for one key
-	MaxKeptForOneB  = 16 << 20
+	custodyFor      = 24 * time.Hour // after the last that one depositor has left for a receiver
+	custodyBehind   = 7 * custodyFor // after the first, nothing more is taken behind it: no message waits longer at its author
+	maxKept         = 4096           // deposits
+	maxKeptB        = 32 << 20
+	maxKeptOfOne    = 1024 // left by one key
+	maxKeptOfOneB   = 8 << 20
+	maxKeptForOne   = 2048 // for one key
+	maxKeptForOneB  = 16 << 20
 	handWindow      = 256 << 10       // bytes of one depositor on their way to one receiver
-	HandMost        = 1 << 20         // of all, handed over within HandAgain
-	HandAgain       = 2 * time.Second // pause before an uncollected deposit is sent again; doubles each time
+	handMost        = 1 << 20         // of all, handed over within handAgain
+	handAgain       = 2 * time.Second // pause before an uncollected deposit is sent again; doubles each time
 	handAgainAtMost = 30 * time.Second
 )
-
-// DepositID is pb.DepositID.
-func DepositID(sealed []byte) [pb.DepositIDSize]byte {
-	return pb.DepositID(sealed)
-}
 
 // EnvelopeNumber is the number of the envelope in which a deposit is handed over: the
 // first 8 bytes of its ID.
@@ -58,26 +53,33 @@ func EnvelopeNumber(deposit [pb.DepositIDSize]byte) uint64 {
 // Custody is the mailbox: it keeps deposits for others, and leaves ours with others.
 type Custody struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Routes *route.Routes
-	Relay  *route.Relay
+	table  *table.Table
+	links  *link.Links
+	routes *route.Routes
+	relay  *route.Relay
 
 	Shelves   []*shelf
 	Absentees []*absentee
 	Own       int // deposits of the absentees
-	OwnBytes  int
+	ownBytes  int
+}
+
+// New returns the mailbox, with the deposits of the last run.
+func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, rl *route.Relay) *Custody {
+	cu := &Custody{Env: en, table: t, links: ls, routes: rt, relay: rl}
+	cu.load()
+	return cu
 }
 
 // shelf holds the deposits for one receiver, in the order in which they were taken.
 type shelf struct {
 	receiver certs.ID
 	key      certs.PublicKey
-	Deposits []*Kept
+	Deposits []*kept
 	epoch    uint64 // the run of the receiver that is here; 0: none
 }
 
-type Kept struct {
+type kept struct {
 	base.Kept
 	ID    [pb.DepositIDSize]byte
 	since time.Duration
@@ -87,25 +89,25 @@ type Kept struct {
 }
 
 // size is how much it counts while it is on its way.
-func (k *Kept) size() int { return route.CarryBase + len(k.Deposit.GetSealed()) }
+func (k *kept) size() int { return route.CarryBase + len(k.Deposit.GetSealed()) }
 
-// LoadCustody takes over the deposits of the last run.
-func (cu *Custody) LoadCustody() {
+// load takes over the deposits of the last run.
+func (cu *Custody) load() {
 	list := slices.Clone(cu.Cfg.Custody)
 	cu.Cfg.Custody = nil
 	slices.SortStableFunc(list, func(a, b base.Kept) int { return cmp.Compare(b.Age, a.Age) })
 	for _, was := range list {
-		k := &Kept{Kept: was, ID: DepositID(was.Deposit.GetSealed()), since: cu.Now - max(was.Age, 0)}
+		k := &kept{Kept: was, ID: pb.DepositID(was.Deposit.GetSealed()), since: cu.Now - max(was.Age, 0)}
 		if cu.Cfg.NoCustody || pb.Check(pb.Wrap(was.Deposit)) != nil {
 			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
 			continue
 		}
-		cu.Shelve(k)
+		cu.shelve(k)
 	}
 	cu.expireKept()
 }
 
-func (cu *Custody) Shelve(k *Kept) {
+func (cu *Custody) shelve(k *kept) {
 	k.left = k.since
 	receiver, key := certs.ID(k.Deposit.GetReceiver()), certs.PublicKey(k.Deposit.GetReceiverKey())
 	i := slices.IndexFunc(cu.Shelves, func(s *shelf) bool { return s.key == key && s.receiver == receiver })
@@ -126,18 +128,18 @@ func (cu *Custody) WakeCustody() {
 // ReceiveDeposit takes what a peer leaves with us, or refuses it with a reason.
 func (cu *Custody) ReceiveDeposit(l *link.Link, d *pb.Deposit) {
 	l.Used = cu.Now
-	k := &Kept{Kept: base.Kept{Deposit: d, Depositor: l.Peer, DepositorKey: l.Key}, ID: DepositID(d.GetSealed()), since: cu.Now}
+	k := &kept{Kept: base.Kept{Deposit: d, Depositor: l.Peer, DepositorKey: l.Key}, ID: pb.DepositID(d.GetSealed()), since: cu.Now}
 	reason := "takes no more at once"
-	if cu.Relay.MayCarry(l, route.CarryBase+len(d.GetSealed())) {
-		reason = cu.Keep(k)
+	if cu.relay.MayCarry(l, route.CarryBase+len(d.GetSealed())) {
+		reason = cu.keep(k)
 	}
-	cu.Links.Send(l, &pb.DepositAnswer{Deposit: k.ID[:], Kept: reason == "", Reason: reason})
+	cu.links.Send(l, &pb.DepositAnswer{Deposit: k.ID[:], Kept: reason == "", Reason: reason})
 }
 
-// Keep stores a deposit, or returns the reason why not. A deposit that we already have is
+// keep stores a deposit, or returns the reason why not. A deposit that we already have is
 // accepted again, for a day from now on. Receipts, which have no depositor, count for their
 // receiver only.
-func (cu *Custody) Keep(k *Kept) (reason string) {
+func (cu *Custody) keep(k *kept) (reason string) {
 	own, d := cu.Cfg.Identity.Key(), k.Deposit
 	if cu.Cfg.NoCustody {
 		return "keeps nothing for others"
@@ -177,21 +179,21 @@ func (cu *Custody) Keep(k *Kept) (reason string) {
 		}
 	}
 	switch {
-	case all.above(MaxKept, MaxKeptB):
+	case all.above(maxKept, maxKeptB):
 		return "keeps no more"
-	case ofOne.above(MaxKeptOfOne, MaxKeptOfOneB):
+	case ofOne.above(maxKeptOfOne, maxKeptOfOneB):
 		return "keeps no more of this peer"
-	case forOne.above(MaxKeptForOne, MaxKeptForOneB):
+	case forOne.above(maxKeptForOne, maxKeptForOneB):
 		return "keeps no more for that peer"
 	}
-	cu.Shelve(k)
+	cu.shelve(k)
 	cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID, Kept: &k.Kept})
 	cu.Wake(cu.Now) // the receiver may be here
 	return ""
 }
 
 // follows reports whether two deposits are of one depositor. Receipts have none.
-func (k *Kept) follows(other *Kept) bool {
+func (k *kept) follows(other *kept) bool {
 	return k.Depositor != "" && other.Depositor != "" && k.DepositorKey == other.DepositorKey
 }
 
@@ -206,7 +208,7 @@ func (t *tally) above(number, bytes int) bool { return t.number > number || t.by
 func (cu *Custody) HandOver() {
 	cu.expireKept()
 	for _, s := range cu.Shelves {
-		epoch := cu.Table.ShownEpoch(s.receiver, s.key)
+		epoch := cu.table.ShownEpoch(s.receiver, s.key)
 		if epoch != s.epoch { // another run of it, or it has gone
 			for _, k := range s.Deposits {
 				k.next, k.pause = 0, 0
@@ -222,15 +224,15 @@ func (cu *Custody) HandOver() {
 // receipts one by one.
 func (cu *Custody) expireKept() {
 	for _, s := range cu.Shelves {
-		if cu.Now < s.Deposits[0].since+CustodyFor {
+		if cu.Now < s.Deposits[0].since+custodyFor {
 			continue // it is the oldest
 		}
 		lives := make(map[certs.PublicKey]bool)
 		for _, k := range s.Deposits {
-			lives[k.DepositorKey] = lives[k.DepositorKey] || cu.Now < k.left+CustodyFor
+			lives[k.DepositorKey] = lives[k.DepositorKey] || cu.Now < k.left+custodyFor
 		}
-		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *Kept) bool {
-			if k.Depositor != "" && lives[k.DepositorKey] || cu.Now < k.left+CustodyFor {
+		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *kept) bool {
+			if k.Depositor != "" && lives[k.DepositorKey] || cu.Now < k.left+custodyFor {
 				return false
 			}
 			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
@@ -249,7 +251,7 @@ func (cu *Custody) clearShelves() {
 // come first, then those that have waited longest.
 func (cu *Custody) handOverTo(s *shelf) {
 	onTheWay := 0
-	var due []*Kept
+	var due []*kept
 	windows := make(map[certs.PublicKey]int) // bytes
 	for _, k := range s.Deposits {
 		if k.Depositor != "" {
@@ -262,30 +264,30 @@ func (cu *Custody) handOverTo(s *shelf) {
 		switch {
 		case cu.Now >= k.next:
 			due = append(due, k)
-		case cu.Now < k.next-k.pause+HandAgain:
+		case cu.Now < k.next-k.pause+handAgain:
 			onTheWay += k.size()
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *Kept) int { return cmp.Compare(a.next, b.next) })
+	slices.SortStableFunc(due, func(a, b *kept) int { return cmp.Compare(a.next, b.next) })
 	for _, k := range due {
-		if onTheWay > 0 && onTheWay+k.size() > HandMost {
+		if onTheWay > 0 && onTheWay+k.size() > handMost {
 			return
 		}
 		onTheWay += k.size()
-		k.pause = min(max(2*k.pause, HandAgain), handAgainAtMost)
+		k.pause = min(max(2*k.pause, handAgain), handAgainAtMost)
 		k.next = cu.Now + k.pause
-		if !cu.Relay.CanRoute(s.receiver, k.Deposit.GetSealed()) {
+		if !cu.relay.CanRoute(s.receiver, k.Deposit.GetSealed()) {
 			continue
 		}
 		cu.Happen(base.Staying{})
-		cu.Relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed())
+		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed())
 	}
 }
 
 // Collect handles Collect.
 func (cu *Custody) Collect(holder certs.ID, collected *pb.Collected) {
 	if holder != cu.Cfg.ID {
-		cu.Routes.SendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
+		cu.routes.SendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
 	}
 }
 
@@ -303,7 +305,7 @@ func (cu *Custody) ReceiveCollected(m *pb.Collected) {
 		named[[pb.DepositIDSize]byte(id)] = i
 	}
 	known := false
-	var first *Kept
+	var first *kept
 	for _, s := range cu.Shelves {
 		for _, k := range s.Deposits {
 			at, ok := named[k.ID]
@@ -319,7 +321,7 @@ func (cu *Custody) ReceiveCollected(m *pb.Collected) {
 		return
 	}
 	for _, s := range cu.Shelves {
-		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *Kept) bool {
+		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *kept) bool {
 			_, ok := named[k.ID]
 			if ok = ok && s.key == key; ok {
 				cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
@@ -333,12 +335,12 @@ func (cu *Custody) ReceiveCollected(m *pb.Collected) {
 }
 
 // keepReceipts stores what a receiver has sealed to the depositor of something collected.
-func (cu *Custody) keepReceipts(of *Kept, receipts []byte) {
+func (cu *Custody) keepReceipts(of *kept, receipts []byte) {
 	if of == nil || len(receipts) == 0 {
 		return
 	}
 	d := &pb.Deposit{Receiver: string(of.Depositor), ReceiverKey: of.DepositorKey[:], Sealed: receipts}
-	if why := cu.Keep(&Kept{Kept: base.Kept{Deposit: d}, ID: DepositID(receipts), since: cu.Now}); why != "" {
+	if why := cu.keep(&kept{Kept: base.Kept{Deposit: d}, ID: pb.DepositID(receipts), since: cu.Now}); why != "" {
 		cu.Note(base.Debug, "receipts are not kept", "for", d.GetReceiver(), "why", why)
 	}
 }

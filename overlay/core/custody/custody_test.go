@@ -16,8 +16,8 @@ import (
 )
 
 // keptOf is a deposit of a peer; of nobody: receipts.
-func keptOf(by string, d *pb.Deposit) *Kept {
-	k := &Kept{Kept: base.Kept{Deposit: d}, ID: DepositID(d.GetSealed())}
+func keptOf(by string, d *pb.Deposit) *kept {
+	k := &kept{Kept: base.Kept{Deposit: d}, ID: pb.DepositID(d.GetSealed())}
 	if by != "" {
 		k.Depositor, k.DepositorKey = certs.ID(by), identity(by).Key()
 	}
@@ -27,19 +27,19 @@ func keptOf(by string, d *pb.Deposit) *Kept {
 // TestCustodyIsBounded: the bounds of one depositor, of one receiver, and of all.
 func TestCustodyIsBounded(t *testing.T) {
 	for name, x := range map[string]struct{ depositors, receivers, size, kept int }{
-		"of one":         {1, 100, 10, MaxKeptOfOne},
-		"bytes of one":   {1, 100, 64 << 10, MaxKeptOfOneB / (64 << 10)},
-		"for one":        {100, 1, 10, MaxKeptForOne},
-		"bytes for one":  {100, 1, 64 << 10, MaxKeptForOneB / (64 << 10)},
-		"in all":         {100, 100, 10, MaxKept},
-		"bytes in all":   {100, 100, 64 << 10, MaxKeptB / (64 << 10)},
-		"large, not all": {100, 100, pb.MaxDeposit, MaxKeptB / pb.MaxDeposit},
+		"of one":         {1, 100, 10, maxKeptOfOne},
+		"bytes of one":   {1, 100, 64 << 10, maxKeptOfOneB / (64 << 10)},
+		"for one":        {100, 1, 10, maxKeptForOne},
+		"bytes for one":  {100, 1, 64 << 10, maxKeptForOneB / (64 << 10)},
+		"in all":         {100, 100, 10, maxKept},
+		"bytes in all":   {100, 100, 64 << 10, maxKeptB / (64 << 10)},
+		"large, not all": {100, 100, pb.MaxDeposit, maxKeptB / pb.MaxDeposit},
 	} {
 		b := newBox(t, nil)
 		sealed, taken, last := make([]byte, x.size), 0, ""
 		for i := range x.kept + 10 {
 			by, to := byte(i%x.depositors), i%x.receivers
-			k := &Kept{
+			k := &kept{
 				Kept: base.Kept{
 					Deposit:   &pb.Deposit{Receiver: fmt.Sprint("to", to), ReceiverKey: fmt.Appendf(nil, "%032d", to), Sealed: sealed},
 					Depositor: certs.ID(fmt.Sprint("by", by)), DepositorKey: certs.PublicKey{by},
@@ -47,9 +47,9 @@ func TestCustodyIsBounded(t *testing.T) {
 				ID: [pb.DepositIDSize]byte{byte(i >> 8), byte(i)},
 			}
 			if i < x.kept-10 { // put there at once: to judge each takes a look at all others
-				b.Shelve(k)
+				b.shelve(k)
 			} else {
-				last = b.Keep(k)
+				last = b.keep(k)
 			}
 			if last == "" {
 				taken++
@@ -88,7 +88,7 @@ func TestKeptForAWeek(t *testing.T) {
 		if why := b.takes(bob, deposit("carol", sealedBytes(n, 10))); why != "" {
 			t.Fatalf("refused after %v: %s", b.Now, why)
 		}
-		b.pass(CustodyFor - time.Hour)
+		b.pass(custodyFor - time.Hour)
 	}
 	next := deposit("carol", sealedBytes(99, 10))
 	if b.takes(bob, next) == "" {
@@ -137,7 +137,7 @@ func TestHandingOverGarbage(t *testing.T) {
 		b.takes(mallory, deposit("carol", sealedBytes(50+i, pb.MaxDeposit)))
 	}
 	for i := range uint64(13) { // as receipts, which may be garbage too
-		b.Keep(keptOf("", deposit("carol", sealedBytes(60+i, pb.MaxDeposit))))
+		b.keep(keptOf("", deposit("carol", sealedBytes(60+i, pb.MaxDeposit))))
 	}
 	good := [][]byte{sealedBytes(1, pb.MaxDeposit), sealedBytes(2, 10), sealedBytes(3, 10)}
 	for _, sealed := range good {
@@ -148,15 +148,15 @@ func TestHandingOverGarbage(t *testing.T) {
 	place := func(sealed []byte) int {
 		return slices.IndexFunc(got, func(b []byte) bool { return bytes.Equal(b, sealed) })
 	}
-	for b.Now < 2*HandAgain {
-		b.pass(HandAgain / 8)
+	for b.Now < 2*handAgain {
+		b.pass(handAgain / 8)
 		size := 0
 		for _, sealed := range b.handed(carol) {
 			if size += len(sealed); place(sealed) < 0 {
 				got = append(got, sealed)
 			}
 		}
-		if size > HandMost {
+		if size > handMost {
 			t.Errorf("%d bytes are handed over at once", size)
 		}
 	}
@@ -172,12 +172,12 @@ func TestHandingOverGarbage(t *testing.T) {
 		}
 	}
 	for b.Now < 5*time.Minute { // all goes on, more seldom
-		b.pass(HandAgain / 8)
+		b.pass(handAgain / 8)
 		size := 0
 		for _, sealed := range b.handed(carol) {
 			size += len(sealed)
 		}
-		if size > HandMost {
+		if size > handMost {
 			t.Fatalf("%d bytes at once", size)
 		}
 	}
@@ -191,9 +191,9 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 		k.Age = time.Duration(i) * time.Hour
 		switch {
 		case i == 7:
-			k.Age = CustodyFor + time.Hour // and others follow it
+			k.Age = custodyFor + time.Hour // and others follow it
 		case i >= 8:
-			k.Depositor, k.DepositorKey, k.Age = "dave", identity("dave").Key(), CustodyFor+time.Second
+			k.Depositor, k.DepositorKey, k.Age = "dave", identity("dave").Key(), custodyFor+time.Second
 		}
 		last = append(last, k)
 	}
@@ -212,7 +212,7 @@ func TestCustodyOfTheLastRun(t *testing.T) {
 	if want := []byte{7, 6, 5, 4, 2, 3, 1, 0}; !bytes.Equal(order, want) {
 		t.Errorf("handed over in the order %v", order)
 	}
-	if b.pass(CustodyFor - time.Second); len(b.out.Custody) != 0 {
+	if b.pass(custodyFor - time.Second); len(b.out.Custody) != 0 {
 		t.Errorf("%d are dropped before the last is a day old", len(b.out.Custody))
 	}
 	if b.pass(time.Second); len(b.out.Custody) != 8 {
@@ -239,7 +239,7 @@ func TestDepositsExpireTogether(t *testing.T) {
 			text := fmt.Sprint(k, rnd.IntN(4))
 			if group := left[k]; rnd.IntN(4) > 0 {
 				_, again := group[text]
-				if why := b.Keep(&Kept{Kept: keptOf(k.by, deposit(k.to, []byte(text))).Kept, ID: DepositID([]byte(text)), since: b.Now}); why != "" {
+				if why := b.keep(&kept{Kept: keptOf(k.by, deposit(k.to, []byte(text))).Kept, ID: pb.DepositID([]byte(text)), since: b.Now}); why != "" {
 					t.Fatalf("seed %d: %q is refused: %s", seed, text, why)
 				}
 				if group == nil {
@@ -260,7 +260,7 @@ func TestDepositsExpireTogether(t *testing.T) {
 					latest = max(latest, at)
 				}
 				maps.DeleteFunc(group, func(_ string, at time.Duration) bool {
-					return b.Now >= latest+CustodyFor || k.by == "" && b.Now >= at+CustodyFor
+					return b.Now >= latest+custodyFor || k.by == "" && b.Now >= at+custodyFor
 				})
 			}
 			for _, w := range b.Out.Custody {
@@ -271,7 +271,7 @@ func TestDepositsExpireTogether(t *testing.T) {
 			want := 0
 			for _, group := range left {
 				for text := range group {
-					if want++; !stored[DepositID([]byte(text))] {
+					if want++; !stored[pb.DepositID([]byte(text))] {
 						t.Fatalf("seed %d: %q is dropped after %v", seed, text, b.Now)
 					}
 				}

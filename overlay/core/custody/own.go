@@ -23,17 +23,17 @@ import (
 // Bounds of our deposits with others, all guesses.
 const (
 	WantHolders    = 3
-	LeftFor        = CustodyFor - time.Hour // then all is deposited anew; the hour covers any slow link and any wrong clock
+	leftFor        = custodyFor - time.Hour // then all is deposited anew; the hour covers any slow link and any wrong clock
 	depositTimeout = 5 * time.Second        // for an answer
 	refusesFor     = time.Minute            // before a holder that has refused is asked again for the same receiver
-	OfferWindow    = 256 << 10              // bytes of unanswered deposits on a link
-	MaxAbsentees   = 1024
+	offerWindow    = 256 << 10              // bytes of unanswered deposits on a link
+	maxAbsentees   = 1024
 	maxRefusals    = 256 // remembered for each receiver
-	MaxOwnForOne   = 1024
-	MaxOwnForOneB  = 2 << 20
-	MaxOwn         = 4096
+	maxOwnForOne   = 1024
+	maxOwnForOneB  = 2 << 20
+	maxOwn         = 4096
 	withdrawPause  = time.Second // before the rest is deposited anew, since withdrawals come several at a time
-	MaxOwnB        = 16 << 20
+	maxOwnB        = 16 << 20
 )
 
 // absentee is a peer that is away, with our deposits for it.
@@ -77,7 +77,7 @@ func (cu *Custody) CanLeave(d *pb.Deposit) bool {
 // Deposit leaves with others something that CanLeave has allowed.
 func (cu *Custody) Deposit(d *pb.Deposit) bool {
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
-	if cu.Table.IsHere(receiver, key) || key == cu.Cfg.Identity.Key() {
+	if cu.table.IsHere(receiver, key) || key == cu.Cfg.Identity.Key() {
 		return false
 	}
 	a := cu.absentee(receiver, key)
@@ -85,12 +85,12 @@ func (cu *Custody) Deposit(d *pb.Deposit) bool {
 		cu.Note(base.Debug, "nothing is left with others, for too many are away", "for", d.GetReceiver())
 		return false
 	}
-	size, id := len(d.GetSealed()), DepositID(d.GetSealed())
+	size, id := len(d.GetSealed()), pb.DepositID(d.GetSealed())
 	if slices.ContainsFunc(a.Deposits, func(other ownDeposit) bool { return other.id == id }) {
 		return true
 	}
-	a.full = a.full || len(a.Deposits) >= MaxOwnForOne || a.Bytes+size > MaxOwnForOneB ||
-		cu.Own >= MaxOwn || cu.OwnBytes+size > MaxOwnB
+	a.full = a.full || len(a.Deposits) >= maxOwnForOne || a.Bytes+size > maxOwnForOneB ||
+		cu.Own >= maxOwn || cu.ownBytes+size > maxOwnB
 	if a.full {
 		cu.Note(base.Debug, "no more is left with others", "for", d.GetReceiver())
 		return false
@@ -98,7 +98,7 @@ func (cu *Custody) Deposit(d *pb.Deposit) bool {
 	a.Deposits = append(a.Deposits, ownDeposit{d, id})
 	a.Bytes += size
 	cu.Own++
-	cu.OwnBytes += size
+	cu.ownBytes += size
 	cu.leaveFor(a)
 	return true
 }
@@ -128,10 +128,10 @@ func (cu *Custody) absentee(receiver certs.ID, key certs.PublicKey) *absentee {
 			return a
 		}
 	}
-	if len(cu.Absentees) >= MaxAbsentees {
+	if len(cu.Absentees) >= maxAbsentees {
 		return nil
 	}
-	a := &absentee{receiver: receiver, key: key, anew: cu.Now + LeftFor}
+	a := &absentee{receiver: receiver, key: key, anew: cu.Now + leftFor}
 	cu.Absentees = append(cu.Absentees, a)
 	return a
 }
@@ -142,7 +142,7 @@ func (cu *Custody) DepositsPending() bool {
 		return false
 	}
 	for _, a := range cu.Absentees {
-		if cu.Table.IsHere(a.receiver, a.key) || len(a.Deposits) == 0 && cu.Now+withdrawPause < a.anew {
+		if cu.table.IsHere(a.receiver, a.key) || len(a.Deposits) == 0 && cu.Now+withdrawPause < a.anew {
 			continue
 		}
 		complete, waits := 0, len(cu.possibleHolders(a)) > 0
@@ -163,7 +163,7 @@ func (cu *Custody) DepositsPending() bool {
 // LeaveDeposits does what is due for each absentee.
 func (cu *Custody) LeaveDeposits() {
 	cu.Absentees = slices.DeleteFunc(cu.Absentees, func(a *absentee) bool {
-		here := cu.Table.IsHere(a.receiver, a.key)
+		here := cu.table.IsHere(a.receiver, a.key)
 		if !here && cu.Now < a.anew {
 			cu.leaveFor(a)
 			return false
@@ -190,7 +190,7 @@ func (cu *Custody) giveUp(a *absentee) {
 		cu.settle(h)
 	}
 	cu.Own -= len(a.Deposits)
-	cu.OwnBytes -= a.Bytes
+	cu.ownBytes -= a.Bytes
 	a.Holders, a.Deposits, a.Bytes = nil, nil, 0
 }
 
@@ -223,7 +223,7 @@ func rank(l *link.Link) int {
 // everything or a link over which it gets the rest. A holder without a link keeps what it has,
 // but another is chosen for what follows.
 func (cu *Custody) holds(a *absentee, h *holder) bool {
-	switch l := cu.Links.Link(h.Asked); {
+	switch l := cu.links.Link(h.Asked); {
 	case h.Asked == 0:
 	case l == nil || l.State != link.LinkUp:
 		cu.settle(h)
@@ -233,11 +233,11 @@ func (cu *Custody) holds(a *absentee, h *holder) bool {
 		a.refused(h.key, cu.Now)
 		return false
 	}
-	if cu.Table.ShownEpoch(h.id, h.key) != h.epoch {
+	if cu.table.ShownEpoch(h.id, h.key) != h.epoch {
 		cu.settle(h)
 		return false
 	}
-	return h.Asked != 0 || h.Has == len(a.Deposits) || usable(cu.Links.LinkTo(h.key))
+	return h.Asked != 0 || h.Has == len(a.Deposits) || usable(cu.links.LinkTo(h.key))
 }
 
 func usable(l *link.Link) bool { return l != nil && !l.Quiet }
@@ -245,8 +245,8 @@ func usable(l *link.Link) bool { return l != nil && !l.Quiet }
 // possibleHolders returns links to peers that may keep something for the absentee.
 func (cu *Custody) possibleHolders(a *absentee) []*link.Link {
 	var list []*link.Link
-	for _, l := range cu.Links.List {
-		if l.State != link.LinkUp || l.Quiet || l.Key == a.key || l.Entry == nil || l.Entry.Shown == nil || l.LeadsToGuest() || cu.Links.LinkTo(l.Key) != l {
+	for _, l := range cu.links.List {
+		if l.State != link.LinkUp || l.Quiet || l.Key == a.key || l.Entry == nil || l.Entry.Shown == nil || l.LeadsToGuest() || cu.links.LinkTo(l.Key) != l {
 			continue
 		}
 		if !a.hasRefused(l.Key, cu.Now) && !slices.ContainsFunc(a.Holders, func(h *holder) bool { return h.key == l.Key }) {
@@ -270,24 +270,24 @@ func (a *absentee) hasRefused(key certs.PublicKey, now time.Duration) bool {
 
 // offer asks a holder to keep the next deposit that it lacks.
 func (cu *Custody) offer(a *absentee, h *holder) {
-	l := cu.Links.LinkTo(h.key)
+	l := cu.links.LinkTo(h.key)
 	if h.Asked != 0 || h.Has == len(a.Deposits) || !usable(l) {
 		return
 	}
 	d := a.Deposits[h.Has].what
 	size := route.CarryBase + len(d.GetSealed())
-	if l.Offered > 0 && l.Offered+size > OfferWindow {
+	if l.Offered > 0 && l.Offered+size > offerWindow {
 		return
 	}
 	h.Asked, h.askedAt, h.Size = l.ID, cu.Now, size
 	l.Offered += size
 	l.Used = cu.Now
-	cu.Links.Send(l, d)
+	cu.links.Send(l, d)
 }
 
 // settle closes a question, answered or not.
 func (cu *Custody) settle(h *holder) {
-	if l := cu.Links.Link(h.Asked); h.Asked != 0 && l != nil {
+	if l := cu.links.Link(h.Asked); h.Asked != 0 && l != nil {
 		l.Offered -= h.Size
 	}
 	h.Asked = 0

@@ -28,7 +28,7 @@ func TestNothingIsLeftBehindARefusal(t *testing.T) {
 	b := newBox(t, nil)
 	b.crowd(4)
 	const size = 64<<10 - 1
-	for i := range uint64(MaxOwnForOneB / size) {
+	for i := range uint64(maxOwnForOneB / size) {
 		if !b.leave(deposit("zoe", sealedBytes(i, size))) {
 			t.Fatalf("number %d is not taken", i)
 		}
@@ -55,12 +55,12 @@ func TestNothingIsLeftBehindARefusal(t *testing.T) {
 func TestRefusedIsLeftAnew(t *testing.T) {
 	b := newBox(t, nil)
 	b.crowd(1)
-	b.Own = MaxOwn
+	b.Own = maxOwn
 	if b.leave(deposit("zoe", oneSealed)) || b.DepositsPending() {
 		t.Error("taken, or pending")
 	}
 	b.Own = 0
-	if b.pass(LeftFor); !slices.Equal(b.out.Releave, []certs.ID{"zoe"}) || !b.leave(deposit("zoe", oneSealed)) {
+	if b.pass(leftFor); !slices.Equal(b.out.Releave, []certs.ID{"zoe"}) || !b.leave(deposit("zoe", oneSealed)) {
 		t.Errorf("to be left anew: %v", b.out.Releave)
 	}
 }
@@ -68,11 +68,11 @@ func TestRefusedIsLeftAnew(t *testing.T) {
 // TestOwnDepositsAreBounded: our deposits are bounded, and so are those that wait on a link.
 func TestOwnDepositsAreBounded(t *testing.T) {
 	for name, x := range map[string]struct{ receivers, size, kept int }{
-		"for one":       {1, 10, MaxOwnForOne},
-		"bytes for one": {1, 64 << 10, MaxOwnForOneB / (64 << 10)},
-		"receivers":     {MaxAbsentees + 10, 10, MaxAbsentees},
-		"in all":        {20, 10, MaxOwn},
-		"bytes in all":  {20, 64 << 10, MaxOwnB / (64 << 10)},
+		"for one":       {1, 10, maxOwnForOne},
+		"bytes for one": {1, 64 << 10, maxOwnForOneB / (64 << 10)},
+		"receivers":     {maxAbsentees + 10, 10, maxAbsentees},
+		"in all":        {20, 10, maxOwn},
+		"bytes in all":  {20, 64 << 10, maxOwnB / (64 << 10)},
 	} {
 		b := newBox(t, nil)
 		b.crowd(4)
@@ -83,10 +83,10 @@ func TestOwnDepositsAreBounded(t *testing.T) {
 			b.leave(&pb.Deposit{Receiver: fmt.Sprint("to", to), ReceiverKey: fmt.Appendf(nil, "%032d", to), Sealed: slices.Clone(sealed)})
 		}
 		b.checkOwn()
-		if b.Own != x.kept || b.OwnBytes != x.kept*x.size {
-			t.Errorf("%s: %d are taken, %d bytes", name, b.Own, b.OwnBytes)
+		if b.Own != x.kept || b.ownBytes != x.kept*x.size {
+			t.Errorf("%s: %d are taken, %d bytes", name, b.Own, b.ownBytes)
 		}
-		if b.pass(CustodyFor); b.Own != 0 || b.OwnBytes != 0 {
+		if b.pass(custodyFor); b.Own != 0 || b.ownBytes != 0 {
 			t.Errorf("%s: %d are left after a day", name, b.Own)
 		}
 		b.checkOwn()
@@ -108,11 +108,11 @@ func (b *box) checkOwn() {
 			}
 		}
 	}
-	if own != b.Own || bytes != b.OwnBytes {
-		b.t.Fatalf("%d and %d bytes are counted as %d and %d", own, bytes, b.Own, b.OwnBytes)
+	if own != b.Own || bytes != b.ownBytes {
+		b.t.Fatalf("%d and %d bytes are counted as %d and %d", own, bytes, b.Own, b.ownBytes)
 	}
-	for _, l := range b.Links.List {
-		if l.Offered != offered[l.ID] || l.Offered > OfferWindow {
+	for _, l := range b.links.List {
+		if l.Offered != offered[l.ID] || l.Offered > offerWindow {
 			b.t.Fatalf("%d bytes are offered on a link, counted %d", offered[l.ID], l.Offered)
 		}
 	}
@@ -150,7 +150,7 @@ func TestHoldersHaveNoGap(t *testing.T) {
 		}
 		answer := func(i int, kept bool) {
 			l := links[i]
-			id := DepositID([]byte{question[l]})
+			id := pb.DepositID([]byte{question[l]})
 			if delete(asked, l); kept {
 				has[i] = max(has[i], question[l]+1)
 			}

@@ -19,25 +19,46 @@ import (
 // Joiner gets us into a network, and back into it.
 type Joiner struct {
 	*base.Env
-	Table *table.Table
-	Links *link.Links
-	Where *reach.Whereabouts
-	Reach *reach.Reach
-	Sync  *reconcile.Syncer
+	table *table.Table
+	links *link.Links
+	where *reach.Whereabouts
+	reach *reach.Reach
+	sync  *reconcile.Syncer
 
-	Targets    []*link.Target
-	DiscoverBy time.Duration // when to begin a network of our own; 0: never
+	targets    []*link.Target
+	discoverBy time.Duration // when to begin a network of our own; 0: never
 	heldBy     time.Duration // when to believe that our ID is in use; 0: no door says so
 	home       home
+}
+
+// New returns a joiner, which Begin sets going.
+func New(en *base.Env, t *table.Table, ls *link.Links, wh *reach.Whereabouts, re *reach.Reach, sy *reconcile.Syncer) *Joiner {
+	return &Joiner{Env: en, table: t, links: ls, where: wh, reach: re, sync: sy}
+}
+
+// Begin looks for the addresses to join, or else on the LAN if we are to, and for acquaintances.
+func (jn *Joiner) Begin() {
+	if !jn.Ready && jn.Cfg.JoinTimeout > 0 {
+		jn.JoinBy = jn.Now + jn.Cfg.JoinTimeout
+	}
+	if !jn.Ready && len(jn.Cfg.Join) == 0 {
+		jn.discoverBy = jn.Now + DiscoverFor
+		jn.Wake(jn.discoverBy)
+	}
+	for _, address := range jn.Cfg.Join {
+		jn.targets = append(jn.targets, &link.Target{Address: address, Addresses: []string{address}, Given: true})
+	}
+	jn.meetAgain(jn.Cfg.Met)
+	jn.DialTargets()
 }
 
 // DialTargets dials the targets that are due: those that are tried at once, so that peers that
 // join each other while starting do not remain an island; of the absent, those that are searched
 // for at the pace of a search, and of the rest one now and then.
 func (jn *Joiner) DialTargets() {
-	alone := jn.Links.LinksUp() == 0
+	alone := jn.links.LinksUp() == 0
 	var longest *link.Target // of the rest, the one that has waited longest
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if t.Dialing || t.Hopeless || jn.Now < t.Next {
 			continue
 		}
@@ -46,7 +67,7 @@ func (jn *Joiner) DialTargets() {
 			jn.dialTarget(t)
 		case jn.Now < jn.home.searchFrom || !t.IsSought(jn.Ready) || !jn.absent(t):
 		case alone || !jn.Ready || t.Failures == 0 && !t.Reached:
-			if jn.home.pace.Take(jn.Now, SearchAtOnce-1, searchEach) {
+			if jn.home.pace.Take(jn.Now, searchAtOnce-1, searchEach) {
 				jn.dialTarget(t)
 			}
 		case longest == nil || t.Next < longest.Next:
@@ -54,7 +75,7 @@ func (jn *Joiner) DialTargets() {
 		}
 	}
 	if longest != nil && jn.Now >= jn.home.nextAbsent {
-		living := len(jn.Table.Entries) - jn.Table.Gone
+		living := len(jn.table.Entries) - jn.table.Gone
 		every := max(absentEvery, time.Duration(living)*time.Second)
 		jn.home.nextAbsent = jn.Now + every/2 + jn.Jitter(every)
 		jn.dialTarget(longest)
@@ -68,11 +89,11 @@ func (jn *Joiner) isTried(t *link.Target, alone bool) bool {
 	case t.Met:
 		return false
 	case t.Found != "":
-		return t.Failures < FoundTries && !t.Reached && !jn.Table.IsMember(t.Peer, t.Found)
+		return t.Failures < FoundTries && !t.Reached && !jn.table.IsMember(t.Peer, t.Found)
 	case t.Key != (certs.PublicKey{}): // a candidate that a full door has named
 		return alone || !jn.Ready && !t.Reached
 	}
-	if !jn.Ready && t.Broken > 0 && jn.Links.LinkTo(t.PeerKey) == nil {
+	if !jn.Ready && t.Broken > 0 && jn.links.LinkTo(t.PeerKey) == nil {
 		return true // we have no table yet, and another door may have none for us
 	}
 	return alone || !t.Reached && (!jn.Ready || t.Failures < link.GivenTries)
@@ -81,11 +102,11 @@ func (jn *Joiner) isTried(t *link.Target, alone bool) bool {
 func (jn *Joiner) dialTarget(t *link.Target) {
 	t.Dialing = true
 	d := &link.Dial{Target: t, Key: t.Key}
-	jn.Reach.StartDial(d)
+	jn.reach.StartDial(d)
 	if list := jn.targetCandidates(t); len(list) > 0 {
-		jn.Reach.Race(d, list)
+		jn.reach.Race(d, list)
 	} else {
-		jn.Reach.DialEnded(d, reach.Nowhere, false)
+		jn.reach.DialEnded(d, reach.Nowhere, false)
 	}
 }
 
@@ -98,9 +119,9 @@ func (jn *Joiner) targetCandidates(t *link.Target) []base.Candidate {
 	}
 	if !t.IsUsers() {
 		list = slices.DeleteFunc(list, func(a base.Candidate) bool {
-			return jn.Where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
+			return jn.where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
 		})
-		list = jn.Reach.Affordable(list)
+		list = jn.reach.Affordable(list)
 	}
 	return list
 }
@@ -146,7 +167,7 @@ func (jn *Joiner) HeldElsewhere(t *link.Target, holder certs.PublicKey) {
 // CheckHolder stops a newcomer whose ID is in use, and reports whether it has.
 func (jn *Joiner) CheckHolder() (over bool) {
 	holder, open := certs.PublicKey{}, false
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if t.Holder != (certs.PublicKey{}) {
 			holder = t.Holder
 		}
@@ -168,11 +189,11 @@ func (jn *Joiner) AddCandidates(list []*pb.Signed) {
 		}
 		key := record.Key
 		known := key == jn.Cfg.Identity.Key() || len(record.Addresses) == 0
-		for _, t := range jn.Targets {
+		for _, t := range jn.targets {
 			known = known || t.Key == key
 		}
 		if !known && jn.Cfg.Verify(base.Claim{Key: key, Signed: record.Signed}) {
-			jn.Targets = append(jn.Targets, &link.Target{Address: record.Addresses[0], Addresses: record.Addresses, Key: key})
+			jn.targets = append(jn.targets, &link.Target{Address: record.Addresses[0], Addresses: record.Addresses, Key: key})
 		}
 	}
 	jn.DialTargets()
@@ -181,7 +202,7 @@ func (jn *Joiner) AddCandidates(list []*pb.Signed) {
 // doors counts the targets without the acquaintances.
 func (jn *Joiner) doors() int {
 	n := 0
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if !t.Met {
 			n++
 		}
@@ -200,15 +221,15 @@ func (jn *Joiner) CheckJoining() {
 	if jn.CheckHolder() {
 		return
 	}
-	jn.Sync.RequestTable()
-	hope := jn.DiscoverBy != 0
-	for _, t := range jn.Targets {
+	jn.sync.RequestTable()
+	hope := jn.discoverBy != 0
+	for _, t := range jn.targets {
 		hope = hope || !t.Hopeless && !t.Met
 	}
-	for _, l := range jn.Links.List {
+	for _, l := range jn.links.List {
 		hope = hope || l.State == link.LinkUp
 	}
-	late := jn.JoinBy != 0 && jn.Now >= jn.JoinBy && jn.DiscoverBy == 0 && !jn.Sync.TableComes()
+	late := jn.JoinBy != 0 && jn.Now >= jn.JoinBy && jn.discoverBy == 0 && !jn.sync.TableComes()
 	if late || !hope {
 		jn.Happen(base.Failed{Why: jn.joinFailure()})
 		return
@@ -218,7 +239,7 @@ func (jn *Joiner) CheckJoining() {
 
 // joinFailure is why we are not in the network.
 func (jn *Joiner) joinFailure() error {
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if t.Obstacle == base.ObstacleTwin {
 			return &base.StartedElsewhereError{}
 		}
@@ -232,7 +253,7 @@ func (jn *Joiner) joinFailure() error {
 func (jn *Joiner) JoinError() *base.JoinError {
 	e := &base.JoinError{Obstacles: jn.obstacles()}
 	met := 0
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if t.Met {
 			if t.Failures > 0 {
 				met++
@@ -242,7 +263,7 @@ func (jn *Joiner) JoinError() *base.JoinError {
 		why := t.Why
 		switch {
 		case why == "" && t.Reached:
-			why = jn.Sync.TableSoFar(t)
+			why = jn.sync.TableSoFar(t)
 		case why == "":
 			why = "no answer"
 		}
@@ -265,6 +286,7 @@ func (jn *Joiner) JoinError() *base.JoinError {
 // each other later become one, as the halves of a cut network do.
 
 const (
+	maxTargets  = 64              // without the acquaintances, so that full doors can't make us dial without end
 	DiscoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
 	MaxFound    = 32              // of the targets
 	FoundTries  = 5               // failed dials in a row before it has to be found again
@@ -272,14 +294,14 @@ const (
 
 // FoundOnLAN handles Found.
 func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string) {
-	if jn.Ended || jn.Leaving || len(addresses) == 0 || jn.Table.IsMember(id, fingerprint) {
+	if jn.Ended || jn.Leaving || len(addresses) == 0 || jn.table.IsMember(id, fingerprint) {
 		return
 	}
-	jn.Targets = slices.DeleteFunc(jn.Targets, func(t *link.Target) bool {
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool {
 		return t.Found != "" && !t.Dialing && (t.Hopeless || t.Reached || t.Failures >= FoundTries)
 	})
 	n := 0
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		if t.Found == fingerprint {
 			if !t.Dialing {
 				t.Addresses = addresses[:min(len(addresses), reach.MaxCandidates)]
@@ -292,18 +314,18 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 	}
 	if n < MaxFound {
 		jn.Note(base.Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
-		jn.Targets = append(jn.Targets, &link.Target{Address: addresses[0], Addresses: addresses[:min(len(addresses), reach.MaxCandidates)], Peer: id, Found: fingerprint})
+		jn.targets = append(jn.targets, &link.Target{Address: addresses[0], Addresses: addresses[:min(len(addresses), reach.MaxCandidates)], Peer: id, Found: fingerprint})
 		jn.DialTargets()
 	}
 }
 
 // stopDiscovering begins a network if nobody on the LAN has let us in.
 func (jn *Joiner) stopDiscovering() bool {
-	if jn.DiscoverBy == 0 || jn.Now < jn.DiscoverBy {
+	if jn.discoverBy == 0 || jn.Now < jn.discoverBy {
 		return false
 	}
-	waiting := slices.ContainsFunc(jn.Links.List, func(l *link.Link) bool { return l.State == link.LinkUp })
-	if waiting && (jn.JoinBy == 0 || jn.Now < jn.JoinBy || jn.Sync.TableComes()) {
+	waiting := slices.ContainsFunc(jn.links.List, func(l *link.Link) bool { return l.State == link.LinkUp })
+	if waiting && (jn.JoinBy == 0 || jn.Now < jn.JoinBy || jn.sync.TableComes()) {
 		return false // its table is on the way
 	}
 	jn.Note(base.Info, "nobody has answered on the LAN: this is a new network")
@@ -335,9 +357,9 @@ func (jn *Joiner) DoorEnded(t *link.Target, did string) {
 // that is longer, in as many seconds as there are members: so the whole network dials about once
 // a second, however large it is.
 const (
-	MaxAcquaintances = 256
+	maxAcquaintances = 256
 	SearchAfter      = 1 * time.Second // after joining begins: the doors given by the user go first
-	SearchAtOnce     = 8
+	searchAtOnce     = 8
 	searchEach       = 250 * time.Millisecond
 	absentEvery      = 15 * time.Second
 	maxAbsentBackoff = 5 * time.Minute
@@ -350,11 +372,11 @@ type home struct {
 	nextAbsent time.Duration // no dial to an absent peer before
 }
 
-// MeetAgain makes targets of the acquaintances of earlier runs.
-func (jn *Joiner) MeetAgain(list []base.Acquaintance) {
-	for _, a := range list[:min(len(list), MaxAcquaintances)] {
+// meetAgain makes targets of the acquaintances of earlier runs.
+func (jn *Joiner) meetAgain(list []base.Acquaintance) {
+	for _, a := range list[:min(len(list), maxAcquaintances)] {
 		if len(a.Addresses) > 0 && a.Key != jn.Cfg.Identity.Key() {
-			jn.Targets = append(jn.Targets, &link.Target{Address: a.Addresses[0], Addresses: a.Addresses, Key: a.Key, Met: true, MetAt: a.Address, Peer: a.ID, PeerKey: a.Key})
+			jn.targets = append(jn.targets, &link.Target{Address: a.Addresses[0], Addresses: a.Addresses, Key: a.Key, Met: true, MetAt: a.Address, Peer: a.ID, PeerKey: a.Key})
 		}
 	}
 	jn.home.searchFrom = jn.Now
@@ -373,7 +395,7 @@ func (jn *Joiner) rememberGone(r *base.Record, lastAddress string) {
 	addresses := withoutRepeats(lastAddress, r.Addresses, r.Observed)
 	next := jn.Now + absentEvery/2 + jn.Jitter(absentEvery)
 	count, worst := 0, -1
-	for i, t := range jn.Targets {
+	for i, t := range jn.targets {
 		if !t.Met {
 			continue
 		}
@@ -382,17 +404,17 @@ func (jn *Joiner) rememberGone(r *base.Record, lastAddress string) {
 			return
 		}
 		count++
-		if !t.Dialing && (worst < 0 || t.Failures > jn.Targets[worst].Failures) {
+		if !t.Dialing && (worst < 0 || t.Failures > jn.targets[worst].Failures) {
 			worst = i
 		}
 	}
-	if count >= MaxAcquaintances {
+	if count >= maxAcquaintances {
 		if worst < 0 {
 			return
 		}
-		jn.Targets = slices.Delete(jn.Targets, worst, worst+1)
+		jn.targets = slices.Delete(jn.targets, worst, worst+1)
 	}
-	jn.Targets = append(jn.Targets, &link.Target{
+	jn.targets = append(jn.targets, &link.Target{
 		Address: addresses[0], Addresses: addresses, Key: r.Key, Met: true, MetAt: lastAddress, Peer: r.ID, PeerKey: r.Key, Failures: 1, Next: next,
 	})
 }
@@ -411,7 +433,7 @@ func withoutRepeats(first string, more ...[]string) []string {
 // absent reports whether the peer met at a target is not in the table any more, or has left. heal
 // looks for the lost and the missing.
 func (jn *Joiner) absent(t *link.Target) bool {
-	e := jn.Table.Get(t.Peer, t.PeerKey)
+	e := jn.table.Get(t.Peer, t.PeerKey)
 	return e == nil || e.State == pb.AnnouncementType_LEAVE
 }
 
@@ -419,7 +441,7 @@ func (jn *Joiner) absent(t *link.Target) bool {
 func (jn *Joiner) JoinAddress(address string) {
 	var t *link.Target
 	given := 0
-	for _, other := range jn.Targets {
+	for _, other := range jn.targets {
 		if other.IsUsers() {
 			given++
 			if other.Address == address {
@@ -436,7 +458,7 @@ func (jn *Joiner) JoinAddress(address string) {
 		return
 	case t == nil:
 		t = &link.Target{Address: address, Addresses: []string{address}}
-		jn.Targets = append(jn.Targets, t)
+		jn.targets = append(jn.targets, t)
 	}
 	t.Asked, t.Hopeless, t.Failures = true, false, 0
 	if !t.Dialing {
@@ -453,13 +475,13 @@ func (jn *Joiner) joinEnded(t *link.Target, id certs.ID, why string) {
 	t.Asked = false
 	jn.Out.Joined = append(jn.Out.Joined, base.Joining{Address: t.Address, ID: id, Why: why})
 	if id == "" && !t.Reached && !t.Given {
-		jn.Targets = slices.DeleteFunc(jn.Targets, func(other *link.Target) bool { return other == t })
+		jn.targets = slices.DeleteFunc(jn.targets, func(other *link.Target) bool { return other == t })
 	}
 }
 
 // Hindered records what a dial met instead of a peer.
 func (jn *Joiner) Hindered(id base.DialID, by base.Obstacle) {
-	if d := jn.Reach.Dials[id]; d != nil && d.Target != nil {
+	if d := jn.reach.Dials[id]; d != nil && d.Target != nil {
 		d.Target.Obstacle = by
 		d.Target.Hopeless = d.Target.Hopeless || by == base.ObstacleTwin
 	}
@@ -469,7 +491,7 @@ func (jn *Joiner) Hindered(id base.DialID, by base.Obstacle) {
 // not count: nobody asked for them.
 func (jn *Joiner) obstacles() []base.Obstacle {
 	var list []base.Obstacle
-	for _, t := range jn.Targets {
+	for _, t := range jn.targets {
 		by := t.Obstacle
 		switch {
 		case t.Refusal != nil:
@@ -487,7 +509,7 @@ func (jn *Joiner) obstacles() []base.Obstacle {
 // mayBeHere reports whether an address of a target that others have named may be dialled, should
 // it be a loopback address.
 func (jn *Joiner) mayBeHere(t *link.Target, address string) bool {
-	return !reach.ParseAddress(address).Addr().IsLoopback() || t.Found != "" || t.MetAt == address || jn.Where.HereAlone()
+	return !reach.ParseAddress(address).Addr().IsLoopback() || t.Found != "" || t.MetAt == address || jn.where.HereAlone()
 }
 
 // Told makes acquaintances of peers that have left.

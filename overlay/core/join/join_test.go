@@ -52,11 +52,11 @@ func TestSchedule(t *testing.T) {
 // second; each of them more and more seldom.
 func TestSearchPace(t *testing.T) {
 	var met []base.Acquaintance
-	for i := range MaxAcquaintances + 10 {
+	for i := range maxAcquaintances + 10 {
 		met = append(met, acquaintance(fmt.Sprint("p", i), fmt.Sprintf("10.%d.%d.1:5000", i/100, i%100)))
 	}
 	r := newRig(t, nil, met...)
-	if n := len(r.out.Dials); n != SearchAtOnce {
+	if n := len(r.out.Dials); n != searchAtOnce {
 		t.Errorf("%d dials at once", n)
 	}
 	times := make(map[string]int)
@@ -97,7 +97,7 @@ func TestLeaverIsLookedFor(t *testing.T) {
 		for i := range members - 1 {
 			r.member(fmt.Sprint("p", i))
 		}
-		r.Links.List = append(r.Links.List, &link.Link{ID: 1, State: link.LinkUp})
+		r.links.List = append(r.links.List, &link.Link{ID: 1, State: link.LinkUp})
 		r.leaves(r.member("one"), "10.0.0.7:5000")
 		dials := 0
 		const minutes = 60
@@ -117,19 +117,19 @@ func TestLeaverIsLookedFor(t *testing.T) {
 // dialled in vain most often; a peer known already takes no second place.
 func TestMostFailuresMakeRoom(t *testing.T) {
 	r := newRig(t, nil)
-	for i := range MaxAcquaintances {
+	for i := range maxAcquaintances {
 		r.leaves(r.member(fmt.Sprint("p", i)), fmt.Sprintf("10.1.%d.%d:1", i/100, i%100))
-		r.Targets[i].Failures = 1 + (i+200)%MaxAcquaintances
+		r.targets[i].Failures = 1 + (i+200)%maxAcquaintances
 	}
-	worst := slices.MaxFunc(r.Targets, func(a, b *link.Target) int { return a.Failures - b.Failures })
-	known := r.Table.Of("p7")[0]
+	worst := slices.MaxFunc(r.targets, func(a, b *link.Target) int { return a.Failures - b.Failures })
+	known := r.table.Of("p7")[0]
 	r.leaves(known, "10.1.9.9:1")
-	if r.Targets[7].Address != "10.1.9.9:1" {
+	if r.targets[7].Address != "10.1.9.9:1" {
 		t.Error("a known peer is not looked for where it was last")
 	}
 	r.leaves(r.member("new"), "10.2.0.1:1")
-	if slices.Contains(r.Targets, worst) || r.Targets[len(r.Targets)-1].Peer != "new" || len(r.Targets) != MaxAcquaintances {
-		t.Errorf("the one with %d failures has not made room: %d are remembered", worst.Failures, len(r.Targets))
+	if slices.Contains(r.targets, worst) || r.targets[len(r.targets)-1].Peer != "new" || len(r.targets) != maxAcquaintances {
+		t.Errorf("the one with %d failures has not made room: %d are remembered", worst.Failures, len(r.targets))
 	}
 }
 
@@ -139,8 +139,8 @@ func TestJoinAtRunTime(t *testing.T) {
 	r := newRig(t, nil)
 	r.JoinAddress("dead:1")
 	r.fail()
-	if len(r.out.Joined) != 1 || r.out.Joined[0] != (base.Joining{Address: "dead:1", Why: "no answer"}) || len(r.Targets) != 0 {
-		t.Fatalf("reported %+v, %d targets left", r.out.Joined, len(r.Targets))
+	if len(r.out.Joined) != 1 || r.out.Joined[0] != (base.Joining{Address: "dead:1", Why: "no answer"}) || len(r.targets) != 0 {
+		t.Fatalf("reported %+v, %d targets left", r.out.Joined, len(r.targets))
 	}
 	r.JoinAddress("door:1")
 	r.settle()
@@ -151,7 +151,7 @@ func TestJoinAtRunTime(t *testing.T) {
 	if r.pass(time.Minute); len(r.out.Dials) != 0 {
 		t.Errorf("it dials %v while the peer there is here", r.dialled())
 	}
-	r.leaves(r.Table.Of("one")[0], "")
+	r.leaves(r.table.Of("one")[0], "")
 	if r.pass(time.Minute); !slices.Equal(r.dialled(), []string{"door:1"}) {
 		t.Errorf("it dials %v, not the door again", r.dialled())
 	}
@@ -173,7 +173,6 @@ func TestJoinAtRunTime(t *testing.T) {
 func TestDiscovering(t *testing.T) {
 	for _, found := range []bool{false, true} {
 		r := newRig(t, []string{})
-		r.DiscoverBy = r.Now + DiscoverFor
 		if found {
 			r.FoundOnLAN("door", identity("door").Key().String(), []string{"10.9.9.5:5000"})
 			r.settle()
@@ -216,7 +215,7 @@ func TestFoundAgain(t *testing.T) {
 	for i := range 200 {
 		r.FoundOnLAN("x", fmt.Sprint("SHA256:", i), []string{fmt.Sprintf("10.9.9.7:%d", i+1)})
 	}
-	if n := len(r.Targets); n > MaxFound {
+	if n := len(r.targets); n > MaxFound {
 		t.Errorf("%d are remembered", n)
 	}
 }
@@ -234,7 +233,7 @@ func named(name, address string) *pb.Signed {
 func TestFullDoorNamesLoopback(t *testing.T) {
 	for own, want := range map[string]int{"192.168.7.2:5000": 0, "127.0.0.1:5000": 1} {
 		r := newRig(t, []string{"door:1"})
-		r.Where.Own[0] = netip.MustParseAddrPort(own)
+		r.where.Own[0] = netip.MustParseAddrPort(own)
 		r.AddCandidates([]*pb.Signed{named("seven", "127.0.0.1:4002")})
 		if r.settle(); len(r.out.Dials) != want {
 			t.Errorf("at %s it dials %v", own, r.dialled())
@@ -264,7 +263,7 @@ func TestTargetsAreBounded(t *testing.T) {
 			}
 			r.settle()
 			met, found, doors, dialling := 0, 0, 0, 0
-			for _, target := range r.Targets {
+			for _, target := range r.targets {
 				switch {
 				case target.Met:
 					met++
@@ -277,8 +276,8 @@ func TestTargetsAreBounded(t *testing.T) {
 					dialling++
 				}
 			}
-			if met > MaxAcquaintances || found > MaxFound || doors > maxTargets || dialling != len(r.Reach.Dials) {
-				t.Fatalf("seed %d: %d met, %d found, %d doors; %d of them are dialled by %d", seed, met, found, doors, dialling, len(r.Reach.Dials))
+			if met > maxAcquaintances || found > MaxFound || doors > maxTargets || dialling != len(r.reach.Dials) {
+				t.Fatalf("seed %d: %d met, %d found, %d doors; %d of them are dialled by %d", seed, met, found, doors, dialling, len(r.reach.Dials))
 			}
 		}
 	}

@@ -32,24 +32,19 @@ type rig struct {
 func newRig(t *testing.T, given []string, met ...base.Acquaintance) *rig {
 	t.Helper()
 	en := &base.Env{
-		Cfg: base.Config{ID: "self", Identity: identity("self"), Rand: rand.New(rand.NewPCG(1, 2)), Open: base.OpenRecord, Verify: base.Claim.Valid},
+		Cfg: base.Config{ID: "self", Identity: identity("self"), Rand: rand.New(rand.NewPCG(1, 2)), Open: base.OpenRecord, Verify: base.Claim.Valid,
+			Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Join: given, Met: met},
 		Now: time.Hour, Ready: given == nil, Accepted: given == nil,
 	}
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
-	wh := &reach.Whereabouts{Env: en, Table: tb, Links: ls, Own: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}}
+	wh := reach.NewWhereabouts(en, tb, ls)
 	db := &link.Doubt{Env: en}
-	gs := gossip.New(en, tb, ls, rt, db)
-	re := &reach.Reach{Env: en, Table: tb, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
-	sy := reconcile.New(en, tb, ls, gs)
-	r := &rig{Joiner: &Joiner{Env: en, Table: tb, Links: ls, Where: wh, Reach: re, Sync: sy}}
+	re := reach.New(en, tb, ls, rt, wh, db)
+	r := &rig{Joiner: New(en, tb, ls, wh, re, reconcile.New(en, tb, ls, gossip.New(en, tb, ls, rt, db)))}
 	tb.Self = r.member("self")
-	for _, address := range given {
-		r.Targets = append(r.Targets, &link.Target{Address: address, Addresses: []string{address}, Given: true})
-	}
-	r.MeetAgain(met)
-	r.DialTargets()
+	r.Begin()
 	r.settle()
 	return r
 }
@@ -69,7 +64,7 @@ func acquaintance(name string, addresses ...string) base.Acquaintance {
 func (r *rig) member(name string) *table.Entry {
 	id := certs.ID(name)
 	e := table.NewEntry(&base.Record{ID: id, Key: identity(name).Key(), Tag: base.TagOf(id), Addresses: []string{"10.0.0.1:5000"}}, pb.AnnouncementType_JOIN, r.Now)
-	r.Table.Insert(e)
+	r.table.Insert(e)
 	return e
 }
 
@@ -77,7 +72,7 @@ func (r *rig) member(name string) *table.Entry {
 func (r *rig) leaves(e *table.Entry, lastAddress string) {
 	e.With().LastAddress = lastAddress
 	old := e.Record
-	r.Table.Set(e, old, pb.AnnouncementType_LEAVE)
+	r.table.Set(e, old, pb.AnnouncementType_LEAVE)
 	r.Told(link.Change{Entry: e, Old: old, News: link.News{Record: old, State: pb.AnnouncementType_LEAVE}})
 }
 
@@ -110,18 +105,18 @@ func (r *rig) pass(d time.Duration) {
 
 // fail lets all dials fail.
 func (r *rig) fail() {
-	for _, id := range slices.Sorted(maps.Keys(r.Reach.Dials)) {
-		r.Reach.DialFailed(id, false, "no answer")
+	for _, id := range slices.Sorted(maps.Keys(r.reach.Dials)) {
+		r.reach.DialFailed(id, false, "no answer")
 	}
 	r.settle()
 }
 
 // opens lets the peer that a dial has reached let us in.
 func (r *rig) opens(dial base.DialID, name string) {
-	d, e := r.Reach.Dials[dial], r.member(name)
+	d, e := r.reach.Dials[dial], r.member(name)
 	l := &link.Link{ID: base.LinkID(dial), Key: e.Record.Key, Peer: e.Record.ID, Entry: e, Dial: d, State: link.LinkUp, Opened: r.Now}
-	r.Links.List = append(r.Links.List, l)
-	r.Reach.DialEnded(d, "", true)
+	r.links.List = append(r.links.List, l)
+	r.reach.DialEnded(d, "", true)
 	for _, what := range r.Events {
 		r.TargetEnded(what.(reach.TargetEnded).Target, "")
 	}

@@ -57,9 +57,9 @@ func newRig(t *testing.T, members int) *rig {
 	ls, db := link.NewLinks(en, tb), &link.Doubt{Env: en}
 	rt := route.NewRoutes(en, tb, ls)
 	g := gossip.New(en, tb, ls, rt, db)
-	wh := &reach.Whereabouts{Env: en, Table: tb, Links: ls, Own: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}}
-	re := &reach.Reach{Env: en, Table: tb, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
-	bc := &broadcast.Broadcasts{Env: en, Table: tb, Links: ls, Doubt: db, Runs: make(map[uint64]*table.Run)}
+	en.Cfg.Addresses = []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}
+	re := reach.New(en, tb, ls, rt, reach.NewWhereabouts(en, tb, ls), db)
+	bc := broadcast.New(en, tb, ls, db)
 	return &rig{Neighbourhood: New(en, tb, ls, rt, g, re, bc, reconcile.New(en, tb, ls, g)), t: t}
 }
 

@@ -46,13 +46,13 @@ func TestCandidates(t *testing.T) {
 		e := r.peer("peer", test.addresses, strings.Fields(test.observed)...)
 		e.With().LastAddress = test.last
 		var got []string
-		for _, c := range r.Where.Candidates(e, true, nil) {
+		for _, c := range r.where.Candidates(e, true, nil) {
 			got = append(got, fmt.Sprintf("%s+%d", c.Address, c.After.Milliseconds()))
 		}
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s:\n  got  %s\n  want %s", test.name, strings.Join(got, " "), test.want)
 		}
-		for _, c := range r.Where.Candidates(e, false, nil) {
+		for _, c := range r.where.Candidates(e, false, nil) {
 			if test.observed != "" && c.Address == test.observed {
 				t.Errorf("%s: %s before a SYNC", test.name, c.Address)
 			}

@@ -27,11 +27,11 @@ const (
 // one peer.
 type Reach struct {
 	*base.Env
-	Table  *table.Table
-	Links  *link.Links
-	Routes *route.Routes
-	Where  *Whereabouts
-	Doubt  *link.Doubt
+	table  *table.Table
+	links  *link.Links
+	routes *route.Routes
+	where  *Whereabouts
+	doubt  *link.Doubt
 
 	Dials    map[base.DialID]*link.Dial
 	LastDial base.DialID
@@ -40,6 +40,11 @@ type Reach struct {
 	checks   base.Limiter
 	Hosts    Hosts
 	Meetings []*link.Dial // that wait for an answer, or for the moment
+}
+
+// New returns what gets us links; there are none yet.
+func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, wh *Whereabouts, db *link.Doubt) *Reach {
+	return &Reach{Env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, Dials: make(map[base.DialID]*link.Dial)}
 }
 
 // purpose is why a peer is dialled.
@@ -64,7 +69,7 @@ func (re *Reach) Race(d *link.Dial, list []base.Candidate) {
 	d.Racing = true
 	re.Note(base.Debug, "dialling", "peer", string(d.Peer), "candidates", list)
 	timeout := DialTimeout
-	if re.Doubt.Deaf && re.Ready {
+	if re.doubt.Deaf && re.Ready {
 		timeout = link.IsolatedAfter - link.QuietAfter // so that the result is known by then
 	}
 	re.Out.Dials = append(re.Out.Dials, base.Dial{ID: d.ID, Key: d.Key, Candidates: list, Timeout: timeout})
@@ -91,7 +96,7 @@ func (re *Reach) DialFor(e *table.Entry, why purpose) {
 	if d.Dialing != 0 || re.Leaving || re.Now < d.NextDial || len(re.Dials) >= MaxDials {
 		return
 	}
-	if why == toCheck && !d.Wanted && !re.Doubt.Deaf && !re.checks.Take(re.Now, maxChecks, checkEvery) {
+	if why == toCheck && !d.Wanted && !re.doubt.Deaf && !re.checks.Take(re.Now, maxChecks, checkEvery) {
 		return
 	}
 	meets := re.mustMeet(e)
@@ -106,7 +111,7 @@ const Nowhere = "it has no address that can be dialled now"
 // raceTo races the addresses of a peer. The dial fails if there is none, unless it has others in
 // the race or waits for a meeting.
 func (re *Reach) raceTo(d *link.Dial, e *table.Entry, met bool, seen []string) {
-	list := re.Affordable(re.Where.Candidates(e, met, seen))
+	list := re.Affordable(re.where.Candidates(e, met, seen))
 	switch {
 	case len(list) > 0:
 		re.Race(d, list)
@@ -144,7 +149,7 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 		re.Happen(TargetEnded{d.Target, why})
 		return
 	}
-	e := re.Table.Get(d.Peer, d.Key)
+	e := re.table.Get(d.Peer, d.Key)
 	if e == nil {
 		return
 	}
@@ -157,7 +162,7 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 	deal.Failures, deal.Why = 0, ""
 	// A door that refuses is not asked again at once.
 	deal.NextDial = re.Now + re.Backoff(1, base.MaxBackoff)
-	if deal.Wanted && re.Links.LinkTo(e.Record.Key) == nil {
+	if deal.Wanted && re.links.LinkTo(e.Record.Key) == nil {
 		re.Out.Unreachable = append(re.Out.Unreachable, e.Record.ID)
 	}
 }
@@ -182,7 +187,7 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	if d.Met > 0 && re.Now < d.Met+DialTimeout+ConnectTimeout {
 		d.Why = "both sides have dialled, and nothing came through: " + why
 	}
-	re.Doubt.DeafProven = re.Doubt.DeafProven || re.Doubt.Deaf
+	re.doubt.DeafProven = re.doubt.DeafProven || re.doubt.Deaf
 	most := base.MaxBackoff
 	switch {
 	case !e.Alive():
@@ -199,8 +204,8 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 
 // Want handles Want.
 func (re *Reach) Want(id certs.ID) (soon bool) {
-	e := re.Table.Owner(id, re.Now)
-	if e == nil || e == re.Table.Self || re.Leaving || re.Links.LinkTo(e.Record.Key) != nil {
+	e := re.table.Owner(id, re.Now)
+	if e == nil || e == re.table.Self || re.Leaving || re.links.LinkTo(e.Record.Key) != nil {
 		return true
 	}
 	d := e.With()
@@ -218,7 +223,7 @@ func (re *Reach) Want(id certs.ID) (soon bool) {
 func (re *Reach) DialWanted() {
 	re.wanted = slices.DeleteFunc(re.wanted, func(e *table.Entry) bool {
 		d := e.With()
-		if e.State == pb.AnnouncementType_LEAVE || re.Links.LinkTo(e.Record.Key) != nil {
+		if e.State == pb.AnnouncementType_LEAVE || re.links.LinkTo(e.Record.Key) != nil {
 			d.Wanted = false
 		}
 		if d.Wanted && re.Now >= d.NextDial {
@@ -244,20 +249,20 @@ const MostLinks = 6
 // one side had a reason to dial again, and the newest is kept.
 func (re *Reach) ChooseLink(l *link.Link) {
 	kept := 1
-	for _, old := range slices.Backward(re.Links.List) {
+	for _, old := range slices.Backward(re.links.List) {
 		if old == l || old.Key != l.Key || old.State != link.LinkUp {
 			continue
 		}
 		kept++
 		switch {
 		case old.Epoch < l.Epoch || old.Stuck || old.Quiet && (re.Cfg.ID < l.Peer || l.Opened >= old.Opened+2*Simultaneous):
-			re.Links.Close(old, base.CloseDead, "replaced by a new connection")
+			re.links.Close(old, base.CloseDead, "replaced by a new connection")
 		case re.Cfg.ID < l.Peer || kept > MostLinks:
 			surplus := old
 			if re.keepsOlder(old, l) {
 				surplus = l
 			}
-			re.Links.Close(surplus, base.CloseDuplicate, "another connection is used")
+			re.links.Close(surplus, base.CloseDuplicate, "another connection is used")
 		}
 	}
 }
@@ -267,7 +272,7 @@ func (re *Reach) keepsOlder(old, l *link.Link) bool {
 	if l.Opened >= old.Opened+Simultaneous {
 		return false
 	}
-	if near := re.Where.NearLink(old); near != re.Where.NearLink(l) {
+	if near := re.where.NearLink(old); near != re.where.NearLink(l) {
 		return near
 	}
 	return (old.Dial == nil) != (l.Dial == nil)

@@ -28,21 +28,21 @@ func (re *Reach) Told(ch link.Change) {
 
 // Moved handles Moved.
 func (re *Reach) Moved(own []netip.AddrPort, near []netip.Prefix) {
-	old := re.Where.Own
-	re.Where.Own, re.Where.Near = own, near
+	old := re.where.Own
+	re.where.Own, re.where.Near = own, near
 	switch here := onlyLoopback(own); {
 	case here && !onlyLoopback(old):
-		re.Where.before = old
+		re.where.before = old
 	case !here:
-		re.Where.before = nil
+		re.where.before = nil
 	}
-	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(re.Where.Own, a) })
-	re.Note(base.Info, "the addresses of this host have changed", "addresses", re.Where.Own)
+	gone := slices.ContainsFunc(old, func(a netip.AddrPort) bool { return !slices.Contains(re.where.Own, a) })
+	re.Note(base.Info, "the addresses of this host have changed", "addresses", re.where.Own)
 	if gone {
-		re.Where.Forwarded = netip.AddrPort{}
+		re.where.Forwarded = netip.AddrPort{}
 		// A former address of ours is not ours any more, and without a network nobody sees us.
-		re.Where.Seen = slices.DeleteFunc(re.Where.Seen, func(o observation) bool {
-			return re.Links.Link(o.Link) == nil || slices.Contains(old, o.Addr) || onlyLoopback(own)
+		re.where.Seen = slices.DeleteFunc(re.where.Seen, func(o observation) bool {
+			return re.links.Link(o.Link) == nil || slices.Contains(old, o.Addr) || onlyLoopback(own)
 		})
 		re.relink()
 	}
@@ -51,20 +51,20 @@ func (re *Reach) Moved(own []netip.AddrPort, near []netip.Prefix) {
 
 // MappedTo handles Mapped.
 func (re *Reach) MappedTo(addr netip.AddrPort) {
-	re.Where.Mapped = addr
+	re.where.Mapped = addr
 	re.addressesChanged()
 }
 
 // SeenAt handles Seen.
 func (re *Reach) SeenAt(id base.LinkID, address string) {
-	l := re.Links.Link(id)
+	l := re.links.Link(id)
 	if l == nil || l.State == link.LinkClosing {
 		return
 	}
 	re.Note(base.Debug, "a peer's address has changed", "peer", string(l.Peer), "was", l.Address, "address", address)
 	l.Address = address
 	if l.State == link.LinkUp {
-		re.Links.Send(l, &pb.Observed{Address: address})
+		re.links.Send(l, &pb.Observed{Address: address})
 	}
 }
 
@@ -75,21 +75,21 @@ func (re *Reach) Observe(l *link.Link, address string) {
 	if !addr.IsValid() || addr.Addr().IsLoopback() {
 		return
 	}
-	w := re.Where
+	w := re.where
 	moved := false
 	by := l.Key.String()
 	w.Seen = slices.DeleteFunc(w.Seen, func(o observation) bool {
 		moved = moved || o.by == by && o.Link == l.ID && o.Addr != addr
-		return o.by == by || re.Now > o.at+observedFor && re.Links.Link(o.Link) == nil
+		return o.by == by || re.Now > o.at+observedFor && re.links.Link(o.Link) == nil
 	})
-	if len(w.Seen) == MaxObservations {
+	if len(w.Seen) == maxObservations {
 		w.Seen = slices.Delete(w.Seen, 0, 1)
 	}
 	w.Seen = append(w.Seen, observation{l.ID, by, re.Now, addr})
-	if !re.Where.isSeenAt(w.Forwarded.Addr()) {
+	if !re.where.isSeenAt(w.Forwarded.Addr()) {
 		w.Forwarded = netip.AddrPort{}
 	}
-	if moved && w.relinks.Take(re.Now, RelinksAtOnce-1, relinkEvery) {
+	if moved && w.relinks.Take(re.Now, relinksAtOnce-1, relinkEvery) {
 		re.Note(base.Debug, "we are seen at another address", "address", addr, "by", string(l.Peer))
 		re.relink()
 	}
@@ -102,12 +102,12 @@ func (re *Reach) Observe(l *link.Link, address string) {
 // could name any.
 func (re *Reach) ReachedByStranger(l *link.Link, claimed string) {
 	from, addr := ParseAddress(l.Address), ParseAddress(claimed)
-	if !from.IsValid() || !addr.IsValid() || re.Where.isNear(from.Addr()) || re.Hosts.dialled(from.Addr(), re.Now-strangerAfter) ||
-		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(re.Where.Own, addr) ||
-		re.Where.isOwnIP(addr.Addr()) || !re.Where.isSeenAt(addr.Addr()) {
+	if !from.IsValid() || !addr.IsValid() || re.where.isNear(from.Addr()) || re.Hosts.dialled(from.Addr(), re.Now-strangerAfter) ||
+		from.Addr().IsLoopback() || !isGlobal(addr.Addr()) || slices.Contains(re.where.Own, addr) ||
+		re.where.isOwnIP(addr.Addr()) || !re.where.isSeenAt(addr.Addr()) {
 		return
 	}
-	re.Where.Forwarded = addr
+	re.where.Forwarded = addr
 	re.Happen(Relocated{})
 }
 
@@ -125,12 +125,12 @@ func (re *Reach) addressesChanged() {
 // leaveAddresses closes our link to a peer that has given up the address that we dialled: the
 // link leads nowhere, since a QUIC client does not follow its server.
 func (re *Reach) leaveAddresses(e *table.Entry, old *base.Record) {
-	for _, l := range slices.Clone(re.Links.List) {
+	for _, l := range slices.Clone(re.links.List) {
 		if l.State != link.LinkUp || l.Entry != e || l.Dial == nil || !old.Names(l.Address) || e.Record.Names(l.Address) {
 			continue
 		}
-		if newer := re.Links.LinkTo(l.Key); newer != l && !newer.Quiet {
-			re.Links.Close(l, base.CloseDead, "the peer has left that address")
+		if newer := re.links.LinkTo(l.Key); newer != l && !newer.Quiet {
+			re.links.Close(l, base.CloseDead, "the peer has left that address")
 		} else {
 			re.DialFor(e, ToRelink)
 		}
@@ -140,8 +140,8 @@ func (re *Reach) leaveAddresses(e *table.Entry, old *base.Record) {
 // relink redials the peers that have dialled us, whose links lead to where we were. Links that we
 // have made ourselves follow us (RFC 9000, 9: the server follows the client).
 func (re *Reach) relink() {
-	for _, l := range re.Links.List {
-		if e := l.Entry; l.State == link.LinkUp && l.Dial == nil && e != nil && e.Alive() && re.Links.LinkTo(l.Key) == l {
+	for _, l := range re.links.List {
+		if e := l.Entry; l.State == link.LinkUp && l.Dial == nil && e != nil && e.Alive() && re.links.LinkTo(l.Key) == l {
 			e.With().NextDial = re.Now
 			re.DialFor(e, ToRelink)
 		}

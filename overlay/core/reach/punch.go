@@ -54,7 +54,7 @@ func (re *Reach) mustMeet(e *table.Entry) bool {
 // leads to it.
 func (re *Reach) connect(d *link.Dial) bool {
 	ours := re.step(re.Cfg.Rand.Uint64(), 0)
-	if !re.Routes.SendRouted(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: ours}}) {
+	if !re.routes.SendRouted(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: ours}}) {
 		return false
 	}
 	re.Note(base.Debug, "called over the overlay", "peer", string(d.Peer))
@@ -67,13 +67,13 @@ func (re *Reach) connect(d *link.Dial) bool {
 // step makes a step of a meeting.
 func (re *Reach) step(number, answers uint64) *pb.Connect {
 	own := re.Cfg.Identity.Key()
-	return &pb.Connect{Number: number, Answers: answers, Key: own[:], Observed: re.Where.latest()}
+	return &pb.Connect{Number: number, Answers: answers, Key: own[:], Observed: re.where.latest()}
 }
 
 // ReceiveConnect answers a CONNECT; or it says SYNC to a peer that has answered ours, and dials at
 // the moment at which that arrives.
 func (re *Reach) ReceiveConnect(from certs.ID, m *pb.Connect) {
-	e := re.Table.Get(from, certs.PublicKey(m.GetKey()))
+	e := re.table.Get(from, certs.PublicKey(m.GetKey()))
 	if e == nil || !e.Alive() {
 		return
 	}
@@ -82,14 +82,14 @@ func (re *Reach) ReceiveConnect(from certs.ID, m *pb.Connect) {
 		if d.Invited == 0 {
 			d.Invited = re.Cfg.Rand.Uint64()
 		}
-		re.Routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Connect{Connect: re.step(d.Invited, m.GetNumber())}})
+		re.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Connect{Connect: re.step(d.Invited, m.GetNumber())}})
 		return
 	}
 	wish := re.Dials[e.Our().Dialing]
 	if wish == nil || wish.Meeting == nil || wish.Meeting.Answered || wish.Meeting.Number != m.GetAnswers() {
 		return
 	}
-	re.Routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Sync{Sync: re.step(0, m.GetNumber())}})
+	re.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Sync{Sync: re.step(0, m.GetNumber())}})
 	k := wish.Meeting
 	k.Answered, k.Due, k.Observed = true, re.Now+(re.Now-k.Sent)/2, m.GetObserved()
 	re.Wake(k.Due)
@@ -98,13 +98,13 @@ func (re *Reach) ReceiveConnect(from certs.ID, m *pb.Connect) {
 // ReceiveSync dials a peer that has had our answer and dials us at this moment. A link in use is
 // not replaced because of it: if it leads nowhere, since the peer has moved, it soon is silent.
 func (re *Reach) ReceiveSync(l *link.Link, from certs.ID, m *pb.Connect) {
-	e := re.Table.Get(from, certs.PublicKey(m.GetKey()))
+	e := re.table.Get(from, certs.PublicKey(m.GetKey()))
 	if e == nil || !e.Alive() || m.GetAnswers() == 0 || m.GetAnswers() != e.Our().Invited {
 		return
 	}
 	d := e.With()
 	d.Invited = 0
-	old := re.Links.LinkTo(e.Record.Key)
+	old := re.links.LinkTo(e.Record.Key)
 	used := old != nil && re.Now < old.Heard+link.FreshWithin && re.Dials[d.Dialing] == nil
 	if used || !l.Meetings.Take(re.Now, MeetingsAtOnce-1, meetingEvery) || !d.Meetings.Take(re.Now, MeetingsOfPeer-1, meetingOfPeerEvery) {
 		re.Note(base.Debug, "a SYNC is not followed", "peer", string(from), "by", string(l.Peer), "linked", used)
@@ -116,7 +116,7 @@ func (re *Reach) ReceiveSync(l *link.Link, from certs.ID, m *pb.Connect) {
 // KeepMeetings dials when it is time to, and ends meetings that nobody has answered.
 func (re *Reach) KeepMeetings() {
 	for _, d := range slices.Clone(re.Meetings) {
-		e := re.Table.Get(d.Peer, d.Key)
+		e := re.table.Get(d.Peer, d.Key)
 		switch {
 		case re.Now < d.Meeting.Due:
 			re.Wake(d.Meeting.Due)
@@ -153,7 +153,7 @@ func (re *Reach) meet(e *table.Entry, seen []string) {
 
 // Punched logs that a link has come up by a meeting.
 func (re *Reach) Punched(l *link.Link) {
-	if e := l.Entry; e != nil && e.Our().Met > 0 && re.Now < e.Our().Met+DialTimeout+ConnectTimeout && !re.Where.isNear(ParseAddress(l.Address).Addr()) {
+	if e := l.Entry; e != nil && e.Our().Met > 0 && re.Now < e.Our().Met+DialTimeout+ConnectTimeout && !re.where.isNear(ParseAddress(l.Address).Addr()) {
 		l.Punched = true
 	}
 }

@@ -30,11 +30,8 @@ func newRig(t *testing.T, own string) *rig {
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
-	wh := &Whereabouts{Env: en, Table: tb, Links: ls}
-	wh.Own, wh.Near = at(own)
-	r := &rig{t: t, Reach: &Reach{
-		Env: en, Table: tb, Links: ls, Routes: rt, Where: wh, Doubt: &link.Doubt{Env: en}, Dials: make(map[base.DialID]*link.Dial),
-	}}
+	en.Cfg.Addresses, en.Cfg.Near = at(own)
+	r := &rig{t: t, Reach: New(en, tb, ls, rt, NewWhereabouts(en, tb, ls), &link.Doubt{Env: en})}
 	tb.Self = r.peer("self", "")
 	r.renew()
 	return r
@@ -63,16 +60,16 @@ func (r *rig) settle() {
 
 // renew puts our addresses into our record.
 func (r *rig) renew() {
-	record := *r.Table.Self.Record
-	addresses, observed := r.Where.Reachable()
+	record := *r.table.Self.Record
+	addresses, observed := r.where.Reachable()
 	record.Addresses, record.Observed = Texts(addresses), Texts(observed)
-	r.Table.Set(r.Table.Self, &record, pb.AnnouncementType_JOIN)
+	r.table.Set(r.table.Self, &record, pb.AnnouncementType_JOIN)
 }
 
 // says reports whether our record has these addresses, and these reflexive ones.
 func (r *rig) says(addresses, observed string) {
 	r.t.Helper()
-	record := r.Table.Self.Record
+	record := r.table.Self.Record
 	if a, o := strings.Join(record.Addresses, " "), strings.Join(record.Observed, " "); a != addresses || o != observed {
 		r.t.Errorf("it says %q and %q, not %q and %q", a, o, addresses, observed)
 	}
@@ -84,7 +81,7 @@ func (r *rig) peer(name, addresses string, observed ...string) *table.Entry {
 	e := table.NewEntry(&base.Record{
 		ID: id, Key: keyOf(name), Tag: base.TagOf(id), Addresses: strings.Fields(addresses), Observed: observed,
 	}, pb.AnnouncementType_JOIN, r.Now)
-	r.Table.Insert(e)
+	r.table.Insert(e)
 	return e
 }
 
@@ -92,14 +89,14 @@ func keyOf(name string) certs.PublicKey { return sha256.Sum256([]byte(name)) }
 
 // linked makes a link to a peer at an address, by a dial of ours or of the peer.
 func (r *rig) linked(name, address string, dial *link.Dial) *link.Link {
-	e := r.Table.Get(certs.ID(name), keyOf(name))
+	e := r.table.Get(certs.ID(name), keyOf(name))
 	if e == nil {
 		e = r.peer(name, address)
 	}
 	r.last++
 	l := &link.Link{ID: r.last, Key: e.Record.Key, Peer: e.Record.ID, Entry: e, Dial: dial, Address: address, State: link.LinkUp, Opened: r.Now, Heard: r.Now}
 	l.Within = ParseAddress(address).Addr().IsLoopback()
-	r.Links.List = append(r.Links.List, l)
+	r.links.List = append(r.links.List, l)
 	return l
 }
 

@@ -17,20 +17,19 @@ import (
 
 // Bounds of it, guesses.
 const (
-	MaxObservations = 16
-	maxObservedIPs  = 3               // in the record; a host with two uplinks has two
-	RenewPause      = 1 * time.Second // between two records for new addresses
+	maxObservations = 16
+	maxObservedIPs  = 3 // in the record; a host with two uplinks has two
 	observedFor     = 30 * time.Minute
 	strangerAfter   = 5 * time.Minute // we have dialled nothing at its IP for so long
-	RelinksAtOnce   = 3               // because of a new reflexive address, which anybody can claim
+	relinksAtOnce   = 3               // because of a new reflexive address, which anybody can claim
 	relinkEvery     = 30 * time.Second
 )
 
 // Whereabouts is what a peer knows of its own addresses, and of where others may be reached.
 type Whereabouts struct {
 	*base.Env
-	Table *table.Table
-	Links *link.Links
+	table *table.Table
+	links *link.Links
 
 	Own       []netip.AddrPort // of our interfaces
 	Near      []netip.Prefix   // the subnets of these
@@ -38,9 +37,12 @@ type Whereabouts struct {
 	Mapped    netip.AddrPort   // a port that our router leads to us
 	Forwarded netip.AddrPort   // a stranger has reached us there from outside
 	Seen      []observation    // the newest last
-	NextRenew time.Duration
 	relinks   base.Limiter
-	Pending   bool // our record may have to be renewed, once that is possible
+}
+
+// NewWhereabouts begins with the addresses of our interfaces.
+func NewWhereabouts(en *base.Env, t *table.Table, ls *link.Links) *Whereabouts {
+	return &Whereabouts{Env: en, table: t, links: ls, Own: en.Cfg.Addresses, Near: en.Cfg.Near}
 }
 
 // observation is our reflexive address: where one peer sees us.
@@ -53,7 +55,7 @@ type observation struct {
 
 // current returns the observations that count: of linked peers, or else of former ones.
 func (wh *Whereabouts) current() []observation {
-	list := slices.DeleteFunc(slices.Clone(wh.Seen), func(o observation) bool { return wh.Links.Link(o.Link) == nil })
+	list := slices.DeleteFunc(slices.Clone(wh.Seen), func(o observation) bool { return wh.links.Link(o.Link) == nil })
 	if len(list) == 0 {
 		return wh.Seen
 	}
@@ -97,12 +99,12 @@ func (wh *Whereabouts) observedAddresses() []netip.AddrPort {
 	weights, namers := map[netip.AddrPort]int{}, map[netip.Addr]int{}
 	for _, o := range wh.Seen {
 		weights[o.Addr] += 2
-		if wh.Links.Link(o.Link) != nil {
+		if wh.links.Link(o.Link) != nil {
 			namers[o.Addr.Addr()]++
 		}
 	}
-	if wh.Table.Self != nil {
-		for _, text := range wh.Table.Self.Record.Observed {
+	if wh.table.Self != nil {
+		for _, text := range wh.table.Self.Record.Observed {
 			weights[ParseAddress(text)]++
 		}
 	}
@@ -269,7 +271,7 @@ func (wh *Whereabouts) kindOf(a netip.AddrPort, e *table.Entry) kind {
 // sameSite reports whether we and the peer are seen behind the same address, as far as known: the
 // private addresses of two homes are often the same.
 func (wh *Whereabouts) sameSite(e *table.Entry) (same, known bool) {
-	ours, theirs := wh.Table.Self.Record.Observed, e.Record.Observed
+	ours, theirs := wh.table.Self.Record.Observed, e.Record.Observed
 	for _, o := range ours {
 		for _, t := range theirs {
 			if ParseAddress(o).Addr() == ParseAddress(t).Addr() {
@@ -335,7 +337,7 @@ func (wh *Whereabouts) HereAlone() bool {
 	if !onlyLoopback(wh.Own) {
 		return false
 	}
-	return !slices.ContainsFunc(wh.Links.List, func(l *link.Link) bool { return l.State == link.LinkUp && !l.Quiet && !l.Within })
+	return !slices.ContainsFunc(wh.links.List, func(l *link.Link) bool { return l.State == link.LinkUp && !l.Quiet && !l.Within })
 }
 
 // hereBefore is where a peer may be now that was on this host while it still had a network: at

@@ -29,7 +29,7 @@ func TestNAT(t *testing.T) {
 		if step.seen != "" {
 			r.seeing(fmt.Sprint("p", i), step.seen)
 		}
-		if nat := r.Where.Nat(); nat != step.nat {
+		if nat := r.where.Nat(); nat != step.nat {
 			t.Errorf("seen at %q by one more: NAT %v, not %v", step.seen, nat, step.nat)
 		}
 	}
@@ -71,14 +71,14 @@ func TestObservedNonsense(t *testing.T) {
 	for i := range 100 { // a peer that sees us at another address each time
 		r.observe(l, fmt.Sprintf("203.0.113.%d:1", i))
 	}
-	if len(r.Where.Seen) != 1 {
-		t.Errorf("%d observations of one peer", len(r.Where.Seen))
+	if len(r.where.Seen) != 1 {
+		t.Errorf("%d observations of one peer", len(r.where.Seen))
 	}
-	for i := range 2 * MaxObservations { // many of them
+	for i := range 2 * maxObservations { // many of them
 		r.seeing(fmt.Sprint("p", i), fmt.Sprintf("203.0.114.%d:1", i))
 	}
-	if n := len(r.Table.Self.Record.Observed); n == 0 || n > pb.MaxObserved || len(r.Where.Seen) > MaxObservations {
-		t.Errorf("%d observed addresses, %d observations", n, len(r.Where.Seen))
+	if n := len(r.table.Self.Record.Observed); n == 0 || n > pb.MaxObserved || len(r.where.Seen) > maxObservations {
+		t.Errorf("%d observed addresses, %d observations", n, len(r.where.Seen))
 	}
 }
 
@@ -126,7 +126,7 @@ func TestRemappedWithoutEnd(t *testing.T) {
 			r.DialFailed(d.ID, false, "no answer")
 		}
 	}
-	if dials != RelinksAtOnce {
+	if dials != relinksAtOnce {
 		t.Errorf("it dials %d times", dials)
 	}
 }
@@ -137,8 +137,8 @@ func TestMapped(t *testing.T) {
 	r.seeing("one", "203.0.113.1:4001")
 	r.MappedTo(netip.MustParseAddrPort("203.0.113.1:5000"))
 	r.settle()
-	if r.says(own+" 203.0.113.1:5000", ""); r.Where.Nat() != base.NATOpen {
-		t.Errorf("NAT %v", r.Where.Nat())
+	if r.says(own+" 203.0.113.1:5000", ""); r.where.Nat() != base.NATOpen {
+		t.Errorf("NAT %v", r.where.Nat())
 	}
 	r.MappedTo(netip.AddrPort{})
 	r.settle()
@@ -171,7 +171,7 @@ func TestForwarded(t *testing.T) {
 		if test.before != nil {
 			test.before(r)
 		}
-		stranger := r.Table.IsStranger("two", keyOf("two"))
+		stranger := r.table.IsStranger("two", keyOf("two"))
 		if l := r.linked("two", test.from, nil); stranger {
 			r.ReachedByStranger(l, test.claims)
 			r.settle()
@@ -194,15 +194,15 @@ func TestLosingTheNetwork(t *testing.T) {
 	seven := r.peer("seven", "192.168.7.2:4002") // on this host
 	r.moved("127.0.0.1:5000 [::1]:5000")
 	r.says("127.0.0.1:5000 [::1]:5000", "")
-	for _, l := range r.Links.List { // they lead to nowhere now
+	for _, l := range r.links.List { // they lead to nowhere now
 		l.Quiet = true
 	}
-	if got := r.Where.Candidates(seven, false, nil); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
+	if got := r.where.Candidates(seven, false, nil); len(got) == 0 || got[0].Address != "127.0.0.1:4002" {
 		t.Errorf("a peer of this host is looked for at %v", got)
 	}
 	r.moved("192.168.7.9:5000")
 	r.says("192.168.7.9:5000", "")
-	if got := r.Where.Candidates(seven, false, nil); slices.ContainsFunc(got, func(c base.Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
+	if got := r.where.Candidates(seven, false, nil); slices.ContainsFunc(got, func(c base.Candidate) bool { return strings.HasPrefix(c.Address, "127") }) {
 		t.Errorf("with a network again it dials %v", got)
 	}
 }
@@ -216,10 +216,10 @@ func TestManyAddresses(t *testing.T) {
 	r := newRig(t, list)
 	r.seeing("one", "10.139.0.1:5000")
 	r.seeing("two", "10.139.0.1:5000")
-	if addresses, observed := r.Where.Reachable(); len(addresses) != base.MaxOwnAddresses || len(observed) != 0 {
+	if addresses, observed := r.where.Reachable(); len(addresses) != base.MaxOwnAddresses || len(observed) != 0 {
 		t.Errorf("it says %v, %v", addresses, observed)
 	}
-	if nat := r.Where.Nat(); nat != base.NATNone {
+	if nat := r.where.Nat(); nat != base.NATNone {
 		t.Errorf("NAT %v", nat)
 	}
 }

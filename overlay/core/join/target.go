@@ -1,4 +1,0 @@
-package join
-
-// maxTargets limits the candidates that full doors can make us dial.
-const maxTargets = 64
