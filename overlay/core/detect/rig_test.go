@@ -46,8 +46,7 @@ func newRig(members int) *rig {
 	t.Insert(t.Self)
 	ls, db := link.NewLinks(en, t), &link.Doubt{Env: en, LastHeard: en.Now}
 	rt := route.NewRoutes(en, t, ls)
-	wh := &reach.Whereabouts{Env: en, Table: t, Links: ls}
-	re := &reach.Reach{Env: en, Table: t, Links: ls, Routes: rt, Where: wh, Doubt: db, Dials: make(map[base.DialID]*link.Dial)}
+	re := reach.New(en, t, ls, rt, reach.NewWhereabouts(en, t, ls), db)
 	return &rig{Detector: NewDetector(en, t, ls, db, re, NewProbes(en, t, ls, rt, db, re))}
 }
 
