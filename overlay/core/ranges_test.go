@@ -8,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
 
@@ -51,40 +49,6 @@ func TestBytesOfNeighbours(t *testing.T) {
 	t.Logf("%d bytes", size)
 	if size > 2*25_000 || !bytes.Equal(p.c.Digest(), q.c.Digest()) {
 		t.Errorf("%d bytes, and the tables are equal: %v", size, bytes.Equal(p.c.Digest(), q.c.Digest()))
-	}
-}
-
-// TestBurialsAreCompared: an entry buried in one table is buried in both, and has the same accusers.
-func TestBurialsAreCompared(t *testing.T) {
-	w := newWire(t)
-	w.network(6)
-	p, q := w.peers[0], w.peers[1]
-	bury := func(p *wired, i int, kind pb.AnnouncementType) {
-		a := say(kind, uint64(i), string(wireID(i)), 1000, 1)
-		if kind == pb.AnnouncementType_LOST {
-			a.Accusers = []string{string(wireID(4)), string(wireID(5))}
-		}
-		n, ok := p.c.gossip.Open(nil, a)
-		if !ok {
-			t.Fatal("not opened")
-		}
-		p.c.accept(nil, n)
-	}
-	bury(p, 2, pb.AnnouncementType_LOST)
-	bury(q, 3, pb.AnnouncementType_LEAVE)
-	w.connect(p, q)
-	w.pass(table.SuspectAlone + time.Second)
-	for _, side := range []*wired{p, q} {
-		for i, want := range map[int]pb.AnnouncementType{2: pb.AnnouncementType_LOST, 3: pb.AnnouncementType_LEAVE, 4: pb.AnnouncementType_JOIN} {
-			if e := side.c.table.Owner(wireID(i), w.now); (e != nil) != (want == pb.AnnouncementType_JOIN) {
-				t.Errorf("%s: %s has the owner %v", side.id, wireID(i), e)
-			}
-			if e := side.c.table.Of(wireID(i))[0]; e.State != want {
-				t.Errorf("%s holds %s as %v", side.id, wireID(i), e.State)
-			} else if lost := want == pb.AnnouncementType_LOST; lost != slices.Equal(e.Our().Accusers, []certs.ID{wireID(4), wireID(5)}) {
-				t.Errorf("%s holds %s as called lost by %q", side.id, wireID(i), e.Our().Accusers)
-			}
-		}
 	}
 }
 

@@ -90,18 +90,3 @@ func TestDoubted(t *testing.T) {
 		t.Error("a peer that nobody has named is here")
 	}
 }
-
-// TestFoundByRefutation: a missing peer is found by news of it as well, such as its refutation:
-// tables are compared, since others may be here too.
-func TestFoundByRefutation(t *testing.T) {
-	r := newRig(t, nil)
-	one := r.neighbour(1, "one")
-	r.pass(2 * tickEvery)
-	r.c.view.isolate()
-	r.drain()
-	r.receive(one, propagation(say(pb.AnnouncementType_JOIN, 1, "one", 1000, 1)))
-	r.pass(tickEvery)
-	if !slices.ContainsFunc(r.frames(), isQuestion) {
-		t.Errorf("compares no tables: %v", r.frames())
-	}
-}
