@@ -26,7 +26,7 @@ type rig struct {
 
 // newRig is a peer with these addresses.
 func newRig(t *testing.T, own string) *rig {
-	en := &base.Env{Cfg: base.Config{ID: "self", Rand: rand.New(rand.NewPCG(1, 2))}, Ready: true, Accepted: true}
+	en := &base.Env{Cfg: base.Config{ID: "self", Identity: certs.NewIdentity(make([]byte, 32)), Rand: rand.New(rand.NewPCG(1, 2))}, Ready: true, Accepted: true}
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
