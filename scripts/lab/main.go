@@ -24,6 +24,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -32,9 +33,13 @@ import (
 	"quicpeer/scripts/netlab"
 )
 
+// errMissed ends a lab that has measured everything.
+var errMissed = errors.New("a bar is missed")
+
 func main() {
+	var only regexp.Regexp
 	loss := flag.Int("loss", 0, "lose this `percent` of the packets at both hosts' access, each way")
-	only := flag.String("pairs", ".", "only the pairs and incidents whose names match this `regexp`")
+	flag.TextVar(&only, "pairs", regexp.MustCompile("."), "only the pairs and incidents whose names match this `regexp`")
 	repeat := flag.Int("repeat", 1, "trials of each pair")
 	verbose := flag.Bool("v", false, "show the end of the peers' logs after each trial, not only after a fault")
 	flag.Usage = func() {
@@ -42,49 +47,48 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	fatal := func(err error) {
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		os.Exit(1)
-	}
-	if flag.NArg() > 0 {
-		if err := standing(flag.Arg(0), flag.Args()[1:]); err != nil {
-			fatal(err)
-		}
-		return
-	}
-	pattern, err := regexp.Compile(*only)
-	if err != nil || *repeat < 1 || *loss < 0 || *loss > 90 {
+	var err error
+	switch {
+	case flag.NArg() > 0:
+		err = standing(flag.Arg(0), flag.Args()[1:])
+	case *repeat < 1 || *loss < 0 || *loss > 90:
 		fmt.Fprintln(os.Stderr, "lab: wrong flags; lab -help explains them")
 		os.Exit(2)
+	default:
+		err = run(&only, *loss, *repeat, *verbose)
 	}
-	if err := netlab.Missing("nft"); err != nil {
-		fatal(fmt.Errorf("it can't be built here: it needs %w", err))
-	}
-	ok, err := run(pattern, *loss, *repeat, *verbose)
 	if err != nil {
-		fatal(err)
-	}
-	if !ok {
+		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
 }
 
-// run measures all that the pattern names; false says that a bar was missed.
-func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) (ok bool, err error) {
+// buildable says what is missing here for an internet.
+func buildable() error {
+	if err := netlab.Missing("nft"); err != nil {
+		return fmt.Errorf("it can't be built here: it needs %w", err)
+	}
+	return nil
+}
+
+// run measures all that the pattern names.
+func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) error {
+	if err := buildable(); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "quicpeer-lab-")
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	l, err := newLab(dir)
 	if err != nil {
-		return false, err
+		return err
 	}
 	l.debug = verbose
-	ok = true
 	try := func(t *table, name string, once func() result, verdict func(result) string) {
-		if pattern.MatchString(name) {
-			ok = l.try(t, name, repeat, once, verdict) && ok
+		if pattern.MatchString(name) && !l.try(t, name, repeat, once, verdict) {
+			err = errMissed
 		}
 	}
 	t := &table{head: []string{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 2, 3, 4, 5}}
@@ -92,13 +96,13 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) (ok bool, err e
 		try(t, p.name, func() result { return l.measure(p, loss) }, func(r result) string { return r.verdict(p, loss) })
 	}
 	if loss > 0 {
-		return ok, nil
+		return err
 	}
 	t = &table{head: []string{"in the middle of a conversation", "longest silence, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 4, 5}}
 	for _, in := range incidents() {
 		try(t, in.name, func() result { return l.live(in) }, in.verdict)
 	}
-	return ok, nil
+	return err
 }
 
 // try does an experiment so often, and prints a line of what came of it. The verdict is what

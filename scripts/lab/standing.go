@@ -59,8 +59,8 @@ func standing(name string, words []string) error {
 
 // up builds it anew.
 func up(kinds []string) error {
-	if err := netlab.Missing("nft"); err != nil {
-		return fmt.Errorf("it can't be built here: it needs %w", err)
+	if err := buildable(); err != nil {
+		return err
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("it takes root, or a user namespace (unshare -Urnm, and a tmpfs on /run)")
