@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -45,51 +46,36 @@ func pairs() (list []pair) {
 	return append(list, pair{"blocked", "blocked", "blocked", "a1", "b1", false})
 }
 
-// trial is three running peers.
+// trial is three running peers. When a step has failed, those behind it do nothing.
 type trial struct {
+	lab       *lab
 	net       *netlab.Internet
 	pub, a, b *peer
 	began     time.Time // both know of each other
+	err       error     // of the first step that has failed
 }
 
 // begin builds an internet for a pair and lets its peers join.
-func (l *lab) begin(p pair, loss int) (t *trial, err error) {
-	const any = "restricted"
-	t = &trial{}
-	if t.net, err = netlab.NewInternet(cmp.Or(p.kindA, any), cmp.Or(p.kindB, any)); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			t.end()
-		}
-	}()
+func (l *lab) begin(p pair, loss int) *trial {
+	const usual = "restricted"
+	t := &trial{lab: l}
+	t.net, t.err = netlab.NewInternet(cmp.Or(p.kindA, usual), cmp.Or(p.kindB, usual))
 	for _, host := range []string{p.hostA, p.hostB} {
 		port := map[byte]string{'a': "A", 'b': "B", 'n': host}[host[0]]
-		if err := t.net.Lose(port, loss); err != nil {
-			return t, err
+		if t.err == nil {
+			t.err = t.net.Lose(port, loss)
 		}
 	}
-	if t.pub, err = l.start(t.net, "pub", "pub", "--listen", ":5000"); err != nil {
-		return t, err
-	}
-	if _, err = t.pub.await("ready", "id", "pub"); err != nil {
-		return t, err
-	}
+	t.pub = t.start("pub", "pub", "--listen", ":5000")
+	t.pub.await("ready", "id", "pub")
 	const join = "203.0.113.10:5000"
-	if t.a, err = l.start(t.net, p.hostA, "a", "--listen", ":4001", "--join", join); err != nil {
-		return t, err
-	}
-	if t.b, err = l.start(t.net, p.hostB, "b", "--listen", ":4001", "--join", join); err != nil {
-		return t, err
-	}
-	for _, way := range t.ways() {
-		if _, err = way.to.await("peer_joined", "id", way.from.id); err != nil {
-			return t, err
-		}
+	t.a = t.start(p.hostA, "a", "--listen", ":4001", "--join", join)
+	t.b = t.start(p.hostB, "b", "--listen", ":4001", "--join", join)
+	for _, w := range t.ways() {
+		w.to.await("peer_joined", "id", w.from.id)
 	}
 	t.began = time.Now()
-	return t, nil
+	return t
 }
 
 // way is one of the two ways of messages.
@@ -97,71 +83,56 @@ type way struct{ from, to *peer }
 
 func (t *trial) ways() []way { return []way{{t.a, t.b}, {t.b, t.a}} }
 
-// end kills the peers and takes the internet away.
+// end kills the peers and takes the internet away, and their states, which the next trial
+// would find.
 func (t *trial) end() {
 	for _, p := range []*peer{t.pub, t.a, t.b} {
-		if p != nil {
-			p.end()
-		}
+		p.end()
+		_ = os.RemoveAll(t.lab.state(p.id)) // else the next trial says so
 	}
 	t.net.Close()
 }
 
 // awaitDirect waits until both have a connection to each other, and returns when the later
 // of the two had; zero if not in the given time.
-func (t *trial) awaitDirect(limit time.Duration) (since time.Time, err error) {
-	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(20 * time.Millisecond) {
-		a, err := t.a.since(t.b)
-		if err != nil {
-			return since, err
-		}
-		b, err := t.b.since(t.a)
-		switch {
-		case err != nil:
-			return since, err
+func (t *trial) awaitDirect(limit time.Duration) time.Time {
+	for begin := time.Now(); t.err == nil && time.Since(begin) < limit; time.Sleep(20 * time.Millisecond) {
+		switch a, b := t.a.since(t.b), t.b.since(t.a); {
 		case a.IsZero() || b.IsZero():
 		case a.After(b):
-			return a, nil
+			return a
 		default:
-			return b, nil
+			return b
 		}
 	}
-	return time.Time{}, nil
+	return time.Time{}
 }
 
 // exchange has both send n messages with the pause between them, and wants each shown
 // once, in order, and receipted. It returns the path of the last.
-func (t *trial) exchange(name string, n int, pause time.Duration) (path string, err error) {
+func (t *trial) exchange(name string, n int, pause time.Duration) (path string) {
 	var sent []string
 	for i := range n {
 		sent = append(sent, fmt.Sprintf("%s %d", name, i))
 		for _, w := range t.ways() {
-			if err := w.from.send(w.to, sent[i]); err != nil {
-				return "", err
-			}
+			w.from.send(w.to, sent[i])
 		}
 		time.Sleep(pause)
 	}
 	for _, w := range t.ways() {
 		for _, body := range sent {
-			e, err := w.from.await("delivered", "ref", body)
-			if err != nil {
-				return "", err
-			}
-			path = e.Field("path")
+			path = w.from.await("delivered", "ref", body).Field("path")
 		}
-		if _, err := w.to.await("message", "body", sent[n-1]); err != nil {
-			return "", err
-		}
+		w.to.await("message", "body", sent[n-1])
 		var shown []string
 		for _, e := range w.to.shown(w.from) {
 			shown = append(shown, e.Field("body"))
 		}
-		if !slices.Equal(shown[max(0, len(shown)-n):], sent) {
-			return "", fmt.Errorf("%s has shown %q of %s", w.to.id, shown, w.from.id)
+		if t.err == nil && !slices.Equal(shown[max(0, len(shown)-n):], sent) {
+			t.err = fmt.Errorf("%s has shown %q of %s", w.to.id, shown, w.from.id)
 		}
 	}
-	return path, nil
+	return path
 }
 
 // result is what came of a pair.
@@ -177,29 +148,20 @@ type result struct {
 const directLimit = 5 * time.Second
 
 // measure does a trial of a pair.
-func (l *lab) measure(p pair, loss int) (r result) {
-	t, err := l.begin(p, loss)
-	if err != nil {
-		return result{err: err}
-	}
+func (l *lab) measure(p pair, loss int) result {
+	t := l.begin(p, loss)
 	defer t.end()
-	r.direct = -1
-	if r.err = t.a.send(t.b, "first"); r.err != nil {
-		return r
+	t.a.send(t.b, "first")
+	e := t.a.await("delivered", "ref", "first")
+	if t.err != nil {
+		return result{direct: -1, err: t.err}
 	}
-	e, err := t.a.await("delivered", "ref", "first")
-	if err != nil {
-		return result{direct: -1, err: err}
-	}
-	r.first, r.firstPath = e.At.Sub(t.began), e.Field("path")
-	var since time.Time
-	if since, r.err = t.awaitDirect(directLimit); r.err != nil {
-		return r
-	}
-	if !since.IsZero() {
+	r := result{first: e.At.Sub(t.began), firstPath: e.Field("path"), direct: -1}
+	if since := t.awaitDirect(directLimit); !since.IsZero() {
 		r.direct = max(0, since.Sub(t.began))
 	}
-	r.path, r.err = t.exchange("x", 20, 0)
+	r.path = t.exchange("x", 20, 0)
+	r.err = t.err
 	return r
 }
 
@@ -217,11 +179,7 @@ func incidents() []incident {
 	flush := func(t *trial) error { return t.net.Flush("A") }
 	rebind := func(t *trial) error { return t.net.Rebind("A", "restricted") }
 	roam := func(t *trial) error { return t.net.Readdress("a1", "10.0.1.50/24") }
-	orphan := func(t *trial) error {
-		t.pub.end()
-		t.pub = nil
-		return nil
-	}
+	orphan := func(t *trial) error { t.pub.end(); return nil }
 	const soon = 3 * time.Second
 	return []incident{
 		{"router reboot, restricted - restricted", home("restricted", "restricted"), soon, flush},
@@ -238,24 +196,15 @@ func incidents() []incident {
 // write twenty messages a second for eight seconds. The first of the result is the longest
 // silence between two messages that were shown.
 func (l *lab) live(in incident) (r result) {
-	t, err := l.begin(in.pair, 0)
-	if err != nil {
-		return result{err: err}
-	}
+	t := l.begin(in.pair, 0)
 	defer t.end()
-	since, err := t.awaitDirect(directLimit)
-	if err == nil && since.IsZero() {
-		err = errors.New("no connection before the incident")
-	}
-	if err != nil {
-		return result{err: err}
+	if t.awaitDirect(directLimit).IsZero() {
+		return result{err: cmp.Or(t.err, errors.New("no connection before the incident"))}
 	}
 	happened := make(chan error, 1)
 	time.AfterFunc(2*time.Second, func() { happened <- in.happy(t) })
-	r.path, r.err = t.exchange("burst", 160, 50*time.Millisecond)
-	if err := <-happened; err != nil {
-		r.err = err
-	}
+	r.path = t.exchange("burst", 160, 50*time.Millisecond)
+	r.err = cmp.Or(<-happened, t.err)
 	for _, w := range t.ways() {
 		shown := w.to.shown(w.from)
 		for i := 1; i < len(shown); i++ {

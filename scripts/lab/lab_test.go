@@ -35,7 +35,6 @@ func TestLab(t *testing.T) {
 			t.Errorf("%s: messages end up %q, %v", p.name, r.path, r.err)
 			l.showLogs(os.Stderr)
 		}
-		l.forget()
 	}
 	for _, in := range incidents() {
 		if in.name != "new address, restricted - restricted" {

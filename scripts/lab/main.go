@@ -120,15 +120,7 @@ func (l *lab) try(t *table, name string, repeat int, once func() result, verdict
 			l.showLogs(os.Stderr)
 		}
 		results = append(results, r)
-		l.forget()
 	}
 	t.print(name, results, faults)
 	return len(faults) == 0
-}
-
-// forget removes the state of a trial's peers.
-func (l *lab) forget() {
-	for _, id := range []string{"pub", "a", "b"} {
-		_ = os.RemoveAll(l.dir + "/state-" + id) // else the next trial says so
-	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -28,24 +29,31 @@ func newLab(dir string) (*lab, error) {
 
 // peer is a quicpeer process on a host of an internet.
 type peer struct {
-	*harness.Process
-	id    string
-	pace  *harness.Pace
-	asked int
+	*harness.Process // nil if it could not be started
+	trial            *trial
+	id               string
+	asked            int
 }
 
 // patience is how long anything is waited for.
 const patience = 20 * time.Second
 
 // start starts a peer on a host.
-func (l *lab) start(net *netlab.Internet, host, id string, flags ...string) (*peer, error) {
+func (t *trial) start(host, id string, flags ...string) *peer {
+	p := &peer{trial: t, id: id}
+	if t.err == nil {
+		p.Process, t.err = t.lab.start(t.net, host, id, flags)
+	}
+	return p
+}
+
+func (l *lab) start(net *netlab.Internet, host, id string, flags []string) (*harness.Process, error) {
 	place, err := net.Host(host)
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{id: id, pace: l.pace}
 	cmd := place.Command(append([]string{l.program, "--json", "--id", id,
-		"--state-dir", filepath.Join(l.dir, "state-"+id), "--log-level", "debug"}, flags...)...)
+		"--state-dir", l.state(id), "--log-level", "debug"}, flags...)...)
 	cmd.Env = harness.Environment(l.dir)
 	log, err := os.Create(filepath.Join(l.dir, id+".log"))
 	if err != nil {
@@ -53,23 +61,31 @@ func (l *lab) start(net *netlab.Internet, host, id string, flags ...string) (*pe
 	}
 	defer log.Close() // the process has its own
 	cmd.Stderr = log
-	p.Process, err = harness.Start(harness.Spec{Cmd: cmd})
-	return p, err
+	return harness.Start(harness.Spec{Cmd: cmd})
 }
+
+func (l *lab) state(id string) string { return filepath.Join(l.dir, "state-"+id) }
 
 // end ends the process without a goodbye.
 func (p *peer) end() {
-	p.Kill()
-	<-p.Gone()
+	if p.Process != nil {
+		p.Kill()
+		<-p.Gone()
+	}
 }
 
-// await waits for an event with this value in a field.
-func (p *peer) await(name, field, value string) (*harness.Event, error) {
-	found, err := p.Await(p.pace.In(patience), 1, is(name, field, value))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s of %s did not come", p.id, name, value)
+// await waits for an event with this value in a field, and returns an empty one if the trial
+// has failed.
+func (p *peer) await(name, field, value string) *harness.Event {
+	if p.trial.err != nil {
+		return &harness.Event{}
 	}
-	return found[0], nil
+	found, err := p.Await(p.trial.lab.pace.In(patience), 1, is(name, field, value))
+	if err != nil {
+		p.trial.err = fmt.Errorf("%s: %s of %s did not come", p.id, name, value)
+		return &harness.Event{}
+	}
+	return found[0]
 }
 
 func is(name, field, value string) func(*harness.Event) bool {
@@ -77,46 +93,46 @@ func is(name, field, value string) func(*harness.Event) bool {
 }
 
 // say writes a command.
-func (p *peer) say(command map[string]any) error {
+func (p *peer) say(command map[string]string) {
 	line, err := json.Marshal(command)
-	if err == nil {
+	if p.trial.err == nil && err == nil {
 		_, err = p.Input.Write(append(line, '\n'))
 	}
-	return err
+	p.trial.err = cmp.Or(p.trial.err, err)
 }
 
-func (p *peer) send(to *peer, body string) error {
-	return p.say(map[string]any{"cmd": "send", "to": to.id, "body": body, "ref": body})
+func (p *peer) send(to *peer, body string) {
+	p.say(map[string]string{"cmd": "send", "to": to.id, "body": body, "ref": body})
 }
 
 // since is when its connection to another came up, by its own net; zero: it has none.
-func (p *peer) since(other *peer) (time.Time, error) {
+func (p *peer) since(other *peer) (came time.Time) {
 	p.asked++
 	ref := fmt.Sprint("ask ", p.asked)
-	if err := p.say(map[string]any{"cmd": "net", "ref": ref}); err != nil {
-		return time.Time{}, err
-	}
-	e, err := p.await("net", "ref", ref)
-	if err != nil {
-		return time.Time{}, err
-	}
+	p.say(map[string]string{"cmd": "net", "ref": ref})
+	e := p.await("net", "ref", ref)
 	var net struct {
 		Peers []struct {
 			ID    string
 			Since time.Time
 		}
 	}
-	err = json.Unmarshal([]byte(e.Raw), &net)
+	if p.trial.err == nil {
+		p.trial.err = json.Unmarshal([]byte(e.Raw), &net)
+	}
 	for _, row := range net.Peers {
 		if row.ID == other.id {
-			return row.Since, err
+			came = row.Since
 		}
 	}
-	return time.Time{}, err
+	return came
 }
 
 // shown are the messages of another that the peer has shown so far, in their order.
 func (p *peer) shown(from *peer) []*harness.Event {
-	messages, _ := p.Await(p.pace.In(0), 0, is("message", "from", from.id)) // it doesn't wait
+	if p.Process == nil {
+		return nil
+	}
+	messages, _ := p.Await(p.trial.lab.pace.In(0), 0, is("message", "from", from.id)) // it doesn't wait
 	return messages
 }
