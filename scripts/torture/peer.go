@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"quicpeer/scripts/internal/harness"
@@ -24,7 +25,7 @@ type peer struct {
 	process *harness.Process
 	run     *run // of the process
 	running bool
-	doomed  doom             // what is to end the process
+	doomed  *doom            // what is to end the process
 	deaf    harness.Deadline // until when its process may not hear signals yet
 	leaving harness.Deadline // until when it may take to stop
 	busy    bool             // something is being done to it
@@ -34,26 +35,20 @@ type peer struct {
 	bodies  map[string]int // of these, different bodies to each receiver
 }
 
-// doom is the way in which a process was ordered to end.
-type doom int
+// doom is the way in which a process was ordered to end, and the statuses that account for it.
+type doom struct {
+	how      string
+	statuses []string
+}
 
-const (
-	notDoomed doom = iota
-	toBeKilled
-	toStop
+var (
+	notDoomed  = &doom{"nobody has ended it", nil}
+	toBeKilled = &doom{"it was killed", []string{"killed"}}
+	toStop     = &doom{"it was told to stop", []string{"0", "5"}}
 )
 
 // accounts reports whether the process ended as ordered.
-func (d doom) accounts(status string) bool {
-	switch d {
-	case toBeKilled:
-		return status == "killed"
-	case toStop:
-		return status == "0" || status == "5"
-	default:
-		return false
-	}
-}
+func (d *doom) accounts(status string) bool { return slices.Contains(d.statuses, status) }
 
 // newPeers makes n peers with addresses that are free, and files in dir.
 func newPeers(n int, dir string) (peers []*peer, err error) {

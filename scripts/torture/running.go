@@ -94,9 +94,8 @@ func (d *driver) reap() {
 		if p.doomed.accounts(status) {
 			continue
 		}
-		how := [...]string{"nobody has ended it", "it was killed", "it was told to stop"}[p.doomed]
 		d.fault("%s run %d ended with status %s at %s, and %s; its log ends:\n%s", p.name,
-			p.run.number, status, clock(time.Now()), how, harness.Tail(p.log(), 10))
+			p.run.number, status, clock(time.Now()), p.doomed.how, harness.Tail(p.log(), 10))
 		if p.doomed == notDoomed {
 			old := p.process
 			d.agenda.plan(time.Now().Add(time.Second), func(time.Time) { d.replace(p, old) })

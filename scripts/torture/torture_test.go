@@ -62,7 +62,7 @@ func TestBody(t *testing.T) {
 
 func TestDoom(t *testing.T) {
 	for _, test := range []struct {
-		doom    doom
+		doom    *doom
 		status  string
 		account bool
 	}{
@@ -76,7 +76,7 @@ func TestDoom(t *testing.T) {
 		{notDoomed, "killed", false},
 	} {
 		if got := test.doom.accounts(test.status); got != test.account {
-			t.Errorf("%v accounts for %s: %v", test.doom, test.status, got)
+			t.Errorf("%s accounts for %s: %v", test.doom.how, test.status, got)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"quicpeer/scripts/bench/program"
 	"quicpeer/scripts/internal/harness"
 )
 
@@ -28,13 +27,13 @@ func line(n int) string {
 // run pipes so many lines from one peer to another.
 func run(path, dir string, lines int, mute time.Duration) (result, error) {
 	shown := arrivals{mute: mute}
-	to, err := program.Start(path, dir, receiver, "", shown.take)
+	to, err := harness.StartPeer(path, dir, receiver, "", shown.take)
 	if err != nil {
 		return result{}, err
 	}
 	defer to.Kill()
 	told := make(map[string]int) // events of the sender
-	from, err := program.Start(path, dir, "sender", to.Address, func(_ *harness.Process, line []byte) { told[program.EventOf(line)]++ })
+	from, err := harness.StartPeer(path, dir, "sender", to.Address, func(_ *harness.Process, line []byte) { told[harness.EventOf(line)]++ })
 	if err != nil {
 		return result{}, err
 	}
@@ -44,7 +43,7 @@ func run(path, dir string, lines int, mute time.Duration) (result, error) {
 	ended := make(chan struct{})
 	peaks := make(chan result, 1)
 	go func() { peaks <- watch(from, to, ended) }()
-	err = from.Wait()
+	err = from.Ended()
 	took := time.Since(began)
 	close(ended)
 	r := <-peaks
@@ -53,7 +52,7 @@ func run(path, dir string, lines int, mute time.Duration) (result, error) {
 		return r, fmt.Errorf("the sender: %w; it told of %v", err, told)
 	}
 	to.Input.Close()
-	if err := to.Wait(); err != nil {
+	if err := to.Ended(); err != nil {
 		return r, fmt.Errorf("the receiver: %w", err)
 	}
 	if shown.fault != "" || shown.next != lines {
@@ -79,7 +78,7 @@ func write(input io.WriteCloser, lines int) {
 
 // watch reads the memory of both until the end: the kernel keeps the maximum, but only as long
 // as the process lives.
-func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
+func watch(from, to *harness.Peer, ended <-chan struct{}) (r result) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -92,7 +91,7 @@ func watch(from, to *program.Peer, ended <-chan struct{}) (r result) {
 	}
 }
 
-func peak(p *program.Peer) int64 { return harness.PeakMemory(strconv.Itoa(p.Pid())) }
+func peak(p *harness.Peer) int64 { return harness.PeakMemory(strconv.Itoa(p.Pid())) }
 
 // arrivals judges the receiver's output.
 type arrivals struct {
@@ -102,14 +101,14 @@ type arrivals struct {
 }
 
 func (a *arrivals) take(_ *harness.Process, line []byte) {
-	if program.EventOf(line) != "message" || a.fault != "" {
+	if harness.EventOf(line) != "message" || a.fault != "" {
 		return
 	}
 	if a.next == 0 {
 		time.Sleep(a.mute)
 	}
 	const digits = 7
-	body := program.BodyOf(line)
+	body := harness.BodyOf(line)
 	if n, err := strconv.Atoi(string(body[:min(digits, len(body))])); err != nil || n != a.next {
 		a.fault = string(line)
 		return

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"quicpeer/scripts/bench/program"
 	"quicpeer/scripts/internal/harness"
 )
 
@@ -27,7 +26,7 @@ const undelivered = "5"
 type network struct {
 	options
 	path, dir string // of the program, and for the state directories
-	peers     map[string]*program.Peer
+	peers     map[string]*harness.Peer
 	door      string
 }
 
@@ -53,7 +52,7 @@ func (n *network) start() error {
 
 // run starts a peer. All join through the first.
 func (n *network) run(id string) (err error) {
-	p, err := program.Start(n.path, n.dir, id, n.door, nil)
+	p, err := harness.StartPeer(n.path, n.dir, id, n.door, nil)
 	if err == nil {
 		n.door = cmp.Or(n.door, p.Address)
 		n.peers[id] = p
@@ -66,7 +65,7 @@ func (n *network) end(id string) error {
 	p := n.peers[id]
 	delete(n.peers, id)
 	p.Input.Close()
-	if err := p.Wait(undelivered); err != nil {
+	if err := p.Ended(undelivered); err != nil {
 		return fmt.Errorf("%s: %w", id, err)
 	}
 	return nil
@@ -75,14 +74,14 @@ func (n *network) end(id string) error {
 func (n *network) kill() {
 	for _, p := range n.peers {
 		p.Kill()
-		p.Wait("killed")
+		p.Ended("killed")
 	}
 }
 
 // round measures once, in a network of its own: a peer that comes and goes again and again is
 // announced less and less often.
 func (o options) round(path, dir string, senderGone bool) (r result, err error) {
-	n := &network{options: o, path: path, dir: dir, peers: map[string]*program.Peer{}}
+	n := &network{options: o, path: path, dir: dir, peers: map[string]*harness.Peer{}}
 	defer n.kill()
 	receive := func() (err error) { r, err = n.receive(); return err }
 	steps := []func() error{n.start, n.send, receive, n.settle}

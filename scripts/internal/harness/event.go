@@ -49,6 +49,20 @@ func (e *Event) Field(name string) string {
 	}
 }
 
+// EventOf is the name of the event that a line tells of, without reading the whole of it.
+func EventOf(line []byte) string {
+	_, rest, _ := bytes.Cut(line, []byte(`"event":"`))
+	name, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(name)
+}
+
+// BodyOf is the body of a message, if it has no escapes.
+func BodyOf(line []byte) []byte {
+	_, rest, _ := bytes.Cut(line, []byte(`"body":"`))
+	body, _, _ := bytes.Cut(rest, []byte(`"`))
+	return body
+}
+
 // Shorten is the beginning of a line, which has what it is about.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
