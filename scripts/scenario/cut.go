@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 
 	"quicpeer/scripts/internal/harness"
@@ -12,58 +11,48 @@ type pair [2]string
 
 func pairOf(a, b string) pair { return pair{min(a, b), max(a, b)} }
 
-// cut is the verb. It gives peers that don't run yet an address, so that those
-// they are cut off from know it.
-func (s *scenario) cut(args []string) error {
-	if slices.Contains(args[1:], args[0]) {
-		return errUsage
-	}
+// cut is the verb. It gives peers that don't run yet an address, so that those they are cut off
+// from know it.
+func (s *scenario) cut(args []string) {
+	s.require(!slices.Contains(args[1:], args[0]))
 	for _, b := range args[1:] {
 		s.cuts[pairOf(args[0], b)] = true
 	}
 	for _, name := range args {
-		if !nameWord.MatchString(name) {
-			return errUsage
-		}
+		s.require(nameWord.MatchString(name))
 		if s.lan != nil {
-			if _, err := s.lan.Host(name); err != nil {
-				return err
-			}
+			s.host(name)
 		}
-		p := s.place(name)
-		if p.process != nil || p.fixed != "" {
-			continue
-		}
-		if err := p.fix(); err != nil {
-			return err
+		if p := s.place(name); p.process == nil && p.fixed == "" {
+			s.check(p.fix())
 		}
 	}
-	return s.applyCuts()
+	s.applyCuts()
 }
 
 // heal is the verb.
-func (s *scenario) heal(args []string) error {
-	switch len(args) {
-	case 0:
+func (s *scenario) heal(args []string) {
+	s.require(len(args) != 1)
+	if len(args) == 0 {
 		clear(s.cuts)
-	case 2:
-		if !s.cuts[pairOf(args[0], args[1])] {
-			return fmt.Errorf("%s and %s are not cut off from each other", args[0], args[1])
+	} else {
+		p := pairOf(args[0], args[1])
+		if !s.cuts[p] {
+			s.fail("%s and %s are not cut off from each other", args[0], args[1])
 		}
-		delete(s.cuts, pairOf(args[0], args[1]))
-	default:
-		return errUsage
+		delete(s.cuts, p)
 	}
-	return s.applyCuts()
+	s.applyCuts()
 }
 
 // applyCuts makes the cuts come true: by the kernel on a LAN of our own, by
 // the processes elsewhere.
-func (s *scenario) applyCuts() error {
+func (s *scenario) applyCuts() {
 	if s.lan != nil {
-		return s.lan.Cut(func(a, b string) bool { return s.cuts[pairOf(a, b)] })
+		s.check(s.lan.Cut(func(a, b string) bool { return s.cuts[pairOf(a, b)] }))
+	} else {
+		s.writeCuts()
 	}
-	return s.writeCuts()
 }
 
 func (s *scenario) isCut(p *peer) bool {
@@ -76,24 +65,18 @@ func (s *scenario) isCut(p *peer) bool {
 }
 
 // writeCuts makes the files that the processes read.
-func (s *scenario) writeCuts() error {
+func (s *scenario) writeCuts() {
 	for _, p := range s.peers {
 		var off []string
 		for _, q := range s.peers {
-			if !s.cuts[pairOf(p.name, q.name)] {
-				continue
+			if s.cuts[pairOf(p.name, q.name)] {
+				addresses, err := q.cutAddresses(s.pace)
+				s.check(err)
+				off = append(off, addresses...)
 			}
-			addresses, err := q.cutAddresses(s.pace)
-			if err != nil {
-				return err
-			}
-			off = append(off, addresses...)
 		}
-		if err := harness.WriteCuts(p.cutFile, off); err != nil {
-			return err
-		}
+		s.check(harness.WriteCuts(p.cutFile, off))
 	}
-	return nil
 }
 
 // cutAddresses are those to drop packets of. A peer that is started again while

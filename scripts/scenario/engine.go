@@ -66,20 +66,14 @@ func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []stri
 	cmds := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, v := range verbs() {
 		cmds[registered(name)] = func(ts *testscript.TestScript, neg bool, args []string) {
-			s := ts.Value(scenarioKey{}).(*scenario)
-			s.ts = ts
 			if neg && v.not == nil {
 				ts.Fatalf("there is no ! %s; for what must not happen see never and count", name)
 			}
-			err := s.do(v, neg, args)
+			s := ts.Value(scenarioKey{}).(*scenario)
+			s.ts, s.usage, s.args = ts, name+" "+v.usage, args
+			s.do(v, neg, args)
 			if !v.looks {
 				s.acted = e.pace.Now()
-			}
-			switch {
-			case errors.Is(err, errUsage):
-				ts.Fatalf("usage: %s %s", name, v.usage)
-			case err != nil:
-				ts.Fatalf("%v%s", err, s.others(args))
 			}
 		}
 	}

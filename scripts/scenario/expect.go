@@ -35,70 +35,50 @@ func cutDuration(args []string, word string) (rest []string, d time.Duration, er
 	return args[:n-2], d, nil
 }
 
-func (s *scenario) expect(p *process, args []string, by harness.Deadline) error {
+// pattern is what the words of a line say.
+func (s *scenario) pattern(p *process, args []string) pattern {
+	s.require(len(args) == 1 || len(args) > 1 && !p.text)
 	pat, err := parsePattern(p.text, args)
-	if err != nil {
-		return err
-	}
-	l, err := p.find(pat, by, false)
-	if err != nil {
-		return err
-	}
-	s.take(p, l)
-	return nil
+	s.check(err)
+	return pat
 }
 
-func (s *scenario) next(p *process, args []string, by harness.Deadline) error {
-	pat, err := parsePattern(p.text, args)
-	if err != nil {
-		return err
-	}
+func (s *scenario) expect(p *process, args []string, by harness.Deadline) {
+	l, err := p.find(s.pattern(p, args), by, false)
+	s.check(err)
+	s.take(p, l)
+}
+
+func (s *scenario) next(p *process, args []string, by harness.Deadline) {
+	pat := s.pattern(p, args)
 	if p.text {
-		return fmt.Errorf("%s has typed lines, next needs events", p.name)
+		s.fail("%s has typed lines, next needs events", p.name)
 	}
 	l, err := p.find(pattern{event: pat.event}, by, false)
-	if err != nil {
-		return err
-	}
+	s.check(err)
 	if !pat.matches(l) {
-		return fmt.Errorf("the next is not %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
+		s.fail("the next is not %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
 	s.take(p, l)
-	return nil
 }
 
-func (s *scenario) never(p *process, args []string, _ harness.Deadline) error {
+func (s *scenario) never(p *process, args []string, _ harness.Deadline) {
 	args, during, err := cutDuration(args, "for")
-	if err != nil {
-		return err
-	}
-	if during == 0 {
-		return errUsage
-	}
-	pat, err := parsePattern(p.text, args)
-	if err != nil {
-		return err
-	}
+	s.check(err)
+	s.require(during > 0)
 	// By the clock on the wall: what a scenario holds up meanwhile, as by a freeze, it holds up
 	// by that. When the process has ended there is nothing to wait for.
-	l, _ := p.find(pat, harness.NewPace().In(during), false)
+	l, _ := p.find(s.pattern(p, args), harness.NewPace().In(during), false)
 	if l != nil {
-		return fmt.Errorf("%s printed what it never should:\n    %s\n%s", p.name, harness.Shorten(l.Raw, 300), p.describe(25))
+		s.fail("%s printed what it never should:\n    %s\n%s", p.name, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
-	return nil
 }
 
-func (s *scenario) count(p *process, args []string, _ harness.Deadline) error {
+func (s *scenario) count(p *process, args []string, _ harness.Deadline) {
 	n := len(args) - 1
 	want, err := strconv.Atoi(args[n])
-	if err != nil {
-		return errUsage
-	}
-	pat, err := parsePattern(p.text, args[:n])
-	if err != nil {
-		return err
-	}
-	got := 0
+	s.require(err == nil)
+	pat, got := s.pattern(p, args[:n]), 0
 	p.Look(func() {
 		for _, l := range p.lines {
 			if pat.matches(l) {
@@ -107,14 +87,13 @@ func (s *scenario) count(p *process, args []string, _ harness.Deadline) error {
 		}
 	})
 	if got != want {
-		return fmt.Errorf("%s printed %d times %s, not %d\n%s", p.name, got, pat, want, p.describe(25))
+		s.fail("%s printed %d times %s, not %d\n%s", p.name, got, pat, want, p.describe(25))
 	}
-	return nil
 }
 
-func (s *scenario) table(p *process, args []string, by harness.Deadline) error {
+func (s *scenario) table(p *process, args []string, by harness.Deadline) {
 	want := slices.Sorted(slices.Values(args))
-	return p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+	s.check(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
 		var got []string
 		for _, e := range entries {
 			got = append(got, e.ID)
@@ -123,15 +102,13 @@ func (s *scenario) table(p *process, args []string, by harness.Deadline) error {
 			return ""
 		}
 		return fmt.Sprintf("%s's table has %q, not %q", p.name, got, want)
-	})
+	}))
 }
 
-func (s *scenario) direct(p *process, args []string, by harness.Deadline) error {
+func (s *scenario) direct(p *process, args []string, by harness.Deadline) {
 	want, err := strconv.Atoi(args[0])
-	if err != nil {
-		return errUsage
-	}
-	return p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+	s.require(err == nil)
+	s.check(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
 		got := 0
 		for _, e := range entries {
 			if e.Direct {
@@ -142,10 +119,10 @@ func (s *scenario) direct(p *process, args []string, by harness.Deadline) error 
 			return ""
 		}
 		return fmt.Sprintf("%s has links to %d, not to %d", p.name, got, want)
-	})
+	}))
 }
 
-func (s *scenario) exit(p *process, args []string, by harness.Deadline) error {
+func (s *scenario) exit(p *process, args []string, by harness.Deadline) {
 	var status string
 	// A muted process is not waited for to print its last: it can't.
 	err := p.Wait(by, func(state harness.State) (bool, error) {
@@ -153,28 +130,27 @@ func (s *scenario) exit(p *process, args []string, by harness.Deadline) error {
 		return status != "" && (state.Over || state.Muted), nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s hasn't ended within %v\n%s", p.name, by, p.describe(25))
+		s.fail("%s hasn't ended within %v\n%s", p.name, by, p.describe(25))
 	}
 	p.Change(func() { p.excused = true })
 	if status != args[0] {
-		return fmt.Errorf("%s ended with status %s, not %s\n%s", p.name, status, args[0], p.describe(25))
+		s.fail("%s ended with status %s, not %s\n%s", p.name, status, args[0], p.describe(25))
 	}
-	return nil
 }
 
-func (s *scenario) log(p *process, args []string, by harness.Deadline) error {
+func (s *scenario) log(p *process, args []string, by harness.Deadline) {
 	at, err := p.complaint(args[0], by)
-	if err == nil && at == nil {
-		err = fmt.Errorf("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
+	s.check(err)
+	if at == nil {
+		s.fail("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
 	}
-	return err
 }
 
 // notLog is ! log.
-func (s *scenario) notLog(p *process, args []string, _ harness.Deadline) error {
+func (s *scenario) notLog(p *process, args []string, _ harness.Deadline) {
 	at, err := p.complaint(args[0], harness.NewPace().In(0))
-	if err == nil && at != nil {
-		err = fmt.Errorf("%s's standard error has %q\n%s", p.name, at, p.describe(25))
+	s.check(err)
+	if at != nil {
+		s.fail("%s's standard error has %q\n%s", p.name, at, p.describe(25))
 	}
-	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,14 +12,12 @@ import (
 const peerPort = 5000
 
 // netns is the verb.
-func (s *scenario) netns(args []string) error {
+func (s *scenario) netns(args []string) {
 	for i, name := range args {
-		if !nameWord.MatchString(name) || slices.Contains(args[:i], name) {
-			return errUsage
-		}
+		s.require(nameWord.MatchString(name) && !slices.Contains(args[:i], name))
 	}
 	if s.lan != nil || len(s.peers) > 0 {
-		return errors.New("netns comes once, before all that names a peer")
+		s.fail("netns comes once, before all that names a peer")
 	}
 	n, err := netlab.NewLAN(args)
 	if err != nil {
@@ -30,58 +27,38 @@ func (s *scenario) netns(args []string) error {
 	for _, h := range n.Hosts {
 		s.place(h.Name).fixed = fmt.Sprintf("%s:%d", h.Address, peerPort)
 	}
-	return nil
 }
 
 // link is the verb.
-func (s *scenario) link(args []string) error {
-	if args[1] != "down" && args[1] != "up" {
-		return errUsage
-	}
-	h, err := s.host(args[0])
-	if err != nil {
-		return err
-	}
+func (s *scenario) link(args []string) {
+	s.require(args[1] == "down" || args[1] == "up")
+	h := s.host(args[0])
 	s.engine.show.typed(h.Name, "(link "+args[1]+")")
-	return s.lan.Link(h, args[1])
+	s.check(s.lan.Link(h, args[1]))
 }
 
 // narrow is the verb.
-func (s *scenario) narrow(args []string) error {
+func (s *scenario) narrow(args []string) {
 	bytes, err := strconv.Atoi(args[1])
-	if err != nil || bytes < 68 || bytes > 1500 { // IPv4's least (RFC 791), and Ethernet's most
-		return errUsage
-	}
-	h, err := s.host(args[0])
-	if err != nil {
-		return err
-	}
+	s.require(err == nil && bytes >= 68 && bytes <= 1500) // IPv4's least (RFC 791), and Ethernet's most
+	h := s.host(args[0])
 	s.engine.show.typed(h.Name, "(narrow "+args[1]+")")
-	return s.lan.Narrow(h, bytes)
+	s.check(s.lan.Narrow(h, bytes))
 }
 
 // refuse is the verb.
-func (s *scenario) refuse(args []string) error {
-	if args[0] == args[1] {
-		return errUsage
-	}
-	a, err := s.host(args[0])
-	if err != nil {
-		return err
-	}
-	b, err := s.host(args[1])
-	if err != nil {
-		return err
-	}
-	if err := a.Refuse(b); err != nil {
-		return err
-	}
-	return b.Refuse(a)
+func (s *scenario) refuse(args []string) {
+	s.require(args[0] != args[1])
+	a, b := s.host(args[0]), s.host(args[1])
+	s.check(a.Refuse(b))
+	s.check(b.Refuse(a))
 }
 
-func (s *scenario) host(name string) (*netlab.Host, error) {
+func (s *scenario) host(name string) *netlab.Host {
 	if s.lan == nil {
-		return nil, errors.New("only a host of netns has an interface of its own")
+		s.fail("only a host of netns has an interface of its own")
 	}
-	return s.lan.Host(name)
+	h, err := s.lan.Host(name)
+	s.check(err)
+	return h
 }

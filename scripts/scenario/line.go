@@ -39,9 +39,6 @@ type fieldPattern struct {
 var fieldWord = regexp.MustCompile(`(?s)^([a-z_]+)([=~])(.*)$`)
 
 func parsePattern(text bool, args []string) (pattern, error) {
-	if len(args) == 0 || text && len(args) != 1 {
-		return pattern{}, errUsage
-	}
 	if text {
 		re, err := regexp.Compile(args[0])
 		return pattern{text: re}, err

@@ -79,14 +79,12 @@ func parseFlags(words []string, address func(string) (string, error)) (flags, er
 }
 
 // start is the verb.
-func (s *scenario) start(args []string) error {
+func (s *scenario) start(args []string) {
 	text := args[0] == "-text"
 	if text {
 		args = args[1:]
 	}
-	if len(args) == 0 || !nameWord.MatchString(args[0]) {
-		return errUsage
-	}
+	s.require(len(args) > 0 && nameWord.MatchString(args[0]))
 	name, args := args[0], args[1:]
 	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "QUICPEER_JOIN_TIMEOUT=0")
 	env = append(env, s.engine.env...)
@@ -94,43 +92,30 @@ func (s *scenario) start(args []string) error {
 		env, args = append(env, args[0]), args[1:]
 	}
 	f, err := parseFlags(args, s.joinAddress)
-	if err != nil {
-		return err
-	}
+	s.check(err)
 	p := s.place(name)
 	if p.process != nil && p.process.State().Status == "" {
-		return fmt.Errorf("%s runs; it can be started again after its end (see exit)", name)
+		s.fail("%s runs; it can be started again after its end (see exit)", name)
 	}
 	if f.needsAddress() && p.fixed == "" && (text || s.isCut(p)) {
-		if err := p.fix(); err != nil {
-			return err
-		}
+		s.check(p.fix())
 	}
 	words := f.complete(p, text)
 	if s.hasCut() {
 		words = append(words, "--cut-file", p.cutFile)
-		if err := s.writeCuts(); err != nil {
-			return err
-		}
+		s.writeCuts()
 	}
 	host := netlab.Here
 	if s.lan != nil {
-		h, err := s.lan.Host(name)
-		if err != nil {
-			return err
-		}
-		host = h.Namespace
+		host = s.host(name).Namespace
 	}
 	cmd := host.Command(append([]string{s.engine.program}, words...)...)
 	cmd.Dir, cmd.Env = s.work, env
 	s.engine.show.started(name, words)
 	run, err := launch(name, text, cmd, s.engine.show)
-	if err != nil {
-		return err
-	}
+	s.check(err)
 	p.process, s.runs = run, append(s.runs, run)
 	s.engine.running.Store(run, nil)
-	return nil
 }
 
 func (f flags) needsAddress() bool { return !f.given["listen"] && !f.given["no-listen"] }

@@ -17,6 +17,8 @@ import (
 type scenario struct {
 	engine *engine
 	ts     *testscript.TestScript
+	usage  string   // of the verb of the line that is being done
+	args   []string // of that line
 	t      testscript.T
 	work   string
 	peers  []*peer
@@ -29,36 +31,56 @@ type scenario struct {
 }
 
 // do does a line of the scenario.
-func (s *scenario) do(v verb, neg bool, args []string) (err error) {
+func (s *scenario) do(v verb, neg bool, args []string) {
 	var by harness.Deadline
 	if v.waits() {
-		if args, by, err = s.within(args); err != nil {
-			return err
-		}
+		var err error
+		args, by, err = s.within(args)
+		s.check(err)
 	}
-	if len(args) < v.least || len(args) > v.most {
-		return errUsage
-	}
+	s.require(len(args) >= v.least && len(args) <= v.most)
 	if v.do != nil {
-		return v.do(s, args)
+		v.do(s, args)
+		return
 	}
-	p, err := s.running(args[0])
+	p := s.find(args[0])
 	switch {
-	case err != nil:
-		return err
+	case p == nil || p.process == nil:
+		s.fail("no peer %s has been started", args[0])
 	case neg:
-		return v.not(s, p, args[1:], by)
+		v.not(s, p.process, args[1:], by)
 	default:
-		return v.on(s, p, args[1:], by)
+		v.on(s, p.process, args[1:], by)
 	}
 }
 
-// running finds the process of a peer that has been started.
-func (s *scenario) running(name string) (*process, error) {
-	if p := s.find(name); p != nil && p.process != nil {
-		return p.process, nil
+// fail ends the scenario. It shows the peers that the line doesn't name, and how busy the
+// machine is: the cause is often there.
+func (s *scenario) fail(format string, args ...any) {
+	var b strings.Builder
+	if slow := s.pace.Slowness(); slow >= 1.5 {
+		fmt.Fprintf(&b, "\n  the machine is %.1f times as slow as when idle; deadlines take that into account", slow)
 	}
-	return nil, fmt.Errorf("no peer %s has been started", name)
+	for _, p := range s.peers {
+		if p.process != nil && !slices.Contains(s.args, p.name) {
+			b.WriteString("\n" + p.process.describe(8))
+		}
+	}
+	s.ts.Fatalf("%s%s", fmt.Sprintf(format, args...), b.String())
+}
+
+// check fails on an error.
+func (s *scenario) check(err error) {
+	if err != nil {
+		s.fail("%v", err)
+	}
+}
+
+// require wants the line to be as the usage of its verb says.
+func (s *scenario) require(ok bool) {
+	if !ok {
+		s.ts.Fatalf("usage: %s", s.usage)
+	}
 }
 
 func (s *scenario) find(name string) *peer {
@@ -78,21 +100,6 @@ func (s *scenario) place(name string) *peer {
 	p := &peer{name: name, dir: filepath.Join(s.work, name), cutFile: filepath.Join(s.work, name+".cut")}
 	s.peers = append(s.peers, p)
 	return p
-}
-
-// others shows the peers that a failed line doesn't name, and how busy the machine is: the
-// cause is often there.
-func (s *scenario) others(args []string) string {
-	var b strings.Builder
-	if slow := s.pace.Slowness(); slow >= 1.5 {
-		fmt.Fprintf(&b, "\n  the machine is %.1f times as slow as when idle; deadlines take that into account", slow)
-	}
-	for _, p := range s.peers {
-		if p.process != nil && !slices.Contains(args, p.name) {
-			b.WriteString("\n" + p.process.describe(8))
-		}
-	}
-	return b.String()
 }
 
 // end kills what still runs and fails the scenario if a peer has done what none

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"runtime"
@@ -14,8 +13,6 @@ import (
 	"quicpeer/scripts/internal/harness"
 )
 
-var errUsage = errors.New("usage")
-
 // verb is a word of a scenario; the package comment documents each. One that begins with the name
 // of a running peer is done on its process, with the words behind the name; the others have do.
 type verb struct {
@@ -23,8 +20,8 @@ type verb struct {
 	least, most int  // words, without "within D"
 	looks       bool // it is an expectation, which does nothing
 
-	do      func(s *scenario, args []string) error
-	on, not func(s *scenario, p *process, args []string, by harness.Deadline) error // not: with a !
+	do      func(s *scenario, args []string)
+	on, not func(s *scenario, p *process, args []string, by harness.Deadline) // not: with a !
 }
 
 // waits says that the verb takes "within D".
@@ -39,7 +36,6 @@ func verbs() map[string]verb {
 		"broadcast": {usage: "NAME BODY [REF]", least: 2, most: 3, on: (*scenario).broadcast},
 		"send":      {usage: "NAME TO BODY [REF]", least: 3, most: 4, on: (*scenario).send},
 		"type":      {usage: "NAME LINE", least: 2, most: 2, on: (*scenario).typeLine},
-		"close":     {usage: "NAME", least: 1, most: 1, on: (*scenario).closeInput},
 		"cut":       {usage: "A B [C...]", least: 2, most: many, do: (*scenario).cut},
 		"heal":      {usage: "[A B]", most: 2, do: (*scenario).heal},
 		"netns":     {usage: "NAME...", least: 1, most: 254, do: (*scenario).netns},
@@ -58,47 +54,44 @@ func verbs() map[string]verb {
 		"exit":      {usage: "NAME STATUS [within D]", least: 2, most: 2, looks: true, on: (*scenario).exit},
 		"log":       {usage: "NAME REGEXP [within D]", least: 2, most: 2, looks: true, on: (*scenario).log, not: (*scenario).notLog},
 	}
-	on := func(name string, do func(s *scenario, p *process) error) {
-		all[name] = verb{usage: "NAME", least: 1, most: 1, on: func(s *scenario, p *process, _ []string, _ harness.Deadline) error { return do(s, p) }}
+	on := func(name string, do func(s *scenario, p *process)) {
+		all[name] = verb{usage: "NAME", least: 1, most: 1, on: func(s *scenario, p *process, _ []string, _ harness.Deadline) { do(s, p) }}
 	}
 	for _, name := range []string{"kill", "stop", "interrupt", "freeze", "thaw"} {
-		on(name, func(s *scenario, p *process) error { return s.signal(name, p) })
+		on(name, func(s *scenario, p *process) { s.signal(name, p) })
 	}
-	on("mute", func(_ *scenario, p *process) error { p.Mute(true); return nil })
-	on("unmute", func(_ *scenario, p *process) error { p.Mute(false); return nil })
+	on("mute", func(_ *scenario, p *process) { p.Mute(true) })
+	on("unmute", func(_ *scenario, p *process) { p.Mute(false) })
+	on("close", func(s *scenario, p *process) {
+		s.engine.show.typed(p.name, "(end of input)")
+		s.check(p.endInput())
+	})
 	return all
 }
 
-func (s *scenario) typeLine(p *process, args []string, _ harness.Deadline) error {
+func (s *scenario) typeLine(p *process, args []string, _ harness.Deadline) {
 	s.engine.show.typed(p.name, args[0])
-	return p.enqueue(args[0])
+	s.check(p.enqueue(args[0]))
 }
 
-func (s *scenario) send(p *process, args []string, _ harness.Deadline) error {
-	return s.command(p, args[2:], map[string]string{"cmd": "send", "to": args[0], "body": args[1]})
+func (s *scenario) send(p *process, args []string, _ harness.Deadline) {
+	s.command(p, args[2:], map[string]string{"cmd": "send", "to": args[0], "body": args[1]})
 }
 
-func (s *scenario) broadcast(p *process, args []string, _ harness.Deadline) error {
-	return s.command(p, args[1:], map[string]string{"cmd": "broadcast", "body": args[0]})
+func (s *scenario) broadcast(p *process, args []string, _ harness.Deadline) {
+	s.command(p, args[1:], map[string]string{"cmd": "broadcast", "body": args[0]})
 }
 
-func (s *scenario) command(p *process, ref []string, c map[string]string) error {
+func (s *scenario) command(p *process, ref []string, c map[string]string) {
 	if len(ref) > 0 {
 		c["ref"] = ref[0]
 	}
 	text, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return s.typeLine(p, []string{string(text)}, harness.Deadline{})
+	s.check(err)
+	s.typeLine(p, []string{string(text)}, harness.Deadline{})
 }
 
-func (s *scenario) closeInput(p *process, _ []string, _ harness.Deadline) error {
-	s.engine.show.typed(p.name, "(end of input)")
-	return p.endInput()
-}
-
-func (s *scenario) signal(name string, p *process) error {
+func (s *scenario) signal(name string, p *process) {
 	s.engine.show.typed(p.name, "("+name+")")
 	if name == "kill" {
 		p.Change(func() { p.excused = true })
@@ -107,36 +100,26 @@ func (s *scenario) signal(name string, p *process) error {
 	case errors.Is(err, errors.ErrUnsupported):
 		s.t.Skip(name + " needs a Unix system, this is " + runtime.GOOS)
 	case err != nil:
-		return fmt.Errorf("%s %s: %w\n%s", name, p.name, err, p.describe(25))
+		s.fail("%s %s: %v\n%s", name, p.name, err, p.describe(25))
 	}
-	if name != "kill" {
-		return nil
+	if name == "kill" { // the next line may start it again, so it has to be gone
+		s.check(p.Wait(s.pace.In(patience), func(state harness.State) (bool, error) { return state.Status != "", nil }))
 	}
-	// The next line may start it again, so it has to be gone.
-	return p.Wait(s.pace.In(patience), func(state harness.State) (bool, error) { return state.Status != "", nil })
 }
 
-func (s *scenario) port(args []string) error {
+func (s *scenario) port(args []string) {
 	addresses, err := harness.FreeAddresses(1)
-	if err == nil {
-		s.ts.Setenv(args[0], addresses[0])
-	}
-	return err
+	s.check(err)
+	s.ts.Setenv(args[0], addresses[0])
 }
 
-func (s *scenario) fill(args []string) error {
+func (s *scenario) fill(args []string) {
 	n, err := strconv.Atoi(args[1])
-	if err != nil || n < 0 {
-		return errUsage
-	}
+	s.require(err == nil && n >= 0)
 	s.ts.Setenv(args[0], strings.Repeat("0123456789abcdef", n/16+1)[:n])
-	return nil
 }
 
-func (s *scenario) say(args []string) error {
-	s.engine.show.heading(strings.Join(args, " "))
-	return nil
-}
+func (s *scenario) say(args []string) { s.engine.show.heading(strings.Join(args, " ")) }
 
 // take marks a line as one that an expectation has found, and makes variables of its short fields.
 func (s *scenario) take(p *process, l *line) {
