@@ -22,53 +22,54 @@ const patience = time.Minute
 // undelivered is the exit status of a peer that keeps messages for its next run.
 const undelivered = "5"
 
-// network are the peers that run, by their IDs.
+// network are the peers that run, by their IDs. When a step has failed, those behind it do
+// nothing.
 type network struct {
 	options
 	path, dir string // of the program, and for the state directories
 	peers     map[string]*harness.Peer
 	door      string
+	err       error // of the first step that has failed
 }
 
 // result is how long the last message took.
 type result struct{ fromStart, fromReady time.Duration }
 
 // start starts all peers, lets the sender meet the receiver, and ends the receiver.
-func (n *network) start() error {
+func (n *network) start() {
 	for _, id := range []string{"holder-0", "holder-1", "holder-2", receiver, sender} {
-		if err := n.run(id); err != nil {
-			return err
-		}
+		n.run(id)
 	}
-	_, err := n.await(sender, "peer_joined", "id", receiver, 1)
-	if err == nil {
-		err = n.end(receiver)
-	}
-	if err == nil {
-		_, err = n.await(sender, "peer_left", "id", receiver, 1)
-	}
-	return err
+	n.await(sender, "peer_joined", "id", receiver, 1)
+	n.end(receiver)
+	n.await(sender, "peer_left", "id", receiver, 1)
 }
 
 // run starts a peer. All join through the first.
-func (n *network) run(id string) (err error) {
-	p, err := harness.StartPeer(n.path, n.dir, id, n.door, nil)
-	if err == nil {
-		n.door = cmp.Or(n.door, p.Address)
-		n.peers[id] = p
+func (n *network) run(id string) {
+	if n.err != nil {
+		return
 	}
-	return err
+	p, err := harness.StartPeer(n.path, n.dir, id, n.door, nil)
+	if err != nil {
+		n.err = err
+		return
+	}
+	n.door = cmp.Or(n.door, p.Address)
+	n.peers[id] = p
 }
 
 // end makes a peer leave.
-func (n *network) end(id string) error {
+func (n *network) end(id string) {
+	if n.err != nil {
+		return
+	}
 	p := n.peers[id]
 	delete(n.peers, id)
 	p.Input.Close()
 	if err := p.Ended(undelivered); err != nil {
-		return fmt.Errorf("%s: %w", id, err)
+		n.err = fmt.Errorf("%s: %w", id, err)
 	}
-	return nil
 }
 
 func (n *network) kill() {
@@ -83,87 +84,78 @@ func (n *network) kill() {
 func (o options) round(path, dir string, senderGone bool) (r result, err error) {
 	n := &network{options: o, path: path, dir: dir, peers: map[string]*harness.Peer{}}
 	defer n.kill()
-	receive := func() (err error) { r, err = n.receive(); return err }
-	steps := []func() error{n.start, n.send, receive, n.settle}
+	n.start()
+	n.send()
 	if senderGone {
-		end, run := func() error { return n.end(sender) }, func() error { return n.run(sender) }
-		steps = []func() error{n.start, n.send, end, receive, run, n.settle}
+		n.end(sender)
 	}
-	for _, step := range steps {
-		if err == nil {
-			err = step()
-		}
+	r = n.receive()
+	if senderGone {
+		n.run(sender)
 	}
-	return r, err
+	n.settle()
+	return r, n.err
 }
 
 // send makes the sender accept messages for the receiver, who is not here.
-func (n *network) send() error {
-	p := n.peers[sender]
-	w := bufio.NewWriter(p.Input)
+func (n *network) send() {
+	if n.err != nil {
+		return
+	}
+	w := bufio.NewWriter(n.peers[sender].Input) // it keeps its first error, for Flush
 	for i := range n.messages {
 		fmt.Fprintf(w, `{"cmd":"send","to":"%s","body":"%s"}`+"\n", receiver, bodyOf(i))
-		if n.pace == 0 {
-			continue
+		if n.pace > 0 {
+			w.Flush()
+			time.Sleep(n.pace)
 		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		time.Sleep(n.pace)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := n.await(sender, "buffered", "to", receiver, n.messages)
-	return err
+	n.err = w.Flush()
+	n.await(sender, "buffered", "to", receiver, n.messages)
 }
 
 // bodyOf is the text of the i-th message: 100 bytes.
 func bodyOf(i int) string { return fmt.Sprintf("%07d %s", i, strings.Repeat("x", 92)) }
 
 // receive starts the receiver and waits for the messages.
-func (n *network) receive() (r result, err error) {
+func (n *network) receive() (r result) {
 	began := time.Now()
-	if err := n.run(receiver); err != nil {
-		return r, err
-	}
-	ready, err := n.await(receiver, "ready", "id", receiver, 1)
-	if err != nil {
-		return r, err
-	}
-	messages, err := n.await(receiver, "message", "from", sender, n.messages)
-	if err != nil {
-		return r, err
+	n.run(receiver)
+	ready := n.await(receiver, "ready", "id", receiver, 1)
+	messages := n.await(receiver, "message", "from", sender, n.messages)
+	if n.err != nil {
+		return r
 	}
 	for i, e := range messages {
-		if e.Field("body") != bodyOf(i) {
-			return r, fmt.Errorf("message %d was to be shown, and not %s", i, e.Raw)
+		if n.err == nil && e.Field("body") != bodyOf(i) {
+			n.err = fmt.Errorf("message %d was to be shown, and not %s", i, e.Raw)
 		}
 	}
 	last := messages[n.messages-1].At
-	return result{last.Sub(began), last.Sub(ready[0].At)}, nil
+	return result{last.Sub(began), last.Sub(ready[0].At)}
 }
 
 // settle waits until the sender has all receipts, and ends the receiver, who must
 // have shown nothing else.
-func (n *network) settle() error {
-	if _, err := n.await(sender, "delivered", "to", receiver, n.messages); err != nil {
-		return err
-	}
+func (n *network) settle() {
+	n.await(sender, "delivered", "to", receiver, n.messages)
 	p := n.peers[receiver]
-	if err := n.end(receiver); err != nil {
-		return err
+	n.end(receiver)
+	if n.err != nil {
+		return
 	}
-	shown, err := p.Await(harness.NewPace().In(patience), n.messages, func(e *harness.Event) bool { return e.Name == "message" })
-	if err == nil && len(shown) > n.messages {
-		err = fmt.Errorf("shown again: %s", shown[n.messages].Raw)
+	shown, _ := p.Await(harness.NewPace().In(0), 0, func(e *harness.Event) bool { return e.Name == "message" })
+	if len(shown) != n.messages {
+		n.err = fmt.Errorf("%d messages were shown, not %d; the last is %s", len(shown), n.messages, shown[len(shown)-1].Raw)
 	}
-	return err
 }
 
 // await waits until a peer has printed so many events of a name with this value in a field.
 // One of a message that has failed, or of a wrong command, is an error.
-func (n *network) await(id, name, field, value string, count int) ([]*harness.Event, error) {
+func (n *network) await(id, name, field, value string, count int) []*harness.Event {
+	if n.err != nil {
+		return nil
+	}
 	var fault *harness.Event
 	found, err := n.peers[id].Await(harness.NewPace().In(patience), count, func(e *harness.Event) bool {
 		if fault == nil && (e.Name == "failed" || e.Name == "error") {
@@ -173,9 +165,9 @@ func (n *network) await(id, name, field, value string, count int) ([]*harness.Ev
 	})
 	switch {
 	case fault != nil:
-		return nil, fmt.Errorf("%s: %s", id, fault.Raw)
+		n.err = fmt.Errorf("%s: %s", id, fault.Raw)
 	case err != nil:
-		return nil, fmt.Errorf("%s has printed %d %s events in %v, not %d", id, len(found), name, patience, count)
+		n.err = fmt.Errorf("%s has printed %d %s events in %v, not %d", id, len(found), name, patience, count)
 	}
-	return found, nil
+	return found
 }
