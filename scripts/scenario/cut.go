@@ -24,7 +24,7 @@ func (s *scenario) cut(args []string) {
 			s.host(name)
 		}
 		if p := s.place(name); p.process == nil && p.fixed == "" {
-			s.check(p.fix())
+			s.must(p.fix())
 		}
 	}
 	s.applyCuts()
@@ -49,7 +49,7 @@ func (s *scenario) heal(args []string) {
 // the processes elsewhere.
 func (s *scenario) applyCuts() {
 	if s.lan != nil {
-		s.check(s.lan.Cut(func(a, b string) bool { return s.cuts[pairOf(a, b)] }))
+		s.must(s.lan.Cut(func(a, b string) bool { return s.cuts[pairOf(a, b)] }))
 	} else {
 		s.writeCuts()
 	}
@@ -71,11 +71,11 @@ func (s *scenario) writeCuts() {
 		for _, q := range s.peers {
 			if s.cuts[pairOf(p.name, q.name)] {
 				addresses, err := q.cutAddresses(s.pace)
-				s.check(err)
+				s.must(err)
 				off = append(off, addresses...)
 			}
 		}
-		s.check(harness.WriteCuts(p.cutFile, off))
+		s.must(harness.WriteCuts(p.cutFile, off))
 	}
 }
 

@@ -39,13 +39,13 @@ func cutDuration(args []string, word string) (rest []string, d time.Duration, er
 func (s *scenario) pattern(p *process, args []string) pattern {
 	s.require(len(args) == 1 || len(args) > 1 && !p.text)
 	pat, err := parsePattern(p.text, args)
-	s.check(err)
+	s.must(err)
 	return pat
 }
 
 func (s *scenario) expect(p *process, args []string, by harness.Deadline) {
 	l, err := p.find(s.pattern(p, args), by, false)
-	s.check(err)
+	s.must(err)
 	s.take(p, l)
 }
 
@@ -55,7 +55,7 @@ func (s *scenario) next(p *process, args []string, by harness.Deadline) {
 		s.fail("%s has typed lines, next needs events", p.name)
 	}
 	l, err := p.find(pattern{event: pat.event}, by, false)
-	s.check(err)
+	s.must(err)
 	if !pat.matches(l) {
 		s.fail("the next is not %s but\n    %s\n%s", pat, harness.Shorten(l.Raw, 300), p.describe(25))
 	}
@@ -64,7 +64,7 @@ func (s *scenario) next(p *process, args []string, by harness.Deadline) {
 
 func (s *scenario) never(p *process, args []string, _ harness.Deadline) {
 	args, during, err := cutDuration(args, "for")
-	s.check(err)
+	s.must(err)
 	s.require(during > 0)
 	// By the clock on the wall: what a scenario holds up meanwhile, as by a freeze, it holds up
 	// by that. When the process has ended there is nothing to wait for.
@@ -93,7 +93,7 @@ func (s *scenario) count(p *process, args []string, _ harness.Deadline) {
 
 func (s *scenario) table(p *process, args []string, by harness.Deadline) {
 	want := slices.Sorted(slices.Values(args))
-	s.check(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+	s.must(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
 		var got []string
 		for _, e := range entries {
 			got = append(got, e.ID)
@@ -108,7 +108,7 @@ func (s *scenario) table(p *process, args []string, by harness.Deadline) {
 func (s *scenario) direct(p *process, args []string, by harness.Deadline) {
 	want, err := strconv.Atoi(args[0])
 	s.require(err == nil)
-	s.check(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
+	s.must(p.untilTable(s.pace, by, func(entries []tableEntry) (problem string) {
 		got := 0
 		for _, e := range entries {
 			if e.Direct {
@@ -140,7 +140,7 @@ func (s *scenario) exit(p *process, args []string, by harness.Deadline) {
 
 func (s *scenario) log(p *process, args []string, by harness.Deadline) {
 	at, err := p.complaint(args[0], by)
-	s.check(err)
+	s.must(err)
 	if at == nil {
 		s.fail("%s's standard error has no %q within %v\n%s", p.name, args[0], by, p.describe(25))
 	}
@@ -149,7 +149,7 @@ func (s *scenario) log(p *process, args []string, by harness.Deadline) {
 // notLog is ! log.
 func (s *scenario) notLog(p *process, args []string, _ harness.Deadline) {
 	at, err := p.complaint(args[0], harness.NewPace().In(0))
-	s.check(err)
+	s.must(err)
 	if at != nil {
 		s.fail("%s's standard error has %q\n%s", p.name, at, p.describe(25))
 	}

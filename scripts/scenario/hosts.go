@@ -34,7 +34,7 @@ func (s *scenario) link(args []string) {
 	s.require(args[1] == "down" || args[1] == "up")
 	h := s.host(args[0])
 	s.engine.show.typed(h.Name, "(link "+args[1]+")")
-	s.check(s.lan.Link(h, args[1]))
+	s.must(s.lan.Link(h, args[1]))
 }
 
 // narrow is the verb.
@@ -43,15 +43,15 @@ func (s *scenario) narrow(args []string) {
 	s.require(err == nil && bytes >= 68 && bytes <= 1500) // IPv4's least (RFC 791), and Ethernet's most
 	h := s.host(args[0])
 	s.engine.show.typed(h.Name, "(narrow "+args[1]+")")
-	s.check(s.lan.Narrow(h, bytes))
+	s.must(s.lan.Narrow(h, bytes))
 }
 
 // refuse is the verb.
 func (s *scenario) refuse(args []string) {
 	s.require(args[0] != args[1])
 	a, b := s.host(args[0]), s.host(args[1])
-	s.check(a.Refuse(b))
-	s.check(b.Refuse(a))
+	s.must(a.Refuse(b))
+	s.must(b.Refuse(a))
 }
 
 func (s *scenario) host(name string) *netlab.Host {
@@ -59,6 +59,6 @@ func (s *scenario) host(name string) *netlab.Host {
 		s.fail("only a host of netns has an interface of its own")
 	}
 	h, err := s.lan.Host(name)
-	s.check(err)
+	s.must(err)
 	return h
 }

@@ -92,13 +92,13 @@ func (s *scenario) start(args []string) {
 		env, args = append(env, args[0]), args[1:]
 	}
 	f, err := parseFlags(args, s.joinAddress)
-	s.check(err)
+	s.must(err)
 	p := s.place(name)
 	if p.process != nil && p.process.State().Status == "" {
 		s.fail("%s runs; it can be started again after its end (see exit)", name)
 	}
 	if f.needsAddress() && p.fixed == "" && (text || s.isCut(p)) {
-		s.check(p.fix())
+		s.must(p.fix())
 	}
 	words := f.complete(p, text)
 	if s.hasCut() {
@@ -113,7 +113,7 @@ func (s *scenario) start(args []string) {
 	cmd.Dir, cmd.Env = s.work, env
 	s.engine.show.started(name, words)
 	run, err := launch(name, text, cmd, s.engine.show)
-	s.check(err)
+	s.must(err)
 	p.process, s.runs = run, append(s.runs, run)
 	s.engine.running.Store(run, nil)
 }
@@ -149,7 +149,7 @@ func (s *scenario) hasCut() bool {
 
 // joinAddress is the address of a peer if there is one of that name, else the value itself.
 func (s *scenario) joinAddress(value string) (string, error) {
-	p := s.find(value)
+	p := s.named(value)
 	if p == nil || p.process == nil {
 		return value, nil
 	}

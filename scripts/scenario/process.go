@@ -120,8 +120,8 @@ type tableEntry struct {
 	Direct bool
 }
 
-// untilTable asks for the routing table until there is no problem with it, or for the last
-// time at the deadline.
+// untilTable asks for the routing table until check is content, or for the last time at the
+// deadline.
 func (p *process) untilTable(pace *harness.Pace, by harness.Deadline, check func([]tableEntry) (problem string)) error {
 	if p.text {
 		return fmt.Errorf("%s has typed lines, a table needs --json", p.name)

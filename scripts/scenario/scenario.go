@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,14 +35,14 @@ func (s *scenario) do(v verb, neg bool, args []string) {
 	if v.waits() {
 		var err error
 		args, by, err = s.within(args)
-		s.check(err)
+		s.must(err)
 	}
 	s.require(len(args) >= v.least && len(args) <= v.most)
 	if v.do != nil {
 		v.do(s, args)
 		return
 	}
-	p := s.find(args[0])
+	p := s.named(args[0])
 	switch {
 	case p == nil || p.process == nil:
 		s.fail("no peer %s has been started", args[0])
@@ -54,36 +53,7 @@ func (s *scenario) do(v verb, neg bool, args []string) {
 	}
 }
 
-// fail ends the scenario. It shows the peers that the line doesn't name, and how busy the
-// machine is: the cause is often there.
-func (s *scenario) fail(format string, args ...any) {
-	var b strings.Builder
-	if slow := s.pace.Slowness(); slow >= 1.5 {
-		fmt.Fprintf(&b, "\n  the machine is %.1f times as slow as when idle; deadlines take that into account", slow)
-	}
-	for _, p := range s.peers {
-		if p.process != nil && !slices.Contains(s.args, p.name) {
-			b.WriteString("\n" + p.process.describe(8))
-		}
-	}
-	s.ts.Fatalf("%s%s", fmt.Sprintf(format, args...), b.String())
-}
-
-// check fails on an error.
-func (s *scenario) check(err error) {
-	if err != nil {
-		s.fail("%v", err)
-	}
-}
-
-// require wants the line to be as the usage of its verb says.
-func (s *scenario) require(ok bool) {
-	if !ok {
-		s.ts.Fatalf("usage: %s", s.usage)
-	}
-}
-
-func (s *scenario) find(name string) *peer {
+func (s *scenario) named(name string) *peer {
 	for _, p := range s.peers {
 		if p.name == name {
 			return p
@@ -94,7 +64,7 @@ func (s *scenario) find(name string) *peer {
 
 // place is the peer of a name, made when first named.
 func (s *scenario) place(name string) *peer {
-	if p := s.find(name); p != nil {
+	if p := s.named(name); p != nil {
 		return p
 	}
 	p := &peer{name: name, dir: filepath.Join(s.work, name), cutFile: filepath.Join(s.work, name+".cut")}

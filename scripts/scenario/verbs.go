@@ -64,14 +64,14 @@ func verbs() map[string]verb {
 	on("unmute", func(_ *scenario, p *process) { p.Mute(false) })
 	on("close", func(s *scenario, p *process) {
 		s.engine.show.typed(p.name, "(end of input)")
-		s.check(p.endInput())
+		s.must(p.endInput())
 	})
 	return all
 }
 
 func (s *scenario) typeLine(p *process, args []string, _ harness.Deadline) {
 	s.engine.show.typed(p.name, args[0])
-	s.check(p.enqueue(args[0]))
+	s.must(p.enqueue(args[0]))
 }
 
 func (s *scenario) send(p *process, args []string, _ harness.Deadline) {
@@ -87,7 +87,7 @@ func (s *scenario) command(p *process, ref []string, c map[string]string) {
 		c["ref"] = ref[0]
 	}
 	text, err := json.Marshal(c)
-	s.check(err)
+	s.must(err)
 	s.typeLine(p, []string{string(text)}, harness.Deadline{})
 }
 
@@ -103,13 +103,13 @@ func (s *scenario) signal(name string, p *process) {
 		s.fail("%s %s: %v\n%s", name, p.name, err, p.describe(25))
 	}
 	if name == "kill" { // the next line may start it again, so it has to be gone
-		s.check(p.Wait(s.pace.In(patience), func(state harness.State) (bool, error) { return state.Status != "", nil }))
+		s.must(p.Wait(s.pace.In(patience), func(state harness.State) (bool, error) { return state.Status != "", nil }))
 	}
 }
 
 func (s *scenario) port(args []string) {
 	addresses, err := harness.FreeAddresses(1)
-	s.check(err)
+	s.must(err)
 	s.ts.Setenv(args[0], addresses[0])
 }
 
