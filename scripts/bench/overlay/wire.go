@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/net/ipv4"
 
 	"quicpeer/transport"
@@ -29,11 +29,15 @@ type wire struct {
 	isCut    atomic.Bool
 }
 
-// socket is what quic-go looks for, and ipv4.NewPacketConn.
+// socket is what quic-go looks for.
 type socket interface {
-	quic.OOBCapablePacketConn
+	net.PacketConn
 	net.Conn
+	SyscallConn() (syscall.RawConn, error)
+	SetReadBuffer(bytes int) error
 	SetWriteBuffer(bytes int) error
+	ReadMsgUDP(b, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error)
+	WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error)
 }
 
 // listen opens a socket as quicpeer does, on a free port of loopback.
