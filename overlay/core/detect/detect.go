@@ -144,7 +144,7 @@ func (dt *Detector) linkSilent(l *link.Link) {
 	}
 	if dt.probes.of(e) == nil {
 		dt.Note(base.Debug, "link silent", "peer", string(l.Peer), "address", l.Address)
-		if q := dt.probes.Start(e, true); q != nil {
+		if q := dt.probes.start(e, true); q != nil {
 			q.own = true
 			dt.probes.askNeighbours(q)
 		}
@@ -165,7 +165,7 @@ func (dt *Detector) checkOrphans(e *table.Entry) {
 	for _, id := range list[:min(len(list), orphansChecked)] {
 		f := dt.table.Owner(id, dt.Now)
 		if f != nil && f != dt.table.Self && f.Alive() && dt.links.LinkTo(f.Record.Key) == nil {
-			dt.probes.Start(f, true)
+			dt.probes.start(f, true)
 		}
 	}
 	if q := dt.probes.of(e); q != nil && len(q.witnesses) == 0 {
@@ -178,7 +178,7 @@ func (dt *Detector) LinkBroken(e *table.Entry) {
 	if e.IsGuest() {
 		return // see checkVisits
 	}
-	if q := dt.probes.Start(e, true); q != nil {
+	if q := dt.probes.start(e, true); q != nil {
 		dt.probes.askNeighbours(q)
 	}
 	dt.reach.DialEntry(e)
@@ -190,7 +190,7 @@ func (dt *Detector) LinkBroken(e *table.Entry) {
 func (dt *Detector) Probe() {
 	for range min(len(dt.Doubted), doubtedAtOnce) {
 		if e := dt.Doubted[0]; e.Alive() && dt.links.LinkTo(e.Record.Key) == nil {
-			dt.probes.Start(e, true)
+			dt.probes.start(e, true)
 		}
 		dt.Doubted = dt.Doubted[1:]
 	}
@@ -206,7 +206,7 @@ func (dt *Detector) Probe() {
 		return e.Alive() && e != dt.table.Self && !e.IsGuest() && dt.links.LinkTo(e.Record.Key) == nil && dt.probes.of(e) == nil
 	})
 	if e != nil {
-		dt.probes.Start(e, dt.Now < dt.alarmTill)
+		dt.probes.start(e, dt.Now < dt.alarmTill)
 	}
 }
 

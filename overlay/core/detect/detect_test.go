@@ -65,7 +65,7 @@ func TestStorm(t *testing.T) {
 	r.CheckLinks()
 	var probed []certs.ID
 	for _, p := range r.probes.List {
-		probed = append(probed, p.Subject.Record.ID)
+		probed = append(probed, p.subject.Record.ID)
 	}
 	isOf := func(list ...certs.ID) (n int) {
 		for _, id := range probed {
@@ -215,7 +215,7 @@ func TestRandomProbes(t *testing.T) {
 			other.Heard = r.Now
 			r.Probe()
 			for _, p := range r.probes.List {
-				probed[p.Subject.Record.ID]++
+				probed[p.subject.Record.ID]++
 				n++
 			}
 			r.probes.List = nil
@@ -256,7 +256,7 @@ func TestCameLate(t *testing.T) {
 		r := newRig(20)
 		l := r.neighbour(9)
 		l.Exchange, l.AskedAt = &link.Exchange{}, r.Now
-		r.probes.Start(r.entry(10), true)
+		r.probes.start(r.entry(10), true)
 		r.Now += by
 		r.CameLate(by)
 		r.CheckLinks()

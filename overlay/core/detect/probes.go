@@ -47,7 +47,7 @@ func NewProbes(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, d
 // probe is the state of finding out whether one peer is alive. It ends when we or a witness hear
 // the peer, or with LOST.
 type probe struct {
-	Subject *table.Entry
+	subject *table.Entry
 	about   *base.Record
 	began   time.Duration
 	urgent  bool // pings are repeated at once
@@ -74,13 +74,13 @@ type witness struct {
 	quiet      bool // it does not reach the peer either
 }
 
-// Start begins a probe; nil if one is under way or there are too many. A probe of a lost peer
+// start begins a probe; nil if one is under way or there are too many. A probe of a lost peer
 // serves those that do not believe it lost yet.
-func (pr *Probes) Start(e *table.Entry, urgent bool) *probe {
+func (pr *Probes) start(e *table.Entry, urgent bool) *probe {
 	if pr.of(e) != nil || len(pr.List) >= MaxProbes || e == pr.table.Self || e.IsGuest() || pr.Visiting || pr.Leaving {
 		return nil
 	}
-	p := &probe{Subject: e, about: e.Record, began: pr.Now, urgent: urgent, number: pr.Cfg.Rand.Uint64(), fresh: -link.FreshWithin}
+	p := &probe{subject: e, about: e.Record, began: pr.Now, urgent: urgent, number: pr.Cfg.Rand.Uint64(), fresh: -link.FreshWithin}
 	pr.List = append(pr.List, p)
 	pr.Wake(pr.Now)
 	return p
@@ -88,7 +88,7 @@ func (pr *Probes) Start(e *table.Entry, urgent bool) *probe {
 
 func (pr *Probes) of(e *table.Entry) *probe {
 	for _, p := range pr.List {
-		if p.Subject == e && !p.ended {
+		if p.subject == e && !p.ended {
 			return p
 		}
 	}
@@ -106,7 +106,7 @@ func (pr *Probes) Pursue() {
 }
 
 func (pr *Probes) step(p *probe) {
-	e := p.Subject
+	e := p.subject
 	l := pr.links.LinkTo(e.Record.Key)
 	switch {
 	case e.Record.Tie != p.about.Tie || e.State == pb.AnnouncementType_LEAVE || pr.Leaving:
@@ -154,7 +154,7 @@ func (pr *Probes) try(p *probe) {
 		}
 	case 1:
 		pr.ping(p)
-		pr.reach.DialEntry(p.Subject)
+		pr.reach.DialEntry(p.subject)
 	default:
 		p.own = true
 		pr.answerAll(p, false)
@@ -165,12 +165,12 @@ func (pr *Probes) try(p *probe) {
 }
 
 func (pr *Probes) ping(p *probe) {
-	pr.routes.SendRouted(p.Subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.Subject.Record.Key[:]}}})
+	pr.routes.SendRouted(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}}})
 }
 
 func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
 	for _, p := range pr.List {
-		if !p.ended && p.number == m.GetNumber() && p.Subject.Record.ID == from {
+		if !p.ended && p.number == m.GetNumber() && p.subject.Record.ID == from {
 			pr.heardOf(p)
 		}
 	}
@@ -200,8 +200,8 @@ func (pr *Probes) weigh(p *probe) {
 		return // a witness hears it, so the fault lies with our link
 	case quiet > 0 && quiet >= min(enoughWitnesses, counted):
 		p.ended = true
-		pr.Tell(base.Debug, base.Accusation, "lost", "peer", string(p.Subject.Record.ID), "key", p.Subject.Record.Key.String())
-		pr.Happen(Accused{p.Subject})
+		pr.Tell(base.Debug, base.Accusation, "lost", "peer", string(p.subject.Record.ID), "key", p.subject.Record.Key.String())
+		pr.Happen(Accused{p.subject})
 		return
 	case pr.Now < p.nextRound:
 		pr.Wake(p.nextRound)
@@ -215,14 +215,14 @@ func (pr *Probes) weigh(p *probe) {
 
 // askNeighbours makes the peer's other neighbours the witnesses.
 func (pr *Probes) askNeighbours(p *probe) {
-	p.addWitnesses(p.Subject.Our().Neighbours)
+	p.addWitnesses(p.subject.Our().Neighbours)
 	pr.Cfg.Rand.Shuffle(len(p.witnesses), func(i, j int) { p.witnesses[i], p.witnesses[j] = p.witnesses[j], p.witnesses[i] })
 	p.witnesses = slices.DeleteFunc(p.witnesses, func(w witness) bool { return w.id == pr.Cfg.ID })
 }
 
 func (p *probe) addWitnesses(list []certs.ID) {
 	for _, id := range list {
-		if !slices.ContainsFunc(p.witnesses, func(w witness) bool { return w.id == id }) && id != p.Subject.Record.ID {
+		if !slices.ContainsFunc(p.witnesses, func(w witness) bool { return w.id == id }) && id != p.subject.Record.ID {
 			p.witnesses = append(p.witnesses, witness{id: id})
 		}
 	}
@@ -243,12 +243,12 @@ func (pr *Probes) askStrangers(p *probe) {
 		return
 	}
 	if p.rounds == 0 {
-		pr.reach.DialEntry(p.Subject)
+		pr.reach.DialEntry(p.subject)
 	}
 	p.rounds++
 	for range strangersAsked {
 		e := pr.table.Pick(func(e *table.Entry) bool {
-			return e.Alive() && e != pr.table.Self && !e.IsGuest() && e != p.Subject && pr.of(e) == nil &&
+			return e.Alive() && e != pr.table.Self && !e.IsGuest() && e != p.subject && pr.of(e) == nil &&
 				!slices.ContainsFunc(p.witnesses, func(w witness) bool { return w.id == e.Record.ID })
 		})
 		if e != nil {
@@ -274,7 +274,7 @@ func (pr *Probes) askAll(p *probe) {
 			return
 		}
 		w.unanswered++
-		r := p.Subject.Record
+		r := p.subject.Record
 		pr.routes.SendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
 			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
 		}}}, r.ID)
@@ -296,7 +296,7 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	default:
 		p := pr.of(e)
 		if p == nil {
-			p = pr.Start(e, true)
+			p = pr.start(e, true)
 		}
 		switch {
 		case p == nil:
@@ -331,7 +331,7 @@ func (pr *Probes) answer(to certs.ID, r *base.Record, fresh bool) {
 // answerAll answers all that wait for the outcome of a probe.
 func (pr *Probes) answerAll(p *probe, fresh bool) {
 	for _, asker := range p.Askers {
-		pr.answer(asker, p.Subject.Record, fresh)
+		pr.answer(asker, p.subject.Record, fresh)
 	}
 	p.Askers = nil
 }
@@ -339,7 +339,7 @@ func (pr *Probes) answerAll(p *probe, fresh bool) {
 // ReceiveAnswer takes the answer of a witness.
 func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 	i := slices.IndexFunc(pr.List, func(p *probe) bool {
-		r := p.Subject.Record
+		r := p.subject.Record
 		return !p.ended && r.Key == certs.PublicKey(m.GetSubject()) && r.Epoch == m.GetEpoch() && r.Seq == m.GetSeq()
 	})
 	if i < 0 {
@@ -357,10 +357,10 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 			pr.doubt.AtLeast(pr.doubt.Score + 1)
 		}
 		p.fresh = pr.Now
-		if pr.links.LinkTo(p.Subject.Record.Key) == nil {
+		if pr.links.LinkTo(p.subject.Record.Key) == nil {
 			pr.heardOf(p)
 		} else {
-			pr.reach.DialEntry(p.Subject) // the path to it may have changed
+			pr.reach.DialEntry(p.subject) // the path to it may have changed
 		}
 		return
 	}

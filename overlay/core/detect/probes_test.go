@@ -144,8 +144,8 @@ func TestPings(t *testing.T) {
 		r := newRig(20)
 		other := r.neighbour(10)
 		e := r.entry(9)
-		r.probes.Start(e, urgent)
-		if again := r.probes.Start(e, urgent); again != nil {
+		r.probes.start(e, urgent)
+		if again := r.probes.start(e, urgent); again != nil {
 			t.Error("two probes of one peer")
 		}
 		r.probes.Pursue()
@@ -169,7 +169,7 @@ func TestPings(t *testing.T) {
 	}
 	r := newRig(20)
 	r.neighbour(10)
-	p := r.probes.Start(r.entry(9), true)
+	p := r.probes.start(r.entry(9), true)
 	for _, test := range []struct {
 		from   certs.ID
 		number uint64
@@ -201,7 +201,7 @@ func TestQuestions(t *testing.T) {
 		{"while we doubt ourselves a bit", func(r *rig) { r.neighbour(about).Heard -= 3 * link.FreshWithin; r.doubt.Score = 2 }, answer{true, true}, false},
 		{"while we are deaf", func(r *rig) { r.neighbour(about); r.doubt.Deaf = true }, answer{}, false},
 		{"without a link", func(*rig) {}, answer{}, true},
-		{"without a link, found unreachable", func(r *rig) { r.probes.Start(r.entry(about), true).own = true }, answer{false, true}, true},
+		{"without a link, found unreachable", func(r *rig) { r.probes.start(r.entry(about), true).own = true }, answer{false, true}, true},
 		{"of another state", func(r *rig) { r.entry(about).Record.Seq++ }, answer{}, false},
 		{"of another run", func(r *rig) { r.entry(about).Record.Epoch++ }, answer{}, false},
 		{"that has left", func(r *rig) { r.entry(about).State = pb.AnnouncementType_LEAVE }, answer{}, false},
@@ -267,7 +267,7 @@ func TestProbesAreBounded(t *testing.T) {
 		"of nobody before": func(r *rig) *table.Entry { return r.entry(1) },
 	} {
 		r := newRig(3)
-		if p := r.probes.Start(change(r), true); (p != nil) != (name == "of nobody before") {
+		if p := r.probes.start(change(r), true); (p != nil) != (name == "of nobody before") {
 			t.Errorf("a probe %s: %v", name, p)
 		}
 	}
@@ -283,7 +283,7 @@ func TestWhatEndsAProbe(t *testing.T) {
 	} {
 		r := newRig(20)
 		r.neighbour(10)
-		r.probes.Start(r.entry(9), true)
+		r.probes.start(r.entry(9), true)
 		change(r, r.entry(9))
 		if r.probes.Pursue(); len(r.probes.List) > 0 || len(r.pings()) > 0 {
 			t.Errorf("%s does not end it", name)
@@ -292,7 +292,7 @@ func TestWhatEndsAProbe(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		r := newRig(20)
 		r.neighbour(10)
-		r.probes.Start(r.entry(9), true)
+		r.probes.start(r.entry(9), true)
 		r.doubt.Deaf = deaf
 		if r.probes.Pursue(); len(r.probes.List) != 1 || len(r.pings()) > 0 == deaf {
 			t.Errorf("deaf %v: %d probes, pings", deaf, len(r.probes.List))

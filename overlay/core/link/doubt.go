@@ -12,7 +12,7 @@ const (
 	IsolatedAfter = 3 * time.Second        // without hearing anybody, before all are shown as lost
 	LateStep      = 100 * time.Millisecond // we are so late: one worse
 	WorstHealth   = 6                      // with it 9.8 s of silence are allowed; the study had 9.4 s
-	BetterEvery   = time.Second            // one better
+	betterEvery   = time.Second            // one better
 )
 
 // Doubt judges whether we may be the one who can't hear. Its score is Lifeguard's local health
@@ -38,14 +38,14 @@ func (db *Doubt) Stretch(d time.Duration) time.Duration { return d * time.Durati
 // AtLeast worsens the score to the given one.
 func (db *Doubt) AtLeast(score int) {
 	if score > 0 && score >= db.Score {
-		db.Score, db.better = min(score, WorstHealth), db.Now+BetterEvery
+		db.Score, db.better = min(score, WorstHealth), db.Now+betterEvery
 	}
 }
 
 // Recover lets the score shrink with time.
 func (db *Doubt) Recover() {
 	if db.Score > 0 && db.Now >= db.better {
-		db.Score, db.better = db.Score-1, db.Now+BetterEvery
+		db.Score, db.better = db.Score-1, db.Now+betterEvery
 	}
 }
 

@@ -22,16 +22,16 @@ func TestDoubt(t *testing.T) {
 			switch rapid.IntRange(0, 2).Draw(rt, "step") {
 			case 0:
 				if least := rapid.IntRange(-1, WorstHealth+2).Draw(rt, "least"); least > 0 && least >= score {
-					score, shrinks = min(least, WorstHealth), db.Now+BetterEvery
+					score, shrinks = min(least, WorstHealth), db.Now+betterEvery
 					db.AtLeast(least)
 				} else {
 					db.AtLeast(least)
 				}
 			case 1:
-				db.Now += time.Duration(rapid.Int64Range(0, int64(2*BetterEvery)).Draw(rt, "passes"))
+				db.Now += time.Duration(rapid.Int64Range(0, int64(2*betterEvery)).Draw(rt, "passes"))
 			default:
 				if db.Recover(); score > 0 && db.Now >= shrinks {
-					score, shrinks = score-1, db.Now+BetterEvery
+					score, shrinks = score-1, db.Now+betterEvery
 				}
 			}
 			if db.Score != score || db.Stretch(time.Second) != time.Duration(1+score)*time.Second || db.Doubtful() != (score == WorstHealth) {

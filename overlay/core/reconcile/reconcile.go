@@ -273,7 +273,7 @@ func (sy *Syncer) CompareNow() {
 // next door is asked when those asked so far bring nothing, or take long. The user notices the
 // first of these; the others are guesses.
 const (
-	StuckAfter   = 2 * time.Second  // without an answer, before the next door is asked
+	stuckAfter   = 2 * time.Second  // without an answer, before the next door is asked
 	LongAtIt     = 10 * time.Second // before a second door is asked as well; after twice that a third, and so on
 	MostOvertime = 10 * time.Minute // above the time to join, while a table comes: 35 MB at 512 kbit/s
 )
@@ -295,7 +295,7 @@ func (sy *Syncer) RequestTable() {
 			case x != nil:
 				asked++
 				newest = max(newest, x.Began)
-				stuck = stuck && l.Verifying == 0 && sy.Now >= x.Moved+StuckAfter
+				stuck = stuck && l.Verifying == 0 && sy.Now >= x.Moved+stuckAfter
 			case (next == nil || next.Dial == nil && l.Dial != nil) && sy.exchangeWith(l.Key) == nil:
 				next = l
 			}
@@ -326,7 +326,7 @@ func (sy *Syncer) TableComes() bool {
 		x := l.Exchange
 		switch {
 		case l.State != link.LinkUp || x == nil || sy.Now >= sy.JoinBy+MostOvertime:
-		case l.Verifying > 0, x.Entries == 0 && sy.Now < x.Began+StuckAfter:
+		case l.Verifying > 0, x.Entries == 0 && sy.Now < x.Began+stuckAfter:
 			return true
 		case x.Entries > 0 && sy.Now < x.Moved+link.SyncTimeout && x.Entries >= minPace*int((sy.Now-x.Began)/time.Second):
 			return true

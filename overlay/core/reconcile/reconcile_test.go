@@ -591,11 +591,11 @@ func TestDoorsInTurn(t *testing.T) {
 		asks  []base.LinkID
 	}{
 		{0, 0, []base.LinkID{3}}, // which we have dialled
-		{StuckAfter - 1, 0, nil},
+		{stuckAfter - 1, 0, nil},
 		{1, 3, nil},
-		{StuckAfter, 0, []base.LinkID{1}},
-		{StuckAfter - 1, 3, nil},
-		{2*LongAtIt - StuckAfter, 3, nil},
+		{stuckAfter, 0, []base.LinkID{1}},
+		{stuckAfter - 1, 3, nil},
+		{2*LongAtIt - stuckAfter, 3, nil},
 		{1, 3, []base.LinkID{2}},
 		{4*LongAtIt - 1, 3, nil},
 		{1, 3, []base.LinkID{4}},
@@ -627,8 +627,8 @@ func TestTableComes(t *testing.T) {
 		entries, judging  int
 		comes, tooLateNow bool
 	}{
-		{"just asked", StuckAfter - 1, 0, 0, 0, true, false},
-		{"nothing has come", StuckAfter, 0, 0, 0, false, false},
+		{"just asked", stuckAfter - 1, 0, 0, 0, true, false},
+		{"nothing has come", stuckAfter, 0, 0, 0, false, false},
 		{"fast enough", 10 * time.Second, 9 * time.Second, 10 * minPace, 0, true, false},
 		{"too slow", 10 * time.Second, 9 * time.Second, 10*minPace - 1, 0, false, false},
 		{"has stopped", 10*time.Second + link.SyncTimeout, 10 * time.Second, 1000, 0, false, false},

@@ -24,17 +24,17 @@ const (
 	CarryLink    = 8 << 20 // bytes that a link may have us carry in a second, and at once
 	carryAll     = 16 << 20
 	CarryBase    = 512                    // what each frame costs in addition to its bytes
-	MaxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
+	maxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
 	refusalEvery = 100 * time.Millisecond // for each link
-	PartialFor   = 30 * time.Second       // without another part
-	MaxPartials  = 256
+	partialFor   = 30 * time.Second       // without another part
+	maxPartials  = 256
 	MaxPartialsB = 8 << 20
-	PartialsOfID = 4
+	partialsOfID = 4
 )
 
 // partial is an envelope of which some parts have come.
 type partial struct {
-	From   certs.ID
+	from   certs.ID
 	number uint64
 	parts  [][]byte
 	have   int
@@ -170,7 +170,7 @@ func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
 func (rl *Relay) partialOf(from certs.ID, m *pb.Envelope) *partial {
 	oldest, ofID := -1, 0
 	for i, p := range rl.Partials {
-		if p.From != from {
+		if p.from != from {
 			continue
 		}
 		if p.number == m.GetNumber() {
@@ -184,12 +184,12 @@ func (rl *Relay) partialOf(from certs.ID, m *pb.Envelope) *partial {
 		}
 	}
 	switch {
-	case ofID >= PartialsOfID:
+	case ofID >= partialsOfID:
 		rl.dropPartial(oldest)
-	case len(rl.Partials) >= MaxPartials:
+	case len(rl.Partials) >= maxPartials:
 		rl.dropPartial(0)
 	}
-	p := &partial{From: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts())}
+	p := &partial{from: from, number: m.GetNumber(), parts: make([][]byte, m.GetParts())}
 	rl.Partials = append(rl.Partials, p)
 	return p
 }
@@ -201,7 +201,7 @@ func (rl *Relay) dropPartial(i int) {
 
 // ExpirePartials drops partials whose other parts do not come.
 func (rl *Relay) ExpirePartials() {
-	for len(rl.Partials) > 0 && rl.Now >= rl.Partials[0].last+PartialFor {
+	for len(rl.Partials) > 0 && rl.Now >= rl.Partials[0].last+partialFor {
 		rl.dropPartial(0)
 	}
 }

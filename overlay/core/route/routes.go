@@ -27,7 +27,7 @@ func carriedBytes(m *pb.Routed) int {
 	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
 		return CarryBase + size
 	}
-	if size > MaxSmall {
+	if size > maxSmall {
 		return CarryBase + size
 	}
 	return 0

@@ -26,9 +26,9 @@ const (
 	// RememberLeft is twice as long as broadcasts can be caught up on (MemoryFor), so a peer that
 	// gets somebody's broadcasts also hears that the author has left. A guess otherwise.
 	RememberLeft = 10 * time.Minute
-	// MaxForgotten is how many tombstones are kept: at 40 bytes each some 3 MB, and a day of one
+	// maxForgotten is how many tombstones are kept: at 40 bytes each some 3 MB, and a day of one
 	// goodbye each second and a half. A guess.
-	MaxForgotten = 65_536
+	maxForgotten = 65_536
 	// SureAfter is how long a peer that was away asks others (a guess: a comparison of tables
 	// takes two round trips, a new link first some more).
 	SureAfter = 5 * time.Second
@@ -52,14 +52,14 @@ func (t *Tombstones) Add(r *base.Record) {
 		t.epochs = make(map[uint64]uint64)
 	}
 	run := tombstone{nameOf(r.ID, r.Key), r.Epoch}
-	if len(t.ring) < MaxForgotten {
+	if len(t.ring) < maxForgotten {
 		t.ring = append(t.ring, run)
 	} else {
 		if old := t.ring[t.next]; t.epochs[old.name] == old.epoch {
 			delete(t.epochs, old.name)
 		}
 		t.ring[t.next] = run
-		t.next = (t.next + 1) % MaxForgotten
+		t.next = (t.next + 1) % maxForgotten
 	}
 	t.epochs[run.name] = max(t.epochs[run.name], run.epoch)
 }

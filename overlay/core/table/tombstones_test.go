@@ -14,14 +14,14 @@ func TestForgottenBound(t *testing.T) {
 	for epoch := range uint64(10) {
 		f.Add(of(0, epoch+1))
 	}
-	for i := range uint64(MaxForgotten) - 1 {
+	for i := range uint64(maxForgotten) - 1 {
 		f.Add(of(i+1, 5))
 	}
-	if !f.Covers(of(0, 10)) || f.Covers(of(0, 11)) || f.Covers(of(1, 6)) || !f.Covers(of(MaxForgotten-1, 5)) {
+	if !f.Covers(of(0, 10)) || f.Covers(of(0, 11)) || f.Covers(of(1, 6)) || !f.Covers(of(maxForgotten-1, 5)) {
 		t.Error("the last are not remembered")
 	}
-	f.Add(of(MaxForgotten, 5))
-	if f.Covers(of(0, 10)) || !f.Covers(of(1, 5)) || len(f.ring) != MaxForgotten || len(f.epochs) != MaxForgotten {
+	f.Add(of(maxForgotten, 5))
+	if f.Covers(of(0, 10)) || !f.Covers(of(1, 5)) || len(f.ring) != maxForgotten || len(f.epochs) != maxForgotten {
 		t.Errorf("%d and %d are remembered", len(f.ring), len(f.epochs))
 	}
 }
