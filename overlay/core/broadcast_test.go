@@ -29,41 +29,6 @@ func rangeOf(identity uint64, id string, epoch, first, last uint64) *pb.Broadcas
 	return &pb.BroadcastRange{Author: base.TagOf(certs.ID(id)), Run: binary.BigEndian.Uint64(prefix[:]), First: first, Last: last}
 }
 
-// TestLongAnswer: an answer is bounded, and its end says that there is more.
-func TestLongAnswer(t *testing.T) {
-	r := newRig(t, nil)
-	l := r.neighbour(1, "one")
-	const all = broadcast.AnswerMost + 20
-	for range all {
-		r.c.Step(r.now, Broadcast{Body: "x", SentAt: 0})
-	}
-	r.drain()
-	for from := range uint64(2) {
-		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1+from*broadcast.AnswerMost, all)}})
-		var ids []uint64
-		var held []*pb.BroadcastRange
-		for _, m := range r.frames() {
-			if b := m.GetBroadcast(); b != nil {
-				content, _ := pb.ParseBroadcast(b.GetContent())
-				ids = append(ids, binary.BigEndian.Uint64(content.GetId()[8:])&^(1<<63))
-			}
-			held = append(held, m.GetBroadcastsHeld().GetRanges()...)
-		}
-		if len(ids) != min(broadcast.AnswerMost, all-int(from)*broadcast.AnswerMost) || ids[0] != 1+from*broadcast.AnswerMost {
-			t.Fatalf("sends %d, from %d", len(ids), ids[0])
-		}
-		if len(held) != 1 || held[0].GetFirst() != 1 || held[0].GetLast() != all {
-			t.Fatalf("ends with %v", held)
-		}
-	}
-	for range 10 * broadcast.PositionBurst {
-		r.receive(l, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{rangeOf(0, "self", 1000, 1, all)}})
-	}
-	if len(r.out.Frames) != 0 {
-		t.Errorf("answers without end")
-	}
-}
-
 // TestLyingPositions: a peer that says to have broadcasts it does not have, of any author, makes
 // us ask seldom and remember little.
 func TestLyingPositions(t *testing.T) {

@@ -197,20 +197,6 @@ func TestFoundAndGone(t *testing.T) {
 	}
 }
 
-// TestHostsMakeRoom: a host that is dialled all the time does not keep others away.
-func TestHostsMakeRoom(t *testing.T) {
-	var h reach.Hosts
-	for range reach.DialsOfHost {
-		h.Take(netip.MustParseAddr("198.51.100.7"), 0)
-	}
-	for i := range reach.MaxHosts - 1 {
-		h.Take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Duration(i)*time.Millisecond)
-	}
-	if !h.Take(netip.MustParseAddr("203.0.113.5"), 20*time.Second) {
-		t.Error("a new host is refused, and all but one are free")
-	}
-}
-
 // TestOnlyDialsAreGivenBack: an inbound link does not pay for our dials at its IP.
 func TestOnlyDialsAreGivenBack(t *testing.T) {
 	r := newRig(t, nil)

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
 	"quicpeer/pb"
 )
 
@@ -37,28 +35,6 @@ func TestJudgedOnce(t *testing.T) {
 		if holds := len(r.c.table.Of("two")) > 0; holds != valid {
 			t.Errorf("judged %v: holds it %v", valid, holds)
 		}
-	}
-}
-
-// TestDeaf: a peer that hears nobody considers itself cut off when a dial has failed too.
-func TestDeaf(t *testing.T) {
-	r := newRig(t, nil)
-	r.neighbour(1, "one")
-	r.neighbour(2, "two")
-	nobody := func(base.LinkID) bool { return false }
-	r.passWith(link.IsolatedAfter+2*tickEvery, nobody)
-	dials := r.out.Dials
-	if len(dials) != 2 || !r.has("one") || !r.has("two") {
-		t.Fatalf("dials %v, shows %v", dials, r.c.Peers())
-	}
-	r.c.Step(r.now, DialFailed{Dial: dials[0].ID, Why: "timeout"})
-	r.passWith(tickEvery, nobody)
-	tells := slices.ContainsFunc(r.frames(), func(m *pb.PeerMessage) bool { return m.GetPropagation() != nil })
-	if r.has("one") || r.has("two") || tells {
-		t.Errorf("then shows %v, says %v", r.c.Peers(), r.frames())
-	}
-	if e := r.c.table.Of("one")[0]; e.Buried() || !e.Missing {
-		t.Error("does more than to hide whom it does not reach")
 	}
 }
 

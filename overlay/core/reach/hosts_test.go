@@ -52,3 +52,17 @@ func TestHostsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestHostsMakeRoom: a host that is dialled all the time does not keep others away.
+func TestHostsMakeRoom(t *testing.T) {
+	var h Hosts
+	for range DialsOfHost {
+		h.Take(netip.MustParseAddr("198.51.100.7"), 0)
+	}
+	for i := range MaxHosts - 1 {
+		h.Take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Duration(i)*time.Millisecond)
+	}
+	if !h.Take(netip.MustParseAddr("203.0.113.5"), 20*time.Second) {
+		t.Error("a new host is refused, and all but one are free")
+	}
+}
