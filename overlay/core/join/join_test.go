@@ -89,6 +89,64 @@ func TestAcquaintancesDead(t *testing.T) {
 	}
 }
 
+// TestJoinFails: joining fails when the time is up, or as soon as there is no hope; the error names
+// the last cause that each address has met.
+func TestJoinFails(t *testing.T) {
+	const limit = 4 * time.Second
+	for _, test := range []struct {
+		name      string
+		limit     time.Duration
+		meets     func(address string, dials int) base.Obstacle
+		obstacles []base.Obstacle // nil: it does not fail
+		soon      bool
+	}{
+		{"nobody there", limit, func(string, int) base.Obstacle { return base.ObstacleSilence }, []base.Obstacle{base.ObstacleSilence}, false},
+		{"the last of each", limit, func(address string, dials int) base.Obstacle {
+			switch {
+			case address == "b:1":
+				return base.ObstacleSilence
+			case dials == 1:
+				return base.ObstacleName
+			}
+			return base.ObstacleProtocol
+		}, []base.Obstacle{base.ObstacleProtocol, base.ObstacleSilence}, false},
+		{"only own addresses", limit, func(string, int) base.Obstacle { return base.ObstacleSelf }, []base.Obstacle{base.ObstacleSelf}, true},
+		{"without a limit", 0, func(string, int) base.Obstacle { return base.ObstacleSilence }, nil, false},
+	} {
+		r := newRig(t, []string{"a:1", "b:1"})
+		began, dials := r.Now, make(map[string]int)
+		if test.limit > 0 {
+			r.JoinBy = r.Now + test.limit
+		}
+		for r.err == nil && r.Now < began+time.Hour {
+			for _, d := range r.out.Dials {
+				address := d.Candidates[0].Address
+				dials[address]++
+				by := test.meets(address, dials[address])
+				r.Hindered(d.ID, by)
+				r.reach.DialFailed(d.ID, by == base.ObstacleSelf, "no")
+			}
+			r.settle()
+			r.pass(250 * time.Millisecond)
+		}
+		var e *base.JoinError
+		if errors.As(r.err, &e) != (test.obstacles != nil) || e != nil && (!slices.Equal(e.Obstacles, test.obstacles) || !slices.Equal(e.Failures, []string{"a:1: no", "b:1: no"})) {
+			t.Errorf("%s: it ends with %v", test.name, r.err)
+		}
+		if took := r.Now - began; e != nil && (took < test.limit) != test.soon || took > limit && e != nil {
+			t.Errorf("%s: it fails after %v", test.name, took)
+		}
+	}
+	twin := newRig(t, []string{"a:1"})
+	twin.Hindered(twin.out.Dials[0].ID, base.ObstacleTwin)
+	twin.fail()
+	twin.pass(1)
+	var elsewhere *base.StartedElsewhereError
+	if !errors.As(twin.err, &elsewhere) {
+		t.Errorf("another run of us alone: it ends with %v", twin.err)
+	}
+}
+
 // TestLeaverIsLookedFor: a peer that had a link to us and said goodbye is dialled again now and
 // then; the network as a whole does so about once a second.
 func TestLeaverIsLookedFor(t *testing.T) {
