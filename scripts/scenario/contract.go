@@ -17,9 +17,6 @@ type contract struct {
 }
 
 func (c *contract) see(l *line) {
-	if c.present == nil {
-		c.present, c.messages = map[string]bool{}, map[string]bool{}
-	}
 	breach := func(format string, args ...any) {
 		c.breaches = append(c.breaches, fmt.Sprintf(format, args...)+": "+harness.Shorten(l.Raw, 300))
 	}
@@ -54,11 +51,11 @@ func (c *contract) see(l *line) {
 		if from := l.Field("from"); !c.present[from] && l.Field("path") == "direct" {
 			breach("a message from a peer that isn't there")
 		}
-		if m := l.Field("message"); c.messages[m] {
+		m := l.Field("message")
+		if c.messages[m] {
 			breach("a message shown twice")
-		} else {
-			c.messages[m] = true
 		}
+		c.messages[m] = true
 	case "left":
 		c.left = true
 	}

@@ -31,7 +31,7 @@ const mostInput = 10000
 
 // launch starts a command whose Args and Env are set.
 func launch(name string, text bool, cmd *exec.Cmd, sh *show) (p *process, err error) {
-	p = &process{name: name, text: text}
+	p = &process{name: name, text: text, check: contract{present: map[string]bool{}, messages: map[string]bool{}}}
 	p.Process, err = harness.Start(harness.Spec{
 		Cmd: cmd, Queue: mostInput,
 		Line: func(running *harness.Process, raw []byte) {

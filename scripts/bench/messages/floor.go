@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -73,16 +72,7 @@ func startFloor(string) (client, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := net.ListenUDP("udp", nil)
-	if err != nil {
-		return nil, err
-	}
-	to, err := net.ResolveUDPAddr("udp", p.address)
-	if err != nil {
-		return nil, err
-	}
-	transport := &quic.Transport{Conn: socket}
-	conn, err := transport.Dial(context.Background(), to, conf, floorConfig)
+	conn, err := quic.DialAddr(context.Background(), p.address, conf, floorConfig)
 	if err != nil {
 		return nil, err
 	}
