@@ -29,7 +29,7 @@ import (
 //
 //	go test ./overlay/core -run TestConversations -args -rewrite
 //
-// The commands are in dialogue.obey. Peers that were started are cores; all others are played by
+// The commands are in dialogue.command. Peers that were started are cores; all others are played by
 // the file, which says each of their frames. Packets take 10 ms.
 
 var rewrite = flag.Bool("rewrite", false, "write what happens into the conversations of testdata")
@@ -147,11 +147,12 @@ func newDialogue(t *testing.T) *dialogue {
 
 // find is the peer of a name, nil if there is none yet.
 func (d *dialogue) find(name string) *actor {
-	i := slices.IndexFunc(d.actors, func(a *actor) bool { return a.name == name })
-	if i < 0 {
-		return nil
+	for _, a := range d.actors {
+		if a.name == name {
+			return a
+		}
 	}
-	return d.actors[i]
+	return nil
 }
 
 func (d *dialogue) actor(name string) *actor {
@@ -168,11 +169,12 @@ func (d *dialogue) actor(name string) *actor {
 
 // at is the peer at an address, or at a name given as an address to join.
 func (d *dialogue) at(address string) *actor {
-	i := slices.IndexFunc(d.actors, func(a *actor) bool { return a.address() == address })
-	if i < 0 {
-		return nil
+	for _, a := range d.actors {
+		if a.address() == address {
+			return a
+		}
 	}
-	return d.actors[i]
+	return nil
 }
 
 func (d *dialogue) nameOf(key certs.PublicKey) string {
@@ -185,9 +187,9 @@ func (d *dialogue) nameOf(key certs.PublicKey) string {
 }
 
 // tell adds a line if one of its kinds is shown.
-func (d *dialogue) tell(kinds []string, format string, args ...any) {
+func (d *dialogue) tell(kinds, format string, args ...any) {
 	hide := len(d.filter) > 0 && d.filter[0] == "hide"
-	hit := slices.ContainsFunc(kinds, func(k string) bool { return slices.Contains(d.filter, k) })
+	hit := slices.ContainsFunc(strings.Fields(kinds), func(k string) bool { return slices.Contains(d.filter, k) })
 	if len(d.filter) == 0 || hit != hide {
 		d.said = append(d.said, fmt.Sprintf(indent+"%-7v ", d.now.Round(time.Millisecond))+fmt.Sprintf(format, args...))
 	}
@@ -223,30 +225,26 @@ func (d *dialogue) drain(a *actor) {
 
 func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 	if out.Epoch != 0 {
-		d.tell([]string{"epoch"}, "%s: epoch %d", a.name, out.Epoch)
+		d.tell("epoch", "%s: epoch %d", a.name, out.Epoch)
 	}
 	for _, e := range out.Events {
 		switch e := e.(type) {
 		case base.Ready:
-			d.tell([]string{"events"}, "%s: ready", a.name)
+			d.tell("events", "%s: ready", a.name)
 		case base.Joined:
-			via := ""
-			if e.Via != "" {
-				via = " via " + string(e.Via)
-			}
-			d.tell([]string{"events"}, "%s: joined %s%s", a.name, d.nameOf(e.Key), via)
+			d.tell("events", "%s", strings.TrimSuffix(fmt.Sprintf("%s: joined %s via %s", a.name, d.nameOf(e.Key), e.Via), " via "))
 		case base.Left:
-			d.tell([]string{"events"}, "%s: %s %s", a.name, map[bool]string{true: "left", false: "lost"}[e.Farewell], string(e.ID))
+			d.tell("events", "%s: %s %s", a.name, map[bool]string{true: "left", false: "lost"}[e.Farewell], string(e.ID))
 		case base.Broadcasted:
-			d.tell([]string{"events"}, "%s: %s says %q%s", a.name, e.Content.GetSender(), e.Content.GetContent(), map[bool]string{true: " directly"}[e.Direct])
+			d.tell("events", "%s: %s says %q%s", a.name, e.Content.GetSender(), e.Content.GetContent(), map[bool]string{true: " directly"}[e.Direct])
 		}
 	}
 	for _, w := range out.Custody {
 		if w.Kept == nil {
-			d.tell([]string{"custody"}, "%s: drops %s", a.name, d.alias(w.ID[:]))
+			d.tell("custody", "%s: drops %s", a.name, d.alias(w.ID[:]))
 		} else {
 			text := d.seal(w.Kept.Deposit.GetSealed())
-			d.tell([]string{"custody"}, "%s: keeps %s of %s for %s", a.name, text, cmp.Or(w.Kept.Depositor, "nobody"), w.Kept.Deposit.GetReceiver())
+			d.tell("custody", "%s: keeps %s of %s for %s", a.name, text, cmp.Or(w.Kept.Depositor, "nobody"), w.Kept.Deposit.GetReceiver())
 		}
 	}
 	for len(out.Frames) > 0 {
@@ -267,10 +265,11 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 		slices.Sort(to)
 		frame := m.ProtoReflect()
 		content := frame.Get(frame.WhichOneof(frame.Descriptor().Oneofs().Get(0))).Message()
-		from, kinds, text := a.name, []string{string(content.Descriptor().Name()), "frames"}, string(content.Descriptor().Name())+d.show(content)
+		name := string(content.Descriptor().Name())
+		from, kinds, text := a.name, name, name+d.show(content)
 		if r := m.GetRouted(); r.GetContent() != nil {
 			fd := content.WhichOneof(content.Descriptor().Oneofs().Get(0))
-			kinds = append(kinds, string(fd.Name()))
+			kinds += " " + string(fd.Name())
 			if peer, _, _ := strings.Cut(to[0], ":"); r.GetFrom() == string(a.id()) && len(r.GetPassed()) > 0 && r.GetPassed()[0] == r.GetFrom() {
 				text = string(fd.Name()) + d.show(content.Get(fd).Message())
 				if around := r.GetPassed()[1:]; len(around) > 0 {
@@ -282,12 +281,12 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 			}
 		}
 		if r := m.GetReconcile(); r != nil {
-			kinds = append(kinds, map[bool]string{true: "table", false: "comparison"}[r.GetAnswer()])
+			kinds += map[bool]string{true: " table", false: " comparison"}[r.GetAnswer()]
 		}
 		d.tell(kinds, "%s -> %s %s", from, strings.Join(to, ", "), text)
 	}
 	for _, c := range out.Closes {
-		d.tell([]string{"closes"}, "%s closes %s: %s", a.name, d.far(c.Link, a), c.Text)
+		d.tell("closes", "%s closes %s: %s", a.name, d.far(c.Link, a), c.Text)
 		w := d.cable(c.Link)
 		d.plan(2*oneWay, func() { d.end(w, a, false, "closed") })
 		d.plan(oneWay, func() { d.end(w, w.other(a), c.Reason != base.CloseBye, c.Text) })
@@ -299,24 +298,22 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 		d.dials = slices.DeleteFunc(d.dials, func(x *dialling) bool { return x.by == a && x.ID == id })
 	}
 	for _, e := range out.Envelopes {
-		d.tell([]string{"custody", "relay"}, "%s: an envelope of %s: %s", a.name, e.From, d.seal(e.Sealed))
+		d.tell("custody relay", "%s: an envelope of %s: %s", a.name, e.From, d.seal(e.Sealed))
 	}
 	for _, r := range out.Refused {
-		d.tell([]string{"custody", "relay"}, "%s: %s is refused by %s: %s", a.name, d.alias(binary.BigEndian.AppendUint64(nil, r.Number)), r.By, r.Reason)
+		d.tell("custody relay", "%s: %s is refused by %s: %s", a.name, d.alias(binary.BigEndian.AppendUint64(nil, r.Number)), r.By, r.Reason)
 	}
-	for _, l := range []struct {
-		what string
-		ids  []certs.ID
-	}{{"leave anew for", out.Releave}, {"unreachable:", out.Unreachable}} {
-		for _, id := range l.ids {
-			d.tell([]string{"custody"}, "%s: %s %s", a.name, l.what, id)
-		}
+	for _, id := range out.Releave {
+		d.tell("custody", "%s: leave anew for %s", a.name, id)
+	}
+	for _, id := range out.Unreachable {
+		d.tell("custody", "%s: unreachable: %s", a.name, id)
 	}
 	for _, j := range out.Joined {
-		d.tell([]string{"events"}, "%s: join %s: %s", a.name, j.Address, cmp.Or(string(j.ID), j.Why))
+		d.tell("events", "%s: join %s: %s", a.name, j.Address, cmp.Or(string(j.ID), j.Why))
 	}
 	if out.Err != nil {
-		d.tell([]string{"events"}, "%s ends: %s", a.name, d.named(out.Err.Error()))
+		d.tell("events", "%s ends: %s", a.name, d.named(out.Err.Error()))
 	}
 }
 
@@ -420,7 +417,7 @@ func (d *dialogue) dial(by *actor, dial base.Dial) {
 		}
 		names = append(names, name)
 	}
-	d.tell([]string{"dials"}, "%s dials %s", by.name, strings.Join(names, ", "))
+	d.tell("dials", "%s dials %s", by.name, strings.Join(names, ", "))
 	x := &dialling{by, dial}
 	d.dials = append(d.dials, x)
 	for _, name := range names {
@@ -601,12 +598,12 @@ func (d *dialogue) command(line string) {
 		id := pb.DepositID([]byte(words[3]))
 		d.seal([]byte(words[3]))
 		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: custody.EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
-			d.tell([]string{"custody", "relay", "Routed"}, "no way")
+			d.tell("custody relay Routed", "no way")
 		}
 	case "deposit": // deposit alice carol TEXT: sealed, with others
 		key := d.actor(words[2]).identity.Key()
 		if !d.step(d.actor(words[1]), Deposit{&pb.Deposit{Receiver: words[2], ReceiverKey: key[:], Sealed: []byte(words[3])}}).OK {
-			d.tell([]string{"custody"}, "not taken")
+			d.tell("custody", "not taken")
 		}
 	case "move": // move alice ADDRESS: its interface has another one
 		d.step(d.actor(words[1]), Moved{Own: []netip.AddrPort{netip.MustParseAddrPort(words[2])}})
