@@ -20,6 +20,7 @@ const (
 	MaxReason        = 256
 	MaxAddresses     = 16      // entries in Record.addresses
 	MaxObserved      = 4       // entries in Record.observed
+	MaxAfter         = 1000    // milliseconds, see Sync
 	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: beyond any clock, with room for epochs above it
 	MaxAccusers      = 2       // of a LOST
 	MaxAnnouncements = 64      // entries in a frame
@@ -134,7 +135,7 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_ROUTED
 	case *PeerMessage_Deposit, *PeerMessage_DepositAnswer:
 		return PeerMessageType_CUSTODY
-	case *PeerMessage_Observed:
+	case *PeerMessage_Observed, *PeerMessage_Sync:
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
@@ -170,6 +171,8 @@ func checkFields(content isPeerMessage_Content) error {
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
 	case *PeerMessage_Neighbour, *PeerMessage_Observed:
 		return nil
+	case *PeerMessage_Sync:
+		return checkSync(c.Sync)
 	case *PeerMessage_Broadcast:
 		return checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)
 	case *PeerMessage_BroadcastsHeld:

@@ -79,15 +79,19 @@ func checkContent(r *Routed) error {
 			checkSigned(c.Collected.GetContent(), maxCollected),
 			checkAtMost("receipts", len(c.Collected.GetReceipts()), MaxDeposit))
 	case *Routed_Connect:
-		return checkConnect(c.Connect)
+		return cmp.Or(checkLength("key", c.Connect.GetKey(), KeySize), checkAtMost("addresses", len(c.Connect.GetObserved()), MaxObserved))
 	case *Routed_Sync:
-		return checkConnect(c.Sync)
+		return checkSync(c.Sync)
 	}
 	return fmt.Errorf("a content that is not known")
 }
 
-func checkConnect(c *Connect) error {
-	return cmp.Or(checkLength("key", c.GetKey(), KeySize), checkAtMost("addresses", len(c.GetObserved()), MaxObserved))
+func checkSync(s *Sync) error {
+	return cmp.Or(
+		CheckID(s.GetId()),
+		checkLength("key", s.GetKey(), KeySize),
+		checkAtMost("addresses", len(s.GetObserved()), MaxObserved),
+		checkAtMost("milliseconds", int(s.GetAfter()), MaxAfter))
 }
 
 func checkEnvelope(e *Envelope) error {

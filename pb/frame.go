@@ -137,6 +137,8 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_DepositAnswer{c}
 	case *Observed:
 		m.Content = &PeerMessage_Observed{c}
+	case *Sync:
+		m.Content = &PeerMessage_Sync{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}

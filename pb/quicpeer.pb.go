@@ -118,7 +118,7 @@ const (
 	PeerMessageType_ROUTED PeerMessageType = 9
 	// deposit, deposit_answer
 	PeerMessageType_CUSTODY PeerMessageType = 10
-	// observed
+	// observed, sync
 	PeerMessageType_REACH PeerMessageType = 11
 )
 
@@ -517,6 +517,7 @@ type PeerMessage struct {
 	//	*PeerMessage_Deposit
 	//	*PeerMessage_DepositAnswer
 	//	*PeerMessage_Observed
+	//	*PeerMessage_Sync
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -710,6 +711,15 @@ func (x *PeerMessage) GetObserved() *Observed {
 	return nil
 }
 
+func (x *PeerMessage) GetSync() *Sync {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_Sync); ok {
+			return x.Sync
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -778,6 +788,10 @@ type PeerMessage_Observed struct {
 	Observed *Observed `protobuf:"bytes,21,opt,name=observed,proto3,oneof"`
 }
 
+type PeerMessage_Sync struct {
+	Sync *Sync `protobuf:"bytes,22,opt,name=sync,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -809,6 +823,8 @@ func (*PeerMessage_Deposit) isPeerMessage_Content() {}
 func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
 
 func (*PeerMessage_Observed) isPeerMessage_Content() {}
+
+func (*PeerMessage_Sync) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -2028,7 +2044,7 @@ func (x *Routed) GetConnect() *Connect {
 	return nil
 }
 
-func (x *Routed) GetSync() *Connect {
+func (x *Routed) GetSync() *Sync {
 	if x != nil {
 		if x, ok := x.Content.(*Routed_Sync); ok {
 			return x.Sync
@@ -2070,12 +2086,11 @@ type Routed_Collected struct {
 }
 
 type Routed_Connect struct {
-	// CONNECT, and CONNECT in return; then SYNC: dial now.
 	Connect *Connect `protobuf:"bytes,13,opt,name=connect,proto3,oneof"`
 }
 
 type Routed_Sync struct {
-	Sync *Connect `protobuf:"bytes,14,opt,name=sync,proto3,oneof"`
+	Sync *Sync `protobuf:"bytes,14,opt,name=sync,proto3,oneof"`
 }
 
 func (*Routed_Question) isRouted_Content() {}
@@ -2143,24 +2158,22 @@ func (x *Observed) GetAddress() string {
 	return ""
 }
 
-// Connect is a step of the meeting of two peers of which at least one is behind a NAT, as in
-// libp2p's DCUtR: they dial each other at the same moment (a simultaneous open), so that the
-// first packet of each opens its NAT for the other's. It goes over others, never over a link
-// that its sender has to the receiver, since that may be what shall be replaced. A peer answers
-// CONNECT with a CONNECT of its own. The first one measures the round trip, sends SYNC, and
-// dials half a round trip later; the other one dials when it gets the SYNC.
+// Connect asks for a meeting with a peer, where at least one of the two is behind a NAT: they dial
+// each other at the same moment (a simultaneous open), so that the first packet of each opens its
+// NAT for the other's. It goes over others, never over a link that its sender has to the receiver,
+// since that may be what shall be replaced. The first peer on the way that has a link to the
+// receiver takes it, and sends Sync to both.
 type Connect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CONNECT: random, to be named by what answers it.
+	// Random, to be named by the Sync.
 	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// The number of the CONNECT that this one, or a SYNC, answers; 0 in the first. A number
-	// counts once, and only as an answer of the peer that it was sent to.
-	Answers uint64 `protobuf:"fixed64,2,opt,name=answers,proto3" json:"answers,omitempty"`
 	// The key of the sender.
-	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// In what answers: where the sender is seen now, as Record.observed, at most 4. Such an
-	// address is dialled only if the sender has signed its IP in its record.
-	Observed      []string `protobuf:"bytes,4,rep,name=observed,proto3" json:"observed,omitempty"`
+	Key []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Where the sender is seen now, as Record.observed, at most 4.
+	Observed []string `protobuf:"bytes,3,rep,name=observed,proto3" json:"observed,omitempty"`
+	// Milliseconds that it has been under way: each peer that passes it on adds half the round
+	// trip of the link over which it came.
+	Took          uint32 `protobuf:"varint,4,opt,name=took,proto3" json:"took,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2202,13 +2215,6 @@ func (x *Connect) GetNumber() uint64 {
 	return 0
 }
 
-func (x *Connect) GetAnswers() uint64 {
-	if x != nil {
-		return x.Answers
-	}
-	return 0
-}
-
 func (x *Connect) GetKey() []byte {
 	if x != nil {
 		return x.Key
@@ -2221,6 +2227,98 @@ func (x *Connect) GetObserved() []string {
 		return x.Observed
 	}
 	return nil
+}
+
+func (x *Connect) GetTook() uint32 {
+	if x != nil {
+		return x.Took
+	}
+	return 0
+}
+
+// Sync tells a peer when to dial another one, which is told to dial it at the same moment. It
+// goes to the called peer over its link, and to the caller as Routed content. It counts as the
+// answer to a Connect, or if it comes from the other end of a link; the latter at a limited rate.
+type Sync struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the Connect.
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The peer to dial.
+	Id  string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Where that is seen now, at most 4. Such an address is dialled only if the peer has signed its
+	// IP in its record.
+	Observed []string `protobuf:"bytes,4,rep,name=observed,proto3" json:"observed,omitempty"`
+	// Milliseconds to wait before, at most 1000: the peer that the Sync reaches first waits for the
+	// other one.
+	After         uint32 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sync) Reset() {
+	*x = Sync{}
+	mi := &file_quicpeer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sync) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sync) ProtoMessage() {}
+
+func (x *Sync) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sync.ProtoReflect.Descriptor instead.
+func (*Sync) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Sync) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Sync) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Sync) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Sync) GetObserved() []string {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
+func (x *Sync) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
 }
 
 // Envelope is a part of something sealed on its way to the only peer that can open it.
@@ -2242,7 +2340,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2352,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2365,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{17}
+	return file_quicpeer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2326,7 +2424,7 @@ type Letter struct {
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2436,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2449,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{18}
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Letter) GetSender() string {
@@ -2430,7 +2528,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2540,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2553,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Refusal) GetNumber() uint64 {
@@ -2488,7 +2586,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2598,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2611,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2551,7 +2649,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2661,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2674,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2615,7 +2713,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2725,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2738,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2669,7 +2767,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +2779,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +2792,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2725,7 +2823,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2835,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2848,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2795,7 +2893,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2905,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2918,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -2863,7 +2961,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +2973,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +2986,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -2921,7 +3019,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3031,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3044,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -2986,7 +3084,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3096,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3109,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3057,7 +3155,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3167,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3180,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3104,7 +3202,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3214,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3227,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3159,7 +3257,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3269,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3282,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3244,7 +3342,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3354,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3367,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3308,7 +3406,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3418,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3431,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3382,7 +3480,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3492,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3505,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3449,7 +3547,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x99\b\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xc2\b\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -3468,7 +3566,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x11broadcasts_wanted\x18\x12 \x01(\v2\x1d.quicpeer.v1.BroadcastsWantedH\x00R\x10broadcastsWanted\x120\n" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
-	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobservedB\t\n" +
+	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
+	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04syncB\t\n" +
 	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -3552,7 +3651,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x9c\x04\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x99\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3566,16 +3665,22 @@ const file_quicpeer_proto_rawDesc = "" +
 	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
 	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
 	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x120\n" +
-	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12*\n" +
-	"\x04sync\x18\x0e \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\x04syncB\t\n" +
+	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12'\n" +
+	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04syncB\t\n" +
 	"\acontent\"$\n" +
 	"\bObserved\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"i\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"c\n" +
 	"\aConnect\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x18\n" +
-	"\aanswers\x18\x02 \x01(\x06R\aanswers\x12\x10\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1a\n" +
+	"\bobserved\x18\x03 \x03(\tR\bobserved\x12\x12\n" +
+	"\x04took\x18\x04 \x01(\rR\x04took\"r\n" +
+	"\x04Sync\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x1a\n" +
-	"\bobserved\x18\x04 \x03(\tR\bobserved\"d\n" +
+	"\bobserved\x18\x04 \x03(\tR\bobserved\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\rR\x05after\"d\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
@@ -3722,7 +3827,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3747,24 +3852,25 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Routed)(nil),             // 20: quicpeer.v1.Routed
 	(*Observed)(nil),           // 21: quicpeer.v1.Observed
 	(*Connect)(nil),            // 22: quicpeer.v1.Connect
-	(*Envelope)(nil),           // 23: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 24: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 25: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 26: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 27: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 28: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 29: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 30: quicpeer.v1.Question
-	(*Answer)(nil),             // 31: quicpeer.v1.Answer
-	(*Ping)(nil),               // 32: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 33: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 34: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 35: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 36: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 37: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 38: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 39: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
+	(*Sync)(nil),               // 23: quicpeer.v1.Sync
+	(*Envelope)(nil),           // 24: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 25: quicpeer.v1.Letter
+	(*Refusal)(nil),            // 26: quicpeer.v1.Refusal
+	(*Deposit)(nil),            // 27: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 28: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 29: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 30: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 31: quicpeer.v1.Question
+	(*Answer)(nil),             // 32: quicpeer.v1.Answer
+	(*Ping)(nil),               // 33: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 34: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 35: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 36: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 37: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 38: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 39: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 40: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 41: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -3775,50 +3881,51 @@ var file_quicpeer_proto_depIdxs = []int32{
 	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
 	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	19, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	33, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	34, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	16, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	20, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	35, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	36, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	26, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	27, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	36, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	37, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	27, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	28, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	21, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	1,  // 17: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 18: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 19: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	9,  // 20: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	11, // 21: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	9,  // 22: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 23: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	9,  // 24: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	9,  // 25: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 26: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 27: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	18, // 28: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	11, // 29: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	30, // 30: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	31, // 31: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	32, // 32: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	32, // 33: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	23, // 34: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	25, // 35: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	28, // 36: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	22, // 37: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	22, // 38: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Connect
-	7,  // 39: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	8,  // 40: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	9,  // 41: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	9,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	34, // 43: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	34, // 44: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	7,  // 45: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	26, // 46: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	23, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
+	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	2,  // 19: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	2,  // 20: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	9,  // 21: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	11, // 22: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	9,  // 23: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	3,  // 24: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	9,  // 25: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	9,  // 26: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	4,  // 27: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 28: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	18, // 29: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	11, // 30: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	31, // 31: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	32, // 32: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	33, // 33: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	33, // 34: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	24, // 35: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	26, // 36: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
+	29, // 37: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	22, // 38: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	23, // 39: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	7,  // 40: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	8,  // 41: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	9,  // 42: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	9,  // 43: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	35, // 44: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	35, // 45: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	7,  // 46: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	27, // 47: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3843,6 +3950,7 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_Deposit)(nil),
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
+		(*PeerMessage_Sync)(nil),
 	}
 	file_quicpeer_proto_msgTypes[14].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -3861,7 +3969,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,8 +18,10 @@ func TestReachRefused(t *testing.T) {
 	}
 	for what, m := range map[string]proto.Message{
 		"a CONNECT without a key":    routed(&pb.Routed{Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: 1}}}),
-		"a SYNC with a short key":    routed(&pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Answers: 1, Key: key[:31]}}}),
-		"a SYNC with many addresses": routed(&pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Key: key, Observed: make([]string, pb.MaxObserved+1)}}}),
+		"a SYNC with a short key":    routed(&pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Sync{Id: "bob", Key: key[:31]}}}),
+		"a SYNC with many addresses": &pb.Sync{Id: "bob", Key: key, Observed: make([]string, pb.MaxObserved+1)},
+		"a SYNC without an ID":       &pb.Sync{Key: key},
+		"a SYNC for much later":      &pb.Sync{Id: "bob", Key: key, After: pb.MaxAfter + 1},
 		"a long refusal":             routed(&pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Reason: strings.Repeat("x", pb.MaxReason+1)}}}),
 	} {
 		if err := judge(m); err == nil {

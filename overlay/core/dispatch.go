@@ -41,6 +41,8 @@ func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
 		c.custody.ReceiveDepositAnswer(l, m.DepositAnswer)
 	case *pb.PeerMessage_Observed:
 		c.reach.Observe(l, m.Observed.GetAddress())
+	case *pb.PeerMessage_Sync:
+		c.reach.ReceiveSync(l, m.Sync, true)
 	default:
 		c.links.Violation(l, "a handshake after the handshake")
 	}
@@ -50,7 +52,9 @@ func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
 // read is dropped, and no link can be blamed for it.
 func (c *Core) receiveRouted(l *link.Link, m *pb.Routed) {
 	if certs.ID(m.GetTo()) != c.env.Cfg.ID {
-		c.relay.PassOn(l, m)
+		if !c.reach.Introduce(l, m) {
+			c.relay.PassOn(l, m)
+		}
 		return
 	}
 	opened, err := pb.OpenRouted(m)
@@ -84,9 +88,7 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 		c.relay.ReceiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
 		c.custody.ReceiveCollected(content.Collected)
-	case *pb.Routed_Connect:
-		c.reach.ReceiveConnect(from, content.Connect)
 	case *pb.Routed_Sync:
-		c.reach.ReceiveSync(l, from, content.Sync)
+		c.reach.ReceiveSync(l, content.Sync, false)
 	}
 }

@@ -163,7 +163,9 @@ func (fz *fuzzer) judge() {
 
 // content is a well-formed frame.
 func (fz *fuzzer) content() proto.Message {
-	switch fz.next() % 23 {
+	switch fz.next() % 24 {
+	case 23:
+		return fz.sync()
 	case 18, 19:
 		return fz.deposit()
 	case 20:
@@ -259,18 +261,10 @@ func (fz *fuzzer) routed() *pb.Routed {
 	key := testIdentity(identity).Key()
 	epoch, seq := uint64(1+fz.next()%4), uint32(fz.next()%4)
 	switch fz.next() % 13 {
-	case 11, 12:
-		connect := &pb.Connect{Number: uint64(fz.next()), Answers: uint64(fz.next()), Key: key[:], Observed: []string{fmt.Sprintf("10.0.0.%d:4001", fz.next()%8)}}
-		if e := fz.c.table.Get(certs.ID(m.From), certs.PublicKey(key)); e != nil && fz.next()%4 > 0 {
-			connect.Answers = e.Our().Invited
-			if d := fz.c.reach.Dials[e.Our().Dialing]; d != nil && d.Meeting != nil {
-				connect.Answers = d.Meeting.Number
-			}
-		}
-		m.Content = &pb.Routed_Connect{Connect: connect}
-		if fz.next()%2 == 0 {
-			m.Content = &pb.Routed_Sync{Sync: connect}
-		}
+	case 11:
+		m.Content = &pb.Routed_Connect{Connect: &pb.Connect{Number: uint64(fz.next()), Key: key[:], Observed: fz.observed(), Took: uint32(fz.next())}}
+	case 12:
+		m.Content = &pb.Routed_Sync{Sync: fz.sync()}
 	case 10:
 		m.ProtoReflect().SetUnknown(inventedField(int(fz.next()))) // an unknown content
 	case 6, 7:
@@ -301,6 +295,20 @@ func (fz *fuzzer) routed() *pb.Routed {
 	}
 	return m
 }
+
+// sync is a SYNC for a meeting with one of a few peers, often as the answer to our CONNECT.
+func (fz *fuzzer) sync() *pb.Sync {
+	id, key := fz.id(), testIdentity(uint64(fz.next()%6)).Key()
+	s := &pb.Sync{Number: uint64(fz.next()), Id: string(id), Key: key[:], Observed: fz.observed(), After: uint32(fz.next()) % 4}
+	if e := fz.c.table.Get(id, key); e != nil && fz.next()%4 > 0 {
+		if d := fz.c.reach.Dials[e.Our().Dialing]; d != nil && d.Meeting != nil {
+			s.Number = d.Meeting.Number
+		}
+	}
+	return s
+}
+
+func (fz *fuzzer) observed() []string { return []string{fmt.Sprintf("10.0.0.%d:4001", fz.next()%8)} }
 
 // deposit is one of a few deposits, for one of a few receivers.
 func (fz *fuzzer) deposit() *pb.Deposit {

@@ -127,11 +127,15 @@ var mutations = []mutation{
 
 	// Reach.
 	{"a peer behind a NAT is dialled before the SYNC", "dialFor", "connect(_)", "_ && false", "TestConversations/meetings"},
-	{"the caller dials too early", "receiveConnect", "_n + _ / 2", "_n", "TestConversations/meetings"},
+	{"the nearer peer dials too early", "introduce", "max(back-_, 0)", "0", "TestIntroduce"},
+	{"the way of a CONNECT is not measured", "passOn", "took = _", "", "TestConnectTakes"},
+	{"a link has us arrange without end", "introduce", "!connects.take(_)", "false", "TestSyncIsNotAWeapon"},
+	{"a dial does not wait for its moment", "keepMeetings", "now < due", "false", "TestConversations/meetings"},
 	{"a CONNECT takes a link that leads nowhere", "nextHop", "len(passed) == 1 && _", "false", "TestConversations/meetings"},
 	{"peers in between have to go around too", "nextHop", "len(passed) == 1", "true", "TestConversations/meetings"},
-	{"anybody's SYNC is followed", "receiveSync", "GetAnswers() != invited", "false", "TestConversations/meetings"},
-	{"a SYNC counts again and again", "receiveSync", "invited = 0", "", "TestConversations/meetings"},
+	{"anybody's SYNC is followed", "receiveSync", "!itself", "false", "TestConversations/meetings"},
+	{"any SYNC is the answer to our CONNECT", "receiveSync", "number != _", "false", "TestConversations/meetings"},
+	{"a SYNC counts again and again", "receiveSync", "meeting.agreed", "false", "TestConversations/meetings"},
 	{"each SYNC of a peer is followed", "receiveSync", "!_d.meetings.take(_, meetingsOfPeer-1, _)", "false", "TestSyncIsNotAWeapon"},
 	{"each SYNC of a link is followed", "receiveSync", "!_l.meetings.take(_, meetingsAtOnce-1, _)", "false", "TestSyncIsNotAWeapon"},
 	{"a SYNC replaces a link in use", "receiveSync", "now < heard+freshWithin", "false", "TestConversations/meetings"},

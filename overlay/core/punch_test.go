@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func (r *rig) tell(l base.LinkID, hops uint32, record *pb.Signed) {
 // asked is the number of the last CONNECT among the frames of the last input; 0: there is none.
 func (r *rig) asked() (number uint64) {
 	for _, m := range r.frames() {
-		if c := m.GetRouted().GetConnect(); c != nil && c.GetAnswers() == 0 {
+		if c := m.GetRouted().GetConnect(); c != nil {
 			number = c.GetNumber()
 		}
 	}
@@ -46,26 +47,10 @@ func (r *rig) dialled() (list []string) {
 	return list
 }
 
-// connectOf is a CONNECT of a peer, or the answer to one.
-func connectOf(identity uint64, id certs.ID, number, answers uint64, observed ...string) *pb.Routed {
+// syncOf is a SYNC for a meeting with a peer.
+func syncOf(identity uint64, id certs.ID, number uint64, observed ...string) *pb.Sync {
 	key := testIdentity(identity).Key()
-	return routedFrom(id, &pb.Routed{Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: number, Answers: answers, Key: key[:], Observed: observed}}})
-}
-
-func syncOf(identity uint64, id certs.ID, answers uint64, observed ...string) *pb.Routed {
-	key := testIdentity(identity).Key()
-	return routedFrom(id, &pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Connect{Answers: answers, Key: key[:], Observed: observed}}})
-}
-
-// invited lets a peer send CONNECT, and returns the number of the answer; 0: there is none.
-func (r *rig) invited(mid base.LinkID, identity uint64, id certs.ID) uint64 {
-	r.receive(mid, connectOf(identity, id, 7, 0))
-	for _, m := range r.frames() {
-		if c := m.GetRouted().GetConnect(); c.GetAnswers() == 7 && m.GetRouted().GetTo() == string(id) {
-			return c.GetNumber()
-		}
-	}
-	return 0
+	return &pb.Sync{Number: number, Id: string(id), Key: key[:], Observed: observed}
 }
 
 // withNATted is a rig with a neighbour "mid", which has a link to "far", a peer behind a
@@ -83,14 +68,77 @@ func (r *rig) meeting(mid base.LinkID, identity uint64, id certs.ID) base.DialID
 	r.t.Helper()
 	r.c.Step(r.now, Want{To: id})
 	r.drain()
-	number := r.asked()
-	answer := connectOf(identity, id, 5, number)
-	answer.To = string(r.c.env.Cfg.ID)
-	r.receive(mid, answer)
-	if r.pass(time.Millisecond); len(r.out.Dials) != 1 {
+	r.receive(mid, syncOf(identity, id, r.asked()))
+	if len(r.out.Dials) != 1 {
 		r.t.Fatalf("after a SYNC it dials %v", r.out.Dials)
 	}
 	return r.out.Dials[0].ID
+}
+
+// TestIntroduce: the last peer in between tells the two to dial each other so that both do it at
+// the same time: whoever hears it sooner waits.
+func TestIntroduce(t *testing.T) {
+	ms := time.Millisecond
+	for _, test := range []struct {
+		caller, called time.Duration // round trips of the links
+		took           uint32        // of the CONNECT until the last peer before, in ms
+		wait           [2]uint32     // of the caller and of the called, in ms
+	}{
+		{0, 0, 0, [2]uint32{0, 0}},
+		{50 * ms, 50 * ms, 0, [2]uint32{0, 0}},
+		{20 * ms, 80 * ms, 0, [2]uint32{30, 0}},
+		{80 * ms, 20 * ms, 0, [2]uint32{0, 30}},
+		{20 * ms, 80 * ms, 45, [2]uint32{0, 15}},
+		{20 * ms, 9 * time.Second, 0, [2]uint32{pb.MaxAfter, 0}},
+		{20 * ms, 80 * ms, 1<<32 - 1, [2]uint32{0, pb.MaxAfter}},
+	} {
+		r := newRig(t, nil)
+		caller, called := r.neighbour(1, "caller"), r.neighbour(2, "called")
+		r.c.Step(r.now, Heard{Link: caller, Heard: r.now, RoundTrip: test.caller})
+		r.c.Step(r.now, Heard{Link: called, Heard: r.now, RoundTrip: test.called})
+		r.drain()
+		key := testIdentity(1).Key()
+		r.receive(caller, &pb.Routed{
+			From: "caller", To: "called", Passed: []string{"caller"}, Parents: []byte{0},
+			Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: 7, Key: key[:], Observed: []string{"203.0.113.2:7"}, Took: test.took}},
+		})
+		var wait [2]uint32
+		frames := r.frames()
+		for _, m := range frames {
+			if s := m.GetRouted().GetSync(); s != nil && s.GetNumber() == 7 && s.GetId() == "called" && m.GetRouted().GetTo() == "caller" {
+				wait[0] = s.GetAfter()
+			} else if s := m.GetSync(); s != nil && s.GetNumber() == 7 && s.GetId() == "caller" && slices.Equal(s.GetObserved(), []string{"203.0.113.2:7"}) {
+				wait[1] = s.GetAfter()
+			} else {
+				t.Errorf("%+v: it sends %v", test, m)
+			}
+		}
+		if len(frames) != 2 || wait != test.wait {
+			t.Errorf("%+v: %d frames, and they wait %d and %d ms", test, len(frames), wait[0], wait[1])
+		}
+	}
+}
+
+// TestConnectTakes: each peer adds to a CONNECT that it passes on how long the way to it took.
+func TestConnectTakes(t *testing.T) {
+	r := newRig(t, nil)
+	caller, mid := r.neighbour(1, "caller"), r.neighbour(2, "mid")
+	r.c.Step(r.now, Heard{Link: caller, Heard: r.now, RoundTrip: 50 * time.Millisecond})
+	r.tell(mid, 1, natted(3, "far", 0, "192.168.1.5:4001"))
+	r.drain()
+	key := testIdentity(1).Key()
+	m := &pb.Routed{
+		From: "caller", To: "far", Passed: []string{"caller"}, Parents: []byte{0},
+		Content: &pb.Routed_Connect{Connect: &pb.Connect{Number: 7, Key: key[:], Took: 10}},
+	}
+	r.receive(caller, m)
+	var took []uint32
+	for _, m := range r.frames() {
+		took = append(took, m.GetRouted().GetConnect().GetTook())
+	}
+	if !slices.Equal(took, []uint32{35}) || m.GetConnect().GetTook() != 10 {
+		t.Errorf("passed on with %v; that received says %d", took, m.GetConnect().GetTook())
+	}
 }
 
 // TestNomination: of two links made by dials of both sides at once, the side with the smaller ID

@@ -13,11 +13,12 @@ import (
 	"quicpeer/pb"
 )
 
-// TestSyncIsNotAWeapon: a SYNC counts at IPs that the peer has signed, and at a limited rate.
+// TestSyncIsNotAWeapon: a SYNC counts at IPs that the peer has signed, and at a limited rate; so
+// does a CONNECT.
 func TestSyncIsNotAWeapon(t *testing.T) {
 	for _, address := range []string{"198.51.100.1:4001", "0.0.0.0:80", "255.255.255.255:80", "224.0.0.1:80", "127.0.0.1:80", "x", "203.0.113.2"} {
 		r, mid := withNATted(t)
-		r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), address))
+		r.receive(mid, syncOf(2, "far", 0, address))
 		if got := r.dialled(); !slices.Equal(got, []string{"203.0.113.2:4001", "192.168.1.5:4001"}) {
 			t.Errorf("a SYNC with %s dials %v", address, got)
 		}
@@ -34,7 +35,7 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 		return n
 	}
 	r, mid := withNATted(t)
-	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", r.invited(mid, 2, "far"), "203.0.113.2:4001")) }); n != reach.MeetingsOfPeer {
+	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", 0, "203.0.113.2:4001")) }); n != reach.MeetingsOfPeer {
 		t.Errorf("%d SYNCs of one peer are followed", n)
 	}
 	r = newRig(t, nil)
@@ -42,9 +43,18 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 	if n := count(r, func(i int) {
 		id := certs.ID(fmt.Sprintf("far%d", i))
 		r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
-		r.receive(mid, syncOf(100+uint64(i), id, r.invited(mid, 100+uint64(i), id)))
+		r.receive(mid, syncOf(100+uint64(i), id, 0))
 	}); n != reach.MeetingsAtOnce {
 		t.Errorf("%d SYNCs of one link are followed", n)
+	}
+	r.neighbour(2, "called")
+	key, arranged := testIdentity(1).Key(), 0
+	for range 200 {
+		r.receive(mid, routedFrom("mid", &pb.Routed{To: "called", Content: &pb.Routed_Connect{Connect: &pb.Connect{Key: key[:]}}}))
+		arranged += len(r.frames())
+	}
+	if arranged != 2*reach.MeetingsAtOnce {
+		t.Errorf("%d SYNCs are sent for the CONNECTs of one link", arranged)
 	}
 }
 
@@ -67,8 +77,7 @@ func TestOneHostIsDialledSoOften(t *testing.T) {
 			r.c.Step(r.now, Want{To: certs.ID(fmt.Sprintf("liar%d", i))})
 			r.drain()
 			if number := r.asked(); number != 0 {
-				r.receive(mid, connectOf(100+uint64(i), certs.ID(fmt.Sprintf("liar%d", i)), 5, number))
-				r.pass(time.Millisecond)
+				r.receive(mid, syncOf(100+uint64(i), certs.ID(fmt.Sprintf("liar%d", i)), number))
 			}
 			for _, d := range r.out.Dials {
 				for _, c := range d.Candidates {
@@ -100,8 +109,7 @@ func TestNothingToDial(t *testing.T) {
 	}
 	r.c.Step(r.now, Want{To: "far"})
 	r.drain()
-	number := r.asked()
-	r.receive(mid, connectOf(2, "far", 5, number, "203.0.113.2:4001"))
+	r.receive(mid, syncOf(2, "far", r.asked(), "203.0.113.2:4001"))
 	r.pass(time.Millisecond)
 	if len(r.out.Dials) != 0 || len(r.c.reach.Dials) != 0 || r.c.Net().Peers[0].Why == "" {
 		t.Errorf("it dials %v; %d dials are left; %+v", r.out.Dials, len(r.c.reach.Dials), r.c.Net().Peers[0])

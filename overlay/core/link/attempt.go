@@ -20,17 +20,16 @@ type Dial struct {
 	Key     certs.PublicKey
 	Seeking bool     // a neighbour
 	Racing  bool     // its addresses are being dialled
-	Meeting *Meeting // the peer is asked to dial us too; nil: it is not
+	Meeting *Meeting // nil: none is agreed or asked for
 	Why     string   // why the dialled addresses have failed
 }
 
-// Meeting is our CONNECT to a peer.
+// Meeting is a moment at which we and a peer dial each other, or our CONNECT for one.
 type Meeting struct {
-	Number   uint64
-	Sent     time.Duration
-	Answered bool
-	Due      time.Duration // then both dial; without an answer the meeting has failed
-	Observed []string      // where the peer is seen, as it says
+	Number   uint64 // of our CONNECT
+	Agreed   bool
+	Due      time.Duration // the moment; if there is none yet, when we give up
+	Observed []string      // where the peer is seen, as others say
 }
 
 // Target is an address to join by: given by the user, found on the LAN, named by a full door, or

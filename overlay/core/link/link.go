@@ -83,7 +83,8 @@ type budgets struct {
 	Compared   base.Limiter // see answer
 	Positions  base.Limiter // in broadcasts
 	Answers    base.Limiter
-	Meetings   base.Limiter // that it brings about, see ReceiveSync
+	Meetings   base.Limiter // SYNCs from it, see ReceiveSync
+	Connects   base.Limiter // from it, see Introduce
 }
 
 // Since is when the run of the peer at the other end began; 0 if long ago.

@@ -12,35 +12,37 @@ import (
 	"quicpeer/pb"
 )
 
-// Hole punching, as DCUtR of libp2p does it (Seemann, Inden, Vyzovitis: Decentralized Hole
-// Punching, DINPS 2022). A peer behind a NAT is dialled at the moment at which it dials too, a
-// simultaneous open: the first packet of each side opens its own NAT for the other's packets, and
-// QUIC's retransmission of that packet does the rest. The two agree on the moment over others:
+// Hole punching. A peer behind a NAT is dialled at the moment at which it dials too, a simultaneous
+// open: the first packet of each side opens its own NAT for the other's packets, and QUIC's
+// retransmission of that packet does the rest. In libp2p's DCUtR (Seemann, Inden, Vyzovitis:
+// Decentralized Hole Punching, DINPS 2022) the two agree on the moment by measuring the round trip
+// over others. Here the last peer in between names it, which takes half a round trip instead of
+// one and a half, since it knows how long the CONNECT took and how far the called peer is:
 //
-//	caller                  peers in between                called
-//	   | CONNECT ------------------------------------------>|
-//	   |<------------------------------------------ CONNECT |
-//	   | SYNC --------------------------------------------->|
-//	   |  half a round trip later                           |  at once
-//	   | Initial --------------------->|<---------- Initial |
+//	caller                 last peer in between            called
+//	   | CONNECT --------------------->|                       |
+//	   |<------------------------ SYNC | SYNC ---------------->|
+//	   | Initial ---------------------------->|<------ Initial |
 //
-// If both dials succeed, the side with the smaller ID keeps one connection (ChooseLink). An
-// earlier packet could spoil a NAT at which strangers' packets make entries (a bare Linux
-// masquerade is one), so nobody is dialled at an observed address before the SYNC, unless no path
-// at all leads to the peer: then nobody can agree with it.
+// The SYNC that arrives first says to wait for the other one. If both dials succeed, the side with
+// the smaller ID keeps one connection (ChooseLink). An earlier packet could spoil a NAT at which
+// strangers' packets make entries (a bare Linux masquerade is one), so nobody is dialled at an
+// observed address before the SYNC, unless no path at all leads to the peer: then nobody can name
+// the moment.
 //
-// A SYNC makes us send packets to addresses that others have named. So it counts once, from a peer
-// of the table that had our CONNECT, and at IPs that this peer has signed in its record; it never
-// replaces a link in use; and all of it is limited, here and in hosts.
+// A SYNC makes us send packets to addresses that others have named. So it counts once for each
+// CONNECT of ours, and else only if the peer at the other end of a link says it itself, at a limited
+// rate; for a peer of the table, and at IPs that this has signed in its record. It never replaces a
+// link in use, and hosts limits how often any host is dialled.
 
 // Bounds and times, guesses unless said otherwise.
 const (
-	ConnectTimeout     = 1 * time.Second // for the answer to a CONNECT: several round trips
+	ConnectTimeout     = 1 * time.Second // for the SYNC: several round trips
 	Simultaneous       = 2 * time.Second // two links that come up within it are of the same meeting
 	punchBackoff       = 2 * time.Minute // at most, between two tries at a peer behind a NAT
-	MeetingsAtOnce     = 32              // SYNCs that we follow, of all that come over one link
+	MeetingsAtOnce     = 32              // CONNECTs that we take from one link; and SYNCs that we follow from one
 	meetingEvery       = 1 * time.Second
-	MeetingsOfPeer     = 6 // of these, of one peer
+	MeetingsOfPeer     = 6 // SYNCs that we follow to one peer
 	meetingOfPeerEvery = 10 * time.Second
 )
 
@@ -50,83 +52,98 @@ func (re *Reach) mustMeet(e *table.Entry) bool {
 	return e.Alive() && (len(e.Record.Observed) > 0 || d.Wanted && d.Failures > 0)
 }
 
-// connect asks the peer of a dial, over others, to dial us when we dial it; false if no path
-// leads to it.
+// connect asks for a meeting with the peer of a dial; false if no path leads to it.
 func (re *Reach) connect(d *link.Dial) bool {
-	ours := re.step(re.Cfg.Rand.Uint64(), 0)
-	if !re.routes.SendRouted(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: ours}}) {
+	number, own := re.Cfg.Rand.Uint64(), re.Cfg.Identity.Key()
+	k := &pb.Connect{Number: number, Key: own[:], Observed: re.where.latest()}
+	if !re.routes.SendRouted(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: k}}) {
 		return false
 	}
 	re.Note(base.Debug, "called over the overlay", "peer", string(d.Peer))
-	d.Meeting = &link.Meeting{Number: ours.Number, Sent: re.Now, Due: re.Now + ConnectTimeout}
-	re.Meetings = append(re.Meetings, d)
-	re.Wake(d.Meeting.Due)
+	re.arrange(d, link.Meeting{Number: number, Due: re.Now + ConnectTimeout})
 	return true
 }
 
-// step makes a step of a meeting.
-func (re *Reach) step(number, answers uint64) *pb.Connect {
-	own := re.Cfg.Identity.Key()
-	return &pb.Connect{Number: number, Answers: answers, Key: own[:], Observed: re.where.latest()}
+// Introduce takes a CONNECT under way to a peer at the other end of a link of ours, and tells both
+// when to dial each other. It returns false for anything else.
+func (re *Reach) Introduce(l *link.Link, m *pb.Routed) bool {
+	if m.GetConnect() == nil {
+		return false
+	}
+	called := re.links.LinkToID(certs.ID(m.GetTo()))
+	if called == nil || called == l || !re.routes.Serves(called) {
+		return false
+	}
+	m, err := pb.OpenRouted(m)
+	if err != nil || !l.Connects.Take(re.Now, MeetingsAtOnce-1, meetingEvery) {
+		re.Note(base.Debug, "a CONNECT is dropped", "from", m.GetFrom(), "to", string(called.Peer), "by", string(l.Peer), "why", err)
+		return true
+	}
+	k := m.GetConnect()
+	there, back := called.RoundTrip/2, time.Duration(k.GetTook())*time.Millisecond+l.RoundTrip/2
+	after := func(d time.Duration) uint32 { return uint32(min(d.Milliseconds(), pb.MaxAfter)) }
+	re.links.Send(called, &pb.Sync{
+		Number: k.GetNumber(), Id: m.GetFrom(), Key: k.GetKey(), Observed: k.GetObserved(), After: after(max(back-there, 0)),
+	})
+	re.routes.SendRouted(certs.ID(m.GetFrom()), &pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Sync{
+		Number: k.GetNumber(), Id: m.GetTo(), Key: called.Key[:], Observed: []string{called.Address}, After: after(max(there-back, 0)),
+	}}})
+	return true
 }
 
-// ReceiveConnect answers a CONNECT; or it says SYNC to a peer that has answered ours, and dials at
-// the moment at which that arrives.
-func (re *Reach) ReceiveConnect(from certs.ID, m *pb.Connect) {
-	e := re.table.Get(from, certs.PublicKey(m.GetKey()))
-	if e == nil || !e.Alive() {
-		return
-	}
-	if m.GetAnswers() == 0 {
-		d := e.With()
-		if d.Invited == 0 {
-			d.Invited = re.Cfg.Rand.Uint64()
-		}
-		re.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Connect{Connect: re.step(d.Invited, m.GetNumber())}})
-		return
-	}
-	wish := re.Dials[e.Our().Dialing]
-	if wish == nil || wish.Meeting == nil || wish.Meeting.Answered || wish.Meeting.Number != m.GetAnswers() {
-		return
-	}
-	re.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Sync{Sync: re.step(0, m.GetNumber())}})
-	k := wish.Meeting
-	k.Answered, k.Due, k.Observed = true, re.Now+(re.Now-k.Sent)/2, m.GetObserved()
-	re.Wake(k.Due)
-}
-
-// ReceiveSync dials a peer that has had our answer and dials us at this moment. A link in use is
-// not replaced because of it: if it leads nowhere, since the peer has moved, it soon is silent.
-func (re *Reach) ReceiveSync(l *link.Link, from certs.ID, m *pb.Connect) {
-	e := re.table.Get(from, certs.PublicKey(m.GetKey()))
-	if e == nil || !e.Alive() || m.GetAnswers() == 0 || m.GetAnswers() != e.Our().Invited {
+// ReceiveSync agrees to dial a peer that dials us at the same moment: one that we have called, or
+// one that calls us, as the peer at the other end of the link says itself. In the latter case a link
+// in use is not replaced: if it leads nowhere, since the peer has moved, it soon is silent.
+func (re *Reach) ReceiveSync(l *link.Link, m *pb.Sync, itself bool) {
+	e := re.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetKey()))
+	if e == nil || e == re.table.Self || !e.Alive() || re.Leaving {
 		return
 	}
 	d := e.With()
-	d.Invited = 0
-	old := re.links.LinkTo(e.Record.Key)
-	used := old != nil && re.Now < old.Heard+link.FreshWithin && re.Dials[d.Dialing] == nil
-	if used || !l.Meetings.Take(re.Now, MeetingsAtOnce-1, meetingEvery) || !d.Meetings.Take(re.Now, MeetingsOfPeer-1, meetingOfPeerEvery) {
-		re.Note(base.Debug, "a SYNC is not followed", "peer", string(from), "by", string(l.Peer), "linked", used)
+	wish := re.Dials[d.Dialing]
+	if wish == nil || wish.Meeting == nil || wish.Meeting.Agreed || wish.Meeting.Number != m.GetNumber() {
+		old := re.links.LinkTo(e.Record.Key)
+		used := old != nil && re.Now < old.Heard+link.FreshWithin && wish == nil
+		if !itself || used || !l.Meetings.Take(re.Now, MeetingsAtOnce-1, meetingEvery) || !d.Meetings.Take(re.Now, MeetingsOfPeer-1, meetingOfPeerEvery) {
+			re.Note(base.Debug, "a SYNC is not followed", "peer", m.GetId(), "by", string(l.Peer), "linked", used)
+			return
+		}
+	}
+	if wish == nil && len(re.Dials) >= MaxDials {
 		return
 	}
-	re.meet(e, m.GetObserved())
+	if wish == nil {
+		wish = re.newDial(e, toCheck)
+	}
+	re.arrange(wish, link.Meeting{Agreed: true, Due: re.Now + time.Duration(m.GetAfter())*time.Millisecond, Observed: m.GetObserved()})
+	re.KeepMeetings()
 }
 
-// KeepMeetings dials when it is time to, and ends meetings that nobody has answered.
+// arrange puts a meeting in the place of what was arranged for a dial before.
+func (re *Reach) arrange(d *link.Dial, m link.Meeting) {
+	if d.Meeting == nil {
+		re.Meetings = append(re.Meetings, d)
+	}
+	d.Meeting = &m
+	re.Wake(m.Due)
+}
+
+// KeepMeetings dials the peers whose moment has come, also where others see them, and gives up
+// those that nobody has brought us together with.
 func (re *Reach) KeepMeetings() {
 	for _, d := range slices.Clone(re.Meetings) {
-		e := re.table.Get(d.Peer, d.Key)
+		m, e := d.Meeting, re.table.Get(d.Peer, d.Key)
+		if re.Now < m.Due {
+			re.Wake(m.Due)
+			continue
+		}
+		re.endMeeting(d)
 		switch {
-		case re.Now < d.Meeting.Due:
-			re.Wake(d.Meeting.Due)
-		case d.Meeting.Answered && e != nil:
-			re.meet(e, d.Meeting.Observed)
-		default:
-			re.endMeeting(d)
-			if !d.Racing {
-				re.DialEnded(d, cmp.Or(d.Why, "it has not answered over others"), false)
-			}
+		case m.Agreed && e != nil:
+			e.With().Met = re.Now
+			re.raceTo(d, e, true, m.Observed)
+		case !d.Racing:
+			re.DialEnded(d, cmp.Or(d.Why, "nobody has brought us together with it"), false)
 		}
 	}
 }
@@ -134,21 +151,6 @@ func (re *Reach) KeepMeetings() {
 func (re *Reach) endMeeting(d *link.Dial) {
 	d.Meeting = nil
 	re.Meetings = slices.DeleteFunc(re.Meetings, func(other *link.Dial) bool { return other == d })
-}
-
-// meet dials a peer that dials us at this moment, also where it says that others see it.
-func (re *Reach) meet(e *table.Entry, seen []string) {
-	d := e.With()
-	wish := re.Dials[d.Dialing]
-	if wish == nil && len(re.Dials) >= MaxDials {
-		return
-	}
-	if wish == nil {
-		wish = re.newDial(e, toCheck)
-	}
-	d.Met = re.Now
-	re.endMeeting(wish)
-	re.raceTo(wish, e, true, seen)
 }
 
 // Punched logs that a link has come up by a meeting.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -99,6 +101,10 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 	}
 	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
 	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
+	if k := proto.CloneOf(own.GetConnect()); k != nil {
+		k.Took = min(k.Took, pb.MaxAfter) + uint32((l.RoundTrip / 2).Milliseconds())
+		own.Content = &pb.Routed_Connect{Connect: k}
+	}
 	if !slices.Contains(own.Passed, string(rl.Cfg.ID)) {
 		parent := slices.Index(own.Passed, string(l.Peer))
 		if parent < 0 || len(own.Passed) >= pb.MaxPassed {

@@ -68,16 +68,16 @@ func (rt *Routes) forward(m *pb.Routed) bool {
 	return true
 }
 
-// NextHop is the next link for a frame, nil if there is none. The sender of a CONNECT or a SYNC
-// doesn't use a link of its own to the receiver, since that may be what shall be replaced.
+// NextHop is the next link for a frame, nil if there is none. The sender of a CONNECT doesn't
+// use a link of its own to the receiver, since that may be what shall be replaced.
 func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	to, passed := certs.ID(m.GetTo()), m.GetPassed()
-	around := len(passed) == 1 && (m.GetConnect() != nil || m.GetSync() != nil)
+	around := len(passed) == 1 && m.GetConnect() != nil
 	var best *link.Link
 	bestHops := uint8(0)
 	entries := rt.table.Of(to)
 	for _, l := range rt.links.List {
-		if l.State != link.LinkUp || l.Stuck || rt.Now-l.Heard > link.FreshWithin+l.Slowness() || slices.Contains(passed, string(l.Peer)) {
+		if !rt.Serves(l) || slices.Contains(passed, string(l.Peer)) {
 			continue
 		}
 		if l.Peer == to && !around {
@@ -98,6 +98,11 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 		}
 	}
 	return best
+}
+
+// Serves reports whether a link takes frames, and its peer was heard just now.
+func (rt *Routes) Serves(l *link.Link) bool {
+	return l.State == link.LinkUp && !l.Stuck && rt.Now-l.Heard <= link.FreshWithin+l.Slowness()
 }
 
 // Routes tells the neighbours our distances, and passes on frames that cross several links.

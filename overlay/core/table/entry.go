@@ -74,7 +74,6 @@ type dealings struct {
 	Dialing     base.DialID   // 0: none is under way
 	LastAddress string        // the address of the last link to it
 	Met         time.Duration // when we last dialled it while it dialled us; 0: never
-	Invited     uint64        // the number of our answer to its CONNECT; 0: there is none, or it has been used
 	Meetings    base.Limiter  // see ReceiveSync
 	Why         string        // why the last dial has failed
 	Failures    int           // dials in a row that reached nobody
