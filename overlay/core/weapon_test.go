@@ -50,7 +50,9 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 	r.neighbour(2, "called")
 	key, arranged := testIdentity(1).Key(), 0
 	for range 200 {
-		r.receive(mid, routedFrom("mid", &pb.Routed{To: "called", Content: &pb.Routed_Connect{Connect: &pb.Connect{Key: key[:]}}}))
+		m := routedFrom("mid", &pb.Routed{Content: &pb.Routed_Connect{Connect: &pb.Connect{Key: key[:]}}})
+		m.To = "called"
+		r.receive(mid, m)
 		arranged += len(r.frames())
 	}
 	if arranged != 2*reach.MeetingsAtOnce {
