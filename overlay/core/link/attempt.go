@@ -26,7 +26,7 @@ type Dial struct {
 
 // Meeting is a moment at which we and a peer dial each other, or our CONNECT for one.
 type Meeting struct {
-	Number   uint64 // of our CONNECT
+	Number   uint64 // of the CONNECT
 	Agreed   bool
 	Due      time.Duration // the moment; if there is none yet, when we give up
 	Observed []string      // where the peer is seen, as others say

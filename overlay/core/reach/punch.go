@@ -115,7 +115,9 @@ func (re *Reach) ReceiveSync(l *link.Link, m *pb.Sync, itself bool) {
 	if wish == nil {
 		wish = re.newDial(e, toCheck)
 	}
-	re.arrange(wish, link.Meeting{Agreed: true, Due: re.Now + time.Duration(m.GetAfter())*time.Millisecond, Observed: m.GetObserved()})
+	re.arrange(wish, link.Meeting{
+		Number: m.GetNumber(), Agreed: true, Due: re.Now + time.Duration(m.GetAfter())*time.Millisecond, Observed: m.GetObserved(),
+	})
 	re.KeepMeetings()
 }
 

@@ -68,11 +68,12 @@ func (rt *Routes) forward(m *pb.Routed) bool {
 	return true
 }
 
-// NextHop is the next link for a frame, nil if there is none. The sender of a CONNECT doesn't
-// use a link of its own to the receiver, since that may be what shall be replaced.
+// NextHop is the next link for a frame, nil if there is none. A CONNECT doesn't go over its
+// sender's own link to the receiver, since that may be what shall be replaced; peers in between that
+// have such a link do not pass it on (see reach.Introduce).
 func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	to, passed := certs.ID(m.GetTo()), m.GetPassed()
-	around := len(passed) == 1 && m.GetConnect() != nil
+	around := m.GetConnect() != nil
 	var best *link.Link
 	bestHops := uint8(0)
 	entries := rt.table.Of(to)

@@ -364,7 +364,6 @@ func TestNextHop(t *testing.T) {
 	}{
 		{"the link to it", nil, []string{"p0"}, nil, "p1"},
 		{"a CONNECT goes around", nil, []string{"p0"}, connect, "p2"},
-		{"that of another peer does not", nil, []string{"x", "p0"}, connect, "p1"},
 		{"the link is stuck", func(direct, _, _, _ *link.Link) { direct.Stuck = true }, []string{"p0"}, nil, "p2"},
 		{"the link is silent", func(direct, _, _, _ *link.Link) { direct.Heard -= link.FreshWithin + 1 }, []string{"p0"}, nil, "p2"},
 		{"the link is slow", func(direct, _, _, _ *link.Link) {
