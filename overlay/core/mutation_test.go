@@ -191,7 +191,7 @@ var mutations = []mutation{
 	{"entries beyond one answer are skipped", "receiveReconcile", "open = Concat(_)", "", "TestMuchDiffers"},
 	{"entries that the other side lacks are not sent", "continueSync", "announceTo(_)", "", "TestMuchDiffers"},
 	{"entries that we lack are not asked for", "compare", "len(wanted) > 0", "false", "TestTablesBecomeEqual"},
-	{"a long answer has no end", "compare", "len(lacks) >= room && _", "false", "TestPositionsAreBounded"},
+	{"a long answer has no end", "compare", "len(lacks) >= room && _", "false", "TestLongAnswer"},
 	{"a table of more than one piece is cut off", "continueSync", "_ || verifying >= maxVerifying", "true", "TestNewcomerTakesTheTable"},
 	{"questions cost nothing", "answer", "!spend(_)", "false", "TestQuestionsAreBounded"},
 	{"a stuck door keeps us from the next", "requestTable", "asked == 0 || stuck", "asked == 0", "TestConversations/doors"},

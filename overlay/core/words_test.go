@@ -24,7 +24,7 @@ import (
 // The text form of frames in conversations, read and written by the descriptors of the proto:
 // Name{VALUE_OF_AN_ENUM flag field=value list=[a b]}. Keys, addresses and tags are written as
 // the names of their peers, signed statements as JOIN(carol 1000.2); of what is random, the
-// first is #1. What is Routed is written by its content: dave over bob -> alice ping{...}.
+// first is #1. A Routed frame is written by its content: dave over bob -> alice ping{...}.
 
 // plain are fields that the text leaves out where they are as always.
 var plain = map[protoreflect.Name]bool{"software": true, "sealing_key": true, "nonce": true, "sent_at": true, "parents": true}
