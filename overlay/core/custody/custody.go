@@ -149,6 +149,7 @@ func (cu *Custody) keep(k *kept) (reason string) {
 	}
 	cu.expireKept()
 	var all, ofOne, forOne tally
+	old := false
 	size := len(d.GetSealed())
 	all.add(size)
 	ofOne.add(size)
@@ -165,9 +166,7 @@ func (cu *Custody) keep(k *kept) (reason string) {
 			if other.ID == k.ID {
 				return "keeps it for somebody else"
 			}
-			if mine && k.follows(other) && cu.Now >= other.since+custodyBehind {
-				return "has kept what is before it for a week"
-			}
+			old = old || mine && k.follows(other) && cu.Now >= other.since+custodyBehind
 			n := len(other.Deposit.GetSealed())
 			all.add(n)
 			if mine {
@@ -179,6 +178,8 @@ func (cu *Custody) keep(k *kept) (reason string) {
 		}
 	}
 	switch {
+	case old:
+		return "has kept what is before it for a week"
 	case all.above(maxKept, maxKeptB):
 		return "keeps no more"
 	case ofOne.above(maxKeptOfOne, maxKeptOfOneB):

@@ -3,6 +3,7 @@
 package join
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -54,9 +55,10 @@ func (jn *Joiner) Begin() {
 
 // DialTargets dials the targets that are due: those that are tried at once, so that peers that
 // join each other while starting do not remain an island; of the absent, those that are searched
-// for at the pace of a search, and of the rest one now and then.
+// for at the pace of a search, least tried first, and of the rest one now and then.
 func (jn *Joiner) DialTargets() {
 	alone := jn.links.LinksUp() == 0
+	var sought []*link.Target
 	var longest *link.Target // of the rest, the one that has waited longest
 	for _, t := range jn.targets {
 		if t.Dialing || t.Hopeless || jn.Now < t.Next {
@@ -67,12 +69,17 @@ func (jn *Joiner) DialTargets() {
 			jn.dialTarget(t)
 		case jn.Now < jn.home.searchFrom || !t.IsSought(jn.Ready) || !jn.absent(t):
 		case alone || !jn.Ready || t.Failures == 0 && !t.Reached:
-			if jn.home.pace.Take(jn.Now, searchAtOnce-1, searchEach) {
-				jn.dialTarget(t)
-			}
+			sought = append(sought, t)
 		case longest == nil || t.Next < longest.Next:
 			longest = t
 		}
+	}
+	slices.SortStableFunc(sought, func(t, u *link.Target) int { return cmp.Compare(t.Failures, u.Failures) })
+	for _, t := range sought {
+		if !jn.home.pace.Take(jn.Now, searchAtOnce-1, searchEach) {
+			break
+		}
+		jn.dialTarget(t)
 	}
 	if longest != nil && jn.Now >= jn.home.nextAbsent {
 		living := len(jn.table.Entries) - jn.table.Gone
@@ -353,7 +360,7 @@ func (jn *Joiner) DoorEnded(t *link.Target, did string) {
 // dials the lost.)
 
 // Bounds of that search, guesses except those derived here. A search dials eight at once and four
-// a second, so it is over within a minute. Afterwards each peer dials one in absentEvery or, if
+// a second, so all are dialled within a minute. Afterwards each peer dials one in absentEvery or, if
 // that is longer, in as many seconds as there are members: so the whole network dials about once
 // a second, however large it is.
 const (

@@ -49,7 +49,7 @@ func TestSchedule(t *testing.T) {
 }
 
 // TestSearchPace: however many acquaintances there are, eight are dialled at once and four a
-// second; each of them more and more seldom.
+// second, so each once within about a minute; and then more and more seldom.
 func TestSearchPace(t *testing.T) {
 	var met []base.Acquaintance
 	for i := range maxAcquaintances + 10 {
@@ -67,6 +67,9 @@ func TestSearchPace(t *testing.T) {
 		r.fail()
 		if r.pass(time.Second); len(r.out.Dials) > 5 || second < 60 && len(r.out.Dials) < 4 {
 			t.Fatalf("%d dials in second %d", len(r.out.Dials), second)
+		}
+		if second == 64 && len(times) != maxAcquaintances {
+			t.Errorf("%d of %d have been dialled after a minute", len(times), maxAcquaintances)
 		}
 	}
 	for address, n := range times {
