@@ -92,7 +92,7 @@ func TestAcquaintancesDead(t *testing.T) {
 	}
 }
 
-// TestJoinFails: joining fails when the time is up, or as soon as there is no hope; the error names
+// TestJoinFails: joining fails when the time is up, or as soon as all hope is gone; the error names
 // the last cause that each address has met.
 func TestJoinFails(t *testing.T) {
 	const limit = 4 * time.Second
