@@ -9,9 +9,9 @@ build: ## build the static program ./quicpeer
 # race detector, and as an example with it. So do overlay's tests of hours.
 PURE = ./overlay/core/... ./overlay/coretest ./overlay/messaging/delivery ./scripts/sim
 
-# No race can be in the core, which starts no goroutine, as scripts/arch sees to: some of its
+# No race can be in the core, whose packages start no goroutine, as scripts/arch sees to: some of its
 # simulations are the example.
-RACING = $$(go list ./... | grep -v '/overlay/core$$')
+RACING = $$(go list ./... | grep -v '/overlay/core')
 
 # Those that wait for real processes, which wait for time to pass, while others compute.
 WAITING = ./scripts/scenario ./scripts/torture ./scripts/lab

@@ -1,0 +1,12 @@
+package detect
+
+import (
+	"testing"
+
+	"quicpeer/internal/properties"
+)
+
+func TestMain(m *testing.M) {
+	properties.Fix()
+	m.Run()
+}
