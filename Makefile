@@ -1,31 +1,37 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test check generate demo bench bench-pipe bench-waiting bench-overlay sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
 
-# A network of these is simulated by one goroutine: their simulations run in full without the
-# race detector, and as an example with it. So do overlay's tests of hours.
-PURE = ./overlay/core/... ./overlay/coretest ./overlay/messaging/delivery ./scripts/sim
+# A network of these is simulated by one goroutine, or they start none: their tests run in full
+# without the race detector. No race can be in the core, whose packages start no goroutine, as
+# scripts/arch sees to: some of its simulations run with it as an example.
+PURE = ./overlay/core/... ./overlay/coretest ./overlay/messaging/delivery ./scripts/arch ./scripts/sim
 
-# No race can be in the core, whose packages start no goroutine, as scripts/arch sees to: some of its
-# simulations are the example.
-RACING = $$(go list ./... | grep -v '/overlay/core')
+RACING = $$(go list ./... | grep -v -e '/overlay/core' -e '/scripts/arch$$')
 
-# Those that wait for real processes, which wait for time to pass, while others compute.
-WAITING = ./scripts/scenario ./scripts/torture ./scripts/lab
+# The longest come first. Those of scripts wait for real processes, while others compute; overlay's
+# run on one processor with the race detector (go.dev/issue/78156).
+LONGEST = ./overlay ./scripts/scenario ./scripts/torture ./scripts/lab
 
 # go vet is part of make check, and would compile everything twice more here, down to the
-# standard library. The limit is against tests that hang, on a machine that has other things to
-# do as well. With -p 4 the processors have work while up to three packages wait.
-GOTEST = go test -vet=off -timeout 30m
+# standard library. -w leaves out what only a debugger reads, and links faster. The limit is against
+# tests that hang, on a machine that has other things to do as well. With -p 4 the processors have
+# work while up to three packages wait.
+GOTEST = go test -vet=off -ldflags=-w -timeout 30m
 
 test: ## run all tests, the multi-peer scenarios among them
-	$(GOTEST) $(PURE)
-	$(GOTEST) -run '^TestLong' ./overlay
+	$(MAKE) --no-print-directory -j 2 test-pure test-long
 	$(GOTEST) -race -run '^TestSim(Churn|Custody|NATs|Partition)$$' ./overlay/core
-	$(GOTEST) -race -p 4 $(WAITING) $(RACING)
+	$(GOTEST) -race -p 4 $(LONGEST) $(RACING)
+
+test-pure:
+	$(GOTEST) $(PURE)
+
+test-long: # hours of simulated time
+	$(GOTEST) -run '^TestLong' ./overlay
 
 check: ## check format, lint, vulnerabilities, generated code, cross builds
 	scripts/check.sh
