@@ -176,6 +176,7 @@ var mutations = []mutation{
 	{"a stopped process blames the others", "tick", "late > stoppedAfter", "false", "TestConversations/neighbourhood"},
 	{"any epoch that is told is believed", "receiveRefusal", "_ <= MaxToldEpoch", "true", "TestToldEpoch"},
 	{"no witness is enough", "weigh", "quiet > 0", "true", "TestConversations/probes"},
+	{"a slow link gets no more time", "step", "_t + slowness()", "_t", "TestMissed"},
 	{"one witness of many is enough", "weigh", "quiet > 0 && _", "quiet >= 1", "TestConversations/probes"},
 	{"a silent witness has heard it", "answer", "&Answer{Subject: _s, Epoch: _e, Seq: _q, Fresh: _f}", "&pb.Answer{Subject: _s, Epoch: _e, Seq: _q, Fresh: true}", "TestConversations/probes"},
 	{"a fresh answer does not matter", "weigh", "_ < freshWithin", "false", "TestConversations/probes"},

@@ -208,21 +208,27 @@ func TestPositionsAreBounded(t *testing.T) {
 		n.ReceiveBroadcast(n.author, said(number+1))
 	}
 	n.take(t)
-	ask := func(last uint64) []*pb.PeerMessage {
-		n.ReceiveWanted(n.other, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{Run: n.table.Of("author")[0].Our().Run.Name, First: 1, Last: last}}})
+	ask := func(first, last uint64) []*pb.PeerMessage {
+		n.ReceiveWanted(n.other, &pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{Run: n.table.Of("author")[0].Our().Run.Name, First: first, Last: last}}})
 		return n.take(t)
 	}
-	if frames := ask(pb.MaxNumber); len(frames) != AnswerMost+1 || frames[AnswerMost].GetBroadcastsHeld() == nil {
-		t.Errorf("an answer has %d frames", len(frames))
+	for i := range uint64(2) { // the rest is asked for
+		frames := ask(1+i*AnswerMost, pb.MaxNumber)
+		if len(frames) != AnswerMost+1 || frames[AnswerMost].GetBroadcastsHeld() == nil {
+			t.Fatalf("an answer has %d frames", len(frames))
+		}
+		if first := said(1 + i*AnswerMost); !proto.Equal(frames[0].GetBroadcast().GetContent(), first.GetContent()) {
+			t.Errorf("answer %d does not begin with the first that is wanted", i)
+		}
 	}
 	answers := func() (count int) {
-		for len(ask(1)) > 0 {
+		for len(ask(1, 1)) > 0 {
 			count++
 		}
 		return count
 	}
-	if got := answers(); got != PositionBurst {
-		t.Errorf("%d more answers at once", got)
+	if got := answers(); got != PositionBurst-1 {
+		t.Errorf("%d more answers at once, after two", got)
 	}
 	n.Now += 5 * positionEvery
 	if got := answers(); got != 5 {

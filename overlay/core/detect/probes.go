@@ -112,7 +112,7 @@ func (pr *Probes) step(p *probe) {
 	case e.Record.Tie != p.about.Tie || e.State == pb.AnnouncementType_LEAVE || pr.Leaving:
 		p.ended = true
 		return
-	case pr.Now > p.began+probeTime:
+	case pr.Now > p.began+probeTime+pr.slowness():
 		p.ended = true
 		if l == nil && p.own && e.Alive() && p.fresh < 0 {
 			pr.Happen(Missed{e}) // no witness knows anything about it
@@ -137,6 +137,17 @@ func (pr *Probes) step(p *probe) {
 		p.ended = true
 		pr.Happen(Accused{e})
 	}
+}
+
+// slowness is how much longer answers may take because of our slowest link, over which all of them
+// may come: a line of 64 kbit/s whose queue is full takes 8 s each way.
+func (pr *Probes) slowness() (most time.Duration) {
+	for _, l := range pr.links.List {
+		if l.State == link.LinkUp {
+			most = max(most, l.Slowness())
+		}
+	}
+	return most
 }
 
 // try gathers evidence of our own: a ping, then a second one and a dial.
