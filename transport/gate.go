@@ -136,9 +136,12 @@ func (g *gate) leave(s *stranger, cause error) {
 	}
 	g.mu.Unlock()
 	if counted && cause != nil {
+		// A peer that dials several of our addresses uses one: it closes another connection, or
+		// gives it up without a word in the middle of the handshake.
 		level := slog.LevelInfo
-		if closed, ok := errors.AsType[*ClosedError](reasonOf(cause)); ok && closed.Remote && closed.Code == CodeDuplicateLink {
-			level = slog.LevelDebug // a peer that dials several of our addresses uses one
+		closed, ok := errors.AsType[*ClosedError](reasonOf(cause))
+		if ok && closed.Remote && closed.Code == CodeDuplicateLink || errors.Is(reasonOf(cause), ErrSilent) {
+			level = slog.LevelDebug
 		}
 		g.log.Log(context.Background(), level, "a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
 	}

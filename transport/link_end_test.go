@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quicpeer/pb"
 	"quicpeer/transport"
 )
 
@@ -176,7 +178,7 @@ func TestAbort(t *testing.T) {
 }
 
 // TestRacesAreQuiet: nothing is logged for people when a dialer uses another of its
-// connections.
+// connections, whether it closes this one or gives it up in the middle of the handshake.
 func TestRacesAreQuiet(t *testing.T) {
 	for code, told := range map[transport.Code]bool{transport.CodeDuplicateLink: false, transport.CodeInternal: true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -193,4 +195,17 @@ func TestRacesAreQuiet(t *testing.T) {
 			}
 		})
 	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		a, _ := w.endpoint("a"), w.endpoint("b")
+		ctx, cancel := context.WithTimeout(t.Context(), latency+latency/2)
+		defer cancel()
+		if l, err := a.Dial(ctx, w.Addr("b"), identity("b").Key()); err == nil {
+			t.Fatalf("connected: %v", l)
+		}
+		time.Sleep(2 * pb.IdleTimeout)
+		if said := w.log.String(); strings.Contains(said, "did not come about") {
+			t.Errorf("given up: it says %q", said)
+		}
+	})
 }
