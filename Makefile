@@ -10,7 +10,7 @@ build: ## build the static program ./quicpeer
 # scripts/arch sees to: some of its simulations run with it as an example.
 PURE = ./overlay/core/... ./overlay/coretest ./overlay/messaging/delivery ./scripts/arch ./scripts/sim
 
-RACING = $$(go list ./... | grep -v -e '/overlay/core' -e '/scripts/arch$$')
+RACING = $$(go list ./... | grep -vE '/overlay/core(/|$$)|/scripts/arch$$')
 
 # The longest come first. Those of scripts wait for real processes, while others compute; overlay's
 # run on one processor with the race detector (go.dev/issue/78156).
