@@ -140,14 +140,15 @@ func (pr *Probes) step(p *probe) {
 }
 
 // slowness is how much longer answers may take because of our slowest link, over which all of them
-// may come: a line of 64 kbit/s whose queue is full takes 8 s each way.
+// may come: a line of 64 kbit/s whose queue is full takes 8 s each way. A peer that is slow on
+// purpose at most doubles the time of a probe.
 func (pr *Probes) slowness() (most time.Duration) {
 	for _, l := range pr.links.List {
 		if l.State == link.LinkUp {
 			most = max(most, l.Slowness())
 		}
 	}
-	return most
+	return min(most, probeTime)
 }
 
 // try gathers evidence of our own: a ping, then a second one and a dial.
