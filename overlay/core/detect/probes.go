@@ -301,8 +301,9 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	}
 	l := pr.links.LinkTo(e.Record.Key)
 	switch {
-	case e == pr.table.Self || l != nil && pr.hears(l):
+	case e == pr.table.Self || l != nil && l.HeardLately(pr.Now):
 		pr.answer(from, e.Record, true)
+	case l != nil && pr.mayHear(l): // perhaps we can't hear: others have to say
 	case l != nil:
 		pr.answer(from, e.Record, false)
 	default:
@@ -324,8 +325,8 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	}
 }
 
-// hears reports whether a link's peer was heard just now.
-func (pr *Probes) hears(l *link.Link) bool {
+// mayHear reports whether a link's peer may have sent something lately that waits with us.
+func (pr *Probes) mayHear(l *link.Link) bool {
 	return pr.Now-l.Heard <= pr.doubt.Stretch(link.FreshWithin)+l.Slowness()
 }
 
@@ -365,15 +366,15 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 	w := &p.witnesses[k]
 	w.unanswered, w.quiet = 0, !m.GetFresh()
 	if m.GetFresh() {
-		if p.own && p.fresh < 0 {
+		if l := pr.links.LinkTo(p.subject.Record.Key); l == nil || !l.Quiet {
+			pr.heardOf(p) // our pings went a bad way
+			return
+		}
+		if p.fresh < 0 {
 			pr.doubt.AtLeast(pr.doubt.Score + 1)
 		}
 		p.fresh = pr.Now
-		if pr.links.LinkTo(p.subject.Record.Key) == nil {
-			pr.heardOf(p)
-		} else {
-			pr.reach.DialEntry(p.subject) // the path to it may have changed
-		}
+		pr.reach.DialEntry(p.subject) // the path to it may have changed
 		return
 	}
 	pr.step(p)
@@ -382,7 +383,7 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 // Told lets our own evidence confirm that a peer is lost.
 func (pr *Probes) Told(ch link.Change) {
 	e := ch.Entry
-	if l := pr.links.LinkTo(e.Record.Key); e.Suspect(pr.Now) && l != nil && !pr.hears(l) && !pr.doubt.Doubtful() {
+	if l := pr.links.LinkTo(e.Record.Key); e.Suspect(pr.Now) && l != nil && !pr.mayHear(l) && !pr.doubt.Doubtful() {
 		pr.Happen(Accused{e})
 	} else if e.Suspect(pr.Now) && pr.of(e) != nil {
 		pr.Wake(pr.Now)

@@ -211,7 +211,8 @@ func TestQuestions(t *testing.T) {
 			l := r.neighbour(about)
 			l.Heard, l.RoundTrip = l.Heard-2*link.FreshWithin, time.Second
 		}, answer{true, true}, false},
-		{"while we doubt ourselves a bit", func(r *rig) { r.neighbour(about).Heard -= 3 * link.FreshWithin; r.doubt.Score = 2 }, answer{true, true}, false},
+		{"while we doubt ourselves a bit", func(r *rig) { r.neighbour(about).Heard -= 3 * link.FreshWithin; r.doubt.Score = 2 }, answer{}, false},
+		{"the same, silent for longer", func(r *rig) { r.neighbour(about).Heard -= 3*link.FreshWithin + 1; r.doubt.Score = 2 }, answer{false, true}, false},
 		{"while we are deaf", func(r *rig) { r.neighbour(about); r.doubt.Deaf = true }, answer{}, false},
 		{"without a link", func(*rig) {}, answer{}, true},
 		{"without a link, found unreachable", func(r *rig) { r.probes.start(r.entry(about), true).own = true }, answer{false, true}, true},
@@ -340,7 +341,8 @@ func TestTold(t *testing.T) {
 }
 
 // TestContradiction: a witness that has heard a peer whose link is silent to us teaches us to
-// doubt ourselves, once; the path to the peer is tried anew.
+// doubt ourselves, once; the path to the peer is tried anew. One that has heard a peer without a
+// link, whose answers to our pings were lost on their way, does not.
 func TestContradiction(t *testing.T) {
 	r := newRig(20)
 	other := r.neighbour(10)
@@ -350,5 +352,12 @@ func TestContradiction(t *testing.T) {
 	r.answer(1, 9, true)
 	if r.doubt.Score != 1 || len(r.Out.Dials) != 1 || r.Out.Dials[0].Key != recordOf(9).Key {
 		t.Errorf("the score is %d, dials %v", r.doubt.Score, r.Out.Dials)
+	}
+
+	r = newRig(20)
+	p := r.probes.start(r.entry(9), true)
+	p.own, p.witnesses = true, []witness{{id: idOf(0)}}
+	if r.answer(0, 9, true); r.doubt.Score != 0 || !p.ended {
+		t.Errorf("a contradiction to pings: the score is %d, ended %v", r.doubt.Score, p.ended)
 	}
 }

@@ -95,6 +95,9 @@ func (l *Link) Since() time.Duration {
 	return l.Entry.Began
 }
 
+// HeardLately reports whether packets come over the link; those of a slow one may be late.
+func (l *Link) HeardLately(now time.Duration) bool { return now-l.Heard <= FreshWithin+l.Slowness() }
+
 func (l *Link) Slowness() time.Duration { return base.Slowness(l.RoundTrip, l.Jitter) }
 
 // Frames and fields of newer versions: see "How the wire grows" in pb/quicpeer.proto.

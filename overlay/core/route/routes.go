@@ -103,7 +103,7 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 
 // Serves reports whether a link takes frames, and its peer was heard just now.
 func (rt *Routes) Serves(l *link.Link) bool {
-	return l.State == link.LinkUp && !l.Stuck && rt.Now-l.Heard <= link.FreshWithin+l.Slowness()
+	return l.State == link.LinkUp && !l.Stuck && l.HeardLately(rt.Now)
 }
 
 // Routes tells the neighbours our distances, and passes on frames that cross several links.
