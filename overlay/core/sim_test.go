@@ -109,7 +109,7 @@ type storyLine struct {
 func newWorld(t testing.TB, seed uint64, n int) *world {
 	w := &world{t: t, strict: true, visitors: make(map[*node]bool), met: make(map[*node][]base.Acquaintance), newer: newNewer()}
 	w.World = coretest.NewWorld(seed, 0, coretest.Hooks{
-		Odd: w.fatal, Configure: w.configure, Shown: w.shown, Lost: w.lost, Noted: w.noted,
+		Odd: w.fatal, Configure: w.configure, Shown: w.shown, Gone: w.gone, Noted: w.noted,
 		Ticked: func(p *process) {
 			if n, crowded := p.Core.Degree(); crowded {
 				w.fatal("%s has %d neighbours", p.ID, n)
@@ -176,12 +176,13 @@ func (w *world) shown(p *process, event base.Event) {
 	d.last[prefix] = counter
 }
 
-// lost judges a living peer shown as lost: that must not happen to a peer that was never cut off.
-func (w *world) lost(p, q *process) {
+// gone judges a living peer shown as gone: that must not happen to a peer that was never cut off,
+// not even for a moment.
+func (w *world) gone(p, q *process) {
 	// A peer whose links were just ended for its lies misses the news of that moment.
 	expelled := p.Hostile && p.Expelled > 0 && w.Now < p.Expelled+time.Second
 	if w.strict && !w.diary(p).jumpy && !expelled && !w.diary(q).jumpy && !q.Hostile && len(q.Runs) == 1 {
-		w.fatal("%s shows %s as lost, who is there", p.ID, q.ID)
+		w.fatal("%s shows %s as gone, who is there", p.ID, q.ID)
 	}
 }
 

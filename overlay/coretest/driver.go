@@ -487,11 +487,14 @@ func (p *Process) sendFrames(list []base.Frame) {
 func (p *Process) sendFrame(link base.LinkID, x *parcel) {
 	w := p.World
 	w.hash(traceFrame, uint64(p.Index)<<16|uint64(link), uint64(x.sum))
+	w.Count.Frames++
+	if w.Rewrite == nil && !p.Hostile && (x.err != nil || x.rest > 0) {
+		w.Odd("%s sends %d bytes that are not one frame: %v", p.ID, len(x.data), x.err)
+	}
 	e := p.End(link)
 	if e == nil || e.closing {
 		return
 	}
-	w.Count.Frames++
 	w.Count.Bytes += int64(len(x.data))
 	if to := e.Other.Process; to.LetIn == 0 && x.message.GetHandshakeResponse().GetCode() == pb.HandshakeCode_OK {
 		to.LetIn = w.Now

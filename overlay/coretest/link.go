@@ -38,6 +38,7 @@ type parcel struct {
 	sum     uint32
 	data    []byte // of a frame, a direct message or the reason of the end
 	message *pb.PeerMessage
+	rest    int   // bytes behind the frame
 	err     error // why the frame can't be read
 }
 

@@ -49,7 +49,8 @@ func (m *memory) frame(data []byte) *parcel {
 		m.input.Reset(data)
 		m.reader.Reset(&m.input)
 		message, err := pb.Read(m.reader, pb.MaxControlFrame)
-		*slot = &parcel{kind: carriesFrame, data: data, sum: sum, message: message, err: err}
+		rest := m.reader.Buffered() + m.input.Len()
+		*slot = &parcel{kind: carriesFrame, data: data, sum: sum, message: message, rest: rest, err: err}
 	}
 	return *slot
 }

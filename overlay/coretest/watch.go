@@ -63,8 +63,13 @@ func (p *Process) see(event base.Event) {
 			w.Odd("%s sees %s leave, who is not there", p.ID, e.ID)
 			break
 		}
-		if m := w.names.list[i].machine; m != nil && m.Process.Living() && !e.Farewell && !p.behind.Has(i) && p.Living() {
-			w.doubted = append(w.doubted, m)
+		if m := w.names.list[i].machine; m != nil && m.Process.Living() {
+			if w.Gone != nil {
+				w.Gone(p, m.Process)
+			}
+			if !e.Farewell && !p.behind.Has(i) && p.Living() {
+				w.doubted = append(w.doubted, m)
+			}
 		}
 		p.there.Remove(i)
 		p.behind.Remove(i)

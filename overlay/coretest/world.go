@@ -84,7 +84,8 @@ type Hooks struct {
 	Odd       func(format string, args ...any)              // something is wrong
 	Configure func(*Machine, *base.Config)                  // before a process starts
 	Shown     func(*Process, base.Event)                    // an event
-	Lost      func(observer, subject *Process)              // a living peer was shown as lost
+	Gone      func(observer, subject *Process)              // a living peer is shown as gone, rightly or not
+	Lost      func(observer, subject *Process)              // a living peer was shown as lost, in this run of it
 	Noted     func(*Process, base.Note)                     // a line for the log
 	Ended     func(*Process)                                // its core ends with an error
 	Ticked    func(*Process)                                // the timer, after all that it brings
