@@ -75,9 +75,10 @@ func restart(s settings) []row {
 	slices.SortStableFunc(plan, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
 	for _, t := range plan {
 		w.Run(t.at - w.Now)
-		if t.start {
+		switch {
+		case t.start:
 			enter(t.peer, w.someone(), w.someone(), w.someone())
-		} else {
+		case t.peer.Process != nil: // else it has ended by itself
 			t.peer.Process.Crash()
 		}
 	}

@@ -114,6 +114,9 @@ func (t times) spread(measure string) row {
 
 // figures are these rows, and others for what should not be.
 func (w *world) figures(rows ...row) []row {
+	if n := w.count.violations; n > 0 {
+		rows = append(rows, must("nothing against the rules", false, "%d times", n))
+	}
 	for i, text := range w.count.first {
 		if i == 5 {
 			return append(rows, info("odd", "... (seed %d)", w.Seed))

@@ -157,18 +157,18 @@ func (w *world) arrival(limit time.Duration) (each times, fromDial, ready time.D
 			fromDial = w.Now - start
 		}
 	}
-	enter(p, door)
-	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 && p.Process.IsReady })
+	process := enter(p, door) // which may end by itself
+	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 && process.IsReady })
 	w.saw = nil
 	for i := range each {
-		each[i] -= p.Process.LetIn
+		each[i] -= process.LetIn
 	}
 	if left > 0 {
 		each = append(each, never)
 	}
 	ready = never
-	if p.Process.IsReady {
-		ready = p.Process.Ready - p.Process.Started
+	if process.IsReady {
+		ready = process.Ready - process.Started
 	}
 	return each, fromDial, ready
 }

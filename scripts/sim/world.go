@@ -98,14 +98,19 @@ func (w *world) odd(format string, args ...any) {
 }
 
 func (w *world) shown(p *coretest.Process, event base.Event) {
-	if w.saw == nil {
-		return
-	}
 	switch e := event.(type) {
 	case base.Joined:
-		w.saw(p.Machine, w.byID(e.ID), true)
+		q := w.byID(e.ID)
+		if q.Key != e.Key {
+			w.Odd("%s shows %s with another's key", p.ID, e.ID)
+		}
+		if w.saw != nil {
+			w.saw(p.Machine, q, true)
+		}
 	case base.Left:
-		w.saw(p.Machine, w.byID(e.ID), false)
+		if w.saw != nil {
+			w.saw(p.Machine, w.byID(e.ID), false)
+		}
 	}
 }
 
@@ -158,12 +163,12 @@ func (w *world) load(n int) {
 }
 
 // enter starts a process that joins by these peers.
-func enter(p *peer, doors ...*peer) {
+func enter(p *peer, doors ...*peer) *coretest.Process {
 	var addresses []string
 	for _, d := range doors {
 		addresses = append(addresses, d.Address)
 	}
-	p.Start(addresses...)
+	return p.Start(addresses...)
 }
 
 // until lets time pass until ok, which is asked each step, and gives up after limit.
