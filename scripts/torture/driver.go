@@ -82,7 +82,7 @@ func (d *driver) torture(ctx context.Context) error {
 	for _, p := range d.peers {
 		if !d.history.isReady(p) {
 			d.fault("%s isn't ready %v after the chaos; its log ends:\n%s", p.name,
-				time.Since(d.history.over).Round(time.Second), harness.Tail(p.log(), 10))
+				time.Since(d.history.over).Round(time.Second), p.lastLines(10))
 		}
 	}
 	return d.stopAll(ctx)

@@ -107,11 +107,17 @@ func (p *peer) open(ending string) (*os.File, error) {
 	return os.OpenFile(p.path+ending, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
-// log is all that the peer has logged.
-func (p *peer) log() string {
-	b, err := os.ReadFile(p.path + ".log")
+// lastLines are the last lines of what the peer has logged, for a report.
+func (p *peer) lastLines(n int) string {
+	log, err := p.log()
 	if err != nil {
 		return err.Error()
 	}
-	return string(b)
+	return harness.Tail(log, n)
+}
+
+// log is all that the peer has logged.
+func (p *peer) log() (string, error) {
+	b, err := os.ReadFile(p.path + ".log")
+	return string(b), err
 }

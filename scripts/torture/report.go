@@ -15,7 +15,11 @@ import (
 func (d *driver) report(out io.Writer) (ok bool) {
 	v := d.history.judge()
 	for _, p := range d.peers {
-		if text := harness.Crash(p.log()); text != "" {
+		log, err := p.log()
+		if err != nil {
+			d.fault("the log of %s can't be read: %v", p.name, err)
+		}
+		if text := harness.Crash(log); text != "" {
 			d.fault("%s complains:\n%s", p.name, text)
 		}
 	}
@@ -113,7 +117,7 @@ func (d *driver) reportFault(out io.Writer, f fault) {
 	}
 	for _, p := range d.peers {
 		if p.name == m.from || p.name == m.to {
-			fmt.Fprintf(out, "        %s, ends of its runs: %s; its log ends:\n          %s\n", p.name, d.ends(p.name), indent(harness.Tail(p.log(), 5)))
+			fmt.Fprintf(out, "        %s, ends of its runs: %s; its log ends:\n          %s\n", p.name, d.ends(p.name), indent(p.lastLines(5)))
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (d *driver) reap() {
 			continue
 		}
 		d.fault("%s run %d ended with status %s at %s, and %s; its log ends:\n%s", p.name,
-			p.run.number, status, clock(time.Now()), p.doomed.how, harness.Tail(p.log(), 10))
+			p.run.number, status, clock(time.Now()), p.doomed.how, p.lastLines(10))
 		if p.doomed == notDoomed {
 			old := p.process
 			d.agenda.plan(time.Now().Add(time.Second), func(time.Time) { d.replace(p, old) })

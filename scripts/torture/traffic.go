@@ -120,10 +120,10 @@ func (t *traffic) say(from *peer, what stamp, body string) {
 		o.Cmd, o.To = "broadcast", ""
 	}
 	line, err := json.Marshal(o)
-	if err == nil {
-		err = from.process.Write(append(line, '\n'))
-	}
 	if err != nil {
+		panic(err) // of strings alone
+	}
+	if from.process.Write(append(line, '\n')) != nil {
 		t.skipped++
 		return
 	}

@@ -13,6 +13,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,6 +44,9 @@ func main() {
 }
 
 func (o options) bench(dir string) error {
+	if o.messages < 1 {
+		return errors.New("-messages must be at least 1")
+	}
 	path, err := harness.Build(dir, false)
 	if err != nil {
 		return err

@@ -76,7 +76,9 @@ func (p *Pace) sample(ctx context.Context) {
 	for {
 		began := time.Now()
 		for range sampleParts {
-			fastest = min(fastest, part())
+			if took := part(); took > 0 { // by a clock of coarse steps a part may take nothing
+				fastest = min(fastest, took)
+			}
 		}
 		recent = append(recent, time.Since(began).Seconds()/(sampleParts*fastest.Seconds()))
 		recent = recent[max(0, len(recent)-memory):]
