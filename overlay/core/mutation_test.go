@@ -65,6 +65,7 @@ var mutations = []mutation{
 	{"a displaced peer comes back", "evict", "!alive()", "false", "TestKeysChaseEachOther|TestKeysInTurn"},
 	{"goodbyes are never dropped", "expire", "e != nil && _", "false", "TestConversations/forgetting"},
 	{"a forgotten run comes back", "covers", "last > 0", "false", "TestConversations/forgetting"},
+	{"a door does not tell which run is over", "judge", "epoch = over(_)", "", "TestConversations/forgetting"},
 	{"guests are flooded", "told", "if isGuest() { return }", "", "TestConversations/visitors"},
 	{"visitors are told of by others", "credible", "!Visitor", "true", "TestConversations/visitors"},
 	{"guests are in the table of a newcomer", "public", "!isGuest()", "true", "TestConversations/visitors"},
