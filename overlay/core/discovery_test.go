@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -37,5 +38,22 @@ func TestDiscover(t *testing.T) {
 	r.brings(l)
 	if !isReady(r) {
 		t.Error("it has not joined")
+	}
+}
+
+// TestTwoLookForEachOther: of two peers of one ID that meet before any door has let either in, the
+// younger gives way.
+func TestTwoLookForEachOther(t *testing.T) {
+	for epoch, stays := range map[uint64]bool{500: false, 2000: true} { // of the other; ours is 1000
+		r := looking(t)
+		r.receive(r.inbound(1), start(1, "self", epoch))
+		var duplicate *base.DuplicateIDError
+		if gone := errors.As(r.out.Err, &duplicate); gone == stays || gone && duplicate.Holder != testIdentity(1).Key() {
+			t.Errorf("the other has epoch %d: ends with %v", epoch, r.out.Err)
+		}
+		answer := r.frames()[0].GetHandshakeResponse()
+		if refused := answer.GetCode() == pb.HandshakeCode_DUPLICATE_ID; refused != stays {
+			t.Errorf("the other has epoch %d: the answer is %v", epoch, answer.GetCode())
+		}
 	}
 }

@@ -77,6 +77,8 @@ var mutations = []mutation{
 	{"a missing peer is not found by news", "merge", "found(_)", "", "TestConversations/comparison"},
 	{"a suspect is pushed out", "keyRoom", "!suspect(_)", "true", "TestConversations/announcements"},
 	{"doors do not look for the ID", "judge", "!member", "false", "TestConversations/door"},
+	{"two that join each other are both refused", "judge", "!isYounger(_)", "true", "TestTwoLookForEachOther"},
+	{"a peer in no network lets its own ID in", "judge", "!isYounger(_)", "false", "TestTwoLookForEachOther"},
 
 	// Broadcasts.
 	{"broadcasts are taken each time", "receiveBroadcast", "has(_)", "false", "TestConversations/broadcasts"},
