@@ -221,6 +221,10 @@ var mutations = []mutation{
 	{"deposits are taken behind a refused one", "deposit", "full || _x", "_x", "TestNothingIsLeftBehindARefusal"},
 	{"old deposits are not left anew", "leaveDeposits", "now < anew", "true", "TestConversations/deposits"},
 	{"a holder is asked for more than the next", "offer", "asked != 0", "false", "TestConversations/deposits"},
+	{"nobody waits for what is to be left anew", "DepositsPending", "now+withdrawPause < anew", "true", "TestDepositsPending"},
+	{"a receiver that is here is waited for", "DepositsPending", "isHere(_)", "false", "TestDepositsPending"},
+	{"a peer waits for holders that have refused", "DepositsPending", "complete < wantHolders && _", "complete < WantHolders", "TestDepositsPending"},
+	{"three holders are not enough", "DepositsPending", "complete < wantHolders", "true", "TestDepositsPending"},
 	{"a holder that has refused stays one", "receiveDepositAnswer", "holders = Delete(_)", "", "TestConversations/deposits"},
 
 	// Broadcasts.

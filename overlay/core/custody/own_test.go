@@ -65,6 +65,77 @@ func TestRefusedIsLeftAnew(t *testing.T) {
 	}
 }
 
+// TestDepositsPending: a peer that wants to leave waits while a deposit may still reach a holder.
+func TestDepositsPending(t *testing.T) {
+	id := pb.DepositID(oneSealed)
+	keeps := &pb.DepositAnswer{Deposit: id[:], Kept: true}
+	refuses := &pb.DepositAnswer{Deposit: id[:], Reason: "full"}
+	for _, test := range []struct {
+		name    string
+		happens func(b *box, holder *link.Link)
+		pending bool
+	}{
+		{"the holder has not answered", func(*box, *link.Link) {}, true},
+		{"it keeps the deposit", func(b *box, holder *link.Link) {
+			b.ReceiveDepositAnswer(holder, keeps)
+		}, false},
+		{"it keeps the deposit, and another is there", func(b *box, holder *link.Link) {
+			b.ReceiveDepositAnswer(holder, keeps)
+			b.comes("b", 1)
+		}, true},
+		{"three keep the deposit, and a fourth is there", func(b *box, _ *link.Link) {
+			for _, name := range []string{"b", "c", "d"} {
+				b.comes(name, 1)
+			}
+			b.pass(time.Millisecond)
+			for _, l := range b.links.List {
+				b.ReceiveDepositAnswer(l, keeps)
+			}
+		}, false},
+		{"it refuses", func(b *box, holder *link.Link) {
+			b.ReceiveDepositAnswer(holder, refuses)
+		}, false},
+		{"it refuses, and there is another", func(b *box, holder *link.Link) {
+			b.ReceiveDepositAnswer(holder, refuses)
+			b.comes("b", 1)
+		}, true},
+		{"its link ends", func(b *box, holder *link.Link) {
+			b.ends(holder)
+			b.pass(time.Millisecond)
+		}, false},
+		{"the receiver is here", func(b *box, _ *link.Link) { b.comes("zoe", 1) }, false},
+		{"the rest is soon left anew", func(b *box, _ *link.Link) { b.Withdraw("zoe", true) }, true},
+		{"nothing is left after a withdrawal", func(b *box, _ *link.Link) { b.Withdraw("zoe", false) }, false},
+		{"we are leaving", func(b *box, _ *link.Link) { b.Leaving = true }, false},
+	} {
+		b := newBox(t, nil)
+		holder := b.comes("a", 1)
+		if b.DepositsPending() {
+			t.Fatal("pending at first")
+		}
+		b.leave(deposit("zoe", oneSealed))
+		test.happens(b, holder)
+		if pending := b.DepositsPending(); pending != test.pending {
+			t.Errorf("%s: pending %v", test.name, pending)
+		}
+	}
+}
+
+// TestPendingUntilLeftAnew: the rest that follows a withdrawal is pending until the driver is told
+// to leave it anew.
+func TestPendingUntilLeftAnew(t *testing.T) {
+	b := newBox(t, nil)
+	b.crowd(1)
+	b.leave(deposit("zoe", oneSealed))
+	b.Withdraw("zoe", true)
+	if b.pass(withdrawPause - time.Millisecond); !b.DepositsPending() || len(b.out.Releave) > 0 {
+		t.Errorf("to be left anew: %v", b.out.Releave)
+	}
+	if b.pass(time.Millisecond); b.DepositsPending() || !slices.Equal(b.out.Releave, []certs.ID{"zoe"}) {
+		t.Errorf("to be left anew at the end: %v", b.out.Releave)
+	}
+}
+
 // TestOwnDepositsAreBounded: our deposits are bounded, and so are those that wait on a link.
 func TestOwnDepositsAreBounded(t *testing.T) {
 	for name, x := range map[string]struct{ receivers, size, kept int }{
