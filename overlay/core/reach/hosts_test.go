@@ -17,10 +17,10 @@ func TestHostsAreBounded(t *testing.T) {
 		budget := make(map[int]time.Duration) // what each host has left, as time
 		const full = DialsOfHost * HostDialEvery
 		for range 3000 {
-			host := rnd.IntN(4)
+			host := rnd.IntN(5)
 			ip := netip.AddrFrom4([4]byte{198, 51, 100, byte(host)})
-			if host == 3 { // any address of a /64 is the same host
-				ip = netip.AddrFrom16([16]byte{0x20, 0x01, 0xd, 0xb8, 15: byte(rnd.IntN(256))})
+			if host >= 3 { // any address of a /64 is the same host; two that are side by side are two
+				ip = netip.AddrFrom16([16]byte{0x20, 0x01, 0xd, 0xb8, 7: byte(host & 1), 8: byte(rnd.IntN(256)), 15: byte(rnd.IntN(256))})
 			}
 			left, known := budget[host]
 			if !known {
