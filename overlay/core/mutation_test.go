@@ -73,6 +73,7 @@ var mutations = []mutation{
 	{"guests hear nothing", "spread", "!leadsToGuest()", "true", "TestConversations/visitors"},
 	{"guests stay for ever", "checkVisits", "_ < patience", "true", "TestConversations/visitors"},
 	{"visitors stay visitors", "checkVisits", "now >= until || _", "false", "TestConversations/visitors"},
+	{"a visitor that has lost all links stays one", "checkVisits", "linksUp() == 0", "false", "TestConversations/visitors"},
 	{"a peer that was away for long is sure of all", "cameLate", "happen(_)", "", "TestConversations/forgetting"},
 	{"a missing peer is not found by news", "merge", "found(_)", "", "TestConversations/comparison"},
 	{"a suspect is pushed out", "keyRoom", "!suspect(_)", "true", "TestConversations/announcements"},
