@@ -63,6 +63,7 @@ var mutations = []mutation{
 	{"goodbye overtakes broadcasts", "closeAll", "repeatBroadcasts(_)", "", "TestConversations/broadcasts"},
 	{"a suspect loses its ID", "owner", "!suspect(_)", "true", "TestConversations/door"},
 	{"a displaced peer comes back", "evict", "!alive()", "false", "TestKeysChaseEachOther|TestKeysInTurn"},
+	{"a guest does not come back", "evict", "!isGuest()", "true", "TestGuestsLeaveNoTombstone"},
 	{"goodbyes are never dropped", "expire", "e != nil && _", "false", "TestConversations/forgetting"},
 	{"a forgotten run comes back", "covers", "last > 0", "false", "TestConversations/forgetting"},
 	{"a door does not tell which run is over", "judge", "epoch = over(_)", "", "TestConversations/forgetting"},

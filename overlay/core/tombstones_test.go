@@ -20,6 +20,30 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
+// TestGuestsLeaveNoTombstone: the run of a member that has left is over, that of a guest is not: it
+// may come back.
+func TestGuestsLeaveNoTombstone(t *testing.T) {
+	for _, visitor := range []bool{false, true} {
+		r := newRig(t, nil)
+		key := testIdentity(5).Key()
+		record := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: "five", Key: key[:], Network: "net", Epoch: 7, Visitor: visitor}
+		l := r.inbound(5)
+		r.receive(l, &pb.HandshakeStart{Version: 1, Network: "net", Id: "five", Record: testIdentity(5).SignRecord(record)})
+		if !r.has("five") {
+			t.Fatalf("visitor %v: not let in", visitor)
+		}
+		record.Type, record.Seq = pb.AnnouncementType_LEAVE, 1
+		r.receive(l, propagation(&pb.Announcement{Type: record.Type, Record: testIdentity(5).SignRecord(record)}))
+		r.jump(table.RememberLeft + time.Minute)
+		if e := r.c.table.Get("five", key); e != nil {
+			t.Fatalf("visitor %v: it is still in the table", visitor)
+		}
+		if over := r.c.table.Tombstones.Over("five", key); (over == 0) != visitor {
+			t.Errorf("visitor %v: the run %d is over", visitor, over)
+		}
+	}
+}
+
 // comeAndGo lets a peer come and leave in good order at once.
 func comeAndGo(r *rig, l base.LinkID, i int) {
 	key := make([]byte, pb.KeySize)
