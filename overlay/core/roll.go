@@ -63,7 +63,7 @@ func (ro *roll) evict(e *table.Entry) {
 // expire drops the entries of peers that have left, in time or when there are too many, and once
 // a minute everything that has expired.
 func (ro *roll) expire() (out []*table.Entry) {
-	for e := ro.table.FirstLeft(); e != nil && e != ro.table.Self; e = ro.table.FirstLeft() {
+	for e := ro.table.FirstLeft(); e != nil; e = ro.table.FirstLeft() {
 		if ro.Now-e.Said < table.RememberLeft && len(ro.table.Left) <= table.MaxTombstones {
 			break
 		}

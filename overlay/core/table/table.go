@@ -63,12 +63,13 @@ func (t *Table) Insert(e *Entry) {
 	t.Changed()
 }
 
-// noteBuried counts an entry that has just been buried.
+// noteBuried counts an entry that has just been buried. Our own goodbye is not queued: we stay in
+// our table.
 func (t *Table) noteBuried(e *Entry) {
 	if e.Buried() {
 		t.Gone++
 	}
-	if e.State == pb.AnnouncementType_LEAVE {
+	if e.State == pb.AnnouncementType_LEAVE && e != t.Self {
 		t.noteLeft(e)
 	}
 }
@@ -213,7 +214,7 @@ func keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Ent
 		return nil, false
 	}
 	for _, f := range list {
-		if !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
+		if f != self && !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
 			evicted = f
 		}
 	}
@@ -283,7 +284,7 @@ func (t *Table) noteLeft(e *Entry) {
 	t.Left = slices.Insert(t.Left, i, goodbye{e, e.Said})
 }
 
-// FirstLeft is the entry with the oldest goodbye, nil if none.
+// FirstLeft is the entry with the oldest goodbye but for our own, nil if none.
 func (t *Table) FirstLeft() *Entry {
 	for ; len(t.Left) > 0; t.Left = t.Left[1:] {
 		g := t.Left[0]

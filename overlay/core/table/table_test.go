@@ -194,6 +194,8 @@ func TestRoomOfKeys(t *testing.T) {
 		{"the youngest goes for an older one", "aaaa", 5, join, -1, 3, true},
 		{"a younger one has no place", "aaaa", 50, join, -1, -1, false},
 		{"we do not go", "aaaa", 5, join, 3, 2, true},
+		{"nor when we have left", "aaaL", 50, join, 3, -1, false},
+		{"another that has left goes", "aaLL", 50, join, 2, 3, true},
 		{"a lost one goes for any", "aala", 50, join, -1, 2, true},
 		{"one that has left goes before the lost", "alLa", 50, join, -1, 2, true},
 		{"of the lost the older goes", "alla", 50, join, -1, 1, true},
@@ -246,6 +248,24 @@ func TestLivingFirst(t *testing.T) {
 	}
 	if evicted, ok := tb.take(record("new5", 1, 5, 0), join); ok || !tb.Full(tb.Now) || tb.Gone != 0 {
 		t.Errorf("a living peer goes for another: %v", evicted)
+	}
+}
+
+// TestWeStayWhenWeLeave: a full table gives up whoever else has left, but not ourselves.
+func TestWeStayWhenWeLeave(t *testing.T) {
+	tb := newTable()
+	tb.Load(many(MaxEntries-2), 0)
+	for _, id := range []string{"self", "gone"} {
+		tb.take(record(id, 1, 5, 0), join)
+	}
+	tb.Self = tb.Of("self")[0]
+	tb.Set(tb.Self, record("self", 1, 5, 1), leave)
+	if evicted, ok := tb.take(record("new", 1, 5, 0), join); ok || !tb.Full(tb.Now) {
+		t.Errorf("takes a newcomer %v, for %v", ok, evicted)
+	}
+	tb.Set(tb.Of("gone")[0], record("gone", 1, 5, 1), leave)
+	if evicted, ok := tb.take(record("new", 1, 5, 0), join); !ok || evicted.Record.ID != "gone" {
+		t.Errorf("takes a newcomer %v, for %v", ok, evicted)
 	}
 }
 
