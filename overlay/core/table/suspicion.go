@@ -21,7 +21,7 @@ const (
 // silent within a moment, but few have a bad path to the same living one.
 type Suspicion struct {
 	Accusers []certs.ID // the first two that we have heard of
-	Ours     bool       // we are one
+	Ours     bool       // we were the first of them
 	Since    time.Duration
 	Until    time.Duration // it counts as here
 	// Waiting are links over which accusations came that do not count here.
