@@ -180,7 +180,7 @@ var mutations = []mutation{
 	{"a witness in doubt contradicts", "receiveQuestion", "heardLately(_)", "pr.mayHear(l)", "TestConversations/doubt"},
 	{"a witness in doubt agrees", "receiveQuestion", "mayHear(l)", "false", "TestConversations/doubt"},
 	{"our mistakes teach us nothing", "inform", "refutes() && ours", "false", "TestConversations/doubt"},
-	{"witnesses teach us nothing", "receiveAnswer", "fresh < 0", "false", "TestConversations/doubt"},
+	{"witnesses teach us nothing", "receiveAnswer", "own && _", "false", "TestConversations/doubt"},
 	{"a stopped process blames the others", "tick", "late > stoppedAfter", "false", "TestConversations/neighbourhood"},
 	{"any epoch that is told is believed", "receiveRefusal", "_ <= MaxToldEpoch", "true", "TestToldEpoch"},
 	{"no witness is enough", "weigh", "quiet > 0", "true", "TestConversations/probes"},

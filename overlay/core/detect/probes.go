@@ -366,12 +366,12 @@ func (pr *Probes) ReceiveAnswer(from certs.ID, m *pb.Answer) {
 	w := &p.witnesses[k]
 	w.unanswered, w.quiet = 0, !m.GetFresh()
 	if m.GetFresh() {
-		if l := pr.links.LinkTo(p.subject.Record.Key); l == nil || !l.Quiet {
-			pr.heardOf(p) // our pings went a bad way
-			return
-		}
-		if p.fresh < 0 {
+		if p.own && p.fresh < 0 {
 			pr.doubt.AtLeast(pr.doubt.Score + 1)
+		}
+		if pr.links.LinkTo(p.subject.Record.Key) == nil {
+			pr.heardOf(p)
+			return
 		}
 		p.fresh = pr.Now
 		pr.reach.DialEntry(p.subject) // the path to it may have changed

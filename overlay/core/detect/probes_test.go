@@ -341,8 +341,8 @@ func TestTold(t *testing.T) {
 }
 
 // TestContradiction: a witness that has heard a peer whose link is silent to us teaches us to
-// doubt ourselves, once; the path to the peer is tried anew. One that has heard a peer without a
-// link, whose answers to our pings were lost on their way, does not.
+// doubt ourselves, once; the path to the peer is tried anew. So does one that has heard a peer
+// that does not answer our pings.
 func TestContradiction(t *testing.T) {
 	r := newRig(20)
 	other := r.neighbour(10)
@@ -357,7 +357,7 @@ func TestContradiction(t *testing.T) {
 	r = newRig(20)
 	p := r.probes.start(r.entry(9), true)
 	p.own, p.witnesses = true, []witness{{id: idOf(0)}}
-	if r.answer(0, 9, true); r.doubt.Score != 0 || !p.ended {
+	if r.answer(0, 9, true); r.doubt.Score != 1 || !p.ended {
 		t.Errorf("a contradiction to pings: the score is %d, ended %v", r.doubt.Score, p.ended)
 	}
 }

@@ -60,6 +60,6 @@ func (db *Doubt) Doubtful() bool { return db.Deaf || db.Score >= WorstHealth }
 func (db *Doubt) GiveTime(e *table.Entry) {
 	e.Side.Until = e.Side.Since + table.SuspectAlone
 	if len(e.Side.Accusers) > 1 && e.Side.Since < e.Said+table.SuspectAlone {
-		e.Side.Until = e.Side.Since + min(db.Stretch(table.SuspectFor), table.SuspectAlone)
+		e.Side.Until = e.Side.Since + min(db.Stretch(table.SuspectFor), table.SuspectMost)
 	}
 }

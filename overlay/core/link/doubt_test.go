@@ -79,8 +79,8 @@ func TestGiveTime(t *testing.T) {
 		{2, table.SuspectAlone, 0, table.SuspectAlone},
 		{1, 0, 5, table.SuspectAlone},
 		{2, 0, 2, 3 * table.SuspectFor},
-		{2, 0, WorstHealth, 7 * table.SuspectFor},
-		{2, 0, 99, table.SuspectAlone},
+		{2, 0, 3, table.SuspectMost},
+		{2, 0, WorstHealth, table.SuspectMost},
 	} {
 		e := table.NewEntry(recordOf(1), pb.AnnouncementType_LOST, began-test.age)
 		e.With().Suspicion = table.Suspicion{Accusers: make([]certs.ID, test.accusers), Since: began}

@@ -13,6 +13,7 @@ import (
 const (
 	SuspectAlone = 3 * time.Second        // one: it may be the accuser who is cut off, or lies
 	SuspectFor   = 300 * time.Millisecond // two: a flood there and back takes 270 ms in 1000 peers
+	SuspectMost  = 4 * SuspectFor         // two, however much we doubt ourselves
 )
 
 // Suspicion is held against a peer that is called lost, as in SWIM. For a while it counts as here
