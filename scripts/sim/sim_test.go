@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,4 +89,16 @@ func TestBars(t *testing.T) {
 		t.Error("a bar is missed")
 	}
 	t.Log(table.String())
+}
+
+// TestRules: a peer that breaks the protocol makes the simulation miss a bar.
+func TestRules(t *testing.T) {
+	w := newWorld(1, 0, "")
+	if rows := w.figures(); len(rows) > 0 {
+		t.Errorf("of an empty world: %v", rows)
+	}
+	w.Odd("it lies")
+	if !slices.ContainsFunc(w.figures(), func(r row) bool { return r.missed }) {
+		t.Error("no bar is missed")
+	}
 }
