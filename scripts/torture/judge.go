@@ -52,8 +52,10 @@ type verdict struct {
 	lastShown    time.Time
 	lastEnd      time.Time // the last delivered or failed
 
-	broadcasts, broadcastsShown, excused int // excused: not shown where something was the matter
-	faults                               []fault
+	broadcasts, broadcastsShown int
+	away                        int // not shown, by a peer that did not run when they were accepted
+	excused                     int // not shown where something else was the matter
+	faults                      []fault
 }
 
 func (v *verdict) of(kind string) []fault {
@@ -348,6 +350,8 @@ func (j *judge) broadcast(m *message) {
 			j.broadcastsShown++
 		case well && j.wellAt(peer, at) && j.present(m.from, peer, at) && j.present(peer, m.from, at):
 			j.fault(missed, m, nil, "accepted at %s, never shown by %s", clock(at), peer)
+		case !slices.ContainsFunc(j.runs[peer], func(r *run) bool { return r.upAround(at, 0) }):
+			j.away++
 		default:
 			j.excused++
 		}
@@ -356,7 +360,7 @@ func (j *judge) broadcast(m *message) {
 
 // wellAt reports whether a peer was up and nothing was the matter with it around a time.
 func (j *judge) wellAt(peer string, at time.Time) bool {
-	return j.quiet(peer, at) && slices.ContainsFunc(j.runs[peer], func(r *run) bool { return r.upAround(at) })
+	return j.quiet(peer, at) && slices.ContainsFunc(j.runs[peer], func(r *run) bool { return r.upAround(at, calm) })
 }
 
 // quiet reports whether a peer, or for "" the network, had no trouble.
@@ -364,15 +368,15 @@ func (j *judge) quiet(peer string, at time.Time) bool {
 	return !slices.ContainsFunc(j.troubles[peer], func(s *span) bool { return s.touches(at.Add(-calm), at.Add(calm)) })
 }
 
-func (r *run) upAround(at time.Time) bool {
-	return !r.ready.IsZero() && r.ready.Before(at.Add(-calm)) && (r.ended.IsZero() || r.ended.After(at.Add(calm)))
+func (r *run) upAround(at time.Time, span time.Duration) bool {
+	return !r.ready.IsZero() && r.ready.Before(at.Add(-span)) && (r.ended.IsZero() || r.ended.After(at.Add(span)))
 }
 
 // present reports whether a peer has shown another as here all around a time.
 func (j *judge) present(other, peer string, at time.Time) bool {
 	here := false
 	for _, r := range j.runs[peer] {
-		if !r.upAround(at) {
+		if !r.upAround(at, calm) {
 			continue
 		}
 		for _, f := range r.facts {

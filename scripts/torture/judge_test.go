@@ -15,6 +15,7 @@ import (
 //	a gets sent a1 m1     an answer of the event, ref, and message ID
 //	b shows m1 a>b 1      the message, its body's sender, receiver and number
 //	b kill, b stop        the end of its process; the next begins at once
+//	b dies, b starts      a kill, and when the next begins
 //	a trouble 3s          something is the matter for so long
 //	wait 6s
 //
@@ -57,6 +58,10 @@ func told(t *testing.T, story string) *verdict {
 				over := h.trouble(name)
 				time.Sleep(duration(t, w[2]))
 				over()
+			case w[1] == "dies":
+				h.end(now[w[0]], true)
+			case w[1] == "starts":
+				start(w[0])
 			case w[1] == "kill", w[1] == "stop":
 				if w[1] == "stop" {
 					h.see(now[w[0]], []byte(`{"event":"left"}`))
@@ -251,5 +256,27 @@ func TestJudgeCounts(t *testing.T) {
 	const want = "accepted 3, shown 3, delivered 1, failed 1, unknown 1, of these shown 1, refused 1, shown though failed 1, open 1, repeated 1, map[direct:3 relayed:1], map[some:1], map[some:1]"
 	if got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
+	}
+}
+
+// A broadcast that was not shown tells why nobody is to blame.
+func TestJudgeAbsent(t *testing.T) {
+	v := told(t, `
+		wait 6s
+		c dies
+		wait 1s
+		a says 1 to *
+		a gets sent a1 m1
+		b shows m1 a>* 1
+		wait 1s
+		c starts
+		wait 1s
+		a says 2 to *
+		a gets sent a2 m2
+		b shows m2 a>* 2
+		wait 6s`)
+	expect(t, v, nil)
+	if v.broadcasts != 2 || v.broadcastsShown != 2 || v.away != 1 || v.excused != 1 {
+		t.Errorf("%d broadcasts, %d shown, %d not as the receiver was away, %d else", v.broadcasts, v.broadcastsShown, v.away, v.excused)
 	}
 }
