@@ -15,6 +15,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/replay"
 	"quicpeer/transport/simtest"
 )
 
@@ -32,6 +33,8 @@ type world struct {
 	t      *testing.T
 	log    *logBuffer
 	states map[string]*State
+
+	recordings map[string]*replay.Recording // of the nodes with these names
 
 	noCustody string            // the name of a node to start with NoCustody
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
@@ -82,6 +85,7 @@ func (w *world) config(name string, join ...string) Config {
 		Conn:      w.Node(name),
 		NoCustody: name == w.noCustody,
 		step:      w.steps,
+		recording: w.recordings[name],
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
 	}
 	for _, other := range join {

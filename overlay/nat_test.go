@@ -1,21 +1,27 @@
 package overlay
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/replay"
+	"quicpeer/pb"
 	"quicpeer/transport/simtest"
 )
 
 // homes is a network with carol in the open and alice and bob behind routers, 50 ms round trip
 // between any two, so 100 ms from alice to bob through carol. All know each other.
 func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world, alice, bob, carol *peer) {
-	w = &world{Network: simtest.New(seed, 25*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{}}
+	w = &world{Network: simtest.New(seed, 25*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{},
+		recordings: map[string]*replay.Recording{"alice": {}, "bob": {}}}
 	t.Cleanup(w.Close)
 	w.Router("a", a)
 	w.Router("b", b)
@@ -43,17 +49,40 @@ func linked(p, q *peer, limit time.Duration) bool {
 	return false
 }
 
-var logLine = regexp.MustCompile(`time=(\S+) .* msg="?([^"]*?)"? at=(\w+) peer=(\w+)`)
-
-// logged returns when a peer first logged this of another; zero: never.
-func (w *world) logged(at, message, peer string) time.Time {
-	for _, line := range strings.Split(w.log.String(), "\n") {
-		if m := logLine.FindStringSubmatch(line); m != nil && m[3] == at && m[4] == peer && strings.HasPrefix(m[2], message) {
-			when, _ := time.Parse(time.RFC3339Nano, m[1])
-			return when
+// met tells of a node that is recorded when it first sent a CONNECT (zero: never), and when messages
+// could first flow over a connection to another.
+func (w *world) met(p, other *peer) (connect, up time.Time) {
+	var now time.Time
+	for _, step := range w.recordings[string(p.ID())].Steps {
+		if step.Input != nil {
+			now = p.start.Add(step.At)
+			continue
+		}
+		var wants struct {
+			Frames []base.Frame
+			Up     []base.LinkUp
+		}
+		if step.Wants != "" {
+			if err := json.Unmarshal([]byte(step.Wants), &wants); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		for _, f := range wants.Frames {
+			m, err := pb.Read(bufio.NewReader(bytes.NewReader(f.Data)), len(f.Data))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if m.GetRouted().GetConnect() != nil && connect.IsZero() {
+				connect = now
+			}
+		}
+		for _, u := range wants.Up {
+			if u.ID == other.ID() && up.IsZero() {
+				up = now
+			}
 		}
 	}
-	return time.Time{}
+	return connect, up
 }
 
 // TestLongPunchTime: the time from the caller's CONNECT until both have a working connection. The
@@ -85,16 +114,21 @@ func punchTime(t *testing.T, seed uint64, loss float64) time.Duration {
 		t.Fatalf("seed %d: no connection", seed)
 	}
 	time.Sleep(time.Second)
-	begin := w.logged("alice", "called", "bob")
-	if other := w.logged("bob", "called", "alice"); begin.IsZero() || !other.IsZero() && other.Before(begin) {
-		begin = other
+	for _, p := range []*peer{alice, bob} { // a running node still writes its recording
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	end := w.logged("alice", "link up", "bob")
-	if other := w.logged("bob", "link up", "alice"); other.After(end) {
-		end = other
+	begin, end := w.met(alice, bob)
+	connect, up := w.met(bob, alice)
+	if begin.IsZero() || !connect.IsZero() && connect.Before(begin) {
+		begin = connect
 	}
-	if begin.IsZero() || end.IsZero() {
-		t.Fatalf("seed %d: no call, or no link\n%s", seed, w.log)
+	if up.After(end) {
+		end = up
+	}
+	if begin.IsZero() || end.Before(begin) {
+		t.Fatalf("seed %d: a CONNECT at %v, connected at %v\n%s", seed, begin, end, w.log)
 	}
 	return end.Sub(begin)
 }
