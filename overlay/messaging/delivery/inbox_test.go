@@ -300,6 +300,15 @@ func TestOutboxWays(t *testing.T) {
 	if batch, after = o.Take(Relayed, wide); !slices.Equal(counters(batch), []uint64{2, 4}) || after != (Position{}) {
 		t.Errorf("over others go again %v after %v", counters(batch), after)
 	}
+	batch, _ = o.Take(Left, wide)
+	o.Untake(Left, batch[1:]) // 4 can't be left with others now
+	if o.Flying(Left) != 1 || o.FlyingBytes(Left) != 5 {
+		t.Errorf("%d of %d bytes are being left", o.Flying(Left), o.FlyingBytes(Left))
+	}
+	if batch, after = o.Take(Left, wide); !slices.Equal(counters(batch), []uint64{4, 5}) || after != (Position{1, 2}) {
+		t.Errorf("next left are %v after %v", counters(batch), after)
+	}
+	o.Rewind(Left)
 	if batch, _ := o.Take(Direct, Limits{Messages: 9, Bytes: 9, FlightBytes: 12, Flight: 9}); batch != nil {
 		t.Errorf("above the limit go %v", counters(batch))
 	}
