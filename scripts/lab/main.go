@@ -24,17 +24,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"regexp"
+	"syscall"
 
 	"quicpeer/scripts/netlab"
 )
 
-// errMissed ends a lab that has measured everything.
-var errMissed = errors.New("a bar is missed")
+// Ends of a lab: it has measured everything, or was told to stop.
+var (
+	errMissed      = errors.New("a bar is missed")
+	errInterrupted = errors.New("interrupted")
+)
 
 func main() {
 	var only regexp.Regexp
@@ -76,6 +82,9 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) error {
 	if err := buildable(); err != nil {
 		return err
 	}
+	// Ctrl-C ends the build or the peers as well, and so the trial; then the folder is removed.
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	dir, err := os.MkdirTemp("", "quicpeer-lab-")
 	if err != nil {
 		return err
@@ -87,13 +96,16 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) error {
 	}
 	l.debug = verbose
 	try := func(t *table, name string, once func() result, verdict func(result) string) {
-		if pattern.MatchString(name) && !l.try(t, name, repeat, once, verdict) {
+		if pattern.MatchString(name) && !l.try(interrupted, t, name, repeat, once, verdict) {
 			err = errMissed
 		}
 	}
 	t := &table{head: []string{"pair", "first message, ms", "its path", "connection, ms", "path of the last", "as it should be"}, columns: []int{0, 1, 2, 3, 4, 5}}
 	for _, p := range pairs() {
 		try(t, p.name, func() result { return l.measure(p, loss) }, func(r result) string { return r.verdict(p, loss) })
+	}
+	if interrupted.Err() != nil {
+		return errInterrupted
 	}
 	if loss > 0 {
 		return err
@@ -102,25 +114,33 @@ func run(pattern *regexp.Regexp, loss, repeat int, verbose bool) error {
 	for _, in := range incidents() {
 		try(t, in.name, func() result { return l.live(in) }, in.verdict)
 	}
+	if interrupted.Err() != nil {
+		return errInterrupted
+	}
 	return err
 }
 
-// try does an experiment so often, and prints a line of what came of it. The verdict is what
-// is wrong with a result; empty: nothing.
-func (l *lab) try(t *table, name string, repeat int, once func() result, verdict func(result) string) (ok bool) {
+// try does an experiment so often, and prints a line of what came of it, unless ctx ends. The
+// verdict is what is wrong with a result; empty: nothing.
+func (l *lab) try(ctx context.Context, t *table, name string, repeat int, once func() result, verdict func(result) string) (ok bool) {
 	var results []result
 	var faults []string
 	for range repeat {
+		if ctx.Err() != nil {
+			return false
+		}
 		r := once()
 		fault := verdict(r)
 		if fault != "" {
 			faults = append(faults, fault)
 		}
-		if fault != "" || l.debug {
+		if ctx.Err() == nil && (fault != "" || l.debug) {
 			l.showLogs(os.Stderr)
 		}
 		results = append(results, r)
 	}
-	t.print(name, results, faults)
+	if ctx.Err() == nil {
+		t.print(name, results, faults)
+	}
 	return len(faults) == 0
 }
