@@ -16,10 +16,16 @@ import (
 
 // Bounds of the messages on their way over a connection (guesses).
 const (
-	maxBatch       = 128 // messages on one stream
+	maxBatch       = 128 // messages written at once
 	maxBatchBytes  = 64 << 10
 	maxFlightBytes = 256 << 10
 	maxLoneBytes   = 1000 // of a message that Send writes itself: less than a packet, so that QUIC takes it at once
+	// maxStreamBytes is how much goes on one stream, unless it is one batch: less than the
+	// window of a stream (160 KiB), so that no stream waits for its window to be renewed.
+	maxStreamBytes = 128 << 10
+	// linger is how long a stream stays open after its last message. A stream of its own costs
+	// a message two of four packets: that QUIC allows another stream, and an acknowledgement.
+	linger = 20 * time.Millisecond
 	// MaxStreams is how many streams of messages are on their way at once on a link:
 	// about as many as the other side allows, see transport.Link.OpenStream.
 	MaxStreams = 8
@@ -40,17 +46,25 @@ type directLane struct {
 	// link takes no more messages, and no writer follows.
 	writing bool
 	ended   bool
-	written chan writtenStream
 	frames  []byte // a buffer
 	round   int    // of what is written, see again
+
+	written chan *messageStream // those whose receipts are to be read
+	open    *messageStream      // it takes more messages; nil: none does
+	wrote   time.Duration       // when a message was last written
+	idle    *time.Timer         // looks for an open stream that has lingered
 }
 
-// writtenStream is a stream with messages whose receipts are to be read.
-type writtenStream struct {
-	stream *transport.Stream
-	batch  []*delivery.Outgoing
-	round  int
-	err    error // the receiver has cut it off
+// messageStream is a stream of messages, on which their receipts come back.
+type messageStream struct {
+	*transport.Stream
+	round int
+	size  int // bytes written on it
+
+	// The receiver's lock guards these.
+	owed  []*delivery.Outgoing // messages without receipts
+	ended bool                 // no message follows
+	err   error                // why it could not be written: its receiver has cut it off
 }
 
 // works says that the lane has a link over which the receiver is heard, and hears us.
@@ -58,7 +72,8 @@ func (d *directLane) works() bool { return d.link != nil && d.link.Works() }
 
 // attach gives the lane a link. The caller is to run send on it, and holds r.mu.
 func (d *directLane) attach(l *Link) {
-	*d = directLane{r: d.r, link: l, written: make(chan writtenStream, MaxStreams), frames: d.frames}
+	*d = directLane{r: d.r, link: l, written: make(chan *messageStream, MaxStreams), frames: d.frames, idle: time.AfterFunc(time.Hour, d.r.wakeAll)}
+	d.idle.Stop()
 }
 
 // detach takes the link away; what was in flight on it waits again.
@@ -66,7 +81,8 @@ func (d *directLane) detach() {
 	r := d.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d.link = nil
+	d.idle.Stop()
+	d.link, d.open = nil, nil
 	r.box.Rewind(delivery.Direct)
 	r.notify()
 	if !r.present {
@@ -84,8 +100,8 @@ func (d *directLane) keepLink(now time.Duration) {
 	}
 }
 
-// send writes the messages to the link until it ends: all that wait go on one short-lived
-// stream together. Send writes a lone message itself.
+// send writes the messages to the link until it ends: all that wait go together on the open
+// stream, or on a new one. Send writes a lone message itself.
 func (d *directLane) send(l *Link) {
 	r := d.r
 	var reader sync.WaitGroup
@@ -97,15 +113,15 @@ func (d *directLane) send(l *Link) {
 		if batch == nil {
 			break
 		}
-		stream, err := l.OpenStream(l.ctx)
+		frames := d.encode(batch)
+		s, err := d.streamFor(l, len(frames))
 		if err != nil {
 			l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
 			break
 		}
-		if !d.write(l, stream, batch) {
+		if !d.write(l, s, batch, frames) {
 			break
 		}
-		d.wrote()
 	}
 	close(d.written)
 	if !l.retired.Load() {
@@ -120,18 +136,24 @@ func (d *directLane) send(l *Link) {
 
 // nextBatch waits for messages and for the right to write, and sends a batch of them
 // on its way; nil is the end of the link, or of its use: its peer has lost the ID
-// to another.
+// to another. Meanwhile it ends a stream that has lingered.
 func (d *directLane) nextBatch(l *Link) []*delivery.Outgoing {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
-	for d.writing || !d.unfit(l) && !d.mayWrite() {
+	for {
+		switch now := d.r.engine.now(); {
+		case d.writing:
+		case d.unfit(l):
+			d.ended = true
+			d.endStream()
+			return nil
+		case d.mayWrite(now):
+			return d.takeBatch()
+		case d.open != nil && now >= d.wrote+linger:
+			d.endStream()
+		}
 		d.awaitChange()
 	}
-	if d.unfit(l) {
-		d.ended = true
-		return nil
-	}
-	return d.takeBatch()
 }
 
 // takeBatch takes the next batch and the right to write. r.mu is held.
@@ -146,56 +168,127 @@ func (d *directLane) unfit(l *Link) bool {
 }
 
 // takeLone takes the only waiting message and the right to write, if the message is small,
-// none is on its way before it, no other goroutine writes, and the link takes a stream at
-// once. r.mu is held.
+// none is on its way before it, no other goroutine writes, and the link takes it at once. r.mu
+// is held.
 func (d *directLane) takeLone() lone {
 	box := &d.r.box
 	if !d.works() || d.writing || d.ended || d.again.failures > 0 || box.Len() != 1 || box.Flying(delivery.Direct) > 0 ||
 		len(box.Oldest().Body) > maxLoneBytes || d.unfit(d.link) {
 		return lone{}
 	}
-	stream := d.link.TryOpenStream()
-	if stream == nil {
+	s := d.open
+	if s == nil {
+		stream := d.link.TryOpenStream()
+		if stream == nil {
+			return lone{}
+		}
+		s = d.opened(stream, d.again.round)
+	} else if !s.takes(2 * maxLoneBytes) {
 		return lone{}
 	}
-	return lone{d.link, stream, d.takeBatch()}
+	return lone{d.link, s, d.takeBatch()}
 }
 
 // writeLone writes what takeLone has taken. A failure ends the link, and send with it.
-func (d *directLane) writeLone(m lone) {
-	d.write(m.link, m.stream, m.batch)
-	d.wrote()
-}
+func (d *directLane) writeLone(m lone) { d.write(m.link, m.stream, m.batch, d.encode(m.batch)) }
 
-// write writes a batch on its stream and says whether that went well; if not, it
-// ends the link. The caller has the right to write.
-func (d *directLane) write(l *Link, stream *transport.Stream, batch []*delivery.Outgoing) bool {
-	d.frames = d.encode(d.frames[:0], batch)
-	err := stream.Write(d.frames)
-	if err == nil {
-		err = stream.CloseWrite()
-	}
-	if err != nil && !cutOff(err) {
-		l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
-		return false
-	}
-	l.touch(d.r.engine.now())
-	d.written <- writtenStream{stream, batch, d.round, err}
-	return true
-}
+// takes says that a stream has room for so many bytes more.
+func (s *messageStream) takes(size int) bool { return s.size+size <= maxStreamBytes }
 
-// wrote gives the right to write back.
-func (d *directLane) wrote() {
+// streamFor is the stream for so many bytes: the open one if they fit, else a new one. The
+// caller has the right to write.
+func (d *directLane) streamFor(l *Link, size int) (*messageStream, error) {
+	d.r.mu.Lock()
+	s := d.open
+	if s != nil && !s.takes(size) {
+		d.endStream()
+		s = nil
+	}
+	d.r.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	stream, err := l.OpenStream(l.ctx)
+	if err != nil {
+		return nil, err
+	}
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
-	d.writing = false
-	d.r.notify()
+	return d.opened(stream, d.round), nil
+}
+
+// opened notes a new stream for messages of a round. r.mu is held.
+func (d *directLane) opened(stream *transport.Stream, round int) *messageStream {
+	s := &messageStream{Stream: stream, round: round}
+	if round == d.again.round {
+		d.open = s
+		d.wrote = d.r.engine.now()
+		d.idle.Reset(linger)
+	}
+	d.written <- s // has room: each of these has a slot of the link
+	return s
+}
+
+// endStream ends the open stream, if there is one. Nobody may be writing. r.mu is held.
+func (d *directLane) endStream() {
+	if s := d.open; s != nil {
+		d.open = nil
+		s.ended = true
+		if err := s.CloseWrite(); err != nil {
+			s.fail(err)
+		}
+	}
+}
+
+// fail notes why a stream can't be written, for the goroutine that reads its receipts, and
+// wakes it. The receiver's lock is held.
+func (s *messageStream) fail(why error) {
+	s.ended, s.err = true, why
+	s.SetDeadline(time.Unix(0, 1)) // long ago
+}
+
+// write writes a batch on a stream, gives the right to write back, and says whether that went
+// well; if not, it ends the link.
+func (d *directLane) write(l *Link, s *messageStream, batch []*delivery.Outgoing, frames []byte) bool {
+	d.r.mu.Lock()
+	s.owed = append(s.owed, batch...)
+	d.r.mu.Unlock()
+	s.size += len(frames)
+	err := s.Write(frames)
+	now := d.r.engine.now()
+	l.touch(now)
+	return d.wroteTo(l, s, err, now)
+}
+
+// wroteTo notes that a batch was written, or why not, and gives the right to write back.
+func (d *directLane) wroteTo(l *Link, s *messageStream, err error, now time.Duration) bool {
+	r := d.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d.writing, d.wrote = false, now
+	void := s.round != d.again.round
+	switch {
+	case err != nil && !void && !cutOff(err):
+		l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
+	case err != nil:
+		s.fail(err)
+		if d.open == s {
+			d.open = nil
+		}
+		err = nil
+	case d.open == s && (d.again.failures > 0 || !s.takes(1)):
+		d.endStream()
+	}
+	if r.box.Next(delivery.Direct) != nil || d.unfit(l) {
+		r.notify()
+	}
+	return err == nil
 }
 
 // encode turns a batch into frames. The bodies were checked by Send, so that it
 // can't fail.
-func (d *directLane) encode(frames []byte, batch []*delivery.Outgoing) []byte {
-	author := d.r.engine.author()
+func (d *directLane) encode(batch []*delivery.Outgoing) []byte {
+	author, frames := d.r.engine.author(), d.frames[:0]
 	for _, m := range batch {
 		var err error
 		frames, err = pb.Append(frames, pb.Wrap(author.Message(m, d.r.to)))
@@ -203,6 +296,7 @@ func (d *directLane) encode(frames []byte, batch []*delivery.Outgoing) []byte {
 			panic("messaging: a message that can't be encoded: " + err.Error())
 		}
 	}
+	d.frames = frames
 	return frames
 }
 
@@ -221,60 +315,82 @@ func (d *directLane) retire(l *Link) bool {
 // readReceipts reads the receipts of the streams in the order of their writing. When
 // one is cut off, the rest of its round is void. After a failure that is the end of the
 // link, or becomes it, all are.
-func (d *directLane) readReceipts(l *Link, written <-chan writtenStream) {
+func (d *directLane) readReceipts(l *Link, written <-chan *messageStream) {
 	failed := false
-	for w := range written {
-		if failed || !d.counts(w) {
-			w.stream.Cancel(transport.CodeAgain)
+	for s := range written {
+		if failed || !d.counts(s) {
+			s.Cancel(transport.CodeAgain)
 			continue
 		}
-		err := w.err
-		if err == nil {
-			err = d.readAnswers(l, w)
-		}
-		switch {
+		switch err := d.readAnswers(l, s); {
 		case err == nil:
 			d.wentWell()
 		case cutOff(err):
 			d.r.engine.log.Debug("a message stream was cut off by its receiver", "peer", string(l.peer), "why", err)
-			w.stream.Cancel(transport.CodeAgain)
+			s.Cancel(transport.CodeAgain)
 			d.beginAgain()
 		default:
 			failed = true
 			if errors.Is(err, pb.ErrMalformed) {
 				l.violation(d.r.engine.log, fmt.Errorf("receipts: %w", err))
 			}
-			w.stream.Cancel(transport.CodeProtocol)
+			s.Cancel(transport.CodeProtocol)
 		}
 	}
 }
 
-func (d *directLane) readAnswers(l *Link, w writtenStream) error {
-	for _, m := range w.batch {
-		frame, err := w.stream.Read(pb.MaxControlFrame)
-		if err == io.EOF {
-			return errNoReceipt
-		}
+// readAnswers reads receipts until the end of the stream, which gives it back to QUIC.
+func (d *directLane) readAnswers(l *Link, s *messageStream) error {
+	for {
+		frame, err := s.Read(pb.MaxControlFrame)
 		if err != nil {
-			return err
-		}
-		word := frame.GetReceipt()
-		if word == nil || !bytes.Equal(word.GetId(), m.ID[:]) {
-			return fmt.Errorf("%w: a frame of type %v instead of the receipt of a message", pb.ErrMalformed, frame.GetType())
+			return d.endOf(s, err)
 		}
 		l.touch(d.r.engine.now())
-		if settles(word) {
+		word := frame.GetReceipt()
+		m, err := d.answered(s, word)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: a frame of type %v %w", pb.ErrMalformed, frame.GetType(), err)
+		case settles(word):
 			d.r.receipt(m.Position, receiptOf(word, false))
-		} else {
+		default:
 			d.unsettled(m, word)
 		}
 	}
-	// The end of the stream, which gives it back to QUIC.
-	frame, err := w.stream.Read(pb.MaxControlFrame)
-	switch err {
-	case nil:
-		return fmt.Errorf("%w: a frame of type %v behind the last receipt", pb.ErrMalformed, frame.GetType())
-	case io.EOF:
+}
+
+var (
+	errTooMany = errors.New("behind the last receipt")
+	errOther   = errors.New("instead of the receipt of a message")
+)
+
+// answered takes the message that a receipt is for.
+func (d *directLane) answered(s *messageStream, word *pb.Receipt) (*delivery.Outgoing, error) {
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	switch {
+	case len(s.owed) == 0:
+		return nil, errTooMany
+	case word == nil || !bytes.Equal(word.GetId(), s.owed[0].ID[:]):
+		return nil, errOther
+	}
+	m := s.owed[0]
+	s.owed[0] = nil // the slice goes on to hold its beginning
+	s.owed = s.owed[1:]
+	return m, nil
+}
+
+// endOf says what the end of the answers on a stream means: nil if they were complete.
+func (d *directLane) endOf(s *messageStream, err error) error {
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return s.err
+	case err == io.EOF && (len(s.owed) > 0 || !s.ended):
+		return errNoReceipt
+	case err == io.EOF:
 		return nil
 	}
 	return err
@@ -282,8 +398,8 @@ func (d *directLane) readAnswers(l *Link, w writtenStream) error {
 
 // mayWrite says that a stream with messages may be written to the link. After a stream was cut
 // off they go one at a time. r.mu is held.
-func (d *directLane) mayWrite() bool {
-	now, box := d.r.engine.now(), &d.r.box
+func (d *directLane) mayWrite(now time.Duration) bool {
+	box := &d.r.box
 	if d.again.repeatAt != 0 && now >= d.again.repeatAt {
 		d.again.repeatAt = 0
 		box.Rewind(delivery.Direct)
@@ -292,9 +408,13 @@ func (d *directLane) mayWrite() bool {
 		(d.again.failures == 0 || now >= d.again.at && box.Flying(delivery.Direct) == 0)
 }
 
-// awaitChange waits until the state changes, or messages are due to go again. r.mu is held.
+// awaitChange waits until the state changes, or something is due: messages that go again, or
+// the end of a stream that has lingered. r.mu is held.
 func (d *directLane) awaitChange() {
 	now := d.r.engine.now()
+	if d.open != nil && !d.writing {
+		d.idle.Reset(max(d.wrote+linger-now, 0))
+	}
 	if next := d.again.next(now); next > now {
 		d.r.waitUntil(now, next)
 		return
@@ -303,10 +423,10 @@ func (d *directLane) awaitChange() {
 }
 
 // counts says that a stream is of this round.
-func (d *directLane) counts(w writtenStream) bool {
+func (d *directLane) counts(s *messageStream) bool {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
-	return w.round == d.again.round
+	return s.round == d.again.round
 }
 
 // beginAgain ends a round: all messages without a receipt go again.
@@ -316,6 +436,7 @@ func (d *directLane) beginAgain() {
 	a := &d.again
 	a.at = d.r.engine.now() + min(againFirst<<min(a.failures, 16), againMost)
 	a.round++
+	d.open = nil                       // it is cancelled like all of its round
 	if a.failures++; a.failures == 6 { // for three seconds
 		d.r.tellAllWait(notTaken)
 	}

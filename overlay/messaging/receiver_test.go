@@ -31,7 +31,9 @@ func box(ctx context.Context) (*receiver, *Link) {
 func written(r *receiver, l *Link) []*delivery.Outgoing {
 	batch := r.direct.nextBatch(l)
 	if batch != nil {
-		r.direct.wrote()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.direct.writing = false
 	}
 	return batch
 }

@@ -12,7 +12,6 @@ import (
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
-	"quicpeer/transport"
 )
 
 // Send accepts a message to a peer; see the Send of package overlay's Node.
@@ -113,7 +112,7 @@ type accepted struct {
 // another goroutine, a tenth of its time on loopback.
 type lone struct {
 	link   *Link
-	stream *transport.Stream
+	stream *messageStream
 	batch  []*delivery.Outgoing
 }
 

@@ -28,6 +28,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"quicpeer/scripts/bench/command"
@@ -51,8 +52,8 @@ type kind struct {
 	start func(dir string) (client, error)
 }
 
-// The kinds. Ratios are to the first two.
-var kinds = []kind{
+// all are the kinds. Ratios are to the first two.
+var all = []kind{
 	{"floor", startFloor},
 	{"quicpeer", func(dir string) (client, error) { return startLine(dir, 0, false) }},
 	{"stored", func(dir string) (client, error) { return startLine(dir, 0, true) }},
@@ -71,13 +72,22 @@ type options struct {
 	command.Dir
 	rounds int
 	length time.Duration
+	kinds  []kind
 }
 
 func main() {
-	var o options
+	o := options{kinds: all}
 	var other *peerOptions
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each kind")
 	flag.DurationVar(&o.length, "time", time.Second, "time of each run")
+	flag.Func("only", "the first `N` kinds only, at least one", func(n string) error {
+		count, err := strconv.Atoi(n)
+		if err != nil || count < 1 || count > len(all) {
+			return fmt.Errorf("not a number from 1 to %d", len(all))
+		}
+		o.kinds = all[:count]
+		return nil
+	})
 	o.Flag()
 	flag.Func("serve", "internal: be another process, which is as this says", func(role string) error {
 		return json.Unmarshal([]byte(role), &other)
@@ -101,7 +111,7 @@ func (o options) bench(dir string) error {
 		return err
 	}
 	var clients []client
-	for _, k := range kinds {
+	for _, k := range o.kinds {
 		place, err := os.MkdirTemp(dir, "")
 		if err != nil {
 			return err
@@ -123,7 +133,7 @@ func (o options) bench(dir string) error {
 			return err
 		}
 		printRows(inFlight, trials)
-		missed = inFlight == 128 && medianRatio(trials[storedKind], trials[peerKind], rateOf) < storedBar
+		missed = inFlight == 128 && len(trials) > storedKind && medianRatio(trials[storedKind], trials[peerKind], rateOf) < storedBar
 	}
 	if missed {
 		return command.ErrMissed
@@ -138,7 +148,7 @@ func (o options) runAll(clients []client, inFlight int) ([][]trial, error) {
 		for i, c := range clients {
 			t, err := c.run(inFlight, o.length)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", kinds[i].name, err)
+				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			if round > 0 {
 				trials[i] = append(trials[i], t)

@@ -53,7 +53,7 @@ func printHead() {
 // printRows prints the figures of the kinds with so many in flight.
 func printRows(inFlight int, trials [][]trial) {
 	for i, list := range trials {
-		fmt.Printf("%3d %-9s %8.0f %11v %11v", inFlight, kinds[i].name, medianOf(list, rateOf),
+		fmt.Printf("%3d %-9s %8.0f %11v %11v", inFlight, all[i].name, medianOf(list, rateOf),
 			time.Duration(medianOf(list, p50Of)).Round(time.Microsecond), time.Duration(medianOf(list, p99Of)).Round(time.Microsecond))
 		for base := floorKind; base <= peerKind && base < i; base++ {
 			fmt.Printf("   %6.2f %6.2f", medianRatio(list, trials[base], rateOf), medianRatio(list, trials[base], p50Of))
