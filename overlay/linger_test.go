@@ -6,10 +6,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"quicpeer/pb"
 	"quicpeer/transport"
+	"quicpeer/transport/simtest"
 )
 
 // seenStream is a message stream as its receiver sees it.
@@ -178,14 +180,16 @@ func TestAnswersEndEarly(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, func(t *testing.T, w *world) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{Network: simtest.New(1, 2*time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{}}
+				t.Cleanup(w.Close)
 				alice := w.start("alice")
 				s := w.stranger("mallory")
 				s.join(alice)
 				s.watch(answer)
 				for range 20 {
 					alice.send("mallory", "x")
-					time.Sleep(15 * time.Millisecond) // longer than a round trip, shorter than a stream lingers
+					time.Sleep(7 * time.Millisecond) // longer than a round trip, shorter than a stream lingers
 				}
 				alice.eventually(5*time.Second, "all are delivered", func() bool { return len(all[Delivered](alice)) == 20 })
 				s.expectOpen()
