@@ -56,10 +56,8 @@ func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
 	if size > uint64(limit) {
 		return nil, fmt.Errorf("%w: its %d bytes exceed the limit of %d", ErrMalformed, size, limit)
 	}
-	b := make([]byte, size)
-	if _, err := io.ReadFull(r, b); err == io.EOF {
-		return nil, io.ErrUnexpectedEOF
-	} else if err != nil {
+	b, err := readBytes(r, int(size))
+	if err != nil {
 		return nil, err
 	}
 	// Fields that this version does not know are dropped: otherwise they would be kept in the
@@ -79,6 +77,30 @@ func Read(r *bufio.Reader, limit int) (*PeerMessage, error) {
 		unknown.Bytes = len(b)
 	}
 	return m, err
+}
+
+// Buffered says that Read does not have to wait: the next frame is in the buffer as a whole.
+func Buffered(r *bufio.Reader) bool {
+	b, _ := r.Peek(r.Buffered()) // never fails
+	size, n := protowire.ConsumeVarint(b)
+	return n > 0 && size <= uint64(len(b)-n)
+}
+
+// readBytes reads so many bytes. They are valid until the next read: small frames stay in the
+// buffer, since protobuf copies what it takes out of them.
+func readBytes(r *bufio.Reader, size int) (b []byte, err error) {
+	if size <= r.Size() {
+		if b, err = r.Peek(size); err == nil {
+			_, err = r.Discard(size)
+		}
+	} else {
+		b = make([]byte, size)
+		_, err = io.ReadFull(r, b)
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
 }
 
 // readSize reads the length before a frame, a varint of at most 10 bytes as protobuf

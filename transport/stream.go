@@ -107,6 +107,9 @@ func (s *Stream) Read(limit int) (*pb.PeerMessage, error) {
 	return m, nil
 }
 
+// Ready says that Read does not have to wait: the next frame has come as a whole.
+func (s *Stream) Ready() bool { return pb.Buffered(s.reader) }
+
 // Cancel gives up both directions; the peer's Read and Write fail with a
 // *[ResetError]. It does nothing to a direction that has ended.
 func (s *Stream) Cancel(code Code) {

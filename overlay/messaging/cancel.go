@@ -91,7 +91,7 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 	left := r.left.full
 	r.notify()
 	r.mu.Unlock()
-	e.events.pushSettled(cancelled(m, r.to), m)
+	e.events.pushItem(item{event: cancelled(m, r.to), settled: m})
 	if left {
 		e.cfg.Wish(WithdrawWish{r.to})
 	} else {
@@ -146,7 +146,7 @@ type lastWord struct {
 // loop, after Ready.
 func (e *Engine) tellWords() {
 	for _, w := range e.words {
-		e.events.pushSettled(cancelled(w.m, w.to), w.m)
+		e.events.pushItem(item{event: cancelled(w.m, w.to), settled: w.m})
 	}
 	e.words = nil
 }

@@ -341,44 +341,58 @@ func (d *directLane) readReceipts(l *Link, written <-chan *messageStream) {
 
 // readAnswers reads receipts until the end of the stream, which gives it back to QUIC.
 func (d *directLane) readAnswers(l *Link, s *messageStream) error {
+	var frames []*pb.PeerMessage // those that have come together
 	for {
 		frame, err := s.Read(pb.MaxControlFrame)
 		if err != nil {
 			return d.endOf(s, err)
 		}
-		l.touch(d.r.engine.now())
-		word := frame.GetReceipt()
-		m, err := d.answered(s, word)
-		switch {
-		case err != nil:
-			return fmt.Errorf("%w: a frame of type %v %w", pb.ErrMalformed, frame.GetType(), err)
-		case settles(word):
-			d.r.receipt(m.Position, receiptOf(word, false))
-		default:
-			d.unsettled(m, word)
+		frames = append(frames[:0], frame)
+		for s.Ready() {
+			if frame, err = s.Read(pb.MaxControlFrame); err != nil {
+				break
+			}
+			frames = append(frames, frame)
+		}
+		now := d.r.engine.now()
+		l.touch(now)
+		if err := d.answered(s, frames, now); err != nil {
+			return err
+		}
+		if err != nil {
+			return d.endOf(s, err)
 		}
 	}
 }
 
-var (
-	errTooMany = errors.New("behind the last receipt")
-	errOther   = errors.New("instead of the receipt of a message")
-)
-
-// answered takes the message that a receipt is for.
-func (d *directLane) answered(s *messageStream, word *pb.Receipt) (*delivery.Outgoing, error) {
-	d.r.mu.Lock()
-	defer d.r.mu.Unlock()
-	switch {
-	case len(s.owed) == 0:
-		return nil, errTooMany
-	case word == nil || !bytes.Equal(word.GetId(), s.owed[0].ID[:]):
-		return nil, errOther
+// answered takes the receipts of the messages that were written first. An error is a frame
+// that is none.
+func (d *directLane) answered(s *messageStream, frames []*pb.PeerMessage, now time.Duration) (err error) {
+	r := d.r
+	r.mu.Lock()
+	ends := make([]item, 0, len(frames))
+	for _, frame := range frames {
+		word := frame.GetReceipt()
+		switch {
+		case len(s.owed) == 0:
+			err = fmt.Errorf("%w: a frame of type %v behind the last receipt", pb.ErrMalformed, frame.GetType())
+		case word == nil || !bytes.Equal(word.GetId(), s.owed[0].ID[:]):
+			err = fmt.Errorf("%w: a frame of type %v instead of the receipt of a message", pb.ErrMalformed, frame.GetType())
+		}
+		if err != nil {
+			break
+		}
+		m := s.owed[0]
+		s.owed[0] = nil // the slice goes on to hold its beginning
+		s.owed = s.owed[1:]
+		if settles(word) {
+			ends = r.settle(ends, m.Position, receiptOf(word, false), now)
+		} else {
+			d.unsettled(m, word, now)
+		}
 	}
-	m := s.owed[0]
-	s.owed[0] = nil // the slice goes on to hold its beginning
-	s.owed = s.owed[1:]
-	return m, nil
+	r.settled(ends) // unlocks
+	return err
 }
 
 // endOf says what the end of the answers on a stream means: nil if they were complete.
@@ -455,14 +469,12 @@ func (d *directLane) wentWell() {
 }
 
 // unsettled takes a receipt with an unknown code: the message waits, and goes again at growing
-// intervals. It holds up no other.
-func (d *directLane) unsettled(m *delivery.Outgoing, word *pb.Receipt) {
+// intervals. It holds up no other. r.mu is held.
+func (d *directLane) unsettled(m *delivery.Outgoing, word *pb.Receipt, now time.Duration) {
 	r := d.r
 	r.engine.log.Debug("a receipt that is not known settles nothing", "peer", string(r.to), "code", word.GetCode().String(), "reason", word.GetReason())
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if a := &d.again; a.repeatAt == 0 {
-		a.repeatAt = r.engine.now() + min(repeatFirst<<min(a.repeats, 16), againMost)
+		a.repeatAt = now + min(repeatFirst<<min(a.repeats, 16), againMost)
 		a.repeats++
 	}
 	if _, waits := r.box.PositionOf(m.ID); waits {

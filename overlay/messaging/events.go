@@ -57,15 +57,27 @@ func newEventQueue() *EventQueue {
 // Push adds an event that never waits.
 func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
 
-// pushSettled is Push for the last event of a message of ours, which is kept until the program
-// has handled it.
-func (q *EventQueue) pushSettled(event Event, m *delivery.Outgoing) {
-	q.pushItem(item{event: event, settled: m})
-}
-
+// pushItem is Push with the work that follows.
 func (q *EventQueue) pushItem(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.add(it)
+}
+
+// pushAll is pushItem for many.
+func (q *EventQueue) pushAll(list []item) {
+	if len(list) == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range list {
+		q.add(it)
+	}
+}
+
+// add adds an event that never waits. q.mu is held.
+func (q *EventQueue) add(it item) {
 	if q.closed {
 		return
 	}
@@ -103,34 +115,30 @@ func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery
 // broadcastSize is the size of a waiting broadcast: its text and, about, the event.
 func broadcastSize(m Message) int { return len(m.Body) + 512 }
 
-// pushMessage adds a direct message. It waits for room, and for its sender to
-// have joined; false says that ctx or the queue ended meanwhile.
-func (q *EventQueue) pushMessage(ctx context.Context, m Message, from *sender, p delivery.Stamp) bool {
+// awaitRoom waits for room for a direct message, and for its sender to have joined; false says
+// that ctx or the queue ended meanwhile.
+func (q *EventQueue) awaitRoom(ctx context.Context, from certs.ID, key certs.PublicKey, size int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.wait(ctx, func() bool { return q.hasRoom(m) && q.here(m.From, from.key) }) {
-		return false
-	}
-	q.addMessage(m, from, p)
-	return true
+	return q.wait(ctx, func() bool { return q.hasRoom(size) && q.here(from, key) })
 }
 
-// tryMessage is pushMessage without waiting. A message that others have kept is shown although
-// its sender is not here.
+// tryMessage adds a direct message if there is room, and its sender has joined. A message that
+// others have kept is shown although its sender is not here.
 func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
-	if q.closed || !q.hasRoom(m) || !q.here(m.From, from.key) && (present || !kept) {
+	if q.closed || !q.hasRoom(len(m.Body)) || !q.here(m.From, from.key) && (present || !kept) {
 		return false
 	}
 	q.addMessage(m, from, p)
 	return true
 }
 
-// hasRoom says whether a direct message fits.
-func (q *EventQueue) hasRoom(m Message) bool {
-	return q.incoming < MaxIncoming && (q.incoming == 0 || q.incomingBytes+len(m.Body) <= maxIncomingBytes)
+// hasRoom says whether a direct message with a body of that size fits.
+func (q *EventQueue) hasRoom(size int) bool {
+	return q.incoming < MaxIncoming && (q.incoming == 0 || q.incomingBytes+size <= maxIncomingBytes)
 }
 
 func (q *EventQueue) here(id certs.ID, key certs.PublicKey) bool {
@@ -192,12 +200,22 @@ func (q *EventQueue) enqueue(it item) {
 	}
 }
 
-// take waits for events and returns all there are; false is the end.
-func (q *EventQueue) take() ([]item, bool) {
+// maxSpare is the longest list of handled events whose memory is used again.
+const maxSpare = 1024
+
+// take waits for events and returns all there are; false is the end. The list of those that
+// were handled is filled next.
+func (q *EventQueue) take(handled []item) ([]item, bool) {
+	clear(handled)
+	if cap(handled) > maxSpare {
+		handled = nil
+	}
 	for {
 		q.mu.Lock()
 		items, closed := q.items, q.closed
-		q.items = nil
+		if len(items) > 0 {
+			q.items = handled[:0]
+		}
 		q.mu.Unlock()
 		if len(items) > 0 {
 			return items, true

@@ -40,6 +40,17 @@ func at(n int) delivery.Stamp {
 	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: uint64(n)}}}
 }
 
+// pushMessage adds a direct message. It waits for room, and for its sender to have joined;
+// false is the end of ctx or of the queue.
+func pushMessage(ctx context.Context, q *EventQueue, m Message, from *sender, p delivery.Stamp) bool {
+	for !q.tryMessage(m, from, p, false) {
+		if !q.awaitRoom(ctx, m.From, from.key, len(m.Body)) {
+			return false
+		}
+	}
+	return true
+}
+
 func TestQueueCollapses(t *testing.T) {
 	bobAnew := PeerJoined{ID: "bob", Key: secondKey}
 	carolJoins := PeerJoined{ID: "carol", Key: secondKey}
@@ -69,7 +80,7 @@ func TestQueueCollapses(t *testing.T) {
 			put := func(list []Event) {
 				for _, e := range list {
 					if m, ok := e.(Message); ok {
-						if !q.pushMessage(t.Context(), m, bobWrites(), at(1)) {
+						if !pushMessage(t.Context(), q, m, bobWrites(), at(1)) {
 							t.Fatal("no room")
 						}
 						continue
@@ -106,7 +117,7 @@ func take(q *EventQueue) ([]item, bool) {
 	if len(q.items) == 0 {
 		return nil, false
 	}
-	return q.take()
+	return q.take(nil)
 }
 
 // However many peers come and go, the number of waiting events is bounded by the peers that
@@ -140,7 +151,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 		{"large", text, 4, func(q *EventQueue) {}},
 		{"a small one behind large ones", "", MaxIncoming - 4, func(q *EventQueue) {
 			for i := range 4 {
-				q.pushMessage(context.Background(), Message{From: "bob", Body: text}, bobWrites(), at(i))
+				pushMessage(context.Background(), q, Message{From: "bob", Body: text}, bobWrites(), at(i))
 			}
 		}},
 		{"one too large for the bound", strings.Repeat("x", maxIncomingBytes+1), 1, func(q *EventQueue) {}},
@@ -157,7 +168,7 @@ func TestQueueHoldsBackMessages(t *testing.T) {
 				n := 0
 				for ; n <= MaxIncoming; n++ {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-					ok := q.pushMessage(ctx, Message{From: "bob", Body: test.body}, bobWrites(), at(int(n)))
+					ok := pushMessage(ctx, q, Message{From: "bob", Body: test.body}, bobWrites(), at(int(n)))
 					cancel()
 					if !ok {
 						break
@@ -179,7 +190,7 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 		var in atomic.Int64
 		go func() {
 			for i := range MaxIncoming + 2 {
-				if q.pushMessage(t.Context(), Message{From: "bob"}, from, at(i+1)) {
+				if pushMessage(t.Context(), q, Message{From: "bob"}, from, at(i+1)) {
 					in.Add(1)
 				}
 			}
@@ -194,7 +205,7 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 		expect(0)
 		q.Push(bobJoins)
 		expect(MaxIncoming)
-		items, _ := q.take()
+		items, _ := q.take(nil)
 		expect(MaxIncoming) // taken is not handled
 		for _, it := range items[:2] {
 			q.handled(it) // the join, a message
@@ -249,7 +260,7 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 		waited := make(chan error, 1)
 		go func() { waited <- q.WaitOwn(t.Context()) }()
 		synctest.Wait()
-		items, _ := q.take()
+		items, _ := q.take(nil)
 		q.handled(items[0])
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
@@ -267,7 +278,7 @@ func TestQueuePutsBack(t *testing.T) {
 	for i := range 4 {
 		q.Push(Sent{Ref: fmt.Sprint(i)})
 	}
-	items, _ := q.take()
+	items, _ := q.take(nil)
 	q.Push(Sent{Ref: "4"})
 	q.handled(items[0])
 	q.putBack(items[1:])
@@ -275,7 +286,7 @@ func TestQueuePutsBack(t *testing.T) {
 	q.Push(Sent{Ref: "too late"})
 	var got []string
 	for {
-		items, ok := q.take()
+		items, ok := q.take(nil)
 		if !ok {
 			break
 		}

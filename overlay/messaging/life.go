@@ -124,8 +124,10 @@ func (e *Engine) Events() iter.Seq[Event] {
 				}
 			}()
 		}
+		var items []item
 		for {
-			items, ok := e.events.take()
+			var ok bool
+			items, ok = e.events.take(items)
 			if !ok {
 				return
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"quicpeer/certs"
@@ -14,12 +15,18 @@ import (
 
 // reader reads the direct messages of one link and gives receipts for them.
 type reader struct {
-	engine   *Engine
-	link     *Link
-	sender   *sender
-	receipts chan receipt   // those that are due; nil before the first message
-	writer   sync.WaitGroup // of them
-	wake     chan struct{}  // more of the sender's messages are safe
+	engine *Engine
+	link   *Link
+	sender *sender
+	batch  []arrival // a buffer
+
+	// The receipts of what was read, in order. The sender's lock guards owed and ended.
+	owed   []receipt
+	ended  bool           // nothing is read any more
+	wake   chan struct{}  // the first receipt may be due, or ended is set
+	room   chan struct{}  // some were written
+	writer sync.WaitGroup // of the goroutine that writes them, from the first message on
+	writes bool           // it runs
 
 	epoch  uint64 // of the last message
 	nonce  uint64
@@ -27,13 +34,21 @@ type reader struct {
 	cut    delivery.Interruption
 }
 
+// arrival is a message that has come.
+type arrival struct {
+	message *pb.Message
+	stamp   delivery.Stamp
+	refused string // why, if it is
+}
+
 // receipt is a receipt due on a stream once the message has been shown, and that is safe; the
 // last of a stream marks its end.
 type receipt struct {
-	stream  *transport.Stream
-	message *pb.Message // without its content
-	refused string      // why, if it is
-	end     bool
+	stream   *transport.Stream
+	id       []byte
+	position delivery.Position
+	refused  string // why, if it is
+	end      bool
 }
 
 // maxReceipts is how many receipts may be due on a link before reading stops.
@@ -41,7 +56,7 @@ const maxReceipts = 1024
 
 // receive reads the link's messages until it ends.
 func receive(e *Engine, l *Link) {
-	in := &reader{engine: e, link: l, wake: make(chan struct{}, 1)}
+	in := &reader{engine: e, link: l, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	if in.sender = e.senders.of(l.key, in); in.sender == nil {
 		l.Abort(transport.CodeInternal, "too many peers write at once")
 		return
@@ -49,13 +64,12 @@ func receive(e *Engine, l *Link) {
 	if err := in.readStreams(); err != nil {
 		l.violation(e.log, err)
 	}
-	if in.receipts != nil {
-		close(in.receipts)
-		in.writer.Wait()
-	}
 	in.sender.mu.Lock()
 	delete(in.sender.wakes, in)
+	in.ended = true
+	signal(in.wake)
 	in.sender.mu.Unlock()
+	in.writer.Wait()
 }
 
 // readStreams takes the message streams one after the other, which keeps the messages in the
@@ -69,8 +83,8 @@ func (in *reader) readStreams() error {
 			return nil
 		}
 		in.link.touch(in.engine.now())
-		if in.receipts == nil { // many links never carry a message
-			in.receipts = make(chan receipt, maxReceipts)
+		if !in.writes { // many links never carry a message
+			in.writes = true
 			in.writer.Go(in.writeReceipts)
 		}
 		switch err := in.readMessages(stream); {
@@ -99,14 +113,39 @@ var errEnded = errors.New("ended")
 
 func (in *reader) readMessages(stream *transport.Stream) error {
 	for first := true; ; first = false {
+		end := in.nextMessages(stream)
+		if len(in.batch) > 0 {
+			in.link.touch(in.engine.now())
+			if first && !in.cut.Admits(in.batch[0].stamp.Position, in.sender.taken()) {
+				return errNotAgain
+			}
+			if !in.sender.take(in.link.ctx, in.batch, in.link.peer) || !in.owe(stream) {
+				return errEnded
+			}
+		}
+		switch {
+		case end == nil:
+		case end == io.EOF:
+			in.oweEnd(stream)
+			return nil
+		default:
+			return end
+		}
+	}
+}
+
+// nextMessages waits for a message, and reads it with those that have come with it into the
+// batch. After an error, or the end of the stream, there are no more.
+func (in *reader) nextMessages(stream *transport.Stream) error {
+	clear(in.batch)
+	in.batch = in.batch[:0]
+	for len(in.batch) == 0 || stream.Ready() {
 		frame, err := stream.Read(pb.MaxMessageFrame)
 		switch {
-		case err == io.EOF:
-			return in.owe(receipt{stream: stream, end: true})
+		case err == io.EOF || cutOff(err):
+			return err
 		case errors.Is(err, pb.ErrMalformed):
 			return fmt.Errorf("message stream: %w", err)
-		case cutOff(err):
-			return err
 		case err != nil:
 			return errEnded
 		}
@@ -114,19 +153,9 @@ func (in *reader) readMessages(stream *transport.Stream) error {
 		if err := in.judge(m); err != nil {
 			return err
 		}
-		in.link.touch(in.engine.now())
-		if first && !in.cut.Admits(delivery.PositionOf(m), in.sender.taken()) {
-			return errNotAgain
-		}
-		refused, ok := in.sender.take(in.link.ctx, m, in.link.peer)
-		if !ok {
-			return errEnded
-		}
-		m.Content = "" // it may have to wait for long
-		if err := in.owe(receipt{stream: stream, message: m, refused: refused}); err != nil {
-			return err
-		}
+		in.batch = append(in.batch, arrival{message: m, stamp: delivery.StampOf(m)})
 	}
+	return nil
 }
 
 // judge checks a message for this peer from the other end, and returns why it is refused.
@@ -154,78 +183,108 @@ func (in *reader) prefixOf(epoch, nonce uint64) [8]byte {
 	return in.prefix
 }
 
-// owe queues a receipt.
-func (in *reader) owe(r receipt) error {
-	select {
-	case in.receipts <- r:
-		return nil
-	case <-in.link.ctx.Done():
-		return errEnded
+// owe queues the receipts of a batch that was taken; it waits while very many wait. False is
+// the end of the link.
+func (in *reader) owe(stream *transport.Stream) bool {
+	s := in.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(in.owed) > maxReceipts {
+		s.mu.Unlock()
+		select {
+		case <-in.room:
+		case <-in.link.ctx.Done():
+		}
+		s.mu.Lock()
+		if in.link.ctx.Err() != nil {
+			return false
+		}
 	}
+	for _, a := range in.batch {
+		in.owed = append(in.owed, receipt{stream: stream, id: a.message.GetId(), position: a.stamp.Position, refused: a.refused})
+	}
+	in.tellDue()
+	return true
+}
+
+// oweEnd notes the end of a stream behind its receipts.
+func (in *reader) oweEnd(stream *transport.Stream) {
+	in.sender.mu.Lock()
+	defer in.sender.mu.Unlock()
+	in.owed = append(in.owed, receipt{stream: stream, end: true})
+	in.tellDue()
+}
+
+// tellDue wakes the goroutine that writes receipts, if the first is due. The sender's lock is
+// held.
+func (in *reader) tellDue() {
+	if len(in.owed) > 0 && in.due(in.owed[0]) {
+		signal(in.wake)
+	}
+}
+
+// due says that a receipt may be written. The sender's lock is held.
+func (in *reader) due(r receipt) bool {
+	return r.end || r.refused != "" || in.sender.inbox.Settled(r.position)
 }
 
 // writeReceipts writes the receipts in order, as soon as their messages have been handled:
 // those due at once go out together.
 func (in *reader) writeReceipts() {
 	var (
+		due    []receipt
 		frames []byte
-		stream *transport.Stream
+		ok     bool
 	)
-	flush := func() {
-		if len(frames) > 0 {
-			// A failure shows up as the end of the link, or the peer has reset its stream.
-			_ = stream.Write(frames)
-			frames = frames[:0]
-		}
-	}
 	for {
-		var r receipt
-		var ok bool
-		select {
-		case r, ok = <-in.receipts:
-		default:
-			flush()
-			r, ok = <-in.receipts
-		}
-		if !ok {
-			flush()
+		if due, ok = in.nextReceipts(due); !ok {
 			return
 		}
-		if r.stream != stream {
-			flush()
-			stream = r.stream
-		}
-		if r.end {
-			flush()
-			_ = stream.CloseWrite()
-			continue
-		}
-		answer := in.sender.receipt(r)
-		if answer == nil {
-			flush()
-			if answer = in.awaitSafe(r); answer == nil {
-				continue // the link has ended; the rest is drained
+		for i, r := range due {
+			if !r.end {
+				frames = appendReceipt(frames, delivery.AnswerTo(r.id, r.refused))
 			}
-		}
-		frames = appendReceipt(frames, answer)
-		if len(frames) >= maxBatchBytes {
-			flush()
+			if last := i == len(due)-1; len(frames) > 0 && (r.end || last || due[i+1].stream != r.stream) {
+				// A failure shows up as the end of the link, or the peer has reset its stream.
+				_ = r.stream.Write(frames)
+				frames = frames[:0]
+			}
+			if r.end {
+				_ = r.stream.CloseWrite()
+			}
 		}
 	}
 }
 
-// awaitSafe waits until the message has been shown and that is safe, and returns its
-// receipt; nil is the end of the link.
-func (in *reader) awaitSafe(r receipt) *pb.Receipt {
+// nextReceipts waits for receipts that are due, and takes them; false is the end of the link.
+// It uses the memory of the previous ones.
+func (in *reader) nextReceipts(previous []receipt) (due []receipt, ok bool) {
 	for {
-		if answer := in.sender.receipt(r); answer != nil {
-			return answer
+		in.sender.mu.Lock()
+		n := 0
+		for n < len(in.owed) && in.due(in.owed[n]) {
+			n++
 		}
-		select {
-		case <-in.wake:
-		case <-in.link.ctx.Done():
-			return nil
+		due = append(previous[:0], in.owed[:n]...)
+		in.owed = slices.Delete(in.owed, 0, n)
+		ended := in.ended
+		in.sender.mu.Unlock()
+		switch {
+		case n > 0:
+			signal(in.room)
+			return due, true
+		case ended:
+			return nil, false
 		}
+		<-in.wake
+	}
+}
+
+// signal wakes who waits for a channel that holds a token.
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -60,6 +60,11 @@ func newReceiver(e *Engine, to certs.ID, c Contact, present bool) *receiver {
 // notify wakes the goroutines that wait for a change. r.mu is held.
 func (r *receiver) notify() {
 	r.changed.Broadcast()
+	r.tellRoom()
+}
+
+// tellRoom wakes the callers that wait for room. r.mu is held.
+func (r *receiver) tellRoom() {
 	if r.room != nil {
 		close(r.room)
 		r.room = nil

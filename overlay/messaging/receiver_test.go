@@ -64,7 +64,11 @@ func bodiesOf(list []*delivery.Outgoing) []string {
 	return bodies
 }
 
-var delivered delivery.Receipt
+// answered gives the receipt for the message at a position.
+func answered(r *receiver, p delivery.Position) {
+	r.mu.Lock()
+	r.settled(r.settle(nil, p, delivery.Receipt{}, r.engine.now()))
+}
 
 func TestReceiverBatches(t *testing.T) {
 	kib := func(n int) string { return strings.Repeat("x", n<<10) }
@@ -116,7 +120,7 @@ func TestReceiverSendsAgain(t *testing.T) {
 		}
 		batch := written(r, l)
 		add(t, r, "3")
-		r.receipt(batch[0].Position, delivered)
+		answered(r, batch[0].Position)
 		cancel()
 		if written(r, l) != nil {
 			t.Error("a link that has ended is used")
@@ -131,9 +135,9 @@ func TestReceiverSendsAgain(t *testing.T) {
 			t.Errorf("on the next link go %v", got)
 		}
 		for _, m := range batch {
-			r.receipt(m.Position, delivered)
+			answered(r, m.Position)
 		}
-		r.receipt(batch[0].Position, delivered) // one too many
+		answered(r, batch[0].Position) // one too many
 		if n, _ := r.count(); n != 0 || r.box.Bytes() != 0 || r.box.Flying(delivery.Direct) != 0 || r.engine.held.inUse() != 0 {
 			t.Errorf("%d messages, %d bytes are left, %d on the way, %d counted", n, r.box.Bytes(), r.box.Flying(delivery.Direct), r.engine.held.inUse())
 		}
@@ -163,7 +167,7 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		r.attach(l)
-		r.receipt(written(r, l)[0].Position, delivered)
+		answered(r, written(r, l)[0].Position)
 		if err := <-waited; err != nil {
 			t.Errorf("with room again: %v", err)
 		}
@@ -247,7 +251,7 @@ func TestReceiverIsDiscardedWhenIdle(t *testing.T) {
 		t.Error("discarded with a message")
 	}
 	r.attach(l)
-	r.receipt(written(r, l)[0].Position, delivered)
+	answered(r, written(r, l)[0].Position)
 	if r.discard() {
 		t.Error("discarded with a link")
 	}

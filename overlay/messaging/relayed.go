@@ -83,8 +83,7 @@ func takes(bytes, rate int) time.Duration {
 }
 
 // progress notes that a receipt has come for a message of so many bytes.
-func (l *relayedLane) progress(bytes int) {
-	now := l.r.engine.now()
+func (l *relayedLane) progress(bytes int, now time.Duration) {
 	if took := now - l.sent; l.sent > 0 && took > 0 {
 		l.rate = max(l.rate/2, int(time.Duration(bytes)*time.Second/took))
 	}

@@ -166,6 +166,6 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 	receipt := m.Receipt
 	r.mu.Unlock()
 	if receipt != nil {
-		r.settled(m, *receipt)
+		r.engine.events.pushItem(r.outcome(m, *receipt, r.engine.now()))
 	}
 }

@@ -141,26 +141,47 @@ func (s *sender) early() {
 	s.counted = held
 }
 
-// take puts a direct message into the queue if it is fresh; it waits for room. If it is
-// refused it returns why. False is the end of ctx.
-func (s *sender) take(ctx context.Context, m *pb.Message, from certs.ID) (refused string, ok bool) {
-	stamp := delivery.StampOf(m)
+// take puts the fresh ones of some direct messages into the queue; it waits for room. It notes
+// which are refused. False is the end of ctx.
+func (s *sender) take(ctx context.Context, batch []arrival, from certs.ID) bool {
 	select {
 	case s.taking <- struct{}{}:
 	case <-ctx.Done():
-		return "", false
+		return false
 	}
 	defer func() { <-s.taking }()
-	fresh, refused := s.judge(stamp)
-	if !fresh {
-		return refused, true
+	for {
+		n, held := s.takeSome(batch, from)
+		if held {
+			s.takeHeld()
+		}
+		if batch = batch[n:]; len(batch) == 0 {
+			return true
+		}
+		if !s.engine.events.awaitRoom(ctx, from, s.key, len(batch[0].message.GetContent())) {
+			return false
+		}
 	}
-	if !s.engine.events.pushMessage(ctx, s.message(m, from, PathDirect), s, stamp) {
-		return "", false
+}
+
+// takeSome is take for those that have room, and says how many that were; and whether others
+// wait that have come over other peers.
+func (s *sender) takeSome(batch []arrival, from certs.ID) (n int, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range batch {
+		a := &batch[i]
+		var fresh bool
+		if fresh, a.refused = s.judge(a.stamp); fresh {
+			if !s.engine.events.tryMessage(s.message(a.message, from, PathDirect), s, a.stamp, false) {
+				break
+			}
+			s.inbox.Take(a.stamp)
+		}
+		a.message.Content = "" // it may have to wait for long
+		n++
 	}
-	s.took(stamp)
-	s.takeHeld()
-	return "", true
+	return n, s.inbox.HeldBytes() > 0
 }
 
 func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
@@ -170,10 +191,8 @@ func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
 	}
 }
 
-// judge is delivery.Inbox.Judge.
+// judge is delivery.Inbox.Judge. s.mu is held.
 func (s *sender) judge(stamp delivery.Stamp) (fresh bool, refused string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if fresh, refused = s.inbox.Judge(stamp); refused != "" {
 		s.engine.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
 	}
@@ -185,12 +204,6 @@ func (s *sender) taken() delivery.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inbox.Taken()
-}
-
-func (s *sender) took(stamp delivery.Stamp) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inbox.Take(stamp)
 }
 
 // offer takes a parcel that has come over others, if it can be taken without waiting;
@@ -231,6 +244,8 @@ func (s *sender) takeHeld() {
 // takeParcel puts the messages of a parcel into the queue, and has receipts sent
 // when they are due.
 func (s *sender) takeParcel(p *delivery.Parcel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, m := range p.Messages {
 		stamp := delivery.StampOf(m)
 		fresh, refused := s.judge(stamp)
@@ -239,15 +254,11 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 			continue
 		}
 		if !s.engine.events.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, stamp, p.Deposit != nil) {
-			s.mu.Lock()
 			s.inbox.Postpone(s.engine.now())
-			s.mu.Unlock()
 			return // the rest comes again
 		}
-		s.took(stamp)
+		s.inbox.Take(stamp)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, m := range p.Messages {
 		m.Content = "" // it may have to wait for long
 	}
@@ -283,21 +294,8 @@ func (s *sender) safe(stamp delivery.Stamp) {
 		s.answer(parcel)
 	}
 	for in := range s.wakes {
-		select {
-		case in.wake <- struct{}{}:
-		default:
-		}
+		in.tellDue()
 	}
-}
-
-// receipt is the answer to a direct message; nil says that it is not due yet.
-func (s *sender) receipt(r receipt) *pb.Receipt {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r.refused == "" && !s.inbox.Settled(delivery.PositionOf(r.message)) {
-		return nil
-	}
-	return delivery.AnswerTo(r.message, r.refused)
 }
 
 // passOver gives up on messages that have been missing since before the given time. No message

@@ -11,55 +11,57 @@ import (
 // The end of a message of ours: it has a receipt, or it has waited too long. (Or it is
 // cancelled, see cancel.go.)
 
-// receipt settles a message and reports that to the program. A message that is settled already
-// is left alone: its receipt came twice, by two paths.
-func (r *receiver) receipt(p delivery.Position, word delivery.Receipt) {
-	r.mu.Lock()
+// settle settles a message. Its end is added to those that are to be reported, unless its
+// storing is still awaited. A message that is settled already is left alone: its receipt came
+// twice, by two paths. r.mu is held.
+func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receipt, now time.Duration) []item {
 	if r.closed {
-		r.mu.Unlock()
-		return // it was reported as undelivered
+		return ends // it was reported as undelivered
 	}
 	m := r.box.At(p)
 	if m == nil || m.Cancelled { // a receipt for a withdrawn message is not reported any more
-		r.mu.Unlock()
-		return
+		return ends
 	}
 	r.box.Settle(p)
 	r.free(m)
-	r.relayed.progress(len(m.Body))
-	r.notify()
-	idle, present := r.box.Len() == 0, r.present
-	stored := m.Stored
-	if !stored {
-		m.Receipt = &word
+	r.relayed.progress(len(m.Body), now)
+	if m.Stored {
+		return append(ends, r.outcome(m, word, now))
 	}
-	r.mu.Unlock()
-	if stored {
-		r.settled(m, word)
-	}
-	if idle {
-		r.engine.directory.noteIdle()
-		if !present {
-			r.engine.directory.forget(r)
-		}
-	}
+	m.Receipt = &word
+	return ends
 }
 
-// settled reports the end of a message to the program.
-func (r *receiver) settled(m *delivery.Outgoing, word delivery.Receipt) {
-	events := r.engine.events
+// outcome is the last event of a message.
+func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time.Duration) item {
 	if word.Refused {
-		events.pushSettled(Failed{m.ID, r.to, m.Ref, "the receiver refuses it: " + word.Reason}, m)
-		return
+		return item{event: Failed{m.ID, r.to, m.Ref, "the receiver refuses it: " + word.Reason}, settled: m}
 	}
 	d := Delivered{Message: m.ID, To: r.to, Ref: m.Ref, Path: PathDirect}
 	if word.Relayed {
 		d.Path = PathRelayed
 	}
 	if m.Waits == "" {
-		d.RTT = max(r.engine.now()-m.Taken, 1)
+		d.RTT = max(now-m.Taken, 1)
 	}
-	events.pushSettled(d, m)
+	return item{event: d, settled: m}
+}
+
+// settled reports ends of messages to the program. r.mu is held, and is not any more then.
+func (r *receiver) settled(ends []item) {
+	idle, present := r.box.Len() == 0, r.present
+	if r.relayed.running || r.box.Next(delivery.Direct) != nil { // else nobody waits but for room
+		r.changed.Broadcast()
+	}
+	r.tellRoom()
+	r.mu.Unlock()
+	r.engine.events.pushAll(ends)
+	if idle {
+		r.engine.directory.noteIdle()
+		if !present {
+			r.engine.directory.forget(r)
+		}
+	}
 }
 
 // settles says that the code of a receipt is known.
@@ -76,11 +78,11 @@ func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
 func (r *receiver) relayedReceipt(from certs.PublicKey, word *pb.Receipt) {
 	r.mu.Lock()
 	p, ok := r.box.PositionOf(MessageID(word.GetId()))
-	ok = ok && r.key == from && settles(word)
-	r.mu.Unlock()
-	if ok {
-		r.receipt(p, receiptOf(word, true))
+	if !ok || r.key != from || !settles(word) {
+		r.mu.Unlock()
+		return
 	}
+	r.settled(r.settle(nil, p, receiptOf(word, true), r.engine.now()))
 }
 
 // expire reports messages that have waited too long.
@@ -92,7 +94,7 @@ func (r *receiver) expire(before time.Duration) {
 	}
 	r.mu.Unlock()
 	for _, m := range expired {
-		r.engine.events.pushSettled(Failed{m.ID, r.to, m.Ref, "it has waited for 7 days"}, m)
+		r.engine.events.pushItem(item{event: Failed{m.ID, r.to, m.Ref, "it has waited for 7 days"}, settled: m})
 	}
 	if len(expired) > 0 {
 		r.engine.directory.forget(r)

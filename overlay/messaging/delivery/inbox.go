@@ -360,16 +360,16 @@ func (in *Inbox) Show(s Stamp) (due []*Parcel) {
 func (p *Parcel) Receipts() []*pb.Receipt {
 	list := make([]*pb.Receipt, len(p.Messages))
 	for i, m := range p.Messages {
-		list[i] = AnswerTo(m, p.refusal(i))
+		list[i] = AnswerTo(m.GetId(), p.refusal(i))
 	}
 	return list
 }
 
-// AnswerTo is the receipt of a message that was refused for this reason, or shown if it is
-// empty.
-func AnswerTo(m *pb.Message, refused string) *pb.Receipt {
+// AnswerTo is the receipt of the message of that ID, which was refused for this reason, or
+// shown if it is empty.
+func AnswerTo(id []byte, refused string) *pb.Receipt {
 	if refused != "" {
-		return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_REJECTED, Reason: refused}
+		return &pb.Receipt{Id: id, Code: pb.ReceiptCode_REJECTED, Reason: refused}
 	}
-	return &pb.Receipt{Id: m.GetId(), Code: pb.ReceiptCode_DELIVERED}
+	return &pb.Receipt{Id: id, Code: pb.ReceiptCode_DELIVERED}
 }

@@ -109,7 +109,7 @@ func (p *simPeer) direct(q *simPeer) {
 			if o.refused == "" && !q.p.inbox[p.index].Settled(PositionOf(o.m)) {
 				break
 			}
-			p.receipt(q.index, AnswerTo(o.m, o.refused), false)
+			p.receipt(q.index, AnswerTo(o.m.GetId(), o.refused), false)
 			l.owed = l.owed[1:]
 		}
 	}
