@@ -289,9 +289,12 @@ func (d *directLane) wroteTo(l *Link, s *messageStream, err error, now time.Dura
 // can't fail.
 func (d *directLane) encode(batch []*delivery.Outgoing) []byte {
 	author, frames := d.r.engine.author(), d.frames[:0]
+	message := new(pb.Message)
+	frame := pb.Wrap(message)
 	for _, m := range batch {
+		author.Fill(message, m, d.r.to)
 		var err error
-		frames, err = pb.Append(frames, pb.Wrap(author.Message(m, d.r.to)))
+		frames, err = pb.Append(frames, frame)
 		if err != nil {
 			panic("messaging: a message that can't be encoded: " + err.Error())
 		}

@@ -236,13 +236,14 @@ func (in *reader) writeReceipts() {
 		frames []byte
 		ok     bool
 	)
+	word := pb.Wrap(new(pb.Receipt)) // filled anew for each
 	for {
 		if due, ok = in.nextReceipts(due); !ok {
 			return
 		}
 		for i, r := range due {
 			if !r.end {
-				frames = appendReceipt(frames, delivery.AnswerTo(r.id, r.refused))
+				frames = appendReceipt(frames, word, r)
 			}
 			if last := i == len(due)-1; len(frames) > 0 && (r.end || last || due[i+1].stream != r.stream) {
 				// A failure shows up as the end of the link, or the peer has reset its stream.
@@ -288,8 +289,9 @@ func signal(wake chan struct{}) {
 	}
 }
 
-func appendReceipt(frames []byte, r *pb.Receipt) []byte {
-	frames, err := pb.Append(frames, pb.Wrap(r))
+func appendReceipt(frames []byte, frame *pb.PeerMessage, r receipt) []byte {
+	delivery.Answer(frame.GetReceipt(), r.id, r.refused)
+	frames, err := pb.Append(frames, frame)
 	if err != nil {
 		panic("messaging: a receipt that can't be encoded: " + err.Error())
 	}

@@ -276,6 +276,10 @@ func (s *sender) answer(p *delivery.Parcel) {
 // directory, if there is one.
 func (s *sender) handle(stamp delivery.Stamp) {
 	e := s.engine
+	if !e.disk.Keeps() {
+		s.safe(stamp)
+		return
+	}
 	e.unanswered.change(1)
 	e.disk.noteShown(s.key, stamp, func(ok bool) {
 		if ok {

@@ -360,16 +360,17 @@ func (in *Inbox) Show(s Stamp) (due []*Parcel) {
 func (p *Parcel) Receipts() []*pb.Receipt {
 	list := make([]*pb.Receipt, len(p.Messages))
 	for i, m := range p.Messages {
-		list[i] = AnswerTo(m.GetId(), p.refusal(i))
+		list[i] = new(pb.Receipt)
+		Answer(list[i], m.GetId(), p.refusal(i))
 	}
 	return list
 }
 
-// AnswerTo is the receipt of the message of that ID, which was refused for this reason, or
+// Answer makes r the receipt of the message of that ID, which was refused for this reason, or
 // shown if it is empty.
-func AnswerTo(id []byte, refused string) *pb.Receipt {
+func Answer(r *pb.Receipt, id []byte, refused string) {
+	r.Id, r.Code, r.Reason = id, pb.ReceiptCode_DELIVERED, refused
 	if refused != "" {
-		return &pb.Receipt{Id: id, Code: pb.ReceiptCode_REJECTED, Reason: refused}
+		r.Code = pb.ReceiptCode_REJECTED
 	}
-	return &pb.Receipt{Id: id, Code: pb.ReceiptCode_DELIVERED}
 }

@@ -24,9 +24,15 @@ type Addressee struct {
 
 // Message is a message as it travels.
 func (a Author) Message(m *Outgoing, to certs.ID) *pb.Message {
-	return &pb.Message{
-		Id: m.ID[:], Sender: string(a.ID), Receiver: string(to), Content: m.Body, SentAt: m.SentAt.UnixNano(), Epoch: m.Epoch, Nonce: m.Nonce,
-	}
+	p := new(pb.Message)
+	a.Fill(p, m, to)
+	return p
+}
+
+// Fill makes p a message as it travels. Until p is filled anew, m must not be changed.
+func (a Author) Fill(p *pb.Message, m *Outgoing, to certs.ID) {
+	p.Id, p.Sender, p.Receiver, p.Content = m.ID[:], string(a.ID), string(to), m.Body
+	p.SentAt, p.Epoch, p.Nonce = m.SentAt.UnixNano(), m.Epoch, m.Nonce
 }
 
 // SealMessages writes, signs and seals a letter of messages. It takes some 100 µs, and fails

@@ -109,7 +109,9 @@ func (p *simPeer) direct(q *simPeer) {
 			if o.refused == "" && !q.p.inbox[p.index].Settled(PositionOf(o.m)) {
 				break
 			}
-			p.receipt(q.index, AnswerTo(o.m.GetId(), o.refused), false)
+			r := new(pb.Receipt)
+			Answer(r, o.m.GetId(), o.refused)
+			p.receipt(q.index, r, false)
 			l.owed = l.owed[1:]
 		}
 	}
