@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"quicpeer/certs"
@@ -36,6 +37,7 @@ const (
 type journal struct {
 	path  string
 	file  *os.File
+	ring  []byte // the file, where the system lets fdatasync take what is put there; nil elsewhere
 	slots int
 	torn  int // slots neither empty nor valid at Open
 
@@ -110,7 +112,34 @@ func (j *journal) open() (used bool, err error) {
 	case slots != uint64(j.slots) || info.Size() != int64(j.slots+1)*slotSize:
 		return false, damage(j.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), (j.slots+1)*slotSize))
 	}
-	return b[32] != 0, nil
+	j.ring, err = mapFile(j.file, int(info.Size()))
+	return b[32] != 0, err
+}
+
+// put puts the slot in the buffer into the ring, where it outlives the process.
+func (j *journal) put(slot int) (err error) {
+	if j.ring == nil {
+		_, err = j.file.WriteAt(j.buffer[:], offset(slot))
+		return err // it names the path
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			err = damage(j.path, errors.New("it was cut short, or the disk can't hold it"))
+		}
+	}()
+	copy(j.ring[offset(slot):], j.buffer[:])
+	return nil
+}
+
+// release closes the file.
+func (j *journal) release() error {
+	if j.file == nil {
+		return nil
+	}
+	err := unmapFile(j.ring)
+	j.ring = nil
+	return errors.Join(err, j.file.Close())
 }
 
 func (j *journal) readHeader() (b [slotSize]byte, err error) {
@@ -226,8 +255,8 @@ func (s *Store) write(sender certs.PublicKey, shown delivery.Stamp) {
 	binary.BigEndian.PutUint64(j.buffer[48:], shown.Nonce)
 	binary.BigEndian.PutUint32(j.buffer[56:], shown.Hash)
 	seal64(j.buffer[:])
-	if _, err := j.file.WriteAt(j.buffer[:], offset(j.next)); err != nil {
-		s.fail(err) // it names the path
+	if err := j.put(j.next); err != nil {
+		s.fail(err)
 		return
 	}
 	if !s.reach("noted") {

@@ -148,10 +148,7 @@ func (s *Store) release() (err error) {
 	if s.db != nil && !s.abandoned {
 		err = s.db.Close()
 	}
-	if s.journal.file != nil {
-		err = errors.Join(err, s.journal.file.Close())
-	}
-	return err
+	return errors.Join(err, s.journal.release())
 }
 
 // Torn is how many slots of the journal were found to be neither empty nor valid

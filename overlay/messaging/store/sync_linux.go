@@ -6,6 +6,20 @@ import (
 	"syscall"
 )
 
+// mapFile maps a file, all of whose bytes are on the disk. What is put there is in the
+// kernel's hands at once, and fdatasync makes it safe.
+func mapFile(f *os.File, size int) ([]byte, error) {
+	b, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	return b, os.NewSyscallError("mmap", err)
+}
+
+func unmapFile(b []byte) error {
+	if b == nil {
+		return nil
+	}
+	return os.NewSyscallError("munmap", syscall.Munmap(b))
+}
+
 // fdatasync makes the content of a file safe whose size has not changed.
 func fdatasync(f *os.File) error {
 	for {
