@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"go.etcd.io/bbolt"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 )
@@ -17,15 +19,17 @@ type Op struct {
 	Key, Value []byte // Key has 1 to 32,768 bytes
 }
 
-// job is the part of a transaction that serves one call.
+// job is what serves one call.
 type job struct {
-	apply func(*transaction) error
-	err   error // it was refused, and apply is not called
+	ops   []Op                     // for the log
+	apply func(*transaction) error // or for the database
+	fold  bool                     // what is in the log has to be in the database before
+	err   error                    // it was refused, and does nothing
 	done  func(error)
 }
 
 // Write changes records, all of ops or none. It never blocks: one goroutine
-// commits all that is queued so far as one transaction, and then calls the done
+// writes all that is queued so far to the log at once, and then calls the done
 // functions, in the order of the calls, with nil when it is safe from a crash of
 // the machine. With an error the change may be there or not after a restart, and
 // no later Write succeeds, unless it was but an op that is impossible. done may be
@@ -34,14 +38,18 @@ type job struct {
 // own: it holds no more than its callers let wait for done. After Close done is
 // called by Write itself, with [fs.ErrClosed].
 func (s *Store) Write(done func(error), ops ...Op) {
-	s.queue(job{done: done, err: checkOps(ops), apply: func(t *transaction) error {
-		for _, op := range ops {
-			if err := t.put(op.Bucket, op.Key, op.Value); err != nil {
-				return err
+	j := job{ops: ops, done: done, err: checkOps(ops)}
+	if j.err == nil && !s.log.fits(ops) {
+		j = job{done: done, fold: true, apply: func(t *transaction) error {
+			for _, op := range ops {
+				if err := t.put(op.Bucket, op.Key, op.Value); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}})
+			return nil
+		}}
+	}
+	s.queue(j)
 }
 
 func checkOps(ops []Op) error {
@@ -95,14 +103,14 @@ func (s *Store) queue(j job) {
 	}
 }
 
-// commitJobs commits jobs until Close, and what is queued then.
+// commitJobs carries out jobs until Close, and what is queued then.
 func (s *Store) commitJobs() {
 	for {
 		jobs := s.takeJobs()
 		if jobs == nil {
 			return
 		}
-		err := s.update(func(t *transaction) error { return apply(t, jobs) })
+		err := s.carryOut(jobs)
 		for _, j := range jobs {
 			if s.isDead() {
 				return
@@ -112,6 +120,137 @@ func (s *Store) commitJobs() {
 			}
 		}
 	}
+}
+
+// carryOut carries out jobs in their order, except those that were refused.
+func (s *Store) carryOut(jobs []job) error {
+	for _, j := range jobs {
+		var err error
+		switch {
+		case j.err != nil:
+		case j.apply == nil && !j.fold:
+			err = s.logOps(j.ops)
+		default:
+			err = s.commitNow(j)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.syncLog()
+}
+
+// commitNow brings a job into the database, behind all before it.
+func (s *Store) commitNow(j job) error {
+	if err := s.syncLog(); err != nil {
+		return err
+	}
+	if j.fold {
+		if err := s.foldAll(); err != nil {
+			return err
+		}
+	}
+	if j.apply == nil {
+		return nil
+	}
+	return s.update(j.apply)
+}
+
+// logOps adds operations to the log, which are safe after syncLog.
+func (s *Store) logOps(ops []Op) error {
+	if len(ops) == 0 || s.log.append(ops) {
+		return nil
+	}
+	if err := s.syncLog(); err != nil {
+		return err
+	}
+	half, last := s.log.turn(func() bool { return s.Err() == nil && !s.isDead() })
+	s.log.running.Go(func() { s.foldHalf(half, last) })
+	if !s.log.append(ops) {
+		panic("store: a write that fits into no half of the log")
+	}
+	return s.Err()
+}
+
+// syncLog makes safe what was added to the log, and checks that the files are still there, even
+// if nothing was.
+func (s *Store) syncLog() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if len(s.log.buffer) > 0 {
+		s.written.Store(true)
+		if !s.reach("log") {
+			return ErrKilled
+		}
+		if err := s.log.sync(); err != nil {
+			return s.fail(err)
+		}
+		if !s.reach("logged") {
+			return ErrKilled
+		}
+	}
+	return s.checkPlaces()
+}
+
+// foldHalf folds a half of the log that is full, up to its last record.
+func (s *Store) foldHalf(half int, last uint64) {
+	err := s.foldLog(half, last)
+	if err != nil && !s.isDead() {
+		s.fail(err)
+	}
+	if err != nil {
+		last = 0
+	}
+	s.log.foldedTo(half, last)
+}
+
+// foldAll folds all that is in the log. Nothing may be written to it meanwhile.
+func (s *Store) foldAll() error {
+	if !s.log.settle() {
+		return s.Err()
+	}
+	half, last := s.log.now, s.log.number
+	if err := s.foldLog(half, last); err != nil {
+		return err
+	}
+	s.log.foldedTo(half, last)
+	return nil
+}
+
+func (s *Store) foldLog(half int, last uint64) error {
+	unknown := newChanges()
+	found, err := s.log.read(half, s.log.foldedNow(), unknown)
+	if err == nil && found.last != last {
+		err = damage(s.log.path, errors.New("it was changed by somebody else while it was in use"))
+	}
+	if err != nil {
+		return s.fail(err)
+	}
+	return s.update(func(t *transaction) error { return t.fold(unknown, last) })
+}
+
+// foldOld folds what an earlier process has left in the log.
+func (s *Store) foldOld() error {
+	var folded uint64
+	err := s.touch(func() error {
+		return s.db.View(func(tx *bbolt.Tx) (err error) {
+			folded, err = (&transaction{tx: tx, path: s.path}).number(foldedKey)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	unknown, err := s.log.readLog(folded)
+	if err != nil || s.log.number == folded {
+		return err
+	}
+	if err := s.update(func(t *transaction) error { return t.fold(unknown, s.log.number) }); err != nil {
+		return err
+	}
+	s.log.folded = s.log.number
+	return nil
 }
 
 func (s *Store) takeJobs() []job {
@@ -170,17 +309,4 @@ func (s *Store) failWriting(err error) error {
 		err = fmt.Errorf("writing %s: %w", s.path, err)
 	}
 	return s.fail(err)
-}
-
-// apply carries out jobs, except those that were refused.
-func apply(t *transaction, jobs []job) error {
-	for _, j := range jobs {
-		if j.err != nil {
-			continue
-		}
-		if err := j.apply(t); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -26,8 +26,8 @@ type crash struct {
 	noted   history // survive the process
 	safe    history // survive the machine
 	gapped  int     // gaps that were reported as safe
-	syncing []byte  // the journal before the fdatasync that is under way
-	synced  []byte  // what is sure to be on the disk
+	syncing map[string][]byte // log and journal before the fdatasync that is under way
+	synced  map[string][]byte // what of them is sure to be on the disk
 }
 
 // history is how far each run of each sender was noted.
@@ -58,11 +58,18 @@ func (c *crash) step(step string) bool {
 	}
 	switch step {
 	case "sync":
-		c.syncing, _ = os.ReadFile(filepath.Join(c.dir, journalFile))
+		c.syncing[journalFile] = c.file(journalFile)
 	case "synced":
-		c.synced = c.syncing
+		c.synced[journalFile] = c.syncing[journalFile]
+	case "logged": // nobody else writes it
+		c.synced[logFile] = c.file(logFile)
 	}
 	return true
+}
+
+func (c *crash) file(name string) []byte {
+	b, _ := os.ReadFile(filepath.Join(c.dir, name)) // nil if there is none
+	return b
 }
 
 const (
@@ -81,7 +88,9 @@ func (c *crash) play(t *testing.T) bool {
 		return false
 	}
 	c.mu.Lock()
-	c.synced, _ = os.ReadFile(filepath.Join(c.dir, journalFile))
+	for _, name := range []string{logFile, journalFile} {
+		c.synced[name] = c.file(name)
+	}
 	c.mu.Unlock()
 	var last chan struct{}
 	for i := range crashNotes {
@@ -191,10 +200,10 @@ func (c *crash) check(t *testing.T, atLeast history) {
 	}
 }
 
-// powerCut leaves of each slot of the journal what was synced or what was written
+// powerCut leaves of each slot of log and journal what was synced or what was written
 // later, or a part of it if torn.
-func (c *crash) powerCut(t *testing.T, random *rand.Rand, torn bool) {
-	path := filepath.Join(c.dir, journalFile)
+func (c *crash) powerCut(t *testing.T, name string, random *rand.Rand, torn bool) {
+	path := filepath.Join(c.dir, name)
 	written, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +213,7 @@ func (c *crash) powerCut(t *testing.T, random *rand.Rand, torn bool) {
 		if torn {
 			keep = random.IntN(slotSize + 1)
 		}
-		copy(written[at+keep:at+slotSize], c.synced[at+keep:])
+		copy(written[at+keep:at+slotSize], c.synced[name][at+keep:])
 	}
 	if err := os.WriteFile(path, written, 0o600); err != nil {
 		t.Fatal(err)
@@ -222,8 +231,8 @@ func TestCrashes(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
 			crashEverywhere(t, func(c *crash) history {
-				if c.synced != nil {
-					c.powerCut(t, random, torn)
+				for name := range c.synced {
+					c.powerCut(t, name, random, torn)
 				}
 				return c.safe
 			})
@@ -234,7 +243,10 @@ func TestCrashes(t *testing.T) {
 // crashEverywhere ends the store at each step. What end returns must be there then.
 func crashEverywhere(t *testing.T, end func(*crash) history) {
 	for steps := 1; ; steps++ {
-		c := &crash{dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: history{}, safe: history{}}
+		c := &crash{
+			dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: history{}, safe: history{},
+			syncing: map[string][]byte{}, synced: map[string][]byte{},
+		}
 		whole := c.play(t)
 		c.check(t, end(c))
 		if t.Failed() {

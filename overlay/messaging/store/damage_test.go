@@ -176,6 +176,7 @@ func TestOldMeta(t *testing.T) {
 	var images []image
 	for i := range 5 {
 		write(t, s, op(Unsettled, "n", fmt.Sprint(i)))
+		fold(t, s)
 		images = append(images, imageOf(t, dir))
 	}
 	c := contentOf(t, s)
@@ -193,7 +194,7 @@ func TestOldMeta(t *testing.T) {
 
 func TestMissingFiles(t *testing.T) {
 	full, _, c := fullDatabase(t)
-	for _, name := range []string{databaseFile, journalFile} {
+	for _, name := range []string{databaseFile, logFile, journalFile} {
 		for what, damage := range map[string]func(path string) error{
 			"missing":     func(string) error { return nil },
 			"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },

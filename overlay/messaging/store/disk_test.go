@@ -39,6 +39,10 @@ func TestFirstErrorIsKept(t *testing.T) {
 	}{
 		databaseFile: {
 			func(s *Store) error { return s.db.Close() },
+			func(s *Store, done func(error)) { s.SetGaps(key(1), nil, done) },
+		},
+		logFile: {
+			func(s *Store) error { return s.log.file.Close() },
 			func(s *Store, done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 		},
 		journalFile: {

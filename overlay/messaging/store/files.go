@@ -30,7 +30,7 @@ const (
 	compactBelow = 4
 )
 
-// openFiles opens both files, and makes what a crash while making them has left
+// openFiles opens the files, and makes what a crash while making them has left
 // unmade. The journal is made first and marked as used last, so that of a store in
 // use no file can be missing without being missed.
 func (s *Store) openFiles(dir string) error {
@@ -66,6 +66,20 @@ func (s *Store) openFiles(dir string) error {
 			return err
 		}
 	}
+	hasLog, err := exists(s.log.path)
+	switch {
+	case err != nil:
+		return err
+	case !hasLog && used && number == format:
+		return &DamagedError{Path: s.log.path, Err: errors.New("it is missing")}
+	case !hasLog:
+		if err := s.makeFile(dir, logFile, s.log.create); err != nil {
+			return err
+		}
+	}
+	if err := s.log.open(); err != nil {
+		return err
+	}
 	if err := syncDir(dir); err != nil { // the last process may not have come to it
 		return err
 	}
@@ -88,7 +102,7 @@ func (s *Store) openFiles(dir string) error {
 func (s *Store) upgrade() error {
 	return s.update(func(t *transaction) error {
 		t.changed = true
-		return putAbout(t.tx, formatKey, encodeNumber(format))
+		return errors.Join(putAbout(t.tx, formatKey, encodeNumber(format)), putAbout(t.tx, foldedKey, encodeNumber(1)))
 	})
 }
 
@@ -185,7 +199,7 @@ func makeDatabase(path string) error {
 				return err
 			}
 		}
-		return errors.Join(putAbout(tx, formatKey, encodeNumber(format)), putTransaction(tx))
+		return errors.Join(putAbout(tx, formatKey, encodeNumber(format)), putAbout(tx, foldedKey, encodeNumber(1)), putTransaction(tx))
 	})
 	return errors.Join(err, db.Close())
 }

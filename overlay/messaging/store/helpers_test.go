@@ -43,6 +43,14 @@ func write(t testing.TB, s *Store, ops ...Op) {
 	}
 }
 
+// fold brings what is in the log into the database.
+func fold(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Load(Self, func(_, _ []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // shown is a message of one of the runs that have no nonce.
 func shown(epoch, counter uint64) delivery.Stamp {
 	return delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: epoch, Counter: counter}}}
@@ -98,13 +106,13 @@ func contentOf(t testing.TB, s *Store) content {
 	return c
 }
 
-// image is the content of a directory's two files.
+// image is the content of a directory's files.
 type image map[string][]byte
 
 func imageOf(t testing.TB, dir string) image {
 	t.Helper()
 	i := image{}
-	for _, name := range []string{databaseFile, journalFile} {
+	for _, name := range []string{databaseFile, logFile, journalFile} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (p *pages) about(path string, bucket []byte) (digests map[Bucket]digest, nu
 		return nil, 0, damage(path, fmt.Errorf("bucket %s: %w", about, err))
 	case number == 0:
 		return nil, 0, damage(path, errors.New("it has no format"))
-	case number != format && number != oldFormat:
+	case number < oldFormat || number > format:
 		return nil, 0, formatError(path, number, format)
 	case transaction != p.txid:
 		return nil, 0, damage(path, errors.New("its first pages don't belong to the others"))

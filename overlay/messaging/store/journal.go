@@ -62,15 +62,7 @@ func (j *journal) init(path string, slots int) {
 func (j *journal) create(path string) error {
 	b := make([]byte, (j.slots+1)*slotSize)
 	j.header(b, false)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return createFile(path, b)
 }
 
 func (j *journal) header(b []byte, used bool) {

@@ -21,22 +21,25 @@ const (
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
+// contents are the buckets with records. The log knows them by their places here.
 var contents = []Bucket{Unsettled, Custody, Peers, Self, marks}
 
 // known says that b is one that callers may name.
 func (b Bucket) known() bool { return b == Unsettled || b == Custody || b == Peers || b == Self }
 
 const (
-	// format is the number of the database. In format 1 marks knew one run of a sender;
-	// [Store.upgrade] makes it this one.
-	format    = 2
+	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
+	// had no log. [Store.upgrade] makes them this one.
+	format    = 3
 	oldFormat = 1
 
-	// Keys of numbers in about; its other keys are names of buckets. The latter is
-	// the number of the transaction that wrote last, which the metas know too: a
-	// root that a disk has not written would otherwise pass for the one it was.
+	// Keys of numbers in about; its other keys are names of buckets. The second is the number of
+	// the transaction that wrote last, which the metas know too: a root that a disk has not
+	// written would otherwise pass for the one it was. The third is that of the last record of
+	// the log that was folded.
 	formatKey      = "format"
 	transactionKey = "transaction"
+	foldedKey      = "folded"
 
 	// maxKey and maxValue are bbolt's limits, the latter less what is added here.
 	maxKey   = 32768

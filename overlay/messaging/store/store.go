@@ -4,18 +4,19 @@
 // messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of shown messages, the
 // deposits kept for others, and the records of peers met. bbolt because it is one file, is
 // safe from crashes by copy-on-write rather than by repairs, is a single dependency that
-// others (etcd) rely on, and is made for many small records. The grouping of writes into
-// transactions is ours.
+// others (etcd) rely on, and is made for many small records.
+//
+// messages.log is the log in which writes are safe before they come into the database: one
+// write(2) and one fdatasync for all that wait, see log.go.
 //
 // shown is a journal of marks, which record how far each run of a sender was shown. A message
 // counts as shown the moment its line was written, and a process killed between showing a line
 // and noting it may repeat that ONE message, so each note is in the kernel's hands before the
-// next line: a write(2) into a fixed ring of slots, of about a microsecond, where a
-// transaction with its two fdatasyncs would take a hundred times as long. Receipts wait until
+// next line: it goes into a fixed ring of slots, which takes about a microsecond. Receipts wait until
 // an fdatasync has made a whole group of notes safe from a crash of the machine. Notes are
 // folded into the database when half of the ring is full.
 //
-// Neither file is ever repaired or made anew: content that is not as it was written is a
+// None of these files is ever repaired or made anew: content that is not as it was written is a
 // [DamagedError], also while the store is open. If one of them is removed or replaced
 // meanwhile, that is a [RemovedError], before anything more is called safe.
 package store
@@ -37,11 +38,13 @@ import (
 type Store struct {
 	path    string // of the database
 	db      *bbolt.DB
+	log     writeLog
 	journal journal
 	day     func() uint32 // the day of a mark
 
 	step    func(string) bool
 	dead    atomic.Bool // step has said so
+	written atomic.Bool // the log has been written since Open
 	failure atomic.Pointer[error]
 
 	touching  sync.Mutex // held while bbolt is used
@@ -71,7 +74,7 @@ func Open(dir string) (*Store, error) { return OpenWith(dir, nil) }
 // OpenWith is Open for tests of crashes. It calls step before and after all that
 // changes a file, with the name of what comes next or has just been done: "write
 // FILE", "rename FILE", "renamed FILE", "use", "used" (while the files are made or
-// compacted), "commit", "committed", "note", "noted", "sync", "synced". Once step
+// compacted), "log", "logged", "commit", "committed", "note", "noted", "sync", "synced". Once step
 // returns false the store is as dead as if the process had been killed there:
 // nothing more is written, no done function is called any more (another goroutine
 // may be in the middle of either), and Close only releases the files. Several
@@ -83,6 +86,7 @@ func OpenWith(dir string, step func(string) bool) (*Store, error) {
 func open(dir string, step func(string) bool, slots int) (*Store, error) {
 	s := &Store{path: filepath.Join(dir, databaseFile), step: step, day: today}
 	s.queued.L = &s.mu
+	s.log.init(filepath.Join(dir, logFile), slots*(logHalf/ringSlots))
 	s.journal.init(filepath.Join(dir, journalFile), slots)
 	if err := s.load(dir); err != nil {
 		s.release()
@@ -93,17 +97,20 @@ func open(dir string, step func(string) bool, slots int) (*Store, error) {
 	return s, nil
 }
 
-// load opens the files and brings the journal's marks into the database.
+// load opens the files, and brings what log and journal have into the database.
 func (s *Store) load(dir string) (err error) {
 	if err := s.openFiles(dir); err != nil {
 		return err
 	}
-	for _, path := range []string{s.path, s.journal.path} {
+	for _, path := range []string{s.path, s.log.path, s.journal.path} {
 		p, err := placeOf(path)
 		if err != nil {
 			return err
 		}
 		s.places = append(s.places, p)
+	}
+	if err := s.foldOld(); err != nil {
+		return err
 	}
 	if s.journal.torn, err = s.foldNotes(0, s.journal.slots); err != nil {
 		return err
@@ -129,6 +136,12 @@ func (s *Store) close() error {
 	s.mu.Unlock()
 	s.committer.Wait()
 	if s.Err() == nil && !s.isDead() {
+		if err := s.foldAll(); !s.isDead() {
+			s.fail(err)
+		}
+	}
+	s.log.running.Wait()
+	if s.Err() == nil && !s.isDead() {
 		if _, err := s.foldNotes(0, s.journal.slots); !s.isDead() {
 			s.fail(err)
 		}
@@ -148,7 +161,7 @@ func (s *Store) release() (err error) {
 	if s.db != nil && !s.abandoned {
 		err = s.db.Close()
 	}
-	return errors.Join(err, s.journal.release())
+	return errors.Join(err, s.log.release(), s.journal.release())
 }
 
 // Torn is how many slots of the journal were found to be neither empty nor valid
@@ -156,13 +169,20 @@ func (s *Store) release() (err error) {
 // been called.
 func (s *Store) Torn() int { return s.journal.torn }
 
-// Load calls f for each record of b that is committed, in the order of the keys.
+// Load calls f for each record of b that is safe, in the order of the keys.
 // The slices are valid during the call only. f may not call the store: what is
 // written waits for Load. The error is f's, a [DamagedError], or the store's, see
-// [Store.Err].
+// [Store.Err]. No done function may call it.
 func (s *Store) Load(b Bucket, f func(key, value []byte) error) error {
 	if !b.known() {
 		return fmt.Errorf("the store has no bucket %q", b)
+	}
+	if s.written.Load() {
+		folded := make(chan error, 1)
+		s.queue(job{fold: true, done: func(err error) { folded <- err }})
+		if err := <-folded; err != nil {
+			return err
+		}
 	}
 	return s.each(b, f)
 }

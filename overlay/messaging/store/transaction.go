@@ -50,6 +50,30 @@ func (t *transaction) put(b Bucket, key, value []byte) error {
 	return bucket.Put(key, record)
 }
 
+// number is a number in about; 0 if there is none.
+func (t *transaction) number(key string) (uint64, error) {
+	value, err := t.get(about, []byte(key))
+	if err != nil || value == nil {
+		return 0, err
+	}
+	n, err := decodeNumber(value)
+	if err != nil {
+		return 0, &DamagedError{Path: t.path, Err: err}
+	}
+	return n, nil
+}
+
+// fold brings operations of the log into the database, up to a record.
+func (t *transaction) fold(c *changes, last uint64) error {
+	for _, op := range c.sorted() {
+		if err := t.put(op.Bucket, op.Key, op.Value); err != nil {
+			return err
+		}
+	}
+	t.changed = true
+	return putAbout(t.tx, foldedKey, encodeNumber(last))
+}
+
 func (t *transaction) digest(b Bucket) (digest, error) {
 	if d, ok := t.digests[b]; ok {
 		return d, nil

@@ -20,9 +20,9 @@ func encodeOldMark(p delivery.Position, day uint32, gaps ...delivery.Gap) []byte
 	return b
 }
 
-// oldStore is a store as the program of format 1 has left it: marks in the database, some
+// oldStore is a store as the program of an earlier format has left it: marks in the database, some
 // in the journal too, and a message that waits.
-func oldStore(t *testing.T) image {
+func oldStore(t *testing.T, number uint64) image {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
@@ -36,12 +36,15 @@ func oldStore(t *testing.T) image {
 		return errors.Join(
 			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(delivery.Position{Epoch: 5, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}})),
 			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(delivery.Position{Epoch: 4, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}})),
-			putAbout(t.tx, formatKey, encodeNumber(oldFormat)))
+			t.tx.Bucket([]byte(about)).Delete([]byte(foldedKey)),
+			putAbout(t.tx, formatKey, encodeNumber(number)))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	kill(s)
-	return imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
+	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
+	delete(old, logFile)
+	return old
 }
 
 func keyBytes(n int) []byte {
@@ -49,9 +52,14 @@ func keyBytes(n int) []byte {
 	return k[:]
 }
 
-// TestUpgrade opens a store of format 1, and is killed at each step of it.
+// TestUpgrade opens a store of each earlier format, and is killed at each step of it.
 func TestUpgrade(t *testing.T) {
-	old := oldStore(t)
+	for number := uint64(oldFormat); number < format; number++ {
+		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, oldStore(t, number)) })
+	}
+}
+
+func testUpgrade(t *testing.T, old image) {
 	want := map[certs.PublicKey]delivery.Mark{
 		key(1): {Runs: []delivery.Run{shown(3, 12).Run, shown(5, 9).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, {From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, {From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}}}},
 		key(2): {Runs: []delivery.Run{shown(4, 4).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}}}},

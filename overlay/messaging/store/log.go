@@ -1,0 +1,373 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"slices"
+	"sync"
+)
+
+// The log is where writes are made safe, before they come into the database: one write(2) and
+// one fdatasync for all that waits, where a transaction of bbolt writes pages all over its
+// file, twice. Most messages have been taken out again by the time at which the log is folded
+// into the database, and never come there (write-ahead log; ARIES, Mohan et al. 1992).
+//
+// It is a file of fixed size: a header like the journal's, and two halves, of which one is
+// written while the other is folded. A half is a row of records:
+//
+//	length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | operations …
+//
+// Records are numbered from 1, and go on in the other half when one is full. The database knows
+// the number of the last that was folded, the log begins anew behind it after each Open. "safe"
+// is the number up to which all was synced when the record was written: so a record that can't
+// be read is damage if a later one calls it safe, and else what a crash of the machine has left
+// of the last group, whose done functions were not called.
+//
+// An operation is a byte for the bucket, the key and the value, each behind its length as a
+// varint; that of a value is one more than it is, and 0 for a deletion. Integers are big-endian.
+const (
+	logFile   = "messages.log"
+	logFormat = 1
+	logTitle  = "quicpeer writes\n" // 16 bytes
+
+	recordHead = 4 + 4 + 8 + 8
+	// recordAlign is where records begin, so that one behind a damaged one can be found.
+	recordAlign = 64
+
+	// logHalf is the size of a half (a guess: it holds two of the longest messages).
+	logHalf = 128 * ringSlots
+)
+
+// writeLog is the file of writes. The goroutine that commits writes it.
+type writeLog struct {
+	path string
+	file *os.File
+	half int // bytes of each
+
+	at     int    // where in the half the next record begins
+	now    int    // the half that is written
+	number uint64 // of the last record
+	safe   uint64 // the last that was synced
+	buffer []byte
+
+	mu      sync.Mutex
+	changed sync.Cond // folding has
+	folding [2]bool
+	folded  uint64         // the last record that the database has
+	running sync.WaitGroup // the goroutines that fold
+}
+
+func (l *writeLog) init(path string, half int) {
+	l.path, l.half = path, half
+	l.changed.L = &l.mu
+}
+
+// create writes a log of one record without operations, so that a log that was emptied is not
+// taken for a new one; and all of the file, so that there is room for what is written later.
+func (l *writeLog) create(path string) error {
+	first := writeLog{half: l.half}
+	first.append(nil)
+	b := make([]byte, slotSize+2*l.half)
+	copy(b[slotSize:], first.buffer)
+	copy(b, logTitle)
+	binary.BigEndian.PutUint64(b[16:], logFormat)
+	binary.BigEndian.PutUint64(b[24:], uint64(l.half))
+	seal64(b[:slotSize])
+	return createFile(path, b)
+}
+
+func (l *writeLog) open() (err error) {
+	if l.file, err = os.OpenFile(l.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	var b [slotSize]byte
+	if err := readFull(l.file, b[:], 0); err != nil {
+		return damage(l.path, err)
+	}
+	number, half := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
+	switch {
+	case string(b[:len(logTitle)]) != logTitle || !sealed(b[:]):
+		return damage(l.path, errors.New("its header is not what was written"))
+	case number != logFormat:
+		return formatError(l.path, number, logFormat)
+	case half != uint64(l.half) || info.Size() != int64(slotSize+2*l.half):
+		return damage(l.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), slotSize+2*l.half))
+	}
+	return nil
+}
+
+func (l *writeLog) release() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
+
+// offset is where in the file a half begins.
+func (l *writeLog) offset(half int) int64 { return int64(slotSize + half*l.half) }
+
+// fits says that operations can be in the log at all.
+func (l *writeLog) fits(ops []Op) bool {
+	n := recordHead
+	for _, op := range ops {
+		n += 1 + 2*binary.MaxVarintLen64 + len(op.Key) + len(op.Value)
+	}
+	return n <= l.half
+}
+
+// append adds a record of operations to the buffer; false says that the half has no room for it.
+func (l *writeLog) append(ops []Op) bool {
+	start := len(l.buffer)
+	b := append(l.buffer, make([]byte, recordHead)...)
+	for _, op := range ops {
+		b = append(b, byte(slices.Index(contents, op.Bucket)))
+		b = append(binary.AppendUvarint(b, uint64(len(op.Key))), op.Key...)
+		size := 0
+		if op.Value != nil {
+			size = len(op.Value) + 1
+		}
+		b = append(binary.AppendUvarint(b, uint64(size)), op.Value...)
+	}
+	if l.at+len(b) > l.half {
+		return false
+	}
+	l.number++
+	record := b[start:]
+	binary.BigEndian.PutUint32(record, uint32(len(record)))
+	binary.BigEndian.PutUint64(record[8:], l.number)
+	binary.BigEndian.PutUint64(record[16:], l.safe)
+	binary.BigEndian.PutUint32(record[4:], crc32.Checksum(record[8:], castagnoli))
+	if rest := len(b) % recordAlign; rest > 0 {
+		b = append(b, make([]byte, recordAlign-rest)...)
+	}
+	l.buffer = b
+	return true
+}
+
+// row is what a half holds: the numbers of its records; 0: there are none.
+type row struct{ first, last uint64 }
+
+// changes are the operations of records, the last on each record of the database.
+type changes struct {
+	ops    []Op           // slices of what was read
+	byName map[string]int // where in ops, by the bytes that all operations on a record begin with
+}
+
+func newChanges() *changes { return &changes{byName: make(map[string]int)} }
+
+// read reads the records of a half, and adds the operations of those after a number.
+func (l *writeLog) read(half int, after uint64, into *changes) (found row, err error) {
+	b := make([]byte, l.half)
+	if err := readFull(l.file, b, l.offset(half)); err != nil {
+		return found, damage(l.path, err)
+	}
+	at := 0
+	for {
+		r, ok := parseRecord(b[at:])
+		if !ok || found.last != 0 && r.number != found.last+1 {
+			return found, nil
+		}
+		if r.number > after && !into.add(r.payload) {
+			return found, damage(l.path, errors.New("a record makes no sense"))
+		}
+		if found.first == 0 {
+			found.first = r.number
+		}
+		found.last = r.number
+		if at = align(at + r.size); at >= len(b) {
+			return found, nil
+		}
+	}
+}
+
+// calledSafe says that a record anywhere in the log calls one of that number safe.
+func (l *writeLog) calledSafe(number uint64) (bool, error) {
+	b := make([]byte, 2*l.half)
+	if err := readFull(l.file, b, l.offset(0)); err != nil {
+		return false, damage(l.path, err)
+	}
+	for at := 0; at < len(b); at += recordAlign {
+		if r, ok := parseRecord(b[at:]); ok && r.safe >= number {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unlike says that a record is damaged.
+func (l *writeLog) unlike(number uint64) error {
+	return damage(l.path, fmt.Errorf("record %d is not what was written", number))
+}
+
+func align(n int) int { return (n + recordAlign - 1) / recordAlign * recordAlign }
+
+type record struct {
+	size         int
+	number, safe uint64
+	payload      []byte
+}
+
+func parseRecord(b []byte) (r record, ok bool) {
+	if len(b) < recordHead {
+		return r, false
+	}
+	size := binary.BigEndian.Uint32(b)
+	if size < recordHead || uint64(size) > uint64(len(b)) || crc32.Checksum(b[8:size], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+		return r, false
+	}
+	return record{int(size), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), b[recordHead:size]}, true
+}
+
+// add adds the operations of a record; false says that they make no sense.
+func (c *changes) add(b []byte) bool {
+	for len(b) > 0 {
+		if int(b[0]) >= len(contents) {
+			return false
+		}
+		op := Op{Bucket: contents[b[0]]}
+		size, n := binary.Uvarint(b[1:])
+		if n <= 0 || size == 0 || size > uint64(len(b)-1-n) {
+			return false
+		}
+		end := 1 + n + int(size)
+		name := b[:end]
+		op.Key, b = b[1+n:end:end], b[end:]
+		if size, n = binary.Uvarint(b); n <= 0 || size > uint64(len(b)-n)+1 {
+			return false
+		}
+		b = b[n:]
+		if size > 0 {
+			op.Value, b = b[:size-1:size-1], b[size-1:]
+		}
+		if i, earlier := c.byName[string(name)]; earlier {
+			c.ops[i].Value = op.Value
+			continue
+		}
+		c.byName[string(name)] = len(c.ops)
+		c.ops = append(c.ops, op)
+	}
+	return true
+}
+
+// sorted are the operations in the order of their keys, as bbolt splits its pages at the end
+// only.
+func (c *changes) sorted() []Op {
+	slices.SortFunc(c.ops, func(a, b Op) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), bytes.Compare(a.Key, b.Key)) })
+	return c.ops
+}
+
+// readLog reads what the database does not have yet, at Open. It begins the log anew behind that.
+func (l *writeLog) readLog(folded uint64) (*changes, error) {
+	var rows [2]row
+	for half := range rows {
+		found, err := l.read(half, math.MaxUint64, nil)
+		if err != nil {
+			return nil, err
+		}
+		rows[half] = found
+	}
+	old, late := 0, 1
+	if rows[0].first > rows[1].first {
+		old, late = 1, 0
+	}
+	if rows[late].last < folded {
+		return nil, l.unlike(folded)
+	}
+	unknown := newChanges()
+	l.number = folded
+	for _, half := range []int{old, late} {
+		if rows[half].last <= l.number {
+			continue
+		}
+		if rows[half].first > l.number+1 {
+			return nil, l.unlike(l.number + 1)
+		}
+		if _, err := l.read(half, l.number, unknown); err != nil {
+			return nil, err
+		}
+		l.number = rows[half].last
+	}
+	missing, err := l.calledSafe(l.number + 1)
+	if err == nil && missing {
+		err = l.unlike(l.number + 1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.safe, l.folded, l.now, l.at = l.number, folded, old, 0
+	return unknown, nil
+}
+
+// turn goes on in the other half once that is folded, and says which is to be folded now, up to
+// which record. wait says whether waiting makes sense.
+func (l *writeLog) turn(wait func() bool) (half int, last uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	half = l.now
+	for l.folding[1-half] && wait() {
+		l.changed.Wait()
+	}
+	l.folding[half] = true
+	l.now, l.at = 1-half, 0
+	return half, l.number
+}
+
+// settle waits until no half is being folded, and says whether the one that is written has
+// records that the database lacks.
+func (l *writeLog) settle() (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.folding[0] || l.folding[1] {
+		l.changed.Wait()
+	}
+	return l.number > l.folded
+}
+
+// foldedTo notes that a half is folded, up to a record; 0: it could not be.
+func (l *writeLog) foldedTo(half int, last uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.folded, l.folding[half] = max(l.folded, last), false
+	l.changed.Broadcast()
+}
+
+func (l *writeLog) foldedNow() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.folded
+}
+
+// sync writes the buffer and makes it safe.
+func (l *writeLog) sync() error {
+	if _, err := l.file.WriteAt(l.buffer, l.offset(l.now)+int64(l.at)); err != nil {
+		return err // it names the path
+	}
+	if err := fdatasync(l.file); err != nil {
+		return fmt.Errorf("writing %s: %w", l.path, err)
+	}
+	l.at += len(l.buffer)
+	l.buffer, l.safe = l.buffer[:0], l.number
+	return nil
+}
+
+// createFile writes a file, safe from a crash.
+func createFile(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
