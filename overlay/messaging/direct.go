@@ -183,7 +183,7 @@ func (d *directLane) takeLone() lone {
 			return lone{}
 		}
 		s = d.opened(stream, d.again.round)
-	} else if !s.takes(2 * maxLoneBytes) {
+	} else if !s.roomFor(2 * maxLoneBytes) {
 		return lone{}
 	}
 	return lone{d.link, s, d.takeBatch()}
@@ -192,15 +192,15 @@ func (d *directLane) takeLone() lone {
 // writeLone writes what takeLone has taken. A failure ends the link, and send with it.
 func (d *directLane) writeLone(m lone) { d.write(m.link, m.stream, m.batch, d.encode(m.batch)) }
 
-// takes says that a stream has room for so many bytes more.
-func (s *messageStream) takes(size int) bool { return s.size+size <= maxStreamBytes }
+// roomFor says that a stream has room for so many bytes more.
+func (s *messageStream) roomFor(size int) bool { return s.size+size <= maxStreamBytes }
 
 // streamFor is the stream for so many bytes: the open one if they fit, else a new one. The
 // caller has the right to write.
 func (d *directLane) streamFor(l *Link, size int) (*messageStream, error) {
 	d.r.mu.Lock()
 	s := d.open
-	if s != nil && !s.takes(size) {
+	if s != nil && !s.roomFor(size) {
 		d.endStream()
 		s = nil
 	}
@@ -235,14 +235,14 @@ func (d *directLane) endStream() {
 		d.open = nil
 		s.ended = true
 		if err := s.CloseWrite(); err != nil {
-			s.fail(err)
+			s.giveUp(err)
 		}
 	}
 }
 
-// fail notes why a stream can't be written, for the goroutine that reads its receipts, and
+// giveUp notes why a stream can't be written, for the goroutine that reads its receipts, and
 // wakes it. The receiver's lock is held.
-func (s *messageStream) fail(why error) {
+func (s *messageStream) giveUp(why error) {
 	s.ended, s.err = true, why
 	s.SetDeadline(time.Unix(0, 1)) // long ago
 }
@@ -271,12 +271,12 @@ func (d *directLane) wroteTo(l *Link, s *messageStream, err error, now time.Dura
 	case err != nil && !void && !cutOff(err):
 		l.Abort(transport.CodeInternal, "a message stream failed: "+err.Error())
 	case err != nil:
-		s.fail(err)
+		s.giveUp(err)
 		if d.open == s {
 			d.open = nil
 		}
 		err = nil
-	case d.open == s && (d.again.failures > 0 || !s.takes(1)):
+	case d.open == s && (d.again.failures > 0 || !s.roomFor(1)):
 		d.endStream()
 	}
 	if r.box.Next(delivery.Direct) != nil || d.unfit(l) {

@@ -16,6 +16,7 @@ const (
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
 	maxOwn           = 1 << 16  // events of our own messages; then Send waits
 	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
+	spareEvents      = 1024     // the longest list of handled events whose memory is used again
 )
 
 // EventQueue holds the events between the node and the program. Joins and leaves never wait,
@@ -61,7 +62,7 @@ func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
 func (q *EventQueue) pushItem(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.add(it)
+	q.admit(it)
 }
 
 // pushAll is pushItem for many.
@@ -72,12 +73,12 @@ func (q *EventQueue) pushAll(list []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, it := range list {
-		q.add(it)
+		q.admit(it)
 	}
 }
 
-// add adds an event that never waits. q.mu is held.
-func (q *EventQueue) add(it item) {
+// admit adds an event that never waits. q.mu is held.
+func (q *EventQueue) admit(it item) {
 	if q.closed {
 		return
 	}
@@ -200,14 +201,11 @@ func (q *EventQueue) enqueue(it item) {
 	}
 }
 
-// maxSpare is the longest list of handled events whose memory is used again.
-const maxSpare = 1024
-
 // take waits for events and returns all there are; false is the end. The list of those that
 // were handled is filled next.
 func (q *EventQueue) take(handled []item) ([]item, bool) {
 	clear(handled)
-	if cap(handled) > maxSpare {
+	if cap(handled) > spareEvents {
 		handled = nil
 	}
 	for {

@@ -218,13 +218,13 @@ func (in *reader) oweEnd(stream *transport.Stream) {
 // tellDue wakes the goroutine that writes receipts, if the first is due. The sender's lock is
 // held.
 func (in *reader) tellDue() {
-	if len(in.owed) > 0 && in.due(in.owed[0]) {
+	if len(in.owed) > 0 && in.mayAnswer(in.owed[0]) {
 		signal(in.wake)
 	}
 }
 
-// due says that a receipt may be written. The sender's lock is held.
-func (in *reader) due(r receipt) bool {
+// mayAnswer says that a receipt may be written. The sender's lock is held.
+func (in *reader) mayAnswer(r receipt) bool {
 	return r.end || r.refused != "" || in.sender.inbox.Settled(r.position)
 }
 
@@ -263,7 +263,7 @@ func (in *reader) nextReceipts(previous []receipt) (due []receipt, ok bool) {
 	for {
 		in.sender.mu.Lock()
 		n := 0
-		for n < len(in.owed) && in.due(in.owed[n]) {
+		for n < len(in.owed) && in.mayAnswer(in.owed[n]) {
 			n++
 		}
 		due = append(previous[:0], in.owed[:n]...)
@@ -278,14 +278,6 @@ func (in *reader) nextReceipts(previous []receipt) (due []receipt, ok bool) {
 			return nil, false
 		}
 		<-in.wake
-	}
-}
-
-// signal wakes who waits for a channel that holds a token.
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -298,7 +298,7 @@ func (s *sender) safe(stamp delivery.Stamp) {
 		s.answer(parcel)
 	}
 	for in := range s.wakes {
-		in.tellDue()
+		signal(in.wake)
 	}
 }
 

@@ -86,3 +86,11 @@ func (t *tally) awaitNone(ctx context.Context) bool {
 		return false
 	}
 }
+
+// signal puts a token into a channel that holds one, unless it is there.
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -17,6 +18,53 @@ import (
 type Op struct {
 	Bucket     Bucket
 	Key, Value []byte // Key has 1 to 32,768 bytes
+}
+
+// jobs is the queue of the goroutine that commits.
+type jobs struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	list    []job
+	closed  bool
+}
+
+func (q *jobs) init() { q.changed.L = &q.mu }
+
+// put adds a job; false says that the queue is closed.
+func (q *jobs) put(j job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.list = append(q.list, j)
+	q.changed.Signal()
+	return true
+}
+
+// next waits for jobs and takes them all; nil is the end.
+func (q *jobs) next() []job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.list) == 0 && !q.closed {
+		q.changed.Wait()
+	}
+	list := q.list
+	q.list = nil
+	return list
+}
+
+func (q *jobs) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.changed.Broadcast()
+}
+
+func (q *jobs) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
 }
 
 // job is what serves one call.
@@ -88,17 +136,7 @@ func (s *Store) SetGaps(sender certs.PublicKey, gaps []delivery.Gap, done func(e
 }
 
 func (s *Store) queue(j job) {
-	if s.isDead() {
-		return
-	}
-	s.mu.Lock()
-	closed := s.closed
-	if !closed {
-		s.jobs = append(s.jobs, j)
-		s.queued.Signal()
-	}
-	s.mu.Unlock()
-	if closed && j.done != nil {
+	if !s.isDead() && !s.jobs.put(j) && j.done != nil {
 		j.done(fs.ErrClosed)
 	}
 }
@@ -106,7 +144,7 @@ func (s *Store) queue(j job) {
 // commitJobs carries out jobs until Close, and what is queued then.
 func (s *Store) commitJobs() {
 	for {
-		jobs := s.takeJobs()
+		jobs := s.jobs.next()
 		if jobs == nil {
 			return
 		}
@@ -131,7 +169,13 @@ func (s *Store) carryOut(jobs []job) error {
 		case j.apply == nil && !j.fold:
 			err = s.logOps(j.ops)
 		default:
-			err = s.commitNow(j)
+			err = s.syncLog()
+			if err == nil && j.fold {
+				err = s.foldAll()
+			}
+			if err == nil && j.apply != nil {
+				err = s.update(j.apply)
+			}
 		}
 		if err != nil {
 			return err
@@ -140,33 +184,25 @@ func (s *Store) carryOut(jobs []job) error {
 	return s.syncLog()
 }
 
-// commitNow brings a job into the database, behind all before it.
-func (s *Store) commitNow(j job) error {
-	if err := s.syncLog(); err != nil {
-		return err
-	}
-	if j.fold {
-		if err := s.foldAll(); err != nil {
-			return err
-		}
-	}
-	if j.apply == nil {
-		return nil
-	}
-	return s.update(j.apply)
-}
-
 // logOps adds operations to the log, which are safe after syncLog.
 func (s *Store) logOps(ops []Op) error {
-	if len(ops) == 0 || s.log.append(ops) {
+	if len(ops) == 0 || s.log.addRecord(ops) {
 		return nil
 	}
 	if err := s.syncLog(); err != nil {
 		return err
 	}
 	half, last := s.log.turn(func() bool { return s.Err() == nil && !s.isDead() })
-	s.log.running.Go(func() { s.foldHalf(half, last) })
-	if !s.log.append(ops) {
+	s.log.running.Go(func() {
+		if err := s.foldLog(half, last); err != nil {
+			if !s.isDead() {
+				s.fail(err)
+			}
+			last = 0
+		}
+		s.log.foldedTo(half, last)
+	})
+	if !s.log.addRecord(ops) {
 		panic("store: a write that fits into no half of the log")
 	}
 	return s.Err()
@@ -193,18 +229,6 @@ func (s *Store) syncLog() error {
 	return s.checkPlaces()
 }
 
-// foldHalf folds a half of the log that is full, up to its last record.
-func (s *Store) foldHalf(half int, last uint64) {
-	err := s.foldLog(half, last)
-	if err != nil && !s.isDead() {
-		s.fail(err)
-	}
-	if err != nil {
-		last = 0
-	}
-	s.log.foldedTo(half, last)
-}
-
 // foldAll folds all that is in the log. Nothing may be written to it meanwhile.
 func (s *Store) foldAll() error {
 	if !s.log.settle() {
@@ -220,7 +244,7 @@ func (s *Store) foldAll() error {
 
 func (s *Store) foldLog(half int, last uint64) error {
 	unknown := newChanges()
-	found, err := s.log.read(half, s.log.foldedNow(), unknown)
+	found, err := s.log.readHalf(half, s.log.foldedNow(), unknown)
 	if err == nil && found.last != last {
 		err = damage(s.log.path, errors.New("it was changed by somebody else while it was in use"))
 	}
@@ -251,17 +275,6 @@ func (s *Store) foldOld() error {
 	}
 	s.log.folded = s.log.number
 	return nil
-}
-
-func (s *Store) takeJobs() []job {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.jobs) == 0 && !s.closed {
-		s.queued.Wait()
-	}
-	jobs := s.jobs
-	s.jobs = nil
-	return jobs
 }
 
 // update runs change in a transaction, commits it, and checks that the files are still there,

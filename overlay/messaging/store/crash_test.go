@@ -22,10 +22,10 @@ type crash struct {
 
 	mu      sync.Mutex
 	closed  bool
-	written int     // writes that were reported as safe, all but later ones
-	noted   history // survive the process
-	safe    history // survive the machine
-	gapped  int     // gaps that were reported as safe
+	written int               // writes that were reported as safe, all but later ones
+	noted   history           // survive the process
+	safe    history           // survive the machine
+	gapped  int               // gaps that were reported as safe
 	syncing map[string][]byte // log and journal before the fdatasync that is under way
 	synced  map[string][]byte // what of them is sure to be on the disk
 }

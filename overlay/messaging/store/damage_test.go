@@ -309,8 +309,8 @@ func TestTornSlot(t *testing.T) {
 			s := mustOpen(t, dir)
 			marks := s.Marks()
 			mustClose(t, s)
-			if _, ok := marks[sender]; ok != isNew || (s.Torn() == 0) != (isOld || isNew) {
-				t.Errorf("%d bytes of note %d: found %v, %d torn", size, n, ok, s.Torn())
+			if _, ok := marks[sender]; ok != isNew || (s.journal.torn == 0) != (isOld || isNew) {
+				t.Errorf("%d bytes of note %d: found %v, %d torn", size, n, ok, s.journal.torn)
 			}
 			if _, ok := marks[written[0]]; n == 1 && !ok {
 				t.Errorf("%d bytes of note %d: the one before is gone", size, n)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -39,7 +38,7 @@ type journal struct {
 	file  *os.File
 	ring  []byte // the file, where the system lets fdatasync take what is put there; nil elsewhere
 	slots int
-	torn  int // slots neither empty nor valid at Open
+	torn  int // slots neither empty nor valid at Open: what a crash of the machine leaves of notes whose done functions had not been called
 
 	mu      sync.Mutex
 	noted   sync.Cond // pending has grown, or closed was set
@@ -73,15 +72,6 @@ func (j *journal) header(b []byte, used bool) {
 		b[32] = 1
 	}
 	seal64(b)
-}
-
-// seal64 sets the checksum of a slot.
-func seal64(slot []byte) {
-	binary.BigEndian.PutUint32(slot[sumAt:], crc32.Checksum(slot[:sumAt], castagnoli))
-}
-
-func sealed(slot []byte) bool {
-	return crc32.Checksum(slot[:sumAt], castagnoli) == binary.BigEndian.Uint32(slot[sumAt:])
 }
 
 // open opens the file and reads its header.

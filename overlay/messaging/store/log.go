@@ -63,16 +63,11 @@ type writeLog struct {
 	running sync.WaitGroup // the goroutines that fold
 }
 
-func (l *writeLog) init(path string, half int) {
-	l.path, l.half = path, half
-	l.changed.L = &l.mu
-}
-
 // create writes a log of one record without operations, so that a log that was emptied is not
 // taken for a new one; and all of the file, so that there is room for what is written later.
 func (l *writeLog) create(path string) error {
 	first := writeLog{half: l.half}
-	first.append(nil)
+	first.addRecord(nil)
 	b := make([]byte, slotSize+2*l.half)
 	copy(b[slotSize:], first.buffer)
 	copy(b, logTitle)
@@ -125,8 +120,8 @@ func (l *writeLog) fits(ops []Op) bool {
 	return n <= l.half
 }
 
-// append adds a record of operations to the buffer; false says that the half has no room for it.
-func (l *writeLog) append(ops []Op) bool {
+// addRecord adds a record of operations to the buffer; false says that the half has no room for it.
+func (l *writeLog) addRecord(ops []Op) bool {
 	start := len(l.buffer)
 	b := append(l.buffer, make([]byte, recordHead)...)
 	for _, op := range ops {
@@ -165,8 +160,8 @@ type changes struct {
 
 func newChanges() *changes { return &changes{byName: make(map[string]int)} }
 
-// read reads the records of a half, and adds the operations of those after a number.
-func (l *writeLog) read(half int, after uint64, into *changes) (found row, err error) {
+// readHalf reads the records of a half, and adds the operations of those after a number.
+func (l *writeLog) readHalf(half int, after uint64, into *changes) (found row, err error) {
 	b := make([]byte, l.half)
 	if err := readFull(l.file, b, l.offset(half)); err != nil {
 		return found, damage(l.path, err)
@@ -270,7 +265,7 @@ func (c *changes) sorted() []Op {
 func (l *writeLog) readLog(folded uint64) (*changes, error) {
 	var rows [2]row
 	for half := range rows {
-		found, err := l.read(half, math.MaxUint64, nil)
+		found, err := l.readHalf(half, math.MaxUint64, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -292,7 +287,7 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 		if rows[half].first > l.number+1 {
 			return nil, l.unlike(l.number + 1)
 		}
-		if _, err := l.read(half, l.number, unknown); err != nil {
+		if _, err := l.readHalf(half, l.number, unknown); err != nil {
 			return nil, err
 		}
 		l.number = rows[half].last
@@ -358,16 +353,4 @@ func (l *writeLog) sync() error {
 	l.at += len(l.buffer)
 	l.buffer, l.safe = l.buffer[:0], l.number
 	return nil
-}
-
-// createFile writes a file, safe from a crash.
-func createFile(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

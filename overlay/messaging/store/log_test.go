@@ -241,8 +241,8 @@ func TestOverwrittenLog(t *testing.T) {
 // FuzzLog reads logs that anybody may have written.
 func FuzzLog(f *testing.F) {
 	l := writeLog{half: 1 << 20}
-	l.append([]Op{op(Unsettled, "key", "value"), deletion(Custody, "key")})
-	l.append([]Op{op(Self, "key", "")})
+	l.addRecord([]Op{op(Unsettled, "key", "value"), deletion(Custody, "key")})
+	l.addRecord([]Op{op(Self, "key", "")})
 	f.Add(l.buffer)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for len(b) > 0 {

@@ -112,3 +112,12 @@ func NumberOp(name string, number uint64) Op {
 
 // isContent says that name is that of a bucket with records of its own.
 func isContent(name string) bool { return slices.Contains(contents, Bucket(name)) }
+
+// seal64 sets the checksum of a slot.
+func seal64(slot []byte) {
+	binary.BigEndian.PutUint32(slot[sumAt:], crc32.Checksum(slot[:sumAt], castagnoli))
+}
+
+func sealed(slot []byte) bool {
+	return crc32.Checksum(slot[:sumAt], castagnoli) == binary.BigEndian.Uint32(slot[sumAt:])
+}

@@ -238,3 +238,15 @@ func removeLeftovers(dir string) error {
 	}
 	return nil
 }
+
+// createFile writes a file, safe from a crash.
+func createFile(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -172,7 +172,7 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 		}
 	}
 	s.epoch = epoch
-	if m := s.second; m != nil && !m.isClosed() {
+	if m := s.second; m != nil && !m.jobs.isClosed() {
 		fail := s.fail
 		m.Write(func(err error) {
 			if err != nil {

@@ -53,10 +53,7 @@ type Store struct {
 	placesMu sync.Mutex
 	places   []place // of database and journal
 
-	mu        sync.Mutex
-	queued    sync.Cond
-	jobs      []job
-	closed    bool
+	jobs      jobs
 	committer sync.WaitGroup
 
 	marksMu sync.Mutex
@@ -85,8 +82,8 @@ func OpenWith(dir string, step func(string) bool) (*Store, error) {
 
 func open(dir string, step func(string) bool, slots int) (*Store, error) {
 	s := &Store{path: filepath.Join(dir, databaseFile), step: step, day: today}
-	s.queued.L = &s.mu
-	s.log.init(filepath.Join(dir, logFile), slots*(logHalf/ringSlots))
+	s.jobs.init()
+	s.log.path, s.log.half, s.log.changed.L = filepath.Join(dir, logFile), slots*(logHalf/ringSlots), &s.log.mu
 	s.journal.init(filepath.Join(dir, journalFile), slots)
 	if err := s.load(dir); err != nil {
 		s.release()
@@ -130,10 +127,7 @@ func (s *Store) Close() error {
 
 func (s *Store) close() error {
 	s.journal.close()
-	s.mu.Lock()
-	s.closed = true
-	s.queued.Broadcast()
-	s.mu.Unlock()
+	s.jobs.close()
 	s.committer.Wait()
 	if s.Err() == nil && !s.isDead() {
 		if err := s.foldAll(); !s.isDead() {
@@ -150,12 +144,6 @@ func (s *Store) close() error {
 	return s.Err()
 }
 
-func (s *Store) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
-}
-
 // release closes the files and writes nothing.
 func (s *Store) release() (err error) {
 	if s.db != nil && !s.abandoned {
@@ -163,11 +151,6 @@ func (s *Store) release() (err error) {
 	}
 	return errors.Join(err, s.log.release(), s.journal.release())
 }
-
-// Torn is how many slots of the journal were found to be neither empty nor valid
-// by Open: what a crash of the machine leaves of notes whose done functions had not
-// been called.
-func (s *Store) Torn() int { return s.journal.torn }
 
 // Load calls f for each record of b that is safe, in the order of the keys.
 // The slices are valid during the call only. f may not call the store: what is
