@@ -23,20 +23,6 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	}
 }
 
-// acceptConnections takes authenticated connections from quic-go until the listener is closed
-// or the socket breaks, and then ends the endpoint. The gate bounds how many admissions run at
-// once.
-func (e *Endpoint) acceptConnections() {
-	for {
-		conn, err := e.listener.Accept(context.Background())
-		if err != nil {
-			e.cancel(fmt.Errorf("the socket: %w", explain(err)))
-			return
-		}
-		e.group.Go(func() { e.admit(conn) })
-	}
-}
-
 // admit turns a connection into a link and hands it to Accept.
 func (e *Endpoint) admit(conn *quic.Conn) {
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)

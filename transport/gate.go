@@ -34,8 +34,9 @@ const (
 // first packet, before any work for TLS, until the owner of the endpoint has taken its link or
 // the connection has ended.
 type gate struct {
-	log    *slog.Logger
-	leaves sync.WaitGroup // one for each stranger whose end is still to be reported
+	log     *slog.Logger
+	entered func(strangers int) // called when one has
+	leaves  sync.WaitGroup      // one for each stranger whose end is still to be reported
 
 	mu      sync.Mutex
 	open    map[*stranger]struct{}
@@ -53,8 +54,8 @@ type stranger struct {
 // strangerKey is the key of the *stranger in the context of an accepted connection.
 type strangerKey struct{}
 
-func (g *gate) init(log *slog.Logger) {
-	g.log = log
+func (g *gate) init(log *slog.Logger, entered func(strangers int)) {
+	g.log, g.entered = log, entered
 	g.open = map[*stranger]struct{}{}
 	g.perHost = map[netip.Prefix]int{}
 }
@@ -76,6 +77,7 @@ func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Contex
 		g.logRefusal(s)
 		return nil, errors.New("too many connections on their way in")
 	}
+	g.entered(g.inside())
 	ctx = context.WithValue(ctx, strangerKey{}, s)
 	g.leaves.Add(1)
 	forget := context.AfterFunc(ctx, func() {
@@ -86,6 +88,13 @@ func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	defer g.mu.Unlock()
 	s.forget = forget
 	return ctx, nil
+}
+
+// inside is how many strangers are on their way in.
+func (g *gate) inside() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.open)
 }
 
 // count counts s in, if there is room.

@@ -12,11 +12,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
 
+	"quicpeer/certs"
 	"quicpeer/pb"
+	"quicpeer/transport/simtest"
 )
 
 func TestQueue(t *testing.T) {
@@ -190,7 +193,8 @@ func TestHost(t *testing.T) {
 func TestGate(t *testing.T) {
 	var log strings.Builder
 	var g gate
-	g.init(slog.New(slog.NewTextHandler(&log, nil)))
+	welcomed := 0
+	g.init(slog.New(slog.NewTextHandler(&log, nil)), func(strangers int) { welcomed = strangers })
 	end := map[int]context.CancelCauseFunc{}
 	enter := func(host, port int) bool {
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -209,6 +213,9 @@ func TestGate(t *testing.T) {
 		if port == doubtfulHalfOpen-2 && g.doubts(nil) || port == doubtfulHalfOpen-1 && !g.doubts(nil) {
 			t.Errorf("after number %d the gate has the wrong doubts", port)
 		}
+	}
+	if welcomed != maxHalfOpen {
+		t.Errorf("%d of %d strangers are welcome", welcomed, maxHalfOpen)
 	}
 	end[0](errors.New("the handshake failed"))
 	end[maxHalfOpenPerHost](errors.New("the handshake failed"))
@@ -236,10 +243,32 @@ func TestGate(t *testing.T) {
 	}
 }
 
-func (g *gate) inside() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.open)
+// Goroutines take connections as many as quic-go needs them, and end when it does no more.
+func TestAcceptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simtest.New(1, time.Millisecond)
+		defer net.Close()
+		e, err := NewEndpoint(Config{Conn: net.Node("a"), Identity: certs.NewIdentity(make([]byte, 32))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		expect := func(want int) {
+			t.Helper()
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.acceptors != want {
+				t.Errorf("%d acceptors, not %d", e.acceptors, want)
+			}
+		}
+		expect(1)
+		e.welcome(acceptQueue + 1)
+		expect(1)
+		e.welcome(maxHalfOpen)
+		expect(maxHalfOpen - acceptQueue)
+		time.Sleep(2*acceptorIdle + time.Millisecond)
+		expect(1)
+	})
 }
 
 // A caller that waits for a queue to drain is released when it has drained, or when the link

@@ -83,11 +83,6 @@ const (
 	streamWindow = 160 << 10
 	linkWindow   = 2 << 20
 
-	// How many goroutines take connections from quic-go. Its queue holds 32, and it refuses
-	// further connections when their dialers already believe them established (of 1000 dials
-	// at once one goroutine lost 10 to 31 %, measured). These and the queue together hold all
-	// that the gate lets in, so that never happens.
-	acceptors = maxHalfOpen - 32
 	// The limit for opening the control stream after the handshake: one round trip and
 	// retransmissions, as for the handshake.
 	controlTimeout = 5 * time.Second
@@ -127,9 +122,10 @@ type Endpoint struct {
 	ended  chan struct{}  // closed at the end of Close
 	group  sync.WaitGroup // acceptors, admissions and links
 
-	mu     sync.Mutex
-	closed bool // no link is added any more
-	links  map[*Link]struct{}
+	mu        sync.Mutex
+	closed    bool // no link is added any more, and no acceptor
+	acceptors int  // goroutines that take connections
+	links     map[*Link]struct{}
 }
 
 // NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn, even if it
@@ -147,7 +143,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		links:    map[*Link]struct{}{},
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.gate.init(cfg.Log)
+	e.gate.init(cfg.Log, e.welcome)
 	e.transport = &quic.Transport{
 		Conn:                cfg.Conn,
 		ConnContext:         e.gate.enter,
@@ -162,9 +158,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.conn.Close())
 	}
 	logBuffers(e.conn, e.log)
-	for range acceptors {
-		e.group.Go(e.acceptConnections)
-	}
+	e.welcome(1)
 	return e, nil
 }
 

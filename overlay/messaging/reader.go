@@ -135,7 +135,7 @@ func (in *reader) readMessages(stream *transport.Stream) error {
 }
 
 // nextMessages waits for a message, and reads it with those that have come with it into the
-// batch. After an error, or the end of the stream, there are no more.
+// batch. Nothing follows an error, or the end of the stream.
 func (in *reader) nextMessages(stream *transport.Stream) error {
 	clear(in.batch)
 	in.batch = in.batch[:0]
