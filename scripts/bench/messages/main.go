@@ -19,8 +19,9 @@
 //	make bench
 //	make bench FLAGS='-rounds 9 -time 2s -dir /mnt/disk'
 //
-// The exit status is 1 if quicpeer misses its bar: stored at half of the rate of
-// quicpeer, with 128 in flight.
+// The exit status is 1 if quicpeer misses a bar: its rate to that of the floor, 1.15, 1.9 and 2.7
+// with 1, 16 and 128 in flight, and its median latency with 1, 0.95; and with 128 the rate of
+// stored, 0.6 of quicpeer's and 1.5 of the floor's.
 package main
 
 import (
@@ -29,6 +30,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"quicpeer/scripts/bench/command"
@@ -36,9 +38,6 @@ import (
 
 // body is the size of a message's text, in bytes.
 const body = 100
-
-// storedBar is the least rate of stored, as a part of quicpeer's, with many in flight.
-const storedBar = 0.5
 
 // client sends messages for a time, so many in flight at once.
 type client interface {
@@ -126,19 +125,51 @@ func (o options) bench(dir string) error {
 	fmt.Printf("%s; %d bytes a message, medians of %d rounds of %v\n", command.Machine(), body, o.rounds, o.length)
 	fmt.Printf("state directories in %s, where a short write and its fsync take %v\n\n", o.Name, sync.Round(time.Microsecond))
 	printHead()
-	missed := false
+	var missed []string
 	for _, inFlight := range []int{1, 16, 128} {
 		trials, err := o.runAll(clients, inFlight)
 		if err != nil {
 			return err
 		}
 		printRows(inFlight, trials)
-		missed = inFlight == 128 && len(trials) > storedKind && medianRatio(trials[storedKind], trials[peerKind], rateOf) < storedBar
+		for _, b := range bars {
+			if b.inFlight == inFlight && b.kind < len(trials) && !b.holds(trials) {
+				missed = append(missed, b.name)
+			}
+		}
 	}
-	if missed {
+	if len(missed) > 0 {
+		fmt.Printf("\nmissed: %s\n", strings.Join(missed, "; "))
 		return command.ErrMissed
 	}
 	return nil
+}
+
+// bar is what a ratio has to keep to.
+type bar struct {
+	name       string
+	inFlight   int
+	kind, base int
+	of         func(trial) float64
+	limit      float64
+	most       bool // the limit is the greatest, not the least
+}
+
+var bars = []bar{
+	{"rate at 1 to floor 1.15", 1, peerKind, floorKind, rateOf, 1.15, false},
+	{"p50 at 1 to floor 0.95", 1, peerKind, floorKind, p50Of, 0.95, true},
+	{"rate at 16 to floor 1.9", 16, peerKind, floorKind, rateOf, 1.9, false},
+	{"rate at 128 to floor 2.7", 128, peerKind, floorKind, rateOf, 2.7, false},
+	{"stored to quicpeer 0.6", 128, storedKind, peerKind, rateOf, 0.6, false},
+	{"stored to floor 1.5", 128, storedKind, floorKind, rateOf, 1.5, false},
+}
+
+func (b bar) holds(trials [][]trial) bool {
+	ratio := medianRatio(trials[b.kind], trials[b.base], b.of)
+	if b.most {
+		return ratio <= b.limit
+	}
+	return ratio >= b.limit
 }
 
 // runAll gives the trials of each kind, round by round. The first round warms up.
