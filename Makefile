@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-crowd sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-idle sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -58,8 +58,8 @@ bench-waiting: ## how soon who comes back has what waited for it; FLAGS=-help
 bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
 	go -C scripts/bench run ./overlay $(FLAGS)
 
-bench-crowd: ## measure what idle peers cost: memory, CPU, goroutines; FLAGS=-help
-	CGO_ENABLED=0 go -C scripts/bench run ./crowd $(FLAGS)
+bench-idle: ## measure what idle peers cost: memory, CPU, goroutines; FLAGS=-help
+	CGO_ENABLED=0 go -C scripts/bench run ./idle $(FLAGS)
 
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)

@@ -1,10 +1,10 @@
-// Command crowd measures what peers cost that only sit there: real peers on loopback, some in each
+// Command idle measures what peers cost that only sit there: real peers on loopback, some in each
 // process, that have joined one after the other through the first. From when all know all it
 // watches for a time, and prints for each peer: memory, CPU time, goroutines; and how many living
 // peers were called lost.
 //
-//	make bench-crowd                                                one peer a process, five of them: four links each
-//	make bench-crowd FLAGS='-processes 10 -each 100 -time 10m'      1000 peers
+//	make bench-idle                                                one peer a process, five of them: four links each
+//	make bench-idle FLAGS='-processes 10 -each 100 -time 10m'      1000 peers
 //
 // The exit status is 1 if a bar is missed: with one peer in each process, 14 MB, 0.15 % of a core
 // and 60 goroutines for each; with more, 2.5 MB and 0.1 % of a core for each; and nobody may be called lost.
@@ -36,7 +36,7 @@ func main() {
 	flag.Func("serve", "internal: be another process, which is as this says", func(s string) error {
 		return json.Unmarshal([]byte(s), &role)
 	})
-	command.Main("bench-crowd", func() error {
+	command.Main("bench-idle", func() error {
 		if role != nil {
 			return role.serve()
 		}
