@@ -88,7 +88,7 @@ func (c *crash) play(t *testing.T) bool {
 		return false
 	}
 	c.mu.Lock()
-	for _, name := range []string{logFile, journalFile} {
+	for _, name := range []string{logFile, journalFile, lateFile} { // the last is never synced again
 		c.synced[name] = c.file(name)
 	}
 	c.mu.Unlock()

@@ -194,7 +194,7 @@ func TestOldMeta(t *testing.T) {
 
 func TestMissingFiles(t *testing.T) {
 	full, _, c := fullDatabase(t)
-	for _, name := range []string{databaseFile, logFile, journalFile} {
+	for _, name := range []string{databaseFile, logFile, journalFile, lateFile} {
 		for what, damage := range map[string]func(path string) error{
 			"missing":     func(string) error { return nil },
 			"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -282,8 +282,15 @@ func wantOtherFormat(t *testing.T, dir string) {
 	}
 }
 
-// TestTornSlot cuts a note at every byte, over an empty slot and over an older one.
+// TestTornSlot cuts a note at every byte, over an empty slot and over an older one: in the journal,
+// when the late notes are lost, and in the late notes, when the journal lacks it.
 func TestTornSlot(t *testing.T) {
+	t.Run(journalFile, func(t *testing.T) { testTornSlot(t, journalFile, lateFile, slotSize) })
+	t.Run(lateFile, func(t *testing.T) { testTornSlot(t, lateFile, journalFile, 0) })
+}
+
+// testTornSlot cuts notes in the first slot of a file, which begins at; the other has not got them.
+func testTornSlot(t *testing.T, file, other string, at int) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	images := []image{imageOf(t, dir)}
@@ -297,13 +304,13 @@ func TestTornSlot(t *testing.T) {
 		s = mustOpen(t, dir) // folds it, and begins with the first slot again
 	}
 	for n, sender := range written {
-		before, after := images[n][journalFile], images[n+1]
+		before, after := images[n][file], images[n+1]
 		for size := range slotSize + 1 {
-			cut := after.with(journalFile, func(b []byte) []byte {
-				copy(b[slotSize+size:2*slotSize], before[slotSize+size:])
+			cut := after.with(file, func(b []byte) []byte {
+				copy(b[at+size:at+slotSize], before[at+size:])
 				return b
-			})
-			isOld, isNew := bytes.Equal(cut[journalFile], before), bytes.Equal(cut[journalFile], after[journalFile])
+			}).with(other, func([]byte) []byte { return images[n][other] })
+			isOld, isNew := bytes.Equal(cut[file], before), bytes.Equal(cut[file], after[file])
 			dir := t.TempDir()
 			cut.put(t, dir)
 			s := mustOpen(t, dir)

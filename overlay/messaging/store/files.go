@@ -15,6 +15,7 @@ import (
 const (
 	databaseFile = "messages.db"
 	journalFile  = "shown"
+	lateFile     = "shown.late"
 )
 
 // Guesses.
@@ -79,6 +80,17 @@ func (s *Store) openFiles(dir string) error {
 	}
 	if err := s.log.open(); err != nil {
 		return err
+	}
+	hasLate, err := exists(j.late)
+	switch {
+	case err != nil:
+		return err
+	case !hasLate && used && number == format:
+		return &DamagedError{Path: j.late, Err: errors.New("it is missing")}
+	case !hasLate:
+		if err := s.makeFile(dir, lateFile, j.createLate); err != nil {
+			return err
+		}
 	}
 	if err := syncDir(dir); err != nil { // the last process may not have come to it
 		return err

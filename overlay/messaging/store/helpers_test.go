@@ -112,7 +112,7 @@ type image map[string][]byte
 func imageOf(t testing.TB, dir string) image {
 	t.Helper()
 	i := image{}
-	for _, name := range []string{databaseFile, logFile, journalFile} {
+	for _, name := range []string{databaseFile, logFile, journalFile, lateFile} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

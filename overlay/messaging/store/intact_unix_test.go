@@ -45,6 +45,8 @@ var meddling = map[string]struct {
 	"its pages overwritten":  {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
 	"the log emptied":        {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, logFile), 0) }, false},
 	"the log cut by one":     {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, logFile)) }, false},
+	"the late notes removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, lateFile)) }, true},
+	"the late notes emptied": {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, lateFile), 0) }, false},
 	"the journal emptied":    {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, journalFile), 0) }, false},
 	"the journal cut by one": {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, journalFile)) }, false},
 }

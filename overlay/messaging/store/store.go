@@ -84,7 +84,7 @@ func open(dir string, step func(string) bool, slots int) (*Store, error) {
 	s := &Store{path: filepath.Join(dir, databaseFile), step: step, day: today}
 	s.jobs.init()
 	s.log.path, s.log.half, s.log.changed.L = filepath.Join(dir, logFile), slots*(logHalf/ringSlots), &s.log.mu
-	s.journal.init(filepath.Join(dir, journalFile), slots)
+	s.journal.init(dir, slots)
 	if err := s.load(dir); err != nil {
 		s.release()
 		return nil, err
@@ -99,7 +99,11 @@ func (s *Store) load(dir string) (err error) {
 	if err := s.openFiles(dir); err != nil {
 		return err
 	}
-	for _, path := range []string{s.path, s.log.path, s.journal.path} {
+	late, err := s.journal.openLate()
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{s.path, s.log.path, s.journal.path, s.journal.late} {
 		p, err := placeOf(path)
 		if err != nil {
 			return err
@@ -112,6 +116,10 @@ func (s *Store) load(dir string) (err error) {
 	if s.journal.torn, err = s.foldNotes(0, s.journal.slots); err != nil {
 		return err
 	}
+	if err := s.update(func(t *transaction) error { return t.raise(late.marks, s.day()) }); err != nil {
+		return err
+	}
+	s.journal.torn += late.torn
 	s.marks, err = s.readMarks()
 	return err
 }
@@ -136,7 +144,11 @@ func (s *Store) close() error {
 	}
 	s.log.running.Wait()
 	if s.Err() == nil && !s.isDead() {
-		if _, err := s.foldNotes(0, s.journal.slots); !s.isDead() {
+		err := s.journal.flush()
+		if err == nil {
+			_, err = s.foldNotes(0, s.journal.slots)
+		}
+		if !s.isDead() {
 			s.fail(err)
 		}
 	}

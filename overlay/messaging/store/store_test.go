@@ -27,7 +27,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("the second Close: %v", err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 3 {
+	if err != nil || len(entries) != 4 {
 		t.Fatalf("the directory holds %v, %v", entries, err)
 	}
 	for _, e := range entries {

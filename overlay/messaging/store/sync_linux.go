@@ -6,8 +6,7 @@ import (
 	"syscall"
 )
 
-// mapFile maps a file, all of whose bytes are on the disk. Bytes that are put there are in the
-// kernel's hands at once, and fdatasync makes it safe.
+// mapFile maps a file. Bytes that are put there are in the kernel's hands at once.
 func mapFile(f *os.File, size int) ([]byte, error) {
 	b, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	return b, os.NewSyscallError("mmap", err)

@@ -4,7 +4,7 @@ package store
 
 import "os"
 
-// mapFile maps nothing: what is put into a map is safe after more than a sync here.
+// mapFile maps nothing: the gain was measured on Linux alone.
 func mapFile(*os.File, int) ([]byte, error) { return nil, nil }
 
 func unmapFile([]byte) error { return nil }

@@ -44,6 +44,7 @@ func oldStore(t *testing.T, number uint64) image {
 	kill(s)
 	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
 	delete(old, logFile)
+	delete(old, lateFile)
 	return old
 }
 
