@@ -138,6 +138,21 @@ func (i image) with(name string, change func([]byte) []byte) image {
 	return changed
 }
 
+// overwrite puts zeros in the place of all that a file holds.
+func overwrite(t *testing.T, path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(make([]byte, info.Size()), 0)
+	return err
+}
+
 // checkBolt lets bbolt check its file.
 func checkBolt(t testing.TB, s *Store) {
 	t.Helper()

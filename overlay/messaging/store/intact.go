@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"runtime/debug"
 )
 
@@ -15,32 +14,29 @@ import (
 // place is a file as it was when it was opened.
 type place struct {
 	path string
-	info fs.FileInfo
+	file fileID
 	size int64 // that it has at least
 }
 
 // placeOf is that of a file that has just been opened.
 func placeOf(path string) (place, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return place{}, err
-	}
-	return place{path, info, info.Size()}, nil
+	file, size, err := identify(path)
+	return place{path, file, size}, err
 }
 
 // check says whether the file is still the one that was opened, and as long. (Both files
 // took 38 µs where an fdatasync took 2.7 ms, which is done before each look.)
 func (p *place) check() error {
-	now, err := os.Stat(p.path)
+	now, size, err := identify(p.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(now, p.info):
+	case errors.Is(err, fs.ErrNotExist), err == nil && !now.same(p.file):
 		return &RemovedError{Path: p.path}
 	case err != nil:
 		return err
-	case now.Size() < p.size:
+	case size < p.size:
 		return &DamagedError{Path: p.path, Err: errors.New("it is cut short")}
 	}
-	p.size = now.Size()
+	p.size = size
 	return nil
 }
 

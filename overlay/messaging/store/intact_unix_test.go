@@ -69,20 +69,6 @@ func shorten(path string) error {
 	return os.Truncate(path, info.Size()-1)
 }
 
-func overwrite(t *testing.T, path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.WriteAt(make([]byte, info.Size()), 0)
-	return err
-}
-
 // TestMeddling: whatever is done to the files while they are in use, the next call is refused,
 // with an error that says so, and Close comes to its end.
 func TestMeddling(t *testing.T) {

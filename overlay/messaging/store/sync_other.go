@@ -4,6 +4,20 @@ package store
 
 import "os"
 
+// fileID tells files apart.
+type fileID struct{ info os.FileInfo }
+
+func (f fileID) same(g fileID) bool { return os.SameFile(f.info, g.info) }
+
+// identify looks at a file.
+func identify(path string) (fileID, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileID{}, 0, err
+	}
+	return fileID{info}, info.Size(), nil
+}
+
 // mapFile maps nothing: the gain was measured on Linux alone.
 func mapFile(*os.File, int) ([]byte, error) { return nil, nil }
 
