@@ -82,9 +82,14 @@ func (ls *Links) Close(l *Link, reason base.CloseReason, text string) {
 }
 
 // Send queues a frame on the link, behind the announcements that wait for it.
-func (ls *Links) Send(l *Link, content proto.Message) {
+func (ls *Links) Send(l *Link, content proto.Message) { ls.SendEncoded(l, base.Encode(content)) }
+
+// SendEncoded is Send for frames that go over several links.
+func (ls *Links) SendEncoded(l *Link, frames ...[]byte) {
 	ls.FlushLink(l)
-	ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(content)})
+	for _, data := range frames {
+		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: data})
+	}
 }
 
 // Link finds a link by its number.
@@ -186,7 +191,7 @@ func (ls *Links) Neighbours() int {
 
 // Degree counts the neighbours and the requests under way. A peer with two links counts once.
 func (ls *Links) Degree() int {
-	var keys []certs.PublicKey
+	keys := make([]certs.PublicKey, 0, 2*table.MaxNeighbours)
 	for _, l := range ls.List {
 		if (l.Neighbour || l.Asked) && !slices.Contains(keys, l.Key) {
 			keys = append(keys, l.Key)
