@@ -164,20 +164,21 @@ func (ls *Links) FlushAnnouncements() {
 
 func (ls *Links) FlushLink(l *Link) {
 	for len(l.Pending) > 0 {
-		n := base.TakeBatch(l.Pending)
-		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: ls.encodeBatch(l.Pending[:n])})
+		n := ls.encodeBatch(l.Pending)
+		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: ls.encoded})
 		l.Pending = l.Pending[n:]
 	}
 	l.Pending = nil
 }
 
-// encodeBatch encodes announcements, once for all links that get the same.
-func (ls *Links) encodeBatch(list []*pb.Announcement) []byte {
+// encodeBatch encodes the first of some announcements, as many as fit into a frame, and returns how
+// many these are: once for all links that get the same.
+func (ls *Links) encodeBatch(list []*pb.Announcement) (n int) {
 	if !slices.Equal(list, ls.encodedList) {
-		ls.encodedList = slices.Clone(list)
-		ls.encoded = base.Encode(&pb.PropagationMessage{Announcements: list})
+		ls.encodedList = slices.Clone(list[:base.TakeBatch(list)])
+		ls.encoded = base.Encode(&pb.PropagationMessage{Announcements: ls.encodedList})
 	}
-	return ls.encoded
+	return len(ls.encodedList)
 }
 
 // Neighbours counts the links over which announcements flow.

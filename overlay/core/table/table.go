@@ -319,6 +319,17 @@ func (t *Table) FirstLeft() *Entry {
 	return nil
 }
 
+// FirstDue is FirstLeft if that goodbye is old enough to be dropped, or there are too many; else nil.
+func (t *Table) FirstDue(now time.Duration) *Entry {
+	if len(t.Left) == 0 || now-t.Left[0].said < RememberLeft && len(t.Left) <= MaxTombstones {
+		return nil // as a rule; none behind the first is older
+	}
+	if e := t.FirstLeft(); e != nil && (now-e.Said >= RememberLeft || len(t.Left) > MaxTombstones) {
+		return e
+	}
+	return nil
+}
+
 // firstLost is the entry that was lost the longest, nil if none is, or all may still refute.
 func (t *Table) firstLost(now time.Duration) *Entry {
 	var first *Entry
