@@ -12,6 +12,7 @@ import (
 // at this size they would be most of the work, and they do not depend on the size of the network.
 func large(s settings) []row {
 	start := time.Now()
+	hugePages(memoryLimit)
 	n := pick(s, 300, 10*s.n)
 	w := s.world(0)
 	w.Oracle = true
