@@ -74,7 +74,7 @@ type World struct {
 	addresses map[string]*Machine
 	names     names
 	processes int
-	changes   uint64 // of what is alive and who reaches whom, see End.sure
+	changes   uint64     // of what is alive and who reaches whom, see End.sure
 	doubted   []*Machine // see judgeDoubted
 	severed   map[[2]int]bool
 	holes     map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs

@@ -27,8 +27,8 @@ const (
 	LinkClosing // the driver has been asked to close it
 )
 
-// Link is a connection to an authenticated peer. What is looked at most often comes first, so that
-// it shares a line of the processor's cache.
+// Link is a connection to an authenticated peer. The first fields are those that are read most
+// often: they share a line of the processor's cache.
 type Link struct {
 	ID      base.LinkID
 	State   linkState

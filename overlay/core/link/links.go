@@ -255,15 +255,19 @@ func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
 	if from == nil || !from.Neighbour || from.Slot < 0 || e == ls.table.Self {
 		return
 	}
-	if h := uint8(min(hops, table.NoWay)); e.Hops[from.Slot] != h {
-		e.Hops[from.Slot] = h
+	old, h := e.Hops[from.Slot], uint8(min(hops, table.NoWay))
+	if h == old {
+		return
+	}
+	e.Hops[from.Slot] = h
+	if min(old, h) < e.Told() || e.Told() == 1 { // else this neighbour neither was nor is the nearest
 		ls.Reroute(e)
 	}
 }
 
 // Reroute queues the entry for the neighbours if its distance has changed.
 func (ls *Links) Reroute(e *table.Entry) {
-	if !e.Stale() && e != ls.table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told() {
+	if !e.Stale() && e != ls.table.Self && !e.Buried() && ls.Distance(e) != e.Told() && !e.IsGuest() {
 		e.SetStale()
 		ls.Stale = append(ls.Stale, e)
 	}
