@@ -3,4 +3,4 @@
 package main
 
 // hugePages does nothing where the kernel needs no advice or takes none.
-func hugePages(int) {}
+func hugePages(int64) {}
