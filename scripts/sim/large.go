@@ -12,8 +12,8 @@ import (
 // at this size they would be most of the work, and they do not depend on the size of the network.
 func large(s settings) []row {
 	start := time.Now()
-	hugePages(memoryLimit)
 	n := pick(s, 300, 10*s.n)
+	hugePages(100 * int64(n) * int64(n)) // what the tables take, and a little more
 	w := s.world(0)
 	w.Oracle = true
 	w.load(n)
