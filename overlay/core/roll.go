@@ -63,10 +63,7 @@ func (ro *roll) evict(e *table.Entry) {
 // expire drops the entries of peers that have left, in time or when there are too many, and once
 // a minute everything that has expired.
 func (ro *roll) expire() (out []*table.Entry) {
-	for e := ro.table.FirstLeft(); e != nil; e = ro.table.FirstLeft() {
-		if ro.Now-e.Said < table.RememberLeft && len(ro.table.Left) <= table.MaxTombstones {
-			break
-		}
+	for e := ro.table.FirstDue(ro.Now); e != nil; e = ro.table.FirstDue(ro.Now) {
 		ro.evict(e)
 		out = append(out, e)
 	}

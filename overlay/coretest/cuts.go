@@ -33,6 +33,7 @@ func (w *World) change(do func()) {
 		}
 	}
 	do()
+	w.changes++
 	for _, m := range w.Machines {
 		if m.Process == nil {
 			continue

@@ -181,7 +181,7 @@ func (p *Process) receive(e *End, m *pb.PeerMessage) {
 	p.Core.Step(w.Now, core.Received{Link: e.ID, Frame: m})
 	out := p.Core.Drain()
 	w.Count.Receiving += time.Since(start)
-	p.obey(&out)
+	p.obey(out)
 }
 
 // Drain obeys the core's effects. Call it after every method of the core.
@@ -189,8 +189,7 @@ func (p *Process) Drain() {
 	if p.Dead {
 		return
 	}
-	out := p.Core.Drain()
-	p.obey(&out)
+	p.obey(p.Core.Drain())
 }
 
 // End finds a link by its number.
@@ -210,6 +209,7 @@ func (p *Process) stop() {
 		e.died(p.World.Now)
 	}
 	p.Dead, p.Frozen = true, false
+	p.World.changes++
 	p.Core, p.Ends, p.races, p.inbox, p.there, p.behind = nil, nil, nil, nil, nil, nil
 	p.Machine.Process = nil
 }
@@ -269,6 +269,7 @@ func (p *Process) Freeze(d time.Duration) {
 		e.advance()
 	}
 	p.Frozen = true
+	w.changes++
 	w.At(w.Now+d, p.thaw)
 }
 
@@ -447,12 +448,15 @@ var effects = [...]effect{
 }
 
 // obey does what the core wants, and at once whatever follows from that.
-func (p *Process) obey(out *base.Effects) {
-	for i, kind := range p.World.driver {
-		if p.Dead {
-			return
+func (p *Process) obey(out base.Effects) {
+	if !out.Empty() {
+		some := out // most are empty, and stay off the heap
+		for i, kind := range p.World.driver {
+			if p.Dead {
+				return
+			}
+			p.World.Obeyed[i] += int64(kind.obey(p, &some))
 		}
-		p.World.Obeyed[i] += int64(kind.obey(p, out))
 	}
 	if p.owesDrain {
 		p.owesDrain = false

@@ -25,6 +25,7 @@ type End struct {
 	last    time.Duration // when the last parcel on its way here arrives: nothing overtakes
 	held    []*parcel     // parcels held back by a cut, or by a frozen process
 	alive   alive
+	knows   uint64        // see sure
 	hand    func(*parcel) // is arrive
 }
 
@@ -104,6 +105,10 @@ func (e *End) arrive(x *parcel) {
 		if e.crashed != 0 {
 			e.resetOther()
 		}
+		return
+	}
+	if e.sure() && len(e.held) == 0 {
+		e.take(x)
 		return
 	}
 	local := x.kind == carriesConnected && e.dial != 0

@@ -31,8 +31,12 @@ type verdict struct {
 }
 
 // frameSlots is how many frames are remembered, by their checksum: the frames of
-// a few floods, which differ from hop to hop only.
-const frameSlots = 1 << 13
+// a few floods, which differ from hop to hop only. Larger ones are those of one peer: the
+// distances of thousands.
+const (
+	frameSlots     = 1 << 13
+	longestInSlots = 8 << 10
+)
 
 func newMemory() *memory {
 	return &memory{
@@ -50,7 +54,11 @@ func (m *memory) frame(data []byte) *parcel {
 		m.reader.Reset(&m.input)
 		message, err := pb.Read(m.reader, pb.MaxControlFrame)
 		rest := m.reader.Buffered() + m.input.Len()
-		*slot = &parcel{kind: carriesFrame, data: data, sum: sum, message: message, rest: rest, err: err}
+		x = &parcel{kind: carriesFrame, data: data, sum: sum, message: message, rest: rest, err: err}
+		if len(data) > longestInSlots {
+			return x
+		}
+		*slot = x
 	}
 	return *slot
 }

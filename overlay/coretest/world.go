@@ -74,6 +74,7 @@ type World struct {
 	addresses map[string]*Machine
 	names     names
 	processes int
+	changes   uint64     // of what is alive and who reaches whom, see End.sure
 	doubted   []*Machine // see judgeDoubted
 	severed   map[[2]int]bool
 	holes     map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
@@ -113,7 +114,7 @@ func NewWorld(seed uint64, loss float64, hooks Hooks) *World {
 	return &World{
 		Hooks: hooks, Seed: seed, Rand: rand.New(rand.NewPCG(seed, 1)), Loss: loss, queue: newQueue(), memory: newMemory(),
 		driver: effects[:], Obeyed: make([]int64, len(effects)),
-		addresses: make(map[string]*Machine), names: newNames(), severed: make(map[[2]int]bool),
+		addresses: make(map[string]*Machine), names: newNames(), changes: 1, severed: make(map[[2]int]bool),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 func large(s settings) []row {
 	start := time.Now()
 	n := pick(s, 300, 10*s.n)
+	hugePages(100 * int64(n) * int64(n)) // what the tables take, and a little more
 	w := s.world(0)
 	w.Oracle = true
 	w.load(n)

@@ -45,7 +45,7 @@ type settings struct {
 }
 
 // memoryLimit makes the collector work harder before the bar of the largest scenario is reached.
-const memoryLimit = 11 << 30
+const memoryLimit = 23 << 29 // 11.5 GiB
 
 func main() {
 	var s settings

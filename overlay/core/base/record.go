@@ -18,7 +18,10 @@ func (r *Record) Names(address string) bool {
 
 // CompareNames is the order of the table: by tag, ID, key.
 func CompareNames(a, b *Record) int {
-	return cmp.Or(cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
+	if a.Tag != b.Tag { // as a rule; the rest is farther away
+		return cmp.Compare(a.Tag, b.Tag)
+	}
+	return cmp.Or(cmp.Compare(a.ID, b.ID), bytes.Compare(a.Key[:], b.Key[:]))
 }
 
 // Record is a peer's signed record of itself, parsed. It is never changed, and entries, tables

@@ -256,8 +256,8 @@ func (g *Gossip) Confirm(from *link.Link, e *table.Entry, accusers ...certs.ID) 
 	if !e.Suspect(g.Now) {
 		return
 	}
-	for _, id := range g.Members(accusers, e) {
-		if len(e.Side.Accusers) >= pb.MaxAccusers || slices.Contains(e.Side.Accusers, id) {
+	for i, id := range accusers {
+		if len(e.Side.Accusers) >= pb.MaxAccusers || slices.Contains(e.Side.Accusers, id) || len(g.Members(accusers[i:i+1], e)) == 0 {
 			continue
 		}
 		e.Side.Accusers = append(slices.Clone(e.Side.Accusers), id)

@@ -27,22 +27,26 @@ const (
 	LinkClosing // the driver has been asked to close it
 )
 
-// Link is a connection to an authenticated peer.
+// Link is a connection to an authenticated peer. The first fields are those that are read most
+// often: they share a line of the processor's cache.
 type Link struct {
 	ID      base.LinkID
-	Key     certs.PublicKey // from TLS
-	Address string          // of the other end, for the log
-	Dial    *Dial           // the dial that made it; nil: the other side dialled
-	Door    *Target         // the target at its end that has let us in; nil: none, or not any more
-	Opened  time.Duration
 	State   linkState
+	Entry   *table.Entry // of the peer, once the link is up; nil if the table has none
+	Pending []*pb.Announcement
+	Bond
+	Heard time.Duration
+	Key   certs.PublicKey // from TLS
+
+	Address string  // of the other end, for the log
+	Dial    *Dial   // the dial that made it; nil: the other side dialled
+	Door    *Target // the target at its end that has let us in; nil: none, or not any more
+	Opened  time.Duration
 
 	// Once it is up:
 	Peer      certs.ID
-	Entry     *table.Entry // of the peer; nil if the table has none
 	Epoch     uint64
 	UpSince   time.Duration
-	Heard     time.Duration
 	Used      time.Duration
 	RoundTrip time.Duration
 	Jitter    time.Duration // mean deviation of the round trips
@@ -50,12 +54,10 @@ type Link struct {
 	Stuck     bool          // heard, but what we write does not get through
 	Punched   bool          // both sides have dialled, through a NAT
 	Within    bool          // the other side is on this host: one of the two sees the other at loopback
-	Bond
 	tables
 	words
 	budgets
 	Foreign foreign
-	Pending []*pb.Announcement
 }
 
 // Bond says whether the peers at both ends are neighbours.

@@ -82,18 +82,25 @@ func (ls *Links) Close(l *Link, reason base.CloseReason, text string) {
 }
 
 // Send queues a frame on the link, behind the announcements that wait for it.
-func (ls *Links) Send(l *Link, content proto.Message) {
+func (ls *Links) Send(l *Link, content proto.Message) { ls.SendEncoded(l, base.Encode(content)) }
+
+// SendEncoded is Send for frames that go over several links.
+func (ls *Links) SendEncoded(l *Link, frames ...[]byte) {
 	ls.FlushLink(l)
-	ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(content)})
+	for _, data := range frames {
+		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: data})
+	}
 }
 
-// Link finds a link by its number.
+// Link finds a link by its number. There are few, and looking at one after the other does not wait
+// for the processor's cache as halving does.
 func (ls *Links) Link(id base.LinkID) *Link {
-	i, ok := slices.BinarySearchFunc(ls.List, id, func(l *Link, id base.LinkID) int { return int(l.ID) - int(id) })
-	if !ok {
-		return nil
+	for _, l := range ls.List {
+		if l.ID == id {
+			return l
+		}
 	}
-	return ls.List[i]
+	return nil
 }
 
 // LinkTo returns the newest link to the key that is up, nil if there is none.
@@ -157,20 +164,21 @@ func (ls *Links) FlushAnnouncements() {
 
 func (ls *Links) FlushLink(l *Link) {
 	for len(l.Pending) > 0 {
-		n := base.TakeBatch(l.Pending)
-		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: ls.encodeBatch(l.Pending[:n])})
+		n := ls.encodeBatch(l.Pending)
+		ls.Out.Frames = append(ls.Out.Frames, base.Frame{Link: l.ID, Data: ls.encoded})
 		l.Pending = l.Pending[n:]
 	}
 	l.Pending = nil
 }
 
-// encodeBatch encodes announcements, once for all links that get the same.
-func (ls *Links) encodeBatch(list []*pb.Announcement) []byte {
+// encodeBatch encodes the first of some announcements, as many as fit into a frame, and returns how
+// many these are: once for all links that get the same.
+func (ls *Links) encodeBatch(list []*pb.Announcement) (n int) {
 	if !slices.Equal(list, ls.encodedList) {
-		ls.encodedList = slices.Clone(list)
-		ls.encoded = base.Encode(&pb.PropagationMessage{Announcements: list})
+		ls.encodedList = slices.Clone(list[:base.TakeBatch(list)])
+		ls.encoded = base.Encode(&pb.PropagationMessage{Announcements: ls.encodedList})
 	}
-	return ls.encoded
+	return len(ls.encodedList)
 }
 
 // Neighbours counts the links over which announcements flow.
@@ -186,7 +194,7 @@ func (ls *Links) Neighbours() int {
 
 // Degree counts the neighbours and the requests under way. A peer with two links counts once.
 func (ls *Links) Degree() int {
-	var keys []certs.PublicKey
+	keys := make([]certs.PublicKey, 0, 2*table.MaxNeighbours)
 	for _, l := range ls.List {
 		if (l.Neighbour || l.Asked) && !slices.Contains(keys, l.Key) {
 			keys = append(keys, l.Key)
@@ -247,15 +255,19 @@ func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
 	if from == nil || !from.Neighbour || from.Slot < 0 || e == ls.table.Self {
 		return
 	}
-	if h := uint8(min(hops, table.NoWay)); e.Hops[from.Slot] != h {
-		e.Hops[from.Slot] = h
+	old, h := e.Hops[from.Slot], uint8(min(hops, table.NoWay))
+	if h == old {
+		return
+	}
+	e.Hops[from.Slot] = h
+	if min(old, h) < e.Told() || e.Told() == 1 { // else this neighbour neither was nor is the nearest
 		ls.Reroute(e)
 	}
 }
 
 // Reroute queues the entry for the neighbours if its distance has changed.
 func (ls *Links) Reroute(e *table.Entry) {
-	if !e.Stale() && e != ls.table.Self && !e.IsGuest() && !e.Buried() && ls.Distance(e) != e.Told() {
+	if !e.Stale() && e != ls.table.Self && !e.Buried() && ls.Distance(e) != e.Told() && !e.IsGuest() {
 		e.SetStale()
 		ls.Stale = append(ls.Stale, e)
 	}

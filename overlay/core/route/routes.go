@@ -119,14 +119,24 @@ func NewRoutes(en *base.Env, t *table.Table, ls *link.Links) *Routes {
 	return &Routes{Env: en, table: t, links: ls}
 }
 
+// manyStale is how many changed distances are worth a look through the whole table, a guess.
+const manyStale = 64
+
 // TellRoutes sends the changed distances to the neighbours.
 func (rt *Routes) TellRoutes() {
 	if len(rt.links.Stale) == 0 || rt.Now < rt.nextTold {
 		return
 	}
 	rt.nextTold = rt.Now + table.RouteEvery
+	changed := rt.links.Stale
+	if len(changed) > max(manyStale, len(rt.table.Entries)/16) { // in the order of the table, in which they are soon found
+		changed = rt.table.Entries
+	}
 	update := &pb.Routes{}
-	for _, e := range rt.links.Stale {
+	for _, e := range changed {
+		if !e.Stale() {
+			continue
+		}
 		told := e.Told()
 		e.SetTold(told)
 		if d := rt.links.Distance(e); d != told && !e.Buried() {
@@ -134,10 +144,14 @@ func (rt *Routes) TellRoutes() {
 			update.Peers, update.Hops = append(update.Peers, base.ShortTag(e.Record.Tag)), append(update.Hops, d)
 		}
 	}
-	rt.links.Stale = rt.links.Stale[:0]
+	rt.links.Stale = nil // it may have been as long as the table
+	if len(update.Peers) == 0 {
+		return
+	}
+	frames := encodeRoutes(update)
 	for _, l := range rt.links.List {
-		if l.Neighbour && len(update.Peers) > 0 {
-			rt.sendRoutes(l, update)
+		if l.Neighbour {
+			rt.links.SendEncoded(l, frames...)
 		}
 	}
 }
@@ -154,15 +168,16 @@ func (rt *Routes) TellAllRoutes(l *link.Link) {
 			all.Peers, all.Hops = append(all.Peers, base.ShortTag(e.Record.Tag)), append(all.Hops, d)
 		}
 	}
-	rt.sendRoutes(l, all)
+	rt.links.SendEncoded(l, encodeRoutes(all)...)
 }
 
-func (rt *Routes) sendRoutes(l *link.Link, r *pb.Routes) {
+// encodeRoutes makes frames of distances.
+func encodeRoutes(r *pb.Routes) (frames [][]byte) {
 	for len(r.Peers) > pb.MaxRoutes {
-		rt.links.Send(l, &pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]})
+		frames = append(frames, base.Encode(&pb.Routes{Peers: r.Peers[:pb.MaxRoutes], Hops: r.Hops[:pb.MaxRoutes]}))
 		r = &pb.Routes{Peers: r.Peers[pb.MaxRoutes:], Hops: r.Hops[pb.MaxRoutes:]}
 	}
-	rt.links.Send(l, r)
+	return append(frames, base.Encode(r))
 }
 
 // ReceiveRoutes takes a neighbour's distances.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -41,11 +42,33 @@ type Table struct {
 	Left         []goodbye // those of them that have left, see FirstLeft
 	Tombstones   Tombstones
 	hash         []byte // the digest, nil when it has to be computed
+	next         int    // behind what was Named last: long lists of names are in the order of the table
+}
+
+// search returns where the first entry with the tag, or a greater one, is. It looks around a guess,
+// in ever greater steps: a large table is not in the processor's cache.
+func (t *Table) search(tag uint64, guess int) int {
+	from := min(guess, len(t.Tags))
+	to := from
+	for step := 1; from > 0 && t.Tags[from-1] >= tag; step *= 2 {
+		from, to = max(0, from-step), from-1
+	}
+	for step := 1; to < len(t.Tags) && t.Tags[to] < tag; step *= 2 {
+		from, to = to+1, min(len(t.Tags), to+step)
+	}
+	i, _ := slices.BinarySearch(t.Tags[from:to], tag)
+	return from + i
+}
+
+// first is search for a tag of which nothing is known: tags are hashes, so they lie evenly.
+func (t *Table) first(tag uint64) int {
+	share, _ := bits.Mul64(tag, uint64(len(t.Tags)))
+	return t.search(tag, int(share))
 }
 
 // find returns where the entry is, or would be.
 func (t *Table) find(tag uint64, id certs.ID, key certs.PublicKey) (int, bool) {
-	i, _ := slices.BinarySearch(t.Tags, tag)
+	i := t.first(tag)
 	for ; i < len(t.Tags) && t.Tags[i] == tag; i++ {
 		r := t.Entries[i].Record
 		if order := cmp.Or(cmp.Compare(r.ID, id), bytes.Compare(r.Key[:], key[:])); order >= 0 {
@@ -77,6 +100,8 @@ func (t *Table) noteBuried(e *Entry) {
 // Load fills an empty table.
 func (t *Table) Load(records []*base.Record, now time.Duration) {
 	slab := make([]Entry, len(records))
+	room := len(records) + len(records)/16 // no array twice as large for a few newcomers
+	t.Entries, t.Tags = make([]*Entry, 0, room), make([]uint64, 0, room)
 	for i, r := range records {
 		slab[i] = Entry{Record: r, Shown: r, Seen: r.Epoch, State: pb.AnnouncementType_JOIN, Said: now}
 		slab[i].ForgetRoutes()
@@ -133,20 +158,19 @@ func (t *Table) Of(id certs.ID) []*Entry {
 
 // Named returns the entries with the short tag, as a rule one.
 func (t *Table) Named(short uint32) []*Entry {
-	i, _ := slices.BinarySearch(t.Tags, uint64(short)<<32)
-	n := i
-	for n < len(t.Tags) && base.ShortTag(t.Tags[n]) == short {
-		n++
+	i := t.search(uint64(short)<<32, t.next)
+	t.next = i
+	for t.next < len(t.Tags) && base.ShortTag(t.Tags[t.next]) == short {
+		t.next++
 	}
-	return t.Entries[i:n]
+	return t.Entries[i:t.next]
 }
 
 // In returns the entries with the tags from the first to the last.
 func (t *Table) In(first, last uint64) []*Entry {
-	from, _ := slices.BinarySearch(t.Tags, first)
-	to := len(t.Tags)
+	from, to := t.first(first), len(t.Tags)
 	if last < math.MaxUint64 {
-		to, _ = slices.BinarySearch(t.Tags, last+1)
+		to = t.first(last + 1)
 	}
 	return t.Entries[from:to]
 }
@@ -291,6 +315,17 @@ func (t *Table) FirstLeft() *Entry {
 		if e := g.entry; e.State == pb.AnnouncementType_LEAVE && e.Said == g.said && t.Lookup(e.Record.Tag, e.Record.ID, e.Record.Key) == e {
 			return e
 		}
+	}
+	return nil
+}
+
+// FirstDue is FirstLeft if that goodbye is old enough to be dropped, or there are too many; else nil.
+func (t *Table) FirstDue(now time.Duration) *Entry {
+	if len(t.Left) == 0 || now-t.Left[0].said < RememberLeft && len(t.Left) <= MaxTombstones {
+		return nil // as a rule; none behind the first is older
+	}
+	if e := t.FirstLeft(); e != nil && (now-e.Said >= RememberLeft || len(t.Left) > MaxTombstones) {
+		return e
 	}
 	return nil
 }
