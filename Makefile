@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-idle sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -61,6 +61,9 @@ bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
 bench-idle: ## measure what idle peers cost: memory, CPU, goroutines; FLAGS=-help
 	CGO_ENABLED=0 go -C scripts/bench run ./idle $(FLAGS)
 
+bench-broadcast: ## measure messages to everyone beside gossipsub; FLAGS=-help
+	go -C scripts/bench run ./broadcast $(FLAGS)
+
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)
 
@@ -80,4 +83,4 @@ clean: ## remove what build made
 	rm -f quicpeer quicpeer.exe
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24

@@ -12,11 +12,13 @@ govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 
-# The modules of the repository: each has a go.mod.
+# The modules of the repository: each has a go.mod. One is left out but for its format, the
+# rival of bench-broadcast: on a fresh machine go vet alone would compile go-libp2p for minutes,
+# after 50 MB of downloads. make bench-broadcast builds it.
 modules=()
 while IFS= read -r file; do
 	modules+=("$(dirname "$file")")
-done < <(find . -name go.mod -not -path './.*' | sort)
+done < <(find . -name go.mod -not -path './.*' -not -path ./scripts/bench/gossip/go.mod | sort)
 
 passed() {
 	printf 'ok    %-16s (%ds)\n' "$1" "$((SECONDS - began))"

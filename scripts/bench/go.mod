@@ -2,13 +2,17 @@ module quicpeer/scripts/bench
 
 go 1.26.0
 
-replace quicpeer => ../..
+replace (
+	quicpeer => ../..
+	quicpeer/scripts/bench/crowd => ./crowd
+)
 
 require (
 	github.com/hashicorp/memberlist v0.7.0
 	github.com/quic-go/quic-go v0.65.0
 	golang.org/x/net v0.57.0
 	quicpeer v0.0.0
+	quicpeer/scripts/bench/crowd v0.0.0
 )
 
 require (

@@ -1,0 +1,3 @@
+module quicpeer/scripts/bench/crowd
+
+go 1.26.0
