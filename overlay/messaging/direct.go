@@ -123,7 +123,7 @@ func (d *directLane) send(l *Link) {
 			break
 		}
 	}
-	close(d.written)
+	d.end()
 	if !l.retired.Load() {
 		l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
 	}
@@ -132,6 +132,14 @@ func (d *directLane) send(l *Link) {
 	d.detach()
 	r.engine.directory.forget(r)
 	r.engine.cfg.Wish(LinkWish{r.to})
+}
+
+// end has no further stream opened on the link.
+func (d *directLane) end() {
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	d.ended = true
+	close(d.written)
 }
 
 // nextBatch waits for messages and for the right to write, and sends a batch of them
