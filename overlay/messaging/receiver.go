@@ -43,6 +43,7 @@ type receiver struct {
 	key     certs.PublicKey  // of the peer that has the ID, or had it last; zero if it was never met
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	box     delivery.Outbox
+	storing int // messages with a receipt that wait for the disk, and take room until then
 	closed  bool
 
 	direct  directLane
@@ -123,7 +124,7 @@ func (r *receiver) takeRoom(ctx context.Context, size int) error {
 
 // fits says that the bounds of one receiver allow for another message.
 func (r *receiver) fits(size int) bool {
-	n := r.box.Len()
+	n := r.box.Len() + r.storing
 	return n < MaxWaiting && (n == 0 || r.box.Bytes()+size <= maxWaitingBytes)
 }
 

@@ -164,6 +164,11 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 		r.engine.custodian.look()
 	}
 	receipt := m.Receipt
+	if receipt != nil {
+		r.storing--
+		r.free(m)
+		r.tellRoom()
+	}
 	r.mu.Unlock()
 	if receipt != nil {
 		r.engine.events.pushItem(r.outcome(m, *receipt, r.engine.now()))

@@ -23,12 +23,13 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 		return ends
 	}
 	r.box.Settle(p)
-	r.free(m)
 	r.relayed.progress(len(m.Body), now)
 	if m.Stored {
+		r.free(m)
 		return append(ends, r.outcome(m, word, now))
 	}
 	m.Receipt = &word
+	r.storing++
 	return ends
 }
 
