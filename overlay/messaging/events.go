@@ -14,7 +14,7 @@ const (
 	MaxIncoming      = 1024     // direct messages not handled yet
 	maxIncomingBytes = 4 << 20  // their bodies
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
-	maxOwn           = 1 << 16  // events of our own messages; then Send waits
+	maxOwn           = 1 << 14  // events of our own messages; then Send waits
 	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
 	spareEvents      = 1024     // the longest list of handled events whose memory is used again
 )

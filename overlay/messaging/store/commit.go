@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 
@@ -192,9 +193,30 @@ func (s *Store) logOps(ops []Op) error {
 	if err := s.syncLog(); err != nil {
 		return err
 	}
-	half, last := s.log.turn(func() bool { return s.Err() == nil && !s.isDead() })
+	s.foldWaiting(true)
+	s.log.settle()
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if s.isDead() {
+		return ErrKilled
+	}
+	s.log.turn()
+	if !s.log.addRecord(ops) {
+		panic("store: a write that fits into no half of the log")
+	}
+	return nil
+}
+
+// foldWaiting begins to fold the half of the log that waits for it, if that is due.
+func (s *Store) foldWaiting(atOnce bool) {
+	half, last, ok := s.log.mustFold(atOnce)
+	if !ok {
+		return
+	}
+	safe := s.log.safe
 	s.log.running.Go(func() {
-		if err := s.foldLog(half, last); err != nil {
+		if err := s.foldLog(half, last, safe); err != nil {
 			if !s.isDead() {
 				s.fail(err)
 			}
@@ -202,10 +224,6 @@ func (s *Store) logOps(ops []Op) error {
 		}
 		s.log.foldedTo(half, last)
 	})
-	if !s.log.addRecord(ops) {
-		panic("store: a write that fits into no half of the log")
-	}
-	return s.Err()
 }
 
 // syncLog makes safe what was added to the log, and checks that the files are still there, even
@@ -225,28 +243,37 @@ func (s *Store) syncLog() error {
 		if !s.reach("logged") {
 			return ErrKilled
 		}
+		s.foldWaiting(false)
 	}
 	return s.checkPlaces()
 }
 
 // foldAll folds all that is in the log. Nothing may be written to it meanwhile.
 func (s *Store) foldAll() error {
-	if !s.log.settle() {
+	s.foldWaiting(true)
+	if !s.log.settle() || s.Err() != nil {
 		return s.Err()
 	}
 	half, last := s.log.now, s.log.number
-	if err := s.foldLog(half, last); err != nil {
+	if err := s.foldLog(half, last, 0); err != nil {
 		return err
 	}
 	s.log.foldedTo(half, last)
 	return nil
 }
 
-func (s *Store) foldLog(half int, last uint64) error {
+// foldLog folds a half, up to its last record. What has changed again in the other one, up to the
+// record that is safe there, is left to the fold of that.
+func (s *Store) foldLog(half int, last, safe uint64) error {
 	unknown := newChanges()
-	found, err := s.log.readHalf(half, s.log.foldedNow(), unknown)
+	found, err := s.log.readHalf(half, s.log.foldedNow(), math.MaxUint64, unknown)
 	if err == nil && found.last != last {
 		err = damage(s.log.path, errors.New("it was changed by somebody else while it was in use"))
+	}
+	if err == nil && safe > last {
+		later := newChanges()
+		_, err = s.log.readHalf(1-half, last, safe, later)
+		unknown.without(later)
 	}
 	if err != nil {
 		return s.fail(err)
@@ -292,24 +319,24 @@ func (s *Store) update(change func(*transaction) error) error {
 func (s *Store) commit(change func(*transaction) error) error {
 	tx, err := s.db.Begin(true)
 	if err != nil {
-		return s.failWriting(err)
+		return s.fail(whileWriting(s.path, err))
 	}
 	defer tx.Rollback() // does nothing after Commit
 	t := &transaction{tx: tx, path: s.path, digests: make(map[Bucket]digest)}
 	if err := change(t); err != nil {
-		return s.failWriting(err)
+		return s.fail(whileWriting(s.path, err))
 	}
 	if !t.changed {
 		return nil
 	}
 	if err := t.putAbout(); err != nil {
-		return s.failWriting(err)
+		return s.fail(whileWriting(s.path, err))
 	}
 	if !s.reach("commit") {
 		return ErrKilled
 	}
 	if err := tx.Commit(); err != nil {
-		return s.failWriting(err)
+		return s.fail(whileWriting(s.path, err))
 	}
 	if !s.reach("committed") {
 		return ErrKilled
@@ -317,9 +344,10 @@ func (s *Store) commit(change func(*transaction) error) error {
 	return nil
 }
 
-func (s *Store) failWriting(err error) error {
+// whileWriting names the file that could not be written, unless it is damaged.
+func whileWriting(path string, err error) error {
 	if _, damaged := errors.AsType[*DamagedError](err); !damaged {
-		err = fmt.Errorf("writing %s: %w", s.path, err)
+		err = fmt.Errorf("writing %s: %w", path, err)
 	}
-	return s.fail(err)
+	return err
 }

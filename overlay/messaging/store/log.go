@@ -1,12 +1,14 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -19,7 +21,8 @@ import (
 // into the database, and never come there (write-ahead log; ARIES, Mohan et al. 1992).
 //
 // It is a file of fixed size: a header like the journal's, and two halves, of which one is
-// written while the other is folded. A half is a row of records:
+// written while the other waits: it is folded when the first is three quarters full, without
+// what has changed again by then. A half is a row of records:
 //
 //	length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | operations …
 //
@@ -40,8 +43,11 @@ const (
 	// recordAlign is where records begin, so that one behind a damaged one can be found.
 	recordAlign = 64
 
-	// logHalf is the size of a half (a guess: it holds two of the longest messages).
-	logHalf = 128 * ringSlots
+	// logHalf is the size of a half (a guess). The messages of a full outbox, 16,384, add 6 MB to the
+	// log before the first of them is taken out again, about as much as lies between a write and its fold.
+	logHalf = 256 * ringSlots
+	// readAtOnce is how much of the log is read at once, a multiple of recordAlign.
+	readAtOnce = 64 << 10
 )
 
 // writeLog is the file of writes. The goroutine that commits writes it.
@@ -57,8 +63,9 @@ type writeLog struct {
 	buffer []byte
 
 	mu      sync.Mutex
-	changed sync.Cond // folding has
-	folding [2]bool
+	changed sync.Cond      // folding has
+	full    [2]uint64      // the last record of a half that is full and not folded; 0: it isn't
+	folding [2]bool        // a full half is being folded
 	folded  uint64         // the last record that the database has
 	running sync.WaitGroup // the goroutines that fold
 }
@@ -160,40 +167,69 @@ type changes struct {
 
 func newChanges() *changes { return &changes{byName: make(map[string]int)} }
 
-// readHalf reads the records of a half, and adds the operations of those after a number.
-func (l *writeLog) readHalf(half int, after uint64, into *changes) (found row, err error) {
-	b := make([]byte, l.half)
-	if err := readFull(l.file, b, l.offset(half)); err != nil {
-		return found, damage(l.path, err)
-	}
-	at := 0
-	for {
-		r, ok := parseRecord(b[at:])
-		if !ok || found.last != 0 && r.number != found.last+1 {
+// readHalf reads the records of a half, and adds the operations of those after a number, and up to
+// another.
+func (l *writeLog) readHalf(half int, after, upTo uint64, into *changes) (found row, err error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(l.file, l.offset(half), int64(l.half)), readAtOnce)
+	var room []byte // for records
+	for left := l.half; left >= recordHead; {
+		head, err := r.Peek(recordHead)
+		if err != nil {
+			return found, damage(l.path, err)
+		}
+		size := int(binary.BigEndian.Uint32(head))
+		if size < recordHead || size > left {
 			return found, nil
 		}
-		if r.number > after && !into.add(r.payload) {
-			return found, damage(l.path, errors.New("a record makes no sense"))
+		if len(room)+size > cap(room) {
+			room = make([]byte, 0, max(size, readAtOnce))
+		}
+		b := room[len(room) : len(room)+size]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return found, damage(l.path, err)
+		}
+		record, ok := parseRecord(b)
+		if !ok || found.last != 0 && record.number != found.last+1 {
+			return found, nil
+		}
+		if record.number > after && record.number <= upTo {
+			room = room[:len(room)+size]
+			if !into.add(record.payload) {
+				return found, damage(l.path, errors.New("a record makes no sense"))
+			}
 		}
 		if found.first == 0 {
-			found.first = r.number
+			found.first = record.number
 		}
-		found.last = r.number
-		if at = align(at + r.size); at >= len(b) {
-			return found, nil
+		found.last = record.number
+		left -= align(size)
+		if _, err := r.Discard(min(align(size)-size, max(left, 0))); err != nil {
+			return found, damage(l.path, err)
 		}
 	}
+	return found, nil
 }
 
 // calledSafe says that a record anywhere in the log calls one of that number safe.
 func (l *writeLog) calledSafe(number uint64) (bool, error) {
-	b := make([]byte, 2*l.half)
-	if err := readFull(l.file, b, l.offset(0)); err != nil {
-		return false, damage(l.path, err)
-	}
-	for at := 0; at < len(b); at += recordAlign {
-		if r, ok := parseRecord(b[at:]); ok && r.safe >= number {
-			return true, nil
+	b := make([]byte, readAtOnce)
+	for at, end := l.offset(0), l.offset(2); at < end; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), end-at)]
+		if err := readFull(l.file, b, at); err != nil {
+			return false, damage(l.path, err)
+		}
+		for i := 0; i+recordHead <= len(b); i += recordAlign {
+			size := int64(binary.BigEndian.Uint32(b[i:]))
+			if size < recordHead || size > end-at-int64(i) || binary.BigEndian.Uint64(b[i+16:]) < number {
+				continue
+			}
+			whole := make([]byte, size)
+			if err := readFull(l.file, whole, at+int64(i)); err != nil {
+				return false, damage(l.path, err)
+			}
+			if _, ok := parseRecord(whole); ok {
+				return true, nil
+			}
 		}
 	}
 	return false, nil
@@ -254,6 +290,17 @@ func (c *changes) add(b []byte) bool {
 	return true
 }
 
+// without leaves out the records that change again later.
+func (c *changes) without(later *changes) {
+	for name := range later.byName {
+		if i, ok := c.byName[name]; ok {
+			c.ops[i].Key = nil
+		}
+	}
+	c.ops = slices.DeleteFunc(c.ops, func(op Op) bool { return op.Key == nil })
+	c.byName = nil // it does not hold any more
+}
+
 // sorted are the operations in the order of their keys, as bbolt splits its pages at the end
 // only.
 func (c *changes) sorted() []Op {
@@ -265,7 +312,7 @@ func (c *changes) sorted() []Op {
 func (l *writeLog) readLog(folded uint64) (*changes, error) {
 	var rows [2]row
 	for half := range rows {
-		found, err := l.readHalf(half, math.MaxUint64, nil)
+		found, err := l.readHalf(half, math.MaxUint64, 0, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -287,7 +334,7 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 		if rows[half].first > l.number+1 {
 			return nil, l.unlike(l.number + 1)
 		}
-		if _, err := l.readHalf(half, l.number, unknown); err != nil {
+		if _, err := l.readHalf(half, l.number, math.MaxUint64, unknown); err != nil {
 			return nil, err
 		}
 		l.number = rows[half].last
@@ -303,18 +350,25 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 	return unknown, nil
 }
 
-// turn goes on in the other half once that is folded, and says which is to be folded now, up to
-// which record. wait says whether waiting makes sense.
-func (l *writeLog) turn(wait func() bool) (half int, last uint64) {
+// turn goes on in the other half, which must be empty.
+func (l *writeLog) turn() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	half = l.now
-	for l.folding[1-half] && wait() {
-		l.changed.Wait()
+	l.full[l.now] = l.number
+	l.now, l.at = 1-l.now, 0
+}
+
+// mustFold says whether the half that waits is to be folded now, and up to which record: when the
+// other is three quarters full, or at once. It is the caller's to fold it then.
+func (l *writeLog) mustFold(atOnce bool) (half int, last uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	half = 1 - l.now
+	if l.full[half] == 0 || l.folding[half] || !atOnce && l.at < l.half/4*3 {
+		return 0, 0, false
 	}
 	l.folding[half] = true
-	l.now, l.at = 1-half, 0
-	return half, l.number
+	return half, l.full[half], true
 }
 
 // settle waits until no half is being folded, and says whether the one that is written has
@@ -333,6 +387,9 @@ func (l *writeLog) foldedTo(half int, last uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.folded, l.folding[half] = max(l.folded, last), false
+	if last > 0 {
+		l.full[half] = 0
+	}
 	l.changed.Broadcast()
 }
 

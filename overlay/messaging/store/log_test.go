@@ -52,7 +52,7 @@ func randomOps(random *rand.Rand) (ops []Op) {
 		case random.IntN(3) == 0:
 			ops = append(ops, deletion(Unsettled, key))
 		case random.IntN(40) == 0:
-			ops = append(ops, op(Unsettled, key, strings.Repeat("y", 900+10*size)))
+			ops = append(ops, op(Unsettled, key, strings.Repeat("y", 1500+10*size)))
 		default:
 			ops = append(ops, op(Unsettled, key, strings.Repeat("x", size)))
 		}
@@ -153,8 +153,8 @@ func loggedImage(t *testing.T) (i image, want model, tail int) {
 	s := mustOpen(t, dir)
 	early := imageOf(t, dir)[databaseFile]
 	want = model{}
-	for n := range 12 {
-		ops := []Op{op(Unsettled, fmt.Sprint("key ", n%5), strings.Repeat("x", 10*n)), deletion(Unsettled, fmt.Sprint("key ", (n+2)%5))}
+	for n := range 20 {
+		ops := []Op{op(Unsettled, fmt.Sprint("key ", n%5), strings.Repeat("x", 8*n)), deletion(Unsettled, fmt.Sprint("key ", (n+2)%5))}
 		tail = slotSize + s.log.now*s.log.half + s.log.at
 		write(t, s, ops...)
 		want.apply(ops)
@@ -177,7 +177,7 @@ func TestDamagedLog(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	refused, tried := 0, 0
 	for at := 0; at < len(whole[logFile]); at += 1 + random.IntN(25) {
-		if at >= tail && at < tail+3*recordAlign {
+		if at >= tail && at < tail+5*recordAlign {
 			continue
 		}
 		tried++
