@@ -262,8 +262,8 @@ func (s *Store) foldAll() error {
 	return nil
 }
 
-// foldLog folds a half, up to its last record. What has changed again in the other one, up to the
-// record that is safe there, is left to the fold of that.
+// foldLog folds a half, up to its last record. Records of the database that have changed again
+// in the other half, up to what is safe there, are left to the fold of that.
 func (s *Store) foldLog(half int, last, safe uint64) error {
 	unknown := newChanges()
 	found, err := s.log.readHalf(half, s.log.foldedNow(), math.MaxUint64, unknown)

@@ -67,30 +67,22 @@ func (s *Store) openFiles(dir string) error {
 			return err
 		}
 	}
-	hasLog, err := exists(s.log.path)
-	switch {
-	case err != nil:
-		return err
-	case !hasLog && used && number == format:
-		return &DamagedError{Path: s.log.path, Err: errors.New("it is missing")}
-	case !hasLog:
-		if err := s.makeFile(dir, logFile, s.log.create); err != nil {
+	for name, create := range map[string]func(string) error{logFile: s.log.create, lateFile: j.createLate} {
+		path := filepath.Join(dir, name)
+		has, err := exists(path)
+		switch {
+		case err != nil:
 			return err
+		case !has && used && number == format:
+			return &DamagedError{Path: path, Err: errors.New("it is missing")}
+		case !has:
+			if err := s.makeFile(dir, name, create); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.log.open(); err != nil {
 		return err
-	}
-	hasLate, err := exists(j.late)
-	switch {
-	case err != nil:
-		return err
-	case !hasLate && used && number == format:
-		return &DamagedError{Path: j.late, Err: errors.New("it is missing")}
-	case !hasLate:
-		if err := s.makeFile(dir, lateFile, j.createLate); err != nil {
-			return err
-		}
 	}
 	if err := syncDir(dir); err != nil { // the last process may not have come to it
 		return err

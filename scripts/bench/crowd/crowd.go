@@ -32,7 +32,7 @@ const (
 	// How long CPU time is counted after the last delivery: copies are still on their way, and
 	// gossipsub tells with its next heartbeat what it has.
 	echo = time.Second
-	// patience bounds the wait for the last delivery. What has not come by then counts as so late.
+	// patience bounds the wait for the last delivery. Later ones count as if they came then.
 	patience = 10 * time.Second
 )
 
