@@ -164,7 +164,6 @@ func New(cfg base.Config, now time.Duration) *Core {
 		cfg.Verify = base.Claim.Valid
 	}
 	c := assemble(&base.Env{Cfg: cfg, Now: now, NextTick: now})
-	c.doubt.LastHeard = now
 	c.detect.NextProbe, c.neighbourhood.NextHeal, c.sync.NextCompare = now+c.env.Jitter(detect.ProbeEvery), now+c.env.Jitter(neighbours.HealEvery), now+c.env.Jitter(reconcile.CompareEvery)
 	c.own.renewAt = now + renewEvery - c.env.Jitter(time.Hour)
 	c.table.Load(cfg.Members, now)
@@ -186,7 +185,7 @@ func assemble(en *base.Env) *Core {
 	ls := link.NewLinks(en, t)
 	rt := route.NewRoutes(en, t, ls)
 	wh := reach.NewWhereabouts(en, t, ls)
-	db := &link.Doubt{Env: en}
+	db := link.NewDoubt(en, ls)
 	g := gossip.New(en, t, ls, rt, db)
 	re := reach.New(en, t, ls, rt, wh, db)
 	rl := route.NewRelay(en, t, ls, rt)

@@ -37,6 +37,7 @@ var mutations = []mutation{
 	{"accusations are shown at once", "suspect", "now < until", "false", "TestConversations/suspicion"},
 	{"one accuser is as good as two", "giveTime", "len(accusers) > 1 && _", "true", "TestConversations/suspicion"},
 	{"old accusations are shown as soon", "giveTime", "since < _", "true", "TestConversations/suspicion"},
+	{"a peer that we hear ourselves is shown as soon", "giveTime", "!heard", "true", "TestConversations/door"},
 	{"an accuser is two", "members", "!Contains(list, id)", "true", "TestConversations/suspicion"},
 	{"an accuser confirms itself", "confirm", "Contains(_)", "false", "TestConversations/suspicion"},
 	{"each accuser is passed on", "confirm", "len(accusers) >= MaxAccusers || Contains(_)", "slices.Contains(e.Side.Accusers, id)", "TestConversations/suspicion"},

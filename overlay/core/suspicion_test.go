@@ -49,9 +49,11 @@ func TestSlandered(t *testing.T) {
 	if most := 2 * (gossip.ChangesAtOnce + int(time.Minute/gossip.ChangeEvery) + 1); passed > most || passed < most/2 {
 		t.Errorf("passes on %d losses in a minute, not at most %d", passed, most)
 	}
+	silent := func(l base.LinkID) bool { return l != links[0] }
 	r.pass(gossip.ChangeEvery)
+	r.passWith(link.FreshWithin+1, silent)
 	lose()
-	if r.pass(table.SuspectFor + tickEvery); r.has("subject") {
+	if r.passWith(table.SuspectFor+tickEvery, silent); r.has("subject") {
 		t.Error("is never shown as lost again")
 	}
 }

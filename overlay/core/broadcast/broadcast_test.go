@@ -38,7 +38,7 @@ func newNode(seed uint64) *node {
 	}, Ready: true}
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
-	n := &node{Broadcasts: New(en, tb, ls, &link.Doubt{Env: en})}
+	n := &node{Broadcasts: New(en, tb, ls, link.NewDoubt(en, ls))}
 	tb.Self = n.peer("self", en.Cfg.Identity.Key())
 	n.author = n.linked("author")
 	n.author.Neighbour = false // so that what one of the two hears does not go to the author

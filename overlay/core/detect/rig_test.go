@@ -44,7 +44,8 @@ func newRig(members int) *rig {
 	t.Load(records, 0)
 	t.Self = table.NewEntry(&base.Record{ID: "self", Tag: base.TagOf("self"), Epoch: 1000}, pb.AnnouncementType_JOIN, 0)
 	t.Insert(t.Self)
-	ls, db := link.NewLinks(en, t), &link.Doubt{Env: en, LastHeard: en.Now}
+	ls := link.NewLinks(en, t)
+	db := link.NewDoubt(en, ls)
 	rt := route.NewRoutes(en, t, ls)
 	re := reach.New(en, t, ls, rt, reach.NewWhereabouts(en, t, ls), db)
 	return &rig{Detector: NewDetector(en, t, ls, db, re, NewProbes(en, t, ls, rt, db, re))}

@@ -57,7 +57,7 @@ func newRig() *rig {
 	t.Self = table.NewEntry(&base.Record{ID: "self", Tag: base.TagOf("self"), Epoch: 1000, Signed: &pb.Signed{}}, join, en.Now)
 	t.Insert(t.Self)
 	ls := link.NewLinks(en, t)
-	r.Gossip = New(en, t, ls, route.NewRoutes(en, t, ls), &link.Doubt{Env: en})
+	r.Gossip = New(en, t, ls, route.NewRoutes(en, t, ls), link.NewDoubt(en, ls))
 	for i := range 3 {
 		e := r.entry(i)
 		ls.List = append(ls.List, &link.Link{

@@ -40,7 +40,7 @@ func newRig(t *testing.T, given []string, met ...base.Acquaintance) *rig {
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
 	wh := reach.NewWhereabouts(en, tb, ls)
-	db := &link.Doubt{Env: en}
+	db := link.NewDoubt(en, ls)
 	re := reach.New(en, tb, ls, rt, wh, db)
 	r := &rig{Joiner: New(en, tb, ls, wh, re, reconcile.New(en, tb, ls, gossip.New(en, tb, ls, rt, db)))}
 	tb.Self = r.member("self")

@@ -22,6 +22,7 @@ const (
 // follow give it even more to do.
 type Doubt struct {
 	*base.Env
+	links *Links
 	Score  int           // 0: we are well
 	better time.Duration // when it shrinks
 
@@ -31,6 +32,9 @@ type Doubt struct {
 	DeafProven bool
 	Storm      bool // several links are silent
 }
+
+// NewDoubt returns the doubt of a peer that is well.
+func NewDoubt(en *base.Env, ls *Links) *Doubt { return &Doubt{Env: en, links: ls, LastHeard: en.Now} }
 
 // Stretch is a time that we allow others.
 func (db *Doubt) Stretch(d time.Duration) time.Duration { return d * time.Duration(1+db.Score) }
@@ -56,10 +60,12 @@ func (db *Doubt) Patience(l *Link) time.Duration { return db.Stretch(QuietAfter)
 func (db *Doubt) Doubtful() bool { return db.Deaf || db.Score >= WorstHealth }
 
 // GiveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
-// where two halves of a network meet there are many suspects, who all refute at once.
+// where two halves of a network meet there are many suspects, who all refute at once. So are any
+// number of a suspect that we hear ourselves: theirs is the bad path.
 func (db *Doubt) GiveTime(e *table.Entry) {
 	e.Side.Until = e.Side.Since + table.SuspectAlone
-	if len(e.Side.Accusers) > 1 && e.Side.Since < e.Said+table.SuspectAlone {
+	l := db.links.LinkTo(e.Record.Key)
+	if heard := l != nil && l.HeardLately(db.Now); len(e.Side.Accusers) > 1 && !heard && e.Side.Since < e.Said+table.SuspectAlone {
 		e.Side.Until = e.Side.Since + min(db.Stretch(table.SuspectFor), table.SuspectMost)
 	}
 }

@@ -64,27 +64,38 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestGiveTime: how long a suspect may refute, by its accusers, the age of the LOST and our score.
+// TestGiveTime: how long a suspect may refute, by its accusers, the age of the LOST, our score, and
+// how long ago we have heard it ourselves.
 func TestGiveTime(t *testing.T) {
-	const began = time.Hour
+	const began, never = time.Hour, -time.Second
 	for _, test := range []struct {
 		accusers int
 		age      time.Duration
 		score    int
+		heard    time.Duration
 		want     time.Duration
 	}{
-		{1, 0, 0, table.SuspectAlone},
-		{2, 0, 0, table.SuspectFor},
-		{2, table.SuspectAlone - 1, 0, table.SuspectFor},
-		{2, table.SuspectAlone, 0, table.SuspectAlone},
-		{1, 0, 5, table.SuspectAlone},
-		{2, 0, 2, 3 * table.SuspectFor},
-		{2, 0, 3, table.SuspectMost},
-		{2, 0, WorstHealth, table.SuspectMost},
+		{1, 0, 0, never, table.SuspectAlone},
+		{2, 0, 0, never, table.SuspectFor},
+		{2, table.SuspectAlone - 1, 0, never, table.SuspectFor},
+		{2, table.SuspectAlone, 0, never, table.SuspectAlone},
+		{1, 0, 5, never, table.SuspectAlone},
+		{2, 0, 2, never, 3 * table.SuspectFor},
+		{2, 0, 3, never, table.SuspectMost},
+		{2, 0, WorstHealth, never, table.SuspectMost},
+		{2, 0, 0, FreshWithin, table.SuspectAlone},
+		{2, 0, 0, FreshWithin + 1, table.SuspectFor},
 	} {
-		e := table.NewEntry(recordOf(1), pb.AnnouncementType_LOST, began-test.age)
+		ls := newLinks(2)
+		ls.Now = began
+		if test.heard != never {
+			ls.add(1).Heard = began - test.heard
+		}
+		e := ls.entry(1)
+		e.State, e.Said = pb.AnnouncementType_LOST, began-test.age
 		e.With().Suspicion = table.Suspicion{Accusers: make([]certs.ID, test.accusers), Since: began}
-		db := &Doubt{Env: &base.Env{}, Score: test.score}
+		db := NewDoubt(ls.Env, ls)
+		db.Score = test.score
 		if db.GiveTime(e); e.Our().Until != began+test.want {
 			t.Errorf("%+v: until %v after it began", test, e.Our().Until-began)
 		}
@@ -94,7 +105,9 @@ func TestGiveTime(t *testing.T) {
 // TestSuspectFrom: a suspicion begins when a living peer is called lost, and is over when it is
 // here; one more LOST gives no more time.
 func TestSuspectFrom(t *testing.T) {
-	db := &Doubt{Env: &base.Env{Now: time.Hour}}
+	ls := newLinks(0)
+	ls.Now = time.Hour
+	db := NewDoubt(ls.Env, ls)
 	e := table.NewEntry(recordOf(1), pb.AnnouncementType_JOIN, 0)
 	say := func(state pb.AnnouncementType, wasAlive bool) *Change {
 		e.State, e.Said = state, db.Now

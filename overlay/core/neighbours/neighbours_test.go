@@ -54,7 +54,8 @@ func newRig(t *testing.T, members int) *rig {
 	tb.Load(records, 0)
 	tb.Self = table.NewEntry(&base.Record{ID: "self", Tag: base.TagOf("self")}, pb.AnnouncementType_JOIN, 0)
 	tb.Insert(tb.Self)
-	ls, db := link.NewLinks(en, tb), &link.Doubt{Env: en}
+	ls := link.NewLinks(en, tb)
+	db := link.NewDoubt(en, ls)
 	rt := route.NewRoutes(en, tb, ls)
 	g := gossip.New(en, tb, ls, rt, db)
 	en.Cfg.Addresses = []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}

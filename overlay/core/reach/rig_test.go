@@ -31,7 +31,7 @@ func newRig(t *testing.T, own string) *rig {
 	ls := link.NewLinks(en, tb)
 	rt := route.NewRoutes(en, tb, ls)
 	en.Cfg.Addresses, en.Cfg.Near = at(own)
-	r := &rig{t: t, Reach: New(en, tb, ls, rt, NewWhereabouts(en, tb, ls), &link.Doubt{Env: en})}
+	r := &rig{t: t, Reach: New(en, tb, ls, rt, NewWhereabouts(en, tb, ls), link.NewDoubt(en, ls))}
 	tb.Self = r.peer("self", "")
 	r.renew()
 	return r

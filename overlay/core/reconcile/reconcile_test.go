@@ -43,7 +43,7 @@ func newSide(members []*base.Record) *side {
 	t.Load(members, 0)
 	ls := link.NewLinks(en, t)
 	s := &side{l: &link.Link{ID: 1, State: link.LinkUp, Bond: link.Bond{Neighbour: true, Slot: -1}}}
-	s.Syncer = New(en, t, ls, gossip.New(en, t, ls, route.NewRoutes(en, t, ls), &link.Doubt{Env: en}))
+	s.Syncer = New(en, t, ls, gossip.New(en, t, ls, route.NewRoutes(en, t, ls), link.NewDoubt(en, ls)))
 	ls.List = append(ls.List, s.l)
 	return s
 }
