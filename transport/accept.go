@@ -48,7 +48,7 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 	select {
 	case e.accepted <- l:
 		s, _ := conn.Context().Value(strangerKey{}).(*stranger)
-		e.gate.leave(s, nil)
+		s.gate.leave(s, nil)
 	case <-l.Done(): // also when the endpoint is closed, which aborts its links
 	}
 }

@@ -34,3 +34,11 @@ func addrPort(a net.Addr) netip.AddrPort {
 	ap := u.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
+
+// addressText is an address for people.
+func addressText(a net.Addr) string {
+	if ap := addrPort(a); ap.IsValid() {
+		return ap.String()
+	}
+	return a.String()
+}

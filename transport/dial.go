@@ -33,7 +33,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.Pub
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
-		l, err := e.dialOnce(ctx, addr, want)
+		l, err := e.dialOver(ctx, route{e.transport, net.UDPAddrFromAddrPort(addr), quicConfig()}, want)
 		if !errors.Is(err, ErrRefused) {
 			return l, err
 		}
@@ -47,12 +47,19 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.Pub
 	}
 }
 
-func (e *Endpoint) dialOnce(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
+// route is how another peer is reached: directly, or over others.
+type route struct {
+	transport *quic.Transport
+	to        net.Addr
+	config    *quic.Config
+}
+
+func (e *Endpoint) dialOver(ctx context.Context, r route, want certs.PublicKey) (*Link, error) {
 	tls, err := e.identity.TLS(want)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(addr), tls, quicConfig())
+	conn, err := r.transport.Dial(ctx, r.to, tls, r.config)
 	if err != nil {
 		return nil, explainDial(ctx, err)
 	}

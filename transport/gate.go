@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,30 +35,52 @@ const (
 // first packet, before any work for TLS, until the owner of the endpoint has taken its link or
 // the connection has ended.
 type gate struct {
+	gateLimits
 	log     *slog.Logger
-	entered func(strangers int) // called when one has
+	entered func(strangers int) // called when one has; nil: nobody wants to know
 	leaves  sync.WaitGroup      // one for each stranger whose end is still to be reported
 
 	mu      sync.Mutex
 	open    map[*stranger]struct{}
-	perHost map[netip.Prefix]int
-	refused int       // turned away since they were logged
-	logged  time.Time // when
+	within  map[any]int // of each group
+	refused int         // turned away since they were logged
+	logged  time.Time   // when
+}
+
+// gateLimits are those of one gate.
+type gateLimits struct {
+	all, doubtful int
+	groups        func(*quic.ClientInfo) []group
+}
+
+// group is what several strangers have in common, and how many of them may be on their way in.
+type group struct {
+	name any
+	most int
 }
 
 // stranger is a connection on its way in.
 type stranger struct {
-	addr   netip.AddrPort
+	gate   *gate
+	from   string
+	groups []group
 	forget func() bool // cancels the report of its end
 }
 
 // strangerKey is the key of the *stranger in the context of an accepted connection.
 type strangerKey struct{}
 
-func (g *gate) init(log *slog.Logger, entered func(strangers int)) {
-	g.log, g.entered = log, entered
+func (g *gate) init(log *slog.Logger, limits gateLimits, entered func(strangers int)) {
+	g.log, g.gateLimits, g.entered = log, limits, entered
 	g.open = map[*stranger]struct{}{}
-	g.perHost = map[netip.Prefix]int{}
+	g.within = map[any]int{}
+}
+
+// outerLimits are those of strangers that come directly.
+func outerLimits() gateLimits {
+	return gateLimits{all: maxHalfOpen, doubtful: doubtfulHalfOpen, groups: func(from *quic.ClientInfo) []group {
+		return []group{{host(addrPort(from.RemoteAddr).Addr()), maxHalfOpenPerHost}}
+	}}
 }
 
 // host is the unit that counts as one address: in IPv6 a /64, the least that a customer gets.
@@ -72,12 +95,14 @@ func host(a netip.Addr) netip.Prefix {
 
 // enter is quic-go's ConnContext: an error refuses the connection.
 func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	s := &stranger{addr: addrPort(info.RemoteAddr)}
+	s := &stranger{gate: g, from: addressText(info.RemoteAddr), groups: g.groups(info)}
 	if !g.count(s) {
 		g.logRefusal(s)
 		return nil, errors.New("too many connections on their way in")
 	}
-	g.entered(g.inside())
+	if g.entered != nil {
+		g.entered(g.inside())
+	}
 	ctx = context.WithValue(ctx, strangerKey{}, s)
 	g.leaves.Add(1)
 	forget := context.AfterFunc(ctx, func() {
@@ -99,14 +124,16 @@ func (g *gate) inside() int {
 
 // count counts s in, if there is room.
 func (g *gate) count(s *stranger) bool {
-	h := host(s.addr.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.open) >= maxHalfOpen || g.perHost[h] >= maxHalfOpenPerHost {
+	full := func(h group) bool { return g.within[h.name] >= h.most }
+	if len(g.open) >= g.all || slices.ContainsFunc(s.groups, full) {
 		return false
 	}
 	g.open[s] = struct{}{}
-	g.perHost[h]++
+	for _, h := range s.groups {
+		g.within[h.name]++
+	}
 	return true
 }
 
@@ -121,14 +148,14 @@ func (g *gate) logRefusal(s *stranger) {
 	}
 	g.logged, g.refused = now, 0
 	g.mu.Unlock()
-	g.log.Warn("too many connections on their way in: refused", "from", s.addr, "refused", refused)
+	g.log.Warn("too many connections on their way in: refused", "from", s.from, "refused", refused)
 }
 
 // doubts is quic-go's VerifySourceAddress.
 func (g *gate) doubts(net.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.open) >= doubtfulHalfOpen
+	return len(g.open) >= g.doubtful
 }
 
 // leave ends the counting of s: it has become a link (nil), or has ended.
@@ -137,10 +164,10 @@ func (g *gate) leave(s *stranger, cause error) {
 	_, counted := g.open[s]
 	if counted {
 		delete(g.open, s)
-		if h := host(s.addr.Addr()); g.perHost[h] > 1 {
-			g.perHost[h]--
-		} else {
-			delete(g.perHost, h)
+		for _, h := range s.groups {
+			if g.within[h.name]--; g.within[h.name] == 0 {
+				delete(g.within, h.name)
+			}
 		}
 	}
 	g.mu.Unlock()
@@ -152,7 +179,7 @@ func (g *gate) leave(s *stranger, cause error) {
 		if ok && closed.Remote && closed.Code == CodeDuplicateLink || errors.Is(reasonOf(cause), ErrSilent) {
 			level = slog.LevelDebug
 		}
-		g.log.Log(context.Background(), level, "a connection did not come about", "from", s.addr, "reason", printable(fmt.Sprint(reasonOf(cause))))
+		g.log.Log(context.Background(), level, "a connection did not come about", "from", s.from, "reason", printable(fmt.Sprint(reasonOf(cause))))
 	}
 }
 

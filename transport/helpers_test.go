@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"context"
+	"hash/crc64"
 	"io"
 	"log/slog"
 	"net"
@@ -57,6 +58,7 @@ func (w *world) endpoint(name string) *transport.Endpoint {
 		Conn:     w.Node(name),
 		Identity: identity(name),
 		ResetKey: [32]byte([]byte(strings.Repeat(name, 32)[:32])),
+		Tag:      tag(name),
 		Log:      slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	if err != nil {
@@ -90,6 +92,9 @@ func (w *world) connect(from, to *transport.Endpoint, name string) (dialed, acce
 func identity(name string) *certs.Identity {
 	return certs.NewIdentity([]byte(strings.Repeat(name+" ", 32)[:32]))
 }
+
+// tag is the name of an endpoint to those who carry its packets.
+func tag(name string) transport.Tag { return transport.Tag(crc64.Checksum([]byte(name), crc64.MakeTable(crc64.ISO))) }
 
 var hello = frame(&pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 

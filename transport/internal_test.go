@@ -194,7 +194,7 @@ func TestGate(t *testing.T) {
 	var log strings.Builder
 	var g gate
 	welcomed := 0
-	g.init(slog.New(slog.NewTextHandler(&log, nil)), func(strangers int) { welcomed = strangers })
+	g.init(slog.New(slog.NewTextHandler(&log, nil)), outerLimits(), func(strangers int) { welcomed = strangers })
 	end := map[int]context.CancelCauseFunc{}
 	enter := func(host, port int) bool {
 		ctx, cancel := context.WithCancelCause(context.Background())

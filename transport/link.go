@@ -28,6 +28,7 @@ const goodbyeTime = 500 * time.Millisecond
 // The owner must call Receive until it fails, also after Shut: otherwise the peer's goodbye
 // goes unseen.
 type Link struct {
+	endpoint *Endpoint
 	conn     *quic.Conn
 	control  *quic.Stream
 	reader   *bufio.Reader // of control
@@ -35,6 +36,7 @@ type Link struct {
 	log      *slog.Logger
 	queue    queue
 	hole     hole
+	hop      *hop          // for carried links; nil: it is one itself
 	slots    chan struct{} // holds a token for each message stream of ours (see OpenStream)
 	done     chan struct{}
 	unknowns unknowns

@@ -102,6 +102,8 @@ type Config struct {
 	// restarted and have lost its connection. It must be secret and the same after a restart.
 	// Zero: no resets; the peer waits for its idle timeout.
 	ResetKey [32]byte
+	// Tag is this peer's name as the end of carried links.
+	Tag Tag
 	// Log receives the refusals and their reasons. Nil is silent.
 	Log *slog.Logger
 }
@@ -115,6 +117,7 @@ type Endpoint struct {
 	transport *quic.Transport
 	listener  *quic.Listener
 	gate      gate
+	inside    inside
 	accepted  chan *Link
 
 	ctx    context.Context // ends when the endpoint does, with the reason as its cause
@@ -143,7 +146,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		links:    map[*Link]struct{}{},
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.gate.init(cfg.Log, e.welcome)
+	e.gate.init(cfg.Log, outerLimits(), e.welcome)
 	e.transport = &quic.Transport{
 		Conn:                cfg.Conn,
 		ConnContext:         e.gate.enter,
@@ -153,9 +156,13 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		key := quic.StatelessResetKey(cfg.ResetKey)
 		e.transport.StatelessResetKey = &key
 	}
-	if err := e.listen(); err != nil {
+	err := e.listen()
+	if err == nil {
+		err = e.inside.start(e, cfg.Tag)
+	}
+	if err != nil {
 		e.cancel(err)
-		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.conn.Close())
+		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.transport.Close(), e.conn.Close())
 	}
 	logBuffers(e.conn, e.log)
 	e.welcome(1)
@@ -182,7 +189,7 @@ func quicConfig() *quic.Config {
 		KeepAlivePeriod:                pb.KeepaliveEvery,
 		InitialPacketSize:              packetSize,
 		MaxIncomingStreams:             maxStreams,
-		MaxIncomingUniStreams:          -1, // none
+		MaxIncomingUniStreams:          1, // the hop stream
 		InitialStreamReceiveWindow:     streamWindow,
 		MaxStreamReceiveWindow:         streamWindow,
 		InitialConnectionReceiveWindow: linkWindow,
@@ -211,11 +218,12 @@ func (e *Endpoint) Close() error {
 		l.Abort(CodeShutdown, "")
 	}
 	e.listener.Close() // handshakes under way are refused; the acceptors return
+	e.inside.listener.Close()
 	e.group.Wait()
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	<-grace.C
-	err := e.transport.Close()
+	err := errors.Join(e.inside.close(), e.transport.Close())
 	e.gate.await()
 	return errors.Join(err, e.conn.Close())
 }
@@ -227,17 +235,21 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		return nil, err
 	}
 	l := &Link{
-		conn:    conn,
-		control: control,
-		reader:  bufio.NewReader(control),
-		peer:    peer,
-		log:     e.log.With("peer", peer),
-		slots:   make(chan struct{}, maxOpen),
-		done:    make(chan struct{}),
-		peerBye: make(chan struct{}),
+		endpoint: e,
+		conn:     conn,
+		control:  control,
+		reader:   bufio.NewReader(control),
+		peer:     peer,
+		log:      e.log.With("peer", peer),
+		slots:    make(chan struct{}, maxOpen),
+		done:     make(chan struct{}),
+		peerBye:  make(chan struct{}),
 	}
 	l.queue.init()
 	l.unknowns.log = l.log
+	if _, carried := conn.RemoteAddr().(*way); !carried {
+		l.hop = newHop(l, e.inside.carrier)
+	}
 	control.SetPriority(0, true) // before all message streams (see OpenStream)
 	if !e.add(l) {
 		return nil, context.Cause(e.ctx)
@@ -257,7 +269,20 @@ func (e *Endpoint) add(l *Link) bool {
 		l.run()
 		e.remove(l)
 	})
+	if l.hop != nil {
+		e.group.Go(l.hop.read)
+	}
 	return true
+}
+
+// spawn runs a goroutine that Close waits for; false says that the endpoint is closed.
+func (e *Endpoint) spawn(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.group.Go(f)
+	}
+	return !e.closed
 }
 
 func (e *Endpoint) remove(l *Link) {

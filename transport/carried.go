@@ -1,0 +1,145 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+)
+
+// Bounds of carried links, guesses.
+const (
+	// The limit of carried strangers on their way in, those that come over one link, and those
+	// with one tag, which anybody on the way can forge. From doubtfulCarried on they must answer
+	// first.
+	maxCarriedOpen        = 16
+	maxCarriedOpenPerLink = 4
+	maxCarriedOpenPerTag  = 2
+	doubtfulCarried       = 8
+	// How long an idle carried link is silent. Each keepalive crosses all links on the way, and
+	// silence on it accuses nobody.
+	carriedKeepalive = 5 * time.Second
+)
+
+// inside is the part of an endpoint that makes carried links.
+type inside struct {
+	carrier   *carrier
+	transport *quic.Transport
+	listener  *quic.Listener
+	gate      gate
+}
+
+// start listens for the connections that are carried to us. Stateless resets are off: with the
+// same short connection IDs as outside, one could be had here and used there.
+func (in *inside) start(e *Endpoint, own Tag) error {
+	in.carrier = newCarrier(own)
+	in.gate.init(e.log, gateLimits{all: maxCarriedOpen, doubtful: doubtfulCarried, groups: carriedGroups}, nil)
+	in.transport = &quic.Transport{
+		Conn: in.carrier, ConnContext: in.gate.enter, VerifySourceAddress: in.gate.doubts, DisableVersionNegotiationPackets: true,
+	}
+	tls, err := e.identity.TLS(certs.PublicKey{})
+	if err != nil {
+		return err
+	}
+	if in.listener, err = in.transport.Listen(tls, carriedConfig()); err != nil {
+		return err
+	}
+	e.group.Go(func() {
+		for {
+			conn, err := in.listener.Accept(context.Background())
+			if err != nil {
+				return // the endpoint is closed
+			}
+			e.group.Go(func() { e.admit(conn) })
+		}
+	})
+	return nil
+}
+
+// carriedGroups are those that a carried stranger belongs to.
+func carriedGroups(from *quic.ClientInfo) []group {
+	w := from.RemoteAddr.(*way)
+	return []group{{w.tag, maxCarriedOpenPerTag}, {w.over.Load(), maxCarriedOpenPerLink}}
+}
+
+// carriedConfig is the configuration of a connection over others. Its packets are the smallest
+// that QUIC allows and stay that: on a stream larger ones gain nothing (473 to 515 Mbit/s against
+// 488 to 499, measured).
+func carriedConfig() *quic.Config {
+	c := quicConfig()
+	c.KeepAlivePeriod = carriedKeepalive
+	c.DisablePathMTUDiscovery = true
+	c.MaxIncomingUniStreams = -1 // nothing is carried over it
+	return c
+}
+
+// close ends what makes carried links, when there are no more links.
+func (in *inside) close() error {
+	err := in.transport.Close()
+	in.gate.await()
+	return errors.Join(err, in.carrier.Close())
+}
+
+// CarryWishes are what the carrier wants to know, or to have brought to another peer. Somebody
+// must read it all the time. Wishes are dropped when 256 wait; they come again.
+func (e *Endpoint) CarryWishes() <-chan CarryWish { return e.inside.carrier.wishes }
+
+// SetWay says over which link packets for a peer go, which is to be a neighbour's that knows how
+// to carry; nil: no way is known now. The peer must be one that is there: its packets are taken
+// from now on.
+func (e *Endpoint) SetWay(to Tag, over *Link) {
+	if over != nil && over.hop == nil {
+		over = nil // it is carried itself
+	}
+	e.inside.carrier.set(to, over)
+}
+
+// ForgetWay takes no more packets of a peer, and carries none to it.
+func (e *Endpoint) ForgetWay(to Tag) { e.inside.carrier.forget(to) }
+
+// Ways lists the peers to which packets go, for which SetWay is to be called whenever the links
+// may have changed. It forgets those that were not used for a minute.
+func (e *Endpoint) Ways() (list []Tag) {
+	for _, w := range e.inside.carrier.all() {
+		if time.Since(time.Unix(0, w.used.Load())) > wayUnused {
+			e.inside.carrier.forget(w.tag)
+		} else {
+			list = append(list, w.tag)
+		}
+	}
+	return list
+}
+
+// TakeCarried takes a packet that a search has brought us, as CarryWish.Packet of another peer.
+func (e *Endpoint) TakeCarried(from Tag, b []byte) {
+	if len(b) == 0 || len(b) > maxPacket-packetHeader {
+		return
+	}
+	p := newPacket()
+	p.address(e.inside.carrier.own, from)
+	p.size = packetHeader + copy(p.b[packetHeader:], b)
+	e.inside.carrier.arrives(nil, p)
+}
+
+// DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but
+// tries once. SetWay should come first.
+func (e *Endpoint) DialCarried(ctx context.Context, to Tag, want certs.PublicKey) (*Link, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	return e.dialOver(ctx, route{e.inside.transport, e.inside.carrier.learn(to), carriedConfig()}, want)
+}
+
+// Carried says that the packets of the link go over other peers.
+func (l *Link) Carried() bool { return l.hop == nil }
+
+// LastCarried is when the link last carried something for a carried link.
+func (l *Link) LastCarried() (t time.Time) {
+	if l.hop != nil && l.hop.used.Load() != 0 {
+		t = time.Unix(0, l.hop.used.Load())
+	}
+	return t
+}

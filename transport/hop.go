@@ -1,0 +1,300 @@
+package transport
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Bounds of what a link carries for others, guesses unless said otherwise.
+const (
+	// carryLink is how much a link may have us carry in a second, carryAll all together: on
+	// loopback a megabyte takes a relay 6 ms of a processor (measured), so that they are 0.4 and
+	// 0.8 of one. Where lines are slower, QUIC's congestion control sets the pace, and the queues
+	// below share it out. carryBurst is what may come at once: QUIC adapts to the rate, and a
+	// longer burst makes but a longer queue.
+	carryLink  = 64 << 20
+	carryAll   = 128 << 20
+	carryBurst = 1 << 20
+	// Queues for a link: of what comes over one other link, or is our own; of all that; of all
+	// links together. A carried connection has at most its window of 160 KiB a stream on its way.
+	maxFlow    = 256 << 10
+	maxHop     = 512 << 10
+	maxCarried = 16 << 20
+	// carryAge is how long a packet may wait: then it is dropped, which tells QUIC to slow down,
+	// rather than be late (as CoDel does, RFC 8289).
+	carryAge = 200 * time.Millisecond
+	// ownWait is how long QUIC waits to place a packet of ours.
+	ownWait = 50 * time.Millisecond
+	// hopWrite is how much is written at once: full packets, and few system calls.
+	hopWrite = 32 << 10
+	// Questions that a link may cause about peers that are not known: at once, and in a second.
+	asksAtOnce    = 64
+	asksPerSecond = 100
+)
+
+// carryRate limits bytes by time.
+type carryRate struct{ *rate.Limiter }
+
+func newCarryRate(perSecond int) carryRate {
+	return carryRate{rate.NewLimiter(rate.Limit(perSecond), carryBurst)}
+}
+
+func (r carryRate) allow(bytes int) bool { return r.AllowN(time.Now(), bytes) }
+
+// hop is the end of a link that carries packets for others: a stream each way, opened when there
+// is something to carry. Its reader never waits, so that what lies unread takes nothing of the
+// link's window; its writer waits for the peer, and lets its queue fill and drop. A peer that does
+// not read its hop stream hurts what goes over it alone.
+type hop struct {
+	link *Link
+	c    *carrier
+	rate carryRate
+	asks *rate.Limiter
+	used atomic.Int64 // when it last carried something, in nanoseconds since 1970
+
+	wake chan struct{} // holds a token when there may be something to write
+	room chan struct{} // holds a token when there may be room for a packet of ours
+
+	mu    sync.Mutex
+	flows []*flow // those with packets, in the order of their turns
+	size  int     // bytes in them
+	state hopState
+}
+
+type hopState int
+
+const (
+	hopIdle    hopState = iota
+	hopRunning          // a goroutine writes
+	hopEnded            // the peer takes nothing, or the link has ended
+)
+
+// flow is what has come over one link for another.
+type flow struct {
+	from  *Link // nil: our own
+	queue []*packet
+	size  int
+}
+
+func newHop(l *Link, c *carrier) *hop {
+	return &hop{
+		link: l, c: c, rate: newCarryRate(carryLink), asks: rate.NewLimiter(asksPerSecond, asksAtOnce),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
+}
+
+func (h *hop) mayAsk(now time.Time) bool { return h.asks.AllowN(now, 1) }
+
+// put queues a packet that has come over a link, or is our own (nil); false says that there is no
+// room for it. A full queue drops the end of its longest flow, so that one that sends too much
+// loses its own.
+func (h *hop) put(from *Link, p *packet) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == hopEnded {
+		return false
+	}
+	i := slices.IndexFunc(h.flows, func(f *flow) bool { return f.from == from })
+	if i >= 0 && h.flows[i].size+p.size > maxFlow {
+		return false
+	}
+	if h.size+p.size > maxHop || h.c.held.Load()+int64(p.size) > maxCarried {
+		longest := h.longest()
+		if longest == nil || longest.from == from {
+			return false
+		}
+		h.drop(longest, len(longest.queue)-1)
+		i = slices.IndexFunc(h.flows, func(f *flow) bool { return f.from == from })
+	}
+	if i < 0 {
+		i = len(h.flows)
+		h.flows = append(h.flows, &flow{from: from})
+	}
+	p.at = time.Now()
+	f := h.flows[i]
+	f.queue = append(f.queue, p)
+	h.count(f, p.size)
+	h.used.Store(p.at.UnixNano())
+	if h.state == hopIdle {
+		h.state = hopRunning
+		if !h.link.endpoint.spawn(h.write) {
+			h.end()
+			return true // which has dropped it
+		}
+	}
+	signal(h.wake)
+	return true
+}
+
+func (h *hop) count(f *flow, bytes int) {
+	f.size += bytes
+	h.size += bytes
+	h.c.held.Add(int64(bytes))
+}
+
+func (h *hop) longest() (most *flow) {
+	for _, f := range h.flows {
+		if most == nil || f.size > most.size {
+			most = f
+		}
+	}
+	return most
+}
+
+// remove takes a packet out of a flow. h.mu is held.
+func (h *hop) remove(f *flow, i int) *packet {
+	p := f.queue[i]
+	f.queue[i] = nil // the slice goes on to hold its beginning
+	if i == 0 {
+		f.queue = f.queue[1:]
+	} else {
+		f.queue = f.queue[:i]
+	}
+	h.count(f, -p.size)
+	if len(f.queue) == 0 {
+		h.flows = slices.DeleteFunc(h.flows, func(other *flow) bool { return other == f })
+	}
+	return p
+}
+
+func (h *hop) drop(f *flow, i int) { h.remove(f, i).free() }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// putOwn is put for a packet of ours; it waits a little for room.
+func (h *hop) putOwn(p *packet) bool {
+	if h.put(nil, p) {
+		return true
+	}
+	late := time.NewTimer(ownWait)
+	defer late.Stop()
+	for {
+		select {
+		case <-h.room:
+			if h.put(nil, p) {
+				return true
+			}
+		case <-late.C:
+			return false
+		case <-h.link.conn.Context().Done():
+			return false
+		}
+	}
+}
+
+// write is the goroutine that writes the queue to the hop stream.
+func (h *hop) write() {
+	defer h.ended()
+	s, err := h.link.conn.OpenUniStream()
+	if err != nil {
+		return // the peer takes none
+	}
+	var frames []byte
+	for {
+		if frames = h.next(frames[:0]); len(frames) > 0 {
+			if _, err := s.Write(frames); err != nil {
+				return
+			}
+			continue
+		}
+		select {
+		case <-h.wake:
+		case <-h.link.conn.Context().Done():
+			return
+		}
+	}
+}
+
+// next takes packets in turns, one of each flow.
+func (h *hop) next(frames []byte) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	for len(h.flows) > 0 && len(frames) < hopWrite {
+		f := h.flows[0]
+		h.flows = append(h.flows[1:], f)
+		p := h.remove(f, 0)
+		if now.Sub(p.at) <= carryAge {
+			frames = binary.BigEndian.AppendUint16(frames, uint16(p.size))
+			frames = append(frames, p.b[:p.size]...)
+		}
+		p.free()
+		if f.from == nil {
+			signal(h.room)
+		}
+	}
+	return frames
+}
+
+func (h *hop) ended() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.end()
+}
+
+// end drops what waits, and all that follows. h.mu is held.
+func (h *hop) end() {
+	h.state = hopEnded
+	for len(h.flows) > 0 {
+		h.drop(h.flows[0], 0)
+	}
+}
+
+// read is the goroutine that reads the hop streams of the peer, one after the other.
+func (h *hop) read() {
+	r := bufio.NewReaderSize(nil, 16)
+	for {
+		s, err := h.link.conn.AcceptUniStream(h.link.conn.Context())
+		if err != nil {
+			return
+		}
+		if r.Size() < hopWrite {
+			r = bufio.NewReaderSize(nil, hopWrite) // most links carry nothing
+		}
+		r.Reset(s)
+		if err := h.readStream(r); err != nil {
+			h.link.log.Warn("link closed: the peer breaks the protocol", "addr", h.link.RemoteAddr(), "reason", err.Error())
+			h.link.Abort(CodeProtocol, err.Error())
+			return
+		}
+	}
+}
+
+// readStream takes the packets of a stream until it ends. An error is one that breaks the
+// protocol.
+func (h *hop) readStream(r *bufio.Reader) error {
+	var length [2]byte
+	for {
+		if _, err := io.ReadFull(r, length[:]); err != nil {
+			return nil
+		}
+		size := int(binary.BigEndian.Uint16(length[:]))
+		if size > maxPacket {
+			return fmt.Errorf("a packet of %d bytes on the hop stream, more than %d", size, maxPacket)
+		}
+		p := newPacket()
+		p.size = size
+		if _, err := io.ReadFull(r, p.b[:size]); err != nil {
+			p.free()
+			return nil
+		}
+		if size <= packetHeader {
+			p.free()
+			continue
+		}
+		h.c.take(h.link, p)
+	}
+}
