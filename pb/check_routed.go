@@ -82,6 +82,8 @@ func checkContent(r *Routed) error {
 		return cmp.Or(checkLength("key", c.Connect.GetKey(), KeySize), checkAtMost("addresses", len(c.Connect.GetObserved()), MaxObserved))
 	case *Routed_Sync:
 		return checkSync(c.Sync)
+	case *Routed_Carried:
+		return checkAtMost("carried bytes", len(c.Carried), MaxCarried)
 	}
 	return fmt.Errorf("a content that is not known")
 }

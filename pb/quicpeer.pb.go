@@ -1362,8 +1362,16 @@ type HandshakeStart struct {
 	// The address at which the dialer has reached the other side, IP:PORT. Like every report
 	// of where a peer is seen it is only a claim.
 	Observed string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
-	// The features beyond version 1 that the dialer knows, by numbers assigned here; there are
-	// none yet. The first 64 count.
+	// The features beyond version 1 that the dialer knows, by numbers assigned here. The first 64
+	// count.
+	//
+	// 1: carried links. The other side may open a unidirectional stream, the hop stream, for the
+	// QUIC packets of links that are carried over this one. Each is a length of two bytes and so
+	// many bytes, at most 1500: how many links it may still cross (1), the tags of the receiver and
+	// of the sender (8 each, the first of the SHA-256 of their IDs), and the QUIC packet. What is too
+	// short for that is dropped, and so is what has no links left, where the next is not known, or
+	// where it would go back. A carried link is a connection as any other, with handshake and message
+	// streams; its control stream has no frames but those of the handshake.
 	Features      []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1902,6 +1910,7 @@ type Routed struct {
 	//	*Routed_Collected
 	//	*Routed_Connect
 	//	*Routed_Sync
+	//	*Routed_Carried
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2053,6 +2062,15 @@ func (x *Routed) GetSync() *Sync {
 	return nil
 }
 
+func (x *Routed) GetCarried() []byte {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Carried); ok {
+			return x.Carried
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -2093,6 +2111,12 @@ type Routed_Sync struct {
 	Sync *Sync `protobuf:"bytes,14,opt,name=sync,proto3,oneof"`
 }
 
+type Routed_Carried struct {
+	// A QUIC packet of a carried link, at most 1483 bytes, where no next hop is known to carry it or
+	// nothing comes back from there. Only to a peer that has a carried link or shall have one.
+	Carried []byte `protobuf:"bytes,15,opt,name=carried,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -2110,6 +2134,8 @@ func (*Routed_Collected) isRouted_Content() {}
 func (*Routed_Connect) isRouted_Content() {}
 
 func (*Routed_Sync) isRouted_Content() {}
+
+func (*Routed_Carried) isRouted_Content() {}
 
 // Observed tells the other side of a connection that its packets now come from another
 // address.
@@ -3651,7 +3677,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x99\x04\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xb5\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3666,7 +3692,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
 	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x120\n" +
 	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12'\n" +
-	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04syncB\t\n" +
+	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12\x1a\n" +
+	"\acarried\x18\x0f \x01(\fH\x00R\acarriedB\t\n" +
 	"\acontent\"$\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"c\n" +
@@ -3962,6 +3989,7 @@ func file_quicpeer_proto_init() {
 		(*Routed_Collected)(nil),
 		(*Routed_Connect)(nil),
 		(*Routed_Sync)(nil),
+		(*Routed_Carried)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

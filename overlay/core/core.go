@@ -36,6 +36,7 @@
 //	roll             merging news into the table, and forgetting
 //	view             what the user has been shown
 //	visit            visitors and guests
+//	carried          links over others
 //	door             who may come in
 //
 // A machine calls only those above it in these lists. It reports downwards in one of two ways:
@@ -226,6 +227,7 @@ func (c *Core) tick() {
 	c.links.CheckHandshakes()
 	c.detect.CheckLinks()
 	c.settle()
+	c.checkCarried()
 	c.visit.checkVisits()
 	c.view.showLost()
 	c.own.refute()

@@ -11,9 +11,17 @@ import (
 	"quicpeer/pb"
 )
 
+// handshakeStart is our first frame on a link that we have dialled.
+func (c *Core) handshakeStart(observed string) *pb.HandshakeStart {
+	return &pb.HandshakeStart{
+		Version: pb.Version, Network: c.env.Cfg.Network, Id: string(c.env.Cfg.ID), Features: c.env.Cfg.Features,
+		Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: observed,
+	}
+}
+
 // receiveHandshake takes the first frame of a link.
 func (c *Core) receiveHandshake(l *link.Link, m *pb.PeerMessage) {
-	if l.Dial == nil {
+	if l.Dial == nil && l.Carriage != link.CarriedByUs {
 		if start := m.GetHandshakeStart(); start != nil {
 			c.receiveStart(l, start)
 			return
@@ -37,11 +45,15 @@ func (c *Core) receiveStart(l *link.Link, start *pb.HandshakeStart) {
 		c.links.Close(l, base.CloseRefused, refusal.GetCode().String())
 		return
 	}
-	stranger := c.table.IsStranger(record.ID, record.Key)
+	stranger := l.Carriage == link.NotCarried && c.table.IsStranger(record.ID, record.Key)
 	if stranger {
 		c.visit.stay()
 	}
 	c.links.Send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: l.Address, Features: c.env.Cfg.Features})
+	if l.Carriage != link.NotCarried {
+		c.upOverOthers(l, record, start.GetBroadcasts())
+		return
+	}
 	c.up(l, record, start.GetBroadcasts())
 	if l.State == link.LinkUp {
 		if stranger {
@@ -61,6 +73,10 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 			return
 		}
 		l.Foreign.Name(response.GetFeatures())
+		if l.Carriage != link.NotCarried {
+			c.upOverOthers(l, record, response.GetBroadcasts())
+			return
+		}
 		c.env.Accepted = true
 		if c.env.Cfg.Visitor && !c.env.Visiting && l.Opened <= c.visit.stayed {
 			c.gossip.AnnounceTo(l, c.table.Self) // the handshake said that we are a visitor
@@ -73,6 +89,9 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 	}
 	c.env.Note(base.Debug, "refused by a peer", "address", l.Address, "code", response.GetCode().String(), "reason", response.GetReason())
 	c.links.Close(l, base.CloseRefused, "refused")
+	if l.Carriage != link.NotCarried {
+		return // whoever opened it knows the peer from the table, and learns nothing new
+	}
 	d := l.Dial
 	l.Dial = nil
 	c.reach.DialEnded(d, link.RefusalText(response), true)

@@ -37,7 +37,9 @@ type (
 	// Connected is a connection whose TLS handshake is done, by our dial or the other side's.
 	Connected struct {
 		Link    base.LinkID
-		Dial    base.DialID     // 0: the other side has dialled
+		Dial    base.DialID     // 0: the other side has dialled, or it is carried
+		Carried bool            // its packets go over others
+		Ours    bool            // carried: this side has dialled
 		Key     certs.PublicKey // of the other side
 		Address string          // where it is, for people
 	}
@@ -99,6 +101,11 @@ type (
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
 	}
+	// Carry brings a packet of a carried link to the peer of that tag by a search.
+	Carry struct {
+		To     uint64
+		Packet []byte // 1 to pb.MaxCarried bytes
+	}
 	// Deposit leaves something sealed with up to three peers that have a link, behind earlier
 	// deposits for the same receiver. It is dropped when the receiver is here, when this peer
 	// ends, and after 23 h, see Effects.Releave.
@@ -153,15 +160,14 @@ func (in Connected) apply(c *Core) (r Reply) {
 	l.Within = reach.ParseAddress(in.Address).Addr().IsLoopback()
 	c.links.List = append(c.links.List, l)
 	switch {
+	case in.Carried:
+		c.connectedOverOthers(l, in.Ours)
 	case c.env.Ended || c.env.Leaving && in.Dial != 0 || in.Dial != 0 && l.Dial == nil:
 		c.links.Close(l, base.CloseBye, "leaving")
 	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Found != "" && l.Dial.Target.Found != in.Key.String():
 		c.links.Close(l, base.CloseBye, "another peer was looked for") // anybody on the LAN could have answered
 	case l.Dial != nil:
-		c.links.Send(l, &pb.HandshakeStart{
-			Version: pb.Version, Network: c.env.Cfg.Network, Id: string(c.env.Cfg.ID), Features: c.env.Cfg.Features,
-			Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: in.Address,
-		})
+		c.links.Send(l, c.handshakeStart(in.Address))
 	}
 	return r
 }
@@ -177,7 +183,7 @@ func (in Disconnected) apply(c *Core) (r Reply) {
 		c.reach.DialEnded(l.Dial, in.Why, false)
 	}
 	c.links.LeaveDoor(l, "the connection ended: "+in.Why)
-	if c.env.Ended || l.Peer == "" {
+	if c.env.Ended || l.Peer == "" || l.Carriage != link.NotCarried {
 		return r
 	}
 	c.env.Note(base.Debug, "link ended", "peer", string(l.Peer), "address", l.Address, "why", in.Why)
@@ -210,8 +216,12 @@ func (in Received) apply(c *Core) (r Reply) {
 		return r
 	}
 	l.Heard = c.env.Now
-	if l.State == link.LinkOpening {
+	switch l.State {
+	case link.LinkOpening:
 		c.receiveHandshake(l, in.Frame)
+		return r
+	case link.LinkCarried:
+		c.links.Violation(l, "a frame on a carried link")
 		return r
 	}
 	c.receive(l, in.Frame)
@@ -271,6 +281,13 @@ func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
 		r.Over = c.relay.Route(in.To, in.Number, in.Sealed)
+	}
+	return r
+}
+
+func (in Carry) apply(c *Core) (r Reply) {
+	if e := c.here(in.To); e != nil {
+		c.routes.SendRouted(e.Record.ID, &pb.Routed{Content: &pb.Routed_Carried{Carried: in.Packet}})
 	}
 	return r
 }

@@ -44,6 +44,7 @@ type Way struct {
 	Since   time.Duration // when the link came up
 	Address string        // of the link
 	Via     certs.ID      // without a link: the neighbour nearest to it
+	Carried base.LinkID   // without a link: one over others; 0: none
 	Behind  bool          // it is behind a NAT and has to be met
 	Tries   int           // dials in a row that have failed
 	Why     string        // the last one
@@ -97,6 +98,8 @@ func (c *Core) way(e *table.Entry) Way {
 	if l := c.links.LinkTo(e.Record.Key); l != nil {
 		w.Link, w.Near, w.Punched, w.Since, w.Address = l.ID, c.where.NearLink(l), l.Punched, l.UpSince, l.Address
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
+	} else if l := c.links.CarriedTo(e.Record.Key); l != nil {
+		w.Carried, w.Since = l.ID, l.UpSince
 	}
 	return w
 }

@@ -56,7 +56,7 @@ type Config struct {
 	Open   func(*pb.Signed) (*Record, error)
 	Verify func(Claim) bool
 
-	Features []uint32         // that we name; this version has none, tests invent some
+	Features []uint32         // that we name: pb.Features(); tests invent others
 	Invent   func(*pb.Record) // for tests of what newer versions may put into their records
 }
 

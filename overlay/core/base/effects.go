@@ -36,6 +36,8 @@ type Effects struct {
 	Unreachable []certs.ID
 	// Envelopes are for us, to be opened.
 	Envelopes []Envelope
+	// Carried are packets of carried links for us that a search has brought.
+	Carried []Carried
 	// Refused are envelopes of ours that did not go all the way.
 	Refused []Refused
 	// Releave names peers that are still away, whose deposits with others will soon expire or of
@@ -63,6 +65,12 @@ type Frame struct {
 	Envelope bool
 }
 
+// Carried is a packet of a carried link.
+type Carried struct {
+	From   uint64 // the tag of its sender
+	Packet []byte
+}
+
 // Verify asks to have signatures judged.
 type Verify struct {
 	ID     VerifyID
@@ -71,10 +79,11 @@ type Verify struct {
 
 // LinkUp is a link and the peer at its other end.
 type LinkUp struct {
-	Link  LinkID
-	ID    certs.ID
-	Key   certs.PublicKey
-	Epoch uint64
+	Link    LinkID
+	ID      certs.ID
+	Key     certs.PublicKey
+	Epoch   uint64
+	Carried bool // over others
 }
 
 // Dial asks for a connection to one peer.
@@ -185,7 +194,7 @@ type Note struct {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
+		len(e.Carried)+len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
 }
 
 // Slowness is how much more silence is allowed on a link whose round trips are long or vary.

@@ -22,7 +22,7 @@ const (
 // follow give it even more to do.
 type Doubt struct {
 	*base.Env
-	links *Links
+	links  *Links
 	Score  int           // 0: we are well
 	better time.Duration // when it shrinks
 

@@ -25,6 +25,16 @@ const (
 	LinkOpening linkState = iota // the handshake is not done
 	LinkUp
 	LinkClosing // the driver has been asked to close it
+	LinkCarried // it is up, and its packets go over others: it is for direct messages alone
+)
+
+// carriage says who has made a link that is carried over others.
+type carriage int
+
+const (
+	NotCarried carriage = iota
+	CarriedByThem
+	CarriedByUs
 )
 
 // Link is a connection to an authenticated peer. The first fields are those that are read most
@@ -38,10 +48,11 @@ type Link struct {
 	Heard time.Duration
 	Key   certs.PublicKey // from TLS
 
-	Address string  // of the other end, for the log
-	Dial    *Dial   // the dial that made it; nil: the other side dialled
-	Door    *Target // the target at its end that has let us in; nil: none, or not any more
-	Opened  time.Duration
+	Carriage carriage
+	Address  string  // of the other end, for the log
+	Dial     *Dial   // the dial that made it; nil: the other side dialled
+	Door     *Target // the target at its end that has let us in; nil: none, or not any more
+	Opened   time.Duration
 
 	// Once it is up:
 	Peer      certs.ID

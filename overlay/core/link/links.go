@@ -145,6 +145,16 @@ func (ls *Links) CheckHandshakes() {
 	}
 }
 
+// CarriedTo returns the newest carried link to the key that is up, nil if there is none.
+func (ls *Links) CarriedTo(key certs.PublicKey) *Link {
+	for _, l := range slices.Backward(ls.List) {
+		if l.Key == key && l.State == LinkCarried {
+			return l
+		}
+	}
+	return nil
+}
+
 // LinkToID returns a usable link to the peer of that ID.
 func (ls *Links) LinkToID(id certs.ID) *Link {
 	for _, l := range ls.List {

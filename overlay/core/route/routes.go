@@ -101,6 +101,26 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	return best
 }
 
+// CarriesTo is the link over which the packets of carried links go to a peer with one of these entries:
+// the nearest to it whose other end carries; nil if none does.
+func (rt *Routes) CarriesTo(entries []*table.Entry) (best *link.Link) {
+	hops := uint8(table.NoWay)
+	for _, l := range rt.links.List {
+		if !rt.Serves(l) || !l.Foreign.Knows(pb.FeatureCarry) {
+			continue
+		}
+		for _, e := range entries {
+			switch {
+			case l.Peer == e.Record.ID && l.Key == e.Record.Key:
+				return l
+			case l.Slot >= 0 && e.Hops[l.Slot] < hops:
+				best, hops = l, e.Hops[l.Slot]
+			}
+		}
+	}
+	return best
+}
+
 // Serves reports whether a link takes frames, and its peer was heard just now.
 func (rt *Routes) Serves(l *link.Link) bool {
 	return l.State == link.LinkUp && !l.Stuck && l.HeardLately(rt.Now)
