@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quicpeer/overlay/core"
+	"quicpeer/transport"
 )
 
 // Leave shuts the node down in order. It accepts no more messages, waits until those on their
@@ -32,8 +33,9 @@ func (n *Node) Leave(ctx context.Context) (undelivered int, err error) {
 	n.awaitCustody(ctx)
 	n.messages.AwaitAnswers(ctx)
 	n.awaitQueues(ctx)
+	n.awaitEnds(ctx, endCarried{})
 	n.post(coreInput{core.Leave{}})
-	n.awaitGoodbyes(ctx)
+	n.awaitEnds(ctx, openLinks{})
 	n.stop()
 	return n.undelivered, n.Err()
 }
@@ -109,9 +111,9 @@ const (
 	hurriedTime = 1 * time.Second // once the caller's ctx has ended
 )
 
-// awaitGoodbyes waits until the links have closed.
-func (n *Node) awaitGoodbyes(ctx context.Context) {
-	list, _ := ask(&n.mailbox, openLinks{})
+// awaitEnds waits until links have closed.
+func (n *Node) awaitEnds(ctx context.Context, which question[[]*transport.Link]) {
+	list, _ := ask(&n.mailbox, which)
 	late := time.NewTimer(goodbyeTime)
 	defer late.Stop()
 	defer context.AfterFunc(ctx, func() { late.Reset(hurriedTime) })()

@@ -80,11 +80,14 @@ func (n *Node) accept() {
 // connected: a connection is established.
 type connected struct {
 	link *transport.Link
-	dial base.DialID // 0: the other side has dialled
+	dial base.DialID // 0: the other side has dialled, or the link goes over others
+	ours bool        // it goes over others, and we have dialled
 }
 
-// handle numbers the link, tells the core and begins to read.
-func (c connected) handle(l *loop) {
+func (c connected) handle(l *loop) { l.connect(c) }
+
+// connect numbers the link, tells the core and begins to read.
+func (l *loop) connect(c connected) *nodeLink {
 	n := l.node
 	l.links.last++
 	now := l.now()
@@ -93,8 +96,17 @@ func (c connected) handle(l *loop) {
 		id:   l.links.last, heard: now, address: c.link.RemoteAddr(),
 	}
 	l.links.all[nl.id] = nl
-	l.step(core.Connected{Link: nl.id, Dial: c.dial, Key: nl.Peer(), Address: nl.address.String()})
+	l.step(core.Connected{Link: nl.id, Dial: c.dial, Key: nl.Peer(), Address: nl.at(), Carried: nl.Carried(), Ours: c.ours})
 	n.wg.Go(func() { n.read(nl) })
+	return nl
+}
+
+// at is the address of the peer; empty over others.
+func (nl *nodeLink) at() string {
+	if nl.Carried() {
+		return ""
+	}
+	return nl.address.String()
 }
 
 // read hands the frames of a control stream to the core until the link ends.
@@ -139,6 +151,7 @@ func (d disconnected) handle(l *loop) {
 		why = d.err.Error()
 	}
 	l.step(core.Disconnected{Link: d.link, Friendly: d.friendly, Why: why})
+	l.leadAnew()
 	if nl.peer != "" {
 		l.node.messages.LinkDown(nl.Link)
 		l.match(nl.peer)
@@ -229,12 +242,18 @@ func (l *loop) listen(nl *nodeLink) {
 		nl.address = address
 		l.step(core.Seen{Link: nl.id, Address: address.String()})
 	}
-	nl.SetSilent(now-nl.heard > silentAfter+base.Slowness(stats.RTT, stats.Jitter))
-	if stuck := nl.Stuck(); nl.SetStuck(stuck) {
+	patience, used := silentAfter, nl.LastUsed()
+	if nl.Carried() {
+		patience = carriedSilent
+	} else if last := nl.LastCarried(); !last.IsZero() {
+		used = max(used, last.Sub(l.start))
+	}
+	nl.SetSilent(now-nl.heard > patience+base.Slowness(stats.RTT, stats.Jitter))
+	if stuck := !nl.Carried() && nl.Stuck(); nl.SetStuck(stuck) {
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
 	}
 	l.node.messages.Bypass(nl.Link)
-	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: nl.LastUsed(), RoundTrip: stats.RTT, Jitter: stats.Jitter})
+	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter})
 }
 
 // linkUp opens a link to direct messages.
@@ -244,8 +263,11 @@ func (l *loop) linkUp(up base.LinkUp) {
 		return
 	}
 	nl.peer = up.ID
-	n.noteLink(l.core.Record(up.ID), up, nl.address.String())
+	if !up.Carried {
+		n.noteLink(l.core.Record(up.ID), up, nl.address.String())
+	}
 	n.messages.LinkUp(nl.Link, up.ID, up.Epoch)
+	l.leadAnew()
 	l.match(up.ID)
 }
 

@@ -10,6 +10,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
+	"quicpeer/transport"
 )
 
 // hearEvery is how old the core's knowledge of what links have heard may be when it handles an
@@ -86,6 +87,8 @@ func (l *loop) run() {
 		case <-tick:
 			l.hear()
 			l.step(core.Tick{})
+		case w := <-n.endpoint.CarryWishes():
+			l.carryWished(w)
 		case err := <-l.saved:
 			l.release(err)
 		case <-n.ctx.Done():
@@ -183,6 +186,7 @@ func (l *loop) hear() {
 	for _, nl := range l.links.all {
 		l.listen(nl)
 	}
+	l.leadAnew()
 }
 
 // noticeSleep tells the core when the machine was asleep: the wall clock has run on, while the
@@ -241,6 +245,9 @@ func (l *loop) apply(out base.Effects) {
 	for _, e := range out.Envelopes {
 		n.messages.TakeLetter(messaging.Letter{From: e.From, Sealed: e.Sealed})
 	}
+	for _, c := range out.Carried {
+		n.endpoint.TakeCarried(transport.Tag(c.From), c.Packet)
+	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
@@ -295,15 +302,9 @@ func (w wished) handle(l *loop) {
 	switch w := w.Wish.(type) {
 	case messaging.LinkWish:
 		l.match(w.To)
+	case messaging.CarryWish:
+		l.openCarried(w)
 	case messaging.LetterWish:
-		over := l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed}).Over
-		l.settle() // which queues it
-		if nl := l.links.all[over]; nl != nil {
-			w.Departs(nl.Link)
-		} else {
-			w.Departs(nil)
-		}
-	case messaging.AnswerWish:
 		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed})
 	case messaging.CollectWish:
 		l.step(core.Collect{Holder: w.Holder, Collected: w.Word})

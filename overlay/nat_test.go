@@ -39,7 +39,7 @@ func homes(t *testing.T, seed uint64, a, b simtest.Kind, loss float64) (w *world
 // linked waits until both have a working connection to the other; false says that none comes.
 func linked(p, q *peer, limit time.Duration) bool {
 	serves := func(p, q *peer) bool {
-		return slices.ContainsFunc(p.Net().Peers, func(w Way) bool { return w.ID == q.ID() && !w.Since.IsZero() })
+		return slices.ContainsFunc(p.Net().Peers, func(w Way) bool { return w.ID == q.ID() && w.How != HowRelayed && !w.Since.IsZero() })
 	}
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if serves(p, q) && serves(q, p) {

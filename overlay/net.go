@@ -48,15 +48,16 @@ const (
 
 // Way says how one peer is reached, and what has been tried.
 type Way struct {
-	ID      certs.ID  `json:"id"`
-	How     How       `json:"how"`
-	Address string    `json:"address"`    // IP:PORT of the connection
-	Since   time.Time `json:"since"`      // of the connection
-	Via     certs.ID  `json:"via"`        // relayed: the neighbour nearest to the peer
-	Behind  bool      `json:"behind_nat"` // the peer is behind a NAT
-	Tries   int       `json:"tries"`      // attempts to connect that have failed in a row
-	Error   string    `json:"error"`      // of the last attempt
-	Next    time.Time `json:"next_try"`   // the earliest time of the next attempt, if one is wanted; zero: one is under way or none has failed
+	ID      certs.ID      `json:"id"`
+	How     How           `json:"how"`
+	Address string        `json:"address"`    // IP:PORT of the connection
+	Since   time.Time     `json:"since"`      // of the connection, which may go over others
+	RTT     time.Duration `json:"rtt_ms"`     // of the same; 0 where there is none
+	Via     certs.ID      `json:"via"`        // relayed: the neighbour nearest to the peer
+	Behind  bool          `json:"behind_nat"` // the peer is behind a NAT
+	Tries   int           `json:"tries"`      // attempts to connect that have failed in a row
+	Error   string        `json:"error"`      // of the last attempt
+	Next    time.Time     `json:"next_try"`   // the earliest time of the next attempt, if one is wanted; zero: one is under way or none has failed
 }
 
 // Net reports how this peer and the others are reached; it is empty after the end.
@@ -80,11 +81,11 @@ func (netQuestion) answer(l *loop) Net {
 			way.How = HowPunched
 		case w.Link != 0:
 			way.How = HowDialled
-		case w.Via != "":
+		case w.Via != "" || w.Carried != 0:
 			way.How = HowRelayed
 		}
-		if w.Link != 0 {
-			way.Since = l.start.Add(w.Since)
+		if nl := l.links.all[max(w.Link, w.Carried)]; nl != nil {
+			way.Since, way.RTT = l.start.Add(w.Since), nl.Stats().RTT
 		}
 		if w.Tries > 0 && !w.Now {
 			way.Next = l.start.Add(w.Next)
@@ -113,6 +114,8 @@ func (peersQuestion) answer(l *loop) []Peer {
 		}
 		if nl := l.links.all[p.Link]; nl != nil {
 			row.Direct, row.RTT = true, nl.Stats().RTT
+		} else if nl := l.links.all[p.Carried]; nl != nil {
+			row.RTT = nl.Stats().RTT
 		}
 		list = append(list, row)
 	}

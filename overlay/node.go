@@ -40,6 +40,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
+	"quicpeer/pb"
 	"quicpeer/transport"
 )
 
@@ -93,7 +94,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 	}
 	endpoint, err := transport.NewEndpoint(transport.Config{
-		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Log: cfg.Log,
+		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Tag: tagOf(cfg.State.ID), Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software,
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software, Features: pb.Features(),
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}

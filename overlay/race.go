@@ -156,7 +156,7 @@ func (r *race) try(ctx context.Context, address netip.AddrPort) {
 		r.failed(err)
 	case won:
 		r.cancel()
-		r.mailbox.post(connected{l, r.dial})
+		r.mailbox.post(connected{link: l, dial: r.dial})
 	default:
 		l.Abort(transport.CodeDuplicateLink, "another address was faster")
 	}

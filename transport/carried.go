@@ -118,10 +118,16 @@ func (e *Endpoint) TakeCarried(from Tag, b []byte) {
 	if len(b) == 0 || len(b) > maxPacket-packetHeader {
 		return
 	}
+	c := e.inside.carrier
+	w := c.wayTo(from)
+	if w == nil {
+		c.wish(CarryWish{To: from})
+		return
+	}
 	p := newPacket()
-	p.address(e.inside.carrier.own, from)
+	p.address(c.own, from)
 	p.size = packetHeader + copy(p.b[packetHeader:], b)
-	e.inside.carrier.arrives(nil, p)
+	c.arrives(w, nil, p)
 }
 
 // DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but

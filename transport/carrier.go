@@ -42,6 +42,10 @@ const (
 	// maxWishes is how many wishes wait for the owner; further ones are dropped, and come
 	// again with QUIC's next packet.
 	maxWishes = 256
+	// maxAsked is how many packets wait until their receiver, or the sender of one to us, is known;
+	// askedOfOne for one such peer: the first flight of a handshake has two.
+	maxAsked   = 256
+	askedOfOne = 4
 	// maxArrived is how many packets for us wait for QUIC, which takes them at once.
 	maxArrived = 1024
 
@@ -156,15 +160,23 @@ type carrier struct {
 	known atomic.Int64
 
 	mu       sync.Mutex
+	asked    map[Tag][]asked // packets that wait for an answer of the owner
+	waiting  int             // how many these are
 	closed   bool
 	deadline time.Time     // of ReadFrom
 	changed  chan struct{} // closed when one of the two has
 }
 
+// asked is a packet that has come over a link, and concerns a peer that is not known.
+type asked struct {
+	from *Link
+	p    *packet
+}
+
 func newCarrier(own Tag) *carrier {
 	return &carrier{
 		own: own, wishes: make(chan CarryWish, maxWishes), arrived: make(chan *packet, maxArrived), rate: newCarryRate(carryAll),
-		changed: make(chan struct{}),
+		asked: make(map[Tag][]asked), changed: make(chan struct{}),
 	}
 }
 
@@ -175,25 +187,50 @@ func (c *carrier) find(tag Tag) *way {
 	return nil
 }
 
-// wayTo looks a peer up for a packet that has come over a link, or is our own. It asks the owner
-// if the peer is not known.
-func (c *carrier) wayTo(tag Tag, from *Link) *way {
-	now := time.Now()
+// wayTo looks a peer up for a packet.
+func (c *carrier) wayTo(tag Tag) *way {
 	w := c.find(tag)
-	if w == nil {
-		if from == nil || from.hop.mayAsk(now) {
-			c.wish(CarryWish{To: tag})
-		}
-		return nil
+	if w != nil {
+		w.used.Store(time.Now().UnixNano())
 	}
-	w.used.Store(now.UnixNano())
 	return w
 }
 
-func (c *carrier) wish(w CarryWish) {
+// ask asks the owner for a peer, and keeps the packet until the answer; false says that it can't.
+func (c *carrier) ask(tag Tag, from *Link, p *packet) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.asked[tag]
+	if c.waiting == maxAsked || len(list) == askedOfOne || len(list) == 0 && !(from.hop.mayAsk() && c.wish(CarryWish{To: tag})) {
+		return false
+	}
+	c.asked[tag] = append(list, asked{from, p})
+	c.waiting++
+	return true
+}
+
+// answered takes the packets that waited for a peer to be known, or drops them.
+func (c *carrier) answered(tag Tag, known bool) {
+	c.mu.Lock()
+	list := c.asked[tag]
+	delete(c.asked, tag)
+	c.waiting -= len(list)
+	c.mu.Unlock()
+	for _, a := range list {
+		if known {
+			c.take(a.from, a.p)
+		} else {
+			a.p.free()
+		}
+	}
+}
+
+func (c *carrier) wish(w CarryWish) bool {
 	select {
 	case c.wishes <- w:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -215,6 +252,7 @@ func (c *carrier) forget(tag Tag) {
 	if _, ok := c.ways.LoadAndDelete(tag); ok {
 		c.known.Add(-1)
 	}
+	c.answered(tag, false)
 }
 
 func (c *carrier) forgetOldest() {
@@ -240,16 +278,24 @@ func (c *carrier) all() (list []*way) {
 
 // take takes a packet that has come over a link: it is for us, is passed on, or dropped.
 func (c *carrier) take(from *Link, p *packet) {
-	if to := p.to(); to == c.own {
-		c.arrives(from, p)
-	} else if w := c.wayTo(to, from); !c.pass(from, w, p) {
+	to := p.to()
+	other := to
+	if to == c.own {
+		other = p.from()
+	}
+	w := c.wayTo(other)
+	switch {
+	case w == nil && c.ask(other, from, p): // which keeps it
+	case w != nil && to == c.own:
+		c.arrives(w, from, p)
+	case w == nil || !c.pass(from, w, p):
 		p.free()
 	}
 }
 
 // pass passes a packet on.
 func (c *carrier) pass(from *Link, w *way, p *packet) bool {
-	if w == nil || p.b[0] <= 1 {
+	if p.b[0] <= 1 {
 		return false
 	}
 	next := w.next.Load()
@@ -260,18 +306,15 @@ func (c *carrier) pass(from *Link, w *way, p *packet) bool {
 	return next.hop.put(from, p)
 }
 
-// arrives hands a packet to QUIC if it is of a peer that is there. It has come over a link, or by
-// a search (nil).
-func (c *carrier) arrives(from *Link, p *packet) {
-	if w := c.wayTo(p.from(), from); w != nil {
-		w.heard(from, time.Now())
-		select {
-		case c.arrived <- p:
-			return
-		default:
-		}
+// arrives hands a packet of a peer that is there to QUIC. It has come over a link, or by a search
+// (nil).
+func (c *carrier) arrives(w *way, from *Link, p *packet) {
+	w.heard(from, time.Now())
+	select {
+	case c.arrived <- p:
+	default:
+		p.free()
 	}
-	p.free()
 }
 
 // The methods of net.PacketConn, for QUIC.
@@ -314,7 +357,10 @@ func (c *carrier) state() (deadline time.Time, changed <-chan struct{}, err erro
 
 // WriteTo sends a packet of ours. It reports no error, since one ends a connection.
 func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
-	w := c.wayTo(to.(*way).tag, nil)
+	w := c.wayTo(to.(*way).tag)
+	if w == nil { // it was forgotten, since it is not here any more or was not used for long
+		c.wish(CarryWish{To: to.(*way).tag})
+	}
 	if w == nil || len(b) > maxPacket-packetHeader {
 		return len(b), nil
 	}
@@ -341,6 +387,7 @@ func (c *carrier) set(tag Tag, next *Link) {
 			p.free()
 		}
 	}
+	c.answered(tag, true)
 }
 
 // Close makes ReadFrom return.

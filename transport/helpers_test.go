@@ -94,7 +94,9 @@ func identity(name string) *certs.Identity {
 }
 
 // tag is the name of an endpoint to those who carry its packets.
-func tag(name string) transport.Tag { return transport.Tag(crc64.Checksum([]byte(name), crc64.MakeTable(crc64.ISO))) }
+func tag(name string) transport.Tag {
+	return transport.Tag(crc64.Checksum([]byte(name), crc64.MakeTable(crc64.ISO)))
+}
 
 var hello = frame(&pb.Neighbour{Type: pb.NeighbourType_REQUEST})
 

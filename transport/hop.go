@@ -91,7 +91,7 @@ func newHop(l *Link, c *carrier) *hop {
 	}
 }
 
-func (h *hop) mayAsk(now time.Time) bool { return h.asks.AllowN(now, 1) }
+func (h *hop) mayAsk() bool { return h.asks.AllowN(time.Now(), 1) }
 
 // put queues a packet that has come over a link, or is our own (nil); false says that there is no
 // room for it. A full queue drops the end of its longest flow, so that one that sends too much

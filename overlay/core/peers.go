@@ -14,6 +14,7 @@ type Peer struct {
 	Key       certs.PublicKey
 	Suspect   bool
 	Link      base.LinkID // 0: none
+	Carried   base.LinkID // without a link: one over others; 0: none
 	Via       certs.ID
 	Addresses []string
 }
@@ -29,6 +30,8 @@ func (c *Core) Peers() []Peer {
 		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
 		if l := c.links.LinkTo(r.Key); l != nil {
 			p.Link = l.ID
+		} else if l := c.links.CarriedTo(r.Key); l != nil {
+			p.Carried = l.ID
 		}
 		list = append(list, p)
 	}

@@ -51,6 +51,22 @@ func (l *Link) LastUsed() time.Duration { return time.Duration(l.last.Load()) }
 
 func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
 
+// betterThan says which of two links to one peer is used: rather the newer one, but none over others.
+func (l *Link) betterThan(other *Link) bool {
+	if l.Carried() != other.Carried() {
+		return other.Carried()
+	}
+	return l.number > other.number
+}
+
+// path is how messages go over the link.
+func (l *Link) path() Path {
+	if l.Carried() {
+		return PathRelayed
+	}
+	return PathDirect
+}
+
 // usable says that it can carry messages to its peer.
 func (l *Link) usable() bool { return l.ctx.Err() == nil && !l.retired.Load() }
 

@@ -80,16 +80,26 @@ func (r *receiver) setPresent(c Contact, present bool) {
 // LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
 // then due.
 func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
-	l.peer, l.epoch = peer, epoch
-	e.links[l.number] = l
+	e.MayWrite(l, peer)
+	l.epoch = epoch
 	e.wg.Go(func() { receive(e, l) })
+}
+
+// MayWrite opens a link for messages to its peer before the peer has said who it is, which LinkUp
+// reports then; Match is due.
+func (e *Engine) MayWrite(l *Link, peer certs.ID) {
+	if e.links[l.number] == nil {
+		l.peer = peer
+		e.links[l.number] = l
+	}
 }
 
 // LinkDown is the end of a link that was up; Match is then due.
 func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 
-// Match gives the receiver of an ID its newest link if it has none. True says that a link is
-// wanted and missing: then Dialling is due.
+// Match gives the receiver of an ID its newest link if it has none, one over others only if there
+// is no other: those end when there is. True says that a link is wanted and missing: then Dialling
+// is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
 	key, present := e.directory.present[id]
@@ -100,12 +110,17 @@ func (e *Engine) Match(id certs.ID) (wanted bool) {
 	}
 	var best *Link
 	for _, l := range e.links {
-		if l.peer == id && l.key == key && l.usable() && (best == nil || l.number > best.number) {
+		if l.peer == id && l.key == key && l.usable() && (best == nil || l.betterThan(best)) {
 			best = l
 		}
 	}
 	if best == nil {
 		return r.wanting()
+	}
+	for _, l := range e.links {
+		if !best.Carried() && l.peer == id && l.Carried() && l.usable() {
+			e.Retire(l, transport.CodeDuplicateLink, "there is a connection")
+		}
 	}
 	if r.attach(best) {
 		e.wg.Go(func() { r.direct.send(best) })
@@ -130,7 +145,7 @@ func (r *receiver) attach(l *Link) bool {
 		return false
 	}
 	r.direct.attach(l)
-	r.relayed.end()
+	r.relayed.linked(l)
 	r.notify()
 	return true
 }
@@ -152,6 +167,13 @@ func (e *Engine) Dialling(id certs.ID, dialling bool) {
 func (e *Engine) Unreachable(id certs.ID) {
 	if r := e.directory.existing(id); r != nil {
 		r.relayed.unreachable()
+	}
+}
+
+// NotCarried says that there will be no link over others, as CarryWish has asked for.
+func (e *Engine) NotCarried(to certs.ID) {
+	if r := e.directory.existing(to); r != nil {
+		r.relayed.notCarried()
 	}
 }
 

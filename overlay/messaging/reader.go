@@ -119,7 +119,7 @@ func (in *reader) readMessages(stream *transport.Stream) error {
 			if first && !in.cut.Admits(in.batch[0].stamp.Position, in.sender.taken()) {
 				return errNotAgain
 			}
-			if !in.sender.take(in.link.ctx, in.batch, in.link.peer) || !in.owe(stream) {
+			if !in.sender.take(in.link, in.batch) || !in.owe(stream) {
 				return errEnded
 			}
 		}

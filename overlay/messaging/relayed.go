@@ -9,32 +9,28 @@ import (
 )
 
 // Messages go over other peers to a receiver that is here without a connection, or with one on
-// which it has fallen silent. They go as sealed letters, which the core routes; lost ones are
-// sent again when no receipt has come for a while: a second, plus the time that those on their
-// way may take on a slow line, twice as long each time. That time runs from when the first
-// copy has left our own queues, so that copies never crowd out the first.
+// which it has fallen silent. The first go as a sealed letter, which the core routes: it arrives
+// when a handshake has just begun. When it is not answered soon, or more messages wait, a link over
+// others is opened for all that follow; a letter goes again until there is one, since it needs
+// nobody on the way to know of such links.
 const (
-	relayRetry = 1 * time.Second // without a receipt: again from the oldest
-	relayTries = 3               // doublings of that
-	// relayRate is how many bytes the path carries in a second, unless it was seen to carry
-	// more: a line of 128 kbit/s (a guess).
-	relayRate = 16 << 10
-	relayLook = 250 * time.Millisecond // for whether a letter has left our queue
+	// carryAfter is how long a letter may go without a receipt before a link over others is
+	// opened: most holes in NATs are punched by then (125 ms, median, docs/figures.md).
+	carryAfter = 500 * time.Millisecond
+	// relayRetry is when a letter counts as lost, beside the time that its bytes take at
+	// relayRate, a line of 128 kbit/s; twice as long each time, relayTries times (guesses).
+	relayRetry = 1 * time.Second
+	relayTries = 3
+	relayRate  = 16 << 10
+	// carryAgain is when the next link over others is tried, twice as long after each that was
+	// not made, up to carryMost (guesses).
+	carryAgain = 5 * time.Second
+	carryMost  = 5 * time.Minute
 )
 
-// Bounds of a letter, and of the messages on their way over others (guesses; 32 KiB fit into
-// one part of an envelope).
-const (
-	maxLetterMessages = 128
-	maxLetterBody     = 30 << 10
-	maxRelayed        = 512
-	maxRelayedBytes   = 256 << 10
-)
-
-// relayLimits are the limits of messages over others.
-var relayLimits = delivery.Limits{
-	Messages: maxLetterMessages, Bytes: maxLetterBody, FlightBytes: maxRelayedBytes, Flight: maxRelayed,
-}
+// relayLimits are the limits of a letter, of which one is on its way at a time (guesses; 32 KiB fit
+// into one part of an envelope).
+var relayLimits = delivery.Limits{Messages: 128, Bytes: 30 << 10, FlightBytes: 30 << 10, Flight: 128}
 
 // relayedLane sends a receiver's messages over others. The receiver's lock guards it.
 type relayedLane struct {
@@ -42,39 +38,19 @@ type relayedLane struct {
 
 	running  bool          // a goroutine runs relay
 	begin    time.Duration // not before; 0: not wanted yet
-	again    time.Duration // when messages on their way count as lost
+	sent     time.Duration // the letter on its way
+	again    time.Duration // when it counts as lost
 	tries    int           // in a row that were
 	noDirect bool          // a dial has failed
-	sent     time.Duration // the first of what is on its way, or the last receipt came
-	rate     int           // bytes that have come through in a second; 0: not known
-	last     departure     // of the last letter
+
+	opening  bool          // a link over others is
+	openNext time.Duration // no other before
+	notMade  int           // in a row
 }
 
-// departure tells when a letter has left us: when so many bytes are written on a link.
-type departure struct {
-	routing bool  // that is not known yet
-	link    *Link // nil: nowhere
-	mark    uint64
-}
-
-// waits says that the letter is still in a queue of ours, lost that its link has ended.
-func (d departure) waits() bool {
-	if d.routing || d.link == nil || d.lost() {
-		return d.routing
-	}
-	_, written := d.link.LastBytes()
-	return written < d.mark
-}
-
-func (d departure) lost() bool { return d.link != nil && d.link.ctx.Err() != nil }
-
-// patience is how long so many bytes on their way may take.
-func (l *relayedLane) patience(bytes int) time.Duration {
-	p := relayRetry + takes(bytes, max(relayRate, l.rate/4))
-	if l.last.link != nil {
-		p += 3 * l.last.link.Stats().RTT
-	}
-	return p << min(l.tries, relayTries)
+// patience is how long the letter on its way may take.
+func (l *relayedLane) patience() time.Duration {
+	return (relayRetry + takes(l.r.box.FlyingBytes(delivery.Relayed), relayRate)) << min(l.tries, relayTries)
 }
 
 // takes is how long so many bytes take at a rate.
@@ -82,23 +58,36 @@ func takes(bytes, rate int) time.Duration {
 	return time.Duration(bytes) * time.Second / time.Duration(rate)
 }
 
-// progress notes that a receipt has come for a message of so many bytes.
-func (l *relayedLane) progress(bytes int, now time.Duration) {
-	if took := now - l.sent; l.sent > 0 && took > 0 {
-		l.rate = max(l.rate/2, int(time.Duration(bytes)*time.Second/took))
-	}
-	l.sent, l.tries = now, 0
-	l.again = now + l.patience(l.flying())
+// progress notes that a receipt has come.
+func (l *relayedLane) progress(now time.Duration) {
+	l.tries = 0
+	l.again = now + l.patience()
 }
-
-// flying is how many bytes are on their way over others.
-func (l *relayedLane) flying() int { return l.r.box.FlyingBytes(delivery.Relayed) }
 
 // end ends the use of the lane for now. Messages still on it may arrive.
 func (l *relayedLane) end() {
-	// All but running, and r, which the goroutine reads without the lock.
-	l.begin, l.again, l.tries, l.noDirect, l.sent, l.rate, l.last = 0, 0, 0, false, 0, 0, departure{}
+	l.begin, l.again, l.tries, l.noDirect, l.sent = 0, 0, 0, false, 0
 	l.r.box.Rewind(delivery.Relayed)
+}
+
+// linked ends the use of the lane, since there is a link.
+func (l *relayedLane) linked(over *Link) {
+	l.end()
+	l.opening = false
+	if over.Carried() {
+		l.notMade = 0
+	}
+}
+
+// notCarried notes that there will be no link over others now.
+func (l *relayedLane) notCarried() {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.opening = false
+	l.openNext = r.engine.now() + min(carryAgain<<min(l.notMade, 16), carryMost)
+	l.notMade++
+	r.notify()
 }
 
 // start makes messages go over others, after so much time.
@@ -130,29 +119,33 @@ func (l *relayedLane) run() {
 	stop := context.AfterFunc(e.ctx, l.r.wakeAll)
 	defer stop()
 	for {
-		batch, after, to := l.nextLetter()
-		if batch == nil {
+		next, ok := l.next()
+		switch {
+		case !ok:
 			return
+		case next.batch == nil:
+			e.cfg.Wish(CarryWish{l.r.to})
+		default:
+			sealed, err := e.author().SealMessages(next.to, next.batch, next.after)
+			if err != nil {
+				e.log.Warn("a message can't be sealed", "peer", string(next.to.ID), "error", err)
+				continue // and is tried again when its time is over
+			}
+			e.cfg.Wish(LetterWish{next.to.ID, sealed})
 		}
-		sealed, err := e.author().SealMessages(to, batch, after)
-		if err != nil {
-			e.log.Warn("a message can't be sealed", "peer", string(to.ID), "error", err)
-			l.departs(departure{})
-			continue // and is tried again when its time is over
-		}
-		e.cfg.Wish(LetterWish{to.ID, sealed, l.r})
 	}
 }
 
-// departs notes over which link a letter leaves us.
-func (l *relayedLane) departs(d departure) {
-	l.r.mu.Lock()
-	defer l.r.mu.Unlock()
-	l.last = d
+// relayStep is what to do next: a letter is to be sent or, without a batch, a link over others to be
+// opened.
+type relayStep struct {
+	batch []*delivery.Outgoing
+	after delivery.Position
+	to    delivery.Addressee
 }
 
-// nextLetter waits for messages that may go over others; nil is the end.
-func (l *relayedLane) nextLetter() (batch []*delivery.Outgoing, after delivery.Position, to delivery.Addressee) {
+// next waits for what is to be done; false is the end.
+func (l *relayedLane) next() (step relayStep, ok bool) {
 	r := l.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,36 +155,57 @@ func (l *relayedLane) nextLetter() (batch []*delivery.Outgoing, after delivery.P
 		switch {
 		case r.closed || r.engine.ctx.Err() != nil || r.direct.works() || !r.present || r.box.Len() == 0:
 			l.running = false
-			return nil, after, to
+			return step, false
 		case l.begin == 0: // ended, and not wanted again yet
 			r.changed.Wait()
 		case now < l.begin:
 			r.waitUntil(now, l.begin)
-		case flying && l.last.lost():
-			r.box.Rewind(delivery.Relayed)
-			l.last = departure{}
-		case flying && now >= l.again && !l.last.waits():
+		case flying && now >= l.again:
 			r.box.Rewind(delivery.Relayed)
 			l.tries++
 			if l.noDirect {
 				r.tellAllWait(noWay)
 			}
-		case r.box.Fits(delivery.Relayed, relayLimits):
-			if !flying {
-				l.sent = now
-			}
-			batch, after = r.box.Take(delivery.Relayed, relayLimits)
-			l.again = now + l.patience(l.flying())
-			l.last = departure{routing: true}
-			return batch, after, r.addressee()
-		case l.last.waits():
-			l.again = now + l.patience(l.flying())
-			r.waitUntil(now, now+relayLook)
+		case l.mustOpen(now, flying):
+			l.opening, l.openNext = true, now+carryAgain
+			return relayStep{}, true
+		case !flying && !l.awaitsLink():
+			step.batch, step.after = r.box.Take(delivery.Relayed, relayLimits)
+			step.to = r.addressee()
+			l.sent, l.again = now, now+l.patience()
+			return step, true
+		case !flying:
+			r.changed.Wait()
 		default:
-			r.waitUntil(now, l.again)
+			until := l.again
+			if at := max(l.sent+carryAfter, l.openNext); l.mayOpen() && at > now {
+				until = min(until, at)
+			}
+			r.waitUntil(now, until)
 		}
 	}
 }
+
+// mayOpen says that a link over others would be used. A link on which the receiver is silent keeps
+// its messages, of which letters carry copies.
+func (l *relayedLane) mayOpen() bool { return !l.opening && l.r.direct.link == nil }
+
+// mustOpen says that it is time for a link over others.
+func (l *relayedLane) mustOpen(now time.Duration, flying bool) bool {
+	if !l.mayOpen() || now < l.openNext {
+		return false
+	}
+	if !flying {
+		return l.isLarge()
+	}
+	return now >= l.sent+carryAfter || l.r.box.Next(delivery.Relayed) != nil
+}
+
+// isLarge says that the oldest message does not fit into a letter of one part. Such a message goes
+// as a letter only if no link over others can be made.
+func (l *relayedLane) isLarge() bool { return len(l.r.box.Oldest().Body) > relayLimits.Bytes }
+
+func (l *relayedLane) awaitsLink() bool { return l.opening && l.isLarge() }
 
 // unreachable notes that a dial has failed. Without a path over others the program gets the
 // event that the messages wait: now, or once that path has failed too.

@@ -1,7 +1,6 @@
 package messaging
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -141,24 +140,24 @@ func (s *sender) early() {
 	s.counted = held
 }
 
-// take puts the fresh ones of some direct messages into the queue; it waits for room. It notes
-// which are refused. False is the end of ctx.
-func (s *sender) take(ctx context.Context, batch []arrival, from certs.ID) bool {
+// take puts the fresh ones of some messages that have come over a link into the queue; it waits for
+// room. It notes which are refused. False is the end of the link.
+func (s *sender) take(l *Link, batch []arrival) bool {
 	select {
 	case s.taking <- struct{}{}:
-	case <-ctx.Done():
+	case <-l.ctx.Done():
 		return false
 	}
 	defer func() { <-s.taking }()
 	for {
-		n, held := s.takeSome(batch, from)
+		n, held := s.takeSome(l, batch)
 		if held {
 			s.takeHeld()
 		}
 		if batch = batch[n:]; len(batch) == 0 {
 			return true
 		}
-		if !s.engine.events.awaitRoom(ctx, from, s.key, len(batch[0].message.GetContent())) {
+		if !s.engine.events.awaitRoom(l.ctx, l.peer, s.key, len(batch[0].message.GetContent())) {
 			return false
 		}
 	}
@@ -166,14 +165,14 @@ func (s *sender) take(ctx context.Context, batch []arrival, from certs.ID) bool 
 
 // takeSome is take for those that have room, and says how many that were; and whether others
 // wait that have come over other peers.
-func (s *sender) takeSome(batch []arrival, from certs.ID) (n int, held bool) {
+func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range batch {
 		a := &batch[i]
 		var fresh bool
 		if fresh, a.refused = s.judge(a.stamp); fresh {
-			if !s.engine.events.tryMessage(s.message(a.message, from, PathDirect), s, a.stamp, false) {
+			if !s.engine.events.tryMessage(s.message(a.message, l.peer, l.path()), s, a.stamp, false) {
 				break
 			}
 			s.inbox.Take(a.stamp)

@@ -23,7 +23,7 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 		return ends
 	}
 	r.box.Settle(p)
-	r.relayed.progress(len(m.Body), now)
+	r.relayed.progress(now)
 	if m.Stored {
 		r.free(m)
 		return append(ends, r.outcome(m, word, now))

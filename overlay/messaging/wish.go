@@ -16,20 +16,15 @@ type Wish interface{ isWish() }
 // calls [Engine.Match].
 type LinkWish struct{ To certs.ID }
 
-// LetterWish: a sealed letter of messages is to be routed to a peer. The owner then calls
-// Departs.
+// LetterWish: a sealed letter of messages or receipts is to be routed to a peer.
 type LetterWish struct {
 	To     certs.ID
 	Sealed []byte
-
-	from *receiver
 }
 
-// AnswerWish: a sealed letter of receipts is to be routed to a peer.
-type AnswerWish struct {
-	To     certs.ID
-	Sealed []byte
-}
+// CarryWish: a link over others is wanted for the messages to a peer. The owner brings one up, or
+// calls [Engine.NotCarried].
+type CarryWish struct{ To certs.ID }
 
 // CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {
@@ -53,20 +48,10 @@ type WithdrawWish struct{ To certs.ID }
 
 func (LinkWish) isWish()     {}
 func (LetterWish) isWish()   {}
-func (AnswerWish) isWish()   {}
+func (CarryWish) isWish()    {}
 func (CollectWish) isWish()  {}
 func (DepositWish) isWish()  {}
 func (WithdrawWish) isWish() {}
-
-// Departs says over which link a letter has left, nil over none, as the link's last frame
-// of those that go last (see transport.Link.LastBytes).
-func (w LetterWish) Departs(l *Link) {
-	d := departure{link: l}
-	if l != nil {
-		d.mark, _ = l.LastBytes()
-	}
-	w.from.relayed.departs(d)
-}
 
 // Withdrawn says that one of its messages was cancelled while they were sealed.
 func (w DepositWish) Withdrawn() bool {

@@ -1,0 +1,108 @@
+package overlay
+
+import (
+	"context"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
+	"quicpeer/transport"
+)
+
+// Links over others: the loop tells the transport over which links packets go, and opens such
+// a link when messages want one.
+
+const (
+	// carryTimeout is how long the handshake of a carried link may take: as that of any other.
+	carryTimeout = 5 * time.Second
+	// carriedSilent is how long a carried link may be silent: more than its keepalives are apart.
+	// Then its messages go as letters as well.
+	carriedSilent = 7 * time.Second
+)
+
+// tagOf is how those who carry its packets name a peer.
+func tagOf(id certs.ID) transport.Tag { return transport.Tag(base.TagOf(id)) }
+
+// carryWished serves a wish of the transport.
+func (l *loop) carryWished(w transport.CarryWish) {
+	if w.Packet == nil {
+		l.lead(w.To)
+		return
+	}
+	l.step(core.Carry{To: uint64(w.To), Packet: w.Packet})
+}
+
+// lead tells the transport over which link packets go to a peer.
+func (l *loop) lead(to transport.Tag) {
+	over, here := l.core.CarriesTo(uint64(to))
+	if !here {
+		l.node.endpoint.ForgetWay(to)
+		return
+	}
+	var next *transport.Link
+	if nl := l.links.all[over]; nl != nil {
+		next = nl.Link.Link
+	}
+	l.node.endpoint.SetWay(to, next)
+}
+
+// leadAnew does so for all that are in use, since the links may have changed.
+func (l *loop) leadAnew() {
+	for _, to := range l.node.endpoint.Ways() {
+		l.lead(to)
+	}
+}
+
+// openCarried opens a link to a peer over others.
+func (l *loop) openCarried(w messaging.CarryWish) {
+	n := l.node
+	tag, key, ok := l.core.CarriedPeer(w.To)
+	if !ok {
+		n.messages.NotCarried(w.To)
+		return
+	}
+	l.lead(transport.Tag(tag))
+	n.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, carryTimeout)
+		defer cancel()
+		link, err := n.endpoint.DialCarried(ctx, transport.Tag(tag), key)
+		n.post(carried{w.To, link, err})
+	})
+}
+
+// carried: a link over others is established, or is not.
+type carried struct {
+	to   certs.ID
+	link *transport.Link
+	err  error
+}
+
+// handle begins to use the link at once, since TLS has shown whose it is: its word would take
+// another round trip, and a refusal ends the link.
+func (c carried) handle(l *loop) {
+	n := l.node
+	if c.err != nil {
+		n.log.Debug("no link over others", "peer", string(c.to), "why", c.err)
+		n.messages.NotCarried(c.to)
+		return
+	}
+	nl := l.connect(connected{link: c.link, ours: true})
+	nl.peer = c.to
+	n.messages.MayWrite(nl.Link, c.to)
+	l.match(c.to)
+}
+
+// endCarried ends the links over others in good order, while those are there that carry them.
+type endCarried struct{}
+
+func (endCarried) answer(l *loop) (list []*transport.Link) {
+	for _, nl := range l.links.all {
+		if nl.Carried() {
+			nl.Shut(transport.CodeBye, "leaving")
+			list = append(list, nl.Link.Link)
+		}
+	}
+	return list
+}
