@@ -60,7 +60,9 @@ func (w *world) kill(p *peer) {
 	<-p.done
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t *testing.T, seed uint64) *world { return newWorldAt(t, seed, latency) }
+
+func newWorldAt(t *testing.T, seed uint64, latency time.Duration) *world {
 	w := &world{Network: simtest.New(seed, latency), t: t, log: new(logBuffer), states: map[string]*State{}}
 	t.Cleanup(w.Close)
 	return w

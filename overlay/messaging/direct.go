@@ -397,7 +397,7 @@ func (d *directLane) answered(s *messageStream, frames []*pb.PeerMessage, now ti
 		s.owed[0] = nil // the slice goes on to hold its beginning
 		s.owed = s.owed[1:]
 		if settles(word) {
-			ends = r.settle(ends, m.Position, receiptOf(word, d.link.Carried()), now)
+			ends = r.settle(ends, m.Position, receiptOf(word, d.link.carried), now)
 		} else {
 			d.unsettled(m, word, now)
 		}

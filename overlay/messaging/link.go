@@ -13,9 +13,10 @@ import (
 // Link is a link as this package uses it.
 type Link struct {
 	*transport.Link
-	number uint64
-	key    certs.PublicKey
-	ctx    context.Context // ends with the link
+	number  uint64
+	key     certs.PublicKey
+	ctx     context.Context // ends with the link
+	carried bool            // its packets go over others
 
 	peer  certs.ID // as of LinkUp, like the next
 	epoch uint64
@@ -31,7 +32,7 @@ type Link struct {
 // NewLink is a link that counts as used now. Of two links the one with the greater number
 // is the newer one.
 func NewLink(l *transport.Link, number uint64, now time.Duration) *Link {
-	link := &Link{Link: l, number: number, key: l.Peer(), ctx: l.Context()}
+	link := &Link{Link: l, number: number, key: l.Peer(), ctx: l.Context(), carried: l.Carried()}
 	link.last.Store(int64(now))
 	return link
 }
@@ -53,15 +54,15 @@ func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
 
 // betterThan says which of two links to one peer is used: rather the newer one, but none over others.
 func (l *Link) betterThan(other *Link) bool {
-	if l.Carried() != other.Carried() {
-		return other.Carried()
+	if l.carried != other.carried {
+		return other.carried
 	}
 	return l.number > other.number
 }
 
 // path is how messages go over the link.
 func (l *Link) path() Path {
-	if l.Carried() {
+	if l.carried {
 		return PathRelayed
 	}
 	return PathDirect

@@ -118,7 +118,7 @@ func (e *Engine) Match(id certs.ID) (wanted bool) {
 		return r.wanting()
 	}
 	for _, l := range e.links {
-		if !best.Carried() && l.peer == id && l.Carried() && l.usable() {
+		if !best.carried && l.peer == id && l.carried && l.usable() {
 			e.Retire(l, transport.CodeDuplicateLink, "there is a connection")
 		}
 	}

@@ -10,12 +10,13 @@ import (
 
 // Messages go over other peers to a receiver that is here without a connection, or with one on
 // which it has fallen silent. The first go as a sealed letter, which the core routes: it arrives
-// when a handshake has just begun. When it is not answered soon, or more messages wait, a link over
-// others is opened for all that follow; a letter goes again until there is one, since it needs
-// nobody on the way to know of such links.
+// when a handshake has just begun. When it is not answered soon, or another message follows soon, a
+// link over others is opened for all that follow; a letter goes again until there is one, since it
+// needs nobody on the way to know of such links.
 const (
-	// carryAfter is how long a letter may go without a receipt before a link over others is
-	// opened: most holes in NATs are punched by then (125 ms, median, docs/figures.md).
+	// carryAfter is how long after a letter a link over others is opened, if it has no receipt: most
+	// holes in NATs are punched by then (125 ms, median, docs/figures.md). Another message within
+	// that time opens it at once.
 	carryAfter = 500 * time.Millisecond
 	// relayRetry is when a letter counts as lost, beside the time that its bytes take at
 	// relayRate, a line of 128 kbit/s; twice as long each time, relayTries times (guesses).
@@ -38,7 +39,7 @@ type relayedLane struct {
 
 	running  bool          // a goroutine runs relay
 	begin    time.Duration // not before; 0: not wanted yet
-	sent     time.Duration // the letter on its way
+	sent     time.Duration // the last letter; 0: none
 	again    time.Duration // when it counts as lost
 	tries    int           // in a row that were
 	noDirect bool          // a dial has failed
@@ -74,7 +75,7 @@ func (l *relayedLane) end() {
 func (l *relayedLane) linked(over *Link) {
 	l.end()
 	l.opening = false
-	if over.Carried() {
+	if over.carried {
 		l.notMade = 0
 	}
 }
@@ -195,10 +196,11 @@ func (l *relayedLane) mustOpen(now time.Duration, flying bool) bool {
 	if !l.mayOpen() || now < l.openNext {
 		return false
 	}
-	if !flying {
-		return l.isLarge()
+	soon := l.sent > 0 && now < l.sent+carryAfter
+	if flying {
+		return !soon || l.r.box.Next(delivery.Relayed) != nil
 	}
-	return now >= l.sent+carryAfter || l.r.box.Next(delivery.Relayed) != nil
+	return soon || l.isLarge()
 }
 
 // isLarge says that the oldest message does not fit into a letter of one part. Such a message goes

@@ -1,0 +1,164 @@
+package overlay
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// carriedTo says that a peer has a link over others to another one.
+func (p *peer) carriedTo(id certs.ID) bool {
+	return slices.ContainsFunc(p.Net().Peers, func(w Way) bool { return w.ID == id && w.How == HowRelayed && !w.Since.IsZero() })
+}
+
+// opening is how many messages open a link over others.
+const opening = 20
+
+func (p *peer) openCarried(to certs.ID) {
+	p.t.Helper()
+	for range opening {
+		p.send(to, "first")
+		time.Sleep(20 * time.Millisecond)
+	}
+	p.eventually(5*time.Second, "there is a link over others", func() bool { return p.carriedTo(to) })
+	p.eventually(5*time.Second, "they are delivered", func() bool { return len(all[Delivered](p)) == opening })
+	time.Sleep(3 * time.Second)
+}
+
+// pathLatency is that of a path of two links, whose round trip takes 100 ms.
+const pathLatency = 50 * time.Millisecond
+
+// TestCarriedFirst: the first message to a peer goes as a letter, those that follow soon over a
+// link of their own, and a lone one costs none.
+func TestCarriedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldAt(t, 1, pathLatency/2)
+		peers := w.line("alice", "bob", "carol")
+		alice, carol := peers[0], peers[2]
+		shown := func(body string) time.Duration {
+			t0 := time.Now()
+			alice.send("carol", body)
+			carol.eventually(10*time.Second, "it is shown", func() bool { return slices.Contains(carol.bodies("alice"), body) })
+			return time.Since(t0)
+		}
+		if took := shown("one"); took > 250*time.Millisecond {
+			t.Errorf("the first was shown after %v", took)
+		}
+		time.Sleep(5 * time.Second)
+		if alice.carriedTo("carol") {
+			t.Error("a lone message has opened a link")
+		}
+		for i := range 20 {
+			alice.send("carol", fmt.Sprint(i))
+			time.Sleep(20 * time.Millisecond)
+		}
+		alice.eventually(time.Second, "there is a link", func() bool { return alice.carriedTo("carol") && carol.carriedTo("alice") })
+		if took := shown("fast"); took > 80*time.Millisecond {
+			t.Errorf("over the link one was shown after %v", took)
+		}
+		time.Sleep(70 * time.Second)
+		if alice.carriedTo("carol") || carol.carriedTo("alice") {
+			t.Error("an idle link stays")
+		}
+		if took := shown("again"); took > 250*time.Millisecond {
+			t.Errorf("after the end of the link one was shown after %v", took)
+		}
+	})
+}
+
+// TestLongCarriedLoss: steady messages with packets lost. The bars are those of the letters that
+// carried links have replaced.
+func TestLongCarriedLoss(t *testing.T) {
+	for loss, bar := range map[float64]time.Duration{0.05: 300 * time.Millisecond, 0.2: 700 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldAt(t, 1, pathLatency/2)
+			peers := w.line("alice", "bob", "carol")
+			alice := peers[0]
+			alice.openCarried("carol")
+			w.Lose(loss)
+			const n = 600
+			for i := range n {
+				alice.send("carol", fmt.Sprint(i))
+				time.Sleep(100 * time.Millisecond)
+			}
+			alice.eventually(time.Minute, "all are delivered", func() bool { return len(all[Delivered](alice)) == n+opening })
+			var took []time.Duration
+			for _, d := range all[Delivered](alice)[opening:] {
+				took = append(took, d.RTT)
+			}
+			slices.Sort(took)
+			p99 := took[n*99/100]
+			t.Logf("%v lost: %v (median), %v (99 %%), %v (longest)", loss, took[n/2], p99, took[n-1])
+			if p99 > bar {
+				t.Errorf("%v lost: 99 %% after %v", loss, p99)
+			}
+		})
+	}
+}
+
+// longestSilence sends a message each 20 ms, crashes a peer on the way, and returns the longest time in
+// which nothing came.
+func longestSilence(w *world, from, to *peer, crash string) (longest time.Duration) {
+	w.t.Helper()
+	from.openCarried(to.ID())
+	const n = 600
+	had, at := len(all[Message](to)), time.Now()
+	for i := range n {
+		if i == 100 {
+			w.Crash(crash)
+		}
+		from.send(to.ID(), fmt.Sprint(i))
+		for range 4 {
+			time.Sleep(5 * time.Millisecond)
+			if now := len(all[Message](to)); now > had {
+				longest = max(longest, time.Since(at))
+				had, at = now, time.Now()
+			}
+		}
+	}
+	from.eventually(time.Minute, "all are delivered", func() bool { return len(all[Delivered](from)) == n+opening })
+	longest = max(longest, time.Since(at)-5*time.Millisecond)
+	w.t.Logf("when %s crashed, nothing came for %v", crash, longest)
+	return longest
+}
+
+// TestCarriedWayDies: of two peers on the way one crashes; in a ring the short way does. The
+// longest silence has a bar.
+func TestCarriedWayDies(t *testing.T) {
+	const bar = 2 * time.Second
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			w.Cut("alice", "dave")
+			peers := w.network("bob", "carol", "alice", "dave")
+			if longest := longestSilence(w, peers[2], peers[3], []string{"bob", "carol"}[seed%2]); longest > bar {
+				t.Errorf("seed %d: one of two crashed: silent for %v", seed, longest)
+			}
+		})
+	}
+	for seed := range uint64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			names := []string{"alice", "bob", "carol", "dave", "zoe", "yan", "xu"}
+			for i := range names {
+				for j := range i {
+					if d := i - j; d != 1 && d != len(names)-1 {
+						w.Cut(names[i], names[j])
+					}
+				}
+			}
+			var peers []*peer
+			for i, name := range names {
+				peers = append(peers, w.start(name, names[max(0, i-1):i]...))
+			}
+			time.Sleep(20 * time.Second)
+			if longest := longestSilence(w, peers[0], peers[3], "carol"); longest > bar {
+				t.Errorf("seed %d: a ring lost its short way: silent for %v", seed, longest)
+			}
+		})
+	}
+}
