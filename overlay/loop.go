@@ -252,9 +252,6 @@ func (l *loop) apply(out base.Effects) {
 		l.joins.end(j)
 	}
 	n.messages.LeaveAnew(out.Releave...)
-	for _, r := range out.Refused {
-		n.log.Debug("a letter is not carried", "by", string(r.By), "why", r.Reason)
-	}
 	if out.Err != nil {
 		n.log.Debug("the core has ended", "why", out.Err, "last inputs", l.trail.tail(trailShort))
 		n.fail(n.explain(out.Err))

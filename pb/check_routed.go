@@ -72,8 +72,6 @@ func checkContent(r *Routed) error {
 		return checkLength("key", c.Pong.GetKey(), KeySize)
 	case *Routed_Envelope:
 		return checkEnvelope(c.Envelope)
-	case *Routed_Refusal:
-		return checkAtMost("reason", len(c.Refusal.GetReason()), MaxReason)
 	case *Routed_Collected:
 		return cmp.Or(
 			checkSigned(c.Collected.GetContent(), maxCollected),

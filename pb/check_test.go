@@ -86,7 +86,7 @@ func wellFormed() []*pb.PeerMessage {
 		routed(&pb.Routed{Content: &pb.Routed_Pong{Pong: &pb.Ping{Number: 1, Key: make([]byte, 32)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Number: 1, Parts: 1, Sealed: []byte("x")}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{Part: pb.MaxParts - 1, Parts: pb.MaxParts, Sealed: make([]byte, pb.MaxPart)}}}),
-		routed(&pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: 1, Reason: "full"}}}),
+		routed(&pb.Routed{Content: &pb.Routed_Carried{Carried: make([]byte, pb.MaxCarried)}}),
 		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected()), Receipts: make([]byte, pb.MaxDeposit)}}}),
 		routed(&pb.Routed{Content: &pb.Routed_Collected{Collected: &pb.Collected{Content: signed(goodCollected())}}}),
 		&pb.Deposit{Receiver: "bob", ReceiverKey: make([]byte, 32), Sealed: make([]byte, pb.MaxDeposit)},
@@ -256,7 +256,7 @@ func TestCheckRefuses(t *testing.T) {
 		envelope(&pb.Envelope{Parts: pb.MaxParts + 1, Sealed: []byte("x")}),
 		envelope(&pb.Envelope{Parts: 1, Sealed: make([]byte, pb.MaxPart+1)}),
 		routed(func(m *pb.Routed) {
-			m.Content = &pb.Routed_Refusal{Refusal: &pb.Refusal{Reason: long(pb.MaxReason + 1)}}
+			m.Content = &pb.Routed_Carried{Carried: make([]byte, pb.MaxCarried+1)}
 		}),
 		collected(nil),
 		collected(&pb.Collected{Content: short}),

@@ -1906,7 +1906,6 @@ type Routed struct {
 	//	*Routed_Ping
 	//	*Routed_Pong
 	//	*Routed_Envelope
-	//	*Routed_Refusal
 	//	*Routed_Collected
 	//	*Routed_Connect
 	//	*Routed_Sync
@@ -2026,15 +2025,6 @@ func (x *Routed) GetEnvelope() *Envelope {
 	return nil
 }
 
-func (x *Routed) GetRefusal() *Refusal {
-	if x != nil {
-		if x, ok := x.Content.(*Routed_Refusal); ok {
-			return x.Refusal
-		}
-	}
-	return nil
-}
-
 func (x *Routed) GetCollected() *Collected {
 	if x != nil {
 		if x, ok := x.Content.(*Routed_Collected); ok {
@@ -2095,10 +2085,6 @@ type Routed_Envelope struct {
 	Envelope *Envelope `protobuf:"bytes,10,opt,name=envelope,proto3,oneof"`
 }
 
-type Routed_Refusal struct {
-	Refusal *Refusal `protobuf:"bytes,11,opt,name=refusal,proto3,oneof"`
-}
-
 type Routed_Collected struct {
 	Collected *Collected `protobuf:"bytes,12,opt,name=collected,proto3,oneof"`
 }
@@ -2126,8 +2112,6 @@ func (*Routed_Ping) isRouted_Content() {}
 func (*Routed_Pong) isRouted_Content() {}
 
 func (*Routed_Envelope) isRouted_Content() {}
-
-func (*Routed_Refusal) isRouted_Content() {}
 
 func (*Routed_Collected) isRouted_Content() {}
 
@@ -2541,61 +2525,6 @@ func (x *Letter) GetSealingKey() []byte {
 	return nil
 }
 
-// Refusal tells the sender of an Envelope that a peer on the path does not carry it.
-type Refusal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Envelope.number
-	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	// For people, at most 256 bytes.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Refusal) Reset() {
-	*x = Refusal{}
-	mi := &file_quicpeer_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Refusal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Refusal) ProtoMessage() {}
-
-func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
-func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *Refusal) GetNumber() uint64 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-func (x *Refusal) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
 // Deposit leaves something sealed with a neighbour, for an absent peer. The holder hands it
 // over as an Envelope when that peer comes, and keeps it until 24 h after the depositor's
 // last deposit for that peer.
@@ -2612,7 +2541,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2553,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2566,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2675,7 +2604,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2616,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2629,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2739,7 +2668,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2680,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2693,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2793,7 +2722,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2734,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2747,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2849,7 +2778,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +2790,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +2803,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2919,7 +2848,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +2860,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +2873,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -2987,7 +2916,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +2928,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +2941,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -3045,7 +2974,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +2986,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +2999,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3110,7 +3039,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3122,7 +3051,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3064,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3181,7 +3110,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3122,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3135,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3228,7 +3157,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3169,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3182,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3283,7 +3212,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3224,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3237,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3368,7 +3297,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3309,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3322,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3432,7 +3361,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3373,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3386,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3506,7 +3435,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3447,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3460,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3677,7 +3606,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xb5\x04\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x92\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3688,13 +3617,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +
 	"\x04pong\x18\b \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pong\x123\n" +
 	"\benvelope\x18\n" +
-	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x120\n" +
-	"\arefusal\x18\v \x01(\v2\x14.quicpeer.v1.RefusalH\x00R\arefusal\x126\n" +
+	" \x01(\v2\x15.quicpeer.v1.EnvelopeH\x00R\benvelope\x126\n" +
 	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x120\n" +
 	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12'\n" +
 	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12\x1a\n" +
 	"\acarried\x18\x0f \x01(\fH\x00R\acarriedB\t\n" +
-	"\acontent\"$\n" +
+	"\acontentJ\x04\b\v\x10\fR\arefusal\"$\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"c\n" +
 	"\aConnect\x12\x16\n" +
@@ -3724,10 +3652,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rafter_counter\x18\a \x01(\x04R\fafterCounter\x120\n" +
 	"\breceipts\x18\b \x03(\v2\x14.quicpeer.v1.ReceiptR\breceipts\x12\x1f\n" +
 	"\vsealing_key\x18\t \x01(\fR\n" +
-	"sealingKey\"9\n" +
-	"\aRefusal\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"`\n" +
+	"sealingKey\"`\n" +
 	"\aDeposit\x12\x1a\n" +
 	"\breceiver\x18\x01 \x01(\tR\breceiver\x12!\n" +
 	"\freceiver_key\x18\x02 \x01(\fR\vreceiverKey\x12\x16\n" +
@@ -3854,7 +3779,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3882,22 +3807,21 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Sync)(nil),               // 23: quicpeer.v1.Sync
 	(*Envelope)(nil),           // 24: quicpeer.v1.Envelope
 	(*Letter)(nil),             // 25: quicpeer.v1.Letter
-	(*Refusal)(nil),            // 26: quicpeer.v1.Refusal
-	(*Deposit)(nil),            // 27: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 28: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 29: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 30: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 31: quicpeer.v1.Question
-	(*Answer)(nil),             // 32: quicpeer.v1.Answer
-	(*Ping)(nil),               // 33: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 34: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 35: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 36: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 37: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 38: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 39: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 40: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 41: quicpeer.v1.StoredDeposit
+	(*Deposit)(nil),            // 26: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 27: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 28: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 29: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 30: quicpeer.v1.Question
+	(*Answer)(nil),             // 31: quicpeer.v1.Answer
+	(*Ping)(nil),               // 32: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 33: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 34: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 35: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 36: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 37: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 38: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 39: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -3908,14 +3832,14 @@ var file_quicpeer_proto_depIdxs = []int32{
 	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
 	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	19, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	34, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	33, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	16, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	17, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	20, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	36, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	37, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	27, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	28, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	35, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	36, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	26, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	27, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	21, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
 	23, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
 	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
@@ -3931,28 +3855,27 @@ var file_quicpeer_proto_depIdxs = []int32{
 	5,  // 28: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
 	18, // 29: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
 	11, // 30: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	31, // 31: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	32, // 32: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	33, // 33: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	33, // 34: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	30, // 31: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	31, // 32: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	32, // 33: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	32, // 34: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
 	24, // 35: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	26, // 36: quicpeer.v1.Routed.refusal:type_name -> quicpeer.v1.Refusal
-	29, // 37: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	22, // 38: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	23, // 39: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	7,  // 40: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	8,  // 41: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	9,  // 42: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	9,  // 43: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	35, // 44: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	35, // 45: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	7,  // 46: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	27, // 47: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	28, // 36: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	22, // 37: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	23, // 38: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	7,  // 39: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	8,  // 40: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	9,  // 41: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	9,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	34, // 43: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	34, // 44: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	7,  // 45: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	26, // 46: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3985,7 +3908,6 @@ func file_quicpeer_proto_init() {
 		(*Routed_Ping)(nil),
 		(*Routed_Pong)(nil),
 		(*Routed_Envelope)(nil),
-		(*Routed_Refusal)(nil),
 		(*Routed_Collected)(nil),
 		(*Routed_Connect)(nil),
 		(*Routed_Sync)(nil),
@@ -3997,7 +3919,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   36,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -87,10 +87,6 @@ func (l *Link) queued(err error) error {
 	return err
 }
 
-// LastBytes returns how many bytes SendLast was ever given, and how many of them are written:
-// handed to QUIC, which sends them as the path allows.
-func (l *Link) LastBytes() (put, written uint64) { return l.queue.lastBytes() }
-
 // Queued returns how many bytes of frames are not written yet; 0 after the end.
 func (l *Link) Queued() int { return l.queue.length() }
 

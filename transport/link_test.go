@@ -265,16 +265,9 @@ func TestSlowPeer(t *testing.T) {
 			want = append(want, numbered(10+i, 30_000))
 		}
 		receive(t, accepted, want[:1]...)
-		put, written := dialed.LastBytes()
-		if written != 0 || put < 120_000 {
-			t.Errorf("%d of %d bytes that go last are written", written, put)
-		}
 		receive(t, accepted, want[1:]...)
 		if took := time.Since(start); took < 100*time.Second {
 			t.Errorf("took only %v", took)
-		}
-		if put, written = dialed.LastBytes(); written != put {
-			t.Errorf("%d of %d bytes that go last are written", written, put)
 		}
 	})
 }

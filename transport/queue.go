@@ -29,8 +29,6 @@ type queue struct {
 	size   int      // bytes in both and in the frames that were taken and are not yet written
 	ending *ending
 	drains []drain
-
-	lastPut, lastTaken, lastWritten uint64 // bytes that have passed through last
 }
 
 // ending says how a link is to end.
@@ -57,10 +55,7 @@ func (q *queue) put(frame []byte) error {
 
 // putLast is put for a frame that goes behind all others. It keeps the frame itself.
 func (q *queue) putLast(frame []byte) error {
-	return q.admit(frame, func() {
-		q.last = append(q.last, frame)
-		q.lastPut += uint64(len(frame))
-	})
+	return q.admit(frame, func() { q.last = append(q.last, frame) })
 }
 
 func (q *queue) admit(frame []byte, f func()) error {
@@ -105,7 +100,6 @@ func (q *queue) take(written []byte) ([]byte, *ending) {
 	defer q.mu.Unlock()
 	q.size -= len(written)
 	q.tellDrained()
-	q.lastWritten = q.lastTaken
 	taken := q.frames
 	if cap(written) > maxSpare {
 		written = nil
@@ -127,7 +121,6 @@ func (q *queue) takeLast(taken []byte) []byte {
 	if q.last = q.last[n:]; len(q.last) == 0 {
 		q.last = nil
 	}
-	q.lastTaken += uint64(len(taken))
 	return taken
 }
 
@@ -164,13 +157,6 @@ func (q *queue) finish(how ending) {
 	defer q.mu.Unlock()
 	q.frames, q.last, q.size = nil, nil, 0
 	q.tellDrained()
-}
-
-// lastBytes returns how many bytes have ever been put last, and how many of them are written.
-func (q *queue) lastBytes() (put, written uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.lastPut, q.lastWritten
 }
 
 // how returns how the link is to end, nil if it isn't.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"cmp"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -300,8 +299,8 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 	for _, e := range out.Envelopes {
 		d.tell("custody relay", "%s: an envelope of %s: %s", a.name, e.From, d.seal(e.Sealed))
 	}
-	for _, r := range out.Refused {
-		d.tell("custody relay", "%s: %s is refused by %s: %s", a.name, d.alias(binary.BigEndian.AppendUint64(nil, r.Number)), r.By, r.Reason)
+	for _, c := range out.Carried {
+		d.tell("relay", "%s: a packet carried from %016x: %s", a.name, c.From, c.Packet)
 	}
 	for _, id := range out.Releave {
 		d.tell("custody", "%s: leave anew for %s", a.name, id)
@@ -597,7 +596,7 @@ func (d *dialogue) command(line string) {
 	case "route": // route alice carol TEXT: sealed, over others
 		id := pb.DepositID([]byte(words[3]))
 		d.seal([]byte(words[3]))
-		if d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: custody.EnvelopeNumber(id), Sealed: []byte(words[3])}).Over == 0 {
+		if !d.step(d.actor(words[1]), Route{To: certs.ID(words[2]), Number: custody.EnvelopeNumber(id), Sealed: []byte(words[3])}).OK {
 			d.tell("custody relay Routed", "no way")
 		}
 	case "deposit": // deposit alice carol TEXT: sealed, with others

@@ -84,7 +84,7 @@
 // the distances that neighbours tell each other (Routes).
 //
 // A sealed batch for a peer that can't be dialled goes over others too, as an Envelope in parts,
-// by [Core.Route]; a peer that passes it on limits it by bytes and says so (Refusal). For a peer
+// by [Core.Route]; a peer that passes it on limits it by bytes. For a peer
 // that is away it is left with up to three others for a day (Deposit). The core never opens it;
 // the driver seals and opens, confirms, and sends again until it is confirmed:
 //

@@ -84,8 +84,6 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 		c.probes.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.ReceiveEnvelope(from, content.Envelope)
-	case *pb.Routed_Refusal:
-		c.relay.ReceiveRefusalOf(from, content.Refusal)
 	case *pb.Routed_Collected:
 		c.custody.ReceiveCollected(content.Collected)
 	case *pb.Routed_Sync:

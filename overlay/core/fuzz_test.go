@@ -277,7 +277,7 @@ func (fz *fuzzer) routed() *pb.Routed {
 			Number: uint64(fz.next() % 8), Part: uint32(fz.next()) % parts, Parts: parts, Sealed: make([]byte, size),
 		}}
 	case 8:
-		m.Content = &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: uint64(fz.next())}}
+		m.Content = &pb.Routed_Carried{Carried: make([]byte, int(fz.next()))}
 	case 9:
 		m.Content = &pb.Routed_Collected{Collected: fz.collected()}
 	case 0, 1:

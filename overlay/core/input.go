@@ -19,8 +19,7 @@ type Input interface{ apply(c *Core) Reply }
 // Reply is the immediate answer of the core. Most inputs are answered by effects alone.
 type Reply struct {
 	Message [pb.MessageIDSize]byte // the ID of a Broadcast
-	Over    base.LinkID            // the link that a Route goes out on; 0: none
-	OK      bool                   // a Deposit was taken; a Want may soon lead to a link
+	OK      bool                   // a Deposit was taken; a Want may soon lead to a link; there is a way for a Route
 }
 
 // Step gives the core an input and its time. Drain it afterwards.
@@ -94,8 +93,7 @@ type (
 		SentAt int64  // nanoseconds since 1970
 	}
 	// Route sends something sealed over others, to a peer of the table or one that has a link.
-	// The reply is the link that it goes out on, 0 without any way. A link does not mean that it
-	// will arrive.
+	// The reply is OK if there is a way, which does not mean that it will arrive.
 	Route struct {
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
@@ -280,7 +278,7 @@ func (in Broadcast) apply(c *Core) (r Reply) {
 func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
-		r.Over = c.relay.Route(in.To, in.Number, in.Sealed)
+		r.OK = c.relay.Route(in.To, in.Number, in.Sealed)
 	}
 	return r
 }

@@ -99,7 +99,7 @@ func addTo(e *base.Effects, more base.Effects) {
 	e.Notes = append(e.Notes, more.Notes...)
 	e.Custody = append(e.Custody, more.Custody...)
 	e.Envelopes = append(e.Envelopes, more.Envelopes...)
-	e.Refused = append(e.Refused, more.Refused...)
+	e.Carried = append(e.Carried, more.Carried...)
 	e.Releave = append(e.Releave, more.Releave...)
 	e.Joined = append(e.Joined, more.Joined...)
 	if more.Err != nil {

@@ -406,12 +406,12 @@ var effects = [...]effect{
 		}
 		return len(out.Envelopes)
 	}},
-	{"Refused", func(p *Process, out *base.Effects) int {
-		for _, r := range out.Refused {
-			p.World.hash(traceLetter, uint64(p.Index), r.Number)
-			p.tell("is refused", r.By, r.Number, r.Reason)
+	{"Carried", func(p *Process, out *base.Effects) int {
+		for _, c := range out.Carried {
+			p.World.hash(traceLetter, uint64(p.Index), c.From)
+			p.tell("has a packet carried", c.From, len(c.Packet))
 		}
-		return len(out.Refused)
+		return len(out.Carried)
 	}},
 	{"Releave", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Releave {

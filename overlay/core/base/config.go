@@ -98,14 +98,6 @@ type Envelope struct {
 	Sealed []byte
 }
 
-// Refused: an envelope of ours, by its number, is not carried further. By is our own ID if no way
-// is left. It is not signed, so it is a hint and not a proof.
-type Refused struct {
-	By     certs.ID
-	Number uint64
-	Reason string
-}
-
 // VerifyID names a batch.
 type VerifyID uint64
 

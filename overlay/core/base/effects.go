@@ -38,8 +38,6 @@ type Effects struct {
 	Envelopes []Envelope
 	// Carried are packets of carried links for us that a search has brought.
 	Carried []Carried
-	// Refused are envelopes of ours that did not go all the way.
-	Refused []Refused
 	// Releave names peers that are still away, whose deposits with others will soon expire or of
 	// whose deposits something was withdrawn (see Withdraw). The driver leaves what they have not
 	// confirmed anew, from the first.
@@ -194,7 +192,7 @@ type Note struct {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Carried)+len(e.Refused)+len(e.Releave)+len(e.Joined) == 0
+		len(e.Carried)+len(e.Releave)+len(e.Joined) == 0
 }
 
 // Slowness is how much more silence is allowed on a link whose round trips are long or vary.

@@ -90,8 +90,7 @@ type words struct {
 type budgets struct {
 	Routed     base.Limiter
 	Carried    base.Limiter // see MayCarry
-	Refusals   base.Limiter
-	Offered    int // bytes of our deposits that it has not answered
+	Offered    int          // bytes of our deposits that it has not answered
 	Introduced base.Limiter
 	Compared   base.Limiter // see answer
 	Positions  base.Limiter // in broadcasts

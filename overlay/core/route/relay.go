@@ -14,8 +14,7 @@ import (
 )
 
 // A sealed batch for a peer that can't be dialled goes to it over others like any Routed frame,
-// in parts of pb.MaxPart. A peer that passes such parts on limits them by bytes, and tells the
-// sender when it carries no more. Nothing here knows whether a batch has arrived: the receiver's
+// in parts of pb.MaxPart. A peer that passes such parts on limits them by bytes. Nothing here knows whether a batch has arrived: the receiver's
 // answer comes by the same way, and a sender that misses it sends again.
 //
 // Routed.from is not signed. Anybody on the way can put any name there, and can occupy the places
@@ -25,10 +24,9 @@ import (
 const (
 	CarryLink    = 8 << 20 // bytes that a link may have us carry in a second, and at once
 	carryAll     = 16 << 20
-	CarryBase    = 512                    // what each frame costs in addition to its bytes
-	maxSmall     = 8 << 10                // of other frames: an accusation has 6 KiB at most; a newer peer may say more
-	refusalEvery = 100 * time.Millisecond // for each link
-	partialFor   = 30 * time.Second       // without another part
+	CarryBase    = 512              // what each frame costs in addition to its bytes
+	maxSmall     = 8 << 10          // of other frames: an accusation has 6 KiB at most; a newer peer may say more
+	partialFor   = 30 * time.Second // without another part
 	maxPartials  = 256
 	MaxPartialsB = 8 << 20
 	partialsOfID = 4
@@ -68,18 +66,18 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 }
 
 // Route sends something that CanRoute has allowed.
-func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) (over base.LinkID) {
+// False says that there is no way.
+func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) bool {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
 		if !rl.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
 		}}}) {
-			return 0
+			return false
 		}
-		over = rl.Out.Frames[len(rl.Out.Frames)-1].Link
 	}
-	return over
+	return true
 }
 
 // MayCarry limits what one link, and all together, can have us carry or keep for others.
@@ -92,7 +90,7 @@ func (rl *Relay) MayCarry(l *link.Link, bytes int) bool {
 func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 	if bytes := carriedBytes(m); bytes > 0 {
 		if !rl.MayCarry(l, bytes) {
-			rl.refuseToCarry(l, m, "carries no more for others now")
+			rl.Note(base.Debug, "carries no more for others now, dropped", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.Peer))
 			return
 		}
 	} else if !rl.routes.mayRoute(l) {
@@ -112,32 +110,7 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 		}
 		own.Passed, own.Parents = append(own.Passed, string(rl.Cfg.ID)), append(own.Parents, byte(parent))
 	}
-	if !rl.routes.forward(own) {
-		rl.foundNoWay(own)
-	}
-}
-
-// refuseToCarry tells the sender of an envelope why it goes no further.
-func (rl *Relay) refuseToCarry(l *link.Link, m *pb.Routed, reason string) {
-	e := m.GetEnvelope()
-	if e == nil || !l.Refusals.Take(rl.Now, 0, refusalEvery) {
-		return
-	}
-	rl.Note(base.Debug, "an envelope is not carried", "from", m.GetFrom(), "to", m.GetTo(), "peer", string(l.Peer), "why", reason)
-	if from := certs.ID(m.GetFrom()); from != rl.Cfg.ID {
-		rl.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Refusal{Refusal: &pb.Refusal{Number: e.GetNumber(), Reason: reason}}})
-	}
-}
-
-// foundNoWay reports that every peer has sent an envelope of ours back.
-func (rl *Relay) foundNoWay(m *pb.Routed) {
-	if e := m.GetEnvelope(); e != nil && certs.ID(m.GetFrom()) == rl.Cfg.ID {
-		rl.Out.Refused = append(rl.Out.Refused, base.Refused{By: rl.Cfg.ID, Number: e.GetNumber(), Reason: "no way to it is known"})
-	}
-}
-
-func (rl *Relay) ReceiveRefusalOf(by certs.ID, m *pb.Refusal) {
-	rl.Out.Refused = append(rl.Out.Refused, base.Refused{By: by, Number: m.GetNumber(), Reason: m.GetReason()})
+	rl.routes.forward(own) // else every peer has sent it back
 }
 
 // ReceiveEnvelope takes a part of an envelope for us. All parts but the last are full.

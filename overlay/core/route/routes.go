@@ -24,7 +24,7 @@ func (rt *Routes) mayRoute(l *link.Link) bool { return l.Routed.Take(rt.Now, rou
 func carriedBytes(m *pb.Routed) int {
 	size := proto.Size(m)
 	switch m.GetContent().(type) {
-	case *pb.Routed_Envelope, *pb.Routed_Collected, nil:
+	case *pb.Routed_Envelope, *pb.Routed_Collected, *pb.Routed_Carried, nil:
 		return CarryBase + size
 	}
 	if size > maxSmall {
