@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,57 @@ func relayed(t *testing.T, seed uint64) {
 		w.Run(4 * time.Second)
 		w.settle(30 * time.Second)
 		w.writeTo(number, 100_000, 1)
+	}
+}
+
+// TestSimCarried: the ways of carried packets, and the search where they fail, lead to everybody
+// within 3 s after a peer has crashed, if a path is left.
+func TestSimCarried(t *testing.T) {
+	var found, all atomic.Int64
+	t.Run("seeds", func(t *testing.T) {
+		eachSeed(t, 40, 8, func(t *testing.T, seed uint64) { carriedEverywhere(t, seed, &found, &all) })
+	})
+	t.Logf("%d of %d ways are found without a search", found.Load(), all.Load())
+	if !t.Failed() && found.Load() < all.Load()*9/10 {
+		t.Errorf("only %d of %d ways are found without a search", found.Load(), all.Load())
+	}
+}
+
+func carriedEverywhere(t *testing.T, seed uint64, found, all *atomic.Int64) {
+	w := newWorld(t, seed, 0)
+	s := []shape{shapeFull, shapeRandom, shapeRandom, shapeRing, shapeLine, shapeStar}[w.Rand.IntN(6)]
+	for i := range 4 + w.Rand.IntN(min(s.widest(), 20)-3) {
+		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
+	}
+	w.take(s)
+	w.note("", fmt.Sprintf("a %v of %d", s, len(w.Machines)))
+	w.build(len(w.Machines), w.Between(0, 3*time.Second))
+	w.settle(10 * time.Second)
+	w.Run(5 * time.Second)
+	everywhere := func(after string) {
+		for _, from := range w.Living() {
+			for _, to := range w.Living() {
+				packet := fmt.Sprint(from.ID, to.ID, after)
+				if from == to {
+					continue
+				}
+				all.Add(1)
+				if from.LeadsTo(to.Machine) {
+					found.Add(1)
+					continue
+				}
+				from.Search(to.Machine, packet)
+				if _, ok := w.runUntil(2*time.Second, func() bool { return to.HasPacket(packet) }); !ok {
+					w.fatal("%s has no way to %s, and a search finds none", from.ID, to.ID)
+				}
+			}
+		}
+	}
+	everywhere("")
+	if p := w.Living()[w.Rand.IntN(len(w.Machines))]; w.spare(p, false) {
+		p.Crash()
+		w.Run(3 * time.Second)
+		everywhere(" after the crash")
 	}
 }
 

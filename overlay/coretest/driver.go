@@ -85,6 +85,7 @@ func (m *Machine) begin(cfg base.Config) *Process {
 	w.processes++
 	m.Process, m.Runs = p, append(m.Runs, p)
 	cfg.ID, cfg.Identity, cfg.Network, cfg.Software = m.ID, m.Identity, network, "sim"
+	cfg.Features = pb.Features()
 	cfg.Addresses, cfg.Epoch = []netip.AddrPort{netip.MustParseAddrPort(m.interfaceAddress())}, m.Epoch
 	cfg.Nonce, cfg.Custody = m.nonce(), m.kept()
 	cfg.Rand = rand.New(rand.NewPCG(w.Seed, uint64(m.Index)<<20|uint64(len(m.Runs))))
@@ -410,6 +411,10 @@ var effects = [...]effect{
 		for _, c := range out.Carried {
 			p.World.hash(traceLetter, uint64(p.Index), c.From)
 			p.tell("has a packet carried", c.From, len(c.Packet))
+			if p.disk.packets == nil {
+				p.disk.packets = make(map[string]bool)
+			}
+			p.disk.packets[string(c.Packet)] = true
 		}
 		return len(out.Carried)
 	}},

@@ -23,6 +23,7 @@ type disk struct {
 	outbox   []*letter // letters without a receipt
 	letters  map[string]bool
 	receipts map[string]bool
+	packets  map[string]bool // of links over others, by a search
 }
 
 type onDisk struct {

@@ -52,6 +52,10 @@ func TestEveryEffectOccurs(t *testing.T) {
 	m[2].Process.Send(m[3], 0, 1000)
 	arrives("a message to whom no dial reaches", func() bool { return m[2].HasReceipt(m[3], 0) })
 
+	// A packet of a link over others.
+	m[2].Process.Search(m[3], "packet")
+	arrives("a packet", func() bool { return m[3].HasPacket("packet") })
+
 	// For an absent peer; then one is withdrawn, and the rest is deposited anew.
 	m[4].Process.Leave()
 	w.Run(5 * time.Second)
