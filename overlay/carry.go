@@ -60,7 +60,7 @@ func (l *loop) openCarried(w messaging.CarryWish) {
 	n := l.node
 	tag, key, ok := l.core.CarriedPeer(w.To)
 	if !ok {
-		n.messages.NotCarried(w.To)
+		w.Failed()
 		return
 	}
 	l.lead(transport.Tag(tag))
@@ -68,41 +68,6 @@ func (l *loop) openCarried(w messaging.CarryWish) {
 		ctx, cancel := context.WithTimeout(n.ctx, carryTimeout)
 		defer cancel()
 		link, err := n.endpoint.DialCarried(ctx, transport.Tag(tag), key)
-		n.post(carried{w.To, link, err})
+		n.post(carried{w, link, err})
 	})
-}
-
-// carried: a link over others is established, or is not.
-type carried struct {
-	to   certs.ID
-	link *transport.Link
-	err  error
-}
-
-// handle begins to use the link at once, since TLS has shown whose it is: its word would take
-// another round trip, and a refusal ends the link.
-func (c carried) handle(l *loop) {
-	n := l.node
-	if c.err != nil {
-		n.log.Debug("no link over others", "peer", string(c.to), "why", c.err)
-		n.messages.NotCarried(c.to)
-		return
-	}
-	nl := l.connect(connected{link: c.link, ours: true})
-	nl.peer = c.to
-	n.messages.MayWrite(nl.Link, c.to)
-	l.match(c.to)
-}
-
-// endCarried ends the links over others in good order, while those are there that carry them.
-type endCarried struct{}
-
-func (endCarried) answer(l *loop) (list []*transport.Link) {
-	for _, nl := range l.links.all {
-		if nl.Carried() {
-			nl.Shut(transport.CodeBye, "leaving")
-			list = append(list, nl.Link.Link)
-		}
-	}
-	return list
 }

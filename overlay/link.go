@@ -63,6 +63,19 @@ func (openLinks) answer(l *loop) (list []*transport.Link) {
 	return list
 }
 
+// endCarried ends the links over others in good order, while those are there that carry them.
+type endCarried struct{}
+
+func (endCarried) answer(l *loop) (list []*transport.Link) {
+	for _, nl := range l.links.all {
+		if nl.Carried() {
+			nl.Shut(transport.CodeBye, "leaving")
+			list = append(list, nl.Link.Link)
+		}
+	}
+	return list
+}
+
 // accept takes the links that other peers dial.
 func (n *Node) accept() {
 	for {
@@ -107,6 +120,28 @@ func (nl *nodeLink) at() string {
 		return ""
 	}
 	return nl.address.String()
+}
+
+// carried: a link over others is established, or is not.
+type carried struct {
+	wish messaging.CarryWish
+	link *transport.Link
+	err  error
+}
+
+// handle begins to use the link at once, since TLS has shown whose it is: its word would take
+// another round trip, and a refusal ends the link.
+func (c carried) handle(l *loop) {
+	n := l.node
+	if c.err != nil {
+		n.log.Debug("no link over others", "peer", string(c.wish.To), "why", c.err)
+		c.wish.Failed()
+		return
+	}
+	nl := l.connect(connected{link: c.link, ours: true})
+	nl.peer = c.wish.To
+	n.messages.MayWrite(nl.Link, c.wish.To)
+	l.match(c.wish.To)
 }
 
 // read hands the frames of a control stream to the core until the link ends.

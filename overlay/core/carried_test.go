@@ -42,7 +42,7 @@ func (r *rig) carriedUp(epoch uint64) base.LinkID {
 }
 
 // TestCarriedHandshake: the side that has dialled speaks first, and the link is for messages alone:
-// nobody becomes a neighbour, no way leads over it, and its end is no sign of a crash.
+// nobody becomes a neighbour, no way leads over it, and its end says nothing of a crash.
 func TestCarriedHandshake(t *testing.T) {
 	r, bob := carriedRig(t)
 	theirs := r.carriedUp(1000)

@@ -123,7 +123,7 @@ func (c *Core) inform(ch link.Change) {
 	c.reach.Told(ch)
 	c.join.Told(ch)
 	c.links.Told(ch)
-	c.tellCarried(ch)
+	c.carried.told(ch)
 	c.visit.told(ch)
 	c.gossip.Told(ch)
 	c.view.told(ch)

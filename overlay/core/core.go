@@ -153,6 +153,7 @@ type Core struct {
 	roll          *roll
 	visit         *visit
 	door          *door
+	carried       *carried
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -204,6 +205,7 @@ func assemble(en *base.Env) *Core {
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
+		carried: &carried{Env: en, table: t, links: ls, routes: rt},
 	}
 }
 
@@ -227,7 +229,7 @@ func (c *Core) tick() {
 	c.links.CheckHandshakes()
 	c.detect.CheckLinks()
 	c.settle()
-	c.checkCarried()
+	c.carried.check()
 	c.visit.checkVisits()
 	c.view.showLost()
 	c.own.refute()

@@ -50,10 +50,6 @@ func (c *Core) receiveStart(l *link.Link, start *pb.HandshakeStart) {
 		c.visit.stay()
 	}
 	c.links.Send(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: l.Address, Features: c.env.Cfg.Features})
-	if l.Carriage != link.NotCarried {
-		c.upOverOthers(l, record, start.GetBroadcasts())
-		return
-	}
 	c.up(l, record, start.GetBroadcasts())
 	if l.State == link.LinkUp {
 		if stranger {
@@ -73,12 +69,8 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 			return
 		}
 		l.Foreign.Name(response.GetFeatures())
-		if l.Carriage != link.NotCarried {
-			c.upOverOthers(l, record, response.GetBroadcasts())
-			return
-		}
 		c.env.Accepted = true
-		if c.env.Cfg.Visitor && !c.env.Visiting && l.Opened <= c.visit.stayed {
+		if l.Carriage == link.NotCarried && c.env.Cfg.Visitor && !c.env.Visiting && l.Opened <= c.visit.stayed {
 			c.gossip.AnnounceTo(l, c.table.Self) // the handshake said that we are a visitor
 		}
 		c.up(l, record, response.GetBroadcasts())
@@ -155,7 +147,18 @@ func (c *Core) receiveHolder(l *link.Link, d *link.Dial, holder *base.Record) {
 // up completes a handshake: the peer at the other end is known, and how many broadcasts it has
 // sent.
 func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
-	l.State, l.Peer, l.Epoch, l.UpSince = link.LinkUp, r.ID, r.Epoch, c.env.Now
+	l.Peer, l.Epoch, l.UpSince = r.ID, r.Epoch, c.env.Now
+	n := link.News{Record: r, State: pb.AnnouncementType_JOIN, Said: c.env.Now, Broadcasts: broadcasts}
+	if l.Carriage != link.NotCarried {
+		if !r.Visitor && c.gossip.IsNews(l, n) {
+			c.accept(nil, n)
+		}
+		if !c.env.Ended && l.State != link.LinkClosing {
+			c.carried.up(l)
+		}
+		return
+	}
+	l.State = link.LinkUp
 	c.env.Untried = false
 	before := c.table.Get(l.Peer, l.Key)
 	stranger := before == nil || !before.Alive()
@@ -167,7 +170,7 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 			l.Door = l.Dial.Target
 		}
 	}
-	if n := (link.News{Record: r, State: pb.AnnouncementType_JOIN, Said: c.env.Now, Broadcasts: broadcasts}); c.gossip.IsNews(l, n) {
+	if c.gossip.IsNews(l, n) {
 		c.accept(l, n)
 	}
 	if c.env.Ended {

@@ -158,8 +158,12 @@ func (in Connected) apply(c *Core) (r Reply) {
 	l.Within = reach.ParseAddress(in.Address).Addr().IsLoopback()
 	c.links.List = append(c.links.List, l)
 	switch {
-	case in.Carried:
-		c.connectedOverOthers(l, in.Ours)
+	case in.Carried && !c.carried.connected(l, in.Ours):
+		c.links.Close(l, base.CloseRefused, "too many links over others")
+	case in.Carried && (c.env.Ended || c.env.Leaving):
+		c.links.Close(l, base.CloseBye, "leaving")
+	case in.Carried && in.Ours:
+		c.links.Send(l, c.handshakeStart(""))
 	case c.env.Ended || c.env.Leaving && in.Dial != 0 || in.Dial != 0 && l.Dial == nil:
 		c.links.Close(l, base.CloseBye, "leaving")
 	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Found != "" && l.Dial.Target.Found != in.Key.String():
@@ -284,7 +288,7 @@ func (in Route) apply(c *Core) (r Reply) {
 }
 
 func (in Carry) apply(c *Core) (r Reply) {
-	if e := c.here(in.To); e != nil {
+	if e := c.carried.here(in.To); e != nil {
 		c.routes.SendRouted(e.Record.ID, &pb.Routed{Content: &pb.Routed_Carried{Carried: in.Packet}})
 	}
 	return r

@@ -98,7 +98,7 @@ func (e *Engine) MayWrite(l *Link, peer certs.ID) {
 func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 
 // Match gives the receiver of an ID its newest link if it has none, one over others only if there
-// is no other: those end when there is. True says that a link is wanted and missing: then Dialling
+// is nothing else: those end when there is. True says that a link is wanted and missing: then Dialling
 // is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
@@ -167,13 +167,6 @@ func (e *Engine) Dialling(id certs.ID, dialling bool) {
 func (e *Engine) Unreachable(id certs.ID) {
 	if r := e.directory.existing(id); r != nil {
 		r.relayed.unreachable()
-	}
-}
-
-// NotCarried says that there will be no link over others, as CarryWish has asked for.
-func (e *Engine) NotCarried(to certs.ID) {
-	if r := e.directory.existing(to); r != nil {
-		r.relayed.notCarried()
 	}
 }
 

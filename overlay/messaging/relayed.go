@@ -125,7 +125,7 @@ func (l *relayedLane) run() {
 		case !ok:
 			return
 		case next.batch == nil:
-			e.cfg.Wish(CarryWish{l.r.to})
+			e.cfg.Wish(CarryWish{l.r.to, l.r})
 		default:
 			sealed, err := e.author().SealMessages(next.to, next.batch, next.after)
 			if err != nil {

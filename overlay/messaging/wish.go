@@ -23,8 +23,15 @@ type LetterWish struct {
 }
 
 // CarryWish: a link over others is wanted for the messages to a peer. The owner brings one up, or
-// calls [Engine.NotCarried].
-type CarryWish struct{ To certs.ID }
+// calls Failed.
+type CarryWish struct {
+	To certs.ID
+
+	from *receiver
+}
+
+// Failed says that there will be no such link now.
+func (w CarryWish) Failed() { w.from.relayed.notCarried() }
 
 // CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {

@@ -48,11 +48,10 @@ type Link struct {
 	Heard time.Duration
 	Key   certs.PublicKey // from TLS
 
-	Carriage carriage
-	Address  string  // of the other end, for the log
-	Dial     *Dial   // the dial that made it; nil: the other side dialled
-	Door     *Target // the target at its end that has let us in; nil: none, or not any more
-	Opened   time.Duration
+	Address string  // of the other end, for the log
+	Dial    *Dial   // the dial that made it; nil: the other side dialled
+	Door    *Target // the target at its end that has let us in; nil: none, or not any more
+	Opened  time.Duration
 
 	// Once it is up:
 	Peer      certs.ID
@@ -63,12 +62,18 @@ type Link struct {
 	Jitter    time.Duration // mean deviation of the round trips
 	Quiet     bool          // silent for QuietAfter
 	Stuck     bool          // heard, but what we write does not get through
-	Punched   bool          // both sides have dialled, through a NAT
-	Within    bool          // the other side is on this host: one of the two sees the other at loopback
+	origin
 	tables
 	words
 	budgets
 	Foreign foreign
+}
+
+// origin is how a link has come about.
+type origin struct {
+	Punched  bool // both sides have dialled, through a NAT
+	Within   bool // the other side is on this host: one of the two sees the other at loopback
+	Carriage carriage
 }
 
 // Bond says whether the peers at both ends are neighbours.

@@ -66,7 +66,7 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 }
 
 // Route sends something that CanRoute has allowed.
-// False says that there is no way.
+// False says that nothing leads there.
 func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) bool {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
