@@ -33,19 +33,24 @@ func (t *Frontend) table(peers []overlay.Peer) error {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tSTATE\tHOW\tRTT\tADDRESSES\tKEY")
 	for _, p := range peers {
-		how, rtt := "-", "-"
+		how := "-"
 		if p.Direct {
 			how = "direct"
 		} else if p.Via != "" {
 			how = "via " + string(p.Via)
 		}
-		if p.RTT > 0 {
-			rtt = fmt.Sprintf("%.1f ms", float64(p.RTT.Round(time.Microsecond))/float64(time.Millisecond))
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\n", p.ID, p.State, how, rtt, OneLine(strings.Join(p.Addresses, " ")), p.Key)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\n", p.ID, p.State, how, roundTrip(p.RTT), OneLine(strings.Join(p.Addresses, " ")), p.Key)
 	}
 	w.Flush()
 	return t.block(count(len(peers), "peer")+" in the routing table:", strings.TrimSuffix(b.String(), "\n"))
+}
+
+// roundTrip is a round trip time for people.
+func roundTrip(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f ms", float64(d.Round(time.Microsecond))/float64(time.Millisecond))
 }
 
 // buffer answers /buffer: for whom messages wait.
@@ -89,7 +94,7 @@ func (t *Frontend) net(n overlay.Net) error {
 	}
 	w.Flush()
 	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "PEER\tHOW\tSINCE\tAT\tFAILED TRIES")
+	fmt.Fprintln(w, "PEER\tHOW\tSINCE\tRTT\tAT\tFAILED TRIES")
 	for _, p := range n.Peers {
 		how, since, at, failed := string(p.How), "-", p.Address, "-"
 		if p.How == overlay.HowRelayed {
@@ -104,7 +109,7 @@ func (t *Frontend) net(n overlay.Net) error {
 		if p.Tries > 0 {
 			failed = fmt.Sprintf("%d: %s", p.Tries, OneLine(p.Error))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, how, since, cmp.Or(at, "-"), failed)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, how, since, roundTrip(p.RTT), cmp.Or(at, "-"), failed)
 	}
 	w.Flush()
 	return t.block("how this peer is reached, and reaches others:", strings.TrimSuffix(b.String(), "\n"))

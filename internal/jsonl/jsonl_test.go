@@ -224,8 +224,8 @@ func TestNetAsJSON(t *testing.T) {
 		{linestest.New("me"), `{"cmd":"net"}`, `{"event":"net",` + at + `,"nat":"","addresses":[],"port_map":"","peers":[],"ref":""}`},
 		{n, `{"cmd":"net","ref":"r"}`, `{"event":"net",` + at + `,"nat":"even","addresses":[{"address":"192.168.1.2:5000","source":"interface","by":[]},` +
 			`{"address":"203.0.113.1:5000","source":"observed","by":["bob","pub"]}],"port_map":"none: PCP: no answer","peers":[` +
-			`{"id":"bob","how":"punched","address":"203.0.113.2:5000","since":"2026-03-04T11:01:05.250000Z","via":"","behind_nat":true,"tries":0,"error":"","next_try":null},` +
-			`{"id":"carol","how":"relayed","address":"","since":null,"via":"pub","behind_nat":true,"tries":2,"error":"no\u001b answer","next_try":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
+			`{"id":"bob","how":"punched","address":"203.0.113.2:5000","since":"2026-03-04T11:01:05.250000Z","rtt_ms":12.5,"via":"","behind_nat":true,"tries":0,"error":"","next_try":null},` +
+			`{"id":"carol","how":"relayed","address":"","since":null,"rtt_ms":null,"via":"pub","behind_nat":true,"tries":2,"error":"no\u001b answer","next_try":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
 	} {
 		var b strings.Builder
 		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}

@@ -204,7 +204,7 @@ func Net(at time.Time) overlay.Net {
 			{Address: "203.0.113.1:5000", Source: "observed", By: []certs.ID{"bob", "pub"}},
 		},
 		Peers: []overlay.Way{
-			{ID: "bob", How: overlay.HowPunched, Address: "203.0.113.2:5000", Since: at, Behind: true},
+			{ID: "bob", How: overlay.HowPunched, Address: "203.0.113.2:5000", Since: at, RTT: 12500 * time.Microsecond, Behind: true},
 			{ID: "carol", How: overlay.HowRelayed, Via: "pub", Behind: true, Tries: 2, Error: "no\x1b answer", Next: at},
 		},
 	}
