@@ -27,7 +27,7 @@ const (
 	MaxCandidates    = 8       // entries in a refusal
 	MaxHops          = 64      // first arrival takes up to 22 hops at 100,000 peers; three times that
 	MaxNeighbours    = 16      // entries in a list of neighbours
-	MaxCarried       = 1483    // bytes of a carried QUIC packet; see HandshakeStart.features
+	MaxCarried       = 1484    // a byte and a carried QUIC packet; see Routed.carried
 	MaxPassed        = 16      // peers that a routed frame visits; a bound of the design
 	MaxRoutes        = 16 << 10
 	MaxTableRanges   = 512      // in a Reconcile

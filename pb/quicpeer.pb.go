@@ -2098,8 +2098,9 @@ type Routed_Sync struct {
 }
 
 type Routed_Carried struct {
-	// A QUIC packet of a carried link, at most 1483 bytes, where no next hop is known to carry it or
-	// nothing comes back from there. Only to a peer that has a carried link or shall have one.
+	// A byte, and a QUIC packet of a carried link of at most 1483, where no next hop is known to carry
+	// it or nothing comes back from there. The byte is 1 if packets of the receiver have come to the
+	// sender in the same way alone, else 0. Only to a peer that has a carried link or shall have one.
 	Carried []byte `protobuf:"bytes,15,opt,name=carried,proto3,oneof"`
 }
 

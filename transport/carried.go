@@ -101,7 +101,7 @@ func (e *Endpoint) SetWay(to Tag, over *Link) {
 func (e *Endpoint) ForgetWay(to Tag) { e.inside.carrier.forget(to) }
 
 // Ways lists the peers to which packets go, for which SetWay is to be called whenever the links
-// may have changed. It forgets those that were not used for a minute.
+// may have changed, and a few times a second. It forgets those that were not used for a minute.
 func (e *Endpoint) Ways() (list []Tag) {
 	for _, w := range e.inside.carrier.all() {
 		if time.Since(time.Unix(0, w.used.Load())) > wayUnused {
@@ -115,7 +115,7 @@ func (e *Endpoint) Ways() (list []Tag) {
 
 // TakeCarried takes a packet that a search has brought us, as CarryWish.Packet of another peer.
 func (e *Endpoint) TakeCarried(from Tag, b []byte) {
-	if len(b) == 0 || len(b) > maxPacket-packetHeader {
+	if len(b) < 2 || len(b) > 1+maxPacket-packetHeader {
 		return
 	}
 	c := e.inside.carrier
@@ -126,8 +126,9 @@ func (e *Endpoint) TakeCarried(from Tag, b []byte) {
 	}
 	p := newPacket()
 	p.address(c.own, from)
-	p.size = packetHeader + copy(p.b[packetHeader:], b)
-	c.arrives(w, nil, p)
+	p.size = packetHeader + copy(p.b[packetHeader:], b[1:])
+	w.found(b[0] == 1, time.Now())
+	c.arrives(p)
 }
 
 // DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but

@@ -49,13 +49,20 @@ const (
 	// maxArrived is how many packets for us wait for QUIC, which takes them at once.
 	maxArrived = 1024
 
-	// The slow way is taken too when something was sent and nothing came back for slowAfter, not
-	// counting what was sent before a pause; and for slowFor after the other side has taken it. A
-	// probe timeout of QUIC, which doubles, comes at 0.6 and 1.4 s where the round trip is not
-	// known (RFC 9002, 6.2.2).
+	// The slow way, a search for each packet, is taken as well when an answer is late: by three
+	// times the time that answers take, within these bounds; the first while none has come. What is
+	// late by as much again is sent once more, as long as QUIC has sent something within slowPause.
 	slowAfter = 700 * time.Millisecond
+	slowLeast = 200 * time.Millisecond
+	slowMost  = 2 * time.Second
 	slowPause = 3 * time.Second
+	// A peer is deaf to another one when so many packets of that have come by a search, and none
+	// over hop streams. It then answers by a search too and says so in each packet, and the other
+	// goes on with the slow way for slowFor after it was told.
+	deafAfter = 3
 	slowFor   = 2 * time.Second
+	// ackSize is more than a QUIC packet has that nothing answers: an acknowledgement.
+	ackSize = 40
 	// repeatAfter is when the last packet is sent again over a new way: what is younger is still
 	// on its way, as a rule.
 	repeatAfter = 100 * time.Millisecond
@@ -65,7 +72,7 @@ const (
 type CarryWish struct {
 	To Tag
 	// Packet, if there is one, is to be brought to that peer by a search, and handed there to
-	// [Endpoint.TakeCarried]. Else the owner is asked for a way to it, see [Endpoint.SetWay].
+	// [Endpoint.TakeCarried]: a byte, 1 if the sender is deaf to that peer, and a QUIC packet. Else the owner is asked for a way to it, see [Endpoint.SetWay].
 	Packet []byte
 }
 
@@ -102,50 +109,110 @@ type way struct {
 	over atomic.Pointer[Link] // its last packet has come over; nil: by a search
 
 	mu       sync.Mutex
-	waits    time.Time // since then something was sent and nothing came; zero: nothing was sent
-	sent     time.Time
+	waits    time.Time     // since then an answer is due; zero: none is
+	sent     time.Time     // when the last packet was that wants one
+	last     []byte        // that packet
+	repeated time.Time     // when it was sent again
+	answers  time.Duration // how long they take, or somewhat less; 0: none has come
 	slowTill time.Time
-	last     []byte // the QUIC packet sent last
+	searched int // packets that have come by a search since the last that came over a link
 }
 
 func (w *way) Network() string { return "carried" }
 func (w *way) String() string  { return w.text }
 
-// writes notes a packet that is sent, and says whether it must go the slow way too.
-func (w *way) writes(b []byte, now time.Time) (slow bool) {
+// writes notes a packet that is sent. It returns what is to go the slow way too, nil if nothing is.
+func (w *way) writes(b []byte, now time.Time) (slow []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.waits.IsZero() || now.Sub(w.sent) > slowPause {
-		w.waits = now
+	if len(b) > ackSize {
+		if w.waits.IsZero() || now.Sub(w.sent) > slowPause {
+			w.waits = now
+		}
+		w.sent, w.last = now, append(w.last[:0], b...)
 	}
-	w.sent = now
-	w.last = append(w.last[:0], b...)
-	return w.next.Load() == nil || now.Sub(w.waits) > slowAfter || now.Before(w.slowTill)
+	if w.next.Load() == nil || w.late(now) || now.Before(w.slowTill) || w.isDeaf() {
+		slow = w.searching(b)
+	}
+	return slow
 }
 
-// heard notes that a packet has come, by a search or over a link.
+func (w *way) isDeaf() bool { return w.searched >= deafAfter }
+
+// searching is a packet for the slow way.
+func (w *way) searching(b []byte) []byte {
+	deaf := byte(0)
+	if w.isDeaf() {
+		deaf = 1
+	}
+	return append([]byte{deaf}, b...)
+}
+
+// patience is how long an answer may take.
+func (w *way) patience() time.Duration {
+	if w.answers == 0 {
+		return slowAfter
+	}
+	return min(max(3*w.answers, slowLeast), slowMost)
+}
+
+func (w *way) late(now time.Time) bool { return !w.waits.IsZero() && now.Sub(w.waits) > w.patience() }
+
+// heard notes that a packet has come over a link.
 func (w *way) heard(over *Link, now time.Time) {
 	w.over.Store(over)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waits = time.Time{}
-	if over == nil {
+	w.answered(now)
+	w.searched = 0
+}
+
+// found notes that one has come by a search, and whether its sender is deaf to us.
+func (w *way) found(deaf bool, now time.Time) {
+	w.over.Store(nil)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answered(now)
+	w.searched++
+	if deaf {
 		w.slowTill = now.Add(slowFor)
 	}
 }
 
-// change sets the next link. It returns the packet that is to be sent again, if an answer is
-// missing: QUIC's probe timeout may have doubled a few times by now.
-func (w *way) change(next *Link, now time.Time) []byte {
-	if w.next.Swap(next) == next || next == nil {
-		return nil
+// answered notes that what was due may have come. Times that are longer count less, since what is
+// lost and sent again takes longer.
+func (w *way) answered(now time.Time) {
+	if w.waits.IsZero() {
+		return
 	}
+	took := max(now.Sub(w.waits), 1)
+	switch {
+	case w.answers == 0:
+		w.answers = took
+	case took < w.answers:
+		w.answers -= (w.answers - took) / 2
+	default:
+		w.answers += (took - w.answers) / 16
+	}
+	w.waits = time.Time{}
+}
+
+// change sets the next link, which may be the same. It returns the last packet if that is to be sent
+// again, since the answer is late and QUIC's probe timeout may have doubled a few times by now: over
+// the link if that is new, or on the slow way.
+func (w *way) change(next *Link, now time.Time) (again, slow []byte) {
+	news := w.next.Swap(next) != next && next != nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.waits.IsZero() || now.Sub(w.waits) < repeatAfter || now.Sub(w.sent) > slowPause {
-		return nil
+	switch {
+	case w.waits.IsZero() || now.Sub(w.sent) > slowPause:
+	case news && now.Sub(w.waits) >= repeatAfter:
+		again = append(again, w.last...)
+	case w.late(now) && now.Sub(w.repeated) > w.patience() && now.Sub(w.sent) > w.patience():
+		w.repeated = now
+		slow = w.searching(w.last)
 	}
-	return append([]byte(nil), w.last...)
+	return again, slow
 }
 
 // carrier is the socket of an endpoint's carried links, and carries the packets of others.
@@ -287,7 +354,8 @@ func (c *carrier) take(from *Link, p *packet) {
 	switch {
 	case w == nil && c.ask(other, from, p): // which keeps it
 	case w != nil && to == c.own:
-		c.arrives(w, from, p)
+		w.heard(from, time.Now())
+		c.arrives(p)
 	case w == nil || !c.pass(from, w, p):
 		p.free()
 	}
@@ -306,10 +374,8 @@ func (c *carrier) pass(from *Link, w *way, p *packet) bool {
 	return next.hop.put(from, p)
 }
 
-// arrives hands a packet of a peer that is there to QUIC. It has come over a link, or by a search
-// (nil).
-func (c *carrier) arrives(w *way, from *Link, p *packet) {
-	w.heard(from, time.Now())
+// arrives hands a packet of a peer that is there to QUIC.
+func (c *carrier) arrives(p *packet) {
 	select {
 	case c.arrived <- p:
 	default:
@@ -367,8 +433,8 @@ func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
 	p := newPacket()
 	p.address(w.tag, c.own)
 	p.size = packetHeader + copy(p.b[packetHeader:], b)
-	if w.writes(b, time.Now()) {
-		c.wish(CarryWish{To: w.tag, Packet: append([]byte(nil), b...)})
+	if slow := w.writes(b, time.Now()); slow != nil {
+		c.wish(CarryWish{To: w.tag, Packet: slow})
 	}
 	if next := w.next.Load(); next == nil || !next.hop.putOwn(p) {
 		p.free()
@@ -379,7 +445,11 @@ func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
 // set sets the next link to a peer.
 func (c *carrier) set(tag Tag, next *Link) {
 	w := c.learn(tag)
-	if again := w.change(next, time.Now()); again != nil {
+	again, slow := w.change(next, time.Now())
+	if slow != nil {
+		c.wish(CarryWish{To: tag, Packet: slow})
+	}
+	if again != nil {
 		p := newPacket()
 		p.address(tag, c.own)
 		p.size = packetHeader + copy(p.b[packetHeader:], again)

@@ -12,16 +12,18 @@
 // All run in turn, so that a ratio holds on a machine whose speed drifts; figures
 // are medians over the rounds. Ratios are of the kinds of one round.
 //
-// transport.Cut keeps peers from reaching each other; its packets go out one by one, without the
-// help that the kernel gives to others. All peers of a line share the processors of this machine:
+// Server and client of one hop speak different versions of IP; of three hops transport.Cut keeps peers
+// from reaching each other: its packets go out one by one, without the help that the kernel gives
+// to others. All peers of a line share the processors of this machine:
 // on machines of their own they do not wait for each other.
 //
 //	make bench
 //	make bench FLAGS='-rounds 9 -time 2s -dir /mnt/disk'
 //
 // The exit status is 1 if quicpeer misses a bar: its rate to that of the floor, 1.15, 1.9 and 2.7
-// with 1, 16 and 128 in flight, and its median latency with 1, 0.95; and with 128 the rate of
-// stored, 0.6 of quicpeer's and 1.5 of the floor's.
+// with 1, 16 and 128 in flight, and its median latency with 1, 0.95; with 128 the rate of stored, 0.6
+// of quicpeer's and 1.5 of the floor's; and over one peer the median latency with 1, 2.0 of
+// quicpeer's, and the rate with 128, 0.5 of it.
 package main
 
 import (
@@ -64,6 +66,7 @@ const (
 	floorKind = iota
 	peerKind
 	storedKind
+	hopKind
 )
 
 // options are the flags.
@@ -162,6 +165,8 @@ var bars = []bar{
 	{"rate at 128 to floor 2.7", 128, peerKind, floorKind, rateOf, 2.7, false},
 	{"stored to quicpeer 0.6", 128, storedKind, peerKind, rateOf, 0.6, false},
 	{"stored to floor 1.5", 128, storedKind, floorKind, rateOf, 1.5, false},
+	{"p50 at 1 over one peer to quicpeer 2.0", 1, hopKind, peerKind, p50Of, 2.0, true},
+	{"rate at 128 over one peer to quicpeer 0.5", 128, hopKind, peerKind, rateOf, 0.5, false},
 }
 
 func (b bar) holds(trials [][]trial) bool {

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/scripts/bench/command"
 	"quicpeer/scripts/internal/harness"
 	"quicpeer/transport"
 )
@@ -18,15 +22,16 @@ const server certs.ID = "server"
 
 // peerOptions say how a peer is started.
 type peerOptions struct {
-	ID    string
-	Join  string // an address; empty: none
-	State string // its state directory; empty: none
-	Cuts  string // the file of those that it can't reach; empty: it reaches all
+	ID     string
+	Listen string // its address; empty: one of IPv4
+	Join   string // an address; empty: none
+	State  string // its state directory; empty: none
+	Cuts   string // the file of those that it can't reach; empty: it reaches all
 }
 
 // start starts a peer in this process. The directory is in use until the end of the process.
 func (o peerOptions) start() (*overlay.Node, error) {
-	cfg := overlay.Config{ID: certs.ID(o.ID), Listen: "127.0.0.1:0"}
+	cfg := overlay.Config{ID: certs.ID(o.ID), Listen: cmp.Or(o.Listen, "127.0.0.1:0")}
 	if o.Join != "" {
 		cfg.Join = []string{o.Join}
 	}
@@ -71,7 +76,9 @@ type peerClient struct {
 	relayed   bool // messages go over others, which they may have to wait for
 }
 
-// startLine starts a server, so many hops and a client, each of which reaches only the next.
+// startLine starts a server, so many hops and a client, each of which reaches only the next. With one
+// hop that is because server and client speak different versions of IP, so that none has to do
+// without the kernel's help (see transport.Cut).
 func startLine(dir string, hops int, stored bool) (client, error) {
 	ids := []string{string(server)}
 	for i := range hops {
@@ -88,7 +95,16 @@ func startLine(dir string, hops int, stored bool) (client, error) {
 		if i > 0 {
 			o.Join = addresses[i-1]
 		}
-		if i > 1 {
+		if hops == 1 && i > 0 {
+			o.Listen = "[::]:0"
+		}
+		if hops == 1 && i > 1 {
+			_, port, err := net.SplitHostPort(o.Join)
+			if err != nil {
+				return nil, err
+			}
+			o.Listen, o.Join = "[::1]:0", net.JoinHostPort("::1", port)
+		} else if i > 1 {
 			o.Cuts = filepath.Join(dir, id+".cuts")
 			if err := harness.WriteCuts(o.Cuts, addresses[:i-1]); err != nil {
 				return nil, err
@@ -119,7 +135,18 @@ func (c *peerClient) close() {
 var message = strings.Repeat("x", body)
 
 // run answers each delivery with the next message until the time is over.
-func (c *peerClient) run(inFlight int, d time.Duration) (trial, error) {
+func (c *peerClient) run(inFlight int, d time.Duration) (t trial, err error) {
+	pids := []int{os.Getpid()}
+	for _, p := range c.processes {
+		pids = append(pids, p.Pid())
+	}
+	before := command.CPU(pids...)
+	t, err = c.exchange(inFlight, d)
+	t.cpu = (command.CPU(pids...) - before) / time.Duration(max(1, t.count))
+	return t, err
+}
+
+func (c *peerClient) exchange(inFlight int, d time.Duration) (trial, error) {
 	sent := make(map[overlay.MessageID]time.Time)
 	send := func() error {
 		now := time.Now()

@@ -12,21 +12,24 @@ import (
 
 // trial is one run of one kind: how many messages came back, in what time each.
 type trial struct {
+	count     int
 	perSecond float64
 	p50, p99  time.Duration
+	cpu       time.Duration // of all processes, a message; 0 for the floor, and where there is no /proc
 }
 
 // summary turns the times of a run's messages into a trial.
 func summary(times []time.Duration, took time.Duration) trial {
 	slices.Sort(times)
 	at := func(q float64) time.Duration { return times[int(q*float64(len(times)-1))] }
-	return trial{float64(len(times)) / took.Seconds(), at(0.5), at(0.99)}
+	return trial{count: len(times), perSecond: float64(len(times)) / took.Seconds(), p50: at(0.5), p99: at(0.99)}
 }
 
 // The figures of a trial.
 func rateOf(t trial) float64 { return t.perSecond }
 func p50Of(t trial) float64  { return float64(t.p50) }
 func p99Of(t trial) float64  { return float64(t.p99) }
+func cpuOf(t trial) float64  { return float64(t.cpu) }
 
 func medianOf(trials []trial, of func(trial) float64) float64 {
 	var list []float64
@@ -46,15 +49,17 @@ func medianRatio(trials, base []trial, of func(trial) float64) float64 {
 }
 
 func printHead() {
-	fmt.Printf("%-13s %8s %11s %11s   %-13s   %-13s\n", "", "", "", "", "to floor", "to quicpeer")
-	fmt.Printf("%-13s %8s %11s %11s   %6s %6s   %6s %6s\n", "in flight", "msg/s", "p50", "p99", "rate", "p50", "rate", "p50")
+	fmt.Printf("%-13s %8s %11s %11s %9s   %-13s   %-13s\n", "", "", "", "", "", "to floor", "to quicpeer")
+	fmt.Printf("%-13s %8s %11s %11s %9s   %6s %6s   %6s %6s\n", "in flight", "msg/s", "p50", "p99", "CPU", "rate", "p50", "rate", "p50")
 }
 
 // printRows prints the figures of the kinds with so many in flight.
 func printRows(inFlight int, trials [][]trial) {
 	for i, list := range trials {
-		fmt.Printf("%3d %-9s %8.0f %11v %11v", inFlight, all[i].name, medianOf(list, rateOf),
-			time.Duration(medianOf(list, p50Of)).Round(time.Microsecond), time.Duration(medianOf(list, p99Of)).Round(time.Microsecond))
+		rounded := func(of func(trial) float64) time.Duration {
+			return time.Duration(medianOf(list, of)).Round(time.Microsecond)
+		}
+		fmt.Printf("%3d %-9s %8.0f %11v %11v %9v", inFlight, all[i].name, medianOf(list, rateOf), rounded(p50Of), rounded(p99Of), rounded(cpuOf))
 		for base := floorKind; base <= peerKind && base < i; base++ {
 			fmt.Printf("   %6.2f %6.2f", medianRatio(list, trials[base], rateOf), medianRatio(list, trials[base], p50Of))
 		}
