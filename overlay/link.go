@@ -27,6 +27,10 @@ const (
 // broke should not wait for 2 s. After the same time the core looks into the silence.
 const silentAfter = 1400 * time.Millisecond
 
+// muteAfter is how long a link that carries packets may hear nothing, not even acknowledgements, before
+// others are rather used for that: some of QUIC's probe timeouts on a short line.
+const muteAfter = 300 * time.Millisecond
+
 // links holds the open connections, as the loop knows them.
 type links struct {
 	all  map[base.LinkID]*nodeLink
@@ -41,6 +45,7 @@ type nodeLink struct {
 	address  netip.AddrPort
 	received uint64        // packets, at the last look
 	heard    time.Duration // when that had grown
+	awaits   time.Duration // since then packets are carried and nothing is heard; 0: it is, or none are
 }
 
 // busiest returns the link with the most bytes queued; nil without links.
@@ -271,24 +276,28 @@ func (d *drops) warn(log *slog.Logger, text string, args ...any) {
 func (l *loop) listen(nl *nodeLink) {
 	now, stats := l.now(), nl.Stats()
 	if stats.Received != nl.received {
-		nl.received, nl.heard = stats.Received, now
+		nl.received, nl.heard, nl.awaits = stats.Received, now, 0
 	}
 	if address := nl.RemoteAddr(); address != nl.address {
 		nl.address = address
 		l.step(core.Seen{Link: nl.id, Address: address.String()})
 	}
-	patience, used := silentAfter, nl.LastUsed()
+	patience, slow, used := silentAfter, base.Slowness(stats.RTT, stats.Jitter), nl.LastUsed()
 	if nl.Carried() {
 		patience = carriedSilent
 	} else if last := nl.LastCarried(); !last.IsZero() {
-		used = max(used, last.Sub(l.start))
+		at := last.Sub(l.start)
+		used = max(used, at)
+		if nl.awaits == 0 && at > nl.heard {
+			nl.awaits = now
+		}
 	}
-	nl.SetSilent(now-nl.heard > patience+base.Slowness(stats.RTT, stats.Jitter))
+	nl.SetSilent(now-nl.heard > patience+slow)
 	if stuck := !nl.Carried() && nl.Stuck(); nl.SetStuck(stuck) {
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
 	}
 	l.node.messages.Bypass(nl.Link)
-	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter})
+	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow})
 }
 
 // linkUp opens a link to direct messages.

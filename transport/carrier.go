@@ -49,17 +49,17 @@ const (
 	// maxArrived is how many packets for us wait for QUIC, which takes them at once.
 	maxArrived = 1024
 
-	// The slow way, a search for each packet, is taken as well when an answer is late: by three
-	// times the time that answers take, within these bounds; the first while none has come. What is
+	// The slow way, a search for each packet, is taken as well when an answer is late: by twice
+	// the time that answers take, within these bounds; the first while none has come. What is
 	// late by as much again is sent once more, as long as QUIC has sent something within slowPause.
 	slowAfter = 700 * time.Millisecond
-	slowLeast = 200 * time.Millisecond
+	slowLeast = 150 * time.Millisecond
 	slowMost  = 2 * time.Second
 	slowPause = 3 * time.Second
-	// A peer is deaf to another one when so many packets of that have come by a search, and none
-	// over hop streams. It then answers by a search too and says so in each packet, and the other
-	// goes on with the slow way for slowFor after it was told.
-	deafAfter = 3
+	// A peer is deaf to another one when packets of that have come by a search, and none over hop
+	// streams for deafAfter. It then answers by a search too and says so in each packet, and the
+	// other goes on with the slow way for slowFor after it was told.
+	deafAfter = 200 * time.Millisecond
 	slowFor   = 2 * time.Second
 	// ackSize is more than a QUIC packet has that nothing answers: an acknowledgement.
 	ackSize = 40
@@ -115,7 +115,8 @@ type way struct {
 	repeated time.Time     // when it was sent again
 	answers  time.Duration // how long they take, or somewhat less; 0: none has come
 	slowTill time.Time
-	searched int // packets that have come by a search since the last that came over a link
+	carried  time.Time // when the last packet came over a link
+	searched time.Time // when the last came by a search
 }
 
 func (w *way) Network() string { return "carried" }
@@ -131,18 +132,20 @@ func (w *way) writes(b []byte, now time.Time) (slow []byte) {
 		}
 		w.sent, w.last = now, append(w.last[:0], b...)
 	}
-	if w.next.Load() == nil || w.late(now) || now.Before(w.slowTill) || w.isDeaf() {
-		slow = w.searching(b)
+	if w.next.Load() == nil || w.late(now) || now.Before(w.slowTill) || w.isDeaf(now) {
+		slow = w.searching(b, now)
 	}
 	return slow
 }
 
-func (w *way) isDeaf() bool { return w.searched >= deafAfter }
+func (w *way) isDeaf(now time.Time) bool {
+	return w.searched.After(w.carried) && now.Sub(w.searched) < slowFor && now.Sub(w.carried) > deafAfter
+}
 
 // searching is a packet for the slow way.
-func (w *way) searching(b []byte) []byte {
+func (w *way) searching(b []byte, now time.Time) []byte {
 	deaf := byte(0)
-	if w.isDeaf() {
+	if w.isDeaf(now) {
 		deaf = 1
 	}
 	return append([]byte{deaf}, b...)
@@ -153,7 +156,7 @@ func (w *way) patience() time.Duration {
 	if w.answers == 0 {
 		return slowAfter
 	}
-	return min(max(3*w.answers, slowLeast), slowMost)
+	return min(max(2*w.answers, slowLeast), slowMost)
 }
 
 func (w *way) late(now time.Time) bool { return !w.waits.IsZero() && now.Sub(w.waits) > w.patience() }
@@ -164,7 +167,7 @@ func (w *way) heard(over *Link, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answered(now)
-	w.searched = 0
+	w.carried = now
 }
 
 // found notes that one has come by a search, and whether its sender is deaf to us.
@@ -173,7 +176,7 @@ func (w *way) found(deaf bool, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answered(now)
-	w.searched++
+	w.searched = now
 	if deaf {
 		w.slowTill = now.Add(slowFor)
 	}
@@ -210,7 +213,7 @@ func (w *way) change(next *Link, now time.Time) (again, slow []byte) {
 		again = append(again, w.last...)
 	case w.late(now) && now.Sub(w.repeated) > w.patience() && now.Sub(w.sent) > w.patience():
 		w.repeated = now
-		slow = w.searching(w.last)
+		slow = w.searching(w.last, now)
 	}
 	return again, slow
 }

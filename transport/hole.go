@@ -1,10 +1,9 @@
 package transport
 
 import (
+	"io"
 	"sync/atomic"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // hole detects that a path has become narrower than the packets that QUIC sends over it: those
@@ -89,8 +88,14 @@ func (h *hole) look(now passed, rtt, deviation time.Duration) bool {
 	return h.stuck
 }
 
+// sending is a stream that can be written: of both directions, or of one.
+type sending interface {
+	io.Writer
+	WriteWithLimit(p []byte, limit func(int) int) (int, error)
+}
+
 // write writes to a stream of the link, counting what QUIC sends of it for the first time.
-func (h *hole) write(s *quic.Stream, p []byte) (int, error) {
+func (h *hole) write(s sending, p []byte) (int, error) {
 	if len(p) <= holeFew {
 		h.written.Add(uint64(len(p))) // QUIC takes it at once as a rule
 		return s.Write(p)

@@ -205,7 +205,7 @@ func (h *hop) write() {
 	var frames []byte
 	for {
 		if frames = h.next(frames[:0]); len(frames) > 0 {
-			if _, err := s.Write(frames); err != nil {
+			if _, err := h.link.hole.write(s, frames); err != nil {
 				return
 			}
 			continue

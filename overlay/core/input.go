@@ -54,10 +54,12 @@ type (
 		Frame *pb.PeerMessage
 	}
 	// Heard is a link's traffic: when the last packet came, when the last direct message
-	// went or came over it, its round trip time (0: not known) and the mean deviation of that.
+	// went or came over it, its round trip time (0: not known) and the mean deviation of that; and
+	// whether packets of carried links are written on it, and nothing has come back for a while.
 	Heard struct {
 		Link                           base.LinkID
 		Heard, Used, RoundTrip, Jitter time.Duration
+		Mute                           bool
 	}
 	// Stuck says that what we write on a link does not get through although the link is heard, or
 	// that it does so again. The peer is redialled, and until that succeeds everything that can
@@ -232,7 +234,7 @@ func (in Received) apply(c *Core) (r Reply) {
 
 func (in Heard) apply(c *Core) (r Reply) {
 	if l := c.links.Link(in.Link); l != nil {
-		l.Heard, l.Used, l.RoundTrip, l.Jitter = max(l.Heard, in.Heard), max(l.Used, in.Used), in.RoundTrip, in.Jitter
+		l.Heard, l.Used, l.RoundTrip, l.Jitter, l.Mute = max(l.Heard, in.Heard), max(l.Used, in.Used), in.RoundTrip, in.Jitter, in.Mute
 	}
 	return r
 }

@@ -62,6 +62,7 @@ type Link struct {
 	Jitter    time.Duration // mean deviation of the round trips
 	Quiet     bool          // silent for QuietAfter
 	Stuck     bool          // heard, but what we write does not get through
+	Mute      bool          // it carries packets, and nothing comes back
 	origin
 	tables
 	words

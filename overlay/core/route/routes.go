@@ -68,17 +68,18 @@ func (rt *Routes) forward(m *pb.Routed) bool {
 	return true
 }
 
-// NextHop is the next link for a frame, nil if there is none. A CONNECT doesn't go over its
+// NextHop is the next link for a frame, nil if there is none. A packet of a carried link does not go
+// over a mute one, where hop streams bring it if anything does. A CONNECT doesn't go over its
 // sender's own link to the receiver, since that may be what shall be replaced; peers in between that
 // have such a link do not pass it on (see reach.Introduce).
 func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	to, passed := certs.ID(m.GetTo()), m.GetPassed()
-	around := m.GetConnect() != nil
+	around, carried := m.GetConnect() != nil, m.GetCarried() != nil
 	var best *link.Link
 	bestHops := uint8(0)
 	entries := rt.table.Of(to)
 	for _, l := range rt.links.List {
-		if !rt.Serves(l) || slices.Contains(passed, string(l.Peer)) {
+		if !rt.Serves(l) || carried && l.Mute || slices.Contains(passed, string(l.Peer)) {
 			continue
 		}
 		if l.Peer == to && !around {
@@ -101,25 +102,35 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	return best
 }
 
-// CarriesTo is the link over which the packets of carried links go to a peer with one of these entries:
-// the nearest to it whose other end carries; nil if none does.
+// CarriesTo is the link over which the packets of carried links go to a peer with one of these
+// entries: the nearest to it whose other end carries, and a mute one only if there is no other; nil
+// without any.
 func (rt *Routes) CarriesTo(entries []*table.Entry) (best *link.Link) {
-	hops := uint8(table.NoWay)
+	least := muteCosts + table.NoWay
 	for _, l := range rt.links.List {
 		if !rt.Serves(l) || !l.Foreign.Knows(pb.FeatureCarry) {
 			continue
 		}
 		for _, e := range entries {
-			switch {
-			case l.Peer == e.Record.ID && l.Key == e.Record.Key:
-				return l
-			case l.Slot >= 0 && e.Hops[l.Slot] < hops:
-				best, hops = l, e.Hops[l.Slot]
+			hops := table.NoWay
+			if l.Peer == e.Record.ID && l.Key == e.Record.Key {
+				hops = 0
+			} else if l.Slot >= 0 {
+				hops = int(e.Hops[l.Slot])
+			}
+			if hops < table.NoWay && l.Mute {
+				hops += muteCosts
+			}
+			if hops != table.NoWay && hops < least {
+				best, least = l, hops
 			}
 		}
 	}
 	return best
 }
+
+// muteCosts is what a mute link costs in hops: more than any other way.
+const muteCosts = table.NoWay + 1
 
 // Serves reports whether a link takes frames, and its peer was heard just now.
 func (rt *Routes) Serves(l *link.Link) bool {
