@@ -61,8 +61,8 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 
 // carriedGroups are those that a carried stranger belongs to.
 func carriedGroups(from *quic.ClientInfo) []group {
-	w := from.RemoteAddr.(*way)
-	return []group{{w.tag, maxCarriedOpenPerTag}, {w.over.Load(), maxCarriedOpenPerLink}}
+	a := from.RemoteAddr.(carriedAddr)
+	return []group{{a.tag, maxCarriedOpenPerTag}, {a.over, maxCarriedOpenPerLink}}
 }
 
 // carriedConfig is the configuration of a connection over others. Its packets are the smallest
@@ -115,10 +115,10 @@ func (e *Endpoint) Ways() (list []Tag) {
 
 // TakeCarried takes a packet that a search has brought us, as CarryWish.Packet of another peer.
 func (e *Endpoint) TakeCarried(from Tag, b []byte) {
-	if len(b) < 2 || len(b) > 1+maxPacket-packetHeader {
+	c := e.inside.carrier
+	if len(b) < 2 || len(b) > 1+maxPacket-packetHeader || from == c.own {
 		return
 	}
-	c := e.inside.carrier
 	w := c.wayTo(from)
 	if w == nil {
 		c.wish(CarryWish{To: from})
@@ -128,7 +128,7 @@ func (e *Endpoint) TakeCarried(from Tag, b []byte) {
 	p.address(c.own, from)
 	p.size = packetHeader + copy(p.b[packetHeader:], b[1:])
 	w.found(b[0] == 1, time.Now())
-	c.arrives(p)
+	c.arrives(nil, p)
 }
 
 // DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but
@@ -137,7 +137,7 @@ func (e *Endpoint) DialCarried(ctx context.Context, to Tag, want certs.PublicKey
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
-	return e.dialOver(ctx, route{e.inside.transport, e.inside.carrier.learn(to), carriedConfig()}, want)
+	return e.dialOver(ctx, route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, carriedConfig()}, want)
 }
 
 // Carried says that the packets of the link go over other peers.

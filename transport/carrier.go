@@ -80,6 +80,7 @@ type CarryWish struct {
 type packet struct {
 	size int
 	at   time.Time // when it began to wait
+	over *Link     // one for us has come over it; nil: by a search
 	b    [maxPacket]byte
 }
 
@@ -99,14 +100,12 @@ func newPacket() *packet { return packets.Get().(*packet) }
 
 func (p *packet) free() { packets.Put(p) }
 
-// way is what is known of another peer: over which link packets go to it. It is the peer's address
-// in the eyes of QUIC.
+// way is what is known of another peer: over which link packets go to it.
 type way struct {
 	tag  Tag
 	text string
 	next atomic.Pointer[Link] // nil: there is none
 	used atomic.Int64         // when it was last looked up, in nanoseconds since 1970
-	over atomic.Pointer[Link] // its last packet has come over; nil: by a search
 
 	mu       sync.Mutex
 	waits    time.Time     // since then an answer is due; zero: none is
@@ -119,8 +118,15 @@ type way struct {
 	searched time.Time // when the last came by a search
 }
 
-func (w *way) Network() string { return "carried" }
-func (w *way) String() string  { return w.text }
+// carriedAddr is a peer's address in the eyes of QUIC, and the link that a packet has come over;
+// nil: by a search.
+type carriedAddr struct {
+	*way
+	over *Link
+}
+
+func (a carriedAddr) Network() string { return "carried" }
+func (a carriedAddr) String() string  { return a.text }
 
 // writes notes a packet that is sent. It returns what is to go the slow way too, nil if nothing is.
 func (w *way) writes(b []byte, now time.Time) (slow []byte) {
@@ -162,8 +168,7 @@ func (w *way) patience() time.Duration {
 func (w *way) late(now time.Time) bool { return !w.waits.IsZero() && now.Sub(w.waits) > w.patience() }
 
 // heard notes that a packet has come over a link.
-func (w *way) heard(over *Link, now time.Time) {
-	w.over.Store(over)
+func (w *way) heard(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answered(now)
@@ -172,7 +177,6 @@ func (w *way) heard(over *Link, now time.Time) {
 
 // found notes that one has come by a search, and whether its sender is deaf to us.
 func (w *way) found(deaf bool, now time.Time) {
-	w.over.Store(nil)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answered(now)
@@ -311,7 +315,9 @@ func (c *carrier) learn(tag Tag) *way {
 	}
 	w := &way{tag: tag, text: fmt.Sprintf("carried:%016x", uint64(tag))}
 	w.used.Store(time.Now().UnixNano())
-	c.ways.Store(tag, w)
+	if other, there := c.ways.LoadOrStore(tag, w); there {
+		return other.(*way) // somebody else has learnt of it just now
+	}
 	if c.known.Add(1) > maxWays {
 		c.forgetOldest()
 	}
@@ -355,10 +361,10 @@ func (c *carrier) take(from *Link, p *packet) {
 	}
 	w := c.wayTo(other)
 	switch {
-	case w == nil && c.ask(other, from, p): // which keeps it
+	case w == nil && other != c.own && c.ask(other, from, p): // which keeps it
 	case w != nil && to == c.own:
-		w.heard(from, time.Now())
-		c.arrives(p)
+		w.heard(time.Now())
+		c.arrives(from, p)
 	case w == nil || !c.pass(from, w, p):
 		p.free()
 	}
@@ -373,12 +379,14 @@ func (c *carrier) pass(from *Link, w *way, p *packet) bool {
 	if next == nil || next == from || !from.hop.rate.allow(p.size) || !c.rate.allow(p.size) {
 		return false
 	}
-	p.b[0]--
+	p.b[0] = min(p.b[0], maxHops) - 1 // a peer may claim more
 	return next.hop.put(from, p)
 }
 
-// arrives hands a packet of a peer that is there to QUIC.
-func (c *carrier) arrives(p *packet) {
+// arrives hands a packet of a peer that is there to QUIC. It has come over a link, or by a search
+// (nil).
+func (c *carrier) arrives(over *Link, p *packet) {
+	p.over = over
 	select {
 	case c.arrived <- p:
 	default:
@@ -401,10 +409,10 @@ func (c *carrier) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		select {
 		case p := <-c.arrived:
-			n, w := copy(b, p.b[packetHeader:p.size]), c.find(p.from())
+			n, from := copy(b, p.b[packetHeader:p.size]), carriedAddr{c.find(p.from()), p.over}
 			p.free()
-			if w != nil { // else it was forgotten just now
-				return n, w, nil
+			if from.way != nil { // else it was forgotten just now
+				return n, from, nil
 			}
 		case <-late:
 		case <-changed:
@@ -426,9 +434,9 @@ func (c *carrier) state() (deadline time.Time, changed <-chan struct{}, err erro
 
 // WriteTo sends a packet of ours. It reports no error, since one ends a connection.
 func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
-	w := c.wayTo(to.(*way).tag)
+	w := c.wayTo(to.(carriedAddr).tag)
 	if w == nil { // it was forgotten, since it is not here any more or was not used for long
-		c.wish(CarryWish{To: to.(*way).tag})
+		c.wish(CarryWish{To: to.(carriedAddr).tag})
 	}
 	if w == nil || len(b) > maxPacket-packetHeader {
 		return len(b), nil
@@ -483,7 +491,7 @@ func (c *carrier) change(f func()) {
 	c.changed = make(chan struct{})
 }
 
-func (c *carrier) LocalAddr() net.Addr                { return &way{tag: c.own, text: "carried"} }
+func (c *carrier) LocalAddr() net.Addr                { return carriedAddr{way: &way{tag: c.own, text: "carried"}} }
 func (c *carrier) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
 func (c *carrier) SetWriteDeadline(_ time.Time) error { return nil }
 

@@ -24,10 +24,14 @@ const (
 	carryAll   = 128 << 20
 	carryBurst = 1 << 20
 	// Queues for a link: of what comes over one other link, or is our own; of all that; of all
-	// links together. A carried connection has at most its window of 160 KiB a stream on its way.
+	// links together, but for the little that each may always hold, lest the queues of some peers
+	// that do not read keep all others from being served. A packet counts as what it holds, however
+	// short it is. A carried connection has at most its window of 160 KiB a stream on its way.
 	maxFlow    = 256 << 10
 	maxHop     = 512 << 10
 	maxCarried = 16 << 20
+	alwaysHop  = 32 << 10
+	packetCost = maxPacket
 	// carryAge is how long a packet may wait: then it is dropped, which tells QUIC to slow down,
 	// rather than be late (as CoDel does, RFC 8289).
 	carryAge = 200 * time.Millisecond
@@ -62,10 +66,11 @@ type hop struct {
 
 	wake chan struct{} // holds a token when there may be something to write
 	room chan struct{} // holds a token when there may be room for a packet of ours
+	gone chan struct{} // closed when nothing is carried any more
 
 	mu    sync.Mutex
 	flows []*flow // those with packets, in the order of their turns
-	size  int     // bytes in them
+	size  int     // what they hold
 	state hopState
 }
 
@@ -81,13 +86,16 @@ const (
 type flow struct {
 	from  *Link // nil: our own
 	queue []*packet
-	size  int
+	size  int // what it holds
 }
+
+// handshakes stands for the origin of our own packets of handshakes.
+var handshakes = new(Link)
 
 func newHop(l *Link, c *carrier) *hop {
 	return &hop{
 		link: l, c: c, rate: newCarryRate(carryLink), asks: rate.NewLimiter(asksPerSecond, asksAtOnce),
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 }
 
@@ -103,10 +111,10 @@ func (h *hop) put(from *Link, p *packet) bool {
 		return false
 	}
 	i := slices.IndexFunc(h.flows, func(f *flow) bool { return f.from == from })
-	if i >= 0 && h.flows[i].size+p.size > maxFlow {
+	if i >= 0 && h.flows[i].size+packetCost > maxFlow {
 		return false
 	}
-	if h.size+p.size > maxHop || h.c.held.Load()+int64(p.size) > maxCarried {
+	if h.size+packetCost > maxHop || h.size >= alwaysHop && h.c.held.Load()+packetCost > maxCarried {
 		longest := h.longest()
 		if longest == nil || longest.from == from {
 			return false
@@ -121,7 +129,7 @@ func (h *hop) put(from *Link, p *packet) bool {
 	p.at = time.Now()
 	f := h.flows[i]
 	f.queue = append(f.queue, p)
-	h.count(f, p.size)
+	h.count(f, packetCost)
 	h.used.Store(p.at.UnixNano())
 	if h.state == hopIdle {
 		h.state = hopRunning
@@ -158,7 +166,7 @@ func (h *hop) remove(f *flow, i int) *packet {
 	} else {
 		f.queue = f.queue[:i]
 	}
-	h.count(f, -p.size)
+	h.count(f, -packetCost)
 	if len(f.queue) == 0 {
 		h.flows = slices.DeleteFunc(h.flows, func(other *flow) bool { return other == f })
 	}
@@ -174,8 +182,14 @@ func signal(c chan struct{}) {
 	}
 }
 
-// putOwn is put for a packet of ours; it waits a little for room.
+// putOwn is put for a packet of ours; it waits a little for room. Those of handshakes do not:
+// quic-go answers all strangers from one goroutine, and a peer that floods us with them and does
+// not read would hold up the others. They are one more flow.
 func (h *hop) putOwn(p *packet) bool {
+	const longHeader = 0x80 // RFC 9000, 17.2
+	if p.b[packetHeader]&longHeader != 0 {
+		return h.put(handshakes, p)
+	}
 	if h.put(nil, p) {
 		return true
 	}
@@ -189,7 +203,7 @@ func (h *hop) putOwn(p *packet) bool {
 			}
 		case <-late.C:
 			return false
-		case <-h.link.conn.Context().Done():
+		case <-h.gone:
 			return false
 		}
 	}
@@ -248,6 +262,7 @@ func (h *hop) ended() {
 // end drops what waits, and all that follows. h.mu is held.
 func (h *hop) end() {
 	h.state = hopEnded
+	close(h.gone)
 	for len(h.flows) > 0 {
 		h.drop(h.flows[0], 0)
 	}

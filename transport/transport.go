@@ -247,7 +247,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 	}
 	l.queue.init()
 	l.unknowns.log = l.log
-	if _, carried := conn.RemoteAddr().(*way); !carried {
+	if _, carried := conn.RemoteAddr().(carriedAddr); !carried {
 		l.hop = newHop(l, e.inside.carrier)
 	}
 	control.SetPriority(0, true) // before all message streams (see OpenStream)
