@@ -52,7 +52,7 @@ func (w *hostileWorld) check() {
 }
 
 // raw is a socket of bare quic-go on a node of its own.
-func (w *hostileWorld) raw(name string) *quic.Transport {
+func (w *world) raw(name string) *quic.Transport {
 	tr := &quic.Transport{Conn: w.Node(name)}
 	w.t.Cleanup(func() {
 		tr.Close()

@@ -1,0 +1,497 @@
+package transport_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// hopPeer is a peer of bare quic-go with a link to an endpoint, and does what it likes with the
+// hop streams.
+type hopPeer struct {
+	t       *testing.T
+	conn    *quic.Conn
+	control *quic.Stream
+	link    *transport.Link // the endpoint's end
+
+	mu  sync.Mutex
+	hop *quic.SendStream
+}
+
+// hopPeer connects the node of a name to the endpoint of another; conf may be nil.
+func (w *world) hopPeer(tr *quic.Transport, name, to string, e *transport.Endpoint, conf *quic.Config) *hopPeer {
+	w.t.Helper()
+	tls, err := identity(name).TLS(certs.PublicKey{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := &hopPeer{t: w.t}
+	if p.conn, err = tr.Dial(w.t.Context(), net.UDPAddrFromAddrPort(w.Addr(to)), tls, conf); err != nil {
+		w.t.Fatal(err)
+	}
+	if p.control, err = p.conn.OpenStream(); err != nil {
+		w.t.Fatal(err)
+	}
+	p.control.Write(hello)
+	p.link = accept(w.t, e)
+	receive(w.t, p.link, hello)
+	return p
+}
+
+// open opens a hop stream.
+func (p *hopPeer) open() *quic.SendStream {
+	s, err := p.conn.OpenUniStreamSync(p.t.Context())
+	if err != nil {
+		p.t.Error(err)
+	}
+	return s
+}
+
+// carry writes packets to the hop stream, with their headers.
+func (p *hopPeer) carry(packets ...[]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hop == nil {
+		p.hop = p.open()
+	}
+	p.hop.Write(slices.Concat(packets...))
+}
+
+// read calls take for each packet on the hop stream of the endpoint.
+func (p *hopPeer) read(take func(packet []byte)) {
+	s, err := p.conn.AcceptUniStream(p.conn.Context())
+	if err != nil {
+		return
+	}
+	r := bufio.NewReader(s)
+	for {
+		var size [2]byte
+		if _, err := io.ReadFull(r, size[:]); err != nil {
+			return
+		}
+		packet := make([]byte, binary.BigEndian.Uint16(size[:]))
+		if _, err := io.ReadFull(r, packet); err != nil {
+			return
+		}
+		take(packet)
+	}
+}
+
+// reads returns the packets that come on the hop stream.
+func (p *hopPeer) reads() <-chan []byte {
+	c := make(chan []byte, 10000)
+	go p.read(func(packet []byte) { c <- packet })
+	return c
+}
+
+// header is that of a packet.
+func header(left byte, to, from transport.Tag) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{left}, uint64(to))
+	return binary.BigEndian.AppendUint64(b, uint64(from))
+}
+
+// framed is a packet as it stands on the hop stream.
+func framed(packet []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
+}
+
+func carriedPacket(left byte, to, from string, content []byte) []byte {
+	return framed(append(header(left, tag(to), tag(from)), content...))
+}
+
+// TestHostileHopStreams: what is wrong is dropped, and the link lives; what is too large ends it.
+// The endpoint b passes on to the peer sink, which sees what gets through.
+func TestHostileHopStreams(t *testing.T) {
+	garbage := bytes.Repeat([]byte{0xc5}, 1000)
+	for _, c := range []struct {
+		name   string
+		do     func(p *hopPeer)
+		asks   string // of whom b asks
+		closed string // the reason
+	}{
+		{"too large", func(p *hopPeer) { p.carry([]byte{1501 >> 8, 1501 & 0xff}) }, "", "a packet of 1501 bytes on the hop stream"},
+		{"much too large", func(p *hopPeer) { p.carry([]byte{0xff, 0xff}, garbage) }, "", "a packet of 65535 bytes on the hop stream"},
+		{"the largest", func(p *hopPeer) { p.carry(carriedPacket(16, "b", "known", make([]byte, 1500-17))) }, "", ""},
+		{"short", func(p *hopPeer) {
+			for size := range 18 {
+				p.carry(framed(header(16, tag("sink"), tag("known"))[:size]))
+			}
+		}, "", ""},
+		{"no hop left", func(p *hopPeer) {
+			p.carry(carriedPacket(1, "sink", "known", garbage), carriedPacket(0, "sink", "known", garbage))
+		}, "", ""},
+		{"unknown receiver", func(p *hopPeer) { p.carry(carriedPacket(16, "nobody", "known", garbage)) }, "nobody", ""},
+		{"receiver without a way", func(p *hopPeer) { p.carry(carriedPacket(16, "lost", "known", garbage)) }, "", ""},
+		{"back to the sender", func(p *hopPeer) { p.carry(carriedPacket(16, "known", "sink", garbage)) }, "", ""},
+		{"unknown sender", func(p *hopPeer) { p.carry(carriedPacket(16, "b", "nobody", garbage)) }, "nobody", ""},
+		{"the endpoint as the sender", func(p *hopPeer) { p.carry(carriedPacket(16, "b", "b", garbage)) }, "", ""},
+		{"garbage for QUIC", func(p *hopPeer) {
+			random := rand.New(rand.NewPCG(1, 2))
+			for i := range 2000 {
+				b := make([]byte, 1+random.IntN(1400))
+				for j := range b {
+					b[j] = byte(random.Uint32())
+				}
+				if len(b) > 5 && i%2 == 0 { // looks like the first packet of a connection
+					copy(b, []byte{0xc0 | b[0]&0x0f, 0, 0, 0, 1})
+				}
+				p.carry(carriedPacket(16, "b", "known", b))
+			}
+		}, "", ""},
+		{"another stream each time", func(p *hopPeer) {
+			for i := range 100 {
+				s := p.open()
+				switch b := carriedPacket(16, "sink", "known", garbage); i % 5 {
+				case 0: // empty
+				case 1:
+					s.Write(b[:1])
+				case 2:
+					s.Write(b[:2])
+				case 3:
+					s.Write(b[:500])
+				case 4:
+					s.Write(b[:500])
+					s.CancelWrite(7)
+				}
+				s.Close()
+			}
+		}, "", ""},
+		{"streams that are cancelled at once", func(p *hopPeer) {
+			for range 100 {
+				p.open().CancelWrite(0)
+			}
+		}, "", ""},
+		{"two streams", func(p *hopPeer) {
+			p.carry(nil)
+			if _, err := p.conn.OpenUniStream(); !errors.As(err, new(*quic.StreamLimitReachedError)) {
+				p.t.Errorf("a second hop stream: %v", err)
+			}
+		}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHostileWorld(t)
+				sink := w.hopPeer(w.raw("sink"), "sink", "b", w.b, nil)
+				p := w.hopPeer(w.raw("hostile"), "hostile", "b", w.b, nil)
+				w.b.SetWay(tag("sink"), sink.link)
+				w.b.SetWay(tag("known"), p.link)
+				w.b.SetWay(tag("lost"), nil)
+				got := sink.reads()
+				c.do(p)
+				if c.closed != "" {
+					within(t, time.Second, "the end of the link", p.link.Done())
+					<-p.conn.Context().Done()
+					var told *quic.ApplicationError
+					if err := context.Cause(p.conn.Context()); !errors.As(err, &told) || !told.Remote ||
+						transport.Code(told.ErrorCode) != transport.CodeProtocol || !strings.Contains(told.ErrorMessage, c.closed) {
+						t.Errorf("the peer is told %v", err)
+					}
+					if log := w.log.String(); !strings.Contains(log, c.closed) || !strings.Contains(log, p.link.Peer().String()) {
+						t.Errorf("the log does not say %q and of whom:\n%s", c.closed, log)
+					}
+					w.check()
+					return
+				}
+				p.carry(carriedPacket(16, "sink", "known", []byte("marker")))
+				if b := <-got; b[0] != 15 || string(b[17:]) != "marker" {
+					t.Errorf("%x was passed on", b)
+				}
+				time.Sleep(10 * time.Second)
+				if len(got) != 0 {
+					t.Errorf("%x was passed on", <-got)
+				}
+				if err := p.link.Err(); err != nil {
+					t.Errorf("the link has ended: %v", err)
+				}
+				asked := false
+				for len(w.b.CarryWishes()) > 0 {
+					wish := <-w.b.CarryWishes()
+					if asked = true; wish.Packet != nil || c.asks == "" || wish.To != tag(c.asks) {
+						t.Errorf("b asks of %x, packet %x", wish.To, wish.Packet)
+					}
+				}
+				if asked != (c.asks != "") {
+					t.Errorf("b has asked: %v", asked)
+				}
+				w.check()
+			})
+		})
+	}
+}
+
+// numberedMessage is one of many, of 300 bytes.
+func numberedMessage(i int) string { return fmt.Sprintf("%06d%s", i, strings.Repeat(".", 294)) }
+
+// exchange sends messages both ways, on a stream each, and returns how far they got and why not
+// further.
+func exchange(t *testing.T, a, b *transport.Link, messages int) (got [2]int, failed error) {
+	var wg sync.WaitGroup
+	var errs [4]error
+	for i, l := range [][2]*transport.Link{{a, b}, {b, a}} {
+		wg.Go(func() {
+			s, err := l[0].OpenStream(t.Context())
+			for m := 0; err == nil && m < messages; m++ {
+				err = s.Write(message(numberedMessage(m)))
+				time.Sleep(5 * time.Millisecond)
+			}
+			if err == nil {
+				err = s.CloseWrite()
+			}
+			errs[2*i] = err
+		})
+		wg.Go(func() {
+			s, err := l[1].AcceptStream(t.Context())
+			for err == nil {
+				var m *pb.PeerMessage
+				if m, err = s.Read(1 << 10); err == nil {
+					if m.GetMessage().GetContent() != numberedMessage(got[i]) {
+						t.Errorf("message %d is %.10q", got[i], m.GetMessage().GetContent())
+					}
+					got[i]++
+				}
+			}
+			if err != io.EOF {
+				errs[2*i+1] = err
+			}
+		})
+	}
+	wg.Wait()
+	return got, errors.Join(errs[:]...)
+}
+
+// meddler is how a carrier treats a packet. It passes it on by on, or something else, at once or
+// later; back sends to the side that it came from.
+type meddler func(packet []byte, on, back func(packet []byte))
+
+// between makes alice and bob reach each other over mallory alone.
+func between(w *world, meddle meddler) (alice, bob *transport.Endpoint) {
+	alice, bob = w.endpoint("alice"), w.endpoint("bob")
+	tr := w.raw("mallory")
+	sides := [2]*hopPeer{w.hopPeer(tr, "mallory", "alice", alice, nil), w.hopPeer(tr, "mallory", "bob", bob, nil)}
+	alice.SetWay(tag("bob"), sides[0].link)
+	bob.SetWay(tag("alice"), sides[1].link)
+	for i, from := range sides {
+		on := func(packet []byte) { sides[1-i].carry(framed(packet)) }
+		back := func(packet []byte) { from.carry(framed(packet)) }
+		go from.read(func(packet []byte) { meddle(packet, on, back) })
+	}
+	return alice, bob
+}
+
+// TestHostileCarrier: what a carrier may do to packets. Messages arrive all the same, exactly and
+// in order, or the link ends and says why.
+func TestHostileCarrier(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	chance := func(p float64) bool { return random.Float64() < p }
+	initial := func(packet []byte) bool { return packet[17]&0xb0 == 0x80 }
+	altered := func(packet []byte, from, to int) []byte {
+		packet = slices.Clone(packet)
+		packet[from+random.IntN(to-from)] ^= byte(1 + random.IntN(255))
+		return packet
+	}
+	var kept [][]byte
+	for _, c := range []struct {
+		name   string
+		meddle meddler
+		later  bool  // it begins in the middle of the messages
+		dial   error // how dialling fails
+		end    error // how the link ends
+	}{
+		{"is honest", func(p []byte, on, _ func([]byte)) { on(p) }, false, nil, nil},
+		{"drops", func(p []byte, on, _ func([]byte)) {
+			if !chance(0.1) {
+				on(p)
+			}
+		}, false, nil, nil},
+		{"delays and reorders", func(p []byte, on, _ func([]byte)) {
+			time.AfterFunc(time.Duration(random.IntN(100))*time.Millisecond, func() { on(p) })
+		}, false, nil, nil},
+		{"duplicates", func(p []byte, on, _ func([]byte)) { on(p); on(p); on(p) }, false, nil, nil},
+		{"replays", func(p []byte, on, _ func([]byte)) {
+			kept = append(kept, p)
+			on(p)
+			if chance(0.3) {
+				on(kept[random.IntN(len(kept))])
+			}
+		}, false, nil, nil},
+		{"alters", func(p []byte, on, _ func([]byte)) {
+			if chance(0.1) {
+				p = altered(p, 17, len(p))
+			}
+			on(p)
+		}, false, nil, nil},
+		{"alters headers", func(p []byte, on, _ func([]byte)) {
+			if chance(0.1) {
+				p = altered(p, 0, 17)
+			}
+			on(p)
+		}, false, nil, nil},
+		{"cuts", func(p []byte, on, _ func([]byte)) {
+			if chance(0.1) {
+				p = p[:random.IntN(len(p))]
+			}
+			on(p)
+		}, false, nil, nil},
+		{"invents", func(p []byte, on, back func([]byte)) {
+			on(p)
+			if chance(0.3) {
+				q := slices.Clone(p)
+				for i := 18; i < len(q); i++ {
+					q[i] = byte(random.Uint32())
+				}
+				on(q)
+			}
+		}, false, nil, nil},
+		{"sends back", func(p []byte, on, back func([]byte)) {
+			on(p)
+			if chance(0.3) {
+				back(p)
+				back(slices.Concat(p[:1], p[9:17], p[1:9], p[17:])) // as if of the other
+			}
+		}, false, nil, nil},
+		{"drops all at last", func([]byte, func([]byte), func([]byte)) {}, true, nil, transport.ErrSilent},
+		{"alters all at last", func(p []byte, on, _ func([]byte)) { on(altered(p, 18, len(p))) }, true, nil, transport.ErrSilent},
+		{"repeats one at last", func(p []byte, on, _ func([]byte)) {
+			if kept = append(kept, p); len(kept) > 1 {
+				on(kept[0])
+			}
+		}, true, nil, transport.ErrSilent},
+		{"drops all", func([]byte, func([]byte), func([]byte)) {}, false, transport.ErrNoAnswer, nil},
+		{"alters the first", func(p []byte, on, _ func([]byte)) {
+			if initial(p) {
+				p = altered(p, 40, len(p))
+			}
+			on(p)
+		}, false, transport.ErrNoAnswer, nil},
+		{"speaks for the other side", func(p []byte, _, back func([]byte)) {
+			if !initial(p) {
+				return
+			}
+			// A version negotiation packet is not protected (RFC 9000, 17.2.1).
+			receiver := p[17+5:][:1+p[17+5]]
+			sender := p[17+5+len(receiver):][:1+p[17+5+len(receiver)]]
+			back(slices.Concat(p[:1], p[9:17], p[1:9], []byte{0x80, 0, 0, 0, 0}, sender, receiver, []byte{0xff, 0, 0, 29}))
+		}, false, transport.ErrProtocol, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				kept = nil
+				var mu sync.Mutex // of what c.meddle uses
+				var begins time.Time
+				alice, bob := between(w, func(p []byte, on, back func([]byte)) {
+					mu.Lock()
+					defer mu.Unlock()
+					if c.later && (begins.IsZero() || time.Now().Before(begins)) {
+						on(p)
+						return
+					}
+					c.meddle(p, on, back)
+				})
+				var a *transport.Link
+				for try := 1; a == nil; try++ {
+					var err error
+					a, err = alice.DialCarried(t.Context(), tag("bob"), identity("bob").Key())
+					switch {
+					case c.dial != nil:
+						if !errors.Is(err, c.dial) {
+							t.Errorf("dialling: %v", err)
+						}
+						return
+					case err == nil:
+					case !errors.Is(err, transport.ErrNoAnswer) && !errors.Is(err, transport.ErrRefused) || try == 5:
+						t.Fatalf("dialling: %v", err)
+					}
+				}
+				send(t, a, hello)
+				b := accept(t, bob)
+				receive(t, b, hello)
+				mu.Lock()
+				begins = time.Now().Add(500 * time.Millisecond)
+				mu.Unlock()
+				const messages = 200
+				got, err := exchange(t, a, b, messages)
+				if c.end == nil && (err != nil || got != [2]int{messages, messages}) {
+					t.Errorf("%d of %d messages arrived: %v (%v, %v)", got, messages, err, a.Err(), b.Err())
+				}
+				if c.end != nil {
+					within(t, time.Minute, "the end", a.Done())
+					within(t, time.Minute, "the end", b.Done())
+					if !errors.Is(a.Err(), c.end) || !errors.Is(b.Err(), c.end) || err == nil || got[0] == 0 || got[0] == messages {
+						t.Errorf("%d messages arrived; the links have ended with %v and %v", got, a.Err(), b.Err())
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSlowWayCarries: where no way is known, or the way is silent, a search carries.
+func TestSlowWayCarries(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		deaf time.Duration // until then the way is good
+	}{{"no way", 0}, {"the way is silent from the beginning", 1}, {"the way becomes silent", 500 * time.Millisecond}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				begin := time.Now()
+				alice, bob := between(w, func(p []byte, on, _ func([]byte)) {
+					if time.Since(begin) < c.deaf {
+						on(p)
+					}
+				})
+				if c.deaf == 0 {
+					alice.SetWay(tag("bob"), nil)
+					bob.SetWay(tag("alice"), nil)
+				}
+				search := func(from, to *transport.Endpoint, name string) {
+					for {
+						select {
+						case wish := <-from.CarryWishes():
+							if wish.Packet != nil {
+								time.AfterFunc(2*latency, func() { to.TakeCarried(tag(name), wish.Packet) })
+							}
+						case <-t.Context().Done():
+							return
+						}
+					}
+				}
+				go search(alice, bob, "alice")
+				go search(bob, alice, "bob")
+				a, err := alice.DialCarried(t.Context(), tag("bob"), identity("bob").Key())
+				if err != nil {
+					t.Fatal(err)
+				}
+				send(t, a, hello)
+				b := accept(t, bob)
+				receive(t, b, hello)
+				const messages = 200
+				if got, err := exchange(t, a, b, messages); err != nil || got != [2]int{messages, messages} {
+					t.Errorf("%d of %d messages arrived: %v", got, messages, err)
+				}
+				if took := time.Since(begin); took > 3500*time.Millisecond {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
