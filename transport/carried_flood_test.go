@@ -63,7 +63,7 @@ func TestCarriedCrowd(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLine(t, 1, "alice", "relay", "b")
 				b := l.ends[2]
-				flood := initials(l.world, 50)
+				flood := initials(l.world, 20)
 				stop := make(chan struct{})
 				var flooding sync.WaitGroup
 				for i := range c.links {
@@ -72,7 +72,7 @@ func TestCarriedCrowd(t *testing.T) {
 					if !c.deaf {
 						go p.read(func([]byte) {})
 					}
-					for i := range 50 {
+					for i := range 20 {
 						b.SetWay(tag(fmt.Sprint(name, i)), p.link)
 					}
 					flooding.Go(func() {
@@ -80,15 +80,15 @@ func TestCarriedCrowd(t *testing.T) {
 							select {
 							case <-stop:
 								return
-							case <-time.After(time.Millisecond):
-								j := i % 50
+							case <-time.After(2 * time.Millisecond):
+								j := i % 20
 								p.carry(carriedPacket(16, "b", fmt.Sprint(name, j), flood[j]))
 							}
 						}
 					})
 				}
-				time.Sleep(2 * time.Second)
-				for range 3 {
+				time.Sleep(1500 * time.Millisecond)
+				for range 2 {
 					begin := time.Now()
 					a, d := l.carry(0, 2)
 					if took := time.Since(begin); took > c.most {
@@ -242,31 +242,42 @@ func TestHopNotRead(t *testing.T) {
 	})
 }
 
-// TestHopRefused: of a peer that cancels its hop stream no more is heard, and nobody waits for
-// it; all else goes on.
+// TestHopRefused: to a peer that cancels the hop stream, or takes none, nothing is carried; all
+// else goes on.
 func TestHopRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHostileWorld(t)
-		p := w.hopPeer(w.raw("hostile"), "hostile", "b", w.b, nil)
-		w.b.SetWay(tag("x"), p.link)
-		w.b.SetWay(tag("known"), p.link)
-		go func() {
-			if s, err := p.conn.AcceptUniStream(t.Context()); err == nil {
-				s.CancelRead(1)
-			}
-		}()
-		for range 3 {
-			_, err := w.b.DialCarried(t.Context(), tag("x"), identity("x").Key())
-			if !errors.Is(err, transport.ErrNoAnswer) {
-				t.Errorf("dialling over it: %v", err)
-			}
-		}
-		p.carry(carriedPacket(16, "x", "known", []byte("to itself")))
-		if err := p.link.Err(); err != nil {
-			t.Errorf("the link has ended: %v", err)
-		}
-		w.check()
-	})
+	for _, c := range []struct {
+		name    string
+		streams int64
+	}{{"cancelled", 1}, {"not taken", -1}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHostileWorld(t)
+				p := w.hopPeer(w.raw("hostile"), "hostile", "b", w.b, &quic.Config{MaxIncomingUniStreams: c.streams})
+				w.b.SetWay(tag("x"), p.link)
+				w.b.SetWay(tag("known"), p.link)
+				go func() {
+					if s, err := p.conn.AcceptUniStream(p.conn.Context()); err == nil {
+						s.CancelRead(1)
+					}
+				}()
+				for range 3 {
+					_, err := w.b.DialCarried(t.Context(), tag("x"), identity("x").Key())
+					if !errors.Is(err, transport.ErrNoAnswer) {
+						t.Errorf("dialling over it: %v", err)
+					}
+				}
+				p.carry(carriedPacket(16, "x", "known", []byte("to itself")))
+				send(t, p.link, hello)
+				if _, err := io.ReadFull(p.control, make([]byte, len(hello))); err != nil {
+					t.Errorf("a control frame: %v", err)
+				}
+				if err := p.link.Err(); err != nil {
+					t.Errorf("the link has ended: %v", err)
+				}
+				w.check()
+			})
+		})
+	}
 }
 
 // TestFloodedRelay: one that floods a relay, as fast as it takes it, leaves another its share of
@@ -293,6 +304,12 @@ func TestFloodedRelay(t *testing.T) {
 				})
 				time.Sleep(time.Second)
 				begin := time.Now()
+				send(t, l.links[1][0], numbered(1, 1000))
+				receive(t, l.links[1][1], numbered(1, 1000))
+				if took := time.Since(begin); took > latency+200*time.Millisecond { // the line's queue holds 131 ms
+					t.Errorf("a control frame took %v", took)
+				}
+				begin = time.Now()
 				const messages = 300
 				s, err := a.OpenStream(t.Context())
 				if err != nil {

@@ -257,6 +257,57 @@ func TestOwnPacketsWait(t *testing.T) {
 	})
 }
 
+// TestCarryRate: what a link may have us carry is bounded, and so is the sum of all; one that
+// takes all that it may leaves enough to another.
+func TestCarryRate(t *testing.T) {
+	const for200ms = 200 * time.Millisecond
+	for _, c := range []struct {
+		flooders int
+		link     int // MiB a second that the first of them gets, about
+		honest   bool
+	}{{1, 64, true}, {2, 64, false}, {4, 32, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			c1 := newCarrier(1)
+			next, honest := carryingLink(c1), carryingLink(c1)
+			c1.set(9, next)
+			passed := map[*Link]int{}
+			flooders := make([]*Link, c.flooders)
+			for i := range flooders {
+				flooders[i] = carryingLink(c1)
+			}
+			sent := 0
+			carry := func(l *Link, packets int) {
+				for range packets {
+					c1.take(l, testPacket(maxPacket, 9, 8))
+				}
+				for frames := next.hop.next(nil); len(frames) > 0; frames = next.hop.next(nil) {
+					passed[l] += len(frames)
+				}
+			}
+			for begin := time.Now(); time.Since(begin) < for200ms; time.Sleep(time.Millisecond) {
+				for i := range flooders {
+					carry(flooders[i], 100) // 150 MB a second
+				}
+				carry(honest, 10) // 15 MB a second
+				sent += 10 * (2 + maxPacket)
+			}
+			all := passed[honest]
+			for i, l := range flooders {
+				all += passed[l]
+				if most := carryLink/5 + carryBurst; passed[l] > most+most/500 || i == 0 && passed[l] < c.link<<20/5 {
+					t.Errorf("%d flooders: %d bytes over link %d", c.flooders, passed[l], i)
+				}
+			}
+			if most := carryAll/5 + carryBurst; all > most+most/500 {
+				t.Errorf("%d flooders: %d bytes in all", c.flooders, all)
+			}
+			if c.honest && passed[honest] != sent {
+				t.Errorf("%d flooders: of an honest one %d bytes of %d", c.flooders, passed[honest], sent)
+			}
+		})
+	}
+}
+
 // TestHopAccounts: whatever is put, taken, and ended, the counts are those of the queues, which
 // keep their bounds, and in the end nothing is held.
 func TestHopAccounts(t *testing.T) {
