@@ -12,9 +12,9 @@ import (
 
 // Bounds of carried links, guesses.
 const (
-	// The limit of carried strangers on their way in, those that come over one link, and those
-	// with one tag, which anybody on the way can forge. From doubtfulCarried on they must answer
-	// first.
+	// The limit of carried strangers on their way in, those that come over one link, and those of
+	// them with one tag. Others can forge a tag, but not over a link that is not theirs. From
+	// doubtfulCarried on strangers must answer first.
 	maxCarriedOpen        = 16
 	maxCarriedOpenPerLink = 4
 	maxCarriedOpenPerTag  = 2
@@ -62,7 +62,7 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 // carriedGroups are those that a carried stranger belongs to.
 func carriedGroups(from *quic.ClientInfo) []group {
 	a := from.RemoteAddr.(carriedAddr)
-	return []group{{a.tag, maxCarriedOpenPerTag}, {a.over, maxCarriedOpenPerLink}}
+	return []group{{a, maxCarriedOpenPerTag}, {a.over, maxCarriedOpenPerLink}}
 }
 
 // carriedConfig is the configuration of a connection over others. Its packets are the smallest

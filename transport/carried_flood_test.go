@@ -46,7 +46,7 @@ func initials(w *world, n int) (list [][]byte) {
 
 // TestCarriedCrowd: strangers that come over one link, or two, and say nothing, under as many
 // names as they like, do not keep out those that come over another, even if their link takes no
-// answers.
+// answers, or they use the honest one's name.
 func TestCarriedCrowd(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -75,14 +75,22 @@ func TestCarriedCrowd(t *testing.T) {
 					for i := range 20 {
 						b.SetWay(tag(fmt.Sprint(name, i)), p.link)
 					}
+					from := func(i int) string {
+						if i%5 == 0 {
+							return "alice"
+						}
+						return fmt.Sprint(name, i)
+					}
 					flooding.Go(func() {
 						for i := 0; ; i++ {
 							select {
 							case <-stop:
 								return
+							case <-t.Context().Done():
+								return
 							case <-time.After(2 * time.Millisecond):
 								j := i % 20
-								p.carry(carriedPacket(16, "b", fmt.Sprint(name, j), flood[j]))
+								p.carry(carriedPacket(16, "b", from(j), flood[j]))
 							}
 						}
 					})

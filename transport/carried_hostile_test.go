@@ -288,6 +288,8 @@ func between(w *world, meddle meddler) (alice, bob *transport.Endpoint) {
 	sides := [2]*hopPeer{w.hopPeer(tr, "mallory", "alice", alice, nil), w.hopPeer(tr, "mallory", "bob", bob, nil)}
 	alice.SetWay(tag("bob"), sides[0].link)
 	bob.SetWay(tag("alice"), sides[1].link)
+	alice.SetWay(tag("other"), sides[0].link) // a name for mallory to use
+	bob.SetWay(tag("other"), sides[1].link)
 	for i, from := range sides {
 		on := func(packet []byte) { sides[1-i].carry(framed(packet)) }
 		back := func(packet []byte) { from.carry(framed(packet)) }
@@ -367,6 +369,26 @@ func TestHostileCarrier(t *testing.T) {
 				back(slices.Concat(p[:1], p[9:17], p[1:9], p[17:])) // as if of the other
 			}
 		}, false, nil, nil},
+		{"renames", func(p []byte, on, _ func([]byte)) {
+			name, other := tag("other"), header(0, 0, tag("other"))[9:]
+			if chance(0.3) {
+				p = slices.Concat(p[:9], other, p[17:])
+			}
+			switch { // what is for the other name is for the one who seemed to have it
+			case transport.Tag(binary.BigEndian.Uint64(p[1:])) != name:
+			case transport.Tag(binary.BigEndian.Uint64(p[9:])) == tag("alice"):
+				p = slices.Concat(p[:1], header(0, tag("bob"), 0)[1:9], p[9:])
+			default:
+				p = slices.Concat(p[:1], header(0, tag("alice"), 0)[1:9], p[9:])
+			}
+			on(p)
+		}, false, nil, nil},
+		{"renames, and has no answers for that name", func(p []byte, on, _ func([]byte)) {
+			if chance(0.3) {
+				p = slices.Concat(p[:9], header(0, 0, tag("other"))[9:], p[17:])
+			}
+			on(p)
+		}, true, nil, nil},
 		{"drops all at last", func([]byte, func([]byte), func([]byte)) {}, true, nil, transport.ErrSilent},
 		{"alters all at last", func(p []byte, on, _ func([]byte)) { on(altered(p, 18, len(p))) }, true, nil, transport.ErrSilent},
 		{"repeats one at last", func(p []byte, on, _ func([]byte)) {

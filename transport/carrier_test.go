@@ -251,7 +251,7 @@ func TestForUs(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 		groups := carriedGroups(&quic.ClientInfo{RemoteAddr: addr})
-		if !slices.Equal(groups, []group{{Tag(10), 2}, {want, 4}}) {
+		if !slices.Equal(groups, []group{{addr, 2}, {want, 4}}) {
 			t.Errorf("counts as %v", groups)
 		}
 	}
@@ -294,9 +294,9 @@ func TestCarriedGate(t *testing.T) {
 		in   bool
 	}{
 		{0, 1, true}, {0, 1, true}, {0, 1, false}, // two by tag
-		{1, 1, false},                             // wherever they come from
 		{0, 2, true}, {0, 3, true}, {0, 4, false}, // four by link
-		{1, 4, true}, {1, 4, true}, {1, 5, true}, {1, 6, true}, {1, 7, false},
+		{1, 1, true}, // of a tag that others have used
+		{1, 4, true}, {1, 4, true}, {1, 5, true}, {1, 6, false},
 		{2, 7, true}, {2, 8, true}, {2, 9, true}, {2, 10, true}, {2, 11, false},
 		{3, 11, true}, {3, 12, true}, {3, 13, true}, {3, 14, true},
 		{4, 15, false}, {5, 16, false}, // sixteen in all
@@ -309,10 +309,10 @@ func TestCarriedGate(t *testing.T) {
 		}
 	}
 	leave(0) // tag 1 over link 0
-	if enter(links[0], 4) || !enter(links[0], 1) {
-		t.Error("one has left, and not one of its tag can enter")
+	if enter(links[1], 20) || !enter(links[0], 1) || enter(links[0], 1) {
+		t.Error("one has left, and not one over its link can enter")
 	}
-	leave(4) // tag 4 over link 1
+	leave(5) // tag 4 over link 1
 	if enter(links[0], 20) || enter(links[2], 20) || !enter(links[4], 20) || enter(links[4], 21) {
 		t.Error("one has left, and not one over another link can enter")
 	}
@@ -597,6 +597,30 @@ func TestCarrierWrites(t *testing.T) {
 	if err := c.SetWriteDeadline(time.Now()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestRepeatOverANewWay: the packet that waits for an answer goes over the new link at once.
+func TestRepeatOverANewWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCarrier(1)
+		before, after := carryingLink(c), carryingLink(c)
+		c.set(10, before)
+		for _, text := range []string{"an older packet", "the last packet"} {
+			_, _ = c.WriteTo([]byte(text), carriedAddr{way: c.find(10)})
+			time.Sleep(repeatAfter)
+		}
+		first := before.hop.next(nil)
+		c.set(10, after)
+		if again := after.hop.next(nil); len(again) != len(first)/2 || !bytes.Equal(again, first[len(again):]) {
+			t.Errorf("sent %q over the new link, %q over the old one", again, first)
+		}
+		after.hop.ended()
+		c.set(10, before)
+		c.set(10, after) // has ended
+		if n := len(before.hop.next(nil)); n != len(first)/2 || c.held.Load() != 0 {
+			t.Errorf("back over the old link: %d bytes, %d are held", n, c.held.Load())
+		}
+	})
 }
 
 // TestCarrierTogether: all methods at once, for the race detector; packets come whole.
