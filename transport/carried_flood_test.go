@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -348,6 +349,89 @@ func TestFloodedRelay(t *testing.T) {
 				p.conn.CloseWithError(0, "")
 				flood.Wait()
 			})
+		})
+	}
+}
+
+// TestWrongWays: owners that set all ways wrong, forget them, dial and hang up, on a network that
+// loses packets, do no lasting harm: with the right ways all is well.
+func TestWrongWays(t *testing.T) {
+	for seed := range uint64(2) {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLine(t, seed, "alice", "bob", "carol", "dave")
+			ac, ca := l.connect(l.ends[0], l.ends[2], "carol") // so there are rings
+			links := [][]*transport.Link{
+				{l.links[0][0], ac}, {l.links[0][1], l.links[1][0]}, {l.links[1][1], l.links[2][0], ca}, {l.links[2][1]},
+			}
+			random := rand.New(rand.NewPCG(seed, 1))
+			one := func() int { return random.IntN(4) }
+			ctx, stop := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			for _, e := range l.ends {
+				running.Go(func() { // takes and answers
+					for {
+						link, err := e.Accept(ctx)
+						if err != nil {
+							return
+						}
+						running.Go(func() {
+							for err = nil; err == nil; _, err = link.Receive() {
+							}
+							link.Shut(transport.CodeBye, "")
+						})
+					}
+				})
+				running.Go(func() {
+					for {
+						select {
+						case <-e.CarryWishes():
+						case <-ctx.Done():
+							return
+						}
+					}
+				})
+			}
+			l.Lose(0.02)
+			for range 300 {
+				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
+				i, to := one(), l.names[one()]
+				switch e := l.ends[i]; random.IntN(4) {
+				case 0:
+					e.SetWay(tag(to), links[i][random.IntN(len(links[i]))])
+				case 1:
+					l.lead(i)
+				case 2:
+					if random.IntN(4) == 0 {
+						e.ForgetWay(tag(to))
+					} else {
+						e.SetWay(tag(to), nil)
+					}
+				case 3:
+					life := time.Duration(random.IntN(2000)) * time.Millisecond
+					running.Go(func() {
+						dialling, cancel := context.WithTimeout(ctx, time.Second)
+						defer cancel()
+						if link, err := e.DialCarried(dialling, tag(to), identity(to).Key()); err == nil {
+							_ = link.Send(hello)
+							time.Sleep(life)
+							link.Abort(transport.CodeBye, "")
+						}
+					})
+				}
+			}
+			stop()
+			running.Wait()
+			l.Lose(0)
+			for i := range l.names {
+				l.lead(i)
+			}
+			time.Sleep(20 * time.Second) // strangers have given up
+			for _, pair := range [][2]int{{0, 3}, {3, 0}, {0, 2}, {1, 3}} {
+				a, d := l.carry(pair[0], pair[1])
+				if got, err := exchange(t, a, d, 20); err != nil || got != [2]int{20, 20} {
+					t.Errorf("seed %d: between %v %v messages arrive: %v", seed, pair, got, err)
+				}
+			}
 		})
 	}
 }
