@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -606,7 +607,7 @@ func TestRepeatOverANewWay(t *testing.T) {
 		before, after := carryingLink(c), carryingLink(c)
 		c.set(10, before)
 		for _, text := range []string{"an older packet", "the last packet"} {
-			_, _ = c.WriteTo([]byte(text), carriedAddr{way: c.find(10)})
+			_, _ = c.WriteTo([]byte(text+strings.Repeat(".", ackSize)), carriedAddr{way: c.find(10)})
 			time.Sleep(repeatAfter)
 		}
 		first := before.hop.next(nil)
@@ -685,6 +686,11 @@ func TestTakeCarried(t *testing.T) {
 		for len(c.arrived) > 0 {
 			<-c.arrived
 		}
+	}
+	e.TakeCarried(1, []byte{0, 1}) // as if of us
+	e.TakeCarried(11, []byte{0, 1})
+	if w := <-c.wishes; w.To != 11 || len(c.wishes) != 0 || len(c.arrived) != 0 {
+		t.Errorf("asks for %+v, and %d more; %d have arrived", w, len(c.wishes), len(c.arrived))
 	}
 	for range 2 * maxArrived { // QUIC does not take them
 		e.TakeCarried(10, []byte{0, 1})
