@@ -46,6 +46,7 @@ type nodeLink struct {
 	received uint64        // packets, at the last look
 	heard    time.Duration // when that had grown
 	awaits   time.Duration // since then packets are carried and nothing is heard; 0: it is, or none are
+	told     core.Heard    // the last one
 }
 
 // busiest returns the link with the most bytes queued; nil without links.
@@ -272,15 +273,16 @@ func (d *drops) warn(log *slog.Logger, text string, args ...any) {
 	}
 }
 
-// listen reports to the core what was heard on a link.
+// listen reports to the core what was heard on a link, if there is news. While nothing comes its
+// address stays as it is.
 func (l *loop) listen(nl *nodeLink) {
 	now, stats := l.now(), nl.Stats()
 	if stats.Received != nl.received {
 		nl.received, nl.heard, nl.awaits = stats.Received, now, 0
-	}
-	if address := nl.RemoteAddr(); address != nl.address {
-		nl.address = address
-		l.step(core.Seen{Link: nl.id, Address: address.String()})
+		if address := nl.RemoteAddr(); address != nl.address {
+			nl.address = address
+			l.step(core.Seen{Link: nl.id, Address: address.String()})
+		}
 	}
 	patience, slow, used := silentAfter, base.Slowness(stats.RTT, stats.Jitter), nl.LastUsed()
 	if nl.Carried() {
@@ -297,7 +299,10 @@ func (l *loop) listen(nl *nodeLink) {
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
 	}
 	l.node.messages.Bypass(nl.Link)
-	l.step(core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow})
+	if news := (core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow}); news != nl.told {
+		nl.told = news
+		l.step(news)
+	}
 }
 
 // linkUp opens a link to direct messages.

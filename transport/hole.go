@@ -53,6 +53,9 @@ const (
 // Stuck says that the peer is heard but no longer acknowledges large packets, so that the link
 // is of little use. One goroutine must call it now and then.
 func (l *Link) Stuck() bool {
+	if time.Since(l.hole.last.at) < holeLook {
+		return l.hole.stuck // without a look at the figures: this is called often
+	}
 	s := l.conn.ConnectionStats()
 	now := passed{time.Now(), l.hole.written.Load(), s.BytesSent, s.PacketsSent, s.PacketsReceived}
 	return l.hole.look(now, s.SmoothedRTT, s.MeanDeviation)
