@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-carried sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -63,6 +63,9 @@ bench-idle: ## measure what idle peers cost: memory, CPU, goroutines; FLAGS=-hel
 
 bench-broadcast: ## measure messages to everyone beside gossipsub; FLAGS=-help
 	go -C scripts/bench run ./broadcast $(FLAGS)
+
+bench-carried: ## measure links over other peers beside direct ones; FLAGS=-help
+	go -C scripts/bench run ./carried $(FLAGS)
 
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)

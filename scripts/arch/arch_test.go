@@ -62,7 +62,7 @@ var may = map[string][]string{
 }
 
 // quicUsers are the packages that may import quic-go, besides tests.
-var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages"}
+var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages", "scripts/bench/carried"}
 
 // Limits of the length of a file: a longer one holds two ideas. Tests have more room, as their
 // cases are read one by one.

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+var (
+	directly = LinkTo{Peer: b}
+	overOne  = LinkTo{Peer: b, Carried: true}
+)
+
+// bulk measures one stream of large messages.
+func (o options) bulk(n network, r *results) error {
+	type round struct{ direct, carried, directCPU, carriedCPU float64 }
+	run := func(to LinkTo) (rate, cpu float64, err error) {
+		before, err := n.cpu()
+		if err != nil {
+			return 0, 0, err
+		}
+		var sent Sent
+		if err := n[a].Call("peer.Bulk", Bulk{To: to, Length: o.length}, &sent); err != nil {
+			return 0, 0, err
+		}
+		after, err := n.cpu()
+		megabytes := float64(sent.Bytes) / 1e6
+		return megabytes / sent.Time.Seconds(), (after - before).Seconds() * 1000 / megabytes, err
+	}
+	list, err := repeat(o.rounds, func() (t round, err error) {
+		if t.direct, t.directCPU, err = run(directly); err == nil {
+			t.carried, t.carriedCPU, err = run(overOne)
+		}
+		return t, err
+	})
+	if err != nil {
+		return err
+	}
+	direct, carried := func(t round) float64 { return t.direct }, func(t round) float64 { return t.carried }
+	r.title(fmt.Sprintf("one stream of messages of %d KiB, directly and over one other peer", largeBody>>10))
+	r.row("MB/s, directly and over one", fmt.Sprintf("%8.1f %8.1f", median(list, direct), median(list, carried)))
+	r.row("CPU of all processes, ms a MB", fmt.Sprintf("%8.2f %8.2f",
+		median(list, func(t round) float64 { return t.directCPU }), median(list, func(t round) float64 { return t.carriedCPU })))
+	r.bar("rate over one to directly", ratio(list, carried, direct), 0.3, false)
+	return nil
+}
+
+// questions measures small messages and their answers.
+func (o options) questions(n network, r *results) error {
+	type round struct{ direct, carried, directMany, carriedMany Asked }
+	list, err := repeat(o.rounds, func() (t round, err error) {
+		for _, m := range []struct {
+			to       LinkTo
+			inFlight int
+			asked    *Asked
+		}{{directly, 1, &t.direct}, {overOne, 1, &t.carried}, {directly, 128, &t.directMany}, {overOne, 128, &t.carriedMany}} {
+			if err := n[a].Call("peer.Ask", Ask{m.to, m.inFlight, o.length}, m.asked); err != nil {
+				return t, err
+			}
+		}
+		return t, nil
+	})
+	if err != nil {
+		return err
+	}
+	direct, carried := func(t round) float64 { return float64(t.direct.P50) }, func(t round) float64 { return float64(t.carried.P50) }
+	directMany, carriedMany := func(t round) float64 { return t.directMany.PerSecond }, func(t round) float64 { return t.carriedMany.PerSecond }
+	r.title(fmt.Sprintf("questions of %d bytes and their answers, on a stream that stays open", smallBody))
+	r.row("p50 one at a time, ms, directly and over one", fmt.Sprintf("%8.3f %8.3f", median(list, direct)/1e6, median(list, carried)/1e6))
+	r.bar("p50 over one to directly", ratio(list, carried, direct), 2, true)
+	r.row("a second, 128 in flight, directly and over one", fmt.Sprintf("%8.0f %8.0f", median(list, directMany), median(list, carriedMany)))
+	r.bar("rate over one to directly, 128 in flight", ratio(list, carriedMany, directMany), 0.5, false)
+	return nil
+}
+
+// What is carried while control frames are measured: so many packets a second, both ways. There
+// is an acknowledgement for two packets, which hold so much of a stream (counted).
+const (
+	carriedPackets  = 20_000
+	bytesInAPacket  = 1150
+	carriedBytes    = carriedPackets * 2 / 3 * bytesInAPacket
+	beforeMeasuring = 200 * time.Millisecond
+)
+
+// control measures control frames between the relay and b while much is carried.
+func (o options) control(n network, r *results) error {
+	type delays struct {
+		Delays
+		packets float64 // carried in a second
+	}
+	type round struct{ idle, other, same delays }
+	run := func(to string) (d delays, err error) {
+		if to == "" {
+			return d, n[relay].Call("peer.Control", Control{b, o.length}, &d.Delays)
+		}
+		load := Bulk{To: LinkTo{to, true}, Length: o.length + 2*beforeMeasuring, PerSecond: carriedBytes}
+		running := n[a].Go("peer.Bulk", load, new(Sent), nil)
+		time.Sleep(beforeMeasuring)
+		before, err := n.packets(a, to)
+		if err != nil {
+			return d, err
+		}
+		began := time.Now()
+		if err := n[relay].Call("peer.Control", Control{b, o.length}, &d.Delays); err != nil {
+			return d, err
+		}
+		after, err := n.packets(a, to)
+		d.packets = float64(after-before) / time.Since(began).Seconds()
+		<-running.Done
+		if err == nil {
+			err = running.Error
+		}
+		return d, err
+	}
+	list, err := repeat(o.rounds, func() (t round, err error) {
+		for _, m := range []struct {
+			to     string
+			delays *delays
+		}{{"", &t.idle}, {c, &t.other}, {b, &t.same}} {
+			if *m.delays, err = run(m.to); err != nil {
+				return t, err
+			}
+		}
+		return t, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.title("a control frame from the relay to b and its answer, for information")
+	idle := median(list, func(t round) float64 { return float64(t.idle.P99) })
+	for _, m := range []struct {
+		what string
+		of   func(round) delays
+	}{
+		{"idle", func(t round) delays { return t.idle }},
+		{"while it carries from a to c", func(t round) delays { return t.other }},
+		{"while it carries from a to b, on the same link", func(t round) delays { return t.same }},
+	} {
+		p50 := median(list, func(t round) float64 { return float64(m.of(t).P50) })
+		p99 := median(list, func(t round) float64 { return float64(m.of(t).P99) })
+		r.row(m.what, fmt.Sprintf("p50 %.3f ms  p99 %.3f ms, %.2f of idle; %.0f packets/s", p50/1e6, p99/1e6, p99/idle,
+			median(list, func(t round) float64 { return m.of(t).packets })))
+	}
+	return nil
+}
+
+// garbages are the floods. Small packets are one byte of QUIC's, and none has not even that.
+var garbages = func() (list []Garbage) {
+	for _, size := range []int{1200, 1} {
+		list = append(list, Garbage{"to b, from a that it knows", b, a, size}, Garbage{"to b, from an unknown peer", b, "", size},
+			Garbage{"to an unknown peer", "", "", size},
+			Garbage{"to the relay, from a that it knows", relay, a, size}, Garbage{"to the relay, from an unknown peer", relay, "", size})
+	}
+	return append(list, Garbage{"of no packet at all", "", "", -header})
+}()
+
+// garbage measures questions of the relay to b, over its own link, while the hostile process
+// floods the relay.
+func (o options) garbage(n network, r *results) error {
+	type flooded struct {
+		p50        float64
+		flood, CPU float64 // MB/s, and processors that the relay has taken
+		hostileCPU float64
+	}
+	type round struct {
+		idle, burning float64
+		burningCPU    float64
+		floods        []flooded
+	}
+	ask := func() (p50 float64, err error) {
+		var asked Asked
+		err = n[relay].Call("peer.Ask", Ask{directly, 1, o.length}, &asked)
+		return float64(asked.P50), err
+	}
+	// under asks while the hostile process does its worst.
+	under := func(f Flood) (t flooded, err error) {
+		var sent Sent
+		running := n[hostile].Go("peer.Flood", f, &sent, nil)
+		time.Sleep(beforeMeasuring)
+		used, err := n.usage(relay, hostile)
+		if err != nil {
+			return t, err
+		}
+		began := time.Now()
+		if t.p50, err = ask(); err != nil {
+			return t, err
+		}
+		after, err := n.usage(relay, hostile)
+		if err != nil {
+			return t, err
+		}
+		took := time.Since(began).Seconds()
+		t.CPU, t.hostileCPU = (after[0].CPU-used[0].CPU).Seconds()/took, (after[1].CPU-used[1].CPU).Seconds()/took
+		if err := n[hostile].Call("peer.Stop", 0, new(int)); err != nil {
+			return t, err
+		}
+		<-running.Done
+		t.flood = float64(sent.Bytes) / 1e6 / sent.Time.Seconds()
+		return t, running.Error
+	}
+	if _, err := ask(); err != nil {
+		return err
+	}
+	time.Sleep(time.Second) // the memory settles
+	memory := watchMemory(n[relay].cmd.Process.Pid)
+	list, err := repeat(o.rounds, func() (t round, err error) {
+		if t.idle, err = ask(); err != nil {
+			return t, err
+		}
+		burning, err := under(Flood{Garbage: garbages[0], Self: true})
+		if err != nil {
+			return t, err
+		}
+		t.burning, t.burningCPU = burning.p50, burning.hostileCPU
+		for _, g := range garbages {
+			f, err := under(Flood{Garbage: g})
+			if err != nil {
+				return t, fmt.Errorf("packets of %d bytes %s: %w", g.Size, g.What, err)
+			}
+			t.floods = append(t.floods, f)
+		}
+		return t, nil
+	})
+	grown := memory()
+	if err != nil {
+		return err
+	}
+	idle, burning := median(list, func(t round) float64 { return t.idle }), median(list, func(t round) float64 { return t.burning })
+	r.title("a question of the relay to b, over its own link, while a hostile process floods the relay")
+	r.row("(a) p50 without a flood, ms", fmt.Sprintf("%8.3f", idle/1e6))
+	r.row("(c) p50, ms, while that process floods itself", fmt.Sprintf("%8.3f  %.2f of (a); it takes %.2f processors, and the relay has no part in it",
+		burning/1e6, burning/idle, median(list, func(t round) float64 { return t.burningCPU })))
+	for i, g := range garbages {
+		of := func(figure func(flooded) float64) float64 {
+			return median(list, func(t round) float64 { return figure(t.floods[i]) })
+		}
+		p50 := of(func(f flooded) float64 { return f.p50 })
+		what := fmt.Sprintf("%d bytes %s", max(0, g.Size), g.What)
+		r.bar("(b) to (a), "+what, p50/idle, 2, true)
+		r.row("", fmt.Sprintf("%8.2f of (c); p50 %.3f ms; flood %.0f MB/s, processors: relay %.2f, hostile %.2f", p50/burning, p50/1e6,
+			of(func(f flooded) float64 { return f.flood }), of(func(f flooded) float64 { return f.CPU }), of(func(f flooded) float64 { return f.hostileCPU })))
+	}
+	r.bar("memory of the relay above what it was, MiB", float64(grown)/(1<<20), 16, true)
+	return nil
+}
