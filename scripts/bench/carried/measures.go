@@ -72,12 +72,11 @@ func (o options) questions(n network, r *results) error {
 	return nil
 }
 
-// What is carried while control frames are measured: so many packets a second, both ways. There
-// is an acknowledgement for two packets, which hold so much of a stream (counted).
 const (
-	carriedPackets  = 20_000
-	bytesInAPacket  = 1150
-	carriedBytes    = carriedPackets * 2 / 3 * bytesInAPacket
+	// carriedBytes is what is carried each second while control frames are measured: some 20,000
+	// packets, those that acknowledge others among them (counted).
+	carriedBytes = 20_000_000
+	// beforeMeasuring is how long before that a load begins.
 	beforeMeasuring = 200 * time.Millisecond
 )
 
@@ -162,9 +161,9 @@ func (o options) garbage(n network, r *results) error {
 		hostileCPU float64
 	}
 	type round struct {
-		idle, burning float64
-		burningCPU    float64
-		floods        []flooded
+		idle    float64
+		burning flooded // while the hostile process floods itself
+		floods  []flooded
 	}
 	ask := func() (p50 float64, err error) {
 		var asked Asked
@@ -206,11 +205,9 @@ func (o options) garbage(n network, r *results) error {
 		if t.idle, err = ask(); err != nil {
 			return t, err
 		}
-		burning, err := under(Flood{Garbage: garbages[0], Self: true})
-		if err != nil {
+		if t.burning, err = under(Flood{Garbage: garbages[0], Self: true}); err != nil {
 			return t, err
 		}
-		t.burning, t.burningCPU = burning.p50, burning.hostileCPU
 		for _, g := range garbages {
 			f, err := under(Flood{Garbage: g})
 			if err != nil {
@@ -224,11 +221,11 @@ func (o options) garbage(n network, r *results) error {
 	if err != nil {
 		return err
 	}
-	idle, burning := median(list, func(t round) float64 { return t.idle }), median(list, func(t round) float64 { return t.burning })
+	idle, burning := median(list, func(t round) float64 { return t.idle }), median(list, func(t round) float64 { return t.burning.p50 })
 	r.title("a question of the relay to b, over its own link, while a hostile process floods the relay")
 	r.row("(a) p50 without a flood, ms", fmt.Sprintf("%8.3f", idle/1e6))
-	r.row("(c) p50, ms, while that process floods itself", fmt.Sprintf("%8.3f  %.2f of (a); it takes %.2f processors, and the relay has no part in it",
-		burning/1e6, burning/idle, median(list, func(t round) float64 { return t.burningCPU })))
+	r.row("(c) p50, ms, while that process floods itself", fmt.Sprintf("%8.3f  %.2f of (a); flood %.0f MB/s, processors: hostile %.2f",
+		burning/1e6, burning/idle, median(list, func(t round) float64 { return t.burning.flood }), median(list, func(t round) float64 { return t.burning.hostileCPU })))
 	for i, g := range garbages {
 		of := func(figure func(flooded) float64) float64 {
 			return median(list, func(t round) float64 { return figure(t.floods[i]) })
