@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/rpc"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (o options) questions(n network, r *results) error {
 	directMany, carriedMany := func(t round) float64 { return t.directMany.PerSecond }, func(t round) float64 { return t.carriedMany.PerSecond }
 	r.title(fmt.Sprintf("questions of %d bytes and their answers, on a stream that stays open", smallBody))
 	r.row("p50 one at a time, ms, directly and over one", fmt.Sprintf("%8.3f %8.3f", median(list, direct)/1e6, median(list, carried)/1e6))
-	r.bar("p50 over one to directly", ratio(list, carried, direct), 2, true)
+	r.row("p50 over one to directly, for information", fmt.Sprintf("%8.2f  of at most 2", ratio(list, carried, direct)))
 	r.row("a second, 128 in flight, directly and over one", fmt.Sprintf("%8.0f %8.0f", median(list, directMany), median(list, carriedMany)))
 	r.bar("rate over one to directly, 128 in flight", ratio(list, carriedMany, directMany), 0.5, false)
 	return nil
@@ -142,99 +143,125 @@ func (o options) control(n network, r *results) error {
 	return nil
 }
 
-// garbages are the floods. Small packets are one byte of QUIC's, and none has not even that.
+// garbages are the floods. Small packets are one byte of QUIC's; the last have not even a header.
 var garbages = func() (list []Garbage) {
 	for _, size := range []int{1200, 1} {
 		list = append(list, Garbage{"to b, from a that it knows", b, a, size}, Garbage{"to b, from an unknown peer", b, "", size},
 			Garbage{"to an unknown peer", "", "", size},
 			Garbage{"to the relay, from a that it knows", relay, a, size}, Garbage{"to the relay, from an unknown peer", relay, "", size})
 	}
-	return append(list, Garbage{"of no packet at all", "", "", -header})
+	return append(list, Garbage{"of nothing", "", "", -header})
 }()
 
-// garbage measures questions of the relay to b, over its own link, while the hostile process
-// floods the relay.
-func (o options) garbage(n network, r *results) error {
-	type flooded struct {
-		p50        float64
-		flood, CPU float64 // MB/s, and processors that the relay has taken
-		hostileCPU float64
-	}
-	type round struct {
-		idle    float64
-		burning flooded // while the hostile process floods itself
-		floods  []flooded
-	}
-	ask := func() (p50 float64, err error) {
-		var asked Asked
-		err = n[relay].Call("peer.Ask", Ask{directly, 1, o.length}, &asked)
-		return float64(asked.P50), err
-	}
-	// under asks while the hostile process does its worst.
-	under := func(f Flood) (t flooded, err error) {
-		var sent Sent
-		running := n[hostile].Go("peer.Flood", f, &sent, nil)
+func (g Garbage) String() string { return fmt.Sprintf("%d bytes %s", max(0, g.Size), g.What) }
+
+// flooded is what a question takes beside a load, and what the load is.
+type flooded struct {
+	p50            float64
+	rate           float64 // MB/s
+	relay, hostile float64 // processors
+}
+
+// beside measures questions of the relay to b, over its own link, beside a call that sends until
+// stop. Without a call there is nothing beside.
+func (o options) beside(n network, who, method string, load any, stop func() error) (t flooded, err error) {
+	var sent Sent
+	var running *rpc.Call
+	if who != "" {
+		running = n[who].Go(method, load, &sent, nil)
 		time.Sleep(beforeMeasuring)
-		used, err := n.usage(relay, hostile)
-		if err != nil {
-			return t, err
-		}
-		began := time.Now()
-		if t.p50, err = ask(); err != nil {
-			return t, err
-		}
-		after, err := n.usage(relay, hostile)
-		if err != nil {
-			return t, err
-		}
-		took := time.Since(began).Seconds()
-		t.CPU, t.hostileCPU = (after[0].CPU-used[0].CPU).Seconds()/took, (after[1].CPU-used[1].CPU).Seconds()/took
-		if err := n[hostile].Call("peer.Stop", 0, new(int)); err != nil {
-			return t, err
-		}
-		<-running.Done
-		t.flood = float64(sent.Bytes) / 1e6 / sent.Time.Seconds()
-		return t, running.Error
 	}
-	if _, err := ask(); err != nil {
+	before, err := n.usage(relay, hostile)
+	if err != nil {
+		return t, err
+	}
+	began := time.Now()
+	var asked Asked
+	if err := n[relay].Call("peer.Ask", Ask{directly, 1, o.length}, &asked); err != nil {
+		return t, err
+	}
+	after, err := n.usage(relay, hostile)
+	if err != nil {
+		return t, err
+	}
+	took := time.Since(began).Seconds()
+	t.p50 = float64(asked.P50)
+	t.relay, t.hostile = (after[0].CPU-before[0].CPU).Seconds()/took, (after[1].CPU-before[1].CPU).Seconds()/took
+	if running == nil {
+		return t, nil
+	}
+	if err := stop(); err != nil {
+		return t, err
+	}
+	<-running.Done
+	t.rate = float64(sent.Bytes) / 1e6 / sent.Time.Seconds()
+	return t, running.Error
+}
+
+// load is something beside which questions are measured.
+type load struct {
+	what string
+	run  func() (flooded, error)
+	bar  bool
+}
+
+// garbage measures questions of the relay to b while the hostile process floods the relay.
+func (o options) garbage(n network, r *results) error {
+	flood := func(f Flood) func() (flooded, error) {
+		return func() (flooded, error) {
+			return o.beside(n, hostile, "peer.Flood", f, func() error { return n[hostile].Call("peer.Stop", 0, new(int)) })
+		}
+	}
+	bulk := func(who string, to LinkTo) func() (flooded, error) {
+		return func() (flooded, error) {
+			return o.beside(n, who, "peer.Bulk", Bulk{To: to, Length: o.length + 2*beforeMeasuring}, func() error { return nil })
+		}
+	}
+	idle := func() (flooded, error) { return o.beside(n, "", "", nil, nil) }
+	loads := []load{
+		{"(a) nothing", idle, false},
+		{"(c) the hostile process floods itself alone", flood(Flood{garbages[0], true}), false},
+		{"(d) the relay sends b a long stream itself", bulk(relay, directly), false},
+		{"(d) a sends the relay a long stream", bulk(a, LinkTo{Peer: relay}), false},
+		{"(d) a sends b a long stream over the relay", bulk(a, overOne), false},
+	}
+	for _, g := range garbages {
+		loads = append(loads, load{"(b) " + g.String(), flood(Flood{g, false}), true})
+	}
+	if _, err := idle(); err != nil {
 		return err
 	}
 	time.Sleep(time.Second) // the memory settles
 	memory := watchMemory(n[relay].cmd.Process.Pid)
-	list, err := repeat(o.rounds, func() (t round, err error) {
-		if t.idle, err = ask(); err != nil {
-			return t, err
-		}
-		if t.burning, err = under(Flood{Garbage: garbages[0], Self: true}); err != nil {
-			return t, err
-		}
-		for _, g := range garbages {
-			f, err := under(Flood{Garbage: g})
+	list, err := repeat(o.rounds, func() (round []flooded, err error) {
+		for _, l := range loads {
+			f, err := l.run()
 			if err != nil {
-				return t, fmt.Errorf("packets of %d bytes %s: %w", g.Size, g.What, err)
+				return nil, fmt.Errorf("%s: %w", l.what, err)
 			}
-			t.floods = append(t.floods, f)
+			round = append(round, f)
 		}
-		return t, nil
+		return round, nil
 	})
 	grown := memory()
 	if err != nil {
 		return err
 	}
-	idle, burning := median(list, func(t round) float64 { return t.idle }), median(list, func(t round) float64 { return t.burning.p50 })
-	r.title("a question of the relay to b, over its own link, while a hostile process floods the relay")
-	r.row("(a) p50 without a flood, ms", fmt.Sprintf("%8.3f", idle/1e6))
-	r.row("(c) p50, ms, while that process floods itself", fmt.Sprintf("%8.3f  %.2f of (a); flood %.0f MB/s, processors: hostile %.2f",
-		burning/1e6, burning/idle, median(list, func(t round) float64 { return t.burning.flood }), median(list, func(t round) float64 { return t.burning.hostileCPU })))
-	for i, g := range garbages {
-		of := func(figure func(flooded) float64) float64 {
-			return median(list, func(t round) float64 { return figure(t.floods[i]) })
+	r.title("p50 of a question of the relay to b, over its own link, (b) while a hostile process floods the relay;\n" +
+		"(c) takes processors too, but sends the relay nothing; (d) is what well-behaved peers do to it")
+	fmt.Printf("  %-50s %8s %7s %7s %6s   %s\n", "", "p50, ms", "to (a)", "to (c)", "MB/s", "processors: relay, hostile")
+	of := func(i int, figure func(flooded) float64) float64 {
+		return median(list, func(round []flooded) float64 { return figure(round[i]) })
+	}
+	p50 := func(i int) float64 { return of(i, func(f flooded) float64 { return f.p50 }) }
+	for i, l := range loads {
+		toIdle, verdict := p50(i)/p50(0), ""
+		if l.bar {
+			verdict = r.judge(l.what, toIdle, 2, true)
 		}
-		p50 := of(func(f flooded) float64 { return f.p50 })
-		what := fmt.Sprintf("%d bytes %s", max(0, g.Size), g.What)
-		r.bar("(b) to (a), "+what, p50/idle, 2, true)
-		r.row("", fmt.Sprintf("%8.2f of (c); p50 %.3f ms; flood %.0f MB/s, processors: relay %.2f, hostile %.2f", p50/burning, p50/1e6,
-			of(func(f flooded) float64 { return f.flood }), of(func(f flooded) float64 { return f.CPU }), of(func(f flooded) float64 { return f.hostileCPU })))
+		fmt.Printf("  %-50s %8.3f %7.2f %7.2f %6.0f   %4.2f %4.2f   %s\n", l.what, p50(i)/1e6, toIdle, p50(i)/p50(1),
+			of(i, func(f flooded) float64 { return f.rate }), of(i, func(f flooded) float64 { return f.relay }),
+			of(i, func(f flooded) float64 { return f.hostile }), verdict)
 	}
 	r.bar("memory of the relay above what it was, MiB", float64(grown)/(1<<20), 16, true)
 	return nil
