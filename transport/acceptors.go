@@ -62,6 +62,18 @@ func (e *Endpoint) acceptConnection() (*quic.Conn, error) {
 	return e.listener.Accept(ctx)
 }
 
+// acceptCarried takes the connections that are carried to us until the endpoint is closed. Its gate
+// lets in fewer than quic-go's queue holds.
+func (e *Endpoint) acceptCarried() {
+	for {
+		conn, err := e.inside.listener.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		e.group.Go(func() { e.admit(conn) })
+	}
+}
+
 // dismiss says that one goroutine less is needed.
 func (e *Endpoint) dismiss() bool {
 	e.mu.Lock()
@@ -71,4 +83,14 @@ func (e *Endpoint) dismiss() bool {
 	}
 	e.acceptors--
 	return true
+}
+
+// spawn runs a goroutine that Close waits for; false says that the endpoint is closed.
+func (e *Endpoint) spawn(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.group.Go(f)
+	}
+	return !e.closed
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -19,68 +18,12 @@ const (
 	maxCarriedOpenPerLink = 4
 	maxCarriedOpenPerTag  = 2
 	doubtfulCarried       = 8
-	// How long an idle carried link is silent. Each keepalive crosses all links on the way, and
-	// silence on it accuses nobody.
-	carriedKeepalive = 5 * time.Second
 )
-
-// inside is the part of an endpoint that makes carried links.
-type inside struct {
-	carrier   *carrier
-	transport *quic.Transport
-	listener  *quic.Listener
-	gate      gate
-}
-
-// start listens for the connections that are carried to us. Stateless resets are off: with the
-// same short connection IDs as outside, one could be had here and used there.
-func (in *inside) start(e *Endpoint, own Tag) error {
-	in.carrier = newCarrier(own)
-	in.gate.init(e.log, gateLimits{all: maxCarriedOpen, doubtful: doubtfulCarried, groups: carriedGroups}, nil)
-	in.transport = &quic.Transport{
-		Conn: in.carrier, ConnContext: in.gate.enter, VerifySourceAddress: in.gate.doubts, DisableVersionNegotiationPackets: true,
-	}
-	tls, err := e.identity.TLS(certs.PublicKey{})
-	if err != nil {
-		return err
-	}
-	if in.listener, err = in.transport.Listen(tls, carriedConfig()); err != nil {
-		return err
-	}
-	e.group.Go(func() {
-		for {
-			conn, err := in.listener.Accept(context.Background())
-			if err != nil {
-				return // the endpoint is closed
-			}
-			e.group.Go(func() { e.admit(conn) })
-		}
-	})
-	return nil
-}
 
 // carriedGroups are those that a carried stranger belongs to.
 func carriedGroups(from *quic.ClientInfo) []group {
 	a := from.RemoteAddr.(carriedAddr)
 	return []group{{a, maxCarriedOpenPerTag}, {a.over, maxCarriedOpenPerLink}}
-}
-
-// carriedConfig is the configuration of a connection over others. Its packets are the smallest
-// that QUIC allows and stay that: on a stream larger ones gain nothing (473 to 515 Mbit/s against
-// 488 to 499, measured).
-func carriedConfig() *quic.Config {
-	c := quicConfig()
-	c.KeepAlivePeriod = carriedKeepalive
-	c.DisablePathMTUDiscovery = true
-	c.MaxIncomingUniStreams = -1 // nothing is carried over it
-	return c
-}
-
-// close ends what makes carried links, when there are no more links.
-func (in *inside) close() error {
-	err := in.transport.Close()
-	in.gate.await()
-	return errors.Join(err, in.carrier.Close())
 }
 
 // CarryWishes are what the carrier wants to know, or to have brought to another peer. Somebody

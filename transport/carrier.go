@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -75,30 +74,6 @@ type CarryWish struct {
 	// [Endpoint.TakeCarried]: a byte, 1 if the sender is deaf to that peer, and a QUIC packet. Else the owner is asked for a way to it, see [Endpoint.SetWay].
 	Packet []byte
 }
-
-// packet is one packet of a carried link, with its header.
-type packet struct {
-	size int
-	at   time.Time // when it began to wait
-	over *Link     // one for us has come over it; nil: by a search
-	b    [maxPacket]byte
-}
-
-func (p *packet) to() Tag   { return Tag(binary.BigEndian.Uint64(p.b[1:])) }
-func (p *packet) from() Tag { return Tag(binary.BigEndian.Uint64(p.b[9:])) }
-
-// address sets the header.
-func (p *packet) address(to, from Tag) {
-	p.b[0] = maxHops
-	binary.BigEndian.PutUint64(p.b[1:], uint64(to))
-	binary.BigEndian.PutUint64(p.b[9:], uint64(from))
-}
-
-var packets = sync.Pool{New: func() any { return new(packet) }}
-
-func newPacket() *packet { return packets.Get().(*packet) }
-
-func (p *packet) free() { packets.Put(p) }
 
 // way is what is known of another peer: over which link packets go to it.
 type way struct {

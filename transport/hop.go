@@ -157,8 +157,8 @@ func (h *hop) longest() (most *flow) {
 	return most
 }
 
-// remove takes a packet out of a flow. h.mu is held.
-func (h *hop) remove(f *flow, i int) *packet {
+// pop takes a packet out of a flow. h.mu is held.
+func (h *hop) pop(f *flow, i int) *packet {
 	p := f.queue[i]
 	f.queue[i] = nil // the slice goes on to hold its beginning
 	if i == 0 {
@@ -173,7 +173,7 @@ func (h *hop) remove(f *flow, i int) *packet {
 	return p
 }
 
-func (h *hop) drop(f *flow, i int) { h.remove(f, i).free() }
+func (h *hop) drop(f *flow, i int) { h.pop(f, i).free() }
 
 func signal(c chan struct{}) {
 	select {
@@ -240,7 +240,7 @@ func (h *hop) next(frames []byte) []byte {
 	for len(h.flows) > 0 && len(frames) < hopWrite {
 		f := h.flows[0]
 		h.flows = append(h.flows[1:], f)
-		p := h.remove(f, 0)
+		p := h.pop(f, 0)
 		if now.Sub(p.at) <= carryAge {
 			frames = binary.BigEndian.AppendUint16(frames, uint16(p.size))
 			frames = append(frames, p.b[:p.size]...)

@@ -52,43 +52,6 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"quicpeer/certs"
-	"quicpeer/pb"
-)
-
-// Parameters of QUIC. Figures called measured are of quic-go v0.65.0.
-const (
-	// The limit of a handshake, which takes one round trip; quic-go's default, and long enough
-	// for five retransmissions of the first packet (at 0.2, 0.6, 1.4 and 3 s).
-	handshakeTimeout = 5 * time.Second
-	// The smallest packet that QUIC allows (RFC 9000, 14), 1228 bytes with the headers of IPv4
-	// and UDP, 1248 with those of IPv6. With quic-go's 1280 no packet gets through a tunnel of
-	// 1280 behind a router (Tailscale, WireGuard, 6in4). If there is room for more, quic-go
-	// finds it.
-	packetSize = 1200
-	// Streams that a peer may have open in the eyes of QUIC, where a stream counts
-	// until its last packet is acknowledged, up to 25 ms after both sides are done
-	// with it. With 8 a link carried 400 streams a second, with 256 it carries what
-	// the processor does (measured). Bounds a peer that opens streams for fun.
-	maxStreams = 256
-	// Message streams that we have open on a link: a batch of messages shares a
-	// stream, so a few keep a link busy. More wait in OpenStream.
-	maxOpen = 8
-	// Flow control windows: how far a peer may write ahead of our reading. What lies
-	// unread on one stream must never keep another from moving: streams are read
-	// one after the other, and announcements can't wait for messages. So the window
-	// of the connection holds those of maxOpen streams and the control stream, and
-	// neither grows. A quarter of it stays free, since quic-go renews a window only
-	// when a quarter has been read. 160 KiB are 13 Mbit/s a stream at 100 ms round
-	// trip. The 2 MiB bound what one peer can make us hold.
-	streamWindow = 160 << 10
-	linkWindow   = 2 << 20
-
-	// The limit for opening the control stream after the handshake: one round trip and
-	// retransmissions, as for the handshake.
-	controlTimeout = 5 * time.Second
-	// How long a closed endpoint repeats its notices of closing to peers that have missed them
-	// and still send. A guess: a round trip and a bit.
-	closeGrace = 100 * time.Millisecond
 )
 
 // Config is the configuration of an [Endpoint].
@@ -178,25 +141,6 @@ func (e *Endpoint) listen() error {
 	return err
 }
 
-// quicConfig is the configuration of every connection, dialled or accepted. Datagrams and
-// 0-RTT are off by default and stay off: they could be replayed or forged without a
-// connection.
-func quicConfig() *quic.Config {
-	return &quic.Config{
-		Versions:                       []quic.Version{quic.Version1},
-		HandshakeIdleTimeout:           handshakeTimeout,
-		MaxIdleTimeout:                 pb.IdleTimeout,
-		KeepAlivePeriod:                pb.KeepaliveEvery,
-		InitialPacketSize:              packetSize,
-		MaxIncomingStreams:             maxStreams,
-		MaxIncomingUniStreams:          1, // the hop stream
-		InitialStreamReceiveWindow:     streamWindow,
-		MaxStreamReceiveWindow:         streamWindow,
-		InitialConnectionReceiveWindow: linkWindow,
-		MaxConnectionReceiveWindow:     linkWindow,
-	}
-}
-
 // Close ends the endpoint: open links are closed with CodeShutdown, Dial and Accept return an
 // error that is [net.ErrClosed]. Before it, say goodbye to links ([Link.Shut]) and wait for
 // them ([Link.Done]), or their peers lose what is on its way. When Close returns, no goroutine
@@ -223,9 +167,43 @@ func (e *Endpoint) Close() error {
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	<-grace.C
-	err := errors.Join(e.inside.close(), e.transport.Close())
+	err := errors.Join(e.inside.stop(), e.transport.Close())
 	e.gate.await()
 	return errors.Join(err, e.conn.Close())
+}
+
+// inside is the part of an endpoint that makes carried links.
+type inside struct {
+	carrier   *carrier
+	transport *quic.Transport
+	listener  *quic.Listener
+	gate      gate
+}
+
+// start listens for the connections that are carried to us. Stateless resets are off: with the
+// same short connection IDs as outside, one could be had here and used there.
+func (in *inside) start(e *Endpoint, own Tag) error {
+	in.carrier = newCarrier(own)
+	in.gate.init(e.log, gateLimits{all: maxCarriedOpen, doubtful: doubtfulCarried, groups: carriedGroups}, nil)
+	in.transport = &quic.Transport{
+		Conn: in.carrier, ConnContext: in.gate.enter, VerifySourceAddress: in.gate.doubts, DisableVersionNegotiationPackets: true,
+	}
+	tls, err := e.identity.TLS(certs.PublicKey{})
+	if err != nil {
+		return err
+	}
+	if in.listener, err = in.transport.Listen(tls, carriedConfig()); err != nil {
+		return err
+	}
+	e.group.Go(e.acceptCarried)
+	return nil
+}
+
+// stop ends what makes carried links, when there are no more links.
+func (in *inside) stop() error {
+	err := in.transport.Close()
+	in.gate.await()
+	return errors.Join(err, in.carrier.Close())
 }
 
 // newLink turns a connection with its control stream into a link and starts it.
@@ -273,16 +251,6 @@ func (e *Endpoint) add(l *Link) bool {
 		e.group.Go(l.hop.read)
 	}
 	return true
-}
-
-// spawn runs a goroutine that Close waits for; false says that the endpoint is closed.
-func (e *Endpoint) spawn(f func()) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.closed {
-		e.group.Go(f)
-	}
-	return !e.closed
 }
 
 func (e *Endpoint) remove(l *Link) {
