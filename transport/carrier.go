@@ -351,7 +351,7 @@ func (c *carrier) pass(from *Link, w *way, p *packet) bool {
 		return false
 	}
 	next := w.next.Load()
-	if next == nil || next == from || !from.hop.rate.allow(p.size) || !c.rate.allow(p.size) {
+	if next == nil || next == from || !c.rate.allow(p.size+rateCost) {
 		return false
 	}
 	p.b[0] = min(p.b[0], maxHops) - 1 // a peer may claim more

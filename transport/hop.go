@@ -15,14 +15,19 @@ import (
 
 // Bounds of what a link carries for others, guesses unless said otherwise.
 const (
-	// carryLink is how much a link may have us carry in a second, carryAll all together: on
-	// loopback a megabyte takes a relay 6 ms of a processor (measured), so that they are 0.4 and
-	// 0.8 of one. Where lines are slower, QUIC's congestion control sets the pace, and the queues
-	// below share it out. carryBurst is what may come at once: QUIC adapts to the rate, and a
-	// longer burst makes but a longer queue.
-	carryLink  = 64 << 20
+	// carryLink is how many bytes a second are read of the hop stream of a link, carryAll how many
+	// are passed on of all together; a packet counts rateCost more than its size, as small ones cost
+	// nearly as much. On loopback a megabyte in full packets takes a relay some 12 ms of a processor
+	// (measured), so that a link alone can take less than half of one. Where lines are slower, QUIC's
+	// congestion control sets the pace, and the queues below share it out. carryBurst is what may
+	// come at once: QUIC adapts to the rate, and a longer burst makes but a longer queue.
+	carryLink  = 48 << 20
 	carryAll   = 128 << 20
-	carryBurst = 1 << 20
+	carryBurst = 128 << 10
+	rateCost   = 500
+	// rateStep is how much is read before the rate is looked at, and rateSleep the shortest wait.
+	rateStep  = 16 << 10
+	rateSleep = time.Millisecond
 	// Queues for a link: of what comes over one other link, or is our own; of all that; of all
 	// links together, but for the little that each may always hold, lest the queues of some peers
 	// that do not read keep all others from being served. A packet counts as what it holds, however
@@ -53,10 +58,19 @@ func newCarryRate(perSecond int) carryRate {
 
 func (r carryRate) allow(bytes int) bool { return r.AllowN(time.Now(), bytes) }
 
+// wait waits until the rate is kept to, or nearly.
+func (r carryRate) wait(bytes int) {
+	now := time.Now()
+	if d := r.ReserveN(now, bytes).DelayFrom(now); d >= rateSleep {
+		time.Sleep(d)
+	}
+}
+
 // hop is the end of a link that carries packets for others: a stream each way, opened when there
-// is something to carry. Its reader never waits, so that what lies unread takes nothing of the
-// link's window; its writer waits for the peer, and lets its queue fill and drop. A peer that does
-// not read its hop stream hurts what goes over it alone.
+// is something to carry. Its reader waits for nothing but its rate, so that what lies unread takes
+// the link's window for a moment only, and a peer that sends more is slowed down; its writer waits
+// for the peer, and lets its queue fill and drop. A peer that does not read its hop stream hurts what
+// goes over it alone.
 type hop struct {
 	link *Link
 	c    *carrier
@@ -292,7 +306,11 @@ func (h *hop) read() {
 // protocol.
 func (h *hop) readStream(r *bufio.Reader) error {
 	var length [2]byte
-	for {
+	for cost := 0; ; {
+		if cost >= rateStep {
+			h.rate.wait(cost)
+			cost = 0
+		}
 		if _, err := io.ReadFull(r, length[:]); err != nil {
 			return nil
 		}
@@ -300,6 +318,7 @@ func (h *hop) readStream(r *bufio.Reader) error {
 		if size > maxPacket {
 			return fmt.Errorf("a packet of %d bytes on the hop stream, more than %d", size, maxPacket)
 		}
+		cost += size + rateCost
 		p := newPacket()
 		p.size = size
 		if _, err := io.ReadFull(r, p.b[:size]); err != nil {

@@ -257,55 +257,46 @@ func TestOwnPacketsWait(t *testing.T) {
 	})
 }
 
-// TestCarryRate: what a link may have us carry is bounded, and so is the sum of all; one that
-// takes all that it may leaves enough to another.
+// TestCarryRate: a hop stream is read at its rate, whatever it brings; and all together have so much
+// passed on.
 func TestCarryRate(t *testing.T) {
-	const for200ms = 200 * time.Millisecond
-	for _, c := range []struct {
-		flooders int
-		link     int // MiB a second that the first of them gets, about
-		honest   bool
-	}{{1, 64, true}, {2, 64, false}, {4, 32, false}} {
+	const seconds = 2
+	for _, size := range []int{0, packetHeader, packetHeader + 1, 100, maxPacket} {
 		synctest.Test(t, func(t *testing.T) {
-			c1 := newCarrier(1)
-			next, honest := carryingLink(c1), carryingLink(c1)
-			c1.set(9, next)
-			passed := map[*Link]int{}
-			flooders := make([]*Link, c.flooders)
-			for i := range flooders {
-				flooders[i] = carryingLink(c1)
+			c := newCarrier(1)
+			from, next := carryingLink(c), carryingLink(c)
+			c.set(9, next)
+			stream := new(bytes.Buffer)
+			frame := append(binary.BigEndian.AppendUint16(nil, uint16(size)), testPacket(maxPacket, 9, 8).b[:size]...)
+			for range seconds * carryLink / (size + rateCost) {
+				stream.Write(frame)
 			}
-			sent := 0
-			carry := func(l *Link, packets int) {
-				for range packets {
-					c1.take(l, testPacket(maxPacket, 9, 8))
-				}
-				for frames := next.hop.next(nil); len(frames) > 0; frames = next.hop.next(nil) {
-					passed[l] += len(frames)
-				}
+			begin := time.Now()
+			if err := from.hop.readStream(bufio.NewReader(stream)); err != nil {
+				t.Fatal(err)
 			}
-			for begin := time.Now(); time.Since(begin) < for200ms; time.Sleep(time.Millisecond) {
-				for i := range flooders {
-					carry(flooders[i], 100) // 150 MB a second
-				}
-				carry(honest, 10) // 15 MB a second
-				sent += 10 * (2 + maxPacket)
-			}
-			all := passed[honest]
-			for i, l := range flooders {
-				all += passed[l]
-				if most := carryLink/5 + carryBurst; passed[l] > most+most/500 || i == 0 && passed[l] < c.link<<20/5 {
-					t.Errorf("%d flooders: %d bytes over link %d", c.flooders, passed[l], i)
-				}
-			}
-			if most := carryAll/5 + carryBurst; all > most+most/500 {
-				t.Errorf("%d flooders: %d bytes in all", c.flooders, all)
-			}
-			if c.honest && passed[honest] != sent {
-				t.Errorf("%d flooders: of an honest one %d bytes of %d", c.flooders, passed[honest], sent)
+			if took := time.Since(begin); took < (seconds-0.1)*1e9 || took > (seconds+0.1)*1e9 {
+				t.Errorf("packets of %d bytes were read in %v", size, took)
 			}
 		})
 	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCarrier(1)
+		next := carryingLink(c)
+		c.set(9, next)
+		passed := 0
+		for begin := time.Now(); time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
+			for range 200 { // 300 MB a second
+				c.take(carryingLink(c), testPacket(maxPacket, 9, 8))
+				for frames := next.hop.next(nil); len(frames) > 0; frames = next.hop.next(nil) {
+					passed += (maxPacket + rateCost) * len(frames) / (maxPacket + 2)
+				}
+			}
+		}
+		if passed < carryAll*9/10 || passed > carryAll+2*carryBurst {
+			t.Errorf("%d bytes are passed on in a second", passed)
+		}
+	})
 }
 
 // TestHopAccounts: whatever is put, taken, and ended, the counts are those of the queues, which
