@@ -1368,7 +1368,7 @@ type HandshakeStart struct {
 	// 1: carried links. The other side may open a unidirectional stream, the hop stream, for the
 	// QUIC packets of links that are carried over this one. Each is a length of two bytes and so
 	// many bytes, at most 1500: how many links it may still cross (1), the tags of the receiver and
-	// of the sender (8 each, the first of the SHA-256 of their IDs), and the QUIC packet. What is too
+	// of the sender (8 each, the first of the SHA-256 of their IDs), and the QUIC packet. Anything too
 	// short for that is dropped, and so is what has no links left, where the next is not known, or
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.

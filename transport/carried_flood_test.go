@@ -175,7 +175,7 @@ func likeOurs() *quic.Config {
 }
 
 // TestHopNotRead: a peer that does not read its hop stream loses what is carried to it, but not
-// its link, on which all else goes on. What has waited too long is gone when it reads again.
+// its link, on which all else goes on. By the time it reads again, all that has waited too long is gone.
 func TestHopNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHostileWorld(t)

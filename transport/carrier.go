@@ -49,8 +49,8 @@ const (
 	maxArrived = 1024
 
 	// The slow way, a search for each packet, is taken as well when an answer is late: by twice
-	// the time that answers take, within these bounds; the first while none has come. What is
-	// late by as much again is sent once more, as long as QUIC has sent something within slowPause.
+	// the time that answers take, within these bounds; the first while none has come. A packet
+	// whose answer is late by as much again is sent once more, as long as QUIC has sent something within slowPause.
 	slowAfter = 700 * time.Millisecond
 	slowLeast = 150 * time.Millisecond
 	slowMost  = 2 * time.Second

@@ -443,7 +443,7 @@ func TestMaxWays(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		_, _ = c.WriteTo([]byte{0}, carriedAddr{way: c.find(102)}) // by us
 		time.Sleep(time.Millisecond)
-		c.learn(103) // alone is no use
+		c.learn(103) // alone does not use it
 		for i, gone := range []Tag{103, 104, 105} {
 			time.Sleep(time.Millisecond)
 			c.learn(Tag(10000 + i))
@@ -560,7 +560,7 @@ func TestCarrierConn(t *testing.T) {
 					t.Errorf("from %v", addr)
 				}
 				if timeout, ok := errors.AsType[net.Error](err); test.want.err == os.ErrDeadlineExceeded && (!ok || !timeout.Timeout()) {
-					t.Errorf("%v is no timeout", err)
+					t.Errorf("%v is not a timeout", err)
 				}
 			})
 		})

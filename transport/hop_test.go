@@ -358,7 +358,7 @@ func TestHopAccounts(t *testing.T) {
 	})
 }
 
-// FuzzHopStream reads a hop stream. What it takes, for whom, and where it stops is compared with
+// FuzzHopStream reads a hop stream. The packets it takes, for whom, and where it stops are compared with
 // a simpler reading.
 func FuzzHopStream(f *testing.F) {
 	const own, back, on, stranger = 1, 2, 3, 4

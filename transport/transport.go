@@ -199,7 +199,7 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 	return nil
 }
 
-// stop ends what makes carried links, when there are no more links.
+// stop ends what makes carried links, once all links have ended.
 func (in *inside) stop() error {
 	err := in.transport.Close()
 	in.gate.await()

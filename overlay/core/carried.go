@@ -12,7 +12,7 @@ import (
 )
 
 // Links over others are for direct messages alone: nothing else that has a use for links sees
-// them, as they are not up in the sense of link.LinkUp. What they need of the core is a handshake,
+// them, as they are not up in the sense of link.LinkUp. Of the core they need a handshake,
 // which shows the ID and run of the peer, their end when the peer is restarted or they are idle,
 // and for everybody's packets the next link.
 

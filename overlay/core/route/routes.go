@@ -103,7 +103,7 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 }
 
 // CarriesTo is the link over which the packets of carried links go to a peer with one of these
-// entries: the nearest to it whose other end carries, and a mute one only if there is no other; nil
+// entries: the nearest to it whose other end carries, and a mute one only in want of others; nil
 // without any.
 func (rt *Routes) CarriesTo(entries []*table.Entry) (best *link.Link) {
 	least := muteCosts + table.NoWay

@@ -5,17 +5,17 @@
 //	make bench-carried FLAGS='-rounds 9 -time 2s'
 //
 // It measures one long stream of large messages, small questions and their answers, a relay that is
-// flooded with garbage, and how a relay's own control frames fare while it carries much. What is
-// compared runs in turn, so that a ratio holds on a machine whose speed drifts; figures are medians
+// flooded with garbage, and how a relay's own control frames fare while it carries much. Things
+// compared run in turn, so that a ratio holds on a machine whose speed drifts; figures are medians
 // over the rounds. All processes share the processors of this machine.
 //
 // Garbage goes to the relay on the hop stream of a link, at full speed, written with bare quic-go. As
 // that takes processor time from everybody, and anything that shares a link is slower, the relay's
 // questions are also measured while that process floods itself, and beside well-behaved streams.
 //
-// The exit status is 1 if a bar is missed: over one other peer 0.3 of the rate of the long stream, and
-// half the rate of questions with 128 in flight; under garbage at most twice the median time of the
-// relay's own questions, and at most 16 MiB more memory (Linux only).
+// The exit status is 1 if a bar is missed: over one other peer 0.3 of the rate of the long stream; under
+// garbage at most twice the median time of the relay's own questions, and at most 16 MiB more memory
+// (Linux only). Messages between whole peers have bars in make bench.
 package main
 
 import (

@@ -70,7 +70,7 @@ func start(name string) (*process, error) {
 // network is the processes by their names.
 type network map[string]*process
 
-// startNetwork starts b, the relay, and these others, and connects them. What it returns is to be
+// startNetwork starts b, the relay, and these others, and connects them. Its result is to be
 // closed in any case.
 func startNetwork(others ...string) (network, error) {
 	n, at := make(network), make(map[string]string)
