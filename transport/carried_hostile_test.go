@@ -91,7 +91,9 @@ func (p *hopPeer) read(take func(packet []byte)) {
 		if _, err := io.ReadFull(r, packet); err != nil {
 			return
 		}
-		take(packet)
+		if len(packet) > 0 { // an empty one only shows losses
+			take(packet)
+		}
 	}
 }
 

@@ -44,6 +44,8 @@ const (
 	ownWait = 50 * time.Millisecond
 	// hopWrite is how much is written at once: full packets, and few system calls.
 	hopWrite = 32 << 10
+	// probeAfter is how long after a packet nothing may follow, before an empty one does.
+	probeAfter = 15 * time.Millisecond
 	// Questions that a link may cause about peers that are not known: at once, and in a second.
 	asksAtOnce    = 64
 	asksPerSecond = 100
@@ -223,6 +225,10 @@ func (h *hop) putOwn(p *packet) bool {
 	}
 }
 
+// emptyFrame is a packet of no bytes, which is dropped. It follows the last of some packets: when that
+// is lost, the acknowledgement of a later one shows it sooner than a probe timeout of QUIC.
+var emptyFrame = []byte{0, 0}
+
 // write is the goroutine that writes the queue to the hop stream.
 func (h *hop) write() {
 	defer h.ended()
@@ -230,16 +236,23 @@ func (h *hop) write() {
 	if err != nil {
 		return // the peer takes none
 	}
+	probe := time.NewTimer(time.Hour)
+	defer probe.Stop()
 	var frames []byte
 	for {
 		if frames = h.next(frames[:0]); len(frames) > 0 {
 			if _, err := h.link.hole.write(s, frames); err != nil {
 				return
 			}
+			probe.Reset(probeAfter)
 			continue
 		}
 		select {
 		case <-h.wake:
+		case <-probe.C:
+			if _, err := h.link.hole.write(s, emptyFrame); err != nil {
+				return
+			}
 		case <-h.link.conn.Context().Done():
 			return
 		}
