@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +162,35 @@ func TestCarriedWayDies(t *testing.T) {
 			if longest := longestSilence(w, peers[0], peers[3], "carol"); longest > bar {
 				t.Errorf("seed %d: a ring lost its short way: silent for %v", seed, longest)
 			}
+		})
+	}
+}
+
+// TestCarriedOlder: where a peer on the way, or at one end, does not know of links over others, all
+// messages go as letters.
+func TestCarriedOlder(t *testing.T) {
+	for _, older := range []string{"alice", "bob", "carol"} {
+		simulate(t, func(t *testing.T, w *world) {
+			w.older = older
+			peers := w.line("alice", "bob", "carol")
+			alice, carol := peers[0], peers[2]
+			want := numbers(60)
+			want[30] += strings.Repeat("x", 100<<10)
+			for _, body := range want {
+				alice.send("carol", body)
+				carol.send("alice", body)
+				time.Sleep(20 * time.Millisecond)
+			}
+			carol.awaitBodies(30*time.Second, "alice", want...)
+			alice.awaitBodies(30*time.Second, "carol", want...)
+			alice.eventually(10*time.Second, "all are delivered", func() bool { return len(all[Delivered](alice)) == len(want) })
+			if alice.carriedTo("carol") || carol.carriedTo("alice") {
+				t.Errorf("%s is older, and there is a link over others", older)
+			}
+			if b := all[Buffered](alice); len(b) != 0 {
+				t.Errorf("%s is older: buffered: %+v", older, b[0])
+			}
+			w.report()
 		})
 	}
 }

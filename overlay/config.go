@@ -65,6 +65,7 @@ type Config struct {
 
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
+	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 }
 

@@ -37,6 +37,7 @@ type world struct {
 	recordings map[string]*replay.Recording // of the nodes with these names
 
 	noCustody string            // the name of a node to start with NoCustody
+	older     string            // the name of one that knows no features
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
 	dead      *atomic.Bool      // set by steps when it ends the node
 	reported  bool
@@ -86,6 +87,7 @@ func (w *world) config(name string, join ...string) Config {
 		State:     w.states[name],
 		Conn:      w.Node(name),
 		NoCustody: name == w.noCustody,
+		older:     name == w.older,
 		step:      w.steps,
 		recording: w.recordings[name],
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),

@@ -138,8 +138,12 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	here.own, here.near = ownAddresses(endpoint.Addr())
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
+	features := pb.Features()
+	if cfg.older {
+		features = nil
+	}
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software, Features: pb.Features(),
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}

@@ -506,10 +506,9 @@ func TestLearnTogether(t *testing.T) {
 // TestCarrierConn: the contract of a net.PacketConn, and that of quic-go beside.
 func TestCarrierConn(t *testing.T) {
 	type result struct {
-		n    int
-		addr net.Addr
-		err  error
-		at   time.Duration
+		n   int
+		err error
+		at  time.Duration
 	}
 	arrive := func(c *carrier, size int) { c.arrives(nil, testPacket(packetHeader+size, 1, 10)) }
 	deadline := func(d time.Duration) func(c *carrier) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"quicpeer/certs"
@@ -81,8 +82,11 @@ func (ca *carried) check() {
 	}
 }
 
-// here returns a living peer of a tag, nil if there is none.
+// here returns a living peer of a tag; nil if there is none, or we have not named the feature.
 func (ca *carried) here(tag uint64) *table.Entry {
+	if !slices.Contains(ca.Cfg.Features, pb.FeatureCarry) {
+		return nil
+	}
 	for _, e := range ca.table.In(tag, tag) {
 		if e != ca.table.Self && (e.Alive() || e.Suspect(ca.Now)) {
 			return e
@@ -104,11 +108,12 @@ func (c *Core) CarriesTo(tag uint64) (over base.LinkID, here bool) {
 }
 
 // CarriedPeer returns where a carried link to a peer leads: its tag and key. It is not OK if there
-// is such a link already, or the peer is not here.
+// is such a link already, the peer is not here, or no link leads to it whose other end carries.
 func (c *Core) CarriedPeer(id certs.ID) (tag uint64, key certs.PublicKey, ok bool) {
 	e := c.table.Owner(id, c.env.Now)
-	if e == nil || e == c.table.Self || c.env.Leaving || c.links.CarriedTo(e.Record.Key) != nil {
+	if e == nil || c.carried.here(e.Record.Tag) == nil || c.env.Leaving || c.links.CarriedTo(e.Record.Key) != nil {
 		return 0, key, false
 	}
-	return e.Record.Tag, e.Record.Key, true
+	over, _ := c.CarriesTo(e.Record.Tag)
+	return e.Record.Tag, e.Record.Key, over != 0
 }

@@ -13,7 +13,7 @@ import (
 
 // carriedRig has a neighbour, bob, and knows carol, who has no link.
 func carriedRig(t *testing.T) (r *rig, bob base.LinkID) {
-	r = newRig(t, nil)
+	r = newRig(t, func(cfg *base.Config) { cfg.Features = pb.Features() })
 	bob = r.neighbour(1, "bob")
 	r.c.links.Link(bob).Foreign.Name(pb.Features())
 	a := say(pb.AnnouncementType_JOIN, 2, "carol", 1000, 0)
@@ -155,6 +155,10 @@ func TestCarriesTo(t *testing.T) {
 	check("nobody of that tag is here", 0, false)
 	tag = base.TagOf("self")
 	check("ourselves", 0, false)
+	if _, _, ok := r.c.CarriedPeer("carol"); ok {
+		t.Error("a link to carol is wanted that nobody carries")
+	}
+	r.c.links.Link(bob).Foreign.Name(pb.Features())
 	if _, _, ok := r.c.CarriedPeer("carol"); !ok {
 		t.Error("carol can't be reached over others")
 	}
