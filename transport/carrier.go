@@ -50,7 +50,8 @@ const (
 
 	// The slow way, a search for each packet, is taken as well when an answer is late: by twice
 	// the time that answers take, within these bounds; the first while none has come. A packet
-	// whose answer is late by as much again is sent once more, as long as QUIC has sent something within slowPause.
+	// whose answer is late by as much again is sent once more, as long as QUIC has sent something
+	// within slowPause.
 	slowAfter = 700 * time.Millisecond
 	slowLeast = 150 * time.Millisecond
 	slowMost  = 2 * time.Second
@@ -71,7 +72,8 @@ const (
 type CarryWish struct {
 	To Tag
 	// Packet, if there is one, is to be brought to that peer by a search, and handed there to
-	// [Endpoint.TakeCarried]: a byte, 1 if the sender is deaf to that peer, and a QUIC packet. Else the owner is asked for a way to it, see [Endpoint.SetWay].
+	// [Endpoint.TakeCarried]: a byte, 1 if the sender is deaf to that peer, and a QUIC packet. Else
+	// the owner is asked for a way to it, see [Endpoint.SetWay].
 	Packet []byte
 }
 
@@ -88,9 +90,9 @@ type way struct {
 	last     []byte        // that packet
 	repeated time.Time     // when it was sent again
 	answers  time.Duration // how long they take, or somewhat less; 0: none has come
-	slowTill time.Time
-	carried  time.Time // when the last packet came over a link
-	searched time.Time // when the last came by a search
+	slowTill time.Time     // the slow way is taken, since the other side is deaf
+	carried  time.Time     // when the last packet came over a link
+	searched time.Time     // when the last came by a search
 }
 
 // carriedAddr is a peer's address in the eyes of QUIC, and the link that a packet has come over;

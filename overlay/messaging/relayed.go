@@ -67,14 +67,13 @@ func (l *relayedLane) progress(now time.Duration) {
 
 // end ends the use of the lane for now. Messages still on it may arrive.
 func (l *relayedLane) end() {
-	l.begin, l.again, l.tries, l.noDirect, l.sent = 0, 0, 0, false, 0
+	l.begin, l.again, l.tries, l.noDirect, l.sent, l.opening = 0, 0, 0, false, 0, false
 	l.r.box.Rewind(delivery.Relayed)
 }
 
 // linked ends the use of the lane, since there is a link.
 func (l *relayedLane) linked(over *Link) {
 	l.end()
-	l.opening = false
 	if over.carried {
 		l.notMade = 0
 	}
