@@ -22,7 +22,7 @@ const (
 func (e *Endpoint) welcome(strangers int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for !e.closed && e.acceptors < acceptorsFor(strangers) {
+	for e.ready && !e.closed && e.acceptors < acceptorsFor(strangers) {
 		e.acceptors++
 		e.group.Go(e.acceptConnections)
 	}

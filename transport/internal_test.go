@@ -314,3 +314,12 @@ func TestDrained(t *testing.T) {
 		t.Error("a link that has ended takes a frame")
 	}
 }
+
+// TestWelcome: strangers that come while the endpoint is being made wait in quic-go's queue, since
+// there is nothing yet to take them with.
+func TestWelcome(t *testing.T) {
+	e := new(Endpoint)
+	if e.welcome(2 * acceptQueue); e.acceptors != 0 {
+		t.Errorf("%d goroutines take connections of an endpoint that is not ready", e.acceptors)
+	}
+}

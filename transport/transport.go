@@ -89,6 +89,7 @@ type Endpoint struct {
 	group  sync.WaitGroup // acceptors, admissions and links
 
 	mu        sync.Mutex
+	ready     bool // connections may be taken: before, they wait in quic-go's queue
 	closed    bool // no link is added any more, and no acceptor
 	acceptors int  // goroutines that take connections
 	links     map[*Link]struct{}
@@ -128,7 +129,10 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.transport.Close(), e.conn.Close())
 	}
 	logBuffers(e.conn, e.log)
-	e.welcome(1)
+	e.mu.Lock()
+	e.ready = true
+	e.mu.Unlock()
+	e.welcome(max(1, e.gate.inside()))
 	return e, nil
 }
 

@@ -147,6 +147,11 @@ func TestCarriesTo(t *testing.T) {
 	check("its own link carries nothing", bob, true)
 	r.c.links.Link(direct).Foreign.Name(pb.Features())
 	check("its own link", direct, true)
+	r.c.links.Link(direct).Mute = true
+	check("its own link is mute", bob, true)
+	r.c.links.Link(bob).Mute = true
+	check("all are mute", direct, true)
+	r.c.links.Link(bob).Mute = false
 	r.c.links.Link(direct).Heard = r.now - link.FreshWithin - 1
 	check("its own link is silent", bob, true)
 	r.c.links.Link(bob).Foreign.Name(nil)

@@ -56,6 +56,14 @@ var mutations = []mutation{
 	{"a judged batch is dropped with its link", "merge", "valid[_i] && !ended && isNews(_)", "l != nil && valid[_i] && !c.env.Ended && c.gossip.IsNews(l, n)", "TestJudgedOnce"},
 	{"one key started twice is two", "compare", "Compare(tie, tie)", "0", "TestConversations/own"},
 
+	// Links over others.
+	{"a mute link carries like others", "carriesTo", "hops < noWay && _", "false", "TestCarriesTo"},
+	{"peers carry that do not know how to", "carriesTo", "!serves(_) || _x", "!rt.Serves(l)", "TestCarriesTo"},
+	{"a carried link outlives the run of its peer", "end", "epoch < _", "false", "TestCarriedEnds"},
+	{"idle carried links stay", "check", "now > _", "false", "TestCarriedEnds"},
+	{"carried links without end", "connected", "n <= maxCarriedLinks", "true", "TestCarriedEnds"},
+	{"the end of a carried link is a sign", "apply", "ended || peer == \"\" || _", "c.env.Ended || l.Peer == \"\"", "TestCarriedHandshake"},
+
 	// Ourselves, and who owns an ID.
 	{"nobody refutes", "refute", "setOwnRecord(_)", "", "TestConversations/own"},
 	{"only neighbours hear a refutation", "refute", "state == linkUp", "false", "TestConversations/own"},
