@@ -35,6 +35,9 @@
 // fill, nobody else's, and is cut off. Message streams carry the rest, and there
 // the writer waits for the reader.
 //
+// A Link may also be carried: then its packets go over other peers, which see nothing of the content
+// ([Endpoint.DialCarried]; carrier.go). Whoever uses it need not know.
+//
 // A peer that breaks the protocol gets a code and a reason, and its link ends. The gate in
 // gate.go bounds strangers before they have a link.
 package transport
