@@ -21,7 +21,7 @@ const (
 	// (measured), so that a link alone can take less than half of one. Where lines are slower, QUIC's
 	// congestion control sets the pace, and the queues below share it out. carryBurst is what may
 	// come at once: QUIC adapts to the rate, and a longer burst makes but a longer queue.
-	carryLink  = 48 << 20
+	carryLink  = 40 << 20
 	carryAll   = 128 << 20
 	carryBurst = 128 << 10
 	rateCost   = 500
