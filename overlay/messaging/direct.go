@@ -315,12 +315,12 @@ func (d *directLane) encode(batch []*delivery.Outgoing) []byte {
 func (d *directLane) retire(l *Link) bool {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
-	if d.link != l || d.r.box.Flying(delivery.Direct) == 0 {
+	if d.link != l {
 		return false
 	}
-	l.retired.Store(true)
+	l.retired.Store(true) // else the next message would go on a link that is being closed
 	d.r.notify()
-	return true
+	return d.r.box.Flying(delivery.Direct) > 0
 }
 
 // readReceipts reads the receipts of the streams in the order of their writing. When
