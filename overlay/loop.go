@@ -73,9 +73,9 @@ func (l *loop) run() {
 	defer l.awaken.Stop()
 	l.settle()
 	for n.ctx.Err() == nil {
-		inputs, tick := n.inputs, l.awaken.C
+		inputs, tick, wishes := n.inputs, l.awaken.C, n.endpoint.CarryWishes()
 		if len(l.withheld) >= maxWithheld {
-			inputs, tick = nil, nil
+			inputs, tick, wishes = nil, nil, nil
 		}
 		select {
 		case in := <-inputs:
@@ -87,7 +87,7 @@ func (l *loop) run() {
 		case <-tick:
 			l.hear()
 			l.step(core.Tick{})
-		case w := <-n.endpoint.CarryWishes():
+		case w := <-wishes:
 			l.carryWished(w)
 		case err := <-l.saved:
 			l.release(err)

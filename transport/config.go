@@ -31,8 +31,8 @@ const (
 	// one after the other, and announcements can't wait for messages. So the window
 	// of the connection holds those of maxOpen streams and the control stream, and
 	// neither grows. A quarter of it stays free, since quic-go renews a window only
-	// when a quarter has been read. 160 KiB are 13 Mbit/s a stream at 100 ms round
-	// trip. The 2 MiB bound what one peer can make us hold.
+	// when a quarter has been read; the hop stream, which is always read on, takes of
+	// that for a moment. 160 KiB are 13 Mbit/s a stream at 100 ms round trip. The 2 MiB bound what one peer can make us hold.
 	streamWindow = 160 << 10
 	linkWindow   = 2 << 20
 

@@ -191,13 +191,6 @@ func (h *hop) pop(f *flow, i int) *packet {
 
 func (h *hop) drop(f *flow, i int) { h.pop(f, i).free() }
 
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // putOwn is put for a packet of ours; it waits a little for room. Those of handshakes do not:
 // quic-go answers all strangers from one goroutine, and a peer that floods us with them and does
 // not read would hold up the others. They are one more flow.

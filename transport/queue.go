@@ -69,7 +69,7 @@ func (q *queue) admit(frame []byte, f func()) error {
 	}
 	f()
 	q.size += len(frame)
-	q.signal()
+	signal(q.wake)
 	return nil
 }
 
@@ -82,13 +82,14 @@ func (q *queue) end(how ending) bool {
 		return false
 	}
 	q.ending = &how
-	q.signal()
+	signal(q.wake)
 	return true
 }
 
-func (q *queue) signal() {
+// signal puts a token into a channel that has room for one, unless it holds one.
+func signal(c chan struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
