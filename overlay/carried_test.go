@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
 )
 
 // carriedTo says that a peer has a link over others to another one.
@@ -193,4 +194,24 @@ func TestCarriedOlder(t *testing.T) {
 			w.report()
 		})
 	}
+}
+
+// TestCarriedOtherID: a peer whose key is the right one, but which says another ID, gets no messages
+// for the one that was meant.
+func TestCarriedOtherID(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.line("alice", "bob", "carol")
+		alice := peers[0]
+		alice.openCarried("carol")
+		alice.post(onLoop(func(l *loop) {
+			for id, nl := range l.links.all {
+				if nl.Carried() {
+					l.linkUp(base.LinkUp{Link: id, ID: "other", Key: nl.Peer(), Carried: true})
+				}
+			}
+		}))
+		alice.eventually(time.Second, "the link has ended", func() bool { return !alice.carriedTo("carol") })
+		alice.send("carol", "still for you")
+		peers[2].eventually(10*time.Second, "it arrives", func() bool { return slices.Contains(peers[2].bodies("alice"), "still for you") })
+	})
 }

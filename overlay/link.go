@@ -311,6 +311,10 @@ func (l *loop) linkUp(up base.LinkUp) {
 	if nl == nil {
 		return
 	}
+	if nl.peer != "" && nl.peer != up.ID { // we write to the peer of that ID before it has said its name
+		nl.Abort(transport.CodeRefused, "another ID than the one that was looked for")
+		return
+	}
 	nl.peer = up.ID
 	if !up.Carried {
 		n.noteLink(l.core.Record(up.ID), up, nl.address.String())
