@@ -10,6 +10,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // carriedTo says that a peer has a link over others to another one.
@@ -214,4 +215,72 @@ func TestCarriedOtherID(t *testing.T) {
 		alice.send("carol", "still for you")
 		peers[2].eventually(10*time.Second, "it arrives", func() bool { return slices.Contains(peers[2].bodies("alice"), "still for you") })
 	})
+}
+
+// TestEater: a peer on the way drops all that it should carry, and says that it is the nearest to the
+// receiver. Letters and links over others find another way.
+func TestEater(t *testing.T) {
+	for _, older := range []string{"", "alice"} {
+		simulate(t, func(t *testing.T, w *world) {
+			w.older = older
+			w.Cut("alice", "bob")
+			peers := w.network("carol", "alice", "bob")
+			alice, bob := peers[1], peers[2]
+			w.eater(alice, "bob")
+			shown := func(body string) time.Duration {
+				t0 := time.Now()
+				alice.send("bob", body)
+				bob.eventually(10*time.Second, "it is shown", func() bool { return slices.Contains(bob.bodies("alice"), body) })
+				return time.Since(t0)
+			}
+			if took := shown("first"); took < 900*time.Millisecond || took > 2*time.Second {
+				t.Errorf("the first was shown after %v", took)
+			}
+			for i := range 20 {
+				if took := shown(fmt.Sprint(i)); took > 2*time.Second {
+					t.Errorf("%d was shown after %v", i, took)
+				}
+			}
+			if older == "" {
+				alice.eventually(5*time.Second, "there is a link over others", func() bool { return alice.carriedTo("bob") })
+			}
+			for i := range 100 {
+				if took := shown(fmt.Sprint("then ", i)); took > 300*time.Millisecond {
+					t.Errorf("%d was shown after %v", i, took)
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			for _, way := range alice.Net().Peers {
+				if older == "" && way.ID == "bob" && way.Via != "carol" {
+					t.Errorf("packets go to bob via %s", way.Via)
+				}
+			}
+		})
+	}
+}
+
+// eater is a neighbour that drops what it should carry, and says that it has a link to a peer.
+func (w *world) eater(of *peer, near certs.ID) {
+	w.t.Helper()
+	s := w.stranger("mallory")
+	s.dial(of)
+	go func() {
+		for {
+			m, err := s.link.Receive()
+			if err != nil {
+				return
+			}
+			if m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST {
+				_ = s.link.Send(encoded(&pb.Neighbour{Type: pb.NeighbourType_ACCEPT})) // it may be ending
+			}
+		}
+	}()
+	h := s.hello()
+	h.Features = pb.Features()
+	s.say(h)
+	time.Sleep(time.Second)
+	s.say(&pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+	time.Sleep(time.Second)
+	s.say(&pb.Routes{Peers: []uint32{base.ShortTag(base.TagOf(near))}, Hops: []byte{0}})
+	time.Sleep(time.Second)
 }

@@ -31,21 +31,34 @@ func (l *loop) carryWished(w transport.CarryWish) {
 		l.lead(w.To)
 		return
 	}
-	l.step(core.Carry{To: uint64(w.To), Packet: w.Packet})
+	l.step(core.Carry{To: uint64(w.To), Packet: w.Packet, Tries: l.node.endpoint.Tries(w.To)})
 }
 
-// lead tells the transport over which link packets go to a peer.
+// lead tells the transport over which links packets go to a peer.
 func (l *loop) lead(to transport.Tag) {
-	over, here := l.core.CarriesTo(uint64(to))
+	ids, here := l.core.CarriesTo(uint64(to))
 	if !here {
 		l.node.endpoint.ForgetWay(to)
 		return
 	}
-	var next *transport.Link
-	if nl := l.links.all[over]; nl != nil {
-		next = nl.Link.Link
+	var over []*transport.Link
+	for _, id := range ids {
+		if nl := l.links.all[id]; nl != nil {
+			over = append(over, nl.Link.Link)
+		}
 	}
-	l.node.endpoint.SetWay(to, next)
+	l.node.endpoint.SetWay(to, over...)
+}
+
+// carrier is the neighbour over which a carried link to a peer goes; empty: none does now.
+func (l *loop) carrier(to certs.ID) certs.ID {
+	way := l.node.endpoint.WayTo(tagOf(to))
+	for _, nl := range l.links.all {
+		if nl.Link.Link == way {
+			return nl.peer
+		}
+	}
+	return ""
 }
 
 // leadAnew does so for all that are in use, since the links may have changed.

@@ -146,7 +146,7 @@ func (c carried) handle(l *loop) {
 	}
 	nl := l.connect(connected{link: c.link, ours: true})
 	nl.peer = c.wish.To
-	n.messages.MayWrite(nl.Link, c.wish.To)
+	n.messages.CarriedUp(nl.Link, c.wish.To)
 	l.match(c.wish.To)
 }
 
@@ -294,9 +294,13 @@ func (l *loop) listen(nl *nodeLink) {
 			nl.awaits = now
 		}
 	}
-	nl.SetSilent(now-nl.heard > patience+slow)
+	changed := nl.SetSilent(now-nl.heard > patience+slow)
 	if stuck := !nl.Carried() && nl.Stuck(); nl.SetStuck(stuck) {
+		changed = true
 		l.step(core.Stuck{Link: nl.id, Stuck: stuck})
+	}
+	if changed && nl.peer != "" {
+		l.match(nl.peer)
 	}
 	l.node.messages.Bypass(nl.Link)
 	if news := (core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow}); news != nl.told {

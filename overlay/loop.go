@@ -302,7 +302,7 @@ func (w wished) handle(l *loop) {
 	case messaging.CarryWish:
 		l.openCarried(w)
 	case messaging.LetterWish:
-		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed})
+		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed, Tries: w.Tries})
 	case messaging.CollectWish:
 		l.step(core.Collect{Holder: w.Holder, Collected: w.Word})
 	case messaging.DepositWish:

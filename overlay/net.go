@@ -84,6 +84,9 @@ func (netQuestion) answer(l *loop) Net {
 		case w.Via != "" || w.Carried != 0:
 			way.How = HowRelayed
 		}
+		if w.Carried != 0 {
+			way.Via = l.carrier(w.ID)
+		}
 		if nl := l.links.all[max(w.Link, w.Carried)]; nl != nil {
 			way.Since, way.RTT = l.start.Add(w.Since), nl.Stats().RTT
 		}
@@ -115,7 +118,7 @@ func (peersQuestion) answer(l *loop) []Peer {
 		if nl := l.links.all[p.Link]; nl != nil {
 			row.Direct, row.RTT = true, nl.Stats().RTT
 		} else if nl := l.links.all[p.Carried]; nl != nil {
-			row.RTT = nl.Stats().RTT
+			row.RTT, row.Via = nl.Stats().RTT, l.carrier(p.ID)
 		}
 		list = append(list, row)
 	}

@@ -1,6 +1,9 @@
 package overlay
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -54,5 +57,56 @@ func TestSilentLink(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestSilentLinkMoves: the messages to a peer whose link has fallen silent move to a link over others,
+// and back once it is heard again; all arrive once and in order, and so do those that were on their
+// way.
+func TestSilentLinkMoves(t *testing.T) {
+	for _, quiet := range []time.Duration{3 * time.Second, 9 * time.Second} {
+		for _, size := range []int{0, 20 << 10} {
+			t.Run(fmt.Sprint(quiet, ", ", size, " bytes"), func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					peers := w.network("alice", "bob", "carol")
+					alice, bob := peers[0], peers[1]
+					talk(alice, bob)
+					before := len(bob.bodies("alice"))
+					begin := time.Now()
+					var want, back []string
+					var moved time.Duration
+					for i := range 700 {
+						switch time.Since(begin).Round(time.Millisecond) {
+						case time.Second:
+							w.Cut("alice", "bob")
+						case time.Second + quiet:
+							w.Heal("alice", "bob")
+						}
+						want, back = append(want, fmt.Sprint(i, strings.Repeat(".", size))), append(back, fmt.Sprint(i))
+						alice.send("bob", want[i])
+						bob.send("alice", back[i])
+						time.Sleep(20 * time.Millisecond)
+						if moved == 0 && alice.carriedTo("bob") {
+							moved = time.Since(begin) - time.Second
+						}
+					}
+					if moved == 0 || moved > 3*time.Second {
+						t.Errorf("a link over others after %v", moved)
+					}
+					bob.eventually(10*time.Second, "all are shown to bob", func() bool { return len(bob.bodies("alice")) >= before+len(want) })
+					alice.eventually(10*time.Second, "all are delivered", func() bool { return len(all[Delivered](alice)) >= before+len(want) })
+					if got := bob.bodies("alice")[before:]; !slices.Equal(got, want) {
+						t.Error("bob was shown other messages, or in another order")
+					}
+					if got := alice.bodies("bob"); !slices.Equal(got[len(got)-len(back):], back) {
+						t.Error("alice was shown other messages, or in another order")
+					}
+					time.Sleep(time.Second)
+					if last := all[Delivered](alice); last[len(last)-1].Path != PathDirect || alice.carriedTo("bob") || bob.carriedTo("alice") {
+						t.Errorf("the messages have not moved back: %+v", last[len(last)-1])
+					}
+				})
+			})
+		}
 	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -30,14 +31,21 @@ func carriedGroups(from *quic.ClientInfo) []group {
 // must read it all the time. Wishes are dropped when 256 wait; they come again.
 func (e *Endpoint) CarryWishes() <-chan CarryWish { return e.inside.carrier.wishes }
 
-// SetWay says over which link packets for a peer go, which is to be a neighbour's that knows how
-// to carry; nil: no way is known now. The peer must be one that is there: its packets are taken
-// from now on.
-func (e *Endpoint) SetWay(to Tag, over *Link) {
-	if over != nil && over.hop == nil {
-		over = nil // it is carried itself
+// SetWay says over which links packets for a peer can go, the best first, which are to be those of
+// neighbours that know how to carry; none: no way is known now. The peer must be one that is there: its
+// packets are taken from now on. They go over the first link, and over the next one after two seconds
+// without an answer, since a peer on the way may drop what it should carry.
+func (e *Endpoint) SetWay(to Tag, over ...*Link) {
+	over = slices.DeleteFunc(over, func(l *Link) bool { return l.hop == nil }) // it is carried itself
+	e.inside.carrier.set(to, over...)
+}
+
+// WayTo is the link over which packets for a peer go now; nil: over none.
+func (e *Endpoint) WayTo(to Tag) *Link {
+	if w := e.inside.carrier.find(to); w != nil {
+		return w.next.Load()
 	}
-	e.inside.carrier.set(to, over)
+	return nil
 }
 
 // ForgetWay takes no more packets of a peer, and carries none to it.
@@ -47,13 +55,23 @@ func (e *Endpoint) ForgetWay(to Tag) { e.inside.carrier.forget(to) }
 // may have changed, and a few times a second. It forgets those that were not used for a minute.
 func (e *Endpoint) Ways() (list []Tag) {
 	for _, w := range e.inside.carrier.all() {
-		if time.Since(time.Unix(0, w.used.Load())) > wayUnused {
+		now := time.Now()
+		if now.Sub(time.Unix(0, w.used.Load())) > wayUnused {
 			e.inside.carrier.forget(w.tag)
-		} else {
-			list = append(list, w.tag)
+			continue
 		}
+		w.judge(now)
+		list = append(list, w.tag)
 	}
 	return list
+}
+
+// Tries is how often packets for a peer went over a link in vain: so may have the searches for it.
+func (e *Endpoint) Tries(to Tag) int {
+	if w := e.inside.carrier.find(to); w != nil {
+		return w.inVain()
+	}
+	return 0
 }
 
 // TakeCarried takes a packet that a search has brought us, as CarryWish.Packet of another peer.

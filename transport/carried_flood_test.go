@@ -404,7 +404,7 @@ func TestWrongWays(t *testing.T) {
 					if random.IntN(4) == 0 {
 						e.ForgetWay(tag(to))
 					} else {
-						e.SetWay(tag(to), nil)
+						e.SetWay(tag(to))
 					}
 				case 3:
 					life := time.Duration(random.IntN(2000)) * time.Millisecond
@@ -452,13 +452,13 @@ func TestCloseCarried(t *testing.T) {
 			return l.ends[2]
 		}},
 		{"a dialler without an answer", func(t *testing.T, l *line) *transport.Endpoint {
-			l.ends[1].SetWay(tag("carol"), nil)
+			l.ends[1].SetWay(tag("carol"))
 			go failToDial(t, l)
 			time.Sleep(10 * latency)
 			return l.ends[0]
 		}},
 		{"a stranger that says no more", func(t *testing.T, l *line) *transport.Endpoint {
-			l.ends[1].SetWay(tag("alice"), nil)
+			l.ends[1].SetWay(tag("alice"))
 			go failToDial(t, l)
 			time.Sleep(10 * latency)
 			return l.ends[2]

@@ -4,6 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -195,7 +199,7 @@ func TestHostileHopStreams(t *testing.T) {
 				p := w.hopPeer(w.raw("hostile"), "hostile", "b", w.b, nil)
 				w.b.SetWay(tag("sink"), sink.link)
 				w.b.SetWay(tag("known"), p.link)
-				w.b.SetWay(tag("lost"), nil)
+				w.b.SetWay(tag("lost"))
 				got := sink.reads()
 				c.do(p)
 				if c.closed != "" {
@@ -299,6 +303,72 @@ func between(w *world, meddle meddler) (alice, bob *transport.Endpoint) {
 	}
 	return alice, bob
 }
+
+// closingInitial is an Initial packet that ends a connection, as anybody can make one who has seen the
+// first packet: its keys follow from that (RFC 9001, 5.2). It goes to the sender of a packet if the server
+// says it, else to its receiver.
+func closingInitial(first, packet []byte, server bool) []byte {
+	secret, err := hkdf.Extract(sha256.New, destination(first), []byte{
+		0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a,
+	})
+	derive := func(label string, size int) []byte {
+		label = "tls13 " + label
+		info := append([]byte{byte(size >> 8), byte(size), byte(len(label))}, label+"\x00"...)
+		var b []byte
+		if err == nil {
+			b, err = hkdf.Expand(sha256.New, secret, string(info), size)
+		}
+		return b
+	}
+	to, from := destination(packet), source(packet)
+	side := "client in"
+	if server {
+		side, to, from = "server in", from, to
+	}
+	secret = derive(side, 32)
+	key, iv, hp := derive("quic key", 16), derive("quic iv", 12), derive("quic hp", 16)
+	if err != nil {
+		panic(err)
+	}
+	const number, refused = 1000, 2
+	frames := append([]byte{0x1c, refused, 0, 0}, make([]byte, 1100)...) // CONNECTION_CLOSE, PADDING
+	b := slices.Concat([]byte{0xc3, 0, 0, 0, 1, byte(len(to))}, to, []byte{byte(len(from))}, from, []byte{0})
+	b = binary.BigEndian.AppendUint16(b, 0x4000|uint16(4+len(frames)+16))
+	at := len(b)
+	b = binary.BigEndian.AppendUint32(b, number)
+	binary.BigEndian.PutUint32(iv[8:], binary.BigEndian.Uint32(iv[8:])^number)
+	block, _ := aes.NewCipher(key) // keys of 16 bytes are right
+	aead, _ := cipher.NewGCM(block)
+	b = aead.Seal(b, iv, frames, b)
+	var mask [16]byte
+	block, _ = aes.NewCipher(hp)
+	block.Encrypt(mask[:], b[at+4:][:16])
+	b[0] ^= mask[0] & 0x0f
+	for i := range 4 {
+		b[at+i] ^= mask[1+i]
+	}
+	return b
+}
+
+// destination is the connection ID of a packet's receiver, and source that of its sender, as a packet
+// with a long header has it; others do not.
+func destination(packet []byte) []byte {
+	if packet[0]&0x80 == 0 {
+		return packet[1:5]
+	}
+	return packet[6:][:packet[5]]
+}
+
+func source(packet []byte) []byte {
+	if packet[0]&0x80 == 0 {
+		return nil
+	}
+	b := packet[6+packet[5]:]
+	return b[1:][:b[0]]
+}
+
+// errOtherSide: the handshake has ended at the other side.
+var errOtherSide = errors.New("the other side has ended")
 
 // TestHostileCarrier: what a carrier may do to packets. Messages arrive all the same, exactly and
 // in order, or the link ends and says why.
@@ -414,6 +484,30 @@ func TestHostileCarrier(t *testing.T) {
 			sender := p[17+5+len(receiver):][:1+p[17+5+len(receiver)]]
 			back(slices.Concat(p[:1], p[9:17], p[1:9], []byte{0x80, 0, 0, 0, 0}, sender, receiver, []byte{0xff, 0, 0, 29}))
 		}, false, transport.ErrProtocol, nil},
+		{"ends the handshake", func(p []byte, _, back func([]byte)) {
+			if initial(p) {
+				back(slices.Concat(p[:1], p[9:17], p[1:9], closingInitial(p[17:], p[17:], true)))
+			}
+		}, false, transport.ErrRefused, nil},
+		{"ends the handshake of the other side", func(p []byte, on, _ func([]byte)) {
+			on(p)
+			if initial(p) && len(kept) == 0 {
+				kept = append(kept, p)
+				on(slices.Concat(p[:17], closingInitial(p[17:], p[17:], false)))
+			}
+		}, false, errOtherSide, nil},
+		{"ends the handshake too late", func(p []byte, on, back func([]byte)) {
+			on(p)
+			kept = append(kept, p)
+			if first := kept[0]; len(kept) > 20 && chance(0.3) { // nobody has the keys of the first any more
+				ends := closingInitial(first[17:], p[17:], false)
+				on(slices.Concat(p[:17], ends))
+				back(slices.Concat(p[:1], p[9:17], p[1:9], ends))
+				ends = closingInitial(first[17:], first[17:], true) // to the one who has sent it
+				on(slices.Concat(p[:1], first[9:17], first[1:9], ends))
+				back(slices.Concat(p[:1], first[9:17], first[1:9], ends))
+			}
+		}, false, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -435,6 +529,9 @@ func TestHostileCarrier(t *testing.T) {
 					var err error
 					a, err = alice.DialCarried(t.Context(), tag("bob"), identity("bob").Key())
 					switch {
+					case c.dial == errOtherSide: // by then we have its answer
+						within(t, time.Minute, "the end", a.Done())
+						return
 					case c.dial != nil:
 						if !errors.Is(err, c.dial) {
 							t.Errorf("dialling: %v", err)
@@ -485,8 +582,8 @@ func TestSlowWayCarries(t *testing.T) {
 					}
 				})
 				if c.deaf == 0 {
-					alice.SetWay(tag("bob"), nil)
-					bob.SetWay(tag("alice"), nil)
+					alice.SetWay(tag("bob"))
+					bob.SetWay(tag("alice"))
 				}
 				search := func(from, to *transport.Endpoint, name string) {
 					for {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,11 @@ const (
 	// other goes on with the slow way for slowFor after it was told.
 	deafAfter = 200 * time.Millisecond
 	slowFor   = 2 * time.Second
+	// tryFor is how long a link is used for a peer that does not answer, or says that it is deaf, before
+	// another one is tried: within the 5 s of a handshake there is time for two.
+	tryFor = 2 * time.Second
+	// maxVain is how many links are passed over as in vain; the owner names four of those it has.
+	maxVain = 8
 	// ackSize is more than a QUIC packet has that nothing answers: an acknowledgement.
 	ackSize = 40
 	// repeatAfter is when the last packet is sent again over a new way: what is younger is still
@@ -91,6 +97,10 @@ type way struct {
 	repeated time.Time     // when it was sent again
 	answers  time.Duration // how long they take, or somewhat less; 0: none has come
 	slowTill time.Time     // the slow way is taken, since the other side is deaf
+	deafened time.Time     // since when it says so
+	led      time.Time     // since when packets go over the next link
+	vain     []*Link       // those over which they went in vain
+	tries    int           // how often they did
 	carried  time.Time     // when the last packet came over a link
 	searched time.Time     // when the last came by a search
 }
@@ -159,8 +169,57 @@ func (w *way) found(deaf bool, now time.Time) {
 	w.answered(now)
 	w.searched = now
 	if deaf {
+		if now.After(w.slowTill) {
+			w.deafened = now
+		}
 		w.slowTill = now.Add(slowFor)
 	}
+}
+
+// judge notes when packets go over the next link in vain: for tryFor no answer has come, or the peer has
+// said that it is deaf.
+func (w *way) judge(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := w.next.Load()
+	var since, till time.Time
+	switch {
+	case next == nil:
+		return
+	case w.late(now) && now.Sub(w.sent) <= slowPause:
+		since, till = w.waits, now
+	case now.Before(w.slowTill):
+		since, till = w.deafened, w.slowTill.Add(-slowFor)
+	}
+	if till.Sub(since) > tryFor && till.Sub(w.led) > tryFor {
+		w.vain = append(w.vain[max(0, len(w.vain)+1-maxVain):], next)
+		w.tries++
+		w.led = now
+	}
+}
+
+// choose returns the first of some links over which packets do not go in vain. When all do, that is
+// forgotten: the fault must lie elsewhere.
+func (w *way) choose(over []*Link) *Link {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range over {
+		if !slices.Contains(w.vain, l) {
+			return l
+		}
+	}
+	w.vain = nil
+	if len(over) == 0 {
+		return nil
+	}
+	return over[0]
+}
+
+// inVain is how often packets went in vain over a link.
+func (w *way) inVain() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tries
 }
 
 // answered notes that what was due may have come. Times that are longer count less, since what is
@@ -188,6 +247,9 @@ func (w *way) change(next *Link, now time.Time) (again, slow []byte) {
 	news := w.next.Swap(next) != next && next != nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if news {
+		w.led = now
+	}
 	switch {
 	case w.waits.IsZero() || now.Sub(w.sent) > slowPause:
 	case news && now.Sub(w.waits) >= repeatAfter:
@@ -430,9 +492,10 @@ func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// set sets the next link to a peer.
-func (c *carrier) set(tag Tag, next *Link) {
+// set sets the links to a peer.
+func (c *carrier) set(tag Tag, over ...*Link) {
 	w := c.learn(tag)
+	next := w.choose(over)
 	again, slow := w.change(next, time.Now())
 	if slow != nil {
 		c.wish(CarryWish{To: tag, Packet: slow})

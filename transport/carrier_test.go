@@ -59,6 +59,14 @@ func TestSlowWay(t *testing.T) {
 	over := func(w *way, now time.Time) string { w.heard(now); return "" }
 	found := func(w *way, now time.Time) string { w.found(false, now); return "" }
 	told := func(w *way, now time.Time) string { w.found(true, now); return "" }
+	vain := func(w *way, now time.Time) string { w.judge(now); return fmt.Sprint(w.inVain()) }
+	choose := func(over ...*Link) action {
+		return func(w *way, now time.Time) string {
+			l := w.choose(over)
+			w.change(l, now)
+			return map[*Link]string{nil: "none", l1: "l1", l2: "l2"}[l]
+		}
+	}
 	change := func(l *Link) action {
 		return func(w *way, now time.Time) string {
 			again, slow := w.change(l, now)
@@ -108,6 +116,17 @@ func TestSlowWay(t *testing.T) {
 		{"no way is left", []step{{0, write, ""}, {200, change(nil), ""}, {300, change(l1), "again"}}},
 		{"no way is left for long", []step{{0, write, ""}, {701, change(nil), "search"}}},
 		{"answered", []step{{0, write, ""}, {100, over, ""}, {200, change(l2), ""}, {2000, change(l2), ""}}},
+		{"not in vain yet", []step{{0, write, ""}, {2000, vain, "0"}, {2000, over, ""}, {9000, vain, "0"}}},
+		{"in vain", []step{{0, write, ""}, {2001, vain, "1"}, {3000, write, "search"}, {4001, vain, "1"}, {4002, vain, "2"}}},
+		{"in vain once", []step{{0, write, ""}, {2001, vain, "1"}, {2100, over, ""}, {2101, write, ""}, {4100, vain, "1"}, {4102, vain, "2"}}},
+		{"nothing more is sent", []step{{0, write, ""}, {3001, vain, "0"}}},
+		{"slow answers", []step{{0, write, ""}, {1900, over, ""}, {2000, write, ""}, {4000, vain, "0"}, {4001, vain, "1"}}},
+		{"deaf for long", []step{{0, told, ""}, {1500, told, ""}, {2001, vain, "0"}, {2001, told, ""}, {2100, vain, "1"}, {3501, told, ""}, {4001, vain, "1"}, {4101, told, ""}, {4102, vain, "2"}}},
+		{"deaf now and then", []step{{0, told, ""}, {2001, told, ""}, {4000, vain, "0"}, {4002, told, ""}, {6000, vain, "0"}}},
+		{"another link", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {2100, over, ""}, {9000, choose(l1, l2), "l2"}, {9001, choose(l1), "l1"}, {9002, choose(l2, l1), "l2"}}},
+		{"both in vain", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {3000, write, "search"}, {4001, vain, "1"}, {4002, vain, "2"}, {4002, choose(l1, l2), "l1"}}},
+		{"no link", []step{{0, choose(), "none"}, {0, write, "search"}, {2001, vain, "0"}, {2001, choose(), "none"}}},
+		{"another way meanwhile", []step{{0, write, ""}, {1000, choose(l2), "l2"}, {2001, vain, "0"}, {3000, vain, "0"}, {3000, write, "search"}, {3001, vain, "1"}}},
 		{"nothing was sent", []step{{200, change(l2), ""}}},
 		{"long ago", []step{{0, write, ""}, {3001, change(l2), ""}}},
 		{"not that long ago", []step{{0, write, ""}, {3000, change(l2), "again"}}},
@@ -208,7 +227,7 @@ func TestNeverBack(t *testing.T) {
 	l, back := r.link(0, 1)
 	r.carriers[0].set(99, l)
 	r.carriers[1].set(99, back)
-	r.carriers[1].set(98, nil)
+	r.carriers[1].set(98)
 	for _, to := range []Tag{99, 98, 97} {
 		l.hop.put(nil, testPacket(100, to, 96))
 	}
@@ -658,7 +677,7 @@ func TestCarrierTogether(t *testing.T) {
 				case 1:
 					c.forget(10)
 				case 2:
-					c.set(10, nil)
+					c.set(10)
 				case 3:
 					e.SetWay(10, l)
 				case 4:

@@ -95,14 +95,14 @@ func (ca *carried) here(tag uint64) *table.Entry {
 	return nil
 }
 
-// CarriesTo reports whether a peer of a tag is here, and over which link the packets of carried
-// links go to it; 0: over none.
-func (c *Core) CarriesTo(tag uint64) (over base.LinkID, here bool) {
+// CarriesTo reports whether a peer of a tag is here, and over which links the packets of carried
+// links can go to it, the best first.
+func (c *Core) CarriesTo(tag uint64) (over []base.LinkID, here bool) {
 	if c.carried.here(tag) == nil {
-		return 0, false
+		return nil, false
 	}
-	if l := c.routes.CarriesTo(c.table.In(tag, tag)); l != nil {
-		over = l.ID
+	for _, l := range c.routes.CarriesTo(c.table.In(tag, tag)) {
+		over = append(over, l.ID)
 	}
 	return over, true
 }
@@ -115,5 +115,5 @@ func (c *Core) CarriedPeer(id certs.ID) (tag uint64, key certs.PublicKey, ok boo
 		return 0, key, false
 	}
 	over, _ := c.CarriesTo(e.Record.Tag)
-	return e.Record.Tag, e.Record.Key, over != 0
+	return e.Record.Tag, e.Record.Key, len(over) > 0
 }

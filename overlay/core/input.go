@@ -100,11 +100,13 @@ type (
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
+		Tries  int    // that had no answer: after each it goes by way of another neighbour
 	}
 	// Carry brings a packet of a carried link to the peer of that tag by a search.
 	Carry struct {
 		To     uint64
 		Packet []byte // 1 to pb.MaxCarried bytes
+		Tries  int    // as of Route
 	}
 	// Deposit leaves something sealed with up to three peers that have a link, behind earlier
 	// deposits for the same receiver. It is dropped when the receiver is here, when this peer
@@ -284,14 +286,14 @@ func (in Broadcast) apply(c *Core) (r Reply) {
 func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
-		r.OK = c.relay.Route(in.To, in.Number, in.Sealed)
+		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries)
 	}
 	return r
 }
 
 func (in Carry) apply(c *Core) (r Reply) {
 	if e := c.carried.here(in.To); e != nil {
-		c.routes.SendRouted(e.Record.ID, &pb.Routed{Content: &pb.Routed_Carried{Carried: in.Packet}})
+		c.routes.SendAround(e.Record.ID, &pb.Routed{Content: &pb.Routed_Carried{Carried: in.Packet}}, in.Tries)
 	}
 	return r
 }

@@ -7,6 +7,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 )
 
@@ -38,13 +39,13 @@ const (
 // Way is how one peer is reached.
 type Way struct {
 	ID      certs.ID
-	Link    base.LinkID   // 0: none
+	Link    base.LinkID   // 0: none is in use
 	Near    bool          // the link stays within the LAN, or the host
 	Punched bool          // both sides have dialled, through a NAT
 	Since   time.Duration // when the link came up
 	Address string        // of the link
 	Via     certs.ID      // without a link: the neighbour nearest to it
-	Carried base.LinkID   // without a link: one over others; 0: none
+	Carried base.LinkID   // one over others that is in use; 0: none
 	Behind  bool          // it is behind a NAT and has to be met
 	Tries   int           // dials in a row that have failed
 	Why     string        // the last one
@@ -95,11 +96,24 @@ func (c *Core) way(e *table.Entry) Way {
 		ID: e.Record.ID, Via: c.links.Via(e), Behind: len(e.Record.Observed) > 0,
 		Tries: d.Failures, Why: d.Why, Next: d.NextDial, Now: d.Dialing != 0,
 	}
-	if l := c.links.LinkTo(e.Record.Key); l != nil {
+	l, carried := c.inUse(e.Record.Key)
+	switch {
+	case l == nil:
+	case carried:
+		w.Carried, w.Since = l.ID, l.UpSince
+	default:
 		w.Link, w.Near, w.Punched, w.Since, w.Address = l.ID, c.where.NearLink(l), l.Punched, l.UpSince, l.Address
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
-	} else if l := c.links.CarriedTo(e.Record.Key); l != nil {
-		w.Carried, w.Since = l.ID, l.UpSince
 	}
 	return w
+}
+
+// inUse is the link to a peer, and whether it goes over others: such a one is in use if there is no
+// other, or the peer is silent on that.
+func (c *Core) inUse(key certs.PublicKey) (l *link.Link, carried bool) {
+	l = c.links.LinkTo(key)
+	if over := c.links.CarriedTo(key); over != nil && (l == nil || !c.routes.Serves(l)) {
+		return over, true
+	}
+	return l, false
 }

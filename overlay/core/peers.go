@@ -13,8 +13,8 @@ type Peer struct {
 	ID        certs.ID
 	Key       certs.PublicKey
 	Suspect   bool
-	Link      base.LinkID // 0: none
-	Carried   base.LinkID // without a link: one over others; 0: none
+	Link      base.LinkID // 0: none is in use
+	Carried   base.LinkID // one over others that is in use; 0: none
 	Via       certs.ID
 	Addresses []string
 }
@@ -28,10 +28,12 @@ func (c *Core) Peers() []Peer {
 		}
 		r := e.Record
 		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
-		if l := c.links.LinkTo(r.Key); l != nil {
-			p.Link = l.ID
-		} else if l := c.links.CarriedTo(r.Key); l != nil {
+		switch l, carried := c.inUse(r.Key); {
+		case l == nil:
+		case carried:
 			p.Carried = l.ID
+		default:
+			p.Link = l.ID
 		}
 		list = append(list, p)
 	}

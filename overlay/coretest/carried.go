@@ -17,7 +17,7 @@ func (p *Process) LeadsTo(to *Machine) bool {
 	var before *Process
 	for range maxHops {
 		over, here := p.Core.CarriesTo(base.TagOf(to.ID))
-		i := slices.IndexFunc(p.Ends, func(e *End) bool { return e.ID == over && e.Open })
+		i := slices.IndexFunc(p.Ends, func(e *End) bool { return len(over) > 0 && e.ID == over[0] && e.Open })
 		if !here || i < 0 || p.Ends[i].Other.gone {
 			return false
 		}

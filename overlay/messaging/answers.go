@@ -86,7 +86,7 @@ func (list *answers) send(a answer, deposits [][]byte) {
 		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
-		e.cfg.Wish(LetterWish{a.to.ID, sealed})
+		e.cfg.Wish(LetterWish{To: a.to.ID, Sealed: sealed})
 		return
 	}
 	key := e.cfg.Identity.Key()

@@ -46,10 +46,12 @@ type directLane struct {
 	// link takes no more messages, and no writer follows.
 	writing bool
 	ended   bool
+	left    bool   // another link is used instead
 	frames  []byte // a buffer
 	round   int    // of what is written, see again
 
 	written chan *messageStream // those whose receipts are to be read
+	reading *messageStream      // the stream whose receipts are read
 	open    *messageStream      // it takes more messages; nil: none does
 	wrote   time.Duration       // when a message was last written
 	idle    *time.Timer         // looks for an open stream that has lingered
@@ -123,24 +125,48 @@ func (d *directLane) send(l *Link) {
 			break
 		}
 	}
-	d.end()
-	if !l.retired.Load() {
+	left := d.end()
+	if !left && !l.retired.Load() {
 		l.Shut(transport.CodeDuplicateLink, "another peer has the ID") // does nothing to a link that has ended
 	}
 	reader.Wait()
-	l.Shut(transport.CodeDuplicateLink, "another connection is used")
+	if !left {
+		l.Shut(transport.CodeDuplicateLink, "another connection is used")
+	}
 	d.detach()
 	r.engine.directory.forget(r)
 	r.engine.cfg.Wish(LinkWish{r.to})
 }
 
-// end has no further stream opened on the link.
-func (d *directLane) end() {
+// end has no further stream opened on the link; left says that messages have moved to another one, and
+// the link lives on.
+func (d *directLane) end() (left bool) {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
 	d.ended = true
 	close(d.written)
+	return d.left
 }
+
+// moveTo ends the use of a link that does not work, if another does. Messages under way on it go
+// again on the other; the link itself lives on, since its peer may be heard again.
+func (d *directLane) moveTo(better *Link) {
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	if d.link == nil || d.link.Works() || !better.Works() || d.left {
+		return
+	}
+	d.left = true
+	d.again.round++ // which voids its streams
+	d.open = nil
+	if d.reading != nil {
+		d.reading.giveUp(errLeft)
+	}
+	d.r.notify()
+}
+
+// errLeft: the messages have moved to another link.
+var errLeft = errors.New("another link is used")
 
 // nextBatch waits for messages and for the right to write, and sends a batch of them
 // on its way; nil is the end of the link, or of its use: its peer has lost the ID
@@ -172,7 +198,7 @@ func (d *directLane) takeBatch() []*delivery.Outgoing {
 }
 
 func (d *directLane) unfit(l *Link) bool {
-	return !l.usable() || d.r.present && l.key != d.r.key
+	return !l.usable() || d.left || d.r.present && l.key != d.r.key
 }
 
 // takeLone takes the only waiting message and the right to write, if the message is small,
@@ -336,6 +362,8 @@ func (d *directLane) readReceipts(l *Link, written <-chan *messageStream) {
 		switch err := d.readAnswers(l, s); {
 		case err == nil:
 			d.wentWell()
+		case err == errLeft:
+			s.Cancel(transport.CodeAgain)
 		case cutOff(err):
 			d.r.engine.log.Debug("a message stream was cut off by its receiver", "peer", string(l.peer), "why", err)
 			s.Cancel(transport.CodeAgain)
@@ -447,10 +475,11 @@ func (d *directLane) awaitChange() {
 	d.r.changed.Wait()
 }
 
-// counts says that a stream is of this round.
+// counts says that a stream is of this round, so that its receipts are to be read.
 func (d *directLane) counts(s *messageStream) bool {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
+	d.reading = s
 	return s.round == d.again.round
 }
 

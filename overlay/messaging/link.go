@@ -17,6 +17,7 @@ type Link struct {
 	key     certs.PublicKey
 	ctx     context.Context // ends with the link
 	carried bool            // its packets go over others
+	ours    bool            // it is carried, and we have dialled
 
 	peer  certs.ID // as of LinkUp, like the next
 	epoch uint64
@@ -40,8 +41,9 @@ func NewLink(l *transport.Link, number uint64, now time.Duration) *Link {
 // Works says that the peer is heard and hears us.
 func (l *Link) Works() bool { return !l.silent.Load() && !l.stuck.Load() }
 
-// SetSilent sets whether the link has been silent for a while.
-func (l *Link) SetSilent(silent bool) { l.silent.Store(silent) }
+// SetSilent sets whether the link has been silent for a while, and returns whether that has
+// changed.
+func (l *Link) SetSilent(silent bool) (news bool) { return silent != l.silent.Swap(silent) }
 
 // SetStuck sets whether large packets do not get through, and returns whether that has
 // changed.
@@ -52,9 +54,14 @@ func (l *Link) LastUsed() time.Duration { return time.Duration(l.last.Load()) }
 
 func (l *Link) touch(now time.Duration) { l.last.Store(int64(now)) }
 
-// betterThan says which of two links to one peer is used: rather the newer one, but none over others.
+// betterThan says which of two links to one peer is used: one that works, then one that does not go
+// over others, then the newer one.
 func (l *Link) betterThan(other *Link) bool {
-	if l.carried != other.carried {
+	works := l.Works()
+	switch {
+	case works != other.Works():
+		return works
+	case l.carried != other.carried:
 		return other.carried
 	}
 	return l.number > other.number

@@ -80,26 +80,25 @@ func (r *receiver) setPresent(c Contact, present bool) {
 // LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
 // then due.
 func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
-	e.MayWrite(l, peer)
-	l.epoch = epoch
+	l.peer, l.epoch = peer, epoch
+	e.links[l.number] = l
 	e.wg.Go(func() { receive(e, l) })
 }
 
-// MayWrite opens a link for messages to its peer before the peer has said who it is, which LinkUp
-// reports then; Match is due.
-func (e *Engine) MayWrite(l *Link, peer certs.ID) {
-	if e.links[l.number] == nil {
-		l.peer = peer
-		e.links[l.number] = l
-	}
+// CarriedUp opens a link over others, which we have dialled, for messages to its peer before the peer
+// has said who it is, which LinkUp reports then; Match is due.
+func (e *Engine) CarriedUp(l *Link, peer certs.ID) {
+	l.peer, l.ours = peer, true
+	e.links[l.number] = l
 }
 
 // LinkDown is the end of a link that was up; Match is then due.
 func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 
-// Match gives the receiver of an ID its newest link if it has none, one over others only if there
-// is nothing else: those end when there is. True says that a link is wanted and missing: then Dialling
-// is due.
+// Match gives the receiver of an ID its best link if it has none, or one that does not work while
+// the best does. Links over others end when another works, each by the side that has dialled it: the
+// other side may hear nothing on that one. True says that a link is wanted and missing: then
+// Dialling is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
 	key, present := e.directory.present[id]
@@ -118,10 +117,11 @@ func (e *Engine) Match(id certs.ID) (wanted bool) {
 		return r.wanting()
 	}
 	for _, l := range e.links {
-		if !best.carried && l.peer == id && l.carried && l.usable() {
+		if !best.carried && best.Works() && l.peer == id && l.ours && l.usable() {
 			e.Retire(l, transport.CodeDuplicateLink, "there is a connection")
 		}
 	}
+	r.direct.moveTo(best)
 	if r.attach(best) {
 		e.wg.Go(func() { r.direct.send(best) })
 	}

@@ -42,6 +42,7 @@ type relayedLane struct {
 	sent     time.Duration // the last letter; 0: none
 	again    time.Duration // when it counts as lost
 	tries    int           // in a row that were
+	lost     int           // how many ever were: each next goes by way of another neighbour
 	noDirect bool          // a dial has failed
 
 	opening  bool          // a link over others is
@@ -131,7 +132,7 @@ func (l *relayedLane) run() {
 				e.log.Warn("a message can't be sealed", "peer", string(next.to.ID), "error", err)
 				continue // and is tried again when its time is over
 			}
-			e.cfg.Wish(LetterWish{next.to.ID, sealed})
+			e.cfg.Wish(LetterWish{next.to.ID, sealed, next.lost})
 		}
 	}
 }
@@ -142,6 +143,7 @@ type relayStep struct {
 	batch []*delivery.Outgoing
 	after delivery.Position
 	to    delivery.Addressee
+	lost  int // letters so far
 }
 
 // next waits for what is to be done; false is the end.
@@ -163,6 +165,7 @@ func (l *relayedLane) next() (step relayStep, ok bool) {
 		case flying && now >= l.again:
 			r.box.Rewind(delivery.Relayed)
 			l.tries++
+			l.lost++
 			if l.noDirect {
 				r.tellAllWait(noWay)
 			}
@@ -171,14 +174,14 @@ func (l *relayedLane) next() (step relayStep, ok bool) {
 			return relayStep{}, true
 		case !flying && !l.awaitsLink():
 			step.batch, step.after = r.box.Take(delivery.Relayed, relayLimits)
-			step.to = r.addressee()
+			step.to, step.lost = r.addressee(), l.lost
 			l.sent, l.again = now, now+l.patience()
 			return step, true
 		case !flying:
 			r.changed.Wait()
 		default:
 			until := l.again
-			if at := max(l.sent+carryAfter, l.openNext); l.mayOpen() && at > now {
+			if at := max(l.sent+carryAfter, l.openNext); !l.opening && at > now {
 				until = min(until, at)
 			}
 			r.waitUntil(now, until)
@@ -186,13 +189,9 @@ func (l *relayedLane) next() (step relayStep, ok bool) {
 	}
 }
 
-// mayOpen says that a link over others would be used. A link on which the receiver is silent keeps
-// its messages, of which letters carry copies.
-func (l *relayedLane) mayOpen() bool { return !l.opening && l.r.direct.link == nil }
-
 // mustOpen says that it is time for a link over others.
 func (l *relayedLane) mustOpen(now time.Duration, flying bool) bool {
-	if !l.mayOpen() || now < l.openNext {
+	if l.opening || now < l.openNext {
 		return false
 	}
 	soon := l.sent > 0 && now < l.sent+carryAfter

@@ -20,6 +20,7 @@ type LinkWish struct{ To certs.ID }
 type LetterWish struct {
 	To     certs.ID
 	Sealed []byte
+	Tries  int // how many letters to the peer had no answer
 }
 
 // CarryWish: a link over others is wanted for the messages to a peer. The owner brings one up, or

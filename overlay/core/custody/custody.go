@@ -281,7 +281,7 @@ func (cu *Custody) handOverTo(s *shelf) {
 			continue
 		}
 		cu.Happen(base.Staying{})
-		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed())
+		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed(), 0)
 	}
 }
 

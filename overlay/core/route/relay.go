@@ -65,15 +65,15 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 	return known && to != rl.Cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
 }
 
-// Route sends something that CanRoute has allowed.
-// False says that nothing leads there.
-func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte) bool {
+// Route sends something that CanRoute has allowed, as SendAround after so many tries. False says that
+// nothing leads there.
+func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int) bool {
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if !rl.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		if !rl.routes.SendAround(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
-		}}}) {
+		}}}, tries) {
 			return false
 		}
 	}

@@ -43,12 +43,48 @@ const (
 // SendRouted sends something to a peer that may be far away, and not by way of the peers in
 // avoid. It returns false if no link can take it.
 func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
-	content.From, content.To = string(rt.Cfg.ID), string(to)
-	content.Passed, content.Parents = []string{string(rt.Cfg.ID)}, []byte{0}
+	rt.address(to, content)
 	for _, id := range avoid {
 		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
 	}
 	return rt.forward(content)
+}
+
+// address begins a frame.
+func (rt *Routes) address(to certs.ID, content *pb.Routed) {
+	content.From, content.To = string(rt.Cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(rt.Cfg.ID)}, []byte{0}
+}
+
+// SendAround is SendRouted by way of another first neighbour after each try that had no answer: a peer
+// that drops what it should pass on, while its link lives, is not found out. The neighbours take turns.
+func (rt *Routes) SendAround(to certs.ID, content *pb.Routed, tries int) bool {
+	if tries > 0 {
+		if firsts := rt.firsts(to, content); len(firsts) > 0 {
+			rt.address(to, content)
+			rt.send(firsts[tries%len(firsts)], content)
+			return true
+		}
+	}
+	return rt.SendRouted(to, content)
+}
+
+// maxFirsts is how many first neighbours take turns (a guess).
+const maxFirsts = 4
+
+// firsts lists the links that a frame can go to first, as long as none is the receiver's own, the
+// nearest to it first.
+func (rt *Routes) firsts(to certs.ID, content *pb.Routed) (list []*link.Link) {
+	m := &pb.Routed{To: string(to), Passed: []string{string(rt.Cfg.ID)}, Content: content.Content}
+	for len(list) < maxFirsts {
+		l := rt.NextHop(m)
+		if l == nil || l.Peer == to {
+			break
+		}
+		list = append(list, l)
+		m.Passed = append(m.Passed, string(l.Peer))
+	}
+	return list
 }
 
 // forward passes a frame to the usable link nearest to the receiver among those that it has not
@@ -63,9 +99,14 @@ func (rt *Routes) forward(m *pb.Routed) bool {
 			return false
 		}
 	}
+	rt.send(l, m)
+	return true
+}
+
+// send sends a frame on a link.
+func (rt *Routes) send(l *link.Link, m *pb.Routed) {
 	rt.links.Send(l, m)
 	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = carriedBytes(m) > 0
-	return true
 }
 
 // NextHop is the next link for a frame, nil if there is none. A packet of a carried link does not go
@@ -102,35 +143,41 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	return best
 }
 
-// CarriesTo is the link over which the packets of carried links go to a peer with one of these
-// entries: the nearest to it whose other end carries, and a mute one only in want of others; nil
-// without any.
-func (rt *Routes) CarriesTo(entries []*table.Entry) (best *link.Link) {
-	least := muteCosts + table.NoWay
+// CarriesTo lists links over which the packets of carried links go to a peer with one of these
+// entries, the nearest to it first: those whose other end carries, and mute ones only in want of others.
+func (rt *Routes) CarriesTo(entries []*table.Entry) (list []*link.Link) {
+	var all []carrying
 	for _, l := range rt.links.List {
 		if !rt.Serves(l) || !l.Foreign.Knows(pb.FeatureCarry) {
 			continue
 		}
+		hops := table.NoWay
 		for _, e := range entries {
-			hops := table.NoWay
 			if l.Peer == e.Record.ID && l.Key == e.Record.Key {
 				hops = 0
 			} else if l.Slot >= 0 {
-				hops = int(e.Hops[l.Slot])
-			}
-			if hops < table.NoWay && l.Mute {
-				hops += muteCosts
-			}
-			if hops != table.NoWay && hops < least {
-				best, least = l, hops
+				hops = min(hops, int(e.Hops[l.Slot]))
 			}
 		}
+		if hops < table.NoWay {
+			all = append(all, carrying{l, hops})
+		}
 	}
-	return best
+	if heard := slices.DeleteFunc(slices.Clone(all), func(w carrying) bool { return w.link.Mute }); len(heard) > 0 {
+		all = heard
+	}
+	slices.SortStableFunc(all, func(a, b carrying) int { return a.hops - b.hops })
+	for _, w := range all[:min(len(all), maxFirsts)] {
+		list = append(list, w.link)
+	}
+	return list
 }
 
-// muteCosts is what a mute link costs in hops: more than any other way.
-const muteCosts = table.NoWay + 1
+// carrying is a link whose other end carries, and is so far from the receiver.
+type carrying struct {
+	link *link.Link
+	hops int
+}
 
 // Serves reports whether a link takes frames, and its peer was heard just now.
 func (rt *Routes) Serves(l *link.Link) bool {

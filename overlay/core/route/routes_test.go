@@ -468,3 +468,43 @@ func TestRoutedIsLimited(t *testing.T) {
 		t.Errorf("a second later it passes on %d", n)
 	}
 }
+
+// TestSendAround: after each try the frame goes by way of another first neighbour, the nearest first, and
+// the search may go on to all others; a link to the receiver itself is always used.
+func TestSendAround(t *testing.T) {
+	// 0 has four neighbours and more on the way to 6; 1 is the nearest.
+	g := &graph{n: 8}
+	for _, l := range [][2]int{{0, 1}, {0, 2}, {0, 3}, {0, 4}, {0, 5}, {1, 6}, {2, 7}, {7, 6}, {3, 7}, {4, 7}, {5, 7}} {
+		g.add(l[0], l[1])
+	}
+	w := newNetwork(g, t.Fatalf)
+	w.pass(5 * table.RouteEvery)
+	x := w.nodes[0]
+	first := func(to, tries int) (by certs.ID, avoided []string) {
+		t.Helper()
+		if !x.routes.SendAround(idOf(to), &pb.Routed{Content: &pb.Routed_Carried{Carried: []byte("x")}}, tries) {
+			t.Fatal("no way")
+		}
+		f := x.Out.Frames[0]
+		x.Out.Frames = nil
+		m, err := pb.Read(bufio.NewReader(bytes.NewReader(f.Data)), pb.MaxControlFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x.links.Link(f.Link).Peer, m.GetRouted().GetPassed()
+	}
+	var all []certs.ID
+	for tries := range 2 * maxFirsts {
+		by, passed := first(6, tries)
+		if !slices.Equal(passed, []string{"p0"}) {
+			t.Errorf("after %d tries it has passed %v", tries, passed)
+		}
+		all = append(all, by)
+	}
+	if half := all[:maxFirsts]; half[0] != "p1" || !slices.Equal(half, all[maxFirsts:]) || len(slices.Compact(slices.Sorted(slices.Values(half)))) != maxFirsts {
+		t.Errorf("by way of %v", all)
+	}
+	if by, passed := first(1, 1); by != "p1" || len(passed) != 1 {
+		t.Errorf("to a peer with a link by way of %v, past %v", by, passed)
+	}
+}
