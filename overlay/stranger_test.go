@@ -25,6 +25,7 @@ type stranger struct {
 	endpoint *transport.Endpoint
 	link     *transport.Link
 	epoch    uint64
+	answer   pb.NeighbourType // to one who would like to be its neighbour
 
 	mu     sync.Mutex
 	frames []*pb.PeerMessage
@@ -32,7 +33,7 @@ type stranger struct {
 
 func (w *world) stranger(name string) *stranger {
 	w.t.Helper()
-	s := &stranger{t: w.t, w: w, state: state(name, name), epoch: uint64(time.Now().UnixMilli())}
+	s := &stranger{t: w.t, w: w, state: state(name, name), epoch: uint64(time.Now().UnixMilli()), answer: pb.NeighbourType_REFUSE}
 	e, err := transport.NewEndpoint(transport.Config{Conn: w.Node(name), Identity: s.state.Identity})
 	if err != nil {
 		w.t.Fatal(err)
@@ -62,7 +63,7 @@ func (s *stranger) accept(limit time.Duration) {
 	s.use(l)
 }
 
-// use takes the link and collects what comes over it. It refuses to be a neighbour.
+// use takes the link and collects what comes over it.
 func (s *stranger) use(l *transport.Link) {
 	s.link = l
 	go func() {
@@ -75,7 +76,7 @@ func (s *stranger) use(l *transport.Link) {
 			s.frames = append(s.frames, m)
 			s.mu.Unlock()
 			if m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST {
-				_ = l.Send(encoded(&pb.Neighbour{Type: pb.NeighbourType_REFUSE})) // the link may be ending
+				_ = l.Send(encoded(&pb.Neighbour{Type: s.answer})) // the link may be ending
 			}
 		}
 	}()

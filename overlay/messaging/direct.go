@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ type messageStream struct {
 	// The receiver's lock guards these.
 	owed  []*delivery.Outgoing // messages without receipts
 	ended bool                 // no message follows
-	err   error                // why it could not be written: its receiver has cut it off
+	err   error                // why it is no longer used: its receiver has cut it off, or messages have moved
 }
 
 // works says that the lane has a link over which the receiver is heard, and hears us.
@@ -274,10 +275,10 @@ func (d *directLane) endStream() {
 	}
 }
 
-// giveUp notes why a stream can't be written, for the goroutine that reads its receipts, and
-// wakes it. The receiver's lock is held.
+// giveUp notes why a stream is no longer used, for the goroutine that reads its receipts, and
+// wakes it. The first reason counts. The receiver's lock is held.
 func (s *messageStream) giveUp(why error) {
-	s.ended, s.err = true, why
+	s.ended, s.err = true, cmp.Or(s.err, why)
 	s.SetDeadline(time.Unix(0, 1)) // long ago
 }
 
