@@ -263,6 +263,7 @@ func (w *way) change(next *Link, now time.Time) (again, slow []byte) {
 
 // carrier is the socket of an endpoint's carried links, and carries the packets of others.
 type carrier struct {
+	sized
 	own     Tag
 	wishes  chan CarryWish
 	arrived chan *packet
@@ -534,7 +535,3 @@ func (c *carrier) change(f func()) {
 func (c *carrier) LocalAddr() net.Addr                { return carriedAddr{way: &way{tag: c.own, text: "carried"}} }
 func (c *carrier) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
 func (c *carrier) SetWriteDeadline(_ time.Time) error { return nil }
-
-// SetReadBuffer and SetWriteBuffer do nothing; without them quic-go complains of the sizes.
-func (c *carrier) SetReadBuffer(_ int) error  { return nil }
-func (c *carrier) SetWriteBuffer(_ int) error { return nil }

@@ -27,6 +27,7 @@ func Cut(conn net.PacketConn, file string) net.PacketConn {
 
 type cutConn struct {
 	net.PacketConn
+	sized
 	file string
 
 	mu      sync.Mutex
@@ -50,11 +51,6 @@ func (c *cutConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	}
 	return c.PacketConn.WriteTo(b, to)
 }
-
-// SetReadBuffer and SetWriteBuffer do nothing, as the socket was made with its buffers; without them
-// quic-go complains of the sizes.
-func (c *cutConn) SetReadBuffer(_ int) error  { return nil }
-func (c *cutConn) SetWriteBuffer(_ int) error { return nil }
 
 // drops reports whether the address is cut off.
 func (c *cutConn) drops(a net.Addr) bool {

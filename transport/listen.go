@@ -64,6 +64,13 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
+// sized is part of a socket that has no buffers, or those of another: quic-go complains if it can't
+// set their sizes.
+type sized struct{}
+
+func (sized) SetReadBuffer(int) error  { return nil }
+func (sized) SetWriteBuffer(int) error { return nil }
+
 // passing reports whether err is of the kind that goes away by itself or when the network
 // comes back. EMSGSIZE and EIO are not: from them quic-go learns the size of packets and the
 // lack of GSO.
