@@ -1,14 +1,18 @@
 package overlay
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
@@ -121,9 +125,9 @@ func TestStreamCutOff(t *testing.T) {
 }
 
 // A node whose streams are cut off again and again, by a receiver that takes only what the
-// rule allows, sends all its messages in order.
+// rule allows, sends all its messages in order, but for some that are withdrawn meanwhile.
 func TestSenderBeginsAgain(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(12) {
 		simulate(t, func(t *testing.T, w *world) {
 			alice := w.start("alice")
 			s := w.stranger("mallory")
@@ -173,21 +177,88 @@ func TestSenderBeginsAgain(t *testing.T) {
 					take(stream)
 				}
 			})
+			var ids []MessageID
+			withdrawn := map[string]bool{}
 			for i := range n {
-				alice.send("mallory", fmt.Sprint(i))
+				ids = append(ids, alice.send("mallory", fmt.Sprint(i)))
 				if pauses.IntN(8) == 0 {
 					time.Sleep(time.Duration(pauses.IntN(100)) * time.Millisecond)
 				}
+				if seed%3 > 0 && pauses.IntN(5) == 0 {
+					for j := i - pauses.IntN(min(i+1, 20)); j <= i; j++ {
+						if alice.Cancel(ids[j]) == nil {
+							withdrawn[fmt.Sprint(j)] = true
+						}
+					}
+				}
 			}
-			alice.eventually(10*time.Minute, "all is delivered", func() bool { return len(all[Delivered](alice)) == n })
+			alice.eventually(10*time.Minute, "all is delivered", func() bool { return len(all[Delivered](alice))+len(withdrawn) == n })
 			s.expectOpen()
 			s.link.Abort(transport.CodeInternal, "the test is over")
 			reader.Wait()
-			if !slices.Equal(got, numbers(n)) {
+			kept := func(list []string) []string {
+				return slices.DeleteFunc(list, func(body string) bool { return withdrawn[body] })
+			}
+			if !slices.Equal(kept(got), kept(numbers(n))) {
 				t.Errorf("seed %d: mallory got %s", seed, brief(got))
 			}
 		})
 	}
+}
+
+// TestStreamStopped: a receiver cuts a stream off, and the news that it reads no more comes before that
+// there will be no answers. Meanwhile the sender ends the stream; then it begins again.
+func TestStreamStopped(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		mallory := &stranger{t: t, w: w, state: state("mallory", "mallory"), epoch: uint64(time.Now().UnixMilli())}
+		tr := &quic.Transport{Conn: w.Node("mallory")}
+		defer tr.Close()
+		tls, err := mallory.state.Identity.TLS(alice.Key())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tr.Dial(t.Context(), net.UDPAddrFromAddrPort(w.Addr("alice")), tls, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseWithError(0, "")
+		control, err := conn.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := control.Write(encoded(mallory.hello())); err != nil {
+			t.Fatal(err)
+		}
+		awaitEvent(alice, time.Second, func(j PeerJoined) bool { return j.ID == "mallory" })
+		next := func() (s *quic.Stream, content string) {
+			t.Helper()
+			s, err := conn.AcceptStream(within(t, time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := pb.Read(bufio.NewReader(s), pb.MaxMessageFrame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, m.GetMessage().GetContent()
+		}
+		var writer sync.WaitGroup
+		writer.Go(func() { // the stream is open when it is cut off, and nothing follows
+			for i := range 3 {
+				alice.send("mallory", fmt.Sprint(i))
+				time.Sleep(15 * time.Millisecond)
+			}
+		})
+		defer writer.Wait()
+		first, _ := next()
+		first.CancelRead(quic.StreamErrorCode(transport.CodeAgain))
+		time.Sleep(500 * time.Millisecond) // the packet with the other half is lost, and comes again
+		first.CancelWrite(quic.StreamErrorCode(transport.CodeAgain))
+		if _, content := next(); content != "0" {
+			t.Errorf("then %q comes", content)
+		}
+	})
 }
 
 // Streams are cut off in the middle of a conversation of two nodes. Everything arrives, once

@@ -2,9 +2,12 @@ package overlay
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -108,5 +111,64 @@ func TestSilentLinkMoves(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestLongSilences: a direct link falls silent, is heard again and gets stuck again and again while both
+// sides write. All arrive once and in order.
+func TestLongSilences(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 1))
+				w := newWorldAt(t, seed, time.Duration(5+random.IntN(60))*time.Millisecond)
+				peers := w.network("alice", "bob", "carol")
+				talk(peers[0], peers[1])
+				w.Lose([]float64{0, 0, 0.05, 0.2}[seed%4])
+				largest := []int{0, 0, 200 << 10}[seed%3]
+				end := time.Now().Add(time.Minute)
+				var trouble sync.WaitGroup
+				trouble.Go(func() {
+					random := rand.New(rand.NewPCG(seed, 2))
+					pause := func(least time.Duration, most ...time.Duration) {
+						time.Sleep(least + time.Duration(random.Int64N(int64(most[random.IntN(len(most))]))))
+					}
+					for time.Now().Before(end) {
+						pause(50*time.Millisecond, time.Second, 2*time.Second, 6*time.Second)
+						if random.IntN(6) == 0 {
+							w.Narrow("alice", "bob", 1000)
+							pause(3*time.Second, 6*time.Second)
+							w.Narrow("alice", "bob", 65535)
+						} else {
+							w.Cut("alice", "bob")
+							pause(500*time.Millisecond, 2*time.Second, 5*time.Second, 14*time.Second)
+							w.Heal("alice", "bob")
+						}
+					}
+				})
+				want := [2][]string{{"talk"}, {"talk"}}
+				for time.Now().Before(end) {
+					for i, p := range peers[:2] {
+						for range []int{0, 1, 1, 1, 5}[random.IntN(5)] {
+							body := fmt.Sprint(len(want[i]))
+							if largest > 0 && random.IntN(20) == 0 {
+								body += strings.Repeat(".", random.IntN(largest))
+							}
+							want[i] = append(want[i], body)
+							p.send(peers[1-i].ID(), body)
+						}
+					}
+					time.Sleep(time.Duration(1+random.IntN(60)) * time.Millisecond)
+				}
+				trouble.Wait()
+				w.Lose(0)
+				for i, p := range peers[:2] {
+					p.eventually(2*time.Minute, "all are delivered", func() bool { return len(all[Delivered](p)) >= len(want[i]) })
+					if got := peers[1-i].bodies(p.ID()); !slices.Equal(got, want[i]) {
+						t.Errorf("of %d messages %s are shown: %s", len(want[i]), brief(got), p.ID())
+					}
+				}
+			})
+		})
 	}
 }

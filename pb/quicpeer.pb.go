@@ -19,7 +19,8 @@
 // until the sender has begun again on new streams, from the oldest message without a
 // receipt. Until then it cancels streams with code 9; a stream begins again if its first
 // message was taken already, or does not come after the first one refused since. So a
-// sender uses one stream at a time until one has all its receipts.
+// sender uses one stream at a time until one has all its receipts; and it cancels one more
+// when the messages that its first stream began with are settled otherwise meanwhile.
 //
 // Signed things travel as the very bytes that were signed (Signed.payload). pb.Check
 // defines well-formed frames; a malformed one ends the connection.

@@ -65,7 +65,9 @@ const (
 	// tryFor is how long a link is used for a peer that does not answer, or says that it is deaf, before
 	// another one is tried: within the 5 s of a handshake there is time for two.
 	tryFor = 2 * time.Second
-	// maxVain is how many links are passed over as in vain; the owner names four of those it has.
+	// Links that were in vain are passed over for vainFor, the last maxVain of them; the owner names
+	// four of those it has.
+	vainFor = 5 * time.Minute
 	maxVain = 8
 	// ackSize is more than a QUIC packet has that nothing answers: an acknowledgement.
 	ackSize = 40
@@ -99,10 +101,16 @@ type way struct {
 	slowTill time.Time     // the slow way is taken, since the other side is deaf
 	deafened time.Time     // since when it says so
 	led      time.Time     // since when packets go over the next link
-	vain     []*Link       // those over which they went in vain
+	vain     []vain        // those over which they went in vain
 	tries    int           // how often they did
 	carried  time.Time     // when the last packet came over a link
 	searched time.Time     // when the last came by a search
+}
+
+// vain is a link over which packets went in vain, and when that was noticed.
+type vain struct {
+	link *Link
+	at   time.Time
 }
 
 // carriedAddr is a peer's address in the eyes of QUIC, and the link that a packet has come over;
@@ -192,7 +200,7 @@ func (w *way) judge(now time.Time) {
 		since, till = w.deafened, w.slowTill.Add(-slowFor)
 	}
 	if till.Sub(since) > tryFor && till.Sub(w.led) > tryFor {
-		w.vain = append(w.vain[max(0, len(w.vain)+1-maxVain):], next)
+		w.vain = append(w.vain[max(0, len(w.vain)+1-maxVain):], vain{next, now})
 		w.tries++
 		w.led = now
 	}
@@ -200,11 +208,12 @@ func (w *way) judge(now time.Time) {
 
 // choose returns the first of some links over which packets do not go in vain. When all do, that is
 // forgotten: the fault must lie elsewhere.
-func (w *way) choose(over []*Link) *Link {
+func (w *way) choose(over []*Link, now time.Time) *Link {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.vain = slices.DeleteFunc(w.vain, func(v vain) bool { return now.Sub(v.at) > vainFor })
 	for _, l := range over {
-		if !slices.Contains(w.vain, l) {
+		if !slices.ContainsFunc(w.vain, func(v vain) bool { return v.link == l }) {
 			return l
 		}
 	}
@@ -495,9 +504,9 @@ func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
 
 // set sets the links to a peer.
 func (c *carrier) set(tag Tag, over ...*Link) {
-	w := c.learn(tag)
-	next := w.choose(over)
-	again, slow := w.change(next, time.Now())
+	w, now := c.learn(tag), time.Now()
+	next := w.choose(over, now)
+	again, slow := w.change(next, now)
 	if slow != nil {
 		c.wish(CarryWish{To: tag, Packet: slow})
 	}

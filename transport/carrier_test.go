@@ -62,7 +62,7 @@ func TestSlowWay(t *testing.T) {
 	vain := func(w *way, now time.Time) string { w.judge(now); return fmt.Sprint(w.inVain()) }
 	choose := func(over ...*Link) action {
 		return func(w *way, now time.Time) string {
-			l := w.choose(over)
+			l := w.choose(over, now)
 			w.change(l, now)
 			return map[*Link]string{nil: "none", l1: "l1", l2: "l2"}[l]
 		}
@@ -124,6 +124,7 @@ func TestSlowWay(t *testing.T) {
 		{"deaf for long", []step{{0, told, ""}, {1500, told, ""}, {2001, vain, "0"}, {2001, told, ""}, {2100, vain, "1"}, {3501, told, ""}, {4001, vain, "1"}, {4101, told, ""}, {4102, vain, "2"}}},
 		{"deaf now and then", []step{{0, told, ""}, {2001, told, ""}, {4000, vain, "0"}, {4002, told, ""}, {6000, vain, "0"}}},
 		{"another link", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {2100, over, ""}, {9000, choose(l1, l2), "l2"}, {9001, choose(l1), "l1"}, {9002, choose(l2, l1), "l2"}}},
+		{"in vain long ago", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {302001, choose(l1, l2), "l2"}, {302002, choose(l1, l2), "l1"}}},
 		{"both in vain", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {3000, write, "search"}, {4001, vain, "1"}, {4002, vain, "2"}, {4002, choose(l1, l2), "l1"}}},
 		{"no link", []step{{0, choose(), "none"}, {0, write, "search"}, {2001, vain, "0"}, {2001, choose(), "none"}}},
 		{"another way meanwhile", []step{{0, write, ""}, {1000, choose(l2), "l2"}, {2001, vain, "0"}, {3000, vain, "0"}, {3000, write, "search"}, {3001, vain, "1"}}},

@@ -62,7 +62,8 @@ type directLane struct {
 type messageStream struct {
 	*transport.Stream
 	round int
-	size  int // bytes written on it
+	size  int               // bytes written on it
+	first delivery.Position // of its messages
 
 	// The receiver's lock guards these.
 	owed  []*delivery.Outgoing // messages without receipts
@@ -195,6 +196,7 @@ func (d *directLane) nextBatch(l *Link) []*delivery.Outgoing {
 func (d *directLane) takeBatch() []*delivery.Outgoing {
 	batch, _ := d.r.box.Take(delivery.Direct, directLimits)
 	d.writing, d.round = true, d.again.round
+	d.again.begin(batch[0].Position)
 	return batch
 }
 
@@ -239,11 +241,16 @@ func (d *directLane) streamFor(l *Link, size int) (*messageStream, error) {
 		d.endStream()
 		s = nil
 	}
+	anew := d.again.anew
 	d.r.mu.Unlock()
 	if s != nil {
 		return s, nil
 	}
 	stream, err := l.OpenStream(l.ctx)
+	if err == nil && anew {
+		stream.Cancel(transport.CodeAgain)
+		stream, err = l.OpenStream(l.ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -269,8 +276,8 @@ func (d *directLane) endStream() {
 	if s := d.open; s != nil {
 		d.open = nil
 		s.ended = true
-		if err := s.CloseWrite(); err != nil {
-			s.giveUp(err)
+		if s.CloseWrite() != nil {
+			s.giveUp(errStopped)
 		}
 	}
 }
@@ -286,6 +293,9 @@ func (s *messageStream) giveUp(why error) {
 // well; if not, it ends the link.
 func (d *directLane) write(l *Link, s *messageStream, batch []*delivery.Outgoing, frames []byte) bool {
 	d.r.mu.Lock()
+	if s.size == 0 {
+		s.first = batch[0].Position
+	}
 	s.owed = append(s.owed, batch...)
 	d.r.mu.Unlock()
 	s.size += len(frames)
@@ -368,13 +378,14 @@ func (d *directLane) readReceipts(l *Link, written <-chan *messageStream) {
 		case cutOff(err):
 			d.r.engine.log.Debug("a message stream was cut off by its receiver", "peer", string(l.peer), "why", err)
 			s.Cancel(transport.CodeAgain)
-			d.beginAgain()
+			d.beginAgain(s)
 		default:
 			failed = true
 			if errors.Is(err, pb.ErrMalformed) {
 				l.violation(d.r.engine.log, fmt.Errorf("receipts: %w", err))
 			}
 			s.Cancel(transport.CodeProtocol)
+			l.Abort(transport.CodeInternal, "receipts failed: "+err.Error()) // does nothing to a link that has ended
 		}
 	}
 }
@@ -484,11 +495,14 @@ func (d *directLane) counts(s *messageStream) bool {
 	return s.round == d.again.round
 }
 
-// beginAgain ends a round: all messages without a receipt go again.
-func (d *directLane) beginAgain() {
+// beginAgain ends a round in which a stream was cut off: all messages without a receipt go again.
+func (d *directLane) beginAgain(cut *messageStream) {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
 	a := &d.again
+	if a.failures == 0 {
+		a.began = cut.first
+	}
 	a.at = d.r.engine.now() + min(againFirst<<min(a.failures, 16), againMost)
 	a.round++
 	d.open = nil                       // it is cancelled like all of its round

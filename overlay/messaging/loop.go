@@ -80,7 +80,10 @@ func (r *receiver) setPresent(c Contact, present bool) {
 // LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
 // then due.
 func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
-	l.peer, l.epoch = peer, epoch
+	if !l.ours { // else it is in use
+		l.peer = peer
+	}
+	l.epoch = epoch
 	e.links[l.number] = l
 	e.wg.Go(func() { receive(e, l) })
 }
@@ -90,6 +93,9 @@ func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
 func (e *Engine) CarriedUp(l *Link, peer certs.ID) {
 	l.peer, l.ours = peer, true
 	e.links[l.number] = l
+	if r := e.directory.existing(peer); r != nil {
+		r.relayed.made()
+	}
 }
 
 // LinkDown is the end of a link that was up; Match is then due.

@@ -80,6 +80,14 @@ func (l *relayedLane) linked(over *Link) {
 	}
 }
 
+// made notes that there is the link over others that was wanted, even if by now it is not used.
+func (l *relayedLane) made() {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	l.opening = false
+	l.r.notify()
+}
+
 // notCarried notes that there will be no link over others now.
 func (l *relayedLane) notCarried() {
 	r := l.r

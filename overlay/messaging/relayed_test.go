@@ -25,6 +25,11 @@ func TestRelayedLane(t *testing.T) {
 	}
 	receipt := func(r *receiver) { answered(r, r.box.Oldest().Position) }
 	failed := func(r *receiver) { r.relayed.notCarried() }
+	unused := func(r *receiver) { // a link over others is made when it is not needed any more
+		e := r.engine
+		e.links, e.directory.receivers["bob"] = make(map[uint64]*Link), r
+		e.CarriedUp(&Link{number: 7}, "bob")
+	}
 	gone := func(r *receiver) { r.setPresent(Contact{Key: bobsKey}, false) }
 	for _, test := range []struct {
 		name string
@@ -44,6 +49,8 @@ func TestRelayedLane(t *testing.T) {
 		{"no receipt", map[time.Duration]action{0: send("a")}, []string{"0s 1", "500ms link", "1s 1", "3s 1", "7s 1"}},
 		{"the link is not made", map[time.Duration]action{0: send("a"), 600 * time.Millisecond: failed},
 			[]string{"0s 1", "500ms link", "1s 1", "3s 1", "5.6s link", "7s 1"}},
+		{"the link is made and not used", map[time.Duration]action{0: send(large), 600 * time.Millisecond: unused},
+			[]string{"0s link", "600ms 1", "3.48s 1", "5s link"}},
 		{"a large one", map[time.Duration]action{0: send(large), 100 * time.Millisecond: failed, 200 * time.Millisecond: receipt},
 			[]string{"0s link", "100ms 1"}},
 		{"a large one behind a small", map[time.Duration]action{0: send("a", large), 100 * time.Millisecond: receipt}, []string{"0s 1", "0s link"}},
