@@ -68,7 +68,7 @@ type messageStream struct {
 	// The receiver's lock guards these.
 	owed  []*delivery.Outgoing // messages without receipts
 	ended bool                 // no message follows
-	err   error                // why it is no longer used: its receiver has cut it off, or messages have moved
+	err   error                // why it was given up: its receiver has cut it off, or messages have moved
 }
 
 // works says that the lane has a link over which the receiver is heard, and hears us.
@@ -282,7 +282,7 @@ func (d *directLane) endStream() {
 	}
 }
 
-// giveUp notes why a stream is no longer used, for the goroutine that reads its receipts, and
+// giveUp notes why a stream is not used any more, for the goroutine that reads its receipts, and
 // wakes it. The first reason counts. The receiver's lock is held.
 func (s *messageStream) giveUp(why error) {
 	s.ended, s.err = true, cmp.Or(s.err, why)
