@@ -117,7 +117,11 @@ func TestSilentLinkMoves(t *testing.T) {
 // TestLongSilences: a direct link falls silent, is heard again and gets stuck again and again while both
 // sides write. All arrive once and in order.
 func TestLongSilences(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() || raceDetector {
+		seeds = 2
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 1))
