@@ -148,7 +148,7 @@ func TestCarriesTo(t *testing.T) {
 	r.c.links.Link(direct).Foreign.Name(pb.Features())
 	check("its own link", true, direct, bob)
 	r.c.links.Link(direct).Mute = true
-	check("its own link is mute", true, bob)
+	check("its own link is mute", true, bob, direct)
 	r.c.links.Link(bob).Mute = true
 	check("all are mute", true, direct, bob)
 	r.c.links.Link(bob).Mute = false

@@ -144,40 +144,36 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 }
 
 // CarriesTo lists links over which the packets of carried links go to a peer with one of these
-// entries, the nearest to it first: those whose other end carries, and mute ones only in want of others.
+// entries, those whose other end carries: the nearest to it first, but mute ones last.
 func (rt *Routes) CarriesTo(entries []*table.Entry) (list []*link.Link) {
-	var all []carrying
-	for _, l := range rt.links.List {
-		if !rt.Serves(l) || !l.Foreign.Knows(pb.FeatureCarry) {
-			continue
-		}
-		hops := table.NoWay
+	hops := func(l *link.Link) int {
+		least := table.NoWay
 		for _, e := range entries {
 			if l.Peer == e.Record.ID && l.Key == e.Record.Key {
-				hops = 0
+				return 0
 			} else if l.Slot >= 0 {
-				hops = min(hops, int(e.Hops[l.Slot]))
+				least = min(least, int(e.Hops[l.Slot]))
 			}
 		}
-		if hops < table.NoWay {
-			all = append(all, carrying{l, hops})
+		return least
+	}
+	cost := func(l *link.Link) int {
+		if l.Mute {
+			return muteCosts + hops(l)
+		}
+		return hops(l)
+	}
+	for _, l := range rt.links.List {
+		if rt.Serves(l) && l.Foreign.Knows(pb.FeatureCarry) && hops(l) < table.NoWay {
+			list = append(list, l)
 		}
 	}
-	if heard := slices.DeleteFunc(slices.Clone(all), func(w carrying) bool { return w.link.Mute }); len(heard) > 0 {
-		all = heard
-	}
-	slices.SortStableFunc(all, func(a, b carrying) int { return a.hops - b.hops })
-	for _, w := range all[:min(len(all), maxFirsts)] {
-		list = append(list, w.link)
-	}
-	return list
+	slices.SortStableFunc(list, func(a, b *link.Link) int { return cost(a) - cost(b) })
+	return list[:min(len(list), maxFirsts)]
 }
 
-// carrying is a link whose other end carries, and is so far from the receiver.
-type carrying struct {
-	link *link.Link
-	hops int
-}
+// muteCosts is what a mute link costs in hops: more than any other way.
+const muteCosts = table.NoWay + 1
 
 // Serves reports whether a link takes frames, and its peer was heard just now.
 func (rt *Routes) Serves(l *link.Link) bool {
