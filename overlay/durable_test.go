@@ -80,11 +80,7 @@ func TestRepeatsAfterARestart(t *testing.T) {
 // at writes of their disks, before and after them. No message is lost, doubled or out of
 // order; a line is repeated at most once for each kill of its receiver.
 func TestLongRowOfCrashes(t *testing.T) {
-	seeds := uint64(5)
-	if testing.Short() || raceDetector {
-		seeds = 1
-	}
-	for seed := range seeds {
+	for seed := range uint64(enough(5, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) { crashes(t, w, rand.New(rand.NewPCG(seed, 1))) })
 		})

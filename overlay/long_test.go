@@ -19,3 +19,11 @@ func long(t *testing.T) {
 		t.Skip("takes a minute with the race detector: make test runs it without")
 	}
 }
+
+// enough is how many of all seeds or rounds a test takes: with the race detector, or -short, an example.
+func enough(all, example int) int {
+	if testing.Short() || raceDetector {
+		return example
+	}
+	return all
+}

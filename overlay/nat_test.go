@@ -89,10 +89,7 @@ func (w *world) met(p, other *peer) (connect, up time.Time) {
 // bars, without loss: 130 ms for half of all, 300 ms for 95 %. The way over carol takes 50 ms, and
 // a handshake 75 ms.
 func TestLongPunchTime(t *testing.T) {
-	seeds := 40
-	if testing.Short() || raceDetector {
-		seeds = 10
-	}
+	seeds := enough(40, 10)
 	for _, loss := range []float64{0, 0.1} {
 		var took []time.Duration
 		for seed := range seeds {

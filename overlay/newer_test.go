@@ -49,10 +49,7 @@ func inventions(from *peer, to certs.ID) []byte {
 // No link is cut off, and all messages arrive.
 func TestLongLifeOfANewerPeer(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		rounds := 60
-		if testing.Short() || raceDetector {
-			rounds = 3
-		}
+		rounds := enough(60, 3)
 		peers := w.network("alice", "bob", "carol", "newer")
 		newer := peers[len(peers)-1]
 		done := make(chan struct{})

@@ -18,8 +18,8 @@
 //
 // A message that Sent reports is in the state directory, if there is one, until Delivered or
 // Failed has told the program how it ended. It goes over a connection to its receiver, or one that
-// other peers carry, or else sealed over them; for a receiver that is not here it is also left, sealed, with up to
-// three others. Whichever path it takes, the receiver shows each message once, in the order of
+// other peers carry, or else sealed over them; for a receiver that is not here it is also left,
+// sealed, with up to three others. Whichever path it takes, the receiver shows each message once, in the order of
 // its sender. Its receipt says that the receiver has noted that: its program has come back
 // from the message to the loop over Events. So a program that stops reading its events
 // withholds receipts from the peers that write to it, and holds up nobody else. Package

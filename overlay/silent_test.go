@@ -117,11 +117,7 @@ func TestSilentLinkMoves(t *testing.T) {
 // TestLongSilences: a direct link falls silent, is heard again and gets stuck again and again while both
 // sides write. All arrive once and in order.
 func TestLongSilences(t *testing.T) {
-	seeds := uint64(20)
-	if testing.Short() || raceDetector {
-		seeds = 2
-	}
-	for seed := range seeds {
+	for seed := range uint64(enough(20, 2)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 1))
