@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -44,12 +45,16 @@ func (k PublicKey) String() string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// Purposes of signatures. A signature covers the purpose, a zero byte and the payload.
+// Purposes of signatures. A signature covers the purpose, a zero byte and the payload; those of a
+// private network have its key in front of the payload, so that none is valid in another one.
 const (
-	purposeRecord    = "quicpeer record"
-	purposeBroadcast = "quicpeer broadcast"
-	purposeLetter    = "quicpeer letter"
-	purposeCollected = "quicpeer collected"
+	purposeRecord     = "quicpeer record"
+	purposeBroadcast  = "quicpeer broadcast"
+	purposeLetter     = "quicpeer letter"
+	purposeCollected  = "quicpeer collected"
+	purposeGrant      = "quicpeer grant"
+	purposeRemoval    = "quicpeer removal"
+	purposeRedemption = "quicpeer redemption"
 )
 
 // Identity is a private key in one run of a process. It has no text form, so that it is
@@ -109,12 +114,15 @@ func (i *Identity) SignCollected(c *pb.CollectedContent) *pb.Signed {
 	return i.sign(purposeCollected, c)
 }
 
-func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed {
+func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed { return i.signIn(nil, purpose, m) }
+
+// signIn signs for a private network; nil: for none.
+func (i *Identity) signIn(network []byte, purpose string, m proto.Message) *pb.Signed {
 	payload, err := proto.Marshal(m)
 	if err != nil {
 		panic(fmt.Sprintf("certs: signing what can't be encoded: %v", err))
 	}
-	return &pb.Signed{Payload: payload, Signature: ed25519.Sign(i.private, signedBytes(purpose, payload))}
+	return &pb.Signed{Payload: payload, Signature: ed25519.Sign(i.private, signedBytes(network, purpose, payload))}
 }
 
 // VerifyRecord reports whether the key has signed s as a record. Its payload is parsed by
@@ -130,15 +138,14 @@ func VerifyLetter(key PublicKey, s *pb.Signed) bool { return verify(key, purpose
 // VerifyCollected reports whether the key has signed s as a receiver's CollectedContent.
 func VerifyCollected(key PublicKey, s *pb.Signed) bool { return verify(key, purposeCollected, s) }
 
-func verify(key PublicKey, purpose string, s *pb.Signed) bool {
-	return ed25519.Verify(key[:], signedBytes(purpose, s.GetPayload()), s.GetSignature())
+func verify(key PublicKey, purpose string, s *pb.Signed) bool { return verifyIn(nil, key, purpose, s) }
+
+func verifyIn(network []byte, key PublicKey, purpose string, s *pb.Signed) bool {
+	return ed25519.Verify(key[:], signedBytes(network, purpose, s.GetPayload()), s.GetSignature())
 }
 
-func signedBytes(purpose string, payload []byte) []byte {
-	b := make([]byte, 0, len(purpose)+1+len(payload))
-	b = append(b, purpose...)
-	b = append(b, 0)
-	return append(b, payload...)
+func signedBytes(network []byte, purpose string, payload []byte) []byte {
+	return slices.Concat([]byte(purpose), []byte{0}, network, payload)
 }
 
 // RandomID makes an ID for a peer that was given none: short enough for others to type. It

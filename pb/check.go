@@ -225,6 +225,11 @@ func checkHandshakeStart(h *HandshakeStart) error {
 	); err != nil {
 		return err
 	}
+	if r := h.GetRedemption(); r != nil {
+		if err := checkSigned(r, maxRedemption); err != nil {
+			return err
+		}
+	}
 	return checkSigned(h.GetRecord(), maxRecord)
 }
 
@@ -238,10 +243,18 @@ func checkHandshakeResponse(h *HandshakeResponse) error {
 	); err != nil {
 		return err
 	}
-	if err := checkAtMost("candidates", len(h.GetCandidates()), MaxCandidates); err != nil || h.GetCode() != HandshakeCode_OK {
+	if err := checkAtMost("candidates", len(h.GetCandidates()), MaxCandidates); err != nil {
 		return err
 	}
-	return checkSigned(h.GetRecord(), maxRecord)
+	switch h.GetCode() {
+	case HandshakeCode_OK:
+		return checkSigned(h.GetRecord(), maxRecord)
+	case HandshakeCode_GRANTED:
+		return CheckPass(h.GetPass())
+	case HandshakeCode_REMOVED_FROM_NETWORK:
+		return CheckAnnouncement(h.GetRemoval())
+	}
+	return nil
 }
 
 func checkPropagation(p *PropagationMessage) error {
@@ -257,8 +270,16 @@ func CheckAnnouncement(a *Announcement) error {
 		checkAnnouncementType(a.GetType()),
 		checkAtMost("hops", int(a.GetHops()), MaxHops),
 		checkNumber(a.GetBroadcasts()),
-		checkSigned(a.GetRecord(), maxRecord),
 	)
+	switch {
+	case a.GetType() != AnnouncementType_REMOVED:
+		err = cmp.Or(err, checkSigned(a.GetRecord(), maxRecord))
+	case a.GetIssuer() != nil:
+		err = cmp.Or(err, checkSigned(a.GetIssuer(), maxGrant))
+		fallthrough
+	default:
+		err = cmp.Or(err, checkSigned(a.GetRecord(), maxRemoval))
+	}
 	if a.GetType() == AnnouncementType_LOST {
 		err = cmp.Or(err, checkIDs("accusers", a.GetAccusers(), MaxAccusers))
 		if err == nil && len(a.GetAccusers()) == 0 {
@@ -272,7 +293,7 @@ func CheckAnnouncement(a *Announcement) error {
 }
 
 func checkAnnouncementType(t AnnouncementType) error {
-	if t < AnnouncementType_JOIN || t > AnnouncementType_LEAVE {
+	if t < AnnouncementType_JOIN || t > AnnouncementType_REMOVED {
 		return fmt.Errorf("type %v", t)
 	}
 	return nil

@@ -82,6 +82,10 @@ func checkContent(r *Routed) error {
 		return checkSync(c.Sync)
 	case *Routed_Carried:
 		return checkAtMost("carried bytes", len(c.Carried), MaxCarried)
+	case *Routed_Redeem:
+		return checkSigned(c.Redeem, maxRedemption)
+	case *Routed_Redeemed:
+		return checkRedeemed(c.Redeemed)
 	}
 	return fmt.Errorf("a content that is not known")
 }

@@ -204,7 +204,7 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.PropagationMessage{},
 		&pb.PropagationMessage{Announcements: slices.Repeat([]*pb.Announcement{good}, pb.MaxAnnouncements+1)},
 		announce(&pb.Announcement{Record: good.Record}),
-		announce(&pb.Announcement{Type: 4, Record: good.Record}),
+		announce(&pb.Announcement{Type: 5, Record: good.Record}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: big}),
 		announce(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: good.Record, Hops: pb.MaxHops + 1}),

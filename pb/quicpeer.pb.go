@@ -250,6 +250,10 @@ const (
 	AnnouncementType_LOST AnnouncementType = 2
 	// The peer said goodbye. Signed by it.
 	AnnouncementType_LEAVE AnnouncementType = 3
+	// The peer is out of this private network for good: it beats every statement of the peer itself
+	// but one that shows a pass of a higher rank, and is never forgotten. The ranks are: a member's
+	// pass, a removal by an admin, an admin's pass, a removal by the network's key.
+	AnnouncementType_REMOVED AnnouncementType = 4
 )
 
 // Enum value maps for AnnouncementType.
@@ -259,12 +263,14 @@ var (
 		1: "JOIN",
 		2: "LOST",
 		3: "LEAVE",
+		4: "REMOVED",
 	}
 	AnnouncementType_value = map[string]int32{
 		"ANNOUNCEMENT_TYPE_UNSPECIFIED": 0,
 		"JOIN":                          1,
 		"LOST":                          2,
 		"LEAVE":                         3,
+		"REMOVED":                       4,
 	}
 )
 
@@ -320,20 +326,32 @@ const (
 	HandshakeCode_STALE HandshakeCode = 7
 	// The peer is about to leave.
 	HandshakeCode_LEAVING HandshakeCode = 8
+	// The ticket was good for a pass: the dialer comes again with it.
+	HandshakeCode_GRANTED HandshakeCode = 9
+	// This private network does not know the dialer, or its ticket is not good any more.
+	HandshakeCode_NOT_INVITED HandshakeCode = 10
+	// The dialer, or the admin who has let it in, was removed: removal is the proof.
+	HandshakeCode_REMOVED_FROM_NETWORK HandshakeCode = 11
+	// The issuer of the ticket is not here now.
+	HandshakeCode_AWAY HandshakeCode = 12
 )
 
 // Enum value maps for HandshakeCode.
 var (
 	HandshakeCode_name = map[int32]string{
-		0: "HANDSHAKE_CODE_UNSPECIFIED",
-		1: "OK",
-		2: "VERSION",
-		3: "NETWORK",
-		4: "MALFORMED",
-		5: "DUPLICATE_ID",
-		6: "FULL",
-		7: "STALE",
-		8: "LEAVING",
+		0:  "HANDSHAKE_CODE_UNSPECIFIED",
+		1:  "OK",
+		2:  "VERSION",
+		3:  "NETWORK",
+		4:  "MALFORMED",
+		5:  "DUPLICATE_ID",
+		6:  "FULL",
+		7:  "STALE",
+		8:  "LEAVING",
+		9:  "GRANTED",
+		10: "NOT_INVITED",
+		11: "REMOVED_FROM_NETWORK",
+		12: "AWAY",
 	}
 	HandshakeCode_value = map[string]int32{
 		"HANDSHAKE_CODE_UNSPECIFIED": 0,
@@ -345,6 +363,10 @@ var (
 		"FULL":                       6,
 		"STALE":                      7,
 		"LEAVING":                    8,
+		"GRANTED":                    9,
+		"NOT_INVITED":                10,
+		"REMOVED_FROM_NETWORK":       11,
+		"AWAY":                       12,
 	}
 )
 
@@ -1003,11 +1025,14 @@ func (x *Receipt) GetReason() string {
 
 // Signed carries bytes and an Ed25519 signature over a purpose, a zero byte and these
 // bytes. The purpose keeps one kind of signed thing from passing as another. There are
-// four: "quicpeer record", "quicpeer broadcast", "quicpeer letter" and "quicpeer collected".
+// seven: "quicpeer record", "quicpeer broadcast", "quicpeer letter" and "quicpeer collected"; and, of
+// a private network, "quicpeer grant", "quicpeer removal" and "quicpeer redemption", where the
+// network's key comes between the zero byte and the payload, and is not sent.
 type Signed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 4 KiB for a record, 66 KiB for a broadcast, 8 KiB for CollectedContent; a letter is
-	// bounded by the parts of its Envelope.
+	// At most 4 KiB for a record, 66 KiB for a broadcast, 8 KiB for CollectedContent, 160 bytes for a
+	// grant, 10 KiB for a removal, 192 bytes for a redemption; a letter is bounded by the parts of its
+	// Envelope.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
 	// 64 bytes.
 	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -1059,6 +1084,347 @@ func (x *Signed) GetSignature() []byte {
 	return nil
 }
 
+// Grant gives an ID to a key for ever, in a private network. Its bytes are the payload of a Signed
+// with the purpose "quicpeer grant", by the network's key or by an admin's.
+type Grant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Key   []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Of two keys with grants for one ID the one with the smaller number has it: ms since 1970 by the
+	// clock of whoever signs, raised above the last one.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// The key is an admin's: it signs grants and removals of members. Only the network's key makes
+	// admins.
+	Admin         bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_quicpeer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Grant) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Grant) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Grant) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Grant) GetAdmin() bool {
+	if x != nil {
+		return x.Admin
+	}
+	return false
+}
+
+// Pass shows that its holder belongs to a private network.
+type Pass struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A Grant for the ID and the key of the holder.
+	Grant *Signed `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// The Grant of the admin who has signed it, by the network's key; none if that has signed the
+	// first one itself.
+	Issuer        *Signed `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pass) Reset() {
+	*x = Pass{}
+	mi := &file_quicpeer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pass) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pass) ProtoMessage() {}
+
+func (x *Pass) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pass.ProtoReflect.Descriptor instead.
+func (*Pass) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Pass) GetGrant() *Signed {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *Pass) GetIssuer() *Signed {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+// Removal takes a key out of a private network for good, under any ID. Its bytes are the payload of
+// a Signed with the purpose "quicpeer removal", by the network's key or by an admin's.
+type Removal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the grant of the removed.
+	Id  string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Key []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// By the network's key, of an admin: what that has signed counts no more, but for these, each the
+	// first 16 bytes of the SHA-256 of a payload; at most 512.
+	Keep          [][]byte `protobuf:"bytes,3,rep,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Removal) Reset() {
+	*x = Removal{}
+	mi := &file_quicpeer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Removal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Removal) ProtoMessage() {}
+
+func (x *Removal) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Removal.ProtoReflect.Descriptor instead.
+func (*Removal) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Removal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Removal) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Removal) GetKeep() [][]byte {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+// Redemption turns a ticket into a pass. Its bytes are the payload of a Signed with the purpose
+// "quicpeer redemption", by the ticket's own key: so it is worth nothing to those that it passes.
+type Redemption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The public key of the ticket.
+	Ticket []byte `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// Who is to have the pass.
+	Key []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Id  string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Who has given the ticket: the first 8 bytes of the SHA-256 of its key, a big-endian number.
+	Issuer        uint64 `protobuf:"fixed64,4,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redemption) Reset() {
+	*x = Redemption{}
+	mi := &file_quicpeer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redemption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redemption) ProtoMessage() {}
+
+func (x *Redemption) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redemption.ProtoReflect.Descriptor instead.
+func (*Redemption) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Redemption) GetTicket() []byte {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *Redemption) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Redemption) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Redemption) GetIssuer() uint64 {
+	if x != nil {
+		return x.Issuer
+	}
+	return 0
+}
+
+// Redeemed is the issuer's answer to a Redemption.
+type Redeemed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The public key of the ticket.
+	Ticket []byte `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// GRANTED, NOT_INVITED or REMOVED.
+	Code HandshakeCode `protobuf:"varint,2,opt,name=code,proto3,enum=quicpeer.v1.HandshakeCode" json:"code,omitempty"`
+	// For people, at most 256 bytes.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// GRANTED.
+	Pass          *Pass `protobuf:"bytes,4,opt,name=pass,proto3" json:"pass,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redeemed) Reset() {
+	*x = Redeemed{}
+	mi := &file_quicpeer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redeemed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redeemed) ProtoMessage() {}
+
+func (x *Redeemed) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redeemed.ProtoReflect.Descriptor instead.
+func (*Redeemed) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Redeemed) GetTicket() []byte {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *Redeemed) GetCode() HandshakeCode {
+	if x != nil {
+		return x.Code
+	}
+	return HandshakeCode_HANDSHAKE_CODE_UNSPECIFIED
+}
+
+func (x *Redeemed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Redeemed) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
 // Record is a peer's statement about itself. Its bytes are the payload of a Signed with
 // the purpose "quicpeer record".
 type Record struct {
@@ -1093,14 +1459,17 @@ type Record struct {
 	// The peer is a visitor: it keeps no identity and may be gone in a moment. Such a record,
 	// JOIN or LEAVE, is accepted only from its subject, over its own link, and is not passed
 	// on. A visitor that stays publishes a record without this mark and with a higher seq.
-	Visitor       bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
+	Visitor bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
+	// In a private network; without a valid one the record is not. Its network is then NAME#, and 26
+	// characters of the lower-case base32 of the SHA-256 of the network's key.
+	Pass          *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_quicpeer_proto_msgTypes[4]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1481,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[4]
+	mi := &file_quicpeer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1494,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{4}
+	return file_quicpeer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Record) GetType() AnnouncementType {
@@ -1205,12 +1574,20 @@ func (x *Record) GetVisitor() bool {
 	return false
 }
 
+func (x *Record) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
 // Announcement is one peer's state, on its way through the network.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// JOIN and LEAVE repeat the record's type. LOST is about a JOIN record.
-	Type   AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
-	Record *Signed          `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	Type AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
+	// REMOVED: a Removal.
+	Record *Signed `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
 	// The distance of the sender from the subject, in links: 0 from the subject itself.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
 	// Milliseconds since this was first announced, as far as the sender knows. A JOIN holds
@@ -1222,14 +1599,16 @@ type Announcement struct {
 	Accusers []string `protobuf:"bytes,5,rep,name=accusers,proto3" json:"accusers,omitempty"`
 	// How many broadcasts of this run the sender has had, without a gap. A peer that first
 	// hears of the run this way expects the next ones, in their order. It is not signed.
-	Broadcasts    uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	// REMOVED by an admin: the Grant of that, by the network's key.
+	Issuer        *Signed `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_quicpeer_proto_msgTypes[5]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1620,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[5]
+	mi := &file_quicpeer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1633,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+	return file_quicpeer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Announcement) GetType() AnnouncementType {
@@ -1299,6 +1678,13 @@ func (x *Announcement) GetBroadcasts() uint64 {
 	return 0
 }
 
+func (x *Announcement) GetIssuer() *Signed {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
 // PropagationMessage carries announcements from neighbour to neighbour. The receiver
 // passes news on to all its other neighbours, and answers older news with the newer
 // announcement it holds. A LOST that it has by one accuser is news once more by two.
@@ -1312,7 +1698,7 @@ type PropagationMessage struct {
 
 func (x *PropagationMessage) Reset() {
 	*x = PropagationMessage{}
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1710,7 @@ func (x *PropagationMessage) String() string {
 func (*PropagationMessage) ProtoMessage() {}
 
 func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[6]
+	mi := &file_quicpeer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1723,7 @@ func (x *PropagationMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PropagationMessage.ProtoReflect.Descriptor instead.
 func (*PropagationMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+	return file_quicpeer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PropagationMessage) GetAnnouncements() []*Announcement {
@@ -1373,14 +1759,16 @@ type HandshakeStart struct {
 	// short for that is dropped, and so is what has no links left, where the next is not known, or
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.
-	Features      []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
+	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
+	// A Redemption, by whoever has a ticket for a private network. The record has no pass then.
+	Redemption    *Signed `protobuf:"bytes,9,opt,name=redemption,proto3" json:"redemption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HandshakeStart) Reset() {
 	*x = HandshakeStart{}
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1780,7 @@ func (x *HandshakeStart) String() string {
 func (*HandshakeStart) ProtoMessage() {}
 
 func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[7]
+	mi := &file_quicpeer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1793,7 @@ func (x *HandshakeStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeStart.ProtoReflect.Descriptor instead.
 func (*HandshakeStart) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{7}
+	return file_quicpeer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HandshakeStart) GetVersion() uint32 {
@@ -1464,6 +1852,13 @@ func (x *HandshakeStart) GetFeatures() []uint32 {
 	return nil
 }
 
+func (x *HandshakeStart) GetRedemption() *Signed {
+	if x != nil {
+		return x.Redemption
+	}
+	return nil
+}
+
 // HandshakeResponse answers HandshakeStart. After any code but OK the
 // connection is closed.
 type HandshakeResponse struct {
@@ -1482,6 +1877,10 @@ type HandshakeResponse struct {
 	Observed string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
 	// As HandshakeStart.features, of the answering peer.
 	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
+	// GRANTED.
+	Pass *Pass `protobuf:"bytes,9,opt,name=pass,proto3" json:"pass,omitempty"`
+	// REMOVED_FROM_NETWORK.
+	Removal *Announcement `protobuf:"bytes,10,opt,name=removal,proto3" json:"removal,omitempty"`
 	// STALE without a record: the epoch of the last run of this identity, which has left and
 	// of which nothing else is remembered. It is not proved; at most 2^53.
 	Epoch         uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -1491,7 +1890,7 @@ type HandshakeResponse struct {
 
 func (x *HandshakeResponse) Reset() {
 	*x = HandshakeResponse{}
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1902,7 @@ func (x *HandshakeResponse) String() string {
 func (*HandshakeResponse) ProtoMessage() {}
 
 func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[8]
+	mi := &file_quicpeer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1915,7 @@ func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeResponse.ProtoReflect.Descriptor instead.
 func (*HandshakeResponse) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{8}
+	return file_quicpeer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HandshakeResponse) GetCode() HandshakeCode {
@@ -1575,6 +1974,20 @@ func (x *HandshakeResponse) GetFeatures() []uint32 {
 	return nil
 }
 
+func (x *HandshakeResponse) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *HandshakeResponse) GetRemoval() *Announcement {
+	if x != nil {
+		return x.Removal
+	}
+	return nil
+}
+
 func (x *HandshakeResponse) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
@@ -1595,7 +2008,7 @@ type Neighbour struct {
 
 func (x *Neighbour) Reset() {
 	*x = Neighbour{}
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2020,7 @@ func (x *Neighbour) String() string {
 func (*Neighbour) ProtoMessage() {}
 
 func (x *Neighbour) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[9]
+	mi := &file_quicpeer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2033,7 @@ func (x *Neighbour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
 func (*Neighbour) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{9}
+	return file_quicpeer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Neighbour) GetType() NeighbourType {
@@ -1649,7 +2062,7 @@ type NeighbourList struct {
 
 func (x *NeighbourList) Reset() {
 	*x = NeighbourList{}
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +2074,7 @@ func (x *NeighbourList) String() string {
 func (*NeighbourList) ProtoMessage() {}
 
 func (x *NeighbourList) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[10]
+	mi := &file_quicpeer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +2087,7 @@ func (x *NeighbourList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighbourList.ProtoReflect.Descriptor instead.
 func (*NeighbourList) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{10}
+	return file_quicpeer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NeighbourList) GetIds() []string {
@@ -1699,7 +2112,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2124,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[11]
+	mi := &file_quicpeer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2137,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{11}
+	return file_quicpeer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Routes) GetPeers() []uint32 {
@@ -1760,7 +2173,7 @@ type TableRange struct {
 
 func (x *TableRange) Reset() {
 	*x = TableRange{}
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2185,7 @@ func (x *TableRange) String() string {
 func (*TableRange) ProtoMessage() {}
 
 func (x *TableRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[12]
+	mi := &file_quicpeer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2198,7 @@ func (x *TableRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRange.ProtoReflect.Descriptor instead.
 func (*TableRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{12}
+	return file_quicpeer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TableRange) GetFirst() uint64 {
@@ -1839,7 +2252,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2264,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[13]
+	mi := &file_quicpeer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2277,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{13}
+	return file_quicpeer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reconcile) GetAnswer() bool {
@@ -1911,6 +2324,8 @@ type Routed struct {
 	//	*Routed_Connect
 	//	*Routed_Sync
 	//	*Routed_Carried
+	//	*Routed_Redeem
+	//	*Routed_Redeemed
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1918,7 +2333,7 @@ type Routed struct {
 
 func (x *Routed) Reset() {
 	*x = Routed{}
-	mi := &file_quicpeer_proto_msgTypes[14]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2345,7 @@ func (x *Routed) String() string {
 func (*Routed) ProtoMessage() {}
 
 func (x *Routed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[14]
+	mi := &file_quicpeer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2358,7 @@ func (x *Routed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routed.ProtoReflect.Descriptor instead.
 func (*Routed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{14}
+	return file_quicpeer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Routed) GetFrom() string {
@@ -2062,6 +2477,24 @@ func (x *Routed) GetCarried() []byte {
 	return nil
 }
 
+func (x *Routed) GetRedeem() *Signed {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Redeem); ok {
+			return x.Redeem
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetRedeemed() *Redeemed {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Redeemed); ok {
+			return x.Redeemed
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -2105,6 +2538,15 @@ type Routed_Carried struct {
 	Carried []byte `protobuf:"bytes,15,opt,name=carried,proto3,oneof"`
 }
 
+type Routed_Redeem struct {
+	// A Redemption, from a door to the issuer of the ticket, and the answer.
+	Redeem *Signed `protobuf:"bytes,16,opt,name=redeem,proto3,oneof"`
+}
+
+type Routed_Redeemed struct {
+	Redeemed *Redeemed `protobuf:"bytes,17,opt,name=redeemed,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -2123,6 +2565,10 @@ func (*Routed_Sync) isRouted_Content() {}
 
 func (*Routed_Carried) isRouted_Content() {}
 
+func (*Routed_Redeem) isRouted_Content() {}
+
+func (*Routed_Redeemed) isRouted_Content() {}
+
 // Observed tells the other side of a connection that its packets now come from another
 // address.
 type Observed struct {
@@ -2135,7 +2581,7 @@ type Observed struct {
 
 func (x *Observed) Reset() {
 	*x = Observed{}
-	mi := &file_quicpeer_proto_msgTypes[15]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2593,7 @@ func (x *Observed) String() string {
 func (*Observed) ProtoMessage() {}
 
 func (x *Observed) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[15]
+	mi := &file_quicpeer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2606,7 @@ func (x *Observed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observed.ProtoReflect.Descriptor instead.
 func (*Observed) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{15}
+	return file_quicpeer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Observed) GetAddress() string {
@@ -2192,7 +2638,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_quicpeer_proto_msgTypes[16]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2650,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[16]
+	mi := &file_quicpeer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2663,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{16}
+	return file_quicpeer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Connect) GetNumber() uint64 {
@@ -2270,7 +2716,7 @@ type Sync struct {
 
 func (x *Sync) Reset() {
 	*x = Sync{}
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2728,7 @@ func (x *Sync) String() string {
 func (*Sync) ProtoMessage() {}
 
 func (x *Sync) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[17]
+	mi := &file_quicpeer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2741,7 @@ func (x *Sync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sync.ProtoReflect.Descriptor instead.
 func (*Sync) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{17}
+	return file_quicpeer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Sync) GetNumber() uint64 {
@@ -2352,7 +2798,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2810,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[18]
+	mi := &file_quicpeer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2823,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{18}
+	return file_quicpeer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Envelope) GetNumber() uint64 {
@@ -2429,14 +2875,16 @@ type Letter struct {
 	Receipts []*Receipt `protobuf:"bytes,8,rep,name=receipts,proto3" json:"receipts,omitempty"`
 	// The author's X25519 public key, for the answer; with a key of another length no answer
 	// can go over others.
-	SealingKey    []byte `protobuf:"bytes,9,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	SealingKey []byte `protobuf:"bytes,9,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	// The author's, in a private network: the receiver may never have met it.
+	Pass          *Pass `protobuf:"bytes,10,opt,name=pass,proto3" json:"pass,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Letter) Reset() {
 	*x = Letter{}
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2896,7 @@ func (x *Letter) String() string {
 func (*Letter) ProtoMessage() {}
 
 func (x *Letter) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[19]
+	mi := &file_quicpeer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2909,7 @@ func (x *Letter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Letter.ProtoReflect.Descriptor instead.
 func (*Letter) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{19}
+	return file_quicpeer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Letter) GetSender() string {
@@ -2527,6 +2975,13 @@ func (x *Letter) GetSealingKey() []byte {
 	return nil
 }
 
+func (x *Letter) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
 // Deposit leaves something sealed with a neighbour, for an absent peer. The holder hands it
 // over as an Envelope when that peer comes, and keeps it until 24 h after the depositor's
 // last deposit for that peer.
@@ -2543,7 +2998,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +3010,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[20]
+	mi := &file_quicpeer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +3023,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{20}
+	return file_quicpeer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Deposit) GetReceiver() string {
@@ -2606,7 +3061,7 @@ type DepositAnswer struct {
 
 func (x *DepositAnswer) Reset() {
 	*x = DepositAnswer{}
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +3073,7 @@ func (x *DepositAnswer) String() string {
 func (*DepositAnswer) ProtoMessage() {}
 
 func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[21]
+	mi := &file_quicpeer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +3086,7 @@ func (x *DepositAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositAnswer.ProtoReflect.Descriptor instead.
 func (*DepositAnswer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{21}
+	return file_quicpeer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DepositAnswer) GetDeposit() []byte {
@@ -2670,7 +3125,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +3137,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[22]
+	mi := &file_quicpeer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +3150,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{22}
+	return file_quicpeer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Collected) GetContent() *Signed {
@@ -2724,7 +3179,7 @@ type CollectedContent struct {
 
 func (x *CollectedContent) Reset() {
 	*x = CollectedContent{}
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3191,7 @@ func (x *CollectedContent) String() string {
 func (*CollectedContent) ProtoMessage() {}
 
 func (x *CollectedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[23]
+	mi := &file_quicpeer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3204,7 @@ func (x *CollectedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedContent.ProtoReflect.Descriptor instead.
 func (*CollectedContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{23}
+	return file_quicpeer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CollectedContent) GetDeposits() [][]byte {
@@ -2780,7 +3235,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +3247,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[24]
+	mi := &file_quicpeer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +3260,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{24}
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -2850,7 +3305,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3317,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[25]
+	mi := &file_quicpeer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3330,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{25}
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -2918,7 +3373,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3385,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[26]
+	mi := &file_quicpeer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3398,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{26}
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -2976,7 +3431,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3443,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[27]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3456,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{27}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3041,7 +3496,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3508,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[28]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3521,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{28}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3112,7 +3567,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3124,7 +3579,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3137,7 +3592,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3159,7 +3614,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3626,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3639,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3214,7 +3669,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3681,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3694,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3299,7 +3754,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3766,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3779,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3363,7 +3818,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3830,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3843,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3437,7 +3892,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3904,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3462,7 +3917,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3498,6 +3953,94 @@ func (x *StoredDeposit) GetTaken() int64 {
 		return x.Taken
 	}
 	return 0
+}
+
+// StoredTicket is a ticket that this peer has given out. Its key in the store is that of the ticket.
+type StoredTicket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Admin bool                   `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
+	// When it ends, by this peer's clock: nanoseconds since 1970.
+	Ends int64 `protobuf:"varint,3,opt,name=ends,proto3" json:"ends,omitempty"`
+	// Who has used it, and what it was given; empty: nobody yet.
+	Key  []byte `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	Pass *Pass  `protobuf:"bytes,5,opt,name=pass,proto3" json:"pass,omitempty"`
+	// It was withdrawn.
+	Withdrawn     bool `protobuf:"varint,6,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredTicket) Reset() {
+	*x = StoredTicket{}
+	mi := &file_quicpeer_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredTicket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredTicket) ProtoMessage() {}
+
+func (x *StoredTicket) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
+func (*StoredTicket) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *StoredTicket) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StoredTicket) GetAdmin() bool {
+	if x != nil {
+		return x.Admin
+	}
+	return false
+}
+
+func (x *StoredTicket) GetEnds() int64 {
+	if x != nil {
+		return x.Ends
+	}
+	return 0
+}
+
+func (x *StoredTicket) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *StoredTicket) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *StoredTicket) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
 }
 
 var File_quicpeer_proto protoreflect.FileDescriptor
@@ -3540,7 +4083,30 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
 	"\x06Signed\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xaa\x02\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"W\n" +
+	"\x05Grant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05admin\x18\x04 \x01(\bR\x05admin\"^\n" +
+	"\x04Pass\x12)\n" +
+	"\x05grant\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\x05grant\x12+\n" +
+	"\x06issuer\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06issuer\"?\n" +
+	"\aRemoval\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x12\n" +
+	"\x04keep\x18\x03 \x03(\fR\x04keep\"^\n" +
+	"\n" +
+	"Redemption\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x16\n" +
+	"\x06issuer\x18\x04 \x01(\x06R\x06issuer\"\x91\x01\n" +
+	"\bRedeemed\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12.\n" +
+	"\x04code\x18\x02 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n" +
+	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xd1\x02\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3554,7 +4120,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bobserved\x18\t \x03(\tR\bobserved\x12\x14\n" +
 	"\x05nonce\x18\n" +
 	" \x01(\x06R\x05nonce\x12\x18\n" +
-	"\avisitor\x18\v \x01(\bR\avisitor\"\xd0\x01\n" +
+	"\avisitor\x18\v \x01(\bR\avisitor\x12%\n" +
+	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xfd\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
@@ -3563,9 +4130,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\baccusers\x18\x05 \x03(\tR\baccusers\x12\x1e\n" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
-	"broadcasts\"U\n" +
+	"broadcasts\x12+\n" +
+	"\x06issuer\x18\a \x01(\v2\x13.quicpeer.v1.SignedR\x06issuer\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
-	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf5\x01\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xaa\x02\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x0e\n" +
@@ -3576,7 +4144,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\x12\x1a\n" +
 	"\bobserved\x18\a \x01(\tR\bobserved\x12\x1a\n" +
-	"\bfeatures\x18\b \x03(\rR\bfeatures\"\xc7\x02\n" +
+	"\bfeatures\x18\b \x03(\rR\bfeatures\x123\n" +
+	"\n" +
+	"redemption\x18\t \x01(\v2\x13.quicpeer.v1.SignedR\n" +
+	"redemption\"\xa3\x03\n" +
 	"\x11HandshakeResponse\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
@@ -3589,7 +4160,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\x12\x1a\n" +
 	"\bobserved\x18\a \x01(\tR\bobserved\x12\x1a\n" +
-	"\bfeatures\x18\b \x03(\rR\bfeatures\x12\x14\n" +
+	"\bfeatures\x18\b \x03(\rR\bfeatures\x12%\n" +
+	"\x04pass\x18\t \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x123\n" +
+	"\aremoval\x18\n" +
+	" \x01(\v2\x19.quicpeer.v1.AnnouncementR\aremoval\x12\x14\n" +
 	"\x05epoch\x18\v \x01(\x04R\x05epoch\"W\n" +
 	"\tNeighbour\x12.\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1a.quicpeer.v1.NeighbourTypeR\x04type\x12\x1a\n" +
@@ -3608,7 +4182,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x92\x04\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf6\x04\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -3623,7 +4197,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tcollected\x18\f \x01(\v2\x16.quicpeer.v1.CollectedH\x00R\tcollected\x120\n" +
 	"\aconnect\x18\r \x01(\v2\x14.quicpeer.v1.ConnectH\x00R\aconnect\x12'\n" +
 	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12\x1a\n" +
-	"\acarried\x18\x0f \x01(\fH\x00R\acarriedB\t\n" +
+	"\acarried\x18\x0f \x01(\fH\x00R\acarried\x12-\n" +
+	"\x06redeem\x18\x10 \x01(\v2\x13.quicpeer.v1.SignedH\x00R\x06redeem\x123\n" +
+	"\bredeemed\x18\x11 \x01(\v2\x15.quicpeer.v1.RedeemedH\x00R\bredeemedB\t\n" +
 	"\acontentJ\x04\b\v\x10\fR\arefusal\"$\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"c\n" +
@@ -3642,7 +4218,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x16\n" +
-	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\xba\x02\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\xe1\x02\n" +
 	"\x06Letter\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12!\n" +
@@ -3654,7 +4230,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\rafter_counter\x18\a \x01(\x04R\fafterCounter\x120\n" +
 	"\breceipts\x18\b \x03(\v2\x14.quicpeer.v1.ReceiptR\breceipts\x12\x1f\n" +
 	"\vsealing_key\x18\t \x01(\fR\n" +
-	"sealingKey\"`\n" +
+	"sealingKey\x12%\n" +
+	"\x04pass\x18\n" +
+	" \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"`\n" +
 	"\aDeposit\x12\x1a\n" +
 	"\breceiver\x18\x01 \x01(\tR\breceiver\x12!\n" +
 	"\freceiver_key\x18\x02 \x01(\fR\vreceiverKey\x12\x16\n" +
@@ -3717,7 +4295,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
 	"\rdepositor_key\x18\x03 \x01(\fR\fdepositorKey\x12\x14\n" +
 	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
-	"\x05taken\x18\x05 \x01(\x03R\x05taken*\xc7\x01\n" +
+	"\x05taken\x18\x05 \x01(\x03R\x05taken\"\x9f\x01\n" +
+	"\fStoredTicket\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05admin\x18\x02 \x01(\bR\x05admin\x12\x12\n" +
+	"\x04ends\x18\x03 \x01(\x03R\x04ends\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\x12%\n" +
+	"\x04pass\x18\x05 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x1c\n" +
+	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xc7\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -3737,12 +4322,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
-	"\bREJECTED\x10\x02*T\n" +
+	"\bREJECTED\x10\x02*a\n" +
 	"\x10AnnouncementType\x12!\n" +
 	"\x1dANNOUNCEMENT_TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04JOIN\x10\x01\x12\b\n" +
 	"\x04LOST\x10\x02\x12\t\n" +
-	"\x05LEAVE\x10\x03*\x94\x01\n" +
+	"\x05LEAVE\x10\x03\x12\v\n" +
+	"\aREMOVED\x10\x04*\xd6\x01\n" +
 	"\rHandshakeCode\x12\x1e\n" +
 	"\x1aHANDSHAKE_CODE_UNSPECIFIED\x10\x00\x12\x06\n" +
 	"\x02OK\x10\x01\x12\v\n" +
@@ -3752,7 +4338,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\fDUPLICATE_ID\x10\x05\x12\b\n" +
 	"\x04FULL\x10\x06\x12\t\n" +
 	"\x05STALE\x10\a\x12\v\n" +
-	"\aLEAVING\x10\b*]\n" +
+	"\aLEAVING\x10\b\x12\v\n" +
+	"\aGRANTED\x10\t\x12\x0f\n" +
+	"\vNOT_INVITED\x10\n" +
+	"\x12\x18\n" +
+	"\x14REMOVED_FROM_NETWORK\x10\v\x12\b\n" +
+	"\x04AWAY\x10\f*]\n" +
 	"\rNeighbourType\x12\x1e\n" +
 	"\x1aNEIGHBOUR_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aREQUEST\x10\x01\x12\n" +
@@ -3781,7 +4372,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -3793,91 +4384,110 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Message)(nil),            // 7: quicpeer.v1.Message
 	(*Receipt)(nil),            // 8: quicpeer.v1.Receipt
 	(*Signed)(nil),             // 9: quicpeer.v1.Signed
-	(*Record)(nil),             // 10: quicpeer.v1.Record
-	(*Announcement)(nil),       // 11: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 12: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 13: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 14: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 15: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 16: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 17: quicpeer.v1.Routes
-	(*TableRange)(nil),         // 18: quicpeer.v1.TableRange
-	(*Reconcile)(nil),          // 19: quicpeer.v1.Reconcile
-	(*Routed)(nil),             // 20: quicpeer.v1.Routed
-	(*Observed)(nil),           // 21: quicpeer.v1.Observed
-	(*Connect)(nil),            // 22: quicpeer.v1.Connect
-	(*Sync)(nil),               // 23: quicpeer.v1.Sync
-	(*Envelope)(nil),           // 24: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 25: quicpeer.v1.Letter
-	(*Deposit)(nil),            // 26: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 27: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 28: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 29: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 30: quicpeer.v1.Question
-	(*Answer)(nil),             // 31: quicpeer.v1.Answer
-	(*Ping)(nil),               // 32: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 33: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 34: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 35: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 36: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 37: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 38: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 39: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 40: quicpeer.v1.StoredDeposit
+	(*Grant)(nil),              // 10: quicpeer.v1.Grant
+	(*Pass)(nil),               // 11: quicpeer.v1.Pass
+	(*Removal)(nil),            // 12: quicpeer.v1.Removal
+	(*Redemption)(nil),         // 13: quicpeer.v1.Redemption
+	(*Redeemed)(nil),           // 14: quicpeer.v1.Redeemed
+	(*Record)(nil),             // 15: quicpeer.v1.Record
+	(*Announcement)(nil),       // 16: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 17: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 18: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 19: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 20: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 21: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 22: quicpeer.v1.Routes
+	(*TableRange)(nil),         // 23: quicpeer.v1.TableRange
+	(*Reconcile)(nil),          // 24: quicpeer.v1.Reconcile
+	(*Routed)(nil),             // 25: quicpeer.v1.Routed
+	(*Observed)(nil),           // 26: quicpeer.v1.Observed
+	(*Connect)(nil),            // 27: quicpeer.v1.Connect
+	(*Sync)(nil),               // 28: quicpeer.v1.Sync
+	(*Envelope)(nil),           // 29: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 30: quicpeer.v1.Letter
+	(*Deposit)(nil),            // 31: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 32: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 33: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 34: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 35: quicpeer.v1.Question
+	(*Answer)(nil),             // 36: quicpeer.v1.Answer
+	(*Ping)(nil),               // 37: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 38: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 39: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 40: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 41: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 42: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 43: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 44: quicpeer.v1.StoredPeer
+	(*StoredDeposit)(nil),      // 45: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 46: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
 	7,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
 	8,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	13, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	14, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	12, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	15, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	19, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	33, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	16, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	17, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	20, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	35, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	36, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	26, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	27, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	21, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	23, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
+	18, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	19, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	17, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	20, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	24, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
+	38, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	21, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	22, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	25, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	40, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	41, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	31, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	32, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	26, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	28, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
 	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	2,  // 19: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	2,  // 20: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	9,  // 21: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	11, // 22: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	9,  // 23: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	3,  // 24: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	9,  // 25: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	9,  // 26: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	4,  // 27: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 28: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	18, // 29: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	11, // 30: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	30, // 31: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	31, // 32: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	32, // 33: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	32, // 34: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	24, // 35: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	28, // 36: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	22, // 37: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	23, // 38: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	7,  // 39: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	8,  // 40: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	9,  // 41: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	9,  // 42: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	34, // 43: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	34, // 44: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	7,  // 45: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	26, // 46: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	9,  // 19: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	9,  // 20: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	3,  // 21: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
+	11, // 22: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	2,  // 23: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	11, // 24: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	2,  // 25: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	9,  // 26: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	9,  // 27: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	16, // 28: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	9,  // 29: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	9,  // 30: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	9,  // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	9,  // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	11, // 34: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	16, // 35: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	4,  // 36: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 37: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	23, // 38: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	16, // 39: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	35, // 40: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	36, // 41: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	37, // 42: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	37, // 43: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	29, // 44: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	33, // 45: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	27, // 46: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	28, // 47: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	9,  // 48: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	14, // 49: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	7,  // 50: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	8,  // 51: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	11, // 52: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	9,  // 53: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	9,  // 54: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	39, // 55: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	39, // 56: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	7,  // 57: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	31, // 58: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	11, // 59: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -3904,7 +4514,7 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_Observed)(nil),
 		(*PeerMessage_Sync)(nil),
 	}
-	file_quicpeer_proto_msgTypes[14].OneofWrappers = []any{
+	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
 		(*Routed_Answer)(nil),
 		(*Routed_Ping)(nil),
@@ -3914,6 +4524,8 @@ func file_quicpeer_proto_init() {
 		(*Routed_Connect)(nil),
 		(*Routed_Sync)(nil),
 		(*Routed_Carried)(nil),
+		(*Routed_Redeem)(nil),
+		(*Routed_Redeemed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3921,7 +4533,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   35,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -102,6 +102,9 @@ func (c *Core) accept(from *link.Link, n link.News) {
 	}
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
+		if n.State == pb.AnnouncementType_REMOVED {
+			c.expel(r)
+		}
 	}
 }
 
@@ -220,9 +223,11 @@ func (c *Core) fail(err error) {
 	if c.env.Ended {
 		return
 	}
-	switch _, elsewhere := err.(*base.StartedElsewhereError); {
-	case elsewhere:
-		c.closeAll() // it is not this identity that leaves
+	_, elsewhere := err.(*base.StartedElsewhereError)
+	_, removed := err.(*base.RemovedError)
+	switch {
+	case elsewhere, removed:
+		c.closeAll() // it is not this identity that leaves, or nobody takes its word any more
 	case c.env.Accepted:
 		c.leave()
 	}

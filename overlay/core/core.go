@@ -38,6 +38,7 @@
 //	visit            visitors and guests
 //	carried          links over others
 //	door             who may come in
+//	tickets          passes for those who have a ticket of a private network
 //
 // A machine calls only those above it in these lists. It reports downwards in one of two ways:
 // roll.merge returns an update of the table, which Core.inform tells each machine once, in a
@@ -111,6 +112,7 @@ package core
 import (
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/custody"
@@ -154,23 +156,29 @@ type Core struct {
 	visit         *visit
 	door          *door
 	carried       *carried
+	tickets       *tickets
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
 // to dial, and without addresses to join it is ready.
 func New(cfg base.Config, now time.Duration) *Core {
-	if cfg.Open == nil {
+	switch private := cfg.Key != (certs.PublicKey{}); {
+	case cfg.Open != nil:
+	case private:
+		cfg.Open = base.OpenMember
+	default:
 		cfg.Open = base.OpenRecord
 	}
 	if cfg.Verify == nil {
 		cfg.Verify = base.Claim.Valid
 	}
-	c := assemble(&base.Env{Cfg: cfg, Now: now, NextTick: now})
+	c := assemble(&base.Env{Cfg: cfg, Now: now, NextTick: now, Passes: base.NewPasses(cfg.Key, cfg.Verify)})
 	c.detect.NextProbe, c.neighbourhood.NextHeal, c.sync.NextCompare = now+c.env.Jitter(detect.ProbeEvery), now+c.env.Jitter(neighbours.HealEvery), now+c.env.Jitter(reconcile.CompareEvery)
 	c.own.renewAt = now + renewEvery - c.env.Jitter(time.Hour)
 	c.table.Load(cfg.Members, now)
 	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+	c.learnRemovals(cfg.Removals)
 	if len(cfg.Join) == 0 && !cfg.Discover {
 		c.env.Accepted = true
 		c.becomeReady()
@@ -205,7 +213,7 @@ func assemble(en *base.Env) *Core {
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
-		carried: &carried{Env: en, table: t, links: ls, routes: rt},
+		carried: &carried{Env: en, table: t, links: ls, routes: rt}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt},
 	}
 }
 

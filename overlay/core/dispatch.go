@@ -88,6 +88,10 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 		c.custody.ReceiveCollected(content.Collected)
 	case *pb.Routed_Sync:
 		c.reach.ReceiveSync(l, content.Sync, false)
+	case *pb.Routed_Redeem:
+		c.tickets.receiveRouted(from, content.Redeem)
+	case *pb.Routed_Redeemed:
+		c.tickets.receiveAnswer(content.Redeemed)
 	case *pb.Routed_Carried:
 		c.env.Out.Carried = append(c.env.Out.Carried, base.Carried{From: base.TagOf(from), Packet: content.Carried})
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,12 +31,21 @@ func (do *door) judge(l *link.Link, start *pb.HandshakeStart) (*base.Record, *pb
 	if start.GetNetwork() != do.Cfg.Network {
 		return refuse(pb.HandshakeCode_NETWORK, "this is the network %q, not %q", do.Cfg.Network, start.GetNetwork())
 	}
+	if out := do.Passes.Removal(l.Key); out != nil && out.Standing.Rank == base.RankRemovedByNetwork {
+		return nil, do.removedRefusal(out) // no pass can help
+	}
 	id, err := certs.ParseID(start.GetId())
 	if err != nil {
 		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
 	}
-	record, err := do.openRecord(l, start.GetRecord(), id)
-	if err != nil {
+	record, barred, err := do.openRecord(l, start.GetRecord(), id)
+	_, pass := errors.AsType[*base.PassError](err)
+	switch {
+	case barred != nil:
+		return nil, do.removedRefusal(barred)
+	case pass:
+		return refuse(pb.HandshakeCode_NOT_INVITED, "%v: ask one of its admins for a ticket", err)
+	case err != nil:
 		return refuse(pb.HandshakeCode_MALFORMED, "%v", err)
 	}
 	if do.Leaving {
@@ -76,31 +86,33 @@ func (do *door) judge(l *link.Link, start *pb.HandshakeStart) (*base.Record, *pb
 	return record, nil
 }
 
-// isYounger reports whether we hold the ID, no door has let us in either, and the newcomer is
-// older. Then the rule decides: otherwise two peers that join each other would both be refused.
+// isYounger reports whether the newcomer is older than the owner of its ID, and has to be let in for
+// it: because passes prove that; or because we hold the ID, and no door has let us in either. Then
+// the rule decides: otherwise two peers that join each other would both be refused.
 func (do *door) isYounger(owner *table.Entry, newcomer *base.Record) bool {
-	return !do.Accepted && owner == do.table.Self && (&table.Entry{Record: newcomer}).Older(do.table.Self)
+	return (do.Passes.Private() || !do.Accepted && owner == do.table.Self) && base.Older(newcomer, owner.Record)
 }
 
+var errNotSigned = errors.New("the record is not signed by its key")
+
 // openRecord opens the JOIN record that the other side of a link shows as its own; an empty id
-// stands for any.
-func (do *door) openRecord(l *link.Link, signed *pb.Signed, id certs.ID) (*base.Record, error) {
-	r, err := do.Cfg.Open(signed)
+// stands for any. A barred one is of a peer that is out of this private network, by that removal.
+func (do *door) openRecord(l *link.Link, signed *pb.Signed, id certs.ID) (r, barred *base.Record, err error) {
+	r, err = do.Cfg.Open(signed)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case r.Type != pb.AnnouncementType_JOIN:
-		return nil, fmt.Errorf("the record is not a JOIN")
+		return nil, nil, fmt.Errorf("the record is not a JOIN")
 	case r.Key != l.Key:
-		return nil, fmt.Errorf("the record is of another key than the certificate")
+		return nil, nil, fmt.Errorf("the record is of another key than the certificate")
 	case id != "" && r.ID != id:
-		return nil, fmt.Errorf("the record is of another ID")
+		return nil, nil, fmt.Errorf("the record is of another ID")
 	case r.Network != do.Cfg.Network:
-		return nil, fmt.Errorf("the record is of another network")
-	case !do.Cfg.Verify(base.Claim{Key: r.Key, Signed: signed}):
-		return nil, fmt.Errorf("the record is not signed by its key")
+		return nil, nil, fmt.Errorf("the record is of another network")
 	}
-	return r, nil
+	barred, err = do.admits(r)
+	return r, barred, err
 }
 
 // others returns peers to try instead, up to pb.MaxCandidates at random, which a newcomer can

@@ -14,7 +14,7 @@ import (
 // handshakeStart is our first frame on a link that we have dialled.
 func (c *Core) handshakeStart(observed string) *pb.HandshakeStart {
 	return &pb.HandshakeStart{
-		Version: pb.Version, Network: c.env.Cfg.Network, Id: string(c.env.Cfg.ID), Features: c.env.Cfg.Features,
+		Version: pb.Version, Redemption: c.env.Cfg.Redemption, Network: c.env.Cfg.Network, Id: string(c.env.Cfg.ID), Features: c.env.Cfg.Features,
 		Record: c.table.Self.Record.Signed, Software: c.env.Cfg.Software, Broadcasts: c.broadcasts.Said, Observed: observed,
 	}
 }
@@ -36,6 +36,10 @@ func (c *Core) receiveHandshake(l *link.Link, m *pb.PeerMessage) {
 // receiveStart is the door's side: it lets the dialer in or refuses it with a reason.
 func (c *Core) receiveStart(l *link.Link, start *pb.HandshakeStart) {
 	l.Foreign.Name(start.GetFeatures())
+	if start.GetRedemption() != nil && c.env.Passes.Private() && start.GetVersion() == pb.Version && start.GetNetwork() == c.env.Cfg.Network {
+		c.tickets.receive(l, start.GetRedemption())
+		return
+	}
 	record, refusal := c.door.judge(l, start)
 	if refusal != nil {
 		c.env.Note(base.Info, "refused", "id", clip(start.GetId()), "address", l.Address, "key", l.Key.String(),
@@ -63,7 +67,11 @@ func (c *Core) receiveStart(l *link.Link, start *pb.HandshakeStart) {
 // receiveResponse takes the answer of a door.
 func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 	if response.GetCode() == pb.HandshakeCode_OK {
-		record, err := c.door.openRecord(l, response.GetRecord(), "")
+		record, barred, err := c.door.openRecord(l, response.GetRecord(), "")
+		if barred != nil {
+			c.links.Close(l, base.CloseRefused, "removed from the network")
+			return
+		}
 		if err != nil {
 			c.links.Violation(l, err.Error())
 			return
@@ -103,12 +111,23 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 			return
 		}
 		holder, err := c.env.Cfg.Open(response.GetRecord())
-		if err != nil || holder.ID != c.env.Cfg.ID || holder.Network != c.env.Cfg.Network ||
-			!c.env.Cfg.Verify(base.Claim{Key: holder.Key, Signed: holder.Signed}) {
+		if err != nil || holder.ID != c.env.Cfg.ID || holder.Network != c.env.Cfg.Network || !c.door.proves(holder) {
 			c.env.Note(base.Warn, "a refusal without proof", "address", l.Address)
 			return
 		}
 		c.receiveHolder(l, d, holder)
+	case pb.HandshakeCode_GRANTED:
+		if c.receivePass(response.GetPass()) {
+			if d.Target != nil {
+				d.Target.Next = c.env.Now
+			}
+			return
+		}
+		c.env.Note(base.Warn, "a pass that is not valid", "address", l.Address)
+	case pb.HandshakeCode_REMOVED_FROM_NETWORK:
+		if n, ok := c.gossip.Open(nil, response.GetRemoval()); ok && n.Record != nil && c.gossip.Signed(n) && c.gossip.IsNews(nil, n) {
+			c.accept(nil, n)
+		}
 	case pb.HandshakeCode_FULL:
 		if !c.env.Accepted {
 			c.join.AddCandidates(response.GetCandidates())
@@ -126,7 +145,7 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 func (c *Core) receiveHolder(l *link.Link, d *link.Dial, holder *base.Record) {
 	own := c.env.Cfg.Identity.Key()
 	switch {
-	case c.env.Accepted && holder.Key == l.Key && holder.Epoch < c.env.Cfg.Epoch && holder.Type == pb.AnnouncementType_JOIN:
+	case c.env.Accepted && holder.Key == l.Key && base.Older(holder, c.table.Self.Record) && holder.Type == pb.AnnouncementType_JOIN:
 		// The door itself is the holder and lives, whatever the table says of it.
 		c.fail(&base.DuplicateIDError{Holder: holder.Key})
 	case c.env.Accepted && !(c.env.Untried && holder.Key == own):

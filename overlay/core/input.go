@@ -172,8 +172,13 @@ func (in Connected) apply(c *Core) (r Reply) {
 		c.links.Close(l, base.CloseBye, "leaving")
 	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Found != "" && l.Dial.Target.Found != in.Key.String():
 		c.links.Close(l, base.CloseBye, "another peer was looked for") // anybody on the LAN could have answered
+	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Pinned != [8]byte{} && l.Dial.Target.Pinned != certs.KeyTag(in.Key):
+		c.links.Close(l, base.CloseBye, "another peer than the ticket names")
 	case l.Dial != nil:
 		c.links.Send(l, c.handshakeStart(in.Address))
+		if c.env.Cfg.Redemption != nil {
+			l.Patience = redeemFor
+		}
 	}
 	return r
 }

@@ -43,7 +43,7 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	key := ow.Cfg.Identity.Key()
 	record := &pb.Record{
 		Type: state, Id: string(ow.Cfg.ID), Key: key[:], Network: ow.Cfg.Network,
-		Epoch: ow.Cfg.Epoch, Nonce: ow.Cfg.Nonce, Seq: seq, Visitor: ow.Visiting,
+		Epoch: ow.Cfg.Epoch, Nonce: ow.Cfg.Nonce, Seq: seq, Visitor: ow.Visiting, Pass: ow.Cfg.Pass,
 	}
 	if state == pb.AnnouncementType_JOIN {
 		addresses, observed := ow.where.Reachable()
@@ -55,6 +55,9 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		ow.Cfg.Invent(record)
 	}
 	r := base.NewRecord(record, ow.Cfg.Identity.SignRecord(record))
+	if ow.Cfg.Pass != nil {
+		r.Standing, _ = base.OpenPass(ow.Cfg.Pass, ow.Cfg.ID, key) // it was checked when we got it
+	}
 	if ow.table.Self == nil {
 		ow.table.Self = table.NewEntry(r, state, ow.Now)
 		ow.table.Insert(ow.table.Self)
@@ -72,6 +75,10 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 // even if it is not a neighbour.
 func (ow *own) learnOfSelf(from *link.Link, n link.News) {
 	if ow.Leaving {
+		return
+	}
+	if n.State == pb.AnnouncementType_REMOVED {
+		ow.Happen(base.Failed{Why: &base.RemovedError{By: n.Record.Standing.By}})
 		return
 	}
 	epoch := n.Record.Epoch

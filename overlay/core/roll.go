@@ -21,6 +21,7 @@ type roll struct {
 // merge puts news into the table; false if it is full.
 func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 	r := n.Record
+	ro.Passes.Learn(r)
 	ch = link.Change{News: n, From: from, Entry: ro.table.Lookup(r.Tag, r.ID, r.Key)}
 	if e := ch.Entry; e != nil {
 		ch.Old, ch.Was, ch.Said, ch.WasAlive = e.Record, e.Version(), e.Said, e.Alive() || e.Suspect(ro.Now)
@@ -31,7 +32,11 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 		if n.State == pb.AnnouncementType_JOIN {
 			ro.table.Found(e)
 		}
+		if e.Removed() {
+			ro.lift(e.Record)
+		}
 		ro.table.Set(e, r, n.State)
+		ro.noteRemoval(r)
 		return ch, true
 	}
 	if from != nil && (ro.Ready || from.Exchange == nil) && !from.MayIntroduce(ro.Now) {
@@ -48,7 +53,41 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 	ch.Entry = table.NewEntry(r, n.State, n.Said)
 	ch.Entry.Began = n.Began()
 	ro.table.Insert(ch.Entry)
+	ro.noteRemoval(r)
 	return ch, true
+}
+
+// noteRemoval remembers for good that a peer is out of this private network.
+func (ro *roll) noteRemoval(r *base.Record) {
+	if r.Type == pb.AnnouncementType_REMOVED {
+		ro.Passes.Note(r)
+		proof := &pb.Announcement{Type: r.Type, Record: r.Signed, Issuer: r.Standing.Pass.GetIssuer()}
+		ro.Out.Removals = append(ro.Out.Removals, base.RemovalWrite{ID: r.ID, Key: r.Key, Proof: proof})
+	}
+}
+
+// lift takes back a removal that counts no more.
+func (ro *roll) lift(r *base.Record) {
+	ro.Passes.Lift(r)
+	ro.Out.Removals = append(ro.Out.Removals, base.RemovalWrite{ID: r.ID, Key: r.Key, Lifted: true})
+}
+
+// fallen takes out of the table what counts no more since an admin was removed (R3), and returns it.
+func (ro *roll) fallen(admin *base.Record) (out []*table.Entry) {
+	for _, e := range slices.Clone(ro.table.Entries) {
+		s := e.Record.Standing
+		if s == nil || s.Issuer != admin.Key || admin.Standing.Keeps(s.Name) || e == ro.table.Self {
+			continue
+		}
+		ro.table.Remove(e)
+		if e.Removed() {
+			ro.lift(e.Record)
+			continue
+		}
+		e.State = pb.AnnouncementType_REMOVED
+		out = append(out, e)
+	}
+	return out
 }
 
 // evict takes an entry out of the table. A run that is over must not come back; a guest may, and
@@ -73,7 +112,7 @@ func (ro *roll) expire() (out []*table.Entry) {
 	ro.nextForget = ro.Now + time.Minute
 	for _, e := range slices.Clone(ro.table.Entries) {
 		old := ro.Now - e.Said
-		if e == ro.table.Self || old < table.Lease || e.Buried() && old < table.RememberFor {
+		if e == ro.table.Self || e.Removed() || old < table.Lease || e.Buried() && old < table.RememberFor {
 			continue
 		}
 		ro.table.Remove(e)

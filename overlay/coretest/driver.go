@@ -32,8 +32,9 @@ type Machine struct {
 	Process  *Process
 	Runs     []*Process // all that ever ran
 	disk     disk
-	number   int32 // of its ID and key, see watch.go
-	side     uint8 // of a cut
+	membership
+	number int32 // of its ID and key, see watch.go
+	side   uint8 // of a cut
 }
 
 // Process is one run of a peer: its core, and the driver's part for it.
@@ -90,6 +91,7 @@ func (m *Machine) begin(cfg base.Config) *Process {
 	cfg.Nonce, cfg.Custody = m.nonce(), m.kept()
 	cfg.Rand = rand.New(rand.NewPCG(w.Seed, uint64(m.Index)<<20|uint64(len(m.Runs))))
 	cfg.Open, cfg.Verify = w.memory.open, w.memory.verify
+	m.join(&cfg)
 	if w.Configure != nil {
 		w.Configure(m, &cfg)
 	}
@@ -342,6 +344,13 @@ var effects = [...]effect{
 		p.Epoch, p.Machine.Epoch = out.Epoch, out.Epoch
 		return 1
 	}},
+	{"Pass", func(p *Process, out *base.Effects) int {
+		if out.Pass == nil {
+			return 0
+		}
+		p.Pass = out.Pass
+		return 1
+	}},
 	{"Events", func(p *Process, out *base.Effects) int {
 		for _, e := range out.Events {
 			p.see(e)
@@ -354,6 +363,18 @@ var effects = [...]effect{
 			p.store(c)
 		}
 		return len(out.Custody)
+	}},
+	{"Removals", func(p *Process, out *base.Effects) int {
+		for _, r := range out.Removals {
+			p.noteRemoval(r)
+		}
+		return len(out.Removals)
+	}},
+	{"Redeem", func(p *Process, out *base.Effects) int {
+		for _, r := range out.Redeem {
+			p.redeem(r)
+		}
+		return len(out.Redeem)
 	}},
 	{"Up", func(p *Process, out *base.Effects) int {
 		for _, up := range out.Up {

@@ -19,6 +19,7 @@ type memory struct {
 	reader  *bufio.Reader
 	judged  map[signature]verdict
 	records map[signature]*base.Record
+	private bool // the network is
 }
 
 // signature names what was signed: Ed25519 signatures differ if anything does.
@@ -69,7 +70,11 @@ func (m *memory) open(s *pb.Signed) (*base.Record, error) {
 	if r := m.records[name]; ok && r != nil && string(r.Signed.GetPayload()) == string(s.GetPayload()) {
 		return r, nil
 	}
-	r, err := base.OpenRecord(s)
+	open := base.OpenRecord
+	if m.private {
+		open = base.OpenMember
+	}
+	r, err := open(s)
 	if ok && err == nil {
 		m.records[name] = r
 	}
@@ -78,9 +83,13 @@ func (m *memory) open(s *pb.Signed) (*base.Record, error) {
 
 // verify is core.Claim.Valid with a memory.
 func (m *memory) verify(c base.Claim) bool {
+	if c.And != nil && !m.verify(*c.And) {
+		return false
+	}
+	c.And = nil
 	name, ok := nameOf(c.Signed)
 	if v, known := m.judged[name]; ok && known && v.claim.Key == c.Key &&
-		v.claim.Broadcast == c.Broadcast && string(v.claim.Signed.GetPayload()) == string(c.Signed.GetPayload()) {
+		v.claim.As == c.As && v.claim.Network == c.Network && string(v.claim.Signed.GetPayload()) == string(c.Signed.GetPayload()) {
 		return v.ok
 	}
 	valid := c.Valid()

@@ -61,6 +61,9 @@ type World struct {
 	// Oracle saves the work of keepalives: a link is heard as long as its other end lives and can
 	// be reached.
 	Oracle bool
+	// Root is the key of a private network, Network what it is called; see MakePrivate.
+	Root    *certs.Identity
+	Network certs.Network
 	// Timed measures the time that cores take.
 	Timed    bool
 	Count    Counters
@@ -74,6 +77,7 @@ type World struct {
 	addresses map[string]*Machine
 	names     names
 	processes int
+	grants    uint64
 	changes   uint64     // of what is alive and who reaches whom, see End.sure
 	doubted   []*Machine // see judgeDoubted
 	severed   map[[2]int]bool

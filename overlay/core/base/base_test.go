@@ -113,6 +113,8 @@ func TestEmpty(t *testing.T) {
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 		case reflect.Uint64:
 			f.SetUint(1)
+		case reflect.Pointer:
+			f.Set(reflect.New(f.Type().Elem()))
 		case reflect.Interface:
 			f.Set(reflect.ValueOf(&StartedElsewhereError{}))
 		}
@@ -195,7 +197,7 @@ func TestOpenRecord(t *testing.T) {
 	if !r.Names("10.0.0.1:1") || !r.Names("203.0.113.1:2") || r.Names("10.0.0.1:2") {
 		t.Error("it names other addresses than it has")
 	}
-	if !(Claim{Key: key, Signed: s}).Valid() || (Claim{Broadcast: true, Key: key, Signed: s}).Valid() || (Claim{Key: certs.PublicKey{1}, Signed: s}).Valid() {
+	if !(Claim{Key: key, Signed: s}).Valid() || (Claim{As: AsBroadcast, Key: key, Signed: s}).Valid() || (Claim{Key: certs.PublicKey{1}, Signed: s}).Valid() {
 		t.Error("its signature is judged wrongly")
 	}
 	for name, change := range map[string]func(*pb.Record){
@@ -212,14 +214,16 @@ func TestOpenRecord(t *testing.T) {
 	}
 }
 
-// TestVersions: versions are ordered by epoch, then seq, then JOIN < LOST < LEAVE, then the tie.
+// TestVersions: versions are ordered by rank, then epoch, then seq, then JOIN < LOST < LEAVE, then the tie.
 func TestVersions(t *testing.T) {
 	var inOrder []Version
-	for epoch := range uint64(2) {
-		for seq := range uint32(2) {
-			for _, state := range []pb.AnnouncementType{pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
-				for tie := range uint64(2) {
-					inOrder = append(inOrder, Version{epoch, seq, state, tie})
+	for rank := range RankRemovedByNetwork + 1 {
+		for epoch := range uint64(2) {
+			for seq := range uint32(2) {
+				for _, state := range []pb.AnnouncementType{pb.AnnouncementType_JOIN, pb.AnnouncementType_LOST, pb.AnnouncementType_LEAVE} {
+					for tie := range uint64(2) {
+						inOrder = append(inOrder, Version{rank, epoch, seq, state, tie})
+					}
 				}
 			}
 		}

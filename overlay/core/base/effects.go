@@ -10,13 +10,18 @@ import (
 // Effects is what the core wants done, in the order of the fields; within a field in the order of
 // the slice.
 type Effects struct {
-	// Epoch, if not 0, has to be stored before anything else is done.
+	// Epoch, if not 0, has to be stored before anything else is done; so has Pass, if not nil.
 	Epoch uint64
+	Pass  *pb.Pass
 	// Events are for the user.
 	Events []Event
 	// Custody has to be stored, in this order: deposits kept for others from now on, or not any
 	// more.
 	Custody []CustodyWrite
+	// Removals have to be stored, in this order.
+	Removals []RemovalWrite
+	// Redeem are tickets that were used, to be answered by Redeemed.
+	Redeem []Redeem
 	// Up are links over which direct messages may flow from now on.
 	Up []LinkUp
 	// Frames have to be queued on their links.
@@ -48,6 +53,20 @@ type Effects struct {
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
 	Err error
+}
+
+// RemovalWrite stores a removal from our private network or, if Lifted, deletes it.
+type RemovalWrite struct {
+	ID     certs.ID
+	Key    certs.PublicKey
+	Proof  *pb.Announcement
+	Lifted bool
+}
+
+// Redeem asks whether a ticket is good. Nothing of it is proved.
+type Redeem struct {
+	Number     uint64
+	Redemption *pb.Signed
 }
 
 // Frame is an encoded frame for a link. Its bytes are shared and never changed.
@@ -132,6 +151,14 @@ type Joined struct {
 type Left struct {
 	ID       certs.ID
 	Farewell bool // it said goodbye; else it is lost
+	Removed  bool // it is out of this private network
+}
+
+// Removed: a key is out of this private network for good, whether or not it was here.
+type Removed struct {
+	ID  certs.ID
+	Key certs.PublicKey
+	By  certs.ID // the admin; empty: the network's key
 }
 
 // Broadcasted: a message to everyone, for us.
@@ -155,6 +182,8 @@ func (Ready) isEvent() {}
 func (Joined) isEvent() {}
 
 func (Left) isEvent() {}
+
+func (Removed) isEvent() {}
 
 func (Broadcasted) isEvent() {}
 
@@ -190,7 +219,7 @@ type Note struct {
 
 // Empty reports whether nothing is wanted.
 func (e *Effects) Empty() bool {
-	return e.Epoch == 0 && e.Err == nil && len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
+	return e.Epoch == 0 && e.Pass == nil && e.Err == nil && len(e.Removals)+len(e.Redeem)+len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
 		len(e.Carried)+len(e.Releave)+len(e.Joined) == 0
 }

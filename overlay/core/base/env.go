@@ -31,6 +31,7 @@ type Env struct {
 	NextTick time.Duration
 	Out      Effects
 	Events   []Happening // for Core.settle
+	Passes   *Passes     // who belongs to a private network
 
 	Accepted bool          // a door has let us in, or we are the network
 	Ready    bool          // the user has been shown who is here

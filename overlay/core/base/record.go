@@ -30,14 +30,15 @@ type Record struct {
 	ID        certs.ID
 	Key       certs.PublicKey
 	Network   string
-	Type      pb.AnnouncementType // JOIN or LEAVE
+	Type      pb.AnnouncementType // JOIN, LEAVE, or REMOVED, which others have signed
 	Epoch     uint64
 	Nonce     uint64
 	Seq       uint32
 	Addresses []string
 	Observed  []string // see pb.Record
 	Sealing   certs.SealingKey
-	Visitor   bool // see overlay/core/visitors.go
+	Visitor   bool      // see overlay/core/visitors.go
+	Standing  *Standing // in a private network; nil: it has shown no pass
 	Signed    *pb.Signed
 	Tag       uint64
 	Tie       uint64 // the first bytes of the signature, see version
@@ -70,27 +71,72 @@ func TagOf(id certs.ID) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
+// TagOfKey names a key where it need not be whole: the first 8 bytes of its SHA-256.
+func TagOfKey(key certs.PublicKey) uint64 { return TagOfBytes(certs.KeyTag(key)) }
+
+// TagOfBytes is a tag as a number.
+func TagOfBytes(tag [8]byte) uint64 { return binary.BigEndian.Uint64(tag[:]) }
+
 // ShortTag names a peer in Routes.
 func ShortTag(tag uint64) uint32 { return uint32(tag >> 32) }
 
-// Claim is a signature to be judged.
-type Claim struct {
-	Broadcast bool // else a record
-	Key       certs.PublicKey
-	Signed    *pb.Signed
+// Rank is that of the record's pass, or of the removal.
+func (r *Record) Rank() Rank {
+	if r.Standing == nil {
+		return RankMember
+	}
+	return r.Standing.Rank
 }
 
-// Valid judges it. It takes some 50 µs, and may be called from any goroutine.
-func (c Claim) Valid() bool {
-	if c.Broadcast {
-		return certs.VerifyBroadcast(c.Key, c.Signed)
+// Older reports whether a owns an ID before b: in a private network by R4, in an open one by the
+// smaller (epoch, key).
+func Older(a, b *Record) bool {
+	if a.Standing != nil && b.Standing != nil {
+		return cmp.Or(-cmp.Compare(a.Standing.Rank, b.Standing.Rank), cmp.Compare(a.Standing.Number, b.Standing.Number), bytes.Compare(a.Key[:], b.Key[:])) < 0
 	}
-	return certs.VerifyRecord(c.Key, c.Signed)
+	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), bytes.Compare(a.Key[:], b.Key[:])) < 0
+}
+
+// Purpose is what something was signed as.
+type Purpose uint8
+
+// The purposes of signatures that the core has judged.
+const (
+	AsRecord Purpose = iota
+	AsBroadcast
+	AsGrant
+	AsRemoval
+)
+
+// Claim is a signature to be judged.
+type Claim struct {
+	As      Purpose
+	Key     certs.PublicKey
+	Network certs.PublicKey // of a grant or removal
+	Signed  *pb.Signed
+	And     *Claim // has to be valid as well; nil: none
+}
+
+// Valid judges it. It takes some 50 µs for each signature, and may be called from any goroutine.
+func (c Claim) Valid() bool {
+	var valid bool
+	switch c.As {
+	case AsRecord:
+		valid = certs.VerifyRecord(c.Key, c.Signed)
+	case AsBroadcast:
+		valid = certs.VerifyBroadcast(c.Key, c.Signed)
+	case AsGrant:
+		valid = certs.VerifyGrant(c.Network, c.Key, c.Signed)
+	case AsRemoval:
+		valid = certs.VerifyRemoval(c.Network, c.Key, c.Signed)
+	}
+	return valid && (c.And == nil || c.And.Valid())
 }
 
 // Version orders the statements about one entry. The tie is for a key that has been started twice
 // in the same millisecond: all peers then hold the same one.
 type Version struct {
+	Rank  Rank
 	Epoch uint64
 	Seq   uint32
 	State pb.AnnouncementType
@@ -98,7 +144,7 @@ type Version struct {
 }
 
 func (v Version) Compare(w Version) int {
-	return cmp.Or(cmp.Compare(v.Epoch, w.Epoch), cmp.Compare(v.Seq, w.Seq), cmp.Compare(v.State, w.State), cmp.Compare(v.Tie, w.Tie))
+	return cmp.Or(cmp.Compare(v.Rank, w.Rank), cmp.Compare(v.Epoch, w.Epoch), cmp.Compare(v.Seq, w.Seq), cmp.Compare(v.State, w.State), cmp.Compare(v.Tie, w.Tie))
 }
 
 func Hash64(b []byte) uint64 {

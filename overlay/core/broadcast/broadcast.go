@@ -149,6 +149,9 @@ func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 		return
 	}
 	e := bc.table.Get(id, key)
+	if bc.Passes.Removal(key) != nil && (e == nil || e.Removed()) {
+		return
+	}
 	if e == nil || [8]byte(content.GetId()[:8]) != certs.MessagePrefix(key, e.Record.Epoch, e.Record.Nonce) {
 		// A run that we don't know may be over, or about to be announced.
 		if len(bc.Early) < MaxEarly {
@@ -162,7 +165,7 @@ func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 	if counter&broadcastID == 0 || !r.Audible() || r.Has(number) {
 		return
 	}
-	if !bc.Cfg.Verify(base.Claim{Broadcast: true, Key: key, Signed: m.GetContent()}) {
+	if !bc.Cfg.Verify(base.Claim{As: base.AsBroadcast, Key: key, Signed: m.GetContent()}) {
 		bc.links.Violation(l, "a broadcast that its author has not signed")
 		return
 	}
@@ -326,7 +329,7 @@ func (bc *Broadcasts) pursue(r *table.Run) bool {
 		bc.askAnybody(r)
 	case b == nil:
 		r.Known = 0 // nobody had what somebody said to have
-	case r.Entry.State == pb.AnnouncementType_LEAVE || r.Here() && !r.Entry.Buried():
+	case r.Entry.Over() || r.Here() && !r.Entry.Buried():
 		bc.passOver(r, b.Number) // but of a lost author, which may come back
 	}
 	first, last := r.Lack(0, pb.MaxNumber)
@@ -409,7 +412,7 @@ func (bc *Broadcasts) ShowGone(e *table.Entry) {
 		bc.lastWords(e)
 	}
 	e.Shown = nil
-	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell})
+	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell, Removed: e.Removed()})
 }
 
 // Greet tells a new neighbour how far we have come.

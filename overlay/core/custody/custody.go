@@ -147,6 +147,9 @@ func (cu *Custody) keep(k *kept) (reason string) {
 	if d.GetReceiver() == string(cu.Cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
 		return "is the receiver itself"
 	}
+	if e := cu.table.Get(certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())); e != nil && e.Removed() {
+		return "knows that the receiver is out of this network"
+	}
 	cu.expireKept()
 	var all, ofOne, forOne tally
 	old := false
@@ -234,6 +237,20 @@ func (cu *Custody) expireKept() {
 		}
 		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *kept) bool {
 			if k.Depositor != "" && lives[k.DepositorKey] || cu.Now < k.left+custodyFor {
+				return false
+			}
+			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})
+			return true
+		})
+	}
+	cu.clearShelves()
+}
+
+// Expel drops what is kept for a peer that is out of this private network, and what it has left.
+func (cu *Custody) Expel(key certs.PublicKey) {
+	for _, s := range cu.Shelves {
+		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *kept) bool {
+			if s.key != key && (k.Depositor == "" || k.DepositorKey != key) {
 				return false
 			}
 			cu.Out.Custody = append(cu.Out.Custody, base.CustodyWrite{ID: k.ID})

@@ -109,7 +109,7 @@ func (pr *Probes) step(p *probe) {
 	e := p.subject
 	l := pr.links.LinkTo(e.Record.Key)
 	switch {
-	case e.Record.Tie != p.about.Tie || e.State == pb.AnnouncementType_LEAVE || pr.Leaving:
+	case e.Record.Tie != p.about.Tie || e.Over() || pr.Leaving:
 		p.ended = true
 		return
 	case pr.Now > p.began+probeTime+pr.slowness():
@@ -296,7 +296,7 @@ func (pr *Probes) askAll(p *probe) {
 // ReceiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
 func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	e := pr.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
-	if e == nil || e.State == pb.AnnouncementType_LEAVE || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
+	if e == nil || e.Over() || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
 		return // the flood brings later news to the asker; without the entry we can't know
 	}
 	l := pr.links.LinkTo(e.Record.Key)

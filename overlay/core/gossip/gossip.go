@@ -2,6 +2,8 @@
 package gossip
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -52,8 +54,18 @@ func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, db *lin
 func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool) {
 	err := pb.CheckAnnouncement(a)
 	var r *base.Record
-	if err == nil {
+	switch removal := a.GetType() == pb.AnnouncementType_REMOVED; {
+	case err != nil:
+	case removal && !g.Passes.Private():
+		err = fmt.Errorf("%w: a removal in an open network", pb.ErrMalformed)
+	case removal:
+		r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer(), g.Cfg.Network)
+	default:
 		r, err = g.Cfg.Open(a.GetRecord())
+	}
+	if _, pass := errors.AsType[*base.PassError](err); pass {
+		g.links.Violation(from, err.Error())
+		return n, false
 	}
 	if err != nil {
 		return n, g.links.Skip(from, err)
@@ -70,20 +82,37 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 		g.links.Violation(from, "an announcement of another network")
 		return n, false
 	}
+	barred, err := g.Passes.PassOf(r)
+	if err != nil {
+		g.links.Violation(from, err.Error())
+		return n, false
+	}
+	if barred != nil {
+		g.tellRemoved(from, barred)
+		return link.News{}, true
+	}
 	return n, true
+}
+
+// tellRemoved answers news of somebody who is out of this private network with the proof.
+func (g *Gossip) tellRemoved(to *link.Link, removal *base.Record) {
+	if e := g.table.Get(removal.ID, removal.Key); e != nil && e.Removed() && to != nil {
+		g.AnnounceTo(to, e)
+	}
 }
 
 // Signed reports whether the subject has signed its record: the very same record may be in the
 // table, verified.
 func (g *Gossip) Signed(n link.News) bool {
 	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
-	return held != nil && (held.Record == n.Record || proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(n.Claim())
+	return held != nil && (held.Record == n.Record || proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(g.Passes.Claim(n.Record))
 }
 
 // IsNews compares an announcement with what we hold.
 func (g *Gossip) IsNews(from *link.Link, n link.News) bool {
 	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
-	if !n.Credible(from) || g.expired(n, held != nil) || n.State != pb.AnnouncementType_LOST && g.table.Tombstones.Covers(n.Record) {
+	removal := n.State == pb.AnnouncementType_REMOVED // which holds for ever
+	if !n.Credible(from) || !removal && g.expired(n, held != nil) || !removal && n.State != pb.AnnouncementType_LOST && g.table.Tombstones.Covers(n.Record) {
 		return false
 	}
 	if held == nil {
@@ -131,8 +160,11 @@ func (g *Gossip) Announcement(e *table.Entry) *pb.Announcement {
 		Type: e.State, Record: e.Record.Signed, Hops: uint32(g.links.Distance(e)),
 		Age: base.ToAge(g.Now - e.Said), Broadcasts: table.BroadcastsOf(e),
 	}
-	if e.State == pb.AnnouncementType_LOST {
+	switch e.State {
+	case pb.AnnouncementType_LOST:
 		a.Accusers = names(e.Our().Accusers)
+	case pb.AnnouncementType_REMOVED:
+		a.Issuer = e.Record.Standing.Pass.GetIssuer()
 	}
 	return a
 }
@@ -200,7 +232,7 @@ func (g *Gossip) Told(ch link.Change) {
 	if e.IsGuest() {
 		return
 	}
-	if ch.Refutes() || g.mayFlood(e) || ch.News.Ours {
+	if ch.Refutes() || e.Removed() || g.mayFlood(e) || ch.News.Ours {
 		g.Flood(ch.From, e)
 		return
 	}

@@ -47,7 +47,7 @@ func (jn *Joiner) Begin() {
 		jn.Wake(jn.discoverBy)
 	}
 	for _, address := range jn.Cfg.Join {
-		jn.targets = append(jn.targets, &link.Target{Address: address, Addresses: []string{address}, Given: true})
+		jn.targets = append(jn.targets, &link.Target{Address: address, Addresses: []string{address}, Given: true, Pinned: jn.Cfg.Pinned[address]})
 	}
 	jn.meetAgain(jn.Cfg.Met)
 	jn.DialTargets()
@@ -82,7 +82,7 @@ func (jn *Joiner) DialTargets() {
 		jn.dialTarget(t)
 	}
 	if longest != nil && jn.Now >= jn.home.nextAbsent {
-		living := len(jn.table.Entries) - jn.table.Gone
+		living := jn.table.Living()
 		every := max(absentEvery, time.Duration(living)*time.Second)
 		jn.home.nextAbsent = jn.Now + every/2 + jn.Jitter(every)
 		jn.dialTarget(longest)
@@ -199,7 +199,8 @@ func (jn *Joiner) AddCandidates(list []*pb.Signed) {
 		for _, t := range jn.targets {
 			known = known || t.Key == key
 		}
-		if !known && jn.Cfg.Verify(base.Claim{Key: key, Signed: record.Signed}) {
+		barred, wrong := jn.Passes.PassOf(record)
+		if !known && barred == nil && wrong == nil && jn.Cfg.Verify(jn.Passes.Claim(record)) {
 			jn.targets = append(jn.targets, &link.Target{Address: record.Addresses[0], Addresses: record.Addresses, Key: key})
 		}
 	}
@@ -382,7 +383,7 @@ type home struct {
 // meetAgain makes targets of the acquaintances of earlier runs.
 func (jn *Joiner) meetAgain(list []base.Acquaintance) {
 	for _, a := range list[:min(len(list), maxAcquaintances)] {
-		if len(a.Addresses) > 0 && a.Key != jn.Cfg.Identity.Key() {
+		if len(a.Addresses) > 0 && a.Key != jn.Cfg.Identity.Key() && jn.Passes.Removal(a.Key) == nil {
 			jn.targets = append(jn.targets, &link.Target{Address: a.Addresses[0], Addresses: a.Addresses, Key: a.Key, Met: true, MetAt: a.Address, Peer: a.ID, PeerKey: a.Key})
 		}
 	}
@@ -524,11 +525,19 @@ func (jn *Joiner) Told(ch link.Change) {
 	if ch.Old != nil && ch.News.State == pb.AnnouncementType_LEAVE {
 		jn.rememberGone(ch.Old, ch.Entry.Our().LastAddress)
 	}
+	if ch.Entry.Removed() {
+		jn.Expel(ch.Entry.Record.Key)
+	}
+}
+
+// Expel stops looking for a peer that is out of this private network.
+func (jn *Joiner) Expel(key certs.PublicKey) {
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool { return t.Met && t.PeerKey == key && !t.Dialing })
 }
 
 // Remember makes an acquaintance of a peer that the table has dropped.
 func (jn *Joiner) Remember(e *table.Entry) {
-	if !e.IsGuest() {
+	if !e.IsGuest() && !e.Removed() {
 		jn.rememberGone(e.Record, e.Our().LastAddress)
 	}
 }

@@ -38,6 +38,7 @@ type Target struct {
 	Address   string // for people
 	Addresses []string
 	Key       certs.PublicKey // of a candidate; zero: anyone
+	Pinned    [8]byte         // a tag of the key that has to answer, from a ticket; zero: any
 	Found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
 	Dialing   bool
 	Next      time.Duration
@@ -65,7 +66,7 @@ func (t *Target) Refused(response *pb.HandshakeResponse) {
 	t.Refusal = response
 	t.Why = "refused: " + RefusalText(response)
 	switch response.GetCode() {
-	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING: // it may pass
+	case pb.HandshakeCode_DUPLICATE_ID, pb.HandshakeCode_FULL, pb.HandshakeCode_STALE, pb.HandshakeCode_LEAVING, pb.HandshakeCode_AWAY: // it may pass
 	default: // also for codes that we don't know
 		t.Hopeless = true
 	}

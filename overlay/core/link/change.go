@@ -46,7 +46,7 @@ type News struct {
 }
 
 func (n *News) Version() base.Version {
-	return base.Version{Epoch: n.Record.Epoch, Seq: n.Record.Seq, State: n.State, Tie: n.Record.Tie}
+	return base.Version{Rank: n.Record.Rank(), Epoch: n.Record.Epoch, Seq: n.Record.Seq, State: n.State, Tie: n.Record.Tie}
 }
 
 // Began is when the run begins, if this is its first announcement; else 0.
@@ -56,8 +56,6 @@ func (n *News) Began() time.Duration {
 	}
 	return 0
 }
-
-func (n *News) Claim() base.Claim { return base.Claim{Key: n.Record.Key, Signed: n.Record.Signed} }
 
 // Credible reports whether an announcement of a visitor comes from the visitor itself; all others
 // are credible. So no peer can make another one visible to a single peer by calling it that

@@ -52,6 +52,8 @@ type Link struct {
 	Dial    *Dial   // the dial that made it; nil: the other side dialled
 	Door    *Target // the target at its end that has let us in; nil: none, or not any more
 	Opened  time.Duration
+	// Patience is how much longer than usual its handshake may take: a ticket is being redeemed.
+	Patience time.Duration
 
 	// Once it is up:
 	Peer      certs.ID

@@ -134,7 +134,7 @@ func (ls *Links) LeaveDoor(l *Link, did string) {
 // CheckHandshakes closes links whose handshake takes too long.
 func (ls *Links) CheckHandshakes() {
 	for _, l := range ls.List {
-		if l.State == LinkOpening && ls.Now >= l.Opened+HandshakeTimeout {
+		if l.State == LinkOpening && ls.Now >= l.Opened+HandshakeTimeout+l.Patience {
 			level := base.Warn
 			if l.Dial != nil {
 				level = base.Debug // whoever asked for the dial reports the failure

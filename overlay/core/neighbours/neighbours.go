@@ -227,7 +227,7 @@ func (nb *Neighbourhood) Heal() {
 	if alone {
 		nb.NextHeal = nb.Now + base.FirstBackoff
 	}
-	living := len(nb.table.Entries) - nb.table.Gone
+	living := nb.table.Living()
 	eager := alone || nb.links.Degree() < table.WantNeighbours
 	if !eager && nb.Cfg.Rand.IntN(max(living, len(nb.table.Lost), 1)) >= len(nb.table.Lost) {
 		return

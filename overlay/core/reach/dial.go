@@ -11,7 +11,6 @@ import (
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
-	"quicpeer/pb"
 )
 
 // Bounds of dials, guesses.
@@ -197,7 +196,7 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	}
 	d.NextDial = re.Now + re.Backoff(d.Failures, most)
 	re.Note(base.Debug, "dial failed", "peer", string(e.Record.ID), "why", why)
-	if d.Wanted && e.State != pb.AnnouncementType_LEAVE {
+	if d.Wanted && !e.Over() {
 		re.Out.Unreachable = append(re.Out.Unreachable, e.Record.ID)
 	}
 }
@@ -223,7 +222,7 @@ func (re *Reach) Want(id certs.ID) (soon bool) {
 func (re *Reach) DialWanted() {
 	re.wanted = slices.DeleteFunc(re.wanted, func(e *table.Entry) bool {
 		d := e.With()
-		if e.State == pb.AnnouncementType_LEAVE || re.links.LinkTo(e.Record.Key) != nil {
+		if e.Over() || re.links.LinkTo(e.Record.Key) != nil {
 			d.Wanted = false
 		}
 		if d.Wanted && re.Now >= d.NextDial {

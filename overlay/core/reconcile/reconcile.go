@@ -109,7 +109,7 @@ func (sy *Syncer) ReceiveReconcile(l *link.Link, m *pb.Reconcile) {
 			return
 		}
 		if sy.gossip.IsNews(l, n) && !sy.IsJudged(n) {
-			b.add(n)
+			b.add(n, sy.Passes.Claim(n.Record))
 		}
 	}
 	x.Moved, x.Piece = sy.Now, x.Piece+len(m.GetAnnouncements())
@@ -204,9 +204,9 @@ type Batch struct {
 	claims []base.Claim
 }
 
-func (b *Batch) add(n link.News) {
+func (b *Batch) add(n link.News, claim base.Claim) {
 	b.News = append(b.News, n)
-	b.claims = append(b.claims, n.Claim())
+	b.claims = append(b.claims, claim)
 }
 
 // verify has the signatures of a batch judged, off the loop.

@@ -1,8 +1,6 @@
 package table
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
 	"time"
 
@@ -113,17 +111,21 @@ func (e *Entry) Our() dealings {
 }
 
 func (e *Entry) Version() base.Version {
-	return base.Version{Epoch: e.Record.Epoch, Seq: e.Record.Seq, State: e.State, Tie: e.Record.Tie}
+	return base.Version{Rank: e.Record.Rank(), Epoch: e.Record.Epoch, Seq: e.Record.Seq, State: e.State, Tie: e.Record.Tie}
 }
 
 func (e *Entry) Alive() bool { return e.State == pb.AnnouncementType_JOIN && !e.Missing }
 
 func (e *Entry) Buried() bool { return e.State != pb.AnnouncementType_JOIN }
 
-// Older reports whether e has the smaller (epoch, key).
-func (e *Entry) Older(f *Entry) bool {
-	return cmp.Or(cmp.Compare(e.Record.Epoch, f.Record.Epoch), bytes.Compare(e.Record.Key[:], f.Record.Key[:])) < 0
-}
+// Removed reports whether the peer is out of this private network.
+func (e *Entry) Removed() bool { return e.State == pb.AnnouncementType_REMOVED }
+
+// Over reports whether the peer's run has ended for certain: it said so, or is out.
+func (e *Entry) Over() bool { return e.State == pb.AnnouncementType_LEAVE || e.Removed() }
+
+// Older reports whether e owns an ID before f.
+func (e *Entry) Older(f *Entry) bool { return base.Older(e.Record, f.Record) }
 
 // expendable reports whether e goes before f, both buried: a peer that has left before a lost
 // one, then the older.

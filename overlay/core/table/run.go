@@ -70,7 +70,7 @@ func (r *Run) Has(number uint64) bool {
 // Audible reports whether the run's broadcasts are for us: it is not over, or our user saw it
 // while it was not.
 func (r *Run) Audible() bool {
-	return r.Entry.State != pb.AnnouncementType_LEAVE || r.Entry.Seen == r.Epoch
+	return !r.Entry.Over() || !r.Entry.Removed() && r.Entry.Seen == r.Epoch
 }
 
 // Here reports whether the user is shown the run.

@@ -38,7 +38,8 @@ type Table struct {
 	Lost         []*Entry      // called lost, or missing: some are redialled
 	Tags         []uint64      // of the entries, for the search
 	Entries      []*Entry
-	Gone         int       // entries that are buried
+	Gone         int       // entries that are buried, but for those that are out
+	out          int       // of this private network, for good
 	Left         []goodbye // those of them that have left, see FirstLeft
 	Tombstones   Tombstones
 	hash         []byte // the digest, nil when it has to be computed
@@ -86,12 +87,23 @@ func (t *Table) Insert(e *Entry) {
 	t.Changed()
 }
 
+// count counts an entry that is not living, by +1 or -1.
+func (t *Table) count(e *Entry, by int) {
+	switch {
+	case e.Removed():
+		t.out += by
+	case e.Buried():
+		t.Gone += by
+	}
+}
+
+// Living is how many entries are not buried, with our own.
+func (t *Table) Living() int { return len(t.Entries) - t.Gone - t.out }
+
 // noteBuried counts an entry that has just been buried. Our own goodbye is not queued: we stay in
 // our table.
 func (t *Table) noteBuried(e *Entry) {
-	if e.Buried() {
-		t.Gone++
-	}
+	t.count(e, 1)
 	if e.State == pb.AnnouncementType_LEAVE && e != t.Self {
 		t.noteLeft(e)
 	}
@@ -117,18 +129,14 @@ func (t *Table) Remove(e *Entry) {
 	if i, ok := t.find(e.Record.Tag, e.Record.ID, e.Record.Key); ok {
 		t.Tags = slices.Delete(t.Tags, i, i+1)
 		t.Entries = slices.Delete(t.Entries, i, i+1)
-		if e.Buried() {
-			t.Gone--
-		}
+		t.count(e, -1)
 		t.Changed()
 	}
 }
 
 // Set changes the record and the state of an entry.
 func (t *Table) Set(e *Entry, r *base.Record, state pb.AnnouncementType) {
-	if e.Buried() {
-		t.Gone--
-	}
+	t.count(e, -1)
 	e.Record, e.State, e.Missing = r, state, false
 	t.noteBuried(e)
 	t.Changed()
@@ -214,10 +222,14 @@ func (t *Table) Full(now time.Duration) bool {
 // life. A living peer displaces a buried one, first those that have left, then the lost; where an
 // ID has too many keys, else a younger peer. A buried peer that was displaced does not come back
 // with the same epoch, or news of the living and the buried would chase each other round the
-// network for ever. A refused entry is not passed on either, so that a flood of them ends.
+// network for ever. A refused entry is not passed on either, so that a flood of them ends. Those who
+// are out of a private network have a room of their own, MaxRemovals, and keep it for good.
 func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
 	buried := state != pb.AnnouncementType_JOIN
-	if list := t.Of(r.ID); len(list) >= MaxKeysPerID {
+	if state == pb.AnnouncementType_REMOVED {
+		return nil, t.out < MaxRemovals
+	}
+	if list := slices.DeleteFunc(slices.Clone(t.Of(r.ID)), (*Entry).Removed); len(list) >= MaxKeysPerID {
 		return keyRoom(list, r, state, self, now)
 	}
 	switch full := len(t.Entries) >= MaxEntries; {

@@ -13,6 +13,7 @@ const (
 	Lease         = 24 * time.Hour // a JOIN that is not renewed
 	RememberFor   = 25 * time.Hour // of a lost peer: longer than the lease of the JOIN that is buried
 	MaxTombstones = 16_384         // buried entries that we have not known in life; those who have left
+	MaxRemovals   = 16_384         // from a private network, which are never forgotten
 )
 
 // Peers that come and go leave little behind. A LEAVE stays in the tables for RememberLeft, long

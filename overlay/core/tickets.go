@@ -1,0 +1,158 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/route"
+	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
+)
+
+// A ticket is turned into a pass by its issuer alone, since only one peer can know that it was not
+// used before. Any member is a door to it:
+//
+//	newcomer                     door                        issuer
+//	   | HandshakeStart(redemption) |                           |
+//	   |--------------------------->| Routed(redeem) ---------->| known, unused, in time?
+//	   |                            |                           | stores who has the pass now
+//	   |<-- HandshakeResponse       |<---------- Routed(redeemed)
+//	   |    (GRANTED, pass); closed |                           |
+//	   | HandshakeStart(record with the pass), as every member  |
+//
+// The redemption is signed by the ticket's own key, over the key of the newcomer: those on the way
+// can drop it, and nothing else. The same key gets the same pass again, so a lost answer costs nothing.
+const (
+	redeemFor   = 10 * time.Second // for the issuer's answer: a guess, its disk is the slowest part
+	maxRedeemed = 16               // under way here at once, a guess; more are told to try again
+)
+
+// tickets handles the tickets that are used here, as a door and as an issuer.
+type tickets struct {
+	*base.Env
+	table  *table.Table
+	links  *link.Links
+	routes *route.Routes
+
+	last    uint64
+	waiting []redeeming
+}
+
+// redeeming is a redemption under way.
+type redeeming struct {
+	number uint64
+	ticket certs.PublicKey
+	link   base.LinkID // of the newcomer; 0: it has come to another door
+	door   certs.ID    // that one
+	till   time.Duration
+}
+
+// Redeemed answers Effects.Redeem.
+type Redeemed struct {
+	Number uint64
+	Answer *pb.Redeemed
+}
+
+func (in Redeemed) apply(c *Core) (r Reply) {
+	c.tickets.answer(in.Answer, func(w redeeming) bool { return w.number == in.Number })
+	return r
+}
+
+// receive takes the ticket of a newcomer at our door.
+func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
+	r, err := pb.ParseRedemption(signed)
+	switch {
+	case err != nil:
+		ti.refuse(l, pb.HandshakeCode_MALFORMED, err.Error())
+	case certs.PublicKey(r.GetKey()) != l.Key:
+		ti.refuse(l, pb.HandshakeCode_MALFORMED, "the ticket is redeemed for another key than that of the certificate")
+	case ti.Leaving:
+		ti.refuse(l, pb.HandshakeCode_LEAVING, "this peer is leaving")
+	case ti.Cfg.Pass == nil:
+		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself")
+	case !ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), link: l.ID}, r.GetIssuer(), signed):
+		ti.refuse(l, pb.HandshakeCode_AWAY, "the issuer of the ticket is not here, or many are let in at once")
+	default:
+		l.Patience = redeemFor
+	}
+}
+
+// receiveRouted takes a ticket that has come to another door.
+func (ti *tickets) receiveRouted(door certs.ID, signed *pb.Signed) {
+	r, err := pb.ParseRedemption(signed)
+	if err == nil && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
+		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), door: door}, r.GetIssuer(), signed)
+	}
+}
+
+// begin passes a redemption to the issuer of its ticket; false if that can't be done now.
+func (ti *tickets) begin(w redeeming, issuer uint64, signed *pb.Signed) bool {
+	ti.waiting = slices.DeleteFunc(ti.waiting, func(w redeeming) bool { return ti.Now >= w.till })
+	if len(ti.waiting) >= maxRedeemed {
+		return false
+	}
+	ti.last++
+	w.number, w.till = ti.last, ti.Now+redeemFor
+	if base.TagOfKey(ti.Cfg.Identity.Key()) == issuer {
+		ti.waiting = append(ti.waiting, w)
+		ti.Out.Redeem = append(ti.Out.Redeem, base.Redeem{Number: w.number, Redemption: signed})
+		return true
+	}
+	for _, e := range ti.table.Entries {
+		if e.Alive() && e.Record.Rank() == base.RankAdmin && base.TagOfKey(e.Record.Key) == issuer {
+			ti.waiting = append(ti.waiting, w)
+			return ti.routes.SendRouted(e.Record.ID, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}})
+		}
+	}
+	return false
+}
+
+// answer passes the issuer's answer on to the newcomer.
+func (ti *tickets) answer(a *pb.Redeemed, to func(redeeming) bool) {
+	i := slices.IndexFunc(ti.waiting, to)
+	if i < 0 {
+		return
+	}
+	w := ti.waiting[i]
+	ti.waiting = slices.Delete(ti.waiting, i, i+1)
+	if w.link == 0 {
+		ti.routes.SendRouted(w.door, &pb.Routed{Content: &pb.Routed_Redeemed{Redeemed: a}})
+		return
+	}
+	if l := ti.links.Link(w.link); l != nil && l.State == link.LinkOpening {
+		ti.links.Send(l, &pb.HandshakeResponse{Code: a.GetCode(), Reason: a.GetReason(), Pass: a.GetPass(), Software: ti.Cfg.Software})
+		ti.links.Close(l, base.CloseRefused, a.GetCode().String())
+	}
+}
+
+// receiveAnswer takes the answer of an issuer, which nobody has vouched for: the newcomer checks the
+// pass, and without one it has lost nothing.
+func (ti *tickets) receiveAnswer(a *pb.Redeemed) {
+	ti.answer(a, func(w redeeming) bool { return w.link != 0 && w.ticket == certs.PublicKey(a.GetTicket()) })
+}
+
+func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {
+	ti.links.Send(l, &pb.HandshakeResponse{Code: code, Reason: clip(reason), Software: ti.Cfg.Software})
+	ti.links.Close(l, base.CloseRefused, code.String())
+}
+
+// receivePass is the newcomer's side: it has a pass, which is stored before it is shown.
+func (c *Core) receivePass(pass *pb.Pass) bool {
+	own, key := c.env.Cfg, c.env.Cfg.Identity.Key()
+	standing, err := base.OpenPass(pass, own.ID, key)
+	if err != nil || own.Pass != nil && own.Redemption == nil {
+		return false
+	}
+	claimed := &base.Record{ID: own.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
+	barred, err := c.env.Passes.PassOf(claimed)
+	if claim := c.env.Passes.Claim(claimed); err != nil || barred != nil || claim.And != nil && !c.env.Cfg.Verify(*claim.And) {
+		return false
+	}
+	c.env.Cfg.Pass, c.env.Cfg.Redemption = pass, nil
+	c.env.Out.Pass = pass
+	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+	return true
+}
