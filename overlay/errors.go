@@ -39,6 +39,31 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
 }
 
+// NotAdmittedError: the private network does not let this peer in, or not any more. Reason is the
+// whole sentence.
+type NotAdmittedError struct{ Network, Reason string }
+
+func (e *NotAdmittedError) Error() string { return e.Reason }
+
+// notAdmitted words a removal.
+func (n *Node) notAdmitted(e *base.RemovedError) *NotAdmittedError {
+	name := "the private network " + n.network.Label()
+	switch {
+	case e.Issuer != "":
+		return &NotAdmittedError{n.network.Name, fmt.Sprintf("%s, who has let this peer in, is not an admin of %s any more; ask for a new ticket", e.Issuer, name)}
+	case e.By == "":
+		return &NotAdmittedError{n.network.Name, "this peer was removed from " + name}
+	}
+	return &NotAdmittedError{n.network.Name, fmt.Sprintf("%s has removed this peer from %s", e.By, name)}
+}
+
+// AwayError: the ticket could not be redeemed in time, since its issuer is not here.
+type AwayError struct{ Address, Reason string }
+
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("%s: %s; try again when the one who gave the ticket is here", e.Address, e.Reason)
+}
+
 // nameError: a name can't be resolved.
 type nameError struct{ err error }
 
@@ -114,12 +139,19 @@ func (n *Node) explain(err error) error {
 		duplicate *base.DuplicateIDError
 		elsewhere *base.StartedElsewhereError
 		join      *base.JoinError
+		removed   *base.RemovedError
 	)
 	switch {
 	case errors.As(err, &duplicate):
 		return &DuplicateIDError{ID: n.id, Own: n.Key(), Holder: duplicate.Holder}
 	case errors.As(err, &elsewhere):
 		return ErrStartedElsewhere
+	case errors.As(err, &removed):
+		return n.notAdmitted(removed)
+	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_NOT_INVITED:
+		return &NotAdmittedError{Network: n.network.Name, Reason: join.Refusal.GetReason()}
+	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_AWAY:
+		return &AwayError{Address: join.Address, Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join) && join.Refusal != nil:
 		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join):

@@ -54,7 +54,11 @@ type Node struct {
 	disk     *messaging.Disk
 	messages *messaging.Engine
 	reach    reach
-	mailbox  // of the loop
+	network  certs.Network
+	roster   *roster
+	issuer   issuer       // of the loop
+	expelled []removedKey // of the loop, until it is ready
+	mailbox               // of the loop
 	clock
 
 	ctx    context.Context // ends with the node
@@ -119,6 +123,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
 		clock:   clock{time.Now()},
+		network: cfg.network,
+		roster:  newRoster(cfg.network.Key),
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
@@ -143,7 +149,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		features = nil
 	}
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software, Features: features,
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.network.Label(), Key: cfg.network.Key, Pass: n.ownPass(),
+		Removals: kept.removals, Redemption: cfg.redemption(), Pinned: cfg.pinned, Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}

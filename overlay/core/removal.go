@@ -26,8 +26,7 @@ func (c *Core) expel(r *base.Record) {
 	if r.Standing.Rank != base.RankRemovedByNetwork {
 		return
 	}
-	if own := c.table.Self.Record.Standing; own != nil && own.Issuer == r.Key && !r.Standing.Keeps(own.Name) {
-		c.fail(&base.RemovedError{Issuer: r.ID})
+	if c.hasFallen() {
 		return
 	}
 	for _, e := range c.roll.fallen(r) {
@@ -35,6 +34,15 @@ func (c *Core) expel(r *base.Record) {
 		c.dropped(e)
 		c.view.refresh(e.Record.ID)
 	}
+}
+
+// hasFallen stops this peer if the admin who has let it in was removed, and its pass with it.
+func (c *Core) hasFallen() bool {
+	barred, _ := c.env.Passes.PassOf(c.table.Self.Record)
+	if barred != nil {
+		c.fail(&base.RemovedError{Issuer: barred.ID})
+	}
+	return barred != nil
 }
 
 // shutOut ends all dealings with a key. Whoever it is learns why, should it listen.
@@ -63,6 +71,7 @@ func (c *Core) learnRemovals(list []*pb.Announcement) {
 		}
 	}
 	c.env.Out.Removals = nil
+	c.hasFallen()
 }
 
 // Remove takes a key out of this private network for good: the announcement is signed already. The
@@ -139,4 +148,37 @@ func (do *door) removedRefusal(barred *base.Record) *pb.HandshakeResponse {
 		Code: pb.HandshakeCode_REMOVED_FROM_NETWORK, Reason: clip(cmp.Or(string(barred.Standing.By), "the network") + " has removed " + string(barred.ID)),
 		Removal: &pb.Announcement{Type: barred.Type, Record: barred.Signed, Issuer: barred.Standing.Pass.GetIssuer()},
 	}
+}
+
+// Admins lists the admins that are here.
+func (c *Core) Admins() (list []certs.ID) {
+	for _, e := range sortedByID(c.table.Entries) {
+		if e.Alive() && e.Record.Rank() == base.RankAdmin {
+			list = append(list, e.Record.ID)
+		}
+	}
+	return list
+}
+
+// Door is where a peer can be dialled by a newcomer.
+type Door struct {
+	Address string
+	Key     certs.PublicKey
+}
+
+// Doors lists where newcomers may dial: first us, then members that we have a link to and that are
+// not behind a NAT.
+func (c *Core) Doors() (list []Door) {
+	add := func(r *base.Record) {
+		for _, a := range r.Addresses {
+			list = append(list, Door{a, r.Key})
+		}
+	}
+	add(c.table.Self.Record)
+	for _, l := range c.links.List {
+		if e := l.Entry; l.State == link.LinkUp && e != nil && e.Alive() && !e.IsGuest() && len(e.Record.Observed) == 0 {
+			add(e.Record)
+		}
+	}
+	return list
 }

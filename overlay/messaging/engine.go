@@ -41,6 +41,7 @@ type Config struct {
 	ID        certs.ID
 	Identity  *certs.Identity
 	Network   string
+	Members   *Members  // of a private network; nil: it is open
 	Nonce     uint64    // of this run
 	Start     time.Time // the origin of its time
 	NoCustody bool      // nothing is left with others
@@ -86,7 +87,11 @@ func (e *Engine) now() time.Duration { return time.Since(e.cfg.Start) }
 
 // author is this peer as the author of letters.
 func (e *Engine) author() delivery.Author {
-	return delivery.Author{ID: e.cfg.ID, Identity: e.cfg.Identity, Network: e.cfg.Network}
+	a := delivery.Author{ID: e.cfg.ID, Identity: e.cfg.Identity, Network: e.cfg.Network}
+	if e.cfg.Members != nil {
+		a.Pass = e.cfg.Members.Own()
+	}
+	return a
 }
 
 // hasBegun says that Begin was called.

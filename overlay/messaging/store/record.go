@@ -16,16 +16,20 @@ const (
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
 	Self      Bucket = "Self"    // numbers that this peer remembers of itself
+	Removed   Bucket = "Removed" // removals from a private network
+	Tickets   Bucket = "Tickets" // that this peer has given out
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
 // contents are the buckets with records. The log knows them by their places here.
-var contents = []Bucket{Unsettled, Custody, Peers, Self, marks}
+var contents = []Bucket{Unsettled, Custody, Peers, Self, marks, Removed, Tickets}
 
 // known says that b is one that callers may name.
-func (b Bucket) known() bool { return b == Unsettled || b == Custody || b == Peers || b == Self }
+func (b Bucket) known() bool {
+	return b == Unsettled || b == Custody || b == Peers || b == Self || b == Removed || b == Tickets
+}
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
