@@ -108,9 +108,9 @@ func (n *Node) storeTicket(public certs.PublicKey, t *issued, done func()) {
 }
 
 // guest finds a member that we have let in, of whom the table may know nothing now.
-func (is *issuer) guest(id certs.ID) (m core.Member, ok bool) {
-	for _, t := range is.tickets {
-		if t.id == id && t.pass != nil {
+func (l *loop) guest(id certs.ID) (m core.Member, ok bool) {
+	for _, t := range l.node.issuer.tickets {
+		if t.id == id && t.pass != nil && !l.isOut(id, t.key) {
 			return core.Member{ID: id, Key: t.key, Admin: t.admin}, true
 		}
 	}
@@ -210,7 +210,7 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 	open := 0
 	for public, t := range n.issuer.tickets {
 		switch {
-		case now.After(t.ends.Add(ticketKept)) && t.pass == nil:
+		case now.After(t.ends.Add(ticketKept)) && (t.pass == nil || l.isOut(t.id, t.key)):
 			delete(n.issuer.tickets, public)
 			n.disk.Write(nil, store.Op{Bucket: store.Tickets, Key: public[:]})
 		case t.pass == nil && !t.withdrawn && now.Before(t.ends):

@@ -40,7 +40,8 @@ func (e *TicketIDError) Error() string {
 
 // IsTicket reports whether an address to join is meant to be a ticket.
 func IsTicket(address string) bool {
-	return len(address) > 3 && strings.EqualFold(strings.TrimSpace(address)[:3], "qp1")
+	address = strings.TrimSpace(address)
+	return len(address) > 3 && strings.EqualFold(address[:3], "qp1")
 }
 
 // takeTicket takes the ticket out of the addresses to join, nil if there is none.
@@ -299,7 +300,7 @@ func (l *loop) memberOf(id certs.ID) (core.Member, error) {
 			return m, nil
 		}
 	}
-	if m, ok := l.node.issuer.guest(id); ok && !l.isOut(id, m.Key) {
+	if m, ok := l.guest(id); ok {
 		return m, nil
 	}
 	return core.Member{}, fmt.Errorf("no member of the name %s is known", id)

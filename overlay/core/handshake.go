@@ -125,7 +125,8 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 		}
 		c.env.Note(base.Warn, "a pass that is not valid", "address", l.Address)
 	case pb.HandshakeCode_REMOVED_FROM_NETWORK:
-		if n, ok := c.gossip.Open(nil, response.GetRemoval()); ok && n.Record != nil && c.gossip.Signed(n) && c.gossip.IsNews(nil, n) {
+		n, ok := c.gossip.Open(l, response.GetRemoval())
+		if ok && n.Record != nil && n.State == pb.AnnouncementType_REMOVED && c.gossip.IsNews(nil, n) && c.gossip.Signed(n) {
 			c.accept(nil, n)
 		}
 	case pb.HandshakeCode_FULL:

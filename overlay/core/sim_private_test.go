@@ -121,3 +121,30 @@ func TestSimAdminRemoved(t *testing.T) {
 		}
 	})
 }
+
+// TestStrippedRemoval: a removal by an admin does not become one by the network's key when somebody
+// leaves out whose it is.
+func TestStrippedRemoval(t *testing.T) {
+	w := newWorld(t, 1, 5)
+	w.MakePrivate()
+	w.hostile, w.strict = &hostilePeers{}, false
+	alice, carol, liar := w.Machines[0], w.Machines[1], w.Machines[2]
+	w.build(5, 0)
+	w.settle(time.Minute)
+	removal := w.RemovalOf(carol.ID, carol.Key, alice)
+	if !alice.Process.Remove(removal) {
+		t.Fatal("not taken")
+	}
+	w.Run(5 * time.Second)
+	stripped := &pb.Announcement{Type: removal.GetType(), Record: removal.GetRecord()}
+	for _, e := range liar.Process.Ends {
+		e.Inject(base.Encode(&pb.PropagationMessage{Announcements: []*pb.Announcement{stripped}}))
+	}
+	w.Run(5 * time.Second)
+	carol.Pass = w.Admin(carol) // back, as only a removal by the network's key could prevent
+	carol.Start(alice.Address)
+	w.Run(30 * time.Second)
+	if carol.Process == nil || !carol.Process.IsReady {
+		w.fatal("carol is out")
+	}
+}

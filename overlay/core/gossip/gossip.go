@@ -102,10 +102,10 @@ func (g *Gossip) tellRemoved(to *link.Link, removal *base.Record) {
 }
 
 // Signed reports whether the subject has signed its record: the very same record may be in the
-// table, verified.
+// table, verified. (The same removal without its issuer would be one by the network's key.)
 func (g *Gossip) Signed(n link.News) bool {
 	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
-	return held != nil && (held.Record == n.Record || proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(g.Passes.Claim(n.Record))
+	return held != nil && (held.Record == n.Record || held.Record.Rank() == n.Record.Rank() && proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(g.Passes.Claim(n.Record))
 }
 
 // IsNews compares an announcement with what we hold.
