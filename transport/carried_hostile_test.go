@@ -43,7 +43,7 @@ type hopPeer struct {
 // hopPeer connects the node of a name to the endpoint of another; conf may be nil.
 func (w *world) hopPeer(tr *quic.Transport, name, to string, e *transport.Endpoint, conf *quic.Config) *hopPeer {
 	w.t.Helper()
-	tls, err := identity(name).TLS(certs.PublicKey{})
+	tls, err := identity(name).TLS(certs.PublicKey{}, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
