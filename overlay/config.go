@@ -63,6 +63,7 @@ type Config struct {
 	// Log receives the node's log; nil is silent.
 	Log *slog.Logger
 
+	door      *certs.Door                                                  // of a private network; nil: an open one
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
 	older     bool                                                         // for tests: as a peer that knows no features

@@ -39,6 +39,7 @@ type Target struct {
 	Addresses []string
 	Key       certs.PublicKey // of a candidate; zero: anyone
 	Found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
+	Nameless  bool            // found there in a private network, whose peers tell nobody who they are: Found is the address
 	Dialing   bool
 	Next      time.Duration
 	Failures  int
@@ -59,6 +60,12 @@ type Target struct {
 
 // IsUsers reports whether the user has given the target.
 func (t *Target) IsUsers() bool { return t.Found == "" && t.Key == (certs.PublicKey{}) }
+
+// Expects reports whether the peer with that key may answer: anybody on the LAN could, in the
+// place of another. In a private network TLS has shown that it knows the network.
+func (t *Target) Expects(key certs.PublicKey) bool {
+	return t.Found == "" || t.Nameless || t.Found == key.String()
+}
 
 // Refused takes the refusal of a door.
 func (t *Target) Refused(response *pb.HandshakeResponse) {
