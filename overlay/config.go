@@ -76,6 +76,7 @@ type Config struct {
 	// What withDefaults has found out of the network.
 	network certs.Network
 	founded bool               // it was made just now
+	door    *certs.Door        // of a private one; nil: it is open
 	ticket  *certs.Ticket      // to join by; nil: none
 	pinned  map[string][8]byte // the keys of the ticket's doors, see base.Config
 }

@@ -99,6 +99,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	endpoint, err := transport.NewEndpoint(transport.Config{
 		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Tag: tagOf(cfg.State.ID), Log: cfg.Log,
+		Door: cfg.door,
 	})
 	if err != nil {
 		return nil, err

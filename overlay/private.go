@@ -108,6 +108,9 @@ func (c *Config) chooseNetwork(ticket *certs.Ticket) error {
 		c.network = certs.Network{Name: ticket.Name, Key: ticket.Network}
 		c.ticket = ticket
 	}
+	if c.network.IsPrivate() {
+		c.door = certs.NewDoor(c.network.Key)
+	}
 	return c.State.CheckNetwork(c.network)
 }
 
