@@ -28,7 +28,7 @@ func TestClosedDoor(t *testing.T) {
 			{"dave", "open", w.door, "not in the private network of this peer"},
 		} {
 			cfg := w.config(test.name, test.join)
-			cfg.door, cfg.JoinTimeout = test.door, time.Second
+			cfg.place.door, cfg.JoinTimeout = test.door, time.Second
 			n, err := Start(t.Context(), cfg)
 			unreachable, ok := errors.AsType[*UnreachableError](err)
 			if n != nil || !ok || !slices.Equal(unreachable.Obstacles, []Obstacle{ObstacleProtocol}) || !strings.Contains(err.Error(), test.says) {
@@ -53,7 +53,7 @@ func TestFoundBehindDoor(t *testing.T) {
 	}
 	host(t, card("lan0"), "address add 192.168.7.5/24 dev lan0", "link set lan0x up", "link set lan0 up")
 	start := func(id certs.ID, door *certs.Door) *realPeer {
-		return realStartWith(t, Config{ID: id, Network: "home", Discover: true, door: door})
+		return realStartWith(t, Config{ID: id, Network: "home", Discover: true, place: place{door: door}})
 	}
 	door := certs.NewDoor(certs.PublicKey{1})
 	alice := start("alice", door)

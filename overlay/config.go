@@ -73,23 +73,17 @@ type Config struct {
 	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 
-	// What withDefaults has found out of the network.
-	network certs.Network
-	founded bool               // it was made just now
-	door    *certs.Door        // of a private one; nil: it is open
-	ticket  *certs.Ticket      // to join by; nil: none
-	pinned  map[string][8]byte // the keys of the ticket's doors, see base.Config
+	place place // what withDefaults has found out of the network
 }
 
 // withDefaults fills in what is not set, on a copy.
 func (c Config) withDefaults() (Config, error) {
-	ticket, err := c.takeTicket()
-	if err != nil {
+	if err := c.takeTicket(); err != nil {
 		return c, err
 	}
 	if c.State == nil {
-		if c.ID == "" && ticket != nil {
-			c.ID = ticket.ID
+		if c.ID == "" && c.place.ticket != nil {
+			c.ID = c.place.ticket.ID
 		}
 		if c.ID == "" {
 			c.ID = certs.RandomID(rand.Reader)
@@ -118,7 +112,7 @@ func (c Config) withDefaults() (Config, error) {
 	if err := pb.CheckNetwork(c.Network); err != nil {
 		return c, err
 	}
-	return c, c.chooseNetwork(ticket)
+	return c, c.findPlace()
 }
 
 // ID is the node's ID.

@@ -39,6 +39,23 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
 }
 
+// NotAdminError: this peer can't do what takes an admin.
+type NotAdminError struct{ Admins []certs.ID }
+
+func (e *NotAdminError) Error() string {
+	if len(e.Admins) == 0 {
+		return "only an admin can do that"
+	}
+	return fmt.Sprintf("only an admin can do that: %s is one", e.Admins[0])
+}
+
+// TicketIDError: the ticket is for another ID.
+type TicketIDError struct{ Ticket, Wanted certs.ID }
+
+func (e *TicketIDError) Error() string {
+	return fmt.Sprintf("the ticket is for the ID %s, not %s", e.Ticket, e.Wanted)
+}
+
 // NotAdmittedError: the private network does not let this peer in, or not any more. Reason is the
 // whole sentence.
 type NotAdmittedError struct{ Network, Reason string }
@@ -46,15 +63,15 @@ type NotAdmittedError struct{ Network, Reason string }
 func (e *NotAdmittedError) Error() string { return e.Reason }
 
 // notAdmitted words a removal.
-func (n *Node) notAdmitted(e *base.RemovedError) *NotAdmittedError {
-	name := "the private network " + n.network.Label()
+func notAdmitted(e *base.RemovedError, network certs.Network) *NotAdmittedError {
+	name := "the private network " + network.Label()
 	switch {
 	case e.Issuer != "":
-		return &NotAdmittedError{n.network.Name, fmt.Sprintf("%s, who has let this peer in, is not an admin of %s any more; ask for a new ticket", e.Issuer, name)}
+		return &NotAdmittedError{network.Name, fmt.Sprintf("%s, who has let this peer in, is not an admin of %s any more; ask for a new ticket", e.Issuer, name)}
 	case e.By == "":
-		return &NotAdmittedError{n.network.Name, "this peer was removed from " + name}
+		return &NotAdmittedError{network.Name, "this peer was removed from " + name}
 	}
-	return &NotAdmittedError{n.network.Name, fmt.Sprintf("%s has removed this peer from %s", e.By, name)}
+	return &NotAdmittedError{network.Name, fmt.Sprintf("%s has removed this peer from %s", e.By, name)}
 }
 
 // AwayError: the ticket could not be redeemed in time, since its issuer is not here.
@@ -147,9 +164,9 @@ func (n *Node) explain(err error) error {
 	case errors.As(err, &elsewhere):
 		return ErrStartedElsewhere
 	case errors.As(err, &removed):
-		return n.notAdmitted(removed)
+		return notAdmitted(removed, n.members.network)
 	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_NOT_INVITED:
-		return &NotAdmittedError{Network: n.network.Name, Reason: join.Refusal.GetReason()}
+		return &NotAdmittedError{Network: n.members.network.Name, Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_AWAY:
 		return &AwayError{Address: join.Address, Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join) && join.Refusal != nil:

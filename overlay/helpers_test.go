@@ -89,7 +89,7 @@ func (w *world) config(name string, join ...string) Config {
 		Conn:      w.Node(name),
 		NoCustody: name == w.noCustody,
 		older:     name == w.older,
-		door:      w.door,
+		place:     place{door: w.door},
 		step:      w.steps,
 		recording: w.recordings[name],
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),

@@ -15,6 +15,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
@@ -35,16 +36,6 @@ var (
 	ErrNotPrivate = errors.New("this network is open: whoever reaches a peer can join; a private one is made with --private")
 	errNoTicket   = errors.New("no ticket for that ID waits to be used")
 )
-
-// NotAdminError: this peer can't do what takes an admin.
-type NotAdminError struct{ Admins []certs.ID }
-
-func (e *NotAdminError) Error() string {
-	if len(e.Admins) == 0 {
-		return "only an admin can do that"
-	}
-	return fmt.Sprintf("only an admin can do that: %s is one", e.Admins[0])
-}
 
 // Invitation is what Invite has made: a ticket for ID, good until Expires. Admin: who uses it
 // becomes an admin. LANOnly: no peer in it can be dialled from outside.
@@ -73,9 +64,9 @@ type issued struct {
 }
 
 // loadTickets loads the tickets of earlier runs.
-func (n *Node) loadTickets() error {
-	n.issuer.tickets = make(map[certs.PublicKey]*issued)
-	return n.disk.Load(store.Tickets, func(key, value []byte) error {
+func loadTickets(disk *messaging.Disk) (is issuer, err error) {
+	is.tickets = make(map[certs.PublicKey]*issued)
+	err = disk.Load(store.Tickets, func(key, value []byte) error {
 		s := new(pb.StoredTicket)
 		if err := proto.Unmarshal(value, s); err != nil || len(key) != pb.KeySize || len(s.GetKey()) != 0 && len(s.GetKey()) != pb.KeySize {
 			return damaged("ticket", errors.New("it can't be read"))
@@ -87,15 +78,16 @@ func (n *Node) loadTickets() error {
 			if err != nil {
 				return damaged("ticket", err)
 			}
-			n.issuer.last = max(n.issuer.last, grant.GetNumber())
+			is.last = max(is.last, grant.GetNumber())
 		}
-		n.issuer.tickets[certs.PublicKey(key)] = t
+		is.tickets[certs.PublicKey(key)] = t
 		return nil
 	})
+	return is, err
 }
 
 // storeTicket stores a ticket, and calls done when that is safe.
-func (n *Node) storeTicket(public certs.PublicKey, t *issued, done func()) {
+func (l *loop) storeTicket(public certs.PublicKey, t *issued, done func()) {
 	s := &pb.StoredTicket{Id: string(t.id), Admin: t.admin, Ends: t.ends.UnixNano(), Pass: t.pass, Withdrawn: t.withdrawn}
 	if t.key != (certs.PublicKey{}) {
 		s.Key = t.key[:]
@@ -104,12 +96,12 @@ func (n *Node) storeTicket(public certs.PublicKey, t *issued, done func()) {
 	if err != nil {
 		panic("overlay: a ticket that can't be encoded: " + err.Error()) // its ID was checked
 	}
-	n.disk.Write(done, store.Op{Bucket: store.Tickets, Key: public[:], Value: value})
+	l.node.disk.Write(done, store.Op{Bucket: store.Tickets, Key: public[:], Value: value})
 }
 
 // guest finds a member that we have let in, of whom the table may know nothing now.
 func (l *loop) guest(id certs.ID) (m core.Member, ok bool) {
-	for _, t := range l.node.issuer.tickets {
+	for _, t := range l.issuer.tickets {
 		if t.id == id && t.pass != nil && !l.isOut(id, t.key) {
 			return core.Member{ID: id, Key: t.key, Admin: t.admin}, true
 		}
@@ -178,16 +170,15 @@ type invited struct {
 }
 
 func (in invite) handle(l *loop) {
-	n := l.node
 	ticket, t, err := l.newTicket(in)
 	if err != nil {
 		in.done <- invited{err: err}
 		return
 	}
 	public := ticket.Identity().Key()
-	n.issuer.tickets[public] = t
+	l.issuer.tickets[public] = t
 	out := Invitation{ID: in.id, Ticket: ticket.Text(), Expires: t.ends, Admin: in.admin, LANOnly: isLANOnly(ticket)}
-	n.storeTicket(public, t, func() { in.done <- invited{Invitation: out} })
+	l.storeTicket(public, t, func() { in.done <- invited{Invitation: out} })
 }
 
 // newTicket makes a ticket, if this peer may.
@@ -197,9 +188,7 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 		return nil, nil, err
 	}
 	if in.admin {
-		if _, err := n.cfg.State.RootKey(); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("only the network's key makes admins: put it back at %s", n.cfg.State.RootPath())
-		} else if err != nil {
+		if _, err := l.rootKey(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -208,10 +197,10 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 	}
 	now := time.Now()
 	open := 0
-	for public, t := range n.issuer.tickets {
+	for public, t := range l.issuer.tickets {
 		switch {
 		case now.After(t.ends.Add(ticketKept)) && (t.pass == nil || l.isOut(t.id, t.key)):
-			delete(n.issuer.tickets, public)
+			delete(l.issuer.tickets, public)
 			n.disk.Write(nil, store.Op{Bucket: store.Tickets, Key: public[:]})
 		case t.pass == nil && !t.withdrawn && now.Before(t.ends):
 			open++
@@ -220,7 +209,7 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 	if open >= maxTickets {
 		return nil, nil, fmt.Errorf("%d tickets wait to be used; /uninvite some", open)
 	}
-	ticket := &certs.Ticket{Network: n.network.Key, Name: n.network.Name, Issuer: certs.KeyTag(n.Key()), ID: in.id, Doors: l.doors()}
+	ticket := &certs.Ticket{Network: n.members.network.Key, Name: n.members.network.Name, Issuer: certs.KeyTag(n.Key()), ID: in.id, Doors: l.doors()}
 	rand.Read(ticket.Seed[:]) // never fails, see crypto/rand
 	return ticket, &issued{id: in.id, admin: in.admin, ends: now.Add(ticketFor)}, nil
 }
@@ -228,12 +217,12 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 // mayAdmit says why this peer can't let in or remove members; nil: it can.
 func (l *loop) mayAdmit() error {
 	n := l.node
-	pass := n.ownPass()
+	pass := n.members.ownPass()
 	switch {
-	case !n.network.IsPrivate():
+	case !n.members.network.IsPrivate():
 		return ErrNotPrivate
 	case pass.GetIssuer() != nil:
-		return &NotAdminError{Admins: l.core.Admins()}
+		return &NotAdminError{Admins: l.core.Roster().Admins()}
 	case !n.disk.Keeps():
 		return ErrUnkept
 	}
@@ -244,7 +233,7 @@ func (l *loop) mayAdmit() error {
 // peer on its LAN.
 func (l *loop) doors() (list []certs.TicketDoor) {
 	var near []certs.TicketDoor
-	for _, d := range l.core.Doors() {
+	for _, d := range l.core.Roster().Doors() {
 		door := certs.TicketDoor{Address: d.Address, Key: certs.KeyTag(d.Key)}
 		switch {
 		case len(list) < certs.MaxTicketDoors-1 && isPublic(d.Address):
@@ -279,10 +268,10 @@ func (u uninvite) handle(l *loop) {
 		return
 	}
 	found := false
-	for public, t := range n.issuer.tickets {
+	for public, t := range l.issuer.tickets {
 		if t.id == u.id && t.pass == nil && !t.withdrawn {
 			t.withdrawn, found = true, true
-			n.storeTicket(public, t, nil)
+			l.storeTicket(public, t, nil)
 		}
 	}
 	if !found {
@@ -292,19 +281,19 @@ func (u uninvite) handle(l *loop) {
 	n.disk.Write(func() { u.done <- nil })
 }
 
-// redeem answers somebody who uses a ticket of ours.
-func (l *loop) redeem(w base.Redeem) {
+// redeemTicket answers a peer that uses a ticket of ours.
+func (l *loop) redeemTicket(w base.Redeem) {
 	n := l.node
 	r, err := pb.ParseRedemption(w.Redemption)
 	if err != nil {
 		return // the core has checked it
 	}
 	public := certs.PublicKey(r.GetTicket())
-	t := n.issuer.tickets[public]
+	t := l.issuer.tickets[public]
 	answer := func(code pb.HandshakeCode, reason string, pass *pb.Pass) {
 		l.step(core.Redeemed{Number: w.Number, Answer: &pb.Redeemed{Ticket: r.GetTicket(), Code: code, Reason: reason, Pass: pass}})
 	}
-	if t == nil || !certs.VerifyRedemption(n.network.Key, public, w.Redemption) {
+	if t == nil || !certs.VerifyRedemption(n.members.network.Key, public, w.Redemption) {
 		answer(pb.HandshakeCode_NOT_INVITED, "this ticket is not known here; ask for another", nil)
 		return
 	}
@@ -327,7 +316,7 @@ func (l *loop) redeem(w base.Redeem) {
 		return
 	}
 	t.key, t.pass = key, pass
-	n.storeTicket(public, t, func() { n.post(granted{w.Number, public, t.id, key, pass}) })
+	l.storeTicket(public, t, func() { n.post(granted{w.Number, public, t.id, key, pass}) })
 }
 
 // granted: the pass for a ticket is safe on disk.
@@ -371,14 +360,102 @@ func (l *loop) judgeTicket(t *issued, id certs.ID, key certs.PublicKey) (pb.Hand
 // grant signs a pass.
 func (l *loop) grant(t *issued, key certs.PublicKey) (*pb.Pass, error) {
 	n := l.node
-	n.issuer.last = max(n.issuer.last+1, uint64(time.Now().UnixMilli()))
-	g := &pb.Grant{Id: string(t.id), Key: key[:], Number: n.issuer.last, Admin: t.admin}
+	l.issuer.last = max(l.issuer.last+1, uint64(time.Now().UnixMilli()))
+	g := &pb.Grant{Id: string(t.id), Key: key[:], Number: l.issuer.last, Admin: t.admin}
 	if t.admin {
-		root, err := n.cfg.State.RootKey()
+		root, err := l.rootKey()
 		if err != nil {
 			return nil, err
 		}
-		return &pb.Pass{Grant: root.SignGrant(n.network.Key, g)}, nil
+		return &pb.Pass{Grant: root.SignGrant(n.members.network.Key, g)}, nil
 	}
-	return &pb.Pass{Grant: n.cfg.State.Identity.SignGrant(n.network.Key, g), Issuer: n.ownPass().GetGrant()}, nil
+	return &pb.Pass{Grant: n.cfg.State.Identity.SignGrant(n.members.network.Key, g), Issuer: n.members.ownPass().GetGrant()}, nil
+}
+
+// membership is what the core starts from.
+func (n *Node) membership(removals []*pb.Announcement) base.Membership {
+	own, at := n.members.ownPass(), n.cfg.place
+	m := base.Membership{Key: at.network.Key, Pass: own, Removals: removals, Pinned: at.pinned}
+	if at.ticket != nil {
+		t := at.ticket.Identity()
+		public, key := t.Key(), n.cfg.State.Identity.Key()
+		m.Redemption = t.SignRedemption(at.network.Key, &pb.Redemption{
+			Ticket: public[:], Key: key[:], Id: string(n.id), Issuer: base.TagOfBytes(at.ticket.Issuer),
+		})
+	}
+	return m
+}
+
+// remove: the program removes a member.
+type remove struct {
+	id   certs.ID
+	all  bool
+	ref  string
+	done chan error // it has room for one
+}
+
+func (r remove) handle(l *loop) { r.done <- l.removeMember(r) }
+
+// removeMember signs the removal of a member, and has the core announce it.
+func (l *loop) removeMember(r remove) error {
+	n := l.node
+	if err := l.mayAdmit(); err != nil {
+		return err
+	}
+	member, err := l.memberOf(r.id)
+	switch {
+	case err != nil:
+		return err
+	case member.Key == n.Key():
+		return errors.New("you can't remove yourself: another admin can, or just leave")
+	}
+	key := member.Key
+	removal := &pb.Removal{Id: string(r.id), Key: key[:]}
+	proof := &pb.Announcement{Type: pb.AnnouncementType_REMOVED}
+	if member.Admin {
+		root, err := l.rootKey()
+		if err != nil {
+			return err
+		}
+		if !r.all {
+			removal.Keep = l.core.Roster().SignedBy(key)
+		}
+		proof.Record = root.SignRemoval(n.members.network.Key, removal)
+	} else {
+		proof.Record, proof.Issuer = n.cfg.State.Identity.SignRemoval(n.members.network.Key, removal), n.members.ownPass().GetGrant()
+	}
+	l.refs[key] = r.ref // until the event
+	if !l.step(core.Remove{Proof: proof}).OK {
+		delete(l.refs, key)
+		return fmt.Errorf("%s can't be removed: the network has %d removals, or knows of this one", r.id, len(n.members.out))
+	}
+	return nil
+}
+
+// rootKey is the network's key, if it is here.
+func (l *loop) rootKey() (*certs.Identity, error) {
+	state := l.node.cfg.State
+	root, err := state.RootKey()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("only the network's key makes and removes admins: put it back at %s", state.RootPath())
+	}
+	return root, err
+}
+
+// memberOf finds the member of an ID: in the table, else among those that we have let in.
+func (l *loop) memberOf(id certs.ID) (core.Member, error) {
+	for _, m := range l.core.Roster().Of(id) {
+		if !m.Out {
+			return m, nil
+		}
+	}
+	if m, ok := l.guest(id); ok {
+		return m, nil
+	}
+	return core.Member{}, fmt.Errorf("no member of the name %s is known", id)
+}
+
+// isOut reports whether a key was removed.
+func (l *loop) isOut(id certs.ID, key certs.PublicKey) bool {
+	return slices.ContainsFunc(l.core.Roster().Of(id), func(m core.Member) bool { return m.Out && m.Key == key })
 }

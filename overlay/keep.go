@@ -19,6 +19,7 @@ type kept struct {
 	shown   map[base.ShownBroadcasts]uint64
 
 	removals []*pb.Announcement // from our private network
+	tickets  issuer
 }
 
 // openDisk opens the state directory, if there is one, and starts the messages from its
@@ -43,19 +44,15 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if k.removals, err = n.loadRemovals(); err != nil {
 		return k, err
 	}
-	if err := n.loadTickets(); err != nil {
+	if k.tickets, err = loadTickets(n.disk); err != nil {
 		return k, err
-	}
-	var members *messaging.Members
-	if n.network.IsPrivate() {
-		members = &messaging.Members{Own: n.ownPass, Admit: n.roster.admit}
 	}
 	var met []messaging.Contact
 	for _, a := range list {
 		met = append(met, contactOf(a.record, a.reached))
 	}
 	n.messages, err = messaging.New(messaging.Config{
-		ID: n.id, Identity: n.cfg.State.Identity, Network: n.network.Label(), Members: members, Nonce: nonce, Start: n.start,
+		ID: n.id, Identity: n.cfg.State.Identity, Network: n.members.network.Label(), Members: n.members.forMessages(), Nonce: nonce, Start: n.start,
 		NoCustody: n.cfg.NoCustody, Disk: n.disk, Met: met, Log: n.log,
 		Wish: func(w messaging.Wish) { n.post(wished{w}) }, Fail: n.fail,
 	})

@@ -47,12 +47,13 @@ type loop struct {
 
 	undecided []chan struct{}            // closed when no deposit is pending
 	refs      map[certs.PublicKey]string // of our own removals
+	issuer    issuer
 }
 
 // newLoop makes the loop of a node with a new core.
-func newLoop(n *Node, setup replay.Setup, here addresses) *loop {
+func newLoop(n *Node, setup replay.Setup, here addresses, tickets issuer) *loop {
 	l := &loop{
-		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), refs: make(map[certs.PublicKey]string), verifier: newVerifier(n),
+		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
 		epoch: setup.Config.Epoch, saved: make(chan error, 1),
 		dials: dials{
 			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
@@ -156,7 +157,7 @@ func (l *loop) save(out base.Effects) {
 			_, err = n.cfg.State.NextEpoch(out.Epoch)
 		}
 		if err == nil && (out.Pass != nil || isReady(out)) {
-			err = n.cfg.State.Enter(store.Membership{Network: n.network, Pass: out.Pass})
+			err = n.cfg.State.Enter(store.Membership{Network: n.members.network, Pass: out.Pass})
 		}
 		l.saved <- err
 	})
@@ -221,14 +222,14 @@ func (l *loop) apply(out base.Effects) {
 	}
 	if isReady(out) {
 		n.messages.Begin()
-		n.expelWaiting()
+		l.expelWaiting()
 		close(n.ready) // behind the joins, so that a caller of Send finds the peers
 	}
 	for _, r := range out.Removals {
-		n.removed(r)
+		l.storeRemoval(r)
 	}
 	for _, r := range out.Redeem {
-		l.redeem(r)
+		l.redeemTicket(r)
 	}
 	for _, up := range out.Up {
 		l.linkUp(up)
@@ -273,7 +274,7 @@ func (l *loop) happened(event base.Event) {
 	switch e := event.(type) {
 	case base.Ready:
 		n.messages.IDs().Begin(n.Key(), l.epoch)
-		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.network.Label()})
+		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.members.network.Label()})
 	case base.Joined:
 		n.messages.Queue().Push(PeerJoined(e))
 		l.setPresent(e.ID, e.Key, true)
@@ -289,6 +290,7 @@ func (l *loop) happened(event base.Event) {
 		l.setPresent(e.ID, certs.PublicKey{}, false)
 	case base.Removed:
 		n.messages.Queue().Push(Removed{ID: e.ID, Key: e.Key, By: e.By, Ref: l.refs[e.Key]})
+		delete(l.refs, e.Key)
 	case base.Broadcasted:
 		l.heardBroadcast(e)
 	}

@@ -54,11 +54,9 @@ type Node struct {
 	disk     *messaging.Disk
 	messages *messaging.Engine
 	reach    reach
-	network  certs.Network
-	roster   *roster
-	issuer   issuer       // of the loop
-	expelled []removedKey // of the loop, until it is ready
-	mailbox               // of the loop
+	members  *members
+	expelled []outKey // of the loop: messages for them are to fail
+	mailbox           // of the loop
 	clock
 
 	ctx    context.Context // ends with the node
@@ -99,7 +97,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	endpoint, err := transport.NewEndpoint(transport.Config{
 		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Tag: tagOf(cfg.State.ID), Log: cfg.Log,
-		Door: cfg.door,
+		Door: cfg.place.door,
 	})
 	if err != nil {
 		return nil, err
@@ -124,8 +122,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
 		clock:   clock{time.Now()},
-		network: cfg.network,
-		roster:  newRoster(cfg.network.Key),
+		members: newMembers(cfg.State, cfg.place.network),
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
@@ -150,12 +147,11 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		features = nil
 	}
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.network.Label(), Key: cfg.network.Key, Pass: n.ownPass(),
-		Removals: kept.removals, Redemption: cfg.redemption(), Pinned: cfg.pinned, Software: cfg.Software, Features: features,
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: n.membership(kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}
-	l := newLoop(n, setup, here)
+	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(l.run)

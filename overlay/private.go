@@ -3,7 +3,6 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -12,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
@@ -31,22 +30,23 @@ var (
 	ErrTwoTickets = errors.New("there can be only one ticket to join by")
 )
 
-// TicketIDError: the ticket is for another ID.
-type TicketIDError struct{ Ticket, Wanted certs.ID }
-
-func (e *TicketIDError) Error() string {
-	return fmt.Sprintf("the ticket is for the ID %s, not %s", e.Ticket, e.Wanted)
-}
-
 // IsTicket reports whether an address to join is meant to be a ticket.
 func IsTicket(address string) bool {
 	address = strings.TrimSpace(address)
 	return len(address) > 3 && strings.EqualFold(address[:3], "qp1")
 }
 
-// takeTicket takes the ticket out of the addresses to join, nil if there is none.
-func (c *Config) takeTicket() (*certs.Ticket, error) {
-	var ticket *certs.Ticket
+// place is the network that a configuration leads to.
+type place struct {
+	network certs.Network
+	founded bool               // it was made just now
+	door    *certs.Door        // of a private one; nil: it is open
+	ticket  *certs.Ticket      // to join by; nil: none
+	pinned  map[string][8]byte // the keys of the ticket's doors, see base.Membership
+}
+
+// takeTicket takes the ticket out of the addresses to join, and puts its doors there.
+func (c *Config) takeTicket() error {
 	var rest []string
 	for _, address := range c.Join {
 		if !IsTicket(address) {
@@ -56,27 +56,28 @@ func (c *Config) takeTicket() (*certs.Ticket, error) {
 		t, err := certs.ParseTicket(address)
 		switch {
 		case err != nil:
-			return nil, err
-		case ticket != nil:
-			return nil, ErrTwoTickets
+			return err
+		case c.place.ticket != nil:
+			return ErrTwoTickets
 		}
-		ticket = t
+		c.place.ticket = t
 	}
-	if ticket != nil {
-		c.pinned = make(map[string][8]byte)
-		for _, d := range ticket.Doors {
+	if t := c.place.ticket; t != nil {
+		c.place.pinned = make(map[string][8]byte)
+		for _, d := range t.Doors {
 			rest = append(rest, d.Address)
-			c.pinned[d.Address] = d.Key
+			c.place.pinned[d.Address] = d.Key
 		}
 	}
 	c.Join = rest
-	return ticket, nil
+	return nil
 }
 
-// chooseNetwork finds out which network the node is in.
-func (c *Config) chooseNetwork(ticket *certs.Ticket) error {
+// findPlace finds out which network the node is in, and makes it if it is to.
+func (c *Config) findPlace() error {
 	stored, known := c.State.Membership()
 	private := known && stored.Network.IsPrivate()
+	ticket, at := c.place.ticket, &c.place
 	switch {
 	case c.Private && (len(c.Join) > 0 || ticket != nil):
 		return ErrPrivateJoin
@@ -85,7 +86,7 @@ func (c *Config) chooseNetwork(ticket *certs.Ticket) error {
 	case ticket != nil && ticket.ID != c.State.ID:
 		return &TicketIDError{Ticket: ticket.ID, Wanted: c.State.ID}
 	case private && (c.Network == "" || c.Network == stored.Network.Name || c.Network == stored.Network.Label()):
-		c.network = stored.Network
+		at.network = stored.Network
 	case c.Private:
 		if err := certs.CheckPrivateName(c.Network); err != nil {
 			return err
@@ -97,69 +98,71 @@ func (c *Config) chooseNetwork(ticket *certs.Ticket) error {
 			return err
 		}
 		stored, _ = c.State.Membership()
-		c.network, c.founded = stored.Network, true
+		at.network, at.founded = stored.Network, true
 	default:
-		c.network = certs.Network{Name: c.Network}
+		at.network = certs.Network{Name: c.Network}
 	}
 	if ticket != nil {
 		if c.Network != "" && c.Network != ticket.Name {
 			return &OtherNetworkError{Dir: c.State.Dir, Stored: ticket.Name, Wanted: c.Network}
 		}
-		c.network = certs.Network{Name: ticket.Name, Key: ticket.Network}
-		c.ticket = ticket
+		at.network = certs.Network{Name: ticket.Name, Key: ticket.Network}
 	}
-	if c.network.IsPrivate() {
-		c.door = certs.NewDoor(c.network.Key)
+	if at.network.IsPrivate() {
+		at.door = certs.NewDoor(at.network.Key)
 	}
-	return c.State.CheckNetwork(c.network)
+	return c.State.CheckNetwork(at.network)
 }
 
-// redemption is what turns the ticket into a pass, nil without a ticket.
-func (c *Config) redemption() *pb.Signed {
-	if c.ticket == nil {
-		return nil
-	}
-	t := c.ticket.Identity()
-	public, key := t.Key(), c.State.Identity.Key()
-	return t.SignRedemption(c.network.Key, &pb.Redemption{
-		Ticket: public[:], Key: key[:], Id: string(c.State.ID), Issuer: base.TagOfBytes(c.ticket.Issuer),
-	})
-}
+// members is what a node knows of its private network outside the core: its own pass, and whose
+// passes count in letters, by the removals that the core has taken.
+type members struct {
+	state   *State
+	network certs.Network
 
-// ownPass is this node's pass; nil: it has none, or the network is open.
-func (n *Node) ownPass() *pb.Pass {
-	m, _ := n.cfg.State.Membership()
-	return m.Pass
-}
-
-// roster judges the passes of letters, which do not go through the core: by the removals that the
-// core has taken.
-type roster struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // of the rest, since letters are opened elsewhere than on the loop
 	passes *base.Passes
-	taken  map[removedKey]*base.Record
+	out    map[outKey]*base.Record
 }
 
-type removedKey struct {
+// outKey names a peer that was removed.
+type outKey struct {
 	id  certs.ID
 	key certs.PublicKey
 }
 
-func newRoster(network certs.PublicKey) *roster {
-	return &roster{passes: base.NewPasses(network, base.Claim.Valid), taken: make(map[removedKey]*base.Record)}
+func newMembers(state *State, network certs.Network) *members {
+	return &members{
+		state: state, network: network,
+		passes: base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
+	}
+}
+
+// forMessages is what messages need to know of it; nil in an open network.
+func (ms *members) forMessages() *messaging.Members {
+	if !ms.network.IsPrivate() {
+		return nil
+	}
+	return &messaging.Members{Own: ms.ownPass, Admit: ms.admit}
+}
+
+// ownPass is this node's pass; nil: it has none, or the network is open.
+func (ms *members) ownPass() *pb.Pass {
+	m, _ := ms.state.Membership()
+	return m.Pass
 }
 
 // admit judges the author of a letter.
-func (r *roster) admit(id certs.ID, key certs.PublicKey, pass *pb.Pass) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (ms *members) admit(id certs.ID, key certs.PublicKey, pass *pb.Pass) error {
 	standing, err := base.OpenPass(pass, id, key)
 	if err != nil {
 		return err
 	}
 	author := &base.Record{ID: id, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
-	barred, err := r.passes.PassOf(author)
-	claim := r.passes.Claim(author)
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	barred, err := ms.passes.PassOf(author)
+	claim := ms.passes.Claim(author)
 	switch {
 	case err != nil:
 		return err
@@ -168,25 +171,25 @@ func (r *roster) admit(id certs.ID, key certs.PublicKey, pass *pb.Pass) error {
 	case claim.And != nil && !claim.And.Valid():
 		return errors.New("a pass that no admin has signed")
 	}
-	r.passes.Learn(author)
+	ms.passes.Learn(author)
 	return nil
 }
 
-// take takes a removal, or takes one back.
-func (r *roster) take(w base.RemovalWrite, network string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k := removedKey{w.ID, w.Key}
-	if was := r.taken[k]; was != nil {
-		r.passes.Lift(was)
-		delete(r.taken, k)
+// note takes a removal, or takes one back.
+func (ms *members) note(w base.RemovalWrite) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	k := outKey{w.ID, w.Key}
+	if was := ms.out[k]; was != nil {
+		ms.passes.Lift(was)
+		delete(ms.out, k)
 	}
 	if w.Lifted {
 		return
 	}
-	if record, err := base.OpenRemoval(w.Proof.GetRecord(), w.Proof.GetIssuer(), network); err == nil {
-		r.passes.Note(record)
-		r.taken[k] = record
+	if record, err := base.OpenRemoval(w.Proof.GetRecord(), w.Proof.GetIssuer(), ms.network.Label()); err == nil {
+		ms.passes.Note(record)
+		ms.out[k] = record
 	}
 }
 
@@ -198,117 +201,50 @@ func (n *Node) loadRemovals() (list []*pb.Announcement, err error) {
 		if err == nil {
 			err = pb.CheckAnnouncement(a)
 		}
-		if err != nil {
-			return damaged("removal", err)
+		var r *base.Record
+		if err == nil {
+			r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer(), n.members.network.Label())
 		}
-		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), n.network.Label())
 		if err != nil {
 			return damaged("removal", err)
 		}
 		list = append(list, a)
-		n.roster.take(base.RemovalWrite{ID: r.ID, Key: r.Key, Proof: a}, n.network.Label())
-		n.expelled = append(n.expelled, removedKey{r.ID, r.Key})
+		n.members.note(base.RemovalWrite{ID: r.ID, Key: r.Key, Proof: a})
+		n.expelled = append(n.expelled, outKey{r.ID, r.Key})
 		return nil
 	})
 	return list, err
 }
 
-// removed carries out what follows from a removal, outside the core.
-func (n *Node) removed(w base.RemovalWrite) {
-	n.roster.take(w, n.network.Label())
-	key := slices.Concat(w.Key[:], []byte(w.ID))
-	if w.Lifted {
-		n.disk.Write(nil, store.Op{Bucket: store.Removed, Key: key})
-		return
+// storeRemoval stores a removal. The messages for whoever is out fail: at once, or when the program
+// has had Ready.
+func (l *loop) storeRemoval(w base.RemovalWrite) {
+	n := l.node
+	n.members.note(w)
+	op := store.Op{Bucket: store.Removed, Key: slices.Concat(w.Key[:], []byte(w.ID))}
+	if !w.Lifted {
+		value, err := proto.Marshal(w.Proof)
+		if err != nil {
+			return // it was read from the wire
+		}
+		op.Value = value
+		n.expelled = append(n.expelled, outKey{w.ID, w.Key})
 	}
-	value, err := proto.Marshal(w.Proof)
-	if err != nil {
-		return // it was read from the wire
-	}
-	n.disk.Write(nil, store.Op{Bucket: store.Removed, Key: key, Value: value})
-	n.expel(w.ID, w.Key)
-}
-
-// expel has the messages for a removed peer fail: at once, or when the program has had Ready.
-func (n *Node) expel(id certs.ID, key certs.PublicKey) {
+	n.disk.Write(nil, op)
 	select {
 	case <-n.ready:
-		n.messages.Expel(id, key)
+		l.expelWaiting()
 	default:
-		n.expelled = append(n.expelled, removedKey{id, key})
 	}
 }
 
-// expelWaiting does that for the removals of before Ready.
-func (n *Node) expelWaiting() {
-	for _, r := range n.expelled {
-		n.messages.Expel(r.id, r.key)
+// expelWaiting has the messages fail for all who are out by now.
+func (l *loop) expelWaiting() {
+	n := l.node
+	for _, o := range n.expelled {
+		if n.messages.Directory().Expel(o.id, o.key) {
+			n.disk.Write(nil, store.Op{Bucket: store.Peers, Key: []byte(o.id)})
+		}
 	}
 	n.expelled = nil
-}
-
-// remove: the program removes a member.
-type remove struct {
-	id   certs.ID
-	all  bool
-	ref  string
-	done chan error // it has room for one
-}
-
-func (r remove) handle(l *loop) { r.done <- l.remove(r) }
-
-func (l *loop) remove(r remove) error {
-	n := l.node
-	pass := n.ownPass()
-	if err := l.mayAdmit(); err != nil {
-		return err
-	}
-	member, err := l.memberOf(r.id)
-	switch {
-	case err != nil:
-		return err
-	case member.Key == n.Key():
-		return errors.New("you can't remove yourself: another admin can, or just leave")
-	}
-	key := member.Key
-	removal := &pb.Removal{Id: string(r.id), Key: key[:]}
-	proof := &pb.Announcement{Type: pb.AnnouncementType_REMOVED}
-	if member.Admin {
-		root, err := n.cfg.State.RootKey()
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is an admin, whom only the network's key can remove: put it back at %s", r.id, n.cfg.State.RootPath())
-		} else if err != nil {
-			return err
-		}
-		if !r.all {
-			removal.Keep = l.core.SignedBy(key)
-		}
-		proof.Record = root.SignRemoval(n.network.Key, removal)
-	} else {
-		proof.Record, proof.Issuer = n.cfg.State.Identity.SignRemoval(n.network.Key, removal), pass.GetGrant()
-	}
-	l.refs[key] = r.ref
-	defer delete(l.refs, key)
-	if !l.step(core.Remove{Proof: proof}).OK {
-		return fmt.Errorf("%s can't be removed: the network has %d removals, or knows of this one", r.id, len(n.roster.taken))
-	}
-	l.settle()
-	return nil
-}
-
-// memberOf finds the member of an ID: in the table, else among those that we have let in.
-func (l *loop) memberOf(id certs.ID) (core.Member, error) {
-	for _, m := range l.core.Members(id) {
-		if !m.Out {
-			return m, nil
-		}
-	}
-	if m, ok := l.guest(id); ok {
-		return m, nil
-	}
-	return core.Member{}, fmt.Errorf("no member of the name %s is known", id)
-}
-
-func (l *loop) isOut(id certs.ID, key certs.PublicKey) bool {
-	return slices.ContainsFunc(l.core.Members(id), func(m core.Member) bool { return m.Out && m.Key == key })
 }

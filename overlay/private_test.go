@@ -156,13 +156,13 @@ func TestTicketIsUsedOnce(t *testing.T) {
 		alice := w.found("alice")
 		ticket := alice.invite("bob")
 		bob := w.mustBy("bob", ticket)
-		pass := bob.ownPass()
+		pass := bob.members.ownPass()
 		w.kill(bob)
 		w.kill(alice)
 		alice = w.found("alice")
 		w.states["bob"] = state("bob", "bob") // without its pass
 		bob = w.mustBy("bob", ticket)
-		if string(bob.ownPass().GetGrant().GetPayload()) != string(pass.GetGrant().GetPayload()) {
+		if string(bob.members.ownPass().GetGrant().GetPayload()) != string(pass.GetGrant().GetPayload()) {
 			t.Error("the same key got another pass")
 		}
 		talk(alice, bob)

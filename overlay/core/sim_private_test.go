@@ -37,7 +37,7 @@ func TestSimRemoval(t *testing.T) {
 		w.strict = false
 		out := w.Machines[3]
 		process := out.Process
-		if !w.Machines[0].Process.Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0])) {
+		if !w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0])) {
 			t.Fatal("the removal is not taken")
 		}
 		if _, ok := w.runUntil(10*time.Second, func() bool { return w.isOut(out) && process.Err != nil }); !ok {
@@ -97,14 +97,14 @@ func TestSimAdminRemoved(t *testing.T) {
 		kept.Pass, fallen.Pass = carol.Member(kept.ID, kept.Key), carol.Member(fallen.ID, fallen.Key)
 		w.build(8, 0)
 		w.settle(time.Minute)
-		carol.Process.Remove(w.RemovalOf(lifted.ID, lifted.Key, carol))
+		carol.Remove(w.RemovalOf(lifted.ID, lifted.Key, carol))
 		w.Run(5 * time.Second)
 		if !w.isOut(lifted) {
 			w.fatal("%s is still there", lifted.ID)
 		}
 		fallenRun := fallen.Process
 		name := base.NameOf(kept.Pass.GetGrant())
-		w.Machines[0].Process.Remove(w.RemovalOf(carol.ID, carol.Key, nil, name[:]))
+		w.Machines[0].Remove(w.RemovalOf(carol.ID, carol.Key, nil, name[:]))
 		if _, ok := w.runUntil(10*time.Second, func() bool { return w.isOut(carol) && w.isOut(fallen) }); !ok {
 			w.fatal("somebody is still there")
 		}
@@ -132,7 +132,7 @@ func TestStrippedRemoval(t *testing.T) {
 	w.build(5, 0)
 	w.settle(time.Minute)
 	removal := w.RemovalOf(carol.ID, carol.Key, alice)
-	if !alice.Process.Remove(removal) {
+	if !alice.Remove(removal) {
 		t.Fatal("not taken")
 	}
 	w.Run(5 * time.Second)

@@ -36,6 +36,7 @@ type tickets struct {
 	table  *table.Table
 	links  *link.Links
 	routes *route.Routes
+	own    *own
 
 	last    uint64
 	waiting []redeeming
@@ -140,19 +141,19 @@ func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {
 }
 
 // receivePass is the newcomer's side: it has a pass, which is stored before it is shown.
-func (c *Core) receivePass(pass *pb.Pass) bool {
-	own, key := c.env.Cfg, c.env.Cfg.Identity.Key()
-	standing, err := base.OpenPass(pass, own.ID, key)
-	if err != nil || own.Pass != nil && own.Redemption == nil {
+func (ti *tickets) receivePass(pass *pb.Pass) bool {
+	key := ti.Cfg.Identity.Key()
+	standing, err := base.OpenPass(pass, ti.Cfg.ID, key)
+	if err != nil || ti.Cfg.Redemption == nil {
 		return false
 	}
-	claimed := &base.Record{ID: own.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
-	barred, err := c.env.Passes.PassOf(claimed)
-	if claim := c.env.Passes.Claim(claimed); err != nil || barred != nil || claim.And != nil && !c.env.Cfg.Verify(*claim.And) {
+	claimed := &base.Record{ID: ti.Cfg.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
+	barred, err := ti.Passes.PassOf(claimed)
+	if claim := ti.Passes.Claim(claimed); err != nil || barred != nil || claim.And != nil && !ti.Cfg.Verify(*claim.And) {
 		return false
 	}
-	c.env.Cfg.Pass, c.env.Cfg.Redemption = pass, nil
-	c.env.Out.Pass = pass
-	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+	ti.Cfg.Pass, ti.Cfg.Redemption = pass, nil
+	ti.Out.Pass = pass
+	ti.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	return true
 }

@@ -3,7 +3,6 @@ package messaging
 import (
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
-	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 
@@ -15,18 +14,22 @@ type Members struct {
 }
 
 // Expel ends all dealings with a key that is out of this private network: what waits for it fails,
-// and the peer is forgotten. It is called on the loop, for removals of earlier runs before Begin.
-func (e *Engine) Expel(id certs.ID, key certs.PublicKey) {
-	if r := e.directory.existing(id); r != nil {
-		r.fail(key, string(id)+" was removed from the network")
+// and the peer is forgotten; true says that it was known. It is called on the loop, after Ready.
+func (d *Directory) Expel(id certs.ID, key certs.PublicKey) (known bool) {
+	if r := d.existing(id); r != nil {
+		r.giveUp(key, string(id)+" was removed from the network")
 	}
-	if e.directory.strike(id, key) {
-		e.disk.Write(nil, store.Op{Bucket: store.Peers, Key: []byte(id)})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c, ok := d.met[id]; !ok || c.Key != key {
+		return false
 	}
+	delete(d.met, id)
+	return true
 }
 
-// fail ends all messages to a key, which will never take them.
-func (r *receiver) fail(key certs.PublicKey, why string) {
+// giveUp ends all messages to a key, which will never take them.
+func (r *receiver) giveUp(key certs.PublicKey, why string) {
 	r.mu.Lock()
 	if r.key != key {
 		r.mu.Unlock()
@@ -37,15 +40,4 @@ func (r *receiver) fail(key certs.PublicKey, why string) {
 		ends = r.settle(ends, m.Position, delivery.Receipt{Refused: true, Final: true, Reason: why}, r.engine.now())
 	}
 	r.settled(ends)
-}
-
-// strike forgets a peer that was met, with this key.
-func (d *Directory) strike(id certs.ID, key certs.PublicKey) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if c, ok := d.met[id]; !ok || c.Key != key {
-		return false
-	}
-	delete(d.met, id)
-	return true
 }
