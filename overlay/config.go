@@ -29,7 +29,8 @@ type Config struct {
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.
 	Conn net.PacketConn
-	// Join lists the addresses HOST:PORT of peers to join, all tried at once; until one of
+	// Join lists the addresses HOST:PORT of peers to join, and at most one ticket for a private
+	// network ("qp1…"); all are tried at once; until one of
 	// them lets this peer in, the peers that State's directory remembers are tried as well.
 	// Empty: the node is ready at once, as a network of its own, and looks for the remembered
 	// peers in the background.
@@ -49,6 +50,9 @@ type Config struct {
 	// another network are refused, and so is a State whose directory was first used in another
 	// one. The name is not a secret.
 	Network string
+	// Private makes a private network of this peer, whose members are invited; State must have a
+	// directory. At later starts it makes no difference.
+	Private bool
 	// Visitor: the peer may be gone in a moment, and no peer is to look for it then. Only the
 	// peers it speaks to, and those it joins by, hear of it, until it has been here for 2 s,
 	// broadcasts, or sends something that can't go directly; from then on it is a member like

@@ -24,12 +24,6 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := checkAddress(v.listen, false); err != nil {
 		return o, usagef("%s=%q is not %s: %v", given["listen"], v.listen, wanted(f.Lookup("listen")), err)
 	}
-	o.join = splitLists(v.join)
-	for _, address := range o.join {
-		if err := checkAddress(address, true); err != nil {
-			return o, usagef("%s=%q is not %s: %v", given["join"], address, wanted(f.Lookup("join")), err)
-		}
-	}
 	if set("id") {
 		id, err := certs.ParseID(v.id)
 		if err != nil {
@@ -38,6 +32,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		o.id = id
 	}
 	o.visitor = !set("id") && !set("state-dir") && !set("listen")
+	if err := v.checkJoin(&o, f, given); err != nil {
+		return o, err
+	}
 	for _, name := range []string{"state-dir", "cut-file"} {
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
@@ -45,6 +42,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	}
 	if err := pb.CheckNetwork(v.network); err != nil {
 		return o, usagef("%s=%q can't be used: %v", given["network"], v.network, err)
+	}
+	if err := v.checkPrivate(&o, f, given); err != nil {
+		return o, err
 	}
 	for _, name := range []string{"join-timeout", "drain"} {
 		if d, _ := f.GetDuration(name); d < 0 {

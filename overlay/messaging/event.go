@@ -48,6 +48,8 @@ type Ready struct {
 	ID     certs.ID        `json:"id"`
 	Key    certs.PublicKey `json:"key"`
 	Listen []string        `json:"listen"` // HOST:PORT that others can dial
+	// Network is the network's name; a private one's ends with # and a hash of its key.
+	Network string `json:"network"`
 }
 
 // PeerJoined: a peer is new in the table.
