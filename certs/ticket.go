@@ -98,7 +98,7 @@ func ParseTicket(s string) (*Ticket, error) {
 		return nil, fmt.Errorf("a ticket begins with %s", ticketPrefix)
 	}
 	b, err := ticketEncoding.DecodeString(letters)
-	if err != nil || len(b) < 4 || ticketEncoding.EncodeToString(b) != letters { // there are no spare bits and characters
+	if err != nil || len(b) < 4 || ticketEncoding.EncodeToString(b) != letters { // else the last character may mean nothing
 		return nil, errTicketTypo
 	}
 	b, sum := b[:len(b)-4], b[len(b)-4:]
@@ -136,7 +136,7 @@ func ticketLetters(s string) string {
 	}, s)
 }
 
-// check reports what of the ticket can't be.
+// check reports a part of the ticket that can't be.
 func (t *Ticket) check() error {
 	if _, err := ParseID(string(t.ID)); err != nil {
 		return err

@@ -50,7 +50,7 @@ func readCode(t *testing.T, shown string, colour bool) [][]bool {
 	return code
 }
 
-// What is shown is the code of the ticket, dark where it is dark, with and without colours.
+// The ticket is shown as its code, dark where it is dark, with and without colours.
 func TestTextQR(t *testing.T) {
 	for _, colour := range []bool{false, true} {
 		n := linestest.New("me")

@@ -231,6 +231,14 @@ func unexpected(arg string, join []string) error {
 	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
 }
 
+// shortened is a value for an error. One as long as a ticket may be one without its beginning.
+func shortened(value string) string {
+	if len(value) > 64 {
+		return value[:8] + "…"
+	}
+	return value
+}
+
 // longFlags returns the names of the documented flags.
 func longFlags(f *pflag.FlagSet) []string {
 	names := []string{"desired-id"}

@@ -71,7 +71,7 @@ func TestPrivateFlag(t *testing.T) {
 	}
 }
 
-// What is wrong with a ticket is said without showing it.
+// An error of a ticket does not show it.
 func TestTicketRefused(t *testing.T) {
 	const typo = "the ticket is mistyped or cut off: its last characters don't fit"
 	for _, test := range []struct {
@@ -195,7 +195,7 @@ func TestTicketIsNotLogged(t *testing.T) {
 	}
 }
 
-// Who begins a private network is told once what to keep.
+// The founder of a private network is told once what to keep.
 func TestKeepTheKey(t *testing.T) {
 	for name, test := range map[string]struct {
 		before, made, asJSON bool

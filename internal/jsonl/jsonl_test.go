@@ -295,7 +295,7 @@ func TestJSONActs(t *testing.T) {
 			t.Errorf("got  %swant %s", b.String(), want)
 		}
 	}
-	// What was removed has the ref of the command that did it, once.
+	// The event of a removal has the ref of the command that did it, once.
 	b.Reset()
 	for _, event := range []overlay.Event{<-n.Queue, <-n.Queue, overlay.Removed{ID: "bob", By: "dave"}} {
 		if err := j.Show(event); err != nil {
