@@ -29,7 +29,8 @@ type Config struct {
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.
 	Conn net.PacketConn
-	// Join lists the addresses HOST:PORT of peers to join, or a ticket (qp1…), all tried at once; until one of
+	// Join lists the addresses HOST:PORT of peers to join, and at most one ticket for a private
+	// network ("qp1…"); all are tried at once; until one of
 	// them lets this peer in, the peers that State's directory remembers are tried as well.
 	// Empty: the node is ready at once, as a network of its own, and looks for the remembered
 	// peers in the background.

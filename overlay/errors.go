@@ -78,7 +78,7 @@ func notAdmitted(e *base.RemovedError, network certs.Network) *NotAdmittedError 
 type AwayError struct{ Address, Reason string }
 
 func (e *AwayError) Error() string {
-	return fmt.Sprintf("%s: %s; try again when the one who gave the ticket is here", e.Address, e.Reason)
+	return fmt.Sprintf("whoever gave the ticket is not here: %s says that %s", e.Address, e.Reason)
 }
 
 // nameError: a name can't be resolved.

@@ -74,7 +74,7 @@ func (n *Node) noteLink(r *base.Record, up base.LinkUp, address string) {
 // refused; it is ErrClosed after the end, and ctx's own if ctx ends first, in which case the
 // dial goes on.
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
-	if IsTicket(address) {
+	if certs.IsTicket(address) {
 		return "", errTicketLater // and the ticket is in no error
 	}
 	if err := checkHostPort(address); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,16 +29,9 @@ var (
 	ErrTwoTickets = errors.New("there can be only one ticket to join by")
 )
 
-// IsTicket reports whether an address to join is meant to be a ticket.
-func IsTicket(address string) bool {
-	address = strings.TrimSpace(address)
-	return len(address) > 3 && strings.EqualFold(address[:3], "qp1")
-}
-
 // place is the network that a configuration leads to.
 type place struct {
 	network certs.Network
-	founded bool               // it was made just now
 	door    *certs.Door        // of a private one; nil: it is open
 	ticket  *certs.Ticket      // to join by; nil: none
 	pinned  map[string][8]byte // the keys of the ticket's doors, see base.Membership
@@ -49,7 +41,7 @@ type place struct {
 func (c *Config) takeTicket() error {
 	var rest []string
 	for _, address := range c.Join {
-		if !IsTicket(address) {
+		if !certs.IsTicket(address) {
 			rest = append(rest, address)
 			continue
 		}
@@ -98,7 +90,7 @@ func (c *Config) findPlace() error {
 			return err
 		}
 		stored, _ = c.State.Membership()
-		at.network, at.founded = stored.Network, true
+		at.network = stored.Network
 	default:
 		at.network = certs.Network{Name: c.Network}
 	}

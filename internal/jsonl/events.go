@@ -41,6 +41,20 @@ type joined struct {
 	Ref     string   `json:"ref"`
 }
 
+type invitation struct {
+	ID      certs.ID  `json:"id"`
+	Ticket  string    `json:"ticket"`
+	Expires time.Time `json:"expires"`
+	Admin   bool      `json:"admin"`
+	LANOnly bool      `json:"lan_only"` // nobody of the network can be dialled from outside
+	Ref     string    `json:"ref"`
+}
+
+type uninvited struct {
+	ID  certs.ID `json:"id"`
+	Ref string   `json:"ref"`
+}
+
 type refused struct {
 	Error string `json:"error"`
 	Input string `json:"input"`
