@@ -13,8 +13,8 @@ import (
 	"quicpeer/transport/discovery"
 )
 
-// TestClosedDoor: peers of a private network are among themselves. Who knocks from elsewhere, and
-// who knocks elsewhere, is told so; both then work on as if nobody had been there.
+// TestClosedDoor: peers of a private network are among themselves. One that knocks from elsewhere,
+// and a member that knocks elsewhere, are told so.
 func TestClosedDoor(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		open := w.start("open")

@@ -57,9 +57,9 @@ type UnreachableError struct {
 type Obstacle = base.Obstacle
 
 // The obstacles: no answer, because no peer is there or packets do not get there; the name
-// can't be resolved; the address is this peer's own; the other side speaks another protocol,
-// or version of it; it has no place left; it let this peer in, but the network's table did not
-// come.
+// can't be resolved; the address is this peer's own; the other side speaks another protocol, or
+// version of it, or is in another network and one of the two is private; it has no place left; it
+// let this peer in, but the network's table did not come.
 const (
 	ObstacleSilence  = base.ObstacleSilence
 	ObstacleName     = base.ObstacleName
