@@ -13,25 +13,25 @@ import (
 	"errors"
 )
 
-// Door hides the peers of a private network from everybody who does not know its public key: they
-// see neither a certificate nor an announcement that they could read. It decides nothing more:
-// who has the key may still not be a member.
+// Door hides the peers of a private network from all that do not know its public key: these see
+// neither a certificate nor an announcement that they could read. It decides nothing more: a peer
+// that has the key need not be a member.
 //
 // TLS's encrypted client hello (RFC 9849) does that with a key that follows from the network's. A
 // member seals its hello to it, so the side that answers knows before it shows anything whether
-// it is spoken to by somebody who knows the network, and the proof that it could open the hello
-// comes back with its first bytes, before the dialer shows anything. A Door has no text form.
+// the dialer knows the network; and the proof that it could open the hello comes back with its
+// first bytes, before the dialer shows anything.
 type Door struct {
 	network PublicKey
 	config  []byte // an ECHConfig
 	private []byte // its X25519 key
-	name    string // of the server, in the sealed hello: whoever knows it knows the network
+	name    string // of the server, in the sealed hello; only those that know the network know it
 }
 
 // outsideName is the server's name that everybody can read in the hello.
 const outsideName = "quicpeer.invalid"
 
-// ErrOutside ends a handshake with somebody who does not know the key of our private network.
+// ErrOutside ends a handshake with a side that does not know the key of our private network.
 var ErrOutside = errors.New("the other side does not know this peer's private network")
 
 // NewDoor makes the door of the network with that public key.
@@ -96,7 +96,7 @@ func (d *Door) guard(c *tls.Config) {
 		}
 		return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{d.name}}, nil
 	}
-	// The dialling side. Whoever can't open the hello is judged by the second function alone.
+	// The dialling side. If the other one could not open the hello, only the last function is asked.
 	c.EncryptedClientHelloConfigList = append(binary.BigEndian.AppendUint16(nil, uint16(len(d.config))), d.config...)
 	c.ServerName = d.name
 	c.EncryptedClientHelloRejectionVerify = func(tls.ConnectionState) error { return ErrOutside }

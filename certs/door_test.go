@@ -113,7 +113,7 @@ func TestDoor(t *testing.T) {
 			dialled: "no application protocol", accepted: "unsupported application protocols"},
 		{name: "another name in a sealed hello", from: ours, to: ours, change: func(c *tls.Config) { c.ServerName = others.name },
 			dialled: "no application protocol", accepted: "unsupported application protocols"},
-		// Whoever knows the name knows the network; it is not let in all the same.
+		// Only members know the name, and they have to seal it.
 		{name: "the name in a hello that is not sealed", to: ours, change: func(c *tls.Config) { c.ServerName = ours.name },
 			dialled: "bad certificate", accepted: ErrOutside.Error(), signsFrom: 1, signsTo: 1},
 		{name: "a member and an open peer", from: ours, dialled: ErrOutside.Error(), accepted: "bad certificate", signsTo: 1},

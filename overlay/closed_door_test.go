@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -9,10 +10,11 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/scripts/netlab"
+	"quicpeer/transport/discovery"
 )
 
-// TestClosedDoor: peers of a private network are among themselves. Who knocks from elsewhere, and
-// who knocks elsewhere, is told so; both then work on as if nobody had been there.
+// TestClosedDoor: peers of a private network are among themselves. One that knocks from elsewhere,
+// and a member that knocks elsewhere, are told so.
 func TestClosedDoor(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		open := w.start("open")
@@ -46,7 +48,7 @@ func TestClosedDoor(t *testing.T) {
 }
 
 // TestFoundBehindDoor: members find each other on the LAN, a peer of an open network of the same
-// name is alone.
+// name is alone, and whoever looks for that network finds no other.
 func TestFoundBehindDoor(t *testing.T) {
 	if !netlab.Alone(t) {
 		return
@@ -70,5 +72,14 @@ func TestFoundBehindDoor(t *testing.T) {
 	}
 	if n := len(open.Peers()); n != 0 {
 		t.Errorf("the open network has %d peers", n)
+	}
+	found := make(chan discovery.Peer, 16)
+	d := discovery.Start(discovery.Config{
+		ID: "stranger", Network: "home", Port: 1, Log: slog.New(slog.DiscardHandler), Found: func(p discovery.Peer) { found <- p },
+	})
+	p := <-found
+	d.Close()
+	if p.ID != "eve" || len(found) > 0 {
+		t.Errorf("a stranger finds %+v and %d more", p, len(found))
 	}
 }

@@ -78,7 +78,7 @@ func notAdmitted(e *base.RemovedError, network certs.Network) *NotAdmittedError 
 type AwayError struct{ Address, Reason string }
 
 func (e *AwayError) Error() string {
-	return fmt.Sprintf("whoever gave the ticket is not here: %s says that %s", e.Address, e.Reason)
+	return fmt.Sprintf("the ticket can't be used now: %s (%s)", e.Reason, e.Address)
 }
 
 // nameError: a name can't be resolved.
@@ -99,9 +99,9 @@ type UnreachableError struct {
 type Obstacle = base.Obstacle
 
 // The obstacles: no answer, because no peer is there or packets do not get there; the name
-// can't be resolved; the address is this peer's own; the other side speaks another protocol,
-// or version of it; it has no place left; it let this peer in, but the network's table did not
-// come.
+// can't be resolved; the address is this peer's own; the other side speaks another protocol, or
+// version of it, or is in another network and one of the two is private; it has no place left; it
+// let this peer in, but the network's table did not come.
 const (
 	ObstacleSilence  = base.ObstacleSilence
 	ObstacleName     = base.ObstacleName

@@ -258,6 +258,25 @@ func TestScanner(t *testing.T) {
 	}
 }
 
+// TestHalfHello: a stranger whose hello is not complete can't be judged yet, and keeps its place for as
+// long as in an open network.
+func TestHalfHello(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.door = ourDoor
+		b := w.guarded("b")
+		conn, from := w.Node("hostile"), []byte("hostile!")
+		flight := firstFlight(hostileHello(t, hostileTLS(t, ourDoor, func(*tls.Config) {}), from), []byte("anywhere"), from)
+		conn.WriteTo(flight[0], net.UDPAddrFromAddrPort(w.Addr("b")))
+		if held := b.held(20 * time.Second); held < time.Second || held > 15*time.Second {
+			t.Errorf("it has a place at the gate for %v", held)
+		}
+		if n := b.signatures.Load(); n != 0 {
+			t.Errorf("it costs %d signatures", n)
+		}
+	})
+}
+
 // TestImpostor: a member that reaches somebody else in the place of a peer of its network shows
 // itself to nobody, is told so, and leaves nothing behind however often it tries.
 func TestImpostor(t *testing.T) {
@@ -334,9 +353,9 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
-// TestReplay: whoever has recorded the first flight of a member can send it again. The peer can't
-// tell, and answers with what only the member could read: that gives no link, costs one signature,
-// and is bounded as all strangers are.
+// TestReplay: the first flight of a member can be recorded and sent again. The peer can't tell, and
+// answers with what only the member could read: that gives no link, costs one signature, and is
+// bounded as all strangers are.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -423,8 +442,7 @@ func TestReplayFlood(t *testing.T) {
 }
 
 // TestFirstPackets: an open network's connections begin with the packets they always have, and
-// those through a door cost neither a packet nor a byte nor a round trip more until both sides know each
-// other.
+// those through a door cost neither a packet nor a byte nor a round trip more.
 func TestFirstPackets(t *testing.T) {
 	for _, door := range []*certs.Door{nil, ourDoor} {
 		synctest.Test(t, func(t *testing.T) {
@@ -471,8 +489,8 @@ func TestCarriedDoor(t *testing.T) {
 	})
 }
 
-// TestCarriedScanner: who is let in and carries for a stranger shows it no more than the stranger
-// would see at the door.
+// TestCarriedScanner: a member that carries for a stranger shows it no more than the stranger would
+// see at the door.
 func TestCarriedScanner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -482,7 +500,7 @@ func TestCarriedScanner(t *testing.T) {
 		b.SetWay(tag("stranger"), p.link)
 		answers := p.reads()
 		signed := b.signatures.Load()
-		for i, door := range []*certs.Door{nil, otherDoor, ourDoor} { // the last is no stranger
+		for i, door := range []*certs.Door{nil, otherDoor, ourDoor} { // the last knows the network
 			id := []byte("stranger")
 			for _, packet := range firstFlight(hostileHello(t, hostileTLS(t, door, func(*tls.Config) {}), id), []byte{8: byte(i)}, id) {
 				p.carry(carriedPacket(3, "b", "stranger", packet))

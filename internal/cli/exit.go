@@ -123,7 +123,7 @@ func explainNetwork(err error) (status int, hint string) {
 		return statusUnreachable, obstacleHint(e.Obstacles)
 	}
 	if _, ok := errors.AsType[*overlay.AwayError](err); ok {
-		return statusUnreachable, "start again when its peer is here; with --join-timeout 0 this peer waits for it"
+		return statusUnreachable, "start again when whoever gave the ticket is here; with --join-timeout 0 this peer waits for it"
 	}
 	if _, ok := errors.AsType[*overlay.NotAdmittedError](err); ok {
 		return statusNotAdmitted, ""
@@ -145,7 +145,7 @@ var obstacleHints = map[overlay.Obstacle]string{
 	overlay.ObstacleSilence:  "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever",
 	overlay.ObstacleName:     "is the name written right, and does this machine's name server know it?",
 	overlay.ObstacleSelf:     "that is this peer itself: name another one, or start a network without --join",
-	overlay.ObstacleProtocol: "the two speak different versions of the protocol; update the older one",
+	overlay.ObstacleProtocol: "the two speak different versions of the protocol (update the older one), or are in different networks of which one is private (ask a member for a ticket)",
 	overlay.ObstacleTable:    "a peer there lives, but is slow or has a fault: see its log, join at another one too, or start with a longer --join-timeout",
 	overlay.ObstacleFull:     "all places there are taken: join at another peer; --join-timeout 0 tries for ever",
 }

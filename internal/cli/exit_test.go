@@ -49,7 +49,7 @@ func TestReport(t *testing.T) {
 		{&overlay.OtherNetworkError{Dir: "d", Stored: "home#k3j5", Wanted: "work"}, 2, 1, []string{`of the network "home#k3j5"`, "a second network needs another --state-dir"}},
 		{&overlay.OtherNetworkError{Dir: "d", Wanted: "home#k3j5"}, 2, 1, []string{"a second network needs another --state-dir"}},
 		{fmt.Errorf("x: %w", &overlay.NotAdmittedError{Network: "home", Reason: "this ticket has ended; ask alice for another"}), 6, 1, []string{"this ticket has ended; ask alice for another\n"}},
-		{&overlay.AwayError{Address: "h:1", Reason: "r"}, 4, 2, []string{"alice, who has invited you, is not here", "hint: start again when alice is here"}},
+		{&overlay.AwayError{Address: "h:1", Reason: "its issuer is not here"}, 4, 2, []string{"the ticket can't be used now: its issuer is not here (h:1)", "hint: start again when"}},
 		{&overlay.OtherIDError{Dir: "d", Stored: "alice", Wanted: "bob"}, 2, 1, []string{"--id alice", "--state-dir"}},
 		{fmt.Errorf("starting: %w", &overlay.OtherNetworkError{Dir: "d", Stored: "home", Wanted: "work"}), 2, 1, []string{`of the network "home", not of the network "work"`, `--network "home"`, "another --state-dir", "remove " + filepath.Join("d", "network")}},
 		{&overlay.OtherNetworkError{Dir: "d", Wanted: "work"}, 2, 1, []string{`of the network without a name, not of the network "work"`, "start without --network"}},

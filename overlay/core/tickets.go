@@ -73,9 +73,9 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 	case ti.Leaving:
 		ti.refuse(l, pb.HandshakeCode_LEAVING, "this peer is leaving")
 	case ti.Cfg.Pass == nil:
-		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself")
+		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself yet")
 	case !ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), link: l.ID}, r.GetIssuer(), signed):
-		ti.refuse(l, pb.HandshakeCode_AWAY, "the issuer of the ticket is not here, or many are let in at once")
+		ti.refuse(l, pb.HandshakeCode_AWAY, "its issuer is not here")
 	default:
 		l.Patience = redeemFor
 	}

@@ -64,7 +64,7 @@ func TestPrivateSays(t *testing.T) {
 
 // TestPrivateParse: only who knows the network recognises a mark.
 func TestPrivateParse(t *testing.T) {
-	salt := [8]byte{1, 2, 3}
+	salt := [8]byte{0xab, 2, 3}
 	s, n := tagsOf(ours, salt)
 	d := &Discovery{cfg: Config{Door: ours, Network: "team"}}
 	if p, err := d.parse(marked(s, n, "192.168.1.7")); err != nil || p != (Peer{Address: netip.MustParseAddrPort("192.168.1.7:5000")}) {
@@ -77,6 +77,7 @@ func TestPrivateParse(t *testing.T) {
 	}
 	_, foreign := tagsOf(others, salt)
 	_, ofAnother := tagsOf(ours, [8]byte{9})
+	_, ofZero := tagsOf(ours, [8]byte{})
 	for what, e := range map[string]mdns.ServiceEvent{
 		"another network":          marked(s, foreign, "192.168.1.7"),
 		"the mark of another salt": marked(s, ofAnother, "192.168.1.7"),
@@ -86,7 +87,7 @@ func TestPrivateParse(t *testing.T) {
 		"half a mark":              marked(s, n[:8], "192.168.1.7"),
 		"more than a mark":         marked(s, n+"00", "192.168.1.7"),
 		"letters":                  marked(s, "zz"+n[2:], "192.168.1.7"),
-		"letters in the salt":      marked("zz"+s[2:], n, "192.168.1.7"),
+		"letters in the salt":      marked("zz"+s[2:], ofZero, "192.168.1.7"),
 		"no address":               marked(s, n, "0.0.0.0"),
 		"an open network":          answer("bob", fingerprint, "team", "192.168.1.7", 5000),
 	} {

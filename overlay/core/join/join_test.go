@@ -282,7 +282,7 @@ func TestFoundAgain(t *testing.T) {
 }
 
 // TestFoundNameless: peers of a private network are known by their addresses: each is one target,
-// dialled a few times, and there are no more of them than of others.
+// dialled a few times, and they are bounded like all found there.
 func TestFoundNameless(t *testing.T) {
 	r := newRig(t, nil)
 	dials := 0
