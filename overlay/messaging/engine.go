@@ -21,7 +21,7 @@
 //
 // Locks are taken in this order, and none is held while waiting for anything else:
 //
-//	Directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
+//	Directory.mu → senders.mu → receiver.mu, sender.mu → ignored, budget, EventQueue, tally, Disk
 //
 // The owner's Fail, Config.Fail, may be called under any of them.
 package messaging
@@ -70,6 +70,7 @@ type Engine struct {
 	held       budget // bytes in all outboxes
 	directory  Directory
 	senders    senders
+	ignored    ignored
 	letters    letters
 	answers    answers
 	unanswered tally // shown messages whose note is not safe yet, and answers that are not sent

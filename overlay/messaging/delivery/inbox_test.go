@@ -33,7 +33,7 @@ func TestInboxJudges(t *testing.T) {
 	twoRuns := shownAll(Position{1, 5})
 	twoRuns.Show(stamp(2, 3))
 	passed := shownAll(Position{1, 5})
-	passed.PassOver(Gap{Position{1, 5}, Position{1, 7}})
+	passed.PassOver(Gap{From: Position{1, 5}, To: Position{1, 7}})
 	const repeat, fresh = "a repeat", "fresh"
 	for _, test := range []struct {
 		name string
@@ -213,7 +213,7 @@ func TestInboxPassesOver(t *testing.T) {
 		t.Errorf("given up at once: %v", g)
 	}
 	g, ok := in.Overdue(10*time.Minute + 1)
-	if want := (Gap{Position{1, 1}, Position{1, 4}}); !ok || g != want {
+	if want := (Gap{From: Position{1, 1}, To: Position{1, 4}}); !ok || g != want {
 		t.Fatalf("the gap is %v, %v", g, ok)
 	}
 	in.PassOver(g)
@@ -224,7 +224,7 @@ func TestInboxPassesOver(t *testing.T) {
 		t.Errorf("what was given up is %s", got)
 	}
 	for i := range uint64(3 * MaxGaps) {
-		in.PassOver(Gap{Position{2, 2 * i}, Position{2, 2*i + 1}})
+		in.PassOver(Gap{From: Position{2, 2 * i}, To: Position{2, 2*i + 1}})
 	}
 	if len(in.gaps) != MaxGaps {
 		t.Errorf("%d gaps", len(in.gaps))

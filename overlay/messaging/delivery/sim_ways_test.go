@@ -106,7 +106,7 @@ func (p *simPeer) direct(q *simPeer) {
 	default:
 		for len(l.owed) > 0 {
 			o := l.owed[0]
-			if o.refused == "" && !q.p.inbox[p.index].Settled(PositionOf(o.m)) {
+			if !q.p.inbox[p.index].Due(PositionOf(o.m), o.refused) {
 				break
 			}
 			r := new(pb.Receipt)
