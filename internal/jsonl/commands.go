@@ -37,6 +37,9 @@ var commandFields = map[string][]string{
 	"buffer":    {},
 	"net":       {},
 	"cancel":    {"message"},
+	"ignore":    {"to"},
+	"unignore":  {"to"},
+	"ignored":   {},
 	"leave":     {},
 }
 

@@ -3,6 +3,7 @@ package jsonl
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ func (j *Frontend) Show(event overlay.Event) error {
 // Execute carries out a line, except for sending and joining.
 func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
-	if problem == nil && c.Cmd == "send" {
+	if problem == nil && slices.Contains(commandFields[c.Cmd], "to") {
 		_, problem = certs.ParseID(string(c.To))
 	}
 	if problem != nil {
@@ -74,9 +75,25 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
 		}
 		return lines.Message{}, false, nil
+	case "ignore", "unignore", "ignored":
+		return j.ignore(n, c)
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
+}
+
+// ignore changes who is ignored, if that is asked for, and answers with all who are.
+func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool, err error) {
+	switch c.Cmd {
+	case "ignore":
+		err = n.Ignore(c.To)
+	case "unignore":
+		err = n.Unignore(c.To)
+	}
+	if err != nil {
+		return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
+	}
+	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.
