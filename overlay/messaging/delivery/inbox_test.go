@@ -320,3 +320,74 @@ func TestOutboxWays(t *testing.T) {
 		t.Errorf("%d expire", len(expired))
 	}
 }
+
+// TestInboxIgnores: a message of an ignored sender is refused, and again when it is repeated, also
+// after a restart and when the sender is not ignored any more. Its receipt waits for the disk, and
+// those before and behind it are not affected.
+func TestInboxIgnores(t *testing.T) {
+	in := shownAll(Position{1, 3})
+	in.Take(stamp(1, 4)) // the program has not shown it
+	both := parcel(Position{1, 3}, sent(1, 4), sent(1, 5))
+	both.Refuse(1, Ignored)
+	in.Ignore(Position{1, 5})
+	if in.Owe(both) || in.Due(Position{1, 5}, Ignored) {
+		t.Error("a receipt before anything is stored")
+	}
+	in.Ignore(Position{1, 6})
+	gaps, upTo, ok := in.ToKeep()
+	if want := (Gap{Position{1, 4}, Position{1, 6}, true}); !ok || len(gaps) != 1 || gaps[0] != want {
+		t.Fatalf("to be stored are %v, %v", gaps, ok)
+	}
+	in.Ignore(Position{2, 1}) // meanwhile, of the next run
+	if due := in.Keep(upTo); len(due) != 0 || !in.Due(Position{1, 6}, Ignored) || in.Due(Position{2, 1}, Ignored) {
+		t.Errorf("due when the first are stored: %v", due)
+	}
+	if due := in.Show(stamp(1, 4)); len(due) != 1 || due[0] != both || both.refusal(0) != "" || both.refusal(1) != Ignored {
+		t.Errorf("due when 4 is shown: %v", due)
+	}
+	if in.Idle() {
+		t.Error("it can be forgotten before all is stored")
+	}
+	gaps, upTo, ok = in.ToKeep()
+	in.Keep(upTo)
+	if want := (Gap{Position{1, 4}, Position{2, 1}, true}); !ok || len(gaps) != 1 || gaps[0] != want || !in.Idle() {
+		t.Errorf("stored are %v, %v, idle %v", gaps, ok, in.Idle())
+	}
+	if _, _, ok := in.ToKeep(); ok {
+		t.Error("it is to be stored again")
+	}
+	again := NewInbox(in.Mark())
+	for _, in := range []*Inbox{&in, &again} {
+		for at, want := range map[Position]string{{1, 3}: "a repeat", {1, 4}: "a repeat", {1, 5}: Ignored, {1, 6}: Ignored, {2, 1}: Ignored, {2, 2}: "fresh"} {
+			if got := verdict(in, stamp(at.Epoch, at.Counter)); got != want {
+				t.Errorf("%v is %s, not %s", at, got, want)
+			}
+		}
+		if !in.Idle() || !in.Due(Position{2, 1}, Ignored) {
+			t.Error("something still waits")
+		}
+		in.Show(stamp(2, 2))
+		in.Ignore(Position{2, 3})
+		if in.Idle() || in.Due(Position{2, 3}, Ignored) || len(in.gaps) != 2 || verdict(in, stamp(2, 2)) != "a repeat" {
+			t.Errorf("ignored again: %v", in.gaps)
+		}
+	}
+}
+
+// TestInboxIgnoresBehind: what was refused is stored before what came earlier is shown, or later.
+func TestInboxIgnoresBehind(t *testing.T) {
+	in := shownAll(Position{1, 3})
+	in.Take(stamp(1, 4))
+	p := parcel(Position{1, 4}, sent(1, 5))
+	p.Refuse(0, Ignored)
+	in.Ignore(Position{1, 5})
+	if in.Owe(p) {
+		t.Error("its receipt is due at once")
+	}
+	if due := in.Keep(Position{1, 5}); len(due) != 1 || in.Idle() {
+		t.Errorf("due when that is stored: %v, and nothing waits: %v", due, in.Idle())
+	}
+	if in.Show(stamp(1, 4)); !in.Idle() {
+		t.Error("something still waits")
+	}
+}
