@@ -58,7 +58,10 @@ func TestIgnore(t *testing.T) {
 		link := bob.linkTo(alice.Key())
 		bob.ignore("alice")
 		for range 3 {
-			alice.refused("bob")
+			t0 := time.Now()
+			if alice.refused("bob"); time.Since(t0) > 2*latency+10*time.Millisecond {
+				t.Errorf("the receipt takes %v", time.Since(t0))
+			}
 		}
 		alice.broadcast("to all")
 		carol.awaitBodies(time.Second, "alice", "to all")
@@ -281,8 +284,8 @@ func TestIgnoreByKey(t *testing.T) {
 
 		bob.ignore("alice")
 		w.leave(bob)
-		if err := bob.Ignore("alice"); !errors.Is(err, ErrClosed) {
-			t.Errorf("at the end: %v", err)
+		if err := bob.Unignore("alice"); !errors.Is(err, ErrClosed) || len(bob.Ignored()) != 1 {
+			t.Errorf("at the end: %v, %v", err, bob.Ignored())
 		}
 	})
 }

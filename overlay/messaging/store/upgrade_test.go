@@ -49,7 +49,9 @@ func oldStore(t *testing.T, number uint64) image {
 			t.Fatal(err)
 		}
 	} else {
-		write(t, s, op(Unsettled, "logged", "another"))
+		for range 100 { // more than the log holds
+			write(t, s, op(Unsettled, "logged", "another"))
+		}
 	}
 	kill(s)
 	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
