@@ -14,6 +14,7 @@ var events = map[string][]string{
 	"failed":      {"message", "to", "ref", "error"},
 	"table":       {"peers", "ref"},
 	"buffer":      {"messages", "ref"},
+	"ignored":     {"peers", "ref"},
 	"net":         {"nat", "addresses", "port_map", "peers", "ref"},
 	"error":       {"error", "input", "ref"},
 	"left":        {"undelivered", "ref"},

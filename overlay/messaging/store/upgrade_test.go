@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"quicpeer/certs"
@@ -79,6 +80,19 @@ func keyBytes(n int) []byte {
 func TestUpgrade(t *testing.T) {
 	for number := uint64(oldFormat); number < format; number++ {
 		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, oldStore(t, number), number >= logSince) })
+	}
+}
+
+// TestUpgradeMissesTheLog: a store whose format has a log does not go on without it.
+func TestUpgradeMissesTheLog(t *testing.T) {
+	for number := uint64(logSince); number < format; number++ {
+		dir := t.TempDir()
+		old := oldStore(t, number)
+		delete(old, logFile)
+		old.put(t, dir)
+		if _, err := open(dir, nil, fewSlots); !strings.Contains(fmt.Sprint(err), "missing") {
+			t.Errorf("format %d: %v", number, err)
+		}
 	}
 }
 
