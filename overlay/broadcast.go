@@ -71,7 +71,7 @@ func (l *loop) heardBroadcast(e base.Broadcasted) {
 		m.Path = PathDirect
 	}
 	key := certs.PublicKey(e.Content.GetKey())
-	hidden := n.messages.Ignores(key)
+	hidden := n.messages.Ignored.Has(key)
 	if hidden {
 		m.Body = ""
 	}

@@ -19,13 +19,16 @@ type IgnoredPeer struct {
 	Key certs.PublicKey `json:"key"`
 }
 
-// ignored holds the peers that are ignored.
-type ignored struct {
+// Ignored is the peers that are ignored.
+type Ignored struct {
+	engine *Engine
+
 	mu    sync.RWMutex
 	byKey map[certs.PublicKey]certs.ID
 }
 
-func (l *ignored) has(key certs.PublicKey) bool {
+// Has says that messages of the peer with this key are not shown.
+func (l *Ignored) Has(key certs.PublicKey) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	_, found := l.byKey[key]
@@ -33,7 +36,7 @@ func (l *ignored) has(key certs.PublicKey) bool {
 }
 
 // load loads a peer from the disk.
-func (l *ignored) load(key, value []byte) error {
+func (l *Ignored) load(key, value []byte) error {
 	id, err := certs.ParseID(string(value))
 	switch {
 	case err != nil:
@@ -48,7 +51,7 @@ func (l *ignored) load(key, value []byte) error {
 }
 
 // put enters a peer.
-func (l *ignored) put(key certs.PublicKey, id certs.ID) {
+func (l *Ignored) put(key certs.PublicKey, id certs.ID) {
 	if l.byKey == nil {
 		l.byKey = make(map[certs.PublicKey]certs.ID)
 	}
@@ -58,7 +61,8 @@ func (l *ignored) put(key certs.PublicKey, id certs.ID) {
 // Ignore hides the peer that has an ID now, or had it last: from now on its messages are refused,
 // and its broadcasts are not shown, until Unignore, also after a restart. It returns when that is
 // on disk.
-func (e *Engine) Ignore(id certs.ID) error {
+func (l *Ignored) Ignore(id certs.ID) error {
+	e := l.engine
 	if id == e.cfg.ID {
 		return ErrIgnoreSelf
 	}
@@ -66,7 +70,7 @@ func (e *Engine) Ignore(id certs.ID) error {
 	if !known {
 		return ErrUnknownPeer
 	}
-	return e.changeIgnored(func(l *ignored) ([]store.Op, error) {
+	return l.change(func() ([]store.Op, error) {
 		if _, found := l.byKey[key]; !found && len(l.byKey) >= MaxIgnored {
 			return nil, ErrIgnoredFull
 		}
@@ -77,8 +81,8 @@ func (e *Engine) Ignore(id certs.ID) error {
 
 // Unignore is the reverse of Ignore, for all that are ignored under an ID. What came meanwhile is
 // not shown.
-func (e *Engine) Unignore(id certs.ID) error {
-	return e.changeIgnored(func(l *ignored) (ops []store.Op, err error) {
+func (l *Ignored) Unignore(id certs.ID) error {
+	return l.change(func() (ops []store.Op, err error) {
 		for key, as := range l.byKey {
 			if as == id {
 				delete(l.byKey, key)
@@ -92,19 +96,20 @@ func (e *Engine) Unignore(id certs.ID) error {
 	})
 }
 
-// changeIgnored changes who is ignored, and waits until that is on disk.
-func (e *Engine) changeIgnored(change func(*ignored) ([]store.Op, error)) error {
+// change changes who is ignored, and waits until that is on disk.
+func (l *Ignored) change(how func() ([]store.Op, error)) error {
+	e := l.engine
 	safe := make(chan struct{})
-	e.ignored.mu.Lock()
+	l.mu.Lock()
 	if e.ctx.Err() != nil {
-		e.ignored.mu.Unlock()
+		l.mu.Unlock()
 		return ErrClosed
 	}
-	ops, err := change(&e.ignored)
+	ops, err := how()
 	if err == nil {
 		e.disk.Write(func() { close(safe) }, ops...) // under the lock: changes come to the disk in their order
 	}
-	e.ignored.mu.Unlock()
+	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -116,19 +121,16 @@ func (e *Engine) changeIgnored(change func(*ignored) ([]store.Op, error)) error 
 	}
 }
 
-// Ignored lists the ignored peers, in the order of their IDs.
-func (e *Engine) Ignored() []IgnoredPeer {
-	e.ignored.mu.RLock()
+// Peers lists them, in the order of their IDs.
+func (l *Ignored) Peers() []IgnoredPeer {
+	l.mu.RLock()
 	var list []IgnoredPeer
-	for key, id := range e.ignored.byKey {
+	for key, id := range l.byKey {
 		list = append(list, IgnoredPeer{id, key})
 	}
-	e.ignored.mu.RUnlock()
+	l.mu.RUnlock()
 	slices.SortFunc(list, func(a, b IgnoredPeer) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), slices.Compare(a.Key[:], b.Key[:]))
 	})
 	return list
 }
-
-// Ignores says that messages of the peer with this key are not shown.
-func (e *Engine) Ignores(key certs.PublicKey) bool { return e.ignored.has(key) }

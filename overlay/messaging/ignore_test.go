@@ -83,7 +83,7 @@ func TestIgnoredLetters(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 	}
-	if err := e.Ignore("alice"); err != nil {
+	if err := e.Ignored.Ignore("alice"); err != nil {
 		t.Fatal(err)
 	}
 	slow.Store(true)
@@ -92,9 +92,9 @@ func TestIgnoredLetters(t *testing.T) {
 	slow.Store(false)
 	offer(parcelOf(2, 3))
 	offer(parcelOf(3)) // a repeat
-	e.ignored.mu.Lock()
-	delete(e.ignored.byKey, s.key) // as Unignore does before it waits for the disk
-	e.ignored.mu.Unlock()
+	e.Ignored.mu.Lock()
+	delete(e.Ignored.byKey, s.key) // as Unignore does before it waits for the disk
+	e.Ignored.mu.Unlock()
 	offer(parcelOf(4))
 	offer(parcelOf(6))
 	s.passOver(e.now() + time.Hour)
@@ -136,32 +136,32 @@ func TestIgnoredOnDisk(t *testing.T) {
 		if n == 0 {
 			continue
 		}
-		if err := e.Ignore(certs.ID(fmt.Sprint("p", n))); err != nil {
+		if err := e.Ignored.Ignore(certs.ID(fmt.Sprint("p", n))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := e.Ignore("alice"); err != nil {
+	if err := e.Ignored.Ignore("alice"); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Ignore("carol"); !errors.Is(err, ErrIgnoredFull) || len(e.Ignored()) != MaxIgnored {
-		t.Errorf("one more: %v, %d are ignored", err, len(e.Ignored()))
+	if err := e.Ignored.Ignore("carol"); !errors.Is(err, ErrIgnoredFull) || len(e.Ignored.Peers()) != MaxIgnored {
+		t.Errorf("one more: %v, %d are ignored", err, len(e.Ignored.Peers()))
 	}
-	if err := e.Ignore("alice"); err != nil {
+	if err := e.Ignored.Ignore("alice"); err != nil {
 		t.Errorf("one of them again: %v", err)
 	}
 	if err := e.disk.Close(); err != nil {
 		t.Fatal(err)
 	}
 	again := onDisk(t, dir, func(string) {})
-	if !slices.Equal(again.Ignored(), e.Ignored()) || !again.Ignores(numberedKey(1)) || again.Ignores(numberedKey(2)) {
-		t.Errorf("%d are loaded", len(again.Ignored()))
+	if !slices.Equal(again.Ignored.Peers(), e.Ignored.Peers()) || !again.Ignored.Has(numberedKey(1)) || again.Ignored.Has(numberedKey(2)) {
+		t.Errorf("%d are loaded", len(again.Ignored.Peers()))
 	}
 	key := numberedKey(9)
 	for name, bad := range map[string]store.Op{
 		"too many": {Key: key[:], Value: []byte("p0")}, "a short key": {Key: key[:31], Value: []byte("p0")}, "no ID": {Key: key[:], Value: []byte("p 0")},
 	} {
-		var l ignored
-		for _, p := range e.Ignored()[:MaxIgnored-len(name)%2] { // full for the first
+		var l Ignored
+		for _, p := range e.Ignored.Peers()[:MaxIgnored-len(name)%2] { // full for the first
 			l.put(p.Key, p.ID)
 		}
 		if err := l.load(bad.Key, bad.Value); err == nil {

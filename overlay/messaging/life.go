@@ -25,9 +25,10 @@ func New(cfg Config) (*Engine, error) {
 	e.letters = letters{engine: e, waiting: make(chan Letter, maxLetters)}
 	e.answers = answers{engine: e, waiting: make(chan answer, maxAnswers)}
 	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
+	e.Ignored.engine = e
 	e.directory.init(cfg.Met)
 	e.senders.init(e, e.disk.marks())
-	if err := e.disk.Load(store.Ignored, e.ignored.load); err != nil {
+	if err := e.disk.Load(store.Ignored, e.Ignored.load); err != nil {
 		return e, err
 	}
 	return e, e.disk.Load(store.Unsettled, e.loadMessage)

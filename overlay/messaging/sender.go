@@ -196,7 +196,7 @@ func (s *sender) letIn(m Message, stamp delivery.Stamp, kept bool) (refused stri
 	fresh, refused := s.inbox.Judge(stamp)
 	switch {
 	case !fresh:
-	case s.engine.ignored.has(s.key):
+	case s.engine.Ignored.Has(s.key):
 		refused = delivery.Ignored
 		s.inbox.Ignore(stamp.Position)
 		s.keepGaps()
