@@ -135,7 +135,7 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast and Cancel, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel, Ignore and Unignore, to be tested with errors.Is.
 var (
 	ErrToSelf     = messaging.ErrToSelf
 	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
@@ -143,6 +143,11 @@ var (
 	ErrOutboxFull = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
+	// Of Ignore and Unignore.
+	ErrIgnoreSelf  = messaging.ErrIgnoreSelf
+	ErrUnknownPeer = messaging.ErrUnknownPeer
+	ErrNotIgnored  = messaging.ErrNotIgnored
+	ErrIgnoredFull = messaging.ErrIgnoredFull
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = messaging.ErrClosed
 )

@@ -93,6 +93,10 @@ type (
 	Outgoing = messaging.Outgoing
 )
 
+// IgnoredPeer is a peer whose messages are not shown: its Key, and the ID under which it is
+// ignored.
+type IgnoredPeer = messaging.IgnoredPeer
+
 // PeerState is the state of a peer in the table.
 type PeerState string
 

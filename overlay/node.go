@@ -187,6 +187,20 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 // message is not known, or its end has been reported already; ErrClosed: this peer has left.
 func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
 
+// Ignore hides a peer, by its key: the one that has this ID now, or had it last. Its messages are
+// refused, which its program learns from Failed, and its broadcasts are passed on but not shown,
+// until Unignore, also after a restart; what is sent to it still goes. Ignore returns when that is
+// on disk, if there is a state directory. Errors: ErrUnknownPeer, ErrIgnoreSelf, ErrIgnoredFull
+// (1024 are ignored), ErrClosed.
+func (n *Node) Ignore(id certs.ID) error { return n.messages.Ignored.Ignore(id) }
+
+// Unignore shows messages of the peers again that are ignored under an ID; those that came
+// meanwhile are not shown. ErrNotIgnored: there are none; ErrClosed: this peer has left.
+func (n *Node) Unignore(id certs.ID) error { return n.messages.Ignored.Unignore(id) }
+
+// Ignored lists the ignored peers, in the order of their IDs.
+func (n *Node) Ignored() []IgnoredPeer { return n.messages.Ignored.Peers() }
+
 // Waiting lists the receivers, in the order of their IDs, with messages that wait or are on
 // their way.
 func (n *Node) Waiting() []Waiting { return n.messages.Waiting() }

@@ -153,6 +153,10 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.net(n.Net())
 	case withdraw:
 		err = t.cancel(n, c.text)
+	case ignorePeer:
+		err = t.ignore(n, c.to)
+	case unignorePeer:
+		err = t.unignore(n, c.to)
 	case showHelp:
 		err = t.block("what you can type:", typedHelp)
 	}

@@ -17,6 +17,9 @@ const typedHelp = `text                    a message to everyone
 /uninvite ID            make the tickets for ID void
 /remove ID              take a member out for good (/remove ID all: and all that
                         it has done as an admin)
+/ignore ID              refuse what that peer writes to this one, and hide what it
+                        writes to everyone; alone: list who is ignored
+/unignore ID            the reverse; what came meanwhile is not shown
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 To send a text that begins with / or @, double that character. Blanks before it
 make no difference.`

@@ -14,7 +14,7 @@ import (
 // typed is a parsed line.
 type typed struct {
 	verb verb
-	to   certs.ID // the receiver of a say; empty: everyone; or whom to invite or remove
+	to   certs.ID // the receiver of a say, empty: everyone; or whom to invite, remove, ignore or not, empty: list them
 	text string   // of a say; or the address to join, or what to cancel; or admin, or all
 }
 
@@ -33,6 +33,8 @@ const (
 	uninvite
 	remove
 	showQR
+	ignorePeer
+	unignorePeer
 	showHelp
 	quit
 )
@@ -77,11 +79,13 @@ func parseTyped(line string) (typed, error) {
 		return parseAct(command, rest)
 	case "/cancel":
 		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
+	case "/ignore", "/unignore":
+		return parseIgnore(command, strings.TrimFunc(rest, isBlank))
 	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove")) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore")) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")

@@ -42,6 +42,9 @@ var commandFields = map[string][]string{
 	"invite":    {"to"},
 	"uninvite":  {"to"},
 	"remove":    {"to"},
+	"ignore":    {"to"},
+	"unignore":  {"to"},
+	"ignored":   {},
 	"leave":     {},
 }
 

@@ -30,6 +30,11 @@ type buffer struct {
 	Ref      string            `json:"ref"`
 }
 
+type ignored struct {
+	Peers []overlay.IgnoredPeer `json:"peers"`
+	Ref   string                `json:"ref"`
+}
+
 type net struct {
 	overlay.Net
 	Ref string `json:"ref"`

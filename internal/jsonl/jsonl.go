@@ -95,9 +95,25 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
 		}
 		return lines.Message{}, false, nil
+	case "ignore", "unignore", "ignored":
+		return j.ignore(n, c)
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
+}
+
+// ignore changes who is ignored, if that is asked for, and answers with all who are.
+func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool, err error) {
+	switch c.Cmd {
+	case "ignore":
+		err = n.Ignore(c.To)
+	case "unignore":
+		err = n.Unignore(c.To)
+	}
+	if err != nil {
+		return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
+	}
+	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.

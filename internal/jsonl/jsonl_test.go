@@ -203,6 +203,12 @@ func TestJSONAnswers(t *testing.T) {
 			`{"id":"b","state":"suspect","direct":false,"via":"a","addresses":[],"rtt_ms":null,"key":"` + key.String() + `"}],"ref":"r"}`},
 		{n, `{"cmd":"buffer"}`, `{"event":"buffer",` + at + `,"messages":[],"ref":""}`},
 		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2,"bytes":345,"since":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
+		{n, `{"cmd":"ignored","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
+		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"nobody is ignored under that ID","input":"{\"cmd\":\"unignore\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"b b","ref":"r"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","input":"{\"cmd\":\"ignore\",\"to\":\"b b\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"carol"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","input":"{\"cmd\":\"ignore\",\"to\":\"carol\"}","ref":""}`},
+		{n, `{"cmd":"ignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[{"id":"bob","key":"` + certs.PublicKey{1}.String() + `"}],"ref":"r"}`},
+		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
 		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is not a JSON object","input":"nonsense","ref":""}`},
 		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
 	} {

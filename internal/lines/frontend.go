@@ -16,6 +16,9 @@ type Node interface {
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Cancel(overlay.MessageID) error
+	Ignore(certs.ID) error
+	Unignore(certs.ID) error
+	Ignored() []overlay.IgnoredPeer
 	Peers() []overlay.Peer
 	Waiting() []overlay.Waiting
 	Outgoing() []overlay.Outgoing

@@ -21,7 +21,7 @@
 //
 // Locks are taken in this order, and none is held while waiting for anything else:
 //
-//	Directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
+//	Directory.mu → senders.mu → receiver.mu, sender.mu → Ignored, budget, EventQueue, tally, Disk
 //
 // The owner's Fail, Config.Fail, may be called under any of them.
 package messaging
@@ -58,6 +58,8 @@ type Config struct {
 // Engine sends and receives the direct messages of a peer. Its methods may be called by any
 // goroutine, except those that belong to the loop.
 type Engine struct {
+	Ignored Ignored // whose messages are not shown
+
 	cfg    Config
 	log    *slog.Logger
 	ctx    context.Context // ends with Stop

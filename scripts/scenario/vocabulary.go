@@ -18,6 +18,7 @@ var events = map[string][]string{
 	"removed":     {"id", "key", "by", "ref"},
 	"table":       {"peers", "ref"},
 	"buffer":      {"messages", "ref"},
+	"ignored":     {"peers", "ref"},
 	"net":         {"nat", "addresses", "port_map", "peers", "ref"},
 	"error":       {"error", "input", "ref"},
 	"left":        {"undelivered", "ref"},

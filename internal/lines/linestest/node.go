@@ -26,7 +26,8 @@ type Node struct {
 	Queue       chan overlay.Event // events to come
 	Table       []overlay.Peer
 	Waits       []overlay.Waiting
-	Out         []overlay.Outgoing // what can be cancelled
+	Out         []overlay.Outgoing    // what can be cancelled
+	Hidden      []overlay.IgnoredPeer // who is ignored; only bob is known
 	Report      overlay.Net
 	Full        chan struct{} // if set, messages wait until it is closed
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
@@ -170,6 +171,24 @@ func (n *Node) Cancel(id overlay.MessageID) error {
 	n.Out = slices.Delete(n.Out, i, i+1)
 	return nil
 }
+
+func (n *Node) Ignore(id certs.ID) error {
+	if id != "bob" {
+		return overlay.ErrUnknownPeer
+	}
+	n.Hidden = []overlay.IgnoredPeer{{ID: id, Key: certs.PublicKey{1}}}
+	return nil
+}
+
+func (n *Node) Unignore(id certs.ID) error {
+	if len(n.Hidden) == 0 || n.Hidden[0].ID != id {
+		return overlay.ErrNotIgnored
+	}
+	n.Hidden = nil
+	return nil
+}
+
+func (n *Node) Ignored() []overlay.IgnoredPeer { return n.Hidden }
 
 func (n *Node) Net() overlay.Net { return n.Report }
 
