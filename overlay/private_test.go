@@ -2,7 +2,9 @@ package overlay
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,9 +132,16 @@ func TestTicketOverAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ticket.Doors = []certs.TicketDoor{{Address: w.Addr("carol").String(), Key: certs.KeyTag(carol.Key())}}
+		both := *ticket
+		both.ID, both.Doors = "bob", append(ticket.Doors, certs.TicketDoor{Address: w.Addr("carol").String(), Key: certs.KeyTag(carol.Key())})
+		ticket.Doors = both.Doors[1:]
 		bob := w.mustBy("bob", ticket.Text())
 		talk(alice, bob)
+		w.leave(bob)
+		w.mustBy("bob", both.Text()) // each door sends the pass
+		if strings.Contains(w.log.tail(1000), "a pass that is not valid") {
+			t.Error("the second pass is not taken")
+		}
 
 		late, err := certs.ParseTicket(alice.invite("dave"))
 		if err != nil {
@@ -149,23 +158,157 @@ func TestTicketOverAnother(t *testing.T) {
 	})
 }
 
-// TestTicketIsUsedOnce: a ticket stays used over a crash of its issuer, also one right behind the
-// store; the same key gets the same pass.
+// TestTicketIsUsedOnce: whenever its issuer is killed while a ticket is redeemed, the ticket is used
+// for that key or for none: the same key gets one pass, and another key none.
 func TestTicketIsUsedOnce(t *testing.T) {
+	for at := range int64(12) {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.keeping("alice", "bob")
+				var dead atomic.Bool
+				var left atomic.Int64
+				left.Store(1 << 40)
+				w.dead, w.steps = &dead, func(string) bool {
+					if left.Add(-1) < 0 {
+						dead.Store(true)
+					}
+					return !dead.Load()
+				}
+				alice := w.found("alice")
+				w.dead, w.steps = nil, nil
+				ticket := alice.invite("bob")
+				left.Store(at) // steps of the disk until it is killed
+				joining := make(chan *peer, 1)
+				go func() {
+					cfg := w.config("bob")
+					cfg.Join, cfg.JoinTimeout = []string{ticket}, -1
+					n, err := Start(t.Context(), cfg)
+					if err != nil {
+						t.Errorf("bob: %v", err)
+						joining <- nil
+						return
+					}
+					p := w.peer(n)
+					p.listen()
+					joining <- p
+				}()
+				time.Sleep(2 * time.Second)
+				w.kill(alice)
+				alice = w.found("alice")
+				bob := <-joining
+				if bob == nil {
+					return
+				}
+				talk(alice, bob)
+				w.states["thief"] = state("bob", "thief")
+				if _, err := w.by("thief", ticket); !isNotAdmitted(err) {
+					t.Errorf("a thief comes: %v", err)
+				}
+				again := w.members(alice)
+				if len(again) != 1 {
+					t.Errorf("%d keys have a pass for bob", len(again))
+				}
+			})
+		})
+	}
+}
+
+// members are the keys that have used tickets of a peer.
+func (w *world) members(p *peer) (keys []certs.PublicKey) {
+	done := make(chan bool)
+	p.post(onLoop(func(l *loop) {
+		for _, t := range l.issuer.tickets {
+			if t.pass != nil {
+				keys = append(keys, t.key)
+			}
+		}
+		close(done)
+	}))
+	<-done
+	return keys
+}
+
+func isNotAdmitted(err error) bool {
+	_, ok := errors.AsType[*NotAdmittedError](err)
+	return ok
+}
+
+// TestTicketEnds: a ticket is good for a day by its issuer's clock; a used one stays used, after its
+// member was removed and after months.
+func TestTicketEnds(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.found("alice")
-		ticket := alice.invite("bob")
-		bob := w.mustBy("bob", ticket)
-		pass := bob.members.ownPass()
-		w.kill(bob)
-		w.kill(alice)
-		alice = w.found("alice")
-		w.states["bob"] = state("bob", "bob") // without its pass
-		bob = w.mustBy("bob", ticket)
-		if string(bob.members.ownPass().GetGrant().GetPayload()) != string(pass.GetGrant().GetPayload()) {
-			t.Error("the same key got another pass")
+		used, late, void := alice.invite("bob"), alice.invite("carol"), alice.invite("dave")
+		bob := w.mustBy("bob", used)
+		if err := errors.Join(alice.Uninvite(t.Context(), "dave"), alice.Uninvite(t.Context(), "dave")); err == nil || strings.Count(err.Error(), "\n") > 0 {
+			t.Errorf("/uninvite twice: %v", err)
 		}
-		talk(alice, bob)
+		if _, err := w.by("dave", void); !isNotAdmitted(err) || !strings.Contains(err.Error(), "has ended") {
+			t.Errorf("a ticket that was withdrawn: %v", err)
+		}
+		w.leave(bob)
+		if err := alice.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		w.states["thief"] = state("bob", "thief")
+		if _, err := w.by("thief", used); !isNotAdmitted(err) {
+			t.Errorf("the ticket of a removed member is good again: %v", err)
+		}
+		w.kill(alice)
+		time.Sleep(25 * time.Hour)
+		alice = w.found("alice")
+		if _, err := w.by("carol", late); !isNotAdmitted(err) || !strings.Contains(err.Error(), "ended; ask alice for another") {
+			t.Errorf("a ticket of yesterday: %v", err)
+		}
+		w.kill(alice)
+		time.Sleep(90 * 24 * time.Hour)
+		alice = w.found("alice")
+		alice.invite("eve") // forgets the oldest
+		w.states["thief"] = state("bob", "thief")
+		if _, err := w.by("thief", used); !isNotAdmitted(err) {
+			t.Errorf("the ticket is good again after months: %v", err)
+		}
+		w.keeping("bob")
+		w.states["bob"].Identity = certs.NewIdentity(make([]byte, 32))
+		w.mustBy("bob", alice.invite("bob")) // another key can have the ID
+	})
+}
+
+// TestRemovedWhileAway: a member is removed while it is away, and messages for it and from it are
+// kept by another: ours fail once, its own are not shown, and it is refused wherever it comes.
+func TestRemovedWhileAway(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		carol := w.mustBy("carol", alice.invite("carol"))
+		bob := w.mustBy("bob", alice.invite("bob"))
+		dave := w.mustBy("dave", alice.invite("dave"))
+		talk(bob, dave)
+		w.leave(dave)
+		bob.send("dave", "of a removed peer")
+		time.Sleep(5 * time.Second) // it is left with others
+		w.leave(bob)
+		waits := carol.send("bob", "never")
+		time.Sleep(5 * time.Second)
+		w.kill(carol)
+		if err := alice.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		carol = w.start("carol")
+		awaitEvent(carol, 10*time.Second, func(f Failed) bool { return f.Message == waits && strings.Contains(f.Error, "removed") })
+		w.leave(alice)
+		dave = w.start("dave")
+		time.Sleep(20 * time.Second)
+		if got := dave.bodies("bob"); len(got) != 0 {
+			t.Errorf("dave is shown %v", got)
+		}
+		w.kill(carol)
+		carol = w.start("carol")
+		if _, err := Start(within(t, 20*time.Second), w.config("bob", "carol")); !isNotAdmitted(err) {
+			t.Errorf("bob comes again: %v", err)
+		}
+		if n := len(all[Failed](carol)); n != 0 {
+			t.Errorf("%d messages fail again", n)
+		}
 	})
 }
 

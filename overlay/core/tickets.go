@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -140,8 +142,13 @@ func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {
 	ti.links.Close(l, base.CloseRefused, code.String())
 }
 
-// receivePass is the newcomer's side: it has a pass, which is stored before it is shown.
+// receivePass is the newcomer's side: it has a pass, which is stored before it is shown. It may have
+// knocked at several doors, each of which sends the pass.
 func (ti *tickets) receivePass(pass *pb.Pass) bool {
+	if proto.Equal(pass, ti.Cfg.Pass) {
+		ti.Cfg.Redemption = nil
+		return true
+	}
 	key := ti.Cfg.Identity.Key()
 	standing, err := base.OpenPass(pass, ti.Cfg.ID, key)
 	if err != nil || ti.Cfg.Redemption == nil {
