@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"quicpeer/certs"
 )
@@ -27,10 +28,11 @@ func inspect(path string) (p *pages, number uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(buckets) != len(contents)+1 {
+	made := madeBy(number)
+	if len(buckets) != len(made)+1 {
 		return nil, 0, damage(path, errors.New("there are other buckets than were made"))
 	}
-	for _, b := range contents {
+	for _, b := range made {
 		found, err := p.digest(b, buckets[string(b)])
 		if err == nil && found != digests[b] {
 			err = errors.New("there are other records than were written")
@@ -40,6 +42,14 @@ func inspect(path string) (p *pages, number uint64, err error) {
 		}
 	}
 	return p, number, nil
+}
+
+// madeBy are the buckets of a format.
+func madeBy(number uint64) []Bucket {
+	if number < format {
+		return slices.DeleteFunc(slices.Clone(contents), func(b Bucket) bool { return b == Pins })
+	}
+	return contents
 }
 
 // about reads the bucket that describes the others. A database of another format
@@ -74,7 +84,7 @@ func (p *pages) about(path string, bucket []byte) (digests map[Bucket]digest, nu
 		return nil, 0, formatError(path, number, format)
 	case transaction != p.txid:
 		return nil, 0, damage(path, errors.New("its first pages don't belong to the others"))
-	case len(digests) != len(contents):
+	case len(digests) != len(madeBy(number)):
 		return nil, 0, damage(path, errors.New("it has no digests"))
 	}
 	return digests, number, nil

@@ -15,23 +15,26 @@ const (
 	Unsettled Bucket = "Outbox"  // messages without a receipt
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
+	Pins      Bucket = "Pins"    // the keys that we hold peers to
 	Self      Bucket = "Self"    // numbers that this peer remembers of itself
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
-// contents are the buckets with records. The log knows them by their places here.
-var contents = []Bucket{Unsettled, Custody, Peers, Self, marks}
+// contents are the buckets with records. The log knows them by their places here, so a new one
+// comes last.
+var contents = []Bucket{Unsettled, Custody, Peers, Self, marks, Pins}
 
 // known says that b is one that callers may name.
-func (b Bucket) known() bool { return b == Unsettled || b == Custody || b == Peers || b == Self }
+func (b Bucket) known() bool { return b != marks && slices.Contains(contents, b) }
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
-	// had no log. [Store.upgrade] makes them this one.
-	format    = 3
+	// had no log, format 3 no pins. [Store.upgrade] makes them this one.
+	format    = 4
 	oldFormat = 1
+	logSince  = 3 // the first format with a log
 
 	// Keys of numbers in about; its other keys are names of buckets. The second is the number of
 	// the transaction that wrote last, which the metas know too: a root that a disk has not

@@ -33,18 +33,28 @@ func oldStore(t *testing.T, number uint64) image {
 	s = mustOpen(t, dir)
 	if err := s.update(func(t *transaction) error {
 		t.changed = true
-		return errors.Join(
+		folded := error(nil)
+		if number < logSince {
+			folded = t.tx.Bucket([]byte(about)).Delete([]byte(foldedKey))
+		}
+		return errors.Join(folded,
 			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(delivery.Position{Epoch: 5, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}})),
 			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(delivery.Position{Epoch: 4, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}})),
-			t.tx.Bucket([]byte(about)).Delete([]byte(foldedKey)),
+			t.tx.DeleteBucket([]byte(Pins)),
+			t.tx.Bucket([]byte(about)).Delete([]byte(Pins)),
 			putAbout(t.tx, formatKey, encodeNumber(number)))
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if number >= logSince {
+		write(t, s, op(Unsettled, "logged", "message"))
+	}
 	kill(s)
 	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
-	delete(old, logFile)
-	delete(old, lateFile)
+	if number < logSince {
+		delete(old, logFile)
+		delete(old, lateFile)
+	}
 	return old
 }
 
@@ -56,11 +66,11 @@ func keyBytes(n int) []byte {
 // TestUpgrade opens a store of each earlier format, and is killed at each step of it.
 func TestUpgrade(t *testing.T) {
 	for number := uint64(oldFormat); number < format; number++ {
-		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, oldStore(t, number)) })
+		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, number, oldStore(t, number)) })
 	}
 }
 
-func testUpgrade(t *testing.T, old image) {
+func testUpgrade(t *testing.T, from uint64, old image) {
 	want := map[certs.PublicKey]delivery.Mark{
 		key(1): {Runs: []delivery.Run{shown(3, 12).Run, shown(5, 9).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, {From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, {From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}}}},
 		key(2): {Runs: []delivery.Run{shown(4, 4).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}}}},
@@ -86,6 +96,10 @@ func testUpgrade(t *testing.T, old image) {
 		if len(c.marks) != len(want) || c.records["Outbox waits"] != "message" {
 			t.Errorf("after %d steps: %v", steps, c)
 		}
+		if logged := c.records["Outbox logged"] == "message"; logged != (from >= logSince) {
+			t.Errorf("after %d steps: %v", steps, c)
+		}
+		write(t, s, op(Pins, "pin", "key"))
 		checkBolt(t, s)
 		note(t, s, key(2), delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 4, Counter: 5}, Nonce: 11}, Hash: 12})
 		mustClose(t, s)
@@ -96,8 +110,11 @@ func testUpgrade(t *testing.T, old image) {
 		if got := s.Marks()[key(2)]; fmt.Sprint(got.Runs) != fmt.Sprint([]delivery.Run{shown(4, 4).Run, {Position: delivery.Position{Epoch: 4, Counter: 5}, Nonce: 11}}) || got.Hash != 12 {
 			t.Errorf("after %d steps, a note later: %v", steps, got)
 		}
+		if c := contentOf(t, s); c.records["Pins pin"] != "key" {
+			t.Errorf("after %d steps, a write later: %v", steps, c)
+		}
 		if whole {
-			if steps < 4 {
+			if steps < 4 && from < logSince {
 				t.Errorf("%d steps only", steps)
 			}
 			return
