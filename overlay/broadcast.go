@@ -63,14 +63,15 @@ func (b broadcast) answer(l *loop) broadcastReply {
 // heardBroadcast passes a broadcast of another peer on to the program.
 func (l *loop) heardBroadcast(e base.Broadcasted) {
 	n := l.node
+	from, key := certs.ID(e.Content.GetSender()), certs.PublicKey(e.Content.GetKey())
 	m := Message{
-		ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,
+		ID: MessageID(e.Content.GetId()), From: from, Key: key, NewKey: n.messages.Directory().IsNewKey(from, key), To: Everyone,
 		Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
 	}
 	if e.Direct {
 		m.Path = PathDirect
 	}
-	if !n.messages.Queue().PushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
+	if !n.messages.Queue().PushBroadcast(m, key, stampOfBroadcast(e)) {
 		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 	}
 }

@@ -37,6 +37,9 @@ var commandFields = map[string][]string{
 	"buffer":    {},
 	"net":       {},
 	"cancel":    {"message"},
+	"whois":     {"to"},
+	"trust":     {"to"},
+	"forget":    {"to"},
 	"leave":     {},
 }
 

@@ -33,6 +33,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "peer_joined", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
+	case overlay.KeyChanged:
+		return write(j, "key_changed", e)
 	case overlay.Message:
 		return write(j, "message", e)
 	case overlay.Sent:
@@ -74,9 +76,31 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
 		}
 		return lines.Message{}, false, nil
+	case "whois", "trust", "forget":
+		err := j.aboutPeer(n, c)
+		return lines.Message{Ref: c.Ref}, false, err
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
+}
+
+// aboutPeer carries out a command about what is known of a peer.
+func (j *Frontend) aboutPeer(n lines.Node, c command) error {
+	if c.Cmd == "whois" {
+		w, err := n.Whois(c.To)
+		if err != nil {
+			return lines.Bad(err.Error())
+		}
+		return write(j, "whois", whois{w, c.Ref})
+	}
+	do, event := n.Trust, "trusted"
+	if c.Cmd == "forget" {
+		do, event = n.Forget, "forgotten"
+	}
+	if err := do(c.To); err != nil {
+		return lines.Bad(err.Error())
+	}
+	return write(j, event, done{c.To, c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.

@@ -20,6 +20,10 @@ type Node interface {
 	Waiting() []overlay.Waiting
 	Outgoing() []overlay.Outgoing
 	Net() overlay.Net
+	Whois(certs.ID) (overlay.Whois, error)
+	Trust(certs.ID) error
+	Verify(certs.ID, certs.PublicKey) error
+	Forget(certs.ID) error
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes

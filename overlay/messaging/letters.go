@@ -76,7 +76,7 @@ func (e *Engine) OpenLetter(letter Letter) error {
 	if key := l.GetSealingKey(); len(key) == len(author.Sealing) { // else nothing can be sealed to it
 		author.Sealing = certs.SealingKey(key)
 	}
-	if key, known := e.directory.KeyOf(author.ID); known && key != author.Key {
+	if !e.directory.mayBe(author.ID, author.Key) {
 		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)
 	}
 	var holder certs.ID

@@ -29,7 +29,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (Messa
 		return MessageID{}, err
 	}
 	for {
-		r, err := e.directory.receiverOf(to, e)
+		r, err := e.directory.receiverOf(to)
 		if err != nil {
 			return MessageID{}, err
 		}
@@ -70,7 +70,7 @@ func (e *Engine) Waiting() []Waiting {
 
 // receiverOf returns the receiver of an ID, new if it was not known. A receiver that is here
 // always finds room: the table bounds their number.
-func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
+func (d *Directory) receiverOf(to certs.ID) (*receiver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving {
@@ -78,12 +78,13 @@ func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
 	}
 	r := d.receivers[to]
 	if r == nil {
-		_, present := d.present[to]
-		if !present && d.absent >= MaxOutboxes {
+		if _, present := d.present[to]; !present && d.absent >= MaxOutboxes {
 			return nil, ErrOutboxFull
 		}
-		r = newReceiver(e, to, d.met[to], present)
-		d.put(r, present)
+		return d.newReceiver(to), nil
+	}
+	if d.pins[to] == nil {
+		d.holdAddressee(to)
 	}
 	return r, nil
 }
@@ -130,7 +131,7 @@ func (r *receiver) accept(ctx context.Context, body, ref, away string) (a accept
 	r.keep(m)
 	a.lonely = r.present && !r.direct.works()
 	if !r.present {
-		r.tellWaits(m, cmp.Or(away, hasLeft))
+		r.tellWaits(m, cmp.Or(away, r.away))
 		r.engine.custodian.look()
 	}
 	if a.lone = r.direct.takeLone(); a.stream == nil {
@@ -163,7 +164,7 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 		r.engine.events.Push(Buffered{m.ID, r.to, m.Ref, m.Waits})
 		r.engine.custodian.look()
 	}
-	receipt := m.Receipt
+	receipt, key := m.Receipt, r.key
 	if receipt != nil {
 		r.storing--
 		r.free(m)
@@ -171,6 +172,7 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 	}
 	r.mu.Unlock()
 	if receipt != nil {
+		r.engine.directory.exchanged(r.to, key, true)
 		r.engine.events.pushItem(r.outcome(m, *receipt, r.engine.now()))
 	}
 }

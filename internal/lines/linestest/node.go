@@ -3,6 +3,7 @@ package linestest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -27,6 +28,7 @@ type Node struct {
 	Waits       []overlay.Waiting
 	Out         []overlay.Outgoing // what can be cancelled
 	Report      overlay.Net
+	Known       overlay.Whois // of its ID
 	Full        chan struct{} // if set, messages wait until it is closed
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
 	Undelivered int           // what Leave returns
@@ -170,6 +172,37 @@ func (n *Node) Cancel(id overlay.MessageID) error {
 }
 
 func (n *Node) Net() overlay.Net { return n.Report }
+
+func (n *Node) Whois(id certs.ID) (overlay.Whois, error) {
+	if id != n.Known.ID {
+		return overlay.Whois{}, errors.New("no peer of that name is known")
+	}
+	return n.Known, nil
+}
+
+func (n *Node) Trust(id certs.ID) error {
+	if id != n.Known.ID || n.Known.Pin == n.Known.Key {
+		return fmt.Errorf("%s has no other key than before", id)
+	}
+	n.Known.Pin, n.Known.Verified = n.Known.Key, false
+	return nil
+}
+
+func (n *Node) Verify(id certs.ID, key certs.PublicKey) error {
+	if id != n.Known.ID || n.Known.Key != key {
+		return fmt.Errorf("%s has another key", id)
+	}
+	n.Known.Verified = true
+	return nil
+}
+
+func (n *Node) Forget(id certs.ID) error {
+	if id != n.Known.ID || n.Known.Pinned.IsZero() {
+		return fmt.Errorf("%s is not pinned", id)
+	}
+	n.Known.Pinned = time.Time{}
+	return nil
+}
 
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	switch {
