@@ -44,7 +44,7 @@ func (t *Frontend) whois(p overlay.Whois) error {
 	if (p.Pin != certs.PublicKey{}) {
 		fmt.Fprintf(w, "key before\t%v: what you write waits for it; /trust %s goes on with the other\n", p.Pin, p.ID)
 	}
-	pinned := "no: no message has been exchanged"
+	pinned := "no"
 	if !p.Pinned.IsZero() {
 		pinned = "since " + t.since(p.Pinned)
 	}

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +52,11 @@ func TestParseTyped(t *testing.T) {
 		"/cancel":                 {verb: withdraw},
 		" /cancel\t @bob ":        {withdraw, "", "@bob"},
 		"/quit":                   {verb: quit},
+		"/whois bob":              {showWhois, "bob", ""},
+		" /trust\t@bob ":          {trust, "bob", ""},
+		"/verify bob":             {verify, "bob", ""},
+		"/verify @bob ok":         {verify, "bob", "ok"},
+		"/forget bob":             {forget, "bob", ""},
 	} {
 		got, err := parseTyped(line)
 		if bad := line == "/"; bad != (err != nil) || got != want {
@@ -58,6 +65,7 @@ func TestParseTyped(t *testing.T) {
 	}
 	for _, line := range []string{
 		"@", "@bob", "@bob ", "@ bob hi", "@b!b hi", "@:", "@: hi", "@bob:", "@bob:hi", "@b:b hi", "/msg", "/msg bob", "/msg bob ", "/msgbob hi",
+		"/whois", "/trust", "/trust b!b", "/trust bob ok", "/verify bob OK", "/verify bob ok ok", "/verify ok bob", "/forget",
 		"/quit now", "/Quit", "/nonsense", "/ x", "@" + strings.Repeat("x", 65) + " hi", "/\x1b[2J",
 	} {
 		got, err := parseTyped(line)
@@ -75,6 +83,7 @@ func TestDidYouMeanTheCommand(t *testing.T) {
 		"/peer":     "(did you mean /peers?)",
 		"/tabel":    "(did you mean /table?)",
 		"/MSG bob ": "(did you mean /msg?)",
+		"/trsut":    "(did you mean /trust?)",
 		"/xyzzy":    "there is no command /xyzzy; /help",
 	} {
 		if _, err := parseTyped(line); err == nil || !strings.Contains(err.Error(), want) {
@@ -93,7 +102,7 @@ func FuzzTypedLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, to string) {
 		if c, err := parseTyped(text); err != nil && c != (typed{}) {
 			t.Errorf("%q: %+v and %v", text, c, err)
-		} else if c.verb != say && c.verb != withdraw && c.text+string(c.to) != "" {
+		} else if c.verb != say && c.verb != withdraw && c.verb != joinPeer && c.text+string(c.to) != "" && !slices.Contains(slices.Collect(maps.Values(peerVerbs)), c.verb) {
 			t.Errorf("%q: %+v", text, c)
 		}
 		begun := strings.TrimLeftFunc(text, isBlank)

@@ -86,21 +86,23 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 
 // aboutPeer carries out a command about what is known of a peer.
 func (j *Frontend) aboutPeer(n lines.Node, c command) error {
-	if c.Cmd == "whois" {
-		w, err := n.Whois(c.To)
-		if err != nil {
+	switch c.Cmd {
+	case "trust":
+		if err := n.Trust(c.To); err != nil {
 			return lines.Bad(err.Error())
 		}
-		return write(j, "whois", whois{w, c.Ref})
+		return write(j, "trusted", done{c.To, c.Ref})
+	case "forget":
+		if err := n.Forget(c.To); err != nil {
+			return lines.Bad(err.Error())
+		}
+		return write(j, "forgotten", done{c.To, c.Ref})
 	}
-	do, event := n.Trust, "trusted"
-	if c.Cmd == "forget" {
-		do, event = n.Forget, "forgotten"
-	}
-	if err := do(c.To); err != nil {
+	w, err := n.Whois(c.To)
+	if err != nil {
 		return lines.Bad(err.Error())
 	}
-	return write(j, event, done{c.To, c.Ref})
+	return write(j, "whois", whois{w, c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.

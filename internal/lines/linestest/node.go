@@ -181,10 +181,10 @@ func (n *Node) Whois(id certs.ID) (overlay.Whois, error) {
 }
 
 func (n *Node) Trust(id certs.ID) error {
-	if id != n.Known.ID || n.Known.Pin == n.Known.Key {
+	if id != n.Known.ID || n.Known.Pin == (certs.PublicKey{}) {
 		return fmt.Errorf("%s has no other key than before", id)
 	}
-	n.Known.Pin, n.Known.Verified = n.Known.Key, false
+	n.Known.Pin, n.Known.Verified = certs.PublicKey{}, false
 	return nil
 }
 
