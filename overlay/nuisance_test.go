@@ -171,7 +171,7 @@ func TestLoserOfAnIDThatStays(t *testing.T) {
 		}
 		eve := w.peer(r.node)
 		eve.listen()
-		awaitEvent(peers[1], 5*time.Second, func(c KeyChanged) bool { return c == KeyChanged{"eve", j.Key, eve.Key()} })
+		awaitEvent(peers[1], 5*time.Second, func(c KeyChanged) bool { return c == KeyChanged{ID: "eve", Was: j.Key, Is: eve.Key()} })
 		time.Sleep(5 * time.Second)
 		if err := peers[1].Trust("eve"); err != nil || len(eve.bodies("bob")) > 0 {
 			t.Fatalf("before bob goes on with the owner's key it has %q; %v", eve.bodies("bob"), err)
