@@ -93,7 +93,7 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast and Cancel, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel and Verify, to be tested with errors.Is.
 var (
 	ErrToSelf     = messaging.ErrToSelf
 	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
@@ -101,6 +101,8 @@ var (
 	ErrOutboxFull = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
+	// ErrManyPins is Verify's.
+	ErrManyPins = messaging.ErrManyPins
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = messaging.ErrClosed
 )

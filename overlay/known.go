@@ -8,8 +8,8 @@ import (
 	"quicpeer/certs"
 )
 
-// Whois says what is known of a peer: under which key it is here, which one it is held to, and how
-// it is reached.
+// Whois describes a peer: the key under which it is here, the one that its ID is held to, and how it
+// is reached.
 type Whois struct {
 	ID  certs.ID        `json:"id"`
 	Key certs.PublicKey `json:"key"` // under which it is here, or was last
@@ -29,7 +29,7 @@ type Whois struct {
 	RTT     time.Duration `json:"rtt_ms"`  // of the same; 0 where there is none
 }
 
-// Whois returns what is known of a peer. The error says that no peer of that ID is known.
+// Whois describes a peer that is here or was met. The error says that none of that ID is known.
 func (n *Node) Whois(id certs.ID) (Whois, error) {
 	k, err := n.messages.Directory().Known(id)
 	if err != nil {
@@ -51,8 +51,8 @@ func (n *Node) Whois(id certs.ID) (Whois, error) {
 }
 
 // Trust goes on with the key under which a pinned ID has come last, see [KeyChanged]: what waits is
-// delivered to that peer. The error says that there is no other key.
-func (n *Node) Trust(id certs.ID) error { return n.messages.Trust(id) }
+// delivered to that peer. The error says that no other key has come.
+func (n *Node) Trust(id certs.ID) error { return n.messages.Directory().Trust(id) }
 
 // Verify notes that the user has compared the safety number of an ID's key with its peer's user.
 // The ID is held to that key from then on, as if messages had been exchanged.

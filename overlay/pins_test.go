@@ -307,7 +307,7 @@ func TestWaitsFromBeforePins(t *testing.T) {
 	})
 }
 
-// Who is pinned, and what /whois shows.
+// Pins as Whois shows them.
 func TestWhois(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")

@@ -236,7 +236,7 @@ func TestNetAsJSON(t *testing.T) {
 	}
 }
 
-// What is known of a peer, and the commands that change it; each answers, or says why not.
+// Commands about one peer answer, or say why not.
 func TestJSONAboutPeers(t *testing.T) {
 	const at = `"time":"2026-03-04T11:01:05.250000Z"`
 	before, after := certs.PublicKey{1}, certs.PublicKey{2}

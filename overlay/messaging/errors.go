@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// Errors of Send, Broadcast and Cancel, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel and Verify, to be tested with errors.Is.
 var (
 	ErrToSelf     = errors.New("a peer can't send to itself")
 	ErrTooLong    = errors.New("the message is too long") // as *TooLongError
@@ -14,6 +14,8 @@ var (
 	ErrOutboxFull = errors.New("outbox full")
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = errors.New("no message of this ID waits: it has been delivered or has failed, or there was none")
+	// ErrManyPins is Verify's.
+	ErrManyPins = errors.New("too many peers are pinned; /forget ID makes room")
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = fmt.Errorf("the node has left: %w", net.ErrClosed)
 )

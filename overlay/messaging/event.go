@@ -122,7 +122,7 @@ type Failed struct {
 }
 
 // KeyChanged: the peer of an ID that we have written with is here under another key: it was
-// installed anew, or is somebody else. Messages to the ID wait until [Engine.Trust]. It comes
+// installed anew, or is somebody else. Messages to the ID wait until [Directory.Trust]. It comes
 // once for each key.
 type KeyChanged struct {
 	ID  certs.ID        `json:"id"`

@@ -53,34 +53,6 @@ func (e *Engine) Left(id certs.ID) {
 	}
 }
 
-// setPresent notes for whom the messages are, and whether that peer is in the table or, if it
-// isn't, why not.
-func (r *receiver) setPresent(c Contact, here bool, away string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c.Key == (certs.PublicKey{}) {
-		c.Key, c.Sealing = r.key, r.sealing // it was forgotten meanwhile
-	}
-	another := r.key != c.Key
-	r.present, r.key, r.sealing, r.away = here, c.Key, c.Sealing, away
-	r.notify()
-	if another {
-		r.box.Rewind(delivery.Relayed) // those on their way go to the previous owner of the ID
-	}
-	if another || here {
-		r.left.full = false
-		r.box.Rewind(delivery.Left)
-	}
-	if here {
-		return
-	}
-	r.relayed.end()
-	if r.direct.link == nil {
-		r.tellAllWait(away)
-	}
-	r.engine.custodian.look()
-}
-
 // LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
 // then due.
 func (e *Engine) LinkUp(l *Link, peer certs.ID, epoch uint64) {
@@ -111,7 +83,7 @@ func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 // Dialling is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
-	c, here := e.directory.addressee(id)
+	c, here := e.directory.forWhom(id)
 	r := e.directory.receivers[id]
 	e.directory.mu.Unlock()
 	if r == nil || !here {

@@ -29,7 +29,7 @@ type guess struct {
 func (d *Directory) whyAway(to certs.ID) string {
 	d.mu.Lock()
 	_, present := d.present[to]
-	c, here := d.addressee(to)
+	c, here := d.forWhom(to)
 	known := c.Key != certs.PublicKey{}
 	g := guess{to, len(d.met), noSuchPeer}
 	if known || d.guess.to == g.to && d.guess.met == g.met {

@@ -1,7 +1,6 @@
 package messaging
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,14 +8,15 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 
 // Pins: an ID is held to the key of the peer that we have written with, as ssh holds a host to
-// its key (StrictHostKeyChecking accept-new). Whoever comes with the ID under another key gets
-// nothing of what is written to it until the user says so: it waits, as for a peer that is not
-// here. What such a peer writes is shown, and marked.
+// its key (StrictHostKeyChecking accept-new). A peer that comes with the ID under another key gets
+// nothing of what is written to it until the user says so: that waits, as if nobody were here. All
+// that such a peer writes is shown, and marked.
 //
 // A pin is made when a message to a peer that is here, or was met, is accepted; when a message
 // has its receipt; when one from the peer was shown; and when the user has verified the key. So
@@ -42,10 +42,10 @@ type pin struct {
 	others   []certs.PublicKey // under which the ID has come since, as the program was told
 }
 
-// addressee says which peer the messages to an ID are for, and whether it is here. This alone
+// forWhom says which peer the messages to an ID are for, and whether it is here. This alone
 // decides to whom they may go: the receiver's lanes know no other key than the one it is told
 // by address. d.mu is held.
-func (d *Directory) addressee(id certs.ID) (c Contact, here bool) {
+func (d *Directory) forWhom(id certs.ID) (c Contact, here bool) {
 	c = d.met[id]
 	there, present := d.present[id]
 	switch p := d.pins[id]; {
@@ -68,8 +68,36 @@ func (d *Directory) address(id certs.ID) {
 	if _, present := d.present[id]; present {
 		away = hasAnotherKey(id)
 	}
-	c, here := d.addressee(id)
+	c, here := d.forWhom(id)
 	r.setPresent(c, here, away)
+}
+
+// setPresent notes for whom the messages are, and whether that peer is in the table or, if it
+// isn't, why not.
+func (r *receiver) setPresent(c Contact, here bool, away string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.Key == (certs.PublicKey{}) {
+		c.Key, c.Sealing = r.key, r.sealing // it was forgotten meanwhile
+	}
+	another := r.key != c.Key
+	r.present, r.key, r.sealing, r.away = here, c.Key, c.Sealing, away
+	r.notify()
+	if another {
+		r.box.Rewind(delivery.Relayed) // those on their way go to the previous owner of the ID
+	}
+	if another || here {
+		r.left.full = false
+		r.box.Rewind(delivery.Left)
+	}
+	if here {
+		return
+	}
+	r.relayed.end()
+	if r.direct.link == nil {
+		r.tellAllWait(away)
+	}
+	r.engine.custodian.look()
 }
 
 func hasAnotherKey(id certs.ID) string { return string(id) + " has another key than before" }
@@ -145,19 +173,8 @@ func (d *Directory) hold(c Contact, ours bool) bool {
 
 // holdAddressee pins the peer that messages to an ID are for, if one is known. d.mu is held.
 func (d *Directory) holdAddressee(id certs.ID) {
-	c, _ := d.addressee(id)
+	c, _ := d.forWhom(id)
 	d.hold(c, true)
-}
-
-// newReceiver makes the receiver of an ID, for a message that is written to it now or was in an
-// earlier run: it is for the peer that is here or was met, if one is known. d.mu is held.
-func (d *Directory) newReceiver(to certs.ID) *receiver {
-	d.holdAddressee(to)
-	c, here := d.addressee(to)
-	_, present := d.present[to]
-	r := newReceiver(d.engine, to, c, here)
-	d.put(r, present)
-	return r
 }
 
 // mayBe says whether the author of a letter may be the peer of its ID: not while another peer is
@@ -176,108 +193,6 @@ func (d *Directory) mayBe(id certs.ID, key certs.PublicKey) bool {
 		return slices.Contains(p.others, key)
 	}
 	return c.Key == key || c.Key == certs.PublicKey{}
-}
-
-// IsNewKey says that an ID is held to another key than this one.
-func (d *Directory) IsNewKey(id certs.ID, key certs.PublicKey) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	p := d.pins[id]
-	return p != nil && p.key != key
-}
-
-// Known is what is known of an ID.
-type Known struct {
-	Key      certs.PublicKey // under which it is here, or was last
-	Here     time.Time       // since when it is; zero: it is not
-	Pin      certs.PublicKey // that it is held to; zero: to none
-	Pinned   time.Time       // since when
-	Verified bool            // the user has compared the safety number of the pin
-}
-
-// Known returns what is known of an ID; the error says that it is not.
-func (d *Directory) Known(id certs.ID) (k Known, err error) {
-	d.mu.Lock()
-	c, _ := d.addressee(id)
-	there := d.present[id]
-	k.Key, k.Here = c.Key, there.since
-	if key, other := d.otherKey(id); other {
-		k.Key = key
-	}
-	if p := d.pins[id]; p != nil {
-		k.Pin, k.Pinned, k.Verified = p.key, p.since, p.verified
-	}
-	d.mu.Unlock()
-	if (k.Key == certs.PublicKey{}) {
-		return k, errors.New(d.whyAway(id))
-	}
-	return k, nil
-}
-
-// Verify notes that the user has compared the safety number of a key.
-func (d *Directory) Verify(id certs.ID, key certs.PublicKey) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c, _ := d.addressee(id)
-	if _, other := d.otherKey(id); other {
-		return fmt.Errorf("%s; /trust %s goes on with it, and then it can be verified", hasAnotherKey(id), id)
-	}
-	if c.Key != key {
-		return fmt.Errorf("%s has another key than the one of that safety number; compare again", id)
-	}
-	c.Visitor = false // the user knows
-	if !d.hold(c, true) {
-		return errors.New("too many peers are pinned; /forget ID makes room")
-	}
-	d.pins[id].verified = true
-	d.storePin(id)
-	return nil
-}
-
-// Trust goes on with the key under which an ID has come last: what waits is for that one now.
-func (e *Engine) Trust(id certs.ID) error {
-	if err := e.directory.trust(id); err != nil {
-		return err
-	}
-	e.cfg.Wish(WithdrawWish{id}) // what was sealed to the key before
-	e.cfg.Wish(LinkWish{id})
-	return nil
-}
-
-func (d *Directory) trust(id certs.ID) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	key, other := d.otherKey(id)
-	if !other {
-		return fmt.Errorf("%s has no other key than before", id)
-	}
-	p := &pin{key: key, since: time.Now()}
-	if c := d.met[id]; c.Key == key {
-		p.sealing = c.Sealing
-	}
-	d.pins[id] = p
-	d.storePin(id)
-	d.address(id)
-	return nil
-}
-
-// Forget lets go of the key that an ID is held to.
-func (d *Directory) Forget(id certs.ID) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.pins[id] == nil {
-		return fmt.Errorf("%s is not pinned", id)
-	}
-	if r := d.receivers[id]; r != nil {
-		if n, _ := r.count(); n > 0 {
-			return fmt.Errorf("messages wait for %s, and would go to whoever comes with that ID: cancel them first", id)
-		}
-	}
-	delete(d.pins, id)
-	d.manyPins = false
-	d.storePin(id)
-	d.address(id)
-	return nil
 }
 
 // storePin stores the pin of an ID, or that there is none. d.mu is held.

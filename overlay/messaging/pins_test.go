@@ -79,7 +79,7 @@ func TestAddressee(t *testing.T) {
 			if test.present != none {
 				d.present["bob"] = presence{key: test.present}
 			}
-			if c, here := d.addressee("bob"); c.Key != test.want || here != test.here {
+			if c, here := d.forWhom("bob"); c.Key != test.want || here != test.here {
 				t.Errorf("messages are for %v, here: %v", c.Key, here)
 			}
 			r := d.newReceiver("bob")
@@ -191,10 +191,10 @@ func TestOtherKeysGetNothing(t *testing.T) {
 		t.Error("a receipt of the other key settles the message")
 	}
 	*wishes = nil
-	if err := e.Trust("bob"); err != nil || r.key != secondKey || !r.present || r.sealing != certs.SealingKey(secondKey) || !slices.Equal(*wishes, []Wish{WithdrawWish{"bob"}, LinkWish{"bob"}}) {
+	if err := e.directory.Trust("bob"); err != nil || r.key != secondKey || !r.present || r.sealing != certs.SealingKey(secondKey) || !slices.Equal(*wishes, []Wish{WithdrawWish{"bob"}, LinkWish{"bob"}}) {
 		t.Errorf("trusted: %v, it is for %v, and wishes %v", err, r.key, *wishes)
 	}
-	if err := e.Trust("bob"); err == nil || err.Error() != "bob has no other key than before" {
+	if err := e.directory.Trust("bob"); err == nil || err.Error() != "bob has no other key than before" {
 		t.Errorf("trusted again: %v", err)
 	}
 	r.relayedReceipt(bobsKey, word)
@@ -222,6 +222,11 @@ func TestTheFirstOfAnID(t *testing.T) {
 	answered(r, r.box.Oldest().Position)
 	if p := e.directory.pins["bob"]; p == nil || p.key != bobsKey {
 		t.Errorf("the receipt makes the pin %+v", p)
+	}
+	e.directory.exchanged("eve", secondKey, false) // by a letter that a holder has kept
+	comes(e, "eve", secondKey)
+	if p := e.directory.pins["eve"]; p == nil || p.sealing != certs.SealingKey(secondKey) {
+		t.Errorf("letters to a peer that was met later: %+v", p)
 	}
 	comes(e, "script", secondKey)
 	e.directory.met["script"] = Contact{ID: "script", Key: secondKey, Visitor: true}
@@ -289,7 +294,7 @@ func TestVerify(t *testing.T) {
 	if k, err := d.Known("bob"); err != nil || k.Key != secondKey || k.Pin != bobsKey || !k.Verified {
 		t.Errorf("known: %+v, %v", k, err)
 	}
-	if err := e.Trust("bob"); err != nil {
+	if err := e.directory.Trust("bob"); err != nil {
 		t.Error(err)
 	}
 	if k, err := d.Known("bob"); err != nil || k.Verified || k.Pin != secondKey {
@@ -342,7 +347,7 @@ func TestDamagedPins(t *testing.T) {
 	}
 }
 
-// What is stored of a pin comes back; that the program was told of another key only once it was.
+// A stored pin comes back. Another key is told again unless the program has had the event.
 func TestPinsOutliveARun(t *testing.T) {
 	state := &store.State{Dir: t.TempDir()}
 	run := func(what func(e *Engine)) {

@@ -40,7 +40,7 @@ type receiver struct {
 	changed sync.Cond
 	room    chan struct{}    // closed when the state has changed; nil: no caller waits for room
 	present bool             // the peer is in the table, with this key
-	key     certs.PublicKey  // of the peer that its messages are for, see Directory.addressee; zero: no peer of the ID is known
+	key     certs.PublicKey  // of the peer that its messages are for, see Directory.forWhom; zero: no peer of the ID is known
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	away    string           // why it is not present
 	box     delivery.Outbox

@@ -242,6 +242,13 @@ func TestReceiverKnowsItsReceiver(t *testing.T) {
 	if written(r, l) != nil {
 		t.Error("a message goes to who had the ID before")
 	}
+	r.direct.detach()
+	l.key = secondKey
+	r.attach(l)
+	r.setPresent(Contact{Key: bobsKey}, false, hasLeft)
+	if written(r, l) != nil {
+		t.Error("a message goes to another key while the peer is away")
+	}
 }
 
 func TestReceiverIsDiscardedWhenIdle(t *testing.T) {

@@ -89,6 +89,17 @@ func (d *Directory) receiverOf(to certs.ID) (*receiver, error) {
 	return r, nil
 }
 
+// newReceiver makes the receiver of an ID, for a message that is written to it now or was in an
+// earlier run: it is for the peer that is here or was met, if one is known. d.mu is held.
+func (d *Directory) newReceiver(to certs.ID) *receiver {
+	d.holdAddressee(to)
+	c, here := d.forWhom(to)
+	_, present := d.present[to]
+	r := newReceiver(d.engine, to, c, here)
+	d.put(r, present)
+	return r
+}
+
 // add accepts a message. For a receiver that is here it waits for room, for another one it
 // fails without room; away is why the message waits then, if that was known before.
 func (r *receiver) add(ctx context.Context, body, ref, away string) (MessageID, error) {
@@ -164,7 +175,7 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 		r.engine.events.Push(Buffered{m.ID, r.to, m.Ref, m.Waits})
 		r.engine.custodian.look()
 	}
-	receipt, key := m.Receipt, r.key
+	receipt := m.Receipt
 	if receipt != nil {
 		r.storing--
 		r.free(m)
@@ -172,7 +183,6 @@ func (r *receiver) stored(m *delivery.Outgoing) {
 	}
 	r.mu.Unlock()
 	if receipt != nil {
-		r.engine.directory.exchanged(r.to, key, true)
 		r.engine.events.pushItem(r.outcome(m, *receipt, r.engine.now()))
 	}
 }
