@@ -133,6 +133,10 @@ func TestKeysTakeTurns(t *testing.T) {
 	if !slices.Equal(told, []certs.PublicKey{secondKey, third}) {
 		t.Errorf("the program is told of %v", told)
 	}
+	e.Left("bob")
+	if !e.directory.mayBe("bob", third) || e.directory.mayBe("bob", certs.PublicKey{4}) {
+		t.Error("letters of a key that the program was told of are taken, and of no other")
+	}
 	for i := range maxOthers + 1 {
 		comes(e, "bob", certs.PublicKey{10, byte(i)})
 	}
@@ -149,6 +153,8 @@ func TestChangeIsToldBehindTheJoin(t *testing.T) {
 	e, _, _ := alone()
 	e.directory.exchanged("bob", bobsKey, true)
 	comes(e, "bob", secondKey)
+	e.directory.Meet(Contact{ID: "carol", Key: secondKey}) // who has gone
+	e.directory.exchanged("carol", bobsKey, true)
 	want := []Event{PeerJoined{ID: "bob", Key: secondKey}, KeyChanged{"bob", bobsKey, secondKey}}
 	if got := queued(e.events); !slices.Equal(got, want) {
 		t.Errorf("the events are %v", got)
@@ -165,9 +171,12 @@ func TestOtherKeysGetNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	add(t, r, "for bob")
+	e.links = map[uint64]*Link{1: {number: 1, peer: "bob", key: secondKey, ctx: t.Context()}}
+	if !e.Match("bob") {
+		t.Error("with a link to another key none is wanted to bob's")
+	}
 	e.Left("bob")
 	comes(e, "bob", secondKey)
-	e.links = map[uint64]*Link{1: {number: 1, peer: "bob", key: secondKey, ctx: t.Context()}}
 	if e.Match("bob") || r.direct.link != nil || r.attach(e.links[1]) {
 		t.Error("a link to the other key is taken, or wanted")
 	}
@@ -233,6 +242,39 @@ func TestTheFirstOfAnID(t *testing.T) {
 	e.directory.exchanged("script", secondKey, true)
 	if e.directory.pins["script"] != nil {
 		t.Error("a visitor is pinned")
+	}
+}
+
+// A message that is written when a key was met is for that one, though an earlier one waits for the
+// first that comes; so then is that one.
+func TestWrittenToTheKeyThatWasMet(t *testing.T) {
+	e, _, _ := alone()
+	r, err := e.directory.receiverOf("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, r, "for whoever is bob")
+	comes(e, "bob", bobsKey)
+	e.Left("bob")
+	if _, err := e.directory.receiverOf("bob"); err != nil {
+		t.Fatal(err)
+	}
+	comes(e, "bob", secondKey)
+	if r.present || r.key != bobsKey {
+		t.Errorf("it is for %v, here: %v", r.key, r.present)
+	}
+}
+
+// What was left with others for one key is left anew when it is for another.
+func TestLeftForAnotherKey(t *testing.T) {
+	r, _ := box(t.Context())
+	r.setPresent(Contact{Key: bobsKey, Sealing: certs.SealingKey(bobsKey)}, false, hasLeft)
+	add(t, r, "0")
+	for _, key := range []certs.PublicKey{bobsKey, secondKey} {
+		r.setPresent(Contact{Key: key, Sealing: certs.SealingKey(key)}, false, hasLeft)
+		if batch, _, to := r.left.nextDeposit(); len(batch) != 1 || to.Key != key || to.Sealing != certs.SealingKey(key) {
+			t.Errorf("%d messages are left for %v", len(batch), to.Key)
+		}
 	}
 }
 
