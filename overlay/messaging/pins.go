@@ -199,17 +199,22 @@ func (d *Directory) mayBe(id certs.ID, key certs.PublicKey) bool {
 func (d *Directory) storePin(id certs.ID) {
 	op := store.Op{Bucket: store.Pins, Key: []byte(id)}
 	if p := d.pins[id]; p != nil {
-		s := &pb.StoredPin{Key: p.key[:], SealingKey: p.sealing[:], Since: p.since.UnixNano(), Verified: p.verified}
-		for _, key := range p.others {
-			s.Others = append(s.Others, key[:])
-		}
-		value, err := proto.Marshal(s)
-		if err != nil {
-			panic("messaging: a pin that can't be encoded: " + err.Error())
-		}
-		op.Value = value
+		op.Value = p.packed()
 	}
 	d.engine.disk.Write(nil, op)
+}
+
+// packed is the pin as it is stored.
+func (p *pin) packed() []byte {
+	s := &pb.StoredPin{Key: p.key[:], SealingKey: p.sealing[:], Since: p.since.UnixNano(), Verified: p.verified}
+	for _, key := range p.others {
+		s.Others = append(s.Others, key[:])
+	}
+	value, err := proto.Marshal(s)
+	if err != nil {
+		panic("messaging: a pin that can't be encoded: " + err.Error())
+	}
+	return value
 }
 
 // loadPin loads a pin of an earlier run.

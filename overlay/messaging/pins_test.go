@@ -3,6 +3,7 @@ package messaging
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -387,6 +388,29 @@ func TestDamagedPins(t *testing.T) {
 	if err := e.directory.loadPin([]byte("bob"), []byte{1}); err == nil || len(e.directory.pins) != 0 {
 		t.Errorf("%v; %d are loaded", err, len(e.directory.pins))
 	}
+}
+
+// A pin that can be read is written as it was.
+func FuzzPin(f *testing.F) {
+	key := make([]byte, 32)
+	for _, s := range []*pb.StoredPin{{}, {Key: key, SealingKey: key, Since: -1, Verified: true, Others: [][]byte{key, key}}} {
+		value, err := proto.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		e, _, _ := alone()
+		d := &e.directory
+		if d.loadPin([]byte("bob"), value) != nil {
+			return
+		}
+		p := d.pins["bob"]
+		if err := d.loadPin([]byte("bob"), p.packed()); err != nil || !reflect.DeepEqual(d.pins["bob"], p) {
+			t.Errorf("%+v becomes %+v, %v", p, d.pins["bob"], err)
+		}
+	})
 }
 
 // A stored pin comes back. Another key is told again unless the program has had the event.
