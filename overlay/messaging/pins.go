@@ -140,6 +140,9 @@ func (d *Directory) toldOf(id certs.ID) {
 func (d *Directory) exchanged(id certs.ID, key certs.PublicKey, ours bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.pins[id] != nil {
+		return // nearly always
+	}
 	c := d.met[id]
 	if c.Key != key {
 		c = Contact{ID: id, Key: key}

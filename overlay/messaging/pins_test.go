@@ -266,7 +266,7 @@ func TestWrittenToTheKeyThatWasMet(t *testing.T) {
 	}
 }
 
-// What was left with others for one key is left anew when it is for another.
+// Messages left with others for one key are left anew when they are for another.
 func TestLeftForAnotherKey(t *testing.T) {
 	r, _ := box(t.Context())
 	r.setPresent(Contact{Key: bobsKey, Sealing: certs.SealingKey(bobsKey)}, false, hasLeft)
