@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"quicpeer/certs"
@@ -26,7 +27,9 @@ func oldStore(t *testing.T, number uint64) image {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	write(t, s, op(Unsettled, "waits", "message"))
+	for range 100 { // the log has begun anew several times
+		write(t, s, op(Unsettled, "waits", "message"))
+	}
 	note(t, s, key(1), shown(5, 9)) // not folded
 	kill(s)
 	journal := imageOf(t, dir)[journalFile]
@@ -150,5 +153,18 @@ func TestRuns(t *testing.T) {
 	}
 	if len(m.Runs) != delivery.MaxRuns || m.Runs[0].Epoch != 10+delivery.MaxRuns || m.Hash != 2*delivery.MaxRuns-1 || m.Raise(delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 1, Counter: 9}, Nonce: 10}, Hash: 1}) {
 		t.Errorf("%v", m)
+	}
+}
+
+// A log that is missing is damage in each format that has one.
+func TestUpgradeWithoutTheLog(t *testing.T) {
+	for number := uint64(logSince); number < format; number++ {
+		old, dir := oldStore(t, number), t.TempDir()
+		delete(old, logFile)
+		old.put(t, dir)
+		_, err := open(dir, nil, fewSlots)
+		if _, ok := errors.AsType[*DamagedError](err); !ok || !strings.Contains(err.Error(), "it is missing") {
+			t.Errorf("format %d: %v", number, err)
+		}
 	}
 }
