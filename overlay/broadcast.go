@@ -63,14 +63,14 @@ func (b broadcast) answer(l *loop) broadcastReply {
 // heardBroadcast passes a broadcast of another peer on to the program.
 func (l *loop) heardBroadcast(e base.Broadcasted) {
 	n := l.node
+	from, key := certs.ID(e.Content.GetSender()), certs.PublicKey(e.Content.GetKey())
 	m := Message{
-		ID: MessageID(e.Content.GetId()), From: certs.ID(e.Content.GetSender()), To: Everyone,
+		ID: MessageID(e.Content.GetId()), From: from, Key: key, NewKey: n.messages.Directory().IsNewKey(from, key), To: Everyone,
 		Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
 	}
 	if e.Direct {
 		m.Path = PathDirect
 	}
-	key := certs.PublicKey(e.Content.GetKey())
 	hidden := n.messages.Ignored.Has(key)
 	if hidden {
 		m.Body = ""

@@ -87,9 +87,9 @@ func TestReadyIsToldBehindTheJoins(t *testing.T) {
 			t.Error("told before the joins that come with it")
 		default:
 		}
-		l.apply(base.Effects{Events: []base.Event{base.Ready{}, base.Joined{ID: "bob"}}})
+		l.apply(base.Effects{Events: []base.Event{base.Ready{}, base.Joined{ID: "bob", Key: n.Key()}}})
 		<-n.ready
-		if _, here := n.messages.Directory().KeyOf("bob"); !here {
+		if k, err := n.messages.Directory().Known("bob"); err != nil || k.Here.IsZero() {
 			t.Error("bob is not found")
 		}
 	})

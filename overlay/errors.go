@@ -135,7 +135,7 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast, Cancel, Ignore and Unignore, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
 var (
 	ErrToSelf     = messaging.ErrToSelf
 	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
@@ -148,6 +148,8 @@ var (
 	ErrUnknownPeer = messaging.ErrUnknownPeer
 	ErrNotIgnored  = messaging.ErrNotIgnored
 	ErrIgnoredFull = messaging.ErrIgnoredFull
+	// ErrManyPins is Verify's.
+	ErrManyPins = messaging.ErrManyPins
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = messaging.ErrClosed
 )

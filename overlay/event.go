@@ -7,8 +7,8 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// Event is one event of a node: Ready, PeerJoined, PeerLeft, Message, Sent, Delivered,
-// Buffered or Failed.
+// Event is one event of a node: Ready, PeerJoined, PeerLeft, KeyChanged, Message, Sent,
+// Delivered, Buffered or Failed.
 //
 // The JSON names there, and in [Peer], [Waiting] and [Net], are those of the command's
 // JSON lines (README.md), which package jsonl writes.
@@ -25,6 +25,10 @@ type (
 	PeerJoined = messaging.PeerJoined
 	// PeerLeft: a peer, with its ID, has left the table, for a Reason.
 	PeerLeft = messaging.PeerLeft
+	// KeyChanged: the peer of an ID that we have written with is here under another key: it was
+	// installed anew, or is somebody else. Messages to the ID wait until Node.Trust. It comes once
+	// for each key, behind the PeerJoined.
+	KeyChanged = messaging.KeyChanged
 	// Reason is why a peer has left the table.
 	Reason = messaging.Reason
 )
@@ -50,9 +54,10 @@ type (
 // The events of messages. An event of our own message has its ID in Message, its receiver in
 // To, and in Ref the value that Send or Broadcast was given.
 type (
-	// Message is a message to this peer, shown once: its ID, From, To (our own ID, or
-	// Everyone), Body, SentAt by the sender's clock, and Path. Its sender gets the receipt
-	// when the loop over [Node.Events] comes back for the next event.
+	// Message is a message to this peer, shown once: its ID, From, the sender's Key, whether
+	// that is a NewKey of the ID (see KeyChanged), To (our own ID, or Everyone), Body, SentAt by
+	// the sender's clock, and Path. Its sender gets the receipt when the loop over [Node.Events]
+	// comes back for the next event.
 	Message = messaging.Message
 	// Sent: a Send or Broadcast of ours was accepted. It precedes every other event of its
 	// message.

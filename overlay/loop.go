@@ -276,8 +276,9 @@ func (l *loop) happened(event base.Event) {
 		n.messages.IDs().Begin(n.Key(), l.epoch)
 		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.members.network.Label()})
 	case base.Joined:
-		n.messages.Queue().Push(PeerJoined(e))
-		l.setPresent(e.ID, e.Key, true)
+		n.meet(l.core.Record(e.ID))
+		n.messages.Joined(PeerJoined(e))
+		l.match(e.ID)
 	case base.Left:
 		reason := ReasonLost
 		switch {
@@ -287,25 +288,14 @@ func (l *loop) happened(event base.Event) {
 			reason = ReasonRemoved
 		}
 		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
-		l.setPresent(e.ID, certs.PublicKey{}, false)
+		n.messages.Left(e.ID)
+		l.match(e.ID)
 	case base.Removed:
 		n.messages.Queue().Push(Removed{ID: e.ID, Key: e.Key, By: e.By, Ref: l.refs[e.Key]})
 		delete(l.refs, e.Key)
 	case base.Broadcasted:
 		l.heardBroadcast(e)
 	}
-}
-
-// setPresent tells the messages that a peer has joined or left.
-func (l *loop) setPresent(id certs.ID, key certs.PublicKey, present bool) {
-	n := l.node
-	if present {
-		n.meet(l.core.Record(id))
-		n.messages.Joined(id, key)
-	} else {
-		n.messages.Left(id)
-	}
-	l.match(id)
 }
 
 // wished: package messaging wants something from the network.

@@ -24,7 +24,7 @@ func TestTwoNodesTalk(t *testing.T) {
 			t.Errorf("it was sent %v ago", age)
 		}
 		m.SentAt = time.Time{}
-		if want := (Message{ID: id, From: "bob", To: "alice", Body: "hello", Path: PathDirect}); m != want {
+		if want := (Message{ID: id, From: "bob", Key: bob.Key(), To: "alice", Body: "hello", Path: PathDirect}); m != want {
 			t.Errorf("alice got %+v, not %+v", m, want)
 		}
 		d := awaitEvent(bob, time.Second, func(Delivered) bool { return true })

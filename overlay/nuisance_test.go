@@ -146,8 +146,9 @@ func TestRejectedMessage(t *testing.T) {
 }
 
 // A stranger has taken an ID at one door while its owner came in at another, and does not go
-// when the table decides for the owner. Messages to the ID go to the owner, also those that
-// were on their way to the stranger, and the stranger's messages are not shown as the owner's.
+// when the table decides for the owner. Messages to the ID go to the owner once the user goes on with
+// its key, also those that were on their way to the stranger, and the stranger's messages are not
+// shown as the owner's.
 func TestLoserOfAnIDThatStays(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")
@@ -170,6 +171,11 @@ func TestLoserOfAnIDThatStays(t *testing.T) {
 		}
 		eve := w.peer(r.node)
 		eve.listen()
+		awaitEvent(peers[1], 5*time.Second, func(c KeyChanged) bool { return c == KeyChanged{ID: "eve", Was: j.Key, Is: eve.Key()} })
+		time.Sleep(5 * time.Second)
+		if err := peers[1].Trust("eve"); err != nil || len(eve.bodies("bob")) > 0 {
+			t.Fatalf("before bob goes on with the owner's key it has %q; %v", eve.bodies("bob"), err)
+		}
 		eve.awaitBodies(5*time.Second, "bob", "for eve")
 		if s.link.Err() == nil {
 			stream, err := s.link.OpenStream(within(t, time.Second))

@@ -214,7 +214,9 @@ func (l *loop) storeRemoval(w base.RemovalWrite) {
 	n := l.node
 	n.members.note(w)
 	op := store.Op{Bucket: store.Removed, Key: slices.Concat(w.Key[:], []byte(w.ID))}
-	if !w.Lifted {
+	if w.Lifted {
+		n.messages.Directory().Readmit(w.ID, w.Key)
+	} else {
 		value, err := proto.Marshal(w.Proof)
 		if err != nil {
 			return // it was read from the wire

@@ -86,7 +86,7 @@ func TestVisitor(t *testing.T) {
 			if held || !bytes.Equal(digest, before) {
 				t.Errorf("%s holds it: %v, or its table has changed", p.ID(), held)
 			}
-			if _, known := p.messages.Directory().KeyOf("script"); known {
+			if _, err := p.messages.Directory().Known("script"); err == nil {
 				t.Errorf("%s remembers it", p.ID())
 			}
 		}

@@ -3874,6 +3874,87 @@ func (x *StoredPeer) GetLinkedAt() int64 {
 	return 0
 }
 
+// StoredPin is the key that we hold an ID to, since we have written with its peer.
+type StoredPin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// For letters; zero if it is not known.
+	SealingKey []byte `protobuf:"bytes,2,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	// When it was pinned, by this peer's clock: nanoseconds since 1970.
+	Since int64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	// The user has compared the safety number.
+	Verified bool `protobuf:"varint,4,opt,name=verified,proto3" json:"verified,omitempty"`
+	// Other keys under which the ID has come since, and the user was told; the last one last.
+	Others        [][]byte `protobuf:"bytes,5,rep,name=others,proto3" json:"others,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredPin) Reset() {
+	*x = StoredPin{}
+	mi := &file_quicpeer_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredPin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredPin) ProtoMessage() {}
+
+func (x *StoredPin) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
+func (*StoredPin) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *StoredPin) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *StoredPin) GetSealingKey() []byte {
+	if x != nil {
+		return x.SealingKey
+	}
+	return nil
+}
+
+func (x *StoredPin) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *StoredPin) GetVerified() bool {
+	if x != nil {
+		return x.Verified
+	}
+	return false
+}
+
+func (x *StoredPin) GetOthers() [][]byte {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
 // StoredDeposit is a deposit kept for another peer.
 type StoredDeposit struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3892,7 +3973,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +3985,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +3998,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -3973,7 +4054,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3985,7 +4066,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3998,7 +4079,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+	return file_quicpeer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4289,7 +4370,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1b\n" +
-	"\tlinked_at\x18\x04 \x01(\x03R\blinkedAt\"\xae\x01\n" +
+	"\tlinked_at\x18\x04 \x01(\x03R\blinkedAt\"\x88\x01\n" +
+	"\tStoredPin\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1f\n" +
+	"\vsealing_key\x18\x02 \x01(\fR\n" +
+	"sealingKey\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x1a\n" +
+	"\bverified\x18\x04 \x01(\bR\bverified\x12\x16\n" +
+	"\x06others\x18\x05 \x03(\fR\x06others\"\xae\x01\n" +
 	"\rStoredDeposit\x12.\n" +
 	"\adeposit\x18\x01 \x01(\v2\x14.quicpeer.v1.DepositR\adeposit\x12\x1c\n" +
 	"\tdepositor\x18\x02 \x01(\tR\tdepositor\x12#\n" +
@@ -4372,7 +4460,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4419,8 +4507,9 @@ var file_quicpeer_proto_goTypes = []any{
 	(*BroadcastContent)(nil),   // 42: quicpeer.v1.BroadcastContent
 	(*StoredMessage)(nil),      // 43: quicpeer.v1.StoredMessage
 	(*StoredPeer)(nil),         // 44: quicpeer.v1.StoredPeer
-	(*StoredDeposit)(nil),      // 45: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 46: quicpeer.v1.StoredTicket
+	(*StoredPin)(nil),          // 45: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 46: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 47: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4533,7 +4622,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -24,8 +24,10 @@ import (
 //	12:01:05 * keep a copy of …/network.key in a safe place: without it nobody can name admins
 //	12:01:05 * alice joined              or: * alice joined (via carol)
 //	12:01:05 * alice left                or: * alice was lost
+//	12:01:05 ! alice has another key than before (…): …
 //	12:01:05 alice: to everyone
 //	12:01:05 alice -> you: to this peer alone
+//	12:01:05 alice (new key) -> you: …   not of the peer that you have written with
 //	12:01:05 alice -> you (sent 11:40): more than a minute ago, by her clock
 //	00:00:05 * it is Thursday, 2026-03-05
 //	12:01:05 * delivered to alice: hello
@@ -48,9 +50,11 @@ type Frontend struct {
 
 	self certs.ID // since Ready
 
-	// Owned by the goroutine that executes lines.
-	listed  []overlay.Outgoing // by /cancel
-	invited overlay.Invitation // the last
+	// Owned by the goroutine that executes lines: what was listed by /cancel, the last invitation, and
+	// the peer whose safety number was shown last.
+	listed   []overlay.Outgoing
+	invited  overlay.Invitation
+	compared overlay.Whois
 }
 
 // New returns a front end that writes to out.
@@ -76,6 +80,8 @@ func (t *Frontend) Show(event overlay.Event) error {
 			return nil
 		}
 		return t.say("*", t.name(e.ID)+" left")
+	case overlay.KeyChanged:
+		return t.say("!", fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID))
 	case overlay.Message:
 		return t.message(e)
 	case overlay.Delivered:
@@ -97,6 +103,9 @@ func (t *Frontend) Show(event overlay.Event) error {
 
 func (t *Frontend) message(e overlay.Message) error {
 	from, plain := t.name(e.From), string(e.From)
+	if e.NewKey {
+		from, plain = from+" (new key)", plain+" (new key)"
+	}
 	if e.To != overlay.Everyone {
 		from, plain = from+" -> you", plain+" -> you"
 	}
@@ -157,6 +166,8 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.ignore(n, c.to)
 	case unignorePeer:
 		err = t.unignore(n, c.to)
+	case showWhois, trust, verify, forget:
+		err = t.aboutPeer(n, c)
 	case showHelp:
 		err = t.block("what you can type:", typedHelp)
 	}

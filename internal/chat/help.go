@@ -11,6 +11,11 @@ const typedHelp = `text                    a message to everyone
 /cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
                         on its way, or that others keep for it, may still arrive
+/whois ID               its key and pin, since when it is here, how it is reached
+/trust ID               go on with the new key of a peer; what waits is delivered to it
+/verify ID              the safety number to compare with that peer's user; /verify ID ok
+                        notes that it is the same
+/forget ID              let go of a peer's key: the next message may go to another one
 /invite ID              in a private network: make a ticket for ID, good once
                         (/invite ID admin: ID may invite and remove as well)
 /qr                     the last ticket as a QR code

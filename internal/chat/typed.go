@@ -14,8 +14,8 @@ import (
 // typed is a parsed line.
 type typed struct {
 	verb verb
-	to   certs.ID // the receiver of a say, empty: everyone; or whom to invite, remove, ignore or not, empty: list them
-	text string   // of a say; or the address to join, or what to cancel; or admin, or all
+	to   certs.ID // the receiver of a say, empty: everyone; or the peer that it is about, empty: list all
+	text string   // of a say; or the address to join, or what to cancel; or admin, all, or the ok of a verify
 }
 
 type verb int
@@ -35,6 +35,10 @@ const (
 	showQR
 	ignorePeer
 	unignorePeer
+	showWhois
+	trust
+	verify
+	forget
 	showHelp
 	quit
 )
@@ -48,6 +52,9 @@ var verbs = map[string]verb{
 	"/help":   showHelp,
 	"/quit":   quit,
 }
+
+// peerVerbs are those of commands about one peer.
+var peerVerbs = map[string]verb{"/whois": showWhois, "/trust": trust, "/verify": verify, "/forget": forget}
 
 // parseTyped parses a typed line. / and @ are special only at its beginning, and stand
 // for themselves when doubled. Blanks before them make no difference: an invisible blank
@@ -82,10 +89,13 @@ func parseTyped(line string) (typed, error) {
 	case "/ignore", "/unignore":
 		return parseIgnore(command, strings.TrimFunc(rest, isBlank))
 	}
+	if verb, ok := peerVerbs[command]; ok {
+		return parseAbout(verb, command, strings.Fields(rest))
+	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore")) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")
@@ -106,6 +116,29 @@ func parseDirect(s, form string) (typed, error) {
 		return typed{}, lines.Bad(OneLine(lines.Excerpt(to)) + " is not a valid ID: " + OneLine(err.Error()))
 	}
 	return typed{verb: say, to: id, text: text}, nil
+}
+
+// parseAbout parses what follows a command about one peer: its ID, with or without an @, and for
+// /verify perhaps the word ok.
+func parseAbout(v verb, command string, words []string) (typed, error) {
+	if v == verify && len(words) == 2 && words[1] == "ok" {
+		c, err := parseAbout(v, command, words[:1])
+		c.text = "ok"
+		return c, err
+	}
+	if len(words) != 1 {
+		form := command + " ID"
+		if v == verify {
+			form += ", or /verify ID ok when the numbers are the same"
+		}
+		return typed{}, lines.Bad("it is " + form)
+	}
+	name := strings.TrimPrefix(words[0], "@")
+	id, err := certs.ParseID(name)
+	if err != nil {
+		return typed{}, lines.Bad(OneLine(lines.Excerpt(name)) + " is not a valid ID: " + OneLine(err.Error()))
+	}
+	return typed{verb: v, to: id}, nil
 }
 
 // isBlank reports whether r is invisible at the beginning of a line: white space, and

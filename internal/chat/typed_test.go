@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,11 @@ func TestParseTyped(t *testing.T) {
 		"/uninvite bob":           {uninvite, "bob", ""},
 		"/remove bob":             {remove, "bob", ""},
 		"/remove bob all":         {remove, "bob", "all"},
+		"/whois bob":              {showWhois, "bob", ""},
+		" /trust\t@bob ":          {trust, "bob", ""},
+		"/verify bob":             {verify, "bob", ""},
+		"/verify @bob ok":         {verify, "bob", "ok"},
+		"/forget bob":             {forget, "bob", ""},
 	} {
 		got, err := parseTyped(line)
 		if bad := line == "/"; bad != (err != nil) || got != want {
@@ -67,6 +73,7 @@ func TestParseTyped(t *testing.T) {
 		"@", "@bob", "@bob ", "@ bob hi", "@b!b hi", "@:", "@: hi", "@bob:", "@bob:hi", "@b:b hi", "/msg", "/msg bob", "/msg bob ", "/msgbob hi",
 		"/invite", "/invite b!b", "/invite bob all", "/invite bob admin x", "/invite @", "/invite bob,", "/uninvite", "/uninvite bob admin",
 		"/remove", "/remove bob admin", "/remove bob all all", "/remove \x1b", "/qr bob", "/invitebob",
+		"/whois", "/trust", "/trust b!b", "/trust bob ok", "/verify bob OK", "/verify bob ok ok", "/verify ok bob", "/forget",
 		"/quit now", "/Quit", "/nonsense", "/ x", "@" + strings.Repeat("x", 65) + " hi", "/\x1b[2J",
 	} {
 		got, err := parseTyped(line)
@@ -84,6 +91,7 @@ func TestDidYouMeanTheCommand(t *testing.T) {
 		"/peer":     "(did you mean /peers?)",
 		"/tabel":    "(did you mean /table?)",
 		"/MSG bob ": "(did you mean /msg?)",
+		"/trsut":    "(did you mean /trust?)",
 		"/xyzzy":    "there is no command /xyzzy; /help",
 	} {
 		if _, err := parseTyped(line); err == nil || !strings.Contains(err.Error(), want) {
@@ -104,7 +112,7 @@ func FuzzTypedLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, to string) {
 		if c, err := parseTyped(text); err != nil && c != (typed{}) {
 			t.Errorf("%q: %+v and %v", text, c, err)
-		} else if !slices.Contains([]verb{say, withdraw, joinPeer, invite, uninvite, remove}, c.verb) && c.text+string(c.to) != "" {
+		} else if !slices.Contains(append(slices.Collect(maps.Values(peerVerbs)), say, withdraw, joinPeer, invite, uninvite, remove), c.verb) && c.text+string(c.to) != "" {
 			t.Errorf("%q: %+v", text, c)
 		}
 		begun := strings.TrimLeftFunc(text, isBlank)

@@ -45,6 +45,9 @@ var commandFields = map[string][]string{
 	"ignore":    {"to"},
 	"unignore":  {"to"},
 	"ignored":   {},
+	"whois":     {"to"},
+	"trust":     {"to"},
+	"forget":    {"to"},
 	"leave":     {},
 }
 

@@ -40,6 +40,17 @@ type net struct {
 	Ref string `json:"ref"`
 }
 
+type whois struct {
+	overlay.Whois
+	Ref string `json:"ref"`
+}
+
+// done is the answer to trust or forget.
+type done struct {
+	ID  certs.ID `json:"id"`
+	Ref string   `json:"ref"`
+}
+
 type joined struct {
 	Address string   `json:"address"`
 	ID      certs.ID `json:"id"`

@@ -42,6 +42,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "peer_joined", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
+	case overlay.KeyChanged:
+		return write(j, "key_changed", e)
 	case overlay.Message:
 		return write(j, "message", e)
 	case overlay.Sent:
@@ -97,6 +99,9 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		return lines.Message{}, false, nil
 	case "ignore", "unignore", "ignored":
 		return j.ignore(n, c)
+	case "whois", "trust", "forget":
+		err := j.aboutPeer(n, c)
+		return lines.Message{Ref: c.Ref}, false, err
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
@@ -114,6 +119,27 @@ func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool,
 		return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
 	}
 	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
+}
+
+// aboutPeer carries out a command about what is known of a peer.
+func (j *Frontend) aboutPeer(n lines.Node, c command) error {
+	switch c.Cmd {
+	case "trust":
+		if err := n.Trust(c.To); err != nil {
+			return lines.Bad(err.Error())
+		}
+		return write(j, "trusted", done{c.To, c.Ref})
+	case "forget":
+		if err := n.Forget(c.To); err != nil {
+			return lines.Bad(err.Error())
+		}
+		return write(j, "forgotten", done{c.To, c.Ref})
+	}
+	w, err := n.Whois(c.To)
+	if err != nil {
+		return lines.Bad(err.Error())
+	}
+	return write(j, "whois", whois{w, c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.

@@ -163,9 +163,10 @@ func TestJSONEvents(t *testing.T) {
 		{overlay.Ready{ID: "bob", Key: key}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":[],"network":"","version":"1.2.3"}`},
 		{overlay.PeerJoined{ID: "a", Key: key}, `{"event":"peer_joined",` + at + `,"id":"a","key":"` + fingerprint + `","via":""}`},
 		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonLost}, `{"event":"peer_left",` + at + `,"id":"a","reason":"lost"}`},
-		{overlay.Message{ID: id, From: "a", To: overlay.Everyone, Body: "<é\n\u2028\x00>", SentAt: noon, Path: overlay.PathRelayed},
-			`{"event":"message",` + at + `,` + mid + `,"from":"a","to":"*","body":"<é\n` + "\u2028" + `\u0000>","sent_at":"2026-03-04T11:01:05.250000Z","path":"relayed"}`},
-		{overlay.Message{SentAt: time.Unix(1<<40, 0)}, `{"event":"message",` + at + `,"message":"00000000000000000000000000000000","from":"","to":"","body":"","sent_at":"1970-01-01T00:00:00.000000Z","path":""}`},
+		{overlay.KeyChanged{ID: "a", Was: certs.PublicKey{}, Is: key}, `{"event":"key_changed",` + at + `,"id":"a","was":"` + certs.PublicKey{}.String() + `","is":"` + fingerprint + `"}`},
+		{overlay.Message{ID: id, From: "a", Key: key, To: overlay.Everyone, Body: "<é\n\u2028\x00>", SentAt: noon, Path: overlay.PathRelayed},
+			`{"event":"message",` + at + `,` + mid + `,"from":"a","key":"` + fingerprint + `","to":"*","body":"<é\n` + "\u2028" + `\u0000>","sent_at":"2026-03-04T11:01:05.250000Z","path":"relayed"}`},
+		{overlay.Message{Key: key, NewKey: true, SentAt: time.Unix(1<<40, 0)}, `{"event":"message",` + at + `,"message":"00000000000000000000000000000000","from":"","key":"` + fingerprint + `","new_key":true,"to":"","body":"","sent_at":"1970-01-01T00:00:00.000000Z","path":""}`},
 		{overlay.Sent{Message: id, To: "a", Ref: "r"}, `{"event":"sent",` + at + `,` + mid + `,"to":"a","ref":"r"}`},
 		{overlay.Delivered{Message: id, To: "a", Ref: "r", Path: overlay.PathDirect, RTT: 1234567}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"r","path":"direct","rtt_ms":1.235}`},
 		{overlay.Delivered{Message: id, To: "a", Path: overlay.PathDirect}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"","path":"direct","rtt_ms":null}`},
@@ -257,6 +258,35 @@ func TestNetAsJSON(t *testing.T) {
 		var b strings.Builder
 		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
 		if leave, err := linestest.Execute(t, j, test.n, test.line); leave || err != nil || b.String() != test.want+"\n" {
+			t.Errorf("got  %swant %s", b.String(), test.want)
+		}
+	}
+}
+
+// Commands about one peer answer, or say why not.
+func TestJSONAboutPeers(t *testing.T) {
+	const at = `"time":"2026-03-04T11:01:05.250000Z"`
+	before, after := certs.PublicKey{1}, certs.PublicKey{2}
+	n := linestest.New("me")
+	n.Known = overlay.Whois{ID: "bob", Key: after, Pin: before, Pinned: noon, Verified: true, SafetyNumber: "12345", How: overlay.HowNone}
+	known := func(verified, pin string) string {
+		return `{"event":"whois",` + at + `,"id":"bob","key":"` + after.String() + `","safety_number":"12345","pinned":"2026-03-04T11:01:05.250000Z","verified":` + verified + pin +
+			`,"here":null,"how":"none","via":"","address":"","rtt_ms":null,"ref":"r"}`
+	}
+	var b strings.Builder
+	j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+	for _, test := range []struct{ line, want string }{
+		{`{"cmd":"whois","to":"bob","ref":"r"}`, known("true", `,"pin":"`+before.String()+`"`)},
+		{`{"cmd":"trust","to":"bob","ref":"r"}`, `{"event":"trusted",` + at + `,"id":"bob","ref":"r"}`},
+		{`{"cmd":"trust","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"bob has no other key than before","input":"{\"cmd\":\"trust\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
+		{`{"cmd":"whois","to":"bob","ref":"r"}`, known("false", "")},
+		{`{"cmd":"forget","to":"bob"}`, `{"event":"forgotten",` + at + `,"id":"bob","ref":""}`},
+		{`{"cmd":"forget","to":"bob"}`, `{"event":"error",` + at + `,"error":"bob is not pinned","input":"{\"cmd\":\"forget\",\"to\":\"bob\"}","ref":""}`},
+		{`{"cmd":"whois","to":"x"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","input":"{\"cmd\":\"whois\",\"to\":\"x\"}","ref":""}`},
+		{`{"cmd":"trust"}`, `{"event":"error",` + at + `,"error":"\"to\" is missing","input":"{\"cmd\":\"trust\"}","ref":""}`},
+	} {
+		b.Reset()
+		if leave, err := linestest.Execute(t, j, n, test.line); leave || err != nil || b.String() != test.want+"\n" {
 			t.Errorf("got  %swant %s", b.String(), test.want)
 		}
 	}

@@ -26,6 +26,10 @@ type Node interface {
 	Invite(ctx context.Context, id certs.ID, admin bool) (overlay.Invitation, error)
 	Uninvite(ctx context.Context, id certs.ID) error
 	Remove(ctx context.Context, id certs.ID, all bool, ref string) error
+	Whois(certs.ID) (overlay.Whois, error)
+	Trust(certs.ID) error
+	Verify(certs.ID, certs.PublicKey) error
+	Forget(certs.ID) error
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes

@@ -90,7 +90,7 @@ func (d *directLane) detach() {
 	r.box.Rewind(delivery.Direct)
 	r.notify()
 	if !r.present {
-		r.tellAllWait(hasLeft)
+		r.tellAllWait(r.away)
 		r.engine.custodian.look()
 	}
 }
@@ -201,7 +201,7 @@ func (d *directLane) takeBatch() []*delivery.Outgoing {
 }
 
 func (d *directLane) unfit(l *Link) bool {
-	return !l.usable() || d.left || d.r.present && l.key != d.r.key
+	return !l.usable() || d.left || l.key != d.r.key
 }
 
 // takeLone takes the only waiting message and the right to write, if the message is small,
@@ -436,9 +436,11 @@ func (d *directLane) answered(s *messageStream, frames []*pb.PeerMessage, now ti
 		m := s.owed[0]
 		s.owed[0] = nil // the slice goes on to hold its beginning
 		s.owed = s.owed[1:]
-		if settles(word) {
+		switch {
+		case d.link.key != r.key: // the messages are for another peer now, and go again
+		case settles(word):
 			ends = r.settle(ends, m.Position, receiptOf(word, d.link.carried), now)
-		} else {
+		default:
 			d.unsettled(m, word, now)
 		}
 	}

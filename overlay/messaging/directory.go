@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 )
@@ -30,22 +31,35 @@ type Reached struct {
 	At      int64  // nanoseconds since 1970: only the order counts
 }
 
-// Directory knows the peers that are here, those that were met, and those that we write to.
+// Directory knows the peers that are here, those that were met, those that we write to, and the
+// keys that IDs are held to.
 type Directory struct {
+	engine    *Engine
 	mu        sync.Mutex
-	present   map[certs.ID]certs.PublicKey
+	present   map[certs.ID]presence
 	met       map[certs.ID]Contact
+	pins      map[certs.ID]*pin
+	manyPins  bool // the log has said so
 	receivers map[certs.ID]*receiver
-	absent    int   // receivers that are not here
-	guess     guess // the last for an ID that was not met
-	leaving   bool  // no more messages are accepted
+	out       map[certs.ID]certs.PublicKey // of this private network, for good
+	absent    int                          // receivers that are not here
+	guess     guess                        // the last for an ID that was not met
+	leaving   bool                         // no more messages are accepted
 
 	idle chan struct{} // an outbox has become empty, or its receiver has gone
 }
 
-func (d *Directory) init(met []Contact) {
-	d.present = make(map[certs.ID]certs.PublicKey)
+// presence is that of a peer that has an ID now.
+type presence struct {
+	key   certs.PublicKey
+	since time.Time
+}
+
+func (d *Directory) init(e *Engine, met []Contact) {
+	d.engine = e
+	d.present = make(map[certs.ID]presence)
 	d.met = make(map[certs.ID]Contact)
+	d.pins = make(map[certs.ID]*pin)
 	d.receivers = make(map[certs.ID]*receiver)
 	d.idle = make(chan struct{}, 1)
 	for _, c := range met {
@@ -103,18 +117,6 @@ func (d *Directory) noteIdle() {
 	}
 }
 
-// KeyOf is the key of an ID: of the peer that has it in the table, else of the peer that had
-// it when it was met.
-func (d *Directory) KeyOf(id certs.ID) (certs.PublicKey, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if key, ok := d.present[id]; ok {
-		return key, true
-	}
-	c, ok := d.met[id]
-	return c.Key, ok
-}
-
 // Met is what Meet has changed.
 type Met struct {
 	New       bool     // the peer is remembered, and was not, or was another
@@ -136,6 +138,10 @@ func (d *Directory) Meet(c Contact) (m Met) {
 		}
 	}
 	d.met[c.ID] = c
+	if p := d.pins[c.ID]; p != nil && p.key == c.Key && p.sealing != c.Sealing {
+		p.sealing = c.Sealing
+		d.storePin(c.ID)
+	}
 	m.New = true
 	return m
 }

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// Errors of Send, Broadcast, Cancel, Ignore and Unignore, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
 var (
 	ErrToSelf     = errors.New("a peer can't send to itself")
 	ErrTooLong    = errors.New("the message is too long") // as *TooLongError
@@ -19,6 +19,8 @@ var (
 	ErrUnknownPeer = errors.New(noSuchPeer)
 	ErrNotIgnored  = errors.New("nobody is ignored under that ID")
 	ErrIgnoredFull = errors.New("too many are ignored; /unignore one")
+	// ErrManyPins is Verify's.
+	ErrManyPins = errors.New("too many peers are pinned; /forget ID makes room")
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = fmt.Errorf("the node has left: %w", net.ErrClosed)
 )

@@ -79,12 +79,15 @@ type PeerLeft struct {
 // Message is a message to this peer, shown once. Its sender gets the receipt when the loop
 // over [Engine.Events] comes back for the next event.
 type Message struct {
-	ID     MessageID `json:"message"`
-	From   certs.ID  `json:"from"`
-	To     certs.ID  `json:"to"` // our own ID, or Everyone
-	Body   string    `json:"body"`
-	SentAt time.Time `json:"sent_at"` // by the sender's clock
-	Path   Path      `json:"path"`
+	ID   MessageID `json:"message"`
+	From certs.ID  `json:"from"`
+	// Key is the sender's. NewKey says that its ID is held to another one, see [KeyChanged].
+	Key    certs.PublicKey `json:"key"`
+	NewKey bool            `json:"new_key,omitzero"`
+	To     certs.ID        `json:"to"` // our own ID, or Everyone
+	Body   string          `json:"body"`
+	SentAt time.Time       `json:"sent_at"` // by the sender's clock
+	Path   Path            `json:"path"`
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
@@ -137,6 +140,16 @@ type Redeemed struct {
 	Why string          `json:"why"` // why it was refused; empty: it was not
 }
 
+// KeyChanged: the peer of an ID that we have written with is here under another key: it was
+// installed anew, or is somebody else. Messages to the ID wait until [Directory.Trust]. It comes
+// once for each key.
+type KeyChanged struct {
+	ID  certs.ID        `json:"id"`
+	Was certs.PublicKey `json:"was"`
+	Is  certs.PublicKey `json:"is"`
+}
+
+func (KeyChanged) isEvent() {}
 func (Ready) isEvent()      {}
 func (Removed) isEvent()    {}
 func (Redeemed) isEvent()   {}

@@ -66,10 +66,11 @@ func (l *Ignored) Ignore(id certs.ID) error {
 	if id == e.cfg.ID {
 		return ErrIgnoreSelf
 	}
-	key, known := e.directory.KeyOf(id)
-	if !known {
+	known, err := e.directory.Known(id)
+	if err != nil {
 		return ErrUnknownPeer
 	}
+	key := known.Key
 	return l.change(func() ([]store.Op, error) {
 		if _, found := l.byKey[key]; !found && len(l.byKey) >= MaxIgnored {
 			return nil, ErrIgnoredFull

@@ -81,7 +81,7 @@ func (e *Engine) OpenLetter(letter Letter) error {
 			return err
 		}
 	}
-	if key, known := e.directory.KeyOf(author.ID); known && key != author.Key {
+	if !e.directory.mayBe(author.ID, author.Key) {
 		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)
 	}
 	var holder certs.ID

@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"iter"
 	"time"
 
@@ -26,9 +27,9 @@ func New(cfg Config) (*Engine, error) {
 	e.answers = answers{engine: e, waiting: make(chan answer, maxAnswers)}
 	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
 	e.Ignored.engine = e
-	e.directory.init(cfg.Met)
+	e.directory.init(e, cfg.Met)
 	e.senders.init(e, e.disk.marks())
-	if err := e.disk.Load(store.Ignored, e.Ignored.load); err != nil {
+	if err := errors.Join(e.disk.Load(store.Ignored, e.Ignored.load), e.disk.Load(store.Pins, e.directory.loadPin)); err != nil {
 		return e, err
 	}
 	return e, e.disk.Load(store.Unsettled, e.loadMessage)
@@ -66,8 +67,7 @@ func (e *Engine) loadMessage(key, value []byte) error {
 	d := &e.directory
 	r := d.receivers[to]
 	if r == nil {
-		r = newReceiver(e, to, d.met[to], false)
-		d.put(r, false)
+		r = d.newReceiver(to)
 	}
 	r.box.Add(out)
 	e.held.force(costOf(out))
@@ -151,6 +151,14 @@ func (e *Engine) Events() iter.Seq[Event] {
 // event of a message of ours the message is deleted, and a broadcast is not shown again after
 // a restart. (For direct messages the receipt depends on that, see sender.)
 func (e *Engine) noteHandled(it item) {
+	switch ev := it.event.(type) {
+	case KeyChanged:
+		e.directory.toldOf(ev.ID)
+	case Message:
+		if it.sender != nil {
+			e.directory.exchanged(ev.From, it.sender.key, false)
+		}
+	}
 	switch {
 	case it.settled != nil:
 		e.disk.forgetMessage(it.settled)

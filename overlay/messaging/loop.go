@@ -18,63 +18,39 @@ const ExpireEvery = time.Minute
 // that takes 5 ms on a LAN, two round trips elsewhere.
 const relayAfter = 150 * time.Millisecond
 
-// Joined notes that a peer is in the table; Match is then due.
-func (e *Engine) Joined(id certs.ID, key certs.PublicKey) { e.directory.setPresent(id, key, true) }
+// Joined notes that a peer is in the table, and tells the program; Match is then due.
+func (e *Engine) Joined(p PeerJoined) {
+	d := &e.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, was := d.present[p.ID]
+	d.present[p.ID] = presence{p.Key, time.Now()}
+	if d.receivers[p.ID] != nil && !was {
+		d.absent--
+	}
+	e.events.pushAll(append([]item{{event: p}}, d.changed(p.ID)...))
+	d.address(p.ID)
+	d.noteIdle() // leaving need not wait for a receiver whose ID another peer has now
+}
 
 // Left notes that a peer is not in the table any more; Match is then due.
-func (e *Engine) Left(id certs.ID) { e.directory.setPresent(id, certs.PublicKey{}, false) }
-
-func (d *Directory) setPresent(id certs.ID, key certs.PublicKey, present bool) {
+func (e *Engine) Left(id certs.ID) {
+	d := &e.directory
 	d.mu.Lock()
-	_, was := d.present[id]
-	if present {
-		d.present[id] = key
-	} else {
-		delete(d.present, id)
-	}
-	r, c := d.receivers[id], d.met[id]
-	switch {
-	case r == nil || was == present:
-	case present:
-		d.absent--
-	default:
+	r := d.receivers[id]
+	if _, was := d.present[id]; r != nil && was {
 		d.absent++
 	}
-	if c.Visitor && !present {
+	delete(d.present, id)
+	d.address(id)
+	if d.met[id].Visitor {
 		delete(d.met, id)
 	}
 	d.mu.Unlock()
-	if r == nil {
-		return
+	if r != nil {
+		d.forget(r)
+		d.noteIdle() // leaving need not wait for a receiver that has gone
 	}
-	if c.Key != key {
-		c = Contact{Key: key} // it was gone again when its record was looked at
-	}
-	r.setPresent(c, present)
-	d.forget(r)
-	d.noteIdle() // leaving need not wait for a receiver that has gone
-}
-
-// setPresent notes that the peer has joined the table or left it.
-func (r *receiver) setPresent(c Contact, present bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.present = present
-	r.notify()
-	if present {
-		if r.key != c.Key {
-			r.box.Rewind(delivery.Relayed) // those on their way go to the previous owner of the ID
-		}
-		r.key, r.sealing = c.Key, c.Sealing
-		r.left.full = false
-		r.box.Rewind(delivery.Left)
-		return
-	}
-	r.relayed.end()
-	if r.direct.link == nil {
-		r.tellAllWait(hasLeft)
-	}
-	r.engine.custodian.look()
 }
 
 // LinkUp opens a link to a peer, in its run of that epoch, for direct messages; Match is
@@ -107,15 +83,15 @@ func (e *Engine) LinkDown(l *Link) { delete(e.links, l.number) }
 // Dialling is due.
 func (e *Engine) Match(id certs.ID) (wanted bool) {
 	e.directory.mu.Lock()
-	key, present := e.directory.present[id]
+	c, here := e.directory.forWhom(id)
 	r := e.directory.receivers[id]
 	e.directory.mu.Unlock()
-	if r == nil || !present {
+	if r == nil || !here {
 		return false
 	}
 	var best *Link
 	for _, l := range e.links {
-		if l.peer == id && l.key == key && l.usable() && (best == nil || l.betterThan(best)) {
+		if l.peer == id && l.key == c.Key && l.usable() && (best == nil || l.betterThan(best)) {
 			best = l
 		}
 	}
@@ -147,7 +123,7 @@ func (r *receiver) wanting() bool {
 func (r *receiver) attach(l *Link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.direct.link != nil || r.closed {
+	if r.direct.link != nil || r.closed || l.key != r.key {
 		return false
 	}
 	r.direct.attach(l)

@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"fmt"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
@@ -14,18 +16,41 @@ type Members struct {
 }
 
 // Expel ends all dealings with a key that is out of this private network: what waits for it fails,
-// and the peer is forgotten; true says that it was known. It is called on the loop, after Ready.
+// and the peer is forgotten; true says that it was known. Its pin stays, so that another key that is
+// given its ID is noticed. It is called on the loop, after Ready.
 func (d *Directory) Expel(id certs.ID, key certs.PublicKey) (known bool) {
 	if r := d.existing(id); r != nil {
 		r.giveUp(key, string(id)+" was removed from the network")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.out == nil {
+		d.out = make(map[certs.ID]certs.PublicKey)
+	}
+	d.out[id] = key
 	if c, ok := d.met[id]; !ok || c.Key != key {
 		return false
 	}
 	delete(d.met, id)
 	return true
+}
+
+// Readmit ends Expel: the removal counts no more.
+func (d *Directory) Readmit(id certs.ID, key certs.PublicKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.out[id] == key {
+		delete(d.out, id)
+	}
+}
+
+// mayWrite refuses messages for a key that will never take them. d.mu is held.
+func (d *Directory) mayWrite(id certs.ID) error {
+	key, out := d.out[id]
+	if p := d.pins[id]; !out || p == nil || p.key != key {
+		return nil
+	}
+	return fmt.Errorf("%s was removed from the network: /forget %s, or /trust %s if it is here with another key, to write to whoever has that ID now", id, id, id)
 }
 
 // giveUp ends all messages to a key, which will never take them.

@@ -28,15 +28,18 @@ type guess struct {
 // whyAway is why a message to an absent peer waits; empty if the peer is here.
 func (d *Directory) whyAway(to certs.ID) string {
 	d.mu.Lock()
-	_, here := d.present[to]
-	_, met := d.met[to]
+	_, present := d.present[to]
+	c, here := d.forWhom(to)
+	known := c.Key != certs.PublicKey{}
 	g := guess{to, len(d.met), noSuchPeer}
-	if here || met || d.guess.to == g.to && d.guess.met == g.met {
+	if known || d.guess.to == g.to && d.guess.met == g.met {
 		defer d.mu.Unlock()
 		switch {
 		case here:
 			return ""
-		case met:
+		case present:
+			return hasAnotherKey(to)
+		case known:
 			return notHere
 		}
 		return d.guess.why

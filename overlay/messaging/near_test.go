@@ -7,7 +7,7 @@ import (
 )
 
 func TestNearestName(t *testing.T) {
-	d := &Directory{present: map[certs.ID]certs.PublicKey{"bull": {}}}
+	d := &Directory{present: map[certs.ID]presence{"bull": {}}}
 	near := func(to certs.ID, met ...certs.ID) string {
 		d.met = map[certs.ID]Contact{}
 		for _, id := range met {

@@ -40,8 +40,9 @@ type receiver struct {
 	changed sync.Cond
 	room    chan struct{}    // closed when the state has changed; nil: no caller waits for room
 	present bool             // the peer is in the table, with this key
-	key     certs.PublicKey  // of the peer that has the ID, or had it last; zero if it was never met
+	key     certs.PublicKey  // of the peer that its messages are for, see Directory.forWhom; zero: no peer of the ID is known
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
+	away    string           // why it is not present
 	box     delivery.Outbox
 	storing int // messages with a receipt that wait for the disk, and take room until then
 	closed  bool
@@ -52,7 +53,7 @@ type receiver struct {
 }
 
 func newReceiver(e *Engine, to certs.ID, c Contact, present bool) *receiver {
-	r := &receiver{engine: e, to: to, key: c.Key, sealing: c.Sealing, present: present}
+	r := &receiver{engine: e, to: to, key: c.Key, sealing: c.Sealing, present: present, away: notHere}
 	r.changed.L = &r.mu
 	r.direct.r, r.relayed.r, r.left.r = r, r, r
 	return r

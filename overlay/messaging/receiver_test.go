@@ -21,7 +21,7 @@ func box(ctx context.Context) (*receiver, *Link) {
 		cfg: Config{Start: time.Now(), Wish: func(Wish) {}}, events: newEventQueue(), disk: new(Disk),
 		custodian: custodian{wake: make(chan struct{}, 1)},
 	}
-	e.directory.init(nil)
+	e.directory.init(e, nil)
 	r := newReceiver(e, "bob", Contact{Key: bobsKey}, true)
 	context.AfterFunc(ctx, r.wakeAll)
 	return r, &Link{key: bobsKey, ctx: ctx}
@@ -176,11 +176,11 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 			waited <- err
 		}()
 		synctest.Wait()
-		r.setPresent(Contact{}, false)
+		r.setPresent(Contact{}, false, hasLeft)
 		if err := <-waited; !errors.Is(err, ErrOutboxFull) {
 			t.Errorf("to one who has left: %v", err)
 		}
-		r.setPresent(Contact{Key: bobsKey}, true)
+		r.setPresent(Contact{Key: bobsKey}, true, hasLeft)
 		go func() {
 			_, err := r.add(t.Context(), body, "", "")
 			waited <- err
@@ -212,7 +212,7 @@ func TestReceiverTellsWhatWaits(t *testing.T) {
 		return list
 	}
 	r.relayed.unreachable() // there is a link
-	r.setPresent(Contact{}, false)
+	r.setPresent(Contact{}, false, hasLeft)
 	if got := reasons(); len(got) != 0 {
 		t.Errorf("while there is a link: %q", got)
 	}
@@ -221,7 +221,7 @@ func TestReceiverTellsWhatWaits(t *testing.T) {
 	if got := reasons(); len(got) != 2 || got[0] != "the peer has left the network" {
 		t.Errorf("after the peer has left: %q", got)
 	}
-	r.setPresent(Contact{Key: bobsKey}, true)
+	r.setPresent(Contact{Key: bobsKey}, true, hasLeft)
 	r.relayed.unreachable()
 	add(t, r, "2")
 	if got := reasons(); len(got) != 2 {
@@ -238,9 +238,16 @@ func TestReceiverKnowsItsReceiver(t *testing.T) {
 	r, l := box(t.Context())
 	add(t, r, "0")
 	r.attach(l)
-	r.setPresent(Contact{Key: secondKey}, true)
+	r.setPresent(Contact{Key: secondKey}, true, hasLeft)
 	if written(r, l) != nil {
 		t.Error("a message goes to who had the ID before")
+	}
+	r.direct.detach()
+	l.key = secondKey
+	r.attach(l)
+	r.setPresent(Contact{Key: bobsKey}, false, hasLeft)
+	if written(r, l) != nil {
+		t.Error("a message goes to another key while the peer is away")
 	}
 }
 
@@ -293,11 +300,11 @@ func TestReceiversShareRoom(t *testing.T) {
 		}
 		r.engine.held.force(int64(maxHeld) - r.engine.held.inUse())
 		wait()
-		r.setPresent(Contact{}, false)
+		r.setPresent(Contact{}, false, hasLeft)
 		if err := <-waited; !errors.Is(err, ErrOutboxFull) {
 			t.Errorf("to one who has left: %v", err)
 		}
-		r.setPresent(Contact{Key: bobsKey}, true)
+		r.setPresent(Contact{Key: bobsKey}, true, hasLeft)
 		wait()
 		r.end()
 		if err := <-waited; !errors.Is(err, ErrClosed) {

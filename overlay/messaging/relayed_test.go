@@ -30,7 +30,7 @@ func TestRelayedLane(t *testing.T) {
 		e.links, e.directory.receivers["bob"] = make(map[uint64]*Link), r
 		e.CarriedUp(&Link{number: 7}, "bob")
 	}
-	gone := func(r *receiver) { r.setPresent(Contact{Key: bobsKey}, false) }
+	gone := func(r *receiver) { r.setPresent(Contact{Key: bobsKey}, false, hasLeft) }
 	for _, test := range []struct {
 		name string
 		at   map[time.Duration]action
@@ -56,7 +56,7 @@ func TestRelayedLane(t *testing.T) {
 		{"a large one behind a small", map[time.Duration]action{0: send("a", large), 100 * time.Millisecond: receipt}, []string{"0s 1", "0s link"}},
 		{"the receiver goes and comes", map[time.Duration]action{
 			0: send(large), 100 * time.Millisecond: gone, 200 * time.Millisecond: func(r *receiver) {
-				r.setPresent(Contact{Key: bobsKey}, true)
+				r.setPresent(Contact{Key: bobsKey}, true, hasLeft)
 				r.mu.Lock()
 				r.relayed.begin = r.engine.now()
 				r.mu.Unlock()

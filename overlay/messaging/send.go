@@ -29,7 +29,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (Messa
 		return MessageID{}, err
 	}
 	for {
-		r, err := e.directory.receiverOf(to, e)
+		r, err := e.directory.receiverOf(to)
 		if err != nil {
 			return MessageID{}, err
 		}
@@ -70,22 +70,37 @@ func (e *Engine) Waiting() []Waiting {
 
 // receiverOf returns the receiver of an ID, new if it was not known. A receiver that is here
 // always finds room: the table bounds their number.
-func (d *Directory) receiverOf(to certs.ID, e *Engine) (*receiver, error) {
+func (d *Directory) receiverOf(to certs.ID) (*receiver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving {
 		return nil, ErrClosed
 	}
+	if err := d.mayWrite(to); err != nil {
+		return nil, err
+	}
 	r := d.receivers[to]
 	if r == nil {
-		_, present := d.present[to]
-		if !present && d.absent >= MaxOutboxes {
+		if _, present := d.present[to]; !present && d.absent >= MaxOutboxes {
 			return nil, ErrOutboxFull
 		}
-		r = newReceiver(e, to, d.met[to], present)
-		d.put(r, present)
+		return d.newReceiver(to), nil
+	}
+	if d.pins[to] == nil {
+		d.holdAddressee(to)
 	}
 	return r, nil
+}
+
+// newReceiver makes the receiver of an ID, for a message that is written to it now or was in an
+// earlier run: it is for the peer that is here or was met, if one is known. d.mu is held.
+func (d *Directory) newReceiver(to certs.ID) *receiver {
+	d.holdAddressee(to)
+	c, here := d.forWhom(to)
+	_, present := d.present[to]
+	r := newReceiver(d.engine, to, c, here)
+	d.put(r, present)
+	return r
 }
 
 // add accepts a message. For a receiver that is here it waits for room, for another one it
@@ -130,7 +145,7 @@ func (r *receiver) accept(ctx context.Context, body, ref, away string) (a accept
 	r.keep(m)
 	a.lonely = r.present && !r.direct.works()
 	if !r.present {
-		r.tellWaits(m, cmp.Or(away, hasLeft))
+		r.tellWaits(m, cmp.Or(away, r.away))
 		r.engine.custodian.look()
 	}
 	if a.lone = r.direct.takeLone(); a.stream == nil {

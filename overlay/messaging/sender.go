@@ -168,12 +168,13 @@ func (s *sender) take(l *Link, batch []arrival) bool {
 // takeSome is take for those that have room, and says how many that were; and whether others
 // wait that have come over other peers.
 func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
+	strange := s.engine.directory.IsNewKey(l.peer, s.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range batch {
 		a := &batch[i]
 		var ok bool
-		if a.refused, ok = s.letIn(s.message(a.message, l.peer, l.path()), a.stamp, false); !ok {
+		if a.refused, ok = s.letIn(s.message(a.message, strange, l.path()), a.stamp, false); !ok {
 			break
 		}
 		a.message.Content = "" // it may have to wait for long
@@ -182,9 +183,9 @@ func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
 	return n, s.inbox.HeldBytes() > 0
 }
 
-func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
+func (s *sender) message(m *pb.Message, strange bool, path Path) Message {
 	return Message{
-		ID: MessageID(m.GetId()), From: from, To: s.engine.cfg.ID, Body: m.GetContent(),
+		ID: MessageID(m.GetId()), From: certs.ID(m.GetSender()), Key: s.key, NewKey: strange, To: s.engine.cfg.ID, Body: m.GetContent(),
 		SentAt: time.Unix(0, m.GetSentAt()), Path: path,
 	}
 }
@@ -299,10 +300,11 @@ func (s *sender) takeHeld() {
 // takeParcel puts the messages of a parcel into the queue, and has receipts sent
 // when they are due.
 func (s *sender) takeParcel(p *delivery.Parcel) {
+	strange := s.engine.directory.IsNewKey(certs.ID(p.Messages[0].GetSender()), s.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, m := range p.Messages {
-		refused, ok := s.letIn(s.message(m, certs.ID(m.GetSender()), PathRelayed), delivery.StampOf(m), p.Deposit != nil)
+		refused, ok := s.letIn(s.message(m, strange, PathRelayed), delivery.StampOf(m), p.Deposit != nil)
 		if !ok {
 			s.inbox.Postpone(s.engine.now())
 			return // the rest comes again

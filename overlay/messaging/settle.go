@@ -53,12 +53,15 @@ func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time
 
 // settled reports ends of messages to the program. r.mu is held, and is not any more then.
 func (r *receiver) settled(ends []item) {
-	idle, present := r.box.Len() == 0, r.present
+	idle, present, key := r.box.Len() == 0, r.present, r.key
 	if r.relayed.running || r.box.Next(delivery.Direct) != nil { // else nobody waits but for room
 		r.changed.Broadcast()
 	}
 	r.tellRoom()
 	r.mu.Unlock()
+	if len(ends) > 0 {
+		r.engine.directory.exchanged(r.to, key, true)
+	}
 	r.engine.events.pushAll(ends)
 	if idle {
 		r.engine.directory.noteIdle()

@@ -29,6 +29,7 @@ type Node struct {
 	Out         []overlay.Outgoing    // what can be cancelled
 	Hidden      []overlay.IgnoredPeer // who is ignored; only bob is known
 	Report      overlay.Net
+	Known       overlay.Whois // of its ID
 	Full        chan struct{} // if set, messages wait until it is closed
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
 	Undelivered int           // what Leave returns
@@ -191,6 +192,37 @@ func (n *Node) Unignore(id certs.ID) error {
 func (n *Node) Ignored() []overlay.IgnoredPeer { return n.Hidden }
 
 func (n *Node) Net() overlay.Net { return n.Report }
+
+func (n *Node) Whois(id certs.ID) (overlay.Whois, error) {
+	if id != n.Known.ID {
+		return overlay.Whois{}, errors.New("no peer of that name is known")
+	}
+	return n.Known, nil
+}
+
+func (n *Node) Trust(id certs.ID) error {
+	if id != n.Known.ID || n.Known.Pin == (certs.PublicKey{}) {
+		return fmt.Errorf("%s has no other key than before", id)
+	}
+	n.Known.Pin, n.Known.Verified = certs.PublicKey{}, false
+	return nil
+}
+
+func (n *Node) Verify(id certs.ID, key certs.PublicKey) error {
+	if id != n.Known.ID || n.Known.Key != key {
+		return fmt.Errorf("%s has another key", id)
+	}
+	n.Known.Verified = true
+	return nil
+}
+
+func (n *Node) Forget(id certs.ID) error {
+	if id != n.Known.ID || n.Known.Pinned.IsZero() {
+		return fmt.Errorf("%s is not pinned", id)
+	}
+	n.Known.Pinned = time.Time{}
+	return nil
+}
 
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	switch {

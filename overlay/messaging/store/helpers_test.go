@@ -92,7 +92,7 @@ func (c content) equal(d content) bool {
 func contentOf(t testing.TB, s *Store) content {
 	t.Helper()
 	c := content{map[string]string{}, map[certs.PublicKey]string{}}
-	for _, b := range []Bucket{Unsettled, Custody, Peers} {
+	for _, b := range []Bucket{Unsettled, Custody, Peers, Pins} {
 		if err := s.Load(b, func(key, value []byte) error {
 			c.records[string(b)+" "+string(key)] = string(value)
 			return nil

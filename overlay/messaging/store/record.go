@@ -15,6 +15,7 @@ const (
 	Unsettled Bucket = "Outbox"  // messages without a receipt
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
+	Pins      Bucket = "Pins"    // the keys that we hold peers to
 	Self      Bucket = "Self"    // numbers that this peer remembers of itself
 	Removed   Bucket = "Removed" // removals from a private network
 	Tickets   Bucket = "Tickets" // that this peer has given out
@@ -26,7 +27,7 @@ const (
 
 // contents are the buckets with records. The log knows them by their places here, so new ones
 // come last.
-var contents = []Bucket{Unsettled, Custody, Peers, Self, marks, Ignored, Removed, Tickets}
+var contents = []Bucket{Unsettled, Custody, Peers, Self, marks, Ignored, Removed, Tickets, Pins}
 
 // contentsOf are those of a database of a format.
 func contentsOf(number uint64) []Bucket {
@@ -41,10 +42,10 @@ func (b Bucket) known() bool { return b != marks && isContent(string(b)) }
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
-	// had no log, and format 3 nobody who is ignored. [Store.upgrade] makes them this one.
+	// had no log, and format 3 neither pins nor what belongs to private networks. [Store.upgrade] makes them this one.
 	format    = 4
-	logSince  = 3 // the first with a log
 	oldFormat = 1
+	logSince  = 3 // the first format with a log
 
 	// Keys of numbers in about; its other keys are names of buckets. The second is the number of
 	// the transaction that wrote last, which the metas know too: a root that a disk has not

@@ -2,7 +2,7 @@
 // file each, under a lock ([State]); and its messages, in two files more ([Store]).
 //
 // messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of shown messages, the
-// deposits kept for others, and the records of peers met. bbolt because it is one file, is
+// deposits kept for others, the records of peers met, and the keys that peers are held to. bbolt because it is one file, is
 // safe from crashes by copy-on-write rather than by repairs, is a single dependency that
 // others (etcd) rely on, and is made for many small records.
 //
