@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,9 @@ func TestTicketOnTerminal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// When nothing holds the other end, reading what is shown ends.
+			watchdog := time.AfterFunc(time.Minute, func() { program.Close() })
+			defer watchdog.Stop()
 			p := startOnTerminal(t, program, "--id", "robert", "-join", "-")
 			shown := ""
 			read := func(until string) {
@@ -72,13 +76,14 @@ func TestTicketOnTerminal(t *testing.T) {
 			if status := p.status(); status != test.status {
 				t.Errorf("status %d", status)
 			}
-			read(test.want)
-			if showsTicket(shown) {
-				t.Errorf("the ticket is shown: %q", shown)
-			}
 			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
 			if err != nil || after.Lflag != before.Lflag || after.Iflag != before.Iflag {
 				t.Errorf("the terminal was %+v, is %+v, %v", before, after, err)
+			}
+			program.Close()
+			read(test.want)
+			if showsTicket(shown) {
+				t.Errorf("the ticket is shown: %q", shown)
 			}
 		})
 	}

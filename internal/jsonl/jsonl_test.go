@@ -321,6 +321,7 @@ func TestJSONActs(t *testing.T) {
 		{"qp1x", `{"cmd":"uninvite","to":"bob","ref":"r"}`, `{"event":"uninvited",` + at + `,"id":"bob","ref":"r"}` + "\n"},
 		{"qp1x", `{"cmd":"uninvite","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"uninvite\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
 		{"qp1x", `{"cmd":"remove","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"remove\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"remove","to":"eve","ref":"z"}`, `{"event":"error",` + at + `,"error":"eve is a stranger","input":"{\"cmd\":\"remove\",\"to\":\"eve\",\"ref\":\"z\"}","ref":"z"}` + "\n"},
 		{"qp1x", `{"cmd":"remove","to":"carol","all":true,"ref":"s"}`, ``},
 		{"qp1x", `{"cmd":"remove","to":"bob","ref":"r"}`, ``},
 	} {
@@ -333,12 +334,12 @@ func TestJSONActs(t *testing.T) {
 	}
 	// The event of a removal has the ref of the command that did it, once.
 	b.Reset()
-	for _, event := range []overlay.Event{<-n.Queue, <-n.Queue, overlay.Removed{ID: "bob", By: "dave"}} {
+	for _, event := range []overlay.Event{<-n.Queue, <-n.Queue, overlay.Removed{ID: "bob", By: "dave"}, overlay.Removed{ID: "eve", By: "eric"}} {
 		if err := j.Show(event); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{`"id":"carol","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"s"`, `"id":"bob","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"r"`, `"by":"dave","ref":""`} {
+	for _, want := range []string{`"id":"carol","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"s"`, `"id":"bob","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"r"`, `"by":"dave","ref":""`, `"by":"eric","ref":""`} {
 		if strings.Count(b.String(), want) != 1 {
 			t.Errorf("no %s in\n%s", want, b.String())
 		}
