@@ -133,7 +133,7 @@ func (n *Node) Invite(ctx context.Context, id certs.ID, admin bool) (Invitation,
 // Uninvite makes the tickets for an ID void that nobody has used. The error says that there are none,
 // or is as of Invite.
 func (n *Node) Uninvite(ctx context.Context, id certs.ID) error {
-	return n.await(ctx, func(done chan error) input { return uninvite{id, done} })
+	return await(ctx, n, func(done chan error) input { return uninvite{id, done} })
 }
 
 // Remove takes the member of an ID out of this private network for good: everywhere, and whatever
@@ -141,11 +141,11 @@ func (n *Node) Uninvite(ctx context.Context, id certs.ID) error {
 // remove an admin takes the network's key; those whom it has let in stay, unless all is set, and what
 // it does from then on counts nowhere. Ref comes back in the event Removed. Errors are as of Invite.
 func (n *Node) Remove(ctx context.Context, id certs.ID, all bool, ref string) error {
-	return n.await(ctx, func(done chan error) input { return remove{id, all, ref, done} })
+	return await(ctx, n, func(done chan error) input { return remove{id, all, ref, done} })
 }
 
 // await puts a wish to the loop, and waits for its error.
-func (n *Node) await(ctx context.Context, wish func(done chan error) input) error {
+func await(ctx context.Context, n *Node, wish func(done chan error) input) error {
 	done := make(chan error, 1)
 	n.post(wish(done))
 	select {
@@ -373,7 +373,7 @@ func (l *loop) grant(t *issued, key certs.PublicKey) (*pb.Pass, error) {
 }
 
 // membership is what the core starts from.
-func (n *Node) membership(removals []*pb.Announcement) base.Membership {
+func membership(n *Node, removals []*pb.Announcement) base.Membership {
 	own, at := n.members.ownPass(), n.cfg.place
 	m := base.Membership{Key: at.network.Key, Pass: own, Removals: removals, Pinned: at.pinned}
 	if at.ticket != nil {

@@ -41,7 +41,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if !n.cfg.NoRejoin {
 		k.met = acquaintances(list)
 	}
-	if k.removals, err = n.loadRemovals(); err != nil {
+	if k.removals, err = loadRemovals(n); err != nil {
 		return k, err
 	}
 	if k.tickets, err = loadTickets(n.disk); err != nil {

@@ -147,7 +147,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		features = nil
 	}
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: n.membership(kept.removals), Software: cfg.Software, Features: features,
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}

@@ -186,7 +186,7 @@ func (ms *members) note(w base.RemovalWrite) {
 }
 
 // loadRemovals loads what earlier runs have heard of.
-func (n *Node) loadRemovals() (list []*pb.Announcement, err error) {
+func loadRemovals(n *Node) (list []*pb.Announcement, err error) {
 	err = n.disk.Load(store.Removed, func(_, value []byte) error {
 		a := new(pb.Announcement)
 		err := proto.Unmarshal(value, a)

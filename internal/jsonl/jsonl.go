@@ -4,7 +4,6 @@ package jsonl
 import (
 	"errors"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,6 @@ type Frontend struct {
 	version  string // of the program
 	now      func() time.Time
 	leaveRef atomic.Pointer[string] // of the command leave
-	removals sync.Map               // the refs of the commands remove whose events are to come, by ID
 }
 
 // New returns a front end that writes to out. The event ready names the version.
@@ -29,12 +27,6 @@ func New(out *lines.Output, version string) *Frontend {
 
 // Show writes an event.
 func (j *Frontend) Show(event overlay.Event) error {
-	if removed, ok := event.(overlay.Removed); ok {
-		if ref, ours := j.removals.LoadAndDelete(removed.ID); ours && removed.Ref == "" {
-			removed.Ref = ref.(string)
-			event = removed
-		}
-	}
 	switch e := event.(type) {
 	case overlay.Ready:
 		return write(j, "ready", ready{e, j.version})
@@ -88,9 +80,6 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	case "net":
 		return lines.Message{}, false, write(j, "net", net{n.Net(), c.Ref})
 	case "invite", "uninvite", "remove":
-		if c.Cmd == "remove" {
-			j.removals.Store(c.To, c.Ref)
-		}
 		return lines.Message{Act: lines.Act{Verb: lines.Verb(c.Cmd), ID: c.To, Admin: c.Admin, All: c.All}, Ref: c.Ref}, false, nil
 	case "cancel":
 		if err := n.Cancel(c.Message); err != nil {
@@ -146,9 +135,6 @@ func (j *Frontend) aboutPeer(n lines.Node, c command) error {
 func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
-	}
-	if m.Act.Verb == lines.Remove {
-		j.removals.Delete(m.Act.ID)
 	}
 	return write(j, "error", refused{lines.Problem(problem, m.To == overlay.Everyone), lines.Beginning(m.Line), m.Ref})
 }
