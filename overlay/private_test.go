@@ -347,3 +347,32 @@ func TestAdmins(t *testing.T) {
 		}
 	})
 }
+
+// TestIDIsGivenAnew: an ID that is given to another key after a removal is noticed by all who have
+// written with the first one; what they write then goes nowhere before Trust.
+func TestIDIsGivenAnew(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		carol := w.mustBy("carol", alice.invite("carol"))
+		bob := w.mustBy("bob", alice.invite("bob"))
+		talk(carol, bob)
+		if err := alice.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		awaitEvent(carol, time.Second, func(Removed) bool { return true })
+		if _, err := carol.Send(t.Context(), "bob", "to whom?", ""); err == nil || !strings.Contains(err.Error(), "removed") {
+			t.Errorf("writing to somebody who was removed: %v", err)
+		}
+		w.keeping("bob")
+		w.states["bob"].Identity = certs.NewIdentity([]byte(strings.Repeat("another ", 4)))
+		again := w.mustBy("bob", alice.invite("bob"))
+		awaitEvent(carol, time.Second, func(k KeyChanged) bool { return k.Was == bob.Key() && k.Is == again.Key() })
+		if _, err := carol.Send(t.Context(), "bob", "to whom?", ""); err == nil {
+			t.Error("a message to another key is taken")
+		}
+		if err := carol.Trust("bob"); err != nil {
+			t.Fatal(err)
+		}
+		talk(carol, again)
+	})
+}
