@@ -39,6 +39,7 @@
 //	carried          links over others
 //	door             who may come in
 //	tickets          passes for those who have a ticket of a private network
+//	expulsion        the end of all dealings with those who are out of it
 //
 // A machine calls only those above it in these lists. It reports downwards in one of two ways:
 // roll.merge returns an update of the table, which Core.inform tells each machine once, in a
@@ -157,6 +158,7 @@ type Core struct {
 	door          *door
 	carried       *carried
 	tickets       *tickets
+	expulsion     *expulsion
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -178,7 +180,7 @@ func New(cfg base.Config, now time.Duration) *Core {
 	c.table.Load(cfg.Members, now)
 	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
-	c.learnRemovals(cfg.Removals)
+	c.expulsion.load(cfg.Removals)
 	if len(cfg.Join) == 0 && !cfg.Discover {
 		c.env.Accepted = true
 		c.becomeReady()
@@ -214,6 +216,7 @@ func assemble(en *base.Env) *Core {
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
 		carried: &carried{Env: en, table: t, links: ls, routes: rt}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt},
+		expulsion: &expulsion{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	case *pb.Routed_Redeem:
 		c.tickets.receiveRouted(from, content.Redeem)
 	case *pb.Routed_Redeemed:
-		c.tickets.receiveAnswer(content.Redeemed)
+		c.tickets.receiveAnswer(from, content.Redeemed)
 	case *pb.Routed_Carried:
 		c.env.Out.Carried = append(c.env.Out.Carried, base.Carried{From: base.TagOf(from), Packet: content.Carried})
 	}

@@ -69,6 +69,7 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 	if response.GetCode() == pb.HandshakeCode_OK {
 		record, barred, err := c.door.openRecord(l, response.GetRecord(), "")
 		if barred != nil {
+			c.gossip.TellRemoved(l, barred)
 			c.links.Close(l, base.CloseRefused, "removed from the network")
 			return
 		}
@@ -125,7 +126,7 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 		}
 		c.env.Note(base.Warn, "a pass that is not valid", "address", l.Address)
 	case pb.HandshakeCode_REMOVED_FROM_NETWORK:
-		if n, ok := c.gossip.Open(nil, response.GetRemoval()); ok && n.Record != nil && c.gossip.Signed(n) && c.gossip.IsNews(nil, n) {
+		if n, ok := c.gossip.Open(nil, response.GetRemoval()); ok && n.Record != nil && n.State == pb.AnnouncementType_REMOVED && c.gossip.Signed(n) && c.gossip.IsNews(nil, n) {
 			c.accept(nil, n)
 		}
 	case pb.HandshakeCode_FULL:

@@ -5,6 +5,9 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/custody"
+	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
@@ -13,60 +16,92 @@ import (
 // Who belongs to a private network is judged in overlay/core/base/passes.go. Here is what follows
 // when somebody does not any more.
 
+// expulsion ends all dealings with those that are out.
+type expulsion struct {
+	*base.Env
+	table   *table.Table
+	links   *link.Links
+	gossip  *gossip.Gossip
+	custody *custody.Custody
+	join    *join.Joiner
+	roll    *roll
+}
+
+// load takes the removals of earlier runs.
+func (ex *expulsion) load(list []*pb.Announcement) {
+	var stale []base.RemovalWrite
+	for _, a := range list {
+		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), ex.Cfg.Network)
+		if err != nil || !ex.Passes.Private() || ex.isOurs(r) {
+			continue
+		}
+		barred, err := ex.Passes.PassOf(r)
+		switch {
+		case err != nil:
+		case barred != nil:
+			stale = append(stale, base.RemovalWrite{ID: r.ID, Key: r.Key, Lifted: true})
+		default:
+			ex.roll.merge(nil, link.News{Record: r, State: r.Type, Said: ex.Now})
+		}
+	}
+	ex.Out.Removals = stale
+}
+
+// isOurs reports whether a removal would put us out. Others will tell us, if it still counts.
+func (ex *expulsion) isOurs(r *base.Record) bool {
+	own := ex.table.Self.Record
+	return r.Key == own.Key || own.Standing != nil && own.Standing.Issuer == r.Key
+}
+
 // expel acts on a removal that the table has taken: links to the removed are closed, nothing is kept
-// for them, and the user is told. Whom an admin has let in falls with it, unless its removal keeps
-// them.
-func (c *Core) expel(r *base.Record) {
-	c.env.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
-	if c.env.Ready {
-		c.env.Out.Events = append(c.env.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
+// for it, and the user is told.
+func (ex *expulsion) expel(removal *table.Entry) {
+	r := removal.Record
+	ex.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
+	if ex.Ready {
+		ex.Out.Events = append(ex.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
 	}
-	removal := c.table.Get(r.ID, r.Key)
-	c.shutOut(r.Key, removal)
-	if r.Standing.Rank != base.RankRemovedByNetwork {
+	ex.shutOut(r.Key, removal)
+}
+
+// sweep puts out of the table what counts no more after removals have come: what the same key has
+// said under another ID, and whom a removed admin has let in or removed. So the table does not depend
+// on the order in which statements come.
+func (ex *expulsion) sweep() {
+	if !ex.roll.unswept || ex.Ended {
 		return
 	}
-	if own := c.table.Self.Record.Standing; own != nil && own.Issuer == r.Key && !r.Standing.Keeps(own.Name) {
-		c.fail(&base.RemovedError{Issuer: r.ID})
-		return
+	ex.roll.unswept = false
+	for _, e := range ex.roll.fallen() {
+		out := ex.Passes.Barred(e.Record)
+		ex.shutOut(e.Record.Key, ex.table.Get(out.ID, out.Key))
+		ex.Happen(departed{e})
 	}
-	for _, e := range c.roll.fallen(r) {
-		c.shutOut(e.Record.Key, removal)
-		c.dropped(e)
-		c.view.refresh(e.Record.ID)
+	switch out := ex.Passes.Barred(ex.table.Self.Record); {
+	case out == nil || ex.Leaving:
+	case out.Key == ex.Cfg.Identity.Key():
+		ex.Happen(base.Failed{Why: &base.RemovedError{By: out.Standing.By}})
+	default:
+		ex.Happen(base.Failed{Why: &base.RemovedError{Issuer: out.ID}})
 	}
 }
 
 // shutOut ends all dealings with a key. Whoever it is learns why, should it listen.
-func (c *Core) shutOut(key certs.PublicKey, removal *table.Entry) {
-	for _, l := range c.links.List {
+func (ex *expulsion) shutOut(key certs.PublicKey, removal *table.Entry) {
+	for _, l := range ex.links.List {
 		if l.Key == key && l.State != link.LinkClosing {
 			if l.State == link.LinkUp && removal != nil {
-				c.gossip.AnnounceTo(l, removal)
+				ex.gossip.AnnounceTo(l, removal)
 			}
-			c.links.Close(l, base.CloseRefused, "removed from the network")
+			ex.links.Close(l, base.CloseRefused, "removed from the network")
 		}
 	}
-	c.custody.Expel(key)
-	c.join.Expel(key)
-}
-
-// learnRemovals takes the removals of earlier runs.
-func (c *Core) learnRemovals(list []*pb.Announcement) {
-	for _, a := range list {
-		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), c.env.Cfg.Network)
-		if err != nil || r.Key == c.env.Cfg.Identity.Key() {
-			continue // ours: others will tell us, if it still counts
-		}
-		if ch, ok := c.roll.merge(nil, link.News{Record: r, State: r.Type, Said: c.env.Now}); ok {
-			c.roll.fallen(ch.News.Record)
-		}
-	}
-	c.env.Out.Removals = nil
+	ex.custody.Expel(key)
+	ex.join.Expel(key)
 }
 
 // Remove takes a key out of this private network for good: the announcement is signed already. The
-// reply is not OK if it is not news, or does not count.
+// reply is not OK if it is not news, does not count, or there is no room.
 type Remove struct{ Proof *pb.Announcement }
 
 func (in Remove) apply(c *Core) (r Reply) {
@@ -80,7 +115,8 @@ func (in Remove) apply(c *Core) (r Reply) {
 		return r
 	}
 	c.accept(nil, n)
-	return Reply{OK: true}
+	e := c.table.Get(record.ID, record.Key)
+	return Reply{OK: e != nil && e.Removed()} // or there is no room for it
 }
 
 // Member is what is known of a peer of a private network.

@@ -52,8 +52,6 @@ type Link struct {
 	Dial    *Dial   // the dial that made it; nil: the other side dialled
 	Door    *Target // the target at its end that has let us in; nil: none, or not any more
 	Opened  time.Duration
-	// Patience is how much longer than usual its handshake may take: a ticket is being redeemed.
-	Patience time.Duration
 
 	// Once it is up:
 	Peer      certs.ID
@@ -77,6 +75,7 @@ type origin struct {
 	Punched  bool // both sides have dialled, through a NAT
 	Within   bool // the other side is on this host: one of the two sees the other at loopback
 	Carriage carriage
+	Patience time.Duration // how much longer than usual its handshake may take: a ticket is being redeemed
 }
 
 // Bond says whether the peers at both ends are neighbours.
