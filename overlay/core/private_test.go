@@ -297,3 +297,14 @@ func TestPrivateAttack8Removals(t *testing.T) {
 		})
 	}
 }
+
+// broadcastOf is saidBroadcast in the private network.
+func broadcastOf(identity uint64, id string, epoch, n uint64, text string) *pb.Broadcast {
+	key := testIdentity(identity).Key()
+	prefix := certs.MessagePrefix(key, epoch, 0)
+	return &pb.Broadcast{Content: testIdentity(identity).SignBroadcast(&pb.BroadcastContent{
+		Id: append(prefix[:], 0x80, 0, 0, 0, 0, 0, byte(n>>8), byte(n)), Sender: id, Key: key[:], Network: private.Label(), Content: text,
+	})}
+}
+
+func tagOf(identity uint64) [8]byte { return certs.KeyTag(testIdentity(identity).Key()) }
