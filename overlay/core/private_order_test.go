@@ -226,6 +226,31 @@ func TestPrivateBatch(t *testing.T) {
 	})
 }
 
+// TestPrivateRoomOfTheLiving: a full table without the removals is not full with them.
+func TestPrivateRoomOfTheLiving(t *testing.T) {
+	r := privateRig(t, nil)
+	tb := r.c.table
+	for i := range table.MaxEntries - 1 {
+		state := pb.AnnouncementType_JOIN
+		if i < 10 {
+			state = pb.AnnouncementType_REMOVED
+		}
+		id := certs.ID(fmt.Sprint("x", i))
+		e := table.NewEntry(&base.Record{ID: id, Type: state, Tag: uint64(i) << 40, Standing: &base.Standing{}, Signed: &pb.Signed{}}, state, 0)
+		tb.Insert(e)
+	}
+	newcomer := &base.Record{ID: "bob", Tag: base.TagOf("bob")}
+	if _, ok := tb.Room(newcomer, pb.AnnouncementType_JOIN, tb.Self, 0); !ok || tb.Full(0) {
+		t.Error("removals take the room of a newcomer")
+	}
+	for i := range 10 {
+		tb.Insert(table.NewEntry(&base.Record{ID: certs.ID(fmt.Sprint("y", i)), Tag: 1<<63 + uint64(i), Signed: &pb.Signed{}}, pb.AnnouncementType_JOIN, 0))
+	}
+	if _, ok := tb.Room(newcomer, pb.AnnouncementType_JOIN, tb.Self, 0); ok || !tb.Full(0) {
+		t.Error("a table has no bound")
+	}
+}
+
 func idOf(a *pb.Announcement) certs.ID {
 	removal, _ := pb.ParseRemoval(a.GetRecord())
 	if a.GetType() != pb.AnnouncementType_REMOVED {

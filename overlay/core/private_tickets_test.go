@@ -511,3 +511,32 @@ func TestPrivateAttack15(t *testing.T) {
 		t.Errorf("whom carol had removed: %v", r.c.Peers())
 	}
 }
+
+// TestPrivateOldRemoval: a removal holds however long ago it was said, and the removed accuse nobody.
+func TestPrivateOldRemoval(t *testing.T) {
+	r := privateRig(t, nil)
+	l := r.neighbouring(1, "one")
+	old := removal(alice, 7, "bob")
+	old.Age = uint32((40 * 24 * time.Hour).Milliseconds())
+	r.receive(l, propagation(sayWith(memberPass(alice, 7, "bob", 9), pb.AnnouncementType_JOIN, 7, "bob", 1000, 0), sayWith(memberPass(alice, 8, "dave", 9), pb.AnnouncementType_JOIN, 8, "dave", 1000, 0), old))
+	if r.has("bob") || !r.removedIs(7, true) {
+		t.Error("an old removal does not count")
+	}
+	lost := sayWith(memberPass(alice, 8, "dave", 9), pb.AnnouncementType_LOST, 8, "dave", 1000, 0)
+	lost.Accusers = []string{"bob"}
+	r.receive(l, propagation(lost))
+	if e := r.c.table.Get("dave", testIdentity(8).Key()); !e.Alive() {
+		t.Error("who is out accuses a member")
+	}
+}
+
+// TestPrivateEarlierPass: who has the earlier pass for an ID is let in although another has it, and that
+// one loses it.
+func TestPrivateEarlierPass(t *testing.T) {
+	r := privateRig(t, nil)
+	r.receive(r.neighbouring(1, "one"), propagation(sayWith(memberPass(carol, 8, "bob", 10), pb.AnnouncementType_JOIN, 8, "bob", 1, 0)))
+	r.comes(7, "bob")
+	if owner := r.c.table.Owner("bob", r.now); owner.Record.Key != testIdentity(7).Key() {
+		t.Errorf("bob is %v", owner)
+	}
+}

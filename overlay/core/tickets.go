@@ -82,8 +82,8 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 	}
 }
 
-// receiveRouted takes a ticket that has come to another door.
-func (ti *tickets) receiveRouted(door certs.ID, signed *pb.Signed) {
+// receiveFromDoor takes a ticket that has come to another door.
+func (ti *tickets) receiveFromDoor(door certs.ID, signed *pb.Signed) {
 	r, err := pb.ParseRedemption(signed)
 	if err == nil && ti.Passes.Private() && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
 		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), peer: door}, r.GetIssuer(), signed)

@@ -39,8 +39,10 @@ const (
 type StatementName [pb.KeepSize]byte
 
 // NameOf names a statement.
-func NameOf(s *pb.Signed) StatementName {
-	sum := sha256.Sum256(s.GetPayload())
+func NameOf(s *pb.Signed) StatementName { return nameFrom(s.GetPayload()) }
+
+func nameFrom(parts ...[]byte) StatementName {
+	sum := sha256.Sum256(slices.Concat(parts...))
 	return StatementName(sum[:])
 }
 
@@ -267,8 +269,7 @@ func (m *Passes) learn(grant *pb.Signed, by certs.PublicKey) {
 // enough to be passed on; and with the key that it was judged by, or a pass could name another admin
 // than the one who has signed it.
 func fullName(s *pb.Signed, by certs.PublicKey) StatementName {
-	sum := sha256.Sum256(slices.Concat(by[:], s.GetSignature(), s.GetPayload()))
-	return StatementName(sum[:])
+	return nameFrom(by[:], s.GetSignature(), s.GetPayload())
 }
 
 // RemovedError: this peer is out of its private network.
