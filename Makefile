@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-carried sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-carried sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -45,6 +45,9 @@ generate: ## write pb/quicpeer.pb.go from pb/quicpeer.proto
 
 demo: ## play the seed scenario with three real peers, and show what they see
 	go run ./scripts/scenario -show scripts/scenarios/demo.txtar
+
+demo-private: ## play a private network: a ticket, a stranger, a removal
+	go run ./scripts/scenario -show scripts/scenarios/demo-private.txtar
 
 bench: ## measure messages a second, and their latency; FLAGS=-help
 	go -C scripts/bench run ./messages $(FLAGS)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -46,7 +47,7 @@ func KeyTag(key PublicKey) [8]byte {
 const (
 	MaxPrivateName = 24   // of a private network's name: in records the hash of the key comes on top
 	MaxTicketDoors = 4    // of the doors of a ticket
-	maxTicketText  = 4096 // of the text, blanks included, that is looked at; the longest ticket has 1941 characters
+	MaxTicketText  = 4096 // of the text, blanks included, that is looked at; the longest ticket has 1941 characters
 	maxDoorHost    = 253  // of a door's host name, as in the DNS
 )
 
@@ -81,14 +82,14 @@ func CheckPrivateName(name string) error {
 
 // IsTicket says whether s is meant to be a ticket, and not HOST:PORT.
 func IsTicket(s string) bool {
-	s = ticketLetters(s[:min(len(s), maxTicketText)])
+	s = ticketLetters(s[:min(len(s), MaxTicketText)])
 	return strings.HasPrefix(s, ticketPrefix) && !strings.Contains(s, ":")
 }
 
 // ParseTicket reads what [Ticket.Text] has made: in any case, and with blanks and line ends
 // anywhere, as pasting leaves them.
 func ParseTicket(s string) (*Ticket, error) {
-	if len(s) > maxTicketText {
+	if len(s) > MaxTicketText {
 		return nil, errors.New("the ticket is too long: a part of it, or something else, was pasted twice")
 	}
 	s = ticketLetters(s)
@@ -97,7 +98,7 @@ func ParseTicket(s string) (*Ticket, error) {
 		return nil, fmt.Errorf("a ticket begins with %s", ticketPrefix)
 	}
 	b, err := ticketEncoding.DecodeString(letters)
-	if err != nil || len(b) < 4 {
+	if err != nil || len(b) < 4 || ticketEncoding.EncodeToString(b) != letters { // else the last character may mean nothing
 		return nil, errTicketTypo
 	}
 	b, sum := b[:len(b)-4], b[len(b)-4:]
@@ -109,12 +110,18 @@ func ParseTicket(s string) (*Ticket, error) {
 		return nil, errors.New("the ticket is of another version of quicpeer: update this one, or ask for a ticket that it can read")
 	}
 	t := r.ticket()
-	// A ticket has one text, whose case and blanks alone may differ.
+	// A ticket has one text: no address could be written in another way.
 	if r.short || t.check() != nil || t.Text() != s {
 		return nil, errTicketContent
 	}
 	return t, nil
 }
+
+// HideTickets replaces the tickets in a text that is to be shown or logged by "qp1…".
+func HideTickets(s string) string { return ticketInText.ReplaceAllString(s, ticketPrefix+"…") }
+
+// ticketInText finds tickets, also those cut off or mistyped.
+var ticketInText = regexp.MustCompile(`(?i)\bqp1[a-z2-7]{16,}`)
 
 // ticketLetters drops what does not matter in a ticket's text.
 func ticketLetters(s string) string {
@@ -129,7 +136,7 @@ func ticketLetters(s string) string {
 	}, s)
 }
 
-// check reports what of the ticket can't be.
+// check reports a part of the ticket that can't be.
 func (t *Ticket) check() error {
 	if _, err := ParseID(string(t.ID)); err != nil {
 		return err

@@ -118,8 +118,10 @@ func TestTicketTypo(t *testing.T) {
 	})
 	// The last character has bits that stand for nothing.
 	last := strings.IndexByte("abcdefghijklmnopqrstuvwxyz234567", goldenText[len(goldenText)-1])
-	if _, err := ParseTicket(goldenText[:len(goldenText)-1] + string("abcdefghijklmnopqrstuvwxyz234567"[last|1])); last&1 == 0 && err == nil {
-		t.Error("two texts of one ticket")
+	for _, text := range []string{goldenText + "a", goldenText[:len(goldenText)-1] + string("abcdefghijklmnopqrstuvwxyz234567"[last|1])} {
+		if _, err := ParseTicket(text); text != goldenText && err != errTicketTypo {
+			t.Errorf("another text of the ticket: %v", err)
+		}
 	}
 }
 
@@ -225,6 +227,16 @@ func TestTicketKey(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "a ticket for bob"); n != 18 {
 		t.Errorf("%d lines name the ticket:\n%s", n, log.String())
+	}
+	for text, want := range map[string]string{
+		"dial " + goldenText + ": no": "dial qp1…: no",
+		strings.ToUpper(goldenText):   "qp1…",
+		goldenText[:19]:               "qp1…",
+		"qp1 is the prefix, qp1.host": "qp1 is the prefix, qp1.host",
+	} {
+		if got := HideTickets(text); got != want {
+			t.Errorf("%s is shown as %s", text, got)
+		}
 	}
 	hidden, _ := json.Marshal(goldenTicket.Seed[:])
 	for _, secret := range []string{"0123456789", fmt.Sprintf("%x", goldenTicket.Seed), "48 49 50", string(hidden)} {

@@ -44,15 +44,15 @@ func (i *Identity) Certificate() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: i.private}, nil
 }
 
-// TLS returns the configuration of a connection. If want is not zero, only the peer with that
-// key is accepted. VerifyConnection checks the peer: unlike VerifyPeerCertificate it runs in
-// every handshake.
-func (i *Identity) TLS(want PublicKey) (*tls.Config, error) {
+// TLS returns the configuration of a connection, for either side. If want is not zero, only the
+// peer with that key is accepted; with a door only one that knows its network. VerifyConnection
+// checks the peer: unlike VerifyPeerCertificate it runs in every handshake.
+func (i *Identity) TLS(want PublicKey, door *Door) (*tls.Config, error) {
 	certificate, err := i.Certificate()
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
+	config := &tls.Config{
 		Certificates:           []tls.Certificate{certificate},
 		NextProtos:             []string{ALPN},
 		MinVersion:             tls.VersionTLS13,
@@ -73,7 +73,11 @@ func (i *Identity) TLS(want PublicKey) (*tls.Config, error) {
 			}
 			return nil
 		},
-	}, nil
+	}
+	if door != nil {
+		door.guard(config)
+	}
+	return config, nil
 }
 
 // PeerKey returns the key of the other side of a TLS connection: that of its only certificate,

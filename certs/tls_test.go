@@ -57,7 +57,7 @@ func handshake(t *testing.T, client, server *tls.Config) (m meeting) {
 
 func configOf(t *testing.T, i *Identity, want PublicKey) *tls.Config {
 	t.Helper()
-	config, err := i.TLS(want)
+	config, err := i.TLS(want, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

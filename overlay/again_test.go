@@ -214,7 +214,7 @@ func TestStreamStopped(t *testing.T) {
 		mallory := &stranger{t: t, w: w, state: state("mallory", "mallory"), epoch: uint64(time.Now().UnixMilli())}
 		tr := &quic.Transport{Conn: w.Node("mallory")}
 		defer tr.Close()
-		tls, err := mallory.state.Identity.TLS(alice.Key())
+		tls, err := mallory.state.Identity.TLS(alice.Key(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,7 +70,12 @@ func (l *loop) heardBroadcast(e base.Broadcasted) {
 	if e.Direct {
 		m.Path = PathDirect
 	}
-	if !n.messages.Queue().PushBroadcast(m, certs.PublicKey(e.Content.GetKey()), stampOfBroadcast(e)) {
+	key := certs.PublicKey(e.Content.GetKey())
+	hidden := n.messages.Ignored.Has(key)
+	if hidden {
+		m.Body = ""
+	}
+	if !n.messages.Queue().PushBroadcast(m, key, stampOfBroadcast(e), hidden) {
 		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
 	}
 }

@@ -29,7 +29,8 @@ type Config struct {
 	// Conn is used instead of a socket on Listen if it is set. The node closes it,
 	// also if Start fails.
 	Conn net.PacketConn
-	// Join lists the addresses HOST:PORT of peers to join, all tried at once; until one of
+	// Join lists the addresses HOST:PORT of peers to join, and at most one ticket for a private
+	// network ("qp1…"); all are tried at once; until one of
 	// them lets this peer in, the peers that State's directory remembers are tried as well.
 	// Empty: the node is ready at once, as a network of its own, and looks for the remembered
 	// peers in the background.
@@ -47,8 +48,13 @@ type Config struct {
 	MapPort bool
 	// Network is the name of the network, at most 64 bytes of printable UTF-8. Peers of
 	// another network are refused, and so is a State whose directory was first used in another
-	// one. The name is not a secret.
+	// one. The name is not a secret. In a private network, which the State's directory or the
+	// ticket tells, it may be empty.
 	Network string
+	// Private: the node makes a private network of this name, at most 24 bytes, whose members are
+	// invited, see Node.Invite. Its key is kept in State's directory, which it needs; on later starts,
+	// when the directory is that of a private network, it does nothing. It can't be combined with Join.
+	Private bool
 	// Visitor: the peer may be gone in a moment, and no peer is to look for it then. Only the
 	// peers it speaks to, and those it joins by, hear of it, until it has been here for 2 s,
 	// broadcasts, or sends something that can't go directly; from then on it is a member like
@@ -67,11 +73,19 @@ type Config struct {
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
 	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
+
+	place place // what withDefaults has found out of the network
 }
 
 // withDefaults fills in what is not set, on a copy.
 func (c Config) withDefaults() (Config, error) {
+	if err := c.takeTicket(); err != nil {
+		return c, err
+	}
 	if c.State == nil {
+		if c.ID == "" && c.place.ticket != nil {
+			c.ID = c.place.ticket.ID
+		}
 		if c.ID == "" {
 			c.ID = certs.RandomID(rand.Reader)
 		}
@@ -99,7 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 	if err := pb.CheckNetwork(c.Network); err != nil {
 		return c, err
 	}
-	return c, c.State.CheckNetwork(c.Network)
+	return c, c.findPlace()
 }
 
 // ID is the node's ID.

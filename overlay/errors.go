@@ -39,6 +39,48 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refuses this peer: %v: %s", e.Address, e.Code, e.Reason)
 }
 
+// NotAdminError: this peer can't do what takes an admin.
+type NotAdminError struct{ Admins []certs.ID }
+
+func (e *NotAdminError) Error() string {
+	if len(e.Admins) == 0 {
+		return "only an admin can do that"
+	}
+	return fmt.Sprintf("only an admin can do that: %s is one", e.Admins[0])
+}
+
+// TicketIDError: the ticket is for another ID.
+type TicketIDError struct{ Ticket, Wanted certs.ID }
+
+func (e *TicketIDError) Error() string {
+	return fmt.Sprintf("the ticket is for the ID %s, not %s", e.Ticket, e.Wanted)
+}
+
+// NotAdmittedError: the private network does not let this peer in, or not any more. Reason is the
+// whole sentence.
+type NotAdmittedError struct{ Network, Reason string }
+
+func (e *NotAdmittedError) Error() string { return e.Reason }
+
+// notAdmitted words a removal.
+func notAdmitted(e *base.RemovedError, network certs.Network) *NotAdmittedError {
+	name := "the private network " + network.Label()
+	switch {
+	case e.Issuer != "":
+		return &NotAdmittedError{network.Name, fmt.Sprintf("%s, who has let this peer in, is not an admin of %s any more; ask for a new ticket", e.Issuer, name)}
+	case e.By == "":
+		return &NotAdmittedError{network.Name, "this peer was removed from " + name}
+	}
+	return &NotAdmittedError{network.Name, fmt.Sprintf("%s has removed this peer from %s", e.By, name)}
+}
+
+// AwayError: the ticket could not be redeemed in time, since its issuer is not here.
+type AwayError struct{ Address, Reason string }
+
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("the ticket can't be used now: %s (%s)", e.Reason, e.Address)
+}
+
 // nameError: a name can't be resolved.
 type nameError struct{ err error }
 
@@ -57,9 +99,9 @@ type UnreachableError struct {
 type Obstacle = base.Obstacle
 
 // The obstacles: no answer, because no peer is there or packets do not get there; the name
-// can't be resolved; the address is this peer's own; the other side speaks another protocol,
-// or version of it; it has no place left; it let this peer in, but the network's table did not
-// come.
+// can't be resolved; the address is this peer's own; the other side speaks another protocol, or
+// version of it, or is in another network and one of the two is private; it has no place left; it
+// let this peer in, but the network's table did not come.
 const (
 	ObstacleSilence  = base.ObstacleSilence
 	ObstacleName     = base.ObstacleName
@@ -93,7 +135,7 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast and Cancel, to be tested with errors.Is.
+// Errors of Send, Broadcast, Cancel, Ignore and Unignore, to be tested with errors.Is.
 var (
 	ErrToSelf     = messaging.ErrToSelf
 	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
@@ -101,6 +143,11 @@ var (
 	ErrOutboxFull = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
+	// Of Ignore and Unignore.
+	ErrIgnoreSelf  = messaging.ErrIgnoreSelf
+	ErrUnknownPeer = messaging.ErrUnknownPeer
+	ErrNotIgnored  = messaging.ErrNotIgnored
+	ErrIgnoredFull = messaging.ErrIgnoredFull
 	// ErrClosed is returned after the node has left. It is net.ErrClosed.
 	ErrClosed = messaging.ErrClosed
 )
@@ -114,12 +161,19 @@ func (n *Node) explain(err error) error {
 		duplicate *base.DuplicateIDError
 		elsewhere *base.StartedElsewhereError
 		join      *base.JoinError
+		removed   *base.RemovedError
 	)
 	switch {
 	case errors.As(err, &duplicate):
 		return &DuplicateIDError{ID: n.id, Own: n.Key(), Holder: duplicate.Holder}
 	case errors.As(err, &elsewhere):
 		return ErrStartedElsewhere
+	case errors.As(err, &removed):
+		return notAdmitted(removed, n.members.network)
+	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_NOT_INVITED:
+		return &NotAdmittedError{Network: n.members.network.Name, Reason: join.Refusal.GetReason()}
+	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_AWAY:
+		return &AwayError{Address: join.Address, Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join) && join.Refusal != nil:
 		return &RefusedError{Address: join.Address, Code: join.Refusal.GetCode(), Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join):

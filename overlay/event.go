@@ -33,6 +33,18 @@ type (
 const (
 	ReasonLeft = messaging.ReasonLeft // it said goodbye
 	ReasonLost = messaging.ReasonLost // it crashed or can't be reached
+
+	ReasonRemoved = messaging.ReasonRemoved // it is out of this private network for good
+)
+
+// The events of private networks.
+type (
+	// Removed: a peer, with ID and Key, is out of this private network for good, By an admin. Ref is
+	// that of our own Remove.
+	Removed = messaging.Removed
+	// Redeemed: somebody with ID and Key has used a ticket of ours, or tried to; Why says then why it
+	// was refused.
+	Redeemed = messaging.Redeemed
 )
 
 // The events of messages. An event of our own message has its ID in Message, its receiver in
@@ -80,6 +92,10 @@ type (
 	// Outgoing is one of them: Message, its ID, To, Ref, Body and SentAt.
 	Outgoing = messaging.Outgoing
 )
+
+// IgnoredPeer is a peer whose messages are not shown: its Key, and the ID under which it is
+// ignored.
+type IgnoredPeer = messaging.IgnoredPeer
 
 // PeerState is the state of a peer in the table.
 type PeerState string

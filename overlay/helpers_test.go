@@ -38,6 +38,7 @@ type world struct {
 
 	noCustody string            // the name of a node to start with NoCustody
 	older     string            // the name of one that knows no features
+	door      *certs.Door       // of the nodes that are started from now on
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
 	dead      *atomic.Bool      // set by steps when it ends the node
 	reported  bool
@@ -88,6 +89,7 @@ func (w *world) config(name string, join ...string) Config {
 		Conn:      w.Node(name),
 		NoCustody: name == w.noCustody,
 		older:     name == w.older,
+		place:     place{door: w.door},
 		step:      w.steps,
 		recording: w.recordings[name],
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),

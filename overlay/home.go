@@ -3,6 +3,7 @@ package overlay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -73,6 +74,9 @@ func (n *Node) noteLink(r *base.Record, up base.LinkUp, address string) {
 // refused; it is ErrClosed after the end, and ctx's own if ctx ends first, in which case the
 // dial goes on.
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
+	if certs.IsTicket(address) {
+		return "", errTicketLater // and the ticket is in no error
+	}
 	if err := checkHostPort(address); err != nil {
 		return "", err
 	}
@@ -90,6 +94,8 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 		return "", ErrClosed
 	}
 }
+
+var errTicketLater = errors.New("a ticket is used when a peer starts: quicpeer --join TICKET")
 
 // join: the program wants to join at an address.
 type join struct {

@@ -17,6 +17,9 @@ type kept struct {
 	met     []base.Acquaintance // to be looked for
 	custody []base.Kept
 	shown   map[base.ShownBroadcasts]uint64
+
+	removals []*pb.Announcement // from our private network
+	tickets  issuer
 }
 
 // openDisk opens the state directory, if there is one, and starts the messages from its
@@ -38,12 +41,18 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if !n.cfg.NoRejoin {
 		k.met = acquaintances(list)
 	}
+	if k.removals, err = n.loadRemovals(); err != nil {
+		return k, err
+	}
+	if k.tickets, err = loadTickets(n.disk); err != nil {
+		return k, err
+	}
 	var met []messaging.Contact
 	for _, a := range list {
 		met = append(met, contactOf(a.record, a.reached))
 	}
 	n.messages, err = messaging.New(messaging.Config{
-		ID: n.id, Identity: n.cfg.State.Identity, Network: n.cfg.Network, Nonce: nonce, Start: n.start,
+		ID: n.id, Identity: n.cfg.State.Identity, Network: n.members.network.Label(), Members: n.members.forMessages(), Nonce: nonce, Start: n.start,
 		NoCustody: n.cfg.NoCustody, Disk: n.disk, Met: met, Log: n.log,
 		Wish: func(w messaging.Wish) { n.post(wished{w}) }, Fail: n.fail,
 	})

@@ -9,6 +9,7 @@ import (
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/overlay/replay"
 	"quicpeer/transport"
 )
@@ -44,13 +45,15 @@ type loop struct {
 	withheld []base.Effects // effects of which something must be on disk first, and those that followed
 	saved    chan error     // the result of save
 
-	undecided []chan struct{} // closed when no deposit is pending
+	undecided []chan struct{}            // closed when no deposit is pending
+	refs      map[certs.PublicKey]string // of our own removals
+	issuer    issuer
 }
 
 // newLoop makes the loop of a node with a new core.
-func newLoop(n *Node, setup replay.Setup, here addresses) *loop {
+func newLoop(n *Node, setup replay.Setup, here addresses, tickets issuer) *loop {
 	l := &loop{
-		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), verifier: newVerifier(n),
+		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
 		epoch: setup.Config.Epoch, saved: make(chan error, 1),
 		dials: dials{
 			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
@@ -140,8 +143,8 @@ func (l *loop) settle() {
 }
 
 // isToBeSaved says that something of these effects must be on disk before any of them is
-// carried out: a new epoch, or the network that this peer is in.
-func isToBeSaved(out base.Effects) bool { return out.Epoch != 0 || isReady(out) }
+// carried out: a new epoch, the network that this peer is in, or the pass for it.
+func isToBeSaved(out base.Effects) bool { return out.Epoch != 0 || out.Pass != nil || isReady(out) }
 
 func isReady(out base.Effects) bool { return len(out.Events) > 0 && out.Events[0] == base.Ready{} }
 
@@ -153,8 +156,8 @@ func (l *loop) save(out base.Effects) {
 		if out.Epoch != 0 {
 			_, err = n.cfg.State.NextEpoch(out.Epoch)
 		}
-		if err == nil && isReady(out) {
-			err = n.cfg.State.EnterNetwork(n.cfg.Network)
+		if err == nil && (out.Pass != nil || isReady(out)) {
+			err = n.cfg.State.Enter(store.Membership{Network: n.members.network, Pass: out.Pass})
 		}
 		l.saved <- err
 	})
@@ -219,7 +222,14 @@ func (l *loop) apply(out base.Effects) {
 	}
 	if isReady(out) {
 		n.messages.Begin()
+		l.expelWaiting()
 		close(n.ready) // behind the joins, so that a caller of Send finds the peers
+	}
+	for _, r := range out.Removals {
+		l.storeRemoval(r)
+	}
+	for _, r := range out.Redeem {
+		l.redeemTicket(r)
 	}
 	for _, up := range out.Up {
 		l.linkUp(up)
@@ -264,17 +274,23 @@ func (l *loop) happened(event base.Event) {
 	switch e := event.(type) {
 	case base.Ready:
 		n.messages.IDs().Begin(n.Key(), l.epoch)
-		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own)})
+		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.members.network.Label()})
 	case base.Joined:
 		n.messages.Queue().Push(PeerJoined(e))
 		l.setPresent(e.ID, e.Key, true)
 	case base.Left:
 		reason := ReasonLost
-		if e.Farewell {
+		switch {
+		case e.Farewell:
 			reason = ReasonLeft
+		case e.Removed:
+			reason = ReasonRemoved
 		}
 		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
 		l.setPresent(e.ID, certs.PublicKey{}, false)
+	case base.Removed:
+		n.messages.Queue().Push(Removed{ID: e.ID, Key: e.Key, By: e.By, Ref: l.refs[e.Key]})
+		delete(l.refs, e.Key)
 	case base.Broadcasted:
 		l.heardBroadcast(e)
 	}

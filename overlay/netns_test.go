@@ -33,7 +33,12 @@ type realPeer struct {
 
 func realStart(t *testing.T, id certs.ID, join ...string) *realPeer {
 	t.Helper()
-	n, err := Start(t.Context(), Config{ID: id, Join: join})
+	return realStartWith(t, Config{ID: id, Join: join})
+}
+
+func realStartWith(t *testing.T, cfg Config) *realPeer {
+	t.Helper()
+	n, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

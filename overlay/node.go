@@ -54,7 +54,9 @@ type Node struct {
 	disk     *messaging.Disk
 	messages *messaging.Engine
 	reach    reach
-	mailbox  // of the loop
+	members  *members
+	expelled []outKey // of the loop: messages for them are to fail
+	mailbox           // of the loop
 	clock
 
 	ctx    context.Context // ends with the node
@@ -95,6 +97,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	endpoint, err := transport.NewEndpoint(transport.Config{
 		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Tag: tagOf(cfg.State.ID), Log: cfg.Log,
+		Door: cfg.place.door,
 	})
 	if err != nil {
 		return nil, err
@@ -119,6 +122,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
 		clock:   clock{time.Now()},
+		members: newMembers(cfg.State, cfg.place.network),
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
@@ -143,11 +147,11 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		features = nil
 	}
 	setup.Config = base.Config{
-		ID: n.id, Identity: cfg.State.Identity, Network: cfg.Network, Software: cfg.Software, Features: features,
+		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: n.membership(kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
 		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
 	}
-	l := newLoop(n, setup, here)
+	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(l.run)
@@ -182,6 +186,20 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 // way by then, or that others keep for the receiver, may still arrive. ErrNotWaiting: the
 // message is not known, or its end has been reported already; ErrClosed: this peer has left.
 func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
+
+// Ignore hides a peer, by its key: the one that has this ID now, or had it last. Its messages are
+// refused, which its program learns from Failed, and its broadcasts are passed on but not shown,
+// until Unignore, also after a restart; what is sent to it still goes. Ignore returns when that is
+// on disk, if there is a state directory. Errors: ErrUnknownPeer, ErrIgnoreSelf, ErrIgnoredFull
+// (1024 are ignored), ErrClosed.
+func (n *Node) Ignore(id certs.ID) error { return n.messages.Ignored.Ignore(id) }
+
+// Unignore shows messages of the peers again that are ignored under an ID; those that came
+// meanwhile are not shown. ErrNotIgnored: there are none; ErrClosed: this peer has left.
+func (n *Node) Unignore(id certs.ID) error { return n.messages.Ignored.Unignore(id) }
+
+// Ignored lists the ignored peers, in the order of their IDs.
+func (n *Node) Ignored() []IgnoredPeer { return n.messages.Ignored.Peers() }
 
 // Waiting lists the receivers, in the order of their IDs, with messages that wait or are on
 // their way.

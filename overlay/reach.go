@@ -20,7 +20,7 @@ func (n *Node) startReach() {
 	port := n.endpoint.Addr().Port()
 	if n.cfg.Discover {
 		n.reach.discovery = discovery.Start(discovery.Config{
-			ID: n.id, Key: n.Key(), Network: n.cfg.Network, Port: port, Log: n.log,
+			ID: n.id, Key: n.Key(), Network: n.members.network.Label(), Door: n.cfg.place.door, Port: port, Log: n.log,
 			Found: func(p discovery.Peer) {
 				n.post(coreInput{core.Found{ID: p.ID, Fingerprint: p.Key, Addresses: foundAddresses(p.Address)}})
 			},

@@ -43,7 +43,7 @@ type hopPeer struct {
 // hopPeer connects the node of a name to the endpoint of another; conf may be nil.
 func (w *world) hopPeer(tr *quic.Transport, name, to string, e *transport.Endpoint, conf *quic.Config) *hopPeer {
 	w.t.Helper()
-	tls, err := identity(name).TLS(certs.PublicKey{})
+	tls, err := identity(name).TLS(certs.PublicKey{}, w.door)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -308,7 +308,18 @@ func between(w *world, meddle meddler) (alice, bob *transport.Endpoint) {
 // first packet: its keys follow from that (RFC 9001, 5.2). It goes to the sender of a packet if the server
 // says it, else to its receiver.
 func closingInitial(first, packet []byte, server bool) []byte {
-	secret, err := hkdf.Extract(sha256.New, destination(first), []byte{
+	const number, refused = 1000, 2
+	frames := append([]byte{0x1c, refused, 0, 0}, make([]byte, 1100)...) // CONNECTION_CLOSE, PADDING
+	to, from := destination(packet), source(packet)
+	if server {
+		to, from = from, to
+	}
+	return sealInitial(destination(first), to, from, server, number, frames)
+}
+
+// sealInitial is an Initial packet of the connection whose first packet goes to the ID first.
+func sealInitial(first, to, from []byte, server bool, number uint32, frames []byte) []byte {
+	secret, err := hkdf.Extract(sha256.New, first, []byte{
 		0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a,
 	})
 	derive := func(label string, size int) []byte {
@@ -320,18 +331,15 @@ func closingInitial(first, packet []byte, server bool) []byte {
 		}
 		return b
 	}
-	to, from := destination(packet), source(packet)
 	side := "client in"
 	if server {
-		side, to, from = "server in", from, to
+		side = "server in"
 	}
 	secret = derive(side, 32)
 	key, iv, hp := derive("quic key", 16), derive("quic iv", 12), derive("quic hp", 16)
 	if err != nil {
 		panic(err)
 	}
-	const number, refused = 1000, 2
-	frames := append([]byte{0x1c, refused, 0, 0}, make([]byte, 1100)...) // CONNECTION_CLOSE, PADDING
 	b := slices.Concat([]byte{0xc3, 0, 0, 0, 1, byte(len(to))}, to, []byte{byte(len(from))}, from, []byte{0})
 	b = binary.BigEndian.AppendUint16(b, 0x4000|uint16(4+len(frames)+16))
 	at := len(b)

@@ -22,7 +22,12 @@ type line struct {
 // newLine is a row with ways in both directions.
 func newLine(t *testing.T, seed uint64, names ...string) *line {
 	t.Helper()
-	l := &line{world: newWorld(t, seed), names: names}
+	return newWorld(t, seed).line(names...)
+}
+
+func (w *world) line(names ...string) *line {
+	w.t.Helper()
+	l := &line{world: w, names: names}
 	for i, name := range names {
 		l.ends = append(l.ends, l.endpoint(name))
 		if i > 0 {

@@ -26,8 +26,8 @@ const (
 //
 // It gives up after 5 s without an answer. A peer that refuses because it has too many
 // connections at this moment is dialled again until ctx ends, so ctx should have a deadline.
-// Errors: [ErrNoAnswer], [ErrRefused], certs.ErrSelf, certs.ErrTwin, *certs.WrongKeyError,
-// context.Canceled, net.ErrClosed after Close, and others with a text only.
+// Errors: [ErrNoAnswer], [ErrRefused], [ErrProtocol], certs.ErrSelf, certs.ErrTwin,
+// *certs.WrongKeyError, context.Canceled, net.ErrClosed after Close, and others with a text only.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -55,7 +55,7 @@ type route struct {
 }
 
 func (e *Endpoint) dialOver(ctx context.Context, r route, want certs.PublicKey) (*Link, error) {
-	tls, err := e.identity.TLS(want)
+	tls, err := e.tls(want)
 	if err != nil {
 		return nil, err
 	}

@@ -28,9 +28,21 @@ var (
 	ErrRestarted = errors.New("the peer has restarted")
 	// ErrProtocol: the other side does not speak our protocol, or this version of it.
 	ErrProtocol = errors.New("the other side does not speak " + certs.ALPN)
+	// ErrClosedDoor: it speaks another protocol, or is a peer of a private network that ours is
+	// not, and does not tell which. It is ErrProtocol.
+	ErrClosedDoor error = protocolError("the other side does not speak quicpeer, or is a private network that this peer has no ticket for")
+	// ErrOtherNetwork: it is not in the private network of this peer, and has seen nothing of it.
+	// It is ErrProtocol.
+	ErrOtherNetwork error = protocolError("the other side is not in the private network of this peer")
 	// ErrQueueFull: the peer does not read its control stream; the link is closed.
 	ErrQueueFull = errors.New("the peer does not read")
 )
+
+// protocolError is an error that is ErrProtocol, in other words.
+type protocolError string
+
+func (e protocolError) Error() string        { return string(e) }
+func (e protocolError) Is(target error) bool { return target == ErrProtocol }
 
 // timeoutError is a net.Error, as callers of network code expect.
 type timeoutError string
@@ -107,6 +119,8 @@ func explain(err error) error {
 		return certs.ErrSelf
 	case errors.Is(err, certs.ErrTwin):
 		return certs.ErrTwin
+	case errors.Is(err, certs.ErrOutside):
+		return ErrOtherNetwork
 	case errors.As(err, &wrongKey):
 		return wrongKey
 	case errors.As(err, &idle):
@@ -132,6 +146,8 @@ func explainTransport(err *quic.TransportError) error {
 	switch {
 	case err.Remote && err.ErrorCode == quic.ConnectionRefused:
 		return ErrRefused
+	case err.Remote && err.ErrorCode == noProtocol:
+		return ErrClosedDoor
 	case err.ErrorCode == noProtocol:
 		return ErrProtocol
 	case err.Remote && (err.ErrorCode == handshakeFailure || err.ErrorCode == protocolVersion):

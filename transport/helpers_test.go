@@ -38,6 +38,7 @@ type world struct {
 	t    *testing.T
 	log  *logBuffer
 	ends []*transport.Endpoint
+	door *certs.Door // of all endpoints and hop peers
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -54,18 +55,23 @@ func newWorld(t *testing.T, seed uint64) *world {
 // endpoint starts the node of this name; its name is also its identity.
 func (w *world) endpoint(name string) *transport.Endpoint {
 	w.t.Helper()
-	e, err := transport.NewEndpoint(transport.Config{
-		Conn:     w.Node(name),
-		Identity: identity(name),
-		ResetKey: [32]byte([]byte(strings.Repeat(name, 32)[:32])),
-		Tag:      tag(name),
-		Log:      slog.New(slog.NewTextHandler(w.log, nil)),
-	})
+	e, err := transport.NewEndpoint(w.config(name, w.Node(name)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.ends = append(w.ends, e)
 	return e
+}
+
+func (w *world) config(name string, conn net.PacketConn) transport.Config {
+	return transport.Config{
+		Conn:     conn,
+		Identity: identity(name),
+		Door:     w.door,
+		ResetKey: [32]byte([]byte(strings.Repeat(name, 32)[:32])),
+		Tag:      tag(name),
+		Log:      slog.New(slog.NewTextHandler(w.log, nil)),
+	}
 }
 
 // dial connects to the endpoint of the name to, and says hello.

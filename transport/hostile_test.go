@@ -67,7 +67,7 @@ func (w *hostileWorld) dialRaw(tr *quic.Transport, conf *tls.Config) (*quic.Conn
 }
 
 func goodTLS(t *testing.T) *tls.Config {
-	conf, err := identity("hostile").TLS(certs.PublicKey{})
+	conf, err := identity("hostile").TLS(certs.PublicKey{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,9 @@ func TestExplain(t *testing.T) {
 		{&quic.StatelessResetError{}, "the peer has restarted"},
 		{&quic.VersionNegotiationError{}, "the other side does not speak quicpeer/1: it has another version of QUIC"},
 		{&quic.TransportError{Remote: true, ErrorCode: quic.ConnectionRefused}, ErrRefused.Error()},
-		{&quic.TransportError{Remote: true, ErrorCode: 0x178}, "the other side does not speak quicpeer/1"},
+		{&quic.TransportError{Remote: true, ErrorCode: 0x178}, "the other side does not speak quicpeer, or is a private network that this peer has no ticket for"},
+		{&quic.TransportError{ErrorCode: 0x178}, "the other side does not speak quicpeer/1"},
+		{certs.ErrOutside, "the other side is not in the private network of this peer"},
 		{&quic.TransportError{Remote: true, ErrorCode: 0x128, ErrorMessage: "No common ALPN protocols"}, "the other side does not speak quicpeer/1: CRYPTO_ERROR 0x128 (remote): No common ALPN protocols"},
 		{&quic.TransportError{Remote: true, ErrorCode: 0x12a}, "the peer does not accept our key (it may be its own, or it expects another peer)"},
 		{&quic.TransportError{ErrorCode: quic.StreamLimitError}, "STREAM_LIMIT_ERROR (local)"},
@@ -156,7 +158,7 @@ func TestExplain(t *testing.T) {
 		if got := explain(fmt.Errorf("wrapped: %w", c.err)); got.Error() != c.want {
 			t.Errorf("%v becomes %q, want %q", c.err, got, c.want)
 		}
-		if got := errors.Is(explain(c.err), ErrProtocol); got != strings.HasPrefix(c.want, ErrProtocol.Error()) {
+		if got := errors.Is(explain(c.err), ErrProtocol); got != (strings.HasPrefix(c.want, "the other side does not speak quicpeer") || c.want == ErrOtherNetwork.Error()) {
 			t.Errorf("%v is ErrProtocol: %v", c.err, got)
 		}
 	}

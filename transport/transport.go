@@ -45,6 +45,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,10 @@ type Config struct {
 	Conn net.PacketConn
 	// Identity is this peer's identity. Required.
 	Identity *certs.Identity
+	// Door, if there is one, is that of a private network: only peers that know the network are
+	// spoken to, whoever dials and however packets travel. To all others this peer is a service
+	// of some other protocol, and shows no certificate. Nil: an open network.
+	Door *certs.Door
 	// ResetKey makes the stateless resets by which a peer learns at once that we have
 	// restarted and have lost its connection. It must be secret and the same after a restart.
 	// Zero: no resets; the peer waits for its idle timeout.
@@ -78,7 +83,7 @@ type Config struct {
 // methods may be called from any goroutine.
 type Endpoint struct {
 	conn      net.PacketConn
-	identity  *certs.Identity
+	tls       func(want certs.PublicKey) (*tls.Config, error) // certs.Identity.TLS
 	log       *slog.Logger
 	transport *quic.Transport
 	listener  *quic.Listener
@@ -101,12 +106,18 @@ type Endpoint struct {
 // NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn, even if it
 // fails.
 func NewEndpoint(cfg Config) (*Endpoint, error) {
+	return newEndpoint(cfg, func(want certs.PublicKey) (*tls.Config, error) { return cfg.Identity.TLS(want, cfg.Door) })
+}
+
+// newEndpoint is NewEndpoint with a function that makes the TLS configuration of each dial, and
+// of listening.
+func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)) (*Endpoint, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Endpoint{
 		conn:     cfg.Conn,
-		identity: cfg.Identity,
+		tls:      tls,
 		log:      cfg.Log,
 		accepted: make(chan *Link),
 		ended:    make(chan struct{}),
@@ -140,7 +151,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 }
 
 func (e *Endpoint) listen() error {
-	tls, err := e.identity.TLS(certs.PublicKey{})
+	tls, err := e.tls(certs.PublicKey{})
 	if err != nil {
 		return err
 	}
@@ -195,7 +206,7 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 	in.transport = &quic.Transport{
 		Conn: in.carrier, ConnContext: in.gate.enter, VerifySourceAddress: in.gate.doubts, DisableVersionNegotiationPackets: true,
 	}
-	tls, err := e.identity.TLS(certs.PublicKey{})
+	tls, err := e.tls(certs.PublicKey{})
 	if err != nil {
 		return err
 	}

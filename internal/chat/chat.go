@@ -20,6 +20,8 @@ import (
 // of its own:
 //
 //	12:01:05 * you are bob, SHA256:…, listening on 192.168.1.5:5000
+//	                                     or: …, in the private network home#…, listening on …
+//	12:01:05 * keep a copy of …/network.key in a safe place: without it nobody can name admins
 //	12:01:05 * alice joined              or: * alice joined (via carol)
 //	12:01:05 * alice left                or: * alice was lost
 //	12:01:05 alice: to everyone
@@ -32,12 +34,23 @@ import (
 //	12:01:05 * joined alice at 192.168.1.5:5000
 //	12:01:05 ? what is wrong with a typed line
 //	12:01:05 ? not sent (why): hello
+//	12:01:05 * for carol, once, until tomorrow 12:01, while you are here:
+//	    qp1…
+//	12:01:05 * carol was let in (SHA256:…, by your ticket)
+//	12:01:05 ! a use of your ticket for carol was refused (SHA256:…): why
+//	12:01:05 * carol was removed from the network for good, by alice
 //	12:01:05 * left                      or: * left, 2 messages undelivered
 //
 // A message that was sent is identified by its ref, which is the beginning of its text.
 type Frontend struct {
 	printer
-	listed []overlay.Outgoing // by /cancel; owned by the goroutine that executes lines
+	KeyFile string // of a private network that has just begun; empty: there is none
+
+	self certs.ID // since Ready
+
+	// Owned by the goroutine that executes lines.
+	listed  []overlay.Outgoing // by /cancel
+	invited overlay.Invitation // the last
 }
 
 // New returns a front end that writes to out.
@@ -49,15 +62,18 @@ func New(out *lines.Output, look Look) *Frontend {
 func (t *Frontend) Show(event overlay.Event) error {
 	switch e := event.(type) {
 	case overlay.Ready:
-		return t.say("*", fmt.Sprintf("you are %s, %v, listening on %s", t.name(e.ID), e.Key, OneLine(strings.Join(e.Listen, ", "))))
+		return t.ready(e)
 	case overlay.PeerJoined:
 		if e.Via != "" {
 			return t.say("*", fmt.Sprintf("%s joined (via %s)", t.name(e.ID), e.Via))
 		}
 		return t.say("*", t.name(e.ID)+" joined")
 	case overlay.PeerLeft:
-		if e.Reason == overlay.ReasonLost {
+		switch e.Reason {
+		case overlay.ReasonLost:
 			return t.say("*", t.name(e.ID)+" was lost")
+		case overlay.ReasonRemoved: // the event Removed says it
+			return nil
 		}
 		return t.say("*", t.name(e.ID)+" left")
 	case overlay.Message:
@@ -71,6 +87,10 @@ func (t *Frontend) Show(event overlay.Event) error {
 		return t.say("*", fmt.Sprintf("waiting for %s (%s): %s", t.name(e.To), OneLine(e.Reason), OneLine(e.Ref)))
 	case overlay.Failed:
 		return t.say("!", fmt.Sprintf("not delivered to %s (%s): %s", t.name(e.To), OneLine(e.Error), OneLine(e.Ref)))
+	case overlay.Removed:
+		return t.removed(e)
+	case overlay.Redeemed:
+		return t.redeemed(e)
 	}
 	return nil // the user has seen, or written, what was sent
 }
@@ -102,7 +122,7 @@ func (t *Frontend) sent(now, at time.Time) string {
 // firstMessage is when the protocol was created.
 var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Execute carries out a typed line, except for sending and joining.
+// Execute carries out a typed line, except for sending, joining and the acts of an admin.
 func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	if !utf8.Valid(line) {
 		return lines.Message{}, false, lines.Bad("the line is not UTF-8, nothing was sent")
@@ -118,7 +138,11 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		}
 		return lines.Message{To: c.to, Body: c.text, Ref: lines.Excerpt(c.text)}, false, nil
 	case joinPeer:
-		return lines.Message{Join: c.text}, false, nil
+		return lines.Message{Join: c.text}, false, lines.CheckJoin(c.text)
+	case invite, uninvite, remove:
+		return lines.Message{Act: c.act()}, false, nil
+	case showQR:
+		err = t.showTicket()
 	case showPeers:
 		err = t.peers(n.Peers())
 	case showTable:
@@ -129,6 +153,10 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.net(n.Net())
 	case withdraw:
 		err = t.cancel(n, c.text)
+	case ignorePeer:
+		err = t.ignore(n, c.to)
+	case unignorePeer:
+		err = t.unignore(n, c.to)
 	case showHelp:
 		err = t.block("what you can type:", typedHelp)
 	}

@@ -11,6 +11,15 @@ const typedHelp = `text                    a message to everyone
 /cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
                         on its way, or that others keep for it, may still arrive
+/invite ID              in a private network: make a ticket for ID, good once
+                        (/invite ID admin: ID may invite and remove as well)
+/qr                     the last ticket as a QR code
+/uninvite ID            make the tickets for ID void
+/remove ID              take a member out for good (/remove ID all: and all that
+                        it has done as an admin)
+/ignore ID              refuse what that peer writes to this one, and hide what it
+                        writes to everyone; alone: list who is ignored
+/unignore ID            the reverse; what came meanwhile is not shown
 /quit                   leave (so do Ctrl-C and Ctrl-D)
 To send a text that begins with / or @, double that character. Blanks before it
 make no difference.`

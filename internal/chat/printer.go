@@ -50,9 +50,12 @@ func (p *printer) line(clock, mark, s string) string {
 // block writes a line and, indented below it, the lines that belong to it.
 func (p *printer) block(title, lines string) error {
 	return p.write(func(_ time.Time, clock string) string {
-		return p.line(clock, "*", title) + "    " + strings.ReplaceAll(lines, "\n", "\n    ") + "\n"
+		return p.line(clock, "*", title) + margin + strings.ReplaceAll(lines, "\n", "\n"+margin) + "\n"
 	})
 }
+
+// margin is before the lines of a block.
+const margin = "    "
 
 // write writes what the function makes of the time.
 func (p *printer) write(lines func(now time.Time, clock string) string) error {

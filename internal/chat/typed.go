@@ -14,8 +14,8 @@ import (
 // typed is a parsed line.
 type typed struct {
 	verb verb
-	to   certs.ID // the receiver of a say; empty: everyone
-	text string   // of a say; or the address to join, or what to cancel
+	to   certs.ID // the receiver of a say, empty: everyone; or whom to invite, remove, ignore or not, empty: list them
+	text string   // of a say; or the address to join, or what to cancel; or admin, or all
 }
 
 type verb int
@@ -29,6 +29,12 @@ const (
 	showBuffer
 	showNet
 	withdraw
+	invite
+	uninvite
+	remove
+	showQR
+	ignorePeer
+	unignorePeer
 	showHelp
 	quit
 )
@@ -38,6 +44,7 @@ var verbs = map[string]verb{
 	"/table":  showTable,
 	"/buffer": showBuffer,
 	"/net":    showNet,
+	"/qr":     showQR,
 	"/help":   showHelp,
 	"/quit":   quit,
 }
@@ -68,13 +75,17 @@ func parseTyped(line string) (typed, error) {
 			return typed{}, lines.Bad("a peer to join is typed as /join HOST:PORT")
 		}
 		return typed{verb: joinPeer, text: address}, nil
+	case "/invite", "/uninvite", "/remove":
+		return parseAct(command, rest)
 	case "/cancel":
 		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
+	case "/ignore", "/unignore":
+		return parseIgnore(command, strings.TrimFunc(rest, isBlank))
 	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel")) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, append(slices.Sorted(maps.Keys(verbs)), "/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore")) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,12 @@ func TestParseTyped(t *testing.T) {
 		"/cancel":                 {verb: withdraw},
 		" /cancel\t @bob ":        {withdraw, "", "@bob"},
 		"/quit":                   {verb: quit},
+		"/qr":                     {verb: showQR},
+		"/invite bob":             {invite, "bob", ""},
+		" /invite  @bob\tadmin ":  {invite, "bob", "admin"},
+		"/uninvite bob":           {uninvite, "bob", ""},
+		"/remove bob":             {remove, "bob", ""},
+		"/remove bob all":         {remove, "bob", "all"},
 	} {
 		got, err := parseTyped(line)
 		if bad := line == "/"; bad != (err != nil) || got != want {
@@ -58,6 +65,8 @@ func TestParseTyped(t *testing.T) {
 	}
 	for _, line := range []string{
 		"@", "@bob", "@bob ", "@ bob hi", "@b!b hi", "@:", "@: hi", "@bob:", "@bob:hi", "@b:b hi", "/msg", "/msg bob", "/msg bob ", "/msgbob hi",
+		"/invite", "/invite b!b", "/invite bob all", "/invite bob admin x", "/invite @", "/invite bob,", "/uninvite", "/uninvite bob admin",
+		"/remove", "/remove bob admin", "/remove bob all all", "/remove \x1b", "/qr bob", "/invitebob",
 		"/quit now", "/Quit", "/nonsense", "/ x", "@" + strings.Repeat("x", 65) + " hi", "/\x1b[2J",
 	} {
 		got, err := parseTyped(line)
@@ -90,10 +99,12 @@ func FuzzTypedLine(f *testing.F) {
 	f.Add("/quit", "al.ice")
 	f.Add("@bob hi", "")
 	f.Add(" \t/peers", "bob")
+	f.Add("/invite bob admin", "bob")
+	f.Add("/join a:1", "bob")
 	f.Fuzz(func(t *testing.T, text, to string) {
 		if c, err := parseTyped(text); err != nil && c != (typed{}) {
 			t.Errorf("%q: %+v and %v", text, c, err)
-		} else if c.verb != say && c.verb != withdraw && c.text+string(c.to) != "" {
+		} else if !slices.Contains([]verb{say, withdraw, joinPeer, invite, uninvite, remove}, c.verb) && c.text+string(c.to) != "" {
 			t.Errorf("%q: %+v", text, c)
 		}
 		begun := strings.TrimLeftFunc(text, isBlank)

@@ -52,6 +52,7 @@ func (c *console) open(o options, self certs.ID, version string) (lines.Frontend
 		return jsonl.New(c.out, version), lines.NewReader(c.stdin)
 	}
 	front := chat.New(c.out, chat.Look{Terminal: c.stdout != nil, Dated: o.noInput, Colour: c.colour, Width: c.width})
+	front.KeyFile = o.keyFile
 	if c.prompt != nil && !o.noInput {
 		if err := c.openPrompt(self); err == nil {
 			return front, c.opened

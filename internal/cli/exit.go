@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"quicpeer/certs"
 	"quicpeer/internal/chat"
 	"quicpeer/internal/lines"
 	"quicpeer/overlay"
@@ -25,6 +26,7 @@ const (
 	statusInUse       = 3
 	statusUnreachable = 4
 	statusUndelivered = 5
+	statusNotAdmitted = 6
 )
 
 // undeliveredError says that the peer has left in good order, but messages have not
@@ -66,7 +68,7 @@ func report(stderr io.Writer, err error) int {
 		report(stderr, e.outcome)
 	}
 	status, hint := explain(err)
-	line := "quicpeer: " + chat.OneLine(err.Error())
+	line := "quicpeer: " + chat.OneLine(certs.HideTickets(err.Error()))
 	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); hint != "" && (ok || status == statusUsage) {
 		line += "; " + hint // on one line, so that a search through logs finds both
 		hint = ""
@@ -120,6 +122,12 @@ func explainNetwork(err error) (status int, hint string) {
 	if e, ok := errors.AsType[*overlay.UnreachableError](err); ok {
 		return statusUnreachable, obstacleHint(e.Obstacles)
 	}
+	if _, ok := errors.AsType[*overlay.AwayError](err); ok {
+		return statusUnreachable, "start again when whoever gave the ticket is here; with --join-timeout 0 this peer waits for it"
+	}
+	if _, ok := errors.AsType[*overlay.NotAdmittedError](err); ok {
+		return statusNotAdmitted, ""
+	}
 	if e, ok := errors.AsType[*overlay.RefusedError](err); ok {
 		switch e.Code {
 		case pb.HandshakeCode_NETWORK:
@@ -137,7 +145,7 @@ var obstacleHints = map[overlay.Obstacle]string{
 	overlay.ObstacleSilence:  "is a peer running there, and does its firewall let UDP in? --join-timeout 0 tries for ever",
 	overlay.ObstacleName:     "is the name written right, and does this machine's name server know it?",
 	overlay.ObstacleSelf:     "that is this peer itself: name another one, or start a network without --join",
-	overlay.ObstacleProtocol: "the two speak different versions of the protocol; update the older one",
+	overlay.ObstacleProtocol: "the two speak different versions of the protocol (update the older one), or are in different networks of which one is private (ask a member for a ticket)",
 	overlay.ObstacleTable:    "a peer there lives, but is slow or has a fault: see its log, join at another one too, or start with a longer --join-timeout",
 	overlay.ObstacleFull:     "all places there are taken: join at another peer; --join-timeout 0 tries for ever",
 }
@@ -162,6 +170,9 @@ func explainState(err error) (status int, hint string) {
 		return statusUsage, fmt.Sprintf("start with --id %s, or name another --state-dir", e.Stored)
 	}
 	if e, ok := errors.AsType[*overlay.OtherNetworkError](err); ok {
+		if strings.Contains(e.Stored, "#") || strings.Contains(e.Wanted, "#") { // a private one is not a matter of its name
+			return statusUsage, "a second network needs another --state-dir"
+		}
 		start := "without --network"
 		if e.Stored != "" {
 			start = fmt.Sprintf("with --network %q", e.Stored)

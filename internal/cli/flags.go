@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,11 +18,14 @@ import (
 // options are the checked settings from the command line and the environment.
 type options struct {
 	listen      string
-	join        []string
+	join        []string // the ticket among them
+	askTicket   bool     // --join -
 	id          certs.ID // empty: not given
 	stateDir    string   // empty: not given
 	visitor     bool     // neither an ID, a state directory nor an address to listen on was given
 	network     string
+	private     bool
+	keyFile     string        // of the private network that this run has begun
 	joinTimeout time.Duration // 0: forever
 	drain       time.Duration
 	noRejoin    bool
@@ -64,6 +68,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.StringVarP(&v.id, "id", "i", "", "")
 	f.StringVar(&v.stateDir, "state-dir", "", "")
 	f.StringVar(&v.network, "network", "", "")
+	f.BoolVar(&v.private, "private", false, "")
 	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")
 	f.DurationVar(&v.drain, "drain", 5*time.Second, "")
 	f.BoolVar(&v.noRejoin, "no-rejoin", false, "")
@@ -94,7 +99,7 @@ func parseOptions(args []string, getenv func(string) string) (options, error) {
 	f := newFlagSet(&v)
 	o, err := v.parse(f, args, getenv)
 	if err != nil {
-		return options{}, usagef("%v%s", err, oneDashMisspelt(f, args))
+		return options{}, usagef("%s", certs.HideTickets(err.Error()+oneDashMisspelt(f, args)))
 	}
 	return o, nil
 }
@@ -107,7 +112,7 @@ func (v *values) parse(f *pflag.FlagSet, args []string, getenv func(string) stri
 		return v.options, nil
 	}
 	if f.NArg() > 0 {
-		return options{}, unexpected(f.Arg(0))
+		return options{}, unexpected(f.Arg(0), v.join)
 	}
 	given := map[string]string{} // the flag's or the variable's name, for messages
 	var err error
@@ -210,12 +215,28 @@ func shortsTakeNext(f *pflag.FlagSet, shorts string) bool {
 	return false
 }
 
-// unexpected is the error for an argument that is not a flag.
-func unexpected(arg string) error {
+// unexpected is the error for an argument that is not a flag, behind the given values of
+// --join. It doesn't show what may be a part of a ticket.
+func unexpected(arg string, join []string) error {
+	if slices.ContainsFunc(join, certs.IsTicket) {
+		return usagef("unexpected argument behind the ticket: put a ticket with blanks or line ends into quotes")
+	}
+	if certs.IsTicket(arg) {
+		return usagef("unexpected argument: a ticket is given as --join TICKET")
+	}
+	arg = shortened(arg)
 	if checkAddress(arg, true) == nil {
 		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
 	}
 	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
+}
+
+// shortened is a value for an error. One as long as a ticket may be one without its beginning.
+func shortened(value string) string {
+	if len(value) > 64 {
+		return value[:8] + "…"
+	}
+	return value
 }
 
 // longFlags returns the names of the documented flags.

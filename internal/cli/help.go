@@ -11,10 +11,16 @@ Usage:
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
                            a free one (default :0)
-  -j, --join HOST:PORT     a peer of the network to join; may be repeated, or be a
+  -j, --join HOST:PORT | TICKET | -
+                           a peer of the network to join; may be repeated, or be a
                            comma-separated list. Without it, look for the peers
                            that the state directory remembers; if it remembers
-                           none, start a new network
+                           none, start a new network. A TICKET (qp1...) lets this
+                           peer into a private network, under the ID that it
+                           names; - asks for it without showing it, or reads it
+                           from the first line of standard input
+      --private            make a private network, whose members are invited (with
+                           --id; once)
       --no-rejoin          don't look for the peers that the state directory
                            remembers
       --discover           find peers on the LAN by multicast DNS. Without --join:
@@ -61,6 +67,8 @@ Typed lines:
   /peers, /table, /buffer  who is here; the routing table; waiting messages
   /net                     how peers are reached, and why not more directly
   /join HOST:PORT          dial another peer, and so join its network to this one
+  /invite ID, /qr          in a private network: make a ticket for ID; as a QR code
+  /uninvite ID, /remove ID make it void; take a member out for good
   /cancel, /cancel N       list waiting messages with numbers; withdraw one
   /cancel @ID              withdraw everything that waits for one peer
   /help, /quit
@@ -75,10 +83,14 @@ Exit status:
   5  left in good order, but messages of this run have not reached their
      receivers: they are kept in the state directory; without one, each has failed
      and is gone
+  6  the private network doesn't let this peer in: a ticket used, ended or
+     foreign, a member removed
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
   quicpeer --id bob --join 192.168.1.5:5000         join it
+  quicpeer --id carol --private                     start a private network
+  quicpeer --join -                                 join one, by a ticket
   quicpeer --id bob --discover                      join whatever is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
   quicpeer --json --no-input --id log -j host:5000  record everything that is said

@@ -7,19 +7,34 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
+
+	"quicpeer/certs"
 )
 
 // newLog returns a logger that writes to w: text for people, in colour on a terminal, or
 // JSON for programs.
 func newLog(w io.Writer, o options, colour bool) *slog.Logger {
 	if o.logJSON {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.logLevel}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.logLevel, ReplaceAttr: hideTickets}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{
-		Level:      o.logLevel,
-		TimeFormat: time.TimeOnly,
-		NoColor:    !colour,
+		Level:       o.logLevel,
+		TimeFormat:  time.TimeOnly,
+		NoColor:     !colour,
+		ReplaceAttr: hideTickets,
 	}))
+}
+
+// hideTickets keeps tickets out of the log, wherever a line or an error has them from.
+func hideTickets(_ []string, a slog.Attr) slog.Attr {
+	if k := a.Value.Kind(); k != slog.KindString && k != slog.KindAny {
+		return a
+	}
+	text := a.Value.String()
+	if hidden := certs.HideTickets(text); hidden != text {
+		a.Value = slog.StringValue(hidden)
+	}
+	return a
 }
 
 // maxLogLines is how many lines of the log may wait for the reader of standard error (a

@@ -31,18 +31,33 @@ func start(t *testing.T, args ...string) *process { return startWithErrors(t, ni
 // startWithErrors is start with standard error going elsewhere than to p.errors.
 func startWithErrors(t *testing.T, stderr io.Writer, args ...string) *process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: &exec.Cmd{Path: self, Args: append([]string{"quicpeer"}, args...)}}
+	p := newProcess(t, args...)
 	p.cmd.Stderr = stderr
 	if stderr == nil {
 		p.cmd.Stderr = &p.errors
 	}
+	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
+	p.run()
+	return p
+}
+
+// newProcess is a command that has not been started.
+func newProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &process{t: t, cmd: &exec.Cmd{Path: self, Args: append([]string{"quicpeer"}, args...)}}
+}
+
+// run starts it, for a minute at most.
+func (p *process) run() {
+	t := p.t
+	t.Helper()
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +72,6 @@ func startWithErrors(t *testing.T, stderr io.Writer, args ...string) *process {
 		p.cmd.Process.Kill()
 		p.cmd.Wait()
 	})
-	return p
 }
 
 type jsonEvent struct {

@@ -103,6 +103,15 @@ func (c *command) run(ctx context.Context) error {
 		_, err := io.WriteString(lines.NewOutput(c.stdout), text)
 		return err
 	}
+	if o.askTicket {
+		ticket, err := c.askTicket(ctx)
+		if err != nil || ticket == nil {
+			return err
+		}
+		if err := o.useTicket(ticket); err != nil {
+			return err
+		}
+	}
 	state, err := openState(o, c.getenv)
 	if err != nil {
 		return err

@@ -6,6 +6,9 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"quicpeer/certs"
@@ -47,11 +50,19 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	key := s.networkKey()
+	isNew := s.options.private && !exists(key)
 	n, err := s.join(ctx, cfg)
 	if err != nil || n == nil {
 		return err
 	}
 	defer n.Close()
+	if isNew && exists(key) {
+		s.options.keyFile = key
+		if s.options.json {
+			s.log.Warn("keep a copy of the network's key in a safe place: without it nobody can name admins", "path", key)
+		}
+	}
 
 	// leaving ends when it is time to leave: a signal, a command, the end of input, a
 	// failed write to standard output, or because the node has stopped.
@@ -89,6 +100,7 @@ func (s *session) config() (overlay.Config, error) {
 		Join:        o.join,
 		JoinTimeout: o.joinTimeout,
 		Network:     o.network,
+		Private:     o.private,
 		NoRejoin:    o.noRejoin,
 		NoCustody:   o.noCustody,
 		Visitor:     o.visitor,
@@ -130,7 +142,7 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 		n   node
 		err error
 	}
-	s.log.Debug("starting", "listen", cfg.Listen, "join", cfg.Join)
+	s.log.Debug("starting", "listen", cfg.Listen, "join", certs.HideTickets(strings.Join(cfg.Join, ",")))
 	done := make(chan result, 1)
 	go func() {
 		n, err := s.start(starting, cfg)
@@ -228,4 +240,12 @@ func (s *session) stateDir() string {
 		return ""
 	}
 	return s.state.Dir
+}
+
+// networkKey is where the key of a private network is that this peer begins.
+func (s *session) networkKey() string { return filepath.Join(s.stateDir(), "network.key") }
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }

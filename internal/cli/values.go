@@ -24,12 +24,6 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := checkAddress(v.listen, false); err != nil {
 		return o, usagef("%s=%q is not %s: %v", given["listen"], v.listen, wanted(f.Lookup("listen")), err)
 	}
-	o.join = splitLists(v.join)
-	for _, address := range o.join {
-		if err := checkAddress(address, true); err != nil {
-			return o, usagef("%s=%q is not %s: %v", given["join"], address, wanted(f.Lookup("join")), err)
-		}
-	}
 	if set("id") {
 		id, err := certs.ParseID(v.id)
 		if err != nil {
@@ -38,6 +32,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		o.id = id
 	}
 	o.visitor = !set("id") && !set("state-dir") && !set("listen")
+	if err := v.checkJoin(&o, f, given); err != nil {
+		return o, err
+	}
 	for _, name := range []string{"state-dir", "cut-file"} {
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
@@ -46,12 +43,73 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := pb.CheckNetwork(v.network); err != nil {
 		return o, usagef("%s=%q can't be used: %v", given["network"], v.network, err)
 	}
+	if err := v.checkPrivate(&o, f, given); err != nil {
+		return o, err
+	}
 	for _, name := range []string{"join-timeout", "drain"} {
 		if d, _ := f.GetDuration(name); d < 0 {
 			return o, usagef("%s=%v is negative: give %s, or 0", given[name], d, wanted(f.Lookup(name)))
 		}
 	}
 	return o, v.checkLog(&o, f, given)
+}
+
+// checkJoin validates the values of --join: addresses, and at most one ticket, or - instead.
+func (v *values) checkJoin(o *options, f *pflag.FlagSet, given map[string]string) error {
+	o.join = nil
+	var ticket *certs.Ticket
+	for _, item := range splitLists(v.join) {
+		switch {
+		case (item == "-" || certs.IsTicket(item)) && (ticket != nil || o.askTicket):
+			return usagef("%s names two tickets: a peer joins one network with one of them", given["join"])
+		case item == "-":
+			o.askTicket = true
+		case certs.IsTicket(item):
+			var err error
+			if ticket, err = certs.ParseTicket(item); err != nil {
+				return usagef("%s: %v", given["join"], err)
+			}
+		default:
+			if err := checkAddress(item, true); err != nil {
+				return usagef("%s=%q is not %s: %v", given["join"], shortened(item), wanted(f.Lookup("join")), err)
+			}
+			o.join = append(o.join, item)
+		}
+	}
+	if ticket != nil {
+		return o.useTicket(ticket)
+	}
+	return nil
+}
+
+// useTicket makes this peer the one that the ticket is for.
+func (o *options) useTicket(t *certs.Ticket) error {
+	if o.id != "" && o.id != t.ID {
+		return usagef("the ticket is for the ID %s, not %s", t.ID, o.id)
+	}
+	if o.network != "" && o.network != t.Name {
+		return usagef("the ticket is for the network %q, not %q", t.Name, o.network)
+	}
+	o.id, o.visitor = t.ID, false
+	o.join = append(o.join, t.Text())
+	return nil
+}
+
+// checkPrivate validates --private.
+func (v *values) checkPrivate(o *options, f *pflag.FlagSet, given map[string]string) error {
+	if !v.private {
+		return nil
+	}
+	if len(o.join) > 0 || o.askTicket {
+		return usagef("%s makes a network, and %s joins another: leave one of them out", given["private"], given["join"])
+	}
+	if o.id == "" && o.stateDir == "" {
+		return usagef("%s needs --id or --state-dir: the network's key must be kept", given["private"])
+	}
+	if err := certs.CheckPrivateName(v.network); err != nil {
+		return usagef("%s=%q can't be used: %v", given["network"], v.network, err)
+	}
+	return nil
 }
 
 // splitLists splits comma-separated lists. Empty items are dropped, unless the whole list

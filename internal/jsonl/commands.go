@@ -24,11 +24,13 @@ type command struct {
 	Body    string
 	Address string
 	Message overlay.MessageID
+	Admin   bool
+	All     bool
 	Ref     string
 }
 
 // commandFields lists the commands, each with the fields that it requires. cmd is in all
-// of them, ref is optional.
+// of them, ref is optional, and so are those in optionalFields.
 var commandFields = map[string][]string{
 	"send":      {"to", "body"},
 	"broadcast": {"body"},
@@ -37,17 +39,27 @@ var commandFields = map[string][]string{
 	"buffer":    {},
 	"net":       {},
 	"cancel":    {"message"},
+	"invite":    {"to"},
+	"uninvite":  {"to"},
+	"remove":    {"to"},
+	"ignore":    {"to"},
+	"unignore":  {"to"},
+	"ignored":   {},
 	"leave":     {},
 }
 
+var optionalFields = map[string]string{"invite": "admin", "remove": "all"}
+
 // members are those of a JSON object that should be a command.
 type members struct {
-	Cmd     member `json:"cmd"`
-	To      member `json:"to"`
-	Body    member `json:"body"`
-	Address member `json:"address"`
-	Message member `json:"message"`
-	Ref     member `json:"ref"`
+	Cmd     member   `json:"cmd"`
+	To      member   `json:"to"`
+	Body    member   `json:"body"`
+	Address member   `json:"address"`
+	Message member   `json:"message"`
+	Admin   switched `json:"admin"`
+	All     switched `json:"all"`
+	Ref     member   `json:"ref"`
 
 	Others map[string]jsontext.Value `json:",embed"`
 }
@@ -73,6 +85,24 @@ func (m *member) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
+// switched is true or false, and may be absent.
+type switched struct{ on, given bool }
+
+var errNotBoolean = errors.New("not true or false")
+
+// UnmarshalJSONFrom accepts true and false only.
+func (s *switched) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	token, err := d.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case token.Kind() != 't' && token.Kind() != 'f':
+		return errNotBoolean
+	}
+	s.on, s.given = token.Bool(), true
+	return nil
+}
+
 // parseCommand parses strictly: anything doubtful is an error. With an error only Ref is
 // set, if it could be read.
 func parseCommand(line []byte) (command, error) {
@@ -91,13 +121,15 @@ func readCommand(object []byte) (command, error) {
 	if err := json.Unmarshal(object, &m); err != nil {
 		if e, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, errNotString) {
 			return command{}, fmt.Errorf("%q is not a string", e.JSONPointer.LastToken())
+		} else if ok && errors.Is(err, errNotBoolean) {
+			return command{}, fmt.Errorf("%q is not true or false", e.JSONPointer.LastToken())
 		}
 		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
 	if err := m.check(); err != nil {
 		return command{}, err
 	}
-	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Ref: m.Ref.text}
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Admin: m.Admin.on, All: m.All.on, Ref: m.Ref.text}
 	if m.Message.given {
 		var err error
 		if c.Message, err = overlay.ParseMessageID(m.Message.text); err != nil {
@@ -121,11 +153,11 @@ func (m *members) check() error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}} {
+	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)
-		case f.given && !wanted:
+		case f.given && !wanted && optionalFields[m.Cmd.text] != f.name:
 			unknown = append(unknown, f.name)
 		}
 	}

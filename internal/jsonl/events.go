@@ -30,6 +30,11 @@ type buffer struct {
 	Ref      string            `json:"ref"`
 }
 
+type ignored struct {
+	Peers []overlay.IgnoredPeer `json:"peers"`
+	Ref   string                `json:"ref"`
+}
+
 type net struct {
 	overlay.Net
 	Ref string `json:"ref"`
@@ -39,6 +44,20 @@ type joined struct {
 	Address string   `json:"address"`
 	ID      certs.ID `json:"id"`
 	Ref     string   `json:"ref"`
+}
+
+type invitation struct {
+	ID      certs.ID  `json:"id"`
+	Ticket  string    `json:"ticket"`
+	Expires time.Time `json:"expires"`
+	Admin   bool      `json:"admin"`
+	LANOnly bool      `json:"lan_only"` // nobody of the network can be dialled from outside
+	Ref     string    `json:"ref"`
+}
+
+type uninvited struct {
+	ID  certs.ID `json:"id"`
+	Ref string   `json:"ref"`
 }
 
 type refused struct {

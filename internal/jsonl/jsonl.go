@@ -3,6 +3,8 @@ package jsonl
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ type Frontend struct {
 	version  string // of the program
 	now      func() time.Time
 	leaveRef atomic.Pointer[string] // of the command leave
+	removals sync.Map               // the refs of the commands remove whose events are to come, by ID
 }
 
 // New returns a front end that writes to out. The event ready names the version.
@@ -26,6 +29,12 @@ func New(out *lines.Output, version string) *Frontend {
 
 // Show writes an event.
 func (j *Frontend) Show(event overlay.Event) error {
+	if removed, ok := event.(overlay.Removed); ok {
+		if ref, ours := j.removals.LoadAndDelete(removed.ID); ours && removed.Ref == "" {
+			removed.Ref = ref.(string)
+			event = removed
+		}
+	}
 	switch e := event.(type) {
 	case overlay.Ready:
 		return write(j, "ready", ready{e, j.version})
@@ -43,15 +52,22 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "buffered", e)
 	case overlay.Failed:
 		return write(j, "failed", e)
+	case overlay.Removed:
+		return write(j, "removed", e)
+	case overlay.Redeemed:
+		return write(j, "redeemed", e)
 	}
 	return nil // an event without a JSON form
 }
 
-// Execute carries out a line, except for sending and joining.
+// Execute carries out a line, except for sending, joining and the acts of an admin.
 func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
-	if problem == nil && c.Cmd == "send" {
+	if problem == nil && slices.Contains(commandFields[c.Cmd], "to") {
 		_, problem = certs.ParseID(string(c.To))
+	}
+	if problem == nil {
+		problem = lines.CheckJoin(c.Address)
 	}
 	if problem != nil {
 		return lines.Message{Ref: c.Ref}, false, lines.Bad(problem.Error())
@@ -69,14 +85,35 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		return lines.Message{}, false, write(j, "buffer", buffer{n.Waiting(), c.Ref})
 	case "net":
 		return lines.Message{}, false, write(j, "net", net{n.Net(), c.Ref})
+	case "invite", "uninvite", "remove":
+		if c.Cmd == "remove" {
+			j.removals.Store(c.To, c.Ref)
+		}
+		return lines.Message{Act: lines.Act{Verb: lines.Verb(c.Cmd), ID: c.To, Admin: c.Admin, All: c.All}, Ref: c.Ref}, false, nil
 	case "cancel":
 		if err := n.Cancel(c.Message); err != nil {
 			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
 		}
 		return lines.Message{}, false, nil
+	case "ignore", "unignore", "ignored":
+		return j.ignore(n, c)
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
+}
+
+// ignore changes who is ignored, if that is asked for, and answers with all who are.
+func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool, err error) {
+	switch c.Cmd {
+	case "ignore":
+		err = n.Ignore(c.To)
+	case "unignore":
+		err = n.Unignore(c.To)
+	}
+	if err != nil {
+		return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
+	}
+	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
 }
 
 // Refuse says why a line or its message was not accepted.
@@ -84,12 +121,26 @@ func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
 	}
+	if m.Act.Verb == lines.Remove {
+		j.removals.Delete(m.Act.ID)
+	}
 	return write(j, "error", refused{lines.Problem(problem, m.To == overlay.Everyone), lines.Beginning(m.Line), m.Ref})
 }
 
 // Joined reports which peer has answered.
 func (j *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return write(j, "joined", joined{m.Join, id, m.Ref})
+}
+
+// Acted reports what an act has led to; a removal is an event.
+func (j *Frontend) Acted(m lines.Message, i overlay.Invitation) error {
+	switch m.Act.Verb {
+	case lines.Invite:
+		return write(j, "invitation", invitation{i.ID, i.Ticket, i.Expires, i.Admin, i.LANOnly, m.Ref})
+	case lines.Uninvite:
+		return write(j, "uninvited", uninvited{m.Act.ID, m.Ref})
+	}
+	return nil
 }
 
 // Left writes the last line.

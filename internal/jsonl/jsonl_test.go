@@ -2,6 +2,7 @@ package jsonl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,12 @@ func TestParseCommand(t *testing.T) {
 		`{"cmd":"buffer","ref":"r"}`: {Cmd: "buffer", Ref: "r"},
 		`{"cmd":"leave","ref":"r"}`:  {Cmd: "leave", Ref: "r"},
 		`{"cmd":"cancel","message":"000102030405060708090a0b0c0d0e0f","ref":"r"}`: {Cmd: "cancel", Ref: "r", Message: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
-		`{"\u0063md":"table"}`: {Cmd: "table"},
+		`{"\u0063md":"table"}`:                               {Cmd: "table"},
+		`{"cmd":"invite","to":"bob"}`:                        {Cmd: "invite", To: "bob"},
+		`{"cmd":"invite","to":"bob","admin":true,"ref":"r"}`: {Cmd: "invite", To: "bob", Admin: true, Ref: "r"},
+		`{"cmd":"invite","to":"bob","admin":false}`:          {Cmd: "invite", To: "bob"},
+		`{"cmd":"uninvite","to":"bob"}`:                      {Cmd: "uninvite", To: "bob"},
+		`{"cmd":"remove","to":"bob","all":true}`:             {Cmd: "remove", To: "bob", All: true},
 	} {
 		if got, err := parseCommand([]byte(line)); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", line, got, err)
@@ -74,6 +80,13 @@ func TestParseCommandRefuses(t *testing.T) {
 		{`{"cmd":"broadcast","body":"\ud800","ref":"r"}`, "surrogate", "r"},
 		{`{"cmd":"broadcast","body":"\udc00x","ref":"r"}`, "surrogate", "r"},
 		{"{\"cmd\":\"broadcast\",\"body\":\"a\tb\"}", "", ""},
+		{`{"cmd":"invite","ref":"r"}`, `"to" is missing`, "r"},
+		{`{"cmd":"invite","to":"b","admin":"yes","ref":"r"}`, `"admin" is not true or false`, "r"},
+		{`{"cmd":"invite","to":"b","admin":null}`, `"admin" is not true or false`, ""},
+		{`{"cmd":"invite","to":"b","all":true}`, `no field "all"`, ""},
+		{`{"cmd":"remove","to":"b","admin":true}`, `no field "admin"`, ""},
+		{`{"cmd":"uninvite","to":"b","admin":false}`, `no field "admin"`, ""},
+		{`{"cmd":"table","all":false}`, `no field "all"`, ""},
 	} {
 		c, err := parseCommand([]byte(test.line))
 		if err == nil {
@@ -94,12 +107,14 @@ func FuzzJSONCommand(f *testing.F) {
 	f.Add([]byte(`{"cmd":"send","to":"bob","body":"hi","ref":"1"}`))
 	f.Add([]byte(`{"cmd":"broadcast","body":"\ud83d\ude00"}`))
 	f.Add([]byte(`{"cmd":"table","ref":"\ud800"}`))
+	f.Add([]byte(`{"cmd":"invite","to":"bob","admin":true}`))
+	f.Add([]byte(`{"cmd":"join","address":"a:1"}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		quoted := lines.Beginning(line)
 		if !utf8.ValidString(quoted) || len(quoted) > 200 {
 			t.Errorf("%q is quoted as %q", line, quoted)
 		}
-		if utf8.Valid(line) && (!strings.HasPrefix(string(line), quoted) || len(quoted) < min(len(line), 197)) {
+		if utf8.Valid(line) && certs.HideTickets(string(line)) == string(line) && (!strings.HasPrefix(string(line), quoted) || len(quoted) < min(len(line), 197)) {
 			t.Errorf("%q is quoted as %q", line, quoted)
 		}
 		c, err := parseCommand(line)
@@ -115,10 +130,13 @@ func FuzzJSONCommand(f *testing.F) {
 		if !utf8.Valid(line) || !utf8.ValidString(c.Body) {
 			t.Errorf("%q: accepted", line)
 		}
-		members := map[string]string{"cmd": c.Cmd, "ref": c.Ref}
-		for _, name := range commandFields[c.Cmd] {
-			members[name] = map[string]string{"to": string(c.To), "body": c.Body}[name]
+		members := map[string]any{"cmd": c.Cmd, "ref": c.Ref}
+		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]) {
+			members[name] = map[string]any{
+				"to": c.To, "body": c.Body, "address": c.Address, "message": c.Message.String(), "admin": c.Admin, "all": c.All,
+			}[name]
 		}
+		delete(members, "")
 		anew, err := json.Marshal(members)
 		if err != nil {
 			t.Fatal(err)
@@ -141,8 +159,8 @@ func TestJSONEvents(t *testing.T) {
 		event overlay.Event
 		want  string
 	}{
-		{overlay.Ready{ID: "bob", Key: key, Listen: []string{"127.0.0.1:5"}}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":["127.0.0.1:5"],"version":"1.2.3"}`},
-		{overlay.Ready{ID: "bob", Key: key}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":[],"version":"1.2.3"}`},
+		{overlay.Ready{ID: "bob", Key: key, Listen: []string{"127.0.0.1:5"}, Network: "home#k"}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":["127.0.0.1:5"],"network":"home#k","version":"1.2.3"}`},
+		{overlay.Ready{ID: "bob", Key: key}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":[],"network":"","version":"1.2.3"}`},
 		{overlay.PeerJoined{ID: "a", Key: key}, `{"event":"peer_joined",` + at + `,"id":"a","key":"` + fingerprint + `","via":""}`},
 		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonLost}, `{"event":"peer_left",` + at + `,"id":"a","reason":"lost"}`},
 		{overlay.Message{ID: id, From: "a", To: overlay.Everyone, Body: "<é\n\u2028\x00>", SentAt: noon, Path: overlay.PathRelayed},
@@ -152,6 +170,9 @@ func TestJSONEvents(t *testing.T) {
 		{overlay.Delivered{Message: id, To: "a", Ref: "r", Path: overlay.PathDirect, RTT: 1234567}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"r","path":"direct","rtt_ms":1.235}`},
 		{overlay.Delivered{Message: id, To: "a", Path: overlay.PathDirect}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"","path":"direct","rtt_ms":null}`},
 		{overlay.Buffered{Message: id, To: "a", Ref: "r", Reason: "gone"}, `{"event":"buffered",` + at + `,` + mid + `,"to":"a","ref":"r","reason":"gone"}`},
+		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonRemoved}, `{"event":"peer_left",` + at + `,"id":"a","reason":"removed"}`},
+		{overlay.Removed{ID: "a", Key: key, By: "b", Ref: "r"}, `{"event":"removed",` + at + `,"id":"a","key":"` + fingerprint + `","by":"b","ref":"r"}`},
+		{overlay.Redeemed{ID: "a", Key: key, Why: "used"}, `{"event":"redeemed",` + at + `,"id":"a","key":"` + fingerprint + `","why":"used"}`},
 		{overlay.Failed{Message: id, To: "a", Ref: "r", Error: "no"}, `{"event":"failed",` + at + `,` + mid + `,"to":"a","ref":"r","error":"no"}`},
 	} {
 		var b strings.Builder
@@ -182,6 +203,12 @@ func TestJSONAnswers(t *testing.T) {
 			`{"id":"b","state":"suspect","direct":false,"via":"a","addresses":[],"rtt_ms":null,"key":"` + key.String() + `"}],"ref":"r"}`},
 		{n, `{"cmd":"buffer"}`, `{"event":"buffer",` + at + `,"messages":[],"ref":""}`},
 		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2,"bytes":345,"since":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
+		{n, `{"cmd":"ignored","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
+		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"nobody is ignored under that ID","input":"{\"cmd\":\"unignore\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"b b","ref":"r"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","input":"{\"cmd\":\"ignore\",\"to\":\"b b\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"carol"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","input":"{\"cmd\":\"ignore\",\"to\":\"carol\"}","ref":""}`},
+		{n, `{"cmd":"ignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[{"id":"bob","key":"` + certs.PublicKey{1}.String() + `"}],"ref":"r"}`},
+		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
 		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is not a JSON object","input":"nonsense","ref":""}`},
 		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
 	} {
@@ -246,5 +273,62 @@ func TestJSONCancels(t *testing.T) {
 	}
 	if leave, err := linestest.Execute(t, j, n, line); leave || err != nil || !strings.Contains(b.String(), `"error":"no message of this ID waits`) || !strings.Contains(b.String(), `"ref":"c"`) {
 		t.Errorf("again: %q", b.String())
+	}
+}
+
+// The acts of an admin are answered with the command's ref.
+func TestJSONActs(t *testing.T) {
+	const at = `"time":"2026-03-04T11:01:05.250000Z"`
+	n := linestest.New("me")
+	<-n.Queue
+	var b strings.Builder
+	j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+	for _, test := range []struct{ ticket, line, want string }{
+		{"", `{"cmd":"invite","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"this network is not private","input":"{\"cmd\":\"invite\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"invite","to":"bob","ref":"r"}`, `{"event":"invitation",` + at + `,"id":"bob","ticket":"qp1x","expires":"EXPIRES","admin":false,"lan_only":false,"ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"invite","to":"carol","admin":true}`, `{"event":"invitation",` + at + `,"id":"carol","ticket":"qp1x","expires":"EXPIRES","admin":true,"lan_only":true,"ref":""}` + "\n"},
+		{"qp1x", `{"cmd":"invite","to":"b b"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","input":"{\"cmd\":\"invite\",\"to\":\"b b\"}","ref":""}` + "\n"},
+		{"qp1x", `{"cmd":"uninvite","to":"bob","ref":"r"}`, `{"event":"uninvited",` + at + `,"id":"bob","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"uninvite","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"uninvite\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"remove","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"remove\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"remove","to":"carol","all":true,"ref":"s"}`, ``},
+		{"qp1x", `{"cmd":"remove","to":"bob","ref":"r"}`, ``},
+	} {
+		b.Reset()
+		n.Ticket = test.ticket
+		want := strings.ReplaceAll(test.want, "EXPIRES", time.Date(2026, 3, 5, 12, 1, 5, 0, time.Local).UTC().Format("2006-01-02T15:04:05.000000Z"))
+		if leave, err := linestest.Execute(t, j, n, test.line); leave || err != nil || b.String() != want {
+			t.Errorf("got  %swant %s", b.String(), want)
+		}
+	}
+	// The event of a removal has the ref of the command that did it, once.
+	b.Reset()
+	for _, event := range []overlay.Event{<-n.Queue, <-n.Queue, overlay.Removed{ID: "bob", By: "dave"}} {
+		if err := j.Show(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{`"id":"carol","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"s"`, `"id":"bob","key":"` + certs.PublicKey{}.String() + `","by":"me","ref":"r"`, `"by":"dave","ref":""`} {
+		if strings.Count(b.String(), want) != 1 {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
+
+// A ticket in the place of an address is refused without being shown.
+func TestTicketIsNoAddress(t *testing.T) {
+	ticket := (&certs.Ticket{Network: certs.PublicKey{1}, ID: "bob"}).Text()
+	for _, line := range []string{`{"cmd":"join","address":"` + ticket + `","ref":"r"}`, `{"cmd":"jion","address":"` + ticket + `","ref":"r"}`} {
+		var b strings.Builder
+		j := New(lines.NewOutput(&b), "1.2.3")
+		if _, err := linestest.Execute(t, j, linestest.New("me"), line); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); !strings.Contains(got, `"address\":\"qp1…`) || strings.Contains(got, ticket[:30]) || !strings.Contains(got, `"ref":"r"`) {
+			t.Errorf("%s", got)
+		}
+		if !strings.Contains(b.String(), "--join TICKET") && !strings.Contains(line, "jion") {
+			t.Errorf("no hint in %s", b.String())
+		}
 	}
 }

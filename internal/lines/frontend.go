@@ -16,10 +16,16 @@ type Node interface {
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Cancel(overlay.MessageID) error
+	Ignore(certs.ID) error
+	Unignore(certs.ID) error
+	Ignored() []overlay.IgnoredPeer
 	Peers() []overlay.Peer
 	Waiting() []overlay.Waiting
 	Outgoing() []overlay.Outgoing
 	Net() overlay.Net
+	Invite(ctx context.Context, id certs.ID, admin bool) (overlay.Invitation, error)
+	Uninvite(ctx context.Context, id certs.ID) error
+	Remove(ctx context.Context, id certs.ID, all bool, ref string) error
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
@@ -29,23 +35,26 @@ type Frontend interface {
 	// Show writes an event.
 	Show(overlay.Event) error
 	// Execute carries out a line and reports whether it says to leave. A message to
-	// send or a peer to join is only returned, for the caller to do; m.To and m.Join
-	// are empty if there is neither. m is valid until the next line is read. The error
+	// send, a peer to join or an act of an admin is only returned, for the caller to do;
+	// m.To, m.Join and m.Act.Verb are empty if there is none. m is valid until the next line is read. The error
 	// is an OutputError or a [Bad]; after a Bad nothing has changed, and the caller
 	// reports it with Refuse.
 	Execute(n Node, line []byte) (m Message, leave bool, err error)
 	// Joined reports which peer has answered at the address given by a line.
 	Joined(m Message, id certs.ID) error
+	// Acted reports what an act has led to: a ticket, if it was an invitation.
+	Acted(m Message, invitation overlay.Invitation) error
 	// Refuse says why a line or its message was not accepted.
 	Refuse(m Message, problem error) error
 	// Left writes the last line.
 	Left(undelivered int) error
 }
 
-// Message is a message to send or an address to join, as a line asks for.
+// Message is a message to send, an address to join or an act, as a line asks for.
 type Message struct {
 	To   certs.ID // overlay.Everyone: a broadcast; empty: not a message
 	Join string   // HOST:PORT; empty: not a join
+	Act  Act
 	Body string
 	Ref  string
 	Line []byte // the line or its beginning, to be quoted in an error
@@ -69,6 +78,14 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 type Bad string
 
 func (e Bad) Error() string { return string(e) }
+
+// CheckJoin refuses a ticket in the place of an address to join.
+func CheckJoin(address string) error {
+	if certs.IsTicket(address) {
+		return Bad("a ticket is given at the start: quicpeer --join TICKET, or --join - to be asked for it; here it is the HOST:PORT of a peer")
+	}
+	return nil
+}
 
 // Problem says why a message was not accepted.
 func Problem(err error, broadcast bool) string {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/internal/terminal"
 	"quicpeer/overlay"
 )
@@ -118,6 +119,9 @@ func (l *Listener) execute(ctx context.Context, line []byte, problem error) (lea
 	if m.Join != "" {
 		return false, l.join(ctx, m)
 	}
+	if m.Act.Verb != "" {
+		return false, l.act(ctx, m)
+	}
 	if err != nil || m.To == "" {
 		return leave, err
 	}
@@ -157,7 +161,7 @@ func (l *Listener) refuse(m Message, problem error) error {
 	}
 	leaving := errors.Is(problem, context.Canceled) || errors.Is(problem, overlay.ErrClosed)
 	if !l.typed && !leaving {
-		why, beginning := Problem(problem, m.To == overlay.Everyone), Excerpt(string(cut(m.Line, maxQuote)))
+		why, beginning := Problem(problem, m.To == overlay.Everyone), Excerpt(certs.HideTickets(string(cut(m.Line, maxQuote))))
 		l.log.Warn("a line of standard input was refused", "number", m.number, "line", beginning, "why", why)
 		l.mu.Lock()
 		if l.refused.Count++; l.refused.Count == 1 || m.number < l.refused.Number {

@@ -3,6 +3,8 @@ package lines
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"quicpeer/certs"
 )
 
 // Excerpt returns the beginning of a text, for messages about it.
@@ -20,10 +22,10 @@ func Excerpt(s string) string {
 // maxQuote is how many bytes of a line are kept for quoting.
 const maxQuote = 200
 
-// Beginning returns the first 200 bytes of a line, without a character that would be
-// cut in two; invalid UTF-8 becomes U+FFFD.
+// Beginning returns the first 200 bytes of a line, without tickets and a character that
+// would be cut in two; invalid UTF-8 becomes U+FFFD.
 func Beginning(line []byte) string {
-	b := cut(line, maxQuote)
+	b := []byte(certs.HideTickets(string(cut(line, maxQuote))))
 	return string(cut(bytes.ToValidUTF8(b, []byte("\uFFFD")), maxQuote))
 }
 

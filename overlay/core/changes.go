@@ -103,7 +103,7 @@ func (c *Core) accept(from *link.Link, n link.News) {
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
 		if n.State == pb.AnnouncementType_REMOVED {
-			c.expulsion.expel(ch.Entry)
+			c.members.expel(ch.Entry)
 		}
 	}
 }

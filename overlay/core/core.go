@@ -39,7 +39,7 @@
 //	carried          links over others
 //	door             who may come in
 //	tickets          passes for those who have a ticket of a private network
-//	expulsion        the end of all dealings with those who are out of it
+//	members          what follows when a member is removed
 //
 // A machine calls only those above it in these lists. It reports downwards in one of two ways:
 // roll.merge returns an update of the table, which Core.inform tells each machine once, in a
@@ -158,7 +158,7 @@ type Core struct {
 	door          *door
 	carried       *carried
 	tickets       *tickets
-	expulsion     *expulsion
+	members       *members
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -180,7 +180,7 @@ func New(cfg base.Config, now time.Duration) *Core {
 	c.table.Load(cfg.Members, now)
 	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
-	c.expulsion.load(cfg.Removals)
+	c.members.loadRemovals()
 	if len(cfg.Join) == 0 && !cfg.Discover {
 		c.env.Accepted = true
 		c.becomeReady()
@@ -215,8 +215,8 @@ func assemble(en *base.Env) *Core {
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
-		carried: &carried{Env: en, table: t, links: ls, routes: rt}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt},
-		expulsion: &expulsion{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
+		carried: &carried{Env: en, table: t, links: ls, routes: rt}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
+		members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
 	}
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,6 +114,32 @@ func (do *door) openRecord(l *link.Link, signed *pb.Signed, id certs.ID) (r, bar
 	}
 	barred, err = do.admits(r)
 	return r, barred, err
+}
+
+// admits judges a record shown by a peer: barred says that it is out, by that removal.
+func (do *door) admits(r *base.Record) (barred *base.Record, err error) {
+	barred, err = do.Passes.PassOf(r)
+	if barred == nil && err == nil && !do.Cfg.Verify(do.Passes.Claim(r)) {
+		err = errNotSigned
+	}
+	if barred == nil && err == nil {
+		do.Passes.Learn(r)
+	}
+	return barred, err
+}
+
+// proves reports whether a record that somebody else shows is valid, and of a member.
+func (do *door) proves(r *base.Record) bool {
+	barred, err := do.admits(r)
+	return barred == nil && err == nil
+}
+
+// removedRefusal tells a peer, with the proof, that it is out.
+func (do *door) removedRefusal(barred *base.Record) *pb.HandshakeResponse {
+	return &pb.HandshakeResponse{
+		Code: pb.HandshakeCode_REMOVED_FROM_NETWORK, Reason: clip(cmp.Or(string(barred.Standing.By), "the network") + " has removed " + string(barred.ID)),
+		Removal: &pb.Announcement{Type: barred.Type, Record: barred.Signed, Issuer: barred.Standing.Pass.GetIssuer()},
+	}
 }
 
 // others returns peers to try instead, up to pb.MaxCandidates at random, which a newcomer can

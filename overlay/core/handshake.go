@@ -118,15 +118,24 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 		}
 		c.receiveHolder(l, d, holder)
 	case pb.HandshakeCode_GRANTED:
-		if c.receivePass(response.GetPass()) {
+		if c.tickets.receivePass(response.GetPass()) {
 			if d.Target != nil {
 				d.Target.Next = c.env.Now
 			}
 			return
 		}
 		c.env.Note(base.Warn, "a pass that is not valid", "address", l.Address)
+	case pb.HandshakeCode_NOT_INVITED, pb.HandshakeCode_AWAY:
+		if c.env.Cfg.Pass != nil && c.env.Cfg.Redemption != nil { // a member that wanted to be an admin
+			c.env.Cfg.Redemption = nil
+			if d.Target != nil {
+				d.Target.Next = c.env.Now
+			}
+			return
+		}
 	case pb.HandshakeCode_REMOVED_FROM_NETWORK:
-		if n, ok := c.gossip.Open(nil, response.GetRemoval()); ok && n.Record != nil && n.State == pb.AnnouncementType_REMOVED && c.gossip.Signed(n) && c.gossip.IsNews(nil, n) {
+		n, ok := c.gossip.Open(l, response.GetRemoval())
+		if ok && n.Record != nil && n.State == pb.AnnouncementType_REMOVED && c.gossip.IsNews(nil, n) && c.gossip.Signed(n) {
 			c.accept(nil, n)
 		}
 	case pb.HandshakeCode_FULL:

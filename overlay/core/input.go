@@ -28,7 +28,7 @@ func (c *Core) Step(now time.Duration, in Input) Reply {
 	c.doubt.AtLeast(int((c.env.Now - c.env.NextTick) / link.LateStep))
 	reply := in.apply(c)
 	c.settle()
-	c.expulsion.sweep()
+	c.members.sweep()
 	c.settle()
 	return reply
 }
@@ -133,10 +133,11 @@ type (
 		Holder    certs.ID
 		Collected *pb.Collected
 	}
-	// Found is a peer on the LAN, as it describes itself.
+	// Found is a peer on the LAN, as it describes itself. Those of a private network do not, and
+	// have only addresses.
 	Found struct {
 		ID          certs.ID
-		Fingerprint string   // of its key
+		Fingerprint string   // of its key; empty: of a private network
 		Addresses   []string // IP:PORT
 	}
 	// Join dials one more address HOST:PORT. Effects.Joined reports the outcome, once. If a peer
@@ -172,10 +173,8 @@ func (in Connected) apply(c *Core) (r Reply) {
 		c.links.Send(l, c.handshakeStart(""))
 	case c.env.Ended || c.env.Leaving && in.Dial != 0 || in.Dial != 0 && l.Dial == nil:
 		c.links.Close(l, base.CloseBye, "leaving")
-	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Found != "" && l.Dial.Target.Found != in.Key.String():
-		c.links.Close(l, base.CloseBye, "another peer was looked for") // anybody on the LAN could have answered
-	case l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.Pinned != [8]byte{} && l.Dial.Target.Pinned != certs.KeyTag(in.Key):
-		c.links.Close(l, base.CloseBye, "another peer than the ticket names")
+	case l.Dial != nil && l.Dial.Target != nil && !l.Dial.Target.Expects(in.Key):
+		c.links.Close(l, base.CloseBye, "another peer was looked for")
 	case l.Dial != nil:
 		c.links.Send(l, c.handshakeStart(in.Address))
 		if c.env.Cfg.Redemption != nil {

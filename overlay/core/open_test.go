@@ -52,6 +52,9 @@ func TestOpenIgnoresPasses(t *testing.T) {
 		t.Errorf("a removal counts: closes %v, says %v", r.out.Closes, r.frames())
 	}
 	r.receive(one, &pb.Routed{From: "one", To: "self", Passed: []string{"one"}, Parents: []byte{0}, Content: &pb.Routed_Redeem{Redeem: redemption(900, 0, 9, "eve")}})
+	if len(r.out.Redeem) > 0 {
+		t.Errorf("asks about %v", r.out.Redeem)
+	}
 	hello := start(9, "eve", 1000)
 	hello.Redemption = redemption(900, 0, 9, "eve")
 	l := r.inbound(9)

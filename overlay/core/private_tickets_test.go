@@ -256,20 +256,36 @@ func TestPrivateOwnRemoval(t *testing.T) {
 	}
 }
 
-// TestPrivateOwnRemovalOnDisk: a peer that knows from an earlier run that it is out hears why when it
-// meets others, and may begin anew with a pass of another admin.
+// TestPrivateOwnRemovalOnDisk: a peer that was removed in an earlier run hears so when it meets others;
+// one whose admin was removed for good knows it, and may begin anew with a ticket or pass of another.
 func TestPrivateOwnRemovalOnDisk(t *testing.T) {
-	for _, known := range []*pb.Announcement{removal(carol, 0, "self"), removal(root, alice, "alice")} {
+	known := removal(carol, 0, "self")
+	r := privateRig(t, func(c *base.Config) {
+		c.Join, c.Removals = []string{"10.0.0.1:5000"}, []*pb.Announcement{known}
+	})
+	l := r.outbound(r.out.Dials[0].ID, 1)
+	r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_REMOVED_FROM_NETWORK, Removal: known})
+	if _, ended := errors.AsType[*base.RemovedError](r.out.Err); !ended {
+		t.Errorf("it ends with %v", r.out.Err)
+	}
+	own := memberPass(alice, 0, "self", 5).GetGrant()
+	for _, test := range []struct {
+		known  *pb.Announcement
+		ticket *pb.Signed
+		ends   bool
+	}{
+		{removal(root, alice, "alice"), nil, true},
+		{removal(root, alice, "alice", own), nil, false},
+		{removal(root, alice, "alice"), redemption(900, carol, 0, "self"), false},
+	} {
 		r := privateRig(t, func(c *base.Config) {
-			c.Join, c.Removals = []string{"10.0.0.1:5000"}, []*pb.Announcement{known}
+			c.Join, c.Removals, c.Redemption = []string{"10.0.0.1:5000"}, []*pb.Announcement{test.known}, test.ticket
 		})
-		l := r.outbound(r.out.Dials[0].ID, 1)
-		r.receive(l, &pb.HandshakeResponse{Code: pb.HandshakeCode_REMOVED_FROM_NETWORK, Removal: known})
-		if _, ended := errors.AsType[*base.RemovedError](r.out.Err); !ended {
+		if removed, ended := errors.AsType[*base.RemovedError](r.out.Err); ended != test.ends || ended && removed.Issuer != "alice" {
 			t.Errorf("it ends with %v", r.out.Err)
 		}
 	}
-	r := privateRig(t, func(c *base.Config) {
+	r = privateRig(t, func(c *base.Config) {
 		c.Pass, c.Removals = memberPass(carol, 0, "self", 7), []*pb.Announcement{removal(root, alice, "alice"), removal(alice, 7, "bob")}
 	})
 	r.pass(time.Second)
@@ -410,7 +426,7 @@ func TestPrivateAttack9(t *testing.T) {
 			if a := r.answerOn(in); a.GetCode() != pb.HandshakeCode_DUPLICATE_ID && a.GetCode() != pb.HandshakeCode_STALE {
 				t.Errorf("epoch %d: the door answers %v", epoch, a)
 			}
-			r.receive(l, propagation(sayWith(adminPass(9, "bob"), pb.AnnouncementType_JOIN, 9, "bob", epoch, 3)))
+			r.receive(l, propagation(sayWith(&pb.Pass{Grant: grant(root, 9, "bob", 99, true)}, pb.AnnouncementType_JOIN, 9, "bob", epoch, 3)))
 			if owner := r.c.table.Owner("bob", r.now); owner.Record.Key != testIdentity(9).Key() {
 				t.Errorf("epoch %d: an admin does not come first", epoch)
 			}

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"cmp"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/custody"
@@ -13,11 +11,9 @@ import (
 	"quicpeer/pb"
 )
 
-// Who belongs to a private network is judged in overlay/core/base/passes.go. Here is what follows
-// when somebody does not any more.
-
-// expulsion ends all dealings with those that are out.
-type expulsion struct {
+// members handles what follows when a peer does not belong to a private network any more; that is
+// judged in overlay/core/base/passes.go.
+type members struct {
 	*base.Env
 	table   *table.Table
 	links   *link.Links
@@ -27,77 +23,73 @@ type expulsion struct {
 	roll    *roll
 }
 
-// load takes the removals of earlier runs.
-func (ex *expulsion) load(list []*pb.Announcement) {
-	var stale []base.RemovalWrite
-	for _, a := range list {
-		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), ex.Cfg.Network)
-		if err != nil || !ex.Passes.Private() || ex.isOurs(r) {
-			continue
+// expel acts on a removal that the table has taken: links to the removed are closed, nothing is kept
+// for it, and the user is told.
+func (ms *members) expel(removal *table.Entry) {
+	r := removal.Record
+	ms.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
+	if ms.Ready {
+		ms.Out.Events = append(ms.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
+	}
+	ms.shutOut(r.Key, removal)
+}
+
+// sweep puts out of the table what counts no more after removals have come: what the same key has
+// said under another ID, and what a removed admin has signed. So the table does not depend on the
+// order in which statements come. A peer that is out itself stops, unless it has a ticket for another
+// pass.
+func (ms *members) sweep() {
+	if !ms.roll.unswept || ms.Ended {
+		return
+	}
+	ms.roll.unswept = false
+	for _, e := range ms.roll.fallen() {
+		out := ms.Passes.Barred(e.Record)
+		ms.shutOut(e.Record.Key, ms.table.Get(out.ID, out.Key))
+		ms.Happen(departed{e})
+	}
+	switch out := ms.Passes.Barred(ms.table.Self.Record); {
+	case out == nil || ms.Leaving || ms.Cfg.Redemption != nil:
+	case out.Key == ms.Cfg.Identity.Key():
+		ms.Happen(base.Failed{Why: &base.RemovedError{By: out.Standing.By}})
+	default:
+		ms.Happen(base.Failed{Why: &base.RemovedError{Issuer: out.ID}})
+	}
+}
+
+// shutOut ends all dealings with a key. Its holder learns why, should it listen.
+func (ms *members) shutOut(key certs.PublicKey, removal *table.Entry) {
+	for _, l := range ms.links.List {
+		if l.Key == key && l.State != link.LinkClosing {
+			if l.State == link.LinkUp && removal != nil {
+				ms.gossip.AnnounceTo(l, removal)
+			}
+			ms.links.Close(l, base.CloseRefused, "removed from the network")
 		}
-		barred, err := ex.Passes.PassOf(r)
+	}
+	ms.custody.Expel(key)
+	ms.join.Expel(key)
+}
+
+// loadRemovals takes the removals of earlier runs.
+func (ms *members) loadRemovals() {
+	var stale []base.RemovalWrite
+	for _, a := range ms.Cfg.Removals {
+		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), ms.Cfg.Network)
+		if err != nil || !ms.Passes.Private() || r.Key == ms.Cfg.Identity.Key() {
+			continue // ours: others will tell us, if it still counts
+		}
+		barred, err := ms.Passes.PassOf(r)
 		switch {
 		case err != nil:
 		case barred != nil:
 			stale = append(stale, base.RemovalWrite{ID: r.ID, Key: r.Key, Lifted: true})
 		default:
-			ex.roll.merge(nil, link.News{Record: r, State: r.Type, Said: ex.Now})
+			ms.roll.merge(nil, link.News{Record: r, State: r.Type, Said: ms.Now})
 		}
 	}
-	ex.Out.Removals = stale
-}
-
-// isOurs reports whether a removal would put us out. Others will tell us, if it still counts.
-func (ex *expulsion) isOurs(r *base.Record) bool {
-	own := ex.table.Self.Record
-	return r.Key == own.Key || own.Standing != nil && own.Standing.Issuer == r.Key
-}
-
-// expel acts on a removal that the table has taken: links to the removed are closed, nothing is kept
-// for it, and the user is told.
-func (ex *expulsion) expel(removal *table.Entry) {
-	r := removal.Record
-	ex.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
-	if ex.Ready {
-		ex.Out.Events = append(ex.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
-	}
-	ex.shutOut(r.Key, removal)
-}
-
-// sweep puts out of the table what counts no more after removals have come: what the same key has
-// said under another ID, and whom a removed admin has let in or removed. So the table does not depend
-// on the order in which statements come.
-func (ex *expulsion) sweep() {
-	if !ex.roll.unswept || ex.Ended {
-		return
-	}
-	ex.roll.unswept = false
-	for _, e := range ex.roll.fallen() {
-		out := ex.Passes.Barred(e.Record)
-		ex.shutOut(e.Record.Key, ex.table.Get(out.ID, out.Key))
-		ex.Happen(departed{e})
-	}
-	switch out := ex.Passes.Barred(ex.table.Self.Record); {
-	case out == nil || ex.Leaving:
-	case out.Key == ex.Cfg.Identity.Key():
-		ex.Happen(base.Failed{Why: &base.RemovedError{By: out.Standing.By}})
-	default:
-		ex.Happen(base.Failed{Why: &base.RemovedError{Issuer: out.ID}})
-	}
-}
-
-// shutOut ends all dealings with a key. Whoever it is learns why, should it listen.
-func (ex *expulsion) shutOut(key certs.PublicKey, removal *table.Entry) {
-	for _, l := range ex.links.List {
-		if l.Key == key && l.State != link.LinkClosing {
-			if l.State == link.LinkUp && removal != nil {
-				ex.gossip.AnnounceTo(l, removal)
-			}
-			ex.links.Close(l, base.CloseRefused, "removed from the network")
-		}
-	}
-	ex.custody.Expel(key)
-	ex.join.Expel(key)
+	ms.Cfg.Removals, ms.Out.Removals = nil, stale
+	ms.sweep()
 }
 
 // Remove takes a key out of this private network for good: the announcement is signed already. The
@@ -119,22 +111,25 @@ func (in Remove) apply(c *Core) (r Reply) {
 	return Reply{OK: e != nil && e.Removed()} // or there is no room for it
 }
 
-// Member is what is known of a peer of a private network.
+// Roster is what a peer knows of the members of its private network. It is good until the next input.
+type Roster struct{ core *Core }
+
+// Roster is this peer's.
+func (c *Core) Roster() Roster { return Roster{c} }
+
+// Member is a peer that has, or had, a pass.
 type Member struct {
-	ID     certs.ID
-	Key    certs.PublicKey
-	Admin  bool
-	Issuer certs.PublicKey
-	Grant  base.StatementName
-	Out    bool // it was removed
+	ID    certs.ID
+	Key   certs.PublicKey
+	Admin bool
+	Out   bool // it was removed
 }
 
-// Members lists all that the table knows of a private network, those that were removed included; the
-// present come first.
-func (c *Core) Members(id certs.ID) (list []Member) {
-	for _, e := range c.table.Of(id) {
+// Of lists the keys that have, or had, an ID, as far as the table knows.
+func (r Roster) Of(id certs.ID) (list []Member) {
+	for _, e := range r.core.table.Of(id) {
 		if s := e.Record.Standing; s != nil {
-			list = append(list, Member{ID: e.Record.ID, Key: e.Record.Key, Admin: s.Rank == base.RankAdmin, Issuer: s.Issuer, Grant: s.Name, Out: e.Removed()})
+			list = append(list, Member{ID: e.Record.ID, Key: e.Record.Key, Admin: s.Rank == base.RankAdmin, Out: e.Removed()})
 		}
 	}
 	return list
@@ -142,8 +137,8 @@ func (c *Core) Members(id certs.ID) (list []Member) {
 
 // SignedBy lists what an admin has signed that the table has, as names for Removal.keep, up to as
 // many as a removal may have.
-func (c *Core) SignedBy(admin certs.PublicKey) (names [][]byte) {
-	for _, e := range c.table.Entries {
+func (r Roster) SignedBy(admin certs.PublicKey) (names [][]byte) {
+	for _, e := range r.core.table.Entries {
 		if s := e.Record.Standing; s != nil && s.Issuer == admin && len(names) < pb.MaxKeep {
 			names = append(names, s.Name[:])
 		}
@@ -151,28 +146,35 @@ func (c *Core) SignedBy(admin certs.PublicKey) (names [][]byte) {
 	return names
 }
 
-// admits judges a record shown by a peer: barred says that it is out, by that removal.
-func (do *door) admits(r *base.Record) (barred *base.Record, err error) {
-	barred, err = do.Passes.PassOf(r)
-	if barred == nil && err == nil && !do.Cfg.Verify(do.Passes.Claim(r)) {
-		err = errNotSigned
+// Admins lists the admins that are here.
+func (r Roster) Admins() (list []certs.ID) {
+	for _, e := range sortedByID(r.core.table.Entries) {
+		if e.Alive() && e.Record.Rank() == base.RankAdmin {
+			list = append(list, e.Record.ID)
+		}
 	}
-	if barred == nil && err == nil {
-		do.Passes.Learn(r)
-	}
-	return barred, err
+	return list
 }
 
-// proves reports whether a record that somebody else shows is valid, and of a member.
-func (do *door) proves(r *base.Record) bool {
-	barred, err := do.admits(r)
-	return barred == nil && err == nil
+// DialedAt is where a peer can be dialled by a newcomer.
+type DialedAt struct {
+	Address string
+	Key     certs.PublicKey
 }
 
-// removedRefusal tells a peer, with the proof, that it is out.
-func (do *door) removedRefusal(barred *base.Record) *pb.HandshakeResponse {
-	return &pb.HandshakeResponse{
-		Code: pb.HandshakeCode_REMOVED_FROM_NETWORK, Reason: clip(cmp.Or(string(barred.Standing.By), "the network") + " has removed " + string(barred.ID)),
-		Removal: &pb.Announcement{Type: barred.Type, Record: barred.Signed, Issuer: barred.Standing.Pass.GetIssuer()},
+// Doors lists where newcomers may dial: first us, then members that we have a link to and that are
+// not behind a NAT.
+func (r Roster) Doors() (list []DialedAt) {
+	add := func(r *base.Record) {
+		for _, a := range r.Addresses {
+			list = append(list, DialedAt{a, r.Key})
+		}
 	}
+	add(r.core.table.Self.Record)
+	for _, l := range r.core.links.List {
+		if e := l.Entry; l.State == link.LinkUp && e != nil && e.Alive() && !e.IsGuest() && len(e.Record.Observed) == 0 {
+			add(e.Record)
+		}
+	}
+	return list
 }

@@ -200,7 +200,7 @@ func (w *world) removedOne() {
 	out.Start(w.Machines[0].Address)
 	w.settle(30 * time.Second)
 	w.strict = false // it is there until it hears of it
-	w.Machines[0].Process.Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
+	w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
 	w.Run(5 * time.Second)
 	w.strict = true
 }

@@ -37,7 +37,7 @@ func TestSimRemoval(t *testing.T) {
 		w.strict = false
 		out := w.Machines[3]
 		process := out.Process
-		if !w.Machines[0].Process.Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0])) {
+		if !w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0])) {
 			t.Fatal("the removal is not taken")
 		}
 		if _, ok := w.runUntil(10*time.Second, func() bool { return w.isOut(out) && process.Err != nil }); !ok {
@@ -97,14 +97,14 @@ func TestSimAdminRemoved(t *testing.T) {
 		kept.Pass, fallen.Pass = carol.Member(kept.ID, kept.Key), carol.Member(fallen.ID, fallen.Key)
 		w.build(8, 0)
 		w.settle(time.Minute)
-		carol.Process.Remove(w.RemovalOf(lifted.ID, lifted.Key, carol))
+		carol.Remove(w.RemovalOf(lifted.ID, lifted.Key, carol))
 		w.Run(5 * time.Second)
 		if !w.isOut(lifted) {
 			w.fatal("%s is still there", lifted.ID)
 		}
 		fallenRun := fallen.Process
 		name := base.NameOf(kept.Pass.GetGrant())
-		w.Machines[0].Process.Remove(w.RemovalOf(carol.ID, carol.Key, nil, name[:]))
+		w.Machines[0].Remove(w.RemovalOf(carol.ID, carol.Key, nil, name[:]))
 		if _, ok := w.runUntil(10*time.Second, func() bool { return w.isOut(carol) && w.isOut(fallen) }); !ok {
 			w.fatal("somebody is still there")
 		}
@@ -145,7 +145,7 @@ func TestSimAttack6(t *testing.T) {
 			w.fatal("bob's ticket was used, and bob ends with %v", p.Err)
 		}
 		w.Run(4 * time.Second)
-		alice.Process.Remove(w.RemovalOf(thief.ID, thief.Key, alice))
+		alice.Remove(w.RemovalOf(thief.ID, thief.Key, alice))
 		w.runUntil(10*time.Second, func() bool { return thief.Process == nil })
 		bob.Ticket = alice.Invite(bob.ID)
 		bob.Start(w.Machines[1].Address)
@@ -165,7 +165,7 @@ func TestSimAttack12(t *testing.T) {
 		alice, out := w.Machines[0], w.Machines[11]
 		w.split(func(i int) int { return i & 1 })
 		w.Run(15 * time.Second)
-		alice.Process.Remove(w.RemovalOf(out.ID, out.Key, alice))
+		alice.Remove(w.RemovalOf(out.ID, out.Key, alice))
 		w.Run(10 * time.Second)
 		if out.Process == nil || w.isOut(out) {
 			w.fatal("the other half knows")
@@ -207,12 +207,12 @@ func TestSimAttack14(t *testing.T) {
 		y.Pass = b.Member("bob", y.Key)
 		xs, ys := x.Start(w.Machines[2].Address), y.Start(w.Machines[7].Address)
 		for _, admin := range []*node{a, b} {
-			if !admin.Process.Remove(w.RemovalOf(away.ID, away.Key, admin)) {
+			if !admin.Remove(w.RemovalOf(away.ID, away.Key, admin)) {
 				w.fatal("%s can't remove a member that is away", admin.ID)
 			}
 		}
-		a.Process.Remove(w.RemovalOf(ofB.ID, ofB.Key, a))
-		if b.Process.Remove(w.RemovalOf(a.ID, a.Key, b)) {
+		a.Remove(w.RemovalOf(ofB.ID, ofB.Key, a))
+		if b.Remove(w.RemovalOf(a.ID, a.Key, b)) {
 			w.fatal("an admin has removed another")
 		}
 		w.Run(10 * time.Second)
@@ -246,7 +246,7 @@ func TestSimAttack16(t *testing.T) {
 		w.settle(time.Minute)
 		w.split(func(i int) int { return min(i, 2) & 1 }) // carol is alone, with whom she lets in
 		w.Run(15 * time.Second)
-		w.Machines[0].Process.Remove(w.RemovalOf(carol.ID, carol.Key, nil))
+		w.Machines[0].Remove(w.RemovalOf(carol.ID, carol.Key, nil))
 		late.Pass = carol.Member(late.ID, late.Key)
 		w.heal()
 		p := late.Start(carol.Address, w.Machines[5].Address)
@@ -271,7 +271,7 @@ func TestSimAttack20(t *testing.T) {
 		w.split(func(i int) int { return i / 7 })
 		w.Run(15 * time.Second)
 		for _, out := range []*node{x, y} {
-			w.Machines[0].Process.Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
+			w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
 		}
 		w.Run(5 * time.Second)
 		if seed%2 == 0 {
@@ -292,4 +292,31 @@ func TestSimAttack20(t *testing.T) {
 			w.fatal("the removed are still there")
 		}
 	})
+}
+
+// TestStrippedRemoval: a removal by an admin does not become one by the network's key when somebody
+// leaves out whose it is.
+func TestStrippedRemoval(t *testing.T) {
+	w := newWorld(t, 1, 5)
+	w.MakePrivate()
+	w.hostile, w.strict = &hostilePeers{}, false
+	alice, carol, liar := w.Machines[0], w.Machines[1], w.Machines[2]
+	w.build(5, 0)
+	w.settle(time.Minute)
+	removal := w.RemovalOf(carol.ID, carol.Key, alice)
+	if !alice.Remove(removal) {
+		t.Fatal("not taken")
+	}
+	w.Run(5 * time.Second)
+	stripped := &pb.Announcement{Type: removal.GetType(), Record: removal.GetRecord()}
+	for _, e := range liar.Process.Ends {
+		e.Inject(base.Encode(&pb.PropagationMessage{Announcements: []*pb.Announcement{stripped}}))
+	}
+	w.Run(5 * time.Second)
+	carol.Pass = w.Admin(carol) // back, as only a removal by the network's key could prevent
+	carol.Start(alice.Address)
+	w.Run(30 * time.Second)
+	if carol.Process == nil || !carol.Process.IsReady {
+		w.fatal("carol is out")
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -36,6 +38,7 @@ type tickets struct {
 	table  *table.Table
 	links  *link.Links
 	routes *route.Routes
+	own    *own
 
 	last    uint64
 	waiting []redeeming
@@ -72,11 +75,11 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 	case ti.Leaving:
 		ti.refuse(l, pb.HandshakeCode_LEAVING, "this peer is leaving")
 	case ti.Cfg.Pass == nil:
-		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself")
+		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself yet")
 	case slices.ContainsFunc(ti.waiting, func(w redeeming) bool { return w.link == l.ID }):
 		ti.links.Violation(l, "a second ticket before the answer to the first")
 	case !ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), link: l.ID}, r.GetIssuer(), signed):
-		ti.refuse(l, pb.HandshakeCode_AWAY, "the issuer of the ticket is not here, or many are let in at once")
+		ti.refuse(l, pb.HandshakeCode_AWAY, "its issuer is not here")
 	default:
 		l.Patience = redeemFor
 	}
@@ -148,20 +151,25 @@ func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {
 	ti.links.Close(l, base.CloseRefused, code.String())
 }
 
-// receivePass is the newcomer's side: it has a pass, which is stored before it is shown.
-func (c *Core) receivePass(pass *pb.Pass) bool {
-	own, key := c.env.Cfg, c.env.Cfg.Identity.Key()
-	standing, err := base.OpenPass(pass, own.ID, key)
-	if err != nil || own.Pass != nil && own.Redemption == nil {
+// receivePass is the newcomer's side: it has a pass, which is stored before it is shown. It may have
+// knocked at several doors, each of which sends the pass.
+func (ti *tickets) receivePass(pass *pb.Pass) bool {
+	if proto.Equal(pass, ti.Cfg.Pass) {
+		ti.Cfg.Redemption = nil
+		return true
+	}
+	key := ti.Cfg.Identity.Key()
+	standing, err := base.OpenPass(pass, ti.Cfg.ID, key)
+	if err != nil || ti.Cfg.Redemption == nil {
 		return false
 	}
-	claimed := &base.Record{ID: own.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
-	barred, err := c.env.Passes.PassOf(claimed)
-	if claim := c.env.Passes.Claim(claimed); err != nil || barred != nil || claim.And != nil && !c.env.Cfg.Verify(*claim.And) {
+	claimed := &base.Record{ID: ti.Cfg.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
+	barred, err := ti.Passes.PassOf(claimed)
+	if claim := ti.Passes.Claim(claimed); err != nil || barred != nil || claim.And != nil && !ti.Cfg.Verify(*claim.And) {
 		return false
 	}
-	c.env.Cfg.Pass, c.env.Cfg.Redemption = pass, nil
-	c.env.Out.Pass = pass
-	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
+	ti.Cfg.Pass, ti.Cfg.Redemption = pass, nil
+	ti.Out.Pass = pass
+	ti.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	return true
 }

@@ -2,6 +2,12 @@ package coretest
 
 import "time"
 
+// gaps is what keeps packets from arriving.
+type gaps struct {
+	severed map[[2]int]bool
+	holes   map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
+}
+
 // Cut puts each machine on the side that side returns: no packet crosses a border.
 func (w *World) Cut(side func(i int) uint8) {
 	w.change(func() {

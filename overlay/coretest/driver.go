@@ -234,6 +234,13 @@ func (p *Process) Leave() {
 	p.exit()
 }
 
+// Remove has the machine announce a removal.
+func (m *Machine) Remove(proof *pb.Announcement) bool {
+	reply := m.Process.Core.Step(m.World.Now, core.Remove{Proof: proof})
+	m.Process.Drain()
+	return reply.OK
+}
+
 // exit ends the process once its links are closed.
 func (p *Process) exit() {
 	w := p.World

@@ -123,7 +123,7 @@ func privateLife(t *testing.T) *World {
 	}
 	w.Run(5 * time.Second)
 	out := m[1].Process
-	if m[2].Pass == nil || !m[2].Process.Shows(m[1]) || !m[0].Process.Remove(w.RemovalOf(m[1].ID, m[1].Key, m[0])) {
+	if m[2].Pass == nil || !m[2].Process.Shows(m[1]) || !m[0].Remove(w.RemovalOf(m[1].ID, m[1].Key, m[0])) {
 		t.Fatalf("who has a ticket is not in, or nobody can be removed: %v", m[2].Process.Err)
 	}
 	w.Run(5 * time.Second)

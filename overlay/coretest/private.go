@@ -12,6 +12,13 @@ import (
 // Private networks: the world holds the network's key, so a test can give passes and removals of any
 // kind, and each machine keeps its pass, the removals it has heard of, and the tickets it has given.
 
+// private is a world's private network; zero: it is open.
+type private struct {
+	Root    *certs.Identity // its key
+	Network certs.Network
+	grants  uint64
+}
+
 // membership is what a machine has on its disk of a private network.
 type membership struct {
 	Pass     *pb.Pass
@@ -69,13 +76,6 @@ func (w *World) RemovalOf(id certs.ID, key certs.PublicKey, by *Machine, keep ..
 		a.Record, a.Issuer = by.Identity.SignRemoval(w.Network.Key, removal), by.Pass.GetGrant()
 	}
 	return a
-}
-
-// Remove has the process announce a removal.
-func (p *Process) Remove(proof *pb.Announcement) bool {
-	reply := p.Core.Step(p.World.Now, core.Remove{Proof: proof})
-	p.Drain()
-	return reply.OK
 }
 
 // Invite gives a ticket for an ID.
@@ -141,24 +141,24 @@ func (m *Machine) noteRemoval(w base.RemovalWrite) {
 }
 
 // redeem judges a redemption as an issuer does, and answers.
-func (p *Process) redeem(r base.Redeem) {
-	w := p.World
+func (m *Machine) redeem(r base.Redeem) {
+	w := m.World
 	answer := &pb.Redeemed{Code: pb.HandshakeCode_NOT_INVITED, Reason: "this ticket is not known"}
 	if parsed, err := pb.ParseRedemption(r.Redemption); err == nil {
 		answer.Ticket = parsed.GetTicket()
 		key := certs.PublicKey(parsed.GetKey())
-		for _, t := range p.tickets {
+		for _, t := range m.tickets {
 			if t.public != certs.PublicKey(parsed.GetTicket()) || !certs.VerifyRedemption(w.Network.Key, t.public, r.Redemption) {
 				continue
 			}
 			if t.pass == nil && t.id == certs.ID(parsed.GetId()) {
-				t.key, t.pass = key, p.Member(t.id, key)
+				t.key, t.pass = key, m.Member(t.id, key)
 			}
 			if t.key == key {
 				answer = &pb.Redeemed{Ticket: parsed.GetTicket(), Code: pb.HandshakeCode_GRANTED, Pass: t.pass}
 			}
 		}
 	}
-	p.Core.Step(w.Now, core.Redeemed{Number: r.Number, Answer: answer})
-	p.owesDrain = true
+	m.Process.Core.Step(w.Now, core.Redeemed{Number: r.Number, Answer: answer})
+	m.Process.owesDrain = true
 }

@@ -47,6 +47,7 @@ const (
 // World is a network of machines and the time in it.
 type World struct {
 	Hooks
+	private
 	Seed     uint64
 	Rand     *rand.Rand // the network's; each process has its own
 	Now      time.Duration
@@ -61,9 +62,6 @@ type World struct {
 	// Oracle saves the work of keepalives: a link is heard as long as its other end lives and can
 	// be reached.
 	Oracle bool
-	// Root is the key of a private network, Network what it is called; see MakePrivate.
-	Root    *certs.Identity
-	Network certs.Network
 	// Timed measures the time that cores take.
 	Timed    bool
 	Count    Counters
@@ -77,11 +75,9 @@ type World struct {
 	addresses map[string]*Machine
 	names     names
 	processes int
-	grants    uint64
 	changes   uint64     // of what is alive and who reaches whom, see End.sure
 	doubted   []*Machine // see judgeDoubted
-	severed   map[[2]int]bool
-	holes     map[[2]int]time.Duration // when one has sent to another; nil: there are no NATs
+	gaps
 }
 
 // Hooks let the user of a world watch and interfere. All but Odd may be nil.
@@ -118,7 +114,7 @@ func NewWorld(seed uint64, loss float64, hooks Hooks) *World {
 	return &World{
 		Hooks: hooks, Seed: seed, Rand: rand.New(rand.NewPCG(seed, 1)), Loss: loss, queue: newQueue(), memory: newMemory(),
 		driver: effects[:], Obeyed: make([]int64, len(effects)),
-		addresses: make(map[string]*Machine), names: newNames(), changes: 1, severed: make(map[[2]int]bool),
+		addresses: make(map[string]*Machine), names: newNames(), changes: 1, gaps: gaps{severed: make(map[[2]int]bool)},
 	}
 }
 

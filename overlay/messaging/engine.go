@@ -21,7 +21,7 @@
 //
 // Locks are taken in this order, and none is held while waiting for anything else:
 //
-//	Directory.mu → senders.mu → receiver.mu, sender.mu → budget, EventQueue, tally, Disk
+//	Directory.mu → senders.mu → receiver.mu, sender.mu → Ignored, budget, EventQueue, tally, Disk
 //
 // The owner's Fail, Config.Fail, may be called under any of them.
 package messaging
@@ -41,6 +41,7 @@ type Config struct {
 	ID        certs.ID
 	Identity  *certs.Identity
 	Network   string
+	Members   *Members  // of a private network; nil: it is open
 	Nonce     uint64    // of this run
 	Start     time.Time // the origin of its time
 	NoCustody bool      // nothing is left with others
@@ -57,6 +58,8 @@ type Config struct {
 // Engine sends and receives the direct messages of a peer. Its methods may be called by any
 // goroutine, except those that belong to the loop.
 type Engine struct {
+	Ignored Ignored // whose messages are not shown
+
 	cfg    Config
 	log    *slog.Logger
 	ctx    context.Context // ends with Stop
@@ -86,7 +89,11 @@ func (e *Engine) now() time.Duration { return time.Since(e.cfg.Start) }
 
 // author is this peer as the author of letters.
 func (e *Engine) author() delivery.Author {
-	return delivery.Author{ID: e.cfg.ID, Identity: e.cfg.Identity, Network: e.cfg.Network}
+	a := delivery.Author{ID: e.cfg.ID, Identity: e.cfg.Identity, Network: e.cfg.Network}
+	if e.cfg.Members != nil {
+		a.Pass = e.cfg.Members.Own()
+	}
+	return a
 }
 
 // hasBegun says that Begin was called.

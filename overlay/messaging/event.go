@@ -48,6 +48,8 @@ type Ready struct {
 	ID     certs.ID        `json:"id"`
 	Key    certs.PublicKey `json:"key"`
 	Listen []string        `json:"listen"` // HOST:PORT that others can dial
+	// Network is the name of the network; of a private one NAME#HASH, with a hash of its key.
+	Network string `json:"network"`
 }
 
 // PeerJoined: a peer is new in the table.
@@ -64,6 +66,8 @@ type Reason string
 const (
 	ReasonLeft Reason = "left" // it said goodbye
 	ReasonLost Reason = "lost" // it crashed or can't be reached
+
+	ReasonRemoved Reason = "removed" // it is out of this private network for good
 )
 
 // PeerLeft: a peer has left the table.
@@ -118,7 +122,24 @@ type Failed struct {
 	Error   string    `json:"error"`
 }
 
+// Removed: a peer is out of this private network for good, whether or not it was here.
+type Removed struct {
+	ID  certs.ID        `json:"id"`
+	Key certs.PublicKey `json:"key"`
+	By  certs.ID        `json:"by"` // the admin; empty: whoever has the network's key
+	Ref string          `json:"ref"`
+}
+
+// Redeemed: somebody has used a ticket of ours.
+type Redeemed struct {
+	ID  certs.ID        `json:"id"`
+	Key certs.PublicKey `json:"key"`
+	Why string          `json:"why"` // why it was refused; empty: it was not
+}
+
 func (Ready) isEvent()      {}
+func (Removed) isEvent()    {}
+func (Redeemed) isEvent()   {}
 func (PeerJoined) isEvent() {}
 func (PeerLeft) isEvent()   {}
 func (Message) isEvent()    {}

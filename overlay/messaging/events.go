@@ -44,6 +44,7 @@ type item struct {
 	event   Event
 	stamp   delivery.Stamp     // of a message
 	author  certs.PublicKey    // of a broadcast
+	hidden  bool               // a broadcast that the program does not get
 	sender  *sender            // the peer that gets a receipt; nil: none
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
 	settled *delivery.Outgoing // a message of ours whose last event this is
@@ -101,15 +102,16 @@ func (q *EventQueue) admit(it item) {
 	}
 }
 
-// PushBroadcast adds a broadcast; false says that it was dropped.
-func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery.Stamp) bool {
+// PushBroadcast adds a broadcast; false says that it was dropped. A hidden one is not shown, and
+// remembered like those that are.
+func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery.Stamp, hidden bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
-	q.enqueue(item{event: m, author: author, stamp: p})
+	q.enqueue(item{event: m, author: author, stamp: p, hidden: hidden})
 	return true
 }
 

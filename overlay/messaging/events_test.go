@@ -211,7 +211,7 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 			q.handled(it) // the join, a message
 		}
 		expect(MaxIncoming + 1)
-		if !from.inbox.Settled(at(1).Position) || from.inbox.Settled(at(2).Position) {
+		if !from.inbox.Due(at(1).Position, "") || from.inbox.Due(at(2).Position, "") {
 			t.Error("not handled up to 1")
 		}
 		q.handled(items[2])
@@ -223,7 +223,7 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 	q := newEventQueue()
 	m := Message{From: "bob", To: Everyone, Body: strings.Repeat("x", 64<<10)}
 	n := 0
-	for q.PushBroadcast(m, bobsKey, at(1)) {
+	for q.PushBroadcast(m, bobsKey, at(1), false) {
 		n++
 	}
 	if n < 200 || n > maxBroadcasts/(64<<10) {
@@ -233,12 +233,12 @@ func TestQueueDropsBroadcasts(t *testing.T) {
 		q.handled(it)
 	}
 	q.items = nil
-	for n = 0; q.PushBroadcast(Message{From: "bob"}, bobsKey, at(1)); n++ {
+	for n = 0; q.PushBroadcast(Message{From: "bob"}, bobsKey, at(1), false); n++ {
 	}
 	if n < 1000 || n > 100_000 { // each takes some hundred bytes, too
 		t.Errorf("%d empty broadcasts fit", n)
 	}
-	if q.end(); q.PushBroadcast(m, bobsKey, at(1)) {
+	if q.end(); q.PushBroadcast(m, bobsKey, at(1), false) {
 		t.Error("a broadcast is taken after the end")
 	}
 }

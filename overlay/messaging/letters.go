@@ -76,6 +76,11 @@ func (e *Engine) OpenLetter(letter Letter) error {
 	if key := l.GetSealingKey(); len(key) == len(author.Sealing) { // else nothing can be sealed to it
 		author.Sealing = certs.SealingKey(key)
 	}
+	if m := e.cfg.Members; m != nil {
+		if err := m.Admit(author.ID, author.Key, l.GetPass()); err != nil {
+			return err
+		}
+	}
 	if key, known := e.directory.KeyOf(author.ID); known && key != author.Key {
 		return fmt.Errorf("%s is the ID of another key than the author's", author.ID)
 	}

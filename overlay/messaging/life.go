@@ -25,8 +25,12 @@ func New(cfg Config) (*Engine, error) {
 	e.letters = letters{engine: e, waiting: make(chan Letter, maxLetters)}
 	e.answers = answers{engine: e, waiting: make(chan answer, maxAnswers)}
 	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
+	e.Ignored.engine = e
 	e.directory.init(cfg.Met)
 	e.senders.init(e, e.disk.marks())
+	if err := e.disk.Load(store.Ignored, e.Ignored.load); err != nil {
+		return e, err
+	}
 	return e, e.disk.Load(store.Unsettled, e.loadMessage)
 }
 
@@ -132,7 +136,7 @@ func (e *Engine) Events() iter.Seq[Event] {
 				return
 			}
 			for i, it := range items {
-				if !yield(it.event) {
+				if !it.hidden && !yield(it.event) {
 					e.events.putBack(items[i:])
 					return
 				}

@@ -225,7 +225,7 @@ func (in *reader) tellDue() {
 
 // mayAnswer says that a receipt may be written. The sender's lock is held.
 func (in *reader) mayAnswer(r receipt) bool {
-	return r.end || r.refused != "" || in.sender.inbox.Settled(r.position)
+	return r.end || in.sender.inbox.Due(r.position, r.refused)
 }
 
 // writeReceipts writes the receipts in order, as soon as their messages have been handled:

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type sender struct {
 	inbox   delivery.Inbox
 	counted int                // bytes that wait in the inbox, as counted in senders.early
 	author  delivery.Addressee // for receipts over others
+	keeping chan struct{}      // closed when the gaps that are being stored are safe; nil: none are
 	wakes   map[*reader]struct{}
 }
 
@@ -157,7 +159,7 @@ func (s *sender) take(l *Link, batch []arrival) bool {
 		if batch = batch[n:]; len(batch) == 0 {
 			return true
 		}
-		if !s.engine.events.awaitRoom(l.ctx, l.peer, s.key, len(batch[0].message.GetContent())) {
+		if !s.awaitKept(l.ctx) || !s.engine.events.awaitRoom(l.ctx, l.peer, s.key, len(batch[0].message.GetContent())) {
 			return false
 		}
 	}
@@ -170,12 +172,9 @@ func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
 	defer s.mu.Unlock()
 	for i := range batch {
 		a := &batch[i]
-		var fresh bool
-		if fresh, a.refused = s.judge(a.stamp); fresh {
-			if !s.engine.events.tryMessage(s.message(a.message, l.peer, l.path()), s, a.stamp, false) {
-				break
-			}
-			s.inbox.Take(a.stamp)
+		var ok bool
+		if a.refused, ok = s.letIn(s.message(a.message, l.peer, l.path()), a.stamp, false); !ok {
+			break
 		}
 		a.message.Content = "" // it may have to wait for long
 		n++
@@ -190,12 +189,69 @@ func (s *sender) message(m *pb.Message, from certs.ID, path Path) Message {
 	}
 }
 
-// judge is delivery.Inbox.Judge. s.mu is held.
-func (s *sender) judge(stamp delivery.Stamp) (fresh bool, refused string) {
-	if fresh, refused = s.inbox.Judge(stamp); refused != "" {
+// letIn decides about a message that has come over any path: if it is fresh, it goes into the
+// queue for the program, unless its sender is ignored. False says that it has to wait, for room or
+// for the disk. s.mu is held.
+func (s *sender) letIn(m Message, stamp delivery.Stamp, kept bool) (refused string, ok bool) {
+	fresh, refused := s.inbox.Judge(stamp)
+	switch {
+	case !fresh:
+	case s.engine.Ignored.Has(s.key):
+		refused = delivery.Ignored
+		s.inbox.Ignore(stamp.Position)
+		s.keepGaps()
+	case s.keeping != nil || !s.engine.events.tryMessage(m, s, stamp, kept):
+		return "", false
+	default:
+		s.inbox.Take(stamp)
+	}
+	if refused != "" {
 		s.engine.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
 	}
-	return fresh, refused
+	return refused, true
+}
+
+// keepGaps stores which messages were refused because their sender is ignored: all that are so
+// far in one write. Until that is safe they get no receipts, and nothing is taken behind them:
+// they must not pass for repeats of what was shown. s.mu is held.
+func (s *sender) keepGaps() {
+	gaps, upTo, ok := s.inbox.ToKeep()
+	switch {
+	case !ok || s.keeping != nil:
+		return
+	case !s.engine.disk.Keeps():
+		s.kept(upTo)
+		return
+	}
+	s.keeping = make(chan struct{})
+	s.engine.disk.noteGaps(s.key, gaps, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(s.keeping)
+		s.keeping = nil
+		s.kept(upTo)
+		s.keepGaps()
+	})
+}
+
+// kept gives the receipts for refused messages, now that no crash makes us forget that. s.mu is
+// held.
+func (s *sender) kept(upTo delivery.Position) { s.answerAll(s.inbox.Keep(upTo)) }
+
+// awaitKept waits while gaps are being stored; false is the end of ctx.
+func (s *sender) awaitKept(ctx context.Context) bool {
+	s.mu.Lock()
+	keeping := s.keeping
+	s.mu.Unlock()
+	if keeping == nil {
+		return true
+	}
+	select {
+	case <-keeping:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // taken is the position up to which messages have been taken.
@@ -246,17 +302,12 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, m := range p.Messages {
-		stamp := delivery.StampOf(m)
-		fresh, refused := s.judge(stamp)
-		if !fresh {
-			p.Refuse(i, refused)
-			continue
-		}
-		if !s.engine.events.tryMessage(s.message(m, certs.ID(m.GetSender()), PathRelayed), s, stamp, p.Deposit != nil) {
+		refused, ok := s.letIn(s.message(m, certs.ID(m.GetSender()), PathRelayed), delivery.StampOf(m), p.Deposit != nil)
+		if !ok {
 			s.inbox.Postpone(s.engine.now())
 			return // the rest comes again
 		}
-		s.inbox.Take(stamp)
+		p.Refuse(i, refused)
 	}
 	for _, m := range p.Messages {
 		m.Content = "" // it may have to wait for long
@@ -293,7 +344,13 @@ func (s *sender) handle(stamp delivery.Stamp) {
 func (s *sender) safe(stamp delivery.Stamp) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, parcel := range s.inbox.Show(stamp) {
+	s.answerAll(s.inbox.Show(stamp))
+}
+
+// answerAll sends the receipts of parcels, and has those written that are due on links. s.mu is
+// held.
+func (s *sender) answerAll(due []*delivery.Parcel) {
+	for _, parcel := range due {
 		s.answer(parcel)
 	}
 	for in := range s.wakes {
@@ -312,6 +369,7 @@ func (s *sender) passOver(before time.Duration) {
 	s.mu.Lock()
 	g, ok := s.inbox.Overdue(before)
 	gaps := s.inbox.WithGap(g)
+	ok = ok && s.keeping == nil // else the next write could undo this one
 	s.mu.Unlock()
 	if !ok {
 		<-s.taking

@@ -35,6 +35,9 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 
 // outcome is the last event of a message.
 func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time.Duration) item {
+	if word.Final {
+		return item{event: Failed{m.ID, r.to, m.Ref, word.Reason}, settled: m}
+	}
 	if word.Refused {
 		return item{event: Failed{m.ID, r.to, m.Ref, "the receiver refuses it: " + word.Reason}, settled: m}
 	}

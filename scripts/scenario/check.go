@@ -18,6 +18,7 @@ type checker struct {
 	events map[string][]string // nil: any event goes
 	verbs  []string
 	peers  []string        // the names that are started somewhere, or have a host
+	guests []string        // the IDs that are invited somewhere
 	typed  map[string]bool // those whose last start was one with typed lines
 }
 
@@ -50,6 +51,8 @@ func (c *checker) learn(words []string) {
 		c.peers = append(c.peers, names[:min(1, len(names))]...)
 	case "netns", "cut":
 		c.peers = append(c.peers, names...)
+	case "invite":
+		c.guests = append(c.guests, names[min(1, len(names)-1)])
 	}
 }
 
@@ -68,7 +71,7 @@ func (c *checker) line(words []string) error {
 			name, typed = args[1], true
 		}
 		c.typed[name] = typed
-		return nil
+		return c.tickets(args)
 	}
 	if len(args) == 0 || slices.Contains(noPeer, verb) || slices.Contains(scriptVerbs, verb) {
 		return nil
@@ -79,6 +82,23 @@ func (c *checker) line(words []string) error {
 	}
 	if ending, ok := patternVerbs[verb]; ok && len(args) > 1 && !c.typed[name] && c.events != nil {
 		return c.pattern(args[1:], ending)
+	}
+	return nil
+}
+
+// tickets checks the tickets by which a peer is to join.
+func (c *checker) tickets(words []string) error {
+	for i, word := range words {
+		name, value, inline := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		if !strings.HasPrefix(word, "-") || aliases[name] != "join" {
+			continue
+		}
+		if !inline && i+1 < len(words) {
+			value = words[i+1]
+		}
+		if id, ok := strings.CutPrefix(value, "@"); ok && isFixed(id) && !slices.Contains(c.guests, id) {
+			return fmt.Errorf("no line invites %s%s", id, didYouMean(id, c.guests))
+		}
 	}
 	return nil
 }

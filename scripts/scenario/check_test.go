@@ -32,6 +32,12 @@ func TestCheck(t *testing.T) {
 		"start a\nexpect $name mesage\nexpect $name message":          "f:2: there is no event mesage (did you mean message?)",
 		"start a\nsend a b 'it''s #1' # expct\ncount a sent ref=r1 1": "",
 		"netns a b\nlink b down\nheal\nexec true\ncp a b\nport x":     "",
+		"start a\ninvite a bob\nstart b -join @bbo":                   "f:3: no line invites bbo (did you mean bob?)",
+		"start a\ninvite a bob\nstart b --join=@bbo":                  "f:3: no line invites bbo (did you mean bob?)",
+		"start b -join @bob\ninvite b bob\nstart b -j":                "",
+		"start b -join @$who -id @x":                                  "",
+		"start a\ninvit a bob":                                        "f:2: there is no verb invit (did you mean invite?)",
+		"start a\ninvite b bob":                                       "f:2: no line starts a peer b",
 		"start a\ntype a 'no end":                                     "", // testscript's affair
 		"":                                                            "",
 	} {

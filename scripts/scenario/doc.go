@@ -33,13 +33,16 @@
 // otherwise these are added: --json (typed lines with -text), --id NAME, --listen 127.0.0.1:0 and
 // --state-dir $WORK/NAME. The words -no-id, -no-state and -no-listen leave these out. "-join NAME"
 // stands for the address of that peer, running or gone, and waits until it is known; "-join
-// NAME,NAME" for several. A peer that has ended can be started again: it finds its state directory,
-// and begins with no events. It tries to join for as long as the scenario waits, since only the
-// scenario knows how slow the machine is; --join-timeout says otherwise.
+// NAME,NAME" for several, and "-join @ID" for the ticket that was last issued for ID (see invite).
+// A peer that has ended can be started again: it finds its state directory, and begins with no
+// events. It tries to join for as long as the scenario waits, since only the scenario knows how
+// slow the machine is; --join-timeout says otherwise.
 //
 //	type NAME LINE             write a line to the peer's standard input
 //	send NAME TO BODY [REF]    the JSON line of a direct message
 //	broadcast NAME BODY [REF]  the JSON line of a message to everyone
+//	invite NAME ID [admin]     it makes a ticket, which is waited for (within D)
+//	remove NAME ID [all]       it takes a member out for good
 //	close NAME                 end its input
 //	stop NAME                  SIGTERM
 //	interrupt NAME             SIGINT

@@ -55,7 +55,7 @@ func (e *engine) setup(env *testscript.Env) error {
 		e.slots <- struct{}{}
 		env.Defer(func() { <-e.slots })
 	}
-	s := &scenario{engine: e, t: env.T(), work: env.WorkDir, cuts: map[pair]bool{}, pace: e.pace}
+	s := &scenario{engine: e, t: env.T(), work: env.WorkDir, cuts: map[pair]bool{}, tickets: map[string]string{}, pace: e.pace}
 	env.Values[scenarioKey{}] = s
 	env.Defer(s.end)
 	return nil

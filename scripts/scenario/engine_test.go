@@ -183,6 +183,49 @@ start c -join a,host:1,b -no-id
 type c args
 expect c args 'args~^-join 127.0.0.1:4001,host:1,127.0.0.1:4001 --json --listen 127.0.0.1:0$'
 `, ""},
+	{"tickets", `
+start a
+expect a ready
+invite a bob
+start b -join @bob
+type b args
+expect b args 'args~^-join qp1bob[0-9] --json '
+invite a carol admin within 10s
+start c --join=a,@bob
+type c args
+expect c args 'args~^--join=127.0.0.1:[0-9]+,qp1bob[0-9] '
+start d -j @carol
+type d args
+expect d args 'args~^-j qp1carol[0-9] '
+type d 'err '${a.invitation.ticket}
+log d ^qp1carol[0-9]$
+count a invitation admin=true 1
+remove a bob
+remove a carol all
+expect a done cmd=remove to=bob all=
+expect a done cmd=remove to=carol all=true
+`, ""},
+	{"tickets by typed lines", `
+start -text a
+invite a bob
+start b -join @bob
+type b args
+expect b args 'args~^-join qp1bob --json '
+invite a carol admin
+start c -join @carol
+type c args
+expect c args 'args~^-join qp1caroladmin '
+remove a bob
+expect a '^typed: /remove bob$'
+remove a carol all
+expect a '^typed: /remove carol all$'
+`, ""},
+	{"no invitation", "start a\ninvite a nobody within 10m\n", "a refuses to invite nobody: no, never"},
+	{"no typed invitation", "start -text a\ninvite a nobody within 10m\n", "a refuses to invite nobody: no, never"},
+	{"no answer to an invitation", "start a\nexpect a ready\ntype a 'exit 0'\nexit a 0\nstart a --silent\nmute a\ninvite a bob within 300ms\n", "a made no ticket for bob within 300ms"},
+	{"no ticket yet", "start a\nstart b -join @bob\ninvite a bob\n", "there is no ticket for bob: invite NAME bob comes first"},
+	{"invited as what", "start a\ninvite a bob king\n", "usage: invite NAME ID"},
+	{"removed with what", "start a\nremove a bob some\n", "usage: remove NAME ID"},
 	{"started twice", `
 start a
 start a

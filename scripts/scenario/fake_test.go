@@ -19,7 +19,7 @@ const fakeVariable = "SCENARIO_FAKE_PEER"
 
 // fakePeer prints ready, and then does what its input says: an event is printed,
 // a table command is answered with the IDs of the last "peers" line (ID! is one
-// with a direct link), and
+// with a direct link), an invitation with a ticket, but for nobody, and
 //
 //	raw TEXT, err TEXT, peers ID..., big N, exit N, cut, args, hear, throw ADDRESS TEXT
 //
@@ -69,7 +69,22 @@ func fakePeer(args []string) int {
 			if fields["cmd"] == "table" {
 				fields = map[string]any{"event": "table", "ref": fields["ref"], "peers": peers}
 			}
+			if fields["cmd"] == "invite" {
+				fields["event"], fields["id"], fields["ticket"] = "invitation", fields["to"], fmt.Sprint("qp1", fields["to"], len(fields))
+				if fields["to"] == "nobody" {
+					fields["event"], fields["error"], fields["input"] = "error", "no, never", in.Text()
+				}
+			}
+			if fields["cmd"] == "remove" {
+				fields["event"] = "done"
+			}
 			event(fields)
+		case word == "/invite" && rest == "nobody":
+			fmt.Println("12:01:05 ? no, never")
+		case word == "/invite":
+			fmt.Printf("12:01:05 ! qp1x ? is not it\n12:01:05 * for %s\n    qp1%s\n", rest, strings.ReplaceAll(rest, " ", ""))
+		case strings.HasPrefix(word, "/"):
+			fmt.Println("typed: " + in.Text())
 		case word == "raw":
 			fmt.Println(rest)
 		case word == "err":

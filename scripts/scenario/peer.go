@@ -147,8 +147,15 @@ func (s *scenario) hasCut() bool {
 	return s.engine.cutting[name]
 }
 
-// joinAddress is the address of a peer if there is one of that name, else the value itself.
+// joinAddress is the ticket for an ID if that is what the value asks for, the address of a
+// peer if there is one of that name, else the value itself.
 func (s *scenario) joinAddress(value string) (string, error) {
+	if id, ok := strings.CutPrefix(value, "@"); ok {
+		if s.tickets[id] == "" {
+			return "", fmt.Errorf("there is no ticket for %s: invite NAME %s comes first", id, id)
+		}
+		return s.tickets[id], nil
+	}
 	p := s.named(value)
 	if p == nil || p.process == nil {
 		return value, nil

@@ -24,6 +24,8 @@ type scenario struct {
 	runs   []*process // of all peers, the old ones too
 	cuts   map[pair]bool
 
+	tickets map[string]string // the last that was issued in this scenario, by ID
+
 	lan   *netlab.LAN   // where the peers live; nil: on this machine's loopback
 	pace  *harness.Pace // by which deadlines are
 	acted time.Duration // when the last line that is not an expectation was done, by pace

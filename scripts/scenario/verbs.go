@@ -35,6 +35,8 @@ func verbs() map[string]verb {
 		"start":     {usage: "[-text] NAME [QUICPEER_X=VALUE...] [FLAG...]", least: 1, most: many, do: (*scenario).start},
 		"broadcast": {usage: "NAME BODY [REF]", least: 2, most: 3, on: (*scenario).broadcast},
 		"send":      {usage: "NAME TO BODY [REF]", least: 3, most: 4, on: (*scenario).send},
+		"invite":    {usage: "NAME ID [admin] [within D]", least: 2, most: 3, on: invite},
+		"remove":    {usage: "NAME ID [all]", least: 2, most: 3, on: remove},
 		"type":      {usage: "NAME LINE", least: 2, most: 2, on: (*scenario).typeLine},
 		"cut":       {usage: "A B [C...]", least: 2, most: many, do: (*scenario).cut},
 		"heal":      {usage: "[A B]", most: 2, do: (*scenario).heal},
@@ -75,14 +77,14 @@ func (s *scenario) typeLine(p *process, args []string, _ harness.Deadline) {
 }
 
 func (s *scenario) send(p *process, args []string, _ harness.Deadline) {
-	s.command(p, args[2:], map[string]string{"cmd": "send", "to": args[0], "body": args[1]})
+	s.command(p, args[2:], map[string]any{"cmd": "send", "to": args[0], "body": args[1]})
 }
 
 func (s *scenario) broadcast(p *process, args []string, _ harness.Deadline) {
-	s.command(p, args[1:], map[string]string{"cmd": "broadcast", "body": args[0]})
+	s.command(p, args[1:], map[string]any{"cmd": "broadcast", "body": args[0]})
 }
 
-func (s *scenario) command(p *process, ref []string, c map[string]string) {
+func (s *scenario) command(p *process, ref []string, c map[string]any) {
 	if len(ref) > 0 {
 		c["ref"] = ref[0]
 	}

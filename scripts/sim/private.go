@@ -50,7 +50,7 @@ func (w *world) removal(victim, admin *peer, limit time.Duration) (each times, l
 			last = w.Now - start
 		}
 	}
-	admin.Process.Remove(w.RemovalOf(victim.ID, victim.Key, admin))
+	admin.Remove(w.RemovalOf(victim.ID, victim.Key, admin))
 	w.until(10*time.Millisecond, limit, func() bool { return left <= 0 })
 	w.saw = nil
 	if left > 0 {

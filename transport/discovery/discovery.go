@@ -8,11 +8,18 @@
 //
 // Any host on the LAN can answer anything, so an answer is only a hint: its addresses must be
 // in our own subnets, and the peer there shows its key in the handshake like every other.
+//
+// A peer of a private network tells the LAN neither who it is nor which network that is: it sends
+// a random number, and beside it a mark of that number which only those can make and recognise
+// that know the network (certs.Door).
 package discovery
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -48,15 +55,17 @@ const (
 type Config struct {
 	ID      certs.ID
 	Key     certs.PublicKey
-	Network string // peers of others are not found
-	Port    uint16 // UDP
+	Network string      // peers of others are not found
+	Door    *certs.Door // of a private network, in the place of ID, Key and Network; nil: an open one
+	Port    uint16      // UDP
 	// Found is called for each peer that answers, again each time that the LAN is asked.
 	// Several goroutines may call it, but none after Close.
 	Found func(Peer)
 	Log   *slog.Logger
 }
 
-// Peer is a peer on the LAN, by its own word.
+// Peer is a peer on the LAN, by its own word. One of a private network says nothing but that it
+// belongs to it.
 type Peer struct {
 	ID      certs.ID
 	Key     string // the fingerprint
@@ -66,7 +75,8 @@ type Peer struct {
 // Discovery is a running search.
 type Discovery struct {
 	cfg    Config
-	run    string // random, so that a peer that restarts is found again
+	run    string  // random, so that a peer that restarts is found again
+	salt   [8]byte // random, of the mark of a private network
 	cancel context.CancelFunc
 	anew   chan struct{}
 	alone  atomic.Bool // only loopback is here, so peers found there count
@@ -76,8 +86,7 @@ type Discovery struct {
 // Start begins to ask and to answer; Close ends it. If no interface can do multicast it logs
 // that, and tries again after Refresh and once a minute.
 func Start(cfg Config) *Discovery {
-	d := &Discovery{cfg: cfg, anew: make(chan struct{}, 1)}
-	d.run = fmt.Sprintf("%08x", rand.Uint32())
+	d := newDiscovery(cfg)
 	conn, err := d.listen()
 	if err != nil {
 		cfg.Log.Warn("peers on the LAN are not found, nor find this one, until there is an interface that can do multicast", "error", err)
@@ -85,6 +94,12 @@ func Start(cfg Config) *Discovery {
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
 	d.done.Go(func() { d.keepAsking(ctx, conn) })
+	return d
+}
+
+func newDiscovery(cfg Config) *Discovery {
+	d := &Discovery{cfg: cfg, anew: make(chan struct{}, 1), run: fmt.Sprintf("%08x", rand.Uint32())}
+	binary.BigEndian.PutUint64(d.salt[:], rand.Uint64())
 	return d
 }
 
@@ -214,24 +229,41 @@ func (d *Discovery) options(loopback bool) []mdns.ServerOption {
 		mdns.WithQueryInterval(neverAsk),
 		mdns.WithCacheRefresh(false),
 		mdns.WithLocalNames(host),
-		mdns.WithService(mdns.ServiceInstance{
-			Instance: string(d.cfg.ID[:min(len(d.cfg.ID), 48)]) + "-" + d.run, Service: service, Host: host + ".", Port: d.cfg.Port,
-			Text: []mdns.TXTEntry{
-				mdns.NewTXTString("id", string(d.cfg.ID)),
-				mdns.NewTXTString("key", d.cfg.Key.String()),
-				mdns.NewTXTString("net", d.cfg.Network),
-			},
-		}),
+		mdns.WithService(mdns.ServiceInstance{Instance: d.instance(), Service: service, Host: host + ".", Port: d.cfg.Port, Text: d.text()}),
+	}
+}
+
+// instance is the name of this peer among those that offer the service.
+func (d *Discovery) instance() string {
+	if d.cfg.Door != nil {
+		return d.run
+	}
+	return string(d.cfg.ID[:min(len(d.cfg.ID), 48)]) + "-" + d.run
+}
+
+// text is what this peer says about itself.
+func (d *Discovery) text() []mdns.TXTEntry {
+	if d.cfg.Door != nil {
+		mark := d.cfg.Door.Mark(d.salt)
+		return []mdns.TXTEntry{
+			mdns.NewTXTString("s", hex.EncodeToString(d.salt[:])),
+			mdns.NewTXTString("n", hex.EncodeToString(mark[:])),
+		}
+	}
+	return []mdns.TXTEntry{
+		mdns.NewTXTString("id", string(d.cfg.ID)),
+		mdns.NewTXTString("key", d.cfg.Key.String()),
+		mdns.NewTXTString("net", d.cfg.Network),
 	}
 }
 
 // found handles an answer.
 func (d *Discovery) found(e mdns.ServiceEvent) {
-	p, err := parse(e, d.cfg.Network)
+	p, err := d.parse(e)
 	switch {
 	case err != nil:
 		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
-	case p.Key == d.cfg.Key.String(): // our own
+	case d.isOwn(e):
 	// Multicast does not leave the LAN, so an answer with an address elsewhere is about
 	// another host.
 	case !transport.OwnSubnet(p.Address.Addr()), p.Address.Addr().IsLoopback() && !d.alone.Load():
@@ -241,13 +273,46 @@ func (d *Discovery) found(e mdns.ServiceEvent) {
 	}
 }
 
-// parse checks the contents of an answer.
-func parse(e mdns.ServiceEvent, network string) (Peer, error) {
+// textOf is what an answer says about its peer.
+func textOf(e mdns.ServiceEvent) map[string]string {
 	text := map[string]string{}
 	for _, t := range e.Instance.Text {
 		text[t.Key] = string(t.Value)
 	}
-	if text["net"] != network {
+	return text
+}
+
+// isOwn reports whether a valid answer is our own.
+func (d *Discovery) isOwn(e mdns.ServiceEvent) bool {
+	text := textOf(e)
+	if d.cfg.Door != nil {
+		return strings.EqualFold(text["s"], hex.EncodeToString(d.salt[:]))
+	}
+	return text["key"] == d.cfg.Key.String()
+}
+
+// parse checks the contents of an answer.
+func (d *Discovery) parse(e mdns.ServiceEvent) (p Peer, err error) {
+	text := textOf(e)
+	if d.cfg.Door != nil {
+		err = d.checkMark(text["s"], text["n"])
+	} else {
+		p, err = d.parseOpen(text)
+	}
+	if err != nil {
+		return Peer{}, err
+	}
+	ip := e.Addr.Unmap()
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Instance.Port == 0 || ip.IsLinkLocalUnicast() && ip.Is6() && ip.Zone() == "" {
+		return Peer{}, fmt.Errorf("no address to dial: %v, port %d", e.Addr, e.Instance.Port)
+	}
+	p.Address = netip.AddrPortFrom(ip, e.Instance.Port)
+	return p, nil
+}
+
+// parseOpen checks what a peer of an open network says about itself.
+func (d *Discovery) parseOpen(text map[string]string) (Peer, error) {
+	if text["net"] != d.cfg.Network {
 		return Peer{}, fmt.Errorf("another network")
 	}
 	id, err := certs.ParseID(text["id"])
@@ -257,11 +322,24 @@ func parse(e mdns.ServiceEvent, network string) (Peer, error) {
 	if err := checkFingerprint(text["key"]); err != nil {
 		return Peer{}, err
 	}
-	ip := e.Addr.Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Instance.Port == 0 || ip.IsLinkLocalUnicast() && ip.Is6() && ip.Zone() == "" {
-		return Peer{}, fmt.Errorf("no address to dial: %v, port %d", e.Addr, e.Instance.Port)
+	return Peer{ID: id, Key: text["key"]}, nil
+}
+
+// checkMark checks what a peer of a private network says instead.
+func (d *Discovery) checkMark(salt, mark string) error {
+	var b [16]byte
+	for i, s := range []string{salt, mark} {
+		if len(s) != 16 {
+			return fmt.Errorf("not of a private network")
+		}
+		if _, err := hex.Decode(b[8*i:], []byte(s)); err != nil {
+			return fmt.Errorf("a mark that can't be read: %w", err)
+		}
 	}
-	return Peer{ID: id, Key: text["key"], Address: netip.AddrPortFrom(ip, e.Instance.Port)}, nil
+	if want := d.cfg.Door.Mark([8]byte(b[:8])); !hmac.Equal(want[:], b[8:]) {
+		return fmt.Errorf("another private network")
+	}
+	return nil
 }
 
 // checkFingerprint reports what is wrong with the text of a key's fingerprint, see

@@ -16,6 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var silent = slog.New(slog.DiscardHandler)
+
 const fingerprint = "SHA256:M629qRVeAI/rGymUyNidvrI5Dz6X1n40nYgYx+urAs4"
 
 func answer(id, key, network, ip string, port uint16) mdns.ServiceEvent {
@@ -23,6 +25,11 @@ func answer(id, key, network, ip string, port uint16) mdns.ServiceEvent {
 	return mdns.ServiceEvent{Addr: addr, Instance: mdns.ServiceInstance{Port: port, Text: []mdns.TXTEntry{
 		mdns.NewTXTString("id", id), mdns.NewTXTString("key", key), mdns.NewTXTString("net", network),
 	}}}
+}
+
+// parse is what a peer of an open network makes of an answer.
+func parse(e mdns.ServiceEvent, network string) (Peer, error) {
+	return (&Discovery{cfg: Config{Network: network}}).parse(e)
 }
 
 // TestParse: answers that any host on the LAN may give.
@@ -70,16 +77,21 @@ func onLAN(t *testing.T) (inside bool) {
 
 func begin(t *testing.T, seed byte, network string) (found chan Peer, d *Discovery) {
 	t.Helper()
+	return beginBehind(t, seed, network, nil)
+}
+
+func beginBehind(t *testing.T, seed byte, network string, door *certs.Door) (found chan Peer, d *Discovery) {
+	t.Helper()
 	found = make(chan Peer, 16)
 	d = Start(Config{
-		ID: certs.ID([]byte{'p', '0' + seed}), Key: certs.PublicKey{seed}, Network: network, Port: 5000 + uint16(seed),
+		ID: certs.ID([]byte{'p', '0' + seed}), Key: certs.PublicKey{seed}, Network: network, Door: door, Port: 5000 + uint16(seed),
 		Found: func(p Peer) {
 			select {
 			case found <- p:
 			default:
 			}
 		},
-		Log: slog.New(slog.DiscardHandler),
+		Log: silent,
 	})
 	t.Cleanup(d.Close)
 	return found, d

@@ -3,6 +3,7 @@ package linestest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -25,11 +26,13 @@ type Node struct {
 	Queue       chan overlay.Event // events to come
 	Table       []overlay.Peer
 	Waits       []overlay.Waiting
-	Out         []overlay.Outgoing // what can be cancelled
+	Out         []overlay.Outgoing    // what can be cancelled
+	Hidden      []overlay.IgnoredPeer // who is ignored; only bob is known
 	Report      overlay.Net
 	Full        chan struct{} // if set, messages wait until it is closed
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
 	Undelivered int           // what Leave returns
+	Ticket      string        // of the invitations; empty: the network is not private
 
 	id     certs.ID
 	mu     sync.Mutex
@@ -169,6 +172,24 @@ func (n *Node) Cancel(id overlay.MessageID) error {
 	return nil
 }
 
+func (n *Node) Ignore(id certs.ID) error {
+	if id != "bob" {
+		return overlay.ErrUnknownPeer
+	}
+	n.Hidden = []overlay.IgnoredPeer{{ID: id, Key: certs.PublicKey{1}}}
+	return nil
+}
+
+func (n *Node) Unignore(id certs.ID) error {
+	if len(n.Hidden) == 0 || n.Hidden[0].ID != id {
+		return overlay.ErrNotIgnored
+	}
+	n.Hidden = nil
+	return nil
+}
+
+func (n *Node) Ignored() []overlay.IgnoredPeer { return n.Hidden }
+
 func (n *Node) Net() overlay.Net { return n.Report }
 
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
@@ -180,6 +201,38 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 		return "", fmt.Errorf("%s: no answer", address)
 	}
 	return "door", nil
+}
+
+// The acts of an admin are done to bob alone, and for carol as an admin.
+func (n *Node) act(ctx context.Context, id certs.ID, carol bool) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case n.Ticket == "":
+		return errors.New("this network is not private")
+	case id != "bob" && !(id == "carol" && carol):
+		return fmt.Errorf("%s is a stranger", id)
+	}
+	return nil
+}
+
+func (n *Node) Invite(ctx context.Context, id certs.ID, admin bool) (overlay.Invitation, error) {
+	err := n.act(ctx, id, admin)
+	if err != nil {
+		return overlay.Invitation{}, err
+	}
+	return overlay.Invitation{ID: id, Ticket: n.Ticket, Expires: time.Date(2026, 3, 5, 12, 1, 5, 0, time.Local), Admin: admin, LANOnly: admin}, nil
+}
+
+func (n *Node) Uninvite(ctx context.Context, id certs.ID) error { return n.act(ctx, id, false) }
+
+// Remove supplies the event as well.
+func (n *Node) Remove(ctx context.Context, id certs.ID, all bool, ref string) error {
+	err := n.act(ctx, id, all)
+	if err == nil {
+		n.Queue <- overlay.Removed{ID: id, By: n.id, Ref: ref}
+	}
+	return err
 }
 
 func (n *Node) Leave(context.Context) (int, error) { return n.Undelivered, n.Close() }

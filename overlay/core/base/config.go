@@ -20,9 +20,7 @@ type DialID uint64
 type Config struct {
 	ID       certs.ID
 	Identity *certs.Identity
-	Network  string          // its label, see certs.Network
-	Key      certs.PublicKey // of a private network; zero: it is open
-	Pass     *pb.Pass        // in a private network; nil: we have none yet
+	Network  string // its label, see certs.Network
 	Software string
 	// Addresses are where the interfaces of the host can be dialled, Near their subnets.
 	Addresses []netip.AddrPort
@@ -53,19 +51,27 @@ type Config struct {
 	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
 	// shown again. The core only reads it; may be nil.
 	Shown map[ShownBroadcasts]uint64
-	// Removals are those from our private network that earlier runs have heard of.
-	Removals []*pb.Announcement
-	// Redemption of a ticket, for a peer that has no pass; Pinned are the keys of the doors that the
-	// ticket names, by their addresses in Join: the first 8 bytes of the SHA-256 of each.
-	Redemption *pb.Signed
-	Pinned     map[string][8]byte
 	// Open and Verify replace OpenRecord (OpenMember in a private network) and Claim.Valid. A
 	// simulation remembers their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)
 	Verify func(Claim) bool
 
+	Membership
+
 	Features []uint32         // that we name: pb.Features(); tests invent others
 	Invent   func(*pb.Record) // for tests of what newer versions may put into their records
+}
+
+// Membership is what a peer of a private network starts from; zero: the network is open.
+type Membership struct {
+	Key  certs.PublicKey // of the network
+	Pass *pb.Pass        // nil: we have none yet
+	// Removals are those that earlier runs have heard of.
+	Removals []*pb.Announcement
+	// Redemption of a ticket, for a peer that has no pass; Pinned are the keys of the doors that the
+	// ticket names, by their addresses in Join: the first 8 bytes of the SHA-256 of each.
+	Redemption *pb.Signed
+	Pinned     map[string][8]byte
 }
 
 // Kept is a deposit that we keep for its receiver. Depositor left it and gets the receipts; it is

@@ -110,7 +110,7 @@ func (s *Standing) signedBy(grant *pb.Signed) error {
 	case err != nil:
 		return &PassError{err.Error()}
 	case !admin.GetAdmin():
-		return &PassError{"a statement of somebody who is not an admin"}
+		return &PassError{"a statement of a peer that is not an admin"}
 	}
 	s.Issuer, s.By = certs.PublicKey(admin.GetKey()), certs.ID(admin.GetId())
 	return nil
@@ -186,7 +186,7 @@ func (m *Passes) Removal(key certs.PublicKey) *Record {
 	return most
 }
 
-var errNotAnAdmin = errors.New("a statement of somebody whom the network's key has not made an admin")
+var errNotAnAdmin = errors.New("a statement of a peer that the network's key has not made an admin")
 
 // PassOf is the one check of all that comes in about a peer: its record, or its removal. An error is
 // a breach of the protocol by whoever passed it on; barred is the removal by which the peer is out,

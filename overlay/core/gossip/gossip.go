@@ -92,7 +92,7 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 	return n, true
 }
 
-// TellRemoved answers news of somebody who is out of this private network with the proof.
+// TellRemoved answers news of a peer that is out of this private network with the proof.
 func (g *Gossip) TellRemoved(to *link.Link, removal *base.Record) {
 	if e := g.table.Get(removal.ID, removal.Key); e != nil && e.Removed() && to != nil {
 		g.AnnounceTo(to, e)

@@ -96,7 +96,7 @@ func (jn *Joiner) isTried(t *link.Target, alone bool) bool {
 	case t.Met:
 		return false
 	case t.Found != "":
-		return t.Failures < FoundTries && !t.Reached && !jn.table.IsMember(t.Peer, t.Found)
+		return t.Failures < FoundTries && !t.Reached && !jn.isHere(t)
 	case t.Key != (certs.PublicKey{}): // a candidate that a full door has named
 		return alone || !jn.Ready && !t.Reached
 	}
@@ -302,7 +302,15 @@ const (
 
 // FoundOnLAN handles Found.
 func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string) {
-	if jn.Ended || jn.Leaving || len(addresses) == 0 || jn.table.IsMember(id, fingerprint) {
+	if jn.Ended || jn.Leaving || len(addresses) == 0 {
+		return
+	}
+	addresses = addresses[:min(len(addresses), reach.MaxCandidates)]
+	found := &link.Target{Address: addresses[0], Addresses: addresses, Peer: id, Found: fingerprint}
+	if fingerprint == "" {
+		found.Found, found.Nameless = addresses[0], true
+	}
+	if jn.isHere(found) {
 		return
 	}
 	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool {
@@ -310,9 +318,9 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 	})
 	n := 0
 	for _, t := range jn.targets {
-		if t.Found == fingerprint {
+		if t.Found == found.Found {
 			if !t.Dialing {
-				t.Addresses = addresses[:min(len(addresses), reach.MaxCandidates)]
+				t.Addresses = addresses
 			}
 			return // it is dialled when it is due
 		}
@@ -322,9 +330,17 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 	}
 	if n < MaxFound {
 		jn.Note(base.Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
-		jn.targets = append(jn.targets, &link.Target{Address: addresses[0], Addresses: addresses[:min(len(addresses), reach.MaxCandidates)], Peer: id, Found: fingerprint})
+		jn.targets = append(jn.targets, found)
 		jn.DialTargets()
 	}
+}
+
+// isHere reports whether a target found on the LAN is a peer of our network already, or ourselves.
+func (jn *Joiner) isHere(t *link.Target) bool {
+	if t.Nameless {
+		return slices.ContainsFunc(t.Addresses, jn.table.IsMemberAt)
+	}
+	return jn.table.IsMember(t.Peer, t.Found)
 }
 
 // stopDiscovering begins a network if nobody on the LAN has let us in.

@@ -281,6 +281,46 @@ func TestFoundAgain(t *testing.T) {
 	}
 }
 
+// TestFoundNameless: peers of a private network are known by their addresses: each is one target,
+// dialled a few times, and they are bounded like all found there.
+func TestFoundNameless(t *testing.T) {
+	r := newRig(t, nil)
+	dials := 0
+	for range 600 {
+		r.FoundOnLAN("", "", []string{"10.9.9.6:5000"})
+		r.settle()
+		dials += len(r.out.Dials)
+		r.fail()
+		if len(r.targets) != 1 || !r.targets[0].Nameless || r.targets[0].IsUsers() {
+			t.Fatalf("one that is found again and again is %d targets", len(r.targets))
+		}
+	}
+	if dials != 1 { // the next is due later
+		t.Errorf("a silent peer is dialled %d times at once", dials)
+	}
+	for range 600 {
+		r.pass(time.Second)
+		dials += len(r.out.Dials)
+		r.fail()
+	}
+	if dials != FoundTries {
+		t.Errorf("a silent peer is dialled %d times", dials)
+	}
+	for i := range 200 {
+		r.FoundOnLAN("", "", []string{fmt.Sprintf("10.9.9.7:%d", i+1)})
+	}
+	if n := len(r.targets); n > MaxFound {
+		t.Errorf("%d are remembered", n)
+	}
+	alone := newRig(t, []string{})
+	alone.FoundOnLAN("", "", []string{"10.9.9.5:5000"})
+	alone.settle()
+	alone.opens(alone.out.Dials[0].ID, "door")
+	if alone.pass(DiscoverFor); alone.begins {
+		t.Error("it begins a network while the table of the one found is on its way")
+	}
+}
+
 // named is the signed record of a peer that a full door names.
 func named(name, address string) *pb.Signed {
 	key := identity(name).Key()

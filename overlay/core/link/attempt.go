@@ -40,6 +40,7 @@ type Target struct {
 	Key       certs.PublicKey // of a candidate; zero: anyone
 	Pinned    [8]byte         // a tag of the key that has to answer, from a ticket; zero: any
 	Found     string          // on the LAN, with the key of that fingerprint; empty: otherwise
+	Nameless  bool            // found there in a private network, whose peers tell nobody who they are: Found is the address
 	Dialing   bool
 	Next      time.Duration
 	Failures  int
@@ -60,6 +61,16 @@ type Target struct {
 
 // IsUsers reports whether the user has given the target.
 func (t *Target) IsUsers() bool { return t.Found == "" && t.Key == (certs.PublicKey{}) }
+
+// Expects reports whether the peer with that key may answer: anybody on the LAN could, in the
+// place of another. In a private network TLS has shown that it knows the network; a ticket names its
+// doors.
+func (t *Target) Expects(key certs.PublicKey) bool {
+	if t.Pinned != ([8]byte{}) && t.Pinned != certs.KeyTag(key) {
+		return false
+	}
+	return t.Found == "" || t.Nameless || t.Found == key.String()
+}
 
 // Refused takes the refusal of a door.
 func (t *Target) Refused(response *pb.HandshakeResponse) {

@@ -75,7 +75,7 @@ type origin struct {
 	Punched  bool // both sides have dialled, through a NAT
 	Within   bool // the other side is on this host: one of the two sees the other at loopback
 	Carriage carriage
-	Patience time.Duration // how much longer than usual its handshake may take: a ticket is being redeemed
+	Patience time.Duration // how much longer than usual its handshake may take: a ticket is redeemed
 }
 
 // Bond says whether the peers at both ends are neighbours.

@@ -311,6 +311,14 @@ func (t *Table) IsMember(id certs.ID, fingerprint string) bool {
 	return slices.ContainsFunc(t.Of(id), func(e *Entry) bool { return e.Alive() && e.Record.Key.String() == fingerprint })
 }
 
+// IsMemberAt reports whether a living peer of our network, or we ourselves, can be dialled at the
+// address by its own word, or was linked to us there.
+func (t *Table) IsMemberAt(address string) bool {
+	return slices.ContainsFunc(t.Entries, func(e *Entry) bool {
+		return e.Alive() && (slices.Contains(e.Record.Addresses, address) || e.Our().LastAddress == address)
+	})
+}
+
 // noteLeft queues the entry of a peer that has left, to be dropped in time: goodbyes are kept in
 // the order in which they were said, and arrive nearly so.
 func (t *Table) noteLeft(e *Entry) {

@@ -9,9 +9,13 @@ import (
 	"quicpeer/pb"
 )
 
-// Gap is a range of positions that were passed over: after From, and up to To. Messages there
-// are refused when they come late.
-type Gap struct{ From, To Position }
+// Gap is a range of positions of which nothing was shown: after From, and up to To. They were
+// passed over, and messages there are refused when they come late; or those that came were
+// refused, as their sender was ignored, and are refused for that reason when they come again.
+type Gap struct {
+	From, To Position
+	Ignored  bool
+}
 
 // Run says how far the messages of one run of a sender have come. The nonce tells two runs of
 // one epoch apart, which exist when a sender's state was restored from a backup.
@@ -109,6 +113,8 @@ func (p *Parcel) Size() (n int) {
 type Inbox struct {
 	taken Position // the program has been given all up to here
 	shown Position // it has shown them, and that is safe from a crash
+	// kept is up to where the gaps of an ignored sender are safe from a crash.
+	kept Position
 	// runs says how far each run was taken, in the order in which they began. The last is the
 	// present one; of earlier ones no message is taken any more. A sender first sends the
 	// messages left over from earlier runs, so one that comes later is from a process that
@@ -129,6 +135,8 @@ func NewInbox(m Mark) Inbox {
 		in.lately = []lately{{in.shown.Counter, m.Hash}}
 	}
 	in.settle(in.shown)
+	in.kept = in.ignoredTo()
+	in.showGaps()
 	return in
 }
 
@@ -138,6 +146,8 @@ const (
 	TooLate = "a later message was shown before it came"
 	// Impossible: the message has a position that none can have.
 	Impossible = "the counter of a message is at least 1 and below 2^63"
+	// Ignored: the receiver ignores the sender.
+	Ignored = "does not take messages from you"
 	// Reused: the position was another message's.
 	Reused = "another message was shown under its number, as happens when the sender's state was put back from a backup; send it again"
 )
@@ -149,8 +159,13 @@ func (in *Inbox) Judge(s Stamp) (fresh bool, refused string) {
 	if !s.possible() {
 		return false, Impossible
 	}
-	if slices.ContainsFunc(in.gaps, func(g Gap) bool { return g.From.Before(s.Position) && s.Position.Compare(g.To) <= 0 }) {
-		return false, TooLate
+	for _, g := range in.gaps {
+		switch within := g.From.Before(s.Position) && s.Position.Compare(g.To) <= 0; {
+		case within && g.Ignored:
+			return false, Ignored
+		case within:
+			return false, TooLate
+		}
 	}
 	i := slices.IndexFunc(in.runs, func(r Run) bool { return r.Epoch == s.Epoch && r.Nonce == s.Nonce })
 	over := i >= 0 && i < len(in.runs)-1
@@ -221,16 +236,76 @@ func later(p, q Position) Position {
 	return p
 }
 
-// Settled says that a message that was taken, or is a repeat, has been shown, and that this is
-// safe from a crash: its receipt is due.
-func (in *Inbox) Settled(p Position) bool { return p.Compare(in.shown) <= 0 }
+// Ignore notes that a fresh message is refused, as its sender is ignored, and that with it all
+// earlier ones are settled. The caller must store the gap (ToKeep) before a later message is
+// taken; until then its receipt is not due.
+func (in *Inbox) Ignore(p Position) {
+	if n := len(in.gaps); n > 0 && in.gaps[n-1].Ignored && in.gaps[n-1].To == in.taken {
+		in.gaps[n-1].To = p
+	} else {
+		in.gaps = in.WithGap(Gap{in.taken, p, true})
+	}
+	in.taken = p
+}
+
+// ignoredTo is the end of the last gap of an ignored sender.
+func (in *Inbox) ignoredTo() (p Position) {
+	for _, g := range in.gaps { // they rise
+		if g.Ignored {
+			p = g.To
+		}
+	}
+	return p
+}
+
+// ToKeep returns the gaps to be stored, and up to where those of an ignored sender are safe
+// then; false says that they are already.
+func (in *Inbox) ToKeep() (gaps []Gap, upTo Position, ok bool) {
+	upTo = in.ignoredTo()
+	return slices.Clone(in.gaps), upTo, in.kept.Before(upTo)
+}
+
+// Keep notes that the gaps of an ignored sender are stored up to a position, and returns the
+// parcels whose receipts are due.
+func (in *Inbox) Keep(upTo Position) (due []*Parcel) {
+	in.kept = later(in.kept, upTo)
+	in.showGaps()
+	return in.due()
+}
+
+// showGaps counts gaps right behind what was shown as shown, as far as they are stored.
+func (in *Inbox) showGaps() {
+	for _, g := range in.gaps {
+		switch {
+		case in.shown.Before(g.From):
+			return
+		case g.Ignored && in.kept.Before(g.To):
+			in.shown = later(in.shown, in.kept)
+		default:
+			in.shown = later(in.shown, g.To)
+		}
+	}
+}
+
+// Due says that the receipt of a message is due. One that was taken, or is a repeat, has been
+// shown, and that is safe from a crash; so is that it was refused because its sender is ignored.
+// Other refusals follow from what is known already.
+func (in *Inbox) Due(p Position, refused string) bool {
+	switch refused {
+	case "":
+		return p.Compare(in.shown) <= 0
+	case Ignored:
+		return p.Compare(in.kept) <= 0
+	}
+	return true
+}
 
 // Idle says that nothing waits.
 func (in *Inbox) Idle() bool { return in.taken == in.shown && len(in.held)+len(in.owed) == 0 }
 
 func (in *Inbox) settled(p *Parcel) bool {
 	for i, m := range p.Messages {
-		if p.refusal(i) == "" && !in.Settled(PositionOf(m)) {
+		if !in.Due(PositionOf(m), p.refusal(i)) {
 			return false
 		}
 	}
@@ -306,7 +381,7 @@ func (in *Inbox) Overdue(before time.Duration) (Gap, bool) {
 	if !overdue || !in.taken.Before(first.After) {
 		return Gap{}, false
 	}
-	return Gap{in.taken, first.After}, true
+	return Gap{From: in.taken, To: first.After}, true
 }
 
 // PassOver gives up waiting for the messages of a gap that is stored: Next gives the
@@ -345,6 +420,12 @@ func (in *Inbox) Show(s Stamp) (due []*Parcel) {
 	}
 	in.Take(s)
 	in.shown = s.Position
+	in.showGaps()
+	return in.due()
+}
+
+// due takes out the parcels whose receipts are due.
+func (in *Inbox) due() (due []*Parcel) {
 	in.owed = slices.DeleteFunc(in.owed, func(o *Parcel) bool {
 		if in.settled(o) {
 			due = append(due, o)

@@ -33,7 +33,7 @@ func TestInboxJudges(t *testing.T) {
 	twoRuns := shownAll(Position{1, 5})
 	twoRuns.Show(stamp(2, 3))
 	passed := shownAll(Position{1, 5})
-	passed.PassOver(Gap{Position{1, 5}, Position{1, 7}})
+	passed.PassOver(Gap{From: Position{1, 5}, To: Position{1, 7}})
 	const repeat, fresh = "a repeat", "fresh"
 	for _, test := range []struct {
 		name string
@@ -213,7 +213,7 @@ func TestInboxPassesOver(t *testing.T) {
 		t.Errorf("given up at once: %v", g)
 	}
 	g, ok := in.Overdue(10*time.Minute + 1)
-	if want := (Gap{Position{1, 1}, Position{1, 4}}); !ok || g != want {
+	if want := (Gap{From: Position{1, 1}, To: Position{1, 4}}); !ok || g != want {
 		t.Fatalf("the gap is %v, %v", g, ok)
 	}
 	in.PassOver(g)
@@ -224,7 +224,7 @@ func TestInboxPassesOver(t *testing.T) {
 		t.Errorf("what was given up is %s", got)
 	}
 	for i := range uint64(3 * MaxGaps) {
-		in.PassOver(Gap{Position{2, 2 * i}, Position{2, 2*i + 1}})
+		in.PassOver(Gap{From: Position{2, 2 * i}, To: Position{2, 2*i + 1}})
 	}
 	if len(in.gaps) != MaxGaps {
 		t.Errorf("%d gaps", len(in.gaps))
@@ -318,5 +318,76 @@ func TestOutboxWays(t *testing.T) {
 	o.Rewind(Direct)
 	if expired := o.Expire(time.Hour); len(expired) != 4 || o.Len() != 0 || o.Bytes() != 0 || o.Flying(Relayed) != 0 {
 		t.Errorf("%d expire", len(expired))
+	}
+}
+
+// TestInboxIgnores: a message of an ignored sender is refused, and again when it is repeated, also
+// after a restart and when the sender is not ignored any more. Its receipt waits for the disk, and
+// those before and behind it are not affected.
+func TestInboxIgnores(t *testing.T) {
+	in := shownAll(Position{1, 3})
+	in.Take(stamp(1, 4)) // the program has not shown it
+	both := parcel(Position{1, 3}, sent(1, 4), sent(1, 5))
+	both.Refuse(1, Ignored)
+	in.Ignore(Position{1, 5})
+	if in.Owe(both) || in.Due(Position{1, 5}, Ignored) {
+		t.Error("a receipt before anything is stored")
+	}
+	in.Ignore(Position{1, 6})
+	gaps, upTo, ok := in.ToKeep()
+	if want := (Gap{Position{1, 4}, Position{1, 6}, true}); !ok || len(gaps) != 1 || gaps[0] != want {
+		t.Fatalf("to be stored are %v, %v", gaps, ok)
+	}
+	in.Ignore(Position{2, 1}) // meanwhile, of the next run
+	if due := in.Keep(upTo); len(due) != 0 || !in.Due(Position{1, 6}, Ignored) || in.Due(Position{2, 1}, Ignored) {
+		t.Errorf("due when the first are stored: %v", due)
+	}
+	if due := in.Show(stamp(1, 4)); len(due) != 1 || due[0] != both || both.refusal(0) != "" || both.refusal(1) != Ignored {
+		t.Errorf("due when 4 is shown: %v", due)
+	}
+	if in.Idle() {
+		t.Error("it can be forgotten before all is stored")
+	}
+	gaps, upTo, ok = in.ToKeep()
+	in.Keep(upTo)
+	if want := (Gap{Position{1, 4}, Position{2, 1}, true}); !ok || len(gaps) != 1 || gaps[0] != want || !in.Idle() {
+		t.Errorf("stored are %v, %v, idle %v", gaps, ok, in.Idle())
+	}
+	if _, _, ok := in.ToKeep(); ok {
+		t.Error("it is to be stored again")
+	}
+	again := NewInbox(in.Mark())
+	for _, in := range []*Inbox{&in, &again} {
+		for at, want := range map[Position]string{{1, 3}: "a repeat", {1, 4}: "a repeat", {1, 5}: Ignored, {1, 6}: Ignored, {2, 1}: Ignored, {2, 2}: "fresh"} {
+			if got := verdict(in, stamp(at.Epoch, at.Counter)); got != want {
+				t.Errorf("%v is %s, not %s", at, got, want)
+			}
+		}
+		if !in.Idle() || !in.Due(Position{2, 1}, Ignored) {
+			t.Error("something still waits")
+		}
+		in.Show(stamp(2, 2))
+		in.Ignore(Position{2, 3})
+		if in.Idle() || in.Due(Position{2, 3}, Ignored) || len(in.gaps) != 2 || verdict(in, stamp(2, 2)) != "a repeat" {
+			t.Errorf("ignored again: %v", in.gaps)
+		}
+	}
+}
+
+// TestInboxIgnoresBehind: what was refused is stored before what came earlier is shown, or later.
+func TestInboxIgnoresBehind(t *testing.T) {
+	in := shownAll(Position{1, 3})
+	in.Take(stamp(1, 4))
+	p := parcel(Position{1, 4}, sent(1, 5))
+	p.Refuse(0, Ignored)
+	in.Ignore(Position{1, 5})
+	if in.Owe(p) {
+		t.Error("its receipt is due at once")
+	}
+	if due := in.Keep(Position{1, 5}); len(due) != 1 || in.Idle() {
+		t.Errorf("due when that is stored: %v, and nothing waits: %v", due, in.Idle())
+	}
+	if in.Show(stamp(1, 4)); !in.Idle() {
+		t.Error("something still waits")
 	}
 }

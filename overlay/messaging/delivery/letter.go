@@ -13,6 +13,7 @@ type Author struct {
 	ID       certs.ID
 	Identity *certs.Identity
 	Network  string
+	Pass     *pb.Pass // of a private network
 }
 
 // Addressee is the peer that a letter is sealed to.
@@ -53,7 +54,7 @@ func (a Author) SealReceipts(to Addressee, receipts []*pb.Receipt) ([]byte, erro
 func (a Author) seal(to Addressee, l *pb.Letter) ([]byte, error) {
 	key, sealing := a.Identity.Key(), a.Identity.SealingKey()
 	l.Sender, l.Key, l.SealingKey = string(a.ID), key[:], sealing[:]
-	l.ReceiverKey, l.Network = to.Key[:], a.Network
+	l.ReceiverKey, l.Network, l.Pass = to.Key[:], a.Network, a.Pass
 	return certs.Seal(to.Sealing, a.Identity.SignLetter(l))
 }
 

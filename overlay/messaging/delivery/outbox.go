@@ -29,6 +29,7 @@ type Outgoing struct {
 type Receipt struct {
 	Refused bool
 	Reason  string // of the refusal
+	Final   bool   // there is no receipt: nobody will ever take the message
 	Relayed bool   // it came over others
 }
 

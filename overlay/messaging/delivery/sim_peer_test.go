@@ -163,16 +163,54 @@ func (p *simPeer) take(from int, m *pb.Message) {
 	p.p.inbox[from].Take(StampOf(m))
 }
 
+// letIn gives the program a fresh message, unless its sender is ignored. False says that it has
+// to wait for the disk.
+func (p *simPeer) letIn(from int, m *pb.Message) (refused string, ok bool) {
+	in := p.p.inbox[from]
+	fresh, refused := in.Judge(StampOf(m))
+	switch {
+	case !fresh:
+	case p.ignores[from]:
+		p.w.note("%s ignores %v of p%d", p.id, PositionOf(m), from)
+		p.w.sent[[16]byte(m.GetId())].ignored = true
+		in.Ignore(PositionOf(m))
+		p.keepGaps(from)
+		return Ignored, true
+	case p.p.keeping[from]:
+		return "", false
+	default:
+		p.take(from, m)
+	}
+	return refused, true
+}
+
+// keepGaps stores what was refused of an ignored sender.
+func (p *simPeer) keepGaps(from int) {
+	gaps, upTo, ok := p.p.inbox[from].ToKeep()
+	if !ok || p.p.keeping[from] {
+		return
+	}
+	p.p.keeping[from] = true
+	p.write(func() {
+		p.disk.gaps[from] = gaps
+		p.p.keeping[from] = false
+		for _, parcel := range p.p.inbox[from].Keep(upTo) {
+			p.answer(from, parcel)
+		}
+		p.keepGaps(from)
+	})
+}
+
 // takeParcel takes a parcel that is ready, and those that have waited for it.
 func (p *simPeer) takeParcel(from int, parcel *Parcel) {
 	in := p.p.inbox[from]
 	for ; parcel != nil; parcel = in.Next() {
 		for i, m := range parcel.Messages {
-			if fresh, refused := in.Judge(StampOf(m)); fresh {
-				p.take(from, m)
-			} else {
-				parcel.Refuse(i, refused)
+			refused, ok := p.letIn(from, m)
+			if !ok {
+				return
 			}
+			parcel.Refuse(i, refused)
 		}
 		if in.Owe(parcel) {
 			p.answer(from, parcel)

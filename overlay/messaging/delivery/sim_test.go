@@ -26,6 +26,7 @@ type world struct {
 	t     *testing.T
 	seed  uint64
 	rng   *rand.Rand
+	moods *rand.Rand // of those who ignore others; nil: nobody does
 	now   time.Duration
 	peers []*simPeer
 	cut   [][]bool // no direct link
@@ -53,6 +54,7 @@ type simMessage struct {
 	shown    int
 	repeats  int // right after a kill of the receiver
 	failed   bool
+	ignored  bool // its receiver has refused it for that
 	// cancelled was reported; a copy may be on its way, or left with a holder.
 	cancelled bool
 	ended     bool // delivered, failed or cancelled was reported
@@ -79,6 +81,7 @@ type simPeer struct {
 	// undone are those that a restored disk has no note of.
 	undone   map[[16]byte]bool
 	restored bool
+	ignores  [8]bool // by sender
 }
 
 // disk is what was written. Notes of what was shown are in the kernel's hands at once.
@@ -130,6 +133,7 @@ type simProcess struct {
 	writes  []func()  // queued for the disk, one after the other
 	program []program // messages that the program has not looked at
 	passing [8]bool   // by sender: a gap is being stored, nothing is taken
+	keeping [8]bool   // the same for those of an ignored sender: nothing is shown
 	link    []*simLink
 }
 
@@ -153,6 +157,9 @@ func keyOf(i int) certs.PublicKey { return certs.PublicKey{byte(i + 1)} }
 
 func newSim(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), sent: make(map[[16]byte]*simMessage)}
+	if moods := rand.New(rand.NewPCG(seed, 8)); moods.IntN(3) == 0 {
+		w.moods = moods
+	}
 	n := 2 + w.rng.IntN(3)
 	w.passed = w.rng.IntN(4) == 0
 	w.backups = w.rng.IntN(3) == 0
@@ -227,7 +234,7 @@ func (w *world) check() {
 			w.fatal("%v of p%d to p%d is lost", s.at, s.from, s.to)
 		case s.reported && !s.ended:
 			w.fatal("of %v of p%d nothing was said", s.at, s.from)
-		case s.failed && !w.passed && !w.peers[s.from].restored && !w.peers[s.to].restored:
+		case s.failed && !s.ignored && !w.passed && !w.peers[s.from].restored && !w.peers[s.to].restored:
 			w.fatal("%v of p%d has failed", s.at, s.from)
 		}
 	}
@@ -252,7 +259,7 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		last = min(last, first+49)
 	}
-	var messages, kills, repeats, failed, cancelled, restores, reused int
+	var messages, kills, repeats, failed, ignored, cancelled, restores, reused int
 	for seed := first; seed <= last; seed++ {
 		w := newSim(t, seed)
 		for range 4000 {
@@ -266,13 +273,14 @@ func TestSimulation(t *testing.T) {
 		reused += w.reused
 		for _, s := range w.order {
 			repeats += s.repeats
-			failed += btoi(s.failed)
+			failed += btoi(s.failed && !s.ignored)
+			ignored += btoi(s.ignored)
 			cancelled += btoi(s.cancelled && s.shown == 0)
 		}
 	}
-	t.Logf("%d seeds: %d messages, %d kills, %d repeats, %d failed, %d cancelled before they were shown, %d disks put back, %d numbers used twice",
-		last-first+1, messages, kills, repeats, failed, cancelled, restores, reused)
-	if *simSeed == 0 && (kills == 0 || repeats == 0 || failed == 0 || cancelled == 0 || restores == 0 || reused == 0) {
+	t.Logf("%d seeds: %d messages, %d kills, %d repeats, %d failed, %d were ignored, %d cancelled before they were shown, %d disks put back, %d numbers used twice",
+		last-first+1, messages, kills, repeats, failed, ignored, cancelled, restores, reused)
+	if *simSeed == 0 && (kills == 0 || repeats == 0 || failed == 0 || ignored == 0 || cancelled == 0 || restores == 0 || reused == 0) {
 		t.Error("nothing was put to the test")
 	}
 }

@@ -24,6 +24,10 @@ func (w *world) step(chaos bool) {
 		return
 	}
 	other := w.peers[w.rng.IntN(len(w.peers))]
+	if chaos && w.moods != nil && w.moods.IntN(100) == 0 {
+		p.ignores[other.index] = !p.ignores[other.index]
+		w.note("%s ignores %s: %v", p.id, other.id, p.ignores[other.index])
+	}
 	switch action := w.rng.IntN(100); {
 	case chaos && action < 1:
 		p.kill()
@@ -94,19 +98,18 @@ func (p *simPeer) direct(q *simPeer) {
 	case 1:
 		if len(l.queue) > 0 && !q.p.passing[p.index] {
 			m := l.queue[0]
-			l.queue = l.queue[1:]
-			in := q.p.inbox[p.index]
-			fresh, refused := in.Judge(StampOf(m))
-			if fresh {
-				q.take(p.index, m)
-				q.takeParcel(p.index, in.Next())
+			refused, ok := q.letIn(p.index, m)
+			if !ok {
+				break
 			}
+			l.queue = l.queue[1:]
+			q.takeParcel(p.index, q.p.inbox[p.index].Next())
 			l.owed = append(l.owed, owedReceipt{m, refused})
 		}
 	default:
 		for len(l.owed) > 0 {
 			o := l.owed[0]
-			if o.refused == "" && !q.p.inbox[p.index].Settled(PositionOf(o.m)) {
+			if !q.p.inbox[p.index].Due(PositionOf(o.m), o.refused) {
 				break
 			}
 			r := new(pb.Receipt)
@@ -197,7 +200,7 @@ func (w *world) deliver() {
 func (p *simPeer) passOver(from int) {
 	in := p.p.inbox[from]
 	g, ok := in.Overdue(p.w.now - 2*time.Second)
-	if !ok || p.p.passing[from] {
+	if !ok || p.p.passing[from] || p.p.keeping[from] {
 		return
 	}
 	gaps := in.WithGap(g)

@@ -73,7 +73,7 @@ func (s *Store) openFiles(dir string) error {
 		switch {
 		case err != nil:
 			return err
-		case !has && used && number == format:
+		case !has && used && number >= logSince:
 			return &DamagedError{Path: path, Err: errors.New("it is missing")}
 		case !has:
 			if err := s.makeFile(dir, name, create); err != nil {
@@ -91,7 +91,7 @@ func (s *Store) openFiles(dir string) error {
 		return err
 	}
 	if number != format {
-		if err := s.upgrade(); err != nil {
+		if err := s.upgrade(number); err != nil {
 			return err
 		}
 	}
@@ -103,10 +103,14 @@ func (s *Store) openFiles(dir string) error {
 
 // upgrade gives a database the present format, before any write that older programs can't
 // read. Existing records are read as they are.
-func (s *Store) upgrade() error {
+func (s *Store) upgrade(from uint64) error {
 	return s.update(func(t *transaction) error {
 		t.changed = true
-		return errors.Join(putAbout(t.tx, formatKey, encodeNumber(format)), putAbout(t.tx, foldedKey, encodeNumber(1)))
+		err := makeBuckets(t.tx, contents[len(contentsOf(from)):])
+		if from < logSince {
+			err = errors.Join(err, putAbout(t.tx, foldedKey, encodeNumber(1)))
+		}
+		return errors.Join(err, putAbout(t.tx, formatKey, encodeNumber(format)))
 	})
 }
 
@@ -193,19 +197,25 @@ func makeDatabase(path string) error {
 		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range append([]Bucket{about}, contents...) {
-			if _, err := tx.CreateBucket([]byte(b)); err != nil {
-				return err
-			}
+		if _, err := tx.CreateBucket([]byte(about)); err != nil {
+			return err
 		}
-		for _, b := range contents {
-			if err := putAbout(tx, string(b), digest{}.encode()); err != nil {
-				return err
-			}
-		}
-		return errors.Join(putAbout(tx, formatKey, encodeNumber(format)), putAbout(tx, foldedKey, encodeNumber(1)), putTransaction(tx))
+		return errors.Join(makeBuckets(tx, contents), putAbout(tx, formatKey, encodeNumber(format)), putAbout(tx, foldedKey, encodeNumber(1)), putTransaction(tx))
 	})
 	return errors.Join(err, db.Close())
+}
+
+// makeBuckets makes buckets without records.
+func makeBuckets(tx *bbolt.Tx, list []Bucket) error {
+	for _, b := range list {
+		if _, err := tx.CreateBucket([]byte(b)); err != nil {
+			return err
+		}
+		if err := putAbout(tx, string(b), digest{}.encode()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openDatabase opens a database that is new or was inspected.

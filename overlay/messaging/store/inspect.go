@@ -27,10 +27,10 @@ func inspect(path string) (p *pages, number uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(buckets) != len(contents)+1 {
+	if len(buckets) != len(contentsOf(number))+1 {
 		return nil, 0, damage(path, errors.New("there are other buckets than were made"))
 	}
-	for _, b := range contents {
+	for _, b := range contentsOf(number) {
 		found, err := p.digest(b, buckets[string(b)])
 		if err == nil && found != digests[b] {
 			err = errors.New("there are other records than were written")
@@ -74,7 +74,7 @@ func (p *pages) about(path string, bucket []byte) (digests map[Bucket]digest, nu
 		return nil, 0, formatError(path, number, format)
 	case transaction != p.txid:
 		return nil, 0, damage(path, errors.New("its first pages don't belong to the others"))
-	case len(digests) != len(contents):
+	case len(digests) != len(contentsOf(number)):
 		return nil, 0, damage(path, errors.New("it has no digests"))
 	}
 	return digests, number, nil

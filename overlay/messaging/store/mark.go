@@ -24,11 +24,13 @@ const (
 func today() uint32 { return uint32(time.Now().Unix() / (24 * 60 * 60)) }
 
 // A mark is the day when it rose, the hash, the numbers of runs and gaps, the runs and the
-// gaps. One of format 1 is epoch, counter, day and gaps; its length tells them apart.
+// gaps; and, if the sender was ever ignored, a bit for each gap that comes from that, the lowest
+// for the first. One of format 1 is epoch, counter, day and gaps; its length tells them apart.
 const (
 	markHead = 4 * 4
 	runSize  = 3 * 8
 	gapSize  = 4 * 8
+	bitsSize = delivery.MaxGaps / 8
 
 	oldMarkSize = 8 + 8 + 4
 )
@@ -41,8 +43,15 @@ func encodeMark(m delivery.Mark, day uint32) []byte {
 	for _, r := range m.Runs {
 		b = binary.BigEndian.AppendUint64(appendPosition(b, r.Position), r.Nonce)
 	}
-	for _, g := range m.Gaps {
+	var bits uint64
+	for i, g := range m.Gaps {
 		b = appendPosition(appendPosition(b, g.From), g.To)
+		if g.Ignored {
+			bits |= 1 << i
+		}
+	}
+	if bits != 0 {
+		b = binary.BigEndian.AppendUint64(b, bits)
 	}
 	return b
 }
@@ -56,7 +65,16 @@ func decodeMark(b []byte) (m delivery.Mark, day uint32, err error) {
 		return m, 0, errors.New("a mark has a wrong length")
 	}
 	runs, gaps := binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:])
-	if runs > delivery.MaxRuns || gaps > delivery.MaxGaps || len(b) != int(markHead+runs*runSize+gaps*gapSize) {
+	if runs > delivery.MaxRuns || gaps > delivery.MaxGaps {
+		return m, 0, errors.New("a mark has a wrong length")
+	}
+	var bits uint64
+	switch size := int(markHead + runs*runSize + gaps*gapSize); len(b) - size {
+	case bitsSize:
+		bits = binary.BigEndian.Uint64(b[size:])
+		b = b[:size]
+	case 0:
+	default:
 		return m, 0, errors.New("a mark has a wrong length")
 	}
 	day, m.Hash = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
@@ -65,6 +83,9 @@ func decodeMark(b []byte) (m delivery.Mark, day uint32, err error) {
 		m.Runs = append(m.Runs, delivery.Run{Position: decodePosition(b), Nonce: binary.BigEndian.Uint64(b[16:])})
 	}
 	m.Gaps = decodeGaps(b)
+	for i := range m.Gaps {
+		m.Gaps[i].Ignored = bits>>i&1 != 0
+	}
 	return m, day, nil
 }
 

@@ -16,21 +16,34 @@ const (
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
 	Self      Bucket = "Self"    // numbers that this peer remembers of itself
+	Removed   Bucket = "Removed" // removals from a private network
+	Tickets   Bucket = "Tickets" // that this peer has given out
+	Ignored   Bucket = "Ignored" // peers whose messages are not shown, by key
 
 	marks Bucket = "Marks" // by sender: encoded marks
 	about Bucket = "About" // what the database is, and the digests of the other buckets
 )
 
-// contents are the buckets with records. The log knows them by their places here.
-var contents = []Bucket{Unsettled, Custody, Peers, Self, marks}
+// contents are the buckets with records. The log knows them by their places here, so new ones
+// come last.
+var contents = []Bucket{Unsettled, Custody, Peers, Self, marks, Ignored, Removed, Tickets}
+
+// contentsOf are those of a database of a format.
+func contentsOf(number uint64) []Bucket {
+	if number < 4 {
+		return contents[:5]
+	}
+	return contents
+}
 
 // known says that b is one that callers may name.
-func (b Bucket) known() bool { return b == Unsettled || b == Custody || b == Peers || b == Self }
+func (b Bucket) known() bool { return b != marks && isContent(string(b)) }
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
-	// had no log. [Store.upgrade] makes them this one.
-	format    = 3
+	// had no log, and format 3 nobody who is ignored. [Store.upgrade] makes them this one.
+	format    = 4
+	logSince  = 3 // the first with a log
 	oldFormat = 1
 
 	// Keys of numbers in about; its other keys are names of buckets. The second is the number of

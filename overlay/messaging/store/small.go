@@ -115,24 +115,31 @@ func readSmall(path string) ([]byte, error) {
 	return b, nil
 }
 
-func readKey(dir string) (*certs.Identity, error) {
-	path := filepath.Join(dir, keyFile)
+func readKey(path string) (*certs.Identity, error) {
 	b, err := readSmall(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := checkMode(path); err != nil {
 		return nil, err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // there modes say nothing of who may read
-		return nil, &KeyExposedError{Path: path, Mode: info.Mode()}
 	}
 	private, err := parseKey(b)
 	if err != nil {
 		return nil, &DamagedError{Path: path, Err: err}
 	}
 	return certs.NewIdentity(private.Seed()), nil
+}
+
+// checkMode reports that a secret file is open to others than its owner.
+func checkMode(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // there modes say nothing of who may read
+		return &KeyExposedError{Path: path, Mode: info.Mode()}
+	}
+	return nil
 }
 
 // parseKey never quotes what it has read, which is a secret.
@@ -157,7 +164,7 @@ func parseKey(b []byte) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
-func makeKey(dir string) (*certs.Identity, error) {
+func makeKey(path string) (*certs.Identity, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -167,7 +174,7 @@ func makeKey(dir string) (*certs.Identity, error) {
 		return nil, err
 	}
 	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := replaceFile(filepath.Join(dir, keyFile), b); err != nil {
+	if err := replaceFile(path, b); err != nil {
 		return nil, err
 	}
 	return certs.NewIdentity(private.Seed()), nil

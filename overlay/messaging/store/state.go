@@ -16,14 +16,13 @@ import (
 	"github.com/gofrs/flock"
 
 	"quicpeer/certs"
-	"quicpeer/pb"
 )
 
 // The files of a state directory. Each is replaced as a whole, under the lock.
 const (
 	keyFile     = "key.pem" // the private key, PKCS#8, for its owner's eyes only
 	idFile      = "id"      // the ID, a line
-	networkFile = "network" // the name of the network it was first in, a line, empty for the one without a name
+	networkFile = "network" // the network it was first in, see Membership
 	epochFile   = "epoch"   // the last epoch used, a line in decimal
 	lockFile    = "lock"    // empty; the process that holds the kernel's lock on it owns the directory
 )
@@ -36,13 +35,13 @@ type State struct {
 	// Dir is the directory where it is kept; empty: nowhere.
 	Dir string
 
-	mu      sync.Mutex
-	epoch   uint64
-	second  *Store // which keeps the epoch, too; nil: it is not open
-	fail    func(error)
-	network *string // nil: it was in none yet
-	closed  bool
-	lock    *flock.Flock
+	mu     sync.Mutex
+	epoch  uint64
+	second *Store // which keeps the epoch, too; nil: it is not open
+	fail   func(error)
+	member *Membership // nil: it was in no network yet
+	closed bool
+	lock   *flock.Flock
 }
 
 // NewState is the state of a peer that keeps nothing.
@@ -98,7 +97,7 @@ func (s *State) load(want certs.ID) error {
 	if stored != "" && want != "" && stored != want {
 		return &OtherIDError{Dir: s.Dir, Stored: stored, Wanted: want}
 	}
-	network, err := readNetwork(s.Dir)
+	member, err := readNetwork(s.Dir)
 	if err != nil {
 		return err
 	}
@@ -106,12 +105,12 @@ func (s *State) load(want certs.ID) error {
 	if err != nil {
 		return err
 	}
-	identity, err := readKey(s.Dir)
+	identity, err := readKey(filepath.Join(s.Dir, keyFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (stored != "" || hasEpoch):
 		return &KeyMissingError{Path: filepath.Join(s.Dir, keyFile)}
 	case errors.Is(err, fs.ErrNotExist):
-		if identity, err = makeKey(s.Dir); err != nil {
+		if identity, err = makeKey(filepath.Join(s.Dir, keyFile)); err != nil {
 			return err
 		}
 	case err != nil:
@@ -125,7 +124,7 @@ func (s *State) load(want certs.ID) error {
 			return err
 		}
 	}
-	s.ID, s.Identity, s.epoch, s.network = stored, identity, epoch, network
+	s.ID, s.Identity, s.epoch, s.member = stored, identity, epoch, member
 	return nil
 }
 
@@ -183,36 +182,6 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 	return epoch, nil
 }
 
-// CheckNetwork returns an [OtherNetworkError] if the directory is that of another network: its
-// waiting messages are for peers of that one, and not for the peers that have their IDs here.
-func (s *State) CheckNetwork(name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.network != nil && *s.network != name {
-		return &OtherNetworkError{Dir: s.Dir, Stored: *s.network, Wanted: name}
-	}
-	return nil
-}
-
-// EnterNetwork is called when the peer is in the network of this name. The first one is
-// kept in the directory, safe from a crash: it is that network's from then on. A peer that
-// was let into none, since it was started with a wrong name, has not bound its directory.
-func (s *State) EnterNetwork(name string) error {
-	if err := s.CheckNetwork(name); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.Dir == "" || s.network != nil {
-		return nil
-	}
-	if err := replaceFile(filepath.Join(s.Dir, networkFile), []byte(name+"\n")); err != nil {
-		return err
-	}
-	s.network = &name
-	return nil
-}
-
 // Close releases the directory. The state gives no further epochs. A second Close does
 // nothing.
 func (s *State) Close() error {
@@ -242,22 +211,6 @@ func readID(dir string) (certs.ID, error) {
 		return "", &DamagedError{Path: path, Err: err}
 	}
 	return id, nil
-}
-
-// readNetwork returns the stored name, nil where there is none.
-func readNetwork(dir string) (*string, error) {
-	path := filepath.Join(dir, networkFile)
-	b, err := readSmall(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	name := strings.TrimRight(string(b), "\r\n")
-	if err := pb.CheckNetwork(name); err != nil {
-		return nil, &DamagedError{Path: path, Err: err}
-	}
-	return &name, nil
 }
 
 func readEpoch(dir string) (epoch uint64, ok bool, err error) {

@@ -128,18 +128,19 @@ func TestNetworkIsKept(t *testing.T) {
 		dir := t.TempDir()
 		s := mustOpenState(t, dir, "bob")
 		for _, any := range []string{"work", "home", ""} {
-			if err := s.CheckNetwork(any); err != nil {
+			if err := s.CheckNetwork(certs.Network{Name: any}); err != nil {
 				t.Errorf("a new directory: %v", err)
 			}
 		}
-		if err := s.EnterNetwork(name); err != nil {
+		enter := func(s *State, name string) error { return s.Enter(Membership{Network: certs.Network{Name: name}}) }
+		if err := enter(s, name); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := errors.Join(s.CheckNetwork(name), s.EnterNetwork(name)); err != nil {
+			if err := errors.Join(s.CheckNetwork(certs.Network{Name: name}), enter(s, name)); err != nil {
 				t.Errorf("%q again: %v", name, err)
 			}
-			for _, err := range []error{s.CheckNetwork("home"), s.EnterNetwork("home")} {
+			for _, err := range []error{s.CheckNetwork(certs.Network{Name: "home"}), enter(s, "home")} {
 				if e, ok := errors.AsType[*OtherNetworkError](err); !ok || *e != (OtherNetworkError{dir, name, "home"}) {
 					t.Errorf("another network than %q: %v", name, err)
 				}
@@ -151,11 +152,11 @@ func TestNetworkIsKept(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, "network")); err != nil {
 			t.Fatal(err)
 		}
-		if err := mustOpenState(t, dir, "bob").EnterNetwork("home"); err != nil {
+		if err := enter(mustOpenState(t, dir, "bob"), "home"); err != nil {
 			t.Errorf("it can't be moved: %v", err)
 		}
 	}
-	if err := NewState("bob", nil).EnterNetwork("work"); err != nil {
+	if err := NewState("bob", nil).Enter(Membership{Network: certs.Network{Name: "work"}}); err != nil {
 		t.Errorf("nothing is kept: %v", err)
 	}
 }

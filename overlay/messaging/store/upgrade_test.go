@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"quicpeer/certs"
@@ -36,16 +37,38 @@ func oldStore(t *testing.T, number uint64) image {
 		return errors.Join(
 			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(delivery.Position{Epoch: 5, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}})),
 			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(delivery.Position{Epoch: 4, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}})),
-			t.tx.Bucket([]byte(about)).Delete([]byte(foldedKey)),
+			t.without(contents[len(contentsOf(number)):]),
 			putAbout(t.tx, formatKey, encodeNumber(number)))
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if number < logSince {
+		if err := s.update(func(t *transaction) error {
+			t.changed = true
+			return t.tx.Bucket([]byte(about)).Delete([]byte(foldedKey))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		for range 100 { // more than the log holds
+			write(t, s, op(Unsettled, "logged", "another"))
+		}
+	}
 	kill(s)
 	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
-	delete(old, logFile)
-	delete(old, lateFile)
+	if number < logSince {
+		delete(old, logFile)
+		delete(old, lateFile)
+	}
 	return old
+}
+
+// without deletes buckets that an earlier format did not have.
+func (t *transaction) without(list []Bucket) (err error) {
+	for _, b := range list {
+		err = errors.Join(err, t.tx.DeleteBucket([]byte(b)), t.tx.Bucket([]byte(about)).Delete([]byte(b)))
+	}
+	return err
 }
 
 func keyBytes(n int) []byte {
@@ -56,11 +79,24 @@ func keyBytes(n int) []byte {
 // TestUpgrade opens a store of each earlier format, and is killed at each step of it.
 func TestUpgrade(t *testing.T) {
 	for number := uint64(oldFormat); number < format; number++ {
-		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, oldStore(t, number)) })
+		t.Run(fmt.Sprint(number), func(t *testing.T) { testUpgrade(t, oldStore(t, number), number >= logSince) })
 	}
 }
 
-func testUpgrade(t *testing.T, old image) {
+// TestUpgradeMissesTheLog: a store whose format has a log does not go on without it.
+func TestUpgradeMissesTheLog(t *testing.T) {
+	for number := uint64(logSince); number < format; number++ {
+		dir := t.TempDir()
+		old := oldStore(t, number)
+		delete(old, logFile)
+		old.put(t, dir)
+		if _, err := open(dir, nil, fewSlots); !strings.Contains(fmt.Sprint(err), "missing") {
+			t.Errorf("format %d: %v", number, err)
+		}
+	}
+}
+
+func testUpgrade(t *testing.T, old image, logged bool) {
 	want := map[certs.PublicKey]delivery.Mark{
 		key(1): {Runs: []delivery.Run{shown(3, 12).Run, shown(5, 9).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, {From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, {From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}}}},
 		key(2): {Runs: []delivery.Run{shown(4, 4).Run}, Gaps: []delivery.Gap{{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}}}},
@@ -83,11 +119,12 @@ func testUpgrade(t *testing.T, old image) {
 				t.Errorf("after %d steps: the mark is %s, not %v", steps, c.marks[sender], m)
 			}
 		}
-		if len(c.marks) != len(want) || c.records["Outbox waits"] != "message" {
+		if _, ok := c.records["Outbox logged"]; len(c.marks) != len(want) || c.records["Outbox waits"] != "message" || ok != logged {
 			t.Errorf("after %d steps: %v", steps, c)
 		}
 		checkBolt(t, s)
 		note(t, s, key(2), delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 4, Counter: 5}, Nonce: 11}, Hash: 12})
+		write(t, s, op(Ignored, "key", "bob"))
 		mustClose(t, s)
 		if _, number, err := inspect(s.path); err != nil || number != format {
 			t.Errorf("after %d steps: format %d, %v", steps, number, err)

@@ -35,7 +35,7 @@ func openHop(address, name string) (*quic.SendStream, error) {
 	if name == hostile {
 		own = c // nobody may connect to itself
 	}
-	conf, err := identity(own).TLS(identity(name).Key())
+	conf, err := identity(own).TLS(identity(name).Key(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func identity() *certs.Identity {
 }
 
 func serveFloor() error {
-	conf, err := identity().TLS(certs.PublicKey{})
+	conf, err := identity().TLS(certs.PublicKey{}, nil)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func startFloor(string) (client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := identity().TLS(certs.PublicKey{})
+	conf, err := identity().TLS(certs.PublicKey{}, nil)
 	if err != nil {
 		return nil, err
 	}

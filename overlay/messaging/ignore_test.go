@@ -1,0 +1,171 @@
+package messaging
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
+)
+
+// onDisk is an engine of bob's that does nothing, with a state directory. Before each step of the
+// disk it calls step.
+func onDisk(t *testing.T, dir string, step func(string)) *Engine {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	disk, err := OpenDisk(DiskConfig{
+		State: &store.State{Dir: dir}, Log: log, Fail: func(err error) { t.Error(err) },
+		Step: func(what string) bool { step(what); return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { disk.Close() })
+	e, err := New(Config{
+		ID: "bob", Start: time.Now(), Disk: disk, Log: log, Wish: func(Wish) {},
+		Met: []Contact{{ID: "alice", Key: numberedKey(1)}, {ID: "carol", Key: numberedKey(2)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// parcelOf is a letter with messages of alice's, each the next of the one before.
+func parcelOf(counters ...uint64) *delivery.Parcel {
+	p := &delivery.Parcel{Answer: "alice"}
+	if counters[0] > 1 {
+		p.After = delivery.Position{Epoch: 1, Counter: counters[0] - 1}
+	}
+	for _, counter := range counters {
+		id := binary.BigEndian.AppendUint64(make([]byte, 8), counter)
+		p.Messages = append(p.Messages, &pb.Message{Id: id, Sender: "alice", Epoch: 1, Content: fmt.Sprint("message ", counter)})
+	}
+	return p
+}
+
+// verdicts are the codes and reasons of the answers that wait.
+func verdicts(e *Engine) (list []string) {
+	for len(e.answers.waiting) > 0 {
+		for _, r := range (<-e.answers.waiting).receipts {
+			list = append(list, fmt.Sprint(binary.BigEndian.Uint64(r.GetId()[8:]), " ", r.GetCode(), " ", r.GetReason()))
+		}
+	}
+	return list
+}
+
+// TestIgnoredLetters: the receipts for what is refused wait for the disk, and only for that;
+// meanwhile nothing behind it is shown, and nothing is passed over.
+func TestIgnoredLetters(t *testing.T) {
+	dir := t.TempDir()
+	var slow atomic.Bool
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	e := onDisk(t, dir, func(what string) {
+		if what == "commit" && slow.Load() {
+			begun <- struct{}{}
+			<-goOn
+		}
+	})
+	s := e.senders.of(numberedKey(1), nil)
+	e.events.Push(PeerJoined{ID: "alice", Key: s.key})
+	offer := func(p *delivery.Parcel) { s.offer(p, delivery.Addressee{ID: "alice", Key: s.key}) }
+	expect := func(what string, got []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	if err := e.Ignored.Ignore("alice"); err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(true)
+	offer(parcelOf(1))
+	<-begun
+	slow.Store(false)
+	offer(parcelOf(2, 3))
+	offer(parcelOf(3)) // a repeat
+	e.Ignored.mu.Lock()
+	delete(e.Ignored.byKey, s.key) // as Unignore does before it waits for the disk
+	e.Ignored.mu.Unlock()
+	offer(parcelOf(4))
+	offer(parcelOf(6))
+	s.passOver(e.now() + time.Hour)
+	expect("before the disk has it", verdicts(e))
+	if n := e.events.incomingNow(); n != 0 {
+		t.Errorf("%d are shown behind it", n)
+	}
+	close(goOn)
+	for range 3 { // each may lead to another write
+		e.disk.Flush(t.Context())
+	}
+	const refused = " REJECTED does not take messages from you"
+	expect("then", verdicts(e), "1"+refused, "2"+refused, "3"+refused, "3"+refused)
+	s.passOver(e.now() + time.Hour)
+	e.disk.Flush(t.Context())
+	for _, it := range queued(e.events)[1:] {
+		expect("shown is", []string{it.(Message).Body}, "message 6")
+	}
+	e.events.handled(item{event: Message{}, sender: s, stamp: delivery.StampOf(parcelOf(6).Messages[0])})
+	if err := e.disk.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	again := onDisk(t, dir, func(string) {})
+	s = again.senders.of(numberedKey(1), nil)
+	for counter, want := range map[uint64]string{1: delivery.Ignored, 3: delivery.Ignored, 4: delivery.TooLate, 5: delivery.TooLate, 6: ""} {
+		if fresh, refused := s.inbox.Judge(delivery.StampOf(parcelOf(counter).Messages[0])); fresh || refused != want {
+			t.Errorf("after a restart %d is refused with %q", counter, refused)
+		}
+	}
+}
+
+// TestIgnoredOnDisk: who is ignored is loaded and checked, and so many at most.
+func TestIgnoredOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	e := onDisk(t, dir, func(string) {})
+	for n := range MaxIgnored {
+		e.directory.met[certs.ID(fmt.Sprint("p", n))] = Contact{Key: numberedKey(1000 + n)}
+		if n == 0 {
+			continue
+		}
+		if err := e.Ignored.Ignore(certs.ID(fmt.Sprint("p", n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Ignored.Ignore("alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Ignored.Ignore("carol"); !errors.Is(err, ErrIgnoredFull) || len(e.Ignored.Peers()) != MaxIgnored {
+		t.Errorf("one more: %v, %d are ignored", err, len(e.Ignored.Peers()))
+	}
+	if err := e.Ignored.Ignore("alice"); err != nil {
+		t.Errorf("one of them again: %v", err)
+	}
+	if err := e.disk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := onDisk(t, dir, func(string) {})
+	if !slices.Equal(again.Ignored.Peers(), e.Ignored.Peers()) || !again.Ignored.Has(numberedKey(1)) || again.Ignored.Has(numberedKey(2)) {
+		t.Errorf("%d are loaded", len(again.Ignored.Peers()))
+	}
+	key := numberedKey(9)
+	for name, bad := range map[string]store.Op{
+		"too many": {Key: key[:], Value: []byte("p0")}, "a short key": {Key: key[:31], Value: []byte("p0")}, "no ID": {Key: key[:], Value: []byte("p 0")},
+	} {
+		var l Ignored
+		for _, p := range e.Ignored.Peers()[:MaxIgnored-len(name)%2] { // full for the first
+			l.put(p.Key, p.ID)
+		}
+		if err := l.load(bad.Key, bad.Value); err == nil {
+			t.Errorf("%s is loaded", name)
+		}
+	}
+}

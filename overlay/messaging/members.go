@@ -1,0 +1,43 @@
+package messaging
+
+import (
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
+)
+
+// Members is what an engine has to know of a private network. Its functions may be called from any
+// goroutine.
+type Members struct {
+	Own   func() *pb.Pass                                             // of this peer, which its letters carry
+	Admit func(id certs.ID, key certs.PublicKey, pass *pb.Pass) error // judges what the author of a letter shows
+}
+
+// Expel ends all dealings with a key that is out of this private network: what waits for it fails,
+// and the peer is forgotten; true says that it was known. It is called on the loop, after Ready.
+func (d *Directory) Expel(id certs.ID, key certs.PublicKey) (known bool) {
+	if r := d.existing(id); r != nil {
+		r.giveUp(key, string(id)+" was removed from the network")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c, ok := d.met[id]; !ok || c.Key != key {
+		return false
+	}
+	delete(d.met, id)
+	return true
+}
+
+// giveUp ends all messages to a key, which will never take them.
+func (r *receiver) giveUp(key certs.PublicKey, why string) {
+	r.mu.Lock()
+	if r.key != key {
+		r.mu.Unlock()
+		return
+	}
+	var ends []item
+	for _, m := range r.box.All() {
+		ends = r.settle(ends, m.Position, delivery.Receipt{Refused: true, Final: true, Reason: why}, r.engine.now())
+	}
+	r.settled(ends)
+}

@@ -1,0 +1,349 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// found starts a node that makes a private network.
+func (w *world) found(name string) *peer {
+	w.t.Helper()
+	if w.states[name] == nil {
+		w.keeping(name)
+	}
+	cfg := w.config(name)
+	cfg.Private, cfg.Network = true, "home"
+	n, err := Start(w.t.Context(), cfg)
+	if err != nil {
+		w.t.Fatalf("starting %s: %v", name, err)
+	}
+	p := w.peer(n)
+	p.listen()
+	return p
+}
+
+// invite has a peer give a ticket.
+func (p *peer) invite(id certs.ID) string {
+	p.t.Helper()
+	in, err := p.Invite(p.t.Context(), id, false)
+	if err != nil {
+		p.t.Fatalf("%s invites %s: %v", p.ID(), id, err)
+	}
+	return in.Ticket
+}
+
+// by starts a node that joins by a ticket.
+func (w *world) by(name, ticket string) (*peer, error) {
+	if w.states[name] == nil {
+		w.keeping(name)
+	}
+	cfg := w.config(name)
+	cfg.Join = []string{ticket}
+	n, err := Start(w.t.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := w.peer(n)
+	p.listen()
+	return p, nil
+}
+
+// mustBy is by that must succeed.
+func (w *world) mustBy(name, ticket string) *peer {
+	w.t.Helper()
+	p, err := w.by(name, ticket)
+	if err != nil {
+		w.t.Fatalf("%s joins by a ticket: %v", name, err)
+	}
+	return p
+}
+
+// TestPrivateNetwork: who has a ticket gets in, once, and comes again without; a stranger does not;
+// who was removed is out for good, and what waits for it fails.
+func TestPrivateNetwork(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		ticket := alice.invite("bob")
+		bob := w.mustBy("bob", ticket)
+		carol := w.mustBy("carol", alice.invite("carol"))
+		talk(alice, bob)
+		talk(carol, bob)
+
+		_, err := w.by("thief", ticket)
+		if wrong, ok := errors.AsType[*TicketIDError](err); !ok || wrong.Ticket != "bob" {
+			t.Errorf("a ticket for bob lets in thief: %v", err)
+		}
+		w.states["thief"] = state("bob", "thief")
+		_, err = w.by("thief", ticket)
+		if refused, ok := errors.AsType[*NotAdmittedError](err); !ok || !strings.Contains(refused.Reason, bob.Key().String()) {
+			t.Errorf("the second use: %v", err)
+		}
+		awaitEvent(alice, time.Second, func(r Redeemed) bool { return r.ID == "bob" && r.Why != "" })
+		if _, err := Start(t.Context(), w.config("stranger", "alice")); err == nil {
+			t.Error("a stranger gets in")
+		}
+
+		w.kill(bob)
+		bob = w.start("bob") // it remembers the others
+		bob.eventually(10*time.Second, "the others are there", func() bool { return len(bob.here()) == 2 })
+		talk(carol, bob)
+
+		w.Cut("bob", "alice")
+		w.Cut("bob", "carol")
+		waits := carol.send("bob", "never")
+		if err := carol.Remove(t.Context(), "bob", false, ""); err == nil || !strings.Contains(err.Error(), "alice") {
+			t.Errorf("a member removes another one: %v", err)
+		}
+		if err := alice.Remove(t.Context(), "bob", false, "r"); err != nil {
+			t.Fatal(err)
+		}
+		awaitEvent(alice, time.Second, func(r Removed) bool { return r.ID == "bob" && r.Ref == "r" && r.By == "alice" })
+		awaitEvent(carol, time.Second, func(r Removed) bool { return r.ID == "bob" && r.Ref == "" && r.Key == bob.Key() })
+		awaitEvent(carol, time.Second, func(f Failed) bool { return f.Message == waits && strings.Contains(f.Error, "removed") })
+		w.Heal("bob", "alice")
+		w.Heal("bob", "carol")
+		<-bob.done
+		if refused, ok := errors.AsType[*NotAdmittedError](bob.Err()); !ok || !strings.Contains(refused.Reason, "alice has removed this peer") {
+			t.Errorf("bob ends with %v", bob.Err())
+		}
+		_, err = Start(within(t, 20*time.Second), w.config("bob", "carol"))
+		if _, ok := errors.AsType[*NotAdmittedError](err); !ok {
+			t.Errorf("bob comes again: %v", err)
+		}
+		_, err = w.by("bob", ticket)
+		if _, ok := errors.AsType[*NotAdmittedError](err); !ok {
+			t.Errorf("bob uses its ticket again: %v", err)
+		}
+	})
+}
+
+// TestTicketOverAnother: any member is a door for a ticket, and the issuer must be here.
+func TestTicketOverAnother(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		carol := w.mustBy("carol", alice.invite("carol"))
+		ticket, err := certs.ParseTicket(alice.invite("bob"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both := *ticket
+		both.ID, both.Doors = "bob", append(ticket.Doors, certs.TicketDoor{Address: w.Addr("carol").String(), Key: certs.KeyTag(carol.Key())})
+		ticket.Doors = both.Doors[1:]
+		bob := w.mustBy("bob", ticket.Text())
+		talk(alice, bob)
+		w.leave(bob)
+		w.mustBy("bob", both.Text()) // each door sends the pass
+		if strings.Contains(w.log.tail(1000), "a pass that is not valid") {
+			t.Error("the second pass is not taken")
+		}
+
+		late, err := certs.ParseTicket(alice.invite("dave"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.Doors = ticket.Doors
+		if _, err := alice.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.by("dave", late.Text())
+		if away, ok := errors.AsType[*AwayError](err); !ok {
+			t.Errorf("the issuer is away: %v, %v", away, err)
+		}
+	})
+}
+
+// TestTicketIsUsedOnce: whenever its issuer is killed while a ticket is redeemed, the ticket is used
+// for that key or for none: the same key gets one pass, and another key none.
+func TestTicketIsUsedOnce(t *testing.T) {
+	for at := range int64(12) {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.keeping("alice", "bob")
+				var dead atomic.Bool
+				var left atomic.Int64
+				left.Store(1 << 40)
+				w.dead, w.steps = &dead, func(string) bool {
+					if left.Add(-1) < 0 {
+						dead.Store(true)
+					}
+					return !dead.Load()
+				}
+				alice := w.found("alice")
+				w.dead, w.steps = nil, nil
+				ticket := alice.invite("bob")
+				left.Store(at) // steps of the disk until it is killed
+				joining := make(chan *peer, 1)
+				go func() {
+					cfg := w.config("bob")
+					cfg.Join, cfg.JoinTimeout = []string{ticket}, -1
+					n, err := Start(t.Context(), cfg)
+					if err != nil {
+						t.Errorf("bob: %v", err)
+						joining <- nil
+						return
+					}
+					p := w.peer(n)
+					p.listen()
+					joining <- p
+				}()
+				time.Sleep(2 * time.Second)
+				w.kill(alice)
+				alice = w.found("alice")
+				bob := <-joining
+				if bob == nil {
+					return
+				}
+				talk(alice, bob)
+				w.states["thief"] = state("bob", "thief")
+				if _, err := w.by("thief", ticket); !isNotAdmitted(err) {
+					t.Errorf("a thief comes: %v", err)
+				}
+				again := w.members(alice)
+				if len(again) != 1 {
+					t.Errorf("%d keys have a pass for bob", len(again))
+				}
+			})
+		})
+	}
+}
+
+// members are the keys that have used tickets of a peer.
+func (w *world) members(p *peer) (keys []certs.PublicKey) {
+	done := make(chan bool)
+	p.post(onLoop(func(l *loop) {
+		for _, t := range l.issuer.tickets {
+			if t.pass != nil {
+				keys = append(keys, t.key)
+			}
+		}
+		close(done)
+	}))
+	<-done
+	return keys
+}
+
+func isNotAdmitted(err error) bool {
+	_, ok := errors.AsType[*NotAdmittedError](err)
+	return ok
+}
+
+// TestTicketEnds: a ticket is good for a day by its issuer's clock; a used one stays used, after its
+// member was removed and after months.
+func TestTicketEnds(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		used, late, void := alice.invite("bob"), alice.invite("carol"), alice.invite("dave")
+		bob := w.mustBy("bob", used)
+		if err := errors.Join(alice.Uninvite(t.Context(), "dave"), alice.Uninvite(t.Context(), "dave")); err == nil || strings.Count(err.Error(), "\n") > 0 {
+			t.Errorf("/uninvite twice: %v", err)
+		}
+		if _, err := w.by("dave", void); !isNotAdmitted(err) || !strings.Contains(err.Error(), "has ended") {
+			t.Errorf("a ticket that was withdrawn: %v", err)
+		}
+		w.leave(bob)
+		if err := alice.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		w.states["thief"] = state("bob", "thief")
+		if _, err := w.by("thief", used); !isNotAdmitted(err) {
+			t.Errorf("the ticket of a removed member is good again: %v", err)
+		}
+		w.kill(alice)
+		time.Sleep(25 * time.Hour)
+		alice = w.found("alice")
+		if _, err := w.by("carol", late); !isNotAdmitted(err) || !strings.Contains(err.Error(), "ended; ask alice for another") {
+			t.Errorf("a ticket of yesterday: %v", err)
+		}
+		w.kill(alice)
+		time.Sleep(90 * 24 * time.Hour)
+		alice = w.found("alice")
+		alice.invite("eve") // forgets the oldest
+		w.states["thief"] = state("bob", "thief")
+		if _, err := w.by("thief", used); !isNotAdmitted(err) {
+			t.Errorf("the ticket is good again after months: %v", err)
+		}
+		w.keeping("bob")
+		w.states["bob"].Identity = certs.NewIdentity(make([]byte, 32))
+		w.mustBy("bob", alice.invite("bob")) // another key can have the ID
+	})
+}
+
+// TestRemovedWhileAway: a member is removed while it is away, and messages for it and from it are
+// kept by another: ours fail once, its own are not shown, and it is refused wherever it comes.
+func TestRemovedWhileAway(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		carol := w.mustBy("carol", alice.invite("carol"))
+		bob := w.mustBy("bob", alice.invite("bob"))
+		dave := w.mustBy("dave", alice.invite("dave"))
+		talk(bob, dave)
+		w.leave(dave)
+		bob.send("dave", "of a removed peer")
+		time.Sleep(5 * time.Second) // it is left with others
+		w.leave(bob)
+		waits := carol.send("bob", "never")
+		time.Sleep(5 * time.Second)
+		w.kill(carol)
+		if err := alice.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		carol = w.start("carol")
+		awaitEvent(carol, 10*time.Second, func(f Failed) bool { return f.Message == waits && strings.Contains(f.Error, "removed") })
+		w.leave(alice)
+		dave = w.start("dave")
+		time.Sleep(20 * time.Second)
+		if got := dave.bodies("bob"); len(got) != 0 {
+			t.Errorf("dave is shown %v", got)
+		}
+		w.kill(carol)
+		carol = w.start("carol")
+		if _, err := Start(within(t, 20*time.Second), w.config("bob", "carol")); !isNotAdmitted(err) {
+			t.Errorf("bob comes again: %v", err)
+		}
+		if n := len(all[Failed](carol)); n != 0 {
+			t.Errorf("%d messages fail again", n)
+		}
+	})
+}
+
+// TestAdmins: an admin made by a ticket lets in and removes members; whom it has let in stays when it
+// is removed.
+func TestAdmins(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		in, err := alice.Invite(t.Context(), "carol", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		carol := w.mustBy("carol", in.Ticket)
+		bob := w.mustBy("bob", carol.invite("bob"))
+		dave := w.mustBy("dave", carol.invite("dave"))
+		if _, err := carol.Invite(t.Context(), "eve", true); err == nil {
+			t.Error("an admin without the network's key makes another")
+		}
+		if err := carol.Remove(t.Context(), "alice", false, ""); err == nil {
+			t.Error("an admin removes another without the network's key")
+		}
+		if err := carol.Remove(t.Context(), "dave", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-dave.done
+		if err := alice.Remove(t.Context(), "carol", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-carol.done
+		talk(alice, bob)
+		if _, err := Start(within(t, 20*time.Second), w.config("dave", "alice")); err == nil {
+			t.Error("dave is back: what carol had done is undone")
+		}
+		if m, _ := bob.cfg.State.Membership(); m.Pass.GetIssuer() == nil {
+			t.Error("bob has no pass of a member")
+		}
+	})
+}
