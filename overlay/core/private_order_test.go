@@ -61,7 +61,7 @@ func (d removalsOnDisk) store(t *rapid.T, list []base.RemovalWrite) {
 // TestPrivateMergeOrder: attack 13. Whatever the order in which statements of all ranks arrive and
 // however often, the tables are the same once each has been heard after the last removal of an admin,
 // or the last admin's pass, which is what comparisons of tables bring about; before it a statement may
-// have given way to one that counts no more. Who is removed stays so whatever it says, all that the table holds counts, and
+// have given way to one that counts no more. The removed stay so whatever they say, all that the table holds counts, and
 // the disk has the removals of the table: a restart makes no difference.
 func TestPrivateMergeOrder(t *testing.T) {
 	all := everyPrivateStatement()
@@ -275,7 +275,7 @@ func TestPrivateRoom(t *testing.T) {
 		t.Errorf("there is room for one more")
 	}
 	if reply := r.c.Step(r.now, Remove{Proof: removal(root, carol, "carol")}); !reply.OK {
-		t.Errorf("there is no room for the removal of an admin")
+		t.Errorf("an admin can't be removed for want of room")
 	}
 	r.drain()
 	if l := r.comes(7, "bob"); l == 0 || tb.Gone != 0 || tb.Living() != 2 {

@@ -195,7 +195,7 @@ func TestPrivateAttack8Passes(t *testing.T) {
 	}
 }
 
-// TestPrivateAttack8Doors: a door that shows no valid pass is no door, and it can't name others.
+// TestPrivateAttack8Doors: whatever shows no valid pass is not taken for a door, and it can't name others.
 func TestPrivateAttack8Doors(t *testing.T) {
 	for name, pass := range wrongPasses() {
 		r := privateRig(t, func(c *base.Config) { c.Join = []string{"10.0.0.1:5000", "10.0.0.2:5000"} })
@@ -279,7 +279,7 @@ func TestPrivateAttack8Removals(t *testing.T) {
 					content, r.c.links.Link(one).Exchange = piece(a), asking()
 				}
 				r.receive(one, content)
-				// Of a newer version, for all we know; and the last is no news.
+				// Of a newer version, for all we know; and the last was known.
 				unread := name == "a LEAVE for a removal" || name == "as a LEAVE" || name == "a known one, as if by another"
 				if !unread && (len(r.out.Closes) != 1 || r.out.Closes[0].Reason != base.CloseProtocol) || string(r.c.table.Digest()) != before || !r.has("bob") {
 					t.Errorf("%s: closes %v, bob is here: %v", how, r.out.Closes, r.has("bob"))

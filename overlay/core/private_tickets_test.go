@@ -484,7 +484,7 @@ func TestPrivateAttack11(t *testing.T) {
 	if len(r.out.Closes) != 1 || r.out.Closes[0].Link != bob || len(told) != 1 || told[0].GetType() != pb.AnnouncementType_REMOVED || told[0].GetIssuer() == nil || r.has("bob") {
 		t.Errorf("bob is told %v, closes %v", told, r.out.Closes)
 	}
-	// Dialled by somebody who knows, it is told as well.
+	// Dialled by a peer that knows, it is told as well.
 	e := sayWith(memberPass(alice, 8, "dave", 9), pb.AnnouncementType_JOIN, 8, "dave", 1000, 0)
 	r.receive(one, propagation(e))
 	r.c.Step(r.now, Want{To: "dave"})

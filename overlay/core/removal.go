@@ -93,7 +93,7 @@ func (ms *members) loadRemovals() {
 }
 
 // Remove takes a key out of this private network for good: the announcement is signed already. The
-// reply is not OK if it is not news, does not count, or there is no room.
+// reply is not OK if it is not news, does not count, or the table has no room.
 type Remove struct{ Proof *pb.Announcement }
 
 func (in Remove) apply(c *Core) (r Reply) {
@@ -108,7 +108,7 @@ func (in Remove) apply(c *Core) (r Reply) {
 	}
 	c.accept(nil, n)
 	e := c.table.Get(record.ID, record.Key)
-	return Reply{OK: e != nil && e.Removed()} // or there is no room for it
+	return Reply{OK: e != nil && e.Removed()} // or the table is full of them
 }
 
 // Roster is what a peer knows of the members of its private network. It is good until the next input.

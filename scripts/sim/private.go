@@ -11,7 +11,25 @@ import (
 func removed(s settings) []row {
 	s.private = true
 	rows := s.removals(0, 150*time.Millisecond, "no loss")
-	return append(rows, s.removals(lossy, 200*time.Millisecond, "20 % loss")...)
+	rows = append(rows, s.removals(lossy, 200*time.Millisecond, "20 % loss")...)
+	return append(rows, s.removedApart()...)
+}
+
+// removedApart removes a member of the other half while the network is cut.
+func (s settings) removedApart() []row {
+	w := s.network(s.n, 0)
+	admin, victim := w.Machines[0], w.Machines[1]
+	w.Cut(func(i int) uint8 { return uint8(i & 1) })
+	w.Run(30 * time.Second)
+	admin.Remove(w.RemovalOf(victim.ID, victim.Key, admin))
+	w.Run(5 * time.Second)
+	unheard := victim.Process.Living()
+	w.Heal()
+	together := w.Settle(30 * time.Second)
+	return w.figures(
+		within("all tables right after the heal, a removal in one half", together, 3*time.Second, ""),
+		must("the removed peer had not heard of it, and is out", unheard && !victim.Process.Living(), "%v, %v", unheard, !victim.Process.Living()),
+	)
 }
 
 func (s settings) removals(loss float64, bar time.Duration, what string) []row {
