@@ -71,6 +71,7 @@ var mutations = []mutation{
 	{"a removal holds for one ID", "barred", "Rank > Rank", "false", "TestPrivateRemovedStaysRemoved"},
 	{"nobody comes back as an admin", "barred", "Rank > Rank", "true", "TestPrivateRemovedStaysRemoved"},
 	{"an admin removes an admin's members", "barred", "Rank == RankRemovedByNetwork", "true", "TestPrivateOwnRemoval"},
+	{"an admin removes again and again", "openRemoval", "Tie = _", "", "TestPrivateRemovedOnce"},
 	{"a removal is forgotten", "expire", "removed()", "false", "TestPrivateRoom"},
 	{"an old removal does not count", "isNews", "!removal && expired(_)", "g.expired(n, held != nil)", "TestPrivateOldRemoval"},
 	{"an admin fills the room of removals", "room", "Rank() == RankRemovedByNetwork && _", "false", "TestPrivateRoom"},

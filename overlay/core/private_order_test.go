@@ -260,6 +260,26 @@ func idOf(a *pb.Announcement) certs.ID {
 	return certs.ID(removal.GetId())
 }
 
+// TestPrivateRemovedOnce: an admin can't have the same removal flooded and stored again and again, by
+// signing it in other words.
+func TestPrivateRemovedOnce(t *testing.T) {
+	r := privateRig(t, nil)
+	r.neighbouring(2, "two")
+	l := r.neighbouring(carol, "carol")
+	key := testIdentity(7).Key()
+	news := 0
+	for i := range 20 {
+		a := removal(carol, 7, "bob")
+		a.Record = testIdentity(carol).SignRemoval(private.Key, &pb.Removal{Id: "bob", Key: key[:], Keep: [][]byte{bytes.Repeat([]byte{byte(i)}, pb.KeepSize)}})
+		if r.receive(l, propagation(a)); len(r.out.Removals) > 0 || len(r.out.Frames) > 0 {
+			news++
+		}
+	}
+	if news != 1 {
+		t.Errorf("a removal was news %d times", news)
+	}
+}
+
 // TestPrivateRoom: removals have a room of their own, of which an admin can't take what the network's
 // key needs; and they take no room of others.
 func TestPrivateRoom(t *testing.T) {

@@ -127,7 +127,9 @@ func OpenRemoval(signed, issuer *pb.Signed, network string) (*Record, error) {
 	r.Standing = &Standing{Rank: RankRemovedByNetwork, Name: NameOf(signed), Pass: &pb.Pass{Grant: signed, Issuer: issuer}}
 	if issuer != nil {
 		r.Standing.Rank = RankRemoved
-		return r, r.Standing.signedBy(issuer)
+		err = r.Standing.signedBy(issuer)
+		r.Tie = TagOfKey(r.Standing.Issuer) // an admin has one removal of a peer: no series of ever greater ones
+		return r, err
 	}
 	for _, k := range removal.GetKeep() {
 		r.Standing.keep = append(r.Standing.keep, StatementName(k))
