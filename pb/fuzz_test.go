@@ -163,3 +163,52 @@ func roundTrip(t *testing.T, m *pb.PeerMessage) {
 		t.Fatalf("read again it is another: %v", err)
 	}
 }
+
+// FuzzMembership: a grant, a removal or a redemption that is opened is within its bounds, whatever it was
+// signed as; and so is a pass.
+func FuzzMembership(f *testing.F) {
+	key := make([]byte, pb.KeySize)
+	for _, m := range []proto.Message{
+		&pb.Grant{Id: "bob", Key: key, Number: 1<<63 - 1, Admin: true},
+		&pb.Removal{Id: "bob", Key: key, Keep: [][]byte{make([]byte, pb.KeepSize)}},
+		&pb.Removal{Id: "bob", Key: key, Keep: [][]byte{make([]byte, pb.KeepSize+1)}},
+		&pb.Redemption{Ticket: key, Key: key, Id: "bob", Issuer: 5},
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, b, 64)
+		f.Add(b, []byte{}, 63)
+	}
+	f.Fuzz(func(t *testing.T, payload, issuer []byte, signature int) {
+		s := &pb.Signed{Payload: payload, Signature: make([]byte, max(0, min(signature, 100)))}
+		if g, err := pb.ParseGrant(s); err == nil && (len(g.GetKey()) != pb.KeySize || pb.CheckID(g.GetId()) != nil || len(payload) > 160) {
+			t.Errorf("a grant in bad form: %v", g)
+		}
+		r, err := pb.ParseRemoval(s)
+		if err == nil && (len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil || len(r.GetKeep()) > pb.MaxKeep) {
+			t.Errorf("a removal in bad form: %v", r)
+		}
+		for _, k := range r.GetKeep() {
+			if len(k) != pb.KeepSize {
+				t.Errorf("a removal keeps %x", k)
+			}
+		}
+		if r, err := pb.ParseRedemption(s); err == nil && (len(r.GetKey()) != pb.KeySize || len(r.GetTicket()) != pb.KeySize || pb.CheckID(r.GetId()) != nil) {
+			t.Errorf("a redemption in bad form: %v", r)
+		}
+		pass := &pb.Pass{Grant: s, Issuer: &pb.Signed{Payload: issuer, Signature: s.GetSignature()}}
+		if pb.CheckPass(pass) == nil && (proto.Size(pass) > pb.MaxPass || len(s.GetSignature()) != 64) {
+			t.Errorf("a pass in bad form: %v", pass)
+		}
+		a := &pb.Announcement{Type: pb.AnnouncementType_REMOVED, Record: s, Issuer: pass.GetIssuer()}
+		if pb.CheckAnnouncement(a) == nil && (len(payload) > 10<<10 || len(issuer) > 160 || len(s.GetSignature()) != 64) {
+			t.Errorf("an announcement in bad form: %v", a)
+		}
+		routed := &pb.Routed{From: "a", To: "b", Content: &pb.Routed_Redeemed{Redeemed: &pb.Redeemed{Ticket: issuer, Code: pb.HandshakeCode_GRANTED, Pass: pass}}}
+		if opened, err := pb.OpenRouted(routed); err == nil && (len(opened.GetRedeemed().GetTicket()) != pb.KeySize || pb.CheckPass(opened.GetRedeemed().GetPass()) != nil) {
+			t.Errorf("an answer in bad form: %v", opened)
+		}
+	})
+}

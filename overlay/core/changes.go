@@ -103,7 +103,7 @@ func (c *Core) accept(from *link.Link, n link.News) {
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
 		if n.State == pb.AnnouncementType_REMOVED {
-			c.members.expel(r)
+			c.members.expel(ch.Entry)
 		}
 	}
 }
@@ -168,7 +168,7 @@ func (c *Core) merge(b *reconcile.Batch, valid []bool) {
 			c.links.Violation(l, "an announcement that its subject has not signed")
 			l = nil
 		}
-		if valid[i] && !c.env.Ended && c.gossip.IsNews(l, n) {
+		if valid[i] && !c.env.Ended && c.env.Passes.Barred(n.Record) == nil && c.gossip.IsNews(l, n) { // it may be out since then
 			c.accept(l, n)
 			c.settle()
 		}

@@ -89,9 +89,9 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	case *pb.Routed_Sync:
 		c.reach.ReceiveSync(l, content.Sync, false)
 	case *pb.Routed_Redeem:
-		c.tickets.receiveRouted(from, content.Redeem)
+		c.tickets.receiveFromDoor(from, content.Redeem)
 	case *pb.Routed_Redeemed:
-		c.tickets.receiveAnswer(content.Redeemed)
+		c.tickets.receiveAnswer(from, content.Redeemed)
 	case *pb.Routed_Carried:
 		c.env.Out.Carried = append(c.env.Out.Carried, base.Carried{From: base.TagOf(from), Packet: content.Carried})
 	}

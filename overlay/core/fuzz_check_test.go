@@ -52,8 +52,17 @@ func (fz *fuzzer) check(t *testing.T) {
 		t.Fatal("the table is out of order")
 	}
 	for _, e := range entries {
-		if n := len(fz.c.table.Of(e.Record.ID)); n > table.MaxKeysPerID {
+		n := 0
+		for _, other := range fz.c.table.Of(e.Record.ID) {
+			if !other.Removed() {
+				n++
+			}
+		}
+		if n > table.MaxKeysPerID {
 			t.Fatalf("%d keys for an ID", n)
+		}
+		if out := fz.c.env.Passes.Barred(e.Record); out != nil && !fz.c.env.Ended && !(e == fz.c.table.Self && fz.c.env.Leaving) {
+			t.Fatalf("%s is in the table, whom the removal of %s bars", e.Record.ID, out.ID)
 		}
 	}
 	// A peer started elsewhere goes without a goodbye, since its identity stays.
@@ -81,6 +90,7 @@ func (fz *fuzzer) checkBounds(t *testing.T) {
 		"runs behind":     {len(c.broadcasts.Behind), len(c.table.Entries) + broadcast.MaxRecent},
 		"wishes answered": {len(fz.wishes), len(c.sync.Batches)},
 		"wishes":          {len(c.sync.Batches), len(fz.wishes)},
+		"tickets":         {len(c.tickets.waiting), maxRedeemed},
 	} {
 		if have[0] > have[1] {
 			t.Fatalf("%s: %d, at most %d", what, have[0], have[1])
@@ -167,7 +177,7 @@ func (fz *fuzzer) checkBooks(t *testing.T) {
 	}
 	buried := 0
 	for i, e := range c.table.Entries {
-		if e.Buried() {
+		if e.Buried() && !e.Removed() {
 			buried++
 		}
 		if c.table.Tags[i] != base.TagOf(e.Record.ID) || e.Told() > table.NoWay || c.links.Distance(e) > table.NoWay {

@@ -19,7 +19,12 @@ import (
 // FuzzReceive makes a life for a core out of bytes: connections come and go, time passes, and
 // frames arrive on links in all states, both well-formed ones and anything else that passes
 // pb.Read. All signatures count as valid, so that everything can be said.
-func FuzzReceive(f *testing.F) {
+func FuzzReceive(f *testing.F) { fuzzReceive(f, false) }
+
+// FuzzReceivePrivate is the same in a private network, with passes, removals and tickets.
+func FuzzReceivePrivate(f *testing.F) { fuzzReceive(f, true) }
+
+func fuzzReceive(f *testing.F, inPrivate bool) {
 	f.Add([]byte{})
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -34,11 +39,18 @@ func FuzzReceive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = data[:min(len(data), 2000)] // a longer life finds no more
-		fz := &fuzzer{shown: make(map[string]uint64), data: data}
+		fz := &fuzzer{shown: make(map[string]uint64), data: data, network: "net", private: inPrivate}
 		cfg := base.Config{
 			ID: "p1", Identity: testIdentity(0), Network: "net", Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}, Epoch: 2,
 			Rand:   rand.New(rand.NewPCG(1, 2)),
 			Verify: func(base.Claim) bool { return true },
+		}
+		if inPrivate {
+			fz.network = private.Label()
+			cfg.Network, cfg.Key, cfg.Pass = fz.network, private.Key, memberPass(alice, 0, "p1", 3)
+			if fz.next()%8 == 0 {
+				cfg.Pass, cfg.Redemption = nil, redemption(900, alice, 0, "p1")
+			}
 		}
 		if fz.next()%2 == 0 {
 			cfg.Join, cfg.JoinTimeout = []string{"a:1", "b:1"}, time.Minute
@@ -63,6 +75,9 @@ type fuzzer struct {
 	shown  map[string]uint64 // the counter of the last broadcast of each run
 	stored []base.CustodyWrite
 	disk   map[[pb.DepositIDSize]byte]bool // what is stored
+
+	network string
+	private bool
 }
 
 func (fz *fuzzer) next() byte {
@@ -77,6 +92,10 @@ func (fz *fuzzer) next() byte {
 func (fz *fuzzer) link() base.LinkID { return base.LinkID(fz.next()) % (fz.last + 2) }
 
 func (fz *fuzzer) step() {
+	if fz.private && fz.next()%16 == 0 {
+		fz.stepPrivate()
+		return
+	}
 	switch fz.next() % 14 {
 	case 12:
 		fz.judge()
@@ -163,6 +182,9 @@ func (fz *fuzzer) judge() {
 
 // content is a well-formed frame.
 func (fz *fuzzer) content() proto.Message {
+	if fz.private && fz.next()%8 == 0 {
+		return fz.privateContent()
+	}
 	switch fz.next() % 24 {
 	case 23:
 		return fz.sync()
@@ -194,7 +216,7 @@ func (fz *fuzzer) content() proto.Message {
 
 	case 0, 1:
 		b := fz.next()
-		return &pb.HandshakeStart{Version: 1, Network: "net", Id: fmt.Sprint("p", b%4), Record: fz.record(pb.AnnouncementType_JOIN, b%4)}
+		return &pb.HandshakeStart{Version: 1, Network: fz.network, Id: fmt.Sprint("p", b%4), Record: fz.record(pb.AnnouncementType_JOIN, b%4)}
 	case 2, 3:
 		b := fz.next()
 		return &pb.HandshakeResponse{
@@ -360,7 +382,10 @@ func (fz *fuzzer) record(kind pb.AnnouncementType, id byte) *pb.Signed {
 	b := fz.next()
 	key := testIdentity(uint64(b % 6)).Key()
 	r := &pb.Record{
-		Type: kind, Id: fmt.Sprint("p", id), Key: key[:], Network: "net", Epoch: 1 + uint64(b/8%4), Seq: uint32(b / 32),
+		Type: kind, Id: fmt.Sprint("p", id), Key: key[:], Network: fz.network, Epoch: 1 + uint64(b/8%4), Seq: uint32(b / 32),
+	}
+	if fz.private {
+		r.Pass = fz.pass(uint64(b%6), fmt.Sprint("p", id))
 	}
 	if b%16 > 1 {
 		r.Addresses = []string{"10.1.1.1:5000"}

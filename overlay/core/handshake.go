@@ -69,6 +69,7 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 	if response.GetCode() == pb.HandshakeCode_OK {
 		record, barred, err := c.door.openRecord(l, response.GetRecord(), "")
 		if barred != nil {
+			c.gossip.TellRemoved(l, barred)
 			c.links.Close(l, base.CloseRefused, "removed from the network")
 			return
 		}

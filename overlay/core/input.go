@@ -28,6 +28,8 @@ func (c *Core) Step(now time.Duration, in Input) Reply {
 	c.doubt.AtLeast(int((c.env.Now - c.env.NextTick) / link.LateStep))
 	reply := in.apply(c)
 	c.settle()
+	c.members.sweep()
+	c.settle()
 	return reply
 }
 

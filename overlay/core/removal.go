@@ -24,31 +24,37 @@ type members struct {
 }
 
 // expel acts on a removal that the table has taken: links to the removed are closed, nothing is kept
-// for it, and the user is told. The members that an admin has let in fall with it, unless its removal
-// keeps them.
-func (ms *members) expel(r *base.Record) {
+// for it, and the user is told.
+func (ms *members) expel(removal *table.Entry) {
+	r := removal.Record
 	ms.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
 	if ms.Ready {
 		ms.Out.Events = append(ms.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
 	}
-	removal := ms.table.Get(r.ID, r.Key)
 	ms.shutOut(r.Key, removal)
-	if r.Standing.Rank != base.RankRemovedByNetwork || ms.hasFallen() {
-		return
-	}
-	for _, e := range ms.roll.fallen(r) {
-		ms.shutOut(e.Record.Key, removal)
-		ms.Happen(departed{e})
-	}
 }
 
-// hasFallen stops this peer if the admin who has let it in was removed, and its pass with it.
-func (ms *members) hasFallen() bool {
-	barred, _ := ms.Passes.PassOf(ms.table.Self.Record)
-	if barred != nil {
-		ms.Happen(base.Failed{Why: &base.RemovedError{Issuer: barred.ID}})
+// sweep puts out of the table what counts no more after removals have come: what the same key has
+// said under another ID, and what a removed admin has signed. So the table does not depend on the
+// order in which statements come. A peer that is out itself stops, unless it has a ticket for another
+// pass.
+func (ms *members) sweep() {
+	if !ms.roll.unswept || ms.Ended {
+		return
 	}
-	return barred != nil
+	ms.roll.unswept = false
+	for _, e := range ms.roll.fallen() {
+		out := ms.Passes.Barred(e.Record)
+		ms.shutOut(e.Record.Key, ms.table.Get(out.ID, out.Key))
+		ms.Happen(departed{e})
+	}
+	switch out := ms.Passes.Barred(ms.table.Self.Record); {
+	case out == nil || ms.Leaving || ms.Cfg.Redemption != nil:
+	case out.Key == ms.Cfg.Identity.Key():
+		ms.Happen(base.Failed{Why: &base.RemovedError{By: out.Standing.By}})
+	default:
+		ms.Happen(base.Failed{Why: &base.RemovedError{Issuer: out.ID}})
+	}
 }
 
 // shutOut ends all dealings with a key. Its holder learns why, should it listen.
@@ -67,21 +73,27 @@ func (ms *members) shutOut(key certs.PublicKey, removal *table.Entry) {
 
 // loadRemovals takes the removals of earlier runs.
 func (ms *members) loadRemovals() {
+	var stale []base.RemovalWrite
 	for _, a := range ms.Cfg.Removals {
 		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), ms.Cfg.Network)
-		if err != nil || r.Key == ms.Cfg.Identity.Key() {
+		if err != nil || !ms.Passes.Private() || r.Key == ms.Cfg.Identity.Key() {
 			continue // ours: others will tell us, if it still counts
 		}
-		if _, ok := ms.roll.merge(nil, link.News{Record: r, State: r.Type, Said: ms.Now}); ok {
-			ms.roll.fallen(r)
+		barred, err := ms.Passes.PassOf(r)
+		switch {
+		case err != nil:
+		case barred != nil:
+			stale = append(stale, base.RemovalWrite{ID: r.ID, Key: r.Key, Lifted: true})
+		default:
+			ms.roll.merge(nil, link.News{Record: r, State: r.Type, Said: ms.Now})
 		}
 	}
-	ms.Cfg.Removals, ms.Out.Removals = nil, nil
-	ms.hasFallen()
+	ms.Cfg.Removals, ms.Out.Removals = nil, stale
+	ms.sweep()
 }
 
 // Remove takes a key out of this private network for good: the announcement is signed already. The
-// reply is not OK if it is not news, or does not count.
+// reply is not OK if it is not news, does not count, or the table has no room.
 type Remove struct{ Proof *pb.Announcement }
 
 func (in Remove) apply(c *Core) (r Reply) {
@@ -95,7 +107,8 @@ func (in Remove) apply(c *Core) (r Reply) {
 		return r
 	}
 	c.accept(nil, n)
-	return Reply{OK: true}
+	e := c.table.Get(record.ID, record.Key)
+	return Reply{OK: e != nil && e.Removed()} // or the table is full of them
 }
 
 // Roster is what a peer knows of the members of its private network. It is good until the next input.

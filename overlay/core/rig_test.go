@@ -102,6 +102,8 @@ func addTo(e *base.Effects, more base.Effects) {
 	e.Carried = append(e.Carried, more.Carried...)
 	e.Releave = append(e.Releave, more.Releave...)
 	e.Joined = append(e.Joined, more.Joined...)
+	e.Removals = append(e.Removals, more.Removals...)
+	e.Redeem = append(e.Redeem, more.Redeem...)
 	if more.Err != nil {
 		e.Err = more.Err
 	}

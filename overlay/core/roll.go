@@ -16,6 +16,7 @@ type roll struct {
 	*base.Env
 	table      *table.Table
 	nextForget time.Duration
+	unswept    bool // removals have come since the last sweep
 }
 
 // merge puts news into the table; false if it is full.
@@ -61,6 +62,7 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 func (ro *roll) noteRemoval(r *base.Record) {
 	if r.Type == pb.AnnouncementType_REMOVED {
 		ro.Passes.Note(r)
+		ro.unswept = true
 		proof := &pb.Announcement{Type: r.Type, Record: r.Signed, Issuer: r.Standing.Pass.GetIssuer()}
 		ro.Out.Removals = append(ro.Out.Removals, base.RemovalWrite{ID: r.ID, Key: r.Key, Proof: proof})
 	}
@@ -72,20 +74,21 @@ func (ro *roll) lift(r *base.Record) {
 	ro.Out.Removals = append(ro.Out.Removals, base.RemovalWrite{ID: r.ID, Key: r.Key, Lifted: true})
 }
 
-// fallen takes out of the table what counts no more since an admin was removed (R3), and returns it.
-func (ro *roll) fallen(admin *base.Record) (out []*table.Entry) {
+// fallen takes out of the table all that removals bar, and returns it but for the removals that are
+// lifted: these first, since they bar nothing any more.
+func (ro *roll) fallen() (out []*table.Entry) {
 	for _, e := range slices.Clone(ro.table.Entries) {
-		s := e.Record.Standing
-		if s == nil || s.Issuer != admin.Key || admin.Standing.Keeps(s.Name) || e == ro.table.Self {
-			continue
-		}
-		ro.table.Remove(e)
-		if e.Removed() {
+		if e.Removed() && ro.Passes.Barred(e.Record) != nil {
+			ro.table.Remove(e)
 			ro.lift(e.Record)
-			continue
 		}
-		e.State = pb.AnnouncementType_REMOVED
-		out = append(out, e)
+	}
+	for _, e := range slices.Clone(ro.table.Entries) {
+		if e != ro.table.Self && ro.Passes.Barred(e.Record) != nil {
+			ro.table.Remove(e)
+			e.State = pb.AnnouncementType_REMOVED
+			out = append(out, e)
+		}
 	}
 	return out
 }

@@ -74,12 +74,18 @@ func (w *world) lie(p *process, every time.Duration, proven bool) {
 func (w *world) aLie(p *process, proven bool) proto.Message {
 	entries := p.Core.Entries()
 	victim := entries[w.Rand.IntN(len(entries))]
-	if victim.Key == p.Key {
+	if victim.Key == p.Key || victim.Type == pb.AnnouncementType_REMOVED {
 		return nil
 	}
 	own := p.Identity
 	propagate := func(list ...*pb.Announcement) proto.Message {
 		return &pb.PropagationMessage{Announcements: list}
+	}
+	if w.Root != nil && w.Rand.IntN(2) == 0 {
+		if proven {
+			return propagate(w.aPrivateLie(p, victim))
+		}
+		return nil
 	}
 	if !proven || w.Rand.IntN(3) > 0 {
 		switch w.Rand.IntN(3) {
@@ -97,6 +103,9 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 				return propagate(w.hostile.said[w.Rand.IntN(len(w.hostile.said))])
 			}
 		case 2: // another key for a member's ID, from a later epoch
+			if w.Root != nil {
+				return nil
+			}
 			key := coretest.Identity(1<<40 + uint64(w.Rand.IntN(6)))
 			k := key.Key()
 			return propagate(&pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: key.SignRecord(&pb.Record{
@@ -142,20 +151,78 @@ func TestSimHostile(t *testing.T) {
 	eachSeed(t, 16, 4, hostile)
 }
 
-func hostile(t *testing.T, seed uint64) {
-	w := newWorld(t, seed, 3+int(seed%9))
+func hostile(t *testing.T, seed uint64) { liesIn(newWorld(t, seed, 3+int(seed%9))) }
+
+// TestSimPrivateHostile is the same in a private network, in which the liar also shows passes and
+// removals that are not valid, and says again what a removed member has said.
+func TestSimPrivateHostile(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 3+int(seed%9))
+		w.MakePrivate()
+		liesIn(w)
+	})
+}
+
+// aPrivateLie is a pass or a removal that is not valid.
+func (w *world) aPrivateLie(p *process, victim core.EntryView) *pb.Announcement {
+	another := coretest.Identity(1<<40 + uint64(w.Rand.IntN(6)))
+	key := another.Key()
+	record := &pb.Record{Type: pb.AnnouncementType_JOIN, Id: string(victim.ID), Key: key[:], Network: w.Network.Label(), Epoch: 1, Pass: p.Pass}
+	removed := &pb.Announcement{
+		Type:   pb.AnnouncementType_REMOVED,
+		Record: p.Identity.SignRemoval(w.Network.Key, &pb.Removal{Id: string(victim.ID), Key: victim.Key[:]}),
+	}
+	switch w.Rand.IntN(6) {
+	case 0: // the ID of a member
+	case 1: // with the pass of that
+		record.Pass = victim.Standing.Pass
+	case 2: // by our own word
+		record.Pass = &pb.Pass{Grant: p.Identity.SignGrant(w.Network.Key, &pb.Grant{Id: string(victim.ID), Key: key[:]}), Issuer: p.Pass.GetIssuer()}
+	case 3: // a member is out, as we say
+		return removed
+	case 4: // as an admin says
+		removed.Issuer = p.Pass.GetIssuer()
+		return removed
+	case 5: // an admin's removal, as if by the network's key
+		for _, a := range w.hostile.said {
+			if a.GetType() == pb.AnnouncementType_REMOVED {
+				removed.Record = a.GetRecord()
+			}
+		}
+		return removed
+	}
+	return &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: another.SignRecord(record)}
+}
+
+// removedOne has a member of a private network come and be removed.
+func (w *world) removedOne() {
+	out := w.addNode("outcast", 1<<21)
+	out.Start(w.Machines[0].Address)
+	w.settle(30 * time.Second)
+	w.strict = false // it is there until it hears of it
+	w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
+	w.Run(5 * time.Second)
+	w.strict = true
+}
+
+func liesIn(w *world) {
 	w.hostile = &hostilePeers{}
+	seed := w.Seed
 	w.build(len(w.Machines), time.Second)
+	members := len(w.Machines)
+	if w.Root != nil {
+		w.removedOne()
+	}
 	liar := w.addNode("liar", 1<<20).Start(w.Machines[0].Address)
 	w.settle(30 * time.Second)
 	w.lie(liar, w.Between(200*time.Millisecond, 2*time.Second), seed%2 == 0)
 	for i := range 4 {
-		p := w.Machines[w.Rand.IntN(len(w.Machines)-1)].Process
+		p := w.Machines[w.Rand.IntN(members)].Process
 		if p != nil && p.IsReady && !p.Leaving {
 			w.broadcast(p, fmt.Sprint(i))
 		}
 		w.Run(w.Between(0, 10*time.Second))
-		n := w.Machines[1+w.Rand.IntN(len(w.Machines)-2)]
+		n := w.Machines[1+w.Rand.IntN(members-1)]
 		switch {
 		case n.Process == nil && w.Now > n.Runs[len(n.Runs)-1].Stopped+15*time.Second:
 			n.Rejoin()
@@ -181,8 +248,10 @@ func hostile(t *testing.T, seed uint64) {
 				w.fatal("%s does not have %s", p.ID, q.ID)
 			}
 		}
-		if _, ok := p.KeyOf("nobody"); ok {
-			w.fatal("%s believes a forged record", p.ID)
+		for _, id := range []certs.ID{"nobody", "outcast"} {
+			if _, ok := p.KeyOf(id); ok {
+				w.fatal("%s believes that %s is here", p.ID, id)
+			}
 		}
 		for _, s := range w.diary(p).log {
 			if b, ok := s.event.(base.Broadcasted); ok && b.Content.GetContent() == "forged" {

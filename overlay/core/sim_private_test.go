@@ -122,6 +122,178 @@ func TestSimAdminRemoved(t *testing.T) {
 	})
 }
 
+// TestSimAttack6: attack 6. Who steals a ticket and uses it first is in, and the rightful holder is
+// told; once the thief is removed it is out everywhere, and another ticket works.
+func TestSimAttack6(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 7)
+		w.MakePrivate()
+		w.strict, w.Loss = false, 0.2*float64(seed%2)
+		bob, thief := w.Machines[5], w.Machines[6]
+		w.build(5, 0)
+		w.settle(time.Minute)
+		alice := w.Machines[0]
+		bob.Ticket = alice.Invite(bob.ID)
+		thief.ID, thief.Ticket = bob.ID, bob.Ticket
+		stolen := thief.Start(w.Machines[2].Address)
+		if _, ok := w.runUntil(30*time.Second, func() bool { return stolen.IsReady }); !ok {
+			w.fatal("the thief is not in: %v", stolen.Err)
+		}
+		p := bob.Start(w.Machines[1].Address)
+		w.runUntil(30*time.Second, func() bool { return p.Err != nil })
+		if refused, ok := errors.AsType[*base.JoinError](p.Err); !ok || refused.Refusal.GetCode() != pb.HandshakeCode_NOT_INVITED {
+			w.fatal("bob's ticket was used, and bob ends with %v", p.Err)
+		}
+		w.Run(4 * time.Second)
+		alice.Remove(w.RemovalOf(thief.ID, thief.Key, alice))
+		w.runUntil(10*time.Second, func() bool { return thief.Process == nil })
+		bob.Ticket = alice.Invite(bob.ID)
+		bob.Start(w.Machines[1].Address)
+		w.settle(30 * time.Second)
+		if bob.Process == nil || !bob.Process.IsReady || !w.isOut(thief) {
+			w.fatal("bob is not in, or the thief is")
+		}
+	})
+}
+
+// TestSimAttack12: attack 12. A removal in one half of a cut network holds in the other once they meet,
+// however the removed peer bridges them.
+func TestSimAttack12(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := privateWorld(t, seed, 12, 12, 0.2*float64(seed%2))
+		w.strict = false
+		alice, out := w.Machines[0], w.Machines[11]
+		w.split(func(i int) int { return i & 1 })
+		w.Run(15 * time.Second)
+		alice.Remove(w.RemovalOf(out.ID, out.Key, alice))
+		w.Run(10 * time.Second)
+		if out.Process == nil || w.isOut(out) {
+			w.fatal("the other half knows")
+		}
+		if seed%2 == 0 { // it comes anew, over doors in both halves
+			out.Process.Crash()
+			w.Run(time.Second)
+			w.heal()
+			out.Start(w.Machines[3].Address, w.Machines[2].Address)
+		} else {
+			w.heal()
+		}
+		w.settle(60 * time.Second)
+		if out.Process.Living() || !w.isOut(out) {
+			w.fatal("%s is still there", out.ID)
+		}
+	})
+}
+
+// TestSimAttack14: attack 14. Two admins who are cut off from each other do what they like; when they
+// meet again, an ID has one owner, removals have an outcome, and nothing flaps.
+func TestSimAttack14(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 12)
+		w.MakePrivate()
+		w.strict, w.Loss = false, 0.2*float64(seed%2)
+		a, b, ofB, away := w.Machines[0], w.Machines[1], w.Machines[3], w.Machines[5]
+		x, y := w.Machines[10], w.Machines[11]
+		b.Pass = w.Admin(b)
+		ofB.Pass = b.Member(ofB.ID, ofB.Key)
+		w.build(10, 0)
+		w.settle(time.Minute)
+		away.Process.Leave()
+		w.Run(5 * time.Second)
+		w.split(func(i int) int { return i & 1 })
+		w.Run(15 * time.Second)
+		x.ID, y.ID = "bob", "bob"
+		x.Pass = a.Member("bob", x.Key)
+		y.Pass = b.Member("bob", y.Key)
+		xs, ys := x.Start(w.Machines[2].Address), y.Start(w.Machines[7].Address)
+		for _, admin := range []*node{a, b} {
+			if !admin.Remove(w.RemovalOf(away.ID, away.Key, admin)) {
+				w.fatal("%s can't remove a member that is away", admin.ID)
+			}
+		}
+		a.Remove(w.RemovalOf(ofB.ID, ofB.Key, a))
+		if b.Remove(w.RemovalOf(a.ID, a.Key, b)) {
+			w.fatal("an admin has removed another")
+		}
+		w.Run(10 * time.Second)
+		if !xs.IsReady || !ys.IsReady {
+			w.fatal("bob is not in both halves")
+		}
+		w.heal()
+		w.settle(60 * time.Second)
+		if _, duplicate := errors.AsType[*base.DuplicateIDError](ys.Err); !duplicate || xs.Err != nil || !a.Process.Living() || ofB.Process.Living() {
+			w.fatal("the first bob ends with %v, the second with %v; %v, %v", xs.Err, ys.Err, a.Process, ofB.Process)
+		}
+		away.Start(w.Machines[2].Address)
+		w.Run(20 * time.Second)
+		if away.Process.Living() || !w.isOut(away) {
+			w.fatal("whom both have removed is back")
+		}
+		w.checkQuiet()
+	})
+}
+
+// TestSimAttack16: attack 16. Whom a removed admin lets in where that is not known falls when it is,
+// and the exchange about it ends.
+func TestSimAttack16(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, 11)
+		w.MakePrivate()
+		w.strict, w.Loss = false, 0.2*float64(seed%2)
+		carol, late := w.Machines[1], w.Machines[10]
+		carol.Pass = w.Admin(carol)
+		w.build(10, 0)
+		w.settle(time.Minute)
+		w.split(func(i int) int { return min(i, 2) & 1 }) // carol is alone, with whom she lets in
+		w.Run(15 * time.Second)
+		w.Machines[0].Remove(w.RemovalOf(carol.ID, carol.Key, nil))
+		late.Pass = carol.Member(late.ID, late.Key)
+		w.heal()
+		p := late.Start(carol.Address, w.Machines[5].Address)
+		w.settle(60 * time.Second)
+		if removed, ok := errors.AsType[*base.RemovedError](p.Err); !ok || removed.Issuer != carol.ID || carol.Process.Living() {
+			w.fatal("%s ends with %v, carol is %v", late.ID, p.Err, carol.Process)
+		}
+		w.checkQuiet()
+	})
+}
+
+// TestSimAttack20: attack 20. A peer that comes back by an address of those that were removed, and have
+// not heard, is on an island with them; by the peers that it remembers it finds the network, and they
+// are out.
+func TestSimAttack20(t *testing.T) {
+	eachSeed(t, 16, 4, func(t *testing.T, seed uint64) {
+		w := privateWorld(t, seed, 10, 10, 0)
+		w.strict = false
+		bob, x, y := w.Machines[9], w.Machines[7], w.Machines[8]
+		bob.Process.Leave()
+		w.Run(5 * time.Second)
+		w.split(func(i int) int { return i / 7 })
+		w.Run(15 * time.Second)
+		for _, out := range []*node{x, y} {
+			w.Machines[0].Remove(w.RemovalOf(out.ID, out.Key, w.Machines[0]))
+		}
+		w.Run(5 * time.Second)
+		if seed%2 == 0 {
+			w.met[bob] = []base.Acquaintance{{ID: w.Machines[1].ID, Key: w.Machines[1].Key, Addresses: []string{w.Machines[1].Address}}}
+			w.Run(time.Second)
+			w.heal()
+		}
+		bob.Start(x.Address)
+		if seed%2 == 1 {
+			w.Run(20 * time.Second)
+			if !bob.Process.IsReady || !bob.Process.Shows(x) {
+				w.fatal("bob is not on the island")
+			}
+		}
+		w.heal()
+		w.settle(2 * time.Minute)
+		if x.Process.Living() || y.Process.Living() || !bob.Process.Living() {
+			w.fatal("the removed are still there")
+		}
+	})
+}
+
 // TestStrippedRemoval: a removal by an admin does not become one by the network's key when somebody
 // leaves out whose it is.
 func TestStrippedRemoval(t *testing.T) {

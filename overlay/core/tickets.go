@@ -49,7 +49,7 @@ type redeeming struct {
 	number uint64
 	ticket certs.PublicKey
 	link   base.LinkID // of the newcomer; 0: it has come to another door
-	door   certs.ID    // that one
+	peer   certs.ID    // that one; else the issuer
 	till   time.Duration
 }
 
@@ -76,6 +76,8 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 		ti.refuse(l, pb.HandshakeCode_LEAVING, "this peer is leaving")
 	case ti.Cfg.Pass == nil:
 		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself yet")
+	case slices.ContainsFunc(ti.waiting, func(w redeeming) bool { return w.link == l.ID }):
+		ti.links.Violation(l, "a second ticket before the answer to the first")
 	case !ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), link: l.ID}, r.GetIssuer(), signed):
 		ti.refuse(l, pb.HandshakeCode_AWAY, "its issuer is not here")
 	default:
@@ -83,17 +85,19 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 	}
 }
 
-// receiveRouted takes a ticket that has come to another door.
-func (ti *tickets) receiveRouted(door certs.ID, signed *pb.Signed) {
+// receiveFromDoor takes a ticket that has come to another door.
+func (ti *tickets) receiveFromDoor(door certs.ID, signed *pb.Signed) {
 	r, err := pb.ParseRedemption(signed)
-	if err == nil && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
-		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), door: door}, r.GetIssuer(), signed)
+	if err == nil && ti.Passes.Private() && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
+		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), peer: door}, r.GetIssuer(), signed)
 	}
 }
 
 // begin passes a redemption to the issuer of its ticket; false if that can't be done now.
 func (ti *tickets) begin(w redeeming, issuer uint64, signed *pb.Signed) bool {
-	ti.waiting = slices.DeleteFunc(ti.waiting, func(w redeeming) bool { return ti.Now >= w.till })
+	ti.waiting = slices.DeleteFunc(ti.waiting, func(w redeeming) bool {
+		return ti.Now >= w.till || w.link != 0 && ti.links.Link(w.link) == nil // nobody waits for it
+	})
 	if len(ti.waiting) >= maxRedeemed {
 		return false
 	}
@@ -106,8 +110,11 @@ func (ti *tickets) begin(w redeeming, issuer uint64, signed *pb.Signed) bool {
 	}
 	for _, e := range ti.table.Entries {
 		if e.Alive() && e.Record.Rank() == base.RankAdmin && base.TagOfKey(e.Record.Key) == issuer {
+			if w.peer = e.Record.ID; !ti.routes.SendRouted(w.peer, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}}) {
+				return false
+			}
 			ti.waiting = append(ti.waiting, w)
-			return ti.routes.SendRouted(e.Record.ID, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}})
+			return true
 		}
 	}
 	return false
@@ -122,7 +129,7 @@ func (ti *tickets) answer(a *pb.Redeemed, to func(redeeming) bool) {
 	w := ti.waiting[i]
 	ti.waiting = slices.Delete(ti.waiting, i, i+1)
 	if w.link == 0 {
-		ti.routes.SendRouted(w.door, &pb.Routed{Content: &pb.Routed_Redeemed{Redeemed: a}})
+		ti.routes.SendRouted(w.peer, &pb.Routed{Content: &pb.Routed_Redeemed{Redeemed: a}})
 		return
 	}
 	if l := ti.links.Link(w.link); l != nil && l.State == link.LinkOpening {
@@ -131,10 +138,12 @@ func (ti *tickets) answer(a *pb.Redeemed, to func(redeeming) bool) {
 	}
 }
 
-// receiveAnswer takes the answer of an issuer, which nobody has vouched for: the newcomer checks the
-// pass, and without one it has lost nothing.
-func (ti *tickets) receiveAnswer(a *pb.Redeemed) {
-	ti.answer(a, func(w redeeming) bool { return w.link != 0 && w.ticket == certs.PublicKey(a.GetTicket()) })
+// receiveAnswer takes the answer of an issuer. Nobody has vouched for it: those on the way could have
+// made up a refusal, as they could have dropped the question. The newcomer checks the pass.
+func (ti *tickets) receiveAnswer(from certs.ID, a *pb.Redeemed) {
+	ti.answer(a, func(w redeeming) bool {
+		return w.link != 0 && w.peer == from && w.ticket == certs.PublicKey(a.GetTicket())
+	})
 }
 
 func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {

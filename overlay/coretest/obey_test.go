@@ -103,9 +103,32 @@ func TestEveryEffectOccurs(t *testing.T) {
 	if kept := m[1].KeptFor(m[0], m[4]); len(kept) != 1 {
 		t.Errorf("after a day the other keeps the letters %v, not one that was deposited anew", kept)
 	}
+	private := privateLife(t)
 	for i, kind := range effects {
-		if w.Obeyed[i] == 0 {
+		if w.Obeyed[i]+private.Obeyed[i] == 0 {
 			t.Errorf("Effects.%s is never wanted", kind.name)
 		}
 	}
+}
+
+// privateLife is what happens in a private network alone: a ticket is used, and a member is removed.
+func privateLife(t *testing.T) *World {
+	w := testWorld(t, 0, 3)
+	w.MakePrivate()
+	m := w.Machines
+	m[0].Start()
+	m[2].Ticket = m[0].Invite(m[2].ID)
+	for _, n := range m[1:] {
+		n.Start(m[0].Address)
+	}
+	w.Run(5 * time.Second)
+	out := m[1].Process
+	if m[2].Pass == nil || !m[2].Process.Shows(m[1]) || !m[0].Remove(w.RemovalOf(m[1].ID, m[1].Key, m[0])) {
+		t.Fatalf("who has a ticket is not in, or nobody can be removed: %v", m[2].Process.Err)
+	}
+	w.Run(5 * time.Second)
+	if _, removed := out.Err.(*base.RemovedError); !removed || len(m[2].Removals) != 1 {
+		t.Errorf("who was removed ends with %v", out.Err)
+	}
+	return w
 }

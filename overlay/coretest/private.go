@@ -93,16 +93,30 @@ func (m *Machine) join(cfg *base.Config) {
 	if w.Root == nil {
 		return
 	}
-	if m.Pass == nil && m.Ticket == nil {
-		m.Pass = w.Machines[0].Member(m.ID, m.Key)
-	}
-	cfg.Network, cfg.Key, cfg.Pass = w.Network.Label(), w.Network.Key, m.Pass
+	cfg.Network, cfg.Key, cfg.Pass = w.label(), w.Network.Key, m.ownPass()
 	if m.Ticket != nil && m.Pass == nil {
 		cfg.Redemption = m.Redemption(m.Ticket)
 	}
 	for _, r := range m.Removals {
 		cfg.Removals = append(cfg.Removals, r.Proof)
 	}
+}
+
+// label is what records call the network.
+func (w *World) label() string {
+	if w.Root == nil {
+		return network
+	}
+	return w.Network.Label()
+}
+
+// ownPass is that of the machine: a member's by the first one, unless it has been given another, or a
+// ticket.
+func (m *Machine) ownPass() *pb.Pass {
+	if m.World.Root != nil && m.Pass == nil && m.Ticket == nil {
+		m.Pass = m.World.Machines[0].Member(m.ID, m.Key)
+	}
+	return m.Pass
 }
 
 // Redemption is what the machine shows of a ticket.

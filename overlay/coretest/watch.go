@@ -67,7 +67,7 @@ func (p *Process) see(event base.Event) {
 			if w.Gone != nil {
 				w.Gone(p, m.Process)
 			}
-			if !e.Farewell && !p.behind.Has(i) && p.Living() {
+			if !e.Farewell && !e.Removed && !p.behind.Has(i) && p.Living() {
 				w.doubted = append(w.doubted, m)
 			}
 		}

@@ -1,11 +1,16 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // join has newcomers come by random doors, without loss and with.
 func join(s settings) []row {
 	rows := s.joins(0, 150*time.Millisecond, "no loss", rivalJoin)
-	return append(rows, s.joins(lossy, 200*time.Millisecond, "20 % loss", rivalJoinLossy)...)
+	rows = append(rows, s.joins(lossy, 200*time.Millisecond, "20 % loss", rivalJoinLossy)...)
+	s.private = true
+	return slices.Concat(rows, s.joins(0, 150*time.Millisecond, "no loss, with passes", ""), s.joins(lossy, 200*time.Millisecond, "20 % loss, with passes", ""))
 }
 
 func (s settings) joins(loss float64, bar time.Duration, what, rival string) []row {
@@ -25,8 +30,15 @@ func (s settings) joins(loss float64, bar time.Duration, what, rival string) []r
 	)
 }
 
-// churn has sessions of an hour in a network of the usual size, and counts bytes.
+// churn has sessions of an hour in a network of the usual size, and counts bytes; then in a private
+// one.
 func churn(s settings) []row {
+	rows := s.churns("")
+	s.private = true
+	return append(rows, s.churns(", with passes")...)
+}
+
+func (s settings) churns(what string) []row {
 	n := s.n
 	w := s.network(n, 0)
 	d := pick(s, time.Minute, 10*time.Minute)
@@ -34,7 +46,7 @@ func churn(s settings) []row {
 	ended := w.replace(d, time.Hour, 0)
 	rate := func(bytes int64) float64 { return perPeer(bytes, d, n) / 1000 }
 	rows := []row{
-		atMost("announcements per peer at sessions of an hour", rate(w.count.byContent[2]-before.byContent[2]), 1.6, "kB/s", rivalBytes),
+		atMost("announcements per peer at sessions of an hour"+what, rate(w.count.byContent[2]-before.byContent[2]), 1.6, "kB/s", rivalBytes),
 		info("all control bytes per peer", "%.2f kB/s", rate(w.Count.Bytes-before.Bytes)),
 	}
 	for i, name := range contents {

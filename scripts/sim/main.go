@@ -35,13 +35,15 @@ import (
 
 // settings are what the command line says.
 type settings struct {
-	seed   uint64
-	n      int // peers, in the scenarios that don't say otherwise
-	hours  float64
-	quick  bool
-	only   string
-	follow string // an ID
-	log    io.Writer
+	seed  uint64
+	n     int // peers, in the scenarios that don't say otherwise
+	hours float64
+	quick bool
+	// private makes the networks private ones.
+	private bool
+	only    string
+	follow  string // an ID
+	log     io.Writer
 }
 
 // memoryLimit makes the collector work harder before the bar of the largest scenario is reached.

@@ -23,6 +23,7 @@ var scenarios = []scenario{
 	{"crash", false, crash},
 	{"false", false, falseLost},
 	{"join", false, join},
+	{"removed", false, removed},
 	{"split", false, split},
 	{"minority", false, minority},
 	{"half", false, half},
@@ -31,6 +32,7 @@ var scenarios = []scenario{
 	{"churn", false, churn},
 	{"degrees", false, degrees},
 	{"growth", true, growth},
+	{"passes", true, passes},
 	{"kernel", true, kernel},
 }
 
@@ -71,7 +73,9 @@ const warmUp = time.Minute
 
 // world makes a network without machines.
 func (s settings) world(loss float64) *world {
-	return newWorld(s.seed, loss, certs.ID(s.follow))
+	w := newWorld(s.seed, loss, certs.ID(s.follow))
+	w.private = s.private
+	return w
 }
 
 // network makes one whose peers have found their neighbours and are at rest.

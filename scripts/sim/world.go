@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -31,6 +32,8 @@ type world struct {
 	// each, if set, is called every 50 ms of a wait, until it returns that it has seen enough.
 	each   func() (enough bool)
 	marked time.Duration // see watchMarks
+	// private makes the network a private one, whose first peer has let in all others.
+	private bool
 }
 
 // counters are what is added up while time passes, beside what the network counts itself.
@@ -61,7 +64,11 @@ func newWorld(seed uint64, loss float64, follow certs.ID) *world {
 				w.Story(e.Process.Machine, "sends", e.Other.Process.ID, contents[content[m.GetType()]], bytes)
 			}
 		},
-		Ended: func(p *coretest.Process) { w.odd("%s ends: %v", p.ID, p.Err) },
+		Ended: func(p *coretest.Process) {
+			if _, removed := errors.AsType[*base.RemovedError](p.Err); !removed {
+				w.odd("%s ends: %v", p.ID, p.Err)
+			}
+		},
 	})
 	if follow != "" {
 		w.Story = func(who *peer, what string, args ...any) {
@@ -158,6 +165,9 @@ func (w *world) byID(id certs.ID) *peer {
 func (w *world) load(n int) {
 	for range n {
 		w.addPeer()
+	}
+	if w.private {
+		w.MakePrivate()
 	}
 	w.Load()
 }

@@ -39,8 +39,10 @@ const (
 type StatementName [pb.KeepSize]byte
 
 // NameOf names a statement.
-func NameOf(s *pb.Signed) StatementName {
-	sum := sha256.Sum256(s.GetPayload())
+func NameOf(s *pb.Signed) StatementName { return nameFrom(s.GetPayload()) }
+
+func nameFrom(parts ...[]byte) StatementName {
+	sum := sha256.Sum256(slices.Concat(parts...))
 	return StatementName(sum[:])
 }
 
@@ -125,7 +127,9 @@ func OpenRemoval(signed, issuer *pb.Signed, network string) (*Record, error) {
 	r.Standing = &Standing{Rank: RankRemovedByNetwork, Name: NameOf(signed), Pass: &pb.Pass{Grant: signed, Issuer: issuer}}
 	if issuer != nil {
 		r.Standing.Rank = RankRemoved
-		return r, r.Standing.signedBy(issuer)
+		err = r.Standing.signedBy(issuer)
+		r.Tie = TagOfKey(r.Standing.Issuer) // an admin has one removal of a peer: no series of ever greater ones
+		return r, err
 	}
 	for _, k := range removal.GetKeep() {
 		r.Standing.keep = append(r.Standing.keep, StatementName(k))
@@ -144,7 +148,7 @@ type Passes struct {
 	Verify  func(Claim) bool
 
 	removed map[certs.PublicKey][]*Record
-	known   map[StatementName]bool // grants with their signatures
+	known   map[StatementName]bool // grants with their signatures, by whom they are signed
 }
 
 // NewPasses judges for the network of a key.
@@ -197,22 +201,32 @@ func (m *Passes) PassOf(r *Record) (barred *Record, err error) {
 	if s == nil {
 		return nil, &PassError{"a record without a pass for this private network"}
 	}
-	if out := m.Removal(r.Key); out != nil && r.Type != pb.AnnouncementType_REMOVED && out.Standing.Rank > s.Rank {
+	if out := m.Barred(r); out != nil {
 		return out, nil
 	}
-	if s.Issuer == (certs.PublicKey{}) {
-		return nil, nil
-	}
-	if out := m.Removal(s.Issuer); out != nil && out.Standing.Rank == RankRemovedByNetwork && !out.Standing.Keeps(s.Name) {
-		return out, nil
-	}
-	if grant := s.Pass.GetIssuer(); !m.known[fullName(grant)] {
+	if grant := s.Pass.GetIssuer(); grant != nil && !m.known[fullName(grant, m.Network)] {
 		if !m.Verify(Claim{As: AsGrant, Key: m.Network, Network: m.Network, Signed: grant}) {
 			return nil, errNotAnAdmin
 		}
-		m.learn(grant)
+		m.learn(grant, m.Network)
 	}
 	return nil, nil
+}
+
+// Barred is the removal by which a record, or another removal, does not count; nil if none does.
+// What counted when it came may be barred later.
+func (m *Passes) Barred(r *Record) *Record {
+	s := r.Standing
+	if !m.Private() || s == nil {
+		return nil
+	}
+	if out := m.Removal(r.Key); out != nil && r.Type != pb.AnnouncementType_REMOVED && out.Standing.Rank > s.Rank {
+		return out
+	}
+	if out := m.Removal(s.Issuer); out != nil && out.Standing.Rank == RankRemovedByNetwork && !out.Standing.Keeps(s.Name) {
+		return out
+	}
+	return nil
 }
 
 // Claim is what has to be valid for a record, or a removal, to count.
@@ -221,14 +235,11 @@ func (m *Passes) Claim(r *Record) Claim {
 	if !m.Private() || r.Standing == nil {
 		return c
 	}
-	signer := r.Standing.Issuer
-	if signer == (certs.PublicKey{}) {
-		signer = m.Network
-	}
+	signer := m.signer(r)
 	if r.Type == pb.AnnouncementType_REMOVED {
 		return Claim{As: AsRemoval, Key: signer, Network: m.Network, Signed: r.Signed}
 	}
-	if grant := r.Standing.Pass.GetGrant(); !m.known[fullName(grant)] {
+	if grant := r.Standing.Pass.GetGrant(); !m.known[fullName(grant, signer)] {
 		c.And = &Claim{As: AsGrant, Key: signer, Network: m.Network, Signed: grant}
 	}
 	return c
@@ -237,22 +248,30 @@ func (m *Passes) Claim(r *Record) Claim {
 // Learn notes that the claim of a record is valid.
 func (m *Passes) Learn(r *Record) {
 	if m.Private() && r.Standing != nil && r.Type != pb.AnnouncementType_REMOVED {
-		m.learn(r.Standing.Pass.GetGrant())
+		m.learn(r.Standing.Pass.GetGrant(), m.signer(r))
 	}
 }
 
-func (m *Passes) learn(grant *pb.Signed) {
+// signer is whose key has to have signed a pass's grant, or a removal.
+func (m *Passes) signer(r *Record) certs.PublicKey {
+	if r.Standing.Issuer == (certs.PublicKey{}) {
+		return m.Network
+	}
+	return r.Standing.Issuer
+}
+
+func (m *Passes) learn(grant *pb.Signed, by certs.PublicKey) {
 	if len(m.known) >= maxKnown {
 		clear(m.known)
 	}
-	m.known[fullName(grant)] = true
+	m.known[fullName(grant, by)] = true
 }
 
-// fullName names a grant with its signature: others judge that too, so the grant alone is not enough
-// to be passed on.
-func fullName(s *pb.Signed) StatementName {
-	sum := sha256.Sum256(slices.Concat(s.GetSignature(), s.GetPayload()))
-	return StatementName(sum[:])
+// fullName names a grant with its signature, which others judge too, so the grant alone is not
+// enough to be passed on; and with the key that it was judged by, or a pass could name another admin
+// than the one who has signed it.
+func fullName(s *pb.Signed, by certs.PublicKey) StatementName {
+	return nameFrom(by[:], s.GetSignature(), s.GetPayload())
 }
 
 // RemovedError: this peer is out of its private network.

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/pb"
 )
@@ -79,6 +81,13 @@ func TagOfBytes(tag [8]byte) uint64 { return binary.BigEndian.Uint64(tag[:]) }
 
 // ShortTag names a peer in Routes.
 func ShortTag(tag uint64) uint32 { return uint32(tag >> 32) }
+
+// IsSame reports whether two records are the same statement, so that one is valid if the other is. A
+// removal does not say itself who has signed it, so the proof beside it counts too.
+func (r *Record) IsSame(other *Record) bool {
+	return r == other || proto.Equal(r.Signed, other.Signed) &&
+		(r.Type != pb.AnnouncementType_REMOVED || other.Standing != nil && proto.Equal(r.Standing.Pass, other.Standing.Pass))
+}
 
 // Rank is that of the record's pass, or of the removal.
 func (r *Record) Rank() Rank {

@@ -147,7 +147,7 @@ func (cu *Custody) keep(k *kept) (reason string) {
 	if d.GetReceiver() == string(cu.Cfg.ID) || bytes.Equal(d.GetReceiverKey(), own[:]) {
 		return "is the receiver itself"
 	}
-	if e := cu.table.Get(certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())); e != nil && e.Removed() {
+	if cu.isOut(certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())) {
 		return "knows that the receiver is out of this network"
 	}
 	cu.expireKept()
@@ -246,7 +246,8 @@ func (cu *Custody) expireKept() {
 	cu.clearShelves()
 }
 
-// Expel drops what is kept for a peer that is out of this private network, and what it has left.
+// Expel drops what is kept for a peer that is out of this private network, what it has left, and what
+// we have left for it.
 func (cu *Custody) Expel(key certs.PublicKey) {
 	for _, s := range cu.Shelves {
 		s.Deposits = slices.DeleteFunc(s.Deposits, func(k *kept) bool {
@@ -258,6 +259,20 @@ func (cu *Custody) Expel(key certs.PublicKey) {
 		})
 	}
 	cu.clearShelves()
+	cu.Absentees = slices.DeleteFunc(cu.Absentees, func(a *absentee) bool {
+		if a.key != key {
+			return false
+		}
+		cu.giveUp(a)
+		cu.Out.Releave = append(cu.Out.Releave, a.receiver) // it may come back, if it has only fallen with its admin
+		return true
+	})
+}
+
+// isOut reports whether a peer was removed from this private network.
+func (cu *Custody) isOut(id certs.ID, key certs.PublicKey) bool {
+	e := cu.table.Get(id, key)
+	return e != nil && e.Removed()
 }
 
 func (cu *Custody) clearShelves() {

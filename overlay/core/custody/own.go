@@ -77,7 +77,7 @@ func (cu *Custody) CanLeave(d *pb.Deposit) bool {
 // Deposit leaves with others something that CanLeave has allowed.
 func (cu *Custody) Deposit(d *pb.Deposit) bool {
 	receiver, key := certs.ID(d.GetReceiver()), certs.PublicKey(d.GetReceiverKey())
-	if cu.table.IsHere(receiver, key) || key == cu.Cfg.Identity.Key() {
+	if cu.table.IsHere(receiver, key) || cu.isOut(receiver, key) || key == cu.Cfg.Identity.Key() {
 		return false
 	}
 	a := cu.absentee(receiver, key)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -88,24 +86,24 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 		return n, false
 	}
 	if barred != nil {
-		g.tellRemoved(from, barred)
+		g.TellRemoved(from, barred)
 		return link.News{}, true
 	}
 	return n, true
 }
 
-// tellRemoved answers news of a peer that is out of this private network with the proof.
-func (g *Gossip) tellRemoved(to *link.Link, removal *base.Record) {
+// TellRemoved answers news of a peer that is out of this private network with the proof.
+func (g *Gossip) TellRemoved(to *link.Link, removal *base.Record) {
 	if e := g.table.Get(removal.ID, removal.Key); e != nil && e.Removed() && to != nil {
 		g.AnnounceTo(to, e)
 	}
 }
 
 // Signed reports whether the subject has signed its record: the very same record may be in the
-// table, verified. (The same removal without its issuer would be one by the network's key.)
+// table, verified.
 func (g *Gossip) Signed(n link.News) bool {
 	held := g.table.Lookup(n.Record.Tag, n.Record.ID, n.Record.Key)
-	return held != nil && (held.Record == n.Record || held.Record.Rank() == n.Record.Rank() && proto.Equal(held.Record.Signed, n.Record.Signed)) || g.Cfg.Verify(g.Passes.Claim(n.Record))
+	return held != nil && held.Record.IsSame(n.Record) || g.Cfg.Verify(g.Passes.Claim(n.Record))
 }
 
 // IsNews compares an announcement with what we hold.
@@ -268,7 +266,7 @@ func (g *Gossip) MayAccuse(from *link.Link, e *table.Entry) bool {
 // Members are the accusers of a peer that count.
 func (g *Gossip) Members(accusers []certs.ID, of *table.Entry) (list []certs.ID) {
 	for _, id := range accusers {
-		if id != of.Record.ID && !slices.Contains(list, id) && slices.ContainsFunc(g.table.Of(id), func(e *table.Entry) bool { return !e.IsGuest() }) {
+		if id != of.Record.ID && !slices.Contains(list, id) && slices.ContainsFunc(g.table.Of(id), func(e *table.Entry) bool { return !e.IsGuest() && !e.Removed() }) {
 			list = append(list, id)
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
@@ -243,7 +241,7 @@ func (sy *Syncer) Verified(id base.VerifyID) *Batch {
 // everything from several sides at once.
 func (sy *Syncer) IsJudged(n link.News) bool {
 	r := sy.judged[n.Record.Tie]
-	return r != nil && n.State == r.Type && (r == n.Record || proto.Equal(r.Signed, n.Record.Signed))
+	return r != nil && n.State == r.Type && r.IsSame(n.Record)
 }
 
 // CompareNow compares tables with one random neighbour now and then, in case a flood has missed

@@ -214,7 +214,7 @@ func (t *Table) Changed() { t.hash = nil }
 
 // Full reports whether the table can take no more: all entries are living, or may be.
 func (t *Table) Full(now time.Duration) bool {
-	return len(t.Entries) >= MaxEntries && t.FirstLeft() == nil && (t.Gone == 0 || t.firstLost(now) == nil)
+	return len(t.Entries)-t.out >= MaxEntries && t.FirstLeft() == nil && (t.Gone == 0 || t.firstLost(now) == nil)
 }
 
 // Room makes room for a new entry, or refuses it: the table has at most MaxEntries, of an ID at
@@ -223,16 +223,17 @@ func (t *Table) Full(now time.Duration) bool {
 // ID has too many keys, else a younger peer. A buried peer that was displaced does not come back
 // with the same epoch, or news of the living and the buried would chase each other round the
 // network for ever. A refused entry is not passed on either, so that a flood of them ends. Those who
-// are out of a private network have a room of their own, MaxRemovals, and keep it for good.
+// are out of a private network have a room of their own, and keep it for good: MaxRemovals, and as many
+// for the network's key alone, so that an admin can't fill all of it.
 func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
 	buried := state != pb.AnnouncementType_JOIN
 	if state == pb.AnnouncementType_REMOVED {
-		return nil, t.out < MaxRemovals
+		return nil, t.out < MaxRemovals || r.Rank() == base.RankRemovedByNetwork && t.out < 2*MaxRemovals
 	}
 	if list := slices.DeleteFunc(slices.Clone(t.Of(r.ID)), (*Entry).Removed); len(list) >= MaxKeysPerID {
 		return keyRoom(list, r, state, self, now)
 	}
-	switch full := len(t.Entries) >= MaxEntries; {
+	switch full := len(t.Entries)-t.out >= MaxEntries; {
 	case !full && (!buried || t.Gone < MaxTombstones):
 		return nil, true
 	case full && buried:
