@@ -29,9 +29,13 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err != nil {
 		return k, err
 	}
+	open := base.OpenRecord
+	if n.members.network.IsPrivate() {
+		open = base.OpenMember
+	}
 	var list []acquaintance
 	err = n.disk.Load(store.Peers, func(_, value []byte) error {
-		a, err := openPeer(value)
+		a, err := openPeer(value, open)
 		list = append(list, a)
 		return err
 	})
@@ -69,12 +73,12 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	return k, err
 }
 
-func openPeer(value []byte) (acquaintance, error) {
+func openPeer(value []byte, open func(*pb.Signed) (*base.Record, error)) (acquaintance, error) {
 	s := new(pb.StoredPeer)
 	if err := proto.Unmarshal(value, s); err != nil {
 		return acquaintance{}, damaged("record", err)
 	}
-	r, err := base.OpenRecord(&pb.Signed{Payload: s.GetPayload(), Signature: s.GetSignature()})
+	r, err := open(&pb.Signed{Payload: s.GetPayload(), Signature: s.GetSignature()})
 	if err != nil {
 		return acquaintance{}, damaged("record", err)
 	}

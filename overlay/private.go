@@ -179,7 +179,7 @@ func (ms *members) note(w base.RemovalWrite) {
 	if w.Lifted {
 		return
 	}
-	if record, err := base.OpenRemoval(w.Proof.GetRecord(), w.Proof.GetIssuer(), ms.network.Label()); err == nil {
+	if record, err := base.OpenRemoval(w.Proof.GetRecord(), w.Proof.GetIssuer()); err == nil {
 		ms.passes.Note(record)
 		ms.out[k] = record
 	}
@@ -195,7 +195,7 @@ func loadRemovals(n *Node) (list []*pb.Announcement, err error) {
 		}
 		var r *base.Record
 		if err == nil {
-			r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer(), n.members.network.Label())
+			r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer())
 		}
 		if err != nil {
 			return damaged("removal", err)

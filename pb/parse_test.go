@@ -1,6 +1,7 @@
 package pb_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -100,5 +101,47 @@ func TestParseCollected(t *testing.T) {
 	}
 	if _, err := pb.ParseCollected(garbage); !errors.Is(err, pb.ErrMalformed) {
 		t.Errorf("nonsense: %v", err)
+	}
+}
+
+// TestParseMember: a record may leave its ID and key to its pass, both of them; in an open network,
+// where passes mean nothing, it can't.
+func TestParseMember(t *testing.T) {
+	key := bytes.Repeat([]byte{7}, pb.KeySize)
+	payload := func(m proto.Message) []byte {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	signed := func(m proto.Message) *pb.Signed {
+		return &pb.Signed{Payload: payload(m), Signature: make([]byte, 64)}
+	}
+	pass := &pb.Pass{Grant: signed(&pb.Grant{Id: "bob", Key: key, Number: 1, Admin: true})}
+	record := func(change func(r *pb.Record)) *pb.Signed {
+		r := &pb.Record{Type: pb.AnnouncementType_JOIN, Epoch: 1, Pass: pass}
+		change(r)
+		return signed(r)
+	}
+	for name, test := range map[string]struct {
+		signed *pb.Signed
+		ok     bool
+	}{
+		"left to the pass": {record(func(*pb.Record) {}), true},
+		"repeated":         {record(func(r *pb.Record) { r.Id, r.Key = "bob", key }), true},
+		"another":          {record(func(r *pb.Record) { r.Id, r.Key = "eve", key }), true}, // for the check of passes
+		"the ID alone":     {record(func(r *pb.Record) { r.Id = "bob" }), false},
+		"the key alone":    {record(func(r *pb.Record) { r.Key = key }), false},
+		"no pass":          {record(func(r *pb.Record) { r.Pass = nil }), false},
+		"an empty grant":   {record(func(r *pb.Record) { r.Pass = &pb.Pass{Grant: signed(&pb.Grant{Number: 1})} }), false},
+	} {
+		r, err := pb.ParseMember(test.signed)
+		if (err == nil) != test.ok || test.ok && (r.GetId() == "" || !bytes.Equal(r.GetKey(), key)) {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+	if r, err := pb.ParseRecord(record(func(*pb.Record) {})); err == nil {
+		t.Errorf("in an open network: %v", r)
 	}
 }

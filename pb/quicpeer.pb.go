@@ -1433,9 +1433,12 @@ type Record struct {
 	Type AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	// 1 to 64 of letters, digits, '.', '_', '-'.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// The Ed25519 public key (32 bytes), the one of the TLS certificate.
+	// The Ed25519 public key (32 bytes), the one of the TLS certificate. It and the ID may be left to the
+	// pass, if there is one.
 	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// The network's name, at most 64 bytes of printable UTF-8.
+	// The network's name, at most 64 bytes of printable UTF-8. Of a private network none: the pass says
+	// which it is. Elsewhere such a network is NAME#, and 26 characters of the lower-case base32 of the
+	// SHA-256 of its key.
 	Network string `protobuf:"bytes,4,opt,name=network,proto3" json:"network,omitempty"`
 	// UDP addresses to dial, IP:PORT, at most 16: those of the peer's interfaces, and one that
 	// leads in from outside (such as a port that its router maps). Loopback addresses are
@@ -1460,8 +1463,7 @@ type Record struct {
 	// JOIN or LEAVE, is accepted only from its subject, over its own link, and is not passed
 	// on. A visitor that stays publishes a record without this mark and with a higher seq.
 	Visitor bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
-	// In a private network; without a valid one the record is not. Its network is then NAME#, and 26
-	// characters of the lower-case base32 of the SHA-256 of the network's key.
+	// In a private network; without a valid one the record is not. An open network ignores it.
 	Pass          *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

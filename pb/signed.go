@@ -13,11 +13,24 @@ import (
 // ParseRecord opens the payload of a Signed record and checks it as [Check] does a frame.
 // Addresses of an unknown form, those beyond the limit, and a sealing key of another kind are
 // left out. It does not check the signature.
-func ParseRecord(s *Signed) (*Record, error) {
+func ParseRecord(s *Signed) (*Record, error) { return parseRecord(s, func(*Record) {}) }
+
+// ParseMember is ParseRecord in a private network, where a record need not repeat the ID and the key
+// of its pass.
+func ParseMember(s *Signed) (*Record, error) {
+	return parseRecord(s, func(r *Record) {
+		if g, err := ParseGrant(r.GetPass().GetGrant()); err == nil && r.GetId() == "" && len(r.GetKey()) == 0 {
+			r.Id, r.Key = g.GetId(), g.GetKey()
+		}
+	})
+}
+
+func parseRecord(s *Signed, fill func(*Record)) (*Record, error) {
 	r := new(Record)
 	if err := unmarshal(s, maxRecord, r); err != nil {
 		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
 	}
+	fill(r)
 	if err := checkRecord(r); err != nil {
 		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
 	}

@@ -109,7 +109,7 @@ func (do *door) openRecord(l *link.Link, signed *pb.Signed, id certs.ID) (r, bar
 		return nil, nil, fmt.Errorf("the record is of another key than the certificate")
 	case id != "" && r.ID != id:
 		return nil, nil, fmt.Errorf("the record is of another ID")
-	case r.Network != do.Cfg.Network:
+	case r.Network != do.Cfg.InRecords():
 		return nil, nil, fmt.Errorf("the record is of another network")
 	}
 	barred, err = do.admits(r)

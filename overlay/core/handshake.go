@@ -112,7 +112,7 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 			return
 		}
 		holder, err := c.env.Cfg.Open(response.GetRecord())
-		if err != nil || holder.ID != c.env.Cfg.ID || holder.Network != c.env.Cfg.Network || !c.door.proves(holder) {
+		if err != nil || holder.ID != c.env.Cfg.ID || holder.Network != c.env.Cfg.InRecords() || !c.door.proves(holder) {
 			c.env.Note(base.Warn, "a refusal without proof", "address", l.Address)
 			return
 		}

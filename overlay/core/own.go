@@ -42,7 +42,7 @@ type own struct {
 func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	key := ow.Cfg.Identity.Key()
 	record := &pb.Record{
-		Type: state, Id: string(ow.Cfg.ID), Key: key[:], Network: ow.Cfg.Network,
+		Type: state, Id: string(ow.Cfg.ID), Key: key[:], Network: ow.Cfg.InRecords(),
 		Epoch: ow.Cfg.Epoch, Nonce: ow.Cfg.Nonce, Seq: seq, Visitor: ow.Visiting, Pass: ow.Cfg.Pass,
 	}
 	if state == pb.AnnouncementType_JOIN {
@@ -54,7 +54,12 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 	if ow.Cfg.Invent != nil {
 		ow.Cfg.Invent(record)
 	}
-	r := base.NewRecord(record, ow.Cfg.Identity.SignRecord(record))
+	if ow.Cfg.Pass != nil {
+		record.Id, record.Key = "", nil // as in the pass
+	}
+	signed := ow.Cfg.Identity.SignRecord(record)
+	record.Id, record.Key = string(ow.Cfg.ID), key[:]
+	r := base.NewRecord(record, signed)
 	if ow.Cfg.Pass != nil {
 		r.Standing, _ = base.OpenPass(ow.Cfg.Pass, ow.Cfg.ID, key) // it was checked when we got it
 	}

@@ -254,7 +254,7 @@ func TestPrivateRoomOfTheLiving(t *testing.T) {
 func idOf(a *pb.Announcement) certs.ID {
 	removal, _ := pb.ParseRemoval(a.GetRecord())
 	if a.GetType() != pb.AnnouncementType_REMOVED {
-		r, _ := pb.ParseRecord(a.GetRecord())
+		r, _ := pb.ParseMember(a.GetRecord())
 		return certs.ID(r.GetId())
 	}
 	return certs.ID(removal.GetId())

@@ -53,7 +53,7 @@ func removal(by, of uint64, id string, keep ...*pb.Signed) *pb.Announcement {
 // recordWith is a record that shows a pass.
 func recordWith(pass *pb.Pass, kind pb.AnnouncementType, identity uint64, id string, epoch uint64, seq uint32) *pb.Signed {
 	key := testIdentity(identity).Key()
-	r := &pb.Record{Type: kind, Id: id, Key: key[:], Network: private.Label(), Epoch: epoch, Seq: seq, Pass: pass}
+	r := &pb.Record{Type: kind, Id: id, Key: key[:], Epoch: epoch, Seq: seq, Pass: pass}
 	if kind == pb.AnnouncementType_JOIN {
 		r.Addresses = []string{"10.1.1.1:5000"}
 	}

@@ -177,7 +177,7 @@ func TestPrivateNewcomer(t *testing.T) {
 		}
 		r.outbound(r.out.Dials[0].ID, 1)
 		s := r.frames()[0].GetHandshakeStart()
-		if record, err := pb.ParseRecord(s.GetRecord()); err != nil || !proto.Equal(record.GetPass(), test.gets) || s.GetRedemption() != nil {
+		if record, err := pb.ParseMember(s.GetRecord()); err != nil || !proto.Equal(record.GetPass(), test.gets) || s.GetRedemption() != nil {
 			t.Errorf("%s: it comes again with %v, %v", name, record, err)
 		}
 	}
@@ -453,7 +453,7 @@ func TestPrivateAttack10(t *testing.T) {
 			key[0], key[1], key[2], key[3] = byte(i), byte(n), byte(n>>8), 1
 			g, _ := proto.Marshal(&pb.Grant{Id: id, Key: key, Number: 1})
 			pass := &pb.Pass{Grant: &pb.Signed{Payload: g, Signature: make([]byte, 64)}, Issuer: adminPass(carol, "carol").GetGrant()}
-			p, _ := proto.Marshal(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: id, Key: key, Network: private.Label(), Epoch: 1, Pass: pass})
+			p, _ := proto.Marshal(&pb.Record{Type: pb.AnnouncementType_JOIN, Id: id, Key: key, Epoch: 1, Pass: pass})
 			list = append(list, &pb.Announcement{Type: pb.AnnouncementType_JOIN, Record: &pb.Signed{Payload: p, Signature: make([]byte, 64)}})
 		}
 		return list

@@ -75,7 +75,7 @@ func (ms *members) shutOut(key certs.PublicKey, removal *table.Entry) {
 func (ms *members) loadRemovals() {
 	var stale []base.RemovalWrite
 	for _, a := range ms.Cfg.Removals {
-		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer(), ms.Cfg.Network)
+		r, err := base.OpenRemoval(a.GetRecord(), a.GetIssuer())
 		if err != nil || !ms.Passes.Private() || r.Key == ms.Cfg.Identity.Key() {
 			continue // ours: others will tell us, if it still counts
 		}
@@ -97,7 +97,7 @@ func (ms *members) loadRemovals() {
 type Remove struct{ Proof *pb.Announcement }
 
 func (in Remove) apply(c *Core) (r Reply) {
-	record, err := base.OpenRemoval(in.Proof.GetRecord(), in.Proof.GetIssuer(), c.env.Cfg.Network)
+	record, err := base.OpenRemoval(in.Proof.GetRecord(), in.Proof.GetIssuer())
 	if err != nil || !c.env.Passes.Private() || c.env.Ended {
 		return r
 	}

@@ -115,7 +115,11 @@ func (w *world) aLie(p *process, proven bool) proto.Message {
 		}
 		return nil
 	}
-	forged, err := pb.ParseRecord(victim.Signed)
+	parse := pb.ParseRecord
+	if w.Root != nil {
+		parse = pb.ParseMember
+	}
+	forged, err := parse(victim.Signed)
 	if err != nil {
 		w.fatal("%v", err)
 	}

@@ -62,6 +62,14 @@ type Config struct {
 	Invent   func(*pb.Record) // for tests of what newer versions may put into their records
 }
 
+// InRecords is the network that records name: none in a private one, which their passes are for.
+func (c *Config) InRecords() string {
+	if c.Key != (certs.PublicKey{}) {
+		return ""
+	}
+	return c.Network
+}
+
 // Membership is what a peer of a private network starts from; zero: the network is open.
 type Membership struct {
 	Key  certs.PublicKey // of the network

@@ -68,7 +68,7 @@ func (e *PassError) Error() string { return e.Why }
 // OpenMember is [OpenRecord] in a private network: the record has to carry a pass, for its own ID
 // and key. It checks no signature.
 func OpenMember(signed *pb.Signed) (*Record, error) {
-	parsed, err := pb.ParseRecord(signed)
+	parsed, err := pb.ParseMember(signed)
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +118,12 @@ func (s *Standing) signedBy(grant *pb.Signed) error {
 
 // OpenRemoval opens a removal as a record of the state REMOVED; issuer is the grant of the admin
 // who has signed it, nil for the network's key. It checks no signature.
-func OpenRemoval(signed, issuer *pb.Signed, network string) (*Record, error) {
+func OpenRemoval(signed, issuer *pb.Signed) (*Record, error) {
 	removal, err := pb.ParseRemoval(signed)
 	if err != nil {
 		return nil, err
 	}
-	r := NewRecord(&pb.Record{Type: pb.AnnouncementType_REMOVED, Id: removal.GetId(), Key: removal.GetKey(), Network: network}, signed)
+	r := NewRecord(&pb.Record{Type: pb.AnnouncementType_REMOVED, Id: removal.GetId(), Key: removal.GetKey()}, signed)
 	r.Standing = &Standing{Rank: RankRemovedByNetwork, Name: NameOf(signed), Pass: &pb.Pass{Grant: signed, Issuer: issuer}}
 	if issuer != nil {
 		r.Standing.Rank = RankRemoved

@@ -57,7 +57,7 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 	case removal && !g.Passes.Private():
 		err = fmt.Errorf("%w: a removal in an open network", pb.ErrMalformed)
 	case removal:
-		r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer(), g.Cfg.Network)
+		r, err = base.OpenRemoval(a.GetRecord(), a.GetIssuer())
 	default:
 		r, err = g.Cfg.Open(a.GetRecord())
 	}
@@ -76,7 +76,7 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 		g.links.Violation(from, "an announcement that its record does not bear out")
 		return n, false
 	}
-	if r.Network != g.Cfg.Network {
+	if r.Network != g.Cfg.InRecords() {
 		g.links.Violation(from, "an announcement of another network")
 		return n, false
 	}
