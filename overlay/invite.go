@@ -403,6 +403,13 @@ func (l *loop) removeMember(r remove) error {
 		return err
 	}
 	member, err := l.memberOf(r.id)
+	if err != nil && r.all { // what a removed admin has done shall fall after all
+		for _, m := range l.core.Roster().Of(r.id) {
+			if m.Out && m.Admin {
+				member, err = m, nil
+			}
+		}
+	}
 	switch {
 	case err != nil:
 		return err
@@ -427,7 +434,7 @@ func (l *loop) removeMember(r remove) error {
 	l.refs[key] = r.ref // until the event
 	if !l.step(core.Remove{Proof: proof}).OK {
 		delete(l.refs, key)
-		return fmt.Errorf("%s can't be removed: the network has %d removals, or knows of this one", r.id, len(n.members.out))
+		return fmt.Errorf("%s can't be removed: there are %d removals, the most that a network takes, or this one is known", r.id, len(n.members.out))
 	}
 	return nil
 }

@@ -274,7 +274,7 @@ func (l *loop) happened(event base.Event) {
 	switch e := event.(type) {
 	case base.Ready:
 		n.messages.IDs().Begin(n.Key(), l.epoch)
-		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.members.network.Label()})
+		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.cfg.place.network.Label()})
 	case base.Joined:
 		n.meet(l.core.Record(e.ID))
 		n.messages.Joined(PeerJoined(e))

@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -323,7 +324,7 @@ func TestAdmins(t *testing.T) {
 		}
 		carol := w.mustBy("carol", in.Ticket)
 		bob := w.mustBy("bob", carol.invite("bob"))
-		dave := w.mustBy("dave", carol.invite("dave"))
+		dave := w.mustBy("dave", alice.invite("dave"))
 		if _, err := carol.Invite(t.Context(), "eve", true); err == nil {
 			t.Error("an admin without the network's key makes another")
 		}
@@ -342,8 +343,17 @@ func TestAdmins(t *testing.T) {
 		if _, err := Start(within(t, 20*time.Second), w.config("dave", "alice")); err == nil {
 			t.Error("dave is back: what carol had done is undone")
 		}
-		if m, _ := bob.cfg.State.Membership(); m.Pass.GetIssuer() == nil {
-			t.Error("bob has no pass of a member")
+		if err := alice.Remove(t.Context(), "carol", true, ""); err != nil { // on second thoughts
+			t.Fatal(err)
+		}
+		<-bob.done
+		if !isNotAdmitted(bob.Err()) || !strings.Contains(bob.Err().Error(), "carol, who has let this peer in") {
+			t.Errorf("bob ends with %v", bob.Err())
+		}
+		back := w.start("dave", "alice")
+		back.eventually(time.Second, "dave is back, since nothing counts that carol did", func() bool { return slices.Contains(back.here(), "alice") })
+		if err := alice.Remove(t.Context(), "carol", true, ""); err == nil {
+			t.Error("the same removal is taken again")
 		}
 	})
 }

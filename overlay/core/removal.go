@@ -121,7 +121,7 @@ func (c *Core) Roster() Roster { return Roster{c} }
 type Member struct {
 	ID    certs.ID
 	Key   certs.PublicKey
-	Admin bool
+	Admin bool // or was one, until the network's key removed it
 	Out   bool // it was removed
 }
 
@@ -129,7 +129,7 @@ type Member struct {
 func (r Roster) Of(id certs.ID) (list []Member) {
 	for _, e := range r.core.table.Of(id) {
 		if s := e.Record.Standing; s != nil {
-			list = append(list, Member{ID: e.Record.ID, Key: e.Record.Key, Admin: s.Rank == base.RankAdmin, Out: e.Removed()})
+			list = append(list, Member{ID: e.Record.ID, Key: e.Record.Key, Admin: s.Rank == base.RankAdmin || s.Rank == base.RankRemovedByNetwork, Out: e.Removed()})
 		}
 	}
 	return list

@@ -134,6 +134,7 @@ func OpenRemoval(signed, issuer *pb.Signed) (*Record, error) {
 	for _, k := range removal.GetKeep() {
 		r.Standing.keep = append(r.Standing.keep, StatementName(k))
 	}
+	r.Tie = uint64(pb.MaxKeep-len(r.Standing.keep))<<48 | r.Tie>>16 // the one that keeps less, so a second thought counts
 	return r, nil
 }
 
