@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"quicpeer/certs"
 )
 
 // fakeVariable makes this test binary a peer that obeys the test, for the tests of the engine.
@@ -71,6 +73,10 @@ func fakePeer(args []string) int {
 			}
 			if fields["cmd"] == "invite" {
 				fields["event"], fields["id"], fields["ticket"] = "invitation", fields["to"], fmt.Sprint("qp1", fields["to"], len(fields))
+				if fields["to"] == "leaky" { // as a real one
+					t := certs.Ticket{Network: certs.PublicKey{1}, ID: "leaky", Seed: [16]byte{1, 2, 3}}
+					fields["ticket"] = t.Text()
+				}
 				if fields["to"] == "nobody" {
 					fields["event"], fields["error"], fields["input"] = "error", "no, never", in.Text()
 				}

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
+	"quicpeer/certs"
 	"quicpeer/scripts/internal/harness"
 )
 
@@ -43,6 +47,33 @@ func invite(s *scenario, p *process, args []string, by harness.Deadline) {
 	s.must(err)
 	s.tickets[id] = ticket
 	s.take(p, l)
+}
+
+// leaks are the secrets of a private network that stand in a peer's standard error, which people paste
+// into bug reports: a ticket, its seed, or the network's key, in any of the usual forms.
+func (s *scenario) leaks(p *process) (found []string) {
+	secrets := map[string]string{}
+	for id, text := range s.tickets {
+		t, err := certs.ParseTicket(text)
+		if err != nil {
+			continue // none was made, or it is a pretended one
+		}
+		secrets[text] = "the ticket for " + id
+		for what, b := range map[string][]byte{"the seed of the ticket for " + id: t.Seed[:], "the network's key": t.Network[:]} {
+			for _, form := range []string{hex.EncodeToString(b), base64.RawStdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b), fmt.Sprint(b)} {
+				secrets[form] = what
+			}
+		}
+	}
+	p.Look(func() {
+		for secret, what := range secrets {
+			if strings.Contains(strings.ToLower(string(p.stderr)), strings.ToLower(secret)) {
+				found = append(found, what+" stands in its standard error")
+			}
+		}
+	})
+	slices.Sort(found)
+	return found
 }
 
 // answerToInvite is what a line says of an invitation.
