@@ -49,6 +49,14 @@ func (e *NotAdminError) Error() string {
 	return fmt.Sprintf("only an admin can do that: %s is one", e.Admins[0])
 }
 
+// OpenStateError: a private network can't be made in the state directory Dir, which is that of an open
+// one of this name.
+type OpenStateError struct{ Dir, Network string }
+
+func (e *OpenStateError) Error() string {
+	return fmt.Sprintf("the state directory %s is that of the open network %q; a private one needs another --id, or another --state-dir", e.Dir, e.Network)
+}
+
 // TicketIDError: the ticket is for another ID.
 type TicketIDError struct{ Ticket, Wanted certs.ID }
 

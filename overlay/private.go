@@ -83,8 +83,11 @@ func (c *Config) findPlace() error {
 		if err := certs.CheckPrivateName(c.Network); err != nil {
 			return err
 		}
-		if known {
+		switch {
+		case private:
 			return &OtherNetworkError{Dir: c.State.Dir, Stored: stored.Network.Label(), Wanted: c.Network}
+		case known:
+			return &OpenStateError{Dir: c.State.Dir, Network: stored.Network.Name}
 		}
 		if err := c.State.Found(c.Network, uint64(time.Now().UnixMilli())); err != nil {
 			return err

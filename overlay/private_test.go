@@ -386,3 +386,55 @@ func TestIDIsGivenAnew(t *testing.T) {
 		talk(carol, again)
 	})
 }
+
+// TestWhichNetwork: what a configuration, a ticket and a state directory say of the network has to
+// agree; and a directory stays with its first network.
+func TestWhichNetwork(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		ticket := alice.invite("bob")
+		w.leave(alice)
+		open := w.start("open")
+		w.keeping("kept")
+		w.leave(w.start("kept"))
+		for name, test := range map[string]struct {
+			node   string
+			change func(c *Config)
+			want   func(error) bool
+		}{
+			"nothing kept": {"new", func(c *Config) { c.Private = true }, func(err error) bool { return errors.Is(err, ErrUnkept) }},
+			"made and joined": {"alice", func(c *Config) { c.Private, c.Join = true, []string{"10.0.0.1:1"} },
+				func(err error) bool { return errors.Is(err, ErrPrivateJoin) }},
+			"an open network's directory": {"kept", func(c *Config) { c.Private = true }, func(err error) bool {
+				e, ok := errors.AsType[*OpenStateError](err)
+				return ok && e.Network == ""
+			}},
+			"another name": {"alice", func(c *Config) { c.Network = "work" }, func(err error) bool {
+				e, ok := errors.AsType[*OtherNetworkError](err)
+				return ok && strings.HasPrefix(e.Stored, "home#")
+			}},
+			"two tickets": {"bob", func(c *Config) { c.Join = []string{ticket, ticket} }, func(err error) bool { return errors.Is(err, ErrTwoTickets) }},
+			"a ticket with another name": {"bob", func(c *Config) { c.Join, c.Network = []string{ticket}, "work" }, func(err error) bool {
+				_, ok := errors.AsType[*OtherNetworkError](err)
+				return ok
+			}},
+			"a ticket into the founder's": {"alice", func(c *Config) { c.Join = []string{ticket} }, func(err error) bool {
+				e, ok := errors.AsType[*TicketIDError](err)
+				return ok && e.Ticket == "bob"
+			}},
+			"a name that is too long": {"long", func(c *Config) { c.Private, c.Network = true, strings.Repeat("x", 25) }, func(err error) bool { return err != nil }},
+		} {
+			if name == "a name that is too long" {
+				w.keeping("long")
+			}
+			cfg := w.config(test.node)
+			test.change(&cfg)
+			if n, err := Start(t.Context(), cfg); n != nil || !test.want(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := open.Invite(t.Context(), "bob", false); !errors.Is(err, ErrNotPrivate) {
+			t.Errorf("an open network invites: %v", err)
+		}
+	})
+}

@@ -180,6 +180,9 @@ func explainState(err error) (status int, hint string) {
 		return statusUsage, fmt.Sprintf("start %s, or name another --state-dir; to move this one, with all that waits in it, remove %s",
 			start, filepath.Join(e.Dir, "network"))
 	}
+	if _, ok := errors.AsType[*overlay.OpenStateError](err); ok {
+		return statusUsage, ""
+	}
 	if e, ok := errors.AsType[*overlay.KeyExposedError](err); ok {
 		return statusFailed, "if nobody has read it: chmod 600 " + e.Path + "; otherwise " + anew(e.Path)
 	}

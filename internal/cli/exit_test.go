@@ -47,6 +47,7 @@ func TestReport(t *testing.T) {
 		{&overlay.RefusedError{Address: "a:1", Code: pb.HandshakeCode_VERSION}, 1, 2, []string{"update"}},
 		{&overlay.RefusedError{Address: "a:1", Code: pb.HandshakeCode_LEAVING}, 1, 2, []string{"another one"}},
 		{&overlay.OtherNetworkError{Dir: "d", Stored: "home#k3j5", Wanted: "work"}, 2, 1, []string{`of the network "home#k3j5"`, "a second network needs another --state-dir"}},
+		{&overlay.OpenStateError{Dir: "d", Network: "work"}, 2, 1, []string{`of the open network "work"`, "needs another --id"}},
 		{&overlay.OtherNetworkError{Dir: "d", Wanted: "home#k3j5"}, 2, 1, []string{"a second network needs another --state-dir"}},
 		{fmt.Errorf("x: %w", &overlay.NotAdmittedError{Network: "home", Reason: "this ticket has ended; ask alice for another"}), 6, 1, []string{"this ticket has ended; ask alice for another\n"}},
 		{&overlay.AwayError{Address: "h:1", Reason: "its issuer is not here"}, 4, 2, []string{"the ticket can't be used now: its issuer is not here (h:1)", "hint: start again when"}},
