@@ -280,6 +280,33 @@ func TestPrivateRemovedOnce(t *testing.T) {
 	}
 }
 
+// TestPrivateSecondThought: of two removals of an admin by the network's key the one counts, in any
+// order, that keeps less.
+func TestPrivateSecondThought(t *testing.T) {
+	key := testIdentity(carol).Key()
+	with := func(keep int) *pb.Announcement {
+		removal := &pb.Removal{Id: "carol", Key: key[:]}
+		for i := range keep {
+			removal.Keep = append(removal.Keep, bytes.Repeat([]byte{byte(i)}, pb.KeepSize))
+		}
+		return &pb.Announcement{Type: pb.AnnouncementType_REMOVED, Record: testIdentity(root).SignRemoval(private.Key, removal)}
+	}
+	for least := range 4 {
+		for more := least + 1; more < 8; more++ {
+			for _, order := range [][2]int{{least, more}, {more, least}} {
+				r := privateRig(t, nil)
+				for _, keep := range order {
+					r.c.Step(r.now, Remove{Proof: with(keep)})
+				}
+				held, err := pb.ParseRemoval(r.c.table.Get("carol", key).Record.Signed)
+				if err != nil || len(held.GetKeep()) != least {
+					t.Errorf("%v: it keeps %d, %v", order, len(held.GetKeep()), err)
+				}
+			}
+		}
+	}
+}
+
 // TestPrivateRoom: removals have a room of their own, of which an admin can't take what the network's
 // key needs; and they take no room of others.
 func TestPrivateRoom(t *testing.T) {
