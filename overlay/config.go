@@ -71,6 +71,7 @@ type Config struct {
 
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // for tests; nil: the system's
+	wall      func() time.Time                                             // for tests: the clock of tickets; nil: the system's
 	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 
@@ -108,6 +109,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.lookup == nil {
 		c.lookup = lookupIP
+	}
+	if c.wall == nil {
+		c.wall = time.Now
 	}
 	c.Software = strings.ToValidUTF8(c.Software[:min(len(c.Software), pb.MaxSoftware)], "")
 	if err := pb.CheckNetwork(c.Network); err != nil {

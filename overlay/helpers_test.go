@@ -39,6 +39,7 @@ type world struct {
 	noCustody string            // the name of a node to start with NoCustody
 	older     string            // the name of one that knows no features
 	door      *certs.Door       // of the nodes that are started from now on
+	wall      func() time.Time  // the clock of tickets; nil: the bubble's
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
 	dead      *atomic.Bool      // set by steps when it ends the node
 	reported  bool
@@ -91,6 +92,7 @@ func (w *world) config(name string, join ...string) Config {
 		older:     name == w.older,
 		place:     place{door: w.door},
 		step:      w.steps,
+		wall:      w.wall,
 		recording: w.recordings[name],
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name),
 	}

@@ -195,7 +195,7 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 	if m, err := l.memberOf(in.id); err == nil && (!in.admin || m.Admin) {
 		return nil, nil, fmt.Errorf("%s is a member (%v); /remove %s first", in.id, m.Key, in.id)
 	}
-	now := time.Now()
+	now := n.cfg.wall()
 	open := 0
 	for public, t := range l.issuer.tickets {
 		switch {
@@ -345,7 +345,7 @@ func (l *loop) judgeTicket(t *issued, id certs.ID, key certs.PublicKey) (pb.Hand
 		return pb.HandshakeCode_NOT_INVITED, fmt.Sprintf("this ticket has been used by %v; if that wasn't you, tell %s", t.key, n.id)
 	case t.pass != nil:
 		return 0, ""
-	case t.withdrawn || !time.Now().Before(t.ends):
+	case t.withdrawn || !n.cfg.wall().Before(t.ends):
 		return pb.HandshakeCode_NOT_INVITED, fmt.Sprintf("this ticket has ended; ask %s for another", n.id)
 	}
 	if m, err := l.memberOf(t.id); err == nil && m.Key != key {
@@ -360,7 +360,7 @@ func (l *loop) judgeTicket(t *issued, id certs.ID, key certs.PublicKey) (pb.Hand
 // grant signs a pass.
 func (l *loop) grant(t *issued, key certs.PublicKey) (*pb.Pass, error) {
 	n := l.node
-	l.issuer.last = max(l.issuer.last+1, uint64(time.Now().UnixMilli()))
+	l.issuer.last = max(l.issuer.last+1, uint64(max(0, n.cfg.wall().UnixMilli())))
 	g := &pb.Grant{Id: string(t.id), Key: key[:], Number: l.issuer.last, Admin: t.admin}
 	if t.admin {
 		root, err := l.rootKey()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -89,7 +88,7 @@ func (c *Config) findPlace() error {
 		case known:
 			return &OpenStateError{Dir: c.State.Dir, Network: stored.Network.Name}
 		}
-		if err := c.State.Found(c.Network, uint64(time.Now().UnixMilli())); err != nil {
+		if err := c.State.Found(c.Network, uint64(max(0, c.wall().UnixMilli()))); err != nil {
 			return err
 		}
 		stored, _ = c.State.Membership()

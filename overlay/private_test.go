@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/pb"
 )
 
 // found starts a node that makes a private network.
@@ -437,4 +438,55 @@ func TestWhichNetwork(t *testing.T) {
 			t.Errorf("an open network invites: %v", err)
 		}
 	})
+}
+
+// TestWrongClocks: nothing depends on the time of day but how long a ticket lasts, by its issuer's
+// clock; and a clock that is set back makes neither a used ticket good nor a later grant the earlier.
+func TestWrongClocks(t *testing.T) {
+	for name, at := range map[string]time.Time{"1970": time.Unix(3600, 0), "2100": time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), "before 1970": time.Unix(-1<<30, 0)} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				begun := time.Now()
+				w.keeping("alice", "bob")
+				wall := at
+				w.wall = func() time.Time { return wall.Add(time.Since(begun)) }
+				alice := w.found("alice")
+				ticket, late := alice.invite("bob"), alice.invite("dave")
+				if _, err := w.states["bob"].NextEpoch(1 << 45); err != nil { // in 3084
+					t.Fatal(err)
+				}
+				bob := w.mustBy("bob", ticket)
+				talk(alice, bob)
+				w.kill(alice)
+				wall = at.AddDate(-10, 0, 0)
+				alice = w.found("alice")
+				awaitEvent(bob, 10*time.Second, func(j PeerJoined) bool { return j.ID == "alice" })
+				w.states["thief"] = state("bob", "thief")
+				if _, err := w.by("thief", ticket); !isNotAdmitted(err) {
+					t.Errorf("set back, a used ticket is good again: %v", err)
+				}
+				carol := w.mustBy("carol", alice.invite("carol"))
+				first, second := number(t, bob), number(t, carol)
+				if second <= first {
+					t.Errorf("the second grant has the number %d, the first %d", second, first)
+				}
+				talk(carol, bob)
+				w.kill(alice)
+				wall = at.AddDate(10, 0, 0)
+				alice = w.found("alice")
+				if _, err := w.by("dave", late); !isNotAdmitted(err) {
+					t.Errorf("set forward, a ticket of ten years ago is good: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// number is that of a member's grant.
+func number(t *testing.T, p *peer) uint64 {
+	g, err := pb.ParseGrant(p.members.ownPass().GetGrant())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.GetNumber()
 }
