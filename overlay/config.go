@@ -111,7 +111,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.lookup = lookupIP
 	}
 	if c.wall == nil {
-		c.wall = time.Now
+		c.wall = func() time.Time { return time.Now().Round(0) } // that of the day: a suspended machine's other clock stands still
 	}
 	c.Software = strings.ToValidUTF8(c.Software[:min(len(c.Software), pb.MaxSoftware)], "")
 	if err := pb.CheckNetwork(c.Network); err != nil {

@@ -102,11 +102,11 @@ func (l *loop) storeTicket(public certs.PublicKey, t *issued, done func()) {
 // guest finds a member that we have let in, of whom the table may know nothing now.
 func (l *loop) guest(id certs.ID) (m core.Member, ok bool) {
 	for _, t := range l.issuer.tickets {
-		if t.id == id && t.pass != nil && !l.isOut(id, t.key) {
-			return core.Member{ID: id, Key: t.key, Admin: t.admin}, true
+		if t.id == id && t.pass != nil && !l.isOut(t.key) && !m.Admin { // a member may have become an admin
+			m, ok = core.Member{ID: id, Key: t.key, Admin: t.admin}, true
 		}
 	}
-	return m, false
+	return m, ok
 }
 
 // Invite makes a ticket, which lets one peer into this private network, once, as ID, until it
@@ -199,7 +199,7 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 	open := 0
 	for public, t := range l.issuer.tickets {
 		switch {
-		case now.After(t.ends.Add(ticketKept)) && (t.pass == nil || l.isOut(t.id, t.key)):
+		case now.After(t.ends.Add(ticketKept)) && (t.pass == nil || l.isOut(t.key)):
 			delete(l.issuer.tickets, public)
 			n.disk.Write(nil, store.Op{Bucket: store.Tickets, Key: public[:]})
 		case t.pass == nil && !t.withdrawn && now.Before(t.ends):
@@ -305,8 +305,9 @@ func (l *loop) redeemTicket(w base.Redeem) {
 		answer(code, why, nil)
 		return
 	}
-	if t.pass != nil {
-		answer(pb.HandshakeCode_GRANTED, "", t.pass)
+	if t.pass != nil { // behind the write of the first answer, should that be under way
+		again := core.Redeemed{Number: w.Number, Answer: &pb.Redeemed{Ticket: r.GetTicket(), Code: pb.HandshakeCode_GRANTED, Pass: t.pass}}
+		n.disk.Write(func() { n.post(coreInput{again}) })
 		return
 	}
 	pass, err := l.grant(t, key)
@@ -337,7 +338,7 @@ func (g granted) handle(l *loop) {
 func (l *loop) judgeTicket(t *issued, id certs.ID, key certs.PublicKey) (pb.HandshakeCode, string) {
 	n := l.node
 	switch {
-	case l.isOut(t.id, key):
+	case l.isOut(key) && !(t.admin && l.mayComeBack(key)):
 		return pb.HandshakeCode_NOT_INVITED, "this peer was removed from the network"
 	case id != t.id:
 		return pb.HandshakeCode_NOT_INVITED, fmt.Sprintf("the ticket is for the ID %s, not %s", t.id, id)
@@ -425,7 +426,7 @@ func (l *loop) removeMember(r remove) error {
 			return err
 		}
 		if !r.all {
-			removal.Keep = l.core.Roster().SignedBy(key)
+			removal.Keep = n.members.signedBy(key, l.core.Roster().SignedBy(key))
 		}
 		proof.Record = root.SignRemoval(n.members.network.Key, removal)
 	} else {
@@ -446,6 +447,9 @@ func (l *loop) rootKey() (*certs.Identity, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("only the network's key makes and removes admins: put it back at %s", state.RootPath())
 	}
+	if err == nil && root.Key() != l.node.members.network.Key {
+		return nil, fmt.Errorf("%s is the key of another network", state.RootPath())
+	}
 	return root, err
 }
 
@@ -462,7 +466,15 @@ func (l *loop) memberOf(id certs.ID) (core.Member, error) {
 	return core.Member{}, fmt.Errorf("no member of the name %s is known", id)
 }
 
-// isOut reports whether a key was removed.
-func (l *loop) isOut(id certs.ID, key certs.PublicKey) bool {
-	return slices.ContainsFunc(l.core.Roster().Of(id), func(m core.Member) bool { return m.Out && m.Key == key })
+// isOut reports whether a key was removed, under whichever ID.
+func (l *loop) isOut(key certs.PublicKey) bool {
+	_, out := l.core.Roster().Removal(key)
+	return out
+}
+
+// mayComeBack reports whether a removed key can be made an admin: an admin has removed it, and not the
+// network's key.
+func (l *loop) mayComeBack(key certs.PublicKey) bool {
+	byNetwork, out := l.core.Roster().Removal(key)
+	return out && !byNetwork
 }

@@ -37,6 +37,9 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	err = n.disk.Load(store.Peers, func(_, value []byte) error {
 		a, err := openPeer(value, open)
 		list = append(list, a)
+		if err == nil {
+			n.members.met(a.record)
+		}
 		return err
 	})
 	if err != nil {
@@ -94,6 +97,7 @@ func (n *Node) meet(r *base.Record) {
 	if r == nil {
 		return
 	}
+	n.members.met(r)
 	met := n.messages.Directory().Meet(contactOf(r, messaging.Reached{}))
 	if !met.New || r.Visitor {
 		return

@@ -220,13 +220,13 @@ func (l *loop) apply(out base.Effects) {
 	for _, event := range out.Events {
 		l.happened(event)
 	}
+	for _, r := range out.Removals {
+		l.storeRemoval(r)
+	}
 	if isReady(out) {
 		n.messages.Begin()
 		l.expelWaiting()
 		close(n.ready) // behind the joins, so that a caller of Send finds the peers
-	}
-	for _, r := range out.Removals {
-		l.storeRemoval(r)
 	}
 	for _, r := range out.Redeem {
 		l.redeemTicket(r)

@@ -24,6 +24,8 @@ var (
 	ErrUnkept = errors.New("a private network needs a state directory: its key must be kept")
 	// ErrPrivateJoin: a private network can't be made and joined at the same time.
 	ErrPrivateJoin = errors.New("a peer either makes a private network or joins one")
+	// ErrNoDoor: the ticket names no peer to dial, and neither does Join.
+	ErrNoDoor = errors.New("the ticket names no peer that can be dialled: name one to --join as well")
 	// ErrTwoTickets: a peer joins by one ticket.
 	ErrTwoTickets = errors.New("there can be only one ticket to join by")
 )
@@ -69,6 +71,11 @@ func (c *Config) findPlace() error {
 	stored, known := c.State.Membership()
 	private := known && stored.Network.IsPrivate()
 	ticket, at := c.place.ticket, &c.place
+	if private {
+		if _, err := base.OpenPass(stored.Pass, c.State.ID, c.State.Identity.Key()); err != nil {
+			return &DamagedError{Path: c.State.NetworkPath(), Err: errors.New("its pass is for another ID or key")}
+		}
+	}
 	switch {
 	case c.Private && (len(c.Join) > 0 || ticket != nil):
 		return ErrPrivateJoin
@@ -101,6 +108,9 @@ func (c *Config) findPlace() error {
 			return &OtherNetworkError{Dir: c.State.Dir, Stored: ticket.Name, Wanted: c.Network}
 		}
 		at.network = certs.Network{Name: ticket.Name, Key: ticket.Network}
+		if !private && len(c.Join) == 0 && !c.Discover {
+			return ErrNoDoor
+		}
 	}
 	if at.network.IsPrivate() {
 		at.door = certs.NewDoor(at.network.Key)
@@ -113,6 +123,8 @@ func (c *Config) findPlace() error {
 type members struct {
 	state   *State
 	network certs.Network
+
+	granted map[certs.PublicKey]map[base.StatementName]bool // by each admin, as far as we have met members; of the loop
 
 	mu     sync.Mutex // of the rest, since letters are opened elsewhere than on the loop
 	passes *base.Passes
@@ -128,7 +140,8 @@ type outKey struct {
 func newMembers(state *State, network certs.Network) *members {
 	return &members{
 		state: state, network: network,
-		passes: base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
+		granted: make(map[certs.PublicKey]map[base.StatementName]bool),
+		passes:  base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
 	}
 }
 
@@ -138,6 +151,27 @@ func (ms *members) forMessages() *messaging.Members {
 		return nil
 	}
 	return &messaging.Members{Own: ms.ownPass, Admit: ms.admit}
+}
+
+// met remembers by which grant a member belongs, for when its admin is removed: it may be away then.
+func (ms *members) met(r *base.Record) {
+	if s := r.Standing; s != nil && s.Issuer != (certs.PublicKey{}) {
+		if ms.granted[s.Issuer] == nil {
+			ms.granted[s.Issuer] = make(map[base.StatementName]bool)
+		}
+		ms.granted[s.Issuer][s.Name] = true
+	}
+}
+
+// signedBy adds to what the table has of an admin's statements those of members met, up to as many as
+// a removal keeps.
+func (ms *members) signedBy(admin certs.PublicKey, names [][]byte) [][]byte {
+	for name := range ms.granted[admin] {
+		if len(names) < pb.MaxKeep && !slices.ContainsFunc(names, func(b []byte) bool { return base.StatementName(b) == name }) {
+			names = append(names, slices.Clone(name[:]))
+		}
+	}
+	return names
 }
 
 // ownPass is this node's pass; nil: it has none, or the network is open.
@@ -216,6 +250,7 @@ func (l *loop) storeRemoval(w base.RemovalWrite) {
 	n := l.node
 	n.members.note(w)
 	op := store.Op{Bucket: store.Removed, Key: slices.Concat(w.Key[:], []byte(w.ID))}
+	n.expelled = slices.DeleteFunc(n.expelled, func(o outKey) bool { return o == outKey{w.ID, w.Key} })
 	if w.Lifted {
 		n.messages.Directory().Readmit(w.ID, w.Key)
 	} else {

@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -489,4 +490,123 @@ func number(t *testing.T, p *peer) uint64 {
 		t.Fatal(err)
 	}
 	return g.GetNumber()
+}
+
+// admin has a peer give a ticket for an admin.
+func (p *peer) inviteAdmin(id certs.ID) string {
+	p.t.Helper()
+	in, err := p.Invite(p.t.Context(), id, true)
+	if err != nil {
+		p.t.Fatalf("%s invites %s: %v", p.ID(), id, err)
+	}
+	return in.Ticket
+}
+
+// TestFounderAlone: an admin is removed while nobody else is there, and the founder has just started.
+// It was a member first. Whom it has let in stays, and it does not come back.
+func TestFounderAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		w.leave(w.mustBy("carol", alice.invite("carol")))
+		carol := w.mustBy("carol", alice.inviteAdmin("carol"))
+		bob := w.mustBy("bob", carol.invite("bob"))
+		talk(alice, bob)
+		w.kill(bob)
+		w.kill(carol)
+		w.kill(alice)
+		alice = w.start("alice")
+		if err := alice.Remove(t.Context(), "carol", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		bob = w.start("bob", "alice")
+		talk(alice, bob)
+		if _, err := Start(within(t, 20*time.Second), w.config("carol", "alice")); !isNotAdmitted(err) {
+			t.Errorf("carol is back: %v", err)
+		}
+	})
+}
+
+// TestOldTicket: a member that has become an admin, and starts with its first ticket, stays one.
+func TestOldTicket(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		first := alice.invite("bob")
+		w.leave(w.mustBy("bob", first))
+		w.leave(w.mustBy("bob", alice.inviteAdmin("bob")))
+		bob := w.mustBy("bob", first)
+		talk(alice, bob)
+		bob.invite("carol")
+	})
+}
+
+// TestBroughtBack: the network's key can bring back, as an admin, whom another admin has removed.
+func TestBroughtBack(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		carol := w.mustBy("carol", alice.inviteAdmin("carol"))
+		bob := w.mustBy("bob", alice.invite("bob"))
+		if err := carol.Remove(t.Context(), "bob", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-bob.done
+		if _, err := w.by("bob", alice.invite("bob")); !isNotAdmitted(err) {
+			t.Errorf("a removed key gets in by a member's ticket: %v", err)
+		}
+		bob = w.mustBy("bob", alice.inviteAdmin("bob"))
+		talk(carol, bob)
+	})
+}
+
+// TestTicketToNobody: a ticket that names no peer to dial makes no network.
+func TestTicketToNobody(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		ticket, err := certs.ParseTicket(alice.invite("bob"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket.Doors = nil
+		if _, err := w.by("bob", ticket.Text()); !errors.Is(err, ErrNoDoor) {
+			t.Errorf("alone: %v", err)
+		}
+		cfg := w.config("bob", "alice")
+		cfg.Join = append(cfg.Join, ticket.Text())
+		n, err := Start(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := w.peer(n)
+		bob.listen()
+		talk(alice, bob)
+	})
+}
+
+// TestWrongRootKey: the key of another network makes no passes of this one.
+func TestWrongRootKey(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice, other := w.found("alice"), w.found("other")
+		ticket := alice.inviteAdmin("bob")
+		key, err := os.ReadFile(w.states["other"].RootPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := os.ReadFile(w.states["alice"].RootPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.states["alice"].RootPath(), key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := alice.Invite(t.Context(), "carol", true); err == nil || !strings.Contains(err.Error(), "another network") {
+			t.Errorf("inviting: %v", err)
+		}
+		if _, err := w.by("bob", ticket); err == nil {
+			t.Error("bob has a pass by another network's key")
+		}
+		if err := os.WriteFile(w.states["alice"].RootPath(), own, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		talk(alice, w.mustBy("bob", ticket)) // it is not used up
+		_ = other
+	})
 }

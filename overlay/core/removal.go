@@ -135,6 +135,12 @@ func (r Roster) Of(id certs.ID) (list []Member) {
 	return list
 }
 
+// Removal reports whether a key was removed, and whether by the network's key.
+func (r Roster) Removal(key certs.PublicKey) (byNetwork, out bool) {
+	removal := r.core.env.Passes.Removal(key)
+	return removal != nil && removal.Standing.Rank == base.RankRemovedByNetwork, removal != nil
+}
+
 // SignedBy lists what an admin has signed that the table has, as names for Removal.keep, up to as
 // many as a removal may have.
 func (r Roster) SignedBy(admin certs.PublicKey) (names [][]byte) {

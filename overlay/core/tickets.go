@@ -74,7 +74,7 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 		ti.refuse(l, pb.HandshakeCode_MALFORMED, "the ticket is redeemed for another key than that of the certificate")
 	case ti.Leaving:
 		ti.refuse(l, pb.HandshakeCode_LEAVING, "this peer is leaving")
-	case ti.Cfg.Pass == nil:
+	case ti.Cfg.Pass == nil || !ti.Ready:
 		ti.refuse(l, pb.HandshakeCode_AWAY, "this peer is not in the network itself yet")
 	case slices.ContainsFunc(ti.waiting, func(w redeeming) bool { return w.link == l.ID }):
 		ti.links.Violation(l, "a second ticket before the answer to the first")
@@ -88,7 +88,7 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 // receiveFromDoor takes a ticket that has come to another door.
 func (ti *tickets) receiveFromDoor(door certs.ID, signed *pb.Signed) {
 	r, err := pb.ParseRedemption(signed)
-	if err == nil && ti.Passes.Private() && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
+	if err == nil && ti.Ready && ti.Passes.Private() && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
 		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), peer: door}, r.GetIssuer(), signed)
 	}
 }
@@ -158,10 +158,14 @@ func (ti *tickets) receivePass(pass *pb.Pass) bool {
 		ti.Cfg.Redemption = nil
 		return true
 	}
-	key := ti.Cfg.Identity.Key()
+	key, own := ti.Cfg.Identity.Key(), ti.table.Self.Record.Standing
 	standing, err := base.OpenPass(pass, ti.Cfg.ID, key)
 	if err != nil || ti.Cfg.Redemption == nil {
 		return false
+	}
+	if own != nil && standing.Rank < own.Rank {
+		ti.Cfg.Redemption = nil // an old ticket: we are an admin by now
+		return true
 	}
 	claimed := &base.Record{ID: ti.Cfg.ID, Key: key, Type: pb.AnnouncementType_JOIN, Standing: standing}
 	barred, err := ti.Passes.PassOf(claimed)

@@ -93,21 +93,13 @@ func (m *Machine) join(cfg *base.Config) {
 	if w.Root == nil {
 		return
 	}
-	cfg.Network, cfg.Key, cfg.Pass = w.label(), w.Network.Key, m.ownPass()
+	cfg.Network, cfg.Key, cfg.Pass = w.Network.Label(), w.Network.Key, m.ownPass()
 	if m.Ticket != nil && m.Pass == nil {
 		cfg.Redemption = m.Redemption(m.Ticket)
 	}
 	for _, r := range m.Removals {
 		cfg.Removals = append(cfg.Removals, r.Proof)
 	}
-}
-
-// label is what records call the network.
-func (w *World) label() string {
-	if w.Root == nil {
-		return network
-	}
-	return w.Network.Label()
 }
 
 // ownPass is that of the machine: a member's by the first one, unless it has been given another, or a

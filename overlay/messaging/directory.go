@@ -41,10 +41,10 @@ type Directory struct {
 	pins      map[certs.ID]*pin
 	manyPins  bool // the log has said so
 	receivers map[certs.ID]*receiver
-	out       map[certs.ID]certs.PublicKey // of this private network, for good
-	absent    int                          // receivers that are not here
-	guess     guess                        // the last for an ID that was not met
-	leaving   bool                         // no more messages are accepted
+	out       map[removed]bool // of this private network, for good
+	absent    int              // receivers that are not here
+	guess     guess            // the last for an ID that was not met
+	leaving   bool             // no more messages are accepted
 
 	idle chan struct{} // an outbox has become empty, or its receiver has gone
 }

@@ -15,19 +15,27 @@ type Members struct {
 	Admit func(id certs.ID, key certs.PublicKey, pass *pb.Pass) error // judges what the author of a letter shows
 }
 
+// removed names a key that is out, with the ID that it had.
+type removed struct {
+	id  certs.ID
+	key certs.PublicKey
+}
+
 // Expel ends all dealings with a key that is out of this private network: what waits for it fails,
 // and the peer is forgotten; true says that it was known. Its pin stays, so that another key that is
 // given its ID is noticed. It is called on the loop, after Ready.
 func (d *Directory) Expel(id certs.ID, key certs.PublicKey) (known bool) {
+	d.mu.Lock()
+	if d.out == nil {
+		d.out = make(map[removed]bool)
+	}
+	d.out[removed{id, key}] = true
+	d.mu.Unlock()
 	if r := d.existing(id); r != nil {
 		r.giveUp(key, string(id)+" was removed from the network")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.out == nil {
-		d.out = make(map[certs.ID]certs.PublicKey)
-	}
-	d.out[id] = key
 	if c, ok := d.met[id]; !ok || c.Key != key {
 		return false
 	}
@@ -39,15 +47,12 @@ func (d *Directory) Expel(id certs.ID, key certs.PublicKey) (known bool) {
 func (d *Directory) Readmit(id certs.ID, key certs.PublicKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.out[id] == key {
-		delete(d.out, id)
-	}
+	delete(d.out, removed{id, key})
 }
 
 // mayWrite refuses messages for a key that will never take them. d.mu is held.
 func (d *Directory) mayWrite(id certs.ID) error {
-	key, out := d.out[id]
-	if p := d.pins[id]; !out || p == nil || p.key != key {
+	if p := d.pins[id]; p == nil || !d.out[removed{id, p.key}] {
 		return nil
 	}
 	return fmt.Errorf("%s was removed from the network: /forget %s, or /trust %s if it is here with another key, to write to whoever has that ID now", id, id, id)

@@ -352,6 +352,10 @@ func (jn *Joiner) stopDiscovering() bool {
 	if waiting && (jn.JoinBy == 0 || jn.Now < jn.JoinBy || jn.sync.TableComes()) {
 		return false // its table is on the way
 	}
+	if jn.Passes.Private() && jn.Cfg.Pass == nil {
+		jn.Happen(base.Failed{Why: jn.joinFailure()}) // a ticket has to be turned into a pass
+		return true
+	}
 	jn.Note(base.Info, "nobody has answered on the LAN: this is a new network")
 	jn.Happen(base.TableTaken{})
 	return true

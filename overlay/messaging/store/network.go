@@ -52,6 +52,9 @@ func (s *State) Enter(m Membership) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.member == nil && m.Network.IsPrivate() && m.Pass == nil {
+		return errors.New("a private network is entered with a pass")
+	}
 	if s.member != nil && (m.Pass == nil || proto.Equal(s.member.Pass, m.Pass)) {
 		return nil
 	}
@@ -87,6 +90,9 @@ func (s *State) RootKey() (*certs.Identity, error) {
 	}
 	return readKey(filepath.Join(s.Dir, rootFile))
 }
+
+// NetworkPath is where the membership is kept.
+func (s *State) NetworkPath() string { return filepath.Join(s.Dir, networkFile) }
 
 // RootPath is where it is kept.
 func (s *State) RootPath() string { return filepath.Join(s.Dir, rootFile) }
