@@ -474,7 +474,7 @@ func TestWrongClocks(t *testing.T) {
 				talk(carol, bob)
 				w.kill(alice)
 				wall = at.AddDate(10, 0, 0)
-				alice = w.found("alice")
+				w.found("alice")
 				if _, err := w.by("dave", late); !isNotAdmitted(err) {
 					t.Errorf("set forward, a ticket of ten years ago is good: %v", err)
 				}
@@ -584,7 +584,8 @@ func TestTicketToNobody(t *testing.T) {
 // TestWrongRootKey: the key of another network makes no passes of this one.
 func TestWrongRootKey(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		alice, other := w.found("alice"), w.found("other")
+		alice := w.found("alice")
+		w.found("other")
 		ticket := alice.inviteAdmin("bob")
 		key, err := os.ReadFile(w.states["other"].RootPath())
 		if err != nil {
@@ -607,6 +608,5 @@ func TestWrongRootKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		talk(alice, w.mustBy("bob", ticket)) // it is not used up
-		_ = other
 	})
 }

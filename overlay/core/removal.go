@@ -27,7 +27,7 @@ type members struct {
 // for it, and the user is told.
 func (ms *members) expel(removal *table.Entry) {
 	r := removal.Record
-	ms.Note(base.Info, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
+	ms.Note(base.Debug, "a peer was removed from the network", "id", string(r.ID), "key", r.Key.String(), "by", string(r.Standing.By))
 	if ms.Ready {
 		ms.Out.Events = append(ms.Out.Events, base.Removed{ID: r.ID, Key: r.Key, By: r.Standing.By})
 	}
