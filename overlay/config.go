@@ -117,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	if err := pb.CheckNetwork(c.Network); err != nil {
 		return c, err
 	}
-	return c, c.findPlace()
+	return c, c.findPlace(c.State.Identity.Key())
 }
 
 // ID is the node's ID.

@@ -66,13 +66,13 @@ func (c *Config) takeTicket() error {
 	return nil
 }
 
-// findPlace finds out which network the node is in, and makes it if it is to.
-func (c *Config) findPlace() error {
+// findPlace finds out which network the node with this key is in, and makes it if it is to.
+func (c *Config) findPlace(own certs.PublicKey) error {
 	stored, known := c.State.Membership()
 	private := known && stored.Network.IsPrivate()
 	ticket, at := c.place.ticket, &c.place
 	if private {
-		if _, err := base.OpenPass(stored.Pass, c.State.ID, c.State.Identity.Key()); err != nil {
+		if _, err := base.OpenPass(stored.Pass, c.State.ID, own); err != nil {
 			return &DamagedError{Path: c.State.NetworkPath(), Err: errors.New("its pass is for another ID or key")}
 		}
 	}
