@@ -51,9 +51,9 @@ func invite(s *scenario, p *process, args []string, by harness.Deadline) {
 
 // leaks are the secrets of a private network that stand in a peer's standard error, which people paste
 // into bug reports: a ticket, its seed, or the network's key, in any of the usual forms.
-func (s *scenario) leaks(p *process) (found []string) {
+func leaks(tickets map[string]string, p *process) (found []string) {
 	secrets := map[string]string{}
-	for id, text := range s.tickets {
+	for id, text := range tickets {
 		t, err := certs.ParseTicket(text)
 		if err != nil {
 			continue // none was made, or it is a pretended one

@@ -93,7 +93,7 @@ func (s *scenario) end() {
 			complaints = append(complaints, fmt.Sprintf("%s (process %d) doesn't go away", r.name, r.Pid()))
 		}
 		s.engine.running.Delete(r)
-		for _, b := range append(r.breaches(), s.leaks(r)...) {
+		for _, b := range append(r.breaches(), leaks(s.tickets, r)...) {
 			complaints = append(complaints, r.name+": "+b)
 		}
 	}
