@@ -180,7 +180,7 @@ func (n *Node) explain(err error) error {
 		return ErrStartedElsewhere
 	case errors.As(err, &removed):
 		return notAdmitted(removed, n.members.network)
-	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_NOT_INVITED:
+	case errors.As(err, &join) && (join.Refusal.GetCode() == pb.HandshakeCode_NOT_INVITED || join.Refusal.GetCode() == pb.HandshakeCode_REMOVED_FROM_NETWORK):
 		return &NotAdmittedError{Network: n.members.network.Name, Reason: join.Refusal.GetReason()}
 	case errors.As(err, &join) && join.Refusal.GetCode() == pb.HandshakeCode_AWAY:
 		return &AwayError{Address: join.Address, Reason: join.Refusal.GetReason()}

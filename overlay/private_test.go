@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
 	"quicpeer/pb"
 )
 
@@ -609,4 +610,17 @@ func TestWrongRootKey(t *testing.T) {
 		}
 		talk(alice, w.mustBy("bob", ticket)) // it is not used up
 	})
+}
+
+// TestWhyNotAdmitted: a refusal for good by a private network is told from all others.
+func TestWhyNotAdmitted(t *testing.T) {
+	n := &Node{members: newMembers(state("bob", "bob"), certs.Network{Name: "home"})}
+	for code, want := range map[pb.HandshakeCode]bool{
+		pb.HandshakeCode_NOT_INVITED: true, pb.HandshakeCode_REMOVED_FROM_NETWORK: true, pb.HandshakeCode_AWAY: false, pb.HandshakeCode_NETWORK: false,
+	} {
+		err := n.explain(&base.JoinError{Refusal: &pb.HandshakeResponse{Code: code, Reason: "why"}})
+		if isNotAdmitted(err) != want || !strings.Contains(err.Error(), "why") {
+			t.Errorf("%v: %v", code, err)
+		}
+	}
 }
