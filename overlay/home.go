@@ -82,16 +82,22 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	}
 	done := make(chan base.Joining, 1)
 	n.post(join{address, done})
+	j, err := awaitDone(ctx, &n.mailbox, done)
+	if err == nil && j.ID == "" {
+		err = fmt.Errorf("%s: %s", j.Address, j.Why)
+	}
+	return j.ID, err
+}
+
+// awaitDone waits for what an input ends with: ErrClosed once the loop has ended, or ctx's own error.
+func awaitDone[T any](ctx context.Context, m *mailbox, done <-chan T) (result T, err error) {
 	select {
-	case j := <-done:
-		if j.ID == "" {
-			return "", fmt.Errorf("%s: %s", j.Address, j.Why)
-		}
-		return j.ID, nil
+	case result = <-done:
+		return result, nil
 	case <-ctx.Done():
-		return "", ctx.Err()
-	case <-n.ended:
-		return "", ErrClosed
+		return result, ctx.Err()
+	case <-m.ended:
+		return result, ErrClosed
 	}
 }
 

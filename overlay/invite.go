@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -27,7 +28,7 @@ import (
 const (
 	ticketFor   = 24 * time.Hour      // by the issuer's own clock
 	ticketKept  = 30 * 24 * time.Hour // beyond that, so that whoever comes too late is told so
-	maxTickets  = 1024                // that have not ended
+	maxTickets  = 1024                // within ticketFor that nobody has used
 	maxRefusals = 8                   // of one ticket that the program is told of
 )
 
@@ -118,22 +119,19 @@ func (n *Node) Invite(ctx context.Context, id certs.ID, admin bool) (Invitation,
 	if _, err := certs.ParseID(string(id)); err != nil {
 		return Invitation{}, err
 	}
-	in := invite{id: id, admin: admin, done: make(chan invited, 1)}
-	n.post(in)
-	select {
-	case out := <-in.done:
-		return out.Invitation, out.err
-	case <-ctx.Done():
-		return Invitation{}, ctx.Err()
-	case <-n.ended:
-		return Invitation{}, ErrClosed
-	}
+	done := make(chan invited, 1)
+	n.post(invite{id, admin, done})
+	out, err := awaitDone(ctx, &n.mailbox, done)
+	return out.Invitation, cmp.Or(err, out.err)
 }
 
 // Uninvite makes the tickets for an ID void that nobody has used. The error says that there are none,
 // or is as of Invite.
 func (n *Node) Uninvite(ctx context.Context, id certs.ID) error {
-	return await(ctx, n, func(done chan error) input { return uninvite{id, done} })
+	done := make(chan error, 1)
+	n.post(uninvite{id, done})
+	problem, err := awaitDone(ctx, &n.mailbox, done)
+	return cmp.Or(err, problem)
 }
 
 // Remove takes the member of an ID out of this private network for good: everywhere, and whatever
@@ -141,21 +139,10 @@ func (n *Node) Uninvite(ctx context.Context, id certs.ID) error {
 // remove an admin takes the network's key; those whom it has let in stay, unless all is set, and what
 // it does from then on counts nowhere. Ref comes back in the event Removed. Errors are as of Invite.
 func (n *Node) Remove(ctx context.Context, id certs.ID, all bool, ref string) error {
-	return await(ctx, n, func(done chan error) input { return remove{id, all, ref, done} })
-}
-
-// await puts a wish to the loop, and waits for its error.
-func await(ctx context.Context, n *Node, wish func(done chan error) input) error {
 	done := make(chan error, 1)
-	n.post(wish(done))
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-n.ended:
-		return ErrClosed
-	}
+	n.post(remove{id, all, ref, done})
+	problem, err := awaitDone(ctx, &n.mailbox, done)
+	return cmp.Or(err, problem)
 }
 
 type invite struct {
@@ -202,12 +189,12 @@ func (l *loop) newTicket(in invite) (*certs.Ticket, *issued, error) {
 		case now.After(t.ends.Add(ticketKept)) && (t.pass == nil || l.isOut(t.key)):
 			delete(l.issuer.tickets, public)
 			n.disk.Write(nil, store.Op{Bucket: store.Tickets, Key: public[:]})
-		case t.pass == nil && !t.withdrawn && now.Before(t.ends):
+		case t.pass == nil && now.Before(t.ends): // the withdrawn too, since they are remembered as long
 			open++
 		}
 	}
 	if open >= maxTickets {
-		return nil, nil, fmt.Errorf("%d tickets wait to be used; /uninvite some", open)
+		return nil, nil, fmt.Errorf("%d tickets were given that nobody has used, the most within %v: try again when one has ended", open, ticketFor)
 	}
 	ticket := &certs.Ticket{Network: n.members.network.Key, Name: n.members.network.Name, Issuer: certs.KeyTag(n.Key()), ID: in.id, Doors: l.doors()}
 	rand.Read(ticket.Seed[:]) // never fails, see crypto/rand

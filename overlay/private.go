@@ -159,7 +159,9 @@ func (ms *members) met(r *base.Record) {
 		if ms.granted[s.Issuer] == nil {
 			ms.granted[s.Issuer] = make(map[base.StatementName]bool)
 		}
-		ms.granted[s.Issuer][s.Name] = true
+		if len(ms.granted[s.Issuer]) < pb.MaxKeep { // no removal keeps more, and an admin may sign without end
+			ms.granted[s.Issuer][s.Name] = true
+		}
 	}
 }
 

@@ -582,6 +582,38 @@ func TestTicketToNobody(t *testing.T) {
 	})
 }
 
+// TestTicketsAreBounded: an issuer remembers so many tickets that nobody uses, withdrawn ones too, and
+// of the members met under one admin no more than a removal can keep.
+func TestTicketsAreBounded(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		for i := range maxTickets {
+			id := certs.ID(fmt.Sprint("x", i))
+			alice.invite(id)
+			if i%2 == 0 {
+				if err := alice.Uninvite(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := alice.Invite(t.Context(), "one-more", false); err == nil || !strings.Contains(err.Error(), "1024 tickets") {
+			t.Errorf("one more: %v", err)
+		}
+		w.kill(alice)
+		time.Sleep(ticketFor)
+		alice = w.found("alice")
+		alice.invite("one-more")
+		admin := certs.PublicKey{1}
+		ms := newMembers(state("bob", "bob"), certs.Network{Name: "home"})
+		for i := range 2 * pb.MaxKeep {
+			ms.met(&base.Record{Standing: &base.Standing{Issuer: admin, Name: base.StatementName{byte(i), byte(i >> 8)}}})
+		}
+		if n := len(ms.granted[admin]); n != pb.MaxKeep || len(ms.signedBy(admin, nil)) != pb.MaxKeep {
+			t.Errorf("%d grants of one admin are remembered", n)
+		}
+	})
+}
+
 // TestWrongRootKey: the key of another network makes no passes of this one.
 func TestWrongRootKey(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
