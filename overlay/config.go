@@ -61,6 +61,8 @@ type Config struct {
 	// any other. It must not have a State that is kept. A peer that begins a network is never
 	// a visitor.
 	Visitor bool
+	// History bounds the history in State's directory.
+	History HistoryConfig
 	// NoCustody: the node leaves messages for absent peers with no other peer, and keeps none
 	// for others.
 	NoCustody bool
@@ -125,3 +127,11 @@ func (n *Node) ID() certs.ID { return n.id }
 
 // Key is the node's key.
 func (n *Node) Key() certs.PublicKey { return n.cfg.State.Identity.Key() }
+
+// HistoryConfig bounds the history. Its zero value keeps 256 MiB or a million messages, whichever is
+// less, and drops the oldest first.
+type HistoryConfig struct {
+	Off      bool  // nothing is kept but what exactly-once delivery needs
+	Bytes    int64 // at least 16 MiB; 0: 256 MiB
+	Messages int   // 0: a million
+}

@@ -63,6 +63,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 		NoCustody: n.cfg.NoCustody, Disk: n.disk, Met: met, Log: n.log,
 		Wish: func(w messaging.Wish) { n.post(wished{w}) }, Fail: n.fail,
 	})
+	n.stream = stream{n.messages.Stream()}
 	if err != nil {
 		return k, err
 	}

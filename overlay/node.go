@@ -31,7 +31,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -56,7 +55,8 @@ type Node struct {
 	reach    reach
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
-	mailbox           // of the loop
+	stream
+	mailbox // of the loop
 	clock
 
 	ctx    context.Context // ends with the node
@@ -159,12 +159,6 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.messages.Start()
 	return n, nil
 }
-
-// Events yields the node's events in order, Ready first, until the node has stopped. An event
-// counts as handled when the loop comes back for the next one; only then does the sender of a
-// message get its receipt. The event at which a loop breaks is the first of the next loop.
-// Only one loop may run at a time.
-func (n *Node) Events() iter.Seq[Event] { return n.messages.Events() }
 
 // Send sends a direct message: UTF-8 of at most 1 MiB (pb.MaxBody), which arrives byte for
 // byte. ref comes back in each event of the message, also after a restart. If the receiver is

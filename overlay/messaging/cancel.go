@@ -102,7 +102,7 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 }
 
 func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
-	return Failed{m.ID, to, m.Ref, wasCancelled}
+	return Failed{Message: m.ID, To: to, Ref: m.Ref, Error: wasCancelled}
 }
 
 const keySize = 16 // of a message

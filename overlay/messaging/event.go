@@ -88,6 +88,8 @@ type Message struct {
 	Body   string          `json:"body"`
 	SentAt time.Time       `json:"sent_at"` // by the sender's clock
 	Path   Path            `json:"path"`
+	Before bool            `json:"before,omitzero"` // of the room's or the network's past, from before we came
+	Pos    uint64          `json:"pos,omitzero"`    // in the history, as in the events below
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
@@ -96,6 +98,7 @@ type Sent struct {
 	Message MessageID `json:"message"`
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
+	Pos     uint64    `json:"pos,omitzero"`
 }
 
 // Delivered: the receiver itself has acknowledged that it has the message.
@@ -107,6 +110,7 @@ type Delivered struct {
 	// RTT is the time from Send to the receipt; 0 if the message had to wait for
 	// its receiver.
 	RTT time.Duration `json:"rtt_ms"`
+	Pos uint64        `json:"pos,omitzero"`
 }
 
 // Buffered: the message can't be delivered now, and waits.
@@ -115,6 +119,7 @@ type Buffered struct {
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
 	Reason  string    `json:"reason"`
+	Pos     uint64    `json:"pos,omitzero"`
 }
 
 // Failed: the message will not be delivered.
@@ -123,6 +128,7 @@ type Failed struct {
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
 	Error   string    `json:"error"`
+	Pos     uint64    `json:"pos,omitzero"`
 }
 
 // Removed: a peer is out of this private network for good, whether or not it was here.

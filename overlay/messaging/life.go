@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"iter"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -114,60 +113,6 @@ func (e *Engine) Directory() *Directory { return &e.directory }
 // Queue is where events wait for the program.
 func (e *Engine) Queue() *EventQueue { return e.events }
 
-// Events yields the queued events and those that come, until the queue has ended; see the
-// Events of package overlay's Node.
-func (e *Engine) Events() iter.Seq[Event] {
-	return func(yield func(Event) bool) {
-		if e.disk.Keeps() {
-			if !e.disk.users.begin() {
-				return // a message shown now could not be noted
-			}
-			defer func() {
-				if e.disk.users.end() {
-					_ = e.disk.Close() // the caller that has stopped the engine is not waiting any more
-				}
-			}()
-		}
-		var items []item
-		for {
-			var ok bool
-			items, ok = e.events.take(items)
-			if !ok {
-				return
-			}
-			for i, it := range items {
-				if !it.hidden && !yield(it.event) {
-					e.events.putBack(items[i:])
-					return
-				}
-				e.events.handled(it)
-				e.noteHandled(it)
-			}
-		}
-	}
-}
-
-// noteHandled stores the consequences of an event that the program has handled: after the last
-// event of a message of ours the message is deleted, and a broadcast is not shown again after
-// a restart. (For direct messages the receipt depends on that, see sender.)
-func (e *Engine) noteHandled(it item) {
-	switch ev := it.event.(type) {
-	case KeyChanged:
-		e.directory.toldOf(ev.ID)
-	case Message:
-		if it.sender != nil {
-			e.directory.exchanged(ev.From, it.sender.key, false)
-		}
-	}
-	switch {
-	case it.settled != nil:
-		e.disk.forgetMessage(it.settled)
-	case it.author != certs.PublicKey{}:
-		e.unanswered.change(1)
-		e.disk.noteShown(broadcastMark(it.author), it.stamp, func(bool) { e.unanswered.change(-1) })
-	}
-}
-
 // broadcastMark is the name of the mark for the broadcasts of a peer that were shown, beside
 // that of its direct messages.
 func broadcastMark(author certs.PublicKey) certs.PublicKey {
@@ -228,7 +173,7 @@ func (e *Engine) Shutdown() (undelivered int) {
 				undelivered++
 			}
 			if !e.disk.Keeps() {
-				e.events.Push(Failed{m.ID, r.to, m.Ref, "this peer has left before a receipt came"})
+				e.events.Push(Failed{Message: m.ID, To: r.to, Ref: m.Ref, Error: "this peer has left before a receipt came"})
 			}
 		}
 	}

@@ -448,7 +448,7 @@ func TestPinsOutliveARun(t *testing.T) {
 		}
 		comes(e, "bob", secondKey)
 		e.events.end()
-		for range e.Events() { // the program has them now
+		for range e.Stream().Events() { // the program has them now
 		}
 	})
 	run(func(e *Engine) {

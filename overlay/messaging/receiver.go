@@ -147,7 +147,7 @@ func (r *receiver) tellWaits(m *delivery.Outgoing, reason string) {
 	if m.Waits == "" {
 		m.Waits = reason
 		if m.Stored {
-			r.engine.events.Push(Buffered{m.ID, r.to, m.Ref, reason})
+			r.engine.events.Push(Buffered{Message: m.ID, To: r.to, Ref: m.Ref, Reason: reason})
 		}
 	}
 }

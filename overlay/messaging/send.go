@@ -159,7 +159,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e := r.engine
 	if !e.disk.Keeps() {
 		m.Stored = true
-		e.events.Push(Sent{m.ID, r.to, m.Ref})
+		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
 		return
 	}
 	value, err := proto.Marshal(&pb.StoredMessage{Message: e.author().Message(m, r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken)})
@@ -173,9 +173,9 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 func (r *receiver) stored(m *delivery.Outgoing) {
 	r.mu.Lock()
 	m.Stored = true
-	r.engine.events.Push(Sent{m.ID, r.to, m.Ref})
+	r.engine.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
 	if m.Waits != "" {
-		r.engine.events.Push(Buffered{m.ID, r.to, m.Ref, m.Waits})
+		r.engine.events.Push(Buffered{Message: m.ID, To: r.to, Ref: m.Ref, Reason: m.Waits})
 		r.engine.custodian.look()
 	}
 	receipt := m.Receipt

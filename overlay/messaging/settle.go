@@ -36,10 +36,10 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 // outcome is the last event of a message.
 func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time.Duration) item {
 	if word.Final {
-		return item{event: Failed{m.ID, r.to, m.Ref, word.Reason}, settled: m}
+		return item{event: Failed{Message: m.ID, To: r.to, Ref: m.Ref, Error: word.Reason}, settled: m}
 	}
 	if word.Refused {
-		return item{event: Failed{m.ID, r.to, m.Ref, "the receiver refuses it: " + word.Reason}, settled: m}
+		return item{event: Failed{Message: m.ID, To: r.to, Ref: m.Ref, Error: "the receiver refuses it: " + word.Reason}, settled: m}
 	}
 	d := Delivered{Message: m.ID, To: r.to, Ref: m.Ref, Path: PathDirect}
 	if word.Relayed {
@@ -101,7 +101,7 @@ func (r *receiver) expire(before time.Duration) {
 	}
 	r.mu.Unlock()
 	for _, m := range expired {
-		r.engine.events.pushItem(item{event: Failed{m.ID, r.to, m.Ref, "it has waited for 7 days"}, settled: m})
+		r.engine.events.pushItem(item{event: Failed{Message: m.ID, To: r.to, Ref: m.Ref, Error: "it has waited for 7 days"}, settled: m})
 	}
 	if len(expired) > 0 {
 		r.engine.directory.forget(r)
