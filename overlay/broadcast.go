@@ -55,8 +55,9 @@ func (b broadcast) answer(l *loop) broadcastReply {
 	if nl := l.links.busiest(); nl != nil && nl.Queued() > maxQueuedSending {
 		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
 	}
-	id := MessageID(l.step(core.Broadcast{Body: b.body, SentAt: time.Now().UnixNano()}).Message)
-	n.messages.Queue().Push(Sent{Message: id, To: Everyone, Ref: b.ref})
+	now := time.Now()
+	id := MessageID(l.step(core.Broadcast{Body: b.body, SentAt: now.UnixNano()}).Message)
+	n.messages.Queue().PushSent(Sent{Message: id, To: Everyone, Ref: b.ref}, b.body, now)
 	return broadcastReply{id: id}
 }
 

@@ -25,7 +25,10 @@ type kept struct {
 // openDisk opens the state directory, if there is one, and starts the messages from its
 // contents.
 func (n *Node) openDisk(nonce uint64) (k kept, err error) {
-	n.disk, err = messaging.OpenDisk(messaging.DiskConfig{State: n.cfg.State, Step: n.cfg.step, Fail: n.fail, Log: n.log})
+	n.disk, err = messaging.OpenDisk(messaging.DiskConfig{
+		State: n.cfg.State, Step: n.cfg.step, Fail: n.fail, Log: n.log,
+		History: store.HistoryConfig{Bytes: n.cfg.History.Bytes, Messages: n.cfg.History.Messages}, NoHistory: n.cfg.History.Off,
+	})
 	if err != nil {
 		return k, err
 	}

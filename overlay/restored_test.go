@@ -271,7 +271,11 @@ func TestStoredBeforeNonces(t *testing.T) {
 			})
 		}
 		put("bob", func(s *store.Store, done func(error)) {
-			s.Note(alices, delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 5, Counter: 1}}}, done)
+			shown := []store.Entry{{Author: alices, Stamp: delivery.Stamp{Run: delivery.Run{Position: delivery.Position{Epoch: 5, Counter: 1}}}}}
+			if err := s.Say(shown); err != nil {
+				t.Fatal(err)
+			}
+			s.Shown(shown[0].Pos, false, done)
 		})
 		alice := w.start("alice")
 		bob := w.start("bob", "alice")

@@ -518,6 +518,68 @@ func (RangeKind) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{5}
 }
 
+// StoredEventKind says what a StoredEvent is.
+type StoredEventKind int32
+
+const (
+	StoredEventKind_STORED_EVENT_KIND_UNSPECIFIED StoredEventKind = 0
+	// A message of another peer.
+	StoredEventKind_RECEIVED StoredEventKind = 1
+	// A message of ours.
+	StoredEventKind_SENT StoredEventKind = 2
+	// What became of that.
+	StoredEventKind_RECEIPT_CAME StoredEventKind = 3
+	StoredEventKind_WAITS        StoredEventKind = 4
+	StoredEventKind_FAILED       StoredEventKind = 5
+)
+
+// Enum value maps for StoredEventKind.
+var (
+	StoredEventKind_name = map[int32]string{
+		0: "STORED_EVENT_KIND_UNSPECIFIED",
+		1: "RECEIVED",
+		2: "SENT",
+		3: "RECEIPT_CAME",
+		4: "WAITS",
+		5: "FAILED",
+	}
+	StoredEventKind_value = map[string]int32{
+		"STORED_EVENT_KIND_UNSPECIFIED": 0,
+		"RECEIVED":                      1,
+		"SENT":                          2,
+		"RECEIPT_CAME":                  3,
+		"WAITS":                         4,
+		"FAILED":                        5,
+	}
+)
+
+func (x StoredEventKind) Enum() *StoredEventKind {
+	p := new(StoredEventKind)
+	*p = x
+	return p
+}
+
+func (x StoredEventKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StoredEventKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_quicpeer_proto_enumTypes[6].Descriptor()
+}
+
+func (StoredEventKind) Type() protoreflect.EnumType {
+	return &file_quicpeer_proto_enumTypes[6]
+}
+
+func (x StoredEventKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StoredEventKind.Descriptor instead.
+func (StoredEventKind) EnumDescriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+}
+
 // PeerMessage is the content of every frame.
 type PeerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3749,7 +3811,10 @@ type StoredMessage struct {
 	Ref []byte `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
 	// When it was taken, by the peer's uptime: nanoseconds of running, in all its runs
 	// together. 0 in messages stored before this field existed.
-	Taken         int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
+	Taken int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
+	// The lowest position of the history at which it can stand as sent; 0: it stands there, or there
+	// was no history.
+	Said          uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3805,6 +3870,193 @@ func (x *StoredMessage) GetTaken() int64 {
 	return 0
 }
 
+func (x *StoredMessage) GetSaid() uint64 {
+	if x != nil {
+		return x.Said
+	}
+	return 0
+}
+
+// StoredEvent is what the history has at a position.
+type StoredEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  StoredEventKind        `protobuf:"varint,1,opt,name=kind,proto3,enum=quicpeer.v1.StoredEventKind" json:"kind,omitempty"`
+	// When it was written, by this peer's clock: nanoseconds since 1970.
+	At int64 `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Of the message.
+	Id []byte `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// The sender of a received message. Empty in others.
+	From string `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// The sender's key.
+	Key []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// The receiver: an ID, * or a room. Empty in a received message for this peer alone.
+	To string `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
+	// Of a message.
+	Body []byte `protobuf:"bytes,7,opt,name=body,proto3" json:"body,omitempty"`
+	// Of a message, by its sender's clock: nanoseconds since 1970.
+	SentAt int64 `protobuf:"varint,8,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// It has come, or its receipt has, over others.
+	Relayed bool `protobuf:"varint,9,opt,name=relayed,proto3" json:"relayed,omitempty"`
+	// The sender's ID was held to another key.
+	NewKey bool `protobuf:"varint,10,opt,name=new_key,json=newKey,proto3" json:"new_key,omitempty"`
+	// It is from before this peer came.
+	Before bool `protobuf:"varint,11,opt,name=before,proto3" json:"before,omitempty"`
+	// The program's own reference, of a message of ours.
+	Ref []byte `protobuf:"bytes,12,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Why it waits or has failed.
+	Reason string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	// RECEIPT_CAME: in nanoseconds; 0 if it had to wait.
+	Rtt int64 `protobuf:"varint,14,opt,name=rtt,proto3" json:"rtt,omitempty"`
+	// Of a message of ours: its epoch. With the counter in its ID that is its place in the store.
+	Epoch uint64 `protobuf:"varint,15,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// FAILED: it was withdrawn.
+	Cancelled     bool `protobuf:"varint,16,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredEvent) Reset() {
+	*x = StoredEvent{}
+	mi := &file_quicpeer_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredEvent) ProtoMessage() {}
+
+func (x *StoredEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredEvent.ProtoReflect.Descriptor instead.
+func (*StoredEvent) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *StoredEvent) GetKind() StoredEventKind {
+	if x != nil {
+		return x.Kind
+	}
+	return StoredEventKind_STORED_EVENT_KIND_UNSPECIFIED
+}
+
+func (x *StoredEvent) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *StoredEvent) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *StoredEvent) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *StoredEvent) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetSentAt() int64 {
+	if x != nil {
+		return x.SentAt
+	}
+	return 0
+}
+
+func (x *StoredEvent) GetRelayed() bool {
+	if x != nil {
+		return x.Relayed
+	}
+	return false
+}
+
+func (x *StoredEvent) GetNewKey() bool {
+	if x != nil {
+		return x.NewKey
+	}
+	return false
+}
+
+func (x *StoredEvent) GetBefore() bool {
+	if x != nil {
+		return x.Before
+	}
+	return false
+}
+
+func (x *StoredEvent) GetRef() []byte {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StoredEvent) GetRtt() int64 {
+	if x != nil {
+		return x.Rtt
+	}
+	return 0
+}
+
+func (x *StoredEvent) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *StoredEvent) GetCancelled() bool {
+	if x != nil {
+		return x.Cancelled
+	}
+	return false
+}
+
 // StoredPeer is a peer met earlier: its record, as a Signed, and where it was reached.
 type StoredPeer struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3820,7 +4072,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +4084,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +4097,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3894,7 +4146,7 @@ type StoredPin struct {
 
 func (x *StoredPin) Reset() {
 	*x = StoredPin{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +4158,7 @@ func (x *StoredPin) String() string {
 func (*StoredPin) ProtoMessage() {}
 
 func (x *StoredPin) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4171,7 @@ func (x *StoredPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
 func (*StoredPin) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StoredPin) GetKey() []byte {
@@ -3975,7 +4227,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4239,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4252,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+	return file_quicpeer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -4056,7 +4308,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4320,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4333,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{41}
+	return file_quicpeer_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4362,11 +4614,30 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"g\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"{\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
-	"\x05taken\x18\x03 \x01(\x03R\x05taken\"{\n" +
+	"\x05taken\x18\x03 \x01(\x03R\x05taken\x12\x12\n" +
+	"\x04said\x18\x04 \x01(\x04R\x04said\"\xfd\x02\n" +
+	"\vStoredEvent\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.StoredEventKindR\x04kind\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\fR\x02id\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x12\x0e\n" +
+	"\x02to\x18\x06 \x01(\tR\x02to\x12\x12\n" +
+	"\x04body\x18\a \x01(\fR\x04body\x12\x17\n" +
+	"\asent_at\x18\b \x01(\x03R\x06sentAt\x12\x18\n" +
+	"\arelayed\x18\t \x01(\bR\arelayed\x12\x17\n" +
+	"\anew_key\x18\n" +
+	" \x01(\bR\x06newKey\x12\x16\n" +
+	"\x06before\x18\v \x01(\bR\x06before\x12\x10\n" +
+	"\x03ref\x18\f \x01(\fR\x03ref\x12\x16\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\x12\x10\n" +
+	"\x03rtt\x18\x0e \x01(\x03R\x03rtt\x12\x14\n" +
+	"\x05epoch\x18\x0f \x01(\x04R\x05epoch\x12\x1c\n" +
+	"\tcancelled\x18\x10 \x01(\bR\tcancelled\"{\n" +
 	"\n" +
 	"StoredPeer\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
@@ -4447,7 +4718,15 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\fFINGERPRINTS\x10\x01\x12\b\n" +
 	"\x04HELD\x10\x02\x12\n" +
 	"\n" +
-	"\x06WANTED\x10\x03B\rZ\vquicpeer/pbb\x06proto3"
+	"\x06WANTED\x10\x03*u\n" +
+	"\x0fStoredEventKind\x12!\n" +
+	"\x1dSTORED_EVENT_KIND_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bRECEIVED\x10\x01\x12\b\n" +
+	"\x04SENT\x10\x02\x12\x10\n" +
+	"\fRECEIPT_CAME\x10\x03\x12\t\n" +
+	"\x05WAITS\x10\x04\x12\n" +
+	"\n" +
+	"\x06FAILED\x10\x05B\rZ\vquicpeer/pbb\x06proto3"
 
 var (
 	file_quicpeer_proto_rawDescOnce sync.Once
@@ -4461,8 +4740,8 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 	return file_quicpeer_proto_rawDescData
 }
 
-var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4470,115 +4749,118 @@ var file_quicpeer_proto_goTypes = []any{
 	(HandshakeCode)(0),         // 3: quicpeer.v1.HandshakeCode
 	(NeighbourType)(0),         // 4: quicpeer.v1.NeighbourType
 	(RangeKind)(0),             // 5: quicpeer.v1.RangeKind
-	(*PeerMessage)(nil),        // 6: quicpeer.v1.PeerMessage
-	(*Message)(nil),            // 7: quicpeer.v1.Message
-	(*Receipt)(nil),            // 8: quicpeer.v1.Receipt
-	(*Signed)(nil),             // 9: quicpeer.v1.Signed
-	(*Grant)(nil),              // 10: quicpeer.v1.Grant
-	(*Pass)(nil),               // 11: quicpeer.v1.Pass
-	(*Removal)(nil),            // 12: quicpeer.v1.Removal
-	(*Redemption)(nil),         // 13: quicpeer.v1.Redemption
-	(*Redeemed)(nil),           // 14: quicpeer.v1.Redeemed
-	(*Record)(nil),             // 15: quicpeer.v1.Record
-	(*Announcement)(nil),       // 16: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 17: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 18: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 19: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 20: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 21: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 22: quicpeer.v1.Routes
-	(*TableRange)(nil),         // 23: quicpeer.v1.TableRange
-	(*Reconcile)(nil),          // 24: quicpeer.v1.Reconcile
-	(*Routed)(nil),             // 25: quicpeer.v1.Routed
-	(*Observed)(nil),           // 26: quicpeer.v1.Observed
-	(*Connect)(nil),            // 27: quicpeer.v1.Connect
-	(*Sync)(nil),               // 28: quicpeer.v1.Sync
-	(*Envelope)(nil),           // 29: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 30: quicpeer.v1.Letter
-	(*Deposit)(nil),            // 31: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 32: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 33: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 34: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 35: quicpeer.v1.Question
-	(*Answer)(nil),             // 36: quicpeer.v1.Answer
-	(*Ping)(nil),               // 37: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 38: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 39: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 40: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 41: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 42: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 43: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 44: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 45: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 46: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 47: quicpeer.v1.StoredTicket
+	(StoredEventKind)(0),       // 6: quicpeer.v1.StoredEventKind
+	(*PeerMessage)(nil),        // 7: quicpeer.v1.PeerMessage
+	(*Message)(nil),            // 8: quicpeer.v1.Message
+	(*Receipt)(nil),            // 9: quicpeer.v1.Receipt
+	(*Signed)(nil),             // 10: quicpeer.v1.Signed
+	(*Grant)(nil),              // 11: quicpeer.v1.Grant
+	(*Pass)(nil),               // 12: quicpeer.v1.Pass
+	(*Removal)(nil),            // 13: quicpeer.v1.Removal
+	(*Redemption)(nil),         // 14: quicpeer.v1.Redemption
+	(*Redeemed)(nil),           // 15: quicpeer.v1.Redeemed
+	(*Record)(nil),             // 16: quicpeer.v1.Record
+	(*Announcement)(nil),       // 17: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 18: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 19: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 20: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 21: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 22: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 23: quicpeer.v1.Routes
+	(*TableRange)(nil),         // 24: quicpeer.v1.TableRange
+	(*Reconcile)(nil),          // 25: quicpeer.v1.Reconcile
+	(*Routed)(nil),             // 26: quicpeer.v1.Routed
+	(*Observed)(nil),           // 27: quicpeer.v1.Observed
+	(*Connect)(nil),            // 28: quicpeer.v1.Connect
+	(*Sync)(nil),               // 29: quicpeer.v1.Sync
+	(*Envelope)(nil),           // 30: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 31: quicpeer.v1.Letter
+	(*Deposit)(nil),            // 32: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 33: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 34: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 35: quicpeer.v1.CollectedContent
+	(*Question)(nil),           // 36: quicpeer.v1.Question
+	(*Answer)(nil),             // 37: quicpeer.v1.Answer
+	(*Ping)(nil),               // 38: quicpeer.v1.Ping
+	(*Broadcast)(nil),          // 39: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 40: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 41: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 42: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 43: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 44: quicpeer.v1.StoredMessage
+	(*StoredEvent)(nil),        // 45: quicpeer.v1.StoredEvent
+	(*StoredPeer)(nil),         // 46: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 47: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 48: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 49: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
-	7,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
-	8,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	18, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	19, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	17, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	20, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	24, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	38, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	21, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	22, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	25, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	40, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	41, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	31, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	32, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	26, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	28, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
+	8,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
+	9,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
+	19, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	20, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	18, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	21, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	25, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
+	39, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	22, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	23, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	26, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	41, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	42, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	32, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	33, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	27, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	29, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
 	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	9,  // 19: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	9,  // 20: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	10, // 19: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	10, // 20: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
 	3,  // 21: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	11, // 22: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	12, // 22: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
 	2,  // 23: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	11, // 24: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	12, // 24: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
 	2,  // 25: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	9,  // 26: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	9,  // 27: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	16, // 28: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	9,  // 29: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	9,  // 30: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	10, // 26: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	10, // 27: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	17, // 28: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	10, // 29: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	10, // 30: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
 	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	9,  // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	9,  // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	11, // 34: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	16, // 35: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	10, // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	10, // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	12, // 34: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	17, // 35: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
 	4,  // 36: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
 	5,  // 37: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	23, // 38: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	16, // 39: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	35, // 40: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	36, // 41: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	37, // 42: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	37, // 43: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	29, // 44: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	33, // 45: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	27, // 46: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	28, // 47: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	9,  // 48: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	14, // 49: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	7,  // 50: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	8,  // 51: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	11, // 52: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	9,  // 53: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	9,  // 54: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	39, // 55: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	39, // 56: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	7,  // 57: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	31, // 58: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	11, // 59: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	24, // 38: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	17, // 39: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	36, // 40: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	37, // 41: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	38, // 42: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	38, // 43: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	30, // 44: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	34, // 45: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	28, // 46: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	29, // 47: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	10, // 48: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	15, // 49: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	8,  // 50: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	9,  // 51: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	12, // 52: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	10, // 53: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	10, // 54: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	40, // 55: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	40, // 56: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	8,  // 57: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	6,  // 58: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
+	32, // 59: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	12, // 60: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -4623,8 +4905,8 @@ func file_quicpeer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   42,
+			NumEnums:      7,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

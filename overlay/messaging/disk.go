@@ -21,24 +21,32 @@ type Disk struct {
 	log    *slog.Logger
 	uptime uptime // the loop's own
 	users  users
+
+	history bool // what is said is kept
+	unsaid  unsaid
 }
 
 // DiskConfig is the configuration of a disk.
 type DiskConfig struct {
-	State *store.State      // without a directory nothing is stored
-	Step  func(string) bool // for tests of crashes, see store.OpenWith
-	Fail  func(error)       // receives the first error
-	Log   *slog.Logger
+	State *store.State // without a directory nothing is stored
+	// History bounds the history; NoHistory: there is none, but for what was shown.
+	History   store.HistoryConfig
+	NoHistory bool
+	Step      func(string) bool // for tests of crashes, see store.OpenWith
+	Fail      func(error)       // receives the first error
+	Log       *slog.Logger
 }
 
 // OpenDisk opens a disk. The caller must close it, even after an error.
 func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	d := &Disk{fail: cfg.Fail, log: cfg.Log}
-	s, err := cfg.State.OpenMessages(cfg.Step, cfg.Fail)
+	cfg.History.Floor = d.unsaid.floor
+	s, err := cfg.State.OpenMessages(cfg.History, cfg.Step, cfg.Fail)
 	if err != nil {
 		return d, err
 	}
 	d.store = s
+	d.history = s != nil && !cfg.NoHistory
 	return d, d.loadUptime()
 }
 
@@ -90,19 +98,61 @@ func (d *Disk) then(done func()) func(error) {
 	}
 }
 
-// noteShown stores that the messages of a sender up to one have been shown, and calls done
-// when that is safe, or has failed.
-func (d *Disk) noteShown(key certs.PublicKey, s delivery.Stamp, done func(ok bool)) {
+// noteShown stores that the messages of an author up to one have been shown, and calls done
+// when that is safe, or has failed. Without a history that is noted now, after it was shown.
+func (d *Disk) noteShown(author certs.PublicKey, it item, done func(ok bool)) {
 	if d.store == nil {
 		done(true)
 		return
 	}
-	d.store.Note(key, s, func(err error) {
+	after := func(err error) {
 		if err != nil {
 			d.fail(err)
 		}
 		done(err == nil)
+	}
+	pos := it.pos
+	if pos == 0 {
+		note := []store.Entry{{Author: author, Stamp: it.stamp}}
+		if err := d.store.Say(note); err != nil {
+			after(err)
+			return
+		}
+		pos = note[0].Pos
+	}
+	d.store.Shown(pos, false, after)
+}
+
+// noteSettled deletes a message of ours once it is safe that the program has had its last event.
+func (d *Disk) noteSettled(it item) {
+	if it.pos == 0 {
+		d.forgetMessage(it.settled)
+		return
+	}
+	d.store.Shown(it.pos, true, func(err error) {
+		if err == nil {
+			d.forgetMessage(it.settled)
+		}
 	})
+}
+
+// willSay says from where on the history may lack that a message was sent, until it has it; 0: there is
+// no history.
+func (d *Disk) willSay(id MessageID) uint64 {
+	if !d.history {
+		return 0
+	}
+	from := d.store.Said().Last + 1
+	d.unsaid.add(id, from)
+	return from
+}
+
+// said is the span of the history.
+func (d *Disk) said() store.Span {
+	if !d.history {
+		return store.Span{}
+	}
+	return d.store.Said()
 }
 
 // noteGaps stores which messages of a sender were passed over, and calls done when that is

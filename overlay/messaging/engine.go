@@ -80,6 +80,7 @@ type Engine struct {
 
 	// The loop's own.
 	links      map[uint64]*Link // that are up, by number
+	early      []item           // what earlier runs have written to the history, and not shown
 	words      []lastWord       // from earlier runs
 	nextExpire time.Duration
 }

@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
@@ -15,6 +16,7 @@ const (
 	maxIncomingBytes = 4 << 20  // their bodies
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
 	maxOwn           = 1 << 14  // events of our own messages; then Send waits
+	maxOwnBytes      = 16 << 20 // bodies that wait for the history; then, too
 	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
 	spareEvents      = 1024     // the longest list of handled events whose memory is used again
 )
@@ -36,6 +38,7 @@ type EventQueue struct {
 	incomingBytes  int
 	broadcastBytes int
 	own            int
+	ownBytes       int // bodies of these that are not in the history yet
 	closed         bool
 }
 
@@ -48,6 +51,9 @@ type item struct {
 	sender  *sender            // the peer that gets a receipt; nil: none
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
 	settled *delivery.Outgoing // a message of ours whose last event this is
+	body    string             // of a Sent, until it is in the history
+	sentAt  time.Time          // of the same
+	pos     uint64             // in the history; 0: not there
 }
 
 func newEventQueue() *EventQueue {
@@ -58,6 +64,11 @@ func newEventQueue() *EventQueue {
 
 // Push adds an event that never waits.
 func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
+
+// PushSent adds that a message of ours was accepted, with what the history keeps of it.
+func (q *EventQueue) PushSent(e Sent, body string, at time.Time) {
+	q.pushItem(item{event: e, body: body, sentAt: at})
+}
 
 // pushItem is Push with the work that follows.
 func (q *EventQueue) pushItem(it item) {
@@ -95,6 +106,7 @@ func (q *EventQueue) admit(it item) {
 	case Ready:
 	default:
 		q.own++
+		q.ownBytes += len(it.body)
 	}
 	q.enqueue(it)
 	if q.membership > q.collapseAt {
@@ -166,7 +178,7 @@ func (q *EventQueue) incomingNow() int {
 func (q *EventQueue) WaitOwn(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.wait(ctx, func() bool { return q.own < maxOwn }) {
+	if q.wait(ctx, func() bool { return q.own < maxOwn && q.ownBytes < maxOwnBytes }) {
 		return nil
 	}
 	if q.closed {
@@ -234,7 +246,7 @@ func (q *EventQueue) putBack(items []item) {
 	q.items = append(items, q.items...)
 }
 
-// handled makes room, and gives the message's sender its receipt.
+// handled makes room.
 func (q *EventQueue) handled(it item) {
 	q.mu.Lock()
 	switch e := it.event.(type) {
@@ -250,12 +262,22 @@ func (q *EventQueue) handled(it item) {
 	case Ready:
 	default:
 		q.own--
+		q.ownBytes -= len(it.body)
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
-	if it.sender != nil {
-		it.sender.handle(it.stamp)
+}
+
+// forgetBody frees what only the history needs, which has it.
+func (q *EventQueue) forgetBody(it *item) {
+	if it.body == "" {
+		return
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ownBytes -= len(it.body)
+	it.body = ""
+	q.changed.Broadcast()
 }
 
 // end lets take return the remaining events and then end.

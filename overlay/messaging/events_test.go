@@ -209,6 +209,9 @@ func TestQueueLetsWaitingMessagesIn(t *testing.T) {
 		expect(MaxIncoming) // taken is not handled
 		for _, it := range items[:2] {
 			q.handled(it) // the join, a message
+			if it.sender != nil {
+				it.sender.handle(it)
+			}
 		}
 		expect(MaxIncoming + 1)
 		if !from.inbox.Due(at(1).Position, "") || from.inbox.Due(at(2).Position, "") {

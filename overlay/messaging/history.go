@@ -2,15 +2,19 @@ package messaging
 
 import (
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
 )
 
 // History is what was said: every message shown or sent, with what became of it, in the state
 // directory. Its positions only rise. Without a state directory, or without a history, it is empty.
 // It may be read while the peer runs, and by several goroutines.
-type History struct{}
+type History struct{ engine *Engine }
 
 // Past is an event of the history: a Message, Sent, Delivered, Buffered or Failed, with its Pos,
 // and when it was written.
@@ -56,15 +60,139 @@ type Query struct {
 }
 
 // First is the position of the oldest event, 0 if there is none.
-func (h *History) First() uint64 { return 0 }
+func (h *History) First() uint64 { return h.engine.disk.said().First }
 
-// End is the position of the last event, 0 if there is none.
-func (h *History) End() uint64 { return 0 }
+// End is the position of the last event, 0 if there is none. Between the two some are not taken.
+func (h *History) End() uint64 { return h.engine.disk.said().Last }
 
-// Events yields the events from a position on, up to the End at the call. An error is the last.
+// Events yields the events from a position on, up to the End at the call. An error is the last: a
+// *DamagedError where the history is not as it was written.
 func (h *History) Events(from uint64) iter.Seq2[Past, error] {
-	return func(func(Past, error) bool) {}
+	return func(yield func(Past, error) bool) {
+		span := h.engine.disk.said()
+		span.First = max(span.First, from)
+		err := h.read(span, func(r recorded) error {
+			if !yield(r.Past, nil) {
+				return store.ErrEnough
+			}
+			return nil
+		})
+		if err != nil {
+			yield(Past{}, err)
+		}
+	}
+}
+
+func (h *History) read(span store.Span, f func(recorded) error) error {
+	if h.engine.disk.store == nil || span.Last == 0 {
+		return nil
+	}
+	return h.engine.disk.store.Read(span, func(e store.Entry) error {
+		r, err := decodeEntry(e, h.engine.cfg.ID)
+		if err != nil {
+			return err
+		}
+		return f(r)
+	})
 }
 
 // Messages returns the messages that a query selects, in their order.
-func (h *History) Messages(q Query) ([]Said, error) { return nil, nil }
+func (h *History) Messages(q Query) ([]Said, error) {
+	if h.engine.disk.store == nil {
+		return nil, nil
+	}
+	q.Search = strings.ToLower(q.Search)
+	var newest [][]Said // of a part of the history each
+	found := 0
+	ends := make(map[MessageID]Said) // what became of messages before
+	for _, part := range h.engine.disk.store.Parts() {
+		list, err := h.messagesOf(part, q, ends)
+		if err != nil {
+			return nil, err
+		}
+		newest = append(newest, list)
+		if found += len(list); q.Last > 0 && found >= q.Last {
+			break
+		}
+	}
+	slices.Reverse(newest)
+	all := slices.Concat(newest...)
+	if q.Last > 0 && len(all) > q.Last {
+		all = all[len(all)-q.Last:]
+	}
+	return all, nil
+}
+
+// messagesOf is Messages for a part of the history. ends are the States and Errors of messages, from the parts
+// behind it; those of messages in it are taken out, others added.
+func (h *History) messagesOf(part store.Span, q Query, ends map[MessageID]Said) (list []Said, err error) {
+	key := h.engine.cfg.Identity.Key()
+	here := make(map[MessageID]Said)
+	var ours []int // in list
+	err = h.read(part, func(r recorded) error {
+		if s, ok := r.said(h.engine.cfg.ID, key); ok {
+			if q.selects(&s, r.At, h.engine.cfg.ID) {
+				if s.State == StateSent {
+					ours = append(ours, len(list))
+				}
+				list = append(list, s)
+			}
+			return nil
+		}
+		switch e := r.Event.(type) {
+		case Delivered:
+			here[e.Message] = Said{State: StateDelivered}
+		case Buffered:
+			here[e.Message] = Said{State: StateWaiting, Error: e.Reason}
+		case Failed:
+			here[e.Message] = Said{State: StateFailed, Error: e.Error}
+		}
+		return nil
+	})
+	for _, i := range ours {
+		end, ok := ends[list[i].ID]
+		if !ok {
+			end, ok = here[list[i].ID]
+		}
+		if ok {
+			list[i].State, list[i].Error = end.State, end.Error
+			delete(ends, list[i].ID)
+			delete(here, list[i].ID)
+		}
+	}
+	for id, end := range here {
+		if _, later := ends[id]; !later {
+			ends[id] = end
+		}
+	}
+	return list, err
+}
+
+// recent reads what the history has of our messages behind the position up to which it need not
+// be read at a start: which were sent, and what has become of which.
+type recent struct {
+	from uint64 // the first position that was read
+	sent map[MessageID]bool
+	ends map[MessageID]bool
+	over []*delivery.Outgoing // to be deleted: the program has had their ends
+}
+
+func (h *History) recent() (r recent, err error) {
+	r = recent{sent: make(map[MessageID]bool), ends: make(map[MessageID]bool)}
+	if h.engine.disk.store == nil {
+		return r, nil
+	}
+	r.from = h.engine.disk.store.Folded() + 1
+	err = h.read(store.Span{First: r.from, Last: h.End()}, func(e recorded) error {
+		switch e := e.Event.(type) {
+		case Sent:
+			r.sent[e.Message] = true
+		case Delivered:
+			r.ends[e.Message] = true
+		case Failed:
+			r.ends[e.Message] = true
+		}
+		return nil
+	})
+	return r, err
+}

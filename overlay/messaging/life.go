@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -31,7 +33,53 @@ func New(cfg Config) (*Engine, error) {
 	if err := errors.Join(e.disk.Load(store.Ignored, e.Ignored.load), e.disk.Load(store.Pins, e.directory.loadPin)); err != nil {
 		return e, err
 	}
-	return e, e.disk.Load(store.Unsettled, e.loadMessage)
+	if err := e.loadEarly(); err != nil {
+		return e, err
+	}
+	known, err := e.Stream().History().recent()
+	if err != nil {
+		return e, err
+	}
+	if err = e.disk.Load(store.Unsettled, func(key, value []byte) error { return e.loadMessage(key, value, &known) }); err != nil {
+		return e, err
+	}
+	for _, m := range known.over {
+		e.disk.forgetMessage(m)
+	}
+	return e, nil
+}
+
+// loadEarly takes up what an earlier run has written to the history, and not shown. Repeats of these
+// messages from their senders get no receipt before they are.
+func (e *Engine) loadEarly() error {
+	if e.disk.store == nil {
+		return nil
+	}
+	for _, entry := range e.disk.store.Early() {
+		r, err := decodeEntry(entry, e.cfg.ID)
+		if err != nil {
+			return err
+		}
+		it := item{event: r.Event, pos: entry.Pos, stamp: entry.Stamp}
+		switch m := r.Event.(type) {
+		case Message:
+			if m.To == e.cfg.ID {
+				if it.sender = e.senders.of(m.Key, nil); it.sender == nil {
+					return fmt.Errorf("%d peers have written messages that wait to be shown", maxSenders)
+				}
+				it.sender.inbox.Take(entry.Stamp)
+			} else {
+				it.author = m.Key
+				mark := e.senders.marks[entry.Author]
+				mark.Raise(entry.Stamp)
+				e.senders.marks[entry.Author] = mark
+			}
+		case Delivered, Failed:
+			it.settled = r.outgoing()
+		}
+		e.early = append(e.early, it)
+	}
+	return nil
 }
 
 // Start starts its goroutines.
@@ -45,7 +93,7 @@ func (e *Engine) Start() {
 
 // loadMessage loads a message of an earlier run. Of a withdrawn message only the last word is
 // stored.
-func (e *Engine) loadMessage(key, value []byte) error {
+func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 	s := new(pb.StoredMessage)
 	if err := proto.Unmarshal(value, s); err != nil {
 		return damaged("message", err)
@@ -59,7 +107,18 @@ func (e *Engine) loadMessage(key, value []byte) error {
 		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.TimeOf(s.GetTaken()), Stored: true, Waits: fromBefore,
 	}
-	if out.Cancelled = len(key) > keySize; out.Cancelled {
+	out.Cancelled = len(key) > keySize
+	switch {
+	case known.ends[out.ID]: // the program has had its end, or gets it as one of the early ones
+		if !slices.ContainsFunc(e.early, func(it item) bool { return it.settled != nil && it.settled.ID == out.ID }) {
+			known.over = append(known.over, out)
+		}
+		return nil
+	case e.disk.history && s.GetSaid() >= known.from && !known.sent[out.ID]:
+		e.disk.unsaid.add(out.ID, s.GetSaid())
+		e.early = append(e.early, sentItem(out, to))
+	}
+	if out.Cancelled {
 		e.words = append(e.words, lastWord{to, out})
 		return nil
 	}
@@ -76,6 +135,8 @@ func (e *Engine) loadMessage(key, value []byte) error {
 // Begin says that the peer is in the network, and reports to the program the events that the
 // last run could not. It is called once, on the loop, after Ready.
 func (e *Engine) Begin() {
+	e.events.pushAll(e.early)
+	e.early = nil
 	e.tellWords()
 	close(e.begun)
 }

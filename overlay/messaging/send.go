@@ -159,21 +159,28 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e := r.engine
 	if !e.disk.Keeps() {
 		m.Stored = true
-		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
+		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref}) // there is no history either
 		return
 	}
-	value, err := proto.Marshal(&pb.StoredMessage{Message: e.author().Message(m, r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken)})
+	value, err := proto.Marshal(&pb.StoredMessage{
+		Message: e.author().Message(m, r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken), Said: e.disk.willSay(m.ID),
+	})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}
 	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
+// sentItem is the event Sent of a message, with what the history keeps of it.
+func sentItem(m *delivery.Outgoing, to certs.ID) item {
+	return item{event: Sent{Message: m.ID, To: to, Ref: m.Ref}, body: m.Body, sentAt: m.SentAt}
+}
+
 // stored is called when a message is on the disk.
 func (r *receiver) stored(m *delivery.Outgoing) {
 	r.mu.Lock()
 	m.Stored = true
-	r.engine.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
+	r.engine.events.pushItem(sentItem(m, r.to))
 	if m.Waits != "" {
 		r.engine.events.Push(Buffered{Message: m.ID, To: r.to, Ref: m.Ref, Reason: m.Waits})
 		r.engine.custodian.look()

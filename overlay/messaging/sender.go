@@ -326,16 +326,16 @@ func (s *sender) answer(p *delivery.Parcel) {
 
 // handle notes that the program has handled the messages up to one: first in the state
 // directory, if there is one.
-func (s *sender) handle(stamp delivery.Stamp) {
+func (s *sender) handle(it item) {
 	e := s.engine
 	if !e.disk.Keeps() {
-		s.safe(stamp)
+		s.safe(it.stamp)
 		return
 	}
 	e.unanswered.change(1)
-	e.disk.noteShown(s.key, stamp, func(ok bool) {
+	e.disk.noteShown(s.key, it, func(ok bool) {
 		if ok {
-			s.safe(stamp)
+			s.safe(it.stamp)
 		}
 		e.unanswered.change(-1)
 	})

@@ -2,8 +2,11 @@ package messaging
 
 import (
 	"iter"
+	"sync"
+	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/messaging/store"
 )
 
 // Stream is what an engine tells the program: events, and the history of them.
@@ -12,11 +15,28 @@ type Stream struct{ engine *Engine }
 // Stream returns what the engine tells the program.
 func (e *Engine) Stream() Stream { return Stream{e} }
 
+// History returns what was said.
+func (s Stream) History() *History { return &History{s.engine} }
+
 // Events yields the queued events and those that come, until the queue has ended; see the
 // Events of package overlay's Node.
 func (s Stream) Events() iter.Seq[Event] {
-	e := s.engine
 	return func(yield func(Event) bool) {
+		for event, shown := range s.Deliveries() {
+			if !yield(event) {
+				return
+			}
+			shown()
+		}
+	}
+}
+
+// Deliveries yields the events as Events does, each with a function that says that it was shown.
+// A message counts as handled only then. The functions are called in the order of the events. Events
+// that were not shown when the loop is left come again in the next one, or after the next start.
+func (s Stream) Deliveries() iter.Seq2[Event, func()] {
+	e := s.engine
+	return func(yield func(Event, func()) bool) {
 		if e.disk.Keeps() {
 			if !e.disk.users.begin() {
 				return // a message shown now could not be noted
@@ -27,28 +47,135 @@ func (s Stream) Events() iter.Seq[Event] {
 				}
 			}()
 		}
+		unshown := &unshown{stream: s}
 		var items []item
 		for {
 			var ok bool
 			items, ok = e.events.take(items)
 			if !ok {
+				unshown.await()
 				return
 			}
+			if !s.record(items) {
+				return // the peer ends; it comes again after the next start
+			}
 			for i, it := range items {
-				if !it.hidden && !yield(it.event) {
-					e.events.putBack(items[i:])
+				unshown.add(it)
+				if !it.hidden && !yield(it.event, unshown.pass) {
+					e.events.putBack(append(unshown.end(), items[i+1:]...))
 					return
 				}
-				e.events.handled(it)
-				s.noteHandled(it)
 			}
 		}
 	}
 }
 
-// noteHandled stores the consequences of an event that the program has handled: after the last
-// event of a message of ours the message is deleted, and a broadcast is not shown again after
-// a restart. (For direct messages the receipt depends on that, see sender.)
+// record writes events to the history, which gives them their positions; false: it can't be written.
+func (s Stream) record(items []item) bool {
+	if !s.engine.disk.history {
+		return true
+	}
+	var entries []store.Entry
+	var places []int
+	now := time.Now()
+	for i := range items {
+		if items[i].pos != 0 {
+			continue // it was
+		}
+		if entry, ok := entryOf(&items[i], now); ok {
+			entries = append(entries, entry)
+			places = append(places, i)
+		}
+	}
+	if len(entries) == 0 {
+		return true
+	}
+	if err := s.engine.disk.store.Say(entries); err != nil {
+		s.engine.disk.fail(err)
+		return false
+	}
+	for n, i := range places {
+		it := &items[i]
+		it.pos = entries[n].Pos
+		it.event = withPos(it.event, it.pos)
+		if sent, ok := it.event.(Sent); ok {
+			s.engine.disk.unsaid.remove(sent.Message)
+			s.engine.events.forgetBody(it)
+		}
+	}
+	return true
+}
+
+// unshown are the events of a loop that were not shown yet.
+type unshown struct {
+	stream Stream
+
+	mu    sync.Mutex
+	items []item
+	ended bool
+	none  chan struct{} // closed when there are none; nil: nobody waits
+}
+
+// add adds one; one that is hidden counts as shown once those before it are.
+func (u *unshown) add(it item) {
+	u.mu.Lock()
+	u.items = append(u.items, it)
+	alone := len(u.items) == 1
+	u.mu.Unlock()
+	if it.hidden && alone {
+		u.pass()
+	}
+}
+
+// pass says that the first was shown. After the end of the loop it does nothing.
+func (u *unshown) pass() {
+	u.mu.Lock()
+	if len(u.items) == 0 || u.ended {
+		u.mu.Unlock()
+		return
+	}
+	it := u.items[0]
+	u.items[0] = item{} // free its memory
+	u.items = u.items[1:]
+	u.mu.Unlock()
+	u.stream.engine.events.handled(it)
+	u.stream.noteHandled(it)
+	u.mu.Lock()
+	hidden := len(u.items) > 0 && u.items[0].hidden
+	if len(u.items) == 0 && u.none != nil {
+		close(u.none)
+		u.none = nil
+	}
+	u.mu.Unlock()
+	if hidden {
+		u.pass()
+	}
+}
+
+// end is the end of the loop.
+func (u *unshown) end() []item {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	return u.items
+}
+
+// await waits until all were shown, so that the store is not closed before.
+func (u *unshown) await() {
+	u.mu.Lock()
+	none := make(chan struct{})
+	if len(u.items) == 0 {
+		close(none)
+	} else {
+		u.none = none
+	}
+	u.mu.Unlock()
+	<-none
+}
+
+// noteHandled stores the consequences of an event that the program has handled: how far it has come;
+// after the last event of a message of ours the message is deleted. (For direct messages the receipt
+// depends on that, see sender.)
 func (s Stream) noteHandled(it item) {
 	e := s.engine
 	switch ev := it.event.(type) {
@@ -60,25 +187,14 @@ func (s Stream) noteHandled(it item) {
 		}
 	}
 	switch {
-	case it.settled != nil:
-		e.disk.forgetMessage(it.settled)
+	case it.sender != nil:
+		it.sender.handle(it)
 	case it.author != certs.PublicKey{}:
 		e.unanswered.change(1)
-		e.disk.noteShown(broadcastMark(it.author), it.stamp, func(bool) { e.unanswered.change(-1) })
+		e.disk.noteShown(broadcastMark(it.author), it, func(bool) { e.unanswered.change(-1) })
+	case it.settled != nil:
+		e.disk.noteSettled(it)
+	case it.pos != 0:
+		e.disk.store.Shown(it.pos, true, nil)
 	}
 }
-
-// Deliveries yields the events as Events does, each with a function that says that it was shown.
-// A message counts as handled only then. The functions are called in the order of the events.
-func (s Stream) Deliveries() iter.Seq2[Event, func()] {
-	return func(yield func(Event, func()) bool) {
-		for event := range s.Events() {
-			if !yield(event, func() {}) {
-				return
-			}
-		}
-	}
-}
-
-// History returns what was said.
-func (s Stream) History() *History { return &History{} }

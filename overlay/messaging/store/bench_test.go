@@ -57,7 +57,7 @@ func BenchmarkNote(b *testing.B) {
 	n := uint64(0)
 	for b.Loop() {
 		n++
-		s.Note(certs.PublicKey{byte(n % 100)}, shown(1, n), done)
+		noteIn(s, certs.PublicKey{byte(n % 100)}, shown(1, n), done)
 	}
 	if err := s.Close(); err != nil {
 		b.Error(err)

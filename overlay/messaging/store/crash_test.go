@@ -3,9 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,17 +26,18 @@ type crash struct {
 	mu      sync.Mutex
 	closed  bool
 	written int               // writes that were reported as safe, all but later ones
-	noted   history           // survive the process
-	safe    history           // survive the machine
+	noted   shownBy           // survive the process
+	safe    shownBy           // survive the machine
+	said    map[uint64]string // what of the history survives the machine
 	gapped  int               // gaps that were reported as safe
-	syncing map[string][]byte // log and journal before the fdatasync that is under way
+	syncing map[string][]byte // the history before the fdatasync that is under way
 	synced  map[string][]byte // what of them is sure to be on the disk
 }
 
-// history is how far each run of each sender was noted.
-type history map[certs.PublicKey]map[delivery.Run]uint64
+// shownBy is how far each run of each sender was noted.
+type shownBy map[certs.PublicKey]map[delivery.Run]uint64
 
-func (h history) note(sender certs.PublicKey, s delivery.Stamp) {
+func (h shownBy) note(sender certs.PublicKey, s delivery.Stamp) {
 	if h[sender] == nil {
 		h[sender] = map[delivery.Run]uint64{}
 	}
@@ -58,13 +62,37 @@ func (c *crash) step(step string) bool {
 	}
 	switch step {
 	case "sync":
-		c.syncing[journalFile] = c.file(journalFile)
+		c.syncing = c.history()
 	case "synced":
-		c.synced[journalFile] = c.syncing[journalFile]
+		maps.Copy(c.synced, c.syncing)
+	case "turned":
+		c.turned()
 	case "logged": // nobody else writes it
 		c.synced[logFile] = c.file(logFile)
 	}
 	return true
+}
+
+// turned notes that with a new file of the history all that was written to others is synced; in the new
+// one there is nothing yet.
+func (c *crash) turned() {
+	if now := c.history(); len(now) > len(c.synced)-2 { // log and cursor
+		maps.Copy(c.synced, now)
+		c.syncing = now
+	}
+}
+
+// history is what is in the history's files.
+func (c *crash) history() map[string][]byte {
+	files := make(map[string][]byte)
+	entries, _ := os.ReadDir(filepath.Join(c.dir, historyDir))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "0") {
+			name := filepath.Join(historyDir, e.Name())
+			files[name] = c.file(name)
+		}
+	}
+	return files
 }
 
 func (c *crash) file(name string) []byte {
@@ -80,7 +108,7 @@ const (
 
 // play opens the store and uses it; false says that it ended before that.
 func (c *crash) play(t *testing.T) bool {
-	s, err := open(c.dir, c.step, fewSlots)
+	s, err := open(c.dir, HistoryConfig{}, c.step, fewSlots)
 	if err != nil {
 		if !errors.Is(err, ErrKilled) {
 			t.Errorf("open: %v", err)
@@ -88,7 +116,8 @@ func (c *crash) play(t *testing.T) bool {
 		return false
 	}
 	c.mu.Lock()
-	for _, name := range []string{logFile, journalFile, lateFile} { // the last is never synced again
+	c.synced = c.history()
+	for _, name := range []string{logFile, cursorName} { // the last is never synced again
 		c.synced[name] = c.file(name)
 	}
 	c.mu.Unlock()
@@ -143,12 +172,58 @@ func (c *crash) write(t *testing.T, s *Store, n int) chan struct{} {
 	return written
 }
 
+// note has a message written to the history, and notes that it was shown. (Some only note it.)
 func (c *crash) note(t *testing.T, s *Store, sender certs.PublicKey, m delivery.Stamp) {
-	s.Note(sender, m, c.done(t, func() { c.safe.note(sender, m) }))
+	e := []Entry{{Author: sender, Stamp: m, Data: []byte(textOf(m)), Message: true}}
+	if m.Counter%5 == 4 {
+		e[0].Data = nil
+	}
+	if err := s.Say(e); err != nil {
+		if !errors.Is(err, ErrKilled) {
+			t.Errorf("say: %v", err)
+		}
+		return
+	}
+	s.Shown(e[0].Pos, false, c.done(t, func() { c.safe.note(sender, m); c.said[e[0].Pos] = string(e[0].Data) }))
 	select {
 	case <-c.dead:
 	default:
 		c.noted.note(sender, m)
+	}
+}
+
+func textOf(m delivery.Stamp) string { return fmt.Sprint("text ", m.Counter) }
+
+// checkHistory reads what was said. Nothing is there that was not, or twice; and what was not shown is
+// handed over, with its text.
+func (c *crash) checkHistory(t *testing.T, s *Store, marks map[certs.PublicKey]delivery.Mark) {
+	t.Helper()
+	texts := map[uint64]string{}
+	seen := map[string]bool{}
+	if err := s.Read(Span{1, s.Said().Last}, func(e Entry) error {
+		texts[e.Pos] = string(e.Data)
+		if string(e.Data) != textOf(e.Stamp) || seen[string(e.Data)] {
+			t.Errorf("%q is at %d for message %v", e.Data, e.Pos, e.Stamp)
+		}
+		seen[string(e.Data)] = true
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	for pos, text := range c.said {
+		if text != "" && texts[pos] != text {
+			t.Errorf("%q is not at %d, but %q", text, pos, texts[pos])
+		}
+	}
+	last := uint64(0)
+	for _, e := range s.Early() {
+		m := marks[e.Author]
+		if e.Pos <= last || texts[e.Pos] != string(e.Data) || slices.ContainsFunc(m.Runs, func(r delivery.Run) bool {
+			return runOf(e.Stamp) == runOf(delivery.Stamp{Run: r}) && r.Counter >= e.Stamp.Counter
+		}) {
+			t.Errorf("%v is to be shown, of %v", e, m)
+		}
+		last = e.Pos
 	}
 }
 
@@ -158,9 +233,9 @@ func (c *crash) setGaps(t *testing.T, s *Store, n int) {
 }
 
 // check opens the store again.
-func (c *crash) check(t *testing.T, atLeast history) {
+func (c *crash) check(t *testing.T, atLeast shownBy) {
 	t.Helper()
-	s, err := open(c.dir, nil, fewSlots)
+	s, err := open(c.dir, HistoryConfig{}, nil, fewSlots)
 	if err != nil {
 		t.Errorf("open after the crash: %v", err)
 		return
@@ -168,6 +243,7 @@ func (c *crash) check(t *testing.T, atLeast history) {
 	defer s.Close()
 	checkBolt(t, s)
 	read := s.Marks()
+	c.checkHistory(t, s, read)
 	for sender, runs := range atLeast {
 		m := read[sender]
 		found := map[delivery.Run]uint64{}
@@ -200,7 +276,7 @@ func (c *crash) check(t *testing.T, atLeast history) {
 	}
 }
 
-// powerCut leaves of each slot of log and journal what was synced or what was written
+// powerCut leaves of each slot of log and history what was synced or what was written
 // later, or a part of it if torn.
 func (c *crash) powerCut(t *testing.T, name string, random *rand.Rand, torn bool) {
 	path := filepath.Join(c.dir, name)
@@ -224,13 +300,14 @@ func (c *crash) powerCut(t *testing.T, name string, random *rand.Rand, torn bool
 func TestCrashes(t *testing.T) {
 	t.Run("process", func(t *testing.T) {
 		t.Parallel()
-		crashEverywhere(t, func(c *crash) history { return c.noted })
+		crashEverywhere(t, func(c *crash) shownBy { return c.noted })
 	})
 	for _, torn := range []bool{false, true} {
 		t.Run(fmt.Sprint("machine, torn ", torn), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
-			crashEverywhere(t, func(c *crash) history {
+			crashEverywhere(t, func(c *crash) shownBy {
+				c.turned()
 				for name := range c.synced {
 					c.powerCut(t, name, random, torn)
 				}
@@ -241,11 +318,11 @@ func TestCrashes(t *testing.T) {
 }
 
 // crashEverywhere ends the store at each step. What end returns must be there then.
-func crashEverywhere(t *testing.T, end func(*crash) history) {
+func crashEverywhere(t *testing.T, end func(*crash) shownBy) {
 	for steps := 1; ; steps++ {
 		c := &crash{
-			dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: history{}, safe: history{},
-			syncing: map[string][]byte{}, synced: map[string][]byte{},
+			dir: t.TempDir(), left: steps, dead: make(chan struct{}), noted: shownBy{}, safe: shownBy{},
+			said: map[uint64]string{}, synced: map[string][]byte{},
 		}
 		whole := c.play(t)
 		c.check(t, end(c))

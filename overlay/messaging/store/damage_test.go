@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 )
 
@@ -37,7 +35,7 @@ func fullDatabase(t testing.TB) (full, earlier image, c content) {
 	earlier = imageOf(t, dir)
 	s = mustOpen(t, dir)
 	s.SetGaps(key(2), make([]delivery.Gap, 2), nil)
-	// The last transaction is one whose loss the journal would not make up for.
+	// The last transaction is one whose loss the history would not make up for.
 	write(t, s, op(Unsettled, string(ops[100].Key), "again"), op(Custody, "long", strings.Repeat("y", 12000)), op(Peers, "p", "r"))
 	mustClose(t, s)
 	full = imageOf(t, dir)
@@ -55,7 +53,7 @@ func (o Op) deleted() Op { return Op{o.Bucket, o.Key, nil} }
 func openDamaged(t *testing.T, dir string, i image, c content, what string) bool {
 	t.Helper()
 	i.put(t, dir)
-	s, err := open(dir, nil, fewSlots)
+	s, err := open(dir, HistoryConfig{}, nil, fewSlots)
 	if err == nil {
 		if got := contentOf(t, s); !got.equal(c) {
 			t.Errorf("%s: the content is another", what)
@@ -63,7 +61,7 @@ func openDamaged(t *testing.T, dir string, i image, c content, what string) bool
 		mustClose(t, s)
 		return false
 	}
-	if e, ok := errors.AsType[*DamagedError](err); !ok || filepath.Dir(e.Path) != dir {
+	if e, ok := errors.AsType[*DamagedError](err); !ok || !strings.HasPrefix(e.Path, dir) {
 		t.Errorf("%s: %v", what, err)
 	}
 	for name, b := range i {
@@ -194,7 +192,7 @@ func TestOldMeta(t *testing.T) {
 
 func TestMissingFiles(t *testing.T) {
 	full, _, c := fullDatabase(t)
-	for _, name := range []string{databaseFile, logFile, journalFile, lateFile} {
+	for _, name := range []string{databaseFile, logFile, full.lastSegment(), cursorName} {
 		for what, damage := range map[string]func(path string) error{
 			"missing":     func(string) error { return nil },
 			"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -211,8 +209,8 @@ func TestMissingFiles(t *testing.T) {
 					}
 					t.Fatal(err)
 				}
-				_, err := open(dir, nil, fewSlots)
-				if e, ok := errors.AsType[*DamagedError](err); !ok || e.Path != path {
+				_, err := open(dir, HistoryConfig{}, nil, fewSlots)
+				if e, ok := errors.AsType[*DamagedError](err); !ok || e.Path != path && (what != "missing" || e.Path != filepath.Dir(path)) {
 					t.Errorf("got %v", err)
 				}
 				openAgain := t.TempDir() // it is the damage that is found
@@ -263,9 +261,9 @@ func TestOtherFormat(t *testing.T) {
 		mustClose(t, s)
 		wantOtherFormat(t, dir)
 	})
-	t.Run(journalFile, func(t *testing.T) {
+	t.Run(historyDir, func(t *testing.T) {
 		dir := t.TempDir()
-		full.with(journalFile, func(b []byte) []byte {
+		full.with(full.lastSegment(), func(b []byte) []byte {
 			binary.BigEndian.PutUint64(b[16:], 7)
 			seal64(b[:slotSize])
 			return b
@@ -276,61 +274,60 @@ func TestOtherFormat(t *testing.T) {
 
 func wantOtherFormat(t *testing.T, dir string) {
 	t.Helper()
-	_, err := open(dir, nil, fewSlots)
+	_, err := open(dir, HistoryConfig{}, nil, fewSlots)
 	if _, damaged := errors.AsType[*DamagedError](err); err == nil || damaged || !strings.Contains(err.Error(), "is of format 7") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestTornSlot cuts a note at every byte, over an empty slot and over an older one: in the journal,
-// when the late notes are lost, and in the late notes, when the journal lacks it.
-func TestTornSlot(t *testing.T) {
-	t.Run(journalFile, func(t *testing.T) { testTornSlot(t, journalFile, lateFile, slotSize) })
-	t.Run(lateFile, func(t *testing.T) { testTornSlot(t, lateFile, journalFile, 0) })
-}
-
-// testTornSlot cuts notes in the first slot of a file, which begins at; the other has not got them.
-func testTornSlot(t *testing.T, file, other string, at int) {
+// TestTornTail cuts the last record at every byte: it is gone then, and nothing else.
+func TestTornTail(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	images := []image{imageOf(t, dir)}
-	var written []certs.PublicKey
-	for n := range 2 {
-		sender := certs.PublicKey{byte(n + 1), 31: byte(n + 1)}
-		note(t, s, sender, shown(1, 1))
-		written = append(written, sender)
-		kill(s)
+	var ends []int
+	for n := range 3 {
+		ends = append(ends, s.history.at)
+		say(t, s, Entry{Author: key(n), Stamp: shown(1, 1), Data: []byte("text"), Message: true})
 		images = append(images, imageOf(t, dir))
-		s = mustOpen(t, dir) // folds it, and begins with the first slot again
 	}
-	for n, sender := range written {
-		before, after := images[n][file], images[n+1]
-		for size := range slotSize + 1 {
-			cut := after.with(file, func(b []byte) []byte {
-				copy(b[at+size:at+slotSize], before[at+size:])
-				return b
-			}).with(other, func([]byte) []byte { return images[n][other] })
-			isOld, isNew := bytes.Equal(cut[file], before), bytes.Equal(cut[file], after[file])
-			dir := t.TempDir()
-			cut.put(t, dir)
-			s := mustOpen(t, dir)
-			marks := s.Marks()
-			mustClose(t, s)
-			if _, ok := marks[sender]; ok != isNew || (s.journal.torn == 0) != (isOld || isNew) {
-				t.Errorf("%d bytes of note %d: found %v, %d torn", size, n, ok, s.journal.torn)
-			}
-			if _, ok := marks[written[0]]; n == 1 && !ok {
-				t.Errorf("%d bytes of note %d: the one before is gone", size, n)
-			}
+	end := s.history.at
+	kill(s)
+	name := images[3].lastSegment()
+	for size := range end - ends[2] + 1 {
+		cut := t.TempDir()
+		images[3].with(name, func(b []byte) []byte {
+			clear(b[ends[2]+size:])
+			return b
+		}).put(t, cut)
+		s := mustOpen(t, cut)
+		torn := !allZero(images[3][name][ends[2] : ends[2]+size])
+		whole := size >= saidHead+noteSize+len("text")
+		want := 2
+		if whole {
+			want = 3
 		}
+		early := s.Early()
+		if len(early) != want || (s.Torn() > 0) != (torn && !whole) {
+			t.Fatalf("%d bytes: %d records, %d torn", size, len(early), s.Torn())
+		}
+		if again := say(t, s, Entry{Author: key(9), Stamp: shown(1, 1), Data: []byte("next")}); again != uint64(want)+1 {
+			t.Fatalf("%d bytes: the next position is %d", size, again)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, cut)
+		if n := len(s.Early()); n != want+1 {
+			t.Fatalf("%d bytes: then %d records", size, n)
+		}
+		mustClose(t, s)
 	}
 }
 
-func TestDamagedJournal(t *testing.T) {
+func TestDamagedHistory(t *testing.T) {
 	full, _, c := fullDatabase(t)
 	dir := t.TempDir()
 	for at := range slotSize {
-		if !openDamaged(t, dir, full.with(journalFile, func(b []byte) []byte {
+		if !openDamaged(t, dir, full.with(full.lastSegment(), func(b []byte) []byte {
 			b[at] ^= 4
 			return b
 		}), c, fmt.Sprintf("byte %d of the header", at)) {
@@ -338,7 +335,7 @@ func TestDamagedJournal(t *testing.T) {
 		}
 	}
 	for _, by := range []int{-1, -slotSize, 1, slotSize} {
-		if !openDamaged(t, dir, full.with(journalFile, func(b []byte) []byte {
+		if !openDamaged(t, dir, full.with(full.lastSegment(), func(b []byte) []byte {
 			return append(b, make([]byte, slotSize)...)[:len(b)+by]
 		}), c, fmt.Sprintf("%d bytes more", by)) {
 			t.Errorf("%d bytes more: was not noticed", by)

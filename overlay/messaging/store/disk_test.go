@@ -45,9 +45,9 @@ func TestFirstErrorIsKept(t *testing.T) {
 			func(s *Store) error { return s.log.file.Close() },
 			func(s *Store, done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 		},
-		journalFile: {
-			func(s *Store) error { return s.journal.file.Close() },
-			func(s *Store, done func(error)) { s.Note(key(1), shown(1, 2), done) },
+		historyDir: {
+			func(s *Store) error { return s.history.file.Close() },
+			func(s *Store, done func(error)) { noteIn(s, key(1), shown(1, 2), done) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestFirstErrorIsKept(t *testing.T) {
 			for range 2 * fewSlots {
 				for what, call := range map[string]func(func(error)){
 					"Write":   func(done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
-					"Note":    func(done func(error)) { s.Note(key(1), shown(1, 2), done) },
+					"Note":    func(done func(error)) { noteIn(s, key(1), shown(1, 2), done) },
 					"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 				} {
 					if err := await(call); !errors.Is(err, first) {

@@ -12,11 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-const (
-	databaseFile = "messages.db"
-	journalFile  = "shown"
-	lateFile     = "shown.late"
-)
+const databaseFile = "messages.db"
 
 // Guesses.
 const (
@@ -32,33 +28,34 @@ const (
 )
 
 // openFiles opens the files, and makes what a crash while making them has left
-// unmade. The journal is made first and marked as used last, so that of a store in
+// unmade. The history is made last, and the database then knows of it, so that of a store in
 // use no file can be missing without being missed.
 func (s *Store) openFiles(dir string) error {
-	j := &s.journal
 	hasDatabase, err := exists(s.path)
 	if err != nil {
 		return err
 	}
-	hasJournal, err := exists(j.path)
-	switch {
-	case err != nil:
+	hasHistory, err := isDirectory(s.history.dir)
+	if err != nil {
 		return err
-	case !hasJournal && hasDatabase:
-		return &DamagedError{Path: j.path, Err: errors.New("it is missing")}
-	case !hasJournal:
-		if err := s.makeFile(dir, journalFile, j.create); err != nil {
-			return err
-		}
 	}
-	used, err := j.open()
+	hasLog, err := exists(s.log.path)
+	if err != nil {
+		return err
+	}
+	old, err := readOldNotes(dir)
 	number := uint64(format)
 	switch {
 	case err != nil:
 		return err
-	case !hasDatabase && used:
+	case !hasDatabase && (hasHistory || old.used):
 		return &DamagedError{Path: s.path, Err: errors.New("it is missing")}
 	case !hasDatabase:
+		if !hasLog {
+			if err := s.makeFile(dir, logFile, s.log.create); err != nil {
+				return err
+			}
+		}
 		if err := s.makeFile(dir, databaseFile, makeDatabase); err != nil {
 			return err
 		}
@@ -66,19 +63,16 @@ func (s *Store) openFiles(dir string) error {
 		if number, err = s.checkDatabase(dir); err != nil {
 			return err
 		}
+		if number < historySince && !old.found {
+			return &DamagedError{Path: filepath.Join(dir, oldNotesFile), Err: errors.New("it is missing")}
+		}
 	}
-	for name, create := range map[string]func(string) error{logFile: s.log.create, lateFile: j.createLate} {
-		path := filepath.Join(dir, name)
-		has, err := exists(path)
-		switch {
-		case err != nil:
+	switch {
+	case !hasLog && hasDatabase && number >= logSince:
+		return &DamagedError{Path: s.log.path, Err: errors.New("it is missing")}
+	case !hasLog && hasDatabase:
+		if err := s.makeFile(dir, logFile, s.log.create); err != nil {
 			return err
-		case !has && used && number >= logSince:
-			return &DamagedError{Path: path, Err: errors.New("it is missing")}
-		case !has:
-			if err := s.makeFile(dir, name, create); err != nil {
-				return err
-			}
 		}
 	}
 	if err := s.log.open(); err != nil {
@@ -91,40 +85,55 @@ func (s *Store) openFiles(dir string) error {
 		return err
 	}
 	if number != format {
-		if err := s.upgrade(number); err != nil {
+		if err := s.upgrade(number, old); err != nil {
 			return err
 		}
 	}
-	if used {
-		return nil
+	if err := s.openOrMakeHistory(dir, hasHistory); err != nil {
+		return err
 	}
-	return s.useJournal()
+	return removeOldNotes(dir)
+}
+
+// openOrMakeHistory opens the history, which the database knows of once there is one.
+func (s *Store) openOrMakeHistory(dir string, has bool) error {
+	var said uint64
+	err := s.touch(func() error {
+		return s.db.View(func(tx *bbolt.Tx) (err error) {
+			said, err = (&transaction{tx: tx, path: s.path}).number(saidKey)
+			return err
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case !has && said > 0:
+		return &DamagedError{Path: s.history.dir, Err: errors.New("it is missing")}
+	case !has:
+		if err := s.makeHistory(dir); err != nil {
+			return err
+		}
+	}
+	if err := s.openHistory(max(said, 1) - 1); err != nil || said > 0 {
+		return err
+	}
+	return s.update(func(t *transaction) error {
+		t.changed = true
+		return putAbout(t.tx, saidKey, encodeNumber(1))
+	})
 }
 
 // upgrade gives a database the present format, before any write that older programs can't
-// read. Existing records are read as they are.
-func (s *Store) upgrade(from uint64) error {
+// read. Existing records are read as they are; the notes that were in files of their own come into it.
+func (s *Store) upgrade(from uint64, old oldNotes) error {
 	return s.update(func(t *transaction) error {
 		t.changed = true
 		err := makeBuckets(t.tx, contents[len(contentsOf(from)):])
 		if from < logSince {
 			err = errors.Join(err, putAbout(t.tx, foldedKey, encodeNumber(1)))
 		}
-		return errors.Join(err, putAbout(t.tx, formatKey, encodeNumber(format)))
+		return errors.Join(err, t.raise(old.marks, s.day()), putAbout(t.tx, formatKey, encodeNumber(format)))
 	})
-}
-
-func (s *Store) useJournal() error {
-	if !s.reach("use") {
-		return ErrKilled
-	}
-	if err := s.journal.use(); err != nil {
-		return err
-	}
-	if !s.reach("used") {
-		return ErrKilled
-	}
-	return nil
 }
 
 // checkDatabase reads all of the database, and compacts it if it is mostly free. It
@@ -154,6 +163,17 @@ func (s *Store) checkDatabase(dir string) (number uint64, err error) {
 		}
 		return errors.Join(err, to.Close())
 	})
+}
+
+func isDirectory(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err == nil && !info.IsDir():
+		err = &DamagedError{Path: path, Err: errors.New("it is not a directory")}
+	}
+	return err == nil, err
 }
 
 func exists(path string) (bool, error) {

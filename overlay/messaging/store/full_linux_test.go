@@ -27,7 +27,7 @@ func fullDisk(t *testing.T, size string) string {
 // reported as refused.
 func TestFullDisk(t *testing.T) {
 	dir := fullDisk(t, "1m")
-	s, err := open(dir, nil, fewSlots)
+	s, err := open(dir, HistoryConfig{}, nil, fewSlots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +47,14 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Write: %v", err)
 	}
-	if got := await(func(done func(error)) { s.Note(key(1), shown(2, 0), done) }); !errors.Is(got, err) {
+	if got := await(func(done func(error)) { noteIn(s, key(1), shown(2, 0), done) }); !errors.Is(got, err) {
 		t.Errorf("Note: %v", got)
 	}
 	if got := s.Close(); !errors.Is(got, err) {
 		t.Errorf("Close: %v", got)
 	}
-	// The marks in the journal have to be folded, for which the disk has no room either.
-	if s, err := open(dir, nil, fewSlots); err == nil {
+	// What is in the log has to be folded, for which the disk has no room either.
+	if s, err := open(dir, HistoryConfig{}, nil, fewSlots); err == nil {
 		s.Close()
 	} else if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("open: %v", err)
@@ -76,7 +76,7 @@ func TestNoRoomAtFirst(t *testing.T) {
 		dir := fullDisk(t, size)
 		s, err := Open(dir)
 		if err == nil {
-			t.Fatalf("%s are enough for a whole journal", size)
+			t.Fatalf("%s are enough for a whole log", size)
 		}
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", size, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"slices"
 	"testing"
 
 	"quicpeer/certs"
@@ -30,56 +29,65 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-func FuzzJournal(f *testing.F) {
+// FuzzHistory reads a segment that anybody may have written: each record is what its bytes say, and
+// written again it is the same.
+func FuzzHistory(f *testing.F) {
 	dir := f.TempDir()
 	s := mustOpen(f, dir)
-	note(f, s, key(1), shown(1, 2))
+	say(f, s, Entry{Author: key(1), Stamp: shown(1, 2), Data: []byte("text"), Message: true})
 	note(f, s, key(2), shown(1, 3))
-	note(f, s, key(1), shown(1, 1))
-	f.Add(imageOf(f, dir)[journalFile][slotSize:])
+	say(f, s, Entry{Data: []byte("event")})
+	i := imageOf(f, dir)
+	f.Add(i[i.lastSegment()])
 	f.Add([]byte("short"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n := parseNotes(b)
-		valid := map[certs.PublicKey]map[delivery.Run]delivery.Stamp{} // the last of each run, which has no counter here
-		torn := 0
-		for i := range len(b) / slotSize {
-			slot := b[i*slotSize : (i+1)*slotSize]
-			if bytes.Count(slot, []byte{0}) == slotSize {
-				continue
+		g := segment{first: 1, size: len(b)}
+		number := uint64(0)
+		at, next, err := g.records(b, func(r said) error {
+			number++
+			if r.number != number || r.safe >= number || r.shown >= number || r.size > len(b) {
+				t.Errorf("record %d: %+v", number, r)
 			}
-			again := bytes.Clone(slot)
-			if seal64(again); !bytes.Equal(again, slot) {
-				torn++
-				continue
+			if r.kind == kindShown {
+				return nil
 			}
-			sender := certs.PublicKey(slot[:32])
-			s := delivery.Stamp{Run: delivery.Run{Position: decodePosition(slot[32:48]), Nonce: binary.BigEndian.Uint64(slot[48:56])}, Hash: binary.BigEndian.Uint32(slot[56:60])}
-			of := s.Run
-			of.Counter = 0
-			if valid[sender] == nil {
-				valid[sender] = map[delivery.Run]delivery.Stamp{}
+			e := r.entry()
+			if again := appendSaid(nil, r.number, r.safe, r.shown, e.kind(), &e); r.kind != e.kind() || !bytes.Contains(b, again[:r.size]) {
+				t.Errorf("record %d is read as %+v", number, e)
 			}
-			if old, ok := valid[sender][of]; !ok || old.Counter < s.Counter {
-				valid[sender][of] = s
-			}
+			return nil
+		})
+		if err != nil || next != number+1 || at > len(b)+recordAlign && number > 0 {
+			t.Errorf("%d records up to %d of %d bytes, %v", number, at, len(b), err)
 		}
-		if len(n.marks) != len(valid) || n.torn != torn {
-			t.Errorf("read %d senders and %d torn, not %d and %d", len(n.marks), n.torn, len(valid), torn)
+		g.calledSafe(b, 0, 1)
+	})
+}
+
+// FuzzOldNotes reads the notes of earlier formats.
+func FuzzOldNotes(f *testing.F) {
+	f.Add(oldSlot(key(1), shown(1, 2)))
+	f.Add([]byte("short"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		old := oldNotes{marks: map[certs.PublicKey]*delivery.Mark{}}
+		old.parse(b)
+		n := 0
+		for _, m := range old.marks {
+			n += len(m.Runs)
 		}
-		for sender, runs := range valid {
-			m := n.marks[sender]
-			if len(m.Runs) != min(len(runs), delivery.MaxRuns) || !slices.IsSortedFunc(m.Runs, func(r, s delivery.Run) int { return r.Compare(s.Position) }) {
-				t.Errorf("the mark is %v, of %v", m, runs)
-			}
-			for _, s := range m.Stamps() {
-				of := s.Run
-				of.Counter = 0
-				if want, ok := runs[of]; !ok || want.Counter != s.Counter {
-					t.Errorf("run %v, not %v", s, want)
-				}
-			}
+		if n > len(b)/slotSize {
+			t.Errorf("%d runs in %d bytes", n, len(b))
 		}
 	})
+}
+
+// oldSlot is a note of earlier formats.
+func oldSlot(sender certs.PublicKey, s delivery.Stamp) []byte {
+	b := append(sender[:], appendPosition(nil, s.Position)...)
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, s.Nonce), s.Hash)
+	b = append(b, make([]byte, crcSize)...)
+	seal64(b)
+	return b
 }
 
 // FuzzDatabase changes some bytes of a database.
@@ -99,7 +107,7 @@ func FuzzDatabase(f *testing.F) {
 			return file
 		})
 		changed.put(t, dir)
-		s, err := open(dir, nil, fewSlots)
+		s, err := open(dir, HistoryConfig{}, nil, fewSlots)
 		if _, damaged := errors.AsType[*DamagedError](err); damaged {
 			return
 		}

@@ -19,6 +19,9 @@ func (s *Store) Err() error {
 
 // fail keeps the first error, and returns it.
 func (s *Store) fail(err error) error {
+	if err != nil && s.isDead() {
+		return ErrKilled
+	}
 	if err != nil {
 		s.failure.CompareAndSwap(nil, &err)
 	}

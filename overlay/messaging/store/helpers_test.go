@@ -1,12 +1,15 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -20,7 +23,7 @@ const fewSlots = 8
 
 func mustOpen(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := open(dir, nil, fewSlots)
+	s, err := open(dir, HistoryConfig{}, nil, fewSlots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +61,31 @@ func shown(epoch, counter uint64) delivery.Stamp {
 
 func note(t testing.TB, s *Store, sender certs.PublicKey, m delivery.Stamp) {
 	t.Helper()
-	if err := await(func(done func(error)) { s.Note(sender, m, done) }); err != nil {
+	if err := await(func(done func(error)) { noteIn(s, sender, m, done) }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// say writes an entry, and returns its position.
+func say(t testing.TB, s *Store, e Entry) uint64 {
+	t.Helper()
+	list := []Entry{e}
+	if err := s.Say(list); err != nil {
+		t.Fatal(err)
+	}
+	return list[0].Pos
+}
+
+// noteIn notes that a message was shown, and calls done when that is safe.
+func noteIn(s *Store, sender certs.PublicKey, m delivery.Stamp, done func(error)) {
+	said := []Entry{{Author: sender, Stamp: m}}
+	if err := s.Say(said); err != nil {
+		if done != nil && !errors.Is(err, ErrKilled) {
+			done(err)
+		}
+		return
+	}
+	s.Shown(said[0].Pos, false, done)
 }
 
 func await(call func(done func(error))) error {
@@ -112,7 +137,7 @@ type image map[string][]byte
 func imageOf(t testing.TB, dir string) image {
 	t.Helper()
 	i := image{}
-	for _, name := range []string{databaseFile, logFile, journalFile, lateFile} {
+	for _, name := range append([]string{databaseFile, logFile}, historyFiles(t, dir)...) {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -122,8 +147,40 @@ func imageOf(t testing.TB, dir string) image {
 	return i
 }
 
+// historyFiles are those of the history, but for a spare one: the cursor is the last.
+func historyFiles(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, historyDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != spareFile && !strings.HasPrefix(e.Name(), temporary) {
+			names = append(names, filepath.Join(historyDir, e.Name()))
+		}
+	}
+	return names
+}
+
+// lastSegment is the file of the history that is written.
+func (i image) lastSegment() string {
+	names := slices.Sorted(maps.Keys(i))
+	return names[slices.Index(names, cursorName)-1]
+}
+
+var cursorName = filepath.Join(historyDir, cursorFile)
+
 func (i image) put(t testing.TB, dir string) {
 	t.Helper()
+	history := filepath.Join(dir, historyDir)
+	if err := os.RemoveAll(history); err != nil {
+		t.Fatal(err)
+	}
+	if i[cursorName] != nil {
+		if err := os.Mkdir(history, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, b := range i {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)

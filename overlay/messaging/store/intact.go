@@ -18,6 +18,9 @@ type place struct {
 	size int64 // that it has at least
 }
 
+// lastPlace is where among the places that of the history's last file is.
+const lastPlace = 0
+
 // placeOf is that of a file that has just been opened.
 func placeOf(path string) (place, error) {
 	file, size, err := identify(path)
@@ -40,7 +43,7 @@ func (p *place) check() error {
 	return nil
 }
 
-// checkPlaces says whether both files are intact, as far as a look at them from outside
+// checkPlaces says whether the files are intact, as far as a look at them from outside
 // tells. Of a store without one of them nothing is safe: it can't be opened again.
 func (s *Store) checkPlaces() error {
 	s.placesMu.Lock()

@@ -27,7 +27,7 @@ var meddling = map[string]struct {
 	}, true},
 	"the database removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, databaseFile)) }, true},
 	"the log removed":      {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, logFile)) }, true},
-	"the journal removed":  {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, journalFile)) }, true},
+	"the history removed":  {func(_ *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, historyDir)) }, true},
 	"a copy of the database": {func(t *testing.T, dir string) error {
 		path := filepath.Join(dir, databaseFile)
 		b, err := os.ReadFile(path)
@@ -39,16 +39,24 @@ var meddling = map[string]struct {
 		}
 		return os.Rename(path+".copy", path)
 	}, true},
-	"the database emptied":   {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 0) }, false},
-	"its head left":          {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 20000) }, false},
-	"its last byte cut off":  {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, databaseFile)) }, false},
-	"its pages overwritten":  {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
-	"the log emptied":        {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, logFile), 0) }, false},
-	"the log cut by one":     {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, logFile)) }, false},
-	"the late notes removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, lateFile)) }, true},
-	"the late notes emptied": {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, lateFile), 0) }, false},
-	"the journal emptied":    {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, journalFile), 0) }, false},
-	"the journal cut by one": {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, journalFile)) }, false},
+	"the database emptied":  {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 0) }, false},
+	"its head left":         {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 20000) }, false},
+	"its last byte cut off": {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, databaseFile)) }, false},
+	"its pages overwritten": {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
+	"the log emptied":       {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, logFile), 0) }, false},
+	"the log cut by one":    {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, logFile)) }, false},
+	"the cursor removed":    {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, historyDir, cursorFile)) }, true},
+	"the cursor emptied": {func(_ *testing.T, dir string) error {
+		return os.Truncate(filepath.Join(dir, historyDir, cursorFile), 0)
+	}, false},
+	"the last of the history removed":    {func(t *testing.T, dir string) error { return os.Remove(lastSegmentOf(t, dir)) }, true},
+	"the last of the history emptied":    {func(t *testing.T, dir string) error { return os.Truncate(lastSegmentOf(t, dir), 0) }, false},
+	"the last of the history cut by one": {func(t *testing.T, dir string) error { return shorten(lastSegmentOf(t, dir)) }, false},
+}
+
+func lastSegmentOf(t *testing.T, dir string) string {
+	names := historyFiles(t, dir)
+	return filepath.Join(dir, names[len(names)-2])
 }
 
 // fill writes more than a few pages.
@@ -76,7 +84,7 @@ func TestMeddling(t *testing.T) {
 		for what, call := range map[string]func(*Store, func(error)){
 			"Write":   func(s *Store, done func(error)) { s.Write(done, op(Unsettled, "b", "2")) },
 			"nothing": func(s *Store, done func(error)) { s.Write(done) },
-			"Note":    func(s *Store, done func(error)) { s.Note(key(1), shown(1, 2), done) },
+			"Note":    func(s *Store, done func(error)) { noteIn(s, key(1), shown(1, 2), done) },
 			"SetGaps": func(s *Store, done func(error)) { s.SetGaps(key(1), nil, done) },
 		} {
 			if what != "SetGaps" && !m.removed && strings.Contains(name, "overwritten") {
@@ -149,7 +157,7 @@ func TestMeddlingUnderLoad(t *testing.T) {
 							if w%2 == 0 {
 								s.Write(done, op(Unsettled, string(rune('A'+i%100)), strings.Repeat("x", 1000)))
 							} else {
-								s.Note(key(w), shown(1, uint64(i)), done)
+								noteIn(s, key(w), shown(1, uint64(i)), done)
 							}
 						})
 						if err != nil {

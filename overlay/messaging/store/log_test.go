@@ -31,7 +31,7 @@ func recordsOf(t *testing.T, i image) (model, error) {
 	t.Helper()
 	dir := t.TempDir()
 	i.put(t, dir)
-	s, err := open(dir, nil, fewSlots)
+	s, err := open(dir, HistoryConfig{}, nil, fewSlots)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func TestLog(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 9))
 		var syncs atomic.Int64
 		begin := func(dir string) *Store {
-			s, err := open(dir, func(step string) bool {
+			s, err := open(dir, HistoryConfig{}, func(step string) bool {
 				if step == "log" {
 					syncs.Add(1)
 				}
@@ -201,7 +201,7 @@ func TestDamagedLog(t *testing.T) {
 		"zeros":          func(b []byte) []byte { return append(b[:slotSize:slotSize], make([]byte, len(b)-slotSize)...) },
 		"cut short":      func(b []byte) []byte { return b[:len(b)-1] },
 		"longer":         func(b []byte) []byte { return append(b, 0) },
-		"another title":  func(b []byte) []byte { copy(b, title); return b },
+		"another title":  func(b []byte) []byte { copy(b, segmentTitle); return b },
 		"no header":      func(b []byte) []byte { clear(b[:slotSize]); return b },
 		"another format": func(b []byte) []byte { b[23]++; seal64(b[:slotSize]); return b },
 	} {

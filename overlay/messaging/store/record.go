@@ -42,18 +42,21 @@ func (b Bucket) known() bool { return b != marks && isContent(string(b)) }
 
 const (
 	// format is the number of the database. In format 1 marks knew one run of a sender; format 2
-	// had no log, and format 3 neither pins nor what belongs to private networks. [Store.upgrade] makes them this one.
-	format    = 4
-	oldFormat = 1
-	logSince  = 3 // the first format with a log
+	// had no log, format 3 neither pins nor what belongs to private networks, and format 4 no history.
+	// [Store.upgrade] makes them this one.
+	format       = 5
+	oldFormat    = 1
+	logSince     = 3 // the first format with a log
+	historySince = 5 // and with a history
 
 	// Keys of numbers in about; its other keys are names of buckets. The second is the number of
 	// the transaction that wrote last, which the metas know too: a root that a disk has not
 	// written would otherwise pass for the one it was. The third is that of the last record of
-	// the log that was folded.
+	// the log that was folded, and the fourth one more than that of the history; 0: there is no history yet.
 	formatKey      = "format"
 	transactionKey = "transaction"
 	foldedKey      = "folded"
+	saidKey        = "said"
 
 	// maxKey and maxValue are bbolt's limits, the latter less what is added here.
 	maxKey   = 32768
@@ -126,6 +129,15 @@ func NumberOp(name string, number uint64) Op {
 
 // isContent says that name is that of a bucket with records of its own.
 func isContent(name string) bool { return slices.Contains(contents, Bucket(name)) }
+
+// A slot is a header, or a note of fixed size. All are at multiples of their size, so that none lies in
+// two sectors.
+const (
+	slotSize = 64
+	sumAt    = slotSize - crcSize
+	// ringSlots sets the size of the log and of the history's files; tests have smaller ones.
+	ringSlots = 16384
+)
 
 // seal64 sets the checksum of a slot.
 func seal64(slot []byte) {

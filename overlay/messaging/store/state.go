@@ -131,11 +131,11 @@ func (s *State) load(want certs.ID) error {
 // OpenMessages opens the messages of the directory, see [OpenWith]; it returns nil if the
 // state has no directory. The caller closes them before the state. fail gets the error if they
 // can't keep an epoch.
-func (s *State) OpenMessages(step func(string) bool, fail func(error)) (*Store, error) {
+func (s *State) OpenMessages(history HistoryConfig, step func(string) bool, fail func(error)) (*Store, error) {
 	if s.Dir == "" {
 		return nil, nil
 	}
-	messages, err := OpenWith(s.Dir, step)
+	messages, err := OpenWith(s.Dir, history, step)
 	if err != nil {
 		return nil, err
 	}

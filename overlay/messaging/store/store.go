@@ -1,5 +1,5 @@
 // Package store owns a peer's state directory: its key, ID, epoch and network, a small
-// file each, under a lock ([State]); and its messages, in two files more ([Store]).
+// file each, under a lock ([State]); and its messages, in two files and a directory ([Store]).
 //
 // messages.db is a database of go.etcd.io/bbolt: the outbox, the marks of shown messages, the
 // deposits kept for others, the records of peers met, and the keys that peers are held to. bbolt because it is one file, is
@@ -9,12 +9,13 @@
 // messages.log is the log in which writes are safe before they come into the database: one
 // write(2) and one fdatasync for all that wait, see log.go.
 //
-// shown is a journal of marks, which record how far each run of a sender was shown. A message
-// counts as shown the moment its line was written, and a process killed between showing a line
-// and noting it may repeat that ONE message, so each note is in the kernel's hands before the
-// next line: it goes into a fixed ring of slots, which takes about a microsecond. Receipts wait until
-// an fdatasync has made a whole group of notes safe from a crash of the machine. Notes are
-// folded into the database when half of the ring is full.
+// history is a directory with the log of what was said and shown, see segment.go: messages of others
+// and our own, and what became of them, each at a position that never changes. It is also the note of what
+// was shown. An entry is in the kernel's hands before the program shows it, and how far it has come is
+// noted before the next one, in a map of a file, which takes about a microsecond: a process killed
+// between showing a line and noting that may repeat that ONE line. Receipts wait until an fdatasync
+// has made a whole group of entries safe from a crash of the machine. Marks, which record how far each
+// run of a sender was shown, come into the database when a file of the history is full.
 //
 // None of these files is ever repaired or made anew: content that is not as it was written is a
 // [DamagedError], also while the store is open. If one of them is removed or replaced
@@ -39,7 +40,7 @@ type Store struct {
 	path    string // of the database
 	db      *bbolt.DB
 	log     writeLog
-	journal journal
+	history history
 	day     func() uint32 // the day of a mark
 
 	step    func(string) bool
@@ -51,7 +52,7 @@ type Store struct {
 	abandoned bool       // bbolt is not used any more, see touch
 
 	placesMu sync.Mutex
-	places   []place // of database and journal
+	places   []place // of the files that stay
 
 	jobs      jobs
 	committer sync.WaitGroup
@@ -66,44 +67,42 @@ type Store struct {
 // Open opens the store in dir, making its files if both are missing. The caller
 // holds the directory ([OpenState]) until after Close. All of both files is
 // read and checked. The store needs not be closed if there was an error.
-func Open(dir string) (*Store, error) { return OpenWith(dir, nil) }
+func Open(dir string) (*Store, error) { return OpenWith(dir, HistoryConfig{}, nil) }
 
 // OpenWith is Open for tests of crashes. It calls step before and after all that
 // changes a file, with the name of what comes next or has just been done: "write
-// FILE", "rename FILE", "renamed FILE", "use", "used" (while the files are made or
-// compacted), "log", "logged", "commit", "committed", "note", "noted", "sync", "synced". Once step
+// FILE", "rename FILE", "renamed FILE" (while the files are made or compacted), "log", "logged", "commit", "committed", "say", "said", "turn", "turned", "note", "noted",
+// "sync", "synced". Once step
 // returns false the store is as dead as if the process had been killed there:
 // nothing more is written, no done function is called any more (another goroutine
 // may be in the middle of either), and Close only releases the files. Several
 // goroutines call step; it may not call the store.
-func OpenWith(dir string, step func(string) bool) (*Store, error) {
-	return open(dir, step, ringSlots)
+func OpenWith(dir string, history HistoryConfig, step func(string) bool) (*Store, error) {
+	return open(dir, history, step, ringSlots)
 }
 
-func open(dir string, step func(string) bool, slots int) (*Store, error) {
+func open(dir string, history HistoryConfig, step func(string) bool, slots int) (*Store, error) {
 	s := &Store{path: filepath.Join(dir, databaseFile), step: step, day: today}
 	s.jobs.init()
 	s.log.path, s.log.half, s.log.changed.L = filepath.Join(dir, logFile), slots*(logHalf/ringSlots), &s.log.mu
-	s.journal.init(dir, slots)
+	h := &s.history
+	h.dir, h.size, h.config, h.wake.L = filepath.Join(dir, historyDir), slots*(segmentSize/ringSlots), history, &h.mu
+	h.marks = make(map[certs.PublicKey]*delivery.Mark)
 	if err := s.load(dir); err != nil {
 		s.release()
 		return nil, err
 	}
 	s.committer.Go(s.commitJobs)
-	s.journal.running.Go(s.syncNotes)
+	h.running.Go(s.syncHistory)
 	return s, nil
 }
 
-// load opens the files, and brings what log and journal have into the database.
+// load opens the files, and brings what log and history have into the database.
 func (s *Store) load(dir string) (err error) {
 	if err := s.openFiles(dir); err != nil {
 		return err
 	}
-	late, err := s.journal.openLate()
-	if err != nil {
-		return err
-	}
-	for _, path := range []string{s.path, s.log.path, s.journal.path, s.journal.late} {
+	for _, path := range []string{s.history.segments[len(s.history.segments)-1].path, s.path, s.log.path, filepath.Join(s.history.dir, cursorFile)} {
 		p, err := placeOf(path)
 		if err != nil {
 			return err
@@ -113,15 +112,17 @@ func (s *Store) load(dir string) (err error) {
 	if err := s.foldOld(); err != nil {
 		return err
 	}
-	if s.journal.torn, err = s.foldNotes(0, s.journal.slots); err != nil {
+	if s.marks, err = s.readMarks(); err != nil {
 		return err
 	}
-	if err := s.update(func(t *transaction) error { return t.raise(late.marks, s.day()) }); err != nil {
-		return err
+	for author, noted := range s.history.marks {
+		m := s.marks[author]
+		for _, stamp := range noted.Stamps() {
+			m.Raise(stamp)
+		}
+		s.marks[author] = m
 	}
-	s.journal.torn += late.torn
-	s.marks, err = s.readMarks()
-	return err
+	return nil
 }
 
 // Close commits what is queued, folds the journal into the database, waits for the
@@ -134,7 +135,10 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) close() error {
-	s.journal.close()
+	s.endHistory()
+	if s.Err() == nil && !s.isDead() {
+		s.foldHistory()
+	}
 	s.jobs.close()
 	s.committer.Wait()
 	if s.Err() == nil && !s.isDead() {
@@ -143,15 +147,6 @@ func (s *Store) close() error {
 		}
 	}
 	s.log.running.Wait()
-	if s.Err() == nil && !s.isDead() {
-		err := s.journal.flush()
-		if err == nil {
-			_, err = s.foldNotes(0, s.journal.slots)
-		}
-		if !s.isDead() {
-			s.fail(err)
-		}
-	}
 	s.fail(s.release())
 	return s.Err()
 }
@@ -161,7 +156,7 @@ func (s *Store) release() (err error) {
 	if s.db != nil && !s.abandoned {
 		err = s.db.Close()
 	}
-	return errors.Join(err, s.log.release(), s.journal.release())
+	return errors.Join(err, s.log.release(), s.history.release())
 }
 
 // Load calls f for each record of b that is safe, in the order of the keys.

@@ -27,12 +27,12 @@ func TestFiles(t *testing.T) {
 		t.Errorf("the second Close: %v", err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 4 {
+	if err != nil || len(entries) != 3 {
 		t.Fatalf("the directory holds %v, %v", entries, err)
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || runtime.GOOS != "windows" && info.Mode() != 0o600 {
+		if err != nil || runtime.GOOS != "windows" && info.Mode() != map[bool]os.FileMode{false: 0o600, true: 0o700 | os.ModeDir}[e.IsDir()] {
 			t.Errorf("%s has mode %v, %v", e.Name(), info.Mode(), err)
 		}
 	}
@@ -89,11 +89,11 @@ func TestDoneInOrder(t *testing.T) {
 				t.Error(err)
 			}
 			written = append(written, i)
-			s.Note(key(1), shown(1, uint64(i)), func(error) { all.Done() })
+			noteIn(s, key(1), shown(1, uint64(i)), func(error) { all.Done() })
 			all.Done()
 		}, op(Unsettled, fmt.Sprint(i), "x"))
 		s.Write(nil, op(Custody, "x", "x"))
-		s.Note(key(0), shown(1, uint64(i)), func(err error) {
+		noteIn(s, key(0), shown(1, uint64(i)), func(err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -101,7 +101,7 @@ func TestDoneInOrder(t *testing.T) {
 			s.Write(nil, op(Peers, "x", "x"))
 			all.Done()
 		})
-		s.Note(key(2), shown(1, 1), nil)
+		noteIn(s, key(2), shown(1, 1), nil)
 	}
 	all.Wait()
 	mustClose(t, s)
@@ -148,7 +148,7 @@ func TestAfterClose(t *testing.T) {
 	mustClose(t, s)
 	for name, call := range map[string]func(func(error)){
 		"Write":   func(done func(error)) { s.Write(done, op(Unsettled, "a", "1")) },
-		"Note":    func(done func(error)) { s.Note(key(1), shown(1, 1), done) },
+		"Note":    func(done func(error)) { noteIn(s, key(1), shown(1, 1), done) },
 		"SetGaps": func(done func(error)) { s.SetGaps(key(1), nil, done) },
 	} {
 		if err := await(call); !errors.Is(err, fs.ErrClosed) {
@@ -156,7 +156,7 @@ func TestAfterClose(t *testing.T) {
 		}
 	}
 	s.Write(nil)
-	s.Note(key(1), shown(1, 1), nil)
+	noteIn(s, key(1), shown(1, 1), nil)
 }
 
 func TestMarks(t *testing.T) {
@@ -259,7 +259,7 @@ func TestConcurrent(t *testing.T) {
 					dones.Done()
 				}
 				s.Write(done, op(Unsettled, fmt.Sprint(c, " ", i), "x"), op(Custody, fmt.Sprint(c), fmt.Sprint(i)))
-				s.Note(key(c), shown(1, uint64(i)), done)
+				noteIn(s, key(c), shown(1, uint64(i)), done)
 				s.SetGaps(key(c+100), []delivery.Gap{{To: delivery.Position{Epoch: 1, Counter: uint64(i)}}}, done)
 				if i%50 == 0 {
 					if err := s.Load(Unsettled, func(_, _ []byte) error { return nil }); err != nil {
@@ -343,7 +343,7 @@ func TestCompaction(t *testing.T) {
 	before := imageOf(t, dir)
 	for _, at := range []string{"write ", "rename ", "renamed ", ""} {
 		before.put(t, dir)
-		s, err := open(dir, func(step string) bool { return at == "" || step != at+databaseFile }, fewSlots)
+		s, err := open(dir, HistoryConfig{}, func(step string) bool { return at == "" || step != at+databaseFile }, fewSlots)
 		if at != "" {
 			if !errors.Is(err, ErrKilled) {
 				t.Fatalf("killed at %q: %v", at, err)

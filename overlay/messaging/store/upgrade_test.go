@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,15 +25,13 @@ func encodeOldMark(p delivery.Position, day uint32, gaps ...delivery.Gap) []byte
 }
 
 // oldStore is a store as the program of an earlier format has left it: marks in the database, some
-// in the journal too, and a message that waits.
+// in a file of their own too, and a message that waits.
 func oldStore(t *testing.T, number uint64) image {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	write(t, s, op(Unsettled, "waits", "message"))
-	note(t, s, key(1), shown(5, 9)) // not folded
 	kill(s)
-	journal := imageOf(t, dir)[journalFile]
 	s = mustOpen(t, dir)
 	if err := s.update(func(t *transaction) error {
 		t.changed = true
@@ -38,7 +39,7 @@ func oldStore(t *testing.T, number uint64) image {
 			t.put(marks, slices.Clone(keyBytes(1)), encodeOldMark(delivery.Position{Epoch: 5, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 3, Counter: 0}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 8}, To: delivery.Position{Epoch: 3, Counter: 9}}, delivery.Gap{From: delivery.Position{Epoch: 3, Counter: 12}, To: delivery.Position{Epoch: 5, Counter: 0}})),
 			t.put(marks, slices.Clone(keyBytes(2)), encodeOldMark(delivery.Position{Epoch: 4, Counter: 4}, 7, delivery.Gap{From: delivery.Position{}, To: delivery.Position{Epoch: 4, Counter: 0}})),
 			t.without(contents[len(contentsOf(number)):]),
-			putAbout(t.tx, formatKey, encodeNumber(number)))
+			t.tx.Bucket([]byte(about)).Delete([]byte(saidKey)), putAbout(t.tx, formatKey, encodeNumber(number)))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +56,56 @@ func oldStore(t *testing.T, number uint64) image {
 		}
 	}
 	kill(s)
-	old := imageOf(t, dir).with(journalFile, func([]byte) []byte { return journal })
+	old := imageOf(t, dir)
+	for _, name := range historyFiles(t, dir) {
+		delete(old, name)
+	}
+	old[oldNotesFile] = slices.Concat(oldHeader(8, true), oldSlot(key(1), shown(5, 9)), make([]byte, 7*slotSize))
+	old[oldLateFile] = slices.Concat(make([]byte, 7*slotSize), oldSlot(key(1), shown(5, 8)))
 	if number < logSince {
 		delete(old, logFile)
-		delete(old, lateFile)
+		delete(old, oldLateFile)
 	}
 	return old
+}
+
+// oldHeader is that of the notes of earlier formats.
+func oldHeader(slots uint64, used bool) []byte {
+	b := make([]byte, slotSize)
+	copy(b, oldTitle)
+	binary.BigEndian.PutUint64(b[16:], 1)
+	binary.BigEndian.PutUint64(b[24:], slots)
+	if used {
+		b[32] = 1
+	}
+	seal64(b)
+	return b
+}
+
+// TestOldNotes: a store of an earlier format does not go on without its notes, or with others.
+func TestOldNotes(t *testing.T) {
+	old := oldStore(t, historySince-1)
+	for what, change := range map[string]func(image){
+		"missing":          func(i image) { delete(i, oldNotesFile) },
+		"cut short":        func(i image) { i[oldNotesFile] = i[oldNotesFile][:8*slotSize] },
+		"damaged":          func(i image) { i[oldNotesFile][3]++ },
+		"without database": func(i image) { delete(i, databaseFile) },
+	} {
+		i := old.with(oldNotesFile, func(b []byte) []byte { return b })
+		change(i)
+		dir := t.TempDir()
+		i.put(t, dir)
+		_, err := open(dir, HistoryConfig{}, nil, fewSlots)
+		if _, ok := errors.AsType[*DamagedError](err); !ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	dir := t.TempDir() // of a program that was ended while it made the first files
+	image{oldNotesFile: append(oldHeader(8, false), make([]byte, 8*slotSize)...)}.put(t, dir)
+	mustClose(t, mustOpen(t, dir))
+	if _, err := os.Stat(filepath.Join(dir, oldNotesFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
 }
 
 // without deletes buckets that an earlier format did not have.
@@ -90,7 +135,7 @@ func TestUpgradeMissesTheLog(t *testing.T) {
 		old := oldStore(t, number)
 		delete(old, logFile)
 		old.put(t, dir)
-		if _, err := open(dir, nil, fewSlots); !strings.Contains(fmt.Sprint(err), "missing") {
+		if _, err := open(dir, HistoryConfig{}, nil, fewSlots); !strings.Contains(fmt.Sprint(err), "missing") {
 			t.Errorf("format %d: %v", number, err)
 		}
 	}
@@ -105,7 +150,7 @@ func testUpgrade(t *testing.T, old image, logged bool) {
 		dir := t.TempDir()
 		old.put(t, dir)
 		left := steps
-		s, err := open(dir, func(string) bool { left--; return left >= 0 }, fewSlots)
+		s, err := open(dir, HistoryConfig{}, func(string) bool { left--; return left >= 0 }, fewSlots)
 		whole := err == nil
 		if whole {
 			kill(s)

@@ -1,0 +1,203 @@
+package messaging
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
+)
+
+// How events are written to the history, and read.
+
+// entryOf is what the history gets of an event before the program does; false: nothing. Of a hidden one
+// it is only to be remembered.
+func entryOf(it *item, now time.Time) (store.Entry, bool) {
+	s := &pb.StoredEvent{At: now.UnixNano()}
+	var entry store.Entry
+	switch e := it.event.(type) {
+	case Message:
+		if it.hidden {
+			entry.Author, entry.Stamp = broadcastMark(it.author), it.stamp
+			return entry, true
+		}
+		s.Kind, s.Id, s.From, s.Key, s.Body, s.SentAt = pb.StoredEventKind_RECEIVED, e.ID[:], string(e.From), e.Key[:], []byte(e.Body), e.SentAt.UnixNano()
+		s.Relayed, s.NewKey, s.Before = e.Path == PathRelayed, e.NewKey, e.Before
+		entry.Message = true
+		entry.Stamp = it.stamp
+		if it.sender != nil {
+			entry.Author = it.sender.key
+			break
+		}
+		s.To = string(e.To)
+		if it.author != (certs.PublicKey{}) {
+			entry.Author = broadcastMark(it.author)
+		}
+	case Sent:
+		s.Kind, s.Id, s.To, s.Ref, s.Body, s.SentAt = pb.StoredEventKind_SENT, e.Message[:], string(e.To), []byte(e.Ref), []byte(it.body), it.sentAt.UnixNano()
+		entry.Message = true
+	case Delivered:
+		s.Kind, s.Id, s.To, s.Ref, s.Relayed, s.Rtt = pb.StoredEventKind_RECEIPT_CAME, e.Message[:], string(e.To), []byte(e.Ref), e.Path == PathRelayed, int64(e.RTT)
+	case Buffered:
+		s.Kind, s.Id, s.To, s.Ref, s.Reason = pb.StoredEventKind_WAITS, e.Message[:], string(e.To), []byte(e.Ref), e.Reason
+	case Failed:
+		s.Kind, s.Id, s.To, s.Ref, s.Reason = pb.StoredEventKind_FAILED, e.Message[:], string(e.To), []byte(e.Ref), e.Error
+	default:
+		return entry, false
+	}
+	if it.settled != nil {
+		s.Epoch, s.Cancelled = it.settled.Epoch, it.settled.Cancelled
+	}
+	data, err := proto.Marshal(s)
+	if err != nil {
+		panic("messaging: an event that can't be encoded: " + err.Error()) // its text was checked when it came
+	}
+	entry.Data = data
+	return entry, true
+}
+
+// withPos is an event at its position.
+func withPos(event Event, pos uint64) Event {
+	switch e := event.(type) {
+	case Message:
+		e.Pos = pos
+		return e
+	case Sent:
+		e.Pos = pos
+		return e
+	case Delivered:
+		e.Pos = pos
+		return e
+	case Buffered:
+		e.Pos = pos
+		return e
+	case Failed:
+		e.Pos = pos
+		return e
+	}
+	return event
+}
+
+// recorded is an event that was read from the history.
+type recorded struct {
+	Past
+	stored *pb.StoredEvent
+}
+
+// decode reads what entryOf has written. self is this peer.
+func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
+	s := new(pb.StoredEvent)
+	if err := proto.Unmarshal(e.Data, s); err != nil {
+		return r, damaged("event", err)
+	}
+	if len(s.GetId()) != len(MessageID{}) {
+		return r, damaged("event", fmt.Errorf("a message ID of %d bytes", len(s.GetId())))
+	}
+	id, to, ref := MessageID(s.GetId()), certs.ID(s.GetTo()), string(s.GetRef())
+	r.At, r.stored = time.Unix(0, s.GetAt()), s
+	path := PathDirect
+	if s.GetRelayed() {
+		path = PathRelayed
+	}
+	switch s.GetKind() {
+	case pb.StoredEventKind_RECEIVED:
+		if len(s.GetKey()) != len(certs.PublicKey{}) {
+			return r, damaged("event", fmt.Errorf("a key of %d bytes", len(s.GetKey())))
+		}
+		m := Message{
+			ID: id, From: certs.ID(s.GetFrom()), Key: certs.PublicKey(s.GetKey()), NewKey: s.GetNewKey(), To: to, Body: string(s.GetBody()),
+			SentAt: time.Unix(0, s.GetSentAt()), Path: path, Before: s.GetBefore(), Pos: e.Pos,
+		}
+		if to == "" {
+			m.To = self
+		}
+		r.Event = m
+	case pb.StoredEventKind_SENT:
+		r.Event = Sent{Message: id, To: to, Ref: ref, Pos: e.Pos}
+	case pb.StoredEventKind_RECEIPT_CAME:
+		r.Event = Delivered{Message: id, To: to, Ref: ref, Path: path, RTT: time.Duration(s.GetRtt()), Pos: e.Pos}
+	case pb.StoredEventKind_WAITS:
+		r.Event = Buffered{Message: id, To: to, Ref: ref, Reason: s.GetReason(), Pos: e.Pos}
+	case pb.StoredEventKind_FAILED:
+		r.Event = Failed{Message: id, To: to, Ref: ref, Error: s.GetReason(), Pos: e.Pos}
+	default:
+		return r, damaged("event", fmt.Errorf("of an unknown kind %d", s.GetKind()))
+	}
+	return r, nil
+}
+
+// outgoing is the message of ours that an event of the history is about, as far as the store's key of
+// it goes.
+func (r recorded) outgoing() *delivery.Outgoing {
+	id := r.stored.GetId()
+	return &delivery.Outgoing{
+		ID: MessageID(id), Position: delivery.PositionOf(&pb.Message{Id: id, Epoch: r.stored.GetEpoch()}), Cancelled: r.stored.GetCancelled(),
+	}
+}
+
+// unsaid knows from where on the history may lack that messages of ours were sent: they are on the disk,
+// and the event Sent has not been written yet. The next Open looks there.
+type unsaid struct {
+	mu   sync.Mutex
+	from map[MessageID]uint64
+}
+
+func (u *unsaid) add(id MessageID, from uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.from == nil {
+		u.from = make(map[MessageID]uint64)
+	}
+	u.from[id] = from
+}
+
+func (u *unsaid) remove(id MessageID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.from, id)
+}
+
+// floor is the lowest of these positions; 0: there are none.
+func (u *unsaid) floor() (lowest uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, pos := range u.from {
+		if lowest == 0 || pos < lowest {
+			lowest = pos
+		}
+	}
+	return lowest
+}
+
+// said is the message that an event of the history begins; false: it is about an earlier one.
+func (r recorded) said(self certs.ID, key certs.PublicKey) (s Said, ok bool) {
+	switch e := r.Event.(type) {
+	case Message:
+		return Said{
+			Pos: e.Pos, ID: e.ID, From: e.From, Key: e.Key, To: e.To, Body: e.Body, SentAt: e.SentAt, Before: e.Before, State: StateReceived,
+		}, true
+	case Sent:
+		return Said{
+			Pos: e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Ref: e.Ref,
+			SentAt: time.Unix(0, r.stored.GetSentAt()), State: StateSent,
+		}, true
+	}
+	return s, false
+}
+
+// selects says that a query is about a message.
+func (q Query) selects(s *Said, at time.Time, self certs.ID) bool {
+	switch {
+	case q.Before != 0 && s.Pos >= q.Before, at.Before(q.Since):
+		return false
+	case q.With != "" && s.To != q.With && (s.From != q.With || s.To != self):
+		return false
+	}
+	return q.Search == "" || strings.Contains(strings.ToLower(s.Body), q.Search)
+}

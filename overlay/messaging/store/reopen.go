@@ -1,0 +1,219 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+)
+
+// How the history is opened: what a crash of the machine has left of the last write is cut off, and
+// what was not shown is handed over, to be shown first of all. Damage anywhere else is an error.
+
+// makeHistory makes an empty history. It gets its name last, so that one that has it is whole.
+func (s *Store) makeHistory(dir string) error {
+	path, final := filepath.Join(dir, temporary+historyDir), filepath.Join(dir, historyDir)
+	if !s.reach("write " + historyDir) {
+		return ErrKilled
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: s.history.size}
+	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)), syncDir(path))
+	if err != nil {
+		_ = os.RemoveAll(path)
+		return err
+	}
+	if !s.reach("rename " + historyDir) {
+		return ErrKilled
+	}
+	if err := os.Rename(path, final); err != nil {
+		return err
+	}
+	if !s.reach("renamed " + historyDir) {
+		return ErrKilled
+	}
+	return syncDir(dir)
+}
+
+// openHistory opens the history behind a position up to which the database has its marks, and
+// brings what is behind it into the database.
+func (s *Store) openHistory(folded uint64) error {
+	h := &s.history
+	if err := h.readSegments(); err != nil {
+		return err
+	}
+	from := 0
+	for i, g := range h.segments {
+		if g.first <= folded+1 {
+			from = i
+		}
+	}
+	var records []Entry
+	for i, g := range h.segments[from:] {
+		b, err := g.read()
+		if err != nil {
+			return err
+		}
+		last := from+i == len(h.segments)-1
+		h.messages = g.before
+		at, next, err := g.records(b, func(r said) error {
+			h.noted = max(h.noted, r.shown)
+			if r.kind == kindMessage {
+				h.messages++
+			}
+			if r.kind != kindShown && r.number > folded {
+				e := r.entry()
+				e.Data = slices.Clone(e.Data)
+				records = append(records, e)
+			}
+			return nil
+		})
+		switch {
+		case err != nil:
+			return err
+		case !last && next != h.segments[from+i+1].first, last && (next <= folded || g.calledSafe(b, at, next)):
+			return g.missing(next)
+		}
+		h.number, h.at = next-1, at
+		if last {
+			if err := s.cutTail(g, b[at:]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.openCursor(); err != nil {
+		return err
+	}
+	h.safe, h.folded = h.number, folded
+	h.first.Store(h.segments[0].first)
+	h.last.Store(h.number)
+	h.split(records)
+	return nil
+}
+
+// readSegments lists the files, and removes what a crash has left of one that was being made.
+func (h *history) readSegments() error {
+	entries, err := os.ReadDir(h.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries { // in the order of their names
+		switch name := e.Name(); {
+		case name == cursorFile || name == spareFile:
+		case strings.HasPrefix(name, temporary) && e.Type().IsRegular():
+			if err := os.Remove(filepath.Join(h.dir, name)); err != nil {
+				return err
+			}
+		default:
+			g, err := readSegmentHeader(h.dir, name)
+			if err != nil {
+				return err
+			}
+			h.segments = append(h.segments, g)
+		}
+	}
+	if len(h.segments) == 0 {
+		return damage(h.dir, errors.New("it is empty"))
+	}
+	return nil
+}
+
+// cutTail opens the last segment, and puts zeros where a crash of the machine has left parts of
+// records. All before that is then safe.
+func (s *Store) cutTail(g segment, tail []byte) (err error) {
+	h := &s.history
+	if h.file, err = os.OpenFile(g.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	end := len(tail)
+	for end > 0 && tail[end-1] == 0 {
+		end--
+	}
+	if end > 0 {
+		h.torn = end
+		if _, err := h.file.WriteAt(make([]byte, end), int64(h.at)); err != nil {
+			return err
+		}
+	}
+	return h.file.Sync()
+}
+
+// openCursor finds out how far things were shown: what the records say, or the cursor, whose writes
+// were not waited for. It may know more, or, after a crash of the machine, of records that are gone.
+func (h *history) openCursor() (err error) {
+	path := filepath.Join(h.dir, cursorFile)
+	if _, err := exists(path); err != nil {
+		return err
+	}
+	if h.cursor, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return &DamagedError{Path: path, Err: errors.New("it is missing")}
+		}
+		return err
+	}
+	b := make([]byte, cursorSlots*slotSize)
+	if err := readFull(h.cursor, b, 0); err != nil {
+		return damage(path, err)
+	}
+	h.shown = h.noted
+	for ; len(b) > 0; b = b[slotSize:] {
+		if sealed(b[:slotSize]) && string(b[:len(segmentTitle)]) == segmentTitle {
+			h.shown = max(h.shown, binary.BigEndian.Uint64(b[16:]))
+		}
+	}
+	h.shown = min(h.shown, h.number)
+	if _, err := h.cursor.WriteAt(slices.Concat(cursorSlot(h.shown), cursorSlot(h.shown)), 0); err != nil {
+		return err
+	}
+	if err := h.cursor.Sync(); err != nil {
+		return err
+	}
+	h.slots, err = mapFile(h.cursor, cursorSlots*slotSize)
+	return err
+}
+
+// split takes what was shown into the marks, and the rest to be shown. What is only to be remembered
+// was shown before it was written, or is hidden.
+func (h *history) split(records []Entry) {
+	for _, e := range records {
+		if e.Pos > h.shown && len(e.Data) > 0 {
+			h.early = append(h.early, e)
+			if e.Author != (certs.PublicKey{}) {
+				h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
+			}
+			continue
+		}
+		if e.Author == (certs.PublicKey{}) {
+			continue
+		}
+		if h.marks[e.Author] == nil {
+			h.marks[e.Author] = new(delivery.Mark)
+		}
+		h.marks[e.Author].Raise(e.Stamp)
+	}
+}
+
+// Early hands over, once, what was said and not shown when the store was opened: it is to be shown
+// before anything else.
+func (s *Store) Early() []Entry {
+	h := &s.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	early := h.early
+	h.early = nil
+	return early
+}
+
+// Torn is how many bytes of a write that a crash of the machine has cut short were removed at Open.
+func (s *Store) Torn() int { return s.history.torn }

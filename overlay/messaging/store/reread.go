@@ -1,0 +1,111 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sort"
+)
+
+// Span is the first and the last position of the history; 0 where there is nothing.
+type Span struct{ First, Last uint64 }
+
+// Said is what positions the history has now. It waits for nothing.
+func (s *Store) Said() Span {
+	first, last := s.history.first.Load(), s.history.last.Load()
+	if last < first {
+		return Span{}
+	}
+	return Span{first, last}
+}
+
+// Folded is the position up to which an Open would read nothing.
+func (s *Store) Folded() uint64 {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	return s.history.folded
+}
+
+// Parts lists the spans of the history's files, the newest first: for reading it backwards.
+func (s *Store) Parts() (parts []Span) {
+	h := &s.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := h.last.Load()
+	for i := len(h.segments) - 1; i >= 0; i-- {
+		parts = append(parts, Span{h.segments[i].first, last})
+		last = h.segments[i].first - 1
+	}
+	return parts
+}
+
+// ErrEnough ends a Read early, without an error.
+var ErrEnough = errors.New("enough was read")
+
+// Read calls f for the entries with data in a span, in their order, while the store is in use. The data
+// is valid during the call. What was dropped meanwhile is left out. Errors: f's, and [DamagedError]
+// where an entry is not what was written.
+func (s *Store) Read(span Span, f func(Entry) error) error {
+	h := &s.history
+	h.mu.Lock()
+	segments := append([]segment(nil), h.segments...)
+	end := h.last.Load()
+	h.mu.Unlock()
+	first := max(0, sort.Search(len(segments), func(i int) bool { return segments[i].first > span.First })-1)
+	for i, g := range segments[first:] {
+		if g.first > span.Last || g.first > end {
+			return nil
+		}
+		var next *segment
+		if i++; first+i < len(segments) {
+			next = &segments[first+i]
+		}
+		if err := readSegment(g, next, Span{span.First, min(span.Last, end)}, f); err != nil {
+			if errors.Is(err, ErrEnough) {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// readSegment is Read for one segment, before another one or the last. (What was only to be remembered
+// may be gone between two of them, but no message.)
+func readSegment(g segment, before *segment, span Span, f func(Entry) error) error {
+	b, err := g.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	messages := g.before
+	at, next, err := g.records(b, func(r said) error {
+		if r.kind == kindMessage {
+			messages++
+		}
+		if r.kind < kindEvent || r.number < span.First || r.number > span.Last {
+			return nil
+		}
+		return f(r.entry())
+	})
+	switch {
+	case err != nil:
+		return err
+	case before == nil && next <= span.Last, before != nil && !allZero(b[at:]):
+		return g.missing(next)
+	case before != nil && messages != before.before:
+		return damage(before.path, fmt.Errorf("%d messages before it are missing", before.before-messages))
+	}
+	return nil
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+)
+
+// The history is a row of files, the segments, in a directory of its own. Each is as long as it was
+// made, so that a write changes no size: a header, and records at multiples of recordAlign.
+//
+//	header: title 16 | format 8 | number of its first record 8 | size 8 | messages before it 8 | … | CRC-32C 4
+//	record: length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | shown 8 | kind 1 | …
+//
+// Records are numbered from 1, which are the positions of the history. "safe" is the number up to
+// which all was synced when the record was written: so a record that can't be read is damage if a
+// later one calls it safe, and else what a crash has left of the last write. "shown" is the number up
+// to which the program had shown everything: what follows it is shown again after a crash. A record
+// of the kind mark says nothing else. Of the others a message of another peer, or one that only has
+// to be remembered, has its author's key 32, epoch 8, counter 8, nonce 8 and hash 4; zeros in others.
+// Then come the caller's bytes. Integers are big-endian.
+const (
+	historyDir    = "history"
+	cursorFile    = "shown" // in it
+	spareFile     = "spare"
+	segmentTitle  = "quicpeer history" // 16 bytes
+	historyFormat = 1
+
+	saidHead = 4 + 4 + 8 + 8 + 8 + 1
+	noteSize = 32 + 8 + 8 + 8 + 4
+
+	// segmentSize is the size of a segment (a guess): a larger one makes room in larger steps, and
+	// a smaller one is full sooner. One with a larger record is as large as that needs.
+	segmentSize = 128 * ringSlots
+)
+
+// kind says what a record of the history is.
+type kind byte
+
+const (
+	kindShown   kind = iota // only how far things were shown
+	kindNote                // only to be remembered
+	kindEvent               // of a message: what became of it
+	kindMessage             // counts among the messages
+)
+
+// Entry is what the history has at a position.
+type Entry struct {
+	Pos    uint64
+	Author certs.PublicKey // of a message that is not to be shown again; zero: none
+	Stamp  delivery.Stamp
+	// Message: it counts as one of the messages that the history is bounded to.
+	Message bool
+	Data    []byte // the caller's; empty: only author and stamp are to be remembered
+}
+
+func (e *Entry) kind() kind {
+	switch {
+	case len(e.Data) == 0:
+		return kindNote
+	case e.Message:
+		return kindMessage
+	}
+	return kindEvent
+}
+
+// segment is a file of the history.
+type segment struct {
+	path   string
+	first  uint64 // the number of its first record
+	size   int
+	before uint64 // messages in earlier segments
+}
+
+func segmentName(first uint64) string { return fmt.Sprintf("%020d", first) }
+
+// newSegment writes a segment without records, for a name that it gets later.
+func newSegment(path string, size int) error { return createFile(path, make([]byte, size)) }
+
+func (g segment) header() []byte {
+	b := make([]byte, slotSize)
+	copy(b, segmentTitle)
+	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before} {
+		binary.BigEndian.PutUint64(b[16+8*i:], n)
+	}
+	seal64(b)
+	return b
+}
+
+// readSegmentHeader reads what a segment says of itself.
+func readSegmentHeader(dir, name string) (g segment, err error) {
+	g.path = filepath.Join(dir, name)
+	if g.first, err = strconv.ParseUint(name, 10, 64); err != nil || segmentName(g.first) != name || g.first == 0 {
+		return g, &DamagedError{Path: g.path, Err: errors.New("it is not a file of the history")}
+	}
+	if err := isRegular(g.path); err != nil {
+		return g, err
+	}
+	f, err := os.Open(g.path)
+	if err != nil {
+		return g, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return g, err
+	}
+	var b [slotSize]byte
+	if err := readFull(f, b[:], 0); err != nil {
+		return g, damage(g.path, err)
+	}
+	number := binary.BigEndian.Uint64(b[16:])
+	size := binary.BigEndian.Uint64(b[32:])
+	switch {
+	case string(b[:len(segmentTitle)]) != segmentTitle || !sealed(b[:]):
+		return g, damage(g.path, errors.New("its header is not what was written"))
+	case number != historyFormat:
+		return g, formatError(g.path, number, historyFormat)
+	case binary.BigEndian.Uint64(b[24:]) != g.first || size != uint64(info.Size()):
+		return g, damage(g.path, fmt.Errorf("it has %d bytes and not %d, or another's name", info.Size(), size))
+	}
+	g.size, g.before = int(size), binary.BigEndian.Uint64(b[40:])
+	return g, nil
+}
+
+// read reads all of a segment.
+func (g segment) read() ([]byte, error) {
+	f, err := os.Open(g.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, g.size)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, damage(g.path, err)
+	}
+	return b, nil
+}
+
+// said is a record of the history.
+type said struct {
+	number, safe, shown uint64
+	kind                kind
+	size                int
+	note                []byte // noteSize bytes; nil in those of the kind shown
+	data                []byte
+}
+
+// appendSaid appends a record, with what fills it up.
+func appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
+	start := len(b)
+	b = append(b, make([]byte, saidHead)...)
+	if k != kindShown {
+		b = append(b, e.Author[:]...)
+		b = binary.BigEndian.AppendUint64(appendPosition(b, e.Stamp.Position), e.Stamp.Nonce)
+		b = append(binary.BigEndian.AppendUint32(b, e.Stamp.Hash), e.Data...)
+	}
+	r := b[start:]
+	binary.BigEndian.PutUint32(r, uint32(len(r)))
+	for i, n := range []uint64{number, safe, shown} {
+		binary.BigEndian.PutUint64(r[8+8*i:], n)
+	}
+	r[saidHead-1] = byte(k)
+	binary.BigEndian.PutUint32(r[4:], crc32.Checksum(r[8:], castagnoli))
+	return append(b, make([]byte, align(len(r))-len(r))...)
+}
+
+// sizeOfSaid is what a record takes.
+func sizeOfSaid(e *Entry) int { return align(saidHead + noteSize + len(e.Data)) }
+
+// parseSaid reads a record at the beginning of b; false: there is none.
+func parseSaid(b []byte) (r said, ok bool) {
+	if len(b) < saidHead {
+		return r, false
+	}
+	size := binary.BigEndian.Uint32(b)
+	if size < saidHead || uint64(size) > uint64(len(b)) || crc32.Checksum(b[8:size], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+		return r, false
+	}
+	r = said{number: binary.BigEndian.Uint64(b[8:]), safe: binary.BigEndian.Uint64(b[16:]), shown: binary.BigEndian.Uint64(b[24:]), kind: kind(b[saidHead-1]), size: int(size)}
+	body := b[saidHead:size]
+	switch {
+	case r.kind > kindMessage || r.kind == kindShown && len(body) > 0:
+		return r, false
+	case r.kind == kindShown:
+		return r, true
+	case len(body) < noteSize || (r.kind == kindNote) != (len(body) == noteSize):
+		return r, false
+	}
+	r.note, r.data = body[:noteSize], body[noteSize:]
+	return r, true
+}
+
+// entry is what a record holds; its data is that of the record.
+func (r said) entry() Entry {
+	return Entry{
+		Pos: r.number, Author: certs.PublicKey(r.note[:32]), Message: r.kind == kindMessage, Data: r.data,
+		Stamp: delivery.Stamp{
+			Run: delivery.Run{Position: decodePosition(r.note[32:]), Nonce: binary.BigEndian.Uint64(r.note[48:])}, Hash: binary.BigEndian.Uint32(r.note[56:]),
+		},
+	}
+}
+
+// records calls f for each record in the bytes of a segment, and returns where the next would begin
+// and its number.
+func (g segment) records(b []byte, f func(said) error) (at int, next uint64, err error) {
+	at, next = slotSize, g.first
+	for at < len(b) {
+		r, ok := parseSaid(b[at:])
+		if !ok || r.number != next || r.safe >= next || r.shown >= next {
+			break
+		}
+		if err := f(r); err != nil {
+			return at, next, err
+		}
+		at, next = at+align(r.size), next+1
+	}
+	return at, next, nil
+}
+
+// calledSafe says that a record behind a place calls one of that number safe.
+func (g segment) calledSafe(b []byte, at int, number uint64) bool {
+	for ; at < len(b); at += recordAlign {
+		if r, ok := parseSaid(b[at:]); ok && r.safe >= number {
+			return true
+		}
+	}
+	return false
+}
+
+// missing is the damage of a record that can't be read and should be there.
+func (g segment) missing(number uint64) error {
+	return damage(g.path, fmt.Errorf("record %d of the history is not what was written", number))
+}
