@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -114,13 +115,23 @@ func (d *Disk) noteShown(author certs.PublicKey, it item, done func(ok bool)) {
 	pos := it.pos
 	if pos == 0 {
 		note := []store.Entry{{Author: author, Stamp: it.stamp}}
-		if err := d.store.Say(note); err != nil {
-			after(err)
+		if !d.say(note) {
+			done(false)
 			return
 		}
 		pos = note[0].Pos
 	}
 	d.store.Shown(pos, false, after)
+}
+
+// say writes entries to the history, and gives them their positions; false: it can't be written, so
+// the peer ends.
+func (d *Disk) say(entries []store.Entry) bool {
+	err := d.store.Say(entries)
+	if err != nil && !errors.Is(err, store.ErrKilled) {
+		d.fail(err)
+	}
+	return err == nil
 }
 
 // noteSettled deletes a message of ours once it is safe that the program has had its last event.

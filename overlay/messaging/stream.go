@@ -90,8 +90,7 @@ func (s Stream) record(items []item) bool {
 	if len(entries) == 0 {
 		return true
 	}
-	if err := s.engine.disk.store.Say(entries); err != nil {
-		s.engine.disk.fail(err)
+	if !s.engine.disk.say(entries) {
 		return false
 	}
 	for n, i := range places {
