@@ -36,6 +36,7 @@ type world struct {
 
 	recordings map[string]*replay.Recording // of the nodes with these names
 
+	noHistory bool              // the nodes that are started keep none
 	noCustody string            // the name of a node to start with NoCustody
 	older     string            // the name of one that knows no features
 	door      *certs.Door       // of the nodes that are started from now on
@@ -88,6 +89,7 @@ func (w *world) config(name string, join ...string) Config {
 	cfg := Config{
 		State:     w.states[name],
 		Conn:      w.Node(name),
+		History:   HistoryConfig{Off: w.noHistory},
 		NoCustody: name == w.noCustody,
 		older:     name == w.older,
 		place:     place{door: w.door},
