@@ -1,7 +1,6 @@
 package messaging
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -104,26 +103,6 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
 	return Failed{Message: m.ID, To: to, Ref: m.Ref, Error: wasCancelled}
 }
-
-const keySize = 16 // of a message
-
-func keyOfMessage(p delivery.Position) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
-}
-
-// forgetMessage deletes a message from the disk when the program has had its last event. This
-// may be delayed: if the message is sent again, its receiver knows it, and the program gets
-// the event again.
-func (d *Disk) forgetMessage(m *delivery.Outgoing) {
-	key := keyOfMessage(m.Position)
-	if m.Cancelled {
-		key = keyOfWord(m.Position)
-	}
-	d.Write(nil, store.Op{Bucket: store.Unsettled, Key: key})
-}
-
-// keyOfWord is the key of a message's last word: right after the key of the message.
-func keyOfWord(p delivery.Position) []byte { return append(keyOfMessage(p), 'w') }
 
 // wordOf stores that a message was withdrawn.
 func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {

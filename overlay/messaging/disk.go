@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -154,7 +155,7 @@ func (d *Disk) willSay(id MessageID) uint64 {
 		return 0
 	}
 	from := d.store.Said().Last + 1
-	d.unsaid.add(id, from)
+	d.unsaid.expect(id, from)
 	return from
 }
 
@@ -256,3 +257,23 @@ func (u *users) stop() bool {
 
 // damaged reports a record that was stored whole but makes no sense.
 func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w", what, err) }
+
+const keySize = 16 // of a message
+
+func keyOfMessage(p delivery.Position) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
+}
+
+// forgetMessage deletes a message from the disk when the program has had its last event. This
+// may be delayed: if the message is sent again, its receiver knows it, and the program gets
+// the event again.
+func (d *Disk) forgetMessage(m *delivery.Outgoing) {
+	key := keyOfMessage(m.Position)
+	if m.Cancelled {
+		key = keyOfWord(m.Position)
+	}
+	d.Write(nil, store.Op{Bucket: store.Unsettled, Key: key})
+}
+
+// keyOfWord is the key of a message's last word: right after the key of the message.
+func keyOfWord(p delivery.Position) []byte { return append(keyOfMessage(p), 'w') }

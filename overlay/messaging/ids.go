@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"sync"
 
@@ -51,4 +52,10 @@ func (m *MessageIDs) SetCounter(counter uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.counter = counter
+}
+
+// broadcastMark is the name of the mark for the broadcasts of a peer that were shown, beside
+// that of its direct messages.
+func broadcastMark(author certs.PublicKey) certs.PublicKey {
+	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
 }

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,7 +114,7 @@ func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 		}
 		return nil
 	case e.disk.history && s.GetSaid() >= known.from && !known.sent[out.ID]:
-		e.disk.unsaid.add(out.ID, s.GetSaid())
+		e.disk.unsaid.expect(out.ID, s.GetSaid())
 		e.early = append(e.early, sentItem(out, to))
 	}
 	if out.Cancelled {
@@ -173,12 +172,6 @@ func (e *Engine) Directory() *Directory { return &e.directory }
 
 // Queue is where events wait for the program.
 func (e *Engine) Queue() *EventQueue { return e.events }
-
-// broadcastMark is the name of the mark for the broadcasts of a peer that were shown, beside
-// that of its direct messages.
-func broadcastMark(author certs.PublicKey) certs.PublicKey {
-	return sha256.Sum256(append([]byte("quicpeer broadcasts\x00"), author[:]...))
-}
 
 // ShownBroadcasts says how far the broadcasts of each run of a peer were shown in earlier
 // runs. It is called before Start.

@@ -148,7 +148,7 @@ type unsaid struct {
 	from map[MessageID]uint64
 }
 
-func (u *unsaid) add(id MessageID, from uint64) {
+func (u *unsaid) expect(id MessageID, from uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.from == nil {

@@ -159,7 +159,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e := r.engine
 	if !e.disk.Keeps() {
 		m.Stored = true
-		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref}) // there is no history either
+		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
 		return
 	}
 	value, err := proto.Marshal(&pb.StoredMessage{

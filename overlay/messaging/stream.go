@@ -60,9 +60,9 @@ func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 				return // the peer ends; it comes again after the next start
 			}
 			for i, it := range items {
-				unshown.add(it)
+				unshown.queue(it)
 				if !it.hidden && !yield(it.event, unshown.pass) {
-					e.events.putBack(append(unshown.end(), items[i+1:]...))
+					e.events.putBack(append(unshown.rest(), items[i+1:]...))
 					return
 				}
 			}
@@ -115,8 +115,8 @@ type unshown struct {
 	none  chan struct{} // closed when there are none; nil: nobody waits
 }
 
-// add adds one; one that is hidden counts as shown once those before it are.
-func (u *unshown) add(it item) {
+// queue adds one; one that is hidden counts as shown once those before it are.
+func (u *unshown) queue(it item) {
 	u.mu.Lock()
 	u.items = append(u.items, it)
 	alone := len(u.items) == 1
@@ -151,8 +151,8 @@ func (u *unshown) pass() {
 	}
 }
 
-// end is the end of the loop.
-func (u *unshown) end() []item {
+// rest ends the loop, and returns what it has not shown.
+func (u *unshown) rest() []item {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true

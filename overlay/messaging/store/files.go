@@ -165,25 +165,6 @@ func (s *Store) checkDatabase(dir string) (number uint64, err error) {
 	})
 }
 
-func isDirectory(path string) (bool, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err == nil && !info.IsDir():
-		err = &DamagedError{Path: path, Err: errors.New("it is not a directory")}
-	}
-	return err == nil, err
-}
-
-func exists(path string) (bool, error) {
-	err := isRegular(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // makeFile lets write make a file, safe from a crash, under a temporary path, and
 // renames it.
 func (s *Store) makeFile(dir, name string, write func(path string) error) error {
@@ -256,20 +237,4 @@ func openDatabase(path string) (*bbolt.DB, error) {
 	}
 	db.AllocSize = growStep
 	return db, nil
-}
-
-// isRegular returns fs.ErrNotExist if there is nothing of that name, not even a
-// link to nowhere.
-func isRegular(path string) error {
-	if _, err := os.Lstat(path); err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil || !info.Mode().IsRegular() {
-		return &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
-	}
-	return nil
 }

@@ -53,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 	if got := s.Close(); !errors.Is(got, err) {
 		t.Errorf("Close: %v", got)
 	}
-	// What is in the log has to be folded, for which the disk has no room either.
+	// The log has to be folded, for which the disk has no room either.
 	if s, err := open(dir, HistoryConfig{}, nil, fewSlots); err == nil {
 		s.Close()
 	} else if !errors.Is(err, syscall.ENOSPC) {

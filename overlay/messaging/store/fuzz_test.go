@@ -43,7 +43,7 @@ func FuzzHistory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		g := segment{first: 1, size: len(b)}
 		number := uint64(0)
-		at, next, err := g.records(b, func(r said) error {
+		at, next, err := g.scan(b, func(r said) error {
 			number++
 			if r.number != number || r.safe >= number || r.shown >= number || r.size > len(b) {
 				t.Errorf("record %d: %+v", number, r)
@@ -60,7 +60,7 @@ func FuzzHistory(f *testing.F) {
 		if err != nil || next != number+1 || at > len(b)+recordAlign && number > 0 {
 			t.Errorf("%d records up to %d of %d bytes, %v", number, at, len(b), err)
 		}
-		g.calledSafe(b, 0, 1)
+		g.attests(b, 0, 1)
 	})
 }
 

@@ -39,6 +39,7 @@ type HistoryConfig struct {
 // history is the log of what was said and shown. Its writer is whoever calls Say; one goroutine
 // makes safe what was written.
 type history struct {
+	store  *Store
 	dir    string
 	size   int // of a segment
 	config HistoryConfig
@@ -54,13 +55,8 @@ type history struct {
 	shown    uint64    // all up to here was shown
 	noted    uint64    // of that, as far as records say
 	unshown  []Entry   // those with an author that were not shown, without data
-	urgent   []func(error)
-	lazy     []func(error)
-	lazyAt   *time.Timer // runs while lazy waits
-	hurry    bool        // it has fired
-	turned   bool        // there is a new segment since the last fold
-	marks    map[certs.PublicKey]*delivery.Mark
-	folded   uint64 // the database has the marks up to here
+	dones    dones
+	fold     folding
 	ended    bool
 	buffer   []byte
 	running  sync.WaitGroup // of the goroutine that syncs
@@ -68,12 +64,37 @@ type history struct {
 	syncing     sync.Mutex    // behind mu; held while the last segment is synced, and when it becomes another
 	first, last atomic.Uint64 // the positions, for those who may not wait for the disk
 
-	cursor *os.File
-	slots  []byte // a map of it; nil where none can be had
-	turn   int    // the slot that is written next
+	cursor cursor
 
-	early []Entry // as of Open: not shown
-	torn  int     // bytes that were cut off at Open
+	opened opened
+}
+
+// folding is what the database is to have next of the history.
+type folding struct {
+	due   bool // there is a new segment
+	marks map[certs.PublicKey]*delivery.Mark
+	upTo  uint64 // it has the marks up to here
+}
+
+// opened is what Open has found.
+type opened struct {
+	early []Entry // not shown
+	torn  int     // bytes that were cut off
+}
+
+// cursor is the file that says how far things were shown, until a record does.
+type cursor struct {
+	file  *os.File
+	slots []byte // a map of it; nil where none can be had
+	turn  int    // the slot that is written next
+}
+
+// dones are the done functions that wait for the next sync.
+type dones struct {
+	urgent []func(error)
+	lazy   []func(error)
+	timer  *time.Timer // runs while lazy waits
+	hurry  bool        // it has fired
 }
 
 // cursorSlots is how many slots the cursor has: one is whole while another is written.
@@ -85,22 +106,21 @@ const cursorSlots = 2
 // wait; a lazy one waits for others for up to 100 ms. With an error it may be lost, and so will be all
 // later ones. done may call the store, but not [Store.Close]. The queue for done is bounded only by
 // its callers. After Close done is called by Shown itself, with [fs.ErrClosed].
-func (s *Store) Shown(pos uint64, lazy bool, done func(error)) {
-	h := &s.history
+func (h *history) Shown(pos uint64, lazy bool, done func(error)) {
 	h.mu.Lock()
 	closed := h.ended
-	if !closed && s.Err() == nil && pos > h.shown && pos <= h.number && s.reach("note") {
+	if !closed && h.store.Err() == nil && pos > h.shown && pos <= h.number && h.store.reach("note") {
 		h.shown = pos
 		if err := h.putCursor(); err != nil {
-			s.fail(err)
+			h.store.fail(err)
 		}
-		s.reach("noted")
+		h.store.reach("noted")
 	}
-	if !closed && !s.isDead() {
+	if !closed && !h.store.isDead() {
 		h.queueDone(lazy, done)
 	}
 	h.mu.Unlock()
-	if closed && done != nil && !s.isDead() {
+	if closed && done != nil && !h.store.isDead() {
 		done(fs.ErrClosed)
 	}
 }
@@ -109,15 +129,15 @@ func (s *Store) Shown(pos uint64, lazy bool, done func(error)) {
 func (h *history) queueDone(lazy bool, done func(error)) {
 	switch {
 	case !lazy && done != nil:
-		h.urgent = append(h.urgent, done)
+		h.dones.urgent = append(h.dones.urgent, done)
 		h.wake.Signal()
 	case lazy && done != nil:
-		h.lazy = append(h.lazy, done)
-		if h.lazyAt == nil {
-			h.lazyAt = time.AfterFunc(lazyShown, func() {
+		h.dones.lazy = append(h.dones.lazy, done)
+		if h.dones.timer == nil {
+			h.dones.timer = time.AfterFunc(lazyShown, func() {
 				h.mu.Lock()
 				defer h.mu.Unlock()
-				h.hurry = true
+				h.dones.hurry = true
 				h.wake.Signal()
 			})
 		}
@@ -127,19 +147,19 @@ func (h *history) queueDone(lazy bool, done func(error)) {
 // putCursor puts the cursor where it outlives the process. h.mu is held.
 func (h *history) putCursor() (err error) {
 	slot := cursorSlot(h.shown)
-	at := h.turn * slotSize
-	h.turn = (h.turn + 1) % cursorSlots
-	if h.slots == nil {
-		_, err = h.cursor.WriteAt(slot, int64(at))
+	at := h.cursor.turn * slotSize
+	h.cursor.turn = (h.cursor.turn + 1) % cursorSlots
+	if h.cursor.slots == nil {
+		_, err = h.cursor.file.WriteAt(slot, int64(at))
 		return err // it names the path
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if recover() != nil {
-			err = damage(h.cursor.Name(), errors.New("it was cut short, or the disk can't hold it"))
+			err = damage(h.cursor.file.Name(), errors.New("it was cut short, or the disk can't hold it"))
 		}
 	}()
-	copy(h.slots[at:], slot)
+	copy(h.cursor.slots[at:], slot)
 	return nil
 }
 
@@ -154,38 +174,36 @@ func cursorSlot(shown uint64) []byte {
 // Say writes entries, and gives them their positions. When it returns they survive the end of the
 // process. They are safe from a crash of the machine when the done function of a later Shown is
 // called. An error is the store's.
-func (s *Store) Say(entries []Entry) error {
-	h := &s.history
+func (h *history) Say(entries []Entry) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := s.Err(); err != nil {
+	if err := h.store.Err(); err != nil {
 		return err
 	}
 	if h.ended {
 		return fs.ErrClosed
 	}
-	if !s.reach("say") {
+	if !h.store.reach("say") {
 		return ErrKilled
 	}
 	for i := range entries {
-		if err := s.add(&entries[i]); err != nil {
-			return s.fail(err)
+		if err := h.add(&entries[i]); err != nil {
+			return h.store.fail(err)
 		}
 	}
-	if err := h.write(); err != nil {
-		return s.fail(err)
+	if err := h.flush(); err != nil {
+		return h.store.fail(err)
 	}
-	if !s.reach("said") {
+	if !h.store.reach("said") {
 		return ErrKilled
 	}
 	return nil
 }
 
 // add adds a record to the buffer, in a new segment if this one is full. h.mu is held.
-func (s *Store) add(e *Entry) error {
-	h := &s.history
+func (h *history) add(e *Entry) error {
 	size := sizeOfSaid(e)
-	if err := s.makeRoom(size); err != nil {
+	if err := h.makeRoom(size); err != nil {
 		return err
 	}
 	h.number++
@@ -201,19 +219,18 @@ func (s *Store) add(e *Entry) error {
 }
 
 // makeRoom begins a new segment if the last has no room for a record. h.mu is held.
-func (s *Store) makeRoom(size int) error {
-	h := &s.history
+func (h *history) makeRoom(size int) error {
 	if h.at+len(h.buffer)+size <= h.segments[len(h.segments)-1].size {
 		return nil
 	}
-	if err := h.write(); err != nil {
+	if err := h.flush(); err != nil {
 		return err
 	}
-	return s.newLast(size)
+	return h.newLast(size)
 }
 
-// write writes the buffer. h.mu is held.
-func (h *history) write() error {
+// flush writes the buffer. h.mu is held.
+func (h *history) flush() error {
 	if len(h.buffer) == 0 {
 		return nil
 	}
@@ -228,95 +245,57 @@ func (h *history) write() error {
 
 // newLast begins a segment that has room for a record: the spare one, if it is there. All that is in
 // others is then safe. h.mu is held.
-func (s *Store) newLast(room int) error {
-	h := &s.history
+func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
 	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.messages}
-	path := filepath.Join(h.dir, spareFile)
 	g.size = max(g.size, slotSize+room)
-	if !s.reach("turn") {
+	if !h.store.reach("turn") {
 		return ErrKilled
 	}
 	if err := fdatasync(h.file); err != nil {
 		return fmt.Errorf("writing %s: %w", h.dir, err)
 	}
-	if err := s.checkPlaces(); err != nil {
+	if err := h.store.checkPlaces(); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err == nil && !hasSize(f, g.size) || errors.Is(err, fs.ErrNotExist) {
-		if f != nil {
-			f.Close()
-		}
-		path = filepath.Join(h.dir, temporary+segmentName(g.first))
-		if err = newSegment(path, g.size); err == nil {
-			f, err = os.OpenFile(path, os.O_RDWR, 0)
-		}
+	f, p, err := g.begin(filepath.Join(h.dir, spareFile))
+	if err == nil && !h.store.reach("turned") {
+		err = errors.Join(ErrKilled, closeFiles(f))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &RemovedError{Path: h.dir}
 	}
 	if err != nil {
-		return s.removed(err)
+		return err
 	}
-	p, err := g.name(f, path)
-	if err == nil && !s.reach("turned") {
-		err = ErrKilled
-	}
-	if err != nil {
-		f.Close()
-		return s.removed(err)
-	}
-	_ = h.file.Close() // it is synced
-	h.file, h.at, h.turned, h.safe = f, slotSize, true, h.number
-	s.placesMu.Lock()
-	s.places[lastPlace] = p
-	s.placesMu.Unlock()
+	_ = closeFiles(h.file) // it is synced
+	h.file, h.at, h.fold.due, h.safe = f, slotSize, true, h.number
+	h.store.placesMu.Lock()
+	h.store.places[lastPlace] = p
+	h.store.placesMu.Unlock()
 	h.segments = append(h.segments, g)
 	return nil
 }
 
-// removed is an error of the directory's files: where it is gone, that is what is said.
-func (s *Store) removed(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return &RemovedError{Path: s.history.dir}
-	}
-	return err
-}
-
-// name makes a file without records this segment.
-func (g segment) name(f *os.File, path string) (place, error) {
-	if _, err := f.WriteAt(g.header(), 0); err != nil {
-		return place{}, err // it names the path
-	}
-	if err := errors.Join(f.Sync(), os.Rename(path, g.path), syncDir(filepath.Dir(g.path))); err != nil {
-		return place{}, err
-	}
-	return placeOf(g.path)
-}
-
-func hasSize(f *os.File, size int) bool {
-	info, err := f.Stat()
-	return err == nil && info.Size() == int64(size)
-}
-
 // syncHistory makes safe what was said and shown, until Close.
-func (s *Store) syncHistory() {
-	h := &s.history
+func (h *history) syncHistory() {
 	for {
 		h.mu.Lock()
-		for len(h.urgent) == 0 && !h.hurry && !h.turned && !h.ended {
+		for len(h.dones.urgent) == 0 && !h.dones.hurry && !h.fold.due && !h.ended {
 			h.wake.Wait()
 		}
 		ended := h.ended
-		urgent, lazy, turned := h.urgent, h.lazy, h.turned
-		h.urgent, h.lazy, h.hurry, h.turned = nil, nil, false, false
-		if h.lazyAt != nil {
-			h.lazyAt.Stop()
-			h.lazyAt = nil
+		urgent, lazy, turned := h.dones.urgent, h.dones.lazy, h.fold.due
+		h.dones.urgent, h.dones.lazy, h.dones.hurry, h.fold.due = nil, nil, false, false
+		if h.dones.timer != nil {
+			h.dones.timer.Stop()
+			h.dones.timer = nil
 		}
 		h.mu.Unlock()
-		err := s.syncSaid()
+		err := h.syncSaid()
 		for _, done := range slices.Concat(urgent, lazy) {
-			if s.isDead() {
+			if h.store.isDead() {
 				return
 			}
 			done(err)
@@ -325,23 +304,22 @@ func (s *Store) syncHistory() {
 		case ended:
 			return
 		case turned && err == nil:
-			s.foldHistory()
-			s.makeSpare()
+			h.foldHistory()
+			h.makeSpare()
 		}
 	}
 }
 
 // syncSaid makes safe what was said and shown so far.
-func (s *Store) syncSaid() error {
-	h := &s.history
-	if err := s.Err(); err != nil {
+func (h *history) syncSaid() error {
+	if err := h.store.Err(); err != nil {
 		return err
 	}
 	h.mu.Lock()
-	err := s.noteShown()
+	err := h.noteShown()
 	number, shown := h.number, h.shown
 	h.mu.Unlock()
-	if !s.reach("sync") {
+	if !h.store.reach("sync") {
 		return ErrKilled
 	}
 	if err == nil {
@@ -350,9 +328,9 @@ func (s *Store) syncSaid() error {
 		h.syncing.Unlock()
 	}
 	if err != nil {
-		return s.fail(fmt.Errorf("writing %s: %w", h.dir, err))
+		return h.store.fail(fmt.Errorf("writing %s: %w", h.dir, err))
 	}
-	if !s.reach("synced") {
+	if !h.store.reach("synced") {
 		return ErrKilled
 	}
 	h.mu.Lock()
@@ -360,63 +338,61 @@ func (s *Store) syncSaid() error {
 	n := 0
 	for ; n < len(h.unshown) && h.unshown[n].Pos <= shown; n++ {
 		e := h.unshown[n]
-		if h.marks[e.Author] == nil {
-			h.marks[e.Author] = new(delivery.Mark)
+		if h.fold.marks[e.Author] == nil {
+			h.fold.marks[e.Author] = new(delivery.Mark)
 		}
-		h.marks[e.Author].Raise(e.Stamp)
+		h.fold.marks[e.Author].Raise(e.Stamp)
 	}
 	h.unshown = slices.Delete(h.unshown, 0, n)
 	h.mu.Unlock()
-	return s.checkPlaces()
+	return h.store.checkPlaces()
 }
 
 // noteShown writes a record of how far things were shown, if none says so. h.mu is held.
-func (s *Store) noteShown() error {
-	h := &s.history
+func (h *history) noteShown() error {
 	switch {
-	case s.Err() != nil || s.isDead(): // since it was looked at
-		return s.fail(ErrKilled)
+	case h.store.Err() != nil || h.store.isDead(): // since it was looked at
+		return h.store.fail(ErrKilled)
 	case h.noted == h.shown:
 		return nil
 	}
-	if err := s.makeRoom(align(saidHead)); err != nil {
+	if err := h.makeRoom(align(saidHead)); err != nil {
 		return err
 	}
 	h.number++
 	h.buffer = appendSaid(h.buffer, h.number, h.safe, h.shown, kindShown, nil)
 	h.noted = h.shown
-	return h.write()
+	return h.flush()
 }
 
 // foldHistory brings the marks of what was shown into the database, so that the next Open need not
 // read the history from the beginning, and drops what is beyond the bounds.
-func (s *Store) foldHistory() {
-	h := &s.history
+func (h *history) foldHistory() {
 	h.mu.Lock()
-	marks, upTo := h.marks, min(h.safe, h.noted)
-	h.marks = make(map[certs.PublicKey]*delivery.Mark)
+	marks, upTo := h.fold.marks, min(h.safe, h.noted)
+	h.fold.marks = make(map[certs.PublicKey]*delivery.Mark)
 	h.mu.Unlock()
 	if h.config.Floor != nil {
 		if floor := h.config.Floor(); floor > 0 {
 			upTo = min(upTo, floor-1)
 		}
 	}
-	upTo = max(upTo, h.folded)
-	err := s.update(func(t *transaction) error {
+	upTo = max(upTo, h.fold.upTo)
+	err := h.store.update(func(t *transaction) error {
 		t.changed = true
-		return errors.Join(t.raise(marks, s.day()), putAbout(t.tx, saidKey, encodeNumber(upTo+1)))
+		return errors.Join(t.raise(marks, h.store.day()), putAbout(t.tx, saidKey, encodeNumber(upTo+1)))
 	})
 	if err != nil {
 		return // the store has it
 	}
 	h.mu.Lock()
-	h.folded = upTo
+	h.fold.upTo = upTo
 	drop := h.beyond()
 	h.first.Store(h.segments[0].first)
 	h.mu.Unlock()
 	for _, g := range drop {
 		if err := os.Remove(g.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.fail(err)
+			h.store.fail(err)
 		}
 	}
 }
@@ -429,12 +405,12 @@ func (h *history) beyond() (drop []segment) {
 	for _, g := range h.segments {
 		bytes += int64(g.size)
 	}
-	for len(h.segments) > 1 && end(0) <= h.folded && (bytes > h.maxBytes() || h.messages-h.segments[0].before > h.maxMessages()) {
+	for len(h.segments) > 1 && end(0) <= h.fold.upTo && (bytes > h.maxBytes() || h.messages-h.segments[0].before > h.maxMessages()) {
 		bytes -= int64(h.segments[0].size)
 		drop = append(drop, h.segments[0])
 		h.segments = slices.Delete(h.segments, 0, 1)
 	}
-	for i := 0; i+1 < len(h.segments) && end(i) <= h.folded; {
+	for i := 0; i+1 < len(h.segments) && end(i) <= h.fold.upTo; {
 		if h.segments[i+1].before != h.segments[i].before {
 			i++
 			continue
@@ -460,8 +436,7 @@ func (h *history) maxMessages() uint64 {
 }
 
 // makeSpare makes the segment that is written next, if there is none.
-func (s *Store) makeSpare() {
-	h := &s.history
+func (h *history) makeSpare() {
 	spare, path := filepath.Join(h.dir, spareFile), filepath.Join(h.dir, temporary+spareFile)
 	if there, err := exists(spare); there || err != nil {
 		return
@@ -478,8 +453,7 @@ func (s *Store) makeSpare() {
 }
 
 // endHistory takes no more, makes safe what there is, and waits.
-func (s *Store) endHistory() {
-	h := &s.history
+func (h *history) endHistory() {
 	h.mu.Lock()
 	h.ended = true
 	h.wake.Signal()
@@ -488,13 +462,8 @@ func (s *Store) endHistory() {
 }
 
 // release closes the files.
-func (h *history) release() (err error) {
-	err = unmapFile(h.slots)
-	h.slots = nil
-	for _, f := range []*os.File{h.file, h.cursor} {
-		if f != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}
-	return err
+func (h *history) release() error {
+	err := unmapFile(h.cursor.slots)
+	h.cursor.slots = nil
+	return errors.Join(err, closeFiles(h.file, h.cursor.file))
 }

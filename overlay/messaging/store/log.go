@@ -240,8 +240,6 @@ func (l *writeLog) unlike(number uint64) error {
 	return damage(l.path, fmt.Errorf("record %d is not what was written", number))
 }
 
-func align(n int) int { return (n + recordAlign - 1) / recordAlign * recordAlign }
-
 type record struct {
 	size         int
 	number, safe uint64

@@ -52,7 +52,7 @@ const (
 	// Keys of numbers in about; its other keys are names of buckets. The second is the number of
 	// the transaction that wrote last, which the metas know too: a root that a disk has not
 	// written would otherwise pass for the one it was. The third is that of the last record of
-	// the log that was folded, and the fourth one more than that of the history; 0: there is no history yet.
+	// the log that was folded, and the fourth one more than that of the history; 0: it has not been made.
 	formatKey      = "format"
 	transactionKey = "transaction"
 	foldedKey      = "folded"
@@ -147,3 +147,5 @@ func seal64(slot []byte) {
 func sealed(slot []byte) bool {
 	return crc32.Checksum(slot[:sumAt], castagnoli) == binary.BigEndian.Uint32(slot[sumAt:])
 }
+
+func align(n int) int { return (n + recordAlign - 1) / recordAlign * recordAlign }

@@ -17,9 +17,9 @@ import (
 // what was not shown is handed over, to be shown first of all. Damage anywhere else is an error.
 
 // makeHistory makes an empty history. It gets its name last, so that one that has it is whole.
-func (s *Store) makeHistory(dir string) error {
+func (h *history) makeHistory(dir string) error {
 	path, final := filepath.Join(dir, temporary+historyDir), filepath.Join(dir, historyDir)
-	if !s.reach("write " + historyDir) {
+	if !h.store.reach("write " + historyDir) {
 		return ErrKilled
 	}
 	if err := os.RemoveAll(path); err != nil {
@@ -28,19 +28,19 @@ func (s *Store) makeHistory(dir string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: s.history.size}
+	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: h.size}
 	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)), syncDir(path))
 	if err != nil {
 		_ = os.RemoveAll(path)
 		return err
 	}
-	if !s.reach("rename " + historyDir) {
+	if !h.store.reach("rename " + historyDir) {
 		return ErrKilled
 	}
 	if err := os.Rename(path, final); err != nil {
 		return err
 	}
-	if !s.reach("renamed " + historyDir) {
+	if !h.store.reach("renamed " + historyDir) {
 		return ErrKilled
 	}
 	return syncDir(dir)
@@ -48,8 +48,7 @@ func (s *Store) makeHistory(dir string) error {
 
 // openHistory opens the history behind a position up to which the database has its marks, and
 // brings what is behind it into the database.
-func (s *Store) openHistory(folded uint64) error {
-	h := &s.history
+func (h *history) openHistory(folded uint64) error {
 	if err := h.readSegments(); err != nil {
 		return err
 	}
@@ -61,13 +60,13 @@ func (s *Store) openHistory(folded uint64) error {
 	}
 	var records []Entry
 	for i, g := range h.segments[from:] {
-		b, err := g.read()
+		b, err := g.content()
 		if err != nil {
 			return err
 		}
 		last := from+i == len(h.segments)-1
 		h.messages = g.before
-		at, next, err := g.records(b, func(r said) error {
+		at, next, err := g.scan(b, func(r said) error {
 			h.noted = max(h.noted, r.shown)
 			if r.kind == kindMessage {
 				h.messages++
@@ -82,12 +81,12 @@ func (s *Store) openHistory(folded uint64) error {
 		switch {
 		case err != nil:
 			return err
-		case !last && next != h.segments[from+i+1].first, last && (next <= folded || g.calledSafe(b, at, next)):
+		case !last && next != h.segments[from+i+1].first, last && (next <= folded || g.attests(b, at, next)):
 			return g.missing(next)
 		}
 		h.number, h.at = next-1, at
 		if last {
-			if err := s.cutTail(g, b[at:]); err != nil {
+			if err := h.cutTail(g, b[at:]); err != nil {
 				return err
 			}
 		}
@@ -95,7 +94,7 @@ func (s *Store) openHistory(folded uint64) error {
 	if err := h.openCursor(); err != nil {
 		return err
 	}
-	h.safe, h.folded = h.number, folded
+	h.safe, h.fold.upTo = h.number, folded
 	h.first.Store(h.segments[0].first)
 	h.last.Store(h.number)
 	h.split(records)
@@ -131,8 +130,7 @@ func (h *history) readSegments() error {
 
 // cutTail opens the last segment, and puts zeros where a crash of the machine has left parts of
 // records. All before that is then safe.
-func (s *Store) cutTail(g segment, tail []byte) (err error) {
-	h := &s.history
+func (h *history) cutTail(g segment, tail []byte) (err error) {
 	if h.file, err = os.OpenFile(g.path, os.O_RDWR, 0); err != nil {
 		return err
 	}
@@ -141,7 +139,7 @@ func (s *Store) cutTail(g segment, tail []byte) (err error) {
 		end--
 	}
 	if end > 0 {
-		h.torn = end
+		h.opened.torn = end
 		if _, err := h.file.WriteAt(make([]byte, end), int64(h.at)); err != nil {
 			return err
 		}
@@ -156,14 +154,14 @@ func (h *history) openCursor() (err error) {
 	if _, err := exists(path); err != nil {
 		return err
 	}
-	if h.cursor, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+	if h.cursor.file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return &DamagedError{Path: path, Err: errors.New("it is missing")}
 		}
 		return err
 	}
 	b := make([]byte, cursorSlots*slotSize)
-	if err := readFull(h.cursor, b, 0); err != nil {
+	if err := readFull(h.cursor.file, b, 0); err != nil {
 		return damage(path, err)
 	}
 	h.shown = h.noted
@@ -173,22 +171,22 @@ func (h *history) openCursor() (err error) {
 		}
 	}
 	h.shown = min(h.shown, h.number)
-	if _, err := h.cursor.WriteAt(slices.Concat(cursorSlot(h.shown), cursorSlot(h.shown)), 0); err != nil {
+	if _, err := h.cursor.file.WriteAt(slices.Concat(cursorSlot(h.shown), cursorSlot(h.shown)), 0); err != nil {
 		return err
 	}
-	if err := h.cursor.Sync(); err != nil {
+	if err := h.cursor.file.Sync(); err != nil {
 		return err
 	}
-	h.slots, err = mapFile(h.cursor, cursorSlots*slotSize)
+	h.cursor.slots, err = mapFile(h.cursor.file, cursorSlots*slotSize)
 	return err
 }
 
-// split takes what was shown into the marks, and the rest to be shown. What is only to be remembered
+// split takes what was shown into the marks, and the rest to be shown. A note without data
 // was shown before it was written, or is hidden.
 func (h *history) split(records []Entry) {
 	for _, e := range records {
 		if e.Pos > h.shown && len(e.Data) > 0 {
-			h.early = append(h.early, e)
+			h.opened.early = append(h.opened.early, e)
 			if e.Author != (certs.PublicKey{}) {
 				h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
 			}
@@ -197,23 +195,22 @@ func (h *history) split(records []Entry) {
 		if e.Author == (certs.PublicKey{}) {
 			continue
 		}
-		if h.marks[e.Author] == nil {
-			h.marks[e.Author] = new(delivery.Mark)
+		if h.fold.marks[e.Author] == nil {
+			h.fold.marks[e.Author] = new(delivery.Mark)
 		}
-		h.marks[e.Author].Raise(e.Stamp)
+		h.fold.marks[e.Author].Raise(e.Stamp)
 	}
 }
 
 // Early hands over, once, what was said and not shown when the store was opened: it is to be shown
 // before anything else.
-func (s *Store) Early() []Entry {
-	h := &s.history
+func (h *history) Early() []Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	early := h.early
-	h.early = nil
+	early := h.opened.early
+	h.opened.early = nil
 	return early
 }
 
 // Torn is how many bytes of a write that a crash of the machine has cut short were removed at Open.
-func (s *Store) Torn() int { return s.history.torn }
+func (h *history) Torn() int { return h.opened.torn }

@@ -7,12 +7,12 @@ import (
 	"sort"
 )
 
-// Span is the first and the last position of the history; 0 where there is nothing.
+// Span is the first and the last position of the history; both 0: it is empty.
 type Span struct{ First, Last uint64 }
 
-// Said is what positions the history has now. It waits for nothing.
-func (s *Store) Said() Span {
-	first, last := s.history.first.Load(), s.history.last.Load()
+// Said is the span of the history now. It never waits.
+func (h *history) Said() Span {
+	first, last := h.first.Load(), h.last.Load()
 	if last < first {
 		return Span{}
 	}
@@ -20,15 +20,14 @@ func (s *Store) Said() Span {
 }
 
 // Folded is the position up to which an Open would read nothing.
-func (s *Store) Folded() uint64 {
-	s.history.mu.Lock()
-	defer s.history.mu.Unlock()
-	return s.history.folded
+func (h *history) Folded() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fold.upTo
 }
 
 // Parts lists the spans of the history's files, the newest first: for reading it backwards.
-func (s *Store) Parts() (parts []Span) {
-	h := &s.history
+func (h *history) Parts() (parts []Span) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.last.Load()
@@ -43,10 +42,9 @@ func (s *Store) Parts() (parts []Span) {
 var ErrEnough = errors.New("enough was read")
 
 // Read calls f for the entries with data in a span, in their order, while the store is in use. The data
-// is valid during the call. What was dropped meanwhile is left out. Errors: f's, and [DamagedError]
-// where an entry is not what was written.
-func (s *Store) Read(span Span, f func(Entry) error) error {
-	h := &s.history
+// is valid during the call. Entries dropped meanwhile are left out. Errors: f's, and [DamagedError]
+// where an entry is damaged.
+func (h *history) Read(span Span, f func(Entry) error) error {
 	h.mu.Lock()
 	segments := append([]segment(nil), h.segments...)
 	end := h.last.Load()
@@ -73,7 +71,7 @@ func (s *Store) Read(span Span, f func(Entry) error) error {
 // readSegment is Read for one segment, before another one or the last. (What was only to be remembered
 // may be gone between two of them, but no message.)
 func readSegment(g segment, before *segment, span Span, f func(Entry) error) error {
-	b, err := g.read()
+	b, err := g.content()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -81,7 +79,7 @@ func readSegment(g segment, before *segment, span Span, f func(Entry) error) err
 		return err
 	}
 	messages := g.before
-	at, next, err := g.records(b, func(r said) error {
+	at, next, err := g.scan(b, func(r said) error {
 		if r.kind == kindMessage {
 			messages++
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -131,8 +132,48 @@ func readSegmentHeader(dir, name string) (g segment, err error) {
 	return g, nil
 }
 
-// read reads all of a segment.
-func (g segment) read() ([]byte, error) {
+// begin makes the segment of a file without records: the spare one if that is there, and large enough.
+func (g segment) begin(spare string) (f *os.File, p place, err error) {
+	path := spare
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err == nil && !hasSize(f, g.size) || errors.Is(err, fs.ErrNotExist) {
+		_ = closeFiles(f)
+		path = filepath.Join(filepath.Dir(g.path), temporary+segmentName(g.first))
+		if err = newSegment(path, g.size); err == nil {
+			f, err = os.OpenFile(path, os.O_RDWR, 0)
+		}
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	if _, err = f.WriteAt(g.header(), 0); err == nil { // else it names the path
+		err = errors.Join(f.Sync(), os.Rename(path, g.path), syncDir(filepath.Dir(g.path)))
+	}
+	if err == nil {
+		p, err = placeOf(g.path)
+	}
+	if err != nil {
+		return nil, p, errors.Join(err, closeFiles(f))
+	}
+	return f, p, nil
+}
+
+func hasSize(f *os.File, size int) bool {
+	info, err := f.Stat()
+	return err == nil && info.Size() == int64(size)
+}
+
+// closeFiles closes those that are open.
+func closeFiles(list ...*os.File) (err error) {
+	for _, f := range list {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// content reads all of a segment.
+func (g segment) content() ([]byte, error) {
 	f, err := os.Open(g.path)
 	if err != nil {
 		return nil, err
@@ -209,9 +250,9 @@ func (r said) entry() Entry {
 	}
 }
 
-// records calls f for each record in the bytes of a segment, and returns where the next would begin
+// scan calls f for each record in the bytes of a segment, and returns where the next would begin
 // and its number.
-func (g segment) records(b []byte, f func(said) error) (at int, next uint64, err error) {
+func (g segment) scan(b []byte, f func(said) error) (at int, next uint64, err error) {
 	at, next = slotSize, g.first
 	for at < len(b) {
 		r, ok := parseSaid(b[at:])
@@ -226,8 +267,8 @@ func (g segment) records(b []byte, f func(said) error) (at int, next uint64, err
 	return at, next, nil
 }
 
-// calledSafe says that a record behind a place calls one of that number safe.
-func (g segment) calledSafe(b []byte, at int, number uint64) bool {
+// attests says that a record behind a place calls one of that number safe.
+func (g segment) attests(b []byte, at int, number uint64) bool {
 	for ; at < len(b); at += recordAlign {
 		if r, ok := parseSaid(b[at:]); ok && r.safe >= number {
 			return true

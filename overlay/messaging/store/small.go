@@ -257,3 +257,38 @@ func createFile(path string, b []byte) error {
 	}
 	return errors.Join(err, f.Close())
 }
+
+func isDirectory(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err == nil && !info.IsDir():
+		err = &DamagedError{Path: path, Err: errors.New("it is not a directory")}
+	}
+	return err == nil, err
+}
+
+func exists(path string) (bool, error) {
+	err := isRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isRegular returns fs.ErrNotExist if there is nothing of that name, not even a
+// link to nowhere.
+func isRegular(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return &DamagedError{Path: path, Err: errors.New("it is not a regular file")}
+	}
+	return nil
+}

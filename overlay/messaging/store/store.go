@@ -40,7 +40,7 @@ type Store struct {
 	path    string // of the database
 	db      *bbolt.DB
 	log     writeLog
-	history history
+	history               // its methods are the store's too
 	day     func() uint32 // the day of a mark
 
 	step    func(string) bool
@@ -86,8 +86,8 @@ func open(dir string, history HistoryConfig, step func(string) bool, slots int) 
 	s.jobs.init()
 	s.log.path, s.log.half, s.log.changed.L = filepath.Join(dir, logFile), slots*(logHalf/ringSlots), &s.log.mu
 	h := &s.history
-	h.dir, h.size, h.config, h.wake.L = filepath.Join(dir, historyDir), slots*(segmentSize/ringSlots), history, &h.mu
-	h.marks = make(map[certs.PublicKey]*delivery.Mark)
+	h.store, h.dir, h.size, h.config, h.wake.L = s, filepath.Join(dir, historyDir), slots*(segmentSize/ringSlots), history, &h.mu
+	h.fold.marks = make(map[certs.PublicKey]*delivery.Mark)
 	if err := s.load(dir); err != nil {
 		s.release()
 		return nil, err
@@ -115,7 +115,7 @@ func (s *Store) load(dir string) (err error) {
 	if s.marks, err = s.readMarks(); err != nil {
 		return err
 	}
-	for author, noted := range s.history.marks {
+	for author, noted := range s.history.fold.marks {
 		m := s.marks[author]
 		for _, stamp := range noted.Stamps() {
 			m.Raise(stamp)
