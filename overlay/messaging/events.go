@@ -37,6 +37,7 @@ type EventQueue struct {
 	broadcastBytes int
 	own            int
 	closed         bool
+	counts         counts
 }
 
 // item is an event, with the work that follows when it has been handled.
@@ -95,6 +96,7 @@ func (q *EventQueue) admit(it item) {
 	case Ready:
 	default:
 		q.own++
+		q.counts.told(it.event)
 	}
 	q.enqueue(it)
 	if q.membership > q.collapseAt {
@@ -108,6 +110,7 @@ func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
+		q.counts.messages[droppedBroadcast]++
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
@@ -197,6 +200,7 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 
 func (q *EventQueue) enqueue(it item) {
 	q.items = append(q.items, it)
+	q.counts.queued()
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -237,6 +241,7 @@ func (q *EventQueue) putBack(items []item) {
 // handled makes room, and gives the message's sender its receipt.
 func (q *EventQueue) handled(it item) {
 	q.mu.Lock()
+	q.counts.handled(it)
 	switch e := it.event.(type) {
 	case Message:
 		if it.sender != nil {
@@ -288,6 +293,7 @@ func (q *EventQueue) collapse() {
 			removed[i] = true
 			delete(last, id)
 			q.membership -= 2
+			q.counts.unread -= 2
 			continue
 		}
 		last[id] = len(kept)

@@ -1,0 +1,204 @@
+package messaging
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+)
+
+// What the engine counts, for whoever watches the peer: docs/metrics.md says what each figure is
+// for. Messages are counted under the lock of the queue of events, which each of them takes anyway.
+
+// Bounds are the upper bounds of a Histogram.
+var Bounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	1 * time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	1 * time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, 60 * time.Second,
+}
+
+// Histogram counts durations by size. Its zero value is empty.
+type Histogram struct {
+	Counts [len(Bounds) + 1]uint64 // up to each bound and above the one before; the last: above all
+	Sum    time.Duration
+}
+
+// Observe counts a duration.
+func (h *Histogram) Observe(d time.Duration) {
+	i, _ := slices.BinarySearch(Bounds[:], d)
+	h.Counts[i]++
+	h.Sum += d
+}
+
+// Traffic is what may become of a message.
+type Traffic struct {
+	Dir    string // "in" or "out"
+	Path   string // a Path, "broadcast", or "none" where there is none yet
+	Result string
+}
+
+// outcome is the place of a Traffic in the counts.
+type outcome int
+
+const (
+	outSent outcome = iota
+	outWaiting
+	outDirect
+	outRelayed
+	outFailed
+	outBroadcast
+	inDirect
+	inRelayed
+	inBroadcast
+	refusedDirect
+	refusedRelayed
+	hiddenBroadcast
+	droppedBroadcast
+)
+
+var outcomes = [...]Traffic{
+	outSent:          {"out", "none", "sent"},
+	outWaiting:       {"out", "none", "waiting"},
+	outDirect:        {"out", "direct", "delivered"},
+	outRelayed:       {"out", "relayed", "delivered"},
+	outFailed:        {"out", "none", "failed"},
+	outBroadcast:     {"out", "broadcast", "sent"},
+	inDirect:         {"in", "direct", "shown"},
+	inRelayed:        {"in", "relayed", "shown"},
+	inBroadcast:      {"in", "broadcast", "shown"},
+	refusedDirect:    {"in", "direct", "refused"},
+	refusedRelayed:   {"in", "relayed", "refused"},
+	hiddenBroadcast:  {"in", "broadcast", "hidden"},
+	droppedBroadcast: {"in", "broadcast", "dropped"},
+}
+
+// counts is what an EventQueue has counted. It belongs to the queue's lock.
+type counts struct {
+	messages [len(outcomes)]uint64
+	delivery Histogram // from Send to the receipt, of messages that did not have to wait
+	unread   int       // events that the program has not handled
+	since    time.Time // when it last handled one, or the first of them came
+}
+
+// told counts an event of a message of ours.
+func (c *counts) told(event Event) {
+	switch e := event.(type) {
+	case Sent:
+		if isForMany(e.To) {
+			c.messages[outBroadcast]++
+		} else {
+			c.messages[outSent]++
+		}
+	case Buffered:
+		c.messages[outWaiting]++
+	case Failed:
+		c.messages[outFailed]++
+	case Delivered:
+		if e.Path == PathDirect {
+			c.messages[outDirect]++
+		} else {
+			c.messages[outRelayed]++
+		}
+		if e.RTT > 0 {
+			c.delivery.Observe(e.RTT)
+		}
+	}
+}
+
+// isForMany says that a message is for everyone or, with a #, for a room.
+func isForMany(to certs.ID) bool { return to == Everyone || strings.HasPrefix(string(to), "#") }
+
+// queued counts an event that the program is to handle.
+func (c *counts) queued() {
+	if c.unread == 0 {
+		c.since = time.Now()
+	}
+	c.unread++
+}
+
+// handled counts an event that the program has handled.
+func (c *counts) handled(it item) {
+	c.unread--
+	c.since = time.Now()
+	m, ok := it.event.(Message)
+	switch {
+	case !ok:
+	case it.hidden:
+		c.messages[hiddenBroadcast]++
+	case it.sender == nil:
+		c.messages[inBroadcast]++
+	case m.Path == PathDirect:
+		c.messages[inDirect]++
+	default:
+		c.messages[inRelayed]++
+	}
+}
+
+// countRefused counts a message that is not taken from its sender.
+func (q *EventQueue) countRefused(path Path) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if path == PathDirect {
+		q.counts.messages[refusedDirect]++
+	} else {
+		q.counts.messages[refusedRelayed]++
+	}
+}
+
+// commits counts what is handed to the disk until it is safe there.
+type commits struct {
+	mu      sync.Mutex
+	took    Histogram
+	waiting int
+}
+
+// begin counts a write; the function is to be called when it is safe.
+func (c *commits) begin() (safe func()) {
+	began := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waiting--
+		c.took.Observe(time.Since(began))
+	}
+}
+
+// Stats is what an engine holds, and has counted since its start.
+type Stats struct {
+	Messages [len(outcomes)]Traffic
+	Counts   [len(outcomes)]uint64 // of each of Messages
+	Delivery Histogram             // from Send to the receipt, of messages that did not have to wait
+	Outbox   int                   // messages without a receipt
+	Bytes    int                   // their bodies and refs
+	Oldest   time.Duration         // how long the oldest of them has waited
+	Unread   time.Duration         // since when the program has handled no event, though there are some
+	Commit   Histogram             // of writes of messages and of notes of shown ones, from the wish until it is safe
+	Lag      int                   // of these, under way
+}
+
+// StatsOf returns what an engine holds, and has counted.
+func StatsOf(e *Engine) Stats {
+	s := Stats{Messages: outcomes}
+	for _, r := range e.directory.all() {
+		w := r.waiting()
+		s.Outbox, s.Bytes, s.Oldest = s.Outbox+w.Count, s.Bytes+w.Bytes, max(s.Oldest, r.waited())
+	}
+	q := e.events
+	q.mu.Lock()
+	c := q.counts
+	q.mu.Unlock()
+	s.Counts, s.Delivery = c.messages, c.delivery
+	if c.unread > 0 {
+		s.Unread = time.Since(c.since)
+	}
+	e.commits.mu.Lock()
+	defer e.commits.mu.Unlock()
+	s.Commit, s.Lag = e.commits.took, e.commits.waiting
+	return s
+}
