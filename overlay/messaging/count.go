@@ -33,14 +33,15 @@ func (h *Histogram) Observe(d time.Duration) {
 	h.Sum += d
 }
 
-// Traffic is what may become of a message.
-type Traffic struct {
+// MessageCount is how many messages have come to a Result.
+type MessageCount struct {
 	Dir    string // "in" or "out"
 	Path   string // a Path, "broadcast", or "none" where there is none yet
 	Result string
+	Count  uint64
 }
 
-// outcome is the place of a Traffic in the counts.
+// outcome is a place in the list of such counts.
 type outcome int
 
 const (
@@ -59,20 +60,20 @@ const (
 	droppedBroadcast
 )
 
-var outcomes = [...]Traffic{
-	outSent:          {"out", "none", "sent"},
-	outWaiting:       {"out", "none", "waiting"},
-	outDirect:        {"out", "direct", "delivered"},
-	outRelayed:       {"out", "relayed", "delivered"},
-	outFailed:        {"out", "none", "failed"},
-	outBroadcast:     {"out", "broadcast", "sent"},
-	inDirect:         {"in", "direct", "shown"},
-	inRelayed:        {"in", "relayed", "shown"},
-	inBroadcast:      {"in", "broadcast", "shown"},
-	refusedDirect:    {"in", "direct", "refused"},
-	refusedRelayed:   {"in", "relayed", "refused"},
-	hiddenBroadcast:  {"in", "broadcast", "hidden"},
-	droppedBroadcast: {"in", "broadcast", "dropped"},
+var outcomes = [...]MessageCount{
+	outSent:          {"out", "none", "sent", 0},
+	outWaiting:       {"out", "none", "waiting", 0},
+	outDirect:        {"out", "direct", "delivered", 0},
+	outRelayed:       {"out", "relayed", "delivered", 0},
+	outFailed:        {"out", "none", "failed", 0},
+	outBroadcast:     {"out", "broadcast", "sent", 0},
+	inDirect:         {"in", "direct", "shown", 0},
+	inRelayed:        {"in", "relayed", "shown", 0},
+	inBroadcast:      {"in", "broadcast", "shown", 0},
+	refusedDirect:    {"in", "direct", "refused", 0},
+	refusedRelayed:   {"in", "relayed", "refused", 0},
+	hiddenBroadcast:  {"in", "broadcast", "hidden", 0},
+	droppedBroadcast: {"in", "broadcast", "dropped", 0},
 }
 
 // counts is what an EventQueue has counted. It belongs to the queue's lock.
@@ -171,29 +172,32 @@ func (c *commits) begin() (safe func()) {
 
 // Stats is what an engine holds, and has counted since its start.
 type Stats struct {
-	Messages [len(outcomes)]Traffic
-	Counts   [len(outcomes)]uint64 // of each of Messages
-	Delivery Histogram             // from Send to the receipt, of messages that did not have to wait
-	Outbox   int                   // messages without a receipt
-	Bytes    int                   // their bodies and refs
-	Oldest   time.Duration         // how long the oldest of them has waited
-	Unread   time.Duration         // since when the program has handled no event, though there are some
-	Commit   Histogram             // of writes of messages and of notes of shown ones, from the wish until it is safe
-	Lag      int                   // of these, under way
+	Messages    []MessageCount
+	Delivery    Histogram     // from Send to the receipt, of messages that did not have to wait
+	Outbox      int           // messages without a receipt
+	OutboxBytes int           // their bodies and refs
+	Oldest      time.Duration // how long the oldest of them has waited
+	Unread      time.Duration // for how long the program has handled no event, though there are some
+	Commit      Histogram     // of our messages and of notes of shown ones, until they are safe on the disk
+	Lag         int           // of these, not safe yet
 }
 
 // StatsOf returns what an engine holds, and has counted.
 func StatsOf(e *Engine) Stats {
-	s := Stats{Messages: outcomes}
+	var s Stats
 	for _, r := range e.directory.all() {
 		w := r.waiting()
-		s.Outbox, s.Bytes, s.Oldest = s.Outbox+w.Count, s.Bytes+w.Bytes, max(s.Oldest, r.waited())
+		s.Outbox, s.OutboxBytes, s.Oldest = s.Outbox+w.Count, s.OutboxBytes+w.Bytes, max(s.Oldest, r.waited())
 	}
 	q := e.events
 	q.mu.Lock()
 	c := q.counts
 	q.mu.Unlock()
-	s.Counts, s.Delivery = c.messages, c.delivery
+	for i, m := range outcomes {
+		m.Count = c.messages[i]
+		s.Messages = append(s.Messages, m)
+	}
+	s.Delivery = c.delivery
 	if c.unread > 0 {
 		s.Unread = time.Since(c.since)
 	}
