@@ -180,9 +180,11 @@ func (f *qlogFile) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case f.state != qlogOpen:
+	case f.state != qlogOpen, len(p) == 0:
 	case f.size+int64(len(p)) > q.limits.file || q.pending+len(p) > q.limits.pending:
-		f.drop(f.whole())
+		if p[0] != qlogwriter.RecordSeparator { // else all before it is whole
+			f.drop(f.whole())
+		}
 		f.state = qlogEnded
 		signal(q.wake)
 	default:
