@@ -84,9 +84,9 @@ func newQlogs(dir string, log *slog.Logger) *qlogs {
 		create: createQlog, wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		q.warn(err)
+		q.warnOnce(err)
 	} else {
-		q.find()
+		q.findEarlier()
 	}
 	return q
 }
@@ -95,11 +95,11 @@ func createQlog(path string) (io.WriteCloser, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// find counts the files of earlier runs.
-func (q *qlogs) find() {
+// findEarlier counts the files of earlier runs.
+func (q *qlogs) findEarlier() {
 	list, err := os.ReadDir(q.dir)
 	if err != nil {
-		q.warn(err)
+		q.warnOnce(err)
 	}
 	for _, e := range list {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && isQlogName(e.Name()) {
@@ -131,7 +131,7 @@ func (q *qlogs) trace(_ context.Context, isClient bool, id quic.ConnectionID) ql
 	}
 	name := fmt.Sprintf("%s_%s_%s%s", time.Now().UTC().Format(qlogTime), id, side, qlogSuffix)
 	f := &qlogFile{set: q, path: filepath.Join(q.dir, name)}
-	if !q.add(f) {
+	if !q.register(f) {
 		return nil
 	}
 	t := qlogwriter.NewConnectionFileSeq(f, isClient, id)
@@ -139,8 +139,8 @@ func (q *qlogs) trace(_ context.Context, isClient bool, id quic.ConnectionID) ql
 	return t
 }
 
-// add counts a file in; false says that no more are written.
-func (q *qlogs) add(f *qlogFile) bool {
+// register counts a file in; false says that no more are written.
+func (q *qlogs) register(f *qlogFile) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -157,15 +157,15 @@ func (q *qlogs) shrink() {
 		oldest := q.files[0]
 		q.files = slices.Delete(q.files, 0, 1)
 		q.doomed = append(q.doomed, oldest)
-		oldest.drop(0)
+		oldest.takeBack(0)
 		q.written -= oldest.size
 		oldest.state = qlogDone
 		signal(q.wake)
 	}
 }
 
-// drop takes back what is pending from a place on. set.mu is held.
-func (f *qlogFile) drop(from int) {
+// takeBack takes back what is pending from a place on. set.mu is held.
+func (f *qlogFile) takeBack(from int) {
 	less := len(f.pending) - from
 	f.pending = f.pending[:from]
 	f.size -= int64(less)
@@ -183,7 +183,7 @@ func (f *qlogFile) Write(p []byte) (int, error) {
 	case f.state != qlogOpen, len(p) == 0:
 	case f.size+int64(len(p)) > q.limits.file || q.pending+len(p) > q.limits.pending:
 		if p[0] != qlogwriter.RecordSeparator { // else all before it is whole
-			f.drop(f.whole())
+			f.takeBack(f.wholeRecords())
 		}
 		f.state = qlogEnded
 		signal(q.wake)
@@ -200,8 +200,8 @@ func (f *qlogFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// whole is how much of what is pending are whole records. The separator is nowhere else in JSON.
-func (f *qlogFile) whole() int {
+// wholeRecords is how much of what is pending are whole records. The separator is nowhere else in JSON.
+func (f *qlogFile) wholeRecords() int {
 	return max(0, bytes.LastIndexByte(f.pending, qlogwriter.RecordSeparator))
 }
 
@@ -216,14 +216,14 @@ func (f *qlogFile) Close() error {
 	return nil
 }
 
-// run is the goroutine that writes.
-func (q *qlogs) run() {
+// keepWriting is the goroutine that writes.
+func (q *qlogs) keepWriting() {
 	defer close(q.ended)
 	every := time.NewTicker(qlogEvery)
 	defer every.Stop()
 	for {
-		closed := q.isClosed()
-		q.flush()
+		closed := q.isOver()
+		q.flushAll()
 		if closed {
 			return
 		}
@@ -234,39 +234,39 @@ func (q *qlogs) run() {
 	}
 }
 
-func (q *qlogs) isClosed() bool {
+func (q *qlogs) isOver() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.closed
 }
 
-// flush removes what is given up, and writes what is pending.
-func (q *qlogs) flush() {
+// flushAll removes what is given up, and writes what is pending.
+func (q *qlogs) flushAll() {
 	q.mu.Lock()
 	doomed, files := q.doomed, slices.Clone(q.files)
 	q.doomed = nil
 	q.mu.Unlock()
 	for _, f := range doomed {
-		f.finish()
+		f.closeFile()
 		if err := os.Remove(f.path); err != nil && !os.IsNotExist(err) {
-			q.warn(err)
+			q.warnOnce(err)
 		}
 	}
 	for _, f := range files {
-		if err := f.flush(); err != nil {
-			q.warn(err)
-			f.fail()
+		if err := f.flushFile(); err != nil {
+			q.warnOnce(err)
+			f.giveUp()
 		}
 	}
 }
 
-// flush brings the whole records of a file to the disk, and closes it at its end.
-func (f *qlogFile) flush() error {
+// flushFile brings the whole records of a file to the disk, and closes it at its end.
+func (f *qlogFile) flushFile() error {
 	q := f.set
 	q.mu.Lock()
 	ended, whole := f.state == qlogEnded, len(f.pending)
 	if f.state == qlogOpen {
-		whole = f.whole()
+		whole = f.wholeRecords()
 	}
 	b := f.pending[:whole]
 	f.pending = slices.Clone(f.pending[whole:])
@@ -276,19 +276,19 @@ func (f *qlogFile) flush() error {
 	q.mu.Unlock()
 	var err error
 	if len(b) > 0 {
-		err = f.put(b)
+		err = f.toDisk(b)
 		q.mu.Lock()
 		q.pending -= len(b)
 		q.mu.Unlock()
 	}
 	if ended {
-		f.finish()
+		f.closeFile()
 	}
 	return err
 }
 
-// put writes to the file, which it makes at the first time.
-func (f *qlogFile) put(b []byte) (err error) {
+// toDisk writes to the file, which it makes at the first time.
+func (f *qlogFile) toDisk(b []byte) (err error) {
 	if f.file == nil {
 		if f.file, err = f.set.create(f.path); err != nil {
 			return err
@@ -298,27 +298,27 @@ func (f *qlogFile) put(b []byte) (err error) {
 	return err
 }
 
-// finish closes the file.
-func (f *qlogFile) finish() {
+// closeFile closes the file.
+func (f *qlogFile) closeFile() {
 	if f.file != nil {
 		if err := f.file.Close(); err != nil {
-			f.set.warn(err)
+			f.set.warnOnce(err)
 		}
 		f.file = nil
 	}
 }
 
-// fail ends a file that can't be written.
-func (f *qlogFile) fail() {
-	f.finish()
+// giveUp ends a file that can't be written.
+func (f *qlogFile) giveUp() {
+	f.closeFile()
 	f.set.mu.Lock()
 	defer f.set.mu.Unlock()
-	f.drop(0)
+	f.takeBack(0)
 	f.state = qlogDone
 }
 
-// warn logs the first error.
-func (q *qlogs) warn(err error) {
+// warnOnce logs the first error.
+func (q *qlogs) warnOnce(err error) {
 	q.mu.Lock()
 	again := q.warned
 	q.warned = true
@@ -328,8 +328,8 @@ func (q *qlogs) warn(err error) {
 	}
 }
 
-// close ends the writing, once all connections have ended.
-func (q *qlogs) close() {
+// finishAll ends the writing, once all connections have ended.
+func (q *qlogs) finishAll() {
 	q.mu.Lock()
 	q.closed = true
 	for _, f := range q.files {

@@ -42,7 +42,7 @@ func record(t *testing.T, w io.Writer, text string) {
 func (q *qlogs) file(t *testing.T, number int) *qlogFile {
 	t.Helper()
 	f := &qlogFile{set: q, path: filepath.Join(q.dir, fmt.Sprintf("%s_%d_dialled%s", time.Now().UTC().Format(qlogTime), number, qlogSuffix))}
-	if !q.add(f) {
+	if !q.register(f) {
 		t.Fatal("no file is taken")
 	}
 	return f
@@ -74,24 +74,24 @@ func TestQlogFileBound(t *testing.T) {
 		limits := roomy
 		limits.file = 1000
 		q := testQlogs(t, new(bytes.Buffer), limits)
-		go q.run()
+		go q.keepWriting()
 		f := q.file(t, 0)
 		for range 30 {
 			record(t, f, strings.Repeat("x", 99))
 			time.Sleep(300 * time.Millisecond) // some of it is flushed meanwhile
 		}
 		_ = f.Close()
-		q.close()
+		q.finishAll()
 		if got := q.sizes(t); len(got) != 1 || got[0] != 1000 {
 			t.Errorf("files of %v bytes, not one of 1000", got)
 		}
 		q2 := testQlogs(t, new(bytes.Buffer), limits)
-		go q2.run()
+		go q2.keepWriting()
 		f = q2.file(t, 0)
 		for range 30 {
 			record(t, f, strings.Repeat("x", 400))
 		}
-		q2.close()
+		q2.finishAll()
 		if got := q2.sizes(t); len(got) != 1 || got[0] != 802 {
 			t.Errorf("files of %v bytes, not one of two records", got)
 		}
@@ -121,7 +121,7 @@ func TestQlogBounds(t *testing.T) {
 						q = newQlogs(q.dir, q.log)
 						q.limits = test.limits
 					}
-					go q.run()
+					go q.keepWriting()
 					var open []*qlogFile
 					for i := range 8 {
 						f := q.file(t, run*8+i)
@@ -136,7 +136,7 @@ func TestQlogBounds(t *testing.T) {
 					for _, f := range open {
 						_ = f.Close()
 					}
-					q.close()
+					q.finishAll()
 					if got := q.sizes(t); len(got) != test.want+1 { // and mine
 						t.Fatalf("run %d leaves files of %v bytes, want %d", run, got, test.want)
 					}
@@ -187,7 +187,7 @@ func TestQlogSlowDisk(t *testing.T) {
 		q := testQlogs(t, &log, limits)
 		slow := &disk{block: make(chan struct{})}
 		q.create = func(string) (io.WriteCloser, error) { return slow, nil }
-		go q.run()
+		go q.keepWriting()
 		f := q.file(t, 0)
 		for range 5000 {
 			record(t, f, strings.Repeat("x", 999))
@@ -201,7 +201,7 @@ func TestQlogSlowDisk(t *testing.T) {
 			t.Errorf("%d and %d bytes are held", q.pending, held)
 		}
 		began := time.Now()
-		q.close()
+		q.finishAll()
 		if took := time.Since(began); took != qlogPatience || !strings.Contains(log.String(), "qlog") {
 			t.Errorf("the end took %v; the log: %s", took, log.String())
 		}
@@ -224,7 +224,7 @@ func TestQlogFullDisk(t *testing.T) {
 				var log bytes.Buffer
 				q := testQlogs(t, &log, roomy)
 				q.create = create
-				go q.run()
+				go q.keepWriting()
 				for i := range 10 {
 					f := q.file(t, i)
 					for range 5 {
@@ -233,7 +233,7 @@ func TestQlogFullDisk(t *testing.T) {
 					}
 					_ = f.Close()
 				}
-				q.close()
+				q.finishAll()
 				if n := strings.Count(log.String(), "no space"); n != 1 || q.pending != 0 {
 					t.Errorf("%d bytes are held, and the log is:\n%s", q.pending, log.String())
 				}
@@ -251,11 +251,11 @@ func TestQlogWithoutDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := newQlogs(filepath.Join(file, "dir"), slog.New(slog.NewTextHandler(&log, nil)))
-		go q.run()
+		go q.keepWriting()
 		f := q.file(t, 0)
 		record(t, f, "xxxx")
 		_ = f.Close()
-		q.close()
+		q.finishAll()
 		if n := strings.Count(log.String(), "\n"); n != 1 {
 			t.Errorf("the log is:\n%s", log.String())
 		}
@@ -268,13 +268,13 @@ func TestQlogTrace(t *testing.T) {
 	if info, err := os.Stat(q.dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Fatal(info.Mode(), err)
 	}
-	go q.run()
+	go q.keepWriting()
 	for _, client := range []bool{true, false} {
 		trace := q.trace(t.Context(), client, quic.ConnectionIDFromBytes([]byte{1, 2, 3, 4}))
 		r := trace.AddProducer()
 		_ = r.Close()
 	}
-	q.close()
+	q.finishAll()
 	if q.trace(t.Context(), true, quic.ConnectionID{}) != nil {
 		t.Error("a trace begins after the end")
 	}

@@ -129,10 +129,7 @@ func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.gate.init(cfg.Log, outerLimits(), e.welcome)
-	if cfg.Qlog != "" {
-		e.qlogs = newQlogs(cfg.Qlog, cfg.Log)
-		go e.qlogs.run()
-	}
+	e.beginQlogs(cfg.Qlog)
 	e.transport = &quic.Transport{
 		Conn:                cfg.Conn,
 		ConnContext:         e.gate.enter,
@@ -199,20 +196,6 @@ func (e *Endpoint) Close() error {
 	e.gate.await()
 	e.endQlogs()
 	return errors.Join(err, e.conn.Close())
-}
-
-// traced has connections of a configuration traced, if that is wanted.
-func (e *Endpoint) traced(c *quic.Config) *quic.Config {
-	if e.qlogs != nil {
-		c.Tracer = e.qlogs.trace
-	}
-	return c
-}
-
-func (e *Endpoint) endQlogs() {
-	if e.qlogs != nil {
-		e.qlogs.close()
-	}
 }
 
 // Counts is what an endpoint has counted since its start.

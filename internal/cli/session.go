@@ -24,7 +24,7 @@ type node interface {
 	lines.Node
 	ID() certs.ID
 	Events() iter.Seq[overlay.Event]
-	Stats() overlay.Stats
+	Figures() overlay.Figures
 	Err() error
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error

@@ -22,7 +22,7 @@ import (
 )
 
 // Node is a running peer.
-type Node interface{ Stats() overlay.Stats }
+type Node interface{ Figures() overlay.Figures }
 
 // pageFor is for how long a page is served again, so that nobody can keep the peer busy with making
 // new ones.
@@ -59,8 +59,9 @@ func (p *page) now() []byte {
 	defer p.mu.Unlock()
 	if p.text == nil || time.Since(p.made) >= pageFor {
 		var b bytes.Buffer
-		write(&b, p.node.Stats())
+		write(&b, p.node.Figures())
 		vm.WriteProcessMetrics(&b)
+		vm.WriteFDMetrics(&b)
 		p.text, p.made = b.Bytes(), time.Now()
 	}
 	return p.text
@@ -79,7 +80,7 @@ func Profiles() http.Handler {
 
 // write writes the series of a peer. Those with labels are there from the start, with 0, so that
 // rates and alerts see the first of each; but for the reasons of refusals that have not occurred.
-func write(w io.Writer, s overlay.Stats) {
+func write(w io.Writer, s overlay.Figures) {
 	gauge := func(name string, value float64) { vm.WriteGaugeFloat64(w, "quicpeer_"+name, value) }
 	counter := func(name string, value uint64) { vm.WriteCounterUint64(w, "quicpeer_"+name, value) }
 	gauge(fmt.Sprintf("build_info{version=%q,go=%q}", s.Software, runtime.Version()), 1)

@@ -28,11 +28,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a node with these figures, and counts how often it was asked.
 type fake struct {
 	mu    sync.Mutex
-	stats overlay.Stats
+	stats overlay.Figures
 	asked int
 }
 
-func (f *fake) Stats() overlay.Stats {
+func (f *fake) Figures() overlay.Figures {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
@@ -70,7 +70,7 @@ func served(t *testing.T, page string) map[string]float64 {
 
 // TestPage: the figures come as Prometheus text, with the values that the node has counted.
 func TestPage(t *testing.T) {
-	n := &fake{stats: overlay.Stats{
+	n := &fake{stats: overlay.Figures{
 		Software: "quicpeer/1.0\n\"", Peers: map[overlay.PeerState]int{overlay.StateAlive: 3}, Neighbours: 2,
 		Links: map[overlay.How]int{overlay.HowPunched: 1}, Letters: 4, LetterBytes: 400, Carried: 12345, Lost: 5, FalseLost: 1,
 		Refused: map[string]uint64{"busy": 6}, Punches: map[string]uint64{"made": 7}, Joins: map[string]uint64{"failed": 8},

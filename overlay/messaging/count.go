@@ -138,17 +138,6 @@ func (c *counts) handled(it item) {
 	}
 }
 
-// countRefused counts a message that is not taken from its sender.
-func (q *EventQueue) countRefused(path Path) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if path == PathDirect {
-		q.counts.messages[refusedDirect]++
-	} else {
-		q.counts.messages[refusedRelayed]++
-	}
-}
-
 // commits counts what is handed to the disk until it is safe there.
 type commits struct {
 	mu      sync.Mutex

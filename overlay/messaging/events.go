@@ -198,6 +198,17 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
+// countRefused counts a message that is not taken from its sender.
+func (q *EventQueue) countRefused(path Path) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if path == PathDirect {
+		q.counts.messages[refusedDirect]++
+	} else {
+		q.counts.messages[refusedRelayed]++
+	}
+}
+
 func (q *EventQueue) enqueue(it item) {
 	q.items = append(q.items, it)
 	q.counts.queued()

@@ -191,7 +191,7 @@ func (n *Node) Unignore(id certs.ID) error {
 
 func (n *Node) Ignored() []overlay.IgnoredPeer { return n.Hidden }
 
-func (n *Node) Stats() overlay.Stats { return overlay.Stats{} }
+func (n *Node) Figures() overlay.Figures { return overlay.Figures{} }
 
 func (n *Node) Net() overlay.Net { return n.Report }
 

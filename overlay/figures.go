@@ -8,9 +8,9 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// Stats is what a node holds, and has counted since its start. docs/metrics.md says what each figure
+// Figures is what a node holds, and has counted since its start. docs/metrics.md says what each figure
 // is for.
-type Stats struct {
+type Figures struct {
 	messaging.Stats
 	Software    string // see Config
 	Peers       map[PeerState]int
@@ -33,24 +33,24 @@ type Histogram = messaging.Histogram
 // Bounds are the upper bounds of a Histogram.
 var Bounds = messaging.Bounds
 
-// figures is what a node says of itself to whoever watches it.
-type figures struct{ node *Node }
+// watched is what a node says of itself to whoever watches it.
+type watched struct{ node *Node }
 
-// Stats returns what the node holds, and has counted. After the end only the counts of messages are
+// Figures returns what the node holds, and has counted. After the end only the counts of messages are
 // left.
-func (f figures) Stats() Stats {
-	s, _ := ask(&f.node.mailbox, statsQuestion{})
-	s.Stats = messaging.StatsOf(f.node.messages)
-	s.Software = f.node.cfg.Software
+func (w watched) Figures() Figures {
+	s, _ := ask(&w.node.mailbox, figuresQuestion{})
+	s.Stats = messaging.StatsOf(w.node.messages)
+	s.Software = w.node.cfg.Software
 	return s
 }
 
-// statsQuestion asks for what the loop knows.
-type statsQuestion struct{}
+// figuresQuestion asks for what the loop knows.
+type figuresQuestion struct{}
 
-func (statsQuestion) answer(l *loop) Stats {
+func (figuresQuestion) answer(l *loop) Figures {
 	c, wire := l.core.Stats(), l.node.endpoint.Counts()
-	s := Stats{
+	s := Figures{
 		Peers:      map[PeerState]int{StateAlive: 0, StateSuspect: 0},
 		Neighbours: len(l.core.Neighbours()),
 		Links:      map[How]int{HowLAN: 0, HowDialled: 0, HowPunched: 0, HowRelayed: 0},

@@ -13,7 +13,7 @@ import (
 )
 
 // counted are the counts of messages that are not 0, by "dir path result".
-func counted(s Stats) map[string]uint64 {
+func counted(s Figures) map[string]uint64 {
 	list := map[string]uint64{}
 	for _, m := range s.Messages {
 		if m.Count > 0 {
@@ -35,13 +35,13 @@ func in(h Histogram, above, upTo time.Duration) (n uint64) {
 
 func (p *peer) checkCounted(want map[string]uint64) {
 	p.t.Helper()
-	if got := counted(p.Stats()); !maps.Equal(got, want) {
+	if got := counted(p.Figures()); !maps.Equal(got, want) {
 		p.t.Errorf("%s has counted %v, want %v", p.ID(), got, want)
 	}
 }
 
-// TestStatsOfMessages: each message is counted once, by what became of it.
-func TestStatsOfMessages(t *testing.T) {
+// TestFiguresOfMessages: each message is counted once, by what became of it.
+func TestFiguresOfMessages(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol")
 		alice, bob, carol := peers[0], peers[1], peers[2]
@@ -68,7 +68,7 @@ func TestStatsOfMessages(t *testing.T) {
 		bob.checkCounted(map[string]uint64{"in direct shown": 20, "in direct refused": 3, "in broadcast shown": 1, "in broadcast hidden": 1})
 		carol.checkCounted(map[string]uint64{"out none sent": 3, "out none failed": 3, "out broadcast sent": 1, "in broadcast shown": 1})
 
-		s := alice.Stats()
+		s := alice.Figures()
 		if s.Outbox != 1 || s.OutboxBytes != len("later") || s.Oldest < time.Second || s.Oldest > 3*time.Second {
 			t.Errorf("waiting: %d of %d bytes, %v", s.Outbox, s.OutboxBytes, s.Oldest)
 		}
@@ -79,25 +79,25 @@ func TestStatsOfMessages(t *testing.T) {
 			t.Errorf("peers %v, %d neighbours, links %v", s.Peers, s.Neighbours, s.Links)
 		}
 		time.Sleep(31 * time.Second)
-		s = alice.Stats()
+		s = alice.Figures()
 		if n := in(s.RTT, 25*time.Millisecond, 50*time.Millisecond); n < 4 {
 			t.Errorf("round trips: %+v", s.RTT)
 		}
-		if joins := bob.Stats().Joins; joins["joined"] != 1 || joins["failed"]+joins["refused"] != 0 {
+		if joins := bob.Figures().Joins; joins["joined"] != 1 || joins["failed"]+joins["refused"] != 0 {
 			t.Errorf("bob's joins: %v", joins)
 		}
 	})
 }
 
-// TestStatsOfLosses: a crash is a loss; a peer that is called lost though it lives is a false one.
-func TestStatsOfLosses(t *testing.T) {
+// TestFiguresOfLosses: a crash is a loss; a peer that is called lost though it lives is a false one.
+func TestFiguresOfLosses(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob", "carol", "dave")
 		alice, carol := peers[0], peers[2]
 		w.Crash("dave")
 		alice.eventually(20*time.Second, "dave is lost", func() bool { return len(all[PeerLeft](alice)) == 1 })
 		time.Sleep(5 * time.Second)
-		if s := alice.Stats(); s.Lost != 1 || s.FalseLost != 0 {
+		if s := alice.Figures(); s.Lost != 1 || s.FalseLost != 0 {
 			t.Fatalf("after a crash: %d lost, %d of them not", s.Lost, s.FalseLost)
 		}
 		// Nobody hears carol for so long that all others show it as lost.
@@ -110,10 +110,10 @@ func TestStatsOfLosses(t *testing.T) {
 		alice.eventually(60*time.Second, "carol is back", func() bool { return len(alice.here()) == 2 })
 		carol.eventually(60*time.Second, "carol has them back", func() bool { return len(carol.here()) == 2 })
 		time.Sleep(5 * time.Second)
-		if s := alice.Stats(); s.Lost != 2 || s.FalseLost != 1 {
+		if s := alice.Figures(); s.Lost != 2 || s.FalseLost != 1 {
 			t.Errorf("alice: %d lost, %d of them not", s.Lost, s.FalseLost)
 		}
-		if s := carol.Stats(); s.Lost != 3 || s.FalseLost != 2 { // dave, and then all, of which two are back
+		if s := carol.Figures(); s.Lost != 3 || s.FalseLost != 2 { // dave, and then all, of which two are back
 			t.Errorf("carol: %d lost, %d of them not", s.Lost, s.FalseLost)
 		}
 		// A restart is a loss, and not a false one.
@@ -122,15 +122,15 @@ func TestStatsOfLosses(t *testing.T) {
 		w.start("bob", "alice")
 		alice.eventually(20*time.Second, "bob is back", func() bool { return len(all[PeerLeft](alice)) == 3 && len(alice.here()) == 2 })
 		time.Sleep(5 * time.Second)
-		if s := alice.Stats(); s.Lost != 3 || s.FalseLost != 1 {
+		if s := alice.Figures(); s.Lost != 3 || s.FalseLost != 1 {
 			t.Errorf("after a restart: %d lost, %d of them not", s.Lost, s.FalseLost)
 		}
 	})
 }
 
-// TestStatsOfRefutation: a peer that is not heard for three seconds is called lost, and says that it
+// TestFiguresOfRefutation: a peer that is not heard for three seconds is called lost, and says that it
 // lives as soon as it can.
-func TestStatsOfRefutation(t *testing.T) {
+func TestFiguresOfRefutation(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		others := []string{"alice", "bob", "carol", "dave"}
 		peers := w.network(append(others, "eve")...)
@@ -144,18 +144,18 @@ func TestStatsOfRefutation(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		for _, p := range peers[:4] {
-			if s := p.Stats(); s.Lost != 1 || s.FalseLost != 1 {
+			if s := p.Figures(); s.Lost != 1 || s.FalseLost != 1 {
 				t.Errorf("%s: %d lost, %d of them not", p.ID(), s.Lost, s.FalseLost)
 			}
 		}
-		if s := peers[4].Stats(); s.Lost != s.FalseLost { // it may have shown all as lost
+		if s := peers[4].Figures(); s.Lost != s.FalseLost { // it may have shown all as lost
 			t.Errorf("eve: %d lost, %d of them not", s.Lost, s.FalseLost)
 		}
 	})
 }
 
-// TestStatsOfCarried: what a peer carries for others, and keeps for them, is in its own figures.
-func TestStatsOfCarried(t *testing.T) {
+// TestFiguresOfCarried: what a peer carries for others, and keeps for them, is in its own figures.
+func TestFiguresOfCarried(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.line("alice", "bob", "carol")
 		alice, bob, carol := peers[0], peers[1], peers[2]
@@ -168,10 +168,10 @@ func TestStatsOfCarried(t *testing.T) {
 		time.Sleep(time.Second)
 		alice.checkCounted(map[string]uint64{"out none sent": 100, "out relayed delivered": 100})
 		carol.checkCounted(map[string]uint64{"in relayed shown": 100})
-		if s := alice.Stats(); s.Links[HowRelayed] != 1 || s.Links[HowDialled] != 1 || s.Carried != 0 {
+		if s := alice.Figures(); s.Links[HowRelayed] != 1 || s.Links[HowDialled] != 1 || s.Carried != 0 {
 			t.Errorf("alice: links %v, %d bytes carried", s.Links, s.Carried)
 		}
-		if s := bob.Stats(); s.Carried < 900_000 || s.Carried > 2_000_000 {
+		if s := bob.Figures(); s.Carried < 900_000 || s.Carried > 2_000_000 {
 			t.Errorf("bob has carried %d bytes", s.Carried)
 		}
 
@@ -181,25 +181,25 @@ func TestStatsOfCarried(t *testing.T) {
 		alice.eventually(5*time.Second, "carol has left", func() bool { return len(all[PeerLeft](alice)) == 1 })
 		alice.send("carol", "for when you are back")
 		time.Sleep(10 * time.Second)
-		if s := bob.Stats(); s.Letters != 1 || s.LetterBytes < 100 || s.LetterBytes > 1000 {
+		if s := bob.Figures(); s.Letters != 1 || s.LetterBytes < 100 || s.LetterBytes > 1000 {
 			t.Errorf("bob keeps %d letters of %d bytes", s.Letters, s.LetterBytes)
 		}
 		w.start("carol", "bob")
 		alice.eventually(30*time.Second, "it is delivered", func() bool { return len(all[Delivered](alice)) == 101 })
 		time.Sleep(10 * time.Second)
-		if s := alice.Stats(); s.Outbox != 0 || s.Oldest != 0 {
+		if s := alice.Figures(); s.Outbox != 0 || s.Oldest != 0 {
 			t.Errorf("%d messages wait for %v", s.Outbox, s.Oldest)
 		}
 		// The one that had to wait is not among the deliveries, whose times would say nothing else.
-		if s := alice.Stats(); in(s.Delivery, 0, time.Minute) != 100 {
+		if s := alice.Figures(); in(s.Delivery, 0, time.Minute) != 100 {
 			t.Errorf("delivery: %+v", s.Delivery)
 		}
 	})
 }
 
-// TestStatsOfPunching: a simultaneous open through two NATs is counted on both sides, and one
+// TestFiguresOfPunching: a simultaneous open through two NATs is counted on both sides, and one
 // that no NAT lets through as failed.
-func TestStatsOfPunching(t *testing.T) {
+func TestFiguresOfPunching(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind         simtest.Kind
 		made, failed bool
@@ -213,12 +213,12 @@ func TestStatsOfPunching(t *testing.T) {
 				alice.send("bob", "hello")
 				linked(alice, bob, 20*time.Second)
 				for _, p := range []*peer{alice, bob} {
-					s := p.Stats()
+					s := p.Figures()
 					if made := s.Punches["made"] == 1 && s.Links[HowPunched] == 1; made != test.made || s.Punches["failed"] > 0 != test.failed {
 						t.Errorf("%s: %v, links %v", p.ID(), s.Punches, s.Links)
 					}
 				}
-				if s := carol.Stats(); s.Punches["made"]+s.Punches["failed"] != 0 {
+				if s := carol.Figures(); s.Punches["made"]+s.Punches["failed"] != 0 {
 					t.Errorf("carol: %v", s.Punches)
 				}
 			})
@@ -226,8 +226,8 @@ func TestStatsOfPunching(t *testing.T) {
 	}
 }
 
-// TestStatsOfRefusals: newcomers that are turned away are counted by the reason.
-func TestStatsOfRefusals(t *testing.T) {
+// TestFiguresOfRefusals: newcomers that are turned away are counted by the reason.
+func TestFiguresOfRefusals(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		cfg := w.config("bob", "alice")
@@ -240,14 +240,14 @@ func TestStatsOfRefusals(t *testing.T) {
 			t.Fatal("let in")
 		}
 		want := map[string]uint64{"busy": 0, "protocol": 0, "network": 1, "duplicate_id": 1}
-		if got := alice.Stats().Refused; !maps.Equal(got, want) {
+		if got := alice.Figures().Refused; !maps.Equal(got, want) {
 			t.Errorf("refused: %v, want %v", got, want)
 		}
 	})
 }
 
-// TestStatsOfDisk: messages and notes count until they are safe.
-func TestStatsOfDisk(t *testing.T) {
+// TestFiguresOfDisk: messages and notes count until they are safe.
+func TestFiguresOfDisk(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")
 		peers := w.network("alice", "bob")
@@ -256,7 +256,7 @@ func TestStatsOfDisk(t *testing.T) {
 		}
 		peers[0].eventually(10*time.Second, "all are delivered", func() bool { return len(all[Delivered](peers[0])) == 50 })
 		for _, p := range peers {
-			s := p.Stats()
+			s := p.Figures()
 			if n := in(s.Commit, 0, time.Minute); n != 50 || s.Lag != 0 {
 				t.Errorf("%s: %d writes, %d under way", p.ID(), n, s.Lag)
 			}
@@ -264,27 +264,27 @@ func TestStatsOfDisk(t *testing.T) {
 	})
 }
 
-// TestStatsOfReader: a program that reads no events shows, one that reads them does not.
-func TestStatsOfReader(t *testing.T) {
+// TestFiguresOfReader: a program that reads no events shows, one that reads them does not.
+func TestFiguresOfReader(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.start("alice")
 		bob := w.startDeaf("bob", "alice")
 		alice.send("bob", "hello")
 		time.Sleep(10 * time.Second)
-		if s := bob.Stats(); s.Unread < 10*time.Second || s.Unread > 11*time.Second {
+		if s := bob.Figures(); s.Unread < 10*time.Second || s.Unread > 11*time.Second {
 			t.Errorf("unread for %v", s.Unread)
 		}
-		if s := alice.Stats(); s.Unread != 0 {
+		if s := alice.Figures(); s.Unread != 0 {
 			t.Errorf("alice has read everything, but not for %v", s.Unread)
 		}
 		bob.listen()
 		alice.eventually(5*time.Second, "it is delivered", func() bool { return len(all[Delivered](alice)) == 1 })
 		time.Sleep(time.Second)
-		if s := bob.Stats(); s.Unread != 0 {
+		if s := bob.Figures(); s.Unread != 0 {
 			t.Errorf("unread for %v", s.Unread)
 		}
 		_ = bob.Close()
-		if s := bob.Stats(); counted(s)["in direct shown"] != 1 || s.Peers != nil {
+		if s := bob.Figures(); counted(s)["in direct shown"] != 1 || s.Peers != nil {
 			t.Errorf("after the end: %+v", s)
 		}
 	})
