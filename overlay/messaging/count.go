@@ -81,7 +81,21 @@ type counts struct {
 	messages [len(outcomes)]uint64
 	delivery Histogram // from Send to the receipt, of messages that did not have to wait
 	unread   int       // events that the program has not handled
-	since    time.Time // when it last handled one, or the first of them came
+	done     uint64    // those that it has
+	progress progress  // of the program
+}
+
+// progress is how far the program was at the last look at its events.
+type progress struct {
+	done  uint64
+	since time.Duration // when it was first seen to be so far, or to have nothing to do
+}
+
+// look is called about each 100 ms, which spares each event a look at the clock.
+func (c *counts) look(now time.Duration) {
+	if c.unread == 0 || c.progress.done != c.done {
+		c.progress = progress{c.done, now}
+	}
 }
 
 // told counts an event of a message of ours.
@@ -112,18 +126,10 @@ func (c *counts) told(event Event) {
 // isForMany says that a message is for everyone or, with a #, for a room.
 func isForMany(to certs.ID) bool { return to == Everyone || strings.HasPrefix(string(to), "#") }
 
-// queued counts an event that the program is to handle.
-func (c *counts) queued() {
-	if c.unread == 0 {
-		c.since = time.Now()
-	}
-	c.unread++
-}
-
 // handled counts an event that the program has handled.
 func (c *counts) handled(it item) {
 	c.unread--
-	c.since = time.Now()
+	c.done++
 	m, ok := it.event.(Message)
 	switch {
 	case !ok:
@@ -138,23 +144,32 @@ func (c *counts) handled(it item) {
 	}
 }
 
-// commits counts what is handed to the disk until it is safe there.
+// commits counts what is handed to the disk until it is safe there. Of what is on its way at once,
+// one is timed.
 type commits struct {
 	mu      sync.Mutex
 	took    Histogram
 	waiting int
+	timed   bool // one is
 }
 
-// begin counts a write; the function is to be called when it is safe.
-func (c *commits) begin() (safe func()) {
-	began := time.Now()
+// begin counts a write, and returns what safeSince is to be called with when it is safe.
+func (c *commits) begin() (began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting++
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.waiting--
+	if !c.timed {
+		c.timed, began = true, time.Now()
+	}
+	return began
+}
+
+func (c *commits) safeSince(began time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting--
+	if !began.IsZero() {
+		c.timed = false
 		c.took.Observe(time.Since(began))
 	}
 }
@@ -167,8 +182,8 @@ type Stats struct {
 	OutboxBytes int           // their bodies and refs
 	Oldest      time.Duration // how long the oldest of them has waited
 	Unread      time.Duration // for how long the program has handled no event, though there are some
-	Commit      Histogram     // of our messages and of notes of shown ones, until they are safe on the disk
-	Lag         int           // of these, not safe yet
+	Commit      Histogram     // of our messages and of notes of shown ones, until they are safe on the disk; of those at once, one
+	Lag         int           // how many are not safe yet
 }
 
 // StatsOf returns what an engine holds, and has counted.
@@ -187,8 +202,8 @@ func StatsOf(e *Engine) Stats {
 		s.Messages = append(s.Messages, m)
 	}
 	s.Delivery = c.delivery
-	if c.unread > 0 {
-		s.Unread = time.Since(c.since)
+	if c.unread > 0 && c.progress.done == c.done {
+		s.Unread = e.now() - c.progress.since
 	}
 	e.commits.mu.Lock()
 	defer e.commits.mu.Unlock()

@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
@@ -198,6 +199,13 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
+// look notes whether the program goes on; it is called about each 100 ms.
+func (q *EventQueue) look(now time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.counts.look(now)
+}
+
 // countRefused counts a message that is not taken from its sender.
 func (q *EventQueue) countRefused(path Path) {
 	q.mu.Lock()
@@ -211,7 +219,7 @@ func (q *EventQueue) countRefused(path Path) {
 
 func (q *EventQueue) enqueue(it item) {
 	q.items = append(q.items, it)
-	q.counts.queued()
+	q.counts.unread++
 	select {
 	case q.wake <- struct{}{}:
 	default:

@@ -166,8 +166,8 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}
-	safe := e.commits.begin()
-	e.disk.Write(func() { safe(); r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
+	began := e.commits.begin()
+	e.disk.Write(func() { e.commits.safeSince(began); r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
 // stored is called when a message is on the disk.

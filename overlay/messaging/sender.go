@@ -334,9 +334,9 @@ func (s *sender) handle(stamp delivery.Stamp) {
 		return
 	}
 	e.unanswered.change(1)
-	safe := e.commits.begin()
+	began := e.commits.begin()
 	e.disk.noteShown(s.key, stamp, func(ok bool) {
-		safe()
+		e.commits.safeSince(began)
 		if ok {
 			s.safe(stamp)
 		}
