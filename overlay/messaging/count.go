@@ -3,7 +3,6 @@ package messaging
 import (
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"quicpeer/certs"
@@ -91,8 +90,8 @@ type progress struct {
 	since time.Duration // when it was first seen to be so far, or to have nothing to do
 }
 
-// look is called about each 100 ms, which spares each event a look at the clock.
-func (c *counts) look(now time.Duration) {
+// keepPace is called about each 100 ms, which spares each event a look at the clock.
+func (c *counts) keepPace(now time.Duration) {
 	if c.unread == 0 || c.progress.done != c.done {
 		c.progress = progress{c.done, now}
 	}
@@ -141,36 +140,6 @@ func (c *counts) handled(it item) {
 		c.messages[inDirect]++
 	default:
 		c.messages[inRelayed]++
-	}
-}
-
-// commits counts what is handed to the disk until it is safe there. Of what is on its way at once,
-// one is timed.
-type commits struct {
-	mu      sync.Mutex
-	took    Histogram
-	waiting int
-	timed   bool // one is
-}
-
-// begin counts a write, and returns what safeSince is to be called with when it is safe.
-func (c *commits) begin() (began time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting++
-	if !c.timed {
-		c.timed, began = true, time.Now()
-	}
-	return began
-}
-
-func (c *commits) safeSince(began time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting--
-	if !began.IsZero() {
-		c.timed = false
-		c.took.Observe(time.Since(began))
 	}
 }
 

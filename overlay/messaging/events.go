@@ -199,11 +199,11 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
-// look notes whether the program goes on; it is called about each 100 ms.
-func (q *EventQueue) look(now time.Duration) {
+// watchReader notes whether the program goes on; it is called about each 100 ms.
+func (q *EventQueue) watchReader(now time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.counts.look(now)
+	q.counts.keepPace(now)
 }
 
 // countRefused counts a message that is not taken from its sender.
