@@ -119,8 +119,9 @@ func TestFiguresOfLosses(t *testing.T) {
 		// A restart is a loss, and not a false one.
 		w.Crash("bob")
 		_ = peers[1].Close()
+		alice.eventually(20*time.Second, "bob is lost", func() bool { return len(all[PeerLeft](alice)) == 3 })
 		w.start("bob", "alice")
-		alice.eventually(20*time.Second, "bob is back", func() bool { return len(all[PeerLeft](alice)) == 3 && len(alice.here()) == 2 })
+		alice.eventually(20*time.Second, "bob is back", func() bool { return len(alice.here()) == 2 })
 		time.Sleep(5 * time.Second)
 		if s := alice.Figures(); s.Lost != 3 || s.FalseLost != 1 {
 			t.Errorf("after a restart: %d lost, %d of them not", s.Lost, s.FalseLost)
@@ -181,6 +182,9 @@ func TestFiguresOfCarried(t *testing.T) {
 		alice.eventually(5*time.Second, "carol has left", func() bool { return len(all[PeerLeft](alice)) == 1 })
 		alice.send("carol", "for when you are back")
 		time.Sleep(10 * time.Second)
+		if s := bob.Figures(); s.Lost != 0 {
+			t.Errorf("%d are lost, though carol has said goodbye", s.Lost)
+		}
 		if s := bob.Figures(); s.Letters != 1 || s.LetterBytes < 100 || s.LetterBytes > 1000 {
 			t.Errorf("bob keeps %d letters of %d bytes", s.Letters, s.LetterBytes)
 		}

@@ -171,7 +171,7 @@ func StatsOf(e *Engine) Stats {
 		s.Messages = append(s.Messages, m)
 	}
 	s.Delivery = c.delivery
-	if c.unread > 0 && c.progress.done == c.done {
+	if c.unread > 0 {
 		s.Unread = e.now() - c.progress.since
 	}
 	e.commits.mu.Lock()

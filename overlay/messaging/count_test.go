@@ -23,6 +23,26 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// TestUnreadCollapses: joins and leaves that cancel each other out are not unread any more.
+func TestUnreadCollapses(t *testing.T) {
+	q := newEventQueue()
+	q.collapseAt = 10
+	for range 100 {
+		q.Push(PeerJoined{ID: "bob"})
+		q.Push(PeerLeft{ID: "bob", Reason: ReasonLeft})
+	}
+	if q.counts.unread != len(q.items) || len(q.items) == 200 {
+		t.Errorf("%d events are unread, of %d", q.counts.unread, len(q.items))
+	}
+	items, _ := q.take(nil)
+	for _, it := range items {
+		q.handled(it)
+	}
+	if q.counts.unread != 0 {
+		t.Errorf("%d events are unread, of none", q.counts.unread)
+	}
+}
+
 // BenchmarkCounts is what counting adds to a message that is queued and handled.
 func BenchmarkCounts(b *testing.B) {
 	q := newEventQueue()
