@@ -66,6 +66,9 @@ type Config struct {
 	// NoCustody: the node leaves messages for absent peers with no other peer, and keeps none
 	// for others.
 	NoCustody bool
+	// Qlog is a directory for qlog files of all connections, at most 64 files and 256 MiB; they hold
+	// addresses. An error of the disk is logged once, and ends nothing but traces.
+	Qlog string
 	// Software is the program's name and version, which other peers log; at most 64 bytes.
 	Software string
 	// Log receives the node's log; nil is silent.

@@ -40,6 +40,7 @@ type world struct {
 	noCustody string            // the name of a node to start with NoCustody
 	older     string            // the name of one that knows no features
 	door      *certs.Door       // of the nodes that are started from now on
+	qlog      string            // of the nodes that are started from now on
 	wall      func() time.Time  // the clock of tickets; nil: the bubble's
 	steps     func(string) bool // of the disk of the node that is started, see store.OpenWith
 	dead      *atomic.Bool      // set by steps when it ends the node
@@ -91,6 +92,7 @@ func (w *world) config(name string, join ...string) Config {
 		Conn:      w.Node(name),
 		History:   HistoryConfig{Off: w.noHistory},
 		NoCustody: name == w.noCustody,
+		Qlog:      w.qlog,
 		older:     name == w.older,
 		place:     place{door: w.door},
 		step:      w.steps,

@@ -48,6 +48,7 @@ type loop struct {
 	undecided []chan struct{}            // closed when no deposit is pending
 	refs      map[certs.PublicKey]string // of our own removals
 	issuer    issuer
+	rtt       rtts
 }
 
 // newLoop makes the loop of a node with a new core.
@@ -189,6 +190,7 @@ func (l *loop) hear() {
 	for _, nl := range l.links.all {
 		l.listen(nl)
 	}
+	l.rtt.look(l.heardAt, l.links.all)
 	l.leadAnew()
 }
 

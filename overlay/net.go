@@ -73,17 +73,7 @@ func (netQuestion) answer(l *loop) Net {
 	from := l.core.Net()
 	r := Net{NAT: from.NAT, Addresses: from.Addresses, PortMap: l.node.reach.portMap()}
 	for _, w := range from.Peers {
-		way := Way{ID: w.ID, How: HowNone, Address: w.Address, Via: w.Via, Behind: w.Behind, Tries: w.Tries, Error: w.Why}
-		switch {
-		case w.Link != 0 && w.Near:
-			way.How = HowLAN
-		case w.Link != 0 && w.Punched:
-			way.How = HowPunched
-		case w.Link != 0:
-			way.How = HowDialled
-		case w.Via != "" || w.Carried != 0:
-			way.How = HowRelayed
-		}
+		way := Way{ID: w.ID, How: howOf(w), Address: w.Address, Via: w.Via, Behind: w.Behind, Tries: w.Tries, Error: w.Why}
 		if w.Carried != 0 {
 			way.Via = l.carrier(w.ID)
 		}
@@ -96,6 +86,21 @@ func (netQuestion) answer(l *loop) Net {
 		r.Peers = append(r.Peers, way)
 	}
 	return r
+}
+
+// howOf is the kind of path to a peer.
+func howOf(w core.Way) How {
+	switch {
+	case w.Link != 0 && w.Near:
+		return HowLAN
+	case w.Link != 0 && w.Punched:
+		return HowPunched
+	case w.Link != 0:
+		return HowDialled
+	case w.Via != "" || w.Carried != 0:
+		return HowRelayed
+	}
+	return HowNone
 }
 
 // Peers returns the routing table in the order of the IDs, without this peer itself; empty

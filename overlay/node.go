@@ -56,6 +56,7 @@ type Node struct {
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
+	watched
 	mailbox // of the loop
 	clock
 
@@ -97,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	endpoint, err := transport.NewEndpoint(transport.Config{
 		Conn: conn, Identity: cfg.State.Identity, ResetKey: cfg.State.Identity.ResetKey(), Tag: tagOf(cfg.State.ID), Log: cfg.Log,
-		Door: cfg.place.door,
+		Door: cfg.place.door, Qlog: cfg.Qlog,
 	})
 	if err != nil {
 		return nil, err
@@ -126,6 +127,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
+	n.watched = watched{n}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])

@@ -98,7 +98,7 @@ func (e *Endpoint) DialCarried(ctx context.Context, to Tag, want certs.PublicKey
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
-	return e.dialOver(ctx, route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, carriedConfig()}, want)
+	return e.dialOver(ctx, route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, e.traced(carriedConfig())}, want)
 }
 
 // Carried says that the packets of the link go over other peers.

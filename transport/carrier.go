@@ -278,6 +278,7 @@ type carrier struct {
 	arrived chan *packet
 	rate    carryRate    // of all links
 	held    atomic.Int64 // bytes in the queues of all links
+	passed  atomic.Int64 // bytes of packets of other peers that were passed on
 
 	ways  sync.Map // of Tag: *way
 	known atomic.Int64
@@ -429,7 +430,12 @@ func (c *carrier) pass(from *Link, w *way, p *packet) bool {
 		return false
 	}
 	p.b[0] = min(p.b[0], maxHops) - 1 // a peer may claim more
-	return next.hop.put(from, p)
+	size := int64(p.size)             // p is not ours any more then
+	taken := next.hop.put(from, p)
+	if taken {
+		c.passed.Add(size)
+	}
+	return taken
 }
 
 // arrives hands a packet of a peer that is there to QUIC. It has come over a link, or by a search

@@ -77,3 +77,25 @@ func carriedConfig() *quic.Config {
 	c.MaxIncomingUniStreams = -1 // nothing is carried over it
 	return c
 }
+
+// beginQlogs has connections traced from now on, unless dir is empty.
+func (e *Endpoint) beginQlogs(dir string) {
+	if dir != "" {
+		e.qlogs = newQlogs(dir, e.log)
+		go e.qlogs.keepWriting() // which endQlogs waits for
+	}
+}
+
+// traced has connections of a configuration traced, if that is wanted.
+func (e *Endpoint) traced(c *quic.Config) *quic.Config {
+	if e.qlogs != nil {
+		c.Tracer = e.qlogs.trace
+	}
+	return c
+}
+
+func (e *Endpoint) endQlogs() {
+	if e.qlogs != nil {
+		e.qlogs.finishAll()
+	}
+}

@@ -33,7 +33,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.Pub
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
-		l, err := e.dialOver(ctx, route{e.transport, net.UDPAddrFromAddrPort(addr), quicConfig()}, want)
+		l, err := e.dialOver(ctx, route{e.transport, net.UDPAddrFromAddrPort(addr), e.traced(quicConfig())}, want)
 		if !errors.Is(err, ErrRefused) {
 			return l, err
 		}

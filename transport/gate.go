@@ -45,6 +45,7 @@ type gate struct {
 	within  map[any]int // of each group
 	refused int         // turned away since they were logged
 	logged  time.Time   // when
+	turned  uint64      // turned away since the start
 }
 
 // gateLimits are those of one gate.
@@ -141,6 +142,7 @@ func (g *gate) count(s *stranger) bool {
 func (g *gate) logRefusal(s *stranger) {
 	g.mu.Lock()
 	g.refused++
+	g.turned++
 	refused, now := g.refused, time.Now()
 	if now.Sub(g.logged) < refusalLogPeriod {
 		g.mu.Unlock()
@@ -149,6 +151,13 @@ func (g *gate) logRefusal(s *stranger) {
 	g.logged, g.refused = now, 0
 	g.mu.Unlock()
 	g.log.Warn("too many connections on their way in: refused", "from", s.from, "refused", refused)
+}
+
+// refusals is how many strangers were turned away.
+func (g *gate) refusals() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.turned
 }
 
 // doubts is quic-go's VerifySourceAddress.

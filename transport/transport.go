@@ -75,6 +75,9 @@ type Config struct {
 	ResetKey [32]byte
 	// Tag is this peer's name as the end of carried links.
 	Tag Tag
+	// Qlog is a directory for qlog files of all connections, bounded in number and size. They hold
+	// addresses. Empty: none are written.
+	Qlog string
 	// Log receives the refusals and their reasons. Nil is silent.
 	Log *slog.Logger
 }
@@ -89,6 +92,7 @@ type Endpoint struct {
 	listener  *quic.Listener
 	gate      gate
 	inside    inside
+	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
 
 	ctx    context.Context // ends when the endpoint does, with the reason as its cause
@@ -125,6 +129,7 @@ func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.gate.init(cfg.Log, outerLimits(), e.welcome)
+	e.beginQlogs(cfg.Qlog)
 	e.transport = &quic.Transport{
 		Conn:                cfg.Conn,
 		ConnContext:         e.gate.enter,
@@ -140,7 +145,9 @@ func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)
 	}
 	if err != nil {
 		e.cancel(err)
-		return nil, errors.Join(fmt.Errorf("starting QUIC: %w", err), e.transport.Close(), e.conn.Close())
+		err = errors.Join(fmt.Errorf("starting QUIC: %w", err), e.transport.Close(), e.conn.Close())
+		e.endQlogs()
+		return nil, err
 	}
 	logBuffers(e.conn, e.log)
 	e.mu.Lock()
@@ -155,7 +162,7 @@ func (e *Endpoint) listen() error {
 	if err != nil {
 		return err
 	}
-	e.listener, err = e.transport.Listen(tls, quicConfig())
+	e.listener, err = e.transport.Listen(tls, e.traced(quicConfig()))
 	return err
 }
 
@@ -187,7 +194,19 @@ func (e *Endpoint) Close() error {
 	<-grace.C
 	err := errors.Join(e.inside.stop(), e.transport.Close())
 	e.gate.await()
+	e.endQlogs()
 	return errors.Join(err, e.conn.Close())
+}
+
+// Counts is what an endpoint has counted since its start.
+type Counts struct {
+	Refused uint64 // connections, since too many were on their way in
+	Carried uint64 // bytes that were passed on for other peers
+}
+
+// Counts returns what the endpoint has counted.
+func (e *Endpoint) Counts() Counts {
+	return Counts{Refused: e.gate.refusals() + e.inside.gate.refusals(), Carried: uint64(e.inside.carrier.passed.Load())}
 }
 
 // inside is the part of an endpoint that makes carried links.
@@ -210,7 +229,7 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 	if err != nil {
 		return err
 	}
-	if in.listener, err = in.transport.Listen(tls, carriedConfig()); err != nil {
+	if in.listener, err = in.transport.Listen(tls, e.traced(carriedConfig())); err != nil {
 		return err
 	}
 	e.group.Go(e.acceptCarried)

@@ -44,6 +44,12 @@ func (e *undeliveredError) Error() string {
 	return fmt.Sprintf("%d messages have not reached their receivers", e.count)
 }
 
+// metricsError says that the port of --metrics can't be opened.
+type metricsError struct{ err error }
+
+func (e *metricsError) Error() string { return "metrics can't be served: " + e.err.Error() }
+func (e *metricsError) Unwrap() error { return e.err }
+
 // refusedError says that lines of an input that was not typed were not executed.
 type refusedError struct {
 	lines.Refused
@@ -102,6 +108,12 @@ func explain(err error) (status int, hint string) {
 			return statusFailed, "the disk is full: make room where standard output goes"
 		}
 		return statusFailed, ""
+	}
+	if e, ok := errors.AsType[*metricsError](err); ok {
+		if errors.Is(e, syscall.EADDRINUSE) {
+			return statusFailed, "another program listens there; choose another port with --metrics, or port 0 for a free one"
+		}
+		return statusFailed, "give an address of this machine and a port above 1023, such as --metrics 127.0.0.1:9464"
 	}
 	if status, hint := explainNetwork(err); status != 0 {
 		return status, hint

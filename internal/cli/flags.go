@@ -36,6 +36,8 @@ type options struct {
 	noInput     bool
 	logLevel    slog.Level
 	logJSON     bool
+	metrics     string // HOST:PORT; empty: not given
+	qlog        string // a directory; the same
 	cutFile     string
 	help        bool
 	version     bool
@@ -79,6 +81,8 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	f.StringVar(&v.logLevel, "log-level", "info", "")
 	f.StringVar(&v.logFormat, "log-format", "text", "")
+	f.StringVar(&v.metrics, "metrics", "", "")
+	f.StringVar(&v.qlog, "qlog", "", "")
 	f.BoolVar(&v.version, "version", false, "")
 	f.BoolVarP(&v.help, "help", "h", false, "")
 	f.StringVar(&v.cutFile, "cut-file", "", "") // for scenario tests: see cutSocket
@@ -303,8 +307,10 @@ func wanted(flag *pflag.Flag) string {
 		return "HOST:PORT, such as 192.168.1.5:5000"
 	case "id":
 		return fmt.Sprintf("an ID: 1 to %d of letters, digits, '.', '_' and '-'", pb.MaxID)
-	case "state-dir":
+	case "state-dir", "qlog":
 		return "a directory"
+	case "metrics":
+		return "HOST:PORT, such as 127.0.0.1:9464"
 	case "network":
 		return "a network's name"
 	case "log-level":

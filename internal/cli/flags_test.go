@@ -85,11 +85,11 @@ func TestParseOptions(t *testing.T) {
 		"everything": {
 			args: []string{
 				"-l", "[::1]:5000", "-j", "a:1", "--join=b:2", "-i", "bob", "--state-dir", "d", "--network", "Büro 1",
-				"--join-timeout", "0", "--drain", "1m", "--no-custody", "--discover", "--map-port", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c",
+				"--join-timeout", "0", "--drain", "1m", "--no-custody", "--discover", "--map-port", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c", "--metrics", ":9464", "--qlog", "q",
 			},
 			want: options{
 				listen: "[::1]:5000", join: []string{"a:1", "b:2"}, id: "bob", stateDir: "d", network: "Büro 1",
-				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c",
+				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c", metrics: ":9464", qlog: "q",
 			},
 		},
 		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},

@@ -53,6 +53,10 @@ Input and output:
       --no-input           don't read standard input: for a service
       --log-level L        debug, info, warn, error or critical (default info)
       --log-format F       text or json; logs go to standard error (default text)
+      --metrics HOST:PORT  serve Prometheus metrics there, at /metrics; they name no
+                           peer and no message (9464 is a usual port)
+      --qlog DIR           write qlog files of connections there, at most 64 and
+                           256 MiB; they hold addresses
       --version            print the version
   -h, --help               print this text
 

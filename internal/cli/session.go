@@ -13,6 +13,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
+	"quicpeer/internal/metrics"
 	"quicpeer/internal/terminal"
 	"quicpeer/overlay"
 	"quicpeer/transport"
@@ -23,6 +24,7 @@ type node interface {
 	lines.Node
 	ID() certs.ID
 	Events() iter.Seq[overlay.Event]
+	Figures() overlay.Figures
 	Err() error
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error
@@ -50,6 +52,11 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	port, err := s.openMetrics()
+	if err != nil {
+		return err
+	}
+	defer port.Close()
 	key := s.networkKey()
 	isNew := s.options.private && !exists(key)
 	n, err := s.join(ctx, cfg)
@@ -57,6 +64,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	defer n.Close()
+	port.Serve(n)
 	if isNew && exists(key) {
 		s.options.keyFile = key
 		if s.options.json {
@@ -91,6 +99,19 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
+// openMetrics opens the port of --metrics, if it was given, before the peer shows itself to others.
+func (s *session) openMetrics() (*metrics.Port, error) {
+	if s.options.metrics == "" {
+		return nil, nil
+	}
+	port, err := metrics.Listen(s.options.metrics)
+	if err != nil {
+		return nil, &metricsError{err}
+	}
+	s.log.Info("serving metrics", "url", "http://"+port.Addr().String()+"/metrics")
+	return port, nil
+}
+
 func (s *session) config() (overlay.Config, error) {
 	o := s.options
 	cfg := overlay.Config{
@@ -107,6 +128,7 @@ func (s *session) config() (overlay.Config, error) {
 		Discover:    o.discover,
 		MapPort:     o.mapPort,
 		Software:    software(s.version),
+		Qlog:        o.qlog,
 		Log:         s.log,
 	}
 	if o.joinTimeout == 0 {

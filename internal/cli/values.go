@@ -24,6 +24,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := checkAddress(v.listen, false); err != nil {
 		return o, usagef("%s=%q is not %s: %v", given["listen"], v.listen, wanted(f.Lookup("listen")), err)
 	}
+	if err := checkAddress(v.metrics, false); err != nil && set("metrics") {
+		return o, usagef("%s=%q is not %s: %v", given["metrics"], v.metrics, wanted(f.Lookup("metrics")), err)
+	}
 	if set("id") {
 		id, err := certs.ParseID(v.id)
 		if err != nil {
@@ -35,7 +38,7 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := v.checkJoin(&o, f, given); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"state-dir", "cut-file"} {
+	for _, name := range []string{"state-dir", "qlog", "cut-file"} {
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
 		}

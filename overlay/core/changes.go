@@ -34,6 +34,9 @@ func (c *Core) follow(what base.Happening) {
 		c.becomeReady()
 		c.sync.CompareNow()
 	case table.FoundAgain:
+		if e := what.Entry; e.Shown == nil && e.Seen == e.Record.Epoch {
+			c.env.Counts.FalseLost++
+		}
 		c.sync.CompareAll = true
 		c.detect.Doubted = append(c.detect.Doubted, what.Entry)
 		c.view.refresh(what.Entry.Record.ID)
@@ -118,6 +121,9 @@ func (c *Core) inform(ch link.Change) {
 	}
 	if ch.Refutes() && ch.Entry.Our().Ours {
 		c.doubt.AtLeast(c.doubt.Score + 1)
+	}
+	if ch.Refutes() && !ch.Begins() {
+		c.env.Counts.FalseLost++
 	}
 	ch.SuspectFrom(c.doubt)
 	c.broadcasts.Told(ch)

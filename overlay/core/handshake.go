@@ -44,6 +44,7 @@ func (c *Core) receiveStart(l *link.Link, start *pb.HandshakeStart) {
 	if refusal != nil {
 		c.env.Note(base.Info, "refused", "id", clip(start.GetId()), "address", l.Address, "key", l.Key.String(),
 			"code", refusal.GetCode().String(), "reason", refusal.GetReason())
+		c.env.Counts.Refuse(refusal.GetCode())
 		refusal.Software = c.env.Cfg.Software
 		c.links.Send(l, refusal)
 		c.links.Close(l, base.CloseRefused, refusal.GetCode().String())

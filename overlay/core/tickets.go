@@ -133,6 +133,9 @@ func (ti *tickets) answer(a *pb.Redeemed, to func(redeeming) bool) {
 		return
 	}
 	if l := ti.links.Link(w.link); l != nil && l.State == link.LinkOpening {
+		if a.GetCode() != pb.HandshakeCode_GRANTED {
+			ti.Counts.Refuse(a.GetCode())
+		}
 		ti.links.Send(l, &pb.HandshakeResponse{Code: a.GetCode(), Reason: a.GetReason(), Pass: a.GetPass(), Software: ti.Cfg.Software})
 		ti.links.Close(l, base.CloseRefused, a.GetCode().String())
 	}
@@ -147,6 +150,7 @@ func (ti *tickets) receiveAnswer(from certs.ID, a *pb.Redeemed) {
 }
 
 func (ti *tickets) refuse(l *link.Link, code pb.HandshakeCode, reason string) {
+	ti.Counts.Refuse(code)
 	ti.links.Send(l, &pb.HandshakeResponse{Code: code, Reason: clip(reason), Software: ti.Cfg.Software})
 	ti.links.Close(l, base.CloseRefused, code.String())
 }

@@ -77,6 +77,7 @@ type Engine struct {
 	answers    answers
 	unanswered tally // shown messages whose note is not safe yet, and answers that are not sent
 	custodian  custodian
+	commits    commits
 
 	// The loop's own.
 	links      map[uint64]*Link // that are up, by number

@@ -40,6 +40,7 @@ type EventQueue struct {
 	own            int
 	ownBytes       int // bodies of these that are not in the history yet
 	closed         bool
+	counts         counts
 }
 
 // item is an event, with the work that follows when it has been handled.
@@ -107,6 +108,7 @@ func (q *EventQueue) admit(it item) {
 	default:
 		q.own++
 		q.ownBytes += len(it.body)
+		q.counts.told(it.event)
 	}
 	q.enqueue(it)
 	if q.membership > q.collapseAt {
@@ -120,6 +122,7 @@ func (q *EventQueue) PushBroadcast(m Message, author certs.PublicKey, p delivery
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.broadcastBytes+broadcastSize(m) > maxBroadcasts {
+		q.counts.messages[droppedBroadcast]++
 		return false
 	}
 	q.broadcastBytes += broadcastSize(m)
@@ -207,8 +210,27 @@ func (q *EventQueue) wait(ctx context.Context, condition func() bool) bool {
 	return false
 }
 
+// watchReader notes whether the program goes on; it is called about each 100 ms.
+func (q *EventQueue) watchReader(now time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.counts.keepPace(now)
+}
+
+// countRefused counts a message that is not taken from its sender.
+func (q *EventQueue) countRefused(path Path) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if path == PathDirect {
+		q.counts.messages[refusedDirect]++
+	} else {
+		q.counts.messages[refusedRelayed]++
+	}
+}
+
 func (q *EventQueue) enqueue(it item) {
 	q.items = append(q.items, it)
+	q.counts.unread++
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -249,6 +271,7 @@ func (q *EventQueue) putBack(items []item) {
 // handled makes room.
 func (q *EventQueue) handled(it item) {
 	q.mu.Lock()
+	q.counts.handled(it)
 	switch e := it.event.(type) {
 	case Message:
 		if it.sender != nil {
@@ -310,6 +333,7 @@ func (q *EventQueue) collapse() {
 			removed[i] = true
 			delete(last, id)
 			q.membership -= 2
+			q.counts.unread -= 2
 			continue
 		}
 		last[id] = len(kept)

@@ -202,6 +202,7 @@ func (e *Engine) LeaveLater(to certs.ID) bool {
 // Tick is called about each 100 ms. Once the engine has begun it gives up on messages that
 // have waited too long: ours for their receivers, and those of others for earlier ones.
 func (e *Engine) Tick(now time.Duration) {
+	e.events.watchReader(now)
 	receivers := e.directory.all()
 	for _, r := range receivers {
 		r.direct.keepLink(now)

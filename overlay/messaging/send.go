@@ -168,7 +168,8 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}
-	e.disk.Write(func() { r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
+	began := e.commits.begin()
+	e.disk.Write(func() { e.commits.safeSince(began); r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
 // sentItem is the event Sent of a message, with what the history keeps of it.

@@ -207,6 +207,7 @@ func (s *sender) letIn(m Message, stamp delivery.Stamp, kept bool) (refused stri
 		s.inbox.Take(stamp)
 	}
 	if refused != "" {
+		s.engine.events.countRefused(m.Path)
 		s.engine.log.Debug("a message is refused", "from key", s.key.String(), "why", refused)
 	}
 	return refused, true
@@ -333,7 +334,9 @@ func (s *sender) handle(it item) {
 		return
 	}
 	e.unanswered.change(1)
+	began := e.commits.begin()
 	e.disk.noteShown(s.key, it, func(ok bool) {
+		e.commits.safeSince(began)
 		if ok {
 			s.safe(it.stamp)
 		}

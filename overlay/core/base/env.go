@@ -32,6 +32,7 @@ type Env struct {
 	Out      Effects
 	Events   []Happening // for Core.settle
 	Passes   *Passes     // who belongs to a private network
+	Counts   Counts
 
 	Accepted bool          // a door has let us in, or we are the network
 	Ready    bool          // the user has been shown who is here

@@ -412,6 +412,9 @@ func (bc *Broadcasts) ShowGone(e *table.Entry) {
 		bc.lastWords(e)
 	}
 	e.Shown = nil
+	if !farewell && !e.Removed() {
+		bc.Counts.Lost++
+	}
 	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell, Removed: e.Removed()})
 }
 

@@ -118,6 +118,17 @@ func (cu *Custody) shelve(k *kept) {
 	cu.Shelves[i].Deposits = append(cu.Shelves[i].Deposits, k)
 }
 
+// Holding is how many deposits are kept for others, and the size of what was sealed in them.
+func (cu *Custody) Holding() (letters, bytes int) {
+	for _, s := range cu.Shelves {
+		letters += len(s.Deposits)
+		for _, k := range s.Deposits {
+			bytes += len(k.Deposit.GetSealed())
+		}
+	}
+	return letters, bytes
+}
+
 // WakeCustody asks for a tick, since a peer has come for which something may wait.
 func (cu *Custody) WakeCustody() {
 	if len(cu.Shelves)+len(cu.Absentees) > 0 {

@@ -41,6 +41,7 @@ func (ls *Links) Violation(l *Link, why string) {
 	if l == nil {
 		return // it was routed to us, so the culprit is not known
 	}
+	ls.Counts.Violations++
 	ls.Blame(l, base.Violation, "peer breaks the protocol", why)
 	ls.Close(l, base.CloseProtocol, why)
 }

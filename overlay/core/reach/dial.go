@@ -145,6 +145,14 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 		re.Seeking--
 	}
 	if d.Target != nil {
+		switch joins := &re.Counts.Joins; {
+		case why == "":
+			joins.Done++
+		case reached:
+			joins.Refused++
+		default:
+			joins.Failed++
+		}
 		re.Happen(TargetEnded{d.Target, why})
 		return
 	}
@@ -185,6 +193,7 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	}
 	if d.Met > 0 && re.Now < d.Met+DialTimeout+ConnectTimeout {
 		d.Why = "both sides have dialled, and nothing came through: " + why
+		re.Counts.Punches.Failed++
 	}
 	re.doubt.DeafProven = re.doubt.DeafProven || re.doubt.Deaf
 	most := base.MaxBackoff

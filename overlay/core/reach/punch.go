@@ -158,6 +158,9 @@ func (re *Reach) endMeeting(d *link.Dial) {
 // Punched logs that a link has come up by a meeting.
 func (re *Reach) Punched(l *link.Link) {
 	if e := l.Entry; e != nil && e.Our().Met > 0 && re.Now < e.Our().Met+DialTimeout+ConnectTimeout && !re.where.isNear(ParseAddress(l.Address).Addr()) {
+		if !slices.ContainsFunc(re.links.List, func(other *link.Link) bool { return other.Key == l.Key && other.Punched }) { // else both dials have come through
+			re.Counts.Punches.Done++
+		}
 		l.Punched = true
 	}
 }
