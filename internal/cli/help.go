@@ -51,6 +51,11 @@ Who you are:
 Input and output:
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
+      --on-message CMD     run CMD for each message: the body is on standard input,
+                           sender, receiver, ID, time, key and path in variables
+                           (QUICPEER_...). No shell is run, unless CMD is one:
+                           sh -c '...'
+      --on-message-reply   send what CMD prints back to the sender
       --log-level L        debug, info, warn, error or critical (default info)
       --log-format F       text or json; logs go to standard error (default text)
       --version            print the version
