@@ -52,7 +52,11 @@ func (s *session) startHook(n node) *hook {
 	cfg := hooks.Config{Command: s.options.hook.command, Self: n.ID(), Grace: s.options.drain, Log: s.log}
 	if s.options.hook.reply {
 		cfg.Reply = func(ctx context.Context, to certs.ID, body string) error {
-			_, err := n.Send(ctx, to, body, "")
+			ref := ""
+			if !s.options.json { // people see the beginning of what was delivered
+				ref = lines.Excerpt(body)
+			}
+			_, err := n.Send(ctx, to, body, ref)
 			return err
 		}
 	}
