@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -153,14 +154,15 @@ func hasAddress(list []Interface) bool {
 	return false
 }
 
-// judgeMulticast is about --discover. Bridges of containers and the like are passed over where a
-// real interface works.
+// judgeMulticast is about --discover. An interface that only has the address of IPv6 which it gives
+// itself, such as the outer end of a container's, may fail.
 func judgeMulticast(f Facts) (all []Finding) {
 	var heard, others []string
 	for _, i := range f.Interfaces {
 		const useless = "--discover finds nobody over it"
 		switch {
 		case len(i.Addresses) == 0:
+		case !i.Heard && !slices.ContainsFunc(i.Addresses, func(a netip.Addr) bool { return a.Is4() || !a.IsLinkLocalUnicast() }):
 		case i.Heard:
 			heard = append(heard, i.Name)
 			for _, a := range i.Others {
