@@ -7,6 +7,9 @@ else is there and can write to anyone.
 
 Usage:
   quicpeer [flags]
+  quicpeer doctor [flags]  say what stands in the way of a peer with these flags,
+                           running or not: socket, firewall, multicast, NAT, clock,
+                           disk, peers not direct, each with the next step
 
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
