@@ -8,6 +8,7 @@ package doctor
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"quicpeer/certs"
@@ -20,6 +21,7 @@ type Facts struct {
 	Socket     Socket
 	Firewalls  []Firewall
 	Interfaces []Interface
+	NoRoute6   error // of a route to the internet by IPv6; nil: there is one
 	Router     Router
 	Clock      Clock
 	State      State
@@ -103,6 +105,27 @@ type Peer struct {
 	Listen []string // HOST:PORT that others can dial
 	Net    overlay.Net
 	Clocks []PeerClock
+}
+
+// Heard is a message that a peer has written to this one.
+type Heard struct {
+	From       certs.ID
+	SentAt, At time.Time // by its clock, and by ours when it came
+}
+
+// Clocks compares the clocks of peers with ours. The message of each that seems to have been on its
+// way for the shortest time counts.
+func Clocks(messages []Heard) (list []PeerClock) {
+	for _, m := range messages {
+		ahead := m.SentAt.Sub(m.At)
+		i := slices.IndexFunc(list, func(p PeerClock) bool { return p.ID == m.From })
+		if i < 0 {
+			list = append(list, PeerClock{m.From, ahead})
+			continue
+		}
+		list[i].Ahead = max(list[i].Ahead, ahead)
+	}
+	return list
 }
 
 // PeerClock is how another peer's clock differs from ours, from a message that it has written

@@ -51,6 +51,7 @@ func Gather(ctx context.Context, r Request) Facts {
 		f.Router = Router{Gateway: found.Router, By: found.By, External: found.External, Behind: found.Behind()}
 	})
 	parts.Go(func() {
+		f.NoRoute6 = noRoute6()
 		f.Clock = clockNow()
 		f.Clock.Newest = newest(r.StateDir)
 		f.Files.Most = mostFiles()
@@ -139,6 +140,15 @@ func (s *Socket) echo(ctx context.Context, conn net.PacketConn) {
 			return
 		}
 	}
+}
+
+// noRoute6 says why no route leads to the internet by IPv6. Connecting a UDP socket sends nothing.
+func noRoute6() error {
+	c, err := net.Dial("udp6", "[2000::1]:9")
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // ownAddresses are those of the interfaces, without loopback and those that need a zone.

@@ -75,7 +75,10 @@ func judgeSocket(f Facts) (all []Finding) {
 	}
 	if !hasCheck(all, "socket") {
 		what := "a peer can listen on " + s.Listen
-		if f.Peer != nil {
+		switch {
+		case f.State.Held && f.Peer == nil:
+			what = "a UDP socket can be opened"
+		case f.Peer != nil:
 			what = "the running peer listens on " + strings.Join(f.Peer.Listen, ", ")
 		}
 		all = append(all, Finding{Check: "socket", Level: Fine, What: what})
@@ -139,6 +142,9 @@ func judgeInterfaces(f Facts) (all []Finding) {
 	case !v4 && !v6 && !hasAddress(f.Interfaces):
 		return one("network", Problem, "this machine has no network: no interface that is up has an address", "only peers on this machine can reach this one",
 			"plug in the cable or join the Wi-Fi; ip addr (or ifconfig) shows the interfaces")
+	case v6 && f.NoRoute6 != nil:
+		return one("ipv6", Note, fmt.Sprintf("this machine has an IPv6 address, and no route to the internet by it: %v", f.NoRoute6), "peers are reached by IPv4 alone",
+			"look at: ip -6 route; is IPv6 switched on at the router?")
 	case !v6:
 		return one("ipv6", Note, "no IPv6 address of the internet", "that is no fault, but with IPv6 on both sides no NAT stands between two peers", "switch IPv6 on at the router, if the provider has it")
 	}

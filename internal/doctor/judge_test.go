@@ -83,6 +83,7 @@ func TestJudge(t *testing.T) {
 		"no fixed port":   {func(f *Facts) { f.Port = 0; f.Firewalls = []Firewall{{Name: "ufw", Active: true, Strict: true}} }, "firewall", Problem, []string{"no fixed port", "--listen :5000"}},
 		"no network":      {func(f *Facts) { f.Interfaces = nil; f.Router = Router{By: "PCP"} }, "network", Problem, []string{"no network", "ip addr"}},
 		"no IPv6":         {func(f *Facts) { f.Interfaces[0].Addresses = addresses("192.168.1.5", "fe80::5", "fd00::5") }, "ipv6", Note, []string{"IPv6"}},
+		"no IPv6 route": {func(f *Facts) { f.NoRoute6 = syscall.ENETUNREACH }, "ipv6", Note, []string{"no route", "ip -6 route"}},
 		"a VPN": {func(f *Facts) {
 			f.Interfaces = append(f.Interfaces, Interface{Name: "wg0", Addresses: addresses("10.9.0.1")})
 		}, "multicast", Note, []string{"wg0 can't do multicast"}},
@@ -166,6 +167,18 @@ func TestJudgeWithoutAPeer(t *testing.T) {
 	f.Interfaces[0].Addresses = addresses("198.51.100.7", "2001:db8::5")
 	if list := Judge(f); len(list) == 0 || list[0].Level != Fine {
 		t.Errorf("%+v", list)
+	}
+}
+
+func TestClocks(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	got := Clocks([]Heard{
+		{"bob", at.Add(-time.Hour), at}, // it had to wait
+		{"carol", at.Add(time.Hour), at.Add(time.Second)},
+		{"bob", at, at.Add(time.Second)},
+	})
+	if want := []PeerClock{{"bob", -time.Second}, {"carol", time.Hour - time.Second}}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 
