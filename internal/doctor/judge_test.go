@@ -83,7 +83,7 @@ func TestJudge(t *testing.T) {
 		"no fixed port":   {func(f *Facts) { f.Port = 0; f.Firewalls = []Firewall{{Name: "ufw", Active: true, Strict: true}} }, "firewall", Problem, []string{"no fixed port", "--listen :5000"}},
 		"no network":      {func(f *Facts) { f.Interfaces = nil; f.Router = Router{By: "PCP"} }, "network", Problem, []string{"no network", "ip addr"}},
 		"no IPv6":         {func(f *Facts) { f.Interfaces[0].Addresses = addresses("192.168.1.5", "fe80::5", "fd00::5") }, "ipv6", Note, []string{"IPv6"}},
-		"no IPv6 route": {func(f *Facts) { f.NoRoute6 = syscall.ENETUNREACH }, "ipv6", Note, []string{"no route", "ip -6 route"}},
+		"no IPv6 route":   {func(f *Facts) { f.NoRoute6 = syscall.ENETUNREACH }, "ipv6", Note, []string{"no route", "ip -6 route"}},
 		"a VPN": {func(f *Facts) {
 			f.Interfaces = append(f.Interfaces, Interface{Name: "wg0", Addresses: addresses("10.9.0.1")})
 		}, "multicast", Note, []string{"wg0 can't do multicast"}},

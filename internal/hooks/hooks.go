@@ -54,7 +54,7 @@ type runner struct {
 	budget      budget
 }
 
-// Run runs the command for each message until there are no more, or ctx ends, at which the
+// Run runs the command for each message until they end, or ctx does, at which the
 // iterator has to end too. It returns when all commands have ended.
 func Run(ctx context.Context, cfg Config, messages iter.Seq[overlay.Message]) {
 	r := &runner{Config: cfg, environment: cleanEnvironment()}
