@@ -79,18 +79,25 @@ func passing(err error) bool {
 	return errors.As(err, &errno) && slices.Contains(passingErrors, errno)
 }
 
-// logBuffers logs the socket's buffers where they are smaller than wanted.
-func logBuffers(conn net.PacketConn, log *slog.Logger) {
+// Buffers reads the sizes of the buffers of a socket of Listen, and which ones are wanted; zeros
+// if it can't.
+func Buffers(conn net.PacketConn) (receive, send, wanted int) {
 	s, ok := conn.(*socket)
 	if !ok {
-		return
+		return 0, 0, 0
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
-		return
+		return 0, 0, 0
 	}
-	receive, send := bufferSizes(raw)
-	if receive < bufferSize || send < bufferSize {
+	receive, send = bufferSizes(raw)
+	return receive, send, bufferSize
+}
+
+// logBuffers logs the socket's buffers where they are smaller than wanted.
+func logBuffers(conn net.PacketConn, log *slog.Logger) {
+	receive, send, wanted := Buffers(conn)
+	if receive < wanted || send < wanted {
 		log.Debug("the system limits the socket's buffers", "wanted", bufferSize, "receive", receive, "send", send,
 			"hint", "on Linux: sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000")
 	}

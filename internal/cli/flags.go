@@ -34,6 +34,7 @@ type options struct {
 	mapPort     bool
 	json        bool
 	noInput     bool
+	hook        hookOptions
 	logLevel    slog.Level
 	logJSON     bool
 	metrics     string // HOST:PORT; empty: not given
@@ -79,6 +80,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.mapPort, "map-port", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
+	v.hook.declare(f)
 	f.StringVar(&v.logLevel, "log-level", "info", "")
 	f.StringVar(&v.logFormat, "log-format", "text", "")
 	f.StringVar(&v.metrics, "metrics", "", "")
@@ -313,6 +315,8 @@ func wanted(flag *pflag.Flag) string {
 		return "HOST:PORT, such as 127.0.0.1:9464"
 	case "network":
 		return "a network's name"
+	case "on-message":
+		return "a command, such as 'notify-send Message'"
 	case "log-level":
 		return "debug, info, warn, error or critical"
 	case "log-format":

@@ -7,6 +7,9 @@ else is there and can write to anyone.
 
 Usage:
   quicpeer [flags]
+  quicpeer doctor [flags]  say what stands in the way of a peer with these flags,
+                           running or not: socket, firewall, multicast, NAT, clock,
+                           disk, peers not direct, each with the next step
 
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
@@ -51,6 +54,11 @@ Who you are:
 Input and output:
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
+      --on-message CMD     run CMD for each message: the body is on standard input,
+                           sender, receiver, ID, time, key and path in variables
+                           (QUICPEER_...). No shell is run, unless CMD is one:
+                           sh -c '...'
+      --on-message-reply   send what CMD prints back to the sender
       --log-level L        debug, info, warn, error or critical (default info)
       --log-format F       text or json; logs go to standard error (default text)
       --metrics HOST:PORT  serve Prometheus metrics there, at /metrics; they name no

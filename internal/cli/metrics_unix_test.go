@@ -28,7 +28,7 @@ func TestMetrics(t *testing.T) {
 	address := alice.event("ready").Listen[0]
 	bob := start(t, "--id", "bob", "--state-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--json", "--join", address, "--qlog", dir)
 	bob.event("ready")
-	bob.write(`{"cmd":"send","to":"alice","body":"hello"}`+"\n")
+	bob.write(`{"cmd":"send","to":"alice","body":"hello"}` + "\n")
 	bob.event("delivered")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 		!strings.Contains(other.errors.String(), "another program listens there; choose another port with --metrics") {
 		t.Errorf("with a port in use: %s", other.errors.String())
 	}
-	bob.write(`{"cmd":"leave"}`+"\n")
+	bob.write(`{"cmd":"leave"}` + "\n")
 	bob.status()
 	if list, err := os.ReadDir(dir); err != nil || len(list) == 0 {
 		t.Errorf("qlog files: %v, %v", list, err)

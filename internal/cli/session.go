@@ -80,7 +80,9 @@ func (s *session) run(ctx context.Context) error {
 	l := lines.NewListener(n, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
-	go terminal.Guarded(func() { shown <- show(n, front, ready) })
+	hook := s.startHook(n)
+	defer hook.stop()
+	go terminal.Guarded(func() { shown <- show(n, hook.tap(front), ready) })
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -95,6 +97,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
+		hook.stop() // while what it prints can still be sent back
 		return s.leave(n, front, l, context.Cause(leaving), shown)
 	}
 }

@@ -38,7 +38,7 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := v.checkJoin(&o, f, given); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"state-dir", "qlog", "cut-file"} {
+	for _, name := range []string{"state-dir", "qlog", "on-message", "cut-file"} {
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
 		}
@@ -53,6 +53,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		if d, _ := f.GetDuration(name); d < 0 {
 			return o, usagef("%s=%v is negative: give %s, or 0", given[name], d, wanted(f.Lookup(name)))
 		}
+	}
+	if err := o.hook.check(given); err != nil {
+		return o, err
 	}
 	return o, v.checkLog(&o, f, given)
 }

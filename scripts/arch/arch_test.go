@@ -25,13 +25,15 @@ const module = "quicpeer"
 // may import all.
 var may = map[string][]string{
 	".":                        {"internal/cli"},
-	"internal/cli":             {"internal/chat", "internal/jsonl", "internal/lines", "internal/metrics", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
+	"internal/cli":             {"internal/chat", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
 	"internal/chat":            {"internal/lines", "internal/terminal", "internal/nearest", "overlay", "certs"},
 	"internal/jsonl":           {"internal/lines", "internal/nearest", "overlay", "certs"},
 	"internal/lines":           {"internal/terminal", "overlay", "certs", "pb"},
 	"internal/lines/linestest": {"internal/lines", "overlay", "certs", "pb"},
 	"internal/metrics":         {"overlay"},
 	"internal/terminal":        {},
+	"internal/hooks":           {"overlay", "certs"},
+	"internal/doctor":          {"overlay", "transport", "transport/portmap", "certs"},
 	"internal/nearest":         {},
 	"internal/properties":      {},
 
