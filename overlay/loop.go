@@ -314,6 +314,6 @@ func (w wished) handle(l *loop) {
 	case messaging.DepositWish:
 		w.Taken(!w.Withdrawn() && l.step(core.Deposit{Deposit: w.Deposit}).OK)
 	case messaging.WithdrawWish:
-		l.step(core.Withdraw{Receiver: w.To, Rest: l.node.messages.LeaveLater(w.To)})
+		l.step(core.Withdraw{Receiver: w.To, Rest: !w.Past && l.node.messages.LeaveLater(w.To), Past: w.Past})
 	}
 }

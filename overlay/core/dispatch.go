@@ -86,6 +86,10 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 		c.relay.ReceiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Collected:
 		c.custody.ReceiveCollected(content.Collected)
+	case *pb.Routed_Withdraw:
+		c.custody.ReceiveWithdraw(from, content.Withdraw)
+	case *pb.Routed_Withdrawn:
+		c.custody.ReceiveWithdrawn(from, content.Withdrawn)
 	case *pb.Routed_Sync:
 		c.reach.ReceiveSync(l, content.Sync, false)
 	case *pb.Routed_Redeem:

@@ -142,7 +142,7 @@ func (fz *fuzzer) step() {
 		case 7, 8, 9, 10:
 			fz.c.Step(fz.now, Deposit{Deposit: fz.deposit()})
 		case 13:
-			fz.c.Step(fz.now, Withdraw{Receiver: fz.id(), Rest: fz.next()%2 == 0})
+			fz.c.Step(fz.now, Withdraw{Receiver: fz.id(), Rest: fz.next()%2 == 0, Past: fz.next()%4 == 0})
 		case 11, 12:
 			fz.c.Step(fz.now, Collect{Holder: fz.id(), Collected: fz.collected()})
 		default:

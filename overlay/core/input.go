@@ -120,12 +120,13 @@ type (
 	// dropped. The caller then begins with the first again.
 	Deposit struct{ Deposit *pb.Deposit } // which is kept
 	// Withdraw says that a message that may be in our deposits for a peer must not be sent any
-	// more: none of those deposits is offered from now on. A peer that keeps one already goes on
-	// keeping it. If there are other messages for that peer, Effects.Releave soon asks to leave
-	// them anew; until then nothing is taken for it.
+	// more: none of those deposits is offered from now on. If there are other messages for that
+	// peer, Effects.Releave soon asks to leave them anew; until then nothing is taken for it. Then
+	// those who keep the earlier deposits are asked to drop them, as far as they can be reached.
 	Withdraw struct {
 		Receiver certs.ID
 		Rest     bool // there are other messages
+		Past     bool // the message is in none of the deposits of now, only in earlier ones
 	}
 	// Collect sends a holder our signature that we have its deposits, or will never take them. It
 	// may get lost: then they come again.
@@ -313,7 +314,7 @@ func (in Deposit) apply(c *Core) (r Reply) {
 }
 
 func (in Withdraw) apply(c *Core) (r Reply) {
-	c.custody.Withdraw(in.Receiver, in.Rest)
+	c.custody.Withdraw(in.Receiver, in.Rest, in.Past)
 	return r
 }
 

@@ -51,8 +51,12 @@ type DepositWish struct {
 }
 
 // WithdrawWish: holders must drop all deposits for a peer. The remaining messages for it are
-// left anew, if [Engine.LeaveLater] says that there are any.
-type WithdrawWish struct{ To certs.ID }
+// left anew before, if [Engine.LeaveLater] says that there are any; or, if the message is in Past
+// deposits alone, they are left already.
+type WithdrawWish struct {
+	To   certs.ID
+	Past bool
+}
 
 func (LinkWish) isWish()     {}
 func (LetterWish) isWish()   {}

@@ -168,7 +168,7 @@ func (n *Node) Cancel(id overlay.MessageID) error {
 	if i < 0 {
 		return overlay.ErrNotWaiting
 	}
-	n.Queue <- overlay.Failed{Message: id, To: n.Out[i].To, Ref: n.Out[i].Ref, Error: "it was cancelled"}
+	n.Queue <- overlay.Failed{Message: id, To: n.Out[i].To, Ref: n.Out[i].Ref, Error: "cancelled"}
 	n.Out = slices.Delete(n.Out, i, i+1)
 	return nil
 }
