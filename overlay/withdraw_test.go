@@ -135,3 +135,24 @@ func TestCancelsWhileTheReceiverComes(t *testing.T) {
 		})
 	}
 }
+
+// TestTakenBackFromBefore: a message was left with a holder, and handed over to its receiver, which has not
+// shown it when it crashes: cancelled meanwhile, it is not handed over again.
+func TestTakenBackFromBefore(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.withoutBob()
+		id := alice.send("bob", "x")
+		time.Sleep(time.Second)
+		bob := w.startDeaf("bob", "carol")
+		alice.eventually(5*time.Second, "bob is here", func() bool { return len(alice.here()) == 2 })
+		time.Sleep(5 * time.Second)
+		alice.cancel(id)
+		time.Sleep(time.Second)
+		w.Crash("bob")
+		_ = bob.Close()
+		w.Crash("alice")
+		again := w.start("bob", "carol")
+		time.Sleep(time.Minute)
+		again.awaitBodies(0, "alice")
+	})
+}

@@ -12,7 +12,7 @@ import (
 // Taking back what others keep of ours. Deposits are opaque here, and one may hold several messages,
 // of which one was withdrawn. So the rest is left anew first, in deposits of their own, and then
 // every earlier deposit for that receiver is taken back: whenever the receiver comes, some holder has
-// all that is still wanted. What comes from both is recognised by its position.
+// all that is still wanted. Messages that come from both are recognised by their positions.
 //
 // A holder may be away, or its answer get lost, so it is asked again while we run, until it has
 // answered or has dropped the deposits anyway. Only the depositor can sign that: a holder goes by the
