@@ -56,6 +56,7 @@ type Node struct {
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
+	pinger
 	mailbox // of the loop
 	clock
 
@@ -126,6 +127,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
+	n.pinger.node = n
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])

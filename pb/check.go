@@ -136,7 +136,7 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_ROUTED
 	case *PeerMessage_Deposit, *PeerMessage_DepositAnswer:
 		return PeerMessageType_CUSTODY
-	case *PeerMessage_Observed, *PeerMessage_Sync, *PeerMessage_Ping, *PeerMessage_Pong:
+	case *PeerMessage_Observed, *PeerMessage_Sync, *PeerMessage_LinkPing, *PeerMessage_LinkPong:
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
@@ -170,14 +170,10 @@ func checkFields(content isPeerMessage_Content) error {
 		return cmp.Or(
 			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
-	case *PeerMessage_Neighbour, *PeerMessage_Observed:
+	case *PeerMessage_Neighbour, *PeerMessage_Observed, *PeerMessage_LinkPing, *PeerMessage_LinkPong:
 		return nil
 	case *PeerMessage_Sync:
 		return checkSync(c.Sync)
-	case *PeerMessage_Ping:
-		return checkLength("key", c.Ping.GetKey(), KeySize)
-	case *PeerMessage_Pong:
-		return checkLength("key", c.Pong.GetKey(), KeySize)
 	case *PeerMessage_Broadcast:
 		return checkAtMost("hops", int(c.Broadcast.GetHops()), MaxHops)
 	case *PeerMessage_BroadcastsHeld:

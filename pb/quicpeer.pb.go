@@ -119,7 +119,7 @@ const (
 	PeerMessageType_ROUTED PeerMessageType = 9
 	// deposit, deposit_answer
 	PeerMessageType_CUSTODY PeerMessageType = 10
-	// observed, sync, ping, pong
+	// observed, sync, link_ping, link_pong
 	PeerMessageType_REACH PeerMessageType = 11
 )
 
@@ -541,8 +541,8 @@ type PeerMessage struct {
 	//	*PeerMessage_DepositAnswer
 	//	*PeerMessage_Observed
 	//	*PeerMessage_Sync
-	//	*PeerMessage_Ping
-	//	*PeerMessage_Pong
+	//	*PeerMessage_LinkPing
+	//	*PeerMessage_LinkPong
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -745,19 +745,19 @@ func (x *PeerMessage) GetSync() *Sync {
 	return nil
 }
 
-func (x *PeerMessage) GetPing() *Ping {
+func (x *PeerMessage) GetLinkPing() *LinkPing {
 	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_Ping); ok {
-			return x.Ping
+		if x, ok := x.Content.(*PeerMessage_LinkPing); ok {
+			return x.LinkPing
 		}
 	}
 	return nil
 }
 
-func (x *PeerMessage) GetPong() *Ping {
+func (x *PeerMessage) GetLinkPong() *LinkPong {
 	if x != nil {
-		if x, ok := x.Content.(*PeerMessage_Pong); ok {
-			return x.Pong
+		if x, ok := x.Content.(*PeerMessage_LinkPong); ok {
+			return x.LinkPong
 		}
 	}
 	return nil
@@ -835,13 +835,13 @@ type PeerMessage_Sync struct {
 	Sync *Sync `protobuf:"bytes,22,opt,name=sync,proto3,oneof"`
 }
 
-type PeerMessage_Ping struct {
-	// Only to a peer that has named feature 81; ping is answered by pong, on the same link.
-	Ping *Ping `protobuf:"bytes,80,opt,name=ping,proto3,oneof"`
+type PeerMessage_LinkPing struct {
+	// Only to a peer that has named feature 81.
+	LinkPing *LinkPing `protobuf:"bytes,80,opt,name=link_ping,json=linkPing,proto3,oneof"`
 }
 
-type PeerMessage_Pong struct {
-	Pong *Ping `protobuf:"bytes,81,opt,name=pong,proto3,oneof"`
+type PeerMessage_LinkPong struct {
+	LinkPong *LinkPong `protobuf:"bytes,81,opt,name=link_pong,json=linkPong,proto3,oneof"`
 }
 
 func (*PeerMessage_Message) isPeerMessage_Content() {}
@@ -878,9 +878,9 @@ func (*PeerMessage_Observed) isPeerMessage_Content() {}
 
 func (*PeerMessage_Sync) isPeerMessage_Content() {}
 
-func (*PeerMessage_Ping) isPeerMessage_Content() {}
+func (*PeerMessage_LinkPing) isPeerMessage_Content() {}
 
-func (*PeerMessage_Pong) isPeerMessage_Content() {}
+func (*PeerMessage_LinkPong) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -3640,6 +3640,97 @@ func (x *Ping) GetKey() []byte {
 	return nil
 }
 
+// LinkPing asks for a LinkPong of the same number, on the same link, which may be one that others carry. It
+// measures the way that messages take. At a limited rate: those above it have no answer.
+type LinkPing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkPing) Reset() {
+	*x = LinkPing{}
+	mi := &file_quicpeer_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkPing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkPing) ProtoMessage() {}
+
+func (x *LinkPing) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkPing.ProtoReflect.Descriptor instead.
+func (*LinkPing) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LinkPing) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// LinkPong answers a LinkPing.
+type LinkPong struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkPong) Reset() {
+	*x = LinkPong{}
+	mi := &file_quicpeer_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkPong) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkPong) ProtoMessage() {}
+
+func (x *LinkPong) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkPong.ProtoReflect.Descriptor instead.
+func (*LinkPong) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LinkPong) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Broadcast is a message to everyone, passed on like an announcement.
 type Broadcast struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3656,7 +3747,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +3759,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +3772,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3721,7 +3812,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +3824,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +3837,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3792,7 +3883,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3895,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +3908,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3839,7 +3930,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3942,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3955,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3894,7 +3985,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +3997,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4010,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3979,7 +4070,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4082,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4095,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+	return file_quicpeer_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -4043,7 +4134,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4146,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4159,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{41}
+	return file_quicpeer_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -4117,7 +4208,7 @@ type StoredPin struct {
 
 func (x *StoredPin) Reset() {
 	*x = StoredPin{}
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4129,7 +4220,7 @@ func (x *StoredPin) String() string {
 func (*StoredPin) ProtoMessage() {}
 
 func (x *StoredPin) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4142,7 +4233,7 @@ func (x *StoredPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
 func (*StoredPin) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{42}
+	return file_quicpeer_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StoredPin) GetKey() []byte {
@@ -4198,7 +4289,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[43]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4301,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[43]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4314,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{43}
+	return file_quicpeer_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -4279,7 +4370,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[44]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +4382,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[44]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +4395,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{44}
+	return file_quicpeer_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4353,7 +4444,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\x94\t\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xae\t\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -4373,9 +4464,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
 	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
-	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12'\n" +
-	"\x04ping\x18P \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +
-	"\x04pong\x18Q \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04pongB\t\n" +
+	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x124\n" +
+	"\tlink_ping\x18P \x01(\v2\x15.quicpeer.v1.LinkPingH\x00R\blinkPing\x124\n" +
+	"\tlink_pong\x18Q \x01(\v2\x15.quicpeer.v1.LinkPongH\x00R\blinkPongB\t\n" +
 	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -4577,7 +4668,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"0\n" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\fR\x03key\"`\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"\"\n" +
+	"\bLinkPing\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"\"\n" +
+	"\bLinkPong\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"`\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x10\n" +
@@ -4697,7 +4792,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4740,16 +4835,18 @@ var file_quicpeer_proto_goTypes = []any{
 	(*Question)(nil),           // 38: quicpeer.v1.Question
 	(*Answer)(nil),             // 39: quicpeer.v1.Answer
 	(*Ping)(nil),               // 40: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 41: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 42: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 43: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 44: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 45: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 46: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 47: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 48: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 49: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 50: quicpeer.v1.StoredTicket
+	(*LinkPing)(nil),           // 41: quicpeer.v1.LinkPing
+	(*LinkPong)(nil),           // 42: quicpeer.v1.LinkPong
+	(*Broadcast)(nil),          // 43: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 44: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 45: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 46: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 47: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 48: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 49: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 50: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 51: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 52: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4760,18 +4857,18 @@ var file_quicpeer_proto_depIdxs = []int32{
 	17, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
 	20, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	24, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	41, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	43, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	21, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	22, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	25, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	43, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	44, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	45, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	46, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
 	31, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
 	32, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	26, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
 	28, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
-	40, // 18: quicpeer.v1.PeerMessage.ping:type_name -> quicpeer.v1.Ping
-	40, // 19: quicpeer.v1.PeerMessage.pong:type_name -> quicpeer.v1.Ping
+	41, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
+	42, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
 	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
 	9,  // 21: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
 	9,  // 22: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
@@ -4812,8 +4909,8 @@ var file_quicpeer_proto_depIdxs = []int32{
 	9,  // 57: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
 	9,  // 58: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
 	9,  // 59: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	42, // 60: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	42, // 61: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	44, // 60: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	44, // 61: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
 	7,  // 62: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
 	31, // 63: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
 	11, // 64: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
@@ -4847,8 +4944,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
 		(*PeerMessage_Sync)(nil),
-		(*PeerMessage_Ping)(nil),
-		(*PeerMessage_Pong)(nil),
+		(*PeerMessage_LinkPing)(nil),
+		(*PeerMessage_LinkPong)(nil),
 	}
 	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -4871,7 +4968,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

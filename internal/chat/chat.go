@@ -34,6 +34,8 @@ import (
 //	12:01:05 * waiting for alice (why): hello
 //	12:01:05 ! not delivered to alice (why): hello
 //	12:01:05 * joined alice at 192.168.1.5:5000
+//	12:01:05 * pong of alice: 0.4 ms, direct at 192.168.1.5:5000
+//	                                     or: …, carried via bob; or: …, only as letters go, via bob
 //	12:01:05 ? what is wrong with a typed line
 //	12:01:05 ? not sent (why): hello
 //	12:01:05 * for carol, once, until tomorrow 12:01, while you are here:
@@ -166,6 +168,8 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.ignore(n, c.to)
 	case unignorePeer:
 		err = t.unignore(n, c.to)
+	case pingPeer:
+		return lines.Message{Ping: c.to}, false, nil
 	case showWhois, trust, verify, forget:
 		err = t.aboutPeer(n, c)
 	case showHelp:
@@ -185,6 +189,21 @@ func (t *Frontend) Refuse(m lines.Message, problem error) error {
 // Joined reports which peer has answered.
 func (t *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return t.say("*", fmt.Sprintf("joined %s at %s", t.name(id), OneLine(m.Join)))
+}
+
+// Pinged reports a round trip.
+func (t *Frontend) Pinged(m lines.Message, p overlay.Ping) error {
+	way := "direct at " + OneLine(p.Address)
+	switch p.How {
+	case overlay.PingCarried:
+		way = "carried"
+	case overlay.PingLetters:
+		way = "only as letters go"
+	}
+	if p.Via != "" {
+		way += " via " + string(p.Via)
+	}
+	return t.say("*", fmt.Sprintf("pong of %s: %s, %s", t.name(p.ID), roundTrip(p.RTT), way))
 }
 
 // Left writes the last line.

@@ -144,6 +144,12 @@ type (
 	// Join dials one more address HOST:PORT. Effects.Joined reports the outcome, once. If a peer
 	// there lets us in, the address counts from then on as if given at the start.
 	Join struct{ Address string }
+	// Ping measures a round trip to a peer, by the way that messages to it take. Effects.Pongs has the
+	// outcome, once, within 10 s.
+	Ping struct {
+		To     certs.ID
+		Number uint64 // names it there
+	}
 	// Moved says that the addresses of our interfaces have changed; see Config.
 	Moved struct {
 		Own  []netip.AddrPort
@@ -234,7 +240,9 @@ func (in Received) apply(c *Core) (r Reply) {
 		c.receiveHandshake(l, in.Frame)
 		return r
 	case link.LinkCarried:
-		c.links.Violation(l, "a frame on a carried link")
+		if !c.pings.receivePing(l, in.Frame) {
+			c.links.Violation(l, "a frame on a carried link")
+		}
 		return r
 	}
 	c.receive(l, in.Frame)
@@ -330,6 +338,11 @@ func (in Found) apply(c *Core) (r Reply) {
 
 func (in Join) apply(c *Core) (r Reply) {
 	c.join.JoinAddress(in.Address)
+	return r
+}
+
+func (in Ping) apply(c *Core) (r Reply) {
+	c.pings.startPing(in.Number, in.To)
 	return r
 }
 

@@ -141,6 +141,12 @@ var mutations = []mutation{
 	{"two that join each other are both refused", "judge", "!isYounger(_)", "true", "TestTwoLookForEachOther"},
 	{"a peer in no network lets its own ID in", "judge", "!isYounger(_)", "false", "TestTwoLookForEachOther"},
 
+	// Pings.
+	{"pings are answered without end", "receivePing", "take(_) && _", "!ps.Leaving", "TestPingFlood"},
+	{"any pong counts", "pinged", "_ && right(_)", "s.number == number", "TestPongsThatLie"},
+	{"pings are without bound", "startPing", "len(list) >= maxPings", "false", "TestPingsAreBounded"},
+	{"a ping in vain never ends", "checkPings", "now < _", "true", "TestPingsAreBounded"},
+
 	// Broadcasts.
 	{"broadcasts are taken each time", "receiveBroadcast", "has(_)", "false", "TestConversations/broadcasts"},
 	{"broadcasts are not verified", "receiveBroadcast", "!Verify(_)", "false", "TestViolations"},

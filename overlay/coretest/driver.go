@@ -58,6 +58,7 @@ type Process struct {
 	Hostile  bool // it may send invalid frames
 	Err      error
 	Joined   []base.Joining
+	Pongs    []base.Pong
 
 	there, behind Set
 	races         map[base.DialID]*race
@@ -445,6 +446,16 @@ var effects = [...]effect{
 			p.disk.packets[string(c.Packet)] = true
 		}
 		return len(out.Carried)
+	}},
+	{"CarriedWanted", func(p *Process, out *base.Effects) int {
+		for _, id := range out.CarriedWanted {
+			p.tell("wants a link over others to", id) // it makes none, so the ping goes by the way of letters
+		}
+		return len(out.CarriedWanted)
+	}},
+	{"Pongs", func(p *Process, out *base.Effects) int {
+		p.Pongs = append(p.Pongs, out.Pongs...)
+		return len(out.Pongs)
 	}},
 	{"Releave", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Releave {

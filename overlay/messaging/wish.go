@@ -32,7 +32,11 @@ type CarryWish struct {
 }
 
 // Failed says that there will be no such link now.
-func (w CarryWish) Failed() { w.from.relayed.notCarried() }
+func (w CarryWish) Failed() {
+	if w.from != nil { // else no message waits for it
+		w.from.relayed.notCarried()
+	}
+}
 
 // CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {
