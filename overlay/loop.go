@@ -297,6 +297,8 @@ func (l *loop) happened(event base.Event) {
 		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
 		n.messages.Left(e.ID)
 		l.match(e.ID)
+	case base.Returned:
+		n.messages.Queue().Push(Returned(e))
 	case base.Removed:
 		n.messages.Queue().Push(Removed{ID: e.ID, Key: e.Key, By: e.By, Ref: l.refs[e.Key]})
 		delete(l.refs, e.Key)

@@ -20,7 +20,7 @@ const returnWithin = 10 * time.Second
 // Nobody has an address to join. Within 10 s they are one network again.
 func TestEveryPeerComesHome(t *testing.T) {
 	worst := time.Duration(0)
-	for seed := range uint64(20) {
+	for seed := range uint64(enough(20, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorldAt(t, seed, 5*time.Millisecond)
@@ -124,4 +124,54 @@ func (w *world) isOne(peers map[string]*peer, limit time.Duration) time.Duration
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// TestReturnIsTold: a peer that has found its network again says by whom, once, be it without an address
+// to join or with a dead one; one that a door lets in, and one that starts for the first time, say nothing.
+func TestReturnIsTold(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("c")
+		peers := w.network("a", "b", "c")
+		if n := len(all[Returned](peers[2])); n != 0 {
+			t.Errorf("told %d times in the first run", n)
+		}
+		for _, test := range []struct {
+			join []string
+			told int
+		}{{nil, 1}, {[]string{"nobody"}, 1}, {[]string{"a"}, 0}} {
+			_ = peers[2].Close()
+			<-peers[2].done
+			time.Sleep(5 * time.Second)
+			peers[2] = w.start("c", test.join...)
+			peers[2].knows(10*time.Second, "a", "b")
+			time.Sleep(10 * time.Second)
+			got := all[Returned](peers[2])
+			if len(got) != test.told || test.told > 0 && (got[0].ID != "a" && got[0].ID != "b" || got[0].Address != w.Addr(string(got[0].ID)).String()) {
+				t.Errorf("joining %v: told %+v", test.join, got)
+			}
+		}
+	})
+}
+
+// TestMovedFindsTheLast: a peer that has come back at another address, where nobody looks for it, finds
+// the only other one although that begins a minute later.
+func TestMovedFindsTheLast(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("a", "b")
+		for _, p := range w.network("a", "b") {
+			_ = p.Close()
+			<-p.done
+		}
+		cfg := w.config("b")
+		w.Crash("b")
+		cfg.Conn = w.Node("elsewhere")
+		n, err := Start(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := w.peer(n)
+		b.listen()
+		time.Sleep(time.Minute)
+		w.start("a").knows(returnWithin, "b")
+	})
 }

@@ -23,6 +23,7 @@ import (
 //	                                     or: …, in the private network home#…, listening on …
 //	12:01:05 * keep a copy of …/network.key in a safe place: without it nobody can name admins
 //	12:01:05 * alice joined              or: * alice joined (via carol)
+//	12:01:05 * found the network again: alice at 192.168.1.5:5000
 //	12:01:05 * alice left                or: * alice was lost
 //	12:01:05 ! alice has another key than before (…): …
 //	12:01:05 alice: to everyone
@@ -82,6 +83,8 @@ func (t *Frontend) Show(event overlay.Event) error {
 			return nil
 		}
 		return t.say("*", t.name(e.ID)+" left")
+	case overlay.Returned:
+		return t.say("*", fmt.Sprintf("found the network again: %s at %s", t.name(e.ID), OneLine(e.Address)))
 	case overlay.KeyChanged:
 		return t.say("!", fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID))
 	case overlay.Message:

@@ -34,6 +34,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "peer_joined", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
+	case overlay.Returned:
+		return write(j, "returned", e)
 	case overlay.KeyChanged:
 		return write(j, "key_changed", e)
 	case overlay.Message:

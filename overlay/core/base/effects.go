@@ -179,6 +179,12 @@ type Left struct {
 	Removed  bool // it is out of this private network
 }
 
+// Returned: the first peer of an earlier run has been found, at that address.
+type Returned struct {
+	ID      certs.ID
+	Address string
+}
+
 // Removed: a key is out of this private network for good, whether or not it was here.
 type Removed struct {
 	ID  certs.ID
@@ -207,6 +213,8 @@ func (Ready) isEvent() {}
 func (Joined) isEvent() {}
 
 func (Left) isEvent() {}
+
+func (Returned) isEvent() {}
 
 func (Removed) isEvent() {}
 
