@@ -37,7 +37,7 @@ type pinger struct{ node *Node }
 // Ping measures a round trip to a peer by the way that messages to it take now: the connection in use,
 // direct or carried by others. Without one it is made, as for a message; if that takes more than 3 s the
 // way of letters is measured. The peer's program gets no event. Errors: ErrToSelf, ErrUnknownPeer if
-// no peer of that ID is known, ErrClosed, that of ctx; or there is no answer within 10 s, it is not in the
+// no peer of that ID is known, ErrClosed, that of ctx; or nothing answers within 10 s, it is not in the
 // network now, or the ID has another key than it is held to, so that messages wait.
 func (p pinger) Ping(ctx context.Context, id certs.ID) (Ping, error) {
 	n := p.node

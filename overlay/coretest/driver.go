@@ -57,8 +57,7 @@ type Process struct {
 	Frozen   bool
 	Hostile  bool // it may send invalid frames
 	Err      error
-	Joined   []base.Joining
-	Pongs    []base.Pong
+	outcomes
 
 	there, behind Set
 	races         map[base.DialID]*race
@@ -66,6 +65,12 @@ type Process struct {
 	tickAt        time.Duration
 	inbox         []func() // inputs that wait while the process is frozen
 	owesDrain     bool     // obeying the last effects has led to new ones
+}
+
+// outcomes are those of Joins and Pings.
+type outcomes struct {
+	Joined []base.Joining
+	Pongs  []base.Pong
 }
 
 // Start runs a peer on the machine that joins at these addresses, or begins a network.

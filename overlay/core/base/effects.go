@@ -89,7 +89,7 @@ type Frame struct {
 // Pong is the outcome of a Ping.
 type Pong struct {
 	Number  uint64
-	Why     string // there is no answer; empty: there is
+	Why     string // it was in vain; empty: it was answered
 	Took    time.Duration
 	How     PingHow
 	Link    LinkID   // on which it went, unless it went by the way of letters
