@@ -52,6 +52,7 @@ const (
 	purposeBroadcast  = "quicpeer broadcast"
 	purposeLetter     = "quicpeer letter"
 	purposeCollected  = "quicpeer collected"
+	purposeWithdraw   = "quicpeer withdraw"
 	purposeGrant      = "quicpeer grant"
 	purposeRemoval    = "quicpeer removal"
 	purposeRedemption = "quicpeer redemption"
@@ -114,6 +115,9 @@ func (i *Identity) SignCollected(c *pb.CollectedContent) *pb.Signed {
 	return i.sign(purposeCollected, c)
 }
 
+// SignWithdraw signs c as it is.
+func (i *Identity) SignWithdraw(c *pb.WithdrawContent) *pb.Signed { return i.sign(purposeWithdraw, c) }
+
 func (i *Identity) sign(purpose string, m proto.Message) *pb.Signed { return i.signIn(nil, purpose, m) }
 
 // signIn signs for a private network; nil: for none.
@@ -137,6 +141,9 @@ func VerifyLetter(key PublicKey, s *pb.Signed) bool { return verify(key, purpose
 
 // VerifyCollected reports whether the key has signed s as a receiver's CollectedContent.
 func VerifyCollected(key PublicKey, s *pb.Signed) bool { return verify(key, purposeCollected, s) }
+
+// VerifyWithdraw reports whether the key has signed s as a depositor's WithdrawContent.
+func VerifyWithdraw(key PublicKey, s *pb.Signed) bool { return verify(key, purposeWithdraw, s) }
 
 func verify(key PublicKey, purpose string, s *pb.Signed) bool { return verifyIn(nil, key, purpose, s) }
 

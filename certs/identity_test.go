@@ -17,12 +17,14 @@ func TestSigned(t *testing.T) {
 	key := identity.Key()
 	verifiers := map[string]func(PublicKey, *pb.Signed) bool{
 		"record": VerifyRecord, "broadcast": VerifyBroadcast, "letter": VerifyLetter, "collected": VerifyCollected,
+		"withdraw": VerifyWithdraw,
 	}
 	for purpose, signed := range map[string]*pb.Signed{
 		"record":    identity.SignRecord(&pb.Record{Id: "alice", Key: key[:]}),
 		"broadcast": identity.SignBroadcast(&pb.BroadcastContent{Sender: "alice", Key: key[:]}),
 		"letter":    identity.SignLetter(&pb.Letter{Sender: "alice", Key: key[:]}),
 		"collected": identity.SignCollected(&pb.CollectedContent{Key: key[:]}),
+		"withdraw":  identity.SignWithdraw(&pb.WithdrawContent{Key: key[:]}),
 	} {
 		for as, verify := range verifiers {
 			if verify(key, signed) != (as == purpose) {

@@ -10,7 +10,7 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-const wasCancelled = "it was cancelled"
+const wasCancelled = "cancelled"
 
 // cancel withdraws a message and waits for the event that confirms it.
 func (p *peer) cancel(id MessageID) Failed {
@@ -45,7 +45,7 @@ func TestCancel(t *testing.T) {
 		if !slices.Equal(listed, []string{"5", "4", "3", "2", "1", "0"}) {
 			t.Errorf("on their way: %q", listed)
 		}
-		if f := alice.cancel(ids[1]); f.To != "bob" || f.Ref != "ref 1" || f.Error != "it was cancelled" {
+		if f := alice.cancel(ids[1]); f.To != "bob" || f.Ref != "ref 1" || f.Error != "cancelled" {
 			t.Errorf("failed: %+v", f)
 		}
 		if err := alice.Cancel(ids[1]); !errors.Is(err, ErrNotWaiting) {

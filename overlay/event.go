@@ -29,6 +29,10 @@ type (
 	// installed anew, or is somebody else. Messages to the ID wait until Node.Trust. It comes once
 	// for each key, behind the PeerJoined.
 	KeyChanged = messaging.KeyChanged
+	// Returned: without an address to join, or with none that has answered, this peer has found its
+	// network again by the peer of that ID, at that Address, which it knows from an earlier run. It comes at
+	// most once.
+	Returned = messaging.Returned
 	// Reason is why a peer has left the table.
 	Reason = messaging.Reason
 )

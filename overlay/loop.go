@@ -35,6 +35,7 @@ type loop struct {
 	dials     dials
 	addresses addresses
 	joins     joins
+	pings     pings
 	verifier  verifier
 	awaken    *time.Timer
 	heardAt   time.Duration // when the links were last looked at
@@ -54,7 +55,7 @@ type loop struct {
 // newLoop makes the loop of a node with a new core.
 func newLoop(n *Node, setup replay.Setup, here addresses, tickets issuer) *loop {
 	l := &loop{
-		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
+		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), pings: make(pings), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
 		epoch: setup.Config.Epoch, saved: make(chan error, 1),
 		dials: dials{
 			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
@@ -260,6 +261,12 @@ func (l *loop) apply(out base.Effects) {
 	for _, c := range out.Carried {
 		n.endpoint.TakeCarried(transport.Tag(c.From), c.Packet)
 	}
+	for _, id := range out.CarriedWanted {
+		l.carryForPing(id)
+	}
+	for _, p := range out.Pongs {
+		l.ponged(p)
+	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
@@ -292,6 +299,8 @@ func (l *loop) happened(event base.Event) {
 		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
 		n.messages.Left(e.ID)
 		l.match(e.ID)
+	case base.Returned:
+		n.messages.Queue().Push(Returned(e))
 	case base.Removed:
 		n.messages.Queue().Push(Removed{ID: e.ID, Key: e.Key, By: e.By, Ref: l.refs[e.Key]})
 		delete(l.refs, e.Key)
@@ -316,6 +325,6 @@ func (w wished) handle(l *loop) {
 	case messaging.DepositWish:
 		w.Taken(!w.Withdrawn() && l.step(core.Deposit{Deposit: w.Deposit}).OK)
 	case messaging.WithdrawWish:
-		l.step(core.Withdraw{Receiver: w.To, Rest: l.node.messages.LeaveLater(w.To)})
+		l.step(core.Withdraw{Receiver: w.To, Rest: !w.Past && l.node.messages.LeaveLater(w.To), Past: w.Past})
 	}
 }

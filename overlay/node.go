@@ -57,6 +57,7 @@ type Node struct {
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
 	watched
+	pinger
 	mailbox // of the loop
 	clock
 
@@ -128,6 +129,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		left:    make(chan struct{}),
 	}
 	n.watched = watched{n}
+	n.pinger.node = n
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])
@@ -178,9 +180,10 @@ func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (Message
 }
 
 // Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer
-// neither sends nor keeps it any more. Failed reports when that is done. A copy that is on its
-// way by then, or that others keep for the receiver, may still arrive. ErrNotWaiting: the
-// message is not known, or its end has been reported already; ErrClosed: this peer has left.
+// neither sends nor keeps it any more. Failed reports when that is done, with the error
+// "cancelled". Copies that this run has left with others are taken back after that, as far as these
+// can be reached; one that is on its way by then may still be shown. ErrNotWaiting: the message is
+// not known, or its end has been reported already; ErrClosed: this peer has left.
 func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
 
 // Ignore hides a peer, by its key: the one that has this ID now, or had it last. Its messages are

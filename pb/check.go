@@ -35,7 +35,7 @@ const (
 	MaxPart          = 32 << 10 // Envelope.sealed
 	MaxParts         = 40       // parts of an Envelope: a letter with a message of MaxBody and some room
 	MaxDeposit       = 100 << 10
-	MaxLetter        = 256 // entries in Letter.messages, Letter.receipts, CollectedContent.deposits
+	MaxLetter        = 256 // entries in Letter.messages, Letter.receipts, CollectedContent.deposits, WithdrawContent.deposits
 	DepositIDSize    = 16
 	MessageIDSize    = 16
 	KeySize          = 32 // ed25519.PublicKeySize
@@ -136,7 +136,7 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_ROUTED
 	case *PeerMessage_Deposit, *PeerMessage_DepositAnswer:
 		return PeerMessageType_CUSTODY
-	case *PeerMessage_Observed, *PeerMessage_Sync:
+	case *PeerMessage_Observed, *PeerMessage_Sync, *PeerMessage_LinkPing, *PeerMessage_LinkPong:
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
@@ -170,7 +170,7 @@ func checkFields(content isPeerMessage_Content) error {
 		return cmp.Or(
 			checkLength("deposit", c.DepositAnswer.GetDeposit(), DepositIDSize),
 			checkAtMost("reason", len(c.DepositAnswer.GetReason()), MaxReason))
-	case *PeerMessage_Neighbour, *PeerMessage_Observed:
+	case *PeerMessage_Neighbour, *PeerMessage_Observed, *PeerMessage_LinkPing, *PeerMessage_LinkPong:
 		return nil
 	case *PeerMessage_Sync:
 		return checkSync(c.Sync)

@@ -84,6 +84,10 @@ func checkContent(r *Routed) error {
 		return checkAtMost("carried bytes", len(c.Carried), MaxCarried)
 	case *Routed_Redeem:
 		return checkSigned(c.Redeem, maxRedemption)
+	case *Routed_Withdraw:
+		return checkSigned(c.Withdraw.GetContent(), maxCollected)
+	case *Routed_Withdrawn:
+		return nil
 	case *Routed_Redeemed:
 		return checkRedeemed(c.Redeemed)
 	}

@@ -161,6 +161,10 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_Observed{c}
 	case *Sync:
 		m.Content = &PeerMessage_Sync{c}
+	case *LinkPing:
+		m.Content = &PeerMessage_LinkPing{c}
+	case *LinkPong:
+		m.Content = &PeerMessage_LinkPong{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}

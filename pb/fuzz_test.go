@@ -3,6 +3,7 @@ package pb_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/netip"
@@ -146,6 +147,9 @@ func checkSealed(t *testing.T, m *pb.PeerMessage) {
 	}
 	if c, err := pb.ParseCollected(signed); err == nil && (len(c.GetKey()) != pb.KeySize || len(c.GetDeposits()) > pb.MaxLetter) {
 		t.Fatalf("collected in bad form: %v", c)
+	}
+	if c, err := pb.ParseWithdraw(cmp.Or(m.GetRouted().GetWithdraw().GetContent(), signed)); err == nil && (len(c.GetKey()) != pb.KeySize || len(c.GetDeposits()) > pb.MaxLetter) {
+		t.Fatalf("a withdrawal in bad form: %v", c)
 	}
 	if l, err := pb.ParseLetter(signed); err == nil && (len(l.GetKey()) != pb.KeySize || len(l.GetMessages()) > pb.MaxLetter || pb.CheckID(l.GetSender()) != nil) {
 		t.Fatalf("a letter in bad form: %v", l)

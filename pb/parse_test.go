@@ -104,6 +104,30 @@ func TestParseCollected(t *testing.T) {
 	}
 }
 
+func TestParseWithdraw(t *testing.T) {
+	good := func() *pb.WithdrawContent {
+		c := goodCollected()
+		return &pb.WithdrawContent{Key: c.Key, Deposits: c.Deposits}
+	}
+	for i, change := range []func(*pb.WithdrawContent){
+		func(c *pb.WithdrawContent) { c.Key = c.Key[:31] },
+		func(c *pb.WithdrawContent) { c.Deposits[1] = c.Deposits[1][:15] },
+		func(c *pb.WithdrawContent) { c.Deposits = append(c.Deposits, c.Deposits[0]) },
+	} {
+		c := good()
+		change(c)
+		if _, err := pb.ParseWithdraw(signed(c)); !errors.Is(err, pb.ErrMalformed) {
+			t.Errorf("%d: accepted: %v", i, err)
+		}
+	}
+	if c, err := pb.ParseWithdraw(signed(good())); err != nil || !proto.Equal(c, good()) {
+		t.Errorf("%v: %v", c, err)
+	}
+	if _, err := pb.ParseWithdraw(garbage); !errors.Is(err, pb.ErrMalformed) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
 // TestParseMember: a record may leave its ID and key to its pass, both of them; in an open network,
 // where passes mean nothing, it can't.
 func TestParseMember(t *testing.T) {

@@ -119,7 +119,7 @@ const (
 	PeerMessageType_ROUTED PeerMessageType = 9
 	// deposit, deposit_answer
 	PeerMessageType_CUSTODY PeerMessageType = 10
-	// observed, sync
+	// observed, sync, link_ping, link_pong
 	PeerMessageType_REACH PeerMessageType = 11
 )
 
@@ -603,6 +603,8 @@ type PeerMessage struct {
 	//	*PeerMessage_DepositAnswer
 	//	*PeerMessage_Observed
 	//	*PeerMessage_Sync
+	//	*PeerMessage_LinkPing
+	//	*PeerMessage_LinkPong
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,6 +807,24 @@ func (x *PeerMessage) GetSync() *Sync {
 	return nil
 }
 
+func (x *PeerMessage) GetLinkPing() *LinkPing {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_LinkPing); ok {
+			return x.LinkPing
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetLinkPong() *LinkPong {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_LinkPong); ok {
+			return x.LinkPong
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -877,6 +897,15 @@ type PeerMessage_Sync struct {
 	Sync *Sync `protobuf:"bytes,22,opt,name=sync,proto3,oneof"`
 }
 
+type PeerMessage_LinkPing struct {
+	// Only to a peer that has named feature 81.
+	LinkPing *LinkPing `protobuf:"bytes,80,opt,name=link_ping,json=linkPing,proto3,oneof"`
+}
+
+type PeerMessage_LinkPong struct {
+	LinkPong *LinkPong `protobuf:"bytes,81,opt,name=link_pong,json=linkPong,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -910,6 +939,10 @@ func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
 func (*PeerMessage_Observed) isPeerMessage_Content() {}
 
 func (*PeerMessage_Sync) isPeerMessage_Content() {}
+
+func (*PeerMessage_LinkPing) isPeerMessage_Content() {}
+
+func (*PeerMessage_LinkPong) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -1087,12 +1120,12 @@ func (x *Receipt) GetReason() string {
 
 // Signed carries bytes and an Ed25519 signature over a purpose, a zero byte and these
 // bytes. The purpose keeps one kind of signed thing from passing as another. There are
-// seven: "quicpeer record", "quicpeer broadcast", "quicpeer letter" and "quicpeer collected"; and, of
-// a private network, "quicpeer grant", "quicpeer removal" and "quicpeer redemption", where the
+// eight: "quicpeer record", "quicpeer broadcast", "quicpeer letter", "quicpeer collected" and
+// "quicpeer withdraw"; and, of a private network, "quicpeer grant", "quicpeer removal" and "quicpeer redemption", where the
 // network's key comes between the zero byte and the payload, and is not sent.
 type Signed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 4 KiB for a record, 66 KiB for a broadcast, 8 KiB for CollectedContent, 160 bytes for a
+	// At most 4 KiB for a record, 66 KiB for a broadcast, 8 KiB for CollectedContent and WithdrawContent, 160 bytes for a
 	// grant, 10 KiB for a removal, 192 bytes for a redemption; a letter is bounded by the parts of its
 	// Envelope.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
@@ -2390,6 +2423,8 @@ type Routed struct {
 	//	*Routed_Carried
 	//	*Routed_Redeem
 	//	*Routed_Redeemed
+	//	*Routed_Withdraw
+	//	*Routed_Withdrawn
 	Content       isRouted_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2559,6 +2594,24 @@ func (x *Routed) GetRedeemed() *Redeemed {
 	return nil
 }
 
+func (x *Routed) GetWithdraw() *Withdraw {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Withdraw); ok {
+			return x.Withdraw
+		}
+	}
+	return nil
+}
+
+func (x *Routed) GetWithdrawn() *Withdrawn {
+	if x != nil {
+		if x, ok := x.Content.(*Routed_Withdrawn); ok {
+			return x.Withdrawn
+		}
+	}
+	return nil
+}
+
 type isRouted_Content interface {
 	isRouted_Content()
 }
@@ -2611,6 +2664,15 @@ type Routed_Redeemed struct {
 	Redeemed *Redeemed `protobuf:"bytes,17,opt,name=redeemed,proto3,oneof"`
 }
 
+type Routed_Withdraw struct {
+	// Only to a holder that has named feature 80, and back.
+	Withdraw *Withdraw `protobuf:"bytes,80,opt,name=withdraw,proto3,oneof"`
+}
+
+type Routed_Withdrawn struct {
+	Withdrawn *Withdrawn `protobuf:"bytes,81,opt,name=withdrawn,proto3,oneof"`
+}
+
 func (*Routed_Question) isRouted_Content() {}
 
 func (*Routed_Answer) isRouted_Content() {}
@@ -2632,6 +2694,10 @@ func (*Routed_Carried) isRouted_Content() {}
 func (*Routed_Redeem) isRouted_Content() {}
 
 func (*Routed_Redeemed) isRouted_Content() {}
+
+func (*Routed_Withdraw) isRouted_Content() {}
+
+func (*Routed_Withdrawn) isRouted_Content() {}
 
 // Observed tells the other side of a connection that its packets now come from another
 // address.
@@ -3285,6 +3351,163 @@ func (x *CollectedContent) GetKey() []byte {
 	return nil
 }
 
+// Withdraw takes back deposits: their holder drops those that it has of this depositor, and answers in any
+// case. The depositor asks again until the answer comes, or the deposits are a day old.
+type Withdraw struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// WithdrawContent, by the depositor, with the purpose "quicpeer withdraw".
+	Content *Signed `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	// Random, to be named by the answer.
+	Number        uint64 `protobuf:"fixed64,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withdraw) Reset() {
+	*x = Withdraw{}
+	mi := &file_quicpeer_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdraw) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdraw) ProtoMessage() {}
+
+func (x *Withdraw) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdraw.ProtoReflect.Descriptor instead.
+func (*Withdraw) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Withdraw) GetContent() *Signed {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *Withdraw) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// WithdrawContent is the signed part of Withdraw.
+type WithdrawContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in DepositAnswer, 1 to 256.
+	Deposits [][]byte `protobuf:"bytes,1,rep,name=deposits,proto3" json:"deposits,omitempty"`
+	// The depositor's.
+	Key           []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawContent) Reset() {
+	*x = WithdrawContent{}
+	mi := &file_quicpeer_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawContent) ProtoMessage() {}
+
+func (x *WithdrawContent) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawContent.ProtoReflect.Descriptor instead.
+func (*WithdrawContent) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WithdrawContent) GetDeposits() [][]byte {
+	if x != nil {
+		return x.Deposits
+	}
+	return nil
+}
+
+func (x *WithdrawContent) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Withdrawn says that the holder has none of the deposits named by a Withdraw any more.
+type Withdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the Withdraw.
+	Number        uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withdrawn) Reset() {
+	*x = Withdrawn{}
+	mi := &file_quicpeer_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdrawn) ProtoMessage() {}
+
+func (x *Withdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdrawn.ProtoReflect.Descriptor instead.
+func (*Withdrawn) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Withdrawn) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Question asks a member when it has last heard a peer (SWIM's ping-req).
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3299,7 +3522,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3534,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[29]
+	mi := &file_quicpeer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3547,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{29}
+	return file_quicpeer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Question) GetSubject() []byte {
@@ -3369,7 +3592,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3604,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[30]
+	mi := &file_quicpeer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3617,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{30}
+	return file_quicpeer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Answer) GetSubject() []byte {
@@ -3437,7 +3660,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3672,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[31]
+	mi := &file_quicpeer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3462,7 +3685,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{31}
+	return file_quicpeer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -3477,6 +3700,97 @@ func (x *Ping) GetKey() []byte {
 		return x.Key
 	}
 	return nil
+}
+
+// LinkPing asks for a LinkPong of the same number, on the same link, which may be one that others carry. It
+// measures the way that messages take. At a limited rate: those above it have no answer.
+type LinkPing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkPing) Reset() {
+	*x = LinkPing{}
+	mi := &file_quicpeer_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkPing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkPing) ProtoMessage() {}
+
+func (x *LinkPing) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkPing.ProtoReflect.Descriptor instead.
+func (*LinkPing) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LinkPing) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// LinkPong answers a LinkPing.
+type LinkPong struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkPong) Reset() {
+	*x = LinkPong{}
+	mi := &file_quicpeer_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkPong) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkPong) ProtoMessage() {}
+
+func (x *LinkPong) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkPong.ProtoReflect.Descriptor instead.
+func (*LinkPong) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LinkPong) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 // Broadcast is a message to everyone, passed on like an announcement.
@@ -3495,7 +3809,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3821,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[32]
+	mi := &file_quicpeer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3834,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{32}
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Broadcast) GetContent() *Signed {
@@ -3560,7 +3874,7 @@ type BroadcastRange struct {
 
 func (x *BroadcastRange) Reset() {
 	*x = BroadcastRange{}
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3572,7 +3886,7 @@ func (x *BroadcastRange) String() string {
 func (*BroadcastRange) ProtoMessage() {}
 
 func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[33]
+	mi := &file_quicpeer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3585,7 +3899,7 @@ func (x *BroadcastRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRange.ProtoReflect.Descriptor instead.
 func (*BroadcastRange) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{33}
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BroadcastRange) GetAuthor() uint64 {
@@ -3631,7 +3945,7 @@ type BroadcastsHeld struct {
 
 func (x *BroadcastsHeld) Reset() {
 	*x = BroadcastsHeld{}
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +3957,7 @@ func (x *BroadcastsHeld) String() string {
 func (*BroadcastsHeld) ProtoMessage() {}
 
 func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[34]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +3970,7 @@ func (x *BroadcastsHeld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsHeld.ProtoReflect.Descriptor instead.
 func (*BroadcastsHeld) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{34}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BroadcastsHeld) GetRanges() []*BroadcastRange {
@@ -3678,7 +3992,7 @@ type BroadcastsWanted struct {
 
 func (x *BroadcastsWanted) Reset() {
 	*x = BroadcastsWanted{}
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +4004,7 @@ func (x *BroadcastsWanted) String() string {
 func (*BroadcastsWanted) ProtoMessage() {}
 
 func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[35]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +4017,7 @@ func (x *BroadcastsWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastsWanted.ProtoReflect.Descriptor instead.
 func (*BroadcastsWanted) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{35}
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BroadcastsWanted) GetRanges() []*BroadcastRange {
@@ -3733,7 +4047,7 @@ type BroadcastContent struct {
 
 func (x *BroadcastContent) Reset() {
 	*x = BroadcastContent{}
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3745,7 +4059,7 @@ func (x *BroadcastContent) String() string {
 func (*BroadcastContent) ProtoMessage() {}
 
 func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[36]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3758,7 +4072,7 @@ func (x *BroadcastContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastContent.ProtoReflect.Descriptor instead.
 func (*BroadcastContent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{36}
+	return file_quicpeer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BroadcastContent) GetId() []byte {
@@ -3820,7 +4134,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +4146,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +4159,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3916,7 +4230,7 @@ type StoredEvent struct {
 
 func (x *StoredEvent) Reset() {
 	*x = StoredEvent{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4242,7 @@ func (x *StoredEvent) String() string {
 func (*StoredEvent) ProtoMessage() {}
 
 func (x *StoredEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4255,7 @@ func (x *StoredEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredEvent.ProtoReflect.Descriptor instead.
 func (*StoredEvent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StoredEvent) GetKind() StoredEventKind {
@@ -4071,7 +4385,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4083,7 +4397,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4096,7 +4410,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -4145,7 +4459,7 @@ type StoredPin struct {
 
 func (x *StoredPin) Reset() {
 	*x = StoredPin{}
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4157,7 +4471,7 @@ func (x *StoredPin) String() string {
 func (*StoredPin) ProtoMessage() {}
 
 func (x *StoredPin) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4170,7 +4484,7 @@ func (x *StoredPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
 func (*StoredPin) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+	return file_quicpeer_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StoredPin) GetKey() []byte {
@@ -4226,7 +4540,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4552,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4565,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{41}
+	return file_quicpeer_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -4307,7 +4621,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4633,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4646,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{42}
+	return file_quicpeer_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4381,7 +4695,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xc2\b\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xae\t\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -4401,7 +4715,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
 	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
-	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04syncB\t\n" +
+	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x124\n" +
+	"\tlink_ping\x18P \x01(\v2\x15.quicpeer.v1.LinkPingH\x00R\blinkPing\x124\n" +
+	"\tlink_pong\x18Q \x01(\v2\x15.quicpeer.v1.LinkPongH\x00R\blinkPongB\t\n" +
 	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -4516,7 +4832,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf6\x04\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xe3\x05\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
@@ -4533,7 +4849,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04sync\x18\x0e \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12\x1a\n" +
 	"\acarried\x18\x0f \x01(\fH\x00R\acarried\x12-\n" +
 	"\x06redeem\x18\x10 \x01(\v2\x13.quicpeer.v1.SignedH\x00R\x06redeem\x123\n" +
-	"\bredeemed\x18\x11 \x01(\v2\x15.quicpeer.v1.RedeemedH\x00R\bredeemedB\t\n" +
+	"\bredeemed\x18\x11 \x01(\v2\x15.quicpeer.v1.RedeemedH\x00R\bredeemed\x123\n" +
+	"\bwithdraw\x18P \x01(\v2\x15.quicpeer.v1.WithdrawH\x00R\bwithdraw\x126\n" +
+	"\twithdrawn\x18Q \x01(\v2\x16.quicpeer.v1.WithdrawnH\x00R\twithdrawnB\t\n" +
 	"\acontentJ\x04\b\v\x10\fR\arefusal\"$\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"c\n" +
@@ -4580,7 +4898,15 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\breceipts\x18\x02 \x01(\fR\breceipts\"@\n" +
 	"\x10CollectedContent\x12\x1a\n" +
 	"\bdeposits\x18\x01 \x03(\fR\bdeposits\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\fR\x03key\"\\\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"Q\n" +
+	"\bWithdraw\x12-\n" +
+	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x06R\x06number\"?\n" +
+	"\x0fWithdrawContent\x12\x1a\n" +
+	"\bdeposits\x18\x01 \x03(\fR\bdeposits\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"#\n" +
+	"\tWithdrawn\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"\\\n" +
 	"\bQuestion\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -4593,7 +4919,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"0\n" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\fR\x03key\"`\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"\"\n" +
+	"\bLinkPing\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"\"\n" +
+	"\bLinkPong\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\"`\n" +
 	"\tBroadcast\x12-\n" +
 	"\acontent\x18\x01 \x01(\v2\x13.quicpeer.v1.SignedR\acontent\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x10\n" +
@@ -4740,7 +5070,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4778,20 +5108,25 @@ var file_quicpeer_proto_goTypes = []any{
 	(*DepositAnswer)(nil),      // 33: quicpeer.v1.DepositAnswer
 	(*Collected)(nil),          // 34: quicpeer.v1.Collected
 	(*CollectedContent)(nil),   // 35: quicpeer.v1.CollectedContent
-	(*Question)(nil),           // 36: quicpeer.v1.Question
-	(*Answer)(nil),             // 37: quicpeer.v1.Answer
-	(*Ping)(nil),               // 38: quicpeer.v1.Ping
-	(*Broadcast)(nil),          // 39: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 40: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 41: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 42: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 43: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 44: quicpeer.v1.StoredMessage
-	(*StoredEvent)(nil),        // 45: quicpeer.v1.StoredEvent
-	(*StoredPeer)(nil),         // 46: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 47: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 48: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 49: quicpeer.v1.StoredTicket
+	(*Withdraw)(nil),           // 36: quicpeer.v1.Withdraw
+	(*WithdrawContent)(nil),    // 37: quicpeer.v1.WithdrawContent
+	(*Withdrawn)(nil),          // 38: quicpeer.v1.Withdrawn
+	(*Question)(nil),           // 39: quicpeer.v1.Question
+	(*Answer)(nil),             // 40: quicpeer.v1.Answer
+	(*Ping)(nil),               // 41: quicpeer.v1.Ping
+	(*LinkPing)(nil),           // 42: quicpeer.v1.LinkPing
+	(*LinkPong)(nil),           // 43: quicpeer.v1.LinkPong
+	(*Broadcast)(nil),          // 44: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 45: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 46: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 47: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 48: quicpeer.v1.BroadcastContent
+	(*StoredMessage)(nil),      // 49: quicpeer.v1.StoredMessage
+	(*StoredEvent)(nil),        // 50: quicpeer.v1.StoredEvent
+	(*StoredPeer)(nil),         // 51: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 52: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 53: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 54: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4802,64 +5137,69 @@ var file_quicpeer_proto_depIdxs = []int32{
 	18, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
 	21, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
 	25, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	39, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	44, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
 	22, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
 	23, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
 	26, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	41, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	42, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	46, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	47, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
 	32, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
 	33, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	27, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
 	29, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
-	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	10, // 19: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	10, // 20: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
-	3,  // 21: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	12, // 22: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
-	2,  // 23: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	12, // 24: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
-	2,  // 25: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	10, // 26: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	10, // 27: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	17, // 28: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	10, // 29: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	10, // 30: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
-	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	10, // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	10, // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	12, // 34: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	17, // 35: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
-	4,  // 36: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 37: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	24, // 38: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	17, // 39: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	36, // 40: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	37, // 41: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	38, // 42: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	38, // 43: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	30, // 44: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	34, // 45: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	28, // 46: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	29, // 47: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	10, // 48: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	15, // 49: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	8,  // 50: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	9,  // 51: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	12, // 52: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	10, // 53: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	10, // 54: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	40, // 55: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	40, // 56: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	8,  // 57: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	6,  // 58: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
-	32, // 59: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	12, // 60: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	42, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
+	43, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
+	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	10, // 21: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	10, // 22: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	3,  // 23: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
+	12, // 24: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	2,  // 25: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	12, // 26: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	2,  // 27: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	10, // 28: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	10, // 29: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	17, // 30: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	10, // 31: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	10, // 32: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	3,  // 33: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	10, // 34: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	10, // 35: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	12, // 36: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	17, // 37: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	4,  // 38: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 39: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	24, // 40: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	17, // 41: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	39, // 42: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	40, // 43: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	41, // 44: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	41, // 45: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	30, // 46: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	34, // 47: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	28, // 48: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	29, // 49: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	10, // 50: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	15, // 51: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	36, // 52: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
+	38, // 53: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
+	8,  // 54: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	9,  // 55: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	12, // 56: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	10, // 57: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	10, // 58: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
+	10, // 59: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	45, // 60: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	45, // 61: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	8,  // 62: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	6,  // 63: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
+	32, // 64: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	12, // 65: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -4885,6 +5225,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
 		(*PeerMessage_Sync)(nil),
+		(*PeerMessage_LinkPing)(nil),
+		(*PeerMessage_LinkPong)(nil),
 	}
 	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -4898,6 +5240,8 @@ func file_quicpeer_proto_init() {
 		(*Routed_Carried)(nil),
 		(*Routed_Redeem)(nil),
 		(*Routed_Redeemed)(nil),
+		(*Routed_Withdraw)(nil),
+		(*Routed_Withdrawn)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4905,7 +5249,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   43,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

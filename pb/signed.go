@@ -142,14 +142,32 @@ func ParseCollected(s *Signed) (*CollectedContent, error) {
 	if err := unmarshal(s, maxCollected, c); err != nil {
 		return nil, fmt.Errorf("%w: collected: %v", ErrMalformed, err)
 	}
-	err := cmp.Or(checkLength("key", c.GetKey(), KeySize), checkAtMost("deposits", len(c.GetDeposits()), MaxLetter))
-	for _, d := range c.GetDeposits() {
-		err = cmp.Or(err, checkLength("deposit", d, DepositIDSize))
-	}
-	if err != nil {
+	if err := checkDeposits(c.GetKey(), c.GetDeposits()); err != nil {
 		return nil, fmt.Errorf("%w: collected: %v", ErrMalformed, err)
 	}
 	return c, nil
+}
+
+// ParseWithdraw opens the payload of a signed WithdrawContent and checks it. It does not check the
+// signature.
+func ParseWithdraw(s *Signed) (*WithdrawContent, error) {
+	c := new(WithdrawContent)
+	if err := unmarshal(s, maxCollected, c); err != nil {
+		return nil, fmt.Errorf("%w: withdraw: %v", ErrMalformed, err)
+	}
+	if err := checkDeposits(c.GetKey(), c.GetDeposits()); err != nil {
+		return nil, fmt.Errorf("%w: withdraw: %v", ErrMalformed, err)
+	}
+	return c, nil
+}
+
+// checkDeposits checks the names of deposits and the key of who speaks of them.
+func checkDeposits(key []byte, deposits [][]byte) error {
+	err := cmp.Or(checkLength("key", key, KeySize), checkAtMost("deposits", len(deposits), MaxLetter))
+	for _, d := range deposits {
+		err = cmp.Or(err, checkLength("deposit", d, DepositIDSize))
+	}
+	return err
 }
 
 // unmarshal opens a payload of at most limit bytes.

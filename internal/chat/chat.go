@@ -23,6 +23,7 @@ import (
 //	                                     or: …, in the private network home#…, listening on …
 //	12:01:05 * keep a copy of …/network.key in a safe place: without it nobody can name admins
 //	12:01:05 * alice joined              or: * alice joined (via carol)
+//	12:01:05 * found the network again: alice at 192.168.1.5:5000
 //	12:01:05 * alice left                or: * alice was lost
 //	12:01:05 ! alice has another key than before (…): …
 //	12:01:05 alice: to everyone
@@ -34,6 +35,8 @@ import (
 //	12:01:05 * waiting for alice (why): hello
 //	12:01:05 ! not delivered to alice (why): hello
 //	12:01:05 * joined alice at 192.168.1.5:5000
+//	12:01:05 * pong of alice: 0.4 ms, direct at 192.168.1.5:5000
+//	                                     or: …, carried via bob; or: …, only as letters go, via bob
 //	12:01:05 ? what is wrong with a typed line
 //	12:01:05 ? not sent (why): hello
 //	12:01:05 * for carol, once, until tomorrow 12:01, while you are here:
@@ -80,6 +83,8 @@ func (t *Frontend) Show(event overlay.Event) error {
 			return nil
 		}
 		return t.say("*", t.name(e.ID)+" left")
+	case overlay.Returned:
+		return t.say("*", fmt.Sprintf("found the network again: %s at %s", t.name(e.ID), OneLine(e.Address)))
 	case overlay.KeyChanged:
 		return t.say("!", fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID))
 	case overlay.Message:
@@ -166,6 +171,8 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.ignore(n, c.to)
 	case unignorePeer:
 		err = t.unignore(n, c.to)
+	case pingPeer:
+		return lines.Message{Ping: c.to}, false, nil
 	case showWhois, trust, verify, forget:
 		err = t.aboutPeer(n, c)
 	case showHelp:
@@ -185,6 +192,21 @@ func (t *Frontend) Refuse(m lines.Message, problem error) error {
 // Joined reports which peer has answered.
 func (t *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return t.say("*", fmt.Sprintf("joined %s at %s", t.name(id), OneLine(m.Join)))
+}
+
+// Pinged reports a round trip.
+func (t *Frontend) Pinged(m lines.Message, p overlay.Ping) error {
+	way := "direct at " + OneLine(p.Address)
+	switch p.How {
+	case overlay.PingCarried:
+		way = "carried"
+	case overlay.PingLetters:
+		way = "only as letters go"
+	}
+	if p.Via != "" {
+		way += " via " + string(p.Via)
+	}
+	return t.say("*", fmt.Sprintf("pong of %s: %s, %s", t.name(p.ID), roundTrip(p.RTT), way))
 }
 
 // Left writes the last line.

@@ -9,9 +9,10 @@ const typedHelp = `text                    a message to everyone
 /net                    how this peer is reached and reaches others, and why
 /join HOST:PORT         dial another peer, and so join its network to this one
 /cancel                 list messages without a receipt, numbered, newest first
-/cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
-                        on its way, or that others keep for it, may still arrive
+/cancel N, /cancel @ID  withdraw one of these, or all for one peer, also from those
+                        who keep it; a copy that is on its way may still arrive
 /whois ID               its key and pin, since when it is here, how it is reached
+/ping ID                measure a round trip by the way that messages take
 /trust ID               go on with the new key of a peer; what waits is delivered to it
 /verify ID              the safety number to compare with that peer's user; /verify ID ok
                         notes that it is the same

@@ -32,6 +32,9 @@ func TestTextAboutPeers(t *testing.T) {
 		{"/verify bob", "12:01:05 * the safety number of you and bob:\n    1 2\n    3 4\n    you have verified it\n"},
 		{"/forget bob", "12:01:05 * bob is not pinned any more\n"},
 		{"/forget bob", "12:01:05 ? bob is not pinned\n"},
+		{"/ping bob", "12:01:05 * pong of bob: 1.5 ms, direct at 192.0.2.1:5000\n"},
+		{"/ping carol", "12:01:05 * pong of carol: 20.0 ms, carried via bob\n"},
+		{"/ping eve", "12:01:05 ? eve: no answer\n"},
 		{"/whois b!b", "12:01:05 ? b!b is not a valid ID: an ID consists of letters, digits, '.', '_' and '-', not '!'\n"},
 		{"/verify", "12:01:05 ? it is /verify ID, or /verify ID ok when the numbers are the same\n"},
 	} {

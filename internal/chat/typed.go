@@ -36,6 +36,7 @@ const (
 	ignorePeer
 	unignorePeer
 	showWhois
+	pingPeer
 	trust
 	verify
 	forget
@@ -54,7 +55,7 @@ var verbs = map[string]verb{
 }
 
 // peerVerbs are those of commands about one peer.
-var peerVerbs = map[string]verb{"/whois": showWhois, "/trust": trust, "/verify": verify, "/forget": forget}
+var peerVerbs = map[string]verb{"/whois": showWhois, "/ping": pingPeer, "/trust": trust, "/verify": verify, "/forget": forget}
 
 // parseTyped parses a typed line. / and @ are special only at its beginning, and stand
 // for themselves when doubled. Blanks before them make no difference: an invisible blank

@@ -79,6 +79,7 @@ Typed lines:
   /peers, /table, /buffer  who is here; the routing table; waiting messages
   /net                     how peers are reached, and why not more directly
   /join HOST:PORT          dial another peer, and so join its network to this one
+  /ping ID                 measure a round trip by the way that messages take
   /invite ID, /qr          in a private network: make a ticket for ID; as a QR code
   /uninvite ID, /remove ID make it void; take a member out for good
   /cancel, /cancel N       list waiting messages with numbers; withdraw one

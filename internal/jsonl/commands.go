@@ -48,6 +48,7 @@ var commandFields = map[string][]string{
 	"whois":     {"to"},
 	"trust":     {"to"},
 	"forget":    {"to"},
+	"ping":      {"to"},
 	"leave":     {},
 }
 

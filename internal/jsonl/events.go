@@ -57,6 +57,17 @@ type joined struct {
 	Ref     string   `json:"ref"`
 }
 
+// pong is the answer to ping. How says more than the path: direct, carried or letters.
+type pong struct {
+	ID      certs.ID        `json:"id"`
+	RTT     time.Duration   `json:"rtt_ms"`
+	Path    overlay.Path    `json:"path"`
+	How     overlay.PingHow `json:"how"`
+	Via     certs.ID        `json:"via"`
+	Address string          `json:"address"`
+	Ref     string          `json:"ref"`
+}
+
 type invitation struct {
 	ID      certs.ID  `json:"id"`
 	Ticket  string    `json:"ticket"`

@@ -34,6 +34,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "peer_joined", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
+	case overlay.Returned:
+		return write(j, "returned", e)
 	case overlay.KeyChanged:
 		return write(j, "key_changed", e)
 	case overlay.Message:
@@ -81,6 +83,8 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		return lines.Message{}, false, write(j, "net", net{n.Net(), c.Ref})
 	case "invite", "uninvite", "remove":
 		return lines.Message{Act: lines.Act{Verb: lines.Verb(c.Cmd), ID: c.To, Admin: c.Admin, All: c.All}, Ref: c.Ref}, false, nil
+	case "ping":
+		return lines.Message{Ping: c.To, Ref: c.Ref}, false, nil
 	case "cancel":
 		if err := n.Cancel(c.Message); err != nil {
 			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
@@ -142,6 +146,15 @@ func (j *Frontend) Refuse(m lines.Message, problem error) error {
 // Joined reports which peer has answered.
 func (j *Frontend) Joined(m lines.Message, id certs.ID) error {
 	return write(j, "joined", joined{m.Join, id, m.Ref})
+}
+
+// Pinged reports a round trip.
+func (j *Frontend) Pinged(m lines.Message, p overlay.Ping) error {
+	path := overlay.PathDirect
+	if p.How != overlay.PingDirect {
+		path = overlay.PathRelayed
+	}
+	return write(j, "pong", pong{p.ID, p.RTT, path, p.How, p.Via, p.Address, m.Ref})
 }
 
 // Acted reports what an act has led to; a removal is an event.

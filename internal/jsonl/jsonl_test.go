@@ -346,6 +346,22 @@ func TestJSONActs(t *testing.T) {
 	}
 }
 
+func TestPingAsJSON(t *testing.T) {
+	const at = `"time":"2026-03-04T11:01:05.250000Z"`
+	for line, want := range map[string]string{
+		`{"cmd":"ping","to":"bob","ref":"r"}`: `{"event":"pong",` + at + `,"id":"bob","rtt_ms":1.5,"path":"direct","how":"direct","via":"","address":"192.0.2.1:5000","ref":"r"}`,
+		`{"cmd":"ping","to":"carol"}`:         `{"event":"pong",` + at + `,"id":"carol","rtt_ms":20,"path":"relayed","how":"carried","via":"bob","address":"","ref":""}`,
+		`{"cmd":"ping","to":"eve","ref":"r"}`: `{"event":"error",` + at + `,"error":"eve: no answer","input":"{\"cmd\":\"ping\",\"to\":\"eve\",\"ref\":\"r\"}","ref":"r"}`,
+		`{"cmd":"ping","ref":"r"}`:            `{"event":"error",` + at + `,"error":"\"to\" is missing","input":"{\"cmd\":\"ping\",\"ref\":\"r\"}","ref":"r"}`,
+	} {
+		var b strings.Builder
+		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
+		if leave, err := linestest.Execute(t, j, linestest.New("me"), line); leave || err != nil || b.String() != want+"\n" {
+			t.Errorf("got  %swant %s", b.String(), want)
+		}
+	}
+}
+
 // A ticket in the place of an address is refused without being shown.
 func TestTicketIsNoAddress(t *testing.T) {
 	ticket := (&certs.Ticket{Network: certs.PublicKey{1}, ID: "bob"}).Text()

@@ -15,6 +15,7 @@ type Node interface {
 	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
+	Ping(ctx context.Context, id certs.ID) (overlay.Ping, error)
 	Cancel(overlay.MessageID) error
 	Ignore(certs.ID) error
 	Unignore(certs.ID) error
@@ -39,13 +40,15 @@ type Frontend interface {
 	// Show writes an event.
 	Show(overlay.Event) error
 	// Execute carries out a line and reports whether it says to leave. A message to
-	// send, a peer to join or an act of an admin is only returned, for the caller to do;
-	// m.To, m.Join and m.Act.Verb are empty if there is none. m is valid until the next line is read. The error
+	// send, a peer to join or to ping or an act of an admin is only returned, for the caller to do;
+	// m.To, m.Join, m.Ping and m.Act.Verb are empty if there is none. m is valid until the next line is read. The error
 	// is an OutputError or a [Bad]; after a Bad nothing has changed, and the caller
 	// reports it with Refuse.
 	Execute(n Node, line []byte) (m Message, leave bool, err error)
 	// Joined reports which peer has answered at the address given by a line.
 	Joined(m Message, id certs.ID) error
+	// Pinged reports a round trip.
+	Pinged(m Message, p overlay.Ping) error
 	// Acted reports what an act has led to: a ticket, if it was an invitation.
 	Acted(m Message, invitation overlay.Invitation) error
 	// Refuse says why a line or its message was not accepted.
@@ -54,10 +57,11 @@ type Frontend interface {
 	Left(undelivered int) error
 }
 
-// Message is a message to send, an address to join or an act, as a line asks for.
+// Message is a message to send, an address to join, a peer to ping or an act, as a line asks for.
 type Message struct {
 	To   certs.ID // overlay.Everyone: a broadcast; empty: not a message
 	Join string   // HOST:PORT; empty: not a join
+	Ping certs.ID // the peer to ping; empty: none
 	Act  Act
 	Body string
 	Ref  string

@@ -24,8 +24,8 @@ const (
 	MaxBacklog = 256
 	// maxBacklogBytes bounds their size (a guess).
 	maxBacklogBytes = 8 << 20 // about as much as the longest line
-	// maxJoins is how many addresses are joined at once; a further /join blocks the
-	// lines behind it.
+	// maxJoins is how many addresses are joined, and peers pinged, at once; a further one
+	// blocks the lines behind it.
 	maxJoins = 8
 )
 
@@ -118,6 +118,9 @@ func (l *Listener) execute(ctx context.Context, line []byte, problem error) (lea
 	}
 	if m.Join != "" {
 		return false, l.join(ctx, m)
+	}
+	if m.Ping != "" {
+		return false, l.ping(ctx, m)
 	}
 	if m.Act.Verb != "" {
 		return false, l.act(ctx, m)
@@ -255,6 +258,17 @@ func (l *Listener) empty() <-chan struct{} {
 // join joins an address in the background, since a dial may take long, while the lines
 // behind it are executed.
 func (l *Listener) join(ctx context.Context, m Message) error {
+	return l.background(ctx, m, func(m Message) error {
+		id, problem := l.node.Join(ctx, m.Join)
+		if problem != nil {
+			return l.refuse(m, problem)
+		}
+		return l.front.Joined(m, id)
+	})
+}
+
+// background executes a line that takes long.
+func (l *Listener) background(ctx context.Context, m Message, do func(Message) error) error {
 	select {
 	case l.joining <- struct{}{}:
 	case <-ctx.Done():
@@ -264,12 +278,7 @@ func (l *Listener) join(ctx context.Context, m Message) error {
 	l.joins.Go(func() {
 		terminal.Guarded(func() {
 			defer func() { <-l.joining }()
-			id, problem := l.node.Join(ctx, m.Join)
-			err := l.refuse(m, problem)
-			if problem == nil {
-				err = l.front.Joined(m, id)
-			}
-			if err != nil {
+			if err := do(m); err != nil {
 				l.leave(err)
 			}
 		})

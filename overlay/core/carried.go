@@ -82,6 +82,16 @@ func (ca *carried) check() {
 	}
 }
 
+// inUse is the link to a peer, and whether it goes over others: such a one is in use if there is no
+// other, or the peer is silent on that.
+func (ca *carried) inUse(key certs.PublicKey) (l *link.Link, over bool) {
+	l = ca.links.LinkTo(key)
+	if other := ca.links.CarriedTo(key); other != nil && (l == nil || !ca.routes.Serves(l)) {
+		return other, true
+	}
+	return l, false
+}
+
 // here returns a living peer of a tag; nil if there is none, or we have not named the feature.
 func (ca *carried) here(tag uint64) *table.Entry {
 	if !slices.Contains(ca.Cfg.Features, pb.FeatureCarry) {

@@ -199,6 +199,7 @@ func (c *Core) becomeReady() {
 	for _, e := range sortedByID(c.table.Entries) {
 		c.view.refresh(e.Record.ID)
 	}
+	c.join.TellMet()
 }
 
 // leave says goodbye.

@@ -610,7 +610,7 @@ func (d *dialogue) command(line string) {
 		t, _ := time.ParseDuration(words[2])
 		d.step(d.actor(words[1]), Slept{t})
 	case "withdraw": // withdraw alice zoe [rest]: a message; there are others
-		d.step(d.actor(words[1]), Withdraw{certs.ID(words[2]), len(words) > 3})
+		d.step(d.actor(words[1]), Withdraw{Receiver: certs.ID(words[2]), Rest: len(words) > 3})
 	case "leave":
 		d.step(d.actor(words[1]), Leave{})
 	case "join":

@@ -40,6 +40,7 @@
 //	door             who may come in
 //	tickets          passes for those who have a ticket of a private network
 //	members          what follows when a member is removed
+//	pings            round trips by the way that messages take
 //
 // A machine calls only those above it in these lists. It reports downwards in one of two ways:
 // roll.merge returns an update of the table, which Core.inform tells each machine once, in a
@@ -159,6 +160,7 @@ type Core struct {
 	carried       *carried
 	tickets       *tickets
 	members       *members
+	pings         *pings
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -212,10 +214,11 @@ func assemble(en *base.Env) *Core {
 	v := &view{Env: en, table: t, links: ls, custody: cu, broadcasts: bc}
 	ro := &roll{Env: en, table: t}
 	vs := &visit{Env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
+	ca := &carried{Env: en, table: t, links: ls, routes: rt}
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
-		carried: &carried{Env: en, table: t, links: ls, routes: rt}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
+		carried: ca, pings: &pings{Env: en, table: t, links: ls, routes: rt, reach: re, carried: ca}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
 		members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
 	}
 }
@@ -260,6 +263,7 @@ func (c *Core) tick() {
 			c.neighbourhood.SeekNeighbours()
 		}
 		c.reach.DialWanted()
+		c.pings.checkPings()
 		c.detect.Probe()
 		c.join.DialTargets()
 		c.neighbourhood.Heal()

@@ -8,8 +8,8 @@ import (
 )
 
 // receive hands a frame to the machine responsible for it.
-func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
-	switch m := m.GetContent().(type) {
+func (c *Core) receive(l *link.Link, f *pb.PeerMessage) {
+	switch m := f.GetContent().(type) {
 	case *pb.PeerMessage_Propagation:
 		for _, a := range m.Propagation.GetAnnouncements() {
 			if !c.learn(l, a) {
@@ -43,6 +43,8 @@ func (c *Core) receive(l *link.Link, m *pb.PeerMessage) {
 		c.reach.Observe(l, m.Observed.GetAddress())
 	case *pb.PeerMessage_Sync:
 		c.reach.ReceiveSync(l, m.Sync, true)
+	case *pb.PeerMessage_LinkPing, *pb.PeerMessage_LinkPong:
+		c.pings.receivePing(l, f)
 	default:
 		c.links.Violation(l, "a handshake after the handshake")
 	}
@@ -81,11 +83,16 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 			c.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
+		c.pings.receiveRoutedPong(from, content.Pong)
 		c.probes.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.ReceiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Collected:
 		c.custody.ReceiveCollected(content.Collected)
+	case *pb.Routed_Withdraw:
+		c.custody.ReceiveWithdraw(from, content.Withdraw)
+	case *pb.Routed_Withdrawn:
+		c.custody.ReceiveWithdrawn(from, content.Withdrawn)
 	case *pb.Routed_Sync:
 		c.reach.ReceiveSync(l, content.Sync, false)
 	case *pb.Routed_Redeem:

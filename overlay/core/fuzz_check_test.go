@@ -35,6 +35,12 @@ func (fz *fuzzer) check(t *testing.T) {
 		if ping := m.GetRouted().GetPing(); ping != nil && m.GetRouted().GetFrom() == "p1" {
 			fz.pings = append(fz.pings, ping)
 		}
+		if w := m.GetRouted().GetWithdraw(); w != nil {
+			fz.withdrawals = append(fz.withdrawals, w.GetNumber())
+		}
+		if p := m.GetLinkPing(); p != nil {
+			fz.linkPings = append(fz.linkPings, p.GetNumber())
+		}
 		if fz.c.links.Link(frame.Link) == nil {
 			t.Fatal("sends to nowhere")
 		}

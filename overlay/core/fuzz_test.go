@@ -71,10 +71,12 @@ type fuzzer struct {
 	last   base.LinkID
 	dials  []base.DialID
 	wishes []base.Verify
-	pings  []*pb.Ping        // that it has sent
-	shown  map[string]uint64 // the counter of the last broadcast of each run
-	stored []base.CustodyWrite
-	disk   map[[pb.DepositIDSize]byte]bool // what is stored
+	pings  []*pb.Ping // that it has sent
+
+	withdrawals, linkPings []uint64          // their numbers
+	shown                  map[string]uint64 // the counter of the last broadcast of each run
+	stored                 []base.CustodyWrite
+	disk                   map[[pb.DepositIDSize]byte]bool // what is stored
 
 	network string
 	private bool
@@ -142,9 +144,11 @@ func (fz *fuzzer) step() {
 		case 7, 8, 9, 10:
 			fz.c.Step(fz.now, Deposit{Deposit: fz.deposit()})
 		case 13:
-			fz.c.Step(fz.now, Withdraw{Receiver: fz.id(), Rest: fz.next()%2 == 0})
+			fz.c.Step(fz.now, Withdraw{Receiver: fz.id(), Rest: fz.next()%2 == 0, Past: fz.next()%4 == 0})
 		case 11, 12:
 			fz.c.Step(fz.now, Collect{Holder: fz.id(), Collected: fz.collected()})
+		case 14:
+			fz.c.Step(fz.now, Ping{To: fz.id(), Number: uint64(fz.next())})
 		default:
 			fz.c.Step(fz.now, Want{To: certs.ID(fmt.Sprint("p", fz.next()%4))})
 		}
@@ -220,12 +224,20 @@ func (fz *fuzzer) content() proto.Message {
 	case 2, 3:
 		b := fz.next()
 		return &pb.HandshakeResponse{
-			Code: pb.HandshakeCode(b % 10), Features: make([]uint32, b), Record: fz.record(pb.AnnouncementType_JOIN, b/8%4),
+			Code: pb.HandshakeCode(b % 10), Features: append(pb.Features(), make([]uint32, b)...), Record: fz.record(pb.AnnouncementType_JOIN, b/8%4),
 			Candidates: []*pb.Signed{fz.record(pb.AnnouncementType_JOIN, 3)},
 		}
 	case 4:
 		b := fz.next()
 		return &pb.Neighbour{Type: pb.NeighbourType(b % 6), Priority: b&4 != 0}
+	case 9:
+		switch b := fz.next(); {
+		case b%2 == 0:
+			return &pb.LinkPing{Number: uint64(b)}
+		case len(fz.linkPings) > 0:
+			return &pb.LinkPong{Number: fz.linkPings[int(b/2)%len(fz.linkPings)]}
+		}
+		return &pb.LinkPong{}
 	case 7:
 		b := fz.next()
 		return saidBroadcast(uint64(b%6), fmt.Sprint("p", b/8%4), uint64(1+b/32%4), uint64(b%8), "text")
@@ -298,6 +310,17 @@ func (fz *fuzzer) routed() *pb.Routed {
 		m.Content = &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: uint64(fz.next() % 8), Part: uint32(fz.next()) % parts, Parts: parts, Sealed: make([]byte, size),
 		}}
+	case 5:
+		switch b := fz.next(); b % 4 {
+		case 0:
+			number := uint64(b)
+			if n := len(fz.withdrawals); n > 0 {
+				number = fz.withdrawals[int(b/4)%n]
+			}
+			m.Content = &pb.Routed_Withdrawn{Withdrawn: &pb.Withdrawn{Number: number}}
+		default:
+			m.Content = &pb.Routed_Withdraw{Withdraw: fz.withdraw()}
+		}
 	case 8:
 		m.Content = &pb.Routed_Carried{Carried: make([]byte, int(fz.next()))}
 	case 9:
@@ -349,6 +372,19 @@ func (fz *fuzzer) collected() *pb.Collected {
 		content.Deposits = append(content.Deposits, id[:])
 	}
 	return &pb.Collected{Content: by.SignCollected(content), Receipts: make([]byte, b/64)}
+}
+
+// withdraw is a depositor's word, or that of another, about some deposits.
+func (fz *fuzzer) withdraw() *pb.Withdraw {
+	b := fz.next()
+	by := testIdentity(uint64(b % 6))
+	key := testIdentity(uint64((b % 6) + b/128)).Key()
+	content := &pb.WithdrawContent{Key: key[:]}
+	for range 2 {
+		id := pb.DepositID(fz.deposit().GetSealed())
+		content.Deposits = append(content.Deposits, id[:])
+	}
+	return &pb.Withdraw{Content: by.SignWithdraw(content), Number: uint64(b)}
 }
 
 func (fz *fuzzer) announcements() []*pb.Announcement {

@@ -213,6 +213,7 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 	if l.State != link.LinkUp {
 		return
 	}
+	c.join.Met(l)
 	c.env.Out.Up = append(c.env.Out.Up, base.LinkUp{Link: l.ID, ID: l.Peer, Key: l.Key, Epoch: l.Epoch})
 	c.env.Note(base.Debug, "link up", "peer", string(l.Peer), "address", l.Address)
 	if e := l.Entry; e != nil {

@@ -120,12 +120,13 @@ type (
 	// dropped. The caller then begins with the first again.
 	Deposit struct{ Deposit *pb.Deposit } // which is kept
 	// Withdraw says that a message that may be in our deposits for a peer must not be sent any
-	// more: none of those deposits is offered from now on. A peer that keeps one already goes on
-	// keeping it. If there are other messages for that peer, Effects.Releave soon asks to leave
-	// them anew; until then nothing is taken for it.
+	// more: none of those deposits is offered from now on. If there are other messages for that
+	// peer, Effects.Releave soon asks to leave them anew; until then nothing is taken for it. Then
+	// those who keep the earlier deposits are asked to drop them, as far as they can be reached.
 	Withdraw struct {
 		Receiver certs.ID
 		Rest     bool // there are other messages
+		Past     bool // the message is in none of the deposits of now, only in earlier ones
 	}
 	// Collect sends a holder our signature that we have its deposits, or will never take them. It
 	// may get lost: then they come again.
@@ -143,6 +144,12 @@ type (
 	// Join dials one more address HOST:PORT. Effects.Joined reports the outcome, once. If a peer
 	// there lets us in, the address counts from then on as if given at the start.
 	Join struct{ Address string }
+	// Ping measures a round trip to a peer, by the way that messages to it take. Effects.Pongs has the
+	// outcome, once, within 10 s.
+	Ping struct {
+		To     certs.ID
+		Number uint64 // names it there
+	}
 	// Moved says that the addresses of our interfaces have changed; see Config.
 	Moved struct {
 		Own  []netip.AddrPort
@@ -233,7 +240,9 @@ func (in Received) apply(c *Core) (r Reply) {
 		c.receiveHandshake(l, in.Frame)
 		return r
 	case link.LinkCarried:
-		c.links.Violation(l, "a frame on a carried link")
+		if !c.pings.receivePing(l, in.Frame) {
+			c.links.Violation(l, "a frame on a carried link")
+		}
 		return r
 	}
 	c.receive(l, in.Frame)
@@ -313,7 +322,7 @@ func (in Deposit) apply(c *Core) (r Reply) {
 }
 
 func (in Withdraw) apply(c *Core) (r Reply) {
-	c.custody.Withdraw(in.Receiver, in.Rest)
+	c.custody.Withdraw(in.Receiver, in.Rest, in.Past)
 	return r
 }
 
@@ -329,6 +338,11 @@ func (in Found) apply(c *Core) (r Reply) {
 
 func (in Join) apply(c *Core) (r Reply) {
 	c.join.JoinAddress(in.Address)
+	return r
+}
+
+func (in Ping) apply(c *Core) (r Reply) {
+	c.pings.startPing(in.Number, in.To)
 	return r
 }
 

@@ -141,6 +141,12 @@ var mutations = []mutation{
 	{"two that join each other are both refused", "judge", "!isYounger(_)", "true", "TestTwoLookForEachOther"},
 	{"a peer in no network lets its own ID in", "judge", "!isYounger(_)", "false", "TestTwoLookForEachOther"},
 
+	// Pings.
+	{"pings are answered without end", "receivePing", "take(_) && _", "!ps.Leaving", "TestPingFlood"},
+	{"any pong counts", "pinged", "_ && right(_)", "s.number == number", "TestPongsThatLie"},
+	{"pings are without bound", "startPing", "len(list) >= maxPings", "false", "TestPingsAreBounded"},
+	{"a ping in vain never ends", "checkPings", "now < _", "true", "TestPingsAreBounded"},
+
 	// Broadcasts.
 	{"broadcasts are taken each time", "receiveBroadcast", "has(_)", "false", "TestConversations/broadcasts"},
 	{"broadcasts are not verified", "receiveBroadcast", "!Verify(_)", "false", "TestViolations"},
@@ -286,10 +292,21 @@ var mutations = []mutation{
 	{"deposits are taken behind a refused one", "deposit", "full || _x", "_x", "TestNothingIsLeftBehindARefusal"},
 	{"old deposits are not left anew", "leaveDeposits", "now < anew", "true", "TestConversations/deposits"},
 	{"a holder is asked for more than the next", "offer", "asked != 0", "false", "TestConversations/deposits"},
-	{"nobody waits for what is to be left anew", "DepositsPending", "now+withdrawPause < anew", "true", "TestDepositsPending"},
-	{"a receiver that is here is waited for", "DepositsPending", "isHere(_)", "false", "TestDepositsPending"},
-	{"a peer waits for holders that have refused", "DepositsPending", "complete < wantHolders && _", "complete < WantHolders", "TestDepositsPending"},
-	{"three holders are not enough", "DepositsPending", "complete < wantHolders", "true", "TestDepositsPending"},
+	{"nobody waits for what is to be left anew", "isPending", "now+withdrawPause < anew", "true", "TestDepositsPending"},
+	{"a receiver that is here is waited for", "isPending", "isHere(_)", "false", "TestDepositsPending"},
+	{"a peer waits for holders that have refused", "isPending", "complete < wantHolders && _", "complete < WantHolders", "TestDepositsPending"},
+	{"three holders are not enough", "isPending", "complete < wantHolders", "true", "TestDepositsPending"},
+	{"anybody takes back deposits", "receiveWithdraw", "known && !VerifyWithdraw(_)", "false", "TestWithdrawOfAnothers"},
+	{"all that is named is taken back", "receiveWithdraw", "_ && depositorKey == key", "named[k.ID]", "TestWithdrawOfAnothers"},
+	{"deposits are taken back before the rest is kept", "askBack", "isLeaving(_) && _", "false", "TestTakenBack$"},
+	{"deposits are taken back at once", "askBack", "now < from", "false", "TestTakenBack$"},
+	{"another's answer counts", "receiveWithdrawn", "holder != from", "false", "TestTakenBack$"},
+	{"an answer that came before the deposit counts", "receiveWithdrawn", "now < unsure", "false", "TestWithdrawBeforeItsDeposit"},
+	{"holders that are away are not asked later", "drop", "has > 0 && withdraws", "false", "TestTakenBackFromTheAbsent"},
+	{"older holders are asked", "drop", "has > 0 && withdraws", "f.has > 0", "TestTakenBackAtOnce"},
+	{"a silent holder holds up leaving", "takesBack", "pause <= _", "true", "TestTakenBackAtOnce"},
+	{"what was given up is not taken back", "withdraw", "takeBack(receiver, now)", "", "TestPastCopies"},
+	{"all copies are remembered", "leaveBehind", "copied > maxCopies", "false", "TestCopiesAreBounded"},
 	{"a holder that has refused stays one", "receiveDepositAnswer", "holders = Delete(_)", "", "TestConversations/deposits"},
 
 	// Broadcasts.

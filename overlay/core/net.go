@@ -7,7 +7,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
-	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 )
 
@@ -96,7 +95,7 @@ func (c *Core) way(e *table.Entry) Way {
 		ID: e.Record.ID, Via: c.links.Via(e), Behind: len(e.Record.Observed) > 0,
 		Tries: d.Failures, Why: d.Why, Next: d.NextDial, Now: d.Dialing != 0,
 	}
-	l, carried := c.inUse(e.Record.Key)
+	l, carried := c.carried.inUse(e.Record.Key)
 	switch {
 	case l == nil:
 	case carried:
@@ -106,14 +105,4 @@ func (c *Core) way(e *table.Entry) Way {
 		w.Tries, w.Why, w.Next = 0, "", 0 // of before
 	}
 	return w
-}
-
-// inUse is the link to a peer, and whether it goes over others: such a one is in use if there is no
-// other, or the peer is silent on that.
-func (c *Core) inUse(key certs.PublicKey) (l *link.Link, carried bool) {
-	l = c.links.LinkTo(key)
-	if over := c.links.CarriedTo(key); over != nil && (l == nil || !c.routes.Serves(l)) {
-		return over, true
-	}
-	return l, false
 }

@@ -28,7 +28,7 @@ func (c *Core) Peers() []Peer {
 		}
 		r := e.Record
 		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
-		switch l, carried := c.inUse(r.Key); {
+		switch l, carried := c.carried.inUse(r.Key); {
 		case l == nil:
 		case carried:
 			p.Carried = l.ID

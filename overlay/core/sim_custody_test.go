@@ -85,6 +85,65 @@ func custodied(t *testing.T, seed uint64) *world {
 	return w
 }
 
+// TestSimWithdraw: a letter is withdrawn after others have taken it, while holders come and go. The
+// rest reaches its receiver, whoever is here then; and when all holders were here for a while before,
+// the withdrawn one does not.
+func TestSimWithdraw(t *testing.T) {
+	eachSeed(t, 40, 10, func(t *testing.T, seed uint64) { withdrawn(t, seed) })
+}
+
+func withdrawn(t *testing.T, seed uint64) {
+	w := newWorld(t, seed, 0)
+	for i := range 4 + w.Rand.IntN(6) {
+		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
+	}
+	w.take([]shape{shapeFull, shapeRandom}[w.Rand.IntN(2)])
+	w.Loss = []float64{0, 0.01, 0.05}[w.Rand.IntN(3)]
+	w.build(len(w.Machines), w.Between(0, 3*time.Second))
+	author, receiver := w.twoApart()
+	if author == nil || !w.spare(receiver.Process, false) {
+		return
+	}
+	w.goes(receiver)
+	letters := 1 + w.Rand.IntN(5)
+	for i := range letters {
+		author.Process.LeaveFor(receiver, i, 200)
+		w.Run(w.Between(0, 300*time.Millisecond))
+	}
+	if w.Rand.IntN(2) == 0 {
+		w.runUntil(20*time.Second, func() bool { return !author.Process.Core.DepositsPending() })
+	}
+	out := w.Rand.IntN(letters)
+	if w.Rand.IntN(3) == 0 {
+		w.restartHolder()
+	}
+	author.Process.Withdraw(receiver, out)
+	w.Run(w.Between(0, time.Second))
+	if _, ok := w.runUntil(time.Minute, func() bool { return !author.Process.Core.DepositsPending() }); !ok {
+		w.fatal("withdrawals are pending for ever")
+	}
+	w.Run(time.Minute)
+	for _, n := range w.Machines {
+		for _, number := range n.KeptFor(author, receiver) {
+			if number == out && n.Process != nil {
+				w.fatal("%s keeps what was withdrawn", n.ID)
+			}
+		}
+	}
+	if !w.spare(author.Process, false) {
+		return
+	}
+	w.goes(author)
+	receiver.Rejoin()
+	w.runUntil(20*time.Second, func() bool { return receiver.Letters(author, letters) >= letters-1 })
+	w.Run(time.Minute)
+	for i := range letters {
+		if has := receiver.HasLetter(author, i); has == (i == out) {
+			w.fatal("letter %d of %d, where %d is withdrawn: it has come %v", i, letters, out, has)
+		}
+	}
+}
+
 // checkKept checks that the deposits that the living keep for a peer have no gap: 0, 1, 2, ...
 func (w *world) checkKept(from, to *node) (holders int) {
 	for _, n := range w.Machines {

@@ -57,7 +57,7 @@ type Process struct {
 	Frozen   bool
 	Hostile  bool // it may send invalid frames
 	Err      error
-	Joined   []base.Joining
+	outcomes
 
 	there, behind Set
 	races         map[base.DialID]*race
@@ -65,6 +65,12 @@ type Process struct {
 	tickAt        time.Duration
 	inbox         []func() // inputs that wait while the process is frozen
 	owesDrain     bool     // obeying the last effects has led to new ones
+}
+
+// outcomes are those of Joins and Pings.
+type outcomes struct {
+	Joined []base.Joining
+	Pongs  []base.Pong
 }
 
 // Start runs a peer on the machine that joins at these addresses, or begins a network.
@@ -445,6 +451,16 @@ var effects = [...]effect{
 			p.disk.packets[string(c.Packet)] = true
 		}
 		return len(out.Carried)
+	}},
+	{"CarriedWanted", func(p *Process, out *base.Effects) int {
+		for _, id := range out.CarriedWanted {
+			p.tell("wants a link over others to", id) // it makes none, so the ping goes by the way of letters
+		}
+		return len(out.CarriedWanted)
+	}},
+	{"Pongs", func(p *Process, out *base.Effects) int {
+		p.Pongs = append(p.Pongs, out.Pongs...)
+		return len(out.Pongs)
 	}},
 	{"Releave", func(p *Process, out *base.Effects) int {
 		for _, id := range out.Releave {

@@ -2,6 +2,7 @@ package coretest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +25,8 @@ type disk struct {
 	letters  map[string]bool
 	receipts map[string]bool
 	packets  map[string]bool // of links over others, by a search
+
+	withdrawals uint64
 }
 
 type onDisk struct {
@@ -98,6 +101,7 @@ func (p *Process) LeaveFor(to *Machine, number, size int) {
 // Withdraw takes back a deposited letter, and says whether the core has to deposit the rest anew.
 func (p *Process) Withdraw(to *Machine, number int) {
 	rest := false
+	p.disk.withdrawals++
 	p.disk.outbox = slices.DeleteFunc(p.disk.outbox, func(l *letter) bool {
 		rest = rest || l.to == to && l.way == left && l.number != number
 		return l.to == to && l.number == number
@@ -117,10 +121,12 @@ func (p *Process) route(l *letter) {
 	p.Core.Step(p.World.Now, core.Route{To: l.to.ID, Number: p.World.Rand.Uint64(), Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size)})
 }
 
+// deposit leaves a letter with others, after a withdrawal in other bytes than before: it is sealed
+// anew.
 func (p *Process) deposit(l *letter) {
-	p.Core.Step(p.World.Now, core.Deposit{Deposit: &pb.Deposit{
-		Receiver: string(l.to.ID), ReceiverKey: l.to.Key[:], Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size),
-	}})
+	b := sealed("letter", p.ID, l.to.ID, l.number, l.size-8)
+	b = binary.BigEndian.AppendUint64(b, p.disk.withdrawals)
+	p.Core.Step(p.World.Now, core.Deposit{Deposit: &pb.Deposit{Receiver: string(l.to.ID), ReceiverKey: l.to.Key[:], Sealed: b}})
 }
 
 // again gives the core the letters to a peer that go this way and have no receipt.
@@ -240,6 +246,11 @@ func (m *Machine) KeptFor(from, to *Machine) (numbers []int) {
 
 // Letters counts the letters of a machine that have come, of its first n.
 func (m *Machine) Letters(from *Machine, n int) int { return count(m.disk.letters, from.ID, n) }
+
+// HasLetter reports whether a letter has come.
+func (m *Machine) HasLetter(from *Machine, number int) bool {
+	return m.disk.letters[fmt.Sprint(from.ID, number)]
+}
 
 // Receipts counts the receipts of a machine that have come, for the first n letters.
 func (m *Machine) Receipts(of *Machine, n int) int { return count(m.disk.receipts, of.ID, n) }

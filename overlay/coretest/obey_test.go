@@ -56,6 +56,18 @@ func TestEveryEffectOccurs(t *testing.T) {
 	m[2].Process.Search(m[3], "packet")
 	arrives("a packet", func() bool { return m[3].HasPacket("packet") })
 
+	// A round trip where no dial reaches, and where nobody is.
+	m[2].Process.Core.Step(w.Now, core.Ping{To: m[3].ID, Number: 1})
+	m[2].Process.Core.Step(w.Now, core.Ping{To: "nobody", Number: 2})
+	m[2].Process.Core.Step(w.Now, core.Ping{To: m[0].ID, Number: 3})
+	m[2].Process.Drain()
+	arrives("the answers of pings", func() bool { return len(m[2].Process.Pongs) == 3 })
+	for i, want := range []base.Pong{{Number: 2, Why: "it is not in the network now"}, {Number: 3, How: base.PingDirect}, {Number: 1, How: base.PingLetters}} {
+		if got := m[2].Process.Pongs[i]; got.Number != want.Number || got.Why != want.Why || got.How != want.How || got.Took <= 0 && want.Why == "" {
+			t.Errorf("ping %d: %+v", want.Number, got)
+		}
+	}
+
 	// For an absent peer; then one is withdrawn, and the rest is deposited anew.
 	m[4].Process.Leave()
 	w.Run(5 * time.Second)

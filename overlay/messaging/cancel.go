@@ -16,7 +16,7 @@ import (
 // after a crash, and its event isn't lost.
 
 // wasCancelled is the last word of a message that was withdrawn.
-const wasCancelled = "it was cancelled"
+const wasCancelled = "cancelled"
 
 // Outgoing lists the messages that wait or are on their way, of earlier runs too, the newest
 // first.
@@ -39,9 +39,10 @@ func (r *receiver) appendOutgoing(list []Outgoing) []Outgoing {
 }
 
 // Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer
-// neither sends nor keeps it any more. Failed reports when that is done. A copy that is on its
-// way by then, or that others keep for the receiver, may still arrive. ErrNotWaiting: the
-// message is not known, or its end has been reported already; ErrClosed: this peer has left.
+// neither sends nor keeps it any more. Failed reports when that is done, with the error
+// "cancelled". Copies that this run has left with others are taken back after that, as far as these
+// can be reached; one that is on its way by then may still be shown. ErrNotWaiting: the message is
+// not known, or its end has been reported already; ErrClosed: this peer has left.
 func (e *Engine) Cancel(id MessageID) error {
 	for _, r := range e.directory.all() {
 		if found, err := r.cancel(id); found {
@@ -91,9 +92,10 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 	r.notify()
 	r.mu.Unlock()
 	e.events.pushItem(item{event: cancelled(m, r.to), settled: m})
-	if left {
-		e.cfg.Wish(WithdrawWish{r.to})
-	} else {
+	if left || m.WasLeft {
+		e.cfg.Wish(WithdrawWish{To: r.to, Past: !left})
+	}
+	if !left {
 		e.custodian.look()
 	}
 	e.directory.forget(r)

@@ -131,6 +131,13 @@ type Failed struct {
 	Pos     uint64    `json:"pos,omitzero"`
 }
 
+// Returned: this peer has found its network again after a restart, by a peer of an earlier run at that
+// address.
+type Returned struct {
+	ID      certs.ID `json:"id"`
+	Address string   `json:"address"` // IP:PORT
+}
+
 // Removed: a peer is out of this private network for good, whether or not it was here.
 type Removed struct {
 	ID  certs.ID        `json:"id"`
@@ -157,6 +164,7 @@ type KeyChanged struct {
 
 func (KeyChanged) isEvent() {}
 func (Ready) isEvent()      {}
+func (Returned) isEvent()   {}
 func (Removed) isEvent()    {}
 func (Redeemed) isEvent()   {}
 func (PeerJoined) isEvent() {}

@@ -70,7 +70,7 @@ func (d *Directory) Trust(id certs.ID) error {
 	if err := d.trust(id); err != nil {
 		return err
 	}
-	d.engine.cfg.Wish(WithdrawWish{id}) // what was sealed to the key before
+	d.engine.cfg.Wish(WithdrawWish{To: id}) // what was sealed to the key before
 	d.engine.cfg.Wish(LinkWish{id})
 	return nil
 }

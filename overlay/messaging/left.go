@@ -163,6 +163,9 @@ func (l *leftLane) nextDeposit() (batch []*delivery.Outgoing, after delivery.Pos
 		r.box.Untake(delivery.Left, batch[i:])
 		batch = batch[:i]
 	}
+	for _, m := range batch {
+		m.WasLeft = true
+	}
 	return batch, after, r.addressee()
 }
 

@@ -201,7 +201,7 @@ func TestOtherKeysGetNothing(t *testing.T) {
 		t.Error("a receipt of the other key settles the message")
 	}
 	*wishes = nil
-	if err := e.directory.Trust("bob"); err != nil || r.key != secondKey || !r.present || r.sealing != certs.SealingKey(secondKey) || !slices.Equal(*wishes, []Wish{WithdrawWish{"bob"}, LinkWish{"bob"}}) {
+	if err := e.directory.Trust("bob"); err != nil || r.key != secondKey || !r.present || r.sealing != certs.SealingKey(secondKey) || !slices.Equal(*wishes, []Wish{WithdrawWish{To: "bob"}, LinkWish{"bob"}}) {
 		t.Errorf("trusted: %v, it is for %v, and wishes %v", err, r.key, *wishes)
 	}
 	if err := e.directory.Trust("bob"); err == nil || err.Error() != "bob has no other key than before" {

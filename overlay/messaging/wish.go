@@ -32,7 +32,11 @@ type CarryWish struct {
 }
 
 // Failed says that there will be no such link now.
-func (w CarryWish) Failed() { w.from.relayed.notCarried() }
+func (w CarryWish) Failed() {
+	if w.from != nil { // else no message waits for it
+		w.from.relayed.notCarried()
+	}
+}
 
 // CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {
@@ -51,8 +55,12 @@ type DepositWish struct {
 }
 
 // WithdrawWish: holders must drop all deposits for a peer. The remaining messages for it are
-// left anew, if [Engine.LeaveLater] says that there are any.
-type WithdrawWish struct{ To certs.ID }
+// left anew before, if [Engine.LeaveLater] says that there are any; or, if the message is in Past
+// deposits alone, they are left already.
+type WithdrawWish struct {
+	To   certs.ID
+	Past bool
+}
 
 func (LinkWish) isWish()     {}
 func (LetterWish) isWish()   {}

@@ -168,7 +168,7 @@ func (n *Node) Cancel(id overlay.MessageID) error {
 	if i < 0 {
 		return overlay.ErrNotWaiting
 	}
-	n.Queue <- overlay.Failed{Message: id, To: n.Out[i].To, Ref: n.Out[i].Ref, Error: "it was cancelled"}
+	n.Queue <- overlay.Failed{Message: id, To: n.Out[i].To, Ref: n.Out[i].Ref, Error: "cancelled"}
 	n.Out = slices.Delete(n.Out, i, i+1)
 	return nil
 }
@@ -235,6 +235,17 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 		return "", fmt.Errorf("%s: no answer", address)
 	}
 	return "door", nil
+}
+
+// Ping reaches bob directly, carol over others, and nobody else.
+func (n *Node) Ping(ctx context.Context, id certs.ID) (overlay.Ping, error) {
+	switch id {
+	case "bob":
+		return overlay.Ping{ID: id, RTT: 1500 * time.Microsecond, How: overlay.PingDirect, Address: "192.0.2.1:5000"}, ctx.Err()
+	case "carol":
+		return overlay.Ping{ID: id, RTT: 20 * time.Millisecond, How: overlay.PingCarried, Via: "bob"}, ctx.Err()
+	}
+	return overlay.Ping{}, fmt.Errorf("%s: no answer", id)
 }
 
 // The acts of an admin are done to bob alone, and for carol as an admin.

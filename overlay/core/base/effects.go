@@ -43,6 +43,10 @@ type Effects struct {
 	Envelopes []Envelope
 	// Carried are packets of carried links for us that a search has brought.
 	Carried []Carried
+	// CarriedWanted names peers to which a link over others is wanted, though no message waits.
+	CarriedWanted []certs.ID
+	// Pongs are the outcomes of Pings.
+	Pongs []Pong
 	// Releave names peers that are still away, whose deposits with others will soon expire or of
 	// whose deposits something was withdrawn (see Withdraw). The driver leaves what they have not
 	// confirmed anew, from the first.
@@ -81,6 +85,27 @@ type Frame struct {
 	// them.
 	Envelope bool
 }
+
+// Pong is the outcome of a Ping.
+type Pong struct {
+	Number  uint64
+	Why     string // it was in vain; empty: it was answered
+	Took    time.Duration
+	How     PingHow
+	Link    LinkID   // on which it went, unless it went by the way of letters
+	Address string   // of that, if it is not carried
+	Via     certs.ID // by the way of letters: the neighbour nearest to the peer
+}
+
+// PingHow is the way that a ping took.
+type PingHow string
+
+// The ways of a ping.
+const (
+	PingDirect  PingHow = "direct"  // over a connection
+	PingCarried PingHow = "carried" // over one that other peers carry
+	PingLetters PingHow = "letters" // from peer to peer, as letters go while there is neither
+)
 
 // Carried is a packet of a carried link.
 type Carried struct {
@@ -154,6 +179,12 @@ type Left struct {
 	Removed  bool // it is out of this private network
 }
 
+// Returned: the first peer of an earlier run has been found, at that address.
+type Returned struct {
+	ID      certs.ID
+	Address string
+}
+
 // Removed: a key is out of this private network for good, whether or not it was here.
 type Removed struct {
 	ID  certs.ID
@@ -182,6 +213,8 @@ func (Ready) isEvent() {}
 func (Joined) isEvent() {}
 
 func (Left) isEvent() {}
+
+func (Returned) isEvent() {}
 
 func (Removed) isEvent() {}
 
@@ -221,7 +254,7 @@ type Note struct {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Pass == nil && e.Err == nil && len(e.Removals)+len(e.Redeem)+len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Carried)+len(e.Releave)+len(e.Joined) == 0
+		len(e.Carried)+len(e.CarriedWanted)+len(e.Pongs)+len(e.Releave)+len(e.Joined) == 0
 }
 
 // Slowness is how much more silence is allowed on a link whose round trips are long or vary.

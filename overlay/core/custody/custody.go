@@ -62,6 +62,8 @@ type Custody struct {
 	Absentees []*absentee
 	Own       int // deposits of the absentees
 	ownBytes  int
+	copies    []*copies // of our earlier deposits
+	copied    int       // deposits in these
 }
 
 // New returns the mailbox, with the deposits of the last run.
@@ -131,7 +133,7 @@ func (cu *Custody) Holding() (letters, bytes int) {
 
 // WakeCustody asks for a tick, since a peer has come for which something may wait.
 func (cu *Custody) WakeCustody() {
-	if len(cu.Shelves)+len(cu.Absentees) > 0 {
+	if len(cu.Shelves)+len(cu.Absentees)+len(cu.copies) > 0 {
 		cu.Wake(cu.Now)
 	}
 }
@@ -270,6 +272,7 @@ func (cu *Custody) Expel(key certs.PublicKey) {
 		})
 	}
 	cu.clearShelves()
+	cu.dropCopies(func(c *copies) bool { return c.key == key })
 	cu.Absentees = slices.DeleteFunc(cu.Absentees, func(a *absentee) bool {
 		if a.key != key {
 			return false

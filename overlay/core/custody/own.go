@@ -18,7 +18,7 @@ import (
 // behind it. Nor do we take anything behind one that we have refused ourselves. Everything is
 // dropped when the receiver is here: the driver then sends it what it has not confirmed. And
 // everything is dropped after a while, before any holder can drop it, and when something is
-// withdrawn: then the driver deposits the rest anew.
+// withdrawn: then the driver deposits the rest anew, and withdraw.go has the holders drop it too.
 
 // Bounds of our deposits with others, all guesses.
 const (
@@ -45,6 +45,7 @@ type absentee struct {
 	full     bool          // a deposit was refused, so those that follow it are too
 	anew     time.Duration // when all is to be deposited anew
 	Holders  []*holder
+	former   []former
 	refusals []holderRefusal
 }
 
@@ -62,6 +63,8 @@ type holder struct {
 	Asked   base.LinkID // over which it was asked to keep the next; 0: no question is open
 	askedAt time.Duration
 	Size    int // of that
+	// withdraws: it drops what we take back. doubtful: the last question has had no answer.
+	withdraws, doubtful bool
 }
 
 type holderRefusal struct {
@@ -104,8 +107,15 @@ func (cu *Custody) Deposit(d *pb.Deposit) bool {
 }
 
 // Withdraw handles Withdraw.
-func (cu *Custody) Withdraw(receiver certs.ID, rest bool) {
-	found := false
+func (cu *Custody) Withdraw(receiver certs.ID, rest, past bool) {
+	if past {
+		cu.takeBack(receiver, cu.Now)
+		return
+	}
+	found, from := false, cu.Now
+	if rest {
+		from += withdrawPause + leaveGrace
+	}
 	cu.Absentees = slices.DeleteFunc(cu.Absentees, func(a *absentee) bool {
 		if a.receiver != receiver {
 			return false
@@ -116,6 +126,7 @@ func (cu *Custody) Withdraw(receiver certs.ID, rest bool) {
 		a.anew = min(a.anew, cu.Now+withdrawPause)
 		return !rest
 	})
+	cu.takeBack(receiver, from)
 	if rest && !found {
 		cu.Out.Releave = append(cu.Out.Releave, receiver)
 	}
@@ -141,23 +152,28 @@ func (cu *Custody) DepositsPending() bool {
 	if cu.Leaving || !cu.Ready {
 		return false
 	}
-	for _, a := range cu.Absentees {
-		if cu.table.IsHere(a.receiver, a.key) || len(a.Deposits) == 0 && cu.Now+withdrawPause < a.anew {
-			continue
-		}
-		complete, waits := 0, len(cu.possibleHolders(a)) > 0
-		for _, h := range a.Holders {
-			if h.Has == len(a.Deposits) {
-				complete++
-			} else {
-				waits = true
-			}
-		}
-		if complete < WantHolders && waits {
-			return true
+	return slices.ContainsFunc(cu.Absentees, cu.isPending) || cu.takesBack()
+}
+
+// isPending reports whether a deposit for a peer may still reach a holder.
+func (cu *Custody) isPending(a *absentee) bool {
+	if cu.table.IsHere(a.receiver, a.key) || len(a.Deposits) == 0 && cu.Now+withdrawPause < a.anew {
+		return false
+	}
+	complete, waits := 0, len(cu.possibleHolders(a)) > 0
+	for _, h := range a.Holders {
+		if h.Has == len(a.Deposits) {
+			complete++
+		} else {
+			waits = true
 		}
 	}
-	return false
+	return complete < WantHolders && waits
+}
+
+// isLeaving reports whether deposits for a peer of that ID are on their way to holders.
+func (cu *Custody) isLeaving(receiver certs.ID) bool {
+	return slices.ContainsFunc(cu.Absentees, func(a *absentee) bool { return a.receiver == receiver && cu.isPending(a) })
 }
 
 // LeaveDeposits does what is due for each absentee.
@@ -174,6 +190,7 @@ func (cu *Custody) LeaveDeposits() {
 		cu.giveUp(a)
 		return true
 	})
+	cu.askBack()
 }
 
 // Slept counts the time for which we were asleep, since the holders were not.
@@ -186,6 +203,7 @@ func (cu *Custody) Slept(d time.Duration) {
 
 // giveUp drops our deposits for a peer.
 func (cu *Custody) giveUp(a *absentee) {
+	cu.leaveBehind(a)
 	for _, h := range a.Holders {
 		cu.settle(h)
 	}
@@ -197,13 +215,19 @@ func (cu *Custody) giveUp(a *absentee) {
 // leaveFor checks the holders of an absentee's deposits, chooses new ones, and offers each what
 // it lacks.
 func (cu *Custody) leaveFor(a *absentee) {
-	a.Holders = slices.DeleteFunc(a.Holders, func(h *holder) bool { return !cu.holds(a, h) })
+	a.Holders = slices.DeleteFunc(a.Holders, func(h *holder) bool {
+		if cu.holds(a, h) {
+			return false
+		}
+		a.drop(h)
+		return true
+	})
 	if missing := WantHolders - len(a.Holders); missing > 0 && len(a.Deposits) > 0 {
 		list := cu.possibleHolders(a)
 		cu.Cfg.Rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		slices.SortStableFunc(list, func(l, m *link.Link) int { return rank(l) - rank(m) })
 		for _, l := range list[:min(len(list), missing)] {
-			a.Holders = append(a.Holders, &holder{id: l.Peer, key: l.Key, epoch: l.Entry.Shown.Epoch})
+			a.Holders = append(a.Holders, &holder{id: l.Peer, key: l.Key, epoch: l.Entry.Shown.Epoch, withdraws: l.Foreign.Knows(pb.FeatureWithdraw)})
 		}
 	}
 	for _, h := range a.Holders {
@@ -226,15 +250,15 @@ func (cu *Custody) holds(a *absentee, h *holder) bool {
 	switch l := cu.links.Link(h.Asked); {
 	case h.Asked == 0:
 	case l == nil || l.State != link.LinkUp:
-		cu.settle(h)
+		cu.unanswered(h)
 	case cu.Now >= h.askedAt+depositTimeout:
 		cu.Note(base.Debug, "no answer to a deposit", "peer", string(h.id), "for", string(a.receiver))
-		cu.settle(h)
+		cu.unanswered(h)
 		a.refused(h.key, cu.Now)
 		return false
 	}
 	if cu.table.ShownEpoch(h.id, h.key) != h.epoch {
-		cu.settle(h)
+		cu.unanswered(h)
 		return false
 	}
 	return h.Asked != 0 || h.Has == len(a.Deposits) || usable(cu.links.LinkTo(h.key))
@@ -279,10 +303,16 @@ func (cu *Custody) offer(a *absentee, h *holder) {
 	if l.Offered > 0 && l.Offered+size > offerWindow {
 		return
 	}
-	h.Asked, h.askedAt, h.Size = l.ID, cu.Now, size
+	h.Asked, h.askedAt, h.Size, h.doubtful = l.ID, cu.Now, size, false
 	l.Offered += size
 	l.Used = cu.Now
 	cu.links.Send(l, d)
+}
+
+// unanswered closes a question whose answer is not waited for any more.
+func (cu *Custody) unanswered(h *holder) {
+	h.doubtful = h.doubtful || h.Asked != 0
+	cu.settle(h)
 }
 
 // settle closes a question, answered or not.
@@ -312,6 +342,7 @@ func (cu *Custody) ReceiveDepositAnswer(l *link.Link, m *pb.DepositAnswer) {
 		} else {
 			cu.Note(base.Debug, "a deposit is refused", "peer", string(l.Peer), "for", string(a.receiver), "why", m.GetReason())
 			a.refused(h.key, cu.Now)
+			a.drop(h)
 			a.Holders = slices.Delete(a.Holders, i, i+1)
 		}
 		cu.leaveFor(a)

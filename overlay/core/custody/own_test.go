@@ -104,8 +104,8 @@ func TestDepositsPending(t *testing.T) {
 			b.pass(time.Millisecond)
 		}, false},
 		{"the receiver is here", func(b *box, _ *link.Link) { b.comes("zoe", 1) }, false},
-		{"the rest is soon left anew", func(b *box, _ *link.Link) { b.Withdraw("zoe", true) }, true},
-		{"nothing is left after a withdrawal", func(b *box, _ *link.Link) { b.Withdraw("zoe", false) }, false},
+		{"the rest is soon left anew", func(b *box, _ *link.Link) { b.Withdraw("zoe", true, false) }, true},
+		{"nothing is left after a withdrawal", func(b *box, _ *link.Link) { b.Withdraw("zoe", false, false) }, false},
 		{"we are leaving", func(b *box, _ *link.Link) { b.Leaving = true }, false},
 	} {
 		b := newBox(t, nil)
@@ -127,7 +127,7 @@ func TestPendingUntilLeftAnew(t *testing.T) {
 	b := newBox(t, nil)
 	b.crowd(1)
 	b.leave(deposit("zoe", oneSealed))
-	b.Withdraw("zoe", true)
+	b.Withdraw("zoe", true, false)
 	if b.pass(withdrawPause - time.Millisecond); !b.DepositsPending() || len(b.out.Releave) > 0 {
 		t.Errorf("to be left anew: %v", b.out.Releave)
 	}

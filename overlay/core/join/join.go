@@ -68,7 +68,7 @@ func (jn *Joiner) DialTargets() {
 		case jn.isTried(t, alone):
 			jn.dialTarget(t)
 		case jn.Now < jn.home.searchFrom || !t.IsSought(jn.Ready) || !jn.absent(t):
-		case alone || !jn.Ready || t.Failures == 0 && !t.Reached:
+		case alone || !jn.Ready || t.Failures == 0 && !t.Reached || jn.Now < jn.home.returnBy:
 			sought = append(sought, t)
 		case longest == nil || t.Next < longest.Next:
 			longest = t
@@ -139,6 +139,8 @@ func (jn *Joiner) TargetEnded(t *link.Target, why string) {
 	t.Failures++
 	most := base.JoinBackoff
 	switch {
+	case t.Met && jn.Now < jn.home.returnBy:
+		most = returnBackoff
 	case t.Met:
 		most = maxAbsentBackoff
 	case jn.Ready:
@@ -391,6 +393,8 @@ const (
 	searchEach       = 250 * time.Millisecond
 	absentEvery      = 15 * time.Second
 	maxAbsentBackoff = 5 * time.Minute
+	returnFor        = 5 * time.Minute // after a start: the others may be starting as well, and not find us where we are now
+	returnBackoff    = 6 * time.Second // until then
 )
 
 // home is the schedule of the search for peers that are not here.
@@ -398,6 +402,9 @@ type home struct {
 	searchFrom time.Duration
 	pace       base.Limiter  // of the search
 	nextAbsent time.Duration // no dial to an absent peer before
+	returnBy   time.Duration // until then the search for the peers of earlier runs goes on at its pace
+	found      *base.Returned
+	away       bool // none of them has been found, nor has an address to join let us in
 }
 
 // meetAgain makes targets of the acquaintances of earlier runs.
@@ -412,6 +419,32 @@ func (jn *Joiner) meetAgain(list []base.Acquaintance) {
 		jn.home.searchFrom += SearchAfter
 	}
 	jn.home.nextAbsent = jn.Now + absentEvery/2 + jn.Jitter(absentEvery)
+	if len(list) > 0 {
+		jn.home.returnBy, jn.home.away = jn.home.searchFrom+returnFor, true
+	}
+}
+
+// Met tells the user when the first peer of earlier runs is found, unless an address to join has brought
+// us into the network before.
+func (jn *Joiner) Met(l *link.Link) {
+	door := l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.IsUsers()
+	again := slices.ContainsFunc(jn.targets, func(t *link.Target) bool { return t.Met && t.PeerKey == l.Key })
+	if jn.home.away && again && !door {
+		jn.Note(base.Info, "found the network again", "peer", string(l.Peer), "address", l.Address)
+		jn.home.found = &base.Returned{ID: l.Peer, Address: l.Address}
+	}
+	jn.home.away = jn.home.away && !again && !door
+	if jn.Ready {
+		jn.TellMet()
+	}
+}
+
+// TellMet tells the user which peer of earlier runs was found; while we join, that waits.
+func (jn *Joiner) TellMet() {
+	if jn.home.found != nil {
+		jn.Out.Events = append(jn.Out.Events, *jn.home.found)
+		jn.home.found = nil
+	}
 }
 
 // rememberGone makes an acquaintance of a peer that had a link to us and is about to leave the

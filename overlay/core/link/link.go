@@ -104,6 +104,7 @@ type budgets struct {
 	Answers    base.Limiter
 	Meetings   base.Limiter // SYNCs from it, see ReceiveSync
 	Connects   base.Limiter // from it, see Introduce
+	Pings      base.Limiter // from it that are answered
 }
 
 // Since is when the run of the peer at the other end began; 0 if long ago.

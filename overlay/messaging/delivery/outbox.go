@@ -21,6 +21,8 @@ type Outgoing struct {
 	// Cancelled says that it was withdrawn: it must be taken out as soon as that is safe from
 	// a crash.
 	Cancelled bool
+	// WasLeft says that it was left with others in this run, now or before.
+	WasLeft bool
 	// Receipt is a receipt that has come before the message was stored.
 	Receipt *Receipt
 }
