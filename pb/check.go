@@ -140,6 +140,8 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
+	case *PeerMessage_PastWanted, *PeerMessage_PastGiven:
+		return PeerMessageType_PAST
 	}
 	return PeerMessageType_PEER_MESSAGE_TYPE_UNSPECIFIED
 }
@@ -180,6 +182,10 @@ func checkFields(content isPeerMessage_Content) error {
 		return checkRanges(c.BroadcastsHeld.GetRanges())
 	case *PeerMessage_BroadcastsWanted:
 		return checkRanges(c.BroadcastsWanted.GetRanges())
+	case *PeerMessage_PastWanted:
+		return checkPastWanted(c.PastWanted)
+	case *PeerMessage_PastGiven:
+		return checkPastGiven(c.PastGiven)
 	}
 	return fmt.Errorf("no content")
 }

@@ -161,6 +161,10 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_Observed{c}
 	case *Sync:
 		m.Content = &PeerMessage_Sync{c}
+	case *PastWanted:
+		m.Content = &PeerMessage_PastWanted{c}
+	case *PastGiven:
+		m.Content = &PeerMessage_PastGiven{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}

@@ -121,6 +121,8 @@ const (
 	PeerMessageType_CUSTODY PeerMessageType = 10
 	// observed, sync
 	PeerMessageType_REACH PeerMessageType = 11
+	// past_wanted, past_given
+	PeerMessageType_PAST PeerMessageType = 60
 )
 
 // Enum value maps for PeerMessageType.
@@ -138,6 +140,7 @@ var (
 		9:  "ROUTED",
 		10: "CUSTODY",
 		11: "REACH",
+		60: "PAST",
 	}
 	PeerMessageType_value = map[string]int32{
 		"PEER_MESSAGE_TYPE_UNSPECIFIED": 0,
@@ -152,6 +155,7 @@ var (
 		"ROUTED":                        9,
 		"CUSTODY":                       10,
 		"REACH":                         11,
+		"PAST":                          60,
 	}
 )
 
@@ -541,6 +545,8 @@ type PeerMessage struct {
 	//	*PeerMessage_DepositAnswer
 	//	*PeerMessage_Observed
 	//	*PeerMessage_Sync
+	//	*PeerMessage_PastWanted
+	//	*PeerMessage_PastGiven
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -743,6 +749,24 @@ func (x *PeerMessage) GetSync() *Sync {
 	return nil
 }
 
+func (x *PeerMessage) GetPastWanted() *PastWanted {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_PastWanted); ok {
+			return x.PastWanted
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetPastGiven() *PastGiven {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_PastGiven); ok {
+			return x.PastGiven
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -815,6 +839,14 @@ type PeerMessage_Sync struct {
 	Sync *Sync `protobuf:"bytes,22,opt,name=sync,proto3,oneof"`
 }
 
+type PeerMessage_PastWanted struct {
+	PastWanted *PastWanted `protobuf:"bytes,60,opt,name=past_wanted,json=pastWanted,proto3,oneof"`
+}
+
+type PeerMessage_PastGiven struct {
+	PastGiven *PastGiven `protobuf:"bytes,61,opt,name=past_given,json=pastGiven,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -848,6 +880,10 @@ func (*PeerMessage_DepositAnswer) isPeerMessage_Content() {}
 func (*PeerMessage_Observed) isPeerMessage_Content() {}
 
 func (*PeerMessage_Sync) isPeerMessage_Content() {}
+
+func (*PeerMessage_PastWanted) isPeerMessage_Content() {}
+
+func (*PeerMessage_PastGiven) isPeerMessage_Content() {}
 
 // Message is a direct message, on a message stream.
 type Message struct {
@@ -1761,6 +1797,8 @@ type HandshakeStart struct {
 	// short for that is dropped, and so is what has no links left, where the next is not known, or
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.
+	//
+	// 60: the past. The peer keeps a history, and answers PastWanted from it.
 	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
 	// A Redemption, by whoever has a ticket for a private network. The record has no pass then.
 	Redemption    *Signed `protobuf:"bytes,9,opt,name=redemption,proto3" json:"redemption,omitempty"`
@@ -3664,7 +3702,11 @@ type BroadcastContent struct {
 	// At most 64 KiB.
 	Content string `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
 	// As Message.sent_at.
-	SentAt        int64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	SentAt int64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// The room that it is for: #, then 1 to 32 of a-z, 0-9, '.', '_', '-'. Empty: everyone. Peers that
+	// are not in the room pass it on and do not show it; programs from before this field take it for a
+	// message to everyone.
+	Room          string `protobuf:"bytes,7,opt,name=room,proto3" json:"room,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3741,6 +3783,145 @@ func (x *BroadcastContent) GetSentAt() int64 {
 	return 0
 }
 
+func (x *BroadcastContent) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+// PastWanted asks for the last of what was said in a room before the sender came to it. Only peers
+// that have named the feature are asked, each about one room at a time.
+type PastWanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A room, or * for what was said to everyone.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// What the sender has already, at most 512: for each broadcast the first 8 bytes, a big-endian
+	// number, of the SHA-256 of its author's key and its ID.
+	Have          []uint64 `protobuf:"fixed64,2,rep,packed,name=have,proto3" json:"have,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastWanted) Reset() {
+	*x = PastWanted{}
+	mi := &file_quicpeer_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastWanted) ProtoMessage() {}
+
+func (x *PastWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastWanted.ProtoReflect.Descriptor instead.
+func (*PastWanted) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *PastWanted) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *PastWanted) GetHave() []uint64 {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+// PastGiven is a part of the answer to PastWanted. All parts together have at most 200 broadcasts of
+// at most 7 days, and 256 KiB; there are none if the sender has answered about the room more than
+// twice in the last minutes.
+type PastGiven struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the question.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// BroadcastContent, each with its author's signature, in the order in which they were shown.
+	Broadcasts []*Signed `protobuf:"bytes,2,rep,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	// In a private network: the passes of authors.
+	Passes []*Pass `protobuf:"bytes,3,rep,name=passes,proto3" json:"passes,omitempty"`
+	// The last part.
+	End           bool `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastGiven) Reset() {
+	*x = PastGiven{}
+	mi := &file_quicpeer_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastGiven) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastGiven) ProtoMessage() {}
+
+func (x *PastGiven) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastGiven.ProtoReflect.Descriptor instead.
+func (*PastGiven) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PastGiven) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *PastGiven) GetBroadcasts() []*Signed {
+	if x != nil {
+		return x.Broadcasts
+	}
+	return nil
+}
+
+func (x *PastGiven) GetPasses() []*Pass {
+	if x != nil {
+		return x.Passes
+	}
+	return nil
+}
+
+func (x *PastGiven) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
 // StoredMessage is a message waiting for its receiver.
 type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3756,7 +3937,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3949,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[37]
+	mi := &file_quicpeer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3962,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{37}
+	return file_quicpeer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -3820,7 +4001,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +4013,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[38]
+	mi := &file_quicpeer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +4026,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{38}
+	return file_quicpeer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -3894,7 +4075,7 @@ type StoredPin struct {
 
 func (x *StoredPin) Reset() {
 	*x = StoredPin{}
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +4087,7 @@ func (x *StoredPin) String() string {
 func (*StoredPin) ProtoMessage() {}
 
 func (x *StoredPin) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[39]
+	mi := &file_quicpeer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4100,7 @@ func (x *StoredPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
 func (*StoredPin) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{39}
+	return file_quicpeer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StoredPin) GetKey() []byte {
@@ -3975,7 +4156,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4168,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[40]
+	mi := &file_quicpeer_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4181,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{40}
+	return file_quicpeer_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -4056,7 +4237,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4249,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[41]
+	mi := &file_quicpeer_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4262,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{41}
+	return file_quicpeer_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4130,7 +4311,7 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xc2\b\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xb7\t\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -4150,7 +4331,11 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\adeposit\x18\x13 \x01(\v2\x14.quicpeer.v1.DepositH\x00R\adeposit\x12C\n" +
 	"\x0edeposit_answer\x18\x14 \x01(\v2\x1a.quicpeer.v1.DepositAnswerH\x00R\rdepositAnswer\x123\n" +
 	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
-	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04syncB\t\n" +
+	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x12:\n" +
+	"\vpast_wanted\x18< \x01(\v2\x17.quicpeer.v1.PastWantedH\x00R\n" +
+	"pastWanted\x127\n" +
+	"\n" +
+	"past_given\x18= \x01(\v2\x16.quicpeer.v1.PastGivenH\x00R\tpastGivenB\t\n" +
 	"\acontent\"\xac\x01\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -4355,14 +4540,26 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x0eBroadcastsHeld\x123\n" +
 	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"G\n" +
 	"\x10BroadcastsWanted\x123\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\x99\x01\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\xad\x01\n" +
 	"\x10BroadcastContent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"g\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\x12\x12\n" +
+	"\x04room\x18\a \x01(\tR\x04room\"4\n" +
+	"\n" +
+	"PastWanted\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
+	"\x04have\x18\x02 \x03(\x06R\x04have\"\x91\x01\n" +
+	"\tPastGiven\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x123\n" +
+	"\n" +
+	"broadcasts\x18\x02 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
+	"broadcasts\x12)\n" +
+	"\x06passes\x18\x03 \x03(\v2\x11.quicpeer.v1.PassR\x06passes\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\"g\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
@@ -4392,7 +4589,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04ends\x18\x03 \x01(\x03R\x04ends\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\fR\x03key\x12%\n" +
 	"\x04pass\x18\x05 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xc7\x01\n" +
+	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xd1\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -4408,7 +4605,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ROUTED\x10\t\x12\v\n" +
 	"\aCUSTODY\x10\n" +
 	"\x12\t\n" +
-	"\x05REACH\x10\v*H\n" +
+	"\x05REACH\x10\v\x12\b\n" +
+	"\x04PAST\x10<*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -4462,7 +4660,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -4507,11 +4705,13 @@ var file_quicpeer_proto_goTypes = []any{
 	(*BroadcastsHeld)(nil),     // 40: quicpeer.v1.BroadcastsHeld
 	(*BroadcastsWanted)(nil),   // 41: quicpeer.v1.BroadcastsWanted
 	(*BroadcastContent)(nil),   // 42: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 43: quicpeer.v1.StoredMessage
-	(*StoredPeer)(nil),         // 44: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 45: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 46: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 47: quicpeer.v1.StoredTicket
+	(*PastWanted)(nil),         // 43: quicpeer.v1.PastWanted
+	(*PastGiven)(nil),          // 44: quicpeer.v1.PastGiven
+	(*StoredMessage)(nil),      // 45: quicpeer.v1.StoredMessage
+	(*StoredPeer)(nil),         // 46: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 47: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 48: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 49: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -4532,53 +4732,57 @@ var file_quicpeer_proto_depIdxs = []int32{
 	32, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
 	26, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
 	28, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
-	1,  // 18: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	9,  // 19: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	9,  // 20: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
-	3,  // 21: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	11, // 22: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
-	2,  // 23: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	11, // 24: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
-	2,  // 25: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	9,  // 26: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	9,  // 27: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	16, // 28: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	9,  // 29: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	9,  // 30: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
-	3,  // 31: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	9,  // 32: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	9,  // 33: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	11, // 34: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	16, // 35: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
-	4,  // 36: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 37: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	23, // 38: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	16, // 39: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	35, // 40: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	36, // 41: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	37, // 42: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	37, // 43: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	29, // 44: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	33, // 45: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	27, // 46: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	28, // 47: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	9,  // 48: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	14, // 49: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	7,  // 50: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	8,  // 51: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	11, // 52: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	9,  // 53: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	9,  // 54: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	39, // 55: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	39, // 56: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	7,  // 57: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	31, // 58: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	11, // 59: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	43, // 18: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
+	44, // 19: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
+	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	9,  // 21: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	9,  // 22: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	3,  // 23: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
+	11, // 24: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	2,  // 25: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	11, // 26: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	2,  // 27: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	9,  // 28: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	9,  // 29: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	16, // 30: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	9,  // 31: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	9,  // 32: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	3,  // 33: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	9,  // 34: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	9,  // 35: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	11, // 36: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	16, // 37: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	4,  // 38: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 39: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	23, // 40: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	16, // 41: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	35, // 42: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	36, // 43: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	37, // 44: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	37, // 45: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	29, // 46: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	33, // 47: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	27, // 48: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	28, // 49: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	9,  // 50: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	14, // 51: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	7,  // 52: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	8,  // 53: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	11, // 54: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	9,  // 55: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	9,  // 56: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	39, // 57: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	39, // 58: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	9,  // 59: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
+	11, // 60: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
+	7,  // 61: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	31, // 62: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	11, // 63: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -4604,6 +4808,8 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_DepositAnswer)(nil),
 		(*PeerMessage_Observed)(nil),
 		(*PeerMessage_Sync)(nil),
+		(*PeerMessage_PastWanted)(nil),
+		(*PeerMessage_PastGiven)(nil),
 	}
 	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
@@ -4624,7 +4830,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

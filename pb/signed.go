@@ -95,6 +95,11 @@ func checkBroadcastContent(c *BroadcastContent) error {
 	if err := CheckNetwork(c.GetNetwork()); err != nil {
 		return err
 	}
+	if c.GetRoom() != "" {
+		if err := CheckRoom(c.GetRoom()); err != nil {
+			return err
+		}
+	}
 	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
 }
 

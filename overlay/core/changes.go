@@ -187,6 +187,7 @@ func (c *Core) becomeReady() {
 	c.doubt.LastHeard = c.env.Now
 	c.visit.until = c.env.Now + visitFor
 	c.env.Out.Events = append(c.env.Out.Events, base.Ready{})
+	defer c.past.Pursue()
 	if len(c.env.Cfg.Members) > 0 {
 		return // they have been there for long
 	}

@@ -232,4 +232,5 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 	if neighbours.Short(c.links.Degree()) > 0 || stranger && l.Dial != nil && c.links.Degree() < table.MaxNeighbours {
 		c.neighbourhood.AskNeighbour(l)
 	}
+	c.past.Pursue()
 }

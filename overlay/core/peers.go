@@ -6,6 +6,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // Peer is a row of the routing table as users see it.
@@ -58,6 +59,9 @@ func (c *Core) Neighbours() []certs.ID {
 	}
 	return list
 }
+
+// Said is the latest broadcast of ours; nil: there is none.
+func (c *Core) Said() *pb.Signed { return c.broadcasts.Last() }
 
 // Digest is a hash over the whole table; equal tables have equal digests.
 func (c *Core) Digest() []byte { return c.table.Digest() }

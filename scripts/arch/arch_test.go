@@ -35,7 +35,7 @@ var may = map[string][]string{
 	"internal/properties":      {},
 
 	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
-	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
+	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
 	"overlay/core/base":          {"certs", "pb"},
 	"overlay/core/table":         {"overlay/core/base", "certs", "pb"},
 	"overlay/core/link":          {"overlay/core/base", "overlay/core/table", "certs", "pb"},
@@ -43,7 +43,8 @@ var may = map[string][]string{
 	"overlay/core/gossip":        {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "certs", "pb"},
 	"overlay/core/reach":         {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "certs", "pb"},
 	"overlay/core/custody":       {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "certs", "pb"},
-	"overlay/core/broadcast":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "certs", "pb"},
+	"overlay/core/past":          {"overlay/core/base", "overlay/core/table", "overlay/core/link", "certs", "pb"},
+	"overlay/core/broadcast":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/past", "certs", "pb"},
 	"overlay/core/detect":        {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/reach", "certs", "pb"},
 	"overlay/core/reconcile":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/gossip", "certs", "pb"},
 	"overlay/core/join":          {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/reach", "overlay/core/reconcile", "certs", "pb"},

@@ -51,6 +51,10 @@ type Config struct {
 	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
 	// shown again. The core only reads it; may be nil.
 	Shown map[ShownBroadcasts]uint64
+	// Past are the rooms that this peer is in, and pb.Everyone if it asks for what was said to
+	// everyone before it came. Wall is the time of day at the start, nanoseconds since 1970.
+	Past []Room
+	Wall int64
 	// Open and Verify replace OpenRecord (OpenMember in a private network) and Claim.Valid. A
 	// simulation remembers their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)
@@ -80,6 +84,30 @@ type Membership struct {
 	// ticket names, by their addresses in Join: the first 8 bytes of the SHA-256 of each.
 	Redemption *pb.Signed
 	Pinned     map[string][8]byte
+}
+
+// Room is a room that this peer enters.
+type Room struct {
+	Name string // or pb.Everyone
+	// Shown are the tags of its messages that were shown before, at most pb.MaxPast.
+	Shown []uint64
+	// Settled: its past is not asked for.
+	Settled bool
+}
+
+// Recall asks for what this peer's history has of a room, for the peer at the other end of a link.
+// Have is what that has already. It is answered by core.Recalled.
+type Recall struct {
+	Link LinkID
+	Room string // or pb.Everyone
+	Have []uint64
+}
+
+// Bygone is a message from before this peer came.
+type Bygone struct {
+	Content *pb.BroadcastContent
+	Signed  *pb.Signed
+	Proved  bool // the table, or a pass, says that the ID is the author's; else only its key is certain
 }
 
 // Kept is a deposit that we keep for its receiver. Depositor left it and gets the receipts; it is
