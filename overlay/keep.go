@@ -67,6 +67,9 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err != nil {
 		return k, err
 	}
+	if err := n.messages.OpenRooms(); err != nil {
+		return k, err
+	}
 	k.shown = make(map[base.ShownBroadcasts]uint64)
 	for _, c := range met {
 		for _, r := range n.messages.ShownBroadcasts(c.Key) {

@@ -258,6 +258,9 @@ func (l *loop) apply(out base.Effects) {
 	for _, c := range out.Carried {
 		n.endpoint.TakeCarried(transport.Tag(c.From), c.Packet)
 	}
+	for _, r := range out.Recalls {
+		l.recall(r)
+	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
@@ -295,6 +298,8 @@ func (l *loop) happened(event base.Event) {
 		delete(l.refs, e.Key)
 	case base.Broadcasted:
 		l.heardBroadcast(e)
+	case base.Recalled:
+		l.heardBefore(e)
 	}
 }
 

@@ -56,6 +56,7 @@ type Node struct {
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
+	rooms
 	mailbox // of the loop
 	clock
 
@@ -126,6 +127,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
+	n.rooms = rooms{n}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])
@@ -143,13 +145,18 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
 	features := pb.Features()
+	if n.remembers() {
+		features = append(features, pb.FeaturePast)
+	}
 	if cfg.older {
 		features = nil
 	}
+	visitor := cfg.Visitor && cfg.State.Dir == ""
 	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
+		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
+		Past: n.past(visitor), Wall: time.Now().UnixNano(),
 	}
 	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()

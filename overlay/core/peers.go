@@ -60,8 +60,8 @@ func (c *Core) Neighbours() []certs.ID {
 	return list
 }
 
-// Said is the latest broadcast of ours; nil: there is none.
-func (c *Core) Said() *pb.Signed { return c.broadcasts.Last() }
+// LastSaid is the latest broadcast of ours; nil: there is none.
+func (c *Core) LastSaid() *pb.Signed { return c.broadcasts.Last() }
 
 // Digest is a hash over the whole table; equal tables have equal digests.
 func (c *Core) Digest() []byte { return c.table.Digest() }

@@ -59,6 +59,7 @@ type Config struct {
 // goroutine, except those that belong to the loop.
 type Engine struct {
 	Ignored Ignored // whose messages are not shown
+	Rooms   Rooms   // that the peer is in
 
 	cfg    Config
 	log    *slog.Logger

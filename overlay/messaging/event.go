@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/pb"
 )
 
 // MessageID names a message for ever: 8 bytes that hash the sender's key and
@@ -84,12 +85,17 @@ type Message struct {
 	// Key is the sender's. NewKey says that its ID is held to another one, see [KeyChanged].
 	Key    certs.PublicKey `json:"key"`
 	NewKey bool            `json:"new_key,omitzero"`
-	To     certs.ID        `json:"to"` // our own ID, or Everyone
+	To     certs.ID        `json:"to"` // our own ID, a room, or Everyone
 	Body   string          `json:"body"`
 	SentAt time.Time       `json:"sent_at"` // by the sender's clock
 	Path   Path            `json:"path"`
 	Before bool            `json:"before,omitzero"` // of the room's or the network's past, from before we came
-	Pos    uint64          `json:"pos,omitzero"`    // in the history, as in the events below
+	// Unproved says that only Key is certain, and the ID is what the author called itself: it is neither
+	// here nor was it met. Only of messages from before.
+	Unproved bool   `json:"unproved,omitzero"`
+	Pos      uint64 `json:"pos,omitzero"` // in the history, as in the events below
+
+	signed *pb.Signed // of a broadcast, for those who come later
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
@@ -99,6 +105,8 @@ type Sent struct {
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
 	Pos     uint64    `json:"pos,omitzero"`
+
+	signed *pb.Signed // of a broadcast
 }
 
 // Delivered: the receiver itself has acknowledged that it has the message.

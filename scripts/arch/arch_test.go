@@ -34,7 +34,7 @@ var may = map[string][]string{
 	"internal/nearest":         {},
 	"internal/properties":      {},
 
-	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
 	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
 	"overlay/core/base":          {"certs", "pb"},
 	"overlay/core/table":         {"overlay/core/base", "certs", "pb"},

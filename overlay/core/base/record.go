@@ -79,6 +79,11 @@ func TagOfKey(key certs.PublicKey) uint64 { return TagOfBytes(certs.KeyTag(key))
 // TagOfBytes is a tag as a number.
 func TagOfBytes(tag [8]byte) uint64 { return binary.BigEndian.Uint64(tag[:]) }
 
+// TagOfBroadcast names a broadcast, so that nobody can make another author's pass for it.
+func TagOfBroadcast(c *pb.BroadcastContent) uint64 {
+	return Hash64(slices.Concat(c.GetKey(), c.GetId()))
+}
+
 // ShortTag names a peer in Routes.
 func ShortTag(tag uint64) uint32 { return uint32(tag >> 32) }
 

@@ -40,20 +40,26 @@ func (p *Past) Give(to base.Recall, history []*pb.Signed, passes []*pb.Pass) {
 		return
 	}
 	part := &pb.PastGiven{Room: to.Room}
+	others := make(map[certs.PublicKey]*pb.Pass)
+	for _, pass := range passes {
+		if grant, err := pb.ParseGrant(pass.GetGrant()); err == nil {
+			others[certs.PublicKey(grant.GetKey())] = pass
+		}
+	}
 	bytes, with := 0, make(map[certs.PublicKey]bool)
 	for _, b := range p.choose(to, history) {
-		key := certs.PublicKey(b.content.GetKey())
-		if n := size(b.signed); len(part.Broadcasts) > 0 && bytes+n > maxFrame {
+		key := certs.PublicKey(b.Content.GetKey())
+		if n := size(b.Signed); len(part.Broadcasts) > 0 && bytes+n > maxFrame {
 			p.sendPart(l, part)
 			part, bytes = &pb.PastGiven{Room: to.Room}, 0
 		}
-		if pass := p.passOf(b.content, passes); pass != nil && !with[key] {
+		if pass := p.passOf(b.Content, others); pass != nil && !with[key] {
 			with[key] = true
 			part.Passes = append(part.Passes, pass)
 			bytes += proto.Size(pass)
 		}
-		part.Broadcasts = append(part.Broadcasts, b.signed)
-		bytes += size(b.signed)
+		part.Broadcasts = append(part.Broadcasts, b.Signed)
+		bytes += size(b.Signed)
 	}
 	part.End = true
 	p.sendPart(l, part)
@@ -64,38 +70,35 @@ func (p *Past) sendPart(l *link.Link, part *pb.PastGiven) {
 	p.Out.Frames = append(p.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(part), Envelope: true})
 }
 
-// chosen is a message for an asker.
-type chosen struct {
-	signed  *pb.Signed
-	content *pb.BroadcastContent
-}
-
-// choose returns the last messages that the asker lacks, as many as an answer holds.
-func (p *Past) choose(to base.Recall, history []*pb.Signed) (list []chosen) {
-	bytes, private := 0, p.Passes.Private()
-	for _, s := range slices.Backward(history) {
+// choose returns the last messages that the asker lacks, as many as an answer holds, in the order in
+// which they were said.
+func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
+	var list []Piece
+	for _, s := range history {
 		c, err := pb.ParseBroadcast(s)
 		if err != nil || time.Duration(p.today()-c.GetSentAt()) > KeepFor || p.Passes.Removal(certs.PublicKey(c.GetKey())) != nil {
 			continue
 		}
-		n := size(s)
-		if private {
-			n += passesBytes
+		if !slices.Contains(to.Have, base.TagOfBroadcast(c)) {
+			list = append(list, newPiece(c, s))
 		}
-		if slices.Contains(to.Have, Tag(certs.PublicKey(c.GetKey()), c.GetId())) {
-			continue
+	}
+	Order(list)
+	first, bytes := len(list), 0
+	for ; first > 0 && len(list)-first < pb.MaxPast; first-- {
+		bytes += size(list[first-1].Signed)
+		if p.Passes.Private() {
+			bytes += pb.MaxPass
 		}
-		if bytes += n; len(list) == pb.MaxPast || bytes > pb.MaxPastBytes {
+		if bytes > pb.MaxPastBytes {
 			break
 		}
-		list = append(list, chosen{s, c})
 	}
-	slices.Reverse(list)
-	return list
+	return list[first:]
 }
 
 // passOf is the pass of an author, nil if we have none or the network is open.
-func (p *Past) passOf(c *pb.BroadcastContent, others []*pb.Pass) *pb.Pass {
+func (p *Past) passOf(c *pb.BroadcastContent, others map[certs.PublicKey]*pb.Pass) *pb.Pass {
 	if !p.Passes.Private() {
 		return nil
 	}
@@ -103,10 +106,5 @@ func (p *Past) passOf(c *pb.BroadcastContent, others []*pb.Pass) *pb.Pass {
 	if e := p.table.Get(certs.ID(c.GetSender()), key); e != nil && e.Record.Standing != nil && !e.Removed() {
 		return e.Record.Standing.Pass
 	}
-	for _, pass := range others {
-		if grant, err := pb.ParseGrant(pass.GetGrant()); err == nil && certs.PublicKey(grant.GetKey()) == key {
-			return pass
-		}
-	}
-	return nil
+	return others[key]
 }

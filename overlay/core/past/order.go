@@ -3,8 +3,29 @@ package past
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
+
+	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
+
+// Piece is a message of the past.
+type Piece struct {
+	base.Bygone
+	tag   uint64
+	from  *question
+	said  int64 // when, raised to when its author said the one before
+	run   [8]byte
+	place uint64 // among the broadcasts of the run
+}
+
+func newPiece(c *pb.BroadcastContent, s *pb.Signed) Piece {
+	return Piece{
+		Bygone: base.Bygone{Content: c, Signed: s}, tag: base.TagOfBroadcast(c),
+		run: [8]byte(c.GetId()), place: binary.BigEndian.Uint64(c.GetId()[8:]),
+	}
+}
 
 // Order sorts messages by when they were said. Clocks go wrong, so a message counts as said no
 // sooner than what its author has said before it in the same run.

@@ -4,8 +4,6 @@
 package past
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -34,25 +32,18 @@ import (
 
 // Bounds, all guesses but what package pb says of an answer.
 const (
-	Givers      = 3
-	graceFor    = 500 * time.Millisecond // how long others are waited for, when there are fewer links
-	answerFor   = 2 * time.Second        // for an answer to come, or its next part; then another link is asked
-	KeepFor     = 7 * 24 * time.Hour     // how old a message may be
-	aheadFor    = 10 * time.Minute       // of our clock, that an author's may be
-	maxShown    = 1 << 14                // messages remembered as shown in this run
-	maxOpen     = 256                    // questions without an answer; then none is put
-	maxFrame    = 96 << 10               // bytes in a part of an answer; one broadcast is sent in any case
-	maxGiven    = 512                    // askers and rooms that were answered lately; others get nothing
-	givenBurst  = 2                      // a third answer, and one in every
-	givenEvery  = time.Minute
-	passesBytes = pb.MaxPass + 8
+	Givers     = 3
+	graceFor   = 500 * time.Millisecond // how long others are waited for, when there are fewer links
+	answerFor  = 2 * time.Second        // for an answer to come, or its next part; then another link is asked
+	KeepFor    = 7 * 24 * time.Hour     // how old a message may be
+	aheadFor   = 10 * time.Minute       // of our clock, that an author's may be
+	maxShown   = 1 << 14                // messages remembered as shown in this run
+	maxOpen    = 256                    // questions without an answer; then none is put
+	maxFrame   = 96 << 10               // bytes in a part of an answer; one broadcast is sent in any case
+	maxGiven   = 512                    // askers and rooms that were answered lately; others get nothing
+	givenBurst = 2                      // a third answer, and one in every
+	givenEvery = time.Minute
 )
-
-// Tag names a message as shown: it can't be made to be that of another author's message.
-func Tag(author certs.PublicKey, id []byte) uint64 {
-	sum := sha256.Sum256(append(author[:], id...))
-	return binary.BigEndian.Uint64(sum[:])
-}
 
 // Past is a peer's rooms and their past.
 type Past struct {
@@ -100,16 +91,6 @@ type question struct {
 	bytes int
 }
 
-// Piece is a message of the past.
-type Piece struct {
-	base.Bygone
-	tag   uint64
-	from  *question
-	said  int64 // when, raised above what its author said before
-	run   [8]byte
-	place uint64 // among the broadcasts of the run
-}
-
 // asker names who has asked for the past of a room.
 type asker struct {
 	key  certs.PublicKey
@@ -139,7 +120,7 @@ func (p *Past) Exit(room string) {
 // Hides reports whether a broadcast is not to be shown: we are not in its room, or it was shown as
 // the past. If it is shown, it will not be again.
 func (p *Past) Hides(c *pb.BroadcastContent) bool {
-	tag := Tag(certs.PublicKey(c.GetKey()), c.GetId())
+	tag := base.TagOfBroadcast(c)
 	if c.GetRoom() != "" && !p.rooms[c.GetRoom()] || p.shown.has[tag] {
 		return true
 	}
@@ -295,7 +276,7 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 		return "the past of another room than was asked for"
 	}
 	id, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
-	tag := Tag(key, c.GetId())
+	tag := base.TagOfBroadcast(c)
 	e := p.table.Get(id, key)
 	proved := e != nil && !e.Removed()
 	switch age := time.Duration(p.today() - c.GetSentAt()); {
@@ -308,10 +289,9 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 	case !p.Cfg.Verify(base.Claim{As: base.AsBroadcast, Key: key, Signed: s}):
 		return "a broadcast of the past that its author has not signed"
 	}
-	a.got = append(a.got, Piece{
-		Bygone: base.Bygone{Content: c, Signed: s, Proved: proved || p.Passes.Private()}, tag: tag, from: a.awaits,
-		run: [8]byte(c.GetId()), place: binary.BigEndian.Uint64(c.GetId()[8:]),
-	})
+	piece := newPiece(c, s)
+	piece.Proved, piece.from = proved || p.Passes.Private(), a.awaits
+	a.got = append(a.got, piece)
 	return ""
 }
 

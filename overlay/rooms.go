@@ -1,0 +1,169 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/past"
+	"quicpeer/overlay/messaging"
+	"quicpeer/pb"
+)
+
+// rooms are the rooms that a node is in.
+type rooms struct{ node *Node }
+
+// Room is a room that this peer is in.
+type Room struct {
+	Name    certs.ID   `json:"room"`    // #name
+	Members []certs.ID `json:"members"` // who is in it and here, this peer too, in order
+	Since   time.Time  `json:"since"`   // this peer is in it
+}
+
+// ErrNotInRoom: this peer is not in the room.
+var ErrNotInRoom = messaging.ErrNotInRoom
+
+// ErrRoomsFull: a peer is in at most 32 rooms.
+var ErrRoomsFull = messaging.ErrRoomsFull
+
+// IsRoom reports whether a receiver is meant as a room: it begins with #.
+func IsRoom(to certs.ID) bool { return strings.HasPrefix(string(to), "#") }
+
+// CheckRoom reports why a name is not a valid name of a room: #, then 1 to 32 of the letters a to z,
+// digits, '.', '_' and '-'.
+func CheckRoom(name certs.ID) error { return pb.CheckRoom(string(name)) }
+
+// JoinRoom enters a room, also for later runs, if there is a state directory. From now on its messages
+// are shown; those of the last 7 days, at most 200, follow from the histories of others, each with
+// Message.Before. It returns when that is on disk. In a room already it does nothing. Errors: that of
+// a malformed name, ErrRoomsFull, ErrClosed.
+func (rs rooms) JoinRoom(name certs.ID) error {
+	if err := CheckRoom(name); err != nil {
+		return err
+	}
+	if err := rs.node.messages.Rooms.Join(name); err != nil {
+		return err
+	}
+	return rs.changed(name)
+}
+
+// PartRoom leaves a room: its messages are passed on, and not shown. Errors: ErrNotInRoom, ErrClosed.
+func (rs rooms) PartRoom(name certs.ID) error {
+	if err := rs.node.messages.Rooms.Part(name); err != nil {
+		return named(name, err)
+	}
+	return rs.changed(name)
+}
+
+// Rooms lists the rooms that this peer is in, in the order of their names.
+func (rs rooms) Rooms() []Room {
+	peers := rs.node.Peers()
+	list := []Room{}
+	for _, name := range rs.node.messages.Rooms.Names() {
+		r := Room{Name: name, Members: []certs.ID{rs.node.id}, Since: rs.node.messages.Rooms.Since(name)}
+		for _, p := range peers {
+			if isIn(p, name) {
+				r.Members = append(r.Members, p.ID)
+			}
+		}
+		slices.Sort(r.Members)
+		list = append(list, r)
+	}
+	return list
+}
+
+// SendRoom is Broadcast to a room that this peer is in: the peers that are not pass the message on,
+// and do not show it. Another error is ErrNotInRoom.
+func (rs rooms) SendRoom(ctx context.Context, room certs.ID, body, ref string) (MessageID, error) {
+	if err := CheckRoom(room); err != nil {
+		return MessageID{}, err
+	}
+	return rs.node.broadcast(ctx, broadcast{room, body, ref})
+}
+
+// changed tells the loop that this peer has entered or left a room.
+func (rs rooms) changed(name certs.ID) error {
+	if _, ok := ask(&rs.node.mailbox, roomChanged{name}); !ok {
+		return ErrClosed
+	}
+	return nil
+}
+
+// notInRoom is why a message is not sent: who is not in a room would not see the answers.
+func notInRoom(room certs.ID) error { return named(room, ErrNotInRoom) }
+
+// named says which room an error is about.
+func named(room certs.ID, err error) error {
+	if errors.Is(err, ErrNotInRoom) {
+		return fmt.Errorf("%w: /join %s first", err, room)
+	}
+	return err
+}
+
+// roomChanged: this peer is in a room, or is not any more.
+type roomChanged struct{ name certs.ID }
+
+// answer goes by what is true by now: of two changes the later may come first.
+func (r roomChanged) answer(l *loop) struct{} {
+	if in := &l.node.messages.Rooms; in.Since(r.name).IsZero() {
+		l.step(core.ExitRoom{Name: string(r.name)})
+	} else {
+		l.step(core.EnterRoom{Room: l.node.entering(r.name, false)})
+	}
+	l.publishRooms()
+	return struct{}{}
+}
+
+// publishRooms tells the others in which rooms this peer is.
+func (l *loop) publishRooms() {}
+
+// isIn reports whether a peer says that it is in a room.
+func isIn(p Peer, room certs.ID) bool { return false }
+
+// entering is a room, or Everyone, that this peer is in, for the core.
+func (n *Node) entering(room certs.ID, settled bool) base.Room {
+	r := base.Room{Name: string(room), Settled: settled}
+	for _, s := range n.messages.Rooms.Recent(room, pb.MaxPast, time.Time{}) {
+		if c, err := pb.ParseBroadcast(s); err == nil {
+			r.Shown = append(r.Shown, base.TagOfBroadcast(c))
+		}
+	}
+	return r
+}
+
+// remembers says that this peer keeps a history, which it gives to those who come.
+func (n *Node) remembers() bool { return n.cfg.State.Dir != "" && !n.cfg.History.Off }
+
+// past are the rooms that this peer is in from the start, and Everyone. What earlier runs have shown
+// is not known without a history, and would be shown again: then none is asked for its past. Nor is
+// it by a visitor, which is gone in a moment.
+func (n *Node) past(visitor bool) (list []base.Room) {
+	forgets := n.cfg.State.Dir != "" && n.cfg.History.Off
+	rooms := &n.messages.Rooms
+	if !visitor && !forgets {
+		list = append(list, n.entering(Everyone, rooms.Settled(Everyone)))
+		if !rooms.Settled(Everyone) {
+			rooms.Begun()
+		}
+	}
+	for _, name := range rooms.Names() {
+		list = append(list, n.entering(name, forgets || rooms.Settled(name)))
+	}
+	return list
+}
+
+// recall reads what the history has of a room, for a peer that has asked.
+func (l *loop) recall(r base.Recall) {
+	n := l.node
+	passes := n.members.passesOfMet()
+	n.wg.Go(func() {
+		history := n.messages.Rooms.Recent(certs.ID(r.Room), 2*pb.MaxPast, time.Now().Add(-past.KeepFor))
+		n.post(coreInput{core.Recalled{For: r, History: history, Passes: passes}})
+	})
+}
