@@ -23,6 +23,7 @@ type command struct {
 	To      certs.ID
 	Body    string
 	Address string
+	Room    certs.ID
 	Message overlay.MessageID
 	Admin   bool
 	All     bool
@@ -34,7 +35,9 @@ type command struct {
 var commandFields = map[string][]string{
 	"send":      {"to", "body"},
 	"broadcast": {"body"},
-	"join":      {"address"},
+	"join":      {},
+	"part":      {"room"},
+	"rooms":     {},
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
@@ -51,7 +54,7 @@ var commandFields = map[string][]string{
 	"leave":     {},
 }
 
-var optionalFields = map[string]string{"invite": "admin", "remove": "all"}
+var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}}
 
 // members are those of a JSON object that should be a command.
 type members struct {
@@ -59,6 +62,7 @@ type members struct {
 	To      member   `json:"to"`
 	Body    member   `json:"body"`
 	Address member   `json:"address"`
+	Room    member   `json:"room"`
 	Message member   `json:"message"`
 	Admin   switched `json:"admin"`
 	All     switched `json:"all"`
@@ -132,7 +136,7 @@ func readCommand(object []byte) (command, error) {
 	if err := m.check(); err != nil {
 		return command{}, err
 	}
-	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Admin: m.Admin.on, All: m.All.on, Ref: m.Ref.text}
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Ref: m.Ref.text}
 	if m.Message.given {
 		var err error
 		if c.Message, err = overlay.ParseMessageID(m.Message.text); err != nil {
@@ -156,18 +160,35 @@ func (m *members) check() error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
+	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)
-		case f.given && !wanted && optionalFields[m.Cmd.text] != f.name:
+		case f.given && !wanted && !slices.Contains(optionalFields[m.Cmd.text], f.name):
 			unknown = append(unknown, f.name)
 		}
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("the command %s has no field %q", m.Cmd.text, lines.Excerpt(slices.Min(unknown)))
 	}
+	if m.Cmd.text == "join" && m.Address.given == m.Room.given {
+		return errors.New(`the command join has either "address" or "room"`)
+	}
 	return nil
+}
+
+// checkNames checks the receiver, or whom or which room the command is about.
+func (c command) checkNames() (err error) {
+	switch {
+	case c.Cmd == "send" && c.To == overlay.Everyone:
+	case c.Cmd == "send" && overlay.IsRoom(c.To):
+		err = overlay.CheckRoom(c.To)
+	case slices.Contains(commandFields[c.Cmd], "to"):
+		_, err = certs.ParseID(string(c.To))
+	case c.Cmd == "part" || c.Cmd == "join" && c.Address == "":
+		err = overlay.CheckRoom(c.Room)
+	}
+	return err
 }
 
 // findRef looks for the ref in a faulty line.

@@ -35,6 +35,11 @@ type ignored struct {
 	Ref   string                `json:"ref"`
 }
 
+type rooms struct {
+	Rooms []overlay.Room `json:"rooms"`
+	Ref   string         `json:"ref"`
+}
+
 type net struct {
 	overlay.Net
 	Ref string `json:"ref"`

@@ -2,6 +2,7 @@ package jsonl
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -131,12 +132,16 @@ func FuzzJSONCommand(f *testing.F) {
 			t.Errorf("%q: accepted", line)
 		}
 		members := map[string]any{"cmd": c.Cmd, "ref": c.Ref}
-		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]) {
+		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]...) {
 			members[name] = map[string]any{
-				"to": c.To, "body": c.Body, "address": c.Address, "message": c.Message.String(), "admin": c.Admin, "all": c.All,
+				"to": c.To, "body": c.Body, "address": c.Address, "room": c.Room, "message": c.Message.String(), "admin": c.Admin, "all": c.All,
 			}[name]
 		}
-		delete(members, "")
+		if c.Cmd == "join" { // it has one of the two
+			maps.DeleteFunc(members, func(name string, value any) bool {
+				return name == "address" && c.Room != "" || name == "room" && c.Room == ""
+			})
+		}
 		anew, err := json.Marshal(members)
 		if err != nil {
 			t.Fatal(err)
