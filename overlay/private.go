@@ -143,7 +143,7 @@ func newMembers(state *State, network certs.Network) *members {
 	return &members{
 		state: state, network: network,
 		granted: make(map[certs.PublicKey]map[base.StatementName]bool), shown: make(map[certs.PublicKey]*pb.Pass),
-		passes:  base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
+		passes: base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
 	}
 }
 
