@@ -143,12 +143,14 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
+// Errors of Send, Broadcast, SetTags, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
 var (
-	ErrToSelf     = messaging.ErrToSelf
-	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
-	ErrNotUTF8    = messaging.ErrNotUTF8
-	ErrOutboxFull = messaging.ErrOutboxFull
+	// ErrTagsTooLong is SetTags' and that of Config.Tags.
+	ErrTagsTooLong = errors.New("the tags are too long")
+	ErrToSelf      = messaging.ErrToSelf
+	ErrTooLong     = messaging.ErrTooLong // as *TooLongError
+	ErrNotUTF8     = messaging.ErrNotUTF8
+	ErrOutboxFull  = messaging.ErrOutboxFull
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
 	// Of Ignore and Unignore.

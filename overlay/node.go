@@ -56,6 +56,7 @@ type Node struct {
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
+	describer
 	mailbox // of the loop
 	clock
 
@@ -118,6 +119,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 }
 
 func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
+	tags, err := encodeTags(cfg.Tags)
+	if err != nil {
+		return nil, err
+	}
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
@@ -137,6 +142,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
+	n.describer = describer{&n.mailbox}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
@@ -149,7 +155,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
+		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown, Tags: tags,
 	}
 	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()

@@ -100,7 +100,7 @@ func encode[T any](event string, at time.Time, fields T) []byte {
 
 // values says how the types of overlay's fields are written.
 var values = json.JoinOptions(
-	jsontext.AllowInvalidUTF8(true),
+	jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
 	json.WithMarshalers(json.JoinMarshalers(
 		json.MarshalToFunc(func(e *jsontext.Encoder, t time.Time) error { return e.WriteToken(timestamp(t)) }),
 		json.MarshalToFunc(func(e *jsontext.Encoder, d time.Duration) error { return e.WriteToken(milliseconds(d)) }),

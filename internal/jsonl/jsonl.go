@@ -32,6 +32,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "ready", ready{e, j.version})
 	case overlay.PeerJoined:
 		return write(j, "peer_joined", e)
+	case overlay.PeerChanged:
+		return write(j, "peer_changed", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
 	case overlay.KeyChanged:

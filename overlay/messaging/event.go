@@ -59,6 +59,14 @@ type PeerJoined struct {
 	Via certs.ID        `json:"via"` // the neighbour it was heard from; empty when direct
 }
 
+// PeerChanged: a peer of the table is in other rooms or has other tags than before. For a peer that
+// has any it comes right behind its PeerJoined.
+type PeerChanged struct {
+	ID    certs.ID          `json:"id"`
+	Rooms []string          `json:"rooms"` // in order
+	Tags  map[string]string `json:"tags"`
+}
+
 // Reason is why a peer has left the table.
 type Reason string
 
@@ -155,17 +163,18 @@ type KeyChanged struct {
 	Is  certs.PublicKey `json:"is"`
 }
 
-func (KeyChanged) isEvent() {}
-func (Ready) isEvent()      {}
-func (Removed) isEvent()    {}
-func (Redeemed) isEvent()   {}
-func (PeerJoined) isEvent() {}
-func (PeerLeft) isEvent()   {}
-func (Message) isEvent()    {}
-func (Sent) isEvent()       {}
-func (Delivered) isEvent()  {}
-func (Buffered) isEvent()   {}
-func (Failed) isEvent()     {}
+func (KeyChanged) isEvent()  {}
+func (Ready) isEvent()       {}
+func (Removed) isEvent()     {}
+func (Redeemed) isEvent()    {}
+func (PeerJoined) isEvent()  {}
+func (PeerChanged) isEvent() {}
+func (PeerLeft) isEvent()    {}
+func (Message) isEvent()     {}
+func (Sent) isEvent()        {}
+func (Delivered) isEvent()   {}
+func (Buffered) isEvent()    {}
+func (Failed) isEvent()      {}
 
 // Waiting says how many messages to a peer have no receipt yet.
 type Waiting struct {
