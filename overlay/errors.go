@@ -151,6 +151,11 @@ var (
 	ErrTooLong     = messaging.ErrTooLong // as *TooLongError
 	ErrNotUTF8     = messaging.ErrNotUTF8
 	ErrOutboxFull  = messaging.ErrOutboxFull
+	// ErrTextOnly is that of SendBytes and Post: the receiver's version does not know data.
+	ErrTextOnly = messaging.ErrTextOnly
+	// ErrManyRequests is Request's, ErrNoRequest that of Message.Reply.
+	ErrManyRequests = messaging.ErrManyRequests
+	ErrNoRequest    = messaging.ErrNoRequest
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
 	// Of Ignore and Unignore.

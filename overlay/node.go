@@ -57,6 +57,7 @@ type Node struct {
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
 	describer
+	exchange
 	mailbox // of the loop
 	clock
 
@@ -142,7 +143,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
-	n.describer = describer{&n.mailbox}
+	n.describer, n.exchange = describer{&n.mailbox}, exchange{n.messages}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
@@ -178,7 +179,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 // here it does not block but returns ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
 // ErrOutboxFull, ErrClosed, that of a malformed ID, that of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
-	return n.messages.Send(ctx, to, body, ref)
+	return n.messages.Send(ctx, to, Draft{Body: body, Ref: ref})
 }
 
 // Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer

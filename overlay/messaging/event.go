@@ -94,10 +94,17 @@ type Message struct {
 	NewKey bool            `json:"new_key,omitzero"`
 	To     certs.ID        `json:"to"` // our own ID, or Everyone
 	Body   string          `json:"body"`
-	SentAt time.Time       `json:"sent_at"` // by the sender's clock
+	Binary bool            `json:"binary,omitzero"` // the body is data, any bytes
+	SentAt time.Time       `json:"sent_at"`         // by the sender's clock
 	Path   Path            `json:"path"`
 	Before bool            `json:"before,omitzero"` // of the room's or the network's past, from before we came
 	Pos    uint64          `json:"pos,omitzero"`    // in the history, as in the events below
+	// ReplyTo is the message of ours that it replies to, by the word of its sender; zero: none.
+	ReplyTo MessageID `json:"reply_to,omitzero"`
+	// WantsReply says that its sender waits for a reply, see [Message.Reply].
+	WantsReply bool `json:"wants_reply,omitzero"`
+
+	asked *Engine // of a request: who sends the reply
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
@@ -190,5 +197,6 @@ type Outgoing struct {
 	To      certs.ID
 	Ref     string
 	Body    string
+	Binary  bool // the body is data, any bytes
 	SentAt  time.Time
 }

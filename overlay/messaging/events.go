@@ -45,7 +45,7 @@ type item struct {
 	event   Event
 	stamp   delivery.Stamp     // of a message
 	author  certs.PublicKey    // of a broadcast
-	hidden  bool               // a broadcast that the program does not get
+	hidden  bool               // a message that the program does not get: of a peer that is ignored, or a reply that a caller has
 	sender  *sender            // the peer that gets a receipt; nil: none
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
 	had     bool               // rooms or tags, that peer
@@ -133,15 +133,16 @@ func (q *EventQueue) awaitRoom(ctx context.Context, from certs.ID, key certs.Pub
 }
 
 // tryMessage adds a direct message if there is room, and its sender has joined. A message that
-// others have kept is shown although its sender is not here.
-func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
+// others have kept is shown although its sender is not here. A hidden one, which the program has
+// already, is handled in its turn.
+func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept, hidden bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
 	if q.closed || !q.hasRoom(len(m.Body)) || !q.here(m.From, from.key) && (present || !kept) {
 		return false
 	}
-	q.addMessage(m, from, p)
+	q.addMessage(m, from, p, hidden)
 	return true
 }
 
@@ -155,10 +156,10 @@ func (q *EventQueue) here(id certs.ID, key certs.PublicKey) bool {
 	return present && held == key
 }
 
-func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp) {
+func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp, hidden bool) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.enqueue(item{event: m, stamp: p, sender: from})
+	q.enqueue(item{event: m, stamp: p, sender: from, hidden: hidden})
 }
 
 // incomingNow is how many direct messages are not handled.
