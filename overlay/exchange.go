@@ -10,7 +10,7 @@ import (
 // Messages with more than a text: data, requests and replies.
 
 // Draft is a message for Node.Post: its Body, which is text or, if Binary, data; the message that it
-// is a ReplyTo, if any; and its Ref.
+// is a ReplyTo, if any; whether it WantsReply; and its Ref.
 type Draft = messaging.Draft
 
 // RequestError says why the request with that ID has no reply from the peer that it was sent To: Err

@@ -20,6 +20,20 @@ type ready struct {
 	Version string `json:"version"`
 }
 
+// message is a message; one with data has an empty body.
+type message struct {
+	overlay.Message
+	Data []byte `json:"body_base64,omitzero"`
+}
+
+// dataOf takes its data out of a message; nil if it has a text.
+func dataOf(m *overlay.Message) (data []byte) {
+	if m.Binary {
+		data, m.Body = []byte(m.Body), ""
+	}
+	return data
+}
+
 type table struct {
 	Peers []overlay.Peer `json:"peers"`
 	Ref   string         `json:"ref"`

@@ -12,7 +12,7 @@ import (
 
 // Node is the part of an [overlay.Node] that lines use.
 type Node interface {
-	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
+	Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Cancel(overlay.MessageID) error
@@ -63,6 +63,10 @@ type Message struct {
 	Ref  string
 	Line []byte // the line or its beginning, to be quoted in an error
 
+	Binary     bool // the body is data
+	ReplyTo    overlay.MessageID
+	WantsReply bool
+
 	number int // of the line
 }
 
@@ -73,7 +77,7 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 	if m.To == overlay.Everyone {
 		_, err = n.Broadcast(ctx, m.Body, m.Ref)
 	} else {
-		_, err = n.Send(ctx, m.To, m.Body, m.Ref)
+		_, err = n.Post(ctx, m.To, overlay.Draft{Body: m.Body, Binary: m.Binary, ReplyTo: m.ReplyTo, WantsReply: m.WantsReply, Ref: m.Ref})
 	}
 	return err
 }

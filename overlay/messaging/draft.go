@@ -15,6 +15,8 @@ type Draft struct {
 	Binary  bool      // the body is data, not text
 	ReplyTo MessageID // the message that it replies to; zero: none
 	Ref     string    // comes back in each event of the message
+	// WantsReply tells the receiver that a reply is waited for; Request sets it.
+	WantsReply bool
 
 	request *request // of the caller that waits for a reply; nil: none does
 }

@@ -110,7 +110,7 @@ func (e *Engine) hasBegun() bool {
 // NewMessage gives a message its ID and position.
 func (e *Engine) NewMessage(d Draft) *delivery.Outgoing {
 	m := e.ids.next()
-	m.Body, m.Binary, m.Ref, m.ReplyTo, m.WantsReply = d.Body, d.Binary, d.Ref, d.ReplyTo, d.request != nil
+	m.Body, m.Binary, m.Ref, m.ReplyTo, m.WantsReply = d.Body, d.Binary, d.Ref, d.ReplyTo, d.WantsReply
 	m.SentAt, m.Taken = time.Now(), e.now()
 	return m
 }

@@ -62,7 +62,7 @@ func (e *Engine) Request(ctx context.Context, to certs.ID, d Draft) (Message, er
 		return Message{}, ErrManyRequests
 	}
 	defer q.exit()
-	d.request = &request{to: to, outcome: make(chan outcome, 1)}
+	d.WantsReply, d.request = true, &request{to: to, outcome: make(chan outcome, 1)}
 	id, err := e.Send(ctx, to, d)
 	if err != nil {
 		return Message{}, err

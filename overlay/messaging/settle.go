@@ -35,7 +35,7 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 
 // outcome is the last event of a message.
 func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time.Duration) item {
-	if word.Refused && m.WantsReply {
+	if word.Refused {
 		r.engine.requests.failed(m.ID, word.Reason)
 	}
 	if word.Final {
