@@ -21,7 +21,7 @@ type PeerChanged = messaging.PeerChanged
 type describer struct{ loop *mailbox }
 
 // SetTags replaces this peer's tags, by which others know it: Peer.Tags and PeerChanged. All of them as
-// a JSON object have at most 1 KiB (pb.MaxTags). The others hear of it at once, but not of more than
+// a JSON object have at most 1 KiB (MaxTags). The others hear of it at once, but not of more than
 // one change a second: of several only the last counts. Tags are not kept over restarts, see
 // Config.Tags. Errors: ErrTagsTooLong, ErrNotUTF8, ErrClosed.
 func (d describer) SetTags(tags map[string]string) error {

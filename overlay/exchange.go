@@ -3,7 +3,6 @@ package overlay
 import (
 	"context"
 
-	"quicpeer/certs"
 	"quicpeer/overlay/messaging"
 )
 
@@ -24,12 +23,12 @@ type exchange struct{ engine *messaging.Engine }
 // SendBytes is Send for any bytes, at most 1 MiB: Message.Binary says so to the receiver. A peer whose
 // version knows only text gets none: SendBytes returns ErrTextOnly if that is known of it, else the
 // message fails when such a peer comes.
-func (x exchange) SendBytes(ctx context.Context, to certs.ID, body []byte, ref string) (MessageID, error) {
+func (x exchange) SendBytes(ctx context.Context, to ID, body []byte, ref string) (MessageID, error) {
 	return x.engine.Send(ctx, to, Draft{Body: string(body), Binary: true, Ref: ref})
 }
 
 // Post is Send and SendBytes with all that a message can have.
-func (x exchange) Post(ctx context.Context, to certs.ID, d Draft) (MessageID, error) {
+func (x exchange) Post(ctx context.Context, to ID, d Draft) (MessageID, error) {
 	return x.engine.Send(ctx, to, d)
 }
 
@@ -42,7 +41,7 @@ func (x exchange) Post(ctx context.Context, to certs.ID, d Draft) (MessageID, er
 // restart, for the second time, or from another peer than the one asked, is an event like any other, with
 // its ReplyTo. Request may be called from within the loop over Events; the receipt of the reply waits
 // for that loop, so that it is behind those of the same peer's earlier messages. At most 1024 requests
-// (messaging.MaxRequests) may wait at once: ErrManyRequests. Its other errors are those of Send.
-func (x exchange) Request(ctx context.Context, to certs.ID, body string) (Message, error) {
+// (MaxRequests) may wait at once: ErrManyRequests. Its other errors are those of Send.
+func (x exchange) Request(ctx context.Context, to ID, body string) (Message, error) {
 	return x.engine.Request(ctx, to, Draft{Body: body})
 }
