@@ -64,6 +64,9 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 		Wish: func(w messaging.Wish) { n.post(wished{w}) }, Fail: n.fail,
 	})
 	n.stream = stream{n.messages.Stream()}
+	if err == nil {
+		err = n.messages.Restore()
+	}
 	if err != nil {
 		return k, err
 	}
@@ -93,7 +96,7 @@ func openPeer(value []byte, open func(*pb.Signed) (*base.Record, error)) (acquai
 }
 
 func contactOf(r *base.Record, where messaging.Reached) messaging.Contact {
-	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, Visitor: r.Visitor, Reached: where}
+	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, TextOnly: !r.TakesData, Visitor: r.Visitor, Reached: where}
 }
 
 // meet stores a peer that has joined.

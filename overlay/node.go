@@ -57,6 +57,8 @@ type Node struct {
 	expelled []outKey // of the loop: messages for them are to fail
 	stream
 	rooms
+	describer
+	exchange
 	mailbox // of the loop
 	clock
 
@@ -119,6 +121,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 }
 
 func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
+	tags, err := encodeTags(cfg.Tags)
+	if err != nil {
+		return nil, err
+	}
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
@@ -139,6 +145,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
+	n.describer, n.exchange = describer{&n.mailbox}, exchange{n.messages}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
@@ -155,8 +162,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
-		Past: n.past(visitor), Wall: time.Now().UnixNano(),
+		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown, Tags: tags,
+		Rooms: n.inRooms(), Past: n.past(visitor), Wall: time.Now().UnixNano(),
 	}
 	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()
@@ -179,7 +186,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 // here it does not block but returns ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
 // ErrOutboxFull, ErrClosed, that of a malformed ID, that of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
-	return n.messages.Send(ctx, to, body, ref)
+	return n.messages.Send(ctx, to, Draft{Body: body, Ref: ref})
 }
 
 // Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer

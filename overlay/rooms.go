@@ -68,7 +68,7 @@ func (rs rooms) Rooms() []Room {
 	for _, name := range rs.node.messages.Rooms.Names() {
 		r := Room{Name: name, Members: []certs.ID{rs.node.id}, Since: rs.node.messages.Rooms.Since(name)}
 		for _, p := range peers {
-			if isIn(p, name) {
+			if slices.Contains(p.Rooms, string(name)) {
 				r.Members = append(r.Members, p.ID)
 			}
 		}
@@ -121,10 +121,15 @@ func (r roomChanged) answer(l *loop) struct{} {
 }
 
 // publishRooms tells the others in which rooms this peer is.
-func (l *loop) publishRooms() {}
+func (l *loop) publishRooms() { inRooms{l.node.inRooms()}.answer(l) }
 
-// isIn reports whether a peer says that it is in a room.
-func isIn(p Peer, room certs.ID) bool { return false }
+// inRooms are the rooms that this peer is in, as its record names them.
+func (n *Node) inRooms() (list []string) {
+	for _, name := range n.messages.Rooms.Names() {
+		list = append(list, string(name))
+	}
+	return list
+}
 
 // entering is a room, or Everyone, that this peer is in, for the core.
 func (n *Node) entering(room certs.ID, settled bool) base.Room {

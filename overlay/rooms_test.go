@@ -30,7 +30,7 @@ func (p *peer) said(room certs.ID, body string) MessageID {
 	return m
 }
 
-func (p *peer) enter(room certs.ID) {
+func (p *peer) enterRoom(room certs.ID) {
 	p.t.Helper()
 	if err := p.JoinRoom(room); err != nil {
 		p.t.Fatalf("%s: %v", p.ID(), err)
@@ -96,9 +96,9 @@ func TestRooms(t *testing.T) {
 				t.Errorf("%s can be sent to", name)
 			}
 		}
-		alice.enter("#dev")
-		carol.enter("#dev")
-		carol.enter("#dev") // again
+		alice.enterRoom("#dev")
+		carol.enterRoom("#dev")
+		carol.enterRoom("#dev") // again
 		for i := range 20 {
 			alice.said("#dev", fmt.Sprint(i))
 			alice.said(Everyone, fmt.Sprint("all", i))
@@ -124,11 +124,12 @@ func TestRooms(t *testing.T) {
 			t.Errorf("a long message: %v", err)
 		}
 		for i := range 31 {
-			alice.enter(certs.ID(fmt.Sprint("#r", i)))
+			alice.enterRoom(certs.ID(fmt.Sprint("#r", i)))
 		}
 		if err := alice.JoinRoom("#more"); !errors.Is(err, ErrRoomsFull) {
 			t.Errorf("the 33rd room: %v", err)
 		}
+		carol.eventually(5*time.Second, "it is told who is in a room", func() bool { return len(carol.Rooms()) == 0 && slices.Contains(carol.Peers()[0].Rooms, "#r30") })
 		list := alice.Rooms()
 		if len(list) != 32 || list[0].Name != "#dev" || !slices.Contains(list[0].Members, "alice") || list[0].Since.IsZero() {
 			t.Errorf("the rooms are %v", list)
@@ -155,7 +156,7 @@ func TestPastOfARoom(t *testing.T) {
 		w.keeping("alice", "bob", "carol", "dave")
 		peers := w.network("alice", "bob", "carol")
 		for _, p := range peers {
-			p.enter("#dev")
+			p.enterRoom("#dev")
 		}
 		var want []string
 		for i := range 230 {
@@ -174,7 +175,7 @@ func TestPastOfARoom(t *testing.T) {
 		}
 		dave := w.peer(n)
 		dave.listen()
-		dave.enter("#dev")
+		dave.enterRoom("#dev")
 		ready := time.Now()
 		dave.awaitHeard(time.Second, "#dev", before(want[30:])...)
 		t.Logf("200 messages %v after ready, %d bytes received in all", time.Since(ready), conn.bytes.Load())
@@ -273,11 +274,11 @@ func TestPastOnceOverRestarts(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice", "bob")
 		alice := w.start("alice")
-		alice.enter("#dev")
+		alice.enterRoom("#dev")
 		alice.said("#dev", "0")
 		alice.said(Everyone, "all")
 		bob := w.start("bob", "alice")
-		bob.enter("#dev")
+		bob.enterRoom("#dev")
 		bob.awaitHeard(2*time.Second, "#dev", "+0")
 		bob.awaitHeard(2*time.Second, Everyone, "+all")
 		since := bob.Rooms()[0].Since
@@ -326,9 +327,9 @@ func TestPastOfALiar(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) {
 				w.keeping("alice", "mallory")
 				alice := w.start("alice")
-				alice.enter("#dev")
+				alice.enterRoom("#dev")
 				mallory := w.start("mallory", "alice")
-				mallory.enter("#dev")
+				mallory.enterRoom("#dev")
 				key := alice.Key()
 				id := make([]byte, 16)
 				id[8] = 0x80
@@ -337,7 +338,7 @@ func TestPastOfALiar(t *testing.T) {
 				alice.said("#dev", "truth")
 				bob := w.start("bob", "mallory")
 				bob.eventually(5*time.Second, "alice is there", func() bool { return len(bob.here()) == 2 })
-				bob.enter("#dev")
+				bob.enterRoom("#dev")
 				bob.awaitHeard(5*time.Second, "#dev", "+truth")
 				if !strings.Contains(w.log.String(), test.want) {
 					t.Error("nobody complains")

@@ -20,6 +20,9 @@ const (
 	MaxReason        = 256
 	MaxAddresses     = 16      // entries in Record.addresses
 	MaxObserved      = 4       // entries in Record.observed
+	MaxRooms         = 32      // entries in Record.rooms
+	MaxRoom          = 32      // of a room's name, beside the '#'
+	MaxTags          = 1 << 10 // Record.tags
 	MaxAfter         = 1000    // milliseconds, see Sync
 	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: beyond any clock, with room for epochs above it
 	MaxAccusers      = 2       // of a LOST
@@ -59,6 +62,24 @@ func CheckID(id string) error {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '.' && c != '_' && c != '-' {
 			return fmt.Errorf("an ID consists of letters, digits, '.', '_' and '-', not %q", c)
+		}
+	}
+	return nil
+}
+
+// CheckRoom reports why name is not a valid name of a room: '#', and 1 to 32 of lower-case letters
+// (a-z), digits, '.', '_' and '-'.
+func CheckRoom(name string) error {
+	if len(name) < 2 || name[0] != '#' {
+		return fmt.Errorf("a room's name is '#' and 1 to %d characters", MaxRoom)
+	}
+	if len(name) > 1+MaxRoom {
+		return fmt.Errorf("a room's name has at most %d characters behind the '#', this one %d", MaxRoom, len(name)-1)
+	}
+	for _, c := range name[1:] {
+		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		if !letter && c != '.' && c != '_' && c != '-' {
+			return fmt.Errorf("a room's name consists of lower-case letters, digits, '.', '_' and '-', not %q", c)
 		}
 	}
 	return nil
@@ -200,7 +221,13 @@ func checkMessage(m *Message) error {
 	if err := CheckID(m.GetReceiver()); err != nil {
 		return fmt.Errorf("receiver: %w", err)
 	}
-	return checkAtMost("content", len(m.GetContent()), MaxBody)
+	if m.Data != nil && m.GetContent() != "" {
+		return fmt.Errorf("a message with content and data")
+	}
+	if n := len(m.GetReplyTo()); n != 0 && n != MessageIDSize {
+		return fmt.Errorf("a reply to a message ID of %d bytes, not %d", n, MessageIDSize)
+	}
+	return cmp.Or(checkAtMost("content", len(m.GetContent()), MaxBody), checkAtMost("data", len(m.GetData()), MaxBody))
 }
 
 func checkReceipt(r *Receipt) error {

@@ -59,6 +59,8 @@ func wellFormed() []*pb.PeerMessage {
 	var list []*pb.PeerMessage
 	for _, m := range []proto.Message{
 		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1},
+		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Data: []byte("\xff\x00"), WantsReply: true, ReplyTo: make([]byte, 16)},
+		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Data: []byte{}},
 		&pb.Receipt{Id: make([]byte, 16), Code: pb.ReceiptCode_DELIVERED},
 		&pb.HandshakeStart{Version: 1, Network: "net", Id: "alice", Record: signed(goodRecord()), Software: "test"},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(goodRecord())},
@@ -187,6 +189,10 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.Message{Id: make([]byte, 16), Receiver: "b"},
 		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b c"},
 		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Content: long(pb.MaxBody + 1)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Data: make([]byte, pb.MaxBody+1)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Content: "a", Data: []byte{}},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", ReplyTo: make([]byte, 15)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", ReplyTo: make([]byte, 17)},
 		&pb.Receipt{Code: pb.ReceiptCode_DELIVERED},
 		&pb.Receipt{Id: make([]byte, 16), Code: pb.ReceiptCode_REJECTED, Reason: long(pb.MaxReason + 1)},
 		&pb.HandshakeStart{Version: 1},

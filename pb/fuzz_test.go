@@ -122,6 +122,14 @@ func checkRecord(t *testing.T, r *pb.Record) {
 		len(r.GetObserved()) > pb.MaxObserved || len(r.GetSealingKey()) != 0 && len(r.GetSealingKey()) != pb.KeySize {
 		t.Fatalf("a record in bad form: %v", r)
 	}
+	if rooms := r.GetRooms(); len(rooms) > pb.MaxRooms || len(r.GetTags()) > pb.MaxTags || !slices.IsSorted(rooms) || len(slices.Compact(slices.Clone(rooms))) != len(rooms) {
+		t.Fatalf("rooms or tags in bad form: %v", r)
+	}
+	for _, name := range r.GetRooms() {
+		if err := pb.CheckRoom(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, a := range slices.Concat(r.GetAddresses(), r.GetObserved()) {
 		if _, err := netip.ParseAddrPort(a); err != nil {
 			t.Fatalf("an address that can't be dialled: %v", err)

@@ -912,7 +912,15 @@ type Message struct {
 	// used before; the nonce tells the receiver that such a message is not a repeat. It
 	// rejects a message at a position that another run has reached (REJECTED), and one whose
 	// content differs from the one it has shown there.
-	Nonce         uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Nonce uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// In place of content: bytes that need not be UTF-8, at most 1 MiB. A receiver that does not know
+	// this field would show an empty message, so it is only sent to a peer whose record names feature 2.
+	Data []byte `protobuf:"bytes,20,opt,name=data,proto3,oneof" json:"data,omitempty"`
+	// The sender's program waits for a message in reply to this one.
+	WantsReply bool `protobuf:"varint,21,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
+	// The ID of the message of the receiver that this one replies to; of any other it is a message
+	// like all others.
+	ReplyTo       []byte `protobuf:"bytes,22,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -994,6 +1002,27 @@ func (x *Message) GetNonce() uint64 {
 		return x.Nonce
 	}
 	return 0
+}
+
+func (x *Message) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Message) GetWantsReply() bool {
+	if x != nil {
+		return x.WantsReply
+	}
+	return false
+}
+
+func (x *Message) GetReplyTo() []byte {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return nil
 }
 
 // Receipt answers one Message, in the order of the messages of its stream.
@@ -1500,7 +1529,16 @@ type Record struct {
 	// on. A visitor that stays publishes a record without this mark and with a higher seq.
 	Visitor bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
 	// In a private network; without a valid one the record is not. An open network ignores it.
-	Pass          *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
+	Pass *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
+	// JOIN: the rooms that the peer is in: '#' and 1 to 32 of lower-case letters, digits, '.', '_', '-'
+	// each, in order, no two the same, at most 32. Those of another form or out of order, and those
+	// beyond, do not count.
+	Rooms []string `protobuf:"bytes,13,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// JOIN: what the program tells the others about itself, at most 1 KiB; more counts as none. It is
+	// for programs: peers of this one write a JSON object of strings.
+	Tags []byte `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
+	// JOIN: of the features (see HandshakeStart) those that matter to peers without a link: 2.
+	Features      []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1615,6 +1653,27 @@ func (x *Record) GetVisitor() bool {
 func (x *Record) GetPass() *Pass {
 	if x != nil {
 		return x.Pass
+	}
+	return nil
+}
+
+func (x *Record) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Record) GetTags() []byte {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Record) GetFeatures() []uint32 {
+	if x != nil {
+		return x.Features
 	}
 	return nil
 }
@@ -1798,6 +1857,7 @@ type HandshakeStart struct {
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.
 	//
+	// 2: messages with data, see Message.data. It is named in the record too.
 	// 60: the past. The peer keeps a history, and answers PastWanted from it.
 	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
 	// A Redemption, by whoever has a ticket for a private network. The record has no pass then.
@@ -4336,7 +4396,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"pastWanted\x127\n" +
 	"\n" +
 	"past_given\x18= \x01(\v2\x16.quicpeer.v1.PastGivenH\x00R\tpastGivenB\t\n" +
-	"\acontent\"\xac\x01\n" +
+	"\acontent\"\x8a\x02\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x1a\n" +
@@ -4344,7 +4404,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\tR\acontent\x12\x17\n" +
 	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05nonce\x18\a \x01(\x06R\x05nonce\"_\n" +
+	"\x05nonce\x18\a \x01(\x06R\x05nonce\x12\x17\n" +
+	"\x04data\x18\x14 \x01(\fH\x00R\x04data\x88\x01\x01\x12\x1f\n" +
+	"\vwants_reply\x18\x15 \x01(\bR\n" +
+	"wantsReply\x12\x19\n" +
+	"\breply_to\x18\x16 \x01(\fR\areplyToB\a\n" +
+	"\x05_data\"_\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12,\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x18.quicpeer.v1.ReceiptCodeR\x04code\x12\x16\n" +
@@ -4374,7 +4439,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12.\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n" +
-	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xd1\x02\n" +
+	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\x97\x03\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -4389,7 +4454,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05nonce\x18\n" +
 	" \x01(\x06R\x05nonce\x12\x18\n" +
 	"\avisitor\x18\v \x01(\bR\avisitor\x12%\n" +
-	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xfd\x01\n" +
+	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x14\n" +
+	"\x05rooms\x18\r \x03(\tR\x05rooms\x12\x12\n" +
+	"\x04tags\x18\x0e \x01(\fR\x04tags\x12\x1a\n" +
+	"\bfeatures\x18\x0f \x03(\rR\bfeatures\"\xfd\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
@@ -4811,6 +4879,7 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_PastWanted)(nil),
 		(*PeerMessage_PastGiven)(nil),
 	}
+	file_quicpeer_proto_msgTypes[1].OneofWrappers = []any{}
 	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
 		(*Routed_Answer)(nil),

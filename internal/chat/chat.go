@@ -129,8 +129,19 @@ func (t *Frontend) message(e overlay.Message) error {
 		}
 		margin := strings.Repeat(" ", len(clock)+3)
 		first := len(clock) + len(plain) + len(" : ")
-		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.look.Width()))
+		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(text(e.Body, e.Binary), margin, first, t.look.Width()))
 	})
+}
+
+// text is the body of a message as text: of data it says how much that is.
+func text(body string, binary bool) string {
+	switch {
+	case !binary:
+		return body
+	case len(body) < 1000:
+		return fmt.Sprintf("[%s of data]", count(len(body), "byte"))
+	}
+	return fmt.Sprintf("[%d kB of data]", (len(body)+500)/1000)
 }
 
 // sent says when a message was sent, if that was a while ago. It says nothing if the

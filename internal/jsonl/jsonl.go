@@ -31,12 +31,15 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "ready", ready{e, j.version})
 	case overlay.PeerJoined:
 		return write(j, "peer_joined", e)
+	case overlay.PeerChanged:
+		return write(j, "peer_changed", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
 	case overlay.KeyChanged:
 		return write(j, "key_changed", e)
 	case overlay.Message:
-		return write(j, "message", e)
+		data := dataOf(&e)
+		return write(j, "message", message{e, data})
 	case overlay.Sent:
 		return write(j, "sent", e)
 	case overlay.Delivered:
@@ -67,7 +70,7 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	}
 	switch c.Cmd {
 	case "send":
-		return lines.Message{To: c.To, Body: c.Body, Ref: c.Ref}, false, nil
+		return lines.Message{To: c.To, Body: c.Body, Binary: c.Binary, ReplyTo: c.ReplyTo, WantsReply: c.Wants, Ref: c.Ref}, false, nil
 	case "broadcast":
 		return lines.Message{To: overlay.Everyone, Body: c.Body, Ref: c.Ref}, false, nil
 	case "join", "part", "rooms":

@@ -12,7 +12,7 @@ import (
 
 // Node is the part of an [overlay.Node] that lines use.
 type Node interface {
-	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
+	Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	JoinRoom(certs.ID) error
@@ -67,6 +67,10 @@ type Message struct {
 	Ref  string
 	Line []byte // the line or its beginning, to be quoted in an error
 
+	Binary     bool // the body is data
+	ReplyTo    overlay.MessageID
+	WantsReply bool
+
 	number int // of the line
 }
 
@@ -80,7 +84,7 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 	case overlay.IsRoom(m.To):
 		_, err = n.SendRoom(ctx, m.To, m.Body, m.Ref)
 	default:
-		_, err = n.Send(ctx, m.To, m.Body, m.Ref)
+		_, err = n.Post(ctx, m.To, overlay.Draft{Body: m.Body, Binary: m.Binary, ReplyTo: m.ReplyTo, WantsReply: m.WantsReply, Ref: m.Ref})
 	}
 	return err
 }

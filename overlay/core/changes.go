@@ -27,7 +27,7 @@ func (c *Core) follow(what base.Happening) {
 	case base.Staying:
 		c.visit.stay()
 	case reach.Relocated:
-		c.own.renewAddresses()
+		c.own.renewChanged()
 	case link.DoorLost:
 		c.join.DoorEnded(what.Door, what.Did)
 	case base.TableTaken:

@@ -256,7 +256,7 @@ func (c *Core) tick() {
 	c.relay.ExpirePartials()
 	c.reach.KeepMeetings()
 	if c.own.pending {
-		c.own.renewAddresses()
+		c.own.renewChanged()
 	}
 	if c.env.Ready && !c.env.Leaving {
 		c.probes.Pursue()

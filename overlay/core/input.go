@@ -162,6 +162,12 @@ type (
 	}
 	// Mapped is the address that a router forwards to us; zero if none does.
 	Mapped struct{ Address netip.AddrPort }
+	// Describe says in which rooms we are and what our tags are, both in place of what they were.
+	// Others are told about once a second.
+	Describe struct {
+		Rooms []string // as in pb.Record: valid, in order, at most pb.MaxRooms
+		Tags  string   // at most pb.MaxTags bytes
+	}
 	// Slept says that the whole machine was asleep, and for how long by the time of day; its
 	// clock for durations may have stopped meanwhile.
 	Slept struct{ For time.Duration }
@@ -368,6 +374,11 @@ func (in Moved) apply(c *Core) (r Reply) {
 
 func (in Mapped) apply(c *Core) (r Reply) {
 	c.reach.MappedTo(in.Address)
+	return r
+}
+
+func (in Describe) apply(c *Core) (r Reply) {
+	c.own.describe(in.Rooms, in.Tags)
 	return r
 }
 

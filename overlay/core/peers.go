@@ -18,6 +18,8 @@ type Peer struct {
 	Carried   base.LinkID // one over others that is in use; 0: none
 	Via       certs.ID
 	Addresses []string
+	Rooms     []string
+	Tags      string
 }
 
 // Peers lists who is here, this peer itself excepted, in the order of the IDs.
@@ -28,7 +30,7 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.Record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags}
 		switch l, carried := c.inUse(r.Key); {
 		case l == nil:
 		case carried:

@@ -16,12 +16,9 @@ import (
 	"quicpeer/pb"
 )
 
-// MaxRooms bounds the rooms that a peer is in: each other peer knows of them.
-const MaxRooms = 32
-
 // Errors of rooms.
 var (
-	ErrRoomsFull = fmt.Errorf("this peer is in %d rooms, the most there can be; /part one", MaxRooms)
+	ErrRoomsFull = fmt.Errorf("this peer is in %d rooms, the most there can be; /part one", pb.MaxRooms)
 	ErrNotInRoom = errors.New("this peer is not in that room")
 )
 
@@ -60,8 +57,8 @@ func (rs *Rooms) load(key, value []byte) error {
 	if name != pb.Everyone {
 		err = pb.CheckRoom(name)
 	}
-	if err == nil && len(rs.since) == MaxRooms {
-		err = fmt.Errorf("there are more than %d", MaxRooms)
+	if err == nil && len(rs.since) == pb.MaxRooms {
+		err = fmt.Errorf("there are more than %d", pb.MaxRooms)
 	}
 	if err != nil {
 		return damaged("room", err)
@@ -76,7 +73,7 @@ func (rs *Rooms) load(key, value []byte) error {
 // Join puts the peer into a room; it returns when that is on disk.
 func (rs *Rooms) Join(room certs.ID) error {
 	return rs.change(func() (store.Op, error) {
-		if _, in := rs.since[room]; !in && len(rs.since) == MaxRooms {
+		if _, in := rs.since[room]; !in && len(rs.since) == pb.MaxRooms {
 			return store.Op{}, ErrRoomsFull
 		} else if !in {
 			rs.since[room] = time.Now()

@@ -99,7 +99,7 @@ var names = sync.OnceFunc(func() {
 	for _, in := range []core.Input{
 		core.Connected{}, core.Received{}, core.Disconnected{}, core.Heard{}, core.Stuck{}, core.Seen{}, core.DialFailed{},
 		core.Verified{}, core.Want{}, core.Broadcast{}, core.EnterRoom{}, core.ExitRoom{}, core.Recalled{}, core.Route{}, core.Carry{}, core.Deposit{}, core.Withdraw{}, core.Collect{},
-		core.Found{}, core.Join{}, core.Moved{}, core.Mapped{}, core.Slept{}, core.Leave{}, core.Tick{},
+		core.Found{}, core.Join{}, core.Moved{}, core.Mapped{}, core.Describe{}, core.Slept{}, core.Leave{}, core.Tick{},
 	} {
 		gob.Register(in)
 	}

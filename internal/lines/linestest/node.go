@@ -124,14 +124,24 @@ func (n *Node) Fail(err error) {
 	n.Close()
 }
 
-func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+// Post notes data and replies as what they are.
+func (n *Node) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error) {
 	switch {
 	case to == n.id:
 		return overlay.MessageID{}, overlay.ErrToSelf
-	case len(body) > pb.MaxBody:
+	case len(d.Body) > pb.MaxBody:
 		return overlay.MessageID{}, overlay.ErrTooLong
 	}
-	return n.accept(ctx, to, body, ref)
+	if d.Binary {
+		d.Body = fmt.Sprintf("data %x", d.Body)
+	}
+	if d.ReplyTo != (overlay.MessageID{}) {
+		d.Body += " (replies to " + d.ReplyTo.String() + ")"
+	}
+	if d.WantsReply {
+		d.Body += " (wants a reply)"
+	}
+	return n.accept(ctx, to, d.Body, d.Ref)
 }
 
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {

@@ -43,6 +43,9 @@ type Config struct {
 	// Visitor says that this peer keeps no identity: it is announced to nobody unless it stays,
 	// see overlay/core/visitors.go. A visitor that begins a network stays at once.
 	Visitor bool
+	// Rooms that this peer is in, and its tags; see core.Describe.
+	Rooms []string
+	Tags  string
 	// NoCustody says that we keep nothing for others and leave nothing with others.
 	NoCustody bool
 	// Custody holds the deposits kept for others when the last run ended, those of one age in the

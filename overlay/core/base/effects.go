@@ -149,6 +149,14 @@ type Joined struct {
 	Via certs.ID // who told us; empty when direct
 }
 
+// Changed: a peer that is here is in other rooms or has other tags than the user was told; behind
+// the Joined of one that has any.
+type Changed struct {
+	ID    certs.ID
+	Rooms []string
+	Tags  string
+}
+
 // Left: a peer has gone.
 type Left struct {
 	ID       certs.ID
@@ -190,6 +198,8 @@ type ShownBroadcasts struct {
 func (Ready) isEvent() {}
 
 func (Joined) isEvent() {}
+
+func (Changed) isEvent() {}
 
 func (Left) isEvent() {}
 

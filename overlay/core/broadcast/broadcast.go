@@ -299,7 +299,7 @@ func (bc *Broadcasts) reachesUser(b *table.RecentBroadcast) bool {
 			return false
 		}
 		e.Shown = e.Record
-		bc.Out.Events = append(bc.Out.Events, base.Joined{ID: e.Record.ID, Key: e.Record.Key, Via: bc.links.ToldBy(e)})
+		bc.Out.Events = append(bc.Out.Events, e.Record.Comes(bc.links.ToldBy(e))...)
 		bc.late = append(bc.late, r)
 	}
 	r.LateTill = bc.Now + lateFor

@@ -189,7 +189,9 @@ func (p *Past) giver(a *ask) (best *link.Link) {
 }
 
 // isIn reports whether the peer at the other end says that it is in a room.
-func isIn(l *link.Link, room string) bool { return false }
+func isIn(l *link.Link, room string) bool {
+	return l.Entry != nil && slices.Contains(l.Entry.Record.Rooms, room)
+}
 
 // question asks a link for what we lack of a room.
 func (p *Past) question(a *ask, l *link.Link) {
