@@ -16,11 +16,12 @@ import (
 // (pb.MaxBroadcast). Broadcasts have no receipts. It blocks while more than 256 KiB are queued
 // for a neighbour. Its errors are those of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
-	return n.broadcast(ctx, broadcast{"", body, ref})
+	return n.rooms.broadcast(ctx, broadcast{"", body, ref})
 }
 
 // broadcast sends a message to everyone, or to a room.
-func (n *Node) broadcast(ctx context.Context, b broadcast) (MessageID, error) {
+func (rs rooms) broadcast(ctx context.Context, b broadcast) (MessageID, error) {
+	n := rs.node
 	if err := messaging.CheckBody(b.body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err
 	}
@@ -64,9 +65,6 @@ func (b broadcast) answer(l *loop) broadcastReply {
 	if nl := l.links.busiest(); nl != nil && nl.Queued() > maxQueuedSending {
 		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
 	}
-	if b.room != "" && n.messages.Rooms.Since(b.room).IsZero() {
-		return broadcastReply{err: notInRoom(b.room)}
-	}
 	id := MessageID(l.step(core.Broadcast{Room: string(b.room), Body: b.body, SentAt: time.Now().UnixNano()}).Message)
 	n.messages.Rooms.Said(Sent{Message: id, To: cmp.Or(b.room, Everyone), Ref: b.ref}, l.core.LastSaid())
 	return broadcastReply{id: id}
@@ -75,7 +73,7 @@ func (b broadcast) answer(l *loop) broadcastReply {
 // heardBroadcast passes a broadcast of another peer on to the program.
 func (l *loop) heardBroadcast(e base.Broadcasted) {
 	n := l.node
-	m := l.messageOf(e.Content)
+	m := messageOf(l, e.Content)
 	if e.Direct {
 		m.Path = PathDirect
 	}
@@ -85,10 +83,10 @@ func (l *loop) heardBroadcast(e base.Broadcasted) {
 }
 
 // heardBefore passes on what was said before this peer came.
-func (l *loop) heardBefore(e base.Recalled) {
+func heardBefore(l *loop, e base.Recalled) {
 	n := l.node
 	for _, b := range e.List {
-		m := l.messageOf(b.Content)
+		m := messageOf(l, b.Content)
 		if n.messages.Ignored.Has(m.Key) {
 			continue
 		}
@@ -102,7 +100,7 @@ func (l *loop) heardBefore(e base.Recalled) {
 }
 
 // messageOf is a broadcast as the program gets it.
-func (l *loop) messageOf(c *pb.BroadcastContent) Message {
+func messageOf(l *loop, c *pb.BroadcastContent) Message {
 	from, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
 	return Message{
 		ID: MessageID(c.GetId()), From: from, Key: key, NewKey: l.node.messages.Directory().IsNewKey(from, key), To: cmp.Or(certs.ID(c.GetRoom()), Everyone),

@@ -70,7 +70,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err != nil {
 		return k, err
 	}
-	if err := n.messages.OpenRooms(); err != nil {
+	if err := n.messages.Rooms.Open(n.messages); err != nil {
 		return k, err
 	}
 	k.shown = make(map[base.ShownBroadcasts]uint64)

@@ -260,7 +260,7 @@ func (l *loop) apply(out base.Effects) {
 		n.endpoint.TakeCarried(transport.Tag(c.From), c.Packet)
 	}
 	for _, r := range out.Recalls {
-		l.recall(r)
+		recall(l, r)
 	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
@@ -302,7 +302,7 @@ func (l *loop) happened(event base.Event) {
 	case base.Broadcasted:
 		l.heardBroadcast(e)
 	case base.Recalled:
-		l.heardBefore(e)
+		heardBefore(l, e)
 	}
 }
 

@@ -162,8 +162,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown, Tags: tags,
-		Rooms: n.inRooms(), Past: n.past(visitor), Wall: time.Now().UnixNano(),
+		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Memory: base.Memory{Custody: kept.custody, Shown: kept.shown, Past: n.bygone(visitor), Wall: time.Now().UnixNano()}, Tags: tags,
+		Rooms: n.names(),
 	}
 	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()

@@ -55,8 +55,12 @@ func (rs rooms) JoinRoom(name certs.ID) error {
 
 // PartRoom leaves a room: its messages are passed on, and not shown. Errors: ErrNotInRoom, ErrClosed.
 func (rs rooms) PartRoom(name certs.ID) error {
-	if err := rs.node.messages.Rooms.Part(name); err != nil {
-		return named(name, err)
+	err := rs.node.messages.Rooms.Part(name)
+	switch {
+	case errors.Is(err, ErrNotInRoom):
+		return notInRoom(name)
+	case err != nil:
+		return err
 	}
 	return rs.changed(name)
 }
@@ -66,7 +70,7 @@ func (rs rooms) Rooms() []Room {
 	peers := rs.node.Peers()
 	list := []Room{}
 	for _, name := range rs.node.messages.Rooms.Names() {
-		r := Room{Name: name, Members: []certs.ID{rs.node.id}, Since: rs.node.messages.Rooms.Since(name)}
+		r := Room{Name: name, Members: []certs.ID{rs.node.id}, Since: rs.node.messages.Rooms.EnteredAt(name)}
 		for _, p := range peers {
 			if slices.Contains(p.Rooms, string(name)) {
 				r.Members = append(r.Members, p.ID)
@@ -84,7 +88,10 @@ func (rs rooms) SendRoom(ctx context.Context, room certs.ID, body, ref string) (
 	if err := CheckRoom(room); err != nil {
 		return MessageID{}, err
 	}
-	return rs.node.broadcast(ctx, broadcast{room, body, ref})
+	if rs.node.messages.Rooms.EnteredAt(room).IsZero() {
+		return MessageID{}, notInRoom(room) // or one would not see the answers
+	}
+	return rs.broadcast(ctx, broadcast{room, body, ref})
 }
 
 // changed tells the loop that this peer has entered or left a room.
@@ -95,46 +102,38 @@ func (rs rooms) changed(name certs.ID) error {
 	return nil
 }
 
-// notInRoom is why a message is not sent: who is not in a room would not see the answers.
-func notInRoom(room certs.ID) error { return named(room, ErrNotInRoom) }
-
-// named says which room an error is about.
-func named(room certs.ID, err error) error {
-	if errors.Is(err, ErrNotInRoom) {
-		return fmt.Errorf("%w: /join %s first", err, room)
-	}
-	return err
-}
+// notInRoom says which room a peer is not in.
+func notInRoom(room certs.ID) error { return fmt.Errorf("%w: /join %s first", ErrNotInRoom, room) }
 
 // roomChanged: this peer is in a room, or is not any more.
 type roomChanged struct{ name certs.ID }
 
 // answer goes by what is true by now: of two changes the later may come first.
 func (r roomChanged) answer(l *loop) struct{} {
-	if in := &l.node.messages.Rooms; in.Since(r.name).IsZero() {
+	if in := &l.node.messages.Rooms; in.EnteredAt(r.name).IsZero() {
 		l.step(core.ExitRoom{Name: string(r.name)})
 	} else {
 		l.step(core.EnterRoom{Room: l.node.entering(r.name, false)})
 	}
-	l.publishRooms()
+	publishRooms(l)
 	return struct{}{}
 }
 
 // publishRooms tells the others in which rooms this peer is.
-func (l *loop) publishRooms() { inRooms{l.node.inRooms()}.answer(l) }
+func publishRooms(l *loop) { inRooms{l.node.names()}.answer(l) }
 
-// inRooms are the rooms that this peer is in, as its record names them.
-func (n *Node) inRooms() (list []string) {
-	for _, name := range n.messages.Rooms.Names() {
+// names are the rooms that this peer is in, as its record names them.
+func (rs rooms) names() (list []string) {
+	for _, name := range rs.node.messages.Rooms.Names() {
 		list = append(list, string(name))
 	}
 	return list
 }
 
 // entering is a room, or Everyone, that this peer is in, for the core.
-func (n *Node) entering(room certs.ID, settled bool) base.Room {
+func (rs rooms) entering(room certs.ID, settled bool) base.Room {
 	r := base.Room{Name: string(room), Settled: settled}
-	for _, s := range n.messages.Rooms.Recent(room, pb.MaxPast, time.Time{}) {
+	for _, s := range rs.node.messages.Rooms.Recent(room, pb.MaxPast, time.Time{}) {
 		if c, err := pb.ParseBroadcast(s); err == nil {
 			r.Shown = append(r.Shown, base.TagOfBroadcast(c))
 		}
@@ -143,28 +142,28 @@ func (n *Node) entering(room certs.ID, settled bool) base.Room {
 }
 
 // remembers says that this peer keeps a history, which it gives to those who come.
-func (n *Node) remembers() bool { return n.cfg.State.Dir != "" && !n.cfg.History.Off }
+func (rs rooms) remembers() bool { return rs.node.cfg.State.Dir != "" && !rs.node.cfg.History.Off }
 
-// past are the rooms that this peer is in from the start, and Everyone. What earlier runs have shown
+// bygone are the rooms that this peer is in from the start, and Everyone. What earlier runs have shown
 // is not known without a history, and would be shown again: then none is asked for its past. Nor is
 // it by a visitor, which is gone in a moment.
-func (n *Node) past(visitor bool) (list []base.Room) {
-	forgets := n.cfg.State.Dir != "" && n.cfg.History.Off
-	rooms := &n.messages.Rooms
+func (rs rooms) bygone(visitor bool) (list []base.Room) {
+	forgets := rs.node.cfg.State.Dir != "" && rs.node.cfg.History.Off
+	rooms := &rs.node.messages.Rooms
 	if !visitor && !forgets {
-		list = append(list, n.entering(Everyone, rooms.Settled(Everyone)))
+		list = append(list, rs.entering(Everyone, rooms.Settled(Everyone)))
 		if !rooms.Settled(Everyone) {
 			rooms.Begun()
 		}
 	}
 	for _, name := range rooms.Names() {
-		list = append(list, n.entering(name, forgets || rooms.Settled(name)))
+		list = append(list, rs.entering(name, forgets || rooms.Settled(name)))
 	}
 	return list
 }
 
 // recall reads what the history has of a room, for a peer that has asked.
-func (l *loop) recall(r base.Recall) {
+func recall(l *loop, r base.Recall) {
 	n := l.node
 	passes := n.members.passesOfMet()
 	n.wg.Go(func() {

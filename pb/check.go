@@ -399,6 +399,27 @@ func checkRanges(list []*BroadcastRange) error {
 	return checkAtMost("ranges of broadcasts", len(list), MaxRanges)
 }
 
+// checkPlace is CheckRoom for frames that are about what was said to everyone as well.
+func checkPlace(room string) error {
+	if room == Everyone {
+		return nil
+	}
+	return CheckRoom(room)
+}
+
+func checkPastWanted(m *PastWanted) error {
+	return cmp.Or(checkPlace(m.GetRoom()), checkAtMost("broadcasts had", len(m.GetHave()), MaxHave))
+}
+
+// checkPastGiven leaves the broadcasts and passes to those who open them: others have made them.
+func checkPastGiven(m *PastGiven) error {
+	return cmp.Or(
+		checkPlace(m.GetRoom()),
+		checkAtMost("broadcasts", len(m.GetBroadcasts()), MaxPast),
+		checkAtMost("passes", len(m.GetPasses()), MaxPasses),
+	)
+}
+
 func checkSigned(s *Signed, limit int) error {
 	if len(s.GetPayload()) == 0 {
 		return fmt.Errorf("nothing signed")

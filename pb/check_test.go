@@ -36,6 +36,12 @@ func goodContent() *pb.BroadcastContent {
 	return &pb.BroadcastContent{Id: make([]byte, 16), Sender: "alice", Key: make([]byte, 32), Network: "net", Content: "hello", SentAt: 1}
 }
 
+func inRoom(name string) *pb.BroadcastContent {
+	c := goodContent()
+	c.Room = name
+	return c
+}
+
 func goodLetter() *pb.Letter {
 	return &pb.Letter{
 		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
@@ -101,6 +107,11 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
 		&pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{{Author: 1, Run: 2, First: 1, Last: pb.MaxNumber}}},
 		&pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 3, Last: 3}}, pb.MaxRanges)},
+		&pb.Broadcast{Content: signed(inRoom("#" + strings.Repeat("a", pb.MaxRoom)))},
+		&pb.PastWanted{Room: "*"},
+		&pb.PastWanted{Room: "#dev", Have: make([]uint64, pb.MaxHave)},
+		&pb.PastGiven{Room: "#dev", Broadcasts: slices.Repeat([]*pb.Signed{signed(inRoom("#dev"))}, pb.MaxPast), Passes: make([]*pb.Pass, pb.MaxPasses), End: true},
+		&pb.PastGiven{Room: "*", Broadcasts: []*pb.Signed{{Payload: make([]byte, 70<<10)}}}, // somebody else has made it
 	} {
 		list = append(list, pb.Wrap(m))
 	}
@@ -285,6 +296,17 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.BroadcastsWanted{},
 		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: 1}, {First: 2, Last: 1}}},
 		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: pb.MaxNumber + 1}}},
+		&pb.PastWanted{},
+		&pb.PastWanted{Room: "dev"},
+		&pb.PastWanted{Room: "#Dev"},
+		&pb.PastWanted{Room: "*", Have: make([]uint64, pb.MaxHave+1)},
+		&pb.PastGiven{},
+		&pb.PastGiven{Room: "#"},
+		&pb.PastGiven{Room: "*", Broadcasts: make([]*pb.Signed, pb.MaxPast+1)},
+		&pb.PastGiven{Room: "*", Passes: make([]*pb.Pass, pb.MaxPasses+1)},
+		&pb.Broadcast{Content: signed(inRoom("*"))},
+		&pb.Broadcast{Content: signed(inRoom("#Dev"))},
+		&pb.Broadcast{Content: signed(inRoom("#" + strings.Repeat("a", pb.MaxRoom+1)))},
 		&pb.Broadcast{},
 		&pb.Broadcast{Content: big},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: pb.MaxHops + 1},

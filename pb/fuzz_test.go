@@ -96,7 +96,7 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 		checkSealed(t, m)
-		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && len(c.GetId()) != pb.MessageIDSize {
+		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && (len(c.GetId()) != pb.MessageIDSize || c.GetRoom() != "" && pb.CheckRoom(c.GetRoom()) != nil) {
 			t.Fatalf("a broadcast in bad form: %v", c)
 		}
 	})

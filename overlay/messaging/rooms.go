@@ -36,16 +36,15 @@ type Rooms struct {
 // in it, nanoseconds since 1970.
 const roomKey = "room "
 
-// OpenRooms loads the rooms of earlier runs. It is called once, before Start.
-func (e *Engine) OpenRooms() error {
-	rs := &e.Rooms
+// Open loads the rooms of earlier runs. It is called once, before the engine's Start.
+func (rs *Rooms) Open(e *Engine) error {
 	rs.engine = e
 	rs.since, rs.known, rs.last = make(map[certs.ID]time.Time), make(map[certs.ID]bool), make(map[certs.ID]*tail)
-	return e.disk.Load(store.Self, rs.load)
+	return e.disk.Load(store.Self, rs.loadRoom)
 }
 
-// load loads a room of an earlier run.
-func (rs *Rooms) load(key, value []byte) error {
+// loadRoom loads a room of an earlier run.
+func (rs *Rooms) loadRoom(key, value []byte) error {
 	name, isRoom := strings.CutPrefix(string(key), roomKey)
 	if !isRoom {
 		return nil
@@ -72,7 +71,7 @@ func (rs *Rooms) load(key, value []byte) error {
 
 // Join puts the peer into a room; it returns when that is on disk.
 func (rs *Rooms) Join(room certs.ID) error {
-	return rs.change(func() (store.Op, error) {
+	return rs.alter(func() (store.Op, error) {
 		if _, in := rs.since[room]; !in && len(rs.since) == pb.MaxRooms {
 			return store.Op{}, ErrRoomsFull
 		} else if !in {
@@ -84,7 +83,7 @@ func (rs *Rooms) Join(room certs.ID) error {
 
 // Part takes the peer out of a room.
 func (rs *Rooms) Part(room certs.ID) error {
-	return rs.change(func() (store.Op, error) {
+	return rs.alter(func() (store.Op, error) {
 		if _, in := rs.since[room]; !in {
 			return store.Op{}, ErrNotInRoom
 		}
@@ -94,8 +93,8 @@ func (rs *Rooms) Part(room certs.ID) error {
 	})
 }
 
-// change changes in which rooms the peer is, and waits until that is on disk.
-func (rs *Rooms) change(how func() (store.Op, error)) error {
+// alter changes in which rooms the peer is, and waits until that is on disk.
+func (rs *Rooms) alter(how func() (store.Op, error)) error {
 	e := rs.engine
 	safe := make(chan struct{})
 	rs.mu.Lock()
@@ -119,8 +118,8 @@ func (rs *Rooms) change(how func() (store.Op, error)) error {
 	}
 }
 
-// Since is since when the peer is in a room; zero: it is not.
-func (rs *Rooms) Since(room certs.ID) time.Time {
+// EnteredAt is since when the peer is in a room; zero: it is not.
+func (rs *Rooms) EnteredAt(room certs.ID) time.Time {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return rs.since[room]

@@ -33,7 +33,7 @@ type rig struct {
 func newRig(t *testing.T, change func(*base.Config)) *rig {
 	en := &base.Env{Cfg: base.Config{
 		ID: "self", Identity: identity("self"), Network: "net", Rand: rand.New(rand.NewPCG(1, 1)), Verify: base.Claim.Valid,
-		Past: []base.Room{{Name: "#dev"}}, Wall: wall, Features: []uint32{pb.FeaturePast},
+		Memory: base.Memory{Past: []base.Room{{Name: "#dev"}}, Wall: wall}, Features: []uint32{pb.FeaturePast},
 	}, Ready: true}
 	if change != nil {
 		change(&en.Cfg)
