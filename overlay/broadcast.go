@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,14 +16,20 @@ import (
 // (pb.MaxBroadcast). Broadcasts have no receipts. It blocks while more than 256 KiB are queued
 // for a neighbour. Its errors are those of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
-	if err := messaging.CheckBody(body, pb.MaxBroadcast); err != nil {
+	return n.rooms.broadcast(ctx, broadcast{"", body, ref})
+}
+
+// broadcast sends a message to everyone, or to a room.
+func (rs rooms) broadcast(ctx context.Context, b broadcast) (MessageID, error) {
+	n := rs.node
+	if err := messaging.CheckBody(b.body, pb.MaxBroadcast); err != nil {
 		return MessageID{}, err
 	}
 	if err := n.messages.Queue().WaitOwn(ctx); err != nil {
 		return MessageID{}, err
 	}
 	for {
-		r, ok := ask(&n.mailbox, broadcast{body, ref})
+		r, ok := ask(&n.mailbox, b)
 		switch {
 		case !ok:
 			return MessageID{}, ErrClosed
@@ -37,8 +44,11 @@ func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, erro
 	}
 }
 
-// broadcast asks the loop to send a message to everyone.
-type broadcast struct{ body, ref string }
+// broadcast asks the loop to send a message to a room, or to everyone if that is empty.
+type broadcast struct {
+	room      certs.ID
+	body, ref string
+}
 
 // broadcastReply is the result of a broadcast.
 type broadcastReply struct {
@@ -56,27 +66,45 @@ func (b broadcast) answer(l *loop) broadcastReply {
 		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
 	}
 	now := time.Now()
-	id := MessageID(l.step(core.Broadcast{Body: b.body, SentAt: now.UnixNano()}).Message)
-	n.messages.Queue().PushSent(Sent{Message: id, To: Everyone, Ref: b.ref}, b.body, now)
+	id := MessageID(l.step(core.Broadcast{Room: string(b.room), Body: b.body, SentAt: now.UnixNano()}).Message)
+	n.messages.Rooms.Said(Sent{Message: id, To: cmp.Or(b.room, Everyone), Ref: b.ref}, b.body, now, l.core.LastSaid())
 	return broadcastReply{id: id}
 }
 
 // heardBroadcast passes a broadcast of another peer on to the program.
 func (l *loop) heardBroadcast(e base.Broadcasted) {
 	n := l.node
-	from, key := certs.ID(e.Content.GetSender()), certs.PublicKey(e.Content.GetKey())
-	m := Message{
-		ID: MessageID(e.Content.GetId()), From: from, Key: key, NewKey: n.messages.Directory().IsNewKey(from, key), To: Everyone,
-		Body: e.Content.GetContent(), SentAt: time.Unix(0, e.Content.GetSentAt()), Path: PathRelayed,
-	}
+	m := messageOf(l, e.Content)
 	if e.Direct {
 		m.Path = PathDirect
 	}
-	hidden := n.messages.Ignored.Has(key)
-	if hidden {
-		m.Body = ""
-	}
-	if !n.messages.Queue().PushBroadcast(m, key, stampOfBroadcast(e), hidden) {
+	if !n.messages.Rooms.Heard(m, e.Signed, stampOfBroadcast(e), e.Hidden || n.messages.Ignored.Has(m.Key)) {
 		l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
+	}
+}
+
+// heardBefore passes on what was said before this peer came.
+func heardBefore(l *loop, e base.Recalled) {
+	n := l.node
+	for _, b := range e.List {
+		m := messageOf(l, b.Content)
+		if n.messages.Ignored.Has(m.Key) {
+			continue
+		}
+		if known, err := n.messages.Directory().Known(m.From); !b.Proved && (err != nil || known.Key != m.Key) {
+			m.Unproved = true
+		}
+		if !n.messages.Rooms.Bygone(m, b.Signed) {
+			l.dropped.warn(n.log, "broadcasts dropped: too many wait to be read", "from", string(m.From))
+		}
+	}
+}
+
+// messageOf is a broadcast as the program gets it.
+func messageOf(l *loop, c *pb.BroadcastContent) Message {
+	from, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
+	return Message{
+		ID: MessageID(c.GetId()), From: from, Key: key, NewKey: l.node.messages.Directory().IsNewKey(from, key), To: cmp.Or(certs.ID(c.GetRoom()), Everyone),
+		Body: c.GetContent(), SentAt: time.Unix(0, c.GetSentAt()), Path: PathRelayed,
 	}
 }

@@ -48,7 +48,7 @@ func (p *peer) checkEvents() {
 			}
 			delete(here, e.ID)
 		case Message:
-			kept := e.Path == PathRelayed && e.To != Everyone // others may have kept it, its sender has gone
+			kept := e.Before || e.Path == PathRelayed && e.To == p.ID() // others may have kept it, its sender has gone
 			if !here[e.From] && !kept {
 				complain(i, "its sender is not here")
 			}

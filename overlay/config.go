@@ -61,6 +61,8 @@ type Config struct {
 	// any other. It must not have a State that is kept. A peer that begins a network is never
 	// a visitor.
 	Visitor bool
+	// Tags are this peer's tags at the start, see Node.SetTags.
+	Tags map[string]string
 	// History bounds the history in State's directory.
 	History HistoryConfig
 	// NoCustody: the node leaves messages for absent peers with no other peer, and keeps none

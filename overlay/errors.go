@@ -143,12 +143,19 @@ func (e *UnreachableError) Error() string {
 	return what + strings.Join(e.Failures, "; ")
 }
 
-// Errors of Send, Broadcast, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
+// Errors of Send, Broadcast, SetTags, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
 var (
-	ErrToSelf     = messaging.ErrToSelf
-	ErrTooLong    = messaging.ErrTooLong // as *TooLongError
-	ErrNotUTF8    = messaging.ErrNotUTF8
-	ErrOutboxFull = messaging.ErrOutboxFull
+	// ErrTagsTooLong is SetTags' and that of Config.Tags.
+	ErrTagsTooLong = errors.New("the tags are too long")
+	ErrToSelf      = messaging.ErrToSelf
+	ErrTooLong     = messaging.ErrTooLong // as *TooLongError
+	ErrNotUTF8     = messaging.ErrNotUTF8
+	ErrOutboxFull  = messaging.ErrOutboxFull
+	// ErrTextOnly is that of SendBytes and Post: the receiver's version does not know data.
+	ErrTextOnly = messaging.ErrTextOnly
+	// ErrManyRequests is Request's, ErrNoRequest that of Message.Reply.
+	ErrManyRequests = messaging.ErrManyRequests
+	ErrNoRequest    = messaging.ErrNoRequest
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = messaging.ErrNotWaiting
 	// Of Ignore and Unignore.

@@ -7,8 +7,8 @@ import (
 	"quicpeer/overlay/messaging"
 )
 
-// Event is one event of a node: Ready, PeerJoined, PeerLeft, KeyChanged, Message, Sent,
-// Delivered, Buffered or Failed.
+// Event is one event of a node: Ready, PeerJoined, PeerChanged, PeerLeft, KeyChanged, Message,
+// Sent, Delivered, Buffered or Failed.
 //
 // The JSON names there, and in [Peer], [Waiting] and [Net], are those of the command's
 // JSON lines (README.md), which package jsonl writes.
@@ -124,4 +124,7 @@ type Peer struct {
 	Addresses []string        `json:"addresses"` // IP:PORT
 	RTT       time.Duration   `json:"rtt_ms"`    // of the connection; 0 where there is none
 	Key       certs.PublicKey `json:"key"`
+	// Rooms that it is in, and its Tags, see Node.SetTags.
+	Rooms []string          `json:"rooms,omitzero"`
+	Tags  map[string]string `json:"tags,omitzero"`
 }

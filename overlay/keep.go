@@ -20,6 +20,7 @@ type kept struct {
 
 	removals []*pb.Announcement // from our private network
 	tickets  issuer
+	past     []base.Room // that this peer is in
 }
 
 // openDisk opens the state directory, if there is one, and starts the messages from its
@@ -70,6 +71,12 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err != nil {
 		return k, err
 	}
+	if err := n.messages.Rooms.Open(n.messages); err != nil {
+		return k, err
+	}
+	if k.past, err = n.bygone(); err != nil {
+		return k, err
+	}
 	k.shown = make(map[base.ShownBroadcasts]uint64)
 	for _, c := range met {
 		for _, r := range n.messages.ShownBroadcasts(c.Key) {
@@ -93,7 +100,7 @@ func openPeer(value []byte, open func(*pb.Signed) (*base.Record, error)) (acquai
 }
 
 func contactOf(r *base.Record, where messaging.Reached) messaging.Contact {
-	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, Visitor: r.Visitor, Reached: where}
+	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, TextOnly: !r.TakesData, Visitor: r.Visitor, Reached: where}
 }
 
 // meet stores a peer that has joined.

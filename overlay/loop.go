@@ -50,13 +50,14 @@ type loop struct {
 	refs      map[certs.PublicKey]string // of our own removals
 	issuer    issuer
 	rtt       rtts
+	described core.Describe // what we say of ourselves
 }
 
 // newLoop makes the loop of a node with a new core.
 func newLoop(n *Node, setup replay.Setup, here addresses, tickets issuer) *loop {
 	l := &loop{
 		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), pings: make(pings), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
-		epoch: setup.Config.Epoch, saved: make(chan error, 1),
+		described: core.Describe{Rooms: setup.Config.Rooms, Tags: setup.Config.Tags}, epoch: setup.Config.Epoch, saved: make(chan error, 1),
 		dials: dials{
 			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
 			endpoint: n.endpoint, mailbox: &n.mailbox, ctx: n.ctx, group: &n.wg, clock: n.clock, joinTime: n.cfg.JoinTimeout,
@@ -267,6 +268,9 @@ func (l *loop) apply(out base.Effects) {
 	for _, p := range out.Pongs {
 		l.ponged(p)
 	}
+	for _, r := range out.Recalls {
+		recall(l, r)
+	}
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
@@ -288,6 +292,8 @@ func (l *loop) happened(event base.Event) {
 		n.meet(l.core.Record(e.ID))
 		n.messages.Joined(PeerJoined(e))
 		l.match(e.ID)
+	case base.Changed:
+		n.messages.Queue().Push(PeerChanged{ID: e.ID, Rooms: e.Rooms, Tags: decodeTags(e.Tags)})
 	case base.Left:
 		reason := ReasonLost
 		switch {
@@ -306,6 +312,8 @@ func (l *loop) happened(event base.Event) {
 		delete(l.refs, e.Key)
 	case base.Broadcasted:
 		l.heardBroadcast(e)
+	case base.Recalled:
+		heardBefore(l, e)
 	}
 }
 

@@ -58,6 +58,9 @@ type Node struct {
 	stream
 	watched
 	pinger
+	rooms
+	describer
+	exchange
 	mailbox // of the loop
 	clock
 
@@ -120,6 +123,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 }
 
 func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
+	tags, err := encodeTags(cfg.Tags)
+	if err != nil {
+		return nil, err
+	}
 	n := &Node{
 		cfg: cfg, id: cfg.State.ID, log: cfg.Log, endpoint: endpoint,
 		mailbox: newMailbox(),
@@ -130,6 +137,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	}
 	n.watched = watched{n}
 	n.pinger.node = n
+	n.rooms = rooms{n}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])
@@ -141,19 +149,25 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
+	n.describer, n.exchange = describer{&n.mailbox}, exchange{n.messages}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
 	setup := replay.Setup{Start: n.now()}
 	rand.Read(setup.Seed[:])
 	features := pb.Features()
+	if n.remembers() {
+		features = append(features, pb.FeaturePast)
+	}
 	if cfg.older {
 		features = nil
 	}
+	visitor := cfg.Visitor && cfg.State.Dir == ""
 	setup.Config = base.Config{
 		ID: n.id, Identity: cfg.State.Identity, Network: cfg.place.network.Label(), Membership: membership(n, kept.removals), Software: cfg.Software, Features: features,
 		Addresses: here.own, Near: here.near, Epoch: epoch, Nonce: nonce, Join: cfg.Join, JoinTimeout: cfg.JoinTimeout,
-		Met: kept.met, Discover: cfg.Discover, Visitor: cfg.Visitor && cfg.State.Dir == "", NoCustody: cfg.NoCustody, Custody: kept.custody, Shown: kept.shown,
+		Met: kept.met, Discover: cfg.Discover, Visitor: visitor, NoCustody: cfg.NoCustody, Memory: base.Memory{Custody: kept.custody, Shown: kept.shown, Past: kept.past, Wall: time.Now().UnixNano()}, Tags: tags,
+		Rooms: n.names(),
 	}
 	l := newLoop(n, setup, here, kept.tickets)
 	n.startReach()
@@ -176,7 +190,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 // here it does not block but returns ErrOutboxFull. Errors: ErrToSelf, ErrTooLong, ErrNotUTF8,
 // ErrOutboxFull, ErrClosed, that of a malformed ID, that of ctx.
 func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
-	return n.messages.Send(ctx, to, body, ref)
+	return n.messages.Send(ctx, to, Draft{Body: body, Ref: ref})
 }
 
 // Cancel withdraws a message that has no receipt yet, also one of an earlier run: this peer

@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -125,6 +126,7 @@ type members struct {
 	network certs.Network
 
 	granted map[certs.PublicKey]map[base.StatementName]bool // by each admin, as far as we have met members; of the loop
+	shown   map[certs.PublicKey]*pb.Pass                    // of members met, at most maxPasses; of the loop
 
 	mu     sync.Mutex // of the rest, since letters are opened elsewhere than on the loop
 	passes *base.Passes
@@ -140,8 +142,8 @@ type outKey struct {
 func newMembers(state *State, network certs.Network) *members {
 	return &members{
 		state: state, network: network,
-		granted: make(map[certs.PublicKey]map[base.StatementName]bool),
-		passes:  base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
+		granted: make(map[certs.PublicKey]map[base.StatementName]bool), shown: make(map[certs.PublicKey]*pb.Pass),
+		passes: base.NewPasses(network.Key, base.Claim.Valid), out: make(map[outKey]*base.Record),
 	}
 }
 
@@ -155,6 +157,9 @@ func (ms *members) forMessages() *messaging.Members {
 
 // met remembers by which grant a member belongs, for when its admin is removed: it may be away then.
 func (ms *members) met(r *base.Record) {
+	if s := r.Standing; s != nil && (len(ms.shown) < maxPasses || ms.shown[r.Key] != nil) {
+		ms.shown[r.Key] = s.Pass
+	}
 	if s := r.Standing; s != nil && s.Issuer != (certs.PublicKey{}) {
 		if ms.granted[s.Issuer] == nil {
 			ms.granted[s.Issuer] = make(map[base.StatementName]bool)
@@ -164,6 +169,13 @@ func (ms *members) met(r *base.Record) {
 		}
 	}
 }
+
+// maxPasses bounds the passes of members met that are remembered, for what they have said: it is
+// proved to newcomers after they have left (a guess).
+const maxPasses = 1024
+
+// passesOfMet are those passes.
+func (ms *members) passesOfMet() []*pb.Pass { return slices.Collect(maps.Values(ms.shown)) }
 
 // signedBy adds to what the table has of an admin's statements those of members met, up to as many as
 // a removal keeps.

@@ -136,7 +136,7 @@ func TestHostileLetters(t *testing.T) {
 		mallory := certs.NewIdentity(bytes.Repeat([]byte{66}, 32))
 		author := author(alice)
 		toBob := delivery.Addressee{ID: "bob", Key: bob.Key(), Sealing: bob.cfg.State.Identity.SealingKey()}
-		message := func(body string) *delivery.Outgoing { return alice.messages.NewMessage(body, "") }
+		message := func(body string) *delivery.Outgoing { return alice.messages.NewMessage(Draft{Body: body}) }
 		seal := func(a delivery.Author, to delivery.Addressee, m *delivery.Outgoing) []byte {
 			sealed, err := a.SealMessages(to, []*delivery.Outgoing{m}, delivery.Position{})
 			if err != nil {

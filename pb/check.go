@@ -20,6 +20,9 @@ const (
 	MaxReason        = 256
 	MaxAddresses     = 16      // entries in Record.addresses
 	MaxObserved      = 4       // entries in Record.observed
+	MaxRooms         = 32      // entries in Record.rooms
+	MaxRoom          = 32      // of a room's name, beside the '#'
+	MaxTags          = 1 << 10 // Record.tags
 	MaxAfter         = 1000    // milliseconds, see Sync
 	MaxToldEpoch     = 1 << 53 // HandshakeResponse.epoch, in ms: beyond any clock, with room for epochs above it
 	MaxAccusers      = 2       // of a LOST
@@ -59,6 +62,24 @@ func CheckID(id string) error {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '.' && c != '_' && c != '-' {
 			return fmt.Errorf("an ID consists of letters, digits, '.', '_' and '-', not %q", c)
+		}
+	}
+	return nil
+}
+
+// CheckRoom reports why name is not a valid name of a room: '#', and 1 to 32 of lower-case letters
+// (a-z), digits, '.', '_' and '-'.
+func CheckRoom(name string) error {
+	if len(name) < 2 || name[0] != '#' {
+		return fmt.Errorf("a room's name is '#' and 1 to %d characters", MaxRoom)
+	}
+	if len(name) > 1+MaxRoom {
+		return fmt.Errorf("a room's name has at most %d characters behind the '#', this one %d", MaxRoom, len(name)-1)
+	}
+	for _, c := range name[1:] {
+		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		if !letter && c != '.' && c != '_' && c != '-' {
+			return fmt.Errorf("a room's name consists of lower-case letters, digits, '.', '_' and '-', not %q", c)
 		}
 	}
 	return nil
@@ -140,6 +161,8 @@ func typeOf(content isPeerMessage_Content) PeerMessageType {
 		return PeerMessageType_REACH
 	case *PeerMessage_Broadcast, *PeerMessage_BroadcastsHeld, *PeerMessage_BroadcastsWanted:
 		return PeerMessageType_BROADCAST
+	case *PeerMessage_PastWanted, *PeerMessage_PastGiven:
+		return PeerMessageType_PAST
 	}
 	return PeerMessageType_PEER_MESSAGE_TYPE_UNSPECIFIED
 }
@@ -180,6 +203,10 @@ func checkFields(content isPeerMessage_Content) error {
 		return checkRanges(c.BroadcastsHeld.GetRanges())
 	case *PeerMessage_BroadcastsWanted:
 		return checkRanges(c.BroadcastsWanted.GetRanges())
+	case *PeerMessage_PastWanted:
+		return checkPastWanted(c.PastWanted)
+	case *PeerMessage_PastGiven:
+		return checkPastGiven(c.PastGiven)
 	}
 	return fmt.Errorf("no content")
 }
@@ -194,7 +221,13 @@ func checkMessage(m *Message) error {
 	if err := CheckID(m.GetReceiver()); err != nil {
 		return fmt.Errorf("receiver: %w", err)
 	}
-	return checkAtMost("content", len(m.GetContent()), MaxBody)
+	if m.Data != nil && m.GetContent() != "" {
+		return fmt.Errorf("a message with content and data")
+	}
+	if n := len(m.GetReplyTo()); n != 0 && n != MessageIDSize {
+		return fmt.Errorf("a reply to a message ID of %d bytes, not %d", n, MessageIDSize)
+	}
+	return cmp.Or(checkAtMost("content", len(m.GetContent()), MaxBody), checkAtMost("data", len(m.GetData()), MaxBody))
 }
 
 func checkReceipt(r *Receipt) error {
@@ -364,6 +397,27 @@ func checkRanges(list []*BroadcastRange) error {
 		}
 	}
 	return checkAtMost("ranges of broadcasts", len(list), MaxRanges)
+}
+
+// checkPlace is CheckRoom for frames that are about what was said to everyone as well.
+func checkPlace(room string) error {
+	if room == Everyone {
+		return nil
+	}
+	return CheckRoom(room)
+}
+
+func checkPastWanted(m *PastWanted) error {
+	return cmp.Or(checkPlace(m.GetRoom()), checkAtMost("broadcasts had", len(m.GetHave()), MaxHave))
+}
+
+// checkPastGiven leaves the broadcasts and passes to those who open them: others have made them.
+func checkPastGiven(m *PastGiven) error {
+	return cmp.Or(
+		checkPlace(m.GetRoom()),
+		checkAtMost("broadcasts", len(m.GetBroadcasts()), MaxPast),
+		checkAtMost("passes", len(m.GetPasses()), MaxPasses),
+	)
 }
 
 func checkSigned(s *Signed, limit int) error {

@@ -36,6 +36,12 @@ func goodContent() *pb.BroadcastContent {
 	return &pb.BroadcastContent{Id: make([]byte, 16), Sender: "alice", Key: make([]byte, 32), Network: "net", Content: "hello", SentAt: 1}
 }
 
+func inRoom(name string) *pb.BroadcastContent {
+	c := goodContent()
+	c.Room = name
+	return c
+}
+
 func goodLetter() *pb.Letter {
 	return &pb.Letter{
 		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
@@ -59,6 +65,8 @@ func wellFormed() []*pb.PeerMessage {
 	var list []*pb.PeerMessage
 	for _, m := range []proto.Message{
 		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: "hello", SentAt: 1},
+		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Data: []byte("\xff\x00"), WantsReply: true, ReplyTo: make([]byte, 16)},
+		&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Data: []byte{}},
 		&pb.Receipt{Id: make([]byte, 16), Code: pb.ReceiptCode_DELIVERED},
 		&pb.HandshakeStart{Version: 1, Network: "net", Id: "alice", Record: signed(goodRecord()), Software: "test"},
 		&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: signed(goodRecord())},
@@ -103,6 +111,11 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.Broadcast{Content: signed(goodContent()), Hops: 2},
 		&pb.BroadcastsHeld{Ranges: []*pb.BroadcastRange{{Author: 1, Run: 2, First: 1, Last: pb.MaxNumber}}},
 		&pb.BroadcastsWanted{Ranges: slices.Repeat([]*pb.BroadcastRange{{First: 3, Last: 3}}, pb.MaxRanges)},
+		&pb.Broadcast{Content: signed(inRoom("#" + strings.Repeat("a", pb.MaxRoom)))},
+		&pb.PastWanted{Room: "*"},
+		&pb.PastWanted{Room: "#dev", Have: make([]uint64, pb.MaxHave)},
+		&pb.PastGiven{Room: "#dev", Broadcasts: slices.Repeat([]*pb.Signed{signed(inRoom("#dev"))}, pb.MaxPast), Passes: make([]*pb.Pass, pb.MaxPasses), End: true},
+		&pb.PastGiven{Room: "*", Broadcasts: []*pb.Signed{{Payload: make([]byte, 70<<10)}}}, // somebody else has made it
 	} {
 		list = append(list, pb.Wrap(m))
 	}
@@ -191,6 +204,10 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.Message{Id: make([]byte, 16), Receiver: "b"},
 		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b c"},
 		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Content: long(pb.MaxBody + 1)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Data: make([]byte, pb.MaxBody+1)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", Content: "a", Data: []byte{}},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", ReplyTo: make([]byte, 15)},
+		&pb.Message{Id: make([]byte, 16), Sender: "a", Receiver: "b", ReplyTo: make([]byte, 17)},
 		&pb.Receipt{Code: pb.ReceiptCode_DELIVERED},
 		&pb.Receipt{Id: make([]byte, 16), Code: pb.ReceiptCode_REJECTED, Reason: long(pb.MaxReason + 1)},
 		&pb.HandshakeStart{Version: 1},
@@ -285,6 +302,17 @@ func TestCheckRefuses(t *testing.T) {
 		&pb.BroadcastsWanted{},
 		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: 1}, {First: 2, Last: 1}}},
 		&pb.BroadcastsWanted{Ranges: []*pb.BroadcastRange{{First: 1, Last: pb.MaxNumber + 1}}},
+		&pb.PastWanted{},
+		&pb.PastWanted{Room: "dev"},
+		&pb.PastWanted{Room: "#Dev"},
+		&pb.PastWanted{Room: "*", Have: make([]uint64, pb.MaxHave+1)},
+		&pb.PastGiven{},
+		&pb.PastGiven{Room: "#"},
+		&pb.PastGiven{Room: "*", Broadcasts: make([]*pb.Signed, pb.MaxPast+1)},
+		&pb.PastGiven{Room: "*", Passes: make([]*pb.Pass, pb.MaxPasses+1)},
+		&pb.Broadcast{Content: signed(inRoom("*"))},
+		&pb.Broadcast{Content: signed(inRoom("#Dev"))},
+		&pb.Broadcast{Content: signed(inRoom("#" + strings.Repeat("a", pb.MaxRoom+1)))},
 		&pb.Broadcast{},
 		&pb.Broadcast{Content: big},
 		&pb.Broadcast{Content: signed(goodContent()), Hops: pb.MaxHops + 1},

@@ -165,6 +165,10 @@ func Wrap(content proto.Message) *PeerMessage {
 		m.Content = &PeerMessage_LinkPing{c}
 	case *LinkPong:
 		m.Content = &PeerMessage_LinkPong{c}
+	case *PastWanted:
+		m.Content = &PeerMessage_PastWanted{c}
+	case *PastGiven:
+		m.Content = &PeerMessage_PastGiven{c}
 	default:
 		panic(fmt.Sprintf("pb: %T is not a content of a PeerMessage", content))
 	}

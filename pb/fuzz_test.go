@@ -97,7 +97,7 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 		checkSealed(t, m)
-		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && len(c.GetId()) != pb.MessageIDSize {
+		if c, err := pb.ParseBroadcast(m.GetBroadcast().GetContent()); err == nil && (len(c.GetId()) != pb.MessageIDSize || c.GetRoom() != "" && pb.CheckRoom(c.GetRoom()) != nil) {
 			t.Fatalf("a broadcast in bad form: %v", c)
 		}
 	})
@@ -122,6 +122,14 @@ func checkRecord(t *testing.T, r *pb.Record) {
 	if len(r.GetKey()) != pb.KeySize || pb.CheckID(r.GetId()) != nil || len(r.GetAddresses()) > pb.MaxAddresses ||
 		len(r.GetObserved()) > pb.MaxObserved || len(r.GetSealingKey()) != 0 && len(r.GetSealingKey()) != pb.KeySize {
 		t.Fatalf("a record in bad form: %v", r)
+	}
+	if rooms := r.GetRooms(); len(rooms) > pb.MaxRooms || len(r.GetTags()) > pb.MaxTags || !slices.IsSorted(rooms) || len(slices.Compact(slices.Clone(rooms))) != len(rooms) {
+		t.Fatalf("rooms or tags in bad form: %v", r)
+	}
+	for _, name := range r.GetRooms() {
+		if err := pb.CheckRoom(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, a := range slices.Concat(r.GetAddresses(), r.GetObserved()) {
 		if _, err := netip.ParseAddrPort(a); err != nil {

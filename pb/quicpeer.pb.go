@@ -121,6 +121,8 @@ const (
 	PeerMessageType_CUSTODY PeerMessageType = 10
 	// observed, sync, link_ping, link_pong
 	PeerMessageType_REACH PeerMessageType = 11
+	// past_wanted, past_given
+	PeerMessageType_PAST PeerMessageType = 60
 )
 
 // Enum value maps for PeerMessageType.
@@ -138,6 +140,7 @@ var (
 		9:  "ROUTED",
 		10: "CUSTODY",
 		11: "REACH",
+		60: "PAST",
 	}
 	PeerMessageType_value = map[string]int32{
 		"PEER_MESSAGE_TYPE_UNSPECIFIED": 0,
@@ -152,6 +155,7 @@ var (
 		"ROUTED":                        9,
 		"CUSTODY":                       10,
 		"REACH":                         11,
+		"PAST":                          60,
 	}
 )
 
@@ -605,6 +609,8 @@ type PeerMessage struct {
 	//	*PeerMessage_Sync
 	//	*PeerMessage_LinkPing
 	//	*PeerMessage_LinkPong
+	//	*PeerMessage_PastWanted
+	//	*PeerMessage_PastGiven
 	Content       isPeerMessage_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -825,6 +831,24 @@ func (x *PeerMessage) GetLinkPong() *LinkPong {
 	return nil
 }
 
+func (x *PeerMessage) GetPastWanted() *PastWanted {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_PastWanted); ok {
+			return x.PastWanted
+		}
+	}
+	return nil
+}
+
+func (x *PeerMessage) GetPastGiven() *PastGiven {
+	if x != nil {
+		if x, ok := x.Content.(*PeerMessage_PastGiven); ok {
+			return x.PastGiven
+		}
+	}
+	return nil
+}
+
 type isPeerMessage_Content interface {
 	isPeerMessage_Content()
 }
@@ -906,6 +930,14 @@ type PeerMessage_LinkPong struct {
 	LinkPong *LinkPong `protobuf:"bytes,81,opt,name=link_pong,json=linkPong,proto3,oneof"`
 }
 
+type PeerMessage_PastWanted struct {
+	PastWanted *PastWanted `protobuf:"bytes,60,opt,name=past_wanted,json=pastWanted,proto3,oneof"`
+}
+
+type PeerMessage_PastGiven struct {
+	PastGiven *PastGiven `protobuf:"bytes,61,opt,name=past_given,json=pastGiven,proto3,oneof"`
+}
+
 func (*PeerMessage_Message) isPeerMessage_Content() {}
 
 func (*PeerMessage_Receipt) isPeerMessage_Content() {}
@@ -944,6 +976,10 @@ func (*PeerMessage_LinkPing) isPeerMessage_Content() {}
 
 func (*PeerMessage_LinkPong) isPeerMessage_Content() {}
 
+func (*PeerMessage_PastWanted) isPeerMessage_Content() {}
+
+func (*PeerMessage_PastGiven) isPeerMessage_Content() {}
+
 // Message is a direct message, on a message stream.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -971,7 +1007,15 @@ type Message struct {
 	// used before; the nonce tells the receiver that such a message is not a repeat. It
 	// rejects a message at a position that another run has reached (REJECTED), and one whose
 	// content differs from the one it has shown there.
-	Nonce         uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Nonce uint64 `protobuf:"fixed64,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// In place of content: bytes that need not be UTF-8, at most 1 MiB. A receiver that does not know
+	// this field would show an empty message, so it is only sent to a peer whose record names feature 2.
+	Data []byte `protobuf:"bytes,20,opt,name=data,proto3,oneof" json:"data,omitempty"`
+	// The sender's program waits for a message in reply to this one.
+	WantsReply bool `protobuf:"varint,21,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
+	// The ID of the message of the receiver that this one replies to; of any other it is a message
+	// like all others.
+	ReplyTo       []byte `protobuf:"bytes,22,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1053,6 +1097,27 @@ func (x *Message) GetNonce() uint64 {
 		return x.Nonce
 	}
 	return 0
+}
+
+func (x *Message) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Message) GetWantsReply() bool {
+	if x != nil {
+		return x.WantsReply
+	}
+	return false
+}
+
+func (x *Message) GetReplyTo() []byte {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return nil
 }
 
 // Receipt answers one Message, in the order of the messages of its stream.
@@ -1559,7 +1624,16 @@ type Record struct {
 	// on. A visitor that stays publishes a record without this mark and with a higher seq.
 	Visitor bool `protobuf:"varint,11,opt,name=visitor,proto3" json:"visitor,omitempty"`
 	// In a private network; without a valid one the record is not. An open network ignores it.
-	Pass          *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
+	Pass *Pass `protobuf:"bytes,12,opt,name=pass,proto3" json:"pass,omitempty"`
+	// JOIN: the rooms that the peer is in: '#' and 1 to 32 of lower-case letters, digits, '.', '_', '-'
+	// each, in order, no two the same, at most 32. Those of another form or out of order, and those
+	// beyond, do not count.
+	Rooms []string `protobuf:"bytes,13,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// JOIN: what the program tells the others about itself, at most 1 KiB; more counts as none. It is
+	// for programs: peers of this one write a JSON object of strings.
+	Tags []byte `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
+	// JOIN: of the features (see HandshakeStart) those that matter to peers without a link: 2.
+	Features      []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1674,6 +1748,27 @@ func (x *Record) GetVisitor() bool {
 func (x *Record) GetPass() *Pass {
 	if x != nil {
 		return x.Pass
+	}
+	return nil
+}
+
+func (x *Record) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Record) GetTags() []byte {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Record) GetFeatures() []uint32 {
+	if x != nil {
+		return x.Features
 	}
 	return nil
 }
@@ -1856,6 +1951,9 @@ type HandshakeStart struct {
 	// short for that is dropped, and so is what has no links left, where the next is not known, or
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.
+	//
+	// 2: messages with data, see Message.data. It is named in the record too.
+	// 60: the past. The peer keeps a history, and answers PastWanted from it.
 	Features []uint32 `protobuf:"varint,8,rep,packed,name=features,proto3" json:"features,omitempty"`
 	// A Redemption, by whoever has a ticket for a private network. The record has no pass then.
 	Redemption    *Signed `protobuf:"bytes,9,opt,name=redemption,proto3" json:"redemption,omitempty"`
@@ -4040,7 +4138,11 @@ type BroadcastContent struct {
 	// At most 64 KiB.
 	Content string `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
 	// As Message.sent_at.
-	SentAt        int64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	SentAt int64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// The room that it is for: #, then 1 to 32 of a-z, 0-9, '.', '_', '-'. Empty: everyone. Peers that
+	// are not in the room pass it on and do not show it; programs from before this field take it for a
+	// message to everyone.
+	Room          string `protobuf:"bytes,7,opt,name=room,proto3" json:"room,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4117,6 +4219,145 @@ func (x *BroadcastContent) GetSentAt() int64 {
 	return 0
 }
 
+func (x *BroadcastContent) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+// PastWanted asks for the last of what was said in a room before the sender came to it. Only peers
+// that have named the feature are asked, each about one room at a time.
+type PastWanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A room, or * for what was said to everyone.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// What the sender has already, at most 512: for each broadcast the first 8 bytes, a big-endian
+	// number, of the SHA-256 of its author's key and its ID.
+	Have          []uint64 `protobuf:"fixed64,2,rep,packed,name=have,proto3" json:"have,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastWanted) Reset() {
+	*x = PastWanted{}
+	mi := &file_quicpeer_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastWanted) ProtoMessage() {}
+
+func (x *PastWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastWanted.ProtoReflect.Descriptor instead.
+func (*PastWanted) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *PastWanted) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *PastWanted) GetHave() []uint64 {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+// PastGiven is a part of the answer to PastWanted. All parts together have at most 200 broadcasts of
+// at most 7 days, and 256 KiB; there are none if the sender has answered about the room more than
+// twice in the last minutes.
+type PastGiven struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the question.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// BroadcastContent, each with its author's signature, in the order in which they were shown.
+	Broadcasts []*Signed `protobuf:"bytes,2,rep,name=broadcasts,proto3" json:"broadcasts,omitempty"`
+	// In a private network: the passes of authors.
+	Passes []*Pass `protobuf:"bytes,3,rep,name=passes,proto3" json:"passes,omitempty"`
+	// The last part.
+	End           bool `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastGiven) Reset() {
+	*x = PastGiven{}
+	mi := &file_quicpeer_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastGiven) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastGiven) ProtoMessage() {}
+
+func (x *PastGiven) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastGiven.ProtoReflect.Descriptor instead.
+func (*PastGiven) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *PastGiven) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *PastGiven) GetBroadcasts() []*Signed {
+	if x != nil {
+		return x.Broadcasts
+	}
+	return nil
+}
+
+func (x *PastGiven) GetPasses() []*Pass {
+	if x != nil {
+		return x.Passes
+	}
+	return nil
+}
+
+func (x *PastGiven) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
 // StoredMessage is a message waiting for its receiver.
 type StoredMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -4134,7 +4375,7 @@ type StoredMessage struct {
 
 func (x *StoredMessage) Reset() {
 	*x = StoredMessage{}
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4387,7 @@ func (x *StoredMessage) String() string {
 func (*StoredMessage) ProtoMessage() {}
 
 func (x *StoredMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[42]
+	mi := &file_quicpeer_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4400,7 @@ func (x *StoredMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredMessage.ProtoReflect.Descriptor instead.
 func (*StoredMessage) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{42}
+	return file_quicpeer_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StoredMessage) GetMessage() *Message {
@@ -4223,14 +4464,21 @@ type StoredEvent struct {
 	// Of a message of ours: its epoch. With the counter in its ID that is its place in the store.
 	Epoch uint64 `protobuf:"varint,15,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// FAILED: it was withdrawn.
-	Cancelled     bool `protobuf:"varint,16,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Cancelled bool `protobuf:"varint,16,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Of a message to a room or everyone, as its author has signed it; the body is in there then.
+	Broadcast *Signed `protobuf:"bytes,17,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	// Of a message: as in Message and in the events of the program.
+	Binary        bool   `protobuf:"varint,18,opt,name=binary,proto3" json:"binary,omitempty"`
+	ReplyTo       []byte `protobuf:"bytes,19,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	WantsReply    bool   `protobuf:"varint,20,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
+	Unproved      bool   `protobuf:"varint,21,opt,name=unproved,proto3" json:"unproved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StoredEvent) Reset() {
 	*x = StoredEvent{}
-	mi := &file_quicpeer_proto_msgTypes[43]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4490,7 @@ func (x *StoredEvent) String() string {
 func (*StoredEvent) ProtoMessage() {}
 
 func (x *StoredEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[43]
+	mi := &file_quicpeer_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4503,7 @@ func (x *StoredEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredEvent.ProtoReflect.Descriptor instead.
 func (*StoredEvent) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{43}
+	return file_quicpeer_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StoredEvent) GetKind() StoredEventKind {
@@ -4370,6 +4618,41 @@ func (x *StoredEvent) GetCancelled() bool {
 	return false
 }
 
+func (x *StoredEvent) GetBroadcast() *Signed {
+	if x != nil {
+		return x.Broadcast
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetBinary() bool {
+	if x != nil {
+		return x.Binary
+	}
+	return false
+}
+
+func (x *StoredEvent) GetReplyTo() []byte {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return nil
+}
+
+func (x *StoredEvent) GetWantsReply() bool {
+	if x != nil {
+		return x.WantsReply
+	}
+	return false
+}
+
+func (x *StoredEvent) GetUnproved() bool {
+	if x != nil {
+		return x.Unproved
+	}
+	return false
+}
+
 // StoredPeer is a peer met earlier: its record, as a Signed, and where it was reached.
 type StoredPeer struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -4385,7 +4668,7 @@ type StoredPeer struct {
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_quicpeer_proto_msgTypes[44]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4397,7 +4680,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[44]
+	mi := &file_quicpeer_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4410,7 +4693,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{44}
+	return file_quicpeer_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StoredPeer) GetPayload() []byte {
@@ -4459,7 +4742,7 @@ type StoredPin struct {
 
 func (x *StoredPin) Reset() {
 	*x = StoredPin{}
-	mi := &file_quicpeer_proto_msgTypes[45]
+	mi := &file_quicpeer_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4471,7 +4754,7 @@ func (x *StoredPin) String() string {
 func (*StoredPin) ProtoMessage() {}
 
 func (x *StoredPin) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[45]
+	mi := &file_quicpeer_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4484,7 +4767,7 @@ func (x *StoredPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPin.ProtoReflect.Descriptor instead.
 func (*StoredPin) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{45}
+	return file_quicpeer_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StoredPin) GetKey() []byte {
@@ -4540,7 +4823,7 @@ type StoredDeposit struct {
 
 func (x *StoredDeposit) Reset() {
 	*x = StoredDeposit{}
-	mi := &file_quicpeer_proto_msgTypes[46]
+	mi := &file_quicpeer_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4552,7 +4835,7 @@ func (x *StoredDeposit) String() string {
 func (*StoredDeposit) ProtoMessage() {}
 
 func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[46]
+	mi := &file_quicpeer_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4565,7 +4848,7 @@ func (x *StoredDeposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredDeposit.ProtoReflect.Descriptor instead.
 func (*StoredDeposit) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{46}
+	return file_quicpeer_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StoredDeposit) GetDeposit() *Deposit {
@@ -4621,7 +4904,7 @@ type StoredTicket struct {
 
 func (x *StoredTicket) Reset() {
 	*x = StoredTicket{}
-	mi := &file_quicpeer_proto_msgTypes[47]
+	mi := &file_quicpeer_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4633,7 +4916,7 @@ func (x *StoredTicket) String() string {
 func (*StoredTicket) ProtoMessage() {}
 
 func (x *StoredTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_quicpeer_proto_msgTypes[47]
+	mi := &file_quicpeer_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4646,7 +4929,7 @@ func (x *StoredTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredTicket.ProtoReflect.Descriptor instead.
 func (*StoredTicket) Descriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{47}
+	return file_quicpeer_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StoredTicket) GetId() string {
@@ -4695,7 +4978,8 @@ var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
-	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xae\t\n" +
+	"\x0equicpeer.proto\x12\vquicpeer.v1\"\xa3\n" +
+	"\n" +
 	"\vPeerMessage\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.PeerMessageTypeR\x04type\x120\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.quicpeer.v1.MessageH\x00R\amessage\x120\n" +
@@ -4717,8 +5001,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\bobserved\x18\x15 \x01(\v2\x15.quicpeer.v1.ObservedH\x00R\bobserved\x12'\n" +
 	"\x04sync\x18\x16 \x01(\v2\x11.quicpeer.v1.SyncH\x00R\x04sync\x124\n" +
 	"\tlink_ping\x18P \x01(\v2\x15.quicpeer.v1.LinkPingH\x00R\blinkPing\x124\n" +
-	"\tlink_pong\x18Q \x01(\v2\x15.quicpeer.v1.LinkPongH\x00R\blinkPongB\t\n" +
-	"\acontent\"\xac\x01\n" +
+	"\tlink_pong\x18Q \x01(\v2\x15.quicpeer.v1.LinkPongH\x00R\blinkPong\x12:\n" +
+	"\vpast_wanted\x18< \x01(\v2\x17.quicpeer.v1.PastWantedH\x00R\n" +
+	"pastWanted\x127\n" +
+	"\n" +
+	"past_given\x18= \x01(\v2\x16.quicpeer.v1.PastGivenH\x00R\tpastGivenB\t\n" +
+	"\acontent\"\x8a\x02\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x1a\n" +
@@ -4726,7 +5014,12 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\tR\acontent\x12\x17\n" +
 	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05nonce\x18\a \x01(\x06R\x05nonce\"_\n" +
+	"\x05nonce\x18\a \x01(\x06R\x05nonce\x12\x17\n" +
+	"\x04data\x18\x14 \x01(\fH\x00R\x04data\x88\x01\x01\x12\x1f\n" +
+	"\vwants_reply\x18\x15 \x01(\bR\n" +
+	"wantsReply\x12\x19\n" +
+	"\breply_to\x18\x16 \x01(\fR\areplyToB\a\n" +
+	"\x05_data\"_\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12,\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x18.quicpeer.v1.ReceiptCodeR\x04code\x12\x16\n" +
@@ -4756,7 +5049,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12.\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n" +
-	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xd1\x02\n" +
+	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\x97\x03\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -4771,7 +5064,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x05nonce\x18\n" +
 	" \x01(\x06R\x05nonce\x12\x18\n" +
 	"\avisitor\x18\v \x01(\bR\avisitor\x12%\n" +
-	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xfd\x01\n" +
+	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x14\n" +
+	"\x05rooms\x18\r \x03(\tR\x05rooms\x12\x12\n" +
+	"\x04tags\x18\x0e \x01(\fR\x04tags\x12\x1a\n" +
+	"\bfeatures\x18\x0f \x03(\rR\bfeatures\"\xfd\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
@@ -4936,19 +5232,31 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x0eBroadcastsHeld\x123\n" +
 	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"G\n" +
 	"\x10BroadcastsWanted\x123\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\x99\x01\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\xad\x01\n" +
 	"\x10BroadcastContent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
-	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\"{\n" +
+	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\x12\x12\n" +
+	"\x04room\x18\a \x01(\tR\x04room\"4\n" +
+	"\n" +
+	"PastWanted\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
+	"\x04have\x18\x02 \x03(\x06R\x04have\"\x91\x01\n" +
+	"\tPastGiven\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x123\n" +
+	"\n" +
+	"broadcasts\x18\x02 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
+	"broadcasts\x12)\n" +
+	"\x06passes\x18\x03 \x03(\v2\x11.quicpeer.v1.PassR\x06passes\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\"{\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x03R\x05taken\x12\x12\n" +
-	"\x04said\x18\x04 \x01(\x04R\x04said\"\xfd\x02\n" +
+	"\x04said\x18\x04 \x01(\x04R\x04said\"\xa0\x04\n" +
 	"\vStoredEvent\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.StoredEventKindR\x04kind\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +
@@ -4966,7 +5274,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06reason\x18\r \x01(\tR\x06reason\x12\x10\n" +
 	"\x03rtt\x18\x0e \x01(\x03R\x03rtt\x12\x14\n" +
 	"\x05epoch\x18\x0f \x01(\x04R\x05epoch\x12\x1c\n" +
-	"\tcancelled\x18\x10 \x01(\bR\tcancelled\"{\n" +
+	"\tcancelled\x18\x10 \x01(\bR\tcancelled\x121\n" +
+	"\tbroadcast\x18\x11 \x01(\v2\x13.quicpeer.v1.SignedR\tbroadcast\x12\x16\n" +
+	"\x06binary\x18\x12 \x01(\bR\x06binary\x12\x19\n" +
+	"\breply_to\x18\x13 \x01(\fR\areplyTo\x12\x1f\n" +
+	"\vwants_reply\x18\x14 \x01(\bR\n" +
+	"wantsReply\x12\x1a\n" +
+	"\bunproved\x18\x15 \x01(\bR\bunproved\"{\n" +
 	"\n" +
 	"StoredPeer\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
@@ -4992,7 +5306,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04ends\x18\x03 \x01(\x03R\x04ends\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\fR\x03key\x12%\n" +
 	"\x04pass\x18\x05 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xc7\x01\n" +
+	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xd1\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -5008,7 +5322,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ROUTED\x10\t\x12\v\n" +
 	"\aCUSTODY\x10\n" +
 	"\x12\t\n" +
-	"\x05REACH\x10\v*H\n" +
+	"\x05REACH\x10\v\x12\b\n" +
+	"\x04PAST\x10<*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -5070,7 +5385,7 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 }
 
 var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
@@ -5121,12 +5436,14 @@ var file_quicpeer_proto_goTypes = []any{
 	(*BroadcastsHeld)(nil),     // 46: quicpeer.v1.BroadcastsHeld
 	(*BroadcastsWanted)(nil),   // 47: quicpeer.v1.BroadcastsWanted
 	(*BroadcastContent)(nil),   // 48: quicpeer.v1.BroadcastContent
-	(*StoredMessage)(nil),      // 49: quicpeer.v1.StoredMessage
-	(*StoredEvent)(nil),        // 50: quicpeer.v1.StoredEvent
-	(*StoredPeer)(nil),         // 51: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 52: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 53: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 54: quicpeer.v1.StoredTicket
+	(*PastWanted)(nil),         // 49: quicpeer.v1.PastWanted
+	(*PastGiven)(nil),          // 50: quicpeer.v1.PastGiven
+	(*StoredMessage)(nil),      // 51: quicpeer.v1.StoredMessage
+	(*StoredEvent)(nil),        // 52: quicpeer.v1.StoredEvent
+	(*StoredPeer)(nil),         // 53: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 54: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 55: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 56: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
@@ -5149,57 +5466,62 @@ var file_quicpeer_proto_depIdxs = []int32{
 	29, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
 	42, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
 	43, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
-	1,  // 20: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	10, // 21: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	10, // 22: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
-	3,  // 23: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	12, // 24: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
-	2,  // 25: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	12, // 26: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
-	2,  // 27: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	10, // 28: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	10, // 29: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	17, // 30: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	10, // 31: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	10, // 32: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
-	3,  // 33: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	10, // 34: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	10, // 35: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	12, // 36: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	17, // 37: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
-	4,  // 38: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 39: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	24, // 40: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	17, // 41: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	39, // 42: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	40, // 43: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	41, // 44: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	41, // 45: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	30, // 46: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	34, // 47: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	28, // 48: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	29, // 49: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	10, // 50: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	15, // 51: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	36, // 52: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
-	38, // 53: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
-	8,  // 54: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	9,  // 55: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	12, // 56: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	10, // 57: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	10, // 58: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
-	10, // 59: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	45, // 60: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	45, // 61: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	8,  // 62: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	6,  // 63: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
-	32, // 64: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	12, // 65: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	49, // 20: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
+	50, // 21: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
+	1,  // 22: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	10, // 23: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	10, // 24: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	3,  // 25: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
+	12, // 26: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	2,  // 27: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	12, // 28: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	2,  // 29: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	10, // 30: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	10, // 31: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	17, // 32: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	10, // 33: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	10, // 34: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	3,  // 35: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	10, // 36: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	10, // 37: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	12, // 38: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	17, // 39: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	4,  // 40: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	5,  // 41: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	24, // 42: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	17, // 43: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	39, // 44: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	40, // 45: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	41, // 46: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	41, // 47: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	30, // 48: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	34, // 49: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	28, // 50: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	29, // 51: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	10, // 52: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	15, // 53: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	36, // 54: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
+	38, // 55: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
+	8,  // 56: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	9,  // 57: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	12, // 58: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	10, // 59: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	10, // 60: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
+	10, // 61: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	45, // 62: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	45, // 63: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	10, // 64: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
+	12, // 65: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
+	8,  // 66: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	6,  // 67: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
+	10, // 68: quicpeer.v1.StoredEvent.broadcast:type_name -> quicpeer.v1.Signed
+	32, // 69: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	12, // 70: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -5227,7 +5549,10 @@ func file_quicpeer_proto_init() {
 		(*PeerMessage_Sync)(nil),
 		(*PeerMessage_LinkPing)(nil),
 		(*PeerMessage_LinkPong)(nil),
+		(*PeerMessage_PastWanted)(nil),
+		(*PeerMessage_PastGiven)(nil),
 	}
+	file_quicpeer_proto_msgTypes[1].OneofWrappers = []any{}
 	file_quicpeer_proto_msgTypes[19].OneofWrappers = []any{
 		(*Routed_Question)(nil),
 		(*Routed_Answer)(nil),
@@ -5249,7 +5574,7 @@ func file_quicpeer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

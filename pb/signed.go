@@ -11,8 +11,8 @@ import (
 )
 
 // ParseRecord opens the payload of a Signed record and checks it as [Check] does a frame.
-// Addresses of an unknown form, those beyond the limit, and a sealing key of another kind are
-// left out. It does not check the signature.
+// Addresses and rooms of an unknown form, those beyond the limit, tags that are too long, and a
+// sealing key of another kind are left out. It does not check the signature.
 func ParseRecord(s *Signed) (*Record, error) { return parseRecord(s, func(*Record) {}) }
 
 // ParseMember is ParseRecord in a private network, where a record need not repeat the ID and the key
@@ -35,6 +35,10 @@ func parseRecord(s *Signed, fill func(*Record)) (*Record, error) {
 		return nil, fmt.Errorf("%w: record: %v", ErrMalformed, err)
 	}
 	r.Addresses, r.Observed = readable(r.Addresses, MaxAddresses), readable(r.Observed, MaxObserved)
+	r.Rooms = readableRooms(r.Rooms)
+	if len(r.Tags) > MaxTags {
+		r.Tags = nil
+	}
 	if len(r.SealingKey) != KeySize {
 		r.SealingKey = nil
 	}
@@ -69,6 +73,20 @@ func readable(list []string, most int) []string {
 	return list[:min(len(list), most)]
 }
 
+// readableRooms returns the rooms that this version can read, in order, at most so many as a peer
+// can be in.
+func readableRooms(list []string) []string {
+	var last string
+	list = slices.DeleteFunc(list, func(name string) bool {
+		if CheckRoom(name) != nil || name <= last {
+			return true
+		}
+		last = name
+		return false
+	})
+	return list[:min(len(list), MaxRooms)]
+}
+
 // ParseBroadcast opens the payload of a signed broadcast and checks it. It does
 // not check the signature.
 func ParseBroadcast(s *Signed) (*BroadcastContent, error) {
@@ -94,6 +112,11 @@ func checkBroadcastContent(c *BroadcastContent) error {
 	}
 	if err := CheckNetwork(c.GetNetwork()); err != nil {
 		return err
+	}
+	if c.GetRoom() != "" {
+		if err := CheckRoom(c.GetRoom()); err != nil {
+			return err
+		}
 	}
 	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
 }

@@ -4,6 +4,7 @@
 package chat
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -27,7 +28,11 @@ import (
 //	12:01:05 * alice left                or: * alice was lost
 //	12:01:05 ! alice has another key than before (…): …
 //	12:01:05 alice: to everyone
+//	12:01:05 #dev alice: to a room
 //	12:01:05 alice -> you: to this peer alone
+//	12:01:05 * in #dev before you came, from 11:40 on:
+//	    11:40 alice: said in the room before this peer was in it
+//	12:01:05 * that was before you came
 //	12:01:05 alice (new key) -> you: …   not of the peer that you have written with
 //	12:01:05 alice -> you (sent 11:40): more than a minute ago, by her clock
 //	00:00:05 * it is Thursday, 2026-03-05
@@ -51,10 +56,13 @@ type Frontend struct {
 	printer
 	KeyFile string // of a private network that has just begun; empty: there is none
 
+	Turned func(room certs.ID) // called when another room, or nobody in particular, is in front; may be nil
+
 	self certs.ID // since Ready
 
-	// Owned by the goroutine that executes lines: what was listed by /cancel, the last invitation, and
-	// the peer whose safety number was shown last.
+	// Owned by the goroutine that executes lines: the room in front, what was listed by /cancel, the last
+	// invitation, and the peer whose safety number was shown last.
+	front    certs.ID // empty: everyone
 	listed   []overlay.Outgoing
 	invited  overlay.Invitation
 	compared overlay.Whois
@@ -88,6 +96,9 @@ func (t *Frontend) Show(event overlay.Event) error {
 	case overlay.KeyChanged:
 		return t.say("!", fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID))
 	case overlay.Message:
+		if e.Before {
+			return t.bygone(e)
+		}
 		return t.message(e)
 	case overlay.Delivered:
 		if t.look.Terminal {
@@ -111,7 +122,10 @@ func (t *Frontend) message(e overlay.Message) error {
 	if e.NewKey {
 		from, plain = from+" (new key)", plain+" (new key)"
 	}
-	if e.To != overlay.Everyone {
+	switch {
+	case overlay.IsRoom(e.To):
+		from, plain = string(e.To)+" "+from, string(e.To)+" "+plain
+	case e.To != overlay.Everyone:
 		from, plain = from+" -> you", plain+" -> you"
 	}
 	return t.write(func(now time.Time, clock string) string {
@@ -120,8 +134,19 @@ func (t *Frontend) message(e overlay.Message) error {
 		}
 		margin := strings.Repeat(" ", len(clock)+3)
 		first := len(clock) + len(plain) + len(" : ")
-		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(e.Body, margin, first, t.look.Width()))
+		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(text(e.Body, e.Binary), margin, first, t.look.Width()))
 	})
+}
+
+// text is the body of a message as text: of data it says how much that is.
+func text(body string, binary bool) string {
+	switch {
+	case !binary:
+		return body
+	case len(body) < 1000:
+		return fmt.Sprintf("[%s of data]", count(len(body), "byte"))
+	}
+	return fmt.Sprintf("[%d kB of data]", (len(body)+500)/1000)
 }
 
 // sent says when a message was sent, if that was a while ago. It says nothing if the
@@ -148,7 +173,7 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	switch c.verb {
 	case say:
 		if c.to == "" {
-			c.to = overlay.Everyone
+			c.to = cmp.Or(t.front, overlay.Everyone)
 		}
 		return lines.Message{To: c.to, Body: c.text, Ref: lines.Excerpt(c.text)}, false, nil
 	case joinPeer:
@@ -165,6 +190,8 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.buffer(n.Waiting())
 	case showNet:
 		err = t.net(n.Net())
+	case joinRoom, partRoom, frontRoom, showRooms:
+		err = t.aboutRoom(n, c)
 	case withdraw:
 		err = t.cancel(n, c.text)
 	case ignorePeer:
@@ -186,7 +213,7 @@ func (t *Frontend) Refuse(m lines.Message, problem error) error {
 	if m.To == "" {
 		return t.say("?", OneLine(lines.Problem(problem, false)))
 	}
-	return t.say("?", fmt.Sprintf("not sent (%s): %s", OneLine(lines.Problem(problem, m.To == overlay.Everyone)), OneLine(m.Ref)))
+	return t.say("?", fmt.Sprintf("not sent (%s): %s", OneLine(lines.Problem(problem, m.IsWide())), OneLine(m.Ref)))
 }
 
 // Joined reports which peer has answered.
@@ -215,5 +242,5 @@ func (t *Frontend) Left(undelivered int) error {
 	if undelivered > 0 {
 		s += ", " + count(undelivered, "message") + " undelivered"
 	}
-	return t.put(t.out.Last, func(_ time.Time, clock string) string { return t.line(clock, "*", s) })
+	return t.put(t.out.Last, block{}, func(_ time.Time, clock string) string { return t.line(clock, "*", s) })
 }

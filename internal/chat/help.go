@@ -1,8 +1,13 @@
 package chat
 
 // typedHelp answers /help.
-const typedHelp = `text                    a message to everyone
+const typedHelp = `text                    a message to everyone, or to the room in front
 @ID text, /msg ID text  a message to one peer (also @ID: text and @ID, text)
+/join #name             enter a room, and put it in front; what was last said there
+                        follows. @#name text goes to a room that is not in front
+/room #name, /room      put a room in front; alone: everyone
+/part #name             leave a room; alone: the one in front
+/rooms                  the rooms that you are in, and who is in them
 /peers                  who is here
 /table                  the routing table
 /buffer                 waiting messages: for whom, and since when

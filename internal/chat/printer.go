@@ -28,6 +28,7 @@ type printer struct {
 
 	mu  sync.Mutex // held while a line is written, so that the date comes before the first line of its day
 	day string     // of the previous line
+	in  certs.ID   // the block of the previous line
 }
 
 // since formats a local time, with the date if the time alone could mean another day.
@@ -59,12 +60,19 @@ const margin = "    "
 
 // write writes what the function makes of the time.
 func (p *printer) write(lines func(now time.Time, clock string) string) error {
-	return p.put(p.out.Write, lines)
+	return p.put(p.out.Write, block{}, lines)
+}
+
+// block is where a line belongs: to what was said before this peer came, in a room or to everyone,
+// under a title. Zero: nowhere.
+type block struct {
+	about certs.ID
+	title string
 }
 
 // put writes what the function makes of the time, after a line with the date if the
-// day has changed since the previous line.
-func (p *printer) put(write func([]byte) (int, error), lines func(now time.Time, clock string) string) error {
+// day has changed since the previous line, and between lines that begin and end a block.
+func (p *printer) put(write func([]byte) (int, error), in block, lines func(now time.Time, clock string) string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now().Local()
@@ -78,6 +86,15 @@ func (p *printer) put(write func([]byte) (int, error), lines func(now time.Time,
 		clock = day + " " + clock
 	}
 	s := lines(now, clock)
+	if in.about != p.in {
+		if in.about != "" {
+			s = p.line(clock, "*", in.title) + s
+		}
+		if p.in != "" {
+			s = p.line(clock, "*", "that was before you came") + s
+		}
+		p.in = in.about
+	}
 	if before != "" && before != day && !p.look.Dated {
 		s = p.line(clock, "*", now.Format("it is Monday, 2006-01-02")) + s
 	}

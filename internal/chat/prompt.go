@@ -41,6 +41,9 @@ func OpenPrompt(in, out *terminal.Stream, text string, interrupt func()) (*Promp
 	return p, nil
 }
 
+// SetText changes what stands before the line.
+func (p *Prompt) SetText(text string) { p.t.SetPrompt(text) }
+
 // Close stops following the terminal's size.
 func (p *Prompt) Close() { p.unwatch() }
 

@@ -14,7 +14,7 @@ import (
 // typed is a parsed line.
 type typed struct {
 	verb verb
-	to   certs.ID // the receiver of a say, empty: everyone; or the peer that it is about, empty: list all
+	to   certs.ID // the receiver of a say, empty: whoever is in front; a room; or the peer that it is about, empty: list all
 	text string   // of a say; or the address to join, or what to cancel; or admin, all, or the ok of a verify
 }
 
@@ -24,6 +24,10 @@ const (
 	nothing verb = iota
 	say
 	joinPeer
+	joinRoom
+	partRoom
+	frontRoom
+	showRooms
 	showPeers
 	showTable
 	showBuffer
@@ -49,6 +53,7 @@ var verbs = map[string]verb{
 	"/table":  showTable,
 	"/buffer": showBuffer,
 	"/net":    showNet,
+	"/rooms":  showRooms,
 	"/qr":     showQR,
 	"/help":   showHelp,
 	"/quit":   quit,
@@ -79,12 +84,17 @@ func parseTyped(line string) (typed, error) {
 		return parseDirect(strings.TrimLeftFunc(rest, isBlank), "/msg ID text")
 	case "/join":
 		address := strings.TrimFunc(rest, isBlank)
+		if strings.HasPrefix(address, "#") {
+			return parseRoom(joinRoom, command, address)
+		}
 		if address == "" || strings.ContainsFunc(address, unicode.IsSpace) {
-			return typed{}, lines.Bad("a peer to join is typed as /join HOST:PORT")
+			return typed{}, lines.Bad("a peer to join is typed as /join HOST:PORT, a room as /join #name")
 		}
 		return typed{verb: joinPeer, text: address}, nil
 	case "/invite", "/uninvite", "/remove":
 		return parseAct(command, rest)
+	case "/room", "/part":
+		return parseRoom(roomVerbs[command], command, strings.TrimFunc(rest, isBlank))
 	case "/cancel":
 		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
 	case "/ignore", "/unignore":
@@ -96,7 +106,7 @@ func parseTyped(line string) (typed, error) {
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")
@@ -104,13 +114,18 @@ func parseTyped(line string) (typed, error) {
 	return typed{verb: verb}, nil
 }
 
-// parseDirect parses what follows the @ or /msg of a message to one peer. The ID may be
+// parseDirect parses what follows the @ or /msg of a message to one peer, or to a room. The ID may be
 // followed by a colon or a comma, which no ID contains, as in "@bob: hello".
 func parseDirect(s, form string) (typed, error) {
 	to, text := cutBlank(s)
 	to = strings.TrimRight(to, ":,")
 	if to == "" || text == "" {
 		return typed{}, lines.Bad("a message to one peer is typed as " + form)
+	}
+	if strings.HasPrefix(to, "#") {
+		c, err := parseRoom(say, form, to)
+		c.text = text
+		return c, err
 	}
 	id, err := certs.ParseID(to)
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/internal/chat"
@@ -55,7 +56,9 @@ func (c *console) open(o options, self certs.ID, version string) (lines.Frontend
 	front.KeyFile = o.keyFile
 	if c.prompt != nil && !o.noInput {
 		if err := c.openPrompt(self); err == nil {
-			return front, c.opened
+			prompt := c.opened
+			front.Turned = func(room certs.ID) { prompt.SetText(strings.TrimSpace(string(self)+" "+string(room)) + "> ") }
+			return front, prompt
 		}
 	}
 	return front, lines.NewReader(c.stdin)

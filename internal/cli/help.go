@@ -74,8 +74,10 @@ and --help can be set by an environment variable, such as QUICPEER_LISTEN for
 variable; an empty variable counts as unset.
 
 Typed lines:
-  text                     a message to everyone
+  text                     a message to everyone, or to the room in front
   @ID text, /msg ID text   a message to one peer (also @ID: text and @ID, text)
+  /join #name, /part       enter a room, where text then goes; leave it
+  /room #name, /rooms      put a room in front (alone: everyone); list them
   /peers, /table, /buffer  who is here; the routing table; waiting messages
   /net                     how peers are reached, and why not more directly
   /join HOST:PORT          dial another peer, and so join its network to this one

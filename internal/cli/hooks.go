@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"quicpeer/certs"
 	"quicpeer/internal/hooks"
 	"quicpeer/internal/lines"
 	"quicpeer/overlay"
@@ -51,12 +50,12 @@ func (s *session) startHook(n node) *hook {
 	}
 	cfg := hooks.Config{Command: s.options.hook.command, Self: n.ID(), Grace: s.options.drain, Log: s.log}
 	if s.options.hook.reply {
-		cfg.Reply = func(ctx context.Context, to certs.ID, body string) error {
+		cfg.Reply = func(ctx context.Context, m overlay.Message, body string) error {
 			ref := ""
 			if !s.options.json { // people see the beginning of what was delivered
 				ref = lines.Excerpt(body)
 			}
-			_, err := n.Send(ctx, to, body, ref)
+			_, err := n.Post(ctx, m.From, overlay.Draft{Body: body, Ref: ref, ReplyTo: m.ID})
 			return err
 		}
 	}

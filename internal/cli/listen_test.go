@@ -284,7 +284,7 @@ func TestListenTyped(t *testing.T) {
 // hesitant is a node that takes its time for some messages.
 type hesitant struct {
 	*linestest.Node
-	r *rand.Rand // used by one Send at a time
+	r *rand.Rand // used by one Post at a time
 }
 
 func (n hesitant) hesitate(ctx context.Context) error {
@@ -299,11 +299,11 @@ func (n hesitant) hesitate(ctx context.Context) error {
 	}
 }
 
-func (n hesitant) Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+func (n hesitant) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error) {
 	if err := n.hesitate(ctx); err != nil {
 		return overlay.MessageID{}, err
 	}
-	return n.Node.Send(ctx, to, body, ref)
+	return n.Node.Post(ctx, to, d)
 }
 
 func (n hesitant) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {

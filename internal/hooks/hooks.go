@@ -40,7 +40,7 @@ type Config struct {
 	Command []string // see [Parse]
 	Self    certs.ID // this peer
 	// Reply sends a command's output to the sender of its message; nil: the output is logged.
-	Reply func(ctx context.Context, to certs.ID, body string) error
+	Reply func(ctx context.Context, m overlay.Message, body string) error
 	// Grace is how long, after the end, the commands that still run may go on before they are
 	// killed.
 	Grace time.Duration
@@ -124,6 +124,6 @@ func (r *runner) run(ctx context.Context, m overlay.Message, started chan<- stru
 	case err != nil:
 		log.Warn("the command of --on-message has failed", "error", err)
 	case replies:
-		r.reply(ctx, log, m.From, answer)
+		r.reply(ctx, log, m, answer)
 	}
 }

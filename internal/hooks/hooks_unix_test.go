@@ -54,10 +54,10 @@ type sent struct {
 	err  error
 }
 
-func (s *sent) reply(_ context.Context, to certs.ID, body string) error {
+func (s *sent) reply(_ context.Context, m overlay.Message, body string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list = append(s.list, string(to)+": "+body)
+	s.list = append(s.list, string(m.From)+": "+body)
 	return s.err
 }
 

@@ -61,13 +61,13 @@ func (b *budget) forget() bool {
 }
 
 // mayReply says whether a message is one to reply to: written to this peer alone, now, by another
-// one under the key that we know it by.
+// one under the key that we know it by, and not itself a reply.
 func (r *runner) mayReply(m overlay.Message) bool {
-	return r.Reply != nil && m.To == r.Self && m.From != r.Self && !m.Before && !m.NewKey
+	return r.Reply != nil && m.To == r.Self && m.From != r.Self && !m.Before && !m.NewKey && m.ReplyTo == overlay.MessageID{}
 }
 
 // reply sends a command's output, without the line end behind it.
-func (r *runner) reply(ctx context.Context, log *slog.Logger, to certs.ID, output *limited) {
+func (r *runner) reply(ctx context.Context, log *slog.Logger, m overlay.Message, output *limited) {
 	body := output.kept
 	if output.cut {
 		body = wholeRunes(body)
@@ -81,12 +81,12 @@ func (r *runner) reply(ctx context.Context, log *slog.Logger, to certs.ID, outpu
 	case !utf8.Valid(body):
 		log.Warn("the command of --on-message prints what is not UTF-8, so nothing is sent back")
 		return
-	case !r.budget.allow(to):
+	case !r.budget.allow(m.From):
 		log.Warn("the output of the command of --on-message is not sent back: its sender has had too many replies. Do the two answer each other?",
 			"at_once", maxReplies, "then_one_each", replyEvery)
 		return
 	}
-	if err := r.Reply(ctx, to, string(body)); err != nil {
+	if err := r.Reply(ctx, m, string(body)); err != nil {
 		log.Warn("the output of the command of --on-message is not sent back", "error", err)
 	}
 }

@@ -13,7 +13,18 @@ import (
 	"quicpeer/overlay"
 )
 
-// Two peers whose commands answer each other fall silent, and may write to each other again
+// A reply is not replied to.
+func TestRepliesGetNone(t *testing.T) {
+	r := &runner{Config: Config{Self: "a", Reply: func(context.Context, overlay.Message, string) error { return nil }}}
+	if m := (overlay.Message{From: "b", To: "a"}); !r.mayReply(m) {
+		t.Error("a message gets no reply")
+	}
+	if m := (overlay.Message{From: "b", To: "a", ReplyTo: overlay.MessageID{1}}); r.mayReply(m) {
+		t.Error("a reply gets one")
+	}
+}
+
+// Two peers whose commands answer each other, without saying that these are replies, fall silent, and may write to each other again
 // later.
 func TestRepliesToRepliesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -23,9 +34,9 @@ func TestRepliesToRepliesEnd(t *testing.T) {
 		var next *overlay.Message
 		peers := map[certs.ID]*runner{}
 		for _, id := range []certs.ID{"a", "b"} {
-			peers[id] = &runner{Config: Config{Self: id, Reply: func(_ context.Context, to certs.ID, body string) error {
+			peers[id] = &runner{Config: Config{Self: id, Reply: func(_ context.Context, m overlay.Message, body string) error {
 				total++
-				next = &overlay.Message{From: id, To: to, Body: body}
+				next = &overlay.Message{From: id, To: m.From, Body: body}
 				return nil
 			}}}
 		}
@@ -36,7 +47,7 @@ func TestRepliesToRepliesEnd(t *testing.T) {
 				next = nil
 				time.Sleep(time.Second) // the command takes its time
 				if r := peers[m.To]; r.mayReply(m) {
-					r.reply(t.Context(), log, m.From, &limited{kept: []byte(m.Body)})
+					r.reply(t.Context(), log, m, &limited{kept: []byte(m.Body)})
 				}
 			}
 			return total

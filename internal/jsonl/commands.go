@@ -2,6 +2,7 @@ package jsonl
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,8 +23,12 @@ type command struct {
 	Cmd     string
 	To      certs.ID
 	Body    string
+	Binary  bool
 	Address string
+	Room    certs.ID
 	Message overlay.MessageID
+	ReplyTo overlay.MessageID
+	Wants   bool // a reply
 	Admin   bool
 	All     bool
 	Ref     string
@@ -32,9 +37,11 @@ type command struct {
 // commandFields lists the commands, each with the fields that it requires. cmd is in all
 // of them, ref is optional, and so are those in optionalFields.
 var commandFields = map[string][]string{
-	"send":      {"to", "body"},
+	"send":      {"to", "body"}, // or body_base64
 	"broadcast": {"body"},
-	"join":      {"address"},
+	"join":      {},
+	"part":      {"room"},
+	"rooms":     {},
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
@@ -52,15 +59,19 @@ var commandFields = map[string][]string{
 	"leave":     {},
 }
 
-var optionalFields = map[string]string{"invite": "admin", "remove": "all"}
+var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "send": {"body_base64", "reply_to", "wants_reply"}}
 
 // members are those of a JSON object that should be a command.
 type members struct {
 	Cmd     member   `json:"cmd"`
 	To      member   `json:"to"`
 	Body    member   `json:"body"`
+	Data    member   `json:"body_base64"`
 	Address member   `json:"address"`
+	Room    member   `json:"room"`
 	Message member   `json:"message"`
+	ReplyTo member   `json:"reply_to"`
+	Wants   switched `json:"wants_reply"`
 	Admin   switched `json:"admin"`
 	All     switched `json:"all"`
 	Ref     member   `json:"ref"`
@@ -133,12 +144,26 @@ func readCommand(object []byte) (command, error) {
 	if err := m.check(); err != nil {
 		return command{}, err
 	}
-	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Admin: m.Admin.on, All: m.All.on, Ref: m.Ref.text}
-	if m.Message.given {
-		var err error
-		if c.Message, err = overlay.ParseMessageID(m.Message.text); err != nil {
-			return command{}, fmt.Errorf(`"message": %w`, err)
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Wants: m.Wants.on, Ref: m.Ref.text}
+	for _, id := range []struct {
+		name string
+		member
+		to *overlay.MessageID
+	}{{"message", m.Message, &c.Message}, {"reply_to", m.ReplyTo, &c.ReplyTo}} {
+		if !id.given {
+			continue
 		}
+		var err error
+		if *id.to, err = overlay.ParseMessageID(id.text); err != nil {
+			return command{}, fmt.Errorf("%q: %w", id.name, err)
+		}
+	}
+	if m.Data.given {
+		data, err := base64.StdEncoding.Strict().DecodeString(m.Data.text)
+		if err != nil {
+			return command{}, errors.New(`"body_base64" is not base64, with the letters + and /, and = at the end`)
+		}
+		c.Body, c.Binary = string(data), true
 	}
 	return c, nil
 }
@@ -153,22 +178,42 @@ func (m *members) check() error {
 		commands := slices.Sorted(maps.Keys(commandFields))
 		return fmt.Errorf("there is no command %q%s; there are %s", lines.Excerpt(m.Cmd.text), nearest.Question(m.Cmd.text, commands), strings.Join(commands, ", "))
 	}
+	if m.Body.given && m.Data.given {
+		return errors.New(`a message has "body" or "body_base64", not both`)
+	}
 	unknown := slices.Collect(maps.Keys(m.Others))
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
+	}{{"to", m.To.given}, {"body", m.Body.given || m.Data.given && slices.Contains(optionalFields[m.Cmd.text], "body_base64")}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)
-		case f.given && !wanted && optionalFields[m.Cmd.text] != f.name:
+		case f.given && !wanted && !slices.Contains(optionalFields[m.Cmd.text], f.name):
 			unknown = append(unknown, f.name)
 		}
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("the command %s has no field %q", m.Cmd.text, lines.Excerpt(slices.Min(unknown)))
 	}
+	if m.Cmd.text == "join" && m.Address.given == m.Room.given {
+		return errors.New(`the command join has either "address" or "room"`)
+	}
 	return nil
+}
+
+// checkNames checks the receiver, or whom or which room the command is about.
+func (c command) checkNames() (err error) {
+	switch {
+	case c.Cmd == "send" && c.To == overlay.Everyone:
+	case c.Cmd == "send" && overlay.IsRoom(c.To):
+		err = overlay.CheckRoom(c.To)
+	case slices.Contains(commandFields[c.Cmd], "to"):
+		_, err = certs.ParseID(string(c.To))
+	case c.Cmd == "part" || c.Cmd == "join" && c.Address == "":
+		err = overlay.CheckRoom(c.Room)
+	}
+	return err
 }
 
 // findRef looks for the ref in a faulty line.

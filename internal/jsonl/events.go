@@ -20,6 +20,20 @@ type ready struct {
 	Version string `json:"version"`
 }
 
+// message is a message; one with data has an empty body.
+type message struct {
+	overlay.Message
+	Data []byte `json:"body_base64,omitzero"`
+}
+
+// dataOf takes its data out of a message; nil if it has a text.
+func dataOf(m *overlay.Message) (data []byte) {
+	if m.Binary {
+		data, m.Body = []byte(m.Body), ""
+	}
+	return data
+}
+
 type table struct {
 	Peers []overlay.Peer `json:"peers"`
 	Ref   string         `json:"ref"`
@@ -33,6 +47,11 @@ type buffer struct {
 type ignored struct {
 	Peers []overlay.IgnoredPeer `json:"peers"`
 	Ref   string                `json:"ref"`
+}
+
+type rooms struct {
+	Rooms []overlay.Room `json:"rooms"`
+	Ref   string         `json:"ref"`
 }
 
 type net struct {
@@ -111,7 +130,7 @@ func encode[T any](event string, at time.Time, fields T) []byte {
 
 // values says how the types of overlay's fields are written.
 var values = json.JoinOptions(
-	jsontext.AllowInvalidUTF8(true),
+	jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
 	json.WithMarshalers(json.JoinMarshalers(
 		json.MarshalToFunc(func(e *jsontext.Encoder, t time.Time) error { return e.WriteToken(timestamp(t)) }),
 		json.MarshalToFunc(func(e *jsontext.Encoder, d time.Duration) error { return e.WriteToken(milliseconds(d)) }),

@@ -3,7 +3,6 @@ package jsonl
 
 import (
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +31,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 		return write(j, "ready", ready{e, j.version})
 	case overlay.PeerJoined:
 		return write(j, "peer_joined", e)
+	case overlay.PeerChanged:
+		return write(j, "peer_changed", e)
 	case overlay.PeerLeft:
 		return write(j, "peer_left", e)
 	case overlay.Returned:
@@ -39,7 +40,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 	case overlay.KeyChanged:
 		return write(j, "key_changed", e)
 	case overlay.Message:
-		return write(j, "message", e)
+		data := dataOf(&e)
+		return write(j, "message", message{e, data})
 	case overlay.Sent:
 		return write(j, "sent", e)
 	case overlay.Delivered:
@@ -59,8 +61,8 @@ func (j *Frontend) Show(event overlay.Event) error {
 // Execute carries out a line, except for sending, joining and the acts of an admin.
 func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
-	if problem == nil && slices.Contains(commandFields[c.Cmd], "to") {
-		_, problem = certs.ParseID(string(c.To))
+	if problem == nil {
+		problem = c.checkNames()
 	}
 	if problem == nil {
 		problem = lines.CheckJoin(c.Address)
@@ -70,10 +72,14 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	}
 	switch c.Cmd {
 	case "send":
-		return lines.Message{To: c.To, Body: c.Body, Ref: c.Ref}, false, nil
+		return lines.Message{To: c.To, Body: c.Body, Binary: c.Binary, ReplyTo: c.ReplyTo, WantsReply: c.Wants, Ref: c.Ref}, false, nil
 	case "broadcast":
 		return lines.Message{To: overlay.Everyone, Body: c.Body, Ref: c.Ref}, false, nil
-	case "join":
+	case "join", "part", "rooms":
+		if c.Address == "" {
+			err := j.rooms(n, c)
+			return lines.Message{Ref: c.Ref}, false, err
+		}
 		return lines.Message{Join: c.Address, Ref: c.Ref}, false, nil
 	case "table":
 		return lines.Message{}, false, write(j, "table", table{n.Peers(), c.Ref})
@@ -114,6 +120,20 @@ func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool,
 	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
 }
 
+// rooms enters or leaves a room, if that is asked for, and answers with all that this peer is in.
+func (j *Frontend) rooms(n lines.Node, c command) (err error) {
+	switch c.Cmd {
+	case "join":
+		err = n.JoinRoom(c.Room)
+	case "part":
+		err = n.PartRoom(c.Room)
+	}
+	if err != nil {
+		return lines.Bad(lines.Problem(err, false))
+	}
+	return write(j, "rooms", rooms{n.Rooms(), c.Ref})
+}
+
 // aboutPeer carries out a command about what is known of a peer.
 func (j *Frontend) aboutPeer(n lines.Node, c command) error {
 	switch c.Cmd {
@@ -140,7 +160,7 @@ func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
 	}
-	return write(j, "error", refused{lines.Problem(problem, m.To == overlay.Everyone), lines.Beginning(m.Line), m.Ref})
+	return write(j, "error", refused{lines.Problem(problem, m.IsWide()), lines.Beginning(m.Line), m.Ref})
 }
 
 // Joined reports which peer has answered.

@@ -2,6 +2,7 @@ package jsonl
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +19,12 @@ import (
 
 func TestParseCommand(t *testing.T) {
 	for line, want := range map[string]command{
-		`{"cmd":"send","to":"bob","body":"hi"}`:                       {Cmd: "send", To: "bob", Body: "hi"},
-		` { "ref" : "7", "body":"", "to":"b", "cmd":"send" } ` + "\r": {Cmd: "send", To: "b", Ref: "7"},
-		`{"cmd":"broadcast","body":"\u0000\ud83d\ude00ß","ref":""}`:   {Cmd: "broadcast", Body: "\x00😀ß"},
+		`{"cmd":"send","to":"bob","body":"hi"}`:                                                      {Cmd: "send", To: "bob", Body: "hi"},
+		` { "ref" : "7", "body":"", "to":"b", "cmd":"send" } ` + "\r":                                {Cmd: "send", To: "b", Ref: "7"},
+		`{"cmd":"broadcast","body":"\u0000\ud83d\ude00ß","ref":""}`:                                  {Cmd: "broadcast", Body: "\x00😀ß"},
+		`{"cmd":"send","to":"b","body_base64":"/wA=","reply_to":"000102030405060708090a0b0c0d0e0f"}`: {Cmd: "send", To: "b", Body: "\xff\x00", Binary: true, ReplyTo: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+		`{"cmd":"send","to":"b","body_base64":""}`:                                                   {Cmd: "send", To: "b", Binary: true},
+		`{"cmd":"send","to":"b","body":"now?","wants_reply":true}`:                                   {Cmd: "send", To: "b", Body: "now?", Wants: true},
 		`{"cmd":"table"}`:            {Cmd: "table"},
 		`{"cmd":"buffer","ref":"r"}`: {Cmd: "buffer", Ref: "r"},
 		`{"cmd":"leave","ref":"r"}`:  {Cmd: "leave", Ref: "r"},
@@ -69,6 +73,13 @@ func TestParseCommandRefuses(t *testing.T) {
 		{`{"cmd":"send","to":null,"body":"x"}`, `"to" is not a string`, ""},
 		{`{"cmd":"send","to":"b","body":{"a":1},"ref":"r"}`, `"body" is not a string`, "r"},
 		{`{"cmd":"broadcast","ref":"r"}`, `"body" is missing`, "r"},
+		{`{"cmd":"broadcast","body_base64":"AA==","ref":"r"}`, `"body" is missing`, "r"},
+		{`{"cmd":"broadcast","body":"x","reply_to":"000102030405060708090a0b0c0d0e0f"}`, `no field "reply_to"`, ""},
+		{`{"cmd":"send","to":"b","body":"x","body_base64":"AA==","ref":"r"}`, `not both`, "r"},
+		{`{"cmd":"send","to":"b","body_base64":"AA","ref":"r"}`, `not base64`, "r"},
+		{`{"cmd":"send","to":"b","body_base64":"_-==","ref":"r"}`, `not base64`, "r"},
+		{`{"cmd":"send","to":"b","body":"x","reply_to":"12","ref":"r"}`, `"reply_to": a message ID has 32`, "r"},
+		{`{"cmd":"send","to":"b","body":"x","wants_reply":"yes"}`, `"wants_reply" is not true or false`, ""},
 		{`{"cmd":"broadcast","to":"b","body":"x"}`, `no field "to"`, ""},
 		{`{"cmd":"table","body":"x"}`, `no field "body"`, ""},
 		{`{"cmd":"table","b":1,"a":1}`, `no field "a"`, ""},
@@ -109,6 +120,7 @@ func FuzzJSONCommand(f *testing.F) {
 	f.Add([]byte(`{"cmd":"table","ref":"\ud800"}`))
 	f.Add([]byte(`{"cmd":"invite","to":"bob","admin":true}`))
 	f.Add([]byte(`{"cmd":"join","address":"a:1"}`))
+	f.Add([]byte(`{"cmd":"send","to":"bob","body_base64":"/wA=","reply_to":"000102030405060708090a0b0c0d0e0f","wants_reply":true}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		quoted := lines.Beginning(line)
 		if !utf8.ValidString(quoted) || len(quoted) > 200 {
@@ -127,16 +139,26 @@ func FuzzJSONCommand(f *testing.F) {
 			}
 			return
 		}
-		if !utf8.Valid(line) || !utf8.ValidString(c.Body) {
+		if !utf8.Valid(line) || !c.Binary && !utf8.ValidString(c.Body) {
 			t.Errorf("%q: accepted", line)
 		}
 		members := map[string]any{"cmd": c.Cmd, "ref": c.Ref}
-		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]) {
+		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]...) {
 			members[name] = map[string]any{
-				"to": c.To, "body": c.Body, "address": c.Address, "message": c.Message.String(), "admin": c.Admin, "all": c.All,
+				"to": c.To, "body": c.Body, "body_base64": []byte(c.Body), "address": c.Address, "room": c.Room, "message": c.Message.String(), "reply_to": c.ReplyTo.String(),
+				"admin": c.Admin, "all": c.All, "wants_reply": c.Wants,
 			}[name]
 		}
-		delete(members, "")
+		unused := "body_base64"
+		if c.Binary {
+			unused = "body"
+		}
+		delete(members, unused)
+		if c.Cmd == "join" { // it has one of the two
+			maps.DeleteFunc(members, func(name string, value any) bool {
+				return name == "address" && c.Room != "" || name == "room" && c.Room == ""
+			})
+		}
 		anew, err := json.Marshal(members)
 		if err != nil {
 			t.Fatal(err)

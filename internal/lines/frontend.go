@@ -12,10 +12,14 @@ import (
 
 // Node is the part of an [overlay.Node] that lines use.
 type Node interface {
-	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
+	Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Ping(ctx context.Context, id certs.ID) (overlay.Ping, error)
+	JoinRoom(certs.ID) error
+	PartRoom(certs.ID) error
+	Rooms() []overlay.Room
+	SendRoom(ctx context.Context, room certs.ID, body, ref string) (overlay.MessageID, error)
 	Cancel(overlay.MessageID) error
 	Ignore(certs.ID) error
 	Unignore(certs.ID) error
@@ -59,13 +63,17 @@ type Frontend interface {
 
 // Message is a message to send, an address to join, a peer to ping or an act, as a line asks for.
 type Message struct {
-	To   certs.ID // overlay.Everyone: a broadcast; empty: not a message
+	To   certs.ID // overlay.Everyone: a broadcast; #name: a room; empty: not a message
 	Join string   // HOST:PORT; empty: not a join
 	Ping certs.ID // the peer to ping; empty: none
 	Act  Act
 	Body string
 	Ref  string
 	Line []byte // the line or its beginning, to be quoted in an error
+
+	Binary     bool // the body is data
+	ReplyTo    overlay.MessageID
+	WantsReply bool
 
 	number int // of the line
 }
@@ -74,13 +82,19 @@ func (m Message) size() int { return len(m.Body) + len(m.Ref) + len(m.Line) }
 
 // send waits until the message is accepted or refused, or ctx ends.
 func (m Message) send(ctx context.Context, n Node) (err error) {
-	if m.To == overlay.Everyone {
+	switch {
+	case m.To == overlay.Everyone:
 		_, err = n.Broadcast(ctx, m.Body, m.Ref)
-	} else {
-		_, err = n.Send(ctx, m.To, m.Body, m.Ref)
+	case overlay.IsRoom(m.To):
+		_, err = n.SendRoom(ctx, m.To, m.Body, m.Ref)
+	default:
+		_, err = n.Post(ctx, m.To, overlay.Draft{Body: m.Body, Binary: m.Binary, ReplyTo: m.ReplyTo, WantsReply: m.WantsReply, Ref: m.Ref})
 	}
 	return err
 }
+
+// IsWide says that a message is for more than one peer.
+func (m Message) IsWide() bool { return m.To == overlay.Everyone || overlay.IsRoom(m.To) }
 
 // Bad is the error of a line that can't be executed, worded for the user.
 type Bad string

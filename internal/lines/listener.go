@@ -164,7 +164,7 @@ func (l *Listener) refuse(m Message, problem error) error {
 	}
 	leaving := errors.Is(problem, context.Canceled) || errors.Is(problem, overlay.ErrClosed)
 	if !l.typed && !leaving {
-		why, beginning := Problem(problem, m.To == overlay.Everyone), Excerpt(certs.HideTickets(string(cut(m.Line, maxQuote))))
+		why, beginning := Problem(problem, m.IsWide()), Excerpt(certs.HideTickets(string(cut(m.Line, maxQuote))))
 		l.log.Warn("a line of standard input was refused", "number", m.number, "line", beginning, "why", why)
 		l.mu.Lock()
 		if l.refused.Count++; l.refused.Count == 1 || m.number < l.refused.Number {

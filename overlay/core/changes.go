@@ -27,7 +27,7 @@ func (c *Core) follow(what base.Happening) {
 	case base.Staying:
 		c.visit.stay()
 	case reach.Relocated:
-		c.own.renewAddresses()
+		c.own.renewChanged()
 	case link.DoorLost:
 		c.join.DoorEnded(what.Door, what.Did)
 	case base.TableTaken:
@@ -193,6 +193,7 @@ func (c *Core) becomeReady() {
 	c.doubt.LastHeard = c.env.Now
 	c.visit.until = c.env.Now + visitFor
 	c.env.Out.Events = append(c.env.Out.Events, base.Ready{})
+	defer c.past.Pursue()
 	if len(c.env.Cfg.Members) > 0 {
 		return // they have been there for long
 	}

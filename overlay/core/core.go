@@ -24,6 +24,7 @@
 //	reach            Whereabouts: where we and others are reached; Reach: dials, simultaneous
 //	                 opens through NATs (as DCUtR), the choice between links
 //	custody          mailboxes: what we keep for others, and what others keep for us
+//	past             rooms, and what was said before we came
 //	broadcast        messages to everyone, in the order of each author
 //	detect           Probes: does anybody still hear a peer (SWIM)? Detector: whom to probe
 //	reconcile        making two tables equal
@@ -123,6 +124,7 @@ import (
 	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/reconcile"
 	"quicpeer/overlay/core/route"
@@ -146,6 +148,7 @@ type Core struct {
 	reach         *reach.Reach
 	relay         *route.Relay
 	custody       *custody.Custody
+	past          *past.Past
 	broadcasts    *broadcast.Broadcasts
 	probes        *detect.Probes
 	detect        *detect.Detector
@@ -204,7 +207,8 @@ func assemble(en *base.Env) *Core {
 	re := reach.New(en, t, ls, rt, wh, db)
 	rl := route.NewRelay(en, t, ls, rt)
 	cu := custody.New(en, t, ls, rt, rl)
-	bc := broadcast.New(en, t, ls, db)
+	pa := past.New(en, t, ls)
+	bc := broadcast.New(en, t, ls, db, pa)
 	pr := detect.NewProbes(en, t, ls, rt, db, re)
 	dt := detect.NewDetector(en, t, ls, db, re, pr)
 	sy := reconcile.New(en, t, ls, g)
@@ -216,7 +220,7 @@ func assemble(en *base.Env) *Core {
 	vs := &visit{Env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
 	ca := &carried{Env: en, table: t, links: ls, routes: rt}
 	return &Core{
-		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, broadcasts: bc, probes: pr,
+		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, past: pa, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
 		carried: ca, pings: &pings{Env: en, table: t, links: ls, routes: rt, reach: re, carried: ca}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
 		members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
@@ -251,10 +255,11 @@ func (c *Core) tick() {
 	c.forget()
 	c.view.becomeSure()
 	c.broadcasts.ExpireBroadcasts()
+	c.past.Pursue()
 	c.relay.ExpirePartials()
 	c.reach.KeepMeetings()
 	if c.own.pending {
-		c.own.renewAddresses()
+		c.own.renewChanged()
 	}
 	if c.env.Ready && !c.env.Leaving {
 		c.probes.Pursue()

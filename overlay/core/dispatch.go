@@ -35,6 +35,10 @@ func (c *Core) receive(l *link.Link, f *pb.PeerMessage) {
 		c.broadcasts.ReceiveHeld(l, m.BroadcastsHeld)
 	case *pb.PeerMessage_BroadcastsWanted:
 		c.broadcasts.ReceiveWanted(l, m.BroadcastsWanted)
+	case *pb.PeerMessage_PastWanted:
+		c.past.ReceiveWanted(l, m.PastWanted)
+	case *pb.PeerMessage_PastGiven:
+		c.past.ReceiveGiven(l, m.PastGiven)
 	case *pb.PeerMessage_Deposit:
 		c.custody.ReceiveDeposit(l, m.Deposit)
 	case *pb.PeerMessage_DepositAnswer:

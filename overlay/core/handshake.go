@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"
 	"quicpeer/overlay/core/reach"
@@ -179,6 +180,9 @@ func (c *Core) receiveHolder(l *link.Link, d *link.Dial, holder *base.Record) {
 func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 	l.Peer, l.Epoch, l.UpSince = r.ID, r.Epoch, c.env.Now
 	n := link.News{Record: r, State: pb.AnnouncementType_JOIN, Said: c.env.Now, Broadcasts: broadcasts}
+	if !c.env.Ready { // a newcomer's door was there before: what it has said by now is not waited for
+		n.Said = max(c.table.Self.Began, c.env.Now-broadcast.MemoryFor-1)
+	}
 	if l.Carriage != link.NotCarried {
 		if !r.Visitor && c.gossip.IsNews(l, n) {
 			c.accept(nil, n)
@@ -234,4 +238,5 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 	if neighbours.Short(c.links.Degree()) > 0 || stranger && l.Dial != nil && c.links.Degree() < table.MaxNeighbours {
 		c.neighbourhood.AskNeighbour(l)
 	}
+	c.past.Pursue()
 }

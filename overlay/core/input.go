@@ -91,10 +91,22 @@ type (
 	// gone. The reply is not OK if that will take a while, since the peer has to be met or could
 	// not be reached: then messages had better go over others at once.
 	Want struct{ To certs.ID }
-	// Broadcast sends a message to everyone. The reply is its ID.
+	// Broadcast sends a message to everyone, or to a room. The reply is its ID.
 	Broadcast struct {
+		Room   string // empty: everyone
 		Body   string // UTF-8, at most pb.MaxBroadcast bytes
 		SentAt int64  // nanoseconds since 1970
+	}
+	// EnterRoom shows the broadcasts of a room from now on, and Recalled what was said before. ExitRoom
+	// ends that.
+	EnterRoom struct{ Room base.Room }
+	ExitRoom  struct{ Name string }
+	// Recalled answers Effects.Recalls: what the history has of the room, oldest first, and the passes
+	// of authors, in a private network, that have left it.
+	Recalled struct {
+		For     base.Recall
+		History []*pb.Signed
+		Passes  []*pb.Pass
 	}
 	// Route sends something sealed over others, to a peer of the table or one that has a link.
 	// The reply is OK if there is a way, which does not mean that it will arrive.
@@ -157,6 +169,12 @@ type (
 	}
 	// Mapped is the address that a router forwards to us; zero if none does.
 	Mapped struct{ Address netip.AddrPort }
+	// Describe says in which rooms we are and what our tags are, both in place of what they were.
+	// Others are told about once a second.
+	Describe struct {
+		Rooms []string // as in pb.Record: valid, in order, at most pb.MaxRooms
+		Tags  string   // at most pb.MaxTags bytes
+	}
 	// Slept says that the whole machine was asleep, and for how long by the time of day; its
 	// clock for durations may have stopped meanwhile.
 	Slept struct{ For time.Duration }
@@ -294,7 +312,24 @@ func (in Want) apply(c *Core) (r Reply) {
 
 func (in Broadcast) apply(c *Core) (r Reply) {
 	c.visit.stay()
-	r.Message = c.broadcasts.Say(in.Body, in.SentAt)
+	r.Message = c.broadcasts.Say(in.Room, in.Body, in.SentAt)
+	return r
+}
+
+func (in EnterRoom) apply(c *Core) (r Reply) {
+	c.visit.stay()
+	c.past.Enter(in.Room)
+	c.past.Pursue()
+	return r
+}
+
+func (in ExitRoom) apply(c *Core) (r Reply) {
+	c.past.Exit(in.Name)
+	return r
+}
+
+func (in Recalled) apply(c *Core) (r Reply) {
+	c.past.Give(in.For, in.History, in.Passes)
 	return r
 }
 
@@ -356,9 +391,15 @@ func (in Mapped) apply(c *Core) (r Reply) {
 	return r
 }
 
+func (in Describe) apply(c *Core) (r Reply) {
+	c.own.describe(in.Rooms, in.Tags)
+	return r
+}
+
 func (in Slept) apply(c *Core) (r Reply) {
 	c.detect.CameLate(in.For)
 	c.custody.Slept(in.For)
+	c.past.Slept(in.For)
 	return r
 }
 

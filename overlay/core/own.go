@@ -17,7 +17,7 @@ import (
 const (
 	refuteEvery = 200 * time.Millisecond // well below SuspectFor
 	renewEvery  = 8 * time.Hour
-	renewPause  = 1 * time.Second // between two records for new addresses
+	renewPause  = 1 * time.Second // between two records for new addresses, rooms or tags
 )
 
 // own handles what we announce about ourselves.
@@ -34,7 +34,7 @@ type own struct {
 	refuteAbove uint32      // the seq that it named
 	nextRefute  time.Duration
 	renewAt     time.Duration
-	addressesAt time.Duration // when our addresses may be announced next
+	changeAt    time.Duration // when our addresses, rooms and tags may be announced next
 	pending     bool          // they may have to be, once that is possible
 }
 
@@ -50,6 +50,10 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		record.Addresses, record.Observed = reach.Texts(addresses), reach.Texts(observed)
 		sealing := ow.Cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
+		record.Rooms, record.Tags = ow.Cfg.Rooms, []byte(ow.Cfg.Tags)
+		if slices.Contains(ow.Cfg.Features, pb.FeatureData) {
+			record.Features = []uint32{pb.FeatureData}
+		}
 	}
 	if ow.Cfg.Invent != nil {
 		ow.Cfg.Invent(record)
@@ -150,23 +154,31 @@ func (ow *own) checkOwnID(e *table.Entry) {
 	ow.gossip.Flood(nil, ow.table.Self)
 }
 
-// renewAddresses announces our addresses if they have changed.
-func (ow *own) renewAddresses() {
+// describe announces our rooms and tags.
+func (ow *own) describe(rooms []string, tags string) {
+	ow.Cfg.Rooms, ow.Cfg.Tags = slices.Clone(rooms), tags
+	ow.renewChanged()
+}
+
+// renewChanged announces what our record says of us if that has changed.
+func (ow *own) renewChanged() {
 	ow.pending = !ow.Accepted
 	if ow.table.Self == nil || ow.Ended || ow.Leaving || !ow.Accepted {
 		return
 	}
 	addresses, observed := ow.where.Reachable()
-	if slices.Equal(reach.Texts(addresses), ow.table.Self.Record.Addresses) && slices.Equal(reach.Texts(observed), ow.table.Self.Record.Observed) {
+	said := ow.table.Self.Record
+	if slices.Equal(reach.Texts(addresses), said.Addresses) && slices.Equal(reach.Texts(observed), said.Observed) &&
+		slices.Equal(ow.Cfg.Rooms, said.Rooms) && ow.Cfg.Tags == said.Tags {
 		return
 	}
-	if ow.Now < ow.addressesAt {
+	if ow.Now < ow.changeAt {
 		ow.pending = true
-		ow.Wake(ow.addressesAt)
+		ow.Wake(ow.changeAt)
 		return
 	}
-	ow.addressesAt = ow.Now + renewPause
-	ow.setOwnRecord(pb.AnnouncementType_JOIN, ow.table.Self.Record.Seq+1)
+	ow.changeAt = ow.Now + renewPause
+	ow.setOwnRecord(pb.AnnouncementType_JOIN, said.Seq+1)
 	for _, l := range ow.links.List { // peers that are not neighbours dial us as well
 		if l.State == link.LinkUp {
 			ow.gossip.AnnounceTo(l, ow.table.Self)

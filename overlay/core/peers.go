@@ -6,6 +6,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
+	"quicpeer/pb"
 )
 
 // Peer is a row of the routing table as users see it.
@@ -17,6 +18,8 @@ type Peer struct {
 	Carried   base.LinkID // one over others that is in use; 0: none
 	Via       certs.ID
 	Addresses []string
+	Rooms     []string
+	Tags      string
 }
 
 // Peers lists who is here, this peer itself excepted, in the order of the IDs.
@@ -27,7 +30,7 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.Record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed)}
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags}
 		switch l, carried := c.carried.inUse(r.Key); {
 		case l == nil:
 		case carried:
@@ -58,6 +61,9 @@ func (c *Core) Neighbours() []certs.ID {
 	}
 	return list
 }
+
+// LastSaid is the latest broadcast of ours; nil: there is none.
+func (c *Core) LastSaid() *pb.Signed { return c.broadcasts.Last() }
 
 // Digest is a hash over the whole table; equal tables have equal digests.
 func (c *Core) Digest() []byte { return c.table.Digest() }

@@ -64,6 +64,8 @@ func (v *view) refresh(id certs.ID) {
 	was := v.table.Shown(id)
 	owner := v.table.Owner(id, v.Now)
 	if was != nil && was == owner && was.Shown.Epoch == owner.Record.Epoch {
+		v.Out.Events = append(v.Out.Events, owner.Record.Changed(was.Shown)...)
+		owner.Shown = owner.Record
 		return
 	}
 	if was != nil && owner == nil && v.broadcasts.AwaitsLastWords(was) {
@@ -74,7 +76,7 @@ func (v *view) refresh(id certs.ID) {
 	}
 	if owner != nil {
 		owner.Shown, owner.Seen = owner.Record, owner.Record.Epoch
-		v.Out.Events = append(v.Out.Events, base.Joined{ID: id, Key: owner.Record.Key, Via: v.links.ToldBy(owner)})
+		v.Out.Events = append(v.Out.Events, owner.Record.Comes(v.links.ToldBy(owner))...)
 		v.broadcasts.ReleaseEarly(id)
 		v.custody.WakeCustody()
 	}

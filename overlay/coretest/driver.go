@@ -30,7 +30,8 @@ type Machine struct {
 	NAT      NAT
 	Epoch    uint64 // of the last run
 	Process  *Process
-	Runs     []*Process // all that ever ran
+	Runs     []*Process              // all that ever ran
+	History  map[string][]*pb.Signed // what it has shown, by room, for those who come; nil: it keeps none
 	disk     disk
 	membership
 	number int32 // of its ID and key, see watch.go
@@ -468,6 +469,14 @@ var effects = [...]effect{
 			p.again(id, left)
 		}
 		return len(out.Releave)
+	}},
+	{"Recalls", func(p *Process, out *base.Effects) int {
+		for _, r := range out.Recalls {
+			p.tell("looks into its history", r.Link, r.Room)
+			p.Core.Step(p.World.Now, core.Recalled{For: r, History: p.History[r.Room]})
+			p.owesDrain = true
+		}
+		return len(out.Recalls)
 	}},
 	{"Joined", func(p *Process, out *base.Effects) int {
 		p.Joined = append(p.Joined, out.Joined...)

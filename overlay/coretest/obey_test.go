@@ -7,6 +7,7 @@ import (
 
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
+	"quicpeer/pb"
 )
 
 // TestEveryEffectIsKnown: the pretend driver handles each kind of effect, in the order in which
@@ -115,12 +116,28 @@ func TestEveryEffectOccurs(t *testing.T) {
 	if kept := m[1].KeptFor(m[0], m[4]); len(kept) != 1 {
 		t.Errorf("after a day the other keeps the letters %v, not one that was deposited anew", kept)
 	}
-	private := privateLife(t)
+	private, rooms := privateLife(t), roomLife(t)
 	for i, kind := range effects {
-		if w.Obeyed[i]+private.Obeyed[i] == 0 {
+		if w.Obeyed[i]+private.Obeyed[i]+rooms.Obeyed[i] == 0 {
 			t.Errorf("Effects.%s is never wanted", kind.name)
 		}
 	}
+}
+
+// roomLife is what happens in rooms: who enters gets the last of what was said.
+func roomLife(t *testing.T) *World {
+	w := testWorld(t, 0, 2)
+	w.Configure = func(m *Machine, cfg *base.Config) {
+		cfg.Past, cfg.Features = []base.Room{{Name: "#dev"}}, append(cfg.Features, pb.FeaturePast)
+		m.History = make(map[string][]*pb.Signed)
+	}
+	w.Machines[0].Start().Say("#dev", "hello")
+	w.Machines[1].Start(w.Machines[0].Address)
+	w.Run(5 * time.Second)
+	if len(w.Machines[1].History["#dev"]) != 1 {
+		t.Errorf("a newcomer to the room has %v", w.Machines[1].History)
+	}
+	return w
 }
 
 // privateLife is what happens in a private network alone: a ticket is used, and a member is removed.

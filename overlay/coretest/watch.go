@@ -76,6 +76,13 @@ func (p *Process) see(event base.Event) {
 		w.LastSeen = w.Now
 	case base.Broadcasted:
 		w.hash(traceEvent, uint64(p.Index), e.Number)
+		if !e.Hidden {
+			p.recollect(e.Content.GetRoom(), e.Signed)
+		}
+	case base.Recalled:
+		for _, b := range e.List {
+			p.recollect(b.Content.GetRoom(), b.Signed)
+		}
 	}
 	if w.Story != nil {
 		p.tell("shows", event)

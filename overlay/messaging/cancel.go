@@ -33,7 +33,7 @@ func (r *receiver) appendOutgoing(list []Outgoing) []Outgoing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range slices.Backward(r.box.All()) {
-		list = append(list, Outgoing{m.ID, r.to, m.Ref, m.Body, m.SentAt})
+		list = append(list, Outgoing{m.ID, r.to, m.Ref, m.Body, m.Binary, m.SentAt})
 	}
 	return list
 }
@@ -87,6 +87,7 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 		return
 	}
 	r.free(m)
+	e.requests.failed(m.ID, wasCancelled)
 	r.left.full = r.box.Flying(delivery.Left) < before // until withdraw
 	left := r.left.full
 	r.notify()
@@ -109,7 +110,7 @@ func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
 // wordOf stores that a message was withdrawn.
 func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {
 	what := r.engine.author().Message(m, r.to)
-	what.Content = ""
+	delivery.Empty(what)
 	value, err := proto.Marshal(&pb.StoredMessage{Message: what, Ref: []byte(m.Ref)})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it

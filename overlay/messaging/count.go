@@ -132,7 +132,7 @@ func (c *counts) handled(it item) {
 	m, ok := it.event.(Message)
 	switch {
 	case !ok:
-	case it.hidden:
+	case it.hidden && it.sender == nil:
 		c.messages[hiddenBroadcast]++
 	case it.sender == nil:
 		c.messages[inBroadcast]++

@@ -17,11 +17,12 @@ const (
 
 // Contact is the memory of a peer that was met.
 type Contact struct {
-	ID      certs.ID
-	Key     certs.PublicKey
-	Sealing certs.SealingKey
-	Visitor bool // it is remembered while it is here, and not stored: it never comes back
-	Reached Reached
+	ID       certs.ID
+	Key      certs.PublicKey
+	Sealing  certs.SealingKey
+	TextOnly bool // its version does not know messages with data
+	Visitor  bool // it is remembered while it is here, and not stored: it never comes back
+	Reached  Reached
 }
 
 // Reached is where a link to a peer last stood.
@@ -128,7 +129,7 @@ type Met struct {
 func (d *Directory) Meet(c Contact) (m Met) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if was := d.met[c.ID]; was.Key == c.Key && was.Sealing == c.Sealing || c.Visitor && len(d.met) >= maxMet {
+	if was := d.met[c.ID]; was.Key == c.Key && was.Sealing == c.Sealing && was.TextOnly == c.TextOnly || c.Visitor && len(d.met) >= maxMet {
 		return m
 	}
 	if len(d.met) >= maxMet {

@@ -21,7 +21,7 @@
 //
 // Locks are taken in this order, and none is held while waiting for anything else:
 //
-//	Directory.mu → senders.mu → receiver.mu, sender.mu → Ignored, budget, EventQueue, tally, Disk
+//	Directory.mu → senders.mu → receiver.mu, sender.mu → requests.mu → Ignored, budget, EventQueue, tally, Disk
 //
 // The owner's Fail, Config.Fail, may be called under any of them.
 package messaging
@@ -59,6 +59,7 @@ type Config struct {
 // goroutine, except those that belong to the loop.
 type Engine struct {
 	Ignored Ignored // whose messages are not shown
+	Rooms   Rooms   // that the peer is in
 
 	cfg    Config
 	log    *slog.Logger
@@ -75,6 +76,7 @@ type Engine struct {
 	senders    senders
 	letters    letters
 	answers    answers
+	requests   requests
 	unanswered tally // shown messages whose note is not safe yet, and answers that are not sent
 	custodian  custodian
 	commits    commits
@@ -109,8 +111,9 @@ func (e *Engine) hasBegun() bool {
 }
 
 // NewMessage gives a message its ID and position.
-func (e *Engine) NewMessage(body, ref string) *delivery.Outgoing {
+func (e *Engine) NewMessage(d Draft) *delivery.Outgoing {
 	m := e.ids.next()
-	m.Body, m.Ref, m.SentAt, m.Taken = body, ref, time.Now(), e.now()
+	m.Body, m.Binary, m.Ref, m.ReplyTo, m.WantsReply = d.Body, d.Binary, d.Ref, d.ReplyTo, d.WantsReply
+	m.SentAt, m.Taken = time.Now(), e.now()
 	return m
 }

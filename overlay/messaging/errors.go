@@ -12,6 +12,11 @@ var (
 	ErrTooLong    = errors.New("the message is too long") // as *TooLongError
 	ErrNotUTF8    = errors.New("the message is not UTF-8")
 	ErrOutboxFull = errors.New("outbox full")
+	// ErrTextOnly: the receiver runs a version that does not know messages with data.
+	ErrTextOnly = errors.New("the peer's version takes text only; it needs a newer one for data")
+	// ErrManyRequests is Request's, ErrNoRequest that of Message.Reply.
+	ErrManyRequests = fmt.Errorf("%d requests wait for their replies already; try again when some have theirs", MaxRequests)
+	ErrNoRequest    = errors.New("the message is not a request; Post replies to any message")
 	// ErrNotWaiting is Cancel's.
 	ErrNotWaiting = errors.New("no message of this ID waits: it has been delivered or has failed, or there was none")
 	// Errors of Ignore and Unignore.

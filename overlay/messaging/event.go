@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/pb"
 )
 
 // MessageID names a message for ever: 8 bytes that hash the sender's key and
@@ -59,6 +60,14 @@ type PeerJoined struct {
 	Via certs.ID        `json:"via"` // the neighbour it was heard from; empty when direct
 }
 
+// PeerChanged: a peer of the table is in other rooms or has other tags than before. For a peer that
+// has any it comes right behind its PeerJoined.
+type PeerChanged struct {
+	ID    certs.ID          `json:"id"`
+	Rooms []string          `json:"rooms"` // in order
+	Tags  map[string]string `json:"tags"`
+}
+
 // Reason is why a peer has left the table.
 type Reason string
 
@@ -84,12 +93,23 @@ type Message struct {
 	// Key is the sender's. NewKey says that its ID is held to another one, see [KeyChanged].
 	Key    certs.PublicKey `json:"key"`
 	NewKey bool            `json:"new_key,omitzero"`
-	To     certs.ID        `json:"to"` // our own ID, or Everyone
+	To     certs.ID        `json:"to"` // our own ID, a room, or Everyone
 	Body   string          `json:"body"`
-	SentAt time.Time       `json:"sent_at"` // by the sender's clock
+	Binary bool            `json:"binary,omitzero"` // the body is data, any bytes
+	SentAt time.Time       `json:"sent_at"`         // by the sender's clock
 	Path   Path            `json:"path"`
 	Before bool            `json:"before,omitzero"` // of the room's or the network's past, from before we came
-	Pos    uint64          `json:"pos,omitzero"`    // in the history, as in the events below
+	// Unproved says that only Key is certain, and the ID is what the author called itself: it is neither
+	// here nor was it met. Only of messages from before.
+	Unproved bool   `json:"unproved,omitzero"`
+	Pos      uint64 `json:"pos,omitzero"` // in the history, as in the events below
+	// ReplyTo is the message of ours that it replies to, by the word of its sender; zero: none.
+	ReplyTo MessageID `json:"reply_to,omitzero"`
+	// WantsReply says that its sender waits for a reply, see [Message.Reply].
+	WantsReply bool `json:"wants_reply,omitzero"`
+
+	signed *pb.Signed // of a broadcast, for those who come later
+	asked  *Engine    // of a request: who sends the reply
 }
 
 // Sent: a Send or Broadcast of ours was accepted. It precedes every other event
@@ -99,6 +119,8 @@ type Sent struct {
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
 	Pos     uint64    `json:"pos,omitzero"`
+
+	signed *pb.Signed // of a broadcast
 }
 
 // Delivered: the receiver itself has acknowledged that it has the message.
@@ -162,18 +184,19 @@ type KeyChanged struct {
 	Is  certs.PublicKey `json:"is"`
 }
 
-func (KeyChanged) isEvent() {}
-func (Ready) isEvent()      {}
-func (Returned) isEvent()   {}
-func (Removed) isEvent()    {}
-func (Redeemed) isEvent()   {}
-func (PeerJoined) isEvent() {}
-func (PeerLeft) isEvent()   {}
-func (Message) isEvent()    {}
-func (Sent) isEvent()       {}
-func (Delivered) isEvent()  {}
-func (Buffered) isEvent()   {}
-func (Failed) isEvent()     {}
+func (KeyChanged) isEvent()  {}
+func (Ready) isEvent()       {}
+func (Returned) isEvent()    {}
+func (Removed) isEvent()     {}
+func (Redeemed) isEvent()    {}
+func (PeerJoined) isEvent()  {}
+func (PeerChanged) isEvent() {}
+func (PeerLeft) isEvent()    {}
+func (Message) isEvent()     {}
+func (Sent) isEvent()        {}
+func (Delivered) isEvent()   {}
+func (Buffered) isEvent()    {}
+func (Failed) isEvent()      {}
 
 // Waiting says how many messages to a peer have no receipt yet.
 type Waiting struct {
@@ -189,5 +212,6 @@ type Outgoing struct {
 	To      certs.ID
 	Ref     string
 	Body    string
+	Binary  bool // the body is data, any bytes
 	SentAt  time.Time
 }

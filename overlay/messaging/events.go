@@ -32,7 +32,8 @@ type EventQueue struct {
 	items   []item
 
 	present        map[certs.ID]certs.PublicKey // the peers that are here according to the events so far
-	membership     int                          // joins and leaves waiting
+	described      map[certs.ID]bool            // those of them with rooms or tags
+	membership     int                          // joins, changes and leaves waiting
 	collapseAt     int
 	incoming       int
 	incomingBytes  int
@@ -48,28 +49,23 @@ type item struct {
 	event   Event
 	stamp   delivery.Stamp     // of a message
 	author  certs.PublicKey    // of a broadcast
-	hidden  bool               // a broadcast that the program does not get
+	hidden  bool               // a message that the program does not get: of a peer that is ignored, or a reply that a caller has
 	sender  *sender            // the peer that gets a receipt; nil: none
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
+	had     bool               // rooms or tags, that peer
 	settled *delivery.Outgoing // a message of ours whose last event this is
-	body    string             // of a Sent, until it is in the history
-	sentAt  time.Time          // of the same
+	own     *delivery.Outgoing // of a Sent, until it is in the history
 	pos     uint64             // in the history; 0: not there
 }
 
 func newEventQueue() *EventQueue {
-	q := &EventQueue{wake: make(chan struct{}, 1), present: make(map[certs.ID]certs.PublicKey), collapseAt: collapseAbove}
+	q := &EventQueue{wake: make(chan struct{}, 1), present: make(map[certs.ID]certs.PublicKey), described: make(map[certs.ID]bool), collapseAt: collapseAbove}
 	q.changed.L = &q.mu
 	return q
 }
 
 // Push adds an event that never waits.
 func (q *EventQueue) Push(event Event) { q.pushItem(item{event: event}) }
-
-// PushSent adds that a message of ours was accepted, with what the history keeps of it.
-func (q *EventQueue) PushSent(e Sent, body string, at time.Time) {
-	q.pushItem(item{event: e, body: body, sentAt: at})
-}
 
 // pushItem is Push with the work that follows.
 func (q *EventQueue) pushItem(it item) {
@@ -100,14 +96,18 @@ func (q *EventQueue) admit(it item) {
 		q.present[e.ID] = e.Key
 		q.membership++
 		q.changed.Broadcast()
+	case PeerChanged:
+		q.described[e.ID] = true
+		q.membership++
 	case PeerLeft:
-		it.key = q.present[e.ID]
+		it.key, it.had = q.present[e.ID], q.described[e.ID]
 		delete(q.present, e.ID)
+		delete(q.described, e.ID)
 		q.membership++
 	case Ready:
 	default:
 		q.own++
-		q.ownBytes += len(it.body)
+		q.ownBytes += it.ownBytes()
 		q.counts.told(it.event)
 	}
 	q.enqueue(it)
@@ -142,15 +142,16 @@ func (q *EventQueue) awaitRoom(ctx context.Context, from certs.ID, key certs.Pub
 }
 
 // tryMessage adds a direct message if there is room, and its sender has joined. A message that
-// others have kept is shown although its sender is not here.
-func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept bool) bool {
+// others have kept is shown although its sender is not here. A hidden one, which the program has
+// already, is handled in its turn.
+func (q *EventQueue) tryMessage(m Message, from *sender, p delivery.Stamp, kept, hidden bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, present := q.present[m.From]
 	if q.closed || !q.hasRoom(len(m.Body)) || !q.here(m.From, from.key) && (present || !kept) {
 		return false
 	}
-	q.addMessage(m, from, p)
+	q.addMessage(m, from, p, hidden)
 	return true
 }
 
@@ -164,10 +165,10 @@ func (q *EventQueue) here(id certs.ID, key certs.PublicKey) bool {
 	return present && held == key
 }
 
-func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp) {
+func (q *EventQueue) addMessage(m Message, from *sender, p delivery.Stamp, hidden bool) {
 	q.incoming++
 	q.incomingBytes += len(m.Body)
-	q.enqueue(item{event: m, stamp: p, sender: from})
+	q.enqueue(item{event: m, stamp: p, sender: from, hidden: hidden})
 }
 
 // incomingNow is how many direct messages are not handled.
@@ -280,26 +281,31 @@ func (q *EventQueue) handled(it item) {
 		} else {
 			q.broadcastBytes -= broadcastSize(e)
 		}
-	case PeerJoined, PeerLeft:
+	case PeerJoined, PeerChanged, PeerLeft:
 		q.membership--
 	case Ready:
 	default:
 		q.own--
-		q.ownBytes -= len(it.body)
+		q.ownBytes -= it.ownBytes()
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
 }
 
+// ownBytes is what a Sent holds for the history.
+func (it *item) ownBytes() int {
+	if it.own == nil {
+		return 0
+	}
+	return len(it.own.Body)
+}
+
 // forgetBody frees what only the history needs, which has it.
 func (q *EventQueue) forgetBody(it *item) {
-	if it.body == "" {
-		return
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ownBytes -= len(it.body)
-	it.body = ""
+	q.ownBytes -= it.ownBytes()
+	it.own = nil
 	q.changed.Broadcast()
 }
 
@@ -315,25 +321,45 @@ func (q *EventQueue) end() {
 }
 
 // collapse removes the joins and leaves of a peer that cancel each other out, as
-// long as no message of that peer stands between them.
+// long as no message of that peer stands between them, and all of its changes but the last.
 func (q *EventQueue) collapse() {
 	kept := q.items[:0]
-	last := make(map[certs.ID]int) // where in kept a peer's last join or leave stands
+	last := make(map[certs.ID]int)    // where in kept a peer's last join or leave stands
+	changed := make(map[certs.ID]int) // and the last change behind it
 	removed := make(map[int]bool)
 	for _, it := range q.items {
 		id, ok := membershipOf(it.event)
 		if m, isMessage := it.event.(Message); isMessage {
 			delete(last, m.From)
+			delete(changed, m.From)
 		}
 		if !ok {
 			kept = append(kept, it)
 			continue
 		}
+		if i, before := changed[id]; before {
+			removed[i] = true // the peer is gone, or has changed again
+			it.had = true
+			delete(changed, id)
+			q.membership--
+			q.counts.unread--
+		}
+		if _, isChange := it.event.(PeerChanged); isChange {
+			changed[id] = len(kept)
+			kept = append(kept, it)
+			continue
+		}
 		if i, before := last[id]; before && cancels(kept[i], it) {
-			removed[i] = true
 			delete(last, id)
-			q.membership -= 2
-			q.counts.unread -= 2
+			q.counts.unread--
+			if q.membership--; kept[i].had { // it may have none any more
+				kept[i] = item{event: PeerChanged{ID: id}}
+				changed[id] = i
+				continue
+			}
+			removed[i] = true
+			q.counts.unread--
+			q.membership--
 			continue
 		}
 		last[id] = len(kept)
@@ -351,6 +377,8 @@ func (q *EventQueue) collapse() {
 func membershipOf(event Event) (id certs.ID, ok bool) {
 	switch e := event.(type) {
 	case PeerJoined:
+		return e.ID, true
+	case PeerChanged:
 		return e.ID, true
 	case PeerLeft:
 		return e.ID, true

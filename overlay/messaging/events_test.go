@@ -43,7 +43,7 @@ func at(n int) delivery.Stamp {
 // pushMessage adds a direct message. It waits for room, and for its sender to have joined;
 // false is the end of ctx or of the queue.
 func pushMessage(ctx context.Context, q *EventQueue, m Message, from *sender, p delivery.Stamp) bool {
-	for !q.tryMessage(m, from, p, false) {
+	for !q.tryMessage(m, from, p, false, false) {
 		if !q.awaitRoom(ctx, m.From, from.key, len(m.Body)) {
 			return false
 		}

@@ -43,6 +43,7 @@ type Said struct {
 	Key    certs.PublicKey `json:"key"` // the author's
 	To     certs.ID        `json:"to"`  // an ID, Everyone or a room
 	Body   string          `json:"body"`
+	Binary bool            `json:"binary,omitzero"`
 	Ref    string          `json:"ref,omitzero"`
 	SentAt time.Time       `json:"sent_at"` // by the author's clock
 	Before bool            `json:"before,omitzero"`

@@ -106,6 +106,7 @@ func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.TimeOf(s.GetTaken()), Stored: true, Waits: fromBefore,
 	}
+	out.Restore(m)
 	out.Cancelled = len(key) > keySize
 	switch {
 	case known.ends[out.ID]: // the program has had its end, or gets it as one of the early ones

@@ -78,10 +78,10 @@ func (r *receiver) setPresent(c Contact, here bool, away string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.Key == (certs.PublicKey{}) {
-		c.Key, c.Sealing = r.key, r.sealing // it was forgotten meanwhile
+		c.Key, c.Sealing, c.TextOnly = r.key, r.sealing, r.textOnly // it was forgotten meanwhile
 	}
 	another := r.key != c.Key
-	r.present, r.key, r.sealing, r.away = here, c.Key, c.Sealing, away
+	r.present, r.key, r.sealing, r.textOnly, r.away = here, c.Key, c.Sealing, c.TextOnly, away
 	r.notify()
 	if another {
 		r.box.Rewind(delivery.Relayed) // those on their way go to the previous owner of the ID
@@ -91,6 +91,9 @@ func (r *receiver) setPresent(c Contact, here bool, away string) {
 		r.box.Rewind(delivery.Left)
 	}
 	if here {
+		if r.textOnly {
+			r.refuseData()
+		}
 		return
 	}
 	r.relayed.end()

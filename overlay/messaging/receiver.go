@@ -43,9 +43,11 @@ type receiver struct {
 	key     certs.PublicKey  // of the peer that its messages are for, see Directory.forWhom; zero: no peer of the ID is known
 	sealing certs.SealingKey // of the same; zero: nothing can be sealed to it
 	away    string           // why it is not present
-	box     delivery.Outbox
-	storing int // messages with a receipt that wait for the disk, and take room until then
-	closed  bool
+	// textOnly says that its version takes no data, as far as known.
+	textOnly bool
+	box      delivery.Outbox
+	storing  int // messages with a receipt that wait for the disk, and take room until then
+	closed   bool
 
 	direct  directLane
 	relayed relayedLane
@@ -53,7 +55,7 @@ type receiver struct {
 }
 
 func newReceiver(e *Engine, to certs.ID, c Contact, present bool) *receiver {
-	r := &receiver{engine: e, to: to, key: c.Key, sealing: c.Sealing, present: present, away: notHere}
+	r := &receiver{engine: e, to: to, key: c.Key, sealing: c.Sealing, textOnly: c.TextOnly, present: present, away: notHere}
 	r.changed.L = &r.mu
 	r.direct.r, r.relayed.r, r.left.r = r, r, r
 	return r

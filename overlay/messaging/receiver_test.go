@@ -41,7 +41,7 @@ func written(r *receiver, l *Link) []*delivery.Outgoing {
 func add(t *testing.T, r *receiver, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if _, err := r.add(t.Context(), body, "", ""); err != nil {
+		if _, err := r.add(t.Context(), Draft{Body: body}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,12 +158,12 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := r.add(ctx, "x", "", ""); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.add(ctx, Draft{Body: "x"}, ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("above the bound: %v", err)
 		}
 		waited := make(chan error, 1)
 		go func() {
-			_, err := r.add(t.Context(), "x", "", "")
+			_, err := r.add(t.Context(), Draft{Body: "x"}, "")
 			waited <- err
 		}()
 		r.attach(l)
@@ -172,7 +172,7 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 			t.Errorf("with room again: %v", err)
 		}
 		go func() {
-			_, err := r.add(t.Context(), body, "", "")
+			_, err := r.add(t.Context(), Draft{Body: body}, "")
 			waited <- err
 		}()
 		synctest.Wait()
@@ -182,7 +182,7 @@ func TestReceiverIsBoundedInBytes(t *testing.T) {
 		}
 		r.setPresent(Contact{Key: bobsKey}, true, hasLeft)
 		go func() {
-			_, err := r.add(t.Context(), body, "", "")
+			_, err := r.add(t.Context(), Draft{Body: body}, "")
 			waited <- err
 		}()
 		synctest.Wait()
@@ -266,7 +266,7 @@ func TestReceiverIsDiscardedWhenIdle(t *testing.T) {
 	if !r.discard() {
 		t.Error("not discarded")
 	}
-	if _, err := r.add(t.Context(), "1", "", ""); err != ErrClosed {
+	if _, err := r.add(t.Context(), Draft{Body: "1"}, ""); err != ErrClosed {
 		t.Errorf("then: %v", err)
 	}
 }
@@ -283,7 +283,7 @@ func TestReceiversShareRoom(t *testing.T) {
 		waited := make(chan error, 1)
 		wait := func() {
 			go func() {
-				_, err := r.add(t.Context(), "second", "", "")
+				_, err := r.add(t.Context(), Draft{Body: "second"}, "")
 				waited <- err
 			}()
 			synctest.Wait()

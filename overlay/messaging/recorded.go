@@ -23,12 +23,13 @@ func entryOf(it *item, now time.Time) (store.Entry, bool) {
 	var entry store.Entry
 	switch e := it.event.(type) {
 	case Message:
-		if it.hidden {
+		if it.hidden && it.sender == nil {
 			entry.Author, entry.Stamp = broadcastMark(it.author), it.stamp
 			return entry, true
 		}
 		s.Kind, s.Id, s.From, s.Key, s.Body, s.SentAt = pb.StoredEventKind_RECEIVED, e.ID[:], string(e.From), e.Key[:], []byte(e.Body), e.SentAt.UnixNano()
-		s.Relayed, s.NewKey, s.Before = e.Path == PathRelayed, e.NewKey, e.Before
+		s.Relayed, s.NewKey, s.Before, s.Unproved = e.Path == PathRelayed, e.NewKey, e.Before, e.Unproved
+		s.Binary, s.WantsReply, s.ReplyTo, s.Broadcast = e.Binary, e.WantsReply, idOrNil(e.ReplyTo), e.signed
 		entry.Message = true
 		entry.Stamp = it.stamp
 		if it.sender != nil {
@@ -40,7 +41,10 @@ func entryOf(it *item, now time.Time) (store.Entry, bool) {
 			entry.Author = broadcastMark(it.author)
 		}
 	case Sent:
-		s.Kind, s.Id, s.To, s.Ref, s.Body, s.SentAt = pb.StoredEventKind_SENT, e.Message[:], string(e.To), []byte(e.Ref), []byte(it.body), it.sentAt.UnixNano()
+		s.Kind, s.Id, s.To, s.Ref, s.Broadcast = pb.StoredEventKind_SENT, e.Message[:], string(e.To), []byte(e.Ref), e.signed
+		if it.own != nil {
+			s.Body, s.SentAt, s.Binary, s.ReplyTo = []byte(it.own.Body), it.own.SentAt.UnixNano(), it.own.Binary, idOrNil(it.own.ReplyTo)
+		}
 		entry.Message = true
 	case Delivered:
 		s.Kind, s.Id, s.To, s.Ref, s.Relayed, s.Rtt = pb.StoredEventKind_RECEIPT_CAME, e.Message[:], string(e.To), []byte(e.Ref), e.Path == PathRelayed, int64(e.RTT)
@@ -50,6 +54,9 @@ func entryOf(it *item, now time.Time) (store.Entry, bool) {
 		s.Kind, s.Id, s.To, s.Ref, s.Reason = pb.StoredEventKind_FAILED, e.Message[:], string(e.To), []byte(e.Ref), e.Error
 	default:
 		return entry, false
+	}
+	if s.GetBroadcast() != nil {
+		s.Body = nil // it is in there
 	}
 	if it.settled != nil {
 		s.Epoch, s.Cancelled = it.settled.Epoch, it.settled.Cancelled
@@ -62,14 +69,21 @@ func entryOf(it *item, now time.Time) (store.Entry, bool) {
 	return entry, true
 }
 
+func idOrNil(id MessageID) []byte {
+	if id == (MessageID{}) {
+		return nil
+	}
+	return id[:]
+}
+
 // withPos is an event at its position.
 func withPos(event Event, pos uint64) Event {
 	switch e := event.(type) {
 	case Message:
-		e.Pos = pos
+		e.Pos, e.signed = pos, nil // which only the history needs
 		return e
 	case Sent:
-		e.Pos = pos
+		e.Pos, e.signed = pos, nil
 		return e
 	case Delivered:
 		e.Pos = pos
@@ -101,6 +115,13 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 	}
 	id, to, ref := MessageID(s.GetId()), certs.ID(s.GetTo()), string(s.GetRef())
 	r.At, r.stored = time.Unix(0, s.GetAt()), s
+	if s.GetBroadcast() != nil {
+		c, err := pb.ParseBroadcast(s.GetBroadcast())
+		if err != nil {
+			return r, damaged("event", err)
+		}
+		s.Body, s.SentAt = []byte(c.GetContent()), c.GetSentAt()
+	}
 	path := PathDirect
 	if s.GetRelayed() {
 		path = PathRelayed
@@ -113,7 +134,9 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 		m := Message{
 			ID: id, From: certs.ID(s.GetFrom()), Key: certs.PublicKey(s.GetKey()), NewKey: s.GetNewKey(), To: to, Body: string(s.GetBody()),
 			SentAt: time.Unix(0, s.GetSentAt()), Path: path, Before: s.GetBefore(), Pos: e.Pos,
+			Unproved: s.GetUnproved(), Binary: s.GetBinary(), WantsReply: s.GetWantsReply(),
 		}
+		copy(m.ReplyTo[:], s.GetReplyTo())
 		if to == "" {
 			m.To = self
 		}
@@ -180,11 +203,11 @@ func (r recorded) said(self certs.ID, key certs.PublicKey) (s Said, ok bool) {
 	switch e := r.Event.(type) {
 	case Message:
 		return Said{
-			Pos: e.Pos, ID: e.ID, From: e.From, Key: e.Key, To: e.To, Body: e.Body, SentAt: e.SentAt, Before: e.Before, State: StateReceived,
+			Pos: e.Pos, ID: e.ID, From: e.From, Key: e.Key, To: e.To, Body: e.Body, Binary: e.Binary, SentAt: e.SentAt, Before: e.Before, State: StateReceived,
 		}, true
 	case Sent:
 		return Said{
-			Pos: e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Ref: e.Ref,
+			Pos: e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Binary: r.stored.GetBinary(), Ref: e.Ref,
 			SentAt: time.Unix(0, r.stored.GetSentAt()), State: StateSent,
 		}, true
 	}

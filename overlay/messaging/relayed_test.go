@@ -16,7 +16,7 @@ func TestRelayedLane(t *testing.T) {
 	send := func(bodies ...string) action {
 		return func(r *receiver) {
 			for _, body := range bodies {
-				if _, err := r.add(t.Context(), body, "", ""); err != nil {
+				if _, err := r.add(t.Context(), Draft{Body: body}, ""); err != nil {
 					t.Error(err)
 				}
 			}

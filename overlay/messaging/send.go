@@ -15,14 +15,14 @@ import (
 )
 
 // Send accepts a message to a peer; see the Send of package overlay's Node.
-func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (MessageID, error) {
+func (e *Engine) Send(ctx context.Context, to certs.ID, d Draft) (MessageID, error) {
 	if _, err := certs.ParseID(string(to)); err != nil {
 		return MessageID{}, err
 	}
 	if to == e.cfg.ID {
 		return MessageID{}, ErrToSelf
 	}
-	if err := CheckBody(body, pb.MaxBody); err != nil {
+	if err := d.check(); err != nil {
 		return MessageID{}, err
 	}
 	if err := e.events.WaitOwn(ctx); err != nil {
@@ -33,7 +33,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, body, ref string) (Messa
 		if err != nil {
 			return MessageID{}, err
 		}
-		id, err := r.add(ctx, body, ref, e.directory.whyAway(to))
+		id, err := r.add(ctx, d, e.directory.whyAway(to))
 		if err != nil {
 			e.directory.forget(r)
 		}
@@ -105,8 +105,8 @@ func (d *Directory) newReceiver(to certs.ID) *receiver {
 
 // add accepts a message. For a receiver that is here it waits for room, for another one it
 // fails without room; away is why the message waits then, if that was known before.
-func (r *receiver) add(ctx context.Context, body, ref, away string) (MessageID, error) {
-	a, err := r.accept(ctx, body, ref, away)
+func (r *receiver) add(ctx context.Context, d Draft, away string) (MessageID, error) {
+	a, err := r.accept(ctx, d, away)
 	switch {
 	case a.stream != nil:
 		r.direct.writeLone(a.lone)
@@ -131,16 +131,22 @@ type lone struct {
 	batch  []*delivery.Outgoing
 }
 
-func (r *receiver) accept(ctx context.Context, body, ref, away string) (a accepted, err error) {
+func (r *receiver) accept(ctx context.Context, d Draft, away string) (a accepted, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.takeRoom(ctx, len(body)+len(ref)); err != nil {
+	if d.Binary && r.textOnly {
+		return a, ErrTextOnly
+	}
+	if err := r.takeRoom(ctx, len(d.Body)+len(d.Ref)); err != nil {
 		return a, err
 	}
 	// The position is taken under the lock, so that it rises from message to message
 	// of a receiver.
-	m := r.engine.NewMessage(body, ref)
+	m := r.engine.NewMessage(d)
 	a.id = m.ID
+	if d.request != nil {
+		r.engine.requests.await(m.ID, d.request)
+	}
 	r.box.Add(m)
 	r.keep(m)
 	a.lonely = r.present && !r.direct.works()
@@ -174,7 +180,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 
 // sentItem is the event Sent of a message, with what the history keeps of it.
 func sentItem(m *delivery.Outgoing, to certs.ID) item {
-	return item{event: Sent{Message: m.ID, To: to, Ref: m.Ref}, body: m.Body, sentAt: m.SentAt}
+	return item{event: Sent{Message: m.ID, To: to, Ref: m.Ref}, own: m}
 }
 
 // stored is called when a message is on the disk.

@@ -159,7 +159,7 @@ func (s *sender) take(l *Link, batch []arrival) bool {
 		if batch = batch[n:]; len(batch) == 0 {
 			return true
 		}
-		if !s.awaitKept(l.ctx) || !s.engine.events.awaitRoom(l.ctx, l.peer, s.key, len(batch[0].message.GetContent())) {
+		if !s.awaitKept(l.ctx) || !s.engine.events.awaitRoom(l.ctx, l.peer, s.key, delivery.SizeOf(batch[0].message)) {
 			return false
 		}
 	}
@@ -177,17 +177,23 @@ func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
 		if a.refused, ok = s.letIn(s.message(a.message, strange, l.path()), a.stamp, false); !ok {
 			break
 		}
-		a.message.Content = "" // it may have to wait for long
+		delivery.Empty(a.message) // it may have to wait for long
 		n++
 	}
 	return n, s.inbox.HeldBytes() > 0
 }
 
 func (s *sender) message(m *pb.Message, strange bool, path Path) Message {
-	return Message{
-		ID: MessageID(m.GetId()), From: certs.ID(m.GetSender()), Key: s.key, NewKey: strange, To: s.engine.cfg.ID, Body: m.GetContent(),
+	out := Message{
+		ID: MessageID(m.GetId()), From: certs.ID(m.GetSender()), Key: s.key, NewKey: strange, To: s.engine.cfg.ID, WantsReply: m.GetWantsReply(),
 		SentAt: time.Unix(0, m.GetSentAt()), Path: path,
 	}
+	out.Body, out.Binary = delivery.BodyOf(m)
+	copy(out.ReplyTo[:], m.GetReplyTo()) // all of it, or there is none
+	if out.WantsReply {
+		out.asked = s.engine
+	}
+	return out
 }
 
 // letIn decides about a message that has come over any path: if it is fresh, it goes into the
@@ -201,7 +207,7 @@ func (s *sender) letIn(m Message, stamp delivery.Stamp, kept bool) (refused stri
 		refused = delivery.Ignored
 		s.inbox.Ignore(stamp.Position)
 		s.keepGaps()
-	case s.keeping != nil || !s.engine.events.tryMessage(m, s, stamp, kept):
+	case s.keeping != nil || !s.engine.requests.hand(m, func(asked bool) bool { return s.engine.events.tryMessage(m, s, stamp, kept, asked) }):
 		return "", false
 	default:
 		s.inbox.Take(stamp)
@@ -313,7 +319,7 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 		p.Refuse(i, refused)
 	}
 	for _, m := range p.Messages {
-		m.Content = "" // it may have to wait for long
+		delivery.Empty(m) // it may have to wait for long
 	}
 	if s.inbox.Owe(p) {
 		s.answer(p)

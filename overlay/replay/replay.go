@@ -98,8 +98,8 @@ type written struct {
 var names = sync.OnceFunc(func() {
 	for _, in := range []core.Input{
 		core.Connected{}, core.Received{}, core.Disconnected{}, core.Heard{}, core.Stuck{}, core.Seen{}, core.DialFailed{},
-		core.Verified{}, core.Want{}, core.Broadcast{}, core.Route{}, core.Carry{}, core.Deposit{}, core.Withdraw{}, core.Collect{},
-		core.Found{}, core.Join{}, core.Ping{}, core.Moved{}, core.Mapped{}, core.Slept{}, core.Leave{}, core.Tick{},
+		core.Verified{}, core.Want{}, core.Broadcast{}, core.EnterRoom{}, core.ExitRoom{}, core.Recalled{}, core.Route{}, core.Carry{}, core.Deposit{}, core.Withdraw{}, core.Collect{},
+		core.Found{}, core.Join{}, core.Ping{}, core.Moved{}, core.Mapped{}, core.Describe{}, core.Slept{}, core.Leave{}, core.Tick{},
 	} {
 		gob.Register(in)
 	}

@@ -74,7 +74,7 @@ func TestEventsAreThoseOfTheProgram(t *testing.T) {
 	}
 	var fields func(name string) []string
 	fields = func(name string) (all []string) {
-		for _, m := range regexp.MustCompile("(?m)^\t+overlay\\.(\\w+)$|`json:\"([a-z_]+)(?:,omitzero)?\"`").FindAllStringSubmatch(bodies[name], -1) {
+		for _, m := range regexp.MustCompile("(?m)^\t+overlay\\.(\\w+)$|`json:\"([a-z_0-9]+)(?:,omitzero)?\"`").FindAllStringSubmatch(bodies[name], -1) {
 			if m[1] != "" {
 				all = append(all, fields(m[1])...)
 			} else {

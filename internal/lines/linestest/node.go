@@ -30,6 +30,7 @@ type Node struct {
 	Hidden      []overlay.IgnoredPeer // who is ignored; only bob is known
 	Report      overlay.Net
 	Known       overlay.Whois // of its ID
+	In          []overlay.Room
 	Full        chan struct{} // if set, messages wait until it is closed
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
 	Undelivered int           // what Leave returns
@@ -123,14 +124,24 @@ func (n *Node) Fail(err error) {
 	n.Close()
 }
 
-func (n *Node) Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+// Post notes data and replies as what they are.
+func (n *Node) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error) {
 	switch {
 	case to == n.id:
 		return overlay.MessageID{}, overlay.ErrToSelf
-	case len(body) > pb.MaxBody:
+	case len(d.Body) > pb.MaxBody:
 		return overlay.MessageID{}, overlay.ErrTooLong
 	}
-	return n.accept(ctx, to, body, ref)
+	if d.Binary {
+		d.Body = fmt.Sprintf("data %x", d.Body)
+	}
+	if d.ReplyTo != (overlay.MessageID{}) {
+		d.Body += " (replies to " + d.ReplyTo.String() + ")"
+	}
+	if d.WantsReply {
+		d.Body += " (wants a reply)"
+	}
+	return n.accept(ctx, to, d.Body, d.Ref)
 }
 
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {
@@ -139,6 +150,37 @@ func (n *Node) Broadcast(ctx context.Context, body, ref string) (overlay.Message
 	}
 	return n.accept(ctx, overlay.Everyone, body, ref)
 }
+
+func (n *Node) SendRoom(ctx context.Context, room certs.ID, body, ref string) (overlay.MessageID, error) {
+	switch {
+	case !slices.ContainsFunc(n.In, func(r overlay.Room) bool { return r.Name == room }):
+		return overlay.MessageID{}, fmt.Errorf("%w: /join %s first", overlay.ErrNotInRoom, room)
+	case len(body) > pb.MaxBroadcast:
+		return overlay.MessageID{}, overlay.ErrTooLong
+	}
+	return n.accept(ctx, room, body, ref)
+}
+
+func (n *Node) JoinRoom(room certs.ID) error {
+	if err := overlay.CheckRoom(room); err != nil {
+		return err
+	}
+	if n.PartRoom(room); len(n.In) == 2 {
+		return overlay.ErrRoomsFull
+	}
+	n.In = append(n.In, overlay.Room{Name: room, Members: []certs.ID{"bob", n.id}})
+	return nil
+}
+
+func (n *Node) PartRoom(room certs.ID) error {
+	was := len(n.In)
+	if n.In = slices.DeleteFunc(n.In, func(r overlay.Room) bool { return r.Name == room }); len(n.In) == was {
+		return overlay.ErrNotInRoom
+	}
+	return nil
+}
+
+func (n *Node) Rooms() []overlay.Room { return n.In }
 
 func (n *Node) accept(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
 	if n.Full != nil && (n.Stuck == "" || n.Stuck == to) {

@@ -43,20 +43,18 @@ type Config struct {
 	// Visitor says that this peer keeps no identity: it is announced to nobody unless it stays,
 	// see overlay/core/visitors.go. A visitor that begins a network stays at once.
 	Visitor bool
+	// Rooms that this peer is in, and its tags; see core.Describe.
+	Rooms []string
+	Tags  string
 	// NoCustody says that we keep nothing for others and leave nothing with others.
 	NoCustody bool
-	// Custody holds the deposits kept for others when the last run ended, those of one age in the
-	// order in which they were taken.
-	Custody []Kept
-	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
-	// shown again. The core only reads it; may be nil.
-	Shown map[ShownBroadcasts]uint64
 	// Open and Verify replace OpenRecord (OpenMember in a private network) and Claim.Valid. A
 	// simulation remembers their results for all its peers.
 	Open   func(*pb.Signed) (*Record, error)
 	Verify func(Claim) bool
 
 	Membership
+	Memory
 
 	Features []uint32         // that we name: pb.Features(); tests invent others
 	Invent   func(*pb.Record) // for tests of what newer versions may put into their records
@@ -80,6 +78,44 @@ type Membership struct {
 	// ticket names, by their addresses in Join: the first 8 bytes of the SHA-256 of each.
 	Redemption *pb.Signed
 	Pinned     map[string][8]byte
+}
+
+// Memory is what earlier runs have left.
+type Memory struct {
+	// Custody holds the deposits kept for others when the last run ended, those of one age in the
+	// order in which they were taken.
+	Custody []Kept
+	// Shown is how many broadcasts of a run this peer had shown when it last ended; they are not
+	// shown again. The core only reads it; may be nil.
+	Shown map[ShownBroadcasts]uint64
+	// Past are the rooms that this peer is in, and pb.Everyone if it asks for what was said to
+	// everyone before it came. Wall is the time of day at the start, nanoseconds since 1970.
+	Past []Room
+	Wall int64
+}
+
+// Room is a room that this peer enters.
+type Room struct {
+	Name string // or pb.Everyone
+	// Shown are the tags of its messages that were shown before, at most pb.MaxPast.
+	Shown []uint64
+	// Settled: its past is not asked for.
+	Settled bool
+}
+
+// Recall asks for what this peer's history has of a room, for the peer at the other end of a link.
+// Have is what that has already. It is answered by core.Recalled.
+type Recall struct {
+	Link LinkID
+	Room string // or pb.Everyone
+	Have []uint64
+}
+
+// Bygone is a message from before this peer came.
+type Bygone struct {
+	Content *pb.BroadcastContent
+	Signed  *pb.Signed
+	Proved  bool // the table, or a pass, says that the ID is the author's; else only its key is certain
 }
 
 // Kept is a deposit that we keep for its receiver. Depositor left it and gets the receipts; it is

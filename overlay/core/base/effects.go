@@ -51,6 +51,8 @@ type Effects struct {
 	// whose deposits something was withdrawn (see Withdraw). The driver leaves what they have not
 	// confirmed anew, from the first.
 	Releave []certs.ID
+	// Recalls are to be answered by Recalled.
+	Recalls []Recall
 	// Joined reports the outcome for addresses given to Join.
 	Joined []Joining
 	// Notes are for the log.
@@ -80,9 +82,9 @@ type Frame struct {
 	// Relayed marks a broadcast that is passed on or sent again. A very busy link may skip it: it
 	// comes by other links, or is asked for.
 	Relayed bool
-	// Envelope marks something sealed, or a Collected for it. The sender repeats both until they
-	// are answered, so they go behind all other frames, and a link with a long queue may skip
-	// them.
+	// Envelope marks something sealed, or a Collected for it, which the sender repeats until they
+	// are answered, or a part of the past, for which others are asked as well. They go behind all
+	// other frames, and a link with a long queue may skip them.
 	Envelope bool
 }
 
@@ -172,6 +174,14 @@ type Joined struct {
 	Via certs.ID // who told us; empty when direct
 }
 
+// Changed: a peer that is here is in other rooms or has other tags than the user was told; behind
+// the Joined of one that has any.
+type Changed struct {
+	ID    certs.ID
+	Rooms []string
+	Tags  string
+}
+
 // Left: a peer has gone.
 type Left struct {
 	ID       certs.ID
@@ -192,13 +202,21 @@ type Removed struct {
 	By  certs.ID // the admin; empty: the network's key
 }
 
-// Broadcasted: a message to everyone, for us.
+// Broadcasted: a message to everyone, or to a room, for us.
 type Broadcasted struct {
 	Content *pb.BroadcastContent
+	Signed  *pb.Signed
+	Hidden  bool   // we are not in its room, or it was shown as Recalled
 	Direct  bool   // it came from its author
 	Epoch   uint64 // of its author's run
 	Nonce   uint64 // of the same
 	Number  uint64 // among those of the run
+}
+
+// Recalled: what was said in a room, or to everyone, before we came, in order.
+type Recalled struct {
+	Room string
+	List []Bygone
 }
 
 // ShownBroadcasts names the broadcasts of one run of a peer.
@@ -212,6 +230,8 @@ func (Ready) isEvent() {}
 
 func (Joined) isEvent() {}
 
+func (Changed) isEvent() {}
+
 func (Left) isEvent() {}
 
 func (Returned) isEvent() {}
@@ -219,6 +239,8 @@ func (Returned) isEvent() {}
 func (Removed) isEvent() {}
 
 func (Broadcasted) isEvent() {}
+
+func (Recalled) isEvent() {}
 
 // Level says how much a note matters.
 type Level int
@@ -254,7 +276,7 @@ type Note struct {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Pass == nil && e.Err == nil && len(e.Removals)+len(e.Redeem)+len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Carried)+len(e.CarriedWanted)+len(e.Pongs)+len(e.Releave)+len(e.Joined) == 0
+		len(e.Carried)+len(e.CarriedWanted)+len(e.Pongs)+len(e.Releave)+len(e.Recalls)+len(e.Joined) == 0
 }
 
 // Slowness is how much more silence is allowed on a link whose round trips are long or vary.

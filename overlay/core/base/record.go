@@ -18,6 +18,20 @@ func (r *Record) Names(address string) bool {
 	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
 }
 
+// Comes is what the user is told of a peer that has come.
+func (r *Record) Comes(via certs.ID) []Event {
+	return append([]Event{Joined{ID: r.ID, Key: r.Key, Via: via}}, r.Changed(&Record{})...)
+}
+
+// Changed is the event of rooms and tags that the user was not told of yet, if any: it was told those
+// of an earlier record.
+func (r *Record) Changed(told *Record) []Event {
+	if slices.Equal(r.Rooms, told.Rooms) && r.Tags == told.Tags {
+		return nil
+	}
+	return []Event{Changed{ID: r.ID, Rooms: r.Rooms, Tags: r.Tags}}
+}
+
 // CompareNames is the order of the table: by tag, ID, key.
 func CompareNames(a, b *Record) int {
 	if a.Tag != b.Tag { // as a rule; the rest is farther away
@@ -40,6 +54,9 @@ type Record struct {
 	Observed  []string // see pb.Record
 	Sealing   certs.SealingKey
 	Visitor   bool      // see overlay/core/visitors.go
+	TakesData bool      // pb.FeatureData
+	Rooms     []string  // in order
+	Tags      string    // the program's own bytes
 	Standing  *Standing // in a private network; nil: it has shown no pass
 	Signed    *pb.Signed
 	Tag       uint64
@@ -61,7 +78,8 @@ func NewRecord(r *pb.Record, signed *pb.Signed) *Record {
 	copy(sealing[:], r.GetSealingKey()) // all of it, or there is none
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
-		Epoch: r.GetEpoch(), Nonce: r.GetNonce(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(), Signed: signed, Tag: TagOf(certs.ID(r.GetId())),
+		Epoch: r.GetEpoch(), Nonce: r.GetNonce(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(),
+		TakesData: slices.Contains(r.GetFeatures(), pb.FeatureData), Rooms: r.GetRooms(), Tags: string(r.GetTags()), Signed: signed, Tag: TagOf(certs.ID(r.GetId())),
 		Tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }
@@ -78,6 +96,11 @@ func TagOfKey(key certs.PublicKey) uint64 { return TagOfBytes(certs.KeyTag(key))
 
 // TagOfBytes is a tag as a number.
 func TagOfBytes(tag [8]byte) uint64 { return binary.BigEndian.Uint64(tag[:]) }
+
+// TagOfBroadcast names a broadcast, so that nobody can make another author's pass for it.
+func TagOfBroadcast(c *pb.BroadcastContent) uint64 {
+	return Hash64(slices.Concat(c.GetKey(), c.GetId()))
+}
 
 // ShortTag names a peer in Routes.
 func ShortTag(tag uint64) uint32 { return uint32(tag >> 32) }

@@ -10,6 +10,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
@@ -72,6 +73,7 @@ type Broadcasts struct {
 	table *table.Table
 	links *link.Links
 	doubt *link.Doubt
+	past  *past.Past
 
 	Said        uint64                   // by us
 	Runs        map[uint64]*table.Run    // with remembered broadcasts, by name
@@ -83,8 +85,8 @@ type Broadcasts struct {
 }
 
 // New returns the broadcasts of a peer that has heard none.
-func New(en *base.Env, t *table.Table, ls *link.Links, db *link.Doubt) *Broadcasts {
-	return &Broadcasts{Env: en, table: t, links: ls, doubt: db, Runs: make(map[uint64]*table.Run)}
+func New(en *base.Env, t *table.Table, ls *link.Links, db *link.Doubt, pa *past.Past) *Broadcasts {
+	return &Broadcasts{Env: en, table: t, links: ls, doubt: db, past: pa, Runs: make(map[uint64]*table.Run)}
 }
 
 // earlyBroadcast waits for its author's record.
@@ -95,14 +97,14 @@ type earlyBroadcast struct {
 	message *pb.Broadcast
 }
 
-// Say handles Broadcast.
-func (bc *Broadcasts) Say(body string, sentAt int64) [pb.MessageIDSize]byte {
+// Say handles Broadcast: a message to a room, or to everyone if that is empty.
+func (bc *Broadcasts) Say(room, body string, sentAt int64) [pb.MessageIDSize]byte {
 	bc.Said++
 	key := bc.Cfg.Identity.Key()
 	prefix := certs.MessagePrefix(key, bc.Cfg.Epoch, bc.Cfg.Nonce)
 	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|bc.Said)
 	content := bc.Cfg.Identity.SignBroadcast(&pb.BroadcastContent{
-		Id: id, Sender: string(bc.Cfg.ID), Key: key[:], Network: bc.Cfg.Network, Content: body, SentAt: sentAt,
+		Id: id, Sender: string(bc.Cfg.ID), Key: key[:], Network: bc.Cfg.Network, Room: room, Content: body, SentAt: sentAt,
 	})
 	r := bc.runOf(bc.table.Self)
 	r.Next, r.Known, r.Heard = bc.Said+1, bc.Said, true
@@ -110,6 +112,15 @@ func (bc *Broadcasts) Say(body string, sentAt int64) [pb.MessageIDSize]byte {
 	bc.keepBounds(r)
 	bc.spread(nil, content, 0, bc.Now)
 	return [pb.MessageIDSize]byte(id)
+}
+
+// Last is our latest broadcast.
+func (bc *Broadcasts) Last() *pb.Signed {
+	r := bc.runOf(bc.table.Self)
+	if len(r.Recent) == 0 {
+		return nil
+	}
+	return r.Recent[len(r.Recent)-1].Signed
 }
 
 // spread sends a broadcast to all neighbours and guests except the one that it came from. A peer
@@ -266,7 +277,9 @@ func (bc *Broadcasts) runOf(e *table.Entry) *table.Run {
 // showBroadcasts shows the next broadcasts of a run.
 func (bc *Broadcasts) showBroadcasts(r *table.Run) {
 	for b := r.Held(); b != nil && b.Number == r.Next && bc.reachesUser(b); b = r.Held() {
-		bc.Out.Events = append(bc.Out.Events, base.Broadcasted{Content: b.Content, Direct: b.Direct, Epoch: r.Epoch, Nonce: r.Nonce, Number: b.Number})
+		bc.Out.Events = append(bc.Out.Events, base.Broadcasted{
+			Content: b.Content, Signed: b.Signed, Hidden: bc.past.Hides(b.Content), Direct: b.Direct, Epoch: r.Epoch, Nonce: r.Nonce, Number: b.Number,
+		})
 		b.Content = nil
 		r.Next, r.Heard, r.Advanced = r.Next+1, true, bc.Now
 	}
@@ -286,7 +299,7 @@ func (bc *Broadcasts) reachesUser(b *table.RecentBroadcast) bool {
 			return false
 		}
 		e.Shown = e.Record
-		bc.Out.Events = append(bc.Out.Events, base.Joined{ID: e.Record.ID, Key: e.Record.Key, Via: bc.links.ToldBy(e)})
+		bc.Out.Events = append(bc.Out.Events, e.Record.Comes(bc.links.ToldBy(e))...)
 		bc.late = append(bc.late, r)
 	}
 	r.LateTill = bc.Now + lateFor

@@ -16,6 +16,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
@@ -38,7 +39,7 @@ func newNode(seed uint64) *node {
 	}, Ready: true}
 	tb := &table.Table{Env: en}
 	ls := link.NewLinks(en, tb)
-	n := &node{Broadcasts: New(en, tb, ls, link.NewDoubt(en, ls))}
+	n := &node{Broadcasts: New(en, tb, ls, link.NewDoubt(en, ls), past.New(en, tb, ls))}
 	tb.Self = n.peer("self", en.Cfg.Identity.Key())
 	n.author = n.linked("author")
 	n.author.Neighbour = false // so that what one of the two hears does not go to the author

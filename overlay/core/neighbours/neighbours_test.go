@@ -15,6 +15,7 @@ import (
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/reconcile"
 	"quicpeer/overlay/core/route"
@@ -60,7 +61,7 @@ func newRig(t *testing.T, members int) *rig {
 	g := gossip.New(en, tb, ls, rt, db)
 	en.Cfg.Addresses = []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}
 	re := reach.New(en, tb, ls, rt, reach.NewWhereabouts(en, tb, ls), db)
-	bc := broadcast.New(en, tb, ls, db)
+	bc := broadcast.New(en, tb, ls, db, past.New(en, tb, ls))
 	return &rig{Neighbourhood: New(en, tb, ls, rt, g, re, bc, reconcile.New(en, tb, ls, g)), t: t}
 }
 

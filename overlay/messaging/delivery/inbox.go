@@ -40,6 +40,9 @@ func StampOf(m *pb.Message) Stamp {
 	for i := range len(m.GetContent()) {
 		h = (h ^ uint32(m.GetContent()[i])) * 16777619
 	}
+	for _, b := range m.GetData() {
+		h = (h ^ uint32(b)) * 16777619
+	}
 	return Stamp{Run{PositionOf(m), m.GetNonce()}, max(h, 1)}
 }
 
@@ -103,7 +106,7 @@ func (p *Parcel) refusal(i int) string {
 // Size is about what it takes in memory.
 func (p *Parcel) Size() (n int) {
 	for _, m := range p.Messages {
-		n += len(m.GetContent()) + messageCost
+		n += SizeOf(m) + messageCost
 	}
 	return n
 }

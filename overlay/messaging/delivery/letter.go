@@ -32,9 +32,29 @@ func (a Author) Message(m *Outgoing, to certs.ID) *pb.Message {
 
 // Fill makes p a message as it travels. Until p is filled anew, m must not be changed.
 func (a Author) Fill(p *pb.Message, m *Outgoing, to certs.ID) {
-	p.Id, p.Sender, p.Receiver, p.Content = m.ID[:], string(a.ID), string(to), m.Body
-	p.SentAt, p.Epoch, p.Nonce = m.SentAt.UnixNano(), m.Epoch, m.Nonce
+	p.Id, p.Sender, p.Receiver, p.Content, p.Data, p.ReplyTo = m.ID[:], string(a.ID), string(to), m.Body, nil, nil
+	p.SentAt, p.Epoch, p.Nonce, p.WantsReply = m.SentAt.UnixNano(), m.Epoch, m.Nonce, m.WantsReply
+	if m.Binary {
+		p.Content, p.Data = "", []byte(m.Body)
+	}
+	if m.ReplyTo != [16]byte{} {
+		p.ReplyTo = m.ReplyTo[:]
+	}
 }
+
+// BodyOf is the body of a message, and whether it is data.
+func BodyOf(p *pb.Message) (body string, binary bool) {
+	if p.Data != nil {
+		return string(p.Data), true
+	}
+	return p.GetContent(), false
+}
+
+// SizeOf is the size of that.
+func SizeOf(p *pb.Message) int { return len(p.GetContent()) + len(p.GetData()) }
+
+// Empty takes the body out of a message.
+func Empty(p *pb.Message) { p.Content, p.Data = "", nil }
 
 // SealMessages writes, signs and seals a letter of messages. It takes some 100 µs, and fails
 // for an invalid sealing key.

@@ -3,6 +3,8 @@ package delivery
 import (
 	"slices"
 	"time"
+
+	"quicpeer/pb"
 )
 
 // Outgoing is a message that has no receipt yet.
@@ -11,9 +13,14 @@ type Outgoing struct {
 	Nonce  uint64 // of the run that accepted it
 	ID     [16]byte
 	Body   string
+	Binary bool // the body is data, not text
 	Ref    string
-	SentAt time.Time     // by the wall clock, for the receiver
-	Taken  time.Duration // when it was accepted; negative for one of an earlier run
+	// ReplyTo is the message that it replies to; zero: none. WantsReply says that its sender waits for
+	// a reply.
+	ReplyTo    [16]byte
+	WantsReply bool
+	SentAt     time.Time     // by the wall clock, for the receiver
+	Taken      time.Duration // when it was accepted; negative for one of an earlier run
 	// Stored says that it is as safe from a crash as it gets.
 	Stored bool
 	// Waits is the reason for waiting that the program gets, or has got; empty if it has none.
@@ -33,6 +40,13 @@ type Receipt struct {
 	Reason  string // of the refusal
 	Final   bool   // it is not a receipt: the message will never be taken
 	Relayed bool   // it came over others
+}
+
+// Restore gives the message what it has beside a text, as it was stored.
+func (m *Outgoing) Restore(from *pb.Message) {
+	m.Body, m.Binary = BodyOf(from)
+	m.WantsReply = from.GetWantsReply()
+	copy(m.ReplyTo[:], from.GetReplyTo()) // all of it, or there is none
 }
 
 func (m *Outgoing) size() int { return len(m.Body) + len(m.Ref) }

@@ -1,0 +1,110 @@
+package past
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/link"
+	"quicpeer/pb"
+)
+
+// ReceiveWanted asks the driver for what our history has of a room. Whoever asks too often gets
+// nothing, and is told so: it need not wait.
+func (p *Past) ReceiveWanted(l *link.Link, m *pb.PastWanted) {
+	who := asker{l.Key, m.GetRoom()}
+	limit, known := p.given[who]
+	if !known && len(p.given) >= maxGiven {
+		maps.DeleteFunc(p.given, func(_ asker, lm base.Limiter) bool { return lm.Next <= p.Now })
+	}
+	if !p.gives() || !known && len(p.given) >= maxGiven || !limit.Take(p.Now, givenBurst, givenEvery) {
+		p.links.Send(l, &pb.PastGiven{Room: m.GetRoom(), End: true})
+		return
+	}
+	p.given[who] = limit
+	p.Out.Recalls = append(p.Out.Recalls, base.Recall{Link: l.ID, Room: m.GetRoom(), Have: m.GetHave()})
+}
+
+// gives reports whether we keep a history, as we have said in the handshake.
+func (p *Past) gives() bool { return slices.Contains(p.Cfg.Features, pb.FeaturePast) }
+
+// Give sends what the history has of a room, oldest first, to the peer that has asked: the last of
+// what it lacks. Passes are those of authors that the table may not have any more.
+func (p *Past) Give(to base.Recall, history []*pb.Signed, passes []*pb.Pass) {
+	l := p.links.Link(to.Link)
+	if l == nil || l.State != link.LinkUp {
+		return
+	}
+	part := &pb.PastGiven{Room: to.Room}
+	others := make(map[certs.PublicKey]*pb.Pass)
+	for _, pass := range passes {
+		if grant, err := pb.ParseGrant(pass.GetGrant()); err == nil {
+			others[certs.PublicKey(grant.GetKey())] = pass
+		}
+	}
+	bytes, with := 0, make(map[certs.PublicKey]bool)
+	for _, b := range p.choose(to, history) {
+		key := certs.PublicKey(b.Content.GetKey())
+		if n := size(b.Signed); len(part.Broadcasts) > 0 && bytes+n > maxFrame {
+			p.sendPart(l, part)
+			part, bytes = &pb.PastGiven{Room: to.Room}, 0
+		}
+		if pass := p.passOf(b.Content, others); pass != nil && !with[key] {
+			with[key] = true
+			part.Passes = append(part.Passes, pass)
+			bytes += proto.Size(pass)
+		}
+		part.Broadcasts = append(part.Broadcasts, b.Signed)
+		bytes += size(b.Signed)
+	}
+	part.End = true
+	p.sendPart(l, part)
+}
+
+// sendPart sends a part behind everything else that the link has to carry.
+func (p *Past) sendPart(l *link.Link, part *pb.PastGiven) {
+	p.Out.Frames = append(p.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(part), Envelope: true})
+}
+
+// choose returns the last messages that the asker lacks, as many as an answer holds, in the order in
+// which they were said.
+func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
+	var list []Piece
+	for _, s := range history {
+		c, err := pb.ParseBroadcast(s)
+		if err != nil || time.Duration(p.today()-c.GetSentAt()) > KeepFor || p.Passes.Removal(certs.PublicKey(c.GetKey())) != nil {
+			continue
+		}
+		if !slices.Contains(to.Have, base.TagOfBroadcast(c)) {
+			list = append(list, newPiece(c, s))
+		}
+	}
+	Order(list)
+	first, bytes := len(list), 0
+	for ; first > 0 && len(list)-first < pb.MaxPast; first-- {
+		bytes += size(list[first-1].Signed)
+		if p.Passes.Private() {
+			bytes += pb.MaxPass
+		}
+		if bytes > pb.MaxPastBytes {
+			break
+		}
+	}
+	return list[first:]
+}
+
+// passOf is the pass of an author, nil if we have none or the network is open.
+func (p *Past) passOf(c *pb.BroadcastContent, others map[certs.PublicKey]*pb.Pass) *pb.Pass {
+	if !p.Passes.Private() {
+		return nil
+	}
+	key := certs.PublicKey(c.GetKey())
+	if e := p.table.Get(certs.ID(c.GetSender()), key); e != nil && e.Record.Standing != nil && !e.Removed() {
+		return e.Record.Standing.Pass
+	}
+	return others[key]
+}

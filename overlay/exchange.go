@@ -1,0 +1,47 @@
+package overlay
+
+import (
+	"context"
+
+	"quicpeer/overlay/messaging"
+)
+
+// Messages with more than a text: data, requests and replies.
+
+// Draft is a message for Node.Post: its Body, which is text or, if Binary, data; the message that it
+// is a ReplyTo, if any; whether it WantsReply; and its Ref.
+type Draft = messaging.Draft
+
+// RequestError says why the request with that ID has no reply from the peer that it was sent To: Err
+// is that of the context, or says why the message has failed. The request itself still goes to its
+// receiver; Node.Cancel withdraws it, if it still waits.
+type RequestError = messaging.RequestError
+
+// exchange is the part of a node that sends such messages.
+type exchange struct{ engine *messaging.Engine }
+
+// SendBytes is Send for any bytes, at most 1 MiB: Message.Binary says so to the receiver. A peer whose
+// version knows only text gets none: SendBytes returns ErrTextOnly if that is known of it, else the
+// message fails when such a peer comes.
+func (x exchange) SendBytes(ctx context.Context, to ID, body []byte, ref string) (MessageID, error) {
+	return x.engine.Send(ctx, to, Draft{Body: string(body), Binary: true, Ref: ref})
+}
+
+// Post is Send and SendBytes with all that a message can have.
+func (x exchange) Post(ctx context.Context, to ID, d Draft) (MessageID, error) {
+	return x.engine.Send(ctx, to, d)
+}
+
+// Request sends a message and waits for the reply, which its receiver's program gives by
+// Message.Reply. It is a message like all others, and waits for a receiver that is not here; so
+// ctx should have a deadline. A *RequestError says that no reply came in time, or that the message has
+// failed; Sent, Delivered and Failed come as for Send, with an empty Ref.
+//
+// The reply comes here alone, and not as an event. One that comes when Request has returned, after a
+// restart, for the second time, or from another peer than the one asked, is an event like any other, with
+// its ReplyTo. Request may be called from within the loop over Events; the receipt of the reply waits
+// for that loop, so that it is behind those of the same peer's earlier messages. At most 1024 requests
+// (MaxRequests) may wait at once: ErrManyRequests. Its other errors are those of Send.
+func (x exchange) Request(ctx context.Context, to ID, body string) (Message, error) {
+	return x.engine.Request(ctx, to, Draft{Body: body})
+}

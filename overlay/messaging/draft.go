@@ -1,0 +1,41 @@
+package messaging
+
+import (
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
+)
+
+// Draft is a message to be sent.
+type Draft struct {
+	Body    string    // UTF-8 of at most 1 MiB (pb.MaxBody); any bytes, if Binary
+	Binary  bool      // the body is data, not text
+	ReplyTo MessageID // the message that it replies to; zero: none
+	Ref     string    // comes back in each event of the message
+	// WantsReply tells the receiver that a reply is waited for; Request sets it.
+	WantsReply bool
+
+	request *request // of the caller that waits for a reply; nil: none does
+}
+
+// check reports what is wrong with the body.
+func (d Draft) check() error {
+	if err := CheckBody(d.Body, pb.MaxBody); err != ErrNotUTF8 || !d.Binary {
+		return err
+	}
+	return nil
+}
+
+// refuseData ends the messages with data for a peer whose version takes text only. r.mu is held.
+func (r *receiver) refuseData() {
+	var data []delivery.Position
+	for _, m := range r.box.All() {
+		if m.Binary {
+			data = append(data, m.Position)
+		}
+	}
+	var ends []item
+	for _, p := range data {
+		ends = r.settle(ends, p, delivery.Receipt{Refused: true, Final: true, Reason: ErrTextOnly.Error()}, r.engine.now())
+	}
+	r.engine.events.pushAll(ends)
+}

@@ -1,0 +1,160 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"quicpeer/certs"
+)
+
+// Requests: messages of ours whose senders wait for a reply. Request and reply are messages like all
+// others, on every path, and each is shown once; a reply is known by the ID of the message that it
+// names.
+//
+//	Request ──▶ message, wants_reply ─────────────▶ Message.Reply
+//	   ◀─────── message, reply_to: handed to the ◀──── message
+//	            caller, and handled in its turn among the events
+//
+// So a caller may wait within the program's loop over Events: the reply does not wait for that. Only
+// its receipt does, behind what the same peer has written before.
+
+// MaxRequests is how many callers may wait for replies at once (a guess).
+const MaxRequests = 1024
+
+// RequestError says why a request has no reply.
+type RequestError struct {
+	ID  MessageID // of the request, which goes on to its receiver unless it is cancelled
+	To  certs.ID
+	Err error // of the context, or why the message has failed
+}
+
+func (e *RequestError) Error() string {
+	return fmt.Sprintf("no reply from %s: %v", e.To, e.Err)
+}
+
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// requests holds the callers that wait for replies.
+type requests struct {
+	mu      sync.Mutex
+	callers int
+	waiting map[MessageID]*request
+}
+
+// request is a caller that waits for the reply to one message.
+type request struct {
+	to      certs.ID
+	outcome chan ended // with room for it
+}
+
+// ended is a reply, or why there will be none.
+type ended struct {
+	reply Message
+	err   error
+}
+
+// Request sends a message and waits for the reply to it; see the Request of package overlay's Node.
+func (e *Engine) Request(ctx context.Context, to certs.ID, d Draft) (Message, error) {
+	q := &e.requests
+	if !q.enter() {
+		return Message{}, ErrManyRequests
+	}
+	defer q.exit()
+	d.WantsReply, d.request = true, &request{to: to, outcome: make(chan ended, 1)}
+	id, err := e.Send(ctx, to, d)
+	if err != nil {
+		return Message{}, err
+	}
+	var why error
+	select {
+	case o := <-d.request.outcome:
+		return o.reply, o.err
+	case <-ctx.Done():
+		why = ctx.Err()
+	case <-e.ctx.Done():
+		why = ErrClosed
+	}
+	if !q.forget(id) { // the reply has come at this very moment
+		o := <-d.request.outcome
+		return o.reply, o.err
+	}
+	return Message{}, &RequestError{id, to, why}
+}
+
+// enter counts a caller, if there may be another one.
+func (q *requests) enter() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.callers == MaxRequests {
+		return false
+	}
+	q.callers++
+	return true
+}
+
+func (q *requests) exit() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.callers--
+}
+
+// await notes that a caller waits for the reply to a message.
+func (q *requests) await(id MessageID, r *request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting == nil {
+		q.waiting = make(map[MessageID]*request)
+	}
+	q.waiting[id] = r
+}
+
+// forget notes that a caller is gone; false says that it had its outcome before.
+func (q *requests) forget(id MessageID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, waits := q.waiting[id]
+	delete(q.waiting, id)
+	return waits
+}
+
+// failed tells the caller, if one waits, that its message will not be delivered.
+func (q *requests) failed(id MessageID, why string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r := q.waiting[id]; r != nil {
+		delete(q.waiting, id)
+		r.outcome <- ended{err: &RequestError{id, r.to, errors.New(why)}}
+	}
+}
+
+// hand gives a message to the caller that waits for it as a reply, if put takes it, which is told
+// whether there is one; false says that put has not. Only the peer that was asked can reply.
+func (q *requests) hand(m Message, put func(asked bool) bool) bool {
+	if m.ReplyTo == (MessageID{}) {
+		return put(false)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.waiting[m.ReplyTo]
+	asked := r != nil && r.to == m.From && !m.NewKey
+	if !put(asked) {
+		return false
+	}
+	if asked {
+		delete(q.waiting, m.ReplyTo)
+		r.outcome <- ended{reply: m}
+	}
+	return true
+}
+
+// Reply answers a request: a message to its sender that names it. Its errors are those of Send, and
+// ErrNoRequest for a message that was not a request, or that does not come from the loop over Events:
+// the ReplyTo of a [Draft] replies to any message.
+func (m Message) Reply(ctx context.Context, body string) (MessageID, error) {
+	if m.asked == nil {
+		return MessageID{}, ErrNoRequest
+	}
+	return m.asked.Send(ctx, m.From, Draft{Body: body, ReplyTo: m.ID})
+}

@@ -1,0 +1,191 @@
+package messaging
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/overlay/messaging/store"
+	"quicpeer/pb"
+)
+
+// Errors of rooms.
+var (
+	ErrRoomsFull = fmt.Errorf("this peer is in %d rooms, the most there can be; /part one", pb.MaxRooms)
+	ErrNotInRoom = errors.New("this peer is not in that room")
+)
+
+// Rooms is which rooms the peer is in, over restarts.
+type Rooms struct {
+	engine *Engine
+
+	mu    sync.Mutex
+	since map[certs.ID]time.Time // the rooms that it is in
+}
+
+// roomKey is before the name of a room in the bucket of numbers; the number is since when the peer is
+// in it, nanoseconds since 1970.
+const roomKey = "room "
+
+// Open loads the rooms of earlier runs. It is called once, before the engine's Start.
+func (rs *Rooms) Open(e *Engine) error {
+	rs.engine = e
+	rs.since = make(map[certs.ID]time.Time)
+	return e.disk.Load(store.Self, rs.loadRoom)
+}
+
+// loadRoom loads a room of an earlier run.
+func (rs *Rooms) loadRoom(key, value []byte) error {
+	name, isRoom := strings.CutPrefix(string(key), roomKey)
+	if !isRoom {
+		return nil
+	}
+	if len(value) != 8 {
+		return damaged("room", errors.New("its number has a wrong length"))
+	}
+	err := pb.CheckRoom(name)
+	if err == nil && len(rs.since) == pb.MaxRooms {
+		err = fmt.Errorf("there are more than %d", pb.MaxRooms)
+	}
+	if err != nil {
+		return damaged("room", err)
+	}
+	rs.since[certs.ID(name)] = time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+	return nil
+}
+
+// Join puts the peer into a room; it returns when that is on disk.
+func (rs *Rooms) Join(room certs.ID) error {
+	return rs.alter(func() (store.Op, error) {
+		if _, in := rs.since[room]; !in && len(rs.since) == pb.MaxRooms {
+			return store.Op{}, ErrRoomsFull
+		} else if !in {
+			rs.since[room] = time.Now()
+		}
+		return store.NumberOp(roomKey+string(room), uint64(rs.since[room].UnixNano())), nil
+	})
+}
+
+// Part takes the peer out of a room.
+func (rs *Rooms) Part(room certs.ID) error {
+	return rs.alter(func() (store.Op, error) {
+		if _, in := rs.since[room]; !in {
+			return store.Op{}, ErrNotInRoom
+		}
+		delete(rs.since, room)
+		return store.Op{Bucket: store.Self, Key: []byte(roomKey + string(room))}, nil
+	})
+}
+
+// alter changes in which rooms the peer is, and waits until that is on disk.
+func (rs *Rooms) alter(how func() (store.Op, error)) error {
+	e := rs.engine
+	safe := make(chan struct{})
+	rs.mu.Lock()
+	if e.ctx.Err() != nil {
+		rs.mu.Unlock()
+		return ErrClosed
+	}
+	op, err := how()
+	if err == nil {
+		e.disk.Write(func() { close(safe) }, op) // under the lock: changes come to the disk in their order
+	}
+	rs.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-safe:
+		return nil
+	case <-e.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// EnteredAt is since when the peer is in a room; zero: it is not.
+func (rs *Rooms) EnteredAt(room certs.ID) time.Time {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.since[room]
+}
+
+// Names lists the rooms, in order.
+func (rs *Rooms) Names() []certs.ID {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return slices.Sorted(maps.Keys(rs.since))
+}
+
+// Heard passes on a broadcast of another peer to the program, or a hidden one, which is remembered
+// like those that are shown. False: it was dropped, since too many wait to be read.
+func (rs *Rooms) Heard(m Message, signed *pb.Signed, at delivery.Stamp, hidden bool) bool {
+	author := m.Key
+	if hidden {
+		m.Body = ""
+	} else {
+		m.signed = signed
+	}
+	return rs.engine.events.PushBroadcast(m, author, at, hidden)
+}
+
+// Bygone passes on a broadcast from before the peer came.
+func (rs *Rooms) Bygone(m Message, signed *pb.Signed) bool {
+	m.Before, m.signed = true, signed
+	return rs.engine.events.PushBroadcast(m, certs.PublicKey{}, delivery.Stamp{}, false)
+}
+
+// Said reports a broadcast of our own to the program.
+func (rs *Rooms) Said(s Sent, body string, at time.Time, signed *pb.Signed) {
+	s.signed = signed
+	rs.engine.events.pushItem(item{event: s, own: &delivery.Outgoing{Body: body, SentAt: at}})
+}
+
+// Recent is the last of what the history has of rooms, or of Everyone, since a time: of each at most so
+// many, oldest first. It reads all that the history has since then.
+func (rs *Rooms) Recent(rooms []certs.ID, most int, since time.Time) (map[certs.ID][]*pb.Signed, error) {
+	last := make(map[certs.ID][]*pb.Signed)
+	disk := rs.engine.disk
+	if disk.store == nil || !disk.history {
+		return last, nil
+	}
+	history := rs.engine.Stream().History()
+	for _, part := range disk.store.Parts() {
+		here := make(map[certs.ID][]*pb.Signed)
+		oldest := time.Now()
+		err := history.read(part, func(r recorded) error {
+			oldest = earlier(oldest, r.At)
+			to := certs.ID(r.stored.GetTo())
+			if signed := r.stored.GetBroadcast(); signed != nil && slices.Contains(rooms, to) && !r.At.Before(since) {
+				here[to] = append(here[to], signed)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		full := true
+		for _, room := range rooms {
+			list := slices.Concat(here[room], last[room])
+			last[room] = list[max(0, len(list)-most):]
+			full = full && len(last[room]) == most
+		}
+		if full || oldest.Before(since) {
+			break
+		}
+	}
+	return last, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
