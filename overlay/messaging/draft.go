@@ -60,12 +60,12 @@ func (r *receiver) refuseData() {
 // Restore gives the messages of earlier runs what they have beside a text. It is called once, before
 // Start.
 func (d *Directory) Restore() error {
-	return d.engine.disk.Load(store.Unsettled, func(key, value []byte) error {
+	return d.engine.disk.Load(store.Unsettled, func(_, value []byte) error {
 		s := new(pb.StoredMessage)
 		if err := proto.Unmarshal(value, s); err != nil {
 			return damaged("message", err)
 		}
-		if r := d.existing(certs.ID(s.GetMessage().GetReceiver())); r != nil && len(key) == keySize {
+		if r := d.existing(certs.ID(s.GetMessage().GetReceiver())); r != nil {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			d.engine.held.force(int64(r.box.Restore(s.GetMessage())))
