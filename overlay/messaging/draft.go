@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"unicode/utf8"
+
 	"quicpeer/overlay/messaging/delivery"
 	"quicpeer/pb"
 )
@@ -17,10 +19,21 @@ type Draft struct {
 	request *request // of the caller that waits for a reply; nil: none does
 }
 
-// check reports what is wrong with the body.
-func (d Draft) check() error {
+// checkDraft reports what is wrong with the body.
+func (d Draft) checkDraft() error {
 	if err := CheckBody(d.Body, pb.MaxBody); err != ErrNotUTF8 || !d.Binary {
 		return err
+	}
+	return nil
+}
+
+// CheckBody reports what is wrong with the body of a message.
+func CheckBody(body string, limit int) error {
+	if len(body) > limit {
+		return &TooLongError{Bytes: len(body), Limit: limit}
+	}
+	if !utf8.ValidString(body) {
+		return ErrNotUTF8
 	}
 	return nil
 }
