@@ -43,5 +43,5 @@ func (x exchange) Post(ctx context.Context, to ID, d Draft) (MessageID, error) {
 // for that loop, so that it is behind those of the same peer's earlier messages. At most 1024 requests
 // (MaxRequests) may wait at once: ErrManyRequests. Its other errors are those of Send.
 func (x exchange) Request(ctx context.Context, to ID, body string) (Message, error) {
-	return x.engine.Request(ctx, to, Draft{Body: body})
+	return messaging.Request(ctx, x.engine, to, Draft{Body: body})
 }

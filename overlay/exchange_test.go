@@ -366,7 +366,7 @@ func TestRequestToTheAbsent(t *testing.T) {
 }
 
 // TestRequestFails: a caller learns at once that its request will never arrive: it was cancelled, its
-// receiver refuses it. What is no request can't be answered by Reply.
+// receiver refuses it. Reply answers requests alone.
 func TestRequestFails(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		peers := w.network("alice", "bob")

@@ -65,7 +65,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	})
 	n.stream = stream{n.messages.Stream()}
 	if err == nil {
-		err = n.messages.Restore()
+		err = n.messages.Directory().Restore()
 	}
 	if err != nil {
 		return k, err

@@ -98,6 +98,10 @@ func TestTextLines(t *testing.T) {
 		{overlay.Message{From: "bob", To: "me", Body: "before", SentAt: local(4, 12, 0, 4)}, "12:01:05 bob -> you (sent 12:00): before\n"},
 		{overlay.Message{From: "bob", To: overlay.Everyone, Body: "a\nb", SentAt: local(3, 22, 10, 0)}, "12:01:05 bob (sent 22:10): a\n           b\n"},
 		{overlay.Message{From: "bob", To: "me", Body: "in ten minutes", SentAt: local(2, 12, 0, 0)}, "12:01:05 bob -> you (sent 2026-03-02 12:00): in ten minutes\n"},
+		{overlay.Message{From: "bob", To: "me", Body: "\xff", Binary: true}, "12:01:05 bob -> you: [1 byte of data]\n"},
+		{overlay.Message{From: "bob", To: "me", Body: strings.Repeat("\xff", 999), Binary: true}, "12:01:05 bob -> you: [999 bytes of data]\n"},
+		{overlay.Message{From: "bob", To: "me", Body: strings.Repeat("\xff", 12<<10), Binary: true}, "12:01:05 bob -> you: [12 kB of data]\n"},
+		{overlay.PeerChanged{ID: "bob"}, ""},
 		// Clocks that are wrong.
 		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: local(5, 12, 0, 0)}, "12:01:05 bob -> you: x\n"},
 		{overlay.Message{From: "bob", To: "me", Body: "x", SentAt: time.Unix(0, 0)}, "12:01:05 bob -> you: x\n"},

@@ -50,6 +50,12 @@ func TestDescribe(t *testing.T) {
 	if n := r.c.table.Self.Record.Seq; n != 2 {
 		t.Errorf("%d records", n)
 	}
+	describe("99", "#d")
+	says("other rooms alone", "99", "#d")
+	r.pass(renewPause)
+	describe("tags", "#d")
+	says("other tags alone", "tags", "#d")
+	r.pass(renewPause)
 	list := []string{"#x"}
 	describe("kept", list...)
 	r.pass(renewPause + tickEvery)

@@ -87,7 +87,7 @@ func (r *receiver) takeOut(m *delivery.Outgoing) {
 		return
 	}
 	r.free(m)
-	e.requests.failed(m.ID, wasCancelled)
+	e.requests.noReply(m.ID, wasCancelled)
 	r.left.full = r.box.Flying(delivery.Left) < before // until withdraw
 	left := r.left.full
 	r.notify()

@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"unicode/utf8"
+
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
@@ -21,10 +23,21 @@ type Draft struct {
 	request *request // of the caller that waits for a reply; nil: none does
 }
 
-// check reports what is wrong with the body.
-func (d Draft) check() error {
+// checkDraft reports what is wrong with the body.
+func (d Draft) checkDraft() error {
 	if err := CheckBody(d.Body, pb.MaxBody); err != ErrNotUTF8 || !d.Binary {
 		return err
+	}
+	return nil
+}
+
+// CheckBody reports what is wrong with the body of a message.
+func CheckBody(body string, limit int) error {
+	if len(body) > limit {
+		return &TooLongError{Bytes: len(body), Limit: limit}
+	}
+	if !utf8.ValidString(body) {
+		return ErrNotUTF8
 	}
 	return nil
 }
@@ -46,16 +59,16 @@ func (r *receiver) refuseData() {
 
 // Restore gives the messages of earlier runs what they have beside a text. It is called once, before
 // Start.
-func (e *Engine) Restore() error {
-	return e.disk.Load(store.Unsettled, func(key, value []byte) error {
+func (d *Directory) Restore() error {
+	return d.engine.disk.Load(store.Unsettled, func(_, value []byte) error {
 		s := new(pb.StoredMessage)
 		if err := proto.Unmarshal(value, s); err != nil {
 			return damaged("message", err)
 		}
-		if r := e.directory.existing(certs.ID(s.GetMessage().GetReceiver())); r != nil && len(key) == keySize {
+		if r := d.existing(certs.ID(s.GetMessage().GetReceiver())); r != nil {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			e.held.force(int64(r.box.Restore(s.GetMessage())))
+			d.engine.held.force(int64(r.box.Restore(s.GetMessage())))
 		}
 		return nil
 	})

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"quicpeer/certs"
 )
 
 // Errors of Send, Broadcast, Cancel, Ignore, Unignore and Verify, to be tested with errors.Is.
@@ -39,3 +41,16 @@ func (e *TooLongError) Error() string {
 
 // Is makes it ErrTooLong.
 func (e *TooLongError) Is(target error) bool { return target == ErrTooLong }
+
+// RequestError says why a request has no reply.
+type RequestError struct {
+	ID  MessageID // of the request, which goes on to its receiver unless it is cancelled
+	To  certs.ID
+	Err error // of the context, or why the message has failed
+}
+
+func (e *RequestError) Error() string {
+	return fmt.Sprintf("no reply from %s: %v", e.To, e.Err)
+}
+
+func (e *RequestError) Unwrap() error { return e.Err }

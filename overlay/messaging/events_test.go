@@ -55,6 +55,8 @@ func TestQueueCollapses(t *testing.T) {
 	bobAnew := PeerJoined{ID: "bob", Key: secondKey}
 	carolJoins := PeerJoined{ID: "carol", Key: secondKey}
 	hello := Message{From: "bob", Body: "hello"}
+	one, two := PeerChanged{ID: "bob", Rooms: []string{"#one"}}, PeerChanged{ID: "bob", Tags: map[string]string{"two": "2"}}
+	none := PeerChanged{ID: "bob"}
 	list := func(e ...Event) []Event { return e }
 	tests := []struct {
 		name             string
@@ -72,6 +74,16 @@ func TestQueueCollapses(t *testing.T) {
 		{"others stay", nil, list(bobJoins, carolJoins, bobLeaves), list(carolJoins)},
 		{"a message between", nil, list(bobJoins, hello, bobLeaves), list(bobJoins, hello, bobLeaves)},
 		{"a message before", nil, list(bobJoins, hello, bobLeaves, bobJoins), list(bobJoins, hello)},
+		{"changed twice", list(bobJoins), list(one, two), list(two)},
+		{"came and changed", nil, list(bobJoins, one, two), list(bobJoins, two)},
+		{"came, changed and went", nil, list(bobJoins, one, two, bobLeaves), nil},
+		{"changed and went", list(bobJoins), list(one, bobLeaves), list(bobLeaves)},
+		{"a message between changes", list(bobJoins), list(one, hello, two), list(one, hello, two)},
+		{"went, came back and changed", list(bobJoins, one), list(bobLeaves, bobJoins, two), list(two)},
+		{"went and came back without what it had", list(bobJoins, one), list(bobLeaves, bobJoins), list(none)},
+		{"that, and it went", list(bobJoins, one), list(bobLeaves, bobJoins, bobLeaves), list(bobLeaves)},
+		{"that, and it came back again", list(bobJoins, one), list(bobLeaves, bobJoins, bobLeaves, bobJoins), list(none)},
+		{"another came back without", list(bobJoins, one), list(bobLeaves, bobAnew), list(bobLeaves, bobAnew)},
 		{"other events", nil, list(Ready{}, bobJoins, Sent{Ref: "1"}, bobLeaves, Sent{Ref: "2"}), list(Ready{}, Sent{Ref: "1"}, Sent{Ref: "2"})},
 	}
 	for _, test := range tests {
@@ -118,6 +130,20 @@ func take(q *EventQueue) ([]item, bool) {
 		return nil, false
 	}
 	return q.take(nil)
+}
+
+// However often the peers that are here change, the number of waiting events is bounded by their number.
+func TestQueueCollapsesChanges(t *testing.T) {
+	q := newEventQueue()
+	for i := range 100_000 {
+		q.Push(PeerChanged{ID: certs.ID(fmt.Sprint("p", i%10)), Rooms: []string{fmt.Sprint("#", i)}})
+		if len(q.items) > 2*collapseAbove {
+			t.Fatalf("%d events wait after %d have come", len(q.items), i)
+		}
+	}
+	if q.collapse(); len(q.items) != 10 || q.membership != 10 {
+		t.Errorf("%d events are left for the 10 peers that are here, and %d are counted", len(q.items), q.membership)
+	}
 }
 
 // However many peers come and go, the number of waiting events is bounded by the peers that

@@ -3,7 +3,6 @@ package messaging
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"quicpeer/certs"
@@ -22,19 +21,6 @@ import (
 
 // MaxRequests is how many callers may wait for replies at once (a guess).
 const MaxRequests = 1024
-
-// RequestError says why a request has no reply.
-type RequestError struct {
-	ID  MessageID // of the request, which goes on to its receiver unless it is cancelled
-	To  certs.ID
-	Err error // of the context, or why the message has failed
-}
-
-func (e *RequestError) Error() string {
-	return fmt.Sprintf("no reply from %s: %v", e.To, e.Err)
-}
-
-func (e *RequestError) Unwrap() error { return e.Err }
 
 // requests holds the callers that wait for replies.
 type requests struct {
@@ -55,13 +41,13 @@ type outcome struct {
 	err   error
 }
 
-// Request sends a message and waits for the reply to it; see the Request of package overlay's Node.
-func (e *Engine) Request(ctx context.Context, to certs.ID, d Draft) (Message, error) {
+// Request sends a message of an engine and waits for the reply to it; see the Request of package overlay's Node.
+func Request(ctx context.Context, e *Engine, to certs.ID, d Draft) (Message, error) {
 	q := &e.requests
-	if !q.enter() {
+	if !q.enlist() {
 		return Message{}, ErrManyRequests
 	}
-	defer q.exit()
+	defer q.discharge()
 	d.WantsReply, d.request = true, &request{to: to, outcome: make(chan outcome, 1)}
 	id, err := e.Send(ctx, to, d)
 	if err != nil {
@@ -76,15 +62,15 @@ func (e *Engine) Request(ctx context.Context, to certs.ID, d Draft) (Message, er
 	case <-e.ctx.Done():
 		why = ErrClosed
 	}
-	if !q.forget(id) { // the reply has come at this very moment
+	if !q.callerGone(id) { // the reply has come at this very moment
 		o := <-d.request.outcome
 		return o.reply, o.err
 	}
 	return Message{}, &RequestError{id, to, why}
 }
 
-// enter counts a caller, if there may be another one.
-func (q *requests) enter() bool {
+// enlist counts a caller, if there may be another one.
+func (q *requests) enlist() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.callers == MaxRequests {
@@ -94,14 +80,14 @@ func (q *requests) enter() bool {
 	return true
 }
 
-func (q *requests) exit() {
+func (q *requests) discharge() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.callers--
 }
 
-// await notes that a caller waits for the reply to a message.
-func (q *requests) await(id MessageID, r *request) {
+// awaitReply notes that a caller waits for the reply to a message.
+func (q *requests) awaitReply(id MessageID, r *request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting == nil {
@@ -110,8 +96,8 @@ func (q *requests) await(id MessageID, r *request) {
 	q.waiting[id] = r
 }
 
-// forget notes that a caller is gone; false says that it had its outcome before.
-func (q *requests) forget(id MessageID) bool {
+// callerGone notes that a caller is gone; false says that it had its outcome before.
+func (q *requests) callerGone(id MessageID) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, waits := q.waiting[id]
@@ -119,8 +105,8 @@ func (q *requests) forget(id MessageID) bool {
 	return waits
 }
 
-// failed tells the caller, if one waits, that its message will not be delivered.
-func (q *requests) failed(id MessageID, why string) {
+// noReply tells the caller, if one waits, that its message will not be delivered.
+func (q *requests) noReply(id MessageID, why string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r := q.waiting[id]; r != nil {
@@ -129,9 +115,9 @@ func (q *requests) failed(id MessageID, why string) {
 	}
 }
 
-// hand gives a message to the caller that waits for it as a reply, if put takes it, which is told
+// handOver gives a message to the caller that waits for it as a reply, if put takes it, which is told
 // whether there is one; false says that put has not. Only the peer that was asked can reply.
-func (q *requests) hand(m Message, put func(asked bool) bool) bool {
+func (q *requests) handOver(m Message, put func(asked bool) bool) bool {
 	if m.ReplyTo == (MessageID{}) {
 		return put(false)
 	}

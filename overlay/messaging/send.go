@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -22,7 +21,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, d Draft) (MessageID, err
 	if to == e.cfg.ID {
 		return MessageID{}, ErrToSelf
 	}
-	if err := d.check(); err != nil {
+	if err := d.checkDraft(); err != nil {
 		return MessageID{}, err
 	}
 	if err := e.events.WaitOwn(ctx); err != nil {
@@ -42,17 +41,6 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, d Draft) (MessageID, err
 		}
 		// The receiver was idle and has just been forgotten.
 	}
-}
-
-// CheckBody reports what is wrong with the body of a message.
-func CheckBody(body string, limit int) error {
-	if len(body) > limit {
-		return &TooLongError{Bytes: len(body), Limit: limit}
-	}
-	if !utf8.ValidString(body) {
-		return ErrNotUTF8
-	}
-	return nil
 }
 
 // Waiting lists the receivers, in the order of their IDs, with messages that wait or are on
@@ -144,9 +132,6 @@ func (r *receiver) accept(ctx context.Context, d Draft, away string) (a accepted
 	// of a receiver.
 	m := r.engine.NewMessage(d)
 	a.id = m.ID
-	if d.request != nil {
-		r.engine.requests.await(m.ID, d.request)
-	}
 	r.box.Add(m)
 	r.keep(m)
 	a.lonely = r.present && !r.direct.works()

@@ -207,7 +207,7 @@ func (s *sender) letIn(m Message, stamp delivery.Stamp, kept bool) (refused stri
 		refused = delivery.Ignored
 		s.inbox.Ignore(stamp.Position)
 		s.keepGaps()
-	case s.keeping != nil || !s.engine.requests.hand(m, func(asked bool) bool { return s.engine.events.tryMessage(m, s, stamp, kept, asked) }):
+	case s.keeping != nil || !s.engine.requests.handOver(m, func(asked bool) bool { return s.engine.events.tryMessage(m, s, stamp, kept, asked) }):
 		return "", false
 	default:
 		s.inbox.Take(stamp)

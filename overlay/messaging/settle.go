@@ -36,7 +36,7 @@ func (r *receiver) settle(ends []item, p delivery.Position, word delivery.Receip
 // outcome is the last event of a message.
 func (r *receiver) outcome(m *delivery.Outgoing, word delivery.Receipt, now time.Duration) item {
 	if word.Refused {
-		r.engine.requests.failed(m.ID, word.Reason)
+		r.engine.requests.noReply(m.ID, word.Reason)
 	}
 	if word.Final {
 		return item{event: Failed{Message: m.ID, To: r.to, Ref: m.Ref, Error: word.Reason}, settled: m}
@@ -101,7 +101,7 @@ func (r *receiver) expire(before time.Duration) {
 	expired := r.box.Expire(before)
 	for _, m := range expired {
 		r.free(m)
-		r.engine.requests.failed(m.ID, "it has waited for 7 days")
+		r.engine.requests.noReply(m.ID, "it has waited for 7 days")
 	}
 	r.mu.Unlock()
 	for _, m := range expired {

@@ -36,7 +36,7 @@ type fieldPattern struct {
 	match *regexp.Regexp // instead of exact
 }
 
-var fieldWord = regexp.MustCompile(`(?s)^([a-z_]+)([=~])(.*)$`)
+var fieldWord = regexp.MustCompile(`(?s)^([a-z_0-9]+)([=~])(.*)$`)
 
 func parsePattern(text bool, args []string) (pattern, error) {
 	if text {
