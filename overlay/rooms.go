@@ -47,7 +47,7 @@ func (rs rooms) JoinRoom(name certs.ID) error {
 	if err := CheckRoom(name); err != nil {
 		return err
 	}
-	if err := rs.node.messages.Rooms.Join(name); err != nil {
+	if err := rs.node.messages.Rooms.Enter(name); err != nil {
 		return err
 	}
 	return rs.changed(name)
@@ -55,7 +55,7 @@ func (rs rooms) JoinRoom(name certs.ID) error {
 
 // PartRoom leaves a room: its messages are passed on, and not shown. Errors: ErrNotInRoom, ErrClosed.
 func (rs rooms) PartRoom(name certs.ID) error {
-	err := rs.node.messages.Rooms.Part(name)
+	err := rs.node.messages.Rooms.Exit(name)
 	switch {
 	case errors.Is(err, ErrNotInRoom):
 		return notInRoom(name)

@@ -350,3 +350,27 @@ func TestPastOfALiar(t *testing.T) {
 
 // In a private network what a member has said counts after it has left, by its pass; not once it was
 // removed.
+func TestPastOfMembers(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.found("alice")
+		bob := w.mustBy("bob", alice.invite("bob"))
+		carol := w.mustBy("carol", alice.invite("carol"))
+		for _, p := range []*peer{alice, bob, carol} {
+			p.eventually(5*time.Second, "all are there", func() bool { return len(p.here()) == 2 })
+		}
+		bob.said(Everyone, "by bob")
+		carol.said(Everyone, "by carol")
+		alice.eventually(5*time.Second, "both come", func() bool { return len(alice.heard(Everyone)) == 2 })
+		for _, p := range []*peer{bob, carol} {
+			if _, err := p.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour) // the table has forgotten them
+		if err := alice.Remove(t.Context(), "carol", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		dave := w.mustBy("dave", alice.invite("dave"))
+		dave.awaitHeard(5*time.Second, Everyone, "+by bob")
+	})
+}

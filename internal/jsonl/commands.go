@@ -204,7 +204,10 @@ func (m *members) check() error {
 
 // checkNames checks the receiver, or whom or which room the command is about.
 func (c command) checkNames() (err error) {
+	wide := c.Cmd == "send" && (c.To == overlay.Everyone || overlay.IsRoom(c.To))
 	switch {
+	case wide && (c.Binary || c.Wants || c.ReplyTo != overlay.MessageID{}):
+		err = errors.New("only a message to one peer has data, or is or wants a reply")
 	case c.Cmd == "send" && c.To == overlay.Everyone:
 	case c.Cmd == "send" && overlay.IsRoom(c.To):
 		err = overlay.CheckRoom(c.To)

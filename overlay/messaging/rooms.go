@@ -61,8 +61,8 @@ func (rs *Rooms) loadRoom(key, value []byte) error {
 	return nil
 }
 
-// Join puts the peer into a room; it returns when that is on disk.
-func (rs *Rooms) Join(room certs.ID) error {
+// Enter puts the peer into a room; it returns when that is on disk.
+func (rs *Rooms) Enter(room certs.ID) error {
 	return rs.alter(func() (store.Op, error) {
 		if _, in := rs.since[room]; !in && len(rs.since) == pb.MaxRooms {
 			return store.Op{}, ErrRoomsFull
@@ -73,8 +73,8 @@ func (rs *Rooms) Join(room certs.ID) error {
 	})
 }
 
-// Part takes the peer out of a room.
-func (rs *Rooms) Part(room certs.ID) error {
+// Exit takes the peer out of a room.
+func (rs *Rooms) Exit(room certs.ID) error {
 	return rs.alter(func() (store.Op, error) {
 		if _, in := rs.since[room]; !in {
 			return store.Op{}, ErrNotInRoom

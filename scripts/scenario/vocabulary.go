@@ -21,6 +21,7 @@ var events = map[string][]string{
 	"table":        {"peers", "ref"},
 	"buffer":       {"messages", "ref"},
 	"ignored":      {"peers", "ref"},
+	"rooms":        {"rooms", "ref"},
 	"net":          {"nat", "addresses", "port_map", "peers", "ref"},
 	"whois":        {"id", "key", "safety_number", "pinned", "verified", "pin", "here", "how", "via", "address", "rtt_ms", "ref"},
 	"trusted":      {"id", "ref"},

@@ -13,7 +13,7 @@ import (
 	"quicpeer/pb"
 )
 
-// ReceiveWanted asks the driver for what our history has of a room. Whoever asks too often gets
+// ReceiveWanted asks the driver for what our history has of a room. A peer that asks too often gets
 // nothing, and is told so: it need not wait.
 func (p *Past) ReceiveWanted(l *link.Link, m *pb.PastWanted) {
 	who := asker{l.Key, m.GetRoom()}

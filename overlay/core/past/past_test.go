@@ -459,3 +459,24 @@ func FuzzGiven(f *testing.F) {
 		}
 	})
 }
+
+// In a private network an author counts who is in the table, or whose pass the giver shows.
+func TestMembersOnly(t *testing.T) {
+	root := identity("root")
+	pass := func(name string, by *certs.Identity) *pb.Pass {
+		key := identity(name).Key()
+		return &pb.Pass{Grant: by.SignGrant(root.Key(), &pb.Grant{Id: name, Key: key[:], Number: 1, Admin: true})}
+	}
+	r := newRig(t, func(cfg *base.Config) { cfg.Key = root.Key() })
+	a := r.link("a")
+	r.wanted(a)
+	r.ReceiveGiven(a, &pb.PastGiven{
+		Room: "#dev", End: true, Passes: []*pb.Pass{pass("gone", root), pass("forger", identity("forger"))},
+		Broadcasts: []*pb.Signed{
+			said("a", 1, 4*time.Minute, nil), said("gone", 1, 3*time.Minute, nil), said("forger", 1, 2*time.Minute, nil), said("stranger", 1, time.Minute, nil),
+			said("gone", 2, 0, func(c *pb.BroadcastContent) { c.Sender = "another" }),
+		},
+	})
+	r.pass(graceFor)
+	r.expect("of members", "a1", "gone1")
+}
