@@ -67,7 +67,7 @@ func (e *Engine) loadEarly() error {
 					return fmt.Errorf("%d peers have written messages that wait to be shown", maxSenders)
 				}
 				it.sender.inbox.Take(entry.Stamp)
-			} else {
+			} else if !m.Before {
 				it.author = m.Key
 				mark := e.senders.marks[entry.Author]
 				mark.Raise(entry.Stamp)
