@@ -219,8 +219,10 @@ func without(path string) string {
 	switch filepath.Base(path) {
 	case "key.pem":
 		return anew(path)
-	case "messages.db", "shown": // one without the other counts as damage, too
-		return "move messages.db and shown away, both: the messages that wait in them are then not sent, and some that were shown before may be shown again"
+	}
+	if base := filepath.Base(path); base == "messages.db" || base == "messages.log" || base == "history" || filepath.Base(filepath.Dir(path)) == "history" {
+		// One without the others counts as damage, too.
+		return "move messages.db, messages.log and history away, all three: what was said is gone then, the messages that wait are not sent, and some that were shown before may be shown again"
 	}
 	return "remove this one file; the key and the messages stay"
 }
