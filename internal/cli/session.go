@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
+	"quicpeer/internal/service"
 	"quicpeer/internal/terminal"
 	"quicpeer/overlay"
 	"quicpeer/transport"
@@ -20,9 +20,9 @@ import (
 
 // node is the part of an [overlay.Node] that the command uses.
 type node interface {
-	lines.Node
+	service.Node
 	ID() certs.ID
-	Events() iter.Seq[overlay.Event]
+	History() *overlay.History
 	Err() error
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error
@@ -56,7 +56,6 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil || n == nil {
 		return err
 	}
-	defer n.Close()
 	if isNew && exists(key) {
 		s.options.keyFile = key
 		if s.options.json {
@@ -69,10 +68,21 @@ func (s *session) run(ctx context.Context) error {
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	front, input := s.console.open(s.options, n.ID(), s.version)
-	l := lines.NewListener(n, front, input, s.console.typed, s.log, leave)
+	running := service.New(n, n.History(), s.version, s.stateDir())
+	l := lines.NewListener(running, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
-	go terminal.Guarded(func() { shown <- show(n, front, ready) })
+	served := make(chan struct{})
+	go terminal.Guarded(func() {
+		defer close(served)
+		running.Run()
+	})
+	defer func() {
+		n.Close()
+		running.Abandon()
+		<-served
+	}()
+	go terminal.Guarded(func() { shown <- show(running, front, ready) })
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -169,12 +179,13 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 
 // show writes events until the node has stopped, and closes ready after the first. A
 // message that could not be written is not acknowledged.
-func show(n node, front lines.Frontend, ready chan<- struct{}) error {
+func show(running *service.Service, front lines.Frontend, ready chan<- struct{}) error {
 	first := true
-	for event := range n.Events() {
+	for event, shown := range running.Output() {
 		if err := front.Show(event); err != nil {
 			return err
 		}
+		shown()
 		if first {
 			close(ready)
 			first = false

@@ -2,6 +2,7 @@
 package jsonl
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -169,4 +170,14 @@ func (j *Frontend) Left(undelivered int) error {
 func write[T any](j *Frontend, event string, fields T) error {
 	_, err := j.out.Write(encode(event, j.now(), fields))
 	return err
+}
+
+// Line returns the line of an event that came at some time; nil if it has none. Ready names the version.
+func Line(event overlay.Event, at time.Time, version string) []byte {
+	var b bytes.Buffer
+	j := &Frontend{out: lines.NewOutput(&b), version: version, now: func() time.Time { return at }}
+	if j.Show(event) != nil {
+		return nil // a buffer takes everything
+	}
+	return b.Bytes()
 }

@@ -10,8 +10,8 @@ import (
 	"quicpeer/pb"
 )
 
-// Node is the part of an [overlay.Node] that lines use.
-type Node interface {
+// Peer is the part of an [overlay.Node] that lines use.
+type Peer interface {
 	Send(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
@@ -30,6 +30,16 @@ type Node interface {
 	Trust(certs.ID) error
 	Verify(certs.ID, certs.PublicKey) error
 	Forget(certs.ID) error
+}
+
+// Node is a running peer: what lines are about.
+type Node interface {
+	Peer
+	// Status sums it up.
+	Status() Status
+	// Past returns messages of the history, in their order: at most MaxPast and maxPastBytes of
+	// the last ones that a query selects. A Last of 0 means usualPast.
+	Past(overlay.Query) ([]overlay.Said, error)
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
