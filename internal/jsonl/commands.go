@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,6 +28,7 @@ type command struct {
 	Message overlay.MessageID
 	Admin   bool
 	All     bool
+	Query   overlay.Query // of the history
 	Ref     string
 }
 
@@ -38,6 +41,9 @@ var commandFields = map[string][]string{
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
+	"status":    {},
+	"outgoing":  {},
+	"history":   {},
 	"cancel":    {"message"},
 	"invite":    {"to"},
 	"uninvite":  {"to"},
@@ -51,7 +57,7 @@ var commandFields = map[string][]string{
 	"leave":     {},
 }
 
-var optionalFields = map[string]string{"invite": "admin", "remove": "all"}
+var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "history": {"with", "last", "before", "since", "search"}}
 
 // members are those of a JSON object that should be a command.
 type members struct {
@@ -62,6 +68,11 @@ type members struct {
 	Message member   `json:"message"`
 	Admin   switched `json:"admin"`
 	All     switched `json:"all"`
+	With    member   `json:"with"`
+	Last    number   `json:"last"`
+	Before  number   `json:"before"`
+	Since   member   `json:"since"`
+	Search  member   `json:"search"`
 	Ref     member   `json:"ref"`
 
 	Others map[string]jsontext.Value `json:",embed"`
@@ -106,6 +117,30 @@ func (s *switched) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
+// number is a whole number that is not negative, and may be absent.
+type number struct {
+	value uint64
+	given bool
+}
+
+var errNotNumber = errors.New("not a whole number")
+
+// UnmarshalJSONFrom accepts numbers only, and of these the digits.
+func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if token.Kind() != '0' {
+		return errNotNumber
+	}
+	if n.value, err = strconv.ParseUint(token.String(), 10, 63); err != nil {
+		return errNotNumber
+	}
+	n.given = true
+	return nil
+}
+
 // parseCommand parses strictly: anything doubtful is an error. With an error only Ref is
 // set, if it could be read.
 func parseCommand(line []byte) (command, error) {
@@ -126,6 +161,8 @@ func readCommand(object []byte) (command, error) {
 			return command{}, fmt.Errorf("%q is not a string", e.JSONPointer.LastToken())
 		} else if ok && errors.Is(err, errNotBoolean) {
 			return command{}, fmt.Errorf("%q is not true or false", e.JSONPointer.LastToken())
+		} else if ok && errors.Is(err, errNotNumber) {
+			return command{}, fmt.Errorf("%q is not a whole number", e.JSONPointer.LastToken())
 		}
 		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
@@ -139,7 +176,24 @@ func readCommand(object []byte) (command, error) {
 			return command{}, fmt.Errorf(`"message": %w`, err)
 		}
 	}
-	return c, nil
+	return c, m.query(&c.Query)
+}
+
+// query reads the fields of a history command.
+func (m *members) query(q *overlay.Query) (err error) {
+	q.With, q.Before, q.Search = certs.ID(m.With.text), m.Before.value, m.Search.text
+	q.Last = int(min(m.Last.value, lines.MaxPast))
+	if m.With.given {
+		if err := lines.CheckReceiver(q.With); err != nil {
+			return fmt.Errorf(`"with": %w`, err)
+		}
+	}
+	if m.Since.given {
+		if q.Since, err = time.Parse(time.RFC3339, m.Since.text); err != nil {
+			return errors.New(`"since" is not a time, such as 2026-03-05T12:00:00Z`)
+		}
+	}
+	return nil
 }
 
 // check requires a known command with all of its fields and no others.
@@ -156,11 +210,12 @@ func (m *members) check() error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
+	}{{"to", m.To.given}, {"body", m.Body.given}, {"address", m.Address.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
+		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)
-		case f.given && !wanted && optionalFields[m.Cmd.text] != f.name:
+		case f.given && !wanted && !slices.Contains(optionalFields[m.Cmd.text], f.name):
 			unknown = append(unknown, f.name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
@@ -37,8 +38,8 @@ type Node interface {
 	Peer
 	// Status sums it up.
 	Status() Status
-	// Past returns messages of the history, in their order: at most MaxPast and maxPastBytes of
-	// the last ones that a query selects. A Last of 0 means usualPast.
+	// Past returns messages of the history, in their order: the last ones that a query selects, at
+	// most MaxPast of them and a few megabytes. A Last of 0 means 100.
 	Past(overlay.Query) ([]overlay.Said, error)
 }
 
@@ -88,10 +89,25 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 	return err
 }
 
+// MaxPast is how many messages of the history an answer has at most; the rest is asked for with
+// Before.
+const MaxPast = 10000
+
 // Bad is the error of a line that can't be executed, worded for the user.
 type Bad string
 
 func (e Bad) Error() string { return string(e) }
+
+// denied is a Bad whose cause is known.
+type denied struct {
+	Bad
+	cause error
+}
+
+func (e *denied) Unwrap() []error { return []error{e.Bad, e.cause} }
+
+// Deny is the [Bad] of a line that can be understood, and not executed because of an error.
+func Deny(err error) error { return &denied{Bad(Problem(err, false)), err} }
 
 // CheckJoin refuses a ticket in the place of an address to join.
 func CheckJoin(address string) error {
@@ -99,6 +115,37 @@ func CheckJoin(address string) error {
 		return Bad("a ticket is given at the start: quicpeer --join TICKET, or --join - to be asked for it; here it is the HOST:PORT of a peer")
 	}
 	return nil
+}
+
+// CheckReceiver refuses what is neither an ID, a room nor everyone.
+func CheckReceiver(to certs.ID) error {
+	if to == overlay.Everyone {
+		return nil
+	}
+	_, err := certs.ParseID(strings.TrimPrefix(string(to), "#"))
+	return err
+}
+
+// Code is the stable word for why a line was not executed.
+func Code(err error) string {
+	for _, known := range []struct {
+		err  error
+		code string
+	}{
+		{ErrLong, "too_long"}, {overlay.ErrTooLong, "too_long"}, {overlay.ErrToSelf, "to_self"}, {overlay.ErrNotUTF8, "not_utf8"},
+		{overlay.ErrOutboxFull, "outbox_full"}, {overlay.ErrNotWaiting, "not_waiting"}, {overlay.ErrNotPrivate, "not_private"},
+		{overlay.ErrUnknownPeer, "unknown_peer"}, {overlay.ErrClosed, "leaving"}, {context.Canceled, "leaving"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.code
+		}
+	}
+	_, isBad := errors.AsType[Bad](err)
+	_, isDenied := errors.AsType[*denied](err)
+	if isBad && !isDenied {
+		return "bad_command"
+	}
+	return "refused"
 }
 
 // Problem says why a message was not accepted.

@@ -149,7 +149,6 @@ func sizeOf(dir string) (size int64) {
 
 // Bounds of what Past returns, guesses. The rest is asked for with Before.
 const (
-	MaxPast      = 10000
 	maxPastBytes = 8 << 20 // of bodies
 	usualPast    = 100
 	pageOfPast   = 100 // messages asked of the history at once
@@ -160,7 +159,7 @@ func (s *Service) Past(q overlay.Query) ([]overlay.Said, error) {
 	if q.Last == 0 {
 		q.Last = usualPast
 	}
-	want, size := min(q.Last, MaxPast), 0
+	want, size := min(q.Last, lines.MaxPast), 0
 	var found []overlay.Said // the last first
 	for len(found) < want {
 		q.Last = min(want-len(found), pageOfPast)

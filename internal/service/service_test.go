@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/internal/lines"
 	"quicpeer/internal/lines/linestest"
 	"quicpeer/overlay"
 )
@@ -430,7 +431,7 @@ func TestPast(t *testing.T) {
 		{overlay.Query{}, usualPast, 11901, 12000},
 		{overlay.Query{Last: 3}, 3, 11998, 12000},
 		{overlay.Query{Last: 250, Before: 1001}, 250, 751, 1000},
-		{overlay.Query{Last: 1 << 30}, MaxPast, 2001, 12000},
+		{overlay.Query{Last: 1 << 30}, lines.MaxPast, 2001, 12000},
 		{overlay.Query{Before: 1}, 0, 0, 0},
 		{overlay.Query{Search: "message 777"}, 11, 777, 7779},
 	} {
