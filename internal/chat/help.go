@@ -11,6 +11,9 @@ const typedHelp = `text                    a message to everyone
 /cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer; a copy that is
                         on its way, or that others keep for it, may still arrive
+/status                 this peer: identity, network, uptime, what waits
+/history, /history N    what was said last (20 messages, or N)
+/search TEXT            messages with that text, in letters of any case
 /whois ID               its key and pin, since when it is here, how it is reached
 /trust ID               go on with the new key of a peer; what waits is delivered to it
 /verify ID              the safety number to compare with that peer's user; /verify ID ok

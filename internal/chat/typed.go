@@ -39,6 +39,9 @@ const (
 	trust
 	verify
 	forget
+	showStatus
+	showHistory
+	searchHistory
 	showHelp
 	quit
 )
@@ -49,6 +52,7 @@ var verbs = map[string]verb{
 	"/buffer": showBuffer,
 	"/net":    showNet,
 	"/qr":     showQR,
+	"/status": showStatus,
 	"/help":   showHelp,
 	"/quit":   quit,
 }
@@ -84,6 +88,8 @@ func parseTyped(line string) (typed, error) {
 		return typed{verb: joinPeer, text: address}, nil
 	case "/invite", "/uninvite", "/remove":
 		return parseAct(command, rest)
+	case "/history", "/search":
+		return parsePast(command, strings.TrimFunc(rest, isBlank))
 	case "/cancel":
 		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
 	case "/ignore", "/unignore":
@@ -95,7 +101,7 @@ func parseTyped(line string) (typed, error) {
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/cancel", "/invite", "/uninvite", "/remove", "/history", "/search", "/ignore", "/unignore"})) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")

@@ -12,6 +12,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/internal/nearest"
+	"quicpeer/overlay"
 	"quicpeer/pb"
 )
 
@@ -32,6 +33,8 @@ type options struct {
 	noCustody   bool
 	discover    bool
 	mapPort     bool
+	history     overlay.HistoryConfig
+	plain       bool
 	json        bool
 	noInput     bool
 	logLevel    slog.Level
@@ -54,7 +57,7 @@ func usagef(format string, args ...any) error {
 // values are the flags as given, not checked yet.
 type values struct {
 	options
-	id, logLevel, logFormat string
+	id, logLevel, logFormat, historySize string
 }
 
 // newFlagSet declares every flag. The help text in help.go is written by hand; a test
@@ -75,6 +78,10 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.noCustody, "no-custody", false, "")
 	f.BoolVar(&v.discover, "discover", false, "")
 	f.BoolVar(&v.mapPort, "map-port", false, "")
+	f.BoolVar(&v.history.Off, "no-history", false, "")
+	f.StringVar(&v.historySize, "history-size", "", "")
+	f.IntVar(&v.history.Messages, "history-messages", 0, "")
+	f.BoolVar(&v.plain, "plain", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	f.StringVar(&v.logLevel, "log-level", "info", "")
@@ -311,6 +318,10 @@ func wanted(flag *pflag.Flag) string {
 		return "debug, info, warn, error or critical"
 	case "log-format":
 		return "text or json"
+	case "history-size":
+		return "a size of at least 16M, such as 256M or 1G"
+	case "history-messages":
+		return "a number of messages above 0"
 	case "cut-file":
 		return "a file"
 	}

@@ -48,7 +48,14 @@ Who you are:
                            as well the peer is a visitor, announced to everyone
                            only if it stays
 
+      --no-history         keep no history of what was said
+      --history-size SIZE  the history has at most this size, and drops its oldest
+                           part; at least 16M (default 256M)
+      --history-messages N
+                           and at most so many messages (default 1000000)
+
 Input and output:
+      --plain              plain lines: no line editing, no colours
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
       --log-level L        debug, info, warn, error or critical (default info)
@@ -65,6 +72,9 @@ Typed lines:
   text                     a message to everyone
   @ID text, /msg ID text   a message to one peer (also @ID: text and @ID, text)
   /peers, /table, /buffer  who is here; the routing table; waiting messages
+  /status                  this peer: identity, network, uptime, what waits
+  /history, /history N, /search TEXT
+                           what was said; messages with a text
   /net                     how peers are reached, and why not more directly
   /join HOST:PORT          dial another peer, and so join its network to this one
   /invite ID, /qr          in a private network: make a ticket for ID; as a QR code

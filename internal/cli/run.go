@@ -120,6 +120,9 @@ func (c *command) run(ctx context.Context) error {
 		defer state.Close()
 	}
 	console := newConsole(c.stdin, c.stdout, c.stderr, c.getenv, c.interrupt)
+	if o.plain {
+		console.plain()
+	}
 	defer console.restore()
 	logs := newLogWriter(console.log)
 	defer logs.close()
@@ -130,6 +133,7 @@ func (c *command) run(ctx context.Context) error {
 		log:     newLog(logs, o, console.logColour),
 		version: c.version,
 		start:   startNode,
+		getenv:  c.getenv,
 	}
 	return s.run(ctx)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/internal/chat"
+	"quicpeer/internal/control"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/service"
 	"quicpeer/internal/terminal"
@@ -36,6 +38,8 @@ type session struct {
 	log     *slog.Logger
 	version string // of the program
 	start   func(context.Context, overlay.Config) (node, error)
+	getenv  func(string) string // nil: there is to be no local socket
+	server  *control.Server // nil: there is no local socket
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard
@@ -82,7 +86,15 @@ func (s *session) run(ctx context.Context) error {
 		running.Abandon()
 		<-served
 	}()
-	go terminal.Guarded(func() { shown <- show(running, front, ready) })
+	s.serve(leaving, running, func() { leave(nil) })
+	if s.server != nil {
+		defer s.server.Close()
+	}
+	if s.console.opened != nil {
+		running.Attach()
+		defer running.Detach()
+	}
+	go terminal.Guarded(func() { shown <- show(running, front, ready, s.console.typed && s.console.stdout != nil) })
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -114,6 +126,7 @@ func (s *session) config() (overlay.Config, error) {
 		NoRejoin:    o.noRejoin,
 		NoCustody:   o.noCustody,
 		Visitor:     o.visitor,
+		History:     o.history,
 		Discover:    o.discover,
 		MapPort:     o.mapPort,
 		Software:    software(s.version),
@@ -178,8 +191,9 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 }
 
 // show writes events until the node has stopped, and closes ready after the first. A
-// message that could not be written is not acknowledged.
-func show(running *service.Service, front lines.Frontend, ready chan<- struct{}) error {
+// message that could not be written is not acknowledged. A terminal begins with what was said
+// before.
+func show(running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool) error {
 	first := true
 	for event, shown := range running.Output() {
 		if err := front.Show(event); err != nil {
@@ -187,6 +201,11 @@ func show(running *service.Service, front lines.Frontend, ready chan<- struct{})
 		}
 		shown()
 		if first {
+			if t, ok := front.(*chat.Frontend); ok && terminal {
+				if err := t.Earlier(running, time.Time{}, 0); err != nil {
+					return err
+				}
+			}
 			close(ready)
 			first = false
 		}
@@ -233,6 +252,9 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 	if err = n.Err(); err != nil {
 		return err
 	}
+	if s.server != nil {
+		s.server.Left(undelivered)
+	}
 	if err := front.Left(undelivered); err != nil {
 		return err
 	}
@@ -243,6 +265,26 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 		return &refusedError{refused, err}
 	}
 	return err
+}
+
+// serve opens the local socket, once the peer is ready. Without one the peer runs all the same.
+func (s *session) serve(leaving context.Context, running *service.Service, leave func()) {
+	if s.state == nil || s.getenv == nil {
+		return
+	}
+	select {
+	case <-running.Ready():
+	case <-leaving.Done():
+		return
+	}
+	server, err := control.Serve(control.Config{
+		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave,
+	})
+	if err != nil {
+		s.log.Warn("there is no local socket, so this peer can't be asked by quicpeer send and the like", "error", err)
+		return
+	}
+	s.server = server
 }
 
 // stateDir returns where messages are kept, empty if nowhere.

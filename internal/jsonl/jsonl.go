@@ -109,7 +109,7 @@ func (j *Frontend) messages(n lines.Node, c command) error {
 		if err != nil {
 			return lines.Deny(err)
 		}
-		return write(j, "history", history{list, c.Ref})
+		return j.history(list, c.Ref)
 	}
 	list := []outgoingMessage{}
 	for _, m := range n.Outgoing() {
@@ -195,6 +195,13 @@ func write[T any](j *Frontend, event string, fields T) error {
 
 func (j *Frontend) refuse(why refused) error {
 	return write(j, "error", refused{why.Error, why.Code, why.Input, why.Ref})
+}
+
+// History writes messages of the history.
+func (j *Frontend) History(list []overlay.Said) error { return j.history(list, "") }
+
+func (j *Frontend) history(list []overlay.Said, ref string) error {
+	return write(j, "history", history{list, ref})
 }
 
 // Leaves reports whether a command said to leave.
