@@ -166,11 +166,18 @@ func variable(flag string) string {
 // a long flag. It leaves everything else alone: the values of flags, and what follows "--".
 // It walks the arguments exactly as pflag does.
 func doubleDashes(f *pflag.FlagSet, args []string) []string {
-	out := make([]string, 0, len(args))
+	out, _ := walk(f, args)
+	return out
+}
+
+// walk is doubleDashes, and finds the first argument that is neither a flag nor the value of one
+// nor behind "--"; -1: there is none.
+func walk(f *pflag.FlagSet, args []string) (out []string, word int) {
+	out, word = make([]string, 0, len(args)), -1
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
-			return append(out, args[i:]...)
+			return append(out, args[i:]...), word
 		}
 		takesNext := false
 		if name, ok := strings.CutPrefix(arg, "--"); ok {
@@ -186,6 +193,8 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 			default:
 				takesNext = shortsTakeNext(f, name)
 			}
+		} else if word < 0 {
+			word = i
 		}
 		out = append(out, arg)
 		if takesNext && i+1 < len(args) {
@@ -193,7 +202,7 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 			out = append(out, args[i])
 		}
 	}
-	return out
+	return out, word
 }
 
 // longTakesNext reports whether the argument after --name is its value.
@@ -235,7 +244,7 @@ func unexpected(arg string, join []string) error {
 	if checkAddress(arg, true) == nil {
 		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
 	}
-	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
+	return usagef("unexpected argument %q: there is no command of that name%s (quicpeer --help lists commands and flags)", arg, nearest.Question(arg, commandNames()))
 }
 
 // shortened is a value for an error. One as long as a ticket may be one without its beginning.

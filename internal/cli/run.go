@@ -91,6 +91,9 @@ type command struct {
 // has ended, except for a read of standard input, which can't be interrupted. The end of
 // ctx makes the peer leave. The error is for report.
 func (c *command) run(ctx context.Context) error {
+	if args, ok := c.commandLine(); ok {
+		return c.ask(ctx, args)
+	}
 	o, err := parseOptions(c.args, c.getenv)
 	if err != nil {
 		return err

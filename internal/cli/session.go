@@ -39,7 +39,7 @@ type session struct {
 	version string // of the program
 	start   func(context.Context, overlay.Config) (node, error)
 	getenv  func(string) string // nil: there is to be no local socket
-	server  *control.Server // nil: there is no local socket
+	server  *control.Server     // nil: there is no local socket
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard

@@ -19,18 +19,23 @@ func (e *noHomeError) Error() string {
 
 // openState opens the state that the options ask for, or returns nil if they ask for none.
 func openState(o options, getenv func(string) string) (*overlay.State, error) {
-	dir := o.stateDir
-	if dir == "" {
-		if o.id == "" {
-			return nil, nil
-		}
-		base, err := userStateDir(runtime.GOOS, getenv)
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(base, "quicpeer", dirName(o.id))
+	dir, err := stateDirOf(o, getenv)
+	if dir == "" || err != nil {
+		return nil, err
 	}
 	return overlay.OpenState(dir, o.id)
+}
+
+// stateDirOf is the state directory that the options name; empty: none.
+func stateDirOf(o options, getenv func(string) string) (string, error) {
+	if o.stateDir != "" || o.id == "" {
+		return o.stateDir, nil
+	}
+	base, err := userStateDir(runtime.GOOS, getenv)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "quicpeer", dirName(o.id)), nil
 }
 
 // userStateDir returns the directory where programs keep what should survive a restart:

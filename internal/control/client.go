@@ -85,9 +85,8 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 	}
 	e := &SeveralError{}
 	for _, c := range found {
-		var status struct{ ID string }
-		if b, err := c.Get(ctx, "/v1/status", nil, false); err == nil && json.Unmarshal(b, &status) == nil {
-			e.IDs = append(e.IDs, status.ID)
+		if id, err := c.ID(ctx); err == nil {
+			e.IDs = append(e.IDs, id)
 		}
 	}
 	slices.Sort(e.IDs)
@@ -181,7 +180,11 @@ type Answer struct {
 	Error   string
 	Code    string
 	Ref     string
-	Line    []byte `json:"-"` // as it came
+	ID      string
+	Ticket  string
+
+	Undelivered int
+	Line        []byte `json:"-"` // as it came
 }
 
 // Command carries out a command, and has each of the events handed over that it causes, until it is
@@ -247,4 +250,41 @@ func answers(ctx context.Context, body io.ReadCloser, each func(Answer) bool) er
 // typed is a [Typed].
 func (c *Client) Chat(ctx context.Context, q url.Values, typed io.Reader) (io.ReadCloser, error) {
 	return c.do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
+}
+
+// ID is that of the peer.
+func (c *Client) ID(ctx context.Context) (string, error) {
+	var status struct{ ID string }
+	b, err := c.Get(ctx, "/v1/status", nil, false)
+	if err == nil {
+		err = json.Unmarshal(b, &status)
+	}
+	return status.ID, err
+}
+
+// IDs are those of the peers that it knows.
+func (c *Client) IDs(ctx context.Context) (ids []string, err error) {
+	var table struct{ Peers []struct{ ID string } }
+	b, err := c.Get(ctx, "/v1/peers", nil, false)
+	if err == nil {
+		err = json.Unmarshal(b, &table)
+	}
+	for _, p := range table.Peers {
+		ids = append(ids, p.ID)
+	}
+	return ids, err
+}
+
+// Waiting are the IDs of the messages that have no receipt.
+func (c *Client) Waiting(ctx context.Context) (ids []string, err error) {
+	err = c.Command(ctx, map[string]any{"cmd": "outgoing"}, false, func(a Answer) bool {
+		var list struct{ Messages []struct{ Message string } }
+		if json.Unmarshal(a.Line, &list) == nil {
+			for _, m := range list.Messages {
+				ids = append(ids, m.Message)
+			}
+		}
+		return true
+	})
+	return ids, err
 }
