@@ -373,3 +373,51 @@ func (a *asking) adminCommands() []*cobra.Command {
 		return "the tickets for " + e.ID + " are void"
 	})}
 }
+
+// pingCommand is quicpeer ping.
+func (a *asking) pingCommand() *cobra.Command {
+	count := 3
+	cmd := &cobra.Command{
+		Use: "ping ID", Short: "Measure round trips by the way that messages to ID take, and say which",
+		Long: `Measure round trips by the way that messages to ID take, and say which it is.
+
+Exit status: 0 directly, 5 only over other peers, 1 no answer.`,
+		Args: args(1, 1, "ID"), ValidArgsFunction: a.peerIDs(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if count < 1 {
+				return usagef("-c %d is not a number of round trips above 0", count)
+			}
+			return a.ping(cmd.Context(), args[0], count)
+		},
+	}
+	cmd.Flags().IntVarP(&count, "count", "c", count, "how many round trips")
+	return cmd
+}
+
+func (a *asking) ping(ctx context.Context, id string, count int) error {
+	var last control.Answer
+	for i := range count {
+		if i > 0 {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		err := a.simple(ctx, map[string]any{"cmd": "ping", "to": id}, "pong", func(e control.Answer) string {
+			last = e
+			way := e.How
+			if e.Via != "" {
+				way += " via " + e.Via
+			}
+			return fmt.Sprintf("%s: %.1f ms, %s", id, e.RTT, way)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if last.Path == "relayed" {
+		return &waitsError{id + " is reached over other peers only; quicpeer net says why"}
+	}
+	return nil
+}

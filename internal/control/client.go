@@ -182,6 +182,10 @@ type Answer struct {
 	Ref     string
 	ID      string
 	Ticket  string
+	Path    string
+	How     string
+	Via     string
+	RTT     float64 `json:"rtt_ms"`
 
 	Undelivered int
 	Line        []byte `json:"-"` // as it came
