@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"quicpeer/internal/chat"
 	"quicpeer/internal/lines"
@@ -119,7 +120,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	cancel()
-	_ = r.Body.Close()
+	_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
 	running.Wait()
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/internal/jsonl"
@@ -71,7 +72,9 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request) {
 		_ = e.front.Report(behind, "behind")
 	}
 	cancel()
-	_ = r.Body.Close() // ends a read of it
+	if !e.isFinished() {
+		_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
+	}
 	running.Wait()
 }
 
@@ -182,6 +185,12 @@ func (e *exchange) finish() {
 	defer e.mu.Unlock()
 	e.finished = true
 	e.touch()
+}
+
+func (e *exchange) isFinished() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.finished
 }
 
 func (e *exchange) touch() {
