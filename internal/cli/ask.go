@@ -169,7 +169,7 @@ func (a *asking) answer(ctx context.Context, path string, q url.Values) error {
 	if err != nil {
 		return err
 	}
-	b, err := client.Get(ctx, path, q, !a.v.json)
+	b, err := client.Ask(ctx, path, q, !a.v.json)
 	if err != nil {
 		return err
 	}

@@ -244,7 +244,10 @@ func unexpected(arg string, join []string) error {
 	if checkAddress(arg, true) == nil {
 		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
 	}
-	return usagef("unexpected argument %q: there is no command of that name%s (quicpeer --help lists commands and flags)", arg, nearest.Question(arg, commandNames()))
+	if near := nearest.To(arg, commandNames()); near != "" {
+		return usagef("unexpected argument %q: did you mean quicpeer %s?", arg, near)
+	}
+	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
 }
 
 // shortened is a value for an error. One as long as a ticket may be one without its beginning.

@@ -6,7 +6,18 @@ network; start another with --join and the two form one. Everyone in it sees who
 else is there and can write to anyone.
 
 Usage:
-  quicpeer [flags]
+  quicpeer [flags]                 run a peer
+  quicpeer COMMAND [flags] ...     ask one that runs (COMMAND --help says more)
+
+Commands, for the peer of --id or --state-dir, or the only one that runs:
+  send TO [TEXT...]        send a message, and wait for its receipt
+  attach                   chat with it in this terminal; Ctrl-D leaves it running
+  events, history          what happens, as JSON lines; what was said
+  peers, status, net, buffer, ping ID
+                           how things stand
+  join HOST:PORT, cancel MESSAGE, invite ID, uninvite ID, remove ID, leave
+                           as the typed lines
+  completion SHELL         completion for bash, zsh, fish or powershell
 
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
@@ -95,6 +106,7 @@ Exit status:
      and is gone
   6  the private network doesn't let this peer in: a ticket used, ended or
      foreign, a member removed
+  7  a command has found no running peer
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
@@ -103,5 +115,6 @@ Examples:
   quicpeer --join -                                 join one, by a ticket
   quicpeer --id bob --discover                      join whatever is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
+  quicpeer send bob 'the backup is done'            by a peer that runs
   quicpeer --json --no-input --id log -j host:5000  record everything that is said
 `

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -23,23 +22,6 @@ import (
 type Client struct {
 	http *http.Client
 	path string
-}
-
-// NoPeerError: no peer runs that could be asked.
-type NoPeerError struct{ Dir string } // its state directory; empty: any
-
-func (e *NoPeerError) Error() string {
-	if e.Dir == "" {
-		return "no peer of this user is running"
-	}
-	return "no peer is running in " + e.Dir
-}
-
-// SeveralError: several peers run, and none was named.
-type SeveralError struct{ IDs []string }
-
-func (e *SeveralError) Error() string {
-	return fmt.Sprintf("%d peers of this user are running: %s", len(e.IDs), strings.Join(e.IDs, ", "))
 }
 
 // Find returns a client of the peer of a state directory; with none, of the only peer that runs.
@@ -118,17 +100,6 @@ func isGone(err error) bool {
 // Close ends the connections that nobody uses.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Refused is the answer to a request, or to a command, that the peer has not carried out.
-type Refused struct {
-	Problem string `json:"error"`
-	Code    string `json:"code"`
-}
-
-func (e *Refused) Error() string { return e.Problem }
-
-// ErrBroken: the peer has stopped in the middle of an answer.
-var ErrBroken = errors.New("the peer has stopped before it had answered")
-
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, accept string) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "http", Host: "quicpeer", Path: path, RawQuery: q.Encode()}
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
@@ -154,8 +125,8 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 	return resp.Body, nil
 }
 
-// Get asks for one answer: JSON, or text for people.
-func (c *Client) Get(ctx context.Context, path string, q url.Values, text bool) ([]byte, error) {
+// Ask asks for one answer: JSON, or text for people.
+func (c *Client) Ask(ctx context.Context, path string, q url.Values, text bool) ([]byte, error) {
 	accept := "application/json"
 	if text {
 		accept = "text/plain"
@@ -259,7 +230,7 @@ func (c *Client) Chat(ctx context.Context, q url.Values, typed io.Reader) (io.Re
 // ID is that of the peer.
 func (c *Client) ID(ctx context.Context) (string, error) {
 	var status struct{ ID string }
-	b, err := c.Get(ctx, "/v1/status", nil, false)
+	b, err := c.Ask(ctx, "/v1/status", nil, false)
 	if err == nil {
 		err = json.Unmarshal(b, &status)
 	}
@@ -269,7 +240,7 @@ func (c *Client) ID(ctx context.Context) (string, error) {
 // IDs are those of the peers that it knows.
 func (c *Client) IDs(ctx context.Context) (ids []string, err error) {
 	var table struct{ Peers []struct{ ID string } }
-	b, err := c.Get(ctx, "/v1/peers", nil, false)
+	b, err := c.Ask(ctx, "/v1/peers", nil, false)
 	if err == nil {
 		err = json.Unmarshal(b, &table)
 	}

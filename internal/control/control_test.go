@@ -396,23 +396,23 @@ func TestAnswers(t *testing.T) {
 		{"/v1/buffer", false, `"event":"buffer"`}, {"/v1/buffer", true, "no messages are waiting\n"},
 		{"/v1/history", false, `"state":"received"`}, {"/v1/history", true, "bob -> me: evil\\x1b[2J\n  me: forged\n"},
 	} {
-		b, err := p.client.Get(t.Context(), test.path, nil, test.text)
+		b, err := p.client.Ask(t.Context(), test.path, nil, test.text)
 		if err != nil || !strings.Contains(string(b), test.want) {
 			t.Errorf("%s: %q, %v", test.path, b, err)
 		}
 	}
-	if _, err := p.client.Get(t.Context(), "/v1/history", url.Values{"with": {"#dev"}, "last": {"7"}, "before": {"9"}, "since": {"2026-03-05T12:00:00Z"}, "search": {"x y"}}, false); err != nil {
+	if _, err := p.client.Ask(t.Context(), "/v1/history", url.Values{"with": {"#dev"}, "last": {"7"}, "before": {"9"}, "since": {"2026-03-05T12:00:00Z"}, "search": {"x y"}}, false); err != nil {
 		t.Error(err)
 	}
 	if want := (overlay.Query{With: "#dev", Last: 7, Before: 9, Since: time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC), Search: "x y"}); p.past.q != want {
 		t.Errorf("asked for %+v", p.past.q)
 	}
 	for _, bad := range []url.Values{{"last": {"0"}}, {"last": {"x"}}, {"before": {"x"}}, {"since": {"x"}}, {"with": {"a b"}}, {"frm": {"1"}}} {
-		if refused, ok := errors.AsType[*Refused](second(p.client.Get(t.Context(), "/v1/history", bad, false))); !ok || refused.Code != "bad_query" {
+		if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/history", bad, false))); !ok || refused.Code != "bad_query" {
 			t.Errorf("%v was not refused", bad)
 		}
 	}
-	if refused, ok := errors.AsType[*Refused](second(p.client.Get(t.Context(), "/v1/files", nil, false))); !ok || refused.Code != "not_found" {
+	if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/files", nil, false))); !ok || refused.Code != "not_found" {
 		t.Error("found what is not there")
 	}
 }

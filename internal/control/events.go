@@ -92,7 +92,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	out := s.writer(w)
-	tell := func(pos uint64, line []byte) []byte {
+	worded := func(pos uint64, line []byte) []byte {
 		switch {
 		case !q.sse || len(line) == 0:
 			return line
@@ -104,7 +104,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	err = s.cfg.Service.Follow(r.Context(), q.from, q.live, heartbeat, func(items []*service.Item) error {
 		var b []byte
 		for _, i := range items {
-			b = append(b, tell(i.Pos, i.Line())...)
+			b = append(b, worded(i.Pos, i.Line())...)
 		}
 		if items == nil && q.sse {
 			b = []byte(":\n\n")
@@ -115,7 +115,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		_, err := out.Write(b)
 		return err
 	})
-	last := lines.NewOutput(writerFunc(func(line []byte) (int, error) { return out.Write(tell(0, line)) }))
+	last := lines.NewOutput(writerFunc(func(line []byte) (int, error) { return out.Write(worded(0, line)) }))
 	front := jsonl.New(last, s.cfg.Version)
 	behind, isBehind := errors.AsType[*service.BehindError](err)
 	switch {

@@ -112,3 +112,6 @@ func readPath(stateDir string) (string, error) {
 	}
 	return path, checkLength(path)
 }
+
+// forgetPath removes the note at the end of a peer: without it, the next start writes it anew.
+func forgetPath(stateDir string) { _ = os.Remove(filepath.Join(stateDir, pathFile)) }

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -108,7 +106,7 @@ func (s *Server) Close() {
 	_ = s.http.Close()
 	<-s.done
 	s.running.Wait()
-	_ = os.Remove(filepath.Join(s.cfg.StateDir, pathFile))
+	forgetPath(s.cfg.StateDir)
 }
 
 // handler is what is answered.
