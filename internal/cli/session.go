@@ -39,7 +39,7 @@ type session struct {
 	version string // of the program
 	start   func(context.Context, overlay.Config) (node, error)
 	getenv  func(string) string // nil: there is to be no local socket
-	server  *control.Server     // nil: there is no local socket
+	server  *control.Server     // nil: without a local socket
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard
@@ -281,7 +281,7 @@ func (s *session) serve(leaving context.Context, running *service.Service, leave
 		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave,
 	})
 	if err != nil {
-		s.log.Warn("there is no local socket, so this peer can't be asked by quicpeer send and the like", "error", err)
+		s.log.Warn("the local socket could not be opened, so this peer can't be asked by quicpeer send and the like", "error", err)
 		return
 	}
 	s.server = server

@@ -60,7 +60,7 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 // minHistory is the smallest history; see overlay.HistoryConfig.
 const minHistory = 16 << 20
 
-// checkHistory validates --history-size and --history-messages. What was not given is left to the node.
+// checkHistory validates --history-size and --history-messages. The node has its own values for those that were not given.
 func (v *values) checkHistory(o *options, f *pflag.FlagSet, given map[string]string) error {
 	if !f.Lookup("history-messages").Changed {
 		o.history.Messages = 0

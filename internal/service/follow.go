@@ -9,7 +9,7 @@ import (
 
 // BehindError: a reader has not read on while more happened than is kept for it.
 type BehindError struct {
-	From uint64 // the position from which it can go on; 0: there is no history
+	From uint64 // the position from which it can go on; 0: none, without a history
 }
 
 func (e *BehindError) Error() string {

@@ -14,14 +14,14 @@ import (
 )
 
 // environment is that of a peer's processes.
-func (s *scenario) environment(name string) []string {
+func environment(s *scenario, name string) []string {
 	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "XDG_RUNTIME_DIR="+s.sockets)
 	return append(env, s.engine.env...)
 }
 
-// run asks a running peer by a command of the program, and checks its exit status and what it
+// ask asks a running peer by a command of the program, and checks its exit status and what it
 // prints. Groups of the pattern become the variables NAME.1, NAME.2 and so on.
-func (s *scenario) run(args []string) {
+func ask(s *scenario, args []string) {
 	name, status, words := args[0], args[1], args[2:]
 	var pattern string
 	if n := len(words); n > 1 && words[n-2] == ":" {
@@ -36,7 +36,7 @@ func (s *scenario) run(args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience) // only a process that hangs comes to that
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.engine.program, words...)
-	cmd.Dir, cmd.Env = s.work, s.environment(name)
+	cmd.Dir, cmd.Env = s.work, environment(s, name)
 	s.engine.show.typed(name, "quicpeer "+strings.Join(words, " "))
 	output, err := cmd.CombinedOutput()
 	got := 0
