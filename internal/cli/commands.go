@@ -81,7 +81,10 @@ func (c *command) commandLine() (args []string, ok bool) {
 	for {
 		next := childOf(cmd, rest[0])
 		if next == nil {
-			return append(args, rest...), cmd != t.root
+			if cmd == t.root {
+				return nil, false
+			}
+			return append(args, rest...), true
 		}
 		args, cmd, rest = append(args, rest[0]), next, rest[1:]
 		cmd.InitDefaultHelpFlag()

@@ -337,8 +337,15 @@ func wanted(flag *pflag.Flag) string {
 	case "cut-file":
 		return "a file"
 	}
-	if flag.Value.Type() == "duration" {
+	switch flag.Value.Type() {
+	case "duration":
 		return "a duration, such as 500ms, 10s or 2m"
+	case "int":
+		return "a number"
+	case "uint64":
+		return "a position of the history: 1, 2, 3 and so on"
+	case "string":
+		return "a text"
 	}
 	return "true or false"
 }
