@@ -502,6 +502,7 @@ func TestChat(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 	in, w := io.Pipe()
+	defer in.Close()
 	go func() {
 		io.Copy(w, typed("/status"))
 		<-p.left

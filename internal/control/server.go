@@ -134,6 +134,9 @@ func (s *Server) handler() http.Handler {
 		s.running.Add(1)
 		defer s.running.Done()
 		mux.ServeHTTP(w, r)
+		if r.Context().Err() != nil { // the peer stops in the middle: the answer must not look whole
+			panic(http.ErrAbortHandler)
+		}
 	})
 }
 
