@@ -76,11 +76,9 @@ type node struct {
 	past   *past
 	events chan overlay.Event
 
-	mu      sync.Mutex
-	sent    int // events that were taken
-	shown   []int
-	wrong   bool
-	message int
+	mu    sync.Mutex
+	shown []int
+	wrong bool
 }
 
 func newNode() *node {
