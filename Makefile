@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-carried sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -60,6 +60,9 @@ bench-waiting: ## how soon who comes back has what waited for it; FLAGS=-help
 
 bench-overlay: ## measure joins, leaves, crashes beside memberlist; FLAGS=-help
 	go -C scripts/bench run ./overlay $(FLAGS)
+
+bench-running: ## measure quicpeer send, and clients that follow the events; FLAGS=-help
+	go -C scripts/bench run ./running $(FLAGS)
 
 bench-idle: ## measure what idle peers cost: memory, CPU, goroutines; FLAGS=-help
 	CGO_ENABLED=0 go -C scripts/bench run ./idle $(FLAGS)

@@ -33,4 +33,15 @@ type (
 	Said = messaging.Said
 	// Query selects messages of the history.
 	Query = messaging.Query
+	// SaidState says what became of a message.
+	SaidState = messaging.State
+)
+
+// The states of a message of the history.
+const (
+	StateReceived  = messaging.StateReceived
+	StateSent      = messaging.StateSent
+	StateWaiting   = messaging.StateWaiting
+	StateDelivered = messaging.StateDelivered
+	StateFailed    = messaging.StateFailed
 )

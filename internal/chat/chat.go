@@ -192,6 +192,10 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		err = t.net(n.Net())
 	case joinRoom, partRoom, frontRoom, showRooms:
 		err = t.aboutRoom(n, c)
+	case showStatus:
+		err = t.status(n.Status())
+	case showHistory, searchHistory:
+		err = t.past(n, c)
 	case withdraw:
 		err = t.cancel(n, c.text)
 	case ignorePeer:

@@ -16,6 +16,9 @@ const typedHelp = `text                    a message to everyone, or to the room
 /cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer, also from those
                         who keep it; a copy that is on its way may still arrive
+/status                 this peer: identity, network, uptime, what waits
+/history, /history N    what was said last (20 messages, or N)
+/search TEXT            messages with that text, in letters of any case
 /whois ID               its key and pin, since when it is here, how it is reached
 /ping ID                measure a round trip by the way that messages take
 /trust ID               go on with the new key of a peer; what waits is delivered to it

@@ -16,6 +16,7 @@ type Look struct {
 	Terminal bool // short times, and a check mark for what was delivered
 	Dated    bool // each line begins with the date
 	Colour   bool
+	Bare     bool       // answers stand alone, without a time: for the output of a command
 	Width    func() int // of the terminal, 0 where there is none
 }
 
@@ -45,12 +46,18 @@ func (p *printer) say(mark, s string) error {
 }
 
 func (p *printer) line(clock, mark, s string) string {
+	if p.look.Bare {
+		return s + "\n"
+	}
 	return fmt.Sprintf("%s %s %s\n", p.dim(clock), mark, s)
 }
 
 // block writes a line and, indented below it, the lines that belong to it.
 func (p *printer) block(title, lines string) error {
 	return p.write(func(_ time.Time, clock string) string {
+		if p.look.Bare {
+			return lines + "\n"
+		}
 		return p.line(clock, "*", title) + margin + strings.ReplaceAll(lines, "\n", "\n"+margin) + "\n"
 	})
 }
@@ -95,7 +102,7 @@ func (p *printer) put(write func([]byte) (int, error), in block, lines func(now 
 		}
 		p.in = in.about
 	}
-	if before != "" && before != day && !p.look.Dated {
+	if before != "" && before != day && !p.look.Dated && !p.look.Bare {
 		s = p.line(clock, "*", now.Format("it is Monday, 2006-01-02")) + s
 	}
 	_, err := write([]byte(s))

@@ -44,6 +44,9 @@ const (
 	trust
 	verify
 	forget
+	showStatus
+	showHistory
+	searchHistory
 	showHelp
 	quit
 )
@@ -55,6 +58,7 @@ var verbs = map[string]verb{
 	"/net":    showNet,
 	"/rooms":  showRooms,
 	"/qr":     showQR,
+	"/status": showStatus,
 	"/help":   showHelp,
 	"/quit":   quit,
 }
@@ -95,6 +99,8 @@ func parseTyped(line string) (typed, error) {
 		return parseAct(command, rest)
 	case "/room", "/part":
 		return parseRoom(roomVerbs[command], command, strings.TrimFunc(rest, isBlank))
+	case "/history", "/search":
+		return parsePast(command, strings.TrimFunc(rest, isBlank))
 	case "/cancel":
 		return typed{verb: withdraw, text: strings.TrimFunc(rest, isBlank)}, nil
 	case "/ignore", "/unignore":
@@ -106,7 +112,7 @@ func parseTyped(line string) (typed, error) {
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/join", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/history", "/search", "/join", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")

@@ -46,6 +46,9 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 	return c
 }
 
+// plain leaves out everything that a line printer could not do.
+func (c *console) plain() { c.prompt, c.colour, c.logColour = nil, false, false }
+
 // open returns the front end for the user, and its input. On a terminal text is typed at
 // a prompt, above which everything else appears.
 func (c *console) open(o options, self certs.ID, version string) (lines.Frontend, lines.Input) {

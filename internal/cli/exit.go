@@ -13,6 +13,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/internal/chat"
+	"quicpeer/internal/control"
 	"quicpeer/internal/lines"
 	"quicpeer/overlay"
 	"quicpeer/pb"
@@ -27,6 +28,7 @@ const (
 	statusUnreachable = 4
 	statusUndelivered = 5
 	statusNotAdmitted = 6
+	statusNoPeer      = 7
 )
 
 // undeliveredError says that the peer has left in good order, but messages have not
@@ -74,8 +76,9 @@ func report(stderr io.Writer, err error) int {
 		report(stderr, e.outcome)
 	}
 	status, hint := explain(err)
+	_, isNoPeer := errors.AsType[*control.NoPeerError](err)
 	line := "quicpeer: " + chat.OneLine(certs.HideTickets(err.Error()))
-	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); hint != "" && (ok || status == statusUsage) {
+	if _, ok := errors.AsType[*overlay.DuplicateIDError](err); hint != "" && (ok || isNoPeer || status == statusUsage) {
 		line += "; " + hint // on one line, so that a search through logs finds both
 		hint = ""
 	}
@@ -115,6 +118,9 @@ func explain(err error) (status int, hint string) {
 		}
 		return statusFailed, "give an address of this machine and a port above 1023, such as --metrics 127.0.0.1:9464"
 	}
+	if status, hint := explainAsked(err); status != 0 {
+		return status, hint
+	}
 	if status, hint := explainNetwork(err); status != 0 {
 		return status, hint
 	}
@@ -122,6 +128,29 @@ func explain(err error) (status int, hint string) {
 		return status, hint
 	}
 	return statusFailed, hintOfSystem(err)
+}
+
+// explainAsked explains an error of a command that asks a running peer.
+func explainAsked(err error) (status int, hint string) {
+	if e, ok := errors.AsType[*control.NoPeerError](err); ok {
+		if e.Dir != "" {
+			return statusNoPeer, "start one: quicpeer --state-dir " + e.Dir
+		}
+		return statusNoPeer, "start one: quicpeer --id NAME (one without an ID or a state directory can't be asked)"
+	}
+	if _, ok := errors.AsType[*control.SeveralError](err); ok {
+		return statusUsage, "say which one with --id or --state-dir"
+	}
+	if _, ok := errors.AsType[*waitsError](err); ok {
+		return statusUndelivered, ""
+	}
+	if e, ok := errors.AsType[*control.Refused](err); ok && e.Code == "bad_query" {
+		return statusUsage, ""
+	}
+	if errors.Is(err, control.ErrBroken) {
+		return statusFailed, "see its log, and whether it still runs: quicpeer status"
+	}
+	return 0, ""
 }
 
 func explainNetwork(err error) (status int, hint string) {

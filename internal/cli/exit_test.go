@@ -57,7 +57,7 @@ func TestReport(t *testing.T) {
 		{&overlay.DamagedError{Path: "d/key.pem", Err: errors.New("it is empty")}, 1, 2, []string{"d/key.pem is damaged: it is empty", "restore", "remove d to begin with a new key", "another peer"}},
 		{&overlay.DamagedError{Path: "d/epoch", Err: errors.New("x")}, 1, 2, []string{"restore", "this one file"}},
 		{fmt.Errorf("starting: %w", &overlay.DamagedError{Path: "d/messages.db", Err: errors.New("x")}), 1, 2, []string{"d/messages.db is damaged: x", "restore it from a backup", "move messages.db, messages.log and history away, all three", "that wait are not sent"}},
-		{&overlay.DamagedError{Path: "d/history/00000000000000000001", Err: errors.New("x")}, 1, 2, []string{"d/shown is damaged: x", "restore it from a backup", "move messages.db, messages.log and history away, all three", "may be shown again"}},
+		{&overlay.DamagedError{Path: "d/history/00000000000000000001", Err: errors.New("x")}, 1, 2, []string{"d/history/00000000000000000001 is damaged: x", "restore it from a backup", "move messages.db, messages.log and history away, all three", "may be shown again"}},
 		{&overlay.RemovedError{Path: "d/messages.db"}, 1, 2, []string{"d/messages.db has been removed or replaced", "put d back"}},
 		{&overlay.KeyMissingError{Path: "d/key.pem"}, 1, 2, []string{"d/key.pem is missing", "restore"}},
 		{&overlay.KeyExposedError{Path: "d/key.pem", Mode: 0o644}, 1, 2, []string{"0644", "chmod 600 d/key.pem"}},

@@ -12,6 +12,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/internal/nearest"
+	"quicpeer/overlay"
 	"quicpeer/pb"
 )
 
@@ -32,6 +33,8 @@ type options struct {
 	noCustody   bool
 	discover    bool
 	mapPort     bool
+	history     overlay.HistoryConfig
+	plain       bool
 	json        bool
 	noInput     bool
 	hook        hookOptions
@@ -57,7 +60,7 @@ func usagef(format string, args ...any) error {
 // values are the flags as given, not checked yet.
 type values struct {
 	options
-	id, logLevel, logFormat string
+	id, logLevel, logFormat, historySize string
 }
 
 // newFlagSet declares every flag. The help text in help.go is written by hand; a test
@@ -78,6 +81,10 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.noCustody, "no-custody", false, "")
 	f.BoolVar(&v.discover, "discover", false, "")
 	f.BoolVar(&v.mapPort, "map-port", false, "")
+	f.BoolVar(&v.history.Off, "no-history", false, "")
+	f.StringVar(&v.historySize, "history-size", "", "")
+	f.IntVar(&v.history.Messages, "history-messages", 0, "")
+	f.BoolVar(&v.plain, "plain", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	v.hook.declare(f)
@@ -165,11 +172,18 @@ func variable(flag string) string {
 // a long flag. It leaves everything else alone: the values of flags, and what follows "--".
 // It walks the arguments exactly as pflag does.
 func doubleDashes(f *pflag.FlagSet, args []string) []string {
-	out := make([]string, 0, len(args))
+	out, _ := walk(f, args)
+	return out
+}
+
+// walk is doubleDashes, and finds the first argument that is neither a flag nor the value of one
+// nor behind "--"; -1: there is none.
+func walk(f *pflag.FlagSet, args []string) (out []string, word int) {
+	out, word = make([]string, 0, len(args)), -1
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
-			return append(out, args[i:]...)
+			return append(out, args[i:]...), word
 		}
 		takesNext := false
 		if name, ok := strings.CutPrefix(arg, "--"); ok {
@@ -185,6 +199,8 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 			default:
 				takesNext = shortsTakeNext(f, name)
 			}
+		} else if word < 0 {
+			word = i
 		}
 		out = append(out, arg)
 		if takesNext && i+1 < len(args) {
@@ -192,7 +208,7 @@ func doubleDashes(f *pflag.FlagSet, args []string) []string {
 			out = append(out, args[i])
 		}
 	}
-	return out
+	return out, word
 }
 
 // longTakesNext reports whether the argument after --name is its value.
@@ -233,6 +249,9 @@ func unexpected(arg string, join []string) error {
 	arg = shortened(arg)
 	if checkAddress(arg, true) == nil {
 		return usagef("unexpected argument %q: did you mean --join %s?", arg, arg)
+	}
+	if near := nearest.To(arg, commandNames()); near != "" {
+		return usagef("unexpected argument %q: did you mean quicpeer %s?", arg, near)
 	}
 	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
 }
@@ -321,11 +340,22 @@ func wanted(flag *pflag.Flag) string {
 		return "debug, info, warn, error or critical"
 	case "log-format":
 		return "text or json"
+	case "history-size":
+		return "a size of at least 16M, such as 256M or 1G"
+	case "history-messages":
+		return "a number of messages above 0"
 	case "cut-file":
 		return "a file"
 	}
-	if flag.Value.Type() == "duration" {
+	switch flag.Value.Type() {
+	case "duration":
 		return "a duration, such as 500ms, 10s or 2m"
+	case "int":
+		return "a number"
+	case "uint64":
+		return "a position of the history: 1, 2, 3 and so on"
+	case "string":
+		return "a text"
 	}
 	return "true or false"
 }

@@ -6,10 +6,20 @@ network; start another with --join and the two form one. Everyone in it sees who
 else is there and can write to anyone.
 
 Usage:
-  quicpeer [flags]
-  quicpeer doctor [flags]  say what stands in the way of a peer with these flags,
-                           running or not: socket, firewall, multicast, NAT, clock,
-                           disk, peers not direct, each with the next step
+  quicpeer [flags]                 run a peer
+  quicpeer COMMAND [flags] ...     ask one that runs (COMMAND --help says more)
+
+Commands, for the peer of --id or --state-dir, or the only one that runs:
+  send TO [TEXT...]        send a message, and wait for its receipt
+  attach                   chat with it in this terminal; Ctrl-D leaves it running
+  events, history          what happens, as JSON lines; what was said
+  peers, status, net, buffer, ping ID
+                           how things stand
+  join HOST:PORT, cancel MESSAGE, invite ID, uninvite ID, remove ID, leave
+                           as the typed lines
+  doctor [flags of a peer] say what stands in the way of a peer with these flags,
+                           running or not, each with the next step
+  completion SHELL         completion for bash, zsh, fish or powershell
 
 The network:
   -l, --listen HOST:PORT   UDP address to listen on and to dial from; port 0 picks
@@ -51,7 +61,14 @@ Who you are:
                            as well the peer is a visitor, announced to everyone
                            only if it stays
 
+      --no-history         keep no history of what was said
+      --history-size SIZE  the history has at most this size, and drops its oldest
+                           part; at least 16M (default 256M)
+      --history-messages N
+                           and at most so many messages (default 1000000)
+
 Input and output:
+      --plain              plain lines: no line editing, no colours
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
       --on-message CMD     run CMD for each message: the body is on standard input,
@@ -79,6 +96,9 @@ Typed lines:
   /join #name, /part       enter a room, where text then goes; leave it
   /room #name, /rooms      put a room in front (alone: everyone); list them
   /peers, /table, /buffer  who is here; the routing table; waiting messages
+  /status                  this peer: identity, network, uptime, what waits
+  /history, /history N, /search TEXT
+                           what was said; messages with a text
   /net                     how peers are reached, and why not more directly
   /join HOST:PORT          dial another peer, and so join its network to this one
   /ping ID                 measure a round trip by the way that messages take
@@ -100,6 +120,7 @@ Exit status:
      and is gone
   6  the private network doesn't let this peer in: a ticket used, ended or
      foreign, a member removed
+  7  a command has found no running peer
 
 Examples:
   quicpeer --id alice --listen :5000                start a network
@@ -108,5 +129,6 @@ Examples:
   quicpeer --join -                                 join one, by a ticket
   quicpeer --id bob --discover                      join whatever is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
+  quicpeer send bob 'the backup is done'            by a peer that runs
   quicpeer --json --no-input --id log -j host:5000  record everything that is said
 `

@@ -94,6 +94,9 @@ func (c *command) run(ctx context.Context) error {
 	if len(c.args) > 0 && c.args[0] == "doctor" {
 		return c.doctor(ctx, c.args[1:])
 	}
+	if args, ok := c.commandLine(); ok {
+		return c.ask(ctx, args)
+	}
 	o, err := parseOptions(c.args, c.getenv)
 	if err != nil {
 		return err
@@ -123,6 +126,9 @@ func (c *command) run(ctx context.Context) error {
 		defer state.Close()
 	}
 	console := newConsole(c.stdin, c.stdout, c.stderr, c.getenv, c.interrupt)
+	if o.plain {
+		console.plain()
+	}
 	defer console.restore()
 	logs := newLogWriter(console.log)
 	defer logs.close()
@@ -133,6 +139,7 @@ func (c *command) run(ctx context.Context) error {
 		log:     newLog(logs, o, console.logColour),
 		version: c.version,
 		start:   startNode,
+		getenv:  c.getenv,
 	}
 	return s.run(ctx)
 }

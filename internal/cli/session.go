@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -12,8 +11,11 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/internal/chat"
+	"quicpeer/internal/control"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/metrics"
+	"quicpeer/internal/service"
 	"quicpeer/internal/terminal"
 	"quicpeer/overlay"
 	"quicpeer/transport"
@@ -21,10 +23,10 @@ import (
 
 // node is the part of an [overlay.Node] that the command uses.
 type node interface {
-	lines.Node
+	service.Node
 	ID() certs.ID
-	Events() iter.Seq[overlay.Event]
 	Figures() overlay.Figures
+	History() *overlay.History
 	Err() error
 	Leave(ctx context.Context) (undelivered int, err error)
 	Close() error
@@ -38,6 +40,8 @@ type session struct {
 	log     *slog.Logger
 	version string // of the program
 	start   func(context.Context, overlay.Config) (node, error)
+	getenv  func(string) string // nil: there is to be no local socket
+	server  *control.Server     // nil: without a local socket
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard
@@ -63,7 +67,6 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil || n == nil {
 		return err
 	}
-	defer n.Close()
 	port.Serve(n)
 	if isNew && exists(key) {
 		s.options.keyFile = key
@@ -77,12 +80,31 @@ func (s *session) run(ctx context.Context) error {
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	front, input := s.console.open(s.options, n.ID(), s.version)
-	l := lines.NewListener(n, front, input, s.console.typed, s.log, leave)
+	running := service.New(n, n.History(), s.version, s.stateDir())
+	l := lines.NewListener(running, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
+	served := make(chan struct{})
+	go terminal.Guarded(func() {
+		defer close(served)
+		running.Run()
+	})
+	defer func() {
+		n.Close()
+		running.Abandon()
+		<-served
+	}()
+	s.serve(leaving, running, func() { leave(nil) })
+	if s.server != nil {
+		defer s.server.Close()
+	}
+	if s.console.opened != nil {
+		running.Attach()
+		defer running.Detach()
+	}
 	hook := s.startHook(n)
 	defer hook.stop()
-	go terminal.Guarded(func() { shown <- show(n, hook.tap(front), ready) })
+	go terminal.Guarded(func() { shown <- show(running, hook.tap(front), ready, s.console.typed && s.console.stdout != nil) })
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -128,6 +150,7 @@ func (s *session) config() (overlay.Config, error) {
 		NoRejoin:    o.noRejoin,
 		NoCustody:   o.noCustody,
 		Visitor:     o.visitor,
+		History:     o.history,
 		Discover:    o.discover,
 		MapPort:     o.mapPort,
 		Software:    software(s.version),
@@ -193,14 +216,21 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 }
 
 // show writes events until the node has stopped, and closes ready after the first. A
-// message that could not be written is not acknowledged.
-func show(n node, front lines.Frontend, ready chan<- struct{}) error {
+// message that could not be written is not acknowledged. A terminal begins with what was said
+// before.
+func show(running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool) error {
 	first := true
-	for event := range n.Events() {
+	for event, shown := range running.Output() {
 		if err := front.Show(event); err != nil {
 			return err
 		}
+		shown()
 		if first {
+			if t, ok := front.(*chat.Frontend); ok && terminal {
+				if err := t.Earlier(running, time.Time{}, 0); err != nil {
+					return err
+				}
+			}
 			close(ready)
 			first = false
 		}
@@ -247,6 +277,9 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 	if err = n.Err(); err != nil {
 		return err
 	}
+	if s.server != nil {
+		s.server.Left(undelivered)
+	}
 	if err := front.Left(undelivered); err != nil {
 		return err
 	}
@@ -257,6 +290,26 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 		return &refusedError{refused, err}
 	}
 	return err
+}
+
+// serve opens the local socket, once the peer is ready. Without one the peer runs all the same.
+func (s *session) serve(leaving context.Context, running *service.Service, leave func()) {
+	if s.state == nil || s.getenv == nil {
+		return
+	}
+	select {
+	case <-running.Ready():
+	case <-leaving.Done():
+		return
+	}
+	server, err := control.Serve(control.Config{
+		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave,
+	})
+	if err != nil {
+		s.log.Warn("the local socket could not be opened, so this peer can't be asked by quicpeer send and the like", "error", err)
+		return
+	}
+	s.server = server
 }
 
 // stateDir returns where messages are kept, empty if nowhere.

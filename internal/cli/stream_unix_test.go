@@ -60,12 +60,12 @@ func startShared(t *testing.T, args ...string) *shared {
 func (s *shared) setNonblock(t *testing.T, on bool) {
 	t.Helper()
 	for _, f := range []*os.File{s.itsStdin, s.itsOut, s.itsErr} {
-		control(t, f, func(fd int) error { return syscall.SetNonblock(fd, on) })
+		descriptor(t, f, func(fd int) error { return syscall.SetNonblock(fd, on) })
 	}
 }
 
-// control uses a file's descriptor without File.Fd, which would make it blocking.
-func control(t *testing.T, f *os.File, do func(fd int) error) {
+// descriptor uses a file's descriptor without File.Fd, which would make it blocking.
+func descriptor(t *testing.T, f *os.File, do func(fd int) error) {
 	t.Helper()
 	raw, err := f.SyscallConn()
 	if err == nil {
@@ -81,7 +81,7 @@ func control(t *testing.T, f *os.File, do func(fd int) error) {
 func (s *shared) awaitFull(t *testing.T, pipe *os.File) {
 	t.Helper()
 	var fd int32
-	control(t, pipe, func(n int) error { fd = int32(n); return nil })
+	descriptor(t, pipe, func(n int) error { fd = int32(n); return nil })
 	for {
 		list := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
 		if _, err := unix.Poll(list, 0); err != nil && !errors.Is(err, syscall.EINTR) {

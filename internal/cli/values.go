@@ -57,7 +57,48 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := o.hook.check(given); err != nil {
 		return o, err
 	}
+	if err := v.checkHistory(&o, f, given); err != nil {
+		return o, err
+	}
 	return o, v.checkLog(&o, f, given)
+}
+
+// minHistory is the smallest history; see overlay.HistoryConfig.
+const minHistory = 16 << 20
+
+// checkHistory validates --history-size and --history-messages. The node has its own values for those that were not given.
+func (v *values) checkHistory(o *options, f *pflag.FlagSet, given map[string]string) error {
+	if !f.Lookup("history-messages").Changed {
+		o.history.Messages = 0
+	} else if v.history.Messages < 1 {
+		return usagef("%s=%d is not %s", given["history-messages"], v.history.Messages, wanted(f.Lookup("history-messages")))
+	}
+	if f.Lookup("history-size").Changed {
+		size, err := parseSize(v.historySize)
+		if err != nil || size < minHistory {
+			return usagef("%s=%q is not %s", given["history-size"], v.historySize, wanted(f.Lookup("history-size")))
+		}
+		o.history.Bytes = size
+	}
+	if o.history.Off && (o.history.Bytes != 0 || o.history.Messages != 0) {
+		return usagef("%s keeps no history, so it has no size: leave one of the flags out", given["no-history"])
+	}
+	return nil
+}
+
+// parseSize reads a number of bytes with a unit of 1024: 512K, 256M, 2G.
+func parseSize(text string) (int64, error) {
+	number, unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(text), "B"), "I"), int64(1)
+	for i, letter := range []string{"K", "M", "G", "T"} {
+		if n, ok := strings.CutSuffix(number, letter); ok {
+			number, unit = n, 1<<(10*(i+1))
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err == nil && (n < 0 || n > 1<<62/unit) {
+		err = strconv.ErrRange
+	}
+	return n * unit, err
 }
 
 // checkJoin validates the values of --join: addresses, and at most one ticket, or - instead.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,6 +33,7 @@ type command struct {
 	Wants   bool // a reply
 	Admin   bool
 	All     bool
+	Query   overlay.Query // of the history
 	Ref     string
 }
 
@@ -45,6 +48,9 @@ var commandFields = map[string][]string{
 	"table":     {},
 	"buffer":    {},
 	"net":       {},
+	"status":    {},
+	"outgoing":  {},
+	"history":   {},
 	"cancel":    {"message"},
 	"invite":    {"to"},
 	"uninvite":  {"to"},
@@ -59,7 +65,7 @@ var commandFields = map[string][]string{
 	"leave":     {},
 }
 
-var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "send": {"body_base64", "reply_to", "wants_reply"}}
+var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "send": {"body_base64", "reply_to", "wants_reply"}, "history": {"with", "last", "before", "since", "search"}}
 
 // members are those of a JSON object that should be a command.
 type members struct {
@@ -74,6 +80,11 @@ type members struct {
 	Wants   switched `json:"wants_reply"`
 	Admin   switched `json:"admin"`
 	All     switched `json:"all"`
+	With    member   `json:"with"`
+	Last    number   `json:"last"`
+	Before  number   `json:"before"`
+	Since   member   `json:"since"`
+	Search  member   `json:"search"`
 	Ref     member   `json:"ref"`
 
 	Others map[string]jsontext.Value `json:",embed"`
@@ -118,6 +129,30 @@ func (s *switched) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
+// number is a whole number that is not negative, and may be absent.
+type number struct {
+	value uint64
+	given bool
+}
+
+var errNotNumber = errors.New("not a whole number")
+
+// UnmarshalJSONFrom accepts numbers only, and of these the digits.
+func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if token.Kind() != '0' {
+		return errNotNumber
+	}
+	if n.value, err = strconv.ParseUint(token.String(), 10, 63); err != nil {
+		return errNotNumber
+	}
+	n.given = true
+	return nil
+}
+
 // parseCommand parses strictly: anything doubtful is an error. With an error only Ref is
 // set, if it could be read.
 func parseCommand(line []byte) (command, error) {
@@ -138,6 +173,8 @@ func readCommand(object []byte) (command, error) {
 			return command{}, fmt.Errorf("%q is not a string", e.JSONPointer.LastToken())
 		} else if ok && errors.Is(err, errNotBoolean) {
 			return command{}, fmt.Errorf("%q is not true or false", e.JSONPointer.LastToken())
+		} else if ok && errors.Is(err, errNotNumber) {
+			return command{}, fmt.Errorf("%q is not a whole number", e.JSONPointer.LastToken())
 		}
 		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
@@ -165,7 +202,24 @@ func readCommand(object []byte) (command, error) {
 		}
 		c.Body, c.Binary = string(data), true
 	}
-	return c, nil
+	return c, m.query(&c.Query)
+}
+
+// query reads the fields of a history command.
+func (m *members) query(q *overlay.Query) (err error) {
+	q.With, q.Before, q.Search = certs.ID(m.With.text), m.Before.value, m.Search.text
+	q.Last = int(min(m.Last.value, lines.MaxPast))
+	if m.With.given {
+		if err := lines.CheckReceiver(q.With); err != nil {
+			return fmt.Errorf(`"with": %w`, err)
+		}
+	}
+	if m.Since.given {
+		if q.Since, err = time.Parse(time.RFC3339, m.Since.text); err != nil {
+			return errors.New(`"since" is not a time, such as 2026-03-05T12:00:00Z`)
+		}
+	}
+	return nil
 }
 
 // check requires a known command with all of its fields and no others.
@@ -185,7 +239,8 @@ func (m *members) check() error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given || m.Data.given && slices.Contains(optionalFields[m.Cmd.text], "body_base64")}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given}} {
+	}{{"to", m.To.given}, {"body", m.Body.given || m.Data.given && slices.Contains(optionalFields[m.Cmd.text], "body_base64")}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
+		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"quicpeer/certs"
+	"quicpeer/internal/lines"
 	"quicpeer/overlay"
 )
 
@@ -59,6 +60,29 @@ type net struct {
 	Ref string `json:"ref"`
 }
 
+type status struct {
+	lines.Status
+	Ref string `json:"ref"`
+}
+
+type outgoing struct {
+	Messages []outgoingMessage `json:"messages"`
+	Ref      string            `json:"ref"`
+}
+
+type outgoingMessage struct {
+	Message overlay.MessageID `json:"message"`
+	To      certs.ID          `json:"to"`
+	Of      string            `json:"of"` // its ref
+	Body    string            `json:"body"`
+	SentAt  time.Time         `json:"sent_at"`
+}
+
+type history struct {
+	Messages []overlay.Said `json:"messages"`
+	Ref      string         `json:"ref"`
+}
+
 type whois struct {
 	overlay.Whois
 	Ref string `json:"ref"`
@@ -103,6 +127,7 @@ type uninvited struct {
 
 type refused struct {
 	Error string `json:"error"`
+	Code  string `json:"code"`
 	Input string `json:"input"`
 	Ref   string `json:"ref"`
 }

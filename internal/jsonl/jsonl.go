@@ -2,6 +2,7 @@
 package jsonl
 
 import (
+	"bytes"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -87,13 +88,18 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 		return lines.Message{}, false, write(j, "buffer", buffer{n.Waiting(), c.Ref})
 	case "net":
 		return lines.Message{}, false, write(j, "net", net{n.Net(), c.Ref})
+	case "status":
+		return lines.Message{}, false, write(j, "status", status{n.Status(), c.Ref})
+	case "outgoing", "history":
+		err := j.messages(n, c)
+		return lines.Message{Ref: c.Ref}, false, err
 	case "invite", "uninvite", "remove":
 		return lines.Message{Act: lines.Act{Verb: lines.Verb(c.Cmd), ID: c.To, Admin: c.Admin, All: c.All}, Ref: c.Ref}, false, nil
 	case "ping":
 		return lines.Message{Ping: c.To, Ref: c.Ref}, false, nil
 	case "cancel":
 		if err := n.Cancel(c.Message); err != nil {
-			return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
+			return lines.Message{Ref: c.Ref}, false, lines.Deny(err)
 		}
 		return lines.Message{}, false, nil
 	case "ignore", "unignore", "ignored":
@@ -106,6 +112,22 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	return lines.Message{}, true, nil
 }
 
+// messages answers with those that wait, or with the last ones of the history.
+func (j *Frontend) messages(n lines.Node, c command) error {
+	if c.Cmd == "history" {
+		list, err := n.Past(c.Query)
+		if err != nil {
+			return lines.Deny(err)
+		}
+		return j.history(list, c.Ref)
+	}
+	list := []outgoingMessage{}
+	for _, m := range n.Outgoing() {
+		list = append(list, outgoingMessage{m.Message, m.To, m.Ref, m.Body, m.SentAt})
+	}
+	return write(j, "outgoing", outgoing{list, c.Ref})
+}
+
 // ignore changes who is ignored, if that is asked for, and answers with all who are.
 func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool, err error) {
 	switch c.Cmd {
@@ -115,7 +137,7 @@ func (j *Frontend) ignore(n lines.Node, c command) (m lines.Message, leave bool,
 		err = n.Unignore(c.To)
 	}
 	if err != nil {
-		return lines.Message{Ref: c.Ref}, false, lines.Bad(lines.Problem(err, false))
+		return lines.Message{Ref: c.Ref}, false, lines.Deny(err)
 	}
 	return lines.Message{}, false, write(j, "ignored", ignored{n.Ignored(), c.Ref})
 }
@@ -139,18 +161,18 @@ func (j *Frontend) aboutPeer(n lines.Node, c command) error {
 	switch c.Cmd {
 	case "trust":
 		if err := n.Trust(c.To); err != nil {
-			return lines.Bad(err.Error())
+			return lines.Deny(err)
 		}
 		return write(j, "trusted", done{c.To, c.Ref})
 	case "forget":
 		if err := n.Forget(c.To); err != nil {
-			return lines.Bad(err.Error())
+			return lines.Deny(err)
 		}
 		return write(j, "forgotten", done{c.To, c.Ref})
 	}
 	w, err := n.Whois(c.To)
 	if err != nil {
-		return lines.Bad(err.Error())
+		return lines.Deny(err)
 	}
 	return write(j, "whois", whois{w, c.Ref})
 }
@@ -160,7 +182,7 @@ func (j *Frontend) Refuse(m lines.Message, problem error) error {
 	if errors.Is(problem, lines.ErrLong) {
 		m.Ref = findRef(m.Line)
 	}
-	return write(j, "error", refused{lines.Problem(problem, m.IsWide()), lines.Beginning(m.Line), m.Ref})
+	return j.refuse(refused{lines.Problem(problem, m.IsWide()), lines.Code(problem), lines.Beginning(m.Line), m.Ref})
 }
 
 // Joined reports which peer has answered.
@@ -202,4 +224,33 @@ func (j *Frontend) Left(undelivered int) error {
 func write[T any](j *Frontend, event string, fields T) error {
 	_, err := j.out.Write(encode(event, j.now(), fields))
 	return err
+}
+
+func (j *Frontend) refuse(why refused) error {
+	return write(j, "error", refused{why.Error, why.Code, why.Input, why.Ref})
+}
+
+// History writes messages of the history.
+func (j *Frontend) History(list []overlay.Said) error { return j.history(list, "") }
+
+func (j *Frontend) history(list []overlay.Said, ref string) error {
+	return write(j, "history", history{list, ref})
+}
+
+// Leaves reports whether a command said to leave.
+func (j *Frontend) Leaves() bool { return j.leaveRef.Load() != nil }
+
+// Report writes an error that no line has led to.
+func (j *Frontend) Report(problem error, code string) error {
+	return j.refuse(refused{problem.Error(), code, "", ""})
+}
+
+// Line returns the line of an event that came at some time; nil if it has none. Ready names the version.
+func Line(event overlay.Event, at time.Time, version string) []byte {
+	var b bytes.Buffer
+	j := &Frontend{out: lines.NewOutput(&b), version: version, now: func() time.Time { return at }}
+	if j.Show(event) != nil {
+		return nil // a buffer takes everything
+	}
+	return b.Bytes()
 }

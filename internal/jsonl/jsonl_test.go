@@ -147,6 +147,7 @@ func FuzzJSONCommand(f *testing.F) {
 			members[name] = map[string]any{
 				"to": c.To, "body": c.Body, "body_base64": []byte(c.Body), "address": c.Address, "room": c.Room, "message": c.Message.String(), "reply_to": c.ReplyTo.String(),
 				"admin": c.Admin, "all": c.All, "wants_reply": c.Wants,
+				"with": c.Query.With, "last": c.Query.Last, "before": c.Query.Before, "since": c.Query.Since.Format(time.RFC3339Nano), "search": c.Query.Search,
 			}[name]
 		}
 		unused := "body_base64"
@@ -158,6 +159,12 @@ func FuzzJSONCommand(f *testing.F) {
 			maps.DeleteFunc(members, func(name string, value any) bool {
 				return name == "address" && c.Room != "" || name == "room" && c.Room == ""
 			})
+		}
+		if c.Query.With == "" {
+			delete(members, "with")
+		}
+		if c.Query.Since.IsZero() {
+			delete(members, "since")
 		}
 		anew, err := json.Marshal(members)
 		if err != nil {
@@ -231,13 +238,13 @@ func TestJSONAnswers(t *testing.T) {
 		{n, `{"cmd":"buffer"}`, `{"event":"buffer",` + at + `,"messages":[],"ref":""}`},
 		{full, `{"cmd":"buffer","ref":"r"}`, `{"event":"buffer",` + at + `,"messages":[{"to":"b","count":2,"bytes":345,"since":"2026-03-04T11:01:05.250000Z"}],"ref":"r"}`},
 		{n, `{"cmd":"ignored","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
-		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"nobody is ignored under that ID","input":"{\"cmd\":\"unignore\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
-		{n, `{"cmd":"ignore","to":"b b","ref":"r"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","input":"{\"cmd\":\"ignore\",\"to\":\"b b\",\"ref\":\"r\"}","ref":"r"}`},
-		{n, `{"cmd":"ignore","to":"carol"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","input":"{\"cmd\":\"ignore\",\"to\":\"carol\"}","ref":""}`},
+		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"nobody is ignored under that ID","code":"refused","input":"{\"cmd\":\"unignore\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"b b","ref":"r"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","code":"bad_command","input":"{\"cmd\":\"ignore\",\"to\":\"b b\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `{"cmd":"ignore","to":"carol"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","code":"unknown_peer","input":"{\"cmd\":\"ignore\",\"to\":\"carol\"}","ref":""}`},
 		{n, `{"cmd":"ignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[{"id":"bob","key":"` + certs.PublicKey{1}.String() + `"}],"ref":"r"}`},
 		{n, `{"cmd":"unignore","to":"bob","ref":"r"}`, `{"event":"ignored",` + at + `,"peers":[],"ref":"r"}`},
-		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is not a JSON object","input":"nonsense","ref":""}`},
-		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
+		{n, `nonsense`, `{"event":"error",` + at + `,"error":"the line is not a JSON object","code":"bad_command","input":"nonsense","ref":""}`},
+		{n, `{"cmd":"send","to":"me","body":"","ref":"r"}`, `{"event":"error",` + at + `,"error":"a peer can't send to itself","code":"to_self","input":"{\"cmd\":\"send\",\"to\":\"me\",\"body\":\"\",\"ref\":\"r\"}","ref":"r"}`},
 	} {
 		var b strings.Builder
 		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
@@ -304,12 +311,12 @@ func TestJSONAboutPeers(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
 		{`{"cmd":"whois","to":"bob","ref":"r"}`, known("true", `,"pin":"`+before.String()+`"`)},
 		{`{"cmd":"trust","to":"bob","ref":"r"}`, `{"event":"trusted",` + at + `,"id":"bob","ref":"r"}`},
-		{`{"cmd":"trust","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"bob has no other key than before","input":"{\"cmd\":\"trust\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
+		{`{"cmd":"trust","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"bob has no other key than before","code":"refused","input":"{\"cmd\":\"trust\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}`},
 		{`{"cmd":"whois","to":"bob","ref":"r"}`, known("false", "")},
 		{`{"cmd":"forget","to":"bob"}`, `{"event":"forgotten",` + at + `,"id":"bob","ref":""}`},
-		{`{"cmd":"forget","to":"bob"}`, `{"event":"error",` + at + `,"error":"bob is not pinned","input":"{\"cmd\":\"forget\",\"to\":\"bob\"}","ref":""}`},
-		{`{"cmd":"whois","to":"x"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","input":"{\"cmd\":\"whois\",\"to\":\"x\"}","ref":""}`},
-		{`{"cmd":"trust"}`, `{"event":"error",` + at + `,"error":"\"to\" is missing","input":"{\"cmd\":\"trust\"}","ref":""}`},
+		{`{"cmd":"forget","to":"bob"}`, `{"event":"error",` + at + `,"error":"bob is not pinned","code":"refused","input":"{\"cmd\":\"forget\",\"to\":\"bob\"}","ref":""}`},
+		{`{"cmd":"whois","to":"x"}`, `{"event":"error",` + at + `,"error":"no peer of that name is known","code":"refused","input":"{\"cmd\":\"whois\",\"to\":\"x\"}","ref":""}`},
+		{`{"cmd":"trust"}`, `{"event":"error",` + at + `,"error":"\"to\" is missing","code":"bad_command","input":"{\"cmd\":\"trust\"}","ref":""}`},
 	} {
 		b.Reset()
 		if leave, err := linestest.Execute(t, j, n, test.line); leave || err != nil || b.String() != test.want+"\n" {
@@ -340,14 +347,14 @@ func TestJSONActs(t *testing.T) {
 	var b strings.Builder
 	j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}
 	for _, test := range []struct{ ticket, line, want string }{
-		{"", `{"cmd":"invite","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"this network is not private","input":"{\"cmd\":\"invite\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"", `{"cmd":"invite","to":"bob","ref":"r"}`, `{"event":"error",` + at + `,"error":"this network is not private","code":"refused","input":"{\"cmd\":\"invite\",\"to\":\"bob\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
 		{"qp1x", `{"cmd":"invite","to":"bob","ref":"r"}`, `{"event":"invitation",` + at + `,"id":"bob","ticket":"qp1x","expires":"EXPIRES","admin":false,"lan_only":false,"ref":"r"}` + "\n"},
 		{"qp1x", `{"cmd":"invite","to":"carol","admin":true}`, `{"event":"invitation",` + at + `,"id":"carol","ticket":"qp1x","expires":"EXPIRES","admin":true,"lan_only":true,"ref":""}` + "\n"},
-		{"qp1x", `{"cmd":"invite","to":"b b"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","input":"{\"cmd\":\"invite\",\"to\":\"b b\"}","ref":""}` + "\n"},
+		{"qp1x", `{"cmd":"invite","to":"b b"}`, `{"event":"error",` + at + `,"error":"an ID consists of letters, digits, '.', '_' and '-', not ' '","code":"bad_command","input":"{\"cmd\":\"invite\",\"to\":\"b b\"}","ref":""}` + "\n"},
 		{"qp1x", `{"cmd":"uninvite","to":"bob","ref":"r"}`, `{"event":"uninvited",` + at + `,"id":"bob","ref":"r"}` + "\n"},
-		{"qp1x", `{"cmd":"uninvite","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"uninvite\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
-		{"qp1x", `{"cmd":"remove","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","input":"{\"cmd\":\"remove\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
-		{"qp1x", `{"cmd":"remove","to":"eve","ref":"z"}`, `{"event":"error",` + at + `,"error":"eve is a stranger","input":"{\"cmd\":\"remove\",\"to\":\"eve\",\"ref\":\"z\"}","ref":"z"}` + "\n"},
+		{"qp1x", `{"cmd":"uninvite","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","code":"refused","input":"{\"cmd\":\"uninvite\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"remove","to":"carol","ref":"r"}`, `{"event":"error",` + at + `,"error":"carol is a stranger","code":"refused","input":"{\"cmd\":\"remove\",\"to\":\"carol\",\"ref\":\"r\"}","ref":"r"}` + "\n"},
+		{"qp1x", `{"cmd":"remove","to":"eve","ref":"z"}`, `{"event":"error",` + at + `,"error":"eve is a stranger","code":"refused","input":"{\"cmd\":\"remove\",\"to\":\"eve\",\"ref\":\"z\"}","ref":"z"}` + "\n"},
 		{"qp1x", `{"cmd":"remove","to":"carol","all":true,"ref":"s"}`, ``},
 		{"qp1x", `{"cmd":"remove","to":"bob","ref":"r"}`, ``},
 	} {

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
 	"quicpeer/pb"
 )
 
-// Node is the part of an [overlay.Node] that lines use.
-type Node interface {
+// Peer is the part of an [overlay.Node] that lines use.
+type Peer interface {
 	Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error)
 	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
@@ -35,6 +36,16 @@ type Node interface {
 	Trust(certs.ID) error
 	Verify(certs.ID, certs.PublicKey) error
 	Forget(certs.ID) error
+}
+
+// Node is a running peer: what lines are about.
+type Node interface {
+	Peer
+	// Status sums it up.
+	Status() Status
+	// Past returns messages of the history, in their order: the last ones that a query selects, at
+	// most MaxPast of them and a few megabytes. A Last of 0 means 100.
+	Past(overlay.Query) ([]overlay.Said, error)
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
@@ -96,10 +107,25 @@ func (m Message) send(ctx context.Context, n Node) (err error) {
 // IsWide says that a message is for more than one peer.
 func (m Message) IsWide() bool { return m.To == overlay.Everyone || overlay.IsRoom(m.To) }
 
+// MaxPast is how many messages of the history an answer has at most; the rest is asked for with
+// Before.
+const MaxPast = 10000
+
 // Bad is the error of a line that can't be executed, worded for the user.
 type Bad string
 
 func (e Bad) Error() string { return string(e) }
+
+// denied is a Bad whose cause is known.
+type denied struct {
+	Bad
+	cause error
+}
+
+func (e *denied) Unwrap() []error { return []error{e.Bad, e.cause} }
+
+// Deny is the [Bad] of a line that can be understood, and not executed because of an error.
+func Deny(err error) error { return &denied{Bad(Problem(err, false)), err} }
 
 // CheckJoin refuses a ticket in the place of an address to join.
 func CheckJoin(address string) error {
@@ -107,6 +133,37 @@ func CheckJoin(address string) error {
 		return Bad("a ticket is given at the start: quicpeer --join TICKET, or --join - to be asked for it; here it is the HOST:PORT of a peer")
 	}
 	return nil
+}
+
+// CheckReceiver refuses what is neither an ID, a room nor everyone.
+func CheckReceiver(to certs.ID) error {
+	if to == overlay.Everyone {
+		return nil
+	}
+	_, err := certs.ParseID(strings.TrimPrefix(string(to), "#"))
+	return err
+}
+
+// Code is the stable word for why a line was not executed.
+func Code(err error) string {
+	for _, known := range []struct {
+		err  error
+		code string
+	}{
+		{ErrLong, "too_long"}, {overlay.ErrTooLong, "too_long"}, {overlay.ErrToSelf, "to_self"}, {overlay.ErrNotUTF8, "not_utf8"},
+		{overlay.ErrOutboxFull, "outbox_full"}, {overlay.ErrNotWaiting, "not_waiting"}, {overlay.ErrNotPrivate, "not_private"},
+		{overlay.ErrUnknownPeer, "unknown_peer"}, {overlay.ErrClosed, "leaving"}, {context.Canceled, "leaving"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.code
+		}
+	}
+	_, isBad := errors.AsType[Bad](err)
+	_, isDenied := errors.AsType[*denied](err)
+	if isBad && !isDenied {
+		return "bad_command"
+	}
+	return "refused"
 }
 
 // Problem says why a message was not accepted.

@@ -109,8 +109,8 @@ func (l *Listener) execute(ctx context.Context, line []byte, problem error) (lea
 	if problem == nil {
 		m, leave, err = l.front.Execute(l.node, line)
 	}
-	if bad, ok := errors.AsType[Bad](err); ok {
-		problem, err = bad, nil
+	if _, ok := errors.AsType[Bad](err); ok {
+		problem, err = err, nil
 	}
 	m.Line, m.number = line, l.read
 	if problem != nil {

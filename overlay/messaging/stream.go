@@ -41,28 +41,29 @@ func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 			if !e.disk.users.begin() {
 				return // a message shown now could not be noted
 			}
-			defer func() {
-				if e.disk.users.end() {
-					_ = e.disk.Close() // the caller that has stopped the engine is not waiting any more
-				}
-			}()
 		}
-		unshown := &unshown{stream: s}
+		unshown := &unshown{stream: s, last: func() {
+			if e.disk.Keeps() && e.disk.users.end() {
+				_ = e.disk.Close() // the caller that has stopped the engine is not waiting any more
+			}
+		}}
 		var items []item
 		for {
 			var ok bool
 			items, ok = e.events.take(items)
 			if !ok {
-				unshown.await()
+				unshown.finish()
 				return
 			}
 			if !s.record(items) {
-				return // the peer ends; it comes again after the next start
+				unshown.finish() // the peer ends; these come again after the next start
+				return
 			}
 			for i, it := range items {
 				unshown.queue(it)
 				if !it.hidden && !yield(it.event, unshown.pass) {
 					e.events.putBack(append(unshown.rest(), items[i+1:]...))
+					unshown.finish()
 					return
 				}
 			}
@@ -105,71 +106,74 @@ func (s Stream) record(items []item) bool {
 	return true
 }
 
-// unshown are the events of a loop that were not shown yet.
+// unshown are the events of a loop that were not shown yet. They may be shown after the end of the
+// loop, and the store is in use until then.
 type unshown struct {
 	stream Stream
+	last   func() // called once the loop has ended and all were shown
 
-	mu    sync.Mutex
-	items []item
-	ended bool
-	none  chan struct{} // closed when there are none; nil: nobody waits
+	mu       sync.Mutex
+	items    []item
+	passing  bool // the consequences of one that was shown are being stored
+	finished bool
 }
 
 // queue adds one; one that is hidden counts as shown once those before it are.
 func (u *unshown) queue(it item) {
 	u.mu.Lock()
 	u.items = append(u.items, it)
-	alone := len(u.items) == 1
+	alone := len(u.items) == 1 && !u.passing
 	u.mu.Unlock()
 	if it.hidden && alone {
 		u.pass()
 	}
 }
 
-// pass says that the first was shown. After the end of the loop it does nothing.
+// pass says that the first was shown, and with it those behind it that are hidden.
 func (u *unshown) pass() {
 	u.mu.Lock()
-	if len(u.items) == 0 || u.ended {
+	for first := true; len(u.items) > 0 && (first || u.items[0].hidden); first = false {
+		it := u.items[0]
+		u.items[0] = item{} // free its memory
+		u.items = u.items[1:]
+		u.passing = true
 		u.mu.Unlock()
-		return
+		u.stream.engine.events.handled(it)
+		u.stream.noteHandled(it)
+		u.mu.Lock()
+		u.passing = false
 	}
-	it := u.items[0]
-	u.items[0] = item{} // free its memory
-	u.items = u.items[1:]
-	u.mu.Unlock()
-	u.stream.engine.events.handled(it)
-	u.stream.noteHandled(it)
-	u.mu.Lock()
-	hidden := len(u.items) > 0 && u.items[0].hidden
-	if len(u.items) == 0 && u.none != nil {
-		close(u.none)
-		u.none = nil
-	}
-	u.mu.Unlock()
-	if hidden {
-		u.pass()
-	}
+	u.settle()
 }
 
-// rest ends the loop, and returns what it has not shown.
+// rest takes out those that were not shown.
 func (u *unshown) rest() []item {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.ended = true
-	return u.items
+	rest := u.items
+	u.items = nil
+	return rest
 }
 
-// await waits until all were shown, so that the store is not closed before.
-func (u *unshown) await() {
+// finish is the end of the loop.
+func (u *unshown) finish() {
 	u.mu.Lock()
-	none := make(chan struct{})
-	if len(u.items) == 0 {
-		close(none)
+	u.finished = true
+	u.settle()
+}
+
+// settle unlocks, and calls last if this is the end.
+func (u *unshown) settle() {
+	last := u.last
+	if !u.finished || len(u.items) > 0 || u.passing {
+		last = nil
 	} else {
-		u.none = none
+		u.last = nil
 	}
 	u.mu.Unlock()
-	<-none
+	if last != nil {
+		last()
+	}
 }
 
 // noteHandled stores the consequences of an event that the program has handled: how far it has come;

@@ -25,7 +25,9 @@ const module = "quicpeer"
 // may import all.
 var may = map[string][]string{
 	".":                        {"internal/cli"},
-	"internal/cli":             {"internal/chat", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
+	"internal/cli":             {"internal/chat", "internal/control", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/service", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
+	"internal/control":         {"internal/chat", "internal/jsonl", "internal/lines", "internal/service", "overlay", "certs"},
+	"internal/service":         {"internal/jsonl", "internal/lines", "overlay", "certs", "pb"},
 	"internal/chat":            {"internal/lines", "internal/terminal", "internal/nearest", "overlay", "certs"},
 	"internal/jsonl":           {"internal/lines", "internal/nearest", "overlay", "certs"},
 	"internal/lines":           {"internal/terminal", "overlay", "certs", "pb"},

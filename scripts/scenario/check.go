@@ -104,7 +104,7 @@ func (c *checker) tickets(words []string) error {
 }
 
 // noPeer are the verbs whose first word need not be a peer that some line starts.
-var noPeer = []string{"start", "netns", "cut", "heal", "port", "fill", "say"}
+var noPeer = []string{"run", "start", "netns", "cut", "heal", "port", "fill", "say"}
 
 // patternVerbs are those that look for an event, with the word that ends it.
 var patternVerbs = map[string]string{"expect": "within", "next": "within", "never": "for", "count": ""}

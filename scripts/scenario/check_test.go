@@ -69,12 +69,12 @@ func TestEventsAreThoseOfTheProgram(t *testing.T) {
 	writer := sourceOf(t, "../../internal/jsonl/*.go")
 	bodies := map[string]string{} // of the structs
 	for _, m := range regexp.MustCompile(`(?ms)^(?:type|\t)[ \t]*(\w+) struct \{\n(.*?)\n\t?\}`).
-		FindAllStringSubmatch(sourceOf(t, "../../overlay/*.go")+sourceOf(t, "../../overlay/messaging/*.go")+writer, -1) {
+		FindAllStringSubmatch(sourceOf(t, "../../internal/lines/*.go")+sourceOf(t, "../../overlay/*.go")+sourceOf(t, "../../overlay/messaging/*.go")+writer, -1) {
 		bodies[m[1]] = m[2]
 	}
 	var fields func(name string) []string
 	fields = func(name string) (all []string) {
-		for _, m := range regexp.MustCompile("(?m)^\t+overlay\\.(\\w+)$|`json:\"([a-z_0-9]+)(?:,omitzero)?\"`").FindAllStringSubmatch(bodies[name], -1) {
+		for _, m := range regexp.MustCompile("(?m)^\t+(?:overlay|lines)\\.(\\w+)$|`json:\"([a-z_0-9]+)(?:,omitzero)?\"`").FindAllStringSubmatch(bodies[name], -1) {
 			if m[1] != "" {
 				all = append(all, fields(m[1])...)
 			} else {

@@ -72,6 +72,13 @@
 // namespaces; elsewhere the scenario is skipped, and says what is missing. Nothing has to be
 // cleaned up, however it ends.
 //
+//	run NAME STATUS COMMAND [ARG...] [: REGEXP]
+//
+// runs quicpeer COMMAND --state-dir $WORK/NAME ARG..., which asks the running peer NAME, to its end. It
+// must end with that status, and print what matches, to whichever stream; groups become ${NAME.1} and so
+// on. A NAME that no line has started stands for no peer: then --state-dir is left out. The
+// sockets of a scenario's peers lie in a directory of their own.
+//
 //	port VAR                   $VAR becomes 127.0.0.1:PORT with a port that is free
 //	fill VAR BYTES             $VAR becomes a text of so many bytes
 //	say TEXT                   a heading that -show prints

@@ -55,7 +55,11 @@ func (e *engine) setup(env *testscript.Env) error {
 		e.slots <- struct{}{}
 		env.Defer(func() { <-e.slots })
 	}
-	s := &scenario{engine: e, t: env.T(), work: env.WorkDir, cuts: map[pair]bool{}, tickets: map[string]string{}, pace: e.pace}
+	sockets, err := os.MkdirTemp("", "qp")
+	if err != nil {
+		return err
+	}
+	s := &scenario{engine: e, t: env.T(), sockets: sockets, work: env.WorkDir, cuts: map[pair]bool{}, tickets: map[string]string{}, pace: e.pace}
 	env.Values[scenarioKey{}] = s
 	env.Defer(s.end)
 	return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -86,8 +85,7 @@ func (s *scenario) start(args []string) {
 	}
 	s.require(len(args) > 0 && nameWord.MatchString(args[0]))
 	name, args := args[0], args[1:]
-	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "QUICPEER_JOIN_TIMEOUT=0")
-	env = append(env, s.engine.env...)
+	env := append(environment(s, name), "QUICPEER_JOIN_TIMEOUT=0")
 	for len(args) > 0 && envWord.MatchString(args[0]) {
 		env, args = append(env, args[0]), args[1:]
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,15 +15,16 @@ import (
 
 // scenario is one that is being played.
 type scenario struct {
-	engine *engine
-	ts     *testscript.TestScript
-	usage  string   // of the verb of the line that is being done
-	args   []string // of that line
-	t      testscript.T
-	work   string
-	peers  []*peer
-	runs   []*process // of all peers, the old ones too
-	cuts   map[pair]bool
+	engine  *engine
+	ts      *testscript.TestScript
+	usage   string   // of the verb of the line that is being done
+	args    []string // of that line
+	t       testscript.T
+	work    string
+	sockets string // where the peers' local sockets lie: a short name, since their paths are bounded
+	peers   []*peer
+	runs    []*process // of all peers, the old ones too
+	cuts    map[pair]bool
 
 	tickets map[string]string // the last that was issued in this scenario, by ID
 
@@ -99,6 +101,9 @@ func (s *scenario) end() {
 	}
 	if s.lan != nil {
 		s.lan.Close()
+	}
+	if err := os.RemoveAll(s.sockets); err != nil {
+		complaints = append(complaints, err.Error())
 	}
 	if len(complaints) > 0 {
 		s.t.Fatal("FAIL: " + strings.Join(complaints, "\nFAIL: "))

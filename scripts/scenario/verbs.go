@@ -44,6 +44,7 @@ func verbs() map[string]verb {
 		"link":      {usage: "NAME down|up", least: 2, most: 2, do: (*scenario).link},
 		"narrow":    {usage: "NAME BYTES", least: 2, most: 2, do: (*scenario).narrow},
 		"refuse":    {usage: "A B", least: 2, most: 2, do: (*scenario).refuse},
+		"run":       {usage: "NAME STATUS COMMAND [ARG...] [: REGEXP]", least: 3, most: many, do: ask},
 		"port":      {usage: "VAR", least: 1, most: 1, do: (*scenario).port},
 		"fill":      {usage: "VAR BYTES", least: 2, most: 2, do: (*scenario).fill},
 		"say":       {usage: "TEXT", most: many, do: (*scenario).say},

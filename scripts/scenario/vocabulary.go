@@ -26,7 +26,10 @@ var events = map[string][]string{
 	"whois":        {"id", "key", "safety_number", "pinned", "verified", "pin", "here", "how", "via", "address", "rtt_ms", "ref"},
 	"trusted":      {"id", "ref"},
 	"forgotten":    {"id", "ref"},
-	"error":        {"error", "input", "ref"},
+	"status":       {"id", "key", "network", "listen", "version", "protocol", "pid", "since", "state_dir", "socket", "disk", "peers", "direct", "waiting", "history_first", "history_end", "ref"},
+	"outgoing":     {"messages", "ref"},
+	"history":      {"messages", "ref"},
+	"error":        {"error", "code", "input", "ref"},
 	"left":         {"undelivered", "ref"},
 }
 

@@ -35,6 +35,9 @@ type Node struct {
 	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
 	Undelivered int           // what Leave returns
 	Ticket      string        // of the invitations; empty: the network is not private
+	Sum         lines.Status
+	Told        []overlay.Said // the history; a query gets its last ones
+	Asked       overlay.Query  // the last one
 
 	id     certs.ID
 	mu     sync.Mutex
@@ -87,12 +90,12 @@ func (n *Node) Closed() bool {
 
 func (n *Node) ID() certs.ID { return n.id }
 
-func (n *Node) Events() iter.Seq[overlay.Event] {
-	return func(yield func(overlay.Event) bool) {
+func (n *Node) Deliveries() iter.Seq2[overlay.Event, func()] {
+	return func(yield func(overlay.Event, func()) bool) {
 		for {
 			select {
 			case e := <-n.Queue:
-				if !yield(e) {
+				if !yield(e, func() {}) {
 					return
 				}
 				continue
@@ -100,7 +103,7 @@ func (n *Node) Events() iter.Seq[overlay.Event] {
 			}
 			select {
 			case e := <-n.Queue:
-				if !yield(e) {
+				if !yield(e, func() {}) {
 					return
 				}
 			case <-n.stop:
@@ -108,6 +111,22 @@ func (n *Node) Events() iter.Seq[overlay.Event] {
 			}
 		}
 	}
+}
+
+// History is empty; see Past.
+func (n *Node) History() *overlay.History { return &overlay.History{} }
+
+func (n *Node) Status() lines.Status { return n.Sum }
+
+func (n *Node) Past(q overlay.Query) ([]overlay.Said, error) {
+	n.Asked = q
+	if q.Search == "damaged" {
+		return nil, errors.New("the history is damaged")
+	}
+	if q.Last == 0 {
+		return n.Told, nil
+	}
+	return n.Told[max(0, len(n.Told)-q.Last):], nil
 }
 
 func (n *Node) Err() error {

@@ -1,0 +1,134 @@
+package chat
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"quicpeer/internal/lines"
+	"quicpeer/overlay"
+)
+
+// usualPast is how many messages /history, /search and the beginning show: about a screenful.
+const usualPast = 20
+
+// parsePast parses what follows /history and /search.
+func parsePast(command, rest string) (typed, error) {
+	if command == "/search" {
+		if rest == "" {
+			return typed{}, lines.Bad("it is /search TEXT")
+		}
+		return typed{verb: searchHistory, text: rest}, nil
+	}
+	if n, err := strconv.Atoi(rest); rest != "" && (err != nil || n < 1 || n > lines.MaxPast) {
+		return typed{}, lines.Bad(fmt.Sprintf("it is /history, or /history N for the last N messages (at most %d)", lines.MaxPast))
+	}
+	return typed{verb: showHistory, text: rest}, nil
+}
+
+// past executes /history and /search.
+func (t *Frontend) past(n lines.Node, c typed) error {
+	q := overlay.Query{Last: usualPast}
+	if c.verb == searchHistory {
+		q.Search = c.text
+	} else if c.text != "" {
+		q.Last, _ = strconv.Atoi(c.text) // parsePast has read it
+	}
+	list, err := n.Past(q)
+	if err != nil {
+		return lines.Bad(OneLine(err.Error()))
+	}
+	what := "what was said last"
+	if c.verb == searchHistory {
+		what = "found"
+	}
+	return t.Said(what, list)
+}
+
+// Said shows messages of the history, below a line that says what they are.
+func (t *Frontend) Said(what string, list []overlay.Said) error {
+	if len(list) == 0 {
+		return t.say("*", "the history has no such messages")
+	}
+	return t.block(count(len(list), "message")+", "+what+":", t.told(list, 0, time.Time{}))
+}
+
+// Earlier shows the last messages of the history when a terminal begins to show what happens, with
+// a mark before those that nobody has seen: behind the position seen, since then. A zero time: all
+// have been seen.
+func (t *Frontend) Earlier(n lines.Node, since time.Time, seen uint64) error {
+	list, err := n.Past(overlay.Query{Last: usualPast})
+	switch {
+	case err != nil:
+		return t.say("!", OneLine(err.Error()))
+	case len(list) == 0:
+		return nil
+	}
+	return t.block("earlier:", t.told(list, seen, since))
+}
+
+// told are the lines of messages of the history.
+func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) string {
+	var b strings.Builder
+	for _, m := range list {
+		if !since.IsZero() && m.Pos > seen {
+			fmt.Fprintf(&b, "--- new since %s ---\n", t.since(since))
+			since = time.Time{}
+		}
+		at := t.since(m.SentAt)
+		from, to := string(m.From), ""
+		if m.To != overlay.Everyone {
+			to = " -> " + OneLine(string(m.To))
+		}
+		head := fmt.Sprintf("%s %s%s: ", at, OneLine(from), to)
+		what := ""
+		switch m.State {
+		case overlay.StateWaiting:
+			what = " (waiting)"
+		case overlay.StateFailed:
+			what = " (not delivered: " + OneLine(m.Error) + ")"
+		}
+		width := 0
+		if t.look.Width != nil {
+			width = max(0, t.look.Width()-len(margin))
+		}
+		fmt.Fprintf(&b, "%s%s%s\n", head, indent(m.Body, "  ", len(head), width), what)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// status answers /status.
+func (t *Frontend) status(s lines.Status) error {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
+	row("id", string(s.ID))
+	row("key", s.Key.String())
+	row("network", quoted(s.Network))
+	row("listens", OneLine(strings.Join(s.Listen, " ")))
+	row("up", fmt.Sprintf("%v, since %s", t.now().Sub(s.Since).Round(time.Second), t.since(s.Since)))
+	row("peers", fmt.Sprintf("%d, of these %d direct", s.Peers, s.Direct))
+	row("waiting", count(s.Waiting, "message"))
+	if s.StateDir != "" {
+		row("state", fmt.Sprintf("%s (%.1f MiB)", OneLine(s.StateDir), float64(s.Disk)/(1<<20)))
+	}
+	if s.End != 0 {
+		row("history", fmt.Sprintf("positions %d to %d", s.First, s.End))
+	}
+	if s.Socket != "" {
+		row("socket", OneLine(s.Socket))
+	}
+	row("version", fmt.Sprintf("%s, protocol %d, process %d", OneLine(s.Version), s.Protocol, s.PID))
+	w.Flush()
+	return t.block("this peer:", strings.TrimSuffix(b.String(), "\n"))
+}
+
+// quoted is a network's name for people.
+func quoted(name string) string {
+	if name == "" {
+		return "(no name)"
+	}
+	return OneLine(name)
+}

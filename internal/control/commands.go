@@ -1,0 +1,327 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/internal/jsonl"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/service"
+	"quicpeer/overlay"
+)
+
+const (
+	// maxCommands bounds the command lines of a request.
+	maxCommands = 64 << 20
+	// maxEarly bounds the events that may belong to a message whose number is not known yet.
+	maxEarly = 1024
+)
+
+// commands carries out command lines, and answers with the events that they cause until each is
+// settled. Events are told apart by the number of their message, not by their ref: two clients may
+// have chosen the same.
+func (s *Server) commands(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if err := unknown(q, "until"); err != nil {
+		fail(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
+	untilSent := q.Get("until") == "sent"
+	if until := q.Get("until"); until != "" && !untilSent {
+		fail(w, http.StatusBadRequest, "bad_query", fmt.Sprintf("until=%q: there is until=sent, and without it a command lasts until it is settled", until))
+		return
+	}
+	out := s.writer(w)
+	if err := out.control.EnableFullDuplex(); err != nil {
+		fail(w, http.StatusInternalServerError, "failed", err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	all := lines.NewOutput(out)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	e := newExchange(s.cfg.Service, jsonl.New(all, s.cfg.Version), untilSent)
+	defer e.watch.Close()
+	input := &body{Reader: lines.NewReader(http.MaxBytesReader(w, r.Body, maxCommands))}
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer e.finish()
+		l := lines.NewListener(e, e.front, input, true, slog.New(slog.DiscardHandler), func(error) { cancel() })
+		if err := l.Listen(ctx); err != nil {
+			cancel()
+		} else if e.front.Leaves() {
+			s.cfg.Leave()
+		}
+		if input.problem != nil && ctx.Err() == nil {
+			_ = e.front.Report(input.problem, "too_long")
+		}
+	})
+	err := e.tell(ctx, all)
+	if errors.Is(err, service.ErrStopped) {
+		if undelivered, ok := s.awaitLeft(r.Context()); ok {
+			_ = e.front.Left(undelivered)
+		}
+	} else if behind, ok := errors.AsType[*service.BehindError](err); ok {
+		_ = e.front.Report(behind, "behind")
+	}
+	cancel()
+	if !e.isFinished() {
+		_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
+	}
+	running.Wait()
+}
+
+// body is an input that ends where the request is too long, or breaks off.
+type body struct {
+	*lines.Reader
+	problem error
+}
+
+func (b *body) Next() ([]byte, error) {
+	line, err := b.Reader.Next()
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		b.problem = fmt.Errorf("a request can have at most %d bytes of command lines; what comes behind was not done", maxCommands)
+		err = io.EOF
+	}
+	return line, err
+}
+
+// exchange is the commands of a request and what is still to come of them. It is the node on which
+// they are carried out, and notes the number of each message.
+type exchange struct {
+	*service.Service
+	front     *jsonl.Frontend
+	watch     *service.Watch
+	untilSent bool
+	changed   chan struct{} // holds a token when the exchange may be over
+
+	mu       sync.Mutex
+	open     map[overlay.MessageID]bool // messages that are not settled
+	removed  map[removal]bool           // removals that are not reported
+	sending  int                        // calls that will give a number
+	early    map[overlay.MessageID][]*service.Item
+	waiting  int  // events in early
+	finished bool // no more commands come
+}
+
+// removal is one that this request asks for.
+type removal struct {
+	id  certs.ID
+	ref string
+}
+
+func newExchange(s *service.Service, front *jsonl.Frontend, untilSent bool) *exchange {
+	return &exchange{
+		Service: s, front: front, watch: s.Watch(), untilSent: untilSent, changed: make(chan struct{}, 1),
+		open: map[overlay.MessageID]bool{}, removed: map[removal]bool{}, early: map[overlay.MessageID][]*service.Item{},
+	}
+}
+
+func (e *exchange) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error) {
+	return e.number(func() (overlay.MessageID, error) { return e.Service.Post(ctx, to, d) })
+}
+
+func (e *exchange) SendRoom(ctx context.Context, room certs.ID, text, ref string) (overlay.MessageID, error) {
+	return e.number(func() (overlay.MessageID, error) { return e.Service.SendRoom(ctx, room, text, ref) })
+}
+
+func (e *exchange) Broadcast(ctx context.Context, text, ref string) (overlay.MessageID, error) {
+	return e.number(func() (overlay.MessageID, error) { return e.Service.Broadcast(ctx, text, ref) })
+}
+
+// number sends a message and notes its number. Its first event may have come before.
+func (e *exchange) number(send func() (overlay.MessageID, error)) (overlay.MessageID, error) {
+	e.mu.Lock()
+	e.sending++
+	e.mu.Unlock()
+	id, err := send()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sending--
+	if err == nil {
+		e.open[id] = true
+	}
+	e.touch()
+	return id, err
+}
+
+// Cancel waits for the message's end, which is reported as its event.
+func (e *exchange) Cancel(id overlay.MessageID) error {
+	e.mu.Lock()
+	before := e.open[id]
+	e.open[id] = true
+	e.mu.Unlock()
+	err := e.Service.Cancel(id)
+	if err != nil && !before {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.open, id)
+		e.touch()
+	}
+	return err
+}
+
+// Remove is reported by its event.
+func (e *exchange) Remove(ctx context.Context, id certs.ID, all bool, ref string) error {
+	e.mu.Lock()
+	e.removed[removal{id, ref}] = true
+	e.mu.Unlock()
+	err := e.Service.Remove(ctx, id, all, ref)
+	if err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.removed, removal{id, ref})
+		e.touch()
+	}
+	return err
+}
+
+// finish says that all commands were carried out, but for what is open.
+func (e *exchange) finish() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.finished = true
+	e.touch()
+}
+
+func (e *exchange) isFinished() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.finished
+}
+
+func (e *exchange) touch() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// tell writes the events of this exchange until nothing is open.
+func (e *exchange) tell(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type batch struct {
+		items []*service.Item
+		err   error
+	}
+	batches := make(chan batch)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	reading.Go(func() {
+		for {
+			items, err := e.watch.Next(ctx)
+			select {
+			case batches <- batch{items, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	for {
+		from := batches
+		if e.isFull() {
+			from = nil // until the calls have returned
+		}
+		var b batch
+		select {
+		case <-e.changed:
+		case b = <-from:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		text, over := e.sort(b.items)
+		if len(text) > 0 {
+			if _, err := out.Write(text); err != nil {
+				return err
+			}
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if over && !e.front.Leaves() {
+			return nil
+		}
+	}
+}
+
+func (e *exchange) isFull() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sending > 0 && e.waiting >= maxEarly
+}
+
+// sort returns the lines of the events that belong here, and whether all is settled.
+func (e *exchange) sort(items []*service.Item) (text []byte, over bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, list := range e.early {
+		if e.open[id] {
+			for _, i := range list {
+				text = append(text, e.settle(id, i)...)
+			}
+		}
+		if e.open[id] || e.sending == 0 {
+			e.waiting -= len(list)
+			delete(e.early, id)
+		}
+	}
+	for _, i := range items {
+		id, ok := messageOf(i.Event)
+		r, isRemoval := i.Event.(overlay.Removed)
+		switch {
+		case isRemoval && e.removed[removal{r.ID, r.Ref}]:
+			delete(e.removed, removal{r.ID, r.Ref})
+			text = append(text, i.Line()...)
+		case !ok:
+		case e.open[id]:
+			text = append(text, e.settle(id, i)...)
+		case e.sending > 0:
+			e.early[id] = append(e.early[id], i)
+			e.waiting++
+		}
+	}
+	return text, e.finished && len(e.open) == 0 && len(e.removed) == 0
+}
+
+// settle returns the line of a message's event, and closes the message with its last one.
+func (e *exchange) settle(id overlay.MessageID, i *service.Item) []byte {
+	switch event := i.Event.(type) {
+	case overlay.Sent:
+		if e.untilSent || !isDirect(event.To) {
+			delete(e.open, id)
+		}
+	case overlay.Delivered, overlay.Failed:
+		delete(e.open, id)
+	}
+	return i.Line()
+}
+
+// isDirect says whether there will be a receipt.
+func isDirect(to certs.ID) bool { return to != overlay.Everyone && to[:min(len(to), 1)] != "#" }
+
+// messageOf is the number of the message of ours that an event is about.
+func messageOf(event overlay.Event) (id overlay.MessageID, ok bool) {
+	switch e := event.(type) {
+	case overlay.Sent:
+		return e.Message, true
+	case overlay.Delivered:
+		return e.Message, true
+	case overlay.Buffered:
+		return e.Message, true
+	case overlay.Failed:
+		return e.Message, true
+	}
+	return id, false
+}

@@ -1,0 +1,139 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// BehindError: a reader has not read on while more happened than is kept for it.
+type BehindError struct {
+	From uint64 // the position from which it can go on; 0: none, without a history
+}
+
+func (e *BehindError) Error() string {
+	if e.From == 0 {
+		return "this reader was too slow, and events were dropped"
+	}
+	return fmt.Sprintf("this reader was too slow; it can go on from position %d", e.From)
+}
+
+// ErrStopped: the peer has stopped.
+var ErrStopped = errEnded
+
+// nearEnd is how far from the end of the history a reader goes on with what is kept for it: a
+// fraction of that, since the rest comes as fast as the disk, and new events meanwhile.
+const nearEnd = maxFeed / 8
+
+// Follow tells somebody what has happened from a position of the history on (0: nothing of the
+// history), and then, if live, what happens. It begins with Ready and who is here; no event is
+// missing or comes twice. emit gets nil when nothing has happened for so long as idle. The error
+// is that of emit, of ctx or of the history, a BehindError, or ErrStopped.
+func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.Duration, emit func([]*Item) error) error {
+	r, standing := s.feed.enter()
+	defer r.leave()
+	if err := emit(standing); err != nil {
+		return err
+	}
+	t := told{s, emit, from}
+	for from != 0 && t.from+nearEnd <= s.past.End() {
+		before := t.from
+		if err := t.history(ctx); err != nil {
+			return err
+		}
+		if t.from == before {
+			break // the rest is not there
+		}
+	}
+	if !live {
+		if from == 0 {
+			return nil
+		}
+		return t.history(ctx)
+	}
+	last := s.past.End() // where whoever wants nothing of the history would go on
+	joined, left := r.attach()
+	if err := emit(joined); err != nil {
+		return err
+	}
+	var end uint64 // of what the history has told
+	if from != 0 {
+		end = s.past.End()
+		if err := t.history(ctx); err != nil {
+			return err
+		}
+		end = max(end, t.from-1)
+		last = end
+	}
+	if err := emit(left); err != nil {
+		return err
+	}
+	return s.live(ctx, r, end, last, idle, emit)
+}
+
+// live tells what happens, except for what stands up to the position end. A reader that falls
+// behind can go on after the last position that it was told, or that stands at the beginning.
+func (s *Service) live(ctx context.Context, r *reader, end, last uint64, idle time.Duration, emit func([]*Item) error) error {
+	for {
+		soon, cancel := context.WithTimeout(ctx, idle)
+		items, err := r.read(soon)
+		cancel()
+		switch {
+		case errors.Is(err, errBehind):
+			if s.past.End() == 0 {
+				return &BehindError{}
+			}
+			return &BehindError{last + 1}
+		case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			items = nil
+		case err != nil:
+			return err
+		}
+		fresh := items[:0]
+		for _, i := range items {
+			if i.Pos == 0 || i.Pos > end {
+				fresh = append(fresh, i)
+			}
+			last = max(last, i.Pos)
+		}
+		if len(fresh) > 0 || items == nil {
+			if err := emit(fresh); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// told is the history as it is told to somebody.
+type told struct {
+	service *Service
+	emit    func([]*Item) error
+	from    uint64 // the next position
+}
+
+// history tells it from where it was left.
+func (t *told) history(ctx context.Context) error {
+	var page []*Item
+	for p, err := range t.service.past.Events(t.from) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("reading the history: %w", err)
+		}
+		i := t.service.item(p.Event, p.At, positionOf(p.Event))
+		page = append(page, i)
+		t.from = i.Pos + 1
+		if len(page) == maxBatch {
+			if err := t.emit(page); err != nil {
+				return err
+			}
+			page = nil
+		}
+	}
+	if len(page) == 0 {
+		return nil
+	}
+	return t.emit(page)
+}

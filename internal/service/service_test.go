@@ -1,0 +1,480 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quicpeer/certs"
+	"quicpeer/internal/lines"
+	"quicpeer/internal/lines/linestest"
+	"quicpeer/overlay"
+)
+
+// past is a history in memory.
+type past struct {
+	mu    sync.Mutex
+	list  []overlay.Past
+	first uint64
+	said  []overlay.Said
+	err   error
+}
+
+func (p *past) First() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+func (p *past) End() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return uint64(len(p.list))
+}
+
+func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
+	p.mu.Lock()
+	list := p.list
+	from = max(from, p.first, 1)
+	p.mu.Unlock()
+	return func(yield func(overlay.Past, error) bool) {
+		for _, e := range list[min(int(from-1), len(list)):] {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if p.err != nil {
+			yield(overlay.Past{}, p.err)
+		}
+	}
+}
+
+func (p *past) Messages(q overlay.Query) ([]overlay.Said, error) {
+	var found []overlay.Said
+	for _, s := range p.said {
+		if (q.Before == 0 || s.Pos < q.Before) && strings.Contains(s.Body, q.Search) {
+			found = append(found, s)
+		}
+	}
+	if q.Last > 0 {
+		found = found[max(0, len(found)-q.Last):]
+	}
+	return found, p.err
+}
+
+// node is one whose events the test makes; messages are in the history before they are events.
+type node struct {
+	*linestest.Node
+	past   *past
+	events chan overlay.Event
+
+	mu    sync.Mutex
+	shown []int
+	wrong bool
+}
+
+func newNode() *node {
+	return &node{Node: linestest.New("me"), past: &past{}, events: make(chan overlay.Event)}
+}
+
+func (n *node) Deliveries() iter.Seq2[overlay.Event, func()] {
+	return func(yield func(overlay.Event, func()) bool) {
+		for i := 0; ; i++ {
+			e, ok := <-n.events
+			if !ok || !yield(e, func() { n.showed(i) }) {
+				return
+			}
+		}
+	}
+}
+
+// showed notes that event i was shown: each in its turn.
+func (n *node) showed(i int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wrong = n.wrong || i != len(n.shown)
+	n.shown = append(n.shown, i)
+}
+
+func (n *node) said(body string) {
+	n.past.mu.Lock()
+	m := overlay.Message{From: "bob", To: "me", Body: body, Pos: uint64(len(n.past.list)) + 1}
+	n.past.list = append(n.past.list, overlay.Past{Event: m, At: time.Now()})
+	n.past.mu.Unlock()
+	n.events <- m
+}
+
+// start runs a service, whose standard output shows everything unless it is stuck.
+func start(t *testing.T, n *node, stuck <-chan struct{}) *Service {
+	t.Helper()
+	s := New(n, n.past, "1.0", "")
+	var wg sync.WaitGroup
+	wg.Go(s.Run)
+	wg.Go(func() {
+		if stuck != nil {
+			<-stuck
+		}
+		for _, shown := range s.Output() {
+			shown()
+		}
+	})
+	n.events <- overlay.Ready{ID: "me"}
+	t.Cleanup(func() {
+		close(n.events)
+		wg.Wait()
+		if n.wrong {
+			t.Error("events were not shown in their order, each once")
+		}
+	})
+	return s
+}
+
+// heard is what a reader was told, in order.
+type heard struct {
+	mu        sync.Mutex
+	positions []uint64
+	present   map[certs.ID]bool
+	first     string
+	wrong     []string
+}
+
+func (h *heard) hear(items []*Item) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, i := range items {
+		if h.first == "" {
+			h.first = fmt.Sprintf("%T", i.Event)
+		}
+		switch e := i.Event.(type) {
+		case overlay.PeerJoined:
+			if h.present[e.ID] {
+				h.wrong = append(h.wrong, "joined twice: "+string(e.ID))
+			}
+			h.present[e.ID] = true
+		case overlay.PeerLeft:
+			if !h.present[e.ID] {
+				h.wrong = append(h.wrong, "left twice: "+string(e.ID))
+			}
+			delete(h.present, e.ID)
+		case overlay.Message:
+			h.positions = append(h.positions, i.Pos)
+		}
+	}
+}
+
+func (h *heard) check(t *testing.T, from, end uint64) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.first != "messaging.Ready" || len(h.wrong) > 0 {
+		t.Errorf("it begins with %s, and %v", h.first, h.wrong)
+	}
+	for i, pos := range h.positions {
+		if pos != from+uint64(i) {
+			t.Fatalf("position %d is the %dth from %d", pos, i, from)
+		}
+	}
+	if got := from + uint64(len(h.positions)) - 1; got != end {
+		t.Errorf("told up to %d, not %d", got, end)
+	}
+}
+
+// Fifty readers come, stall, are cut off, go and come back where they were, while messages, joins
+// and leaves come: each gets every position once and in order, and the same peers are here.
+func TestReadersMissNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		n.said("before all")
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		all := make([]*heard, 50)
+		for k := range all {
+			h := &heard{present: map[certs.ID]bool{}}
+			all[k] = h
+			random := rand.New(rand.NewPCG(1, uint64(k)))
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					h.mu.Lock()
+					h.present, h.first = map[certs.ID]bool{}, ""
+					from := uint64(len(h.positions)) + 1
+					h.mu.Unlock()
+					stay, leave := context.WithTimeout(ctx, time.Duration(random.IntN(3000))*time.Millisecond)
+					err := s.Follow(stay, from, true, time.Hour, func(items []*Item) error {
+						h.hear(items)
+						if random.IntN(40) == 0 {
+							time.Sleep(time.Duration(random.IntN(4000)) * time.Millisecond)
+						}
+						return nil
+					})
+					leave()
+					if behind, ok := errors.AsType[*BehindError](err); ok && behind.From != uint64(len(h.positions))+1 {
+						t.Errorf("told %d positions, and to go on from %d", len(h.positions), behind.From)
+					} else if !ok && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+				}
+				// The last time nothing stands in the way.
+				h.present, h.first = map[certs.ID]bool{}, ""
+				err := s.Follow(t.Context(), uint64(len(h.positions))+1, false, time.Hour, func(items []*Item) error { h.hear(items); return nil })
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		random := rand.New(rand.NewPCG(2, 2))
+		here := map[certs.ID]bool{}
+		for i := range 30000 {
+			if i%100 == 0 {
+				time.Sleep(20 * time.Millisecond) // 5,000 a second
+			}
+			if random.IntN(20) > 0 {
+				n.said("x")
+				continue
+			}
+			id := certs.ID(fmt.Sprint("p", random.IntN(30)))
+			if here[id] = !here[id]; here[id] {
+				n.events <- overlay.PeerJoined{ID: id}
+			} else {
+				n.events <- overlay.PeerLeft{ID: id, Reason: overlay.ReasonLeft}
+			}
+		}
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		for _, h := range all {
+			h.check(t, 1, n.past.End())
+			for id, is := range here {
+				if h.present[id] != is {
+					t.Errorf("%s is here: %v, and a reader was told %v", id, is, h.present[id])
+				}
+			}
+		}
+		if len(s.feed.readers) != 0 || len(s.feed.items) != 0 {
+			t.Errorf("%d readers and %d events are left", len(s.feed.readers), len(s.feed.items))
+		}
+	})
+}
+
+// A reader that does not read on is told where it can go on, and nobody waits for it.
+func TestReaderFallsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		n.said("1")
+		go_, stopped := make(chan struct{}), make(chan error)
+		go func() {
+			stopped <- s.Follow(t.Context(), 1, true, time.Hour, func(items []*Item) error {
+				if len(items) > 0 && items[len(items)-1].Pos == 2 {
+					<-go_
+				}
+				return nil
+			})
+		}()
+		synctest.Wait()
+		n.said("2")
+		synctest.Wait()
+		for range maxFeed + 1 {
+			n.said("x")
+		}
+		synctest.Wait()
+		if len(s.feed.items) != maxFeed {
+			t.Errorf("%d events are kept", len(s.feed.items))
+		}
+		close(go_)
+		err := <-stopped
+		if behind, ok := errors.AsType[*BehindError](err); !ok || behind.From != 3 {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The events that are kept are bounded in bytes as well.
+func TestFeedBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		r, _ := s.feed.enter()
+		defer r.leave()
+		r.attach()
+		body := strings.Repeat("x", 1<<20)
+		for range 20 {
+			n.said(body)
+		}
+		synctest.Wait()
+		if s.feed.bytes > maxFeedBytes || len(s.feed.items) != 15 {
+			t.Errorf("%d events with %d bytes are kept", len(s.feed.items), s.feed.bytes)
+		}
+		if _, err := r.now(); !errors.Is(err, errBehind) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Standard output that is stuck stops nothing else; no message is shown meanwhile, and joins and
+// leaves collapse.
+func TestStuckOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		go_ := make(chan struct{})
+		s := New(n, n.past, "", "")
+		var wg sync.WaitGroup
+		wg.Go(s.Run)
+		n.events <- overlay.Ready{ID: "me"}
+		var h heard
+		h.present = map[certs.ID]bool{}
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			s.Follow(ctx, 0, true, time.Hour, func(items []*Item) error { h.hear(items); return nil })
+		})
+		synctest.Wait()
+		n.said("a")
+		for i := range 3 * collapseAbove {
+			id := certs.ID(fmt.Sprint("p", i%7))
+			n.events <- overlay.PeerJoined{ID: id, Key: certs.PublicKey{byte(i % 7)}}
+			if i == 100 {
+				n.said("b") // from bob
+			}
+			n.events <- overlay.PeerLeft{ID: id, Reason: overlay.ReasonLost}
+			synctest.Wait()
+		}
+		n.events <- overlay.PeerJoined{ID: "stays"}
+		synctest.Wait()
+		if len(h.positions) != 2 || !h.present["stays"] || len(h.present) != 1 {
+			t.Errorf("the reader was told %v and %v", h.positions, h.present)
+		}
+		if len(n.shown) > 0 {
+			t.Error("shown, though nobody reads")
+		}
+		kept := len(s.output.items)
+		if kept > 3*collapseAbove {
+			t.Errorf("%d events are kept", kept)
+		}
+		var texts []string
+		wg.Go(func() {
+			<-go_
+			for e, shown := range s.Output() {
+				if m, ok := e.(overlay.Message); ok {
+					texts = append(texts, m.Body)
+				}
+				shown()
+			}
+		})
+		close(go_)
+		synctest.Wait()
+		if n.wrong || len(n.shown) != 6*collapseAbove+4 || strings.Join(texts, "") != "ab" {
+			t.Errorf("%d events were shown, of them %q", len(n.shown), texts)
+		}
+		close(n.events)
+		cancel()
+		wg.Wait()
+	})
+}
+
+// What collapses is the net change, and no message is left without its peer.
+func TestCollapse(t *testing.T) {
+	join := func(id string, key byte) overlay.Event {
+		return overlay.PeerJoined{ID: certs.ID(id), Key: certs.PublicKey{key}}
+	}
+	left := func(id string) overlay.Event { return overlay.PeerLeft{ID: certs.ID(id)} }
+	said := overlay.Message{From: "a"}
+	for name, test := range map[string]struct{ events, want []overlay.Event }{
+		"came and went":        {[]overlay.Event{join("a", 1), join("b", 1), left("a")}, []overlay.Event{join("b", 1)}},
+		"went and came":        {[]overlay.Event{left("a"), join("a", 1)}, nil},
+		"came back as another": {[]overlay.Event{left("a"), join("a", 2)}, []overlay.Event{left("a"), join("a", 2)}},
+		"said something":       {[]overlay.Event{join("a", 1), said, left("a")}, []overlay.Event{join("a", 1), said, left("a")}},
+		"twice":                {[]overlay.Event{left("a"), join("a", 1), left("a"), join("a", 1), left("a")}, []overlay.Event{left("a")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOutput()
+			o.present["a"] = certs.PublicKey{1}
+			calls := 0
+			for _, e := range test.events {
+				o.push(e, func() { calls++ })
+			}
+			o.collapse()
+			o.finish()
+			var got []overlay.Event
+			for e, shown := range o.events() {
+				got = append(got, e)
+				shown()
+			}
+			if !slices.Equal(got, test.want) || calls != len(test.events) || o.waiting != 0 {
+				t.Errorf("got %v, %d of %d were shown", got, calls, len(test.events))
+			}
+		})
+	}
+}
+
+// The messages are paged: a query never holds more than its bounds.
+func TestPast(t *testing.T) {
+	n := newNode()
+	s := New(n, n.past, "", "")
+	for i := range 12000 {
+		n.past.said = append(n.past.said, overlay.Said{Pos: uint64(i + 1), Body: fmt.Sprint("message ", i+1)})
+	}
+	for _, test := range []struct {
+		q           overlay.Query
+		count       int
+		first, last uint64
+	}{
+		{overlay.Query{}, usualPast, 11901, 12000},
+		{overlay.Query{Last: 3}, 3, 11998, 12000},
+		{overlay.Query{Last: 250, Before: 1001}, 250, 751, 1000},
+		{overlay.Query{Last: 1 << 30}, lines.MaxPast, 2001, 12000},
+		{overlay.Query{Before: 1}, 0, 0, 0},
+		{overlay.Query{Search: "message 777"}, 11, 777, 7779},
+	} {
+		got, err := s.Past(test.q)
+		if err != nil || len(got) != test.count || test.count > 0 && (got[0].Pos != test.first || got[len(got)-1].Pos != test.last) {
+			t.Errorf("%+v: %d messages, %v", test.q, len(got), err)
+		}
+	}
+	body := strings.Repeat("x", 1<<20)
+	for i := range n.past.said {
+		n.past.said[i].Body = body
+	}
+	if got, err := s.Past(overlay.Query{}); err != nil || len(got) != maxPastBytes>>20 {
+		t.Errorf("%d messages of 1 MiB, %v", len(got), err)
+	}
+	n.past.err = errors.New("damaged")
+	if _, err := s.Past(overlay.Query{}); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Follow(t.Context(), 1, false, time.Hour, func([]*Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Without a terminal what comes is new to the next one.
+func TestSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		if since, _ := s.Attach(); !since.IsZero() {
+			t.Error("new before there was a terminal")
+		}
+		n.said("1")
+		s.Attach()
+		s.Detach()
+		n.said("2")
+		at := time.Now()
+		s.Detach()
+		time.Sleep(time.Hour)
+		n.said("3")
+		if since, pos := s.Attach(); !since.Equal(at) || pos != 2 {
+			t.Errorf("since %v, position %d", since, pos)
+		}
+		if since, _ := s.Attach(); !since.IsZero() {
+			t.Error("new beside another terminal")
+		}
+	})
+}

@@ -1,0 +1,192 @@
+// Command running measures what it costs to ask a running peer: how long a whole process of quicpeer
+// send takes; and how fast a receiver takes messages while clients of its socket follow its events,
+// against the same without clients. Each client must be told every message once and in order. It also
+// prints the memory of the receiver, idle and with the clients.
+//
+//	make bench-running
+//	make bench-running FLAGS='-clients 50 -rate 5000 -time 10s'
+//
+// The exit status is 1 if a bar is missed: 30 ms for send (median), 0.8 of the rate without clients, and no
+// message lost or doubled.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"quicpeer/scripts/bench/command"
+	"quicpeer/scripts/internal/harness"
+)
+
+// options are the flags.
+type options struct {
+	command.Dir
+	sends, clients, rate int
+	length               time.Duration
+}
+
+// Bars.
+const (
+	sendBar = 30 * time.Millisecond
+	rateBar = 0.8
+)
+
+func main() {
+	var o options
+	flag.IntVar(&o.sends, "sends", 100, "how often quicpeer send is run")
+	flag.IntVar(&o.clients, "clients", 50, "how many follow the events")
+	flag.IntVar(&o.rate, "rate", 5000, "messages a second")
+	flag.DurationVar(&o.length, "time", 10*time.Second, "how long they come")
+	o.Flag()
+	command.Main("bench-running", func() error { return o.Run(o.bench) })
+}
+
+func (o options) bench(dir string) error {
+	path, err := harness.Build(dir, false)
+	if err != nil {
+		return err
+	}
+	sockets, err := os.MkdirTemp("", "qp") // a short name: the paths of sockets are bounded
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sockets)
+	os.Setenv("XDG_RUNTIME_DIR", sockets) // fails only for malformed names
+	nothing := func(*harness.Process, []byte) {}
+	to, err := harness.StartPeer(path, dir, "receiver", "", nothing)
+	if err != nil {
+		return err
+	}
+	defer to.Kill()
+	delivered := make(chan struct{}, 1<<20)
+	from, err := harness.StartPeer(path, dir, "sender", to.Address, func(_ *harness.Process, line []byte) {
+		if harness.EventOf(line) == "delivered" {
+			delivered <- struct{}{}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer from.Kill()
+	median, err := o.send(path, filepath.Join(dir, "sender"))
+	if err != nil {
+		return err
+	}
+	for range o.sends {
+		<-delivered
+	}
+	fmt.Printf("%s\nquicpeer send: %v (median of %d)\n", command.Machine(), median.Round(100*time.Microsecond), o.sends)
+	pid := fmt.Sprint(to.Pid())
+	fmt.Printf("the receiver idle, most memory so far: %.1f MiB\n", float64(harness.PeakMemory(pid))/(1<<20))
+	alone := o.pour(from, delivered)
+	var following sync.WaitGroup
+	problems := make(chan error, o.clients)
+	begun := make(chan struct{}, o.clients)
+	socket, err := os.ReadFile(filepath.Join(dir, "receiver", "control"))
+	if err != nil {
+		return err
+	}
+	for range o.clients {
+		following.Go(func() { problems <- follow(strings.TrimSpace(string(socket)), o.rate*int(o.length.Seconds()), begun) })
+	}
+	for range o.clients {
+		<-begun
+	}
+	watched := o.pour(from, delivered)
+	following.Wait()
+	fmt.Printf("messages a second: %.0f without clients, %.0f with %d: %.2f; most memory %.1f MiB\n", alone, watched, o.clients, watched/alone, float64(harness.PeakMemory(pid))/(1<<20))
+	for range o.clients {
+		if err := <-problems; err != nil {
+			return err
+		}
+	}
+	if median > sendBar || watched < rateBar*alone {
+		return command.ErrMissed
+	}
+	return nil
+}
+
+// send runs quicpeer send again and again, and returns the median of the times.
+func (o options) send(path, dir string) (time.Duration, error) {
+	var times []time.Duration
+	for range o.sends {
+		began := time.Now()
+		if out, err := exec.Command(path, "send", "--state-dir", dir, "receiver", "hello").CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("%w: %s", err, out)
+		}
+		times = append(times, time.Since(began))
+	}
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}
+
+// pour sends messages at the rate, and returns the rate at which they were delivered.
+func (o options) pour(from *harness.Peer, delivered <-chan struct{}) float64 {
+	n := o.rate * int(o.length.Seconds())
+	began := time.Now()
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		w := bufio.NewWriter(from.Input)
+		for sent := 0; sent < n; w.Flush() {
+			<-tick.C
+			for due := min(n, int(time.Since(began).Seconds()*float64(o.rate))); sent < due; sent++ {
+				fmt.Fprintf(w, `{"cmd":"send","to":"receiver","body":"m %08d"}`+"\n", sent)
+			}
+		}
+	}()
+	for range n {
+		<-delivered
+	}
+	return float64(n) / time.Since(began).Seconds()
+}
+
+// follow follows the events until so many messages have come, and checks that each comes once and in
+// order.
+func follow(socket string, n int, begun chan<- struct{}) error {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	resp, err := client.Get("http://x/v1/events")
+	if err != nil {
+		begun <- struct{}{}
+		return err
+	}
+	defer resp.Body.Close()
+	r := bufio.NewReaderSize(resp.Body, 256<<10)
+	for next, first := 0, true; next < n; first = false {
+		line, err := r.ReadSlice('\n')
+		if first {
+			begun <- struct{}{}
+		}
+		if err != nil {
+			return fmt.Errorf("a client was told %d of %d messages: %w", next, n, err)
+		}
+		if !bytes.HasPrefix(line, []byte(`{"event":"message"`)) {
+			if bytes.HasPrefix(line, []byte(`{"event":"error"`)) {
+				return fmt.Errorf("a client was cut off: %s", line)
+			}
+			continue
+		}
+		_, body, _ := bytes.Cut(line, []byte(`"body":"m `))
+		got, err := strconv.Atoi(string(body[:min(len(body), 8)]))
+		if err != nil || got != next {
+			return fmt.Errorf("message %d came instead of %d", got, next)
+		}
+		next++
+	}
+	return nil
+}
