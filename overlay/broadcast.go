@@ -67,7 +67,7 @@ func (b broadcast) answer(l *loop) broadcastReply {
 	}
 	now := time.Now()
 	id := MessageID(l.step(core.Broadcast{Room: string(b.room), Body: b.body, SentAt: now.UnixNano()}).Message)
-	n.messages.Rooms.Said(Sent{Message: id, To: cmp.Or(b.room, Everyone), Ref: b.ref}, b.body, now, l.core.LastSaid())
+	n.messages.Rooms.Uttered(Sent{Message: id, To: cmp.Or(b.room, Everyone), Ref: b.ref}, b.body, now, l.core.LastSaid())
 	return broadcastReply{id: id}
 }
 

@@ -55,12 +55,7 @@ type Node struct {
 	reach    reach
 	members  *members
 	expelled []outKey // of the loop: messages for them are to fail
-	stream
-	watched
-	pinger
-	rooms
-	describer
-	exchange
+	parts
 	mailbox // of the loop
 	clock
 
@@ -75,6 +70,16 @@ type Node struct {
 
 	left        chan struct{} // closed when Leave is done
 	undelivered int
+}
+
+// parts are what a node does beside its own methods.
+type parts struct {
+	stream
+	watched
+	pinger
+	rooms
+	describer
+	exchange
 }
 
 // Start starts a node and joins the network. With addresses to join it returns when the

@@ -89,7 +89,8 @@ func TestParseOptions(t *testing.T) {
 			},
 			want: options{
 				listen: "[::1]:5000", join: []string{"a:1", "b:2"}, id: "bob", stateDir: "d", network: "Büro 1",
-				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, logLevel: slog.LevelWarn, logJSON: true, cutFile: "c", metrics: ":9464", qlog: "q",
+				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, cutFile: "c",
+				watching: watching{logLevel: slog.LevelWarn, logJSON: true, metrics: ":9464", qlog: "q"},
 			},
 		},
 		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},

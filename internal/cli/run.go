@@ -91,9 +91,6 @@ type command struct {
 // has ended, except for a read of standard input, which can't be interrupted. The end of
 // ctx makes the peer leave. The error is for report.
 func (c *command) run(ctx context.Context) error {
-	if len(c.args) > 0 && c.args[0] == "doctor" {
-		return c.doctor(ctx, c.args[1:])
-	}
 	if args, ok := c.commandLine(); ok {
 		return c.ask(ctx, args)
 	}

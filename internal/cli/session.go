@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,7 +95,7 @@ func (s *session) run(ctx context.Context) error {
 		running.Abandon()
 		<-served
 	}()
-	s.serve(leaving, running, func() { leave(nil) })
+	s.serve(leaving, n, running, func() { leave(nil) })
 	if s.server != nil {
 		defer s.server.Close()
 	}
@@ -293,7 +294,7 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 }
 
 // serve opens the local socket, once the peer is ready. Without one the peer runs all the same.
-func (s *session) serve(leaving context.Context, running *service.Service, leave func()) {
+func (s *session) serve(leaving context.Context, n node, running *service.Service, leave func()) {
 	if s.state == nil || s.getenv == nil {
 		return
 	}
@@ -304,6 +305,7 @@ func (s *session) serve(leaving context.Context, running *service.Service, leave
 	}
 	server, err := control.Serve(control.Config{
 		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave,
+		More: map[string]http.Handler{"GET /metrics": metrics.Handler(n), "/debug/pprof/": metrics.Profiles()},
 	})
 	if err != nil {
 		s.log.Warn("the local socket could not be opened, so this peer can't be asked by quicpeer send and the like", "error", err)

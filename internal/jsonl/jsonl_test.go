@@ -384,8 +384,8 @@ func TestPingAsJSON(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"cmd":"ping","to":"bob","ref":"r"}`: `{"event":"pong",` + at + `,"id":"bob","rtt_ms":1.5,"path":"direct","how":"direct","via":"","address":"192.0.2.1:5000","ref":"r"}`,
 		`{"cmd":"ping","to":"carol"}`:         `{"event":"pong",` + at + `,"id":"carol","rtt_ms":20,"path":"relayed","how":"carried","via":"bob","address":"","ref":""}`,
-		`{"cmd":"ping","to":"eve","ref":"r"}`: `{"event":"error",` + at + `,"error":"eve: no answer","input":"{\"cmd\":\"ping\",\"to\":\"eve\",\"ref\":\"r\"}","ref":"r"}`,
-		`{"cmd":"ping","ref":"r"}`:            `{"event":"error",` + at + `,"error":"\"to\" is missing","input":"{\"cmd\":\"ping\",\"ref\":\"r\"}","ref":"r"}`,
+		`{"cmd":"ping","to":"eve","ref":"r"}`: `{"event":"error",` + at + `,"error":"eve: no answer","code":"refused","input":"{\"cmd\":\"ping\",\"to\":\"eve\",\"ref\":\"r\"}","ref":"r"}`,
+		`{"cmd":"ping","ref":"r"}`:            `{"event":"error",` + at + `,"error":"\"to\" is missing","code":"bad_command","input":"{\"cmd\":\"ping\",\"ref\":\"r\"}","ref":"r"}`,
 	} {
 		var b strings.Builder
 		j := &Frontend{out: lines.NewOutput(&b), version: "1.2.3", now: func() time.Time { return noon }}

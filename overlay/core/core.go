@@ -161,9 +161,14 @@ type Core struct {
 	visit         *visit
 	door          *door
 	carried       *carried
-	tickets       *tickets
-	members       *members
 	pings         *pings
+	admission
+}
+
+// admission is what a private network has more.
+type admission struct {
+	tickets *tickets
+	members *members
 }
 
 // New returns the core of a peer that begins now. Drain it at once: it may want
@@ -222,8 +227,11 @@ func assemble(en *base.Env) *Core {
 	return &Core{
 		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, past: pa, broadcasts: bc, probes: pr,
 		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
-		carried: ca, pings: &pings{Env: en, table: t, links: ls, routes: rt, reach: re, carried: ca}, tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
-		members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
+		carried: ca, pings: &pings{Env: en, table: t, links: ls, routes: rt, reach: re, carried: ca},
+		admission: admission{
+			tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
+			members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
+		},
 	}
 }
 

@@ -42,7 +42,7 @@ func (w *World) records() []*base.Record {
 		sealing := m.Identity.SealingKey()
 		record := &pb.Record{
 			Type: pb.AnnouncementType_JOIN, Pass: m.ownPass(),
-			Addresses: []string{m.Address}, Epoch: m.Epoch, SealingKey: sealing[:], Nonce: m.nonce(),
+			Addresses: []string{m.Address}, Epoch: m.Epoch, SealingKey: sealing[:], Nonce: m.nonce(), Features: []uint32{pb.FeatureData},
 		}
 		if w.Root == nil { // else the pass says it
 			record.Id, record.Key, record.Network = string(m.ID), m.Key[:], network

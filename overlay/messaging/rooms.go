@@ -141,8 +141,8 @@ func (rs *Rooms) Bygone(m Message, signed *pb.Signed) bool {
 	return rs.engine.events.PushBroadcast(m, certs.PublicKey{}, delivery.Stamp{}, false)
 }
 
-// Said reports a broadcast of our own to the program.
-func (rs *Rooms) Said(s Sent, body string, at time.Time, signed *pb.Signed) {
+// Uttered reports a broadcast of our own to the program.
+func (rs *Rooms) Uttered(s Sent, body string, at time.Time, signed *pb.Signed) {
 	s.signed = signed
 	rs.engine.events.pushItem(item{event: s, own: &delivery.Outgoing{Body: body, SentAt: at}})
 }

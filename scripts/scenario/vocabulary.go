@@ -21,6 +21,8 @@ var events = map[string][]string{
 	"table":        {"peers", "ref"},
 	"buffer":       {"messages", "ref"},
 	"ignored":      {"peers", "ref"},
+	"returned":     {"id", "address"},
+	"pong":         {"id", "rtt_ms", "path", "how", "via", "address", "ref"},
 	"rooms":        {"rooms", "ref"},
 	"net":          {"nat", "addresses", "port_map", "peers", "ref"},
 	"whois":        {"id", "key", "safety_number", "pinned", "verified", "pin", "here", "how", "via", "address", "rtt_ms", "ref"},
