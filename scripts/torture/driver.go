@@ -28,12 +28,13 @@ type driver struct {
 	end     time.Time // of the chaos
 	done    tally
 	faults  []string // of processes; those of messages are the judge's
-	apart   func()   // ends the trouble of a network in parts; nil when it is whole
+	fronts  fronts
+	apart   func() // ends the trouble of a network in parts; nil when it is whole
 }
 
 // tally counts what was done.
 type tally struct {
-	kills, restarts, stops, freezes, mutes, cuts, reroutes, isolations int
+	kills, restarts, stops, freezes, mutes, cuts, reroutes, isolations, fronts int
 }
 
 func newDriver(s settings, pace *harness.Pace, out io.Writer) (*driver, error) {
@@ -69,6 +70,7 @@ func (d *driver) torture(ctx context.Context) error {
 	d.agenda.plan(began, d.traffic.talk)
 	d.agenda.plan(began, d.traffic.shout)
 	d.agenda.plan(began.Add(time.Second), d.disturb)
+	d.agenda.plan(began.Add(time.Second), d.front)
 	d.agenda.plan(began.Add(time.Second), d.cutLinks)
 	d.agenda.plan(began.Add(10*time.Second), d.progress)
 	if _, err := d.loop(ctx, harness.NewPace().In(d.time), func() bool { return false }); err != nil {
@@ -217,4 +219,6 @@ func (d *driver) killAll() {
 			<-p.process.Gone()
 		}
 	}
+	d.fronts.Wait()
+	d.faults = append(d.faults, d.fronts.faults...)
 }

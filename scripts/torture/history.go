@@ -58,6 +58,7 @@ type event struct {
 	Body    string `json:"body"`
 	Error   string `json:"error"`
 	Reason  string `json:"reason"`
+	Before  bool   `json:"before"` // from before the peer came: of the past, in no order with what is new
 }
 
 // span is a time in which something was the matter; without an end it still is.

@@ -179,6 +179,9 @@ func (j *judge) shows(peer string) {
 				continue // a repeat says nothing about order
 			}
 			way := stamp{from: m.from, to: m.to}
+			if f.Before { // the past has an order of its own, and is told once by each run
+				way.seq = r.number
+			}
 			if before := latest[way]; before != nil && before.number > m.number {
 				j.fault(reordered, m, f, "shown by %s at %s, after %s (#%d)", peer, clock(f.at), before.id, before.seq)
 				continue

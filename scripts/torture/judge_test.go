@@ -19,7 +19,7 @@ import (
 //	a trouble 3s          something is the matter for so long
 //	wait 6s
 //
-// A word path=X, from=X or bad changes a showing or a receipt.
+// A word path=X, from=X, before or bad changes a showing or a receipt.
 func told(t *testing.T, story string) *verdict {
 	t.Helper()
 	var v *verdict
@@ -92,6 +92,9 @@ func printed(t *testing.T, w []string) []byte {
 		}
 	}
 	for _, word := range w {
+		if word == "before" {
+			e.Before = true
+		}
 		if word == "bad" {
 			e.Body = strings.Replace(e.Body, "text", "test", 1)
 		}
@@ -213,6 +216,9 @@ func TestJudgeBroadcasts(t *testing.T) {
 		{"doubled", two + "b shows m1 a>* 1\nb shows m2 a>* 2\nb shows m1 a>* 1", []string{doubled}},
 		{"repeated after a kill", one + "c shows m1 a>* 1\nb shows m1 a>* 1\nb kill\nb shows m1 a>* 1", nil},
 		{"shown again after a stop", one + "c shows m1 a>* 1\nb shows m1 a>* 1\nb stop\nb shows m1 a>* 1", []string{outlived}},
+		{"the past behind what is new", two + "b shows m2 a>* 2\nb shows m1 a>* 1 before", nil},
+		{"the past out of order", two + "b shows m2 a>* 2 before\nb shows m1 a>* 1 before", []string{reordered}},
+		{"the past twice", two + "b shows m1 a>* 1\nb shows m1 a>* 1 before", []string{doubled}},
 		{"out of order", two + "b shows m2 a>* 2\nb shows m1 a>* 1", []string{reordered}},
 		{"shown by its author", two + "b shows m1 a>* 1\nb shows m2 a>* 2\na shows m1 a>* 1", []string{misplaced}},
 		{"unknown", "a says 1 to *\nwait 6s", nil},

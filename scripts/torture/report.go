@@ -51,6 +51,7 @@ func (d *driver) report(out io.Writer) (ok bool) {
 	row("restarts", d.done.restarts)
 	row("freezes", d.done.freezes)
 	row("readers muted", d.done.mutes)
+	row("front ends that came and went", d.done.fronts)
 	row("cuts of a link", d.done.cuts)
 	row("cuts of all links but one", d.done.reroutes)
 	row("cuts of all links", d.done.isolations)
