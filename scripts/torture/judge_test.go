@@ -218,7 +218,7 @@ func TestJudgeBroadcasts(t *testing.T) {
 		{"shown again after a stop", one + "c shows m1 a>* 1\nb shows m1 a>* 1\nb stop\nb shows m1 a>* 1", []string{outlived}},
 		{"the past behind what is new", two + "b shows m2 a>* 2\nb shows m1 a>* 1 before", nil},
 		{"the past out of order", two + "b shows m2 a>* 2 before\nb shows m1 a>* 1 before", []string{reordered}},
-		{"the past twice", two + "b shows m1 a>* 1\nb shows m1 a>* 1 before", []string{doubled}},
+		{"the past twice", two + "b shows m1 a>* 1\nb shows m2 a>* 2\nb shows m1 a>* 1 before", []string{doubled}},
 		{"out of order", two + "b shows m2 a>* 2\nb shows m1 a>* 1", []string{reordered}},
 		{"shown by its author", two + "b shows m1 a>* 1\nb shows m2 a>* 2\na shows m1 a>* 1", []string{misplaced}},
 		{"unknown", "a says 1 to *\nwait 6s", nil},
