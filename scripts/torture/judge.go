@@ -180,7 +180,7 @@ func (j *judge) shows(peer string) {
 			}
 			way := stamp{from: m.from, to: m.to}
 			if f.Before { // the past has an order of its own, and is told once by each run
-				way.seq = r.number + 1
+				way.seq = r.number
 			}
 			if before := latest[way]; before != nil && before.number > m.number {
 				j.fault(reordered, m, f, "shown by %s at %s, after %s (#%d)", peer, clock(f.at), before.id, before.seq)

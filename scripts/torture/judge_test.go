@@ -105,8 +105,8 @@ func printed(t *testing.T, w []string) []byte {
 			e.From = x
 		}
 	}
-	return fmt.Appendf(nil, `{"event":%q,"message":%q,"from":%q,"to":%q,"ref":%q,"path":%q,"body":%q,"error":"some"}`,
-		e.Event, e.Message, e.From, e.To, e.Ref, e.Path, e.Body)
+	return fmt.Appendf(nil, `{"event":%q,"message":%q,"from":%q,"to":%q,"ref":%q,"path":%q,"body":%q,"error":"some","before":%v}`,
+		e.Event, e.Message, e.From, e.To, e.Ref, e.Path, e.Body, e.Before)
 }
 
 func duration(t *testing.T, s string) time.Duration {
