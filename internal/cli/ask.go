@@ -66,6 +66,9 @@ func (a *asking) send(ctx context.Context, to string, words []string, wait time.
 	if to == "*" {
 		command = map[string]any{"cmd": "broadcast", "body": text}
 	}
+	if !a.v.options.json { // whoever watches the peer sees the beginning of what was delivered
+		command["ref"] = lines.Excerpt(text)
+	}
 	return a.sendOver(ctx, client, command, to, wait, noWait)
 }
 

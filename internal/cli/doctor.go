@@ -22,6 +22,20 @@ import (
 // doctorTime is how long doctor looks at the machine at most: the router has two seconds to answer.
 const doctorTime = 3 * time.Second
 
+const doctorHelp = `Say what stands in the way of a peer with these flags, running or not: socket,
+firewall, multicast, NAT, router, clock, disk, peers that are not direct, each
+with the next step to take.
+
+Usage:
+  quicpeer doctor [flags of a peer]
+
+Flags:
+      --json               print JSON lines
+quicpeer --help lists the other flags of a peer.
+
+Exit status: 0 all well, 1 something was found.
+`
+
 // inTheWayError says that doctor has found something.
 type inTheWayError struct{ count int }
 
@@ -56,7 +70,7 @@ func (c *command) doctor(ctx context.Context, args []string) error {
 	}
 	out := lines.NewOutput(c.stdout)
 	if o.help {
-		_, err := out.Write([]byte(helpText))
+		_, err := out.Write([]byte(doctorHelp))
 		return err
 	}
 	dir, err := stateDirectory(o, c.getenv)

@@ -247,7 +247,7 @@ func unexpected(arg string, join []string) error {
 	if near := nearest.To(arg, commandNames()); near != "" {
 		return usagef("unexpected argument %q: did you mean quicpeer %s?", arg, near)
 	}
-	return usagef("unexpected argument %q: quicpeer takes flags only (quicpeer --help lists them)", arg)
+	return usagef("unexpected argument %q: it is neither a flag nor a command (quicpeer --help lists both)", arg)
 }
 
 // longFlags returns the names of the documented flags.

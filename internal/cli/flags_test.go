@@ -139,7 +139,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"--desird-id x", "", "did you mean --desired-id?"},
 		{"--join-time 5s", "", "did you mean --join-timeout?"},
 		{"--cut-fil x", "", "there is no flag --cut-fil (quicpeer"}, // nobody is to know it
-		{"-lisen :5000", "", `unexpected argument ":5000": quicpeer takes flags only (quicpeer --help lists them); did you mean -listen instead of -lisen?`},
+		{"-lisen :5000", "", `unexpected argument ":5000": it is neither a flag nor a command (quicpeer --help lists both); did you mean -listen instead of -lisen?`},
 		{"-lisen=:5000", "", "did you mean -listen instead of -lisen?"},
 		{"-jion a:1", "", "did you mean -join instead of -jion?"},
 		{"-jsno", "", "did you mean -json instead of -jsno?"},

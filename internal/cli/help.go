@@ -60,7 +60,6 @@ Who you are:
                            --id nor --state-dir nothing is kept; without --listen
                            as well the peer is a visitor, announced to everyone
                            only if it stays
-
       --no-history         keep no history of what was said
       --history-size SIZE  the history has at most this size, and drops its oldest
                            part; at least 16M (default 256M)

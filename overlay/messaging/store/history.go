@@ -21,7 +21,7 @@ import (
 // hour of a busy program).
 const (
 	HistoryBytes    = 256 << 20
-	HistoryMessages = 1 << 20
+	HistoryMessages = 1_000_000
 	MinHistoryBytes = 16 << 20
 	// lazyShown is how long a note that nobody waits for may stay unsafe.
 	lazyShown = 100 * time.Millisecond
