@@ -154,39 +154,70 @@ func (o options) pour(from *harness.Peer, delivered <-chan struct{}) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-// follow follows the events until so many messages have come, and checks that each comes once and in
-// order.
+// follower is a client that follows the events.
+type follower struct {
+	socket string
+	next   int    // message
+	last   uint64 // position
+}
+
+// follow follows the events until n messages have come, and checks that each comes once and in order, at
+// rising positions. On the way it goes away twice, and goes on from the position behind its last.
 func follow(socket string, n int, begun chan<- struct{}) error {
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	f := follower{socket: socket}
+	for _, until := range []int{n / 3, 2 * n / 3, n} {
+		if err := f.read(until, begun); err != nil {
+			return fmt.Errorf("a client was told %d of %d messages: %w", f.next, n, err)
+		}
+		begun = nil
+	}
+	return nil
+}
+
+// read reads on until a message. begun, if it isn't nil, is told that it has begun.
+func (f *follower) read(until int, begun chan<- struct{}) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", f.socket)
 	}}}
-	resp, err := client.Get("http://x/v1/events")
+	path := "http://x/v1/events"
+	if f.last > 0 {
+		path += fmt.Sprintf("?from=%d", f.last+1)
+	}
+	resp, err := client.Get(path)
 	if err != nil {
-		begun <- struct{}{}
+		if begun != nil {
+			begun <- struct{}{}
+		}
 		return err
 	}
 	defer resp.Body.Close()
 	r := bufio.NewReaderSize(resp.Body, 256<<10)
-	for next, first := 0, true; next < n; first = false {
+	for f.next < until {
 		line, err := r.ReadSlice('\n')
-		if first {
+		if begun != nil {
 			begun <- struct{}{}
+			begun = nil
 		}
 		if err != nil {
-			return fmt.Errorf("a client was told %d of %d messages: %w", next, n, err)
+			return err
 		}
 		if !bytes.HasPrefix(line, []byte(`{"event":"message"`)) {
 			if bytes.HasPrefix(line, []byte(`{"event":"error"`)) {
-				return fmt.Errorf("a client was cut off: %s", line)
+				return fmt.Errorf("it was cut off: %s", line)
 			}
 			continue
 		}
 		_, body, _ := bytes.Cut(line, []byte(`"body":"m `))
 		got, err := strconv.Atoi(string(body[:min(len(body), 8)]))
-		if err != nil || got != next {
-			return fmt.Errorf("message %d came instead of %d", got, next)
+		if err != nil || got != f.next {
+			return fmt.Errorf("message %d came instead of %d", got, f.next)
 		}
-		next++
+		_, number, _ := bytes.Cut(line, []byte(`"pos":`))
+		pos, err := strconv.ParseUint(string(number[:max(0, bytes.IndexAny(number, ",}"))]), 10, 64)
+		if err != nil || pos <= f.last {
+			return fmt.Errorf("message %d is at position %d, behind %d", got, pos, f.last)
+		}
+		f.next, f.last = f.next+1, pos
 	}
 	return nil
 }
