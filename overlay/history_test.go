@@ -192,3 +192,41 @@ func TestSearchHistory(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkSearchHistory searches 100,000 messages of 200 bytes.
+func BenchmarkSearchHistory(b *testing.B) {
+	dir := b.TempDir()
+	state, err := OpenState(dir, "alice")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer state.Close()
+	n, err := Start(b.Context(), Config{State: state, Listen: "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer n.Close()
+	const many = 100_000
+	sent := make(chan bool)
+	go func() {
+		left := many
+		for e := range n.Events() {
+			if _, ok := e.(Sent); ok {
+				if left--; left == 0 {
+					close(sent)
+				}
+			}
+		}
+	}()
+	for i := range many {
+		if _, err := n.Broadcast(b.Context(), fmt.Sprint(strings.Repeat("word ", 38), i, "."), ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-sent
+	for b.Loop() {
+		if found, err := n.History().Messages(Query{Search: " 77777."}); err != nil || len(found) != 1 {
+			b.Fatal(found, err)
+		}
+	}
+}

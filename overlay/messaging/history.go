@@ -1,10 +1,12 @@
 package messaging
 
 import (
+	"bytes"
 	"iter"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
@@ -72,7 +74,7 @@ func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	return func(yield func(Past, error) bool) {
 		span := h.engine.disk.said()
 		span.First = max(span.First, from)
-		err := h.read(span, func(r recorded) error {
+		err := h.read(span, nil, func(r recorded) error {
 			if !yield(r.Past, nil) {
 				return store.ErrEnough
 			}
@@ -84,11 +86,16 @@ func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	}
 }
 
-func (h *History) read(span store.Span, f func(recorded) error) error {
+// read calls f for the events of a span; those of messages that a search, if it isn't nil, does not find are
+// left out.
+func (h *History) read(span store.Span, search *search, f func(recorded) error) error {
 	if h.engine.disk.store == nil || span.Last == 0 {
 		return nil
 	}
 	return h.engine.disk.store.Read(span, func(e store.Entry) error {
+		if e.Message && search != nil && !search.mayFind(e.Data) {
+			return nil
+		}
 		r, err := decodeEntry(e, h.engine.cfg.ID)
 		if err != nil {
 			return err
@@ -103,11 +110,12 @@ func (h *History) Messages(q Query) ([]Said, error) {
 		return nil, nil
 	}
 	q.Search = strings.ToLower(q.Search)
+	search := newSearch(q.Search)
 	var newest [][]Said // of a part of the history each
 	found := 0
 	ends := make(map[MessageID]Said) // what became of messages before
 	for _, part := range h.engine.disk.store.Parts() {
-		list, err := h.messagesOf(part, q, ends)
+		list, err := h.messagesOf(part, q, search, ends)
 		if err != nil {
 			return nil, err
 		}
@@ -126,11 +134,11 @@ func (h *History) Messages(q Query) ([]Said, error) {
 
 // messagesOf is Messages for a part of the history. ends are the States and Errors of messages, from the parts
 // behind it; those of messages in it are taken out, others added.
-func (h *History) messagesOf(part store.Span, q Query, ends map[MessageID]Said) (list []Said, err error) {
+func (h *History) messagesOf(part store.Span, q Query, search *search, ends map[MessageID]Said) (list []Said, err error) {
 	key := h.engine.cfg.Identity.Key()
 	here := make(map[MessageID]Said)
 	var ours []int // in list
-	err = h.read(part, func(r recorded) error {
+	err = h.read(part, search, func(r recorded) error {
 		if s, ok := r.said(h.engine.cfg.ID, key); ok {
 			if q.selects(&s, r.At, h.engine.cfg.ID) {
 				if s.State == StateSent {
@@ -169,6 +177,31 @@ func (h *History) messagesOf(part store.Span, q Query, ends map[MessageID]Said) 
 	return list, err
 }
 
+// search looks for a text in bytes as they are stored, which have it word for word: most need not be
+// decoded.
+type search struct {
+	text []byte // in small letters
+	room []byte
+}
+
+// newSearch returns nil where every message may be one that is looked for.
+func newSearch(text string) *search {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return nil // letters beyond ASCII have small ones of other lengths
+	}
+	return &search{text: []byte(text)}
+}
+
+func (s *search) mayFind(b []byte) bool {
+	s.room = append(s.room[:0], b...)
+	for i, c := range s.room {
+		if 'A' <= c && c <= 'Z' {
+			s.room[i] = c + 'a' - 'A'
+		}
+	}
+	return bytes.Contains(s.room, s.text)
+}
+
 // recent reads what the history has of our messages behind the position up to which it need not
 // be read at a start: which were sent, and what has become of which.
 type recent struct {
@@ -184,7 +217,7 @@ func (h *History) recent() (r recent, err error) {
 		return r, nil
 	}
 	r.from = h.engine.disk.store.Folded() + 1
-	err = h.read(store.Span{First: r.from, Last: h.End()}, func(e recorded) error {
+	err = h.read(store.Span{First: r.from, Last: h.End()}, nil, func(e recorded) error {
 		switch e := e.Event.(type) {
 		case Sent:
 			r.sent[e.Message] = true
