@@ -79,6 +79,12 @@ func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) strin
 		}
 		at := t.since(m.SentAt)
 		from, to := string(m.From), ""
+		switch {
+		case m.Unproved:
+			from += " (not known)"
+		case m.NewKey:
+			from += " (new key)"
+		}
 		if m.To != overlay.Everyone {
 			to = " -> " + OneLine(string(m.To))
 		}
@@ -94,7 +100,7 @@ func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) strin
 		if t.look.Width != nil {
 			width = max(0, t.look.Width()-len(margin))
 		}
-		fmt.Fprintf(&b, "%s%s%s\n", head, indent(m.Body, "  ", len(head), width), what)
+		fmt.Fprintf(&b, "%s%s%s\n", head, indent(text(m.Body, m.Binary), "  ", len(head), width), what)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

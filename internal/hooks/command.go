@@ -39,6 +39,12 @@ func facts(m overlay.Message) []string {
 	if m.Before {
 		list = append(list, prefix+"BEFORE=1")
 	}
+	if m.Unproved {
+		list = append(list, prefix+"UNPROVED=1")
+	}
+	if m.Binary {
+		list = append(list, prefix+"BINARY=1")
+	}
 	if m.NewKey {
 		list = append(list, prefix+"NEW_KEY=1")
 	}

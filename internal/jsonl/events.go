@@ -27,10 +27,10 @@ type message struct {
 	Data []byte `json:"body_base64,omitzero"`
 }
 
-// dataOf takes its data out of a message; nil if it has a text.
-func dataOf(m *overlay.Message) (data []byte) {
-	if m.Binary {
-		data, m.Body = []byte(m.Body), ""
+// dataOf takes its data out of a body; nil if it is a text.
+func dataOf(binary bool, body *string) (data []byte) {
+	if binary {
+		data, *body = []byte(*body), ""
 	}
 	return data
 }
@@ -75,12 +75,20 @@ type outgoingMessage struct {
 	To      certs.ID          `json:"to"`
 	Of      string            `json:"of"` // its ref
 	Body    string            `json:"body"`
+	Binary  bool              `json:"binary,omitzero"`
+	Data    []byte            `json:"body_base64,omitzero"`
 	SentAt  time.Time         `json:"sent_at"`
 }
 
+// said is a message of the history; one with data has an empty body.
+type said struct {
+	overlay.Said
+	Data []byte `json:"body_base64,omitzero"`
+}
+
 type history struct {
-	Messages []overlay.Said `json:"messages"`
-	Ref      string         `json:"ref"`
+	Messages []said `json:"messages"`
+	Ref      string `json:"ref"`
 }
 
 type whois struct {

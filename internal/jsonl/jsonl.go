@@ -41,7 +41,7 @@ func (j *Frontend) Show(event overlay.Event) error {
 	case overlay.KeyChanged:
 		return write(j, "key_changed", e)
 	case overlay.Message:
-		data := dataOf(&e)
+		data := dataOf(e.Binary, &e.Body)
 		return write(j, "message", message{e, data})
 	case overlay.Sent:
 		return write(j, "sent", e)
@@ -123,7 +123,8 @@ func (j *Frontend) messages(n lines.Node, c command) error {
 	}
 	list := []outgoingMessage{}
 	for _, m := range n.Outgoing() {
-		list = append(list, outgoingMessage{m.Message, m.To, m.Ref, m.Body, m.SentAt})
+		data := dataOf(m.Binary, &m.Body)
+		list = append(list, outgoingMessage{m.Message, m.To, m.Ref, m.Body, m.Binary, data, m.SentAt})
 	}
 	return write(j, "outgoing", outgoing{list, c.Ref})
 }
@@ -234,7 +235,12 @@ func (j *Frontend) refuse(why refused) error {
 func (j *Frontend) History(list []overlay.Said) error { return j.history(list, "") }
 
 func (j *Frontend) history(list []overlay.Said, ref string) error {
-	return write(j, "history", history{list, ref})
+	answer := history{Messages: make([]said, 0, len(list)), Ref: ref}
+	for _, m := range list {
+		data := dataOf(m.Binary, &m.Body)
+		answer.Messages = append(answer.Messages, said{m, data})
+	}
+	return write(j, "history", answer)
 }
 
 // Leaves reports whether a command said to leave.

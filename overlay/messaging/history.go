@@ -49,8 +49,13 @@ type Said struct {
 	Ref    string          `json:"ref,omitzero"`
 	SentAt time.Time       `json:"sent_at"` // by the author's clock
 	Before bool            `json:"before,omitzero"`
-	State  State           `json:"state"`
-	Error  string          `json:"error,omitzero"` // why it failed, or waits
+	// NewKey and Unproved say that the author's ID may be another's, as in Message.
+	NewKey   bool      `json:"new_key,omitzero"`
+	Unproved bool      `json:"unproved,omitzero"`
+	ReplyTo  MessageID `json:"reply_to,omitzero"`
+
+	State State  `json:"state"`
+	Error string `json:"error,omitzero"` // why it failed, or waits
 }
 
 // Query selects messages of the history.

@@ -204,10 +204,14 @@ func (r recorded) said(self certs.ID, key certs.PublicKey) (s Said, ok bool) {
 	case Message:
 		return Said{
 			Pos: e.Pos, ID: e.ID, From: e.From, Key: e.Key, To: e.To, Body: e.Body, Binary: e.Binary, SentAt: e.SentAt, Before: e.Before, State: StateReceived,
+			NewKey: e.NewKey, Unproved: e.Unproved, ReplyTo: e.ReplyTo,
 		}, true
 	case Sent:
+		var reply MessageID
+		copy(reply[:], r.stored.GetReplyTo())
 		return Said{
-			Pos: e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Binary: r.stored.GetBinary(), Ref: e.Ref,
+			ReplyTo: reply,
+			Pos:     e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Binary: r.stored.GetBinary(), Ref: e.Ref,
 			SentAt: time.Unix(0, r.stored.GetSentAt()), State: StateSent,
 		}, true
 	}
