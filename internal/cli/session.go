@@ -95,7 +95,7 @@ func (s *session) run(ctx context.Context) error {
 		running.Abandon()
 		<-served
 	}()
-	s.serve(leaving, n, running, func() { leave(nil) })
+	s.serve(leaving, served, n, running, func() { leave(nil) })
 	if s.server != nil {
 		defer s.server.Close()
 	}
@@ -294,12 +294,14 @@ func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause e
 }
 
 // serve opens the local socket, once the peer is ready. Without one the peer runs all the same.
-func (s *session) serve(leaving context.Context, n node, running *service.Service, leave func()) {
+func (s *session) serve(leaving context.Context, served <-chan struct{}, n node, running *service.Service, leave func()) {
 	if s.state == nil || s.getenv == nil {
 		return
 	}
 	select {
 	case <-running.Ready():
+	case <-served: // it has failed before
+		return
 	case <-leaving.Done():
 		return
 	}

@@ -84,11 +84,14 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	listen := func() {
 		input := &typedLines{Reader: lines.NewReader(r.Body), look: look}
 		l := lines.NewListener(s.cfg.Service, front, input, true, slog.New(slog.DiscardHandler), func(error) { cancel() })
-		if err := l.Listen(ctx); err == nil && !input.ended && ctx.Err() == nil {
-			s.cfg.Leave()
-			return // the end follows
+		err := l.Listen(ctx)
+		if err == nil && !input.ended && ctx.Err() == nil {
+			s.cfg.Leave() // the end follows
+			defer func() { <-l.Settled() }()
+			return
 		}
 		cancel()
+		<-l.Settled() // what lines have begun writes to this answer
 	}
 	if !look.follow {
 		listen()

@@ -36,6 +36,16 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 	if err != nil {
 		return nil, err
 	}
+	dir := filepath.Dir(path)
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &NoPeerError{stateDir}
+	case err != nil:
+		return nil, err
+	case !info.IsDir() || !isOurs(info) || !isPrivate(info):
+		return nil, fmt.Errorf("the socket of the peer would be in %s, which is not a directory of yours alone: if no peer runs, remove %s", dir, filepath.Join(stateDir, pathFile))
+	}
 	c := newClient(path)
 	if err := c.knock(ctx); err != nil {
 		if isGone(err) {

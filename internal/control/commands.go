@@ -59,6 +59,7 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request) {
 		} else if e.front.Leaves() {
 			s.cfg.Leave()
 		}
+		<-l.Settled() // what lines have begun writes to this answer
 		if input.problem != nil && ctx.Err() == nil {
 			_ = e.front.Report(input.problem, "too_long")
 		}

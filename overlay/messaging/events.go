@@ -105,6 +105,13 @@ func (q *EventQueue) admit(it item) {
 		delete(q.described, e.ID)
 		q.membership++
 	case Ready:
+	case Message: // of an earlier run: it was let in then
+		if it.sender != nil {
+			q.incoming++
+			q.incomingBytes += len(e.Body)
+		} else {
+			q.broadcastBytes += broadcastSize(e)
+		}
 	default:
 		q.own++
 		q.ownBytes += it.ownBytes()

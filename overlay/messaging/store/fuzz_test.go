@@ -52,7 +52,7 @@ func FuzzHistory(f *testing.F) {
 				return nil
 			}
 			e := r.entry()
-			if again := appendSaid(nil, r.number, r.safe, r.shown, e.kind(), &e); r.kind != e.kind() || !bytes.Contains(b, again[:r.size]) {
+			if again := g.appendSaid(nil, r.number, r.safe, r.shown, e.kind(), &e); r.kind != e.kind() || !bytes.Contains(b, again[:r.size]) {
 				t.Errorf("record %d is read as %+v", number, e)
 			}
 			return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -51,6 +52,7 @@ type history struct {
 	at       int       // where in it the next record begins
 	number   uint64    // the last record
 	messages uint64    // in all segments, and those before
+	entries  uint64    // with data, the same
 	safe     uint64    // the last record that was synced
 	shown    uint64    // all up to here was shown
 	noted    uint64    // of that, as far as records say
@@ -208,9 +210,12 @@ func (h *history) add(e *Entry) error {
 	}
 	h.number++
 	e.Pos = h.number
-	h.buffer = appendSaid(h.buffer, h.number, h.safe, h.shown, e.kind(), e)
+	h.buffer = h.segments[len(h.segments)-1].appendSaid(h.buffer, h.number, h.safe, h.shown, e.kind(), e)
 	if e.kind() == kindMessage {
 		h.messages++
+	}
+	if len(e.Data) > 0 {
+		h.entries++
 	}
 	if e.Author != (certs.PublicKey{}) {
 		h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
@@ -248,7 +253,7 @@ func (h *history) flush() error {
 func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
-	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.messages}
+	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.messages, said: h.entries, salt: rand.Uint32()}
 	g.size = max(g.size, slotSize+room)
 	if !h.store.reach("turn") {
 		return ErrKilled
@@ -360,7 +365,7 @@ func (h *history) noteShown() error {
 		return err
 	}
 	h.number++
-	h.buffer = appendSaid(h.buffer, h.number, h.safe, h.shown, kindShown, nil)
+	h.buffer = h.segments[len(h.segments)-1].appendSaid(h.buffer, h.number, h.safe, h.shown, kindShown, nil)
 	h.noted = h.shown
 	return h.flush()
 }
@@ -397,7 +402,7 @@ func (h *history) foldHistory() {
 	}
 }
 
-// beyond takes out the segments that may go: those beyond the bounds, and those without messages. The
+// beyond takes out the segments that may go: those beyond the bounds, and those without data. The
 // database has the marks of all of them. h.mu is held.
 func (h *history) beyond() (drop []segment) {
 	end := func(i int) uint64 { return h.segments[i+1].first - 1 }
@@ -411,7 +416,7 @@ func (h *history) beyond() (drop []segment) {
 		h.segments = slices.Delete(h.segments, 0, 1)
 	}
 	for i := 0; i+1 < len(h.segments) && end(i) <= h.fold.upTo; {
-		if h.segments[i+1].before != h.segments[i].before {
+		if h.segments[i+1].said != h.segments[i].said {
 			i++
 			continue
 		}

@@ -216,3 +216,66 @@ func TestSpareOfAnotherSize(t *testing.T) {
 		t.Errorf("%d messages", len(list))
 	}
 }
+
+// TestEventsAreKept: what became of messages is as good as the messages.
+func TestEventsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	s := openBounded(t, dir, HistoryConfig{})
+	for n := range 100 {
+		e := []Entry{{Data: []byte(fmt.Sprint("event ", n))}}
+		if err := s.Say(e); err != nil {
+			t.Fatal(err)
+		}
+		if err := await(func(done func(error)) { s.Shown(e[0].Pos, false, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, s)
+	s = openBounded(t, dir, HistoryConfig{})
+	if list, _ := texts(t, s, Span{1, s.Said().Last}); len(list) != 100 {
+		t.Errorf("%d of 100 events are left", len(list))
+	}
+}
+
+// TestForgedRecords: a message that looks like records, and was cut short by a crash, is cut off, and no
+// damage.
+func TestForgedRecords(t *testing.T) {
+	for salt := range uint32(3) {
+		dir := t.TempDir()
+		s := mustOpen(t, dir)
+		say(t, s, Entry{Data: []byte("first")})
+		var forged []byte
+		for len(forged) < 40*recordAlign {
+			forged = segment{salt: salt}.appendSaid(forged, 9, 1<<60, 1, kindShown, nil)
+		}
+		shift := recordAlign - (saidHead+noteSize)%recordAlign
+		say(t, s, Entry{Data: append(make([]byte, shift), forged...)})
+		i := imageOf(t, dir)
+		kill(s)
+		cut := t.TempDir()
+		name := i.lastSegment()
+		i.with(name, func(b []byte) []byte { clear(b[len(b)-2*recordAlign:]); return b }).put(t, cut)
+		s = mustOpen(t, cut)
+		if list, _ := texts(t, s, Span{1, s.Said().Last}); len(list) != 1 || s.Torn() == 0 {
+			t.Errorf("salt %d: %d records, %d bytes torn", salt, len(list), s.Torn())
+		}
+		mustClose(t, s)
+	}
+}
+
+// TestOlderDatabase: what was shown since the database was copied is missed.
+func TestOlderDatabase(t *testing.T) {
+	dir := t.TempDir()
+	s := openBounded(t, dir, HistoryConfig{Messages: 10})
+	sayShown(t, s, 0, "text")
+	older := imageOf(t, dir)[databaseFile]
+	for n := range 100 {
+		sayShown(t, s, n, "text")
+	}
+	mustClose(t, s)
+	imageOf(t, dir).with(databaseFile, func([]byte) []byte { return older }).put(t, dir)
+	_, err := open(dir, HistoryConfig{}, nil, fewSlots)
+	if _, ok := errors.AsType[*DamagedError](err); !ok {
+		t.Errorf("opened with %v", err)
+	}
+}

@@ -3,7 +3,9 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +30,7 @@ func (h *history) makeHistory(dir string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: h.size}
+	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: h.size, salt: rand.Uint32()}
 	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)), syncDir(path))
 	if err != nil {
 		_ = os.RemoveAll(path)
@@ -52,6 +54,9 @@ func (h *history) openHistory(folded uint64) error {
 	if err := h.readSegments(); err != nil {
 		return err
 	}
+	if first := h.segments[0]; first.first > folded+1 {
+		return damage(h.dir, fmt.Errorf("what was shown behind position %d is missing", folded))
+	}
 	from := 0
 	for i, g := range h.segments {
 		if g.first <= folded+1 {
@@ -65,11 +70,14 @@ func (h *history) openHistory(folded uint64) error {
 			return err
 		}
 		last := from+i == len(h.segments)-1
-		h.messages = g.before
+		h.messages, h.entries = g.before, g.said
 		at, next, err := g.scan(b, func(r said) error {
 			h.noted = max(h.noted, r.shown)
 			if r.kind == kindMessage {
 				h.messages++
+			}
+			if r.kind >= kindEvent {
+				h.entries++
 			}
 			if r.kind != kindShown && r.number > folded {
 				e := r.entry()

@@ -78,10 +78,13 @@ func readSegment(g segment, before *segment, span Span, f func(Entry) error) err
 	if err != nil {
 		return err
 	}
-	messages := g.before
+	messages, entries := g.before, g.said
 	at, next, err := g.scan(b, func(r said) error {
 		if r.kind == kindMessage {
 			messages++
+		}
+		if r.kind >= kindEvent {
+			entries++
 		}
 		if r.kind < kindEvent || r.number < span.First || r.number > span.Last {
 			return nil
@@ -93,8 +96,8 @@ func readSegment(g segment, before *segment, span Span, f func(Entry) error) err
 		return err
 	case before == nil && next <= span.Last, before != nil && !allZero(b[at:]):
 		return g.missing(next)
-	case before != nil && messages != before.before:
-		return damage(before.path, fmt.Errorf("%d messages before it are missing", before.before-messages))
+	case before != nil && (messages != before.before || entries != before.said):
+		return damage(before.path, fmt.Errorf("%d messages, and what became of others, are missing before it", before.before-messages))
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 // The history is a row of files, the segments, in a directory of its own. Each is as long as it was
 // made, so that a write changes no size: a header, and records at multiples of recordAlign.
 //
-//	header: title 16 | format 8 | number of its first record 8 | size 8 | messages before it 8 | … | CRC-32C 4
+//	header: title 16 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | salt 4 | CRC-32C 4
 //	record: length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | shown 8 | kind 1 | …
 //
 // Records are numbered from 1, which are the positions of the history. "safe" is the number up to
@@ -27,7 +27,8 @@ import (
 // to which the program had shown everything: what follows it is shown again after a crash. A record
 // of the kind mark says nothing else. Of the others a message of another peer, or one that only has
 // to be remembered, has its author's key 32, epoch 8, counter 8, nonce 8 and hash 4; zeros in others.
-// Then come the caller's bytes. Integers are big-endian.
+// Then come the caller's bytes. The CRC begins with the segment's random salt: a message in a record that
+// was cut short can't pass for records itself. Integers are big-endian.
 const (
 	historyDir    = "history"
 	cursorFile    = "shown" // in it
@@ -79,6 +80,8 @@ type segment struct {
 	first  uint64 // the number of its first record
 	size   int
 	before uint64 // messages in earlier segments
+	said   uint64 // entries with data there
+	salt   uint32
 }
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d", first) }
@@ -89,9 +92,10 @@ func newSegment(path string, size int) error { return createFile(path, make([]by
 func (g segment) header() []byte {
 	b := make([]byte, slotSize)
 	copy(b, segmentTitle)
-	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before} {
+	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before, g.said} {
 		binary.BigEndian.PutUint64(b[16+8*i:], n)
 	}
+	binary.BigEndian.PutUint32(b[56:], g.salt)
 	seal64(b)
 	return b
 }
@@ -128,7 +132,7 @@ func readSegmentHeader(dir, name string) (g segment, err error) {
 	case binary.BigEndian.Uint64(b[24:]) != g.first || size != uint64(info.Size()):
 		return g, damage(g.path, fmt.Errorf("it has %d bytes and not %d, or another's name", info.Size(), size))
 	}
-	g.size, g.before = int(size), binary.BigEndian.Uint64(b[40:])
+	g.size, g.before, g.said, g.salt = int(size), binary.BigEndian.Uint64(b[40:]), binary.BigEndian.Uint64(b[48:]), binary.BigEndian.Uint32(b[56:])
 	return g, nil
 }
 
@@ -196,7 +200,7 @@ type said struct {
 }
 
 // appendSaid appends a record, with what fills it up.
-func appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
+func (g segment) appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
 	start := len(b)
 	b = append(b, make([]byte, saidHead)...)
 	if k != kindShown {
@@ -210,7 +214,7 @@ func appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
 		binary.BigEndian.PutUint64(r[8+8*i:], n)
 	}
 	r[saidHead-1] = byte(k)
-	binary.BigEndian.PutUint32(r[4:], crc32.Checksum(r[8:], castagnoli))
+	binary.BigEndian.PutUint32(r[4:], crc32.Update(g.salt, castagnoli, r[8:]))
 	return append(b, make([]byte, align(len(r))-len(r))...)
 }
 
@@ -218,12 +222,12 @@ func appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
 func sizeOfSaid(e *Entry) int { return align(saidHead + noteSize + len(e.Data)) }
 
 // parseSaid reads a record at the beginning of b; false: there is none.
-func parseSaid(b []byte) (r said, ok bool) {
+func (g segment) parseSaid(b []byte) (r said, ok bool) {
 	if len(b) < saidHead {
 		return r, false
 	}
 	size := binary.BigEndian.Uint32(b)
-	if size < saidHead || uint64(size) > uint64(len(b)) || crc32.Checksum(b[8:size], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+	if size < saidHead || uint64(size) > uint64(len(b)) || crc32.Update(g.salt, castagnoli, b[8:size]) != binary.BigEndian.Uint32(b[4:]) {
 		return r, false
 	}
 	r = said{number: binary.BigEndian.Uint64(b[8:]), safe: binary.BigEndian.Uint64(b[16:]), shown: binary.BigEndian.Uint64(b[24:]), kind: kind(b[saidHead-1]), size: int(size)}
@@ -255,7 +259,7 @@ func (r said) entry() Entry {
 func (g segment) scan(b []byte, f func(said) error) (at int, next uint64, err error) {
 	at, next = slotSize, g.first
 	for at < len(b) {
-		r, ok := parseSaid(b[at:])
+		r, ok := g.parseSaid(b[at:])
 		if !ok || r.number != next || r.safe >= next || r.shown >= next {
 			break
 		}
@@ -270,7 +274,7 @@ func (g segment) scan(b []byte, f func(said) error) (at int, next uint64, err er
 // attests says that a record behind a place calls one of that number safe.
 func (g segment) attests(b []byte, at int, number uint64) bool {
 	for ; at < len(b); at += recordAlign {
-		if r, ok := parseSaid(b[at:]); ok && r.safe >= number {
+		if r, ok := g.parseSaid(b[at:]); ok && r.safe >= number {
 			return true
 		}
 	}
