@@ -109,7 +109,7 @@ func ExampleNode_Cancel() {
 	fmt.Printf("%s to %s: %s\n", e.Ref, e.To, e.Error)
 	fmt.Println("waiting:", len(alice.Waiting()))
 	// Output:
-	// the first to bob: it was cancelled
+	// the first to bob: cancelled
 	// waiting: 0
 }
 
