@@ -22,12 +22,17 @@ func (s Stream) History() *History { return &History{s.engine} }
 // Events of package overlay's Node.
 func (s Stream) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		for event, shown := range s.Deliveries() {
-			if !yield(event) {
-				return
-			}
-			shown()
+		if !s.begin() {
+			return
 		}
+		defer s.done()
+		s.loop(func(it item) bool {
+			if !it.hidden && !yield(it.event) {
+				return false
+			}
+			s.handle(it)
+			return true
+		}, nil)
 	}
 }
 
@@ -35,40 +40,58 @@ func (s Stream) Events() iter.Seq[Event] {
 // A message counts as handled only then. The functions are called in the order of the events. Events
 // that were not shown when the loop is left come again in the next one, or after the next start.
 func (s Stream) Deliveries() iter.Seq2[Event, func()] {
-	e := s.engine
 	return func(yield func(Event, func()) bool) {
-		if e.disk.Keeps() {
-			if !e.disk.users.begin() {
-				return // a message shown now could not be noted
-			}
+		if !s.begin() {
+			return
 		}
-		unshown := &unshown{stream: s, last: func() {
-			if e.disk.Keeps() && e.disk.users.end() {
-				_ = e.disk.Close() // the caller that has stopped the engine is not waiting any more
+		unshown := &unshown{stream: s, last: s.done}
+		defer unshown.finish()
+		s.loop(func(it item) bool {
+			unshown.queue(it)
+			return it.hidden || yield(it.event, unshown.pass)
+		}, unshown)
+	}
+}
+
+// loop hands over events, until the queue has ended or one is refused: that one, and those before it that
+// were not shown, are the first of the next loop.
+func (s Stream) loop(each func(item) bool, unshown *unshown) {
+	e := s.engine
+	var items []item
+	for {
+		var ok bool
+		items, ok = e.events.take(items)
+		if !ok || !s.record(items) { // if it can't be written, the peer ends: it comes again after the next start
+			return
+		}
+		for i, it := range items {
+			if each(it) {
+				continue
 			}
-		}}
-		var items []item
-		for {
-			var ok bool
-			items, ok = e.events.take(items)
-			if !ok {
-				unshown.finish()
-				return
+			rest := items[i:]
+			if unshown != nil {
+				rest = append(unshown.rest(), items[i+1:]...)
 			}
-			if !s.record(items) {
-				unshown.finish() // the peer ends; these come again after the next start
-				return
-			}
-			for i, it := range items {
-				unshown.queue(it)
-				if !it.hidden && !yield(it.event, unshown.pass) {
-					e.events.putBack(append(unshown.rest(), items[i+1:]...))
-					unshown.finish()
-					return
-				}
-			}
+			e.events.putBack(rest)
+			return
 		}
 	}
+}
+
+// begin is the beginning of a loop; false: a message shown now could not be noted.
+func (s Stream) begin() bool { return !s.engine.disk.Keeps() || s.engine.disk.users.begin() }
+
+// done is the end of a loop, and of what it has shown.
+func (s Stream) done() {
+	if disk := s.engine.disk; disk.Keeps() && disk.users.end() {
+		_ = disk.Close() // the caller that has stopped the engine is not waiting any more
+	}
+}
+
+// handle says that an event was shown.
+func (s Stream) handle(it item) {
+	s.engine.events.handled(it)
+	s.noteHandled(it)
 }
 
 // record writes events to the history, which gives them their positions; false: it can't be written.
@@ -138,8 +161,7 @@ func (u *unshown) pass() {
 		u.items = u.items[1:]
 		u.passing = true
 		u.mu.Unlock()
-		u.stream.engine.events.handled(it)
-		u.stream.noteHandled(it)
+		u.stream.handle(it)
 		u.mu.Lock()
 		u.passing = false
 	}
