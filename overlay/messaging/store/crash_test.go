@@ -76,7 +76,7 @@ func (c *crash) step(step string) bool {
 // turned notes that with a new file of the history all that was written to others is synced; in the new
 // one there is nothing yet.
 func (c *crash) turned() {
-	if now := c.history(); len(now) > len(c.synced)-2 { // log and cursor
+	if now := c.history(); len(now) > len(c.synced)-3 { // log, cursor and late records
 		maps.Copy(c.synced, now)
 		c.syncing = now
 	}
@@ -117,7 +117,7 @@ func (c *crash) play(t *testing.T) bool {
 	}
 	c.mu.Lock()
 	c.synced = c.history()
-	for _, name := range []string{logFile, cursorName} { // the last is never synced again
+	for _, name := range []string{logFile, cursorName, lateName} { // the last two are never synced again
 		c.synced[name] = c.file(name)
 	}
 	c.mu.Unlock()

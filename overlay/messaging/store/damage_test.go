@@ -192,7 +192,7 @@ func TestOldMeta(t *testing.T) {
 
 func TestMissingFiles(t *testing.T) {
 	full, _, c := fullDatabase(t)
-	for _, name := range []string{databaseFile, logFile, full.lastSegment(), cursorName} {
+	for _, name := range []string{databaseFile, logFile, full.lastSegment(), cursorName, lateName} {
 		for what, damage := range map[string]func(path string) error{
 			"missing":     func(string) error { return nil },
 			"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -289,6 +289,7 @@ func TestTornTail(t *testing.T) {
 	for n := range 3 {
 		ends = append(ends, s.history.at)
 		say(t, s, Entry{Author: key(n), Stamp: shown(1, 1), Data: []byte("text"), Message: true})
+		texts(t, s, Span{1, 1}) // writes it to the segment
 		images = append(images, imageOf(t, dir))
 	}
 	end := s.history.at
@@ -299,7 +300,7 @@ func TestTornTail(t *testing.T) {
 		images[3].with(name, func(b []byte) []byte {
 			clear(b[ends[2]+size:])
 			return b
-		}).put(t, cut)
+		}).with(lateName, func(b []byte) []byte { clear(b); return b }).put(t, cut)
 		s := mustOpen(t, cut)
 		torn := !allZero(images[3][name][ends[2] : ends[2]+size])
 		whole := size >= saidHead+noteSize+len("text")

@@ -165,8 +165,10 @@ func historyFiles(t testing.TB, dir string) (names []string) {
 // lastSegment is the file of the history that is written.
 func (i image) lastSegment() string {
 	names := slices.Sorted(maps.Keys(i))
-	return names[slices.Index(names, cursorName)-1]
+	return names[slices.Index(names, lateName)-1]
 }
+
+var lateName = filepath.Join(historyDir, lateFile)
 
 var cursorName = filepath.Join(historyDir, cursorFile)
 

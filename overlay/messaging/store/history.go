@@ -67,6 +67,7 @@ type history struct {
 	first, last atomic.Uint64 // the positions, for those who may not wait for the disk
 
 	cursor cursor
+	late   late
 
 	opened opened
 }
@@ -82,6 +83,13 @@ type folding struct {
 type opened struct {
 	early []Entry // not shown
 	torn  int     // bytes that were cut off
+}
+
+// late is the file of records that the last segment may lack.
+type late struct {
+	file *os.File
+	area []byte // a map of it; nil where none can be had: then records are written at once
+	at   int    // as much of the buffer is there
 }
 
 // cursor is the file that says how far things were shown, until a record does.
@@ -193,7 +201,7 @@ func (h *history) Say(entries []Entry) error {
 			return h.store.fail(err)
 		}
 	}
-	if err := h.flush(); err != nil {
+	if err := h.keep(); err != nil {
 		return h.store.fail(err)
 	}
 	if !h.store.reach("said") {
@@ -223,6 +231,23 @@ func (h *history) add(e *Entry) error {
 	return nil
 }
 
+// keep puts what is new in the buffer where it outlives the process. h.mu is held.
+func (h *history) keep() (err error) {
+	if len(h.buffer) > len(h.late.area) {
+		return h.flush()
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			err = damage(h.late.file.Name(), errors.New("it was cut short, or the disk can't hold it"))
+		}
+	}()
+	copy(h.late.area[h.late.at:], h.buffer[h.late.at:])
+	h.late.at = len(h.buffer)
+	h.last.Store(h.number)
+	return nil
+}
+
 // makeRoom begins a new segment if the last has no room for a record. h.mu is held.
 func (h *history) makeRoom(size int) error {
 	if h.at+len(h.buffer)+size <= h.segments[len(h.segments)-1].size {
@@ -234,7 +259,7 @@ func (h *history) makeRoom(size int) error {
 	return h.newLast(size)
 }
 
-// flush writes the buffer. h.mu is held.
+// flush writes the buffer to the segment. h.mu is held.
 func (h *history) flush() error {
 	if len(h.buffer) == 0 {
 		return nil
@@ -243,7 +268,7 @@ func (h *history) flush() error {
 		return err // it names the path
 	}
 	h.at += len(h.buffer)
-	h.buffer = h.buffer[:0]
+	h.buffer, h.late.at = h.buffer[:0], 0
 	h.last.Store(h.number)
 	return nil
 }
@@ -359,7 +384,7 @@ func (h *history) noteShown() error {
 	case h.store.Err() != nil || h.store.isDead(): // since it was looked at
 		return h.store.fail(ErrKilled)
 	case h.noted == h.shown:
-		return nil
+		return h.flush()
 	}
 	if err := h.makeRoom(align(saidHead)); err != nil {
 		return err
@@ -468,7 +493,7 @@ func (h *history) endHistory() {
 
 // release closes the files.
 func (h *history) release() error {
-	err := unmapFile(h.cursor.slots)
-	h.cursor.slots = nil
-	return errors.Join(err, closeFiles(h.file, h.cursor.file))
+	err := errors.Join(unmapFile(h.cursor.slots), unmapFile(h.late.area))
+	h.cursor.slots, h.late.area = nil, nil
+	return errors.Join(err, closeFiles(h.file, h.cursor.file, h.late.file))
 }

@@ -39,13 +39,15 @@ var meddling = map[string]struct {
 		}
 		return os.Rename(path+".copy", path)
 	}, true},
-	"the database emptied":  {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 0) }, false},
-	"its head left":         {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 20000) }, false},
-	"its last byte cut off": {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, databaseFile)) }, false},
-	"its pages overwritten": {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
-	"the log emptied":       {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, logFile), 0) }, false},
-	"the log cut by one":    {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, logFile)) }, false},
-	"the cursor removed":    {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, historyDir, cursorFile)) }, true},
+	"the database emptied":     {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 0) }, false},
+	"its head left":            {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, databaseFile), 20000) }, false},
+	"its last byte cut off":    {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, databaseFile)) }, false},
+	"its pages overwritten":    {func(t *testing.T, dir string) error { return overwrite(t, filepath.Join(dir, databaseFile)) }, false},
+	"the log emptied":          {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, logFile), 0) }, false},
+	"the log cut by one":       {func(_ *testing.T, dir string) error { return shorten(filepath.Join(dir, logFile)) }, false},
+	"the late records removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, historyDir, lateFile)) }, true},
+	"the late records emptied": {func(_ *testing.T, dir string) error { return os.Truncate(filepath.Join(dir, historyDir, lateFile), 0) }, false},
+	"the cursor removed":       {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, historyDir, cursorFile)) }, true},
 	"the cursor emptied": {func(_ *testing.T, dir string) error {
 		return os.Truncate(filepath.Join(dir, historyDir, cursorFile), 0)
 	}, false},
@@ -56,7 +58,7 @@ var meddling = map[string]struct {
 
 func lastSegmentOf(t *testing.T, dir string) string {
 	names := historyFiles(t, dir)
-	return filepath.Join(dir, names[len(names)-2])
+	return filepath.Join(dir, names[len(names)-3])
 }
 
 // fill writes more than a few pages.
@@ -141,6 +143,9 @@ func TestMeddlingUnderLoad(t *testing.T) {
 	for name, m := range meddling {
 		if strings.Contains(name, "cut by one") {
 			continue // it may have grown again before it is looked at, and nothing is lost
+		}
+		if strings.Contains(name, "the last of the history") {
+			continue // by then it may be an older one, at which nobody looks
 		}
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "state")

@@ -31,7 +31,8 @@ func (h *history) makeHistory(dir string) error {
 		return err
 	}
 	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: h.size, salt: rand.Uint32()}
-	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)), syncDir(path))
+	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)),
+		createFile(filepath.Join(path, lateFile), make([]byte, g.size/2)), syncDir(path))
 	if err != nil {
 		_ = os.RemoveAll(path)
 		return err
@@ -70,6 +71,11 @@ func (h *history) openHistory(folded uint64) error {
 			return err
 		}
 		last := from+i == len(h.segments)-1
+		if last {
+			if err := h.openLate(g, b); err != nil {
+				return err
+			}
+		}
 		h.messages, h.entries = g.before, g.said
 		at, next, err := g.scan(b, func(r said) error {
 			h.noted = max(h.noted, r.shown)
@@ -117,7 +123,7 @@ func (h *history) readSegments() error {
 	}
 	for _, e := range entries { // in the order of their names
 		switch name := e.Name(); {
-		case name == cursorFile || name == spareFile:
+		case name == cursorFile || name == lateFile || name == spareFile:
 		case strings.HasPrefix(name, temporary) && e.Type().IsRegular():
 			if err := os.Remove(filepath.Join(h.dir, name)); err != nil {
 				return err
@@ -153,6 +159,76 @@ func (h *history) cutTail(g segment, tail []byte) (err error) {
 		}
 	}
 	return h.file.Sync()
+}
+
+// openLate adds to the bytes of the last segment the records that it lacks, which the end of the process has
+// kept from it, and writes them there: then the file is emptied.
+func (h *history) openLate(g segment, b []byte) error {
+	path := filepath.Join(h.dir, lateFile)
+	there, err := exists(path)
+	if err == nil && !there {
+		err = &DamagedError{Path: path, Err: errors.New("it is missing")}
+	}
+	if err != nil {
+		return err
+	}
+	if h.late.file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	late := make([]byte, h.size/2)
+	if !hasSize(h.late.file, len(late)) {
+		return damage(path, fmt.Errorf("it does not have %d bytes", len(late)))
+	}
+	if err := readFull(h.late.file, late, 0); err != nil {
+		return damage(path, err)
+	}
+	at, next, err := g.scan(b, func(said) error { return nil })
+	if err != nil {
+		return err
+	}
+	if g.attests(b, at, next) {
+		return nil // the segment is damaged, which its reader says
+	}
+	if end := g.fill(b, late, at, next); end > at {
+		f, err := os.OpenFile(g.path, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.WriteAt(b[at:end], int64(at))
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !allZero(late) {
+		if _, err := h.late.file.WriteAt(make([]byte, len(late)), 0); err != nil {
+			return err
+		}
+		if err := h.late.file.Sync(); err != nil {
+			return err
+		}
+	}
+	h.late.area, err = mapFile(h.late.file, len(late))
+	return err
+}
+
+// fill puts the records of the late file that come next into the bytes of a segment, from a place on, and
+// returns where they end.
+func (g segment) fill(b, late []byte, at int, next uint64) int {
+	number := uint64(0) // of the record before
+	for i := 0; i < len(late); {
+		r, ok := g.parseSaid(late[i:])
+		if !ok || number != 0 && r.number != number+1 || r.number > next || at+align(r.size) > len(b) {
+			break
+		}
+		end := i + align(r.size)
+		if number = r.number; number == next {
+			clear(b[at : at+align(r.size)])
+			copy(b[at:], late[i:min(end, len(late))])
+			at, next = at+align(r.size), next+1
+		}
+		i = end
+	}
+	return at
 }
 
 // openCursor finds out how far things were shown: what the records say, or the cursor, whose writes

@@ -46,6 +46,10 @@ var ErrEnough = errors.New("enough was read")
 // where an entry is damaged.
 func (h *history) Read(span Span, f func(Entry) error) error {
 	h.mu.Lock()
+	if err := h.flush(); err != nil {
+		h.mu.Unlock()
+		return h.store.fail(err)
+	}
 	segments := append([]segment(nil), h.segments...)
 	end := h.last.Load()
 	h.mu.Unlock()

@@ -102,7 +102,7 @@ func (s *Store) load(dir string) (err error) {
 	if err := s.openFiles(dir); err != nil {
 		return err
 	}
-	for _, path := range []string{s.history.segments[len(s.history.segments)-1].path, s.path, s.log.path, filepath.Join(s.history.dir, cursorFile)} {
+	for _, path := range []string{s.history.segments[len(s.history.segments)-1].path, s.path, s.log.path, filepath.Join(s.history.dir, cursorFile), filepath.Join(s.history.dir, lateFile)} {
 		p, err := placeOf(path)
 		if err != nil {
 			return err
