@@ -28,7 +28,7 @@ import (
 // A message is shown once, whether live or as the past: what was shown is remembered by its tag, a
 // hash of its author's key and its ID, so that nobody can make another author's message look as if
 // it was shown. Signatures are checked against the key in the message. The ID beside it is proved
-// only if the table, or a pass, says that it is that key's.
+// only if the table, or a pass, says that it is that key's, and no other key has the ID now.
 
 // Bounds, all guesses but what package pb says of an answer.
 const (
@@ -279,20 +279,21 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 	}
 	id, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
 	tag := base.TagOfBroadcast(c)
-	e := p.table.Get(id, key)
-	proved := e != nil && !e.Removed()
+	e, owner := p.table.Get(id, key), p.table.Owner(id, p.Now)
+	known := e != nil && !e.Removed()
 	switch age := time.Duration(p.today() - c.GetSentAt()); {
 	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -aheadFor, c.GetSentAt() < 0:
 		return ""
 	case p.shown.has[tag] || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
 		return ""
-	case p.Passes.Removal(key) != nil && !proved, p.Passes.Private() && !proved && passes[key] != id:
+	case p.Passes.Removal(key) != nil && !known, p.Passes.Private() && !known && passes[key] != id:
 		return ""
 	case !p.Cfg.Verify(base.Claim{As: base.AsBroadcast, Key: key, Signed: s}):
 		return "a broadcast of the past that its author has not signed"
 	}
 	piece := newPiece(c, s)
-	piece.Proved, piece.from = proved || p.Passes.Private(), a.awaits
+	piece.Proved = (known || p.Passes.Private()) && (owner == nil || owner.Record.Key == key)
+	piece.from = a.awaits
 	a.got = append(a.got, piece)
 	return ""
 }

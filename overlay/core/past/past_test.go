@@ -480,3 +480,23 @@ func TestMembersOnly(t *testing.T) {
 	r.pass(graceFor)
 	r.expect("of members", "a1", "gone1")
 }
+
+// Whoever has lost an ID, or never had it, is in the table too; proved is who has the ID.
+func TestProved(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.link("a")
+	entry := func(id, key string, epoch uint64, state pb.AnnouncementType) {
+		r.table.Insert(table.NewEntry(&base.Record{ID: certs.ID(id), Key: identity(key).Key(), Epoch: epoch, Tag: base.TagOf(certs.ID(id))}, state, r.Now))
+	}
+	entry("a", "usurper", 2, pb.AnnouncementType_JOIN) // after a, which has the ID
+	entry("left", "left", 1, pb.AnnouncementType_LEAVE)
+	entry("new", "old", 1, pb.AnnouncementType_LEAVE) // the ID is another's by now
+	entry("new", "new", 2, pb.AnnouncementType_JOIN)
+	as := func(id string) func(*pb.BroadcastContent) {
+		return func(c *pb.BroadcastContent) { c.Sender = id }
+	}
+	r.wanted(a)
+	r.give(a, said("a", 1, 5*time.Minute, nil), said("usurper", 1, 4*time.Minute, as("a")), said("left", 1, 3*time.Minute, nil), said("old", 1, 2*time.Minute, as("new")), said("new", 1, 0, nil))
+	r.pass(graceFor)
+	r.expect("proved and not", "a1", "usurper1?", "left1", "old1?", "new1")
+}
