@@ -85,10 +85,11 @@ type ask struct {
 
 // question is an answer that is to come. It may come when nobody waits for it any more.
 type question struct {
-	link  base.LinkID
-	room  string
-	count int
-	bytes int
+	link   base.LinkID
+	room   string
+	count  int
+	bytes  int
+	passes map[certs.PublicKey]certs.ID // that were valid, in any of its parts
 }
 
 // asker names who has asked for the past of a room.
@@ -198,7 +199,7 @@ func (p *Past) question(a *ask, l *link.Link) {
 	if len(a.asked) == 0 {
 		a.began = p.Now
 	}
-	a.awaits = &question{link: l.ID, room: a.room}
+	a.awaits = &question{link: l.ID, room: a.room, passes: make(map[certs.PublicKey]certs.ID)}
 	a.asked, a.till, p.open = append(a.asked, l.Key), p.Now+answerFor, append(p.open, a.awaits)
 	have := slices.Clone(a.have)
 	for _, g := range a.got {
@@ -227,9 +228,9 @@ func (p *Past) ReceiveGiven(l *link.Link, m *pb.PastGiven) {
 	if j := slices.IndexFunc(p.asks, func(a *ask) bool { return a.awaits == q }); j >= 0 {
 		a := p.asks[j]
 		a.till = p.Now + answerFor
-		passes := p.judge(m.GetPasses())
+		p.judge(q, m.GetPasses())
 		for _, s := range m.GetBroadcasts() {
-			if wrong := p.accept(a, l, s, passes); wrong != "" {
+			if wrong := p.accept(a, l, s); wrong != "" {
 				p.refuse(l, q, wrong)
 				return
 			}
@@ -261,7 +262,7 @@ func (p *Past) refuse(l *link.Link, q *question, why string) {
 // accept judges a message that a giver says was said in the room. What may be nobody's fault, such as
 // a clock that is wrong, a member that was removed, or a form that we can't read, is left out; the
 // answer is what only a liar would have sent.
-func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.PublicKey]certs.ID) (wrong string) {
+func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed) (wrong string) {
 	c, err := pb.ParseBroadcast(s)
 	if err != nil {
 		p.links.Skip(l, err)
@@ -286,7 +287,7 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 		return ""
 	case p.shown.has[tag] || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
 		return ""
-	case p.Passes.Removal(key) != nil && !known, p.Passes.Private() && !known && passes[key] != id:
+	case p.Passes.Removal(key) != nil && !known, p.Passes.Private() && !known && a.awaits.passes[key] != id:
 		return ""
 	case !p.Cfg.Verify(base.Claim{As: base.AsBroadcast, Key: key, Signed: s}):
 		return "a broadcast of the past that its author has not signed"
@@ -298,12 +299,12 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 	return ""
 }
 
-// judge returns whose passes are valid, and for which IDs. The others do not count: a removal may
-// have come to us alone.
-func (p *Past) judge(list []*pb.Pass) map[certs.PublicKey]certs.ID {
-	valid := make(map[certs.PublicKey]certs.ID)
+// judge notes whose passes are valid, and for which IDs. The others do not count: a removal may have
+// come to us alone. A pass comes once, before the first message of its owner, which may say more in
+// later parts.
+func (p *Past) judge(q *question, list []*pb.Pass) {
 	if !p.Passes.Private() {
-		return valid
+		return
 	}
 	for _, pass := range list {
 		grant, err := pb.ParseGrant(pass.GetGrant())
@@ -319,9 +320,8 @@ func (p *Past) judge(list []*pb.Pass) map[certs.PublicKey]certs.ID {
 			continue
 		}
 		p.Passes.Learn(r)
-		valid[r.Key] = r.ID
+		q.passes[r.Key] = r.ID
 	}
-	return valid
 }
 
 // show hands what was found to the user.

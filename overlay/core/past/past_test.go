@@ -479,6 +479,17 @@ func TestMembersOnly(t *testing.T) {
 	})
 	r.pass(graceFor)
 	r.expect("of members", "a1", "gone1")
+
+	// in an answer of two parts a pass comes in the first
+	r = newRig(t, func(cfg *base.Config) { cfg.Key = root.Key() })
+	a, b := r.link("a"), r.link("b")
+	r.wanted(a)
+	r.ReceiveGiven(a, &pb.PastGiven{Room: "#dev", Passes: []*pb.Pass{pass("gone", root)}, Broadcasts: []*pb.Signed{said("gone", 1, time.Hour, nil)}})
+	r.give(a, said("gone", 2, time.Minute, nil))
+	r.wanted(b)
+	r.give(b, said("gone", 3, 0, nil)) // without a pass
+	r.pass(graceFor)
+	r.expect("of two parts", "gone1", "gone2")
 }
 
 // Whoever has lost an ID, or never had it, is in the table too; proved is who has the ID.
