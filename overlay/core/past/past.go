@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -34,7 +36,7 @@ import (
 const (
 	Givers     = 3
 	graceFor   = 500 * time.Millisecond // how long others are waited for, when there are fewer links
-	answerFor  = 2 * time.Second        // for an answer to come, or its next part; then another link is asked
+	answerFor  = 4 * time.Second        // for an answer to come, all of it; then another link is asked
 	KeepFor    = 7 * 24 * time.Hour     // how old a message may be
 	aheadFor   = 10 * time.Minute       // of our clock, that an author's may be
 	maxShown   = 1 << 14                // messages remembered as shown in this run
@@ -87,8 +89,10 @@ type ask struct {
 type question struct {
 	link   base.LinkID
 	room   string
+	parts  int
 	count  int
-	bytes  int
+	bytes  int                          // passes too
+	shows  int                          // passes
 	passes map[certs.PublicKey]certs.ID // that were valid, in any of its parts
 }
 
@@ -172,13 +176,14 @@ func (p *Past) over(a *ask) bool {
 }
 
 // giver is the link to ask next: to a peer that is in the room before others, each peer once, and one
-// question at a time. Nil: there is none now.
+// question at a time. One that nobody waits for any more stands in the way of the same room alone,
+// whose answers could not be told apart. Nil: there is none now.
 func (p *Past) giver(a *ask) (best *link.Link) {
 	if len(p.open) >= maxOpen {
 		return nil
 	}
 	for _, l := range p.links.List {
-		busy := slices.ContainsFunc(p.open, func(q *question) bool { return q.link == l.ID })
+		busy := slices.ContainsFunc(p.open, func(q *question) bool { return q.link == l.ID && (q.room == a.room || p.awaited(q)) })
 		if l.State != link.LinkUp || busy || !l.Foreign.Knows(pb.FeaturePast) || slices.Contains(a.asked, l.Key) {
 			continue
 		}
@@ -187,6 +192,11 @@ func (p *Past) giver(a *ask) (best *link.Link) {
 		}
 	}
 	return best
+}
+
+// awaited reports whether the answer to a question still counts.
+func (p *Past) awaited(q *question) bool {
+	return slices.ContainsFunc(p.asks, func(a *ask) bool { return a.awaits == q })
 }
 
 // isIn reports whether the peer at the other end says that it is in a room.
@@ -217,17 +227,13 @@ func (p *Past) ReceiveGiven(l *link.Link, m *pb.PastGiven) {
 		return
 	}
 	q := p.open[i]
-	q.count += len(m.GetBroadcasts())
-	for _, s := range m.GetBroadcasts() {
-		q.bytes += size(s)
-	}
-	if q.count > pb.MaxPast || q.bytes > pb.MaxPastBytes {
+	q.add(m)
+	if q.parts > pb.MaxPast || q.count > pb.MaxPast || q.shows > pb.MaxPasses || q.bytes > pb.MaxPastBytes {
 		p.refuse(l, q, "more about the past than an answer holds")
 		return
 	}
 	if j := slices.IndexFunc(p.asks, func(a *ask) bool { return a.awaits == q }); j >= 0 {
 		a := p.asks[j]
-		a.till = p.Now + answerFor
 		p.judge(q, m.GetPasses())
 		for _, s := range m.GetBroadcasts() {
 			if wrong := p.accept(a, l, s); wrong != "" {
@@ -250,8 +256,22 @@ func (p *Past) ReceiveGiven(l *link.Link, m *pb.PastGiven) {
 	}
 }
 
+// add counts what a part has: parts without a message too, or they would never end.
+func (q *question) add(m *pb.PastGiven) {
+	q.parts++
+	q.count += len(m.GetBroadcasts())
+	q.shows += len(m.GetPasses())
+	for _, s := range m.GetBroadcasts() {
+		q.bytes += size(s)
+	}
+	for _, pass := range m.GetPasses() {
+		q.bytes += proto.Size(pass)
+	}
+}
+
 // refuse ends the link to a giver that lies, and forgets what it has given.
 func (p *Past) refuse(l *link.Link, q *question, why string) {
+	p.open = slices.DeleteFunc(p.open, func(o *question) bool { return o == q })
 	for _, a := range p.asks {
 		a.got = slices.DeleteFunc(a.got, func(g Piece) bool { return g.from == q })
 	}

@@ -511,3 +511,57 @@ func TestProved(t *testing.T) {
 	r.pass(graceFor)
 	r.expect("proved and not", "a1", "usurper1?", "left1", "old1?", "new1")
 }
+
+// A giver that goes on without saying anything ends its link, and one that is slow is made up for by
+// the next: neither holds up the past.
+func TestEndlessAnswers(t *testing.T) {
+	passes := func(n, size int) []*pb.Pass {
+		list := make([]*pb.Pass, n)
+		for i := range list {
+			list[i] = &pb.Pass{Grant: &pb.Signed{Payload: make([]byte, size)}}
+		}
+		return list
+	}
+	for name, part := range map[string]*pb.PastGiven{
+		"empty parts":    {Room: "#dev"},
+		"too many":       {Room: "#dev", Passes: passes(2, 0)},
+		"too many bytes": {Room: "#dev", Passes: passes(1, pb.MaxPastBytes/100)},
+	} {
+		r := newRig(t, nil)
+		a, b := r.link("a"), r.link("b")
+		r.wanted(a)
+		for i := range pb.MaxPast + 1 {
+			if r.ReceiveGiven(a, part); a.State != link.LinkUp {
+				break
+			} else if i >= 100 && len(part.Passes) > 0 || i == pb.MaxPast {
+				t.Errorf("%s: it goes on", name)
+			}
+		}
+		if r.wanted(b) == nil {
+			t.Errorf("%s: nobody else is asked", name)
+		}
+		if len(r.open) != 1 {
+			t.Errorf("%s: %d questions are open", name, len(r.open))
+		}
+	}
+
+	r := newRig(t, nil)
+	a := r.link("a")
+	r.wanted(a)
+	r.pass(answerFor - 1)
+	r.ReceiveGiven(a, &pb.PastGiven{Room: "#dev", Broadcasts: []*pb.Signed{said("a", 1, 0, nil)}})
+	b := r.link("b")
+	r.pass(1)
+	if r.wanted(b) == nil {
+		t.Error("a part makes the deadline a later one")
+	}
+	r.Enter(base.Room{Name: "#ops"})
+	if w := r.wanted(a); w.GetRoom() != "#ops" {
+		t.Errorf("a question that nobody waits for keeps the link from others: %v", w)
+	}
+	r.Exit("#dev")
+	r.Enter(base.Room{Name: "#dev"})
+	if r.wanted(a) != nil || r.wanted(b) != nil {
+		t.Error("a link is asked for a room twice at once")
+	}
+}
