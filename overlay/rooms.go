@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -138,19 +139,22 @@ func (rs rooms) names() (list []string) {
 }
 
 // entering are rooms, or Everyone, that this peer is in, for the core, with what the history has of
-// them.
+// them: all that could come again as the past, which others judge by the author's clock.
 func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room, err error) {
-	recent, err := rs.node.messages.Rooms.Recent(names, pb.MaxPast, time.Now().Add(-past.KeepFor))
+	shown, err := messaging.Recent(&rs.node.messages.Rooms, names, math.MaxInt, time.Now().Add(-past.KeepFor-past.AheadFor), tagOfBroadcast)
 	for _, name := range names {
-		r := base.Room{Name: string(name), Settled: settled}
-		for _, s := range recent[name] {
-			if c, err := pb.ParseBroadcast(s); err == nil {
-				r.Shown = append(r.Shown, base.TagOfBroadcast(c))
-			}
-		}
-		list = append(list, r)
+		list = append(list, base.Room{Name: string(name), Settled: settled, Shown: shown[name]})
 	}
 	return list, err
+}
+
+// tagOfBroadcast is the tag of a message that the history has, 0 if this program can't read it.
+func tagOfBroadcast(s *pb.Signed) uint64 {
+	c, err := pb.ParseBroadcast(s)
+	if err != nil {
+		return 0
+	}
+	return base.TagOfBroadcast(c)
 }
 
 // remembers says that this peer keeps a history, which it gives to those who come.
@@ -175,7 +179,7 @@ func recall(l *loop, r base.Recall) {
 	passes := n.members.passesOfMet()
 	n.wg.Go(func() {
 		room := certs.ID(r.Room)
-		history, err := n.messages.Rooms.Recent([]certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor))
+		history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
 		if err != nil {
 			n.log.Warn("the history can't be given to others", "error", err)
 		}

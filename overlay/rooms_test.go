@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/past"
 	"quicpeer/pb"
 )
 
@@ -372,5 +373,55 @@ func TestPastOfMembers(t *testing.T) {
 		}
 		dave := w.mustBy("dave", alice.invite("dave"))
 		dave.awaitHeard(5*time.Second, Everyone, "+by bob")
+	})
+}
+
+// Of much that was said in a room none is shown again after a restart, or when the peer enters it again:
+// what it has missed comes alone, also from an author whose clock is ahead.
+func TestPastOfMuchOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		alice := w.start("alice")
+		alice.enterRoom("#dev")
+		bob := w.start("bob", "alice")
+		bob.enterRoom("#dev")
+		for i := range 500 {
+			alice.said("#dev", fmt.Sprint(i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		bob.awaitHeard(5*time.Second, "#dev", numbers(500)...)
+		w.kill(bob)
+		alice.said("#dev", "while it was gone")
+		bob = w.start("bob", "alice")
+		bob.awaitHeard(5*time.Second, "#dev", "+while it was gone")
+		if err := bob.PartRoom("#dev"); err != nil {
+			t.Fatal(err)
+		}
+		alice.said("#dev", "while it was out")
+		time.Sleep(time.Minute)
+		bob.enterRoom("#dev")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, "#dev", "+while it was gone", "+while it was out")
+
+		// said by a clock that is ahead, and shown a week ago by ours, but not by that one
+		key, id := state("gone", "gone").Identity.Key(), make([]byte, 16)
+		id[8] = 0x80
+		ahead := state("gone", "gone").Identity.SignBroadcast(&pb.BroadcastContent{
+			Id: id, Sender: "gone", Key: key[:], Network: alice.members.network.Label(), Room: "#dev", Content: "ahead", SentAt: time.Now().Add(past.AheadFor - time.Second).UnixNano(),
+		})
+		for _, p := range []*peer{bob, alice} {
+			p.messages.Rooms.Bygone(Message{ID: MessageID(id), From: "gone", Key: key, To: "#dev", Body: "ahead", SentAt: time.Now()}, ahead)
+			time.Sleep(time.Minute)
+		}
+		if list, err := bob.entering(false, "#dev"); err != nil || len(list[0].Shown) != 503 {
+			t.Errorf("the core is told of %d messages shown, %v", len(list[0].Shown), err)
+		}
+		w.kill(bob)
+		w.kill(alice)
+		time.Sleep(past.KeepFor - time.Minute - time.Minute/2)
+		w.start("alice")
+		bob = w.start("bob", "alice")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, "#dev")
 	})
 }

@@ -70,8 +70,9 @@ func (p *Past) sendPart(l *link.Link, part *pb.PastGiven) {
 	p.Out.Frames = append(p.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(part), Envelope: true})
 }
 
-// choose returns the last messages that the asker lacks, as many as an answer holds, in the order in
-// which they were said.
+// choose returns what the asker lacks of the last messages, as many as an answer holds, in the order
+// in which they were said. Nothing older is looked for: an asker that has the last has had those
+// before, and does not name them.
 func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
 	var list []Piece
 	for _, s := range history {
@@ -79,13 +80,12 @@ func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
 		if err != nil || time.Duration(p.today()-c.GetSentAt()) > KeepFor || p.Passes.Removal(certs.PublicKey(c.GetKey())) != nil {
 			continue
 		}
-		if !slices.Contains(to.Have, base.TagOfBroadcast(c)) {
-			list = append(list, newPiece(c, s))
-		}
+		list = append(list, newPiece(c, s))
 	}
 	Order(list)
+	list = slices.DeleteFunc(list[max(0, len(list)-pb.MaxPast):], func(g Piece) bool { return slices.Contains(to.Have, g.tag) })
 	first, bytes := len(list), 0
-	for ; first > 0 && len(list)-first < pb.MaxPast; first-- {
+	for ; first > 0; first-- {
 		bytes += size(list[first-1].Signed)
 		if p.Passes.Private() {
 			bytes += pb.MaxPass

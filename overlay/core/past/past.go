@@ -38,7 +38,7 @@ const (
 	graceFor   = 500 * time.Millisecond // how long others are waited for, when there are fewer links
 	answerFor  = 4 * time.Second        // for an answer to come, all of it; then another link is asked
 	KeepFor    = 7 * 24 * time.Hour     // how old a message may be
-	aheadFor   = 10 * time.Minute       // of our clock, that an author's may be
+	AheadFor   = 10 * time.Minute       // of our clock, that an author's may be
 	maxShown   = 1 << 14                // messages remembered as shown in this run
 	maxOpen    = 256                    // questions without an answer; then none is put
 	maxFrame   = 96 << 10               // bytes in a part of an answer; one broadcast is sent in any case
@@ -76,13 +76,20 @@ func New(en *base.Env, t *table.Table, ls *link.Links) *Past {
 // ask is the search for the past of one room.
 type ask struct {
 	room     string
-	have     []uint64 // tags: shown in earlier runs, or before we left the room
+	have     []uint64 // tags: the last that were shown in earlier runs, or before we left the room
+	known    []uint64 // the same, all of the last days, in order
 	got      []Piece
 	asked    []certs.PublicKey
 	awaits   *question     // nil: no answer is awaited
 	till     time.Duration // then another link is asked
 	began    time.Duration // when the first link was asked
 	shownYet uint64        // how many messages had been shown by then
+}
+
+// knows reports whether a message was shown in an earlier run, or before we left the room.
+func (a *ask) knows(tag uint64) bool {
+	_, found := slices.BinarySearch(a.known, tag)
+	return found
 }
 
 // question is an answer that is to come. It may come when nobody waits for it any more.
@@ -109,10 +116,11 @@ func (p *Past) Enter(r base.Room) {
 	if r.Settled || slices.ContainsFunc(p.asks, func(a *ask) bool { return a.room == r.Name }) {
 		return
 	}
-	a := &ask{room: r.Name, have: r.Shown, shownYet: p.shown.count}
-	for _, tag := range r.Shown {
-		p.shown.add(tag)
+	a := &ask{room: r.Name, have: slices.Clone(r.Shown[max(0, len(r.Shown)-pb.MaxPast):]), known: slices.Sorted(slices.Values(r.Shown))}
+	for _, tag := range a.have {
+		p.shown.add(tag) // of all of them it would forget what is shown live
 	}
+	a.shownYet = p.shown.count
 	p.asks = append(p.asks, a)
 }
 
@@ -303,9 +311,9 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed) (wrong string) {
 	e, owner := p.table.Get(id, key), p.table.Owner(id, p.Now)
 	known := e != nil && !e.Removed()
 	switch age := time.Duration(p.today() - c.GetSentAt()); {
-	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -aheadFor, c.GetSentAt() < 0:
+	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -AheadFor, c.GetSentAt() < 0:
 		return ""
-	case p.shown.has[tag] || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
+	case p.shown.has[tag] || a.knows(tag) || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
 		return ""
 	case p.Passes.Removal(key) != nil && !known, p.Passes.Private() && !known && a.awaits.passes[key] != id:
 		return ""

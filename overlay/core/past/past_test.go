@@ -221,8 +221,8 @@ func TestLies(t *testing.T) {
 		{"too much", much, "more about the past", nil},
 		{"too many", many[:pb.MaxPast], "more about the past", nil},
 		{"as many as there may be", many[:pb.MaxPast-1], "", []string{"a1"}},
-		{"from the future", []*pb.Signed{said("bob", 1, -aheadFor-1, nil)}, "", []string{"a1"}},
-		{"by a clock that is a little ahead", []*pb.Signed{said("bob", 1, -aheadFor, nil)}, "", []string{"a1", "bob1?"}},
+		{"from the future", []*pb.Signed{said("bob", 1, -AheadFor-1, nil)}, "", []string{"a1"}},
+		{"by a clock that is a little ahead", []*pb.Signed{said("bob", 1, -AheadFor, nil)}, "", []string{"a1", "bob1?"}},
 		{"too old", []*pb.Signed{said("bob", 1, KeepFor+1, nil)}, "", []string{"a1"}},
 		{"before time", []*pb.Signed{said("bob", 1, 0, func(c *pb.BroadcastContent) { c.SentAt = -1 << 63 })}, "", []string{"a1"}},
 		{"our own", []*pb.Signed{said("self", 1, 0, nil)}, "", []string{"a1"}},
@@ -367,7 +367,7 @@ func TestGive(t *testing.T) {
 	for _, s := range list {
 		bytes += size(s)
 	}
-	if len(list) != pb.MaxPast || frames < 3 || bytes > pb.MaxPastBytes || !slices.Equal(list, history[len(history)-pb.MaxPast:]) && !sameSigned(list, history[len(history)-pb.MaxPast:]) {
+	if len(list) != pb.MaxPast-1 || frames < 3 || bytes > pb.MaxPastBytes || !sameSigned(list, history[len(history)-pb.MaxPast+1:]) { // the asker has the newest
 		t.Errorf("%d broadcasts of %d bytes in %d frames", len(list), bytes, frames)
 	}
 	for i := range 4 {
@@ -563,5 +563,38 @@ func TestEndlessAnswers(t *testing.T) {
 	r.Enter(base.Room{Name: "#dev"})
 	if r.wanted(a) != nil || r.wanted(b) != nil {
 		t.Error("a link is asked for a room twice at once")
+	}
+}
+
+// Whatever was shown in the last days is not shown again, however much it is: the asker names the last,
+// and leaves out the others if a giver has them.
+func TestMuchShown(t *testing.T) {
+	var history []*pb.Signed
+	var tags []uint64
+	for i := range uint64(maxShown) {
+		tags = append(tags, i)
+	}
+	for i := range uint64(500) {
+		s := said("b", 1+i, time.Hour-time.Duration(i), nil)
+		c, _ := pb.ParseBroadcast(s)
+		history, tags = append(history, s), append(tags, base.TagOfBroadcast(c))
+	}
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Shown = tags })
+	a := r.link("a")
+	if w := r.wanted(a); !slices.Equal(w.GetHave(), tags[len(tags)-pb.MaxPast:]) {
+		t.Errorf("it names %d of %d", len(w.GetHave()), len(tags))
+	}
+	r.give(a, history[0], history[len(history)-pb.MaxPast-1], history[len(history)-1], said("b", 0, 0, nil))
+	r.pass(graceFor)
+	r.expect("of all", "b0?")
+	if r.Hides(&pb.BroadcastContent{Id: make([]byte, 16), Room: "#dev"}) || len(r.Past.shown.has) != pb.MaxPast+2 {
+		t.Errorf("%d are remembered as shown", len(r.Past.shown.has))
+	}
+
+	// a giver does not dig for what is older than its last
+	r.Give(base.Recall{Link: a.ID, Room: "#dev", Have: tags[len(tags)-pb.MaxPast:]}, history, nil)
+	r.read()
+	if list := r.sent[a.ID]; len(list) != 1 || len(list[0].GetPastGiven().GetBroadcasts()) > 0 || !list[0].GetPastGiven().GetEnd() {
+		t.Errorf("to one that has the last it gives %v", list)
 	}
 }
