@@ -97,11 +97,7 @@ func (rs rooms) SendRoom(ctx context.Context, room certs.ID, body, ref string) (
 
 // changed tells the loop that this peer has entered or left a room.
 func (rs rooms) changed(name certs.ID) error {
-	list, err := rs.entering(false, name)
-	if err != nil {
-		return err
-	}
-	if _, ok := ask(&rs.node.mailbox, roomChanged{name, list[0]}); !ok {
+	if _, ok := ask(&rs.node.mailbox, roomChanged{name, rs.entering(false, name)[0]}); !ok {
 		return ErrClosed
 	}
 	return nil
@@ -139,13 +135,18 @@ func (rs rooms) names() (list []string) {
 }
 
 // entering are rooms, or Everyone, that this peer is in, for the core, with what the history has of
-// them: all that could come again as the past, which others judge by the author's clock.
-func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room, err error) {
+// them: all that could come again as the past, which others judge by the author's clock. If it can't be
+// read the peer is in the rooms nevertheless, and does without their past.
+func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room) {
 	shown, err := messaging.Recent(&rs.node.messages.Rooms, names, math.MaxInt, time.Now().Add(-past.KeepFor-past.AheadFor), tagOfBroadcast)
+	if err != nil {
+		settled = true
+		rs.node.log.Warn("what was said in rooms before is not asked for: the history can't be read", "rooms", names, "error", err)
+	}
 	for _, name := range names {
 		list = append(list, base.Room{Name: string(name), Settled: settled, Shown: shown[name]})
 	}
-	return list, err
+	return list
 }
 
 // tagOfBroadcast is the tag of a message that the history has, 0 if this program can't read it.
@@ -163,7 +164,7 @@ func (rs rooms) remembers() bool { return rs.node.cfg.State.Dir != "" && !rs.nod
 // bygone are the rooms that this peer is in from the start, and Everyone. What earlier runs have shown
 // is not known without a history, and would be shown again: then none is asked for its past. Nor is
 // it by a visitor, which is gone in a moment.
-func (rs rooms) bygone() ([]base.Room, error) {
+func (rs rooms) bygone() []base.Room {
 	visitor := rs.node.cfg.Visitor && rs.node.cfg.State.Dir == ""
 	forgets := rs.node.cfg.State.Dir != "" && rs.node.cfg.History.Off
 	names := rs.node.messages.Rooms.Names()

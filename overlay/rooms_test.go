@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -413,8 +415,8 @@ func TestPastOfMuchOnce(t *testing.T) {
 			p.messages.Rooms.Bygone(Message{ID: MessageID(id), From: "gone", Key: key, To: "#dev", Body: "ahead", SentAt: time.Now()}, ahead)
 			time.Sleep(time.Minute)
 		}
-		if list, err := bob.entering(false, "#dev"); err != nil || len(list[0].Shown) != 503 {
-			t.Errorf("the core is told of %d messages shown, %v", len(list[0].Shown), err)
+		if list := bob.entering(false, "#dev"); len(list[0].Shown) != 503 {
+			t.Errorf("the core is told of %d messages shown", len(list[0].Shown))
 		}
 		w.kill(bob)
 		w.kill(alice)
@@ -424,4 +426,46 @@ func TestPastOfMuchOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		bob.awaitHeard(time.Second, "#dev")
 	})
+}
+
+// A peer whose history can't be read enters a room nevertheless, without its past: it could not tell
+// what it has shown.
+func TestRoomWithoutHistory(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		alice := w.start("alice")
+		alice.enterRoom("#dev")
+		alice.said("#dev", "before")
+		bob := w.start("bob", "alice")
+		alice.said(Everyone, "hello")
+		bob.awaitHeard(5*time.Second, Everyone, "hello")
+		time.Sleep(time.Minute)
+		damageHistory(t, w.states["bob"].Dir)
+		bob.enterRoom("#dev")
+		time.Sleep(time.Minute)
+		alice.said("#dev", "now")
+		bob.awaitHeard(5*time.Second, "#dev", "now")
+		if !strings.Contains(w.log.String(), "not asked for") {
+			t.Error("nobody says that the past is missing")
+		}
+	})
+}
+
+// damageHistory makes what a peer's history has so far unreadable.
+func damageHistory(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*history*", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no history in %s: %v", dir, err)
+	}
+	for _, name := range files {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte(strings.Repeat("x", 64)), 40)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
