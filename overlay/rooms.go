@@ -174,16 +174,33 @@ func (rs rooms) bygone() []base.Room {
 	return rs.entering(forgets, names...)
 }
 
-// recall reads what the history has of a room, for a peer that has asked.
+// recall has what the history has of a room read for a peer that has asked.
 func recall(l *loop, r base.Recall) {
-	n := l.node
-	passes := n.members.passesOfMet()
-	n.wg.Go(func() {
-		room := certs.ID(r.Room)
-		history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
-		if err != nil {
-			n.log.Warn("the history can't be given to others", "error", err)
+	l.recalls <- recalling{r, l.node.members.passesOfMet()} // there is room: the core bounds them
+}
+
+// recalling is a question that waits for the history to be read.
+type recalling struct {
+	base.Recall
+	passes []*pb.Pass
+}
+
+// recallAll reads for one after the other, so that many questions cost the peer little else than a
+// wait for those who ask.
+func (l *loop) recallAll() {
+	n, warned := l.node, false
+	for {
+		select {
+		case r := <-l.recalls:
+			room := certs.ID(r.Room)
+			history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
+			if err != nil && !warned {
+				warned = true // it will not get better
+				n.log.Warn("the history can't be given to others", "error", err)
+			}
+			n.post(coreInput{core.Recalled{For: r.Recall, History: history[room], Passes: r.passes}})
+		case <-n.ctx.Done():
+			return
 		}
-		n.post(coreInput{core.Recalled{For: r, History: history[room], Passes: passes}})
-	})
+	}
 }

@@ -42,9 +42,13 @@ const (
 	maxShown   = 1 << 14                // messages remembered as shown in this run
 	maxOpen    = 256                    // questions without an answer; then none is put
 	maxFrame   = 96 << 10               // bytes in a part of an answer; one broadcast is sent in any case
-	maxGiven   = 512                    // askers and rooms that were answered lately; others get nothing
-	givenBurst = 2                      // a third answer, and one in every
+	maxGiven   = 512                    // askers that were answered lately; others get nothing
+	givenBurst = 2                      // a third answer about a room, and one in every
 	givenEvery = time.Minute
+	askedBurst = pb.MaxRooms // answers to one asker beyond the first, and one in every; about all rooms and Everyone at once
+	askedEvery = 10 * time.Second
+	MaxReading = 16 // questions for which the history is read, or waits to be; others get nothing
+	ofOne      = 2  // of these by one link: an honest peer waits for its answer
 )
 
 // Past is a peer's rooms and their past.
@@ -57,15 +61,16 @@ type Past struct {
 	shown shown
 	asks  []*ask
 	open  []*question
-	given map[asker]base.Limiter
-	wall  int64 // the time of day at 0 of our time, nanoseconds since 1970
+	given map[certs.PublicKey]*given
+	reads []base.LinkID // whose questions the driver has not answered yet
+	wall  int64         // the time of day at 0 of our time, nanoseconds since 1970
 }
 
 // New returns the past of a peer in the rooms of its configuration.
 func New(en *base.Env, t *table.Table, ls *link.Links) *Past {
 	p := &Past{
 		Env: en, table: t, links: ls, rooms: make(map[string]bool), shown: shown{has: make(map[uint64]bool)},
-		given: make(map[asker]base.Limiter), wall: en.Cfg.Wall - int64(en.Now),
+		given: make(map[certs.PublicKey]*given), wall: en.Cfg.Wall - int64(en.Now),
 	}
 	for _, r := range en.Cfg.Past {
 		p.Enter(r)
@@ -103,10 +108,10 @@ type question struct {
 	passes map[certs.PublicKey]certs.ID // that were valid, in any of its parts
 }
 
-// asker names who has asked for the past of a room.
-type asker struct {
-	key  certs.PublicKey
-	room string
+// given limits what an asker is given, of each room and of all.
+type given struct {
+	rooms map[string]base.Limiter
+	all   base.Limiter
 }
 
 // Enter shows the broadcasts of a room from now on, and asks for its past if it may have one that is

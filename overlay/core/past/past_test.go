@@ -338,7 +338,7 @@ func TestWhoAsks(t *testing.T) {
 // The giver sends the last of what the asker lacks, in parts, within the bounds of an answer, and not
 // too often.
 func TestGive(t *testing.T) {
-	r := newRig(t, func(cfg *base.Config) { cfg.Past = nil })
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Settled = true })
 	l := r.link("a")
 	var history []*pb.Signed
 	for i := range uint64(pb.MaxPast + 50) {
@@ -378,18 +378,6 @@ func TestGive(t *testing.T) {
 	r.Now += givenEvery
 	if list, _ := ask(); len(list) == 0 {
 		t.Error("no answer after a while")
-	}
-	for i := range maxGiven {
-		r.ReceiveWanted(l, &pb.PastWanted{Room: fmt.Sprint("#r", i)})
-	}
-	if len(r.given) != maxGiven || len(r.Out.Recalls) != maxGiven-1 {
-		t.Errorf("%d askers are remembered, and %d answered", len(r.given), len(r.Out.Recalls))
-	}
-	r.Out.Recalls = nil
-	r.Now += 3 * givenEvery
-	r.ReceiveWanted(l, &pb.PastWanted{Room: "#new"})
-	if len(r.given) != 1 || len(r.Out.Recalls) != 1 {
-		t.Error("old askers are not forgotten")
 	}
 	r = newRig(t, func(cfg *base.Config) { cfg.Features = nil })
 	l = r.link("a")
@@ -596,5 +584,89 @@ func TestMuchShown(t *testing.T) {
 	r.read()
 	if list := r.sent[a.ID]; len(list) != 1 || len(list[0].GetPastGiven().GetBroadcasts()) > 0 || !list[0].GetPastGiven().GetEnd() {
 		t.Errorf("to one that has the last it gives %v", list)
+	}
+}
+
+// A flood of questions: how often a peer may ask is bounded whatever it asks about, and however many ask,
+// few wait for the history to be read, and of one peer fewer still.
+func TestManyQuestions(t *testing.T) {
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Settled = true })
+	for i := range pb.MaxRooms + 10 {
+		r.Enter(base.Room{Name: fmt.Sprint("#r", i), Settled: true})
+	}
+	// asks reports whether the history is read for a question, and else expects an empty answer.
+	asks := func(l *link.Link, room string) bool {
+		t.Helper()
+		r.read()
+		delete(r.sent, l.ID)
+		r.ReceiveWanted(l, &pb.PastWanted{Room: room})
+		recalled := len(r.Out.Recalls) == 1
+		if r.read(); !recalled && (len(r.sent[l.ID]) != 1 || !r.sent[l.ID][0].GetPastGiven().GetEnd()) {
+			t.Errorf("a question about %s is not answered", room)
+		}
+		return recalled
+	}
+	answer := func(l *link.Link) { r.Give(base.Recall{Link: l.ID, Room: "#dev"}, nil, nil) }
+
+	a := r.link("a")
+	if asks(a, "#elsewhere") {
+		t.Error("the history is read for a room that we are not in")
+	}
+	if !asks(a, pb.Everyone) {
+		t.Error("everyone's past is not given")
+	}
+	answer(a)
+	for i := range pb.MaxRooms + 10 {
+		if got := asks(a, fmt.Sprint("#r", i)); got != (i < askedBurst) {
+			t.Fatalf("question %d is answered: %t", i+2, got)
+		}
+		answer(a)
+	}
+	r.pass(askedEvery)
+	if !asks(a, "#dev") || asks(a, "#r33") {
+		t.Error("after a while another one, and one alone, is not answered")
+	}
+	answer(a)
+
+	// of one link, then of all
+	b := r.link("b")
+	for i := range ofOne + 1 {
+		if asks(b, fmt.Sprint("#r", i)) != (i < ofOne) {
+			t.Errorf("question %d at once", i+1)
+		}
+	}
+	for i := range MaxReading {
+		if asks(r.link(fmt.Sprint("c", i)), "#dev") != (i < MaxReading-ofOne) {
+			t.Errorf("asker %d at once", i+1)
+		}
+	}
+	for len(r.reads) > 0 {
+		r.Give(base.Recall{Link: r.reads[0], Room: "#dev"}, nil, nil) // gone or not
+	}
+
+	// those who are gone are forgotten, when there are too many
+	clear(r.given)
+	for i := range maxGiven {
+		l := &link.Link{ID: 10000, Key: certs.PublicKey{1, byte(i), byte(i >> 8)}, State: link.LinkUp}
+		r.links.List = append(r.links.List, l)
+		r.ReceiveWanted(l, &pb.PastWanted{Room: "#dev"})
+		answer(l)
+		if i > 0 {
+			r.links.List = r.links.List[:len(r.links.List)-1]
+		}
+	}
+	if len(r.given) != maxGiven {
+		t.Fatalf("%d askers are remembered", len(r.given))
+	}
+	if !asks(r.link("new"), "#dev") || len(r.given) != 2 {
+		t.Errorf("a newcomer is locked out by those who are gone, %d are remembered", len(r.given))
+	}
+	answer(r.links.List[len(r.links.List)-1])
+	r.Now += time.Hour
+	for i := range maxGiven {
+		r.given[certs.PublicKey{2, byte(i), byte(i >> 8)}] = &given{}
+	}
+	if !asks(r.link("newer"), "#dev") || len(r.given) != 1 {
+		t.Error("old askers are not forgotten")
 	}
 }
