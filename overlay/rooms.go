@@ -187,11 +187,11 @@ type recalling struct {
 
 // recallAll reads for one after the other, so that many questions cost the peer little else than a
 // wait for those who ask.
-func (l *loop) recallAll() {
-	n, warned := l.node, false
+func recallAll(n *Node, queue <-chan recalling) {
+	warned := false
 	for {
 		select {
-		case r := <-l.recalls:
+		case r := <-queue:
 			room := certs.ID(r.Room)
 			history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
 			if err != nil && !warned {

@@ -448,6 +448,13 @@ func TestRoomWithoutHistory(t *testing.T) {
 		if !strings.Contains(w.log.String(), "not asked for") {
 			t.Error("nobody says that the past is missing")
 		}
+		for _, name := range []string{"carol", "dave"} {
+			w.start(name, "bob")
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(w.log.String(), "the history can't be given"); n != 1 {
+			t.Errorf("that the history can't be given is said %d times", n)
+		}
 	})
 }
 
