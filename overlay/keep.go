@@ -74,9 +74,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	if err := n.messages.Rooms.Open(n.messages); err != nil {
 		return k, err
 	}
-	if k.past, err = n.bygone(); err != nil {
-		return k, err
-	}
+	k.past = n.bygone()
 	k.shown = make(map[base.ShownBroadcasts]uint64)
 	for _, c := range met {
 		for _, r := range n.messages.ShownBroadcasts(c.Key) {

@@ -8,6 +8,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/store"
 	"quicpeer/overlay/replay"
@@ -41,6 +42,7 @@ type loop struct {
 	heardAt   time.Duration // when the links were last looked at
 	ahead     time.Duration // of the wall clock, since the start
 	dropped   drops
+	recalls   chan recalling
 
 	epoch    uint64         // the last one on disk
 	withheld []base.Effects // effects of which something must be on disk first, and those that followed
@@ -57,7 +59,7 @@ type loop struct {
 func newLoop(n *Node, setup replay.Setup, here addresses, tickets issuer) *loop {
 	l := &loop{
 		node: n, links: links{all: make(map[base.LinkID]*nodeLink)}, addresses: here, joins: make(joins), pings: make(pings), refs: make(map[certs.PublicKey]string), issuer: tickets, verifier: newVerifier(n),
-		described: core.Describe{Rooms: setup.Config.Rooms, Tags: setup.Config.Tags}, epoch: setup.Config.Epoch, saved: make(chan error, 1),
+		described: core.Describe{Rooms: setup.Config.Rooms, Tags: setup.Config.Tags}, epoch: setup.Config.Epoch, saved: make(chan error, 1), recalls: make(chan recalling, past.MaxReading),
 		dials: dials{
 			races: make(map[base.DialID]*race), names: names{lookup: n.cfg.lookup, last: make(map[string]answered)},
 			endpoint: n.endpoint, mailbox: &n.mailbox, ctx: n.ctx, group: &n.wg, clock: n.clock, joinTime: n.cfg.JoinTimeout,

@@ -178,6 +178,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(l.run)
+	n.wg.Go(func() { recallAll(n, l.recalls) })
 	n.wg.Go(func() { n.watchAddresses(here.own) })
 	n.messages.Start()
 	return n, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -96,11 +97,7 @@ func (rs rooms) SendRoom(ctx context.Context, room certs.ID, body, ref string) (
 
 // changed tells the loop that this peer has entered or left a room.
 func (rs rooms) changed(name certs.ID) error {
-	list, err := rs.entering(false, name)
-	if err != nil {
-		return err
-	}
-	if _, ok := ask(&rs.node.mailbox, roomChanged{name, list[0]}); !ok {
+	if _, ok := ask(&rs.node.mailbox, roomChanged{name, rs.entering(false, name)[0]}); !ok {
 		return ErrClosed
 	}
 	return nil
@@ -138,19 +135,27 @@ func (rs rooms) names() (list []string) {
 }
 
 // entering are rooms, or Everyone, that this peer is in, for the core, with what the history has of
-// them.
-func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room, err error) {
-	recent, err := rs.node.messages.Rooms.Recent(names, pb.MaxPast, time.Now().Add(-past.KeepFor))
-	for _, name := range names {
-		r := base.Room{Name: string(name), Settled: settled}
-		for _, s := range recent[name] {
-			if c, err := pb.ParseBroadcast(s); err == nil {
-				r.Shown = append(r.Shown, base.TagOfBroadcast(c))
-			}
-		}
-		list = append(list, r)
+// them: all that could come again as the past, which others judge by the author's clock. If it can't be
+// read the peer is in the rooms nevertheless, and does without their past.
+func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room) {
+	shown, err := messaging.Recent(&rs.node.messages.Rooms, names, math.MaxInt, time.Now().Add(-past.KeepFor-past.AheadFor), tagOfBroadcast)
+	if err != nil {
+		settled = true
+		rs.node.log.Warn("what was said in rooms before is not asked for: the history can't be read", "rooms", names, "error", err)
 	}
-	return list, err
+	for _, name := range names {
+		list = append(list, base.Room{Name: string(name), Settled: settled, Shown: shown[name]})
+	}
+	return list
+}
+
+// tagOfBroadcast is the tag of a message that the history has, 0 if this program can't read it.
+func tagOfBroadcast(s *pb.Signed) uint64 {
+	c, err := pb.ParseBroadcast(s)
+	if err != nil {
+		return 0
+	}
+	return base.TagOfBroadcast(c)
 }
 
 // remembers says that this peer keeps a history, which it gives to those who come.
@@ -159,7 +164,7 @@ func (rs rooms) remembers() bool { return rs.node.cfg.State.Dir != "" && !rs.nod
 // bygone are the rooms that this peer is in from the start, and Everyone. What earlier runs have shown
 // is not known without a history, and would be shown again: then none is asked for its past. Nor is
 // it by a visitor, which is gone in a moment.
-func (rs rooms) bygone() ([]base.Room, error) {
+func (rs rooms) bygone() []base.Room {
 	visitor := rs.node.cfg.Visitor && rs.node.cfg.State.Dir == ""
 	forgets := rs.node.cfg.State.Dir != "" && rs.node.cfg.History.Off
 	names := rs.node.messages.Rooms.Names()
@@ -169,16 +174,33 @@ func (rs rooms) bygone() ([]base.Room, error) {
 	return rs.entering(forgets, names...)
 }
 
-// recall reads what the history has of a room, for a peer that has asked.
+// recall has what the history has of a room read for a peer that has asked.
 func recall(l *loop, r base.Recall) {
-	n := l.node
-	passes := n.members.passesOfMet()
-	n.wg.Go(func() {
-		room := certs.ID(r.Room)
-		history, err := n.messages.Rooms.Recent([]certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor))
-		if err != nil {
-			n.log.Warn("the history can't be given to others", "error", err)
+	l.recalls <- recalling{r, l.node.members.passesOfMet()} // there is room: the core bounds them
+}
+
+// recalling is a question that waits for the history to be read.
+type recalling struct {
+	base.Recall
+	passes []*pb.Pass
+}
+
+// recallAll reads for one after the other, so that many questions cost the peer little else than a
+// wait for those who ask.
+func recallAll(n *Node, queue <-chan recalling) {
+	warned := false
+	for {
+		select {
+		case r := <-queue:
+			room := certs.ID(r.Room)
+			history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
+			if err != nil && !warned {
+				warned = true // it will not get better
+				n.log.Warn("the history can't be given to others", "error", err)
+			}
+			n.post(coreInput{core.Recalled{For: r.Recall, History: history[room], Passes: r.passes}})
+		case <-n.ctx.Done():
+			return
 		}
-		n.post(coreInput{core.Recalled{For: r, History: history[room], Passes: passes}})
-	})
+	}
 }

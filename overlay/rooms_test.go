@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/past"
 	"quicpeer/pb"
 )
 
@@ -373,4 +376,103 @@ func TestPastOfMembers(t *testing.T) {
 		dave := w.mustBy("dave", alice.invite("dave"))
 		dave.awaitHeard(5*time.Second, Everyone, "+by bob")
 	})
+}
+
+// Of much that was said in a room none is shown again after a restart, or when the peer enters it again:
+// what it has missed comes alone, also from an author whose clock is ahead.
+func TestPastOfMuchOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		alice := w.start("alice")
+		alice.enterRoom("#dev")
+		bob := w.start("bob", "alice")
+		bob.enterRoom("#dev")
+		for i := range 500 {
+			alice.said("#dev", fmt.Sprint(i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		bob.awaitHeard(5*time.Second, "#dev", numbers(500)...)
+		w.kill(bob)
+		alice.said("#dev", "while it was gone")
+		bob = w.start("bob", "alice")
+		bob.awaitHeard(5*time.Second, "#dev", "+while it was gone")
+		if err := bob.PartRoom("#dev"); err != nil {
+			t.Fatal(err)
+		}
+		alice.said("#dev", "while it was out")
+		time.Sleep(time.Minute)
+		bob.enterRoom("#dev")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, "#dev", "+while it was gone", "+while it was out")
+
+		// said by a clock that is ahead, and shown a week ago by ours, but not by that one
+		key, id := state("gone", "gone").Identity.Key(), make([]byte, 16)
+		id[8] = 0x80
+		ahead := state("gone", "gone").Identity.SignBroadcast(&pb.BroadcastContent{
+			Id: id, Sender: "gone", Key: key[:], Network: alice.members.network.Label(), Room: "#dev", Content: "ahead", SentAt: time.Now().Add(past.AheadFor - time.Second).UnixNano(),
+		})
+		for _, p := range []*peer{bob, alice} {
+			p.messages.Rooms.Bygone(Message{ID: MessageID(id), From: "gone", Key: key, To: "#dev", Body: "ahead", SentAt: time.Now()}, ahead)
+			time.Sleep(time.Minute)
+		}
+		if list := bob.entering(false, "#dev"); len(list[0].Shown) != 503 {
+			t.Errorf("the core is told of %d messages shown", len(list[0].Shown))
+		}
+		w.kill(bob)
+		w.kill(alice)
+		time.Sleep(past.KeepFor - time.Minute - time.Minute/2)
+		w.start("alice")
+		bob = w.start("bob", "alice")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, "#dev")
+	})
+}
+
+// A peer whose history can't be read enters a room nevertheless, without its past: it could not tell
+// what it has shown.
+func TestRoomWithoutHistory(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		alice := w.start("alice")
+		alice.enterRoom("#dev")
+		alice.said("#dev", "before")
+		bob := w.start("bob", "alice")
+		alice.said(Everyone, "hello")
+		bob.awaitHeard(5*time.Second, Everyone, "hello")
+		time.Sleep(time.Minute)
+		damageHistory(t, w.states["bob"].Dir)
+		bob.enterRoom("#dev")
+		time.Sleep(time.Minute)
+		alice.said("#dev", "now")
+		bob.awaitHeard(5*time.Second, "#dev", "now")
+		if !strings.Contains(w.log.String(), "not asked for") {
+			t.Error("nobody says that the past is missing")
+		}
+		for _, name := range []string{"carol", "dave"} {
+			w.start(name, "bob")
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(w.log.String(), "the history can't be given"); n != 1 {
+			t.Errorf("that the history can't be given is said %d times", n)
+		}
+	})
+}
+
+// damageHistory makes what a peer's history has so far unreadable.
+func damageHistory(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*history*", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no history in %s: %v", dir, err)
+	}
+	for _, name := range files {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte(strings.Repeat("x", 64)), 40)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }

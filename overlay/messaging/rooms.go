@@ -147,23 +147,23 @@ func (rs *Rooms) Uttered(s Sent, body string, at time.Time, signed *pb.Signed) {
 	rs.engine.events.pushItem(item{event: s, own: &delivery.Outgoing{Body: body, SentAt: at}})
 }
 
-// Recent is the last of what the history has of rooms, or of Everyone, since a time: of each at most so
-// many, oldest first. It reads all that the history has since then.
-func (rs *Rooms) Recent(rooms []certs.ID, most int, since time.Time) (map[certs.ID][]*pb.Signed, error) {
-	last := make(map[certs.ID][]*pb.Signed)
+// Recent is the last of what the history has of rooms, or of Everyone, since a time, as what makes of
+// it: of each room at most so many, oldest first. It reads all that the history has since then.
+func Recent[T any](rs *Rooms, rooms []certs.ID, most int, since time.Time, what func(*pb.Signed) T) (map[certs.ID][]T, error) {
+	last := make(map[certs.ID][]T)
 	disk := rs.engine.disk
 	if disk.store == nil || !disk.history {
 		return last, nil
 	}
 	history := rs.engine.Stream().History()
 	for _, part := range disk.store.Parts() {
-		here := make(map[certs.ID][]*pb.Signed)
+		here := make(map[certs.ID][]T)
 		oldest := time.Now()
 		err := history.read(part, nil, func(r recorded) error {
 			oldest = earlier(oldest, r.At)
 			to := certs.ID(r.stored.GetTo())
 			if signed := r.stored.GetBroadcast(); signed != nil && slices.Contains(rooms, to) && !r.At.Before(since) {
-				here[to] = append(here[to], signed)
+				here[to] = append(here[to], what(signed))
 			}
 			return nil
 		})

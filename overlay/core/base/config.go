@@ -97,7 +97,7 @@ type Memory struct {
 // Room is a room that this peer enters.
 type Room struct {
 	Name string // or pb.Everyone
-	// Shown are the tags of its messages that were shown before, at most pb.MaxPast.
+	// Shown are the tags of its messages that were shown before and could come again, the latest last.
 	Shown []uint64
 	// Settled: its past is not asked for.
 	Settled bool

@@ -13,20 +13,64 @@ import (
 	"quicpeer/pb"
 )
 
-// ReceiveWanted asks the driver for what our history has of a room. A peer that asks too often gets
-// nothing, and is told so: it need not wait.
+// ReceiveWanted asks the driver for what our history has of a room. A peer that asks too often, while
+// too many are asking, or about a room that we are not in, gets nothing, and is told so: it need not
+// wait.
 func (p *Past) ReceiveWanted(l *link.Link, m *pb.PastWanted) {
-	who := asker{l.Key, m.GetRoom()}
-	limit, known := p.given[who]
-	if !known && len(p.given) >= maxGiven {
-		maps.DeleteFunc(p.given, func(_ asker, lm base.Limiter) bool { return lm.Next <= p.Now })
-	}
-	if !p.gives() || !known && len(p.given) >= maxGiven || !limit.Take(p.Now, givenBurst, givenEvery) {
+	in := m.GetRoom() == pb.Everyone || p.rooms[m.GetRoom()]
+	if !p.gives() || !in || !p.mayRead(l) || !p.mayAsk(l.Key, m.GetRoom()) {
 		p.links.Send(l, &pb.PastGiven{Room: m.GetRoom(), End: true})
 		return
 	}
-	p.given[who] = limit
+	p.reads = append(p.reads, l.ID)
 	p.Out.Recalls = append(p.Out.Recalls, base.Recall{Link: l.ID, Room: m.GetRoom(), Have: m.GetHave()})
+}
+
+// mayRead reports whether the history can be read for one more question of a link.
+func (p *Past) mayRead(l *link.Link) bool {
+	own := 0
+	for _, id := range p.reads {
+		if id == l.ID {
+			own++
+		}
+	}
+	return len(p.reads) < MaxReading && own < ofOne
+}
+
+// mayAsk reports whether a peer has not asked too often, about a room or in all.
+func (p *Past) mayAsk(key certs.PublicKey, room string) bool {
+	g := p.given[key]
+	if g == nil && len(p.given) >= maxGiven {
+		maps.DeleteFunc(p.given, func(key certs.PublicKey, g *given) bool {
+			return g.all.Next <= p.Now && g.idle(p.Now) || !p.isLinked(key)
+		})
+	}
+	if g == nil && len(p.given) >= maxGiven {
+		return false
+	}
+	if g == nil {
+		g = &given{rooms: make(map[string]base.Limiter)}
+		p.given[key] = g
+	}
+	if !g.all.Take(p.Now, askedBurst, askedEvery) {
+		return false
+	}
+	limit := g.rooms[room]
+	ok := limit.Take(p.Now, givenBurst, givenEvery)
+	g.rooms[room] = limit
+	return ok
+}
+
+// idle forgets the rooms about which the peer may ask as if it never had, and reports whether these
+// are all.
+func (g *given) idle(now time.Duration) bool {
+	maps.DeleteFunc(g.rooms, func(_ string, lm base.Limiter) bool { return lm.Next <= now })
+	return len(g.rooms) == 0
+}
+
+// isLinked reports whether there is a link to a peer.
+func (p *Past) isLinked(key certs.PublicKey) bool {
+	return slices.ContainsFunc(p.links.List, func(l *link.Link) bool { return l.Key == key })
 }
 
 // gives reports whether we keep a history, as we have said in the handshake.
@@ -35,6 +79,9 @@ func (p *Past) gives() bool { return slices.Contains(p.Cfg.Features, pb.FeatureP
 // Give sends what the history has of a room, oldest first, to the peer that has asked: the last of
 // what it lacks. Passes are those of authors that the table may not have any more.
 func (p *Past) Give(to base.Recall, history []*pb.Signed, passes []*pb.Pass) {
+	if i := slices.Index(p.reads, to.Link); i >= 0 {
+		p.reads = slices.Delete(p.reads, i, i+1)
+	}
 	l := p.links.Link(to.Link)
 	if l == nil || l.State != link.LinkUp {
 		return
@@ -70,8 +117,9 @@ func (p *Past) sendPart(l *link.Link, part *pb.PastGiven) {
 	p.Out.Frames = append(p.Out.Frames, base.Frame{Link: l.ID, Data: base.Encode(part), Envelope: true})
 }
 
-// choose returns the last messages that the asker lacks, as many as an answer holds, in the order in
-// which they were said.
+// choose returns what the asker lacks of the last messages, as many as an answer holds, in the order
+// in which they were said. Nothing older is looked for: an asker that has the last has had those
+// before, and does not name them.
 func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
 	var list []Piece
 	for _, s := range history {
@@ -79,13 +127,12 @@ func (p *Past) choose(to base.Recall, history []*pb.Signed) []Piece {
 		if err != nil || time.Duration(p.today()-c.GetSentAt()) > KeepFor || p.Passes.Removal(certs.PublicKey(c.GetKey())) != nil {
 			continue
 		}
-		if !slices.Contains(to.Have, base.TagOfBroadcast(c)) {
-			list = append(list, newPiece(c, s))
-		}
+		list = append(list, newPiece(c, s))
 	}
 	Order(list)
+	list = slices.DeleteFunc(list[max(0, len(list)-pb.MaxPast):], func(g Piece) bool { return slices.Contains(to.Have, g.tag) })
 	first, bytes := len(list), 0
-	for ; first > 0 && len(list)-first < pb.MaxPast; first-- {
+	for ; first > 0; first-- {
 		bytes += size(list[first-1].Signed)
 		if p.Passes.Private() {
 			bytes += pb.MaxPass

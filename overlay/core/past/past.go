@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/link"
@@ -28,21 +30,25 @@ import (
 // A message is shown once, whether live or as the past: what was shown is remembered by its tag, a
 // hash of its author's key and its ID, so that nobody can make another author's message look as if
 // it was shown. Signatures are checked against the key in the message. The ID beside it is proved
-// only if the table, or a pass, says that it is that key's.
+// only if the table, or a pass, says that it is that key's, and no other key has the ID now.
 
 // Bounds, all guesses but what package pb says of an answer.
 const (
 	Givers     = 3
 	graceFor   = 500 * time.Millisecond // how long others are waited for, when there are fewer links
-	answerFor  = 2 * time.Second        // for an answer to come, or its next part; then another link is asked
+	answerFor  = 4 * time.Second        // for an answer to come, all of it; then another link is asked
 	KeepFor    = 7 * 24 * time.Hour     // how old a message may be
-	aheadFor   = 10 * time.Minute       // of our clock, that an author's may be
+	AheadFor   = 10 * time.Minute       // of our clock, that an author's may be
 	maxShown   = 1 << 14                // messages remembered as shown in this run
 	maxOpen    = 256                    // questions without an answer; then none is put
 	maxFrame   = 96 << 10               // bytes in a part of an answer; one broadcast is sent in any case
-	maxGiven   = 512                    // askers and rooms that were answered lately; others get nothing
-	givenBurst = 2                      // a third answer, and one in every
+	maxGiven   = 512                    // askers that were answered lately; others get nothing
+	givenBurst = 2                      // a third answer about a room, and one in every
 	givenEvery = time.Minute
+	askedBurst = pb.MaxRooms // answers to one asker beyond the first, and one in every; about all rooms and Everyone at once
+	askedEvery = 10 * time.Second
+	MaxReading = 16 // questions for which the history is read, or waits to be; others get nothing
+	ofOne      = 2  // of these by one link: an honest peer waits for its answer
 )
 
 // Past is a peer's rooms and their past.
@@ -55,15 +61,16 @@ type Past struct {
 	shown shown
 	asks  []*ask
 	open  []*question
-	given map[asker]base.Limiter
-	wall  int64 // the time of day at 0 of our time, nanoseconds since 1970
+	given map[certs.PublicKey]*given
+	reads []base.LinkID // whose questions the driver has not answered yet
+	wall  int64         // the time of day at 0 of our time, nanoseconds since 1970
 }
 
 // New returns the past of a peer in the rooms of its configuration.
 func New(en *base.Env, t *table.Table, ls *link.Links) *Past {
 	p := &Past{
 		Env: en, table: t, links: ls, rooms: make(map[string]bool), shown: shown{has: make(map[uint64]bool)},
-		given: make(map[asker]base.Limiter), wall: en.Cfg.Wall - int64(en.Now),
+		given: make(map[certs.PublicKey]*given), wall: en.Cfg.Wall - int64(en.Now),
 	}
 	for _, r := range en.Cfg.Past {
 		p.Enter(r)
@@ -74,7 +81,8 @@ func New(en *base.Env, t *table.Table, ls *link.Links) *Past {
 // ask is the search for the past of one room.
 type ask struct {
 	room     string
-	have     []uint64 // tags: shown in earlier runs, or before we left the room
+	have     []uint64 // tags: the last that were shown in earlier runs, or before we left the room
+	known    []uint64 // the same, all of the last days, in order
 	got      []Piece
 	asked    []certs.PublicKey
 	awaits   *question     // nil: no answer is awaited
@@ -83,18 +91,27 @@ type ask struct {
 	shownYet uint64        // how many messages had been shown by then
 }
 
-// question is an answer that is to come. It may come when nobody waits for it any more.
-type question struct {
-	link  base.LinkID
-	room  string
-	count int
-	bytes int
+// knows reports whether a message was shown in an earlier run, or before we left the room.
+func (a *ask) knows(tag uint64) bool {
+	_, found := slices.BinarySearch(a.known, tag)
+	return found
 }
 
-// asker names who has asked for the past of a room.
-type asker struct {
-	key  certs.PublicKey
-	room string
+// question is an answer that is to come. It may come when nobody waits for it any more.
+type question struct {
+	link   base.LinkID
+	room   string
+	parts  int
+	count  int
+	bytes  int                          // passes too
+	shows  int                          // passes
+	passes map[certs.PublicKey]certs.ID // that were valid, in any of its parts
+}
+
+// given limits what an asker is given, of each room and of all.
+type given struct {
+	rooms map[string]base.Limiter
+	all   base.Limiter
 }
 
 // Enter shows the broadcasts of a room from now on, and asks for its past if it may have one that is
@@ -104,10 +121,11 @@ func (p *Past) Enter(r base.Room) {
 	if r.Settled || slices.ContainsFunc(p.asks, func(a *ask) bool { return a.room == r.Name }) {
 		return
 	}
-	a := &ask{room: r.Name, have: r.Shown, shownYet: p.shown.count}
-	for _, tag := range r.Shown {
-		p.shown.add(tag)
+	a := &ask{room: r.Name, have: slices.Clone(r.Shown[max(0, len(r.Shown)-pb.MaxPast):]), known: slices.Sorted(slices.Values(r.Shown))}
+	for _, tag := range a.have {
+		p.shown.add(tag) // of all of them it would forget what is shown live
 	}
+	a.shownYet = p.shown.count
 	p.asks = append(p.asks, a)
 }
 
@@ -171,13 +189,14 @@ func (p *Past) over(a *ask) bool {
 }
 
 // giver is the link to ask next: to a peer that is in the room before others, each peer once, and one
-// question at a time. Nil: there is none now.
+// question at a time. One that nobody waits for any more stands in the way of the same room alone,
+// whose answers could not be told apart. Nil: there is none now.
 func (p *Past) giver(a *ask) (best *link.Link) {
 	if len(p.open) >= maxOpen {
 		return nil
 	}
 	for _, l := range p.links.List {
-		busy := slices.ContainsFunc(p.open, func(q *question) bool { return q.link == l.ID })
+		busy := slices.ContainsFunc(p.open, func(q *question) bool { return q.link == l.ID && (q.room == a.room || p.awaited(q)) })
 		if l.State != link.LinkUp || busy || !l.Foreign.Knows(pb.FeaturePast) || slices.Contains(a.asked, l.Key) {
 			continue
 		}
@@ -186,6 +205,11 @@ func (p *Past) giver(a *ask) (best *link.Link) {
 		}
 	}
 	return best
+}
+
+// awaited reports whether the answer to a question still counts.
+func (p *Past) awaited(q *question) bool {
+	return slices.ContainsFunc(p.asks, func(a *ask) bool { return a.awaits == q })
 }
 
 // isIn reports whether the peer at the other end says that it is in a room.
@@ -198,7 +222,7 @@ func (p *Past) question(a *ask, l *link.Link) {
 	if len(a.asked) == 0 {
 		a.began = p.Now
 	}
-	a.awaits = &question{link: l.ID, room: a.room}
+	a.awaits = &question{link: l.ID, room: a.room, passes: make(map[certs.PublicKey]certs.ID)}
 	a.asked, a.till, p.open = append(a.asked, l.Key), p.Now+answerFor, append(p.open, a.awaits)
 	have := slices.Clone(a.have)
 	for _, g := range a.got {
@@ -216,20 +240,16 @@ func (p *Past) ReceiveGiven(l *link.Link, m *pb.PastGiven) {
 		return
 	}
 	q := p.open[i]
-	q.count += len(m.GetBroadcasts())
-	for _, s := range m.GetBroadcasts() {
-		q.bytes += size(s)
-	}
-	if q.count > pb.MaxPast || q.bytes > pb.MaxPastBytes {
+	q.add(m)
+	if q.parts > pb.MaxPast || q.count > pb.MaxPast || q.shows > pb.MaxPasses || q.bytes > pb.MaxPastBytes {
 		p.refuse(l, q, "more about the past than an answer holds")
 		return
 	}
 	if j := slices.IndexFunc(p.asks, func(a *ask) bool { return a.awaits == q }); j >= 0 {
 		a := p.asks[j]
-		a.till = p.Now + answerFor
-		passes := p.judge(m.GetPasses())
+		p.judge(q, m.GetPasses())
 		for _, s := range m.GetBroadcasts() {
-			if wrong := p.accept(a, l, s, passes); wrong != "" {
+			if wrong := p.accept(a, l, s); wrong != "" {
 				p.refuse(l, q, wrong)
 				return
 			}
@@ -249,8 +269,22 @@ func (p *Past) ReceiveGiven(l *link.Link, m *pb.PastGiven) {
 	}
 }
 
+// add counts what a part has: parts without a message too, or they would never end.
+func (q *question) add(m *pb.PastGiven) {
+	q.parts++
+	q.count += len(m.GetBroadcasts())
+	q.shows += len(m.GetPasses())
+	for _, s := range m.GetBroadcasts() {
+		q.bytes += size(s)
+	}
+	for _, pass := range m.GetPasses() {
+		q.bytes += proto.Size(pass)
+	}
+}
+
 // refuse ends the link to a giver that lies, and forgets what it has given.
 func (p *Past) refuse(l *link.Link, q *question, why string) {
+	p.open = slices.DeleteFunc(p.open, func(o *question) bool { return o == q })
 	for _, a := range p.asks {
 		a.got = slices.DeleteFunc(a.got, func(g Piece) bool { return g.from == q })
 	}
@@ -261,7 +295,7 @@ func (p *Past) refuse(l *link.Link, q *question, why string) {
 // accept judges a message that a giver says was said in the room. What may be nobody's fault, such as
 // a clock that is wrong, a member that was removed, or a form that we can't read, is left out; the
 // answer is what only a liar would have sent.
-func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.PublicKey]certs.ID) (wrong string) {
+func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed) (wrong string) {
 	c, err := pb.ParseBroadcast(s)
 	if err != nil {
 		p.links.Skip(l, err)
@@ -279,30 +313,31 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed, passes map[certs.Publi
 	}
 	id, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
 	tag := base.TagOfBroadcast(c)
-	e := p.table.Get(id, key)
-	proved := e != nil && !e.Removed()
+	e, owner := p.table.Get(id, key), p.table.Owner(id, p.Now)
+	known := e != nil && !e.Removed()
 	switch age := time.Duration(p.today() - c.GetSentAt()); {
-	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -aheadFor, c.GetSentAt() < 0:
+	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -AheadFor, c.GetSentAt() < 0:
 		return ""
-	case p.shown.has[tag] || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
+	case p.shown.has[tag] || a.knows(tag) || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
 		return ""
-	case p.Passes.Removal(key) != nil && !proved, p.Passes.Private() && !proved && passes[key] != id:
+	case p.Passes.Removal(key) != nil && !known, p.Passes.Private() && !known && a.awaits.passes[key] != id:
 		return ""
 	case !p.Cfg.Verify(base.Claim{As: base.AsBroadcast, Key: key, Signed: s}):
 		return "a broadcast of the past that its author has not signed"
 	}
 	piece := newPiece(c, s)
-	piece.Proved, piece.from = proved || p.Passes.Private(), a.awaits
+	piece.Proved = (known || p.Passes.Private()) && (owner == nil || owner.Record.Key == key)
+	piece.from = a.awaits
 	a.got = append(a.got, piece)
 	return ""
 }
 
-// judge returns whose passes are valid, and for which IDs. The others do not count: a removal may
-// have come to us alone.
-func (p *Past) judge(list []*pb.Pass) map[certs.PublicKey]certs.ID {
-	valid := make(map[certs.PublicKey]certs.ID)
+// judge notes whose passes are valid, and for which IDs. The others do not count: a removal may have
+// come to us alone. A pass comes once, before the first message of its owner, which may say more in
+// later parts.
+func (p *Past) judge(q *question, list []*pb.Pass) {
 	if !p.Passes.Private() {
-		return valid
+		return
 	}
 	for _, pass := range list {
 		grant, err := pb.ParseGrant(pass.GetGrant())
@@ -318,9 +353,8 @@ func (p *Past) judge(list []*pb.Pass) map[certs.PublicKey]certs.ID {
 			continue
 		}
 		p.Passes.Learn(r)
-		valid[r.Key] = r.ID
+		q.passes[r.Key] = r.ID
 	}
-	return valid
 }
 
 // show hands what was found to the user.

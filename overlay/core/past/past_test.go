@@ -221,8 +221,8 @@ func TestLies(t *testing.T) {
 		{"too much", much, "more about the past", nil},
 		{"too many", many[:pb.MaxPast], "more about the past", nil},
 		{"as many as there may be", many[:pb.MaxPast-1], "", []string{"a1"}},
-		{"from the future", []*pb.Signed{said("bob", 1, -aheadFor-1, nil)}, "", []string{"a1"}},
-		{"by a clock that is a little ahead", []*pb.Signed{said("bob", 1, -aheadFor, nil)}, "", []string{"a1", "bob1?"}},
+		{"from the future", []*pb.Signed{said("bob", 1, -AheadFor-1, nil)}, "", []string{"a1"}},
+		{"by a clock that is a little ahead", []*pb.Signed{said("bob", 1, -AheadFor, nil)}, "", []string{"a1", "bob1?"}},
 		{"too old", []*pb.Signed{said("bob", 1, KeepFor+1, nil)}, "", []string{"a1"}},
 		{"before time", []*pb.Signed{said("bob", 1, 0, func(c *pb.BroadcastContent) { c.SentAt = -1 << 63 })}, "", []string{"a1"}},
 		{"our own", []*pb.Signed{said("self", 1, 0, nil)}, "", []string{"a1"}},
@@ -338,7 +338,7 @@ func TestWhoAsks(t *testing.T) {
 // The giver sends the last of what the asker lacks, in parts, within the bounds of an answer, and not
 // too often.
 func TestGive(t *testing.T) {
-	r := newRig(t, func(cfg *base.Config) { cfg.Past = nil })
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Settled = true })
 	l := r.link("a")
 	var history []*pb.Signed
 	for i := range uint64(pb.MaxPast + 50) {
@@ -367,7 +367,7 @@ func TestGive(t *testing.T) {
 	for _, s := range list {
 		bytes += size(s)
 	}
-	if len(list) != pb.MaxPast || frames < 3 || bytes > pb.MaxPastBytes || !slices.Equal(list, history[len(history)-pb.MaxPast:]) && !sameSigned(list, history[len(history)-pb.MaxPast:]) {
+	if len(list) != pb.MaxPast-1 || frames < 3 || bytes > pb.MaxPastBytes || !sameSigned(list, history[len(history)-pb.MaxPast+1:]) { // the asker has the newest
 		t.Errorf("%d broadcasts of %d bytes in %d frames", len(list), bytes, frames)
 	}
 	for i := range 4 {
@@ -378,18 +378,6 @@ func TestGive(t *testing.T) {
 	r.Now += givenEvery
 	if list, _ := ask(); len(list) == 0 {
 		t.Error("no answer after a while")
-	}
-	for i := range maxGiven {
-		r.ReceiveWanted(l, &pb.PastWanted{Room: fmt.Sprint("#r", i)})
-	}
-	if len(r.given) != maxGiven || len(r.Out.Recalls) != maxGiven-1 {
-		t.Errorf("%d askers are remembered, and %d answered", len(r.given), len(r.Out.Recalls))
-	}
-	r.Out.Recalls = nil
-	r.Now += 3 * givenEvery
-	r.ReceiveWanted(l, &pb.PastWanted{Room: "#new"})
-	if len(r.given) != 1 || len(r.Out.Recalls) != 1 {
-		t.Error("old askers are not forgotten")
 	}
 	r = newRig(t, func(cfg *base.Config) { cfg.Features = nil })
 	l = r.link("a")
@@ -479,4 +467,206 @@ func TestMembersOnly(t *testing.T) {
 	})
 	r.pass(graceFor)
 	r.expect("of members", "a1", "gone1")
+
+	// in an answer of two parts a pass comes in the first
+	r = newRig(t, func(cfg *base.Config) { cfg.Key = root.Key() })
+	a, b := r.link("a"), r.link("b")
+	r.wanted(a)
+	r.ReceiveGiven(a, &pb.PastGiven{Room: "#dev", Passes: []*pb.Pass{pass("gone", root)}, Broadcasts: []*pb.Signed{said("gone", 1, time.Hour, nil)}})
+	r.give(a, said("gone", 2, time.Minute, nil))
+	r.wanted(b)
+	r.give(b, said("gone", 3, 0, nil)) // without a pass
+	r.pass(graceFor)
+	r.expect("of two parts", "gone1", "gone2")
+}
+
+// Whoever has lost an ID, or never had it, is in the table too; proved is who has the ID.
+func TestProved(t *testing.T) {
+	r := newRig(t, nil)
+	a := r.link("a")
+	entry := func(id, key string, epoch uint64, state pb.AnnouncementType) {
+		r.table.Insert(table.NewEntry(&base.Record{ID: certs.ID(id), Key: identity(key).Key(), Epoch: epoch, Tag: base.TagOf(certs.ID(id))}, state, r.Now))
+	}
+	entry("a", "usurper", 2, pb.AnnouncementType_JOIN) // after a, which has the ID
+	entry("left", "left", 1, pb.AnnouncementType_LEAVE)
+	entry("new", "old", 1, pb.AnnouncementType_LEAVE) // the ID is another's by now
+	entry("new", "new", 2, pb.AnnouncementType_JOIN)
+	as := func(id string) func(*pb.BroadcastContent) {
+		return func(c *pb.BroadcastContent) { c.Sender = id }
+	}
+	r.wanted(a)
+	r.give(a, said("a", 1, 5*time.Minute, nil), said("usurper", 1, 4*time.Minute, as("a")), said("left", 1, 3*time.Minute, nil), said("old", 1, 2*time.Minute, as("new")), said("new", 1, 0, nil))
+	r.pass(graceFor)
+	r.expect("proved and not", "a1", "usurper1?", "left1", "old1?", "new1")
+}
+
+// A giver that goes on without saying anything ends its link, and one that is slow is made up for by
+// the next: neither holds up the past.
+func TestEndlessAnswers(t *testing.T) {
+	passes := func(n, size int) []*pb.Pass {
+		list := make([]*pb.Pass, n)
+		for i := range list {
+			list[i] = &pb.Pass{Grant: &pb.Signed{Payload: make([]byte, size)}}
+		}
+		return list
+	}
+	for name, part := range map[string]*pb.PastGiven{
+		"empty parts":    {Room: "#dev"},
+		"too many":       {Room: "#dev", Passes: passes(2, 0)},
+		"too many bytes": {Room: "#dev", Passes: passes(1, pb.MaxPastBytes/100)},
+	} {
+		r := newRig(t, nil)
+		a, b := r.link("a"), r.link("b")
+		r.wanted(a)
+		for i := range pb.MaxPast + 1 {
+			if r.ReceiveGiven(a, part); a.State != link.LinkUp {
+				break
+			} else if i >= 100 && len(part.Passes) > 0 || i == pb.MaxPast {
+				t.Errorf("%s: it goes on", name)
+			}
+		}
+		if r.wanted(b) == nil {
+			t.Errorf("%s: nobody else is asked", name)
+		}
+		if len(r.open) != 1 {
+			t.Errorf("%s: %d questions are open", name, len(r.open))
+		}
+	}
+
+	r := newRig(t, nil)
+	a := r.link("a")
+	r.wanted(a)
+	r.pass(answerFor - 1)
+	r.ReceiveGiven(a, &pb.PastGiven{Room: "#dev", Broadcasts: []*pb.Signed{said("a", 1, 0, nil)}})
+	b := r.link("b")
+	r.pass(1)
+	if r.wanted(b) == nil {
+		t.Error("a part makes the deadline a later one")
+	}
+	r.Enter(base.Room{Name: "#ops"})
+	if w := r.wanted(a); w.GetRoom() != "#ops" {
+		t.Errorf("a question that nobody waits for keeps the link from others: %v", w)
+	}
+	r.Exit("#dev")
+	r.Enter(base.Room{Name: "#dev"})
+	if r.wanted(a) != nil || r.wanted(b) != nil {
+		t.Error("a link is asked for a room twice at once")
+	}
+}
+
+// Whatever was shown in the last days is not shown again, however much it is: the asker names the last,
+// and leaves out the others if a giver has them.
+func TestMuchShown(t *testing.T) {
+	var history []*pb.Signed
+	var tags []uint64
+	for i := range uint64(maxShown) {
+		tags = append(tags, i)
+	}
+	for i := range uint64(500) {
+		s := said("b", 1+i, time.Hour-time.Duration(i), nil)
+		c, _ := pb.ParseBroadcast(s)
+		history, tags = append(history, s), append(tags, base.TagOfBroadcast(c))
+	}
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Shown = tags })
+	a := r.link("a")
+	if w := r.wanted(a); !slices.Equal(w.GetHave(), tags[len(tags)-pb.MaxPast:]) {
+		t.Errorf("it names %d of %d", len(w.GetHave()), len(tags))
+	}
+	r.give(a, history[0], history[len(history)-pb.MaxPast-1], history[len(history)-1], said("b", 0, 0, nil))
+	r.pass(graceFor)
+	r.expect("of all", "b0?")
+	if r.Hides(&pb.BroadcastContent{Id: make([]byte, 16), Room: "#dev"}) || len(r.Past.shown.has) != pb.MaxPast+2 {
+		t.Errorf("%d are remembered as shown", len(r.Past.shown.has))
+	}
+
+	// a giver does not dig for what is older than its last
+	r.Give(base.Recall{Link: a.ID, Room: "#dev", Have: tags[len(tags)-pb.MaxPast:]}, history, nil)
+	r.read()
+	if list := r.sent[a.ID]; len(list) != 1 || len(list[0].GetPastGiven().GetBroadcasts()) > 0 || !list[0].GetPastGiven().GetEnd() {
+		t.Errorf("to one that has the last it gives %v", list)
+	}
+}
+
+// A flood of questions: how often a peer may ask is bounded whatever it asks about, and however many ask,
+// few wait for the history to be read, and of one peer fewer still.
+func TestManyQuestions(t *testing.T) {
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Settled = true })
+	for i := range pb.MaxRooms + 10 {
+		r.Enter(base.Room{Name: fmt.Sprint("#r", i), Settled: true})
+	}
+	// asks reports whether the history is read for a question, and else expects an empty answer.
+	asks := func(l *link.Link, room string) bool {
+		t.Helper()
+		r.read()
+		delete(r.sent, l.ID)
+		r.ReceiveWanted(l, &pb.PastWanted{Room: room})
+		recalled := len(r.Out.Recalls) == 1
+		if r.read(); !recalled && (len(r.sent[l.ID]) != 1 || !r.sent[l.ID][0].GetPastGiven().GetEnd()) {
+			t.Errorf("a question about %s is not answered", room)
+		}
+		return recalled
+	}
+	answer := func(l *link.Link) { r.Give(base.Recall{Link: l.ID, Room: "#dev"}, nil, nil) }
+
+	a := r.link("a")
+	if asks(a, "#elsewhere") {
+		t.Error("the history is read for a room that we are not in")
+	}
+	if !asks(a, pb.Everyone) {
+		t.Error("everyone's past is not given")
+	}
+	answer(a)
+	for i := range pb.MaxRooms + 10 {
+		if got := asks(a, fmt.Sprint("#r", i)); got != (i < askedBurst) {
+			t.Fatalf("question %d is answered: %t", i+2, got)
+		}
+		answer(a)
+	}
+	r.pass(askedEvery)
+	if !asks(a, "#dev") || asks(a, "#r33") {
+		t.Error("after a while another one, and one alone, is not answered")
+	}
+	answer(a)
+
+	// of one link, then of all
+	b := r.link("b")
+	for i := range ofOne + 1 {
+		if asks(b, fmt.Sprint("#r", i)) != (i < ofOne) {
+			t.Errorf("question %d at once", i+1)
+		}
+	}
+	for i := range MaxReading {
+		if asks(r.link(fmt.Sprint("c", i)), "#dev") != (i < MaxReading-ofOne) {
+			t.Errorf("asker %d at once", i+1)
+		}
+	}
+	for len(r.reads) > 0 {
+		r.Give(base.Recall{Link: r.reads[0], Room: "#dev"}, nil, nil) // gone or not
+	}
+
+	// those who are gone are forgotten, when there are too many
+	clear(r.given)
+	for i := range maxGiven {
+		l := &link.Link{ID: 10000, Key: certs.PublicKey{1, byte(i), byte(i >> 8)}, State: link.LinkUp}
+		r.links.List = append(r.links.List, l)
+		r.ReceiveWanted(l, &pb.PastWanted{Room: "#dev"})
+		answer(l)
+		if i > 0 {
+			r.links.List = r.links.List[:len(r.links.List)-1]
+		}
+	}
+	if len(r.given) != maxGiven {
+		t.Fatalf("%d askers are remembered", len(r.given))
+	}
+	if !asks(r.link("new"), "#dev") || len(r.given) != 2 {
+		t.Errorf("a newcomer is locked out by those who are gone, %d are remembered", len(r.given))
+	}
+	answer(r.links.List[len(r.links.List)-1])
+	r.Now += time.Hour
+	for i := range maxGiven {
+		r.given[certs.PublicKey{2, byte(i), byte(i >> 8)}] = &given{}
+	}
+	if !asks(r.link("newer"), "#dev") || len(r.given) != 1 {
+		t.Error("old askers are not forgotten")
+	}
 }
