@@ -209,13 +209,18 @@ func (l *loop) noticeSleep() {
 	l.ahead = ahead
 }
 
-// apply carries out effects of the core, in the order that they require.
-func (l *loop) apply(out base.Effects) {
-	n := l.node
-	for _, note := range out.Notes {
+// logNotes writes what the core has to say to the log.
+func (n *Node) logNotes(list []base.Note) {
+	for _, note := range list {
 		level := [...]slog.Level{base.Debug: slog.LevelDebug, base.Info: slog.LevelInfo, base.Warn: slog.LevelWarn}[note.Level]
 		n.log.Log(n.ctx, level, note.Text, note.Args...)
 	}
+}
+
+// apply carries out effects of the core, in the order that they require.
+func (l *loop) apply(out base.Effects) {
+	n := l.node
+	n.logNotes(out.Notes)
 	if out.Epoch != 0 {
 		l.epoch = out.Epoch
 		n.messages.IDs().Begin(n.Key(), out.Epoch)

@@ -10,7 +10,7 @@ import (
 	"quicpeer/overlay"
 )
 
-// What is typed goes to the room in front; the prompt is told which that is.
+// A typed text goes to the room in front; the prompt is told which that is.
 func TestTextRooms(t *testing.T) {
 	n := linestest.New("me")
 	var b strings.Builder

@@ -70,10 +70,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	port.Serve(n)
 	if isNew && exists(key) {
-		s.options.keyFile = key
-		if s.options.json {
-			s.log.Warn("keep a copy of the network's key in a safe place: without it nobody can name admins", "path", key)
-		}
+		s.hasNewKey(key)
 	}
 
 	// leaving ends when it is time to leave: a signal, a command, the end of input, a
@@ -122,6 +119,14 @@ func (s *session) run(ctx context.Context) error {
 		s.console.restore()
 		hook.stop() // while what it prints can still be sent back
 		return s.leave(n, front, l, context.Cause(leaving), shown)
+	}
+}
+
+// hasNewKey notes that this run has begun a private network.
+func (s *session) hasNewKey(path string) {
+	s.options.keyFile = path
+	if s.options.json {
+		s.log.Warn("keep a copy of the network's key in a safe place: without it nobody can name admins", "path", path)
 	}
 }
 

@@ -118,7 +118,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	last := lines.NewOutput(writerFunc(func(line []byte) (int, error) { return out.Write(worded(0, line)) }))
 	front := jsonl.New(last, s.cfg.Version)
 	behind, isBehind := errors.AsType[*service.BehindError](err)
+	ahead, isAhead := errors.AsType[*service.AheadError](err)
 	switch {
+	case isAhead:
+		_ = front.Report(ahead, "ahead")
 	case isBehind:
 		_ = front.Report(behind, "behind")
 	case errors.Is(err, service.ErrStopped):

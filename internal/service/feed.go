@@ -17,6 +17,8 @@ const (
 	maxFeed      = 1 << 14  // events kept for readers that have not come to them
 	maxFeedBytes = 16 << 20 // their bodies and refs
 	maxBatch     = 256      // events that a reader gets at once
+	maxBatchSize = 1 << 20  // of these, but for the last one
+	maxNews      = 4096     // events without a position that come while a reader reads the history
 )
 
 // Item is an event for readers.
@@ -80,11 +82,13 @@ type feed struct {
 	bytes   int
 	ready   *Item              // the first event
 	present map[certs.ID]*Item // the last PeerJoined of each peer that is here
+	changed map[certs.ID]*Item // the last PeerChanged of the same, if there was one
+	pos     uint64             // of the last event that has one
 	readers map[*reader]struct{}
 	ended   bool
 }
 
-// reader is somebody who reads the feed.
+// reader reads the feed for one client.
 type reader struct {
 	feed *feed
 	wake chan struct{}
@@ -95,6 +99,8 @@ type reader struct {
 	// Until then: the peers that were here at the beginning, and what has become of peers since.
 	was     map[certs.ID]*Item
 	changed map[certs.ID]*Item
+	news    []*Item // other events without a position since
+	lost    bool    // some of these had no room
 }
 
 // errBehind: a reader has not come to an event before it was dropped.
@@ -117,13 +123,15 @@ func (f *feed) publish(i *Item) {
 	case overlay.PeerLeft:
 		id = e.ID
 		delete(f.present, id)
+		delete(f.changed, id)
+	case overlay.PeerChanged:
+		f.changed[e.ID] = i
 	}
+	f.pos = max(f.pos, i.Pos)
 	kept := false
 	for r := range f.readers {
 		if !r.attached {
-			if id != "" {
-				r.changed[id] = i
-			}
+			r.note(id, i)
 			continue
 		}
 		kept = true
@@ -141,6 +149,20 @@ func (f *feed) publish(i *Item) {
 		drop++
 	}
 	f.items, f.first = f.items[drop:], f.first+uint64(drop)
+}
+
+// note keeps an event for a reader that is not attached. Those with positions are in the history. The lock
+// of the feed is held.
+func (r *reader) note(id certs.ID, i *Item) {
+	switch {
+	case id != "":
+		r.changed[id] = i
+	case i.Pos != 0:
+	case len(r.news) == maxNews:
+		r.lost = true
+	default:
+		r.news = append(r.news, i)
+	}
 }
 
 func (r *reader) awake() {
@@ -173,13 +195,17 @@ func (f *feed) enter() (r *reader, standing []*Item) {
 	for _, id := range sortedIDs(f.present) {
 		r.was[id] = f.present[id]
 		standing = append(standing, f.present[id])
+		if i := f.changed[id]; i != nil {
+			standing = append(standing, i)
+		}
 	}
 	return r, standing
 }
 
-// attach lets a reader read what comes from now on, and returns the joins and leaves since
-// it has entered, without those that cancel each other out.
-func (r *reader) attach() (joined, left []*Item) {
+// attach lets a reader read what comes from now on, and returns the joins and leaves since it has
+// entered, without those that cancel each other out, other events without a position behind the joins, and
+// the position up to which events were published.
+func (r *reader) attach() (joined, left []*Item, pos uint64) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -200,9 +226,10 @@ func (r *reader) attach() (joined, left []*Item) {
 			joined = append(joined, i)
 		}
 	}
-	r.was, r.changed = nil, nil
+	joined = append(joined, r.news...)
+	r.was, r.changed, r.news = nil, nil, nil
 	r.attached, r.next = true, f.first+uint64(len(f.items))
-	return joined, left
+	return joined, left, f.pos
 }
 
 // leave removes the reader. With the last one goes what was kept for it.
@@ -242,11 +269,15 @@ func (r *reader) now() ([]*Item, error) {
 	defer f.mu.Unlock()
 	end := f.first + uint64(len(f.items))
 	switch {
-	case r.next < f.first:
+	case r.next < f.first || r.lost:
 		return nil, errBehind
 	case r.next < end:
 		from := int(r.next - f.first)
-		items := slices.Clone(f.items[from:min(len(f.items), from+maxBatch)])
+		to, size := from, 0
+		for ; to < min(len(f.items), from+maxBatch) && size < maxBatchSize; to++ {
+			size += f.items[to].size()
+		}
+		items := slices.Clone(f.items[from:to])
 		r.next += uint64(len(items))
 		return items, nil
 	case f.ended:

@@ -19,6 +19,13 @@ func (e *BehindError) Error() string {
 	return fmt.Sprintf("this reader was too slow; it can go on from position %d", e.From)
 }
 
+// AheadError: a reader wants to go on from a position that was not written yet.
+type AheadError struct{ End uint64 }
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("the history ends at position %d: was it put back from a backup? What is new begins at %d", e.End, e.End+1)
+}
+
 // ErrStopped: the peer has stopped.
 var ErrStopped = errEnded
 
@@ -29,8 +36,11 @@ const nearEnd = maxFeed / 8
 // Follow tells somebody what has happened from a position of the history on (0: nothing of the
 // history), and then, if live, what happens. It begins with Ready and who is here; no event is
 // missing or comes twice. emit gets nil when nothing has happened for so long as idle. The error
-// is that of emit, of ctx or of the history, a BehindError, or ErrStopped.
+// is that of emit, of ctx or of the history, a BehindError, an AheadError, or ErrStopped.
 func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.Duration, emit func([]*Item) error) error {
+	if end := s.past.End(); from > end+1 {
+		return &AheadError{end}
+	}
 	r, standing := s.feed.enter()
 	defer r.leave()
 	if err := emit(standing); err != nil {
@@ -52,8 +62,7 @@ func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.
 		}
 		return t.history(ctx)
 	}
-	last := s.past.End() // where whoever wants nothing of the history would go on
-	joined, left := r.attach()
+	joined, left, last := r.attach() // the last is where whoever wants nothing of the history would go on
 	if err := emit(joined); err != nil {
 		return err
 	}
@@ -115,6 +124,7 @@ type told struct {
 // history tells it from where it was left.
 func (t *told) history(ctx context.Context) error {
 	var page []*Item
+	size := 0
 	for p, err := range t.service.past.Events(t.from) {
 		if err == nil {
 			err = ctx.Err()
@@ -125,11 +135,11 @@ func (t *told) history(ctx context.Context) error {
 		i := t.service.item(p.Event, p.At, positionOf(p.Event))
 		page = append(page, i)
 		t.from = i.Pos + 1
-		if len(page) == maxBatch {
+		if size += i.size(); len(page) == maxBatch || size >= maxBatchSize {
 			if err := t.emit(page); err != nil {
 				return err
 			}
-			page = nil
+			page, size = nil, 0
 		}
 	}
 	if len(page) == 0 {

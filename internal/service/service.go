@@ -59,7 +59,7 @@ type Service struct {
 // New returns a service that runs n, of which past is the history and dir the state directory.
 func New(n Node, past History, version, dir string) *Service {
 	s := &Service{Node: n, past: past, output: newOutput(), ready: make(chan struct{}), version: version, dir: dir, began: time.Now()}
-	s.feed.present, s.feed.readers = map[certs.ID]*Item{}, map[*reader]struct{}{}
+	s.feed.present, s.feed.changed, s.feed.readers = map[certs.ID]*Item{}, map[certs.ID]*Item{}, map[*reader]struct{}{}
 	return s
 }
 

@@ -22,10 +22,10 @@ func (s Stream) History() *History { return &History{s.engine} }
 // Events of package overlay's Node.
 func (s Stream) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		if !s.begin() {
+		if !s.enter() {
 			return
 		}
-		defer s.done()
+		defer s.exit()
 		s.loop(func(it item) bool {
 			if !it.hidden && !yield(it.event) {
 				return false
@@ -41,10 +41,10 @@ func (s Stream) Events() iter.Seq[Event] {
 // that were not shown when the loop is left come again in the next one, or after the next start.
 func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 	return func(yield func(Event, func()) bool) {
-		if !s.begin() {
+		if !s.enter() {
 			return
 		}
-		unshown := &unshown{stream: s, last: s.done}
+		unshown := &unshown{stream: s, last: s.exit}
 		defer unshown.finish()
 		s.loop(func(it item) bool {
 			unshown.queue(it)
@@ -78,11 +78,11 @@ func (s Stream) loop(each func(item) bool, unshown *unshown) {
 	}
 }
 
-// begin is the beginning of a loop; false: a message shown now could not be noted.
-func (s Stream) begin() bool { return !s.engine.disk.Keeps() || s.engine.disk.users.begin() }
+// enter is the beginning of a loop; false: a message shown now could not be noted.
+func (s Stream) enter() bool { return !s.engine.disk.Keeps() || s.engine.disk.users.begin() }
 
-// done is the end of a loop, and of what it has shown.
-func (s Stream) done() {
+// exit is the end of a loop, and of what it has shown.
+func (s Stream) exit() {
 	if disk := s.engine.disk; disk.Keeps() && disk.users.end() {
 		_ = disk.Close() // the caller that has stopped the engine is not waiting any more
 	}

@@ -51,20 +51,19 @@ type history struct {
 	file     *os.File  // the last
 	at       int       // where in it the next record begins
 	number   uint64    // the last record
-	messages uint64    // in all segments, and those before
-	entries  uint64    // with data, the same
-	safe     uint64    // the last record that was synced
-	shown    uint64    // all up to here was shown
-	noted    uint64    // of that, as far as records say
-	unshown  []Entry   // those with an author that were not shown, without data
+	has      counted
+	safe     uint64  // the last record that was synced
+	shown    uint64  // all up to here was shown
+	noted    uint64  // of that, as far as records say
+	unshown  []Entry // those with an author that were not shown, without data
 	dones    dones
 	fold     folding
 	ended    bool
 	buffer   []byte
-	running  sync.WaitGroup // of the goroutine that syncs
+	running  sync.WaitGroup // of the goroutines that sync and fold
 
-	syncing     sync.Mutex    // behind mu; held while the last segment is synced, and when it becomes another
-	first, last atomic.Uint64 // the positions, for those who may not wait for the disk
+	syncing sync.Mutex // behind mu; held while the last segment is synced, and when it becomes another
+	span    positions
 
 	cursor cursor
 	late   late
@@ -75,8 +74,10 @@ type history struct {
 // folding is what the database is to have next of the history.
 type folding struct {
 	due   bool // there is a new segment
+	busy  bool // it is under way
 	marks map[certs.PublicKey]*delivery.Mark
-	upTo  uint64 // it has the marks up to here
+	safe  uint64 // in them is all that was shown up to here, and that is safe
+	upTo  uint64 // the database has the marks up to here
 }
 
 // opened is what Open has found.
@@ -91,6 +92,15 @@ type late struct {
 	area []byte // a map of it; nil where none can be had: then records are written at once
 	at   int    // as much of the buffer is there
 }
+
+// counted is what is in all segments, and in those that were before.
+type counted struct {
+	messages uint64
+	entries  uint64 // with data
+}
+
+// positions are those that there are, for those who may not wait for the disk.
+type positions struct{ first, last atomic.Uint64 }
 
 // cursor is the file that says how far things were shown, until a record does.
 type cursor struct {
@@ -220,10 +230,10 @@ func (h *history) add(e *Entry) error {
 	e.Pos = h.number
 	h.buffer = h.segments[len(h.segments)-1].appendSaid(h.buffer, h.number, h.safe, h.shown, e.kind(), e)
 	if e.kind() == kindMessage {
-		h.messages++
+		h.has.messages++
 	}
 	if len(e.Data) > 0 {
-		h.entries++
+		h.has.entries++
 	}
 	if e.Author != (certs.PublicKey{}) {
 		h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
@@ -244,7 +254,7 @@ func (h *history) keep() (err error) {
 	}()
 	copy(h.late.area[h.late.at:], h.buffer[h.late.at:])
 	h.late.at = len(h.buffer)
-	h.last.Store(h.number)
+	h.span.last.Store(h.number)
 	return nil
 }
 
@@ -269,7 +279,7 @@ func (h *history) flush() error {
 	}
 	h.at += len(h.buffer)
 	h.buffer, h.late.at = h.buffer[:0], 0
-	h.last.Store(h.number)
+	h.span.last.Store(h.number)
 	return nil
 }
 
@@ -278,7 +288,7 @@ func (h *history) flush() error {
 func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
-	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.messages, said: h.entries, salt: rand.Uint32()}
+	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.has.messages, said: h.has.entries, salt: rand.Uint32()}
 	g.size = max(g.size, slotSize+room)
 	if !h.store.reach("turn") {
 		return ErrKilled
@@ -334,8 +344,7 @@ func (h *history) syncHistory() {
 		case ended:
 			return
 		case turned && err == nil:
-			h.foldHistory()
-			h.makeSpare()
+			h.startFold()
 		}
 	}
 }
@@ -374,6 +383,7 @@ func (h *history) syncSaid() error {
 		h.fold.marks[e.Author].Raise(e.Stamp)
 	}
 	h.unshown = slices.Delete(h.unshown, 0, n)
+	h.fold.safe = shown
 	h.mu.Unlock()
 	return h.store.checkPlaces()
 }
@@ -395,11 +405,28 @@ func (h *history) noteShown() error {
 	return h.flush()
 }
 
+// startFold folds, and makes the next segment, beside the syncs, for which receipts wait.
+func (h *history) startFold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fold.busy {
+		return // the next segment has it done
+	}
+	h.fold.busy = true
+	h.running.Go(func() {
+		h.makeSpare() // which is wanted first
+		h.foldHistory()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.fold.busy = false
+	})
+}
+
 // foldHistory brings the marks of what was shown into the database, so that the next Open need not
 // read the history from the beginning, and drops what is beyond the bounds.
 func (h *history) foldHistory() {
 	h.mu.Lock()
-	marks, upTo := h.fold.marks, min(h.safe, h.noted)
+	marks, upTo := h.fold.marks, h.fold.safe
 	h.fold.marks = make(map[certs.PublicKey]*delivery.Mark)
 	h.mu.Unlock()
 	if h.config.Floor != nil {
@@ -418,7 +445,7 @@ func (h *history) foldHistory() {
 	h.mu.Lock()
 	h.fold.upTo = upTo
 	drop := h.beyond()
-	h.first.Store(h.segments[0].first)
+	h.span.first.Store(h.segments[0].first)
 	h.mu.Unlock()
 	for _, g := range drop {
 		if err := os.Remove(g.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -435,7 +462,7 @@ func (h *history) beyond() (drop []segment) {
 	for _, g := range h.segments {
 		bytes += int64(g.size)
 	}
-	for len(h.segments) > 1 && end(0) <= h.fold.upTo && (bytes > h.maxBytes() || h.messages-h.segments[0].before > h.maxMessages()) {
+	for len(h.segments) > 1 && end(0) <= h.fold.upTo && (bytes > h.maxBytes() || h.has.messages-h.segments[0].before > h.maxMessages()) {
 		bytes -= int64(h.segments[0].size)
 		drop = append(drop, h.segments[0])
 		h.segments = slices.Delete(h.segments, 0, 1)

@@ -76,14 +76,14 @@ func (h *history) openHistory(folded uint64) error {
 				return err
 			}
 		}
-		h.messages, h.entries = g.before, g.said
+		h.has.messages, h.has.entries = g.before, g.said
 		at, next, err := g.scan(b, func(r said) error {
 			h.noted = max(h.noted, r.shown)
 			if r.kind == kindMessage {
-				h.messages++
+				h.has.messages++
 			}
 			if r.kind >= kindEvent {
-				h.entries++
+				h.has.entries++
 			}
 			if r.kind != kindShown && r.number > folded {
 				e := r.entry()
@@ -109,9 +109,10 @@ func (h *history) openHistory(folded uint64) error {
 		return err
 	}
 	h.safe, h.fold.upTo = h.number, folded
-	h.first.Store(h.segments[0].first)
-	h.last.Store(h.number)
+	h.span.first.Store(h.segments[0].first)
+	h.span.last.Store(h.number)
 	h.split(records)
+	h.fold.safe = h.shown
 	return nil
 }
 

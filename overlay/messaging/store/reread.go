@@ -12,7 +12,7 @@ type Span struct{ First, Last uint64 }
 
 // Said is the span of the history now. It never waits.
 func (h *history) Said() Span {
-	first, last := h.first.Load(), h.last.Load()
+	first, last := h.span.first.Load(), h.span.last.Load()
 	if last < first {
 		return Span{}
 	}
@@ -30,7 +30,7 @@ func (h *history) Folded() uint64 {
 func (h *history) Parts() (parts []Span) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last := h.last.Load()
+	last := h.span.last.Load()
 	for i := len(h.segments) - 1; i >= 0; i-- {
 		parts = append(parts, Span{h.segments[i].first, last})
 		last = h.segments[i].first - 1
@@ -51,7 +51,7 @@ func (h *history) Read(span Span, f func(Entry) error) error {
 		return h.store.fail(err)
 	}
 	segments := append([]segment(nil), h.segments...)
-	end := h.last.Load()
+	end := h.span.last.Load()
 	h.mu.Unlock()
 	first := max(0, sort.Search(len(segments), func(i int) bool { return segments[i].first > span.First })-1)
 	for i, g := range segments[first:] {
