@@ -40,7 +40,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// What is wrong with the command line of a command is a usage error that names it; without a
+// A wrong command line of a command is a usage error that names it; without a
 // running peer the rest is a NoPeerError.
 func TestCommandsRefuse(t *testing.T) {
 	dir := t.TempDir()
