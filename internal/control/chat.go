@@ -84,14 +84,16 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	listen := func() {
 		input := &typedLines{Reader: lines.NewReader(r.Body), look: look}
 		l := lines.NewListener(s.cfg.Service, front, input, true, slog.New(slog.DiscardHandler), func(error) { cancel() })
-		err := l.Listen(ctx)
-		if err == nil && !input.ended && ctx.Err() == nil {
-			s.cfg.Leave() // the end follows
-			defer func() { <-l.Settled() }()
-			return
+		listening, stop := context.WithCancel(ctx)
+		defer func() {
+			stop()
+			<-l.Settled() // what lines have begun writes to this answer
+		}()
+		if err := l.Listen(listening); err == nil && !input.ended && ctx.Err() == nil {
+			s.cfg.Leave()
+			return // the end follows
 		}
 		cancel()
-		<-l.Settled() // what lines have begun writes to this answer
 	}
 	if !look.follow {
 		listen()

@@ -54,10 +54,13 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request) {
 	running.Go(func() {
 		defer e.finish()
 		l := lines.NewListener(e, e.front, input, true, slog.New(slog.DiscardHandler), func(error) { cancel() })
-		if err := l.Listen(ctx); err != nil {
+		listening, stop := context.WithCancel(ctx)
+		defer stop()
+		if err := l.Listen(listening); err != nil {
 			cancel()
 		} else if e.front.Leaves() {
 			s.cfg.Leave()
+			stop()
 		}
 		<-l.Settled() // what lines have begun writes to this answer
 		if input.problem != nil && ctx.Err() == nil {

@@ -501,6 +501,10 @@ func TestChat(t *testing.T) {
 	if got := strings.Join(p.n.Sent(), "|"); got != "bob: hi" {
 		t.Errorf("sent %q", got)
 	}
+	if got := read(nil, typed("/join slow:1", "/quit")); !strings.Contains(got, "this peer is leaving") {
+		t.Errorf("a join that was under way: %q", got)
+	}
+	<-p.left
 	in, w := io.Pipe()
 	defer in.Close()
 	go func() {
@@ -555,6 +559,15 @@ func TestPlaces(t *testing.T) {
 	}
 	if c, err := Find(t.Context(), "", p.getenv); err != nil || c.path != path {
 		t.Errorf("the only peer was not found: %v", err)
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil { // by then another user may have made it
+		t.Fatal(err)
+	}
+	if _, err := Find(t.Context(), p.dir, p.getenv); err == nil || !strings.Contains(err.Error(), "yours alone") {
+		t.Errorf("a directory that is open to others: %v", err)
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
 	}
 	env := func(runtime, temp string) func(string) string {
 		return func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": runtime, "TMPDIR": temp}[name] }
