@@ -235,12 +235,12 @@ func (j *Frontend) refuse(why refused) error {
 func (j *Frontend) History(list []overlay.Said) error { return j.history(list, "") }
 
 func (j *Frontend) history(list []overlay.Said, ref string) error {
-	answer := history{Messages: make([]said, 0, len(list)), Ref: ref}
+	messages := make([]said, 0, len(list))
 	for _, m := range list {
 		data := dataOf(m.Binary, &m.Body)
-		answer.Messages = append(answer.Messages, said{m, data})
+		messages = append(messages, said{m, data})
 	}
-	return write(j, "history", answer)
+	return write(j, "history", history{messages, ref})
 }
 
 // Leaves reports whether a command said to leave.

@@ -15,7 +15,7 @@ import (
 
 // environment is that of a peer's processes.
 func environment(s *scenario, name string) []string {
-	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "XDG_RUNTIME_DIR="+s.sockets)
+	env := append(harness.Environment(filepath.Join(s.work, ".home", name)), "XDG_RUNTIME_DIR="+s.sockets, "TMPDIR="+s.sockets) // peers of the machine are none of the scenario's
 	return append(env, s.engine.env...)
 }
 
