@@ -13,7 +13,7 @@ import (
 )
 
 // TestRooms: in networks of all sizes some peers are in a room, and say things in it and to everyone,
-// while others come, crash and come back. Whoever is in the room is shown each message once, live or as
+// while others come, crash and come back. Each peer in the room is shown each message once, live or as
 // the past, each author's in its order; whoever is not passes them on and is shown none.
 func TestRooms(t *testing.T) {
 	for seed := range uint64(12) {

@@ -25,7 +25,7 @@ import (
 // Three givers are asked, one after the other, each for what the others have not given: so the whole
 // comes once over the wire, and a giver that has little, or lies, is made up for by the next. What
 // they give is shown in one piece, ordered by the times at which it was said and, for each author,
-// as it said it. What comes live meanwhile is shown as it comes.
+// as it said it. Live messages meanwhile are shown as they come.
 //
 // A message is shown once, whether live or as the past: what was shown is remembered by its tag, a
 // hash of its author's key and its ID, so that nobody can make another author's message look as if

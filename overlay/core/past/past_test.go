@@ -480,7 +480,7 @@ func TestMembersOnly(t *testing.T) {
 	r.expect("of two parts", "gone1", "gone2")
 }
 
-// Whoever has lost an ID, or never had it, is in the table too; proved is who has the ID.
+// A loser of an ID, or a peer that never had it, is in the table too; only the one that has the ID is proved.
 func TestProved(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.link("a")
