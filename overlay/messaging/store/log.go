@@ -20,7 +20,7 @@ import (
 // file, twice. Most messages have been taken out again by the time at which the log is folded
 // into the database, and never come there (write-ahead log; ARIES, Mohan et al. 1992).
 //
-// It is a file of fixed size: a header like the journal's, and two halves, of which one is
+// It is a file of fixed size: a header, and two halves, of which one is
 // written while the other waits: it is folded when the first is three quarters full, without
 // what has changed again by then. A half is a row of records:
 //

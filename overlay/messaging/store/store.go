@@ -125,7 +125,7 @@ func (s *Store) load(dir string) (err error) {
 	return nil
 }
 
-// Close commits what is queued, folds the journal into the database, waits for the
+// Close commits what is queued, makes the history safe and folds its marks into the database, waits for the
 // store's goroutines and the done functions they call, and closes the files. What
 // is handed to the store after Close has begun may get [fs.ErrClosed]. The error is
 // the store's first, see [Store.Err]. A second Close returns the same.
