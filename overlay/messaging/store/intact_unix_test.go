@@ -17,7 +17,7 @@ var meddling = map[string]struct {
 	do      func(t *testing.T, dir string) error
 	removed bool // else damaged
 }{
-	"the directory removed": {func(_ *testing.T, dir string) error { return os.RemoveAll(dir) }, true},
+	"the directory removed": {func(_ *testing.T, dir string) error { return removeAtOnce(dir) }, true},
 	"the directory moved":   {func(_ *testing.T, dir string) error { return os.Rename(dir, dir+".old") }, true},
 	"another in its place": {func(_ *testing.T, dir string) error {
 		if err := os.Rename(dir, dir+".old"); err != nil {
@@ -27,7 +27,7 @@ var meddling = map[string]struct {
 	}, true},
 	"the database removed": {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, databaseFile)) }, true},
 	"the log removed":      {func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, logFile)) }, true},
-	"the history removed":  {func(_ *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, historyDir)) }, true},
+	"the history removed":  {func(_ *testing.T, dir string) error { return removeAtOnce(filepath.Join(dir, historyDir)) }, true},
 	"a copy of the database": {func(t *testing.T, dir string) error {
 		path := filepath.Join(dir, databaseFile)
 		b, err := os.ReadFile(path)
@@ -69,6 +69,15 @@ func fill(t *testing.T, s *Store) {
 		ops = append(ops, op(Unsettled, string(rune('A'+i)), strings.Repeat("x", 1000)))
 	}
 	write(t, s, ops...)
+}
+
+// removeAtOnce removes a directory in which files may be made meanwhile.
+func removeAtOnce(path string) error {
+	gone := path + ".gone"
+	if err := os.Rename(path, gone); err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
 }
 
 func shorten(path string) error {
