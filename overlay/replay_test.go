@@ -8,6 +8,7 @@ import (
 
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/replay"
+	"quicpeer/overlay/replay/file"
 	"quicpeer/pb"
 )
 
@@ -57,11 +58,11 @@ func TestReplay(t *testing.T) {
 			if err := r.Run(); err != nil {
 				t.Errorf("%s: %.2000v", peers[i].ID(), err)
 			}
-			var file bytes.Buffer
-			if err := r.Write(&file); err != nil {
+			var written bytes.Buffer
+			if err := file.Write(&written, r); err != nil {
 				t.Fatal(err)
 			}
-			again, err := replay.Read(&file)
+			again, err := file.Read(&written)
 			if err != nil {
 				t.Fatal(err)
 			}

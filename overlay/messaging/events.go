@@ -307,12 +307,14 @@ func (it *item) ownBytes() int {
 	return len(it.own.Body)
 }
 
-// forgetBody frees what only the history needs, which has it.
-func (q *EventQueue) forgetBody(it *item) {
+// forgetBodies frees what only the history needs, which has it.
+func (q *EventQueue) forgetBodies(items []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ownBytes -= it.ownBytes()
-	it.own = nil
+	for i := range items {
+		q.ownBytes -= items[i].ownBytes()
+		items[i].own = nil
+	}
 	q.changed.Broadcast()
 }
 

@@ -14,67 +14,7 @@ import (
 	"quicpeer/pb"
 )
 
-// How events are written to the history, and read.
-
-// entryOf is what the history gets of an event before the program does; false: nothing. Of a hidden one
-// it is only to be remembered.
-func entryOf(it *item, now time.Time) (store.Entry, bool) {
-	s := &pb.StoredEvent{At: now.UnixNano()}
-	var entry store.Entry
-	switch e := it.event.(type) {
-	case Message:
-		if it.hidden && it.sender == nil {
-			entry.Author, entry.Stamp = broadcastMark(it.author), it.stamp
-			return entry, true
-		}
-		s.Kind, s.Id, s.From, s.Key, s.Body, s.SentAt = pb.StoredEventKind_RECEIVED, e.ID[:], string(e.From), e.Key[:], []byte(e.Body), e.SentAt.UnixNano()
-		s.Relayed, s.NewKey, s.Before, s.Unproved = e.Path == PathRelayed, e.NewKey, e.Before, e.Unproved
-		s.Binary, s.WantsReply, s.ReplyTo, s.Broadcast = e.Binary, e.WantsReply, idOrNil(e.ReplyTo), e.signed
-		entry.Message = true
-		entry.Stamp = it.stamp
-		if it.sender != nil {
-			entry.Author = it.sender.key
-			break
-		}
-		s.To = string(e.To)
-		if it.author != (certs.PublicKey{}) {
-			entry.Author = broadcastMark(it.author)
-		}
-	case Sent:
-		s.Kind, s.Id, s.To, s.Ref, s.Broadcast = pb.StoredEventKind_SENT, e.Message[:], string(e.To), []byte(e.Ref), e.signed
-		if it.own != nil {
-			s.Body, s.SentAt, s.Binary, s.ReplyTo = []byte(it.own.Body), it.own.SentAt.UnixNano(), it.own.Binary, idOrNil(it.own.ReplyTo)
-		}
-		entry.Message = true
-	case Delivered:
-		s.Kind, s.Id, s.To, s.Ref, s.Relayed, s.Rtt = pb.StoredEventKind_RECEIPT_CAME, e.Message[:], string(e.To), []byte(e.Ref), e.Path == PathRelayed, int64(e.RTT)
-	case Buffered:
-		s.Kind, s.Id, s.To, s.Ref, s.Reason = pb.StoredEventKind_WAITS, e.Message[:], string(e.To), []byte(e.Ref), e.Reason
-	case Failed:
-		s.Kind, s.Id, s.To, s.Ref, s.Reason = pb.StoredEventKind_FAILED, e.Message[:], string(e.To), []byte(e.Ref), e.Error
-	default:
-		return entry, false
-	}
-	if s.GetBroadcast() != nil {
-		s.Body = nil // it is in there
-	}
-	if it.settled != nil {
-		s.Epoch, s.Cancelled = it.settled.Epoch, it.settled.Cancelled
-	}
-	data, err := proto.Marshal(s)
-	if err != nil {
-		panic("messaging: an event that can't be encoded: " + err.Error()) // its text was checked when it came
-	}
-	entry.Data = data
-	return entry, true
-}
-
-func idOrNil(id MessageID) []byte {
-	if id == (MessageID{}) {
-		return nil
-	}
-	return id[:]
-}
+// How events of the history are read.
 
 // withPos is an event at its position.
 func withPos(event Event, pos uint64) Event {
@@ -104,7 +44,7 @@ type recorded struct {
 	stored *pb.StoredEvent
 }
 
-// decode reads what entryOf has written. self is this peer.
+// decodeEntry reads what a recording has written. self is this peer.
 func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 	s := new(pb.StoredEvent)
 	if err := proto.Unmarshal(e.Data, s); err != nil {
@@ -128,11 +68,14 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 	}
 	switch s.GetKind() {
 	case pb.StoredEventKind_RECEIVED:
-		if len(s.GetKey()) != len(certs.PublicKey{}) {
+		key := e.Author
+		if len(s.GetKey()) == len(key) {
+			key = certs.PublicKey(s.GetKey())
+		} else if len(s.GetKey()) > 0 || to != "" {
 			return r, damaged("event", fmt.Errorf("a key of %d bytes", len(s.GetKey())))
 		}
 		m := Message{
-			ID: id, From: certs.ID(s.GetFrom()), Key: certs.PublicKey(s.GetKey()), NewKey: s.GetNewKey(), To: to, Body: string(s.GetBody()),
+			ID: id, From: certs.ID(s.GetFrom()), Key: key, NewKey: s.GetNewKey(), To: to, Body: string(s.GetBody()),
 			SentAt: time.Unix(0, s.GetSentAt()), Path: path, Before: s.GetBefore(), Pos: e.Pos,
 			Unproved: s.GetUnproved(), Binary: s.GetBinary(), WantsReply: s.GetWantsReply(),
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"quicpeer/certs"
-	"quicpeer/overlay/messaging/store"
 )
 
 // Stream is what an engine tells the program: events, and the history of them.
@@ -58,10 +57,11 @@ func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 func (s Stream) loop(each func(item) bool, unshown *unshown) {
 	e := s.engine
 	var items []item
+	var r recording
 	for {
 		var ok bool
 		items, ok = e.events.take(items)
-		if !ok || !s.record(items) { // if it can't be written, the peer ends: it comes again after the next start
+		if !ok || !s.record(&r, items) { // if it can't be written, the peer ends: it comes again after the next start
 			return
 		}
 		for i, it := range items {
@@ -95,37 +95,32 @@ func (s Stream) handle(it item) {
 }
 
 // record writes events to the history, which gives them their positions; false: it can't be written.
-func (s Stream) record(items []item) bool {
+func (s Stream) record(r *recording, items []item) bool {
 	if !s.engine.disk.history {
 		return true
 	}
-	var entries []store.Entry
-	var places []int
+	r.reset()
 	now := time.Now()
 	for i := range items {
-		if items[i].pos != 0 {
-			continue // it was
-		}
-		if entry, ok := entryOf(&items[i], now); ok {
-			entries = append(entries, entry)
-			places = append(places, i)
+		if items[i].pos == 0 { // else it is there
+			r.add(i, &items[i], now)
 		}
 	}
-	if len(entries) == 0 {
+	if len(r.entries) == 0 {
 		return true
 	}
-	if !s.engine.disk.say(entries) {
+	if !s.engine.disk.say(r.entries) {
 		return false
 	}
-	for n, i := range places {
+	for n, i := range r.places {
 		it := &items[i]
-		it.pos = entries[n].Pos
+		it.pos = r.entries[n].Pos
 		it.event = withPos(it.event, it.pos)
 		if sent, ok := it.event.(Sent); ok {
 			s.engine.disk.unsaid.remove(sent.Message)
-			s.engine.events.forgetBody(it)
 		}
 	}
+	s.engine.events.forgetBodies(items)
 	return true
 }
 

@@ -4,24 +4,17 @@
 // goes wrong again, as often as it takes to understand it.
 //
 // A recording grows without bound, so it is for tests; what a node logs of its last inputs is
-// bounded (see package overlay). A file of one has no key in it, but all that was said to the
-// peer; who reads it gives the Setup.
+// bounded (see package overlay). Package file writes and reads one.
 package replay
 
 import (
-	"encoding/gob"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
-	"quicpeer/pb"
 )
 
 // Setup is what a core begins with.
@@ -86,79 +79,4 @@ func (r *Recording) Run() error {
 		}
 	}
 	return nil
-}
-
-// written is a step in a file. Messages of the protocol stand beside their input.
-type written struct {
-	Step
-	Message []byte
-}
-
-// names registers the inputs with gob.
-var names = sync.OnceFunc(func() {
-	for _, in := range []core.Input{
-		core.Connected{}, core.Received{}, core.Disconnected{}, core.Heard{}, core.Stuck{}, core.Seen{}, core.DialFailed{},
-		core.Verified{}, core.Want{}, core.Broadcast{}, core.EnterRoom{}, core.ExitRoom{}, core.Recalled{}, core.Route{}, core.Carry{}, core.Deposit{}, core.Withdraw{}, core.Collect{},
-		core.Found{}, core.Join{}, core.Ping{}, core.Moved{}, core.Mapped{}, core.Describe{}, core.Slept{}, core.Leave{}, core.Tick{},
-	} {
-		gob.Register(in)
-	}
-})
-
-// Write writes the steps.
-func (r *Recording) Write(to io.Writer) error {
-	names()
-	file := gob.NewEncoder(to)
-	for _, s := range r.Steps {
-		w := written{Step: s}
-		var m proto.Message
-		switch in := s.Input.(type) {
-		case core.Received:
-			m, w.Input = in.Frame, core.Received{Link: in.Link}
-		case core.Deposit:
-			m, w.Input = in.Deposit, core.Deposit{}
-		case core.Collect:
-			m, w.Input = in.Collected, core.Collect{Holder: in.Holder}
-		}
-		if m != nil {
-			var err error
-			if w.Message, err = proto.Marshal(m); err != nil {
-				return err
-			}
-		}
-		if err := file.Encode(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Read reads what Write has written.
-func Read(from io.Reader) (*Recording, error) {
-	names()
-	file, r := gob.NewDecoder(from), new(Recording)
-	for {
-		var w written
-		if err := file.Decode(&w); err == io.EOF {
-			return r, nil
-		} else if err != nil {
-			return nil, err
-		}
-		var err error
-		switch in := w.Input.(type) {
-		case core.Received:
-			in.Frame = new(pb.PeerMessage)
-			w.Input, err = in, proto.Unmarshal(w.Message, in.Frame)
-		case core.Deposit:
-			in.Deposit = new(pb.Deposit)
-			w.Input, err = in, proto.Unmarshal(w.Message, in.Deposit)
-		case core.Collect:
-			in.Collected = new(pb.Collected)
-			w.Input, err = in, proto.Unmarshal(w.Message, in.Collected)
-		}
-		if err != nil {
-			return nil, err
-		}
-		r.Steps = append(r.Steps, w.Step)
-	}
 }

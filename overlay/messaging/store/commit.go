@@ -161,16 +161,30 @@ func (s *Store) commitJobs() {
 	}
 }
 
-// carryOut carries out jobs in their order, except those that were refused.
+// carryOut carries out jobs in their order, except those that were refused. Writes to the log that follow each
+// other are one record, up to a size.
 func (s *Store) carryOut(jobs []job) error {
+	var ops []Op
+	size := 0
+	write := func() (err error) {
+		err, ops, size = s.logOps(ops), ops[:0], 0
+		return err
+	}
 	for _, j := range jobs {
 		var err error
 		switch {
 		case j.err != nil:
 		case j.apply == nil && !j.fold:
-			err = s.logOps(j.ops)
+			n := sizeOf(j.ops)
+			if size+n > s.log.half/groupsInHalf {
+				err = write()
+			}
+			ops, size = append(ops, j.ops...), size+n
 		default:
-			err = s.syncLog()
+			err = write()
+			if err == nil {
+				err = s.syncLog()
+			}
 			if err == nil && j.fold {
 				err = s.foldAll()
 			}
@@ -181,6 +195,9 @@ func (s *Store) carryOut(jobs []job) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := write(); err != nil {
+		return err
 	}
 	return s.syncLog()
 }

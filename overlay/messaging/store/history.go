@@ -42,7 +42,7 @@ type HistoryConfig struct {
 type history struct {
 	store  *Store
 	dir    string
-	size   int // of a segment
+	size   int // of the first segment
 	config HistoryConfig
 
 	mu       sync.Mutex
@@ -223,7 +223,7 @@ func (h *history) Say(entries []Entry) error {
 // add adds a record to the buffer, in a new segment if this one is full. h.mu is held.
 func (h *history) add(e *Entry) error {
 	size := sizeOfSaid(e)
-	if err := h.makeRoom(size); err != nil {
+	if err := h.makeRoom(size, e.Message); err != nil {
 		return err
 	}
 	h.number++
@@ -235,7 +235,7 @@ func (h *history) add(e *Entry) error {
 	if len(e.Data) > 0 {
 		h.has.entries++
 	}
-	if e.Author != (certs.PublicKey{}) {
+	if e.isNoted() {
 		h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
 	}
 	return nil
@@ -259,8 +259,9 @@ func (h *history) keep() (err error) {
 }
 
 // makeRoom begins a new segment if the last has no room for a record. h.mu is held.
-func (h *history) makeRoom(size int) error {
-	if h.at+len(h.buffer)+size <= h.segments[len(h.segments)-1].size {
+func (h *history) makeRoom(size int, message bool) error {
+	last := h.segments[len(h.segments)-1]
+	if h.at+len(h.buffer)+size <= last.size && (!message || h.has.messages-last.before < h.messagesEach()) {
 		return nil
 	}
 	if err := h.flush(); err != nil {
@@ -288,8 +289,7 @@ func (h *history) flush() error {
 func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
-	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: h.size, before: h.has.messages, said: h.has.entries, salt: rand.Uint32()}
-	g.size = max(g.size, slotSize+room)
+	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: max(h.nextSize(), slotSize+room), before: h.has.messages, said: h.has.entries, salt: rand.Uint32()}
 	if !h.store.reach("turn") {
 		return ErrKilled
 	}
@@ -317,6 +317,19 @@ func (h *history) newLast(room int) error {
 	h.segments = append(h.segments, g)
 	return nil
 }
+
+// nextSize is the size of the next segment. h.mu is held.
+func (h *history) nextSize() int {
+	last := h.segments[len(h.segments)-1]
+	size := last.size
+	if 2*(h.has.messages-last.before) <= h.messagesEach() {
+		size *= 2
+	}
+	return min(size, max(h.size, min(largestSegments*h.size, int(h.maxBytes()/segmentsAtLeast))))
+}
+
+// messagesEach is how many messages a segment has at most.
+func (h *history) messagesEach() uint64 { return max(1, h.maxMessages()/segmentsAtLeast) }
 
 // syncHistory makes safe what was said and shown, until Close.
 func (h *history) syncHistory() {
@@ -376,16 +389,24 @@ func (h *history) syncSaid() error {
 	h.safe = max(h.safe, number)
 	n := 0
 	for ; n < len(h.unshown) && h.unshown[n].Pos <= shown; n++ {
-		e := h.unshown[n]
-		if h.fold.marks[e.Author] == nil {
-			h.fold.marks[e.Author] = new(delivery.Mark)
-		}
-		h.fold.marks[e.Author].Raise(e.Stamp)
+		h.raise(h.unshown[n])
 	}
 	h.unshown = slices.Delete(h.unshown, 0, n)
 	h.fold.safe = shown
 	h.mu.Unlock()
 	return h.store.checkPlaces()
+}
+
+// raise takes an entry that was shown into the marks that the database gets next. h.mu is held, if others
+// may use it.
+func (h *history) raise(e Entry) {
+	if !e.isNoted() {
+		return
+	}
+	if h.fold.marks[e.Author] == nil {
+		h.fold.marks[e.Author] = new(delivery.Mark)
+	}
+	h.fold.marks[e.Author].Raise(e.Stamp)
 }
 
 // noteShown writes a record of how far things were shown, if none says so. h.mu is held.
@@ -396,7 +417,7 @@ func (h *history) noteShown() error {
 	case h.noted == h.shown:
 		return h.flush()
 	}
-	if err := h.makeRoom(align(saidHead)); err != nil {
+	if err := h.makeRoom(alignSaid(saidHead), false); err != nil {
 		return err
 	}
 	h.number++
@@ -498,7 +519,10 @@ func (h *history) makeSpare() {
 	if there, err := exists(spare); there || err != nil {
 		return
 	}
-	err := newSegment(path, h.size)
+	h.mu.Lock()
+	size := h.nextSize()
+	h.mu.Unlock()
+	err := createFile(path, nil, size)
 	h.mu.Lock() // its user is not in the middle
 	defer h.mu.Unlock()
 	if err == nil {

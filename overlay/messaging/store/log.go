@@ -46,6 +46,8 @@ const (
 	// logHalf is the size of a half (a guess). The messages of a full outbox, 16,384, add 6 MB to the
 	// log before the first of them is taken out again, about as much as lies between a write and its fold.
 	logHalf = 256 * ringSlots
+	// groupsInHalf: writes that wait at once are one record, of up to that part of a half.
+	groupsInHalf = 256
 	// readAtOnce is how much of the log is read at once, a multiple of recordAlign.
 	readAtOnce = 64 << 10
 )
@@ -75,13 +77,12 @@ type writeLog struct {
 func (l *writeLog) create(path string) error {
 	first := writeLog{half: l.half}
 	first.addRecord(nil)
-	b := make([]byte, slotSize+2*l.half)
-	copy(b[slotSize:], first.buffer)
+	b := append(make([]byte, slotSize), first.buffer...)
 	copy(b, logTitle)
 	binary.BigEndian.PutUint64(b[16:], logFormat)
 	binary.BigEndian.PutUint64(b[24:], uint64(l.half))
 	seal64(b[:slotSize])
-	return createFile(path, b)
+	return createFile(path, b, slotSize+2*l.half)
 }
 
 func (l *writeLog) open() (err error) {
@@ -119,12 +120,14 @@ func (l *writeLog) release() error {
 func (l *writeLog) offset(half int) int64 { return int64(slotSize + half*l.half) }
 
 // fits says that operations can be in the log at all.
-func (l *writeLog) fits(ops []Op) bool {
-	n := recordHead
+func (l *writeLog) fits(ops []Op) bool { return recordHead+sizeOf(ops) <= l.half }
+
+// sizeOf is at least what operations take in a record.
+func sizeOf(ops []Op) (n int) {
 	for _, op := range ops {
 		n += 1 + 2*binary.MaxVarintLen64 + len(op.Key) + len(op.Value)
 	}
-	return n <= l.half
+	return n
 }
 
 // addRecord adds a record of operations to the buffer; false says that the half has no room for it.

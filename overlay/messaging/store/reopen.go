@@ -10,9 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"quicpeer/certs"
-	"quicpeer/overlay/messaging/delivery"
 )
 
 // How the history is opened: what a crash of the machine has left of the last write is cut off, and
@@ -31,8 +28,8 @@ func (h *history) makeHistory(dir string) error {
 		return err
 	}
 	g := segment{path: filepath.Join(path, segmentName(1)), first: 1, size: h.size, salt: rand.Uint32()}
-	err := errors.Join(createFile(g.path, append(g.header(), make([]byte, g.size-slotSize)...)), createFile(filepath.Join(path, cursorFile), make([]byte, cursorSlots*slotSize)),
-		createFile(filepath.Join(path, lateFile), make([]byte, g.size/2)), syncDir(path))
+	err := errors.Join(createFile(g.path, g.header(), g.size), createFile(filepath.Join(path, cursorFile), nil, cursorSlots*slotSize),
+		createFile(filepath.Join(path, lateFile), nil, g.size/2), syncDir(path))
 	if err != nil {
 		_ = os.RemoveAll(path)
 		return err
@@ -64,55 +61,95 @@ func (h *history) openHistory(folded uint64) error {
 			from = i
 		}
 	}
-	var records []Entry
-	for i, g := range h.segments[from:] {
-		b, err := g.content()
-		if err != nil {
+	if err := h.openCursor(); err != nil {
+		return err
+	}
+	r := reopening{history: h, folded: folded}
+	for i := range h.segments[from:] {
+		if err := r.readSegment(from + i); err != nil {
 			return err
-		}
-		last := from+i == len(h.segments)-1
-		if last {
-			if err := h.openLate(g, b); err != nil {
-				return err
-			}
-		}
-		h.has.messages, h.has.entries = g.before, g.said
-		at, next, err := g.scan(b, func(r said) error {
-			h.noted = max(h.noted, r.shown)
-			if r.kind == kindMessage {
-				h.has.messages++
-			}
-			if r.kind >= kindEvent {
-				h.has.entries++
-			}
-			if r.kind != kindShown && r.number > folded {
-				e := r.entry()
-				e.Data = slices.Clone(e.Data)
-				records = append(records, e)
-			}
-			return nil
-		})
-		switch {
-		case err != nil:
-			return err
-		case !last && next != h.segments[from+i+1].first, last && (next <= folded || g.attests(b, at, next)):
-			return g.missing(next)
-		}
-		h.number, h.at = next-1, at
-		if last {
-			if err := h.cutTail(g, b[at:]); err != nil {
-				return err
-			}
 		}
 	}
-	if err := h.openCursor(); err != nil {
+	if err := h.settleCursor(); err != nil {
 		return err
 	}
 	h.safe, h.fold.upTo = h.number, folded
 	h.span.first.Store(h.segments[0].first)
 	h.span.last.Store(h.number)
-	h.split(records)
+	for _, e := range r.unshown {
+		h.takeUnshown(e)
+	}
 	h.fold.safe = h.shown
+	return nil
+}
+
+// reopening reads the records behind a position up to which the database has their marks.
+type reopening struct {
+	*history
+	folded  uint64
+	unshown []Entry // as far as the cursor says
+}
+
+// readSegment reads a segment; if it is the last, the history goes on behind its records.
+func (r *reopening) readSegment(i int) error {
+	g, last := r.segments[i], i == len(r.segments)-1
+	if last {
+		if err := r.openLate(g); err != nil {
+			return err
+		}
+	}
+	w, file, err := g.view()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r.has.messages, r.has.entries = g.before, g.said
+	at, next, err := w.scan(r.see)
+	if err != nil {
+		return err
+	}
+	missing := next <= r.folded
+	if last && !missing {
+		missing, err = w.attests(at, next)
+	} else if !last {
+		missing = next != r.segments[i+1].first
+	}
+	if err != nil {
+		return err
+	}
+	if missing {
+		return g.missing(next)
+	}
+	r.number, r.at = next-1, at
+	if !last {
+		return nil
+	}
+	end, err := w.lastByte(at)
+	if err != nil {
+		return err
+	}
+	return r.cutTail(g, end-at)
+}
+
+// see takes up a record.
+func (r *reopening) see(s said) error {
+	r.noted = max(r.noted, s.shown)
+	if s.kind == kindMessage {
+		r.has.messages++
+	}
+	if s.kind >= kindEvent {
+		r.has.entries++
+	}
+	if s.kind == kindShown || s.number <= r.folded {
+		return nil
+	}
+	e := s.entry()
+	if s.number <= r.shown { // which is not less at the end
+		r.history.raise(e)
+		return nil
+	}
+	e.Data = slices.Clone(e.Data)
+	r.unshown = append(r.unshown, e)
 	return nil
 }
 
@@ -145,26 +182,25 @@ func (h *history) readSegments() error {
 
 // cutTail opens the last segment, and puts zeros where a crash of the machine has left parts of
 // records. All before that is then safe.
-func (h *history) cutTail(g segment, tail []byte) (err error) {
+func (h *history) cutTail(g segment, torn int) (err error) {
 	if h.file, err = os.OpenFile(g.path, os.O_RDWR, 0); err != nil {
 		return err
 	}
-	end := len(tail)
-	for end > 0 && tail[end-1] == 0 {
-		end--
-	}
-	if end > 0 {
-		h.opened.torn = end
-		if _, err := h.file.WriteAt(make([]byte, end), int64(h.at)); err != nil {
+	h.opened.torn = torn
+	zeros := make([]byte, min(torn, windowSize))
+	for at := h.at; torn > 0; {
+		n := min(torn, len(zeros))
+		if _, err := h.file.WriteAt(zeros[:n], int64(at)); err != nil {
 			return err
 		}
+		at, torn = at+n, torn-n
 	}
 	return h.file.Sync()
 }
 
-// openLate adds to the bytes of the last segment the records that it lacks, which the end of the process has
-// kept from it, and writes them there: then the file is emptied.
-func (h *history) openLate(g segment, b []byte) error {
+// openLate adds to the last segment the records that it lacks, which the end of the process has kept from
+// it: then the file is emptied.
+func (h *history) openLate(g segment) error {
 	path := filepath.Join(h.dir, lateFile)
 	there, err := exists(path)
 	if err == nil && !there {
@@ -183,28 +219,8 @@ func (h *history) openLate(g segment, b []byte) error {
 	if err := readFull(h.late.file, late, 0); err != nil {
 		return damage(path, err)
 	}
-	at, next, err := g.scan(b, func(said) error { return nil })
-	if err != nil {
-		return err
-	}
-	if g.attests(b, at, next) {
-		return nil // the segment is damaged, which its reader says
-	}
-	if end := g.fill(b, late, at, next); end > at {
-		f, err := os.OpenFile(g.path, os.O_RDWR, 0)
-		if err == nil {
-			_, err = f.WriteAt(b[at:end], int64(at))
-			err = errors.Join(err, f.Sync(), f.Close())
-		}
-		if err != nil {
-			return err
-		}
-	}
 	if !allZero(late) {
-		if _, err := h.late.file.WriteAt(make([]byte, len(late)), 0); err != nil {
-			return err
-		}
-		if err := h.late.file.Sync(); err != nil {
+		if err := h.takeLate(g, late); err != nil {
 			return err
 		}
 	}
@@ -212,28 +228,56 @@ func (h *history) openLate(g segment, b []byte) error {
 	return err
 }
 
-// fill puts the records of the late file that come next into the bytes of a segment, from a place on, and
-// returns where they end.
-func (g segment) fill(b, late []byte, at int, next uint64) int {
-	number := uint64(0) // of the record before
-	for i := 0; i < len(late); {
-		r, ok := g.parseSaid(late[i:])
-		if !ok || number != 0 && r.number != number+1 || r.number > next || at+align(r.size) > len(b) {
-			break
-		}
-		end := i + align(r.size)
-		if number = r.number; number == next {
-			clear(b[at : at+align(r.size)])
-			copy(b[at:], late[i:min(end, len(late))])
-			at, next = at+align(r.size), next+1
-		}
-		i = end
+// takeLate moves what is in the late file to where it belongs.
+func (h *history) takeLate(g segment, late []byte) error {
+	w, file, err := g.view()
+	if err != nil {
+		return err
 	}
-	return at
+	defer file.Close()
+	at, next, err := w.scan(func(said) error { return nil })
+	if err != nil {
+		return err
+	}
+	if damaged, err := w.attests(at, next); damaged || err != nil {
+		return err // its reader says that it is
+	}
+	if lacking := g.lacking(late, next); len(lacking) > 0 && len(lacking) <= g.size-at {
+		f, err := os.OpenFile(g.path, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.WriteAt(lacking, int64(at))
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := h.late.file.WriteAt(make([]byte, len(late)), 0); err != nil {
+		return err
+	}
+	return h.late.file.Sync()
 }
 
-// openCursor finds out how far things were shown: what the records say, or the cursor, whose writes
-// were not waited for. It may know more, or, after a crash of the machine, of records that are gone.
+// lacking are the records of the late file from a number on. (One that was overwritten by a later flush may
+// follow them.)
+func (g segment) lacking(late []byte, next uint64) []byte {
+	var number uint64 // of the record before
+	from, to := 0, 0
+	for to < len(late) {
+		r, ok := g.parseSaid(late[to:])
+		if !ok || number != 0 && r.number != number+1 || r.number > next && number == 0 {
+			break
+		}
+		number = r.number
+		to = min(to+alignSaid(r.size), len(late))
+		if number < next {
+			from = to
+		}
+	}
+	return late[from:to]
+}
+
+// openCursor reads how far things were shown, as the cursor has it, whose writes were not waited for.
 func (h *history) openCursor() (err error) {
 	path := filepath.Join(h.dir, cursorFile)
 	if _, err := exists(path); err != nil {
@@ -249,13 +293,18 @@ func (h *history) openCursor() (err error) {
 	if err := readFull(h.cursor.file, b, 0); err != nil {
 		return damage(path, err)
 	}
-	h.shown = h.noted
 	for ; len(b) > 0; b = b[slotSize:] {
 		if sealed(b[:slotSize]) && string(b[:len(segmentTitle)]) == segmentTitle {
 			h.shown = max(h.shown, binary.BigEndian.Uint64(b[16:]))
 		}
 	}
-	h.shown = min(h.shown, h.number)
+	return nil
+}
+
+// settleCursor sets it to what records say, if they know more, or, after a crash of the machine has taken
+// records, to the last that there is.
+func (h *history) settleCursor() (err error) {
+	h.shown = min(max(h.shown, h.noted), h.number)
 	if _, err := h.cursor.file.WriteAt(slices.Concat(cursorSlot(h.shown), cursorSlot(h.shown)), 0); err != nil {
 		return err
 	}
@@ -266,24 +315,16 @@ func (h *history) openCursor() (err error) {
 	return err
 }
 
-// split takes what was shown into the marks, and the rest to be shown. A note without data
-// was shown before it was written, or is hidden.
-func (h *history) split(records []Entry) {
-	for _, e := range records {
-		if e.Pos > h.shown && len(e.Data) > 0 {
-			h.opened.early = append(h.opened.early, e)
-			if e.Author != (certs.PublicKey{}) {
-				h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
-			}
-			continue
-		}
-		if e.Author == (certs.PublicKey{}) {
-			continue
-		}
-		if h.fold.marks[e.Author] == nil {
-			h.fold.marks[e.Author] = new(delivery.Mark)
-		}
-		h.fold.marks[e.Author].Raise(e.Stamp)
+// takeUnshown takes a record that the cursor does not call shown into the marks if it was, and else to be
+// shown. A note without data was shown before it was written, or is hidden.
+func (h *history) takeUnshown(e Entry) {
+	if e.Pos <= h.shown || len(e.Data) == 0 {
+		h.raise(e)
+		return
+	}
+	h.opened.early = append(h.opened.early, e)
+	if e.isNoted() {
+		h.unshown = append(h.unshown, Entry{Pos: e.Pos, Author: e.Author, Stamp: e.Stamp})
 	}
 }
 

@@ -75,15 +75,16 @@ func (h *history) Read(span Span, f func(Entry) error) error {
 // readSegment is Read for one segment, before another one or the last. (What was only to be remembered
 // may be gone between two of them, but no message.)
 func readSegment(g segment, before *segment, span Span, f func(Entry) error) error {
-	b, err := g.content()
+	w, file, err := g.view()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	defer file.Close()
 	messages, entries := g.before, g.said
-	at, next, err := g.scan(b, func(r said) error {
+	at, next, err := w.scan(func(r said) error {
 		if r.kind == kindMessage {
 			messages++
 		}
@@ -95,12 +96,21 @@ func readSegment(g segment, before *segment, span Span, f func(Entry) error) err
 		}
 		return f(r.entry())
 	})
-	switch {
+	if err != nil {
+		return err
+	}
+	if before == nil {
+		if next <= span.Last {
+			err = g.missing(next)
+		}
+		return err
+	}
+	switch end, err := w.lastByte(at); {
 	case err != nil:
 		return err
-	case before == nil && next <= span.Last, before != nil && !allZero(b[at:]):
+	case end > at:
 		return g.missing(next)
-	case before != nil && (messages != before.before || entries != before.said):
+	case messages != before.before || entries != before.said:
 		return damage(before.path, fmt.Errorf("%d messages, and what became of others, are missing before it", before.before-messages))
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 )
 
 // The history is a row of files, the segments, in a directory of its own. Each is as long as it was
-// made, so that a write changes no size: a header, and records at multiples of recordAlign.
+// made, so that a write changes no size: a header, and records at multiples of saidAlign.
 //
 //	header: title 16 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | salt 4 | CRC-32C 4
 //	record: length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | shown 8 | kind 1 | …
@@ -45,9 +44,16 @@ const (
 	saidHead = 4 + 4 + 8 + 8 + 8 + 1
 	noteSize = 32 + 8 + 8 + 8 + 4
 
-	// segmentSize is the size of a segment (a guess): a larger one makes room in larger steps, and
-	// a smaller one is full sooner. One with a larger record is as large as that needs.
-	segmentSize = 128 * ringSlots
+	// saidAlign is where records begin, so that one behind a damaged one can be found.
+	saidAlign = 16
+
+	// segmentSize is the size of the first segment. Each is twice as large as the one before, up to
+	// largestSegments of these, so that a busy peer seldom begins one, and a quiet one has little room
+	// that it does not use. A segment has at most a segmentsAtLeast-th of what the history may have. (Guesses.)
+	// One with a larger record is as large as that needs.
+	segmentSize     = 128 * ringSlots
+	largestSegments = 8
+	segmentsAtLeast = 8
 )
 
 // kind says what a record of the history is.
@@ -93,9 +99,6 @@ type segment struct {
 }
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d", first) }
-
-// newSegment writes a segment without records, for a name that it gets later.
-func newSegment(path string, size int) error { return createFile(path, make([]byte, size)) }
 
 func (g segment) header() []byte {
 	b := make([]byte, slotSize)
@@ -150,7 +153,7 @@ func (g segment) begin(spare string) (f *os.File, p place, err error) {
 	if f, err = os.OpenFile(path, os.O_RDWR, 0); err == nil && !hasSize(f, g.size) || errors.Is(err, fs.ErrNotExist) {
 		_ = closeFiles(f)
 		path = filepath.Join(filepath.Dir(g.path), temporary+segmentName(g.first))
-		if err = newSegment(path, g.size); err == nil {
+		if err = createFile(path, nil, g.size); err == nil {
 			f, err = os.OpenFile(path, os.O_RDWR, 0)
 		}
 	}
@@ -184,20 +187,6 @@ func closeFiles(list ...*os.File) (err error) {
 	return err
 }
 
-// content reads all of a segment.
-func (g segment) content() ([]byte, error) {
-	f, err := os.Open(g.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, g.size)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, damage(g.path, err)
-	}
-	return b, nil
-}
-
 // said is a record of the history.
 type said struct {
 	number, safe, shown uint64
@@ -227,7 +216,7 @@ func (g segment) appendSaid(b []byte, number, safe, shown uint64, k kind, e *Ent
 	}
 	r[saidHead-1] = byte(k)
 	binary.BigEndian.PutUint32(r[4:], crc32.Update(g.salt, castagnoli, r[8:]))
-	return append(b, make([]byte, align(len(r))-len(r))...)
+	return append(b, make([]byte, alignSaid(len(r))-len(r))...)
 }
 
 // isNoted says that author and stamp are remembered.
@@ -239,8 +228,10 @@ func sizeOfSaid(e *Entry) int {
 	if e.isNoted() {
 		size += noteSize
 	}
-	return align(size)
+	return alignSaid(size)
 }
+
+func alignSaid(n int) int { return (n + saidAlign - 1) / saidAlign * saidAlign }
 
 // parseSaid reads a record at the beginning of b; false: there is none.
 func (g segment) parseSaid(b []byte) (r said, ok bool) {
@@ -279,33 +270,6 @@ func (r said) entry() Entry {
 		}
 	}
 	return e
-}
-
-// scan calls f for each record in the bytes of a segment, and returns where the next would begin
-// and its number.
-func (g segment) scan(b []byte, f func(said) error) (at int, next uint64, err error) {
-	at, next = slotSize, g.first
-	for at < len(b) {
-		r, ok := g.parseSaid(b[at:])
-		if !ok || r.number != next || r.safe >= next || r.shown >= next {
-			break
-		}
-		if err := f(r); err != nil {
-			return at, next, err
-		}
-		at, next = at+align(r.size), next+1
-	}
-	return at, next, nil
-}
-
-// attests says that a record behind a place calls one of that number safe.
-func (g segment) attests(b []byte, at int, number uint64) bool {
-	for ; at < len(b); at += recordAlign {
-		if r, ok := g.parseSaid(b[at:]); ok && r.safe >= number {
-			return true
-		}
-	}
-	return false
 }
 
 // missing is the damage of a record that can't be read and should be there.

@@ -246,13 +246,20 @@ func removeLeftovers(dir string) error {
 	return nil
 }
 
-// createFile writes a file, safe from a crash.
-func createFile(path string, b []byte) error {
+// createFile writes a file of a size that begins with b and goes on with zeros, safe from a crash. None of
+// it is a hole, so that writes to it need no room and change nothing but content.
+func createFile(path string, b []byte, size int) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(b); err == nil {
+	_, err = f.Write(b)
+	zeros := make([]byte, min(64<<10, max(0, size-len(b))))
+	for left := size - len(b); err == nil && left > 0; left -= len(zeros) {
+		zeros = zeros[:min(len(zeros), left)]
+		_, err = f.Write(zeros)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
