@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"sync"
 
@@ -83,7 +82,7 @@ type job struct {
 // the machine. With an error the change may be there or not after a restart, and
 // no later Write succeeds, unless it was but an op that is impossible. done may be
 // nil, and may call the store, but not [Store.Close]; while it runs nothing is
-// committed. The slices are the store's until then. The queue has no bound of its
+// committed. The slices are the store's from then on. The queue has no bound of its
 // own: it holds no more than its callers let wait for done. After Close done is
 // called by Write itself, with [fs.ErrClosed].
 func (s *Store) Write(done func(error), ops ...Op) {
@@ -231,9 +230,9 @@ func (s *Store) foldWaiting(atOnce bool) {
 	if !ok {
 		return
 	}
-	safe := s.log.safe
+	lacks := s.log.take(half)
 	s.log.running.Go(func() {
-		if err := s.foldLog(half, last, safe); err != nil {
+		if err := s.foldLog(half, last, lacks); err != nil {
 			if !s.isDead() {
 				s.fail(err)
 			}
@@ -272,30 +271,20 @@ func (s *Store) foldAll() error {
 		return s.Err()
 	}
 	half, last := s.log.now, s.log.number
-	if err := s.foldLog(half, last, 0); err != nil {
+	if err := s.foldLog(half, last, s.log.take(half)); err != nil {
 		return err
 	}
 	s.log.foldedTo(half, last)
 	return nil
 }
 
-// foldLog folds a half, up to its last record. Records of the database that have changed again
-// in the other half, up to what is safe there, are left to the fold of that.
-func (s *Store) foldLog(half int, last, safe uint64) error {
-	unknown := newChanges()
-	found, err := s.log.readHalf(half, s.log.foldedNow(), math.MaxUint64, unknown)
-	if err == nil && found.last != last {
-		err = damage(s.log.path, errors.New("it was changed by somebody else while it was in use"))
-	}
-	if err == nil && safe > last {
-		later := newChanges()
-		_, err = s.log.readHalf(1-half, last, safe, later)
-		unknown.without(later)
-	}
-	if err != nil {
+// foldLog folds a half, up to its last record, of which the database lacks these changes. Those that have
+// changed again in the other half are not among them.
+func (s *Store) foldLog(half int, last uint64, lacks changes) error {
+	if err := s.log.check(half, last); err != nil {
 		return s.fail(err)
 	}
-	return s.update(func(t *transaction) error { return t.fold(unknown, last) })
+	return s.update(func(t *transaction) error { return t.fold(lacks, last) })
 }
 
 // foldOld folds what an earlier process has left in the log.

@@ -2,13 +2,12 @@ package store
 
 import (
 	"bufio"
-	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -63,6 +62,10 @@ type writeLog struct {
 	number uint64 // of the last record
 	safe   uint64 // the last that was synced
 	buffer []byte
+	news   []change // its operations
+	room   []byte   // for the name of one
+	// lacks is what the database lacks of each half.
+	lacks [2]changes
 
 	mu      sync.Mutex
 	changed sync.Cond      // folding has
@@ -156,23 +159,28 @@ func (l *writeLog) addRecord(ops []Op) bool {
 		b = append(b, make([]byte, recordAlign-rest)...)
 	}
 	l.buffer = b
+	for _, op := range ops {
+		name := append(append(l.room[:0], byte(slices.Index(contents, op.Bucket))), op.Key...)
+		l.news = append(l.news, change{string(name), op.Value})
+		l.room = name
+	}
 	return true
 }
 
 // row is what a half holds: the numbers of its records; 0: there are none.
 type row struct{ first, last uint64 }
 
-// changes are the operations of records, the last on each record of the database.
-type changes struct {
-	ops    []Op           // slices of what was read
-	byName map[string]int // where in ops, by the bytes that all operations on a record begin with
+// changes are the last operations on records of the database, by a byte for the bucket and the key: the
+// values; nil: a deletion.
+type changes map[string][]byte
+
+type change struct {
+	name  string
+	value []byte
 }
 
-func newChanges() *changes { return &changes{byName: make(map[string]int)} }
-
-// readHalf reads the records of a half, and adds the operations of those after a number, and up to
-// another.
-func (l *writeLog) readHalf(half int, after, upTo uint64, into *changes) (found row, err error) {
+// readHalf reads the records of a half, and adds the operations of those after a number.
+func (l *writeLog) readHalf(half int, after uint64, into changes) (found row, err error) {
 	r := bufio.NewReaderSize(io.NewSectionReader(l.file, l.offset(half), int64(l.half)), readAtOnce)
 	var room []byte // for records
 	for left := l.half; left >= recordHead; {
@@ -195,7 +203,7 @@ func (l *writeLog) readHalf(half int, after, upTo uint64, into *changes) (found 
 		if !ok || found.last != 0 && record.number != found.last+1 {
 			return found, nil
 		}
-		if record.number > after && record.number <= upTo {
+		if record.number > after {
 			room = room[:len(room)+size]
 			if !into.add(record.payload) {
 				return found, damage(l.path, errors.New("a record makes no sense"))
@@ -261,59 +269,45 @@ func parseRecord(b []byte) (r record, ok bool) {
 }
 
 // add adds the operations of a record; false says that they make no sense.
-func (c *changes) add(b []byte) bool {
+func (c changes) add(b []byte) bool {
 	for len(b) > 0 {
 		if int(b[0]) >= len(contents) {
 			return false
 		}
-		op := Op{Bucket: contents[b[0]]}
 		size, n := binary.Uvarint(b[1:])
 		if n <= 0 || size == 0 || size > uint64(len(b)-1-n) {
 			return false
 		}
-		end := 1 + n + int(size)
-		name := b[:end]
-		op.Key, b = b[1+n:end:end], b[end:]
+		name := string(b[:1]) + string(b[1+n:1+n+int(size)])
+		b = b[1+n+int(size):]
 		if size, n = binary.Uvarint(b); n <= 0 || size > uint64(len(b)-n)+1 {
 			return false
 		}
 		b = b[n:]
+		var value []byte
 		if size > 0 {
-			op.Value, b = b[:size-1:size-1], b[size-1:]
+			value, b = b[:size-1:size-1], b[size-1:]
 		}
-		if i, earlier := c.byName[string(name)]; earlier {
-			c.ops[i].Value = op.Value
-			continue
-		}
-		c.byName[string(name)] = len(c.ops)
-		c.ops = append(c.ops, op)
+		c[name] = value
 	}
 	return true
 }
 
-// without leaves out the records that change again later.
-func (c *changes) without(later *changes) {
-	for name := range later.byName {
-		if i, ok := c.byName[name]; ok {
-			c.ops[i].Key = nil
-		}
-	}
-	c.ops = slices.DeleteFunc(c.ops, func(op Op) bool { return op.Key == nil })
-	c.byName = nil // it does not hold any more
-}
-
 // sorted are the operations in the order of their keys, as bbolt splits its pages at the end
 // only.
-func (c *changes) sorted() []Op {
-	slices.SortFunc(c.ops, func(a, b Op) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), bytes.Compare(a.Key, b.Key)) })
-	return c.ops
+func (c changes) sorted() []Op {
+	ops := make([]Op, 0, len(c))
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		ops = append(ops, Op{Bucket: contents[name[0]], Key: []byte(name[1:]), Value: c[name]})
+	}
+	return ops
 }
 
 // readLog reads what the database does not have yet, at Open. It begins the log anew behind that.
-func (l *writeLog) readLog(folded uint64) (*changes, error) {
+func (l *writeLog) readLog(folded uint64) (changes, error) {
 	var rows [2]row
 	for half := range rows {
-		found, err := l.readHalf(half, math.MaxUint64, 0, nil)
+		found, err := l.readHalf(half, math.MaxUint64, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -326,7 +320,7 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 	if rows[late].last < folded {
 		return nil, l.unlike(folded)
 	}
-	unknown := newChanges()
+	unknown := make(changes)
 	l.number = folded
 	for _, half := range []int{old, late} {
 		if rows[half].last <= l.number {
@@ -335,7 +329,7 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 		if rows[half].first > l.number+1 {
 			return nil, l.unlike(l.number + 1)
 		}
-		if _, err := l.readHalf(half, l.number, math.MaxUint64, unknown); err != nil {
+		if _, err := l.readHalf(half, l.number, unknown); err != nil {
 			return nil, err
 		}
 		l.number = rows[half].last
@@ -348,6 +342,7 @@ func (l *writeLog) readLog(folded uint64) (*changes, error) {
 		return nil, err
 	}
 	l.safe, l.folded, l.now, l.at = l.number, folded, old, 0
+	l.lacks = [2]changes{{}, {}}
 	return unknown, nil
 }
 
@@ -394,12 +389,6 @@ func (l *writeLog) foldedTo(half int, last uint64) {
 	l.changed.Broadcast()
 }
 
-func (l *writeLog) foldedNow() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.folded
-}
-
 // sync writes the buffer and makes it safe.
 func (l *writeLog) sync() error {
 	if _, err := l.file.WriteAt(l.buffer, l.offset(l.now)+int64(l.at)); err != nil {
@@ -410,5 +399,27 @@ func (l *writeLog) sync() error {
 	}
 	l.at += len(l.buffer)
 	l.buffer, l.safe = l.buffer[:0], l.number
+	for _, c := range l.news {
+		delete(l.lacks[1-l.now], c.name) // the fold of that half need not do it any more
+		l.lacks[l.now][c.name] = c.value
+	}
+	clear(l.news)
+	l.news = l.news[:0]
 	return nil
+}
+
+// take hands over what the database lacks of a half.
+func (l *writeLog) take(half int) changes {
+	c := l.lacks[half]
+	l.lacks[half] = make(changes)
+	return c
+}
+
+// check says whether the records of a half are still there, up to its last.
+func (l *writeLog) check(half int, last uint64) error {
+	found, err := l.readHalf(half, math.MaxUint64, nil)
+	if err == nil && found.last != last {
+		err = damage(l.path, errors.New("it was changed by somebody else while it was in use"))
+	}
+	return err
 }

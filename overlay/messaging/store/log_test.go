@@ -254,13 +254,13 @@ func FuzzLog(f *testing.F) {
 				b = b[1:]
 				continue
 			}
-			c := newChanges()
+			c := changes{}
 			if c.add(r.payload) && len(c.sorted()) > len(r.payload) {
 				t.Error("more operations than bytes")
 			}
 			b = b[r.size:]
 		}
-		c := newChanges()
+		c := changes{}
 		c.add(b)
 	})
 }

@@ -64,7 +64,7 @@ func (t *transaction) number(key string) (uint64, error) {
 }
 
 // fold brings operations of the log into the database, up to a record.
-func (t *transaction) fold(c *changes, last uint64) error {
+func (t *transaction) fold(c changes, last uint64) error {
 	for _, op := range c.sorted() {
 		if err := t.put(op.Bucket, op.Key, op.Value); err != nil {
 			return err
