@@ -18,11 +18,12 @@ import (
 // Disk stores a peer's messages in its state directory over restarts. Without a directory it
 // stores nothing, and writes count as safe at once. Its first error ends the peer.
 type Disk struct {
-	store  *store.Store // nil: nothing is kept
-	fail   func(error)
-	log    *slog.Logger
-	uptime uptime // the loop's own
-	users  users
+	store   *store.Store // nil: nothing is kept
+	fail    func(error)
+	failure func(error) // is called with the outcome of what nobody waits for
+	log     *slog.Logger
+	uptime  uptime // the loop's own
+	users   users
 
 	history bool // what is said is kept
 	unsaid  unsaid
@@ -42,6 +43,7 @@ type DiskConfig struct {
 // OpenDisk opens a disk. The caller must close it, even after an error.
 func OpenDisk(cfg DiskConfig) (*Disk, error) {
 	d := &Disk{fail: cfg.Fail, log: cfg.Log}
+	d.failure = func(err error) { d.isSafe(err) }
 	cfg.History.Floor = d.unsaid.floor
 	s, err := cfg.State.OpenMessages(cfg.History, cfg.Step, cfg.Fail)
 	if err != nil {
@@ -88,52 +90,49 @@ func (d *Disk) Write(done func(), ops ...store.Op) {
 	d.store.Write(d.then(done), ops...)
 }
 
-// then calls done if err is nil.
+// then calls done, if it isn't nil, if err is nil.
 func (d *Disk) then(done func()) func(error) {
+	if done == nil {
+		return d.failure
+	}
 	return func(err error) {
-		switch {
-		case err != nil:
-			d.fail(err)
-		case done != nil:
+		if d.isSafe(err) {
 			done()
 		}
 	}
 }
 
-// noteShown stores that the messages of an author up to one have been shown, and calls done
-// when that is safe, or has failed. Without a history that is noted now, after it was shown.
-func (d *Disk) noteShown(author certs.PublicKey, it item, done func(ok bool)) {
-	if d.store == nil {
-		done(true)
-		return
-	}
-	after := func(err error) {
-		if err != nil {
-			d.fail(err)
-		}
-		done(err == nil)
-	}
-	pos := it.pos
-	if pos == 0 {
-		note := []store.Entry{{Author: author, Stamp: it.stamp}}
-		if !d.say(note) {
-			done(false)
-			return
-		}
-		pos = note[0].Pos
-	}
-	d.store.Shown(pos, false, after)
-}
-
-// say writes entries to the history, and gives them their positions; false: it can't be written, so
-// the peer ends.
-func (d *Disk) say(entries []store.Entry) bool {
-	err := d.store.Say(entries)
+// isSafe says that a write went well. Else the peer ends.
+func (d *Disk) isSafe(err error) bool {
 	if err != nil && !errors.Is(err, store.ErrKilled) {
 		d.fail(err)
 	}
 	return err == nil
 }
+
+// noteShown stores that the messages of an author up to one have been shown, and calls done
+// when that is safe, or with an error, which is for isSafe. Without a history that is noted now, after it was
+// shown.
+func (d *Disk) noteShown(author certs.PublicKey, it item, done func(error)) {
+	if d.store == nil {
+		done(nil)
+		return
+	}
+	pos := it.pos
+	if pos == 0 {
+		note := []store.Entry{{Author: author, Stamp: it.stamp}}
+		if err := d.store.Say(note); err != nil {
+			done(err)
+			return
+		}
+		pos = note[0].Pos
+	}
+	d.store.Shown(pos, false, done)
+}
+
+// say writes entries to the history, and gives them their positions; false: it can't be written, so
+// the peer ends.
+func (d *Disk) say(entries []store.Entry) bool { return d.isSafe(d.store.Say(entries)) }
 
 // noteSettled deletes a message of ours once it is safe that the program has had its last event.
 func (d *Disk) noteSettled(it item) {
@@ -141,9 +140,10 @@ func (d *Disk) noteSettled(it item) {
 		d.forgetMessage(it.settled)
 		return
 	}
+	m := it.settled
 	d.store.Shown(it.pos, true, func(err error) {
 		if err == nil {
-			d.forgetMessage(it.settled)
+			d.forgetMessage(m)
 		}
 	})
 }
@@ -261,7 +261,8 @@ func damaged(what string, err error) error { return fmt.Errorf("a stored %s: %w"
 const keySize = 16 // of a message
 
 func keyOfMessage(p delivery.Position) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.Epoch), p.Counter)
+	key := make([]byte, 0, keySize+1) // for a word
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(key, p.Epoch), p.Counter)
 }
 
 // forgetMessage deletes a message from the disk when the program has had its last event. This

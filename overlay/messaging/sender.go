@@ -340,11 +340,11 @@ func (s *sender) handle(it item) {
 		return
 	}
 	e.unanswered.change(1)
-	began := e.commits.begin()
-	e.disk.noteShown(s.key, it, func(ok bool) {
+	began, stamp := e.commits.begin(), it.stamp
+	e.disk.noteShown(s.key, it, func(err error) {
 		e.commits.safeSince(began)
-		if ok {
-			s.safe(it.stamp)
+		if e.disk.isSafe(err) {
+			s.safe(stamp)
 		}
 		e.unanswered.change(-1)
 	})

@@ -211,7 +211,10 @@ func (s Stream) noteHandled(it item) {
 		it.sender.handle(it)
 	case it.author != certs.PublicKey{}:
 		e.unanswered.change(1)
-		e.disk.noteShown(broadcastMark(it.author), it, func(bool) { e.unanswered.change(-1) })
+		e.disk.noteShown(broadcastMark(it.author), it, func(err error) {
+			e.disk.isSafe(err)
+			e.unanswered.change(-1)
+		})
 	case it.settled != nil:
 		e.disk.noteSettled(it)
 	case it.pos != 0:

@@ -42,15 +42,22 @@ func (q *jobs) put(j job) bool {
 	return true
 }
 
-// next waits for jobs and takes them all; nil is the end.
-func (q *jobs) next() []job {
+// spareJobs is the largest list of jobs that is used again.
+const spareJobs = 4096
+
+// next waits for jobs and takes them all; none is the end. The list of those that were done is filled next.
+func (q *jobs) next(done []job) []job {
+	clear(done)
+	if cap(done) > spareJobs {
+		done = nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.list) == 0 && !q.closed {
 		q.changed.Wait()
 	}
 	list := q.list
-	q.list = nil
+	q.list = done[:0]
 	return list
 }
 
@@ -143,9 +150,10 @@ func (s *Store) queue(j job) {
 
 // commitJobs carries out jobs until Close, and what is queued then.
 func (s *Store) commitJobs() {
+	var jobs []job
 	for {
-		jobs := s.jobs.next()
-		if jobs == nil {
+		jobs = s.jobs.next(jobs)
+		if len(jobs) == 0 {
 			return
 		}
 		err := s.carryOut(jobs)
@@ -163,12 +171,14 @@ func (s *Store) commitJobs() {
 // carryOut carries out jobs in their order, except those that were refused. Writes to the log that follow each
 // other are one record, up to a size.
 func (s *Store) carryOut(jobs []job) error {
-	var ops []Op
-	size := 0
-	write := func() (err error) {
-		err, ops, size = s.logOps(ops), ops[:0], 0
+	ops, size := s.group[:0], 0
+	write := func() error {
+		err := s.logOps(ops)
+		clear(ops)
+		ops, size = ops[:0], 0
 		return err
 	}
+	defer func() { s.group = ops }()
 	for _, j := range jobs {
 		var err error
 		switch {

@@ -166,7 +166,8 @@ func (h *history) queueDone(lazy bool, done func(error)) {
 
 // putCursor puts the cursor where it outlives the process. h.mu is held.
 func (h *history) putCursor() (err error) {
-	slot := cursorSlot(h.shown)
+	var room [slotSize]byte
+	slot := cursorSlot(room[:0], h.shown)
 	at := h.cursor.turn * slotSize
 	h.cursor.turn = (h.cursor.turn + 1) % cursorSlots
 	if h.cursor.slots == nil {
@@ -183,12 +184,13 @@ func (h *history) putCursor() (err error) {
 	return nil
 }
 
-func cursorSlot(shown uint64) []byte {
-	b := make([]byte, slotSize)
-	copy(b, segmentTitle)
-	binary.BigEndian.PutUint64(b[16:], shown)
-	seal64(b)
-	return b
+// cursorSlot appends a slot.
+func cursorSlot(b []byte, shown uint64) []byte {
+	var slot [slotSize]byte
+	copy(slot[:], segmentTitle)
+	binary.BigEndian.PutUint64(slot[16:], shown)
+	seal64(slot[:])
+	return append(b, slot[:]...)
 }
 
 // Say writes entries, and gives them their positions. When it returns they survive the end of the

@@ -305,7 +305,7 @@ func (h *history) openCursor() (err error) {
 // records, to the last that there is.
 func (h *history) settleCursor() (err error) {
 	h.shown = min(max(h.shown, h.noted), h.number)
-	if _, err := h.cursor.file.WriteAt(slices.Concat(cursorSlot(h.shown), cursorSlot(h.shown)), 0); err != nil {
+	if _, err := h.cursor.file.WriteAt(cursorSlot(cursorSlot(nil, h.shown), h.shown), 0); err != nil {
 		return err
 	}
 	if err := h.cursor.file.Sync(); err != nil {

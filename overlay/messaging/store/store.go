@@ -55,6 +55,7 @@ type Store struct {
 	places   []place // of the files that stay
 
 	jobs      jobs
+	group     []Op // of those that commit: room
 	committer sync.WaitGroup
 
 	marksMu sync.Mutex
