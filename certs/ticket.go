@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"quicpeer/pb"
@@ -118,10 +119,10 @@ func ParseTicket(s string) (*Ticket, error) {
 }
 
 // HideTickets replaces the tickets in a text that is to be shown or logged by "qp1…".
-func HideTickets(s string) string { return ticketInText.ReplaceAllString(s, ticketPrefix+"…") }
+func HideTickets(s string) string { return ticketInText().ReplaceAllString(s, ticketPrefix+"…") }
 
-// ticketInText finds tickets, also those cut off or mistyped.
-var ticketInText = regexp.MustCompile(`(?i)\bqp1[a-z2-7]{16,}`)
+// ticketInText finds tickets, also those cut off or mistyped. Most runs of the program never need it.
+var ticketInText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\bqp1[a-z2-7]{16,}`) })
 
 // ticketLetters drops what does not matter in a ticket's text.
 func ticketLetters(s string) string {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // firewalls looks for packet filters on this machine. Of several it is the outermost program that
@@ -35,7 +36,7 @@ func (r Request) ufw(ctx context.Context, port uint16) (w Firewall, there bool) 
 	if err != nil {
 		return w, false
 	}
-	w = Firewall{Name: "ufw", Active: enabled.MatchString(text)}
+	w = Firewall{Name: "ufw", Active: enabled().MatchString(text)}
 	if !w.Active {
 		return w, true
 	}
@@ -53,7 +54,7 @@ func (r Request) ufw(ctx context.Context, port uint16) (w Firewall, there bool) 
 	return w, true
 }
 
-var enabled = regexp.MustCompile(`(?m)^\s*ENABLED\s*=\s*"?yes"?\s*$`)
+var enabled = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*ENABLED\s*=\s*"?yes"?\s*$`) })
 
 // ufwOpen says whether a rule of ufw status lets a UDP port in from anywhere: lines such as
 // "5000/udp  ALLOW IN  Anywhere" or "5000:5100/udp …".
