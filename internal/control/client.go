@@ -20,8 +20,9 @@ import (
 
 // Client asks a running peer.
 type Client struct {
-	http *http.Client
-	path string
+	http  *http.Client
+	path  string
+	first chan net.Conn // that it has knocked with, for the first request
 }
 
 // Find returns a client of the peer of a state directory; with none, of the only peer that runs.
@@ -80,25 +81,33 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 		if id, err := c.ID(ctx); err == nil {
 			e.IDs = append(e.IDs, id)
 		}
+		c.Close()
 	}
 	slices.Sort(e.IDs)
 	return nil, e
 }
 
 func newClient(path string) *Client {
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+	c := &Client{path: path, first: make(chan net.Conn, 1)}
+	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+			select {
+			case conn := <-c.first:
+				return conn, nil
+			default:
+				return (&net.Dialer{}).DialContext(ctx, "unix", path)
+			}
 		},
 		DisableCompression: true,
-	}}}
+	}}
+	return c
 }
 
-// knock says whether a peer listens.
+// knock says whether a peer listens. It is called once.
 func (c *Client) knock(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.path)
 	if err == nil {
-		err = conn.Close()
+		c.first <- conn
 	}
 	return err
 }
@@ -108,7 +117,14 @@ func isGone(err error) bool {
 }
 
 // Close ends the connections that nobody uses.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	select {
+	case conn := <-c.first:
+		_ = conn.Close() // nothing was said on it
+	default:
+	}
+	c.http.CloseIdleConnections()
+}
 
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, accept string) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "http", Host: "quicpeer", Path: path, RawQuery: q.Encode()}

@@ -81,14 +81,14 @@ func (o options) bench(dir string) error {
 		return err
 	}
 	defer from.Kill()
-	median, err := o.send(path, filepath.Join(dir, "sender"))
+	median, start, err := o.send(path, filepath.Join(dir, "sender"))
 	if err != nil {
 		return err
 	}
 	for range o.sends {
 		<-delivered
 	}
-	fmt.Printf("%s\nquicpeer send: %v (median of %d)\n", command.Machine(), median.Round(100*time.Microsecond), o.sends)
+	fmt.Printf("%s\nquicpeer send: %v (median of %d); quicpeer --version: %v\n", command.Machine(), median.Round(100*time.Microsecond), o.sends, start.Round(100*time.Microsecond))
 	pid := fmt.Sprint(to.Pid())
 	fmt.Printf("the receiver idle, most memory so far: %.1f MiB\n", float64(harness.PeakMemory(pid))/(1<<20))
 	alone := o.pour(from, delivered)
@@ -119,18 +119,23 @@ func (o options) bench(dir string) error {
 	return nil
 }
 
-// send runs quicpeer send again and again, and returns the median of the times.
-func (o options) send(path, dir string) (time.Duration, error) {
-	var times []time.Duration
+// send runs quicpeer send again and again, and in turn a command that asks nobody. It returns the medians of
+// the times.
+func (o options) send(path, dir string) (send, start time.Duration, err error) {
+	var times [2][]time.Duration
 	for range o.sends {
-		began := time.Now()
-		if out, err := exec.Command(path, "send", "--state-dir", dir, "receiver", "hello").CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("%w: %s", err, out)
+		for i, words := range [][]string{{"send", "--state-dir", dir, "receiver", "hello"}, {"--version"}} {
+			began := time.Now()
+			if out, err := exec.Command(path, words...).CombinedOutput(); err != nil {
+				return 0, 0, fmt.Errorf("%w: %s", err, out)
+			}
+			times[i] = append(times[i], time.Since(began))
 		}
-		times = append(times, time.Since(began))
 	}
-	slices.Sort(times)
-	return times[len(times)/2], nil
+	for _, list := range times {
+		slices.Sort(list)
+	}
+	return times[0][o.sends/2], times[1][o.sends/2], nil
 }
 
 // pour sends messages at the rate, and returns the rate at which they were delivered.
