@@ -30,10 +30,12 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 		return findOnly(ctx, getenv)
 	}
 	path, err := readPath(stateDir)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, &NoPeerError{stateDir}
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("this user may not read the state directory %s: ask its peer as the user who runs it", stateDir)
+	case err != nil:
 		return nil, err
 	}
 	dir := filepath.Dir(path)
@@ -43,7 +45,9 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 		return nil, &NoPeerError{stateDir}
 	case err != nil:
 		return nil, err
-	case !info.IsDir() || !isOurs(info) || !isPrivate(info):
+	case !isOurs(info):
+		return nil, fmt.Errorf("the socket of the peer would be in %s, which belongs to another user: ask the peer as the user who runs it, or if none runs, remove %s", dir, filepath.Join(stateDir, pathFile))
+	case !info.IsDir() || !isPrivate(info):
 		return nil, fmt.Errorf("the socket of the peer would be in %s, which is not a directory of yours alone: if no peer runs, remove %s", dir, filepath.Join(stateDir, pathFile))
 	}
 	c := newClient(path)
@@ -59,8 +63,8 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) {
 	var found []*Client
 	for _, dir := range socketDirs(getenv) {
-		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !isOurs(info) {
-			continue // what lies there isn't ours
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !isOurs(info) || !isPrivate(info) {
+			continue // what lies there may be another user's
 		}
 		sockets, _ := filepath.Glob(filepath.Join(dir, "*.sock")) // the pattern is well formed
 		for _, path := range sockets {

@@ -566,6 +566,9 @@ func TestPlaces(t *testing.T) {
 	if _, err := Find(t.Context(), p.dir, p.getenv); err == nil || !strings.Contains(err.Error(), "yours alone") {
 		t.Errorf("a directory that is open to others: %v", err)
 	}
+	if _, err := Find(t.Context(), "", p.getenv); !isNoPeer(err) {
+		t.Errorf("the only peer, in a directory that is open to others: %v", err)
+	}
 	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -638,6 +641,9 @@ func TestTooManyClients(t *testing.T) {
 		open = append(open, c)
 	}
 	last := open[len(open)-1]
+	if _, err := io.WriteString(last, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	b, err := io.ReadAll(last)
 	if err != nil || !strings.Contains(string(b), "503") || !strings.Contains(string(b), `"code":"too_many"`) {
 		t.Errorf("%q, %v", b, err)

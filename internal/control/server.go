@@ -74,6 +74,9 @@ func Serve(cfg Config) (*Server, error) {
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.http.BaseContext = baseContext(ctx)
+	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, refusalKey{}, c.(*client).refused)
+	}
 	cfg.Service.ListensAt(path)
 	go func() {
 		defer close(s.done)
@@ -133,6 +136,11 @@ func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Done()
+		if why, _ := r.Context().Value(refusalKey{}).(*refusal); why != nil {
+			w.Header().Set("Connection", "close")
+			fail(w, why.status, why.code, why.problem)
+			return
+		}
 		mux.ServeHTTP(w, r)
 		if r.Context().Err() != nil { // the peer stops in the middle: the answer must not look whole
 			panic(http.ErrAbortHandler)
