@@ -80,19 +80,11 @@ type peer struct {
 	left   chan struct{} // a client has said to leave
 }
 
-// start runs a peer until the end of the test.
-func start(t *testing.T) *peer {
-	t.Helper()
+// run runs a peer until the end of the test, without its socket.
+func run(t *testing.T) *peer {
 	p := &peer{t: t, n: linestest.New("me"), past: &past{}, dir: t.TempDir(), left: make(chan struct{}, 100)}
 	p.n.Queue = make(chan overlay.Event, 100000)
 	p.n.Queue <- overlay.Ready{ID: "me", Listen: []string{"127.0.0.1:1"}}
-	runtime := shortDir(t)
-	p.getenv = func(name string) string {
-		if name == "XDG_RUNTIME_DIR" || name == "TMPDIR" { // peers of the machine are none of the test's
-			return runtime
-		}
-		return ""
-	}
 	p.s = service.New(p.n, p.past, "1.0", p.dir)
 	var wg sync.WaitGroup
 	wg.Go(p.s.Run)
@@ -102,17 +94,31 @@ func start(t *testing.T) *peer {
 		}
 	})
 	<-p.s.Ready()
+	t.Cleanup(func() {
+		p.server.Close()
+		p.n.Close()
+		wg.Wait()
+	})
+	return p
+}
+
+// start runs a peer with its socket until the end of the test.
+func start(t *testing.T) *peer {
+	t.Helper()
+	p := run(t)
+	runtime := shortDir(t)
+	p.getenv = func(name string) string {
+		if name == "XDG_RUNTIME_DIR" || name == "TMPDIR" { // peers of the machine are none of the test's
+			return runtime
+		}
+		return ""
+	}
 	var err error
 	p.server, err = Serve(p.config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.client = p.find()
-	t.Cleanup(func() {
-		p.server.Close()
-		p.n.Close()
-		wg.Wait()
-	})
 	return p
 }
 
@@ -531,7 +537,7 @@ func TestChat(t *testing.T) {
 // are not this user's alone, are errors that say what to do.
 func TestPlaces(t *testing.T) {
 	p := start(t)
-	path := p.server.path
+	path := p.client.path
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -633,7 +639,7 @@ func TestTooManyClients(t *testing.T) {
 	p.client.Close()
 	var open []net.Conn
 	for range maxClients + 5 {
-		c, err := net.Dial("unix", p.server.path)
+		c, err := net.Dial("unix", p.client.path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,14 +48,14 @@ func needsRoot(t *testing.T) {
 func TestAnotherUser(t *testing.T) {
 	needsRoot(t)
 	p := start(t)
-	dir := filepath.Dir(p.server.path)
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Chmod(p.server.path, 0o666)); err != nil {
+	dir := filepath.Dir(p.client.path)
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Chmod(p.client.path, 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	for range 500 { // whoever of the two is faster
-		c := newClient(p.server.path)
+		c := newClient(p.client.path)
 		c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (conn net.Conn, err error) {
-			asNobody(t, func() { conn, err = net.Dial("unix", p.server.path) })
+			asNobody(t, func() { conn, err = net.Dial("unix", p.client.path) })
 			return conn, err
 		}
 		id, err := c.ID(t.Context())
@@ -73,13 +73,13 @@ func TestAnotherUser(t *testing.T) {
 func TestAnotherUserInNumbers(t *testing.T) {
 	needsRoot(t)
 	p := start(t)
-	dir := filepath.Dir(p.server.path)
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Chmod(p.server.path, 0o666)); err != nil {
+	dir := filepath.Dir(p.client.path)
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Chmod(p.client.path, 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	asNobody(t, func() {
 		for range maxRefused + maxClients {
-			c, err := net.Dial("unix", p.server.path)
+			c, err := net.Dial("unix", p.client.path)
 			if err != nil {
 				t.Error(err)
 				return
@@ -112,13 +112,13 @@ func TestSocketOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Chmod(filepath.Join(p.dir, pathFile), 0o644), os.Chmod(filepath.Dir(filepath.Dir(p.server.path)), 0o755)); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Join(p.dir, pathFile), 0o644), os.Chmod(filepath.Dir(filepath.Dir(p.client.path)), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	asNobody(t, func() {
 		refused("the directory of root", "which belongs to another user: ask the peer as the user who runs it")
 	})
-	if err := os.Chown(filepath.Dir(p.server.path), nobody, -1); err != nil {
+	if err := os.Chown(filepath.Dir(p.client.path), nobody, -1); err != nil {
 		t.Fatal(err)
 	}
 	refused("the directory of nobody", "which belongs to another user")

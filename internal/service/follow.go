@@ -63,7 +63,7 @@ func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.
 		return t.history(ctx)
 	}
 	joined, left, last := r.attach() // the last is where whoever wants nothing of the history would go on
-	if err := emit(joined); err != nil {
+	if err := t.events(joined); err != nil {
 		return err
 	}
 	var end uint64 // of what the history has told
@@ -75,7 +75,7 @@ func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.
 		end = max(end, t.from-1)
 		last = end
 	}
-	if err := emit(left); err != nil {
+	if err := t.events(left); err != nil {
 		return err
 	}
 	return s.live(ctx, r, end, last, idle, emit)
@@ -142,8 +142,13 @@ func (t *told) history(ctx context.Context) error {
 			page, size = nil, 0
 		}
 	}
-	if len(page) == 0 {
+	return t.events(page)
+}
+
+// events tells them, if there are any.
+func (t *told) events(items []*Item) error {
+	if len(items) == 0 {
 		return nil
 	}
-	return t.emit(page)
+	return t.emit(items)
 }
