@@ -63,6 +63,13 @@ func (p *process) run() {
 		t.Fatal(err)
 	}
 	p.stdout = bufio.NewScanner(stdout)
+	p.launch()
+}
+
+// launch is run without a pipe for standard output.
+func (p *process) launch() {
+	t := p.t
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 	case !info.IsDir() || !isPrivate(info):
 		return nil, fmt.Errorf("the socket of the peer would be in %s, which is not a directory of yours alone: if no peer runs, remove %s", dir, filepath.Join(stateDir, pathFile))
 	}
-	c := newClient(path)
+	c := newClient(path, nil)
 	if err := c.knock(ctx); err != nil {
 		if isGone(err) {
 			return nil, &NoPeerError{stateDir}
@@ -68,7 +68,7 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 		}
 		sockets, _ := filepath.Glob(filepath.Join(dir, "*.sock")) // the pattern is well formed
 		for _, path := range sockets {
-			if c := newClient(path); c.knock(ctx) == nil {
+			if c := newClient(path, nil); c.knock(ctx) == nil {
 				found = append(found, c)
 			}
 		}
@@ -89,13 +89,33 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 	return nil, e
 }
 
-func newClient(path string) *Client {
+// newClient returns a client whose connections, if one breaks, close body.
+func newClient(path string, body io.Closer) *Client {
 	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+			if err == nil && body != nil {
+				conn = &breakable{conn, body}
+			}
+			return conn, err
 		},
 		DisableCompression: true,
 	}}}
+}
+
+// breakable is a connection that closes the body of its request when it breaks. The transport
+// reports that only after the body has ended, which is not before the next line is typed.
+type breakable struct {
+	net.Conn
+	body io.Closer
+}
+
+func (b *breakable) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if err != nil {
+		_ = b.body.Close()
+	}
+	return n, err
 }
 
 // knock says whether a peer listens.
@@ -236,9 +256,9 @@ func answers(ctx context.Context, body io.ReadCloser, each func(Answer) bool) er
 }
 
 // Chat is the chat of the peer for a terminal that looks as q says: what it prints. Each line of
-// typed is a [Typed].
-func (c *Client) Chat(ctx context.Context, q url.Values, typed io.Reader) (io.ReadCloser, error) {
-	return c.do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
+// typed, which it closes, is a [Typed].
+func (c *Client) Chat(ctx context.Context, q url.Values, typed io.ReadCloser) (io.ReadCloser, error) {
+	return newClient(c.path, typed).do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
 }
 
 // ID is that of the peer.

@@ -479,16 +479,16 @@ func TestStopInTheMiddle(t *testing.T) {
 func TestChat(t *testing.T) {
 	p := start(t)
 	p.past.said = []overlay.Said{{Pos: 1, From: "bob", To: "me", Body: "before", SentAt: time.Now()}}
-	typed := func(text ...string) io.Reader {
+	typed := func(text ...string) io.ReadCloser {
 		var b strings.Builder
 		for _, line := range text {
 			if err := json.NewEncoder(&b).Encode(Typed{Line: []byte(line), Width: 80}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return strings.NewReader(b.String())
+		return io.NopCloser(strings.NewReader(b.String()))
 	}
-	read := func(query url.Values, r io.Reader) string {
+	read := func(query url.Values, r io.ReadCloser) string {
 		t.Helper()
 		out, err := p.client.Chat(t.Context(), query, r)
 		if err != nil {
@@ -511,6 +511,11 @@ func TestChat(t *testing.T) {
 		t.Errorf("a join that was under way: %q", got)
 	}
 	<-p.left
+	for range 50 { // the end of what is typed ends the answer well, whoever notices it first
+		if got := read(url.Values{"follow": {"true"}}, typed("/peers")); !strings.Contains(got, "you are me") {
+			t.Fatalf("printed %q", got)
+		}
+	}
 	in, w := io.Pipe()
 	defer in.Close()
 	go func() {
@@ -530,6 +535,70 @@ func TestChat(t *testing.T) {
 		if _, err := parseLook(bad); err == nil {
 			t.Errorf("%v: accepted", bad)
 		}
+	}
+}
+
+// A message that comes while the last ones are read from the history is shown once.
+func TestChatShowsOnce(t *testing.T) {
+	p := start(t)
+	p.past.said = []overlay.Said{{Pos: 7, From: "bob", To: "me", Body: "seven", SentAt: time.Now()}}
+	typed, passed := io.Pipe()
+	defer passed.Close()
+	out, err := p.client.Chat(t.Context(), url.Values{"follow": {"true"}}, typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	r := bufio.NewReader(out)
+	next(t, r, "seven")
+	for pos, body := range []string{7: "seven", 8: "eight", 9: "nine"} {
+		if body != "" {
+			p.n.Queue <- overlay.Message{From: "bob", To: "me", Body: body, Pos: uint64(pos)}
+		}
+	}
+	for _, body := range []string{"eight", "nine"} {
+		if line := next(t, r, "bob"); !strings.Contains(line, body) {
+			t.Errorf("%q instead of %s", line, body)
+		}
+	}
+}
+
+// A peer that ends before it has answered ends a chat, also while nothing is typed; and so does the
+// end of the client's patience.
+func TestChatBroken(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(shortDir(t), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	chat := func(ctx context.Context) error {
+		typed, passed := io.Pipe()
+		defer passed.Close()
+		out, err := newClient(l.Addr().String(), nil).Chat(ctx, nil, typed)
+		if err == nil {
+			out.Close()
+		}
+		return err
+	}
+	got := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { got <- chat(ctx) }()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := <-got; !errors.Is(err, ErrBroken) {
+		t.Errorf("the peer has ended: %v", err)
+	}
+	go func() { got <- chat(ctx) }()
+	if c, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client has ended: %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func newServer(cfg Config) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, done: make(chan struct{}), stop: stop, gone: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: headerPatience, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: s.handler(ctx), ReadHeaderTimeout: headerPatience, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.http.BaseContext = baseContext(ctx)
@@ -119,8 +119,8 @@ func (s *Server) Close() {
 	forgetPath(s.cfg.StateDir)
 }
 
-// handler is what is answered.
-func (s *Server) handler() http.Handler {
+// handler is what is answered until ctx ends.
+func (s *Server) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	for name, command := range map[string]struct{ json, typed string }{
 		"status": {`{"cmd":"status"}`, "/status"},
@@ -152,7 +152,7 @@ func (s *Server) handler() http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
-		if r.Context().Err() != nil { // the peer stops in the middle: the answer must not look whole
+		if ctx.Err() != nil { // the peer stops in the middle: the answer must not look whole
 			panic(http.ErrAbortHandler)
 		}
 	})

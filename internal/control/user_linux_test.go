@@ -53,7 +53,7 @@ func TestAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 500 { // whoever of the two is faster
-		c := newClient(p.client.path)
+		c := newClient(p.client.path, nil)
 		c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (conn net.Conn, err error) {
 			asNobody(t, func() { conn, err = net.Dial("unix", p.client.path) })
 			return conn, err

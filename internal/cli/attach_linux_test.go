@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// seat is a terminal at which a command runs.
+type seat struct {
+	*process
+	user, program *os.File
+	before        unix.Termios
+	shown         string
+}
+
+// sit starts a command with all of its standard streams on a terminal.
+func sit(t *testing.T, args ...string) *seat {
+	t.Helper()
+	s := &seat{process: newProcess(t, args...)}
+	s.user, s.program = openTerminal(t)
+	s.before = s.settings()
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.program, s.program, s.program
+	s.launch()
+	// When nothing holds the other end, reading what is shown ends.
+	watchdog := time.AfterFunc(time.Minute, func() { s.program.Close() })
+	t.Cleanup(func() { watchdog.Stop() })
+	return s
+}
+
+func (s *seat) settings() unix.Termios {
+	s.t.Helper()
+	settings, err := unix.IoctlGetTermios(int(s.program.Fd()), unix.TCGETS)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return *settings
+}
+
+// reads waits until the text is shown, and forgets what is shown up to its end.
+func (s *seat) reads(text string) (before string) {
+	s.t.Helper()
+	for b := make([]byte, 1024); !strings.Contains(s.shown, text); {
+		n, err := s.user.Read(b)
+		if s.shown += string(b[:n]); err != nil {
+			s.t.Fatalf("%q is not shown, but %q, %v", text, s.shown, err)
+		}
+	}
+	before, s.shown, _ = strings.Cut(s.shown, text)
+	return before
+}
+
+func (s *seat) types(keys string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.user, keys); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ends waits for the end of the command, after which the terminal must be as it was before.
+func (s *seat) ends(status int) {
+	s.t.Helper()
+	if err := s.cmd.Wait(); s.cmd.ProcessState.ExitCode() != status {
+		s.t.Errorf("ended with %v, not with status %d", err, status)
+	}
+	if after := s.settings(); after != s.before {
+		s.t.Errorf("the terminal was %+v, is %+v", s.before, after)
+	}
+	s.program.Close()
+}
+
+// attachable starts alice, who can be asked, and bob, who writes to her.
+func attachable(t *testing.T) (alice, bob *process, attach []string) {
+	t.Helper()
+	sockets, err := os.MkdirTemp("", "qp") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	t.Setenv("XDG_RUNTIME_DIR", sockets)
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
+	dir := t.TempDir()
+	alice = start(t, "--json", "--no-input", "-listen", "127.0.0.1:0", "--id", "alice", "--state-dir", dir)
+	bob = start(t, "--json", "-listen", "127.0.0.1:0", "--id", "bob", "--state-dir", t.TempDir(), "-join", alice.event("ready").Listen[0])
+	bob.event("ready")
+	alice.event("peer_joined")
+	return alice, bob, []string{"attach", "--state-dir", dir}
+}
+
+// says has bob say something, and waits until alice has it.
+func says(alice, bob *process, text string) {
+	bob.t.Helper()
+	bob.write(fmt.Sprintf(`{"cmd":"send","to":"alice","body":%q}`+"\n", text))
+	for alice.event("message").Body != text {
+	}
+}
+
+// On a terminal attach shows what was said before and what is said, and sends what is typed. Ctrl-D
+// and Ctrl-C leave the peer running; whoever comes back sees what is new.
+func TestAttach(t *testing.T) {
+	alice, bob, attach := attachable(t)
+	says(alice, bob, "the first")
+
+	s := sit(t, attach...)
+	s.reads("you are alice")
+	if before := s.reads("the first"); !strings.Contains(before, "earlier:") || strings.Contains(before, "new since") {
+		t.Errorf("at the beginning: %q", before)
+	}
+	s.reads("alice> ")
+	if s.settings() == s.before {
+		t.Error("there is no line editing")
+	}
+	says(alice, bob, "the second")
+	s.reads("the second")
+	s.types("@bob helo\x7flo\r") // corrected
+	if e := bob.event("message"); e.From != "alice" || e.Body != "hello" {
+		t.Errorf("%+v", e)
+	}
+	s.reads("✓ bob: hello")
+	s.types("\x04")
+	s.ends(0)
+
+	says(alice, bob, "the third")
+	s = sit(t, attach...)
+	if before := s.reads("the third"); strings.Count(before, "new since") != 1 || !strings.Contains(before[:strings.Index(before, "new since")], "the second") {
+		t.Errorf("after it was away: %q", before)
+	}
+	s.reads("alice> ")
+	s.types("half a li\x03")
+	s.ends(0)
+
+	s = sit(t, attach...)
+	if before := s.reads("the third"); strings.Contains(before, "new since") {
+		t.Errorf("nothing is new: %q", before)
+	}
+	s.reads("alice> ")
+	s.types("/quit\r")
+	s.reads("* left")
+	s.ends(0)
+	if status := alice.status(); status != 0 {
+		t.Errorf("alice: status %d", status)
+	}
+}
+
+// When the peer is killed, attach gives the terminal back and says what has happened.
+func TestAttachedPeerKilled(t *testing.T) {
+	alice, _, attach := attachable(t)
+	s := sit(t, attach...)
+	s.reads("alice> ")
+	s.types("half a li")
+	s.reads("half a li")
+	alice.signal(os.Kill)
+	s.ends(1)
+	s.reads("quicpeer: the peer has stopped before it had answered")
+	s.reads("hint: ")
+	s = sit(t, attach...)
+	s.ends(7)
+	s.reads("no peer is running in ")
+}
