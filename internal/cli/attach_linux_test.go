@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -74,40 +73,13 @@ func (s *seat) ends(status int) {
 	s.program.Close()
 }
 
-// attachable starts alice, who can be asked, and bob, who writes to her.
-func attachable(t *testing.T) (alice, bob *process, attach []string) {
-	t.Helper()
-	sockets, err := os.MkdirTemp("", "qp") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(sockets) })
-	t.Setenv("XDG_RUNTIME_DIR", sockets)
-	t.Setenv("TERM", "xterm")
-	t.Setenv("NO_COLOR", "1")
-	dir := t.TempDir()
-	alice = start(t, "--json", "--no-input", "-listen", "127.0.0.1:0", "--id", "alice", "--state-dir", dir)
-	bob = start(t, "--json", "-listen", "127.0.0.1:0", "--id", "bob", "--state-dir", t.TempDir(), "-join", alice.event("ready").Listen[0])
-	bob.event("ready")
-	alice.event("peer_joined")
-	return alice, bob, []string{"attach", "--state-dir", dir}
-}
-
-// says has bob say something, and waits until alice has it.
-func says(alice, bob *process, text string) {
-	bob.t.Helper()
-	bob.write(fmt.Sprintf(`{"cmd":"send","to":"alice","body":%q}`+"\n", text))
-	for alice.event("message").Body != text {
-	}
-}
-
 // On a terminal attach shows what was said before and what is said, and sends what is typed. Ctrl-D
 // and Ctrl-C leave the peer running; whoever comes back sees what is new.
 func TestAttach(t *testing.T) {
-	alice, bob, attach := attachable(t)
+	alice, bob, dir := askable(t)
 	says(alice, bob, "the first")
 
-	s := sit(t, attach...)
+	s := sit(t, "attach", "--state-dir", dir)
 	s.reads("you are alice")
 	if before := s.reads("the first"); !strings.Contains(before, "earlier:") || strings.Contains(before, "new since") {
 		t.Errorf("at the beginning: %q", before)
@@ -127,7 +99,7 @@ func TestAttach(t *testing.T) {
 	s.ends(0)
 
 	says(alice, bob, "the third")
-	s = sit(t, attach...)
+	s = sit(t, "attach", "--state-dir", dir)
 	if before := s.reads("the third"); strings.Count(before, "new since") != 1 || !strings.Contains(before[:strings.Index(before, "new since")], "the second") {
 		t.Errorf("after it was away: %q", before)
 	}
@@ -135,7 +107,7 @@ func TestAttach(t *testing.T) {
 	s.types("half a li\x03")
 	s.ends(0)
 
-	s = sit(t, attach...)
+	s = sit(t, "attach", "--state-dir", dir)
 	if before := s.reads("the third"); strings.Contains(before, "new since") {
 		t.Errorf("nothing is new: %q", before)
 	}
@@ -150,8 +122,8 @@ func TestAttach(t *testing.T) {
 
 // When the peer is killed, attach gives the terminal back and says what has happened.
 func TestAttachedPeerKilled(t *testing.T) {
-	alice, _, attach := attachable(t)
-	s := sit(t, attach...)
+	alice, _, dir := askable(t)
+	s := sit(t, "attach", "--state-dir", dir)
 	s.reads("alice> ")
 	s.types("half a li")
 	s.reads("half a li")
@@ -159,7 +131,7 @@ func TestAttachedPeerKilled(t *testing.T) {
 	s.ends(1)
 	s.reads("quicpeer: the peer has stopped before it had answered")
 	s.reads("hint: ")
-	s = sit(t, attach...)
+	s = sit(t, "attach", "--state-dir", dir)
 	s.ends(7)
 	s.reads("no peer is running in ")
 }

@@ -115,6 +115,16 @@ func (p *process) status() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// rest reads to the end, and returns the remaining output and the exit status.
+func (p *process) rest() (output string, status int) {
+	p.t.Helper()
+	var b strings.Builder
+	for p.stdout.Scan() {
+		b.WriteString(p.stdout.Text() + "\n")
+	}
+	return b.String(), p.status()
+}
+
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {

@@ -94,16 +94,18 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		}()
 		if err := l.Listen(listening); err == nil && !input.ended && ctx.Err() == nil {
 			s.cfg.Leave()
-			return // the end follows
+			if look.follow {
+				return // the end follows
+			}
 		}
 		cancel()
 	}
-	if !look.follow {
-		listen()
-		return
-	}
 	running.Go(listen)
-	s.show(ctx, front)
+	if look.follow {
+		s.show(ctx, front)
+	} else {
+		s.showLeft(ctx, front)
+	}
 	cancel()
 	_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
 	running.Wait()
@@ -137,9 +139,14 @@ func (s *Server) show(ctx context.Context, front *chat.Frontend) {
 	case isBehind:
 		_ = front.Refuse(lines.Message{}, behind)
 	case errors.Is(err, service.ErrStopped):
-		if undelivered, ok := s.awaitLeft(ctx); ok {
-			_ = front.Left(undelivered)
-		}
+		s.showLeft(ctx, front)
+	}
+}
+
+// showLeft waits for the end of leaving, and shows it. It fails if the client has gone.
+func (s *Server) showLeft(ctx context.Context, front *chat.Frontend) {
+	if undelivered, ok := s.awaitLeft(ctx); ok {
+		_ = front.Left(undelivered)
 	}
 }
 

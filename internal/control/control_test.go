@@ -518,6 +518,10 @@ func TestChat(t *testing.T) {
 	}
 	in, w := io.Pipe()
 	defer in.Close()
+	waiting, _ := io.Pipe() // of a client that types nothing
+	defer waiting.Close()
+	ended := make(chan string)
+	go func() { ended <- read(nil, waiting) }()
 	go func() {
 		io.Copy(w, typed("/status"))
 		<-p.left
@@ -530,6 +534,9 @@ func TestChat(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("printed %q, without %q", got, want)
 		}
+	}
+	if got := <-ended; !strings.Contains(got, "* left\n") {
+		t.Errorf("without what happens it printed %q", got)
 	}
 	for _, bad := range []url.Values{{"width": {"x"}}, {"width": {"-1"}}, {"colour": {"red"}}, {"colour_": {"1"}}} {
 		if _, err := parseLook(bad); err == nil {
