@@ -54,7 +54,11 @@ func (p pinger) Ping(ctx context.Context, id certs.ID) (Ping, error) {
 	done := make(chan pinged, 1)
 	n.post(ping{id, done})
 	got, err := awaitDone(ctx, &n.mailbox, done)
-	if err == nil && got.why != "" {
+	switch {
+	case err != nil || got.why == "":
+	case n.isLeaving(): // then nobody is in its network
+		err = ErrClosed
+	default:
 		err = fmt.Errorf("%s: %s", id, got.why)
 	}
 	return got.Ping, err

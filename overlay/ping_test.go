@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -78,6 +79,35 @@ func TestPingInVain(t *testing.T) {
 		_ = alice.Close()
 		if _, err := alice.Ping(t.Context(), "bob"); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// TestPingWhileLeaving: a ping succeeds or says that this peer leaves.
+func TestPingWhileLeaving(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.network("alice", "bob")[0]
+		left := make(chan error)
+		go func() {
+			_, err := alice.Leave(within(t, time.Minute))
+			left <- err
+		}()
+		var pings sync.WaitGroup
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			select {
+			case err := <-left:
+				if err != nil {
+					t.Error(err)
+				}
+				pings.Wait()
+				return
+			default:
+			}
+			pings.Go(func() {
+				if _, err := alice.Ping(t.Context(), "bob"); err != nil && !errors.Is(err, ErrClosed) {
+					t.Error(err)
+				}
+			})
 		}
 	})
 }

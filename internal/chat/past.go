@@ -57,16 +57,16 @@ func (t *Frontend) Said(what string, list []overlay.Said) error {
 
 // Earlier shows the last messages of the history when a terminal begins to show what happens, with
 // a mark before those that nobody has seen: behind the position seen, since then. A zero time: all
-// have been seen.
-func (t *Frontend) Earlier(n lines.Node, since time.Time, seen uint64) error {
+// have been seen. It returns what it has shown.
+func (t *Frontend) Earlier(n lines.Node, since time.Time, seen uint64) ([]overlay.Said, error) {
 	list, err := n.Past(overlay.Query{Last: usualPast})
 	switch {
 	case err != nil:
-		return t.say("!", OneLine(err.Error()))
+		return nil, t.say("!", OneLine(err.Error()))
 	case len(list) == 0:
-		return nil
+		return nil, nil
 	}
-	return t.block("earlier:", t.told(list, seen, since))
+	return list, t.block("earlier:", t.told(list, seen, since))
 }
 
 // told are the lines of messages of the history.

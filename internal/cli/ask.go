@@ -95,6 +95,8 @@ func (a *asking) sendOver(ctx context.Context, client *control.Client, command m
 			return "delivered to " + to, nil
 		case "failed":
 			return "", errors.New("not delivered: " + e.Error)
+		case "left":
+			return "", errLeft
 		}
 		return "", nil
 	})
@@ -103,6 +105,8 @@ func (a *asking) sendOver(ctx context.Context, client *control.Client, command m
 		return err
 	case sent && (err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
 		return &waitsError{fmt.Sprintf("the message waits for %s (%s); the running peer goes on", to, why)}
+	case sent && errors.Is(err, errLeft):
+		return &waitsError{fmt.Sprintf("the peer has left; the message waits for %s in its state directory", to)}
 	case sent && errors.Is(err, control.ErrBroken):
 		return &waitsError{fmt.Sprintf("the peer has stopped; the message waits for %s in its state directory", to)}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -280,11 +284,14 @@ func (a *asking) simple(ctx context.Context, command map[string]any, done string
 	}
 	over := false
 	err = a.do(ctx, client, command, false, func(e control.Answer) (string, error) {
-		if e.Event != done {
-			return "", nil
+		switch e.Event {
+		case done:
+			over = true
+			return say(e), nil
+		case "left":
+			return "", errLeft
 		}
-		over = true
-		return say(e), nil
+		return "", nil
 	})
 	if err == nil && !over {
 		err = errEndedEarly

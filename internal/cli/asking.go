@@ -102,3 +102,5 @@ type waitsError struct{ problem string }
 func (e *waitsError) Error() string { return e.problem }
 
 var errEndedEarly = errors.New("the peer has ended its answer early: is it of another version?")
+
+var errLeft = errors.New("the peer has left before it had done this")

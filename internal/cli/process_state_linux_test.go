@@ -8,16 +8,6 @@ import (
 	"testing"
 )
 
-// rest reads to the end, and returns the remaining output and the exit status.
-func (p *process) rest() (output string, status int) {
-	p.t.Helper()
-	var b strings.Builder
-	for p.stdout.Scan() {
-		b.WriteString(p.stdout.Text() + "\n")
-	}
-	return b.String(), p.status()
-}
-
 // A state directory that disappears while in use is noticed at the next write: nothing is
 // reported as sent or kept that isn't.
 func TestStateDirectoryRemoved(t *testing.T) {

@@ -63,6 +63,13 @@ func (p *process) run() {
 		t.Fatal(err)
 	}
 	p.stdout = bufio.NewScanner(stdout)
+	p.launch()
+}
+
+// launch is run without a pipe for standard output.
+func (p *process) launch() {
+	t := p.t
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +113,16 @@ func (p *process) status() int {
 		p.t.Fatal(err)
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// rest reads to the end, and returns the remaining output and the exit status.
+func (p *process) rest() (output string, status int) {
+	p.t.Helper()
+	var b strings.Builder
+	for p.stdout.Scan() {
+		b.WriteString(p.stdout.Text() + "\n")
+	}
+	return b.String(), p.status()
 }
 
 func (p *process) signal(s os.Signal) {

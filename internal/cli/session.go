@@ -233,7 +233,7 @@ func show(running *service.Service, front lines.Frontend, ready chan<- struct{},
 		shown()
 		if first {
 			if t, ok := front.(*chat.Frontend); ok && terminal {
-				if err := t.Earlier(running, time.Time{}, 0); err != nil {
+				if _, err := t.Earlier(running, time.Time{}, 0); err != nil {
 					return err
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"quicpeer/internal/chat"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/service"
+	"quicpeer/overlay"
 )
 
 // Typed is a line of a request to /v1/chat: something typed, or that the terminal has another
@@ -75,6 +77,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Connection", "close") // the end may come while the body is read
 	w.WriteHeader(http.StatusOK)
 	_ = out.control.Flush() // the next write fails as well
 	ctx, cancel := context.WithCancel(r.Context())
@@ -91,20 +94,34 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		}()
 		if err := l.Listen(listening); err == nil && !input.ended && ctx.Err() == nil {
 			s.cfg.Leave()
-			return // the end follows
+			if look.follow {
+				return // the end follows
+			}
 		}
 		cancel()
 	}
-	if !look.follow {
-		listen()
-		return
+	running.Go(listen)
+	if look.follow {
+		s.show(ctx, front)
+	} else {
+		s.showLeft(ctx, front)
 	}
+	cancel()
+	_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
+	running.Wait()
+}
+
+// show shows a terminal what was said last, and what happens until ctx ends or the peer has left.
+func (s *Server) show(ctx context.Context, front *chat.Frontend) {
 	since, seen := s.cfg.Service.Attach()
 	defer s.cfg.Service.Detach()
-	running.Go(listen)
 	begun := false
-	err = s.cfg.Service.Follow(ctx, 0, true, heartbeat, func(items []*service.Item) error {
+	var earlier []overlay.Said // some of it may have come since the beginning
+	err := s.cfg.Service.Follow(ctx, 0, true, heartbeat, func(items []*service.Item) error {
 		for _, i := range items {
+			if isShown(earlier, i) {
+				continue
+			}
 			if err := front.Show(i.Event); err != nil {
 				return err
 			}
@@ -113,20 +130,30 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 			return nil
 		}
 		begun = true
-		return front.Earlier(s.cfg.Service, since, seen)
+		var err error
+		earlier, err = front.Earlier(s.cfg.Service, since, seen)
+		return err
 	})
 	behind, isBehind := errors.AsType[*service.BehindError](err)
 	switch {
 	case isBehind:
 		_ = front.Refuse(lines.Message{}, behind)
 	case errors.Is(err, service.ErrStopped):
-		if undelivered, ok := s.awaitLeft(r.Context()); ok {
-			_ = front.Left(undelivered)
-		}
+		s.showLeft(ctx, front)
 	}
-	cancel()
-	_ = out.control.SetReadDeadline(time.Now()) // ends a read of the body
-	running.Wait()
+}
+
+// showLeft waits for the end of leaving, and shows it. It fails if the client has gone.
+func (s *Server) showLeft(ctx context.Context, front *chat.Frontend) {
+	if undelivered, ok := s.awaitLeft(ctx); ok {
+		_ = front.Left(undelivered)
+	}
+}
+
+// isShown says whether an event is one of these messages.
+func isShown(list []overlay.Said, i *service.Item) bool {
+	_, isMessage := i.Event.(overlay.Message)
+	return isMessage && i.Pos != 0 && slices.ContainsFunc(list, func(m overlay.Said) bool { return m.Pos == i.Pos })
 }
 
 // typedLines is the input of a chat.

@@ -31,10 +31,12 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 		return findOnly(ctx, getenv)
 	}
 	path, err := readPath(stateDir)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, &NoPeerError{stateDir}
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("this user may not read the state directory %s: ask its peer as the user who runs it", stateDir)
+	case err != nil:
 		return nil, err
 	}
 	dir := filepath.Dir(path)
@@ -44,10 +46,12 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 		return nil, &NoPeerError{stateDir}
 	case err != nil:
 		return nil, err
-	case !info.IsDir() || !isOurs(info) || !isPrivate(info):
+	case !isOurs(info):
+		return nil, fmt.Errorf("the socket of the peer would be in %s, which belongs to another user: ask the peer as the user who runs it, or if none runs, remove %s", dir, filepath.Join(stateDir, pathFile))
+	case !info.IsDir() || !isPrivate(info):
 		return nil, fmt.Errorf("the socket of the peer would be in %s, which is not a directory of yours alone: if no peer runs, remove %s", dir, filepath.Join(stateDir, pathFile))
 	}
-	c := newClient(path)
+	c := newClient(path, nil)
 	if err := c.knock(ctx); err != nil {
 		if isGone(err) {
 			return nil, &NoPeerError{stateDir}
@@ -60,12 +64,12 @@ func Find(ctx context.Context, stateDir string, getenv func(string) string) (*Cl
 func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) {
 	var found []*Client
 	for _, dir := range socketDirs(getenv) {
-		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !isOurs(info) {
-			continue // what lies there isn't ours
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !isOurs(info) || !isPrivate(info) {
+			continue // what lies there may be another user's
 		}
 		sockets, _ := filepath.Glob(filepath.Join(dir, "*.sock")) // the pattern is well formed
 		for _, path := range sockets {
-			if c := newClient(path); c.knock(ctx) == nil {
+			if c := newClient(path, nil); c.knock(ctx) == nil {
 				found = append(found, c)
 			}
 		}
@@ -87,7 +91,8 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 	return nil, e
 }
 
-func newClient(path string) *Client {
+// newClient returns a client whose connections, if one breaks, close body.
+func newClient(path string, body io.Closer) *Client {
 	c := &Client{path: path, first: make(chan net.Conn, 1)}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -95,15 +100,34 @@ func newClient(path string) *Client {
 			case conn := <-c.first:
 				return conn, nil
 			default:
-				return (&net.Dialer{}).DialContext(ctx, "unix", path)
 			}
+			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+			if err == nil && body != nil {
+				conn = &breakable{conn, body}
+			}
+			return conn, err
 		},
 		DisableCompression: true,
 	}}
 	return c
 }
 
-// knock says whether a peer listens. It is called once.
+// breakable is a connection that closes the body of its request when it breaks. The transport
+// reports that only after the body has ended, which is not before the next line is typed.
+type breakable struct {
+	net.Conn
+	body io.Closer
+}
+
+func (b *breakable) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if err != nil {
+		_ = b.body.Close()
+	}
+	return n, err
+}
+
+// knock says whether a peer listens. It is called once, of a client without a body.
 func (c *Client) knock(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.path)
 	if err == nil {
@@ -248,9 +272,9 @@ func answers(ctx context.Context, body io.ReadCloser, each func(Answer) bool) er
 }
 
 // Chat is the chat of the peer for a terminal that looks as q says: what it prints. Each line of
-// typed is a [Typed].
-func (c *Client) Chat(ctx context.Context, q url.Values, typed io.Reader) (io.ReadCloser, error) {
-	return c.do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
+// typed, which it closes, is a [Typed].
+func (c *Client) Chat(ctx context.Context, q url.Values, typed io.ReadCloser) (io.ReadCloser, error) {
+	return newClient(c.path, typed).do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
 }
 
 // ID is that of the peer.

@@ -80,19 +80,11 @@ type peer struct {
 	left   chan struct{} // a client has said to leave
 }
 
-// start runs a peer until the end of the test.
-func start(t *testing.T) *peer {
-	t.Helper()
+// run runs a peer until the end of the test, without its socket.
+func run(t *testing.T) *peer {
 	p := &peer{t: t, n: linestest.New("me"), past: &past{}, dir: t.TempDir(), left: make(chan struct{}, 100)}
 	p.n.Queue = make(chan overlay.Event, 100000)
 	p.n.Queue <- overlay.Ready{ID: "me", Listen: []string{"127.0.0.1:1"}}
-	runtime := shortDir(t)
-	p.getenv = func(name string) string {
-		if name == "XDG_RUNTIME_DIR" || name == "TMPDIR" { // peers of the machine are none of the test's
-			return runtime
-		}
-		return ""
-	}
 	p.s = service.New(p.n, p.past, "1.0", p.dir)
 	var wg sync.WaitGroup
 	wg.Go(p.s.Run)
@@ -102,17 +94,31 @@ func start(t *testing.T) *peer {
 		}
 	})
 	<-p.s.Ready()
+	t.Cleanup(func() {
+		p.server.Close()
+		p.n.Close()
+		wg.Wait()
+	})
+	return p
+}
+
+// start runs a peer with its socket until the end of the test.
+func start(t *testing.T) *peer {
+	t.Helper()
+	p := run(t)
+	runtime := shortDir(t)
+	p.getenv = func(name string) string {
+		if name == "XDG_RUNTIME_DIR" || name == "TMPDIR" { // peers of the machine are none of the test's
+			return runtime
+		}
+		return ""
+	}
 	var err error
 	p.server, err = Serve(p.config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.client = p.find()
-	t.Cleanup(func() {
-		p.server.Close()
-		p.n.Close()
-		wg.Wait()
-	})
 	return p
 }
 
@@ -473,16 +479,16 @@ func TestStopInTheMiddle(t *testing.T) {
 func TestChat(t *testing.T) {
 	p := start(t)
 	p.past.said = []overlay.Said{{Pos: 1, From: "bob", To: "me", Body: "before", SentAt: time.Now()}}
-	typed := func(text ...string) io.Reader {
+	typed := func(text ...string) io.ReadCloser {
 		var b strings.Builder
 		for _, line := range text {
 			if err := json.NewEncoder(&b).Encode(Typed{Line: []byte(line), Width: 80}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return strings.NewReader(b.String())
+		return io.NopCloser(strings.NewReader(b.String()))
 	}
-	read := func(query url.Values, r io.Reader) string {
+	read := func(query url.Values, r io.ReadCloser) string {
 		t.Helper()
 		out, err := p.client.Chat(t.Context(), query, r)
 		if err != nil {
@@ -505,8 +511,17 @@ func TestChat(t *testing.T) {
 		t.Errorf("a join that was under way: %q", got)
 	}
 	<-p.left
+	for range 50 { // the end of what is typed ends the answer well, whoever notices it first
+		if got := read(url.Values{"follow": {"true"}}, typed("/peers")); !strings.Contains(got, "you are me") {
+			t.Fatalf("printed %q", got)
+		}
+	}
 	in, w := io.Pipe()
 	defer in.Close()
+	waiting, _ := io.Pipe() // of a client that types nothing
+	defer waiting.Close()
+	ended := make(chan string)
+	go func() { ended <- read(nil, waiting) }()
 	go func() {
 		io.Copy(w, typed("/status"))
 		<-p.left
@@ -520,6 +535,9 @@ func TestChat(t *testing.T) {
 			t.Errorf("printed %q, without %q", got, want)
 		}
 	}
+	if got := <-ended; !strings.Contains(got, "* left\n") {
+		t.Errorf("without what happens it printed %q", got)
+	}
 	for _, bad := range []url.Values{{"width": {"x"}}, {"width": {"-1"}}, {"colour": {"red"}}, {"colour_": {"1"}}} {
 		if _, err := parseLook(bad); err == nil {
 			t.Errorf("%v: accepted", bad)
@@ -527,11 +545,75 @@ func TestChat(t *testing.T) {
 	}
 }
 
+// A message that comes while the last ones are read from the history is shown once.
+func TestChatShowsOnce(t *testing.T) {
+	p := start(t)
+	p.past.said = []overlay.Said{{Pos: 7, From: "bob", To: "me", Body: "seven", SentAt: time.Now()}}
+	typed, passed := io.Pipe()
+	defer passed.Close()
+	out, err := p.client.Chat(t.Context(), url.Values{"follow": {"true"}}, typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	r := bufio.NewReader(out)
+	next(t, r, "seven")
+	for pos, body := range []string{7: "seven", 8: "eight", 9: "nine"} {
+		if body != "" {
+			p.n.Queue <- overlay.Message{From: "bob", To: "me", Body: body, Pos: uint64(pos)}
+		}
+	}
+	for _, body := range []string{"eight", "nine"} {
+		if line := next(t, r, "bob"); !strings.Contains(line, body) {
+			t.Errorf("%q instead of %s", line, body)
+		}
+	}
+}
+
+// A peer that ends before it has answered ends a chat, also while nothing is typed; and so does the
+// end of the client's patience.
+func TestChatBroken(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(shortDir(t), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	chat := func(ctx context.Context) error {
+		typed, passed := io.Pipe()
+		defer passed.Close()
+		out, err := newClient(l.Addr().String(), nil).Chat(ctx, nil, typed)
+		if err == nil {
+			out.Close()
+		}
+		return err
+	}
+	got := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { got <- chat(ctx) }()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := <-got; !errors.Is(err, ErrBroken) {
+		t.Errorf("the peer has ended: %v", err)
+	}
+	go func() { got <- chat(ctx) }()
+	if c, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client has ended: %v", err)
+	}
+}
+
 // A socket that was left behind is replaced; one that is in the way otherwise, and directories that
 // are not this user's alone, are errors that say what to do.
 func TestPlaces(t *testing.T) {
 	p := start(t)
-	path := p.server.path
+	path := p.client.path
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -565,6 +647,9 @@ func TestPlaces(t *testing.T) {
 	}
 	if _, err := Find(t.Context(), p.dir, p.getenv); err == nil || !strings.Contains(err.Error(), "yours alone") {
 		t.Errorf("a directory that is open to others: %v", err)
+	}
+	if _, err := Find(t.Context(), "", p.getenv); !isNoPeer(err) {
+		t.Errorf("the only peer, in a directory that is open to others: %v", err)
 	}
 	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -630,7 +715,7 @@ func TestTooManyClients(t *testing.T) {
 	p.client.Close()
 	var open []net.Conn
 	for range maxClients + 5 {
-		c, err := net.Dial("unix", p.server.path)
+		c, err := net.Dial("unix", p.client.path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -638,6 +723,9 @@ func TestTooManyClients(t *testing.T) {
 		open = append(open, c)
 	}
 	last := open[len(open)-1]
+	if _, err := io.WriteString(last, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	b, err := io.ReadAll(last)
 	if err != nil || !strings.Contains(string(b), "503") || !strings.Contains(string(b), `"code":"too_many"`) {
 		t.Errorf("%q, %v", b, err)

@@ -41,7 +41,6 @@ type Config struct {
 // Server is the local socket of a running peer.
 type Server struct {
 	cfg  Config
-	path string
 	http *http.Server
 	done chan struct{} // closed when serving has ended
 
@@ -67,21 +66,32 @@ func Serve(cfg Config) (*Server, error) {
 		l.Close()
 		return nil, err
 	}
+	s := newServer(cfg)
+	cfg.Service.ListensAt(path)
+	go s.serve(l)
+	return s, nil
+}
+
+func newServer(cfg Config) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, path: path, done: make(chan struct{}), stop: stop, gone: make(chan struct{})}
+	s := &Server{cfg: cfg, done: make(chan struct{}), stop: stop, gone: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: headerPatience, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: s.handler(ctx), ReadHeaderTimeout: headerPatience, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.http.BaseContext = baseContext(ctx)
-	cfg.Service.ListensAt(path)
-	go func() {
-		defer close(s.done)
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			cfg.Log.Warn("the local socket has failed: this peer can't be asked any more", "error", err)
-		}
-	}()
-	return s, nil
+	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, refusalKey{}, c.(*client).refused)
+	}
+	return s
+}
+
+// serve answers on connections, each of which is a *client.
+func (s *Server) serve(l net.Listener) {
+	defer close(s.done)
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		s.cfg.Log.Warn("the local socket has failed: this peer can't be asked any more", "error", err)
+	}
 }
 
 // Left tells the clients that the peer has left, and Close that they may be waited for.
@@ -109,8 +119,8 @@ func (s *Server) Close() {
 	forgetPath(s.cfg.StateDir)
 }
 
-// handler is what is answered.
-func (s *Server) handler() http.Handler {
+// handler is what is answered until ctx ends.
+func (s *Server) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	for name, command := range map[string]struct{ json, typed string }{
 		"status": {`{"cmd":"status"}`, "/status"},
@@ -133,8 +143,16 @@ func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Done()
+		out := s.writer(w)
+		out.patience()
+		defer out.patience() // for the end of the answer
+		if why, _ := r.Context().Value(refusalKey{}).(*refusal); why != nil {
+			w.Header().Set("Connection", "close")
+			fail(w, why.status, why.code, why.problem)
+			return
+		}
 		mux.ServeHTTP(w, r)
-		if r.Context().Err() != nil { // the peer stops in the middle: the answer must not look whole
+		if ctx.Err() != nil { // the peer stops in the middle: the answer must not look whole
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -177,10 +195,12 @@ type writer struct {
 	control *http.ResponseController
 }
 
+// patience gives the client time to read what is written next. It fails if the client has gone, and
+// then the next write does.
+func (w *writer) patience() { _ = w.control.SetWriteDeadline(time.Now().Add(writePatience)) }
+
 func (w *writer) Write(b []byte) (int, error) {
-	if err := w.control.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
-		return 0, err
-	}
+	w.patience()
 	n, err := w.w.Write(b)
 	if err == nil {
 		err = w.control.Flush()

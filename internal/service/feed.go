@@ -183,11 +183,13 @@ func (f *feed) end() {
 }
 
 // enter adds a reader, which sees how things stand: the first event, and a PeerJoined for each
-// peer that is here. The changes of that since then come with attach.
-func (f *feed) enter() (r *reader, standing []*Item) {
+// peer that is here. With now it reads what comes from then on; else it reads the history first, and
+// attach is the next step. Events were published up to the position pos.
+func (f *feed) enter(now bool) (r *reader, standing []*Item, pos uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r = &reader{feed: f, wake: make(chan struct{}, 1), was: map[certs.ID]*Item{}, changed: map[certs.ID]*Item{}}
+	r.attached, r.next = now, f.first+uint64(len(f.items))
 	f.readers[r] = struct{}{}
 	if f.ready != nil {
 		standing = append(standing, f.ready)
@@ -199,13 +201,13 @@ func (f *feed) enter() (r *reader, standing []*Item) {
 			standing = append(standing, i)
 		}
 	}
-	return r, standing
+	return r, standing, f.pos
 }
 
 // attach lets a reader read what comes from now on, and returns the joins and leaves since it has
-// entered, without those that cancel each other out, other events without a position behind the joins, and
-// the position up to which events were published.
-func (r *reader) attach() (joined, left []*Item, pos uint64) {
+// entered, without those that cancel each other out, and other events without a position behind the
+// joins. Those with one are in the history.
+func (r *reader) attach() (joined, left []*Item) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -229,7 +231,7 @@ func (r *reader) attach() (joined, left []*Item, pos uint64) {
 	joined = append(joined, r.news...)
 	r.was, r.changed, r.news = nil, nil, nil
 	r.attached, r.next = true, f.first+uint64(len(f.items))
-	return joined, left, f.pos
+	return joined, left
 }
 
 // leave removes the reader. With the last one goes what was kept for it.

@@ -41,13 +41,19 @@ func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.
 	if end := s.past.End(); from > end+1 {
 		return &AheadError{end}
 	}
-	r, standing := s.feed.enter()
+	r, standing, last := s.feed.enter(from == 0)
 	defer r.leave()
 	if err := emit(standing); err != nil {
 		return err
 	}
+	if from == 0 {
+		if !live {
+			return nil
+		}
+		return s.live(ctx, r, 0, last, idle, emit) // the last is where it would go on
+	}
 	t := told{s, emit, from}
-	for from != 0 && t.from+nearEnd <= s.past.End() {
+	for t.from+nearEnd <= s.past.End() {
 		before := t.from
 		if err := t.history(ctx); err != nil {
 			return err
@@ -57,28 +63,21 @@ func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.
 		}
 	}
 	if !live {
-		if from == 0 {
-			return nil
-		}
 		return t.history(ctx)
 	}
-	joined, left, last := r.attach() // the last is where whoever wants nothing of the history would go on
-	if err := emit(joined); err != nil {
+	joined, left := r.attach()
+	if err := t.events(joined); err != nil {
 		return err
 	}
-	var end uint64 // of what the history has told
-	if from != 0 {
-		end = s.past.End()
-		if err := t.history(ctx); err != nil {
-			return err
-		}
-		end = max(end, t.from-1)
-		last = end
-	}
-	if err := emit(left); err != nil {
+	end := s.past.End() // of what the history has told
+	if err := t.history(ctx); err != nil {
 		return err
 	}
-	return s.live(ctx, r, end, last, idle, emit)
+	end = max(end, t.from-1)
+	if err := t.events(left); err != nil {
+		return err
+	}
+	return s.live(ctx, r, end, end, idle, emit)
 }
 
 // live tells what happens, except for what stands up to the position end. A reader that falls
@@ -142,8 +141,13 @@ func (t *told) history(ctx context.Context) error {
 			page, size = nil, 0
 		}
 	}
-	if len(page) == 0 {
+	return t.events(page)
+}
+
+// events tells them, if there are any.
+func (t *told) events(items []*Item) error {
+	if len(items) == 0 {
 		return nil
 	}
-	return t.emit(page)
+	return t.emit(items)
 }

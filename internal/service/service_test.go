@@ -264,6 +264,34 @@ func TestReadersMissNothing(t *testing.T) {
 	})
 }
 
+// A reader that wants nothing of the history misses nothing that comes while it is told how things stand.
+func TestReaderFromNowOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		n.said("before")
+		synctest.Wait()
+		h := &heard{present: map[certs.ID]bool{}}
+		told := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Follow(ctx, 0, true, time.Hour, func(items []*Item) error {
+			h.hear(items)
+			if told++; told == 1 {
+				n.events <- overlay.PeerJoined{ID: "carol"}
+				n.said("meanwhile")
+				synctest.Wait()
+			} else if items == nil || len(h.positions) > 0 {
+				cancel()
+			}
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || !h.present["carol"] {
+			t.Errorf("%v, and of carol %v", err, h.present["carol"])
+		}
+		h.check(t, 2, 2)
+	})
+}
+
 // A reader that does not read on is told where it can go on, and nobody waits for it.
 func TestReaderFallsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -302,9 +330,8 @@ func TestFeedBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
 		s := start(t, n, nil)
-		r, _ := s.feed.enter()
+		r, _, _ := s.feed.enter(true)
 		defer r.leave()
-		r.attach()
 		body := strings.Repeat("x", 1<<20)
 		for range 20 {
 			n.said(body)

@@ -7,8 +7,7 @@ type Watch struct{ r *reader }
 
 // Watch begins one; Close ends it.
 func (s *Service) Watch() *Watch {
-	r, _ := s.feed.enter()
-	r.attach()
+	r, _, _ := s.feed.enter(true)
 	return &Watch{r}
 }
 
