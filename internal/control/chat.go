@@ -113,7 +113,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 			return nil
 		}
 		begun = true
-		return front.Earlier(s.cfg.Service, since, seen)
+		return front.Earlier(ctx, s.cfg.Service, since, seen)
 	})
 	behind, isBehind := errors.AsType[*service.BehindError](err)
 	switch {

@@ -37,6 +37,7 @@ type past struct {
 	list []overlay.Past
 	said []overlay.Said
 	q    overlay.Query
+	slow chan struct{} // if set, it gets a token for each query, which then lasts until its context ends
 }
 
 func (p *past) First() uint64 { return min(p.End(), 1) }
@@ -60,7 +61,12 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	}
 }
 
-func (p *past) Messages(q overlay.Query) ([]overlay.Said, error) {
+func (p *past) Messages(ctx context.Context, q overlay.Query) ([]overlay.Said, error) {
+	if p.slow != nil {
+		p.slow <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.q = q
@@ -404,7 +410,7 @@ func TestAnswers(t *testing.T) {
 	if _, err := p.client.Ask(t.Context(), "/v1/history", url.Values{"with": {"#dev"}, "last": {"7"}, "before": {"9"}, "since": {"2026-03-05T12:00:00Z"}, "search": {"x y"}}, false); err != nil {
 		t.Error(err)
 	}
-	if want := (overlay.Query{With: "#dev", Last: 7, Before: 9, Since: time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC), Search: "x y"}); p.past.q != want {
+	if want := (overlay.Query{With: "#dev", Last: 7, Before: 9, Since: time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC), Search: "x y", Bytes: p.past.q.Bytes}); p.past.q != want {
 		t.Errorf("asked for %+v", p.past.q)
 	}
 	for _, bad := range []url.Values{{"last": {"0"}}, {"last": {"x"}}, {"before": {"x"}}, {"since": {"x"}}, {"with": {"a b"}}, {"frm": {"1"}}} {
@@ -412,6 +418,23 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%v was not refused", bad)
 		}
 	}
+	p.past.slow = make(chan struct{})
+	for _, path := range []string{"/v1/history", "/v1/commands"} { // nobody reads on for a client that has gone
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if path == "/v1/history" {
+				_, _ = p.client.Ask(ctx, path, nil, false)
+			} else {
+				_ = p.client.Command(ctx, map[string]any{"cmd": "history"}, false, func(Answer) bool { return true })
+			}
+		}()
+		<-p.past.slow
+		cancel()
+		<-gone
+	}
+	p.server.running.Wait()
 	if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/files", nil, false))); !ok || refused.Code != "not_found" {
 		t.Error("found what is not there")
 	}

@@ -186,7 +186,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	list, err := s.cfg.Service.Past(q)
+	list, err := s.cfg.Service.Past(r.Context(), q)
 	if err != nil {
 		fail(w, http.StatusInternalServerError, "failed", err.Error())
 		return

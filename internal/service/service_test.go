@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type past struct {
 	list  []overlay.Past
 	first uint64
 	said  []overlay.Said
+	asked []overlay.Query
 	err   error
 }
 
@@ -57,17 +59,9 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	}
 }
 
-func (p *past) Messages(q overlay.Query) ([]overlay.Said, error) {
-	var found []overlay.Said
-	for _, s := range p.said {
-		if (q.Before == 0 || s.Pos < q.Before) && strings.Contains(s.Body, q.Search) {
-			found = append(found, s)
-		}
-	}
-	if q.Last > 0 {
-		found = found[max(0, len(found)-q.Last):]
-	}
-	return found, p.err
+func (p *past) Messages(ctx context.Context, q overlay.Query) ([]overlay.Said, error) {
+	p.asked = append(p.asked, q)
+	return p.said, cmp.Or(ctx.Err(), p.err)
 }
 
 // node is one whose events the test makes; messages are in the history before they are events.
@@ -457,39 +451,29 @@ func TestCollapse(t *testing.T) {
 	}
 }
 
-// The messages are paged: a query never holds more than its bounds.
+// The history is read once, within bounds, and for as long as somebody waits.
 func TestPast(t *testing.T) {
 	n := newNode()
 	s := New(n, n.past, "", "")
-	for i := range 12000 {
-		n.past.said = append(n.past.said, overlay.Said{Pos: uint64(i + 1), Body: fmt.Sprint("message ", i+1)})
-	}
-	for _, test := range []struct {
-		q           overlay.Query
-		count       int
-		first, last uint64
-	}{
-		{overlay.Query{}, usualPast, 11901, 12000},
-		{overlay.Query{Last: 3}, 3, 11998, 12000},
-		{overlay.Query{Last: 250, Before: 1001}, 250, 751, 1000},
-		{overlay.Query{Last: 1 << 30}, lines.MaxPast, 2001, 12000},
-		{overlay.Query{Before: 1}, 0, 0, 0},
-		{overlay.Query{Search: "message 777"}, 11, 777, 7779},
+	n.past.said = []overlay.Said{{Pos: 7, Body: "x"}}
+	for _, test := range []struct{ q, want overlay.Query }{
+		{overlay.Query{}, overlay.Query{Last: usualPast, Bytes: maxPastBytes}},
+		{overlay.Query{Last: 250, Before: 1001, Search: "x"}, overlay.Query{Last: 250, Before: 1001, Search: "x", Bytes: maxPastBytes}},
+		{overlay.Query{Last: 1 << 30}, overlay.Query{Last: lines.MaxPast, Bytes: maxPastBytes}},
 	} {
-		got, err := s.Past(test.q)
-		if err != nil || len(got) != test.count || test.count > 0 && (got[0].Pos != test.first || got[len(got)-1].Pos != test.last) {
-			t.Errorf("%+v: %d messages, %v", test.q, len(got), err)
+		n.past.asked = nil
+		got, err := s.Past(t.Context(), test.q)
+		if err != nil || len(got) != 1 || got[0].Pos != 7 || len(n.past.asked) != 1 || n.past.asked[0] != test.want {
+			t.Errorf("%+v: %v, %v, and the history was asked for %+v", test.q, got, err, n.past.asked)
 		}
 	}
-	body := strings.Repeat("x", 1<<20)
-	for i := range n.past.said {
-		n.past.said[i].Body = body
-	}
-	if got, err := s.Past(overlay.Query{}); err != nil || len(got) != maxPastBytes>>20 {
-		t.Errorf("%d messages of 1 MiB, %v", len(got), err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Past(gone, overlay.Query{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 	n.past.err = errors.New("damaged")
-	if _, err := s.Past(overlay.Query{}); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := s.Past(t.Context(), overlay.Query{}); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Follow(t.Context(), 1, false, time.Hour, func([]*Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "damaged") {

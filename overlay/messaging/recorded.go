@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
@@ -67,6 +68,27 @@ func entryOf(it *item, now time.Time) (store.Entry, bool) {
 	}
 	entry.Data = data
 	return entry, true
+}
+
+// sentID is the ID in a Sent as it is stored, read without the rest; false: it is another event.
+func sentID(data []byte) (id MessageID, ok bool) {
+	for len(data) > 0 {
+		field, _, n := protowire.ConsumeField(data)
+		if n < 0 {
+			return id, false
+		}
+		switch field { // whose tags are a byte each
+		case 1:
+			if kind, _ := protowire.ConsumeVarint(data[1:]); kind != uint64(pb.StoredEventKind_SENT) {
+				return id, false
+			}
+		case 3:
+			b, _ := protowire.ConsumeBytes(data[1:])
+			return id, len(b) == len(id) && copy(id[:], b) > 0
+		}
+		data = data[n:]
+	}
+	return id, false
 }
 
 func idOrNil(id MessageID) []byte {
