@@ -35,12 +35,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type past struct {
 	mu   sync.Mutex
 	list []overlay.Past
+	gone uint64 // so many of the first were dropped
 	said []overlay.Said
 	q    overlay.Query
 	slow chan struct{} // if set, it gets a token for each query, which then lasts until its context ends
 }
 
-func (p *past) First() uint64 { return min(p.End(), 1) }
+func (p *past) First() uint64 { return min(p.End(), 1+p.gone) }
 
 func (p *past) End() uint64 {
 	p.mu.Lock()
@@ -53,7 +54,7 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	list := p.list
 	p.mu.Unlock()
 	return func(yield func(overlay.Past, error) bool) {
-		for _, e := range list[min(int(max(from, 1)-1), len(list)):] {
+		for _, e := range list[min(int(max(from, p.First(), 1)-1), len(list)):] {
 			if !yield(e, nil) {
 				return
 			}
@@ -307,7 +308,7 @@ func TestEventsOfMany(t *testing.T) {
 		wg.Go(func() {
 			from, first := uint64(k*17+1), true
 			for from <= most {
-				if err := p.client.Events(t.Context(), from, true, func(a Answer) bool {
+				if err := p.client.Events(t.Context(), from, true, nil, func(a Answer) bool {
 					var e struct {
 						Event string
 						Pos   uint64
@@ -360,6 +361,9 @@ func TestEventStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if first := resp.Header.Get("Quicpeer-First"); first != "" {
+			return "begins at " + first + "\n" + string(b)
+		}
 		return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Content-Type"), "\n", string(b))
 	}
 	for _, test := range []struct {
@@ -383,6 +387,12 @@ func TestEventStreams(t *testing.T) {
 			if !strings.Contains(got, want) || strings.Contains(got, test.not) {
 				t.Errorf("%s %q: %s lacks %q, or has %q", test.query, test.header, got, want, test.not)
 			}
+		}
+	}
+	p.past.gone = 1
+	for query, want := range map[string]string{"?from=1&follow=0": "begins at 2\n{\"event\":\"ready\"", "?from=2&follow=0": "200 ", "?follow=0": "200 "} {
+		if got := get(query); !strings.HasPrefix(got, want) {
+			t.Errorf("%s behind what was dropped: %s", query, got)
 		}
 	}
 }
@@ -454,7 +464,7 @@ func TestLeave(t *testing.T) {
 	p.past.list = append(p.past.list, overlay.Past{}) // so that the client below has it
 	entered := make(chan struct{})
 	go follow(func(each func(Answer) bool) error {
-		return p.client.Events(t.Context(), 0, true, func(a Answer) bool {
+		return p.client.Events(t.Context(), 0, true, nil, func(a Answer) bool {
 			if a.Event == "ready" {
 				close(entered)
 			}

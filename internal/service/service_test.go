@@ -49,6 +49,9 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	p.mu.Unlock()
 	return func(yield func(overlay.Past, error) bool) {
 		for _, e := range list[min(int(from-1), len(list)):] {
+			if positionOf(e.Event) < p.First() { // dropped meanwhile
+				continue
+			}
 			if !yield(e, nil) {
 				return
 			}
@@ -297,6 +300,30 @@ func TestReaderFallsBehind(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// A reader of the history that is so slow that what it would read next is dropped is told where it can go on.
+func TestReaderIsOvertaken(t *testing.T) {
+	n := newNode()
+	for i := range 3 * maxBatch {
+		n.past.list = append(n.past.list, overlay.Past{Event: overlay.Message{Pos: uint64(i + 1)}})
+	}
+	s := New(n, n.past, "", "")
+	told := 0
+	drop := func(items []*Item) error {
+		if told += len(items); told > 0 {
+			n.past.first = 2*maxBatch + 1
+		}
+		return nil
+	}
+	err := s.Follow(t.Context(), 1, false, time.Hour, drop)
+	if behind, ok := errors.AsType[*BehindError](err); !ok || behind.From != 2*maxBatch+1 || told != maxBatch {
+		t.Errorf("got %v after %d events", err, told)
+	}
+	told = 0
+	if err := s.Follow(t.Context(), s.First(), false, time.Hour, drop); err != nil || told != maxBatch {
+		t.Errorf("then %v after %d events", err, told)
+	}
 }
 
 // The events that are kept are bounded in bytes as well.

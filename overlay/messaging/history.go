@@ -76,7 +76,7 @@ func (h *History) First() uint64 { return h.engine.disk.said().First }
 // End is the position of the last event, 0 if there is none. Between the two some are not taken.
 func (h *History) End() uint64 { return h.engine.disk.said().Last }
 
-// Events yields the events from a position on, up to the End at the call. An error is the last: a
+// Events yields the events from a position on, or from First where that is later, up to the End at the call. An error is the last: a
 // *DamagedError where the history is not as it was written.
 func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	return func(yield func(Past, error) bool) {
