@@ -2,8 +2,12 @@ package overlay
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"quicpeer/certs"
@@ -102,15 +106,26 @@ func TestCancelAtOnce(t *testing.T) {
 	})
 }
 
-// A node that is killed before it has reported a withdrawal reports it when it starts again;
-// the message stays withdrawn.
+// A node that is killed before it has reported a withdrawal reports it when it starts again, and before
+// that the message as sent; the message stays withdrawn. It may be of the run before.
 func TestCancelledBeforeACrash(t *testing.T) {
+	t.Run("this run", func(t *testing.T) { cancelledBeforeACrash(t, false) })
+	t.Run("the run before", func(t *testing.T) { cancelledBeforeACrash(t, true) })
+}
+
+func cancelledBeforeACrash(t *testing.T, before bool) {
 	simulate(t, func(t *testing.T, w *world) {
 		w.keeping("alice")
 		alice := w.startDeaf("alice")
 		id, err := alice.Send(t.Context(), "bob", "x", "my ref")
 		if err != nil {
 			t.Fatal(err)
+		}
+		if before {
+			time.Sleep(time.Second)
+			w.Crash("alice")
+			_ = alice.Close()
+			alice = w.startDeaf("alice")
 		}
 		if err := alice.Cancel(id); err != nil {
 			t.Fatal(err)
@@ -120,6 +135,10 @@ func TestCancelledBeforeACrash(t *testing.T) {
 
 		again := w.start("alice")
 		f := awaitEvent(again, time.Second, func(f Failed) bool { return f.Message == id })
+		if s := all[Sent](again); len(s) != 1 || s[0].Message != id || s[0].Ref != "my ref" {
+			t.Errorf("sent: %+v", s)
+		}
+		wantSaid(t, "the history", saidBy(t, again.Node, Query{}), "alice>bob failed: x")
 		if f.To != "bob" || f.Ref != "my ref" || f.Error != wasCancelled {
 			t.Errorf("failed: %+v", f)
 		}
@@ -243,4 +262,95 @@ func TestCancelMakesRoom(t *testing.T) {
 		alice.cancel(id)
 		alice.send("more", "x")
 	})
+}
+
+// A message that was accepted is told as sent before it is told as cancelled, by the events of all runs and by
+// the history, whenever the peer is killed.
+func TestCancelledAndKilled(t *testing.T) {
+	for step, died := 1, true; died; step++ {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.keeping("alice")
+				var dead atomic.Bool
+				w.dead = &dead
+				var left atomic.Int64
+				kill := func(after int) {
+					dead.Store(false)
+					left.Store(int64(after))
+				}
+				w.steps = func(string) bool {
+					if left.Add(-1) == 0 {
+						dead.Store(true)
+					}
+					return !dead.Load()
+				}
+				kill(1 << 30)
+				alice := w.start("alice")
+				kill(step)
+				for _, body := range []string{"now", "soon"} {
+					id, err := alice.Send(t.Context(), "bob", body, "")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if body == "soon" {
+						synctest.Wait() // it is told as sent
+					}
+					if err := alice.Cancel(id); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				died = dead.Load()
+				w.kill(alice)
+				events := alice.events
+				for _, after := range []int{step, 1 << 30} {
+					kill(after)
+					n, err := Start(t.Context(), w.config("alice"))
+					if err != nil && dead.Load() {
+						continue
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					alice = w.peer(n)
+					alice.dead = &dead
+					alice.listen()
+					synctest.Wait()
+					if after > step {
+						checkSentBeforeFailed(t, "the history", historyOf(t, alice))
+					}
+					w.kill(alice)
+					events = append(events, alice.events...)
+				}
+				checkSentBeforeFailed(t, "the events", events)
+			})
+		})
+	}
+}
+
+// historyOf lists the events of the history.
+func historyOf(t *testing.T, p *peer) (list []Event) {
+	for _, e := range pastOf(t, p.Node, 0) {
+		list = append(list, e.Event)
+	}
+	for _, m := range saidBy(t, p.Node, Query{}) {
+		if !strings.HasSuffix(m, "now") && !strings.HasSuffix(m, "soon") {
+			t.Errorf("the history has %q", m)
+		}
+	}
+	return list
+}
+
+func checkSentBeforeFailed(t *testing.T, where string, events []Event) {
+	t.Helper()
+	sent := map[MessageID]bool{}
+	for _, e := range events {
+		switch e := e.(type) {
+		case Sent:
+			sent[e.Message] = true
+		case Failed:
+			if !sent[e.Message] {
+				t.Errorf("%s: %v failed and was not sent", where, e.Message)
+			}
+		}
+	}
 }

@@ -22,7 +22,7 @@ func pastOf(t *testing.T, n *Node, from uint64) (list []Past) {
 
 func saidBy(t *testing.T, n *Node, q Query) (lines []string) {
 	t.Helper()
-	list, err := n.History().Messages(q)
+	list, err := n.History().Messages(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +193,68 @@ func TestSearchHistory(t *testing.T) {
 	})
 }
 
+// TestHistoryBounds: a query has the last messages that its bounds admit, with what became of each, whichever
+// file of the history says so; it reads no further back, and ends with its context.
+func TestHistoryBounds(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice")
+		alice := w.start("alice")
+		const size, many = 60_000, 120 // three files, and some
+		first := alice.send("bob", "is cancelled")
+		alice.eventually(time.Second, "it is sent", func() bool { return len(all[Sent](alice)) == 1 })
+		for i := range many {
+			if _, err := alice.Broadcast(t.Context(), fmt.Sprint(strings.Repeat("x", size-100), i), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alice.eventually(time.Second, "all are sent", func() bool { return len(all[Sent](alice)) == many+1 })
+		if err := alice.Cancel(first); err != nil {
+			t.Fatal(err)
+		}
+		alice.eventually(time.Second, "it is cancelled", func() bool { return len(all[Failed](alice)) == 1 })
+		for _, test := range []struct {
+			q           Query
+			count       int
+			first, last string // the ends of their bodies
+		}{
+			{Query{}, many + 1, "is cancelled", "x119"},
+			{Query{Last: 50}, 50, "x70", "x119"},
+			{Query{Bytes: 50 * size}, 50, "x70", "x119"},
+			{Query{Bytes: 1}, 1, "x119", "x119"},
+			{Query{Bytes: 50 * size, Last: 3, Search: "x1"}, 3, "x117", "x119"},
+			{Query{Bytes: 100 * size, Search: "CANCELLED"}, 1, "is cancelled", "is cancelled"},
+		} {
+			got, err := alice.History().Messages(t.Context(), test.q)
+			if err != nil || len(got) != test.count || !strings.HasSuffix(got[0].Body, test.first) || !strings.HasSuffix(got[len(got)-1].Body, test.last) {
+				t.Errorf("%+v: %d messages, %v", test.q, len(got), err)
+				continue
+			}
+			for _, s := range got {
+				if s.ID == first && s.State != StateFailed || s.ID != first && s.State != StateSent {
+					t.Errorf("%+v: %d is %s", test.q, s.Pos, s.State)
+				}
+			}
+		}
+		ends := &ending{Context: t.Context(), left: 50}
+		if _, err := alice.History().Messages(ends, Query{Search: "nothing"}); err != context.Canceled || ends.left != -1 {
+			t.Errorf("got %v, after %d events too many", err, -1-ends.left)
+		}
+	})
+}
+
+// ending is a context that ends when it was looked at so often.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
 // BenchmarkSearchHistory searches 100,000 messages of 200 bytes.
 func BenchmarkSearchHistory(b *testing.B) {
 	dir := b.TempDir()
@@ -225,7 +287,7 @@ func BenchmarkSearchHistory(b *testing.B) {
 	}
 	<-sent
 	for b.Loop() {
-		if found, err := n.History().Messages(Query{Search: " 77777."}); err != nil || len(found) != 1 {
+		if found, err := n.History().Messages(b.Context(), Query{Search: " 77777."}); err != nil || len(found) != 1 {
 			b.Fatal(found, err)
 		}
 	}

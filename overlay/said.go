@@ -17,7 +17,8 @@ func (s stream) Events() iter.Seq[Event] { return s.said.Events() }
 
 // Deliveries yields the events as Events does, each with a function that says that it was shown: for
 // a program that goes on meanwhile. A message counts as handled only then. The functions are called
-// in the order of the events, each once, by one goroutine at a time.
+// in the order of the events, each once, by one goroutine at a time. Joins, changes and leaves of peers
+// count as handled when the loop comes back; their functions do nothing.
 func (s stream) Deliveries() iter.Seq2[Event, func()] { return s.said.Deliveries() }
 
 // History is what was said, over restarts too; empty without a state directory.

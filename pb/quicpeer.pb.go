@@ -4367,7 +4367,8 @@ type StoredMessage struct {
 	// When it was taken, by the peer's uptime: nanoseconds of running, in all its runs
 	// together. 0 in messages stored before this field existed.
 	Taken int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
-	// The lowest position of the history at which it can stand as sent; 0: no history was kept.
+	// The lowest position of the history at which it can stand as sent; 0: no history was kept, or it
+	// stands there, and the message was withdrawn.
 	Said          uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -5,6 +5,7 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -162,7 +163,7 @@ func (t *Frontend) sent(now, at time.Time) string {
 var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Execute carries out a typed line, except for sending, joining and the acts of an admin.
-func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
+func (t *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	if !utf8.Valid(line) {
 		return lines.Message{}, false, lines.Bad("the line is not UTF-8, nothing was sent")
 	}
@@ -195,7 +196,7 @@ func (t *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	case showStatus:
 		err = t.status(n.Status())
 	case showHistory, searchHistory:
-		err = t.past(n, c)
+		err = t.past(ctx, n, c)
 	case withdraw:
 		err = t.cancel(n, c.text)
 	case ignorePeer:

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,16 +30,16 @@ func parsePast(command, rest string) (typed, error) {
 }
 
 // past executes /history and /search.
-func (t *Frontend) past(n lines.Node, c typed) error {
+func (t *Frontend) past(ctx context.Context, n lines.Node, c typed) error {
 	q := overlay.Query{Last: usualPast}
 	if c.verb == searchHistory {
 		q.Search = c.text
 	} else if c.text != "" {
 		q.Last, _ = strconv.Atoi(c.text) // parsePast has read it
 	}
-	list, err := n.Past(q)
+	list, err := n.Past(ctx, q)
 	if err != nil {
-		return lines.Bad(OneLine(err.Error()))
+		return lines.Deny(err)
 	}
 	what := "what was said last"
 	if c.verb == searchHistory {
@@ -58,9 +59,11 @@ func (t *Frontend) Said(what string, list []overlay.Said) error {
 // Earlier shows the last messages of the history when a terminal begins to show what happens, with
 // a mark before those that nobody has seen: behind the position seen, since then. A zero time: all
 // have been seen. It returns what it has shown.
-func (t *Frontend) Earlier(n lines.Node, since time.Time, seen uint64) ([]overlay.Said, error) {
-	list, err := n.Past(overlay.Query{Last: usualPast})
+func (t *Frontend) Earlier(ctx context.Context, n lines.Node, since time.Time, seen uint64) ([]overlay.Said, error) {
+	list, err := n.Past(ctx, overlay.Query{Last: usualPast})
 	switch {
+	case ctx.Err() != nil: // whoever looks is leaving
+		return nil, nil
 	case err != nil:
 		return nil, t.say("!", OneLine(err.Error()))
 	case len(list) == 0:

@@ -234,7 +234,8 @@ func (a *asking) eventsCommand() *cobra.Command {
 		Use: "events", Short: "Print what happens as JSON lines",
 		Long: `Print the events as JSON lines: those from now on, or with --from those from a
 position of the history to its end, and with --follow what happens then. It
-begins with ready and who is here.`,
+begins with ready and who is here. Where the history does not go back so far any
+more, standard error says at which position it begins.`,
 		Args: args(0, 0, "[flags]"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("from") && from == 0 {
@@ -255,7 +256,10 @@ func (a *asking) events(ctx context.Context, from uint64, follow bool) error {
 	}
 	var problem error
 	over := !follow
-	err = client.Events(ctx, from, follow, func(e control.Answer) bool {
+	late := func(first uint64) {
+		fmt.Fprintf(a.stderr, "quicpeer: position %d is not kept any more, so the events begin at position %d; --history-size and --history-messages say how much the peer keeps\n", from, first)
+	}
+	err = client.Events(ctx, from, follow, late, func(e control.Answer) bool {
 		if _, problem = a.out.Write(e.Line); problem != nil {
 			return false
 		}

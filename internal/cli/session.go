@@ -102,7 +102,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	hook := s.startHook(n)
 	defer hook.stop()
-	go terminal.Guarded(func() { shown <- show(running, hook.tap(front), ready, s.console.typed && s.console.stdout != nil) })
+	go terminal.Guarded(func() {
+		shown <- show(leaving, running, hook.tap(front), ready, s.console.typed && s.console.stdout != nil)
+	})
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
 			select {
@@ -223,8 +225,8 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 
 // show writes events until the node has stopped, and closes ready after the first. A
 // message that could not be written is not acknowledged. A terminal begins with what was said
-// before.
-func show(running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool) error {
+// before, unless ctx has ended.
+func show(ctx context.Context, running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool) error {
 	first := true
 	for event, shown := range running.Output() {
 		if err := front.Show(event); err != nil {
@@ -233,7 +235,7 @@ func show(running *service.Service, front lines.Frontend, ready chan<- struct{},
 		shown()
 		if first {
 			if t, ok := front.(*chat.Frontend); ok && terminal {
-				if _, err := t.Earlier(running, time.Time{}, 0); err != nil {
+				if _, err := t.Earlier(ctx, running, time.Time{}, 0); err != nil {
 					return err
 				}
 			}

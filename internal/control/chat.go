@@ -131,7 +131,7 @@ func (s *Server) show(ctx context.Context, front *chat.Frontend) {
 		}
 		begun = true
 		var err error
-		earlier, err = front.Earlier(s.cfg.Service, since, seen)
+		earlier, err = front.Earlier(ctx, s.cfg.Service, since, seen)
 		return err
 	})
 	behind, isBehind := errors.AsType[*service.BehindError](err)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 )
 
@@ -150,7 +151,7 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
-func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, accept string) (io.ReadCloser, error) {
+func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, accept string) (*http.Response, error) {
 	u := url.URL{Scheme: "http", Host: "quicpeer", Path: path, RawQuery: q.Encode()}
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
@@ -172,7 +173,7 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 		}
 		return nil, &why
 	}
-	return resp.Body, nil
+	return resp, nil
 }
 
 // Ask asks for one answer: JSON, or text for people.
@@ -181,12 +182,12 @@ func (c *Client) Ask(ctx context.Context, path string, q url.Values, text bool) 
 	if text {
 		accept = "text/plain"
 	}
-	body, err := c.do(ctx, http.MethodGet, path, q, nil, accept)
+	resp, err := c.do(ctx, http.MethodGet, path, q, nil, accept)
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
-	b, err := io.ReadAll(body)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w (%w)", ErrBroken, err)
 	}
@@ -223,15 +224,16 @@ func (c *Client) Command(ctx context.Context, command map[string]any, untilSent 
 	if untilSent {
 		q.Set("until", "sent")
 	}
-	body, err := c.do(ctx, http.MethodPost, "/v1/commands", q, bytes.NewReader(append(line, '\n')), "application/x-ndjson")
+	resp, err := c.do(ctx, http.MethodPost, "/v1/commands", q, bytes.NewReader(append(line, '\n')), "application/x-ndjson")
 	if err != nil {
 		return err
 	}
-	return answers(ctx, body, each)
+	return answers(ctx, resp.Body, each)
 }
 
-// Events has the events from a position on handed over, 0: from now on; with live those that come.
-func (c *Client) Events(ctx context.Context, from uint64, live bool, each func(Answer) bool) error {
+// Events has the events from a position on handed over, 0: from now on; with live those that come. If the
+// history does not go back so far any more, late gets the position with which they begin.
+func (c *Client) Events(ctx context.Context, from uint64, live bool, late func(first uint64), each func(Answer) bool) error {
 	q := url.Values{}
 	if from != 0 {
 		q.Set("from", fmt.Sprint(from))
@@ -239,11 +241,14 @@ func (c *Client) Events(ctx context.Context, from uint64, live bool, each func(A
 	if !live {
 		q.Set("follow", "false")
 	}
-	body, err := c.do(ctx, http.MethodGet, "/v1/events", q, nil, "application/x-ndjson")
+	resp, err := c.do(ctx, http.MethodGet, "/v1/events", q, nil, "application/x-ndjson")
 	if err != nil {
 		return err
 	}
-	return answers(ctx, body, each)
+	if first, err := strconv.ParseUint(resp.Header.Get(firstHeader), 10, 64); err == nil {
+		late(first)
+	}
+	return answers(ctx, resp.Body, each)
 }
 
 // answers reads lines of an answer to its end.
@@ -274,7 +279,11 @@ func answers(ctx context.Context, body io.ReadCloser, each func(Answer) bool) er
 // Chat is the chat of the peer for a terminal that looks as q says: what it prints. Each line of
 // typed, which it closes, is a [Typed].
 func (c *Client) Chat(ctx context.Context, q url.Values, typed io.ReadCloser) (io.ReadCloser, error) {
-	return newClient(c.path, typed).do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
+	resp, err := newClient(c.path, typed).do(ctx, http.MethodPost, "/v1/chat", q, typed, "text/plain")
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }
 
 // ID is that of the peer.

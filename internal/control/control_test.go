@@ -35,11 +35,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type past struct {
 	mu   sync.Mutex
 	list []overlay.Past
+	gone uint64 // so many of the first were dropped
 	said []overlay.Said
 	q    overlay.Query
+	slow chan struct{} // if set, it gets a token for each query, which then lasts until its context ends
 }
 
-func (p *past) First() uint64 { return min(p.End(), 1) }
+func (p *past) First() uint64 { return min(p.End(), 1+p.gone) }
 
 func (p *past) End() uint64 {
 	p.mu.Lock()
@@ -52,7 +54,7 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	list := p.list
 	p.mu.Unlock()
 	return func(yield func(overlay.Past, error) bool) {
-		for _, e := range list[min(int(max(from, 1)-1), len(list)):] {
+		for _, e := range list[min(int(max(from, p.First(), 1)-1), len(list)):] {
 			if !yield(e, nil) {
 				return
 			}
@@ -60,7 +62,12 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	}
 }
 
-func (p *past) Messages(q overlay.Query) ([]overlay.Said, error) {
+func (p *past) Messages(ctx context.Context, q overlay.Query) ([]overlay.Said, error) {
+	if p.slow != nil {
+		p.slow <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.q = q
@@ -307,7 +314,7 @@ func TestEventsOfMany(t *testing.T) {
 		wg.Go(func() {
 			from, first := uint64(k*17+1), true
 			for from <= most {
-				if err := p.client.Events(t.Context(), from, true, func(a Answer) bool {
+				if err := p.client.Events(t.Context(), from, true, nil, func(a Answer) bool {
 					var e struct {
 						Event string
 						Pos   uint64
@@ -360,6 +367,9 @@ func TestEventStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if first := resp.Header.Get("Quicpeer-First"); first != "" {
+			return "begins at " + first + "\n" + string(b)
+		}
 		return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Content-Type"), "\n", string(b))
 	}
 	for _, test := range []struct {
@@ -383,6 +393,12 @@ func TestEventStreams(t *testing.T) {
 			if !strings.Contains(got, want) || strings.Contains(got, test.not) {
 				t.Errorf("%s %q: %s lacks %q, or has %q", test.query, test.header, got, want, test.not)
 			}
+		}
+	}
+	p.past.gone = 1
+	for query, want := range map[string]string{"?from=1&follow=0": "begins at 2\n{\"event\":\"ready\"", "?from=2&follow=0": "200 ", "?follow=0": "200 "} {
+		if got := get(query); !strings.HasPrefix(got, want) {
+			t.Errorf("%s behind what was dropped: %s", query, got)
 		}
 	}
 }
@@ -410,7 +426,7 @@ func TestAnswers(t *testing.T) {
 	if _, err := p.client.Ask(t.Context(), "/v1/history", url.Values{"with": {"#dev"}, "last": {"7"}, "before": {"9"}, "since": {"2026-03-05T12:00:00Z"}, "search": {"x y"}}, false); err != nil {
 		t.Error(err)
 	}
-	if want := (overlay.Query{With: "#dev", Last: 7, Before: 9, Since: time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC), Search: "x y"}); p.past.q != want {
+	if want := (overlay.Query{With: "#dev", Last: 7, Before: 9, Since: time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC), Search: "x y", Bytes: p.past.q.Bytes}); p.past.q != want {
 		t.Errorf("asked for %+v", p.past.q)
 	}
 	for _, bad := range []url.Values{{"last": {"0"}}, {"last": {"x"}}, {"before": {"x"}}, {"since": {"x"}}, {"with": {"a b"}}, {"frm": {"1"}}} {
@@ -418,6 +434,23 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%v was not refused", bad)
 		}
 	}
+	p.past.slow = make(chan struct{})
+	for _, path := range []string{"/v1/history", "/v1/commands"} { // nobody reads on for a client that has gone
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if path == "/v1/history" {
+				_, _ = p.client.Ask(ctx, path, nil, false)
+			} else {
+				_ = p.client.Command(ctx, map[string]any{"cmd": "history"}, false, func(Answer) bool { return true })
+			}
+		}()
+		<-p.past.slow
+		cancel()
+		<-gone
+	}
+	p.server.running.Wait()
 	if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/files", nil, false))); !ok || refused.Code != "not_found" {
 		t.Error("found what is not there")
 	}
@@ -437,7 +470,7 @@ func TestLeave(t *testing.T) {
 	p.past.list = append(p.past.list, overlay.Past{}) // so that the client below has it
 	entered := make(chan struct{})
 	go follow(func(each func(Answer) bool) error {
-		return p.client.Events(t.Context(), 0, true, func(a Answer) bool {
+		return p.client.Events(t.Context(), 0, true, nil, func(a Answer) bool {
 			if a.Event == "ready" {
 				close(entered)
 			}

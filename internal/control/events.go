@@ -78,6 +78,10 @@ func parseEvents(q url.Values, header http.Header) (e eventsQuery, err error) {
 	return e, nil
 }
 
+// firstHeader has the position with which an answer begins, if what stood before it, and was asked for, was
+// dropped.
+const firstHeader = "Quicpeer-First"
+
 // events streams what has happened and what happens.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	q, err := parseEvents(r.URL.Query(), r.Header)
@@ -91,6 +95,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
+	if first := s.cfg.Service.First(); q.from != 0 && q.from < first {
+		w.Header().Set(firstHeader, fmt.Sprint(first))
+		q.from = first
+	}
 	out := s.writer(w)
 	worded := func(pos uint64, line []byte) []byte {
 		switch {
@@ -186,7 +194,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	list, err := s.cfg.Service.Past(q)
+	list, err := s.cfg.Service.Past(r.Context(), q)
 	if err != nil {
 		fail(w, http.StatusInternalServerError, "failed", err.Error())
 		return

@@ -136,7 +136,7 @@ func TestFollowerThatStopsReading(t *testing.T) {
 		}
 		follow := func(from, to uint64) {
 			t.Helper()
-			if err := p.client.Events(t.Context(), from, true, func(a Answer) bool {
+			if err := p.client.Events(t.Context(), from, true, nil, func(a Answer) bool {
 				var e struct {
 					Event string
 					Pos   uint64
@@ -204,7 +204,7 @@ func TestFollowerThatFallsBehind(t *testing.T) {
 		}
 		late.Close()
 		<-ended
-		if err := p.client.Events(t.Context(), uint64(last+1), false, func(a Answer) bool {
+		if err := p.client.Events(t.Context(), uint64(last+1), false, nil, func(a Answer) bool {
 			if a.Event == "message" {
 				last++
 			}
@@ -264,10 +264,10 @@ func TestEndAfterSilence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b, err := io.ReadAll(answer); err != nil || len(b) == 0 {
+			if b, err := io.ReadAll(answer.Body); err != nil || len(b) == 0 {
 				t.Errorf("%s: %q, %v", path, b, err)
 			}
-			answer.Close()
+			answer.Body.Close()
 		}
 	})
 }

@@ -171,10 +171,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, command, typed s
 	var err error
 	if wantsText(r) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _, err = chat.New(out, chat.Look{Bare: true, Width: noWidth}).Execute(s.cfg.Service, []byte(typed))
+		_, _, err = chat.New(out, chat.Look{Bare: true, Width: noWidth}).Execute(r.Context(), s.cfg.Service, []byte(typed))
 	} else {
 		w.Header().Set("Content-Type", "application/json")
-		_, _, err = jsonl.New(out, s.cfg.Version).Execute(s.cfg.Service, []byte(command))
+		_, _, err = jsonl.New(out, s.cfg.Version).Execute(r.Context(), s.cfg.Service, []byte(command))
 	}
 	if err != nil {
 		fail(w, http.StatusInternalServerError, lines.Code(err), err.Error()) // of the history, before anything was written

@@ -3,6 +3,7 @@ package jsonl
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -60,7 +61,7 @@ func (j *Frontend) Show(event overlay.Event) error {
 }
 
 // Execute carries out a line, except for sending, joining and the acts of an admin.
-func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
+func (j *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
 	if problem == nil {
 		problem = c.checkNames()
@@ -91,7 +92,7 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 	case "status":
 		return lines.Message{}, false, write(j, "status", status{n.Status(), c.Ref})
 	case "outgoing", "history":
-		err := j.messages(n, c)
+		err := j.messages(ctx, n, c)
 		return lines.Message{Ref: c.Ref}, false, err
 	case "invite", "uninvite", "remove":
 		return lines.Message{Act: lines.Act{Verb: lines.Verb(c.Cmd), ID: c.To, Admin: c.Admin, All: c.All}, Ref: c.Ref}, false, nil
@@ -113,9 +114,9 @@ func (j *Frontend) Execute(n lines.Node, line []byte) (m lines.Message, leave bo
 }
 
 // messages answers with those that wait, or with the last ones of the history.
-func (j *Frontend) messages(n lines.Node, c command) error {
+func (j *Frontend) messages(ctx context.Context, n lines.Node, c command) error {
 	if c.Cmd == "history" {
-		list, err := n.Past(c.Query)
+		list, err := n.Past(ctx, c.Query)
 		if err != nil {
 			return lines.Deny(err)
 		}

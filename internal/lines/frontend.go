@@ -44,8 +44,8 @@ type Node interface {
 	// Status sums it up.
 	Status() Status
 	// Past returns messages of the history, in their order: the last ones that a query selects, at
-	// most MaxPast of them and a few megabytes. A Last of 0 means 100.
-	Past(overlay.Query) ([]overlay.Said, error)
+	// most MaxPast of them and a few megabytes. A Last of 0 means 100. It ends with ctx.
+	Past(context.Context, overlay.Query) ([]overlay.Said, error)
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
@@ -58,8 +58,8 @@ type Frontend interface {
 	// send, a peer to join or to ping or an act of an admin is only returned, for the caller to do;
 	// m.To, m.Join, m.Ping and m.Act.Verb are empty if there is none. m is valid until the next line is read. The error
 	// is an OutputError or a [Bad]; after a Bad nothing has changed, and the caller
-	// reports it with Refuse.
-	Execute(n Node, line []byte) (m Message, leave bool, err error)
+	// reports it with Refuse. Reading the history ends with ctx.
+	Execute(ctx context.Context, n Node, line []byte) (m Message, leave bool, err error)
 	// Joined reports which peer has answered at the address given by a line.
 	Joined(m Message, id certs.ID) error
 	// Pinged reports a round trip.

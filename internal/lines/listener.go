@@ -107,7 +107,7 @@ func (l *Listener) execute(ctx context.Context, line []byte, problem error) (lea
 	defer l.executing.Unlock()
 	var m Message
 	if problem == nil {
-		m, leave, err = l.front.Execute(l.node, line)
+		m, leave, err = l.front.Execute(ctx, l.node, line)
 	}
 	if _, ok := errors.AsType[Bad](err); ok {
 		problem, err = err, nil

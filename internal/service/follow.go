@@ -33,10 +33,14 @@ var ErrStopped = errEnded
 // fraction of that, since the rest comes as fast as the disk, and new events meanwhile.
 const nearEnd = maxFeed / 8
 
-// Follow tells somebody what has happened from a position of the history on (0: nothing of the
-// history), and then, if live, what happens. It begins with Ready and who is here; no event is
-// missing or comes twice. emit gets nil when nothing has happened for so long as idle. The error
-// is that of emit, of ctx or of the history, a BehindError, an AheadError, or ErrStopped.
+// First is the position of the oldest event that the history has; 0: it has none.
+func (s *Service) First() uint64 { return s.past.First() }
+
+// Follow tells somebody what has happened from a position of the history on, First or later (0: nothing of
+// the history), and then, if live, what happens. It begins with Ready and who is here; no event is
+// missing or comes twice: a reader so slow that the history drops what comes next is behind. emit gets
+// nil when nothing has happened for so long as idle. The error is that of emit, of ctx or of the history, a
+// BehindError, an AheadError, or ErrStopped.
 func (s *Service) Follow(ctx context.Context, from uint64, live bool, idle time.Duration, emit func([]*Item) error) error {
 	if end := s.past.End(); from > end+1 {
 		return &AheadError{end}
@@ -132,6 +136,9 @@ func (t *told) history(ctx context.Context) error {
 			return fmt.Errorf("reading the history: %w", err)
 		}
 		i := t.service.item(p.Event, p.At, positionOf(p.Event))
+		if i.Pos > t.from && t.service.past.First() > t.from {
+			return &BehindError{i.Pos} // what stood between was dropped
+		}
 		page = append(page, i)
 		t.from = i.Pos + 1
 		if size += i.size(); len(page) == maxBatch || size >= maxBatchSize {

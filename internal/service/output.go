@@ -2,6 +2,7 @@ package service
 
 import (
 	"iter"
+	"slices"
 	"sync"
 
 	"quicpeer/certs"
@@ -9,21 +10,21 @@ import (
 )
 
 // Bounds of what waits for standard output. Messages are bounded by the engine, for which they
-// are not handled until they were shown; joins and leaves are handled by nobody else.
+// are not handled until they were shown; joins, changes and leaves are handled for it as they come.
 const (
-	collapseAbove = 4096    // joins and leaves waiting, before they are netted
-	maxUnshown    = 1 << 17 // events, the netted ones too; then the service reads no more
+	collapseAbove = 4096    // joins, changes and leaves waiting, before they are netted
+	maxUnshown    = 1 << 17 // events; then the service reads no more
 )
 
 // unshown is an event that waits for standard output.
 type unshown struct {
-	event overlay.Event   // nil: it was netted with another one
+	event overlay.Event
 	key   certs.PublicKey // of the peer that a join or leave is about
+	had   bool            // rooms or tags, the peer that has left
 	shown func()
-	more  []func() // of netted events behind it
 }
 
-// output holds the events between the service and standard output. Joins and leaves collapse to
+// output holds the events between the service and standard output. Joins, changes and leaves collapse to
 // their net change when there are very many, as they do in the engine's own queue, which the
 // service has emptied.
 type output struct {
@@ -32,14 +33,15 @@ type output struct {
 	items      []unshown
 	waiting    int                          // events in items and in the hands of the reader
 	present    map[certs.ID]certs.PublicKey // according to the events so far
-	membership int
+	described  map[certs.ID]bool            // those of them with rooms or tags
+	membership int                          // joins, changes and leaves in items
 	collapseAt int
 	closed     bool // no more come
 	abandoned  bool // nobody reads any more
 }
 
 func newOutput() *output {
-	o := &output{present: map[certs.ID]certs.PublicKey{}, collapseAt: collapseAbove}
+	o := &output{present: map[certs.ID]certs.PublicKey{}, described: map[certs.ID]bool{}, collapseAt: collapseAbove}
 	o.changed.L = &o.mu
 	return o
 }
@@ -60,9 +62,13 @@ func (o *output) push(event overlay.Event, shown func()) {
 		u.key = e.Key
 		o.present[e.ID] = e.Key
 		o.membership++
+	case overlay.PeerChanged:
+		o.described[e.ID] = true
+		o.membership++
 	case overlay.PeerLeft:
-		u.key = o.present[e.ID]
+		u.key, u.had = o.present[e.ID], o.described[e.ID]
 		delete(o.present, e.ID)
+		delete(o.described, e.ID)
 		o.membership++
 	}
 	o.items = append(o.items, u)
@@ -99,10 +105,7 @@ func (o *output) events() iter.Seq2[overlay.Event, func()] {
 				return
 			}
 			for _, u := range items {
-				done := func() { o.showed(u) }
-				if u.event == nil {
-					done()
-				} else if !yield(u.event, done) {
+				if !yield(u.event, func() { o.showed(u) }) {
 					return
 				}
 			}
@@ -124,46 +127,53 @@ func (o *output) await() []unshown {
 
 func (o *output) showed(u unshown) {
 	u.shown()
-	for _, f := range u.more {
-		f()
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting -= 1 + len(u.more)
+	o.waiting--
 	o.changed.Broadcast()
 }
 
-// collapse nets the joins and leaves of a peer that cancel each other out, as long as no message
-// of that peer stands between them.
+// collapse removes the joins and leaves of a peer that cancel each other out, as long as no message of
+// that peer stands between them, and all of its changes but the last. o.mu is held.
 func (o *output) collapse() {
-	last := map[certs.ID]int{} // where a peer's last join or leave stands
-	for i, u := range o.items {
-		switch e := u.event.(type) {
+	last := map[certs.ID]int{}    // where a peer's last join or leave stands
+	changed := map[certs.ID]int{} // and the last change behind it
+	for i := range o.items {
+		switch e := o.items[i].event.(type) {
 		case overlay.Message:
 			delete(last, e.From)
+			delete(changed, e.From)
 		case overlay.PeerJoined:
-			o.net(last, e.ID, i)
+			o.supersede(changed, e.ID, i)
+			o.net(last, changed, e.ID, i)
+		case overlay.PeerChanged:
+			o.supersede(changed, e.ID, i)
+			changed[e.ID] = i
 		case overlay.PeerLeft:
-			o.net(last, e.ID, i)
+			o.supersede(changed, e.ID, i)
+			o.net(last, changed, e.ID, i)
 		}
 	}
-	kept := o.items[:0]
-	for _, u := range o.items {
-		if u.event == nil && len(kept) > 0 && kept[len(kept)-1].event == nil {
-			before := &kept[len(kept)-1]
-			before.more = append(append(before.more, u.shown), u.more...)
-			continue
-		}
-		kept = append(kept, u)
-	}
-	clear(o.items[len(kept):])
-	o.items = kept
+	before := len(o.items)
+	o.items = slices.DeleteFunc(o.items, func(u unshown) bool { return u.event == nil })
+	o.waiting -= before - len(o.items)
+	o.membership -= before - len(o.items)
 	o.collapseAt = 2*o.membership + collapseAbove
 }
 
+// supersede removes the change of a peer that is gone, or has changed again.
+func (o *output) supersede(changed map[certs.ID]int, id certs.ID, i int) {
+	if before, some := changed[id]; some {
+		o.items[before].event = nil
+		o.items[i].had = true
+		delete(changed, id)
+	}
+}
+
 // net removes a join or leave and the one before it, if together they change nothing: a peer
-// that came and went, or went and came back with the same key.
-func (o *output) net(last map[certs.ID]int, id certs.ID, i int) {
+// that came and went, or went and came back with the same key. Of one that came back with fewer rooms or tags
+// a change is left, which says that it has none; what it has follows its join.
+func (o *output) net(last, changed map[certs.ID]int, id certs.ID, i int) {
 	before, some := last[id]
 	last[id] = i
 	if !some {
@@ -175,7 +185,10 @@ func (o *output) net(last map[certs.ID]int, id certs.ID, i int) {
 	if came == comes || comes && earlier.key != later.key {
 		return
 	}
+	had := comes && earlier.had
 	earlier.event, later.event = nil, nil
+	if had {
+		earlier.event, changed[id] = overlay.PeerChanged{ID: id}, before
+	}
 	delete(last, id)
-	o.membership -= 2
 }

@@ -11,12 +11,13 @@
 package service
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ type History interface {
 	First() uint64
 	End() uint64
 	Events(from uint64) iter.Seq2[overlay.Past, error]
-	Messages(overlay.Query) ([]overlay.Said, error)
+	Messages(context.Context, overlay.Query) ([]overlay.Said, error)
 }
 
 // Service is a running peer, and a [lines.Node].
@@ -151,34 +152,14 @@ func sizeOf(dir string) (size int64) {
 const (
 	maxPastBytes = 8 << 20 // of bodies
 	usualPast    = 100
-	pageOfPast   = 100 // messages asked of the history at once
 )
 
-// Past returns the last messages that a query selects.
-func (s *Service) Past(q overlay.Query) ([]overlay.Said, error) {
-	if q.Last == 0 {
-		q.Last = usualPast
+// Past returns the last messages that a query selects. It ends with ctx.
+func (s *Service) Past(ctx context.Context, q overlay.Query) ([]overlay.Said, error) {
+	q.Last, q.Bytes = min(cmp.Or(q.Last, usualPast), lines.MaxPast), maxPastBytes
+	list, err := s.past.Messages(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("reading the history: %w", err)
 	}
-	want, size := min(q.Last, lines.MaxPast), 0
-	var found []overlay.Said // the last first
-	for len(found) < want {
-		q.Last = min(want-len(found), pageOfPast)
-		page, err := s.past.Messages(q)
-		if err != nil {
-			return nil, fmt.Errorf("reading the history: %w", err)
-		}
-		for i := len(page) - 1; i >= 0; i-- {
-			if size += len(page[i].Body); size > maxPastBytes && len(found) > 0 {
-				want = 0
-				break
-			}
-			found = append(found, page[i])
-			q.Before = page[i].Pos
-		}
-		if len(page) < q.Last {
-			break
-		}
-	}
-	slices.Reverse(found)
-	return found, nil
+	return list, nil
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type past struct {
 	list  []overlay.Past
 	first uint64
 	said  []overlay.Said
+	asked []overlay.Query
 	err   error
 }
 
@@ -47,6 +49,9 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	p.mu.Unlock()
 	return func(yield func(overlay.Past, error) bool) {
 		for _, e := range list[min(int(from-1), len(list)):] {
+			if positionOf(e.Event) < p.First() { // dropped meanwhile
+				continue
+			}
 			if !yield(e, nil) {
 				return
 			}
@@ -57,17 +62,9 @@ func (p *past) Events(from uint64) iter.Seq2[overlay.Past, error] {
 	}
 }
 
-func (p *past) Messages(q overlay.Query) ([]overlay.Said, error) {
-	var found []overlay.Said
-	for _, s := range p.said {
-		if (q.Before == 0 || s.Pos < q.Before) && strings.Contains(s.Body, q.Search) {
-			found = append(found, s)
-		}
-	}
-	if q.Last > 0 {
-		found = found[max(0, len(found)-q.Last):]
-	}
-	return found, p.err
+func (p *past) Messages(ctx context.Context, q overlay.Query) ([]overlay.Said, error) {
+	p.asked = append(p.asked, q)
+	return p.said, cmp.Or(ctx.Err(), p.err)
 }
 
 // node is one whose events the test makes; messages are in the history before they are events.
@@ -87,16 +84,24 @@ func newNode() *node {
 
 func (n *node) Deliveries() iter.Seq2[overlay.Event, func()] {
 	return func(yield func(overlay.Event, func()) bool) {
-		for i := 0; ; i++ {
-			e, ok := <-n.events
-			if !ok || !yield(e, func() { n.showed(i) }) {
+		i := 0
+		for e := range n.events {
+			shown := func() {}
+			switch e.(type) {
+			case overlay.PeerJoined, overlay.PeerChanged, overlay.PeerLeft: // nobody waits for these
+			default:
+				turn := i
+				shown = func() { n.showed(turn) }
+				i++
+			}
+			if !yield(e, shown) {
 				return
 			}
 		}
 	}
 }
 
-// showed notes that event i was shown: each in its turn.
+// showed notes that event i of those that somebody waits for was shown: each in its turn.
 func (n *node) showed(i int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -325,6 +330,30 @@ func TestReaderFallsBehind(t *testing.T) {
 	})
 }
 
+// A reader of the history that is so slow that what it would read next is dropped is told where it can go on.
+func TestReaderIsOvertaken(t *testing.T) {
+	n := newNode()
+	for i := range 3 * maxBatch {
+		n.past.list = append(n.past.list, overlay.Past{Event: overlay.Message{Pos: uint64(i + 1)}})
+	}
+	s := New(n, n.past, "", "")
+	told := 0
+	drop := func(items []*Item) error {
+		if told += len(items); told > 0 {
+			n.past.first = 2*maxBatch + 1
+		}
+		return nil
+	}
+	err := s.Follow(t.Context(), 1, false, time.Hour, drop)
+	if behind, ok := errors.AsType[*BehindError](err); !ok || behind.From != 2*maxBatch+1 || told != maxBatch {
+		t.Errorf("got %v after %d events", err, told)
+	}
+	told = 0
+	if err := s.Follow(t.Context(), s.First(), false, time.Hour, drop); err != nil || told != maxBatch {
+		t.Errorf("then %v after %d events", err, told)
+	}
+}
+
 // The events that are kept are bounded in bytes as well.
 func TestFeedBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -381,7 +410,7 @@ func TestStuckOutput(t *testing.T) {
 		if len(n.shown) > 0 {
 			t.Error("shown, though nobody reads")
 		}
-		kept := len(s.output.items)
+		kept := s.output.waiting
 		if kept > 3*collapseAbove {
 			t.Errorf("%d events are kept", kept)
 		}
@@ -397,7 +426,7 @@ func TestStuckOutput(t *testing.T) {
 		})
 		close(go_)
 		synctest.Wait()
-		if n.wrong || len(n.shown) != 6*collapseAbove+4 || strings.Join(texts, "") != "ab" {
+		if n.wrong || len(n.shown) != 3 || strings.Join(texts, "") != "ab" {
 			t.Errorf("%d events were shown, of them %q", len(n.shown), texts)
 		}
 		close(n.events)
@@ -406,19 +435,50 @@ func TestStuckOutput(t *testing.T) {
 	})
 }
 
+// However often a peer changes its record, standard output that is stuck holds up nobody.
+func TestStuckOutputChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, t.Context().Done())
+		for i := range maxUnshown + 1 {
+			n.events <- overlay.PeerChanged{ID: "a", Rooms: []string{fmt.Sprint("#", i)}}
+		}
+		n.said("hello")
+		synctest.Wait()
+		if last := s.feed.pos; last != 1 {
+			t.Errorf("others were told up to %d", last)
+		}
+		if s.output.waiting > collapseAbove+3 || s.output.waiting != len(s.output.items) {
+			t.Errorf("%d events are kept, and %d are counted", len(s.output.items), s.output.waiting)
+		}
+	})
+}
+
 // What collapses is the net change, and no message is left without its peer.
 func TestCollapse(t *testing.T) {
 	join := func(id string, key byte) overlay.Event {
 		return overlay.PeerJoined{ID: certs.ID(id), Key: certs.PublicKey{key}}
 	}
+	changed := func(rooms ...string) overlay.Event { return overlay.PeerChanged{ID: "a", Rooms: rooms} }
 	left := func(id string) overlay.Event { return overlay.PeerLeft{ID: certs.ID(id)} }
 	said := overlay.Message{From: "a"}
+	list := func(e ...overlay.Event) []overlay.Event { return e }
 	for name, test := range map[string]struct{ events, want []overlay.Event }{
-		"came and went":        {[]overlay.Event{join("a", 1), join("b", 1), left("a")}, []overlay.Event{join("b", 1)}},
-		"went and came":        {[]overlay.Event{left("a"), join("a", 1)}, nil},
-		"came back as another": {[]overlay.Event{left("a"), join("a", 2)}, []overlay.Event{left("a"), join("a", 2)}},
-		"said something":       {[]overlay.Event{join("a", 1), said, left("a")}, []overlay.Event{join("a", 1), said, left("a")}},
-		"twice":                {[]overlay.Event{left("a"), join("a", 1), left("a"), join("a", 1), left("a")}, []overlay.Event{left("a")}},
+		"came and went":        {list(join("b", 1), join("c", 1), left("b")), list(join("c", 1))},
+		"went and came":        {list(left("a"), join("a", 1)), nil},
+		"came back as another": {list(left("a"), join("a", 2)), list(left("a"), join("a", 2))},
+		"said something":       {list(join("a", 1), said, left("a")), list(join("a", 1), said, left("a"))},
+		"twice":                {list(left("a"), join("a", 1), left("a"), join("a", 1), left("a")), list(left("a"))},
+
+		"changed twice":            {list(changed("#1"), changed("#2")), list(changed("#2"))},
+		"changed and went":         {list(changed("#1"), left("a")), list(left("a"))},
+		"said between changes":     {list(changed("#1"), said, changed("#2"), changed("#3")), list(changed("#1"), said, changed("#3"))},
+		"came back and changed":    {list(changed("#1"), left("a"), join("a", 1), changed("#2")), list(changed("#2"))},
+		"came back without":        {list(changed("#1"), said, left("a"), join("a", 1)), list(changed("#1"), said, changed())},
+		"that, and went":           {list(changed("#1"), left("a"), join("a", 1), left("a")), list(left("a"))},
+		"that, and came back":      {list(changed("#1"), left("a"), join("a", 1), left("a"), join("a", 1)), list(changed())},
+		"came, changed and went":   {list(left("a"), join("a", 2), changed("#1"), left("a")), list(left("a"))},
+		"a join with what follows": {list(join("b", 1), changed("#1"), join("c", 1), changed("#2")), list(join("b", 1), join("c", 1), changed("#2"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOutput()
@@ -428,52 +488,46 @@ func TestCollapse(t *testing.T) {
 				o.push(e, func() { calls++ })
 			}
 			o.collapse()
+			members := len(test.want) - len(slices.DeleteFunc(slices.Clone(test.want), func(e overlay.Event) bool { _, is := e.(overlay.Message); return !is }))
+			if o.membership != members {
+				t.Errorf("%d joins, changes and leaves are counted, and %d are left", o.membership, members)
+			}
 			o.finish()
 			var got []overlay.Event
 			for e, shown := range o.events() {
 				got = append(got, e)
 				shown()
 			}
-			if !slices.Equal(got, test.want) || calls != len(test.events) || o.waiting != 0 {
-				t.Errorf("got %v, %d of %d were shown", got, calls, len(test.events))
+			if fmt.Sprint(got) != fmt.Sprint(test.want) || calls != len(got) || o.waiting != 0 {
+				t.Errorf("got %v, %d were shown, %d wait", got, calls, o.waiting)
 			}
 		})
 	}
 }
 
-// The messages are paged: a query never holds more than its bounds.
+// The history is read once, within bounds, and for as long as somebody waits.
 func TestPast(t *testing.T) {
 	n := newNode()
 	s := New(n, n.past, "", "")
-	for i := range 12000 {
-		n.past.said = append(n.past.said, overlay.Said{Pos: uint64(i + 1), Body: fmt.Sprint("message ", i+1)})
-	}
-	for _, test := range []struct {
-		q           overlay.Query
-		count       int
-		first, last uint64
-	}{
-		{overlay.Query{}, usualPast, 11901, 12000},
-		{overlay.Query{Last: 3}, 3, 11998, 12000},
-		{overlay.Query{Last: 250, Before: 1001}, 250, 751, 1000},
-		{overlay.Query{Last: 1 << 30}, lines.MaxPast, 2001, 12000},
-		{overlay.Query{Before: 1}, 0, 0, 0},
-		{overlay.Query{Search: "message 777"}, 11, 777, 7779},
+	n.past.said = []overlay.Said{{Pos: 7, Body: "x"}}
+	for _, test := range []struct{ q, want overlay.Query }{
+		{overlay.Query{}, overlay.Query{Last: usualPast, Bytes: maxPastBytes}},
+		{overlay.Query{Last: 250, Before: 1001, Search: "x"}, overlay.Query{Last: 250, Before: 1001, Search: "x", Bytes: maxPastBytes}},
+		{overlay.Query{Last: 1 << 30}, overlay.Query{Last: lines.MaxPast, Bytes: maxPastBytes}},
 	} {
-		got, err := s.Past(test.q)
-		if err != nil || len(got) != test.count || test.count > 0 && (got[0].Pos != test.first || got[len(got)-1].Pos != test.last) {
-			t.Errorf("%+v: %d messages, %v", test.q, len(got), err)
+		n.past.asked = nil
+		got, err := s.Past(t.Context(), test.q)
+		if err != nil || len(got) != 1 || got[0].Pos != 7 || len(n.past.asked) != 1 || n.past.asked[0] != test.want {
+			t.Errorf("%+v: %v, %v, and the history was asked for %+v", test.q, got, err, n.past.asked)
 		}
 	}
-	body := strings.Repeat("x", 1<<20)
-	for i := range n.past.said {
-		n.past.said[i].Body = body
-	}
-	if got, err := s.Past(overlay.Query{}); err != nil || len(got) != maxPastBytes>>20 {
-		t.Errorf("%d messages of 1 MiB, %v", len(got), err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Past(gone, overlay.Query{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 	n.past.err = errors.New("damaged")
-	if _, err := s.Past(overlay.Query{}); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := s.Past(t.Context(), overlay.Query{}); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Follow(t.Context(), 1, false, time.Hour, func([]*Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "damaged") {

@@ -107,11 +107,14 @@ func cancelled(m *delivery.Outgoing, to certs.ID) Failed {
 	return Failed{Message: m.ID, To: to, Ref: m.Ref, Error: wasCancelled}
 }
 
-// wordOf stores that a message was withdrawn.
+// wordOf stores that a message was withdrawn. It keeps what the message was as long as the history may lack
+// that it was sent.
 func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {
-	what := r.engine.author().Message(m, r.to)
-	delivery.Empty(what)
-	value, err := proto.Marshal(&pb.StoredMessage{Message: what, Ref: []byte(m.Ref)})
+	what, said := r.engine.author().Message(m, r.to), r.engine.disk.unsaid.of(m.ID)
+	if said == 0 {
+		delivery.Empty(what)
+	}
+	value, err := proto.Marshal(&pb.StoredMessage{Message: what, Ref: []byte(m.Ref), Said: said})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}

@@ -17,7 +17,7 @@ const (
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
 	maxOwn           = 1 << 14  // events of our own messages; then Send waits
 	maxOwnBytes      = 16 << 20 // bodies that wait for the history; then, too
-	collapseAbove    = 4096     // joins and leaves waiting, before they are netted
+	collapseAbove    = 4096     // joins, changes and leaves waiting, before they are netted
 	spareEvents      = 1024     // the longest list of handled events whose memory is used again
 )
 
@@ -297,6 +297,15 @@ func (q *EventQueue) handled(it item) {
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
+}
+
+// passed counts a join, change or leave that the program has taken, and will show later. It does not say that
+// the program goes on: see counts.keepPace.
+func (q *EventQueue) passed() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.membership--
+	q.counts.unread--
 }
 
 // ownBytes is what a Sent holds for the history.

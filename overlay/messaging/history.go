@@ -2,7 +2,9 @@ package messaging
 
 import (
 	"bytes"
+	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +64,7 @@ type Said struct {
 type Query struct {
 	With   certs.ID  // to and from that peer, or in that room, or Everyone; empty: all
 	Last   int       // at most so many, the last ones; 0: all
+	Bytes  int       // no more of these than have together so many bytes of bodies, or one; 0: all
 	Before uint64    // only before that position; 0: up to the end
 	Since  time.Time // only those written since; zero: all
 	Search string    // only those whose body has it, in letters of any case; empty: all
@@ -73,13 +76,13 @@ func (h *History) First() uint64 { return h.engine.disk.said().First }
 // End is the position of the last event, 0 if there is none. Between the two some are not taken.
 func (h *History) End() uint64 { return h.engine.disk.said().Last }
 
-// Events yields the events from a position on, up to the End at the call. An error is the last: a
+// Events yields the events from a position on, or from First where that is later, up to the End at the call. An error is the last: a
 // *DamagedError where the history is not as it was written.
 func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	return func(yield func(Past, error) bool) {
 		span := h.engine.disk.said()
 		span.First = max(span.First, from)
-		err := h.read(span, nil, func(r recorded) error {
+		err := h.read(span, func(r recorded) error {
 			if !yield(r.Past, nil) {
 				return store.ErrEnough
 			}
@@ -91,16 +94,12 @@ func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	}
 }
 
-// read calls f for the events of a span; those of messages that a search, if it isn't nil, does not find are
-// left out.
-func (h *History) read(span store.Span, search *search, f func(recorded) error) error {
+// read calls f for the events of a span.
+func (h *History) read(span store.Span, f func(recorded) error) error {
 	if h.engine.disk.store == nil || span.Last == 0 {
 		return nil
 	}
 	return h.engine.disk.store.Read(span, func(e store.Entry) error {
-		if e.Message && search != nil && !search.mayFind(e.Data) {
-			return nil
-		}
 		r, err := decodeEntry(e, h.engine.cfg.ID)
 		if err != nil {
 			return err
@@ -109,77 +108,105 @@ func (h *History) read(span store.Span, search *search, f func(recorded) error) 
 	})
 }
 
-// Messages returns the messages that a query selects, in their order.
-func (h *History) Messages(q Query) ([]Said, error) {
+// Messages returns the messages that a query selects, in their order. It reads the files of the history from
+// the newest back, each once, until it has enough. Its error is that of ctx, or a *DamagedError.
+func (h *History) Messages(ctx context.Context, q Query) ([]Said, error) {
 	if h.engine.disk.store == nil {
 		return nil, nil
 	}
 	q.Search = strings.ToLower(q.Search)
-	search := newSearch(q.Search)
+	l := looking{history: h, query: q, search: newSearch(q.Search), ends: make(map[MessageID]end)}
 	var newest [][]Said // of a part of the history each
-	found := 0
-	ends := make(map[MessageID]Said) // what became of messages before
 	for _, part := range h.engine.disk.store.Parts() {
-		list, err := h.messagesOf(part, q, search, ends)
+		list, err := l.read(ctx, part)
 		if err != nil {
 			return nil, err
 		}
+		list, enough := l.take(list)
 		newest = append(newest, list)
-		if found += len(list); q.Last > 0 && found >= q.Last {
+		if enough {
 			break
 		}
 	}
 	slices.Reverse(newest)
-	all := slices.Concat(newest...)
-	if q.Last > 0 && len(all) > q.Last {
-		all = all[len(all)-q.Last:]
-	}
-	return all, nil
+	return slices.Concat(newest...), nil
 }
 
-// messagesOf is Messages for a part of the history. ends are the States and Errors of messages, from the parts
-// behind it; those of messages in it are taken out, others added.
-func (h *History) messagesOf(part store.Span, q Query, search *search, ends map[MessageID]Said) (list []Said, err error) {
-	key := h.engine.cfg.Identity.Key()
-	here := make(map[MessageID]Said)
-	var ours []int // in list
-	err = h.read(part, search, func(r recorded) error {
-		if s, ok := r.said(h.engine.cfg.ID, key); ok {
-			if q.selects(&s, r.At, h.engine.cfg.ID) {
-				if s.State == StateSent {
-					ours = append(ours, len(list))
-				}
-				list = append(list, s)
+// looking is how far a query has got, from the newest part of the history backwards.
+type looking struct {
+	history *History
+	query   Query
+	search  *search
+	ends    map[MessageID]end // of messages that begin in the parts before
+	count   int               // messages found
+	bytes   int               // their bodies
+}
+
+// end is what has become of a message of ours.
+type end struct {
+	state State
+	why   string
+}
+
+// read returns what the query selects of a part.
+func (l *looking) read(ctx context.Context, part store.Span) (list []Said, err error) {
+	self, key := l.history.engine.cfg.ID, l.history.engine.cfg.Identity.Key()
+	here := make(map[MessageID]end)
+	var begun []MessageID // ours, those not selected too
+	err = l.history.engine.disk.store.Read(part, func(e store.Entry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.Message && l.search != nil && !l.search.mayFind(e.Data) {
+			if id, ours := sentID(e.Data); ours {
+				begun = append(begun, id)
 			}
 			return nil
 		}
+		r, err := decodeEntry(e, self)
+		if err != nil {
+			return err
+		}
 		switch e := r.Event.(type) {
+		case Sent:
+			begun = append(begun, e.Message)
 		case Delivered:
-			here[e.Message] = Said{State: StateDelivered}
+			here[e.Message] = end{state: StateDelivered}
 		case Buffered:
-			here[e.Message] = Said{State: StateWaiting, Error: e.Reason}
+			here[e.Message] = end{StateWaiting, e.Reason}
 		case Failed:
-			here[e.Message] = Said{State: StateFailed, Error: e.Error}
+			here[e.Message] = end{StateFailed, e.Error}
+		}
+		if s, ok := r.said(self, key); ok && l.query.selects(&s, r.At, self) {
+			list = append(list, s)
 		}
 		return nil
 	})
-	for _, i := range ours {
-		end, ok := ends[list[i].ID]
-		if !ok {
-			end, ok = here[list[i].ID]
-		}
-		if ok {
-			list[i].State, list[i].Error = end.State, end.Error
-			delete(ends, list[i].ID)
-			delete(here, list[i].ID)
+	maps.Copy(here, l.ends)
+	for i := range list {
+		if end, ok := here[list[i].ID]; ok && list[i].State == StateSent {
+			list[i].State, list[i].Error = end.state, end.why
 		}
 	}
-	for id, end := range here {
-		if _, later := ends[id]; !later {
-			ends[id] = end
-		}
+	for _, id := range begun {
+		delete(here, id)
 	}
+	l.ends = here
 	return list, err
+}
+
+// take takes the last ones of a part, as many as are wanted; enough: that were all.
+func (l *looking) take(list []Said) (taken []Said, enough bool) {
+	for i := len(list) - 1; i >= 0; i-- {
+		l.bytes += len(list[i].Body)
+		if l.query.Bytes > 0 && l.bytes > l.query.Bytes && l.count > 0 {
+			return list[i+1:], true
+		}
+		if l.count++; l.count == l.query.Last {
+			return list[i:], true
+		}
+	}
+	return list, false
 }
 
 // search looks for a text in bytes as they are stored, which have it word for word: most need not be
@@ -222,7 +249,7 @@ func (h *History) recent() (r recent, err error) {
 		return r, nil
 	}
 	r.from = h.engine.disk.store.Folded() + 1
-	err = h.read(store.Span{First: r.from, Last: h.End()}, nil, func(e recorded) error {
+	err = h.read(store.Span{First: r.from, Last: h.End()}, func(e recorded) error {
 		switch e := e.Event.(type) {
 		case Sent:
 			r.sent[e.Message] = true

@@ -42,6 +42,7 @@ func New(cfg Config) (*Engine, error) {
 	if err = e.disk.Load(store.Unsettled, func(key, value []byte) error { return e.loadMessage(key, value, &known) }); err != nil {
 		return e, err
 	}
+	e.disk.unsaid.load()
 	for _, m := range known.over {
 		e.disk.forgetMessage(m)
 	}
@@ -91,7 +92,7 @@ func (e *Engine) Start() {
 }
 
 // loadMessage loads a message of an earlier run. Of a withdrawn message only the last word is
-// stored.
+// stored, with what it was if the history may lack that it was sent.
 func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 	s := new(pb.StoredMessage)
 	if err := proto.Unmarshal(value, s); err != nil {

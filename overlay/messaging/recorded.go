@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"quicpeer/certs"
@@ -15,6 +16,27 @@ import (
 )
 
 // How events of the history are read.
+
+// sentID is the ID in a Sent as it is stored, read without the rest; false: it is another event.
+func sentID(data []byte) (id MessageID, ok bool) {
+	for len(data) > 0 {
+		field, _, n := protowire.ConsumeField(data)
+		if n < 0 {
+			return id, false
+		}
+		switch field { // whose tags are a byte each
+		case kindField:
+			if kind, _ := protowire.ConsumeVarint(data[1:]); kind != uint64(pb.StoredEventKind_SENT) {
+				return id, false
+			}
+		case idField:
+			b, _ := protowire.ConsumeBytes(data[1:])
+			return id, len(b) == len(id) && copy(id[:], b) > 0
+		}
+		data = data[n:]
+	}
+	return id, false
+}
 
 // withPos is an event at its position.
 func withPos(event Event, pos uint64) Event {
@@ -110,8 +132,9 @@ func (r recorded) outgoing() *delivery.Outgoing {
 // unsaid knows from where on the history may lack that messages of ours were sent: they are on the disk,
 // and the event Sent has not been written yet. The next Open looks there.
 type unsaid struct {
-	mu   sync.Mutex
-	from map[MessageID]uint64
+	mu     sync.Mutex
+	loaded bool // those of earlier runs are known
+	from   map[MessageID]uint64
 }
 
 func (u *unsaid) expect(id MessageID, from uint64) {
@@ -123,16 +146,33 @@ func (u *unsaid) expect(id MessageID, from uint64) {
 	u.from[id] = from
 }
 
+// of is the position of one; 0: the history has that it was sent, or is not kept.
+func (u *unsaid) of(id MessageID) uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.from[id]
+}
+
+// load says that those of earlier runs are known.
+func (u *unsaid) load() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.loaded = true
+}
+
 func (u *unsaid) remove(id MessageID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.from, id)
 }
 
-// floor is the lowest of these positions; 0: there are none.
+// floor is the lowest of these positions; 0: there are none. Until they are known it may be any.
 func (u *unsaid) floor() (lowest uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if !u.loaded {
+		return 1
+	}
 	for _, pos := range u.from {
 		if lowest == 0 || pos < lowest {
 			lowest = pos

@@ -159,7 +159,7 @@ func Recent[T any](rs *Rooms, rooms []certs.ID, most int, since time.Time, what 
 	for _, part := range disk.store.Parts() {
 		here := make(map[certs.ID][]T)
 		oldest := time.Now()
-		err := history.read(part, nil, func(r recorded) error {
+		err := history.read(part, func(r recorded) error {
 			oldest = earlier(oldest, r.At)
 			to := certs.ID(r.stored.GetTo())
 			if signed := r.stored.GetBroadcast(); signed != nil && slices.Contains(rooms, to) && !r.At.Before(since) {

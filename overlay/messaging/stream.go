@@ -37,7 +37,9 @@ func (s Stream) Events() iter.Seq[Event] {
 
 // Deliveries yields the events as Events does, each with a function that says that it was shown.
 // A message counts as handled only then. The functions are called in the order of the events. Events
-// that were not shown when the loop is left come again in the next one, or after the next start.
+// that were not shown when the loop is left come again in the next one, or after the next start. Of joins,
+// changes and leaves nothing is kept until then, or a program that shows nothing would pile them up here:
+// they are handled when the loop comes back, and their functions do nothing.
 func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 	return func(yield func(Event, func()) bool) {
 		if !s.enter() {
@@ -46,6 +48,14 @@ func (s Stream) Deliveries() iter.Seq2[Event, func()] {
 		unshown := &unshown{stream: s, last: s.exit}
 		defer unshown.finish()
 		s.loop(func(it item) bool {
+			if _, ok := membershipOf(it.event); ok {
+				if !yield(it.event, func() {}) {
+					unshown.queue(it) // it comes again
+					return false
+				}
+				s.engine.events.passed()
+				return true
+			}
 			unshown.queue(it)
 			return it.hidden || yield(it.event, unshown.pass)
 		}, unshown)

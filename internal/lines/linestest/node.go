@@ -118,7 +118,7 @@ func (n *Node) History() *overlay.History { return &overlay.History{} }
 
 func (n *Node) Status() lines.Status { return n.Sum }
 
-func (n *Node) Past(q overlay.Query) ([]overlay.Said, error) {
+func (n *Node) Past(_ context.Context, q overlay.Query) ([]overlay.Said, error) {
 	n.Asked = q
 	if q.Search == "damaged" {
 		return nil, errors.New("the history is damaged")
