@@ -264,7 +264,7 @@ func TestOtherFormat(t *testing.T) {
 	t.Run(historyDir, func(t *testing.T) {
 		dir := t.TempDir()
 		full.with(full.lastSegment(), func(b []byte) []byte {
-			binary.BigEndian.PutUint64(b[16:], 7)
+			binary.BigEndian.PutUint64(b[8:], 7)
 			seal64(b[:slotSize])
 			return b
 		}).put(t, dir)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,8 +81,9 @@ type folding struct {
 
 // opened is what Open has found.
 type opened struct {
-	early []Entry // not shown
-	torn  int     // bytes that were cut off
+	early   []Entry // not shown
+	crashed bool    // the machine may have crashed since the history was written
+	torn    int     // bytes that were cut off
 }
 
 // late is the file of records that the last segment may lack.
@@ -102,13 +102,6 @@ type counted struct {
 // positions are those that there are, for those who may not wait for the disk.
 type positions struct{ first, last atomic.Uint64 }
 
-// cursor is the file that says how far things were shown, until a record does.
-type cursor struct {
-	file  *os.File
-	slots []byte // a map of it; nil where none can be had
-	turn  int    // the slot that is written next
-}
-
 // dones are the done functions that wait for the next sync.
 type dones struct {
 	urgent []func(error)
@@ -116,9 +109,6 @@ type dones struct {
 	timer  *time.Timer // runs while lazy waits
 	hurry  bool        // it has fired
 }
-
-// cursorSlots is how many slots the cursor has: one is whole while another is written.
-const cursorSlots = 2
 
 // Shown notes that the program has shown all up to a position: when it returns that survives the end
 // of the process. done is called, if it isn't nil, when it is safe from a crash of the machine too: by
@@ -131,7 +121,7 @@ func (h *history) Shown(pos uint64, lazy bool, done func(error)) {
 	closed := h.ended
 	if !closed && h.store.Err() == nil && pos > h.shown && pos <= h.number && h.store.reach("note") {
 		h.shown = pos
-		if err := h.putCursor(); err != nil {
+		if err := h.cursor.put(h.shown); err != nil {
 			h.store.fail(err)
 		}
 		h.store.reach("noted")
@@ -162,35 +152,6 @@ func (h *history) queueDone(lazy bool, done func(error)) {
 			})
 		}
 	}
-}
-
-// putCursor puts the cursor where it outlives the process. h.mu is held.
-func (h *history) putCursor() (err error) {
-	var room [slotSize]byte
-	slot := cursorSlot(room[:0], h.shown)
-	at := h.cursor.turn * slotSize
-	h.cursor.turn = (h.cursor.turn + 1) % cursorSlots
-	if h.cursor.slots == nil {
-		_, err = h.cursor.file.WriteAt(slot, int64(at))
-		return err // it names the path
-	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			err = damage(h.cursor.file.Name(), errors.New("it was cut short, or the disk can't hold it"))
-		}
-	}()
-	copy(h.cursor.slots[at:], slot)
-	return nil
-}
-
-// cursorSlot appends a slot.
-func cursorSlot(b []byte, shown uint64) []byte {
-	var slot [slotSize]byte
-	copy(slot[:], segmentTitle)
-	binary.BigEndian.PutUint64(slot[16:], shown)
-	seal64(slot[:])
-	return append(b, slot[:]...)
 }
 
 // Say writes entries, and gives them their positions. When it returns they survive the end of the
@@ -291,7 +252,15 @@ func (h *history) flush() error {
 func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
-	g := segment{path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: max(h.nextSize(), slotSize+room), before: h.has.messages, said: h.has.entries, salt: rand.Uint32()}
+	return h.newFrom(h.number+1, room)
+}
+
+// newFrom is newLast for a segment whose first record has that number. h.mu and h.syncing are held.
+func (h *history) newFrom(first uint64, room int) error {
+	g := segment{
+		path: filepath.Join(h.dir, segmentName(first)), first: first, size: max(h.nextSize(), slotSize+room),
+		before: h.has.messages, said: h.has.entries, last: h.number, salt: rand.Uint32(),
+	}
 	if !h.store.reach("turn") {
 		return ErrKilled
 	}
@@ -312,11 +281,32 @@ func (h *history) newLast(room int) error {
 		return err
 	}
 	_ = closeFiles(h.file) // it is synced
+	h.number = first - 1
 	h.file, h.at, h.fold.due, h.safe = f, slotSize, true, h.number
 	h.store.placesMu.Lock()
 	h.store.places[lastPlace] = p
 	h.store.placesMu.Unlock()
 	h.segments = append(h.segments, g)
+	return nil
+}
+
+// positionsLost is how many positions are passed over after a crash of the machine: more than can have been told
+// since the last fdatasync, and few enough to be counted in a JSON number for half a billion crashes.
+const positionsLost = 1 << 24
+
+// skipLost goes on beyond all positions that others may know, if a crash of the machine may have taken records.
+func (h *history) skipLost() error {
+	if !h.opened.crashed {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.syncing.Lock()
+	defer h.syncing.Unlock()
+	if err := h.newFrom(h.number+positionsLost, 0); err != nil {
+		return err
+	}
+	h.span.last.Store(h.number)
 	return nil
 }
 
@@ -542,6 +532,11 @@ func (h *history) endHistory() {
 	h.wake.Signal()
 	h.mu.Unlock()
 	h.running.Wait()
+}
+
+// closeCursor notes that all is safe.
+func (h *history) closeCursor() error {
+	return h.cursor.set(h.shown, h.number)
 }
 
 // release closes the files.

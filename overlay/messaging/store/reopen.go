@@ -1,10 +1,8 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -61,18 +59,22 @@ func (h *history) openHistory(folded uint64) error {
 			from = i
 		}
 	}
-	if err := h.openCursor(); err != nil {
+	found, err := h.cursor.find(filepath.Join(h.dir, cursorFile))
+	if err != nil {
 		return err
 	}
+	h.shown = found.shown
 	r := reopening{history: h, folded: folded}
 	for i := range h.segments[from:] {
 		if err := r.readSegment(from + i); err != nil {
 			return err
 		}
 	}
-	if err := h.settleCursor(); err != nil {
+	h.shown = min(max(h.shown, h.noted), h.number)
+	if err := h.cursor.begin(h.shown); err != nil {
 		return err
 	}
+	h.opened.crashed = h.number > 0 && found.closed != h.number && (found.boot != h.cursor.boot || found.boot == boot{})
 	h.safe, h.fold.upTo = h.number, folded
 	h.span.first.Store(h.segments[0].first)
 	h.span.last.Store(h.number)
@@ -112,7 +114,7 @@ func (r *reopening) readSegment(i int) error {
 	if last && !missing {
 		missing, err = w.attests(at, next)
 	} else if !last {
-		missing = next != r.segments[i+1].first
+		missing = next-1 != r.segments[i+1].last
 	}
 	if err != nil {
 		return err
@@ -275,44 +277,6 @@ func (g segment) lacking(late []byte, next uint64) []byte {
 		}
 	}
 	return late[from:to]
-}
-
-// openCursor reads how far things were shown, as the cursor has it, whose writes were not waited for.
-func (h *history) openCursor() (err error) {
-	path := filepath.Join(h.dir, cursorFile)
-	if _, err := exists(path); err != nil {
-		return err
-	}
-	if h.cursor.file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return &DamagedError{Path: path, Err: errors.New("it is missing")}
-		}
-		return err
-	}
-	b := make([]byte, cursorSlots*slotSize)
-	if err := readFull(h.cursor.file, b, 0); err != nil {
-		return damage(path, err)
-	}
-	for ; len(b) > 0; b = b[slotSize:] {
-		if sealed(b[:slotSize]) && string(b[:len(segmentTitle)]) == segmentTitle {
-			h.shown = max(h.shown, binary.BigEndian.Uint64(b[16:]))
-		}
-	}
-	return nil
-}
-
-// settleCursor sets it to what records say, if they know more, or, after a crash of the machine has taken
-// records, to the last that there is.
-func (h *history) settleCursor() (err error) {
-	h.shown = min(max(h.shown, h.noted), h.number)
-	if _, err := h.cursor.file.WriteAt(cursorSlot(cursorSlot(nil, h.shown), h.shown), 0); err != nil {
-		return err
-	}
-	if err := h.cursor.file.Sync(); err != nil {
-		return err
-	}
-	h.cursor.slots, err = mapFile(h.cursor.file, cursorSlots*slotSize)
-	return err
 }
 
 // takeUnshown takes a record that the cursor does not call shown into the marks if it was, and else to be

@@ -17,7 +17,7 @@ import (
 // The history is a row of files, the segments, in a directory of its own. Each is as long as it was
 // made, so that a write changes no size: a header, and records at multiples of saidAlign.
 //
-//	header: title 16 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | salt 4 | CRC-32C 4
+//	header: title 8 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | last record before it 8 | salt 4 | CRC-32C 4
 //	record: length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | shown 8 | kind 1 | …
 //
 // A record is in the hands of the kernel before its event is shown, which a write(2) would take 6.6 µs for
@@ -25,7 +25,9 @@ import (
 // segment in one piece: before each fdatasync, since fdatasync takes 1.4 ms for what was put into a map and
 // 0.2 ms for what was written (ext4, measured), and before they are read.
 //
-// Records are numbered from 1, which are the positions of the history. "safe" is the number up to
+// Records are numbered from 1, which are the positions of the history. After a crash of the machine, which
+// may have taken records whose positions were told to others, the next segment goes on beyond all of
+// those. "safe" is the number up to
 // which all was synced when the record was written: so a record that can't be read is damage if a
 // later one calls it safe, and else what a crash has left of the last write. "shown" is the number up
 // to which the program had shown everything: what follows it is shown again after a crash. A record
@@ -38,7 +40,8 @@ const (
 	cursorFile    = "shown" // in it
 	lateFile      = "late"  // records that the last segment may lack
 	spareFile     = "spare"
-	segmentTitle  = "quicpeer history" // 16 bytes
+	segmentTitle  = "history\n"        // 8 bytes
+	cursorTitle   = "quicpeer history" // 16 bytes
 	historyFormat = 1
 
 	saidHead = 4 + 4 + 8 + 8 + 8 + 1
@@ -95,6 +98,7 @@ type segment struct {
 	size   int
 	before uint64 // messages in earlier segments
 	said   uint64 // entries with data there
+	last   uint64 // the last record before it
 	salt   uint32
 }
 
@@ -103,8 +107,8 @@ func segmentName(first uint64) string { return fmt.Sprintf("%020d", first) }
 func (g segment) header() []byte {
 	b := make([]byte, slotSize)
 	copy(b, segmentTitle)
-	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before, g.said} {
-		binary.BigEndian.PutUint64(b[16+8*i:], n)
+	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before, g.said, g.last} {
+		binary.BigEndian.PutUint64(b[8+8*i:], n)
 	}
 	binary.BigEndian.PutUint32(b[56:], g.salt)
 	seal64(b)
@@ -133,17 +137,18 @@ func readSegmentHeader(dir, name string) (g segment, err error) {
 	if err := readFull(f, b[:], 0); err != nil {
 		return g, damage(g.path, err)
 	}
-	number := binary.BigEndian.Uint64(b[16:])
-	size := binary.BigEndian.Uint64(b[32:])
+	number := binary.BigEndian.Uint64(b[8:])
+	size := binary.BigEndian.Uint64(b[24:])
 	switch {
 	case string(b[:len(segmentTitle)]) != segmentTitle || !sealed(b[:]):
 		return g, damage(g.path, errors.New("its header is not what was written"))
 	case number != historyFormat:
 		return g, formatError(g.path, number, historyFormat)
-	case binary.BigEndian.Uint64(b[24:]) != g.first || size != uint64(info.Size()):
+	case binary.BigEndian.Uint64(b[16:]) != g.first || size != uint64(info.Size()):
 		return g, damage(g.path, fmt.Errorf("it has %d bytes and not %d, or another's name", info.Size(), size))
 	}
-	g.size, g.before, g.said, g.salt = int(size), binary.BigEndian.Uint64(b[40:]), binary.BigEndian.Uint64(b[48:]), binary.BigEndian.Uint32(b[56:])
+	g.size, g.salt = int(size), binary.BigEndian.Uint32(b[56:])
+	g.before, g.said, g.last = binary.BigEndian.Uint64(b[32:]), binary.BigEndian.Uint64(b[40:]), binary.BigEndian.Uint64(b[48:])
 	return g, nil
 }
 

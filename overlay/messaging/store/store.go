@@ -88,6 +88,7 @@ func open(dir string, history HistoryConfig, step func(string) bool, slots int) 
 	s.log.path, s.log.half, s.log.changed.L = filepath.Join(dir, logFile), slots*(logHalf/ringSlots), &s.log.mu
 	h := &s.history
 	h.store, h.dir, h.size, h.config, h.wake.L = s, filepath.Join(dir, historyDir), slots*(segmentSize/ringSlots), history, &h.mu
+	h.cursor.boot = thisBoot()
 	h.fold.marks = make(map[certs.PublicKey]*delivery.Mark)
 	if err := s.load(dir); err != nil {
 		s.release()
@@ -109,6 +110,9 @@ func (s *Store) load(dir string) (err error) {
 			return err
 		}
 		s.places = append(s.places, p)
+	}
+	if err := s.skipLost(); err != nil {
+		return err
 	}
 	if err := s.foldOld(); err != nil {
 		return err
@@ -148,6 +152,9 @@ func (s *Store) close() error {
 		}
 	}
 	s.log.running.Wait()
+	if s.Err() == nil && !s.isDead() {
+		s.fail(s.closeCursor())
+	}
 	s.fail(s.release())
 	return s.Err()
 }

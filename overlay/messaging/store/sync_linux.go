@@ -1,9 +1,11 @@
 package store
 
 import (
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +27,19 @@ func identify(path string) (fileID, int64, error) {
 		return fileID{}, 0, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return fileID{s.Dev_major, s.Dev_minor, s.Ino}, int64(s.Size), nil
+}
+
+// thisBoot is what the kernel calls its run.
+func thisBoot() boot {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return boot{}
+	}
+	text := strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "")
+	if id, err := hex.DecodeString(text); err == nil && len(id) == len(boot{}) {
+		return boot(id)
+	}
+	return boot{}
 }
 
 // mapFile maps a file. Bytes that are put there are in the kernel's hands at once.
