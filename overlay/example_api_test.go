@@ -195,7 +195,7 @@ func ExampleNode_RequestBytes() {
 	// Output: true a438cee2
 }
 
-// What is said in a room is shown to those who are in it.
+// A message to a room is shown to those who are in it.
 func ExampleNode_JoinRoom() {
 	ctx := context.Background()
 	messages := make(chan overlay.Message, 1)
