@@ -35,6 +35,12 @@ func (d describer) SetTags(tags map[string]string) error {
 	return nil
 }
 
+// CheckTags reports why tags can't be a peer's: ErrTagsTooLong, ErrNotUTF8.
+func CheckTags(tags map[string]string) error {
+	_, err := encodeTags(tags)
+	return err
+}
+
 // tagged is a change of our tags.
 type tagged struct{ tags string }
 

@@ -2,6 +2,7 @@ package overlay_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -165,6 +166,80 @@ func ExampleNode_Request() {
 	// Output:
 	// clock says 12:00
 	// true no reply from clock: context deadline exceeded
+}
+
+// Neither a request nor its reply need be text.
+func ExampleNode_RequestBytes() {
+	ctx := context.Background()
+	service, addresses := startFirst("sha256", func(event overlay.Event) {
+		m, ok := event.(overlay.Message)
+		if !ok || !m.WantsReply || !m.Binary {
+			return
+		}
+		sum := sha256.Sum256([]byte(m.Body))
+		if _, err := m.ReplyBytes(ctx, sum[:]); err != nil {
+			log.Println(err)
+		}
+	})
+	defer service.Close()
+	alice := start("alice", addresses, ignore)
+	defer alice.Close()
+
+	soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	reply, err := alice.RequestBytes(soon, "sha256", []byte{0xca, 0xfe, 0xff})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(reply.Binary, hex.EncodeToString([]byte(reply.Body[:4])))
+	// Output: true a438cee2
+}
+
+// A message to a room is shown to those who are in it.
+func ExampleNode_JoinRoom() {
+	ctx := context.Background()
+	messages := make(chan overlay.Message, 1)
+	entered := make(chan overlay.PeerChanged, 1)
+	alice, addresses := startFirst("alice", func(event overlay.Event) {
+		switch e := event.(type) {
+		case overlay.Message:
+			messages <- e
+		case overlay.PeerChanged:
+			entered <- e
+		}
+	})
+	defer alice.Close()
+	if err := alice.JoinRoom("#dev"); err != nil {
+		log.Fatal(err)
+	}
+	bob := start("bob", addresses, ignore)
+	defer bob.Close()
+
+	_, err := bob.SendRoom(ctx, "#dev", "hello", "")
+	fmt.Println(errors.Is(err, overlay.ErrNotInRoom))
+	if err := bob.JoinRoom("#dev"); err != nil {
+		log.Fatal(err)
+	}
+	e := <-entered
+	fmt.Println(e.ID, "is in", e.Rooms)
+	for _, room := range alice.Rooms() {
+		fmt.Println(room.Name, room.Members)
+	}
+	if _, err := bob.SendRoom(ctx, "#dev", "hello", ""); err != nil {
+		log.Fatal(err)
+	}
+	m := <-messages
+	fmt.Printf("%s %s: %s\n", m.To, m.From, m.Body)
+	if err := bob.PartRoom("#dev"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(bob.Rooms()))
+	// Output:
+	// true
+	// bob is in [#dev]
+	// #dev [alice bob]
+	// #dev bob: hello
+	// 0
 }
 
 // Tags tell all others what a peer is, and change while it runs.

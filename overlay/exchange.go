@@ -33,7 +33,7 @@ func (x exchange) Post(ctx context.Context, to ID, d Draft) (MessageID, error) {
 }
 
 // Request sends a message and waits for the reply, which its receiver's program gives by
-// Message.Reply. It is a message like all others, and waits for a receiver that is not here; so
+// Message.Reply or ReplyBytes. It is a message like all others, and waits for a receiver that is not here; so
 // ctx should have a deadline. A *RequestError says that no reply came in time, or that the message has
 // failed; Sent, Delivered and Failed come as for Send, with an empty Ref.
 //
@@ -44,4 +44,9 @@ func (x exchange) Post(ctx context.Context, to ID, d Draft) (MessageID, error) {
 // (MaxRequests) may wait at once: ErrManyRequests. Its other errors are those of Send.
 func (x exchange) Request(ctx context.Context, to ID, body string) (Message, error) {
 	return messaging.Request(ctx, x.engine, to, Draft{Body: body})
+}
+
+// RequestBytes is Request with any bytes, as SendBytes is Send. Another of its errors is ErrTextOnly.
+func (x exchange) RequestBytes(ctx context.Context, to ID, body []byte) (Message, error) {
+	return messaging.Request(ctx, x.engine, to, Draft{Body: string(body), Binary: true})
 }

@@ -163,7 +163,11 @@ func (p *peer) serve() {
 		defer close(done)
 		for e := range p.Events() {
 			if m, ok := e.(Message); ok && m.WantsReply {
-				if _, err := m.Reply(p.t.Context(), "re: "+m.Body); err != nil {
+				reply := m.Reply
+				if m.Binary {
+					reply = func(ctx context.Context, body string) (MessageID, error) { return m.ReplyBytes(ctx, []byte(body)) }
+				}
+				if _, err := reply(p.t.Context(), "re: "+m.Body); err != nil {
 					p.t.Errorf("%s: replying: %v", p.ID(), err)
 				}
 			}
@@ -171,7 +175,8 @@ func (p *peer) serve() {
 	}()
 }
 
-// TestRequest: many requests at once get each its own reply, on every path; none of them is an event.
+// TestRequest: many requests at once, every second one with data, get each its own reply, on every path;
+// none of them is an event.
 func TestRequest(t *testing.T) {
 	for name, start := range map[string]func(w *world) (asks, serves *peer){
 		"direct": func(w *world) (*peer, *peer) {
@@ -191,9 +196,15 @@ func TestRequest(t *testing.T) {
 				var asking sync.WaitGroup
 				for i := range 200 {
 					asking.Go(func() {
-						body := fmt.Sprint("question ", i)
-						m, err := alice.Request(within(t, 20*time.Second), "bob", body)
-						if err != nil || m.Body != "re: "+body || m.From != "bob" || m.Key != bob.Key() || m.ReplyTo == (MessageID{}) {
+						body, request := fmt.Sprint("question ", i), alice.Request
+						if i%2 == 1 {
+							body += "\xff"
+							request = func(ctx context.Context, to ID, body string) (Message, error) {
+								return alice.RequestBytes(ctx, to, []byte(body))
+							}
+						}
+						m, err := request(within(t, 20*time.Second), "bob", body)
+						if err != nil || m.Binary != (i%2 == 1) || m.Body != "re: "+body || m.From != "bob" || m.Key != bob.Key() || m.ReplyTo == (MessageID{}) {
 							t.Errorf("%s: %+v, %v", body, m, err)
 						}
 					})
@@ -209,6 +220,38 @@ func TestRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRequestTextOnly: a peer whose version knows only texts gets no request with data, and no reply
+// with any; the caller learns why.
+func TestRequestTextOnly(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		alice := w.start("alice")
+		early := make(chan error, 1)
+		go func() {
+			_, err := alice.RequestBytes(within(t, time.Minute), "bob", []byte("\xff"))
+			early <- err
+		}()
+		synctest.Wait()
+		w.older = "bob"
+		bob := w.start("bob", "alice")
+		if e, ok := errors.AsType[*RequestError](<-early); !ok || e.To != "bob" || e.Err.Error() != ErrTextOnly.Error() {
+			t.Errorf("one that waited: %v", e)
+		}
+		if _, err := alice.RequestBytes(t.Context(), "bob", nil); !errors.Is(err, ErrTextOnly) {
+			t.Errorf("while it is here: %v", err)
+		}
+		if _, err := bob.Post(t.Context(), "alice", Draft{Body: "?", WantsReply: true}); err != nil {
+			t.Fatal(err)
+		}
+		m := awaitEvent(alice, time.Second, func(Message) bool { return true })
+		if _, err := m.ReplyBytes(t.Context(), nil); !errors.Is(err, ErrTextOnly) {
+			t.Errorf("a reply: %v", err)
+		}
+		if _, err := (Message{}).ReplyBytes(t.Context(), nil); !errors.Is(err, ErrNoRequest) {
+			t.Errorf("to nothing: %v", err)
+		}
+	})
 }
 
 // eventuallyIdle waits until nothing of a peer waits for another one, which has given receipts for all.

@@ -53,6 +53,7 @@ func TestCommandsRefuse(t *testing.T) {
 		{"--listen :5 send bob hi", "", "--listen is for starting a peer"},
 		{"events --from x", "", "is not a position"},
 		{"ping bob -c 0", "", "above 0"},
+		{"--tag role=db status", "", "--tag is for starting a peer"},
 		{"status now", "", "it is quicpeer status"},
 		{"status -i b/b", "", "--id=\"b/b\" can't be used"},
 		{"status", "QUICPEER_JSON=maybe", `QUICPEER_JSON="maybe" is not true or false`},

@@ -31,6 +31,7 @@ type options struct {
 	id          certs.ID // empty: not given
 	stateDir    string   // empty: not given
 	visitor     bool     // neither an ID, a state directory nor an address to listen on was given
+	tags        map[string]string
 	network     string
 	private     bool
 	keyFile     string        // of the private network that this run has begun
@@ -55,6 +56,7 @@ type options struct {
 type values struct {
 	options
 	id, logLevel, logFormat, historySize string
+	tag                                  []string
 }
 
 // newFlagSet declares every flag. The help text in help.go is written by hand; a test
@@ -67,6 +69,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.StringArrayVarP(&v.join, "join", "j", nil, "")
 	f.StringVarP(&v.id, "id", "i", "", "")
 	f.StringVar(&v.stateDir, "state-dir", "", "")
+	f.StringArrayVar(&v.tag, "tag", nil, "")
 	f.StringVar(&v.network, "network", "", "")
 	f.BoolVar(&v.private, "private", false, "")
 	f.DurationVar(&v.joinTimeout, "join-timeout", 10*time.Second, "")

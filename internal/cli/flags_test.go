@@ -85,11 +85,11 @@ func TestParseOptions(t *testing.T) {
 		"everything": {
 			args: []string{
 				"-l", "[::1]:5000", "-j", "a:1", "--join=b:2", "-i", "bob", "--state-dir", "d", "--network", "Büro 1",
-				"--join-timeout", "0", "--drain", "1m", "--no-custody", "--discover", "--map-port", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c", "--metrics", ":9464", "--qlog", "q",
+				"--join-timeout", "0", "--drain", "1m", "--no-custody", "--discover", "--map-port", "--json", "--no-input", "--log-level", "WARNING", "--log-format", "JSON", "--cut-file", "c", "--metrics", ":9464", "--qlog", "q", "--tag", "role=db",
 			},
 			want: options{
 				listen: "[::1]:5000", join: []string{"a:1", "b:2"}, id: "bob", stateDir: "d", network: "Büro 1",
-				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, cutFile: "c",
+				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, cutFile: "c", tags: map[string]string{"role": "db"},
 				watching: watching{logLevel: slog.LevelWarn, logJSON: true, metrics: ":9464", qlog: "q"},
 			},
 		},
@@ -102,7 +102,18 @@ func TestParseOptions(t *testing.T) {
 				o.join, o.noInput, o.json, o.drain, o.noCustody, o.id, o.visitor = []string{"a:1", "b:2"}, true, true, 0, true, "bob", false
 			}),
 		},
-		"a list by flags":    {args: []string{"-j", "a:1, b:2,", "--join", "[::1]:3"}, want: with(func(o *options) { o.join = []string{"a:1", "b:2", "[::1]:3"} })},
+		"a list by flags": {args: []string{"-j", "a:1, b:2,", "--join", "[::1]:3"}, want: with(func(o *options) { o.join = []string{"a:1", "b:2", "[::1]:3"} })},
+		"tags": {
+			args: []string{"-tag", "role=db, zone=b=c", "--tag=empty=", "--tag", "two words=x y"},
+			env:  []string{"QUICPEER_TAG=role=web"},
+			want: with(func(o *options) {
+				o.tags = map[string]string{"role": "db", "zone": "b=c", "empty": "", "two words": "x y"}
+			}),
+		},
+		"tags by variable": {
+			env:  []string{"QUICPEER_TAG= role=db, zone=b,"},
+			want: with(func(o *options) { o.tags = map[string]string{"role": "db", "zone": "b"} }),
+		},
 		"an image's version": {env: []string{"QUICPEER_VERSION=0.1.0", "QUICPEER_HELP=1"}, want: defaults},
 		"alias by variable":  {env: []string{"QUICPEER_DESIRED_ID=bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
 		"a flag wins": {
@@ -171,6 +182,16 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{"--join=", "", `--join=""`},
 		{"--join=,", "", `--join=","`},
 		{"--network a\tb", "", "printable"},
+		{"--tag", "", "--tag needs a value: KEY=VALUE, such as role=db"},
+		{"--tag db", "", `--tag="db" is not KEY=VALUE, such as role=db`},
+		{"--tag role=a,db", "", `--tag="db" is not KEY=VALUE`},
+		{"--tag =db", "", `--tag="=db" is not KEY=VALUE`},
+		{"--tag=", "", `--tag="" is not KEY=VALUE`},
+		{"--tag role=db --tag zone=a,role=web", "", `--tag gives role twice: leave one of them out`},
+		{"--tag role=\xff", "", `--tag="role=\xff" is not UTF-8`},
+		{"--tag role=" + strings.Repeat("x", 1024), "", "--tag can't be used: the tags are too long: 1035 bytes, the limit is 1024"},
+		{"", "QUICPEER_TAG=role=db,zone", `QUICPEER_TAG="zone" is not KEY=VALUE`},
+		{"", "QUICPEER_TAG=a=1,a=2", `QUICPEER_TAG gives a twice`},
 		{"--state-dir=", "", "is empty"},
 		{"--drain 5", "", "such as 500ms"},
 		{"--drain=-1s", "", "negative"},

@@ -60,6 +60,9 @@ Who you are:
                            --id nor --state-dir nothing is kept; without --listen
                            as well the peer is a visitor, announced to everyone
                            only if it stays
+      --tag KEY=VALUE      what this peer is, such as role=db; all others know it;
+                           may be repeated, or be a comma-separated list; at most
+                           1 KiB in all
       --no-history         keep no history of what was said
       --history-size SIZE  the history has at most this size, and drops its oldest
                            part; at least 16M (default 256M)

@@ -153,6 +153,7 @@ func (s *session) config() (overlay.Config, error) {
 		Listen:      o.listen,
 		Join:        o.join,
 		JoinTimeout: o.joinTimeout,
+		Tags:        o.tags,
 		Network:     o.network,
 		Private:     o.private,
 		NoRejoin:    o.noRejoin,

@@ -39,6 +39,8 @@ func wanted(flag *pflag.Flag) string {
 		return "a directory"
 	case "metrics":
 		return "HOST:PORT, such as 127.0.0.1:9464"
+	case "tag":
+		return "KEY=VALUE, such as role=db"
 	case "network":
 		return "a network's name"
 	case "on-message":

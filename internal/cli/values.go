@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
 	"quicpeer/certs"
+	"quicpeer/overlay"
 	"quicpeer/pb"
 )
 
@@ -42,6 +44,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 		if set(name) && f.Lookup(name).Value.String() == "" {
 			return o, usagef("%s is empty: name %s, or leave it out", given[name], wanted(f.Lookup(name)))
 		}
+	}
+	if err := v.checkTags(&o, f, given); err != nil {
+		return o, err
 	}
 	if err := pb.CheckNetwork(v.network); err != nil {
 		return o, usagef("%s=%q can't be used: %v", given["network"], v.network, err)
@@ -125,6 +130,30 @@ func (v *values) checkJoin(o *options, f *pflag.FlagSet, given map[string]string
 	}
 	if ticket != nil {
 		return o.useTicket(ticket)
+	}
+	return nil
+}
+
+// checkTags validates the values of --tag.
+func (v *values) checkTags(o *options, f *pflag.FlagSet, given map[string]string) error {
+	for _, item := range splitLists(v.tag) {
+		key, value, ok := strings.Cut(item, "=")
+		if !ok || key == "" {
+			return usagef("%s=%q is not %s", given["tag"], item, wanted(f.Lookup("tag")))
+		}
+		if !utf8.ValidString(item) {
+			return usagef("%s=%q is not UTF-8", given["tag"], item)
+		}
+		if _, twice := o.tags[key]; twice {
+			return usagef("%s gives %s twice: leave one of them out", given["tag"], key)
+		}
+		if o.tags == nil {
+			o.tags = make(map[string]string)
+		}
+		o.tags[key] = value
+	}
+	if err := overlay.CheckTags(o.tags); err != nil {
+		return usagef("%s can't be used: %v", given["tag"], err)
 	}
 	return nil
 }

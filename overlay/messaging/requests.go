@@ -139,8 +139,18 @@ func (q *requests) handOver(m Message, put func(asked bool) bool) bool {
 // ErrNoRequest for a message that was not a request, or that does not come from the loop over Events:
 // the ReplyTo of a [Draft] replies to any message.
 func (m Message) Reply(ctx context.Context, body string) (MessageID, error) {
+	return m.reply(ctx, Draft{Body: body})
+}
+
+// ReplyBytes is Reply with any bytes; another of its errors is ErrTextOnly.
+func (m Message) ReplyBytes(ctx context.Context, body []byte) (MessageID, error) {
+	return m.reply(ctx, Draft{Body: string(body), Binary: true})
+}
+
+func (m Message) reply(ctx context.Context, d Draft) (MessageID, error) {
 	if m.asked == nil {
 		return MessageID{}, ErrNoRequest
 	}
-	return m.asked.Send(ctx, m.From, Draft{Body: body, ReplyTo: m.ID})
+	d.ReplyTo = m.ID
+	return m.asked.Send(ctx, m.From, d)
 }
