@@ -14,9 +14,17 @@ import (
 )
 
 // History is what was said: every message shown or sent, with what became of it, in the state
-// directory. Its positions only rise. Without a state directory, or without a history, it is empty.
-// It may be read while the peer runs, and by several goroutines.
+// directory. Its positions only rise. Without a state directory, or without a history, it is empty; so
+// is the zero History. It may be read while the peer runs, and by several goroutines.
 type History struct{ engine *Engine }
+
+// disk has it.
+func (h *History) disk() *Disk {
+	if h.engine == nil {
+		return &Disk{}
+	}
+	return h.engine.disk
+}
 
 // Past is an event of the history: a Message, Sent, Delivered, Buffered or Failed, with its Pos,
 // and when it was written.
@@ -68,16 +76,16 @@ type Query struct {
 }
 
 // First is the position of the oldest event, 0 if there is none.
-func (h *History) First() uint64 { return h.engine.disk.said().First }
+func (h *History) First() uint64 { return h.disk().said().First }
 
 // End is the position of the last event, 0 if there is none. Between the two some are not taken.
-func (h *History) End() uint64 { return h.engine.disk.said().Last }
+func (h *History) End() uint64 { return h.disk().said().Last }
 
 // Events yields the events from a position on, up to the End at the call. An error is the last: a
 // *DamagedError where the history is not as it was written.
 func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	return func(yield func(Past, error) bool) {
-		span := h.engine.disk.said()
+		span := h.disk().said()
 		span.First = max(span.First, from)
 		err := h.read(span, nil, func(r recorded) error {
 			if !yield(r.Past, nil) {
@@ -94,10 +102,10 @@ func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 // read calls f for the events of a span; those of messages that a search, if it isn't nil, does not find are
 // left out.
 func (h *History) read(span store.Span, search *search, f func(recorded) error) error {
-	if h.engine.disk.store == nil || span.Last == 0 {
+	if h.disk().store == nil || span.Last == 0 {
 		return nil
 	}
-	return h.engine.disk.store.Read(span, func(e store.Entry) error {
+	return h.disk().store.Read(span, func(e store.Entry) error {
 		if e.Message && search != nil && !search.mayFind(e.Data) {
 			return nil
 		}
@@ -111,7 +119,7 @@ func (h *History) read(span store.Span, search *search, f func(recorded) error) 
 
 // Messages returns the messages that a query selects, in their order.
 func (h *History) Messages(q Query) ([]Said, error) {
-	if h.engine.disk.store == nil {
+	if h.disk().store == nil {
 		return nil, nil
 	}
 	q.Search = strings.ToLower(q.Search)
@@ -119,7 +127,7 @@ func (h *History) Messages(q Query) ([]Said, error) {
 	var newest [][]Said // of a part of the history each
 	found := 0
 	ends := make(map[MessageID]Said) // what became of messages before
-	for _, part := range h.engine.disk.store.Parts() {
+	for _, part := range h.disk().store.Parts() {
 		list, err := h.messagesOf(part, q, search, ends)
 		if err != nil {
 			return nil, err
@@ -218,10 +226,10 @@ type recent struct {
 
 func (h *History) recent() (r recent, err error) {
 	r = recent{sent: make(map[MessageID]bool), ends: make(map[MessageID]bool)}
-	if h.engine.disk.store == nil {
+	if h.disk().store == nil {
 		return r, nil
 	}
-	r.from = h.engine.disk.store.Folded() + 1
+	r.from = h.disk().store.Folded() + 1
 	err = h.read(store.Span{First: r.from, Last: h.End()}, nil, func(e recorded) error {
 		switch e := e.Event.(type) {
 		case Sent:
