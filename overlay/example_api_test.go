@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"time"
 
 	"quicpeer/overlay"
@@ -133,6 +134,55 @@ func ExampleNode_SendBytes() {
 	m := <-messages
 	fmt.Println(m.Binary, hex.EncodeToString([]byte(m.Body)))
 	// Output: true cafeff
+}
+
+// A reader of the history goes on from its place, in this run or a later one.
+func ExampleHistory_Place() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	run := func(ref string) {
+		state, err := overlay.OpenState(dir, "alice")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer state.Close()
+		n, err := overlay.Start(context.Background(), overlay.Config{State: state, Listen: "127.0.0.1:0"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer n.Close()
+		if _, err := n.Broadcast(context.Background(), "hello", ref); err != nil {
+			log.Fatal(err)
+		}
+		for event := range n.Events() {
+			if _, ok := event.(overlay.Sent); ok {
+				break // it is in the history
+			}
+		}
+		next, err := n.History().Place("example")
+		if err != nil {
+			log.Fatal(err)
+		}
+		for p, err := range n.History().Events(next) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			if e, ok := p.Event.(overlay.Sent); ok {
+				fmt.Println("sent:", e.Ref)
+				if err := n.History().SetPlace("example", e.Pos+1); err != nil {
+					log.Fatal(err)
+				}
+			}
+		}
+	}
+	run("first")
+	run("second")
+	// Output:
+	// sent: first
+	// sent: second
 }
 
 // A service answers requests; who asks waits for the reply, for as long as its context allows.

@@ -73,8 +73,9 @@ Input and output:
       --plain              plain lines: no line editing, no colours
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
-      --on-message CMD     run CMD for each message: the body is on standard input,
-                           sender, receiver, ID, time, key and path in variables
+      --on-message CMD     run CMD for each message, with a state directory at
+                           least once: the body is on standard input, sender,
+                           receiver, ID, time, key and path in variables
                            (QUICPEER_...). No shell is run, unless CMD is one:
                            sh -c '...'
       --on-message-reply   send what CMD prints back to the sender

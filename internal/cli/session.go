@@ -83,6 +83,7 @@ func (s *session) run(ctx context.Context) error {
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
 	served := make(chan struct{})
+	endHook := s.startHook(n, running)
 	go terminal.Guarded(func() {
 		defer close(served)
 		running.Run()
@@ -100,10 +101,9 @@ func (s *session) run(ctx context.Context) error {
 		running.Attach()
 		defer running.Detach()
 	}
-	hook := s.startHook(n)
-	defer hook.stop()
+	defer endHook()
 	go terminal.Guarded(func() {
-		shown <- show(leaving, running, hook.tap(front), ready, s.console.typed && s.console.stdout != nil)
+		shown <- show(leaving, running, front, ready, s.console.typed && s.console.stdout != nil)
 	})
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
@@ -119,7 +119,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
-		hook.stop() // while what it prints can still be sent back
+		endHook() // while what it prints can still be sent back
 		return s.leave(n, front, l, context.Cause(leaving), shown)
 	}
 }

@@ -1,5 +1,5 @@
-// Package hooks runs a command for each message that was shown to this peer, and can send what
-// the command prints back to the sender.
+// Package hooks runs a command for each message to this peer, and can send what the command prints
+// back to the sender.
 //
 // A message is hostile: anybody in the network can write one. So nothing of it ever becomes a
 // word of a command line: the body goes to the command's standard input, the facts about it to
@@ -7,7 +7,8 @@
 //
 // [Run] takes messages from an iterator and starts their commands in that order, a few at once.
 // It pulls the next message only when there is room for its command, so a slow command holds up
-// the reader of that iterator, and nothing else.
+// the reader of that iterator, and nothing else. With messages of the history it tells up to which
+// position all commands have ended, so that the next run of the peer goes on there.
 package hooks
 
 import (
@@ -41,6 +42,9 @@ type Config struct {
 	Self    certs.ID // this peer
 	// Reply sends a command's output to the sender of its message; nil: the output is logged.
 	Reply func(ctx context.Context, m overlay.Message, body string) error
+	// Ended is told positions of the history, which rise: the commands of all messages up to there have
+	// ended. One that is killed because the peer leaves has not. It may not wait. Nil: without a history.
+	Ended func(pos uint64)
 	// Grace is how long, after the end, the commands that still run may go on before they are
 	// killed.
 	Grace time.Duration
@@ -52,29 +56,39 @@ type runner struct {
 	Config
 	environment []string // of this process, without our own variables
 	budget      budget
+	progress    progress
 }
 
 // Run runs the command for each message until they end, or ctx does, at which the
-// iterator has to end too. It returns when all commands have ended.
-func Run(ctx context.Context, cfg Config, messages iter.Seq[overlay.Message]) {
-	r := &runner{Config: cfg, environment: cleanEnvironment()}
+// iterator has to end too. It yields positions of the history, in their order, each with the message
+// that stands there; nil: there is none. Without a history the positions say nothing. Run returns
+// when all commands have ended.
+func Run(ctx context.Context, cfg Config, messages iter.Seq2[uint64, *overlay.Message]) {
+	r := &runner{Config: cfg, environment: cleanEnvironment(), progress: progress{tell: cfg.Ended}}
+	defer r.progress.finish()
 	commands, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	places := make(chan struct{}, maxRunning)
 	var running sync.WaitGroup
-	for m := range messages {
+	for pos, m := range messages {
+		if m == nil {
+			r.progress.pass(pos)
+			continue
+		}
 		select {
 		case places <- struct{}{}:
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			r.Log.Warn("the command for a message is not run: this peer is leaving", "message", m.ID.String(), "from", m.From)
 			break
 		}
+		r.progress.begin(pos)
 		start := make(chan struct{})
 		running.Go(func() {
 			defer func() { <-places }()
-			r.run(commands, m, start)
+			if r.run(commands, *m, start) {
+				r.progress.end(pos)
+			}
 		})
 		<-start // so that commands start in the order of the messages
 	}
@@ -95,9 +109,10 @@ func Run(ctx context.Context, cfg Config, messages iter.Seq[overlay.Message]) {
 	<-ended
 }
 
-// run runs the command for one message, and closes started when it has started or failed to.
-func (r *runner) run(ctx context.Context, m overlay.Message, started chan<- struct{}) {
-	ctx, cancel := context.WithTimeout(ctx, maxTime)
+// run runs the command for one message, and closes started when it has started or failed to. False: it was
+// killed at the end of leaving, or its reply was stopped there.
+func (r *runner) run(leaving context.Context, m overlay.Message, started chan<- struct{}) (ended bool) {
+	ctx, cancel := context.WithTimeout(leaving, maxTime)
 	defer cancel()
 	log := r.Log.With("message", m.ID.String(), "from", m.From)
 	logged := &lineLog{log: log, left: maxOutput}
@@ -123,7 +138,9 @@ func (r *runner) run(ctx context.Context, m overlay.Message, started chan<- stru
 		log.Warn("the command of --on-message was killed: it has not ended in time", "after", maxTime)
 	case err != nil:
 		log.Warn("the command of --on-message has failed", "error", err)
+		return leaving.Err() == nil
 	case replies:
-		r.reply(ctx, log, m, answer)
+		return r.reply(ctx, log, m, answer) == nil || leaving.Err() == nil
 	}
+	return true
 }

@@ -80,7 +80,16 @@ func message(body string) overlay.Message {
 	return overlay.Message{ID: overlay.MessageID{1, 2}, From: "bob", To: "me", Body: body, SentAt: time.Unix(1e9, 5e8), Path: overlay.PathDirect}
 }
 
-func those(list ...overlay.Message) iter.Seq[overlay.Message] { return slices.Values(list) }
+// those stand at 1, 2 and so on.
+func those(list ...overlay.Message) iter.Seq2[uint64, *overlay.Message] {
+	return func(yield func(uint64, *overlay.Message) bool) {
+		for i := range list {
+			if !yield(uint64(i)+1, &list[i]) {
+				return
+			}
+		}
+	}
+}
 
 // weird is what a shell would make much of.
 const weird = "$(touch owned) `touch owned` ; touch owned | x & > owned \n'\" \x00 \xff \u202e end\n"
@@ -146,11 +155,12 @@ func TestOrderAndBound(t *testing.T) {
 	asked := make(chan int, all)
 	go func() {
 		defer close(done)
-		Run(t.Context(), cfg, func(yield func(overlay.Message) bool) {
+		Run(t.Context(), cfg, func(yield func(uint64, *overlay.Message) bool) {
 			for i := range all {
 				asked <- i
 				pulled = append(pulled, strconv.Itoa(i))
-				if !yield(message(strconv.Itoa(i))) {
+				m := message(strconv.Itoa(i))
+				if !yield(uint64(i)+1, &m) {
 					return
 				}
 			}
@@ -235,20 +245,74 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// A command that fails has ended, and one whose reply can't be sent.
 func TestReplyOfAFailure(t *testing.T) {
 	cfg, logs := config(t, "echo and fail")
 	var replies sent
 	cfg.Reply = replies.reply
+	ended := uint64(0)
+	cfg.Ended = func(pos uint64) { ended = pos }
 	Run(t.Context(), cfg, those(message("x")))
-	if len(replies.list) > 0 || !strings.Contains(logs.String(), "exit status 3") {
-		t.Errorf("sent %q, log %s", replies.list, logs)
+	if len(replies.list) > 0 || !strings.Contains(logs.String(), "exit status 3") || ended != 1 {
+		t.Errorf("sent %q, ended up to %d, log %s", replies.list, ended, logs)
 	}
 	cfg, logs = config(t, "echo")
 	replies.err = errors.New("the outbox is full")
 	cfg.Reply = replies.reply
-	Run(t.Context(), cfg, those(message("x")))
-	if !strings.Contains(logs.String(), "the outbox is full") {
-		t.Errorf("log %s", logs)
+	cfg.Ended = func(pos uint64) { ended = pos }
+	Run(t.Context(), cfg, those(message("x"), message("y")))
+	if !strings.Contains(logs.String(), "the outbox is full") || ended != 2 {
+		t.Errorf("ended up to %d, log %s", ended, logs)
+	}
+}
+
+// A reply that waits when the peer leaves is not sent: its command runs again.
+func TestReplyThatWaits(t *testing.T) {
+	cfg, _ := config(t, "echo")
+	ctx, leave := context.WithCancel(t.Context())
+	cfg.Reply = func(ctx context.Context, m overlay.Message, body string) error {
+		leave()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	cfg.Ended = func(pos uint64) { t.Errorf("ended up to %d", pos) }
+	cfg.Grace = 0
+	Run(ctx, cfg, func(yield func(uint64, *overlay.Message) bool) {
+		if m := message("x"); yield(1, &m) {
+			<-ctx.Done()
+		}
+	})
+}
+
+// While the first command runs nothing has ended, whatever has behind it.
+func TestEndedInOrder(t *testing.T) {
+	dir := t.TempDir()
+	gate := filepath.Join(dir, "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, logs := config(t, "wait if slow", gate)
+	var ended []uint64
+	cfg.Ended = func(pos uint64) { ended = append(ended, pos) }
+	Run(t.Context(), cfg, func(yield func(uint64, *overlay.Message) bool) {
+		slow, quick := message("slow"), message("quick")
+		if !yield(10, &slow) {
+			return
+		}
+		for pos := range uint64(20) {
+			if !yield(11+pos, &quick) {
+				return
+			}
+		}
+		w, err := os.OpenFile(gate, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w.Close()
+	})
+	if len(ended) == 0 || ended[0] != 9 || len(ended) > 1 && ended[1] < 10 || ended[len(ended)-1] != 30 || !slices.IsSorted(ended) {
+		t.Errorf("ended up to %d\n%s", ended, logs)
 	}
 }
 
@@ -293,18 +357,24 @@ func TestHooksThatEnd(t *testing.T) {
 	}
 }
 
-// When the peer leaves, what still runs is killed after a time, with its children.
+// When the peer leaves, what still runs is killed after a time, with its children. It has not ended.
 func TestHooksThatHangAreKilled(t *testing.T) {
 	cfg, logs := config(t, "hang with a child")
+	ended := uint64(0)
+	cfg.Ended = func(pos uint64) { ended = pos }
 	logs.lines = make(chan string, 100)
 	cfg.Grace = 0
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Run(ctx, cfg, func(yield func(overlay.Message) bool) {
-			if yield(message("x")) {
+		Run(ctx, cfg, func(yield func(uint64, *overlay.Message) bool) {
+			if !yield(1, nil) || !yield(2, nil) {
+				return
+			}
+			if m := message("x"); yield(3, &m) {
 				<-ctx.Done()
+				yield(4, &m)
 			}
 		})
 	}()
@@ -320,6 +390,9 @@ func TestHooksThatHangAreKilled(t *testing.T) {
 	if !strings.Contains(logs.String(), "are killed") || !strings.Contains(logs.String(), "signal: killed") {
 		t.Errorf("log %s", logs)
 	}
+	if ended != 2 {
+		t.Errorf("ended up to %d", ended)
+	}
 	gone(t, pid)
 }
 
@@ -329,16 +402,15 @@ func TestDeadline(t *testing.T) {
 	logs.lines = make(chan string, 100)
 	r := &runner{Config: cfg, environment: cleanEnvironment()}
 	clock := &lateContext{Context: t.Context(), done: make(chan struct{})}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.run(clock, message("x"), make(chan struct{}))
-	}()
+	ended := make(chan bool)
+	go func() { ended <- r.run(clock, message("x"), make(chan struct{})) }()
 	var pid int
 	_, after, _ := strings.Cut(<-logs.lines, "pid ")
 	fmt.Sscanf(after, "%d", &pid)
 	close(clock.done)
-	<-ended
+	if !<-ended {
+		t.Error("it has not ended")
+	}
 	if !strings.Contains(logs.String(), "was killed: it has not ended in time") {
 		t.Errorf("log %s", logs)
 	}

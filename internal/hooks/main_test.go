@@ -59,6 +59,15 @@ func hook(act string) (status int) {
 			return 1
 		}
 		io.Copy(io.Discard, gate)
+	case "wait if slow": // until somebody has opened the file that the word names for writing
+		if body, _ := io.ReadAll(os.Stdin); string(body) != "slow" {
+			return 0
+		}
+		gate, err := os.Open(os.Args[1])
+		if err != nil {
+			return 1
+		}
+		io.Copy(io.Discard, gate)
 	case "hang":
 		fmt.Println("hanging")
 		select {}

@@ -66,8 +66,8 @@ func (r *runner) mayReply(m overlay.Message) bool {
 	return r.Reply != nil && m.To == r.Self && m.From != r.Self && !m.Before && !m.NewKey && m.ReplyTo == overlay.MessageID{}
 }
 
-// reply sends a command's output, without the line end behind it.
-func (r *runner) reply(ctx context.Context, log *slog.Logger, m overlay.Message, output *limited) {
+// reply sends a command's output, without the line end behind it. The error is that of sending.
+func (r *runner) reply(ctx context.Context, log *slog.Logger, m overlay.Message, output *limited) error {
 	body := output.kept
 	if output.cut {
 		body = wholeRunes(body)
@@ -77,18 +77,20 @@ func (r *runner) reply(ctx context.Context, log *slog.Logger, m overlay.Message,
 	}
 	switch {
 	case len(body) == 0:
-		return
+		return nil
 	case !utf8.Valid(body):
 		log.Warn("the command of --on-message prints what is not UTF-8, so nothing is sent back")
-		return
+		return nil
 	case !r.budget.allow(m.From):
 		log.Warn("the output of the command of --on-message is not sent back: its sender has had too many replies. Do the two answer each other?",
 			"at_once", maxReplies, "then_one_each", replyEvery)
-		return
+		return nil
 	}
-	if err := r.Reply(ctx, m, string(body)); err != nil {
+	err := r.Reply(ctx, m, string(body))
+	if err != nil {
 		log.Warn("the output of the command of --on-message is not sent back", "error", err)
 	}
+	return err
 }
 
 // wholeRunes drops the beginning of a character at the end.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -73,11 +74,11 @@ func positionOf(event overlay.Event) uint64 {
 	return 0
 }
 
-// feed holds the last events for readers, of whom none is waited for. Without readers it holds
-// none: what they missed is in the history, and who is here is known.
+// feed holds events until all readers have read them, up to a bound: none is waited for. A reader that is
+// too far behind is told so, and finds in the history what it has missed.
 type feed struct {
 	mu      sync.Mutex
-	items   []*Item // those from first on, while somebody reads
+	items   []*Item // those from first on
 	first   uint64  // sequence number of the first
 	bytes   int
 	ready   *Item              // the first event
@@ -128,22 +129,22 @@ func (f *feed) publish(i *Item) {
 		f.changed[e.ID] = i
 	}
 	f.pos = max(f.pos, i.Pos)
-	kept := false
+	unread := uint64(math.MaxUint64) // from where on somebody has not read
 	for r := range f.readers {
 		if !r.attached {
 			r.note(id, i)
 			continue
 		}
-		kept = true
+		unread = min(unread, r.next)
 		r.awake()
 	}
-	if !kept {
+	if unread == math.MaxUint64 {
 		return
 	}
 	f.items = append(f.items, i)
 	f.bytes += i.size()
 	drop := 0
-	for len(f.items)-drop > maxFeed || f.bytes > maxFeedBytes && len(f.items)-drop > 1 {
+	for len(f.items)-drop > maxFeed || f.bytes > maxFeedBytes && len(f.items)-drop > 1 || f.first+uint64(drop) < unread {
 		f.bytes -= f.items[drop].size()
 		f.items[drop] = nil
 		drop++

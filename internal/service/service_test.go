@@ -375,6 +375,44 @@ func TestFeedBytes(t *testing.T) {
 	})
 }
 
+// What all readers have read is not kept.
+func TestFeedForgetsWhatWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := start(t, n, nil)
+		quick, slow := s.Watch(), s.Watch()
+		defer quick.Close()
+		read := func(w *Watch, many int) {
+			t.Helper()
+			for many > 0 {
+				items, err := w.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				many -= len(items)
+			}
+		}
+		for range 1000 {
+			n.said("x")
+		}
+		synctest.Wait()
+		read(quick, 1000)
+		read(slow, maxBatch)
+		n.said("x")
+		synctest.Wait()
+		if got := len(s.feed.items); got != 1001-maxBatch {
+			t.Errorf("%d events are kept for a slow reader", got)
+		}
+		slow.Close()
+		n.said("x")
+		synctest.Wait()
+		if got := len(s.feed.items); got != 2 {
+			t.Errorf("%d events are kept, and 2 are unread", got)
+		}
+		read(quick, 2)
+	})
+}
+
 // Standard output that is stuck stops nothing else; no message is shown meanwhile, and joins and
 // leaves collapse.
 func TestStuckOutput(t *testing.T) {

@@ -27,6 +27,7 @@ type Disk struct {
 
 	history bool // what is said is kept
 	unsaid  unsaid
+	places  places
 }
 
 // DiskConfig is the configuration of a disk.

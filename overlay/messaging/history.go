@@ -16,9 +16,17 @@ import (
 )
 
 // History is what was said: every message shown or sent, with what became of it, in the state
-// directory. Its positions only rise. Without a state directory, or without a history, it is empty.
-// It may be read while the peer runs, and by several goroutines.
+// directory. Its positions only rise. Without a state directory, or without a history, it is empty; so
+// is the zero History. It may be read while the peer runs, and by several goroutines.
 type History struct{ engine *Engine }
+
+// disk has it.
+func (h *History) disk() *Disk {
+	if h.engine == nil {
+		return &Disk{}
+	}
+	return h.engine.disk
+}
 
 // Past is an event of the history: a Message, Sent, Delivered, Buffered or Failed, with its Pos,
 // and when it was written.
@@ -71,16 +79,16 @@ type Query struct {
 }
 
 // First is the position of the oldest event, 0 if there is none.
-func (h *History) First() uint64 { return h.engine.disk.said().First }
+func (h *History) First() uint64 { return h.disk().said().First }
 
 // End is the position of the last event, 0 if there is none. Between the two some are not taken.
-func (h *History) End() uint64 { return h.engine.disk.said().Last }
+func (h *History) End() uint64 { return h.disk().said().Last }
 
 // Events yields the events from a position on, or from First where that is later, up to the End at the call. An error is the last: a
 // *DamagedError where the history is not as it was written.
 func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 	return func(yield func(Past, error) bool) {
-		span := h.engine.disk.said()
+		span := h.disk().said()
 		span.First = max(span.First, from)
 		err := h.read(span, func(r recorded) error {
 			if !yield(r.Past, nil) {
@@ -96,10 +104,10 @@ func (h *History) Events(from uint64) iter.Seq2[Past, error] {
 
 // read calls f for the events of a span.
 func (h *History) read(span store.Span, f func(recorded) error) error {
-	if h.engine.disk.store == nil || span.Last == 0 {
+	if h.disk().store == nil || span.Last == 0 {
 		return nil
 	}
-	return h.engine.disk.store.Read(span, func(e store.Entry) error {
+	return h.disk().store.Read(span, func(e store.Entry) error {
 		r, err := decodeEntry(e, h.engine.cfg.ID)
 		if err != nil {
 			return err
@@ -111,13 +119,13 @@ func (h *History) read(span store.Span, f func(recorded) error) error {
 // Messages returns the messages that a query selects, in their order. It reads the files of the history from
 // the newest back, each once, until it has enough. Its error is that of ctx, or a *DamagedError.
 func (h *History) Messages(ctx context.Context, q Query) ([]Said, error) {
-	if h.engine.disk.store == nil {
+	if h.disk().store == nil {
 		return nil, nil
 	}
 	q.Search = strings.ToLower(q.Search)
 	l := looking{history: h, query: q, search: newSearch(q.Search), ends: make(map[MessageID]end)}
 	var newest [][]Said // of a part of the history each
-	for _, part := range h.engine.disk.store.Parts() {
+	for _, part := range h.disk().store.Parts() {
 		list, err := l.read(ctx, part)
 		if err != nil {
 			return nil, err
@@ -153,7 +161,7 @@ func (l *looking) read(ctx context.Context, part store.Span) (list []Said, err e
 	self, key := l.history.engine.cfg.ID, l.history.engine.cfg.Identity.Key()
 	here := make(map[MessageID]end)
 	var begun []MessageID // ours, those not selected too
-	err = l.history.engine.disk.store.Read(part, func(e store.Entry) error {
+	err = l.history.disk().store.Read(part, func(e store.Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -245,10 +253,10 @@ type recent struct {
 
 func (h *History) recent() (r recent, err error) {
 	r = recent{sent: make(map[MessageID]bool), ends: make(map[MessageID]bool)}
-	if h.engine.disk.store == nil {
+	if h.disk().store == nil {
 		return r, nil
 	}
-	r.from = h.engine.disk.store.Folded() + 1
+	r.from = h.disk().store.Folded() + 1
 	err = h.read(store.Span{First: r.from, Last: h.End()}, func(e recorded) error {
 		switch e := e.Event.(type) {
 		case Sent:

@@ -93,8 +93,8 @@ func TestRecording(t *testing.T) {
 	}
 }
 
-// TestRecordingHidden: of what the program does not get, only who has sent it and its stamp are kept; of what is
-// no message, nothing.
+// TestRecordingHidden: of what the program does not get, only who has sent it and its stamp are kept; of events that
+// are about no message, nothing.
 func TestRecordingHidden(t *testing.T) {
 	var r recording
 	r.add(0, &item{event: PeerJoined{ID: "bob"}}, time.Now())
