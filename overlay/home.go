@@ -71,7 +71,7 @@ func (n *Node) noteLink(r *base.Record, up base.LinkUp, address string) {
 // Join dials the peer at HOST:PORT and returns its ID once it has let this peer in; two
 // separate networks become one in the seconds that follow. From then on the address is retried
 // like one of Config.Join. The error says why no peer was reached, or why this one was
-// refused; it is ErrClosed after the end, and ctx's own if ctx ends first, in which case the
+// refused; it is ErrClosed while this peer leaves and after that, and ctx's own if ctx ends first, in which case the
 // dial goes on.
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	if certs.IsTicket(address) {
@@ -83,7 +83,11 @@ func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {
 	done := make(chan base.Joining, 1)
 	n.post(join{address, done})
 	j, err := awaitDone(ctx, &n.mailbox, done)
-	if err == nil && j.ID == "" {
+	switch {
+	case err != nil || j.ID != "":
+	case n.isLeaving():
+		err = ErrClosed
+	default:
 		err = fmt.Errorf("%s: %s", j.Address, j.Why)
 	}
 	return j.ID, err

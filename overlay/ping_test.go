@@ -83,8 +83,8 @@ func TestPingInVain(t *testing.T) {
 	})
 }
 
-// TestPingWhileLeaving: a ping succeeds or says that this peer leaves.
-func TestPingWhileLeaving(t *testing.T) {
+// TestAskingWhileLeaving: a ping or a join succeeds or says that this peer leaves.
+func TestAskingWhileLeaving(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		alice := w.network("alice", "bob")[0]
 		left := make(chan error)
@@ -92,20 +92,25 @@ func TestPingWhileLeaving(t *testing.T) {
 			_, err := alice.Leave(within(t, time.Minute))
 			left <- err
 		}()
-		var pings sync.WaitGroup
+		var asking sync.WaitGroup
 		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
 			select {
 			case err := <-left:
 				if err != nil {
 					t.Error(err)
 				}
-				pings.Wait()
+				asking.Wait()
 				return
 			default:
 			}
-			pings.Go(func() {
+			asking.Go(func() {
 				if _, err := alice.Ping(t.Context(), "bob"); err != nil && !errors.Is(err, ErrClosed) {
-					t.Error(err)
+					t.Errorf("ping: %v", err)
+				}
+			})
+			asking.Go(func() {
+				if _, err := alice.Join(t.Context(), w.Addr("bob").String()); err != nil && !errors.Is(err, ErrClosed) {
+					t.Errorf("join: %v", err)
 				}
 			})
 		}
