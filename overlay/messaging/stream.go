@@ -127,6 +127,7 @@ func (s Stream) record(items []item) bool {
 	if !s.engine.disk.say(entries) {
 		return false
 	}
+	s.engine.Rooms.note(items, entries)
 	for n, i := range places {
 		it := &items[i]
 		it.pos = entries[n].Pos
