@@ -64,7 +64,7 @@ func (n *Node) openDisk(nonce uint64) (k kept, err error) {
 	}
 	n.messages, err = messaging.New(messaging.Config{
 		ID: n.id, Identity: n.cfg.State.Identity, Network: n.members.network.Label(), Members: n.members.forMessages(), Nonce: nonce, Start: n.start,
-		NoCustody: n.cfg.NoCustody, Disk: n.disk, Met: met, Log: n.log,
+		NoCustody: n.cfg.NoCustody, Disk: n.disk, Met: met, Tag: base.TagOfBroadcast, Log: n.log,
 		Wish: func(w messaging.Wish) { n.post(wished{w}) }, Fail: n.fail,
 	})
 	n.stream = stream{n.messages.Stream()}

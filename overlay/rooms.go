@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -135,27 +134,17 @@ func (rs rooms) names() (list []string) {
 }
 
 // entering are rooms, or Everyone, that this peer is in, for the core, with what the history has of
-// them: all that could come again as the past, which others judge by the author's clock. If it can't be
-// read the peer is in the rooms nevertheless, and does without their past.
+// them. If it can't be read the peer is in the rooms nevertheless, and does without their past.
 func (rs rooms) entering(settled bool, names ...certs.ID) (list []base.Room) {
-	shown, err := messaging.Recent(&rs.node.messages.Rooms, names, math.MaxInt, time.Now().Add(-past.KeepFor-past.AheadFor), tagOfBroadcast)
+	latest, err := rs.node.messages.Rooms.Latest(names)
 	if err != nil {
 		settled = true
 		rs.node.log.Warn("what was said in rooms before is not asked for: the history can't be read", "rooms", names, "error", err)
 	}
 	for _, name := range names {
-		list = append(list, base.Room{Name: string(name), Settled: settled, Shown: shown[name]})
+		list = append(list, base.Room{Name: string(name), Settled: settled, Shown: latest[name].Tags, Until: latest[name].Until})
 	}
 	return list
-}
-
-// tagOfBroadcast is the tag of a message that the history has, 0 if this program can't read it.
-func tagOfBroadcast(s *pb.Signed) uint64 {
-	c, err := pb.ParseBroadcast(s)
-	if err != nil {
-		return 0
-	}
-	return base.TagOfBroadcast(c)
 }
 
 // remembers says that this peer keeps a history, which it gives to those who come.
@@ -192,13 +181,12 @@ func recallAll(n *Node, queue <-chan recalling) {
 	for {
 		select {
 		case r := <-queue:
-			room := certs.ID(r.Room)
-			history, err := messaging.Recent(&n.messages.Rooms, []certs.ID{room}, 2*pb.MaxPast, time.Now().Add(-past.KeepFor), func(s *pb.Signed) *pb.Signed { return s })
+			history, err := n.messages.Rooms.Recent(certs.ID(r.Room), 2*pb.MaxPast, time.Now().Add(-past.KeepFor))
 			if err != nil && !warned {
 				warned = true // it will not get better
 				n.log.Warn("the history can't be given to others", "error", err)
 			}
-			n.post(coreInput{core.Recalled{For: r.Recall, History: history[room], Passes: r.passes}})
+			n.post(coreInput{core.Recalled{For: r.Recall, History: history, Passes: r.passes}})
 		case <-n.ctx.Done():
 			return
 		}

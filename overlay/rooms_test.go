@@ -415,8 +415,8 @@ func TestPastOfMuchOnce(t *testing.T) {
 			p.messages.Rooms.Bygone(Message{ID: MessageID(id), From: "gone", Key: key, To: "#dev", Body: "ahead", SentAt: time.Now()}, ahead)
 			time.Sleep(time.Minute)
 		}
-		if list := bob.entering(false, "#dev"); len(list[0].Shown) != 503 {
-			t.Errorf("the core is told of %d messages shown", len(list[0].Shown))
+		if list := bob.entering(false, "#dev"); len(list[0].Shown) != pb.MaxPast || list[0].Until == 0 {
+			t.Errorf("the core is told of %d messages shown, and of those up to %d", len(list[0].Shown), list[0].Until)
 		}
 		w.kill(bob)
 		w.kill(alice)

@@ -160,6 +160,15 @@ func (d *Disk) willSay(id MessageID) uint64 {
 	return from
 }
 
+// whenSafe calls done when all that was said so far is safe from a crash of the machine.
+func (d *Disk) whenSafe(done func()) {
+	d.store.Shown(0, true, func(err error) { // which says of nothing that it was shown
+		if err == nil {
+			done()
+		}
+	})
+}
+
 // said is the span of the history.
 func (d *Disk) said() store.Span {
 	if !d.history {

@@ -34,6 +34,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
+	"quicpeer/pb"
 )
 
 // Config is the configuration of an engine.
@@ -47,7 +48,9 @@ type Config struct {
 	NoCustody bool      // nothing is left with others
 	Disk      *Disk
 	Met       []Contact // in earlier runs
-	Log       *slog.Logger
+	// Tag names a broadcast, for the Latest of a room.
+	Tag func(*pb.BroadcastContent) uint64
+	Log *slog.Logger
 	// Wish passes a wish to the owner's loop; it may wait for the loop, and does nothing after
 	// the loop's end.
 	Wish func(Wish)

@@ -222,6 +222,7 @@ func (e *Engine) Shutdown() (undelivered int) {
 	}
 	e.wg.Wait()
 	e.disk.Write(nil, UptimeOp(e.disk.uptime.before+e.now()))
+	e.Rooms.save()
 	e.disk.Flush(context.Background())
 	for _, r := range e.directory.all() {
 		for _, m := range r.end() {

@@ -26,8 +26,10 @@ var (
 type Rooms struct {
 	engine *Engine
 
-	mu    sync.Mutex
-	since map[certs.ID]time.Time // the rooms that it is in
+	mu     sync.Mutex
+	since  map[certs.ID]time.Time // the rooms that it is in
+	latest map[certs.ID]*latest   // of these, and of Everyone
+	saving saving
 }
 
 // roomKey is before the name of a room in the bucket of numbers; the number is since when the peer is
@@ -37,12 +39,19 @@ const roomKey = "room "
 // Open loads the rooms of earlier runs. It is called once, before the engine's Start.
 func (rs *Rooms) Open(e *Engine) error {
 	rs.engine = e
-	rs.since = make(map[certs.ID]time.Time)
-	return e.disk.Load(store.Self, rs.loadRoom)
+	rs.since, rs.latest = make(map[certs.ID]time.Time), make(map[certs.ID]*latest)
+	if err := e.disk.Load(store.Self, rs.loadRoom); err != nil {
+		return err
+	}
+	maps.DeleteFunc(rs.latest, func(room certs.ID, _ *latest) bool { return rs.since[room].IsZero() && room != Everyone })
+	return nil
 }
 
-// loadRoom loads a room of an earlier run.
+// loadRoom loads a room of an earlier run, or what was said last there.
 func (rs *Rooms) loadRoom(key, value []byte) error {
+	if name, isLatest := strings.CutPrefix(string(key), latestKey); isLatest {
+		return rs.loadLatest(certs.ID(name), value)
+	}
 	name, isRoom := strings.CutPrefix(string(key), roomKey)
 	if !isRoom {
 		return nil
@@ -63,29 +72,30 @@ func (rs *Rooms) loadRoom(key, value []byte) error {
 
 // Enter puts the peer into a room; it returns when that is on disk.
 func (rs *Rooms) Enter(room certs.ID) error {
-	return rs.alter(func() (store.Op, error) {
+	return rs.alter(func() ([]store.Op, error) {
 		if _, in := rs.since[room]; !in && len(rs.since) == pb.MaxRooms {
-			return store.Op{}, ErrRoomsFull
+			return nil, ErrRoomsFull
 		} else if !in {
 			rs.since[room] = time.Now()
 		}
-		return store.NumberOp(roomKey+string(room), uint64(rs.since[room].UnixNano())), nil
+		return []store.Op{store.NumberOp(roomKey+string(room), uint64(rs.since[room].UnixNano()))}, nil
 	})
 }
 
 // Exit takes the peer out of a room.
 func (rs *Rooms) Exit(room certs.ID) error {
-	return rs.alter(func() (store.Op, error) {
+	return rs.alter(func() ([]store.Op, error) {
 		if _, in := rs.since[room]; !in {
-			return store.Op{}, ErrNotInRoom
+			return nil, ErrNotInRoom
 		}
 		delete(rs.since, room)
-		return store.Op{Bucket: store.Self, Key: []byte(roomKey + string(room))}, nil
+		delete(rs.latest, room)
+		return []store.Op{{Bucket: store.Self, Key: []byte(roomKey + string(room))}, {Bucket: store.Self, Key: []byte(latestKey + string(room))}}, nil
 	})
 }
 
 // alter changes in which rooms the peer is, and waits until that is on disk.
-func (rs *Rooms) alter(how func() (store.Op, error)) error {
+func (rs *Rooms) alter(how func() ([]store.Op, error)) error {
 	e := rs.engine
 	safe := make(chan struct{})
 	rs.mu.Lock()
@@ -93,9 +103,9 @@ func (rs *Rooms) alter(how func() (store.Op, error)) error {
 		rs.mu.Unlock()
 		return ErrClosed
 	}
-	op, err := how()
+	ops, err := how()
 	if err == nil {
-		e.disk.Write(func() { close(safe) }, op) // under the lock: changes come to the disk in their order
+		e.disk.Write(func() { close(safe) }, ops...) // under the lock: changes come to the disk in their order
 	}
 	rs.mu.Unlock()
 	if err != nil {
@@ -147,40 +157,33 @@ func (rs *Rooms) Uttered(s Sent, body string, at time.Time, signed *pb.Signed) {
 	rs.engine.events.pushItem(item{event: s, own: &delivery.Outgoing{Body: body, SentAt: at}})
 }
 
-// Recent is the last of what the history has of rooms, or of Everyone, since a time, as what makes of
-// it: of each room at most so many, oldest first. It reads all that the history has since then.
-func Recent[T any](rs *Rooms, rooms []certs.ID, most int, since time.Time, what func(*pb.Signed) T) (map[certs.ID][]T, error) {
-	last := make(map[certs.ID][]T)
+// Recent is the last of what the history has of a room, or of Everyone, since a time: at most so many, oldest
+// first. It reads the history from its end.
+func (rs *Rooms) Recent(room certs.ID, most int, since time.Time) (last []*pb.Signed, err error) {
 	disk := rs.engine.disk
-	if disk.store == nil || !disk.history {
-		return last, nil
+	if !disk.history {
+		return nil, nil
 	}
 	history := rs.engine.Stream().History()
 	for _, part := range disk.store.Parts() {
-		here := make(map[certs.ID][]T)
+		var here []*pb.Signed
 		oldest := time.Now()
 		err := history.read(part, func(r recorded) error {
 			oldest = earlier(oldest, r.At)
-			to := certs.ID(r.stored.GetTo())
-			if signed := r.stored.GetBroadcast(); signed != nil && slices.Contains(rooms, to) && !r.At.Before(since) {
-				here[to] = append(here[to], what(signed))
+			if signed := r.stored.GetBroadcast(); signed != nil && certs.ID(r.stored.GetTo()) == room && !r.At.Before(since) {
+				here = append(here, signed)
 			}
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		full := true
-		for _, room := range rooms {
-			list := slices.Concat(here[room], last[room])
-			last[room] = list[max(0, len(list)-most):]
-			full = full && len(last[room]) == most
-		}
-		if full || oldest.Before(since) {
+		last = slices.Concat(here, last)
+		if len(last) >= most || oldest.Before(since) {
 			break
 		}
 	}
-	return last, nil
+	return last[max(0, len(last)-most):], nil
 }
 
 func earlier(a, b time.Time) time.Time {

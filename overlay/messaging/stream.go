@@ -122,6 +122,7 @@ func (s Stream) record(r *recording, items []item) bool {
 	if !s.engine.disk.say(r.entries) {
 		return false
 	}
+	s.engine.Rooms.note(items, r.entries)
 	for n, i := range r.places {
 		it := &items[i]
 		it.pos = r.entries[n].Pos

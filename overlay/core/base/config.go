@@ -97,8 +97,10 @@ type Memory struct {
 // Room is a room that this peer enters.
 type Room struct {
 	Name string // or pb.Everyone
-	// Shown are the tags of its messages that were shown before and could come again, the latest last.
+	// Shown are the tags of the latest of its messages that were shown before, by the times in them. Until is
+	// up to when all others were said, in nanoseconds since 1970; 0: there are none.
 	Shown []uint64
+	Until int64
 	// Settled: its past is not asked for.
 	Settled bool
 }

@@ -82,7 +82,8 @@ func New(en *base.Env, t *table.Table, ls *link.Links) *Past {
 type ask struct {
 	room     string
 	have     []uint64 // tags: the last that were shown in earlier runs, or before we left the room
-	known    []uint64 // the same, all of the last days, in order
+	known    []uint64 // the same, in order
+	until    int64    // all that was said up to then was shown, or is older than what an answer has; 0: nothing
 	got      []Piece
 	asked    []certs.PublicKey
 	awaits   *question     // nil: no answer is awaited
@@ -121,7 +122,7 @@ func (p *Past) Enter(r base.Room) {
 	if r.Settled || slices.ContainsFunc(p.asks, func(a *ask) bool { return a.room == r.Name }) {
 		return
 	}
-	a := &ask{room: r.Name, have: slices.Clone(r.Shown[max(0, len(r.Shown)-pb.MaxPast):]), known: slices.Sorted(slices.Values(r.Shown))}
+	a := &ask{room: r.Name, have: slices.Clone(r.Shown[max(0, len(r.Shown)-pb.MaxPast):]), known: slices.Sorted(slices.Values(r.Shown)), until: r.Until}
 	for _, tag := range a.have {
 		p.shown.add(tag) // of all of them it would forget what is shown live
 	}
@@ -316,7 +317,7 @@ func (p *Past) accept(a *ask, l *link.Link, s *pb.Signed) (wrong string) {
 	e, owner := p.table.Get(id, key), p.table.Owner(id, p.Now)
 	known := e != nil && !e.Removed()
 	switch age := time.Duration(p.today() - c.GetSentAt()); {
-	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -AheadFor, c.GetSentAt() < 0:
+	case key == p.Cfg.Identity.Key(), age > KeepFor, age < -AheadFor, c.GetSentAt() < 0, a.until != 0 && c.GetSentAt() <= a.until:
 		return ""
 	case p.shown.has[tag] || a.knows(tag) || slices.ContainsFunc(a.got, func(g Piece) bool { return g.tag == tag }):
 		return ""

@@ -554,8 +554,8 @@ func TestEndlessAnswers(t *testing.T) {
 	}
 }
 
-// Whatever was shown in the last days is not shown again, however much it is: the asker names the last,
-// and leaves out the others if a giver has them.
+// Whatever was shown is not shown again, however much it is: the asker names the last, and leaves out the others
+// if a giver has them, and all that was said no later than what it does not know any more.
 func TestMuchShown(t *testing.T) {
 	var history []*pb.Signed
 	var tags []uint64
@@ -567,15 +567,17 @@ func TestMuchShown(t *testing.T) {
 		c, _ := pb.ParseBroadcast(s)
 		history, tags = append(history, s), append(tags, base.TagOfBroadcast(c))
 	}
-	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Shown = tags })
+	until := wall - int64(time.Hour) - int64(time.Minute)
+	r := newRig(t, func(cfg *base.Config) { cfg.Past[0].Shown, cfg.Past[0].Until = tags, until })
 	a := r.link("a")
 	if w := r.wanted(a); !slices.Equal(w.GetHave(), tags[len(tags)-pb.MaxPast:]) {
 		t.Errorf("it names %d of %d", len(w.GetHave()), len(tags))
 	}
-	r.give(a, history[0], history[len(history)-pb.MaxPast-1], history[len(history)-1], said("b", 0, 0, nil))
+	r.give(a, history[0], history[len(history)-pb.MaxPast-1], history[len(history)-1], said("b", 0, 0, nil),
+		said("b", 1001, time.Hour+time.Minute, nil), said("b", 1002, time.Hour+time.Minute-1, nil))
 	r.pass(graceFor)
-	r.expect("of all", "b0?")
-	if r.Hides(&pb.BroadcastContent{Id: make([]byte, 16), Room: "#dev"}) || len(r.Past.shown.has) != pb.MaxPast+2 {
+	r.expect("of all", "b0?", "b1002?")
+	if r.Hides(&pb.BroadcastContent{Id: make([]byte, 16), Room: "#dev"}) || len(r.Past.shown.has) != pb.MaxPast+3 {
 		t.Errorf("%d are remembered as shown", len(r.Past.shown.has))
 	}
 

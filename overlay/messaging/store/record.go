@@ -16,7 +16,7 @@ const (
 	Custody   Bucket = "Custody" // messages kept for others
 	Peers     Bucket = "Peers"   // records of peers met
 	Pins      Bucket = "Pins"    // the keys that we hold peers to
-	Self      Bucket = "Self"    // numbers that this peer remembers of itself
+	Self      Bucket = "Self"    // what this peer remembers of itself, mostly numbers
 	Removed   Bucket = "Removed" // removals from a private network
 	Tickets   Bucket = "Tickets" // that this peer has given out
 	Ignored   Bucket = "Ignored" // peers whose messages are not shown, by key
