@@ -110,7 +110,7 @@ type encoder struct{ b []byte }
 func (e *encoder) head(kind pb.StoredEventKind, id MessageID, now time.Time) {
 	e.number(kindField, uint64(kind))
 	e.number(atField, uint64(now.UnixNano()))
-	e.id(idField, id)
+	e.bytes(idField, id[:])
 }
 
 // received appends what is known of one that was received. One for this peer alone has no receiver, and its
