@@ -60,7 +60,7 @@ func ask(t *testing.T, args ...string) finished {
 func TestCommandsAtOnce(t *testing.T) {
 	alice, bob, dir := askable(t)
 	says(alice, bob, "before")
-	carol := start(t, "--json", "--no-input", "-listen", "127.0.0.1:0", "--id", "carol") // in a network of her own
+	carol := start(t, "--json", "--no-input", "-listen", "127.0.0.1:0", "--id", "carol", "--state-dir", t.TempDir()) // in a network of her own
 	door := carol.event("ready").Listen[0]
 	wants := map[string]string{
 		"peers": `(?m)^bob +alive +direct`, "peers --json": `"id":"bob"`, "status": `id +alice`, "net": "OWN ADDRESS", "buffer": "waiting",
