@@ -109,3 +109,32 @@ func idsOf(m *Machine) (list []string) {
 	}
 	return list
 }
+
+// TestPastOverDuplicates: two peers that have dialled each other at once close one of their links, and get the
+// past of the other nevertheless.
+func TestPastOverDuplicates(t *testing.T) {
+	for seed := range uint64(200) {
+		w := testWorld(t, 0, 2)
+		w.Rand = rand.New(rand.NewPCG(seed, 2))
+		w.Configure = func(m *Machine, cfg *base.Config) {
+			cfg.Past, cfg.Features = []base.Room{{Name: pb.Everyone}}, append(cfg.Features, pb.FeaturePast)
+			m.History = make(map[string][]*pb.Signed)
+		}
+		for i, m := range w.Machines {
+			m.Start().Say("", fmt.Sprint(i))
+		}
+		w.Run(time.Second)
+		for i, m := range w.Machines {
+			w.At(w.Now+w.Between(0, 20*time.Millisecond), func() {
+				m.Process.Core.Step(w.Now, core.Join{Address: w.Machines[1-i].Address})
+				m.Process.Drain()
+			})
+		}
+		w.Run(10 * time.Second)
+		for _, m := range w.Machines {
+			if n := len(m.History[pb.Everyone]); n != 2 {
+				t.Errorf("seed %d: %s has %d of the two messages", seed, m.ID, n)
+			}
+		}
+	}
+}

@@ -86,10 +86,11 @@ type ask struct {
 	until    int64    // all that was said up to then was shown, or is older than what an answer has; 0: nothing
 	got      []Piece
 	asked    []certs.PublicKey
-	awaits   *question     // nil: no answer is awaited
-	till     time.Duration // then another link is asked
-	began    time.Duration // when the first link was asked
-	shownYet uint64        // how many messages had been shown by then
+	again    []certs.PublicKey // those whose link ended before they could answer
+	awaits   *question         // nil: no answer is awaited
+	till     time.Duration     // then another link is asked
+	began    time.Duration     // when the first link was asked
+	shownYet uint64            // how many messages had been shown by then
 }
 
 // knows reports whether a message was shown in an earlier run, or before we left the room.
@@ -164,21 +165,21 @@ func (p *Past) Pursue() {
 
 // over carries a search on, and reports whether it has ended.
 func (p *Past) over(a *ask) bool {
-	if q := a.awaits; q != nil {
-		l := p.links.Link(q.link)
-		if l != nil && l.State == link.LinkUp && p.Now < a.till {
+	if q := a.awaits; q != nil && p.Now < a.till {
+		if l := p.links.Link(q.link); l != nil && l.State == link.LinkUp {
 			p.Wake(a.till)
 			return false
 		}
-		a.awaits = nil
+		a.retry()
 	}
+	a.awaits = nil
 	if len(a.asked) < Givers {
 		if l := p.giver(a); l != nil {
 			p.question(a, l)
 			return false
 		}
 		switch grace := a.began + graceFor; {
-		case len(a.asked) == 0:
+		case len(a.asked)+len(a.again) == 0:
 			return false // there may be somebody later
 		case p.Now < grace:
 			p.Wake(grace)
@@ -187,6 +188,16 @@ func (p *Past) over(a *ask) bool {
 	}
 	p.show(a)
 	return true
+}
+
+// retry lets a peer be asked again whose link has ended before the answer: as a rule it has another one, which
+// both have chosen to keep.
+func (a *ask) retry() {
+	last := len(a.asked) - 1
+	if len(a.again) < Givers && !slices.Contains(a.again, a.asked[last]) {
+		a.again = append(a.again, a.asked[last])
+		a.asked = a.asked[:last]
+	}
 }
 
 // giver is the link to ask next: to a peer that is in the room before others, each peer once, and one
@@ -220,7 +231,7 @@ func isIn(l *link.Link, room string) bool {
 
 // question asks a link for what we lack of a room.
 func (p *Past) question(a *ask, l *link.Link) {
-	if len(a.asked) == 0 {
+	if len(a.asked)+len(a.again) == 0 {
 		a.began = p.Now
 	}
 	a.awaits = &question{link: l.ID, room: a.room, passes: make(map[certs.PublicKey]certs.ID)}
@@ -288,6 +299,9 @@ func (p *Past) refuse(l *link.Link, q *question, why string) {
 	p.open = slices.DeleteFunc(p.open, func(o *question) bool { return o == q })
 	for _, a := range p.asks {
 		a.got = slices.DeleteFunc(a.got, func(g Piece) bool { return g.from == q })
+		if a.awaits == q {
+			a.awaits = nil
+		}
 	}
 	p.links.Violation(l, why)
 	p.Pursue()

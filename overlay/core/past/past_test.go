@@ -315,6 +315,61 @@ func TestOnce(t *testing.T) {
 	r.expect("what was said while we were away", "a2", "eve1?", "a6")
 }
 
+// A peer whose link ends before it has answered, since another one to it is used, is asked over that one; once,
+// and not if it has lied. However many links end, few questions are put.
+func TestLinkReplaced(t *testing.T) {
+	r := newRig(t, nil)
+	end := func(l *link.Link) {
+		l.State = link.LinkClosing
+		r.read()
+	}
+	first, second := r.link("a"), r.link("a")
+	if r.wanted(first) == nil || r.wanted(second) != nil {
+		t.Error("not one of two links is asked")
+	}
+	r.ReceiveGiven(first, &pb.PastGiven{Room: "#dev", Broadcasts: []*pb.Signed{said("a", 1, time.Hour, nil)}})
+	end(first)
+	if w := r.wanted(second); len(w.GetHave()) != 1 {
+		t.Fatalf("over the link that stays it asks %v", w)
+	}
+	third := r.link("a")
+	end(second)
+	if r.wanted(third) != nil {
+		t.Error("a peer is asked for the third time")
+	}
+	r.pass(graceFor)
+	r.expect("of an answer that broke off", "a1")
+
+	r.Enter(base.Room{Name: "#dev"})
+	for range 2 {
+		r.link("liar")
+	}
+	liars := r.links.List[len(r.links.List)-2:]
+	end(third)
+	if r.wanted(liars[0]) == nil {
+		t.Fatal("it is not asked")
+	}
+	r.give(liars[0], said("liar", 1, 0, func(c *pb.BroadcastContent) { c.Room = "#ops" }))
+	if r.wanted(liars[1]) != nil {
+		t.Error("a liar is asked again")
+	}
+	end(liars[1])
+	r.pass(graceFor)
+
+	r.Enter(base.Room{Name: "#dev"})
+	asked := 0
+	for i := range 20 {
+		l := r.link(fmt.Sprint("gone", i))
+		if r.wanted(l) != nil {
+			asked++
+		}
+		end(l)
+	}
+	if asked != 2*Givers {
+		t.Errorf("%d questions are put", asked)
+	}
+}
+
 // Visitors and peers that are not in the network yet do not ask, nor is a peer asked that keeps no
 // history.
 func TestWhoAsks(t *testing.T) {
