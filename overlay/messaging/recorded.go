@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -130,27 +131,37 @@ func (r recorded) outgoing() *delivery.Outgoing {
 }
 
 // unsaid knows from where on the history may lack that messages of ours were sent: they are on the disk,
-// and the event Sent has not been written yet. The next Open looks there.
+// and the event Sent has not been written yet, or is not safe. The next Open looks there.
 type unsaid struct {
 	mu     sync.Mutex
 	loaded bool // those of earlier runs are known
-	from   map[MessageID]uint64
+	list   map[MessageID]saidAt
+	purge  int // at so many those that are safe are looked for
 }
+
+// saidAt is where a Sent may be.
+type saidAt struct {
+	from uint64
+	pos  uint64 // where it is; 0: it has not been written
+}
+
+// purgeAbove is how many may be there before they are looked through.
+const purgeAbove = 4096
 
 func (u *unsaid) expect(id MessageID, from uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.from == nil {
-		u.from = make(map[MessageID]uint64)
+	if u.list == nil {
+		u.list = make(map[MessageID]saidAt)
 	}
-	u.from[id] = from
+	u.list[id] = saidAt{from: from}
 }
 
-// of is the position of one; 0: the history has that it was sent, or is not kept.
+// of is from where on one may be lacking; 0: the history has that it was sent, or is not kept.
 func (u *unsaid) of(id MessageID) uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.from[id]
+	return u.list[id].from
 }
 
 // load says that those of earlier runs are known.
@@ -160,22 +171,36 @@ func (u *unsaid) load() {
 	u.loaded = true
 }
 
-func (u *unsaid) remove(id MessageID) {
+// written notes where the Sent of one was written, when all up to a position is safe.
+func (u *unsaid) written(id MessageID, pos, safe uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.from, id)
+	if at, ok := u.list[id]; ok {
+		u.list[id] = saidAt{at.from, pos}
+	}
+	if len(u.list) > u.purge+purgeAbove {
+		u.drop(safe)
+		u.purge = len(u.list)
+	}
 }
 
-// floor is the lowest of these positions; 0: there are none. Until they are known it may be any.
-func (u *unsaid) floor() (lowest uint64) {
+// drop forgets those that are safe. u.mu is held.
+func (u *unsaid) drop(safe uint64) {
+	maps.DeleteFunc(u.list, func(_ MessageID, at saidAt) bool { return at.pos != 0 && at.pos <= safe })
+}
+
+// floor is the lowest of these positions, when all up to one is safe; 0: there are none. Until they are known it
+// may be any.
+func (u *unsaid) floor(safe uint64) (lowest uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.loaded {
 		return 1
 	}
-	for _, pos := range u.from {
-		if lowest == 0 || pos < lowest {
-			lowest = pos
+	u.drop(safe)
+	for _, at := range u.list {
+		if lowest == 0 || at.from < lowest {
+			lowest = at.from
 		}
 	}
 	return lowest

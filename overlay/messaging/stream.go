@@ -123,12 +123,13 @@ func (s Stream) record(r *recording, items []item) bool {
 		return false
 	}
 	s.engine.Rooms.note(items, r.entries)
+	safe := s.engine.disk.store.Safe()
 	for n, i := range r.places {
 		it := &items[i]
 		it.pos = r.entries[n].Pos
 		it.event = withPos(it.event, it.pos)
 		if sent, ok := it.event.(Sent); ok {
-			s.engine.disk.unsaid.remove(sent.Message)
+			s.engine.disk.unsaid.written(sent.Message, it.pos, safe)
 		}
 	}
 	s.engine.events.forgetBodies(items)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"go.etcd.io/bbolt"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
@@ -295,29 +294,6 @@ func (s *Store) foldLog(half int, last uint64, lacks changes) error {
 		return s.fail(err)
 	}
 	return s.update(func(t *transaction) error { return t.fold(lacks, last) })
-}
-
-// foldOld folds what an earlier process has left in the log.
-func (s *Store) foldOld() error {
-	var folded uint64
-	err := s.touch(func() error {
-		return s.db.View(func(tx *bbolt.Tx) (err error) {
-			folded, err = (&transaction{tx: tx, path: s.path}).number(foldedKey)
-			return err
-		})
-	})
-	if err != nil {
-		return err
-	}
-	unknown, err := s.log.readLog(folded)
-	if err != nil || s.log.number == folded {
-		return err
-	}
-	if err := s.update(func(t *transaction) error { return t.fold(unknown, s.log.number) }); err != nil {
-		return err
-	}
-	s.log.folded = s.log.number
-	return nil
 }
 
 // update runs change in a transaction, commits it, and checks that the files are still there,

@@ -26,6 +26,7 @@ type boot [16]byte
 
 // found is what a cursor has said.
 type found struct {
+	used          bool // it was set
 	shown, closed uint64
 	boot          boot
 }
@@ -49,7 +50,7 @@ func (c *cursor) find(path string) (f found, err error) {
 	for ; len(b) > 0; b = b[slotSize:] {
 		shown := binary.BigEndian.Uint64(b[16:])
 		if sealed(b[:slotSize]) && string(b[:len(cursorTitle)]) == cursorTitle && shown >= f.shown {
-			f = found{shown, binary.BigEndian.Uint64(b[24:]), boot(b[32:])}
+			f = found{true, shown, binary.BigEndian.Uint64(b[24:]), boot(b[32:])}
 		}
 	}
 	return f, nil

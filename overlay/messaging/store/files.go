@@ -238,3 +238,47 @@ func openDatabase(path string) (*bbolt.DB, error) {
 	db.AllocSize = growStep
 	return db, nil
 }
+
+// foldOld folds what an earlier process has left in the log.
+func (s *Store) foldOld(dir string) error {
+	var folded uint64
+	err := s.touch(func() error {
+		return s.db.View(func(tx *bbolt.Tx) (err error) {
+			folded, err = (&transaction{tx: tx, path: s.path}).number(foldedKey)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	unknown, err := s.log.readLog(folded)
+	if err != nil {
+		return err
+	}
+	if s.log.number != folded {
+		// Of what a process has written just before its end the kernel may have nothing on the disk yet, and the
+		// database would then be ahead of the log.
+		if err := fdatasync(s.log.file); err != nil {
+			return fmt.Errorf("writing %s: %w", s.log.path, err)
+		}
+		if err := s.update(func(t *transaction) error { return t.fold(unknown, s.log.number) }); err != nil {
+			return err
+		}
+		s.log.folded = s.log.number
+	}
+	if !s.log.old {
+		return s.log.begin()
+	}
+	if err := s.makeFile(dir, logFile, s.log.create); err != nil {
+		return err
+	}
+	if err := s.log.release(); err != nil {
+		return err
+	}
+	if err := s.log.open(); err != nil {
+		return err
+	}
+	s.log.now, s.log.at = 0, recordAlign
+	s.places[logPlace], err = placeOf(s.log.path)
+	return err
+}

@@ -31,9 +31,9 @@ const (
 type HistoryConfig struct {
 	Bytes    int64 // of its files; 0: HistoryBytes. The oldest go first
 	Messages int   // 0: HistoryMessages
-	// Floor is the lowest position that the caller wants to read again at the next Open; 0: none. It
-	// may not call the store. Nil is as none.
-	Floor func() uint64
+	// Floor is the lowest position that the caller wants to read again at the next Open, when all up to
+	// the given one is safe; 0: none. It may not call the store. Nil is as none.
+	Floor func(safe uint64) uint64
 }
 
 // history is the log of what was said and shown. Its writer is whoever calls Say; one goroutine
@@ -81,9 +81,9 @@ type folding struct {
 
 // opened is what Open has found.
 type opened struct {
-	early   []Entry // not shown
-	crashed bool    // the machine may have crashed since the history was written
-	torn    int     // bytes that were cut off
+	early  []Entry // not shown
+	beyond uint64  // the machine may have crashed: the number of a jump; 0: it has not
+	torn   int     // bytes that were cut off
 }
 
 // late is the file of records that the last segment may lack.
@@ -252,14 +252,9 @@ func (h *history) flush() error {
 func (h *history) newLast(room int) error {
 	h.syncing.Lock()
 	defer h.syncing.Unlock()
-	return h.newFrom(h.number+1, room)
-}
-
-// newFrom is newLast for a segment whose first record has that number. h.mu and h.syncing are held.
-func (h *history) newFrom(first uint64, room int) error {
 	g := segment{
-		path: filepath.Join(h.dir, segmentName(first)), first: first, size: max(h.nextSize(), slotSize+room),
-		before: h.has.messages, said: h.has.entries, last: h.number, salt: rand.Uint32(),
+		path: filepath.Join(h.dir, segmentName(h.number+1)), first: h.number + 1, size: max(h.nextSize(), slotSize+room),
+		before: h.has.messages, said: h.has.entries, salt: rand.Uint32(),
 	}
 	if !h.store.reach("turn") {
 		return ErrKilled
@@ -281,7 +276,6 @@ func (h *history) newFrom(first uint64, room int) error {
 		return err
 	}
 	_ = closeFiles(h.file) // it is synced
-	h.number = first - 1
 	h.file, h.at, h.fold.due, h.safe = f, slotSize, true, h.number
 	h.store.placesMu.Lock()
 	h.store.places[lastPlace] = p
@@ -294,20 +288,32 @@ func (h *history) newFrom(first uint64, room int) error {
 // since the last fdatasync, and few enough to be counted in a JSON number for half a billion crashes.
 const positionsLost = 1 << 24
 
-// skipLost goes on beyond all positions that others may know, if a crash of the machine may have taken records.
+// skipLost goes on beyond all positions that others may know, if a crash of the machine may have taken records,
+// and then sets the cursor, which knows nothing of such a crash any more.
 func (h *history) skipLost() error {
-	if !h.opened.crashed {
-		return nil
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.syncing.Lock()
-	defer h.syncing.Unlock()
-	if err := h.newFrom(h.number+positionsLost, 0); err != nil {
-		return err
+	if h.opened.beyond > 0 {
+		if err := h.makeRoom(alignSaid(saidHead), false); err != nil {
+			return err
+		}
+		h.buffer = h.segments[len(h.segments)-1].appendSaid(h.buffer, h.opened.beyond, h.safe, h.shown, kindJump, nil)
+		h.number = h.opened.beyond
+		if err := h.flush(); err != nil {
+			return err
+		}
+		if !h.store.reach("sync") {
+			return ErrKilled
+		}
+		if err := fdatasync(h.file); err != nil {
+			return fmt.Errorf("writing %s: %w", h.dir, err)
+		}
+		if !h.store.reach("synced") {
+			return ErrKilled
+		}
+		h.safe = h.number
 	}
-	h.span.last.Store(h.number)
-	return nil
+	return h.cursor.begin(h.shown)
 }
 
 // nextSize is the size of the next segment. h.mu is held.
@@ -439,11 +445,11 @@ func (h *history) startFold() {
 // read the history from the beginning, and drops what is beyond the bounds.
 func (h *history) foldHistory() {
 	h.mu.Lock()
-	marks, upTo := h.fold.marks, h.fold.safe
+	marks, upTo, safe := h.fold.marks, h.fold.safe, h.safe
 	h.fold.marks = make(map[certs.PublicKey]*delivery.Mark)
 	h.mu.Unlock()
 	if h.config.Floor != nil {
-		if floor := h.config.Floor(); floor > 0 {
+		if floor := h.config.Floor(safe); floor > 0 {
 			upTo = min(upTo, floor-1)
 		}
 	}
@@ -505,15 +511,15 @@ func (h *history) maxMessages() uint64 {
 	return HistoryMessages
 }
 
-// makeSpare makes the segment that is written next, if there is none.
+// makeSpare makes the segment that is written next, if there is none that is large enough.
 func (h *history) makeSpare() {
 	spare, path := filepath.Join(h.dir, spareFile), filepath.Join(h.dir, temporary+spareFile)
-	if there, err := exists(spare); there || err != nil {
-		return
-	}
 	h.mu.Lock()
 	size := h.nextSize()
 	h.mu.Unlock()
+	if info, err := os.Lstat(spare); err == nil && info.Size() >= int64(size) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
 	err := createFile(path, nil, size)
 	h.mu.Lock() // its user is not in the middle
 	defer h.mu.Unlock()

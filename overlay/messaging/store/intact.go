@@ -18,8 +18,11 @@ type place struct {
 	size int64 // that it has at least
 }
 
-// lastPlace is where among the places that of the history's last file is.
-const lastPlace = 0
+// Where among the places those of the history's last file and of the log are.
+const (
+	lastPlace = 0
+	logPlace  = 2
+)
 
 // placeOf is that of a file that has just been opened.
 func placeOf(path string) (place, error) {

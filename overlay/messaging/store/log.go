@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -25,6 +26,10 @@ import (
 //
 //	length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | operations …
 //
+// The CRC begins with a random salt, which is in the header: so nothing that another peer has written, and
+// that is among the operations, can pass for a record. (In format 1 the salt was 0. Such a log is replaced when all of it
+// is in the database.)
+//
 // Records are numbered from 1, and go on in the other half when one is full. The database knows
 // the number of the last that was folded, the log begins anew behind it after each Open. "safe"
 // is the number up to which all was synced when the record was written: so a record that can't
@@ -35,7 +40,7 @@ import (
 // varint; that of a value is one more than it is, and 0 for a deletion. Integers are big-endian.
 const (
 	logFile   = "messages.log"
-	logFormat = 1
+	logFormat = 2
 	logTitle  = "quicpeer writes\n" // 16 bytes
 
 	recordHead = 4 + 4 + 8 + 8
@@ -56,6 +61,9 @@ type writeLog struct {
 	path string
 	file *os.File
 	half int // bytes of each
+	salt uint32
+	old  bool    // it has no salt
+	left []int64 // where records begin that a crash of the machine has left, see stale
 
 	at     int    // where in the half the next record begins
 	now    int    // the half that is written
@@ -76,14 +84,16 @@ type writeLog struct {
 }
 
 // create writes a log of one record without operations, so that a log that was emptied is not
-// taken for a new one; and all of the file, so that there is room for what is written later.
+// taken for a new one; and all of the file, so that there is room for what is written later. The record has
+// the number of the last, or is the first.
 func (l *writeLog) create(path string) error {
-	first := writeLog{half: l.half}
+	first := writeLog{half: l.half, salt: rand.Uint32(), number: max(l.number, 1) - 1}
 	first.addRecord(nil)
 	b := append(make([]byte, slotSize), first.buffer...)
 	copy(b, logTitle)
 	binary.BigEndian.PutUint64(b[16:], logFormat)
 	binary.BigEndian.PutUint64(b[24:], uint64(l.half))
+	binary.BigEndian.PutUint32(b[32:], first.salt)
 	seal64(b[:slotSize])
 	return createFile(path, b, slotSize+2*l.half)
 }
@@ -104,11 +114,12 @@ func (l *writeLog) open() (err error) {
 	switch {
 	case string(b[:len(logTitle)]) != logTitle || !sealed(b[:]):
 		return damage(l.path, errors.New("its header is not what was written"))
-	case number != logFormat:
+	case number != logFormat && number != 1:
 		return formatError(l.path, number, logFormat)
 	case half != uint64(l.half) || info.Size() != int64(slotSize+2*l.half):
 		return damage(l.path, fmt.Errorf("it has %d bytes and not %d", info.Size(), slotSize+2*l.half))
 	}
+	l.salt, l.old = binary.BigEndian.Uint32(b[32:]), number == 1
 	return nil
 }
 
@@ -154,7 +165,7 @@ func (l *writeLog) addRecord(ops []Op) bool {
 	binary.BigEndian.PutUint32(record, uint32(len(record)))
 	binary.BigEndian.PutUint64(record[8:], l.number)
 	binary.BigEndian.PutUint64(record[16:], l.safe)
-	binary.BigEndian.PutUint32(record[4:], crc32.Checksum(record[8:], castagnoli))
+	binary.BigEndian.PutUint32(record[4:], crc32.Update(l.salt, castagnoli, record[8:]))
 	if rest := len(b) % recordAlign; rest > 0 {
 		b = append(b, make([]byte, recordAlign-rest)...)
 	}
@@ -199,7 +210,7 @@ func (l *writeLog) readHalf(half int, after uint64, into changes) (found row, er
 		if _, err := io.ReadFull(r, b); err != nil {
 			return found, damage(l.path, err)
 		}
-		record, ok := parseRecord(b)
+		record, ok := l.parseRecord(b)
 		if !ok || found.last != 0 && record.number != found.last+1 {
 			return found, nil
 		}
@@ -221,29 +232,53 @@ func (l *writeLog) readHalf(half int, after uint64, into changes) (found row, er
 	return found, nil
 }
 
-// calledSafe says that a record anywhere in the log calls one of that number safe.
-func (l *writeLog) calledSafe(number uint64) (bool, error) {
+// stale finds the records behind a number that are anywhere in the log, which a crash of the machine has left of
+// its last group: where they begin. It is damage if one calls safe what is not there. Bytes of messages may look
+// like records as far as their checksum, which is looked at in so many bytes only.
+func (l *writeLog) stale(number uint64) (places []int64, err error) {
 	b := make([]byte, readAtOnce)
-	for at, end := l.offset(0), l.offset(2); at < end; at += int64(len(b)) {
+	var room []byte
+	at, end := l.offset(0), l.offset(2)
+	for left := maxLooked * end; at < end; at += int64(len(b)) {
 		b = b[:min(int64(len(b)), end-at)]
 		if err := readFull(l.file, b, at); err != nil {
-			return false, damage(l.path, err)
+			return nil, damage(l.path, err)
 		}
-		for i := 0; i+recordHead <= len(b); i += recordAlign {
+		for i := 0; i+recordHead <= len(b) && left > 0; i += recordAlign {
 			size := int64(binary.BigEndian.Uint32(b[i:]))
-			if size < recordHead || size > end-at-int64(i) || binary.BigEndian.Uint64(b[i+16:]) < number {
+			if size < recordHead || size > end-at-int64(i) || binary.BigEndian.Uint64(b[i+8:]) <= number {
 				continue
 			}
-			whole := make([]byte, size)
-			if err := readFull(l.file, whole, at+int64(i)); err != nil {
-				return false, damage(l.path, err)
+			left -= size
+			room = slices.Grow(room[:0], int(size))[:size]
+			if err := readFull(l.file, room, at+int64(i)); err != nil {
+				return nil, damage(l.path, err)
 			}
-			if _, ok := parseRecord(whole); ok {
-				return true, nil
+			r, ok := l.parseRecord(room)
+			if ok && r.safe > number {
+				return nil, l.unlike(number + 1)
+			}
+			if ok {
+				places = append(places, at+int64(i))
 			}
 		}
 	}
-	return false, nil
+	return places, nil
+}
+
+// begin readies the log for writing, when all of it is in the database: what is left of a group that was
+// not safe would else follow new records.
+func (l *writeLog) begin() error {
+	for _, at := range l.left {
+		if _, err := l.file.WriteAt(make([]byte, recordHead), at); err != nil {
+			return err // it names the path
+		}
+	}
+	if len(l.left) == 0 {
+		return nil
+	}
+	l.left = nil
+	return fdatasync(l.file)
 }
 
 // unlike says that a record is damaged.
@@ -257,12 +292,12 @@ type record struct {
 	payload      []byte
 }
 
-func parseRecord(b []byte) (r record, ok bool) {
+func (l *writeLog) parseRecord(b []byte) (r record, ok bool) {
 	if len(b) < recordHead {
 		return r, false
 	}
 	size := binary.BigEndian.Uint32(b)
-	if size < recordHead || uint64(size) > uint64(len(b)) || crc32.Checksum(b[8:size], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+	if size < recordHead || uint64(size) > uint64(len(b)) || crc32.Update(l.salt, castagnoli, b[8:size]) != binary.BigEndian.Uint32(b[4:]) {
 		return r, false
 	}
 	return record{int(size), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), b[recordHead:size]}, true
@@ -334,11 +369,8 @@ func (l *writeLog) readLog(folded uint64) (changes, error) {
 		}
 		l.number = rows[half].last
 	}
-	missing, err := l.calledSafe(l.number + 1)
-	if err == nil && missing {
-		err = l.unlike(l.number + 1)
-	}
-	if err != nil {
+	var err error
+	if l.left, err = l.stale(l.number); err != nil {
 		return nil, err
 	}
 	l.safe, l.folded, l.now, l.at = l.number, folded, old, 0

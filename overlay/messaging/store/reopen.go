@@ -71,10 +71,12 @@ func (h *history) openHistory(folded uint64) error {
 		}
 	}
 	h.shown = min(max(h.shown, h.noted), h.number)
-	if err := h.cursor.begin(h.shown); err != nil {
-		return err
+	if found.closed > 0 && found.closed != h.number {
+		return damage(h.dir, fmt.Errorf("it ends at record %d, and was closed at %d", h.number, found.closed))
 	}
-	h.opened.crashed = h.number > 0 && found.closed != h.number && (found.boot != h.cursor.boot || found.boot == boot{})
+	if found.used && found.closed == 0 && (found.boot != h.cursor.boot || found.boot == boot{} || found.shown > h.number) {
+		h.opened.beyond = max(h.number, found.shown) + positionsLost
+	}
 	h.safe, h.fold.upTo = h.number, folded
 	h.span.first.Store(h.segments[0].first)
 	h.span.last.Store(h.number)
@@ -114,7 +116,7 @@ func (r *reopening) readSegment(i int) error {
 	if last && !missing {
 		missing, err = w.attests(at, next)
 	} else if !last {
-		missing = next-1 != r.segments[i+1].last
+		missing = next != r.segments[i+1].first
 	}
 	if err != nil {
 		return err
@@ -142,7 +144,7 @@ func (r *reopening) see(s said) error {
 	if s.kind >= kindEvent {
 		r.has.entries++
 	}
-	if s.kind == kindShown || s.number <= r.folded {
+	if s.kind <= kindJump || s.number <= r.folded {
 		return nil
 	}
 	e := s.entry()
@@ -243,6 +245,9 @@ func (h *history) takeLate(g segment, late []byte) error {
 	}
 	if damaged, err := w.attests(at, next); damaged || err != nil {
 		return err // its reader says that it is
+	}
+	if r, ok := g.parseSaid(late); ok && r.number > next && r.safe >= next {
+		return g.missing(next)
 	}
 	if lacking := g.lacking(late, next); len(lacking) > 0 && len(lacking) <= g.size-at {
 		f, err := os.OpenFile(g.path, os.O_RDWR, 0)

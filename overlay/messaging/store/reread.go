@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sort"
 )
 
@@ -17,6 +18,13 @@ func (h *history) Said() Span {
 		return Span{}
 	}
 	return Span{first, last}
+}
+
+// Safe is the position up to which all is safe from a crash of the machine.
+func (h *history) Safe() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.safe
 }
 
 // Folded is the position up to which an Open would read nothing.
@@ -63,8 +71,13 @@ func (h *history) Read(span Span, f func(Entry) error) error {
 			next = &segments[first+i]
 		}
 		if err := readSegment(g, next, Span{span.First, min(span.Last, end)}, f); err != nil {
-			if errors.Is(err, ErrEnough) {
+			switch {
+			case errors.Is(err, ErrEnough):
 				return nil
+			case errors.Is(err, fs.ErrNotExist) && !h.isOne(g):
+				continue // it was dropped meanwhile
+			case errors.Is(err, fs.ErrNotExist):
+				return &RemovedError{Path: g.path}
 			}
 			return err
 		}
@@ -72,13 +85,17 @@ func (h *history) Read(span Span, f func(Entry) error) error {
 	return nil
 }
 
+// isOne says that a segment is one of the history's.
+func (h *history) isOne(g segment) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.segments, g)
+}
+
 // readSegment is Read for one segment, before another one or the last. (What was only to be remembered
 // may be gone between two of them, but no message.)
 func readSegment(g segment, before *segment, span Span, f func(Entry) error) error {
 	w, file, err := g.view()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

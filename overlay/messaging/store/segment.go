@@ -17,7 +17,7 @@ import (
 // The history is a row of files, the segments, in a directory of its own. Each is as long as it was
 // made, so that a write changes no size: a header, and records at multiples of saidAlign.
 //
-//	header: title 8 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | last record before it 8 | salt 4 | CRC-32C 4
+//	header: title 8 | format 8 | number of its first record 8 | size 8 | messages before it 8 | entries before it 8 | zeros 8 | salt 4 | CRC-32C 4
 //	record: length 4 | CRC-32C of all that follows 4 | number 8 | safe 8 | shown 8 | kind 1 | …
 //
 // A record is in the hands of the kernel before its event is shown, which a write(2) would take 6.6 µs for
@@ -26,8 +26,8 @@ import (
 // 0.2 ms for what was written (ext4, measured), and before they are read.
 //
 // Records are numbered from 1, which are the positions of the history. After a crash of the machine, which
-// may have taken records whose positions were told to others, the next segment goes on beyond all of
-// those. "safe" is the number up to
+// may have taken records whose positions were told to others, a record of the kind jump has a number beyond all
+// of those. "safe" is the number up to
 // which all was synced when the record was written: so a record that can't be read is damage if a
 // later one calls it safe, and else what a crash has left of the last write. "shown" is the number up
 // to which the program had shown everything: what follows it is shown again after a crash. A record
@@ -64,6 +64,7 @@ type kind byte
 
 const (
 	kindShown   kind = iota // only how far things were shown
+	kindJump                // nothing; its number is beyond those that were given
 	kindNote                // only to be remembered
 	kindEvent               // of a message: what became of it
 	kindMessage             // counts among the messages
@@ -98,7 +99,6 @@ type segment struct {
 	size   int
 	before uint64 // messages in earlier segments
 	said   uint64 // entries with data there
-	last   uint64 // the last record before it
 	salt   uint32
 }
 
@@ -107,7 +107,7 @@ func segmentName(first uint64) string { return fmt.Sprintf("%020d", first) }
 func (g segment) header() []byte {
 	b := make([]byte, slotSize)
 	copy(b, segmentTitle)
-	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before, g.said, g.last} {
+	for i, n := range []uint64{historyFormat, g.first, uint64(g.size), g.before, g.said} {
 		binary.BigEndian.PutUint64(b[8+8*i:], n)
 	}
 	binary.BigEndian.PutUint32(b[56:], g.salt)
@@ -148,15 +148,23 @@ func readSegmentHeader(dir, name string) (g segment, err error) {
 		return g, damage(g.path, fmt.Errorf("it has %d bytes and not %d, or another's name", info.Size(), size))
 	}
 	g.size, g.salt = int(size), binary.BigEndian.Uint32(b[56:])
-	g.before, g.said, g.last = binary.BigEndian.Uint64(b[32:]), binary.BigEndian.Uint64(b[40:]), binary.BigEndian.Uint64(b[48:])
+	g.before, g.said = binary.BigEndian.Uint64(b[32:]), binary.BigEndian.Uint64(b[40:])
 	return g, nil
 }
 
-// begin makes the segment of a file without records: the spare one if that is there, and large enough.
-func (g segment) begin(spare string) (f *os.File, p place, err error) {
+// begin makes the segment of a file without records: the spare one, if that is there and large enough. Then its
+// size is that of the spare one.
+func (g *segment) begin(spare string) (f *os.File, p place, err error) {
 	path := spare
-	if f, err = os.OpenFile(path, os.O_RDWR, 0); err == nil && !hasSize(f, g.size) || errors.Is(err, fs.ErrNotExist) {
-		_ = closeFiles(f)
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err == nil {
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil && info.Size() >= int64(g.size) {
+			g.size = int(info.Size())
+		} else {
+			err = errors.Join(err, f.Close(), fs.ErrNotExist)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		path = filepath.Join(filepath.Dir(g.path), temporary+segmentName(g.first))
 		if err = createFile(path, nil, g.size); err == nil {
 			f, err = os.OpenFile(path, os.O_RDWR, 0)
@@ -205,7 +213,7 @@ type said struct {
 func (g segment) appendSaid(b []byte, number, safe, shown uint64, k kind, e *Entry) []byte {
 	start := len(b)
 	b = append(b, make([]byte, saidHead)...)
-	if k != kindShown && e.isNoted() {
+	if e != nil && e.isNoted() {
 		k |= hasNote
 		b = append(b, e.Author[:]...)
 		b = binary.BigEndian.AppendUint64(appendPosition(b, e.Stamp.Position), e.Stamp.Nonce)
@@ -257,7 +265,7 @@ func (g segment) parseSaid(b []byte) (r said, ok bool) {
 	switch {
 	case noted != (r.note != nil):
 		return r, false
-	case r.kind == kindShown:
+	case r.kind == kindShown, r.kind == kindJump:
 		return r, !noted && len(r.data) == 0
 	case r.kind == kindNote:
 		return r, len(r.data) == 0

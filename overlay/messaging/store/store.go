@@ -114,7 +114,7 @@ func (s *Store) load(dir string) (err error) {
 	if err := s.skipLost(); err != nil {
 		return err
 	}
-	if err := s.foldOld(); err != nil {
+	if err := s.foldOld(dir); err != nil {
 		return err
 	}
 	if s.marks, err = s.readMarks(); err != nil {
