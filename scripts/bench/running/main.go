@@ -125,9 +125,11 @@ func (o options) send(path, dir string) (send, start time.Duration, err error) {
 	var times [2][]time.Duration
 	for range o.sends {
 		for i, words := range [][]string{{"send", "--state-dir", dir, "receiver", "hello"}, {"--version"}} {
+			cmd := exec.Command(path, words...)
+			cmd.Stderr = os.Stderr // which nobody reads here: that would be measured too
 			began := time.Now()
-			if out, err := exec.Command(path, words...).CombinedOutput(); err != nil {
-				return 0, 0, fmt.Errorf("%w: %s", err, out)
+			if err := cmd.Run(); err != nil {
+				return 0, 0, fmt.Errorf("quicpeer %s: %w", words[0], err)
 			}
 			times[i] = append(times[i], time.Since(began))
 		}
