@@ -422,7 +422,7 @@ func TestHookWithoutHistory(t *testing.T) {
 	await(t, "all are shown", func() bool { return strings.Count(out.String(), "\n") > 17_000 })
 	h.open(4)
 	await(t, "it has missed some", func() bool { return strings.Contains(logs.String(), "was not run for some") }) // "waits" too, if all came before it was read
-	for i := range 4 { // the last of them hold up the rest
+	for i := range 4 {                                                                                             // the last of them hold up the rest
 		tell(fmt.Sprint("slow again", i))
 	}
 	for i := range 4 {

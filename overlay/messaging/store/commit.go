@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/delivery"
 )
