@@ -115,12 +115,7 @@ func (c *crash) play(t *testing.T) bool {
 		}
 		return false
 	}
-	c.mu.Lock()
-	c.synced = c.history()
-	for _, name := range []string{logFile, cursorName, lateName} { // the last two are never synced again
-		c.synced[name] = c.file(name)
-	}
-	c.mu.Unlock()
+	c.opened()
 	var last chan struct{}
 	for i := range crashNotes {
 		if i%(crashNotes/crashWrites) == 0 {
@@ -148,6 +143,16 @@ func (c *crash) play(t *testing.T) bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// opened notes that Open has synced all files.
+func (c *crash) opened() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.synced = c.history()
+	for _, name := range []string{logFile, cursorName, lateName} { // the last two are never synced again
+		c.synced[name] = c.file(name)
 	}
 }
 
