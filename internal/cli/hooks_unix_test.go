@@ -290,9 +290,9 @@ func TestSlowHook(t *testing.T) {
 	for i := range 4 {
 		h.await(fmt.Sprintf("slow%d-begins", i+1), 1)
 	}
-	const many = 17_000 // more than the feed keeps
+	const many = 200 // whose refs are more than the feed keeps
 	for range many {
-		if _, err := io.WriteString(run.in, `{"cmd":"broadcast","body":"x"}`+"\n"); err != nil {
+		if _, err := fmt.Fprintf(run.in, `{"cmd":"broadcast","body":"x","ref":%q}`+"\n", strings.Repeat("r", 100_000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -416,10 +416,10 @@ func TestHookWithoutHistory(t *testing.T) {
 		h.await(fmt.Sprintf("slow%d-begins", i), 1)
 	}
 	tell("waits")
-	for range 17_000 {
-		n.Queue <- overlay.Sent{}
+	for range 200 { // more than the feed keeps
+		n.Queue <- overlay.Sent{Ref: strings.Repeat("r", 100_000)}
 	}
-	await(t, "all are shown", func() bool { return strings.Count(out.String(), "\n") > 17_000 })
+	await(t, "all are shown", func() bool { return strings.Count(out.String(), "\n") > 200 })
 	h.open(4)
 	await(t, "it has missed some", func() bool { return strings.Contains(logs.String(), "was not run for some") }) // "waits" too, if all came before it was read
 	for i := range 4 {                                                                                             // the last of them hold up the rest
