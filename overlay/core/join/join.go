@@ -430,7 +430,7 @@ func (jn *Joiner) Met(l *link.Link) {
 	door := l.Dial != nil && l.Dial.Target != nil && l.Dial.Target.IsUsers()
 	again := slices.ContainsFunc(jn.targets, func(t *link.Target) bool { return t.Met && t.PeerKey == l.Key })
 	if jn.home.away && again && !door {
-		jn.Note(base.Info, "found the network again", "peer", string(l.Peer), "address", l.Address)
+		jn.Note(base.Debug, "found the network again", "peer", string(l.Peer), "address", l.Address)
 		jn.home.found = &base.Returned{ID: l.Peer, Address: l.Address}
 	}
 	jn.home.away = jn.home.away && !again && !door
