@@ -22,6 +22,8 @@ type hookOptions struct {
 	text    string
 	command []string // split, and found in PATH; nil: none is wanted
 	reply   bool
+	// deadline is how long a command may take; 0: what package hooks says.
+	deadline time.Duration
 }
 
 func (h *hookOptions) declare(f *pflag.FlagSet) {
@@ -55,7 +57,7 @@ func (s *session) startHook(n node, running *service.Service) (end func()) {
 		_ = past.SetPlace(hookReader, 0) // the name is a good one
 		return func() {}
 	}
-	cfg := hooks.Config{Command: s.options.hook.command, Self: n.ID(), Grace: s.options.drain, Log: s.log}
+	cfg := hooks.Config{Command: s.options.hook.command, Self: n.ID(), Deadline: s.options.hook.deadline, Grace: s.options.drain, Log: s.log}
 	if s.options.hook.reply {
 		cfg.Reply = func(ctx context.Context, m overlay.Message, body string) error {
 			ref := ""

@@ -37,6 +37,12 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+func (b *buffer) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Len()
+}
+
 // newTestSession returns a JSON session that runs on n, and the buffer with its log.
 func newTestSession(n *linestest.Node, stdin io.Reader, stdout io.Writer) (s *session, logs *buffer) {
 	logs = &buffer{}

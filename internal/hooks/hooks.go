@@ -12,6 +12,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -45,6 +46,8 @@ type Config struct {
 	// Ended is told positions of the history, which rise: the commands of all messages up to there have
 	// ended. One that is killed because the peer leaves has not. It may not wait. Nil: without a history.
 	Ended func(pos uint64)
+	// Deadline is how long one command may take; 0: 30 s. Then its process group is killed.
+	Deadline time.Duration
 	// Grace is how long, after the end, the commands that still run may go on before they are
 	// killed.
 	Grace time.Duration
@@ -112,7 +115,7 @@ func Run(ctx context.Context, cfg Config, messages iter.Seq2[uint64, *overlay.Me
 // run runs the command for one message, and closes started when it has started or failed to. False: it was
 // killed at the end of leaving, or its reply was stopped there.
 func (r *runner) run(leaving context.Context, m overlay.Message, started chan<- struct{}) (ended bool) {
-	ctx, cancel := context.WithTimeout(leaving, maxTime)
+	ctx, cancel := context.WithTimeout(leaving, cmp.Or(r.Deadline, maxTime))
 	defer cancel()
 	log := r.Log.With("message", m.ID.String(), "from", m.From)
 	logged := &lineLog{log: log, left: maxOutput}
@@ -135,7 +138,7 @@ func (r *runner) run(leaving context.Context, m overlay.Message, started chan<- 
 	}
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
-		log.Warn("the command of --on-message was killed: it has not ended in time", "after", maxTime)
+		log.Warn("the command of --on-message was killed: it has not ended in time", "after", cmp.Or(r.Deadline, maxTime))
 	case err != nil:
 		log.Warn("the command of --on-message has failed", "error", err)
 		return leaving.Err() == nil
